@@ -1,0 +1,125 @@
+package format
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+)
+
+// Sentinels of what can be wrong with an input file. Readers wrap them with
+// the file's name and, where there is one, the span and column.
+var (
+	// ErrDamaged says that the bytes of a file contradict its format.
+	ErrDamaged = errors.New("file is damaged")
+	// ErrUnsupported says that a file is well formed and uses an encoding,
+	// codec or type that this reader does not have; the message names it.
+	ErrUnsupported = errors.New("file uses an unsupported feature")
+	// ErrChanged says that a file was truncated, extended or replaced while
+	// it was being read.
+	ErrChanged = errors.New("file changed while it was read")
+	// ErrBudget says that reading would take more memory than allowed.
+	ErrBudget = errors.New("file needs more memory than allowed")
+	// ErrColumnType says that a writer's format cannot hold a column's type.
+	ErrColumnType = errors.New("column type cannot be written in this format")
+)
+
+// Name is the name of a file format, as flags and manifests spell it.
+type Name string
+
+// The formats.
+const (
+	ArrowFile   Name = "arrow"        // Arrow IPC file, magic ARROW1
+	ArrowStream Name = "arrow-stream" // Arrow IPC stream
+	Parquet     Name = "parquet"
+	CSV         Name = "csv"
+)
+
+// Span is the smallest piece of a file that can be read alone: a Parquet row
+// group or an Arrow record batch.
+type Span struct {
+	Rows  int64 // rows, as the file's own metadata says
+	Bytes int64 // stored (encoded, compressed) bytes of all columns
+}
+
+// ReadOptions bound what a reader may take.
+type ReadOptions struct {
+	// ChunkRows is the most rows of one record batch given to a span's yield;
+	// 0 means 65,536. An uncompressed Arrow span is given as one batch
+	// whatever its size, since it is a view.
+	ChunkRows int
+	// Allocator provides decoded memory; nil means memory.DefaultAllocator.
+	// Readers put a budget in front of it.
+	Allocator memory.Allocator
+	// BudgetBytes is the most memory that reading one span may hold at a
+	// time; 0 means 1 GiB.
+	BudgetBytes int64
+}
+
+// EnsureDefaults fills zero fields.
+func (o *ReadOptions) EnsureDefaults() {
+	if o.ChunkRows == 0 {
+		o.ChunkRows = 65536
+	}
+	if o.Allocator == nil {
+		o.Allocator = memory.DefaultAllocator
+	}
+	if o.BudgetBytes == 0 {
+		o.BudgetBytes = 1 << 30
+	}
+}
+
+// Reader gives the rows of one open file. All methods may be called
+// concurrently, except Close.
+type Reader interface {
+	// Format is the format found in the file.
+	Format() Name
+	// Schema is the file's schema. Dictionary, extension and nested types
+	// stand in it as the file stores them.
+	Schema() *arrow.Schema
+	// Spans lists the file's spans in order.
+	Spans() []Span
+	// ReadSpan gives the rows of one span, in order, as record batches of the
+	// top-level columns whose indexes into Schema().Fields() are listed, in
+	// the listed order; an empty list gives batches without columns that
+	// still count rows. It returns an error unless exactly Spans()[span].Rows
+	// rows were given. yield borrows the batch: it retains what it keeps.
+	ReadSpan(ctx context.Context, span int, columns []int, yield func(arrow.RecordBatch) error) error
+	// NullCount is the number of nulls in a top-level column, from the file's
+	// own statistics; ok is false where the file does not say.
+	NullCount(column int) (nulls int64, ok bool)
+	// Changed returns an error that wraps ErrChanged when the file is no
+	// longer the one that was opened, by size, modification time or inode, or
+	// when a read of its mapping faulted.
+	Changed() error
+	// Close releases the reader; batches already given out stay valid.
+	Close() error
+}
+
+// WriteOptions say how a writer encodes.
+type WriteOptions struct {
+	// Compression is a codec's name: zstd, snappy, gzip, lz4 or none. The
+	// empty string means the format's default: zstd for Parquet, none for
+	// Arrow and CSV.
+	Compression string
+	// RowGroupRows is the most rows of one Parquet row group; 0 means
+	// 1,048,576. Other formats write one span per Write.
+	RowGroupRows int
+	// Allocator provides encoding buffers; nil means memory.DefaultAllocator.
+	Allocator memory.Allocator
+}
+
+// Writer encodes record batches of one schema into a stream of bytes.
+type Writer interface {
+	// Write appends the rows of a batch, which it borrows.
+	Write(batch arrow.RecordBatch) error
+	// Close writes what the format needs at its end. It does not close or
+	// sync the underlying writer.
+	Close() error
+}
+
+// NewWriterFunc makes a Writer. It returns an error that wraps ErrColumnType
+// and names column and type when the format cannot hold the schema.
+type NewWriterFunc func(w io.Writer, schema *arrow.Schema, opts WriteOptions) (Writer, error)
