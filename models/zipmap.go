@@ -1,0 +1,190 @@
+package models
+
+import (
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/millrace/millrace/models/onnxpb"
+)
+
+// StripZipMap gives a model whose ZipMap outputs are the tensors they were made
+// from. A ZipMap turns scores [N,C] into a sequence of N maps from label to
+// score, one allocation after another; the tensor holds the same numbers, and
+// OutputLabels the labels of its columns.
+//
+// Each ZipMap that ends, by way of Identity operators at most, in graph outputs
+// alone becomes an Identity, which ONNX Runtime removes, so every name in the
+// graph stays. A ZipMap whose maps are used otherwise is left, and its output
+// is still a sequence of maps. m is not changed; changed is false, and the
+// model m itself, when there is nothing to strip.
+func StripZipMap(m *Model) (stripped *Model, changed bool, err error) {
+	if !slices.ContainsFunc(m.Outputs, func(v Value) bool { return v.Kind == SequenceOfMaps }) {
+		return m, false, nil
+	}
+	p := new(onnxpb.ModelProto)
+	if err := proto.Unmarshal(m.data, p); err != nil {
+		return nil, false, fmt.Errorf("model %s: %w", m.Path, damagedf("%s", err))
+	}
+	outputs := stripZipMaps(p)
+	if len(outputs) == 0 {
+		return m, false, nil
+	}
+	n := *m
+	if n.data, err = (proto.MarshalOptions{Deterministic: true}).Marshal(p); err != nil {
+		return nil, false, fmt.Errorf("model %s: strip ZipMap: %w: %w", m.Path, ErrModel, err)
+	}
+	n.Outputs = slices.Clone(m.Outputs)
+	n.Rewrites = slices.Clone(m.Rewrites)
+	for i, v := range n.Outputs {
+		if !outputs[v.Name] {
+			continue
+		}
+		_, out, err := signature(&onnxpb.GraphProto{Output: p.GetGraph().GetOutput()[i : i+1]})
+		if err != nil {
+			return nil, false, fmt.Errorf("model %s: strip ZipMap: %w", m.Path, err)
+		}
+		n.Outputs[i] = out[0]
+		n.Rewrites = append(n.Rewrites, fmt.Sprintf("ZipMap taken off output %.80q", v.Name))
+	}
+	c := newChecker(p, Options{})
+	c.opts.EnsureDefaults()
+	c.opts.MaxNodes = int(^uint(0) >> 1) // bounded when the file was opened
+	if err := c.model(); err != nil {
+		return nil, false, fmt.Errorf("model %s: strip ZipMap: %w", m.Path, err)
+	}
+	n.Operators, n.Custom = c.operators()
+	return &n, true, nil
+}
+
+// stripZipMaps changes the graph and names the outputs that became tensors.
+func stripZipMaps(p *onnxpb.ModelProto) map[string]bool {
+	g := p.GetGraph()
+	s := zipMapStripper{
+		used: countUses(g), identities: map[string][]string{}, isOutput: map[string]bool{},
+		declared: map[string][]*onnxpb.ValueInfoProto{},
+	}
+	for _, o := range g.GetOutput() {
+		s.isOutput[o.GetName()] = true
+	}
+	for _, list := range [][]*onnxpb.ValueInfoProto{g.GetValueInfo(), g.GetInput(), g.GetOutput()} {
+		for _, v := range list {
+			s.declared[v.GetName()] = append(s.declared[v.GetName()], v)
+		}
+	}
+	for _, n := range g.GetNode() {
+		if isOp(n, "", "Identity") && len(n.GetInput()) == 1 && len(n.GetOutput()) == 1 {
+			s.identities[n.GetInput()[0]] = append(s.identities[n.GetInput()[0]], n.GetOutput()[0])
+		}
+	}
+	changed := map[string]bool{}
+	for _, n := range g.GetNode() {
+		if !isOp(n, "ai.onnx.ml", "ZipMap") || len(n.GetInput()) != 1 || len(n.GetOutput()) != 1 {
+			continue
+		}
+		names, ok := s.endsInOutputs(n.GetOutput()[0])
+		if !ok {
+			continue
+		}
+		typ := s.scoresType(n)
+		n.OpType, n.Domain, n.Attribute = proto.String("Identity"), nil, nil
+		for name := range names {
+			for _, v := range s.declared[name] {
+				v.Type = proto.CloneOf(typ)
+			}
+			if s.isOutput[name] {
+				changed[name] = true
+			}
+		}
+	}
+	if len(changed) > 0 {
+		importDefaultOpset(p)
+	}
+	return changed
+}
+
+// zipMapStripper is what stripZipMaps knows of the graph.
+type zipMapStripper struct {
+	used       map[string]int      // how often a value is taken
+	identities map[string][]string // a value's names after one Identity
+	isOutput   map[string]bool
+	declared   map[string][]*onnxpb.ValueInfoProto
+}
+
+// endsInOutputs gives the names a value has on its way through Identity
+// operators, and whether that way ends nowhere but in graph outputs.
+func (s *zipMapStripper) endsInOutputs(name string) (names map[string]bool, ok bool) {
+	names = map[string]bool{name: true}
+	queue := []string{name}
+	for len(queue) > 0 {
+		name, queue = queue[0], queue[1:]
+		ok = ok || s.isOutput[name]
+		if s.used[name] != len(s.identities[name]) {
+			return nil, false
+		}
+		for _, next := range s.identities[name] {
+			if !names[next] {
+				names[next] = true
+				queue = append(queue, next)
+			}
+		}
+	}
+	return names, ok
+}
+
+// scoresType is the type of a ZipMap's input: as the graph declares it, else
+// float [?,C].
+func (s *zipMapStripper) scoresType(zipMap *onnxpb.NodeProto) *onnxpb.TypeProto {
+	for _, v := range s.declared[zipMap.GetInput()[0]] {
+		if v.GetType().GetTensorType() != nil {
+			return v.GetType()
+		}
+	}
+	columns := &onnxpb.TensorShapeProto_Dimension{}
+	if classes := labelsOf(zipMap).Len(); classes > 0 {
+		columns.Value = &onnxpb.TensorShapeProto_Dimension_DimValue{DimValue: int64(classes)}
+	}
+	return &onnxpb.TypeProto{Value: &onnxpb.TypeProto_TensorType{TensorType: &onnxpb.TypeProto_Tensor{
+		ElemType: proto.Int32(int32(Float32)),
+		Shape:    &onnxpb.TensorShapeProto{Dim: []*onnxpb.TensorShapeProto_Dimension{{}, columns}},
+	}}}
+}
+
+// countUses counts how often nodes take a value, in the graph and in all graphs
+// inside it; an inner graph's own output counts too, for it may be an outer
+// value.
+func countUses(g *onnxpb.GraphProto) map[string]int {
+	used := map[string]int{}
+	var nodes func(g *onnxpb.GraphProto, inner bool)
+	nodes = func(g *onnxpb.GraphProto, inner bool) {
+		for _, n := range g.GetNode() {
+			for _, name := range n.GetInput() {
+				used[name]++
+			}
+			for _, a := range n.GetAttribute() {
+				for _, sub := range append(slices.Clone(a.GetGraphs()), a.GetG()) {
+					nodes(sub, true)
+				}
+			}
+		}
+		if inner {
+			for _, o := range g.GetOutput() {
+				used[o.GetName()]++
+			}
+		}
+	}
+	nodes(g, false)
+	return used
+}
+
+// importDefaultOpset makes Identity available. A model that does not import
+// ai.onnx uses none of its operators, so any version with Identity does.
+func importDefaultOpset(p *onnxpb.ModelProto) {
+	for _, o := range p.GetOpsetImport() {
+		if plainDomain(o.GetDomain()) == "" {
+			return
+		}
+	}
+	p.OpsetImport = append(p.OpsetImport, &onnxpb.OperatorSetIdProto{Domain: proto.String(""), Version: proto.Int64(9)})
+}
