@@ -1,0 +1,137 @@
+package batcher
+
+import "github.com/apache/arrow-go/v18/arrow"
+
+// Origin says where the rows of a segment lie in the input.
+type Origin struct {
+	File int   // index of the file in the dataset
+	Row  int64 // row number in the file of the segment's first row
+}
+
+// Segment is consecutive rows of one record batch. It owns a reference to
+// Record.
+type Segment struct {
+	Record arrow.RecordBatch
+	Origin Origin
+}
+
+// Batch is the rows of one Run. It owns its segments; Release gives them up.
+type Batch struct {
+	Segments []Segment
+	Rows     int
+}
+
+// Release gives up the batch's references to record batches.
+func (b *Batch) Release() {
+	for _, s := range b.Segments {
+		s.Record.Release()
+	}
+	b.Segments = nil
+}
+
+// Cutter cuts the rows of a part into batches.
+//
+// Where batch edges fall depends on the spans' row counts and on the batch
+// size alone, so that any number of workers, any resume and any sharding by
+// parts give the same batches:
+//
+//	a span of at least Rows rows starts and ends on a batch edge: every batch
+//	    within it holds Rows rows but its last. No batch then reaches over two
+//	    record batches of a mapped file, and all of them can be views;
+//	shorter spans that follow each other are joined up to Rows rows.
+//
+// A model with a fixed batch dimension wants as few short batches as possible,
+// since each is padded: with JoinSpans spans are always joined.
+type Cutter struct {
+	rows int
+	join Joining
+	emit func(*Batch) error
+
+	pending *Batch
+	// long is true while the current span is one that starts and ends on
+	// batch edges.
+	long bool
+}
+
+// Joining says whether batches may always reach over spans.
+type Joining int
+
+// The answers.
+const (
+	JoinShortSpans Joining = iota
+	JoinSpans
+)
+
+// NewCutter makes a Cutter that hands batches of at most rows rows to emit,
+// which takes them over, on error too.
+func NewCutter(rows int, join Joining, emit func(*Batch) error) *Cutter {
+	return &Cutter{rows: rows, join: join, emit: emit, pending: &Batch{}}
+}
+
+// StartSpan announces a span and the rows it holds.
+func (c *Cutter) StartSpan(rows int64) error {
+	wasLong := c.long
+	c.long = c.join == JoinShortSpans && rows >= int64(c.rows)
+	if c.long || wasLong {
+		return c.Flush()
+	}
+	return nil
+}
+
+// Add cuts a record batch of the current span, which it borrows.
+func (c *Cutter) Add(record arrow.RecordBatch, origin Origin) error {
+	total := record.NumRows()
+	for at := int64(0); at < total; {
+		n := min(total-at, int64(c.rows-c.pending.Rows))
+		c.pending.Segments = append(c.pending.Segments, Segment{
+			Record: record.NewSlice(at, at+n),
+			Origin: Origin{File: origin.File, Row: origin.Row + at},
+		})
+		c.pending.Rows += int(n)
+		at += n
+		if c.pending.Rows == c.rows {
+			if err := c.Flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Flush emits what is pending; call it at the end of a part.
+func (c *Cutter) Flush() error {
+	if c.pending.Rows == 0 {
+		return nil
+	}
+	batch := c.pending
+	c.pending = &Batch{}
+	return c.emit(batch)
+}
+
+// Discard releases what is pending without emitting it.
+func (c *Cutter) Discard() { c.pending.Release() }
+
+// CountBatches is the number of batches that spans of these row counts are cut
+// into.
+func CountBatches(spans []int64, rows int, join Joining) int64 {
+	var batches, pending int64
+	size := int64(rows)
+	long := false
+	flush := func() {
+		if pending > 0 {
+			batches++
+			pending = 0
+		}
+	}
+	for _, n := range spans {
+		wasLong := long
+		long = join == JoinShortSpans && n >= size
+		if long || wasLong {
+			flush()
+		}
+		batches += (pending + n) / size
+		pending = (pending + n) % size
+	}
+	flush()
+	return batches
+}

@@ -1,0 +1,126 @@
+package batcher
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/models"
+)
+
+// itemElements is the number of elements of one row in a signature's shape,
+// and how many dimensions after the first it leaves open.
+func itemElements(s models.Shape) (elements int64, open int) {
+	elements = 1
+	for _, d := range s[1:] {
+		if d.Size < 0 {
+			open++
+			continue
+		}
+		elements *= d.Size
+	}
+	return elements, open
+}
+
+func isList(t arrow.DataType) bool {
+	switch plainType(t).(type) {
+	case *arrow.FixedSizeListType, *arrow.ListType, *arrow.LargeListType:
+		return true
+	default:
+		return false
+	}
+}
+
+// listShape descends a list type to its elements. known is false when some
+// level is a list of any length; its entry in dims is -1.
+func listShape(t arrow.DataType) (elem arrow.DataType, dims []int64, known bool) {
+	known = true
+	for {
+		switch list := plainType(t).(type) {
+		case *arrow.FixedSizeListType:
+			dims = append(dims, int64(list.Len()))
+			t = list.Elem()
+		case *arrow.ListType:
+			dims, known, t = append(dims, -1), false, list.Elem()
+		case *arrow.LargeListType:
+			dims, known, t = append(dims, -1), false, list.Elem()
+		default:
+			return t, dims, known
+		}
+	}
+}
+
+func describe(v *models.Value) string {
+	if !v.HasShape {
+		return v.Elem.String() + " of unknown shape"
+	}
+	return v.Elem.String() + v.Shape.String()
+}
+
+func columnNames(s *arrow.Schema) []string {
+	names := make([]string, s.NumFields())
+	for i, f := range s.Fields() {
+		names[i] = f.Name
+	}
+	return names
+}
+
+// quotedMost is how many names a message lists before it only counts.
+const quotedMost = 40
+
+func quoted(names []string) string {
+	var b strings.Builder
+	for i, n := range names {
+		if i == quotedMost {
+			fmt.Fprintf(&b, " and %d more", len(names)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%q", n)
+	}
+	return b.String()
+}
+
+// didYouMean names the candidate nearest to a name, as the end of a sentence;
+// empty when none is near.
+func didYouMean(name string, candidates []string) string {
+	if near := Nearest(name, candidates); near != "" {
+		return fmt.Sprintf(" (did you mean %q?)", near)
+	}
+	return ""
+}
+
+// Nearest is the candidate with the fewest edits to a name, case aside; empty
+// when that takes more than a third of the name's letters.
+func Nearest(name string, candidates []string) string {
+	best, limit := "", max(len(name)/3, 1)+1
+	for _, c := range candidates {
+		if d := edits(strings.ToLower(name), strings.ToLower(c)); d < limit {
+			best, limit = c, d
+		}
+	}
+	return best
+}
+
+// edits is the Levenshtein distance, in bytes.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
