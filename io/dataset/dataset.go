@@ -1,0 +1,235 @@
+package dataset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millrace/millrace/io/format"
+)
+
+// OpenFunc opens one file of a known format.
+type OpenFunc func(path string, opts format.ReadOptions) (format.Reader, error)
+
+// Options say how files are opened.
+type Options struct {
+	// Read is handed to every reader.
+	Read format.ReadOptions
+	// Parallel is how many files are opened at a time by Open; 0 means 8.
+	Parallel int
+	// IdleFiles is the most files kept open that nobody reads; 0 means 16.
+	IdleFiles int
+	// Openers opens files by format; nil means this program's own readers.
+	Openers map[format.Name]OpenFunc
+}
+
+// EnsureDefaults fills zero fields.
+func (o *Options) EnsureDefaults() {
+	if o.Parallel <= 0 {
+		o.Parallel = 8
+	}
+	if o.IdleFiles <= 0 {
+		o.IdleFiles = 16
+	}
+	if o.Openers == nil {
+		o.Openers = builtin()
+	}
+}
+
+// FileInfo describes one file of a dataset.
+type FileInfo struct {
+	Path    string
+	Format  format.Name
+	Size    int64 // bytes of the whole file
+	Rows    int64
+	Spans   int
+	Bytes   int64 // stored bytes of all spans
+	ModTime time.Time
+}
+
+// Dataset is a sequence of files that is read as one table.
+//
+//	paths -> sources (one per distinct path: metadata, and a reader while in use)
+//	      -> files   (one per listed path, in order)
+//	      -> spans   (file by file) -> parts
+//
+// Metadata is read once by Open and kept: schemas (shared where equal), spans,
+// null counts, and the identity (size, modification time, inode) of each file.
+// A reader that is opened again later must have the same identity, so a
+// dataset is one consistent view or an error that wraps format.ErrChanged.
+type Dataset struct {
+	files  []*source // the same *source where a path is listed again
+	unique []*source
+	shape  *shape // reconciled
+	rows   int64
+	pool   *pool
+
+	// life is read-locked by readers and locked by Close.
+	life   sync.RWMutex
+	closed bool
+}
+
+// Open reads the metadata of all files and reconciles their schemas. Errors of
+// all files are reported together; a canceled ctx stops between files.
+func Open(ctx context.Context, paths []string, opts Options) (*Dataset, error) {
+	opts.EnsureDefaults()
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("no input given: %w", ErrNoMatch)
+	}
+	d := &Dataset{pool: newPool(opts)}
+	byPath := make(map[string]*source, len(paths))
+	for _, path := range paths {
+		src := byPath[path]
+		if src == nil {
+			src = &source{path: path}
+			byPath[path] = src
+			d.unique = append(d.unique, src)
+		}
+		d.files = append(d.files, src)
+	}
+	if err := d.load(ctx, opts.Parallel); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+func (d *Dataset) load(ctx context.Context, parallel int) error {
+	errs := make([]error, len(d.unique))
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for i, src := range d.unique {
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			errs[i] = d.pool.load(src)
+			return nil
+		})
+	}
+	_ = group.Wait() // the goroutines report through errs
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("open dataset: %w", context.Cause(ctx))
+	}
+	if err := joinListed(errs); err != nil {
+		return err
+	}
+	if err := d.reconcile(); err != nil {
+		return err
+	}
+	for _, src := range d.files {
+		if src.info.Rows > math.MaxInt64-d.rows {
+			return asInput(fmt.Errorf("input %q: row counts overflow: %w", src.path, format.ErrDamaged))
+		}
+		d.rows += src.info.Rows
+	}
+	return nil
+}
+
+// Files describes the files in order.
+func (d *Dataset) Files() []FileInfo {
+	infos := make([]FileInfo, len(d.files))
+	for i, src := range d.files {
+		infos[i] = src.info
+	}
+	return infos
+}
+
+// Schema is the first file's schema, with a column nullable where it is in
+// any file. Batches given by ReadSpan have these fields, whatever their file.
+func (d *Dataset) Schema() *arrow.Schema { return d.shape.schema }
+
+// Rows is the number of rows of all files, as their metadata say.
+func (d *Dataset) Rows() int64 { return d.rows }
+
+// Spans describes the spans of one file; the result is shared, not to be
+// changed.
+func (d *Dataset) Spans(file int) []format.Span { return d.files[file].spans }
+
+// NullCount is the number of nulls in a column over all files; ok is false
+// unless every file's statistics say it.
+func (d *Dataset) NullCount(column string) (nulls int64, ok bool) {
+	for _, src := range d.files {
+		indexes := src.shape.index[column]
+		if len(indexes) != 1 || src.nulls[indexes[0]] < 0 {
+			return 0, false
+		}
+		nulls += src.nulls[indexes[0]]
+	}
+	return nulls, true
+}
+
+// Columns checks that each name stands once in the schema, and reports all
+// that do not, as ErrNoSuchColumn or ErrDuplicateColumn.
+func (d *Dataset) Columns(names []string) error {
+	_, err := d.shape.project(names)
+	return err
+}
+
+// ReadSpan gives the rows of one span, in order, as record batches of the named
+// columns in the named order. yield borrows the batch; an error from it stops
+// the read and is returned as it is. All other errors wrap ErrInput, but for
+// cancellation and ErrClosed.
+func (d *Dataset) ReadSpan(ctx context.Context, ref SpanRef, columns []string, yield func(arrow.RecordBatch) error) error {
+	d.life.RLock()
+	defer d.life.RUnlock()
+	if d.closed {
+		return ErrClosed
+	}
+	if ref.File < 0 || ref.File >= len(d.files) || ref.Span < 0 || ref.Span >= len(d.files[ref.File].spans) {
+		return fmt.Errorf("dataset has no file %d, span %d", ref.File, ref.Span)
+	}
+	src := d.files[ref.File]
+	indexes, err := src.shape.project(columns)
+	if err != nil {
+		return err
+	}
+	schema, err := d.shape.subset(columns)
+	if err != nil {
+		return err
+	}
+	reader, err := d.pool.acquire(src)
+	if err != nil {
+		return err
+	}
+	r := spanRead{schema: schema, want: src.spans[ref.Span].Rows, yield: yield}
+	err = reader.ReadSpan(ctx, ref.Span, indexes, r.batch)
+	err = errors.Join(r.check(src.path, ref.Span, err), d.pool.release(src))
+	return err
+}
+
+// Changed returns an error that wraps format.ErrChanged and names each file
+// that is no longer the one that Open saw.
+func (d *Dataset) Changed() error {
+	d.life.RLock()
+	defer d.life.RUnlock()
+	if d.closed {
+		return ErrClosed
+	}
+	errs := make([]error, len(d.unique))
+	for i, src := range d.unique {
+		errs[i] = src.changed()
+	}
+	return joinListed(errs)
+}
+
+// Close waits for reads in progress and releases all readers. It is
+// idempotent. It must not be called from within a yield.
+func (d *Dataset) Close() error {
+	d.life.Lock()
+	defer d.life.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	var errs []error
+	for _, src := range d.unique {
+		errs = append(errs, src.shut())
+	}
+	return joinListed(errs)
+}

@@ -1,0 +1,106 @@
+package dataset
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/millrace/millrace/io/format"
+)
+
+// Detect finds a file's format from its first bytes. The error names the file
+// and wraps ErrUnknownFormat where they are no format's.
+func Detect(path string) (format.Name, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return "", statError(path, err)
+	case info.IsDir():
+		return "", asInput(fmt.Errorf("input %q: is a directory", path))
+	case !info.Mode().IsRegular():
+		// Spans are read in any order, so a pipe or device cannot do.
+		return "", asInput(fmt.Errorf("input %q: not a regular file (%s)", path, info.Mode().Type()))
+	}
+	name, err := sniff(path)
+	switch {
+	case err != nil:
+		return "", err
+	case name != "":
+		return name, nil
+	case info.Size() == 0:
+		return "", asInput(fmt.Errorf("input %q: %w: file is empty", path, ErrUnknownFormat))
+	}
+	return "", unknownFormat(path)
+}
+
+// unknownFormat says what a file is, where its first bytes are well known.
+func unknownFormat(path string) error {
+	head, err := readHead(path)
+	if err != nil {
+		return err
+	}
+	for magic, is := range map[string]string{
+		"FEA1":         "a Feather version 1 file; write it again as Feather version 2 (Arrow IPC)",
+		"Obj\x01":      "an Avro file",
+		"ORC":          "an ORC file",
+		"\x1f\x8b":     "a gzip archive",
+		"\x28\xb5\x2f": "a zstd archive",
+		"PK\x03\x04":   "a zip archive",
+	} {
+		if bytes.HasPrefix(head, []byte(magic)) {
+			return fmt.Errorf("input %q: %w: it is %s", path, ErrUnknownFormat, is)
+		}
+	}
+	return fmt.Errorf("input %q: %w: it starts with %q", path, ErrUnknownFormat, head)
+}
+
+// sniff is Detect for a regular file; it returns "" for a format not known.
+//
+// Sources: Parquet.thrift ("PAR1", "PARE" with an encrypted footer) and
+// Arrow's Columnar.rst, "IPC File Format" and "Encapsulated message format".
+func sniff(path string) (format.Name, error) {
+	head, err := readHead(path)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case bytes.HasPrefix(head, []byte("PAR1")), bytes.HasPrefix(head, []byte("PARE")):
+		return format.Parquet, nil
+	case bytes.HasPrefix(head, []byte("ARROW1")):
+		return format.ArrowFile, nil
+	case bytes.HasPrefix(head, []byte{0xff, 0xff, 0xff, 0xff}) && len(head) >= 8:
+		return format.ArrowStream, nil
+	case legacyStream(head) && knownExtension(path):
+		return format.ArrowStream, nil
+	}
+	return "", nil
+}
+
+// legacyStream recognises a stream written before Arrow 0.15, which starts
+// with the size of its first message and no marker: a size in 8-byte steps and
+// a root offset within it. That is weak, so a known extension must go with it.
+func legacyStream(head []byte) bool {
+	if len(head) < 8 {
+		return false
+	}
+	size := binary.LittleEndian.Uint32(head)
+	root := binary.LittleEndian.Uint32(head[4:])
+	return size > 0 && size < 1<<20 && (size+4)%8 == 0 && root >= 4 && root < size
+}
+
+func readHead(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, statError(path, err)
+	}
+	defer f.Close()
+	head := make([]byte, 8)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, statError(path, err)
+	}
+	return head[:n], nil
+}

@@ -1,0 +1,196 @@
+package dataset
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+)
+
+// shape is a schema with its columns by name. Files with equal schemas share
+// one.
+type shape struct {
+	schema *arrow.Schema
+	index  map[string][]int // positions of each top-level name
+}
+
+func newShape(schema *arrow.Schema) *shape {
+	s := &shape{schema: schema, index: make(map[string][]int, schema.NumFields())}
+	for i, field := range schema.Fields() {
+		s.index[field.Name] = append(s.index[field.Name], i)
+	}
+	return s
+}
+
+// project finds the positions of named columns.
+func (s *shape) project(names []string) ([]int, error) {
+	indexes := make([]int, 0, len(names))
+	var errs []error
+	for _, name := range names {
+		switch at := s.index[name]; len(at) {
+		case 1:
+			indexes = append(indexes, at[0])
+		case 0:
+			errs = append(errs, fmt.Errorf("column %q: %w; the data has %s", name, ErrNoSuchColumn, s.names()))
+		default:
+			errs = append(errs, fmt.Errorf("column %q: %w: it stands at positions %v", name, ErrDuplicateColumn, at))
+		}
+	}
+	return indexes, joinListed(errs)
+}
+
+func (s *shape) names() string {
+	names := make([]string, s.schema.NumFields())
+	for i, field := range s.schema.Fields() {
+		names[i] = field.Name
+	}
+	return quoteList(names, 40)
+}
+
+// subset is the schema of named columns, without schema metadata.
+func (s *shape) subset(names []string) (*arrow.Schema, error) {
+	indexes, err := s.project(names)
+	if err != nil {
+		return nil, err
+	}
+	fields := make([]arrow.Field, len(indexes))
+	for i, at := range indexes {
+		fields[i] = s.schema.Field(at)
+	}
+	return arrow.NewSchema(fields, nil), nil
+}
+
+// Difference is one column in which a file differs from the first file. Want
+// or Got is nil where the column is missing.
+type Difference struct {
+	File   string
+	Column string
+	Want   arrow.DataType // in the first file
+	Got    arrow.DataType // in File
+}
+
+func (d Difference) String() string {
+	switch {
+	case d.Got == nil:
+		return fmt.Sprintf("%q: column %q (%s) is missing", d.File, d.Column, d.Want)
+	case d.Want == nil:
+		return fmt.Sprintf("%q: column %q (%s) is not in the first file", d.File, d.Column, d.Got)
+	}
+	return fmt.Sprintf("%q: column %q is %s, in the first file %s", d.File, d.Column, d.Got, d.Want)
+}
+
+// SchemaError lists every difference of every file from the first. It wraps
+// ErrSchema.
+type SchemaError struct {
+	First       string // path of the first file
+	Differences []Difference
+}
+
+// Error spells out the first hundred differences and counts the rest.
+func (e *SchemaError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v: compared with %q:", ErrSchema, e.First)
+	for i, diff := range e.Differences {
+		if i == maxListed {
+			fmt.Fprintf(&b, "\n  and %d more differences", len(e.Differences)-i)
+			break
+		}
+		fmt.Fprintf(&b, "\n  %s", diff)
+	}
+	return b.String()
+}
+
+// Unwrap makes errors.Is(err, ErrSchema) true.
+func (e *SchemaError) Unwrap() error { return ErrSchema }
+
+// reconcile compares all files with the first and sets the dataset's shape.
+// Equal means the same types under the same names: the order of columns, the
+// nullability of top-level columns and all metadata may differ. Nested types
+// must agree in their children's nullability too.
+func (d *Dataset) reconcile() error {
+	first := d.files[0]
+	mismatch := &SchemaError{First: first.path}
+	fields := slices.Clone(first.shape.schema.Fields())
+	same := map[*shape]bool{first.shape: true}
+	interned := []*shape{first.shape}
+	for _, src := range d.unique {
+		src.shape, interned = intern(interned, src.shape)
+		if same[src.shape] {
+			continue
+		}
+		diffs := compare(src.path, first.shape, src.shape)
+		mismatch.Differences = append(mismatch.Differences, diffs...)
+		if len(diffs) > 0 {
+			continue
+		}
+		same[src.shape] = true
+		for name, at := range first.shape.index {
+			for i, k := range at {
+				got := src.shape.schema.Field(src.shape.index[name][i])
+				fields[k].Nullable = fields[k].Nullable || got.Nullable
+			}
+		}
+	}
+	if len(mismatch.Differences) > 0 {
+		return mismatch
+	}
+	meta := first.shape.schema.Metadata()
+	d.shape = newShape(arrow.NewSchema(fields, &meta))
+	return nil
+}
+
+// intern returns the member of known that equals s, or adds s. Only a few
+// distinct schemas are kept to compare with: past those, sharing is not worth
+// the comparisons.
+func intern(known []*shape, s *shape) (*shape, []*shape) {
+	for _, k := range known {
+		if k == s || k.schema.Equal(s.schema) {
+			return k, known
+		}
+	}
+	if len(known) < 16 {
+		known = append(known, s)
+	}
+	return s, known
+}
+
+// compare lists the differences in the first file's column order, then the
+// columns that only the other file has.
+func compare(file string, want, got *shape) []Difference {
+	var diffs []Difference
+	seen := make(map[string]bool, len(want.index))
+	for _, field := range want.schema.Fields() {
+		if seen[field.Name] {
+			continue
+		}
+		seen[field.Name] = true
+		diffs = append(diffs, compareColumn(file, field.Name, want, got)...)
+	}
+	for _, field := range got.schema.Fields() {
+		if !seen[field.Name] {
+			seen[field.Name] = true
+			diffs = append(diffs, compareColumn(file, field.Name, want, got)...)
+		}
+	}
+	return diffs
+}
+
+// compareColumn compares all columns of one name, pairwise in order.
+func compareColumn(file, name string, want, got *shape) []Difference {
+	var diffs []Difference
+	a, b := want.index[name], got.index[name]
+	for i := range max(len(a), len(b)) {
+		diff := Difference{File: file, Column: name}
+		if i < len(a) {
+			diff.Want = want.schema.Field(a[i]).Type
+		}
+		if i < len(b) {
+			diff.Got = got.schema.Field(b[i]).Type
+		}
+		if diff.Want == nil || diff.Got == nil || !arrow.TypeEqual(diff.Want, diff.Got) {
+			diffs = append(diffs, diff)
+		}
+	}
+	return diffs
+}

@@ -1,0 +1,233 @@
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/millrace/millrace/io/format"
+)
+
+// source is one distinct file: what Open learned about it, and a reader while
+// one is needed. The fields up to mu do not change after Open.
+type source struct {
+	path  string
+	seen  os.FileInfo // identity
+	info  FileInfo
+	shape *shape
+	spans []format.Span
+	nulls []int64 // by column; -1 where the file does not say
+
+	mu struct {
+		sync.Mutex
+
+		reader  format.Reader // nil while closed
+		uses    int           // reads in progress
+		changed error         // kept when a reader that noticed is closed
+	}
+}
+
+// unchanged compares the path's present file with the one first seen.
+func (s *source) unchanged() error {
+	now, err := os.Stat(s.path)
+	switch {
+	case err != nil:
+		return asInput(fmt.Errorf("input %q: %w: %w", s.path, format.ErrChanged, err))
+	case !os.SameFile(now, s.seen):
+		return asInput(fmt.Errorf("input %q: %w: it was replaced", s.path, format.ErrChanged))
+	case now.Size() != s.seen.Size():
+		return asInput(fmt.Errorf("input %q: %w: it had %d bytes and has %d",
+			s.path, format.ErrChanged, s.seen.Size(), now.Size()))
+	case !now.ModTime().Equal(s.seen.ModTime()):
+		return asInput(fmt.Errorf("input %q: %w: it was written at %s",
+			s.path, format.ErrChanged, now.ModTime().UTC().Format("2006-01-02T15:04:05.000Z")))
+	}
+	return nil
+}
+
+// changed asks the file system, the open reader and those closed before.
+func (s *source) changed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.changed != nil {
+		return s.mu.changed
+	}
+	if s.mu.reader != nil {
+		if err := s.mu.reader.Changed(); err != nil {
+			return asInput(err)
+		}
+	}
+	return s.unchanged()
+}
+
+// closeLocked closes the reader and keeps what it knows about changes: a fault
+// of its mapping may have been noticed by nobody else.
+func (s *source) closeLocked() error {
+	if s.mu.reader == nil {
+		return nil
+	}
+	s.mu.changed = errors.Join(s.mu.changed, asInput(s.mu.reader.Changed()))
+	err := s.mu.reader.Close()
+	s.mu.reader = nil
+	if err != nil {
+		return asInput(fmt.Errorf("close %q: %w", s.path, err))
+	}
+	return nil
+}
+
+// shut is closeLocked when nobody reads any more.
+func (s *source) shut() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closeLocked()
+}
+
+// pool opens readers on demand and keeps a few that are idle.
+type pool struct {
+	opts Options
+
+	// mu is taken after a source's lock, never before it.
+	mu struct {
+		sync.Mutex
+
+		idle []*source // least recently used first
+	}
+}
+
+func newPool(opts Options) *pool { return &pool{opts: opts} }
+
+// load reads the metadata of a source for the first time.
+func (p *pool) load(src *source) error {
+	name, err := Detect(src.path)
+	if err != nil {
+		return err
+	}
+	if src.seen, err = os.Stat(src.path); err != nil {
+		return statError(src.path, err)
+	}
+	src.info = FileInfo{Path: src.path, Format: name, Size: src.seen.Size(), ModTime: src.seen.ModTime()}
+	reader, err := p.acquire(src)
+	if err != nil {
+		return err
+	}
+	err = src.describe(reader)
+	return errors.Join(err, p.release(src))
+}
+
+// describe copies the metadata out of a reader and checks its arithmetic.
+func (s *source) describe(reader format.Reader) error {
+	s.info.Format = reader.Format()
+	s.shape = newShape(reader.Schema())
+	s.spans = slices.Clone(reader.Spans())
+	s.info.Spans = len(s.spans)
+	for i, span := range s.spans {
+		if span.Rows < 0 || span.Rows > math.MaxInt64-s.info.Rows ||
+			span.Bytes < 0 || span.Bytes > math.MaxInt64-s.info.Bytes {
+			return asInput(fmt.Errorf("input %q: span %d: %w: it announces %d rows in %d bytes",
+				s.path, i, format.ErrDamaged, span.Rows, span.Bytes))
+		}
+		s.info.Rows += span.Rows
+		s.info.Bytes += span.Bytes
+	}
+	s.nulls = make([]int64, s.shape.schema.NumFields())
+	for i := range s.nulls {
+		s.nulls[i] = -1
+		if n, ok := reader.NullCount(i); ok && n >= 0 && n <= s.info.Rows {
+			s.nulls[i] = n
+		}
+	}
+	return nil
+}
+
+// acquire returns the source's open reader, for use until release.
+func (p *pool) acquire(src *source) (format.Reader, error) {
+	src.mu.Lock()
+	defer src.mu.Unlock()
+	if src.mu.changed != nil {
+		return nil, src.mu.changed
+	}
+	if src.mu.reader == nil {
+		reader, err := p.open(src)
+		if err != nil {
+			return nil, err
+		}
+		src.mu.reader = reader
+	}
+	src.mu.uses++
+	if src.mu.uses == 1 {
+		p.busy(src)
+	}
+	return src.mu.reader, nil
+}
+
+// open opens a reader and makes sure that it reads the file first seen: the
+// reader's file is what stands at the path (Changed), and that is the first.
+func (p *pool) open(src *source) (format.Reader, error) {
+	opener := p.opts.Openers[src.info.Format]
+	if opener == nil {
+		return nil, fmt.Errorf("input %q: %w: no reader for format %s", src.path, ErrUnknownFormat, src.info.Format)
+	}
+	reader, err := opener(src.path, p.opts.Read)
+	if err != nil {
+		// A file that changed meanwhile looks damaged; say what it is.
+		return nil, errors.Join(asInput(err), src.unchanged())
+	}
+	if err = asInput(reader.Changed()); err == nil {
+		err = src.unchanged()
+	}
+	if err != nil {
+		return nil, errors.Join(err, reader.Close())
+	}
+	return reader, nil
+}
+
+// release ends one use and closes the readers idle for longest.
+func (p *pool) release(src *source) error {
+	src.mu.Lock()
+	src.mu.uses--
+	var evicted []*source
+	if src.mu.uses == 0 {
+		evicted = p.rest(src)
+	}
+	src.mu.Unlock()
+	var errs []error
+	for _, e := range evicted {
+		errs = append(errs, e.closeIdle())
+	}
+	return errors.Join(errs...)
+}
+
+// closeIdle closes an evicted reader, unless it came into use since; then its
+// release puts it among the idle again.
+func (s *source) closeIdle() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.uses > 0 {
+		return nil
+	}
+	return s.closeLocked()
+}
+
+// rest adds a source to the idle ones and takes out those past the limit.
+func (p *pool) rest(src *source) (evicted []*source) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.idle = append(p.mu.idle, src)
+	if n := len(p.mu.idle) - p.opts.IdleFiles; n > 0 {
+		evicted = slices.Clone(p.mu.idle[:n])
+		p.mu.idle = slices.Delete(p.mu.idle, 0, n)
+	}
+	return evicted
+}
+
+// busy takes a source out of the idle ones.
+func (p *pool) busy(src *source) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.Index(p.mu.idle, src); i >= 0 {
+		p.mu.idle = slices.Delete(p.mu.idle, i, i+1)
+	}
+}
