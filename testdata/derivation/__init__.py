@@ -1,0 +1,1 @@
+"""How the test data is derived from the public packages; see ../README.md."""

@@ -1,0 +1,81 @@
+"""Derives the test data from the files that fetch.sh brought.
+
+    python testdata/derive.py             the full tables, into .data/
+    python testdata/derive.py --samples   and the committed samples, into testdata/
+
+The same packages give the same values every time; see README.md for the columns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from derivation.embed import embed_table
+from derivation.files import DATA, RAW, TESTDATA, write_arrow, write_parquet
+from derivation.flights import read_flights, wide_table
+from derivation.nyc import nyc_table
+
+# A sample takes every k-th row, the first included, so that it spans the whole
+# period and begins where there is no history yet: every kind of null is in it.
+FLIGHTS_EVERY = 60  # 50,000 rows
+NYC_EVERY = 7  # 48,111 rows
+EMBED_EVERY = 15  # 20,000 rows
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Derives the test data.")
+    parser.add_argument("--samples", action="store_true", help="also write the committed samples")
+    samples = parser.parse_args().samples
+    if not RAW.is_dir():
+        print(f"derive.py: {RAW} is missing; run testdata/fetch.sh first", file=sys.stderr)
+        return 1
+
+    start = time.monotonic()
+    flights = read_flights()
+    _write(wide_table(flights), "flights-wide", arrow_batch_rows=65_536)
+    if samples:
+        _sample("flights-wide", "flights-sample", FLIGHTS_EVERY)
+
+    _write(embed_table(flights), "flights-embed", arrow_batch_rows=16_384)
+    if samples:
+        _sample("flights-embed", "embed-sample", EMBED_EVERY)
+
+    _write(nyc_table(), "nyc-flights")
+    if samples:
+        _sample("nyc-flights", "nyc-sample", NYC_EVERY)
+    print(f"derive.py: done in {time.monotonic() - start:.0f} s", file=sys.stderr)
+    return 0
+
+
+def _write(table: pa.Table, name: str, *, arrow_batch_rows: int | None = None) -> None:
+    """Writes a full table: Parquet, and uncompressed Arrow that can be mapped."""
+    write_parquet(table, DATA / f"{name}.parquet", group_rows=122_880)
+    _report(DATA / f"{name}.parquet", table.num_rows)
+    if arrow_batch_rows is not None:
+        path = DATA / f"{name}.arrow"
+        write_arrow(table, path, batch_rows=arrow_batch_rows, zstd=False)
+        _report(path, table.num_rows)
+
+
+def _sample(full: str, name: str, every: int) -> None:
+    """Writes every `every`-th row of a full table, in several spans, small enough for git."""
+    table = pq.read_table(DATA / f"{full}.parquet")
+    table = table.take(pa.array(range(0, table.num_rows, every)))
+    write_parquet(table, TESTDATA / f"{name}.parquet", group_rows=10_000)
+    _report(TESTDATA / f"{name}.parquet", table.num_rows)
+    write_arrow(table, TESTDATA / f"{name}.arrow", batch_rows=8_192, zstd=True)
+    _report(TESTDATA / f"{name}.arrow", table.num_rows)
+
+
+def _report(path: Path, rows: int) -> None:
+    print(f"{path.name}: {rows:,} rows, {path.stat().st_size:,} bytes", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
