@@ -1,0 +1,29 @@
+// Package arrowfile reads and writes Arrow IPC files and streams.
+//
+// The reader has no part of arrow-go's IPC reader in it: one flipped bit in
+// flatbuffer metadata ends a process that trusts it. It maps the file
+// (io/mapped), copies each piece of metadata out of the mapping, walks it with
+// every offset, length and count checked (flatbuf.go, message.go, schema.go),
+// checks the layout of each column that is asked for against its buffers
+// (decode.go), and checks the values that later code uses as addresses
+// (check.go): offsets, dictionary indices, union types, views and run ends.
+//
+//	Open      footer or stream of messages -> schema, spans, null counts
+//	ReadSpan  metadata of one record batch -> buffers of the columns asked for
+//	          uncompressed, aligned, little-endian: a view of the mapping
+//	          otherwise: decompressed, swapped or moved into counted memory
+//
+// A column that is not asked for is not touched. A span that is stored without
+// compression in the machine's byte order is given as one batch; others are
+// given in slices of ReadOptions.ChunkRows.
+//
+// Refused with format.ErrUnsupported: metadata before V4 (Arrow 0.8), after
+// V5, Feather version 1, tensors, big-endian on types without a word layout,
+// unions with a validity bitmap (before Arrow 1.0), batches of more than
+// 2^31-1 rows, nesting deeper than 32 levels.
+//
+// Memory: a batch holds the mapping by the reference counts of its buffers, so
+// it outlives the Reader. While a batch is in use the file may still change
+// underneath it; see io/mapped for what happens then and ask Changed after the
+// last use. Methods of a Reader may be called concurrently, except Close.
+package arrowfile

@@ -1,0 +1,310 @@
+package arrowfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/endian"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/mapped"
+)
+
+// reader implements format.Reader. It owns one reference of file until Close.
+type reader struct {
+	file   *mapped.File
+	opts   format.ReadOptions
+	layout *layout
+	spans  []format.Span
+	// nulls are the null counts of the top-level columns, -1 where the
+	// validity bitmap does not tell.
+	nulls []int64
+
+	dicts  dictionaries
+	zstd   func() (*zstd.Decoder, error)
+	closed atomic.Bool
+}
+
+// Open opens an Arrow IPC file or stream and checks all of its metadata. The
+// caller closes the Reader. Errors name the file and wrap format.ErrDamaged,
+// format.ErrUnsupported, format.ErrChanged, or what io/mapped returns for a
+// file that cannot be opened.
+func Open(path string, opts format.ReadOptions) (format.Reader, error) {
+	opts.EnsureDefaults()
+	file, err := mapped.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{file: file, opts: opts, zstd: sync.OnceValues(newZstd)}
+	if err := guarded(r.open); err != nil {
+		err = r.explain(fmt.Errorf("open %q: %w", path, err))
+		file.Release()
+		return nil, err
+	}
+	return r, nil
+}
+
+// guarded runs a step that decodes bytes of a file, and turns a panic into an
+// error that wraps format.ErrDamaged, or format.ErrBudget when that is what the
+// allocator panicked with.
+func guarded(step func() error) (err error) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if e, ok := v.(error); ok && errors.Is(e, format.ErrBudget) {
+			err = e
+			return
+		}
+		err = damaged("decoding it panics: %v", v)
+	}()
+	return step()
+}
+
+// explain returns err, or why it came about where the file has changed.
+func (r *reader) explain(err error) error {
+	if changed := r.file.Changed(); changed != nil {
+		return changed
+	}
+	return err
+}
+
+// swapped reports whether numbers are stored in the other byte order.
+func (s *fileSchema) swapped() bool {
+	return s.big != (endian.NativeEndian == endian.BigEndian)
+}
+
+// open walks all metadata.
+func (r *reader) open() error {
+	data := r.file.Bytes()
+	l, err := layoutOf(data)
+	if err != nil {
+		return err
+	}
+	r.layout = l
+	if err := l.reconcile(data); err != nil {
+		return err
+	}
+	for _, d := range l.dicts {
+		if err := r.checkDictionary(d); err != nil {
+			return err
+		}
+	}
+	r.nulls = make([]int64, len(l.schema.columns))
+	r.spans = make([]format.Span, len(l.batches))
+	for i, b := range l.batches {
+		if err := r.checkBatch(i, b); err != nil {
+			return fmt.Errorf("record batch %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// checkDictionary checks a dictionary batch against its schema.
+func (r *reader) checkDictionary(d dictBlock) error {
+	meta, err := d.at(r.file.Bytes())
+	if err != nil {
+		return err
+	}
+	l := newLoader(r.file, meta, false)
+	n, err := l.skip(r.layout.schema.dicts[d.id])
+	if err == nil {
+		err = l.finish()
+	}
+	if err == nil && n.rows != meta.rows {
+		err = damaged("%d values for %d rows", n.rows, meta.rows)
+	}
+	if err != nil {
+		return fmt.Errorf("dictionary %d: %w", d.id, err)
+	}
+	return nil
+}
+
+// checkBatch checks a record batch against the schema and notes its rows and
+// null counts.
+func (r *reader) checkBatch(i int, b block) error {
+	meta, err := b.at(r.file.Bytes())
+	if err != nil {
+		return err
+	}
+	if meta.kind != messageRecordBatch {
+		return damaged("message at byte %d is of kind %d, not a record batch", b.offset, meta.kind)
+	}
+	l := newLoader(r.file, meta, false)
+	for c := range r.layout.schema.columns {
+		col := &r.layout.schema.columns[c]
+		n, err := l.skip(col)
+		if err == nil && n.rows != meta.rows {
+			err = damaged("%d values for %d rows", n.rows, meta.rows)
+		}
+		if err != nil {
+			return fmt.Errorf("column %q: %w", r.layout.schema.schema.Field(c).Name, err)
+		}
+		switch {
+		case !col.nullsAreValidity():
+			r.nulls[c] = -1
+		case col.storage.ID() == arrow.NULL:
+			r.nulls[c] += n.rows
+		default:
+			r.nulls[c] += n.nulls
+		}
+	}
+	r.spans[i] = format.Span{Rows: meta.rows, Bytes: meta.body}
+	return l.finish()
+}
+
+// Format implements format.Reader.
+func (r *reader) Format() format.Name { return r.layout.format }
+
+// Schema implements format.Reader.
+func (r *reader) Schema() *arrow.Schema { return r.layout.schema.schema }
+
+// Spans implements format.Reader: one for each record batch.
+func (r *reader) Spans() []format.Span { return r.spans }
+
+// NullCount implements format.Reader. It does not say for dictionaries, unions
+// and run-end encoded columns, whose nulls may stand in their values.
+func (r *reader) NullCount(column int) (nulls int64, ok bool) {
+	if column < 0 || column >= len(r.nulls) || r.nulls[column] < 0 {
+		return 0, false
+	}
+	return r.nulls[column], true
+}
+
+// Changed implements format.Reader.
+func (r *reader) Changed() error { return r.file.Changed() }
+
+// Close implements format.Reader. It is idempotent.
+func (r *reader) Close() error {
+	if r.closed.CompareAndSwap(false, true) {
+		r.dicts.close()
+		r.file.Release()
+	}
+	return nil
+}
+
+// ReadSpan implements format.Reader. Besides the errors of Open it returns one
+// that wraps format.ErrBudget, and what yield returns as it is.
+func (r *reader) ReadSpan(ctx context.Context, span int, columns []int, yield func(arrow.RecordBatch) error) error {
+	if r.closed.Load() {
+		return fmt.Errorf("read %q: %w", r.file.Path(), fs.ErrClosed)
+	}
+	if span < 0 || span >= len(r.spans) {
+		return fmt.Errorf("read %q: span %d: the file has %d", r.file.Path(), span, len(r.spans))
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := r.file.Changed(); err != nil {
+		return err
+	}
+	var batch arrow.RecordBatch
+	var view bool
+	err := guarded(func() (err error) {
+		batch, view, err = r.load(span, columns)
+		return err
+	})
+	if err != nil {
+		return r.explain(fmt.Errorf("read %q: record batch %d: %w", r.file.Path(), span, err))
+	}
+	defer batch.Release()
+	if err := r.file.Err(); err != nil {
+		return err
+	}
+	if err := r.give(ctx, batch, view, yield); err != nil {
+		return err
+	}
+	// What was given may have turned to zeros under the reader's hands.
+	return r.file.Changed()
+}
+
+// give hands out a batch: a view whole, decoded memory in chunks.
+func (r *reader) give(ctx context.Context, batch arrow.RecordBatch, view bool, yield func(arrow.RecordBatch) error) error {
+	rows, chunk := batch.NumRows(), int64(r.opts.ChunkRows)
+	if view || rows <= chunk || chunk < 1 {
+		return yield(batch)
+	}
+	for from := int64(0); from < rows; from += chunk {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		piece := batch.NewSlice(from, min(from+chunk, rows))
+		err := yield(piece)
+		piece.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// load decodes the listed columns of a record batch. view says that it is
+// stored as it is given out. The caller owns the batch.
+func (r *reader) load(span int, columns []int) (batch arrow.RecordBatch, view bool, err error) {
+	schema, err := r.layout.schema.project(columns)
+	if err != nil {
+		return nil, false, err
+	}
+	meta, err := r.layout.batches[span].at(r.file.Bytes())
+	if err != nil {
+		return nil, false, err
+	}
+	if meta.rows != r.spans[span].Rows {
+		return nil, false, damaged("%d rows; there were %d when it was opened", meta.rows, r.spans[span].Rows)
+	}
+	swapped := r.layout.schema.swapped()
+	l := newLoader(r.file, meta, swapped)
+	l.mem, l.zstd = newBudget(r.opts.Allocator, r.opts.BudgetBytes), r.zstd
+	l.dicts = func(id int64) (*array.Data, error) { return r.dictionary(id, r.layout.epochs[span]) }
+	defer l.release()
+	datas, err := r.loadColumns(l, columns)
+	if err != nil {
+		return nil, false, err
+	}
+	arrays := make([]arrow.Array, 0, len(columns))
+	defer func() {
+		for _, a := range arrays {
+			a.Release()
+		}
+	}()
+	for _, c := range columns {
+		arrays = append(arrays, array.MakeFromData(datas[c]))
+	}
+	return array.NewRecordBatch(schema, arrays, meta.rows), meta.codec == codecNone && !swapped, nil
+}
+
+// loadColumns decodes the columns that are listed and passes over the others.
+func (r *reader) loadColumns(l *loader, columns []int) (map[int]*array.Data, error) {
+	last := -1
+	datas := make(map[int]*array.Data, len(columns))
+	for _, c := range columns {
+		datas[c] = nil
+		last = max(last, c)
+	}
+	for c := range last + 1 {
+		col := &r.layout.schema.columns[c]
+		if _, wanted := datas[c]; !wanted {
+			if _, err := l.skip(col); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		data, err := l.column(col, col.dtype)
+		if err == nil && int64(data.Len()) != l.meta.rows {
+			err = damaged("%d values for %d rows", data.Len(), l.meta.rows)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("column %q: %w", r.layout.schema.schema.Field(c).Name, err)
+		}
+		datas[c] = data
+	}
+	return datas, nil
+}
