@@ -1,0 +1,136 @@
+package ort
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"unsafe"
+
+	onnx "github.com/yalue/onnxruntime_go"
+
+	"github.com/millrace/millrace/models"
+)
+
+// Provider is an execution provider's short name.
+type Provider string
+
+// CPU is ONNX Runtime's default provider; every library has it.
+const CPU Provider = "cpu"
+
+// SessionOptions tune a session; the zero value is what the engine wants on
+// CPUs: one thread per Run, all graph optimisations.
+type SessionOptions struct {
+	Provider Provider // CPU by default
+
+	// Outputs are the outputs to compute, in the order Run takes them; nil is
+	// all of them in the model's order. What no named output needs is not
+	// computed.
+	Outputs []string
+
+	IntraOpThreads int // threads of one operator; 1 by default
+	InterOpThreads int // operators at once; 1 by default
+
+	// DisableMemoryPattern makes every Run allocate operator by operator. The
+	// pattern is looked up by the XOR of all input dimensions, so that an even
+	// number of [N,1] inputs finds the pattern of another N
+	// (onnxruntime:core/framework/session_state.cc, CalculateMemoryPatternsKey);
+	// keep the batch size constant or set this.
+	DisableMemoryPattern bool
+	// DisableCPUArena frees memory after every Run instead of keeping it.
+	DisableCPUArena bool
+
+	// Config are session config entries by key
+	// (onnxruntime_session_options_config_keys.h), set last.
+	Config map[string]string
+}
+
+// EnsureDefaults fills what was left zero.
+func (o *SessionOptions) EnsureDefaults() {
+	if o.Provider == "" {
+		o.Provider = CPU
+	}
+	if o.IntraOpThreads == 0 {
+		o.IntraOpThreads = 1
+	}
+	if o.InterOpThreads == 0 {
+		o.InterOpThreads = 1
+	}
+}
+
+// Validate joins everything that is wrong.
+func (o *SessionOptions) Validate() error {
+	var errs []error
+	if o.Provider != CPU {
+		errs = append(errs, fmt.Errorf("%w: Provider (%q) must be %q", ErrProvider, o.Provider, CPU))
+	}
+	if o.IntraOpThreads < 1 {
+		errs = append(errs, fmt.Errorf("IntraOpThreads (%d) must be >= 1", o.IntraOpThreads))
+	}
+	if o.InterOpThreads < 1 {
+		errs = append(errs, fmt.Errorf("InterOpThreads (%d) must be >= 1", o.InterOpThreads))
+	}
+	return errors.Join(errs...)
+}
+
+// build makes the binding's options. The caller destroys them.
+func (o *SessionOptions) build(m *models.Model) (built *onnx.SessionOptions, err error) {
+	built, err = onnx.NewSessionOptions()
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, built.Destroy())
+			built = nil
+		}
+	}()
+	mode := onnx.ExecutionMode(onnx.ExecutionModeSequential)
+	if o.InterOpThreads > 1 {
+		mode = onnx.ExecutionModeParallel
+	}
+	err = errors.Join(
+		built.SetIntraOpNumThreads(o.IntraOpThreads),
+		built.SetInterOpNumThreads(o.InterOpThreads),
+		built.SetExecutionMode(mode),
+		built.SetGraphOptimizationLevel(onnx.GraphOptimizationLevelEnableAll),
+		built.SetMemPattern(!o.DisableMemoryPattern),
+		built.SetCpuMemArena(!o.DisableCPUArena),
+	)
+	if err != nil {
+		return built, err
+	}
+	config := map[string]string{}
+	if o.IntraOpThreads > 1 { // waiting threads would take the cores of other workers
+		config["session.intra_op.allow_spinning"] = "0"
+	}
+	if o.InterOpThreads > 1 {
+		config["session.inter_op.allow_spinning"] = "0"
+	}
+	if len(m.External) > 0 {
+		folder, err := filepath.Abs(m.Folder())
+		if err != nil {
+			return built, err
+		}
+		config["session.model_external_initializers_file_folder_path"] = folder
+	}
+	maps.Copy(config, o.Config)
+	for _, key := range slices.Sorted(maps.Keys(config)) {
+		if err := built.AddSessionConfigEntry(key, config[key]); err != nil {
+			return built, fmt.Errorf("session config entry %q: %w", key, err)
+		}
+	}
+	return built, nil
+}
+
+// handle is the OrtSessionOptions* inside the binding's options, which has no
+// way to ask for it: a pointer field named o (onnxruntime_go.go of v1.27.0).
+func handle(built *onnx.SessionOptions) (unsafe.Pointer, error) {
+	field := reflect.ValueOf(built).Elem().FieldByName("o")
+	if !field.IsValid() || field.Kind() != reflect.Pointer || field.IsNil() {
+		return nil, errors.New("onnxruntime_go's SessionOptions is not the one this was written for (v1.27.0)")
+	}
+	return field.UnsafePointer(), nil
+}
