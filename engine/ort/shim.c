@@ -48,8 +48,9 @@ void mr_close(mr_library *lib) {
 }
 
 int mr_use(mr_library *lib) {
-  api = ((get_api_base)dlsym(lib->handle, "OrtGetApiBase"))()->GetApi(ORT_API_VERSION);
-  return api != NULL;
+  const OrtApi *found = ((get_api_base)dlsym(lib->handle, "OrtGetApiBase"))()->GetApi(ORT_API_VERSION);
+  if (found) api = found;
+  return found != NULL;
 }
 
 // The log: a ring, because ONNX Runtime logs from threads of its own, where a
