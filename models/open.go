@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -55,7 +56,8 @@ func (o *Options) EnsureDefaults() {
 // Open reads and checks the .onnx file at path. Every error wraps ErrModel and
 // names the file; it is one of the reasons above, or the operating system's
 // when the file cannot be read. Options.SHA256, a hex digest, refuses any other
-// file.
+// file, and is the only way to notice changed weights, or a file cut right
+// before its metadata: protobuf has no checksum and no end mark.
 //
 // Memory while it runs: the file, and its parsed form, which is dropped before
 // Open returns; the Model keeps the file's bytes.
@@ -99,7 +101,10 @@ func openBytes(path string, data []byte, opts Options) (*Model, error) {
 		folder:          filepath.Dir(path),
 	}
 	for _, o := range p.GetOpsetImport() {
-		m.Opsets = append(m.Opsets, Opset{Domain: plainDomain(o.GetDomain()), Version: o.GetVersion()})
+		set := Opset{Domain: plainDomain(o.GetDomain()), Version: o.GetVersion()}
+		if !slices.Contains(m.Opsets, set) {
+			m.Opsets = append(m.Opsets, set)
+		}
 	}
 	for _, e := range p.GetMetadataProps() {
 		m.Metadata[e.GetKey()] = e.GetValue()

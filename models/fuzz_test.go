@@ -1,0 +1,52 @@
+package models
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	pb "github.com/millrace/millrace/models/onnxpb"
+	"github.com/millrace/millrace/models/onnxpb/onnxtest"
+)
+
+// FuzzOpen: any bytes give an error or a model, never both, and a model can be
+// rewritten.
+func FuzzOpen(f *testing.F) {
+	for _, m := range []*pb.ModelProto{
+		sample(), onnxtest.Endless(), onnxtest.Identity(pb.TensorProto_STRING, "N"),
+		classifier(onnxtest.Values(onnxtest.Maps("p", pb.TensorProto_INT64)),
+			onnxtest.ZipMap("raw", "p", onnxtest.Ints("classlabels_int64s", 3, 1))),
+	} {
+		f.Add(onnxtest.Bytes(f, m))
+	}
+	paths, err := filepath.Glob(filepath.Join("testdata", "*.onnx"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := openBytes(filepath.Join(dir, "m.onnx"), data, Options{MaxParsedBytes: 64 << 20})
+		if (m == nil) == (err == nil) || err != nil && !errors.Is(err, ErrModel) {
+			t.Fatalf("open = %v, %v", m, err)
+		}
+		if m == nil {
+			return
+		}
+		m.FeatureNames()
+		for i := range m.Outputs {
+			m.OutputLabels(i)
+		}
+		s, changed, err := StripZipMap(m)
+		if err != nil || (s == m) == changed {
+			t.Fatalf("StripZipMap = %v, %v", changed, err)
+		}
+	})
+}
