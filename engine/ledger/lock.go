@@ -1,0 +1,140 @@
+package ledger
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Holder says who holds an output.
+type Holder struct {
+	Run   string    `json:"run"`
+	PID   int       `json:"pid"`
+	Host  string    `json:"host"`
+	Since time.Time `json:"since"`
+}
+
+// takeLock locks an output for a run.
+func takeLock(fsys FS, path, output, run string) (Lock, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	note, err := json.Marshal(Holder{Run: run, PID: os.Getpid(), Host: host, Since: time.Now().UTC().Truncate(time.Second)})
+	if err != nil {
+		return nil, fmt.Errorf("describe holder of the lock: %w", err)
+	}
+	lock, err := fsys.Lock(path, append(note, '\n'))
+	var locked *lockedError
+	if errors.As(err, &locked) {
+		held := &HeldError{Output: output}
+		// A note that cannot be read leaves the holder unnamed.
+		_ = json.Unmarshal(locked.note, &held.Holder)
+		return nil, held
+	}
+	return lock, outputError(output, err)
+}
+
+// lockedError says that a lock is taken, and what its holder wrote.
+type lockedError struct{ note []byte }
+
+func (*lockedError) Error() string { return "lock is taken" }
+
+// fileLock is a flock(2) on a file that is there only while the lock is held.
+// The kernel drops the lock with the process, so a dead holder blocks nobody.
+type fileLock struct {
+	path string
+	file *os.File // nil once released
+}
+
+// maxNoteBytes bounds what is read of somebody else's note.
+const maxNoteBytes = 4096
+
+// Lock takes the lock. Since Release unlinks the file, a lock may be won on a
+// file that is no longer the one at the path: then it is tried again.
+func (osFS) Lock(name string, note []byte) (Lock, error) {
+	for {
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o666)
+		if err != nil {
+			return nil, err
+		}
+		l := &fileLock{path: name, file: f}
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case errors.Is(err, unix.EWOULDBLOCK):
+			err := &lockedError{note: readNote(f)}
+			return nil, errors.Join(err, f.Close())
+		case errors.Is(err, unix.EINTR):
+			_ = f.Close() // nothing was written
+			continue
+		case err != nil:
+			return nil, errors.Join(&os.PathError{Op: "flock", Path: name, Err: err}, f.Close())
+		}
+		if l.Held() != nil {
+			_ = f.Close() // nothing was written
+			continue
+		}
+		if err := writeNote(f, note); err != nil {
+			return nil, errors.Join(err, l.Release())
+		}
+		return l, nil
+	}
+}
+
+func writeNote(f *os.File, note []byte) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.WriteAt(note, 0)
+	return err
+}
+
+// readNote reads the holder's note, which may be a moment late.
+func readNote(f *os.File) []byte {
+	for range 10 {
+		note, err := io.ReadAll(io.NewSectionReader(f, 0, maxNoteBytes))
+		if err == nil && json.Valid(note) {
+			return note
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return nil
+}
+
+func (l *fileLock) Held() error {
+	if l.file == nil {
+		return &os.PathError{Op: "lock", Path: l.path, Err: os.ErrClosed}
+	}
+	mine, err := l.file.Stat()
+	if err != nil {
+		return err
+	}
+	now, err := os.Lstat(l.path)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(mine, now) {
+		return &os.PathError{Op: "lock", Path: l.path, Err: errors.New("it was taken over by another run")}
+	}
+	return nil
+}
+
+// Release unlinks the file while the lock is still held: whoever wins the
+// lock on the unlinked file notices, and takes the new one.
+func (l *fileLock) Release() error {
+	if l.file == nil {
+		return nil
+	}
+	var err error
+	if l.Held() == nil {
+		err = os.Remove(l.path)
+	}
+	err = errors.Join(err, l.file.Close())
+	l.file = nil
+	return err
+}

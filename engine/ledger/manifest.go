@@ -1,0 +1,187 @@
+package ledger
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+)
+
+// ManifestVersion names the form of the manifests written here.
+const ManifestVersion = "millrace.manifest/1"
+
+// Manifest is the account of a published run. Times are UTC; digests are
+// lower-case hexadecimal SHA-256.
+type Manifest struct {
+	Version  string         `json:"version"`
+	Run      string         `json:"run"`
+	Started  time.Time      `json:"started"`
+	Finished time.Time      `json:"finished"`
+	Model    ModelFile      `json:"model"`
+	Inputs   []Input        `json:"inputs"`
+	Outputs  []Output       `json:"outputs"` // by part; set by Publish
+	Rejects  *Output        `json:"rejects,omitempty"`
+	Schema   []Column       `json:"schema"` // of every output
+	Settings map[string]any `json:"settings"`
+	Versions Versions       `json:"versions"`
+	Machine  Machine        `json:"machine"`
+	Ledger   Rows           `json:"ledger"`
+	Parts    []Rows         `json:"parts"` // by part
+}
+
+// ModelFile is the model that made the predictions.
+type ModelFile struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
+	Bytes  int64  `json:"bytes"`
+}
+
+// Input is one input file, listed as often as it was read.
+type Input struct {
+	Path    string    `json:"path"`
+	Format  string    `json:"format"`
+	Bytes   int64     `json:"bytes"`
+	Rows    int64     `json:"rows"` // as the file's own metadata says
+	ModTime time.Time `json:"mtime"`
+	Ledger  Rows      `json:"ledger"`
+}
+
+// Output is one written file. Name is relative to the output directory, or
+// the file's own name where the output is a single file.
+type Output struct {
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"`
+	Bytes  int64  `json:"bytes"`
+	Rows   int64  `json:"rows"`
+}
+
+// Column is one column of the output.
+type Column struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"` // Arrow's name for it
+	Nullable bool   `json:"nullable"`
+}
+
+// Columns describes a schema for a manifest.
+func Columns(schema *arrow.Schema) []Column {
+	columns := make([]Column, schema.NumFields())
+	for i, field := range schema.Fields() {
+		columns[i] = Column{Name: field.Name, Type: field.Type.String(), Nullable: field.Nullable}
+	}
+	return columns
+}
+
+// Versions are those of everything that computed.
+type Versions struct {
+	Millrace string `json:"millrace"`
+	Commit   string `json:"commit"`
+	Go       string `json:"go"`
+	ORT      string `json:"ort"`
+	Arrow    string `json:"arrow"`
+}
+
+// Machine is where the run was.
+type Machine struct {
+	CPU   string `json:"cpu"`
+	Cores int    `json:"cores"` // granted, not built in
+}
+
+// Check compares all row accounts in the manifest, and returns every
+// disagreement: each account in itself, inputs' own row counts with rows
+// read, and inputs, parts and files written with the whole.
+func (m *Manifest) Check() error {
+	errs := []error{m.Ledger.Check()}
+	var inputs, parts Rows
+	for i, in := range m.Inputs {
+		errs = append(errs, at("input", i, in.Ledger.Check()))
+		if in.Rows != in.Ledger.Read {
+			errs = append(errs, fmt.Errorf("%w: input %q has %d rows, %d were read", ErrAccounts, in.Path, in.Rows, in.Ledger.Read))
+		}
+		inputs = inputs.Add(in.Ledger)
+	}
+	for i, part := range m.Parts {
+		errs = append(errs, at("part", i, part.Check()))
+		parts = parts.Add(part)
+	}
+	if inputs != m.Ledger {
+		errs = append(errs, fmt.Errorf("%w: inputs %+v, run %+v", ErrAccounts, inputs, m.Ledger))
+	}
+	if parts != m.Ledger {
+		errs = append(errs, fmt.Errorf("%w: parts %+v, run %+v", ErrAccounts, parts, m.Ledger))
+	}
+	return errors.Join(append(errs, m.checkWritten())...)
+}
+
+// checkWritten compares the accounts with the rows in the files written.
+func (m *Manifest) checkWritten() error {
+	if m.Rejects != nil && m.Rejects.Rows != m.Ledger.Rejected {
+		return fmt.Errorf("%w: %d rows rejected, %d in %s", ErrAccounts, m.Ledger.Rejected, m.Rejects.Rows, m.Rejects.Name)
+	}
+	if len(m.Outputs) != len(m.Parts) {
+		return fmt.Errorf("%w: %d parts and %d output files", ErrAccounts, len(m.Parts), len(m.Outputs))
+	}
+	for i, out := range m.Outputs {
+		if out.Rows != m.Parts[i].Scored {
+			return fmt.Errorf("%w: part %d has %d rows scored, %d written to %s",
+				ErrAccounts, i, m.Parts[i].Scored, out.Rows, out.Name)
+		}
+	}
+	return nil
+}
+
+func at(what string, i int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s %d: %w", what, i, err)
+}
+
+// Encode writes the manifest as indented JSON, with its version, times in UTC
+// and empty lists as [].
+func (m *Manifest) Encode() ([]byte, error) {
+	out := *m
+	out.Version = ManifestVersion
+	out.Started, out.Finished = out.Started.UTC(), out.Finished.UTC()
+	out.Inputs = append([]Input{}, m.Inputs...)
+	for i := range out.Inputs {
+		out.Inputs[i].ModTime = out.Inputs[i].ModTime.UTC()
+	}
+	out.Outputs = append([]Output{}, m.Outputs...)
+	out.Schema = append([]Column{}, m.Schema...)
+	out.Parts = append([]Rows{}, m.Parts...)
+	if out.Settings == nil {
+		out.Settings = map[string]any{}
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(&out); err != nil {
+		return nil, fmt.Errorf("encode manifest: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// ParseManifest reads what Encode wrote. It refuses other versions and
+// unknown fields, since an account that is only half understood proves nothing.
+func ParseManifest(data []byte) (*Manifest, error) {
+	var head struct {
+		Version string `json:"version"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
+	}
+	if head.Version != ManifestVersion {
+		return nil, fmt.Errorf("%w: its version is %q, want %q", ErrManifest, head.Version, ManifestVersion)
+	}
+	var m Manifest
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&m); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
+	}
+	return &m, nil
+}

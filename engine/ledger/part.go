@@ -1,0 +1,188 @@
+package ledger
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"path/filepath"
+)
+
+// partBufferBytes is the size of the writes that reach the file system.
+const partBufferBytes = 256 << 10
+
+// PartFile is one file being written into the staging directory. It is an
+// io.Writer and, on purpose, no io.Closer: format writers close what they can,
+// and a part ends by Commit or Abort alone. One goroutine uses it at a time.
+type PartFile struct {
+	staging *Staging
+	name    string // of the Output
+	path    string // where it is now
+	final   string // where Commit puts it
+
+	file   File // nil once committed or aborted
+	onDisk bool
+	buf    *bufio.Writer
+	sink   *digestWriter
+	done   *Output // set by Commit
+}
+
+// digestWriter writes to a file and digests what the file took.
+type digestWriter struct {
+	file  File
+	hash  hash.Hash
+	bytes int64
+}
+
+func (w *digestWriter) Write(p []byte) (int, error) {
+	n, err := w.file.Write(p)
+	if n > 0 {
+		w.hash.Write(p[:n])
+		w.bytes += int64(n)
+	}
+	return n, err
+}
+
+// Part makes the file of one part. The file of a part whose attempt was
+// aborted can be made again. A single file has only part 0.
+func (s *Staging) Part(index int) (*PartFile, error) {
+	if index < 0 || (s.opts.Single && index > 0) {
+		return nil, fmt.Errorf("output %q has no part %d", s.output, index)
+	}
+	name := fmt.Sprintf("part-%05d%s", index, s.opts.Ext)
+	if s.opts.Single {
+		name = s.name
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.mu.parts[index]; old != nil {
+		return nil, fmt.Errorf("output %q: part %d is made twice", s.output, index)
+	}
+	p, err := s.createLocked(s.dir, name, name)
+	if err == nil {
+		s.mu.parts[index] = p
+	}
+	return p, err
+}
+
+// Rejects makes the file for rejected rows, rejects.parquet, which is
+// published with the output. Like a part, it ends by Commit or Abort.
+func (s *Staging) Rejects() (*PartFile, error) {
+	const name = "rejects.parquet"
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.rejects != nil {
+		return nil, fmt.Errorf("output %q: %s is made twice", s.output, name)
+	}
+	label := filepath.Join("_millrace", s.opts.RunID, name)
+	if s.opts.Single {
+		label = filepath.Join(filepath.Base(s.sideDir()), s.opts.RunID, name)
+	}
+	p, err := s.createLocked(s.runDir(), name, label)
+	if err == nil {
+		s.mu.rejects = p
+	}
+	return p, err
+}
+
+func (s *Staging) createLocked(dir, name, label string) (*PartFile, error) {
+	if s.mu.closed {
+		return nil, fmt.Errorf("output %q: %w", s.output, ErrDiscarded)
+	}
+	p := &PartFile{staging: s, name: label, final: filepath.Join(dir, name), path: filepath.Join(dir, "."+name+".tmp")}
+	f, err := s.fs.Create(p.path)
+	if err != nil {
+		return nil, outputError(s.output, err)
+	}
+	p.file, p.onDisk = f, true
+	p.sink = &digestWriter{file: f, hash: sha256.New()}
+	p.buf = bufio.NewWriterSize(p.sink, partBufferBytes)
+	return p, nil
+}
+
+// Write appends to the file. After an error every later call fails with it.
+func (p *PartFile) Write(b []byte) (int, error) {
+	if p.file == nil {
+		return 0, fmt.Errorf("output %q: write to %s: %w", p.staging.output, p.name, ErrDiscarded)
+	}
+	n, err := p.buf.Write(b)
+	return n, outputError(p.staging.output, err)
+}
+
+// Commit makes the file durable under its final name in the staging directory
+// and returns its account. rows is how many rows were written. On error the
+// file is aborted.
+func (p *PartFile) Commit(rows int64) (Output, error) {
+	if p.file == nil {
+		return Output{}, fmt.Errorf("output %q: commit %s: %w", p.staging.output, p.name, ErrDiscarded)
+	}
+	if err := p.commit(); err != nil {
+		return Output{}, errors.Join(outputError(p.staging.output, err), p.Abort())
+	}
+	out := Output{Name: p.name, SHA256: hex.EncodeToString(p.sink.hash.Sum(nil)), Bytes: p.sink.bytes, Rows: rows}
+	p.staging.mu.Lock()
+	p.done = &out
+	p.staging.mu.Unlock()
+	return out, nil
+}
+
+func (p *PartFile) commit() error {
+	if err := p.buf.Flush(); err != nil {
+		return err
+	}
+	if err := p.file.Sync(); err != nil {
+		return err
+	}
+	err := p.file.Close()
+	p.file = nil
+	if err != nil {
+		return err
+	}
+	if err := p.staging.fs.Rename(p.path, p.final); err != nil {
+		return err
+	}
+	p.path = p.final
+	return p.staging.fs.SyncDir(filepath.Dir(p.final))
+}
+
+// Abort closes and removes the file. It does nothing after a Commit that
+// succeeded, and may be called again.
+func (p *PartFile) Abort() error {
+	p.staging.mu.Lock()
+	defer p.staging.mu.Unlock()
+	if p.done != nil {
+		return nil
+	}
+	err := p.closeLocked()
+	if p.onDisk && p.staging.mu.staged && !p.staging.mu.published {
+		if rerr := p.staging.fs.Remove(p.path); rerr != nil {
+			return outputError(p.staging.output, errors.Join(err, rerr))
+		}
+	}
+	p.onDisk = false
+	p.staging.forgetLocked(p)
+	return outputError(p.staging.output, err)
+}
+
+func (p *PartFile) closeLocked() error {
+	if p.file == nil {
+		return nil
+	}
+	err := p.file.Close()
+	p.file = nil
+	return err
+}
+
+// forgetLocked takes an aborted file out, so that it can be made again.
+func (s *Staging) forgetLocked(p *PartFile) {
+	if s.mu.rejects == p {
+		s.mu.rejects = nil
+	}
+	for i, q := range s.mu.parts {
+		if q == p {
+			delete(s.mu.parts, i)
+		}
+	}
+}

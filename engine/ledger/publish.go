@@ -1,0 +1,336 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+)
+
+// Publish makes the output appear. It completes the manifest (version, run,
+// outputs, rejects, and Finished if zero), checks all accounts, writes
+// manifest.json and _SUCCESS, makes everything durable, and takes the one
+// step. Before the step an error means that nothing changed at the output's
+// place; after it only ErrNotDurable is possible. What could not be removed
+// afterwards is left to Discard, which reports it. A Publish that failed is
+// not tried again: Discard follows.
+func (s *Staging) Publish(m *Manifest) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed {
+		return fmt.Errorf("output %q: %w", s.output, ErrDiscarded)
+	}
+	s.mu.closed = true
+	if err := s.accountLocked(m); err != nil {
+		return fmt.Errorf("output %q: not published: %w", s.output, err)
+	}
+	if err := s.sealLocked(m); err != nil {
+		return outputError(s.output, err)
+	}
+	if err := s.mu.lock.Held(); err != nil {
+		return outputError(s.output, err)
+	}
+	if err := s.stepLocked(); err != nil {
+		return err
+	}
+	s.mu.published = true
+	if err := s.syncNamesLocked(); err != nil {
+		return fmt.Errorf("output %q: %w: %w", s.output, ErrNotDurable, err)
+	}
+	_ = s.tidyLocked() // Discard tries again and reports
+	return nil
+}
+
+// syncNamesLocked makes the output's name durable, and those of the
+// directories that were made for it.
+func (s *Staging) syncNamesLocked() error {
+	if s.mu.durable {
+		return nil
+	}
+	if err := s.fs.SyncDir(s.parent); err != nil {
+		return err
+	}
+	for _, dir := range s.mu.made {
+		if err := s.fs.SyncDir(filepath.Dir(dir)); err != nil {
+			return err
+		}
+	}
+	s.mu.durable = true
+	return nil
+}
+
+// accountLocked fills in what was written and checks that all agrees.
+func (s *Staging) accountLocked(m *Manifest) error {
+	m.Version, m.Run = ManifestVersion, s.opts.RunID
+	if m.Finished.IsZero() {
+		m.Finished = time.Now().UTC().Truncate(time.Millisecond)
+	}
+	m.Outputs, m.Rejects = make([]Output, 0, len(s.mu.parts)), nil
+	for i := range len(s.mu.parts) {
+		p := s.mu.parts[i]
+		if p == nil || p.done == nil {
+			return fmt.Errorf("%w: part %d is not committed", ErrAccounts, i)
+		}
+		m.Outputs = append(m.Outputs, *p.done)
+	}
+	if len(m.Outputs) == 0 {
+		return fmt.Errorf("%w: there is no part", ErrAccounts)
+	}
+	if r := s.mu.rejects; r != nil {
+		if r.done == nil {
+			return fmt.Errorf("%w: %s is not committed", ErrAccounts, r.name)
+		}
+		m.Rejects = r.done
+	}
+	return m.Check()
+}
+
+// sealLocked writes manifest and _SUCCESS and makes the staged tree durable.
+func (s *Staging) sealLocked(m *Manifest) error {
+	data, err := m.Encode()
+	if err != nil {
+		return err
+	}
+	if err := s.writeFile(filepath.Join(s.runDir(), "manifest.json"), data); err != nil {
+		return err
+	}
+	if err := s.fs.SyncDir(s.runDir()); err != nil {
+		return err
+	}
+	if err := s.fs.SyncDir(filepath.Dir(s.runDir())); err != nil {
+		return err
+	}
+	if !s.opts.Single {
+		if err := s.writeFile(filepath.Join(s.dir, "_SUCCESS"), nil); err != nil {
+			return err
+		}
+	}
+	return s.fs.SyncDir(s.dir)
+}
+
+func (s *Staging) writeFile(name string, data []byte) error {
+	f, err := s.fs.Create(name)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(data); err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// stepLocked looks again at what stands at the output's name, which may have
+// changed since Stage, and puts the output there.
+func (s *Staging) stepLocked() error {
+	at, err := s.look()
+	switch {
+	case err != nil:
+		return err
+	case s.opts.Single:
+		return s.stepFileLocked(at)
+	case at == fullDir:
+		return s.replaceDir()
+	}
+	err = s.fs.Rename(s.dir, s.output)
+	if errors.Is(err, fs.ErrExist) || isNotDir(err) {
+		return s.exists("it appeared while this run was working", "")
+	}
+	return outputError(s.output, err)
+}
+
+// replaceDir swaps the old output for the new.
+func (s *Staging) replaceDir() error {
+	err := s.fs.Exchange(s.dir, s.output)
+	if !errors.Is(err, errors.ErrUnsupported) {
+		return outputError(s.output, err)
+	}
+	if err := s.fs.Rename(s.output, s.aside()); err != nil {
+		return outputError(s.output, err)
+	}
+	if err := s.fs.Rename(s.dir, s.output); err != nil {
+		return outputError(s.output, errors.Join(err, s.fs.Rename(s.aside(), s.output)))
+	}
+	return nil
+}
+
+// stepFileLocked publishes a single file: its manifest, then the data.
+func (s *Staging) stepFileLocked(at place) error {
+	if err := s.moveRunDirLocked(); err != nil {
+		return outputError(s.output, errors.Join(err, s.undoSideLocked()))
+	}
+	staged := filepath.Join(s.dir, s.name)
+	var err error
+	if at == file {
+		err = s.fs.Rename(staged, s.output)
+	} else {
+		err = s.fs.RenameNoReplace(staged, s.output)
+		if errors.Is(err, errors.ErrUnsupported) {
+			if _, lerr := s.fs.Lstat(s.output); errors.Is(lerr, fs.ErrNotExist) {
+				err = s.fs.Rename(staged, s.output)
+			} else {
+				err = errors.Join(fs.ErrExist, lerr)
+			}
+		}
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrExist):
+		err = s.exists("it appeared while this run was working", "")
+	default:
+		err = outputError(s.output, err)
+	}
+	return errors.Join(err, s.undoSideLocked())
+}
+
+// moveRunDirLocked moves this run's own files beside the output, durably.
+func (s *Staging) moveRunDirLocked() error {
+	side := s.sideDir()
+	err := s.fs.Mkdir(side)
+	switch {
+	case err == nil:
+		s.mu.side = side
+	case !errors.Is(err, fs.ErrExist):
+		return err
+	}
+	s.mu.moved = true // also if the rename's outcome is not known
+	if err := s.fs.Rename(s.runDir(), filepath.Join(side, s.opts.RunID)); err != nil {
+		return err
+	}
+	if err := s.fs.SyncDir(side); err != nil {
+		return err
+	}
+	return s.fs.SyncDir(s.parent)
+}
+
+// undoSideLocked takes back moveRunDirLocked. It keeps what it could not
+// remove on record, for Discard to try again.
+func (s *Staging) undoSideLocked() error {
+	if s.mu.moved {
+		if err := s.fs.RemoveAll(filepath.Join(s.sideDir(), s.opts.RunID)); err != nil {
+			return err
+		}
+		s.mu.moved = false
+	}
+	if s.mu.side != "" {
+		if err := s.fs.Remove(s.mu.side); err != nil && !isNotEmpty(err) {
+			return err
+		}
+		s.mu.side = ""
+	}
+	return nil
+}
+
+// KeepRejects takes the place of Publish for a run that rejected too much: it
+// moves the rejects beside the output, to _NAME.millrace/RUN/rejects.parquet, and returns that path. It
+// returns "" if there are none. Discard is still to follow.
+func (s *Staging) KeepRejects() (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.closed {
+		return "", fmt.Errorf("output %q: keep rejects: %w", s.output, ErrDiscarded)
+	}
+	s.mu.closed = true
+	if s.mu.rejects == nil || s.mu.rejects.done == nil {
+		return "", nil
+	}
+	if err := s.moveRunDirLocked(); err != nil {
+		return "", outputError(s.output, errors.Join(err, s.undoSideLocked()))
+	}
+	s.mu.moved, s.mu.side, s.mu.made = false, "", nil // kept: not ours to undo
+	return filepath.Join(s.sideDir(), s.opts.RunID, "rejects.parquet"), nil
+}
+
+// Discard removes everything staged, or after Publish what the old output
+// left behind, and gives the lock up. No part may be written meanwhile. It is
+// idempotent; after an error it can be called again to try the rest.
+func (s *Staging) Discard() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.closed = true
+	var errs []error
+	for _, p := range s.mu.parts {
+		errs = append(errs, p.closeLocked())
+	}
+	if s.mu.rejects != nil {
+		errs = append(errs, s.mu.rejects.closeLocked())
+	}
+	if s.mu.published {
+		errs = append(errs, s.tidyLocked())
+	} else {
+		errs = append(errs, s.unstageLocked())
+	}
+	if s.mu.lock != nil {
+		errs = append(errs, s.mu.lock.Release())
+		s.mu.lock = nil
+	}
+	if !s.mu.published {
+		errs = append(errs, s.removeParentsLocked())
+	}
+	return outputError(s.output, errors.Join(errs...))
+}
+
+func (s *Staging) unstageLocked() error {
+	err := s.undoSideLocked()
+	if !s.mu.staged {
+		return err
+	}
+	rerr := s.fs.RemoveAll(s.dir)
+	s.mu.staged = rerr != nil
+	return errors.Join(err, rerr)
+}
+
+// removeParentsLocked removes the directories that Stage made, unless
+// somebody uses them meanwhile.
+func (s *Staging) removeParentsLocked() error {
+	for n := len(s.mu.made); n > 0; n = len(s.mu.made) {
+		err := s.fs.Remove(s.mu.made[n-1])
+		switch {
+		case err == nil, errors.Is(err, fs.ErrNotExist):
+			s.mu.made = s.mu.made[:n-1]
+		case isNotEmpty(err):
+			s.mu.made = nil
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// tidyLocked removes, after the step, the staging name (empty, or the old
+// output) and the manifests of a single file's earlier runs. The old output
+// stays until the new one's name is durable.
+func (s *Staging) tidyLocked() error {
+	if !s.mu.staged {
+		return nil
+	}
+	if err := s.syncNamesLocked(); err != nil {
+		return err
+	}
+	err := errors.Join(s.fs.RemoveAll(s.dir), s.fs.RemoveAll(s.aside()))
+	if s.opts.Single {
+		err = errors.Join(err, s.removeOldManifests())
+	}
+	s.mu.staged = err != nil
+	return err
+}
+
+// removeOldManifests keeps this run's, and what KeepRejects kept.
+func (s *Staging) removeOldManifests() error {
+	entries, err := s.fs.ReadDir(s.sideDir())
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, entry := range entries {
+		dir := filepath.Join(s.sideDir(), entry.Name())
+		if entry.Name() == s.opts.RunID || !ValidRunID(entry.Name()) {
+			continue
+		}
+		if _, err := s.fs.Lstat(filepath.Join(dir, "manifest.json")); err == nil {
+			errs = append(errs, s.fs.RemoveAll(dir))
+		}
+	}
+	return errors.Join(errs...)
+}

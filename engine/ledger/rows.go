@@ -1,0 +1,31 @@
+package ledger
+
+import "fmt"
+
+// Rows are the row accounts of a run, an input or a part.
+type Rows struct {
+	Read     int64 `json:"read"`
+	Scored   int64 `json:"scored"`
+	Rejected int64 `json:"rejected"`
+	Filtered int64 `json:"filtered"`
+}
+
+// Check returns an error that wraps ErrAccounts unless
+// read = scored + rejected + filtered, with none of them negative.
+func (r Rows) Check() error {
+	if min(r.Read, r.Scored, r.Rejected, r.Filtered) < 0 || r.Read != r.Scored+r.Rejected+r.Filtered {
+		return fmt.Errorf("%w: %d rows read, but %d scored + %d rejected + %d filtered = %d",
+			ErrAccounts, r.Read, r.Scored, r.Rejected, r.Filtered, r.Scored+r.Rejected+r.Filtered)
+	}
+	return nil
+}
+
+// Add returns the sum of two accounts.
+func (r Rows) Add(o Rows) Rows {
+	return Rows{
+		Read:     r.Read + o.Read,
+		Scored:   r.Scored + o.Scored,
+		Rejected: r.Rejected + o.Rejected,
+		Filtered: r.Filtered + o.Filtered,
+	}
+}

@@ -1,0 +1,347 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// IfExists says what to do when the output is there already.
+type IfExists string
+
+// The choices of --if-exists.
+const (
+	IfExistsError   IfExists = "error"
+	IfExistsReplace IfExists = "replace"
+)
+
+// StageOptions describe an output.
+type StageOptions struct {
+	// Output is the path to publish at: a directory, or a file if Single. A
+	// symbolic link is followed. Directories above it are made.
+	Output string
+	// Single makes one file instead of a directory.
+	Single bool
+	// IfExists is what to do with an existing output; empty means
+	// IfExistsError. An empty directory does not count as existing.
+	IfExists IfExists
+	// RunID names the run; see NewRunID.
+	RunID string
+	// Ext is the extension of part files, with or without its dot.
+	Ext string
+	// FS is the file system; nil means the local one.
+	FS FS
+}
+
+// EnsureDefaults fills zero fields.
+func (o *StageOptions) EnsureDefaults() {
+	if o.IfExists == "" {
+		o.IfExists = IfExistsError
+	}
+	if o.FS == nil {
+		o.FS = osFS{}
+	}
+	if o.Ext != "" && !strings.HasPrefix(o.Ext, ".") {
+		o.Ext = "." + o.Ext
+	}
+}
+
+// Validate reports every problem of the options.
+func (o *StageOptions) Validate() error {
+	var errs []error
+	if o.Output == "" {
+		errs = append(errs, errors.New("Output is empty"))
+	}
+	if o.IfExists != IfExistsError && o.IfExists != IfExistsReplace {
+		errs = append(errs, fmt.Errorf("IfExists (%q) must be %q or %q", o.IfExists, IfExistsError, IfExistsReplace))
+	}
+	if !ValidRunID(o.RunID) {
+		errs = append(errs, fmt.Errorf("RunID (%q) must be as NewRunID makes it", o.RunID))
+	}
+	if strings.ContainsRune(o.Ext, filepath.Separator) {
+		errs = append(errs, fmt.Errorf("Ext (%q) must not contain %q", o.Ext, filepath.Separator))
+	}
+	return errors.Join(errs...)
+}
+
+// Staging is an output that nobody sees yet.
+//
+//	Stage    lock the output, look at what is there, make the staging directory
+//	Part     write a part under a temporary name; Commit: fsync, rename, fsync dir
+//	Publish  check accounts, write manifest, _SUCCESS; fsync; ONE rename; fsync parent
+//	Discard  remove what is left, give the lock up; always called at the end
+//
+// For --output DIR/out, and for --output DIR/scores.parquet:
+//
+//	DIR/.out.millrace.lock                 held from Stage to Discard
+//	DIR/.out.millrace-RUN/                 staging; becomes DIR/out
+//	    part-00000.parquet _SUCCESS
+//	    _millrace/RUN/manifest.json, rejects.parquet
+//
+//	DIR/.scores.parquet.millrace-RUN/      staging
+//	    scores.parquet                     becomes DIR/scores.parquet
+//	    _millrace/RUN/                     becomes DIR/_scores.parquet.millrace/RUN
+//
+// Staging stands beside the output since a rename cannot cross file systems.
+//
+// The one step. A fresh directory: rename(2), which also replaces an empty
+// directory and refuses any other, so no flag is needed. Replacing a directory:
+// renameat2(2) with RENAME_EXCHANGE, after which the staging name holds the old
+// output, to be removed. A fresh file: renameat2 with RENAME_NOREPLACE.
+// Replacing a file: rename(2). Where the file system lacks the flags of
+// renameat2, a fresh file is published by rename(2) after a look that nothing
+// is there, under the lock; and a directory is replaced by two renames, between
+// which a reader finds no output, never a mixture, and a crash is repaired by
+// the next run.
+//
+// A single file has no room for its manifest, and two renames are not one
+// step. So the manifest goes first, to a name of its own run's, and the
+// data's rename is the step. Whenever the file is there, the manifest whose
+// digest it has is there too; a manifest that fits no file was not published,
+// and the next run removes it. (One name for the manifest, such as
+// scores.parquet.json, would stand for a moment beside data of another run.)
+type Staging struct {
+	opts   StageOptions
+	fs     FS
+	output string // absolute, links followed
+	parent string
+	name   string // last element of output
+	dir    string // staging directory
+
+	mu struct {
+		sync.Mutex
+
+		lock      Lock
+		made      []string // directories made above the output, outermost first
+		parts     map[int]*PartFile
+		rejects   *PartFile
+		side      string // directory beside the output that this run made
+		moved     bool   // this run's own files may be in the side directory
+		staged    bool   // dir is there and is ours to remove
+		published bool
+		durable   bool // the published name is
+		closed    bool // after Publish, Discard: no more parts
+	}
+}
+
+// Stage locks the output, checks that it may be written, cleans up after dead
+// runs, and makes the staging directory. Errors wrap ErrHeld, ErrExists or
+// ErrOutput; on error nothing is left behind.
+func Stage(opts StageOptions) (*Staging, error) {
+	opts.EnsureDefaults()
+	if err := opts.Validate(); err != nil {
+		return nil, fmt.Errorf("stage output: %w", err)
+	}
+	output, err := resolveOutput(opts.Output)
+	if err != nil {
+		return nil, err
+	}
+	s := &Staging{
+		opts:   opts,
+		fs:     opts.FS,
+		output: output,
+		parent: filepath.Dir(output),
+		name:   filepath.Base(output),
+	}
+	s.dir = filepath.Join(s.parent, s.stagingPrefix()+opts.RunID)
+	s.mu.parts = make(map[int]*PartFile)
+	if err := s.prepare(); err != nil {
+		return nil, errors.Join(err, s.Discard())
+	}
+	return s, nil
+}
+
+// resolveOutput makes a path absolute and follows a link at its end.
+func resolveOutput(output string) (string, error) {
+	path, err := filepath.Abs(output)
+	if err != nil {
+		return "", outputError(output, err)
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		if path, err = filepath.EvalSymlinks(path); err != nil {
+			return "", outputError(output, err)
+		}
+	}
+	if path == filepath.Dir(path) {
+		return "", fmt.Errorf("output %q: %w: it is the root directory", output, ErrOutput)
+	}
+	return path, nil
+}
+
+// prepare does Stage's work; Discard undoes it.
+func (s *Staging) prepare() error {
+	if err := s.makeParents(s.parent); err != nil {
+		return outputError(s.output, err)
+	}
+	lock, err := takeLock(s.fs, filepath.Join(s.parent, "."+s.name+".millrace.lock"), s.output, s.opts.RunID)
+	if err != nil {
+		return err
+	}
+	s.mu.lock = lock
+	if err := s.cleanDeadRuns(); err != nil {
+		return outputError(s.output, err)
+	}
+	if _, err := s.look(); err != nil {
+		return err
+	}
+	if err := s.fs.Mkdir(s.dir); err != nil {
+		return outputError(s.output, err)
+	}
+	s.mu.staged = true
+	for _, dir := range []string{filepath.Join(s.dir, "_millrace"), s.runDir()} {
+		if err := s.fs.Mkdir(dir); err != nil {
+			return outputError(s.output, err)
+		}
+	}
+	return nil
+}
+
+// Output is the absolute path to be published.
+func (s *Staging) Output() string { return s.output }
+
+// runDir is where this run's own files are staged.
+func (s *Staging) runDir() string { return filepath.Join(s.dir, "_millrace", s.opts.RunID) }
+
+// sideDir holds what belongs to an output that is no directory, or that was
+// not published. Its name starts with "_", so readers of the parent skip it.
+func (s *Staging) sideDir() string { return filepath.Join(s.parent, "_"+s.name+".millrace") }
+
+func (s *Staging) stagingPrefix() string { return "." + s.name + ".millrace-" }
+
+// aside is where the old output waits while two renames replace it.
+func (s *Staging) aside() string { return s.dir + asideSuffix }
+
+const asideSuffix = ".old"
+
+func (s *Staging) makeParents(dir string) error {
+	_, err := s.fs.Lstat(dir)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := s.makeParents(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	err = s.fs.Mkdir(dir)
+	if errors.Is(err, fs.ErrExist) {
+		return nil // another run was faster
+	}
+	if err == nil {
+		s.mu.made = append(s.mu.made, dir)
+	}
+	return err
+}
+
+// cleanDeadRuns removes what runs that died left beside the output; the lock
+// is ours, so none of them lives. An old output that was moved aside by a run
+// that died before its second rename is put back.
+func (s *Staging) cleanDeadRuns() error {
+	entries, err := s.fs.ReadDir(s.parent)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		rest, ours := strings.CutPrefix(entry.Name(), s.stagingPrefix())
+		run, aside := strings.CutSuffix(rest, asideSuffix)
+		if !ours || !ValidRunID(run) {
+			continue
+		}
+		path := filepath.Join(s.parent, entry.Name())
+		if aside && s.vacant() {
+			err = s.fs.Rename(path, s.output)
+		} else {
+			err = s.fs.RemoveAll(path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// vacant says whether nothing, or an empty directory, stands at the output's
+// name.
+func (s *Staging) vacant() bool {
+	if _, err := s.fs.Lstat(s.output); err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	entries, err := s.fs.ReadDir(s.output)
+	return err == nil && len(entries) == 0
+}
+
+// place is what stands at the output's name.
+type place int
+
+const (
+	absent place = iota
+	emptyDir
+	fullDir
+	file
+)
+
+// look finds out what stands at the output's name, and returns an error if
+// that may not give way to the output.
+func (s *Staging) look() (place, error) {
+	info, err := s.fs.Lstat(s.output)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return absent, nil
+	case err != nil:
+		return absent, outputError(s.output, err)
+	case s.opts.Single && info.Mode().IsRegular():
+		if s.opts.IfExists != IfExistsReplace {
+			return file, s.exists("replaces it when the new one is whole", "--if-exists replace")
+		}
+		return file, nil
+	case s.opts.Single:
+		return file, s.exists(fmt.Sprintf("it is a %s, and a single file cannot take its place", kind(info)), "")
+	case !info.IsDir():
+		return file, s.exists(fmt.Sprintf("it is a %s, and a directory cannot take its place", kind(info)), "")
+	case s.fs.MountPoint(s.output):
+		return fullDir, fmt.Errorf("output %q: %w: it is a mount point and cannot be renamed; give a directory below it", s.output, ErrOutput)
+	}
+	return s.lookInside()
+}
+
+func (s *Staging) lookInside() (place, error) {
+	entries, err := s.fs.ReadDir(s.output)
+	if err != nil {
+		return fullDir, outputError(s.output, err)
+	}
+	if len(entries) == 0 {
+		return emptyDir, nil
+	}
+	if s.opts.IfExists != IfExistsReplace {
+		return fullDir, s.exists("replaces it when the new one is whole", "--if-exists replace")
+	}
+	// Replacing removes the whole directory, so it must look like an output
+	// and not like somebody's home.
+	for _, entry := range entries {
+		if entry.Name() == "_SUCCESS" || entry.Name() == "_millrace" {
+			return fullDir, nil
+		}
+	}
+	return fullDir, s.exists("it has neither _SUCCESS nor _millrace, so it is no output and will not be removed; remove it yourself or choose another place", "")
+}
+
+// exists words ErrExists: what is in the way, or which flag does what.
+func (s *Staging) exists(why, flag string) error {
+	if flag != "" {
+		return fmt.Errorf("%w: %q; %s %s", ErrExists, s.output, flag, why)
+	}
+	return fmt.Errorf("%w: %q: %s", ErrExists, s.output, why)
+}
+
+func kind(info fs.FileInfo) string {
+	switch mode := info.Mode(); {
+	case mode.IsDir():
+		return "directory"
+	case mode.IsRegular():
+		return "file"
+	default:
+		return "special file (" + mode.Type().String() + ")"
+	}
+}
