@@ -114,13 +114,22 @@ func TestStripZipMapKeepsMapsInUse(t *testing.T) {
 		want    []Kind
 	}{
 		{"by way of Identity", onnxtest.Values(onnxtest.Maps("p", pb.TensorProto_INT64)), []*pb.NodeProto{zip, identity}, []Kind{Tensor}},
-		{"two outputs from one", onnxtest.Values(onnxtest.Maps("p", pb.TensorProto_INT64), onnxtest.Maps("maps", pb.TensorProto_INT64)),
-			[]*pb.NodeProto{zip, identity}, []Kind{Tensor, Tensor}},
-		{"used by another node", onnxtest.Values(onnxtest.Maps("maps", pb.TensorProto_INT64)),
-			[]*pb.NodeProto{zip, onnxtest.Node("SequenceLength", onnxtest.Names("maps"), onnxtest.Names("n"))}, []Kind{SequenceOfMaps}},
-		{"used in an inner graph", onnxtest.Values(onnxtest.Maps("maps", pb.TensorProto_INT64)),
+		{
+			"two outputs from one", onnxtest.Values(onnxtest.Maps("p", pb.TensorProto_INT64), onnxtest.Maps("maps", pb.TensorProto_INT64)),
+			[]*pb.NodeProto{zip, identity},
+			[]Kind{Tensor, Tensor},
+		},
+		{
+			"used by another node", onnxtest.Values(onnxtest.Maps("maps", pb.TensorProto_INT64)),
+			[]*pb.NodeProto{zip, onnxtest.Node("SequenceLength", onnxtest.Names("maps"), onnxtest.Names("n"))},
+			[]Kind{SequenceOfMaps},
+		},
+		{
+			"used in an inner graph", onnxtest.Values(onnxtest.Maps("maps", pb.TensorProto_INT64)),
 			[]*pb.NodeProto{zip, onnxtest.Node("If", onnxtest.Names("label"), onnxtest.Names("n"), onnxtest.SubGraph("then_branch",
-				onnxtest.Graph(nil, onnxtest.Values(onnxtest.Maps("maps", pb.TensorProto_INT64)))))}, []Kind{SequenceOfMaps}},
+				onnxtest.Graph(nil, onnxtest.Values(onnxtest.Maps("maps", pb.TensorProto_INT64)))))},
+			[]Kind{SequenceOfMaps},
+		},
 	} {
 		m, err := openBytes("m.onnx", onnxtest.Bytes(t, classifier(c.outputs, c.nodes...)), Options{})
 		if err != nil {

@@ -25,10 +25,10 @@ func sample() *pb.ModelProto {
 		onnxtest.DomainNode("org.example", "Mill", onnxtest.Names("y", ""), onnxtest.Names("unused", "")))
 	g.Initializer = []*pb.TensorProto{onnxtest.Floats32("w", []int64{2}, 1, 2)}
 	m := onnxtest.Model(g)
-	m.OpsetImport[0].Domain = proto.String("ai.onnx")
-	m.DocString = proto.String("doc")
-	m.OpsetImport[2].Domain = proto.String("org.example")
-	m.MetadataProps = []*pb.StringStringEntryProto{{Key: proto.String("feature_names"), Value: proto.String(`["a", "b,c"]`)}}
+	m.OpsetImport[0].Domain = new("ai.onnx")
+	m.DocString = new("doc")
+	m.OpsetImport[2].Domain = new("org.example")
+	m.MetadataProps = []*pb.StringStringEntryProto{{Key: new("feature_names"), Value: new(`["a", "b,c"]`)}}
 	return m
 }
 
@@ -191,16 +191,16 @@ func TestOpenRefusesGraphs(t *testing.T) {
 	}{
 		{"IR version 0", func(m *pb.ModelProto) { m.IrVersion = proto.Int64(0) }, ErrDamaged, "IR version 0"},
 		{"a negative operator set", func(m *pb.ModelProto) { m.OpsetImport[0].Version = proto.Int64(-1) }, ErrDamaged, "version -1"},
-		{"two versions of an operator set", func(m *pb.ModelProto) { m.OpsetImport[2].Domain = proto.String("") }, ErrDamaged, "versions 17 and 1"},
+		{"two versions of an operator set", func(m *pb.ModelProto) { m.OpsetImport[2].Domain = new("") }, ErrDamaged, "versions 17 and 1"},
 		{"an operator set twice is fine", func(m *pb.ModelProto) { m.OpsetImport[2] = m.OpsetImport[0] }, nil, ""},
-		{"an input twice", func(m *pb.ModelProto) { m.Graph.Input[1].Name = proto.String("x") }, ErrDamaged, `"x" is listed twice`},
+		{"an input twice", func(m *pb.ModelProto) { m.Graph.Input[1].Name = new("x") }, ErrDamaged, `"x" is listed twice`},
 		{"an input without a name", func(m *pb.ModelProto) { m.Graph.Input[0].Name = nil }, ErrDamaged, "no name"},
 		{"an input without a type", func(m *pb.ModelProto) { m.Graph.Input[0].Type = nil }, ErrDamaged, "no type"},
 		{"an initializer twice", func(m *pb.ModelProto) {
 			m.Graph.Initializer = append(m.Graph.Initializer, m.Graph.Initializer[0])
 		}, ErrDamaged, "listed twice"},
-		{"an output that nothing gives", func(m *pb.ModelProto) { m.Graph.Output[0].Name = proto.String("z") }, ErrDamaged, `"z"`},
-		{"an output twice", func(m *pb.ModelProto) { m.Graph.Output[1].Name = proto.String("y") }, ErrDamaged, "listed twice"},
+		{"an output that nothing gives", func(m *pb.ModelProto) { m.Graph.Output[0].Name = new("z") }, ErrDamaged, `"z"`},
+		{"an output twice", func(m *pb.ModelProto) { m.Graph.Output[1].Name = new("y") }, ErrDamaged, "listed twice"},
 		{"a value defined twice", func(m *pb.ModelProto) { m.Graph.Node[1].Output[0] = "y" }, ErrDamaged, "defined twice"},
 		{"a node that hides an input", func(m *pb.ModelProto) { m.Graph.Node[1].Output[0] = "x" }, ErrDamaged, "defined twice"},
 		{"a node that takes nothing known", func(m *pb.ModelProto) { m.Graph.Node[0].Input[0] = "q" }, ErrDamaged, `takes "q"`},
@@ -294,7 +294,7 @@ func TestExternalFiles(t *testing.T) {
 		w := m.Graph.Initializer[0]
 		w.FloatData, w.DataLocation = nil, pb.TensorProto_EXTERNAL.Enum()
 		w.ExternalData = []*pb.StringStringEntryProto{
-			{Key: proto.String("location"), Value: &c.location}, {Key: proto.String("offset"), Value: &c.offset},
+			{Key: new("location"), Value: &c.location}, {Key: new("offset"), Value: &c.offset},
 		}
 		got, err := openBytes(filepath.Join(dir, "m.onnx"), onnxtest.Bytes(t, m), Options{})
 		if !errors.Is(err, c.want) || c.want != nil && got != nil {

@@ -2,6 +2,7 @@ package models
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -80,7 +81,7 @@ func (s Shape) String() string {
 	for i, d := range s {
 		switch {
 		case d.Size >= 0:
-			parts[i] = fmt.Sprint(d.Size)
+			parts[i] = strconv.FormatInt(d.Size, 10)
 		case d.Param != "":
 			parts[i] = d.Param
 		default:

@@ -88,7 +88,7 @@ func stripZipMaps(p *onnxpb.ModelProto) map[string]bool {
 			continue
 		}
 		typ := s.scoresType(n)
-		n.OpType, n.Domain, n.Attribute = proto.String("Identity"), nil, nil
+		n.OpType, n.Domain, n.Attribute = new("Identity"), nil, nil
 		for name := range names {
 			for _, v := range s.declared[name] {
 				v.Type = proto.CloneOf(typ)
@@ -146,7 +146,7 @@ func (s *zipMapStripper) scoresType(zipMap *onnxpb.NodeProto) *onnxpb.TypeProto 
 		columns.Value = &onnxpb.TensorShapeProto_Dimension_DimValue{DimValue: int64(classes)}
 	}
 	return &onnxpb.TypeProto{Value: &onnxpb.TypeProto_TensorType{TensorType: &onnxpb.TypeProto_Tensor{
-		ElemType: proto.Int32(int32(Float32)),
+		ElemType: new(int32(Float32)),
 		Shape:    &onnxpb.TensorShapeProto{Dim: []*onnxpb.TensorShapeProto_Dimension{{}, columns}},
 	}}}
 }
@@ -186,5 +186,5 @@ func importDefaultOpset(p *onnxpb.ModelProto) {
 			return
 		}
 	}
-	p.OpsetImport = append(p.OpsetImport, &onnxpb.OperatorSetIdProto{Domain: proto.String(""), Version: proto.Int64(9)})
+	p.OpsetImport = append(p.OpsetImport, &onnxpb.OperatorSetIdProto{Domain: new(""), Version: proto.Int64(9)})
 }

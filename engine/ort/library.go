@@ -96,11 +96,11 @@ func (e *reasonError) Is(target error) bool { return errors.Is(e.sentinel, targe
 func load(c Candidate) (*Library, error) {
 	path := C.CString(c.Path)
 	defer C.free(unsafe.Pointer(path))
-	var opened C.mr_library
-	C.mr_open(path, &opened)
+	opened := new(C.mr_library)
+	C.mr_open(path, opened)
 	if opened.version == nil {
 		err := errors.New(C.GoString(opened.error))
-		C.mr_close(&opened)
+		C.mr_close(opened)
 		return nil, &reasonError{ErrLibrary, err}
 	}
 	lib := &Library{Path: C.GoString(opened.path), Version: C.GoString(opened.version), Source: c.Source}
@@ -109,8 +109,8 @@ func load(c Candidate) (*Library, error) {
 	}
 	// Asked for an API it does not have, a library writes to stderr; so the
 	// version is read first.
-	if lib.API < minAPI || C.mr_use(&opened) == 0 {
-		C.mr_close(&opened)
+	if lib.API < minAPI || C.mr_use(opened) == 0 {
+		C.mr_close(opened)
 		return nil, &reasonError{ErrLibraryTooOld, fmt.Errorf("it is version %s, and at least 1.%d is needed", lib.Version, minAPI)}
 	}
 	// Ours first: the first environment's logger is the process's, and the
@@ -124,7 +124,7 @@ func load(c Candidate) (*Library, error) {
 	}
 	var names **C.char
 	var count C.int
-	if err := statusError(C.mr_providers(&names, &count), 0); err != nil {
+	if err := statusError(C.mr_providers(&names, &count), 0); err != nil { //nolint:gocritic // dupSubExpr reads what cgo generates
 		return nil, fmt.Errorf("%w: %s: %w: %w", ErrLibrary, lib.Path, errStarted, err)
 	}
 	defer C.mr_free_providers(names, count)

@@ -56,11 +56,13 @@ func TestSearchOrder(t *testing.T) {
 		want []ort.Candidate
 	}{
 		{
-			"a flag is the only place, and may name a folder", ort.LibraryOptions{Path: named},
+			"a flag is the only place, and may name a folder",
+			ort.LibraryOptions{Path: named},
 			[]ort.Candidate{{Path: filepath.Join(named, "libonnxruntime.so.1.31.0"), Source: ort.SourceFlag, Exists: true}},
 		},
 		{
-			"a variable is the only place", ort.LibraryOptions{Getenv: func(string) string { return "/no/such/lib.so" }},
+			"a variable is the only place",
+			ort.LibraryOptions{Getenv: func(string) string { return "/no/such/lib.so" }},
 			[]ort.Candidate{{Path: "/no/such/lib.so", Source: ort.SourceEnv}},
 		},
 		{
@@ -138,7 +140,7 @@ func fake(t *testing.T, path, version string) {
 }
 
 func TestLoadExplainsWhatItFound(t *testing.T) {
-	real, ok := orttest.Path()
+	library, ok := orttest.Path()
 	if !ok {
 		orttest.Library(t)
 	}
@@ -167,7 +169,7 @@ func TestLoadExplainsWhatItFound(t *testing.T) {
 			old + " (beside the program): it is version 1.18.0", "(fetched by make runtime): no such file",
 			"libonnxruntime.so (the system's library path): ", "--ort-lib or MILLRACE_ORT_LIB",
 		}},
-		{"a variable that names the library", []string{ort.EnvVariable + "=" + real}, []string{"LOADED: 1.", "MILLRACE_ORT_LIB"}},
+		{"a variable that names the library", []string{ort.EnvVariable + "=" + library}, []string{"LOADED: 1.", "MILLRACE_ORT_LIB"}},
 	} {
 		out := child(t, c.variables...)
 		for _, want := range c.want {

@@ -145,7 +145,7 @@ func (s *Session) call(ctx context.Context, c *caller) error {
 		return s.invoke(c, nil)
 	}
 	if c.options == nil {
-		if err := statusError(C.mr_create_run_options(&c.options), logEnd()); err != nil {
+		if err := statusError(C.mr_create_run_options(&c.options), logEnd()); err != nil { //nolint:gocritic // dupSubExpr reads what cgo generates
 			return err
 		}
 		live.runOptions.Add(1)

@@ -158,7 +158,8 @@ func TestRunFromManyGoroutines(t *testing.T) {
 				if got := ort.View[float32](outputs[0]); got[2] != 3*v {
 					t.Errorf("worker %d: y = %v; want %v at 2", worker, got, 3*v)
 				}
-				closeAll(t, append(outputs, x)...)
+				closeAll(t, outputs...)
+				closeAll(t, x)
 			}
 		})
 	}

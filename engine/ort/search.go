@@ -34,8 +34,8 @@ func (o *LibraryOptions) EnsureDefaults() {
 			o.Executable = exe
 		}
 	}
-	if real, err := filepath.EvalSymlinks(o.Executable); err == nil {
-		o.Executable = real
+	if file, err := filepath.EvalSymlinks(o.Executable); err == nil {
+		o.Executable = file
 	}
 	if o.Provider == "" {
 		o.Provider = CPU

@@ -70,7 +70,7 @@ func DecodeSequenceOfMaps(t *Tensor) (scores []float32, labels models.ClassLabel
 // sequence holds maps with keys that can be labels.
 func firstKeys(t *Tensor) (*Tensor, error) {
 	var first, second *C.OrtValue
-	if err := statusError(C.mr_map(t.c, 0, &first, &second), logEnd()); err != nil {
+	if err := statusError(C.mr_map(t.c, 0, &first, &second), logEnd()); err != nil { //nolint:gocritic // dupSubExpr reads what cgo generates
 		return nil, fmt.Errorf("%w: it is a sequence, but not of maps: %w", ErrOutput, err)
 	}
 	C.mr_release_value(second)

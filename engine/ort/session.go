@@ -54,13 +54,12 @@ func NewSession(lib *Library, m *models.Model, opts SessionOptions) (*Session, e
 		return nil, fmt.Errorf("model %s: session options: %w", m.Path, err)
 	}
 	s := &Session{model: m}
-	since := logEnd()
 	err := s.create(m, opts)
 	if err == nil {
 		err = s.describe(opts)
 	}
 	if err != nil {
-		err = errors.Join(refusal(m, err, since), s.Close())
+		err = errors.Join(refusal(m, err), s.Close())
 		return nil, err
 	}
 	opened(s)
@@ -80,7 +79,7 @@ func (s *Session) create(m *models.Model, opts SessionOptions) (err error) {
 	data := m.Data()
 	since := logEnd()
 	status := C.mr_create_session(unsafe.Pointer(unsafe.SliceData(data)), C.size_t(len(data)),
-		(*C.OrtSessionOptions)(options), &s.c)
+		(*C.OrtSessionOptions)(options), &s.c) //nolint:gocritic // dupSubExpr reads what cgo generates
 	if err := statusError(status, since); err != nil {
 		s.c = nil
 		return err
@@ -91,7 +90,7 @@ func (s *Session) create(m *models.Model, opts SessionOptions) (err error) {
 
 // refusal says whose fault a session's failure is, and names operators that
 // ONNX Runtime does not have.
-func refusal(m *models.Model, err error, since uint64) error {
+func refusal(m *models.Model, err error) error {
 	var status *StatusError
 	switch {
 	case errors.Is(err, ErrOutOfMemory):
@@ -165,8 +164,8 @@ var kinds = map[C.int]models.Kind{1: models.Tensor, 2: models.Sequence, 3: model
 
 func (s *Session) value(output C.int, i C.size_t) (models.Value, error) {
 	var info C.mr_info
-	defer C.mr_free_info(&info)
-	if err := statusError(C.mr_session_info(s.c, output, i, &info), logEnd()); err != nil {
+	defer C.mr_free_info(&info)                                                             //nolint:gocritic // dupSubExpr reads what cgo generates
+	if err := statusError(C.mr_session_info(s.c, output, i, &info), logEnd()); err != nil { //nolint:gocritic // dupSubExpr reads what cgo generates
 		return models.Value{}, err
 	}
 	v := models.Value{

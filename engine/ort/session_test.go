@@ -73,7 +73,9 @@ func TestSessionRefusesOptions(t *testing.T) {
 		}
 	}
 	for _, opts := range []ort.SessionOptions{
-		{IntraOpThreads: 2}, {InterOpThreads: 2}, {DisableMemoryPattern: true, DisableCPUArena: true},
+		{IntraOpThreads: 2},
+		{InterOpThreads: 2},
+		{DisableMemoryPattern: true, DisableCPUArena: true},
 		{Config: map[string]string{"session.disable_prepacking": "1"}},
 	} {
 		s, err := ort.NewSession(lib, m, opts)
@@ -130,9 +132,9 @@ func TestExternalData(t *testing.T) {
 	w := p.Graph.Initializer[0]
 	w.FloatData, w.DataLocation = nil, pb.TensorProto_EXTERNAL.Enum()
 	w.ExternalData = []*pb.StringStringEntryProto{
-		{Key: proto.String("location"), Value: proto.String("weights.bin")},
-		{Key: proto.String("offset"), Value: proto.String("4")},
-		{Key: proto.String("length"), Value: proto.String("24")},
+		{Key: new("location"), Value: new("weights.bin")},
+		{Key: new("offset"), Value: new("4")},
+		{Key: new("length"), Value: new("24")},
 	}
 	path := onnxtest.Write(t, p)
 	if _, err := models.Open(path, models.Options{}); !errors.Is(err, models.ErrMissingData) {

@@ -30,7 +30,7 @@ func NewStringTensor[O Offset](shape []int64, offsets []O, data []byte) (*Tensor
 		return nil, err
 	}
 	t := &Tensor{kind: models.Tensor, elem: models.String, shape: append(make([]int64, 0, len(shape)), shape...)}
-	status := C.mr_string_tensor(dims(shape), C.size_t(len(shape)), &t.c)
+	status := C.mr_string_tensor(dims(shape), C.size_t(len(shape)), &t.c) //nolint:gocritic // dupSubExpr reads what cgo generates
 	if err := statusError(status, logEnd()); err != nil {
 		return nil, fmt.Errorf("%w: %v of strings: %w", ErrTensor, shape, err)
 	}

@@ -169,11 +169,14 @@ func TestDecodeSequenceOfMaps(t *testing.T) {
 	}{
 		{
 			"integer classes come in ascending order", onnxtest.Ints("classlabels_int64s", 5, -2, 9), pb.TensorProto_INT64,
-			models.ClassLabels{Ints: []int64{-2, 5, 9}}, []float32{2, 1, 3, 5, 4, 6},
+			models.ClassLabels{Ints: []int64{-2, 5, 9}},
+			[]float32{2, 1, 3, 5, 4, 6},
 		},
 		{
 			"string classes come in ascending order", onnxtest.Strings("classlabels_strings", "b", "", "ü"),
-			pb.TensorProto_STRING, models.ClassLabels{Strings: []string{"", "b", "ü"}}, []float32{2, 1, 3, 5, 4, 6},
+			pb.TensorProto_STRING,
+			models.ClassLabels{Strings: []string{"", "b", "ü"}},
+			[]float32{2, 1, 3, 5, 4, 6},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -60,7 +60,7 @@ func NewTensor(elem models.ElementType, shape []int64, data []byte) (*Tensor, er
 		t.pinner.Pin(p)
 		t.pinned = true
 	}
-	status := C.mr_tensor_over(unsafe.Pointer(p), C.size_t(len(data)), dims(shape), C.size_t(len(shape)), C.int(elem), &t.c)
+	status := C.mr_tensor_over(unsafe.Pointer(p), C.size_t(len(data)), dims(shape), C.size_t(len(shape)), C.int(elem), &t.c) //nolint:gocritic // dupSubExpr reads what cgo generates
 	if err := statusError(status, logEnd()); err != nil {
 		t.pinner.Unpin()
 		return nil, fmt.Errorf("%w: %v of %s: %w", ErrTensor, shape, elem, err)
@@ -88,7 +88,7 @@ func adopt(value *C.OrtValue) (*Tensor, error) {
 		return nil, fmt.Errorf("%w: ONNX Runtime gave no value", ErrOutput)
 	}
 	var d C.mr_value
-	if err := statusError(C.mr_describe(value, &d), logEnd()); err != nil {
+	if err := statusError(C.mr_describe(value, &d), logEnd()); err != nil { //nolint:gocritic // dupSubExpr reads what cgo generates
 		C.mr_release_value(value)
 		return nil, err
 	}

@@ -17,18 +17,18 @@ import (
 // com.microsoft 1.
 func Model(g *pb.GraphProto) *pb.ModelProto {
 	return &pb.ModelProto{
-		IrVersion: proto.Int64(8), ProducerName: proto.String("onnxtest"), Graph: g,
+		IrVersion: new(int64(8)), ProducerName: new("onnxtest"), Graph: g,
 		OpsetImport: []*pb.OperatorSetIdProto{
-			{Domain: proto.String(""), Version: proto.Int64(17)},
-			{Domain: proto.String("ai.onnx.ml"), Version: proto.Int64(3)},
-			{Domain: proto.String("com.microsoft"), Version: proto.Int64(1)},
+			{Domain: new(""), Version: new(int64(17))},
+			{Domain: new("ai.onnx.ml"), Version: new(int64(3))},
+			{Domain: new("com.microsoft"), Version: new(int64(1))},
 		},
 	}
 }
 
 // Graph makes a graph named g.
 func Graph(inputs, outputs []*pb.ValueInfoProto, nodes ...*pb.NodeProto) *pb.GraphProto {
-	return &pb.GraphProto{Name: proto.String("g"), Input: inputs, Output: outputs, Node: nodes}
+	return &pb.GraphProto{Name: new("g"), Input: inputs, Output: outputs, Node: nodes}
 }
 
 // Values groups inputs or outputs.
@@ -47,8 +47,8 @@ func Tensor(name string, elem pb.TensorProto_DataType, dims ...any) *pb.ValueInf
 		}
 		shape.Dim = append(shape.Dim, dim)
 	}
-	return &pb.ValueInfoProto{Name: proto.String(name), Type: &pb.TypeProto{Value: &pb.TypeProto_TensorType{
-		TensorType: &pb.TypeProto_Tensor{ElemType: proto.Int32(int32(elem)), Shape: shape},
+	return &pb.ValueInfoProto{Name: new(name), Type: &pb.TypeProto{Value: &pb.TypeProto_TensorType{
+		TensorType: &pb.TypeProto_Tensor{ElemType: new(int32(elem)), Shape: shape},
 	}}}
 }
 
@@ -57,9 +57,9 @@ func Maps(name string, key pb.TensorProto_DataType) *pb.ValueInfoProto {
 	value := Tensor("", pb.TensorProto_FLOAT).Type
 	value.GetTensorType().Shape = nil
 	m := &pb.TypeProto{Value: &pb.TypeProto_MapType{MapType: &pb.TypeProto_Map{
-		KeyType: proto.Int32(int32(key)), ValueType: value,
+		KeyType: new(int32(key)), ValueType: value,
 	}}}
-	return &pb.ValueInfoProto{Name: proto.String(name), Type: &pb.TypeProto{Value: &pb.TypeProto_SequenceType{
+	return &pb.ValueInfoProto{Name: new(name), Type: &pb.TypeProto{Value: &pb.TypeProto_SequenceType{
 		SequenceType: &pb.TypeProto_Sequence{ElemType: m},
 	}}}
 }
@@ -72,7 +72,7 @@ func Node(op string, inputs, outputs []string, attributes ...*pb.AttributeProto)
 // DomainNode makes a node of any domain.
 func DomainNode(domain, op string, inputs, outputs []string, attributes ...*pb.AttributeProto) *pb.NodeProto {
 	return &pb.NodeProto{
-		OpType: proto.String(op), Domain: proto.String(domain), Name: proto.String(op + "/" + fmt.Sprint(outputs)),
+		OpType: new(op), Domain: new(domain), Name: new(op + "/" + fmt.Sprint(outputs)),
 		Input: inputs, Output: outputs, Attribute: attributes,
 	}
 }
@@ -87,12 +87,12 @@ func Names(names ...string) []string { return names }
 
 // Ints is an attribute of integers.
 func Ints(name string, values ...int64) *pb.AttributeProto {
-	return &pb.AttributeProto{Name: proto.String(name), Type: pb.AttributeProto_INTS.Enum(), Ints: values}
+	return &pb.AttributeProto{Name: new(name), Type: pb.AttributeProto_INTS.Enum(), Ints: values}
 }
 
 // Strings is an attribute of strings.
 func Strings(name string, values ...string) *pb.AttributeProto {
-	a := &pb.AttributeProto{Name: proto.String(name), Type: pb.AttributeProto_STRINGS.Enum()}
+	a := &pb.AttributeProto{Name: new(name), Type: pb.AttributeProto_STRINGS.Enum()}
 	for _, v := range values {
 		a.Strings = append(a.Strings, []byte(v))
 	}
@@ -101,43 +101,43 @@ func Strings(name string, values ...string) *pb.AttributeProto {
 
 // Int is an attribute of one integer.
 func Int(name string, value int64) *pb.AttributeProto {
-	return &pb.AttributeProto{Name: proto.String(name), Type: pb.AttributeProto_INT.Enum(), I: proto.Int64(value)}
+	return &pb.AttributeProto{Name: new(name), Type: pb.AttributeProto_INT.Enum(), I: new(value)}
 }
 
 // Floats is an attribute of floats.
 func Floats(name string, values ...float32) *pb.AttributeProto {
-	return &pb.AttributeProto{Name: proto.String(name), Type: pb.AttributeProto_FLOATS.Enum(), Floats: values}
+	return &pb.AttributeProto{Name: new(name), Type: pb.AttributeProto_FLOATS.Enum(), Floats: values}
 }
 
 // SubGraph is an attribute that holds a graph.
 func SubGraph(name string, g *pb.GraphProto) *pb.AttributeProto {
-	return &pb.AttributeProto{Name: proto.String(name), Type: pb.AttributeProto_GRAPH.Enum(), G: g}
+	return &pb.AttributeProto{Name: new(name), Type: pb.AttributeProto_GRAPH.Enum(), G: g}
 }
 
 // Floats32 is a constant float tensor.
 func Floats32(name string, dims []int64, values ...float32) *pb.TensorProto {
 	return &pb.TensorProto{
-		Name: proto.String(name), DataType: proto.Int32(int32(pb.TensorProto_FLOAT)), Dims: dims, FloatData: values,
+		Name: new(name), DataType: proto.Int32(int32(pb.TensorProto_FLOAT)), Dims: dims, FloatData: values,
 	}
 }
 
 // Int64s is a constant int64 tensor.
 func Int64s(name string, dims []int64, values ...int64) *pb.TensorProto {
 	return &pb.TensorProto{
-		Name: proto.String(name), DataType: proto.Int32(int32(pb.TensorProto_INT64)), Dims: dims, Int64Data: values,
+		Name: new(name), DataType: proto.Int32(int32(pb.TensorProto_INT64)), Dims: dims, Int64Data: values,
 	}
 }
 
 // Bools is a constant bool tensor.
 func Bools(name string, dims []int64, values ...int32) *pb.TensorProto {
 	return &pb.TensorProto{
-		Name: proto.String(name), DataType: proto.Int32(int32(pb.TensorProto_BOOL)), Dims: dims, Int32Data: values,
+		Name: new(name), DataType: proto.Int32(int32(pb.TensorProto_BOOL)), Dims: dims, Int32Data: values,
 	}
 }
 
 // Text is a constant string tensor.
 func Text(name string, dims []int64, values ...string) *pb.TensorProto {
-	t := &pb.TensorProto{Name: proto.String(name), DataType: proto.Int32(int32(pb.TensorProto_STRING)), Dims: dims}
+	t := &pb.TensorProto{Name: new(name), DataType: proto.Int32(int32(pb.TensorProto_STRING)), Dims: dims}
 	for _, v := range values {
 		t.StringData = append(t.StringData, []byte(v))
 	}
