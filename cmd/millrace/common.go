@@ -1,0 +1,130 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/ort"
+)
+
+// version and commit are set by the linker; see the Makefile.
+var (
+	version = "0.1.0-dev"
+	commit  = ""
+)
+
+// commonOptions are the flags of every command.
+type commonOptions struct {
+	Quiet     bool
+	JSON      bool
+	LogFormat string
+	ORTLib    string
+}
+
+func (o *commonOptions) addFlags(fs *pflag.FlagSet) {
+	fs.BoolVarP(&o.Quiet, "quiet", "q", false, "print errors only")
+	fs.BoolVar(&o.JSON, "json", false, "print the answer on stdout as one JSON document")
+	fs.StringVar(&o.LogFormat, "log-format", "text", "form of log lines on stderr: text or json")
+	fs.StringVar(&o.ORTLib, "ort-lib", "", "ONNX Runtime's shared library, or a folder with it (default: see millrace doctor)")
+}
+
+func (o *commonOptions) validate() error {
+	if o.LogFormat != "text" && o.LogFormat != "json" {
+		return fmt.Errorf("%w: --log-format (%s) must be text or json", engine.ErrUsage, o.LogFormat)
+	}
+	return nil
+}
+
+func (o *commonOptions) library() ort.LibraryOptions { return ort.LibraryOptions{Path: o.ORTLib} }
+
+// logger writes log lines to stderr: plain lines, coloured on a terminal, or
+// JSON.
+func (o *commonOptions) logger(s streams) *slog.Logger {
+	switch {
+	case o.Quiet:
+		return slog.New(slog.DiscardHandler)
+	case o.LogFormat == "json":
+		return slog.New(slog.NewJSONHandler(s.Err, nil))
+	default:
+		return slog.New(tint.NewHandler(s.Err, &tint.Options{TimeFormat: time.DateTime, NoColor: !isTerminal(s.Err)}))
+	}
+}
+
+// reportError is the last thing a failing command prints.
+func (o *commonOptions) reportError(s streams, err error, code int) {
+	if o.LogFormat == "json" {
+		slog.New(slog.NewJSONHandler(s.Err, nil)).Error(err.Error(), "exit", code)
+		return
+	}
+	text := strings.TrimPrefix(err.Error(), engine.ErrUsage.Error()+": ")
+	_, _ = fmt.Fprintf(s.Err, "millrace: %s\n", strings.ReplaceAll(text, "\n", "\n  "))
+}
+
+// isTerminal reports whether a stream is one that a person looks at.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// report is a command's answer. Its fields are what --json prints.
+type report interface {
+	// Text writes the answer for a person.
+	Text(w io.Writer) error
+}
+
+// print writes a report in the form that was asked for.
+func (o *commonOptions) print(s streams, r report) error {
+	if o.JSON {
+		return writeJSON(s.Out, r)
+	}
+	if o.Quiet {
+		return nil
+	}
+	return r.Text(s.Out)
+}
+
+// joinColumns splits a comma separated list, without empty entries.
+func joinColumns(lists []string) []string {
+	var all []string
+	for _, list := range lists {
+		for name := range strings.SplitSeq(list, ",") {
+			if name = strings.TrimSpace(name); name != "" {
+				all = append(all, name)
+			}
+		}
+	}
+	return all
+}
+
+// readList reads a list flag: comma separated names, or @FILE with one name a
+// line.
+func readList(flag string, lists []string) ([]string, error) {
+	var all []string
+	for _, list := range lists {
+		path, ok := strings.CutPrefix(list, "@")
+		if !ok {
+			all = append(all, joinColumns([]string{list})...)
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("%w: --%s @%s: %w", engine.ErrUsage, flag, path, errors.Unwrap(err))
+		}
+		all = append(all, joinColumns(strings.Split(string(text), "\n"))...)
+	}
+	return all, nil
+}

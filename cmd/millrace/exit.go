@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"syscall"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/dataset"
+	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/models"
+)
+
+// The exit codes; docs/operations.md says what a scheduler should do.
+const (
+	exitOK          = 0
+	exitFault       = 1
+	exitUsage       = 2
+	exitBadRows     = 3
+	exitInput       = 4
+	exitModel       = 5
+	exitOutput      = 6
+	exitDevice      = 7
+	exitInterrupted = 75
+)
+
+const exitTable = `   0  done
+   1  a fault of millrace's
+   2  usage, settings, or no ONNX Runtime library
+   3  more rows cannot be scored than allowed; nothing is published
+   4  input cannot be read, or changed while it was read
+   5  model cannot be loaded or does not fit the data
+   6  output cannot be written, or exists
+   7  out of memory, or the device is lost
+  75  interrupted, or another run holds the output: run the same command again`
+
+// exitCode is the one place where errors become exit codes. The order matters:
+// an error may wrap several sentinels, and the first that fits says most about
+// what a scheduler should do.
+func exitCode(err error) int {
+	is := func(targets ...error) bool {
+		for _, t := range targets {
+			if errors.Is(err, t) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case err == nil:
+		return exitOK
+	case is(engine.ErrInterrupted, ledger.ErrHeld, context.Canceled):
+		return exitInterrupted
+	case is(ort.ErrOutOfMemory):
+		return exitDevice
+	case is(engine.ErrUsage, ort.ErrLibrary):
+		return exitUsage
+	case is(engine.ErrBadRows):
+		return exitBadRows
+	case is(format.ErrChanged):
+		return exitInput
+	case is(ledger.ErrExists, ledger.ErrOutput, format.ErrColumnType):
+		return exitOutput
+	case is(dataset.ErrInput, format.ErrDamaged, format.ErrUnsupported, format.ErrBudget):
+		return exitInput
+	case is(models.ErrModel, batcher.ErrBind, engine.ErrOutputShape):
+		return exitModel
+	case is(syscall.ENOMEM):
+		return exitDevice
+	default:
+		var status *ort.StatusError
+		if errors.As(err, &status) { // a Run that failed: the model does not take these values
+			return exitModel
+		}
+		return exitFault
+	}
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/io/format"
+)
+
+// runOptions are the flags that say what a run is; score and plan share them.
+type runOptions struct {
+	engine.Options
+
+	ids, keep, features, bind, nulls, modelOutputs []string
+	outputFormat, layout, ifExists                 string
+	lossy                                          bool
+}
+
+func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
+	fs.SortFlags = false
+	fs.StringVarP(&o.Model, "model", "m", "", "the model: path of an .onnx `FILE`")
+	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; repeatable, read in the given order")
+	fs.StringVarP(&o.Output, "output", "o", "", "where predictions go: a directory `PATH`, or one file that ends in .parquet, .arrow or .csv")
+	fs.StringArrayVar(&o.ids, "ids", nil, "comma separated `COLUMNS` that identify a row; they come first in the output, and in rejects")
+	fs.StringArrayVar(&o.keep, "keep", nil, "comma separated `COLUMNS` to pass through to the output")
+	fs.StringArrayVar(&o.features, "features", nil, "comma separated `COLUMNS`, or @FILE with one a line, of the model's one [N,F] input, in order (default: the model's metadata key feature_names)")
+	fs.StringArrayVar(&o.bind, "bind", nil, "`INPUT=COLUMN[,COLUMN...]`: columns of one model input (default: the column of the input's name); repeatable")
+	fs.StringArrayVar(&o.nulls, "nulls", nil, "`[COLUMN=]POLICY`: what a null becomes: error, nan, reject, or a constant; repeatable (default error)")
+	fs.BoolVar(&o.lossy, "allow-lossy-casts", false, "let casts round, such as float64 to float32, and count rounded values")
+	fs.StringArrayVar(&o.modelOutputs, "model-outputs", nil, "comma separated model `OUTPUTS` to write (default all)")
+	fs.StringVar(&o.OutputPrefix, "output-prefix", "", "`TEXT` put before the name of each prediction column")
+	fs.StringVar(&o.layout, "output-layout", "auto", "several values a row: list (one FixedSizeList column), columns (one column each), or auto (columns for class scores)")
+	fs.StringVar(&o.outputFormat, "output-format", "", "parquet, arrow or csv (default: by --output's ending, else parquet)")
+	fs.StringVar(&o.Compression, "compression", "", "zstd, snappy, gzip, lz4 or none (default zstd for Parquet, else none)")
+	fs.StringVar(&o.ifExists, "if-exists", "error", "when the output exists: error, or replace it in one step when the new one is whole")
+	fs.Int64Var(&o.MaxRejects, "max-bad-rows", -1, "most `ROWS` that may be rejected; above that nothing is published (default any number)")
+	fs.StringVar(&o.ModelSHA256, "model-sha256", "", "refuse any model file with another SHA-256 (`HEX`)")
+	fs.IntVar(&o.BatchRows, "batch-size", 0, "`ROWS` of one Run (default 4096, less for wide rows, or what the model fixes)")
+	fs.IntVar(&o.Workers, "workers", 0, "concurrent Runs (default: the cores that the cgroup grants)")
+	fs.IntVar(&o.Readers, "readers", 0, "spans decoded at a time (default: like --workers)")
+	fs.Int64Var(&o.PartRows, "part-rows", 0, "least `ROWS` of an output part file (default 1048576)")
+	fs.IntVar(&o.IntraOpThreads, "intra-op-threads", 0, "threads within one Run (default 1)")
+}
+
+// options turns the flags into the engine's options.
+func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
+	opts := o.Options
+	opts.IDs = joinColumns(o.ids)
+	opts.Keep = joinColumns(o.keep)
+	opts.ModelOutputs = joinColumns(o.modelOutputs)
+	opts.Layout = engine.Layout(o.layout)
+	opts.IfExists = ledger.IfExists(o.ifExists)
+	opts.Format = format.Name(o.outputFormat)
+	opts.Library = common.library()
+	opts.Build = engine.Build{Version: version, Commit: commit}
+	if o.lossy {
+		opts.Lossy = batcher.AllowLossy
+	}
+	var err error
+	if opts.Features, err = readList("features", o.features); err != nil {
+		return opts, err
+	}
+	if opts.Bind, err = parseBind(o.bind); err != nil {
+		return opts, err
+	}
+	if opts.Nulls, err = parseNulls(o.nulls); err != nil {
+		return opts, err
+	}
+	return opts, nil
+}
+
+func parseBind(entries []string) (map[string][]string, error) {
+	bind := map[string][]string{}
+	for _, entry := range entries {
+		input, columns, ok := strings.Cut(entry, "=")
+		names := joinColumns([]string{columns})
+		if !ok || input == "" || len(names) == 0 {
+			return nil, fmt.Errorf("%w: --bind (%s) must be INPUT=COLUMN[,COLUMN...]", engine.ErrUsage, entry)
+		}
+		if _, twice := bind[input]; twice {
+			return nil, fmt.Errorf("%w: --bind names input %q twice", engine.ErrUsage, input)
+		}
+		bind[input] = names
+	}
+	return bind, nil
+}
+
+func parseNulls(entries []string) (batcher.NullPolicies, error) {
+	p := batcher.NullPolicies{ByColumn: map[string]batcher.NullPolicy{}}
+	for _, entry := range entries {
+		column, policy, named := strings.Cut(entry, "=")
+		if !named || column == "" {
+			p.Default = batcher.ParseNullPolicy(entry)
+			continue
+		}
+		if _, twice := p.ByColumn[column]; twice {
+			return p, fmt.Errorf("%w: --nulls names column %q twice", engine.ErrUsage, column)
+		}
+		p.ByColumn[column] = batcher.ParseNullPolicy(policy)
+	}
+	return p, nil
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/io/dataset"
+)
+
+// head is the first rows of an output, as text.
+type head struct {
+	Columns []string   `json:"columns"`
+	Rows    [][]string `json:"rows"`
+}
+
+// errEnough stops a read that has all it wants.
+var errEnough = errors.New("enough")
+
+// readHead reads the first rows back from what was published. CSV is not read
+// back; its first lines are for the reader's own eyes.
+func readHead(ctx context.Context, s *engine.Summary, rows int) (*head, error) {
+	if f, ok := engine.FormatOf(s.Outputs[0].Name); ok && f == "csv" {
+		return nil, nil
+	}
+	paths, err := dataset.Resolve([]string{s.Output})
+	if err != nil {
+		return nil, err
+	}
+	data, err := dataset.Open(ctx, paths[:1], dataset.Options{})
+	if err != nil {
+		return nil, err
+	}
+	h := &head{}
+	for _, f := range data.Schema().Fields() {
+		h.Columns = append(h.Columns, f.Name)
+	}
+	err = h.read(ctx, data, rows)
+	return h, errors.Join(err, data.Close())
+}
+
+func (h *head) read(ctx context.Context, data *dataset.Dataset, rows int) error {
+	for _, part := range data.Parts(1) {
+		for _, span := range part.Spans {
+			err := data.ReadSpan(ctx, span, h.Columns, func(batch arrow.RecordBatch) error {
+				for i := 0; i < int(batch.NumRows()); i++ {
+					if len(h.Rows) == rows {
+						return errEnough
+					}
+					row := make([]string, batch.NumCols())
+					for c := range row {
+						row[c] = shorten(batch.Column(c).ValueStr(i))
+					}
+					h.Rows = append(h.Rows, row)
+				}
+				return nil
+			})
+			if errors.Is(err, errEnough) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// shorten keeps a cell narrow enough for a terminal.
+func shorten(s string) string { return text.Snip(s, 48, "…") }
+
+func (h *head) table() string {
+	t := newTable()
+	header := table.Row{}
+	for _, c := range h.Columns {
+		header = append(header, c)
+	}
+	t.AppendHeader(header)
+	for _, cells := range h.Rows {
+		row := table.Row{}
+		for _, c := range cells {
+			row = append(row, c)
+		}
+		t.AppendRow(row)
+	}
+	return t.Render()
+}
+
+// newTable is the look of every table: light lines, names as they are.
+func newTable() table.Writer {
+	t := table.NewWriter()
+	style := table.StyleLight
+	style.Format.Header = text.FormatDefault
+	style.Options.SeparateRows = false
+	t.SetStyle(style)
+	return t
+}

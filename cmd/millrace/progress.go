@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/millrace/millrace/engine"
+)
+
+// logEvery is the time between progress lines where no one watches.
+const logEvery = 10 * time.Second
+
+// showProgress shows a run's progress until the returned function is called:
+// a bar with rate, share and time left on a terminal, log lines elsewhere, and
+// nothing when quiet.
+func showProgress(s streams, common *commonOptions, log *slog.Logger, p *engine.Progress) (finish func(ok bool)) {
+	if common.Quiet {
+		return func(bool) {}
+	}
+	started := time.Now()
+	var bar *progressBar
+	every := logEvery
+	if isTerminal(s.Err) && common.LogFormat == "text" {
+		bar = newProgressBar(s, p, started)
+		every = 100 * time.Millisecond
+	}
+	done := make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				if bar != nil {
+					bar.update(p)
+				} else {
+					logProgress(log, p, time.Since(started))
+				}
+			}
+		}
+	})
+	return func(ok bool) {
+		close(done)
+		wait.Wait()
+		if bar != nil {
+			bar.finish(p, ok)
+		}
+		if ok {
+			log.Info("published", "scored", p.RowsWritten.Load(), "rejected", p.RowsRejected.Load(), "seconds", round(time.Since(started).Seconds()))
+		}
+	}
+}
+
+func logProgress(log *slog.Logger, p *engine.Progress, elapsed time.Duration) {
+	rows := doneRows(p)
+	rate := float64(rows) / elapsed.Seconds()
+	attrs := []any{"rows", rows, "of", p.TotalRows, "share", fmt.Sprintf("%.1f%%", share(rows, p.TotalRows)), "rows_per_second", int64(rate), "rejected", p.RowsRejected.Load()}
+	if rows > 0 {
+		left := time.Duration(float64(p.TotalRows-rows) / rate * float64(time.Second))
+		attrs = append(attrs, "left", left.Round(time.Second).String())
+	}
+	log.Info("progress", attrs...)
+}
+
+// doneRows are the rows that have left the pipeline.
+func doneRows(p *engine.Progress) int64 { return p.RowsWritten.Load() + p.RowsRejected.Load() }
+
+func share(rows, total int64) float64 {
+	if total == 0 {
+		return 100
+	}
+	return 100 * float64(rows) / float64(total)
+}
+
+func round(seconds float64) float64 { return float64(int64(seconds*100)) / 100 }
+
+type progressBar struct {
+	container *mpb.Progress
+	bar       *mpb.Bar
+}
+
+func newProgressBar(s streams, p *engine.Progress, started time.Time) *progressBar {
+	container := mpb.New(mpb.WithOutput(s.Err), mpb.WithWidth(48), mpb.WithRefreshRate(100*time.Millisecond))
+	rate := func(decor.Statistics) string {
+		rows := doneRows(p)
+		elapsed := time.Since(started).Seconds()
+		text := fmt.Sprintf("  %s/s", si(float64(rows)/elapsed))
+		if rows > 0 && rows < p.TotalRows {
+			left := time.Duration(float64(p.TotalRows-rows) / float64(rows) * elapsed * float64(time.Second))
+			text += "  " + left.Round(time.Second).String() + " left"
+		}
+		return text
+	}
+	bar := container.AddBar(p.TotalRows,
+		mpb.PrependDecorators(decor.Name("scoring  "), decor.Percentage(decor.WC{W: 5})),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
+			return fmt.Sprintf("%s of %s rows", si(float64(doneRows(p))), si(float64(p.TotalRows)))
+		}), decor.Any(rate)),
+	)
+	return &progressBar{container: container, bar: bar}
+}
+
+func (b *progressBar) update(p *engine.Progress) { b.bar.SetCurrent(min(doneRows(p), p.TotalRows-1)) }
+
+func (b *progressBar) finish(p *engine.Progress, ok bool) {
+	if ok {
+		b.bar.SetCurrent(p.TotalRows)
+		b.bar.SetTotal(p.TotalRows, true)
+	} else {
+		b.bar.Abort(false)
+	}
+	b.container.Wait()
+}
+
+// si writes a count in three figures, such as 1.23 M.
+func si(n float64) string {
+	value, prefix := humanize.ComputeSI(n)
+	if prefix == "" {
+		return fmt.Sprintf("%.0f", value)
+	}
+	return fmt.Sprintf("%.3g %s", value, prefix)
+}

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/ort"
+)
+
+// streams are where a command reads and writes: data and answers on Out,
+// everything else on Err.
+type streams struct {
+	In  io.Reader
+	Out io.Writer
+	Err io.Writer
+}
+
+// run is the whole program but for os.Exit.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+	s := streams{In: stdin, Out: stdout, Err: stderr}
+	common := &commonOptions{}
+	defer func() {
+		if r := recover(); r != nil {
+			_, _ = fmt.Fprintf(stderr, "millrace: internal error: %v\n%s\nThis is a fault of millrace's; please report it with the lines above.\n", r, debug.Stack())
+			code = exitFault
+		}
+	}()
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	root := newRoot(s, common)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	code = exitCode(err)
+	common.reportError(s, err, code)
+	return code
+}
+
+// interruptible ends the context at the first SIGINT or SIGTERM, with
+// engine.ErrInterrupted as its cause. After that the signals have their default
+// effect again, so that a second Ctrl-C kills.
+func interruptible(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 1) // one is enough: the first decides
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case sig := <-signals:
+			signal.Stop(signals)
+			cancel(fmt.Errorf("%w by %s", engine.ErrInterrupted, sig))
+		case <-done:
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel(nil)
+	}
+}
+
+func newRoot(s streams, common *commonOptions) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "millrace",
+		Short: "Score large columnar data sets with ONNX models, and prove what was done.",
+		Example: `  millrace score --model models/reference/flights_gbdt.onnx --input testdata/flights-sample.parquet --nulls nan --ids id --output scores/
+  millrace plan  --model models/reference/flights_gbdt.onnx --input testdata/flights-sample.parquet --nulls nan`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			names := make([]string, 0, len(cmd.Commands()))
+			for _, c := range cmd.Commands() {
+				names = append(names, c.Name())
+			}
+			hint := ""
+			if near := batcher.Nearest(args[0], names); near != "" {
+				hint = fmt.Sprintf(" (did you mean %q?)", near)
+			}
+			return fmt.Errorf("%w: no command %q%s; see millrace --help", engine.ErrUsage, args[0], hint)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(s.In)
+	root.SetOut(s.Out)
+	root.SetErr(s.Err)
+	root.SetHelpCommand(&cobra.Command{Hidden: true})
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetUsageTemplate(usageTemplate)
+	root.SetHelpTemplate(helpTemplate)
+	root.SetFlagErrorFunc(flagError)
+	common.addFlags(root.PersistentFlags())
+	root.AddCommand(
+		newScore(s, common), newPlan(s, common), newInspect(s, common), newDoctor(s, common), newVersion(s, common),
+	)
+	for _, c := range root.Commands() {
+		before := c.RunE
+		c.RunE = func(cmd *cobra.Command, args []string) error {
+			if err := applyEnvironment(cmd.Flags(), os.Environ(), allFlagNames(root)); err != nil {
+				return err
+			}
+			if err := common.validate(); err != nil {
+				return err
+			}
+			return before(cmd, args)
+		}
+		c.Flags().VisitAll(nameVariable)
+	}
+	root.PersistentFlags().VisitAll(nameVariable)
+	return root
+}
+
+// flagError words pflag's error and names the nearest flag.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near := batcher.Nearest(unknown.GetSpecifiedName(), names); near != "" {
+			return fmt.Errorf("%w: unknown flag --%s (did you mean --%s?)", engine.ErrUsage, unknown.GetSpecifiedName(), near)
+		}
+		return fmt.Errorf("%w: unknown flag --%s; see %s --help", engine.ErrUsage, unknown.GetSpecifiedName(), cmd.CommandPath())
+	}
+	return fmt.Errorf("%w: %w", engine.ErrUsage, err)
+}
+
+// noArgs refuses arguments, which are most often a flag's value gone astray.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s takes no arguments, only flags: %q is one too many (a glob for --input must be quoted, or the shell expands it)",
+		engine.ErrUsage, cmd.CommandPath(), args[0])
+}
+
+func allFlagNames(root *cobra.Command) []string {
+	var names []string
+	add := func(f *pflag.Flag) { names = append(names, f.Name) }
+	root.PersistentFlags().VisitAll(add)
+	for _, c := range root.Commands() {
+		c.Flags().VisitAll(add)
+	}
+	return names
+}
+
+// variable is the environment variable of a flag.
+func variable(flag string) string {
+	return "MILLRACE_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+func nameVariable(f *pflag.Flag) {
+	if f.Name != "help" && !strings.Contains(f.Usage, "MILLRACE_") {
+		f.Usage += " [" + variable(f.Name) + "]"
+	}
+}
+
+// otherVariables are those that scripts of this repository read.
+var otherVariables = map[string]bool{"MILLRACE_CORPORA": true, "MILLRACE_DATA_DIR": true, "MILLRACE_COMMIT": true}
+
+// applyEnvironment sets flags that were not given from their variables. A
+// MILLRACE_ variable that no command knows is an error, since it is most likely
+// a misspelt setting.
+func applyEnvironment(flags *pflag.FlagSet, environ, known []string) error {
+	names := map[string]string{}
+	var variables []string
+	for _, flag := range known {
+		names[variable(flag)] = flag
+		variables = append(variables, variable(flag))
+	}
+	var problems []error
+	for _, entry := range environ {
+		key, value, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(key, "MILLRACE_") || otherVariables[key] {
+			continue
+		}
+		flag, ok := names[key]
+		if !ok {
+			hint := ""
+			if near := batcher.Nearest(key, variables); near != "" {
+				hint = fmt.Sprintf(" (did you mean %s?)", near)
+			}
+			problems = append(problems, fmt.Errorf("environment: unknown variable %s%s", key, hint))
+			continue
+		}
+		f := flags.Lookup(flag)
+		if f == nil || f.Changed || key == ort.EnvVariable { // package ort reads that one, and says so
+
+			continue
+		}
+		if err := flags.Set(flag, value); err != nil {
+			problems = append(problems, fmt.Errorf("environment: %s: %w", key, err))
+		}
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("%w: %w", engine.ErrUsage, errors.Join(problems...))
+	}
+	return nil
+}
+
+const helpTemplate = `{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
+
+{{end}}{{.UsageString}}`
+
+const usageTemplate = `Usage:
+{{- if .HasAvailableSubCommands}}
+  {{.CommandPath}} COMMAND [flags]
+
+Commands:{{range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}}  {{.Short}}{{end}}{{end}}
+{{- else}}
+  {{.UseLine}}
+{{- end}}
+{{- if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}
+{{- end}}
+{{- if .HasAvailableInheritedFlags}}
+
+Flags of every command:
+{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}
+{{- end}}
+
+A flag that is not given is taken from the environment variable in brackets.
+
+Exit status:
+` + exitTable + `
+{{- if .HasExample}}
+
+Examples:
+{{.Example}}
+{{- end}}
+{{- if .HasAvailableSubCommands}}
+
+Help of one command: {{.CommandPath}} COMMAND --help
+{{- end}}
+`

@@ -1,0 +1,121 @@
+package engine
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/millrace/millrace/models"
+)
+
+// tensorData is what a Run gave for one output: row-major bytes, or strings as
+// offsets and text.
+type tensorData struct {
+	bytes   []byte
+	offsets []int64
+	text    []byte
+}
+
+// columns makes the output's columns of the first rows rows. Where bytes lie as
+// a column wants them, the column aliases data.
+func (s *outputSpec) columns(data tensorData, rows int) ([]arrow.Array, error) {
+	fields := s.fields()
+	width := s.width()
+	if s.value.Elem == models.String {
+		if len(data.offsets) < rows*width+1 {
+			return nil, fmt.Errorf("%w: output %q gave %d strings for %d rows", ErrOutputShape, s.value.Name, len(data.offsets)-1, rows)
+		}
+	} else if len(data.bytes) < rows*width*s.value.Elem.Bytes() {
+		return nil, fmt.Errorf("%w: output %q gave %d bytes for %d rows", ErrOutputShape, s.value.Name, len(data.bytes), rows)
+	}
+	arrays := make([]arrow.Array, len(fields))
+	if s.split() && len(s.item) > 0 {
+		for i := range arrays {
+			arrays[i] = s.leaf(data, rows, i, width)
+		}
+		return arrays, nil
+	}
+	leaf := s.leaf(data, rows*width, 0, 1)
+	arrays[0] = nest(leaf, fields[0].Type, rows)
+	return arrays, nil
+}
+
+// leaf makes a flat array of n elements: those at first, first+stride, ...
+func (s *outputSpec) leaf(data tensorData, n, first, stride int) arrow.Array {
+	elem := s.value.Elem
+	switch elem {
+	case models.String:
+		b := array.NewStringBuilder(memory.DefaultAllocator)
+		defer b.Release()
+		b.Reserve(n)
+		for i := range n {
+			at := first + i*stride
+			b.BinaryBuilder.Append(data.text[data.offsets[at]:data.offsets[at+1]])
+		}
+		return b.NewArray()
+	case models.Bool:
+		bits := make([]byte, bitutil.BytesForBits(int64(n)))
+		for i := range n {
+			if data.bytes[first+i*stride] != 0 {
+				bitutil.SetBit(bits, i)
+			}
+		}
+		return flat(arrow.FixedWidthTypes.Boolean, bits, n)
+	case models.BFloat16:
+		bits := arrow.Uint16Traits.CastFromBytes(data.bytes)
+		values := make([]float32, n)
+		for i := range values {
+			values[i] = math.Float32frombits(uint32(bits[first+i*stride]) << 16)
+		}
+		return flat(arrow.PrimitiveTypes.Float32, arrow.Float32Traits.CastToBytes(values), n)
+	}
+	size := elem.Bytes()
+	if stride == 1 {
+		return flat(arrowType(elem), data.bytes[first*size:(first+n)*size], n)
+	}
+	// Every stride-th element, by size, so that each loop moves machine words.
+	out := make([]byte, n*size)
+	switch size {
+	case 1:
+		every(out, data.bytes, first, stride)
+	case 2:
+		every(arrow.Uint16Traits.CastFromBytes(out), arrow.Uint16Traits.CastFromBytes(data.bytes), first, stride)
+	case 4:
+		every(arrow.Uint32Traits.CastFromBytes(out), arrow.Uint32Traits.CastFromBytes(data.bytes), first, stride)
+	default:
+		every(arrow.Uint64Traits.CastFromBytes(out), arrow.Uint64Traits.CastFromBytes(data.bytes), first, stride)
+	}
+	return flat(arrowType(elem), out, n)
+}
+
+func every[T any](dst, src []T, first, stride int) {
+	at := first
+	for i := range dst {
+		dst[i] = src[at]
+		at += stride
+	}
+}
+
+// flat makes an array without nulls over bytes, which it aliases.
+func flat(t arrow.DataType, bytes []byte, n int) arrow.Array {
+	data := array.NewData(t, n, []*memory.Buffer{nil, memory.NewBufferBytes(bytes)}, nil, 0, 0)
+	defer data.Release()
+	return array.MakeFromData(data)
+}
+
+// nest wraps a flat array, which it takes over, into the FixedSizeLists of t.
+func nest(leaf arrow.Array, t arrow.DataType, rows int) arrow.Array {
+	list, ok := t.(*arrow.FixedSizeListType)
+	if !ok {
+		return leaf
+	}
+	child := nest(leaf, list.Elem(), rows*int(list.Len()))
+	data := array.NewData(t, rows, []*memory.Buffer{nil}, []arrow.ArrayData{child.Data()}, 0, 0)
+	child.Release()
+	defer data.Release()
+	return array.MakeFromData(data)
+}

@@ -1,0 +1,197 @@
+package engine
+
+import (
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/io/format"
+)
+
+// Explanation is a plan in words and numbers, for people and for JSON.
+type Explanation struct {
+	Model    string   `json:"model"`
+	SHA256   string   `json:"model_sha256"`
+	Rewrites []string `json:"model_rewrites"`
+
+	Files   []ExplainedFile   `json:"files"`
+	Rows    int64             `json:"rows"`
+	Spans   int               `json:"spans"`
+	Bytes   int64             `json:"bytes"` // stored, of all columns
+	Inputs  []ExplainedInput  `json:"inputs"`
+	Outputs []ExplainedColumn `json:"outputs"` // ids and kept columns first
+
+	Parts     int    `json:"parts"`
+	PartRows  int64  `json:"part_rows"`
+	Batches   int64  `json:"batches"`
+	BatchRows int    `json:"batch_rows"`
+	Workers   int    `json:"workers"`
+	Readers   int    `json:"readers"`
+	Output    string `json:"output,omitempty"`
+	Format    string `json:"output_format"`
+
+	Memory ExplainedMemory `json:"memory"`
+}
+
+// ExplainedFile is one input file.
+type ExplainedFile struct {
+	Path   string `json:"path"`
+	Format string `json:"format"`
+	Rows   int64  `json:"rows"`
+	Spans  int    `json:"spans"`
+	Bytes  int64  `json:"bytes"`
+}
+
+// ExplainedInput is how one model input is made.
+type ExplainedInput struct {
+	Input       string             `json:"input"`
+	Type        string             `json:"type"` // such as float32[N,32]
+	Form        batcher.Form       `json:"form"`
+	Way         string             `json:"way"` // view or copy
+	WhyCopied   string             `json:"why_copied,omitempty"`
+	BytesPerRow int64              `json:"bytes_copied_per_row"`
+	Features    []ExplainedFeature `json:"features"`
+}
+
+// ExplainedFeature is one column on its way into an input.
+type ExplainedFeature struct {
+	Column string       `json:"column"`
+	Type   string       `json:"type"`
+	Cast   batcher.Cast `json:"cast"`
+	Policy string       `json:"null_policy"`
+	// Nulls is what the files' statistics say; nil where they do not.
+	Nulls *int64 `json:"nulls_expected"`
+}
+
+// ExplainedColumn is one column of the output.
+type ExplainedColumn struct {
+	Column string `json:"column"`
+	Type   string `json:"type"`
+	From   string `json:"from"` // id, kept, or the model output
+}
+
+// ExplainedMemory is the memory that the run is estimated to take, in bytes.
+type ExplainedMemory struct {
+	Model   int64 `json:"model"`   // the file, and its weights in the session
+	Tensors int64 `json:"tensors"` // of all workers
+	Decoded int64 `json:"decoded"` // record batches on their way
+	Total   int64 `json:"total"`
+}
+
+// Explain describes the plan.
+func (p *Plan) Explain() *Explanation {
+	e := &Explanation{
+		Model: p.Model.Path, SHA256: p.Model.SHA256, Rewrites: append([]string{}, p.Model.Rewrites...),
+		Rows: p.Dataset.Rows(), Parts: len(p.Parts), PartRows: p.Options.PartRows, Batches: p.Batches(),
+		BatchRows: p.Options.BatchRows, Workers: p.Options.Workers, Readers: p.Options.Readers,
+		Output: p.Options.Output, Format: string(p.Options.Format),
+	}
+	mapped := true
+	for _, f := range p.Dataset.Files() {
+		e.Files = append(e.Files, ExplainedFile{Path: f.Path, Format: string(f.Format), Rows: f.Rows, Spans: f.Spans, Bytes: f.Bytes})
+		e.Spans += f.Spans
+		e.Bytes += f.Bytes
+		mapped = mapped && (f.Format == format.ArrowFile || f.Format == format.ArrowStream)
+	}
+	for i := range p.Binding.Bindings {
+		e.Inputs = append(e.Inputs, p.explainInput(&p.Binding.Bindings[i], mapped))
+	}
+	for i, f := range p.Passed {
+		from := "kept"
+		if i < p.idColumns() {
+			from = "id"
+		}
+		e.Outputs = append(e.Outputs, ExplainedColumn{Column: f.Name, Type: f.Type.String(), From: from})
+	}
+	for i := range p.outputs {
+		e.Outputs = append(e.Outputs, p.outputs[i].explain()...)
+	}
+	e.Memory = p.estimateMemory()
+	return e
+}
+
+func (p *Plan) explainInput(b *batcher.Binding, mapped bool) ExplainedInput {
+	typed := b.Input.Elem.String()
+	if b.Input.HasShape {
+		typed += b.Input.Shape.String()
+	}
+	in := ExplainedInput{Input: b.Input.Name, Type: typed, Form: b.Form}
+	nulls := false
+	for i := range b.Features {
+		f := &b.Features[i]
+		x := ExplainedFeature{Column: f.Column, Type: f.Type.String(), Cast: f.Cast, Policy: f.Nulls.String()}
+		if n, ok := p.Dataset.NullCount(f.Column); ok {
+			x.Nulls = &n
+			nulls = nulls || n > 0
+		}
+		in.Features = append(in.Features, x)
+	}
+	in.BytesPerRow = int64(b.Width) * elementBytes(b.Input.Elem)
+	in.Way = "copy"
+	switch {
+	case len(b.Features) > 1:
+		in.WhyCopied = "columns become rows of one matrix"
+	case !b.Viewable():
+		in.WhyCopied = "values are cast"
+	case !mapped:
+		in.WhyCopied = "" // decoded memory is viewed, too
+		in.Way, in.BytesPerRow = "view", 0
+	default:
+		in.Way, in.BytesPerRow = "view", 0
+	}
+	if in.Way == "view" && nulls {
+		in.WhyCopied = "batches with nulls are copied to fill them"
+	}
+	return in
+}
+
+func (s *outputSpec) explain() []ExplainedColumn {
+	if s.item == nil {
+		return []ExplainedColumn{{Column: s.prefix + s.value.Name, Type: s.value.Elem.String() + ", its shape is known when it runs", From: s.value.Name}}
+	}
+	var columns []ExplainedColumn
+	for _, f := range s.fields() {
+		columns = append(columns, ExplainedColumn{Column: f.Name, Type: f.Type.String(), From: s.value.Name})
+	}
+	return columns
+}
+
+// estimateMemory adds up what the pipeline can hold at a time: its queues are
+// bounded, so that this does not depend on the input's size. Mapped files are
+// not counted: their pages are the page cache's.
+func (p *Plan) estimateMemory() ExplainedMemory {
+	m := ExplainedMemory{Model: 2 * p.Model.Bytes}
+	for _, f := range p.Model.External {
+		m.Model += f.Bytes
+	}
+	batch := p.rowBytes() * int64(p.Options.BatchRows)
+	m.Tensors = batch * int64(p.Options.Workers)
+	var row int64
+	for _, name := range p.Columns {
+		for _, at := range p.Dataset.Schema().FieldIndices(name) {
+			row += typeBytes(p.Dataset.Schema().Field(at).Type)
+		}
+	}
+	chunkRows := int64(65536)
+	largest := int64(0)
+	for _, part := range p.Parts {
+		for _, s := range part.Spans {
+			largest = max(largest, s.Rows)
+		}
+	}
+	// A reader holds one batch, its queue chunkQueue more.
+	m.Decoded = row * min(chunkRows, largest) * int64(p.Options.Readers) * (chunkQueue + 1)
+	m.Total = m.Model + m.Tensors + m.Decoded
+	return m
+}
+
+// typeBytes is the size of one value; text counts 24.
+func typeBytes(t arrow.DataType) int64 {
+	switch t := t.(type) {
+	case *arrow.FixedSizeListType:
+		return int64(t.Len()) * typeBytes(t.Elem())
+	case arrow.FixedWidthDataType:
+		return int64(t.BitWidth()+7) / 8
+	default:
+		return 24
+	}
+}

@@ -1,0 +1,166 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/format"
+)
+
+// Layout says how an output of several values a row becomes columns.
+type Layout string
+
+// The layouts.
+const (
+	// LayoutAuto writes the scores of a classifier as one column per class,
+	// and everything else of several values a row as one list column.
+	LayoutAuto    Layout = "auto"
+	LayoutList    Layout = "list"    // one FixedSizeList column per output
+	LayoutColumns Layout = "columns" // one plain column per value
+)
+
+// Defaults of Options.
+const (
+	DefaultBatchRows = 4096
+	DefaultPartRows  = 1 << 20
+	// maxBatchBytes bounds the tensors of one batch by default; wide inputs
+	// (images) get smaller batches.
+	maxBatchBytes = 64 << 20
+)
+
+// Options are the settings of a run. Zero means default.
+type Options struct {
+	Model       string // path of the .onnx file
+	ModelSHA256 string // pins the model, in hex
+	Inputs      []string
+	Output      string
+	Format      format.Name // by Output's extension, else Parquet
+	Compression string      // of the output; see format.WriteOptions
+
+	IDs  []string // columns that come first in the output
+	Keep []string // columns that follow them
+
+	Features []string
+	Bind     map[string][]string
+	Nulls    batcher.NullPolicies
+	Lossy    batcher.LossyCasts
+
+	ModelOutputs []string // outputs to write; all by default
+	OutputPrefix string   // put before the name of each prediction column
+	Layout       Layout
+
+	BatchRows      int   // rows of one Run
+	Workers        int   // concurrent Runs; by default as many as the cgroup grants cores
+	Readers        int   // spans decoded at the same time; by default like Workers
+	PartRows       int64 // least rows of a part
+	IntraOpThreads int
+
+	IfExists   ledger.IfExists
+	MaxRejects int64 // rejected rows above which the run fails; below 0: any number
+
+	Library ort.LibraryOptions
+	Build   Build
+}
+
+// Build says which program is running, for the manifest.
+type Build struct{ Version, Commit string }
+
+// EnsureDefaults fills zero fields. BatchRows stays 0 until the plan knows how
+// wide a row is.
+func (o *Options) EnsureDefaults() {
+	if o.Workers == 0 {
+		o.Workers = runtime.GOMAXPROCS(0) // follows the cgroup's CPU quota
+	}
+	if o.Readers == 0 {
+		o.Readers = o.Workers
+	}
+	if o.PartRows == 0 {
+		o.PartRows = DefaultPartRows
+	}
+	if o.IntraOpThreads == 0 {
+		o.IntraOpThreads = 1
+	}
+	if o.Layout == "" {
+		o.Layout = LayoutAuto
+	}
+	if o.IfExists == "" {
+		o.IfExists = ledger.IfExistsError
+	}
+	if o.Format == "" {
+		o.Format, _ = FormatOf(o.Output)
+		if o.Format == "" {
+			o.Format = format.Parquet
+		}
+	}
+}
+
+// ErrUsage says that settings are wrong or contradict each other.
+var ErrUsage = errors.New("usage")
+
+// Validate joins every problem; its error wraps ErrUsage.
+func (o *Options) Validate() error {
+	var problems []error
+	bad := func(f string, args ...any) { problems = append(problems, fmt.Errorf(f, args...)) }
+	if o.Model == "" {
+		bad("--model is missing: the path of an .onnx file")
+	}
+	if len(o.Inputs) == 0 {
+		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
+	}
+	if o.BatchRows < 0 {
+		bad("--batch-size (%d) must be >= 1", o.BatchRows)
+	}
+	if o.Workers < 1 {
+		bad("--workers (%d) must be >= 1", o.Workers)
+	}
+	if o.Readers < 1 {
+		bad("--readers (%d) must be >= 1", o.Readers)
+	}
+	if o.PartRows < 1 {
+		bad("--part-rows (%d) must be >= 1", o.PartRows)
+	}
+	if o.IntraOpThreads < 1 {
+		bad("--intra-op-threads (%d) must be >= 1", o.IntraOpThreads)
+	}
+	switch o.Layout {
+	case LayoutAuto, LayoutList, LayoutColumns:
+	default:
+		bad("--output-layout (%s) must be auto, list or columns", o.Layout)
+	}
+	switch o.IfExists {
+	case ledger.IfExistsError, ledger.IfExistsReplace:
+	default:
+		bad("--if-exists (%s) must be error or replace", o.IfExists)
+	}
+	if _, ok := writers[o.Format]; !ok {
+		bad("--output-format (%s) must be parquet, arrow or csv", o.Format)
+	}
+	if byName, ok := FormatOf(o.Output); ok && byName != o.Format {
+		bad("--output-format is %s, but --output %s says %s", o.Format, o.Output, byName)
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
+}
+
+// FormatOf is the format that a file name's extension says; ok is false for a
+// name without one of them, which is a directory's then.
+func FormatOf(path string) (name format.Name, ok bool) {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".parquet", ".pq":
+		return format.Parquet, true
+	case ".arrow", ".feather", ".ipc":
+		return format.ArrowFile, true
+	case ".csv":
+		return format.CSV, true
+	default:
+		return "", false
+	}
+}

@@ -1,0 +1,217 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/models"
+)
+
+// ErrOutputShape says that a model gave something that cannot be written as
+// columns.
+var ErrOutputShape = errors.New("model output cannot become columns")
+
+// outputSpec is one model output as the run takes it.
+type outputSpec struct {
+	index  int // in the model's outputs
+	value  models.Value
+	labels models.ClassLabels
+	// item is the shape of one row once it is known: [] for [N], [k] for
+	// [N,k]. static says that the signature alone fixes it, so that the
+	// tensor can be made before the Run.
+	item   []int64
+	static bool
+	layout Layout
+	prefix string
+}
+
+// width is the number of elements of one row.
+func (s *outputSpec) width() int {
+	n := int64(1)
+	for _, d := range s.item {
+		n *= d
+	}
+	return int(n)
+}
+
+// Preset reports whether ONNX Runtime can write the output into memory of
+// ours.
+func (s *outputSpec) preset() bool {
+	return s.static && s.value.Kind == models.Tensor && s.value.Elem.Bytes() > 0
+}
+
+// newOutputSpecs picks the outputs that a run writes.
+func newOutputSpecs(m *models.Model, names []string, layout Layout, prefix string) ([]outputSpec, error) {
+	all := make([]string, len(m.Outputs))
+	for i, v := range m.Outputs {
+		all[i] = v.Name
+	}
+	if len(names) == 0 {
+		names = all
+	}
+	specs := make([]outputSpec, 0, len(names))
+	for _, name := range names {
+		i := slices.Index(all, name)
+		if i < 0 {
+			hint := ""
+			if near := batcher.Nearest(name, all); near != "" {
+				hint = fmt.Sprintf(" (did you mean %q?)", near)
+			}
+			return nil, fmt.Errorf("%w: --model-outputs names %q, which the model does not have%s; its outputs: %q", ErrUsage, name, hint, all)
+		}
+		spec := outputSpec{index: i, value: m.Outputs[i], layout: layout, prefix: prefix}
+		spec.labels, _ = m.OutputLabels(i)
+		v := &spec.value
+		switch v.Kind {
+		case models.Tensor:
+			if err := spec.fromSignature(); err != nil {
+				return nil, err
+			}
+		case models.SequenceOfMaps:
+			v.Elem = models.Float32
+		default:
+			return nil, fmt.Errorf("%w: output %q is neither a tensor nor a sequence of maps; leave it out by --model-outputs", ErrOutputShape, v.Name)
+		}
+		specs = append(specs, spec)
+	}
+	return specs, nil
+}
+
+func (s *outputSpec) fromSignature() error {
+	v := &s.value
+	if v.Elem != models.String && arrowType(v.Elem) == nil {
+		return fmt.Errorf("%w: output %q is %s, which no column holds; leave it out by --model-outputs", ErrOutputShape, v.Name, v.Elem)
+	}
+	if !v.HasShape {
+		return nil
+	}
+	if len(v.Shape) == 0 {
+		return fmt.Errorf("%w: output %q is a scalar, one value for the whole batch; leave it out by --model-outputs", ErrOutputShape, v.Name)
+	}
+	s.static = true
+	s.item = []int64{}
+	for _, d := range v.Shape[1:] {
+		if d.Size < 0 {
+			s.static, s.item = false, nil
+			return nil
+		}
+		s.item = append(s.item, d.Size)
+	}
+	return nil
+}
+
+// learn takes the shape of an output that the signature leaves open from what
+// a Run gave.
+func (s *outputSpec) learn(shape []int64, rows int) error {
+	if len(shape) == 0 || shape[0] != int64(rows) {
+		return fmt.Errorf("%w: output %q has shape %v for a batch of %d rows; the first dimension must be the rows (leave it out by --model-outputs)",
+			ErrOutputShape, s.value.Name, shape, rows)
+	}
+	if s.item == nil {
+		s.item = slices.Clone(shape[1:])
+		return nil
+	}
+	if !slices.Equal(s.item, shape[1:]) {
+		return fmt.Errorf("%w: output %q has shape %v now and had %v a row before", ErrOutputShape, s.value.Name, shape, s.item)
+	}
+	return nil
+}
+
+// fields are the columns that the output becomes. The item's shape must be
+// known.
+func (s *outputSpec) fields() []arrow.Field {
+	name := s.prefix + s.value.Name
+	width := s.width()
+	elem := columnType(s.value.Elem)
+	switch {
+	case len(s.item) == 0 || len(s.item) == 1 && s.item[0] == 1 && !s.perClass():
+		return []arrow.Field{{Name: name, Type: elem}}
+	case s.split():
+		fields := make([]arrow.Field, width)
+		for i := range fields {
+			fields[i] = arrow.Field{Name: name + "_" + s.suffix(i), Type: elem}
+		}
+		return fields
+	default:
+		t := elem
+		for _, d := range slices.Backward(s.item) {
+			t = arrow.FixedSizeListOfField(int32(d), arrow.Field{Name: "item", Type: t})
+		}
+		return []arrow.Field{{Name: name, Type: t}}
+	}
+}
+
+// perClass reports whether the output's values are scores of known classes.
+func (s *outputSpec) perClass() bool {
+	return len(s.item) == 1 && int64(s.labels.Len()) == s.item[0]
+}
+
+// split reports whether each value of a row gets a column of its own.
+func (s *outputSpec) split() bool {
+	switch s.layout {
+	case LayoutColumns:
+		return true
+	case LayoutList:
+		return false
+	default:
+		return s.perClass()
+	}
+}
+
+func (s *outputSpec) suffix(i int) string {
+	switch {
+	case !s.perClass():
+		return strconv.Itoa(i)
+	case len(s.labels.Strings) > 0:
+		return s.labels.Strings[i]
+	default:
+		return strconv.FormatInt(s.labels.Ints[i], 10)
+	}
+}
+
+// arrowType is the Arrow type with a tensor element's bytes; nil when there is
+// none.
+func arrowType(e models.ElementType) arrow.DataType {
+	switch e {
+	case models.Float32:
+		return arrow.PrimitiveTypes.Float32
+	case models.Float64:
+		return arrow.PrimitiveTypes.Float64
+	case models.Float16:
+		return arrow.FixedWidthTypes.Float16
+	case models.BFloat16:
+		return arrow.PrimitiveTypes.Float32
+	case models.Int8:
+		return arrow.PrimitiveTypes.Int8
+	case models.Int16:
+		return arrow.PrimitiveTypes.Int16
+	case models.Int32:
+		return arrow.PrimitiveTypes.Int32
+	case models.Int64:
+		return arrow.PrimitiveTypes.Int64
+	case models.Uint8:
+		return arrow.PrimitiveTypes.Uint8
+	case models.Uint16:
+		return arrow.PrimitiveTypes.Uint16
+	case models.Uint32:
+		return arrow.PrimitiveTypes.Uint32
+	case models.Uint64:
+		return arrow.PrimitiveTypes.Uint64
+	case models.Bool:
+		return arrow.FixedWidthTypes.Boolean
+	default:
+		return nil
+	}
+}
+
+func columnType(e models.ElementType) arrow.DataType {
+	if e == models.String {
+		return arrow.BinaryTypes.String
+	}
+	return arrowType(e)
+}

@@ -1,0 +1,205 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/ledger"
+)
+
+// pipeline is the stages of one run and the queues between them; see the
+// package's essay.
+type pipeline struct {
+	plan      *Plan
+	session   runner
+	progress  *Progress
+	collector *collector
+	outputs   []outputSpec
+
+	workers []*worker
+	spans   liveSpans
+}
+
+// liveSpans are the spans whose record batches may still wait in their queue,
+// so that a run that stops early can give them up.
+type liveSpans struct {
+	sync.Mutex
+	reads map[*spanRead]struct{}
+}
+
+func (l *liveSpans) add(s *spanRead) {
+	l.Lock()
+	defer l.Unlock()
+	if l.reads == nil {
+		l.reads = map[*spanRead]struct{}{}
+	}
+	l.reads[s] = struct{}{}
+}
+
+func (l *liveSpans) done(s *spanRead) {
+	l.Lock()
+	defer l.Unlock()
+	delete(l.reads, s)
+}
+
+// drain releases what waits; nobody may send any more.
+func (l *liveSpans) drain() {
+	for s := range l.reads {
+		for {
+			select {
+			case chunk, ok := <-s.chunks:
+				if ok {
+					chunk.Release()
+					continue
+				}
+			default:
+			}
+			break
+		}
+	}
+	l.reads = nil
+}
+
+// run carries the plan out, up to the last part's commit. When it returns, no
+// goroutine of it runs and nothing it held is held.
+func (p *pipeline) run(ctx context.Context) error {
+	opts := &p.plan.Options
+	// Spans being read or waiting for the cutter: one per reader, so that a
+	// reader that is done finds its next span.
+	order := make(chan *spanRead, opts.Readers)
+	// Spans that wait for a reader; order is what bounds how many are read.
+	reads := make(chan *spanRead)
+	// Batches cut and not yet taken by a worker: one each, so that a worker
+	// that is done finds its next batch.
+	jobs := make(chan job, opts.Workers)
+	// Results in order that the collector has not taken: bounds how far the
+	// fastest worker is ahead of the slowest.
+	slots := make(chan slot, p.inFlight())
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return feed(ctx, p.plan.Parts, &p.spans, reads, order) })
+	for range opts.Readers {
+		group.Go(func() error {
+			return p.changed(read(ctx, p.plan.Dataset, p.plan.Columns, reads, p.progress))
+		})
+	}
+	group.Go(func() error { return cut(ctx, p.plan, &p.spans, order, jobs, slots) })
+	for range opts.Workers {
+		w := p.newWorker()
+		p.workers = append(p.workers, w)
+		group.Go(func() error { return p.locate(w.work(ctx, jobs)) })
+	}
+	group.Go(func() error { return p.collector.collect(ctx, slots) })
+	err := group.Wait()
+	p.drain(jobs, slots)
+	if err != nil {
+		return errors.Join(err, p.collector.abort())
+	}
+	return nil
+}
+
+// inFlight is how many batches can be between cut and written.
+func (p *pipeline) inFlight() int { return 4 * p.plan.Options.Workers }
+
+func (p *pipeline) newWorker() *worker {
+	lossy := p.plan.Options.Lossy
+	return &worker{
+		session:   p.session,
+		assembler: p.plan.Binding.NewAssembler(p.plan.Options.BatchRows, lossy),
+		outputs:   append([]outputSpec(nil), p.outputs...),
+		pool:      p.collector.pool,
+		progress:  p.progress,
+		rows:      p.plan.Options.BatchRows,
+		padded:    p.plan.Binding.FixedRows > 0,
+	}
+}
+
+// drain gives up what the queues still hold after all stages have stopped.
+func (p *pipeline) drain(jobs <-chan job, slots <-chan slot) {
+	p.spans.drain()
+	for j := range jobs {
+		j.batch.Release()
+	}
+	take := func(s *slot) {
+		if s == nil || s.result == nil {
+			return
+		}
+		select {
+		case res := <-s.result:
+			res.release(p.collector.pool)
+		default:
+		}
+	}
+	take(p.collector.waiting)
+	for s := range slots {
+		take(&s)
+	}
+}
+
+// locate puts a file's name on an error about a row, and says what kind of
+// failure it is.
+func (p *pipeline) locate(err error) error {
+	var row *batcher.RowError
+	if !errors.As(err, &row) {
+		return err
+	}
+	return fmt.Errorf("%w: %s: %w", ErrBadRows, p.plan.Dataset.Files()[row.Origin.File].Path, row)
+}
+
+// changed prefers the cause over the symptom: a file that was replaced under
+// the run often looks damaged.
+func (p *pipeline) changed(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if changed := p.plan.Dataset.Changed(); changed != nil {
+		return fmt.Errorf("%w (found when: %w)", changed, err)
+	}
+	return err
+}
+
+// counts sums what the workers' assemblers did.
+func (p *pipeline) counts() batcher.Counts {
+	var total batcher.Counts
+	for _, w := range p.workers {
+		c := w.assembler.Counts()
+		total.Rows += c.Rows
+		total.BytesCopied += c.BytesCopied
+		total.BytesViewed += c.BytesViewed
+		if total.Features == nil {
+			total.Features = make([][]batcher.FeatureCount, len(c.Features))
+			for i := range c.Features {
+				total.Features[i] = make([]batcher.FeatureCount, len(c.Features[i]))
+			}
+		}
+		for i := range c.Features {
+			for j, f := range c.Features[i] {
+				total.Features[i][j].Nulls += f.Nulls
+				total.Features[i][j].Rounded += f.Rounded
+			}
+		}
+	}
+	return total
+}
+
+// reconcile compares what the dataset announced, what was read and what was
+// written.
+func (c *collector) reconcile() (ledger.Rows, error) {
+	var total ledger.Rows
+	for _, part := range c.parts {
+		total = total.Add(part)
+	}
+	problems := []error{total.Check()}
+	if announced := c.plan.Dataset.Rows(); total.Read != announced {
+		problems = append(problems, fmt.Errorf("%w: the input announces %d rows and %d were read", ledger.ErrAccounts, announced, total.Read))
+	}
+	if len(c.parts) != len(c.plan.Parts) {
+		problems = append(problems, fmt.Errorf("%w: %d parts planned and %d finished", ledger.ErrAccounts, len(c.plan.Parts), len(c.parts)))
+	}
+	return total, errors.Join(problems...)
+}

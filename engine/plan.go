@@ -1,0 +1,236 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/io/dataset"
+	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/models"
+)
+
+// Plan is what a run will do, fixed before it does it. It is immutable but for
+// Close.
+type Plan struct {
+	Options Options
+	Model   *models.Model // as it will run: after rewrites
+	Dataset *dataset.Dataset
+	Binding *batcher.Plan
+	Parts   []dataset.Part
+	// Columns are the columns that are read: those of the binding, then ids
+	// and kept columns that are not among them.
+	Columns []string
+	// Passed are the fields that pass through to the output, ids first, and
+	// PassedAt their indexes into Columns.
+	Passed   []arrow.Field
+	PassedAt []int
+
+	outputs []outputSpec
+	joining batcher.Joining
+}
+
+// NewPlan reads the model and the metadata of the input, and fits them to each
+// other. It reads no rows and writes nothing; the caller closes the plan.
+func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
+	opts.EnsureDefaults()
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	model, err := models.Open(opts.Model, models.Options{SHA256: opts.ModelSHA256})
+	if err != nil {
+		return nil, err
+	}
+	if model, _, err = models.StripZipMap(model); err != nil {
+		return nil, err
+	}
+	paths, err := dataset.Resolve(opts.Inputs)
+	if err != nil {
+		return nil, err
+	}
+	data, err := dataset.Open(ctx, paths, dataset.Options{Parallel: opts.Readers, Read: format.ReadOptions{}})
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Options: opts, Model: model, Dataset: data}
+	if err := p.fit(); err != nil {
+		return nil, errors.Join(err, data.Close())
+	}
+	return p, nil
+}
+
+// fit matches model and data, and cuts the input into parts.
+func (p *Plan) fit() error {
+	opts := &p.Options
+	schema := p.Dataset.Schema()
+	binding, err := batcher.Bind(p.Model.Inputs, schema, batcher.Options{
+		Features: opts.Features, Metadata: p.Model.FeatureNames(), Columns: opts.Bind, Nulls: opts.Nulls, Lossy: opts.Lossy,
+	})
+	if err != nil {
+		return err
+	}
+	p.Binding = binding
+	if p.outputs, err = newOutputSpecs(p.Model, opts.ModelOutputs, opts.Layout, opts.OutputPrefix); err != nil {
+		return err
+	}
+	if err := p.pass(schema); err != nil {
+		return err
+	}
+	if err := p.chooseBatch(); err != nil {
+		return err
+	}
+	p.Parts = p.Dataset.Parts(opts.PartRows)
+	return p.knownNulls()
+}
+
+// pass finds ids and kept columns, and lists the columns to read.
+func (p *Plan) pass(schema *arrow.Schema) error {
+	p.Columns = slices.Clone(p.Binding.Columns)
+	var problems []error
+	add := func(flag string, names []string) {
+		for _, name := range names {
+			at := schema.FieldIndices(name)
+			if len(at) != 1 {
+				problems = append(problems, p.noColumn(flag, name, len(at)))
+				continue
+			}
+			if slices.ContainsFunc(p.Passed, func(f arrow.Field) bool { return f.Name == name }) {
+				continue
+			}
+			read := slices.Index(p.Columns, name)
+			if read < 0 {
+				read = len(p.Columns)
+				p.Columns = append(p.Columns, name)
+			}
+			p.Passed = append(p.Passed, schema.Field(at[0]))
+			p.PassedAt = append(p.PassedAt, read)
+		}
+	}
+	add("--ids", p.Options.IDs)
+	add("--keep", p.Options.Keep)
+	if len(problems) > 0 {
+		return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
+	}
+	// Outputs of unknown shape are checked again when their columns are known.
+	return p.checkNames(p.knownFields())
+}
+
+func (p *Plan) noColumn(flag, name string, found int) error {
+	if found > 1 {
+		return fmt.Errorf("%s: column %q stands %d times in the data", flag, name, found)
+	}
+	names := make([]string, 0, p.Dataset.Schema().NumFields())
+	for _, f := range p.Dataset.Schema().Fields() {
+		names = append(names, f.Name)
+	}
+	hint := ""
+	if near := batcher.Nearest(name, names); near != "" {
+		hint = fmt.Sprintf(" (did you mean %q?)", near)
+	}
+	return fmt.Errorf("%s: no column %q in the data%s", flag, name, hint)
+}
+
+// knownFields are the prediction columns whose shape the signature gives.
+func (p *Plan) knownFields() []arrow.Field {
+	var fields []arrow.Field
+	for i := range p.outputs {
+		if p.outputs[i].item != nil {
+			fields = append(fields, p.outputs[i].fields()...)
+		}
+	}
+	return fields
+}
+
+// checkNames refuses two output columns of one name.
+func (p *Plan) checkNames(predictions []arrow.Field) error {
+	seen := map[string]bool{}
+	for _, f := range p.Passed {
+		seen[f.Name] = true
+	}
+	for _, f := range predictions {
+		if seen[f.Name] {
+			return fmt.Errorf("%w: the output would have two columns %q; give predictions another name by --output-prefix, such as --output-prefix pred_", ErrUsage, f.Name)
+		}
+		seen[f.Name] = true
+	}
+	return nil
+}
+
+// chooseBatch fixes the rows of a batch: the model's own number, the one asked
+// for, or the default bounded by the memory of a row.
+func (p *Plan) chooseBatch() error {
+	opts := &p.Options
+	if fixed := p.Binding.FixedRows; fixed > 0 {
+		if opts.BatchRows != 0 && opts.BatchRows != fixed {
+			return fmt.Errorf("%w: --batch-size is %d, but the model fixes its batch to %d rows; leave the flag out", ErrUsage, opts.BatchRows, fixed)
+		}
+		opts.BatchRows, p.joining = fixed, batcher.JoinSpans
+		return nil
+	}
+	if opts.BatchRows == 0 {
+		opts.BatchRows = int(min(max(maxBatchBytes/max(p.rowBytes(), 1), 1), DefaultBatchRows))
+	}
+	return nil
+}
+
+// rowBytes is the size of one row's tensors, inputs and outputs, in bytes. A
+// string counts 24 and an unknown output 4.
+func (p *Plan) rowBytes() int64 {
+	var n int64
+	for i := range p.Binding.Bindings {
+		b := &p.Binding.Bindings[i]
+		n += int64(b.Width) * elementBytes(b.Input.Elem)
+	}
+	for i := range p.outputs {
+		n += int64(p.outputs[i].width()) * elementBytes(p.outputs[i].value.Elem)
+	}
+	return n
+}
+
+func elementBytes(e models.ElementType) int64 {
+	if n := e.Bytes(); n > 0 {
+		return int64(n)
+	}
+	return 24
+}
+
+// knownNulls fails a run before it starts when statistics already show nulls
+// where none are allowed.
+func (p *Plan) knownNulls() error {
+	var problems []error
+	for i := range p.Binding.Bindings {
+		for _, f := range p.Binding.Bindings[i].Features {
+			if f.Nulls.Action != batcher.NullError {
+				continue
+			}
+			if n, ok := p.Dataset.NullCount(f.Column); ok && n > 0 {
+				problems = append(problems, fmt.Errorf("column %q has %d nulls and model input %q takes none: say what a null becomes by --nulls %s=nan, %s=0 or %s=reject (or --nulls nan for all)",
+					f.Column, n, p.Binding.Bindings[i].Input.Name, f.Column, f.Column, f.Column))
+			}
+		}
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("%w: %w", ErrBadRows, errors.Join(problems...))
+	}
+	return nil
+}
+
+// Batches is the number of batches that the run will have.
+func (p *Plan) Batches() int64 {
+	var total int64
+	for _, part := range p.Parts {
+		rows := make([]int64, len(part.Spans))
+		for i, s := range part.Spans {
+			rows[i] = s.Rows
+		}
+		total += batcher.CountBatches(rows, p.Options.BatchRows, p.joining)
+	}
+	return total
+}
+
+// Close releases the input.
+func (p *Plan) Close() error { return p.Dataset.Close() }

@@ -1,0 +1,44 @@
+package engine
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Progress counts what a run has done. It is written by the pipeline and may be
+// read at any time.
+type Progress struct {
+	TotalRows    int64 // of the input
+	TotalParts   int
+	RowsRead     atomic.Int64
+	RowsScored   atomic.Int64 // by ONNX Runtime, rows to reject among them
+	RowsWritten  atomic.Int64
+	RowsRejected atomic.Int64
+	PartsDone    atomic.Int64
+
+	// Busy time by stage, summed over its goroutines, in nanoseconds.
+	read, assemble, infer, write atomic.Int64
+}
+
+// StageTimes are how long each stage was at work, summed over its goroutines,
+// so that with W workers Infer may be W times the wall clock.
+type StageTimes struct {
+	Read     time.Duration
+	Assemble time.Duration
+	Infer    time.Duration
+	Write    time.Duration
+}
+
+// Times returns the stages' times so far.
+func (p *Progress) Times() StageTimes {
+	return StageTimes{
+		Read: time.Duration(p.read.Load()), Assemble: time.Duration(p.assemble.Load()),
+		Infer: time.Duration(p.infer.Load()), Write: time.Duration(p.write.Load()),
+	}
+}
+
+// stopwatch adds the time since it was started to a counter.
+func stopwatch(counter *atomic.Int64) (stop func()) {
+	start := time.Now()
+	return func() { counter.Add(int64(time.Since(start))) }
+}

@@ -1,0 +1,310 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/klauspost/cpuid/v2"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/models"
+)
+
+// Summary is what a published run did.
+type Summary struct {
+	Run      string          `json:"run"`
+	Output   string          `json:"output"`
+	Outputs  []ledger.Output `json:"outputs"`
+	Rejects  *ledger.Output  `json:"rejects,omitempty"`
+	Rows     ledger.Rows     `json:"rows"`
+	Started  time.Time       `json:"started"`
+	Finished time.Time       `json:"finished"`
+
+	Seconds       float64 `json:"seconds"` // from opening the model to publishing
+	RowsPerSecond float64 `json:"rows_per_second"`
+	// Stages' busy seconds, summed over their goroutines.
+	Stages map[string]float64 `json:"stage_seconds"`
+
+	BatchRows   int   `json:"batch_rows"`
+	Workers     int   `json:"workers"`
+	Batches     int64 `json:"batches"`
+	BytesCopied int64 `json:"bytes_copied"` // written into input tensors
+	BytesViewed int64 `json:"bytes_viewed"` // given to ONNX Runtime where they lay
+
+	Features   []FeatureSummary `json:"features"` // those with nulls or rounded values
+	ORTVersion string           `json:"ort_version"`
+	ORTPath    string           `json:"ort_path"`
+	Rewrites   []string         `json:"rewrites,omitempty"`
+}
+
+// FeatureSummary counts what was met in one feature.
+type FeatureSummary struct {
+	Input   string `json:"input"`
+	Column  string `json:"column"`
+	Nulls   int64  `json:"nulls"`
+	Policy  string `json:"null_policy"`
+	Rounded int64  `json:"rounded"`
+}
+
+// NewProgress makes the counters for a run of the plan.
+func (p *Plan) NewProgress() *Progress {
+	return &Progress{TotalRows: p.Dataset.Rows(), TotalParts: len(p.Parts)}
+}
+
+// Run carries the plan out and publishes the result, or returns an error and
+// leaves the output's place as it was. When ctx ends, it stops after the
+// batches that are running and its error wraps ctx's cause.
+//
+// With an error that wraps ErrBadRows, rejected rows are kept beside the
+// output, and the message says where.
+func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*Summary, error) {
+	started := time.Now()
+	runID := ledger.NewRunID(started)
+	_, single := FormatOf(p.Options.Output)
+	if p.Options.Output == "" {
+		return nil, fmt.Errorf("%w: --output is missing: a directory, or a file that ends in .parquet, .arrow or .csv", ErrUsage)
+	}
+	staging, err := ledger.Stage(ledger.StageOptions{
+		Output: p.Options.Output, Single: single, IfExists: p.Options.IfExists, RunID: runID, Ext: extensions[p.Options.Format],
+	})
+	if err != nil {
+		return nil, err
+	}
+	summary, err := p.runStaged(ctx, lib, progress, staging, runID, started)
+	if discarded := staging.Discard(); discarded != nil {
+		// After publishing this is untidy; before, the first error counts more.
+		err = errors.Join(err, discarded)
+	}
+	return summary, err
+}
+
+func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progress, staging *ledger.Staging, runID string, started time.Time) (_ *Summary, err error) {
+	outputs := append([]outputSpec(nil), p.outputs...)
+	names := make([]string, len(outputs))
+	for i := range outputs {
+		names[i] = outputs[i].value.Name
+	}
+	session, err := ort.NewSession(lib, p.Model, ort.SessionOptions{
+		Outputs: names, IntraOpThreads: p.Options.IntraOpThreads,
+		// Batches vary in rows at the ends of spans; see SessionOptions.
+		DisableMemoryPattern: len(p.Binding.Bindings) > 1,
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, session.Close()) }()
+	if err := infer(outputs, session.Outputs()); err != nil {
+		return nil, err
+	}
+
+	_, single := FormatOf(p.Options.Output)
+	c := &collector{
+		plan: p, progress: progress,
+		sink: &sink{
+			staging: staging, format: p.Options.Format, single: single,
+			options: format.WriteOptions{Compression: p.Options.Compression},
+		},
+		rejects: &rejectWriter{staging: staging, ids: p.idColumns()},
+		files:   make([]ledger.Rows, len(p.Dataset.Files())),
+	}
+	line := &pipeline{plan: p, session: session, progress: progress, collector: c, outputs: outputs}
+	c.pool = newOutputPool(len(outputs), line.inFlight()+p.Options.Workers)
+	err = line.run(ctx)
+	if errors.Is(err, ErrBadRows) {
+		return nil, c.keepRejects(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.publish(ctx, line, lib, runID, started)
+}
+
+// infer takes shapes that the model's signature leaves open from ONNX Runtime's
+// own shape inference.
+func infer(specs []outputSpec, values []models.Value) error {
+	for i := range specs {
+		s := &specs[i]
+		if s.value.Kind != models.Tensor || s.static || i >= len(values) || !values[i].HasShape {
+			continue
+		}
+		s.value.Shape, s.value.HasShape = values[i].Shape, true
+		if err := s.fromSignature(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// idColumns is how many of the passed columns are ids.
+func (p *Plan) idColumns() int {
+	n := 0
+	for i, f := range p.Passed {
+		for _, id := range p.Options.IDs {
+			if f.Name == id && i == n {
+				n++
+				break
+			}
+		}
+	}
+	return n
+}
+
+// emptyFields are the prediction columns of a run without rows; an output
+// whose shape only a row could tell counts as one value a row.
+func (p *Plan) emptyFields() []arrow.Field {
+	var fields []arrow.Field
+	for i := range p.outputs {
+		s := p.outputs[i]
+		if s.item == nil {
+			s.item = []int64{}
+			if s.value.Kind == models.SequenceOfMaps {
+				s.item = []int64{int64(s.labels.Len())}
+			}
+		}
+		fields = append(fields, s.fields()...)
+	}
+	return fields
+}
+
+// keepRejects saves the rejects of a run that has too many, and says where.
+func (c *collector) keepRejects(cause error) error {
+	out, err := c.rejects.finish()
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	if out == nil {
+		return cause
+	}
+	path, err := c.sink.staging.KeepRejects()
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	return fmt.Errorf("%w (nothing is published; the rejected rows are in %s)", cause, path)
+}
+
+// publish reconciles the accounts and makes the output visible.
+func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Library, runID string, started time.Time) (*Summary, error) {
+	rejects, err := c.rejects.finish()
+	if err != nil {
+		return nil, err
+	}
+	total, err := c.reconcile()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.plan.Dataset.Changed(); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	finished := time.Now()
+	manifest := c.manifest(lib, runID, total, rejects)
+	manifest.Started, manifest.Finished = started, finished
+	if err := c.sink.staging.Publish(manifest); err != nil {
+		return nil, err
+	}
+	counts := line.counts()
+	finished = time.Now()
+	seconds := finished.Sub(started).Seconds()
+	times := c.progress.Times()
+	return &Summary{
+		Run: runID, Output: c.plan.Options.Output, Outputs: c.outputs, Rejects: rejects, Rows: total,
+		Started: started.UTC(), Finished: finished.UTC(),
+		Seconds: seconds, RowsPerSecond: float64(total.Read) / seconds,
+		Stages: map[string]float64{
+			"read": times.Read.Seconds(), "assemble": times.Assemble.Seconds(), "infer": times.Infer.Seconds(), "write": times.Write.Seconds(),
+		},
+		BatchRows: c.plan.Options.BatchRows, Workers: c.plan.Options.Workers, Batches: c.plan.Batches(),
+		BytesCopied: counts.BytesCopied, BytesViewed: counts.BytesViewed,
+		Features:   featureSummaries(c.plan.Binding, counts),
+		ORTVersion: lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Model.Rewrites,
+	}, nil
+}
+
+func featureSummaries(binding *batcher.Plan, counts batcher.Counts) []FeatureSummary {
+	all := []FeatureSummary{}
+	for i := range counts.Features {
+		for j, n := range counts.Features[i] {
+			if n.Nulls == 0 && n.Rounded == 0 {
+				continue
+			}
+			b := &binding.Bindings[i]
+			all = append(all, FeatureSummary{
+				Input: b.Input.Name, Column: b.Features[j].Column, Nulls: n.Nulls, Policy: b.Features[j].Nulls.String(), Rounded: n.Rounded,
+			})
+		}
+	}
+	return all
+}
+
+func (c *collector) manifest(lib *ort.Library, runID string, total ledger.Rows, rejects *ledger.Output) *ledger.Manifest {
+	p := c.plan
+	m := &ledger.Manifest{
+		Run:      runID,
+		Model:    ledger.ModelFile{Path: absolute(p.Model.Path), SHA256: p.Model.SHA256, Bytes: p.Model.Bytes},
+		Outputs:  c.outputs,
+		Rejects:  rejects,
+		Schema:   ledger.Columns(c.schema),
+		Settings: p.Settings(),
+		Versions: ledger.Versions{
+			Millrace: p.Options.Build.Version, Commit: p.Options.Build.Commit, Go: runtime.Version(), ORT: lib.Version, Arrow: arrowVersion(),
+		},
+		Machine: ledger.Machine{CPU: cpuid.CPU.BrandName, Cores: runtime.GOMAXPROCS(0)},
+		Ledger:  total,
+		Parts:   c.parts,
+	}
+	for i, f := range p.Dataset.Files() {
+		m.Inputs = append(m.Inputs, ledger.Input{
+			Path: absolute(f.Path), Format: string(f.Format), Bytes: f.Size, Rows: f.Rows, ModTime: f.ModTime, Ledger: c.files[i],
+		})
+	}
+	return m
+}
+
+// Settings are the run's settings after defaults, for the manifest.
+func (p *Plan) Settings() map[string]any {
+	o := &p.Options
+	nulls := map[string]string{}
+	for column, policy := range o.Nulls.ByColumn {
+		nulls[column] = policy.String()
+	}
+	return map[string]any{
+		"input": o.Inputs, "output": o.Output, "output_format": o.Format, "compression": o.Compression,
+		"ids": o.IDs, "keep": o.Keep, "features": o.Features, "bind": o.Bind,
+		"nulls": o.Nulls.Default.String(), "nulls_by_column": nulls, "allow_lossy_casts": o.Lossy == batcher.AllowLossy,
+		"model_outputs": o.ModelOutputs, "output_prefix": o.OutputPrefix, "output_layout": o.Layout,
+		"batch_size": o.BatchRows, "workers": o.Workers, "readers": o.Readers, "part_rows": o.PartRows,
+		"intra_op_threads": o.IntraOpThreads, "if_exists": o.IfExists, "max_bad_rows": o.MaxRejects,
+	}
+}
+
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+// arrowVersion is the version of the Arrow module that was built in.
+func arrowVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, m := range info.Deps {
+		if m.Path == "github.com/apache/arrow-go/v18" {
+			return m.Version
+		}
+	}
+	return ""
+}

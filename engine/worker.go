@@ -1,0 +1,316 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/batcher/kernel"
+	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/models"
+)
+
+// runner is what a worker needs of a session; tests put another in its place.
+type runner interface {
+	Run(ctx context.Context, inputs, outputs []*ort.Tensor) error
+}
+
+// job is one batch on its way to a worker. It owns the batch; out takes its
+// result and has room for it.
+type job struct {
+	batch *batcher.Batch
+	out   chan<- *result
+}
+
+// result is one scored batch. It owns predictions and batch.
+type result struct {
+	batch       *batcher.Batch
+	predictions []arrow.Array // columns of all outputs, in order
+	fields      []arrow.Field
+	rejects     []batcher.Reject
+	buffers     []*outputBuffer
+}
+
+// release gives up what the result holds, and its buffers for reuse.
+func (r *result) release(pool *outputPool) {
+	r.batch.Release()
+	for _, a := range r.predictions {
+		a.Release()
+	}
+	for _, b := range r.buffers {
+		pool.put(b)
+	}
+	r.predictions, r.buffers = nil, nil
+}
+
+// outputBuffer is memory that ONNX Runtime writes one preset output into.
+type outputBuffer struct {
+	output int
+	bytes  []byte
+}
+
+// outputPool keeps output buffers between a worker, which fills them, and the
+// collector, which gives them back once they are written.
+type outputPool struct {
+	free []chan *outputBuffer // by output
+}
+
+// newOutputPool makes a pool for as many buffers as can be on their way.
+func newOutputPool(outputs, inFlight int) *outputPool {
+	p := &outputPool{}
+	for range outputs {
+		p.free = append(p.free, make(chan *outputBuffer, inFlight)) // bounds buffers kept for reuse
+	}
+	return p
+}
+
+func (p *outputPool) get(output, size int) *outputBuffer {
+	select {
+	case b := <-p.free[output]:
+		return b
+	default:
+		// Whole words, so that any element type is aligned.
+		words := kernel.Aligned[uint64]((size + 7) / 8)
+		return &outputBuffer{output: output, bytes: kernel.Bytes(words)[:size]}
+	}
+}
+
+func (p *outputPool) put(b *outputBuffer) {
+	select {
+	case p.free[b.output] <- b:
+	default:
+	}
+}
+
+// worker assembles and runs one batch at a time. Its tensors over its own
+// assembly buffers are made once and used as long as their memory and shape
+// stay the same.
+type worker struct {
+	session   runner
+	assembler *batcher.Assembler
+	outputs   []outputSpec
+	pool      *outputPool
+	progress  *Progress
+	rows      int // of a full batch
+	padded    bool
+
+	inputs []*ort.Tensor
+	made   []madeOf // what inputs[i] was made of
+}
+
+type madeOf struct {
+	data  *byte
+	bytes int
+	rows  int64
+}
+
+// work is the stage: it takes jobs until in is closed or ctx ends.
+func (w *worker) work(ctx context.Context, in <-chan job) (err error) {
+	defer func() { err = errors.Join(err, w.close()) }()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case j, ok := <-in:
+			if !ok {
+				return nil
+			}
+			res, err := w.score(ctx, j.batch)
+			if err != nil {
+				j.batch.Release()
+				return err
+			}
+			j.out <- res // has room
+		}
+	}
+}
+
+// score runs one batch; the result takes it over, an error does not.
+func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, error) {
+	stop := stopwatch(&w.progress.assemble)
+	tensors, err := w.assembler.Assemble(batch)
+	if err == nil {
+		err = w.makeInputs(tensors)
+	}
+	stop()
+	if err != nil {
+		return nil, err
+	}
+	rows := batch.Rows
+	if w.padded {
+		rows = w.rows
+	}
+	res := &result{batch: batch, rejects: append([]batcher.Reject(nil), tensors.Rejects...)}
+	outs := make([]*ort.Tensor, len(w.outputs))
+	defer func() {
+		for _, t := range outs {
+			if t != nil {
+				err = errors.Join(err, t.Close())
+			}
+		}
+	}()
+	if err := w.makeOutputs(res, outs, rows); err != nil {
+		return nil, err
+	}
+	stop = stopwatch(&w.progress.infer)
+	err = w.session.Run(ctx, w.inputs, outs)
+	stop()
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, err
+	}
+	if err := w.collect(res, outs, rows); err != nil {
+		for _, a := range res.predictions {
+			a.Release()
+		}
+		return nil, err
+	}
+	w.progress.RowsScored.Add(int64(batch.Rows))
+	return res, nil
+}
+
+// makeInputs wraps assembled memory into tensors, those of the last batch where
+// nothing moved.
+func (w *worker) makeInputs(t *batcher.Tensors) error {
+	if w.inputs == nil {
+		w.inputs = make([]*ort.Tensor, len(t.Inputs))
+		w.made = make([]madeOf, len(t.Inputs))
+	}
+	for i := range t.Inputs {
+		in := &t.Inputs[i]
+		if in.Elem == models.String {
+			if err := w.makeStrings(i, in); err != nil {
+				return fmt.Errorf("model input %q: %w", in.Name, err)
+			}
+			continue
+		}
+		now := madeOf{bytes: len(in.Data), rows: in.Shape[0]}
+		if len(in.Data) > 0 {
+			now.data = &in.Data[0]
+		}
+		if w.inputs[i] != nil {
+			if now == w.made[i] && now.data != nil && !in.View {
+				continue
+			}
+			if err := w.inputs[i].Close(); err != nil {
+				return err
+			}
+			w.inputs[i] = nil
+		}
+		tensor, err := ort.NewTensor(in.Elem, in.Shape, in.Data)
+		if err != nil {
+			return fmt.Errorf("model input %q: %w", in.Name, err)
+		}
+		w.inputs[i], w.made[i] = tensor, now
+	}
+	return nil
+}
+
+func (w *worker) makeStrings(i int, in *batcher.Input) error {
+	if w.inputs[i] != nil && w.made[i].rows == in.Shape[0] {
+		return ort.RefillStrings(w.inputs[i], in.Offsets, in.Text)
+	}
+	if w.inputs[i] != nil {
+		if err := w.inputs[i].Close(); err != nil {
+			return err
+		}
+		w.inputs[i] = nil
+	}
+	tensor, err := ort.NewStringTensor(in.Shape, in.Offsets, in.Text)
+	if err != nil {
+		return err
+	}
+	w.inputs[i], w.made[i] = tensor, madeOf{rows: in.Shape[0]}
+	return nil
+}
+
+// makeOutputs makes tensors for the outputs of known shape; ONNX Runtime
+// allocates the others.
+func (w *worker) makeOutputs(res *result, outs []*ort.Tensor, rows int) error {
+	for i := range w.outputs {
+		s := &w.outputs[i]
+		if !s.preset() {
+			continue
+		}
+		rowBytes := s.width() * s.value.Elem.Bytes()
+		buffer := w.pool.get(i, w.rows*rowBytes)
+		res.buffers = append(res.buffers, buffer)
+		shape := append([]int64{int64(rows)}, s.item...)
+		tensor, err := ort.NewTensor(s.value.Elem, shape, buffer.bytes[:rows*rowBytes])
+		if err != nil {
+			return fmt.Errorf("model output %q: %w", s.value.Name, err)
+		}
+		outs[i] = tensor
+	}
+	return nil
+}
+
+// collect makes columns of the outputs; rows is with padding.
+func (w *worker) collect(res *result, outs []*ort.Tensor, rows int) error {
+	for i := range w.outputs {
+		s := &w.outputs[i]
+		data, err := w.take(s, outs[i], rows)
+		if err != nil {
+			return err
+		}
+		arrays, err := s.columns(data, res.batch.Rows)
+		if err != nil {
+			return err
+		}
+		res.predictions = append(res.predictions, arrays...)
+		res.fields = append(res.fields, s.fields()...)
+	}
+	return nil
+}
+
+// take reads an output's tensor. Memory of ONNX Runtime's own is copied, since
+// it goes with the tensor.
+func (w *worker) take(s *outputSpec, t *ort.Tensor, rows int) (tensorData, error) {
+	if s.preset() {
+		return tensorData{bytes: t.Bytes()}, nil
+	}
+	if s.value.Kind == models.SequenceOfMaps {
+		scores, labels, err := ort.DecodeSequenceOfMaps(t)
+		if err != nil {
+			return tensorData{}, fmt.Errorf("model output %q: %w", s.value.Name, err)
+		}
+		if s.item == nil {
+			s.labels = labels
+		} else if !s.labels.Equal(labels) {
+			return tensorData{}, fmt.Errorf("%w: output %q has other classes in this batch than before", ErrOutputShape, s.value.Name)
+		}
+		if err := s.learn([]int64{int64(len(scores) / max(labels.Len(), 1)), int64(labels.Len())}, rows); err != nil {
+			return tensorData{}, err
+		}
+		return tensorData{bytes: kernel.Bytes(scores)}, nil
+	}
+	if err := s.learn(t.Shape(), rows); err != nil {
+		return tensorData{}, err
+	}
+	if s.value.Elem == models.String {
+		offsets, text, err := t.Strings()
+		if err != nil {
+			return tensorData{}, fmt.Errorf("model output %q: %w", s.value.Name, err)
+		}
+		return tensorData{offsets: offsets, text: text}, nil
+	}
+	words := kernel.Aligned[uint64]((len(t.Bytes()) + 7) / 8)
+	bytes := kernel.Bytes(words)[:len(t.Bytes())]
+	copy(bytes, t.Bytes())
+	return tensorData{bytes: bytes}, nil
+}
+
+func (w *worker) close() error {
+	var errs []error
+	for _, t := range w.inputs {
+		if t != nil {
+			errs = append(errs, t.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
