@@ -86,12 +86,13 @@ func (l *loader) nextVariadic() (int, error) {
 	return int(n), nil
 }
 
-// hasValidity reports whether columns of a type have a validity bitmap.
+// hasValidity reports whether columns of a type have a validity bitmap. Up to
+// V4 all but nulls had one.
 func (l *loader) hasValidity(id arrow.Type) bool {
 	switch id {
-	case arrow.NULL, arrow.RUN_END_ENCODED:
+	case arrow.NULL:
 		return false
-	case arrow.SPARSE_UNION, arrow.DENSE_UNION:
+	case arrow.SPARSE_UNION, arrow.DENSE_UNION, arrow.RUN_END_ENCODED:
 		return l.meta.version < versionV5
 	default:
 		return true
@@ -180,8 +181,9 @@ func (l *loader) validity(n node, id arrow.Type) (*memory.Buffer, error) {
 		_, err := l.nextBuffer()
 		return nil, err
 	}
-	if id == arrow.SPARSE_UNION || id == arrow.DENSE_UNION {
-		return nil, unsupported("a union with a validity bitmap (before Arrow 1.0)")
+	switch id {
+	case arrow.SPARSE_UNION, arrow.DENSE_UNION, arrow.RUN_END_ENCODED:
+		return nil, unsupported("a union or run-end encoded column with a validity bitmap (before Arrow 1.0)")
 	}
 	b, err := l.buffer(bitutil.BytesForBits(n.rows), bytesWord)
 	if err != nil {

@@ -31,7 +31,9 @@ func unsupported(message string, args ...any) error {
 //
 //	root:   uoffset u32 -> table
 //	table:  soffset i32 -> vtable (backwards), then the fields
-//	vtable: its bytes u16, table bytes u16, then per field the offset u16 in the table, 0 = default
+//	vtable: its bytes u16, table bytes u16, then per field the offset u16 in the table, 0 = default;
+//	        the table bytes are not looked at, for Go's builder lets tables of
+//	        different sizes share a vtable
 //	vector: count u32, then the elements
 type flat struct {
 	b       []byte
@@ -44,7 +46,6 @@ type flat struct {
 type table struct {
 	f      *flat
 	pos    int // of the table in f.b
-	size   int // bytes of the table
 	vtable int // position of the vtable
 	fields int // entries in the vtable
 }
@@ -83,13 +84,12 @@ func (f *flat) tableAt(pos int) table {
 		f.fail("table at byte %d has its vtable at byte %d of %d", pos, vt, len(f.b))
 		return table{f: f}
 	}
-	vtSize := int(binary.LittleEndian.Uint16(f.b[vt:]))
-	size := int(binary.LittleEndian.Uint16(f.b[vt+2:]))
-	if vtSize < 4 || vtSize%2 != 0 || int64(vtSize) > int64(len(f.b))-vt || size < 4 || size > len(f.b)-pos {
-		f.fail("table at byte %d of %d: vtable of %d bytes, table of %d", pos, len(f.b), vtSize, size)
+	size := int(binary.LittleEndian.Uint16(f.b[vt:]))
+	if size < 4 || size%2 != 0 || int64(size) > int64(len(f.b))-vt {
+		f.fail("table at byte %d of %d: vtable of %d bytes", pos, len(f.b), size)
 		return table{f: f}
 	}
-	return table{f: f, pos: pos, size: size, vtable: int(vt), fields: (vtSize - 4) / 2}
+	return table{f: f, pos: pos, vtable: int(vt), fields: (size - 4) / 2}
 }
 
 // field returns the position of a field of width bytes, or -1 for the default.
@@ -101,8 +101,8 @@ func (t table) field(slot, width int) int {
 	if off == 0 {
 		return -1
 	}
-	if off < 4 || off+width > t.size {
-		t.f.fail("field %d of the table at byte %d lies at %d of its %d bytes", slot, t.pos, off, t.size)
+	if off < 4 || off+width > len(t.f.b)-t.pos {
+		t.f.fail("field %d of the table at byte %d lies %d bytes on, of %d", slot, t.pos, off, len(t.f.b)-t.pos)
 		return -1
 	}
 	return t.pos + off

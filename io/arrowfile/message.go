@@ -84,7 +84,8 @@ func messageAt(data []byte, off int64) (message, error) {
 	f := &flat{b: append([]byte(nil), data[start:start+int64(b.metadata)]...)}
 	t := f.root()
 	m := message{block: b, version: t.i16(0, 0), kind: t.u8(1, 0)}
-	m.header, _ = t.table(2)
+	header, hasHeader := t.table(2)
+	m.header = header
 	m.body = t.i64(3)
 	if f.err == nil && (m.version < versionV4 || m.version > versionV5) {
 		return m, unsupported("message at byte %d has metadata version V%d; V4 and V5 are read", off, int(m.version)+1)
@@ -92,7 +93,7 @@ func messageAt(data []byte, off int64) (message, error) {
 	if f.err == nil && (m.body < 0 || m.body > int64(len(data))-m.bodyOffset()) {
 		f.fail("body of %d bytes; %d are left", m.body, int64(len(data))-m.bodyOffset())
 	}
-	if f.err == nil && m.header.size == 0 {
+	if f.err == nil && !hasHeader {
 		f.fail("no header")
 	}
 	if f.err != nil {

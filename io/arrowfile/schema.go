@@ -2,6 +2,7 @@ package arrowfile
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/endian"
@@ -102,7 +103,9 @@ func (s *fileSchema) field(t table, depth int) (arrow.Field, column, error) {
 	if t.f.err != nil {
 		return f, c, damaged("schema: %v", t.f.err)
 	}
-	c.dtype = extensionOf(f.Metadata, c.storage)
+	if c.dtype = extensionOf(f.Metadata, c.storage); c.dtype.ID() == arrow.EXTENSION {
+		f.Metadata = without(f.Metadata, extensionName, extensionMetadata) // the type says it
+	}
 	f.Type = c.dtype
 	return f, c, nil
 }
@@ -121,6 +124,9 @@ func (s *fileSchema) dictionary(t table, values column) (column, error) {
 		return column{}, unsupported("dictionary of kind %d", kind)
 	}
 	id := t.i64(dictionaryID)
+	if t.f.err != nil {
+		return column{}, damaged("schema: %v", t.f.err)
+	}
 	values.dtype = values.storage
 	if known, ok := s.dicts[id]; !ok {
 		s.dicts[id] = &values
@@ -160,6 +166,17 @@ func extensionOf(md arrow.Metadata, storage arrow.DataType) (dtype arrow.DataTyp
 		return storage
 	}
 	return ext
+}
+
+// without returns md without some keys.
+func without(md arrow.Metadata, drop ...string) arrow.Metadata {
+	var keys, values []string
+	for i, k := range md.Keys() {
+		if !slices.Contains(drop, k) {
+			keys, values = append(keys, k), append(values, md.Values()[i])
+		}
+	}
+	return arrow.NewMetadata(keys, values)
 }
 
 // nullsAreValidity reports whether the validity bitmap alone says which rows

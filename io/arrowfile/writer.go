@@ -6,7 +6,9 @@ import (
 	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/io/format"
 )
@@ -25,6 +27,7 @@ type batchWriter interface {
 type writer struct {
 	format format.Name
 	inner  batchWriter
+	mem    memory.Allocator
 	err    error // the first failure; what follows it would not be a file
 }
 
@@ -38,7 +41,7 @@ var (
 // that wraps ErrCodec. All batches must share their dictionaries: a file
 // cannot replace one.
 func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (format.Writer, error) {
-	options, err := ipcOptions(schema, opts)
+	options, err := ipcOptions(schema, &opts)
 	if err != nil {
 		return nil, err
 	}
@@ -46,26 +49,26 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (for
 	if err != nil {
 		return nil, fmt.Errorf("write Arrow file: %w", err)
 	}
-	return &writer{format: format.ArrowFile, inner: fw}, nil
+	return &writer{format: format.ArrowFile, inner: fw, mem: opts.Allocator}, nil
 }
 
 // NewStreamWriter writes an Arrow IPC stream; otherwise it is as NewWriter, and
 // dictionaries may differ from batch to batch.
 func NewStreamWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (format.Writer, error) {
-	options, err := ipcOptions(schema, opts)
+	options, err := ipcOptions(schema, &opts)
 	if err != nil {
 		return nil, err
 	}
-	return &writer{format: format.ArrowStream, inner: ipc.NewWriter(w, options...)}, nil
+	return &writer{format: format.ArrowStream, inner: ipc.NewWriter(w, options...), mem: opts.Allocator}, nil
 }
 
-// ipcOptions translates options. The compressor runs in the caller's
+// ipcOptions translates options and fills in the allocator. The compressor runs in the caller's
 // goroutine, where its panics can be caught.
-func ipcOptions(schema *arrow.Schema, opts format.WriteOptions) ([]ipc.Option, error) {
-	options := []ipc.Option{ipc.WithSchema(schema)}
-	if opts.Allocator != nil {
-		options = append(options, ipc.WithAllocator(opts.Allocator))
+func ipcOptions(schema *arrow.Schema, opts *format.WriteOptions) ([]ipc.Option, error) {
+	if opts.Allocator == nil {
+		opts.Allocator = memory.DefaultAllocator
 	}
+	options := []ipc.Option{ipc.WithSchema(schema), ipc.WithAllocator(opts.Allocator)}
 	switch opts.Compression {
 	case "", "none":
 	case "lz4":
@@ -80,7 +83,14 @@ func ipcOptions(schema *arrow.Schema, opts format.WriteOptions) ([]ipc.Option, e
 
 // Write implements format.Writer.
 func (w *writer) Write(batch arrow.RecordBatch) error {
-	return w.step("write", func() error { return w.inner.Write(batch) })
+	return w.step("write", func() error {
+		whole, err := compacted(w.mem, batch)
+		if err != nil {
+			return err
+		}
+		defer whole.Release()
+		return w.inner.Write(whole)
+	})
 }
 
 // Close implements format.Writer. After a failed Write it returns that error
@@ -125,4 +135,51 @@ func (w *writer) caught(do func() error) (err error) {
 		}
 	}()
 	return do()
+}
+
+// hasListViews reports whether a type has list views in it.
+func hasListViews(dt arrow.DataType) bool {
+	switch dt := dt.(type) {
+	case *arrow.ListViewType, *arrow.LargeListViewType:
+		return true
+	case *arrow.DictionaryType:
+		return hasListViews(dt.ValueType)
+	case arrow.ExtensionType:
+		return hasListViews(dt.StorageType())
+	case arrow.NestedType:
+		for _, f := range dt.Fields() {
+			if hasListViews(f.Type) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// compacted returns batch without slices of list views, which arrow-go 18.8
+// panics on: it takes the smallest offset of a slice to be the smallest int
+// (ipc/writer.go, getZeroBasedListViewOffsets). The caller releases the result.
+func compacted(mem memory.Allocator, batch arrow.RecordBatch) (arrow.RecordBatch, error) {
+	columns := append([]arrow.Array(nil), batch.Columns()...)
+	var copies []arrow.Array
+	defer func() {
+		for _, c := range copies {
+			c.Release()
+		}
+	}()
+	for i, c := range columns {
+		if c.Data().Offset() == 0 || !hasListViews(c.DataType()) {
+			continue
+		}
+		whole, err := array.Concatenate([]arrow.Array{c}, mem)
+		if err != nil {
+			return nil, fmt.Errorf("column %q: %w", batch.ColumnName(i), err)
+		}
+		columns[i], copies = whole, append(copies, whole)
+	}
+	if len(copies) == 0 {
+		batch.Retain()
+		return batch, nil
+	}
+	return array.NewRecordBatch(batch.Schema(), columns, batch.NumRows()), nil
 }
