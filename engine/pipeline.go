@@ -16,12 +16,12 @@ import (
 // package's essay.
 type pipeline struct {
 	plan      *Plan
-	session   runner
+	source    spanSource
 	progress  *Progress
 	collector *collector
-	outputs   []outputSpec
+	newScorer func() scorer
 
-	workers []*worker
+	scorers []scorer
 	spans   liveSpans
 }
 
@@ -85,14 +85,14 @@ func (p *pipeline) run(ctx context.Context) error {
 	group.Go(func() error { return feed(ctx, p.plan.Parts, &p.spans, reads, order) })
 	for range opts.Readers {
 		group.Go(func() error {
-			return p.changed(read(ctx, p.plan.Dataset, p.plan.Columns, reads, p.progress))
+			return p.changed(read(ctx, p.source, p.plan.Columns, reads, p.progress))
 		})
 	}
 	group.Go(func() error { return cut(ctx, p.plan, &p.spans, order, jobs, slots) })
 	for range opts.Workers {
-		w := p.newWorker()
-		p.workers = append(p.workers, w)
-		group.Go(func() error { return p.locate(w.work(ctx, jobs)) })
+		s := p.newScorer()
+		p.scorers = append(p.scorers, s)
+		group.Go(func() error { return p.locate(work(ctx, s, jobs)) })
 	}
 	group.Go(func() error { return p.collector.collect(ctx, slots) })
 	err := group.Wait()
@@ -105,19 +105,6 @@ func (p *pipeline) run(ctx context.Context) error {
 
 // inFlight is how many batches can be between cut and written.
 func (p *pipeline) inFlight() int { return 4 * p.plan.Options.Workers }
-
-func (p *pipeline) newWorker() *worker {
-	lossy := p.plan.Options.Lossy
-	return &worker{
-		session:   p.session,
-		assembler: p.plan.Binding.NewAssembler(p.plan.Options.BatchRows, lossy),
-		outputs:   append([]outputSpec(nil), p.outputs...),
-		pool:      p.collector.pool,
-		progress:  p.progress,
-		rows:      p.plan.Options.BatchRows,
-		padded:    p.plan.Binding.FixedRows > 0,
-	}
-}
 
 // drain gives up what the queues still hold after all stages have stopped.
 func (p *pipeline) drain(jobs <-chan job, slots <-chan slot) {
@@ -166,8 +153,8 @@ func (p *pipeline) changed(err error) error {
 // counts sums what the workers' assemblers did.
 func (p *pipeline) counts() batcher.Counts {
 	var total batcher.Counts
-	for _, w := range p.workers {
-		c := w.assembler.Counts()
+	for _, w := range p.scorers {
+		c := w.counts()
 		total.Rows += c.Rows
 		total.BytesCopied += c.BytesCopied
 		total.BytesViewed += c.BytesViewed

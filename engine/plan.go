@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -82,6 +83,9 @@ func (p *Plan) fit() error {
 	}
 	if err := p.chooseBatch(); err != nil {
 		return err
+	}
+	if _, single := FormatOf(opts.Output); single {
+		opts.PartRows = math.MaxInt64 // one file is one part
 	}
 	p.Parts = p.Dataset.Parts(opts.PartRows)
 	return p.knownNulls()

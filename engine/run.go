@@ -106,17 +106,23 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 		return nil, err
 	}
 
-	_, single := FormatOf(p.Options.Output)
 	c := &collector{
 		plan: p, progress: progress,
 		sink: &sink{
-			staging: staging, format: p.Options.Format, single: single,
+			staging: staging, format: p.Options.Format,
 			options: format.WriteOptions{Compression: p.Options.Compression},
 		},
 		rejects: &rejectWriter{staging: staging, ids: p.idColumns()},
 		files:   make([]ledger.Rows, len(p.Dataset.Files())),
 	}
-	line := &pipeline{plan: p, session: session, progress: progress, collector: c, outputs: outputs}
+	line := &pipeline{plan: p, source: p.Dataset, progress: progress, collector: c}
+	line.newScorer = func() scorer {
+		return &worker{
+			session: session, assembler: p.Binding.NewAssembler(p.Options.BatchRows, p.Options.Lossy),
+			outputs: append([]outputSpec(nil), outputs...), pool: c.pool, progress: progress,
+			rows: p.Options.BatchRows, padded: p.Binding.FixedRows > 0,
+		}
+	}
 	c.pool = newOutputPool(len(outputs), line.inFlight()+p.Options.Workers)
 	err = line.run(ctx)
 	if errors.Is(err, ErrBadRows) {

@@ -40,7 +40,6 @@ type sink struct {
 	staging *ledger.Staging
 	format  format.Name
 	options format.WriteOptions
-	single  bool
 
 	index  int
 	file   *ledger.PartFile

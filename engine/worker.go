@@ -13,9 +13,15 @@ import (
 	"github.com/millrace/millrace/models"
 )
 
-// runner is what a worker needs of a session; tests put another in its place.
-type runner interface {
-	Run(ctx context.Context, inputs, outputs []*ort.Tensor) error
+// scorer turns batches into results; it belongs to one goroutine. Tests put
+// another in the worker's place, so that the pipeline's tests need no ONNX
+// Runtime.
+type scorer interface {
+	// score runs one batch. The result takes the batch over, an error does
+	// not.
+	score(ctx context.Context, batch *batcher.Batch) (*result, error)
+	counts() *batcher.Counts
+	close() error
 }
 
 // job is one batch on its way to a worker. It owns the batch; out takes its
@@ -85,11 +91,11 @@ func (p *outputPool) put(b *outputBuffer) {
 	}
 }
 
-// worker assembles and runs one batch at a time. Its tensors over its own
+// worker is the scorer that assembles a batch and runs it. Its tensors over its own
 // assembly buffers are made once and used as long as their memory and shape
 // stay the same.
 type worker struct {
-	session   runner
+	session   *ort.Session
 	assembler *batcher.Assembler
 	outputs   []outputSpec
 	pool      *outputPool
@@ -107,9 +113,10 @@ type madeOf struct {
 	rows  int64
 }
 
-// work is the stage: it takes jobs until in is closed or ctx ends.
-func (w *worker) work(ctx context.Context, in <-chan job) (err error) {
-	defer func() { err = errors.Join(err, w.close()) }()
+// work is the stage: it takes jobs until in is closed or ctx ends, and closes
+// the scorer.
+func work(ctx context.Context, s scorer, in <-chan job) (err error) {
+	defer func() { err = errors.Join(err, s.close()) }()
 	for {
 		select {
 		case <-ctx.Done():
@@ -118,7 +125,7 @@ func (w *worker) work(ctx context.Context, in <-chan job) (err error) {
 			if !ok {
 				return nil
 			}
-			res, err := w.score(ctx, j.batch)
+			res, err := s.score(ctx, j.batch)
 			if err != nil {
 				j.batch.Release()
 				return err
@@ -128,8 +135,7 @@ func (w *worker) work(ctx context.Context, in <-chan job) (err error) {
 	}
 }
 
-// score runs one batch; the result takes it over, an error does not.
-func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, error) {
+func (w *worker) score(ctx context.Context, batch *batcher.Batch) (_ *result, err error) {
 	stop := stopwatch(&w.progress.assemble)
 	tensors, err := w.assembler.Assemble(batch)
 	if err == nil {
@@ -304,6 +310,8 @@ func (w *worker) take(s *outputSpec, t *ort.Tensor, rows int) (tensorData, error
 	copy(bytes, t.Bytes())
 	return tensorData{bytes: bytes}, nil
 }
+
+func (w *worker) counts() *batcher.Counts { return w.assembler.Counts() }
 
 func (w *worker) close() error {
 	var errs []error

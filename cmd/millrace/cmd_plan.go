@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -78,7 +79,11 @@ func (r *planReport) Text(w io.Writer) error {
 		t.AppendRow(table.Row{c.Column, c.Type, c.From})
 	}
 	b.WriteString(t.Render() + "\n\n")
-	fmt.Fprintf(&b, "parts    %d, of %s rows or more; one %s file each\n", r.Parts, humanize.Comma(r.PartRows), r.Format)
+	if r.PartRows == math.MaxInt64 {
+		fmt.Fprintf(&b, "parts    1: one %s file\n", r.Format)
+	} else {
+		fmt.Fprintf(&b, "parts    %d, of %s rows or more but the last; one %s file each\n", r.Parts, humanize.Comma(r.PartRows), r.Format)
+	}
 	fmt.Fprintf(&b, "batches  %s of up to %s rows; %d workers, %d readers\n", humanize.Comma(r.Batches), humanize.Comma(int64(r.BatchRows)), r.Workers, r.Readers)
 	fmt.Fprintf(&b, "memory   about %s: model %s, tensors %s, decoded columns %s; mapped files come on top, as page cache\n",
 		humanize.IBytes(uint64(r.Memory.Total)), humanize.IBytes(uint64(r.Memory.Model)), humanize.IBytes(uint64(r.Memory.Tensors)), humanize.IBytes(uint64(r.Memory.Decoded)))

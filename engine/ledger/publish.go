@@ -166,11 +166,7 @@ func (s *Staging) stepFileLocked(at place) error {
 	} else {
 		err = s.fs.RenameNoReplace(staged, s.output)
 		if errors.Is(err, errors.ErrUnsupported) {
-			if _, lerr := s.fs.Lstat(s.output); errors.Is(lerr, fs.ErrNotExist) {
-				err = s.fs.Rename(staged, s.output)
-			} else {
-				err = errors.Join(fs.ErrExist, lerr)
-			}
+			err = s.renameIfAbsent(staged)
 		}
 	}
 	switch {
@@ -182,6 +178,19 @@ func (s *Staging) stepFileLocked(at place) error {
 		err = outputError(s.output, err)
 	}
 	return errors.Join(err, s.undoSideLocked())
+}
+
+// renameIfAbsent looks and then renames: two steps, between which only the
+// lock keeps other runs away.
+func (s *Staging) renameIfAbsent(staged string) error {
+	_, err := s.fs.Lstat(s.output)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return s.fs.Rename(staged, s.output)
+	case err == nil:
+		return fs.ErrExist
+	}
+	return err
 }
 
 // moveRunDirLocked moves this run's own files beside the output, durably.
@@ -328,8 +337,12 @@ func (s *Staging) removeOldManifests() error {
 		if entry.Name() == s.opts.RunID || !ValidRunID(entry.Name()) {
 			continue
 		}
-		if _, err := s.fs.Lstat(filepath.Join(dir, "manifest.json")); err == nil {
+		_, err := s.fs.Lstat(filepath.Join(dir, "manifest.json"))
+		switch {
+		case err == nil:
 			errs = append(errs, s.fs.RemoveAll(dir))
+		case !errors.Is(err, fs.ErrNotExist):
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
