@@ -90,13 +90,13 @@ func CastOf(from arrow.DataType, to models.ElementType) (cast Cast, why string) 
 	if !ok {
 		return Refused, fmt.Sprintf("millrace does not make %s tensors", to)
 	}
-	if dict, isDict := from.(*arrow.DictionaryType); isDict {
+	if dict, isDict := from.(*arrow.DictionaryType); isDict && plainType(dict.ValueType).ID() != arrow.DICTIONARY {
 		cast, why = CastOf(dict.ValueType, to)
 		return max(cast, Widening), why
 	}
 	src, ok := arrowNumbers[from.ID()]
 	if !ok {
-		return Refused, fmt.Sprintf("a %s column has no single value a row", from.Name())
+		return Refused, fmt.Sprintf("millrace does not read single values of type %s", from.Name())
 	}
 	switch {
 	case src.class == classNull:
@@ -139,7 +139,7 @@ func textCast(from arrow.DataType) (Cast, string) {
 // floating tensor of timestamps is nearly always a mistake, so it is refused.
 func timeCast(src, dst number, to models.ElementType) (Cast, string) {
 	if dst.class != classSigned {
-		return Refused, fmt.Sprintf("a date or time becomes an int32 or int64 tensor (its count of units), not %s", to)
+		return Refused, fmt.Sprintf("a date or time becomes a signed integer (its count of units), not %s", to)
 	}
 	switch {
 	case src.bits == dst.bits:
@@ -160,7 +160,7 @@ func numberCast(src, dst number) Cast {
 			return Widening
 		}
 		return Lossy
-	case dst.class == classFloat && src.mantissa <= dst.mantissa && dst.bits > 16:
+	case dst.class == classFloat && src.mantissa <= dst.mantissa:
 		return Widening
 	case src.class == classUnsigned && dst.class == classSigned && src.bits < dst.bits,
 		src.class == dst.class && src.bits < dst.bits:
@@ -179,51 +179,4 @@ func plainType(t arrow.DataType) arrow.DataType {
 		}
 		t = ext.StorageType()
 	}
-}
-
-// tableTypes are the Arrow types in the order of the type table.
-var tableTypes = []arrow.DataType{
-	arrow.Null, arrow.FixedWidthTypes.Boolean,
-	arrow.PrimitiveTypes.Int8, arrow.PrimitiveTypes.Int16, arrow.PrimitiveTypes.Int32, arrow.PrimitiveTypes.Int64,
-	arrow.PrimitiveTypes.Uint8, arrow.PrimitiveTypes.Uint16, arrow.PrimitiveTypes.Uint32, arrow.PrimitiveTypes.Uint64,
-	arrow.FixedWidthTypes.Float16, arrow.PrimitiveTypes.Float32, arrow.PrimitiveTypes.Float64,
-	&arrow.Decimal128Type{Precision: 18, Scale: 2},
-	arrow.BinaryTypes.String, arrow.BinaryTypes.LargeString, arrow.BinaryTypes.StringView,
-	arrow.BinaryTypes.Binary, arrow.BinaryTypes.LargeBinary, arrow.BinaryTypes.BinaryView,
-	&arrow.FixedSizeBinaryType{ByteWidth: 16},
-	arrow.FixedWidthTypes.Date32, arrow.FixedWidthTypes.Date64, arrow.FixedWidthTypes.Timestamp_us,
-	arrow.FixedWidthTypes.Time32s, arrow.FixedWidthTypes.Time64us, arrow.FixedWidthTypes.Duration_us,
-	arrow.FixedWidthTypes.MonthInterval,
-	&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: arrow.BinaryTypes.String},
-	arrow.RunEndEncodedOf(arrow.PrimitiveTypes.Int32, arrow.PrimitiveTypes.Float32),
-	arrow.ListOf(arrow.PrimitiveTypes.Float32), arrow.StructOf(), arrow.MapOf(arrow.BinaryTypes.String, arrow.PrimitiveTypes.Int32),
-}
-
-// tableElements are the tensor types in the order of the type table.
-var tableElements = []models.ElementType{
-	models.Float32, models.Float64, models.Float16, models.BFloat16, models.Int8, models.Int16, models.Int32, models.Int64,
-	models.Uint8, models.Uint16, models.Uint32, models.Uint64, models.Bool, models.String,
-}
-
-// TypeTable is the type table of a single column, as rows of cells: the first
-// row is the header, the first cell of each other row the Arrow type.
-func TypeTable() [][]string {
-	header := []string{"Arrow type"}
-	for _, e := range tableElements {
-		header = append(header, e.String())
-	}
-	rows := [][]string{header}
-	for _, t := range tableTypes {
-		name := t.Name()
-		if dict, ok := t.(*arrow.DictionaryType); ok {
-			name = "dictionary of " + dict.ValueType.Name()
-		}
-		row := []string{name}
-		for _, e := range tableElements {
-			cast, _ := CastOf(t, e)
-			row = append(row, cast.String())
-		}
-		rows = append(rows, row)
-	}
-	return rows
 }

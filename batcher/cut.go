@@ -1,12 +1,19 @@
 package batcher
 
-import "github.com/apache/arrow-go/v18/arrow"
+import (
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+)
 
 // Origin says where the rows of a segment lie in the input.
 type Origin struct {
 	File int   // index of the file in the dataset
 	Row  int64 // row number in the file of the segment's first row
 }
+
+// at is the origin of the r-th row after this one.
+func (o Origin) at(r int) Origin { return Origin{File: o.File, Row: o.Row + int64(r)} }
 
 // Segment is consecutive rows of one record batch. It owns a reference to
 // Record.
@@ -62,9 +69,12 @@ const (
 	JoinSpans
 )
 
-// NewCutter makes a Cutter that hands batches of at most rows rows to emit,
-// which takes them over, on error too.
+// NewCutter makes a Cutter that hands batches of at most rows rows, which is 1
+// or more, to emit, which takes them over, on error too.
 func NewCutter(rows int, join Joining, emit func(*Batch) error) *Cutter {
+	if rows < 1 {
+		panic(fmt.Sprintf("batcher: batches of %d rows", rows))
+	}
 	return &Cutter{rows: rows, join: join, emit: emit, pending: &Batch{}}
 }
 
@@ -109,7 +119,10 @@ func (c *Cutter) Flush() error {
 }
 
 // Discard releases what is pending without emitting it.
-func (c *Cutter) Discard() { c.pending.Release() }
+func (c *Cutter) Discard() {
+	c.pending.Release()
+	c.pending = &Batch{}
+}
 
 // CountBatches is the number of batches that spans of these row counts are cut
 // into.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/millrace/millrace/batcher/kernel"
 	"github.com/millrace/millrace/models"
 )
 
@@ -49,6 +50,9 @@ func (p NullPolicy) String() string {
 	case NullReject:
 		return "reject"
 	case NullFill:
+		if strings.HasPrefix(p.Value, "=") || ParseNullPolicy(p.Value).Action != NullFill {
+			return "=" + p.Value
+		}
 		return p.Value
 	default:
 		return "error"
@@ -118,8 +122,8 @@ func parseFill(s string, elem models.ElementType) (fillValue, error) {
 		if err != nil {
 			return fillValue{}, fmt.Errorf("%q is not a number", s)
 		}
-		if elem != models.Float64 && !math.IsInf(v, 0) && math.IsInf(float64(float32(v)), 0) {
-			return fillValue{}, fmt.Errorf("%q is out of range", s)
+		if !math.IsInf(v, 0) && overflows(v, elem) {
+			return fillValue{}, fmt.Errorf("%q is out of its range", s)
 		}
 		return fillValue{float: v}, nil
 	case classSigned:
@@ -145,5 +149,19 @@ func parseFill(s string, elem models.ElementType) (fillValue, error) {
 		return fillValue{}, nil
 	default:
 		return fillValue{}, fmt.Errorf("%s tensors take no constant", elem)
+	}
+}
+
+// overflows reports whether a number becomes infinite as an element.
+func overflows(v float64, elem models.ElementType) bool {
+	switch elem {
+	case models.Float32:
+		return math.IsInf(float64(float32(v)), 0)
+	case models.Float16:
+		return kernel.Float16.Narrow([]uint16{0}, []float64{v}, nil, 0).OutOfRange >= 0
+	case models.BFloat16:
+		return kernel.BFloat16.Narrow([]uint16{0}, []float64{v}, nil, 0).OutOfRange >= 0
+	default:
+		return false
 	}
 }

@@ -2,6 +2,8 @@ package batcher
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -9,18 +11,37 @@ import (
 	"github.com/millrace/millrace/models"
 )
 
+// maxWidth is the most elements that one row of an input may have; runtimes
+// count them in 32 bits.
+const maxWidth = math.MaxInt32
+
 // itemElements is the number of elements of one row in a signature's shape,
 // and how many dimensions after the first it leaves open.
 func itemElements(s models.Shape) (elements int64, open int) {
-	elements = 1
+	var sizes []int64
 	for _, d := range s[1:] {
 		if d.Size < 0 {
 			open++
 			continue
 		}
-		elements *= d.Size
+		sizes = append(sizes, d.Size)
 	}
-	return elements, open
+	return product(sizes), open
+}
+
+// product multiplies dimensions; what is more than maxWidth is all the same.
+func product(dims []int64) int64 {
+	if slices.Contains(dims, 0) {
+		return 0
+	}
+	total := int64(1)
+	for _, d := range dims {
+		if d > maxWidth/total {
+			return maxWidth + 1
+		}
+		total *= d
+	}
+	return total
 }
 
 func isList(t arrow.DataType) bool {
@@ -37,7 +58,8 @@ func isList(t arrow.DataType) bool {
 func listShape(t arrow.DataType) (elem arrow.DataType, dims []int64, known bool) {
 	known = true
 	for {
-		switch list := plainType(t).(type) {
+		t = plainType(t)
+		switch list := t.(type) {
 		case *arrow.FixedSizeListType:
 			dims = append(dims, int64(list.Len()))
 			t = list.Elem()

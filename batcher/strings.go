@@ -1,7 +1,9 @@
 package batcher
 
 import (
+	"encoding/binary"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -9,106 +11,104 @@ import (
 )
 
 // stringPacker makes string tensors: offsets and text, which ONNX Runtime
-// copies into strings of its own. Text of a single column without nulls is
-// given where it lies.
+// copies into strings of its own; that copy is the one that is counted. Text
+// of a single column without nulls is given where it lies.
 type stringPacker struct {
 	binding *Binding
 	index   int
-	rows    int
-	pad     bool
 	offsets []int64
 	text    []byte
+	columns []texts
 }
 
 // texts gives the bytes of the values of one column in one segment.
 type texts struct {
-	values arrow.Array // owned
-	at     func(i int) []byte
-	check  bool // values must be found to be UTF-8
-	// offsets and data are set where values follow each other in data.
+	extent
+	at    func(i int) []byte
+	check bool // values must be found to be UTF-8
+	// offsets, one more than there are values, and data are set where values
+	// follow each other in data.
 	offsets func(i int) int64
 	data    []byte
-	stretch stretch[uint8] // only its nulls and rows
 }
 
 func (p *stringPacker) pack(a *Assembler, batch *Batch, in *Input) error {
 	width := p.binding.Width
+	total := int(in.Shape[0]) * width
 	p.offsets = append(p.offsets[:0], 0)
 	p.text = p.text[:0]
+	in.Text = nil
 	row := 0
 	for _, segment := range batch.Segments {
 		n := int(segment.Record.NumRows())
-		columns, err := p.resolve(a, segment, row)
+		err := p.resolve(a, segment, row)
 		if err == nil {
-			if len(columns) == 1 && len(batch.Segments) == 1 && !p.pad && p.viewText(&columns[0], n*width) {
-				in.Text = columns[0].data
+			if p.viewable(batch, n*width, total) {
+				in.Text = p.columns[0].data
+				p.offsets = p.offsets[:0]
+				for i := range total + 1 {
+					p.offsets = append(p.offsets, p.columns[0].offsets(i))
+				}
 			} else {
-				err = p.append(columns, segment, n)
-				in.Text = p.text
+				err = p.append(segment, n)
 			}
 		}
-		for i := range columns {
-			columns[i].values.Release()
-		}
+		p.release()
 		if err != nil {
 			return err
 		}
 		row += n
 	}
-	for len(p.offsets) <= int(in.Shape[0])*width {
+	if in.Text == nil {
+		in.Text = p.text
+	}
+	for len(p.offsets) <= total {
 		p.offsets = append(p.offsets, int64(len(p.text)))
 	}
 	in.Offsets = p.offsets
-	a.counts.BytesCopied += p.offsets[len(p.offsets)-1] - p.offsets[0]
+	a.counts.BytesCopied += p.offsets[total] - p.offsets[0]
 	return nil
 }
 
-func (p *stringPacker) resolve(a *Assembler, segment Segment, row int) ([]texts, error) {
-	columns := make([]texts, 0, len(p.binding.Features))
-	for i := range p.binding.Features {
-		f := &p.binding.Features[i]
-		t, err := newTexts(segment.Record.Column(f.Field), p.binding)
-		if err == nil {
-			columns = append(columns, t)
-			err = countNulls(a, p.binding, p.index, i, segment, row, t.stretch.nullRows(p.binding.Width))
-		}
-		if err != nil {
-			return columns, locate(err, p.binding, f, segment)
-		}
+func (p *stringPacker) release() {
+	for i := range p.columns {
+		p.columns[i].release()
+		p.columns[i] = texts{}
 	}
-	return columns, nil
+	p.columns = p.columns[:0]
 }
 
-// viewText notes the offsets of a column's values where they lie, if they can
-// be used so.
-func (p *stringPacker) viewText(t *texts, n int) bool {
-	s := &t.stretch
-	if t.offsets == nil || t.check || s.nulls > 0 || s.rowNulls != nil || s.starts != nil {
-		return false
+func (p *stringPacker) resolve(a *Assembler, segment Segment, row int) error {
+	for i := range p.binding.Features {
+		f := &p.binding.Features[i]
+		t, err := newTexts(segment.Record.Column(f.Field), f, p.binding)
+		if err == nil {
+			p.columns = append(p.columns, t)
+			err = a.countNulls(p.binding, p.index, i, segment, row, &t.extent)
+		}
+		if err != nil {
+			return locate(err, p.binding, f, segment)
+		}
 	}
-	p.offsets = p.offsets[:0]
-	for i := range n + 1 {
-		p.offsets = append(p.offsets, t.offsets(i))
-	}
-	return true
+	return nil
+}
+
+// viewable reports whether a segment's n values, which would be the whole
+// tensor, can be given where they lie.
+func (p *stringPacker) viewable(batch *Batch, n, total int) bool {
+	t := &p.columns[0]
+	return len(p.columns) == 1 && len(batch.Segments) == 1 && n == total && n > 0 &&
+		t.offsets != nil && !t.check && t.nulls == 0 && t.starts == nil
 }
 
 // append copies the values of n rows, row by row.
-func (p *stringPacker) append(columns []texts, segment Segment, n int) error {
-	perColumn := 1
-	if p.binding.Form == Vector {
-		perColumn = p.binding.Width
-	}
+func (p *stringPacker) append(segment Segment, n int) error {
 	for r := range n {
-		for c := range columns {
-			t := &columns[c]
-			s := &t.stretch
-			start := r * perColumn
-			if s.starts != nil {
-				start = int(s.starts[r])
-			}
-			for i := start; i < start+perColumn; i++ {
-				if s.rowNulls != nil && s.rowNulls[r] || s.nulls > 0 && t.values.IsNull(i) {
+		for c := range p.columns {
+			t := &p.columns[c]
+			start, null := t.row(r)
+			for i := start; i < start+t.width; i++ {
+				if null || t.isNull(i) {
 					p.text = append(p.text, p.binding.Features[c].fill.text...)
 				} else {
 					v := t.at(i)
@@ -125,66 +125,81 @@ func (p *stringPacker) append(columns []texts, segment Segment, n int) error {
 }
 
 func (p *stringPacker) notText(segment Segment, row, column int, v []byte) error {
-	origin := segment.Origin
-	origin.Row += int64(row)
 	return &RowError{
-		Input: p.binding.Input.Name, Column: p.binding.Features[column].Column, Origin: origin,
+		Input: p.binding.Input.Name, Column: p.binding.Features[column].Column, Origin: segment.Origin.at(row),
 		Reason: fmt.Sprintf("value %.40q is not UTF-8", v),
 		Advice: "write the column as text",
 	}
 }
 
-func newTexts(column arrow.Array, b *Binding) (texts, error) {
-	rows := column.Len()
-	var t texts
-	flat := column
-	flat.Retain()
-	var err error
-	if b.Form == Vector {
-		if flat, err = t.stretch.descend(flat, rows, b.Width); err != nil {
-			return texts{}, err
-		}
-	}
-	if flat, err = plainArray(flat); err != nil {
+// newTexts resolves a binding's column; the caller releases the texts.
+func newTexts(column arrow.Array, f *Feature, b *Binding) (texts, error) {
+	e, err := newExtent(column, f, b)
+	if err != nil {
 		return texts{}, err
 	}
-	t.values = flat
-	t.stretch.length = flat.Len()
-	if t.stretch.nulls = flat.NullN(); t.stretch.nulls > 0 {
-		t.stretch.validity, t.stretch.bit = flat.NullBitmapBytes(), flat.Data().Offset()
+	t := texts{extent: e}
+	values := e.values
+	if e.index != nil {
+		values = e.entries
 	}
-	switch v := flat.(type) {
-	case *array.Null:
-		t.stretch.allNull, t.stretch.nulls = true, v.Len()
+	if err := t.setValues(values); err != nil {
+		t.release()
+		return texts{}, err
+	}
+	if index := e.index; index != nil {
+		entry := t.at
+		t.at = func(i int) []byte { return entry(int(index[i])) }
+		t.offsets, t.data = nil, nil
+	}
+	return t, nil
+}
+
+func (t *texts) setValues(a arrow.Array) error {
+	if t.allNull || a.Len() == 0 || t.nulls == t.length {
+		t.allNull = true // the values are nobody's business, and may not be there
+		return nil
+	}
+	switch v := a.(type) {
 	case *array.String:
-		t.setOffsets(func(i int) int64 { return int64(v.ValueOffset(i)) }, bufferBytes(v.Data(), 2))
+		return setOffsets(t, v.ValueOffsets, v.Data())
 	case *array.LargeString:
-		t.setOffsets(v.ValueOffset64, bufferBytes(v.Data(), 2))
+		return setOffsets(t, v.ValueOffsets, v.Data())
+	case *array.Binary:
+		t.check = true
+		return setOffsets(t, v.ValueOffsets, v.Data())
+	case *array.LargeBinary:
+		t.check = true
+		return setOffsets(t, v.ValueOffsets, v.Data())
 	case *array.StringView:
 		t.at = func(i int) []byte { return []byte(v.Value(i)) }
-	case *array.Binary:
-		t.at, t.check = v.Value, true
-	case *array.LargeBinary:
-		t.at, t.check = v.Value, true
 	case *array.BinaryView:
 		t.at, t.check = v.Value, true
 	case *array.FixedSizeBinary:
 		t.at, t.check = v.Value, true
 	default:
-		flat.Release()
-		return texts{}, fmt.Errorf("%w: a %s column became text after it was refused", ErrBind, flat.DataType())
+		return fmt.Errorf("%w: a %s column became text after it was refused", ErrBind, a.DataType())
 	}
-	return t, nil
+	return nil
 }
 
-func (t *texts) setOffsets(offsets func(int) int64, data []byte) {
-	t.offsets, t.data = offsets, data
-	t.at = func(i int) []byte { return data[offsets(i):offsets(i+1)] }
-}
-
-func bufferBytes(d arrow.ArrayData, i int) []byte {
-	if b := d.Buffers()[i]; b != nil {
-		return b.Bytes()
+// setOffsets checks the offsets, since whoever reads a view of the text will
+// not.
+func setOffsets[O int32 | int64](t *texts, valueOffsets func() []O, d arrow.ArrayData) error {
+	var last O
+	need := (d.Offset() + d.Len() + 1) * binary.Size(last)
+	if b := d.Buffers()[1]; b == nil || b.Len() < need {
+		return fmt.Errorf("%w: %d texts do not have as many offsets", ErrDamaged, d.Len())
 	}
+	if b := d.Buffers()[2]; b != nil {
+		t.data = b.Bytes()
+	}
+	offsets, data := valueOffsets(), t.data
+	last = offsets[d.Len()]
+	if !slices.IsSorted(offsets) || offsets[0] < 0 || int64(last) > int64(len(data)) {
+		return fmt.Errorf("%w: its text offsets do not fit its %d bytes of text", ErrDamaged, len(data))
+	}
+	t.offsets = func(i int) int64 { return int64(offsets[i]) }
+	t.at = func(i int) []byte { return data[offsets[i]:offsets[i+1]] }
 	return nil
 }

@@ -25,6 +25,26 @@ func Cast[S, D Number](dst []D, src []S) {
 	}
 }
 
+// CastOdd converts 64-bit integers to float64, rounding those that do not fit
+// it to odd: of the two neighbours, to the one whose last bit is 1. Another
+// rounding, to fewer bits, then gives what one rounding alone would.
+func CastOdd[S int64 | uint64](dst []float64, src []S) {
+	for i, v := range src[:len(dst)] {
+		mag := magnitude(v)
+		if over := bits.Len64(mag) - 53; over > 0 {
+			sticky := mag & (1<<over - 1)
+			mag &^= 1<<over - 1
+			if sticky != 0 {
+				mag |= 1 << over
+			}
+		}
+		dst[i] = float64(mag)
+		if v < 0 {
+			dst[i] = -dst[i]
+		}
+	}
+}
+
 // CheckResult tells what a checked cast met.
 type CheckResult struct {
 	// OutOfRange is the index of the first value that D cannot hold even
@@ -43,26 +63,40 @@ type CheckResult struct {
 //
 // A cast to an integer is exact or out of range. A cast to a floating type is
 // inexact when it rounds, and out of range when a finite value becomes
-// infinite.
+// infinite. NaN becomes NaN.
 func CastChecked[S, D Number](dst []D, src []S, validity []byte, bit int) CheckResult {
+	switch {
+	case !isFloat[D]():
+		return castInteger(dst, src[:len(dst)], validity, bit)
+	case isFloat[S]():
+		return castNarrower(dst, src[:len(dst)], validity, bit)
+	default:
+		return castIntegerToFloat(dst, src[:len(dst)], validity, bit)
+	}
+}
+
+func isValid(validity []byte, bit int) bool {
+	return validity == nil || validity[bit>>3]&(1<<(bit&7)) != 0
+}
+
+// castNarrower converts floats to a narrower type. Nearly all real values
+// change, and none is NaN or infinite, so that the way of a rounded value has
+// one branch that is well predicted.
+func castNarrower[S, D Number](dst []D, src []S, validity []byte, bit int) CheckResult {
 	res := CheckResult{OutOfRange: -1, FirstInexact: -1}
-	src = src[:len(dst)]
 	for i, v := range src {
-		d, ok, exact := castOne[S, D](v)
+		d := D(v)
 		dst[i] = d
-		if ok && exact {
+		if S(d) == v || !isValid(validity, bit+i) || v != v {
 			continue
 		}
-		if validity != nil && validity[(bit+i)>>3]&(1<<((bit+i)&7)) == 0 {
-			continue
-		}
-		if !ok {
+		if d-d != 0 { // infinite: the one value that was infinite before is equal
 			if res.OutOfRange < 0 {
 				res.OutOfRange = i
 			}
 			continue
 		}
-		if res.FirstInexact < 0 {
+		if res.Inexact == 0 {
 			res.FirstInexact = i
 		}
 		res.Inexact++
@@ -70,42 +104,50 @@ func CastChecked[S, D Number](dst []D, src []S, validity []byte, bit int) CheckR
 	return res
 }
 
-func castOne[S, D Number](v S) (d D, ok, exact bool) {
-	if isFloat[S]() {
-		return castFloat[D](float64(v))
-	}
-	if isFloat[D]() {
-		d = D(v)
-		// An integer is exact in a binary float when its magnitude without
-		// trailing zeros fits the mantissa.
+// castIntegerToFloat: an integer is exact in a binary float when its magnitude
+// without trailing zeros fits the mantissa.
+func castIntegerToFloat[S, D Number](dst []D, src []S, validity []byte, bit int) CheckResult {
+	res := CheckResult{OutOfRange: -1, FirstInexact: -1}
+	mantissa := mantissaBits[D]()
+	for i, v := range src {
+		dst[i] = D(v)
 		mag := magnitude(v)
-		if mag == 0 {
-			return d, true, true
+		if mag>>mantissa == 0 || bits.Len64(mag)-bits.TrailingZeros64(mag) <= mantissa || !isValid(validity, bit+i) {
+			continue
 		}
-		width := bits.Len64(mag) - bits.TrailingZeros64(mag)
-		return d, true, width <= mantissaBits[D]()
+		if res.Inexact == 0 {
+			res.FirstInexact = i
+		}
+		res.Inexact++
 	}
-	d = D(v)
-	ok = S(d) == v && (d < 0) == (v < 0)
-	return d, ok, ok
+	return res
 }
 
-func castFloat[D Number](v float64) (d D, ok, exact bool) {
-	if isFloat[D]() {
-		d = D(v)
-		back := float64(d)
-		if math.IsInf(back, 0) && !math.IsInf(v, 0) {
-			return d, false, false
-		}
-		return d, true, back == v || v != v
-	}
-	// Comparisons in float64 before converting, because Go leaves the result
-	// of an out-of-range conversion to the machine.
+// castInteger converts to an integer: every value is exact or out of range.
+func castInteger[S, D Number](dst []D, src []S, validity []byte, bit int) CheckResult {
+	res := CheckResult{OutOfRange: -1, FirstInexact: -1}
 	lo, hi := integerRange[D]()
-	if !(v >= lo && v < hi) || v != math.Trunc(v) {
-		return 0, false, false
+	fromFloat := isFloat[S]()
+	for i, v := range src {
+		var d D
+		var ok bool
+		if fromFloat {
+			// Compared in float64 before converting, because Go leaves the
+			// result of an out-of-range conversion to the machine.
+			wide := float64(v)
+			if ok = wide >= lo && wide < hi && wide == math.Trunc(wide); ok {
+				d = D(v)
+			}
+		} else {
+			d = D(v)
+			ok = S(d) == v && (d < 0) == (v < 0)
+		}
+		dst[i] = d
+		if !ok && res.OutOfRange < 0 && isValid(validity, bit+i) {
+			res.OutOfRange = i
+		}
 	}
-	return D(v), true, true
+	return res
 }
 
 func isFloat[T Number]() bool {
@@ -131,7 +173,7 @@ func magnitude[S Number](v S) uint64 {
 }
 
 // integerRange is the half-open range of an integer type, in float64, where
-// both ends are exact.
+// both ends are exact. Of a floating type it means nothing.
 func integerRange[D Number]() (lo, hi float64) {
 	var d D
 	width := int(unsafe.Sizeof(d)) * 8

@@ -1,50 +1,42 @@
 package kernel
 
-import (
-	"math"
+import "math"
 
-	"github.com/apache/arrow-go/v18/arrow/float16"
+// HalfFormat is a binary floating format of 16 bits: a sign, exponent bits and
+// mantissa bits, from the top.
+type HalfFormat struct {
+	mantissa int // bits stored
+	bias     int
+}
+
+// The formats: IEEE 754 binary16, and bfloat16, the upper half of a binary32.
+var (
+	Float16  = HalfFormat{mantissa: 10, bias: 15}
+	BFloat16 = HalfFormat{mantissa: 7, bias: 127}
 )
 
-// Half converts to IEEE 754 binary16, as bits, and reports rounding like
-// CastChecked.
-func Half(dst []uint16, src []float64, validity []byte, bit int) CheckResult {
-	return narrow(dst, src, validity, bit, func(v float64) (uint16, float64) {
-		n := float16.New(float32(v))
-		return n.Uint16(), float64(n.Float32())
-	})
-}
+// Layout of the float64 that values come from and go to.
+const (
+	doubleMantissa = 52
+	doubleBias     = 1023
+	doubleInf      = 0x7ff << doubleMantissa
+)
 
-// BFloat converts to bfloat16, as bits, rounding to nearest even, and reports
-// rounding like CastChecked.
-func BFloat(dst []uint16, src []float64, validity []byte, bit int) CheckResult {
-	return narrow(dst, src, validity, bit, func(v float64) (uint16, float64) {
-		b := BFloatBits(float32(v))
-		return b, float64(math.Float32frombits(uint32(b) << 16))
-	})
-}
-
-// BFloatBits is the bfloat16 nearest to v, ties to even; NaN stays NaN.
-func BFloatBits(v float32) uint16 {
-	b := math.Float32bits(v)
-	if v != v {
-		return uint16(b>>16) | 0x40
-	}
-	return uint16((b + 0x7fff + b>>16&1) >> 16)
-}
-
-func narrow(dst []uint16, src []float64, validity []byte, bit int, to func(float64) (uint16, float64)) CheckResult {
+// Narrow converts to the format, as bits, rounding to nearest, ties to even,
+// and reports like CastChecked what it met.
+func (f HalfFormat) Narrow(dst []uint16, src []float64, validity []byte, bit int) CheckResult {
 	res := CheckResult{OutOfRange: -1, FirstInexact: -1}
 	for i, v := range src[:len(dst)] {
-		bits, back := to(v)
-		dst[i] = bits
+		half := f.narrow(v)
+		dst[i] = half
+		back := f.widen(half)
 		if back == v || v != v {
 			continue
 		}
 		if validity != nil && validity[(bit+i)>>3]&(1<<((bit+i)&7)) == 0 {
 			continue
 		}
-		if math.IsInf(back, 0) && !math.IsInf(v, 0) {
+		if math.IsInf(back, 0) {
 			if res.OutOfRange < 0 {
 				res.OutOfRange = i
 			}
@@ -58,9 +50,60 @@ func narrow(dst []uint16, src []float64, validity []byte, bit int, to func(float
 	return res
 }
 
-// HalfToFloat converts IEEE 754 binary16 bits.
-func HalfToFloat[D ~float32 | ~float64](dst []D, src []uint16) {
+// Widen converts bits of the format, which loses nothing.
+func (f HalfFormat) Widen(dst []float64, src []uint16) {
 	for i, b := range src[:len(dst)] {
-		dst[i] = D(float16.FromBits(b).Float32())
+		dst[i] = f.widen(b)
+	}
+}
+
+// inf is the format's infinity.
+func (f HalfFormat) inf() uint64 { return 0x7fff >> f.mantissa << f.mantissa }
+
+func (f HalfFormat) narrow(v float64) uint16 {
+	b := math.Float64bits(v)
+	sign := uint16(b >> 48 & 0x8000)
+	b &^= 1 << 63
+	switch {
+	case b > doubleInf:
+		return sign | uint16(f.inf()) | 1<<(f.mantissa-1) // quiet NaN
+	case b == doubleInf:
+		return sign | uint16(f.inf())
+	}
+	shift := doubleMantissa - f.mantissa
+	exponent := int(b>>doubleMantissa) - doubleBias + f.bias
+	mantissa := b & (1<<doubleMantissa - 1)
+	if exponent > 0 {
+		// Rounding up may carry into the exponent, as it should.
+		mantissa |= uint64(exponent) << doubleMantissa
+	} else {
+		// The result has no implicit bit: the mantissa moves right until its
+		// exponent is the smallest one.
+		shift += 1 - exponent
+		if shift > doubleMantissa+1 {
+			return sign // below half of the smallest value
+		}
+		mantissa |= 1 << doubleMantissa
+	}
+	half := mantissa >> shift
+	rest, tie := mantissa&(1<<shift-1), uint64(1)<<(shift-1)
+	if rest > tie || rest == tie && half&1 == 1 {
+		half++
+	}
+	return sign | uint16(min(half, f.inf()))
+}
+
+func (f HalfFormat) widen(half uint16) float64 {
+	sign := uint64(half&0x8000) << 48
+	b := uint64(half & 0x7fff)
+	inf := f.inf()
+	switch {
+	case b >= inf:
+		return math.Float64frombits(sign | doubleInf | (b-inf)<<(doubleMantissa-f.mantissa))
+	case b>>f.mantissa == 0:
+		smallest := math.Float64frombits(uint64(doubleBias+1-f.bias-f.mantissa) << doubleMantissa)
+		return math.Float64frombits(math.Float64bits(float64(b)*smallest) | sign)
+	default:
+		return math.Float64frombits(sign | (b<<(doubleMantissa-f.mantissa) + uint64(doubleBias-f.bias)<<doubleMantissa))
 	}
 }

@@ -1,0 +1,67 @@
+package batcher
+
+import (
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/models"
+)
+
+// bindVector binds a list column of k values a row: [N,k] or, nested or flat,
+// higher ranks.
+func (b *binder) bindVector(in *models.Value, f arrow.Field) error {
+	elem, dims, known := listShape(f.Type)
+	binding := Binding{Input: *in, Form: Vector}
+	if in.HasShape && len(in.Shape) == 1 {
+		return fmt.Errorf("model input %q is [N], one value a row, but column %q is a %s", in.Name, f.Name, f.Type)
+	}
+	want, open := int64(0), 1
+	if in.HasShape {
+		want, open = itemElements(in.Shape)
+	}
+	switch {
+	case !known && open > 0:
+		return fmt.Errorf("column %q is a %s whose lists may have any length, and model input %q %s does not say which; write it as a FixedSizeList", f.Name, f.Type, in.Name, describe(in))
+	case !known:
+		if len(dims) > 1 {
+			return fmt.Errorf("column %q is a %s; nested lists are taken as FixedSizeLists only", f.Name, f.Type)
+		}
+		dims = []int64{want} // every list is checked to have this length
+	}
+	total := product(dims)
+	switch {
+	case total == 0:
+		return fmt.Errorf("column %q is a %s, which holds no values for model input %q", f.Name, f.Type, in.Name)
+	case total > maxWidth:
+		return fmt.Errorf("column %q is a %s: a row of model input %q has more values than a tensor can", f.Name, f.Type, in.Name)
+	case open == 0 && total != want:
+		return fmt.Errorf("model input %q wants %d values a row, but column %q is a %s of %d", in.Name, want, f.Name, f.Type, total)
+	case open == 0:
+		for _, d := range in.Shape[1:] {
+			binding.Item = append(binding.Item, d.Size)
+		}
+	case !in.HasShape || open == 1 && len(in.Shape) == 2 && len(dims) == 1:
+		binding.Item = dims
+	case len(dims) == len(in.Shape)-1:
+		for i, d := range in.Shape[1:] {
+			if d.Size >= 0 && d.Size != dims[i] {
+				return fmt.Errorf("model input %q %s does not fit column %q, a %s", in.Name, describe(in), f.Name, f.Type)
+			}
+		}
+		binding.Item = dims
+	default:
+		return fmt.Errorf("model input %q %s leaves its shape open, and column %q, a %s, has another rank", in.Name, describe(in), f.Name, f.Type)
+	}
+	feature, err := b.feature(in, f, elem)
+	if err != nil {
+		return err
+	}
+	if !known && feature.Cast < Checked {
+		feature.Cast = Checked // of the lengths
+	}
+	binding.Features = []Feature{feature}
+	binding.Width = int(total)
+	b.plan.Bindings = append(b.plan.Bindings, binding)
+	return nil
+}

@@ -1,0 +1,365 @@
+package batcher
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
+
+	"github.com/millrace/millrace/batcher/kernel"
+)
+
+// ErrDamaged says that a column's buffers contradict each other.
+var ErrDamaged = errors.New("column is damaged")
+
+// extent is where the values of one column lie in one segment, and which of
+// them are null. Lists and extension types are stripped; of a list column the
+// values are the elements, cut to the segment's rows.
+//
+// Nulls of fixed-size lists are carried down to their elements, so that one
+// bitmap says all there is to say: the elements of a null list are null, and
+// its neighbours keep their values.
+type extent struct {
+	values arrow.Array // owned
+	rows   int
+	width  int // values of one row
+	length int
+
+	// validity is the values' bitmap, bit the bit of value 0, nulls the zeros
+	// in it. It is nil when no value is null; allNull replaces it for a column
+	// of type null.
+	validity []byte
+	bit      int
+	nulls    int
+	allNull  bool
+	// nullLists counts the null lists that lie in no other null list, and
+	// hidden the elements under them.
+	nullLists, hidden int
+
+	// entries is the dictionary of a dictionary column, borrowed from values,
+	// and index each value's place in it, checked to be within it or, for
+	// nulls, 0.
+	entries arrow.Array
+	index   []int32
+
+	// starts is each row's first value and rowNulls its nulls, for variable
+	// lists whose values do not follow each other because a null list has
+	// values of its own, or none.
+	starts   []int
+	rowNulls []bool
+}
+
+// newExtent resolves a column; the caller releases the extent.
+func newExtent(column arrow.Array, f *Feature, b *Binding) (extent, error) {
+	if !sameValues(column.DataType(), f.Type) {
+		return extent{}, fmt.Errorf("%w: column %q is %s here, but was bound as %s", ErrBind, f.Column, column.DataType(), f.Type)
+	}
+	column.Retain()
+	e := extent{values: column, rows: column.Len(), width: 1}
+	if b.Form == Vector {
+		e.width = b.Width
+	}
+	if err := e.resolve(); err != nil {
+		e.release()
+		return extent{}, err
+	}
+	return e, nil
+}
+
+func (e *extent) release() {
+	if e.values != nil {
+		e.values.Release()
+		e.values = nil
+	}
+}
+
+// replace goes one level down; it takes child over.
+func (e *extent) replace(child arrow.Array) {
+	e.values.Release()
+	e.values = child
+}
+
+// resolve descends to the values and finds which are null.
+func (e *extent) resolve() error {
+	var lists []byte // validity of the current level, as far as lists above say
+	for {
+		var err error
+		switch t := e.values.(type) {
+		case array.ExtensionArray:
+			storage := t.Storage()
+			storage.Retain()
+			e.replace(storage)
+		case *array.FixedSizeList:
+			lists, err = e.enterFixed(t, lists)
+		case *array.List:
+			lists, err = enterVariable(e, t, t.ListValues(), t.Offsets())
+		case *array.LargeList:
+			lists, err = enterVariable(e, t, t.ListValues(), t.Offsets())
+		default:
+			return e.setValidity(lists)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (e *extent) enterFixed(list *array.FixedSizeList, outer []byte) ([]byte, error) {
+	k := int64(list.DataType().(*arrow.FixedSizeListType).Len())
+	start := int64(list.Data().Offset()) * k
+	end := start + int64(list.Len())*k
+	if end > int64(list.ListValues().Len()) {
+		return nil, fmt.Errorf("%w: %d lists of %d have %d values", ErrDamaged, list.Len(), k, list.ListValues().Len())
+	}
+	lists, err := e.listValidity(list, outer, int(k))
+	if err != nil {
+		return nil, err
+	}
+	e.replace(array.NewSlice(list.ListValues(), start, end))
+	return lists, nil
+}
+
+// enterVariable checks that every list has the width that the model wants.
+func enterVariable[O int32 | int64](e *extent, list, values arrow.Array, offsets []O) ([]byte, error) {
+	first := list.Data().Offset()
+	if e.rows == 0 {
+		e.replace(array.NewSlice(values, 0, 0))
+		return nil, nil
+	}
+	if len(offsets) <= first+e.rows {
+		return nil, fmt.Errorf("%w: %d lists have %d offsets", ErrDamaged, e.rows, len(offsets))
+	}
+	offsets = offsets[first : first+e.rows+1]
+	base, end := int(offsets[0]), int(offsets[e.rows])
+	if !slices.IsSorted(offsets) || base < 0 || end > values.Len() {
+		return nil, fmt.Errorf("%w: its list offsets do not fit its %d values", ErrDamaged, values.Len())
+	}
+	if _, _, _, err := bitmapOf(list); err != nil {
+		return nil, err
+	}
+	apart := false
+	for r := range e.rows {
+		length := int(offsets[r+1] - offsets[r])
+		if length == e.width {
+			continue
+		}
+		if list.IsValid(r) {
+			return nil, &lengthError{row: r, length: length, want: e.width}
+		}
+		apart = true
+	}
+	var lists []byte
+	if apart {
+		e.starts, e.rowNulls = make([]int, e.rows), make([]bool, e.rows)
+		for r := range e.rows {
+			e.starts[r], e.rowNulls[r] = int(offsets[r])-base, list.IsNull(r)
+		}
+	} else {
+		var err error
+		if lists, err = e.listValidity(list, nil, e.width); err != nil {
+			return nil, err
+		}
+	}
+	e.replace(array.NewSlice(values, int64(base), int64(end)))
+	return lists, nil
+}
+
+// listValidity counts the null lists of a level and gives the bitmap of the
+// level below it, whose lists or values k belong to one of this level; nil
+// when there are no nulls.
+func (e *extent) listValidity(list arrow.Array, outer []byte, k int) ([]byte, error) {
+	own, bit, nulls, err := bitmapOf(list)
+	if err != nil || nulls == 0 && outer == nil {
+		return nil, err
+	}
+	n := list.Len()
+	below := make([]byte, bitutil.BytesForBits(int64(n*k)))
+	for i := range n {
+		switch {
+		case outer != nil && !bitutil.BitIsSet(outer, i):
+		case nulls > 0 && !bitutil.BitIsSet(own, bit+i):
+			e.nullLists++
+		default:
+			bitutil.SetBitsTo(below, int64(i*k), int64(k), true)
+		}
+	}
+	return below, nil
+}
+
+// bitmapOf is an array's validity bitmap, the bit of value 0 and the number of
+// zeros. The zeros are counted, not believed.
+func bitmapOf(a arrow.Array) (bitmap []byte, bit, nulls int, err error) {
+	bitmap, bit = a.NullBitmapBytes(), a.Data().Offset()
+	if len(bitmap) == 0 || a.Len() == 0 {
+		return nil, 0, 0, nil
+	}
+	if len(bitmap)*8 < bit+a.Len() {
+		return nil, 0, 0, fmt.Errorf("%w: %d values have a validity bitmap of %d bytes", ErrDamaged, bit+a.Len(), len(bitmap))
+	}
+	nulls = a.Len() - bitutil.CountSetBits(bitmap, bit, a.Len())
+	if nulls == 0 {
+		return nil, 0, 0, nil
+	}
+	return bitmap, bit, nulls, nil
+}
+
+// setValidity joins the nulls of the values with those of the lists around
+// them.
+func (e *extent) setValidity(lists []byte) error {
+	e.length = e.values.Len()
+	if lists != nil {
+		e.hidden = e.length - bitutil.CountSetBits(lists, 0, e.length)
+	}
+	if _, ok := e.values.(*array.Null); ok {
+		e.allNull, e.nulls = true, e.length
+		return nil
+	}
+	own, bit, nulls, err := bitmapOf(e.values)
+	if err != nil {
+		return err
+	}
+	e.validity, e.bit, e.nulls = own, bit, nulls
+	if lists != nil {
+		if nulls > 0 {
+			for i := range e.length {
+				if !bitutil.BitIsSet(own, bit+i) {
+					bitutil.ClearBit(lists, i)
+				}
+			}
+		}
+		e.validity, e.bit = lists, 0
+		e.nulls = e.length - bitutil.CountSetBits(lists, 0, e.length)
+	}
+	if dict, ok := e.values.(*array.Dictionary); ok {
+		return e.setDictionary(dict)
+	}
+	return nil
+}
+
+// setDictionary checks the values' places in the dictionary. A value is null
+// when its place is, and when the entry there is.
+func (e *extent) setDictionary(dict *array.Dictionary) error {
+	e.entries = dict.Dictionary()
+	for {
+		ext, ok := e.entries.(array.ExtensionArray)
+		if !ok {
+			break
+		}
+		e.entries = ext.Storage()
+	}
+	if _, ok := e.entries.(*array.Null); ok {
+		e.allNull, e.nulls = true, e.length
+		return nil
+	}
+	entryBitmap, entryBit, entryNulls, err := bitmapOf(e.entries)
+	if err != nil {
+		return err
+	}
+	validity := make([]byte, bitutil.BytesForBits(int64(e.length)))
+	e.index = make([]int32, e.length)
+	entries, nulls := e.entries.Len(), 0
+	for i := range e.length {
+		if e.isNull(i) {
+			nulls++
+			continue
+		}
+		k := dict.GetValueIndex(i)
+		if k < 0 || k >= entries {
+			return fmt.Errorf("%w: a value is entry %d of a dictionary of %d", ErrDamaged, k, entries)
+		}
+		if entryNulls > 0 && !bitutil.BitIsSet(entryBitmap, entryBit+k) {
+			nulls++
+			continue
+		}
+		e.index[i] = int32(k)
+		bitutil.SetBit(validity, i)
+	}
+	e.validity, e.bit, e.nulls = nil, 0, nulls
+	if nulls > 0 {
+		e.validity = validity
+	}
+	return nil
+}
+
+// isNull reports whether value i is null, by itself or by the fixed-size list
+// that it is in.
+func (e *extent) isNull(i int) bool {
+	return e.allNull || e.nulls > 0 && !bitutil.BitIsSet(e.validity, e.bit+i)
+}
+
+// row is the first value of row r, and whether the row's list is null and has
+// no values.
+func (e *extent) row(r int) (start int, null bool) {
+	if e.starts == nil {
+		return r * e.width, false
+	}
+	return e.starts[r], e.rowNulls[r]
+}
+
+// nullCount counts nulls; a null list counts as one.
+func (e *extent) nullCount() int64 {
+	if e.starts == nil {
+		return int64(e.nulls - e.hidden + e.nullLists)
+	}
+	var count int64
+	for r := range e.rows {
+		start, null := e.row(r)
+		if null {
+			count++
+			continue
+		}
+		for i := start; i < start+e.width; i++ {
+			if e.isNull(i) {
+				count++
+			}
+		}
+	}
+	return count
+}
+
+// nullRows gives the rows that hold a null, in order.
+func (e *extent) nullRows() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for r := range e.rows {
+			start, null := e.row(r)
+			if !null && !e.allNull && (e.nulls == 0 || kernel.FirstZeroBit(e.validity, e.bit+start, e.width) < 0) {
+				continue
+			}
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// lengthError says that a list does not have the length that the model wants.
+type lengthError struct {
+	row, length, want int
+}
+
+func (e *lengthError) Error() string {
+	return fmt.Sprintf("list has %d values; the model wants %d", e.length, e.want)
+}
+
+// sameValues reports whether two columns' values can be read alike; whether a
+// schema calls them nullable does not matter.
+func sameValues(a, b arrow.DataType) bool {
+	if arrow.TypeEqual(a, b) {
+		return true
+	}
+	ea, da, _ := listShape(a)
+	eb, db, _ := listShape(b)
+	return slices.Equal(da, db) && arrow.TypeEqual(entryType(ea), entryType(eb))
+}
+
+// entryType is the type of a dictionary's entries, or the type itself.
+func entryType(t arrow.DataType) arrow.DataType {
+	if dict, ok := t.(*arrow.DictionaryType); ok {
+		return plainType(dict.ValueType)
+	}
+	return t
+}

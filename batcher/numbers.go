@@ -1,0 +1,245 @@
+package batcher
+
+import (
+	"fmt"
+
+	"github.com/millrace/millrace/batcher/kernel"
+	"github.com/millrace/millrace/models"
+)
+
+// tileBytes is the size of a tile's rows, and of its converted columns: both
+// together stay below a first-level cache of 32 KiB.
+const tileBytes = 12 << 10
+
+// numberPacker makes tensors of numbers and bools; D is the tensor's element,
+// or its bits.
+type numberPacker[D kernel.Number] struct {
+	binding   *Binding
+	index     int
+	rows      int
+	lossy     LossyCasts
+	buffer    []D
+	fills     []D
+	tileRows  int
+	scratch   []D // one tile of columns, column by column
+	columns   [][]D
+	stretches []stretch[D]
+}
+
+func newNumberPacker[D kernel.Number](b *Binding, rows int, lossy LossyCasts, index int) *numberPacker[D] {
+	features := len(b.Features)
+	p := &numberPacker[D]{binding: b, index: index, rows: rows, lossy: lossy}
+	p.tileRows = min(max(tileBytes/(features*b.Input.Elem.Bytes())&^15, 16), 1024)
+	p.columns = make([][]D, features)
+	p.stretches = make([]stretch[D], features)
+	for i := range b.Features {
+		p.fills = append(p.fills, fillOf[D](b.Input.Elem, b.Features[i].fill))
+	}
+	return p
+}
+
+// fillOf is a constant as an element, or its bits.
+func fillOf[D kernel.Number](elem models.ElementType, v fillValue) D {
+	half := []uint16{0}
+	switch {
+	case elem == models.Float16:
+		kernel.Float16.Narrow(half, []float64{v.float}, nil, 0)
+		return D(half[0])
+	case elem == models.BFloat16:
+		kernel.BFloat16.Narrow(half, []float64{v.float}, nil, 0)
+		return D(half[0])
+	case elementNumbers[elem].class == classFloat:
+		return D(v.float)
+	case elementNumbers[elem].class == classSigned:
+		return D(v.int)
+	default:
+		return D(v.uint)
+	}
+}
+
+func (p *numberPacker[D]) pack(a *Assembler, batch *Batch, in *Input) error {
+	width := p.binding.Width
+	total := int(in.Shape[0]) * width
+	row := 0
+	for _, segment := range batch.Segments {
+		n := int(segment.Record.NumRows())
+		viewed, err := p.packSegment(a, batch, segment, row, total, in)
+		p.releaseStretches()
+		if err != nil || viewed {
+			return err
+		}
+		row += n
+	}
+	p.reserve(total)
+	clear(p.buffer[row*width : total])
+	in.Data = kernel.Bytes(p.buffer[:total])
+	a.counts.BytesCopied += int64(len(in.Data))
+	return nil
+}
+
+// reserve makes the buffer, at the first use: a plan of views needs none.
+func (p *numberPacker[D]) reserve(elements int) {
+	if len(p.buffer) < elements {
+		p.buffer = kernel.Aligned[D](max(elements, p.rows*p.binding.Width))
+	}
+}
+
+// packSegment packs a segment whose first row is row of the batch, and reports
+// whether the tensor became a view of it.
+func (p *numberPacker[D]) packSegment(a *Assembler, batch *Batch, segment Segment, row, total int, in *Input) (viewed bool, err error) {
+	if err := p.resolve(a, segment, row); err != nil {
+		return false, err
+	}
+	n, width := int(segment.Record.NumRows()), p.binding.Width
+	if view := p.view(batch, n*width, total); view != nil {
+		in.Data, in.View = kernel.Bytes(view), true
+		a.counts.BytesViewed += int64(len(in.Data))
+		return true, nil
+	}
+	p.reserve(total)
+	dst := p.buffer[row*width : (row+n)*width]
+	if p.binding.Form == Matrix {
+		return false, p.packMatrix(a, segment, dst, n)
+	}
+	return false, p.packOne(a, segment, dst, n)
+}
+
+// view is the tensor's memory where it lies, or nil when it must be made.
+func (p *numberPacker[D]) view(batch *Batch, n, total int) []D {
+	s := &p.stretches[0]
+	if len(p.stretches) > 1 || len(batch.Segments) > 1 || n != total || n == 0 {
+		return nil
+	}
+	if s.direct == nil || s.nulls > 0 || s.starts != nil {
+		return nil
+	}
+	return s.direct[:n]
+}
+
+// resolve finds the stretches of a segment and deals with its nulls.
+func (p *numberPacker[D]) resolve(a *Assembler, segment Segment, row int) error {
+	for i := range p.binding.Features {
+		f := &p.binding.Features[i]
+		s, err := newStretch[D](segment.Record.Column(f.Field), f, p.binding)
+		if err == nil {
+			p.stretches[i] = s
+			err = a.countNulls(p.binding, p.index, i, segment, row, &s.extent)
+		}
+		if err != nil {
+			return locate(err, p.binding, f, segment)
+		}
+	}
+	return nil
+}
+
+func (p *numberPacker[D]) releaseStretches() {
+	for i := range p.stretches {
+		p.stretches[i].release()
+		p.stretches[i] = stretch[D]{}
+	}
+	clear(p.columns)
+}
+
+// packMatrix writes columns as n rows to dst, tile by tile.
+func (p *numberPacker[D]) packMatrix(a *Assembler, segment Segment, dst []D, n int) error {
+	if p.scratch == nil {
+		p.scratch = kernel.Aligned[D](p.tileRows * len(p.stretches))
+	}
+	for at := 0; at < n; at += p.tileRows {
+		rows := min(p.tileRows, n-at)
+		for i := range p.stretches {
+			s := &p.stretches[i]
+			if s.direct != nil && s.nulls == 0 {
+				p.columns[i] = s.direct[at : at+rows]
+				continue
+			}
+			tile := p.scratch[i*p.tileRows:][:rows]
+			if bad := p.fillTile(a, i, tile, at); bad != nil {
+				return p.badValue(segment, i, at+bad.at, at+bad.at, bad)
+			}
+			p.columns[i] = tile
+		}
+		kernel.Transpose(dst[at*len(p.columns):], p.columns, rows)
+	}
+	return nil
+}
+
+// packOne writes a column or vector input, whose values need no transpose.
+func (p *numberPacker[D]) packOne(a *Assembler, segment Segment, dst []D, n int) error {
+	s, width := &p.stretches[0], p.binding.Width
+	if s.starts == nil {
+		for at := 0; at < n*width; at += p.tileRows {
+			if bad := p.fillTile(a, 0, dst[at:min(at+p.tileRows, n*width)], at); bad != nil {
+				return p.badValue(segment, 0, at+bad.at, (at+bad.at)/width, bad)
+			}
+		}
+		return nil
+	}
+	for r := range n {
+		item := dst[r*width : (r+1)*width]
+		start, null := s.row(r)
+		if null {
+			kernel.Fill(item, p.fills[0])
+			continue
+		}
+		if bad := p.fillTile(a, 0, item, start); bad != nil {
+			return p.badValue(segment, 0, start+bad.at, r, bad)
+		}
+	}
+	return nil
+}
+
+// misfit is a value that a tile's cast does not allow.
+type misfit struct {
+	at      int // in the tile
+	rounded bool
+}
+
+// fillTile converts the values at.. of a feature into dst and fills its nulls.
+func (p *numberPacker[D]) fillTile(a *Assembler, feature int, dst []D, at int) *misfit {
+	s := &p.stretches[feature]
+	switch {
+	case s.allNull:
+		kernel.Fill(dst, p.fills[feature])
+		return nil
+	case s.direct != nil:
+		copy(dst, s.direct[at:at+len(dst)])
+	default:
+		res := s.convert(dst, at)
+		if bad := p.judge(res); bad != nil {
+			return bad
+		}
+		a.counts.Features[p.index][feature].Rounded += res.Inexact
+	}
+	if s.nulls > 0 {
+		kernel.FillNulls(dst, s.validity, s.bit+at, p.fills[feature])
+	}
+	return nil
+}
+
+// judge finds the first value that is not allowed; nil when all are.
+func (p *numberPacker[D]) judge(res kernel.CheckResult) *misfit {
+	rounds := p.lossy != AllowLossy && res.Inexact > 0
+	switch {
+	case rounds && (res.OutOfRange < 0 || res.FirstInexact < res.OutOfRange):
+		return &misfit{at: res.FirstInexact, rounded: true}
+	case res.OutOfRange >= 0:
+		return &misfit{at: res.OutOfRange}
+	default:
+		return nil
+	}
+}
+
+// badValue is the error for a value of a feature, in row of the segment.
+func (p *numberPacker[D]) badValue(segment Segment, feature, value, row int, bad *misfit) error {
+	f := &p.binding.Features[feature]
+	reason, advice := "does not fit", "correct the data, or export the model with a wider input"
+	if bad.rounded {
+		reason, advice = "would be rounded to fit", "allow it by --allow-lossy-casts, or correct the data"
+	}
+	return &RowError{
+		Input: p.binding.Input.Name, Column: f.Column, Origin: segment.Origin.at(row),
+		Reason: fmt.Sprintf("value %s %s %s, which model input %q wants", p.stretches[feature].text(value), reason, p.binding.Input.Elem, p.binding.Input.Name),
+		Advice: advice,
+	}
+}
