@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	pb "github.com/millrace/millrace/models/onnxpb"
 	"github.com/millrace/millrace/models/onnxpb/onnxtest"
@@ -33,6 +34,12 @@ func FuzzOpen(f *testing.F) {
 	}
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, data []byte) {
+		began := time.Now()
+		defer func() {
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("%d bytes took %v", len(data), took)
+			}
+		}()
 		m, err := openBytes(filepath.Join(dir, "m.onnx"), data, Options{MaxParsedBytes: 64 << 20})
 		if (m == nil) == (err == nil) || err != nil && !errors.Is(err, ErrModel) {
 			t.Fatalf("open = %v, %v", m, err)

@@ -106,6 +106,7 @@ func TestOutputLabelsInGraphs(t *testing.T) {
 
 func TestStripZipMapKeepsMapsInUse(t *testing.T) {
 	zip := onnxtest.ZipMap("raw", "maps", onnxtest.Ints("classlabels_int64s", 3, 1))
+	wide := onnxtest.ZipMap("x3", "maps", onnxtest.Ints("classlabels_int64s", 3, 1))
 	identity := onnxtest.Node("Identity", onnxtest.Names("maps"), onnxtest.Names("p"))
 	for _, c := range []struct {
 		name    string
@@ -118,6 +119,12 @@ func TestStripZipMapKeepsMapsInUse(t *testing.T) {
 			"two outputs from one", onnxtest.Values(onnxtest.Maps("p", pb.TensorProto_INT64), onnxtest.Maps("maps", pb.TensorProto_INT64)),
 			[]*pb.NodeProto{zip, identity},
 			[]Kind{Tensor, Tensor},
+		},
+		{
+			"scores of another width", append(onnxtest.Values(onnxtest.Maps("maps", pb.TensorProto_INT64)),
+				onnxtest.Tensor("x3", pb.TensorProto_FLOAT, "N", 3)),
+			[]*pb.NodeProto{onnxtest.Node("Identity", onnxtest.Names("raw"), onnxtest.Names("x3")), wide},
+			[]Kind{SequenceOfMaps},
 		},
 		{
 			"used by another node", onnxtest.Values(onnxtest.Maps("maps", pb.TensorProto_INT64)),

@@ -112,6 +112,7 @@ func (m *Model) FeatureNames() []string {
 // OutputLabels are the class labels of an output's columns, when the output
 // holds the scores of a classifier: [N,C] for C labels. It is false for other
 // outputs, for the predicted label itself, and where the graph does not tell.
+// Where the model leaves the width open, whoever runs it compares it with Len.
 func (m *Model) OutputLabels(output int) (ClassLabels, bool) {
 	if output < 0 || output >= len(m.labels) {
 		return ClassLabels{}, false

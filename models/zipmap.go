@@ -87,7 +87,10 @@ func stripZipMaps(p *onnxpb.ModelProto) map[string]bool {
 		if !ok {
 			continue
 		}
-		typ := s.scoresType(n)
+		typ, ok := s.scoresType(n)
+		if !ok {
+			continue
+		}
 		n.OpType, n.Domain, n.Attribute = new("Identity"), nil, nil
 		for name := range names {
 			for _, v := range s.declared[name] {
@@ -134,21 +137,28 @@ func (s *zipMapStripper) endsInOutputs(name string) (names map[string]bool, ok b
 }
 
 // scoresType is the type of a ZipMap's input: as the graph declares it, else
-// float [?,C].
-func (s *zipMapStripper) scoresType(zipMap *onnxpb.NodeProto) *onnxpb.TypeProto {
+// float [?,C]. It is false for a declared width that is not the number of
+// classes, which ONNX Runtime's ZipMap would refuse and an Identity let pass.
+func (s *zipMapStripper) scoresType(zipMap *onnxpb.NodeProto) (*onnxpb.TypeProto, bool) {
+	classes := labelsOf(zipMap).Len()
 	for _, v := range s.declared[zipMap.GetInput()[0]] {
-		if v.GetType().GetTensorType() != nil {
-			return v.GetType()
+		if t := v.GetType().GetTensorType(); t != nil {
+			dims := t.GetShape().GetDim()
+			if len(dims) == 0 {
+				return v.GetType(), true
+			}
+			width, known := dims[len(dims)-1].GetValue().(*onnxpb.TensorShapeProto_Dimension_DimValue)
+			return v.GetType(), !known || width.DimValue == int64(classes)
 		}
 	}
 	columns := &onnxpb.TensorShapeProto_Dimension{}
-	if classes := labelsOf(zipMap).Len(); classes > 0 {
+	if classes > 0 {
 		columns.Value = &onnxpb.TensorShapeProto_Dimension_DimValue{DimValue: int64(classes)}
 	}
 	return &onnxpb.TypeProto{Value: &onnxpb.TypeProto_TensorType{TensorType: &onnxpb.TypeProto_Tensor{
 		ElemType: new(int32(Float32)),
 		Shape:    &onnxpb.TensorShapeProto{Dim: []*onnxpb.TensorShapeProto_Dimension{{}, columns}},
-	}}}
+	}}}, true
 }
 
 // countUses counts how often nodes take a value, in the graph and in all graphs

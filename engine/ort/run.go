@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"unsafe"
 
 	"github.com/millrace/millrace/models"
@@ -83,6 +84,7 @@ func (s *Session) Run(ctx context.Context, inputs, outputs []*Tensor) error {
 	}
 	c := s.take()
 	defer s.give(c)
+	defer runtime.KeepAlive(inputs) // c holds only their handles
 	err := s.fit(c, inputs, outputs)
 	if err == nil {
 		err = s.call(ctx, c)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/models"
@@ -216,5 +217,30 @@ func TestCloseWaitsForRuns(t *testing.T) {
 	}
 	if err := s.Run(t.Context(), nil, nil); !errors.Is(err, ort.ErrClosed) {
 		t.Errorf("Run() after Close() = %v; want ErrClosed", err)
+	}
+}
+
+// A mapping is not Go memory, and pinning it does nothing.
+func TestTensorOverAMapping(t *testing.T) {
+	s := newSession(t, onnxtest.Identity(pb.TensorProto_INT64, "N"), ort.SessionOptions{})
+	page, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page[8] = 42
+	x, err := ort.NewTensor(models.Int64, []int64{2}, page[8:24])
+	if err != nil {
+		t.Fatal(err)
+	}
+	y := []*ort.Tensor{nil}
+	if err := s.Run(t.Context(), []*ort.Tensor{x}, y); err != nil {
+		t.Fatal(err)
+	}
+	if got := ort.View[int64](y[0]); !slices.Equal(got, []int64{42, 0}) {
+		t.Errorf("Identity(mapping) = %v; want 42, 0", got)
+	}
+	closeAll(t, x, y[0])
+	if err := unix.Munmap(page); err != nil {
+		t.Error(err)
 	}
 }
