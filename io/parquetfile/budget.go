@@ -1,0 +1,146 @@
+package parquetfile
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/millrace/millrace/io/format"
+)
+
+// overBudget is what budget panics with: arrow's Allocator has no error. The
+// guard around every decoding step turns it into an error.
+type overBudget struct{ need, limit int64 }
+
+func (o overBudget) err() error {
+	return fmt.Errorf("%w: %d bytes at a time, %d allowed", format.ErrBudget, o.need, o.limit)
+}
+
+// budget is the allocator of one ReadSpan. It panics with overBudget rather
+// than hold more than its limit, and it frees what decoders leave behind when
+// they end in a panic.
+//
+// A buffer is one of: live (allocated, counts), given (handed to the caller
+// with a batch: it no longer counts, and the caller's Release frees it), gone.
+type budget struct {
+	mem   memory.Allocator
+	limit int64
+
+	mu struct {
+		sync.Mutex
+		held  int64
+		live  map[*byte][]byte // as allocated, by first byte
+		given map[*byte][]byte
+	}
+}
+
+func newBudget(mem memory.Allocator, limit int64) *budget {
+	b := &budget{mem: mem, limit: limit}
+	b.mu.live = make(map[*byte][]byte)
+	b.mu.given = make(map[*byte][]byte)
+	return b
+}
+
+// Allocate implements memory.Allocator.
+func (b *budget) Allocate(size int) []byte {
+	b.check(int64(size))
+	buf := b.mem.Allocate(size)
+	if key := first(buf); key != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.mu.live[key] = buf
+		b.mu.held += int64(cap(buf))
+	}
+	return buf
+}
+
+// Reallocate implements memory.Allocator.
+func (b *budget) Reallocate(size int, buf []byte) []byte {
+	key := first(buf)
+	if key == nil {
+		return b.Allocate(size)
+	}
+	if size <= cap(buf) {
+		return buf[:size]
+	}
+	// Both are held while the bytes are copied, so this is what counts.
+	grown := b.Allocate(size)
+	copy(grown, buf)
+	b.Free(buf)
+	return grown
+}
+
+// Free implements memory.Allocator. What freeRest freed already is ignored.
+func (b *budget) Free(buf []byte) {
+	key := first(buf)
+	if key == nil {
+		return
+	}
+	b.mu.Lock()
+	whole, live := b.mu.live[key]
+	if live {
+		b.mu.held -= int64(cap(whole))
+	} else {
+		whole = b.mu.given[key]
+	}
+	delete(b.mu.live, key)
+	delete(b.mu.given, key)
+	b.mu.Unlock()
+	if whole != nil {
+		b.mem.Free(whole)
+	}
+}
+
+func (b *budget) check(size int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if size < 0 || b.mu.held+size > b.limit {
+		panic(overBudget{need: b.mu.held + size, limit: b.limit})
+	}
+}
+
+// give marks the buffers of an array as the caller's.
+func (b *budget) give(data arrow.ArrayData) {
+	for _, buf := range data.Buffers() {
+		if buf != nil {
+			b.giveBytes(buf.Buf())
+		}
+	}
+	for _, child := range data.Children() {
+		b.give(child)
+	}
+}
+
+func (b *budget) giveBytes(buf []byte) {
+	key := first(buf)
+	if key == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if whole, ok := b.mu.live[key]; ok {
+		delete(b.mu.live, key)
+		b.mu.held -= int64(cap(whole))
+		b.mu.given[key] = whole
+	}
+}
+
+// freeRest frees everything live. Nothing may use it afterwards.
+func (b *budget) freeRest() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, whole := range b.mu.live {
+		b.mem.Free(whole)
+	}
+	clear(b.mu.live)
+	b.mu.held = 0
+}
+
+func first(buf []byte) *byte {
+	if cap(buf) == 0 {
+		return nil
+	}
+	return &buf[:1][0]
+}

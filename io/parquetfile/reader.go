@@ -1,0 +1,125 @@
+package parquetfile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
+
+	"github.com/millrace/millrace/io/format"
+)
+
+// Reader is an open Parquet file. It implements format.Reader.
+type Reader struct {
+	path string
+	opts format.ReadOptions
+	file *os.File
+	stat fs.FileInfo // when opened
+
+	md     *metadata.FileMetaData
+	schema *arrow.Schema
+	fields []*node // one per top-level column
+	spans  []format.Span
+
+	closing sync.Once
+}
+
+var _ format.Reader = (*Reader)(nil)
+
+// Open opens a Parquet file and checks its footer. The error names path and
+// wraps format.ErrDamaged, format.ErrUnsupported or format.ErrBudget where it
+// is about the file's content.
+func Open(path string, opts format.ReadOptions) (format.Reader, error) {
+	opts.EnsureDefaults()
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err // names path
+	}
+	r := &Reader{path: path, opts: opts, file: f}
+	if err := r.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), f.Close())
+	}
+	return r, nil
+}
+
+func (r *Reader) open() (err error) {
+	defer recoverTo(&err)
+	if r.stat, err = r.file.Stat(); err != nil {
+		return err
+	}
+	if !r.stat.Mode().IsRegular() {
+		return unsupported("not a regular file: %s", r.stat.Mode())
+	}
+	if r.md, err = readFooter(r.file, r.stat.Size(), r.opts.BudgetBytes); err != nil {
+		return err
+	}
+	if r.schema, r.fields, err = schemaOf(r.md); err != nil {
+		return err
+	}
+	r.spans = make([]format.Span, len(r.md.RowGroups))
+	for g, rg := range r.md.RowGroups {
+		r.spans[g].Rows = rg.NumRows
+		for i := range rg.Columns {
+			r.spans[g].Bytes += max(chunkOf(r.md, g, i).bytes, 0)
+		}
+	}
+	return nil
+}
+
+// Format implements format.Reader.
+func (r *Reader) Format() format.Name { return format.Parquet }
+
+// Schema implements format.Reader. Columns that were dictionaries when they
+// were written are given as plain values.
+func (r *Reader) Schema() *arrow.Schema { return r.schema }
+
+// Spans implements format.Reader; span i is row group i.
+func (r *Reader) Spans() []format.Span { return slices.Clone(r.spans) }
+
+// NullCount implements format.Reader. It is known for columns that are not
+// nested and whose row groups all have statistics.
+func (r *Reader) NullCount(column int) (nulls int64, ok bool) {
+	if column < 0 || column >= len(r.fields) || r.fields[column].kind != leafNode {
+		return 0, false
+	}
+	leaf := r.fields[column].leaf
+	if r.md.Schema.Column(leaf).MaxDefinitionLevel() == 0 {
+		return 0, true
+	}
+	for g, rg := range r.md.RowGroups {
+		n := chunkOf(r.md, g, leaf).nulls
+		if n < 0 || n > rg.NumRows {
+			return 0, false
+		}
+		nulls += n
+	}
+	return nulls, true
+}
+
+// Changed implements format.Reader.
+func (r *Reader) Changed() error {
+	now, err := os.Stat(r.path)
+	if err != nil {
+		return fmt.Errorf("%s: %w: %w", r.path, format.ErrChanged, err)
+	}
+	switch {
+	case !os.SameFile(now, r.stat):
+		return fmt.Errorf("%s: %w: replaced by another file", r.path, format.ErrChanged)
+	case now.Size() != r.stat.Size():
+		return fmt.Errorf("%s: %w: %d bytes, had %d", r.path, format.ErrChanged, now.Size(), r.stat.Size())
+	case !now.ModTime().Equal(r.stat.ModTime()):
+		return fmt.Errorf("%s: %w: modified %s, was %s", r.path, format.ErrChanged, now.ModTime(), r.stat.ModTime())
+	}
+	return nil
+}
+
+// Close implements format.Reader. It is idempotent.
+func (r *Reader) Close() (err error) {
+	r.closing.Do(func() { err = r.file.Close() })
+	return err
+}
