@@ -1,0 +1,407 @@
+package ledger
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Part contents of three runs.
+const (
+	oldFill, newFill, thirdFill = 'o', 'n', '3'
+	fillBytes                   = 5000
+)
+
+// writeOutput stages, writes and publishes an output whose files are filled
+// with one byte, then discards; it is what a run does.
+func writeOutput(opts StageOptions, fill byte) (published bool, err error) {
+	s, err := Stage(opts)
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		if derr := s.Discard(); derr != nil {
+			err = errors.Join(err, derr, s.Discard())
+		}
+	}()
+	m := &Manifest{Ledger: Rows{Read: 0}}
+	parts := 2
+	if opts.Single {
+		parts = 1
+	}
+	for i := range parts {
+		p, err := s.Part(i)
+		if err != nil {
+			return false, err
+		}
+		if err := fillAndCommit(p, fill, 10); err != nil {
+			return false, err
+		}
+		m.Parts = append(m.Parts, Rows{Read: 10, Scored: 10})
+	}
+	r, err := s.Rejects()
+	if err != nil {
+		return false, err
+	}
+	if err := fillAndCommit(r, fill, 1); err != nil {
+		return false, err
+	}
+	m.Parts[0].Read++
+	m.Parts[0].Rejected++
+	for _, part := range m.Parts {
+		m.Ledger = m.Ledger.Add(part)
+	}
+	m.Inputs = []Input{{Path: "in.parquet", Rows: m.Ledger.Read, Ledger: m.Ledger}}
+	err = s.Publish(m)
+	return err == nil || errors.Is(err, ErrNotDurable), err
+}
+
+func fillAndCommit(p *PartFile, fill byte, rows int64) error {
+	if _, err := p.Write(bytes.Repeat([]byte{fill}, fillBytes)); err != nil {
+		return errors.Join(err, p.Abort())
+	}
+	_, err := p.Commit(rows)
+	return err
+}
+
+// seen is what a reader finds at the output: "absent", "empty", "old", "new",
+// or a description of something that it must never find.
+func seen(output string, single bool) string {
+	file := output
+	if !single {
+		entries, err := os.ReadDir(output)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return "absent"
+		case err != nil:
+			return err.Error()
+		case len(entries) == 0:
+			return "empty"
+		}
+		file = filepath.Join(output, "part-00000.parquet")
+	}
+	fill, err := filledWith(file)
+	switch {
+	case single && errors.Is(err, fs.ErrNotExist):
+		return "absent"
+	case err != nil:
+		return err.Error()
+	}
+	if err := wholeOutput(output, single, fill); err != nil {
+		return err.Error()
+	}
+	return map[byte]string{oldFill: "old", newFill: "new", thirdFill: "third"}[fill]
+}
+
+// filledWith is the first byte of a file, which must have its full size.
+func filledWith(name string) (byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	var b [1]byte
+	if _, err := f.Read(b[:]); err != nil {
+		return 0, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() != fillBytes {
+		err = fmt.Errorf("%s has %d bytes", name, info.Size())
+	}
+	return b[0], err
+}
+
+// fillDigests are the digests of the files of each run.
+var fillDigests = func() map[byte]string {
+	digests := make(map[byte]string)
+	for _, fill := range []byte{oldFill, newFill, thirdFill} {
+		sum := sha256.Sum256(bytes.Repeat([]byte{fill}, fillBytes))
+		digests[fill] = hex.EncodeToString(sum[:])
+	}
+	return digests
+}()
+
+// wholeOutput checks that everything published with part 0 is there.
+func wholeOutput(output string, single bool, fill byte) error {
+	pattern := filepath.Join(output, "_millrace", "*", "manifest.json")
+	if single {
+		pattern = filepath.Join(filepath.Dir(output), "_"+filepath.Base(output)+".millrace", "*", "manifest.json")
+	} else {
+		if _, err := os.Stat(filepath.Join(output, "_SUCCESS")); err != nil {
+			return err
+		}
+		second, err := filledWith(filepath.Join(output, "part-00001.parquet"))
+		if err != nil || second != fill {
+			return fmt.Errorf("second part is %q: %w", second, err)
+		}
+	}
+	manifests, err := filepath.Glob(pattern)
+	if err != nil {
+		return err
+	}
+	for _, path := range manifests {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		m, err := ParseManifest(text)
+		if err == nil && m.Outputs[0].SHA256 == fillDigests[fill] {
+			_, err = os.Stat(filepath.Join(filepath.Dir(path), "rejects.parquet"))
+			return err
+		}
+	}
+	return fmt.Errorf("none of %d manifests fits the data", len(manifests))
+}
+
+// tree lists everything below dir with sizes, except lock files, which mean
+// nothing by themselves.
+func tree(t *testing.T, dir string) []string {
+	t.Helper()
+	var names []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || strings.HasSuffix(path, ".millrace.lock") {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		rel := strings.TrimPrefix(path, dir)
+		if d.IsDir() || d.Name() == "manifest.json" {
+			names = append(names, rel)
+		} else {
+			names = append(names, fmt.Sprintf("%s %d", rel, info.Size()))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+type faultCase struct {
+	name     string
+	single   bool
+	before   string // what stands at the output: absent, empty or old
+	noFlags  bool
+	mayBeOut []string // what a reader may find besides before and "new"
+}
+
+var faultCases = []faultCase{
+	{name: "fresh directory", before: "absent"},
+	{name: "empty directory", before: "empty"},
+	{name: "replace directory", before: "old"},
+	{name: "replace directory without exchange", before: "old", noFlags: true, mayBeOut: []string{"absent"}},
+	{name: "fresh file", single: true, before: "absent"},
+	{name: "fresh file without noreplace", single: true, before: "absent", noFlags: true},
+	{name: "replace file", single: true, before: "old"},
+}
+
+const (
+	oldRun   = "20260101T000000Z-000000"
+	newRun   = "20260102T000000Z-00000a"
+	thirdRun = "20260103T000000Z-00000b"
+)
+
+// setUp makes the state before, and returns the options of the new run.
+func (c faultCase) setUp(t *testing.T) StageOptions {
+	t.Helper()
+	name := "out"
+	if c.single {
+		name = "out.parquet"
+	}
+	opts := StageOptions{
+		Output: filepath.Join(t.TempDir(), "a", "b", name), Single: c.single,
+		IfExists: IfExistsReplace, RunID: oldRun, Ext: "parquet", FS: &faultFS{},
+	}
+	switch c.before {
+	case "old":
+		if _, err := writeOutput(opts, oldFill); err != nil {
+			t.Fatal(err)
+		}
+	case "empty":
+		if err := os.MkdirAll(opts.Output, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	opts.RunID = newRun
+	return opts
+}
+
+// TestFaults fails operation k = 1, 2, ... until a run passes. Each time, at
+// every moment, a reader finds the old output or the whole new one, and
+// afterwards nothing is left behind.
+func TestFaults(t *testing.T) {
+	for _, c := range faultCases {
+		t.Run(c.name, func(t *testing.T) {
+			for k := 1; ; k++ {
+				if k > 1000 {
+					t.Fatal("no run passed")
+				}
+				if !c.failOnce(t, k) {
+					t.Logf("%d operations", k-1)
+					return
+				}
+			}
+		})
+	}
+}
+
+// watchOutput fails the test when a reader would find what it must not.
+func (c faultCase) watchOutput(t *testing.T, output, what string) func() {
+	allowed := append([]string{c.before, "new"}, c.mayBeOut...)
+	return func() {
+		t.Helper()
+		if got := seen(output, c.single); !slices.Contains(allowed, got) {
+			t.Fatalf("%s: a reader finds %s; want one of %v", what, got, allowed)
+		}
+	}
+}
+
+// failOnce reports whether a fault was injected.
+func (c faultCase) failOnce(t *testing.T, k int) bool {
+	t.Helper()
+	opts := c.setUp(t)
+	root := filepath.Dir(filepath.Dir(filepath.Dir(opts.Output)))
+	before := tree(t, root)
+	ffs := &faultFS{failAt: k, noFlags: c.noFlags}
+	ffs.watch = c.watchOutput(t, opts.Output, fmt.Sprintf("operation %d", k))
+	opts.FS = ffs
+	published, err := writeOutput(opts, newFill)
+	what := fmt.Sprintf("operation %d (%s): %v", k, ffs.injected, err)
+	if ffs.open != 0 {
+		t.Errorf("%s: %d files left open", what, ffs.open)
+	}
+	if err != nil && !errors.Is(err, ErrOutput) {
+		t.Errorf("%s: want an error that wraps ErrOutput", what)
+	}
+	want := c.before
+	if published {
+		want = "new"
+	}
+	if got := seen(opts.Output, c.single); got != want {
+		t.Fatalf("%s: output is %s; want %s", what, got, want)
+	}
+	after := tree(t, root)
+	if !published {
+		if diff := cmp.Diff(before, after); diff != "" {
+			t.Errorf("%s: left behind (-before +after):\n%s", what, diff)
+		}
+	} else if text := strings.Join(after, "\n"); strings.Contains(text, ".millrace-") || strings.Contains(text, oldRun) {
+		t.Errorf("%s: left behind:\n%s", what, text)
+	}
+	return ffs.injected != ""
+}
+
+// TestDeath lets every operation from k = 1, 2, ... on fail, as when the
+// process dies or the disk goes away. A reader finds the old output or the
+// whole new one; the next run cleans up everything.
+func TestDeath(t *testing.T) {
+	for _, c := range faultCases {
+		t.Run(c.name, func(t *testing.T) {
+			for k := 1; ; k++ {
+				opts := c.setUp(t)
+				ffs := &faultFS{failAt: k, dead: true, noFlags: c.noFlags}
+				ffs.watch = c.watchOutput(t, opts.Output, fmt.Sprintf("dead from operation %d", k))
+				opts.FS = ffs
+				_, err := writeOutput(opts, newFill)
+				ffs.watch()
+				if ffs.injected == "" {
+					return
+				}
+				if err == nil || ffs.open != 0 {
+					t.Fatalf("dead from operation %d: error %v, %d files left open", k, err, ffs.open)
+				}
+				c.nextRun(t, opts, fmt.Sprintf("dead from operation %d (%s)", k, ffs.injected))
+			}
+		})
+	}
+}
+
+// nextRun stages after a death, when an output must be there again if there
+// was one, and then publishes.
+func (c faultCase) nextRun(t *testing.T, opts StageOptions, what string) {
+	t.Helper()
+	opts.FS, opts.RunID = &faultFS{}, thirdRun
+	s, err := Stage(opts)
+	if err != nil {
+		t.Fatalf("%s: next run: %v", what, err)
+	}
+	if got := seen(opts.Output, c.single); got != "new" && got != c.before {
+		t.Fatalf("%s: next run finds %s; want %s or new", what, got, c.before)
+	}
+	if err := s.Discard(); err != nil {
+		t.Fatalf("%s: next run: %v", what, err)
+	}
+	if _, err := writeOutput(opts, thirdFill); err != nil {
+		t.Fatalf("%s: next run: %v", what, err)
+	}
+	if got := seen(opts.Output, c.single); got != "third" {
+		t.Fatalf("%s: output after the next run is %s", what, got)
+	}
+	text := strings.Join(tree(t, filepath.Dir(opts.Output)), "\n")
+	if strings.Contains(text, ".millrace-") || strings.Contains(text, oldRun) || strings.Contains(text, newRun) {
+		t.Fatalf("%s: left behind after the next run:\n%s", what, text)
+	}
+}
+
+// TestReaderNeverSeesPartial polls an output while runs replace it.
+func TestReaderNeverSeesPartial(t *testing.T) {
+	dir := t.TempDir()
+	opts := StageOptions{Output: filepath.Join(dir, "out"), IfExists: IfExistsReplace, RunID: oldRun, Ext: "parquet", FS: &faultFS{}}
+	if _, err := writeOutput(opts, oldFill); err != nil {
+		t.Fatal(err)
+	}
+	stop, done := make(chan struct{}), make(chan int)
+	go func() {
+		polls := 0
+		defer func() { done <- polls }()
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			polls++
+			// One open of the directory is one view of it; names below are
+			// looked up in it, so an exchange meanwhile does not matter.
+			root, err := os.OpenRoot(opts.Output)
+			if err != nil {
+				t.Errorf("output is gone: %v", err)
+				return
+			}
+			_, err = root.Stat("_SUCCESS")
+			var gone bool
+			if err != nil { // the old output is being removed: it is not at the name any more
+				now, serr := os.Stat(opts.Output)
+				mine, merr := root.Stat(".")
+				gone = serr == nil && merr == nil && !os.SameFile(now, mine)
+			}
+			_ = root.Close()
+			if err != nil && !gone {
+				t.Errorf("output is partial: %v", err)
+				return
+			}
+		}
+	}()
+	for i := range 20 {
+		opts.RunID = NewRunID(time.Now().Add(time.Duration(i) * time.Second))
+		if _, err := writeOutput(opts, newFill); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	t.Logf("%d polls", <-done)
+}

@@ -1,0 +1,92 @@
+package ledger
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+func TestRowsCheck(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		count := rapid.Int64Range(-2, 1<<40)
+		r := Rows{Scored: count.Draw(t, "scored"), Rejected: count.Draw(t, "rejected"), Filtered: count.Draw(t, "filtered")}
+		r.Read = r.Scored + r.Rejected + r.Filtered
+		negative := r.Scored < 0 || r.Rejected < 0 || r.Filtered < 0 || r.Read < 0
+		if err := r.Check(); (err != nil) != negative {
+			t.Fatalf("%+v.Check() = %v", r, err)
+		}
+		r.Read++
+		if err := r.Check(); !errors.Is(err, ErrAccounts) {
+			t.Fatalf("%+v.Check() = %v; want ErrAccounts", r, err)
+		}
+	})
+}
+
+func TestRunID(t *testing.T) {
+	at := time.Date(2026, 11, 23, 14, 15, 0, 0, time.FixedZone("", 3600))
+	id := NewRunID(at)
+	if !strings.HasPrefix(id, "20261123T131500Z-") || !ValidRunID(id) {
+		t.Errorf("NewRunID() = %q", id)
+	}
+	if later := NewRunID(at.Add(time.Second)); later <= id {
+		t.Errorf("%q does not sort after %q", later, id)
+	}
+	for _, bad := range []string{"", "x", id + "0", "../" + id, strings.ToUpper(id[:17]) + "ABCDEF"} {
+		if ValidRunID(bad) {
+			t.Errorf("ValidRunID(%q) = true", bad)
+		}
+	}
+}
+
+func TestManifestRoundTrip(t *testing.T) {
+	start := time.Date(2026, 11, 23, 14, 15, 0, 0, time.FixedZone("", 3600))
+	rows := Rows{Read: 3, Scored: 2, Rejected: 1}
+	m := &Manifest{
+		Version: ManifestVersion, Run: oldRun, Started: start, Finished: start.Add(time.Minute),
+		Model:    ModelFile{Path: "m.onnx", SHA256: "ab", Bytes: 9},
+		Inputs:   []Input{{Path: "a<b>.parquet", Format: "parquet", Bytes: 1, Rows: 3, ModTime: start, Ledger: rows}},
+		Outputs:  []Output{{Name: "part-00000.parquet", SHA256: "cd", Bytes: 2, Rows: 2}},
+		Rejects:  &Output{Name: "rejects.parquet", Rows: 1},
+		Schema:   Columns(arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64}}, nil)),
+		Settings: map[string]any{"features": []any{"a", "b"}, "compression": "zstd"},
+		Versions: Versions{Millrace: "1", Commit: "c", Go: "g", ORT: "o", Arrow: "a"},
+		Machine:  Machine{CPU: "x", Cores: 2}, Ledger: rows, Parts: []Rows{rows},
+	}
+	if err := m.Check(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"started": "2026-11-23T13:15:00Z"`, `"mtime": "2026-11-23T13:15:00Z"`, `"a<b>.parquet"`, `"type": "int64"`} {
+		if !strings.Contains(string(data), want) {
+			t.Errorf("manifest lacks %s:\n%s", want, data)
+		}
+	}
+	got, err := ParseManifest(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(m, got); diff != "" {
+		t.Errorf("round trip (-want +got):\n%s", diff)
+	}
+}
+
+func TestParseManifestRefuses(t *testing.T) {
+	for name, text := range map[string]string{
+		"no JSON":         `{`,
+		"another version": `{"version": "millrace.manifest/2"}`,
+		"unknown field":   `{"version": "millrace.manifest/1", "signature": 1}`,
+		"a wrong type":    `{"version": "millrace.manifest/1", "run": 1}`,
+	} {
+		if _, err := ParseManifest([]byte(text)); !errors.Is(err, ErrManifest) {
+			t.Errorf("%s: ParseManifest() = %v; want ErrManifest", name, err)
+		}
+	}
+}
