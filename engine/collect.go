@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -193,11 +192,6 @@ func (c *collector) finishPart() error {
 	c.accounts = ledger.Rows{}
 	c.progress.PartsDone.Add(1)
 	return nil
-}
-
-// abort closes what a failed run left open.
-func (c *collector) abort() error {
-	return errors.Join(c.sink.abort(), c.rejects.abort())
 }
 
 // firstPerRow sorts rejects by row and keeps the first reason of each.

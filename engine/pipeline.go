@@ -98,7 +98,7 @@ func (p *pipeline) run(ctx context.Context) error {
 	err := group.Wait()
 	p.drain(jobs, slots)
 	if err != nil {
-		return errors.Join(err, p.collector.abort())
+		return errors.Join(err, p.collector.sink.abort())
 	}
 	return nil
 }

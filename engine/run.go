@@ -129,7 +129,7 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 		return nil, c.keepRejects(err)
 	}
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, c.rejects.abort())
 	}
 	return c.publish(ctx, line, lib, runID, started)
 }
