@@ -86,7 +86,12 @@ func Search(opts LibraryOptions) []Candidate {
 	return append(all, Candidate{Path: systemName, Source: SourceSystem})
 }
 
+// named is the place that was asked for, as an absolute path: a bare name would
+// send the loader along its own path instead.
 func named(path, source string) Candidate {
+	if whole, err := filepath.Abs(path); err == nil {
+		path = whole
+	}
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
 		return inFolder(path, source)
