@@ -20,7 +20,6 @@ type collector struct {
 	plan     *Plan
 	sink     *sink
 	rejects  *rejectWriter
-	pool     *outputPool
 	progress *Progress
 
 	schema   *arrow.Schema // of the output, known with the first result
@@ -52,7 +51,7 @@ func (c *collector) collect(ctx context.Context, slots <-chan slot) error {
 		stop := stopwatch(&c.progress.write)
 		err := c.write(res)
 		stop()
-		res.release(c.pool)
+		res.release()
 		if err != nil {
 			return err
 		}

@@ -12,16 +12,16 @@ import (
 	"github.com/millrace/millrace/models"
 )
 
-// tensorData is what a Run gave for one output: row-major bytes, or strings as
-// offsets and text.
+// tensorData is what a Run gave for one output: row-major elements, or strings
+// as offsets and text. It borrows buffer.
 type tensorData struct {
-	bytes   []byte
+	buffer  *memory.Buffer
 	offsets []int64
 	text    []byte
 }
 
 // columns makes the output's columns of the first rows rows. Where bytes lie as
-// a column wants them, the column aliases data.
+// a column wants them, the column takes a reference of data's buffer.
 func (s *outputSpec) columns(data tensorData, rows int) ([]arrow.Array, error) {
 	fields := s.fields()
 	width := s.width()
@@ -29,8 +29,8 @@ func (s *outputSpec) columns(data tensorData, rows int) ([]arrow.Array, error) {
 		if len(data.offsets) < rows*width+1 {
 			return nil, fmt.Errorf("%w: output %q gave %d strings for %d rows", ErrOutputShape, s.value.Name, len(data.offsets)-1, rows)
 		}
-	} else if len(data.bytes) < rows*width*s.value.Elem.Bytes() {
-		return nil, fmt.Errorf("%w: output %q gave %d bytes for %d rows", ErrOutputShape, s.value.Name, len(data.bytes), rows)
+	} else if data.buffer.Len() < rows*width*s.value.Elem.Bytes() {
+		return nil, fmt.Errorf("%w: output %q gave %d bytes for %d rows", ErrOutputShape, s.value.Name, data.buffer.Len(), rows)
 	}
 	arrays := make([]arrow.Array, len(fields))
 	if s.split() && len(s.item) > 0 {
@@ -47,6 +47,10 @@ func (s *outputSpec) columns(data tensorData, rows int) ([]arrow.Array, error) {
 // leaf makes a flat array of n elements: those at first, first+stride, ...
 func (s *outputSpec) leaf(data tensorData, n, first, stride int) arrow.Array {
 	elem := s.value.Elem
+	var bytes []byte
+	if data.buffer != nil {
+		bytes = data.buffer.Bytes()
+	}
 	switch elem {
 	case models.String:
 		b := array.NewStringBuilder(memory.DefaultAllocator)
@@ -60,36 +64,36 @@ func (s *outputSpec) leaf(data tensorData, n, first, stride int) arrow.Array {
 	case models.Bool:
 		bits := make([]byte, bitutil.BytesForBits(int64(n)))
 		for i := range n {
-			if data.bytes[first+i*stride] != 0 {
+			if bytes[first+i*stride] != 0 {
 				bitutil.SetBit(bits, i)
 			}
 		}
-		return flat(arrow.FixedWidthTypes.Boolean, bits, n)
+		return flat(arrow.FixedWidthTypes.Boolean, memory.NewBufferBytes(bits), n)
 	case models.BFloat16:
-		bits := arrow.Uint16Traits.CastFromBytes(data.bytes)
+		bits := arrow.Uint16Traits.CastFromBytes(bytes)
 		values := make([]float32, n)
 		for i := range values {
 			values[i] = math.Float32frombits(uint32(bits[first+i*stride]) << 16)
 		}
-		return flat(arrow.PrimitiveTypes.Float32, arrow.Float32Traits.CastToBytes(values), n)
+		return flat(arrow.PrimitiveTypes.Float32, memory.NewBufferBytes(arrow.Float32Traits.CastToBytes(values)), n)
 	}
 	size := elem.Bytes()
-	if stride == 1 {
-		return flat(arrowType(elem), data.bytes[first*size:(first+n)*size], n)
+	if stride == 1 && first == 0 {
+		return flat(arrowType(elem), data.buffer, n)
 	}
 	// Every stride-th element, by size, so that each loop moves machine words.
 	out := make([]byte, n*size)
 	switch size {
 	case 1:
-		every(out, data.bytes, first, stride)
+		every(out, bytes, first, stride)
 	case 2:
-		every(arrow.Uint16Traits.CastFromBytes(out), arrow.Uint16Traits.CastFromBytes(data.bytes), first, stride)
+		every(arrow.Uint16Traits.CastFromBytes(out), arrow.Uint16Traits.CastFromBytes(bytes), first, stride)
 	case 4:
-		every(arrow.Uint32Traits.CastFromBytes(out), arrow.Uint32Traits.CastFromBytes(data.bytes), first, stride)
+		every(arrow.Uint32Traits.CastFromBytes(out), arrow.Uint32Traits.CastFromBytes(bytes), first, stride)
 	default:
-		every(arrow.Uint64Traits.CastFromBytes(out), arrow.Uint64Traits.CastFromBytes(data.bytes), first, stride)
+		every(arrow.Uint64Traits.CastFromBytes(out), arrow.Uint64Traits.CastFromBytes(bytes), first, stride)
 	}
-	return flat(arrowType(elem), out, n)
+	return flat(arrowType(elem), memory.NewBufferBytes(out), n)
 }
 
 func every[T any](dst, src []T, first, stride int) {
@@ -100,9 +104,10 @@ func every[T any](dst, src []T, first, stride int) {
 	}
 }
 
-// flat makes an array without nulls over bytes, which it aliases.
-func flat(t arrow.DataType, bytes []byte, n int) arrow.Array {
-	data := array.NewData(t, n, []*memory.Buffer{nil, memory.NewBufferBytes(bytes)}, nil, 0, 0)
+// flat makes an array without nulls over a buffer, of which it takes a
+// reference.
+func flat(t arrow.DataType, values *memory.Buffer, n int) arrow.Array {
+	data := array.NewData(t, n, []*memory.Buffer{nil, values}, nil, 0, 0)
 	defer data.Release()
 	return array.MakeFromData(data)
 }

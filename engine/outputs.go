@@ -21,13 +21,13 @@ type outputSpec struct {
 	index  int // in the model's outputs
 	value  models.Value
 	labels models.ClassLabels
-	// item is the shape of one row once it is known: [] for [N], [k] for
-	// [N,k]. static says that the signature alone fixes it, so that the
-	// tensor can be made before the Run.
-	item   []int64
-	static bool
-	layout Layout
-	prefix string
+	// item is the shape of one row as far as it is known: [] for [N], [k] for
+	// [N,k]. static says that the signature gives it, learned that a Run did.
+	item    []int64
+	static  bool
+	learned bool
+	layout  Layout
+	prefix  string
 }
 
 // width is the number of elements of one row.
@@ -39,10 +39,11 @@ func (s *outputSpec) width() int {
 	return int(n)
 }
 
-// Preset reports whether ONNX Runtime can write the output into memory of
-// ours.
+// preset reports whether ONNX Runtime can write the output into memory of
+// ours. A shape that only the signature gives does not count: exporters declare
+// shapes that their models do not keep to, and ONNX Runtime only warns.
 func (s *outputSpec) preset() bool {
-	return s.static && s.value.Kind == models.Tensor && s.value.Elem.Bytes() > 0
+	return s.learned && s.value.Kind == models.Tensor && s.value.Elem.Bytes() > 0
 }
 
 // newOutputSpecs picks the outputs that a run writes.
@@ -112,8 +113,8 @@ func (s *outputSpec) learn(shape []int64, rows int) error {
 		return fmt.Errorf("%w: output %q has shape %v for a batch of %d rows; the first dimension must be the rows (leave it out by --model-outputs)",
 			ErrOutputShape, s.value.Name, shape, rows)
 	}
-	if s.item == nil {
-		s.item = slices.Clone(shape[1:])
+	if s.item == nil || !s.learned {
+		s.item, s.learned = slices.Clone(shape[1:]), true
 		return nil
 	}
 	if !slices.Equal(s.item, shape[1:]) {

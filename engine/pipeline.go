@@ -118,7 +118,7 @@ func (p *pipeline) drain(jobs <-chan job, slots <-chan slot) {
 		}
 		select {
 		case res := <-s.result:
-			res.release(p.collector.pool)
+			res.release()
 		default:
 		}
 	}

@@ -144,7 +144,7 @@ func newLine(t *testing.T, files []string, workers int, fail func(int64) error) 
 	progress := plan.NewProgress()
 	c := &collector{
 		plan: plan, progress: progress, sink: &sink{staging: staging, format: format.ArrowFile},
-		rejects: &rejectWriter{staging: staging, ids: 1}, files: make([]ledger.Rows, len(files)), pool: newOutputPool(0, 0),
+		rejects: &rejectWriter{staging: staging, ids: 1}, files: make([]ledger.Rows, len(files)),
 	}
 	number := new(atomic.Int64)
 	p := &pipeline{plan: plan, source: data, progress: progress, collector: c}

@@ -116,14 +116,14 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 		files:   make([]ledger.Rows, len(p.Dataset.Files())),
 	}
 	line := &pipeline{plan: p, source: p.Dataset, progress: progress, collector: c}
+	pool := newOutputPool(len(outputs), line.inFlight()+p.Options.Workers)
 	line.newScorer = func() scorer {
 		return &worker{
 			session: session, assembler: p.Binding.NewAssembler(p.Options.BatchRows, p.Options.Lossy),
-			outputs: append([]outputSpec(nil), outputs...), pool: c.pool, progress: progress,
+			outputs: append([]outputSpec(nil), outputs...), pool: pool, progress: progress,
 			rows: p.Options.BatchRows, padded: p.Binding.FixedRows > 0,
 		}
 	}
-	c.pool = newOutputPool(len(outputs), line.inFlight()+p.Options.Workers)
 	err = line.run(ctx)
 	if errors.Is(err, ErrBadRows) {
 		return nil, c.keepRejects(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/kernel"
@@ -37,56 +38,64 @@ type result struct {
 	predictions []arrow.Array // columns of all outputs, in order
 	fields      []arrow.Field
 	rejects     []batcher.Reject
-	buffers     []*outputBuffer
 }
 
-// release gives up what the result holds, and its buffers for reuse.
-func (r *result) release(pool *outputPool) {
+// release gives up what the result holds.
+func (r *result) release() {
 	r.batch.Release()
 	for _, a := range r.predictions {
 		a.Release()
 	}
-	for _, b := range r.buffers {
-		pool.put(b)
-	}
-	r.predictions, r.buffers = nil, nil
+	r.predictions = nil
 }
 
-// outputBuffer is memory that ONNX Runtime writes one preset output into.
-type outputBuffer struct {
-	output int
-	bytes  []byte
-}
-
-// outputPool keeps output buffers between a worker, which fills them, and the
-// collector, which gives them back once they are written.
+// outputPool keeps the memory that ONNX Runtime writes outputs into. A buffer
+// goes back by itself when the last array over it is released: whoever needs a
+// batch's predictions longer, such as a writer that fills a row group, just
+// retains them.
 type outputPool struct {
-	free []chan *outputBuffer // by output
+	free []chan []byte // by output
 }
 
 // newOutputPool makes a pool for as many buffers as can be on their way.
 func newOutputPool(outputs, inFlight int) *outputPool {
 	p := &outputPool{}
 	for range outputs {
-		p.free = append(p.free, make(chan *outputBuffer, inFlight)) // bounds buffers kept for reuse
+		p.free = append(p.free, make(chan []byte, inFlight)) // bounds buffers kept for reuse
 	}
 	return p
 }
 
-func (p *outputPool) get(output, size int) *outputBuffer {
+// get gives size bytes, aligned to 64, as a buffer with one reference.
+func (p *outputPool) get(output, size int) *memory.Buffer {
+	var bytes []byte
 	select {
-	case b := <-p.free[output]:
-		return b
+	case bytes = <-p.free[output]:
 	default:
 		// Whole words, so that any element type is aligned.
-		words := kernel.Aligned[uint64]((size + 7) / 8)
-		return &outputBuffer{output: output, bytes: kernel.Bytes(words)[:size]}
+		bytes = kernel.Bytes(kernel.Aligned[uint64]((size + 7) / 8))
 	}
+	return memory.NewBufferWithAllocator(bytes[:size], returner{pool: p, output: output})
 }
 
-func (p *outputPool) put(b *outputBuffer) {
+// returner stands in for a pooled buffer's allocator: freeing is giving back.
+type returner struct {
+	pool   *outputPool
+	output int
+}
+
+// Allocate panics: buffers come from the pool.
+func (returner) Allocate(int) []byte { panic("engine: an output buffer cannot allocate") }
+
+// Reallocate panics: output buffers keep their size.
+func (returner) Reallocate(int, []byte) []byte {
+	panic("engine: an output buffer cannot be resized")
+}
+
+// Free gives the memory back to the pool.
+func (r returner) Free(bytes []byte) {
 	select {
-	case p.free[b.output] <- b:
+	case r.pool.free[r.output] <- bytes[:cap(bytes)]:
 	default:
 	}
 }
@@ -151,14 +160,18 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (_ *result, er
 	}
 	res := &result{batch: batch, rejects: append([]batcher.Reject(nil), tensors.Rejects...)}
 	outs := make([]*ort.Tensor, len(w.outputs))
+	buffers := make([]*memory.Buffer, len(w.outputs))
 	defer func() {
-		for _, t := range outs {
+		for i, t := range outs {
 			if t != nil {
 				err = errors.Join(err, t.Close())
 			}
+			if buffers[i] != nil {
+				buffers[i].Release()
+			}
 		}
 	}()
-	if err := w.makeOutputs(res, outs, rows); err != nil {
+	if err := w.makeOutputs(buffers, outs, rows); err != nil {
 		return nil, err
 	}
 	stop = stopwatch(&w.progress.infer)
@@ -170,7 +183,7 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (_ *result, er
 		}
 		return nil, err
 	}
-	if err := w.collect(res, outs, rows); err != nil {
+	if err := w.collect(res, buffers, outs, rows); err != nil {
 		for _, a := range res.predictions {
 			a.Release()
 		}
@@ -235,19 +248,18 @@ func (w *worker) makeStrings(i int, in *batcher.Input) error {
 	return nil
 }
 
-// makeOutputs makes tensors for the outputs of known shape; ONNX Runtime
-// allocates the others.
-func (w *worker) makeOutputs(res *result, outs []*ort.Tensor, rows int) error {
+// makeOutputs makes tensors for the outputs whose shape an earlier Run has
+// shown; ONNX Runtime allocates the others.
+func (w *worker) makeOutputs(buffers []*memory.Buffer, outs []*ort.Tensor, rows int) error {
 	for i := range w.outputs {
 		s := &w.outputs[i]
 		if !s.preset() {
 			continue
 		}
 		rowBytes := s.width() * s.value.Elem.Bytes()
-		buffer := w.pool.get(i, w.rows*rowBytes)
-		res.buffers = append(res.buffers, buffer)
+		buffers[i] = w.pool.get(i, w.rows*rowBytes)
 		shape := append([]int64{int64(rows)}, s.item...)
-		tensor, err := ort.NewTensor(s.value.Elem, shape, buffer.bytes[:rows*rowBytes])
+		tensor, err := ort.NewTensor(s.value.Elem, shape, buffers[i].Bytes()[:rows*rowBytes])
 		if err != nil {
 			return fmt.Errorf("model output %q: %w", s.value.Name, err)
 		}
@@ -257,10 +269,10 @@ func (w *worker) makeOutputs(res *result, outs []*ort.Tensor, rows int) error {
 }
 
 // collect makes columns of the outputs; rows is with padding.
-func (w *worker) collect(res *result, outs []*ort.Tensor, rows int) error {
+func (w *worker) collect(res *result, buffers []*memory.Buffer, outs []*ort.Tensor, rows int) error {
 	for i := range w.outputs {
 		s := &w.outputs[i]
-		data, err := w.take(s, outs[i], rows)
+		data, err := w.take(s, buffers[i], outs[i], rows)
 		if err != nil {
 			return err
 		}
@@ -276,16 +288,16 @@ func (w *worker) collect(res *result, outs []*ort.Tensor, rows int) error {
 
 // take reads an output's tensor. Memory of ONNX Runtime's own is copied, since
 // it goes with the tensor.
-func (w *worker) take(s *outputSpec, t *ort.Tensor, rows int) (tensorData, error) {
-	if s.preset() {
-		return tensorData{bytes: t.Bytes()}, nil
+func (w *worker) take(s *outputSpec, buffer *memory.Buffer, t *ort.Tensor, rows int) (tensorData, error) {
+	if buffer != nil {
+		return tensorData{buffer: buffer}, nil
 	}
 	if s.value.Kind == models.SequenceOfMaps {
 		scores, labels, err := ort.DecodeSequenceOfMaps(t)
 		if err != nil {
 			return tensorData{}, fmt.Errorf("model output %q: %w", s.value.Name, err)
 		}
-		if s.item == nil {
+		if !s.learned {
 			s.labels = labels
 		} else if !s.labels.Equal(labels) {
 			return tensorData{}, fmt.Errorf("%w: output %q has other classes in this batch than before", ErrOutputShape, s.value.Name)
@@ -293,7 +305,7 @@ func (w *worker) take(s *outputSpec, t *ort.Tensor, rows int) (tensorData, error
 		if err := s.learn([]int64{int64(len(scores) / max(labels.Len(), 1)), int64(labels.Len())}, rows); err != nil {
 			return tensorData{}, err
 		}
-		return tensorData{bytes: kernel.Bytes(scores)}, nil
+		return tensorData{buffer: memory.NewBufferBytes(kernel.Bytes(scores))}, nil
 	}
 	if err := s.learn(t.Shape(), rows); err != nil {
 		return tensorData{}, err
@@ -308,7 +320,7 @@ func (w *worker) take(s *outputSpec, t *ort.Tensor, rows int) (tensorData, error
 	words := kernel.Aligned[uint64]((len(t.Bytes()) + 7) / 8)
 	bytes := kernel.Bytes(words)[:len(t.Bytes())]
 	copy(bytes, t.Bytes())
-	return tensorData{bytes: bytes}, nil
+	return tensorData{buffer: memory.NewBufferBytes(bytes)}, nil
 }
 
 func (w *worker) counts() *batcher.Counts { return w.assembler.Counts() }

@@ -261,6 +261,7 @@ func TestFaults(t *testing.T) {
 
 // watchOutput fails the test when a reader would find what it must not.
 func (c faultCase) watchOutput(t *testing.T, output, what string) func() {
+	t.Helper()
 	allowed := append([]string{c.before, "new"}, c.mayBeOut...)
 	return func() {
 		t.Helper()

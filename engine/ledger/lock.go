@@ -30,8 +30,7 @@ func takeLock(fsys FS, path, output, run string) (Lock, error) {
 		return nil, fmt.Errorf("describe holder of the lock: %w", err)
 	}
 	lock, err := fsys.Lock(path, append(note, '\n'))
-	var locked *lockedError
-	if errors.As(err, &locked) {
+	if locked, ok := errors.AsType[*lockedError](err); ok {
 		held := &HeldError{Output: output}
 		// A note that cannot be read leaves the holder unnamed.
 		_ = json.Unmarshal(locked.note, &held.Holder)

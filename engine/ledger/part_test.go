@@ -105,19 +105,23 @@ func TestPublishRefusesBadAccounts(t *testing.T) {
 		set  func(t *testing.T, s *Staging, m *Manifest)
 	}{
 		{"a part is missing", func(t *testing.T, s *Staging, _ *Manifest) {
+			t.Helper()
 			part(t, s, 2)
 		}},
 		{"a part is not committed", func(t *testing.T, s *Staging, _ *Manifest) {
+			t.Helper()
 			if _, err := s.Part(1); err != nil {
 				t.Fatal(err)
 			}
 		}},
 		{"rejects are not committed", func(t *testing.T, s *Staging, _ *Manifest) {
+			t.Helper()
 			if _, err := s.Rejects(); err != nil {
 				t.Fatal(err)
 			}
 		}},
 		{"a part is not accounted for", func(t *testing.T, s *Staging, _ *Manifest) {
+			t.Helper()
 			part(t, s, 1)
 		}},
 		{"a row is lost", func(_ *testing.T, _ *Staging, m *Manifest) {

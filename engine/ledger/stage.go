@@ -63,7 +63,7 @@ func (o *StageOptions) Validate() error {
 		errs = append(errs, fmt.Errorf("RunID (%q) must be as NewRunID makes it", o.RunID))
 	}
 	if strings.ContainsRune(o.Ext, filepath.Separator) {
-		errs = append(errs, fmt.Errorf("Ext (%q) must not contain %q", o.Ext, filepath.Separator))
+		errs = append(errs, fmt.Errorf("extension (%q) must not contain %q", o.Ext, filepath.Separator))
 	}
 	return errors.Join(errs...)
 }

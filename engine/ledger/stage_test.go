@@ -52,37 +52,45 @@ func TestStageRefuses(t *testing.T) {
 		says string
 	}{
 		{"a directory that holds something", func(t *testing.T, o *StageOptions) {
+			t.Helper()
 			file(t, filepath.Join(o.Output, "x"))
 		}, ErrExists, "--if-exists replace"},
 		{"a file", func(t *testing.T, o *StageOptions) {
+			t.Helper()
 			file(t, o.Output)
 			o.Single = true
 		}, ErrExists, "--if-exists replace"},
 		{"replacing a directory that is no output", func(t *testing.T, o *StageOptions) {
+			t.Helper()
 			file(t, filepath.Join(o.Output, "thesis.tex"))
 			o.IfExists = IfExistsReplace
 		}, ErrExists, "neither _SUCCESS nor _millrace"},
 		{"replacing a directory by a file", func(t *testing.T, o *StageOptions) {
+			t.Helper()
 			file(t, filepath.Join(o.Output, "_SUCCESS"))
 			o.Single, o.IfExists = true, IfExistsReplace
 		}, ErrExists, "it is a directory"},
 		{"replacing a file by a directory", func(t *testing.T, o *StageOptions) {
+			t.Helper()
 			file(t, o.Output)
 			o.IfExists = IfExistsReplace
 		}, ErrExists, "it is a file"},
 		{"a fifo", func(t *testing.T, o *StageOptions) {
+			t.Helper()
 			if err := syscall.Mkfifo(o.Output, 0o666); err != nil {
 				t.Skip(err)
 			}
 			o.Single, o.IfExists = true, IfExistsReplace
 		}, ErrExists, "special file"},
 		{"a parent that is a file", func(t *testing.T, o *StageOptions) {
+			t.Helper()
 			file(t, o.Output)
 			o.Output = filepath.Join(o.Output, "out")
 		}, ErrOutput, "not a directory"},
 		{"the root directory", func(_ *testing.T, o *StageOptions) { o.Output = "/" }, ErrOutput, "root directory"},
 		{"a mount point", func(_ *testing.T, o *StageOptions) { o.Output = "/proc" }, ErrOutput, "/proc"},
 		{"a dangling link", func(t *testing.T, o *StageOptions) {
+			t.Helper()
 			if err := os.Symlink("nowhere", o.Output); err != nil {
 				t.Fatal(err)
 			}
@@ -175,8 +183,7 @@ func TestLockExcludes(t *testing.T) {
 		wg.Go(func() {
 			for range 50 {
 				lock, err := osFS{}.Lock(name, []byte(`{}`))
-				var locked *lockedError
-				if errors.As(err, &locked) {
+				if _, ok := errors.AsType[*lockedError](err); ok {
 					continue
 				}
 				if err != nil {
