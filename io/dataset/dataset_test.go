@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -210,9 +211,9 @@ func TestChanged(t *testing.T) {
 	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
 			f := newFakes(t)
-			var paths []string
+			paths := make([]string, 0, 6)
 			for i := range 6 { // more than stay open
-				paths = append(paths, f.add(t, fmt.Sprint(i), fakeFile{fields: []arrow.Field{idField}, spans: []int64{1}}))
+				paths = append(paths, f.add(t, strconv.Itoa(i), fakeFile{fields: []arrow.Field{idField}, spans: []int64{1}}))
 			}
 			d := open(t, f, paths...)
 			if err := d.Changed(); err != nil {
@@ -242,7 +243,7 @@ func TestFewReadersOpen(t *testing.T) {
 	f := newFakes(t)
 	var paths []string
 	for i := range 200 {
-		paths = append(paths, f.add(t, fmt.Sprint(i), fakeFile{fields: []arrow.Field{idField}, spans: []int64{3, 2}, base: int64(i) * 10}))
+		paths = append(paths, f.add(t, strconv.Itoa(i), fakeFile{fields: []arrow.Field{idField}, spans: []int64{3, 2}, base: int64(i) * 10}))
 	}
 	d := open(t, f, append(paths, paths...)...)
 	const workers = 4

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -158,7 +159,7 @@ func (r *fakeReader) yieldBatch(first, rows int64, columns []int, yield func(arr
 			case *array.Int64Builder:
 				fb.Append(row)
 			case *array.StringBuilder:
-				fb.Append(fmt.Sprint(row))
+				fb.Append(strconv.FormatInt(row, 10))
 			default:
 				fb.AppendNull()
 			}

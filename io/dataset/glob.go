@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -29,7 +30,7 @@ func listGlob(pattern string) (Listing, error) {
 		}
 	}
 	g := globber{walker: walker{accept: acceptByName}}
-	if err := g.match(base, rest, nil); err != nil {
+	if err := g.match(base, rest); err != nil {
 		return Listing{}, err
 	}
 	g.sort()
@@ -41,22 +42,21 @@ type globber struct {
 	walker
 }
 
-// match adds what the pattern's elements match below dir. above is as for
-// walk, and is only kept under a "**", which alone can go round in circles.
-func (g *globber) match(dir string, elems []string, above []fs.FileInfo) error {
+// match adds what the pattern's elements match below dir.
+func (g *globber) match(dir string, elems []string) error {
 	if len(elems) == 0 {
 		return g.take(dir)
 	}
 	elem, rest := elems[0], elems[1:]
 	switch {
 	case elem == "**":
-		return g.matchAnyDepth(dir, rest, above)
+		return g.matchAnyDepth(dir, rest, nil)
 	case !hasMeta(elem):
 		path := join(dir, elem)
 		if _, err := os.Stat(path); err != nil {
 			return ignoreMissing(path, err)
 		}
-		return g.match(path, rest, nil)
+		return g.match(path, rest)
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -70,7 +70,7 @@ func (g *globber) match(dir string, elems []string, above []fs.FileInfo) error {
 		if ok, _ := filepath.Match(elem, name); !ok { // listGlob checked the syntax
 			continue
 		}
-		if err := g.match(join(dir, name), rest, nil); err != nil {
+		if err := g.match(join(dir, name), rest); err != nil {
 			return err
 		}
 	}
@@ -78,7 +78,8 @@ func (g *globber) match(dir string, elems []string, above []fs.FileInfo) error {
 }
 
 // matchAnyDepth matches rest in dir and in every directory below it. A
-// pattern that ends in "**" takes whole trees, as a directory input does.
+// pattern that ends in "**" takes whole trees, as a directory input does. above
+// is as for walk.
 func (g *globber) matchAnyDepth(dir string, rest []string, above []fs.FileInfo) error {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -95,14 +96,14 @@ func (g *globber) matchAnyDepth(dir string, rest []string, above []fs.FileInfo) 
 			return asInput(fmt.Errorf("input %q: symbolic link leads back to %q", dir, a.Name()))
 		}
 	}
-	if err := g.match(dir, rest, nil); err != nil {
+	if err := g.match(dir, rest); err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return ignoreNotDir(dir, err)
 	}
-	above = append(above[:len(above):len(above)], info)
+	above = append(slices.Clip(above), info)
 	for _, entry := range entries {
 		if hidden(entry.Name()) || entry.Type().IsRegular() {
 			continue

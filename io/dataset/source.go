@@ -193,7 +193,7 @@ func (p *pool) release(src *source) error {
 		evicted = p.rest(src)
 	}
 	src.mu.Unlock()
-	var errs []error
+	errs := make([]error, 0, len(evicted))
 	for _, e := range evicted {
 		errs = append(errs, e.closeIdle())
 	}
