@@ -18,7 +18,7 @@ import (
 
 // corpora returns a folder of the format projects' own files, which are too
 // many to stand in this repository.
-func corpora(t testing.TB, folder string) string {
+func corpora(t *testing.T, folder string) string {
 	t.Helper()
 	root := os.Getenv("MILLRACE_CORPORA")
 	if root == "" {
@@ -32,7 +32,7 @@ func corpora(t testing.TB, folder string) string {
 }
 
 // arrowFiles lists the Arrow files below root, relative to it.
-func arrowFiles(t testing.TB, root string) []string {
+func arrowFiles(t *testing.T, root string) []string {
 	t.Helper()
 	var files []string
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -128,7 +128,7 @@ func TestCorporaBad(t *testing.T) {
 
 // exhaust reads a file to its end, looks at every value, and returns the error
 // that stops it, which must be of a known kind and name the file.
-func exhaust(t testing.TB, path string, mem memory.Allocator) error {
+func exhaust(t *testing.T, path string, mem memory.Allocator) error {
 	t.Helper()
 	known := func(err error) error {
 		for _, kind := range []error{format.ErrDamaged, format.ErrUnsupported, format.ErrBudget} {

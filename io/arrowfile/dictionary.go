@@ -56,7 +56,7 @@ func (r *reader) dictionaryLocked(id int64, epoch int, outer []int64) (*array.Da
 	}
 	outer = append(slices.Clip(outer), id)
 	own := r.layout.chain(id, epoch)
-	chain := own
+	chain := slices.Clip(own)
 	for _, nested := range r.layout.schema.within(id) {
 		chain = append(slices.Clip(chain), r.layout.chain(nested, epoch)...)
 	}
@@ -84,17 +84,16 @@ func (r *reader) dictionaryLocked(id int64, epoch int, outer []int64) (*array.Da
 
 // chain lists the dictionary batches that make up dictionary id.
 func (l *layout) chain(id int64, epoch int) []int {
-	var chain []int
-	for i, d := range l.dicts[:epoch] {
-		if d.id != id {
-			continue
+	all := l.byID[id]
+	end, _ := slices.BinarySearch(all, epoch)
+	start := end
+	for start > 0 {
+		start--
+		if !l.dicts[all[start]].delta {
+			break
 		}
-		if !d.delta {
-			chain = nil
-		}
-		chain = append(chain, i)
 	}
-	return chain
+	return all[start:end]
 }
 
 // within lists the dictionaries that the values of dictionary id need, at any

@@ -112,7 +112,7 @@ func spans(a array.ListLike, values []string) func(i int) string {
 }
 
 // expected is what pyarrow says about a file: the lines of expect.py.
-func expected(t testing.TB, tsv string) map[string][][]string {
+func expected(t *testing.T, tsv string) map[string][][]string {
 	t.Helper()
 	f, err := os.Open(tsv)
 	if err != nil {
@@ -132,7 +132,7 @@ func expected(t testing.TB, tsv string) map[string][][]string {
 }
 
 // compare reads a file and says where it differs from what pyarrow read.
-func compare(t testing.TB, r format.Reader, want [][]string) {
+func compare(t *testing.T, r format.Reader, want [][]string) {
 	t.Helper()
 	if len(want[0]) < 6 { // no columns
 		want = [][]string{want[0]}

@@ -11,6 +11,7 @@ import (
 const (
 	maxMetadataBytes = 64 << 20 // one footer or message
 	maxStringBytes   = 64 << 20 // names and custom metadata of one schema, which may share bytes
+	maxVisits        = 1 << 20  // fields and metadata entries of one schema
 	maxDepth         = 32       // nested fields
 )
 
@@ -108,14 +109,14 @@ func (t table) field(slot, width int) int {
 	return t.pos + off
 }
 
-func (t table) u8(slot int, def uint8) uint8 {
+func (t table) u8(slot int) uint8 {
 	if p := t.field(slot, 1); p >= 0 {
 		return t.f.b[p]
 	}
-	return def
+	return 0
 }
 
-func (t table) boolean(slot int) bool { return t.u8(slot, 0) != 0 }
+func (t table) boolean(slot int) bool { return t.u8(slot) != 0 }
 
 func (t table) i16(slot int, def int16) int16 {
 	if p := t.field(slot, 2); p >= 0 {
@@ -181,6 +182,10 @@ func (t table) tables(slot int) []int {
 		return nil
 	}
 	t.f.visits += n
+	if t.f.visits > maxVisits {
+		t.f.fail("more than %d fields and metadata entries", maxVisits)
+		return nil
+	}
 	if t.f.visits > len(t.f.b)/4 {
 		t.f.fail("tables are referred to more often than its bytes allow")
 		return nil

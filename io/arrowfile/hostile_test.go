@@ -11,7 +11,7 @@ import (
 )
 
 // flips is how many damaged copies of each seed are read.
-const flips = 400
+const flips = 200
 
 // One flipped bit anywhere gives rows or an error, never a panic, a hang or
 // memory that is not given back. Half of the flips hit the bytes that matter
@@ -75,7 +75,7 @@ func TestTruncations(t *testing.T) {
 
 // FuzzReader reads any bytes as a file or stream.
 //
-//	go test -run '^$' -fuzz FuzzReader -fuzztime 60s ./io/arrowfile
+//	go test -run '^$' -fuzz FuzzReader -fuzztime 60s -fuzzminimizetime 10x ./io/arrowfile
 func FuzzReader(f *testing.F) {
 	for _, data := range seeds(f) {
 		f.Add(data)

@@ -21,6 +21,7 @@ type layout struct {
 	// dicts are the dictionary batches and batches the record batches, each
 	// in the order that counts: the footer's, or the stream's.
 	dicts   []dictBlock
+	byID    map[int64][]int // indexes into dicts of each dictionary, ascending
 	batches []block
 	// epochs says for each record batch how many of dicts apply to it: in a
 	// file all, in a stream those before it.
@@ -86,7 +87,7 @@ func fileLayout(data []byte) (*layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &layout{format: format.ArrowFile, schema: schema}
+	l := &layout{format: format.ArrowFile, schema: schema, byID: make(map[int64][]int)}
 	// Messages end where the footer starts; blocks may not reach into it.
 	messages := data[:start]
 	dicts, err := blocksOf(messages, t, 2)
@@ -177,6 +178,7 @@ func (l *layout) addDictionary(m *batchMeta) error {
 	if _, ok := l.schema.dicts[m.dictID]; !ok {
 		return damaged("message at byte %d holds dictionary %d, which no field has", m.offset, m.dictID)
 	}
+	l.byID[m.dictID] = append(l.byID[m.dictID], len(l.dicts))
 	l.dicts = append(l.dicts, dictBlock{block: m.block, id: m.dictID, delta: m.delta})
 	return nil
 }
@@ -201,7 +203,7 @@ func streamLayout(data []byte) (*layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &layout{format: format.ArrowStream, schema: schema}
+	l := &layout{format: format.ArrowStream, schema: schema, byID: make(map[int64][]int)}
 	for off := first.end(); off < int64(len(data)); {
 		m, err := messageAt(data, off)
 		if err != nil {

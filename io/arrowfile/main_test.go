@@ -31,21 +31,22 @@ func (c *checked) Run() int {
 }
 
 // checkedAllocator fails the test when memory from it is left at its end.
-func checkedAllocator(t testing.TB) *memory.CheckedAllocator {
+func checkedAllocator(t *testing.T) *memory.CheckedAllocator {
+	t.Helper()
 	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
 	t.Cleanup(func() { mem.AssertSize(t, 0) })
 	return mem
 }
 
-func mustOpen(t testing.TB, path string, opts format.ReadOptions) *reader {
-	t.Helper()
+func mustOpen(tb testing.TB, path string, opts format.ReadOptions) *reader {
+	tb.Helper()
 	r, err := Open(path, opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := r.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return r.(*reader)
@@ -62,17 +63,17 @@ func all(r format.Reader) []int {
 
 // readAll gives every batch of every span to yield, and fails the test on
 // errors.
-func readAll(t testing.TB, r format.Reader, yield func(arrow.RecordBatch)) {
-	t.Helper()
+func readAll(tb testing.TB, r format.Reader, yield func(arrow.RecordBatch)) {
+	tb.Helper()
 	for span := range r.Spans() {
 		if err := r.ReadSpan(context.Background(), span, all(r), func(b arrow.RecordBatch) error { yield(b); return nil }); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 }
 
 // batchesOf reads a whole file. The batches are released with the test.
-func batchesOf(t testing.TB, r format.Reader) []arrow.RecordBatch {
+func batchesOf(t *testing.T, r format.Reader) []arrow.RecordBatch {
 	t.Helper()
 	var batches []arrow.RecordBatch
 	readAll(t, r, func(b arrow.RecordBatch) {
@@ -88,23 +89,23 @@ func batchesOf(t testing.TB, r format.Reader) []arrow.RecordBatch {
 }
 
 // seeds are the files that pyarrow wrote, by name.
-func seeds(t testing.TB) map[string][]byte {
-	t.Helper()
+func seeds(tb testing.TB) map[string][]byte {
+	tb.Helper()
 	paths, err := filepath.Glob("testdata/pyarrow/*")
 	if err != nil || len(paths) == 0 {
-		t.Fatalf("testdata/pyarrow: %d files, %v", len(paths), err)
+		tb.Fatalf("testdata/pyarrow: %d files, %v", len(paths), err)
 	}
 	files := make(map[string][]byte)
 	for _, p := range paths {
 		if files[filepath.Base(p)], err = os.ReadFile(p); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return files
 }
 
 // file writes data to a file and returns its path.
-func file(t testing.TB, data []byte) string {
+func file(t *testing.T, data []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "data.arrow")
 	if err := os.WriteFile(path, data, 0o600); err != nil {

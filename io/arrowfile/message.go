@@ -83,7 +83,7 @@ func messageAt(data []byte, off int64) (message, error) {
 	start := off + int64(b.prefix)
 	f := &flat{b: append([]byte(nil), data[start:start+int64(b.metadata)]...)}
 	t := f.root()
-	m := message{block: b, version: t.i16(0, 0), kind: t.u8(1, 0)}
+	m := message{block: b, version: t.i16(0, 0), kind: t.u8(1)}
 	header, hasHeader := t.table(2)
 	m.header = header
 	m.body = t.i64(3)
@@ -137,7 +137,7 @@ type batchMeta struct {
 	delta  bool
 }
 
-// recordBatchOf reads a message of kind record batch or dictionary batch.
+// batchOf reads a message of kind record batch or dictionary batch.
 func batchOf(m message) (*batchMeta, error) {
 	b := &batchMeta{message: m, codec: codecNone}
 	t := m.header
@@ -167,8 +167,8 @@ func batchOf(m message) (*batchMeta, error) {
 		b.buffers[i] = e
 	}
 	if c, ok := t.table(3); ok {
-		b.codec = int8(c.u8(0, 0))
-		if method := c.u8(1, 0); method != 0 {
+		b.codec = int8(c.u8(0))
+		if method := c.u8(1); method != 0 {
 			return nil, unsupported("message at byte %d: compression method %d", m.offset, method)
 		}
 		if b.codec != codecLZ4 && b.codec != codecZSTD {

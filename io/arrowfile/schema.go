@@ -87,7 +87,7 @@ func (s *fileSchema) field(t table, depth int) (arrow.Field, column, error) {
 		}
 	}
 	typ, _ := t.table(fieldType)
-	dtype, err := typeOf(t.u8(fieldTypeType, 0), typ, children)
+	dtype, err := typeOf(t.u8(fieldTypeType), typ, children)
 	if t.f.err != nil {
 		return f, c, damaged("schema: %v", t.f.err)
 	}
@@ -113,7 +113,7 @@ func (s *fileSchema) field(t table, depth int) (arrow.Field, column, error) {
 // dictionary turns a column of values into the column of its indices and
 // remembers how the dictionary's own batches are laid out.
 func (s *fileSchema) dictionary(t table, values column) (column, error) {
-	index := arrow.DataType(arrow.PrimitiveTypes.Int32)
+	index := arrow.PrimitiveTypes.Int32
 	if it, ok := t.table(dictionaryIndex); ok {
 		var err error
 		if index, err = intOf(it); err != nil {

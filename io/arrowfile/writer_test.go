@@ -17,24 +17,24 @@ import (
 )
 
 // written writes batches of one schema to a file and returns its path.
-func written(t testing.TB, open format.NewWriterFunc, codec string, batches ...arrow.RecordBatch) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "written.arrow")
+func written(tb testing.TB, open format.NewWriterFunc, codec string, batches ...arrow.RecordBatch) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "written.arrow")
 	f, err := os.Create(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	w, err := open(f, batches[0].Schema(), format.WriteOptions{Compression: codec})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, b := range batches {
 		if err := w.Write(b); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if err := errors.Join(w.Close(), w.Close(), f.Close()); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return path
 }
@@ -86,11 +86,10 @@ func mustJSON() arrow.DataType {
 }
 
 // everyBatch has one column of each of everyType.
-func everyBatch(t testing.TB) arrow.RecordBatch {
+func everyBatch(t *testing.T) arrow.RecordBatch {
 	t.Helper()
 	mem := checkedAllocator(t)
-	var fields []arrow.Field
-	var arrays []arrow.Array
+	fields, arrays := make([]arrow.Field, 0, len(everyType)), make([]arrow.Array, 0, len(everyType))
 	for name, c := range everyType {
 		arr, _, err := array.FromJSON(mem, c.dt, strings.NewReader(c.values))
 		if err != nil {
@@ -117,12 +116,12 @@ func TestRoundTrip(t *testing.T) {
 	defer slice.Release()
 	batches["slice"] = []arrow.RecordBatch{slice}
 	for name, want := range batches {
-		for format_, open := range map[format.Name]format.NewWriterFunc{format.ArrowFile: NewWriter, format.ArrowStream: NewStreamWriter} {
+		for kind, open := range map[format.Name]format.NewWriterFunc{format.ArrowFile: NewWriter, format.ArrowStream: NewStreamWriter} {
 			for _, codec := range []string{"", "none", "lz4", "zstd"} {
-				t.Run(fmt.Sprintf("%s/%s/%s", name, format_, codec), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s/%s/%s", name, kind, codec), func(t *testing.T) {
 					r := mustOpen(t, written(t, open, codec, want...), format.ReadOptions{Allocator: checkedAllocator(t)})
-					if r.Format() != format_ {
-						t.Errorf("Format() = %s; want %s", r.Format(), format_)
+					if r.Format() != kind {
+						t.Errorf("Format() = %s; want %s", r.Format(), kind)
 					}
 					got := batchesOf(t, r)
 					if len(got) != len(want) {

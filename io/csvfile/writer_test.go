@@ -27,31 +27,31 @@ import (
 )
 
 // one makes a batch of one column of a type from JSON, as arrow-go reads it.
-func one(t testing.TB, mem memory.Allocator, dt arrow.DataType, values string) arrow.RecordBatch {
-	t.Helper()
+func one(tb testing.TB, mem memory.Allocator, dt arrow.DataType, values string) arrow.RecordBatch {
+	tb.Helper()
 	arr, _, err := array.FromJSON(mem, dt, strings.NewReader(values))
 	if err != nil {
-		t.Fatalf("FromJSON(%s, %s): %v", dt, values, err)
+		tb.Fatalf("FromJSON(%s, %s): %v", dt, values, err)
 	}
 	defer arr.Release()
 	return array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "c", Type: dt, Nullable: true}}, nil), []arrow.Array{arr}, int64(arr.Len()))
 }
 
 // written writes batches of one schema and returns the text.
-func written(t testing.TB, opts format.WriteOptions, batches ...arrow.RecordBatch) string {
-	t.Helper()
+func written(tb testing.TB, opts format.WriteOptions, batches ...arrow.RecordBatch) string {
+	tb.Helper()
 	var out bytes.Buffer
 	w, err := NewWriter(&out, batches[0].Schema(), opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, b := range batches {
 		if err := w.Write(b); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if err := errors.Join(w.Close(), w.Close()); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return out.String()
 }
@@ -73,8 +73,10 @@ func TestTypes(t *testing.T) {
 		{"float32 has float32's digits", arrow.PrimitiveTypes.Float32, `[0.1, 16777216, 1e-7]`, []string{"0.1", "16777216", "1e-07"}},
 		{"float64 has no exponent where people read", arrow.PrimitiveTypes.Float64, `[0.1, 1000000, 1e21, -0.5]`, []string{"0.1", "1000000", "1e+21", "-0.5"}},
 		{"float16 has float16's digits", arrow.FixedWidthTypes.Float16, `[0.1, 65504]`, []string{"0.1", "65500"}},
-		{"strings are quoted where they must be", arrow.BinaryTypes.String, `["a", "", "a,b", "say \"hi\"", "x\ny", "\\."]`,
-			[]string{"a", `""`, `"a,b"`, `"say ""hi"""`, "\"x\ny\"", `"\."`}},
+		{
+			"strings are quoted where they must be", arrow.BinaryTypes.String, `["a", "", "a,b", "say \"hi\"", "x\ny", "\\."]`,
+			[]string{"a", `""`, `"a,b"`, `"say ""hi"""`, "\"x\ny\"", `"\."`},
+		},
 		{"string views", arrow.BinaryTypes.StringView, `["a text longer than twelve bytes"]`, []string{"a text longer than twelve bytes"}},
 		{"binary is base64", arrow.BinaryTypes.Binary, `["AQID/w=="]`, []string{"AQID/w=="}},
 		{"fixed-size binary is base64", &arrow.FixedSizeBinaryType{ByteWidth: 3}, `["AQID"]`, []string{"AQID"}},
@@ -94,10 +96,16 @@ func TestTypes(t *testing.T) {
 		{"lists", arrow.ListOf(arrow.PrimitiveTypes.Int32), `[[1, null], [], [2]]`, []string{`"[1,null]"`, "[]", "[2]"}},
 		{"list views", arrow.ListViewOf(arrow.PrimitiveTypes.Int32), `[[1, null], [2]]`, []string{`"[1,null]"`, "[2]"}},
 		{"fixed-size lists", arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Float32), `[[0.5, 0.25]]`, []string{`"[0.5,0.25]"`}},
-		{"structs", arrow.StructOf(arrow.Field{Name: "x", Type: arrow.PrimitiveTypes.Int32, Nullable: true}, arrow.Field{Name: `y"`, Type: arrow.BinaryTypes.String}),
-			`[{"x": 1, "y\"": "a\nb"}]`, []string{`"{""x"":1,""y\"""":""a\nb""}"`}},
-		{"maps keep order and repeated keys", arrow.MapOf(arrow.BinaryTypes.String, arrow.PrimitiveTypes.Int32),
-			`[[{"key": "k", "value": 1}, {"key": "k", "value": null}]]`, []string{`"[{""key"":""k"",""value"":1},{""key"":""k"",""value"":null}]"`}},
+		{
+			"structs", arrow.StructOf(arrow.Field{Name: "x", Type: arrow.PrimitiveTypes.Int32, Nullable: true}, arrow.Field{Name: `y"`, Type: arrow.BinaryTypes.String}),
+			`[{"x": 1, "y\"": "a\nb"}]`,
+			[]string{`"{""x"":1,""y\"""":""a\nb""}"`},
+		},
+		{
+			"maps keep order and repeated keys", arrow.MapOf(arrow.BinaryTypes.String, arrow.PrimitiveTypes.Int32),
+			`[[{"key": "k", "value": 1}, {"key": "k", "value": null}]]`,
+			[]string{`"[{""key"":""k"",""value"":1},{""key"":""k"",""value"":null}]"`},
+		},
 		{"dictionaries give values", &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}, `["a", "b", "a"]`, []string{"a", "b", "a"}},
 		{"run ends give values", arrow.RunEndEncodedOf(arrow.PrimitiveTypes.Int32, arrow.PrimitiveTypes.Int64), `[7, 7, 8]`, []string{"7", "7", "8"}},
 		{"extensions give their storage", extensions.NewBool8Type(), `[true, false]`, []string{"1", "0"}},
@@ -310,7 +318,9 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// go test -run '^$' -bench . ./io/csvfile
+// BenchmarkWrite writes two float32 columns.
+//
+//	go test -run '^$' -bench . ./io/csvfile
 func BenchmarkWrite(b *testing.B) {
 	const rows = 65536
 	fb := array.NewFloat32Builder(memory.DefaultAllocator)

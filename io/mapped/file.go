@@ -188,7 +188,7 @@ func (f *File) unmap() {
 	}
 	f.handle.open = false
 	// Nothing was written through the descriptor, so its close loses nothing.
-	_ = unix.Close(f.handle.fd) //nolint:errcheck // see the line above
+	_ = unix.Close(f.handle.fd)
 }
 
 // Err returns an error that wraps format.ErrChanged and names the file when a

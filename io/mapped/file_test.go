@@ -18,7 +18,7 @@ import (
 )
 
 // testFile writes n bytes (1, 2, ..., 250, 1, ...) and returns the path.
-func testFile(t testing.TB, n int) string {
+func testFile(t *testing.T, n int) string {
 	t.Helper()
 	b := make([]byte, n)
 	for i := range b {
@@ -31,7 +31,7 @@ func testFile(t testing.TB, n int) string {
 	return path
 }
 
-func mustOpen(t testing.TB, path string) *File {
+func mustOpen(t *testing.T, path string) *File {
 	t.Helper()
 	f, err := Open(path)
 	if err != nil {

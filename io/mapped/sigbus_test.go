@@ -86,7 +86,7 @@ func TestPopulateFindsTruncation(t *testing.T) {
 // files are opened and released.
 func TestManyThreadsFault(t *testing.T) {
 	const size, files, threads = 1 << 20, 4, 8
-	var open []*File
+	open := make([]*File, 0, files)
 	for range files {
 		path := testFile(t, size)
 		open = append(open, mustOpen(t, path))
@@ -189,6 +189,9 @@ func truncatedForeign(path string) []byte {
 	return b
 }
 
+//go:noinline
+func nilBytes() *[10]byte { return nil }
+
 // Faults that are not ours reach Go's handler as before: recoverable where
 // they were.
 func TestForeignFaultsAreGosOwn(t *testing.T) {
@@ -203,7 +206,7 @@ func TestForeignFaultsAreGosOwn(t *testing.T) {
 	}()
 	for name, fault := range map[string]func() byte{
 		"SIGBUS of a mapping that is not ours": func() byte { return b[0] },
-		"SIGSEGV of a nil pointer":             func() byte { var p *[10]byte; return p[3] },
+		"SIGSEGV of a nil pointer":             func() byte { return nilBytes()[3] },
 	} {
 		func() {
 			defer func() {
