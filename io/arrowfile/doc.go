@@ -17,10 +17,12 @@
 // compression in the machine's byte order is given as one batch; others are
 // given in slices of ReadOptions.ChunkRows.
 //
-// Refused with format.ErrUnsupported: metadata before V4 (Arrow 0.8), after
-// V5, Feather version 1, tensors, big-endian on types without a word layout,
-// unions with a validity bitmap (before Arrow 1.0), batches of more than
-// 2^31-1 rows, nesting deeper than 32 levels.
+// Refused with format.ErrUnsupported: metadata before V4 (Arrow 0.8) and after
+// V5, Feather version 1, tensors, several streams in one file, unions with a
+// validity bitmap (before Arrow 1.0), FixedSizeBinary and FixedSizeList of
+// size 0, batches of more than 2^31-1 rows, nesting deeper than 32 levels,
+// metadata of more than 64 MiB. Refused with format.ErrDamaged, besides what
+// contradicts itself: a footer that leaves out a batch of its file.
 //
 // Memory: a batch holds the mapping by the reference counts of its buffers, so
 // it outlives the Reader. While a batch is in use the file may still change
