@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/io/dataset"
-	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/models"
 )
 
@@ -21,6 +22,7 @@ type Plan struct {
 	Options Options
 	Model   *models.Model // as it will run: after rewrites
 	Dataset *dataset.Dataset
+	Skipped []string // files in input directories that are no data
 	Binding *batcher.Plan
 	Parts   []dataset.Part
 	// Columns are the columns that are read: those of the binding, then ids
@@ -49,19 +51,44 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 	if model, _, err = models.StripZipMap(model); err != nil {
 		return nil, err
 	}
-	paths, err := dataset.Resolve(opts.Inputs)
+	listing, err := dataset.List(opts.Inputs)
 	if err != nil {
 		return nil, err
 	}
-	data, err := dataset.Open(ctx, paths, dataset.Options{Parallel: opts.Readers, Read: format.ReadOptions{}})
+	if err := outside(opts.Output, listing.Files); err != nil {
+		return nil, err
+	}
+	data, err := dataset.Open(ctx, listing.Files, dataset.Options{})
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Options: opts, Model: model, Dataset: data}
+	p := &Plan{Options: opts, Model: model, Dataset: data, Skipped: listing.Skipped}
 	if err := p.fit(); err != nil {
 		return nil, errors.Join(err, data.Close())
 	}
 	return p, nil
+}
+
+// outside refuses an output that would replace a file it is made from.
+func outside(output string, inputs []string) error {
+	if output == "" {
+		return nil
+	}
+	place, err := filepath.EvalSymlinks(output)
+	if err != nil {
+		return nil //nolint:nilerr // what is not there yet holds no input
+	}
+	place = absolute(place)
+	for _, in := range inputs {
+		file := absolute(in)
+		if real, err := filepath.EvalSymlinks(file); err == nil {
+			file = real
+		}
+		if file == place || strings.HasPrefix(file, place+string(filepath.Separator)) {
+			return fmt.Errorf("%w: --output %s holds the input %s; write elsewhere", ErrUsage, output, in)
+		}
+	}
+	return nil
 }
 
 // fit matches model and data, and cuts the input into parts.

@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -57,6 +59,9 @@ func runScore(cmd *cobra.Command, o *scoreOptions, common *commonOptions, s stre
 	log := common.logger(s)
 	log.Info("start", "model", filepath.Base(opts.Model), "files", len(plan.Dataset.Files()), "rows", plan.Dataset.Rows(),
 		"parts", len(plan.Parts), "batch_rows", plan.Options.BatchRows, "workers", plan.Options.Workers, "onnxruntime", lib.Version)
+	for _, path := range plan.Skipped {
+		log.Warn("skipped: neither Parquet nor Arrow by name or content", "file", path)
+	}
 	for _, rewrite := range plan.Model.Rewrites {
 		log.Info("model rewritten", "what", rewrite)
 	}
@@ -97,14 +102,7 @@ func (r *scoreReport) Text(w io.Writer) error {
 	if r.Rejects != nil {
 		line("rejects", "%s", filepath.Join(r.Output, r.Rejects.Name))
 	}
-	for _, f := range r.Features {
-		if f.Nulls > 0 {
-			line("nulls", "%s in column %s became %s", humanize.Comma(f.Nulls), f.Column, f.Policy)
-		}
-		if f.Rounded > 0 {
-			line("rounded", "%s values of column %s", humanize.Comma(f.Rounded), f.Column)
-		}
-	}
+	r.featureLines(line)
 	line("speed", "%s rows/s end to end, %.2f s (batches of %s rows, %d workers)",
 		humanize.Comma(int64(r.RowsPerSecond)), r.Seconds, humanize.Comma(int64(r.BatchRows)), r.Workers)
 	line("copied", "%s into tensors, %s read where it lay", humanize.IBytes(uint64(r.BytesCopied)), humanize.IBytes(uint64(r.BytesViewed)))
@@ -121,9 +119,58 @@ func (r *scoreReport) Text(w io.Writer) error {
 	return err
 }
 
+// featureColumnsShown is how many columns one line of the summary names.
+const featureColumnsShown = 4
+
+// featureLines writes one line per null policy, and one about rounded values.
+func (r *scoreReport) featureLines(line func(name, format string, args ...any)) {
+	type group struct {
+		values  int64
+		columns []string
+	}
+	nulls, rounded := map[string]*group{}, &group{}
+	for _, f := range r.Features {
+		if f.Nulls > 0 {
+			g := nulls[f.Policy]
+			if g == nil {
+				g = &group{}
+				nulls[f.Policy] = g
+			}
+			g.values += f.Nulls
+			g.columns = append(g.columns, f.Column)
+		}
+		if f.Rounded > 0 {
+			rounded.values += f.Rounded
+			rounded.columns = append(rounded.columns, f.Column)
+		}
+	}
+	names := func(columns []string) string {
+		text := strings.Join(columns[:min(len(columns), featureColumnsShown)], ", ")
+		if more := len(columns) - featureColumnsShown; more > 0 {
+			text += fmt.Sprintf(" and %d more columns", more)
+		}
+		return text
+	}
+	for _, policy := range slices.Sorted(maps.Keys(nulls)) {
+		became := fmt.Sprintf("became %q", policy)
+		switch policy {
+		case "nan":
+			became = "became NaN"
+		case "reject":
+			became = "had their rows rejected"
+		}
+		line("nulls", "%s %s, in %s", humanize.Comma(nulls[policy].values), became, names(nulls[policy].columns))
+	}
+	if rounded.values > 0 {
+		line("rounded", "%s values, in %s", humanize.Comma(rounded.values), names(rounded.columns))
+	}
+}
+
+// manifestPath is where the ledger puts the manifest; see engine/ledger.
 func manifestPath(r *scoreReport) string {
 	if info, err := os.Stat(r.Output); err == nil && !info.IsDir() {
-		return r.Output + ".millrace.json"
+		dir, file := filepath.Split(r.Output)
+		return filepath.Join(dir, "_"+file+".millrace", r.Run, "manifest.json")
 	}
 	return filepath.Join(r.Output, "_millrace", r.Run, "manifest.json")
 }

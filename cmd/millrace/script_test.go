@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -33,6 +36,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv(ort.EnvVariable, library)
 			return nil
 		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
 		Condition: func(cond string) (bool, error) {
 			if cond == "userns" { // an own mount namespace, for a small file system
 				return canUnshare(), nil
@@ -54,4 +58,25 @@ func fetchedLibrary(t *testing.T, repo string) string {
 		t.Skip("no ONNX Runtime: run make runtime, or set " + ort.EnvVariable)
 	}
 	return found[0]
+}
+
+// exits CODE COMMAND [ARGS...] runs a command and fails the script unless it
+// exits with the code. stdout and stderr then match what it printed.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND [ARGS...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("%v exits %d; want %d", args[1:], got, want)
+	}
 }
