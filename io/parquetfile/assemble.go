@@ -17,11 +17,11 @@ import (
 // come to a different number of slots contradict each other.
 //
 // Levels are read as in Dremel (Melnik et al., VLDB 2010). For a node with
-// LevelInfo{DefLevel: d, RepLevel: r, RepeatedAncestorDefLevel: a}, a level
-// pair (def, rep) is
+// levelInfo{def: d, rep: r, ancestor: a}, a level pair (def, rep) is
 //
 //	def < a            no slot: a list around the node is null or empty
 //	rep > r            no slot: inside a list below the node
+//	rep == r, a list   no slot: the list's next value
 //	otherwise          a slot; it is null where def < d (for a list: def < d-1)
 //
 // Source: arrow:cpp/src/parquet/level_conversion.h.
@@ -57,10 +57,10 @@ func (a *assembler) structs(n *node) (arrow.ArrayData, error) {
 	bits := validity.Bytes()
 	clear(bits)
 	for i := range l.levels {
-		if l.rep(i) > n.levels.RepLevel || l.def(i) < n.levels.RepeatedAncestorDefLevel {
+		if l.rep(i) > n.levels.rep || l.def(i) < n.levels.ancestor {
 			continue
 		}
-		if l.def(i) >= n.levels.DefLevel {
+		if l.def(i) >= n.levels.def {
 			bitutil.SetBit(bits, slots)
 		} else {
 			nulls++
@@ -118,22 +118,22 @@ func (a *assembler) lists(n *node) (arrow.ArrayData, error) {
 	for i := range l.levels {
 		def, rep := l.def(i), l.rep(i)
 		switch {
-		case rep > n.levels.RepLevel || def < n.levels.RepeatedAncestorDefLevel:
+		case rep > n.levels.rep || def < n.levels.ancestor:
 			continue
-		case rep == n.levels.RepLevel: // the next value of the same list
-			if slots == 0 || def < n.levels.DefLevel {
+		case rep == n.levels.rep: // the next value of the same list
+			if slots == 0 || def < n.levels.def {
 				return nil, damaged("levels continue a list that has not begun")
 			}
 			values++
 			ends[slots] = values
 			continue
 		}
-		if def >= n.levels.DefLevel-1 {
+		if def >= n.levels.def-1 {
 			bitutil.SetBit(bits, slots)
 		} else {
 			nulls++
 		}
-		if def >= n.levels.DefLevel {
+		if def >= n.levels.def {
 			values++
 		}
 		slots++
@@ -235,7 +235,7 @@ func (a *assembler) leafArray(n *node) (arrow.ArrayData, error) {
 	if l.maxDef > 0 {
 		defs = defs[:l.levels]
 	}
-	if ancestor := n.levels.RepeatedAncestorDefLevel; ancestor > 0 && ancestor < l.maxDef {
+	if ancestor := n.levels.ancestor; ancestor > 0 && ancestor < l.maxDef {
 		kept := a.buffer(arrow.Int16Traits.BytesRequired(l.levels))
 		defer kept.Release()
 		k := arrow.Int16Traits.CastFromBytes(kept.Bytes())
@@ -249,7 +249,7 @@ func (a *assembler) leafArray(n *node) (arrow.ArrayData, error) {
 		defs = k[:at]
 	}
 	slots := l.dense
-	if n.levels.RepeatedAncestorDefLevel < l.maxDef {
+	if n.levels.ancestor < l.maxDef {
 		slots = len(defs)
 	}
 	if n.storage.ID() == arrow.NULL {

@@ -136,8 +136,9 @@ func decimals(out []byte, width int, src []byte, from int, bigEndian bool) error
 // decimal writes the two's complement integer in src to out, least significant
 // byte first.
 func decimal(out, src []byte, bigEndian bool) error {
-	if len(src) == 0 {
-		return damaged("decimal of 0 bytes")
+	if len(src) == 0 { // zero, as DuckDB reads it
+		clear(out)
+		return nil
 	}
 	at := func(i int) byte { // i-th byte, least significant first
 		if bigEndian {

@@ -107,6 +107,7 @@ type chunk struct {
 	codec             compress.Compression
 	values            int64 // levels: rows, nulls and empty lists included
 	start             int64 // first byte in the file
+	firstPage         int64 // first byte of the first data page
 	bytes             int64 // stored
 	uncompressedBytes int64
 	nulls             int64 // -1 where statistics do not say
@@ -123,7 +124,7 @@ func chunkOf(md *metadata.FileMetaData, group, leaf int) chunk {
 	if m := col.MetaData; m != nil {
 		c.physical, c.codec = parquet.Type(m.Type), compress.Compression(m.Codec)
 		c.values, c.bytes, c.uncompressedBytes = m.NumValues, m.TotalCompressedSize, m.TotalUncompressedSize
-		c.start = m.DataPageOffset
+		c.start, c.firstPage = m.DataPageOffset, m.DataPageOffset
 		if d := m.DictionaryPageOffset; d != nil && *d > 0 && *d < c.start {
 			c.start = *d
 		}

@@ -7,7 +7,7 @@ import (
 
 // maxEmptyPages is how many pages without values may follow each other. The
 // library ends a column at the first one; asking again goes on.
-const maxEmptyPages = 1024
+const maxEmptyPages = 64
 
 // nestedStep is how many levels are read at a time from a column with lists,
 // where the number that makes n rows is not known before.
@@ -33,6 +33,7 @@ type leaf struct {
 
 	defs, reps []int16 // of all levels read and not dropped; nil where the maximum is 0
 	read       int     // levels read and not dropped
+	left       int64   // levels that the column chunk says it has and were not read
 
 	levels int  // of the current chunk
 	dense  int  // values of the current chunk
@@ -126,7 +127,7 @@ func (l *leaf) step(n int) error {
 		if err := l.reader.Err(); err != nil {
 			return &decodeError{err}
 		}
-		if empty == maxEmptyPages {
+		if l.left <= 0 || empty == maxEmptyPages {
 			l.ended = true
 			return nil
 		}
@@ -167,6 +168,7 @@ func (l *leaf) step(n int) error {
 		return damaged("page has %d values for %d levels that need one", dense, want)
 	}
 	l.read += int(levels)
+	l.left -= levels
 	return nil
 }
 

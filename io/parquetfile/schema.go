@@ -1,11 +1,11 @@
 package parquetfile
 
 import (
+	"strconv"
+
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/parquet"
-	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/apache/arrow-go/v18/parquet/schema"
 )
 
@@ -26,37 +26,59 @@ const (
 // node is one level of a column: how levels become an array of dtype.
 type node struct {
 	kind     nodeKind
+	name     string
+	fieldID  int32          // -1 where there is none
 	dtype    arrow.DataType // of the array, extensions included
 	storage  arrow.DataType // dtype without extension
 	nullable bool
-	levels   file.LevelInfo
+	levels   levelInfo
 	children []*node
 	leaf     int // index of the leaf column; the first one below a group
 }
 
-// schemaOf gives a file's Arrow schema and the nodes of its top-level columns.
-// pqarrow says which levels belong to which node; types are then corrected to
-// what Arrow C++ gives (INT96 without a time zone, JSON as a string), and
-// restored from the schema that the writer kept where that agrees with what
-// is stored.
+// levelInfo says which levels mean what for a node.
+type levelInfo struct {
+	// def is the definition level from which the node is there; for a list,
+	// from which it has a value.
+	def int16
+	// rep is the repetition level of the closest list around the node, itself
+	// included.
+	rep int16
+	// ancestor is the definition level from which the closest list around the
+	// node, itself not included, has a value; below it the node has no slot.
+	ancestor int16
+}
+
+// within is the levels of what stands inside a list with these levels.
+func (l levelInfo) within() levelInfo { l.ancestor = l.def; return l }
+
+// schemaReader turns a Parquet schema into nodes.
+type schemaReader struct {
+	leaves int // seen so far; leaf columns are numbered depth first
+}
+
+// schemaOf gives a file's Arrow schema and the nodes of its top-level columns,
+// with the types that Arrow C++ gives them. Types that Parquet does not keep
+// are restored from the schema that the writer left in the file's metadata
+// where that agrees with what is stored.
+//
+// A LIST or MAP annotation on a group of another shape is ignored: the group is
+// then a struct, or a list of structs.
 func schemaOf(md *metadata.FileMetaData) (*arrow.Schema, []*node, error) {
-	manifest, err := pqarrow.NewSchemaManifest(md.Schema, nil, &pqarrow.ArrowReadProperties{})
-	if err != nil {
-		return nil, nil, unsupported("schema: %v", err)
-	}
+	root := md.Schema.Root()
 	origin := originOf(md)
-	if len(origin) != len(manifest.Fields) {
-		origin = make([]*originField, len(manifest.Fields)) // nil says unknown
+	if len(origin) != root.NumFields() {
+		origin = make([]*originField, root.NumFields()) // nil says unknown
 	}
-	fields := make([]arrow.Field, len(manifest.Fields))
-	nodes := make([]*node, len(manifest.Fields))
-	for i := range manifest.Fields {
-		n := nodeOf(&manifest.Fields[i], md.Schema, origin[i])
-		nodes[i] = n
-		fields[i] = arrow.Field{
-			Name: manifest.Fields[i].Field.Name, Type: n.dtype, Nullable: n.nullable,
-			Metadata: fieldMetadata(manifest.Fields[i].Field.Metadata, origin[i]),
-		}
+	var s schemaReader
+	fields := make([]arrow.Field, root.NumFields())
+	nodes := make([]*node, root.NumFields())
+	for i := range nodes {
+		n := s.node(root.Field(i), levelInfo{}, origin[i])
+		nodes[i], fields[i] = n, n.field(origin[i])
+	}
+	if s.leaves != md.Schema.NumColumns() {
+		return nil, nil, damaged("schema has %d leaves, %d columns", s.leaves, md.Schema.NumColumns())
 	}
 	var keys, values []string
 	for _, kv := range md.KeyValueMetadata() {
@@ -68,11 +90,12 @@ func schemaOf(md *metadata.FileMetaData) (*arrow.Schema, []*node, error) {
 	return arrow.NewSchema(fields, &fileMD), nodes, nil
 }
 
-// fieldMetadata joins the writer's metadata with the Parquet field id.
-func fieldMetadata(parquetMD arrow.Metadata, origin *originField) arrow.Metadata {
+// field is the node as a field of its parent, with the Parquet field id and the
+// writer's metadata.
+func (n *node) field(origin *originField) arrow.Field {
 	var keys, values []string
-	if id, ok := parquetMD.GetValue(fieldIDKey); ok && id != "-1" {
-		keys, values = append(keys, fieldIDKey), append(values, id)
+	if n.fieldID >= 0 {
+		keys, values = append(keys, fieldIDKey), append(values, strconv.Itoa(int(n.fieldID)))
 	}
 	if origin != nil {
 		for i, k := range origin.keys {
@@ -81,118 +104,127 @@ func fieldMetadata(parquetMD arrow.Metadata, origin *originField) arrow.Metadata
 			}
 		}
 	}
-	return arrow.NewMetadata(keys, values)
+	return arrow.Field{Name: n.name, Type: n.dtype, Nullable: n.nullable, Metadata: arrow.NewMetadata(keys, values)}
 }
 
-func nodeOf(sf *pqarrow.SchemaField, sc *schema.Schema, origin *originField) *node {
-	n := &node{nullable: sf.Field.Nullable, levels: sf.LevelInfo, leaf: sf.ColIndex}
-	stored := sf.Field.Type
-	if len(sf.Children) > 0 {
-		if ext, ok := stored.(arrow.ExtensionType); ok {
-			stored = ext.StorageType() // a variant: read as the struct it is stored in
-		}
+// node reads a schema node that stands inside of outer.
+func (s *schemaReader) node(sn schema.Node, outer levelInfo, origin *originField) *node {
+	if sn.RepetitionType() == parquet.Repetitions.Repeated {
+		// A repeated field outside of a list group is a list of what it is
+		// otherwise, neither null nor with nulls.
+		//
+		//	repeated TYPE name   ->   list<name: TYPE not null> not null
+		list := outer
+		list.def++
+		list.rep++
+		n := &node{kind: listNode, name: sn.Name(), fieldID: sn.FieldID(), levels: list}
+		return n.list(s.value(sn, list.within(), origin.child(0, 1)), false, origin)
 	}
-	switch {
-	case len(sf.Children) == 0:
-		n.storage = leafType(stored, sc.Column(sf.ColIndex), origin)
-	case stored.ID() == arrow.STRUCT:
-		n.kind = structNode
-		n.children = childNodes(sf, sc, origin)
-		fields := make([]arrow.Field, len(n.children))
-		for i, c := range n.children {
-			fields[i] = childField(&sf.Children[i], c)
-		}
-		n.storage = arrow.StructOf(fields...)
-	default:
+	inner := outer
+	nullable := sn.RepetitionType() == parquet.Repetitions.Optional
+	if nullable {
+		inner.def++
+	}
+	n := s.value(sn, inner, origin)
+	n.nullable = nullable
+	return n
+}
+
+// value reads a schema node without its own repetition, which levels has.
+func (s *schemaReader) value(sn schema.Node, levels levelInfo, origin *originField) *node {
+	n := &node{name: sn.Name(), fieldID: sn.FieldID(), levels: levels}
+	group, ok := sn.(*schema.GroupNode)
+	if !ok {
+		n.leaf = s.leaves
+		s.leaves++
+		n.setType(leafType(sn.(*schema.PrimitiveNode), origin), origin)
+		return n
+	}
+	if repeated := listGroup(group); repeated != nil {
 		n.kind = listNode
-		n.children = childNodes(sf, sc, origin)
-		n.storage = listType(stored, childField(&sf.Children[0], n.children[0]), origin)
+		n.levels.def++
+		n.levels.rep++
+		elem := s.element(group, repeated, n.levels.within(), origin)
+		return n.list(elem, group.LogicalType().Equals(schema.MapLogicalType{}), origin)
 	}
-	if n.kind == structNode && n.levels.DefLevel <= n.levels.RepeatedAncestorDefLevel {
-		n.nullable = false // pqarrow calls repeated groups nullable
+	return s.plainStruct(group, levels, origin)
+}
+
+// listGroup returns the repeated field of a group annotated as LIST or MAP, or
+// nil where it is not one.
+//
+//	required/optional group name (LIST or MAP) { repeated ... }
+func listGroup(group *schema.GroupNode) schema.Node {
+	if !annotated(group) || group.NumFields() != 1 || group.Field(0).RepetitionType() != parquet.Repetitions.Repeated {
+		return nil
 	}
-	if n.kind != leafNode {
-		n.leaf = n.children[0].leaf
+	return group.Field(0)
+}
+
+func annotated(n schema.Node) bool {
+	t := n.LogicalType()
+	return t.Equals(schema.NewListLogicalType()) || t.Equals(schema.MapLogicalType{})
+}
+
+// element reads the values of a list group from its repeated field.
+// Source: parquet-format:LogicalTypes.md, backward compatibility rules.
+func (s *schemaReader) element(group *schema.GroupNode, repeated schema.Node, levels levelInfo, origin *originField) *node {
+	item := origin.child(0, 1)
+	inner, ok := repeated.(*schema.GroupNode)
+	switch {
+	case !ok: // repeated TYPE element
+	case inner.NumFields() != 1: // repeated group element { several }
+	case listGroup(inner) != nil: // repeated group element (LIST) { repeated ... }
+	case repeated.Name() == "array" || repeated.Name() == group.Name()+"_tuple": // repeated group array { one }
+	case inner.Field(0).RepetitionType() == parquet.Repetitions.Repeated: // repeated group element { repeated ... }
+	default: // repeated group list { element }
+		return s.node(inner.Field(0), levels, item)
 	}
-	n.dtype = n.storage
-	if ext, ok := n.storage.(arrow.ExtensionType); ok {
-		n.storage = ext.StorageType()
-	} else if ext := origin.extension(n.storage); ext != nil {
-		n.dtype = ext
+	if inner != nil && listGroup(inner) == nil {
+		return s.plainStruct(inner, levels, item)
+	}
+	return s.value(repeated, levels, item)
+}
+
+// plainStruct reads a group as a struct whatever it is annotated as.
+func (s *schemaReader) plainStruct(group *schema.GroupNode, levels levelInfo, origin *originField) *node {
+	n := &node{kind: structNode, name: group.Name(), fieldID: group.FieldID(), levels: levels}
+	fields := make([]arrow.Field, group.NumFields())
+	for i := range fields {
+		child := s.node(group.Field(i), levels, origin.child(i, len(fields)))
+		n.children = append(n.children, child)
+		fields[i] = child.field(nil)
+	}
+	n.leaf = n.children[0].leaf
+	n.setType(arrow.StructOf(fields...), origin)
+	return n
+}
+
+// list makes n the list of elem, or the map where elem is fit for the entries
+// of one: keys must not be null.
+func (n *node) list(elem *node, isMap bool, origin *originField) *node {
+	n.children = []*node{elem}
+	n.leaf = elem.leaf
+	field := elem.field(nil)
+	entries, ok := elem.dtype.(*arrow.StructType)
+	switch {
+	case isMap && ok && entries.NumFields() == 2 && !elem.nullable && !entries.Field(0).Nullable:
+		n.setType(arrow.MapOfFields(entries.Field(0), entries.Field(1)), origin)
+	case origin != nil && origin.kind == originLargeList:
+		n.setType(arrow.LargeListOfField(field), origin)
+	case origin != nil && origin.kind == originFixedSizeList && origin.size > 0:
+		n.setType(arrow.FixedSizeListOfField(origin.size, field), origin)
+	default:
+		n.setType(arrow.ListOfField(field), origin)
 	}
 	return n
 }
 
-func childNodes(sf *pqarrow.SchemaField, sc *schema.Schema, origin *originField) []*node {
-	nodes := make([]*node, len(sf.Children))
-	for i := range sf.Children {
-		nodes[i] = nodeOf(&sf.Children[i], sc, origin.child(i, len(sf.Children)))
+func (n *node) setType(t arrow.DataType, origin *originField) {
+	n.dtype, n.storage = t, t
+	if ext, ok := t.(arrow.ExtensionType); ok {
+		n.storage = ext.StorageType()
+	} else if ext := origin.extension(t); ext != nil {
+		n.dtype = ext
 	}
-	return nodes
-}
-
-func childField(sf *pqarrow.SchemaField, n *node) arrow.Field {
-	return arrow.Field{
-		Name: sf.Field.Name, Type: n.dtype, Nullable: n.nullable,
-		Metadata: fieldMetadata(sf.Field.Metadata, nil),
-	}
-}
-
-func listType(stored arrow.DataType, elem arrow.Field, origin *originField) arrow.DataType {
-	if _, ok := stored.(*arrow.MapType); ok {
-		kv := elem.Type.(*arrow.StructType)
-		return arrow.MapOfFields(kv.Field(0), kv.Field(1))
-	}
-	if origin != nil {
-		switch origin.kind {
-		case originLargeList:
-			return arrow.LargeListOfField(elem)
-		case originFixedSizeList:
-			if origin.size > 0 {
-				return arrow.FixedSizeListOfField(origin.size, elem)
-			}
-		}
-	}
-	return arrow.ListOfField(elem)
-}
-
-// leafType corrects and restores the type of a leaf. The result has the
-// physical layout that leaf.go decodes for the column.
-func leafType(stored arrow.DataType, col *schema.Column, origin *originField) arrow.DataType {
-	switch physical := col.PhysicalType(); {
-	case physical == parquet.Types.Int96:
-		stored = &arrow.TimestampType{Unit: arrow.Nanosecond}
-	case physical == parquet.Types.ByteArray && col.LogicalType().Equals(schema.JSONLogicalType{}):
-		stored = arrow.BinaryTypes.String
-	}
-	if origin == nil {
-		return stored
-	}
-	switch st := stored.(type) {
-	case *arrow.TimestampType:
-		if origin.kind == originTimestamp && origin.unit == st.Unit && st.TimeZone == "UTC" && origin.zone != "" {
-			return &arrow.TimestampType{Unit: st.Unit, TimeZone: origin.zone}
-		}
-	case *arrow.Int64Type:
-		if origin.kind == originDuration {
-			return &arrow.DurationType{Unit: origin.unit}
-		}
-	case *arrow.StringType:
-		if origin.kind == originLargeUtf8 {
-			return arrow.BinaryTypes.LargeString
-		}
-	case *arrow.BinaryType:
-		if origin.kind == originLargeBinary {
-			return arrow.BinaryTypes.LargeBinary
-		}
-	case *arrow.Decimal128Type:
-		if origin.kind == originDecimal && origin.size == 256 {
-			return &arrow.Decimal256Type{Precision: st.Precision, Scale: st.Scale}
-		}
-	case *arrow.Date32Type:
-		if origin.kind == originDate64 {
-			return arrow.FixedWidthTypes.Date64
-		}
-	}
-	return stored
 }

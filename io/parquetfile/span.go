@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -128,8 +129,8 @@ func (s *spanReader) open() (err error) {
 	props := parquet.NewReaderProperties(s.mem)
 	props.BufferedStreamEnabled = true
 	props.BufferSize = readBufferBytes
-	props.MaxCompressedPageSize = s.r.opts.BudgetBytes
-	props.MaxUncompressedPageSize = s.r.opts.BudgetBytes
+	props.MaxCompressedPageSize = math.MaxInt32 // the budget bounds pages
+	props.MaxUncompressedPageSize = math.MaxInt32
 	fr, err := file.NewParquetReader(io.NewSectionReader(&s.source, 0, s.r.stat.Size()),
 		file.WithReadProps(props), file.WithMetadata(s.r.md))
 	if err != nil {
@@ -178,6 +179,9 @@ func (s *spanReader) openLeaf(rg *file.RowGroupReader, i int) (*leaf, error) {
 	if _, err := compress.GetCodec(c.codec); err != nil {
 		return nil, unsupported("codec %s", c.codec)
 	}
+	if err := s.checkFirstPage(c); err != nil {
+		return nil, err
+	}
 	descr := s.r.md.Schema.Column(i)
 	vals, err := newValues(descr.PhysicalType(), descr.TypeLength(), s.mem)
 	if err != nil {
@@ -189,7 +193,7 @@ func (s *spanReader) openLeaf(rg *file.RowGroupReader, i int) (*leaf, error) {
 	}
 	return &leaf{
 		path: descr.Path(), maxDef: descr.MaxDefinitionLevel(), maxRep: descr.MaxRepetitionLevel(),
-		reader: cr, vals: vals, mem: s.mem,
+		reader: cr, vals: vals, mem: s.mem, left: c.values,
 		unsupported: unsupportedEncoding(s.r.md, s.span, i),
 	}, nil
 }
