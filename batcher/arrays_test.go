@@ -55,19 +55,20 @@ var floatEdges = []float64{
 }
 
 func (g *arrays) float() float64 {
-	switch {
-	case !g.chance(g.wild):
+	if !g.chance(g.wild) {
 		v := float64(g.IntN(101))
 		if g.halves && g.chance(0.5) {
 			v += 0.5
 		}
 		return v
-	case g.chance(0.5):
-		return floatEdges[g.IntN(len(floatEdges))]
-	case g.chance(0.5):
+	}
+	switch g.IntN(4) {
+	case 0:
 		return math.Float64frombits(g.Uint64())
+	case 1:
+		return g.NormFloat64() * math.Ldexp(1, g.IntN(60)-30)
 	default:
-		return g.NormFloat64() * math.Pow(2, float64(g.IntN(60)-30))
+		return floatEdges[g.IntN(len(floatEdges))]
 	}
 }
 
@@ -300,12 +301,12 @@ func (g *arrays) variable(t, elem arrow.DataType, n, width, size int) arrow.Arra
 }
 
 // sliced makes n values, as a slice of more in one of two cases.
-func (g *arrays) sliced(n int, make func(n int) arrow.Array) arrow.Array {
+func (g *arrays) sliced(n int, build func(n int) arrow.Array) arrow.Array {
 	if g.chance(0.5) {
-		return make(n)
+		return build(n)
 	}
 	before, after := g.IntN(20), g.IntN(5)
-	whole := make(before + n + after)
+	whole := build(before + n + after)
 	defer whole.Release()
 	return array.NewSlice(whole, int64(before), int64(before+n))
 }

@@ -30,9 +30,17 @@ func TestAssembleEveryPair(t *testing.T) {
 	}
 }
 
-// FuzzAssemble does the same with types of the fuzzer's choice.
+// FuzzAssemble does the same with types of the fuzzer's choice:
+//
+//	go test -run '^$' -fuzz FuzzAssemble -fuzztime 60s -fuzzminimizetime 5x ./batcher
 func FuzzAssemble(f *testing.F) {
 	types := testTypes()
+	r := rand.NewChaCha8([32]byte{})
+	for range 16 {
+		seed := make([]byte, 1024)
+		_, _ = r.Read(seed) // never fails
+		f.Add(seed)
+	}
 	f.Fuzz(rapid.MakeFuzz(func(t *rapid.T) {
 		from := rapid.SampledFrom(types).Draw(t, "from")
 		to := rapid.SampledFrom(tableElements).Draw(t, "to")
@@ -50,6 +58,7 @@ func testTypes() []arrow.DataType {
 	}
 	return append(slices.Clone(tableTypes),
 		&arrow.Decimal32Type{Precision: 9, Scale: 2}, &arrow.Decimal64Type{Precision: 18, Scale: 2}, &arrow.Decimal256Type{Precision: 76, Scale: 2},
+		&arrow.Decimal128Type{Precision: 38, Scale: 30}, &arrow.Decimal64Type{Precision: 18, Scale: -3}, &arrow.Decimal256Type{Precision: 76, Scale: 45},
 		dict(arrow.PrimitiveTypes.Int8, arrow.PrimitiveTypes.Float64), dict(arrow.PrimitiveTypes.Uint16, arrow.PrimitiveTypes.Float32),
 		dict(arrow.PrimitiveTypes.Int64, arrow.BinaryTypes.Binary), dict(arrow.PrimitiveTypes.Int8, arrow.PrimitiveTypes.Int64),
 		dict(arrow.PrimitiveTypes.Int16, arrow.BinaryTypes.StringView), dict(arrow.PrimitiveTypes.Uint8, arrow.FixedWidthTypes.Boolean),
@@ -110,7 +119,7 @@ func drawTrial(t *rapid.T, mem memory.Allocator, from arrow.DataType, to models.
 	var names []string
 	switch form := rapid.SampledFrom([]string{"column", "matrix", "matrix", "fixed list", "nested lists", "list", "large list"}).Draw(t, "form"); form {
 	case "column":
-		names, c.types, c.width = []string{"c0"}, []arrow.DataType{from}, 1
+		names, c.types, c.width = append(names, "c0"), append(c.types, from), 1
 	case "matrix":
 		c.width = rapid.IntRange(1, 21).Draw(t, "columns")
 		for i := range c.width {
@@ -126,12 +135,12 @@ func drawTrial(t *rapid.T, mem memory.Allocator, from arrow.DataType, to models.
 			"list":         arrow.ListOfField(field),
 			"large list":   arrow.LargeListOfField(field),
 		}[form]
-		names, c.types = []string{"c0"}, []arrow.DataType{list}
+		names, c.types = append(names, "c0"), append(c.types, list)
 		in.Shape = append(in.Shape, models.Dim{Size: int64(c.width)})
 	}
-	var fields []arrow.Field
+	fields := make([]arrow.Field, len(names))
 	for i, name := range names {
-		fields = append(fields, arrow.Field{Name: name, Type: c.types[i], Nullable: true})
+		fields[i] = arrow.Field{Name: name, Type: c.types[i], Nullable: true}
 	}
 	c.schema = arrow.NewSchema(fields, nil)
 	c.lossy = rapid.SampledFrom([]LossyCasts{RefuseLossy, AllowLossy}).Draw(t, "lossy")
@@ -178,7 +187,7 @@ func (c *trial) check(t *rapid.T, a *Assembler, batch *Batch, total *Counts) boo
 	want := plainLoop(batch, c.plan, 0, c.lossy)
 	got, err := a.Assemble(batch)
 	if len(want.complaints) > 0 || err != nil {
-		c.checkError(t, err, want, batch)
+		checkError(t, err, want)
 		return false
 	}
 	in := &got.Inputs[0]
@@ -234,7 +243,7 @@ func (c *trial) check(t *rapid.T, a *Assembler, batch *Batch, total *Counts) boo
 
 // checkError wants an error that names a bad row, and of its column and kind
 // the first in its segment.
-func (c *trial) checkError(t *rapid.T, err error, want *outcome, batch *Batch) {
+func checkError(t *rapid.T, err error, want *outcome) {
 	var row *RowError
 	if !errors.As(err, &row) {
 		t.Fatalf("Assemble = %v; want one of the errors %v", err, want.complaints)

@@ -117,9 +117,9 @@ func (b *binder) fail(format string, args ...any) {
 }
 
 func (b *binder) checkOptions() {
-	var names []string
-	for _, in := range b.inputs {
-		names = append(names, in.Name)
+	names := make([]string, len(b.inputs))
+	for i, in := range b.inputs {
+		names[i] = in.Name
 	}
 	for _, input := range slices.Sorted(maps.Keys(b.opts.Columns)) {
 		if !slices.Contains(names, input) {

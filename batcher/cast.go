@@ -96,7 +96,7 @@ func CastOf(from arrow.DataType, to models.ElementType) (cast Cast, why string) 
 	}
 	src, ok := arrowNumbers[from.ID()]
 	if !ok {
-		return Refused, fmt.Sprintf("millrace does not read single values of type %s", from.Name())
+		return Refused, "millrace does not read single values of type " + from.Name()
 	}
 	switch {
 	case src.class == classNull:
@@ -131,7 +131,7 @@ func textCast(from arrow.DataType) (Cast, string) {
 	case arrow.BINARY, arrow.LARGE_BINARY, arrow.BINARY_VIEW, arrow.FIXED_SIZE_BINARY:
 		return Checked, "" // must be UTF-8
 	default:
-		return Refused, fmt.Sprintf("%s does not become a string by itself; write it as text before", from.Name())
+		return Refused, from.Name() + " does not become a string by itself; write it as text before"
 	}
 }
 

@@ -56,14 +56,14 @@ type extent struct {
 // newExtent resolves a column; the caller releases the extent.
 func newExtent(column arrow.Array, f *Feature, b *Binding) (extent, error) {
 	if !sameValues(column.DataType(), f.Type) {
-		return extent{}, fmt.Errorf("%w: column %q is %s here, but was bound as %s", ErrBind, f.Column, column.DataType(), f.Type)
+		return extent{}, fmt.Errorf("%w: it is %s here, but was bound as %s", ErrBind, column.DataType(), f.Type)
 	}
 	column.Retain()
 	e := extent{values: column, rows: column.Len(), width: 1}
 	if b.Form == Vector {
 		e.width = b.Width
 	}
-	if err := e.resolve(); err != nil {
+	if err := e.descend(); err != nil {
 		e.release()
 		return extent{}, err
 	}
@@ -83,8 +83,8 @@ func (e *extent) replace(child arrow.Array) {
 	e.values = child
 }
 
-// resolve descends to the values and finds which are null.
-func (e *extent) resolve() error {
+// descend goes down to the values and finds which are null.
+func (e *extent) descend() error {
 	var lists []byte // validity of the current level, as far as lists above say
 	for {
 		var err error

@@ -95,7 +95,7 @@ func (p NullPolicies) resolve(column string, elem models.ElementType) (NullPolic
 		if !named {
 			return NullPolicy{Action: NullError}, fillValue{}, nil
 		}
-		return policy, fillValue{}, fmt.Errorf("--nulls %s=nan: a %s tensor has no NaN; use a constant or reject", column, elem)
+		return policy, fillValue{}, fmt.Errorf("--nulls %s=nan: %s tensors have no NaN; use a constant or reject", column, elem)
 	case NullFill:
 		fill, err := parseFill(policy.Value, elem)
 		if err != nil {

@@ -120,9 +120,9 @@ func (p *numberPacker[D]) view(batch *Batch, n, total int) []D {
 func (p *numberPacker[D]) resolve(a *Assembler, segment Segment, row int) error {
 	for i := range p.binding.Features {
 		f := &p.binding.Features[i]
-		s, err := newStretch[D](segment.Record.Column(f.Field), f, p.binding)
+		s := &p.stretches[i]
+		err := s.resolve(segment.Record.Column(f.Field), f, p.binding)
 		if err == nil {
-			p.stretches[i] = s
 			err = a.countNulls(p.binding, p.index, i, segment, row, &s.extent)
 		}
 		if err != nil {

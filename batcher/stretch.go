@@ -23,23 +23,17 @@ type stretch[D kernel.Number] struct {
 // exact is the result of a cast that needs no check.
 var exact = kernel.CheckResult{OutOfRange: -1, FirstInexact: -1}
 
-// newStretch resolves a binding's column; the caller releases the stretch.
-func newStretch[D kernel.Number](column arrow.Array, f *Feature, b *Binding) (stretch[D], error) {
-	e, err := newExtent(column, f, b)
-	if err != nil {
-		return stretch[D]{}, err
+// resolve resolves a binding's column; the caller releases the stretch, on
+// error too. It works in place, so that a column without a cast costs no
+// allocation.
+func (s *stretch[D]) resolve(column arrow.Array, f *Feature, b *Binding) (err error) {
+	if s.extent, err = newExtent(column, f, b); err != nil {
+		return err
 	}
-	s := stretch[D]{extent: e}
-	if e.index == nil {
-		err = s.setValues(e.values, b.Input.Elem)
-	} else {
-		err = s.setEntries(b.Input.Elem)
+	if s.index == nil {
+		return s.setValues(s.values, b.Input.Elem)
 	}
-	if err != nil {
-		s.release()
-		return stretch[D]{}, err
-	}
-	return s, nil
+	return s.setEntries(b.Input.Elem)
 }
 
 // text is a value as a person would write it, for messages.

@@ -33,17 +33,17 @@ var tableElements = []models.ElementType{
 // TypeTable is the type table of a single column, as rows of cells: the first
 // row is the header, the first cell of each other row the Arrow type.
 func TypeTable() [][]string {
-	header := []string{"Arrow type"}
+	header := append(make([]string, 0, 1+len(tableElements)), "Arrow type")
 	for _, e := range tableElements {
 		header = append(header, e.String())
 	}
-	rows := [][]string{header}
+	rows := append(make([][]string, 0, 1+len(tableTypes)), header)
 	for _, t := range tableTypes {
 		name := t.Name()
 		if dict, ok := t.(*arrow.DictionaryType); ok {
 			name = "dictionary of " + dict.ValueType.Name()
 		}
-		row := []string{name}
+		row := append(make([]string, 0, len(header)), name)
 		for _, e := range tableElements {
 			cast, _ := CastOf(t, e)
 			row = append(row, cast.String())

@@ -36,9 +36,10 @@ func float(v float64) value {
 	return value{rat: new(big.Rat).SetFloat64(v)}
 }
 
-func scaled(unscaled *big.Int, scale int32) value {
+func scaled(unscaled *big.Int, t arrow.DataType) value {
 	r := new(big.Rat).SetInt(unscaled)
 	ten := big.NewRat(10, 1)
+	scale := t.(arrow.DecimalType).GetScale()
 	for ; scale > 0; scale-- {
 		r.Quo(r, ten)
 	}
@@ -54,7 +55,7 @@ func halfValue(bits uint16, exponentBits int) float64 {
 	bias := 1<<(exponentBits-1) - 1
 	exponent := int(bits >> mantissaBits & (1<<exponentBits - 1))
 	mantissa := float64(bits & (1<<mantissaBits - 1))
-	v := 0.0
+	var v float64
 	switch {
 	case exponent == 1<<exponentBits-1 && mantissa != 0:
 		return math.NaN()
@@ -121,13 +122,13 @@ func valueOf(a arrow.Array, i int) value {
 	case *array.Float64:
 		return float(t.Value(i))
 	case *array.Decimal32:
-		return scaled(big.NewInt(int64(t.Value(i))), 2)
+		return scaled(big.NewInt(int64(t.Value(i))), t.DataType())
 	case *array.Decimal64:
-		return scaled(big.NewInt(int64(t.Value(i))), 2)
+		return scaled(big.NewInt(int64(t.Value(i))), t.DataType())
 	case *array.Decimal128:
-		return scaled(t.Value(i).BigInt(), 2)
+		return scaled(t.Value(i).BigInt(), t.DataType())
 	case *array.Decimal256:
-		return scaled(t.Value(i).BigInt(), 2)
+		return scaled(t.Value(i).BigInt(), t.DataType())
 	case *array.String:
 		return value{text: []byte(t.Value(i)), utf8: true}
 	case *array.LargeString:

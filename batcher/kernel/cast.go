@@ -69,7 +69,13 @@ func CastChecked[S, D Number](dst []D, src []S, validity []byte, bit int) CheckR
 	case !isFloat[D]():
 		return castInteger(dst, src[:len(dst)], validity, bit)
 	case isFloat[S]():
-		return castNarrower(dst, src[:len(dst)], validity, bit)
+		if d, ok := any(dst).([]float32); ok {
+			if s, ok := any(src).([]float64); ok {
+				return castDoubles(d, s[:len(d)], validity, bit)
+			}
+		}
+		Cast(dst, src) // to the same or a wider type
+		return CheckResult{OutOfRange: -1, FirstInexact: -1}
 	default:
 		return castIntegerToFloat(dst, src[:len(dst)], validity, bit)
 	}
@@ -77,31 +83,6 @@ func CastChecked[S, D Number](dst []D, src []S, validity []byte, bit int) CheckR
 
 func isValid(validity []byte, bit int) bool {
 	return validity == nil || validity[bit>>3]&(1<<(bit&7)) != 0
-}
-
-// castNarrower converts floats to a narrower type. Nearly all real values
-// change, and none is NaN or infinite, so that the way of a rounded value has
-// one branch that is well predicted.
-func castNarrower[S, D Number](dst []D, src []S, validity []byte, bit int) CheckResult {
-	res := CheckResult{OutOfRange: -1, FirstInexact: -1}
-	for i, v := range src {
-		d := D(v)
-		dst[i] = d
-		if S(d) == v || !isValid(validity, bit+i) || v != v {
-			continue
-		}
-		if d-d != 0 { // infinite: the one value that was infinite before is equal
-			if res.OutOfRange < 0 {
-				res.OutOfRange = i
-			}
-			continue
-		}
-		if res.Inexact == 0 {
-			res.FirstInexact = i
-		}
-		res.Inexact++
-	}
-	return res
 }
 
 // castIntegerToFloat: an integer is exact in a binary float when its magnitude

@@ -27,16 +27,15 @@ const (
 func (f HalfFormat) Narrow(dst []uint16, src []float64, validity []byte, bit int) CheckResult {
 	res := CheckResult{OutOfRange: -1, FirstInexact: -1}
 	for i, v := range src[:len(dst)] {
-		half := f.narrow(v)
+		half, exact := f.narrow(v)
 		dst[i] = half
-		back := f.widen(half)
-		if back == v || v != v {
+		if exact {
 			continue
 		}
 		if validity != nil && validity[(bit+i)>>3]&(1<<((bit+i)&7)) == 0 {
 			continue
 		}
-		if math.IsInf(back, 0) {
+		if uint64(half&0x7fff) == f.inf() {
 			if res.OutOfRange < 0 {
 				res.OutOfRange = i
 			}
@@ -60,15 +59,16 @@ func (f HalfFormat) Widen(dst []float64, src []uint16) {
 // inf is the format's infinity.
 func (f HalfFormat) inf() uint64 { return 0x7fff >> f.mantissa << f.mantissa }
 
-func (f HalfFormat) narrow(v float64) uint16 {
+// narrow rounds a value, and reports whether there was nothing to round.
+func (f HalfFormat) narrow(v float64) (half uint16, exact bool) {
 	b := math.Float64bits(v)
 	sign := uint16(b >> 48 & 0x8000)
 	b &^= 1 << 63
 	switch {
 	case b > doubleInf:
-		return sign | uint16(f.inf()) | 1<<(f.mantissa-1) // quiet NaN
+		return sign | uint16(f.inf()) | 1<<(f.mantissa-1), true // quiet NaN
 	case b == doubleInf:
-		return sign | uint16(f.inf())
+		return sign | uint16(f.inf()), true
 	}
 	shift := doubleMantissa - f.mantissa
 	exponent := int(b>>doubleMantissa) - doubleBias + f.bias
@@ -81,16 +81,19 @@ func (f HalfFormat) narrow(v float64) uint16 {
 		// exponent is the smallest one.
 		shift += 1 - exponent
 		if shift > doubleMantissa+1 {
-			return sign // below half of the smallest value
+			return sign, b == 0 // below half of the smallest value
 		}
 		mantissa |= 1 << doubleMantissa
 	}
-	half := mantissa >> shift
+	mag := mantissa >> shift
 	rest, tie := mantissa&(1<<shift-1), uint64(1)<<(shift-1)
-	if rest > tie || rest == tie && half&1 == 1 {
-		half++
+	if rest > tie || rest == tie && mag&1 == 1 {
+		mag++
 	}
-	return sign | uint16(min(half, f.inf()))
+	if mag >= f.inf() {
+		return sign | uint16(f.inf()), false
+	}
+	return sign | uint16(mag), rest == 0
 }
 
 func (f HalfFormat) widen(half uint16) float64 {

@@ -1,0 +1,235 @@
+package batcher
+
+import (
+	"testing"
+	"unsafe" //nolint:depguard // the addresses of views are what is tested
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/millrace/millrace/models"
+)
+
+// floats makes a float32 array 0, 1, 2, ... with nulls where null says so.
+func floats(mem memory.Allocator, n int, null func(i int) bool) arrow.Array {
+	b := array.NewFloat32Builder(mem)
+	defer b.Release()
+	for i := range n {
+		if null != nil && null(i) {
+			b.AppendNull()
+		} else {
+			b.Append(float32(i))
+		}
+	}
+	return b.NewArray()
+}
+
+// lists calls values lists of k; it takes values over.
+func lists(values arrow.Array, k int) arrow.Array {
+	defer values.Release()
+	t := fsl(int32(k), values.DataType())
+	data := array.NewData(t, values.Len()/k, []*memory.Buffer{nil}, []arrow.ArrayData{values.Data()}, 0, 0)
+	defer data.Release()
+	return array.MakeFromData(data)
+}
+
+// variableLists calls values lists of any length, each of k; it takes values
+// over.
+func variableLists(values arrow.Array, k int) arrow.Array {
+	defer values.Release()
+	n := values.Len() / k
+	offsets := make([]int32, n+1)
+	for i := range offsets {
+		offsets[i] = int32(i * k)
+	}
+	buffers := []*memory.Buffer{nil, memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(offsets))}
+	data := array.NewData(arrow.ListOf(values.DataType()), n, buffers, []arrow.ArrayData{values.Data()}, 0, 0)
+	defer data.Release()
+	return array.MakeFromData(data)
+}
+
+// cutOut is rows from..to of an array, which it takes over.
+func cutOut(a arrow.Array, from, to int) arrow.Array {
+	defer a.Release()
+	return array.NewSlice(a, int64(from), int64(to))
+}
+
+// batchOf makes a batch of records, each of some columns, which it takes over.
+func batchOf(schema *arrow.Schema, segments ...[]arrow.Array) *Batch {
+	batch := &Batch{}
+	for _, columns := range segments {
+		record := array.NewRecordBatch(schema, columns, int64(columns[0].Len()))
+		batch.Segments = append(batch.Segments, Segment{Record: record, Origin: Origin{Row: int64(batch.Rows)}})
+		batch.Rows += columns[0].Len()
+		for _, c := range columns {
+			c.Release()
+		}
+	}
+	return batch
+}
+
+func TestViews(t *testing.T) {
+	third := func(i int) bool { return i == 3 }
+	one := func(build func(mem memory.Allocator) arrow.Array) func(memory.Allocator) [][]arrow.Array {
+		return func(mem memory.Allocator) [][]arrow.Array { return [][]arrow.Array{{build(mem)}} }
+	}
+	tests := []struct {
+		name     string
+		input    models.Value
+		opts     Options
+		segments func(mem memory.Allocator) [][]arrow.Array
+		// view is the number of the float32 in the column's memory where the
+		// tensor begins; -1 when it is a copy.
+		view           int
+		viewed, copied int64
+	}{
+		{
+			"a column is [N]", input("x", models.Float32, -1),
+			Options{},
+			one(func(mem memory.Allocator) arrow.Array { return floats(mem, 8, nil) }), 0, 32, 0,
+		},
+		{
+			"or [N,1]", input("x", models.Float32, -1, 1),
+			Options{},
+			one(func(mem memory.Allocator) arrow.Array { return floats(mem, 8, nil) }), 0, 32, 0,
+		},
+		{
+			"a slice begins in the middle", input("x", models.Float32, -1),
+			Options{},
+			one(func(mem memory.Allocator) arrow.Array { return cutOut(floats(mem, 8, nil), 3, 7) }), 3, 16, 0,
+		},
+		{
+			"a list is a row", input("x", models.Float32, -1, 4),
+			Options{},
+			one(func(mem memory.Allocator) arrow.Array { return lists(floats(mem, 12, nil), 4) }), 0, 48, 0,
+		},
+		{
+			"a slice of lists", input("x", models.Float32, -1, 4),
+			Options{},
+			one(func(mem memory.Allocator) arrow.Array { return cutOut(lists(floats(mem, 24, nil), 4), 2, 5) }), 8, 48, 0,
+		},
+		{
+			"lists of a slice", input("x", models.Float32, -1, 4),
+			Options{},
+			one(func(mem memory.Allocator) arrow.Array {
+				return cutOut(lists(cutOut(floats(mem, 24, nil), 2, 22), 4), 1, 3)
+			}),
+			6, 32, 0,
+		},
+		{
+			"nested lists", input("x", models.Float32, -1, 2, 3),
+			Options{},
+			one(func(mem memory.Allocator) arrow.Array {
+				return cutOut(lists(cutOut(lists(floats(mem, 36, nil), 3), 2, 10), 2), 1, 3)
+			}),
+			12, 48, 0,
+		},
+		{
+			"lists of any length that have the same", input("x", models.Float32, -1, 4),
+			Options{},
+			one(func(mem memory.Allocator) arrow.Array { return cutOut(variableLists(floats(mem, 24, nil), 4), 1, 3) }), 4, 32, 0,
+		},
+		{
+			"a full batch of a fixed size", input("x", models.Float32, 8),
+			Options{},
+			one(func(mem memory.Allocator) arrow.Array { return floats(mem, 8, nil) }), 0, 32, 0,
+		},
+		{
+			"a short one is padded", input("x", models.Float32, 10),
+			Options{},
+			one(func(mem memory.Allocator) arrow.Array { return floats(mem, 8, nil) }), -1, 0, 40,
+		},
+		{
+			"nulls outside a slice are nobody's", input("x", models.Float32, -1),
+			Options{},
+			one(func(mem memory.Allocator) arrow.Array { return cutOut(floats(mem, 8, third), 4, 8) }), 4, 16, 0,
+		},
+		{
+			"a null must be filled", input("x", models.Float32, -1),
+			Options{Nulls: NullPolicies{Default: NullPolicy{Action: NullNaN}}},
+			one(func(mem memory.Allocator) arrow.Array { return floats(mem, 8, third) }), -1, 0, 32,
+		},
+		{
+			"two segments are two places", input("x", models.Float32, -1),
+			Options{},
+			func(mem memory.Allocator) [][]arrow.Array {
+				return [][]arrow.Array{{floats(mem, 5, nil)}, {floats(mem, 3, nil)}}
+			}, -1, 0, 32,
+		},
+		{
+			"a cast makes new values", input("x", models.Float64, -1),
+			Options{},
+			one(func(mem memory.Allocator) arrow.Array { return floats(mem, 8, nil) }), -1, 0, 64,
+		},
+		{
+			"a matrix of 3 is copied, rows*3*4 bytes", input("x", models.Float32, -1, 3),
+			Options{Columns: map[string][]string{"x": {"x", "x", "x"}}},
+			one(func(mem memory.Allocator) arrow.Array { return floats(mem, 8, nil) }), -1, 0, 8 * 3 * 4,
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			alloc := memory.NewCheckedAllocator(memory.DefaultAllocator)
+			defer alloc.AssertSize(t, 0)
+			segments := test.segments(alloc)
+			first := segments[0][0]
+			schema := schemaOf("x", first.DataType())
+			plan, err := Bind([]models.Value{test.input}, schema, test.opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			batch := batchOf(schema, segments...)
+			defer batch.Release()
+			a := plan.NewAssembler(batch.Rows, RefuseLossy)
+			tensors, err := a.Assemble(batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := &tensors.Inputs[0]
+			counts := a.Counts()
+			if counts.BytesViewed != test.viewed || counts.BytesCopied != test.copied || in.View != (test.view >= 0) {
+				t.Errorf("Assemble: %d bytes viewed, %d copied, View = %t; want %d, %d, %t", counts.BytesViewed, counts.BytesCopied, in.View, test.viewed, test.copied, test.view >= 0)
+			}
+			if test.view < 0 {
+				return
+			}
+			data := batch.Segments[0].Record.Column(0).Data()
+			for len(data.Children()) > 0 {
+				data = data.Children()[0]
+			}
+			want := unsafe.Pointer(&data.Buffers()[1].Bytes()[test.view*4])
+			if got := unsafe.Pointer(&in.Data[0]); got != want {
+				t.Errorf("the tensor is at %p; want %p, float %d of the column's memory", got, want, test.view)
+			}
+		})
+	}
+}
+
+// TestTextView looks for the column's own text in the tensor.
+func TestTextView(t *testing.T) {
+	alloc := memory.NewCheckedAllocator(memory.DefaultAllocator)
+	defer alloc.AssertSize(t, 0)
+	b := array.NewStringBuilder(alloc)
+	defer b.Release()
+	b.AppendValues([]string{"skipped", "one", "", "three"}, nil)
+	schema := schemaOf("s", text)
+	plan, err := Bind([]models.Value{input("s", models.String, -1)}, schema, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := batchOf(schema, []arrow.Array{cutOut(b.NewArray(), 1, 4)})
+	defer batch.Release()
+	a := plan.NewAssembler(3, RefuseLossy)
+	tensors, err := a.Assemble(batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := &tensors.Inputs[0]
+	if own := batch.Segments[0].Record.Column(0).Data().Buffers()[2].Bytes(); &in.Text[0] != &own[0] {
+		t.Errorf("the tensor's text is at %p; want %p, the column's", &in.Text[0], &own[0])
+	}
+	if got := a.Counts().BytesCopied; got != 8 {
+		t.Errorf("BytesCopied = %d; want 8, the text of the three rows", got)
+	}
+}
