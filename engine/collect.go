@@ -2,12 +2,12 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/compute"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/batcher"
@@ -72,31 +72,34 @@ func (c *collector) write(res *result) error {
 		c.files[s.Origin.File].Read += s.Record.NumRows()
 		c.files[s.Origin.File].Scored += s.Record.NumRows()
 	}
-	record, err := c.record(res)
-	if err != nil {
-		return err
-	}
-	defer func() { record.Release() }()
 	rows := int64(res.batch.Rows)
 	c.accounts.Read += rows
 	if len(rejected) > 0 {
-		if err := c.reject(res, rejected, record); err != nil {
+		if err := c.reject(res.batch, rejected); err != nil {
 			return err
 		}
-		kept, err := without(record, rejected)
-		if err != nil {
-			return err
-		}
-		record.Release()
-		record = kept
 	}
-	scored := rows - int64(len(rejected))
-	if record.NumRows() != scored {
-		return fmt.Errorf("%w: batch of %d rows with %d rejected became %d rows", ledger.ErrAccounts, rows, len(rejected), record.NumRows())
+	records, err := c.records(res, rejected)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, r := range records {
+			r.Release()
+		}
+	}()
+	scored, written := rows-int64(len(rejected)), int64(0)
+	for _, r := range records {
+		written += r.NumRows()
+	}
+	if written != scored {
+		return fmt.Errorf("%w: batch of %d rows with %d rejected became %d rows", ledger.ErrAccounts, rows, len(rejected), written)
 	}
 	c.accounts.Scored += scored
-	if err := c.sink.write(c.schema, record); err != nil {
-		return err
+	for _, r := range records {
+		if err := c.sink.write(c.schema, r); err != nil {
+			return err
+		}
 	}
 	c.progress.RowsWritten.Add(scored)
 	return nil
@@ -121,52 +124,97 @@ func (c *collector) fixSchema(predictions []arrow.Field) error {
 	return nil
 }
 
-// record joins passed columns and predictions to the output's rows.
-func (c *collector) record(res *result) (arrow.RecordBatch, error) {
-	columns := make([]arrow.Array, 0, c.schema.NumFields())
-	var owned []arrow.Array
-	defer func() {
-		for _, a := range owned {
-			a.Release()
-		}
-	}()
-	for i, at := range c.plan.PassedAt {
-		if len(res.batch.Segments) == 1 {
-			columns = append(columns, res.batch.Segments[0].Record.Column(at))
-			continue
-		}
-		pieces := make([]arrow.Array, len(res.batch.Segments))
-		for j, s := range res.batch.Segments {
-			pieces[j] = s.Record.Column(at)
-		}
-		joined, err := array.Concatenate(pieces, memory.DefaultAllocator)
-		if err != nil {
-			return nil, fmt.Errorf("column %q: join rows of several spans: %w", c.plan.Passed[i].Name, err)
-		}
-		owned = append(owned, joined)
-		columns = append(columns, joined)
+// records are the output's rows of a result: one record, which has the rows of
+// all segments joined, without those rejected; or, where a column's type or
+// size lets them not be joined, one record for each run of rows that lie side
+// by side. Which of them it is depends on the batch alone.
+func (c *collector) records(res *result, rejected []batcher.Reject) ([]arrow.RecordBatch, error) {
+	runs := runsOf(res.batch, rejected)
+	if len(runs) == 0 {
+		return nil, nil
 	}
-	columns = append(columns, res.predictions...)
-	return array.NewRecordBatch(c.schema, columns, int64(res.batch.Rows)), nil
+	record, err := c.record(res, runs)
+	if err == nil {
+		return []arrow.RecordBatch{record}, nil
+	}
+	records := make([]arrow.RecordBatch, 0, len(runs))
+	for i := range runs {
+		record, err := c.record(res, runs[i:i+1])
+		if err != nil {
+			for _, r := range records {
+				r.Release()
+			}
+			return nil, err
+		}
+		records = append(records, record)
+	}
+	return records, nil
+}
+
+// record is the one record that runs make; the caller releases it.
+func (c *collector) record(res *result, runs []rowRun) (arrow.RecordBatch, error) {
+	columns := make([]arrow.Array, 0, c.schema.NumFields())
+	defer func() { releaseAll(columns) }()
+	rows := 0
+	for _, r := range runs {
+		rows += r.rows
+	}
+	segments := make([]arrow.Array, len(res.batch.Segments))
+	for i, at := range c.plan.PassedAt {
+		for j, s := range res.batch.Segments {
+			segments[j] = s.Record.Column(at)
+		}
+		column, err := gather(segments, runs)
+		if err != nil {
+			return nil, fmt.Errorf("column %q: %w", c.plan.Passed[i].Name, err)
+		}
+		columns = append(columns, column)
+	}
+	inBatch := make([]rowRun, len(runs))
+	for i, r := range runs {
+		inBatch[i] = rowRun{row: r.batchRow, rows: r.rows}
+	}
+	if rows == res.batch.Rows {
+		inBatch = []rowRun{{rows: rows}}
+	}
+	for i, a := range res.predictions {
+		column, err := gather([]arrow.Array{a}, inBatch)
+		if err != nil {
+			return nil, fmt.Errorf("column %q: %w", res.fields[i].Name, err)
+		}
+		columns = append(columns, column)
+	}
+	return array.NewRecordBatch(c.schema, columns, int64(rows)), nil
 }
 
 // reject writes rejected rows to the rejects file and counts them.
-func (c *collector) reject(res *result, rejected []batcher.Reject, record arrow.RecordBatch) error {
+func (c *collector) reject(batch *batcher.Batch, rejected []batcher.Reject) error {
 	n := int64(len(rejected))
 	c.accounts.Rejected += n
-	for _, r := range rejected {
-		file, row := originOf(res.batch, r.Row)
-		c.files[file].Scored--
-		c.files[file].Rejected++
-		c.rejects.add(c.plan.Dataset.Files()[file].Path, row, r)
-	}
-	if err := c.rejects.flush(record, rejected); err != nil {
-		return err
+	var last string
+	first := 0 // the segment's first row in the batch
+	for _, s := range batch.Segments {
+		end := first + int(s.Record.NumRows())
+		count := 0
+		for count < len(rejected) && rejected[count].Row < end {
+			count++
+		}
+		if count > 0 {
+			file := s.Origin.File
+			c.files[file].Scored -= int64(count)
+			c.files[file].Rejected += int64(count)
+			path := c.plan.Dataset.Files()[file].Path
+			if err := c.rejects.write(path, c.plan, &s, first, rejected[:count]); err != nil {
+				return err
+			}
+			r := rejected[count-1]
+			last = fmt.Sprintf("%s row %d, column %q: %s", path, s.Origin.Row+int64(r.Row-first), r.Column, r.Reason)
+		}
+		rejected, first = rejected[count:], end
 	}
 	total := c.progress.RowsRejected.Add(n)
 	if limit := c.plan.Options.MaxRejects; limit >= 0 && total > limit {
-		return fmt.Errorf("%w: %d rows rejected so far, and --max-bad-rows allows %d; the last: %s row %d, column %q: %s",
-			ErrBadRows, total, limit, c.rejects.lastFile, c.rejects.lastRow, rejected[n-1].Column, rejected[n-1].Reason)
+		return fmt.Errorf("%w: %d rows rejected so far, and --max-bad-rows allows %d; the last: %s", ErrBadRows, total, limit, last)
 	}
 	return nil
 }
@@ -199,35 +247,112 @@ func firstPerRow(rejects []batcher.Reject) []batcher.Reject {
 	return slices.CompactFunc(rejects, func(a, b batcher.Reject) bool { return a.Row == b.Row })
 }
 
-// originOf finds the file and the row number in it of a batch's row.
-func originOf(batch *batcher.Batch, row int) (file int, fileRow int64) {
-	for _, s := range batch.Segments {
-		n := int(s.Record.NumRows())
-		if row < n {
-			return s.Origin.File, s.Origin.Row + int64(row)
-		}
-		row -= n
-	}
-	return 0, -1
+// rowRun is rows of a batch that stay and lie side by side in one segment.
+type rowRun struct {
+	segment  int
+	row      int // the first, in the segment
+	batchRow int // the first, in the batch
+	rows     int
 }
 
-// without is the record without the rejected rows; the caller releases it.
-func without(record arrow.RecordBatch, rejected []batcher.Reject) (arrow.RecordBatch, error) {
-	b := array.NewBooleanBuilder(memory.DefaultAllocator)
-	defer b.Release()
-	keep := make([]bool, record.NumRows())
-	for i := range keep {
-		keep[i] = true
+// runsOf lists the rows of a batch that are not rejected.
+func runsOf(batch *batcher.Batch, rejected []batcher.Reject) []rowRun {
+	var runs []rowRun
+	first := 0 // the segment's first row in the batch
+	for i, s := range batch.Segments {
+		end := first + int(s.Record.NumRows())
+		for at := first; at < end; {
+			stop := end
+			if len(rejected) > 0 && rejected[0].Row < end {
+				stop = rejected[0].Row
+				rejected = rejected[1:]
+			}
+			if stop > at {
+				runs = append(runs, rowRun{segment: i, row: at - first, batchRow: at, rows: stop - at})
+			}
+			at = stop
+			if stop < end {
+				at++ // the rejected row
+			}
+		}
+		first = end
 	}
-	for _, r := range rejected {
-		keep[r.Row] = false
+	return runs
+}
+
+// gather joins runs of rows of a column, which is given by segment, or says why
+// it cannot: arrow-go does not join unions, offsets or indices may overflow,
+// and values of different ordered dictionaries have no common order. The caller
+// releases the result.
+//
+// The kernels of arrow-go's compute package are not used for this: they know
+// fewer types, and its filter gives wrong values for slices of bools.
+func gather(segments []arrow.Array, runs []rowRun) (arrow.Array, error) {
+	pieces := make([]arrow.Array, 0, len(runs))
+	defer func() { releaseAll(pieces) }()
+	for at := 0; at < len(runs); {
+		end := at + 1
+		for end < len(runs) && runs[end].segment == runs[at].segment {
+			end++
+		}
+		segment := segments[runs[at].segment]
+		if d, ok := segment.(*array.Dictionary); ok && end-at > 1 {
+			// One dictionary: only its indices are joined, and it is not
+			// compared with itself for each run.
+			piece, err := gatherIndices(d, runs[at:end])
+			if err != nil {
+				return nil, err
+			}
+			pieces, at = append(pieces, piece), end
+			continue
+		}
+		for ; at < end; at++ {
+			pieces = append(pieces, array.NewSlice(segment, int64(runs[at].row), int64(runs[at].row+runs[at].rows)))
+		}
 	}
-	b.AppendValues(keep, nil)
-	mask := b.NewBooleanArray()
-	defer mask.Release()
-	kept, err := compute.FilterRecordBatch(context.Background(), record, mask, compute.DefaultFilterOptions())
+	if len(pieces) == 1 {
+		// A few rows must not hold the memory of many.
+		if whole := segments[runs[0].segment].Len(); pieces[0].Len() < whole {
+			if few, err := array.Concatenate(pieces, memory.DefaultAllocator); err == nil {
+				return few, nil
+			}
+		}
+		pieces[0].Retain()
+		return pieces[0], nil
+	}
+	if t := pieces[0].DataType(); hasOrderedDictionary(t) {
+		return nil, fmt.Errorf("%w: join %s", errors.ErrUnsupported, t)
+	}
+	return array.Concatenate(pieces, memory.DefaultAllocator)
+}
+
+func gatherIndices(d *array.Dictionary, runs []rowRun) (arrow.Array, error) {
+	inOne := make([]rowRun, len(runs))
+	for i, r := range runs {
+		inOne[i] = rowRun{row: r.row, rows: r.rows}
+	}
+	indices, err := gather([]arrow.Array{d.Indices()}, inOne)
 	if err != nil {
-		return nil, fmt.Errorf("take rejected rows out: %w", err)
+		return nil, err
 	}
-	return kept, nil
+	defer indices.Release()
+	return array.NewDictionaryArray(d.DataType(), indices, d.Dictionary()), nil
+}
+
+func hasOrderedDictionary(t arrow.DataType) bool {
+	switch t := t.(type) {
+	case *arrow.DictionaryType:
+		return t.Ordered || hasOrderedDictionary(t.ValueType)
+	case arrow.ExtensionType:
+		return hasOrderedDictionary(t.StorageType())
+	case arrow.NestedType:
+		return slices.ContainsFunc(t.Fields(), func(f arrow.Field) bool { return hasOrderedDictionary(f.Type) })
+	}
+	return false
+}
+
+func releaseAll(arrays []arrow.Array) {
+	for _, a := range arrays {
+		a.Release()
+	}
 }

@@ -147,7 +147,10 @@ func (p *Plan) pass(schema *arrow.Schema) error {
 		return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
 	}
 	// Outputs of unknown shape are checked again when their columns are known.
-	return p.checkNames(p.knownFields())
+	if err := p.checkNames(p.knownFields()); err != nil {
+		return err
+	}
+	return p.checkTypes()
 }
 
 func (p *Plan) noColumn(flag, name string, found int) error {

@@ -1,14 +1,13 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/compute"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/batcher"
@@ -34,6 +33,47 @@ var writers = map[format.Name]format.NewWriterFunc{
 
 // extensions of part files by format.
 var extensions = map[format.Name]string{format.Parquet: ".parquet", format.ArrowFile: ".arrow", format.CSV: ".csv"}
+
+// checkTypes refuses, before anything is read or written, columns that the
+// output's format cannot hold, and ids that the rejects file cannot. Its error
+// wraps format.ErrColumnType and names column and type. Predictions whose shape
+// only a Run tells are not among them.
+func (p *Plan) checkTypes() error {
+	fields := append(slices.Clone(p.Passed), p.knownFields()...)
+	var problems []error
+	if len(fields) > 0 {
+		opts := format.WriteOptions{Compression: p.Options.Compression}
+		if err := tryWriter(writers[p.Options.Format], arrow.NewSchema(fields, nil), opts); err != nil {
+			problems = append(problems, fmt.Errorf("--output-format %s: %w", p.Options.Format, err))
+		}
+	}
+	if p.canReject() {
+		if err := tryWriter(writers[format.Parquet], rejectSchema(p.Passed[:p.idColumns()]), format.WriteOptions{}); err != nil {
+			problems = append(problems, fmt.Errorf("rejects are kept with their ids in rejects.parquet: %w", err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func tryWriter(open format.NewWriterFunc, schema *arrow.Schema, opts format.WriteOptions) error {
+	w, err := open(io.Discard, schema, opts)
+	if err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// canReject says whether some null policy rejects rows.
+func (p *Plan) canReject() bool {
+	for i := range p.Binding.Bindings {
+		for _, f := range p.Binding.Bindings[i].Features {
+			if f.Nulls.Action == batcher.NullReject {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // sink writes parts, one at a time, in order.
 type sink struct {
@@ -110,17 +150,6 @@ type rejectWriter struct {
 	writer format.Writer
 	schema *arrow.Schema
 	rows   int64
-
-	pending  []rejectRow
-	lastFile string
-	lastRow  int64
-}
-
-type rejectRow struct {
-	file   string
-	row    int64
-	column string
-	reason string
 }
 
 // rejectFields are the first columns of the rejects file.
@@ -132,40 +161,38 @@ var rejectFields = []arrow.Field{
 	{Name: "reason", Type: arrow.BinaryTypes.String},
 }
 
-func (w *rejectWriter) add(file string, row int64, r batcher.Reject) {
-	w.pending = append(w.pending, rejectRow{file: file, row: row, column: r.Column, reason: r.Reason})
-	w.lastFile, w.lastRow = file, row
-}
-
-// flush writes the pending rows with their ids, which are the first columns of
-// record at the rejected rows.
-func (w *rejectWriter) flush(record arrow.RecordBatch, rejected []batcher.Reject) error {
+// write appends rejected rows of one segment of a batch, which starts at row
+// first of the batch.
+func (w *rejectWriter) write(file string, p *Plan, s *batcher.Segment, first int, rejected []batcher.Reject) error {
 	if w.writer == nil {
-		if err := w.open(record.Schema()); err != nil {
+		if err := w.open(p); err != nil {
 			return err
 		}
 	}
 	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema(rejectFields, nil))
 	defer b.Release()
-	for _, r := range w.pending {
-		b.Field(0).(*array.StringBuilder).Append(r.file)
-		b.Field(1).(*array.Int64Builder).Append(r.row)
-		b.Field(2).(*array.StringBuilder).Append(r.column)
+	runs := make([]rowRun, len(rejected))
+	for i, r := range rejected {
+		row := int64(r.Row - first)
+		runs[i] = rowRun{row: int(row), rows: 1}
+		b.Field(0).(*array.StringBuilder).Append(file)
+		b.Field(1).(*array.Int64Builder).Append(s.Origin.Row + row)
+		b.Field(2).(*array.StringBuilder).Append(r.Column)
 		b.Field(3).(*array.StringBuilder).Append("assemble")
-		b.Field(4).(*array.StringBuilder).Append(r.reason)
+		b.Field(4).(*array.StringBuilder).Append(r.Reason)
 	}
-	w.pending = w.pending[:0]
 	reasons := b.NewRecordBatch()
 	defer reasons.Release()
-	ids, err := w.take(record, rejected)
-	if err != nil {
-		return err
+	columns := append([]arrow.Array{}, reasons.Columns()...)
+	for i := range w.ids {
+		id, err := gather([]arrow.Array{s.Record.Column(p.PassedAt[i])}, runs)
+		if err != nil {
+			return fmt.Errorf("id %q of rejected rows: %w", p.Passed[i].Name, err)
+		}
+		defer id.Release()
+		columns = append(columns, id)
 	}
-	columns := append(append([]arrow.Array{}, reasons.Columns()...), ids...)
 	out := array.NewRecordBatch(w.schema, columns, reasons.NumRows())
-	for _, a := range ids {
-		a.Release()
-	}
 	defer out.Release()
 	if err := w.writer.Write(out); err != nil {
 		return fmt.Errorf("write rejects: %w", err)
@@ -174,9 +201,10 @@ func (w *rejectWriter) flush(record arrow.RecordBatch, rejected []batcher.Reject
 	return nil
 }
 
-func (w *rejectWriter) open(output *arrow.Schema) error {
+// rejectSchema is the schema of the rejects file: reasons, then ids.
+func rejectSchema(ids []arrow.Field) *arrow.Schema {
 	fields := append([]arrow.Field{}, rejectFields...)
-	for _, f := range output.Fields()[:w.ids] {
+	for _, f := range ids {
 		for _, taken := range rejectFields {
 			if f.Name == taken.Name {
 				f.Name = "id_" + f.Name
@@ -184,7 +212,11 @@ func (w *rejectWriter) open(output *arrow.Schema) error {
 		}
 		fields = append(fields, f)
 	}
-	w.schema = arrow.NewSchema(fields, nil)
+	return arrow.NewSchema(fields, nil)
+}
+
+func (w *rejectWriter) open(p *Plan) error {
+	w.schema = rejectSchema(p.Passed[:w.ids])
 	file, err := w.staging.Rejects()
 	if err != nil {
 		return err
@@ -195,25 +227,6 @@ func (w *rejectWriter) open(output *arrow.Schema) error {
 	}
 	w.file, w.writer = file, writer
 	return nil
-}
-
-func (w *rejectWriter) take(record arrow.RecordBatch, rejected []batcher.Reject) ([]arrow.Array, error) {
-	b := array.NewInt64Builder(memory.DefaultAllocator)
-	defer b.Release()
-	for _, r := range rejected {
-		b.Append(int64(r.Row))
-	}
-	rows := b.NewInt64Array()
-	defer rows.Release()
-	ids := make([]arrow.Array, 0, w.ids)
-	for i := range w.ids {
-		taken, err := compute.TakeArray(context.Background(), record.Column(i), rows)
-		if err != nil {
-			return nil, fmt.Errorf("ids of rejected rows: %w", err)
-		}
-		ids = append(ids, taken)
-	}
-	return ids, nil
 }
 
 // finish commits the rejects file, if there is one.
