@@ -7,4 +7,6 @@ var (
 	ErrBadRows = errors.New("rows cannot be scored")
 	// ErrInterrupted says that the run was asked to stop.
 	ErrInterrupted = errors.New("interrupted")
+	// ErrInternal says that millrace itself is at fault.
+	ErrInternal = errors.New("internal error, a fault of millrace's; please report it")
 )

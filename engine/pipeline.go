@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -82,19 +83,18 @@ func (p *pipeline) run(ctx context.Context) error {
 	slots := make(chan slot, p.inFlight())
 
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return feed(ctx, p.plan.Parts, &p.spans, reads, order) })
+	stage := func(run func() error) { group.Go(func() error { return p.explain(guarded(run)) }) }
+	stage(func() error { return feed(ctx, p.plan.Parts, &p.spans, reads, order) })
 	for range opts.Readers {
-		group.Go(func() error {
-			return p.changed(read(ctx, p.source, p.plan.Columns, reads, p.progress))
-		})
+		stage(func() error { return read(ctx, p.source, p.plan.Columns, reads, p.progress) })
 	}
-	group.Go(func() error { return cut(ctx, p.plan, &p.spans, order, jobs, slots) })
+	stage(func() error { return cut(ctx, p.plan, &p.spans, order, jobs, slots) })
 	for range opts.Workers {
 		s := p.newScorer()
 		p.scorers = append(p.scorers, s)
-		group.Go(func() error { return p.locate(work(ctx, s, jobs)) })
+		stage(func() error { return work(ctx, s, jobs) })
 	}
-	group.Go(func() error { return p.collector.collect(ctx, slots) })
+	stage(func() error { return p.collector.collect(ctx, slots) })
 	err := group.Wait()
 	p.drain(jobs, slots)
 	if err != nil {
@@ -128,24 +128,34 @@ func (p *pipeline) drain(jobs <-chan job, slots <-chan slot) {
 	}
 }
 
-// locate puts a file's name on an error about a row, and says what kind of
-// failure it is.
-func (p *pipeline) locate(err error) error {
-	var row *batcher.RowError
-	if !errors.As(err, &row) {
-		return err
-	}
-	return fmt.Errorf("%w: %s: %w", ErrBadRows, p.plan.Dataset.Files()[row.Origin.File].Path, row)
+// guarded turns a stage's panic into an error. A mapped file that is cut under
+// the run becomes zeros, and code that trusts what was checked before, such as
+// string offsets, can fail on them; explain then finds the cause. Any other
+// panic is a fault of ours, which must not leave a half-staged output either.
+func guarded(run func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v\n%s", ErrInternal, r, debug.Stack())
+		}
+	}()
+	return run()
 }
 
-// changed prefers the cause over the symptom: a file that was replaced under
-// the run often looks damaged.
-func (p *pipeline) changed(err error) error {
-	if err == nil || errors.Is(err, context.Canceled) {
+// explain puts a file's name on an error about a row, and prefers the cause
+// over the symptom: a file that was changed under the run often looks damaged.
+func (p *pipeline) explain(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrInterrupted) {
 		return err
 	}
 	if changed := p.plan.Dataset.Changed(); changed != nil {
+		if errors.Is(err, ErrInternal) {
+			return changed // its stack says nothing more
+		}
 		return fmt.Errorf("%w (found when: %w)", changed, err)
+	}
+	var row *batcher.RowError
+	if errors.As(err, &row) {
+		return fmt.Errorf("%w: %s: %w", ErrBadRows, p.plan.Dataset.Files()[row.Origin.File].Path, row)
 	}
 	return err
 }

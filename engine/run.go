@@ -11,6 +11,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/klauspost/cpuid/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
@@ -18,6 +19,10 @@ import (
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/models"
 )
+
+// rowGroupRows is the size of the output's row groups. The writer holds one
+// until it is full, so this bounds memory; and it is what readers split work by.
+const rowGroupRows = 1 << 17
 
 // Summary is what a published run did.
 type Summary struct {
@@ -39,6 +44,10 @@ type Summary struct {
 	Batches     int64 `json:"batches"`
 	BytesCopied int64 `json:"bytes_copied"` // written into input tensors
 	BytesViewed int64 `json:"bytes_viewed"` // given to ONNX Runtime where they lay
+
+	// PeakMemoryBytes is the most resident memory that the process has had,
+	// mapped pages in use among it.
+	PeakMemoryBytes int64 `json:"peak_memory_bytes"`
 
 	Features   []FeatureSummary `json:"features"` // those with nulls or rounded values
 	ORTVersion string           `json:"ort_version"`
@@ -110,7 +119,7 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 		plan: p, progress: progress,
 		sink: &sink{
 			staging: staging, format: p.Options.Format,
-			options: format.WriteOptions{Compression: p.Options.Compression},
+			options: format.WriteOptions{Compression: p.Options.Compression, RowGroupRows: rowGroupRows},
 		},
 		rejects: &rejectWriter{staging: staging, ids: p.idColumns()},
 		files:   make([]ledger.Rows, len(p.Dataset.Files())),
@@ -232,9 +241,19 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 		},
 		BatchRows: c.plan.Options.BatchRows, Workers: c.plan.Options.Workers, Batches: c.plan.Batches(),
 		BytesCopied: counts.BytesCopied, BytesViewed: counts.BytesViewed,
-		Features:   featureSummaries(c.plan.Binding, counts),
-		ORTVersion: lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Model.Rewrites,
+		PeakMemoryBytes: peakMemory(),
+		Features:        featureSummaries(c.plan.Binding, counts),
+		ORTVersion:      lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Model.Rewrites,
 	}, nil
+}
+
+// peakMemory is the process's largest resident set so far, in bytes.
+func peakMemory() int64 {
+	var usage unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+		return 0
+	}
+	return usage.Maxrss << 10 // Linux counts KiB
 }
 
 func featureSummaries(binding *batcher.Plan, counts batcher.Counts) []FeatureSummary {

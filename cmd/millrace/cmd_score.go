@@ -106,6 +106,7 @@ func (r *scoreReport) Text(w io.Writer) error {
 	line("speed", "%s rows/s end to end, %.2f s (batches of %s rows, %d workers)",
 		humanize.Comma(int64(r.RowsPerSecond)), r.Seconds, humanize.Comma(int64(r.BatchRows)), r.Workers)
 	line("copied", "%s into tensors, %s read where it lay", humanize.IBytes(uint64(r.BytesCopied)), humanize.IBytes(uint64(r.BytesViewed)))
+	line("memory", "%s at most", humanize.IBytes(uint64(r.PeakMemoryBytes)))
 	var bytes int64
 	for _, o := range r.Outputs {
 		bytes += o.Bytes

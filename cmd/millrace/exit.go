@@ -52,6 +52,8 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitOK
+	case is(engine.ErrInternal):
+		return exitFault
 	case is(engine.ErrInterrupted, ledger.ErrHeld, context.Canceled):
 		return exitInterrupted
 	case is(ort.ErrOutOfMemory):

@@ -4,6 +4,7 @@ import (
 	"unsafe"
 
 	"github.com/apache/arrow-go/v18/arrow/memory"
+	"golang.org/x/sys/unix"
 )
 
 // Allocator returns an arrow allocator whose Free drops one reference of f.
@@ -14,6 +15,11 @@ func (f *File) Allocator() memory.Allocator { return releaser{f} }
 
 // Buffer makes an arrow buffer over view, a part of f.Bytes, that holds a
 // reference of f until its own last Release. It cannot be resized.
+//
+// The last Release also takes the view's pages out of this process, so
+// that its resident memory follows what is in use and not the size of the
+// file. The pages stay in the page cache: touching them again, through another
+// view, costs a minor fault.
 func (f *File) Buffer(view []byte) *memory.Buffer {
 	f.Retain()
 	return memory.NewBufferWithAllocator(view, releaser{f})
@@ -49,5 +55,15 @@ func (releaser) Reallocate(int, []byte) []byte {
 	panic("mapped: a view of a mapping cannot be resized")
 }
 
-// Free drops the view's reference.
-func (r releaser) Free([]byte) { r.file.Release() }
+// minDropBytes is the smallest view that is worth the call to drop its pages.
+const minDropBytes = 1 << 10
+
+// Free drops the view's pages and its reference. The pages at its ends go, too,
+// though neighbours may lie in them: those fault them in again.
+func (r releaser) Free(view []byte) {
+	if len(view) >= minDropBytes && r.file.Contains(view) {
+		off := int64(uintptr(unsafe.Pointer(unsafe.SliceData(view))) - uintptr(unsafe.Pointer(unsafe.SliceData(r.file.data))))
+		_ = unix.Madvise(r.file.pages(off, int64(len(view))), unix.MADV_DONTNEED) // advice: without it memory is only given back later
+	}
+	r.file.Release()
+}

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Peak memory for 3 million rows and for 30 million (the same file ten times),
+# on Parquet and on mapped Arrow: it must not grow with the input. Fails when
+# the two differ by more than 10%. Needs make data and make build.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+model=${1:-flights_linear}
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+
+# peak FILE TIMES prints the peak in KiB and the rows.
+peak() {
+	local args=() i
+	for ((i = 0; i < $2; i++)); do args+=(--input "$1"); done
+	bin/millrace score --model "models/reference/$model.onnx" "${args[@]}" --ids id --nulls nan \
+		--output "$out/scores" --if-exists replace --json --log-format json 2>"$out/log" |
+		python3 -c 'import json, sys; s = json.load(sys.stdin); print(s["peak_memory_bytes"] >> 10, s["rows"]["scored"])'
+}
+
+status=0
+printf '%-10s %12s %12s %8s\n' format "3M rows" "30M rows" ratio
+for format in parquet arrow; do
+	file=.data/flights-wide.$format
+	[ -f "$file" ] || { echo "no $file: run make data" >&2; exit 1; }
+	read -r small rows_small < <(peak "$file" 1)
+	read -r large rows_large < <(peak "$file" 10)
+	[ "$rows_large" -eq $((10 * rows_small)) ] || { echo "$rows_large rows scored; want ten times $rows_small" >&2; exit 1; }
+	printf '%-10s %8d MiB %8d MiB %8.3f\n' "$format" $((small / 1024)) $((large / 1024)) "$(awk "BEGIN{print $large/$small}")"
+	awk "BEGIN{exit !($large <= 1.10 * $small && $large >= 0.90 * $small)}" || status=1
+done
+exit $status
