@@ -2,6 +2,7 @@ package parquetfile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -120,7 +121,7 @@ func readWithPqarrow(b *testing.B, path string) (rows int64) {
 	for rr.Next() {
 		rows += rr.RecordBatch().NumRows()
 	}
-	if err := rr.Err(); err != nil && err != io.EOF {
+	if err := rr.Err(); err != nil && !errors.Is(err, io.EOF) {
 		b.Fatal(err)
 	}
 	return rows

@@ -15,12 +15,12 @@ import (
 type overBudget struct{ need, limit int64 }
 
 func (o overBudget) err() error {
-	return fmt.Errorf("%w: %d bytes at a time, %d allowed", format.ErrBudget, o.need, o.limit)
+	return fmt.Errorf("%w: %d bytes at a time, %d allowed; allow more, or read fewer columns or rows at a time", format.ErrBudget, o.need, o.limit)
 }
 
-// budget is the allocator of one ReadSpan. It panics with overBudget rather
-// than hold more than its limit, and it frees what decoders leave behind when
-// they end in a panic.
+// budget is the allocator of one ReadSpan, or of a Writer. It panics with
+// overBudget rather than hold more than its limit, and it frees what decoders
+// and encoders leave behind when they end in a panic or an error.
 //
 // A buffer is one of: live (allocated, counts), given (handed to the caller
 // with a batch: it no longer counts, and the caller's Release frees it), gone.
@@ -96,7 +96,7 @@ func (b *budget) Free(buf []byte) {
 func (b *budget) check(size int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if size < 0 || b.mu.held+size > b.limit {
+	if size < 0 || size > b.limit-b.mu.held {
 		panic(overBudget{need: b.mu.held + size, limit: b.limit})
 	}
 }

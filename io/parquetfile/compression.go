@@ -1,9 +1,11 @@
 package parquetfile
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 
 	"github.com/apache/arrow-go/v18/parquet/compress"
@@ -12,13 +14,15 @@ import (
 )
 
 // arrow-go's zstd and snappy codecs allocate what a frame says its content
-// takes, up to 64 and 4 GiB, before they look at the content; and all its zstd
-// decoding goes through at most 4 decoders. These take their places. LZ4 is
-// one that it does not have. The registry has no lock, so this is for init.
+// takes, up to 64 and 4 GiB, before they look at the content; all its zstd
+// decoding goes through at most 4 decoders; and its brotli codec refuses pages
+// of no bytes. These take their places. LZ4 is one that it does not have. The
+// registry has no lock, so this is for init.
 func init() {
 	for id, decode := range map[compress.Compression]func(dst, src []byte) ([]byte, error){
 		compress.Codecs.Zstd:   decodeZstd,
 		compress.Codecs.Snappy: decodeSnappy,
+		compress.Codecs.Brotli: decodeBrotli(),
 	} {
 		encoder, err := compress.GetCodec(id)
 		if err != nil {
@@ -42,7 +46,7 @@ type bounded struct {
 // DecodeWithError implements compress.ErrorCodec.
 func (c bounded) DecodeWithError(dst, src []byte) ([]byte, error) {
 	if dst == nil {
-		return c.Codec.Decode(dst, src), nil
+		return c.Decode(dst, src), nil
 	}
 	return c.decode(dst, src)
 }
@@ -70,6 +74,29 @@ func decodeSnappy(dst, src []byte) ([]byte, error) {
 		return nil, fmt.Errorf("snappy: %d bytes where %d were announced", n, len(dst))
 	}
 	return snappy.Decode(dst, src)
+}
+
+func decodeBrotli() func(dst, src []byte) ([]byte, error) {
+	codec, err := compress.GetCodec(compress.Codecs.Brotli)
+	if err != nil {
+		panic(err)
+	}
+	stream := codec.(compress.StreamingCodec)
+	return func(dst, src []byte) ([]byte, error) {
+		r := stream.NewReader(bytes.NewReader(src))
+		if _, err := io.ReadFull(r, dst); err != nil {
+			return nil, err
+		}
+		var more [1]byte
+		for range 16 { // a Read of nothing is no end yet
+			if n, err := r.Read(more[:]); errors.Is(err, io.EOF) {
+				return dst, r.Close()
+			} else if n > 0 || err != nil {
+				return nil, errors.Join(fmt.Errorf("brotli: more than the %d bytes announced", len(dst)), err)
+			}
+		}
+		return nil, io.ErrNoProgress
+	}
 }
 
 // hadoopLZ4 is Parquet's deprecated LZ4 codec: blocks as Hadoop frames them,

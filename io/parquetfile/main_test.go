@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -19,11 +18,11 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // checked gives an allocator that fails the test unless all is freed.
-func checked(t testing.TB) memory.Allocator {
-	t.Helper()
+func checked(tb testing.TB) memory.Allocator {
+	tb.Helper()
 	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
-	t.Cleanup(func() {
-		if tt, ok := t.(*testing.T); ok {
+	tb.Cleanup(func() {
+		if tt, ok := tb.(*testing.T); ok {
 			mem.AssertSize(tt, 0)
 		}
 	})
@@ -31,11 +30,11 @@ func checked(t testing.TB) memory.Allocator {
 }
 
 // write writes batches to a new file and returns its path.
-func write(t testing.TB, opts format.WriteOptions, batches ...arrow.RecordBatch) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "f.parquet")
+func write(tb testing.TB, opts format.WriteOptions, batches ...arrow.RecordBatch) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "f.parquet")
 	if err := writeTo(path, opts, batches...); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return path
 }
@@ -63,15 +62,15 @@ func writeTo(path string, opts format.WriteOptions, batches ...arrow.RecordBatch
 	return w.Close()
 }
 
-func open(t testing.TB, path string, opts format.ReadOptions) *Reader {
-	t.Helper()
+func open(tb testing.TB, path string, opts format.ReadOptions) *Reader {
+	tb.Helper()
 	r, err := Open(path, opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := r.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return r.(*Reader)
@@ -146,5 +145,3 @@ func release(arrays []arrow.Array) {
 		a.Release()
 	}
 }
-
-var _ = slices.Clone[[]int]

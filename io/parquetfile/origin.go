@@ -92,11 +92,15 @@ func originOf(md *metadata.FileMetaData) []*originField {
 	if stored == nil {
 		return nil
 	}
+	return decodeOrigin(*stored)
+}
+
+func decodeOrigin(stored string) []*originField {
 	enc := base64.StdEncoding
-	if len(*stored)%4 != 0 {
+	if len(stored)%4 != 0 {
 		enc = base64.RawStdEncoding
 	}
-	message, err := enc.DecodeString(*stored)
+	message, err := enc.DecodeString(stored)
 	if err != nil {
 		return nil
 	}

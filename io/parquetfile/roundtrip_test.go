@@ -84,7 +84,7 @@ var everyType = []struct {
 
 func fromJSON(t *testing.T, mem memory.Allocator, typ arrow.DataType, values string) arrow.Array {
 	t.Helper()
-	arr, _, err := array.FromJSON(mem, typ, strings.NewReader(values), array.WithUseNumber())
+	arr, _, err := array.FromJSON(mem, typ, strings.NewReader(values))
 	if err != nil {
 		t.Fatalf("values of %s: %v", typ, err)
 	}

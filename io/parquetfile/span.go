@@ -15,8 +15,14 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/file"
 )
 
-// readBufferBytes is read from the file at a time, per column.
-const readBufferBytes = 256 << 10
+// readBufferBytes is read from the file at a time, per column, and
+// minReadBufferBytes where so many columns are read that their buffers would
+// take more than an eighth of the budget. Arrow-go does not allocate them from
+// the budget.
+const (
+	readBufferBytes    = 256 << 10
+	minReadBufferBytes = 16 << 10
+)
 
 // source counts as the file for one ReadSpan. It remembers the first error of
 // a read, which the decoders may swallow or take for the end of a column.
@@ -96,8 +102,7 @@ func (s *spanReader) read(ctx context.Context, yield func(arrow.RecordBatch) err
 		}
 		n := min(int64(s.r.opts.ChunkRows), total-done)
 		if err := s.chunk(ctx, int(n), yield); err != nil {
-			var caller *callerError
-			if errors.As(err, &caller) {
+			if caller, ok := errors.AsType[*callerError](err); ok {
 				return caller.err
 			}
 			return s.failed(err)
@@ -115,7 +120,7 @@ func (s *spanReader) read(ctx context.Context, yield func(arrow.RecordBatch) err
 // failed says where an error happened, and that the file changed if it did.
 func (s *spanReader) failed(err error) error {
 	if changed := s.r.Changed(); changed != nil {
-		return fmt.Errorf("row group %d: %w (%v)", s.span, changed, err)
+		return fmt.Errorf("row group %d: %w (%w)", s.span, changed, err)
 	}
 	if read := s.source.err.Load(); read != nil && !errors.Is(*read, io.EOF) {
 		return fmt.Errorf("read %s: row group %d: %w", s.r.path, s.span, *read)
@@ -128,7 +133,7 @@ func (s *spanReader) open() (err error) {
 	defer recoverTo(&err)
 	props := parquet.NewReaderProperties(s.mem)
 	props.BufferedStreamEnabled = true
-	props.BufferSize = readBufferBytes
+	props.BufferSize = min(max(s.r.opts.BudgetBytes/8/max(int64(s.leafCount()), 1), minReadBufferBytes), readBufferBytes)
 	props.MaxCompressedPageSize = math.MaxInt32 // the budget bounds pages
 	props.MaxUncompressedPageSize = math.MaxInt32
 	fr, err := file.NewParquetReader(io.NewSectionReader(&s.source, 0, s.r.stat.Size()),
@@ -154,6 +159,13 @@ func (s *spanReader) open() (err error) {
 		s.leaves, s.asm = append(s.leaves, leaves), append(s.asm, asm)
 	}
 	return nil
+}
+
+func (s *spanReader) leafCount() (count int) {
+	for _, n := range s.nodes {
+		_ = n.eachLeaf(func(int) error { count++; return nil })
+	}
+	return count
 }
 
 func (n *node) eachLeaf(f func(leaf int) error) error {

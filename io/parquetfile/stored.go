@@ -2,6 +2,7 @@ package parquetfile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -209,7 +210,7 @@ func listToStored(a array.ListLike, stored arrow.DataType, mem memory.Allocator)
 			total += to - from
 		}
 		if total > 1<<31-1 {
-			return nil, fmt.Errorf("more than 2^31-1 values in the lists of one row group")
+			return nil, errors.New("more than 2^31-1 values in the lists of one row group")
 		}
 		ends[i+1] = int32(total)
 	}

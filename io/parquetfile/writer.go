@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -50,13 +51,16 @@ type Writer struct {
 	schema  *arrow.Schema
 	stored  []arrow.DataType // what each column is written as
 	opts    format.WriteOptions
+	mem     *budget
 	file    *pqarrow.FileWriter
 	pending []arrow.RecordBatch // retained rows of the next row group
 	rows    int                 // in pending
-	bytes   int64               // in the whole blocks of pending
+	bytes   int64               // of data in pending
 	block   int                 // rows of pending beyond its last whole block
-	err     error               // the first; the file is useless after it
-	closed  bool
+	// groupBytes ends a row group; rowGroupBytes except in tests.
+	groupBytes int64
+	err        error // the first; the file is useless after it
+	closed     bool
 }
 
 var (
@@ -94,8 +98,16 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 		fields[i] = arrow.Field{Name: f.Name, Type: t, Nullable: f.Nullable, Metadata: f.Metadata}
 		stored[i] = t
 	}
+	// Only counted, not limited: for what the encoder does not free after an
+	// error.
+	mem := newBudget(opts.Allocator, math.MaxInt64)
+	defer func() {
+		if err != nil {
+			mem.freeRest()
+		}
+	}()
 	props := []parquet.WriterProperty{
-		parquet.WithAllocator(opts.Allocator),
+		parquet.WithAllocator(mem),
 		parquet.WithVersion(parquet.V2_LATEST),
 		parquet.WithMaxRowGroupLength(int64(opts.RowGroupRows)),
 		parquet.WithCompression(codec),
@@ -104,8 +116,8 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	if codec == compress.Codecs.Zstd {
 		props = append(props, parquet.WithCompressionLevel(zstdLevel))
 	}
-	arrowProps := pqarrow.NewArrowWriterProperties(pqarrow.WithAllocator(opts.Allocator))
-	md := withStoredSchema(schema, opts.Allocator)
+	arrowProps := pqarrow.NewArrowWriterProperties(pqarrow.WithAllocator(mem))
+	md := withStoredSchema(schema, mem)
 	writeSchema := arrow.NewSchema(fields, &md)
 	dictionaries, err := dictionaryPaths(writeSchema, parquet.NewWriterProperties(props...), arrowProps)
 	if err != nil {
@@ -115,7 +127,7 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	if err != nil {
 		return nil, fmt.Errorf("start Parquet file: %w", err)
 	}
-	return &Writer{schema: schema, stored: stored, opts: opts, file: fw}, nil
+	return &Writer{schema: schema, stored: stored, opts: opts, mem: mem, file: fw, groupBytes: rowGroupBytes}, nil
 }
 
 // dictionaryPaths turns dictionary encoding on for strings, which repeat. It
@@ -139,8 +151,8 @@ func dictionaryPaths(s *arrow.Schema, props *parquet.WriterProperties, arrowProp
 func withStoredSchema(s *arrow.Schema, mem memory.Allocator) arrow.Metadata {
 	md := s.Metadata()
 	keys, values := slices.Clone(md.Keys()), slices.Clone(md.Values())
-	for i := len(keys) - 1; i >= 0; i-- {
-		if keys[i] == arrowSchemaKey {
+	for i, key := range slices.Backward(keys) {
+		if key == arrowSchemaKey {
 			keys, values = slices.Delete(keys, i, i+1), slices.Delete(values, i, i+1)
 		}
 	}
@@ -177,7 +189,7 @@ func (w *Writer) Write(batch arrow.RecordBatch) error {
 		full := w.rows == w.opts.RowGroupRows
 		if w.block == blockRows {
 			w.block = 0
-			full = full || w.bytes >= rowGroupBytes
+			full = full || w.bytes >= w.groupBytes
 		}
 		if full {
 			if w.err = w.flush(); w.err != nil {
@@ -231,11 +243,11 @@ func (w *Writer) column(i int) error {
 	}()
 	for j, b := range w.pending {
 		var err error
-		if pieces[j], err = toStored(b.Column(i), w.stored[i], w.opts.Allocator); err != nil {
+		if pieces[j], err = toStored(b.Column(i), w.stored[i], w.mem); err != nil {
 			return err
 		}
 	}
-	joined, err := array.Concatenate(pieces, w.opts.Allocator)
+	joined, err := array.Concatenate(pieces, w.mem)
 	if err != nil {
 		return err
 	}
@@ -257,6 +269,7 @@ func (w *Writer) Close() (err error) {
 		return w.err
 	}
 	w.closed = true
+	defer w.mem.freeRest()
 	defer w.drop()
 	defer func() { w.err = err }()
 	defer recoverEncoder(&err)
@@ -272,6 +285,6 @@ func (w *Writer) Close() (err error) {
 
 func recoverEncoder(err *error) {
 	if p := recover(); p != nil {
-		*err = fmt.Errorf("Parquet encoder panicked: %v", p)
+		*err = fmt.Errorf("the Parquet encoder panicked: %v", p)
 	}
 }
