@@ -180,7 +180,8 @@ func appendFloats(t *testing.T, to []float64, a arrow.Array) []float64 {
 // id.
 func compareGolden(t *testing.T, ref *reference, output string) {
 	t.Helper()
-	columns, golden := []string{"id"}, []string{"id"}
+	columns := append(make([]string, 0, len(ref.Outputs)+1), "id")
+	golden := append(make([]string, 0, len(ref.Outputs)+1), "id")
 	elements := map[string]int{} // of a list column, by golden column
 	for _, o := range ref.Outputs {
 		column := o.ONNXOutput

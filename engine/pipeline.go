@@ -153,8 +153,7 @@ func (p *pipeline) explain(err error) error {
 		}
 		return fmt.Errorf("%w (found when: %w)", changed, err)
 	}
-	var row *batcher.RowError
-	if errors.As(err, &row) {
+	if row, ok := errors.AsType[*batcher.RowError](err); ok {
 		return fmt.Errorf("%w: %s: %w", ErrBadRows, p.plan.Dataset.Files()[row.Origin.File].Path, row)
 	}
 	return err

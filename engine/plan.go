@@ -81,8 +81,8 @@ func outside(output string, inputs []string) error {
 	place = absolute(place)
 	for _, in := range inputs {
 		file := absolute(in)
-		if real, err := filepath.EvalSymlinks(file); err == nil {
-			file = real
+		if target, err := filepath.EvalSymlinks(file); err == nil {
+			file = target
 		}
 		if file == place || strings.HasPrefix(file, place+string(filepath.Separator)) {
 			return fmt.Errorf("%w: --output %s holds the input %s; write elsewhere", ErrUsage, output, in)

@@ -274,7 +274,7 @@ func (r *dataReport) Text(w io.Writer) error {
 }
 
 func joinMap[V any](m map[string]V) string {
-	var parts []string
+	parts := make([]string, 0, len(m))
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		parts = append(parts, fmt.Sprintf("%s %v", k, m[k]))
 	}

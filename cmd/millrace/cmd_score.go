@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/engine"
@@ -30,7 +32,7 @@ func newScore(s streams, common *commonOptions) *cobra.Command {
   millrace score --model models/reference/embed.onnx --input testdata/embed-sample.arrow --ids id --output embeddings.arrow --json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runScore(cmd, opts, common, s)
+			return runScore(cmd.Context(), opts, common, s)
 		},
 	}
 	opts.AddFlags(cmd.Flags())
@@ -38,8 +40,7 @@ func newScore(s streams, common *commonOptions) *cobra.Command {
 	return cmd
 }
 
-func runScore(cmd *cobra.Command, o *scoreOptions, common *commonOptions, s streams) error {
-	ctx := cmd.Context()
+func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s streams) error {
 	opts, err := o.options(common)
 	if err != nil {
 		return err
@@ -111,7 +112,7 @@ func (r *scoreReport) Text(w io.Writer) error {
 	for _, o := range r.Outputs {
 		bytes += o.Bytes
 	}
-	line("output", "%s (%d part files, %s)", r.Output, len(r.Outputs), humanize.IBytes(uint64(bytes)))
+	line("output", "%s (%s, %s)", r.Output, english.Plural(len(r.Outputs), "file", ""), humanize.IBytes(uint64(bytes)))
 	line("manifest", "%s", manifestPath(r))
 	if r.Head != nil {
 		b.WriteString("\n" + r.Head.table() + "\n")

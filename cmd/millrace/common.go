@@ -56,7 +56,7 @@ func (o *commonOptions) logger(s streams) *slog.Logger {
 	case o.LogFormat == "json":
 		return slog.New(slog.NewJSONHandler(s.Err, nil))
 	default:
-		return slog.New(tint.NewHandler(s.Err, &tint.Options{TimeFormat: time.DateTime, NoColor: !isTerminal(s.Err)}))
+		return slog.New(tint.NewTextHandler(s.Err, &tint.Options{TimeFormat: time.DateTime, NoColor: !isTerminal(s.Err)}))
 	}
 }
 

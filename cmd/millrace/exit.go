@@ -73,8 +73,7 @@ func exitCode(err error) int {
 	case is(syscall.ENOMEM):
 		return exitDevice
 	default:
-		var status *ort.StatusError
-		if errors.As(err, &status) { // a Run that failed: the model does not take these values
+		if _, ok := errors.AsType[*ort.StatusError](err); ok { // a Run that failed: the model does not take these values
 			return exitModel
 		}
 		return exitFault

@@ -34,7 +34,7 @@ func writeFixtures(t *testing.T, dir string) {
 	path := func(name string) string { return filepath.Join(dir, name) }
 	write(t, path("sum.onnx"), encode(t, sumModel(nil)))
 	named := sumModel(nil)
-	named.MetadataProps = []*onnxpb.StringStringEntryProto{{Key: proto.String("feature_names"), Value: proto.String(`["a","b"]`)}}
+	named.MetadataProps = []*onnxpb.StringStringEntryProto{{Key: new("feature_names"), Value: new(`["a","b"]`)}}
 	write(t, path("named.onnx"), encode(t, named))
 	write(t, path("outside.onnx"), encode(t, sumModel([]string{"location", "../outside.bin"})))
 	whole := encode(t, named)
@@ -123,24 +123,24 @@ func record(t *testing.T, number arrow.DataType, valid []bool) arrow.RecordBatch
 // where the ones lie as key and value of external_data.
 func sumModel(external []string) *onnxpb.ModelProto {
 	weights := &onnxpb.TensorProto{
-		Name: proto.String("w"), Dims: []int64{2, 1}, DataType: proto.Int32(int32(models.Float32)), FloatData: []float32{1, 1},
+		Name: new("w"), Dims: []int64{2, 1}, DataType: new(int32(models.Float32)), FloatData: []float32{1, 1},
 	}
 	if external != nil {
 		weights.FloatData = nil
 		weights.DataLocation = onnxpb.TensorProto_EXTERNAL.Enum()
-		weights.ExternalData = []*onnxpb.StringStringEntryProto{{Key: proto.String(external[0]), Value: proto.String(external[1])}}
+		weights.ExternalData = []*onnxpb.StringStringEntryProto{{Key: new(external[0]), Value: new(external[1])}}
 	}
 	return &onnxpb.ModelProto{
-		IrVersion:    proto.Int64(8),
-		ProducerName: proto.String("millrace tests"),
-		OpsetImport:  []*onnxpb.OperatorSetIdProto{{Domain: proto.String(""), Version: proto.Int64(17)}},
+		IrVersion:    new(int64(8)),
+		ProducerName: new("millrace tests"),
+		OpsetImport:  []*onnxpb.OperatorSetIdProto{{Domain: new(""), Version: new(int64(17))}},
 		Graph: &onnxpb.GraphProto{
-			Name:        proto.String("sum"),
+			Name:        new("sum"),
 			Input:       []*onnxpb.ValueInfoProto{tensorInfo("x", 2)},
 			Output:      []*onnxpb.ValueInfoProto{tensorInfo("y", 1)},
 			Initializer: []*onnxpb.TensorProto{weights},
 			Node: []*onnxpb.NodeProto{{
-				OpType: proto.String("MatMul"), Name: proto.String("sum"), Input: []string{"x", "w"}, Output: []string{"y"},
+				OpType: new("MatMul"), Name: new("sum"), Input: []string{"x", "w"}, Output: []string{"y"},
 			}},
 		},
 	}
@@ -148,9 +148,9 @@ func sumModel(external []string) *onnxpb.ModelProto {
 
 // tensorInfo is a float32 [N,width] value.
 func tensorInfo(name string, width int64) *onnxpb.ValueInfoProto {
-	return &onnxpb.ValueInfoProto{Name: proto.String(name), Type: &onnxpb.TypeProto{Value: &onnxpb.TypeProto_TensorType{
+	return &onnxpb.ValueInfoProto{Name: new(name), Type: &onnxpb.TypeProto{Value: &onnxpb.TypeProto_TensorType{
 		TensorType: &onnxpb.TypeProto_Tensor{
-			ElemType: proto.Int32(int32(models.Float32)),
+			ElemType: new(int32(models.Float32)),
 			Shape: &onnxpb.TensorShapeProto{Dim: []*onnxpb.TensorShapeProto_Dimension{
 				{Value: &onnxpb.TensorShapeProto_Dimension_DimParam{DimParam: "N"}},
 				{Value: &onnxpb.TensorShapeProto_Dimension_DimValue{DimValue: width}},

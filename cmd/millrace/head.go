@@ -75,13 +75,13 @@ func shorten(s string) string { return text.Snip(s, 48, "…") }
 
 func (h *head) table() string {
 	t := newTable()
-	header := table.Row{}
+	header := make(table.Row, 0, len(h.Columns))
 	for _, c := range h.Columns {
 		header = append(header, c)
 	}
 	t.AppendHeader(header)
 	for _, cells := range h.Rows {
-		row := table.Row{}
+		row := make(table.Row, 0, len(cells))
 		for _, c := range cells {
 			row = append(row, c)
 		}

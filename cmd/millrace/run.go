@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}()
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	root := newRoot(s, common)
+	root := newRoot(s, common) //nolint:contextcheck // commands get ctx from ExecuteContext
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -128,8 +128,7 @@ func newRoot(s streams, common *commonOptions) *cobra.Command {
 
 // flagError words pflag's error and names the nearest flag.
 func flagError(cmd *cobra.Command, err error) error {
-	var unknown *pflag.NotExistError
-	if errors.As(err, &unknown) {
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 		if near := batcher.Nearest(unknown.GetSpecifiedName(), names); near != "" {
@@ -178,7 +177,7 @@ var otherVariables = map[string]bool{"MILLRACE_CORPORA": true, "MILLRACE_DATA_DI
 // a misspelt setting.
 func applyEnvironment(flags *pflag.FlagSet, environ, known []string) error {
 	names := map[string]string{}
-	var variables []string
+	variables := make([]string, 0, len(known))
 	for _, flag := range known {
 		names[variable(flag)] = flag
 		variables = append(variables, variable(flag))
