@@ -89,7 +89,7 @@ type progressBar struct {
 }
 
 func newProgressBar(s streams, p *engine.Progress, started time.Time) *progressBar {
-	container := mpb.New(mpb.WithOutput(s.Err), mpb.WithWidth(48), mpb.WithRefreshRate(100*time.Millisecond))
+	container := mpb.New(mpb.WithOutput(s.Err), mpb.WithWidth(26), mpb.WithRefreshRate(100*time.Millisecond))
 	rate := func(decor.Statistics) string {
 		rows := doneRows(p)
 		elapsed := time.Since(started).Seconds()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine"
@@ -62,7 +63,11 @@ func interruptible(ctx context.Context) (context.Context, func()) {
 		select {
 		case sig := <-signals:
 			signal.Stop(signals)
-			cancel(fmt.Errorf("%w by %s", engine.ErrInterrupted, sig))
+			name := sig.String()
+			if s, ok := sig.(syscall.Signal); ok {
+				name = unix.SignalName(s)
+			}
+			cancel(fmt.Errorf("%w by %s: nothing is published; run the same command again", engine.ErrInterrupted, name))
 		case <-done:
 		}
 	}()

@@ -123,7 +123,7 @@ func hidden(name string) bool {
 // knownExtension says whether a name promises a format that we read.
 func knownExtension(name string) bool {
 	switch strings.ToLower(filepath.Ext(name)) {
-	case ".parquet", ".parq", ".pq", ".arrow", ".arrows", ".ipc", ".feather":
+	case ".parquet", ".parq", ".pq", ".arrow", ".arrows", ".stream", ".ipc", ".feather":
 		return true
 	}
 	return false
