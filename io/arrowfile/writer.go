@@ -38,12 +38,21 @@ var (
 
 // NewWriter writes an Arrow IPC file of one record batch for each Write.
 // opts.Compression is none (or empty), lz4 or zstd; any other gives an error
-// that wraps ErrCodec. All batches must share their dictionaries: a file
-// cannot replace one.
+// that wraps ErrCodec. Dictionaries that differ from batch to batch are merged
+// into the one that a file has for each column: see merger. Where that cannot
+// be (more values than indices, ordered dictionaries, nested values), Write
+// gives an error that wraps format.ErrColumnType.
 func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (format.Writer, error) {
 	options, err := ipcOptions(schema, &opts)
 	if err != nil {
 		return nil, err
+	}
+	m, err := newMerger(schema, opts.Allocator)
+	if err != nil {
+		return nil, err
+	}
+	if m != nil {
+		return &writer{format: format.ArrowFile, inner: newMergingWriter(w, schema, m, options), mem: opts.Allocator}, nil
 	}
 	fw, err := ipc.NewFileWriter(w, options...)
 	if err != nil {
