@@ -105,8 +105,12 @@ func every[T any](dst, src []T, first, stride int) {
 }
 
 // flat makes an array without nulls over a buffer, of which it takes a
-// reference.
+// reference. It sees no byte beyond its values: pooled memory has an earlier
+// batch's there, and Arrow files are padded with what follows the values.
 func flat(t arrow.DataType, values *memory.Buffer, n int) arrow.Array {
+	size := int(bitutil.BytesForBits(int64(n) * int64(t.(arrow.FixedWidthDataType).BitWidth())))
+	values = memory.SliceBuffer(values, 0, size)
+	defer values.Release()
 	data := array.NewData(t, n, []*memory.Buffer{nil, values}, nil, 0, 0)
 	defer data.Release()
 	return array.MakeFromData(data)
