@@ -5,6 +5,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/models"
 )
 
 // Explanation is a plan in words and numbers, for people and for JSON.
@@ -47,7 +48,7 @@ type ExplainedInput struct {
 	Type        string             `json:"type"` // such as float32[N,32]
 	Form        batcher.Form       `json:"form"`
 	Way         string             `json:"way"` // view or copy
-	WhyCopied   string             `json:"why_copied,omitempty"`
+	Note        string             `json:"note"`
 	BytesPerRow int64              `json:"bytes_copied_per_row"`
 	Features    []ExplainedFeature `json:"features"`
 }
@@ -69,13 +70,21 @@ type ExplainedColumn struct {
 	From   string `json:"from"` // id, kept, or the model output
 }
 
-// ExplainedMemory is the memory that the run is estimated to take, in bytes.
+// ExplainedMemory is the resident memory that the run is estimated to take, in
+// bytes.
 type ExplainedMemory struct {
+	Program int64 `json:"program"` // millrace and ONNX Runtime themselves
 	Model   int64 `json:"model"`   // the file, and its weights in the session
 	Tensors int64 `json:"tensors"` // of all workers
-	Decoded int64 `json:"decoded"` // record batches on their way
+	Decoded int64 `json:"decoded"` // record batches on their way, mapped ones too
+	Written int64 `json:"written"` // the row group that is being filled
+	Slack   int64 `json:"slack"`   // what the collector of garbage lets lie
 	Total   int64 `json:"total"`
 }
+
+// programBytes is the resident set of a run over one row with a model of a few
+// bytes: Go's runtime, this program and ONNX Runtime (measured: 75 MiB).
+const programBytes = 75 << 20
 
 // Explain describes the plan.
 func (p *Plan) Explain() *Explanation {
@@ -125,21 +134,23 @@ func (p *Plan) explainInput(b *batcher.Binding, mapped bool) ExplainedInput {
 		}
 		in.Features = append(in.Features, x)
 	}
-	in.BytesPerRow = int64(b.Width) * elementBytes(b.Input.Elem)
-	in.Way = "copy"
+	in.Way, in.BytesPerRow = "copy", int64(b.Width)*elementBytes(b.Input.Elem)
 	switch {
 	case len(b.Features) > 1:
-		in.WhyCopied = "columns become rows of one matrix"
+		in.Note = "columns become rows of one matrix"
+	case b.Input.Elem == models.String:
+		in.Note = "text becomes ONNX Runtime's own strings"
 	case !b.Viewable():
-		in.WhyCopied = "values are cast"
-	case !mapped:
-		in.WhyCopied = "" // decoded memory is viewed, too
+		in.Note = "values are cast"
+	case mapped:
 		in.Way, in.BytesPerRow = "view", 0
+		in.Note = "of the mapped file, where it is not compressed"
 	default:
 		in.Way, in.BytesPerRow = "view", 0
+		in.Note = "of the decoded column"
 	}
 	if in.Way == "view" && nulls {
-		in.WhyCopied = "batches with nulls are copied to fill them"
+		in.Note += "; batches with nulls are copied to fill them"
 	}
 	return in
 }
@@ -156,10 +167,9 @@ func (s *outputSpec) explain() []ExplainedColumn {
 }
 
 // estimateMemory adds up what the pipeline can hold at a time: its queues are
-// bounded, so that this does not depend on the input's size. Mapped files are
-// not counted: their pages are the page cache's.
+// bounded, so that this does not depend on the input's size.
 func (p *Plan) estimateMemory() ExplainedMemory {
-	m := ExplainedMemory{Model: 2 * p.Model.Bytes}
+	m := ExplainedMemory{Program: programBytes, Model: 2 * p.Model.Bytes}
 	for _, f := range p.Model.External {
 		m.Model += f.Bytes
 	}
@@ -171,7 +181,8 @@ func (p *Plan) estimateMemory() ExplainedMemory {
 			row += typeBytes(p.Dataset.Schema().Field(at).Type)
 		}
 	}
-	chunkRows := int64(65536)
+	var read format.ReadOptions
+	read.EnsureDefaults()
 	largest := int64(0)
 	for _, part := range p.Parts {
 		for _, s := range part.Spans {
@@ -179,8 +190,17 @@ func (p *Plan) estimateMemory() ExplainedMemory {
 		}
 	}
 	// A reader holds one batch, its queue chunkQueue more.
-	m.Decoded = row * min(chunkRows, largest) * int64(p.Options.Readers) * (chunkQueue + 1)
-	m.Total = m.Model + m.Tensors + m.Decoded
+	m.Decoded = row * min(int64(read.ChunkRows), largest) * int64(p.Options.Readers) * (chunkQueue + 1)
+	var out int64
+	for _, f := range p.Passed {
+		out += typeBytes(f.Type)
+	}
+	for i := range p.outputs {
+		out += int64(p.outputs[i].width()) * elementBytes(p.outputs[i].value.Elem)
+	}
+	m.Written = out * min(rowGroupRows, p.Dataset.Rows())
+	m.Slack = m.Decoded + m.Written // by default the heap doubles before it is collected
+	m.Total = m.Program + m.Model + m.Tensors + m.Decoded + m.Written + m.Slack
 	return m
 }
 

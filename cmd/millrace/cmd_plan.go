@@ -52,11 +52,9 @@ func (r *planReport) Text(w io.Writer) error {
 	t := newTable()
 	t.AppendHeader(table.Row{"model input", "column", "type", "cast", "nulls expected", "a null becomes", "way"})
 	for _, in := range r.Inputs {
-		way := in.Way
+		way := "view " + in.Note
 		if in.Way == "copy" {
-			way = fmt.Sprintf("copy, %d B a row: %s", in.BytesPerRow, in.WhyCopied)
-		} else if in.WhyCopied != "" {
-			way += "; " + in.WhyCopied
+			way = fmt.Sprintf("copy, %d B a row: %s", in.BytesPerRow, in.Note)
 		}
 		for i, f := range in.Features {
 			name := ""
@@ -69,7 +67,11 @@ func (r *planReport) Text(w io.Writer) error {
 			if f.Nulls != nil {
 				nulls = humanize.Comma(*f.Nulls)
 			}
-			t.AppendRow(table.Row{name, f.Column, f.Type, f.Cast, nulls, f.Policy, way})
+			policy := f.Policy
+			if policy == "" {
+				policy = `""`
+			}
+			t.AppendRow(table.Row{name, f.Column, f.Type, f.Cast, nulls, policy, way})
 		}
 	}
 	b.WriteString(t.Render() + "\n\nWhat is written\n")
@@ -85,8 +87,11 @@ func (r *planReport) Text(w io.Writer) error {
 		fmt.Fprintf(&b, "parts    %d, of %s rows or more but the last; one %s file each\n", r.Parts, humanize.Comma(r.PartRows), r.Format)
 	}
 	fmt.Fprintf(&b, "batches  %s of up to %s rows; %d workers, %d readers\n", humanize.Comma(r.Batches), humanize.Comma(int64(r.BatchRows)), r.Workers, r.Readers)
-	fmt.Fprintf(&b, "memory   about %s: model %s, tensors %s, decoded columns %s; mapped files come on top, as page cache\n",
-		humanize.IBytes(uint64(r.Memory.Total)), humanize.IBytes(uint64(r.Memory.Model)), humanize.IBytes(uint64(r.Memory.Tensors)), humanize.IBytes(uint64(r.Memory.Decoded)))
+	m := &r.Memory
+	fmt.Fprintf(&b, "memory   about %s: program %s, model %s, tensors %s, columns %s, row group written %s, garbage %s\n",
+		bytesOf(m.Total), bytesOf(m.Program), bytesOf(m.Model), bytesOf(m.Tensors), bytesOf(m.Decoded), bytesOf(m.Written), bytesOf(m.Slack))
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+func bytesOf(n int64) string { return humanize.IBytes(uint64(n)) }
