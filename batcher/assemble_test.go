@@ -117,7 +117,7 @@ func drawTrial(t *rapid.T, mem memory.Allocator, from arrow.DataType, to models.
 		in.Shape[0] = models.Dim{Size: int64(rapid.IntRange(1, 60).Draw(t, "fixed rows"))}
 	}
 	var names []string
-	switch form := rapid.SampledFrom([]string{"column", "matrix", "matrix", "fixed list", "nested lists", "list", "large list"}).Draw(t, "form"); form {
+	switch form := rapid.SampledFrom([]string{"column", "column", "matrix", "matrix", "fixed list", "nested lists", "list", "large list"}).Draw(t, "form"); form {
 	case "column":
 		names, c.types, c.width = append(names, "c0"), append(c.types, from), 1
 	case "matrix":

@@ -206,30 +206,64 @@ func TestViews(t *testing.T) {
 	}
 }
 
-// TestTextView looks for the column's own text in the tensor.
-func TestTextView(t *testing.T) {
-	alloc := memory.NewCheckedAllocator(memory.DefaultAllocator)
-	defer alloc.AssertSize(t, 0)
-	b := array.NewStringBuilder(alloc)
-	defer b.Release()
-	b.AppendValues([]string{"skipped", "one", "", "three"}, nil)
-	schema := schemaOf("s", text)
-	plan, err := Bind([]models.Value{input("s", models.String, -1)}, schema, Options{})
-	if err != nil {
-		t.Fatal(err)
+// TestTextViews looks for the column's own text in the tensor.
+func TestTextViews(t *testing.T) {
+	tests := []struct {
+		name   string
+		texts  []string
+		valid  []bool
+		policy string
+		want   []string
+		view   bool
+	}{
+		{"a slice is given where it lies", []string{"skipped", "one", "", "three"}, nil, "error", []string{"one", "", "three"}, true},
+		{"nulls outside it are nobody's", []string{"skipped", "one", "", "three"}, []bool{false, true, true, true}, "error", []string{"one", "", "three"}, true},
+		{"a null must be filled", []string{"skipped", "one", "", "three"}, []bool{true, true, false, true}, "none", []string{"one", "none", "three"}, false},
+		{"or left empty for a reject", []string{"skipped", "one", "", "three"}, []bool{true, false, true, true}, "reject", []string{"", "", "three"}, false},
 	}
-	batch := batchOf(schema, []arrow.Array{cutOut(b.NewArray(), 1, 4)})
-	defer batch.Release()
-	a := plan.NewAssembler(3, RefuseLossy)
-	tensors, err := a.Assemble(batch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := &tensors.Inputs[0]
-	if own := batch.Segments[0].Record.Column(0).Data().Buffers()[2].Bytes(); &in.Text[0] != &own[0] {
-		t.Errorf("the tensor's text is at %p; want %p, the column's", &in.Text[0], &own[0])
-	}
-	if got := a.Counts().BytesCopied; got != 8 {
-		t.Errorf("BytesCopied = %d; want 8, the text of the three rows", got)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			alloc := memory.NewCheckedAllocator(memory.DefaultAllocator)
+			defer alloc.AssertSize(t, 0)
+			b := array.NewStringBuilder(alloc)
+			defer b.Release()
+			b.AppendValues(test.texts, nil)
+			all := b.NewArray()
+			bits := []byte{0xff}
+			for i, valid := range test.valid {
+				if !valid {
+					bits[0] &^= 1 << i
+				}
+			}
+			column := raw(text, len(test.texts), array.UnknownNullCount, nil, bits, all.Data().Buffers()[1].Bytes(), all.Data().Buffers()[2].Bytes())
+			defer all.Release()
+			schema := schemaOf("s", text)
+			plan, err := Bind([]models.Value{input("s", models.String, -1)}, schema, Options{Nulls: NullPolicies{Default: ParseNullPolicy(test.policy)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			batch := batchOf(schema, []arrow.Array{cutOut(column, 1, len(test.texts))})
+			defer batch.Release()
+			a := plan.NewAssembler(batch.Rows, RefuseLossy)
+			tensors, err := a.Assemble(batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := &tensors.Inputs[0]
+			size := 0
+			for i, e := range elementsOf(in) {
+				size += len(e.text)
+				if e.text != test.want[i] {
+					t.Errorf("row %d = %q; want %q", i, e.text, test.want[i])
+				}
+			}
+			own := batch.Segments[0].Record.Column(0).Data().Buffers()[2].Bytes()
+			if got := &in.Text[0] == &own[0]; got != test.view {
+				t.Errorf("the tensor's text is the column's = %t; want %t", got, test.view)
+			}
+			if got := a.Counts().BytesCopied; got != int64(size) {
+				t.Errorf("BytesCopied = %d; want %d, the text of the rows", got, size)
+			}
+		})
 	}
 }
