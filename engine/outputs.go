@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 
@@ -94,14 +95,41 @@ func (s *outputSpec) fromSignature() error {
 	if len(v.Shape) == 0 {
 		return fmt.Errorf("%w: output %q is a scalar, one value for the whole batch; leave it out by --model-outputs", ErrOutputShape, v.Name)
 	}
-	s.static = true
-	s.item = []int64{}
+	item := []int64{}
 	for _, d := range v.Shape[1:] {
-		if d.Size < 0 {
-			s.static, s.item = false, nil
+		if d.Size <= 0 { // 0 is a mistake that a Run may not repeat
 			return nil
 		}
-		s.item = append(s.item, d.Size)
+		item = append(item, d.Size)
+	}
+	if err := s.check(item); err != nil {
+		return err
+	}
+	s.static, s.item = true, item
+	return nil
+}
+
+// Bounds on what becomes columns, far above what is of use; a model's file may
+// say anything.
+const (
+	maxItem    = math.MaxInt32 // values of one row, which a FixedSizeList counts in 32 bits
+	maxColumns = 1 << 16       // of one output
+)
+
+// check refuses the shape of a row that no column holds.
+func (s *outputSpec) check(item []int64) error {
+	total := int64(1)
+	for _, d := range item {
+		if d == 0 {
+			return fmt.Errorf("%w: output %q has the shape %v a row, which is no values; leave it out by --model-outputs", ErrOutputShape, s.value.Name, item)
+		}
+		if d > maxItem/total {
+			return fmt.Errorf("%w: output %q has the shape %v a row, more than %d values; leave it out by --model-outputs", ErrOutputShape, s.value.Name, item, maxItem)
+		}
+		total *= d
+	}
+	if s.layout == LayoutColumns && total > maxColumns {
+		return fmt.Errorf("%w: output %q has %d values a row, more than the %d that may have columns of their own; use --output-layout list", ErrOutputShape, s.value.Name, total, maxColumns)
 	}
 	return nil
 }
@@ -114,11 +142,14 @@ func (s *outputSpec) learn(shape []int64, rows int) error {
 			ErrOutputShape, s.value.Name, shape, rows)
 	}
 	if s.item == nil || !s.learned {
+		if err := s.check(shape[1:]); err != nil {
+			return err
+		}
 		s.item, s.learned = slices.Clone(shape[1:]), true
 		return nil
 	}
 	if !slices.Equal(s.item, shape[1:]) {
-		return fmt.Errorf("%w: output %q has shape %v now and had %v a row before", ErrOutputShape, s.value.Name, shape, s.item)
+		return fmt.Errorf("%w: output %q has the shape %v a row in this batch and had %v before; leave it out by --model-outputs", ErrOutputShape, s.value.Name, shape[1:], s.item)
 	}
 	return nil
 }

@@ -176,6 +176,9 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (_ *result, er
 	}
 	stop = stopwatch(&w.progress.infer)
 	err = w.session.Run(ctx, w.inputs, outs)
+	if err != nil && ctx.Err() == nil {
+		err = w.runOpen(ctx, buffers, outs, err)
+	}
 	stop()
 	if err != nil {
 		if ctx.Err() != nil {
@@ -191,6 +194,27 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (_ *result, er
 	}
 	w.progress.RowsScored.Add(int64(batch.Rows))
 	return res, nil
+}
+
+// runOpen runs a batch again that failed with outputs in memory of ours: a model
+// whose outputs have another shape now fails so, and collect says it better.
+func (w *worker) runOpen(ctx context.Context, buffers []*memory.Buffer, outs []*ort.Tensor, failed error) error {
+	preset := false
+	for i, t := range outs {
+		if buffers[i] == nil {
+			continue
+		}
+		preset = true
+		buffers[i].Release()
+		buffers[i], outs[i] = nil, nil
+		if err := t.Close(); err != nil {
+			return errors.Join(failed, err)
+		}
+	}
+	if !preset || w.session.Run(ctx, w.inputs, outs) != nil {
+		return failed
+	}
+	return nil
 }
 
 // makeInputs wraps assembled memory into tensors, those of the last batch where
