@@ -66,7 +66,7 @@ func exitCode(err error) int {
 		return exitInput
 	case is(ledger.ErrExists, ledger.ErrOutput, format.ErrColumnType):
 		return exitOutput
-	case is(dataset.ErrInput, format.ErrDamaged, format.ErrUnsupported, format.ErrBudget):
+	case is(dataset.ErrInput, format.ErrDamaged, format.ErrUnsupported, format.ErrBudget, batcher.ErrDamaged):
 		return exitInput
 	case is(models.ErrModel, batcher.ErrBind, engine.ErrOutputShape):
 		return exitModel
