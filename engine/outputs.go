@@ -206,6 +206,36 @@ func (s *outputSpec) suffix(i int) string {
 	}
 }
 
+// inModelOrder puts decoded scores, which come in the order of the maps' keys,
+// into that of the model's class labels, where those are known: the order that
+// a run without rows, and one with the ZipMap taken off, has.
+func (s *outputSpec) inModelOrder(scores []float32, labels models.ClassLabels) ([]float32, models.ClassLabels) {
+	n := labels.Len()
+	if n == 0 || s.labels.Len() != n || s.labels.Equal(labels) {
+		return scores, labels
+	}
+	from := make([]int, n) // where the k-th of the model's classes is
+	for k := range from {
+		if len(labels.Strings) > 0 && len(s.labels.Strings) > 0 {
+			from[k] = slices.Index(labels.Strings, s.labels.Strings[k])
+		} else if len(labels.Ints) > 0 && len(s.labels.Ints) > 0 {
+			from[k] = slices.Index(labels.Ints, s.labels.Ints[k])
+		} else {
+			return scores, labels
+		}
+		if from[k] < 0 {
+			return scores, labels
+		}
+	}
+	out := make([]float32, len(scores))
+	for row := 0; row < len(scores); row += n {
+		for k, at := range from {
+			out[row+k] = scores[row+at]
+		}
+	}
+	return out, s.labels
+}
+
 // arrowType is the Arrow type with a tensor element's bytes; nil when there is
 // none.
 func arrowType(e models.ElementType) arrow.DataType {

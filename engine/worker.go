@@ -321,6 +321,7 @@ func (w *worker) take(s *outputSpec, buffer *memory.Buffer, t *ort.Tensor, rows 
 		if err != nil {
 			return tensorData{}, fmt.Errorf("model output %q: %w", s.value.Name, err)
 		}
+		scores, labels = s.inModelOrder(scores, labels)
 		if !s.learned {
 			s.labels = labels
 		} else if !s.labels.Equal(labels) {
