@@ -19,8 +19,9 @@ build: ## Build bin/millrace
 	@go build -ldflags '$(LDFLAGS)' -o bin/millrace ./cmd/millrace
 
 .PHONY: runtime
-runtime: ## Fetch ONNX Runtime for the CPU into .ort/ (needs pip)
-	@engine/ort/fetch.sh cpu
+runtime: ## Fetch ONNX Runtime for the CPU into .ort/ (needs pip), unless MILLRACE_ORT_LIB names one
+	@if [ -n "$${MILLRACE_ORT_LIB:-}" ]; then echo "ONNX Runtime: $$MILLRACE_ORT_LIB, as MILLRACE_ORT_LIB says"; \
+	else engine/ort/fetch.sh cpu; fi
 
 .PHONY: runtime-cuda
 runtime-cuda: ## Fetch ONNX Runtime with its CUDA provider into .ort/ (needs pip)
@@ -34,6 +35,7 @@ demo: runtime build ## Score 50,000 real flights with the LightGBM model into de
 .PHONY: test
 test: runtime build ## Run every test, and print what they ran against
 	@bin/millrace version && bin/millrace doctor && gcc --version | head -1
+	@[ -d "$${MILLRACE_CORPORA:-../shared/corpora}" ] || echo "corpora: not at $${MILLRACE_CORPORA:-../shared/corpora}; the tests of foreign files are SKIPPED"
 	go test ./...
 
 .PHONY: test-race
