@@ -2,10 +2,10 @@ package parquetfile
 
 import (
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/io/format"
 )
@@ -25,18 +25,18 @@ func (o overBudget) err() error {
 // A buffer is one of: live (allocated, counts), given (handed to the caller
 // with a batch: it no longer counts, and the caller's Release frees it), gone.
 type budget struct {
-	mem   memory.Allocator
+	mem   *recycler
 	limit int64
 
 	mu struct {
 		sync.Mutex
 		held  int64
-		live  map[*byte][]byte // as allocated, by first byte
+		live  map[*byte][]byte // as the recycler gave them, by first byte
 		given map[*byte][]byte
 	}
 }
 
-func newBudget(mem memory.Allocator, limit int64) *budget {
+func newBudget(mem *recycler, limit int64) *budget {
 	b := &budget{mem: mem, limit: limit}
 	b.mu.live = make(map[*byte][]byte)
 	b.mu.given = make(map[*byte][]byte)
@@ -45,15 +45,18 @@ func newBudget(mem memory.Allocator, limit int64) *budget {
 
 // Allocate implements memory.Allocator.
 func (b *budget) Allocate(size int) []byte {
-	b.check(int64(size))
-	buf := b.mem.Allocate(size)
-	if key := first(buf); key != nil {
+	if size < 0 {
+		panic(overBudget{need: math.MaxInt64, limit: b.limit})
+	}
+	b.check(int64(b.mem.classOf(size)))
+	whole := b.mem.get(size)
+	if key := first(whole); key != nil {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.mu.live[key] = buf
-		b.mu.held += int64(cap(buf))
+		b.mu.live[key] = whole
+		b.mu.held += int64(len(whole))
 	}
-	return buf
+	return whole[:size]
 }
 
 // Reallocate implements memory.Allocator.
@@ -81,7 +84,7 @@ func (b *budget) Free(buf []byte) {
 	b.mu.Lock()
 	whole, live := b.mu.live[key]
 	if live {
-		b.mu.held -= int64(cap(whole))
+		b.mu.held -= int64(len(whole))
 	} else {
 		whole = b.mu.given[key]
 	}
@@ -89,14 +92,14 @@ func (b *budget) Free(buf []byte) {
 	delete(b.mu.given, key)
 	b.mu.Unlock()
 	if whole != nil {
-		b.mem.Free(whole)
+		b.mem.put(whole)
 	}
 }
 
 func (b *budget) check(size int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if size < 0 || size > b.limit-b.mu.held {
+	if size > b.limit-b.mu.held {
 		panic(overBudget{need: b.mu.held + size, limit: b.limit})
 	}
 }
@@ -122,7 +125,7 @@ func (b *budget) giveBytes(buf []byte) {
 	defer b.mu.Unlock()
 	if whole, ok := b.mu.live[key]; ok {
 		delete(b.mu.live, key)
-		b.mu.held -= int64(cap(whole))
+		b.mu.held -= int64(len(whole))
 		b.mu.given[key] = whole
 	}
 }
@@ -132,7 +135,7 @@ func (b *budget) freeRest() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, whole := range b.mu.live {
-		b.mem.Free(whole)
+		b.mem.put(whole)
 	}
 	clear(b.mu.live)
 	b.mu.held = 0

@@ -17,5 +17,7 @@
 // truncation is an error and not a signal.
 //
 // Memory: a batch given to yield is borrowed by it. Once retained it belongs
-// to whoever retained it and no longer counts against the budget.
+// to whoever retained it and no longer counts against the budget. Buffers that
+// come back, from the decoders or from a batch's last Release, are kept for the
+// next span, up to a quarter of the budget, until Close.
 package parquetfile

@@ -25,6 +25,7 @@ type Reader struct {
 	schema *arrow.Schema
 	fields []*node // one per top-level column
 	spans  []format.Span
+	mem    *recycler
 
 	closing sync.Once
 }
@@ -40,7 +41,7 @@ func Open(path string, opts format.ReadOptions) (format.Reader, error) {
 	if err != nil {
 		return nil, err // names path
 	}
-	r := &Reader{path: path, opts: opts, file: f}
+	r := &Reader{path: path, opts: opts, file: f, mem: newRecycler(opts.Allocator, opts.BudgetBytes/4)}
 	if err := r.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), f.Close())
 	}
@@ -120,6 +121,9 @@ func (r *Reader) Changed() error {
 
 // Close implements format.Reader. It is idempotent.
 func (r *Reader) Close() (err error) {
-	r.closing.Do(func() { err = r.file.Close() })
+	r.closing.Do(func() {
+		r.mem.close()
+		err = r.file.Close()
+	})
 	return err
 }

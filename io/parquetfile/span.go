@@ -67,7 +67,7 @@ func (r *Reader) ReadSpan(ctx context.Context, span int, columns []int, yield fu
 	}
 	s := &spanReader{
 		r: r, span: span, source: source{r: r.file},
-		mem: newBudget(r.opts.Allocator, r.opts.BudgetBytes),
+		mem: newBudget(r.mem, r.opts.BudgetBytes),
 	}
 	fields := make([]arrow.Field, len(columns))
 	for i, c := range columns {

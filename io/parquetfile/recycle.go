@@ -1,0 +1,93 @@
+package parquetfile
+
+import (
+	"math/bits"
+	"sync"
+
+	"github.com/apache/arrow-go/v18/arrow/memory"
+)
+
+// minRecycledBytes is the size from which buffers are kept for reuse. Smaller
+// ones are bitmaps and the like, which their users expect to be zero.
+const minRecycledBytes = 64 << 10
+
+// recycler keeps large buffers that were freed, for the next span: a column's
+// page buffers and values are as large each time, and new memory costs more to
+// zero and to fault in than plain pages cost to decode. It may be used
+// concurrently.
+type recycler struct {
+	mem   memory.Allocator
+	limit int64 // bytes kept at most
+
+	mu struct {
+		sync.Mutex
+		closed bool
+		held   int64
+		free   map[int][][]byte // by length
+	}
+}
+
+func newRecycler(mem memory.Allocator, limit int64) *recycler {
+	r := &recycler{mem: mem, limit: limit}
+	r.mu.free = make(map[int][][]byte)
+	return r
+}
+
+// classOf is the length of the buffer that get gives for size bytes: the next
+// of four steps per power of two, so that pages that are almost alike share
+// buffers.
+func (r *recycler) classOf(size int) int {
+	if size < minRecycledBytes || r.limit == 0 {
+		return size
+	}
+	step := 1 << (bits.Len(uint(size-1)) - 3)
+	return (size + step - 1) / step * step
+}
+
+// get gives a buffer of classOf(size) bytes with anything in it.
+func (r *recycler) get(size int) []byte {
+	class := r.classOf(size)
+	if class < minRecycledBytes {
+		return r.mem.Allocate(class)
+	}
+	r.mu.Lock()
+	if list := r.mu.free[class]; len(list) > 0 {
+		buf := list[len(list)-1]
+		list[len(list)-1] = nil
+		r.mu.free[class] = list[:len(list)-1]
+		r.mu.held -= int64(class)
+		r.mu.Unlock()
+		return buf
+	}
+	r.mu.Unlock()
+	return r.mem.Allocate(class)
+}
+
+// put takes back a buffer that get gave, whole.
+func (r *recycler) put(buf []byte) {
+	if n := len(buf); n >= minRecycledBytes {
+		r.mu.Lock()
+		if !r.mu.closed && r.mu.held+int64(n) <= r.limit {
+			r.mu.free[n] = append(r.mu.free[n], buf)
+			r.mu.held += int64(n)
+			r.mu.Unlock()
+			return
+		}
+		r.mu.Unlock()
+	}
+	r.mem.Free(buf)
+}
+
+// close frees what is kept; what is put afterwards is freed at once.
+func (r *recycler) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.closed = true
+	for _, list := range r.mu.free {
+		for _, buf := range list {
+			r.mem.Free(buf)
+		}
+	}
+	clear(r.mu.free)
+	r.mu.held = 0
+}
