@@ -6,7 +6,6 @@ import (
 	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
@@ -77,6 +76,9 @@ func ipcOptions(schema *arrow.Schema, opts *format.WriteOptions) ([]ipc.Option, 
 	if opts.Allocator == nil {
 		opts.Allocator = memory.DefaultAllocator
 	}
+	if err := checkSchema(schema); err != nil {
+		return nil, err
+	}
 	options := []ipc.Option{ipc.WithSchema(schema), ipc.WithAllocator(opts.Allocator)}
 	switch opts.Compression {
 	case "", "none":
@@ -144,51 +146,4 @@ func (w *writer) caught(do func() error) (err error) {
 		}
 	}()
 	return do()
-}
-
-// hasListViews reports whether a type has list views in it.
-func hasListViews(dt arrow.DataType) bool {
-	switch dt := dt.(type) {
-	case *arrow.ListViewType, *arrow.LargeListViewType:
-		return true
-	case *arrow.DictionaryType:
-		return hasListViews(dt.ValueType)
-	case arrow.ExtensionType:
-		return hasListViews(dt.StorageType())
-	case arrow.NestedType:
-		for _, f := range dt.Fields() {
-			if hasListViews(f.Type) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// compacted returns batch without slices of list views, which arrow-go 18.8
-// panics on: it takes the smallest offset of a slice to be the smallest int
-// (ipc/writer.go, getZeroBasedListViewOffsets). The caller releases the result.
-func compacted(mem memory.Allocator, batch arrow.RecordBatch) (arrow.RecordBatch, error) {
-	columns := append([]arrow.Array(nil), batch.Columns()...)
-	var copies []arrow.Array
-	defer func() {
-		for _, c := range copies {
-			c.Release()
-		}
-	}()
-	for i, c := range columns {
-		if c.Data().Offset() == 0 || !hasListViews(c.DataType()) {
-			continue
-		}
-		whole, err := array.Concatenate([]arrow.Array{c}, mem)
-		if err != nil {
-			return nil, fmt.Errorf("column %q: %w", batch.ColumnName(i), err)
-		}
-		columns[i], copies = whole, append(copies, whole)
-	}
-	if len(copies) == 0 {
-		batch.Retain()
-		return batch, nil
-	}
-	return array.NewRecordBatch(batch.Schema(), columns, batch.NumRows()), nil
 }
