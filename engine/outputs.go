@@ -216,11 +216,12 @@ func (s *outputSpec) inModelOrder(scores []float32, labels models.ClassLabels) (
 	}
 	from := make([]int, n) // where the k-th of the model's classes is
 	for k := range from {
-		if len(labels.Strings) > 0 && len(s.labels.Strings) > 0 {
+		switch {
+		case len(labels.Strings) > 0 && len(s.labels.Strings) > 0:
 			from[k] = slices.Index(labels.Strings, s.labels.Strings[k])
-		} else if len(labels.Ints) > 0 && len(s.labels.Ints) > 0 {
+		case len(labels.Ints) > 0 && len(s.labels.Ints) > 0:
 			from[k] = slices.Index(labels.Ints, s.labels.Ints[k])
-		} else {
+		default:
 			return scores, labels
 		}
 		if from[k] < 0 {

@@ -20,15 +20,9 @@ import (
 
 // writers make the writer of each output format.
 var writers = map[format.Name]format.NewWriterFunc{
-	format.Parquet: func(w io.Writer, s *arrow.Schema, o format.WriteOptions) (format.Writer, error) {
-		return parquetfile.NewWriter(w, s, o)
-	},
-	format.ArrowFile: func(w io.Writer, s *arrow.Schema, o format.WriteOptions) (format.Writer, error) {
-		return arrowfile.NewWriter(w, s, o)
-	},
-	format.CSV: func(w io.Writer, s *arrow.Schema, o format.WriteOptions) (format.Writer, error) {
-		return csvfile.NewWriter(w, s, o)
-	},
+	format.Parquet:   parquetfile.NewWriter,
+	format.ArrowFile: arrowfile.NewWriter,
+	format.CSV:       csvfile.NewWriter,
 }
 
 // extensions of part files by format.

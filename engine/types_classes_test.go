@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -175,9 +176,9 @@ func TestZipMapThatStays(t *testing.T) {
 				continue
 			}
 			for k, name := range c.want {
-				var values []string
-				for row := range 5 {
-					values = append(values, fmt.Sprint(row+1+10*k))
+				values := make([]string, 5)
+				for row := range values {
+					values[row] = strconv.Itoa(row + 1 + 10*k)
 				}
 				checkColumn(t, schema, records, name, fromJSON(t, arrow.PrimitiveTypes.Float32, jsonList(values)))
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -24,7 +25,7 @@ func dictionaryBatch(t *testing.T, dt *arrow.DictionaryType, x []string, values 
 	t.Helper()
 	text := make([]string, len(indices))
 	for i, at := range indices {
-		text[i] = fmt.Sprint(at)
+		text[i] = strconv.Itoa(at)
 		if at < 0 {
 			text[i] = "null"
 		}
@@ -106,7 +107,7 @@ func manyWords(first, n int) (values string, indices []int, x []string) {
 	words := make([]string, n)
 	for i := range n {
 		words[i] = fmt.Sprintf("%q", fmt.Sprintf("w%d", first+i))
-		indices, x = append(indices, i), append(x, fmt.Sprint(first+i))
+		indices, x = append(indices, i), append(x, strconv.Itoa(first+i))
 	}
 	return jsonList(words), indices, x
 }
@@ -129,8 +130,8 @@ func TestDictionariesThatCannotBeMerged(t *testing.T) {
 	} {
 		for _, batch := range []int{10, 1000} { // within spans, and over both
 			dir := t.TempDir()
-			var records []arrow.RecordBatch
-			var want []string
+			records := make([]arrow.RecordBatch, 0, 2)
+			want := make([]string, 0, 2*c.words)
 			for i := range 2 {
 				values, indices, x := manyWords(i*c.words, c.words)
 				records = append(records, dictionaryBatch(t, c.dt, x, values, indices...))

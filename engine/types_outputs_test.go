@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,9 +17,9 @@ import (
 	"github.com/millrace/millrace/models/onnxpb/onnxtest"
 )
 
-// shapeless declares a tensor of unknown rank.
-func shapeless(name string, elem pb.TensorProto_DataType) *pb.ValueInfoProto {
-	v := onnxtest.Tensor(name, elem)
+// shapeless declares a float tensor of unknown rank.
+func shapeless(name string) *pb.ValueInfoProto {
+	v := onnxtest.Tensor(name, pb.TensorProto_FLOAT)
 	v.Type.GetTensorType().Shape = nil
 	return v
 }
@@ -81,18 +82,18 @@ func TestOutputShapes(t *testing.T) {
 	}{
 		{"open dimensions", oneNode(in, onnxtest.Tensor("y", float, nil, nil), pass), []int{1, 2, 3, 4, 5}, "y fixed_size_list", ""},
 		{"named dimensions", oneNode(in, onnxtest.Tensor("y", float, "a", "b"), pass), []int{1, 2, 3, 4, 5}, "y fixed_size_list", ""},
-		{"no shape at all", oneNode(in, shapeless("y", float), pass), []int{1, 2, 3, 4, 5}, "y fixed_size_list", ""},
+		{"no shape at all", oneNode(in, shapeless("y"), pass), []int{1, 2, 3, 4, 5}, "y fixed_size_list", ""},
 		{"a rank that the signature has wrong", oneNode(in, onnxtest.Tensor("y", float, "N"), pass), []int{1, 2, 3}, "y fixed_size_list", ""},
-		{"one value a row, without shape", oneNode(in, shapeless("y", float), reduceMax(1)), []int{1, 2, 3, 4, 5}, "y float32", ""},
+		{"one value a row, without shape", oneNode(in, shapeless("y"), reduceMax(1)), []int{1, 2, 3, 4, 5}, "y float32", ""},
 		{"a scalar that the signature shows", oneNode(in, onnxtest.Tensor("y", float), reduceMax()), []int{1, 2, 3, 4, 5}, "", "scalar"},
-		{"a scalar that only a run shows", oneNode(in, shapeless("y", float), reduceMax()), []int{1, 2, 3, 4, 5}, "", "scalar"},
+		{"a scalar that only a run shows", oneNode(in, shapeless("y"), reduceMax()), []int{1, 2, 3, 4, 5}, "", "scalar"},
 		{"one value for each feature", oneNode(in, onnxtest.Tensor("y", float, "k"), reduceMax(0)), []int{1, 2, 3, 4, 5}, "", "first dimension"},
 		{"rows that lie in columns", oneNode(in, onnxtest.Tensor("y", float, "a", "b"), onnxtest.Node("Transpose", onnxtest.Names("x"), onnxtest.Names("y"))), []int{1, 2, 3, 4, 5}, "", "first dimension"},
 		{"rows that are columns, after a batch as long as wide", oneNode(in, onnxtest.Tensor("y", float, "a", "b"), onnxtest.Node("Transpose", onnxtest.Names("x"), onnxtest.Names("y"))), []int{1, 2, 3, 4, 5, 6, 7, 8}, "", "first dimension"},
 		{"a width that the data gives, the same in all batches", narrow(), []int{2, 2, 2, 2, 2}, "y fixed_size_list", ""},
 		{"a width that the data changes", narrow(), []int{2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3}, "", "had [2] before"},
 		{"no values, as the signature says", oneNode(in, onnxtest.Tensor("y", float, "N", 0), width0, constants...), []int{1, 2, 3, 4, 5}, "", "no values"},
-		{"no values, as only a run shows", oneNode(in, shapeless("y", float), width0, constants...), []int{1, 2, 3, 4, 5}, "", "no values"},
+		{"no values, as only a run shows", oneNode(in, shapeless("y"), width0, constants...), []int{1, 2, 3, 4, 5}, "", "no values"},
 	} {
 		t.Run(c.why, func(t *testing.T) {
 			t.Parallel()
@@ -103,7 +104,7 @@ func TestOutputShapes(t *testing.T) {
 				}
 				opts := engine.Options{
 					Model: onnxtest.Write(t, c.model), Inputs: []string{writeSpans(t, filepath.Join(dir, "in.arrow"), nil, triples(t, c.first))},
-					BatchRows: batch, Output: filepath.Join(dir, fmt.Sprint(batch), "out.parquet"), Workers: 2,
+					BatchRows: batch, Output: filepath.Join(dir, strconv.Itoa(batch), "out.parquet"), Workers: 2,
 				}
 				_, err := run(t, opts)
 				if c.want == "" {
@@ -116,7 +117,7 @@ func TestOutputShapes(t *testing.T) {
 					t.Fatalf("run = %v; want no error", err)
 				}
 				schema, records := readBack(t, opts.Output)
-				var got []string
+				got := make([]string, 0, schema.NumFields())
 				for _, f := range schema.Fields() {
 					got = append(got, f.Name+" "+f.Type.Name())
 				}
@@ -162,7 +163,7 @@ func TestFewRows(t *testing.T) {
 				x := both.columns[0].values
 				ids := fromJSON(t, arrow.PrimitiveTypes.Int64, jsonList(counting(2*c.rows)))
 				record := recordOf([]named{{"id", ids}, {"x", x}})
-				var inputs []string
+				inputs := make([]string, 0, 2)
 				for i := range 2 {
 					half := record.NewSlice(int64(i*c.rows), int64((i+1)*c.rows))
 					inputs = append(inputs, writeSpans(t, filepath.Join(dir, fmt.Sprint(i, ".arrow")), c.spans, named{"id", half.Column(0)}, named{"x", half.Column(1)}))
@@ -270,7 +271,7 @@ func TestNameCollisions(t *testing.T) {
 		onnxtest.Values(onnxtest.Tensor("p", pb.TensorProto_FLOAT, "N", 3), onnxtest.Tensor("p_0", pb.TensorProto_FLOAT, "N", 3)),
 		onnxtest.Node("Identity", onnxtest.Names("x"), onnxtest.Names("p")), onnxtest.Node("Identity", onnxtest.Names("x"), onnxtest.Names("p_0")))
 	open := onnxtest.Graph(
-		onnxtest.Values(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 3)), onnxtest.Values(shapeless("p", pb.TensorProto_FLOAT)),
+		onnxtest.Values(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 3)), onnxtest.Values(shapeless("p")),
 		onnxtest.Node("Identity", onnxtest.Names("x"), onnxtest.Names("p")))
 	id := fromJSON(t, arrow.PrimitiveTypes.Int64, `[1, 2]`)
 	in := writeSpans(t, filepath.Join(dir, "in.arrow"), nil, triples(t, []int{1, 2}), named{"p", id}, named{"p_1", id}, named{"p_0_1", id})

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -33,14 +34,14 @@ func wideColumns(t *testing.T, rows int) []named {
 		}
 		return fromJSON(t, dt, jsonList(values))
 	}
-	number := func(i int) string { return fmt.Sprint(i % 97) }
+	number := func(i int) string { return strconv.Itoa(i % 97) }
 	word := func(i int) string { return fmt.Sprintf(`"word %d"`, i*i%31) }
 	return []named{
-		{"id", column(arrow.PrimitiveTypes.Int64, rows+1, func(i int) string { return fmt.Sprint(i) })},
+		{"id", column(arrow.PrimitiveTypes.Int64, rows+1, strconv.Itoa)},
 		{"x0", column(arrow.PrimitiveTypes.Float32, 11, number)},
 		{"x1", column(arrow.BinaryTypes.String, 7, word)},
 		{"x2", column(arrow.FixedSizeListOf(3, arrow.PrimitiveTypes.Int8), rows+1, func(i int) string { return fmt.Sprintf("[%d,%d,%d]", i%5, i%7, -(i % 9)) })},
-		{"flag", column(arrow.FixedWidthTypes.Boolean, 5, func(i int) string { return fmt.Sprint(i%3 == 0) })},
+		{"flag", column(arrow.FixedWidthTypes.Boolean, 5, func(i int) string { return strconv.FormatBool(i%3 == 0) })},
 		{"small", column(arrow.PrimitiveTypes.Int8, 3, number)},
 		{"word", column(dictionary(arrow.PrimitiveTypes.Int16, arrow.BinaryTypes.String), 4, word)},
 		{"list", column(arrow.ListOf(arrow.PrimitiveTypes.Int16), 6, func(i int) string { return jsonList(counting(i % 4)) })},
@@ -69,8 +70,9 @@ func writeParquet(t *testing.T, path string, groupRows int, columns ...named) st
 // with.
 func sums(t *testing.T, summary *engine.Summary, output string) []string {
 	t.Helper()
-	var all []string
-	for i, path := range partsOf(t, output) {
+	parts := partsOf(t, output)
+	all := make([]string, 0, len(parts))
+	for i, path := range parts {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -101,7 +103,7 @@ func TestOutputsAreTheSameBytes(t *testing.T) {
 	}
 	// The same rows in three files.
 	record := recordOf(columns)
-	var pieces []string
+	pieces := make([]string, 0, 3)
 	for i, edge := range [][2]int64{{0, 900}, {900, 901}, {901, rows}} {
 		piece := record.NewSlice(edge[0], edge[1])
 		part := make([]named, len(columns))
@@ -123,7 +125,7 @@ func TestOutputsAreTheSameBytes(t *testing.T) {
 				n := 0
 				for _, workers := range []int{1, 2, 5} {
 					for _, readers := range []int{1, 3} {
-						opts.Workers, opts.Readers, opts.Output = workers, readers, filepath.Join(dir, string(f)+from, fmt.Sprint(n))
+						opts.Workers, opts.Readers, opts.Output = workers, readers, filepath.Join(dir, string(f)+from, strconv.Itoa(n))
 						n++
 						got := sums(t, mustRun(t, opts), opts.Output)
 						if want == nil {

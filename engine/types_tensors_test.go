@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -290,10 +291,8 @@ func TestManyInputsAndOutputs(t *testing.T) {
 		{"uint8", "[N,3] from a List", 2},
 		{"float16", "[N,2,3] from a flat FixedSizeList", 1},
 	}
-	var types []element
-	var dims [][]any
-	var times []int
-	columns := []named{{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, jsonList(counting(rows)))}}
+	types, dims, times := make([]element, 0, len(inputs)), make([][]any, 0, len(inputs)), make([]int, 0, len(inputs))
+	columns := append(make([]named, 0, 1+len(inputs)), named{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, jsonList(counting(rows)))})
 	var wants []arrow.Array
 	nulls := batcher.NullPolicies{ByColumn: map[string]batcher.NullPolicy{}}
 	for i, in := range inputs {
@@ -334,7 +333,7 @@ func TestManyInputsAndOutputs(t *testing.T) {
 	opts.ModelOutputs, opts.OutputPrefix = []string{"y8", "y4", "y2"}, "p_"
 	mustRun(t, opts)
 	schema, records := readBack(t, opts.Output)
-	var names []string
+	names := make([]string, 0, schema.NumFields())
 	for _, f := range schema.Fields() {
 		names = append(names, f.Name+" "+f.Type.Name())
 	}
@@ -363,7 +362,7 @@ func TestManyInputsAndOutputs(t *testing.T) {
 func counting(n int) []string {
 	out := make([]string, n)
 	for i := range out {
-		out[i] = fmt.Sprint(i)
+		out[i] = strconv.Itoa(i)
 	}
 	return out
 }

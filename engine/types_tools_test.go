@@ -59,7 +59,7 @@ func mustRun(t *testing.T, opts engine.Options) *engine.Summary {
 // fromJSON makes an array of JSON values, as arrow-go reads them.
 func fromJSON(t *testing.T, dt arrow.DataType, values string) arrow.Array {
 	t.Helper()
-	a, _, err := array.FromJSON(memory.DefaultAllocator, dt, strings.NewReader(values), array.WithUseNumber())
+	a, _, err := array.FromJSON(memory.DefaultAllocator, dt, strings.NewReader(values))
 	if err != nil {
 		t.Fatalf("%s from JSON %s: %v", dt, values, err)
 	}
@@ -219,7 +219,7 @@ func readDataset(t *testing.T, output string) (*arrow.Schema, []arrow.RecordBatc
 	if err != nil {
 		t.Fatal(err)
 	}
-	var names []string
+	names := make([]string, 0, data.Schema().NumFields())
 	for _, f := range data.Schema().Fields() {
 		names = append(names, f.Name)
 	}
@@ -296,7 +296,7 @@ func texts(t *testing.T, a arrow.Array) []string {
 // columnTexts are texts of one column of all records.
 func columnTexts(t *testing.T, records []arrow.RecordBatch, column int) []string {
 	t.Helper()
-	out := []string{}
+	out := make([]string, 0, len(records))
 	for _, r := range records {
 		out = append(out, texts(t, r.Column(column))...)
 	}
