@@ -82,7 +82,8 @@ func (p *pipeline) run(ctx context.Context) error {
 	// fastest worker is ahead of the slowest.
 	slots := make(chan slot, p.inFlight())
 
-	group, ctx := errgroup.WithContext(ctx)
+	caller := ctx
+	group, ctx := errgroup.WithContext(caller)
 	stage := func(run func() error) { group.Go(func() error { return p.explain(guarded(run)) }) }
 	stage(func() error { return feed(ctx, p.plan.Parts, &p.spans, reads, order) })
 	for range opts.Readers {
@@ -97,6 +98,9 @@ func (p *pipeline) run(ctx context.Context) error {
 	stage(func() error { return p.collector.collect(ctx, slots) })
 	err := group.Wait()
 	p.drain(jobs, slots)
+	if caller.Err() != nil && errors.Is(err, context.Canceled) {
+		err = context.Cause(caller) // the first stage to stop may know less
+	}
 	if err != nil {
 		return errors.Join(err, p.collector.sink.abort())
 	}
