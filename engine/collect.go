@@ -2,13 +2,11 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
@@ -278,81 +276,4 @@ func runsOf(batch *batcher.Batch, rejected []batcher.Reject) []rowRun {
 		first = end
 	}
 	return runs
-}
-
-// gather joins runs of rows of a column, which is given by segment, or says why
-// it cannot: arrow-go does not join unions, offsets or indices may overflow,
-// and values of different ordered dictionaries have no common order. The caller
-// releases the result.
-//
-// The kernels of arrow-go's compute package are not used for this: they know
-// fewer types, and its filter gives wrong values for slices of bools.
-func gather(segments []arrow.Array, runs []rowRun) (arrow.Array, error) {
-	pieces := make([]arrow.Array, 0, len(runs))
-	defer func() { releaseAll(pieces) }()
-	for at := 0; at < len(runs); {
-		end := at + 1
-		for end < len(runs) && runs[end].segment == runs[at].segment {
-			end++
-		}
-		segment := segments[runs[at].segment]
-		if d, ok := segment.(*array.Dictionary); ok && end-at > 1 {
-			// One dictionary: only its indices are joined, and it is not
-			// compared with itself for each run.
-			piece, err := gatherIndices(d, runs[at:end])
-			if err != nil {
-				return nil, err
-			}
-			pieces, at = append(pieces, piece), end
-			continue
-		}
-		for ; at < end; at++ {
-			pieces = append(pieces, array.NewSlice(segment, int64(runs[at].row), int64(runs[at].row+runs[at].rows)))
-		}
-	}
-	if len(pieces) == 1 {
-		// A few rows must not hold the memory of many.
-		if whole := segments[runs[0].segment].Len(); pieces[0].Len() < whole {
-			if few, err := array.Concatenate(pieces, memory.DefaultAllocator); err == nil {
-				return few, nil
-			}
-		}
-		pieces[0].Retain()
-		return pieces[0], nil
-	}
-	if t := pieces[0].DataType(); hasOrderedDictionary(t) {
-		return nil, fmt.Errorf("%w: join %s", errors.ErrUnsupported, t)
-	}
-	return array.Concatenate(pieces, memory.DefaultAllocator)
-}
-
-func gatherIndices(d *array.Dictionary, runs []rowRun) (arrow.Array, error) {
-	inOne := make([]rowRun, len(runs))
-	for i, r := range runs {
-		inOne[i] = rowRun{row: r.row, rows: r.rows}
-	}
-	indices, err := gather([]arrow.Array{d.Indices()}, inOne)
-	if err != nil {
-		return nil, err
-	}
-	defer indices.Release()
-	return array.NewDictionaryArray(d.DataType(), indices, d.Dictionary()), nil
-}
-
-func hasOrderedDictionary(t arrow.DataType) bool {
-	switch t := t.(type) {
-	case *arrow.DictionaryType:
-		return t.Ordered || hasOrderedDictionary(t.ValueType)
-	case arrow.ExtensionType:
-		return hasOrderedDictionary(t.StorageType())
-	case arrow.NestedType:
-		return slices.ContainsFunc(t.Fields(), func(f arrow.Field) bool { return hasOrderedDictionary(f.Type) })
-	}
-	return false
-}
-
-func releaseAll(arrays []arrow.Array) {
-	for _, a := range arrays {
-		a.Release()
-	}
 }
