@@ -47,6 +47,10 @@ lint: ## Run golangci-lint and check formatting and generated tables
 	@mkdir -p .tools && go build -modfile=go.tools.mod -o .tools/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	.tools/golangci-lint run ./...
 
+.PHONY: corpora
+corpora: ## Read every file of the foreign corpora and print the outcome by corpus
+	@go test -count=1 -v -run 'Corp' ./io/arrowfile ./io/parquetfile | grep -E 'corpora:|SKIP|^(FAIL|ok)' | sed -E 's/^ +[a-z_]+\.go:[0-9]+: //'
+
 .PHONY: bench-once
 bench-once: runtime ## Run every Go benchmark once, so that none rots
 	go test -run '^$$' -bench . -benchtime 1x ./...

@@ -137,7 +137,9 @@ func (s *zipMapStripper) endsInOutputs(name string) (names map[string]bool, ok b
 }
 
 // scoresType is the type of a ZipMap's input: as the graph declares it, else
-// float [?,C]. It is false for a declared width that is not the number of
+// [?,C] of what its maps are declared to hold. Exporters write maps to double
+// over a pipeline in double, which ZipMap itself does not take, so that only
+// the stripped model can run. It is false for a declared width that is not the number of
 // classes, which ONNX Runtime's ZipMap would refuse and an Identity let pass.
 func (s *zipMapStripper) scoresType(zipMap *onnxpb.NodeProto) (*onnxpb.TypeProto, bool) {
 	classes := labelsOf(zipMap).Len()
@@ -156,9 +158,20 @@ func (s *zipMapStripper) scoresType(zipMap *onnxpb.NodeProto) (*onnxpb.TypeProto
 		columns.Value = &onnxpb.TensorShapeProto_Dimension_DimValue{DimValue: int64(classes)}
 	}
 	return &onnxpb.TypeProto{Value: &onnxpb.TypeProto_TensorType{TensorType: &onnxpb.TypeProto_Tensor{
-		ElemType: new(int32(Float32)),
+		ElemType: new(int32(s.mapValues(zipMap.GetOutput()[0]))),
 		Shape:    &onnxpb.TensorShapeProto{Dim: []*onnxpb.TensorShapeProto_Dimension{{}, columns}},
 	}}}, true
+}
+
+// mapValues is the type that the maps of a ZipMap's output are declared to hold.
+func (s *zipMapStripper) mapValues(output string) ElementType {
+	for _, v := range s.declared[output] {
+		maps := v.GetType().GetSequenceType().GetElemType().GetMapType()
+		if ElementType(maps.GetValueType().GetTensorType().GetElemType()) == Float64 {
+			return Float64
+		}
+	}
+	return Float32
 }
 
 // countUses counts how often nodes take a value, in the graph and in all graphs
