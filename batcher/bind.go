@@ -99,7 +99,7 @@ func Bind(inputs []models.Value, schema *arrow.Schema, opts Options) (*Plan, err
 		}
 	}
 	if len(b.problems) > 0 {
-		return nil, fmt.Errorf("%w: %w", ErrBind, errors.Join(b.problems...))
+		return nil, fmt.Errorf("%w: %w", ErrBind, errors.Join(joinNoColumns(b.problems)...))
 	}
 	return b.plan, nil
 }

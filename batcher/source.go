@@ -3,6 +3,7 @@ package batcher
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -36,13 +37,47 @@ func (b *binder) columnsOf(in *models.Value) (columns []string, source listSourc
 	if in == matrix && len(b.opts.Metadata) > 0 {
 		return b.opts.Metadata, fromMetadata, nil
 	}
-	columns = columnNames(b.schema)
-	if in.HasShape && len(in.Shape) > 1 {
-		return nil, fromName, fmt.Errorf("model input %q %s has no column of its name, and no list of features: give --features a,b,c (or --bind %s=a,b,c); the data's columns are %s",
-			in.Name, describe(in), in.Name, quoted(columns))
+	return nil, fromName, &noColumnError{input: in, matrix: in == matrix, columns: columnNames(b.schema)}
+}
+
+// noColumnError says that nothing names the columns of an input.
+type noColumnError struct {
+	input   *models.Value
+	matrix  bool // --features could
+	columns []string
+}
+
+func (e *noColumnError) Error() string {
+	in := e.input
+	if one := len(in.Shape) == 2 && in.Shape[1].Size == 1; e.matrix && in.HasShape && !one {
+		return fmt.Sprintf("model input %q %s has no column of its name, and no list of features: give --features a,b,c (or --bind %s=a,b,c); the data's columns are %s",
+			in.Name, describe(in), in.Name, quoted(e.columns))
 	}
-	return nil, fromName, fmt.Errorf("model input %q %s has no column of its name%s: give --bind %s=column; the data's columns are %s",
-		in.Name, describe(in), didYouMean(in.Name, columns), in.Name, quoted(columns))
+	return fmt.Sprintf("model input %q %s has no column of its name%s: give --bind %s=column; the data's columns are %s",
+		in.Name, describe(in), didYouMean(in.Name, e.columns), in.Name, quoted(e.columns))
+}
+
+// joinNoColumns makes one problem of all inputs that have no column, so that a
+// model with many inputs on the wrong data is one message and not many.
+func joinNoColumns(problems []error) []error {
+	var others, missing []error
+	var inputs []string
+	var columns []string
+	for _, err := range problems {
+		none, ok := errors.AsType[*noColumnError](err)
+		if !ok {
+			others = append(others, err)
+			continue
+		}
+		missing = append(missing, err)
+		inputs = append(inputs, fmt.Sprintf("%q %s%s", none.input.Name, describe(none.input), didYouMean(none.input.Name, none.columns)))
+		columns = none.columns
+	}
+	if len(missing) < 2 {
+		return problems
+	}
+	return append(others, fmt.Errorf("%d model inputs have no column of their name: %s; give --bind input=column for each; the data's columns are %s",
+		len(missing), strings.Join(inputs, ", "), quoted(columns)))
 }
 
 // fields finds the columns in the schema; its error names every one that is

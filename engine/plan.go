@@ -235,22 +235,40 @@ func elementBytes(e models.ElementType) int64 {
 // knownNulls fails a run before it starts when statistics already show nulls
 // where none are allowed.
 func (p *Plan) knownNulls() error {
-	var problems []error
+	var columns []string
+	var choices []string // for the first of them
 	for i := range p.Binding.Bindings {
 		for _, f := range p.Binding.Bindings[i].Features {
 			if f.Nulls.Action != batcher.NullError {
 				continue
 			}
 			if n, ok := p.Dataset.NullCount(f.Column); ok && n > 0 {
-				problems = append(problems, fmt.Errorf("column %q has %d nulls and model input %q takes none: say what a null becomes by --nulls %s=nan, %s=0 or %s=reject (or --nulls nan for all)",
-					f.Column, n, p.Binding.Bindings[i].Input.Name, f.Column, f.Column, f.Column))
+				columns = append(columns, fmt.Sprintf("column %q has %d nulls", f.Column, n))
+				if choices == nil {
+					choices = nullChoices(f.Column, p.Binding.Bindings[i].Input.Elem)
+				}
 			}
 		}
 	}
-	if len(problems) > 0 {
-		return fmt.Errorf("%w: %w", ErrBadRows, errors.Join(problems...))
+	if len(columns) == 0 {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%w: %s, where none are allowed: say what a null becomes, by column (%s) or for all (--nulls nan)",
+		ErrBadRows, strings.Join(columns, ", "), strings.Join(choices, ", "))
+}
+
+// nullChoices are the null policies that a column can have, as flags.
+func nullChoices(column string, elem models.ElementType) []string {
+	value := "0"
+	switch elem {
+	case models.String:
+		value = "unknown"
+	case models.Bool:
+		value = "false"
+	case models.Float32, models.Float64, models.Float16, models.BFloat16:
+		return []string{"--nulls " + column + "=nan", column + "=0", column + "=reject"}
+	}
+	return []string{"--nulls " + column + "=" + value, column + "=reject"}
 }
 
 // Batches is the number of batches that the run will have.

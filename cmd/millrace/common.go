@@ -34,8 +34,8 @@ type commonOptions struct {
 func (o *commonOptions) addFlags(fs *pflag.FlagSet) {
 	fs.BoolVarP(&o.Quiet, "quiet", "q", false, "print errors only")
 	fs.BoolVar(&o.JSON, "json", false, "print the answer on stdout as one JSON document")
-	fs.StringVar(&o.LogFormat, "log-format", "text", "form of log lines on stderr: text or json")
-	fs.StringVar(&o.ORTLib, "ort-lib", "", "ONNX Runtime's shared library, or a folder with it (default: see millrace doctor)")
+	fs.StringVar(&o.LogFormat, "log-format", "text", "`FORM` of log lines on stderr: text or json")
+	fs.StringVar(&o.ORTLib, "ort-lib", "", "`PATH` of ONNX Runtime's shared library, or a folder with it (default: see millrace doctor)")
 }
 
 func (o *commonOptions) validate() error {

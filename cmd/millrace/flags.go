@@ -34,17 +34,18 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.lossy, "allow-lossy-casts", false, "let casts round, such as float64 to float32, and count rounded values")
 	fs.StringArrayVar(&o.modelOutputs, "model-outputs", nil, "comma separated model `OUTPUTS` to write (default all)")
 	fs.StringVar(&o.OutputPrefix, "output-prefix", "", "`TEXT` put before the name of each prediction column")
-	fs.StringVar(&o.layout, "output-layout", "auto", "several values a row: list (one FixedSizeList column), columns (one column each), or auto (columns for class scores)")
-	fs.StringVar(&o.outputFormat, "output-format", "", "parquet, arrow or csv (default: by --output's ending, else parquet)")
-	fs.StringVar(&o.Compression, "compression", "", "zstd, snappy, gzip, lz4 or none (default zstd for Parquet, else none)")
-	fs.StringVar(&o.ifExists, "if-exists", "error", "when the output exists: error, or replace it in one step when the new one is whole")
+	fs.StringVar(&o.layout, "output-layout", "auto", "`LAYOUT` of several values a row: list (one FixedSizeList column), columns (one column each), or auto (columns for class scores)")
+	fs.StringVar(&o.outputFormat, "output-format", "", "`FORMAT`: parquet, arrow or csv (default: by --output's ending, else parquet)")
+	fs.StringVar(&o.Compression, "compression", "", "`CODEC`: zstd, snappy, gzip, lz4 or none (default zstd for Parquet, else none)")
+	fs.StringVar(&o.ifExists, "if-exists", "error", "`WHAT` to do when the output exists: error, or replace it in one step when the new one is whole")
 	fs.Int64Var(&o.MaxRejects, "max-bad-rows", -1, "most `ROWS` that may be rejected; above that nothing is published (default any number)")
+	fs.Lookup("max-bad-rows").DefValue = "" // said in words
 	fs.StringVar(&o.ModelSHA256, "model-sha256", "", "refuse any model file with another SHA-256 (`HEX`)")
 	fs.IntVar(&o.BatchRows, "batch-size", 0, "`ROWS` of one Run (default 4096, less for wide rows, or what the model fixes)")
-	fs.IntVar(&o.Workers, "workers", 0, "concurrent Runs (default: the cores that the cgroup grants)")
-	fs.IntVar(&o.Readers, "readers", 0, "spans decoded at a time (default: like --workers)")
+	fs.IntVar(&o.Workers, "workers", 0, "`COUNT` of concurrent Runs (default: the cores that the cgroup grants)")
+	fs.IntVar(&o.Readers, "readers", 0, "`COUNT` of spans decoded at a time (default: like --workers)")
 	fs.Int64Var(&o.PartRows, "part-rows", 0, "least `ROWS` of an output part file (default 1048576)")
-	fs.IntVar(&o.IntraOpThreads, "intra-op-threads", 0, "threads within one Run (default 1)")
+	fs.IntVar(&o.IntraOpThreads, "intra-op-threads", 0, "`COUNT` of threads within one Run (default 1)")
 }
 
 // options turns the flags into the engine's options.

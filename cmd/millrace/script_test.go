@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/ort/orttest"
 )
 
 // TestMain makes the program callable from scripts as millrace.
@@ -25,7 +25,10 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	library := fetchedLibrary(t, repo)
+	library, ok := orttest.Path()
+	if !ok {
+		t.Skip("SKIPPED FOR WANT OF ONNX RUNTIME: run make runtime, or set " + ort.EnvVariable)
+	}
 	fixtures := t.TempDir()
 	writeFixtures(t, fixtures)
 	testscript.Run(t, testscript.Params{
@@ -44,20 +47,6 @@ func TestScripts(t *testing.T) {
 			return false, nil
 		},
 	})
-}
-
-// fetchedLibrary finds what make runtime has fetched, or what the environment
-// names.
-func fetchedLibrary(t *testing.T, repo string) string {
-	t.Helper()
-	if path := os.Getenv(ort.EnvVariable); path != "" {
-		return path
-	}
-	found, err := filepath.Glob(filepath.Join(repo, ".ort", ort.PinnedVersion+"-cpu-*", "lib", "libonnxruntime.so"))
-	if err != nil || len(found) == 0 {
-		t.Skip("no ONNX Runtime: run make runtime, or set " + ort.EnvVariable)
-	}
-	return found[0]
 }
 
 // exits CODE COMMAND [ARGS...] runs a command and fails the script unless it
