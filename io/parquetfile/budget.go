@@ -15,7 +15,7 @@ import (
 type overBudget struct{ need, limit int64 }
 
 func (o overBudget) err() error {
-	return fmt.Errorf("%w: %d bytes at a time, %d allowed; allow more, or read fewer columns or rows at a time", format.ErrBudget, o.need, o.limit)
+	return fmt.Errorf("%w: %d bytes at a time, %d allowed; read fewer columns, or write the file with smaller row groups or pages", format.ErrBudget, o.need, o.limit)
 }
 
 // budget is the allocator of one ReadSpan, or of a Writer. It panics with

@@ -238,6 +238,14 @@ func appendValue(b []byte, arr arrow.Array, i int) []byte {
 		return float(float64(a.Value(i)))
 	case *array.Float64:
 		return float(a.Value(i))
+	case *array.StringView:
+		return text([]byte(a.Value(i)))
+	case *array.BinaryView:
+		return text(a.Value(i))
+	case *array.Decimal32:
+		return append(b, fmt.Sprintf("%d;", a.Value(i))...)
+	case *array.Decimal64:
+		return append(b, fmt.Sprintf("%d;", a.Value(i))...)
 	case *array.Decimal128:
 		return append(b, a.Value(i).BigInt().String()+";"...)
 	case *array.Decimal256:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	small "github.com/apache/arrow-go/v18/arrow/decimal"
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/float16"
 	"github.com/apache/arrow-go/v18/arrow/memory"
@@ -28,6 +29,8 @@ var randomTypes = func() []arrow.DataType {
 		arrow.PrimitiveTypes.Int64, arrow.PrimitiveTypes.Float32, arrow.PrimitiveTypes.Float64, arrow.FixedWidthTypes.Float16,
 		arrow.BinaryTypes.String, arrow.BinaryTypes.LargeBinary, &arrow.FixedSizeBinaryType{ByteWidth: 5},
 		&arrow.Decimal128Type{Precision: 12, Scale: 3}, &arrow.Decimal128Type{Precision: 30, Scale: 3},
+		arrow.BinaryTypes.StringView, arrow.BinaryTypes.BinaryView,
+		&arrow.Decimal32Type{Precision: 9, Scale: 3}, &arrow.Decimal64Type{Precision: 15, Scale: 3},
 		arrow.FixedWidthTypes.Timestamp_us, arrow.FixedWidthTypes.Date32, arrow.FixedWidthTypes.Time32ms,
 	}
 	all := slices.Clone(flat)
@@ -105,6 +108,14 @@ func (f *filler) append(b array.Builder, nullable bool) {
 		b.Append(arrow.Time32(int32(x % 86400000)))
 	case *array.Decimal128Builder:
 		b.Append(decimal128.FromI64(int64(x % 100000000000)))
+	case *array.Decimal32Builder:
+		b.Append(small.Decimal32(int32(x % 1000000000)))
+	case *array.Decimal64Builder:
+		b.Append(small.Decimal64(int64(x % 100000000000)))
+	case *array.StringViewBuilder:
+		b.Append(string(f.bytes(int(x % 30))))
+	case *array.BinaryViewBuilder:
+		b.Append(f.bytes(int(x % 30)))
 	case *array.StringBuilder:
 		b.Append(string(f.bytes(int(x % 20))))
 	case *array.BinaryBuilder:
@@ -179,7 +190,13 @@ func writeAnyWay(t *rapid.T, path string, batch arrow.RecordBatch, mem memory.Al
 		parquet.WithStats(rapid.Bool().Draw(t, "statistics")),
 	)
 	arrowProps := pqarrow.NewArrowWriterProperties(pqarrow.WithStoreSchema(), pqarrow.WithAllocator(mem))
-	ps, err := pqarrow.ToParquet(batch.Schema(), nil, arrowProps)
+	// The library's writer has neither views nor small decimals.
+	fields := make([]arrow.Field, batch.NumCols())
+	for i, f := range batch.Schema().Fields() {
+		fields[i] = keptField(f)
+	}
+	schema := arrow.NewSchema(fields, nil)
+	ps, err := pqarrow.ToParquet(schema, nil, arrowProps)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +220,7 @@ func writeAnyWay(t *rapid.T, path string, batch arrow.RecordBatch, mem memory.Al
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := pqarrow.NewFileWriter(batch.Schema(), f, parquet.NewWriterProperties(props...), arrowProps)
+	w, err := pqarrow.NewFileWriter(schema, f, parquet.NewWriterProperties(props...), arrowProps)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,9 +21,12 @@ import (
 //	dictionary        -> its values
 //	duration          -> int64
 //	fixed size list   -> list (a null one has no values in Parquet)
+//	views             -> string, binary
+//	decimal32, 64     -> decimal128
 //	extension         -> its storage, unless Parquet has a type for it
 //
-// The reader restores all but dictionaries from the schema kept in the file.
+// The reader restores all but dictionaries, views and small decimals from the
+// schema kept in the file.
 func storedType(t arrow.DataType, nullable bool) (arrow.DataType, error) {
 	refuse := func(why string) (arrow.DataType, error) {
 		return nil, fmt.Errorf("%w: %s: %s", format.ErrColumnType, t, why)
@@ -43,6 +46,20 @@ func storedType(t arrow.DataType, nullable bool) (arrow.DataType, error) {
 			return refuse("no bytes")
 		}
 		return t, nil
+	case *arrow.StringViewType:
+		return arrow.BinaryTypes.String, nil
+	case *arrow.BinaryViewType:
+		return arrow.BinaryTypes.Binary, nil
+	case *arrow.Decimal32Type:
+		if t.Precision < 1 || t.Precision > 9 || t.Scale < 0 || t.Scale > t.Precision {
+			return refuse("precision or scale")
+		}
+		return &arrow.Decimal128Type{Precision: t.Precision, Scale: t.Scale}, nil
+	case *arrow.Decimal64Type:
+		if t.Precision < 1 || t.Precision > 18 || t.Scale < 0 || t.Scale > t.Precision {
+			return refuse("precision or scale")
+		}
+		return &arrow.Decimal128Type{Precision: t.Precision, Scale: t.Scale}, nil
 	case *arrow.Decimal128Type:
 		if t.Precision < 1 || t.Precision > 38 || t.Scale < 0 || t.Scale > t.Precision {
 			return refuse("precision or scale")
@@ -120,8 +137,14 @@ func storedList(elem arrow.Field) (arrow.DataType, error) {
 
 // toStored gives an array as its stored type; the caller releases it.
 func toStored(arr arrow.Array, stored arrow.DataType, mem memory.Allocator) (arrow.Array, error) {
+	if out, ok, err := slotsOf(arr).plain(stored, mem); ok {
+		return out, err
+	}
 	switch a := arr.(type) {
 	case *array.Dictionary:
+		if out, ok, err := slotsOfDictionary(a).plain(stored, mem); ok {
+			return out, err
+		}
 		plain, err := compute.TakeArray(compute.WithAllocator(context.Background(), mem), a.Dictionary(), a.Indices())
 		if err != nil {
 			return nil, err
@@ -214,12 +237,7 @@ func listToStored(a array.ListLike, stored arrow.DataType, mem memory.Allocator)
 		}
 		ends[i+1] = int32(total)
 	}
-	values, err := keepRuns(a.ListValues(), runs, mem)
-	if err != nil {
-		return nil, err
-	}
-	defer values.Release()
-	child, err := toStored(values, stored.(arrow.ListLikeType).Elem(), mem)
+	child, err := keepRuns(a.ListValues(), runs, stored.(arrow.ListLikeType).Elem(), mem)
 	if err != nil {
 		return nil, err
 	}
@@ -234,22 +252,31 @@ func listToStored(a array.ListLike, stored arrow.DataType, mem memory.Allocator)
 	return array.MakeFromData(data), nil
 }
 
-func keepRuns(values arrow.Array, runs [][2]int64, mem memory.Allocator) (arrow.Array, error) {
-	switch len(runs) {
-	case 0:
-		return array.NewSlice(values, 0, 0), nil
-	case 1:
-		return array.NewSlice(values, runs[0][0], runs[0][1]), nil
+// keepRuns joins runs of values as their stored type, in which any can be
+// joined.
+func keepRuns(values arrow.Array, runs [][2]int64, stored arrow.DataType, mem memory.Allocator) (arrow.Array, error) {
+	if len(runs) == 0 {
+		runs = [][2]int64{{0, 0}}
 	}
-	pieces := make([]arrow.Array, len(runs))
-	for i, r := range runs {
-		pieces[i] = array.NewSlice(values, r[0], r[1])
-	}
+	pieces := make([]arrow.Array, 0, len(runs))
 	defer func() {
 		for _, p := range pieces {
 			p.Release()
 		}
 	}()
+	for _, r := range runs {
+		run := array.NewSlice(values, r[0], r[1])
+		piece, err := toStored(run, stored, mem)
+		run.Release()
+		if err != nil {
+			return nil, err
+		}
+		pieces = append(pieces, piece)
+	}
+	if len(pieces) == 1 {
+		pieces[0].Retain()
+		return pieces[0], nil
+	}
 	return array.Concatenate(pieces, mem)
 }
 
@@ -289,6 +316,19 @@ func dataBytes(d arrow.ArrayData) int64 {
 		return 4*n + dataBytes(cut)
 	case array.BinaryLike:
 		return 4*n + int64(len(a.ValueBytes()))
+	case *array.StringView:
+		return 4*n + viewBytes(a, a.Value)
+	case *array.BinaryView:
+		return 4*n + viewBytes(a, a.Value)
 	}
 	return 8 * n
+}
+
+func viewBytes[T string | []byte](a arrow.Array, value func(int) T) (total int64) {
+	for i := range a.Len() {
+		if a.IsValid(i) {
+			total += int64(len(value(i)))
+		}
+	}
+	return total
 }
