@@ -28,7 +28,11 @@ func init() {
 		if err != nil {
 			panic(err) // arrow-go registers both
 		}
-		compress.RegisterCodec(id, bounded{encoder, decode})
+		codec := bounded{encoder, decode}
+		compress.RegisterCodec(id, codec)
+		if id == compress.Codecs.Zstd {
+			compress.RegisterCodec(id, zstdPages{codec, new(zstdEncoders)})
+		}
 	}
 	raw, err := compress.GetCodec(compress.Codecs.Lz4Raw)
 	if err != nil {

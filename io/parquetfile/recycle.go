@@ -91,3 +91,25 @@ func (r *recycler) close() {
 	clear(r.mu.free)
 	r.mu.held = 0
 }
+
+// zeroed is a budget for users that expect new memory to be zero, as Go's is:
+// what arrow-go leaves unset in a buffer must not depend on what was in it.
+type zeroed struct{ *budget }
+
+// Allocate implements memory.Allocator.
+func (z zeroed) Allocate(size int) []byte {
+	buf := z.budget.Allocate(size)
+	clear(buf[:cap(buf)])
+	return buf
+}
+
+// Reallocate implements memory.Allocator.
+func (z zeroed) Reallocate(size int, buf []byte) []byte {
+	if first(buf) != nil && size <= cap(buf) {
+		return buf[:size]
+	}
+	grown := z.Allocate(size)
+	copy(grown, buf)
+	z.Free(buf)
+	return grown
+}

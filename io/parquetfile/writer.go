@@ -25,6 +25,17 @@ const (
 	blockRows = 4096
 	// rowGroupBytes of Arrow data end a row group before it has all its rows.
 	rowGroupBytes = 512 << 20
+	// encodeRows are given to the encoder at a time: its levels, and what it
+	// takes to join batches, are of this many rows.
+	encodeRows = 4 * blockRows
+	// pageBytes of values make a page, so that with its levels it is no more
+	// than one zstd block of 128 KiB: the encoder then keeps no history, and
+	// the buffers of arrow-go, which it makes anew for every column chunk, stay
+	// small. It is a multiple of 1,024 values of 4 and of 8 bytes, which is how
+	// many arrow-go looks at together.
+	pageBytes = 120 << 10
+	// keptBytes are held at most for the next pages and row groups.
+	keptBytes = 32 << 20
 	// zstdLevel 1 makes pages of float predictions no larger than level 3 does,
 	// or 1.3% where they repeat; level 6 saves 7% of those and takes four times
 	// as long.
@@ -53,6 +64,7 @@ type Writer struct {
 	stored  []arrow.DataType // what each column is written as
 	opts    format.WriteOptions
 	mem     *budget
+	kept    *recycler // what mem takes from
 	file    *pqarrow.FileWriter
 	pending []arrow.RecordBatch // retained rows of the next row group
 	rows    int                 // in pending
@@ -101,14 +113,17 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	}
 	// Only counted, not limited: for what the encoder does not free after an
 	// error.
-	mem := newBudget(newRecycler(opts.Allocator, 0), math.MaxInt64)
+	kept := newRecycler(opts.Allocator, keptBytes)
+	mem := newBudget(kept, math.MaxInt64)
 	defer func() {
 		if err != nil {
 			mem.freeRest()
+			kept.close()
 		}
 	}()
 	props := []parquet.WriterProperty{
-		parquet.WithAllocator(mem),
+		parquet.WithAllocator(zeroed{mem}),
+		parquet.WithDataPageSize(pageBytes),
 		parquet.WithVersion(parquet.V2_LATEST),
 		parquet.WithMaxRowGroupLength(int64(opts.RowGroupRows)),
 		parquet.WithCompression(codec),
@@ -117,7 +132,7 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	if codec == compress.Codecs.Zstd {
 		props = append(props, parquet.WithCompressionLevel(zstdLevel))
 	}
-	arrowProps := pqarrow.NewArrowWriterProperties(pqarrow.WithAllocator(mem))
+	arrowProps := pqarrow.NewArrowWriterProperties(pqarrow.WithAllocator(zeroed{mem}))
 	md := withStoredSchema(schema, mem)
 	writeSchema := arrow.NewSchema(fields, &md)
 	dictionaries, err := dictionaryPaths(writeSchema, parquet.NewWriterProperties(props...), arrowProps)
@@ -128,7 +143,7 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	if err != nil {
 		return nil, fmt.Errorf("start Parquet file: %w", err)
 	}
-	return &Writer{schema: schema, stored: stored, opts: opts, mem: mem, file: fw, groupBytes: rowGroupBytes}, nil
+	return &Writer{schema: schema, stored: stored, opts: opts, mem: mem, kept: kept, file: fw, groupBytes: rowGroupBytes}, nil
 }
 
 // dictionaryPaths turns dictionary encoding on for strings, which repeat. It
@@ -157,7 +172,11 @@ func withStoredSchema(s *arrow.Schema, mem memory.Allocator) arrow.Metadata {
 			keys, values = slices.Delete(keys, i, i+1), slices.Delete(values, i, i+1)
 		}
 	}
-	serialized := base64.StdEncoding.EncodeToString(flight.SerializeSchema(s, mem))
+	fields := make([]arrow.Field, s.NumFields())
+	for i, f := range s.Fields() {
+		fields[i] = keptField(f)
+	}
+	serialized := base64.StdEncoding.EncodeToString(flight.SerializeSchema(arrow.NewSchema(fields, &md), mem))
 	return arrow.NewMetadata(append(keys, arrowSchemaKey), append(values, serialized))
 }
 
@@ -233,27 +252,39 @@ func (w *Writer) flush() (err error) {
 	return nil
 }
 
+// column writes a column of pending in arrays of encodeRows rows. Pieces do not
+// cross a multiple of blockRows, so the arrays do not depend on the batches.
 func (w *Writer) column(i int) error {
-	pieces := make([]arrow.Array, len(w.pending))
-	defer func() {
-		for _, p := range pieces {
-			if p != nil {
-				p.Release()
-			}
+	var pieces, blocks []arrow.Array
+	drop := func(arrays []arrow.Array) {
+		for _, a := range arrays {
+			a.Release()
 		}
-	}()
+	}
+	defer func() { drop(pieces); drop(blocks) }()
+	rows := 0
 	for j, b := range w.pending {
-		var err error
-		if pieces[j], err = toStored(b.Column(i), w.stored[i], w.mem); err != nil {
+		piece, err := toStored(b.Column(i), w.stored[i], zeroed{w.mem})
+		if err != nil {
 			return err
 		}
+		pieces = append(pieces, piece)
+		if rows += piece.Len(); rows < encodeRows && j < len(w.pending)-1 {
+			continue
+		}
+		// A single piece too: what it has beyond its rows (validity without
+		// nulls, values before an offset) would show in the file.
+		block, err := array.Concatenate(pieces, zeroed{w.mem})
+		if err != nil {
+			return err
+		}
+		blocks = append(blocks, block)
+		drop(pieces)
+		pieces, rows = pieces[:0], 0
 	}
-	joined, err := array.Concatenate(pieces, w.mem)
-	if err != nil {
-		return err
-	}
-	defer joined.Release()
-	return w.file.WriteColumnData(joined)
+	column := arrow.NewChunked(w.stored[i], blocks)
+	defer column.Release()
+	return w.file.WriteColumnChunked(column, 0, int64(column.Len()))
 }
 
 func (w *Writer) drop() {
@@ -270,6 +301,7 @@ func (w *Writer) Close() (err error) {
 		return w.err
 	}
 	w.closed = true
+	defer w.kept.close()
 	defer w.mem.freeRest()
 	defer w.drop()
 	defer func() { w.err = err }()
