@@ -125,6 +125,7 @@ func (p *PartFile) Commit(rows int64) (Output, error) {
 	p.staging.mu.Lock()
 	p.done = &out
 	p.staging.mu.Unlock()
+	p.buf, p.sink = nil, nil // the staging keeps every part until it is published
 	return out, nil
 }
 
