@@ -86,6 +86,10 @@ type ExplainedMemory struct {
 // bytes: Go's runtime, this program and ONNX Runtime (measured: 75 MiB).
 const programBytes = 75 << 20
 
+// columnPageBytes is what a Parquet column reader holds at most: a page of
+// 1 MiB, the size that most writers use, as stored and as decompressed.
+const columnPageBytes = 2 << 20
+
 // Explain describes the plan.
 func (p *Plan) Explain() *Explanation {
 	e := &Explanation{
@@ -176,11 +180,6 @@ func (p *Plan) estimateMemory() ExplainedMemory {
 	batch := p.rowBytes() * int64(p.Options.BatchRows)
 	m.Tensors = batch * int64(p.Options.Workers)
 	var row int64
-	for _, name := range p.Columns {
-		for _, at := range p.Dataset.Schema().FieldIndices(name) {
-			row += typeBytes(p.Dataset.Schema().Field(at).Type)
-		}
-	}
 	var read format.ReadOptions
 	read.EnsureDefaults()
 	largest := int64(0)
@@ -189,8 +188,25 @@ func (p *Plan) estimateMemory() ExplainedMemory {
 			largest = max(largest, s.Rows)
 		}
 	}
+	var pages int64 // of one reader, compressed and not
+	for _, name := range p.Columns {
+		for _, at := range p.Dataset.Schema().FieldIndices(name) {
+			width := typeBytes(p.Dataset.Schema().Field(at).Type)
+			row += width
+			pages += min(columnPageBytes, largest*width*3/2)
+		}
+	}
 	// A reader holds one batch, its queue chunkQueue more.
 	m.Decoded = row * min(int64(read.ChunkRows), largest) * int64(p.Options.Readers) * (chunkQueue + 1)
+	onHeap := m.Decoded
+	switch p.Dataset.Files()[0].Format {
+	case format.Parquet:
+		m.Decoded += pages * int64(p.Options.Readers)
+		onHeap = m.Decoded
+	case format.ArrowFile, format.ArrowStream: // whole spans, of the page cache
+		m.Decoded, onHeap = row*largest*int64(p.Options.Readers+1), 0
+	case format.CSV:
+	}
 	var out int64
 	for _, f := range p.Passed {
 		out += typeBytes(f.Type)
@@ -199,7 +215,7 @@ func (p *Plan) estimateMemory() ExplainedMemory {
 		out += int64(p.outputs[i].width()) * elementBytes(p.outputs[i].value.Elem)
 	}
 	m.Written = out * min(rowGroupRows, p.Dataset.Rows())
-	m.Slack = m.Decoded + m.Written // by default the heap doubles before it is collected
+	m.Slack = (onHeap + m.Written) / 2 // see cmd/millrace: the heap grows by half before it is collected
 	m.Total = m.Program + m.Model + m.Tensors + m.Decoded + m.Written + m.Slack
 	return m
 }
