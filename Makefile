@@ -21,11 +21,11 @@ build: ## Build bin/millrace
 .PHONY: runtime
 runtime: ## Fetch ONNX Runtime for the CPU into .ort/ (needs pip), unless MILLRACE_ORT_LIB names one
 	@if [ -n "$${MILLRACE_ORT_LIB:-}" ]; then echo "ONNX Runtime: $$MILLRACE_ORT_LIB, as MILLRACE_ORT_LIB says"; \
-	else engine/ort/fetch.sh cpu; fi
+	else engine/ort/fetch.sh cpu | sed "s|^$$PWD/||"; fi
 
 .PHONY: runtime-cuda
 runtime-cuda: ## Fetch ONNX Runtime with its CUDA provider into .ort/ (needs pip)
-	@engine/ort/fetch.sh cuda
+	@engine/ort/fetch.sh cuda | sed "s|^$$PWD/||"
 
 .PHONY: demo
 demo: runtime build ## Score 50,000 real flights with the LightGBM model into demo-out/

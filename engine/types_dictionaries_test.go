@@ -57,12 +57,8 @@ func TestDictionariesThatChange(t *testing.T) {
 				dictionaryBatch(t, dt, []string{"8", "9"}, `["z", "a", "z"]`, 2, 1),
 				dictionaryBatch(t, dt, []string{"null", "11"}, `["z", "a", "z"]`, 0, 1))
 			want := []string{`"a"`, `"b"`, "null", `"b"`, `"c"`, `"a"`, "null", `"z"`, `"a"`, `"a"`}
-			parquet := dt.ValueType
 			for _, batch := range []int{1, 2, 3, 100} {
 				for _, file := range []string{"out.arrow", "out.parquet", "out.csv"} {
-					if file == "out.parquet" && parquet.ID() == arrow.STRING_VIEW {
-						continue
-					}
 					var sums []string
 					for _, workers := range []int{1, 3} {
 						opts := engine.Options{
@@ -85,6 +81,9 @@ func TestDictionariesThatChange(t *testing.T) {
 						wantType := arrow.DataType(dt)
 						if file == "out.parquet" {
 							wantType = dt.ValueType
+							if wantType.ID() == arrow.STRING_VIEW { // stored as text
+								wantType = arrow.BinaryTypes.String
+							}
 						}
 						if got := schema.Field(0).Type.String(); got != wantType.String() {
 							t.Errorf("batches of %d: %s has %s; want %s", batch, file, got, wantType)

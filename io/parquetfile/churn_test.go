@@ -1,7 +1,6 @@
 package parquetfile
 
 import (
-	"fmt"
 	"io"
 	"testing"
 
@@ -19,7 +18,7 @@ import (
 func BenchmarkWriterScores(b *testing.B) {
 	const rows, batchRows = 3 << 20, 1 << 16
 	for _, codec := range []string{"zstd", "none"} {
-		b.Run(fmt.Sprintf("codec=%s", codec), func(b *testing.B) {
+		b.Run("codec="+codec, func(b *testing.B) {
 			score := floats(1, batchRows, 0)
 			defer score.Release()
 			ids := array.NewInt64Builder(memory.DefaultAllocator)

@@ -85,8 +85,10 @@ var everyType = []struct {
 	{"decimal64", &arrow.Decimal64Type{Precision: 18, Scale: 4}, `["-12345678901234.5678",null,"0.0001"]`, &arrow.Decimal128Type{Precision: 18, Scale: 4}},
 	{"list of views", arrow.ListOf(arrow.BinaryTypes.StringView), `[["longer than twelve bytes",null],null,[],["a"],null,["b"]]`, arrow.ListOf(arrow.BinaryTypes.String)},
 	{"fixed size list of views", arrow.FixedSizeListOf(2, arrow.BinaryTypes.BinaryView), `[["YQ==","YWJjZGVmZ2hpamtsbW5v"],null,["Yg==",null]]`, arrow.FixedSizeListOf(2, arrow.BinaryTypes.Binary)},
-	{"map of views", arrow.MapOf(arrow.BinaryTypes.StringView, &arrow.Decimal64Type{Precision: 12, Scale: 1}), `[[{"key":"longer than twelve bytes","value":"1.5"},{"key":"b","value":null}],null,[]]`,
-		arrow.MapOf(arrow.BinaryTypes.String, &arrow.Decimal128Type{Precision: 12, Scale: 1})},
+	{
+		"map of views", arrow.MapOf(arrow.BinaryTypes.StringView, &arrow.Decimal64Type{Precision: 12, Scale: 1}), `[[{"key":"longer than twelve bytes","value":"1.5"},{"key":"b","value":null}],null,[]]`,
+		arrow.MapOf(arrow.BinaryTypes.String, &arrow.Decimal128Type{Precision: 12, Scale: 1}),
+	},
 	{"struct of views", arrow.StructOf(
 		arrow.Field{Name: "a", Type: arrow.BinaryTypes.StringView, Nullable: true},
 		arrow.Field{Name: "b", Type: arrow.ListOf(&arrow.Decimal32Type{Precision: 5, Scale: 2}), Nullable: true},
