@@ -38,6 +38,9 @@ func (p *Plan) checkTypes() error {
 	if len(fields) > 0 {
 		opts := format.WriteOptions{Compression: p.Options.Compression}
 		if err := tryWriter(writers[p.Options.Format], arrow.NewSchema(fields, nil), opts); err != nil {
+			if !errors.Is(err, format.ErrColumnType) {
+				err = fmt.Errorf("%w: %w", ErrUsage, err) // a codec that the format does not have
+			}
 			problems = append(problems, fmt.Errorf("--output-format %s: %w", p.Options.Format, err))
 		}
 	}
