@@ -11,6 +11,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/io/format"
 )
 
 // pipeline is the stages of one run and the queues between them; see the
@@ -152,8 +153,8 @@ func (p *pipeline) explain(err error) error {
 		return err
 	}
 	if changed := p.plan.Dataset.Changed(); changed != nil {
-		if errors.Is(err, ErrInternal) {
-			return changed // its stack says nothing more
+		if errors.Is(err, ErrInternal) || errors.Is(err, format.ErrChanged) {
+			return changed // a stack, or the same again, says nothing more
 		}
 		return fmt.Errorf("%w (found when: %w)", changed, err)
 	}
