@@ -70,7 +70,7 @@ func TestTruncatedWhileRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, rows := range []int64{0, 4096, 5 * 4096, 40 * 4096} {
+	for _, rows := range []int64{0, 4096, 5 * 4096, 20 * 4096} {
 		path := filepath.Join(dir, "cut.arrow")
 		if err := os.WriteFile(path, bytes, 0o644); err != nil {
 			t.Fatal(err)
