@@ -123,13 +123,13 @@ func (b *binder) checkOptions() {
 	}
 	for _, input := range slices.Sorted(maps.Keys(b.opts.Columns)) {
 		if !slices.Contains(names, input) {
-			b.fail("--bind names input %q, which the model does not have (its inputs: %s)%s", input, quoted(names), didYouMean(input, names))
+			b.fail("--bind names input %q, which the model does not have (its inputs: %s)%s", input, quoted(names), DidYouMean(input, names))
 		}
 	}
 	columns := columnNames(b.schema)
 	for _, column := range slices.Sorted(maps.Keys(b.opts.Nulls.ByColumn)) {
 		if !slices.Contains(columns, column) {
-			b.fail("--nulls names column %q, which the data does not have%s", column, didYouMean(column, columns))
+			b.fail("--nulls names column %q, which the data does not have%s", column, DidYouMean(column, columns))
 		}
 	}
 	if len(b.opts.Features) > 0 && b.matrixInput() == nil {

@@ -106,9 +106,9 @@ func quoted(names []string) string {
 	return b.String()
 }
 
-// didYouMean names the candidate nearest to a name, as the end of a sentence;
+// DidYouMean names the candidate nearest to a name, as the end of a sentence;
 // empty when none is near.
-func didYouMean(name string, candidates []string) string {
+func DidYouMean(name string, candidates []string) string {
 	if near := Nearest(name, candidates); near != "" {
 		return fmt.Sprintf(" (did you mean %q?)", near)
 	}

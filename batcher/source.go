@@ -54,7 +54,7 @@ func (e *noColumnError) Error() string {
 			in.Name, describe(in), in.Name, quoted(e.columns))
 	}
 	return fmt.Sprintf("model input %q %s has no column of its name%s: give --bind %s=column; the data's columns are %s",
-		in.Name, describe(in), didYouMean(in.Name, e.columns), in.Name, quoted(e.columns))
+		in.Name, describe(in), DidYouMean(in.Name, e.columns), in.Name, quoted(e.columns))
 }
 
 // joinNoColumns makes one problem of all inputs that have no column, so that a
@@ -70,7 +70,7 @@ func joinNoColumns(problems []error) []error {
 			continue
 		}
 		missing = append(missing, err)
-		inputs = append(inputs, fmt.Sprintf("%q %s%s", none.input.Name, describe(none.input), didYouMean(none.input.Name, none.columns)))
+		inputs = append(inputs, fmt.Sprintf("%q %s%s", none.input.Name, describe(none.input), DidYouMean(none.input.Name, none.columns)))
 		columns = none.columns
 	}
 	if len(missing) < 2 {
@@ -98,7 +98,7 @@ func (b *binder) field(in *models.Value, name string) (arrow.Field, error) {
 		return b.schema.Field(at[0]), nil
 	case 0:
 		columns := columnNames(b.schema)
-		return arrow.Field{}, fmt.Errorf("no column %q for model input %q%s; the data's columns are %s", name, in.Name, didYouMean(name, columns), quoted(columns))
+		return arrow.Field{}, fmt.Errorf("no column %q for model input %q%s; the data's columns are %s", name, in.Name, DidYouMean(name, columns), quoted(columns))
 	default:
 		return arrow.Field{}, fmt.Errorf("column %q for model input %q stands %d times in the data; which one is meant cannot be told", name, in.Name, len(at))
 	}

@@ -110,7 +110,7 @@ func (p *Plan) Explain() *Explanation {
 	}
 	for i, f := range p.Passed {
 		from := "kept"
-		if i < p.idColumns() {
+		if i < p.ids {
 			from = "id"
 		}
 		e.Outputs = append(e.Outputs, ExplainedColumn{Column: f.Name, Type: f.Type.String(), From: from})

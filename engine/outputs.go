@@ -60,11 +60,8 @@ func newOutputSpecs(m *models.Model, names []string, layout Layout, prefix strin
 	for _, name := range names {
 		i := slices.Index(all, name)
 		if i < 0 {
-			hint := ""
-			if near := batcher.Nearest(name, all); near != "" {
-				hint = fmt.Sprintf(" (did you mean %q?)", near)
-			}
-			return nil, fmt.Errorf("%w: --model-outputs names %q, which the model does not have%s; its outputs: %q", ErrUsage, name, hint, all)
+			return nil, fmt.Errorf("%w: --model-outputs names %q, which the model does not have%s; its outputs: %q",
+				ErrUsage, name, batcher.DidYouMean(name, all), all)
 		}
 		spec := outputSpec{index: i, value: m.Outputs[i], layout: layout, prefix: prefix}
 		spec.labels, _ = m.OutputLabels(i)

@@ -33,6 +33,7 @@ type Plan struct {
 	Passed   []arrow.Field
 	PassedAt []int
 
+	ids     int // how many of the passed columns are ids
 	outputs []outputSpec
 	joining batcher.Joining
 }
@@ -142,6 +143,7 @@ func (p *Plan) pass(schema *arrow.Schema) error {
 		}
 	}
 	add("--ids", p.Options.IDs)
+	p.ids = len(p.Passed)
 	add("--keep", p.Options.Keep)
 	if len(problems) > 0 {
 		return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
@@ -161,11 +163,7 @@ func (p *Plan) noColumn(flag, name string, found int) error {
 	for _, f := range p.Dataset.Schema().Fields() {
 		names = append(names, f.Name)
 	}
-	hint := ""
-	if near := batcher.Nearest(name, names); near != "" {
-		hint = fmt.Sprintf(" (did you mean %q?)", near)
-	}
-	return fmt.Errorf("%s: no column %q in the data%s", flag, name, hint)
+	return fmt.Errorf("%s: no column %q in the data%s", flag, name, batcher.DidYouMean(name, names))
 }
 
 // knownFields are the prediction columns whose shape the signature gives.

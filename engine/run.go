@@ -121,7 +121,7 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 			staging: staging, format: p.Options.Format,
 			options: format.WriteOptions{Compression: p.Options.Compression, RowGroupRows: rowGroupRows},
 		},
-		rejects: &rejectWriter{staging: staging, ids: p.idColumns()},
+		rejects: &rejectWriter{staging: staging, ids: p.ids},
 		files:   make([]ledger.Rows, len(p.Dataset.Files())),
 	}
 	line := &pipeline{plan: p, source: p.Dataset, progress: progress, collector: c}
@@ -157,20 +157,6 @@ func infer(specs []outputSpec, values []models.Value) error {
 		}
 	}
 	return nil
-}
-
-// idColumns is how many of the passed columns are ids.
-func (p *Plan) idColumns() int {
-	n := 0
-	for i, f := range p.Passed {
-		for _, id := range p.Options.IDs {
-			if f.Name == id && i == n {
-				n++
-				break
-			}
-		}
-	}
-	return n
 }
 
 // emptyFields are the prediction columns of a run without rows; an output

@@ -45,7 +45,7 @@ func (p *Plan) checkTypes() error {
 		}
 	}
 	if p.canReject() {
-		if err := tryWriter(writers[format.Parquet], rejectSchema(p.Passed[:p.idColumns()]), format.WriteOptions{}); err != nil {
+		if err := tryWriter(writers[format.Parquet], rejectSchema(p.Passed[:p.ids]), format.WriteOptions{}); err != nil {
 			problems = append(problems, fmt.Errorf("rejects are kept with their ids in rejects.parquet: %w", err))
 		}
 	}

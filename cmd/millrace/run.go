@@ -105,11 +105,7 @@ func newRoot(s streams, common *commonOptions) *cobra.Command {
 			for _, c := range cmd.Commands() {
 				names = append(names, c.Name())
 			}
-			hint := ""
-			if near := batcher.Nearest(args[0], names); near != "" {
-				hint = fmt.Sprintf(" (did you mean %q?)", near)
-			}
-			return fmt.Errorf("%w: no command %q%s; see millrace --help", engine.ErrUsage, args[0], hint)
+			return fmt.Errorf("%w: no command %q%s; see millrace --help", engine.ErrUsage, args[0], batcher.DidYouMean(args[0], names))
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
