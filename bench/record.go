@@ -1,0 +1,266 @@
+package bench
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Schema is the version of the records' fields. It rises when a field changes
+// its meaning; new fields do not raise it.
+const Schema = 1
+
+// Kind says which part of a Record is set.
+type Kind string
+
+// The kinds of records. A file starts with a Head; several files may be
+// concatenated.
+const (
+	KindHead   Kind = "head"
+	KindRepeat Kind = "repeat"
+	KindStop   Kind = "stop"
+)
+
+// Stage is what was measured.
+type Stage string
+
+// The stages alone, and all of them together.
+const (
+	StageRead     Stage = "read"     // file to decoded columns
+	StageAssemble Stage = "assemble" // columns in memory to tensors
+	StageInfer    Stage = "infer"    // Run on tensors in memory
+	StageWrite    Stage = "write"    // predictions in memory to a file
+	StageEndToEnd Stage = "end_to_end"
+)
+
+// Stages are the stages alone, in the order of the data's way.
+var Stages = []Stage{StageRead, StageAssemble, StageInfer, StageWrite}
+
+// Record is one line of results.jsonl; Kind says which of the three it has.
+type Record struct {
+	Kind   Kind    `json:"kind"`
+	Bench  string  `json:"bench"` // id of the measurement that the record belongs to
+	Head   *Head   `json:"head,omitempty"`
+	Repeat *Repeat `json:"repeat,omitempty"`
+	Stop   *Stop   `json:"stop,omitempty"`
+}
+
+// Head says what was measured, on what, by what.
+type Head struct {
+	Schema   int       `json:"schema"`
+	Started  time.Time `json:"started"`
+	Command  []string  `json:"command"`
+	Machine  Machine   `json:"machine"`
+	Versions Versions  `json:"versions"`
+	Model    Model     `json:"model"`
+	Data     Data      `json:"data"`
+	// PricePerHour is what the machine costs, in the user's unit of money; 0
+	// when not said.
+	PricePerHour float64 `json:"price_per_hour,omitempty"`
+}
+
+// Machine is the hardware that was granted.
+type Machine struct {
+	Name        string   `json:"name,omitempty"` // as the user calls it; --name
+	CPU         string   `json:"cpu"`
+	Arch        string   `json:"arch"`
+	Cores       int      `json:"cores"` // granted by affinity and cgroup
+	CoresOnline int      `json:"cores_online"`
+	CPUFeatures []string `json:"cpu_features,omitempty"` // those that kernels choose by, such as avx2
+	L1Bytes     int64    `json:"l1_bytes,omitempty"`     // data, per core
+	L2Bytes     int64    `json:"l2_bytes,omitempty"`
+	L3Bytes     int64    `json:"l3_bytes,omitempty"`
+	MemoryBytes int64    `json:"memory_bytes"` // granted: the least of the machine's and the cgroup's
+	GPUs        []string `json:"gpus,omitempty"`
+	Kernel      string   `json:"kernel"`
+	PowerSource string   `json:"power_source,omitempty"` // such as rapl; empty when the system tells no power
+}
+
+// Versions are what ran.
+type Versions struct {
+	Millrace string `json:"millrace"`
+	Commit   string `json:"commit"`
+	Go       string `json:"go"`
+	ORT      string `json:"onnxruntime"`
+	Kernels  string `json:"kernels,omitempty"` // the assembly kernels in use, such as avx2
+}
+
+// Model is the model that ran.
+type Model struct {
+	Name   string `json:"name"` // file name
+	SHA256 string `json:"sha256"`
+	Bytes  int64  `json:"bytes"`
+}
+
+// Data is what was scored.
+type Data struct {
+	Source  string `json:"source"` // input or made
+	Format  string `json:"format"` // parquet or arrow
+	Files   int    `json:"files"`
+	Rows    int64  `json:"rows"`
+	Bytes   int64  `json:"bytes"` // stored
+	Columns int    `json:"columns"`
+	// SHA256 is of the files' names, sizes and schema for an input, and of the
+	// settings for made data: records are comparable when it is equal.
+	SHA256 string `json:"sha256"`
+}
+
+// Arm is one choice of settings.
+type Arm struct {
+	Provider       string `json:"provider"`
+	BatchRows      int    `json:"batch_rows"`
+	Workers        int    `json:"workers"`
+	IntraOpThreads int    `json:"intra_op_threads"`
+}
+
+// Repeat is one measurement. Fields that a stage does not have are 0.
+type Repeat struct {
+	Stage Stage `json:"stage"`
+	Arm
+	Index  int  `json:"index"`            // of the repeat in its arm, from 0
+	Warmup bool `json:"warmup,omitempty"` // not counted in medians
+	// Chosen marks end-to-end repeats with the settings that --batch-size auto
+	// chooses; the others have the arm's fixed settings.
+	Chosen bool `json:"chosen,omitempty"`
+
+	Rows       int64   `json:"rows"`
+	Seconds    float64 `json:"seconds"`
+	CPUSeconds float64 `json:"cpu_seconds"` // user and system, of the process
+	Joules     float64 `json:"joules,omitempty"`
+
+	BytesRead       int64 `json:"bytes_read,omitempty"` // decoded columns
+	BytesWritten    int64 `json:"bytes_written,omitempty"`
+	BytesCopied     int64 `json:"bytes_copied,omitempty"` // into tensors
+	BytesViewed     int64 `json:"bytes_viewed,omitempty"` // tensors that are views of columns
+	PeakMemoryBytes int64 `json:"peak_memory_bytes,omitempty"`
+	// StageSeconds are busy seconds by stage of an end-to-end repeat, summed
+	// over goroutines.
+	StageSeconds map[Stage]float64 `json:"stage_seconds,omitempty"`
+}
+
+// RowsPerSecond is the throughput of the repeat.
+func (r *Repeat) RowsPerSecond() float64 { return float64(r.Rows) / r.Seconds }
+
+// Stop says that an arm was given up before all its repeats.
+type Stop struct {
+	Stage Stage `json:"stage"`
+	Arm
+	After  int    `json:"after"` // repeats that were made
+	Reason string `json:"reason"`
+}
+
+// Bench is one measurement: a head and what belongs to it.
+type Bench struct {
+	ID      string
+	Head    Head
+	Repeats []Repeat
+	Stops   []Stop
+}
+
+// ErrRecords says that a file of records cannot be read as one.
+var ErrRecords = errors.New("not a file of measurements")
+
+// maxLineBytes bounds one record; a head with many GPUs has a few kB.
+const maxLineBytes = 1 << 20
+
+// ReadRecords reads results.jsonl, or several of them one after the other, in
+// the order in which they started. Its error wraps ErrRecords and names the
+// line.
+func ReadRecords(r io.Reader) ([]*Bench, error) {
+	var all []*Bench
+	byID := map[string]*Bench{}
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, maxLineBytes)
+	for n := 1; lines.Scan(); n++ {
+		if len(lines.Bytes()) == 0 {
+			continue
+		}
+		var rec Record
+		if err := json.Unmarshal(lines.Bytes(), &rec); err != nil {
+			return nil, fmt.Errorf("%w: line %d: %w", ErrRecords, n, err)
+		}
+		if err := rec.check(); err != nil {
+			return nil, fmt.Errorf("%w: line %d: %w", ErrRecords, n, err)
+		}
+		if rec.Kind == KindHead {
+			if byID[rec.Bench] != nil {
+				return nil, fmt.Errorf("%w: line %d: measurement %q begins twice; was a file added to itself?", ErrRecords, n, rec.Bench)
+			}
+			b := &Bench{ID: rec.Bench, Head: *rec.Head}
+			byID[rec.Bench], all = b, append(all, b)
+			continue
+		}
+		b := byID[rec.Bench]
+		if b == nil {
+			return nil, fmt.Errorf("%w: line %d belongs to measurement %q, whose head is missing", ErrRecords, n, rec.Bench)
+		}
+		if rec.Kind == KindRepeat {
+			b.Repeats = append(b.Repeats, *rec.Repeat)
+		} else {
+			b.Stops = append(b.Stops, *rec.Stop)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRecords, err)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%w: it has no records", ErrRecords)
+	}
+	return all, nil
+}
+
+// check holds a record to what its kind promises.
+func (r *Record) check() error {
+	switch {
+	case r.Kind == KindHead && r.Head != nil:
+		if r.Head.Schema != Schema {
+			return fmt.Errorf("schema %d; this millrace reads schema %d", r.Head.Schema, Schema)
+		}
+		return nil
+	case r.Kind == KindRepeat && r.Repeat != nil:
+		if r.Repeat.Rows <= 0 || r.Repeat.Seconds <= 0 {
+			return fmt.Errorf("a repeat of %d rows in %v s", r.Repeat.Rows, r.Repeat.Seconds)
+		}
+		return nil
+	case r.Kind == KindStop && r.Stop != nil:
+		return nil
+	default:
+		return fmt.Errorf("kind %q without its fields", r.Kind)
+	}
+}
+
+// Writer writes records as they are made, each at once, so that a measurement
+// that is stopped keeps what it has.
+type Writer struct {
+	bench string
+	to    *json.Encoder
+}
+
+// NewWriter begins a measurement: it writes the head.
+func NewWriter(w io.Writer, id string, head *Head) (*Writer, error) {
+	out := &Writer{bench: id, to: json.NewEncoder(w)}
+	head.Schema = Schema
+	if err := out.to.Encode(Record{Kind: KindHead, Bench: id, Head: head}); err != nil {
+		return nil, fmt.Errorf("write records: %w", err)
+	}
+	return out, nil
+}
+
+// Repeat writes one repeat.
+func (w *Writer) Repeat(r *Repeat) error {
+	if err := w.to.Encode(Record{Kind: KindRepeat, Bench: w.bench, Repeat: r}); err != nil {
+		return fmt.Errorf("write records: %w", err)
+	}
+	return nil
+}
+
+// Stop writes that an arm was given up.
+func (w *Writer) Stop(s *Stop) error {
+	if err := w.to.Encode(Record{Kind: KindStop, Bench: w.bench, Stop: s}); err != nil {
+		return fmt.Errorf("write records: %w", err)
+	}
+	return nil
+}
