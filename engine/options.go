@@ -55,14 +55,18 @@ type Options struct {
 	OutputPrefix string   // put before the name of each prediction column
 	Layout       Layout
 
-	BatchRows      int   // rows of one Run
-	Workers        int   // concurrent Runs; by default as many as the cgroup grants cores
-	Readers        int   // spans decoded at the same time; by default like Workers
-	PartRows       int64 // least rows of a part
+	Provider       ort.Provider // cpu by default
+	BatchRows      int          // rows of one Run; 0: chosen when the run starts
+	Workers        int          // concurrent Runs; by default as many as the cgroup grants cores
+	Readers        int          // spans decoded at the same time; by default like Workers
+	PartRows       int64        // least rows of a part
 	IntraOpThreads int
 
 	IfExists   ledger.IfExists
 	MaxRejects int64 // rejected rows above which the run fails; below 0: any number
+
+	// ProfileDir is the folder of tuned profiles; none when empty.
+	ProfileDir string
 
 	Library ort.LibraryOptions
 	Build   Build
@@ -72,8 +76,11 @@ type Options struct {
 type Build struct{ Version, Commit string }
 
 // EnsureDefaults fills zero fields. BatchRows stays 0 until the plan knows how
-// wide a row is.
+// wide a row is, and may still change when the run starts; see Choice.
 func (o *Options) EnsureDefaults() {
+	if o.Provider == "" {
+		o.Provider = ort.CPU
+	}
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0) // follows the cgroup's CPU quota
 	}
@@ -114,7 +121,7 @@ func (o *Options) Validate() error {
 		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
 	}
 	if o.BatchRows < 0 {
-		bad("--batch-size (%d) must be >= 1", o.BatchRows)
+		bad("--batch-size (%d) must be >= 1, or auto", o.BatchRows)
 	}
 	if o.Workers < 1 {
 		bad("--workers (%d) must be >= 1", o.Workers)

@@ -17,7 +17,7 @@ import (
 )
 
 // Plan is what a run will do, fixed before it does it. It is immutable but for
-// Close.
+// Close, and for Run, which freezes what was left to it to choose.
 type Plan struct {
 	Options Options
 	Model   *models.Model // as it will run: after rewrites
@@ -33,6 +33,11 @@ type Plan struct {
 	Passed   []arrow.Field
 	PassedAt []int
 
+	// asked says which settings the user gave, so that no choice overrules them.
+	asked struct{ batch, workers, intraOpThreads bool }
+	// choice is what the run was frozen to; nil before it starts.
+	choice *Choice
+
 	ids     int // how many of the passed columns are ids
 	outputs []outputSpec
 	joining batcher.Joining
@@ -41,6 +46,7 @@ type Plan struct {
 // NewPlan reads the model and the metadata of the input, and fits them to each
 // other. It reads no rows and writes nothing; the caller closes the plan.
 func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
+	given := opts
 	opts.EnsureDefaults()
 	if err := opts.Validate(); err != nil {
 		return nil, err
@@ -64,6 +70,7 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{Options: opts, Model: model, Dataset: data, Skipped: listing.Skipped}
+	p.asked.batch, p.asked.workers, p.asked.intraOpThreads = given.BatchRows != 0, given.Workers != 0, given.IntraOpThreads != 0
 	if err := p.fit(); err != nil {
 		return nil, errors.Join(err, data.Close())
 	}
@@ -204,7 +211,7 @@ func (p *Plan) chooseBatch() error {
 		return nil
 	}
 	if opts.BatchRows == 0 {
-		opts.BatchRows = int(min(max(maxBatchBytes/max(p.rowBytes(), 1), 1), DefaultBatchRows))
+		opts.BatchRows = min(p.mostBatchRows(), DefaultBatchRows)
 	}
 	return nil
 }

@@ -8,8 +8,10 @@ import (
 // Progress counts what a run has done. It is written by the pipeline and may be
 // read at any time.
 type Progress struct {
-	TotalRows    int64 // of the input
-	TotalParts   int
+	TotalRows  int64 // of the input
+	TotalParts int
+	// OnChoice, if set, is called once before the first batch.
+	OnChoice     func(*Choice)
 	RowsRead     atomic.Int64
 	RowsScored   atomic.Int64 // by ONNX Runtime, rows to reject among them
 	RowsWritten  atomic.Int64

@@ -16,7 +16,6 @@ import (
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
-	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/models"
 )
 
@@ -39,11 +38,12 @@ type Summary struct {
 	// Stages' busy seconds, summed over their goroutines.
 	Stages map[string]float64 `json:"stage_seconds"`
 
-	BatchRows   int   `json:"batch_rows"`
-	Workers     int   `json:"workers"`
-	Batches     int64 `json:"batches"`
-	BytesCopied int64 `json:"bytes_copied"` // written into input tensors
-	BytesViewed int64 `json:"bytes_viewed"` // given to ONNX Runtime where they lay
+	BatchRows   int     `json:"batch_rows"`
+	Workers     int     `json:"workers"`
+	Choice      *Choice `json:"choice"` // of both, and why
+	Batches     int64   `json:"batches"`
+	BytesCopied int64   `json:"bytes_copied"` // written into input tensors
+	BytesViewed int64   `json:"bytes_viewed"` // given to ONNX Runtime where they lay
 
 	// PeakMemoryBytes is the most resident memory that the process has had,
 	// mapped pages in use among it.
@@ -97,42 +97,18 @@ func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*
 }
 
 func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progress, staging *ledger.Staging, runID string, started time.Time) (_ *Summary, err error) {
-	outputs := append([]outputSpec(nil), p.outputs...)
-	names := make([]string, len(outputs))
-	for i := range outputs {
-		names[i] = outputs[i].value.Name
-	}
-	session, err := ort.NewSession(lib, p.Model, ort.SessionOptions{
-		Outputs: names, IntraOpThreads: p.Options.IntraOpThreads,
-		// Batches vary in rows at the ends of spans; see SessionOptions.
-		DisableMemoryPattern: len(p.Binding.Bindings) > 1,
-	})
+	scoring, err := p.choose(ctx, lib)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, session.Close()) }()
-	if err := infer(outputs, session.Outputs()); err != nil {
-		return nil, err
+	defer func() { err = errors.Join(err, scoring.close()) }()
+	if progress.OnChoice != nil {
+		progress.OnChoice(p.choice)
 	}
-
-	c := &collector{
-		plan: p, progress: progress,
-		sink: &sink{
-			staging: staging, format: p.Options.Format,
-			options: format.WriteOptions{Compression: p.Options.Compression, RowGroupRows: rowGroupRows},
-		},
-		rejects: &rejectWriter{staging: staging, ids: p.ids},
-		files:   make([]ledger.Rows, len(p.Dataset.Files())),
-	}
+	c := p.newCollector(staging, progress)
 	line := &pipeline{plan: p, source: p.Dataset, progress: progress, collector: c}
-	pool := newOutputPool(len(outputs), line.inFlight()+p.Options.Workers)
-	line.newScorer = func() scorer {
-		return &worker{
-			session: session, assembler: p.Binding.NewAssembler(p.Options.BatchRows, p.Options.Lossy),
-			outputs: append([]outputSpec(nil), outputs...), pool: pool, progress: progress,
-			rows: p.Options.BatchRows, padded: p.Binding.FixedRows > 0,
-		}
-	}
+	scoring.usePool(line.inFlight() + p.Options.Workers)
+	line.newScorer = func() scorer { return scoring.worker(p.Options.BatchRows, progress) }
 	err = line.run(ctx)
 	if errors.Is(err, ErrBadRows) {
 		return nil, c.keepRejects(err)
@@ -225,7 +201,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 		Stages: map[string]float64{
 			"read": times.Read.Seconds(), "assemble": times.Assemble.Seconds(), "infer": times.Infer.Seconds(), "write": times.Write.Seconds(),
 		},
-		BatchRows: c.plan.Options.BatchRows, Workers: c.plan.Options.Workers, Batches: c.plan.Batches(),
+		BatchRows: c.plan.Options.BatchRows, Workers: c.plan.Options.Workers, Batches: c.plan.Batches(), Choice: c.plan.choice,
 		BytesCopied: counts.BytesCopied, BytesViewed: counts.BytesViewed,
 		PeakMemoryBytes: peakMemory(),
 		Features:        featureSummaries(c.plan.Binding, counts),
@@ -294,7 +270,7 @@ func (p *Plan) Settings() map[string]any {
 		"ids": o.IDs, "keep": o.Keep, "features": o.Features, "bind": o.Bind,
 		"nulls": o.Nulls.Default.String(), "nulls_by_column": nulls, "allow_lossy_casts": o.Lossy == batcher.AllowLossy,
 		"model_outputs": o.ModelOutputs, "output_prefix": o.OutputPrefix, "output_layout": o.Layout,
-		"batch_size": o.BatchRows, "workers": o.Workers, "readers": o.Readers, "part_rows": o.PartRows,
+		"provider": o.Provider, "batch_size": o.BatchRows, "choice": p.choice, "workers": o.Workers, "readers": o.Readers, "part_rows": o.PartRows,
 		"intra_op_threads": o.IntraOpThreads, "if_exists": o.IfExists, "max_bad_rows": o.MaxRejects,
 	}
 }

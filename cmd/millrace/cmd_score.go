@@ -59,7 +59,7 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	}
 	log := common.logger(s)
 	log.Info("start", "model", filepath.Base(opts.Model), "files", len(plan.Dataset.Files()), "rows", plan.Dataset.Rows(),
-		"parts", len(plan.Parts), "batch_rows", plan.Options.BatchRows, "workers", plan.Options.Workers, "onnxruntime", lib.Version)
+		"parts", len(plan.Parts), "onnxruntime", lib.Version)
 	for _, path := range plan.Skipped {
 		log.Warn("skipped: neither Parquet nor Arrow by name or content", "file", path)
 	}
@@ -67,6 +67,9 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 		log.Info("model rewritten", "what", rewrite)
 	}
 	progress := plan.NewProgress()
+	progress.OnChoice = func(c *engine.Choice) {
+		log.Info("batches", "rows", c.BatchRows, "workers", c.Workers, "chosen_by", c.Source, "why", c.Reason)
+	}
 	finish := showProgress(s, common, log, progress)
 	summary, err := plan.Run(ctx, lib, progress)
 	finish(err == nil)
@@ -104,8 +107,9 @@ func (r *scoreReport) Text(w io.Writer) error {
 		line("rejects", "%s", filepath.Join(r.Output, r.Rejects.Name))
 	}
 	r.featureLines(line)
-	line("speed", "%s rows/s end to end, %.2f s (batches of %s rows, %d workers)",
-		humanize.Comma(int64(r.RowsPerSecond)), r.Seconds, humanize.Comma(int64(r.BatchRows)), r.Workers)
+	line("speed", "%s rows/s end to end, %.2f s, %d workers",
+		humanize.Comma(int64(r.RowsPerSecond)), r.Seconds, r.Workers)
+	line("batches", "of %s rows: %s", humanize.Comma(int64(r.BatchRows)), r.Choice.Reason)
 	line("copied", "%s into tensors, %s read where it lay", humanize.IBytes(uint64(r.BytesCopied)), humanize.IBytes(uint64(r.BytesViewed)))
 	line("memory", "%s at most", humanize.IBytes(uint64(r.PeakMemoryBytes)))
 	var bytes int64

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -17,8 +21,9 @@ type runOptions struct {
 	engine.Options
 
 	ids, keep, features, bind, nulls, modelOutputs []string
-	outputFormat, layout, ifExists                 string
+	outputFormat, layout, ifExists, profileDir     string
 	lossy                                          bool
+	batch                                          batchSize
 }
 
 func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
@@ -41,11 +46,12 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.Int64Var(&o.MaxRejects, "max-bad-rows", -1, "most `ROWS` that may be rejected; above that nothing is published (default any number)")
 	fs.Lookup("max-bad-rows").DefValue = "" // said in words
 	fs.StringVar(&o.ModelSHA256, "model-sha256", "", "refuse any model file with another SHA-256 (`HEX`)")
-	fs.IntVar(&o.BatchRows, "batch-size", 0, "`ROWS` of one Run (default 4096, less for wide rows, or what the model fixes)")
+	fs.Var(&o.batch, "batch-size", "`ROWS` of one Run, or auto: what the model fixes, else the tuned profile of this model on this machine (see millrace bench --save-profile), else what is fastest on the first rows if the run is long enough to measure, else 4096")
 	fs.IntVar(&o.Workers, "workers", 0, "`COUNT` of concurrent Runs (default: the cores that the cgroup grants)")
 	fs.IntVar(&o.Readers, "readers", 0, "`COUNT` of spans decoded at a time (default: like --workers)")
 	fs.Int64Var(&o.PartRows, "part-rows", 0, "least `ROWS` of an output part file (default 1048576)")
 	fs.IntVar(&o.IntraOpThreads, "intra-op-threads", 0, "`COUNT` of threads within one Run (default 1)")
+	fs.StringVar(&o.profileDir, "profile-dir", defaultProfileDir(), "`FOLDER` of tuned profiles; none: do not look for any")
 }
 
 // options turns the flags into the engine's options.
@@ -57,6 +63,10 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	opts.Layout = engine.Layout(o.layout)
 	opts.IfExists = ledger.IfExists(o.ifExists)
 	opts.Format = format.Name(o.outputFormat)
+	opts.BatchRows = int(o.batch)
+	if o.profileDir != "none" {
+		opts.ProfileDir = o.profileDir
+	}
 	opts.Library = common.library()
 	opts.Build = engine.Build{Version: version, Commit: commit}
 	if o.lossy {
@@ -73,6 +83,44 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 		return opts, err
 	}
 	return opts, nil
+}
+
+// batchSize is the value of --batch-size; 0 is auto.
+type batchSize int
+
+// String writes the flag's value.
+func (b *batchSize) String() string {
+	if *b == 0 {
+		return "auto"
+	}
+	return strconv.Itoa(int(*b))
+}
+
+// Set reads the flag's value.
+func (b *batchSize) Set(text string) error {
+	if text == "auto" {
+		*b = 0
+		return nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return errors.New("must be a number of rows >= 1, or auto")
+	}
+	*b = batchSize(n)
+	return nil
+}
+
+// Type names the value in help.
+func (*batchSize) Type() string { return "ROWS" }
+
+// defaultProfileDir is millrace/profiles in the user's configuration folder;
+// none where there is no such folder, as under some schedulers.
+func defaultProfileDir() string {
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "none"
+	}
+	return filepath.Join(dir, "millrace", "profiles")
 }
 
 func parseBind(entries []string) (map[string][]string, error) {

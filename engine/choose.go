@@ -1,0 +1,374 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"golang.org/x/sys/unix"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/ort"
+)
+
+// ChoiceSource says where a run's settings come from.
+type ChoiceSource string
+
+// The sources, the first that applies.
+const (
+	ChosenByModel   ChoiceSource = "model"   // the model fixes its batch
+	ChosenByUser    ChoiceSource = "asked"   // --batch-size
+	ChosenByProfile ChoiceSource = "profile" // a tuned profile of this model on this machine
+	ChosenByTrial   ChoiceSource = "trial"   // measured on the first rows
+	ChosenByDefault ChoiceSource = "default"
+)
+
+// Choice is the settings that a run is frozen to, and why.
+type Choice struct {
+	BatchRows      int          `json:"batch_rows"`
+	Workers        int          `json:"workers"`
+	IntraOpThreads int          `json:"intra_op_threads"`
+	Source         ChoiceSource `json:"source"`
+	Reason         string       `json:"reason"`
+	// TrialSeconds is what the trial took of the run, and Tried what it measured.
+	TrialSeconds float64 `json:"trial_seconds,omitempty"`
+	Tried        []Tried `json:"tried,omitempty"`
+}
+
+// Tried is one batch size that a trial measured.
+type Tried struct {
+	BatchRows     int     `json:"batch_rows"`
+	Laps          int     `json:"laps"`
+	RowsPerSecond float64 `json:"rows_per_second"` // of the best lap, all workers
+}
+
+// Bounds of a trial.
+const (
+	trialShare = 0.02            // of the run
+	trialMost  = 2 * time.Second // and never more
+	// trialGain is by how much another batch size must beat the default to be
+	// taken instead: less could be noise, and costs nobody anything.
+	trialGain = 1.03
+	// trialDrop is how far behind the best a batch size is given up.
+	trialDrop  = 1.10
+	trialLaps  = 12       // of one batch size; more decide nothing
+	trialBytes = 64 << 20 // of rows that are held for it
+)
+
+// choose freezes the plan's batch size, workers and threads, and opens the
+// session that the run will use. It is called once, before the first batch.
+func (p *Plan) choose(ctx context.Context, lib *ort.Library) (*scoring, error) {
+	opts := &p.Options
+	c := Choice{BatchRows: opts.BatchRows, Workers: opts.Workers, IntraOpThreads: opts.IntraOpThreads}
+	switch {
+	case p.Binding.FixedRows > 0:
+		c.Source, c.Reason = ChosenByModel, "the model fixes its batch"
+	case p.asked.batch:
+		c.Source, c.Reason = ChosenByUser, "--batch-size"
+	default:
+		c.Source, c.Reason = ChosenByDefault, "the default"
+		if tuned, reason := p.tuned(lib); tuned != nil {
+			c.Source, c.BatchRows = ChosenByProfile, tuned.BatchRows
+			if !p.asked.workers {
+				c.Workers = tuned.Workers
+			}
+			if !p.asked.intraOpThreads {
+				c.IntraOpThreads = tuned.IntraOpThreads
+			}
+			c.Reason = reason
+		} else if reason != "" {
+			c.Reason = "the default; " + reason
+		}
+	}
+	s, err := p.openScoring(lib, c.IntraOpThreads)
+	if err != nil {
+		return nil, err
+	}
+	if c.Source == ChosenByDefault {
+		if err := p.try(ctx, s, &c); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+	}
+	opts.BatchRows, opts.Workers, opts.IntraOpThreads = c.BatchRows, c.Workers, c.IntraOpThreads
+	p.choice = &c
+	return s, nil
+}
+
+// try measures batch sizes on the first rows of the input, for as long as the
+// run's length justifies, and leaves the choice as it is where it cannot tell.
+// What goes wrong with the first rows is no error: it will go wrong again in
+// the run, which says it better.
+func (p *Plan) try(ctx context.Context, s *scoring, c *Choice) error {
+	started := time.Now()
+	t := trial{scoring: s, workers: c.Workers, base: c.BatchRows, cpu: p.Options.Provider == ort.CPU && c.IntraOpThreads == 1}
+	defer t.close()
+	switch err := t.run(ctx, p, started); {
+	case errors.Is(err, ErrInternal):
+		return err
+	case err != nil:
+		c.Reason += "; " + err.Error()
+	default:
+		t.decide(c)
+	}
+	if t.arms != nil {
+		c.TrialSeconds = time.Since(started).Seconds()
+	}
+	return nil
+}
+
+// trial is a measurement of batch sizes in progress.
+type trial struct {
+	scoring *scoring
+	workers int
+	base    int // the default
+	cpu     bool
+	sample  *sample
+	arms    []*trialArm
+}
+
+// trialArm is one batch size in a trial.
+type trialArm struct {
+	rows    int
+	batches []*batcher.Batch
+	scorers []*worker
+	laps    int
+	perRow  float64 // seconds of one worker in the best lap
+}
+
+// trialSizes are the batch sizes worth a measurement: steps of four around the
+// default, which is cut to what memory allows already.
+func trialSizes(base, most int) []int {
+	var sizes []int
+	for _, size := range []int{base / 16, base / 4, base, base * 4} {
+		if size >= 1 && size <= most {
+			sizes = append(sizes, size)
+		}
+	}
+	return slices.Compact(sizes)
+}
+
+// lapRows are the rows of one lap: as many for all sizes up to the default.
+func (t *trial) lapRows(size int) int { return max(size, t.base) * t.workers }
+
+// run measures, from started on. Its error says in words why it could not.
+func (t *trial) run(ctx context.Context, p *Plan, started time.Time) error {
+	sizes := trialSizes(t.base, p.mostBatchRows())
+	if len(sizes) < 2 {
+		return errors.New("rows are too large for another")
+	}
+	// At most one row in fifty is scored twice, whatever the time.
+	rows := int(min(float64(p.Dataset.Rows())*trialShare, math.MaxInt32))
+	warm := sizes[0]
+	if rows -= 2 * warm * t.workers; t.fit(sizes, rows) == nil {
+		return fmt.Errorf("%s rows are too few to measure on", humanize.Comma(p.Dataset.Rows()))
+	}
+	sizes = t.fit(sizes, rows)
+	largest := sizes[len(sizes)-1]
+	held := min(t.lapRows(largest), max(int(trialBytes/max(p.columnBytes(), 1)), largest))
+	var err error
+	if t.sample, err = p.readSample(ctx, held); err != nil {
+		return errors.New("the first rows could not be read")
+	}
+	first := t.arm(warm)
+	for range 2 { // shapes of outputs become known, and memory is there
+		if err := t.lap(ctx, first, warm*t.workers); err != nil {
+			return unscorable(err)
+		}
+	}
+	rate := float64(t.workers) / first.perRow
+	first.laps = 0
+	budget := min(time.Duration(float64(p.Dataset.Rows())/rate*trialShare*float64(time.Second)), trialMost)
+	left := budget - time.Since(started)
+	if sizes = t.fit(sizes, min(rows, int(left.Seconds()*rate))); sizes == nil {
+		return fmt.Errorf("a measurement would have taken more than %s", budget.Round(time.Millisecond))
+	}
+	var arms []*trialArm
+	for _, size := range sizes {
+		if size == first.rows {
+			arms = append(arms, first)
+			continue
+		}
+		arms = append(arms, t.arm(size))
+	}
+	if err := t.rounds(ctx, arms, started.Add(budget)); err != nil {
+		return unscorable(err)
+	}
+	return nil
+}
+
+// unscorable says in words that the trial's rows cannot be scored, but for a
+// fault of ours, which nothing may hide.
+func unscorable(err error) error {
+	if errors.Is(err, ErrInternal) {
+		return err
+	}
+	return errors.New("the first rows could not be scored")
+}
+
+// trialRounds is how often each size is measured at least: the first lap of a
+// size finds cold memory.
+const trialRounds = 2
+
+// fit drops sizes, those above the default and then the smallest, until the
+// least rounds take no more than rows rows. It gives nil when that leaves
+// nothing to compare the default with.
+func (t *trial) fit(sizes []int, rows int) []int {
+	for len(sizes) > 1 {
+		round := 0
+		for _, size := range sizes {
+			round += t.lapRows(size)
+		}
+		if trialRounds*round <= rows {
+			return sizes
+		}
+		if last := len(sizes) - 1; sizes[last] > t.base {
+			sizes = sizes[:last]
+		} else {
+			sizes = sizes[1:]
+		}
+	}
+	return nil
+}
+
+func (t *trial) arm(rows int) *trialArm {
+	a := &trialArm{rows: rows, batches: t.sample.batches(rows)}
+	t.scoring.usePool(2 * t.workers) // of buffers of the arm's size
+	for range t.workers {
+		a.scorers = append(a.scorers, t.scoring.worker(rows, &Progress{}))
+	}
+	t.arms = append(t.arms, a)
+	return a
+}
+
+// rounds measures the arms in turn, so that a disturbance hits all of them,
+// until the time is over; those that fall behind are left out.
+func (t *trial) rounds(ctx context.Context, arms []*trialArm, deadline time.Time) error {
+	for round := range trialLaps {
+		for _, a := range arms {
+			if round >= trialRounds && time.Now().After(deadline) {
+				return nil
+			}
+			if err := t.lap(ctx, a, t.lapRows(a.rows)); err != nil {
+				return err
+			}
+		}
+		if round+1 < trialRounds {
+			continue
+		}
+		best := slices.MinFunc(arms, byTime).perRow
+		arms = slices.DeleteFunc(arms, func(a *trialArm) bool { return a.perRow > best*trialDrop && a.rows != t.base })
+		if len(arms) == 1 {
+			return nil
+		}
+	}
+	return nil
+}
+
+// lap has every worker score its share of the rows, at the same time as the
+// others, and takes the mean of what a row took them.
+//
+// On the CPU that is processor time of the worker's thread: whatever else the
+// machine does meanwhile does not count, and neither does waiting for the last
+// worker, which no run does between batches.
+func (t *trial) lap(ctx context.Context, a *trialArm, rows int) error {
+	each := max(rows/a.rows/t.workers, 1)
+	perRow := make([]float64, t.workers)
+	_, err := lap(t.workers, t.workers, func(share, w int) error {
+		runtime.LockOSThread() // its clock is read, and its calls into C stay on it
+		defer runtime.UnlockOSThread()
+		started, scored := t.clock(), 0
+		for i := range each {
+			batch := a.batches[(share*each+i)%len(a.batches)]
+			res, err := a.scorers[w].score(ctx, batch)
+			if err != nil {
+				return err
+			}
+			for _, p := range res.predictions { // the batch is the arm's
+				p.Release()
+			}
+			scored += batch.Rows
+		}
+		perRow[share] = (t.clock() - started).Seconds() / float64(scored)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	mean := 0.0
+	for _, s := range perRow {
+		mean += s / float64(t.workers)
+	}
+	if a.laps == 0 || mean < a.perRow {
+		a.perRow = mean
+	}
+	a.laps++
+	return nil
+}
+
+// clock is the time that counts: of the calling thread, or on the wall where
+// others work for it.
+func (t *trial) clock() time.Duration {
+	if t.cpu {
+		var now unix.Timespec
+		if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &now); err == nil {
+			return time.Duration(now.Nano())
+		}
+	}
+	return time.Duration(time.Now().UnixNano())
+}
+
+func byTime(a, b *trialArm) int { return cmp.Compare(a.perRow, b.perRow) }
+
+// decide takes the fastest size, if it beats the default by enough.
+func (t *trial) decide(c *Choice) {
+	slices.SortFunc(t.arms, func(a, b *trialArm) int { return a.rows - b.rows })
+	var base *trialArm
+	arms := slices.DeleteFunc(slices.Clone(t.arms), func(a *trialArm) bool { return a.laps == 0 }) // warmed up, and left out
+	for _, a := range arms {
+		c.Tried = append(c.Tried, Tried{BatchRows: a.rows, Laps: a.laps, RowsPerSecond: float64(t.workers) / a.perRow})
+		if a.rows == t.base {
+			base = a
+		}
+	}
+	c.Source = ChosenByTrial
+	rows := humanize.Comma(int64(t.sample.rows))
+	best := slices.MinFunc(arms, byTime)
+	if gain := base.perRow / best.perRow; gain >= trialGain {
+		c.BatchRows = best.rows
+		c.Reason = fmt.Sprintf("%.0f%% faster than the default of %s on the first %s rows", 100*(gain-1), humanize.Comma(int64(t.base)), rows)
+		return
+	}
+	c.Reason = fmt.Sprintf("no other size was %.0f%% faster than the default on the first %s rows", 100*(trialGain-1), rows)
+}
+
+func (t *trial) close() {
+	for _, a := range t.arms {
+		releaseBatches(a.batches)
+		for _, w := range a.scorers {
+			_ = w.close() // tensors over memory of ours: closing has no effect beyond it
+		}
+	}
+	if t.sample != nil {
+		t.sample.release()
+	}
+}
+
+// mostBatchRows is the largest batch whose tensors stay within bounds.
+func (p *Plan) mostBatchRows() int { return int(max(maxBatchBytes/max(p.rowBytes(), 1), 1)) }
+
+// columnBytes is the size of one row's columns as read, in bytes.
+func (p *Plan) columnBytes() int64 {
+	var row int64
+	for _, name := range p.Columns {
+		for _, at := range p.Dataset.Schema().FieldIndices(name) {
+			row += typeBytes(p.Dataset.Schema().Field(at).Type)
+		}
+	}
+	return row
+}
