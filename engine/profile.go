@@ -59,6 +59,11 @@ func Hardware() string {
 		c.BrandName, c.Family, c.Model, runtime.GOMAXPROCS(0), max(c.Cache.L2, 0), max(c.Cache.L3, 0))
 }
 
+// NewProfile makes a profile of this machine, without settings.
+func NewProfile(modelSHA256, provider, ortVersion string) *Profile {
+	return &Profile{ProfileKey: ProfileKey{ModelSHA256: modelSHA256, Provider: ort.Provider(provider), Hardware: Hardware(), ORT: ortVersion}}
+}
+
 // path of the key's profile within a folder.
 func (k *ProfileKey) path(dir string) string {
 	text, _ := json.Marshal(k) // strings alone

@@ -101,13 +101,13 @@ func (r *Rig) session(intraOpThreads int) (*scoring, error) {
 
 // timed measures a function's time, and the process's.
 func timed(rows int64, do func() error) (Measure, error) {
-	before, started := processTime(), time.Now()
+	before, started := ProcessTime(), time.Now()
 	err := do()
-	return Measure{Rows: rows, Elapsed: time.Since(started), CPU: processTime() - before}, err
+	return Measure{Rows: rows, Elapsed: time.Since(started), CPU: ProcessTime() - before}, err
 }
 
-// processTime is the processor time that the process has had.
-func processTime() time.Duration {
+// ProcessTime is the processor time that the process has had.
+func ProcessTime() time.Duration {
 	var usage unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
 		return 0

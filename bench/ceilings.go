@@ -1,0 +1,196 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/prometheus/procfs"
+
+	"github.com/millrace/millrace/engine"
+)
+
+// readRows bounds the rows of one repeat of reading.
+const readRows = 4 << 20
+
+// ceilings measures, in each round, every stage alone with the sweep's best
+// settings, then the whole run with what it would choose itself and with each
+// fixed batch size. Within a round they lie seconds apart, so that a ratio of
+// two of them is of one state of the machine.
+func (m *measurement) ceilings(ctx context.Context, best Arm) error {
+	fixed := m.endToEndArms(best)
+	rates := map[Stage]float64{}
+	expected := m.opts.Target
+	m.steps.plan(m.opts.Repeats*len(Stages), m.opts.Target)
+	m.steps.plan(m.opts.Repeats*(len(fixed)+1), expected)
+	for round := -1; round < m.opts.Repeats; round++ {
+		for _, stage := range Stages {
+			rows := int64(best.BatchRows * best.Workers)
+			if rate := rates[stage]; rate > 0 {
+				rows = int64(rate * m.opts.Target.Seconds())
+			}
+			r := Repeat{Stage: stage, Arm: best, Index: max(round, 0), Warmup: round < 0}
+			m.step(string(stage)+" alone", m.opts.Target)
+			if err := m.repeat(ctx, &r, func() (engine.Measure, error) { return m.alone(ctx, stage, best, rows) }); err != nil {
+				return err
+			}
+			rates[stage] = r.RowsPerSecond()
+		}
+		auto := Repeat{Stage: StageEndToEnd, Arm: Arm{Provider: best.Provider}, Chosen: true, Index: max(round, 0), Warmup: round < 0}
+		m.step("end to end, batches chosen by itself", expected)
+		if err := m.endToEnd(ctx, &auto); err != nil {
+			return err
+		}
+		if round < 0 {
+			// How long a run takes is known now.
+			took := time.Duration(auto.Seconds * float64(time.Second))
+			m.steps.plan(m.opts.Repeats*(len(fixed)+1), took-expected)
+			expected = took
+			continue // the fixed ones are warm by it, too
+		}
+		for _, a := range fixed {
+			if a.dropped {
+				m.steps.skip(expected)
+				continue
+			}
+			r := Repeat{Stage: StageEndToEnd, Arm: a.Arm, Index: round}
+			m.step(fmt.Sprintf("end to end, batches of %d", a.BatchRows), expected)
+			if err := m.endToEnd(ctx, &r); err != nil {
+				return err
+			}
+			a.rates = append(a.rates, r.RowsPerSecond())
+		}
+		if err := m.drop(fixed, StageEndToEnd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endToEndArms are the fixed batch sizes to run end to end, at the best's
+// workers and threads.
+func (m *measurement) endToEndArms(best Arm) []*arm {
+	var arms []*arm
+	for _, a := range m.arms() {
+		if a.Workers == best.Workers && a.IntraOpThreads == best.IntraOpThreads {
+			arms = append(arms, a)
+		}
+	}
+	return arms
+}
+
+// alone measures one stage.
+func (m *measurement) alone(ctx context.Context, stage Stage, a Arm, rows int64) (engine.Measure, error) {
+	switch stage {
+	case StageRead:
+		return m.rig.Read(ctx, a.Workers, min(m.plan.Dataset.Rows(), readRows))
+	case StageAssemble:
+		return m.rig.Assemble(a.BatchRows, a.Workers, rows)
+	case StageInfer:
+		return m.rig.Infer(ctx, a.BatchRows, a.Workers, a.IntraOpThreads, rows)
+	case StageWrite:
+		return m.rig.Write(ctx, m.dir, a.BatchRows, rows)
+	default:
+		return engine.Measure{}, fmt.Errorf("no stage %q", stage)
+	}
+}
+
+// endToEnd carries out one whole run, from planning to publishing, and removes
+// what it published. The repeat gets the settings that the run had.
+func (m *measurement) endToEnd(ctx context.Context, r *Repeat) error {
+	opts := m.run
+	opts.Output = filepath.Join(m.dir, "out")
+	if !r.Chosen {
+		opts.BatchRows, opts.Workers, opts.IntraOpThreads = r.BatchRows, r.Workers, r.IntraOpThreads
+		opts.Readers = r.Workers
+	}
+	resetPeak()
+	err := m.repeat(ctx, r, func() (_ engine.Measure, err error) {
+		before, started := engine.ProcessTime(), time.Now()
+		plan, err := engine.NewPlan(ctx, opts)
+		if err != nil {
+			return engine.Measure{}, err
+		}
+		defer func() { err = errors.Join(err, plan.Close()) }()
+		summary, err := plan.Run(ctx, m.lib, plan.NewProgress())
+		if err != nil {
+			return engine.Measure{}, err
+		}
+		r.BatchRows, r.Workers, r.IntraOpThreads = summary.BatchRows, summary.Workers, summary.Choice.IntraOpThreads
+		r.PeakMemoryBytes = peakMemory()
+		r.StageSeconds = map[Stage]float64{}
+		for _, s := range Stages {
+			r.StageSeconds[s] = summary.Stages[string(s)]
+		}
+		for _, o := range summary.Outputs {
+			r.BytesWritten += o.Bytes
+		}
+		return engine.Measure{
+			Rows: summary.Rows.Read, Elapsed: time.Since(started), CPU: engine.ProcessTime() - before,
+			BytesCopied: summary.BytesCopied, BytesViewed: summary.BytesViewed,
+		}, nil
+	})
+	return errors.Join(err, os.RemoveAll(opts.Output))
+}
+
+// peakMemory is the most resident memory since resetPeak, in bytes; 0 where the
+// system does not say.
+func peakMemory() int64 {
+	self, err := procfs.Self()
+	if err != nil {
+		return 0
+	}
+	status, err := self.NewStatus()
+	if err != nil {
+		return 0
+	}
+	return int64(status.VmHWM)
+}
+
+// Best is the fixed settings with the best median end to end; false when none
+// was measured.
+func Best(b *Bench) (best Arm, rowsPerSecond float64, ok bool) {
+	arms := map[Arm]*arm{}
+	for _, r := range b.Repeats {
+		if r.Stage != StageEndToEnd || r.Warmup || r.Chosen {
+			continue
+		}
+		if arms[r.Arm] == nil {
+			arms[r.Arm] = &arm{Arm: r.Arm}
+		}
+		arms[r.Arm].rates = append(arms[r.Arm].rates, r.RowsPerSecond())
+	}
+	most := 0
+	for _, a := range arms {
+		most = max(most, len(a.rates))
+	}
+	var all []*arm
+	for _, a := range arms {
+		if len(a.rates) == most { // one given up has fewer
+			all = append(all, a)
+		}
+	}
+	if len(all) == 0 {
+		return Arm{}, 0, false
+	}
+	slices.SortFunc(all, func(a, b *arm) int { return a.BatchRows - b.BatchRows }) // ties: the smaller
+	top := slices.MaxFunc(all, byMedian)
+	return top.Arm, top.median(), true
+}
+
+// SaveProfile keeps the best settings for runs to come on this machine, and
+// returns the file's path.
+func SaveProfile(b *Bench, dir string) (string, error) {
+	best, rate, ok := Best(b)
+	if !ok {
+		return "", fmt.Errorf("%w: nothing was measured end to end, so there is no best to save", engine.ErrUsage)
+	}
+	profile := engine.NewProfile(b.Head.Model.SHA256, best.Provider, b.Head.Versions.ORT)
+	profile.BatchRows, profile.Workers, profile.IntraOpThreads = best.BatchRows, best.Workers, best.IntraOpThreads
+	profile.RowsPerSecond, profile.Bench, profile.Measured = rate, b.ID, b.Head.Started
+	return profile.Save(dir)
+}

@@ -1,0 +1,124 @@
+package bench
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/klauspost/cpuid/v2"
+	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
+)
+
+// choosingFeatures are the vector extensions that kernels, ours or ONNX
+// Runtime's, choose by.
+var choosingFeatures = []cpuid.FeatureID{
+	cpuid.AVX, cpuid.AVX2, cpuid.FMA3, cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512VNNI, cpuid.AMXINT8, cpuid.ASIMD, cpuid.SVE,
+}
+
+// describeMachine reads what this process was granted.
+func describeMachine(name string, power *energy) Machine {
+	m := Machine{
+		Name: name, CPU: cpuid.CPU.BrandName, Arch: runtime.GOARCH,
+		Cores: runtime.GOMAXPROCS(0), CoresOnline: runtime.NumCPU(),
+		L1Bytes: int64(max(cpuid.CPU.Cache.L1D, 0)), L2Bytes: int64(max(cpuid.CPU.Cache.L2, 0)), L3Bytes: int64(max(cpuid.CPU.Cache.L3, 0)),
+	}
+	for _, f := range choosingFeatures {
+		if cpuid.CPU.Supports(f) {
+			m.CPUFeatures = append(m.CPUFeatures, strings.ToLower(f.String()))
+		}
+	}
+	if fs, err := procfs.NewDefaultFS(); err == nil {
+		if info, err := fs.Meminfo(); err == nil && info.MemTotalBytes != nil {
+			m.MemoryBytes = int64(*info.MemTotalBytes)
+		}
+	}
+	if limit, err := memlimit.FromCgroup(); err == nil && (m.MemoryBytes == 0 || int64(limit) < m.MemoryBytes) {
+		m.MemoryBytes = int64(limit)
+	}
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err == nil {
+		m.Kernel = unix.ByteSliceToString(uts.Sysname[:]) + " " + unix.ByteSliceToString(uts.Release[:])
+	}
+	if power != nil {
+		m.PowerSource = "rapl"
+	}
+	return m
+}
+
+// energy reads what the processor packages have used, by the counters of
+// Linux's powercap tree (Documentation/power/powercap/powercap.rst). Most
+// virtual machines have none.
+type energy struct {
+	zones []energyZone
+}
+
+type energyZone struct {
+	counter string
+	most    uint64 // microjoules at which the counter starts again
+}
+
+// openEnergy is nil where the system tells no power, or not to us.
+func openEnergy(root string) *energy {
+	// Top zones alone: their sub-zones are counted within them.
+	dirs, _ := filepath.Glob(filepath.Join(root, "intel-rapl:[0-9]*"))
+	e := &energy{}
+	for _, dir := range dirs {
+		if strings.Count(filepath.Base(dir), ":") != 1 {
+			continue
+		}
+		if name, err := os.ReadFile(filepath.Join(dir, "name")); err != nil || !strings.HasPrefix(string(name), "package") {
+			continue
+		}
+		most, ok := readMicrojoules(filepath.Join(dir, "max_energy_range_uj"))
+		counter := filepath.Join(dir, "energy_uj")
+		if _, readable := readMicrojoules(counter); !ok || !readable {
+			continue
+		}
+		e.zones = append(e.zones, energyZone{counter: counter, most: most})
+	}
+	if len(e.zones) == 0 {
+		return nil
+	}
+	return e
+}
+
+func readMicrojoules(path string) (uint64, bool) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	return n, err == nil
+}
+
+// start begins a measurement; the function it gives ends it and returns joules,
+// or 0 when a counter could not be read. A counter that starts again more than
+// once between the two counts too little: after minutes, not seconds.
+func (e *energy) start() func() float64 {
+	if e == nil {
+		return func() float64 { return 0 }
+	}
+	before := make([]uint64, len(e.zones))
+	for i, z := range e.zones {
+		before[i], _ = readMicrojoules(z.counter)
+	}
+	return func() float64 {
+		var total uint64
+		for i, z := range e.zones {
+			now, ok := readMicrojoules(z.counter)
+			switch {
+			case !ok:
+				return 0
+			case now < before[i]:
+				total += z.most - before[i] + now
+			default:
+				total += now - before[i]
+			}
+		}
+		return float64(total) / 1e6
+	}
+}

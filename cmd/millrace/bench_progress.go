@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/millrace/millrace/bench"
+)
+
+// benchLogEvery is how often a line is logged where nobody watches.
+const benchLogEvery = 30 * time.Second
+
+// showBenchProgress shows what is being measured, and the time left: a bar on a
+// terminal, a log line now and then elsewhere.
+func showBenchProgress(s streams, common *commonOptions, opts *bench.Options) (finish func(ok bool)) {
+	log := common.logger(s)
+	if common.Quiet {
+		return func(bool) {}
+	}
+	if !isTerminal(s.Err) || common.LogFormat == "json" {
+		last := time.Now().Add(-benchLogEvery)
+		opts.OnStep = func(what string, done float64, left time.Duration) {
+			if time.Since(last) < benchLogEvery {
+				return
+			}
+			last = time.Now()
+			log.Info("measuring", "what", what, "share", fmt.Sprintf("%.0f%%", 100*done), "left", left.Round(time.Second).String())
+		}
+		return func(bool) {}
+	}
+	const whole = 1000
+	var now atomic.Value // of what is measured
+	now.Store("")
+	container := mpb.New(mpb.WithOutput(s.Err), mpb.WithWidth(26), mpb.WithRefreshRate(200*time.Millisecond))
+	bar := container.AddBar(whole, mpb.BarRemoveOnComplete(),
+		mpb.PrependDecorators(decor.Name("measuring  "), decor.Percentage(decor.WC{W: 5})),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return now.Load().(string) })),
+	)
+	opts.OnStep = func(what string, done float64, left time.Duration) {
+		bar.SetCurrent(min(int64(done*whole), whole-1))
+		now.Store(fmt.Sprintf("%s left  %s", left.Round(time.Second), what))
+	}
+	return func(ok bool) {
+		if ok {
+			bar.SetCurrent(whole)
+		} else {
+			bar.Abort(true)
+		}
+		container.Wait()
+	}
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/millrace/millrace/bench"
+	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/format"
+)
+
+type benchOptions struct {
+	runOptions
+	bench.Options
+
+	rows       int64
+	nullShare  float64
+	madeFormat string
+	seed       uint64
+
+	results     string
+	from        []string
+	report      string
+	benchfmt    string
+	compare     []string
+	saveProfile bool
+}
+
+func newBench(s streams, common *commonOptions) *cobra.Command {
+	opts := &benchOptions{}
+	cmd := &cobra.Command{
+		Use:   "bench --model M.onnx --input DATA [flags]",
+		Short: "Measure what a model costs on this machine: each stage alone, batch sizes and workers, and the whole run.",
+		Long: `Measure what a model costs on this machine: each stage alone, batch sizes and workers, and the whole run.
+
+Every repeat goes to --results as one line of JSON at once; the table, --report,
+--benchfmt and --compare are made from such records, of this measurement or, with
+--from, of earlier ones: of another commit, or of another machine.`,
+		Example: `  millrace bench --model models/reference/flights_gbdt.onnx --input testdata/flights-sample.parquet --nulls nan --report gbdt.html
+  millrace bench --model models/reference/flights_mlp.onnx --rows 500000 --save-profile
+  millrace bench --from monday.jsonl --compare friday.jsonl`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runBench(cmd.Context(), opts, common, s)
+		},
+	}
+	opts.AddFlags(cmd.Flags())
+	return cmd
+}
+
+// AddFlags hides the flags of runOptions: bench has no output of its own, and
+// sweeps what score is told.
+func (o *benchOptions) AddFlags(fs *pflag.FlagSet) {
+	fs.SortFlags = false
+	fs.StringVarP(&o.Model, "model", "m", "", "the model: path of an .onnx `FILE`")
+	fs.StringArrayVarP(&o.runOptions.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob of Parquet or Arrow files, as for score; repeatable")
+	fs.Int64Var(&o.rows, "rows", 0, "without --input: how many `ROWS` of data to make, shaped like the model's signature")
+	fs.Float64Var(&o.nullShare, "null-share", 0.05, "`SHARE` of nulls in made columns of floats")
+	fs.StringVar(&o.madeFormat, "made-format", "parquet", "`FORMAT` of made data: parquet (zstd) or arrow")
+	fs.Uint64Var(&o.seed, "seed", 1, "`NUMBER` that made data are drawn from")
+	o.addFitFlags(fs)
+	o.addWriteFlags(fs)
+	fs.IntSliceVar(&o.Options.BatchRows, "batch-sizes", nil, "comma separated `ROWS` of one Run to try (default 256,1024,4096,16384,65536)")
+	fs.IntSliceVar(&o.Options.Workers, "workers", nil, "comma separated `COUNTS` of concurrent Runs to try (default 1, 2, 4 ... up to the cores that the cgroup grants)")
+	fs.IntSliceVar(&o.Options.IntraOpThreads, "intra-op-threads", nil, "comma separated `COUNTS` of threads within one Run to try (default 1)")
+	fs.IntVar(&o.Repeats, "repeats", 10, "`COUNT` of measurements of everything, warm-ups not counted")
+	fs.DurationVar(&o.Target, "time", 250*time.Millisecond, "`DURATION` of one measurement of a stage alone")
+	fs.BoolVar(&o.SweepOnly, "sweep-only", false, "measure Runs on tensors in memory only")
+	fs.StringVar(&o.Dir, "dir", "", "`FOLDER` for made data and outputs, which are removed again (default: the system's for temporary files)")
+	fs.StringVar(&o.results, "results", "results.jsonl", "`FILE` that raw records are added to")
+	fs.StringArrayVar(&o.from, "from", nil, "measure nothing: take the records of this `FILE`; repeatable, to lay machines or commits side by side")
+	fs.StringVar(&o.report, "report", "", "write a page with pictures to this .html `FILE`; it needs nothing else to be looked at")
+	fs.StringVar(&o.benchfmt, "benchfmt", "", "write the repeats in Go's benchmark format, for benchstat, to this `FILE`")
+	fs.StringArrayVar(&o.compare, "compare", nil, "compare with the records of this older `FILE`; exit 3 when something is slower beyond noise")
+	fs.BoolVar(&o.saveProfile, "save-profile", false, "keep the best settings for score on this machine, in --profile-dir")
+	fs.StringVar(&o.profileDir, "profile-dir", defaultProfileDir(), "`FOLDER` of tuned profiles")
+	fs.StringVar(&o.Name, "name", "", "what to call this machine in reports: any `TEXT`")
+	fs.Float64Var(&o.PricePerHour, "price-per-hour", 0, "what this machine costs an hour, an `AMOUNT` in any one currency; gives rows per unit of money")
+	wordDefaults(fs)
+}
+
+func runBench(ctx context.Context, o *benchOptions, common *commonOptions, s streams) error {
+	var all []*bench.Bench
+	if len(o.from) > 0 {
+		if o.Model != "" || len(o.runOptions.Inputs) > 0 || o.rows > 0 || o.saveProfile {
+			return fmt.Errorf("%w: --from takes records that are there; --model, --input, --rows and --save-profile are for measuring", engine.ErrUsage)
+		}
+		var err error
+		if all, err = readRecordFiles(o.from); err != nil {
+			return err
+		}
+	}
+	// Before minutes are spent on measuring.
+	old, err := readRecordFiles(o.compare)
+	if err != nil {
+		return err
+	}
+	if len(o.from) == 0 {
+		measured, err := o.measure(ctx, common, s)
+		if err != nil {
+			return err
+		}
+		all = []*bench.Bench{measured}
+	}
+	return o.show(all, old, common, s)
+}
+
+// readRecordFiles reads files of records.
+func readRecordFiles(paths []string) ([]*bench.Bench, error) {
+	var all []*bench.Bench
+	for _, path := range paths {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, fmt.Errorf("%w: records: %w", engine.ErrUsage, err)
+		}
+		benches, err := bench.ReadRecords(file)
+		err = errors.Join(err, file.Close())
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", engine.ErrUsage, path, err)
+		}
+		all = append(all, benches...)
+	}
+	return all, nil
+}
+
+// measure runs the bench and reads back the records that it wrote.
+func (o *benchOptions) measure(ctx context.Context, common *commonOptions, s streams) (_ *bench.Bench, err error) {
+	opts := o.Options
+	if opts.Engine, err = o.options(common); err != nil {
+		return nil, err
+	}
+	opts.Engine.ProfileDir = ""
+	if len(opts.Engine.Inputs) == 0 && o.rows > 0 {
+		opts.Made = &bench.Made{Rows: o.rows, NullShare: o.nullShare, Seed: o.seed}
+		switch o.madeFormat {
+		case "parquet":
+			opts.Made.Format = format.Parquet
+		case "arrow":
+			opts.Made.Format = format.ArrowFile
+		default:
+			return nil, fmt.Errorf("%w: --made-format (%s) must be parquet or arrow", engine.ErrUsage, o.madeFormat)
+		}
+	} else if o.rows != 0 {
+		return nil, fmt.Errorf("%w: --rows (%d) is how many rows to make when there is no --input, and must be >= 1", engine.ErrUsage, o.rows)
+	}
+	opts.Command = append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...)
+	lib, err := ort.Load(opts.Engine.Library)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(o.results, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("%w: --results: %w", engine.ErrUsage, err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	start, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, fmt.Errorf("--results: %w", err)
+	}
+	finish := showBenchProgress(s, common, &opts)
+	err = bench.Run(ctx, opts, lib, file)
+	finish(err == nil)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := file.Seek(start, io.SeekStart); err != nil {
+		return nil, fmt.Errorf("--results: %w", err)
+	}
+	all, err := bench.ReadRecords(file)
+	if err != nil {
+		return nil, err
+	}
+	measured := all[len(all)-1]
+	if o.saveProfile {
+		path, err := bench.SaveProfile(measured, o.profileDir)
+		if err != nil {
+			return nil, err
+		}
+		common.logger(s).Info("profile saved", "file", path)
+	}
+	return measured, nil
+}
+
+// show writes what was asked for.
+func (o *benchOptions) show(all, old []*bench.Bench, common *commonOptions, s streams) error {
+	return nil
+}
