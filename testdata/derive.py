@@ -19,11 +19,13 @@ import pyarrow.parquet as pq
 from derivation.embed import embed_table
 from derivation.files import DATA, RAW, TESTDATA, write_arrow, write_parquet
 from derivation.flights import read_flights, wide_table
+from derivation.nulls import with_nulls
 from derivation.nyc import nyc_table
 
 # A sample takes every k-th row, the first included, so that it spans the whole
 # period and begins where there is no history yet: every kind of null is in it.
 FLIGHTS_EVERY = 60  # 50,000 rows
+FEW_EVERY = 10  # 300,000 rows, for models that take long
 NYC_EVERY = 7  # 48,111 rows
 EMBED_EVERY = 15  # 20,000 rows
 
@@ -38,7 +40,12 @@ def main() -> int:
 
     start = time.monotonic()
     flights = read_flights()
-    _write(wide_table(flights), "flights-wide", arrow_batch_rows=65_536)
+    wide = wide_table(flights)
+    _write(wide, "flights-wide", arrow_batch_rows=65_536)
+    _write(with_nulls(wide, share=0.05), "flights-nulls", arrow_batch_rows=65_536)
+    few = wide.take(pa.array(range(0, wide.num_rows, FEW_EVERY)))
+    _write(with_nulls(few, share=0.05), "flights-nulls-300k", arrow_batch_rows=16_384, group_rows=16_384)
+    del wide, few
     if samples:
         _sample("flights-wide", "flights-sample", FLIGHTS_EVERY)
 
@@ -53,9 +60,9 @@ def main() -> int:
     return 0
 
 
-def _write(table: pa.Table, name: str, *, arrow_batch_rows: int | None = None) -> None:
+def _write(table: pa.Table, name: str, *, arrow_batch_rows: int | None = None, group_rows: int = 122_880) -> None:
     """Writes a full table: Parquet, and uncompressed Arrow that can be mapped."""
-    write_parquet(table, DATA / f"{name}.parquet", group_rows=122_880)
+    write_parquet(table, DATA / f"{name}.parquet", group_rows=group_rows)
     _report(DATA / f"{name}.parquet", table.num_rows)
     if arrow_batch_rows is not None:
         path = DATA / f"{name}.arrow"
