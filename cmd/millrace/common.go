@@ -29,12 +29,16 @@ type commonOptions struct {
 	JSON      bool
 	LogFormat string
 	ORTLib    string
+	Profile   string
+	ProfileTo string
 }
 
 func (o *commonOptions) addFlags(fs *pflag.FlagSet) {
 	fs.BoolVarP(&o.Quiet, "quiet", "q", false, "print errors only")
 	fs.BoolVar(&o.JSON, "json", false, "print the answer on stdout as one JSON document")
 	fs.StringVar(&o.LogFormat, "log-format", "text", "`FORM` of log lines on stderr: text or json")
+	fs.StringVar(&o.Profile, "profile", "", "record a `KIND` of profile of this program: cpu, mem, mutex, block or trace")
+	fs.StringVar(&o.ProfileTo, "profile-to", ".", "`FOLDER` for --profile's file")
 	fs.StringVar(&o.ORTLib, "ort-lib", "", "`PATH` of ONNX Runtime's shared library, or a folder with it (default: see millrace doctor)")
 }
 

@@ -130,6 +130,11 @@ func newRoot(s streams, common *commonOptions) *cobra.Command {
 			if err := common.validate(); err != nil {
 				return err
 			}
+			stop, err := common.startProfile(s)
+			if err != nil {
+				return err
+			}
+			defer stop() // on errors and panics, too
 			return before(cmd, args)
 		}
 		c.Flags().VisitAll(nameVariable)

@@ -1,0 +1,241 @@
+package engine
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/ort/orttest"
+)
+
+// sampleRun is a run of a reference model over the flights sample, repeated
+// that many times.
+func sampleRun(t *testing.T, model string, times int) Options {
+	t.Helper()
+	return Options{
+		Model:  filepath.Join("..", "models", "reference", model+".onnx"),
+		Inputs: slices.Repeat([]string{filepath.Join("..", "testdata", "flights-sample.parquet")}, times),
+		Nulls:  batcher.NullPolicies{Default: batcher.NullPolicy{Action: batcher.NullNaN}},
+		IDs:    []string{"id"}, MaxRejects: -1, Workers: 2, Output: filepath.Join(t.TempDir(), "out"),
+	}
+}
+
+// chosen is the choice of a plan with these options, without the run.
+func chosen(t *testing.T, lib *ort.Library, opts Options) *Choice {
+	t.Helper()
+	plan, err := NewPlan(context.Background(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := plan.choose(context.Background(), lib)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.close(); err != nil {
+		t.Error(err)
+	}
+	if err := plan.Close(); err != nil {
+		t.Error(err)
+	}
+	if c := plan.choice; plan.Options.BatchRows != c.BatchRows || plan.Options.Workers != c.Workers || plan.Options.IntraOpThreads != c.IntraOpThreads {
+		t.Errorf("the plan's options are not the choice's: %+v, %+v", plan.Options, c)
+	}
+	return plan.choice
+}
+
+func TestChoice(t *testing.T) {
+	lib := orttest.Library(t)
+	base := sampleRun(t, "flights_linear", 1)
+	plan, err := NewPlan(context.Background(), base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := plan.ProfileKey(lib)
+	if err := plan.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tuned := Profile{ProfileKey: key, BatchRows: 777, Workers: 3, IntraOpThreads: 2, Measured: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)}
+	save := func(change func(*Profile)) string {
+		dir, f := t.TempDir(), tuned
+		change(&f)
+		if _, err := f.Save(dir); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	asIs := save(func(*Profile) {})
+	damaged := save(func(*Profile) {})
+	if err := os.WriteFile(key.path(damaged), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	swapped := save(func(*Profile) {})
+	other := key
+	other.ModelSHA256 = strings.Repeat("0", 64)
+	if err := os.Rename(key.path(swapped), other.path(swapped)); err != nil {
+		t.Fatal(err)
+	}
+
+	cases := []struct {
+		about  string
+		set    func(*Options)
+		source ChoiceSource
+		rows   int
+		work   int
+		intra  int
+		reason string
+	}{
+		{"nothing said, and a run too short to measure", func(*Options) {}, ChosenByDefault, 4096, 2, 1, "too few to measure"},
+		{"a batch size asked for", func(o *Options) { o.BatchRows = 100; o.ProfileDir = asIs }, ChosenByUser, 100, 2, 1, "--batch-size"},
+		{"a profile; workers asked for stay", func(o *Options) { o.ProfileDir = asIs }, ChosenByProfile, 777, 2, 2, "tuned on 2026-11-01"},
+		{"a profile, and nothing asked for", func(o *Options) { o.ProfileDir = asIs; o.Workers = 0 }, ChosenByProfile, 777, 3, 2, "tuned on"},
+		{"a profile of another ONNX Runtime", func(o *Options) {
+			o.ProfileDir = save(func(f *Profile) { f.ORT = "1.0.0" })
+		}, ChosenByDefault, 4096, 2, 1, "the default"},
+		{"a profile of other hardware", func(o *Options) {
+			o.ProfileDir = save(func(f *Profile) { f.Hardware = "abacus" })
+		}, ChosenByDefault, 4096, 2, 1, "the default"},
+		{"a damaged profile is no reason to fail, but is said", func(o *Options) { o.ProfileDir = damaged }, ChosenByDefault, 4096, 2, 1, "unexpected end"},
+		{"a profile with batches that cannot be", func(o *Options) {
+			o.ProfileDir = save(func(f *Profile) { f.BatchRows = -1 })
+		}, ChosenByDefault, 4096, 2, 1, "cannot be"},
+		{"a profile whose batches would not fit", func(o *Options) {
+			o.ProfileDir = save(func(f *Profile) { f.BatchRows = 1 << 30 })
+		}, ChosenByDefault, 4096, 2, 1, "more than 64 MiB"},
+		{"a folder without profiles", func(o *Options) { o.ProfileDir = filepath.Join(t.TempDir(), "none") }, ChosenByDefault, 4096, 2, 1, "the default"},
+	}
+	for _, c := range cases {
+		t.Run(c.about, func(t *testing.T) {
+			opts := base
+			c.set(&opts)
+			got := chosen(t, lib, opts)
+			if got.Source != c.source || got.BatchRows != c.rows || got.Workers != c.work || got.IntraOpThreads != c.intra || !strings.Contains(got.Reason, c.reason) {
+				t.Errorf("chose %+v; want %d rows, %d workers, %d threads by %s, with a reason like %q", got, c.rows, c.work, c.intra, c.source, c.reason)
+			}
+		})
+	}
+	if _, _, err := LoadProfile(swapped, other); err == nil || !strings.Contains(err.Error(), "another model") {
+		t.Errorf("LoadProfile of a renamed file = %v; want an error that says it is of another model", err)
+	}
+}
+
+func TestTrialFits(t *testing.T) {
+	cases := []struct {
+		about string
+		sizes []int
+		rows  int
+		want  []int
+	}{
+		{"all sizes, twice", trialSizes(4096, 1<<20), 2 * (3*8192 + 32768), []int{256, 1024, 4096, 16384}},
+		{"one row less leaves out the largest", trialSizes(4096, 1<<20), 2*(3*8192+32768) - 1, []int{256, 1024, 4096}},
+		{"then the smallest", trialSizes(4096, 1<<20), 2*3*8192 - 1, []int{1024, 4096}},
+		{"too few rows to compare anything", trialSizes(4096, 1<<20), 2*2*8192 - 1, nil},
+		{"memory bounds the largest", trialSizes(4096, 16383), 1 << 20, []int{256, 1024, 4096}},
+		{"batches of a few rows", trialSizes(3, 3), 1 << 20, nil},
+	}
+	for _, c := range cases {
+		trial := trial{workers: 2, base: 4096}
+		if got := trial.fit(c.sizes, c.rows); !slices.Equal(got, c.want) {
+			t.Errorf("%s: fit(%v, %d) = %v; want %v", c.about, c.sizes, c.rows, got, c.want)
+		}
+	}
+}
+
+func TestTrialDecides(t *testing.T) {
+	cases := []struct {
+		about   string
+		seconds map[int]float64 // of a row, by batch size
+		want    int
+	}{
+		{"the fastest wins", map[int]float64{256: 2, 1024: 1, 4096: 1.2}, 1024},
+		{"but not by what could be noise", map[int]float64{256: 2, 1024: 1, 4096: 1.02}, 4096},
+		{"the default is the fastest", map[int]float64{256: 2, 1024: 1.5, 4096: 1}, 4096},
+	}
+	for _, c := range cases {
+		t.Run(c.about, func(t *testing.T) {
+			trial := trial{workers: 2, base: 4096, sample: &sample{rows: 100}}
+			for rows, seconds := range c.seconds {
+				trial.arms = append(trial.arms, &trialArm{rows: rows, laps: 2, perRow: seconds})
+			}
+			trial.arms = append(trial.arms, &trialArm{rows: 16}) // warmed up, and left out
+			choice := Choice{BatchRows: 4096}
+			trial.decide(&choice)
+			if choice.BatchRows != c.want || choice.Source != ChosenByTrial || len(choice.Tried) != len(c.seconds) {
+				t.Errorf("decided %+v; want batches of %d rows of %d tried", choice, c.want, len(c.seconds))
+			}
+		})
+	}
+}
+
+// A whole trial on real rows: what it chose is among what it tried, and nothing
+// is left behind. What it chooses is the machine's business.
+func TestTrial(t *testing.T) {
+	lib := orttest.Library(t)
+	opts := sampleRun(t, "flights_linear", 40)
+	plan, err := NewPlan(context.Background(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := ort.Live()
+	s, err := plan.openScoring(lib, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Without the time's bound, which depends on the machine.
+	trial := trial{scoring: s, workers: 2, base: 512, cpu: true}
+	if trial.sample, err = plan.readSample(context.Background(), 4096); err != nil {
+		t.Fatal(err)
+	}
+	arms := []*trialArm{trial.arm(128), trial.arm(512)}
+	if err := trial.rounds(context.Background(), arms, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	choice := Choice{BatchRows: 512}
+	trial.decide(&choice)
+	for _, tried := range choice.Tried {
+		if tried.Laps < trialRounds || tried.RowsPerSecond <= 0 {
+			t.Errorf("tried %+v; want at least %d laps", tried, trialRounds)
+		}
+	}
+	if len(choice.Tried) != 2 || choice.BatchRows != 128 && choice.BatchRows != 512 {
+		t.Errorf("decided %+v; want one of the two sizes tried", choice)
+	}
+	trial.close()
+	if err := s.close(); err != nil {
+		t.Error(err)
+	}
+	if err := plan.Close(); err != nil {
+		t.Error(err)
+	}
+	if now := ort.Live(); now != live {
+		t.Errorf("%+v of ONNX Runtime are live; were %+v", now, live)
+	}
+}
+
+// Rows that cannot be scored do not fail the trial: the run says it better.
+func TestTrialOfBadRows(t *testing.T) {
+	lib := orttest.Library(t)
+	opts := sampleRun(t, "flights_linear", 40)
+	plan, err := NewPlan(context.Background(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = plan.Close() }()
+	// As if no statistics had said before that there are nulls.
+	for i := range plan.Binding.Bindings[0].Features {
+		plan.Binding.Bindings[0].Features[i].Nulls = batcher.NullPolicy{Action: batcher.NullError}
+	}
+	s, err := plan.choose(context.Background(), lib)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = s.close()
+	if plan.choice.Source != ChosenByDefault || !strings.Contains(plan.choice.Reason, "could not be scored") {
+		t.Errorf("chose %+v; want the default, because the rows cannot be scored", plan.choice)
+	}
+}
