@@ -39,23 +39,31 @@ func (c *collector) collect(ctx context.Context, slots <-chan slot) error {
 			continue
 		}
 		c.waiting = &s
-		var res *result
+		var results []*result
 		select {
-		case res = <-s.result:
+		case results = <-s.results:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 		c.waiting = nil
-		stop := stopwatch(&c.progress.write)
-		err := c.write(res)
-		stop()
-		res.release()
-		if err != nil {
+		if err := c.writeAll(results); err != nil {
 			return err
 		}
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// writeAll writes results in order and releases them.
+func (c *collector) writeAll(results []*result) error {
+	defer stopwatch(&c.progress.write)()
+	defer releaseResults(results)
+	for _, res := range results {
+		if err := c.write(res); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -158,9 +166,9 @@ func (c *collector) record(res *result, runs []rowRun) (arrow.RecordBatch, error
 		rows += r.rows
 	}
 	segments := make([]arrow.Array, len(res.batch.Segments))
-	for i, at := range c.plan.PassedAt {
+	for i := range c.plan.Passed {
 		for j, s := range res.batch.Segments {
-			segments[j] = s.Record.Column(at)
+			segments[j] = s.Record.Column(i)
 		}
 		column, err := gather(segments, runs)
 		if err != nil {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -92,15 +93,15 @@ func readSpan(ctx context.Context, source spanSource, columns []string, s *spanR
 
 // cut takes the spans in order and sends their batches to the workers, and a
 // slot for each to the collector.
-func cut(ctx context.Context, p *Plan, live *liveSpans, order <-chan *spanRead, jobs chan<- job, slots chan<- slot) error {
+func cut(ctx context.Context, p *Plan, progress *Progress, live *liveSpans, order <-chan *spanRead, jobs chan<- job, slots chan<- slot) error {
 	defer close(jobs)
 	defer close(slots)
-	cutter := batcher.NewCutter(p.Options.BatchRows, p.joining, func(batch *batcher.Batch) error {
-		return send(ctx, batch, jobs, slots)
-	})
+	deal := &dealer{jobs: jobs, slots: slots, progress: progress, most: p.jobBatches()}
+	defer deal.discard()
+	cutter := batcher.NewCutter(p.Options.BatchRows, p.joining, func(batch *batcher.Batch) error { return deal.add(ctx, batch) })
 	defer cutter.Discard()
 	for s := range order {
-		if err := cutSpan(ctx, cutter, s); err != nil {
+		if err := cutSpan(ctx, cutter, deal, s); err != nil {
 			return err
 		}
 		live.done(s)
@@ -108,6 +109,9 @@ func cut(ctx context.Context, p *Plan, live *liveSpans, order <-chan *spanRead, 
 			continue
 		}
 		if err := cutter.Flush(); err != nil {
+			return err
+		}
+		if err := deal.flush(ctx); err != nil {
 			return err
 		}
 		select {
@@ -123,12 +127,17 @@ func cut(ctx context.Context, p *Plan, live *liveSpans, order <-chan *spanRead, 
 	return nil
 }
 
-func cutSpan(ctx context.Context, cutter *batcher.Cutter, s *spanRead) error {
+func cutSpan(ctx context.Context, cutter *batcher.Cutter, deal *dealer, s *spanRead) error {
 	if err := cutter.StartSpan(s.ref.Rows); err != nil {
 		return err
 	}
 	row := s.ref.FirstRow
 	for {
+		if len(s.chunks) == 0 { // there may be nothing more for a while
+			if err := deal.flush(ctx); err != nil {
+				return err
+			}
+		}
 		select {
 		case chunk, ok := <-s.chunks:
 			if !ok {
@@ -146,28 +155,80 @@ func cutSpan(ctx context.Context, cutter *batcher.Cutter, s *spanRead) error {
 	}
 }
 
-// slot is the place of one result in the order, or the end of a part.
+// slot is the place of one job's results in the order, or the end of a part.
 type slot struct {
-	result  chan *result
+	results chan []*result
 	partEnd bool
 	part    int
 }
 
-// send gives a batch to a worker and its slot to the collector. It takes the
-// batch over.
-func send(ctx context.Context, batch *batcher.Batch, jobs chan<- job, slots chan<- slot) error {
-	out := make(chan *result, 1) // one result, so that a worker never waits
+// Bounds on a job. Handing one over wakes two other threads, which costs tens of
+// microseconds each on a virtual machine; a job that is worth jobTime makes
+// that nothing. Which batches share a job changes none of their edges.
+const (
+	jobTime = 2 * time.Millisecond
+	jobRows = 1 << 14
+)
+
+// jobBatches is the most batches of one job.
+func (p *Plan) jobBatches() int { return max(jobRows/p.Options.BatchRows, 1) }
+
+// dealer gives batches to workers, several at a time where they are small, and
+// for each job a slot to the collector.
+type dealer struct {
+	jobs     chan<- job
+	slots    chan<- slot
+	progress *Progress
+	most     int // batches of one job
+
+	pending []*batcher.Batch
+}
+
+// add takes a batch over.
+func (d *dealer) add(ctx context.Context, batch *batcher.Batch) error {
+	d.pending = append(d.pending, batch)
+	// With no job waiting a worker may be waiting.
+	if len(d.pending) >= d.size() || len(d.jobs) == 0 {
+		return d.flush(ctx)
+	}
+	return nil
+}
+
+// size is how many batches are worth jobTime, by the time that they took so
+// far.
+func (d *dealer) size() int {
+	batches := d.progress.batches.Load()
+	if batches == 0 {
+		return 1
+	}
+	each := (d.progress.assemble.Load() + d.progress.infer.Load()) / batches
+	return min(int(int64(jobTime)/max(each, 1))+1, d.most)
+}
+
+// flush sends what is pending.
+func (d *dealer) flush(ctx context.Context) error {
+	if len(d.pending) == 0 {
+		return nil
+	}
+	out := make(chan []*result, 1) // one, so that a worker never waits
 	select {
-	case slots <- slot{result: out}:
+	case d.slots <- slot{results: out}:
 	case <-ctx.Done():
-		batch.Release()
-		return context.Cause(ctx)
+		return context.Cause(ctx) // discard releases
 	}
 	select {
-	case jobs <- job{batch: batch, out: out}:
+	case d.jobs <- job{batches: d.pending, out: out}:
+		d.pending = nil
 		return nil
 	case <-ctx.Done():
-		batch.Release()
 		return context.Cause(ctx)
 	}
+}
+
+// discard releases what is pending.
+func (d *dealer) discard() {
+	for _, b := range d.pending {
+		b.Release()
+	}
+	d.pending = nil
 }

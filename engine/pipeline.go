@@ -76,8 +76,8 @@ func (p *pipeline) run(ctx context.Context) error {
 	order := make(chan *spanRead, opts.Readers)
 	// Spans that wait for a reader; order is what bounds how many are read.
 	reads := make(chan *spanRead)
-	// Batches cut and not yet taken by a worker: one each, so that a worker
-	// that is done finds its next batch.
+	// Jobs dealt and not yet taken by a worker: one each, so that a worker that
+	// is done finds its next.
 	jobs := make(chan job, opts.Workers)
 	// Results in order that the collector has not taken: bounds how far the
 	// fastest worker is ahead of the slowest.
@@ -90,11 +90,11 @@ func (p *pipeline) run(ctx context.Context) error {
 	for range opts.Readers {
 		stage(func() error { return read(ctx, p.source, p.plan.Columns, reads, p.progress) })
 	}
-	stage(func() error { return cut(ctx, p.plan, &p.spans, order, jobs, slots) })
+	stage(func() error { return cut(ctx, p.plan, p.progress, &p.spans, order, jobs, slots) })
 	for range opts.Workers {
 		s := p.newScorer()
 		p.scorers = append(p.scorers, s)
-		stage(func() error { return work(ctx, s, jobs) })
+		stage(func() error { return work(ctx, s, p.plan, jobs) })
 	}
 	stage(func() error { return p.collector.collect(ctx, slots) })
 	err := group.Wait()
@@ -108,22 +108,23 @@ func (p *pipeline) run(ctx context.Context) error {
 	return nil
 }
 
-// inFlight is how many batches can be between cut and written.
+// inFlight is how many jobs can be between cut and written: as many as are
+// scored while the writer compresses a row group.
 func (p *pipeline) inFlight() int { return 4 * p.plan.Options.Workers }
 
 // drain gives up what the queues still hold after all stages have stopped.
 func (p *pipeline) drain(jobs <-chan job, slots <-chan slot) {
 	p.spans.drain()
 	for j := range jobs {
-		j.batch.Release()
+		j.release()
 	}
 	take := func(s *slot) {
-		if s == nil || s.result == nil {
+		if s == nil || s.results == nil {
 			return
 		}
 		select {
-		case res := <-s.result:
-			res.release()
+		case results := <-s.results:
+			releaseResults(results)
 		default:
 		}
 	}

@@ -38,6 +38,8 @@ type Plan struct {
 	// choice is what the run was frozen to; nil before it starts.
 	choice *Choice
 
+	passedSchema *arrow.Schema // of Passed
+
 	ids     int // how many of the passed columns are ids
 	outputs []outputSpec
 	joining batcher.Joining
@@ -152,6 +154,7 @@ func (p *Plan) pass(schema *arrow.Schema) error {
 	add("--ids", p.Options.IDs)
 	p.ids = len(p.Passed)
 	add("--keep", p.Options.Keep)
+	p.passedSchema = arrow.NewSchema(p.Passed, nil)
 	if len(problems) > 0 {
 		return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
 	}

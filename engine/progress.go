@@ -18,6 +18,8 @@ type Progress struct {
 	RowsRejected atomic.Int64
 	PartsDone    atomic.Int64
 
+	batches atomic.Int64 // scored
+
 	// Busy time by stage, summed over its goroutines, in nanoseconds.
 	read, assemble, infer, write atomic.Int64
 }

@@ -381,6 +381,7 @@ func (r *Rig) Write(ctx context.Context, dir string, batchRows int, rows int64) 
 			releaseBatches(batches[i:])
 			return Measure{}, r.explain(err)
 		}
+		narrow(res.batch, r.plan.PassedAt, r.plan.passedSchema)
 		results = append(results, res)
 	}
 	output := filepath.Join(dir, "write")

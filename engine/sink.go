@@ -182,7 +182,7 @@ func (w *rejectWriter) write(file string, p *Plan, s *batcher.Segment, first int
 	defer reasons.Release()
 	columns := append([]arrow.Array{}, reasons.Columns()...)
 	for i := range w.ids {
-		id, err := gather([]arrow.Array{s.Record.Column(p.PassedAt[i])}, runs)
+		id, err := gather([]arrow.Array{s.Record.Column(i)}, runs)
 		if err != nil {
 			return fmt.Errorf("id %q of rejected rows: %w", p.Passed[i].Name, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/batcher"
@@ -25,15 +26,23 @@ type scorer interface {
 	close() error
 }
 
-// job is one batch on its way to a worker. It owns the batch; out takes its
-// result and has room for it.
+// job is batches on their way to a worker, in order. It owns them; out takes
+// their results, all at once, and has room for them.
 type job struct {
-	batch *batcher.Batch
-	out   chan<- *result
+	batches []*batcher.Batch
+	out     chan<- []*result
+}
+
+func (j *job) release() {
+	for _, b := range j.batches {
+		b.Release()
+	}
 }
 
 // result is one scored batch. It owns predictions and batch.
 type result struct {
+	// batch has the columns that pass through to the output alone, in their
+	// order there: what the model needed goes back as soon as it is scored.
 	batch       *batcher.Batch
 	predictions []arrow.Array // columns of all outputs, in order
 	fields      []arrow.Field
@@ -47,6 +56,26 @@ func (r *result) release() {
 		a.Release()
 	}
 	r.predictions = nil
+}
+
+// narrow gives up all columns of a batch but those listed.
+func narrow(batch *batcher.Batch, columns []int, schema *arrow.Schema) {
+	for i := range batch.Segments {
+		s := &batch.Segments[i]
+		kept := make([]arrow.Array, len(columns))
+		for k, at := range columns {
+			kept[k] = s.Record.Column(at)
+		}
+		record := array.NewRecordBatch(schema, kept, s.Record.NumRows())
+		s.Record.Release()
+		s.Record = record
+	}
+}
+
+func releaseResults(results []*result) {
+	for _, r := range results {
+		r.release()
+	}
 }
 
 // outputPool keeps the memory that ONNX Runtime writes outputs into. A buffer
@@ -124,7 +153,7 @@ type madeOf struct {
 
 // work is the stage: it takes jobs until in is closed or ctx ends, and closes
 // the scorer.
-func work(ctx context.Context, s scorer, in <-chan job) (err error) {
+func work(ctx context.Context, s scorer, p *Plan, in <-chan job) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 	for {
 		select {
@@ -134,14 +163,29 @@ func work(ctx context.Context, s scorer, in <-chan job) (err error) {
 			if !ok {
 				return nil
 			}
-			res, err := s.score(ctx, j.batch)
+			results, err := scoreJob(ctx, s, p, &j)
 			if err != nil {
-				j.batch.Release()
 				return err
 			}
-			j.out <- res // has room
+			j.out <- results // has room
 		}
 	}
+}
+
+// scoreJob scores a job's batches, which it takes over.
+func scoreJob(ctx context.Context, s scorer, p *Plan, j *job) ([]*result, error) {
+	results := make([]*result, 0, len(j.batches))
+	for len(j.batches) > 0 {
+		res, err := s.score(ctx, j.batches[0])
+		if err != nil {
+			j.release()
+			releaseResults(results)
+			return nil, err
+		}
+		narrow(res.batch, p.PassedAt, p.passedSchema)
+		j.batches, results = j.batches[1:], append(results, res)
+	}
+	return results, nil
 }
 
 func (w *worker) score(ctx context.Context, batch *batcher.Batch) (_ *result, err error) {
@@ -193,6 +237,7 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (_ *result, er
 		return nil, err
 	}
 	w.progress.RowsScored.Add(int64(batch.Rows))
+	w.progress.batches.Add(1)
 	return res, nil
 }
 
