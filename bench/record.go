@@ -256,6 +256,7 @@ func (r *Repeat) check() error {
 	for name, v := range map[string]int64{
 		"bytes_read": r.BytesRead, "bytes_written": r.BytesWritten, "bytes_copied": r.BytesCopied,
 		"bytes_viewed": r.BytesViewed, "peak_memory_bytes": r.PeakMemoryBytes,
+		"batch_rows": int64(r.BatchRows), "workers": int64(r.Workers), "intra_op_threads": int64(r.IntraOpThreads),
 	} {
 		if v < 0 {
 			return fmt.Errorf("%s is %d", name, v)

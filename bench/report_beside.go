@@ -3,98 +3,84 @@ package bench
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/dustin/go-humanize"
 )
 
 // besideRow is one measure of several measurements; nil cells separate groups.
 type besideRow struct {
-	name  string
-	cells []besideCell
+	Name  string
+	Cells []besideCell
 }
 
-// besideCell is one measurement's number. Best marks the highest, where higher
-// is better and there is something to choose.
+// besideCell is one measurement's number. Best marks the highest where higher is
+// better and no other's interval reaches its own.
 type besideCell struct {
-	text string
-	best bool
+	Text string
+	Best bool
 }
 
 // beside lists what measurements are compared by. Measures that no measurement
 // knows are left out.
 func beside(all []*Summary) []besideRow {
 	var rows []besideRow
-	add := func(name string, write func(float64) string, of func(s *Summary) float64) {
-		row := besideRow{name: name, cells: make([]besideCell, len(all))}
-		best, known := -1, 0
-		values := make([]float64, len(all))
-		for i, s := range all {
-			v := of(s)
-			values[i], row.cells[i].text = v, unknown
-			if v <= 0 {
-				continue
-			}
-			known++
-			row.cells[i].text = write(v)
-			if best < 0 || v > values[best] {
-				best = i
-			}
-		}
-		if known == 0 {
+	add := func(name string, write func(float64) string, of func(s *Summary) Estimate) {
+		row := besideRow{Name: name, Cells: make([]besideCell, len(all))}
+		estimates := each(all, of)
+		if !slices.ContainsFunc(estimates, Estimate.known) {
 			return
 		}
-		if known > 1 {
-			row.cells[best].best = true
+		for i, e := range estimates {
+			if row.Cells[i].Text = unknown; e.known() {
+				row.Cells[i] = besideCell{write(e.Median), clearly(e, estimates)}
+			}
 		}
 		rows = append(rows, row)
 	}
 	words := func(name string, of func(s *Summary) string) {
-		row := besideRow{name: name}
+		row := besideRow{Name: name}
 		for _, s := range all {
-			row.cells = append(row.cells, besideCell{text: cmp.Or(of(s), unknown)})
+			row.Cells = append(row.Cells, besideCell{Text: cmp.Or(of(s), unknown)})
 		}
 		rows = append(rows, row)
 	}
 	separate := func() {
-		if n := len(rows); n > 0 && rows[n-1].cells != nil {
+		if n := len(rows); n > 0 && rows[n-1].Cells != nil {
 			rows = append(rows, besideRow{})
 		}
 	}
-	estimate := func(of func(s *Summary) Estimate) func(s *Summary) float64 {
-		return func(s *Summary) float64 { return of(s).Median }
-	}
-
 	words("cores", func(s *Summary) string { return humanize.Comma(int64(s.Head.Machine.Cores)) })
 	if !same(each(all, func(s *Summary) string { return s.Head.Model.SHA256 })) {
 		words("model", func(s *Summary) string { return plain(s.Head.Model.Name) })
 	}
 	separate()
-	add("end to end, rows/s", countOf, estimate(func(s *Summary) Estimate {
+	add("end to end, rows/s", countOf, func(s *Summary) Estimate {
 		if s.EndToEnd == nil {
 			return Estimate{}
 		}
 		return s.EndToEnd.RowsPerSecond
-	}))
-	add("rows/s per core", countOf, estimate(func(s *Summary) Estimate { return s.RowsPerSecondPerCore }))
-	add("rows/s per watt", countOf, estimate(func(s *Summary) Estimate { return s.RowsPerJoule }))
-	add("M rows per unit of money", func(v float64) string { return humanize.Comma(int64(v/1e6 + 0.5)) }, estimate(func(s *Summary) Estimate { return s.RowsPerUnit }))
+	})
+	add("rows/s per core", countOf, func(s *Summary) Estimate { return s.RowsPerSecondPerCore })
+	add("rows/s per watt", countOf, func(s *Summary) Estimate { return s.RowsPerJoule })
+	add("M rows per unit of money", millionsOf, func(s *Summary) Estimate { return s.RowsPerUnit })
 	words("a billion rows", func(s *Summary) string { return timeOf(billion(s).Median) })
 	separate()
-	add("ceiling, rows/s", countOf, estimate(func(s *Summary) Estimate {
+	add("ceiling, rows/s", countOf, func(s *Summary) Estimate {
 		if s.Ceiling == nil {
 			return Estimate{}
 		}
 		return s.Ceiling.RowsPerSecond
-	}))
-	add("of the ceiling", percentOf, estimate(func(s *Summary) Estimate { return s.OfCeiling }))
-	add("of bare inference", percentOf, estimate(func(s *Summary) Estimate { return s.OfBareInference }))
+	})
+	add("of the ceiling", percentOf, func(s *Summary) Estimate { return s.OfCeiling })
+	add("of bare inference", percentOf, func(s *Summary) Estimate { return s.OfBareInference })
 	separate()
 	for _, stage := range Stages {
-		add(stageName(stage)+" alone, rows/s", countOf, func(s *Summary) float64 {
+		add(stageName(stage)+" alone, rows/s", countOf, func(s *Summary) Estimate {
 			if a := s.Best[stage]; a != nil {
-				return a.RowsPerSecond.Median
+				return a.RowsPerSecond
 			}
-			return 0
+			return Estimate{}
 		})
 	}
 	separate()
@@ -142,4 +128,22 @@ func each[T any](all []*Summary, of func(s *Summary) T) []T {
 		out[i] = of(s)
 	}
 	return out
+}
+
+// clearly reports whether e is above all the others, with no interval that
+// reaches its own.
+func clearly(e Estimate, all []Estimate) bool {
+	others := 0
+	for _, o := range all {
+		switch {
+		case !o.known():
+		case o == e:
+			others++
+		case o.High >= e.Low:
+			return false
+		default:
+			others += 2
+		}
+	}
+	return others > 2 // itself and one below
 }

@@ -56,6 +56,22 @@ func countParts(v float64) (number, prefix string) {
 	return significant(v), prefix
 }
 
+// millionsOf writes a number of rows in millions.
+func millionsOf(v float64) string {
+	if v < 999.5e6 {
+		return significant(v / 1e6)
+	}
+	return wholeOf(v / 1e6)
+}
+
+// wholeOf writes a number in full.
+func wholeOf(v float64) string {
+	if v >= 1e15 {
+		return countOf(v)
+	}
+	return humanize.Comma(int64(v + 0.5))
+}
+
 // timeOf writes seconds with the unit that fits.
 func timeOf(seconds float64) string {
 	switch {
@@ -92,7 +108,7 @@ func percentOf(ratio float64) string {
 	if ratio <= 0 {
 		return unknown
 	}
-	return significant(ratio*100) + "%"
+	return fmt.Sprintf("%.1f%%", ratio*100)
 }
 
 // changeOf writes how far a ratio is from 1, with its sign.

@@ -265,7 +265,7 @@ func costs(s *Summary) []measure {
 	return []measure{
 		{"rows/s per core", value(s.RowsPerSecondPerCore, countOf)},
 		{"rows/s per watt", value(s.RowsPerJoule, countOf)},
-		{"million rows per unit of money", value(s.RowsPerUnit, func(v float64) string { return humanize.Comma(int64(v/1e6 + 0.5)) })},
+		{"million rows per unit of money", value(s.RowsPerUnit, millionsOf)},
 		{"for a billion rows", value(billion(s), timeOf)},
 	}
 }
@@ -314,13 +314,13 @@ func besideTable(all []*Summary) string {
 	}
 	t := newBenchTable(header, 1)
 	for _, m := range beside(all) {
-		if m.cells == nil {
+		if m.Cells == nil {
 			t.AppendSeparator()
 			continue
 		}
-		row := table.Row{m.name}
-		for _, c := range m.cells {
-			row = append(row, c.text)
+		row := table.Row{m.Name}
+		for _, c := range m.Cells {
+			row = append(row, c.Text)
 		}
 		t.AppendRow(row)
 	}
