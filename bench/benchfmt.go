@@ -45,11 +45,20 @@ func fileConfig(b *Bench) []benchfmt.Config {
 	h := &b.Head
 	var config []benchfmt.Config
 	for _, c := range [][2]string{
-		{"goarch", h.Machine.Arch}, {"cpu", h.Machine.CPU}, {"machine", h.Machine.Name}, {"cores", strconv.Itoa(h.Machine.Cores)},
+		{"goarch", h.Machine.Arch},
+		{"cpu", h.Machine.CPU},
+		{"machine", h.Machine.Name},
+		{"cores", strconv.Itoa(h.Machine.Cores)},
 		{"gpus", strings.Join(h.Machine.GPUs, ", ")},
-		{"millrace", h.Versions.Millrace}, {"commit", h.Versions.Commit}, {"go", h.Versions.Go}, {"onnxruntime", h.Versions.ORT},
-		{"model", h.Model.Name}, {"model-sha256", h.Model.SHA256},
-		{"data", h.Data.Format}, {"data-sha256", h.Data.SHA256}, {"bench", b.ID},
+		{"millrace", h.Versions.Millrace},
+		{"commit", h.Versions.Commit},
+		{"go", h.Versions.Go},
+		{"onnxruntime", h.Versions.ORT},
+		{"model", h.Model.Name},
+		{"model-sha256", h.Model.SHA256},
+		{"data", h.Data.Format},
+		{"data-sha256", h.Data.SHA256},
+		{"bench", b.ID},
 	} {
 		if v := strings.TrimSpace(plain(c[1])); v != "" {
 			config = append(config, benchfmt.Config{Key: c[0], Value: []byte(v), File: true})

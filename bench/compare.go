@@ -186,8 +186,11 @@ func machineDiffers(a, b *Machine) []string {
 func versionsDiffer(a, b *Versions) []string {
 	var out []string
 	for _, v := range [][3]string{
-		{"millrace", a.Millrace, b.Millrace}, {"commit", cut(a.Commit, 12), cut(b.Commit, 12)}, {"Go", a.Go, b.Go},
-		{"ONNX Runtime", a.ORT, b.ORT}, {"kernels", a.Kernels, b.Kernels},
+		{"millrace", a.Millrace, b.Millrace},
+		{"commit", cut(a.Commit, 12), cut(b.Commit, 12)},
+		{"Go", a.Go, b.Go},
+		{"ONNX Runtime", a.ORT, b.ORT},
+		{"kernels", a.Kernels, b.Kernels},
 	} {
 		if v[1] != v[2] {
 			out = append(out, fmt.Sprintf("%s: %s then, %s now", v[0], plain(v[1]), plain(v[2])))

@@ -196,14 +196,16 @@ func newReportBench(id, label string, s *Summary) *reportBench {
 	}
 	if head != nil {
 		b.Number, b.Prefix = countParts(head.RowsPerSecond.Median)
-		b.Within = fmt.Sprintf("%s (%s)", rangeOf(head.RowsPerSecond, countOf), sureness(head.RowsPerSecond))
+		if b.Within = sureness(head.RowsPerSecond); head.RowsPerSecond.Repeats > 1 {
+			b.Within = fmt.Sprintf("%s (%s)", rangeOf(head.RowsPerSecond, countOf), b.Within)
+		}
 	}
 	if c := s.Ceiling; c != nil {
-		switch {
-		case c.Binds == BySharedCores:
+		switch c.Binds {
+		case BySharedCores:
 			b.Bound = fmt.Sprintf("The cores bind: the stages together need %s of CPU a row, and %d cores give no more than %s rows/s.",
 				timeOf(c.CPUSeconds.Median), c.Cores, countOf(c.SharedCores.Median))
-		default:
+		case BySlowestStage:
 			b.Bound = fmt.Sprintf("The slowest stage binds: %s alone reaches %s rows/s.", stageName(c.SlowestStage), countOf(c.SlowestAlone.Median))
 		}
 		if len(c.MissingStages) > 0 {
@@ -250,7 +252,7 @@ func tiles(s *Summary) []tile {
 	}
 	if memory != nil && memory.PeakMemoryBytes > 0 {
 		value, unit, _ := strings.Cut(memoryOf(memory.PeakMemoryBytes), " ")
-		out = append(out, tile{value, unit, "peak memory", fmt.Sprintf("all of %d repeats", memory.RowsPerSecond.Repeats)})
+		out = append(out, tile{value, unit, "peak memory", "most of " + numberOf(memory.RowsPerSecond.Repeats, "repeat")})
 	}
 	for _, m := range costs(s)[:3] {
 		if m.value == "" {

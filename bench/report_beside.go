@@ -33,7 +33,7 @@ func beside(all []*Summary) []besideRow {
 		}
 		for i, e := range estimates {
 			if row.Cells[i].Text = unknown; e.known() {
-				row.Cells[i] = besideCell{write(e.Median), clearly(e, estimates)}
+				row.Cells[i] = besideCell{write(e.Median), clearly(i, estimates)}
 			}
 		}
 		rows = append(rows, row)
@@ -130,20 +130,17 @@ func each[T any](all []*Summary, of func(s *Summary) T) []T {
 	return out
 }
 
-// clearly reports whether e is above all the others, with no interval that
-// reaches its own.
-func clearly(e Estimate, all []Estimate) bool {
+// clearly reports whether the i-th is above all the others, with no interval
+// that reaches its own.
+func clearly(i int, all []Estimate) bool {
 	others := 0
-	for _, o := range all {
-		switch {
-		case !o.known():
-		case o == e:
-			others++
-		case o.High >= e.Low:
+	for j, o := range all {
+		if j == i || !o.known() {
+			continue
+		}
+		if others++; o.High >= all[i].Low {
 			return false
-		default:
-			others += 2
 		}
 	}
-	return others > 2 // itself and one below
+	return others > 0
 }

@@ -181,7 +181,7 @@ func throughputChart(id string, s *Summary) *lineChart {
 		fastest[key] = max(fastest[key], a.RowsPerSecond.Median)
 		providers[a.Provider] = true
 	}
-	var keys []combination
+	keys := make([]combination, 0, len(samples))
 	for key := range samples {
 		keys = append(keys, key)
 	}
@@ -195,16 +195,14 @@ func throughputChart(id string, s *Summary) *lineChart {
 			return compareArms(Arm{a.provider, 0, a.workers, a.intra}, Arm{b.provider, 0, b.workers, b.intra})
 		}
 	})
-	var curves []curve
-	for _, key := range keys[:min(len(keys), maxCurves)] {
+	keys = keys[:min(len(keys), maxCurves)]
+	curves := make([]curve, 0, len(keys))
+	for _, key := range keys {
 		label := "inference alone"
 		if key.whole {
 			label = "end to end"
 		}
-		label += fmt.Sprintf(", %d workers", key.workers)
-		if key.workers == 1 {
-			label = label[:len(label)-1]
-		}
+		label += ", " + numberOf(key.workers, "worker")
 		if key.intra > 1 {
 			label += fmt.Sprintf(", intra %d", key.intra)
 		}
@@ -236,7 +234,7 @@ func memoryChart(id string, s *Summary) *lineChart {
 		at := map[string][]sample{}
 		for _, a := range s.Arms {
 			if a.Stage == stage && !a.Chosen && a.PeakMemoryBytes > 0 {
-				label := fmt.Sprintf("%s, %d workers", stageName(stage), a.Workers)
+				label := stageName(stage) + ", " + numberOf(a.Workers, "worker")
 				if a.Provider != "cpu" {
 					label += ", " + plain(a.Provider)
 				}

@@ -44,7 +44,7 @@ var (
 // soundPage says what is wrong with a page, read as a browser reads it as far
 // as XML can tell.
 func soundPage(page string) error {
-	body := page[strings.Index(page, "</style>"):]
+	_, body, _ := strings.Cut(page, "</style>")
 	if m := noNumber.FindString(body); m != "" {
 		return errors.New("it has " + m)
 	}

@@ -129,11 +129,11 @@ func rangeOf(e Estimate, write func(float64) string) string {
 		return unknown
 	}
 	low, high := write(e.Low), write(e.High)
-	if i := strings.LastIndexByte(low, ' '); i >= 0 && strings.HasSuffix(high, low[i:]) {
-		low = low[:i]
-	}
 	if low == high {
 		return high
+	}
+	if i := strings.LastIndexByte(low, ' '); i >= 0 && strings.HasSuffix(high, low[i:]) {
+		low = low[:i]
 	}
 	return strings.TrimSuffix(low, "%") + "–" + high
 }
@@ -158,15 +158,20 @@ func stageName(s Stage) string {
 	return plain(string(s))
 }
 
+// numberOf writes a number of things.
+func numberOf(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return humanize.Comma(int64(n)) + " " + thing + "s"
+}
+
 // settings names an arm.
 func settings(a Arm, chosen bool) string {
 	if a.BatchRows == 0 && a.Workers == 0 && a.IntraOpThreads == 0 {
 		return plain(a.Provider)
 	}
-	s := fmt.Sprintf("%s rows, %d workers", humanize.Comma(int64(a.BatchRows)), a.Workers)
-	if a.Workers == 1 {
-		s = strings.TrimSuffix(s, "s")
-	}
+	s := humanize.Comma(int64(a.BatchRows)) + " rows, " + numberOf(a.Workers, "worker")
 	if a.IntraOpThreads > 1 {
 		s += fmt.Sprintf(", intra %d", a.IntraOpThreads)
 	}
@@ -216,10 +221,7 @@ func machineName(m *Machine) string {
 func machineKind(m *Machine) string {
 	var parts []string
 	if m.Cores > 0 {
-		cores := fmt.Sprintf("%d cores", m.Cores)
-		if m.Cores == 1 {
-			cores = "1 core"
-		}
+		cores := numberOf(m.Cores, "core")
 		if m.CoresOnline > m.Cores {
 			cores += fmt.Sprintf(" of %d", m.CoresOnline)
 		}

@@ -82,11 +82,7 @@ func dataKind(d *Data) string {
 	if d.Source == "made" {
 		return "made"
 	}
-	files := fmt.Sprintf("%d files", d.Files)
-	if d.Files == 1 {
-		files = "1 file"
-	}
-	return fmt.Sprintf("%s, %s stored", files, memoryOf(d.Bytes))
+	return fmt.Sprintf("%s, %s stored", numberOf(d.Files, "file"), memoryOf(d.Bytes))
 }
 
 // ceilingTable holds end to end against its bounds.
@@ -204,8 +200,9 @@ func sweepTable(s *Summary) string {
 		if oneProvider {
 			provider = ""
 		}
-		row := table.Row{humanize.Comma(int64(r.BatchRows)), r.Workers, r.IntraOpThreads, provider}
-		t.AppendRow(append(append(row, versus(r.infer, bestInfer)...), versus(r.whole, bestWhole)...))
+		row := append(make(table.Row, 0, 10), humanize.Comma(int64(r.BatchRows)), r.Workers, r.IntraOpThreads, provider)
+		row = append(append(row, versus(r.infer, bestInfer)...), versus(r.whole, bestWhole)...)
+		t.AppendRow(row)
 	}
 	return titled("Settings, rows/s", t)
 }
@@ -283,7 +280,7 @@ func autoLine(s *Summary) string {
 	if s.Auto == nil {
 		return ""
 	}
-	out := fmt.Sprintf("Auto chose %s", settings(s.Auto.Arm, false))
+	out := "Auto chose " + settings(s.Auto.Arm, false)
 	if s.Auto.Choices > 1 {
 		out += fmt.Sprintf(" most often, of %d choices", s.Auto.Choices)
 	}
@@ -308,7 +305,7 @@ func stopLines(s *Summary) string {
 
 // besideTable lays several measurements side by side.
 func besideTable(all []*Summary) string {
-	header := table.Row{""}
+	header := append(make(table.Row, 0, len(all)+1), "")
 	for _, label := range labels(all) {
 		header = append(header, label)
 	}
@@ -324,7 +321,7 @@ func besideTable(all []*Summary) string {
 		}
 		t.AppendRow(row)
 	}
-	configs := []table.ColumnConfig{{Number: 1, WidthMax: 30}}
+	configs := append(make([]table.ColumnConfig, 0, len(all)+1), table.ColumnConfig{Number: 1, WidthMax: 30})
 	for i := range all {
 		configs = append(configs, table.ColumnConfig{Number: i + 2, Align: text.AlignRight, AlignHeader: text.AlignRight, WidthMax: 28})
 	}
