@@ -42,6 +42,7 @@ type reportBench struct {
 	Bytes               *bars
 	Strips              *strips
 	Numbers             []numbers
+	Joules              bool // some arm tells them
 	Stops               []string
 	Command             string
 	Bound, Auto, Absent string // sentences below the charts
@@ -188,7 +189,7 @@ func newReportBench(id, label string, s *Summary) *reportBench {
 		ID: id, Label: label, Kind: machineKind(&s.Head.Machine), Tiles: tiles(s),
 		Throughput: throughputChart(id+"-throughput", s), Memory: memoryChart(id+"-memory", s),
 		Ceilings: ceilingBars(s), Time: timeBars(s), Bytes: bytesBars(s), Strips: newStrips(s),
-		Numbers: allNumbers(s), Command: shellQuote(s.Head.Command),
+		Numbers: allNumbers(s), Joules: anyJoules(s), Command: shellQuote(s.Head.Command),
 	}
 	head := s.EndToEnd
 	if b.NumberOf = "rows a second, end to end"; head == nil {
@@ -273,16 +274,20 @@ func allNumbers(s *Summary) []numbers {
 		return humanize.Comma(int64(n))
 	}
 	out := make([]numbers, 0, len(s.Arms))
+	joules := anyJoules(s)
 	for _, a := range s.Arms {
 		n := numbers{
 			Stage: stageName(a.Stage), Batch: count(a.BatchRows), Workers: count(a.Workers), Intra: count(a.IntraOpThreads), Provider: plain(a.Provider),
 			Repeats: count(a.RowsPerSecond.Repeats),
 			Rate:    wholeOf(a.RowsPerSecond.Median), Low: wholeOf(a.RowsPerSecond.Low), High: wholeOf(a.RowsPerSecond.High),
-			CPU: timeOf(a.CPUSecondsPerRow.Median), Bytes: unknown, Memory: memoryOf(a.PeakMemoryBytes), PerJoule: countOf(a.RowsPerJoule.Median),
-			Best: a == s.Best[a.Stage] || a == s.BestFixed,
+			CPU: timeOf(a.CPUSecondsPerRow.Median), Bytes: unknown, Memory: memoryOf(a.PeakMemoryBytes),
+			Best: a == s.Best[a.Stage] || a == s.BestFixed || a == s.EndToEnd,
 		}
 		if a.BytesPerSecond.known() {
 			n.Bytes = countOf(a.BytesPerSecond.Median) + "B/s"
+		}
+		if joules {
+			n.PerJoule = countOf(a.RowsPerJoule.Median)
 		}
 		if a.Chosen {
 			n.Stage += ", auto"
@@ -293,6 +298,10 @@ func allNumbers(s *Summary) []numbers {
 		out = append(out, n)
 	}
 	return out
+}
+
+func anyJoules(s *Summary) bool {
+	return slices.ContainsFunc(s.Arms, func(a *ArmSummary) bool { return a.RowsPerJoule.known() })
 }
 
 // facts are what was measured with what, one line each; lines that nobody knows
@@ -333,7 +342,7 @@ func facts(all []*Summary) []fact {
 		{"Go", func(_ *Summary, h *Head) string { return plain(h.Versions.Go) }},
 		{"kernels in use", func(_ *Summary, h *Head) string { return plain(h.Versions.Kernels) }},
 		{"model", func(_ *Summary, h *Head) string {
-			return strings.TrimSpace(plain(h.Model.Name) + " " + known(h.Model.Bytes, memoryOf))
+			return strings.Trim(plain(h.Model.Name)+", "+known(h.Model.Bytes, memoryOf), ", ")
 		}},
 		{"model sha256", func(_ *Summary, h *Head) string { return plain(h.Model.SHA256) }},
 		{"data", func(_ *Summary, h *Head) string {
