@@ -23,6 +23,11 @@ func WriteBenchfmt(w io.Writer, benches []*Bench) error {
 		}
 	}
 	for _, b := range benches {
+		v := &b.Head.Versions
+		if _, err := fmt.Fprintf(w, "# millrace %s, commit %s, Go %s, ONNX Runtime %s, measurement %s\n",
+			plain(v.Millrace), plain(v.Commit), plain(v.Go), plain(v.ORT), plain(b.ID)); err != nil {
+			return fmt.Errorf("write benchfmt: %w", err)
+		}
 		config := fileConfig(b)
 		for i := range b.Repeats {
 			r := &b.Repeats[i]
@@ -39,8 +44,9 @@ func WriteBenchfmt(w io.Writer, benches []*Bench) error {
 	return nil
 }
 
-// fileConfig is the head as key: value lines. Keys with nothing to say are left
-// out.
+// fileConfig is what must be equal for two measurements to be held against each
+// other, as key: value lines: benchstat makes a table for each. So versions and
+// commit, which are what is judged, stand in a comment.
 func fileConfig(b *Bench) []benchfmt.Config {
 	h := &b.Head
 	var config []benchfmt.Config
@@ -50,15 +56,10 @@ func fileConfig(b *Bench) []benchfmt.Config {
 		{"machine", h.Machine.Name},
 		{"cores", strconv.Itoa(h.Machine.Cores)},
 		{"gpus", strings.Join(h.Machine.GPUs, ", ")},
-		{"millrace", h.Versions.Millrace},
-		{"commit", h.Versions.Commit},
-		{"go", h.Versions.Go},
-		{"onnxruntime", h.Versions.ORT},
 		{"model", h.Model.Name},
 		{"model-sha256", h.Model.SHA256},
 		{"data", h.Data.Format},
 		{"data-sha256", h.Data.SHA256},
-		{"bench", b.ID},
 	} {
 		if v := strings.TrimSpace(plain(c[1])); v != "" {
 			config = append(config, benchfmt.Config{Key: c[0], Value: []byte(v), File: true})

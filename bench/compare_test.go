@@ -120,8 +120,10 @@ func TestCompareOtherMachine(t *testing.T) {
 	// it is older.
 	alike := endToEnd(1000, 1010, 1020, 990, 1005)
 	alike.Head.Machine.CPU, alike.Head.Started = "another CPU", old.Head.Started.Add(-time.Hour)
-	if got, err = Compare([]*Bench{alike, old}, []*Bench{now}); err != nil || got.Verdict != Worse {
-		t.Errorf("Compare = %v, %v; want worse, against the same machine", got.Verdict, err)
+	for _, before := range [][]*Bench{{alike, old}, {old, alike}} {
+		if got, err = Compare(before, []*Bench{now}); err != nil || got.Verdict != Worse {
+			t.Errorf("Compare = %v, %v; want worse, against the same machine", got.Verdict, err)
+		}
 	}
 	// Of two, the later.
 	later := endToEnd(500, 510, 520, 490, 505)

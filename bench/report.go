@@ -148,7 +148,7 @@ func leadSeveral(all []*Summary, names []string) []string {
 			if first < 0 || e.Median > of(all[first]).Median {
 				first = i
 			}
-			if last < 0 || e.Median < of(all[last]).Median {
+			if last < 0 || e.Median <= of(all[last]).Median {
 				last = i
 			}
 		}

@@ -104,6 +104,10 @@ func TestWriteReport(t *testing.T) {
 	if strings.Contains(two, "Per watt,") {
 		t.Error("watts are compared, which one machine does not tell")
 	}
+	twin := twoMachines(t)[0]
+	if twin.Head.Machine.Name = "twin"; !strings.Contains(report(t, "", []*Bench{all[0], twin}), "End to end, all are as fast within noise.") {
+		t.Error("two machines with the same repeats are told apart")
+	}
 	// Which of two is nearer to its ceiling is within the noise.
 	if strings.Contains(two, `<td class="best">95.9%`) {
 		t.Error("95.9% of the ceiling is called best, though the intervals overlap")

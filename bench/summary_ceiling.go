@@ -78,11 +78,9 @@ func newCeiling(best map[Stage]*ArmSummary, cores int) *Ceiling {
 	return c
 }
 
-// plus adds two estimates end by end; with an unknown one the sum is unknown.
+// plus adds two estimates end by end; with an unknown one, which has no repeats,
+// the sum is unknown.
 func (e Estimate) plus(f Estimate) Estimate {
-	if !e.known() || !f.known() {
-		return Estimate{}
-	}
 	return Estimate{
 		Median: e.Median + f.Median, Low: e.Low + f.Low, High: e.High + f.High,
 		Confidence: jointly(e.Confidence, f.Confidence), Repeats: min(e.Repeats, f.Repeats),
