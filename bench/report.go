@@ -22,7 +22,7 @@ var reportTemplate = template.Must(template.New("report").Parse(reportHTML))
 type reportPage struct {
 	Title, Eyebrow string
 	Lead           []string
-	Warning        string
+	Warnings       []string
 	Several        bool
 	Benches        []*reportBench
 	Compare        []*bars
@@ -43,7 +43,7 @@ type reportBench struct {
 	Strips              *strips
 	Numbers             []numbers
 	Joules              bool // some arm tells them
-	Stops               []string
+	Stops               string
 	Command             string
 	Bound, Auto, Absent string // sentences below the charts
 }
@@ -106,7 +106,15 @@ func newReportPage(all []*Summary) *reportPage {
 		if same(models) && same(data) {
 			p.Lead = leadSeveral(all, p.Labels)
 		} else {
-			p.Warning = "These measurements are not of the same model and data. Rows a second of one cannot be held against those of another."
+			p.Warnings = append(p.Warnings, "These measurements are not of the same model and data. Rows a second of one cannot be held against those of another.")
+		}
+	}
+	for i, s := range all {
+		if noisy := restless(s); noisy != "" {
+			if p.Several {
+				noisy = p.Labels[i] + ": " + noisy
+			}
+			p.Warnings = append(p.Warnings, noisy)
 		}
 	}
 	p.Facts = facts(all)
@@ -123,7 +131,7 @@ func leadOne(s *Summary) []string {
 		}
 		out = append(out, sentence+", from file to file.")
 	}
-	if c := s.Ceiling; c != nil && s.OfCeiling.known() {
+	if s.OfCeiling.known() && s.OfCeiling.Median <= 1 { // more is noise, and needs no praise
 		out = append(out, fmt.Sprintf("That is %s of what this machine allows, measured stage by stage.", percentOf(s.OfCeiling.Median)))
 	}
 	var sum float64
@@ -217,9 +225,7 @@ func newReportBench(id, label string, s *Summary) *reportBench {
 	if s.EndToEnd == nil {
 		b.Absent = "End to end was not measured."
 	}
-	for line := range strings.Lines(stopLines(s)) {
-		b.Stops = append(b.Stops, strings.TrimSpace(line))
-	}
+	b.Stops = strings.TrimSpace(strings.ReplaceAll(stopLines(s), "\n", ". "))
 	return b
 }
 
@@ -281,7 +287,7 @@ func allNumbers(s *Summary) []numbers {
 			Repeats: count(a.RowsPerSecond.Repeats),
 			Rate:    wholeOf(a.RowsPerSecond.Median), Low: wholeOf(a.RowsPerSecond.Low), High: wholeOf(a.RowsPerSecond.High),
 			CPU: timeOf(a.CPUSecondsPerRow.Median), Bytes: unknown, Memory: memoryOf(a.PeakMemoryBytes),
-			Best: a == s.Best[a.Stage] || a == s.BestFixed || a == s.EndToEnd,
+			Best: a == s.BestFixed || a == s.EndToEnd || s.Best[a.Stage] != nil && a.key() == s.Best[a.Stage].key(),
 		}
 		if a.BytesPerSecond.known() {
 			n.Bytes = countOf(a.BytesPerSecond.Median) + "B/s"

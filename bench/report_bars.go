@@ -187,22 +187,21 @@ func timeBars(s *Summary) *bars {
 	return out
 }
 
-// bytesBars is what happens to the bytes of a row, end to end or else in the
-// stages alone.
+// bytesBars is what happens to the bytes of a row, end to end, or what that does
+// not tell, in the stages alone.
 func bytesBars(s *Summary) *bars {
 	var decoded, copied, viewed, written float64
 	if e := s.EndToEnd; e != nil {
 		decoded, copied, viewed, written = e.BytesReadPerRow, e.BytesCopiedPerRow, e.BytesViewedPerRow, e.BytesWrittenPerRow
-	} else {
-		if a := s.Best[StageRead]; a != nil {
-			decoded = a.BytesReadPerRow
-		}
-		if a := s.Best[StageAssemble]; a != nil {
-			copied, viewed = a.BytesCopiedPerRow, a.BytesViewedPerRow
-		}
-		if a := s.Best[StageWrite]; a != nil {
-			written = a.BytesWrittenPerRow
-		}
+	}
+	if a := s.Best[StageRead]; a != nil && decoded == 0 {
+		decoded = a.BytesReadPerRow
+	}
+	if a := s.Best[StageAssemble]; a != nil && copied+viewed == 0 {
+		copied, viewed = a.BytesCopiedPerRow, a.BytesViewedPerRow
+	}
+	if a := s.Best[StageWrite]; a != nil && written == 0 {
+		written = a.BytesWrittenPerRow
 	}
 	most := max(decoded, copied, viewed, written)
 	if most <= 0 {
@@ -218,10 +217,10 @@ func bytesBars(s *Summary) *bars {
 		{"viewed in place", "no copy", "s3", viewed},
 		{"written", "predictions and ids", "s4", written},
 	} {
-		value := "0 B"
-		if r.v > 0 {
-			value = significant(r.v) + " B"
+		if r.v == 0 && (r.class != "s3" || copied == 0) {
+			continue // not counted; a view of no bytes says something only beside copies
 		}
+		value := significant(r.v) + " B"
 		out.Rows = append(out.Rows, bar{
 			Label: r.label, Note: r.note, Value: value,
 			Parts: []barPart{{Class: r.class, X: "0", Width: pct(r.v, most), Tip: r.label + ": " + value + " a row"}},

@@ -209,6 +209,24 @@ func TestReportFewData(t *testing.T) {
 	}
 }
 
+// A number that noise made is not shown without saying so.
+func TestRestless(t *testing.T) {
+	quiet, busy := endToEnd(1000, 1010, 1020, 990, 1005), endToEnd(1000, 1500, 700, 900, 1005)
+	for _, c := range []struct {
+		b    *Bench
+		want bool
+	}{{quiet, false}, {busy, true}, {endToEnd(1000), false}} {
+		var w bytes.Buffer
+		if err := WriteTable(&w, []*Bench{c.b}); err != nil {
+			t.Fatal(err)
+		}
+		page := report(t, "", []*Bench{c.b})
+		if strings.Contains(w.String(), "NOISY") != c.want || strings.Contains(page, "Measure again when it is quiet") != c.want {
+			t.Errorf("%v rows/s: the reader is warned: %v; want %v", Summarize(c.b).EndToEnd.RowsPerSecond, !c.want, c.want)
+		}
+	}
+}
+
 func TestLabels(t *testing.T) {
 	named := func(name, model, commit string) *Summary {
 		return &Summary{Head: &Head{Machine: Machine{Name: name, CPU: "a CPU"}, Model: Model{Name: model}, Versions: Versions{Commit: commit}}}

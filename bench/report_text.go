@@ -150,6 +150,28 @@ func sureness(e Estimate) string {
 	}
 }
 
+// unrest is how wide an interval may be, as a share of its median, before the
+// reader is told that the machine was not quiet.
+const unrest = 0.25
+
+// restless says so when the repeats end to end, or else of inference, are too far
+// apart to stand on; "" when they are not.
+func restless(s *Summary) string {
+	a := s.EndToEnd
+	if a == nil {
+		a = s.Best[StageInfer]
+	}
+	if a == nil || a.RowsPerSecond.Repeats < 2 {
+		return ""
+	}
+	e := a.RowsPerSecond
+	if width := (e.High - e.Low) / e.Median; width > unrest {
+		return fmt.Sprintf("The repeats are far apart (%s, %s wide): the machine was busy with something else, or is shared. Measure again when it is quiet.",
+			rangeOf(e, countOf), percentOf(width))
+	}
+	return ""
+}
+
 // stageName is a stage's name in sentences.
 func stageName(s Stage) string {
 	if s == StageEndToEnd {

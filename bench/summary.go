@@ -19,8 +19,9 @@ type Summary struct {
 	// rows, workers, intra-op threads and provider.
 	Arms  []*ArmSummary `json:"arms"`
 	Stops []Stop        `json:"stops,omitempty"`
-	// Best is the fastest arm of each stage alone; infer's is of the provider
-	// that EndToEnd ran on.
+	// Best is the fastest arm of each stage alone: the one that was measured in
+	// rounds with EndToEnd, and only what it did there; or where there are none,
+	// the one with the highest median, of the provider that EndToEnd ran on.
 	Best map[Stage]*ArmSummary `json:"best"`
 
 	// EndToEnd is the number to tell: Auto, or where auto was not measured
@@ -33,6 +34,8 @@ type Summary struct {
 	Ceiling *Ceiling `json:"ceiling,omitempty"`
 	// Ratios of rows/s: of end to end to the ceiling and to inference alone, and
 	// of auto to the fixed choices (1 is as fast; auto's regret is what lacks).
+	// Where stages and whole were measured in rounds, a ratio is the median of
+	// the rounds' ratios, and so not quite the ratio of the medians.
 	OfCeiling       Estimate `json:"of_ceiling"`
 	OfBareInference Estimate `json:"of_bare_inference"`
 	AutoOfBestFixed Estimate `json:"auto_of_best_fixed"`
@@ -42,6 +45,8 @@ type Summary struct {
 	RowsPerSecondPerCore Estimate `json:"rows_per_second_per_core"`
 	RowsPerJoule         Estimate `json:"rows_per_joule"` // the same as rows/s per watt
 	RowsPerUnit          Estimate `json:"rows_per_unit"`  // of the user's money, at price_per_hour
+
+	swept *ArmSummary // the fastest inference alone of the sweep
 }
 
 // ArmSummary is one stage with one choice of settings. Medians are over the
@@ -95,25 +100,31 @@ func Summarize(b *Bench) *Summary {
 		s.EndToEnd = s.BestFixed
 	}
 	for _, a := range s.Arms {
-		if a.Stage == StageEndToEnd || a.Stage == StageInfer && s.EndToEnd != nil && a.Provider != s.EndToEnd.Provider {
+		if stageOrder(a.Stage) == len(Stages) || a.Stage == StageInfer && s.EndToEnd != nil && a.Provider != s.EndToEnd.Provider {
 			continue
 		}
 		if best := faster(s.Best[a.Stage], a); best != nil {
 			s.Best[a.Stage] = best
 		}
 	}
+	s.swept = s.Best[StageInfer]
+	rounds := rounds(b, s.EndToEnd)
+	if len(rounds) > 0 {
+		s.Best = bestOfRounds(rounds)
+	}
 	s.Ceiling = newCeiling(s.Best, b.Head.Machine.Cores)
 	s.derive()
+	s.deriveRounds(rounds)
 	return s
 }
 
 // derive computes the ratios.
 func (s *Summary) derive() {
 	if s.Auto != nil && s.BestFixed != nil {
-		s.AutoOfBestFixed = s.Auto.RowsPerSecond.over(s.BestFixed.RowsPerSecond)
+		s.AutoOfBestFixed = s.Auto.over(s.BestFixed)
 	}
 	if s.Auto != nil && s.Fixed1024 != nil {
-		s.AutoOfFixed1024 = s.Auto.RowsPerSecond.over(s.Fixed1024.RowsPerSecond)
+		s.AutoOfFixed1024 = s.Auto.over(s.Fixed1024)
 	}
 	if s.EndToEnd == nil {
 		return

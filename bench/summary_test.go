@@ -109,3 +109,51 @@ func TestSummarizeChoices(t *testing.T) {
 		t.Errorf("%v rows per unit, %v per joule; want %v and %v", s.RowsPerUnit.Median, s.RowsPerJoule.Median, 98*3600/0.5, 1e6/100)
 	}
 }
+
+// A machine that becomes slower from round to round does not blur the ratio: it
+// is the same in each.
+func TestRounds(t *testing.T) {
+	arm := Arm{Provider: "cpu", BatchRows: 4096, Workers: 2, IntraOpThreads: 1}
+	lucky := Arm{Provider: "cpu", BatchRows: 1024, Workers: 2, IntraOpThreads: 1}
+	b := &Bench{Head: Head{Machine: Machine{Cores: 2}}}
+	add := func(index int, warmup bool, repeats []Repeat) {
+		repeats[0].Index, repeats[0].Warmup = index, warmup
+		repeats[0].Chosen = repeats[0].Stage == StageEndToEnd && repeats[0].BatchRows == arm.BatchRows
+		b.Repeats = append(b.Repeats, repeats...)
+	}
+	for i := range 6 {
+		add(i, false, stageRepeats(StageInfer, arm, 2, 1e6))
+		add(i, false, stageRepeats(StageInfer, lucky, 2, 1.01e6))
+	}
+	for i := -1; i < 6; i++ {
+		slow := math.Pow(0.8, float64(i))
+		add(max(i, 0), i < 0, stageRepeats(StageRead, arm, 2, 4e6*slow))
+		add(max(i, 0), i < 0, stageRepeats(StageInfer, arm, 2, 1e6*slow))
+		add(max(i, 0), i < 0, stageRepeats(StageEndToEnd, arm, 2, 0.76e6*slow)) // the ceiling is 0.8e6
+		if i >= 0 {
+			add(i, false, stageRepeats(StageEndToEnd, lucky, 2, 0.8e6*slow))
+		}
+	}
+	s := Summarize(b)
+	for name, e := range map[string]struct {
+		got  Estimate
+		want float64
+	}{"of the ceiling": {s.OfCeiling, 0.95}, "of inference": {s.OfBareInference, 0.76}, "of the best fixed": {s.AutoOfBestFixed, 0.95}} {
+		if !close6(e.got.Low, e.want) || !close6(e.got.High, e.want) || e.got.Repeats != 6 {
+			t.Errorf("%s: %+v; want %v in each of six rounds", name, e.got, e.want)
+		}
+	}
+	if got := s.Best[StageInfer]; got.Arm != arm || got.RowsPerSecond.Repeats != 6 || got.RowsPerSecond.High != 1e6 {
+		t.Errorf("best inference %+v; want the arm of the rounds, and what it did there", got)
+	}
+	// A round that lacks a stage leaves medians only.
+	for i := range b.Repeats {
+		if r := &b.Repeats[i]; r.Stage == StageRead && r.Index == 3 {
+			b.Repeats = slices.Delete(b.Repeats, i, i+1)
+			break
+		}
+	}
+	if got := Summarize(b).OfCeiling; got.Low >= 0.9 || got.High <= 1 {
+		t.Errorf("with a stage missing in one round: %+v; want the wide interval of medians", got)
+	}
+}

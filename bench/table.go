@@ -25,7 +25,7 @@ func WriteTable(w io.Writer, benches []*Bench) error {
 	case 1:
 		s := all[0]
 		b.WriteString(heading(s) + "\n")
-		for _, part := range []string{ceilingTable(s), stagesTable(s), sweepTable(s), costTable(s), autoLine(s), stopLines(s)} {
+		for _, part := range []string{ceilingTable(s), stagesTable(s), sweepTable(s), costTable(s), autoLine(s), stopLines(s), restlessLine(s)} {
 			if part != "" {
 				b.WriteString("\n" + part)
 			}
@@ -178,7 +178,7 @@ func sweepTable(s *Summary) string {
 		return ""
 	}
 	t := newBenchTable(table.Row{"batch rows", "workers", "intra", "provider", "infer alone", "interval", "vs best", "end to end", "interval", "vs best"}, 0)
-	bestInfer, bestWhole := s.Best[StageInfer], s.BestFixed
+	bestInfer, bestWhole := s.swept, s.BestFixed
 	versus := func(a, best *ArmSummary) []any {
 		if a == nil {
 			return []any{"", "", ""}
@@ -291,6 +291,13 @@ func autoLine(s *Summary) string {
 		out += fmt.Sprintf(",\n  %s against the best with 1,024 rows (%s)", changeOf(s.AutoOfFixed1024.Median), settings(s.Fixed1024.Arm, false))
 	}
 	return out + "\n"
+}
+
+func restlessLine(s *Summary) string {
+	if warning := restless(s); warning != "" {
+		return "NOISY: " + warning + "\n"
+	}
+	return ""
 }
 
 // stopLines says which arms were given up.
