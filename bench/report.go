@@ -102,9 +102,9 @@ func newReportPage(all []*Summary) *reportPage {
 		p.Title = fmt.Sprintf("%d measurements", len(all))
 	}
 	if p.Several {
-		p.Compare, p.Beside = compareBars(all, p.Labels), beside(all)
+		p.Beside = beside(all)
 		if same(models) && same(data) {
-			p.Lead = leadSeveral(all, p.Labels)
+			p.Compare, p.Lead = compareBars(all, p.Labels), leadSeveral(all, p.Labels)
 		} else {
 			p.Warnings = append(p.Warnings, "These measurements are not of the same model and data. Rows a second of one cannot be held against those of another.")
 		}

@@ -25,6 +25,7 @@ type besideCell struct {
 // knows are left out.
 func beside(all []*Summary) []besideRow {
 	var rows []besideRow
+	oneTask := same(each(all, func(s *Summary) string { return s.Head.Model.SHA256 + " " + s.Head.Data.SHA256 }))
 	add := func(name string, write func(float64) string, of func(s *Summary) Estimate) {
 		row := besideRow{Name: name, Cells: make([]besideCell, len(all))}
 		estimates := each(all, of)
@@ -33,7 +34,7 @@ func beside(all []*Summary) []besideRow {
 		}
 		for i, e := range estimates {
 			if row.Cells[i].Text = unknown; e.known() {
-				row.Cells[i] = besideCell{write(e.Median), clearly(i, estimates)}
+				row.Cells[i] = besideCell{write(e.Median), oneTask && clearly(i, estimates)}
 			}
 		}
 		rows = append(rows, row)

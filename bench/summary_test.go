@@ -146,6 +146,15 @@ func TestRounds(t *testing.T) {
 	if got := s.Best[StageInfer]; got.Arm != arm || got.RowsPerSecond.Repeats != 6 || got.RowsPerSecond.High != 1e6 {
 		t.Errorf("best inference %+v; want the arm of the rounds, and what it did there", got)
 	}
+	// Repeats of other rounds are not paired.
+	for i := range b.Repeats {
+		if r := &b.Repeats[i]; r.Stage == StageEndToEnd && !r.Chosen {
+			r.Index++
+		}
+	}
+	if got := Summarize(b).AutoOfBestFixed; got.Low >= 0.9 || got.High <= 1 {
+		t.Errorf("auto of the best fixed, of other rounds: %+v; want the wide interval of medians", got)
+	}
 	// A round that lacks a stage leaves medians only.
 	for i := range b.Repeats {
 		if r := &b.Repeats[i]; r.Stage == StageRead && r.Index == 3 {
