@@ -174,7 +174,9 @@ func ReadRecords(r io.Reader) ([]*Bench, error) {
 	byID := map[string]*Bench{}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLineBytes)
-	for n := 1; lines.Scan(); n++ {
+	n := 0
+	for lines.Scan() {
+		n++
 		if len(lines.Bytes()) == 0 {
 			continue
 		}
@@ -204,7 +206,7 @@ func ReadRecords(r io.Reader) ([]*Bench, error) {
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrRecords, err)
+		return nil, fmt.Errorf("%w: line %d: %w", ErrRecords, n+1, err)
 	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%w: it has no records", ErrRecords)
@@ -224,12 +226,43 @@ func (r *Record) check() error {
 		if r.Repeat.Rows <= 0 || r.Repeat.Seconds <= 0 {
 			return fmt.Errorf("a repeat of %d rows in %v s", r.Repeat.Rows, r.Repeat.Seconds)
 		}
-		return nil
+		return r.Repeat.check()
 	case r.Kind == KindStop && r.Stop != nil:
 		return nil
 	default:
 		return fmt.Errorf("kind %q without its fields", r.Kind)
 	}
+}
+
+// leastSeconds is shorter than any clock can tell. Below it a throughput need not
+// be a finite number.
+const leastSeconds = 1e-12
+
+// check holds a repeat to numbers that can be measured, so that nothing derived
+// from them is infinite or negative.
+func (r *Repeat) check() error {
+	seconds := map[string]float64{"cpu_seconds": r.CPUSeconds, "joules": r.Joules}
+	for stage, s := range r.StageSeconds {
+		seconds[fmt.Sprintf("stage_seconds of %q", stage)] = s
+	}
+	for name, v := range seconds {
+		if v != 0 && (v < leastSeconds || v > 1/leastSeconds) {
+			return fmt.Errorf("%s is %v", name, v)
+		}
+	}
+	if r.Seconds < leastSeconds || r.Seconds > 1/leastSeconds {
+		return fmt.Errorf("seconds is %v", r.Seconds)
+	}
+	for name, v := range map[string]int64{
+		"bytes_read": r.BytesRead, "bytes_written": r.BytesWritten, "bytes_copied": r.BytesCopied,
+		"bytes_viewed": r.BytesViewed, "peak_memory_bytes": r.PeakMemoryBytes,
+		"batch_rows": int64(r.BatchRows), "workers": int64(r.Workers), "intra_op_threads": int64(r.IntraOpThreads),
+	} {
+		if v < 0 {
+			return fmt.Errorf("%s is %d", name, v)
+		}
+	}
+	return nil
 }
 
 // Writer writes records as they are made, each at once, so that a measurement

@@ -1,0 +1,401 @@
+package bench
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/dustin/go-humanize"
+)
+
+//go:embed report.html.tmpl
+var reportHTML string
+
+var reportTemplate = template.Must(template.New("report").Parse(reportHTML))
+
+// reportPage is what report.html.tmpl draws.
+type reportPage struct {
+	Title, Eyebrow string
+	Lead           []string
+	Warnings       []string
+	Several        bool
+	Benches        []*reportBench
+	Compare        []*bars
+	Labels         []string
+	Beside         []besideRow
+	Facts          []fact
+}
+
+// reportBench is one measurement on the page.
+type reportBench struct {
+	ID, Label, Kind     string
+	Number, Prefix      string // end to end, or bare inference, in rows a second
+	NumberOf, Within    string
+	Tiles               []tile
+	Throughput, Memory  *lineChart
+	Ceilings, Time      *bars
+	Bytes               *bars
+	Strips              *strips
+	Numbers             []numbers
+	Joules              bool // some arm tells them
+	Stops               string
+	Command             string
+	Bound, Auto, Absent string // sentences below the charts
+}
+
+// tile is one of the headline numbers.
+type tile struct{ Value, Unit, Name, Note string }
+
+// numbers is one row of the table of all numbers.
+type numbers struct {
+	Stage, Batch, Workers, Intra, Provider, Repeats, Rate, Low, High, CPU, Bytes, Memory, PerJoule string
+	Best                                                                                           bool
+}
+
+// fact is one line about machine, versions, model and data, a cell for each
+// measurement.
+type fact struct {
+	Name  string
+	Cells []string
+}
+
+// WriteReport writes the measurements as one HTML page that stands alone: no
+// scripts, nothing fetched. Every string of the records is shown as text. Several
+// measurements stand side by side.
+func WriteReport(w io.Writer, benches []*Bench) error {
+	all := make([]*Summary, len(benches))
+	for i, b := range benches {
+		all[i] = Summarize(b)
+	}
+	if err := reportTemplate.Execute(w, newReportPage(all)); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
+
+func newReportPage(all []*Summary) *reportPage {
+	p := &reportPage{Title: "No measurements", Eyebrow: "millrace bench", Several: len(all) > 1, Labels: labels(all)}
+	if len(all) == 0 {
+		return p
+	}
+	for i, s := range all {
+		p.Benches = append(p.Benches, newReportBench(fmt.Sprintf("b%d", i+1), p.Labels[i], s))
+	}
+	models := each(all, func(s *Summary) string { return s.Head.Model.SHA256 })
+	data := each(all, func(s *Summary) string { return s.Head.Data.SHA256 })
+	name := plain(all[0].Head.Model.Name)
+	switch {
+	case !p.Several:
+		p.Title = name + " on " + p.Labels[0]
+		p.Lead = leadOne(all[0])
+	case same(models):
+		p.Title = fmt.Sprintf("%s, %d measurements", name, len(all))
+		if machines := each(all, func(s *Summary) string { return machineName(&s.Head.Machine) }); distinct(machines) {
+			p.Title = fmt.Sprintf("%s on %d machines", name, len(all))
+		}
+	default:
+		p.Title = fmt.Sprintf("%d measurements", len(all))
+	}
+	if p.Several {
+		p.Beside = beside(all)
+		if same(models) && same(data) {
+			p.Compare, p.Lead = compareBars(all, p.Labels), leadSeveral(all, p.Labels)
+		} else {
+			p.Warnings = append(p.Warnings, "These measurements are not of the same model and data. Rows a second of one cannot be held against those of another.")
+		}
+	}
+	for i, s := range all {
+		if noisy := restless(s); noisy != "" {
+			if p.Several {
+				noisy = p.Labels[i] + ": " + noisy
+			}
+			p.Warnings = append(p.Warnings, noisy)
+		}
+	}
+	p.Facts = facts(all)
+	return p
+}
+
+// leadOne says the result in sentences.
+func leadOne(s *Summary) []string {
+	var out []string
+	if t := billion(s); t.known() {
+		sentence := "A billion rows take " + timeOf(t.Median)
+		if s.RowsPerUnit.known() {
+			sentence += fmt.Sprintf(" and cost %s at %g an hour", significant(1e9/s.RowsPerUnit.Median), s.Head.PricePerHour)
+		}
+		out = append(out, sentence+", from file to file.")
+	}
+	if s.OfCeiling.known() && s.OfCeiling.Median <= 1 { // more is noise, and needs no praise
+		out = append(out, fmt.Sprintf("That is %s of what this machine allows, measured stage by stage.", percentOf(s.OfCeiling.Median)))
+	}
+	var sum float64
+	for _, a := range s.Best {
+		sum += a.CPUSecondsPerRow.Median
+	}
+	if a := s.Best[StageInfer]; a != nil && sum > 0 && len(s.Best) > 1 {
+		out = append(out, fmt.Sprintf("Inference itself is %s of the CPU time.", percentOf(a.CPUSecondsPerRow.Median/sum)))
+	}
+	return out
+}
+
+// leadSeveral says which is fastest, and what it costs in cores, watts and money.
+func leadSeveral(all []*Summary, names []string) []string {
+	compare := func(of func(s *Summary) Estimate) (first, last int) {
+		first, last = -1, -1
+		for i, s := range all {
+			e := of(s)
+			if !e.known() {
+				continue
+			}
+			if first < 0 || e.Median > of(all[first]).Median {
+				first = i
+			}
+			if last < 0 || e.Median <= of(all[last]).Median {
+				last = i
+			}
+		}
+		return first, last
+	}
+	var out []string
+	for _, m := range []struct {
+		of   func(s *Summary) Estimate
+		same string
+		more string
+	}{
+		{func(s *Summary) Estimate {
+			if s.EndToEnd == nil {
+				return Estimate{}
+			}
+			return s.EndToEnd.RowsPerSecond
+		}, "End to end, all are as fast within noise.", "%s is %s times as fast as %s end to end."},
+		{func(s *Summary) Estimate { return s.RowsPerSecondPerCore }, "Per core they are equal within noise.", "Per core, %s does %s times the rows of %s."},
+		{func(s *Summary) Estimate { return s.RowsPerJoule }, "Per watt they are equal within noise.", "Per watt, %s does %s times the rows of %s."},
+		{func(s *Summary) Estimate { return s.RowsPerUnit }, "For the money they are equal within noise.", "For the same money, %s scores %s times the rows of %s."},
+	} {
+		first, last := compare(m.of)
+		if first == last { // one or none is known
+			continue
+		}
+		ratio := m.of(all[first]).over(m.of(all[last]))
+		if ratio.Low <= 1 {
+			out = append(out, m.same)
+			continue
+		}
+		out = append(out, fmt.Sprintf(m.more, names[first], significant(ratio.Median), names[last]))
+	}
+	return out
+}
+
+func newReportBench(id, label string, s *Summary) *reportBench {
+	b := &reportBench{
+		ID: id, Label: label, Kind: machineKind(&s.Head.Machine), Tiles: tiles(s),
+		Throughput: throughputChart(id+"-throughput", s), Memory: memoryChart(id+"-memory", s),
+		Ceilings: ceilingBars(s), Time: timeBars(s), Bytes: bytesBars(s), Strips: newStrips(s),
+		Numbers: allNumbers(s), Joules: anyJoules(s), Command: shellQuote(s.Head.Command),
+	}
+	head := s.EndToEnd
+	if b.NumberOf = "rows a second, end to end"; head == nil {
+		head, b.NumberOf = s.Best[StageInfer], "rows a second, inference alone"
+	}
+	if head != nil {
+		b.Number, b.Prefix = countParts(head.RowsPerSecond.Median)
+		if b.Within = sureness(head.RowsPerSecond); head.RowsPerSecond.Repeats > 1 {
+			b.Within = fmt.Sprintf("%s (%s)", rangeOf(head.RowsPerSecond, countOf), b.Within)
+		}
+	}
+	if c := s.Ceiling; c != nil {
+		switch c.Binds {
+		case BySharedCores:
+			b.Bound = fmt.Sprintf("The cores bind: the stages together need %s of CPU a row, and %d cores give no more than %s rows/s.",
+				timeOf(c.CPUSeconds.Median), c.Cores, countOf(c.SharedCores.Median))
+		case BySlowestStage:
+			b.Bound = fmt.Sprintf("The slowest stage binds: %s alone reaches %s rows/s.", stageName(c.SlowestStage), countOf(c.SlowestAlone.Median))
+		}
+		if len(c.MissingStages) > 0 {
+			b.Bound += " Not measured: " + stageList(c.MissingStages) + "; the true ceiling may be lower."
+		}
+	}
+	b.Auto = strings.TrimSpace(strings.ReplaceAll(autoLine(s), "\n ", ""))
+	if s.EndToEnd == nil {
+		b.Absent = "End to end was not measured."
+	}
+	b.Stops = strings.TrimSpace(strings.ReplaceAll(stopLines(s), "\n", ". "))
+	return b
+}
+
+// tiles are the headline numbers below the first.
+func tiles(s *Summary) []tile {
+	var out []tile
+	if s.OfCeiling.known() {
+		number := strings.TrimSuffix(percentOf(s.OfCeiling.Median), "%")
+		out = append(out, tile{number, "%", "of the ceiling", rangeOf(s.OfCeiling, percentOf)})
+	} else if infer := s.Best[StageInfer]; infer != nil && infer.CPUSecondsPerRow.known() {
+		value, unit, _ := strings.Cut(timeOf(infer.CPUSecondsPerRow.Median), " ")
+		out = append(out, tile{value, unit, "of CPU a row", "inference alone"})
+	}
+	best := s.BestFixed
+	if best == nil {
+		best = s.Best[StageInfer]
+	}
+	if best != nil {
+		t := tile{humanize.Comma(int64(best.BatchRows)), "rows", "best batch", ""}
+		if s.Auto != nil {
+			t.Note = "auto chose " + humanize.Comma(int64(s.Auto.BatchRows))
+			if s.AutoOfBestFixed.known() {
+				t.Note += ", " + changeOf(s.AutoOfBestFixed.Median)
+			}
+		}
+		out = append(out, t)
+	}
+	memory := s.EndToEnd
+	if memory == nil {
+		memory = s.Best[StageInfer]
+	}
+	if memory != nil && memory.PeakMemoryBytes > 0 {
+		value, unit, _ := strings.Cut(memoryOf(memory.PeakMemoryBytes), " ")
+		out = append(out, tile{value, unit, "peak memory", "most of " + numberOf(memory.RowsPerSecond.Repeats, "repeat")})
+	}
+	for _, m := range costs(s)[:3] {
+		if m.value == "" {
+			continue
+		}
+		value, unit, _ := strings.Cut(m.value, " ")
+		out = append(out, tile{value, unit, m.name, ""})
+	}
+	return out
+}
+
+// allNumbers is every arm.
+func allNumbers(s *Summary) []numbers {
+	count := func(n int) string {
+		if n <= 0 {
+			return unknown
+		}
+		return humanize.Comma(int64(n))
+	}
+	out := make([]numbers, 0, len(s.Arms))
+	joules := anyJoules(s)
+	for _, a := range s.Arms {
+		n := numbers{
+			Stage: stageName(a.Stage), Batch: count(a.BatchRows), Workers: count(a.Workers), Intra: count(a.IntraOpThreads), Provider: plain(a.Provider),
+			Repeats: count(a.RowsPerSecond.Repeats),
+			Rate:    wholeOf(a.RowsPerSecond.Median), Low: wholeOf(a.RowsPerSecond.Low), High: wholeOf(a.RowsPerSecond.High),
+			CPU: timeOf(a.CPUSecondsPerRow.Median), Bytes: unknown, Memory: memoryOf(a.PeakMemoryBytes),
+			Best: a == s.BestFixed || a == s.EndToEnd || s.Best[a.Stage] != nil && a.key() == s.Best[a.Stage].key(),
+		}
+		if a.BytesPerSecond.known() {
+			n.Bytes = countOf(a.BytesPerSecond.Median) + "B/s"
+		}
+		if joules {
+			n.PerJoule = countOf(a.RowsPerJoule.Median)
+		}
+		if a.Chosen {
+			n.Stage += ", auto"
+		}
+		if a.Stopped != nil {
+			n.Stage += ", given up"
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+func anyJoules(s *Summary) bool {
+	return slices.ContainsFunc(s.Arms, func(a *ArmSummary) bool { return a.RowsPerJoule.known() })
+}
+
+// facts are what was measured with what, one line each; lines that nobody knows
+// are left out.
+func facts(all []*Summary) []fact {
+	var out []fact
+	for _, f := range []struct {
+		name string
+		of   func(s *Summary, h *Head) string
+	}{
+		{"machine", func(_ *Summary, h *Head) string { return machineName(&h.Machine) }},
+		{"processor", func(_ *Summary, h *Head) string { return plain(h.Machine.CPU) }},
+		{"architecture", func(_ *Summary, h *Head) string { return plain(h.Machine.Arch) }},
+		{"cores granted", func(_ *Summary, h *Head) string {
+			return fmt.Sprintf("%d of %d", h.Machine.Cores, h.Machine.CoresOnline)
+		}},
+		{"features", func(_ *Summary, h *Head) string { return plain(strings.Join(h.Machine.CPUFeatures, ", ")) }},
+		{"caches L1, L2, L3", func(_ *Summary, h *Head) string {
+			if h.Machine.L1Bytes+h.Machine.L2Bytes+h.Machine.L3Bytes <= 0 {
+				return ""
+			}
+			return memoryOf(h.Machine.L1Bytes) + ", " + memoryOf(h.Machine.L2Bytes) + ", " + memoryOf(h.Machine.L3Bytes)
+		}},
+		{"memory granted", func(_ *Summary, h *Head) string { return known(h.Machine.MemoryBytes, memoryOf) }},
+		{"GPUs", func(_ *Summary, h *Head) string { return plain(strings.Join(h.Machine.GPUs, ", ")) }},
+		{"kernel", func(_ *Summary, h *Head) string { return plain(h.Machine.Kernel) }},
+		{"power told by", func(_ *Summary, h *Head) string { return plain(h.Machine.PowerSource) }},
+		{"price an hour", func(_ *Summary, h *Head) string {
+			if h.PricePerHour <= 0 {
+				return ""
+			}
+			return fmt.Sprintf("%g", h.PricePerHour)
+		}},
+		{"millrace", func(_ *Summary, h *Head) string {
+			return strings.TrimSpace(plain(h.Versions.Millrace) + " " + plain(cut(h.Versions.Commit, 12)))
+		}},
+		{"ONNX Runtime", func(_ *Summary, h *Head) string { return plain(h.Versions.ORT) }},
+		{"Go", func(_ *Summary, h *Head) string { return plain(h.Versions.Go) }},
+		{"kernels in use", func(_ *Summary, h *Head) string { return plain(h.Versions.Kernels) }},
+		{"model", func(_ *Summary, h *Head) string {
+			return strings.Trim(plain(h.Model.Name)+", "+known(h.Model.Bytes, memoryOf), ", ")
+		}},
+		{"model sha256", func(_ *Summary, h *Head) string { return plain(h.Model.SHA256) }},
+		{"data", func(_ *Summary, h *Head) string {
+			return fmt.Sprintf("%s rows of %s, %d columns; %s", humanize.Comma(h.Data.Rows), plain(h.Data.Format), h.Data.Columns, dataKind(&h.Data))
+		}},
+		{"data sha256", func(_ *Summary, h *Head) string { return plain(h.Data.SHA256) }},
+		{"measured", func(_ *Summary, h *Head) string { return h.Started.UTC().Format("2 January 2006, 15:04 UTC") }},
+		{"records", func(s *Summary, _ *Head) string { return plain(s.ID) }},
+	} {
+		cells := each(all, func(s *Summary) string { return f.of(s, s.Head) })
+		if !slices.ContainsFunc(cells, func(c string) bool { return c != "" }) {
+			continue
+		}
+		for i := range cells {
+			if cells[i] == "" {
+				cells[i] = unknown
+			}
+		}
+		out = append(out, fact{f.name, cells})
+	}
+	return out
+}
+
+func known(n int64, write func(int64) string) string {
+	if n <= 0 {
+		return ""
+	}
+	return write(n)
+}
+
+var shellSafe = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+
+// shellQuote writes a command as a POSIX shell reads it. Characters that cannot
+// be shown are replaced: then the command is to be read, not run.
+func shellQuote(args []string) string {
+	quoted := make([]string, len(args))
+	for i, a := range args {
+		a = strings.Map(func(r rune) rune {
+			if r != ' ' && !unicode.IsPrint(r) {
+				return unicode.ReplacementChar
+			}
+			return r
+		}, a)
+		if !shellSafe.MatchString(a) {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		quoted[i] = a
+	}
+	return strings.Join(quoted, " ")
+}

@@ -1,0 +1,147 @@
+package bench
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/dustin/go-humanize"
+)
+
+// besideRow is one measure of several measurements; nil cells separate groups.
+type besideRow struct {
+	Name  string
+	Cells []besideCell
+}
+
+// besideCell is one measurement's number. Best marks the highest where higher is
+// better and no other's interval reaches its own.
+type besideCell struct {
+	Text string
+	Best bool
+}
+
+// beside lists what measurements are compared by. Measures that no measurement
+// knows are left out.
+func beside(all []*Summary) []besideRow {
+	var rows []besideRow
+	oneTask := same(each(all, func(s *Summary) string { return s.Head.Model.SHA256 + " " + s.Head.Data.SHA256 }))
+	add := func(name string, write func(float64) string, of func(s *Summary) Estimate) {
+		row := besideRow{Name: name, Cells: make([]besideCell, len(all))}
+		estimates := each(all, of)
+		if !slices.ContainsFunc(estimates, Estimate.known) {
+			return
+		}
+		for i, e := range estimates {
+			if row.Cells[i].Text = unknown; e.known() {
+				row.Cells[i] = besideCell{write(e.Median), oneTask && clearly(i, estimates)}
+			}
+		}
+		rows = append(rows, row)
+	}
+	words := func(name string, of func(s *Summary) string) {
+		row := besideRow{Name: name}
+		for _, s := range all {
+			row.Cells = append(row.Cells, besideCell{Text: cmp.Or(of(s), unknown)})
+		}
+		rows = append(rows, row)
+	}
+	separate := func() {
+		if n := len(rows); n > 0 && rows[n-1].Cells != nil {
+			rows = append(rows, besideRow{})
+		}
+	}
+	words("cores", func(s *Summary) string { return humanize.Comma(int64(s.Head.Machine.Cores)) })
+	if !same(each(all, func(s *Summary) string { return s.Head.Model.SHA256 })) {
+		words("model", func(s *Summary) string { return plain(s.Head.Model.Name) })
+	}
+	separate()
+	add("end to end, rows/s", countOf, func(s *Summary) Estimate {
+		if s.EndToEnd == nil {
+			return Estimate{}
+		}
+		return s.EndToEnd.RowsPerSecond
+	})
+	add("rows/s per core", countOf, func(s *Summary) Estimate { return s.RowsPerSecondPerCore })
+	add("rows/s per watt", countOf, func(s *Summary) Estimate { return s.RowsPerJoule })
+	add("M rows per unit of money", millionsOf, func(s *Summary) Estimate { return s.RowsPerUnit })
+	words("a billion rows", func(s *Summary) string { return timeOf(billion(s).Median) })
+	separate()
+	add("ceiling, rows/s", countOf, func(s *Summary) Estimate {
+		if s.Ceiling == nil {
+			return Estimate{}
+		}
+		return s.Ceiling.RowsPerSecond
+	})
+	add("of the ceiling", percentOf, func(s *Summary) Estimate { return s.OfCeiling })
+	add("of bare inference", percentOf, func(s *Summary) Estimate { return s.OfBareInference })
+	separate()
+	for _, stage := range Stages {
+		add(stageName(stage)+" alone, rows/s", countOf, func(s *Summary) Estimate {
+			if a := s.Best[stage]; a != nil {
+				return a.RowsPerSecond
+			}
+			return Estimate{}
+		})
+	}
+	separate()
+	words("infer, CPU a row", func(s *Summary) string {
+		if a := s.Best[StageInfer]; a != nil {
+			return timeOf(a.CPUSecondsPerRow.Median)
+		}
+		return ""
+	})
+	words("fastest settings", func(s *Summary) string {
+		switch {
+		case s.BestFixed != nil:
+			return settings(s.BestFixed.Arm, false)
+		case s.Best[StageInfer] != nil:
+			return settings(s.Best[StageInfer].Arm, false)
+		default:
+			return ""
+		}
+	})
+	words("auto chose", func(s *Summary) string {
+		if s.Auto == nil {
+			return ""
+		}
+		return settings(s.Auto.Arm, false)
+	})
+	words("auto against best fixed", func(s *Summary) string { return changeOf(s.AutoOfBestFixed.Median) })
+	words("peak memory", func(s *Summary) string {
+		if s.EndToEnd == nil {
+			return ""
+		}
+		return memoryOf(s.EndToEnd.PeakMemoryBytes)
+	})
+	words("price an hour", func(s *Summary) string {
+		if s.Head.PricePerHour <= 0 {
+			return ""
+		}
+		return fmt.Sprintf("%g", s.Head.PricePerHour)
+	})
+	return rows
+}
+
+func each[T any](all []*Summary, of func(s *Summary) T) []T {
+	out := make([]T, len(all))
+	for i, s := range all {
+		out[i] = of(s)
+	}
+	return out
+}
+
+// clearly reports whether the i-th is above all the others, with no interval
+// that reaches its own.
+func clearly(i int, all []Estimate) bool {
+	others := 0
+	for j, o := range all {
+		if j == i || !o.known() {
+			continue
+		}
+		if others++; o.High >= all[i].Low {
+			return false
+		}
+	}
+	return others > 0
+}
