@@ -207,6 +207,15 @@ func (p *Plan) estimateMemory() ExplainedMemory {
 		m.Decoded, onHeap = row*largest*int64(p.Options.Readers+1), 0
 	case format.CSV:
 	}
+	// Results that wait, and the row group that is being filled.
+	m.Written = p.resultBytes() * min(rowGroupRows+waitingRows, p.Dataset.Rows())
+	m.Slack = (onHeap + m.Written) / 2 // see cmd/millrace: the heap grows by half before it is collected
+	m.Total = m.Program + m.Model + m.Tensors + m.Decoded + m.Written + m.Slack
+	return m
+}
+
+// resultBytes is the size of one row of the output, in bytes.
+func (p *Plan) resultBytes() int64 {
 	var out int64
 	for _, f := range p.Passed {
 		out += typeBytes(f.Type)
@@ -214,10 +223,7 @@ func (p *Plan) estimateMemory() ExplainedMemory {
 	for i := range p.outputs {
 		out += int64(p.outputs[i].width()) * elementBytes(p.outputs[i].value.Elem)
 	}
-	m.Written = out * min(rowGroupRows, p.Dataset.Rows())
-	m.Slack = (onHeap + m.Written) / 2 // see cmd/millrace: the heap grows by half before it is collected
-	m.Total = m.Program + m.Model + m.Tensors + m.Decoded + m.Written + m.Slack
-	return m
+	return out
 }
 
 // typeBytes is the size of one value; text counts 24.

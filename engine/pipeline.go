@@ -108,9 +108,21 @@ func (p *pipeline) run(ctx context.Context) error {
 	return nil
 }
 
-// inFlight is how many jobs can be between cut and written: as many as are
-// scored while the writer compresses a row group.
-func (p *pipeline) inFlight() int { return 4 * p.plan.Options.Workers }
+// Bounds on results that wait to be written.
+const (
+	// waitingRows is more than a row group: while the writer compresses one, the
+	// workers go on. With a queue of four jobs a worker they waited for it a
+	// seventh of a linear model's run.
+	waitingRows  = rowGroupRows * 3 / 2
+	waitingBytes = 32 << 20
+)
+
+// inFlight is how many jobs can be between cut and written. A job of several
+// batches counts as one: then they are small.
+func (p *pipeline) inFlight() int {
+	rows := min(waitingRows, waitingBytes/max(p.plan.resultBytes(), 1))
+	return max(4*p.plan.Options.Workers, int(rows)/p.plan.Options.BatchRows)
+}
 
 // drain gives up what the queues still hold after all stages have stopped.
 func (p *pipeline) drain(jobs <-chan job, slots <-chan slot) {
