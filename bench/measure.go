@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/procfs"
+
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
@@ -347,7 +349,7 @@ func (m *measurement) repeat(ctx context.Context, r *Repeat, do func() (engine.M
 		return context.Cause(ctx)
 	}
 	runtime.GC() // the garbage of the one before is not this one's
-	joules := m.energy.start()
+	joules, stolen := m.energy.start(), stealSeconds()
 	measured, err := do()
 	if err != nil {
 		if ctx.Err() != nil {
@@ -355,7 +357,7 @@ func (m *measurement) repeat(ctx context.Context, r *Repeat, do func() (engine.M
 		}
 		return fmt.Errorf("measure %s: %w", r.Stage, err)
 	}
-	r.Joules = joules()
+	r.Joules, r.StealSeconds = joules(), max(stealSeconds()-stolen, 0)
 	r.Rows, r.Seconds, r.CPUSeconds = measured.Rows, measured.Elapsed.Seconds(), measured.CPU.Seconds()
 	r.BytesCopied, r.BytesViewed = measured.BytesCopied, measured.BytesViewed
 	switch r.Stage {
@@ -367,6 +369,20 @@ func (m *measurement) repeat(ctx context.Context, r *Repeat, do func() (engine.M
 	}
 	m.repeats = append(m.repeats, *r)
 	return m.out.Repeat(r)
+}
+
+// stealSeconds are the seconds of this machine's cores, since it started, that
+// its hypervisor gave to others.
+func stealSeconds() float64 {
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		return 0
+	}
+	stat, err := fs.Stat()
+	if err != nil {
+		return 0
+	}
+	return stat.CPUTotal.Steal
 }
 
 // resetPeak makes the kernel forget how much memory the process had at most.

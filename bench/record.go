@@ -129,7 +129,10 @@ type Repeat struct {
 	Rows       int64   `json:"rows"`
 	Seconds    float64 `json:"seconds"`
 	CPUSeconds float64 `json:"cpu_seconds"` // user and system, of the process
-	Joules     float64 `json:"joules,omitempty"`
+	// StealSeconds are those that the hypervisor gave to others, while cores of
+	// this machine wanted to run.
+	StealSeconds float64 `json:"steal_seconds,omitempty"`
+	Joules       float64 `json:"joules,omitempty"`
 
 	BytesRead       int64 `json:"bytes_read,omitempty"` // decoded columns
 	BytesWritten    int64 `json:"bytes_written,omitempty"`
@@ -140,6 +143,11 @@ type Repeat struct {
 	// over goroutines.
 	StageSeconds map[Stage]float64 `json:"stage_seconds,omitempty"`
 }
+
+// CoreSeconds are what the repeat cost the machine's cores: processor time, and
+// what was stolen of it. A busy host makes a stage and the whole run slower
+// alike; without the stolen part it would only make the whole look worse.
+func (r *Repeat) CoreSeconds() float64 { return r.CPUSeconds + r.StealSeconds }
 
 // RowsPerSecond is the throughput of the repeat.
 func (r *Repeat) RowsPerSecond() float64 { return float64(r.Rows) / r.Seconds }

@@ -62,8 +62,8 @@ type ArmSummary struct {
 	Stopped *Stop `json:"stopped,omitempty"`
 
 	RowsPerSecond    Estimate `json:"rows_per_second"`
-	CPUSecondsPerRow Estimate `json:"cpu_seconds_per_row"`
-	BytesPerSecond   Estimate `json:"bytes_per_second"` // decoded, put into tensors or written, as the stage does
+	CPUSecondsPerRow Estimate `json:"cpu_seconds_per_row"` // stolen ones among them
+	BytesPerSecond   Estimate `json:"bytes_per_second"`    // decoded, put into tensors or written, as the stage does
 	RowsPerJoule     Estimate `json:"rows_per_joule"`
 
 	BytesReadPerRow    float64 `json:"bytes_read_per_row"`
@@ -231,7 +231,7 @@ func (a *ArmSummary) summarize() {
 
 	a.RowsPerSecond = newEstimate(a.rates())
 	if all(counted, func(r *Repeat) bool { return r.CPUSeconds > 0 }) {
-		a.CPUSecondsPerRow = newEstimate(perRow(func(r *Repeat) float64 { return r.CPUSeconds }))
+		a.CPUSecondsPerRow = newEstimate(perRow((*Repeat).CoreSeconds))
 	}
 	if all(counted, func(r *Repeat) bool { return r.Joules > 0 }) {
 		a.RowsPerJoule = newEstimate(collect(counted, func(r *Repeat) float64 { return float64(r.Rows) / r.Joules }))

@@ -8,7 +8,8 @@ import "math"
 // cannot be faster than the slowest stage with all cores to itself. But the
 // stages share the cores: each row needs the CPU time of every stage, and C
 // cores give C seconds of it a second. With r the rows/s of a stage alone and c
-// its CPU seconds per row, both of the stage's fastest arm,
+// its CPU seconds per row, those that a hypervisor stole meanwhile among them,
+// both of the stage's fastest arm,
 //
 //	ceiling = min( min over stages of r,  C / sum over stages of c )
 //

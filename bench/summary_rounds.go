@@ -97,7 +97,7 @@ func (s *Summary) deriveRounds(rounds []round) {
 		slowest, cpu := r.stages[c.SlowestStage].RowsPerSecond(), 0.0
 		for _, stage := range r.stages {
 			slowest = min(slowest, stage.RowsPerSecond())
-			cpu += stage.CPUSeconds / float64(stage.Rows)
+			cpu += stage.CoreSeconds() / float64(stage.Rows)
 		}
 		ceiling := slowest
 		if c.SharedCores.known() {

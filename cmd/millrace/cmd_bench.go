@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,11 +10,13 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/millrace/millrace/bench"
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/format"
 )
@@ -190,7 +193,84 @@ func (o *benchOptions) measure(ctx context.Context, common *commonOptions, s str
 	return measured, nil
 }
 
-// show writes what was asked for.
+// errRegression says that something is slower than before, beyond noise.
+var errRegression = errors.New("slower than before")
+
+// show writes what was asked for: files first, then the table or the summaries
+// on stdout, then the comparison.
 func (o *benchOptions) show(all, old []*bench.Bench, common *commonOptions, s streams) error {
+	var comparison *bench.Comparison
+	if len(o.compare) > 0 {
+		var err error
+		if comparison, err = bench.Compare(old, all); err != nil {
+			return err
+		}
+	}
+	for path, write := range map[string]func(io.Writer, []*bench.Bench) error{o.report: bench.WriteReport, o.benchfmt: bench.WriteBenchfmt} {
+		if path == "" {
+			continue
+		}
+		if err := writeWhole(path, func(w io.Writer) error { return write(w, all) }); err != nil {
+			return err
+		}
+	}
+	if err := common.print(s, &benchReport{benches: all, Comparison: comparison}); err != nil {
+		return err
+	}
+	switch {
+	case comparison == nil:
+		return nil
+	case comparison.Regressed():
+		return errRegression
+	case comparison.Verdict == bench.Unjudged:
+		common.logger(s).Warn("the comparison has no verdict; see above")
+	}
 	return nil
+}
+
+// writeWhole writes a file that is there as a whole or not at all.
+func writeWhole(path string, write func(io.Writer) error) error {
+	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644), renameio.WithExistingPermissions())
+	if err != nil {
+		return fmt.Errorf("%w: %w", ledger.ErrOutput, err)
+	}
+	defer func() { _ = file.Cleanup() }() // nothing, once replaced
+	if err := write(file); err != nil {
+		return fmt.Errorf("%w: %s: %w", ledger.ErrOutput, path, err)
+	}
+	if err := file.CloseAtomicallyReplace(); err != nil {
+		return fmt.Errorf("%w: %w", ledger.ErrOutput, err)
+	}
+	return nil
+}
+
+// benchReport is the answer of bench.
+type benchReport struct {
+	benches    []*bench.Bench
+	Summaries  []*bench.Summary  `json:"measurements"`
+	Comparison *bench.Comparison `json:"comparison,omitempty"`
+}
+
+// MarshalJSON derives the summaries, which only JSON shows.
+func (r *benchReport) MarshalJSON() ([]byte, error) {
+	type plain benchReport
+	out := plain(*r)
+	for _, b := range r.benches {
+		out.Summaries = append(out.Summaries, bench.Summarize(b))
+	}
+	return json.Marshal(&out)
+}
+
+// Text writes tables, and what changed.
+func (r *benchReport) Text(w io.Writer) error {
+	if err := bench.WriteTable(w, r.benches); err != nil {
+		return err
+	}
+	if r.Comparison == nil {
+		return nil
+	}
+	if _, err := io.WriteString(w, "\n"); err != nil {
+		return err
+	}
+	return r.Comparison.Text(w)
 }

@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/bench"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
@@ -30,7 +31,7 @@ const (
 const exitTable = `   0  done
    1  a fault of millrace's
    2  usage, settings, or no ONNX Runtime library
-   3  more rows cannot be scored than allowed; nothing is published
+   3  more rows cannot be scored than allowed, nothing is published; or bench found a regression
    4  input cannot be read, or changed while it was read
    5  model cannot be loaded or does not fit the data
    6  output cannot be written, or exists
@@ -58,9 +59,9 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case is(ort.ErrOutOfMemory):
 		return exitDevice
-	case is(engine.ErrUsage, ort.ErrLibrary):
+	case is(engine.ErrUsage, ort.ErrLibrary, bench.ErrIncomparable, bench.ErrRecords):
 		return exitUsage
-	case is(engine.ErrBadRows):
+	case is(engine.ErrBadRows, errRegression):
 		return exitBadRows
 	case is(format.ErrChanged):
 		return exitInput
