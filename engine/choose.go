@@ -106,7 +106,7 @@ func (p *Plan) choose(ctx context.Context, lib *ort.Library) (*scoring, error) {
 // the run, which says it better.
 func (p *Plan) try(ctx context.Context, s *scoring, c *Choice) error {
 	started := time.Now()
-	t := trial{scoring: s, workers: c.Workers, base: c.BatchRows, cpu: p.Options.Provider == ort.CPU && c.IntraOpThreads == 1}
+	t := trial{plan: p, scoring: s, workers: c.Workers, base: c.BatchRows, cpu: p.Options.Provider == ort.CPU && c.IntraOpThreads == 1}
 	defer t.close()
 	switch err := t.run(ctx, p, started); {
 	case errors.Is(err, ErrInternal):
@@ -124,6 +124,7 @@ func (p *Plan) try(ctx context.Context, s *scoring, c *Choice) error {
 
 // trial is a measurement of batch sizes in progress.
 type trial struct {
+	plan    *Plan
 	scoring *scoring
 	workers int
 	base    int // the default
@@ -136,9 +137,16 @@ type trial struct {
 type trialArm struct {
 	rows    int
 	batches []*batcher.Batch
-	scorers []*worker
+	workers []trialWorker
 	laps    int
 	perRow  float64 // seconds of one worker in the best lap
+}
+
+// trialWorker is one goroutine of a trial: what a worker does, and its share of
+// what is done for each batch elsewhere in the pipeline.
+type trialWorker struct {
+	*worker
+	collector *collector
 }
 
 // trialSizes are the batch sizes worth a measurement: steps of four around the
@@ -240,7 +248,9 @@ func (t *trial) arm(rows int) *trialArm {
 	a := &trialArm{rows: rows, batches: t.sample.batches(rows)}
 	t.scoring.usePool(2 * t.workers) // of buffers of the arm's size
 	for range t.workers {
-		a.scorers = append(a.scorers, t.scoring.worker(rows, &Progress{}))
+		a.workers = append(a.workers, trialWorker{
+			worker: t.scoring.worker(rows, &Progress{}), collector: t.plan.newCollector(nil, &Progress{}),
+		})
 	}
 	t.arms = append(t.arms, a)
 	return a
@@ -285,12 +295,8 @@ func (t *trial) lap(ctx context.Context, a *trialArm, rows int) error {
 		started, scored := t.clock(), 0
 		for i := range each {
 			batch := a.batches[(share*each+i)%len(a.batches)]
-			res, err := a.scorers[w].score(ctx, batch)
-			if err != nil {
+			if err := a.workers[w].process(ctx, batch, t.plan); err != nil {
 				return err
-			}
-			for _, p := range res.predictions { // the batch is the arm's
-				p.Release()
 			}
 			scored += batch.Rows
 		}
@@ -309,6 +315,24 @@ func (t *trial) lap(ctx context.Context, a *trialArm, rows int) error {
 	}
 	a.laps++
 	return nil
+}
+
+// process takes a batch all the way but for reading it and for what is written
+// to a disk: a smaller batch has more of the work that each batch needs once.
+func (w *trialWorker) process(ctx context.Context, batch *batcher.Batch, p *Plan) error {
+	own := &batcher.Batch{Rows: batch.Rows}
+	for _, s := range batch.Segments {
+		own.Segments = append(own.Segments, batcher.Segment{Record: s.Record.NewSlice(0, s.Record.NumRows()), Origin: s.Origin})
+	}
+	res, err := w.score(ctx, own)
+	if err != nil {
+		own.Release()
+		return err
+	}
+	defer res.release()
+	narrow(own, p.PassedAt, p.passedSchema)
+	res.rejects = nil // they go to a file
+	return w.collector.discard(res)
 }
 
 // clock is the time that counts: of the calling thread, or on the wall where
@@ -350,8 +374,11 @@ func (t *trial) decide(c *Choice) {
 func (t *trial) close() {
 	for _, a := range t.arms {
 		releaseBatches(a.batches)
-		for _, w := range a.scorers {
+		for _, w := range a.workers {
 			_ = w.close() // tensors over memory of ours: closing has no effect beyond it
+			if w.collector.sink.writer != nil {
+				_ = w.collector.sink.writer.Close() // into nothing
+			}
 		}
 	}
 	if t.sample != nil {

@@ -187,7 +187,7 @@ func TestTrial(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Without the time's bound, which depends on the machine.
-	trial := trial{scoring: s, workers: 2, base: 512, cpu: true}
+	trial := trial{plan: plan, scoring: s, workers: 2, base: 512, cpu: true}
 	if trial.sample, err = plan.readSample(context.Background(), 4096); err != nil {
 		t.Fatal(err)
 	}

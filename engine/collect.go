@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -29,7 +30,7 @@ type collector struct {
 	waiting *slot // the slot that it waits for
 }
 
-// collect takes slots until the channel is closed.
+// collect takes slots until the channel is closed, and all parts are committed.
 func (c *collector) collect(ctx context.Context, slots <-chan slot) error {
 	for s := range slots {
 		if s.partEnd {
@@ -53,7 +54,7 @@ func (c *collector) collect(ctx context.Context, slots <-chan slot) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return nil
+	return c.settle()
 }
 
 // writeAll writes results in order and releases them.
@@ -109,6 +110,20 @@ func (c *collector) write(res *result) error {
 	}
 	c.progress.RowsWritten.Add(scored)
 	return nil
+}
+
+// discard writes a result as write does, to nothing.
+func (c *collector) discard(res *result) error {
+	if err := c.fixSchema(res.fields); err != nil {
+		return err
+	}
+	if s := c.sink; s.writer == nil {
+		var err error
+		if s.writer, err = writers[s.format](io.Discard, c.schema, s.options); err != nil {
+			return err
+		}
+	}
+	return c.write(res)
 }
 
 // fixSchema takes the output's schema from the first result and holds all
@@ -236,13 +251,24 @@ func (c *collector) finishPart() error {
 	if err := c.accounts.Check(); err != nil {
 		return fmt.Errorf("part %d: %w", len(c.parts), err)
 	}
-	out, err := c.sink.finish(c.schema, c.accounts.Scored)
-	if err != nil {
+	if err := c.settle(); err != nil { // the part before
+		return err
+	}
+	if err := c.sink.finish(c.schema, c.accounts.Scored); err != nil {
+		return err
+	}
+	c.parts = append(c.parts, c.accounts)
+	c.accounts = ledger.Rows{}
+	return nil
+}
+
+// settle waits for the part that is being committed, if any.
+func (c *collector) settle() error {
+	out, ok, err := c.sink.settle()
+	if err != nil || !ok {
 		return err
 	}
 	c.outputs = append(c.outputs, out)
-	c.parts = append(c.parts, c.accounts)
-	c.accounts = ledger.Rows{}
 	c.progress.PartsDone.Add(1)
 	return nil
 }

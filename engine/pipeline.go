@@ -212,8 +212,8 @@ func (c *collector) reconcile() (ledger.Rows, error) {
 	if announced := c.plan.Dataset.Rows(); total.Read != announced {
 		problems = append(problems, fmt.Errorf("%w: the input announces %d rows and %d were read", ledger.ErrAccounts, announced, total.Read))
 	}
-	if len(c.parts) != len(c.plan.Parts) {
-		problems = append(problems, fmt.Errorf("%w: %d parts planned and %d finished", ledger.ErrAccounts, len(c.plan.Parts), len(c.parts)))
+	if len(c.parts) != len(c.plan.Parts) || len(c.outputs) != len(c.plan.Parts) {
+		problems = append(problems, fmt.Errorf("%w: %d parts planned, %d finished and %d committed", ledger.ErrAccounts, len(c.plan.Parts), len(c.parts), len(c.outputs)))
 	}
 	return total, errors.Join(problems...)
 }

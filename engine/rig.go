@@ -403,7 +403,7 @@ func (r *Rig) Write(ctx context.Context, dir string, batchRows int, rows int64) 
 				return err
 			}
 		}
-		return c.finishPart()
+		return errors.Join(c.finishPart(), c.settle())
 	})
 	if err != nil {
 		return Measure{}, errors.Join(err, c.sink.abort(), c.rejects.abort())

@@ -72,7 +72,8 @@ func (p *Plan) canReject() bool {
 	return false
 }
 
-// sink writes parts, one at a time, in order.
+// sink writes parts, one at a time, in order. While one is being closed and
+// synced, which waits for a disk, the next is written.
 type sink struct {
 	staging *ledger.Staging
 	format  format.Name
@@ -81,6 +82,14 @@ type sink struct {
 	index  int
 	file   *ledger.PartFile
 	writer format.Writer
+	// closing is the part before, until settle has its outcome; nil if none.
+	closing chan closed
+}
+
+// closed is what became of a part.
+type closed struct {
+	output ledger.Output
+	err    error
 }
 
 func (s *sink) open(schema *arrow.Schema) error {
@@ -109,30 +118,49 @@ func (s *sink) write(schema *arrow.Schema, record arrow.RecordBatch) error {
 	return nil
 }
 
-// finish commits the current part.
-func (s *sink) finish(schema *arrow.Schema, rows int64) (ledger.Output, error) {
+// finish begins to commit the current part; settle, which must come before the
+// next finish, says how that went.
+func (s *sink) finish(schema *arrow.Schema, rows int64) error {
 	if err := s.open(schema); err != nil {
-		return ledger.Output{}, err
+		return err
 	}
-	if err := s.writer.Close(); err != nil {
-		return ledger.Output{}, fmt.Errorf("write part %d: %w", s.index, err)
-	}
-	out, err := s.file.Commit(rows)
-	if err != nil {
-		return ledger.Output{}, err
-	}
+	file, writer, index := s.file, s.writer, s.index
+	s.closing = make(chan closed, 1) // one outcome, so that nobody waits to give it
+	go func() {
+		var c closed
+		c.err = guarded(func() (err error) {
+			if err := writer.Close(); err != nil {
+				return errors.Join(fmt.Errorf("write part %d: %w", index, err), file.Abort())
+			}
+			c.output, err = file.Commit(rows)
+			return err
+		})
+		s.closing <- c
+	}()
 	s.file, s.writer = nil, nil
 	s.index++
-	return out, nil
+	return nil
+}
+
+// settle waits for the part that is being committed; ok is false when there is
+// none.
+func (s *sink) settle() (out ledger.Output, ok bool, err error) {
+	if s.closing == nil {
+		return ledger.Output{}, false, nil
+	}
+	c := <-s.closing
+	s.closing = nil
+	return c.output, true, c.err
 }
 
 func (s *sink) abort() error {
+	_, _, err := s.settle()
 	if s.file == nil {
-		return nil
+		return err
 	}
 	// The writer holds memory that Close gives back; what it writes goes to a
 	// file that is dropped.
-	err := errors.Join(s.writer.Close(), s.file.Abort())
+	err = errors.Join(err, s.writer.Close(), s.file.Abort())
 	s.file, s.writer = nil, nil
 	return err
 }

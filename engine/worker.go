@@ -86,6 +86,10 @@ type outputPool struct {
 	free []chan []byte // by output
 }
 
+// maxPooled bounds the buffers kept for each output; batches of a few rows would
+// have hundreds of thousands.
+const maxPooled = 4096
+
 // newOutputPool makes a pool for as many buffers as can be on their way.
 func newOutputPool(outputs, inFlight int) *outputPool {
 	p := &outputPool{}
