@@ -4,7 +4,7 @@
 
 package kernel
 
-// transpose4x8AVX2 turns columns of 4-byte elements, 8 side by side, 4 rows a step.
+// transpose4x8AVX2 turns columns of 4-byte elements, 8 side by side, 8 rows a step.
 //
 //go:noescape
 func transpose4x8AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
@@ -158,3 +158,23 @@ func castI32I64AVX2(dst *byte, src *byte, n int) (rounded int, clean int, beyond
 //
 //go:noescape
 func castI32I64ValidAVX2(dst *byte, src *byte, n int, bits *byte, bit int, fill uint64) (rounded int, clean int, beyond int)
+
+// fill4AVX512 copies n values of 4 bytes and writes fill where the validity bit is 0.
+//
+//go:noescape
+func fill4AVX512(dst *byte, src *byte, n int, bits *byte, bit int, fill uint64)
+
+// fill8AVX512 copies n values of 8 bytes and writes fill where the validity bit is 0.
+//
+//go:noescape
+func fill8AVX512(dst *byte, src *byte, n int, bits *byte, bit int, fill uint64)
+
+// castF64F32AVX512 converts n values; see the generator for its results.
+//
+//go:noescape
+func castF64F32AVX512(dst *byte, src *byte, n int) (rounded int, clean int, beyond int)
+
+// castF64F32ValidAVX512 converts n values; see the generator for its results.
+//
+//go:noescape
+func castF64F32ValidAVX512(dst *byte, src *byte, n int, bits *byte, bit int, fill uint64) (rounded int, clean int, beyond int)

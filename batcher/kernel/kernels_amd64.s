@@ -105,7 +105,7 @@ DATA spread1<>+24(SB)/8, $0x0303030303030303
 GLOBL spread1<>(SB), RODATA|NOPTR, $32
 
 // func transpose4x8AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-// Requires: AVX, MMX+
+// Requires: AVX
 TEXT ·transpose4x8AVX2(SB), NOSPLIT, $40-48
 	MOVQ   cols+8(FP), AX
 	MOVQ   AX, (SP)
@@ -142,97 +142,89 @@ line:
 	LEAQ        64(BX), R14
 	CMPQ        R14, 32(SP)
 	JG          step
-	PREFETCHT0  1024(SI)(BX*1)
-	PREFETCHT0  1024(DI)(BX*1)
-	PREFETCHT0  1024(R8)(BX*1)
-	PREFETCHT0  1024(R9)(BX*1)
-	PREFETCHT0  1024(R10)(BX*1)
-	PREFETCHT0  1024(R11)(BX*1)
-	PREFETCHT0  1024(R12)(BX*1)
-	PREFETCHT0  1024(R13)(BX*1)
-	VMOVUPS     (SI)(BX*1), X0
-	VINSERTF128 $0x01, (R10)(BX*1), Y0, Y1
-	VMOVUPS     (DI)(BX*1), X0
-	VINSERTF128 $0x01, (R11)(BX*1), Y0, Y2
-	VMOVUPS     (R8)(BX*1), X0
-	VINSERTF128 $0x01, (R12)(BX*1), Y0, Y3
-	VMOVUPS     (R9)(BX*1), X0
-	VINSERTF128 $0x01, (R13)(BX*1), Y0, Y4
-	VUNPCKLPS   Y2, Y1, Y5
-	VUNPCKHPS   Y2, Y1, Y1
-	VUNPCKLPS   Y4, Y3, Y2
-	VUNPCKHPS   Y4, Y3, Y4
-	VUNPCKLPD   Y2, Y5, Y3
-	VUNPCKHPD   Y2, Y5, Y2
-	VUNPCKLPD   Y4, Y1, Y5
-	VUNPCKHPD   Y4, Y1, Y1
-	VMOVUPS     Y3, (DX)
-	VMOVUPS     Y2, (DX)(CX*1)
-	VMOVUPS     Y5, (DX)(CX*2)
-	VMOVUPS     Y1, (DX)(AX*1)
+	VMOVUPS     (SI)(BX*1), Y0
+	VMOVUPS     (DI)(BX*1), Y1
+	VMOVUPS     (R8)(BX*1), Y2
+	VMOVUPS     (R9)(BX*1), Y3
+	VUNPCKLPS   Y1, Y0, Y4
+	VUNPCKHPS   Y1, Y0, Y0
+	VUNPCKLPS   Y3, Y2, Y1
+	VUNPCKHPS   Y3, Y2, Y3
+	VUNPCKLPD   Y1, Y4, Y2
+	VUNPCKHPD   Y1, Y4, Y1
+	VUNPCKLPD   Y3, Y0, Y4
+	VUNPCKHPD   Y3, Y0, Y0
+	VMOVUPS     (R10)(BX*1), Y3
+	VMOVUPS     (R11)(BX*1), Y5
+	VMOVUPS     (R12)(BX*1), Y6
+	VMOVUPS     (R13)(BX*1), Y7
+	VUNPCKLPS   Y5, Y3, Y8
+	VUNPCKHPS   Y5, Y3, Y3
+	VUNPCKLPS   Y7, Y6, Y5
+	VUNPCKHPS   Y7, Y6, Y7
+	VUNPCKLPD   Y5, Y8, Y6
+	VUNPCKHPD   Y5, Y8, Y5
+	VUNPCKLPD   Y7, Y3, Y8
+	VUNPCKHPD   Y7, Y3, Y3
+	VINSERTF128 $0x01, X6, Y2, Y7
+	VMOVUPS     Y7, (DX)
+	VINSERTF128 $0x01, X5, Y1, Y7
+	VMOVUPS     Y7, (DX)(CX*1)
+	VINSERTF128 $0x01, X8, Y4, Y7
+	VMOVUPS     Y7, (DX)(CX*2)
+	VINSERTF128 $0x01, X3, Y0, Y7
+	VMOVUPS     Y7, (DX)(AX*1)
 	LEAQ        (DX)(CX*4), DX
-	VMOVUPS     16(SI)(BX*1), X0
-	VINSERTF128 $0x01, 16(R10)(BX*1), Y0, Y1
-	VMOVUPS     16(DI)(BX*1), X0
-	VINSERTF128 $0x01, 16(R11)(BX*1), Y0, Y2
-	VMOVUPS     16(R8)(BX*1), X0
-	VINSERTF128 $0x01, 16(R12)(BX*1), Y0, Y3
-	VMOVUPS     16(R9)(BX*1), X0
-	VINSERTF128 $0x01, 16(R13)(BX*1), Y0, Y4
-	VUNPCKLPS   Y2, Y1, Y5
-	VUNPCKHPS   Y2, Y1, Y1
-	VUNPCKLPS   Y4, Y3, Y2
-	VUNPCKHPS   Y4, Y3, Y4
-	VUNPCKLPD   Y2, Y5, Y3
-	VUNPCKHPD   Y2, Y5, Y2
-	VUNPCKLPD   Y4, Y1, Y5
-	VUNPCKHPD   Y4, Y1, Y1
-	VMOVUPS     Y3, (DX)
-	VMOVUPS     Y2, (DX)(CX*1)
-	VMOVUPS     Y5, (DX)(CX*2)
-	VMOVUPS     Y1, (DX)(AX*1)
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VMOVUPS     Y2, (DX)
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPS     Y1, (DX)(CX*1)
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VMOVUPS     Y1, (DX)(CX*2)
+	VPERM2F128  $0x31, Y3, Y0, Y0
+	VMOVUPS     Y0, (DX)(AX*1)
 	LEAQ        (DX)(CX*4), DX
-	VMOVUPS     32(SI)(BX*1), X0
-	VINSERTF128 $0x01, 32(R10)(BX*1), Y0, Y1
-	VMOVUPS     32(DI)(BX*1), X0
-	VINSERTF128 $0x01, 32(R11)(BX*1), Y0, Y2
-	VMOVUPS     32(R8)(BX*1), X0
-	VINSERTF128 $0x01, 32(R12)(BX*1), Y0, Y3
-	VMOVUPS     32(R9)(BX*1), X0
-	VINSERTF128 $0x01, 32(R13)(BX*1), Y0, Y4
-	VUNPCKLPS   Y2, Y1, Y5
-	VUNPCKHPS   Y2, Y1, Y1
-	VUNPCKLPS   Y4, Y3, Y2
-	VUNPCKHPS   Y4, Y3, Y4
-	VUNPCKLPD   Y2, Y5, Y3
-	VUNPCKHPD   Y2, Y5, Y2
-	VUNPCKLPD   Y4, Y1, Y5
-	VUNPCKHPD   Y4, Y1, Y1
-	VMOVUPS     Y3, (DX)
-	VMOVUPS     Y2, (DX)(CX*1)
-	VMOVUPS     Y5, (DX)(CX*2)
-	VMOVUPS     Y1, (DX)(AX*1)
+	VMOVUPS     32(SI)(BX*1), Y0
+	VMOVUPS     32(DI)(BX*1), Y1
+	VMOVUPS     32(R8)(BX*1), Y2
+	VMOVUPS     32(R9)(BX*1), Y3
+	VUNPCKLPS   Y1, Y0, Y4
+	VUNPCKHPS   Y1, Y0, Y0
+	VUNPCKLPS   Y3, Y2, Y1
+	VUNPCKHPS   Y3, Y2, Y3
+	VUNPCKLPD   Y1, Y4, Y2
+	VUNPCKHPD   Y1, Y4, Y1
+	VUNPCKLPD   Y3, Y0, Y4
+	VUNPCKHPD   Y3, Y0, Y0
+	VMOVUPS     32(R10)(BX*1), Y3
+	VMOVUPS     32(R11)(BX*1), Y5
+	VMOVUPS     32(R12)(BX*1), Y6
+	VMOVUPS     32(R13)(BX*1), Y7
+	VUNPCKLPS   Y5, Y3, Y8
+	VUNPCKHPS   Y5, Y3, Y3
+	VUNPCKLPS   Y7, Y6, Y5
+	VUNPCKHPS   Y7, Y6, Y7
+	VUNPCKLPD   Y5, Y8, Y6
+	VUNPCKHPD   Y5, Y8, Y5
+	VUNPCKLPD   Y7, Y3, Y8
+	VUNPCKHPD   Y7, Y3, Y3
+	VINSERTF128 $0x01, X6, Y2, Y7
+	VMOVUPS     Y7, (DX)
+	VINSERTF128 $0x01, X5, Y1, Y7
+	VMOVUPS     Y7, (DX)(CX*1)
+	VINSERTF128 $0x01, X8, Y4, Y7
+	VMOVUPS     Y7, (DX)(CX*2)
+	VINSERTF128 $0x01, X3, Y0, Y7
+	VMOVUPS     Y7, (DX)(AX*1)
 	LEAQ        (DX)(CX*4), DX
-	VMOVUPS     48(SI)(BX*1), X0
-	VINSERTF128 $0x01, 48(R10)(BX*1), Y0, Y1
-	VMOVUPS     48(DI)(BX*1), X0
-	VINSERTF128 $0x01, 48(R11)(BX*1), Y0, Y2
-	VMOVUPS     48(R8)(BX*1), X0
-	VINSERTF128 $0x01, 48(R12)(BX*1), Y0, Y3
-	VMOVUPS     48(R9)(BX*1), X0
-	VINSERTF128 $0x01, 48(R13)(BX*1), Y0, Y4
-	VUNPCKLPS   Y2, Y1, Y5
-	VUNPCKHPS   Y2, Y1, Y1
-	VUNPCKLPS   Y4, Y3, Y2
-	VUNPCKHPS   Y4, Y3, Y4
-	VUNPCKLPD   Y2, Y5, Y3
-	VUNPCKHPD   Y2, Y5, Y2
-	VUNPCKLPD   Y4, Y1, Y5
-	VUNPCKHPD   Y4, Y1, Y1
-	VMOVUPS     Y3, (DX)
-	VMOVUPS     Y2, (DX)(CX*1)
-	VMOVUPS     Y5, (DX)(CX*2)
-	VMOVUPS     Y1, (DX)(AX*1)
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VMOVUPS     Y2, (DX)
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPS     Y1, (DX)(CX*1)
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VMOVUPS     Y1, (DX)(CX*2)
+	VPERM2F128  $0x31, Y3, Y0, Y0
+	VMOVUPS     Y0, (DX)(AX*1)
 	LEAQ        (DX)(CX*4), DX
 	ADDQ        $0x00000040, BX
 	JMP         line
@@ -240,28 +232,49 @@ line:
 step:
 	CMPQ        BX, 32(SP)
 	JGE         next
-	VMOVUPS     (SI)(BX*1), X0
-	VINSERTF128 $0x01, (R10)(BX*1), Y0, Y1
-	VMOVUPS     (DI)(BX*1), X0
-	VINSERTF128 $0x01, (R11)(BX*1), Y0, Y2
-	VMOVUPS     (R8)(BX*1), X0
-	VINSERTF128 $0x01, (R12)(BX*1), Y0, Y3
-	VMOVUPS     (R9)(BX*1), X0
-	VINSERTF128 $0x01, (R13)(BX*1), Y0, Y4
-	VUNPCKLPS   Y2, Y1, Y5
-	VUNPCKHPS   Y2, Y1, Y1
-	VUNPCKLPS   Y4, Y3, Y2
-	VUNPCKHPS   Y4, Y3, Y4
-	VUNPCKLPD   Y2, Y5, Y3
-	VUNPCKHPD   Y2, Y5, Y2
-	VUNPCKLPD   Y4, Y1, Y5
-	VUNPCKHPD   Y4, Y1, Y1
-	VMOVUPS     Y3, (DX)
-	VMOVUPS     Y2, (DX)(CX*1)
-	VMOVUPS     Y5, (DX)(CX*2)
-	VMOVUPS     Y1, (DX)(AX*1)
+	VMOVUPS     (SI)(BX*1), Y0
+	VMOVUPS     (DI)(BX*1), Y1
+	VMOVUPS     (R8)(BX*1), Y2
+	VMOVUPS     (R9)(BX*1), Y3
+	VUNPCKLPS   Y1, Y0, Y4
+	VUNPCKHPS   Y1, Y0, Y0
+	VUNPCKLPS   Y3, Y2, Y1
+	VUNPCKHPS   Y3, Y2, Y3
+	VUNPCKLPD   Y1, Y4, Y2
+	VUNPCKHPD   Y1, Y4, Y1
+	VUNPCKLPD   Y3, Y0, Y4
+	VUNPCKHPD   Y3, Y0, Y0
+	VMOVUPS     (R10)(BX*1), Y3
+	VMOVUPS     (R11)(BX*1), Y5
+	VMOVUPS     (R12)(BX*1), Y6
+	VMOVUPS     (R13)(BX*1), Y7
+	VUNPCKLPS   Y5, Y3, Y8
+	VUNPCKHPS   Y5, Y3, Y3
+	VUNPCKLPS   Y7, Y6, Y5
+	VUNPCKHPS   Y7, Y6, Y7
+	VUNPCKLPD   Y5, Y8, Y6
+	VUNPCKHPD   Y5, Y8, Y5
+	VUNPCKLPD   Y7, Y3, Y8
+	VUNPCKHPD   Y7, Y3, Y3
+	VINSERTF128 $0x01, X6, Y2, Y7
+	VMOVUPS     Y7, (DX)
+	VINSERTF128 $0x01, X5, Y1, Y7
+	VMOVUPS     Y7, (DX)(CX*1)
+	VINSERTF128 $0x01, X8, Y4, Y7
+	VMOVUPS     Y7, (DX)(CX*2)
+	VINSERTF128 $0x01, X3, Y0, Y7
+	VMOVUPS     Y7, (DX)(AX*1)
 	LEAQ        (DX)(CX*4), DX
-	ADDQ        $0x00000010, BX
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VMOVUPS     Y2, (DX)
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPS     Y1, (DX)(CX*1)
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VMOVUPS     Y1, (DX)(CX*2)
+	VPERM2F128  $0x31, Y3, Y0, Y0
+	VMOVUPS     Y0, (DX)(AX*1)
+	LEAQ        (DX)(CX*4), DX
+	ADDQ        $0x00000020, BX
 	JMP         step
 
 next:
@@ -273,7 +286,7 @@ next:
 	RET
 
 // func transpose4x4AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-// Requires: AVX, MMX+
+// Requires: AVX
 TEXT ·transpose4x4AVX2(SB), NOSPLIT, $40-48
 	MOVQ   cols+8(FP), AX
 	MOVQ   AX, (SP)
@@ -303,83 +316,79 @@ group:
 	MOVQ 16(SP), DX
 
 line:
-	LEAQ       64(BX), R10
-	CMPQ       R10, 32(SP)
-	JG         step
-	PREFETCHT0 1024(SI)(BX*1)
-	PREFETCHT0 1024(DI)(BX*1)
-	PREFETCHT0 1024(R8)(BX*1)
-	PREFETCHT0 1024(R9)(BX*1)
-	VMOVUPS    (SI)(BX*1), X0
-	VMOVUPS    (DI)(BX*1), X1
-	VMOVUPS    (R8)(BX*1), X2
-	VMOVUPS    (R9)(BX*1), X3
-	VUNPCKLPS  X1, X0, X4
-	VUNPCKHPS  X1, X0, X0
-	VUNPCKLPS  X3, X2, X1
-	VUNPCKHPS  X3, X2, X3
-	VUNPCKLPD  X1, X4, X2
-	VUNPCKHPD  X1, X4, X1
-	VUNPCKLPD  X3, X0, X4
-	VUNPCKHPD  X3, X0, X0
-	VMOVUPS    X2, (DX)
-	VMOVUPS    X1, (DX)(CX*1)
-	VMOVUPS    X4, (DX)(CX*2)
-	VMOVUPS    X0, (DX)(AX*1)
-	LEAQ       (DX)(CX*4), DX
-	VMOVUPS    16(SI)(BX*1), X0
-	VMOVUPS    16(DI)(BX*1), X1
-	VMOVUPS    16(R8)(BX*1), X2
-	VMOVUPS    16(R9)(BX*1), X3
-	VUNPCKLPS  X1, X0, X4
-	VUNPCKHPS  X1, X0, X0
-	VUNPCKLPS  X3, X2, X1
-	VUNPCKHPS  X3, X2, X3
-	VUNPCKLPD  X1, X4, X2
-	VUNPCKHPD  X1, X4, X1
-	VUNPCKLPD  X3, X0, X4
-	VUNPCKHPD  X3, X0, X0
-	VMOVUPS    X2, (DX)
-	VMOVUPS    X1, (DX)(CX*1)
-	VMOVUPS    X4, (DX)(CX*2)
-	VMOVUPS    X0, (DX)(AX*1)
-	LEAQ       (DX)(CX*4), DX
-	VMOVUPS    32(SI)(BX*1), X0
-	VMOVUPS    32(DI)(BX*1), X1
-	VMOVUPS    32(R8)(BX*1), X2
-	VMOVUPS    32(R9)(BX*1), X3
-	VUNPCKLPS  X1, X0, X4
-	VUNPCKHPS  X1, X0, X0
-	VUNPCKLPS  X3, X2, X1
-	VUNPCKHPS  X3, X2, X3
-	VUNPCKLPD  X1, X4, X2
-	VUNPCKHPD  X1, X4, X1
-	VUNPCKLPD  X3, X0, X4
-	VUNPCKHPD  X3, X0, X0
-	VMOVUPS    X2, (DX)
-	VMOVUPS    X1, (DX)(CX*1)
-	VMOVUPS    X4, (DX)(CX*2)
-	VMOVUPS    X0, (DX)(AX*1)
-	LEAQ       (DX)(CX*4), DX
-	VMOVUPS    48(SI)(BX*1), X0
-	VMOVUPS    48(DI)(BX*1), X1
-	VMOVUPS    48(R8)(BX*1), X2
-	VMOVUPS    48(R9)(BX*1), X3
-	VUNPCKLPS  X1, X0, X4
-	VUNPCKHPS  X1, X0, X0
-	VUNPCKLPS  X3, X2, X1
-	VUNPCKHPS  X3, X2, X3
-	VUNPCKLPD  X1, X4, X2
-	VUNPCKHPD  X1, X4, X1
-	VUNPCKLPD  X3, X0, X4
-	VUNPCKHPD  X3, X0, X0
-	VMOVUPS    X2, (DX)
-	VMOVUPS    X1, (DX)(CX*1)
-	VMOVUPS    X4, (DX)(CX*2)
-	VMOVUPS    X0, (DX)(AX*1)
-	LEAQ       (DX)(CX*4), DX
-	ADDQ       $0x00000040, BX
-	JMP        line
+	LEAQ      64(BX), R10
+	CMPQ      R10, 32(SP)
+	JG        step
+	VMOVUPS   (SI)(BX*1), X0
+	VMOVUPS   (DI)(BX*1), X1
+	VMOVUPS   (R8)(BX*1), X2
+	VMOVUPS   (R9)(BX*1), X3
+	VUNPCKLPS X1, X0, X4
+	VUNPCKHPS X1, X0, X0
+	VUNPCKLPS X3, X2, X1
+	VUNPCKHPS X3, X2, X3
+	VUNPCKLPD X1, X4, X2
+	VUNPCKHPD X1, X4, X1
+	VUNPCKLPD X3, X0, X4
+	VUNPCKHPD X3, X0, X0
+	VMOVUPS   X2, (DX)
+	VMOVUPS   X1, (DX)(CX*1)
+	VMOVUPS   X4, (DX)(CX*2)
+	VMOVUPS   X0, (DX)(AX*1)
+	LEAQ      (DX)(CX*4), DX
+	VMOVUPS   16(SI)(BX*1), X0
+	VMOVUPS   16(DI)(BX*1), X1
+	VMOVUPS   16(R8)(BX*1), X2
+	VMOVUPS   16(R9)(BX*1), X3
+	VUNPCKLPS X1, X0, X4
+	VUNPCKHPS X1, X0, X0
+	VUNPCKLPS X3, X2, X1
+	VUNPCKHPS X3, X2, X3
+	VUNPCKLPD X1, X4, X2
+	VUNPCKHPD X1, X4, X1
+	VUNPCKLPD X3, X0, X4
+	VUNPCKHPD X3, X0, X0
+	VMOVUPS   X2, (DX)
+	VMOVUPS   X1, (DX)(CX*1)
+	VMOVUPS   X4, (DX)(CX*2)
+	VMOVUPS   X0, (DX)(AX*1)
+	LEAQ      (DX)(CX*4), DX
+	VMOVUPS   32(SI)(BX*1), X0
+	VMOVUPS   32(DI)(BX*1), X1
+	VMOVUPS   32(R8)(BX*1), X2
+	VMOVUPS   32(R9)(BX*1), X3
+	VUNPCKLPS X1, X0, X4
+	VUNPCKHPS X1, X0, X0
+	VUNPCKLPS X3, X2, X1
+	VUNPCKHPS X3, X2, X3
+	VUNPCKLPD X1, X4, X2
+	VUNPCKHPD X1, X4, X1
+	VUNPCKLPD X3, X0, X4
+	VUNPCKHPD X3, X0, X0
+	VMOVUPS   X2, (DX)
+	VMOVUPS   X1, (DX)(CX*1)
+	VMOVUPS   X4, (DX)(CX*2)
+	VMOVUPS   X0, (DX)(AX*1)
+	LEAQ      (DX)(CX*4), DX
+	VMOVUPS   48(SI)(BX*1), X0
+	VMOVUPS   48(DI)(BX*1), X1
+	VMOVUPS   48(R8)(BX*1), X2
+	VMOVUPS   48(R9)(BX*1), X3
+	VUNPCKLPS X1, X0, X4
+	VUNPCKHPS X1, X0, X0
+	VUNPCKLPS X3, X2, X1
+	VUNPCKHPS X3, X2, X3
+	VUNPCKLPD X1, X4, X2
+	VUNPCKHPD X1, X4, X1
+	VUNPCKLPD X3, X0, X4
+	VUNPCKHPD X3, X0, X0
+	VMOVUPS   X2, (DX)
+	VMOVUPS   X1, (DX)(CX*1)
+	VMOVUPS   X4, (DX)(CX*2)
+	VMOVUPS   X0, (DX)(AX*1)
+	LEAQ      (DX)(CX*4), DX
+	ADDQ      $0x00000040, BX
+	JMP       line
 
 step:
 	CMPQ      BX, 32(SP)
@@ -413,7 +422,7 @@ next:
 	RET
 
 // func transpose8x8AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-// Requires: AVX, MMX+
+// Requires: AVX
 TEXT ·transpose8x8AVX2(SB), NOSPLIT, $40-48
 	MOVQ   cols+8(FP), AX
 	MOVQ   AX, (SP)
@@ -450,14 +459,6 @@ line:
 	LEAQ        64(AX), R13
 	CMPQ        R13, 32(SP)
 	JG          step
-	PREFETCHT0  1024(BX)(AX*1)
-	PREFETCHT0  1024(SI)(AX*1)
-	PREFETCHT0  1024(DI)(AX*1)
-	PREFETCHT0  1024(R8)(AX*1)
-	PREFETCHT0  1024(R9)(AX*1)
-	PREFETCHT0  1024(R10)(AX*1)
-	PREFETCHT0  1024(R11)(AX*1)
-	PREFETCHT0  1024(R12)(AX*1)
 	VMOVUPS     (BX)(AX*1), X0
 	VINSERTF128 $0x01, (DI)(AX*1), Y0, Y1
 	VMOVUPS     (SI)(AX*1), X0
@@ -561,7 +562,7 @@ next:
 	RET
 
 // func transpose8x4AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-// Requires: AVX, MMX+
+// Requires: AVX
 TEXT ·transpose8x4AVX2(SB), NOSPLIT, $40-48
 	MOVQ   cols+8(FP), AX
 	MOVQ   AX, (SP)
@@ -594,10 +595,6 @@ line:
 	LEAQ        64(AX), R9
 	CMPQ        R9, 32(SP)
 	JG          step
-	PREFETCHT0  1024(BX)(AX*1)
-	PREFETCHT0  1024(SI)(AX*1)
-	PREFETCHT0  1024(DI)(AX*1)
-	PREFETCHT0  1024(R8)(AX*1)
 	VMOVUPS     (BX)(AX*1), X0
 	VINSERTF128 $0x01, (DI)(AX*1), Y0, Y1
 	VMOVUPS     (SI)(AX*1), X0
@@ -661,7 +658,7 @@ next:
 	RET
 
 // func transpose8x2AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-// Requires: AVX, MMX+
+// Requires: AVX
 TEXT ·transpose8x2AVX2(SB), NOSPLIT, $40-48
 	MOVQ   cols+8(FP), AX
 	MOVQ   AX, (SP)
@@ -689,41 +686,39 @@ group:
 	MOVQ 16(SP), DX
 
 line:
-	LEAQ       64(AX), DI
-	CMPQ       DI, 32(SP)
-	JG         step
-	PREFETCHT0 1024(BX)(AX*1)
-	PREFETCHT0 1024(SI)(AX*1)
-	VMOVUPS    (BX)(AX*1), X0
-	VMOVUPS    (SI)(AX*1), X1
-	VUNPCKLPD  X1, X0, X2
-	VUNPCKHPD  X1, X0, X0
-	VMOVUPS    X2, (DX)
-	VMOVUPS    X0, (DX)(CX*1)
-	LEAQ       (DX)(CX*2), DX
-	VMOVUPS    16(BX)(AX*1), X0
-	VMOVUPS    16(SI)(AX*1), X1
-	VUNPCKLPD  X1, X0, X2
-	VUNPCKHPD  X1, X0, X0
-	VMOVUPS    X2, (DX)
-	VMOVUPS    X0, (DX)(CX*1)
-	LEAQ       (DX)(CX*2), DX
-	VMOVUPS    32(BX)(AX*1), X0
-	VMOVUPS    32(SI)(AX*1), X1
-	VUNPCKLPD  X1, X0, X2
-	VUNPCKHPD  X1, X0, X0
-	VMOVUPS    X2, (DX)
-	VMOVUPS    X0, (DX)(CX*1)
-	LEAQ       (DX)(CX*2), DX
-	VMOVUPS    48(BX)(AX*1), X0
-	VMOVUPS    48(SI)(AX*1), X1
-	VUNPCKLPD  X1, X0, X2
-	VUNPCKHPD  X1, X0, X0
-	VMOVUPS    X2, (DX)
-	VMOVUPS    X0, (DX)(CX*1)
-	LEAQ       (DX)(CX*2), DX
-	ADDQ       $0x00000040, AX
-	JMP        line
+	LEAQ      64(AX), DI
+	CMPQ      DI, 32(SP)
+	JG        step
+	VMOVUPS   (BX)(AX*1), X0
+	VMOVUPS   (SI)(AX*1), X1
+	VUNPCKLPD X1, X0, X2
+	VUNPCKHPD X1, X0, X0
+	VMOVUPS   X2, (DX)
+	VMOVUPS   X0, (DX)(CX*1)
+	LEAQ      (DX)(CX*2), DX
+	VMOVUPS   16(BX)(AX*1), X0
+	VMOVUPS   16(SI)(AX*1), X1
+	VUNPCKLPD X1, X0, X2
+	VUNPCKHPD X1, X0, X0
+	VMOVUPS   X2, (DX)
+	VMOVUPS   X0, (DX)(CX*1)
+	LEAQ      (DX)(CX*2), DX
+	VMOVUPS   32(BX)(AX*1), X0
+	VMOVUPS   32(SI)(AX*1), X1
+	VUNPCKLPD X1, X0, X2
+	VUNPCKHPD X1, X0, X0
+	VMOVUPS   X2, (DX)
+	VMOVUPS   X0, (DX)(CX*1)
+	LEAQ      (DX)(CX*2), DX
+	VMOVUPS   48(BX)(AX*1), X0
+	VMOVUPS   48(SI)(AX*1), X1
+	VUNPCKLPD X1, X0, X2
+	VUNPCKHPD X1, X0, X0
+	VMOVUPS   X2, (DX)
+	VMOVUPS   X0, (DX)(CX*1)
+	LEAQ      (DX)(CX*2), DX
+	ADDQ      $0x00000040, AX
+	JMP       line
 
 step:
 	CMPQ      AX, 32(SP)
@@ -747,7 +742,7 @@ next:
 	RET
 
 // func transpose2x8AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-// Requires: AVX, MMX+
+// Requires: AVX
 TEXT ·transpose2x8AVX2(SB), NOSPLIT, $40-48
 	MOVQ   cols+8(FP), AX
 	MOVQ   AX, (SP)
@@ -784,14 +779,6 @@ line:
 	LEAQ       64(BX), R14
 	CMPQ       R14, 32(SP)
 	JG         step
-	PREFETCHT0 1024(SI)(BX*1)
-	PREFETCHT0 1024(DI)(BX*1)
-	PREFETCHT0 1024(R8)(BX*1)
-	PREFETCHT0 1024(R9)(BX*1)
-	PREFETCHT0 1024(R10)(BX*1)
-	PREFETCHT0 1024(R11)(BX*1)
-	PREFETCHT0 1024(R12)(BX*1)
-	PREFETCHT0 1024(R13)(BX*1)
 	VMOVUPS    (SI)(BX*1), X0
 	VMOVUPS    (DI)(BX*1), X1
 	VMOVUPS    (R8)(BX*1), X2
@@ -1020,7 +1007,7 @@ next:
 	RET
 
 // func transpose1x8AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-// Requires: AVX, MMX+
+// Requires: AVX
 TEXT ·transpose1x8AVX2(SB), NOSPLIT, $40-48
 	MOVQ   cols+8(FP), AX
 	MOVQ   AX, (SP)
@@ -1057,14 +1044,6 @@ line:
 	LEAQ       64(BX), R14
 	CMPQ       R14, 32(SP)
 	JG         step
-	PREFETCHT0 1024(SI)(BX*1)
-	PREFETCHT0 1024(DI)(BX*1)
-	PREFETCHT0 1024(R8)(BX*1)
-	PREFETCHT0 1024(R9)(BX*1)
-	PREFETCHT0 1024(R10)(BX*1)
-	PREFETCHT0 1024(R11)(BX*1)
-	PREFETCHT0 1024(R12)(BX*1)
-	PREFETCHT0 1024(R13)(BX*1)
 	VMOVUPS    (SI)(BX*1), X0
 	VMOVUPS    (DI)(BX*1), X1
 	VMOVUPS    (R8)(BX*1), X2
@@ -1612,7 +1591,7 @@ next:
 	RET
 
 // func transpose8x8AVX512(dst *byte, cols *byte, stride int, groups int, from int, to int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·transpose8x8AVX512(SB), NOSPLIT, $40-48
 	MOVQ   cols+8(FP), AX
 	MOVQ   AX, (SP)
@@ -1649,14 +1628,6 @@ line:
 	LEAQ         64(AX), R13
 	CMPQ         R13, 32(SP)
 	JG           step
-	PREFETCHT0   1024(BX)(AX*1)
-	PREFETCHT0   1024(SI)(AX*1)
-	PREFETCHT0   1024(DI)(AX*1)
-	PREFETCHT0   1024(R8)(AX*1)
-	PREFETCHT0   1024(R9)(AX*1)
-	PREFETCHT0   1024(R10)(AX*1)
-	PREFETCHT0   1024(R11)(AX*1)
-	PREFETCHT0   1024(R12)(AX*1)
 	VMOVUPS      (BX)(AX*1), X0
 	VINSERTF32X4 $0x01, (DI)(AX*1), Z0, Z1
 	VINSERTF32X4 $0x02, (R9)(AX*1), Z1, Z1
@@ -1760,10 +1731,10 @@ block:
 	SHLQ         $0x20, R9
 	ORQ          R9, DI
 	SHRXQ        SI, DI, DI
-	VMOVD        DI, X1
-	VPBROADCASTD X1, Y1
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, R8
+	VMOVD        DI, X1
+	VPBROADCASTD X1, Y1
 	VMOVUPS      (CX), Y2
 	VPAND        bits4x0<>+0(SB), Y1, Y3
 	VPCMPEQD     bits4x0<>+0(SB), Y3, Y3
@@ -1812,10 +1783,10 @@ block:
 	SHLQ         $0x20, R9
 	ORQ          R9, DI
 	SHRXQ        SI, DI, DI
-	VMOVD        DI, X1
-	VPBROADCASTD X1, Y1
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, R8
+	VMOVD        DI, X1
+	VPBROADCASTD X1, Y1
 	VMOVUPS      (CX), Y2
 	VPAND        bits8x0<>+0(SB), Y1, Y3
 	VPCMPEQQ     bits8x0<>+0(SB), Y3, Y3
@@ -1886,10 +1857,10 @@ block:
 	SHLQ         $0x20, R9
 	ORQ          R9, DI
 	SHRXQ        SI, DI, DI
-	VMOVD        DI, X1
-	VPBROADCASTD X1, Y1
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, R8
+	VMOVD        DI, X1
+	VPBROADCASTD X1, Y1
 	VMOVUPS      (CX), Y4
 	VPSHUFB      Y2, Y1, Y1
 	VPAND        Y3, Y1, Y1
@@ -1923,10 +1894,10 @@ block:
 	SHLQ         $0x20, R8
 	ORQ          R8, SI
 	SHRXQ        BX, SI, SI
-	VMOVD        SI, X1
-	VPBROADCASTD X1, Y1
 	ADDQ         $0x04, DX
 	ADDQ         $0x04, DI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Y1
 	VPAND        bits4x0<>+0(SB), Y1, Y2
 	VPCMPEQD     bits4x0<>+0(SB), Y2, Y2
 	VPAND        Y0, Y2, Y2
@@ -1969,10 +1940,10 @@ block:
 	SHLQ         $0x20, R8
 	ORQ          R8, SI
 	SHRXQ        BX, SI, SI
-	VMOVD        SI, X1
-	VPBROADCASTD X1, Y1
 	ADDQ         $0x04, DX
 	ADDQ         $0x04, DI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Y1
 	VPAND        bits8x0<>+0(SB), Y1, Y2
 	VPCMPEQQ     bits8x0<>+0(SB), Y2, Y2
 	VPAND        Y0, Y2, Y2
@@ -2033,10 +2004,10 @@ block:
 	SHLQ         $0x20, R8
 	ORQ          R8, SI
 	SHRXQ        BX, SI, SI
-	VMOVD        SI, X1
-	VPBROADCASTD X1, Y1
 	ADDQ         $0x04, DX
 	ADDQ         $0x04, DI
+	VMOVD        SI, X1
+	VPBROADCASTD X1, Y1
 	VPSHUFB      Y2, Y1, Y1
 	VPAND        Y3, Y1, Y1
 	VPCMPEQB     Y3, Y1, Y1
@@ -2183,10 +2154,10 @@ block:
 	SHLQ         $0x20, R11
 	ORQ          R11, DI
 	SHRXQ        SI, DI, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y0
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, R8
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Y0
 	VCVTPD2PSY   (DX), X6
 	VCVTPS2PD    X6, Y7
 	VCMPPD       $0x0c, (DX), Y7, Y8
@@ -2429,10 +2400,10 @@ block:
 	SHLQ         $0x20, R11
 	ORQ          R11, DI
 	SHRXQ        SI, DI, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y0
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, R8
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Y0
 	VMOVDQU      (DX), Y4
 	VMOVDQU      32(DX), Y5
 	VSHUFPS      $0x88, Y5, Y4, Y6
@@ -2629,10 +2600,10 @@ block:
 	SHLQ         $0x20, R9
 	ORQ          R9, DI
 	SHRXQ        SI, DI, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y0
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, R8
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Y0
 	VMOVDQU      (DX), Y3
 	VMOVDQU      32(DX), Y4
 	VSHUFPS      $0x88, Y4, Y3, Y5
@@ -2824,10 +2795,10 @@ block:
 	SHLQ         $0x20, R9
 	ORQ          R9, DI
 	SHRXQ        SI, DI, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y0
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, R8
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Y0
 	VMOVDQU      (DX), Y5
 	VPADDQ       Y3, Y5, Y6
 	VSUBPD       Y3, Y6, Y6
@@ -3034,10 +3005,10 @@ block:
 	SHLQ         $0x20, R11
 	ORQ          R11, DI
 	SHRXQ        SI, DI, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y0
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, R8
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Y0
 	VMOVDQU      (DX), Y3
 	VCVTDQ2PS    Y3, Y4
 	VCVTTPS2DQ   Y4, Y5
@@ -3164,10 +3135,10 @@ block:
 	SHLQ         $0x20, R9
 	ORQ          R9, DI
 	SHRXQ        SI, DI, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y0
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, R8
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Y0
 	VCVTDQ2PD    (DX), Y2
 	VCVTDQ2PD    16(DX), Y3
 	VPAND        bits8x0<>+0(SB), Y0, Y4
@@ -3277,10 +3248,10 @@ block:
 	SHLQ         $0x20, R9
 	ORQ          R9, DI
 	SHRXQ        SI, DI, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y0
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, R8
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Y0
 	VCVTPS2PD    (DX), Y2
 	VCVTPS2PD    16(DX), Y3
 	VPAND        bits8x0<>+0(SB), Y0, Y4
@@ -3390,10 +3361,10 @@ block:
 	SHLQ         $0x20, R9
 	ORQ          R9, DI
 	SHRXQ        SI, DI, DI
-	VMOVD        DI, X0
-	VPBROADCASTD X0, Y0
 	ADDQ         $0x04, BX
 	ADDQ         $0x04, R8
+	VMOVD        DI, X0
+	VPBROADCASTD X0, Y0
 	VPMOVSXDQ    (DX), Y2
 	VPMOVSXDQ    16(DX), Y3
 	VPAND        bits8x0<>+0(SB), Y0, Y4
@@ -3443,5 +3414,262 @@ block:
 	MOVQ         AX, rounded+48(FP)
 	MOVQ         AX, clean+56(FP)
 	MOVQ         CX, beyond+64(FP)
+	VZEROUPPER
+	RET
+
+// func fill4AVX512(dst *byte, src *byte, n int, bits *byte, bit int, fill uint64)
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·fill4AVX512(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         fill+40(FP), BX
+	VPBROADCASTD BX, Z0
+	MOVQ         bits+24(FP), BX
+	MOVQ         bit+32(FP), SI
+	LEAQ         4(BX), R8
+	TESTQ        SI, SI
+	CMOVQEQ      BX, R8
+
+block:
+	MOVL      (BX), DI
+	MOVBLZX   (R8), R9
+	SHLQ      $0x20, R9
+	ORQ       R9, DI
+	SHRXQ     SI, DI, DI
+	ADDQ      $0x04, BX
+	ADDQ      $0x04, R8
+	KMOVW     DI, K1
+	VMOVDQA32 Z0, Z1
+	VMOVDQU32 (CX), K1, Z1
+	VMOVDQU32 Z1, (AX)
+	SHRQ      $0x10, DI
+	KMOVW     DI, K1
+	VMOVDQA32 Z0, Z1
+	VMOVDQU32 64(CX), K1, Z1
+	VMOVDQU32 Z1, 64(AX)
+	ADDQ      $0x00000080, AX
+	ADDQ      $0x00000080, CX
+	SUBQ      $0x20, DX
+	JNZ       block
+	VZEROUPPER
+	RET
+
+// func fill8AVX512(dst *byte, src *byte, n int, bits *byte, bit int, fill uint64)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV
+TEXT ·fill8AVX512(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         fill+40(FP), BX
+	VPBROADCASTQ BX, Z0
+	MOVQ         bits+24(FP), BX
+	MOVQ         bit+32(FP), SI
+	LEAQ         4(BX), R8
+	TESTQ        SI, SI
+	CMOVQEQ      BX, R8
+
+block:
+	MOVL      (BX), DI
+	MOVBLZX   (R8), R9
+	SHLQ      $0x20, R9
+	ORQ       R9, DI
+	SHRXQ     SI, DI, DI
+	ADDQ      $0x04, BX
+	ADDQ      $0x04, R8
+	KMOVB     DI, K1
+	VMOVDQA64 Z0, Z1
+	VMOVDQU64 (CX), K1, Z1
+	VMOVDQU64 Z1, (AX)
+	SHRQ      $0x08, DI
+	KMOVB     DI, K1
+	VMOVDQA64 Z0, Z1
+	VMOVDQU64 64(CX), K1, Z1
+	VMOVDQU64 Z1, 64(AX)
+	SHRQ      $0x08, DI
+	KMOVB     DI, K1
+	VMOVDQA64 Z0, Z1
+	VMOVDQU64 128(CX), K1, Z1
+	VMOVDQU64 Z1, 128(AX)
+	SHRQ      $0x08, DI
+	KMOVB     DI, K1
+	VMOVDQA64 Z0, Z1
+	VMOVDQU64 192(CX), K1, Z1
+	VMOVDQU64 Z1, 192(AX)
+	ADDQ      $0x00000100, AX
+	ADDQ      $0x00000100, CX
+	SUBQ      $0x20, DX
+	JNZ       block
+	VZEROUPPER
+	RET
+
+// func castF64F32AVX512(dst *byte, src *byte, n int) (rounded int, clean int, beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, POPCNT
+TEXT ·castF64F32AVX512(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	XORQ         BX, BX
+	XORQ         SI, SI
+	XORQ         DI, DI
+	VPXORQ       Z0, Z0, Z0
+	MOVQ         $0x7fffffffffffffff, R8
+	VPBROADCASTQ R8, Z1
+
+block:
+	VMOVUPD      (CX), Z2
+	VCVTPD2PS    Z2, Y3
+	VCVTPS2PD    Y3, Z4
+	VCMPPD       $0x0c, Z2, Z4, K1
+	VMOVUPS      Y3, (AX)
+	KMOVB        K1, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, BX
+	VPANDQ       Z1, Z4, Z4
+	VMAXPD       Z4, Z0, K1, Z0
+	VMOVUPD      64(CX), Z2
+	VCVTPD2PS    Z2, Y3
+	VCVTPS2PD    Y3, Z4
+	VCMPPD       $0x0c, Z2, Z4, K1
+	VMOVUPS      Y3, 32(AX)
+	KMOVB        K1, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, BX
+	VPANDQ       Z1, Z4, Z4
+	VMAXPD       Z4, Z0, K1, Z0
+	VMOVUPD      128(CX), Z2
+	VCVTPD2PS    Z2, Y3
+	VCVTPS2PD    Y3, Z4
+	VCMPPD       $0x0c, Z2, Z4, K1
+	VMOVUPS      Y3, 64(AX)
+	KMOVB        K1, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, BX
+	VPANDQ       Z1, Z4, Z4
+	VMAXPD       Z4, Z0, K1, Z0
+	VMOVUPD      192(CX), Z2
+	VCVTPD2PS    Z2, Y3
+	VCVTPS2PD    Y3, Z4
+	VCMPPD       $0x0c, Z2, Z4, K1
+	VMOVUPS      Y3, 96(AX)
+	KMOVB        K1, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, BX
+	VPANDQ       Z1, Z4, Z4
+	VMAXPD       Z4, Z0, K1, Z0
+	TESTQ        BX, BX
+	SETEQ        DI
+	ADDQ         DI, SI
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x20, DX
+	JNZ          block
+	MOVQ         BX, rounded+24(FP)
+	MOVQ         SI, clean+32(FP)
+	MOVQ         $0x7ff0000000000000, R8
+	VPBROADCASTQ R8, Z1
+	VPCMPEQQ     Z1, Z0, K1
+	KMOVB        K1, R8
+	MOVQ         R8, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func castF64F32ValidAVX512(dst *byte, src *byte, n int, bits *byte, bit int, fill uint64) (rounded int, clean int, beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, POPCNT
+TEXT ·castF64F32ValidAVX512(SB), NOSPLIT, $0-72
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	MOVQ         bits+24(FP), BX
+	MOVQ         bit+32(FP), SI
+	LEAQ         4(BX), R8
+	TESTQ        SI, SI
+	CMOVQEQ      BX, R8
+	MOVQ         fill+40(FP), DI
+	VPBROADCASTD DI, Y0
+	XORQ         R9, R9
+	XORQ         R10, R10
+	XORQ         R11, R11
+	VPXORQ       Z1, Z1, Z1
+	MOVQ         $0x7fffffffffffffff, DI
+	VPBROADCASTQ DI, Z2
+
+block:
+	MOVL         (BX), DI
+	MOVBLZX      (R8), R12
+	SHLQ         $0x20, R12
+	ORQ          R12, DI
+	SHRXQ        SI, DI, DI
+	ADDQ         $0x04, BX
+	ADDQ         $0x04, R8
+	VMOVUPD      (CX), Z3
+	VCVTPD2PS    Z3, Y4
+	VCVTPS2PD    Y4, Z5
+	KMOVB        DI, K2
+	VCMPPD       $0x0c, Z3, Z5, K2, K1
+	VMOVAPS      Y0, Y3
+	VMOVAPS      Y4, K2, Y3
+	VMOVUPS      Y3, (AX)
+	KMOVB        K1, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, R9
+	VPANDQ       Z2, Z5, Z5
+	VMAXPD       Z5, Z1, K1, Z1
+	VMOVUPD      64(CX), Z3
+	VCVTPD2PS    Z3, Y4
+	VCVTPS2PD    Y4, Z5
+	SHRQ         $0x08, DI
+	KMOVB        DI, K2
+	VCMPPD       $0x0c, Z3, Z5, K2, K1
+	VMOVAPS      Y0, Y3
+	VMOVAPS      Y4, K2, Y3
+	VMOVUPS      Y3, 32(AX)
+	KMOVB        K1, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, R9
+	VPANDQ       Z2, Z5, Z5
+	VMAXPD       Z5, Z1, K1, Z1
+	VMOVUPD      128(CX), Z3
+	VCVTPD2PS    Z3, Y4
+	VCVTPS2PD    Y4, Z5
+	SHRQ         $0x08, DI
+	KMOVB        DI, K2
+	VCMPPD       $0x0c, Z3, Z5, K2, K1
+	VMOVAPS      Y0, Y3
+	VMOVAPS      Y4, K2, Y3
+	VMOVUPS      Y3, 64(AX)
+	KMOVB        K1, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, R9
+	VPANDQ       Z2, Z5, Z5
+	VMAXPD       Z5, Z1, K1, Z1
+	VMOVUPD      192(CX), Z3
+	VCVTPD2PS    Z3, Y4
+	VCVTPS2PD    Y4, Z5
+	SHRQ         $0x08, DI
+	KMOVB        DI, K2
+	VCMPPD       $0x0c, Z3, Z5, K2, K1
+	VMOVAPS      Y0, Y3
+	VMOVAPS      Y4, K2, Y3
+	VMOVUPS      Y3, 96(AX)
+	KMOVB        K1, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, R9
+	VPANDQ       Z2, Z5, Z5
+	VMAXPD       Z5, Z1, K1, Z1
+	TESTQ        R9, R9
+	SETEQ        R11
+	ADDQ         R11, R10
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x20, DX
+	JNZ          block
+	MOVQ         R9, rounded+48(FP)
+	MOVQ         R10, clean+56(FP)
+	MOVQ         $0x7ff0000000000000, DI
+	VPBROADCASTQ DI, Z0
+	VPCMPEQQ     Z0, Z1, K1
+	KMOVB        K1, R12
+	MOVQ         R12, beyond+64(FP)
 	VZEROUPPER
 	RET

@@ -21,6 +21,7 @@ func main() {
 	transposes()
 	fills()
 	casts()
+	wides()
 	Generate()
 }
 

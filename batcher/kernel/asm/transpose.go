@@ -11,11 +11,6 @@ import (
 // sliceHeader is the size of a Go slice header, of which cols is an array.
 const sliceHeader = 24
 
-// prefetchAhead is how many bytes of each column a transpose asks for in
-// advance. Columns are short runs to the hardware, which finds a run's
-// direction only after some lines of it.
-const prefetchAhead = 1024
-
 // transposer is one kernel: groups of some columns become groups of as many
 // neighbouring elements of each row.
 //
@@ -44,8 +39,8 @@ type (
 
 func transposes() {
 	for _, t := range []transposer{
-		{name: "transpose4x8AVX2", elem: 4, columns: 8, rows: 4, step: stepFours},
-		{name: "transpose4x4AVX2", elem: 4, columns: 4, rows: 4, step: stepFours},
+		{name: "transpose4x8AVX2", elem: 4, columns: 8, rows: 8, step: stepEightFours},
+		{name: "transpose4x4AVX2", elem: 4, columns: 4, rows: 4, step: stepFourFours},
 		{name: "transpose8x8AVX2", elem: 8, columns: 8, rows: 2, step: stepEights},
 		{name: "transpose8x4AVX2", elem: 8, columns: 4, rows: 2, step: stepEights},
 		{name: "transpose8x2AVX2", elem: 8, columns: 2, rows: 2, step: stepEights},
@@ -127,11 +122,6 @@ func (t *transposer) generate() {
 	LEAQ(Mem{Base: index, Disp: line * t.elem}, limit)
 	CMPQ(limit, end)
 	JG(LabelRef("step"))
-	if !t.inMemory {
-		for _, base := range bases {
-			PREFETCHT0(Mem{Base: base, Index: index, Scale: 1, Disp: prefetchAhead})
-		}
-	}
 	for after := 0; after < line; after += t.rows {
 		stepAt(after)
 	}
@@ -204,19 +194,45 @@ func turn4(v [4]VecVirtual) [4]VecVirtual {
 	return r
 }
 
-// stepFours: 4 rows of 4 or 8 columns. Register j holds column j in its low
-// lane and column 4+j in its high one, so that turning 4x4 blocks within lanes
-// gives whole rows.
-func stepFours(t *transposer, column func(c int) source) []store {
+// stepFourFours: 4 rows of 4 columns.
+func stepFourFours(_ *transposer, column func(c int) source) []store {
 	var v [4]VecVirtual
-	for j := range v {
-		from := []Mem{column(j)(0)}
-		if t.columns == 8 {
-			from = append(from, column(4+j)(0))
-		}
-		v[j] = lanes(from...)
+	for c := range v {
+		v[c] = lanes(column(c)(0))
 	}
 	return rowsOf(turn4(v))
+}
+
+// stepEightFours: 8 rows of 8 columns. Whole registers are loaded, although
+// that leaves the lanes to be crossed by shuffles: columns often lie a multiple
+// of 4 KiB apart, and then fewer loads are fewer conflicts in the cache.
+func stepEightFours(_ *transposer, column func(c int) source) (stores []store) {
+	var left, right [4]VecVirtual
+	for c := range 4 {
+		left[c] = YMM()
+		VMOVUPS(column(c)(0), left[c])
+	}
+	left = turn4(left)
+	for c := range 4 {
+		right[c] = YMM()
+		VMOVUPS(column(4+c)(0), right[c])
+	}
+	right = turn4(right)
+	for i := range 4 {
+		stores = append(stores, func(to Mem) {
+			y := YMM()
+			VINSERTF128(U8(1), right[i].AsX(), left[i], y)
+			VMOVUPS(y, to)
+		})
+	}
+	for i := range 4 {
+		stores = append(stores, func(to Mem) {
+			y := YMM()
+			VPERM2F128(U8(0x31), right[i], left[i], y)
+			VMOVUPS(y, to)
+		})
+	}
+	return stores
 }
 
 func rowsOf(v [4]VecVirtual) (stores []store) {
@@ -226,8 +242,9 @@ func rowsOf(v [4]VecVirtual) (stores []store) {
 	return stores
 }
 
-// stepFours512: 8 rows of 16 columns, as stepFours with four lanes; twice, as
-// an address loaded should serve more than one load.
+// stepFours512: 8 rows of 16 columns. Lane k of register j holds column 4*k+j,
+// so that turning 4x4 blocks within lanes gives whole rows; twice, as an
+// address loaded should serve more than one load.
 func stepFours512(_ *transposer, column func(c int) source) []store {
 	var low, high [4]VecVirtual
 	for j := range low {

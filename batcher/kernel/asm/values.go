@@ -55,15 +55,20 @@ func openBitmap() *bitmap {
 }
 
 func (b *bitmap) next() {
+	b.nextWord()
+	x := XMM()
+	VMOVD(b.word.As32(), x)
+	VPBROADCASTD(x, b.all)
+}
+
+// nextWord leaves the bits in the word, for masks taken from there.
+func (b *bitmap) nextWord() {
 	top := GP64()
 	MOVL(Mem{Base: b.low}, b.word.As32())
 	MOVBLZX(Mem{Base: b.high}, top.As32())
 	SHLQ(U8(32), top)
 	ORQ(top, b.word)
 	SHRXQ(b.shift, b.word, b.word)
-	x := XMM()
-	VMOVD(b.word.As32(), x)
-	VPBROADCASTD(x, b.all)
 	ADDQ(U8(4), b.low)
 	ADDQ(U8(4), b.high)
 }
