@@ -8,13 +8,15 @@ import (
 )
 
 // A tile is some rows of as many columns as make a cache line of a row. Its
-// converted columns and its lines of the tensor stay below a first-level cache
-// of 32 KiB, whatever the tensor's width; and as no other tile has a part in
-// those lines, but at the edges, each line of the tensor is written once.
+// converted columns stay in the second level of cache, whatever the tensor's
+// width. Fewer rows would keep them in the first, but then the runs of each
+// column are too short for the processor to see them coming from memory:
+// docs/decisions/008.
 const (
 	lineBytes = 64
-	tileRows  = 128
-	// runValues is the same for a column that becomes a tensor by itself.
+	tileRows  = 1024
+	// runValues is how many values are converted at a time of a column that
+	// becomes a tensor by itself.
 	runValues = 2048
 )
 
