@@ -71,7 +71,7 @@ func firstRounded[S, D Number](dst []D, src []S, validity []byte, bit, at int) i
 // isRounded reports whether a value that became a floating one changed.
 func isRounded[S, D Number](v S, d D) bool {
 	if isFloat[S]() {
-		return float64(d) != float64(v) && v == v //nolint:gocritic,staticcheck // v is not NaN
+		return float64(d) != float64(v) && v == v //nolint:gocritic // v is not NaN
 	}
 	mag := magnitude(v)
 	return bits.Len64(mag)-bits.TrailingZeros64(mag) > mantissaBits[D]()
