@@ -257,7 +257,8 @@ func (e *extent) nullRows() iter.Seq[int] {
 // sameValues reports whether two columns' values can be read alike; whether a
 // schema calls them nullable does not matter.
 func sameValues(a, b arrow.DataType) bool {
-	if arrow.TypeEqual(a, b) {
+	// Up to FLOAT64 a type is its number; TypeEqual compares by reflection.
+	if id := a.ID(); id <= arrow.FLOAT64 && id == b.ID() || arrow.TypeEqual(a, b) {
 		return true
 	}
 	ea, da, _ := listShape(a)

@@ -7,9 +7,18 @@ import (
 	"github.com/millrace/millrace/models"
 )
 
-// tileBytes is the size of a tile's rows, and of its converted columns: both
-// together stay below a first-level cache of 32 KiB.
-const tileBytes = 12 << 10
+// A tile is some rows of as many columns as make a cache line of a row. Its
+// converted columns stay in the second level of cache, whatever the tensor's
+// width. Fewer rows would keep them in the first, but then the runs of each
+// column are too short for the processor to see them coming from memory:
+// docs/decisions/008.
+const (
+	lineBytes = 64
+	tileRows  = 1024
+	// runValues is how many values are converted at a time of a column that
+	// becomes a tensor by itself.
+	runValues = 2048
+)
 
 // numberPacker makes tensors of numbers and bools; D is the tensor's element,
 // or its bits.
@@ -20,7 +29,7 @@ type numberPacker[D kernel.Number] struct {
 	lossy     LossyCasts
 	buffer    []D
 	fills     []D
-	tileRows  int
+	tileWidth int
 	scratch   []D // one tile of columns, column by column
 	columns   [][]D
 	stretches []stretch[D]
@@ -29,8 +38,8 @@ type numberPacker[D kernel.Number] struct {
 func newNumberPacker[D kernel.Number](b *Binding, rows int, lossy LossyCasts, index int) *numberPacker[D] {
 	features := len(b.Features)
 	p := &numberPacker[D]{binding: b, index: index, rows: rows, lossy: lossy}
-	p.tileRows = min(max(tileBytes/(features*b.Input.Elem.Bytes())&^15, 16), 1024)
-	p.columns = make([][]D, features)
+	p.tileWidth = min(features, lineBytes/b.Input.Elem.Bytes())
+	p.columns = make([][]D, p.tileWidth)
 	p.stretches = make([]stretch[D], features)
 	for i := range b.Features {
 		p.fills = append(p.fills, fillOf[D](b.Input.Elem, b.Features[i].fill))
@@ -121,6 +130,7 @@ func (p *numberPacker[D]) resolve(a *Assembler, segment Segment, row int) error 
 	for i := range p.binding.Features {
 		f := &p.binding.Features[i]
 		s := &p.stretches[i]
+		s.fill = p.fills[i]
 		err := s.resolve(segment.Record.Column(f.Field), f, p.binding)
 		if err == nil {
 			err = a.countNulls(p.binding, p.index, i, segment, row, &s.extent)
@@ -143,23 +153,27 @@ func (p *numberPacker[D]) releaseStretches() {
 // packMatrix writes columns as n rows to dst, tile by tile.
 func (p *numberPacker[D]) packMatrix(a *Assembler, segment Segment, dst []D, n int) error {
 	if p.scratch == nil {
-		p.scratch = kernel.Aligned[D](p.tileRows * len(p.stretches))
+		p.scratch = kernel.Aligned[D](tileRows * p.tileWidth)
 	}
-	for at := 0; at < n; at += p.tileRows {
-		rows := min(p.tileRows, n-at)
-		for i := range p.stretches {
-			s := &p.stretches[i]
-			if s.direct != nil && s.nulls == 0 {
-				p.columns[i] = s.direct[at : at+rows]
-				continue
+	width := len(p.stretches)
+	for at := 0; at < n; at += tileRows {
+		rows := min(tileRows, n-at)
+		for left := 0; left < width; left += p.tileWidth {
+			right := min(left+p.tileWidth, width)
+			for i := left; i < right; i++ {
+				s := &p.stretches[i]
+				if s.direct != nil && s.nulls == 0 {
+					p.columns[i-left] = s.direct[at : at+rows]
+					continue
+				}
+				column := p.scratch[(i-left)*tileRows:][:rows]
+				if bad := p.fillTile(a, i, column, at); bad != nil {
+					return p.badValue(segment, i, at+bad.at, at+bad.at, bad)
+				}
+				p.columns[i-left] = column
 			}
-			tile := p.scratch[i*p.tileRows:][:rows]
-			if bad := p.fillTile(a, i, tile, at); bad != nil {
-				return p.badValue(segment, i, at+bad.at, at+bad.at, bad)
-			}
-			p.columns[i] = tile
+			kernel.Transpose(dst[at*width+left:], width, p.columns[:right-left], rows)
 		}
-		kernel.Transpose(dst[at*len(p.columns):], p.columns, rows)
 	}
 	return nil
 }
@@ -168,8 +182,8 @@ func (p *numberPacker[D]) packMatrix(a *Assembler, segment Segment, dst []D, n i
 func (p *numberPacker[D]) packOne(a *Assembler, segment Segment, dst []D, n int) error {
 	s, width := &p.stretches[0], p.binding.Width
 	if s.starts == nil {
-		for at := 0; at < n*width; at += p.tileRows {
-			if bad := p.fillTile(a, 0, dst[at:min(at+p.tileRows, n*width)], at); bad != nil {
+		for at := 0; at < n*width; at += runValues {
+			if bad := p.fillTile(a, 0, dst[at:min(at+runValues, n*width)], at); bad != nil {
 				return p.badValue(segment, 0, at+bad.at, (at+bad.at)/width, bad)
 			}
 		}
@@ -200,19 +214,22 @@ func (p *numberPacker[D]) fillTile(a *Assembler, feature int, dst []D, at int) *
 	s := &p.stretches[feature]
 	switch {
 	case s.allNull:
-		kernel.Fill(dst, p.fills[feature])
+		kernel.Fill(dst, s.fill)
+		return nil
+	case s.direct != nil && s.nulls > 0:
+		kernel.CopyFill(dst, s.direct[at:], s.validity, s.bit+at, s.fill)
 		return nil
 	case s.direct != nil:
-		copy(dst, s.direct[at:at+len(dst)])
-	default:
-		res := s.convert(dst, at)
-		if bad := p.judge(res); bad != nil {
-			return bad
-		}
-		a.counts.Features[p.index][feature].Rounded += res.Inexact
+		copy(dst, s.direct[at:])
+		return nil
 	}
-	if s.nulls > 0 {
-		kernel.FillNulls(dst, s.validity, s.bit+at, p.fills[feature])
+	res := s.convert(dst, at)
+	if bad := p.judge(res); bad != nil {
+		return bad
+	}
+	a.counts.Features[p.index][feature].Rounded += res.Inexact
+	if s.nulls > 0 && !s.filled {
+		kernel.FillNulls(dst, s.validity, s.bit+at, s.fill)
 	}
 	return nil
 }

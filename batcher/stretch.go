@@ -15,9 +15,11 @@ type stretch[D kernel.Number] struct {
 	extent
 	// direct holds the values when they are D already; nil otherwise.
 	direct []D
-	// convert writes len(dst) values, from value at on; what it writes for
-	// nulls is left open.
+	// convert writes len(dst) values, from value at on. For nulls it writes
+	// fill when filled is true; otherwise what it writes is left open.
 	convert func(dst []D, at int) kernel.CheckResult
+	fill    D
+	filled  bool
 }
 
 // exact is the result of a cast that needs no check.
@@ -62,7 +64,7 @@ func (s *stretch[D]) setEntries(elem models.ElementType) error {
 		total := exact
 		for i := range dst {
 			if !s.isNull(at + i) {
-				total = merge(total, entries.convert(dst[i:i+1], int(s.index[at+i])), i)
+				total = kernel.Merge(total, entries.convert(dst[i:i+1], int(s.index[at+i])), i)
 			}
 		}
 		return total
@@ -134,18 +136,13 @@ func setNumbers[S, D kernel.Number](s *stretch[D], src []S) error {
 	if err := s.enough(len(src)); err != nil {
 		return err
 	}
-	switch same, ok := any(src).([]D); {
-	case ok:
+	if same, ok := any(src).([]D); ok {
 		s.direct = same
-	case widens[S, D]():
-		s.convert = func(dst []D, at int) kernel.CheckResult {
-			kernel.Cast(dst, src[at:])
-			return exact
-		}
-	default:
-		s.convert = func(dst []D, at int) kernel.CheckResult {
-			return kernel.CastChecked(dst, src[at:], s.validity, s.bit+at)
-		}
+		return nil
+	}
+	s.filled = true
+	s.convert = func(dst []D, at int) kernel.CheckResult {
+		return kernel.CastFill(dst, src[at:], s.validity, s.bit+at, s.fill)
 	}
 	return nil
 }
@@ -156,47 +153,4 @@ func (s *stretch[D]) enough(values int) error {
 		return fmt.Errorf("%w: of %d values %d are there", ErrDamaged, s.length, values)
 	}
 	return nil
-}
-
-// widens reports whether every S is a D.
-func widens[S, D kernel.Number]() bool {
-	return numberCast(numberOf[S](), numberOf[D]()) == Widening
-}
-
-func numberOf[T kernel.Number]() number {
-	var t T
-	switch any(t).(type) {
-	case int8:
-		return elementNumbers[models.Int8]
-	case int16:
-		return elementNumbers[models.Int16]
-	case int32:
-		return elementNumbers[models.Int32]
-	case int64:
-		return elementNumbers[models.Int64]
-	case uint8:
-		return elementNumbers[models.Uint8]
-	case uint16:
-		return elementNumbers[models.Uint16]
-	case uint32:
-		return elementNumbers[models.Uint32]
-	case uint64:
-		return elementNumbers[models.Uint64]
-	case float32:
-		return elementNumbers[models.Float32]
-	default:
-		return elementNumbers[models.Float64]
-	}
-}
-
-// merge adds the result of a block that starts at value from.
-func merge(total, block kernel.CheckResult, from int) kernel.CheckResult {
-	if total.OutOfRange < 0 && block.OutOfRange >= 0 {
-		total.OutOfRange = block.OutOfRange + from
-	}
-	if total.FirstInexact < 0 && block.FirstInexact >= 0 {
-		total.FirstInexact = block.FirstInexact + from
-	}
-	total.Inexact += block.Inexact
-	return total
 }

@@ -44,7 +44,7 @@ func (s *stretch[D]) setHalf(a arrow.Array, elem models.ElementType) error {
 		for from := 0; from < len(bits); from += halfBlock {
 			n := min(halfBlock, len(bits)-from)
 			wide(block[:n], at+from)
-			total = merge(total, format.Narrow(bits[from:from+n], block[:n], s.validity, s.bit+at+from), from)
+			total = kernel.Merge(total, format.Narrow(bits[from:from+n], block[:n], s.validity, s.bit+at+from), from)
 		}
 		return total
 	}
@@ -59,7 +59,7 @@ func (s *stretch[D]) setFromHalf(src []uint16) error {
 		for from := 0; from < len(dst); from += halfBlock {
 			n := min(halfBlock, len(dst)-from)
 			kernel.Float16.Widen(block[:n], src[at+from:])
-			total = merge(total, kernel.CastChecked(dst[from:from+n], block[:n], s.validity, s.bit+at+from), from)
+			total = kernel.Merge(total, kernel.CastChecked(dst[from:from+n], block[:n], s.validity, s.bit+at+from), from)
 		}
 		return total
 	}

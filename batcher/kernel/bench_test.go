@@ -30,7 +30,7 @@ func BenchmarkTranspose(b *testing.B) {
 		}
 		dst := Aligned[float32](rows * width)
 		b.Run(fmt.Sprintf("rows=%d/width=%d", rows, width), func(b *testing.B) {
-			run(b, rows*width*4, func() { Transpose(dst, cols, rows) })
+			run(b, rows*width*4, func() { Transpose(dst, width, cols, rows) })
 		})
 	}
 }

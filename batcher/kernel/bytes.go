@@ -25,3 +25,31 @@ func Aligned[T any](n int) []T {
 	}
 	return raw[skip : skip+n : skip+n]
 }
+
+// pointer is where a slice's memory begins, for a kernel.
+func pointer[T any](s []T) *byte { return (*byte)(unsafe.Pointer(unsafe.SliceData(s))) }
+
+// bitsFrom is the byte that holds a bit of a bitmap and the bit's place in it,
+// for a kernel that reads n bits.
+func bitsFrom(bitmap []byte, bit, n int) (from *byte, at int) {
+	return &bitmap[bit>>3 : (bit+n+7)>>3][0], bit & 7
+}
+
+// bitsOf is a value's bits, the rest zero.
+func bitsOf[T Number](v T) uint64 {
+	switch sizeOf[T]() {
+	case 1:
+		return uint64(*(*uint8)(unsafe.Pointer(&v)))
+	case 2:
+		return uint64(*(*uint16)(unsafe.Pointer(&v)))
+	case 4:
+		return uint64(*(*uint32)(unsafe.Pointer(&v)))
+	default:
+		return *(*uint64)(unsafe.Pointer(&v))
+	}
+}
+
+func sizeOf[T any]() int {
+	var t T
+	return int(unsafe.Sizeof(t))
+}

@@ -138,6 +138,11 @@ func isFloat[T Number]() bool {
 	return T(half) != 0
 }
 
+func isSigned[T Number]() bool {
+	minusOne := -1.0
+	return T(int64(minusOne)) < 0
+}
+
 func mantissaBits[T Number]() int {
 	var t T
 	if unsafe.Sizeof(t) == 4 {
@@ -158,8 +163,7 @@ func magnitude[S Number](v S) uint64 {
 func integerRange[D Number]() (lo, hi float64) {
 	var d D
 	width := int(unsafe.Sizeof(d)) * 8
-	minusOne := -1.0
-	if D(int64(minusOne)) < 0 {
+	if isSigned[D]() {
 		return -math.Ldexp(1, width-1), math.Ldexp(1, width-1)
 	}
 	return 0, math.Ldexp(1, width)

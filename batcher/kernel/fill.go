@@ -2,7 +2,32 @@ package kernel
 
 // FillNulls overwrites the values whose validity bit is 0. bit is the bitmap's
 // bit of dst[0].
-func FillNulls[D any](dst []D, validity []byte, bit int, fill D) {
+func FillNulls[D Number](dst []D, validity []byte, bit int, fill D) {
+	copyFill(best, dst, dst, validity, bit, fill)
+}
+
+// CopyFill copies len(dst) values, and writes fill where the validity bit is 0.
+// bit is the bitmap's bit of src[0].
+func CopyFill[D Number](dst, src []D, validity []byte, bit int, fill D) {
+	copyFill(best, dst, src[:len(dst)], validity, bit, fill)
+}
+
+func copyFill[D Number](l *level, dst, src []D, validity []byte, bit int, fill D) {
+	n := len(dst) &^ (block - 1)
+	k := l.fills[sizeOf[D]()]
+	if k == nil {
+		n = 0
+	}
+	if n > 0 {
+		from, at := bitsFrom(validity, bit, n)
+		k(pointer(dst), pointer(src), n, from, at, bitsOf(fill))
+	}
+	copy(dst[n:], src[n:])
+	fillPlain(dst[n:], validity, bit+n, fill)
+}
+
+// fillPlain is FillNulls by a plain loop.
+func fillPlain[D any](dst []D, validity []byte, bit int, fill D) {
 	i := 0
 	for ; i < len(dst) && (bit+i)&7 != 0; i++ {
 		if validity[(bit+i)>>3]&(1<<((bit+i)&7)) == 0 {
@@ -37,7 +62,20 @@ func Fill[D any](dst []D, value D) {
 // Bools spreads a bitmap into values of 1 and 0. bit is the bitmap's bit of
 // dst[0].
 func Bools[D Number](dst []D, bitmap []byte, bit int) {
-	for i := range dst {
+	bools(best, dst, bitmap, bit)
+}
+
+func bools[D Number](l *level, dst []D, bitmap []byte, bit int) {
+	n := len(dst) &^ (block - 1)
+	k := l.spreads[sizeOf[D]()]
+	if k == nil {
+		n = 0
+	}
+	if n > 0 {
+		from, at := bitsFrom(bitmap, bit, n)
+		k(pointer(dst), n, from, at, bitsOf(D(1)))
+	}
+	for i := n; i < len(dst); i++ {
 		dst[i] = D(bitmap[(bit+i)>>3] >> ((bit + i) & 7) & 1)
 	}
 }

@@ -122,7 +122,7 @@ func TestTranspose(t *testing.T) {
 		}
 		got := make([]float32, rows*width+1)
 		got[rows*width] = -1
-		Transpose(got, cols, rows)
+		Transpose(got, width, cols, rows)
 		for r := range rows {
 			for c := range width {
 				if v := got[r*width+c]; v != float32(1000*c+r) {

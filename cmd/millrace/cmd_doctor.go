@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/procfs"
 	"github.com/spf13/cobra"
 
+	"github.com/millrace/millrace/batcher/kernel"
 	"github.com/millrace/millrace/engine/ort"
 )
 
@@ -58,6 +59,7 @@ type cpuReport struct {
 	Logical  int      `json:"logical_cores"`
 	Granted  int      `json:"granted_cores"` // by cgroup, affinity or GOMAXPROCS
 	Features []string `json:"features"`      // those that matter for kernels
+	Kernels  string   `json:"kernels"`       // those that assemble tensors here: plain, avx2 or avx512
 }
 
 type memoryReport struct {
@@ -85,7 +87,7 @@ func examine(common *commonOptions) (*doctorReport, error) {
 		r.Problem = err.Error()
 		r.Advice = append(r.Advice, "get ONNX Runtime "+ort.PinnedVersion+" by `make runtime` in the repository, or point --ort-lib or "+ort.EnvVariable+" at a libonnxruntime.so of 1.24 or later")
 	}
-	r.CPU = cpuReport{Name: cpuid.CPU.BrandName, Logical: runtime.NumCPU(), Granted: runtime.GOMAXPROCS(0), Features: []string{}}
+	r.CPU = cpuReport{Name: cpuid.CPU.BrandName, Logical: runtime.NumCPU(), Granted: runtime.GOMAXPROCS(0), Features: []string{}, Kernels: kernel.Level()}
 	for _, f := range kernelFeatures {
 		if cpuid.CPU.Supports(f) {
 			r.CPU.Features = append(r.CPU.Features, f.String())
@@ -155,6 +157,7 @@ func (r *doctorReport) Text(w io.Writer) error {
 		fmt.Fprintf(&b, "  %-28s %s (%s)\n", c.Source, c.Path, state)
 	}
 	line("cpu", "%s; %d cores, %d granted; %s", orNone(r.CPU.Name), r.CPU.Logical, r.CPU.Granted, strings.Join(r.CPU.Features, " "))
+	line("kernels", "%s", r.CPU.Kernels)
 	limit := "no cgroup limit"
 	if r.Memory.LimitBytes > 0 {
 		limit = "cgroup limit " + humanize.IBytes(r.Memory.LimitBytes)

@@ -1,0 +1,75 @@
+package kernel
+
+//go:generate go -C asm run . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg kernel
+
+// level is one set of vector kernels; what it lacks is done by plain loops.
+// Which one a process uses is decided once, at its start.
+type level struct {
+	name string
+	// transposes are by the size of an element, the widest first.
+	transposes [9][]transposeKernel
+	// fills and spreads are by the size of an element too.
+	fills   [9]fillKernel
+	spreads [9]spreadKernel
+	casts   [kinds][kinds]castKernel
+}
+
+// block is how many values the kernels on values take at a time; what is left
+// of a run is done by plain loops.
+const block = 32
+
+type (
+	// transposeKernel turns groups of columns of a multiple of rows; see asm.
+	transposeKernel struct {
+		columns, rows int
+		run           func(dst, cols *byte, stride, groups, from, to int)
+	}
+	fillKernel   func(dst, src *byte, n int, bits *byte, bit int, fill uint64)
+	spreadKernel func(dst *byte, n int, bits *byte, bit int, one uint64)
+	castKernel   struct {
+		all   func(dst, src *byte, n int) (rounded, clean, beyond int)
+		valid func(dst, src *byte, n int, bits *byte, bit int, fill uint64) (rounded, clean, beyond int)
+	}
+)
+
+// plain is the level of machines that no kernel is for.
+var plain = &level{name: "plain"}
+
+// best is the level of this machine.
+var best = levels()[len(levels())-1]
+
+// Level names the vector kernels that this machine's processor allows: plain,
+// avx2 or avx512.
+func Level() string { return best.name }
+
+// Kinds of numbers, as indexes.
+const (
+	kindI8 = iota
+	kindI16
+	kindI32
+	kindI64
+	kindU8
+	kindU16
+	kindU32
+	kindU64
+	kindF32
+	kindF64
+	kinds
+)
+
+// kindOf is a type's kind; the compiler knows all of it.
+func kindOf[T Number]() int {
+	size := sizeOf[T]()
+	log := size >> 1 // 0, 1, 2, 4
+	if log == 4 {
+		log = 3
+	}
+	switch {
+	case isFloat[T]():
+		return kindF32 + log - 2
+	case isSigned[T]():
+		return kindI8 + log
+	default:
+		return kindU8 + log
+	}
+}
