@@ -104,7 +104,7 @@ func readWithPqarrow(b *testing.B, path string) (rows int64) {
 	defer f.Close()
 	props := parquet.NewReaderProperties(memory.DefaultAllocator)
 	props.BufferedStreamEnabled = true
-	props.BufferSize = readBufferBytes
+	props.BufferSize = readAheadBytes
 	pr, err := file.NewParquetReader(f, file.WithReadProps(props))
 	if err != nil {
 		b.Fatal(err)

@@ -219,10 +219,10 @@ func TestReadSpanWithinBudget(t *testing.T) {
 		t.Fatalf("%d rows, %v; want %d", n, err, rows)
 	}
 	release(arrays)
-	small := open(t, path, format.ReadOptions{BudgetBytes: 1 << 20, Allocator: checked(t)})
+	small := open(t, path, format.ReadOptions{BudgetBytes: 512 << 10, Allocator: checked(t)})
 	err = small.ReadSpan(t.Context(), 0, columnsOf(small), func(arrow.RecordBatch) error { return nil })
 	if !errors.Is(err, format.ErrBudget) || !strings.Contains(fmt.Sprint(err), path) {
-		t.Errorf("with 1 MiB: %v; want ErrBudget with the path", err)
+		t.Errorf("with 512 KiB: %v; want ErrBudget with the path", err)
 	}
 }
 
