@@ -174,30 +174,45 @@ func gather[T uint32 | uint64](h *hybrid, out, dict []T) error {
 
 func badIndex(i uint32, n int) error { return damaged("index %d into a dictionary of %d values", i, n) }
 
-// gatherPacked is unpack and the look-up in one.
+// gatherPacked is unpack and the look-up in one. As many indices as one load has
+// for certain are taken from it: 4 of up to 14 bits, 2 of up to 28.
 func gatherPacked[T uint32 | uint64](out, dict []T, packed []byte, from int, width uint) error {
-	mask := uint64(1)<<(width&63) - 1
-	bit := uint(from)
-	i := 0
-	for ; i < len(out); i++ {
-		at := bit >> 3
-		if at+8 > uint(len(packed)) {
-			break
+	mask, n := uint64(1)<<(width&63)-1, uint64(len(dict))
+	bit, w := uint(from), width&63
+	if width <= 14 {
+		for len(out) >= 4 && bit>>3+8 <= uint(len(packed)) {
+			x := binary.LittleEndian.Uint64(packed[bit>>3:]) >> (bit & 7)
+			a := x & mask
+			x >>= w
+			b := x & mask
+			x >>= w
+			c := x & mask
+			x >>= w
+			d := x & mask
+			if a >= n || b >= n || c >= n || d >= n {
+				return badIndex(uint32(max(a, b, c, d)), len(dict))
+			}
+			o := (*[4]T)(out)
+			o[0], o[1], o[2], o[3] = dict[a], dict[b], dict[c], dict[d]
+			out = out[4:]
+			bit += 4 * width
 		}
-		x := binary.LittleEndian.Uint64(packed[at:]) >> (bit & 7) & mask
-		if x >= uint64(len(dict)) {
-			return badIndex(uint32(x), len(dict))
+	} else if width <= 28 {
+		for len(out) >= 2 && bit>>3+8 <= uint(len(packed)) {
+			x := binary.LittleEndian.Uint64(packed[bit>>3:]) >> (bit & 7)
+			a, b := x&mask, x>>w&mask
+			if a >= n || b >= n {
+				return badIndex(uint32(max(a, b)), len(dict))
+			}
+			o := (*[2]T)(out)
+			o[0], o[1] = dict[a], dict[b]
+			out = out[2:]
+			bit += 2 * width
 		}
-		out[i] = dict[x]
-		bit += width
 	}
-	if i == len(out) {
-		return nil
-	}
-	tail, bit := tailOf(packed, bit)
-	for ; i < len(out); i++ {
-		x := binary.LittleEndian.Uint64(tail[bit>>3&7:]) >> (bit & 7) & mask
-		if x >= uint64(len(dict)) {
+	for i := range out {
+		x := bitsAt(packed, bit, width)
+		if x >= n {
 			return badIndex(uint32(x), len(dict))
 		}
 		out[i] = dict[x]

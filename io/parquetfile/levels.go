@@ -66,6 +66,12 @@ func (v *validity) reset(rows int) {
 // read takes the next n levels, for which reset made room.
 func (v *validity) read(r *levelReader, n int) error {
 	for n > 0 {
+		if r.left == 0 {
+			if k := v.short(r, n); k > 0 {
+				n -= k
+				continue
+			}
+		}
 		k, packed, from, err := r.take(n)
 		if err != nil {
 			return err
@@ -81,6 +87,27 @@ func (v *validity) read(r *levelReader, n int) error {
 		}
 	}
 	return nil
+}
+
+// short takes a whole run of up to 63 levels, and n at most, as most are where
+// nulls are strewn in. Whether it is repeated or packed cannot be predicted, so
+// there is no branch on it. It returns 0 where the run is something else.
+func (v *validity) short(r *levelReader, n int) int {
+	if len(r.rest) < 9 {
+		return 0
+	}
+	head := uint64(r.rest[0])
+	packed := head & 1      // 1 or 0
+	count := head >> 1 & 63 // levels, or groups of 8
+	k := count << (3 * packed)
+	bits := binary.LittleEndian.Uint64(r.rest[1:])
+	repeated := bits & 0xff
+	if head > 0x7f || k-1 > 62 || k > uint64(n) || repeated&(packed-1) > 1 {
+		return 0
+	}
+	v.push((bits&-packed|-(repeated&(packed-1)))&(1<<k-1), int(k))
+	r.rest = r.rest[1+1+(count-1)*packed:]
+	return int(k)
 }
 
 // push appends the low k bits of w, 1 to 64; the others are 0.
