@@ -69,3 +69,25 @@ func BenchmarkWriter(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkOneRowGroup reads a file of one row group, alone and with a second
+// goroutine for its columns.
+//
+//	go test -run '^$' -bench OneRowGroup ./io/parquetfile
+func BenchmarkOneRowGroup(b *testing.B) {
+	batch := floats(16, benchRows, 0.05)
+	path := write(b, format.WriteOptions{}, batch)
+	batch.Release()
+	for _, decoders := range []int{1, 2} {
+		b.Run(fmt.Sprintf("decoders=%d", decoders), func(b *testing.B) {
+			r := open(b, path, format.ReadOptions{Decoders: make(chan struct{}, decoders)})
+			b.ReportAllocs()
+			b.SetBytes(4 * 16 * benchRows)
+			for b.Loop() {
+				if err := r.ReadSpan(b.Context(), 0, columnsOf(r), func(arrow.RecordBatch) error { return nil }); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

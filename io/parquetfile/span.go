@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -79,6 +80,9 @@ func (r *Reader) ReadSpan(ctx context.Context, span int, columns []int, yield fu
 		s.nodes, s.names = append(s.nodes, r.fields[c]), append(s.names, fields[i].Name)
 	}
 	s.schema = arrow.NewSchema(fields, nil)
+	if r.decoding() {
+		defer r.decoded()
+	}
 	// Whatever ends this call, decoders that panicked included, nothing stays
 	// allocated but what the caller retained.
 	defer s.mem.freeRest()
@@ -213,21 +217,16 @@ func (s *spanReader) chunkEnd(c chunk) int64 {
 
 // chunk reads n rows of every column and yields them.
 func (s *spanReader) chunk(ctx context.Context, n int, yield func(arrow.RecordBatch) error) error {
-	columns := make([]arrow.Array, 0, len(s.nodes))
+	columns := make([]arrow.Array, len(s.nodes))
 	defer func() {
 		for _, c := range columns {
-			c.Release()
+			if c != nil {
+				c.Release()
+			}
 		}
 	}()
-	for i := range s.nodes {
-		if err := ctx.Err(); err != nil {
-			return &callerError{err}
-		}
-		column, err := s.column(i, n)
-		if err != nil {
-			return fmt.Errorf("column %q: %w", s.names[i], err)
-		}
-		columns = append(columns, column)
+	if err := s.columns(ctx, n, columns); err != nil {
+		return err
 	}
 	batch := array.NewRecordBatch(s.schema, columns, int64(n))
 	defer batch.Release()
@@ -236,6 +235,55 @@ func (s *spanReader) chunk(ctx context.Context, n int, yield func(arrow.RecordBa
 	}
 	return nil
 }
+
+// columns reads n rows of every column, in this goroutine and as many more as
+// there are decoders idle. The error is that of the first column that failed.
+func (s *spanReader) columns(ctx context.Context, n int, out []arrow.Array) error {
+	errs := make([]error, len(out))
+	var next atomic.Int64
+	var failed atomic.Bool
+	decode := func() {
+		for i := int(next.Add(1)) - 1; i < len(out) && !failed.Load(); i = int(next.Add(1)) - 1 {
+			if err := ctx.Err(); err != nil {
+				errs[i] = &callerError{err}
+			} else if out[i], err = s.column(i, n); err != nil {
+				errs[i] = fmt.Errorf("column %q: %w", s.names[i], err)
+			}
+			failed.CompareAndSwap(false, errs[i] != nil)
+		}
+	}
+	var helpers sync.WaitGroup
+	for range len(out) - 1 {
+		if !s.r.decoding() {
+			break
+		}
+		helpers.Go(func() {
+			defer s.r.decoded()
+			decode()
+		})
+	}
+	decode()
+	helpers.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decoding takes a token for one more goroutine that decodes, if there is one;
+// decoded gives it back.
+func (r *Reader) decoding() bool {
+	select {
+	case r.opts.Decoders <- struct{}{}: // blocks where it is nil
+		return true
+	default:
+		return false
+	}
+}
+
+func (r *Reader) decoded() { <-r.opts.Decoders }
 
 // column reads the next n rows of a column.
 func (s *spanReader) column(i, n int) (out arrow.Array, err error) {
