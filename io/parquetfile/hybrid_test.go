@@ -3,8 +3,10 @@ package parquetfile
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"math/bits"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow/memory"
@@ -13,15 +15,20 @@ import (
 	"github.com/millrace/millrace/io/format"
 )
 
-// drawHybrid draws values of width bits and an encoding of them: runs and groups
-// of any length, the last of which may be cut short.
-func drawHybrid(t *rapid.T, width int) (values []uint32, encoded []byte) {
+// drawHybrid draws values of width bits, below limit but for one in outliers, and
+// an encoding of them: runs and groups of any length.
+func drawHybrid(t *rapid.T, width int, limit, outliers uint64) (values []uint32, encoded []byte) {
 	rng := splitmix(rapid.Uint64().Draw(t, "seed"))
-	mask := uint32(uint64(1)<<width - 1)
+	next := func() uint32 {
+		if rng.next()%outliers == 0 {
+			return uint32(rng.next() & (1<<width - 1))
+		}
+		return uint32(rng.next() % limit)
+	}
 	for range rapid.IntRange(0, 12).Draw(t, "runs") {
 		n := rapid.OneOf(rapid.IntRange(1, 9), rapid.IntRange(1, 700)).Draw(t, "length")
 		if rapid.Bool().Draw(t, "repeated") {
-			v := uint32(rng.next()) & mask
+			v := next()
 			encoded = binary.AppendUvarint(encoded, uint64(n)<<1)
 			encoded = append(encoded, binary.LittleEndian.AppendUint32(nil, v)[:(width+7)/8]...)
 			values = append(values, slices.Repeat([]uint32{v}, n)...)
@@ -29,7 +36,7 @@ func drawHybrid(t *rapid.T, width int) (values []uint32, encoded []byte) {
 		}
 		group := make([]uint32, (n+7)/8*8)
 		for i := range group {
-			group[i] = uint32(rng.next()) & mask
+			group[i] = next()
 		}
 		encoded = binary.AppendUvarint(encoded, uint64(len(group)/8)<<1|1)
 		encoded = packBitsOf(encoded, group, width)
@@ -41,10 +48,17 @@ func drawHybrid(t *rapid.T, width int) (values []uint32, encoded []byte) {
 // Whatever the width, the runs and where reads are cut: all values come, as
 // numbers, as looked up, and not one more.
 func TestPropertyHybrid(t *testing.T) {
+	for width := range 33 {
+		t.Run(strconv.Itoa(width), func(t *testing.T) { checkHybrid(t, width) })
+	}
+}
+
+func checkHybrid(t *testing.T, width int) {
+	t.Helper()
 	rapid.Check(t, func(t *rapid.T) {
-		width := rapid.IntRange(0, 32).Draw(t, "width")
-		values, encoded := drawHybrid(t, width)
-		dict := make([]uint32, 1<<min(width, 16))
+		dict := make([]uint32, min(1<<width, 40000))
+		outliers := rapid.SampledFrom([]uint64{300, math.MaxUint64}).Draw(t, "outliers")
+		values, encoded := drawHybrid(t, width, uint64(len(dict)), outliers)
 		wide := make([]uint64, len(dict))
 		for i := range dict {
 			dict[i], wide[i] = uint32(i)*2654435761, uint64(i)*0x9e3779b97f4a7c15
@@ -88,7 +102,7 @@ func TestPropertyHybrid(t *testing.T) {
 func TestPropertyValidity(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		mem := newBudget(newRecycler(memory.NewGoAllocator(), 0), 1<<20)
-		values, encoded := drawHybrid(t, 1)
+		values, encoded := drawHybrid(t, 1, 2, math.MaxUint64)
 		r := newLevelReader(encoded, 1, false)
 		if rapid.Bool().Draw(t, "deprecated") {
 			old := packBitsOf(nil, values, 1)
