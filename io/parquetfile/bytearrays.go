@@ -91,7 +91,7 @@ func (v *byteArrays) open(enc parquet.Encoding, data []byte, n int) (err error) 
 	return err
 }
 
-func (v *byteArrays) grow(extra int) error {
+func (v *byteArrays) grow(extra int) {
 	if v.offsets == nil {
 		v.offsets = memory.NewResizableBuffer(v.mem)
 		v.offsets.ResizeNoShrink(4)
@@ -104,7 +104,6 @@ func (v *byteArrays) grow(extra int) error {
 		}
 		v.offsets.ResizeNoShrink(need)
 	}
-	return nil
 }
 
 // ends gives the offsets of n new values, the first one's start in front, and

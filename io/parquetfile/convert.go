@@ -199,9 +199,7 @@ func (a *assembler) strings(n *node, v *byteArrays, dense int, bits []byte, slot
 		return nil, nil, unsupported("%s stored as %s", n.storage, parquet.Types.ByteArray)
 	}
 	if v.offsets == nil {
-		if err := v.grow(0); err != nil {
-			return nil, nil, err
-		}
+		v.grow(0)
 	}
 	from := arrow.Int32Traits.CastFromBytes(v.offsets.Bytes())
 	end := int(from[dense])

@@ -13,6 +13,7 @@ func BenchmarkDecode(b *testing.B) {
 	const rows = 16384
 	rng := rand.New(rand.NewPCG(1, 2))
 	perValue := func(b *testing.B) {
+		b.Helper()
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/value")
 	}
 	for _, width := range []int{1, 7, 12, 17} {

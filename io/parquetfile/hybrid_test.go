@@ -72,9 +72,9 @@ func checkHybrid(t *testing.T, width int) {
 				t.Fatalf("%d values of %d bits from %d = %v, %v; want %v", n, width, at, got, err, want)
 			}
 			inside := slices.Max(want) < uint32(len(dict))
-			err32, err64 := gather(&narrow, got, dict), error(nil)
+			err32 := gather(&narrow, got, dict)
 			got64 := make([]uint64, n)
-			err64 = gather(&wider, got64, wide)
+			err64 := gather(&wider, got64, wide)
 			if (err32 == nil) != inside || (err64 == nil) != inside {
 				t.Fatalf("looked up %v: %v and %v", want, err32, err64)
 			}

@@ -49,9 +49,7 @@ type leaf struct {
 func (l *leaf) fill(n int) (err error) {
 	defer l.guard(&err)
 	if l.maxRep == 0 {
-		if err := l.grow(n); err != nil {
-			return err
-		}
+		l.grow(n)
 		if l.bitmap() {
 			l.valid.reset(n)
 		}
@@ -175,9 +173,7 @@ func (l *leaf) step(n int) error {
 		}
 	}
 	n = min(n, l.vals.step(), l.inPage)
-	if err := l.grow(l.read + n); err != nil {
-		return err
-	}
+	l.grow(l.read + n)
 	dense := n
 	if l.maxRep > 0 {
 		reps := l.reps[l.read : l.read+n]
@@ -233,14 +229,14 @@ func (l *leaf) checkLevels(defs []int16) (int, error) {
 }
 
 // grow makes room for n levels.
-func (l *leaf) grow(n int) error {
+func (l *leaf) grow(n int) {
 	if l.maxDef > 0 && !l.flat {
 		l.defs = growLevels(l.defs, l.read, n, l.mem)
 	}
 	if l.maxRep > 0 {
 		l.reps = growLevels(l.reps, l.read, n, l.mem)
 	}
-	return l.vals.grow(n - l.read)
+	l.vals.grow(n - l.read)
 }
 
 // growLevels returns levels with room for n, keeping the first used. The room

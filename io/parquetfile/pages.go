@@ -57,9 +57,7 @@ func (p *pages) next() (page, error) {
 			return page{}, damaged("page of %d bytes where %d are left of the column chunk", h.stored, int64(p.to-p.from)+p.end-p.at)
 		}
 		if h.kind != dataPage && h.kind != dataPageV2 && h.kind != dictionaryPage {
-			if err := p.skip(h.stored); err != nil {
-				return page{}, err
-			}
+			p.skip(h.stored)
 			continue
 		}
 		if err := p.need(h.stored); err != nil {
@@ -137,11 +135,10 @@ func (p *pages) need(n int) error {
 }
 
 // skip passes over n bytes, of which the chunk has as many.
-func (p *pages) skip(n int) error {
+func (p *pages) skip(n int) {
 	have := min(n, p.to-p.from)
 	p.from += have
 	p.at += int64(n - have)
-	return nil
 }
 
 // decompress gives the size bytes that stored stands for.
@@ -172,7 +169,7 @@ func (g *page) level(width uint, enc parquet.Encoding) (levels []byte, old bool,
 	if width == 0 {
 		return nil, false, nil
 	}
-	size := int64(0)
+	var size int64
 	switch enc {
 	case parquet.Encodings.RLE:
 		if len(g.values) < 4 {

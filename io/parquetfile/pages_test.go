@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -315,9 +316,9 @@ func TestPagesOfOtherWriters(t *testing.T) {
 				case 0:
 					text[i] = "-"
 				case 1:
-					text[i] = fmt.Sprint(v[0])
+					text[i] = strconv.Itoa(int(v[0]))
 				default:
-					text[i] = fmt.Sprint(le32(v))
+					text[i] = strconv.Itoa(int(le32(v)))
 				}
 			}
 			if s := strings.Join(text, " "); err != nil || s != c.want {

@@ -96,6 +96,7 @@ var peerShapes = []peerShape{
 
 // file writes the table with arrow-go's own writer.
 func (s peerShape) file(b *testing.B, codec compress.Compression, nulls float64) string {
+	b.Helper()
 	rng := rand.New(rand.NewPCG(3, 4))
 	fields, arrays := make([]arrow.Field, s.columns), make([]arrow.Array, s.columns)
 	for c := range s.columns {

@@ -287,7 +287,7 @@ func TestColumnsOfOneSpanDecodeConcurrently(t *testing.T) {
 	mem := &meeting{Allocator: checked(t), least: 8 * rows, met: make(chan struct{})}
 	r := open(t, numbersFile(t, 2, rows, format.WriteOptions{Compression: "snappy"}), format.ReadOptions{Allocator: mem, Decoders: make(chan struct{}, 2)})
 	for range 3 { // large buffers of the first are kept for the others
-		if err := r.ReadSpan(t.Context(), 0, columnsOf(r), func(b arrow.RecordBatch) error {
+		if err := r.ReadSpan(t.Context(), 0, columnsOf(r), func(arrow.RecordBatch) error {
 			if n := len(r.opts.Decoders); n != 1 {
 				t.Errorf("%d decoders while a batch is given; want 1", n)
 			}

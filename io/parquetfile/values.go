@@ -21,7 +21,7 @@ type values interface {
 	// step is the most values to read at a time.
 	step() int
 	len() int
-	grow(extra int) error
+	grow(extra int)
 	// drop forgets the first n.
 	drop(n int)
 	release()
@@ -61,7 +61,7 @@ type held struct {
 
 func (v *held) len() int { return v.n }
 
-func (v *held) grow(extra int) error {
+func (v *held) grow(extra int) {
 	if v.buf == nil {
 		v.buf = memory.NewResizableBuffer(v.mem)
 	}
@@ -71,7 +71,6 @@ func (v *held) grow(extra int) error {
 		}
 		v.buf.ResizeNoShrink(need)
 	}
-	return nil
 }
 
 // room is where the next n values go.
