@@ -13,6 +13,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/io/dataset"
+	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/models"
 )
 
@@ -67,7 +68,10 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 	if err := outside(opts.Output, listing.Files); err != nil {
 		return nil, err
 	}
-	data, err := dataset.Open(ctx, listing.Files, dataset.Options{})
+	data, err := dataset.Open(ctx, listing.Files, dataset.Options{Read: format.ReadOptions{
+		// So that a file of few, large spans keeps all readers' cores busy.
+		Decoders: make(chan struct{}, opts.Readers),
+	}})
 	if err != nil {
 		return nil, err
 	}

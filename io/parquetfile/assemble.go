@@ -205,7 +205,7 @@ func (a *assembler) fixedSize(t *arrow.FixedSizeListType, child arrow.ArrayData,
 	}
 	joined, err := array.Concatenate(pieces, a.mem)
 	if err != nil {
-		return child, &decodeError{err}
+		return child, damaged("%v", err)
 	}
 	defer joined.Release()
 	child.Release()
@@ -231,6 +231,9 @@ func (l *leaf) rep(i int) int16 {
 // leafArray spreads a leaf's dense values over its slots.
 func (a *assembler) leafArray(n *node) (arrow.ArrayData, error) {
 	l := a.leaves[n.leaf]
+	if l.flat {
+		return a.flatArray(n, l)
+	}
 	defs := l.defs
 	if l.maxDef > 0 {
 		defs = defs[:l.levels]
@@ -268,6 +271,25 @@ func (a *assembler) leafArray(n *node) (arrow.ArrayData, error) {
 			return nil, damaged("%d values for %d levels that need one", l.dense, set)
 		}
 	}
+	return a.spacedArray(n, l, validity, slots)
+}
+
+// flatArray is leafArray of a column that is not nested, whose levels are the
+// validity already.
+func (a *assembler) flatArray(n *node, l *leaf) (arrow.ArrayData, error) {
+	if n.storage.ID() == arrow.NULL {
+		return array.NewData(n.dtype, l.levels, []*memory.Buffer{nil}, nil, l.levels, 0), nil
+	}
+	var validity *memory.Buffer
+	if l.dense < l.levels {
+		validity = l.valid.take()
+		defer validity.Release()
+	}
+	return a.spacedArray(n, l, validity, l.levels)
+}
+
+// spacedArray makes an array of a leaf's values and their validity.
+func (a *assembler) spacedArray(n *node, l *leaf, validity *memory.Buffer, slots int) (arrow.ArrayData, error) {
 	buffers, err := a.spaced(n, l, validity, slots)
 	if err != nil {
 		return nil, err
@@ -277,5 +299,5 @@ func (a *assembler) leafArray(n *node) (arrow.ArrayData, error) {
 			b.Release()
 		}
 	}()
-	return array.NewData(n.dtype, slots, buffers, nil, nulls, 0), nil
+	return array.NewData(n.dtype, slots, buffers, nil, slots-l.dense, 0), nil
 }

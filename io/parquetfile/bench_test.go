@@ -1,10 +1,7 @@
 package parquetfile
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -13,17 +10,11 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
-	"github.com/apache/arrow-go/v18/parquet"
-	"github.com/apache/arrow-go/v18/parquet/file"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/millrace/millrace/io/format"
 )
 
-const (
-	benchColumns = 32
-	benchRows    = 1 << 18
-)
+const benchRows = 1 << 18
 
 // floats is a batch of float32 columns, with a share of nulls.
 func floats(columns, rows int, nulls float64) arrow.RecordBatch {
@@ -47,84 +38,6 @@ func floats(columns, rows int, nulls float64) arrow.RecordBatch {
 	batch := array.NewRecordBatch(arrow.NewSchema(fields, nil), arrays, int64(rows))
 	release(arrays)
 	return batch
-}
-
-// BenchmarkReadSpan reads row groups of 32 float32 columns, here and through
-// pqarrow's record reader. Bytes are those of the Arrow data.
-//
-//	go test -run '^$' -bench ReadSpan ./io/parquetfile
-func BenchmarkReadSpan(b *testing.B) {
-	for _, codec := range []string{"zstd", "none"} {
-		for _, nulls := range []float64{0, 0.05} {
-			batch := floats(benchColumns, benchRows, nulls)
-			path := write(b, format.WriteOptions{Compression: codec}, batch)
-			batch.Release()
-			for _, reader := range []string{"millrace", "pqarrow"} {
-				b.Run(fmt.Sprintf("reader=%s/codec=%s/nulls=%g", reader, codec, nulls), func(b *testing.B) {
-					rows := int64(0)
-					b.ReportAllocs()
-					b.SetBytes(4 * benchColumns * benchRows)
-					if reader == "pqarrow" {
-						for b.Loop() {
-							rows += readWithPqarrow(b, path)
-						}
-					} else {
-						r := open(b, path, format.ReadOptions{})
-						columns := columnsOf(r)
-						for b.Loop() {
-							rows += countRows(b, r, columns)
-						}
-					}
-					b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "rows/s")
-				})
-			}
-		}
-	}
-}
-
-func countRows(b *testing.B, r format.Reader, columns []int) (rows int64) {
-	b.Helper()
-	for i := range r.Spans() {
-		if err := r.ReadSpan(context.Background(), i, columns, func(batch arrow.RecordBatch) error {
-			rows += batch.NumRows()
-			return nil
-		}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	return rows
-}
-
-func readWithPqarrow(b *testing.B, path string) (rows int64) {
-	b.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer f.Close()
-	props := parquet.NewReaderProperties(memory.DefaultAllocator)
-	props.BufferedStreamEnabled = true
-	props.BufferSize = readBufferBytes
-	pr, err := file.NewParquetReader(f, file.WithReadProps(props))
-	if err != nil {
-		b.Fatal(err)
-	}
-	fr, err := pqarrow.NewFileReader(pr, pqarrow.ArrowReadProperties{BatchSize: 65536}, memory.DefaultAllocator)
-	if err != nil {
-		b.Fatal(err)
-	}
-	rr, err := fr.GetRecordReader(context.Background(), nil, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer rr.Release()
-	for rr.Next() {
-		rows += rr.RecordBatch().NumRows()
-	}
-	if err := rr.Err(); err != nil && !errors.Is(err, io.EOF) {
-		b.Fatal(err)
-	}
-	return rows
 }
 
 // BenchmarkWriter writes float32 predictions.
@@ -154,5 +67,27 @@ func BenchmarkWriter(b *testing.B) {
 				b.ReportMetric(float64(info.Size())/benchRows, "filebytes/row")
 			})
 		}
+	}
+}
+
+// BenchmarkOneRowGroup reads a file of one row group, alone and with a second
+// goroutine for its columns.
+//
+//	go test -run '^$' -bench OneRowGroup ./io/parquetfile
+func BenchmarkOneRowGroup(b *testing.B) {
+	batch := floats(16, benchRows, 0.05)
+	path := write(b, format.WriteOptions{}, batch)
+	batch.Release()
+	for _, decoders := range []int{1, 2} {
+		b.Run(fmt.Sprintf("decoders=%d", decoders), func(b *testing.B) {
+			r := open(b, path, format.ReadOptions{Decoders: make(chan struct{}, decoders)})
+			b.ReportAllocs()
+			b.SetBytes(4 * 16 * benchRows)
+			for b.Loop() {
+				if err := r.ReadSpan(b.Context(), 0, columnsOf(r), func(arrow.RecordBatch) error { return nil }); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -48,13 +48,12 @@ func (b *budget) Allocate(size int) []byte {
 	if size < 0 {
 		panic(overBudget{need: math.MaxInt64, limit: b.limit})
 	}
-	b.check(int64(b.mem.classOf(size)))
+	b.reserve(int64(b.mem.classOf(size)))
 	whole := b.mem.get(size)
 	if key := first(whole); key != nil {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.mu.live[key] = whole
-		b.mu.held += int64(len(whole))
 	}
 	return whole[:size]
 }
@@ -96,12 +95,14 @@ func (b *budget) Free(buf []byte) {
 	}
 }
 
-func (b *budget) check(size int64) {
+// reserve counts size bytes as held, or panics.
+func (b *budget) reserve(size int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if size > b.limit-b.mu.held {
 		panic(overBudget{need: b.mu.held + size, limit: b.limit})
 	}
+	b.mu.held += size
 }
 
 // give marks the buffers of an array as the caller's.

@@ -9,50 +9,52 @@ import (
 	"sync"
 
 	"github.com/apache/arrow-go/v18/parquet/compress"
+	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 )
 
-// arrow-go's zstd and snappy codecs allocate what a frame says its content
-// takes, up to 64 and 4 GiB, before they look at the content; all its zstd
-// decoding goes through at most 4 decoders; and its brotli codec refuses pages
-// of no bytes. These take their places. LZ4 is one that it does not have. The
-// registry has no lock, so this is for init.
-func init() {
-	for id, decode := range map[compress.Compression]func(dst, src []byte) ([]byte, error){
-		compress.Codecs.Zstd:   decodeZstd,
-		compress.Codecs.Snappy: decodeSnappy,
-		compress.Codecs.Brotli: decodeBrotli(),
-	} {
-		encoder, err := compress.GetCodec(id)
-		if err != nil {
-			panic(err) // arrow-go registers both
-		}
-		codec := bounded{encoder, decode}
-		compress.RegisterCodec(id, codec)
-		if id == compress.Codecs.Zstd {
-			compress.RegisterCodec(id, zstdPages{codec, new(zstdEncoders)})
-		}
+// decompresses says whether decompress has a codec.
+func decompresses(codec compress.Compression) bool {
+	switch codec {
+	case compress.Codecs.Uncompressed, compress.Codecs.Zstd, compress.Codecs.Snappy, compress.Codecs.Gzip,
+		compress.Codecs.Brotli, compress.Codecs.Lz4, compress.Codecs.Lz4Raw:
+		return true
 	}
-	raw, err := compress.GetCodec(compress.Codecs.Lz4Raw)
-	if err != nil {
-		panic(err)
-	}
-	compress.RegisterCodec(compress.Codecs.Lz4, hadoopLZ4{raw})
+	return false
 }
 
-// bounded is a codec that never decodes to more bytes than there is room for.
-type bounded struct {
-	compress.Codec
-	decode func(dst, src []byte) ([]byte, error)
+// decompress fills dst with what src stands for; another number of bytes is an
+// error, found without making room for them. Arrow-go's own codecs allocate
+// what a frame claims, or a decoder per page.
+func decompress(codec compress.Compression, dst, src []byte) error {
+	switch codec {
+	case compress.Codecs.Zstd:
+		return decodeZstd(dst, src)
+	case compress.Codecs.Snappy:
+		return decodeSnappy(dst, src)
+	case compress.Codecs.Gzip:
+		return decodeGzip(dst, src)
+	case compress.Codecs.Brotli:
+		return decodeBrotli(dst, src)
+	case compress.Codecs.Lz4Raw:
+		return decodeLZ4(dst, src)
+	case compress.Codecs.Lz4:
+		if decodeHadoopLZ4(dst, src) == nil {
+			return nil
+		}
+		return decodeLZ4(dst, src)
+	}
+	return fmt.Errorf("no codec %s", codec)
 }
 
-// DecodeWithError implements compress.ErrorCodec.
-func (c bounded) DecodeWithError(dst, src []byte) ([]byte, error) {
-	if dst == nil {
-		return c.Decode(dst, src), nil
+// exactly returns an error unless a codec gave as many bytes as announced.
+func exactly(codec string, got, want int) error {
+	if got != want {
+		return fmt.Errorf("%s: %d bytes where %d were announced", codec, got, want)
 	}
-	return c.decode(dst, src)
+	return nil
 }
 
 // zstdDecoder decodes as many pages at a time as there are processors. It is
@@ -61,92 +63,107 @@ var zstdDecoder = sync.OnceValues(func() (*zstd.Decoder, error) {
 	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecodeAllCapLimit(true))
 })
 
-func decodeZstd(dst, src []byte) ([]byte, error) {
+func decodeZstd(dst, src []byte) error {
 	d, err := zstdDecoder()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return d.DecodeAll(src, dst[:0:len(dst)])
-}
-
-func decodeSnappy(dst, src []byte) ([]byte, error) {
-	n, err := snappy.DecodedLen(src)
+	out, err := d.DecodeAll(src, dst[:0:len(dst)])
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if n > len(dst) {
-		return nil, fmt.Errorf("snappy: %d bytes where %d were announced", n, len(dst))
-	}
-	return snappy.Decode(dst, src)
+	return exactly("zstd", len(out), len(dst))
 }
 
-func decodeBrotli() func(dst, src []byte) ([]byte, error) {
+func decodeSnappy(dst, src []byte) error {
+	n, err := snappy.DecodedLen(src)
+	if err == nil {
+		err = exactly("snappy", n, len(dst))
+	}
+	if err == nil {
+		_, err = snappy.Decode(dst, src)
+	}
+	return err
+}
+
+// gzipReaders are idle: each has 40 KiB of tables. A nil one is to be made.
+var gzipReaders sync.Pool
+
+func decodeGzip(dst, src []byte) (err error) {
+	r, ok := gzipReaders.Get().(*gzip.Reader)
+	if ok {
+		err = r.Reset(bytes.NewReader(src))
+	} else {
+		r, err = gzip.NewReader(bytes.NewReader(src))
+	}
+	if err != nil {
+		return err
+	}
+	defer gzipReaders.Put(r)
+	return readExactly("gzip", r, dst)
+}
+
+func decodeBrotli(dst, src []byte) error {
 	codec, err := compress.GetCodec(compress.Codecs.Brotli)
 	if err != nil {
-		panic(err)
+		return err
 	}
-	stream := codec.(compress.StreamingCodec)
-	return func(dst, src []byte) ([]byte, error) {
-		r := stream.NewReader(bytes.NewReader(src))
-		if _, err := io.ReadFull(r, dst); err != nil {
-			return nil, err
-		}
-		var more [1]byte
-		for range 16 { // a Read of nothing is no end yet
-			if n, err := r.Read(more[:]); errors.Is(err, io.EOF) {
-				return dst, r.Close()
-			} else if n > 0 || err != nil {
-				return nil, errors.Join(fmt.Errorf("brotli: more than the %d bytes announced", len(dst)), err)
-			}
-		}
-		return nil, io.ErrNoProgress
-	}
+	r := codec.(compress.StreamingCodec).NewReader(bytes.NewReader(src))
+	return errors.Join(readExactly("brotli", r, dst), r.Close())
 }
 
-// hadoopLZ4 is Parquet's deprecated LZ4 codec: blocks as Hadoop frames them,
-//
-//	per block: its decoded bytes u32, its encoded bytes u32 (big endian), the LZ4 block
-//
-// or, from Arrow before 2.0 and parquet-cpp, one bare LZ4 block.
-// Source: parquet-format:Compression.md; arrow:cpp/src/arrow/util/compression_lz4.cc.
-type hadoopLZ4 struct{ compress.Codec }
+// readExactly fills dst from r, which must then be at its end.
+func readExactly(codec string, r io.Reader, dst []byte) error {
+	if n, err := io.ReadFull(r, dst); err != nil {
+		return errors.Join(exactly(codec, n, len(dst)), err)
+	}
+	var more [1]byte
+	for range 16 { // a Read of nothing is no end yet
+		if n, err := r.Read(more[:]); n > 0 {
+			return exactly(codec, len(dst)+n, len(dst))
+		} else if errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return io.ErrNoProgress
+}
+
+func decodeLZ4(dst, src []byte) error {
+	n, err := lz4.UncompressBlock(src, dst)
+	if err != nil {
+		return err
+	}
+	return exactly("lz4", n, len(dst))
+}
 
 var errFrame = errors.New("lz4: not framed as Hadoop does")
 
-// Decode implements compress.Codec.
-func (c hadoopLZ4) Decode(dst, src []byte) []byte {
-	out, err := c.DecodeWithError(dst, src)
-	if err != nil {
-		panic(err)
-	}
-	return out
-}
-
-// DecodeWithError implements compress.ErrorCodec.
-func (c hadoopLZ4) DecodeWithError(dst, src []byte) ([]byte, error) {
-	if out, err := c.frames(dst, src); err == nil {
-		return out, nil
-	}
-	return compress.Decode(c.Codec, dst, src)
-}
-
-func (c hadoopLZ4) frames(dst, src []byte) ([]byte, error) {
-	at := 0
+// decodeHadoopLZ4 decodes Parquet's deprecated LZ4 codec: blocks as Hadoop frames
+// them,
+//
+//	per block: its decoded bytes u32, its encoded bytes u32 (big endian), the LZ4 block
+//
+// where Arrow before 2.0 and parquet-cpp wrote one bare LZ4 block.
+// Source: parquet-format:Compression.md; arrow:cpp/src/arrow/util/compression_lz4.cc.
+func decodeHadoopLZ4(dst, src []byte) error {
 	for len(src) > 0 {
 		if len(src) < 8 {
-			return nil, errFrame
+			return errFrame
 		}
 		decoded, encoded := binary.BigEndian.Uint32(src), binary.BigEndian.Uint32(src[4:])
 		src = src[8:]
-		if uint64(encoded) > uint64(len(src)) || uint64(decoded) > uint64(len(dst)-at) {
-			return nil, errFrame
+		if uint64(encoded) > uint64(len(src)) || uint64(decoded) > uint64(len(dst)) {
+			return errFrame
 		}
-		out, err := compress.Decode(c.Codec, dst[at:at+int(decoded)], src[:encoded])
-		if err != nil || len(out) != int(decoded) {
-			return nil, errFrame
+		if err := decodeLZ4(dst[:decoded], src[:encoded]); err != nil {
+			return errFrame
 		}
-		at += int(decoded)
-		src = src[encoded:]
+		dst, src = dst[decoded:], src[encoded:]
 	}
-	return dst[:at], nil
+	if len(dst) > 0 {
+		return errFrame
+	}
+	return nil
 }

@@ -45,15 +45,8 @@ func (a *assembler) spaced(n *node, l *leaf, validity *memory.Buffer, slots int)
 		out := a.buffer(int(bitutil.BytesForBits(int64(slots))))
 		packBits(out.Bytes(), dense.Bytes()[:slots])
 		return []*memory.Buffer{validity, out}, nil
-	case *fixedBytes:
-		out, width, err := a.fixedWidth(n.storage, &v.fixed, parquet.Types.FixedLenByteArray, l.dense, slots)
-		if err != nil {
-			return nil, err
-		}
-		spreadOver(out, width, bits, l.dense, slots)
-		return []*memory.Buffer{validity, out}, nil
 	case *fixed:
-		out, width, err := a.fixedWidth(n.storage, v, l.reader.Type(), l.dense, slots)
+		out, width, err := a.fixedWidth(n.storage, v, l.physical, l.dense, slots)
 		if err != nil {
 			return nil, err
 		}
@@ -206,9 +199,7 @@ func (a *assembler) strings(n *node, v *byteArrays, dense int, bits []byte, slot
 		return nil, nil, unsupported("%s stored as %s", n.storage, parquet.Types.ByteArray)
 	}
 	if v.offsets == nil {
-		if err := v.grow(0); err != nil {
-			return nil, nil, err
-		}
+		v.grow(0)
 	}
 	from := arrow.Int32Traits.CastFromBytes(v.offsets.Bytes())
 	end := int(from[dense])

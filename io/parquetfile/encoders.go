@@ -3,6 +3,7 @@ package parquetfile
 import (
 	"sync"
 
+	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -10,18 +11,27 @@ import (
 // one block. Pages are of about one block, unless single values are large.
 const zstdWindow = 1 << 20
 
-// zstdPages is the zstd codec, with encoders for zstdLevel that stay: arrow-go's
+// The registry has no lock, so this is for init.
+func init() {
+	codec, err := compress.GetCodec(compress.Codecs.Zstd)
+	if err != nil {
+		panic(err) // arrow-go registers it
+	}
+	compress.RegisterCodec(compress.Codecs.Zstd, zstdPages{codec, new(zstdEncoders)})
+}
+
+// zstdPages is arrow-go's zstd codec, with encoders for zstdLevel that stay: arrow-go's
 // are in a sync.Pool, which every second collection empties, and a new one costs
 // up to 8 MiB.
 type zstdPages struct {
-	bounded
+	compress.Codec
 	encoders *zstdEncoders
 }
 
 // EncodeLevel implements compress.Codec.
 func (c zstdPages) EncodeLevel(dst, src []byte, level int) []byte {
 	if level != zstdLevel {
-		return c.bounded.EncodeLevel(dst, src, level)
+		return c.Codec.EncodeLevel(dst, src, level)
 	}
 	e := c.encoders.get()
 	defer c.encoders.put(e)

@@ -1,13 +1,12 @@
 package parquetfile
 
 import (
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/parquet/file"
-)
+	"errors"
+	"io"
 
-// maxEmptyPages is how many pages without values may follow each other. The
-// library ends a column at the first one; asking again goes on.
-const maxEmptyPages = 64
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/parquet"
+)
 
 // nestedStep is how many levels are read at a time from a column with lists,
 // where the number that makes n rows is not known before.
@@ -22,18 +21,24 @@ const nestedStep = 4096
 //	drop():   forgets the chunk; levels and values read beyond it move to the front
 //
 // Without lists a row is one level, and fill reads exactly n. With lists a row
-// ends where the next begins, so fill reads ahead.
+// ends where the next begins, so fill reads ahead. A flat column is not nested
+// at all: its definition levels are not kept one by one, but as the bitmap valid.
 type leaf struct {
 	path           string
-	unsupported    string // an encoding of the column chunk that cannot be decoded
+	physical       parquet.Type
 	maxDef, maxRep int16
-	reader         file.ColumnChunkReader
+	flat           bool
+	pages          pages
 	vals           values
 	mem            *budget
 
-	defs, reps []int16 // of all levels read and not dropped; nil where the maximum is 0
-	read       int     // levels read and not dropped
-	left       int64   // levels that the column chunk says it has and were not read
+	inPage             int // levels of the current page not yet read
+	pageDefs, pageReps levelReader
+
+	valid      validity // of a flat column with nulls: the current chunk's
+	defs, reps []int16  // of all levels read and not dropped; nil where the maximum is 0, and in a flat column
+	read       int      // levels read and not dropped
+	left       int64    // levels that the column chunk says it has and were not read
 
 	levels int  // of the current chunk
 	dense  int  // values of the current chunk
@@ -44,8 +49,9 @@ type leaf struct {
 func (l *leaf) fill(n int) (err error) {
 	defer l.guard(&err)
 	if l.maxRep == 0 {
-		if err := l.grow(n); err != nil {
-			return err
+		l.grow(n)
+		if l.bitmap() {
+			l.valid.reset(n)
 		}
 		for l.read < n {
 			if err := l.step(n - l.read); err != nil {
@@ -56,6 +62,9 @@ func (l *leaf) fill(n int) (err error) {
 			}
 		}
 		l.levels, l.dense = n, l.vals.len()
+		if l.bitmap() {
+			l.valid.flush()
+		}
 		return nil
 	}
 	// A chunk ends at the start of the row after it.
@@ -105,87 +114,109 @@ func (l *leaf) count(n int) int {
 // finish returns an error unless the column chunk has nothing left.
 func (l *leaf) finish() (err error) {
 	defer l.guard(&err)
-	if !l.ended && l.read == 0 {
-		if err := l.grow(1); err != nil {
-			return err
-		}
-		if err := l.step(1); err != nil {
-			return err
-		}
-	}
-	if l.read > 0 {
+	if l.read > 0 || l.inPage > 0 {
 		return damaged("column has more rows than its row group")
 	}
+	if l.left > 0 {
+		return damaged("column ends %d values early", l.left)
+	}
 	return nil
+}
+
+// bitmap says whether the definition levels become a bitmap.
+func (l *leaf) bitmap() bool { return l.flat && l.maxDef > 0 }
+
+// page opens the next data page that has levels, unless the column has ended.
+func (l *leaf) page() error {
+	for {
+		if l.left == 0 {
+			l.ended = true
+			return nil
+		}
+		page, err := l.pages.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			l.ended = true
+			return nil
+		case err != nil:
+			return err
+		case page.kind == dictionaryPage:
+			if page.encoding != parquet.Encodings.Plain && page.encoding != parquet.Encodings.PlainDict {
+				return unsupported("dictionary in encoding %s", page.encoding)
+			}
+			if err := l.vals.dictionary(page.levels, page.values); err != nil {
+				return err
+			}
+			continue
+		case page.levels == 0:
+			continue
+		case int64(page.levels) > l.left:
+			return damaged("page of %d values where %d are left of the column chunk", page.levels, l.left)
+		}
+		l.inPage = page.levels
+		if l.maxDef > 0 {
+			l.pageDefs = newLevelReader(page.defs, levelBits(l.maxDef), page.defsOld)
+		}
+		if l.maxRep > 0 {
+			l.pageReps = newLevelReader(page.reps, levelBits(l.maxRep), page.repsOld)
+		}
+		return l.vals.open(page.encoding, page.values, page.levels)
+	}
 }
 
 // step reads up to n levels and their values from one page, and at least one
 // unless the column has ended.
 func (l *leaf) step(n int) error {
-	more := l.reader.HasNext()
-	for empty := 0; !more; empty++ {
-		if err := l.reader.Err(); err != nil {
-			return &decodeError{err}
-		}
-		if l.left <= 0 || empty == maxEmptyPages {
-			l.ended = true
-			return nil
-		}
-		more = l.reader.HasNext()
-	}
-	n = min(n, l.vals.step())
-	if err := l.grow(l.read + n); err != nil {
-		return err
-	}
-	var defs, reps []int16
-	if l.maxDef > 0 {
-		defs = l.defs[l.read : l.read+n]
-	}
-	if l.maxRep > 0 {
-		reps = l.reps[l.read : l.read+n]
-	}
-	levels, dense, err := l.vals.read(l.reader, n, defs, reps)
-	if err != nil {
-		return &decodeError{err}
-	}
-	if levels <= 0 || levels > int64(n) {
-		return damaged("page claims values that it does not have")
-	}
-	want := int(levels)
-	if l.maxDef > 0 {
-		if want, err = l.checkLevels(defs[:levels]); err != nil {
+	if l.inPage == 0 {
+		if err := l.page(); err != nil || l.ended {
 			return err
 		}
 	}
+	n = min(n, l.vals.step(), l.inPage)
+	l.grow(l.read + n)
+	dense := n
 	if l.maxRep > 0 {
-		for _, r := range reps[:levels] {
+		reps := l.reps[l.read : l.read+n]
+		if err := l.pageReps.levels(reps); err != nil {
+			return err
+		}
+		for _, r := range reps {
 			if r < 0 || r > l.maxRep {
 				return damaged("repetition level %d above %d", r, l.maxRep)
 			}
 		}
 	}
-	if dense != want {
-		return damaged("page has %d values for %d levels that need one", dense, want)
+	switch {
+	case l.bitmap():
+		before := l.valid.set
+		if err := l.valid.read(&l.pageDefs, n); err != nil {
+			return err
+		}
+		dense = l.valid.set - before
+	case l.maxDef > 0:
+		defs := l.defs[l.read : l.read+n]
+		err := l.pageDefs.levels(defs)
+		if err != nil {
+			return err
+		}
+		if dense, err = l.checkLevels(defs); err != nil {
+			return err
+		}
 	}
-	l.read += int(levels)
-	l.left -= levels
+	if dense > 0 {
+		if err := l.vals.read(dense); err != nil {
+			return err
+		}
+	}
+	l.read += n
+	l.left -= int64(n)
+	l.inPage -= n
 	return nil
 }
 
 // checkLevels returns how many definition levels stand for a value.
 func (l *leaf) checkLevels(defs []int16) (int, error) {
 	dense := 0
-	var all int16
-	if l.maxDef == 1 {
-		for _, d := range defs { // levels are 0 or 1: add them up
-			all |= d
-			dense += int(d)
-		}
-		if all&^1 != 0 {
-			return 0, damaged("definition level above 1")
-		}
-		return dense, nil
-	}
 	for _, d := range defs {
 		if d < 0 || d > l.maxDef {
 			return 0, damaged("definition level %d above %d", d, l.maxDef)
@@ -198,14 +229,14 @@ func (l *leaf) checkLevels(defs []int16) (int, error) {
 }
 
 // grow makes room for n levels.
-func (l *leaf) grow(n int) error {
-	if l.maxDef > 0 {
+func (l *leaf) grow(n int) {
+	if l.maxDef > 0 && !l.flat {
 		l.defs = growLevels(l.defs, l.read, n, l.mem)
 	}
 	if l.maxRep > 0 {
 		l.reps = growLevels(l.reps, l.read, n, l.mem)
 	}
-	return l.vals.grow(n - l.read)
+	l.vals.grow(n - l.read)
 }
 
 // growLevels returns levels with room for n, keeping the first used. The room
@@ -225,7 +256,7 @@ func growLevels(levels []int16, used, n int, mem *budget) []int16 {
 
 // drop forgets the current chunk.
 func (l *leaf) drop() {
-	if l.maxDef > 0 {
+	if l.defs != nil {
 		copy(l.defs, l.defs[l.levels:l.read])
 	}
 	if l.maxRep > 0 {
@@ -237,13 +268,14 @@ func (l *leaf) drop() {
 }
 
 // close releases what the column holds. It may follow a panic.
-func (l *leaf) close() error {
+func (l *leaf) close() {
 	for _, levels := range [][]int16{l.defs, l.reps} {
 		if levels != nil {
 			l.mem.Free(arrow.Int16Traits.CastToBytes(levels))
 		}
 	}
 	l.defs, l.reps = nil, nil
+	l.valid.release()
 	l.vals.release()
-	return l.reader.Close()
+	l.pages.close()
 }

@@ -285,6 +285,9 @@ func TestPropertyReadGivesWhatWasWritten(t *testing.T) {
 			writeAnyWay(t, path, batch, memory.DefaultAllocator)
 		}
 		opts := format.ReadOptions{ChunkRows: rapid.SampledFrom([]int{1, 7, 64, 1000, 1 << 16}).Draw(t, "chunk rows"), Allocator: mem}
+		if rapid.Bool().Draw(t, "columns concurrently") {
+			opts.Decoders = make(chan struct{}, 3)
+		}
 		r, err := Open(path, opts)
 		if err != nil {
 			t.Fatal(err)

@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -219,10 +221,10 @@ func TestReadSpanWithinBudget(t *testing.T) {
 		t.Fatalf("%d rows, %v; want %d", n, err, rows)
 	}
 	release(arrays)
-	small := open(t, path, format.ReadOptions{BudgetBytes: 1 << 20, Allocator: checked(t)})
+	small := open(t, path, format.ReadOptions{BudgetBytes: 512 << 10, Allocator: checked(t)})
 	err = small.ReadSpan(t.Context(), 0, columnsOf(small), func(arrow.RecordBatch) error { return nil })
 	if !errors.Is(err, format.ErrBudget) || !strings.Contains(fmt.Sprint(err), path) {
-		t.Errorf("with 1 MiB: %v; want ErrBudget with the path", err)
+		t.Errorf("with 512 KiB: %v; want ErrBudget with the path", err)
 	}
 }
 
@@ -255,4 +257,46 @@ func TestConcurrentReads(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// meeting is an allocator in which a large allocation waits for another
+// goroutine's.
+type meeting struct {
+	memory.Allocator
+	least int
+	met   chan struct{} // unbuffered: two meet in it
+	alone atomic.Bool
+}
+
+func (m *meeting) Allocate(size int) []byte {
+	if size >= m.least {
+		select {
+		case m.met <- struct{}{}:
+		case <-m.met:
+		case <-time.After(10 * time.Second):
+			m.alone.Store(true)
+		}
+	}
+	return m.Allocator.Allocate(size)
+}
+
+// Columns of one row group are decoded by as many goroutines as Decoders has
+// tokens, which are given back.
+func TestColumnsOfOneSpanDecodeConcurrently(t *testing.T) {
+	const rows = 1 << 14
+	mem := &meeting{Allocator: checked(t), least: 8 * rows, met: make(chan struct{})}
+	r := open(t, numbersFile(t, 2, rows, format.WriteOptions{Compression: "snappy"}), format.ReadOptions{Allocator: mem, Decoders: make(chan struct{}, 2)})
+	for range 3 { // large buffers of the first are kept for the others
+		if err := r.ReadSpan(t.Context(), 0, columnsOf(r), func(arrow.RecordBatch) error {
+			if n := len(r.opts.Decoders); n != 1 {
+				t.Errorf("%d decoders while a batch is given; want 1", n)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(r.opts.Decoders); n != 0 || mem.alone.Load() {
+		t.Errorf("%d tokens are still out; a column was decoded alone: %t", n, mem.alone.Load())
+	}
 }

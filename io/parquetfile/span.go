@@ -5,24 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
+	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/parquet"
-	"github.com/apache/arrow-go/v18/parquet/compress"
-	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
 )
 
-// readBufferBytes is read from the file at a time, per column, and
-// minReadBufferBytes where so many columns are read that their buffers would
-// take more than an eighth of the budget. Arrow-go does not allocate them from
-// the budget.
+// readAheadBytes is read from the file at a time, per column, and
+// minReadAheadBytes where so many columns are read that this would take more
+// than an eighth of the budget.
 const (
-	readBufferBytes    = 256 << 10
-	minReadBufferBytes = 16 << 10
+	readAheadBytes    = 256 << 10
+	minReadAheadBytes = 16 << 10
 )
+
+// maxDictionaryHeaderBytes is what a dictionary page's header is taken to have
+// at most. Source: arrow:cpp/src/parquet/file_reader.cc.
+const maxDictionaryHeaderBytes = 100
 
 // source counts as the file for one ReadSpan. It remembers the first error of
 // a read, which the decoders may swallow or take for the end of a column.
@@ -78,6 +80,9 @@ func (r *Reader) ReadSpan(ctx context.Context, span int, columns []int, yield fu
 		s.nodes, s.names = append(s.nodes, r.fields[c]), append(s.names, fields[i].Name)
 	}
 	s.schema = arrow.NewSchema(fields, nil)
+	if r.decoding() {
+		defer r.decoded()
+	}
 	// Whatever ends this call, decoders that panicked included, nothing stays
 	// allocated but what the caller retained.
 	defer s.mem.freeRest()
@@ -131,22 +136,12 @@ func (s *spanReader) failed(err error) error {
 // open makes the decoders of the columns that were asked for.
 func (s *spanReader) open() (err error) {
 	defer recoverTo(&err)
-	props := parquet.NewReaderProperties(s.mem)
-	props.BufferedStreamEnabled = true
-	props.BufferSize = min(max(s.r.opts.BudgetBytes/8/max(int64(s.leafCount()), 1), minReadBufferBytes), readBufferBytes)
-	props.MaxCompressedPageSize = math.MaxInt32 // the budget bounds pages
-	props.MaxUncompressedPageSize = math.MaxInt32
-	fr, err := file.NewParquetReader(io.NewSectionReader(&s.source, 0, s.r.stat.Size()),
-		file.WithReadProps(props), file.WithMetadata(s.r.md))
-	if err != nil {
-		return err
-	}
-	rg := fr.RowGroup(s.span)
+	ahead := min(max(s.r.opts.BudgetBytes/8/max(int64(s.leafCount()), 1), minReadAheadBytes), readAheadBytes)
 	for _, n := range s.nodes {
 		asm := assembler{leaves: make(map[int]*leaf), mem: s.mem}
 		var leaves []*leaf
 		if err := n.eachLeaf(func(i int) error {
-			l, err := s.openLeaf(rg, i)
+			l, err := s.openLeaf(n, i, int(ahead))
 			if err != nil {
 				return fmt.Errorf("column %q: %w", s.r.md.Schema.Column(i).Path(), err)
 			}
@@ -180,53 +175,58 @@ func (n *node) eachLeaf(f func(leaf int) error) error {
 	return nil
 }
 
-func (s *spanReader) openLeaf(rg *file.RowGroupReader, i int) (*leaf, error) {
+// openLeaf makes the decoder of leaf i, below n or n itself.
+func (s *spanReader) openLeaf(n *node, i, ahead int) (*leaf, error) {
 	c := chunkOf(s.r.md, s.span, i)
 	switch {
 	case c.encrypted:
 		return nil, unsupported("encrypted column")
 	case c.external:
 		return nil, unsupported("column kept in another file")
-	}
-	if _, err := compress.GetCodec(c.codec); err != nil {
+	case !decompresses(c.codec):
 		return nil, unsupported("codec %s", c.codec)
-	}
-	if err := s.checkFirstPage(c); err != nil {
-		return nil, err
 	}
 	descr := s.r.md.Schema.Column(i)
 	vals, err := newValues(descr.PhysicalType(), descr.TypeLength(), s.mem)
 	if err != nil {
 		return nil, err
 	}
-	cr, err := rg.Column(i)
-	if err != nil {
-		return nil, &decodeError{err}
+	l := &leaf{
+		path: descr.Path(), physical: descr.PhysicalType(),
+		maxDef: descr.MaxDefinitionLevel(), maxRep: descr.MaxRepetitionLevel(),
+		flat: n.kind == leafNode && descr.MaxRepetitionLevel() == 0 && descr.MaxDefinitionLevel() <= 1,
+		vals: vals, mem: s.mem, left: c.values, valid: validity{mem: s.mem},
 	}
-	return &leaf{
-		path: descr.Path(), maxDef: descr.MaxDefinitionLevel(), maxRep: descr.MaxRepetitionLevel(),
-		reader: cr, vals: vals, mem: s.mem, left: c.values,
-		unsupported: unsupportedEncoding(s.r.md, s.span, i),
-	}, nil
+	l.pages = pages{
+		src: &s.source, at: c.start, end: s.chunkEnd(c), ahead: ahead, mem: s.mem, codec: c.codec,
+		oldArrow: strings.HasPrefix(s.r.md.GetCreatedBy(), "parquet-cpp version "),
+		defs:     levelBits(l.maxDef), reps: levelBits(l.maxRep),
+	}
+	return l, nil
+}
+
+// chunkEnd is the end of a column chunk's pages. parquet-mr before 1.2.9 left the
+// dictionary page's header out of the sizes that it wrote (PARQUET-816).
+func (s *spanReader) chunkEnd(c chunk) int64 {
+	end := c.start + c.bytes
+	if s.r.md.WriterVersion().LessThan(metadata.Parquet816FixedVersion) {
+		end = min(end+maxDictionaryHeaderBytes, s.r.stat.Size())
+	}
+	return end
 }
 
 // chunk reads n rows of every column and yields them.
 func (s *spanReader) chunk(ctx context.Context, n int, yield func(arrow.RecordBatch) error) error {
-	columns := make([]arrow.Array, 0, len(s.nodes))
+	columns := make([]arrow.Array, len(s.nodes))
 	defer func() {
 		for _, c := range columns {
-			c.Release()
+			if c != nil {
+				c.Release()
+			}
 		}
 	}()
-	for i := range s.nodes {
-		if err := ctx.Err(); err != nil {
-			return &callerError{err}
-		}
-		column, err := s.column(i, n)
-		if err != nil {
-			return fmt.Errorf("column %q: %w", s.names[i], err)
-		}
-		columns = append(columns, column)
+	if err := s.columns(ctx, n, columns); err != nil {
+		return err
 	}
 	batch := array.NewRecordBatch(s.schema, columns, int64(n))
 	defer batch.Release()
@@ -235,6 +235,55 @@ func (s *spanReader) chunk(ctx context.Context, n int, yield func(arrow.RecordBa
 	}
 	return nil
 }
+
+// columns reads n rows of every column, in this goroutine and as many more as
+// there are decoders idle. The error is that of the first column that failed.
+func (s *spanReader) columns(ctx context.Context, n int, out []arrow.Array) error {
+	errs := make([]error, len(out))
+	var next atomic.Int64
+	var failed atomic.Bool
+	decode := func() {
+		for i := int(next.Add(1)) - 1; i < len(out) && !failed.Load(); i = int(next.Add(1)) - 1 {
+			if err := ctx.Err(); err != nil {
+				errs[i] = &callerError{err}
+			} else if out[i], err = s.column(i, n); err != nil {
+				errs[i] = fmt.Errorf("column %q: %w", s.names[i], err)
+			}
+			failed.CompareAndSwap(false, errs[i] != nil)
+		}
+	}
+	var helpers sync.WaitGroup
+	for range len(out) - 1 {
+		if !s.r.decoding() {
+			break
+		}
+		helpers.Go(func() {
+			defer s.r.decoded()
+			decode()
+		})
+	}
+	decode()
+	helpers.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decoding takes a token for one more goroutine that decodes, if there is one;
+// decoded gives it back.
+func (r *Reader) decoding() bool {
+	select {
+	case r.opts.Decoders <- struct{}{}: // blocks where it is nil
+		return true
+	default:
+		return false
+	}
+}
+
+func (r *Reader) decoded() { <-r.opts.Decoders }
 
 // column reads the next n rows of a column.
 func (s *spanReader) column(i, n int) (out arrow.Array, err error) {
@@ -269,14 +318,11 @@ func (s *spanReader) finish(i int) error {
 	return nil
 }
 
-// close lets go of the decoders. Their errors are about bytes that nobody
-// needs any more.
+// close lets go of the decoders.
 func (s *spanReader) close() {
-	var err error
-	defer recoverTo(&err)
 	for _, leaves := range s.leaves {
 		for _, l := range leaves {
-			_ = l.close()
+			l.close()
 		}
 	}
 }

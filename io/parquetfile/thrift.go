@@ -44,11 +44,12 @@ const (
 	schemaElementNumChildren = 5
 )
 
-// thriftWalk steps over a footer in Thrift's compact protocol without building
-// anything. The decoder behind it allocates what a length field claims and
+// thriftWalk steps over structures in Thrift's compact protocol without building
+// anything. The footer's decoder behind it allocates what a length field claims and
 // recurses as deep as the schema's child counts say; this walk refuses what
 // the bytes cannot hold before the decoder sees it.
 type thriftWalk struct {
+	what       string // what is walked, for errors
 	b          []byte
 	pos        int
 	structs    int64
@@ -60,7 +61,7 @@ type thriftWalk struct {
 // with a schema no deeper than maxSchemaDepth, and decoding it takes at most
 // budget bytes.
 func checkFooterBytes(footer []byte, budget int64) error {
-	w := &thriftWalk{b: footer, maxStructs: budget / bytesPerThriftStruct}
+	w := &thriftWalk{what: "footer", b: footer, maxStructs: budget / bytesPerThriftStruct}
 	if err := w.structure(0, 0); err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func checkSchemaDepth(children []int32) error {
 }
 
 func (w *thriftWalk) fail(what string) error {
-	return damaged("footer: %s at byte %d of %d", what, w.pos, len(w.b))
+	return damaged("%s: %s at byte %d of %d", w.what, what, w.pos, len(w.b))
 }
 
 func (w *thriftWalk) left() int { return len(w.b) - w.pos }
@@ -143,7 +144,7 @@ func (w *thriftWalk) structure(at uint32, depth int) error {
 		return w.fail("nested too deep")
 	}
 	if w.structs++; w.structs > w.maxStructs {
-		return fmt.Errorf("%w: decoding the footer", format.ErrBudget)
+		return fmt.Errorf("%w: decoding the %s", format.ErrBudget, w.what)
 	}
 	inSchemaElement := at == fileMetaDataSchema && depth == 1
 	if inSchemaElement {
@@ -151,22 +152,9 @@ func (w *thriftWalk) structure(at uint32, depth int) error {
 	}
 	field := int16(0)
 	for {
-		head, err := w.byte()
-		if err != nil {
+		kind, err := w.field(&field)
+		if err != nil || kind == thriftStop {
 			return err
-		}
-		kind := head & 0x0f
-		if kind == thriftStop {
-			return nil
-		}
-		if delta := head >> 4; delta != 0 {
-			field += int16(delta)
-		} else {
-			id, err := w.varint()
-			if err != nil {
-				return err
-			}
-			field = int16(id)
 		}
 		if inSchemaElement && field == schemaElementNumChildren && kind == thriftI32 {
 			n, err := w.varint()
@@ -180,6 +168,26 @@ func (w *thriftWalk) structure(at uint32, depth int) error {
 			return err
 		}
 	}
+}
+
+// field reads the head of the next field of a structure: its type, and its id
+// into id, which holds the one before. thriftStop ends the structure.
+func (w *thriftWalk) field(id *int16) (kind byte, err error) {
+	head, err := w.byte()
+	if err != nil {
+		return 0, err
+	}
+	kind = head & 0x0f
+	if kind == thriftStop {
+		return thriftStop, nil
+	}
+	if delta := head >> 4; delta != 0 {
+		*id += int16(delta)
+		return kind, nil
+	}
+	long, err := w.varint()
+	*id = int16(long)
+	return kind, err
 }
 
 // value steps over one value. Booleans take a byte inside collections only.

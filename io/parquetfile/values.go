@@ -1,26 +1,27 @@
 package parquetfile
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet"
-	"github.com/apache/arrow-go/v18/parquet/file"
-
-	"github.com/millrace/millrace/io/format"
 )
 
-// values holds the dense values of a leaf: those read and not dropped.
+// values decodes the values of a leaf, those that are not null, and holds those
+// read and not dropped.
 type values interface {
-	// read decodes up to n levels from the current page. It appends their
-	// values, for which grow has made room.
-	read(r file.ColumnChunkReader, n int, defs, reps []int16) (levels int64, dense int, err error)
-	// step is the most levels to read at a time.
+	// dictionary takes the n values of a dictionary page, which it copies.
+	dictionary(n int, data []byte) error
+	// open starts a data page: at most n values, borrowed until the next open.
+	open(enc parquet.Encoding, data []byte, n int) error
+	// read appends the next n values of the page, for which grow has made
+	// room. All of them are there, or it returns an error.
+	read(n int) error
+	// step is the most values to read at a time.
 	step() int
 	len() int
-	grow(extra int) error
+	grow(extra int)
 	// drop forgets the first n.
 	drop(n int)
 	release()
@@ -31,36 +32,36 @@ type values interface {
 func newValues(t parquet.Type, width int, mem *budget) (values, error) {
 	switch t {
 	case parquet.Types.Boolean:
-		return &boolValues{fixed: fixed{width: 1, mem: mem}}, nil
+		return &boolValues{held: held{width: 1, mem: mem}}, nil
 	case parquet.Types.Int32, parquet.Types.Float:
-		return &fixed{width: 4, mem: mem}, nil
+		width = arrow.Int32SizeBytes
 	case parquet.Types.Int64, parquet.Types.Double:
-		return &fixed{width: 8, mem: mem}, nil
+		width = arrow.Int64SizeBytes
 	case parquet.Types.Int96:
-		return &fixed{width: parquet.Int96SizeBytes, mem: mem}, nil
+		width = parquet.Int96SizeBytes
 	case parquet.Types.FixedLenByteArray:
 		if width <= 0 {
 			return nil, damaged("fixed length byte array of %d bytes", width)
 		}
-		return &fixedBytes{fixed: fixed{width: width, mem: mem}}, nil
 	case parquet.Types.ByteArray:
-		return &byteArrays{mem: mem, batch: minByteArrays}, nil
+		return &byteArrays{mem: mem}, nil
+	default:
+		return nil, unsupported("physical type %s", t)
 	}
-	return nil, unsupported("physical type %s", t)
+	return &fixed{held: held{width: width, mem: mem}, physical: t}, nil
 }
 
-// fixed holds values of a fixed width, one after the other.
-type fixed struct {
+// held is values of a fixed width, one after the other.
+type held struct {
 	width int
 	n     int
 	buf   *memory.Buffer // room for at least n values; nil until the first grow
 	mem   *budget
 }
 
-func (v *fixed) len() int  { return v.n }
-func (v *fixed) step() int { return math.MaxInt32 }
+func (v *held) len() int { return v.n }
 
-func (v *fixed) grow(extra int) error {
+func (v *held) grow(extra int) {
 	if v.buf == nil {
 		v.buf = memory.NewResizableBuffer(v.mem)
 	}
@@ -70,30 +71,14 @@ func (v *fixed) grow(extra int) error {
 		}
 		v.buf.ResizeNoShrink(need)
 	}
-	return nil
 }
 
-func (v *fixed) read(r file.ColumnChunkReader, n int, defs, reps []int16) (levels int64, dense int, err error) {
-	b := v.buf.Bytes()
-	switch r := r.(type) {
-	case *file.Int32ColumnChunkReader:
-		levels, dense, err = r.ReadBatchInPage(int64(n), arrow.Int32Traits.CastFromBytes(b)[v.n:], defs, reps)
-	case *file.Int64ColumnChunkReader:
-		levels, dense, err = r.ReadBatchInPage(int64(n), arrow.Int64Traits.CastFromBytes(b)[v.n:], defs, reps)
-	case *file.Float32ColumnChunkReader:
-		levels, dense, err = r.ReadBatchInPage(int64(n), arrow.Float32Traits.CastFromBytes(b)[v.n:], defs, reps)
-	case *file.Float64ColumnChunkReader:
-		levels, dense, err = r.ReadBatchInPage(int64(n), arrow.Float64Traits.CastFromBytes(b)[v.n:], defs, reps)
-	case *file.Int96ColumnChunkReader:
-		levels, dense, err = r.ReadBatchInPage(int64(n), parquet.Int96Traits.CastFromBytes(b)[v.n:], defs, reps)
-	default:
-		return 0, 0, unsupported("column reader %T", r)
-	}
-	v.n += max(dense, 0)
-	return levels, dense, err
+// room is where the next n values go.
+func (v *held) room(n int) []byte {
+	return v.buf.Bytes()[v.n*v.width : (v.n+n)*v.width]
 }
 
-func (v *fixed) drop(n int) {
+func (v *held) drop(n int) {
 	if v.buf != nil {
 		b := v.buf.Bytes()
 		copy(b, b[n*v.width:v.n*v.width])
@@ -103,7 +88,7 @@ func (v *fixed) drop(n int) {
 
 // take gives the first n values in a buffer with room for room; the caller
 // releases it. drop(n) must follow.
-func (v *fixed) take(n, room int) *memory.Buffer {
+func (v *held) take(n, room int) *memory.Buffer {
 	if v.buf != nil && n == v.n {
 		// All of them: the buffer itself.
 		out := v.buf
@@ -120,183 +105,216 @@ func (v *fixed) take(n, room int) *memory.Buffer {
 }
 
 // bytes are the first n values.
-func (v *fixed) bytes(n int) []byte {
+func (v *held) bytes(n int) []byte {
 	if v.buf == nil {
 		return nil
 	}
 	return v.buf.Bytes()[:n*v.width]
 }
 
-func (v *fixed) release() {
+func (v *held) release() {
 	if v.buf != nil {
 		v.buf.Release()
 		v.buf = nil
 	}
 }
 
-// boolValues holds one byte per value.
-type boolValues struct {
-	fixed
-	scratch []bool
+// noValues is the error of a page that has fewer values than levels say.
+func noValues(missing int) error { return damaged("page ends %d values early", missing) }
+
+func unsupportedEncoding(enc parquet.Encoding, t parquet.Type) error {
+	return unsupported("encoding %s of %s", enc, t)
 }
 
-const boolStep = 8192
+// openIndices starts a data page of dictionary indices: their bits u8, then a
+// hybrid. A page of nulls may have no bytes.
+func openIndices(data []byte, dictionary bool) (hybrid, error) {
+	switch {
+	case !dictionary:
+		return hybrid{}, damaged("page of dictionary indices before any dictionary")
+	case len(data) == 0:
+		return hybrid{}, nil
+	case data[0] > 32:
+		return hybrid{}, damaged("dictionary indices of %d bits", data[0])
+	}
+	return newHybrid(data[1:], uint(data[0])), nil
+}
 
-func (v *boolValues) step() int { return boolStep }
+// fixed decodes the types of a fixed width but booleans.
+type fixed struct {
+	held
+	physical parquet.Type
+	dict     []byte // the dictionary's values, from mem
+	haveDict bool
 
-func (v *boolValues) read(r file.ColumnChunkReader, n int, defs, reps []int16) (levels int64, dense int, err error) {
-	cr, ok := r.(*file.BooleanColumnChunkReader)
-	if !ok {
-		return 0, 0, unsupported("column reader %T", r)
+	// The current page.
+	encoding parquet.Encoding
+	page     []byte // PLAIN: values to come; BYTE_STREAM_SPLIT: all of it
+	at       int    // BYTE_STREAM_SPLIT: values read
+	indices  hybrid
+	deltas   deltas
+	arrays   lengths
+}
+
+// anyStep is no bound: a page and what was asked for are.
+const anyStep = math.MaxInt32
+
+func (v *fixed) step() int { return anyStep }
+
+func (v *fixed) dictionary(n int, data []byte) error {
+	if v.haveDict {
+		return damaged("column chunk has two dictionaries")
 	}
-	if v.scratch == nil {
-		v.scratch = make([]bool, boolStep)
+	if n > len(data)/v.width {
+		return damaged("dictionary of %d values has %d bytes", n, len(data))
 	}
-	levels, dense, err = cr.ReadBatchInPage(int64(n), v.scratch, defs, reps)
-	if err != nil || dense <= 0 {
-		return levels, dense, err
+	v.haveDict = true
+	v.dict = v.mem.Allocate(n * v.width)
+	copy(v.dict, data)
+	return nil
+}
+
+func (v *fixed) open(enc parquet.Encoding, data []byte, n int) (err error) {
+	e, t := parquet.Encodings, parquet.Types
+	v.page, v.at = data, 0
+	switch enc {
+	case e.Plain:
+	case e.PlainDict, e.RLEDict:
+		enc = e.RLEDict
+		v.indices, err = openIndices(data, v.haveDict)
+	case e.ByteStreamSplit:
+		if v.physical == t.Int96 {
+			return unsupportedEncoding(enc, v.physical)
+		}
+		if len(data)%v.width != 0 {
+			return damaged("%d bytes of streams for values of %d", len(data), v.width)
+		}
+	case e.DeltaBinaryPacked:
+		if v.physical != t.Int32 && v.physical != t.Int64 {
+			return unsupportedEncoding(enc, v.physical)
+		}
+		v.deltas = deltas{}
+		if len(data) > 0 {
+			v.deltas, err = newDeltas(data, n, uint(8*v.width))
+		}
+	case e.DeltaByteArray:
+		if v.physical != t.FixedLenByteArray {
+			return unsupportedEncoding(enc, v.physical)
+		}
+		v.arrays.mem = v.mem
+		err = v.arrays.open(enc, data, n)
+	default:
+		return unsupportedEncoding(enc, v.physical)
 	}
-	out := v.buf.Bytes()[v.n:]
-	for i, b := range v.scratch[:dense] {
-		if b {
-			out[i] = 1
+	v.encoding = enc
+	return err
+}
+
+func (v *fixed) read(n int) error {
+	out := v.room(n)
+	var err error
+	switch v.encoding {
+	case parquet.Encodings.Plain:
+		if len(out) > len(v.page) {
+			return noValues(n - len(v.page)/v.width)
+		}
+		v.page = v.page[copy(out, v.page):]
+	case parquet.Encodings.RLEDict:
+		err = v.gather(out)
+	case parquet.Encodings.ByteStreamSplit:
+		streams := len(v.page) / v.width
+		if n > streams-v.at {
+			return noValues(n - (streams - v.at))
+		}
+		for j := range v.width {
+			for i, b := range v.page[j*streams+v.at : j*streams+v.at+n] {
+				out[i*v.width+j] = b
+			}
+		}
+		v.at += n
+	case parquet.Encodings.DeltaBinaryPacked:
+		if v.width == arrow.Int32SizeBytes {
+			err = decodeDeltas(&v.deltas, arrow.Uint32Traits.CastFromBytes(out))
 		} else {
-			out[i] = 0
+			err = decodeDeltas(&v.deltas, arrow.Uint64Traits.CastFromBytes(out))
+		}
+	case parquet.Encodings.DeltaByteArray:
+		for ; len(out) > 0 && err == nil; out = out[v.width:] {
+			err = v.arrays.exactly(out[:v.width])
 		}
 	}
-	v.n += dense
-	return levels, dense, nil
+	if err == nil {
+		v.n += n
+	}
+	return err
 }
 
-// fixedBytes holds fixed length byte arrays.
-type fixedBytes struct {
-	fixed
-	scratch []parquet.FixedLenByteArray // aliases the page during read only
-}
-
-const fixedBytesStep = 2048
-
-func (v *fixedBytes) step() int { return fixedBytesStep }
-
-func (v *fixedBytes) read(r file.ColumnChunkReader, n int, defs, reps []int16) (levels int64, dense int, err error) {
-	cr, ok := r.(*file.FixedLenByteArrayColumnChunkReader)
-	if !ok {
-		return 0, 0, unsupported("column reader %T", r)
+func (v *fixed) gather(out []byte) error {
+	switch v.width {
+	case arrow.Uint32SizeBytes:
+		return gather(&v.indices, arrow.Uint32Traits.CastFromBytes(out), arrow.Uint32Traits.CastFromBytes(v.dict))
+	case arrow.Uint64SizeBytes:
+		return gather(&v.indices, arrow.Uint64Traits.CastFromBytes(out), arrow.Uint64Traits.CastFromBytes(v.dict))
 	}
-	if v.scratch == nil {
-		v.scratch = make([]parquet.FixedLenByteArray, fixedBytesStep)
-	}
-	levels, dense, err = cr.ReadBatchInPage(int64(n), v.scratch, defs, reps)
-	if err != nil || dense <= 0 {
-		return levels, dense, err
-	}
-	out := v.buf.Bytes()[v.n*v.width:]
-	for i, b := range v.scratch[:dense] {
-		if len(b) != v.width {
-			return 0, 0, damaged("value of %d bytes in a column of %d", len(b), v.width)
+	var indices [256]uint32
+	count := len(v.dict) / v.width
+	for len(out) > 0 {
+		some := indices[:min(len(indices), len(out)/v.width)]
+		if err := decode(&v.indices, some); err != nil {
+			return err
 		}
-		copy(out[i*v.width:], b)
-	}
-	v.n += dense
-	return levels, dense, nil
-}
-
-// byteArrays holds values of any length.
-type byteArrays struct {
-	n       int
-	offsets *memory.Buffer // n+1 int32
-	data    *memory.Buffer
-	mem     *budget
-	batch   int
-	scratch []parquet.ByteArray // aliases the page during read only
-}
-
-// The number of values decoded at a time follows their length: a page of
-// delta byte arrays can stand for far more bytes than it has, outside of the
-// budget while it is being decoded.
-const (
-	minByteArrays   = 64
-	maxByteArrays   = 4096
-	byteArraysBytes = 1 << 20 // aimed at per batch
-)
-
-func (v *byteArrays) len() int  { return v.n }
-func (v *byteArrays) step() int { return v.batch }
-
-func (v *byteArrays) grow(extra int) error {
-	if v.offsets == nil {
-		v.offsets = memory.NewResizableBuffer(v.mem)
-		v.offsets.ResizeNoShrink(4)
-		v.offsets.Bytes()[0], v.offsets.Bytes()[1], v.offsets.Bytes()[2], v.offsets.Bytes()[3] = 0, 0, 0, 0
-		v.data = memory.NewResizableBuffer(v.mem)
-	}
-	if need := 4 * (v.n + extra + 1); need > v.offsets.Len() {
-		if v.n > 0 {
-			need = max(need, 2*v.offsets.Len())
+		for _, x := range some {
+			if int(x) >= count {
+				return badIndex(x, count)
+			}
+			out = out[copy(out, v.dict[int(x)*v.width:(int(x)+1)*v.width]):]
 		}
-		v.offsets.ResizeNoShrink(need)
 	}
 	return nil
 }
 
-func (v *byteArrays) read(r file.ColumnChunkReader, n int, defs, reps []int16) (levels int64, dense int, err error) {
-	cr, ok := r.(*file.ByteArrayColumnChunkReader)
-	if !ok {
-		return 0, 0, unsupported("column reader %T", r)
-	}
-	if v.scratch == nil {
-		v.scratch = make([]parquet.ByteArray, maxByteArrays)
-	}
-	levels, dense, err = cr.ReadBatchInPage(int64(n), v.scratch, defs, reps)
-	if err != nil || dense <= 0 {
-		return levels, dense, err
-	}
-	offsets := arrow.Int32Traits.CastFromBytes(v.offsets.Bytes())
-	end := int(offsets[v.n])
-	total := end
-	for _, b := range v.scratch[:dense] {
-		total += len(b)
-	}
-	if total > math.MaxInt32 {
-		return 0, 0, fmt.Errorf("%w: more than 2 GiB of strings in one chunk; read fewer rows at a time", format.ErrBudget)
-	}
-	if total > v.data.Len() {
-		v.data.ResizeNoShrink(max(total, min(2*v.data.Len(), math.MaxInt32)))
-	}
-	data := v.data.Bytes()
-	for i, b := range v.scratch[:dense] {
-		end += copy(data[end:], b)
-		offsets[v.n+i+1] = int32(end)
-	}
-	if mean := (total-int(offsets[v.n]))/dense + 1; mean > 0 {
-		v.batch = min(max(byteArraysBytes/mean, minByteArrays), maxByteArrays)
-	}
-	v.n += dense
-	clear(v.scratch[:dense])
-	return levels, dense, nil
+func (v *fixed) release() {
+	v.held.release()
+	v.mem.Free(v.dict)
+	v.dict = nil
+	v.arrays.release()
 }
 
-func (v *byteArrays) drop(n int) {
-	if n == 0 {
-		return
-	}
-	if n == v.n { // the bytes may have been taken
-		v.n = 0
-		return
-	}
-	offsets := arrow.Int32Traits.CastFromBytes(v.offsets.Bytes())
-	from, to := offsets[n], offsets[v.n]
-	copy(v.data.Bytes(), v.data.Bytes()[from:to])
-	for i := range v.n - n + 1 {
-		offsets[i] = offsets[n+i] - from
-	}
-	v.n -= n
+// boolValues holds one byte per value, 0 or 1.
+type boolValues struct {
+	held
+	bits hybrid
 }
 
-func (v *byteArrays) release() {
-	if v.offsets != nil {
-		v.offsets.Release()
-		v.data.Release()
-		v.offsets, v.data = nil, nil
+func (v *boolValues) step() int { return anyStep }
+
+func (v *boolValues) dictionary(int, []byte) error {
+	return damaged("dictionary of booleans")
+}
+
+func (v *boolValues) open(enc parquet.Encoding, data []byte, _ int) error {
+	switch enc {
+	case parquet.Encodings.Plain: // as one bit-packed run
+		v.bits = hybrid{width: 1, packed: data, left: 8 * len(data)}
+	case parquet.Encodings.RLE:
+		v.bits = hybrid{}
+		if len(data) == 0 {
+			return nil
+		}
+		if len(data) < 4 || uint64(le32(data)) > uint64(len(data)-4) {
+			return damaged("booleans end early")
+		}
+		v.bits = newHybrid(data[4:4+le32(data)], 1)
+	default:
+		return unsupportedEncoding(enc, parquet.Types.Boolean)
 	}
+	return nil
+}
+
+func (v *boolValues) read(n int) error {
+	if err := decode(&v.bits, v.room(n)); err != nil {
+		return err
+	}
+	v.n += n
+	return nil
 }

@@ -16,12 +16,15 @@ corpora_test.go does.
 
 Every file is read in a process of its own: some crash the reader.
 """
+import decimal
 import json
 import os
 import struct
 import subprocess
 import sys
 import zlib
+
+CONTEXT = decimal.Context(prec=80)  # as many digits as decimal256 has, and more
 
 
 def encode(arr):
@@ -99,12 +102,8 @@ def encode(arr):
 
 
 def by_pyarrow(path):
-    import decimal
-
     import pyarrow.parquet as pq
 
-    global CONTEXT
-    CONTEXT = decimal.Context(prec=80)
     table = pq.ParquetFile(path, arrow_extensions_enabled=False).read(use_threads=False)
     out = []
     for name, col in zip(table.column_names, table.columns):

@@ -1,0 +1,150 @@
+package parquetfile
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// deltas decodes DELTA_BINARY_PACKED:
+//
+//	block size uvarint, miniblocks per block uvarint, values uvarint, the first value varint
+//	per block: the least delta varint, the bits of a delta u8 per miniblock,
+//	then the miniblocks: deltas above the least, bit-packed
+//
+// Sums wrap around, in 32 bits where values have 32. The last block ends with
+// its last miniblock that has values.
+//
+// Source: parquet-format:Encodings.md.
+type deltas struct {
+	rest  []byte
+	most  uint // bits of a value: 32 or 64
+	total int  // values not yet given
+	first bool // the next value is last itself
+
+	last, least uint64
+	perMini     int
+	widths      []byte // of the miniblocks to come in this block; in rest's bytes
+	minis       int    // per block
+
+	left   int // values of the current miniblock not yet given
+	packed []byte
+	bit    int
+	width  uint
+}
+
+// newDeltas reads the head of the values in b, at most n of most bits each.
+func newDeltas(b []byte, n int, most uint) (d deltas, err error) {
+	d = deltas{rest: b, most: most, first: true}
+	var head [3]uint64
+	for i := range head {
+		if head[i], err = d.uvarint(); err != nil {
+			return d, err
+		}
+	}
+	block, minis, total := head[0], head[1], head[2]
+	if block == 0 || minis == 0 || block > math.MaxInt32 || minis > block || block%minis != 0 || block/minis%8 != 0 {
+		return d, damaged("deltas in blocks of %d values, of %d miniblocks", block, minis)
+	}
+	if total > uint64(n) {
+		return d, damaged("%d deltas in a page of %d values", total, n)
+	}
+	d.minis, d.perMini, d.total = int(minis), int(block/minis), int(total)
+	d.last, err = d.varint()
+	return d, err
+}
+
+func (d *deltas) uvarint() (uint64, error) {
+	v, n := binary.Uvarint(d.rest)
+	if n <= 0 {
+		return 0, damaged("deltas end early")
+	}
+	d.rest = d.rest[n:]
+	return v, nil
+}
+
+func (d *deltas) varint() (uint64, error) {
+	v, err := d.uvarint()
+	v = v>>1 ^ -(v & 1)
+	if err == nil && d.most == 32 && int64(v) != int64(int32(v)) {
+		err = damaged("delta of %d in a column of 32 bits", int64(v))
+	}
+	return v, err
+}
+
+// mini starts the next miniblock.
+func (d *deltas) mini() (err error) {
+	if len(d.widths) == 0 {
+		if d.least, err = d.varint(); err != nil {
+			return err
+		}
+		if d.minis > len(d.rest) {
+			return damaged("deltas end early")
+		}
+		d.widths, d.rest = d.rest[:d.minis], d.rest[d.minis:]
+	}
+	d.width, d.widths = uint(d.widths[0]), d.widths[1:]
+	if d.width > d.most {
+		return damaged("deltas of %d bits in a column of %d", d.width, d.most)
+	}
+	bytes := d.perMini / 8 * int(d.width)
+	if bytes > len(d.rest) { // only the very last may be cut short
+		bytes = len(d.rest)
+		if bytes*8 < min(d.total, d.perMini)*int(d.width) {
+			return damaged("deltas end early")
+		}
+	}
+	d.packed, d.rest = d.rest[:bytes], d.rest[bytes:]
+	d.left, d.bit = d.perMini, 0
+	return nil
+}
+
+// decodeDeltas fills out with the next values.
+func decodeDeltas[T uint32 | uint64](d *deltas, out []T) error {
+	if len(out) > d.total {
+		return damaged("page has %d deltas fewer than values", len(out)-d.total)
+	}
+	d.total -= len(out)
+	if d.first && len(out) > 0 {
+		d.first = false
+		out[0] = T(d.last)
+		out = out[1:]
+	}
+	for len(out) > 0 {
+		if d.left == 0 {
+			d.total += len(out) // as mini counts them
+			err := d.mini()
+			d.total -= len(out)
+			if err != nil {
+				return err
+			}
+		}
+		k := min(len(out), d.left)
+		for i := range out[:k] {
+			d.last += d.least + bitsAt(d.packed, uint(d.bit), d.width)
+			d.bit += int(d.width)
+			out[i] = T(d.last)
+		}
+		d.left -= k
+		out = out[k:]
+	}
+	return nil
+}
+
+// bitsAt reads width bits, up to 64, from bit on; b has them.
+func bitsAt(b []byte, bit, width uint) uint64 {
+	if width == 0 {
+		return 0
+	}
+	at, shift := bit>>3, bit&7
+	var lo uint64
+	var hi byte
+	if at+9 <= uint(len(b)) {
+		lo, hi = binary.LittleEndian.Uint64(b[at:]), b[at+8]
+	} else {
+		var tail [9]byte
+		copy(tail[:], b[at:])
+		lo, hi = binary.LittleEndian.Uint64(tail[:]), tail[8]
+	}
+	v := lo>>shift | uint64(hi)<<(64-shift)
+	return v & (math.MaxUint64 >> (64 - width))
+}
