@@ -1,5 +1,5 @@
 # make help lists the targets. Everything that is fetched is pinned by version
-# and sha256 and lies in ignored folders: .ort, .data, .venv, .tools.
+# and sha256 and lies in ignored folders: .ort, .data, .venv, .venv-peers, .tools.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -85,6 +85,18 @@ reference-models: data ## Train the reference models and their golden prediction
 .PHONY: memory
 memory: runtime build ## Measure peak memory for 3M and for 30M rows (needs make data)
 	@bench/memory.sh
+
+.PHONY: bench-peers-venv
+bench-peers-venv: .venv-peers/.done ## Make the Python environment of the peers: pandas, Ray, Spark ... (1 GB)
+.venv-peers/.done: bench/peers/requirements.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --require-hashes -r bench/peers/requirements.txt
+	@touch $@
+
+.PHONY: bench-peers
+bench-peers: runtime build venv .venv-peers/.done ## Run millrace against its peers, into bench/results/peers.md (needs make data and Java 17; 40 minutes; PEERS_FLAGS=--quick: 3)
+	.venv/bin/python bench/peers/native.py .peers/models
+	.venv-peers/bin/python bench/peers/run.py $(PEERS_FLAGS)
 
 .PHONY: clean
 clean: ## Remove what was built; fetched files stay

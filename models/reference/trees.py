@@ -65,7 +65,8 @@ XGB = Reference(
 )
 
 
-def train_gbdt() -> None:
+def gbdt_booster() -> lightgbm.Booster:
+    """Trains what flights_gbdt.onnx is made from."""
     x, delay = flights_training()
     params = {
         "objective": "regression",
@@ -79,15 +80,20 @@ def train_gbdt() -> None:
         "verbosity": -1,
     }
     booster = lightgbm.train(params, lightgbm.Dataset(x, delay), num_boost_round=200)
-    booster = _with_float32_thresholds(booster)
+    return _with_float32_thresholds(booster)
+
+
+def train_gbdt() -> None:
+    booster = gbdt_booster()
     model = onnxmltools.convert_lightgbm(
-        booster, GBDT.name, [("features", FloatTensorType([None, x.shape[1]]))], target_opset=OPSET
+        booster, GBDT.name, [("features", _features_type())], target_opset=OPSET
     )
     save_model(model, GBDT, feature_metadata())
     save_golden(GBDT, {"variable": booster.predict(_sample(GBDT), num_threads=THREADS)})
 
 
-def train_xgb() -> None:
+def xgb_booster() -> xgboost.Booster:
+    """Trains what flights_xgb.onnx is made from."""
     x, delay = flights_training()
     params = {
         "objective": "binary:logistic",
@@ -98,9 +104,13 @@ def train_xgb() -> None:
         "nthread": THREADS,
     }
     late = (delay >= LATE_MINUTES).astype(np.float32)
-    booster = xgboost.train(params, xgboost.DMatrix(x, late), num_boost_round=150)
+    return xgboost.train(params, xgboost.DMatrix(x, late), num_boost_round=150)
+
+
+def train_xgb() -> None:
+    booster = xgb_booster()
     model = onnxmltools.convert_xgboost(
-        booster, XGB.name, [("features", FloatTensorType([None, x.shape[1]]))], target_opset=OPSET
+        booster, XGB.name, [("features", _features_type())], target_opset=OPSET
     )
     save_model(model, XGB, feature_metadata())
     late = booster.predict(xgboost.DMatrix(_sample(XGB)))
@@ -110,6 +120,10 @@ def train_xgb() -> None:
         "probability_1": late,
     }
     save_golden(XGB, golden)
+
+
+def _features_type() -> FloatTensorType:
+    return FloatTensorType([None, len(feature_names())])
 
 
 def _sample(ref: Reference) -> Floats:
