@@ -9,6 +9,7 @@ COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 PYTHON  ?= python3
 FUZZTIME ?= 60s
+BENCH_OUT ?= .bench
 
 .PHONY: help
 help: ## List the targets
@@ -85,6 +86,10 @@ reference-models: data ## Train the reference models and their golden prediction
 .PHONY: memory
 memory: runtime build ## Measure peak memory for 3M and for 30M rows (needs make data)
 	@bench/memory.sh
+
+.PHONY: bench
+bench: runtime build data ## Measure ceilings and how close whole runs come, into BENCH_OUT (.bench/): records, table, page (5 minutes)
+	@bench/ceilings.sh $(BENCH_OUT)
 
 .PHONY: bench-peers-venv
 bench-peers-venv: .venv-peers/.done ## Make the Python environment of the peers: pandas, Ray, Spark ... (1 GB)

@@ -64,6 +64,9 @@ func (m *measurement) ceilings(ctx context.Context, best Arm) error {
 			}
 			a.rates = append(a.rates, r.RowsPerSecond())
 		}
+		if len(fixed) == 0 {
+			continue
+		}
 		if err := m.drop(fixed, StageEndToEnd); err != nil {
 			return err
 		}
@@ -75,6 +78,9 @@ func (m *measurement) ceilings(ctx context.Context, best Arm) error {
 // workers and threads.
 func (m *measurement) endToEndArms(best Arm) []*arm {
 	var arms []*arm
+	if m.opts.AutoOnly {
+		return nil
+	}
 	for _, a := range m.arms() {
 		if a.Workers == best.Workers && a.IntraOpThreads == best.IntraOpThreads {
 			arms = append(arms, a)

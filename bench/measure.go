@@ -36,8 +36,10 @@ type Options struct {
 	Target  time.Duration // of one repeat of a stage alone
 	// SampleRows are the rows that stages after reading work on.
 	SampleRows int
-	// SweepOnly leaves out all but the sweep of Runs.
+	// SweepOnly leaves out all but the sweep of Runs; AutoOnly the whole runs with
+	// fixed batch sizes.
 	SweepOnly bool
+	AutoOnly  bool
 
 	Dir          string // for made data and outputs; its files are removed again
 	Name         string // of the machine

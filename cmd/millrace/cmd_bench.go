@@ -78,6 +78,7 @@ func (o *benchOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&o.Repeats, "repeats", 10, "`COUNT` of measurements of everything, warm-ups not counted")
 	fs.DurationVar(&o.Target, "time", 250*time.Millisecond, "`DURATION` of one measurement of a stage alone")
 	fs.BoolVar(&o.SweepOnly, "sweep-only", false, "measure Runs on tensors in memory only")
+	fs.BoolVar(&o.AutoOnly, "auto-only", false, "measure whole runs with the batch size that --batch-size auto chooses only, not with each fixed one")
 	fs.StringVar(&o.Dir, "dir", "", "`FOLDER` for made data and outputs, which are removed again (default: the system's for temporary files)")
 	fs.StringVar(&o.results, "results", "results.jsonl", "`FILE` that raw records are added to")
 	fs.StringArrayVar(&o.from, "from", nil, "measure nothing: take the records of this `FILE`; repeatable, to lay machines or commits side by side")

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/dustin/go-humanize"
 	"github.com/dustin/go-humanize/english"
@@ -48,12 +49,18 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	if opts.Output == "" {
 		return fmt.Errorf("%w: --output is missing: a directory, or a file that ends in .parquet, .arrow or .csv", engine.ErrUsage)
 	}
+	// ONNX Runtime takes as long to load as a model takes to check: 40 ms that a
+	// small run would notice.
+	load := sync.OnceValues(func() (*ort.Library, error) { return ort.Load(opts.Library) })
+	var loading sync.WaitGroup
+	loading.Go(func() { _, _ = load() })
+	defer loading.Wait()
 	plan, err := engine.NewPlan(ctx, opts)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = plan.Close() }()
-	lib, err := ort.Load(opts.Library)
+	lib, err := load()
 	if err != nil {
 		return err
 	}
