@@ -166,8 +166,8 @@ type slot struct {
 // microseconds each on a virtual machine; a job that is worth jobTime makes
 // that nothing. Which batches share a job changes none of their edges.
 const (
-	jobTime = 2 * time.Millisecond
-	jobRows = 1 << 14
+	jobTime = 5 * time.Millisecond
+	jobRows = 1 << 15
 )
 
 // jobBatches is the most batches of one job.
@@ -187,8 +187,7 @@ type dealer struct {
 // add takes a batch over.
 func (d *dealer) add(ctx context.Context, batch *batcher.Batch) error {
 	d.pending = append(d.pending, batch)
-	// With no job waiting a worker may be waiting.
-	if len(d.pending) >= d.size() || len(d.jobs) == 0 {
+	if len(d.pending) >= d.size() || d.progress.idle.Load() > int64(len(d.jobs)) {
 		return d.flush(ctx)
 	}
 	return nil

@@ -97,7 +97,7 @@ func (p *pipeline) run(ctx context.Context) error {
 	for range opts.Workers {
 		s := p.newScorer()
 		p.scorers = append(p.scorers, s)
-		stage(func() error { return work(ctx, s, p.plan, jobs) })
+		stage(func() error { return work(ctx, s, p.plan, p.progress, jobs) })
 	}
 	stage(func() error { return p.collector.collect(ctx, slots) })
 	err := group.Wait()

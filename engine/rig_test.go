@@ -53,7 +53,7 @@ func TestRig(t *testing.T) {
 			}
 			got.Elapsed, got.CPU = 0, 0
 			if s.name == "write" {
-				if got.Bytes < full*4 {
+				if got.Bytes < full { // a prediction takes more than a byte, however compressed
 					t.Errorf("wrote %d bytes for %d rows", got.Bytes, full)
 				}
 				got.Bytes = 0

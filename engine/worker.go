@@ -157,13 +157,15 @@ type madeOf struct {
 
 // work is the stage: it takes jobs until in is closed or ctx ends, and closes
 // the scorer.
-func work(ctx context.Context, s scorer, p *Plan, in <-chan job) (err error) {
+func work(ctx context.Context, s scorer, p *Plan, progress *Progress, in <-chan job) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 	for {
+		progress.idle.Add(1)
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case j, ok := <-in:
+			progress.idle.Add(-1)
 			if !ok {
 				return nil
 			}
