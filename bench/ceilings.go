@@ -28,6 +28,9 @@ func (m *measurement) ceilings(ctx context.Context, best Arm) error {
 	m.steps.plan(m.opts.Repeats*len(Stages), m.opts.Target)
 	m.steps.plan(m.opts.Repeats*(len(fixed)+1), expected)
 	for round := -1; round < m.opts.Repeats; round++ {
+		if err := m.openRig(ctx); err != nil {
+			return err
+		}
 		for _, stage := range Stages {
 			rows := int64(best.BatchRows * best.Workers)
 			if rate := rates[stage]; rate > 0 {
@@ -39,6 +42,9 @@ func (m *measurement) ceilings(ctx context.Context, best Arm) error {
 				return err
 			}
 			rates[stage] = r.RowsPerSecond()
+		}
+		if err := m.closeRig(); err != nil {
+			return err
 		}
 		auto := Repeat{Stage: StageEndToEnd, Arm: Arm{Provider: best.Provider}, Chosen: true, Index: max(round, 0), Warmup: round < 0}
 		m.step("end to end, batches chosen by itself", expected)

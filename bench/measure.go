@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klauspost/cpuid/v2"
 	"github.com/prometheus/procfs"
 
 	"github.com/millrace/millrace/engine"
@@ -34,7 +35,9 @@ type Options struct {
 
 	Repeats int           // of each measurement, warm-ups not counted
 	Target  time.Duration // of one repeat of a stage alone
-	// SampleRows are the rows that stages after reading work on.
+	// SampleRows are the rows that stages after reading work on; by default
+	// enough that columns of a mapped file come from memory and not from a cache,
+	// and few for formats that are decoded, whose columns do come from a cache.
 	SampleRows int
 	// SweepOnly leaves out all but the sweep of Runs; AutoOnly the whole runs with
 	// fixed batch sizes.
@@ -73,9 +76,6 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.Target == 0 {
 		o.Target = 250 * time.Millisecond
-	}
-	if o.SampleRows == 0 {
-		o.SampleRows = 1 << 17
 	}
 }
 
@@ -144,10 +144,10 @@ func Run(ctx context.Context, opts Options, lib *ort.Library, records *os.File) 
 		return err
 	}
 	defer func() { err = errors.Join(err, m.plan.Close()) }()
-	if m.rig, err = engine.NewRig(ctx, m.plan, lib, opts.SampleRows); err != nil {
+	if err := m.openRig(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, m.rig.Close()) }()
+	defer func() { err = errors.Join(err, m.closeRig()) }()
 	head, err := m.head()
 	if err != nil {
 		return err
@@ -160,6 +160,32 @@ func Run(ctx context.Context, opts Options, lib *ort.Library, records *os.File) 
 		return err
 	}
 	return m.ceilings(ctx, best)
+}
+
+// openRig holds the first rows of the input. The rig is closed again while whole
+// runs are measured, whose peak of memory it would be part of.
+func (m *measurement) openRig(ctx context.Context) (err error) {
+	if m.rig != nil {
+		return nil
+	}
+	rows := m.opts.SampleRows
+	if rows == 0 {
+		rows = engine.DefaultRigRows
+		if l3 := cpuid.CPU.Cache.L3; m.plan.Mapped() && l3 > 0 {
+			rows = max(rows, int(int64(4*l3)/max(m.plan.ColumnBytes(), 1)))
+		}
+	}
+	m.rig, err = engine.NewRig(ctx, m.plan, m.lib, rows)
+	return err
+}
+
+func (m *measurement) closeRig() error {
+	if m.rig == nil {
+		return nil
+	}
+	rig := m.rig
+	m.rig = nil
+	return rig.Close()
 }
 
 // prepare makes data if there is none, and plans.
@@ -307,7 +333,7 @@ func (m *measurement) arms() []*arm {
 	var arms []*arm
 	for _, intra := range m.opts.IntraOpThreads {
 		for _, size := range sizes {
-			if size > m.rig.Rows() && size != sizes[0] { // there would be one short batch
+			if int64(size) > min(m.plan.Dataset.Rows(), engine.DefaultRigRows) && size != sizes[0] { // there would be one short batch
 				continue
 			}
 			for _, workers := range m.opts.Workers {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/format"
 )
 
 // ChoiceSource says where a run's settings come from.
@@ -178,7 +179,7 @@ func (t *trial) run(ctx context.Context, p *Plan, started time.Time) error {
 	}
 	sizes = t.fit(sizes, rows)
 	largest := sizes[len(sizes)-1]
-	held := min(t.lapRows(largest), max(int(trialBytes/max(p.columnBytes(), 1)), largest))
+	held := min(t.lapRows(largest), max(int(trialBytes/max(p.ColumnBytes(), 1)), largest))
 	var err error
 	if t.sample, err = p.readSample(ctx, held); err != nil {
 		return errors.New("the first rows could not be read")
@@ -389,8 +390,18 @@ func (t *trial) close() {
 // mostBatchRows is the largest batch whose tensors stay within bounds.
 func (p *Plan) mostBatchRows() int { return int(max(maxBatchBytes/max(p.rowBytes(), 1), 1)) }
 
-// columnBytes is the size of one row's columns as read, in bytes.
-func (p *Plan) columnBytes() int64 {
+// Mapped reports whether the input is read where it lies, and not decoded.
+func (p *Plan) Mapped() bool {
+	for _, f := range p.Dataset.Files() {
+		if f.Format != format.ArrowFile && f.Format != format.ArrowStream {
+			return false
+		}
+	}
+	return true
+}
+
+// ColumnBytes is the size of one row's columns as read, in bytes.
+func (p *Plan) ColumnBytes() int64 {
 	var row int64
 	for _, name := range p.Columns {
 		for _, at := range p.Dataset.Schema().FieldIndices(name) {

@@ -98,15 +98,14 @@ func (p *Plan) Explain() *Explanation {
 		BatchRows: p.Options.BatchRows, Workers: p.Options.Workers, Readers: p.Options.Readers,
 		Output: p.Options.Output, Format: string(p.Options.Format),
 	}
-	mapped := true
+
 	for _, f := range p.Dataset.Files() {
 		e.Files = append(e.Files, ExplainedFile{Path: f.Path, Format: string(f.Format), Rows: f.Rows, Spans: f.Spans, Bytes: f.Bytes})
 		e.Spans += f.Spans
 		e.Bytes += f.Bytes
-		mapped = mapped && (f.Format == format.ArrowFile || f.Format == format.ArrowStream)
 	}
 	for i := range p.Binding.Bindings {
-		e.Inputs = append(e.Inputs, p.explainInput(&p.Binding.Bindings[i], mapped))
+		e.Inputs = append(e.Inputs, p.explainInput(&p.Binding.Bindings[i], p.Mapped()))
 	}
 	for i, f := range p.Passed {
 		from := "kept"

@@ -47,6 +47,11 @@ type Measure struct {
 	BytesViewed int64
 }
 
+// DefaultRigRows is how many rows a rig needs for a fair measure: more than a
+// branch predictor learns by heart. It is also the most that Infer works on, whose
+// tensors a run would find in cache.
+const DefaultRigRows = 1 << 17
+
 // NewRig reads the first rows of the plan's input, at most rows, and holds
 // them. The plan must stay open; the caller closes the rig.
 func NewRig(ctx context.Context, plan *Plan, lib *ort.Library, rows int) (*Rig, error) {
@@ -148,7 +153,7 @@ func (r *Rig) Read(ctx context.Context, readers int, rows int64) (Measure, error
 		}
 		return group.Wait()
 	})
-	m.Bytes = total * r.plan.columnBytes()
+	m.Bytes = total * r.plan.ColumnBytes()
 	return m, err
 }
 
@@ -238,7 +243,7 @@ func (r *Rig) residentTensors(ctx context.Context, s *scoring, batchRows int) (*
 		}
 		r.resident = nil
 	}
-	res := &resident{batchRows: batchRows, batches: r.sample.batches(r.batchRows(batchRows))}
+	res := &resident{batchRows: batchRows, batches: r.sample.first(DefaultRigRows).batches(r.batchRows(batchRows))}
 	s.usePool(1)
 	for i, b := range res.batches {
 		w := s.worker(batchRows, &Progress{})
@@ -365,7 +370,7 @@ func (r *Rig) Write(ctx context.Context, dir string, batchRows int, rows int64) 
 	if err != nil {
 		return Measure{}, err
 	}
-	batches := r.sample.batches(r.batchRows(batchRows))
+	batches := r.sample.first(DefaultRigRows).batches(r.batchRows(batchRows))
 	s.usePool(len(batches))
 	w := s.worker(batchRows, &Progress{})
 	defer func() { err = errors.Join(err, w.close()) }()

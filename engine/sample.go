@@ -61,6 +61,19 @@ func (s *sample) release() {
 	s.chunks = nil
 }
 
+// first is the first rows of a sample, which must outlive it.
+func (s *sample) first(rows int) *sample {
+	out := &sample{}
+	for _, c := range s.chunks {
+		if out.rows >= rows {
+			break
+		}
+		out.chunks = append(out.chunks, c)
+		out.rows += int(c.record.NumRows())
+	}
+	return out
+}
+
 // batches cuts the sample into batches of rows rows, without the rest at its
 // end; the caller releases them. A sample of fewer rows is one batch.
 func (s *sample) batches(rows int) []*batcher.Batch {
