@@ -290,7 +290,7 @@ func (t *trial) rounds(ctx context.Context, arms []*trialArm, deadline time.Time
 func (t *trial) lap(ctx context.Context, a *trialArm, rows int) error {
 	each := max(rows/a.rows/t.workers, 1)
 	perRow := make([]float64, t.workers)
-	_, err := lap(t.workers, t.workers, func(share, w int) error {
+	err := lap(t.workers, t.workers, func(share, w int) error {
 		runtime.LockOSThread() // its clock is read, and its calls into C stay on it
 		defer runtime.UnlockOSThread()
 		started, scored := t.clock(), 0

@@ -173,11 +173,10 @@ func (r *Rig) Assemble(batchRows, workers int, rows int64) (Measure, error) {
 	before := countsOf(assemblers)
 	n, total := turns(batches, rows)
 	m, err := timed(total, func() error {
-		_, err := lap(n, workers, func(i, w int) error {
+		return lap(n, workers, func(i, w int) error {
 			_, err := assemblers[w].Assemble(batches[i%len(batches)])
 			return err
 		})
-		return err
 	})
 	after := countsOf(assemblers)
 	m.BytesCopied, m.BytesViewed = after.BytesCopied-before.BytesCopied, after.BytesViewed-before.BytesViewed
@@ -224,7 +223,7 @@ type resident struct {
 }
 
 func (s *resident) close() error {
-	var errs []error
+	errs := make([]error, 0, len(s.inputs))
 	for _, w := range s.inputs {
 		errs = append(errs, w.close())
 	}
@@ -313,8 +312,7 @@ func (r *Rig) Infer(ctx context.Context, batchRows, workers, intraOpThreads int,
 	}
 	n, total := turns(res.batches, rows)
 	m, err := timed(total, func() error {
-		_, err := lap(n, workers, func(i, w int) error { return runners[w].run(ctx, res.inputs[i%len(res.inputs)].inputs) })
-		return err
+		return lap(n, workers, func(i, w int) error { return runners[w].run(ctx, res.inputs[i%len(res.inputs)].inputs) })
 	})
 	return m, err
 }

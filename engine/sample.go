@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -98,14 +97,13 @@ func releaseBatches(batches []*batcher.Batch) {
 	}
 }
 
-// lap does each(i, w) for i in [0,n) on len(workers) goroutines, each taking
-// the next i when it is done with its last, and returns the time until all are
-// done. After an error no more are begun.
-func lap(n, workers int, each func(i, worker int) error) (time.Duration, error) {
+// lap does each(i, w) for i in [0,n) on as many goroutines as there are workers,
+// each taking the next i when it is done with its last, until all are done. After
+// an error no more are begun.
+func lap(n, workers int, each func(i, worker int) error) error {
 	var next atomic.Int64
 	errs := make([]error, workers)
 	var wait sync.WaitGroup
-	started := time.Now()
 	for w := range workers {
 		wait.Go(func() {
 			errs[w] = guarded(func() error {
@@ -123,5 +121,5 @@ func lap(n, workers int, each func(i, worker int) error) (time.Duration, error) 
 		})
 	}
 	wait.Wait()
-	return time.Since(started), errors.Join(errs...)
+	return errors.Join(errs...)
 }

@@ -22,7 +22,7 @@ func TestIntegersAsDifferences(t *testing.T) {
 		"sequence":      func(row int) int64 { return int64(row) },
 		"constant":      func(int) int64 { return -7 },
 		"ends of int64": func(row int) int64 { return []int64{math.MinInt64, math.MaxInt64}[row%2] },
-		"ends of int32": func(row int) int64 { return []int64{math.MinInt32, math.MaxInt32}[random.IntN(2)] },
+		"ends of int32": func(int) int64 { return []int64{math.MinInt32, math.MaxInt32}[random.IntN(2)] },
 		"noise":         func(int) int64 { return int64(random.Uint64()) },
 	}
 	for name, value := range shapes {
