@@ -110,6 +110,7 @@ class Bench:
         reference = json.loads(Path("models/reference/reference.json").read_text())
         self.entries = {entry["name"]: entry for entry in reference["models"]}
         self.batch_rows: dict[str, int] = {}
+        args.results.mkdir(parents=True, exist_ok=True)
         self._records = (args.results / "peers.jsonl.part").open("w")
 
     def record(self, kind: str, **fields: Any) -> None:

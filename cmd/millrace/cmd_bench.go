@@ -65,16 +65,16 @@ Every repeat goes to --results as one line of JSON at once; the table, --report,
 func (o *benchOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	fs.StringVarP(&o.Model, "model", "m", "", "the model: path of an .onnx `FILE`")
-	fs.StringArrayVarP(&o.runOptions.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob of Parquet or Arrow files, as for score; repeatable")
+	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob of Parquet or Arrow files, as for score; repeatable")
 	fs.Int64Var(&o.rows, "rows", 0, "without --input: how many `ROWS` of data to make, shaped like the model's signature")
 	fs.Float64Var(&o.nullShare, "null-share", 0.05, "`SHARE` of nulls in made columns of floats")
 	fs.StringVar(&o.madeFormat, "made-format", "parquet", "`FORMAT` of made data: parquet (zstd) or arrow")
 	fs.Uint64Var(&o.seed, "seed", 1, "`NUMBER` that made data are drawn from")
 	o.addFitFlags(fs)
 	o.addWriteFlags(fs)
-	fs.IntSliceVar(&o.Options.BatchRows, "batch-sizes", nil, "comma separated `ROWS` of one Run to try (default 256,1024,4096,16384,65536)")
-	fs.IntSliceVar(&o.Options.Workers, "workers", nil, "comma separated `COUNTS` of concurrent Runs to try (default 1, 2, 4 ... up to the cores that the cgroup grants)")
-	fs.IntSliceVar(&o.Options.IntraOpThreads, "intra-op-threads", nil, "comma separated `COUNTS` of threads within one Run to try (default 1)")
+	fs.IntSliceVar(&o.BatchRows, "batch-sizes", nil, "comma separated `ROWS` of one Run to try (default 256,1024,4096,16384,65536)")
+	fs.IntSliceVar(&o.Workers, "workers", nil, "comma separated `COUNTS` of concurrent Runs to try (default 1, 2, 4 ... up to the cores that the cgroup grants)")
+	fs.IntSliceVar(&o.IntraOpThreads, "intra-op-threads", nil, "comma separated `COUNTS` of threads within one Run to try (default 1)")
 	fs.IntVar(&o.Repeats, "repeats", 10, "`COUNT` of measurements of everything, warm-ups not counted")
 	fs.DurationVar(&o.Target, "time", 250*time.Millisecond, "`DURATION` of one measurement of a stage alone")
 	fs.BoolVar(&o.SweepOnly, "sweep-only", false, "measure Runs on tensors in memory only")
@@ -95,7 +95,7 @@ func (o *benchOptions) AddFlags(fs *pflag.FlagSet) {
 func runBench(ctx context.Context, o *benchOptions, common *commonOptions, s streams) error {
 	var all []*bench.Bench
 	if len(o.from) > 0 {
-		if o.Model != "" || len(o.runOptions.Inputs) > 0 || o.rows > 0 || o.saveProfile {
+		if o.Model != "" || len(o.Inputs) > 0 || o.rows > 0 || o.saveProfile {
 			return fmt.Errorf("%w: --from takes records that are there; --model, --input, --rows and --save-profile are for measuring", engine.ErrUsage)
 		}
 		var err error

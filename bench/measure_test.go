@@ -1,0 +1,245 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/ort/orttest"
+)
+
+// quick are settings of a measurement that is over soon and says nothing.
+func quick(t *testing.T) Options {
+	t.Helper()
+	return Options{
+		Engine: engine.Options{
+			Model: reference("flights_linear"), Inputs: []string{filepath.Join("..", "testdata", "flights-sample.parquet")}, IDs: []string{"id"},
+			Nulls: batcher.NullPolicies{Default: batcher.NullPolicy{Action: batcher.NullNaN}}, MaxRejects: -1,
+		},
+		BatchRows: []int{512, 2048}, Workers: []int{2}, Repeats: 2, Target: 2 * time.Millisecond, SampleRows: 8192, Dir: t.TempDir(),
+	}
+}
+
+// measure runs a measurement and reads back its records.
+func measured(ctx context.Context, t *testing.T, opts Options) (*Bench, error) {
+	t.Helper()
+	lib := orttest.Library(t)
+	file, err := os.Create(filepath.Join(t.TempDir(), "results.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	failed := Run(ctx, opts, lib, file)
+	if left, err := os.ReadDir(opts.Dir); err == nil && len(left) > 0 {
+		t.Errorf("left in the folder for outputs: %v", left)
+	}
+	if _, err := file.Seek(0, 0); err != nil {
+		t.Fatal(err)
+	}
+	all, err := ReadRecords(file)
+	if err != nil {
+		return nil, failed
+	}
+	return all[0], failed
+}
+
+func TestMeasurement(t *testing.T) {
+	opts := quick(t)
+	var steps int
+	opts.OnStep = func(what string, done float64, left time.Duration) {
+		steps++
+		if what == "" || done < 0 || done > 1 || left < 0 {
+			t.Errorf("step %q: %v done, %v left", what, done, left)
+		}
+	}
+	b, err := measured(t.Context(), t, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Head.Data.Rows != 50_000 || b.Head.Data.Format != "parquet" || b.Head.Data.Source != "input" || b.Head.Model.Name != "flights_linear.onnx" || b.Head.Machine.Cores < 1 {
+		t.Errorf("head = %+v", b.Head)
+	}
+	type kind struct {
+		stage  Stage
+		chosen bool
+		batch  int
+	}
+	counted, warm := map[kind]int{}, map[kind]int{}
+	for _, r := range b.Repeats {
+		k := kind{r.Stage, r.Chosen, r.BatchRows}
+		if r.Stage != StageInfer && r.Stage != StageEndToEnd {
+			k.batch = 0 // the sweep's best, either of the two
+		}
+		if r.Warmup {
+			warm[k]++
+			continue
+		}
+		counted[k]++
+		if r.Stage == StageEndToEnd && (r.Rows != 50_000 || r.PeakMemoryBytes == 0 || r.BytesCopied != 50_000*128 || r.StageSeconds[StageInfer] <= 0) {
+			t.Errorf("end to end = %+v; want all rows, 128 bytes copied of each, and what the stages took", r)
+		}
+	}
+	for _, stage := range []Stage{StageRead, StageAssemble, StageWrite} {
+		if k := (kind{stage, false, 0}); counted[k] != 2 || warm[k] != 1 {
+			t.Errorf("%s: %d repeats and %d warm-ups; want 2 and 1", stage, counted[k], warm[k])
+		}
+	}
+	// Fixed sizes may be given up as hopeless after two, not before.
+	for _, batch := range []int{512, 2048} {
+		if n := counted[kind{StageEndToEnd, false, batch}]; n != 2 {
+			t.Errorf("end to end in batches of %d: %d repeats; want 2", batch, n)
+		}
+		if n := counted[kind{StageInfer, false, batch}]; n < 2 {
+			t.Errorf("inference in batches of %d: %d repeats; want 2 or more", batch, n)
+		}
+	}
+	if n := counted[kind{StageEndToEnd, true, 4096}]; n != 2 { // 50,000 rows are too few to measure on
+		t.Errorf("end to end as chosen: %d repeats in batches of 4096; want 2", n)
+	}
+	if steps < len(b.Repeats) {
+		t.Errorf("%d steps for %d repeats", steps, len(b.Repeats))
+	}
+	if s := Summarize(b); s.Ceiling == nil || len(s.Ceiling.MissingStages) > 0 || s.OfCeiling.Median <= 0 || s.OfCeiling.Repeats != 2 {
+		t.Errorf("summary: ceiling %+v, of it %+v; want both, by two rounds", s.Ceiling, s.OfCeiling)
+	}
+
+	// The best is kept, and a run takes it.
+	dir := t.TempDir()
+	if _, err := SaveProfile(b, dir); err != nil {
+		t.Fatal(err)
+	}
+	best, _, _ := Best(b)
+	run := opts.Engine
+	run.ProfileDir, run.Output = dir, filepath.Join(t.TempDir(), "out")
+	plan, err := engine.NewPlan(t.Context(), run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = plan.Close() }()
+	summary, err := plan.Run(t.Context(), orttest.Library(t), plan.NewProgress())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := summary.Choice; c.Source != engine.ChosenByProfile || c.BatchRows != best.BatchRows || c.Workers != best.Workers {
+		t.Errorf("the run chose %+v; want the profile's %+v", c, best)
+	}
+}
+
+func TestMeasurementOfMadeData(t *testing.T) {
+	opts := quick(t)
+	opts.Engine.Inputs, opts.Engine.IDs, opts.Engine.Nulls = nil, nil, batcher.NullPolicies{}
+	opts.Made = &Made{Rows: 5000, NullShare: 0.05}
+	opts.AutoOnly = true
+	b, err := measured(t.Context(), t, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Head.Data.Source != "made" || b.Head.Data.Rows != 5000 {
+		t.Errorf("data = %+v; want 5000 made rows", b.Head.Data)
+	}
+	if _, err := SaveProfile(b, t.TempDir()); !errors.Is(err, engine.ErrUsage) {
+		t.Errorf("SaveProfile without fixed whole runs = %v; want a usage error", err)
+	}
+	other := quick(t)
+	other.Engine.Inputs, other.Engine.IDs, other.Engine.Nulls = nil, nil, batcher.NullPolicies{}
+	other.Made, other.SweepOnly = &Made{Rows: 5000, NullShare: 0.05, Seed: 9}, true
+	c, err := measured(t.Context(), t, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Head.Data.SHA256 == c.Head.Data.SHA256 {
+		t.Error("data of another seed count as the same")
+	}
+	for _, r := range c.Repeats {
+		if r.Stage != StageInfer {
+			t.Errorf("a sweep alone measured %s", r.Stage)
+		}
+	}
+}
+
+// A measurement that is stopped keeps what it has, whole.
+func TestMeasurementStopped(t *testing.T) {
+	opts := quick(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	steps := 0
+	opts.OnStep = func(string, float64, time.Duration) {
+		if steps++; steps == 5 {
+			cancel(engine.ErrInterrupted)
+		}
+	}
+	b, err := measured(ctx, t, opts)
+	if !errors.Is(err, engine.ErrInterrupted) {
+		t.Fatalf("Run = %v; want the context's cause", err)
+	}
+	if b == nil || len(b.Repeats) != 4 {
+		t.Errorf("kept %+v; want the 4 repeats before", b)
+	}
+}
+
+func TestMeasurementRefuses(t *testing.T) {
+	cases := []struct {
+		about string
+		set   func(*Options)
+		want  []string
+	}{
+		{"every problem at once", func(o *Options) { o.BatchRows, o.Repeats, o.PricePerHour = []int{0}, -1, -2 }, []string{"--batch-sizes (0)", "--repeats (-1)", "--price-per-hour (-2)"}},
+		{"no data", func(o *Options) { o.Engine.Inputs = nil }, []string{"--input", "--rows"}},
+		{"a folder that is not there", func(o *Options) { o.Dir = filepath.Join(o.Dir, "none") }, []string{"folder for outputs"}},
+		{"nulls that cannot be", func(o *Options) { o.Engine.Inputs, o.Made = nil, &Made{Rows: 5, NullShare: 2} }, []string{"--null-share"}},
+	}
+	for _, c := range cases {
+		t.Run(c.about, func(t *testing.T) {
+			opts := quick(t)
+			c.set(&opts)
+			b, err := measured(t.Context(), t, opts)
+			if !errors.Is(err, engine.ErrUsage) || b != nil {
+				t.Fatalf("Run = %v with records %v; want a usage error and none", err, b)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q does not say %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestHopelessArms(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "r.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	out, err := NewWriter(file, "b", &Head{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &measurement{out: out}
+	arms := []*arm{
+		{Arm: Arm{BatchRows: 1}, rates: []float64{100, 101}},
+		{Arm: Arm{BatchRows: 2}, rates: []float64{60, 61}},
+		{Arm: Arm{BatchRows: 3}, rates: []float64{10}}, // once is no evidence
+		{Arm: Arm{BatchRows: 4}, rates: []float64{80, 75}},
+	}
+	if err := m.drop(arms, StageInfer); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{false, true, false, false} {
+		if arms[i].dropped != want {
+			t.Errorf("arm %d with rates %v dropped: %t; want %t", i, arms[i].rates, arms[i].dropped, want)
+		}
+	}
+	if _, err := file.Seek(0, 0); err != nil {
+		t.Fatal(err)
+	}
+	all, err := ReadRecords(file)
+	if err != nil || len(all[0].Stops) != 1 || all[0].Stops[0].BatchRows != 2 || all[0].Stops[0].After != 2 {
+		t.Errorf("records %+v, %v; want one stop, of batches of 2 after 2", all, err)
+	}
+}
