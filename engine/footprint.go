@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -42,32 +44,33 @@ func (m *ExplainedMemory) parts() []memoryPart {
 const (
 	// programBytes is the resident set of a run over few rows with a model of a
 	// few bytes: Go's runtime, this program and ONNX Runtime.
-	programBytes = 75 << 20
+	programBytes = 80 << 20
 	// goBytes of it are Go's own.
 	goBytes = 24 << 20
-	// columnPageBytes is what a Parquet column reader holds at most besides the
-	// decoded rows: a page of 1 MiB, the size that most writers use, as
-	// decompressed, and what is read ahead of it.
-	columnPageBytes = 1<<20 + 256<<10
-	// mappedBehind is how many mapped spans stay resident beyond those that are
-	// in use: pages that were dropped come back with their neighbours, since
-	// the kernel maps pages around a fault.
-	mappedBehind = 4
+	// columnPageBytes is a decompressed page of a Parquet column: the size that
+	// most writers use, and a dictionary has at most.
+	columnPageBytes = 1 << 20
+	// columnAheadBytes is what is read of a column at a time; see
+	// io/parquetfile.
+	columnAheadBytes = 256 << 10
 )
 
 // footprint is all that a run's memory depends on and no setting changes. Its
 // numbers are bytes and rows.
 type footprint struct {
-	model    int64
-	mapped   bool  // spans are views of a mapped file
-	parquet  bool  // columns are decoded from pages
-	spanRows int64 // of the largest span
-	rows     int64 // of the whole input
-	columns  []int64
-	row      int64 // of the columns that are read: the sum of columns
-	stored   int64 // mapped: a row of a span with all its columns
-	tensor   int64 // a row of inputs and outputs
-	result   int64 // a row of the output
+	model     int64
+	mapped    bool  // spans are views of a mapped file
+	parquet   bool  // columns are decoded from pages
+	spanRows  int64 // of the largest span
+	rows      int64 // of the whole input
+	spanBytes int64 // stored, of the largest span, all columns
+	columns   []int64
+	nested    int64 // of row, what lies in lists
+	row       int64 // of the columns that are read: the sum of columns
+	stored    int64 // mapped: a row of a span with all its columns
+	tensor    int64 // a row of inputs and outputs
+	lists     int64 // of result, what lies in lists, which have as many bytes of levels
+	result    int64 // a row of the output
 }
 
 func (p *Plan) footprint() *footprint {
@@ -78,6 +81,12 @@ func (p *Plan) footprint() *footprint {
 	for _, part := range p.Parts {
 		for _, s := range part.Spans {
 			f.spanRows = max(f.spanRows, s.Rows)
+			f.spanBytes = max(f.spanBytes, p.Dataset.Spans(s.File)[s.Span].Bytes)
+		}
+	}
+	for i := range p.outputs {
+		if o := &p.outputs[i]; p.Options.Format == format.Parquet && len(o.fields()) == 1 && o.width() > 1 {
+			f.lists += int64(o.width()) * elementBytes(o.value.Elem)
 		}
 	}
 	schema := p.Dataset.Schema()
@@ -86,6 +95,9 @@ func (p *Plan) footprint() *footprint {
 			width := typeBytes(schema.Field(at).Type)
 			f.columns = append(f.columns, width)
 			f.row += width
+			if arrow.IsNested(schema.Field(at).Type.ID()) {
+				f.nested += width
+			}
 		}
 	}
 	for _, file := range p.Dataset.Files() {
@@ -108,7 +120,7 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	m := ExplainedMemory{Program: programBytes, Model: f.model}
 	m.Tensors = f.tensor * int64(a.BatchRows) * workers
 	m.Activations = m.Tensors // twice the tensors in all: of models with hidden layers more
-	var heap int64
+	var heap, garbage int64
 	if f.parquet || !f.mapped {
 		chunk := min(int64(a.ChunkRows), f.spanRows)
 		// Of each reader one in the making and chunkQueue that wait; one that
@@ -116,22 +128,27 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 		// reach into.
 		chunks := readers*(chunkQueue+1) + 1
 		inJobs := (2*workers + 1) * max(int64(a.BatchRows), jobRows)
-		heap = f.row * min(chunks*chunk+inJobs, f.rows)
+		rows := f.row * min(chunks*chunk+inJobs, f.rows)
+		heap, garbage = rows, rows
 		if f.parquet {
+			// Pages, what is read ahead, and the levels and values that lists are
+			// made of; the readers use that memory again and again.
+			pages := min(f.spanBytes, int64(len(f.columns))*columnAheadBytes) + 2*f.nested*chunk
 			for _, width := range f.columns {
-				heap += readers * min(columnPageBytes, f.spanRows*width*3/2)
+				pages += min(columnPageBytes, f.spanRows*width)
 			}
+			heap += readers * pages
 		}
 		m.Decoded = heap
 	}
-	if f.mapped { // whole spans, of the page cache
-		m.Decoded += f.stored * min(f.spanRows*(2*readers+1+mappedBehind), f.rows)
+	if f.mapped { // whole spans, of the page cache: read, waiting, being cut, and being scored
+		m.Decoded += f.stored * min(f.spanRows*(2*readers+2), f.rows)
 	}
 	// Results that wait, the row group that is being filled, and that of the
 	// part before, which is being compressed.
-	waiting := max(min(a.WaitingRows, waitingBytes/max(f.result, 1)), 4*workers*max(int64(a.BatchRows), jobRows))
-	m.Written = f.result * min(waiting+2*rowGroupRows, f.rows)
-	m.Slack = (heap + m.Written) / 2 // see cmd/millrace: the heap grows by half before it is collected
+	waiting := max(min(a.WaitingRows, waitingBytes/max(f.result, 1)), 2*workers*max(int64(a.BatchRows), jobRows))
+	m.Written = (f.result + f.lists) * min(waiting+2*rowGroupRows, f.rows)
+	m.Slack = (garbage + m.Written) / 2 // see cmd/millrace: the heap grows by half before it is collected
 	m.Total = m.Program + m.Model + m.Tensors + m.Activations + m.Decoded + m.Written + m.Slack
 	return m
 }

@@ -110,27 +110,25 @@ func lowerings(autoBatch bool) []lowering {
 
 // fitInto lowers an allotment, halving one setting after the other, until it
 // takes no more than limit bytes, and says what it lowered. ok is false when
-// the least is too much still. A setting whose halving frees nothing stays.
-func (f *footprint) fitInto(a allotment, limit int64, autoBatch bool) (fitted allotment, lowered []Lowered, ok bool) {
-	if f.estimate(a).Total <= limit {
-		return a, nil, true
-	}
-	for _, l := range lowerings(autoBatch) {
-		from, best := l.at(&a), a
-		for next := a; l.at(&next) > l.least && f.estimate(best).Total > limit; {
+// the least is too much still. A setting whose halving frees nothing stays; it
+// is asked again at the end, since how much may wait depends on the workers.
+func (f *footprint) fitInto(start allotment, limit int64, autoBatch bool) (a allotment, lowered []Lowered, ok bool) {
+	a = start
+	order := lowerings(autoBatch)
+	for _, l := range append(order, order...) {
+		for next := a; l.at(&next) > l.least && f.estimate(a).Total > limit; {
 			l.set(&next, max(l.at(&next)/2, l.least))
-			if f.estimate(next).Total < f.estimate(best).Total {
-				best = next
+			if f.estimate(next).Total < f.estimate(a).Total {
+				a = next
 			}
 		}
-		if to := l.at(&best); to < from {
-			a, lowered = best, append(lowered, Lowered{Setting: l.setting, From: from, To: to})
-		}
-		if f.estimate(a).Total <= limit {
-			return a, lowered, true
+	}
+	for _, l := range order {
+		if from, to := l.at(&start), l.at(&a); to < from {
+			lowered = append(lowered, Lowered{Setting: l.setting, From: from, To: to})
 		}
 	}
-	return a, lowered, false
+	return a, lowered, f.estimate(a).Total <= limit
 }
 
 // fitMemory keeps the plan within its limit, or returns an error that wraps
@@ -192,6 +190,37 @@ func (p *Plan) fits(batchRows, workers int) bool {
 	f, a := p.footprint(), p.allotment()
 	a.BatchRows, a.Workers = batchRows, workers
 	return f.estimate(a).Total <= p.limit
+}
+
+// fitSample drops the largest sizes until a trial of them fits into the memory
+// limit, and says how many rows of the input it may hold meanwhile. The trial
+// comes before the pipeline: it has the memory of its queues, but needs tensors
+// of every size for every worker.
+func (t *trial) fitSample(sizes []int, most int) ([]int, int) {
+	p := t.plan
+	if p.limit == 0 {
+		return sizes, most
+	}
+	f := p.footprint()
+	for len(sizes) > 1 {
+		a := p.allotment()
+		a.Workers, a.BatchRows, a.WaitingRows = t.workers, 0, 0
+		for _, size := range sizes {
+			a.BatchRows += size
+		}
+		room := p.limit - f.estimate(a).Total
+		largest := sizes[len(sizes)-1]
+		// Half of it for garbage; a mapped span is held whole.
+		rows := room * 2 / 3 / max(f.row, f.stored, 1)
+		if f.mapped {
+			rows -= f.spanRows
+		}
+		if rows >= int64(largest) && p.fits(largest, t.workers) {
+			return sizes, int(min(int64(most), rows))
+		}
+		sizes = sizes[:len(sizes)-1]
+	}
+	return nil, 0
 }
 
 // HeapLimit is what remains of the plan's memory limit for Go's heap, in bytes;
