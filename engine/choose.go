@@ -180,6 +180,9 @@ func (t *trial) run(ctx context.Context, p *Plan, started time.Time) error {
 	sizes = t.fit(sizes, rows)
 	largest := sizes[len(sizes)-1]
 	held := min(t.lapRows(largest), max(int(trialBytes/max(p.ColumnBytes(), 1)), largest))
+	if sizes, held = t.fitSample(sizes, held); !slices.Contains(sizes, t.base) {
+		return errors.New("the memory limit leaves no room for a measurement")
+	}
 	var err error
 	if t.sample, err = p.readSample(ctx, held); err != nil {
 		return errors.New("the first rows could not be read")

@@ -70,26 +70,6 @@ type ExplainedColumn struct {
 	From   string `json:"from"` // id, kept, or the model output
 }
 
-// ExplainedMemory is the resident memory that the run is estimated to take, in
-// bytes.
-type ExplainedMemory struct {
-	Program int64 `json:"program"` // millrace and ONNX Runtime themselves
-	Model   int64 `json:"model"`   // the file, and its weights in the session
-	Tensors int64 `json:"tensors"` // of all workers
-	Decoded int64 `json:"decoded"` // record batches on their way, mapped ones too
-	Written int64 `json:"written"` // the row group that is being filled
-	Slack   int64 `json:"slack"`   // what the collector of garbage lets lie
-	Total   int64 `json:"total"`
-}
-
-// programBytes is the resident set of a run over one row with a model of a few
-// bytes: Go's runtime, this program and ONNX Runtime (measured: 75 MiB).
-const programBytes = 75 << 20
-
-// columnPageBytes is what a Parquet column reader holds at most: a page of
-// 1 MiB, the size that most writers use, as stored and as decompressed.
-const columnPageBytes = 2 << 20
-
 // Explain describes the plan.
 func (p *Plan) Explain() *Explanation {
 	e := &Explanation{
@@ -167,50 +147,6 @@ func (s *outputSpec) explain() []ExplainedColumn {
 		columns = append(columns, ExplainedColumn{Column: f.Name, Type: f.Type.String(), From: s.value.Name})
 	}
 	return columns
-}
-
-// estimateMemory adds up what the pipeline can hold at a time: its queues are
-// bounded, so that this does not depend on the input's size.
-func (p *Plan) estimateMemory() ExplainedMemory {
-	m := ExplainedMemory{Program: programBytes, Model: 2 * p.Model.Bytes}
-	for _, f := range p.Model.External {
-		m.Model += f.Bytes
-	}
-	batch := p.rowBytes() * int64(p.Options.BatchRows)
-	m.Tensors = batch * int64(p.Options.Workers)
-	var row int64
-	var read format.ReadOptions
-	read.EnsureDefaults()
-	largest := int64(0)
-	for _, part := range p.Parts {
-		for _, s := range part.Spans {
-			largest = max(largest, s.Rows)
-		}
-	}
-	var pages int64 // of one reader, compressed and not
-	for _, name := range p.Columns {
-		for _, at := range p.Dataset.Schema().FieldIndices(name) {
-			width := typeBytes(p.Dataset.Schema().Field(at).Type)
-			row += width
-			pages += min(columnPageBytes, largest*width*3/2)
-		}
-	}
-	// A reader holds one batch, its queue chunkQueue more.
-	m.Decoded = row * min(int64(read.ChunkRows), largest) * int64(p.Options.Readers) * (chunkQueue + 1)
-	onHeap := m.Decoded
-	switch p.Dataset.Files()[0].Format {
-	case format.Parquet:
-		m.Decoded += pages * int64(p.Options.Readers)
-		onHeap = m.Decoded
-	case format.ArrowFile, format.ArrowStream: // whole spans, of the page cache
-		m.Decoded, onHeap = row*largest*int64(p.Options.Readers+1), 0
-	case format.CSV:
-	}
-	// Results that wait, and the row group that is being filled.
-	m.Written = p.resultBytes() * min(rowGroupRows+waitingRows, p.Dataset.Rows())
-	m.Slack = (onHeap + m.Written) / 2 // see cmd/millrace: the heap grows by half before it is collected
-	m.Total = m.Program + m.Model + m.Tensors + m.Decoded + m.Written + m.Slack
-	return m
 }
 
 // resultBytes is the size of one row of the output, in bytes.

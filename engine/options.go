@@ -61,6 +61,10 @@ type Options struct {
 	Readers        int          // spans decoded at the same time; by default like Workers
 	PartRows       int64        // least rows of a part
 	IntraOpThreads int
+	// MemoryLimit is the resident memory in bytes that the run must keep within;
+	// 0: the cgroup's limit less 10%, if it has one; NoMemoryLimit: none. What it
+	// lowers does not change the output's bytes; see allotment.
+	MemoryLimit int64
 
 	IfExists   ledger.IfExists
 	MaxRejects int64 // rejected rows above which the run fails; below 0: any number
@@ -134,6 +138,9 @@ func (o *Options) Validate() error {
 	}
 	if o.IntraOpThreads < 1 {
 		bad("--intra-op-threads (%d) must be >= 1", o.IntraOpThreads)
+	}
+	if o.MemoryLimit < NoMemoryLimit {
+		bad("--memory-limit (%d) must be a number of bytes, or none", o.MemoryLimit)
 	}
 	switch o.Layout {
 	case LayoutAuto, LayoutList, LayoutColumns:

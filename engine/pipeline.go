@@ -141,7 +141,10 @@ const (
 // inFlight is how many jobs can be between cut and written. A job of several
 // batches counts as one: then they are small.
 func (p *pipeline) inFlight() int {
-	rows := min(waitingRows, waitingBytes/max(p.plan.resultBytes(), 1))
+	rows := min(p.plan.waitingRows, waitingBytes/max(p.plan.resultBytes(), 1))
+	if p.plan.limit > 0 { // there every job counts as a full one
+		return max(2*p.plan.Options.Workers, int(rows)/(p.plan.Options.BatchRows*p.plan.jobBatches()))
+	}
 	return max(4*p.plan.Options.Workers, int(rows)/p.plan.Options.BatchRows)
 }
 

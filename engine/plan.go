@@ -39,6 +39,13 @@ type Plan struct {
 	// choice is what the run was frozen to; nil before it starts.
 	choice *Choice
 
+	// limit is the memory limit in bytes, 0 for none, and lowered what it changed.
+	limit       int64
+	limitSource LimitSource
+	lowered     []Lowered
+	chunkRows   int   // of a decoded record batch
+	waitingRows int64 // scored rows that may wait to be written
+
 	passedSchema *arrow.Schema // of Passed
 
 	ids     int // how many of the passed columns are ids
@@ -129,6 +136,9 @@ func (p *Plan) fit() error {
 		opts.PartRows = math.MaxInt64 // one file is one part
 	}
 	p.Parts = p.Dataset.Parts(opts.PartRows)
+	if err := p.fitMemory(); err != nil {
+		return err
+	}
 	return p.knownNulls()
 }
 

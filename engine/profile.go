@@ -141,5 +141,12 @@ func (p *Plan) tuned(lib *ort.Library) (f *Profile, reason string) {
 	case f.BatchRows > p.mostBatchRows():
 		return nil, fmt.Sprintf("%s has batches of %d rows, whose tensors would be more than %d MiB", path, f.BatchRows, maxBatchBytes>>20)
 	}
+	workers := f.Workers
+	if p.asked.workers {
+		workers = p.Options.Workers
+	}
+	if !p.fits(f.BatchRows, workers) {
+		return nil, fmt.Sprintf("%s has batches of %d rows and %d workers, which the memory limit has no room for", path, f.BatchRows, f.Workers)
+	}
 	return f, fmt.Sprintf("tuned on %s, %s", f.Measured.Format(time.DateOnly), path)
 }

@@ -7,13 +7,13 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/dustin/go-humanize"
 	"github.com/klauspost/cpuid/v2"
 	"github.com/prometheus/procfs"
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/batcher/kernel"
+	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ort"
 )
 
@@ -110,9 +110,7 @@ func examineMemory() memoryReport {
 			}
 		}
 	}
-	if limit, err := memlimit.FromCgroup(); err == nil && (m.TotalBytes == 0 || limit < m.TotalBytes) {
-		m.LimitBytes = limit
-	}
+	m.LimitBytes = uint64(engine.CgroupMemory())
 	return m
 }
 

@@ -88,10 +88,27 @@ func (r *planReport) Text(w io.Writer) error {
 	}
 	fmt.Fprintf(&b, "batches  %s of up to %s rows; %d workers, %d readers\n", humanize.Comma(r.Batches), humanize.Comma(int64(r.BatchRows)), r.Workers, r.Readers)
 	m := &r.Memory
-	fmt.Fprintf(&b, "memory   about %s: program %s, model %s, tensors %s, columns %s, row group written %s, garbage %s\n",
-		bytesOf(m.Total), bytesOf(m.Program), bytesOf(m.Model), bytesOf(m.Tensors), bytesOf(m.Decoded), bytesOf(m.Written), bytesOf(m.Slack))
+	fmt.Fprintf(&b, "memory   about %s: program %s, model %s, tensors %s, columns %s, results written %s, garbage %s\n",
+		bytesOf(m.Total), bytesOf(m.Program), bytesOf(m.Model), bytesOf(m.Tensors+m.Activations), bytesOf(m.Decoded), bytesOf(m.Written), bytesOf(m.Slack))
+	switch {
+	case m.Limit == 0:
+		b.WriteString("limit    none\n")
+	case len(m.Lowered) == 0:
+		fmt.Fprintf(&b, "limit    %s (%s): it fits\n", bytesOf(m.Limit), m.Source)
+	default:
+		fmt.Fprintf(&b, "limit    %s (%s): lowered to fit: %s\n", bytesOf(m.Limit), m.Source, loweredText(m.Lowered))
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// loweredText lists what a memory limit lowered, such as "readers 4 -> 1".
+func loweredText(lowered []engine.Lowered) string {
+	texts := make([]string, len(lowered))
+	for i, l := range lowered {
+		texts[i] = fmt.Sprintf("%s %s -> %s", strings.ReplaceAll(l.Setting, "_", " "), humanize.Comma(l.From), humanize.Comma(l.To))
+	}
+	return strings.Join(texts, ", ")
 }
 
 func bytesOf(n int64) string { return humanize.IBytes(uint64(n)) }

@@ -73,6 +73,10 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	for _, rewrite := range plan.Model.Rewrites {
 		log.Info("model rewritten", "what", rewrite)
 	}
+	if m := plan.Explain().Memory; len(m.Lowered) > 0 {
+		log.Info("settings lowered for memory", "limit", humanize.IBytes(uint64(m.Limit)), "from", m.Source, "lowered", loweredText(m.Lowered))
+	}
+	defer limitHeap(plan)()
 	progress := plan.NewProgress()
 	progress.OnChoice = func(c *engine.Choice) {
 		log.Info("batches", "rows", c.BatchRows, "workers", c.Workers, "chosen_by", c.Source, "why", c.Reason)

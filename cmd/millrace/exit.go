@@ -35,7 +35,7 @@ const exitTable = `   0  done
    4  input cannot be read, or changed while it was read
    5  model cannot be loaded or does not fit the data
    6  output cannot be written, or exists
-   7  out of memory, or the device is lost
+   7  out of memory, or the memory limit is too small, or the device is lost
   75  interrupted, or another run holds the output: run the same command again`
 
 // exitCode is the one place where errors become exit codes. The order matters:
@@ -57,7 +57,7 @@ func exitCode(err error) int {
 		return exitFault
 	case is(engine.ErrInterrupted, ledger.ErrHeld, context.Canceled):
 		return exitInterrupted
-	case is(ort.ErrOutOfMemory):
+	case is(ort.ErrOutOfMemory, engine.ErrMemory):
 		return exitDevice
 	case is(engine.ErrUsage, ort.ErrLibrary, bench.ErrIncomparable, bench.ErrRecords):
 		return exitUsage

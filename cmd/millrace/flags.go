@@ -24,6 +24,7 @@ type runOptions struct {
 	outputFormat, layout, ifExists, profileDir     string
 	lossy                                          bool
 	batch                                          batchSize
+	memory                                         memoryLimit
 }
 
 func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
@@ -39,6 +40,7 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&o.Readers, "readers", 0, "`COUNT` of spans decoded at a time (default: like --workers)")
 	fs.Int64Var(&o.PartRows, "part-rows", 0, "least `ROWS` of an output part file (default 1048576)")
 	fs.IntVar(&o.IntraOpThreads, "intra-op-threads", 0, "`COUNT` of threads within one Run (default 1)")
+	fs.Var(&o.memory, "memory-limit", "most memory that the run may take, as a `SIZE` in bytes or with a unit (512MiB, 2GiB, 1.5G = 1.5 x 10^9), or none, or auto: the cgroup's limit less 10%, if it has one; what it lowers does not change predictions or their order")
 	fs.StringVar(&o.profileDir, "profile-dir", defaultProfileDir(), "`FOLDER` of tuned profiles; none: do not look for any")
 	wordDefaults(fs)
 }
@@ -80,6 +82,7 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	opts.IfExists = ledger.IfExists(o.ifExists)
 	opts.Format = format.Name(o.outputFormat)
 	opts.BatchRows = int(o.batch)
+	opts.MemoryLimit = int64(o.memory)
 	if o.profileDir != "none" {
 		opts.ProfileDir = o.profileDir
 	}

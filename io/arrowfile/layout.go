@@ -242,7 +242,7 @@ func streamLayout(data []byte) (*layout, error) {
 // whose footer leaves out a batch: its rows would be lost in silence. The walk
 // ends where messages do, or at the first thing that is none, since a file may
 // hold other bytes between its blocks.
-func (l *layout) reconcile(data []byte) error {
+func (l *layout) reconcile(data []byte, passed func(off int64)) error {
 	if l.format != format.ArrowFile {
 		return nil
 	}
@@ -262,6 +262,7 @@ func (l *layout) reconcile(data []byte) error {
 			return damaged("the footer leaves out the batch at byte %d", off)
 		}
 		off = m.end()
+		passed(off)
 	}
 	return nil
 }

@@ -48,6 +48,7 @@ func Open(path string, opts format.ReadOptions) (format.Reader, error) {
 		file.Release()
 		return nil, err
 	}
+	file.DropUnused(0, int64(len(file.Bytes())))
 	return r, nil
 }
 
@@ -82,6 +83,18 @@ func (s *fileSchema) swapped() bool {
 	return s.big != (endian.NativeEndian == endian.BigEndian)
 }
 
+// dropBehind is for a walk over metadata, which lies all over the file: it drops
+// the pages between where the walk was and where it has come to.
+func (r *reader) dropBehind() (passed func(off int64)) {
+	at := int64(0)
+	return func(off int64) {
+		if off > at {
+			r.file.DropUnused(at, off)
+			at = off &^ (mapped.BlockBytes - 1) // its block is not dropped yet
+		}
+	}
+}
+
 // open walks all metadata.
 func (r *reader) open() error {
 	data := r.file.Bytes()
@@ -90,7 +103,7 @@ func (r *reader) open() error {
 		return err
 	}
 	r.layout = l
-	if err := l.reconcile(data); err != nil {
+	if err := l.reconcile(data, r.dropBehind()); err != nil {
 		return err
 	}
 	for _, d := range l.dicts {
@@ -100,10 +113,12 @@ func (r *reader) open() error {
 	}
 	r.nulls = make([]int64, len(l.schema.columns))
 	r.spans = make([]format.Span, len(l.batches))
+	passed := r.dropBehind()
 	for i, b := range l.batches {
 		if err := r.checkBatch(i, b); err != nil {
 			return fmt.Errorf("record batch %d: %w", i, err)
 		}
+		passed(b.offset)
 	}
 	return nil
 }

@@ -203,6 +203,20 @@ func (d *Dataset) ReadSpan(ctx context.Context, ref SpanRef, columns []string, y
 	return err
 }
 
+// SetChunkRows has every later ReadSpan give record batches of at most rows
+// rows, as format.ReadOptions.ChunkRows does: how much memory there is for them
+// may only be known when the metadata is. It waits for reads in progress.
+func (d *Dataset) SetChunkRows(rows int) error {
+	d.life.Lock()
+	defer d.life.Unlock()
+	if d.closed {
+		return ErrClosed
+	}
+	read := d.pool.opts.Read
+	read.ChunkRows = rows
+	return d.pool.reopenWith(read)
+}
+
 // Changed returns an error that wraps format.ErrChanged and names each file
 // that is no longer the one that Open saw.
 func (d *Dataset) Changed() error {

@@ -184,6 +184,21 @@ func (p *pool) open(src *source) (format.Reader, error) {
 	return reader, nil
 }
 
+// reopenWith has every reader that is opened from now on read with these
+// options, and closes those that are open; nobody may be reading.
+func (p *pool) reopenWith(read format.ReadOptions) error {
+	p.opts.Read = read
+	p.mu.Lock()
+	idle := p.mu.idle
+	p.mu.idle = nil
+	p.mu.Unlock()
+	errs := make([]error, 0, len(idle))
+	for _, src := range idle {
+		errs = append(errs, src.closeIdle())
+	}
+	return errors.Join(errs...)
+}
+
 // release ends one use and closes the readers idle for longest.
 func (p *pool) release(src *source) error {
 	src.mu.Lock()

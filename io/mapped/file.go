@@ -29,6 +29,8 @@ type File struct {
 	id   identity
 
 	refs atomic.Int64
+	// views counts the views that Buffer made of each block of the file.
+	views []atomic.Int32
 	// late is set before the slot is given up, so that Err stays true after
 	// the last Release.
 	late atomic.Bool
@@ -107,6 +109,7 @@ func openFD(path string, fd int) (*File, error) {
 			return nil, &fs.PathError{Op: "map", Path: path, Err: err}
 		}
 		f.data = data
+		f.views = make([]atomic.Int32, (len(data)+BlockBytes-1)/BlockBytes)
 	}
 	slot, err := register(f)
 	if err != nil {

@@ -1,0 +1,161 @@
+package engine
+
+import (
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/io/format"
+)
+
+// ExplainedMemory is the resident memory that the run is estimated to take, in
+// bytes, and the limit that it was fitted into.
+type ExplainedMemory struct {
+	Program     int64 `json:"program"`     // millrace and ONNX Runtime themselves
+	Model       int64 `json:"model"`       // the file, and its weights in the session
+	Tensors     int64 `json:"tensors"`     // of all workers
+	Activations int64 `json:"activations"` // what ONNX Runtime holds between nodes, of all workers
+	Decoded     int64 `json:"decoded"`     // record batches on their way, mapped ones too
+	Written     int64 `json:"written"`     // results that wait, and row groups that are being filled and compressed
+	Slack       int64 `json:"slack"`       // what the collector of garbage lets lie
+	Total       int64 `json:"total"`
+
+	Limit   int64       `json:"limit"` // 0: none
+	Source  LimitSource `json:"limit_from"`
+	Lowered []Lowered   `json:"lowered"` // to keep within it
+}
+
+// memoryPart is one part of an estimate, with a name for people.
+type memoryPart struct {
+	name  string
+	bytes int64
+}
+
+func (m *ExplainedMemory) parts() []memoryPart {
+	return []memoryPart{
+		{"program", m.Program},
+		{"model", m.Model},
+		{"tensors", m.Tensors + m.Activations},
+		{"columns", m.Decoded},
+		{"results and row group written", m.Written},
+		{"garbage", m.Slack},
+	}
+}
+
+// Constants of the estimate, all measured; see bench/results/memory.md.
+const (
+	// programBytes is the resident set of a run over few rows with a model of a
+	// few bytes: Go's runtime, this program and ONNX Runtime.
+	programBytes = 80 << 20
+	// goBytes of it are Go's own.
+	goBytes = 24 << 20
+	// columnPageBytes is a decompressed page of a Parquet column: the size that
+	// most writers use, and a dictionary has at most.
+	columnPageBytes = 1 << 20
+	// columnAheadBytes is what is read of a column at a time; see
+	// io/parquetfile.
+	columnAheadBytes = 256 << 10
+)
+
+// footprint is all that a run's memory depends on and no setting changes. Its
+// numbers are bytes and rows.
+type footprint struct {
+	model     int64
+	mapped    bool  // spans are views of a mapped file
+	parquet   bool  // columns are decoded from pages
+	spanRows  int64 // of the largest span
+	rows      int64 // of the whole input
+	spanBytes int64 // stored, of the largest span, all columns
+	columns   []int64
+	nested    int64 // of row, what lies in lists
+	row       int64 // of the columns that are read: the sum of columns
+	stored    int64 // mapped: a row of a span with all its columns
+	tensor    int64 // a row of inputs and outputs
+	lists     int64 // of result, what lies in lists, which have as many bytes of levels
+	result    int64 // a row of the output
+}
+
+func (p *Plan) footprint() *footprint {
+	f := &footprint{model: 2 * p.Model.Bytes, rows: p.Dataset.Rows(), tensor: p.rowBytes(), result: p.resultBytes()}
+	for _, e := range p.Model.External {
+		f.model += e.Bytes
+	}
+	for _, part := range p.Parts {
+		for _, s := range part.Spans {
+			f.spanRows = max(f.spanRows, s.Rows)
+			f.spanBytes = max(f.spanBytes, p.Dataset.Spans(s.File)[s.Span].Bytes)
+		}
+	}
+	for i := range p.outputs {
+		if o := &p.outputs[i]; p.Options.Format == format.Parquet && len(o.fields()) == 1 && o.width() > 1 {
+			f.lists += int64(o.width()) * elementBytes(o.value.Elem)
+		}
+	}
+	schema := p.Dataset.Schema()
+	for _, name := range p.Columns {
+		for _, at := range schema.FieldIndices(name) {
+			width := typeBytes(schema.Field(at).Type)
+			f.columns = append(f.columns, width)
+			f.row += width
+			if arrow.IsNested(schema.Field(at).Type.ID()) {
+				f.nested += width
+			}
+		}
+	}
+	for _, file := range p.Dataset.Files() {
+		switch file.Format {
+		case format.Parquet:
+			f.parquet = true
+		case format.ArrowFile, format.ArrowStream:
+			f.mapped = true
+			f.stored = max(f.stored, file.Bytes/max(file.Rows, 1))
+		case format.CSV:
+		}
+	}
+	return f
+}
+
+// estimate adds up what the pipeline can hold at a time: its queues are bounded,
+// so that this does not depend on the input's size.
+func (f *footprint) estimate(a allotment) ExplainedMemory {
+	workers, readers := int64(a.Workers), int64(a.Readers)
+	m := ExplainedMemory{Program: programBytes, Model: f.model}
+	m.Tensors = f.tensor * int64(a.BatchRows) * workers
+	m.Activations = m.Tensors // twice the tensors in all: of models with hidden layers more
+	var heap, garbage int64
+	if f.parquet || !f.mapped {
+		chunk := min(int64(a.ChunkRows), f.spanRows)
+		// Of each reader one in the making and chunkQueue that wait; one that
+		// is being cut; and those that the jobs at workers and on their way
+		// reach into.
+		chunks := readers*(chunkQueue+1) + 1
+		inJobs := (2*workers + 1) * max(int64(a.BatchRows), jobRows)
+		rows := f.row * min(chunks*chunk+inJobs, f.rows)
+		heap, garbage = rows, rows
+		if f.parquet {
+			// Pages, what is read ahead, and the levels and values that lists are
+			// made of; the readers use that memory again and again.
+			pages := min(f.spanBytes, int64(len(f.columns))*columnAheadBytes) + 2*f.nested*chunk
+			for _, width := range f.columns {
+				pages += min(columnPageBytes, f.spanRows*width)
+			}
+			heap += readers * pages
+		}
+		m.Decoded = heap
+	}
+	if f.mapped { // whole spans, of the page cache: read, waiting, being cut, and being scored
+		m.Decoded += f.stored * min(f.spanRows*(2*readers+2), f.rows)
+	}
+	// Results that wait, the row group that is being filled, and that of the
+	// part before, which is being compressed.
+	waiting := max(min(a.WaitingRows, waitingBytes/max(f.result, 1)), 2*workers*max(int64(a.BatchRows), jobRows))
+	m.Written = (f.result + f.lists) * min(waiting+2*rowGroupRows, f.rows)
+	m.Slack = (garbage + m.Written) / 2 // see cmd/millrace: the heap grows by half before it is collected
+	m.Total = m.Program + m.Model + m.Tensors + m.Activations + m.Decoded + m.Written + m.Slack
+	return m
+}
+
+// estimateMemory is the plan's estimate, with its limit.
+func (p *Plan) estimateMemory() ExplainedMemory {
+	m := p.footprint().estimate(p.allotment())
+	m.Limit, m.Source, m.Lowered = p.limit, p.limitSource, append([]Lowered{}, p.lowered...)
+	return m
+}

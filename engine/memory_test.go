@@ -1,0 +1,163 @@
+package engine
+
+import (
+	"errors"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/engine/ort/orttest"
+)
+
+// wideParquet is much like 33 columns of 3,000,000 flights, read as Parquet.
+func wideParquet() *footprint {
+	f := &footprint{parquet: true, spanRows: 122880, spanBytes: 4 << 20, rows: 3000000, tensor: 132, result: 12, model: 1 << 20}
+	for range 33 {
+		f.columns = append(f.columns, 4)
+		f.row += 4
+	}
+	return f
+}
+
+func TestFitInto(t *testing.T) {
+	start := allotment{Readers: 4, Workers: 4, ChunkRows: 16384, BatchRows: 4096, WaitingRows: waitingRows}
+	with := func(change func(*allotment)) allotment {
+		a := start
+		change(&a)
+		return a
+	}
+	f := wideParquet()
+	of := func(a allotment) int64 { return f.estimate(a).Total }
+	oneReader := with(func(a *allotment) { a.Readers = 1 })
+	least := allotment{Readers: 1, Workers: 1, ChunkRows: leastChunkRows, BatchRows: leastBatchRows, WaitingRows: leastWaitingRows}
+	cases := []struct {
+		about string
+		limit int64
+		auto  bool
+		want  allotment
+		names string // of what was lowered, in order
+		ok    bool
+	}{
+		{"a limit of just the estimate lowers nothing", of(start), true, start, "", true},
+		{"one byte less halves the readers first", of(start) - 1, true, with(func(a *allotment) { a.Readers = 2 }), "readers", true},
+		{"what one reader takes", of(oneReader), true, oneReader, "readers", true},
+		{"then results wait less", of(oneReader) - 1, true, with(func(a *allotment) { a.Readers, a.WaitingRows = 1, waitingRows/2 }), "readers waiting_rows", true},
+		{"a batch that was asked for stays, and workers go", of(with(func(a *allotment) {
+			a.Readers, a.Workers, a.ChunkRows, a.WaitingRows = 1, 1, leastChunkRows, leastWaitingRows
+		})), false, allotment{}, "readers waiting_rows chunk_rows workers", true},
+		{"nothing is enough", programBytes, true, allotment{}, "readers waiting_rows chunk_rows batch_rows workers", false},
+	}
+	for _, c := range cases {
+		t.Run(c.about, func(t *testing.T) {
+			got, lowered, ok := f.fitInto(start, c.limit, c.auto)
+			var names []string
+			for _, l := range lowered {
+				names = append(names, l.Setting)
+				if l.To >= l.From {
+					t.Errorf("%s lowered from %d to %d", l.Setting, l.From, l.To)
+				}
+			}
+			if ok != c.ok || strings.Join(names, " ") != c.names {
+				t.Errorf("fitInto(%d) lowers %v, ok %v; want %s, %v", c.limit, names, ok, c.names, c.ok)
+			}
+			if c.want != (allotment{}) && got != c.want {
+				t.Errorf("fitInto(%d) = %+v; want %+v", c.limit, got, c.want)
+			}
+			if ok && of(got) > c.limit {
+				t.Errorf("fitted to %d bytes; the limit is %d", of(got), c.limit)
+			}
+			if !c.auto && got.BatchRows != start.BatchRows {
+				t.Errorf("batches of %d rows; %d were asked for", got.BatchRows, start.BatchRows)
+			}
+		})
+	}
+	if of(least) >= of(start) {
+		t.Error("the least takes no less than the start")
+	}
+}
+
+// The estimate must not grow with the input once its queues are full.
+func TestEstimateIsBounded(t *testing.T) {
+	a := allotment{Readers: 2, Workers: 2, ChunkRows: 16384, BatchRows: 4096, WaitingRows: waitingRows}
+	for _, mapped := range []bool{false, true} {
+		f := wideParquet()
+		f.mapped, f.parquet, f.stored = mapped, !mapped, 140
+		small := f.estimate(a)
+		f.rows *= 1000
+		if large := f.estimate(a); !reflect.DeepEqual(small, large) {
+			t.Errorf("mapped %v: %+v for 3 million rows and %+v for 3 billion", mapped, small, large)
+		}
+	}
+}
+
+func TestMemoryLimit(t *testing.T) {
+	if got, from := memoryLimit(5); got != 5 || from != LimitAsked {
+		t.Errorf("memoryLimit(5) = %d, %s; want 5, asked for", got, from)
+	}
+	if got, from := memoryLimit(NoMemoryLimit); got != 0 || from != LimitNone {
+		t.Errorf("memoryLimit(none) = %d, %s; want 0, none", got, from)
+	}
+	cgroup := CgroupMemory()
+	if got, _ := memoryLimit(0); got != cgroup-cgroup/10 {
+		t.Errorf("memoryLimit(auto) = %d; want %d less 10%%", got, cgroup)
+	}
+}
+
+func TestPlanFitsItsLimit(t *testing.T) {
+	opts := sampleRun(t, "flights_gbdt", 1)
+	opts.Readers, opts.MemoryLimit = 4, 1
+	if _, err := NewPlan(t.Context(), opts); !errors.Is(err, ErrMemory) || !strings.Contains(err.Error(), "at least") {
+		t.Errorf("NewPlan within 1 byte: %v; want ErrMemory", err)
+	}
+	opts.MemoryLimit = NoMemoryLimit
+	free, err := NewPlan(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.MemoryLimit = free.Explain().Memory.Total - 1
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	plan, err := NewPlan(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := plan.Explain().Memory
+	if m.Total > m.Limit || len(m.Lowered) == 0 || plan.Options.Readers >= 4 || plan.HeapLimit() <= 0 || plan.HeapLimit() >= m.Limit {
+		t.Errorf("fitted to %+v with %d readers and a heap of %d bytes", m, plan.Options.Readers, plan.HeapLimit())
+	}
+	if err := plan.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A trial within a limit tries no batch that would break it.
+func TestTrialKeepsWithinTheLimit(t *testing.T) {
+	lib := orttest.Library(t)
+	opts := sampleRun(t, "flights_linear", 60)
+	opts.Inputs = opts.Inputs[:60]
+	opts.Output = filepath.Join(t.TempDir(), "out")
+	for _, room := range []int64{0, 1 << 20} {
+		plan, err := NewPlan(t.Context(), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan.limit = plan.Explain().Memory.Total + room
+		s, err := plan.choose(t.Context(), lib)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tried := range plan.choice.Tried {
+			if !plan.fits(tried.BatchRows, plan.Options.Workers) {
+				t.Errorf("%d bytes above the default's: tried batches of %d rows", room, tried.BatchRows)
+			}
+		}
+		if m := plan.Explain().Memory; m.Total > m.Limit {
+			t.Errorf("chose batches of %d rows, %d bytes; the limit is %d", plan.Options.BatchRows, m.Total, m.Limit)
+		}
+		if err := errors.Join(s.close(), plan.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}

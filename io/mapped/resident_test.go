@@ -1,0 +1,81 @@
+package mapped_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/io/mapped"
+)
+
+// resident is how many KiB of a file's mapping are in this process.
+func resident(t *testing.T, path string) (kib int) {
+	t.Helper()
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Skip(err)
+	}
+	ours := false
+	for lines := bufio.NewScanner(bytes.NewReader(smaps)); lines.Scan(); {
+		line := lines.Text()
+		if first, _, _ := strings.Cut(line, " "); !strings.HasSuffix(first, ":") {
+			ours = strings.HasSuffix(line, path)
+		}
+		var n int
+		if _, err := fmt.Sscanf(line, "Rss: %d kB", &n); err == nil && ours {
+			kib += n
+		}
+	}
+	return kib
+}
+
+// touch reads a byte of every page.
+func touch(b []byte) (sum byte) {
+	for i := 0; i < len(b); i += 4096 {
+		sum += b[i]
+	}
+	return sum
+}
+
+// What was touched around views, by metadata or by the kernel, goes with the
+// last view of its block, and nothing of a block that still has one.
+func TestPagesGoWithTheLastViewOfTheirBlock(t *testing.T) {
+	const block = mapped.BlockBytes
+	path := filepath.Join(t.TempDir(), "blocks")
+	if err := os.WriteFile(path, make([]byte, 3*block+4096), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := mapped.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Release()
+	data := f.Bytes()
+	first, second := f.Buffer(data[4096:block+4096]), f.Buffer(data[block+8192:block+12288])
+	if touch(data) != 0 {
+		t.Fatal("zeros are not zeros")
+	}
+	if got := resident(t, path); got != (3*block+4096)>>10 {
+		t.Fatalf("%d KiB resident after all was touched; want %d", got, (3*block+4096)>>10)
+	}
+	steps := []struct {
+		about string
+		do    func()
+		want  int
+	}{
+		{"the first block has no view, the second still has one", first.Release, 2*block + 4096},
+		{"the second has none either", second.Release, block + 4096},
+		{"blocks that lie in the range by a part stay", func() { f.DropUnused(2*block+1, 3*block+1) }, block + 4096},
+		{"those without views, the short last one too", func() { f.DropUnused(0, int64(len(data))) }, 0},
+	}
+	for _, s := range steps {
+		s.do()
+		if got := resident(t, path); got != s.want>>10 {
+			t.Errorf("%s: %d KiB resident; want %d", s.about, got, s.want>>10)
+		}
+	}
+}
