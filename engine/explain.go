@@ -4,7 +4,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
-	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/models"
 )
 

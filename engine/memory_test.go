@@ -21,7 +21,7 @@ func wideParquet() *footprint {
 }
 
 func TestFitInto(t *testing.T) {
-	start := allotment{Readers: 4, Workers: 4, ChunkRows: 16384, BatchRows: 4096, WaitingRows: waitingRows}
+	start := allotment{Readers: 4, Workers: 2, ChunkRows: 16384, BatchRows: 4096, WaitingRows: waitingRows}
 	with := func(change func(*allotment)) allotment {
 		a := start
 		change(&a)
