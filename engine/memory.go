@@ -37,7 +37,7 @@ func CgroupMemory() int64 {
 		return 0
 	}
 	var info unix.Sysinfo_t
-	if err := unix.Sysinfo(&info); err == nil && limit >= uint64(info.Totalram)*uint64(info.Unit) {
+	if err := unix.Sysinfo(&info); err == nil && limit >= info.Totalram*uint64(info.Unit) {
 		return 0
 	}
 	return int64(limit)
