@@ -34,7 +34,7 @@ func (m *measurement) ceilings(ctx context.Context, best Arm) error {
 		for _, stage := range Stages {
 			rows := int64(best.BatchRows * best.Workers)
 			if rate := rates[stage]; rate > 0 {
-				rows = int64(rate * m.opts.Target.Seconds())
+				rows = max(int64(rate*m.opts.Target.Seconds()), 1)
 			}
 			r := Repeat{Stage: stage, Arm: best, Index: max(round, 0), Warmup: round < 0}
 			m.step(string(stage)+" alone", m.opts.Target)

@@ -299,7 +299,7 @@ func (m *measurement) sweep(ctx context.Context) (Arm, error) {
 			}
 			rows := int64(a.BatchRows * a.Workers)
 			if len(a.rates) > 0 {
-				rows = int64(a.median() * m.opts.Target.Seconds())
+				rows = max(int64(a.median()*m.opts.Target.Seconds()), 1)
 			}
 			r := Repeat{Stage: StageInfer, Arm: a.Arm, Index: max(round, 0), Warmup: round < 0}
 			m.step(fmt.Sprintf("infer: batches of %d, %d workers", a.BatchRows, a.Workers), m.opts.Target)

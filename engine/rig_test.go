@@ -40,6 +40,7 @@ func TestRig(t *testing.T) {
 		{"infer", func() (Measure, error) { return rig.Infer(ctx, batch, 2, 1, rows) }, Measure{Rows: full}},
 		{"infer with two threads", func() (Measure, error) { return rig.Infer(ctx, batch, 1, 2, rows) }, Measure{Rows: full}},
 		{"infer in larger batches than there are rows", func() (Measure, error) { return rig.Infer(ctx, 1<<20, 2, 1, rows) }, Measure{Rows: 3 * held}},
+		{"a row asked for is a batch", func() (Measure, error) { return rig.Infer(ctx, batch, 2, 1, 1) }, Measure{Rows: batch}},
 		{"write", func() (Measure, error) { return rig.Write(ctx, dir, batch, rows) }, Measure{Rows: full}},
 	}
 	for _, s := range stages {
