@@ -24,6 +24,7 @@ type Explanation struct {
 	PartRows  int64  `json:"part_rows"`
 	Batches   int64  `json:"batches"`
 	BatchRows int    `json:"batch_rows"`
+	BatchAuto bool   `json:"batch_rows_auto"` // a tuned profile or a trial may choose another size when the run starts
 	Workers   int    `json:"workers"`
 	Readers   int    `json:"readers"`
 	Output    string `json:"output,omitempty"`
@@ -74,7 +75,7 @@ func (p *Plan) Explain() *Explanation {
 	e := &Explanation{
 		Model: p.Model.Path, SHA256: p.Model.SHA256, Rewrites: append([]string{}, p.Model.Rewrites...),
 		Rows: p.Dataset.Rows(), Parts: len(p.Parts), PartRows: p.Options.PartRows, Batches: p.Batches(),
-		BatchRows: p.Options.BatchRows, Workers: p.Options.Workers, Readers: p.Options.Readers,
+		BatchRows: p.Options.BatchRows, BatchAuto: p.autoBatch(), Workers: p.Options.Workers, Readers: p.Options.Readers,
 		Output: p.Options.Output, Format: string(p.Options.Format),
 	}
 

@@ -87,6 +87,9 @@ func (r *planReport) Text(w io.Writer) error {
 		fmt.Fprintf(&b, "parts    %d, of %s rows or more but the last; one %s file each\n", r.Parts, humanize.Comma(r.PartRows), r.Format)
 	}
 	fmt.Fprintf(&b, "batches  %s of up to %s rows; %d workers, %d readers\n", humanize.Comma(r.Batches), humanize.Comma(int64(r.BatchRows)), r.Workers, r.Readers)
+	if r.BatchAuto {
+		b.WriteString("         a tuned profile, or the first rows, may choose another size when the run starts (--batch-size auto)\n")
+	}
 	m := &r.Memory
 	fmt.Fprintf(&b, "memory   about %s: program %s, model %s, tensors %s, columns %s, results written %s, garbage %s\n",
 		bytesOf(m.Total), bytesOf(m.Program), bytesOf(m.Model), bytesOf(m.Tensors+m.Activations), bytesOf(m.Decoded), bytesOf(m.Written), bytesOf(m.Slack))
