@@ -104,7 +104,10 @@ func (e *energy) start() func() float64 {
 	}
 	before := make([]uint64, len(e.zones))
 	for i, z := range e.zones {
-		before[i], _ = readMicrojoules(z.counter)
+		var ok bool
+		if before[i], ok = readMicrojoules(z.counter); !ok {
+			return func() float64 { return 0 }
+		}
 	}
 	return func() float64 {
 		var total uint64

@@ -83,13 +83,16 @@ func (o *Options) EnsureDefaults() {
 func (o *Options) Validate() error {
 	var problems []error
 	bad := func(f string, args ...any) { problems = append(problems, fmt.Errorf(f, args...)) }
-	for flag, list := range map[string][]int{"--batch-sizes": o.BatchRows, "--workers": o.Workers, "--intra-op-threads": o.IntraOpThreads} {
+	atLeastOne := func(flag string, list []int) {
 		for _, n := range list {
 			if n < 1 {
 				bad("%s (%d) must be >= 1", flag, n)
 			}
 		}
 	}
+	atLeastOne("--batch-sizes", o.BatchRows)
+	atLeastOne("--workers", o.Workers)
+	atLeastOne("--intra-op-threads", o.IntraOpThreads)
 	if o.Repeats < 1 {
 		bad("--repeats (%d) must be >= 1", o.Repeats)
 	}

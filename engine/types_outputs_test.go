@@ -102,9 +102,13 @@ func TestOutputShapes(t *testing.T) {
 				if batch == 3 && c.want == "" && len(c.first) != 8 {
 					continue
 				}
+				workers := 2
+				if c.want == "" {
+					workers = 1 // of two, each may see one width alone, and the collector says it in other words
+				}
 				opts := engine.Options{
 					Model: onnxtest.Write(t, c.model), Inputs: []string{writeSpans(t, filepath.Join(dir, "in.arrow"), nil, triples(t, c.first))},
-					BatchRows: batch, Output: filepath.Join(dir, strconv.Itoa(batch), "out.parquet"), Workers: 2,
+					BatchRows: batch, Output: filepath.Join(dir, strconv.Itoa(batch), "out.parquet"), Workers: workers,
 				}
 				_, err := run(t, opts)
 				if c.want == "" {

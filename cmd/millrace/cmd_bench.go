@@ -104,6 +104,12 @@ func runBench(ctx context.Context, o *benchOptions, common *commonOptions, s str
 		}
 	}
 	// Before minutes are spent on measuring.
+	if o.saveProfile && o.profileDir == "none" {
+		return fmt.Errorf("%w: --save-profile has no folder to save to: give --profile-dir", engine.ErrUsage)
+	}
+	if o.saveProfile && o.SweepOnly {
+		return fmt.Errorf("%w: --save-profile keeps what is best end to end, which --sweep-only does not measure", engine.ErrUsage)
+	}
 	old, err := readRecordFiles(o.compare)
 	if err != nil {
 		return err
@@ -155,6 +161,9 @@ func (o *benchOptions) measure(ctx context.Context, common *commonOptions, s str
 		}
 	} else if o.rows != 0 {
 		return nil, fmt.Errorf("%w: --rows (%d) is how many rows to make when there is no --input, and must be >= 1", engine.ErrUsage, o.rows)
+	}
+	if len(opts.Engine.Inputs) == 0 && opts.Made == nil {
+		return nil, fmt.Errorf("%w: no data: give --input, or --rows to have data made", engine.ErrUsage)
 	}
 	opts.Command = append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...)
 	lib, err := ort.Load(opts.Engine.Library)

@@ -69,7 +69,7 @@ func (o *runOptions) addWriteFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.outputFormat, "output-format", "", "`FORMAT`: parquet, arrow or csv (default: by --output's ending, else parquet)")
 	fs.StringVar(&o.Compression, "compression", "", "`CODEC`: zstd, snappy, gzip, lz4 or none (default zstd for Parquet, else none)")
 	fs.Int64Var(&o.MaxRejects, "max-bad-rows", -1, "most `ROWS` that may be rejected; above that nothing is published (default any number)")
-	fs.Lookup("max-bad-rows").DefValue = "" // said in words
+	fs.Lookup("max-bad-rows").DefValue = "0" // pflag shows no zero: the default is said in words
 }
 
 // options turns the flags into the engine's options.
