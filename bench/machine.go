@@ -19,6 +19,17 @@ var choosingFeatures = []cpuid.FeatureID{
 	cpuid.AVX, cpuid.AVX2, cpuid.FMA3, cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512VNNI, cpuid.AMXINT8, cpuid.ASIMD, cpuid.SVE,
 }
 
+// CPUFeatures are the names of those that this processor has, as in AVX2.
+func CPUFeatures() []string {
+	names := []string{}
+	for _, f := range choosingFeatures {
+		if cpuid.CPU.Supports(f) {
+			names = append(names, f.String())
+		}
+	}
+	return names
+}
+
 // describeMachine reads what this process was granted.
 func describeMachine(name string, power *energy) Machine {
 	m := Machine{
@@ -26,10 +37,8 @@ func describeMachine(name string, power *energy) Machine {
 		Cores: runtime.GOMAXPROCS(0), CoresOnline: runtime.NumCPU(),
 		L1Bytes: int64(max(cpuid.CPU.Cache.L1D, 0)), L2Bytes: int64(max(cpuid.CPU.Cache.L2, 0)), L3Bytes: int64(max(cpuid.CPU.Cache.L3, 0)),
 	}
-	for _, f := range choosingFeatures {
-		if cpuid.CPU.Supports(f) {
-			m.CPUFeatures = append(m.CPUFeatures, strings.ToLower(f.String()))
-		}
+	for _, name := range CPUFeatures() {
+		m.CPUFeatures = append(m.CPUFeatures, strings.ToLower(name))
 	}
 	if fs, err := procfs.NewDefaultFS(); err == nil {
 		if info, err := fs.Meminfo(); err == nil && info.MemTotalBytes != nil {

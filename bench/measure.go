@@ -18,6 +18,7 @@ import (
 	"github.com/klauspost/cpuid/v2"
 	"github.com/prometheus/procfs"
 
+	"github.com/millrace/millrace/batcher/kernel"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
@@ -234,7 +235,7 @@ func (m *measurement) head() (*Head, error) {
 		Started: time.Now().UTC().Truncate(time.Millisecond), Command: m.opts.Command, PricePerHour: m.opts.PricePerHour,
 		Machine: describeMachine(m.opts.Name, m.energy),
 		Versions: Versions{
-			Millrace: p.Options.Build.Version, Commit: p.Options.Build.Commit, Go: runtime.Version(), ORT: m.lib.Version,
+			Millrace: p.Options.Build.Version, Commit: p.Options.Build.Commit, Go: runtime.Version(), ORT: m.lib.Version, Kernels: kernel.Level(),
 		},
 		Model: Model{Name: filepath.Base(p.Model.Path), SHA256: p.Model.SHA256, Bytes: p.Model.Bytes},
 		Data:  Data{Source: "input", Rows: p.Dataset.Rows(), Columns: len(p.Columns), Files: len(p.Dataset.Files())},

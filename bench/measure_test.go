@@ -62,7 +62,7 @@ func TestMeasurement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.Head.Data.Rows != 50_000 || b.Head.Data.Format != "parquet" || b.Head.Data.Source != "input" || b.Head.Model.Name != "flights_linear.onnx" || b.Head.Machine.Cores < 1 {
+	if b.Head.Data.Rows != 50_000 || b.Head.Data.Format != "parquet" || b.Head.Data.Source != "input" || b.Head.Model.Name != "flights_linear.onnx" || b.Head.Machine.Cores < 1 || b.Head.Versions.Kernels == "" {
 		t.Errorf("head = %+v", b.Head)
 	}
 	type kind struct {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/batcher/kernel"
+	"github.com/millrace/millrace/bench"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ort"
 )
@@ -73,10 +74,6 @@ type gpuReport struct {
 	Note    string   `json:"note"`
 }
 
-// kernelFeatures are the vector extensions that kernels, ours or ONNX
-// Runtime's, choose by.
-var kernelFeatures = []cpuid.FeatureID{cpuid.AVX, cpuid.AVX2, cpuid.FMA3, cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512VNNI, cpuid.AMXINT8, cpuid.ASIMD, cpuid.SVE}
-
 func examine(common *commonOptions) (*doctorReport, error) {
 	r := &doctorReport{Searched: ort.Search(common.library())}
 	lib, err := ort.Load(common.library())
@@ -87,12 +84,7 @@ func examine(common *commonOptions) (*doctorReport, error) {
 		r.Problem = err.Error()
 		r.Advice = append(r.Advice, "get ONNX Runtime "+ort.PinnedVersion+" by `make runtime` in the repository, or point --ort-lib or "+ort.EnvVariable+" at a libonnxruntime.so of 1.24 or later")
 	}
-	r.CPU = cpuReport{Name: cpuid.CPU.BrandName, Logical: runtime.NumCPU(), Granted: runtime.GOMAXPROCS(0), Features: []string{}, Kernels: kernel.Level()}
-	for _, f := range kernelFeatures {
-		if cpuid.CPU.Supports(f) {
-			r.CPU.Features = append(r.CPU.Features, f.String())
-		}
-	}
+	r.CPU = cpuReport{Name: cpuid.CPU.BrandName, Logical: runtime.NumCPU(), Granted: runtime.GOMAXPROCS(0), Features: bench.CPUFeatures(), Kernels: kernel.Level()}
 	r.Memory = examineMemory()
 	r.GPU = examineGPU(r.Library)
 	return r, err
