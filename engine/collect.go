@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -13,8 +12,8 @@ import (
 	"github.com/millrace/millrace/engine/ledger"
 )
 
-// collector restores order: it takes results slot by slot, takes rejected rows
-// out, and writes and commits parts.
+// collector takes results in order, takes rejected rows out, and writes and
+// commits parts. It is for one goroutine at a time.
 type collector struct {
 	plan     *Plan
 	sink     *sink
@@ -26,35 +25,6 @@ type collector struct {
 	parts    []ledger.Rows
 	files    []ledger.Rows // by input file
 	outputs  []ledger.Output
-
-	waiting *slot // the slot that it waits for
-}
-
-// collect takes slots until the channel is closed, and all parts are committed.
-func (c *collector) collect(ctx context.Context, slots <-chan slot) error {
-	for s := range slots {
-		if s.partEnd {
-			if err := c.finishPart(); err != nil {
-				return err
-			}
-			continue
-		}
-		c.waiting = &s
-		var results []*result
-		select {
-		case results = <-s.results:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		c.waiting = nil
-		if err := c.writeAll(results); err != nil {
-			return err
-		}
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return c.settle()
 }
 
 // writeAll writes results in order and releases them.

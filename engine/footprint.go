@@ -123,12 +123,10 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	var heap, garbage int64
 	if f.parquet || !f.mapped {
 		chunk := min(int64(a.ChunkRows), f.spanRows)
-		// Of each reader one in the making and chunkQueue that wait; one that
-		// is being cut; and those that the jobs at workers and on their way
-		// reach into.
-		chunks := readers*(chunkQueue+1) + 1
-		inJobs := (2*workers + 1) * max(int64(a.BatchRows), jobRows)
-		rows := f.row * min(chunks*chunk+inJobs, f.rows)
+		// Of each worker one in the making and one whose batches are scored;
+		// and those of open spans that wait for the spans before.
+		chunks := 2*workers + readers*chunkQueue
+		rows := f.row * min(chunks*chunk+workers*int64(a.BatchRows), f.rows)
 		heap, garbage = rows, rows
 		if f.parquet {
 			// Pages, what is read ahead, and the levels and values that lists are
@@ -146,7 +144,7 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	}
 	// Results that wait, the row group that is being filled, and that of the
 	// part before, which is being compressed.
-	waiting := max(min(a.WaitingRows, waitingBytes/max(f.result, 1)), 2*workers*max(int64(a.BatchRows), jobRows))
+	waiting := max(min(a.WaitingRows, waitingBytes/max(f.result, 1)), 2*workers*int64(a.BatchRows))
 	m.Written = (f.result + f.lists) * min(waiting+2*rowGroupRows, f.rows)
 	m.Slack = (garbage + m.Written) / 2 // see cmd/millrace: the heap grows by half before it is collected
 	m.Total = m.Program + m.Model + m.Tensors + m.Activations + m.Decoded + m.Written + m.Slack

@@ -135,7 +135,7 @@ func (f *footprint) fitInto(start allotment, limit int64, autoBatch bool) (a all
 // ErrMemory and says what it would take.
 func (p *Plan) fitMemory() error {
 	p.limit, p.limitSource = memoryLimit(p.Options.MemoryLimit)
-	p.chunkRows, p.waitingRows = p.readOptions().ChunkRows, waitingRows
+	p.chunkRows, p.waitingRows = p.readOptions().ChunkRows, int64(p.Options.Workers+1)*waitingGroups*rowGroupRows
 	if p.limit == 0 {
 		return nil
 	}

@@ -21,7 +21,7 @@ func wideParquet() *footprint {
 }
 
 func TestFitInto(t *testing.T) {
-	start := allotment{Readers: 4, Workers: 2, ChunkRows: 16384, BatchRows: 4096, WaitingRows: waitingRows}
+	start := allotment{Readers: 4, Workers: 2, ChunkRows: 16384, BatchRows: 4096, WaitingRows: rowGroupRows}
 	with := func(change func(*allotment)) allotment {
 		a := start
 		change(&a)
@@ -42,7 +42,7 @@ func TestFitInto(t *testing.T) {
 		{"a limit of just the estimate lowers nothing", of(start), true, start, "", true},
 		{"one byte less halves the readers first", of(start) - 1, true, with(func(a *allotment) { a.Readers = 2 }), "readers", true},
 		{"what one reader takes", of(oneReader), true, oneReader, "readers", true},
-		{"then results wait less", of(oneReader) - 1, true, with(func(a *allotment) { a.Readers, a.WaitingRows = 1, waitingRows/2 }), "readers waiting_rows", true},
+		{"then results wait less", of(oneReader) - 1, true, with(func(a *allotment) { a.Readers, a.WaitingRows = 1, rowGroupRows/2 }), "readers waiting_rows", true},
 		{"a batch that was asked for stays, and workers go", of(with(func(a *allotment) {
 			a.Readers, a.Workers, a.ChunkRows, a.WaitingRows = 1, 1, leastChunkRows, leastWaitingRows
 		})), false, allotment{}, "readers waiting_rows chunk_rows workers", true},
@@ -79,7 +79,7 @@ func TestFitInto(t *testing.T) {
 
 // The estimate must not grow with the input once its queues are full.
 func TestEstimateIsBounded(t *testing.T) {
-	a := allotment{Readers: 2, Workers: 2, ChunkRows: 16384, BatchRows: 4096, WaitingRows: waitingRows}
+	a := allotment{Readers: 2, Workers: 2, ChunkRows: 16384, BatchRows: 4096, WaitingRows: rowGroupRows}
 	for _, mapped := range []bool{false, true} {
 		f := wideParquet()
 		f.mapped, f.parquet, f.stored = mapped, !mapped, 140

@@ -7,7 +7,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -16,8 +15,8 @@ import (
 	"github.com/millrace/millrace/io/format"
 )
 
-// pipeline is the stages of one run and the queues between them; see the
-// package's essay.
+// pipeline is one run's way from spans to committed parts; see the package's
+// essay.
 type pipeline struct {
 	plan      *Plan
 	source    spanSource
@@ -26,84 +25,33 @@ type pipeline struct {
 	newScorer func() scorer
 
 	scorers []scorer
-	spans   liveSpans
-}
-
-// liveSpans are the spans whose record batches may still wait in their queue,
-// so that a run that stops early can give them up.
-type liveSpans struct {
-	sync.Mutex
-	reads map[*spanRead]struct{}
-}
-
-func (l *liveSpans) add(s *spanRead) {
-	l.Lock()
-	defer l.Unlock()
-	if l.reads == nil {
-		l.reads = map[*spanRead]struct{}{}
-	}
-	l.reads[s] = struct{}{}
-}
-
-func (l *liveSpans) done(s *spanRead) {
-	l.Lock()
-	defer l.Unlock()
-	delete(l.reads, s)
-}
-
-// drain releases what waits; nobody may send any more.
-func (l *liveSpans) drain() {
-	for s := range l.reads {
-		for {
-			select {
-			case chunk, ok := <-s.chunks:
-				if ok {
-					chunk.Release()
-					continue
-				}
-			default:
-			}
-			break
-		}
-	}
-	l.reads = nil
 }
 
 // run carries the plan out, up to the last part's commit. When it returns, no
 // goroutine of it runs and nothing it held is held.
-func (p *pipeline) run(ctx context.Context) error {
-	opts := &p.plan.Options
-	// Spans being read or waiting for the cutter: one per reader, so that a
-	// reader that is done finds its next span.
-	order := make(chan *spanRead, opts.Readers)
-	// Spans that wait for a reader; order is what bounds how many are read.
-	reads := make(chan *spanRead)
-	// Jobs dealt and not yet taken by a worker: one each, so that a worker that
-	// is done finds its next.
-	jobs := make(chan job, opts.Workers)
-	// Results in order that the collector has not taken: bounds how far the
-	// fastest worker is ahead of the slowest.
-	slots := make(chan slot, p.inFlight())
-
-	defer makeRoom(opts.Workers)()
+func (p *pipeline) run(ctx context.Context) (err error) {
+	defer makeRoom(p.plan.Options.Workers)()
 	caller := ctx
 	group, ctx := errgroup.WithContext(caller)
-	stage := func(run func() error) { group.Go(func() error { return p.explain(guarded(run)) }) }
-	stage(func() error { return feed(ctx, p.plan.Parts, &p.spans, reads, order) })
-	for range opts.Readers {
-		stage(func() error { return read(ctx, p.source, p.plan.Columns, reads, p.progress) })
-	}
-	stage(func() error { return cut(ctx, p.plan, p.progress, &p.spans, order, jobs, slots) })
-	for range opts.Workers {
+	crew := newCrew(p)
+	defer context.AfterFunc(ctx, crew.stop)()
+	for range p.plan.Options.Workers {
 		s := p.newScorer()
 		p.scorers = append(p.scorers, s)
-		stage(func() error { return work(ctx, s, p.plan, p.progress, jobs) })
+		group.Go(func() error {
+			return p.explain(guarded(func() error { return crew.work(ctx, s) }))
+		})
 	}
-	stage(func() error { return p.collector.collect(ctx, slots) })
-	err := group.Wait()
-	p.drain(jobs, slots)
+	err = group.Wait()
+	crew.release()
+	for _, s := range p.scorers {
+		err = errors.Join(err, s.close())
+	}
+	if err == nil {
+		err = p.collector.settle()
+	}
 	if caller.Err() != nil && errors.Is(err, context.Canceled) {
-		err = context.Cause(caller) // the first stage to stop may know less
+		err = context.Cause(caller) // the first worker to stop may know less
 	}
 	if err != nil {
 		return errors.Join(err, p.collector.sink.abort())
@@ -131,46 +79,21 @@ func makeRoom(workers int) (restore func()) {
 
 // Bounds on results that wait to be written.
 const (
-	// waitingRows is more than a row group: while the writer compresses one, the
-	// workers go on. With a queue of four jobs a worker they waited for it a
-	// seventh of a linear model's run.
-	waitingRows  = rowGroupRows * 3 / 2
-	waitingBytes = 32 << 20
+	// waitingGroups is in row groups of the output, for each worker and one
+	// more: a worker goes through a span, which often is as large, and what it
+	// scores waits until the spans before are written.
+	waitingGroups = 1
+	waitingBytes  = 32 << 20
 )
 
-// inFlight is how many jobs can be between cut and written. A job of several
-// batches counts as one: then they are small.
-func (p *pipeline) inFlight() int {
+// waitingRows is how many rows may be scored and not yet written: as many as the
+// plan allows, but two jobs of each worker in any case.
+func (p *pipeline) waitingRows() int64 {
 	rows := min(p.plan.waitingRows, waitingBytes/max(p.plan.resultBytes(), 1))
-	if p.plan.limit > 0 { // there every job counts as a full one
-		return max(2*p.plan.Options.Workers, int(rows)/(p.plan.Options.BatchRows*p.plan.jobBatches()))
-	}
-	return max(4*p.plan.Options.Workers, int(rows)/p.plan.Options.BatchRows)
+	return max(rows, 2*int64(p.plan.Options.Workers*p.plan.Options.BatchRows))
 }
 
-// drain gives up what the queues still hold after all stages have stopped.
-func (p *pipeline) drain(jobs <-chan job, slots <-chan slot) {
-	p.spans.drain()
-	for j := range jobs {
-		j.release()
-	}
-	take := func(s *slot) {
-		if s == nil || s.results == nil {
-			return
-		}
-		select {
-		case results := <-s.results:
-			releaseResults(results)
-		default:
-		}
-	}
-	take(p.collector.waiting)
-	for s := range slots {
-		take(&s)
-	}
-}
-
-// guarded turns a stage's panic into an error. A mapped file that is cut under
+// guarded turns a worker's panic into an error. A mapped file that is cut under
 // the run becomes zeros, and code that trusts what was checked before, such as
 // string offsets, can fail on them; explain then finds the cause. Any other
 // panic is a fault of ours, which must not leave a half-staged output either.

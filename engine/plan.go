@@ -46,6 +46,11 @@ type Plan struct {
 	chunkRows   int   // of a decoded record batch
 	waitingRows int64 // scored rows that may wait to be written
 
+	// cores has a token for each goroutine that is at work, so that a span's
+	// columns are decoded by several while there are few, large spans and
+	// workers wait; its capacity is as many as there should be.
+	cores chan struct{}
+
 	passedSchema *arrow.Schema // of Passed
 
 	ids     int // how many of the passed columns are ids
@@ -75,14 +80,12 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 	if err := outside(opts.Output, listing.Files); err != nil {
 		return nil, err
 	}
-	data, err := dataset.Open(ctx, listing.Files, dataset.Options{Read: format.ReadOptions{
-		// So that a file of few, large spans keeps all readers' cores busy.
-		Decoders: make(chan struct{}, opts.Readers),
-	}})
+	cores := make(chan struct{}, max(opts.Readers, opts.Workers))
+	data, err := dataset.Open(ctx, listing.Files, dataset.Options{Read: format.ReadOptions{Decoders: cores}})
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Options: opts, Model: model, Dataset: data, Skipped: listing.Skipped}
+	p := &Plan{Options: opts, Model: model, Dataset: data, Skipped: listing.Skipped, cores: cores}
 	p.asked.batch, p.asked.workers, p.asked.intraOpThreads = given.BatchRows != 0, given.Workers != 0, given.IntraOpThreads != 0
 	if err := p.fit(); err != nil {
 		return nil, errors.Join(err, data.Close())
@@ -308,3 +311,14 @@ func (p *Plan) Batches() int64 {
 
 // Close releases the input.
 func (p *Plan) Close() error { return p.Dataset.Close() }
+
+// atWork takes a token of cores, if there is one, until the function that it
+// gives is called.
+func (p *Plan) atWork() (done func()) {
+	select {
+	case p.cores <- struct{}{}: // blocks where there are none
+		return func() { <-p.cores }
+	default:
+		return func() {}
+	}
+}

@@ -19,7 +19,6 @@ type Progress struct {
 	PartsDone    atomic.Int64
 
 	batches atomic.Int64 // scored
-	idle    atomic.Int64 // workers that wait for a job
 
 	// Busy time by stage, summed over its goroutines, in nanoseconds.
 	read, assemble, infer, write atomic.Int64

@@ -138,6 +138,7 @@ func (r *Rig) Read(ctx context.Context, readers int, rows int64) (Measure, error
 		var next atomic.Int64
 		for range readers {
 			group.Go(func() error {
+				defer r.plan.atWork()()
 				return guarded(func() error {
 					for {
 						i := int(next.Add(1)) - 1

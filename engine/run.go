@@ -107,7 +107,7 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 	}
 	c := p.newCollector(staging, progress)
 	line := &pipeline{plan: p, source: p.Dataset, progress: progress, collector: c}
-	scoring.usePool(min(line.inFlight()+p.Options.Workers*p.jobBatches(), maxPooled))
+	scoring.usePool(min(int(line.waitingRows())/p.Options.BatchRows+2*p.Options.Workers, maxPooled))
 	line.newScorer = func() scorer { return scoring.worker(p.Options.BatchRows, progress) }
 	err = line.run(ctx)
 	if errors.Is(err, ErrBadRows) {

@@ -26,19 +26,6 @@ type scorer interface {
 	close() error
 }
 
-// job is batches on their way to a worker, in order. It owns them; out takes
-// their results, all at once, and has room for them.
-type job struct {
-	batches []*batcher.Batch
-	out     chan<- []*result
-}
-
-func (j *job) release() {
-	for _, b := range j.batches {
-		b.Release()
-	}
-}
-
 // result is one scored batch. It owns predictions and batch.
 type result struct {
 	// batch has the columns that pass through to the output alone, in their
@@ -153,45 +140,6 @@ type madeOf struct {
 	data  *byte
 	bytes int
 	rows  int64
-}
-
-// work is the stage: it takes jobs until in is closed or ctx ends, and closes
-// the scorer.
-func work(ctx context.Context, s scorer, p *Plan, progress *Progress, in <-chan job) (err error) {
-	defer func() { err = errors.Join(err, s.close()) }()
-	for {
-		progress.idle.Add(1)
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case j, ok := <-in:
-			progress.idle.Add(-1)
-			if !ok {
-				return nil
-			}
-			results, err := scoreJob(ctx, s, p, &j)
-			if err != nil {
-				return err
-			}
-			j.out <- results // has room
-		}
-	}
-}
-
-// scoreJob scores a job's batches, which it takes over.
-func scoreJob(ctx context.Context, s scorer, p *Plan, j *job) ([]*result, error) {
-	results := make([]*result, 0, len(j.batches))
-	for len(j.batches) > 0 {
-		res, err := s.score(ctx, j.batches[0])
-		if err != nil {
-			j.release()
-			releaseResults(results)
-			return nil, err
-		}
-		narrow(res.batch, p.PassedAt, p.passedSchema)
-		j.batches, results = j.batches[1:], append(results, res)
-	}
-	return results, nil
 }
 
 func (w *worker) score(ctx context.Context, batch *batcher.Batch) (_ *result, err error) {

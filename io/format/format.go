@@ -56,10 +56,10 @@ type ReadOptions struct {
 	// BudgetBytes is the most memory that reading one span may hold at a
 	// time; 0 means 1 GiB.
 	BudgetBytes int64
-	// Decoders holds a token for every goroutine that decodes, over all readers
-	// that share it; its capacity is how many there should be. A ReadSpan that
-	// finds room in it decodes columns of one span concurrently. nil means
-	// that every ReadSpan decodes alone.
+	// Decoders holds a token for every goroutine that is at work, those of the
+	// callers of ReadSpan among them; its capacity is how many there should be.
+	// A ReadSpan that finds room in it decodes columns of one span
+	// concurrently. nil means that every ReadSpan decodes alone.
 	Decoders chan struct{}
 }
 

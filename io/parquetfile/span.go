@@ -80,9 +80,6 @@ func (r *Reader) ReadSpan(ctx context.Context, span int, columns []int, yield fu
 		s.nodes, s.names = append(s.nodes, r.fields[c]), append(s.names, fields[i].Name)
 	}
 	s.schema = arrow.NewSchema(fields, nil)
-	if r.decoding() {
-		defer r.decoded()
-	}
 	// Whatever ends this call, decoders that panicked included, nothing stays
 	// allocated but what the caller retained.
 	defer s.mem.freeRest()

@@ -1,0 +1,445 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/batcher"
+)
+
+// crew is the workers of one run and what there is for them to do.
+//
+// Every worker does all that a batch needs, whichever is nearest to the output
+// first:
+//
+//	until nothing is left:
+//		write, if the next results in order are there and nobody is writing
+//		else score batches that are cut: of the lane that the worker read last,
+//			or else of the first lane that has some
+//		else read a record batch and cut it: of the same lane, or else of the
+//			first lane that nobody is reading, opened if need be
+//		else wait
+//
+// So a batch is scored where its columns were just decoded, while they are in
+// that core's cache, nothing is handed over from thread to thread, and as long
+// as there is something to read nobody waits. It is what stages with queues
+// between them cost that this saves: on two cores a linear model's run took a
+// quarter more processor time than its stages alone when each batch went
+// through five goroutines (docs/decisions/013).
+//
+// Only one worker writes, since a part has one writer; what the others score
+// meanwhile waits in its lane. That is bounded: see mayScore and mayRead. The
+// first lane's first batch is exempt from both bounds, so that the run always
+// goes on.
+type crew struct {
+	pipeline *pipeline
+	readers  int   // spans that may be open at a time
+	most     int64 // rows that may wait to be written
+
+	mu struct {
+		sync.Mutex
+
+		rest    lanes   // not opened
+		lanes   []*lane // open, in order
+		reading int     // spans open
+		held    int64   // rows read and not written
+		scored  int64   // rows given to a worker, and not written
+		writing bool
+		idle    int // workers that wait
+		stopped bool
+	}
+	changed sync.Cond // something may be there for one who waits
+}
+
+func newCrew(p *pipeline) *crew {
+	opts := &p.plan.Options
+	c := &crew{pipeline: p, readers: opts.Readers, most: p.waitingRows()}
+	c.changed.L = &c.mu
+	c.mu.rest = lanes{parts: p.plan.Parts, batchRows: int64(opts.BatchRows), joining: p.plan.joining}
+	return c
+}
+
+// hand is one worker's place in the crew.
+type hand struct {
+	scorer scorer
+	home   *lane  // that it read last
+	rest   func() // gives back its token of Plan.cores
+}
+
+// task is something to do, to be done without the crew's lock.
+type task struct {
+	lane  *lane
+	span  *openSpan // to read
+	slots []*slot   // to score, or to write
+	write bool
+	part  bool // to finish after writing
+}
+
+// work does tasks until there are none, one fails or ctx ends.
+func (c *crew) work(ctx context.Context, s scorer) error {
+	h := &hand{scorer: s, rest: c.pipeline.plan.atWork()}
+	defer func() { h.rest() }()
+	for {
+		c.mu.Lock()
+		t, ok := c.await(ctx, h)
+		c.mu.Unlock()
+		if !ok {
+			return context.Cause(ctx)
+		}
+		if err := c.do(ctx, h, &t); err != nil {
+			return err
+		}
+	}
+}
+
+// stop wakes all who wait, to find that ctx has ended.
+func (c *crew) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.stopped = true
+	c.changed.Broadcast()
+}
+
+func (c *crew) do(ctx context.Context, h *hand, t *task) error {
+	switch {
+	case t.write:
+		return c.write(t)
+	case t.span != nil:
+		return c.read(h, t)
+	default:
+		return c.score(ctx, h, t)
+	}
+}
+
+// await finds the next task, and waits where there is none; ok is false when
+// the run is over. The lock is held.
+func (c *crew) await(ctx context.Context, h *hand) (t task, ok bool) {
+	for {
+		if c.mu.stopped || ctx.Err() != nil {
+			return task{}, false
+		}
+		if t, ok := c.next(ctx, h); ok {
+			return t, true
+		}
+		if len(c.mu.lanes) == 0 && c.mu.rest.done() {
+			c.changed.Broadcast() // the others are done too
+			return task{}, false
+		}
+		h.rest() // and another may decode meanwhile
+		c.mu.idle++
+		c.changed.Wait()
+		c.mu.idle--
+		h.rest = c.pipeline.plan.atWork()
+	}
+}
+
+// wake lets those who wait look again. The lock is held.
+func (c *crew) wake() {
+	if c.mu.idle > 0 {
+		c.changed.Broadcast()
+	}
+}
+
+// next picks a task. The lock is held.
+func (c *crew) next(ctx context.Context, h *hand) (task, bool) {
+	if t, ok := c.nextWrite(); ok {
+		return t, true
+	}
+	if t, ok := c.nextScore(h); ok {
+		return t, true
+	}
+	return c.nextRead(ctx, h)
+}
+
+// nextWrite takes what is scored of the first lane, up to the first batch that
+// is not.
+func (c *crew) nextWrite() (task, bool) {
+	if c.mu.writing || len(c.mu.lanes) == 0 {
+		return task{}, false
+	}
+	l := c.mu.lanes[0]
+	n := 0
+	for n < len(l.slots) && l.slots[n].result != nil {
+		n++
+	}
+	ended := l.cut && n == len(l.slots)
+	if n == 0 && !ended {
+		return task{}, false
+	}
+	t := task{write: true, lane: l, slots: l.slots[:n:n], part: ended && l.last}
+	l.slots, l.given = l.slots[n:], l.given-n
+	if ended {
+		c.mu.lanes = c.mu.lanes[1:]
+	}
+	c.mu.writing = true
+	return t, true
+}
+
+// nextScore takes batches of the worker's own lane, or of the first that has
+// some.
+func (c *crew) nextScore(h *hand) (task, bool) {
+	if h.home != nil && h.home.waiting() > 0 {
+		if t, ok := c.scoreOf(h.home); ok {
+			return t, true
+		}
+	}
+	for _, l := range c.mu.lanes {
+		if l.waiting() > 0 {
+			return c.scoreOf(l)
+		}
+	}
+	return task{}, false
+}
+
+// waiting is how many batches nobody has taken yet.
+func (l *lane) waiting() int { return len(l.slots) - l.given }
+
+// jobTime is how long the batches are worked on that a worker takes at a time,
+// so that taking them is nothing beside it.
+const jobTime = time.Millisecond
+
+// scoreOf takes some batches of a lane.
+func (c *crew) scoreOf(l *lane) (task, bool) {
+	first := l == c.first() && l.given == 0 // the very next to write
+	n := c.jobBatches()
+	if c.mu.idle > 0 { // others have nothing: share
+		n = min(n, max(l.waiting()/(c.mu.idle+1), 1))
+	}
+	t := task{lane: l}
+	for _, s := range l.slots[l.given:min(l.given+n, len(l.slots))] {
+		if c.mu.scored+int64(s.rows) > c.most && !first {
+			break
+		}
+		first = false
+		c.mu.scored += int64(s.rows)
+		t.slots = append(t.slots, s)
+	}
+	l.given += len(t.slots)
+	return t, len(t.slots) > 0
+}
+
+// first is the lane that is written now; nil when there is none.
+func (c *crew) first() *lane {
+	if len(c.mu.lanes) == 0 {
+		return nil
+	}
+	return c.mu.lanes[0]
+}
+
+// jobBatches is how many batches are worth jobTime, by the time that they took
+// so far.
+func (c *crew) jobBatches() int {
+	p := c.pipeline.progress
+	batches := p.batches.Load()
+	if batches == 0 {
+		return 1
+	}
+	each := (p.assemble.Load() + p.infer.Load()) / batches
+	return int(int64(jobTime)/max(each, 1)) + 1
+}
+
+// nextRead takes a span to read on: of the worker's own lane while little waits
+// to be written, or else of the first lane in which there is one.
+func (c *crew) nextRead(ctx context.Context, h *hand) (task, bool) {
+	if h.home != nil && c.mu.held < c.most/2 {
+		if s := h.home.readable(); s != nil {
+			return c.readOf(h.home, s)
+		}
+	}
+	for _, l := range c.mu.lanes {
+		if s := l.readable(); s != nil && c.mayRead(l, s) {
+			return c.readOf(l, s)
+		}
+		if len(l.spans) > 0 && (c.mayOpen() || len(l.open) == 0 && l == c.first()) {
+			return c.readOf(l, c.open(ctx, l))
+		}
+	}
+	if !c.mayOpen() && len(c.mu.lanes) > 0 {
+		return task{}, false
+	}
+	l := c.mu.rest.next()
+	if l == nil {
+		return task{}, false
+	}
+	c.mu.lanes = append(c.mu.lanes, l)
+	if len(l.spans) == 0 { // a part without spans
+		l.cut = true
+		return c.next(ctx, h)
+	}
+	return c.readOf(l, c.open(ctx, l))
+}
+
+// maxLanes bounds the lanes that are open: those of tiny spans wait for the writer
+// by the thousand otherwise, and each look for a task passes over them.
+const maxLanes = 256
+
+// mayOpen says whether another span may be opened: rows that wait are few enough
+// and so are open spans.
+func (c *crew) mayOpen() bool {
+	return c.mu.held < c.most && c.mu.reading < c.readers && len(c.mu.lanes) < maxLanes
+}
+
+// mayRead says whether a span may be read on: rows that wait are few enough, or
+// the run cannot go on without.
+func (c *crew) mayRead(l *lane, s *openSpan) bool {
+	return c.mu.held < c.most || l == c.first() && s == l.open[0]
+}
+
+// readable is the first span of a lane that can be read on, and whose rows find
+// room; nil when there is none.
+func (l *lane) readable() *openSpan {
+	for i, s := range l.open {
+		if !s.busy && !s.ended && (i == 0 || len(s.chunks) < chunkQueue) {
+			return s
+		}
+	}
+	return nil
+}
+
+// open opens the lane's next span.
+func (c *crew) open(ctx context.Context, l *lane) *openSpan {
+	p := c.pipeline
+	s := openSpanOf(ctx, p.source, l.spans[0], p.plan.Columns)
+	l.spans, l.open = l.spans[1:], append(l.open, s)
+	c.mu.reading++
+	return s
+}
+
+func (c *crew) readOf(l *lane, s *openSpan) (task, bool) {
+	s.busy = true
+	return task{lane: l, span: s}, true
+}
+
+// read reads on in a span, and cuts what can be cut of its lane.
+func (c *crew) read(h *hand, t *task) error {
+	stop := stopwatch(&c.pipeline.progress.read)
+	chunks, ended, err := t.span.pull()
+	stop()
+	var rows int64
+	for _, r := range chunks {
+		rows += r.NumRows()
+	}
+	c.pipeline.progress.RowsRead.Add(rows)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := t.span
+	s.busy, s.ended = false, ended
+	s.chunks = append(s.chunks, chunks...)
+	c.mu.held += rows
+	if ended {
+		c.mu.reading--
+	}
+	if err != nil {
+		return err
+	}
+	h.home = t.lane
+	return c.cut(t.lane)
+}
+
+// cut makes batches of what is read of a lane, in order, unless another worker
+// does. The lock is held, but not while it cuts.
+func (c *crew) cut(l *lane) error {
+	if l.cutting {
+		return nil // who cuts will look again
+	}
+	l.cutting = true
+	defer func() {
+		l.cutting = false
+		c.wake()
+	}()
+	for len(l.open) > 0 {
+		s := l.open[0]
+		chunks, ended := s.chunks, s.ended
+		s.chunks = nil
+		if len(chunks) == 0 && !ended {
+			return nil
+		}
+		end := ended && len(l.open) == 1 && len(l.spans) == 0
+		c.mu.Unlock()
+		err := guarded(func() error { return l.cutSpan(s, chunks, end) })
+		c.mu.Lock()
+		l.slots, l.fresh = append(l.slots, l.fresh...), l.fresh[:0]
+		if err != nil {
+			return err
+		}
+		if ended {
+			l.open = l.open[1:]
+			l.cut = end
+		}
+		c.wake()
+	}
+	return nil
+}
+
+// cutSpan cuts record batches of a span, which it takes over; end says that they
+// are the lane's last.
+func (l *lane) cutSpan(s *openSpan, chunks []arrow.RecordBatch, end bool) error {
+	defer releaseRecords(chunks)
+	if !s.begun {
+		s.begun = true
+		if err := l.cutter.StartSpan(s.ref.Rows); err != nil {
+			return err
+		}
+	}
+	for _, r := range chunks {
+		if err := l.cutter.Add(r, batcher.Origin{File: s.ref.File, Row: s.row}); err != nil {
+			return err
+		}
+		s.row += r.NumRows()
+	}
+	if end {
+		return l.cutter.Flush()
+	}
+	return nil
+}
+
+// score scores the batches of a task.
+func (c *crew) score(ctx context.Context, h *hand, t *task) error {
+	p := c.pipeline.plan
+	for _, s := range t.slots {
+		res, err := h.scorer.score(ctx, s.batch)
+		if err != nil {
+			return err
+		}
+		narrow(res.batch, p.PassedAt, p.passedSchema)
+		c.mu.Lock()
+		s.batch, s.result = nil, res
+		if t.lane == c.first() {
+			c.wake()
+		}
+		c.mu.Unlock()
+	}
+	return nil
+}
+
+// write writes results in order, and finishes the part that ends with them.
+func (c *crew) write(t *task) error {
+	w := c.pipeline.collector
+	results := make([]*result, len(t.slots))
+	var rows int64
+	for i, s := range t.slots {
+		results[i], rows = s.result, rows+int64(s.rows)
+	}
+	err := w.writeAll(results)
+	if err == nil && t.part {
+		err = w.finishPart()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.writing = false
+	c.mu.held -= rows
+	c.mu.scored -= rows
+	c.wake()
+	return err
+}
+
+// release gives up what is left after all workers have stopped.
+func (c *crew) release() {
+	for _, l := range c.mu.lanes {
+		l.release()
+	}
+	c.mu.lanes = nil
+}

@@ -1,0 +1,169 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/io/dataset"
+)
+
+// spanSource is what readers need of a dataset.
+type spanSource interface {
+	ReadSpan(ctx context.Context, ref dataset.SpanRef, columns []string, yield func(arrow.RecordBatch) error) error
+}
+
+// lane is spans of one part whose batches are cut together: a long span by
+// itself, since no batch reaches over its edges, or short ones that follow each
+// other; see batcher.Cutter. Lanes are independent of each other but for the
+// order of what they give.
+//
+//	spans ──open──▶ open: one or more spans being read, each by one hand at a time
+//	open[0] ──cut──▶ slots: batches, later results, in order
+//
+// All fields are guarded by the crew's lock, but those of the cutter, which
+// belong to whoever set cutting.
+type lane struct {
+	spans []dataset.SpanRef // not yet opened
+	last  bool              // the part ends with this lane
+	open  []*openSpan       // opened and not wholly cut, in order
+
+	cutter  *batcher.Cutter
+	cutting bool
+	fresh   []*slot // cut, and not yet among slots
+
+	slots []*slot // cut and not written, in order
+	given int     // of slots: how many a hand has taken to score
+	cut   bool    // nothing more will come
+}
+
+// slot is the place of one batch in the order: its batch, and then its result.
+type slot struct {
+	rows   int
+	batch  *batcher.Batch // nil once a hand has taken it
+	result *result        // nil until it is scored
+}
+
+// openSpan is a span being read. next and stop may be called by one goroutine at a
+// time: the one that set busy.
+type openSpan struct {
+	ref  dataset.SpanRef
+	next func() (arrow.RecordBatch, error, bool)
+	stop func()
+
+	busy  bool
+	ended bool
+	begun bool  // the cutter has been told
+	read  int64 // rows given by next
+	row   int64 // the next row to cut, in the file
+
+	chunks []arrow.RecordBatch // read and not cut
+}
+
+// chunkQueue bounds the record batches of a span that wait for the spans before
+// it; those of a lane's first are cut at once.
+const chunkQueue = 2
+
+// openSpanOf turns a span's reader around: record batches are asked for, so that
+// whoever has time takes the next. Nothing is read before the first is.
+func openSpanOf(ctx context.Context, source spanSource, ref dataset.SpanRef, columns []string) *openSpan {
+	s := &openSpan{ref: ref, row: ref.FirstRow}
+	errStop := errors.New("stopped")
+	s.next, s.stop = iter.Pull2(func(yield func(arrow.RecordBatch, error) bool) {
+		stopped := false
+		err := source.ReadSpan(ctx, ref, columns, func(r arrow.RecordBatch) error {
+			r.Retain()
+			if stopped = !yield(r, nil); stopped {
+				return errStop
+			}
+			return nil
+		})
+		if err != nil && !stopped {
+			yield(nil, err)
+		}
+	})
+	return s
+}
+
+// pull reads the next record batches, which the caller releases: one, and with
+// the span's last rows its end, so that the reader's last checks and its memory
+// are not left for later.
+func (s *openSpan) pull() (chunks []arrow.RecordBatch, ended bool, err error) {
+	for {
+		chunk, err, ok := s.next()
+		if err != nil {
+			releaseRecords(chunks)
+			return nil, true, err
+		}
+		if !ok {
+			return chunks, true, nil
+		}
+		chunks = append(chunks, chunk)
+		if s.read += chunk.NumRows(); s.read < s.ref.Rows {
+			return chunks, false, nil
+		}
+	}
+}
+
+func releaseRecords(records []arrow.RecordBatch) {
+	for _, r := range records {
+		r.Release()
+	}
+}
+
+// release gives up what the lane holds; nobody may be at work on it.
+func (l *lane) release() {
+	for _, s := range l.open {
+		s.stop()
+		releaseRecords(s.chunks)
+	}
+	if l.cutter != nil {
+		l.cutter.Discard()
+	}
+	for _, s := range append(l.fresh, l.slots...) {
+		if s.batch != nil {
+			s.batch.Release()
+		}
+		if s.result != nil {
+			s.result.release()
+		}
+	}
+}
+
+// lanes makes the lanes of parts, in order, one at a time.
+type lanes struct {
+	parts     []dataset.Part
+	batchRows int64
+	joining   batcher.Joining
+	at        int // span of the first part
+}
+
+func (s *lanes) done() bool { return len(s.parts) == 0 }
+
+// next gives the next lane; nil when there is none.
+func (s *lanes) next() *lane {
+	if len(s.parts) == 0 {
+		return nil
+	}
+	spans := s.parts[0].Spans[s.at:]
+	n := len(spans)
+	if s.joining == batcher.JoinShortSpans && n > 0 {
+		n = 1
+		for spans[0].Rows < s.batchRows && n < len(spans) && spans[n].Rows < s.batchRows {
+			n++
+		}
+	}
+	l := &lane{spans: spans[:n], last: n == len(spans)}
+	s.at += n
+	if l.last {
+		s.parts, s.at = s.parts[1:], 0
+	}
+	l.cutter = batcher.NewCutter(int(s.batchRows), s.joining, func(b *batcher.Batch) error {
+		l.fresh = append(l.fresh, &slot{rows: b.Rows, batch: b})
+		return nil
+	})
+	return l
+}
