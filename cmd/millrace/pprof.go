@@ -16,7 +16,7 @@ var profiling = map[string]struct {
 	file string
 }{
 	"cpu":   {profile.CPUProfile, "cpu.pprof"},
-	"mem":   {profile.MemProfileAllocs, "mem.pprof"},
+	"mem":   {allocations, "mem.pprof"},
 	"mutex": {profile.MutexProfile, "mutex.pprof"},
 	"block": {profile.BlockProfile, "block.pprof"},
 	"trace": {profile.TraceProfile, "trace.out"},
@@ -56,4 +56,12 @@ func (o *commonOptions) startProfile(s streams) (stop func(), err error) {
 		}
 		o.logger(s).Info("profile written", "file", path, "look", tool+path)
 	}, nil
+}
+
+// allocations records every allocation site, of memory in use and of memory that
+// is gone; by itself MemProfileAllocs leaves the sampling rate at 0, which turns
+// it off.
+func allocations(p *profile.Profile) {
+	profile.MemProfileAllocs(p)
+	profile.MemProfileRate(profile.DefaultMemProfileRate)(p)
 }

@@ -47,7 +47,7 @@ type Span struct {
 // ReadOptions bound what a reader may take.
 type ReadOptions struct {
 	// ChunkRows is the most rows of one record batch given to a span's yield;
-	// 0 means 16,384. An uncompressed Arrow span is given as one batch
+	// 0 means 8,192. An uncompressed Arrow span is given as one batch
 	// whatever its size, since it is a view.
 	ChunkRows int
 	// Allocator provides decoded memory; nil means memory.DefaultAllocator.
@@ -66,7 +66,7 @@ type ReadOptions struct {
 // EnsureDefaults fills zero fields.
 func (o *ReadOptions) EnsureDefaults() {
 	if o.ChunkRows == 0 {
-		o.ChunkRows = 16384
+		o.ChunkRows = 8192
 	}
 	if o.Allocator == nil {
 		o.Allocator = memory.DefaultAllocator

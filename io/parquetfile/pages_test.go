@@ -291,6 +291,7 @@ func TestPagesOfOtherWriters(t *testing.T) {
 		{"PLAIN_DICTIONARY for dictionary and indices", typ.Int32, 0, []rawPage{{kind: dictionaryPage, n: 3, enc: e.PlainDict, body: dict.body}, {kind: dataPage, n: 1, enc: e.PlainDict, defEnc: e.RLE, body: []byte{2, 1 << 1, 1}}}, "20", false},
 		{"a last group cut short", typ.Int32, 0, []rawPage{dict, index(with(v1, 3), 2, 1<<1|1, 0b100100)}, "10 20 30", false},
 		{"a page of nulls without indices", typ.Int32, 1, []rawPage{dict, {kind: dataPage, n: 3, enc: e.RLEDict, defEnc: e.RLE, body: levelRun(3, 0)}}, "- - -", false},
+		{"a page of nulls without deltas, as arrow-go writes it", typ.Int32, 1, []rawPage{{kind: dataPage, n: 3, enc: e.DeltaBinaryPacked, defEnc: e.RLE, body: append(levelRun(3, 0), 0, 0, 0, 0)}}, "- - -", true},
 		{"pages without values between others", typ.Int32, 0, []rawPage{with(v1, 0), with(v1, 1, int32s(5)), with(v1, 0), with(v1, 0), with(v1, 1, int32s(6))}, "5 6", true},
 		{"an index page between others", typ.Int32, 0, []rawPage{with(v1, 1, int32s(5)), {kind: 1, body: []byte("whatever")}, with(v1, 1, int32s(6))}, "5 6", true},
 		{"statistics longer than what is read ahead", typ.Int32, 0, []rawPage{{kind: dataPage, n: 1, enc: e.Plain, defEnc: e.RLE, statistics: 5000, body: int32s(5)}}, "5", false},

@@ -7,9 +7,10 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 )
 
-// minRecycledBytes is the size from which buffers are kept for reuse. Smaller
-// ones are bitmaps and the like, which their users expect to be zero.
-const minRecycledBytes = 64 << 10
+// minRecycledBytes is the size from which buffers are kept for reuse: the values
+// of a chunk of a narrow column. Smaller ones are bitmaps and the like, of which
+// new ones cost little.
+const minRecycledBytes = 4 << 10
 
 // recycler keeps large buffers that were freed, for the next span: a column's
 // page buffers and values are as large each time, and new memory costs more to
