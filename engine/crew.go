@@ -66,7 +66,23 @@ func newCrew(p *pipeline) *crew {
 type hand struct {
 	scorer scorer
 	home   *lane  // that it read last
-	rest   func() // gives back its token of Plan.cores
+	rest   func() // gives back its token of Plan.cores; nil while it has none
+}
+
+// busy takes a token, unless the worker has one or goroutines that decode
+// columns have all of them.
+func (h *hand) busy(p *Plan) {
+	if h.rest == nil {
+		h.rest = p.atWork()
+	}
+}
+
+// idle gives the token back.
+func (h *hand) idle() {
+	if h.rest != nil {
+		h.rest()
+		h.rest = nil
+	}
 }
 
 // task is something to do, to be done without the crew's lock.
@@ -80,9 +96,10 @@ type task struct {
 
 // work does tasks until there are none, one fails or ctx ends.
 func (c *crew) work(ctx context.Context, s scorer) error {
-	h := &hand{scorer: s, rest: c.pipeline.plan.atWork()}
-	defer func() { h.rest() }()
+	h := &hand{scorer: s}
+	defer h.idle()
 	for {
+		h.busy(c.pipeline.plan)
 		c.mu.Lock()
 		t, ok := c.await(ctx, h)
 		c.mu.Unlock()
@@ -128,11 +145,10 @@ func (c *crew) await(ctx context.Context, h *hand) (t task, ok bool) {
 			c.changed.Broadcast() // the others are done too
 			return task{}, false
 		}
-		h.rest() // and another may decode meanwhile
+		h.idle() // and another may decode meanwhile
 		c.mu.idle++
 		c.changed.Wait()
 		c.mu.idle--
-		h.rest = c.pipeline.plan.atWork()
 	}
 }
 

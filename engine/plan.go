@@ -312,13 +312,13 @@ func (p *Plan) Batches() int64 {
 // Close releases the input.
 func (p *Plan) Close() error { return p.Dataset.Close() }
 
-// atWork takes a token of cores, if there is one, until the function that it
-// gives is called.
+// atWork takes a token of cores, if there is one; done, which is nil if not,
+// gives it back.
 func (p *Plan) atWork() (done func()) {
 	select {
 	case p.cores <- struct{}{}: // blocks where there are none
 		return func() { <-p.cores }
 	default:
-		return func() {}
+		return nil
 	}
 }

@@ -138,7 +138,9 @@ func (r *Rig) Read(ctx context.Context, readers int, rows int64) (Measure, error
 		var next atomic.Int64
 		for range readers {
 			group.Go(func() error {
-				defer r.plan.atWork()()
+				if done := r.plan.atWork(); done != nil {
+					defer done()
+				}
 				return guarded(func() error {
 					for {
 						i := int(next.Add(1)) - 1
