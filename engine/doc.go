@@ -3,37 +3,36 @@
 //
 // # The pipeline
 //
-// Data goes one way; no stage reaches back:
+// Data goes one way, from spans to committed parts:
 //
-//	feed      for each part, for each span, in order:
-//	              queue the span for reading, and in the order queue
-//	read      xR: decode a queued span into record batches of at most
-//	              ReadOptions.ChunkRows rows        (owner: the span's queue)
-//	cut       take the spans in order; cut batches at the edges that the
-//	              plan prescribes                   (owner: the job)
-//	work      xW: assemble the batch's tensors in the worker's own buffers,
-//	              Run, make columns of the outputs  (owner: the result)
-//	collect   take the results in order; take rejected rows out;
+//	read      decode a span's next record batch of at most
+//	              ReadOptions.ChunkRows rows        (owner: the lane)
+//	cut       cut batches at the edges that the plan prescribes
+//	                                                (owner: the slot)
+//	score     assemble the batch's tensors in the worker's own buffers,
+//	              Run, make columns of the outputs  (owner: the slot)
+//	write     take the results in order; take rejected rows out;
 //	              write the part; commit it at its end
 //
-// Assembly and Run are one stage on purpose: tensors are made on the core that
-// will read them, while they are in its cache, and no tensor ever waits in a
-// queue. A stage of its own for assembly was considered; it costs a hand-over
-// of cold memory per batch and gains nothing, because W workers keep W cores
-// busy either way.
+// These are no stages with goroutines and queues of their own: W workers, as many
+// as cores, each do whatever is nearest to the output (crew). A batch is read, cut
+// and scored on one core, while its columns and tensors are in that core's cache,
+// and nothing wakes another thread as long as there is something to read. Stages
+// with queues between them were built first; what they cost is in
+// docs/decisions/013.
 //
 // # Order
 //
-// The queue between cut and collect holds one result slot per batch, in batch
-// order; a worker fills the slot of its batch. So the collector sees batches in
-// order whatever the workers do, and the slot queue's capacity bounds how far
-// the fastest worker may be ahead of the slowest.
+// Each lane, a span or short ones that are joined, keeps a slot for each batch
+// that is cut of it, in batch order, and lanes stand in the order of their spans.
+// One worker at a time writes: the slots of the first lane up to the first that is
+// not scored. How far the others may be ahead of it is bounded, in rows and bytes.
 //
 // # Invariants
 //
 //   - Batch edges are a function of the plan alone: see batcher.Cutter.
-//   - Every queue is bounded, so peak memory does not grow with the input.
-//   - Whoever takes a value off a queue owns it, and releases it on every path.
+//   - What waits is bounded, so peak memory does not grow with the input.
+//   - Whoever takes a value out of a lane owns it, and releases it on every path.
 //   - Nothing is visible at the output's place before Publish, and all of it
 //     after.
 //   - read = scored + rejected + filtered, per part and per run, or nothing is
