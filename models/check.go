@@ -40,6 +40,9 @@ type checker struct {
 	nodes    int
 	ops      map[Operator]int // Nodes is zero in the key
 	external []externalRef
+	// ours says that the graph was rewritten by UseKernels, and so may use
+	// KernelDomain, which no file may.
+	ours bool
 }
 
 func newChecker(p *onnxpb.ModelProto, opts Options) *checker {
@@ -58,6 +61,9 @@ func (c *checker) model() error {
 	seen := map[string]int64{}
 	for _, o := range p.GetOpsetImport() {
 		d := plainDomain(o.GetDomain())
+		if d == KernelDomain && !c.ours {
+			return errKernelDomain
+		}
 		if v := o.GetVersion(); v < 1 || v > maxOpset {
 			return damagedf("operator set %.80q has version %d", o.GetDomain(), v)
 		}
@@ -183,6 +189,9 @@ func (c *checker) nodesOf(nodes []*onnxpb.NodeProto, s *scope, depth int) error 
 		if n.GetOpType() == "" {
 			return damagedf("node %.80q has no operator", n.GetName())
 		}
+		if n.GetDomain() == KernelDomain && !c.ours {
+			return errKernelDomain
+		}
 		c.ops[Operator{Domain: plainDomain(n.GetDomain()), Name: n.GetOpType()}]++
 		if s != nil {
 			for _, name := range n.GetInput() {
@@ -254,7 +263,7 @@ func (c *checker) operators() (all, custom []Operator) {
 		counted := op
 		counted.Nodes = c.ops[op]
 		all = append(all, counted)
-		if !knownDomains[op.Domain] && !functions[op] {
+		if !knownDomains[op.Domain] && !functions[op] && op.Domain != KernelDomain {
 			custom = append(custom, counted)
 		}
 	}

@@ -76,12 +76,17 @@ type Model struct {
 	data   []byte
 	folder string
 	labels []ClassLabels // by output; both lists nil where there are none
+	ours   bool          // UseKernels put operators of ours into the graph
 }
 
 // Data is the serialised ModelProto that a session is made from: the file's
 // bytes, or those of the rewritten graph. Borrowed; the caller must not change
 // them.
 func (m *Model) Data() []byte { return m.data }
+
+// OwnKernels says that the graph has operators of KernelDomain, which a session
+// needs to be told of.
+func (m *Model) OwnKernels() bool { return m.ours }
 
 // Folder is where locations of external data are relative to.
 func (m *Model) Folder() string { return m.folder }

@@ -2,6 +2,7 @@ package models
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -48,14 +49,24 @@ func StripZipMap(m *Model) (stripped *Model, changed bool, err error) {
 		n.Outputs[i] = out[0]
 		n.Rewrites = append(n.Rewrites, fmt.Sprintf("ZipMap taken off output %.80q", v.Name))
 	}
-	c := newChecker(p, Options{})
-	c.opts.EnsureDefaults()
-	c.opts.MaxNodes = int(^uint(0) >> 1) // bounded when the file was opened
-	if err := c.model(); err != nil {
+	if err := n.recheck(p); err != nil {
 		return nil, false, fmt.Errorf("model %s: strip ZipMap: %w", m.Path, err)
 	}
-	n.Operators, n.Custom = c.operators()
 	return &n, true, nil
+}
+
+// recheck checks a rewritten graph as Open did the file's, and lists its
+// operators again.
+func (m *Model) recheck(p *onnxpb.ModelProto) error {
+	c := newChecker(p, Options{})
+	c.opts.EnsureDefaults()
+	c.opts.MaxNodes = math.MaxInt // bounded when the file was opened
+	c.ours = m.ours
+	if err := c.model(); err != nil {
+		return err
+	}
+	m.Operators, m.Custom = c.operators()
+	return nil
 }
 
 // stripZipMaps changes the graph and names the outputs that became tensors.

@@ -76,6 +76,12 @@ func (s *Session) create(m *models.Model, opts SessionOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	if m.OwnKernels() {
+		status := C.mr_add_operators((*C.OrtSessionOptions)(options)) //nolint:gocritic // dupSubExpr reads what cgo generates
+		if err := statusError(status, logEnd()); err != nil {
+			return err
+		}
+	}
 	data := m.Data()
 	since := logEnd()
 	status := C.mr_create_session(unsafe.Pointer(unsafe.SliceData(data)), C.size_t(len(data)),

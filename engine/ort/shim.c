@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "include/onnxruntime_c_api.h"
+#include "ops.h"
 
 // Set once, before any call that needs them (Load holds a lock), and never
 // unset: the library stays loaded until the process ends.
@@ -16,12 +17,6 @@ static const OrtApi *api;
 static OrtEnv *env;
 static OrtMemoryInfo *cpu_memory;
 static OrtAllocator *allocator;
-
-#define TRY(call)                 \
-  do {                            \
-    OrtStatus *status_ = (call);  \
-    if (status_) return status_;  \
-  } while (0)
 
 typedef const OrtApiBase *(*get_api_base)(void);
 
@@ -139,6 +134,8 @@ OrtStatus *mr_create_session(const void *model, size_t bytes, const OrtSessionOp
   make_room(ROOM);
   return api->CreateSessionFromArray(env, model, bytes, options, out);
 }
+
+OrtStatus *mr_add_operators(OrtSessionOptions *options) { return mr_ops_add(api, options); }
 
 void mr_release_session(OrtSession *session) { api->ReleaseSession(session); }
 

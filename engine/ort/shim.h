@@ -57,6 +57,12 @@ typedef struct {
 } mr_info;
 OrtStatus *mr_create_session(const void *model, size_t bytes, const OrtSessionOptions *options, OrtSession **out);
 void mr_release_session(OrtSession *session);
+// Makes the operators of ops.h known to a session.
+OrtStatus *mr_add_operators(OrtSessionOptions *options);
+// The instructions that their kernels use; see ops.h.
+void mr_limit_level(int level);
+int mr_level_now(void);
+const char *mr_level_name(int level);
 OrtStatus *mr_session_counts(const OrtSession *session, size_t *inputs, size_t *outputs);
 OrtStatus *mr_session_info(const OrtSession *session, int output, size_t i, mr_info *out);
 void mr_free_info(mr_info *info);

@@ -1,0 +1,163 @@
+#include "forest.h"
+
+#ifdef __x86_64__
+
+#include <immintrin.h>
+#include <string.h>
+
+#define AVX512 __attribute__((target("avx512f,avx512dq,avx512cd,avx512bw,avx512vl,avx2,fma")))
+
+enum { LANES = 16 };
+
+// Rows of 16 floats become columns of 16: pairs, quarters, halves.
+AVX512 static inline void transpose(__m512 r[16]) {
+  __m512 t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    __m512d a = _mm512_castps_pd(t[i]), b = _mm512_castps_pd(t[i + 1]);
+    __m512d c = _mm512_castps_pd(t[i + 2]), d = _mm512_castps_pd(t[i + 3]);
+    r[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+    r[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+    r[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+    r[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+  }
+  for (int i = 0; i < 4; i++) {
+    __m512 a = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88), b = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
+    __m512 c = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88), d = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
+    t[i] = _mm512_shuffle_f32x4(a, c, 0x88);
+    t[i + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
+    t[i + 8] = _mm512_shuffle_f32x4(a, c, 0xdd);
+    t[i + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
+  }
+  for (int i = 0; i < 16; i++) r[i] = t[i];
+}
+
+AVX512 static inline void put(const mr_feature *f, __m512 v, int32_t *tile) {
+  __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+  __m512i bits = _mm512_castps_si512(_mm512_add_ps(v, _mm512_setzero_ps()));
+  __m512i key = _mm512_xor_si512(bits, _mm512_srli_epi32(_mm512_srai_epi32(bits, 31), 1));
+  const __m512i low = _mm512_set1_epi32(INT32_MIN), high = _mm512_set1_epi32(INT32_MAX);
+  if (f->column[NAN_HIGH] != NONE)
+    _mm512_store_si512(tile + f->column[NAN_HIGH] * TILE, _mm512_mask_mov_epi32(key, nan, high));
+  if (f->column[NAN_LOW] != NONE)
+    _mm512_store_si512(tile + f->column[NAN_LOW] * TILE, _mm512_mask_mov_epi32(key, nan, low));
+  if (f->column[NEGATED] != NONE)
+    _mm512_store_si512(tile + f->column[NEGATED] * TILE,
+                       _mm512_mask_mov_epi32(_mm512_xor_si512(key, _mm512_set1_epi32(-1)), nan, low));
+}
+
+AVX512 static void fill(const mr_forest *f, const float *x, size_t stride, size_t n, int32_t *tile) {
+  for (size_t block = 0; block < n; block += LANES) {
+    size_t rows = n - block < LANES ? n - block : LANES;
+    for (uint32_t i = 0; i < f->n_features;) {
+      size_t first = f->features[i].feature / LANES * LANES;
+      size_t wide = stride - first < LANES ? stride - first : LANES;
+      __mmask16 there = (__mmask16)((1u << wide) - 1);
+      __m512 r[16];
+      for (size_t k = 0; k < 16; k++)
+        r[k] = k < rows ? _mm512_maskz_loadu_ps(there, x + (block + k) * stride + first) : _mm512_setzero_ps();
+      transpose(r);
+      for (; i < f->n_features && f->features[i].feature < first + LANES; i++)
+        put(&f->features[i], r[f->features[i].feature - first], tile + block);
+    }
+  }
+}
+
+// The leaf of each row of blocks of 16, in one tree: its number where numbers,
+// else its value.
+#define PER_BLOCK for (int b = 0; b < BLOCKS; b++)
+
+AVX512 static inline __attribute__((always_inline)) void masks(const mr_entry *e, uint32_t count, const int32_t *tile,
+                                                              __m512i *left, const int BLOCKS) {
+  PER_BLOCK left[b] = _mm512_set1_epi32(-1);
+#pragma GCC unroll 2
+  for (uint32_t i = 0; i < count; i++) {
+    const __m512i bound = _mm512_set1_epi32(e[i].bound), keep = _mm512_set1_epi32((int)e[i].keep);
+    const int32_t *column = tile + e[i].column;
+    PER_BLOCK {
+      __mmask16 above = _mm512_cmpgt_epi32_mask(_mm512_load_si512(column + b * LANES), bound);
+      left[b] = _mm512_mask_and_epi32(left[b], above, left[b], keep);
+    }
+  }
+}
+
+AVX512 static inline __attribute__((always_inline)) void values(const mr_tree *t, const int32_t *tile, float *scores,
+                                                               const int BLOCKS) {
+  __m512 value[4];
+  PER_BLOCK value[b] = _mm512_setzero_ps();
+  const mr_entry *end = t->entries;
+  for (uint32_t w = 0; w < t->words; w++) end += t->counts[w];
+  // From the last word to the first, so that the first leaf that is left stays.
+  for (uint32_t w = t->words; w-- > 0;) {
+    __m512i left[4];
+    end -= t->counts[w];
+    masks(end, t->counts[w], tile, left, BLOCKS);
+    const __m512 low = _mm512_loadu_ps(t->values + w * WORD), high = _mm512_loadu_ps(t->values + w * WORD + LANES);
+    PER_BLOCK {
+      __mmask16 some = _mm512_test_epi32_mask(left[b], left[b]);
+      __m512 v = _mm512_permutex2var_ps(low, _mm512_lzcnt_epi32(left[b]), high);
+      value[b] = _mm512_mask_mov_ps(value[b], some, v);
+    }
+  }
+  PER_BLOCK _mm512_storeu_ps(scores + b * LANES, _mm512_add_ps(_mm512_loadu_ps(scores + b * LANES), value[b]));
+}
+
+AVX512 static inline __attribute__((always_inline)) void numbers(const mr_tree *t, const int32_t *tile, uint32_t *leaf,
+                                                                const int BLOCKS) {
+  __m512i number[4];
+  PER_BLOCK number[b] = _mm512_setzero_si512();
+  const mr_entry *end = t->entries;
+  for (uint32_t w = 0; w < t->words; w++) end += t->counts[w];
+  for (uint32_t w = t->words; w-- > 0;) {
+    __m512i left[4];
+    end -= t->counts[w];
+    masks(end, t->counts[w], tile, left, BLOCKS);
+    PER_BLOCK {
+      __mmask16 some = _mm512_test_epi32_mask(left[b], left[b]);
+      __m512i first = _mm512_add_epi32(_mm512_lzcnt_epi32(left[b]), _mm512_set1_epi32((int)(w * WORD)));
+      number[b] = _mm512_mask_mov_epi32(number[b], some, first);
+    }
+  }
+  PER_BLOCK _mm512_storeu_si512(leaf + b * LANES, number[b]);
+}
+
+AVX512 static inline __attribute__((always_inline)) void trees(const mr_forest *f, uint32_t first, uint32_t last, size_t n,
+                                                              const int32_t *tile, float *scores, const int BLOCKS) {
+  uint32_t leaf[TILE];
+  for (uint32_t i = first; i < last; i++) {
+    const mr_tree *t = &f->trees[i];
+    if (t->words && t->targets == 1) {
+      values(t, tile, scores + t->target[0] * TILE, BLOCKS);
+      continue;
+    }
+    if (t->words)
+      numbers(t, tile, leaf, BLOCKS);
+    else
+      mr_forest_walk(t, n, tile, leaf);
+    for (uint32_t k = 0; k < t->targets; k++) {
+      const float *v = t->values + (size_t)k * t->stride;
+      float *to = scores + t->target[k] * TILE;
+      for (size_t r = 0; r < n; r++) to[r] += v[leaf[r]];
+    }
+  }
+}
+
+AVX512 static void score(const mr_forest *f, uint32_t first, uint32_t last, size_t n, const int32_t *tile, float *scores) {
+  switch ((n + LANES - 1) / LANES) {
+    case 1: trees(f, first, last, n, tile, scores, 1); return;
+    case 2: trees(f, first, last, n, tile, scores, 2); return;
+    case 3: trees(f, first, last, n, tile, scores, 3); return;
+    default: trees(f, first, last, n, tile, scores, 4); return;
+  }
+}
+
+const mr_forest_kernel mr_forest_avx512 = {fill, score};
+
+#else
+
+typedef int nothing_here;
+
+#endif

@@ -1,0 +1,22 @@
+package ort
+
+// The C files of this package hold the operators that models.UseKernels puts
+// into a graph; ops.h is where to start reading. Under ISO C, gcc does not round
+// a product and a sum in one (-ffp-contract, which cgo does not take), so that
+// results depend on no processor.
+
+// #cgo CFLAGS: -O3 -std=c11
+// #cgo LDFLAGS: -lm
+// #include "shim.h"
+import "C"
+
+// Levels are the instruction sets that kernels of ours are made for.
+var levels = []string{"plain", "avx2", "avx512"}
+
+// KernelLevel names the instructions that kernels of ours use on this machine:
+// plain, avx2 or avx512.
+func KernelLevel() string { return C.GoString(C.mr_level_name(C.mr_level_now())) }
+
+// limitKernelLevel lets sessions made from now on use no more than a level, for
+// tests.
+func limitKernelLevel(level int) { C.mr_limit_level(C.int(level)) }

@@ -1,0 +1,401 @@
+// TreesRegressor and TreesClassifier: TreeEnsembleRegressor and -Classifier of
+// ai.onnx.ml, bit for bit, for the cases that models.UseKernels takes.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "forest.h"
+
+typedef struct {
+  const OrtApi *api;
+  const mr_forest *forest;
+  const mr_forest_kernel *kernel;
+  // A classifier's labels, one list of the two.
+  uint8_t *labels;      // as the attribute holds them
+  size_t label_bytes;
+  int64_t *ints;        // [targets]
+  const char **strings; // [targets], into labels
+  size_t *lengths;
+} trees;
+
+static void ORT_API_CALL destroy(void *kernel) {
+  trees *k = kernel;
+  mr_forest_free((mr_forest *)k->forest);
+  free(k->labels);
+  free(k->ints);
+  free(k->strings);
+  free(k->lengths);
+  free(k);
+}
+
+static OrtStatus *create(const OrtApi *api, const OrtKernelInfo *info, trees **out) {
+  uint8_t *bytes;
+  size_t size;
+  TRY(mr_op_attribute(api, info, "forest", &bytes, &size));
+  trees *k = calloc(1, sizeof *k);
+  const char *error = "no memory";
+  if (k) {
+    mr_level level = mr_kernel_level();
+    k->api = api;
+    k->kernel = &mr_forest_plain;
+#ifdef __x86_64__
+    if (level == MR_AVX2) k->kernel = &mr_forest_avx2;
+    if (level == MR_AVX512) k->kernel = &mr_forest_avx512;
+#endif
+    k->forest = mr_forest_read(bytes, size, level, &error);
+  }
+  free(bytes);
+  if (!k || !k->forest) {
+    free(k);
+    return api->CreateStatus(ORT_INVALID_GRAPH, error);
+  }
+  *out = k;
+  return NULL;
+}
+
+static OrtStatus *ORT_API_CALL create_regressor(const OrtCustomOp *op, const OrtApi *api, const OrtKernelInfo *info,
+                                                void **kernel) {
+  (void)op;
+  trees *k = NULL;
+  TRY(create(api, info, &k));
+  *kernel = k;
+  return NULL;
+}
+
+// Labels are integers of 8 bytes, or for each string 4 bytes of its length and
+// then its text.
+static int read_ints(trees *k) {
+  size_t n = k->forest->targets;
+  k->ints = malloc(n * sizeof *k->ints);
+  if (!k->ints || k->label_bytes != n * sizeof *k->ints) return 0;
+  memcpy(k->ints, k->labels, k->label_bytes);
+  return 1;
+}
+
+static int read_strings(trees *k) {
+  size_t n = k->forest->targets, at = 0;
+  k->strings = malloc(n * sizeof *k->strings);
+  k->lengths = malloc(n * sizeof *k->lengths);
+  if (!k->strings || !k->lengths) return 0;
+  for (size_t i = 0; i < n; i++) {
+    uint32_t length;
+    if (k->label_bytes - at < sizeof length) return 0;
+    memcpy(&length, k->labels + at, sizeof length);
+    at += sizeof length;
+    if (k->label_bytes - at < length) return 0;
+    k->strings[i] = (const char *)k->labels + at;
+    k->lengths[i] = length;
+    at += length;
+  }
+  return at == k->label_bytes;
+}
+
+static OrtStatus *create_classifier(const OrtApi *api, const OrtKernelInfo *info, void **kernel, int (*labels)(trees *)) {
+  trees *k = NULL;
+  TRY(create(api, info, &k));
+  OrtStatus *status = mr_op_attribute(api, info, "labels", &k->labels, &k->label_bytes);
+  if (!status && (!k->forest->classifier || k->forest->targets < 2 || !labels(k)))
+    status = api->CreateStatus(ORT_INVALID_GRAPH, "labels and classes do not fit each other");
+  if (status) {
+    destroy(k);
+    return status;
+  }
+  *kernel = k;
+  return NULL;
+}
+
+static OrtStatus *ORT_API_CALL create_ints(const OrtCustomOp *op, const OrtApi *api, const OrtKernelInfo *info,
+                                           void **kernel) {
+  return (void)op, create_classifier(api, info, kernel, read_ints);
+}
+
+static OrtStatus *ORT_API_CALL create_strings(const OrtCustomOp *op, const OrtApi *api, const OrtKernelInfo *info,
+                                              void **kernel) {
+  return (void)op, create_classifier(api, info, kernel, read_strings);
+}
+
+enum { NO_TRANSFORM, LOGISTIC, SOFTMAX, SOFTMAX_ZERO };
+
+// What follows is ONNX Runtime's arithmetic, operation by operation
+// (onnxruntime:core/providers/cpu/ml/tree_ensemble_aggregator.h and ml_common.h).
+
+static float logistic(float v) {
+  float p = 1 / (1 + expf(-fabsf(v)));
+  return v < 0 ? 1 - p : p;
+}
+
+static float largest(const float *s, uint32_t n) {
+  float most = -3.40282346638528859812e+38f;
+  for (uint32_t i = 0; i < n; i++)
+    if (s[i] > most) most = s[i];
+  return most;
+}
+
+static void transform(float *s, uint32_t n, int how) {
+  float most, sum = 0, zero;
+  switch (how) {
+    case LOGISTIC:
+      for (uint32_t i = 0; i < n; i++) s[i] = logistic(s[i]);
+      return;
+    case SOFTMAX:
+      most = largest(s, n);
+      for (uint32_t i = 0; i < n; i++) {
+        s[i] = expf(s[i] - most);
+        sum += s[i];
+      }
+      for (uint32_t i = 0; i < n; i++) s[i] /= sum;
+      return;
+    case SOFTMAX_ZERO:
+      most = largest(s, n);
+      zero = expf(-most);
+      for (uint32_t i = 0; i < n; i++) {
+        if (s[i] > 0.0000001f || s[i] < -0.0000001f) {
+          s[i] = expf(s[i] - most);
+          sum += s[i];
+        } else {
+          s[i] *= zero;
+        }
+      }
+      for (uint32_t i = 0; i < n; i++) s[i] /= sum;
+      return;
+  }
+}
+
+static void finish_regression(const mr_forest *f, size_t n, const float *scores, float *out) {
+  for (uint32_t k = 0; k < f->targets; k++) {
+    const float *from = scores + (size_t)k * TILE;
+    // One target always adds its base value, though it may be 0.
+    const int add = f->n_base || f->targets == 1;
+    for (size_t r = 0; r < n; r++) {
+      float v = from[r];
+      if (f->average) v /= (float)f->n_trees;
+      if (add) v += f->base[k];
+      out[r * f->targets + k] = f->has[k] || f->targets == 1 ? v : 0;
+    }
+  }
+}
+
+// The class of one row, whose scores s become its probabilities.
+static uint32_t classify(const mr_forest *f, float *s) {
+  uint32_t n = f->targets;
+  if (n > 2) {
+    uint32_t best = NONE;
+    for (uint32_t i = 0; i < n; i++) {
+      if (i < f->n_base) s[i] = f->has[i] ? s[i] + f->base[i] : f->base[i];
+      if (!f->has[i] && i >= f->n_base) s[i] = 0;
+      else if (best == NONE || s[i] > s[best]) best = i;
+    }
+    transform(s, n, f->transform);
+    return best;
+  }
+  // Two classes. Where no leaf has a score of the second, the first's is that of
+  // the second against the first.
+  if (f->n_base == 1 && f->has[0]) s[0] += f->base[0];
+  if (!f->has[0]) s[0] = 0;
+  float positive = f->has[1] ? s[1] : s[0];
+  uint32_t label = positive > (f->binary && f->positive ? 0.5f : 0.0f);
+  if (f->has[1]) {
+    transform(s, n, f->transform);
+    return label;
+  }
+  float v = s[0];
+  if (f->positive) {
+    s[1] = v;
+    s[0] = 1 - v;
+  } else if (f->transform == LOGISTIC) {
+    s[1] = logistic(v);
+    s[0] = logistic(-v);
+  } else {
+    s[1] = label ? v : -v;
+    s[0] = label ? -v : v;
+  }
+  return label;
+}
+
+static void finish_classes(const mr_forest *f, size_t n, const float *scores, float *out, uint32_t *label) {
+  for (size_t r = 0; r < n; r++, out += f->targets) {
+    for (uint32_t k = 0; k < f->targets; k++) out[k] = scores[(size_t)k * TILE + r];
+    label[r] = classify(f, out);
+  }
+}
+
+// One Run.
+typedef struct {
+  const trees *k;
+  const float *x;
+  size_t rows, stride;
+  float *out;
+  uint32_t *label;
+  int out_of_memory;
+} job;
+
+// Rows that one call takes: several tiles where trees come in several groups, so
+// that a group serves them all while it is in cache.
+enum { JOB_TILES = 16 };
+
+static void run_rows(void *data, size_t part) {
+  job *j = data;
+  const mr_forest *f = j->k->forest;
+  const size_t tiles = f->n_groups > 1 ? JOB_TILES : 1, columns = (size_t)f->n_columns * TILE;
+  const size_t scores = (size_t)f->targets * TILE;
+  int32_t *memory = aligned_alloc(64, (tiles * (columns + scores)) * sizeof *memory);
+  if (!memory) {
+    j->out_of_memory = 1;
+    return;
+  }
+  float *sums = (float *)(memory + tiles * columns);
+  const size_t end = (part + 1) * JOB_TILES * TILE < j->rows ? (part + 1) * JOB_TILES * TILE : j->rows;
+  for (size_t first = part * JOB_TILES * TILE; first < end; first += tiles * TILE) {
+    const size_t last = first + tiles * TILE < end ? first + tiles * TILE : end;
+    size_t t = 0;
+    for (size_t row = first; row < last; row += TILE, t++)
+      j->k->kernel->fill(f, j->x + row * j->stride, j->stride, last - row < TILE ? last - row : TILE, memory + t * columns);
+    memset(sums, 0, tiles * scores * sizeof *sums);
+    for (uint32_t g = 0; g < f->n_groups; g++) {
+      t = 0;
+      for (size_t row = first; row < last; row += TILE, t++)
+        j->k->kernel->score(f, f->group[g], f->group[g + 1], last - row < TILE ? last - row : TILE, memory + t * columns,
+                            sums + t * scores);
+    }
+    t = 0;
+    for (size_t row = first; row < last; row += TILE, t++) {
+      const size_t n = last - row < TILE ? last - row : TILE;
+      if (f->classifier)
+        finish_classes(f, n, sums + t * scores, j->out + row * f->targets, j->label + row);
+      else
+        finish_regression(f, n, sums + t * scores, j->out + row * f->targets);
+    }
+  }
+  free(memory);
+}
+
+// A tensor of one dimension is one row, but of one feature, as ONNX Runtime has
+// it.
+static OrtStatus *begin(const trees *k, OrtKernelContext *context, job *j) {
+  mr_matrix x;
+  TRY(mr_op_input(k->api, context, &x));
+  int64_t width = x.rank == 2 ? x.dims[1] : 1;
+  if (x.rank != 1 && x.rank != 2)
+    return k->api->CreateStatus(ORT_INVALID_ARGUMENT, "trees take a tensor of one or two dimensions");
+  if ((int64_t)k->forest->width > width)
+    return k->api->CreateStatus(ORT_INVALID_ARGUMENT, "a tree splits on a feature that the input does not have");
+  *j = (job){.k = k, .x = x.data, .rows = x.rank == 2 ? (size_t)x.dims[0] : 1, .stride = (size_t)width};
+  return NULL;
+}
+
+static OrtStatus *finish(const trees *k, OrtKernelContext *context, job *j) {
+  size_t parts = (j->rows + JOB_TILES * TILE - 1) / (JOB_TILES * TILE);
+  if (parts == 1)
+    run_rows(j, 0);
+  else if (parts > 1) // sequential where the session has one thread
+    TRY(k->api->KernelContext_ParallelFor(context, run_rows, parts, 0, j));
+  return j->out_of_memory ? k->api->CreateStatus(ORT_FAIL, "Failed to allocate memory for rows") : NULL;
+}
+
+static OrtStatus *ORT_API_CALL compute_regressor(void *kernel, OrtKernelContext *context) {
+  const trees *k = kernel;
+  job j;
+  TRY(begin(k, context, &j));
+  const int64_t dims[] = {(int64_t)j.rows, k->forest->targets};
+  OrtValue *value;
+  void *out;
+  TRY(mr_op_output(k->api, context, 0, dims, 2, &value, &out));
+  j.out = out;
+  return finish(k, context, &j);
+}
+
+static OrtStatus *compute_classes(const trees *k, OrtKernelContext *context, job *j) {
+  const int64_t dims[] = {(int64_t)j->rows, k->forest->targets};
+  OrtValue *value;
+  void *out;
+  TRY(mr_op_output(k->api, context, 1, dims, 2, &value, &out));
+  j->out = out;
+  j->label = malloc(j->rows * sizeof *j->label + 1);
+  if (!j->label) return k->api->CreateStatus(ORT_FAIL, "Failed to allocate memory for labels");
+  return finish(k, context, j);
+}
+
+static OrtStatus *ORT_API_CALL compute_ints(void *kernel, OrtKernelContext *context) {
+  const trees *k = kernel;
+  job j;
+  TRY(begin(k, context, &j));
+  const int64_t rows = (int64_t)j.rows;
+  OrtValue *value;
+  void *out;
+  TRY(mr_op_output(k->api, context, 0, &rows, 1, &value, &out));
+  OrtStatus *status = compute_classes(k, context, &j);
+  int64_t *label = out;
+  if (!status)
+    for (size_t r = 0; r < j.rows; r++) label[r] = k->ints[j.label[r]];
+  free(j.label);
+  return status;
+}
+
+static OrtStatus *ORT_API_CALL compute_strings(void *kernel, OrtKernelContext *context) {
+  const trees *k = kernel;
+  job j;
+  TRY(begin(k, context, &j));
+  const int64_t rows = (int64_t)j.rows;
+  OrtValue *value;
+  TRY(mr_op_output(k->api, context, 0, &rows, 1, &value, NULL));
+  OrtStatus *status = compute_classes(k, context, &j);
+  for (size_t r = 0; !status && r < j.rows; r++) {
+    char *text;
+    uint32_t label = j.label[r];
+    status = k->api->GetResizedStringTensorElementBuffer(value, r, k->lengths[label], &text);
+    if (!status) memcpy(text, k->strings[label], k->lengths[label]);
+  }
+  free(j.label);
+  return status;
+}
+
+// The number of targets, for shapes: an attribute of its own.
+static int64_t targets_of(const OrtApi *api, OrtShapeInferContext *context) {
+  const OrtOpAttr *attribute;
+  int64_t n = -1;
+  size_t size = 0;
+  OrtStatus *status = api->ShapeInferContext_GetAttribute(context, "targets", &attribute);
+  if (!status) status = api->ReadOpAttr(attribute, ORT_OP_ATTR_INT, &n, sizeof n, &size);
+  if (status) api->ReleaseStatus(status);
+  return status ? -1 : n;
+}
+
+static OrtStatus *ORT_API_CALL infer_regressor(const OrtCustomOp *op, OrtShapeInferContext *context) {
+  (void)op;
+  return mr_op_infer_rows(mr_ops_api, context, 0, targets_of(mr_ops_api, context), 2, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT);
+}
+
+static OrtStatus *ORT_API_CALL infer_ints(const OrtCustomOp *op, OrtShapeInferContext *context) {
+  TRY(mr_op_infer_rows(mr_ops_api, context, 0, 0, 1, op->GetOutputType(op, 0)));
+  return mr_op_infer_rows(mr_ops_api, context, 1, targets_of(mr_ops_api, context), 2, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT);
+}
+
+static const char *ORT_API_CALL regressor_name(const OrtCustomOp *op) { return (void)op, "TreesRegressor"; }
+static const char *ORT_API_CALL ints_name(const OrtCustomOp *op) { return (void)op, "TreesClassifierInt64"; }
+static const char *ORT_API_CALL strings_name(const OrtCustomOp *op) { return (void)op, "TreesClassifierString"; }
+
+static ONNXTensorElementDataType ORT_API_CALL ints_type(const OrtCustomOp *op, size_t i) {
+  return (void)op, i ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT : ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64;
+}
+
+static ONNXTensorElementDataType ORT_API_CALL strings_type(const OrtCustomOp *op, size_t i) {
+  return (void)op, i ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT : ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING;
+}
+
+const OrtCustomOp mr_op_trees_regressor = {
+    MR_OP_SHARED, .GetName = regressor_name, .GetOutputType = mr_op_float, .GetOutputTypeCount = mr_op_one,
+    .CreateKernelV2 = create_regressor, .KernelComputeV2 = compute_regressor, .KernelDestroy = destroy,
+    .InferOutputShapeFn = infer_regressor,
+};
+
+const OrtCustomOp mr_op_trees_classifier_ints = {
+    MR_OP_SHARED, .GetName = ints_name, .GetOutputType = ints_type, .GetOutputTypeCount = mr_op_two,
+    .CreateKernelV2 = create_ints, .KernelComputeV2 = compute_ints, .KernelDestroy = destroy,
+    .InferOutputShapeFn = infer_ints,
+};
+
+const OrtCustomOp mr_op_trees_classifier_strings = {
+    MR_OP_SHARED, .GetName = strings_name, .GetOutputType = strings_type, .GetOutputTypeCount = mr_op_two,
+    .CreateKernelV2 = create_strings, .KernelComputeV2 = compute_strings, .KernelDestroy = destroy,
+    .InferOutputShapeFn = infer_ints,
+};

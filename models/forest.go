@@ -1,0 +1,241 @@
+package models
+
+import (
+	"math"
+
+	"github.com/millrace/millrace/models/onnxpb"
+)
+
+// splitKind is a split's condition after simplification; a row goes to the true
+// side when it holds. The numbers are the layout's.
+type splitKind uint32
+
+const (
+	atMostNaNFalse splitKind = iota // x <= t, and NaN goes to the false side
+	atMostNaNTrue                   // x <= t, and NaN goes to the true side
+	equalNaNFalse
+	equalNaNTrue
+	leafKind
+)
+
+// forest is a tree ensemble of ai.onnx.ml, simplified: four kinds of splits, no
+// node that no row reaches, nothing shared between branches.
+type forest struct {
+	width     int // columns that an input must have
+	targets   int
+	average   bool
+	transform uint32 // 0 none, 1 logistic, 2 softmax, 3 softmax of what is not zero
+	base      []float32
+	has       []bool // by target: some tree adds to it whatever the row; else none does
+	trees     []decisionTree
+
+	classifier, binary, positive bool
+	labels                       ClassLabels
+}
+
+// decisionTree's nodes lie root first, each followed by its true side and then
+// its false side.
+type decisionTree struct {
+	nodes   []treeNode
+	leaves  int
+	targets []int       // ids, ascending
+	values  [][]float32 // by target, then leaf
+}
+
+type treeNode struct {
+	kind      splitKind
+	feature   uint32
+	threshold float32
+}
+
+// Limits of what is taken; engine/ort/forest.c has them too.
+const (
+	maxForestNodes   = 1 << 26
+	maxForestTargets = 1 << 12
+	maxForestWidth   = 1 << 16
+	maxTreeValues    = 1 << 26
+)
+
+const (
+	intsType    = onnxpb.AttributeProto_INTS
+	floatsType  = onnxpb.AttributeProto_FLOATS
+	stringsType = onnxpb.AttributeProto_STRINGS
+	stringType  = onnxpb.AttributeProto_STRING
+)
+
+var forestAttributes = map[string]onnxpb.AttributeProto_AttributeType{
+	"nodes_falsenodeids": intsType, "nodes_featureids": intsType, "nodes_hitrates": floatsType,
+	"nodes_missing_value_tracks_true": intsType, "nodes_modes": stringsType, "nodes_nodeids": intsType,
+	"nodes_treeids": intsType, "nodes_truenodeids": intsType, "nodes_values": floatsType,
+	"post_transform": stringType, "base_values": floatsType,
+}
+
+var regressorAttributes = with(forestAttributes, map[string]onnxpb.AttributeProto_AttributeType{
+	"n_targets": onnxpb.AttributeProto_INT, "aggregate_function": stringType,
+	"target_ids": intsType, "target_nodeids": intsType, "target_treeids": intsType, "target_weights": floatsType,
+})
+
+var classifierAttributes = with(forestAttributes, map[string]onnxpb.AttributeProto_AttributeType{
+	"classlabels_int64s": intsType, "classlabels_strings": stringsType,
+	"class_ids": intsType, "class_nodeids": intsType, "class_treeids": intsType, "class_weights": floatsType,
+})
+
+func with[K comparable, V any](a, b map[K]V) map[K]V {
+	all := map[K]V{}
+	for _, m := range []map[K]V{a, b} {
+		for k, v := range m {
+			all[k] = v
+		}
+	}
+	return all
+}
+
+// weights are the attributes that give leaves their values.
+type weights struct {
+	targets, nodes, trees []int64
+	values                []float32
+}
+
+// readForest reads the attributes of an ensemble; false for one that is not
+// understood in full, or whose finish is not one of the known ones.
+func readForest(n *onnxpb.NodeProto, classifier bool) (*forest, bool) {
+	known, prefix := regressorAttributes, "target"
+	if classifier {
+		known, prefix = classifierAttributes, "class"
+	}
+	a, ok := attributesOf(n, known)
+	if !ok {
+		return nil, false
+	}
+	f := &forest{classifier: classifier, base: a["base_values"].GetFloats()}
+	w := weights{
+		targets: a[prefix+"_ids"].GetInts(), nodes: a[prefix+"_nodeids"].GetInts(), trees: a[prefix+"_treeids"].GetInts(),
+		values: a[prefix+"_weights"].GetFloats(),
+	}
+	if len(w.targets) != len(w.values) || len(w.nodes) != len(w.values) || len(w.trees) != len(w.values) || anyNaN(w.values) || anyNaN(f.base) {
+		return nil, false
+	}
+	if classifier {
+		ok = f.classes(a, &w)
+	} else {
+		ok = f.regression(a)
+	}
+	if !ok || f.targets > maxForestTargets {
+		return nil, false
+	}
+	r, ok := newForestReader(f, a, &w)
+	if !ok || !r.read() || !f.alwaysOrNever() {
+		return nil, false
+	}
+	return f, true
+}
+
+// regression reads how a regressor's scores become its outputs. What ONNX
+// Runtime does with several targets and another number of base values, or one
+// target and a transform, is left to it.
+func (f *forest) regression(a map[string]*onnxpb.AttributeProto) bool {
+	n := a["n_targets"].GetI()
+	if n < 1 || n > maxForestTargets {
+		return false
+	}
+	f.targets = int(n)
+	switch string(a["aggregate_function"].GetS()) {
+	case "AVERAGE":
+		f.average = true
+	case "SUM", "":
+	default:
+		return false
+	}
+	transform := string(a["post_transform"].GetS())
+	return (transform == "" || transform == "NONE") && (len(f.base) == 0 || len(f.base) == f.targets)
+}
+
+// classes reads how a classifier's scores become its outputs. With two classes
+// ONNX Runtime has several ways; those with base values for both are left to it.
+func (f *forest) classes(a map[string]*onnxpb.AttributeProto, w *weights) bool {
+	f.labels = ClassLabels{Ints: a["classlabels_int64s"].GetInts()}
+	if text := a["classlabels_strings"].GetStrings(); len(text) > 0 {
+		if len(f.labels.Ints) > 0 {
+			return false
+		}
+		f.labels = stringLabels(text)
+	}
+	f.targets = f.labels.Len()
+	switch string(a["post_transform"].GetS()) {
+	case "NONE", "":
+	case "LOGISTIC":
+		f.transform = 1
+	case "SOFTMAX":
+		f.transform = 2
+	case "SOFTMAX_ZERO":
+		f.transform = 3
+	default:
+		return false
+	}
+	if f.targets < 2 {
+		return false
+	}
+	if f.targets > 2 {
+		return len(f.base) == 0 || len(f.base) == f.targets
+	}
+	ids := map[int64]bool{}
+	f.positive = true
+	for i, id := range w.targets {
+		ids[id] = true
+		f.positive = f.positive && !(w.values[i] < 0)
+	}
+	f.binary = len(ids) == 1
+	if !f.binary && len(f.labels.Ints) > 0 {
+		f.labels.Ints = []int64{0, 1} // whatever the labels are, ONNX Runtime gives these
+	}
+	return len(f.base) <= 1
+}
+
+// alwaysOrNever fills has. A target that some rows' leaves have a value for and
+// others' have not makes ONNX Runtime's finish differ from row to row.
+func (f *forest) alwaysOrNever() bool {
+	f.has = make([]bool, f.targets)
+	some := make([]bool, f.targets)
+	for i := range f.trees {
+		t := &f.trees[i]
+		for k, id := range t.targets {
+			some[id] = true
+			if !missesLeaf(t.values[k]) {
+				f.has[id] = true
+			}
+		}
+	}
+	any := false
+	for id := range some {
+		if some[id] && !f.has[id] {
+			return false
+		}
+		any = any || some[id]
+	}
+	// Nothing may be left for a leaf that has no value of a target but to add 0.
+	for i := range f.trees {
+		for _, values := range f.trees[i].values {
+			for j, v := range values {
+				if v != v {
+					values[j] = 0
+				}
+			}
+		}
+	}
+	return any
+}
+
+// missing marks, until alwaysOrNever, a leaf without a value of a target; values
+// themselves are never NaN.
+var missing = float32(math.NaN())
+
+func missesLeaf(values []float32) bool { return anyNaN(values) }
+
+func anyNaN(values []float32) bool {
+	for _, v := range values {
+		if v != v {
+			return true
+		}
+	}
+	return false
+}

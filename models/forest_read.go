@@ -1,0 +1,321 @@
+package models
+
+import (
+	"math"
+	"slices"
+
+	"github.com/millrace/millrace/models/onnxpb"
+)
+
+// forestReader makes trees of an ensemble's lists of nodes.
+type forestReader struct {
+	f        *forest
+	treeIDs  []int64
+	nodeIDs  []int64
+	features []int64
+	onTrue   []int64
+	onFalse  []int64
+	missing  []int64
+	values   []float32
+	modes    []splitMode
+
+	weights map[[2]int64][]leafWeight // by tree and node
+	used    int                       // of weights
+}
+
+type leafWeight struct {
+	target int
+	value  float32
+}
+
+type splitMode int
+
+const (
+	modeLeaf splitMode = iota
+	modeLessEqual
+	modeLess
+	modeGreaterEqual
+	modeGreater
+	modeEqual
+	modeNotEqual
+)
+
+var splitModes = map[string]splitMode{
+	"LEAF": modeLeaf, "BRANCH_LEQ": modeLessEqual, "BRANCH_LT": modeLess, "BRANCH_GTE": modeGreaterEqual,
+	"BRANCH_GT": modeGreater, "BRANCH_EQ": modeEqual, "BRANCH_NEQ": modeNotEqual,
+}
+
+func newForestReader(f *forest, a map[string]*onnxpb.AttributeProto, w *weights) (*forestReader, bool) {
+	r := &forestReader{
+		f: f, treeIDs: a["nodes_treeids"].GetInts(), nodeIDs: a["nodes_nodeids"].GetInts(), features: a["nodes_featureids"].GetInts(),
+		onTrue: a["nodes_truenodeids"].GetInts(), onFalse: a["nodes_falsenodeids"].GetInts(),
+		missing: a["nodes_missing_value_tracks_true"].GetInts(), values: a["nodes_values"].GetFloats(),
+		weights: make(map[[2]int64][]leafWeight, len(w.values)),
+	}
+	n := len(r.treeIDs)
+	modes := a["nodes_modes"].GetStrings()
+	for _, length := range []int{len(r.nodeIDs), len(r.features), len(r.onTrue), len(r.onFalse), len(r.values), len(modes)} {
+		if length != n {
+			return nil, false
+		}
+	}
+	if n == 0 || n > maxForestNodes || len(r.missing) != 0 && len(r.missing) != n {
+		return nil, false
+	}
+	r.modes = make([]splitMode, n)
+	for i, text := range modes {
+		mode, ok := splitModes[string(text)]
+		if !ok || r.treeIDs[i] < 0 || r.treeIDs[i] > math.MaxInt32 || r.nodeIDs[i] < 0 || r.nodeIDs[i] >= int64(n) ||
+			r.features[i] >= maxForestWidth || mode != modeLeaf && r.features[i] < 0 {
+			return nil, false
+		}
+		r.modes[i] = mode
+		f.width = max(f.width, int(r.features[i])+1) // of leaves too, as ONNX Runtime counts
+	}
+	f.width = max(f.width, 1)
+	for i, id := range w.targets {
+		if id < 0 || id >= int64(f.targets) {
+			return nil, false
+		}
+		key := [2]int64{w.trees[i], w.nodes[i]}
+		r.weights[key] = append(r.weights[key], leafWeight{target: int(id), value: w.values[i]})
+	}
+	return r, true
+}
+
+// read makes the trees: each a run of nodes with one tree id, the root first.
+func (r *forestReader) read() bool {
+	seen := map[int64]bool{}
+	for first := 0; first < len(r.treeIDs); {
+		last := first + 1
+		for last < len(r.treeIDs) && r.treeIDs[last] == r.treeIDs[first] {
+			last++
+		}
+		if seen[r.treeIDs[first]] {
+			return false
+		}
+		seen[r.treeIDs[first]] = true
+		t, ok := r.tree(first, last)
+		if !ok {
+			return false
+		}
+		r.f.trees = append(r.f.trees, *t)
+		first = last
+	}
+	return r.used == len(r.weights) // else one is of a node that is no leaf, or not there
+}
+
+// tree makes one tree of nodes first to last-1.
+func (r *forestReader) tree(first, last int) (*decisionTree, bool) {
+	index := make(map[int64]int, last-first)
+	for i := first; i < last; i++ {
+		if _, twice := index[r.nodeIDs[i]]; twice {
+			return nil, false
+		}
+		index[r.nodeIDs[i]] = i
+	}
+	children := make([][2]int, last-first) // true, false
+	for i := first; i < last; i++ {
+		if r.modes[i] == modeLeaf {
+			continue
+		}
+		onTrue, ok := index[r.onTrue[i]]
+		onFalse, ok2 := index[r.onFalse[i]]
+		if !ok || !ok2 || onTrue == i || onFalse == i {
+			return nil, false
+		}
+		children[i-first] = [2]int{onTrue, onFalse}
+	}
+	if !laidOut(children, first, r.modes) {
+		return nil, false
+	}
+	b := treeBuilder{reader: r, first: first, children: children, budget: 4*(last-first) + 64}
+	return b.build()
+}
+
+// laidOut says whether ONNX Runtime takes the tree: it lays nodes out false side
+// first, each node once, and demands that a false side was not laid out before.
+// A true side may have been, as in the chains of BRANCH_EQ that some exporters
+// make of one test of membership; and every node must be reached.
+func laidOut(children [][2]int, first int, modes []splitMode) bool {
+	done := make([]bool, len(children))
+	type visit struct {
+		node int
+		once bool
+	}
+	count := 0
+	for stack := []visit{{first, true}}; len(stack) > 0; {
+		v := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if done[v.node-first] {
+			if v.once {
+				return false
+			}
+			continue
+		}
+		done[v.node-first] = true
+		count++
+		if modes[v.node] != modeLeaf {
+			c := children[v.node-first]
+			stack = append(stack, visit{c[0], false}, visit{c[1], true})
+		}
+	}
+	return count == len(children)
+}
+
+// treeBuilder lays a tree out, true side first. Nodes with two parents are laid
+// out twice, within a budget, which a cycle exceeds.
+type treeBuilder struct {
+	reader   *forestReader
+	first    int
+	children [][2]int
+	budget   int
+	t        decisionTree
+	leaves   []int
+}
+
+func (b *treeBuilder) build() (*decisionTree, bool) {
+	r := b.reader
+	for stack := []int{b.first}; len(stack) > 0; {
+		i := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if b.budget--; b.budget < 0 {
+			return nil, false
+		}
+		if r.modes[i] == modeLeaf {
+			b.t.nodes = append(b.t.nodes, treeNode{kind: leafKind})
+			b.leaves = append(b.leaves, i)
+			continue
+		}
+		c := b.children[i-b.first]
+		node, sides := r.split(i)
+		switch sides {
+		case onlyTrue:
+			stack = append(stack, c[0])
+		case onlyFalse:
+			stack = append(stack, c[1])
+		case swapped:
+			b.t.nodes = append(b.t.nodes, node)
+			stack = append(stack, c[0], c[1])
+		case asIs:
+			b.t.nodes = append(b.t.nodes, node)
+			stack = append(stack, c[1], c[0])
+		}
+	}
+	return &b.t, b.fill()
+}
+
+// sides says where the true side of a simplified split goes.
+type sides int
+
+const (
+	asIs sides = iota
+	swapped
+	onlyTrue // always true
+	onlyFalse
+)
+
+// split reduces a node's condition to one of the four kinds. For floats,
+// x < t is x <= the float below t; x >= t and x > t are the opposites of
+// x < t and x <= t for all but NaN, which the kind says where to send; and a
+// comparison with a NaN threshold is false but for !=.
+func (r *forestReader) split(i int) (treeNode, sides) {
+	t, nan := r.values[i], len(r.missing) > 0 && r.missing[i] == 1
+	node := func(kind splitKind, threshold float32) treeNode {
+		return treeNode{kind: kind, feature: uint32(r.features[i]), threshold: threshold}
+	}
+	atMost := func(nan bool) splitKind {
+		if nan {
+			return atMostNaNTrue
+		}
+		return atMostNaNFalse
+	}
+	inf := float32(math.Inf(1))
+	// Holds for NaN and nothing else.
+	onlyNaN := func() (treeNode, sides) {
+		if nan {
+			return node(atMostNaNFalse, inf), swapped
+		}
+		return treeNode{}, onlyFalse
+	}
+	mode := r.modes[i]
+	switch {
+	case t != t && mode == modeNotEqual:
+		return treeNode{}, onlyTrue
+	case t != t, t == -inf && mode == modeLess:
+		return onlyNaN()
+	case t == -inf && mode == modeGreaterEqual:
+		if nan {
+			return treeNode{}, onlyTrue
+		}
+		return node(atMostNaNFalse, inf), asIs
+	}
+	switch mode {
+	case modeLess:
+		return node(atMost(nan), math.Nextafter32(t, -inf)), asIs
+	case modeGreaterEqual:
+		return node(atMost(!nan), math.Nextafter32(t, -inf)), swapped
+	case modeGreater:
+		return node(atMost(!nan), t), swapped
+	case modeEqual:
+		if nan {
+			return node(equalNaNTrue, t), asIs
+		}
+		return node(equalNaNFalse, t), asIs
+	case modeNotEqual: // NaN differs from everything, whatever the node says of it
+		return node(equalNaNFalse, t), swapped
+	default:
+		return node(atMost(nan), t), asIs
+	}
+}
+
+// fill gives the leaves their values.
+func (b *treeBuilder) fill() bool {
+	r, t := b.reader, &b.t
+	t.leaves = len(b.leaves)
+	index := map[int]int{} // of a target in t.targets
+	of := func(i int) []leafWeight { return r.weights[[2]int64{r.treeIDs[i], r.nodeIDs[i]}] }
+	for i := range b.children { // also of leaves that no row reaches
+		w := of(b.first + i)
+		if r.modes[b.first+i] != modeLeaf {
+			continue
+		}
+		if len(w) > 0 {
+			r.used++
+		}
+		// With one target ONNX Runtime takes the first value, or, where there is
+		// none, the node's.
+		if r.f.targets == 1 && len(w) != 1 {
+			return false
+		}
+		for k := range w {
+			for _, other := range w[:k] {
+				if other.target == w[k].target {
+					return false
+				}
+			}
+			if _, ok := index[w[k].target]; !ok {
+				index[w[k].target] = 0
+				t.targets = append(t.targets, w[k].target)
+			}
+		}
+	}
+	if len(t.targets) == 0 || len(t.targets)*t.leaves > maxTreeValues {
+		return false
+	}
+	slices.Sort(t.targets)
+	t.values = make([][]float32, len(t.targets))
+	for k, id := range t.targets {
+		index[id] = k
+		t.values[k] = make([]float32, t.leaves)
+		for j := range t.values[k] {
+			t.values[k][j] = missing
+		}
+	}
+	for j, i := range b.leaves {
+		for _, w := range of(i) {
+			t.values[index[w.target]][j] = w.value
+		}
+	}
+	return true
+}

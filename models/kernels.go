@@ -1,0 +1,162 @@
+package models
+
+import (
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/millrace/millrace/models/onnxpb"
+)
+
+// KernelDomain is the domain of the operators that engine/ort brings into a
+// session (engine/ort/ops.h). Only UseKernels writes it: their attributes are
+// layouts that no file is trusted with, and Open refuses a model that has it.
+const KernelDomain = "millrace"
+
+var errKernelDomain = unsafef("it uses the operator domain %q, which is kept for graphs that were rewritten in memory", KernelDomain)
+
+// maxKernelNodes bounds the graphs that are looked at, so that a hostile one
+// costs no more than its parsing did.
+const maxKernelNodes = 1 << 16
+
+// UseKernels gives a model whose tree ensembles, and whose chains of Imputer,
+// Scaler and LinearRegressor, are operators of ours that compute the same many
+// times faster. Trees, Imputer and Scaler give the same bits as ONNX Runtime's
+// operators on one thread; the sum of a LinearRegressor is added in another
+// order and may differ in its last bits.
+//
+// Only nodes of the main graph are replaced that are understood in full: of
+// float32, of known attributes, well formed, and of the cases whose arithmetic
+// is known to agree. All else is left to ONNX Runtime, errors included. m is not
+// changed; changed is false, and the model m itself, when nothing is replaced.
+func UseKernels(m *Model) (rewritten *Model, changed bool, err error) {
+	if m.ours || !slices.ContainsFunc(m.Operators, replaceable) {
+		return m, false, nil
+	}
+	p := new(onnxpb.ModelProto)
+	if err := proto.Unmarshal(m.data, p); err != nil {
+		return nil, false, fmt.Errorf("model %s: %w", m.Path, damagedf("%s", err))
+	}
+	// A function may bear the name of an operator and mean something else.
+	if len(p.GetFunctions()) > 0 || len(p.GetGraph().GetNode()) > maxKernelNodes {
+		return m, false, nil
+	}
+	r := newKernelRewriter(p.GetGraph())
+	r.trees()
+	r.chains()
+	if len(r.rewrites) == 0 {
+		return m, false, nil
+	}
+	p.OpsetImport = append(p.OpsetImport, &onnxpb.OperatorSetIdProto{Domain: new(KernelDomain), Version: proto.Int64(1)})
+	n := *m
+	n.ours = true
+	n.Rewrites = slices.Concat(m.Rewrites, r.rewrites)
+	if n.data, err = (proto.MarshalOptions{Deterministic: true}).Marshal(p); err != nil {
+		return nil, false, fmt.Errorf("model %s: use kernels: %w: %w", m.Path, ErrModel, err)
+	}
+	if err := n.recheck(p); err != nil {
+		return nil, false, fmt.Errorf("model %s: use kernels: %w", m.Path, err)
+	}
+	return &n, true, nil
+}
+
+func replaceable(o Operator) bool {
+	if o.Domain != "ai.onnx.ml" {
+		return false
+	}
+	switch o.Name {
+	case "TreeEnsembleRegressor", "TreeEnsembleClassifier", "Imputer", "Scaler":
+		return true
+	}
+	return false
+}
+
+// kernelRewriter replaces nodes of one graph.
+type kernelRewriter struct {
+	graph    *onnxpb.GraphProto
+	tracer   *tracer
+	used     map[string]int
+	isOutput map[string]bool
+	declared map[string]*onnxpb.TypeProto_Tensor
+	rewrites []string
+}
+
+func newKernelRewriter(g *onnxpb.GraphProto) *kernelRewriter {
+	r := &kernelRewriter{
+		graph: g, tracer: newTracer(g), used: countUses(g), isOutput: map[string]bool{},
+		declared: map[string]*onnxpb.TypeProto_Tensor{},
+	}
+	for _, o := range g.GetOutput() {
+		r.isOutput[o.GetName()] = true
+	}
+	for _, list := range [][]*onnxpb.ValueInfoProto{g.GetValueInfo(), g.GetInput()} {
+		for _, v := range list {
+			if t := v.GetType().GetTensorType(); t != nil {
+				r.declared[v.GetName()] = t
+			}
+		}
+	}
+	return r
+}
+
+// isFloat32 says whether a value is known to be a tensor of float32: as
+// declared, or by what made it.
+func (r *kernelRewriter) isFloat32(name string) bool {
+	for range maxTrace {
+		if t := r.declared[name]; t != nil {
+			return ElementType(t.GetElemType()) == Float32
+		}
+		n := r.tracer.producer[name]
+		switch {
+		case n == nil || len(n.GetInput()) == 0:
+			return false
+		case isOp(n, "ai.onnx.ml", "Scaler"), isOp(n, "ai.onnx.ml", "Normalizer"), isOp(n, "ai.onnx.ml", "OneHotEncoder"),
+			isOp(n, "ai.onnx.ml", "LinearRegressor"), isOp(n, KernelDomain, "TreesRegressor"):
+			return true
+		case isOp(n, "", "Cast"):
+			return ElementType(attribute(n, "to").GetI()) == Float32
+		case isOp(n, "ai.onnx.ml", "Imputer"), isOp(n, "", "Identity"), isOp(n, "", "Concat"), isOp(n, "", "Reshape"):
+			name = n.GetInput()[0]
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// columns is the declared size of a value's second dimension; 0 when unknown.
+func (r *kernelRewriter) columns(name string) int {
+	dims := r.declared[name].GetShape().GetDim()
+	if len(dims) != 2 {
+		return 0
+	}
+	return int(dims[1].GetDimValue())
+}
+
+func (r *kernelRewriter) say(format string, args ...any) {
+	r.rewrites = append(r.rewrites, fmt.Sprintf(format, args...))
+}
+
+// attributesOf lists a node's attributes by name; false when one stands twice or
+// is not among those known, which then may mean anything.
+func attributesOf(n *onnxpb.NodeProto, known map[string]onnxpb.AttributeProto_AttributeType) (map[string]*onnxpb.AttributeProto, bool) {
+	all := map[string]*onnxpb.AttributeProto{}
+	for _, a := range n.GetAttribute() {
+		name := a.GetName()
+		if typ, ok := known[name]; !ok || a.GetType() != typ || a.GetRefAttrName() != "" || all[name] != nil {
+			return nil, false
+		}
+		all[name] = a
+	}
+	return all, true
+}
+
+// bytesAttribute is an attribute of any bytes, which ONNX calls a string.
+func bytesAttribute(name string, value []byte) *onnxpb.AttributeProto {
+	return &onnxpb.AttributeProto{Name: new(name), Type: onnxpb.AttributeProto_STRING.Enum(), S: value}
+}
+
+func intAttribute(name string, value int64) *onnxpb.AttributeProto {
+	return &onnxpb.AttributeProto{Name: new(name), Type: onnxpb.AttributeProto_INT.Enum(), I: new(value)}
+}
