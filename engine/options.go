@@ -25,6 +25,17 @@ const (
 	LayoutColumns Layout = "columns" // one plain column per value
 )
 
+// Kernels says whose implementation of an operator computes.
+type Kernels string
+
+// Whose kernels.
+const (
+	// KernelsAuto replaces operators that millrace has faster kernels for; see
+	// models.UseKernels.
+	KernelsAuto        Kernels = "auto"
+	KernelsONNXRuntime Kernels = "onnxruntime" // ONNX Runtime's alone
+)
+
 // Defaults of Options.
 const (
 	DefaultBatchRows = 4096
@@ -56,6 +67,7 @@ type Options struct {
 	Layout       Layout
 
 	Provider       ort.Provider // cpu by default
+	Kernels        Kernels      // auto by default; on other providers than cpu it changes nothing
 	BatchRows      int          // rows of one Run; 0: chosen when the run starts
 	Workers        int          // concurrent Runs; by default as many as the cgroup grants cores
 	Readers        int          // spans decoded at the same time; by default like Workers
@@ -84,6 +96,9 @@ type Build struct{ Version, Commit string }
 func (o *Options) EnsureDefaults() {
 	if o.Provider == "" {
 		o.Provider = ort.CPU
+	}
+	if o.Kernels == "" {
+		o.Kernels = KernelsAuto
 	}
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0) // follows the cgroup's CPU quota
@@ -146,6 +161,11 @@ func (o *Options) Validate() error {
 	case LayoutAuto, LayoutList, LayoutColumns:
 	default:
 		bad("--output-layout (%s) must be auto, list or columns", o.Layout)
+	}
+	switch o.Kernels {
+	case KernelsAuto, KernelsONNXRuntime:
+	default:
+		bad("--kernels (%s) must be auto or onnxruntime", o.Kernels)
 	}
 	switch o.IfExists {
 	case ledger.IfExistsError, ledger.IfExistsReplace:

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/models"
@@ -66,11 +67,8 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	model, err := models.Open(opts.Model, models.Options{SHA256: opts.ModelSHA256})
+	model, err := opts.openModel()
 	if err != nil {
-		return nil, err
-	}
-	if model, _, err = models.StripZipMap(model); err != nil {
 		return nil, err
 	}
 	listing, err := dataset.List(opts.Inputs)
@@ -91,6 +89,21 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 		return nil, errors.Join(err, data.Close())
 	}
 	return p, nil
+}
+
+// openModel reads the model and rewrites it into what will run.
+func (o *Options) openModel() (*models.Model, error) {
+	model, err := models.Open(o.Model, models.Options{SHA256: o.ModelSHA256})
+	if err != nil {
+		return nil, err
+	}
+	if model, _, err = models.StripZipMap(model); err != nil {
+		return nil, err
+	}
+	if o.Kernels == KernelsAuto && o.Provider == ort.CPU {
+		model, _, err = models.UseKernels(model)
+	}
+	return model, err
 }
 
 // outside refuses an output that would replace a file it is made from.

@@ -58,9 +58,10 @@ type libraryReport struct {
 type cpuReport struct {
 	Name     string   `json:"name"`
 	Logical  int      `json:"logical_cores"`
-	Granted  int      `json:"granted_cores"` // by cgroup, affinity or GOMAXPROCS
-	Features []string `json:"features"`      // those that matter for kernels
-	Kernels  string   `json:"kernels"`       // those that assemble tensors here: plain, avx2 or avx512
+	Granted  int      `json:"granted_cores"`    // by cgroup, affinity or GOMAXPROCS
+	Features []string `json:"features"`         // those that matter for kernels
+	Kernels  string   `json:"kernels"`          // those that assemble tensors here: plain, avx2 or avx512
+	Operator string   `json:"operator_kernels"` // those of operators of ours: plain, avx2 or avx512
 }
 
 type memoryReport struct {
@@ -84,7 +85,7 @@ func examine(common *commonOptions) (*doctorReport, error) {
 		r.Problem = err.Error()
 		r.Advice = append(r.Advice, "get ONNX Runtime "+ort.PinnedVersion+" by `make runtime` in the repository, or point --ort-lib or "+ort.EnvVariable+" at a libonnxruntime.so of 1.24 or later")
 	}
-	r.CPU = cpuReport{Name: cpuid.CPU.BrandName, Logical: runtime.NumCPU(), Granted: runtime.GOMAXPROCS(0), Features: bench.CPUFeatures(), Kernels: kernel.Level()}
+	r.CPU = cpuReport{Name: cpuid.CPU.BrandName, Logical: runtime.NumCPU(), Granted: runtime.GOMAXPROCS(0), Features: bench.CPUFeatures(), Kernels: kernel.Level(), Operator: ort.KernelLevel()}
 	r.Memory = examineMemory()
 	r.GPU = examineGPU(r.Library)
 	return r, err
@@ -147,7 +148,7 @@ func (r *doctorReport) Text(w io.Writer) error {
 		fmt.Fprintf(&b, "  %-28s %s (%s)\n", c.Source, c.Path, state)
 	}
 	line("cpu", "%s; %d cores, %d granted; %s", orNone(r.CPU.Name), r.CPU.Logical, r.CPU.Granted, strings.Join(r.CPU.Features, " "))
-	line("kernels", "%s", r.CPU.Kernels)
+	line("kernels", "tensors %s, operators %s", r.CPU.Kernels, r.CPU.Operator)
 	limit := "no cgroup limit"
 	if r.Memory.LimitBytes > 0 {
 		limit = "cgroup limit " + humanize.IBytes(r.Memory.LimitBytes)

@@ -75,6 +75,7 @@ type modelReport struct {
 	Metadata  map[string]string `json:"metadata"`
 	Operators map[string]int    `json:"operators"`
 	Custom    []string          `json:"custom_operators"`
+	Rewrites  []string          `json:"rewrites"` // what score would do to the graph
 	External  []string          `json:"external_data"`
 	Doc       string            `json:"doc,omitempty"`
 }
@@ -93,7 +94,7 @@ func inspectModel(path string) (*modelReport, error) {
 	r := &modelReport{
 		Kind: "model", Path: path, SHA256: m.SHA256, Bytes: m.Bytes, IRVersion: m.IRVersion, Metadata: m.Metadata,
 		Producer: strings.TrimSpace(m.Producer + " " + m.ProducerVersion), Features: m.FeatureNames(), Doc: m.Doc,
-		Opsets: map[string]int64{}, Operators: map[string]int{}, Custom: []string{}, External: []string{},
+		Opsets: map[string]int64{}, Operators: map[string]int{}, Custom: []string{}, External: []string{}, Rewrites: []string{},
 		Inputs: []valueReport{}, Outputs: []valueReport{},
 	}
 	for _, o := range m.Opsets {
@@ -109,6 +110,15 @@ func inspectModel(path string) (*modelReport, error) {
 	for _, o := range m.Custom {
 		r.Custom = append(r.Custom, o.String())
 	}
+	stripped, _, err := models.StripZipMap(m)
+	if err != nil {
+		return nil, err
+	}
+	rewritten, _, err := models.UseKernels(stripped)
+	if err != nil {
+		return nil, err
+	}
+	r.Rewrites = append(r.Rewrites, rewritten.Rewrites...)
 	for _, f := range m.External {
 		r.External = append(r.External, f.Location)
 	}
@@ -160,6 +170,9 @@ func (r *modelReport) Text(w io.Writer) error {
 	fmt.Fprintf(&b, "operators  %s\n", joinMap(r.Operators))
 	if len(r.Custom) > 0 {
 		fmt.Fprintf(&b, "custom     %s (ONNX Runtime has no kernel for these)\n", strings.Join(r.Custom, ", "))
+	}
+	for _, rewrite := range r.Rewrites {
+		fmt.Fprintf(&b, "rewritten  %s\n", rewrite)
 	}
 	if len(r.External) > 0 {
 		fmt.Fprintf(&b, "external   %s\n", strings.Join(r.External, ", "))

@@ -22,6 +22,7 @@ type runOptions struct {
 
 	ids, keep, features, bind, nulls, modelOutputs []string
 	outputFormat, layout, ifExists, profileDir     string
+	kernels                                        string
 	lossy                                          bool
 	batch                                          batchSize
 	memory                                         memoryLimit
@@ -59,6 +60,7 @@ func (o *runOptions) addFitFlags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&o.nulls, "nulls", nil, "`[COLUMN=]POLICY`: what a null becomes: error, nan, reject, or a constant; repeatable (default error)")
 	fs.BoolVar(&o.lossy, "allow-lossy-casts", false, "let casts round, such as float64 to float32, and count rounded values")
 	fs.StringArrayVar(&o.modelOutputs, "model-outputs", nil, "comma separated model `OUTPUTS` to write (default all)")
+	fs.StringVar(&o.kernels, "kernels", "auto", "`WHOSE` kernels compute: auto (millrace's for tree ensembles, imputers, scalers and linear regressors where they apply, else ONNX Runtime's), or onnxruntime (its own alone)")
 	fs.StringVar(&o.ModelSHA256, "model-sha256", "", "refuse any model file with another SHA-256 (`HEX`)")
 }
 
@@ -79,6 +81,7 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	opts.Keep = joinColumns(o.keep)
 	opts.ModelOutputs = joinColumns(o.modelOutputs)
 	opts.Layout = engine.Layout(o.layout)
+	opts.Kernels = engine.Kernels(o.kernels)
 	opts.IfExists = ledger.IfExists(o.ifExists)
 	opts.Format = format.Name(o.outputFormat)
 	opts.BatchRows = int(o.batch)
