@@ -33,6 +33,9 @@ type forest struct {
 	labels                       ClassLabels
 }
 
+// logistic is a transform of forest.
+const logistic = 1
+
 // decisionTree's nodes lie root first, each followed by its true side and then
 // its false side.
 type decisionTree struct {
@@ -53,7 +56,7 @@ const (
 	maxForestNodes   = 1 << 26
 	maxForestTargets = 1 << 12
 	maxForestWidth   = 1 << 16
-	maxTreeValues    = 1 << 26
+	maxTreeValues    = 1 << 22 // of all trees, or else 8 times those in the file
 )
 
 const (
@@ -164,7 +167,7 @@ func (f *forest) classes(a map[string]*onnxpb.AttributeProto, w *weights) bool {
 	switch string(a["post_transform"].GetS()) {
 	case "NONE", "":
 	case "LOGISTIC":
-		f.transform = 1
+		f.transform = logistic
 	case "SOFTMAX":
 		f.transform = 2
 	case "SOFTMAX_ZERO":
@@ -187,6 +190,11 @@ func (f *forest) classes(a map[string]*onnxpb.AttributeProto, w *weights) bool {
 	f.binary = len(ids) == 1
 	if !f.binary && len(f.labels.Ints) > 0 {
 		f.labels.Ints = []int64{0, 1} // whatever the labels are, ONNX Runtime gives these
+	}
+	// Scores of the first class alone, none of them negative, are probabilities
+	// already: ONNX Runtime 1.24 does not transform them, 1.31 does.
+	if f.binary && ids[0] && f.positive && f.transform == logistic {
+		return false
 	}
 	return len(f.base) <= 1
 }

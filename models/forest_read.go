@@ -20,7 +20,10 @@ type forestReader struct {
 	modes    []splitMode
 
 	weights map[[2]int64][]leafWeight // by tree and node
-	used    int                       // of weights
+	total   int                       // of weights
+	used    int                       // of weights, by node
+	cells   int                       // of values in trees so far
+	stamp   []int                     // by target: the last node that was seen to have it, plus 1
 }
 
 type leafWeight struct {
@@ -50,7 +53,7 @@ func newForestReader(f *forest, a map[string]*onnxpb.AttributeProto, w *weights)
 		f: f, treeIDs: a["nodes_treeids"].GetInts(), nodeIDs: a["nodes_nodeids"].GetInts(), features: a["nodes_featureids"].GetInts(),
 		onTrue: a["nodes_truenodeids"].GetInts(), onFalse: a["nodes_falsenodeids"].GetInts(),
 		missing: a["nodes_missing_value_tracks_true"].GetInts(), values: a["nodes_values"].GetFloats(),
-		weights: make(map[[2]int64][]leafWeight, len(w.values)),
+		weights: make(map[[2]int64][]leafWeight, len(w.values)), total: len(w.values),
 	}
 	n := len(r.treeIDs)
 	modes := a["nodes_modes"].GetStrings()
@@ -62,7 +65,7 @@ func newForestReader(f *forest, a map[string]*onnxpb.AttributeProto, w *weights)
 	if n == 0 || n > maxForestNodes || len(r.missing) != 0 && len(r.missing) != n {
 		return nil, false
 	}
-	r.modes = make([]splitMode, n)
+	r.modes, r.stamp = make([]splitMode, n), make([]int, f.targets)
 	for i, text := range modes {
 		mode, ok := splitModes[string(text)]
 		if !ok || r.treeIDs[i] < 0 || r.treeIDs[i] > math.MaxInt32 || r.nodeIDs[i] < 0 || r.nodeIDs[i] >= int64(n) ||
@@ -288,19 +291,20 @@ func (b *treeBuilder) fill() bool {
 		if r.f.targets == 1 && len(w) != 1 {
 			return false
 		}
-		for k := range w {
-			for _, other := range w[:k] {
-				if other.target == w[k].target {
-					return false
-				}
+		for _, v := range w {
+			if r.stamp[v.target] == b.first+i+1 {
+				return false
 			}
-			if _, ok := index[w[k].target]; !ok {
-				index[w[k].target] = 0
-				t.targets = append(t.targets, w[k].target)
+			r.stamp[v.target] = b.first + i + 1
+			if _, ok := index[v.target]; !ok {
+				index[v.target] = 0
+				t.targets = append(t.targets, v.target)
 			}
 		}
 	}
-	if len(t.targets) == 0 || len(t.targets)*t.leaves > maxTreeValues {
+	// A table of leaves that each have another target would be mostly empty.
+	r.cells += len(t.targets) * t.leaves
+	if len(t.targets) == 0 || r.cells > maxTreeValues && r.cells > 8*r.total {
 		return false
 	}
 	slices.Sort(t.targets)

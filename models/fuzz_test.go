@@ -18,6 +18,7 @@ func FuzzOpen(f *testing.F) {
 		sample(), onnxtest.Endless(), onnxtest.Identity(pb.TensorProto_STRING, "N"),
 		classifier(onnxtest.Values(onnxtest.Maps("p", pb.TensorProto_INT64)),
 			onnxtest.ZipMap("raw", "p", onnxtest.Ints("classlabels_int64s", 3, 1))),
+		stump().Regressor(3, 1), stump().Classifier(3, onnxtest.Strings("classlabels_strings", "a", "b")),
 	} {
 		f.Add(onnxtest.Bytes(f, m))
 	}
@@ -54,6 +55,9 @@ func FuzzOpen(f *testing.F) {
 		s, changed, err := StripZipMap(m)
 		if err != nil || (s == m) == changed {
 			t.Fatalf("StripZipMap = %v, %v", changed, err)
+		}
+		if k, changed, err := UseKernels(s); err != nil || (k == s) == changed {
+			t.Fatalf("UseKernels = %v, %v", changed, err)
 		}
 	})
 }

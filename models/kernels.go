@@ -112,7 +112,7 @@ func (r *kernelRewriter) isFloat32(name string) bool {
 		case n == nil || len(n.GetInput()) == 0:
 			return false
 		case isOp(n, "ai.onnx.ml", "Scaler"), isOp(n, "ai.onnx.ml", "Normalizer"), isOp(n, "ai.onnx.ml", "OneHotEncoder"),
-			isOp(n, "ai.onnx.ml", "LinearRegressor"), isOp(n, KernelDomain, "TreesRegressor"):
+			isOp(n, "ai.onnx.ml", "LinearRegressor"), isOp(n, KernelDomain, "TreesRegressor"), isOp(n, KernelDomain, "Affine"):
 			return true
 		case isOp(n, "", "Cast"):
 			return ElementType(attribute(n, "to").GetI()) == Float32
@@ -125,13 +125,27 @@ func (r *kernelRewriter) isFloat32(name string) bool {
 	return false
 }
 
-// columns is the declared size of a value's second dimension; 0 when unknown.
+// columns is the size of a value's second dimension, as declared for it or for
+// what it was made from by operators that keep shapes; 0 when unknown.
 func (r *kernelRewriter) columns(name string) int {
-	dims := r.declared[name].GetShape().GetDim()
-	if len(dims) != 2 {
-		return 0
+	for range maxTrace {
+		if t := r.declared[name]; t != nil {
+			dims := t.GetShape().GetDim()
+			if len(dims) != 2 {
+				return 0
+			}
+			return int(dims[1].GetDimValue())
+		}
+		n := r.tracer.producer[name]
+		if n == nil {
+			return 0
+		}
+		if _, keeps := readStage(n); !keeps && !isOp(n, KernelDomain, "Affine") {
+			return 0
+		}
+		name = n.GetInput()[0]
 	}
-	return int(dims[1].GetDimValue())
+	return 0
 }
 
 func (r *kernelRewriter) say(format string, args ...any) {

@@ -198,16 +198,15 @@ static uint32_t classify(const mr_forest *f, float *s) {
     transform(s, n, f->transform);
     return label;
   }
+  // Versions of ONNX Runtime differ where both conditions hold, which
+  // models.UseKernels leaves alone.
   float v = s[0];
-  if (f->positive) {
-    s[1] = v;
-    s[0] = 1 - v;
-  } else if (f->transform == LOGISTIC) {
+  if (f->transform == LOGISTIC) {
     s[1] = logistic(v);
     s[0] = logistic(-v);
   } else {
-    s[1] = label ? v : -v;
-    s[0] = label ? -v : v;
+    s[1] = v;
+    s[0] = f->positive ? 1 - v : -v;
   }
   return label;
 }
