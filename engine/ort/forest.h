@@ -24,12 +24,17 @@
 
 #include "ops.h"
 
-enum { TILE = 64, WORD = 32 };
+enum { TILE = 128, WORD = 32 };
 
-// Rows whose column is above bound keep only the leaves of keep.
+// Rows whose column is not below bound keep only the leaves of keep.
 typedef struct {
-  int32_t bound;
-  uint32_t keep;
+  union {
+    struct {
+      int32_t bound;
+      uint32_t keep;
+    };
+    uint32_t pair[2]; // both, for kernels that load them as one
+  };
   uint32_t column; // in elements from the tile's start
 } mr_entry;
 

@@ -6,28 +6,31 @@ typedef int32_t ints __attribute__((vector_size(4 * LANES)));
 typedef uint32_t words __attribute__((vector_size(4 * LANES)));
 typedef float floats __attribute__((vector_size(4 * LANES)));
 
+// Rows are counted up to a multiple of ROUND; what the last of them are does not
+// matter.
+enum { AT_ONCE = 4, BLOCK = LANES * AT_ONCE, ROUND = 32 };
+
 TARGET static void fill(const mr_forest *f, const float *x, size_t stride, size_t n, int32_t *tile) {
   for (uint32_t i = 0; i < f->n_features; i++) {
     const mr_feature *feature = &f->features[i];
     const float *from = x + feature->feature;
     // The first form that is needed takes the row's values in; others copy it.
     int32_t key[TILE], nan[TILE];
+    const size_t end = (n + ROUND - 1) / ROUND * ROUND;
     for (size_t r = 0; r < n; r++) {
       float v = from[r * stride];
       key[r] = mr_key(v);
       nan[r] = -(v != v);
     }
-    for (size_t r = n; r < TILE; r++) key[r] = nan[r] = 0;
+    for (size_t r = n; r < end; r++) key[r] = nan[r] = 0;
     for (int form = 0; form < FORMS; form++) {
       if (feature->column[form] == NONE) continue;
       int32_t *to = tile + feature->column[form] * TILE;
       const int32_t instead = form == NAN_HIGH ? INT32_MAX : INT32_MIN, flip = form == NEGATED ? -1 : 0;
-      for (size_t r = 0; r < TILE; r++) to[r] = (nan[r] & instead) | (~nan[r] & (key[r] ^ flip));
+      for (size_t r = 0; r < end; r++) to[r] = (nan[r] & instead) | (~nan[r] & (key[r] ^ flip));
     }
   }
 }
-
-enum { AT_ONCE = 4, BLOCK = LANES * AT_ONCE };
 
 // The first leaf that is left in each row's mask, which must not be empty.
 TARGET static inline ints first_leaf(ints mask) {
@@ -52,9 +55,9 @@ TARGET static void numbers(const mr_tree *t, size_t n, const int32_t *tile, uint
       const mr_entry *e = end -= t->counts[w];
       for (int b = 0; b < AT_ONCE; b++) left[b] = (ints){0} - 1;
       for (uint32_t i = 0; i < t->counts[w]; i++) {
-        const ints bound = (ints){0} + e[i].bound, gone = (ints){0} + (int32_t)~e[i].keep;
+        const ints bound = (ints){0} + e[i].bound, keep = (ints){0} + (int32_t)e[i].keep;
         const ints *column = (const ints *)(rows + e[i].column);
-        for (int b = 0; b < AT_ONCE; b++) left[b] &= ~((column[b] > bound) & gone);
+        for (int b = 0; b < AT_ONCE; b++) left[b] &= (column[b] < bound) | keep;
       }
       for (int b = 0; b < AT_ONCE; b++) {
         ints some = left[b] != 0;
