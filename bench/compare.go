@@ -179,7 +179,7 @@ func machineDiffers(a, b *Machine) []string {
 	differ("architecture", a.Arch, b.Arch)
 	differ("cores", a.Cores, b.Cores)
 	differ("L3 cache", a.L3Bytes, b.L3Bytes)
-	differ("GPUs", strings.Join(a.GPUs, ", "), strings.Join(b.GPUs, ", "))
+	differ("GPUs", gpuNames(a), gpuNames(b))
 	return out
 }
 

@@ -1,12 +1,14 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -30,7 +32,8 @@ type Options struct {
 	Engine engine.Options // the run; its Inputs are empty when data are made
 	Made   *Made          // the data to make, without Inputs
 
-	BatchRows      []int // sizes to sweep
+	Providers      []ort.Provider // execution providers to sweep; those that are not available are recorded as stopped
+	BatchRows      []int          // sizes to sweep
 	Workers        []int
 	IntraOpThreads []int
 
@@ -47,6 +50,7 @@ type Options struct {
 
 	Dir          string // for made data and outputs; its files are removed again
 	Name         string // of the machine
+	Dirty        bool   // the program was built from a tree with changes that no commit has
 	PricePerHour float64
 	Command      []string
 	// OnStep, if set, is called before each repeat with what is measured, the
@@ -57,6 +61,9 @@ type Options struct {
 // EnsureDefaults fills zero fields.
 func (o *Options) EnsureDefaults() {
 	cores := runtime.GOMAXPROCS(0)
+	if len(o.Providers) == 0 {
+		o.Providers = []ort.Provider{cmp.Or(o.Engine.Provider, ort.CPU)}
+	}
 	if len(o.BatchRows) == 0 {
 		o.BatchRows = []int{256, 1024, 4096, 16384, 65536}
 	}
@@ -78,6 +85,19 @@ func (o *Options) EnsureDefaults() {
 	if o.Target == 0 {
 		o.Target = 250 * time.Millisecond
 	}
+	o.Providers, o.BatchRows = once(o.Providers), once(o.BatchRows)
+	o.Workers, o.IntraOpThreads = once(o.Workers), once(o.IntraOpThreads)
+}
+
+// once drops what is in a list already: an arm is measured once a round.
+func once[T comparable](list []T) []T {
+	var out []T
+	for _, v := range list {
+		if !slices.Contains(out, v) {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // Validate joins every problem; its error wraps engine.ErrUsage.
@@ -100,11 +120,14 @@ func (o *Options) Validate() error {
 	if o.Target < 0 {
 		bad("--time (%s) must be > 0", o.Target)
 	}
-	if o.PricePerHour < 0 {
-		bad("--price-per-hour (%v) must be >= 0", o.PricePerHour)
+	if p := o.PricePerHour; p != 0 && !(p >= 1/maxPrice && p <= maxPrice) { // NaN is neither
+		bad("--price-per-hour (%v) must be > 0 and at most %v", p, float64(maxPrice))
 	}
-	if o.Made != nil && (o.Made.Rows < 1 || o.Made.NullShare < 0 || o.Made.NullShare > 1) {
-		bad("made data of %d rows with %v nulls: --rows must be >= 1, and --null-share within 0 and 1", o.Made.Rows, o.Made.NullShare)
+	if o.Made != nil && o.Made.Rows < 1 {
+		bad("--rows (%d) must be >= 1", o.Made.Rows)
+	}
+	if o.Made != nil && !(o.Made.NullShare >= 0 && o.Made.NullShare <= 1) {
+		bad("--null-share (%v) must be within 0 and 1", o.Made.NullShare)
 	}
 	if len(problems) == 0 {
 		return nil
@@ -112,7 +135,10 @@ func (o *Options) Validate() error {
 	return fmt.Errorf("%w: %w", engine.ErrUsage, errors.Join(problems...))
 }
 
-// measurement is a bench in progress.
+// maxPrice is more than any machine costs in any currency.
+const maxPrice = 1e12
+
+// measurement is a bench in progress. For each provider:
 //
 //	sweep     every batch size x workers x threads: Run on tensors in memory;
 //	          arm by arm within a round, so that a disturbance hits all of them
@@ -120,26 +146,30 @@ func (o *Options) Validate() error {
 //	          sweep's best settings, then end to end with each batch size and
 //	          with what --batch-size auto chooses
 type measurement struct {
-	opts    *Options
-	lib     *ort.Library
-	run     engine.Options // what is run
-	plan    *engine.Plan
-	rig     *engine.Rig
-	out     *Writer
-	energy  *energy
-	dir     string
-	repeats []Repeat
-	steps   steps
+	opts   *Options
+	lib    *ort.Library
+	run    engine.Options // what is run
+	plan   *engine.Plan
+	rig    *engine.Rig
+	out    *Writer
+	energy *energy
+	dir    string
+	steps  steps
 }
 
-// Run measures and writes every repeat as it is made. What is measured is kept
-// when ctx ends; its error then wraps ctx's cause.
-func Run(ctx context.Context, opts Options, lib *ort.Library, records *os.File) (err error) {
+// NewID makes the id of a measurement that starts now.
+func NewID() string { return ledger.NewRunID(time.Now().UTC()) }
+
+// Run measures and writes every repeat to records as it is made, under id. What
+// is measured is kept when ctx ends; its error then wraps ctx's cause.
+func Run(ctx context.Context, opts Options, lib *ort.Library, id string, records io.Writer) (err error) {
 	opts.EnsureDefaults()
 	if err := opts.Validate(); err != nil {
 		return err
 	}
-	m := &measurement{opts: &opts, lib: lib, energy: openEnergy("/sys/class/powercap")}
+	m := &measurement{opts: &opts, lib: lib}
+	var noPower string
+	m.energy, noPower = openEnergy(powercap)
 	if m.dir, err = os.MkdirTemp(opts.Dir, "millrace-bench-"); err != nil {
 		return fmt.Errorf("%w: folder for outputs: %w", engine.ErrUsage, err)
 	}
@@ -152,18 +182,72 @@ func Run(ctx context.Context, opts Options, lib *ort.Library, records *os.File) 
 		return err
 	}
 	defer func() { err = errors.Join(err, m.closeRig()) }()
-	head, err := m.head()
+	head, err := m.head(noPower)
 	if err != nil {
 		return err
 	}
-	if m.out, err = NewWriter(records, ledger.NewRunID(head.Started), head); err != nil {
+	if m.out, err = NewWriter(records, id, head); err != nil {
 		return err
 	}
-	best, err := m.sweep(ctx)
-	if err != nil || opts.SweepOnly {
+	return m.providers(ctx)
+}
+
+// providers measures each provider after the other. One that is not available
+// is recorded as stopped; only where none is does the measurement fail.
+func (m *measurement) providers(ctx context.Context) error {
+	each := len(m.opts.BatchRows) * len(m.opts.Workers) * len(m.opts.IntraOpThreads) * (m.opts.Repeats + 1)
+	m.steps.plan(len(m.opts.Providers)*each, m.opts.Target)
+	if !m.opts.SweepOnly {
+		m.steps.plan(len(m.opts.Providers)*m.roundSteps(len(m.opts.BatchRows)), m.opts.Target)
+	}
+	var missing []error
+	for i, provider := range m.opts.Providers {
+		if err := m.use(ctx, provider, i == 0); err != nil {
+			return err
+		}
+		best, err := m.sweep(ctx)
+		switch {
+		case errors.Is(err, ort.ErrProvider):
+			reason := fmt.Errorf("%w: %s, with ONNX Runtime %s, which has %s, and millrace %s",
+				ort.ErrProvider, provider, m.lib.Version, strings.Join(m.lib.Providers, ", "), m.run.Build.Version)
+			missing = append(missing, reason)
+			if err := m.out.Stop(&Stop{Stage: StageInfer, Arm: Arm{Provider: string(provider)}, Reason: reason.Error()}); err != nil {
+				return err
+			}
+			continue
+		case err != nil:
+			return err
+		case m.opts.SweepOnly:
+			continue
+		}
+		if err := m.ceilings(ctx, best); err != nil {
+			return err
+		}
+	}
+	if len(missing) == len(m.opts.Providers) {
+		return errors.Join(missing...)
+	}
+	return nil
+}
+
+// use plans anew for another provider.
+func (m *measurement) use(ctx context.Context, provider ort.Provider, planned bool) error {
+	if planned { // the first: prepare did
+		return m.openRig(ctx)
+	}
+	if err := m.closeRig(); err != nil {
 		return err
 	}
-	return m.ceilings(ctx, best)
+	m.run.Provider = provider
+	plan, err := engine.NewPlan(ctx, m.run)
+	if err != nil {
+		return err
+	}
+	old := m.plan
+	if m.plan = plan; old.Close() != nil { // nothing is read from it any more
+		return fmt.Errorf("%w: the input could not be closed", engine.ErrInternal)
+	}
+	return m.openRig(ctx)
 }
 
 // openRig holds the first rows of the input. The rig is closed again while whole
@@ -178,10 +262,14 @@ func (m *measurement) openRig(ctx context.Context) (err error) {
 		if l3 := cpuid.CPU.Cache.L3; m.plan.Mapped() && l3 > 0 {
 			rows = max(rows, int(int64(4*l3)/max(m.plan.ColumnBytes(), 1)))
 		}
+		rows = min(rows, int(max(maxRigBytes/max(m.plan.ColumnBytes(), 1), 1)))
 	}
 	m.rig, err = engine.NewRig(ctx, m.plan, m.lib, rows)
 	return err
 }
+
+// maxRigBytes bounds the columns that are held. Their tensors are as large again.
+const maxRigBytes = 256 << 20
 
 func (m *measurement) closeRig() error {
 	if m.rig == nil {
@@ -203,8 +291,8 @@ func (m *measurement) prepare(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		m.step("making data", 0)
-		made, err := m.opts.Made.make(filepath.Join(m.dir, "made."+extension(m.opts.Made)), model, m.run.Features)
+		path := filepath.Join(m.dir, "made."+extension(m.opts.Made))
+		made, err := m.opts.Made.make(ctx, path, model, names{m.run.Features, m.run.Bind}, m.making)
 		if err != nil {
 			return err
 		}
@@ -217,8 +305,16 @@ func (m *measurement) prepare(ctx context.Context) (err error) {
 		}
 	}
 	m.run.ProfileDir = "" // auto is to be measured, not to be looked up
+	m.run.Provider = m.opts.Providers[0]
 	m.plan, err = engine.NewPlan(ctx, m.run)
 	return err
+}
+
+// making shows how far making data is.
+func (m *measurement) making(rows int64) {
+	if m.opts.OnStep != nil {
+		m.opts.OnStep(fmt.Sprintf("making data, %.0f%%", 100*float64(rows)/float64(m.opts.Made.Rows)), 0, 0)
+	}
 }
 
 func extension(made *Made) string {
@@ -229,13 +325,13 @@ func extension(made *Made) string {
 }
 
 // head describes what is measured.
-func (m *measurement) head() (*Head, error) {
+func (m *measurement) head(noPower string) (*Head, error) {
 	p := m.plan
 	h := &Head{
 		Started: time.Now().UTC().Truncate(time.Millisecond), Command: m.opts.Command, PricePerHour: m.opts.PricePerHour,
-		Machine: describeMachine(m.opts.Name, m.energy),
+		Machine: describeMachine(m.opts.Name, noPower),
 		Versions: Versions{
-			Millrace: p.Options.Build.Version, Commit: p.Options.Build.Commit, Go: runtime.Version(), ORT: m.lib.Version, Kernels: kernel.Level(),
+			Millrace: p.Options.Build.Version, Commit: p.Options.Build.Commit, Dirty: m.opts.Dirty, Go: runtime.Version(), ORT: m.lib.Version, Kernels: kernel.Level(),
 		},
 		Model: Model{Name: filepath.Base(p.Model.Path), SHA256: p.Model.SHA256, Bytes: p.Model.Bytes},
 		Data:  Data{Source: "input", Rows: p.Dataset.Rows(), Columns: len(p.Columns), Files: len(p.Dataset.Files())},
@@ -275,27 +371,33 @@ type arm struct {
 	dropped bool
 }
 
-func (a *arm) median() float64 {
-	sorted := slices.Sorted(slices.Values(a.rates))
-	return sorted[len(sorted)/2]
-}
+func (a *arm) median() float64 { return newEstimate(a.rates).Median }
 
-// Bounds on arms that cannot win: their median is this far behind the best
-// after this many repeats.
+// Bounds on arms that cannot win: the fastest of their repeats, of this many, is
+// this far behind the median of the best, whose slowest is faster, too. Noise
+// slows repeats down and hardly ever speeds them up.
 const (
 	hopelessShare = 0.7
 	hopelessAfter = 2
 )
 
+// hopeless says how far an arm is behind the best; false when it may still win.
+func (a *arm) hopeless(best *arm) (share float64, ok bool) {
+	if len(a.rates) < hopelessAfter || len(best.rates) < hopelessAfter {
+		return 0, false
+	}
+	fastest := slices.Max(a.rates)
+	share = fastest / best.median()
+	return share, share < hopelessShare && fastest < slices.Min(best.rates)
+}
+
 // sweep measures Run on tensors in memory, and returns the best settings.
 func (m *measurement) sweep(ctx context.Context) (Arm, error) {
 	arms := m.arms()
-	if len(arms) == 0 {
-		return Arm{}, fmt.Errorf("%w: none of the batch sizes %v fits the model", engine.ErrUsage, m.opts.BatchRows)
-	}
 	rounds := m.opts.Repeats
-	m.steps.plan(len(arms)*(rounds+1), m.opts.Target)
-	for round := -1; round < rounds; round++ { // the first warms up
+	swept := len(m.opts.BatchRows) * len(m.opts.Workers) * len(m.opts.IntraOpThreads)
+	m.steps.plan((len(arms)-swept)*(rounds+1), m.opts.Target) // some sizes are too large for the data
+	for round := -1; round < rounds; round++ {                // the first warms up
 		for _, a := range arms {
 			if a.dropped {
 				m.steps.skip(m.opts.Target)
@@ -324,7 +426,11 @@ func (m *measurement) sweep(ctx context.Context) (Arm, error) {
 			}
 		}
 	}
-	return slices.MaxFunc(arms, byMedian).Arm, nil
+	best := slices.MaxFunc(arms, byMedian).Arm
+	if !m.opts.SweepOnly {
+		m.steps.plan(m.roundSteps(len(m.endToEndArms(best)))-m.roundSteps(len(m.opts.BatchRows)), m.opts.Target)
+	}
+	return best, nil
 }
 
 // arms lists the settings to sweep, those that share a session beside each
@@ -337,7 +443,7 @@ func (m *measurement) arms() []*arm {
 	var arms []*arm
 	for _, intra := range m.opts.IntraOpThreads {
 		for _, size := range sizes {
-			if int64(size) > min(m.plan.Dataset.Rows(), engine.DefaultRigRows) && size != sizes[0] { // there would be one short batch
+			if size > min(m.rig.Rows(), engine.DefaultRigRows) && size != slices.Min(sizes) { // there would be one short batch
 				continue
 			}
 			for _, workers := range m.opts.Workers {
@@ -361,13 +467,14 @@ func byMedian(a, b *arm) int {
 
 // drop gives up arms that are far behind.
 func (m *measurement) drop(arms []*arm, stage Stage) error {
-	best := slices.MaxFunc(arms, byMedian).median()
+	best := slices.MaxFunc(arms, byMedian)
 	for _, a := range arms {
-		if a.dropped || len(a.rates) < hopelessAfter || a.median() >= hopelessShare*best {
+		share, hopeless := a.hopeless(best)
+		if a.dropped || !hopeless {
 			continue
 		}
 		a.dropped = true
-		err := m.out.Stop(&Stop{Stage: stage, Arm: a.Arm, After: len(a.rates), Reason: fmt.Sprintf("%.0f%% of the best", 100*a.median()/best)})
+		err := m.out.Stop(&Stop{Stage: stage, Arm: a.Arm, After: len(a.rates), Reason: fmt.Sprintf("at most %.0f%% of the best", 100*share)})
 		if err != nil {
 			return err
 		}
@@ -387,6 +494,9 @@ func (m *measurement) repeat(ctx context.Context, r *Repeat, do func() (engine.M
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if _, failed := errors.AsType[*ort.StatusError](err); failed && len(m.opts.Engine.Inputs) == 0 {
+			return fmt.Errorf("measure %s on made data, whose values the model may not take (--input measures with yours): %w", r.Stage, err)
+		}
 		return fmt.Errorf("measure %s: %w", r.Stage, err)
 	}
 	r.Joules, r.StealSeconds = joules(), max(stealSeconds()-stolen, 0)
@@ -399,7 +509,6 @@ func (m *measurement) repeat(ctx context.Context, r *Repeat, do func() (engine.M
 		r.BytesWritten = measured.Bytes
 	case StageAssemble, StageInfer, StageEndToEnd:
 	}
-	m.repeats = append(m.repeats, *r)
 	return m.out.Repeat(r)
 }
 
@@ -434,6 +543,7 @@ func (m *measurement) step(what string, expected time.Duration) {
 type steps struct {
 	started       time.Time
 	planned, past time.Duration
+	shown         float64
 }
 
 func (s *steps) plan(n int, each time.Duration) {
@@ -446,15 +556,17 @@ func (s *steps) plan(n int, each time.Duration) {
 func (s *steps) skip(expected time.Duration) { s.planned -= expected }
 
 // next begins a step of the expected length; left assumes that the rest will
-// take as much longer than planned as what is past did.
+// take as much longer than planned as what is past did. A share that was shown
+// is not taken back when the plan grows.
 func (s *steps) next(expected time.Duration) (done float64, left time.Duration) {
 	if s.planned > 0 {
 		done = min(float64(s.past)/float64(s.planned), 1)
-		left = s.planned - s.past
+		left = max(s.planned-s.past, 0)
 		if s.past > 0 {
 			left = time.Duration(float64(left) * float64(time.Since(s.started)) / float64(s.past))
 		}
 	}
 	s.past += expected
-	return done, left
+	s.shown = max(s.shown, done)
+	return s.shown, left
 }

@@ -72,7 +72,13 @@ func WriteReport(w io.Writer, benches []*Bench) error {
 	for i, b := range benches {
 		all[i] = Summarize(b)
 	}
-	if err := reportTemplate.Execute(w, newReportPage(all)); err != nil {
+	page := newReportPage(all)
+	for _, b := range benches {
+		if note := cutNote(b); note != "" {
+			page.Warnings = append(page.Warnings, note)
+		}
+	}
+	if err := reportTemplate.Execute(w, page); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
 	return nil
@@ -332,9 +338,21 @@ func facts(all []*Summary) []fact {
 			return memoryOf(h.Machine.L1Bytes) + ", " + memoryOf(h.Machine.L2Bytes) + ", " + memoryOf(h.Machine.L3Bytes)
 		}},
 		{"memory granted", func(_ *Summary, h *Head) string { return known(h.Machine.MemoryBytes, memoryOf) }},
-		{"GPUs", func(_ *Summary, h *Head) string { return plain(strings.Join(h.Machine.GPUs, ", ")) }},
+		{"GPUs", func(_ *Summary, h *Head) string { return gpuNames(&h.Machine) }},
 		{"kernel", func(_ *Summary, h *Head) string { return plain(h.Machine.Kernel) }},
+		{"cgroup limits", func(_ *Summary, h *Head) string {
+			var limits []string
+			if h.Machine.CgroupCores > 0 {
+				limits = append(limits, fmt.Sprintf("%g cores", h.Machine.CgroupCores))
+			}
+			if h.Machine.CgroupMemoryBytes > 0 {
+				limits = append(limits, memoryOf(h.Machine.CgroupMemoryBytes))
+			}
+			return strings.Join(limits, ", ")
+		}},
 		{"power told by", func(_ *Summary, h *Head) string { return plain(h.Machine.PowerSource) }},
+		{"no power", func(_ *Summary, h *Head) string { return plain(h.Machine.NoPower) }},
+		{"commit", func(_ *Summary, h *Head) string { return plain(h.Versions.Commit) }},
 		{"price an hour", func(_ *Summary, h *Head) string {
 			if h.PricePerHour <= 0 {
 				return ""
@@ -342,7 +360,7 @@ func facts(all []*Summary) []fact {
 			return fmt.Sprintf("%g", h.PricePerHour)
 		}},
 		{"millrace", func(_ *Summary, h *Head) string {
-			return strings.TrimSpace(plain(h.Versions.Millrace) + " " + plain(cut(h.Versions.Commit, 12)))
+			return versionName(&h.Versions)
 		}},
 		{"ONNX Runtime", func(_ *Summary, h *Head) string { return plain(h.Versions.ORT) }},
 		{"Go", func(_ *Summary, h *Head) string { return plain(h.Versions.Go) }},

@@ -211,11 +211,14 @@ const plainRunes = 80
 
 // plain makes a string from a file fit to show: one line, nothing that moves the
 // cursor, turns the writing direction or hides, and not endless.
-func plain(s string) string {
+func plain(s string) string { return plainTo(s, plainRunes) }
+
+// plainTo is plain with another bound.
+func plainTo(s string, most int) string {
 	var b strings.Builder
 	n := 0
 	for _, r := range s {
-		if n++; n > plainRunes {
+		if n++; n > most {
 			b.WriteRune('…')
 			break
 		}
@@ -252,10 +255,36 @@ func machineKind(m *Machine) string {
 	if m.CPU != "" {
 		parts = append(parts, plain(m.CPU))
 	}
-	for _, gpu := range m.GPUs {
-		parts = append(parts, plain(gpu))
+	if gpus := gpuNames(m); gpus != "" {
+		parts = append(parts, gpus)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// gpuNames lists GPUs, equal ones once.
+func gpuNames(m *Machine) string {
+	var names []string
+	count := map[string]int{}
+	for _, gpu := range m.GPUs {
+		if count[gpu]++; count[gpu] == 1 {
+			names = append(names, gpu)
+		}
+	}
+	for i, name := range names {
+		if names[i] = plain(name); count[name] > 1 {
+			names[i] = fmt.Sprintf("%d × %s", count[name], names[i])
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// bytesOf writes bytes of a row.
+func bytesOf(v float64) string {
+	if v <= 0 {
+		return "0 B"
+	}
+	number, prefix := countParts(v)
+	return number + " " + prefix + "B"
 }
 
 // labels tell several measurements apart as shortly as can be: by machine, then

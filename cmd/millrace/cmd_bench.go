@@ -180,7 +180,7 @@ func (o *benchOptions) measure(ctx context.Context, common *commonOptions, s str
 		return nil, fmt.Errorf("--results: %w", err)
 	}
 	finish := showBenchProgress(s, common, &opts)
-	err = bench.Run(ctx, opts, lib, file)
+	err = bench.Run(ctx, opts, lib, bench.NewID(), file)
 	finish(err == nil)
 	if err != nil {
 		return nil, err
