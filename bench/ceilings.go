@@ -69,7 +69,7 @@ func (m *measurement) ceilings(ctx context.Context, best Arm) error {
 		if round < 0 {
 			// How long a run takes is known now.
 			took := time.Duration(auto.Seconds * float64(time.Second))
-			m.steps.plan(m.opts.Repeats*(len(fixed)+1), took-expected)
+			m.steps.revise(m.opts.Repeats*(len(fixed)+1), took-expected)
 			expected = took
 			continue // the fixed ones are warm by it, too
 		}

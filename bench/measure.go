@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -20,10 +21,12 @@ import (
 	"github.com/klauspost/cpuid/v2"
 	"github.com/prometheus/procfs"
 
+	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/kernel"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/models"
 )
 
@@ -56,6 +59,8 @@ type Options struct {
 	// OnStep, if set, is called before each repeat with what is measured, the
 	// share that is done, and the time that the rest will take.
 	OnStep func(what string, done float64, left time.Duration)
+
+	asked bool // BatchRows are the user's
 }
 
 // EnsureDefaults fills zero fields.
@@ -64,7 +69,7 @@ func (o *Options) EnsureDefaults() {
 	if len(o.Providers) == 0 {
 		o.Providers = []ort.Provider{cmp.Or(o.Engine.Provider, ort.CPU)}
 	}
-	if len(o.BatchRows) == 0 {
+	if o.asked = len(o.BatchRows) > 0; !o.asked {
 		o.BatchRows = []int{256, 1024, 4096, 16384, 65536}
 	}
 	if len(o.Workers) == 0 {
@@ -333,8 +338,9 @@ func (m *measurement) head(noPower string) (*Head, error) {
 		Versions: Versions{
 			Millrace: p.Options.Build.Version, Commit: p.Options.Build.Commit, Dirty: m.opts.Dirty, Go: runtime.Version(), ORT: m.lib.Version, Kernels: kernel.Level(),
 		},
-		Model: Model{Name: filepath.Base(p.Model.Path), SHA256: p.Model.SHA256, Bytes: p.Model.Bytes},
-		Data:  Data{Source: "input", Rows: p.Dataset.Rows(), Columns: len(p.Columns), Files: len(p.Dataset.Files())},
+		Model:    Model{Name: filepath.Base(p.Model.Path), SHA256: p.Model.SHA256, Bytes: p.Model.Bytes},
+		Settings: runSettings(&p.Options),
+		Data:     Data{Source: "input", Rows: p.Dataset.Rows(), Columns: len(p.Columns), Files: len(p.Dataset.Files())},
 	}
 	identity := sha256.New()
 	formats := map[string]bool{}
@@ -362,6 +368,29 @@ func (m *measurement) head(noPower string) (*Head, error) {
 	}
 	h.Data.SHA256 = hex.EncodeToString(identity.Sum(nil))
 	return h, nil
+}
+
+// runSettings are the settings that change what a run has to do.
+func runSettings(o *engine.Options) map[string]string {
+	out := map[string]string{}
+	set := func(flag, value string) {
+		if value != "" {
+			out[flag] = value
+		}
+	}
+	if o.Format != format.Parquet {
+		set("output-format", string(o.Format))
+	}
+	if o.Layout != engine.LayoutAuto {
+		set("output-layout", string(o.Layout))
+	}
+	set("compression", o.Compression)
+	set("keep", strings.Join(o.Keep, ","))
+	set("model-outputs", strings.Join(o.ModelOutputs, ","))
+	if o.Lossy == batcher.AllowLossy {
+		set("allow-lossy-casts", "true")
+	}
+	return out
 }
 
 // arm is one choice of settings on its way through a sweep.
@@ -393,6 +422,9 @@ func (a *arm) hopeless(best *arm) (share float64, ok bool) {
 
 // sweep measures Run on tensors in memory, and returns the best settings.
 func (m *measurement) sweep(ctx context.Context) (Arm, error) {
+	if err := m.leaveOut(); err != nil {
+		return Arm{}, err
+	}
 	arms := m.arms()
 	rounds := m.opts.Repeats
 	swept := len(m.opts.BatchRows) * len(m.opts.Workers) * len(m.opts.IntraOpThreads)
@@ -433,19 +465,34 @@ func (m *measurement) sweep(ctx context.Context) (Arm, error) {
 	return best, nil
 }
 
+// sizes are the batch sizes to sweep, and why the others that were asked for are
+// not.
+func (m *measurement) sizes() (sizes []int, not map[int]string) {
+	not = map[int]string{}
+	most := min(m.rig.Rows(), engine.DefaultRigRows)
+	for _, size := range m.opts.BatchRows {
+		switch fixed := m.plan.Binding.FixedRows; {
+		case fixed > 0 && size != fixed:
+			not[size] = fmt.Sprintf("the model fixes batches of %d rows", fixed)
+		case fixed == 0 && size > most && size != slices.Min(m.opts.BatchRows): // there would be one short batch
+			not[size] = fmt.Sprintf("there are %d rows to measure on", most)
+		default:
+			sizes = append(sizes, size)
+		}
+	}
+	if len(sizes) == 0 {
+		sizes = []int{m.plan.Binding.FixedRows}
+	}
+	return sizes, not
+}
+
 // arms lists the settings to sweep, those that share a session beside each
 // other.
 func (m *measurement) arms() []*arm {
-	sizes := m.opts.BatchRows
-	if fixed := m.plan.Binding.FixedRows; fixed > 0 {
-		sizes = []int{fixed}
-	}
+	sizes, _ := m.sizes()
 	var arms []*arm
 	for _, intra := range m.opts.IntraOpThreads {
 		for _, size := range sizes {
-			if size > min(m.rig.Rows(), engine.DefaultRigRows) && size != slices.Min(sizes) { // there would be one short batch
-				continue
-			}
 			for _, workers := range m.opts.Workers {
 				arms = append(arms, &arm{Arm: Arm{Provider: string(m.plan.Options.Provider), BatchRows: size, Workers: workers, IntraOpThreads: intra}})
 			}
@@ -463,6 +510,21 @@ func byMedian(a, b *arm) int {
 	default:
 		return 0
 	}
+}
+
+// leaveOut records the batch sizes that were asked for and are not measured.
+func (m *measurement) leaveOut() error {
+	if !m.opts.asked {
+		return nil
+	}
+	_, not := m.sizes()
+	for _, size := range slices.Sorted(maps.Keys(not)) {
+		arm := Arm{Provider: string(m.plan.Options.Provider), BatchRows: size}
+		if err := m.out.Stop(&Stop{Stage: StageInfer, Arm: arm, Reason: not[size]}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // drop gives up arms that are far behind.
@@ -539,10 +601,11 @@ func (m *measurement) step(what string, expected time.Duration) {
 	}
 }
 
-// steps keeps what is left to do, in seconds as planned.
+// steps keeps what is left to do: how many steps, and their time as planned.
 type steps struct {
 	started       time.Time
 	planned, past time.Duration
+	all, done     int
 	shown         float64
 }
 
@@ -550,23 +613,30 @@ func (s *steps) plan(n int, each time.Duration) {
 	if s.started.IsZero() {
 		s.started = time.Now()
 	}
-	s.planned += time.Duration(n) * each
+	s.all += n
+	s.revise(n, each)
 }
 
-func (s *steps) skip(expected time.Duration) { s.planned -= expected }
+// revise makes n planned steps longer, or shorter.
+func (s *steps) revise(n int, by time.Duration) { s.planned += time.Duration(n) * by }
 
-// next begins a step of the expected length; left assumes that the rest will
-// take as much longer than planned as what is past did. A share that was shown
-// is not taken back when the plan grows.
+func (s *steps) skip(expected time.Duration) { s.plan(-1, expected) }
+
+// next begins a step of the expected length. left assumes that each of the rest
+// takes as much more than planned as those that are past did on average: what is
+// done around a step is not planned. A share that was shown is not taken back
+// when the plan grows.
 func (s *steps) next(expected time.Duration) (done float64, left time.Duration) {
 	if s.planned > 0 {
 		done = min(float64(s.past)/float64(s.planned), 1)
 		left = max(s.planned-s.past, 0)
-		if s.past > 0 {
-			left = time.Duration(float64(left) * float64(time.Since(s.started)) / float64(s.past))
+		if s.done > 0 {
+			more := (time.Since(s.started) - s.past) / time.Duration(s.done)
+			left = max(left+time.Duration(max(s.all-s.done, 0))*more, 0)
 		}
 	}
 	s.past += expected
+	s.done++
 	s.shown = max(s.shown, done)
 	return s.shown, left
 }

@@ -252,6 +252,24 @@ func TestMeasurementOfProviders(t *testing.T) {
 	}
 }
 
+// What was asked for and is not measured is said.
+func TestMeasurementOfSizesThatDoNotFit(t *testing.T) {
+	opts := quick(t)
+	opts.SweepOnly, opts.BatchRows = true, []int{65536, 512} // the sample has 8,192 rows
+	b, err := measured(t.Context(), t, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range b.Repeats {
+		if r.BatchRows != 512 {
+			t.Errorf("batches of %d rows were measured on 8,192", r.BatchRows)
+		}
+	}
+	if len(b.Stops) != 1 || b.Stops[0].BatchRows != 65536 || !strings.Contains(b.Stops[0].Reason, "8192 rows") {
+		t.Errorf("stops = %+v; want one, of 65,536 rows and why", b.Stops)
+	}
+}
+
 // What is shown as done only grows, whatever else comes to be planned.
 func TestSteps(t *testing.T) {
 	var s steps

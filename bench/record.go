@@ -59,6 +59,9 @@ type Head struct {
 	Versions Versions  `json:"versions"`
 	Model    Model     `json:"model"`
 	Data     Data      `json:"data"`
+	// Settings are those of the run that cost time, apart from an Arm's: by the
+	// flag's name, where they are not the default.
+	Settings map[string]string `json:"settings,omitempty"`
 	// PricePerHour is what the machine costs, in the user's unit of money; 0
 	// when not said.
 	PricePerHour float64 `json:"price_per_hour,omitempty"`

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -373,6 +374,13 @@ func facts(all []*Summary) []fact {
 			return fmt.Sprintf("%s rows of %s, %d columns; %s", humanize.Comma(h.Data.Rows), plain(h.Data.Format), h.Data.Columns, dataKind(&h.Data))
 		}},
 		{"data sha256", func(_ *Summary, h *Head) string { return plain(h.Data.SHA256) }},
+		{"settings", func(_ *Summary, h *Head) string {
+			var set []string
+			for _, flag := range slices.Sorted(maps.Keys(h.Settings)) {
+				set = append(set, plain("--"+flag+" "+h.Settings[flag]))
+			}
+			return strings.Join(set, " ")
+		}},
 		{"measured", func(_ *Summary, h *Head) string { return h.Started.UTC().Format("2 January 2006, 15:04 UTC") }},
 		{"records", func(s *Summary, _ *Head) string { return plain(s.ID) }},
 	} {

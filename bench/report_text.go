@@ -193,7 +193,10 @@ func settings(a Arm, chosen bool) string {
 	if a.BatchRows == 0 && a.Workers == 0 && a.IntraOpThreads == 0 {
 		return plain(a.Provider)
 	}
-	s := humanize.Comma(int64(a.BatchRows)) + " rows, " + numberOf(a.Workers, "worker")
+	s := humanize.Comma(int64(a.BatchRows)) + " rows"
+	if a.Workers > 0 {
+		s += ", " + numberOf(a.Workers, "worker")
+	}
 	if a.IntraOpThreads > 1 {
 		s += fmt.Sprintf(", intra %d", a.IntraOpThreads)
 	}

@@ -78,6 +78,7 @@ func (o *benchOptions) AddFlags(fs *pflag.FlagSet) {
 	o.addFitFlags(fs)
 	o.addWriteFlags(fs)
 	fs.StringSliceVar(&o.providers, "providers", []string{"cpu"}, "comma separated execution `PROVIDERS` to try; one that is not available is recorded as such, and the others are measured")
+	fs.Lookup("providers").DefValue = "cpu"
 	fs.IntSliceVar(&o.BatchRows, "batch-sizes", nil, "comma separated `ROWS` of one Run to try (default 256,1024,4096,16384,65536)")
 	fs.IntSliceVar(&o.Workers, "workers", nil, "comma separated `COUNTS` of concurrent Runs to try (default 1, 2, 4 ... up to the cores that the cgroup grants)")
 	fs.IntSliceVar(&o.IntraOpThreads, "intra-op-threads", nil, "comma separated `COUNTS` of threads within one Run to try (default 1)")
