@@ -19,13 +19,13 @@ import (
 // readRows bounds the rows of one repeat of reading.
 const readRows = 4 << 20
 
-// roundSteps are the steps of all rounds with so many fixed sizes end to end, and
-// of the warm-up.
-func (m *measurement) roundSteps(fixed int) int {
+// wholeRuns are the whole runs of all rounds with so many fixed sizes, and of the
+// warm-up.
+func (m *measurement) wholeRuns(fixed int) int {
 	if m.opts.AutoOnly {
 		fixed = 0
 	}
-	return m.opts.Repeats*(len(Stages)+1+fixed) + len(Stages) + 1
+	return m.opts.Repeats*(1+fixed) + 1
 }
 
 // ceilings measures, in each round, every stage alone with the sweep's best
@@ -35,7 +35,7 @@ func (m *measurement) roundSteps(fixed int) int {
 func (m *measurement) ceilings(ctx context.Context, best Arm) error {
 	fixed := m.endToEndArms(best)
 	rates := map[Stage]float64{}
-	expected := m.opts.Target
+	expected := m.whole
 	for round := -1; round < m.opts.Repeats; round++ {
 		if err := m.openRig(ctx); err != nil {
 			return err
@@ -70,7 +70,7 @@ func (m *measurement) ceilings(ctx context.Context, best Arm) error {
 			// How long a run takes is known now.
 			took := time.Duration(auto.Seconds * float64(time.Second))
 			m.steps.revise(m.opts.Repeats*(len(fixed)+1), took-expected)
-			expected = took
+			m.whole, expected = took, took
 			continue // the fixed ones are warm by it, too
 		}
 		for _, a := range fixed {

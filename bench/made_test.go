@@ -94,7 +94,7 @@ func contents(t *testing.T, path string) string {
 
 // tensor is a model's input; dimensions below zero are open.
 func tensor(name string, elem models.ElementType, dims ...int64) models.Value {
-	shape := models.Shape{}
+	shape := make(models.Shape, 0, len(dims))
 	for _, d := range dims {
 		shape = append(shape, models.Dim{Size: d})
 	}
@@ -115,10 +115,8 @@ func TestMadeColumns(t *testing.T) {
 		{"a matrix with names", []models.Value{tensor("x", models.Float64, -1, 2)}, "a,b", names{}, "a float64, b float64"},
 		{"a name that stands twice is one column", []models.Value{tensor("x", models.Float32, -1, 3)}, "a,a,b", names{}, "a float32, b float32"},
 		{"an open matrix whose features the user names", []models.Value{tensor("x", models.Float32, -1, -1)}, "", names{features: []string{"p", "q"}}, "p float32, q float32"},
-		{"columns that the user binds", []models.Value{tensor("x", models.Float32, -1, 2), tensor("s", models.String, -1)}, "",
-			names{bind: map[string][]string{"x": {"p", "q"}, "s": {"word"}}}, "p float32, q float32, word utf8"},
-		{"two matrices are lists", []models.Value{tensor("a", models.Float32, -1, 2), tensor("b", models.Uint8, -1, 3)}, "", names{},
-			"a fixed_size_list<item: float32, nullable>[2], b fixed_size_list<item: uint8, nullable>[3]"},
+		{"columns that the user binds", []models.Value{tensor("x", models.Float32, -1, 2), tensor("s", models.String, -1)}, "", names{bind: map[string][]string{"x": {"p", "q"}, "s": {"word"}}}, "p float32, q float32, word utf8"},
+		{"two matrices are lists", []models.Value{tensor("a", models.Float32, -1, 2), tensor("b", models.Uint8, -1, 3)}, "", names{}, "a fixed_size_list<item: float32, nullable>[2], b fixed_size_list<item: uint8, nullable>[3]"},
 		{"a higher rank is a list", []models.Value{tensor("x", models.Float16, -1, 2, 3)}, "", names{}, "x fixed_size_list<item: float16, nullable>[6]"},
 		{"an open matrix without names", []models.Value{tensor("x", models.Float32, -1, -1)}, "", names{}, "--features"},
 		{"an open dimension of a higher rank", []models.Value{tensor("x", models.Float32, -1, -1, 2)}, "", names{}, "leaves a dimension of [?,?,2] open"},
@@ -128,8 +126,7 @@ func TestMadeColumns(t *testing.T) {
 		{"a sequence", []models.Value{{Name: "x", Kind: models.Sequence}}, "", names{}, "is no tensor"},
 		{"an endless row", []models.Value{tensor("x", models.Float32, -1, 1<<40, 1<<40)}, "", names{}, "values a row"},
 		{"too few columns bound", []models.Value{tensor("x", models.Float32, -1, 3)}, "", names{bind: map[string][]string{"x": {"p", "q"}}}, "2 columns, and it takes 3"},
-		{"one column as two types", []models.Value{tensor("x", models.Float32, -1), tensor("y", models.Int64, -1)}, "",
-			names{bind: map[string][]string{"y": {"x"}}}, "shares column"},
+		{"one column as two types", []models.Value{tensor("x", models.Float32, -1), tensor("y", models.Int64, -1)}, "", names{bind: map[string][]string{"y": {"x"}}}, "shares column"},
 	} {
 		model := &models.Model{Metadata: map[string]string{"feature_names": c.listed}}
 		model.Inputs = c.inputs

@@ -60,7 +60,8 @@ type Options struct {
 	// share that is done, and the time that the rest will take.
 	OnStep func(what string, done float64, left time.Duration)
 
-	asked bool // BatchRows are the user's
+	asked    bool   // BatchRows are the user's
+	powercap string // where the system tells power
 }
 
 // EnsureDefaults fills zero fields.
@@ -86,6 +87,9 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.Repeats == 0 {
 		o.Repeats = 10
+	}
+	if o.powercap == "" {
+		o.powercap = powercap
 	}
 	if o.Target == 0 {
 		o.Target = 250 * time.Millisecond
@@ -160,6 +164,7 @@ type measurement struct {
 	energy *energy
 	dir    string
 	steps  steps
+	whole  time.Duration // what a whole run is expected to take
 }
 
 // NewID makes the id of a measurement that starts now.
@@ -172,9 +177,9 @@ func Run(ctx context.Context, opts Options, lib *ort.Library, id string, records
 	if err := opts.Validate(); err != nil {
 		return err
 	}
-	m := &measurement{opts: &opts, lib: lib}
+	m := &measurement{opts: &opts, lib: lib, whole: opts.Target}
 	var noPower string
-	m.energy, noPower = openEnergy(powercap)
+	m.energy, noPower = openEnergy(opts.powercap)
 	if m.dir, err = os.MkdirTemp(opts.Dir, "millrace-bench-"); err != nil {
 		return fmt.Errorf("%w: folder for outputs: %w", engine.ErrUsage, err)
 	}
@@ -203,7 +208,8 @@ func (m *measurement) providers(ctx context.Context) error {
 	each := len(m.opts.BatchRows) * len(m.opts.Workers) * len(m.opts.IntraOpThreads) * (m.opts.Repeats + 1)
 	m.steps.plan(len(m.opts.Providers)*each, m.opts.Target)
 	if !m.opts.SweepOnly {
-		m.steps.plan(len(m.opts.Providers)*m.roundSteps(len(m.opts.BatchRows)), m.opts.Target)
+		m.steps.plan(len(m.opts.Providers)*(m.opts.Repeats+1)*len(Stages), m.opts.Target)
+		m.steps.plan(len(m.opts.Providers)*m.wholeRuns(len(m.opts.BatchRows)), m.whole)
 	}
 	var missing []error
 	for i, provider := range m.opts.Providers {
@@ -440,7 +446,7 @@ func (m *measurement) sweep(ctx context.Context) (Arm, error) {
 				rows = max(int64(a.median()*m.opts.Target.Seconds()), 1)
 			}
 			r := Repeat{Stage: StageInfer, Arm: a.Arm, Index: max(round, 0), Warmup: round < 0}
-			m.step(fmt.Sprintf("infer: batches of %d, %d workers", a.BatchRows, a.Workers), m.opts.Target)
+			m.step(fmt.Sprintf("infer: batches of %d, %s", a.BatchRows, numberOf(a.Workers, "worker")), m.opts.Target)
 			err := m.repeat(ctx, &r, func() (engine.Measure, error) {
 				return m.rig.Infer(ctx, a.BatchRows, a.Workers, a.IntraOpThreads, rows)
 			})
@@ -452,15 +458,17 @@ func (m *measurement) sweep(ctx context.Context) (Arm, error) {
 			}
 			a.rates = append(a.rates, r.RowsPerSecond())
 		}
-		if round >= 0 {
-			if err := m.drop(arms, StageInfer); err != nil {
-				return Arm{}, err
-			}
+		if round < 0 {
+			m.expectWhole(slices.MaxFunc(arms, byMedian).median())
+			continue
+		}
+		if err := m.drop(arms, StageInfer); err != nil {
+			return Arm{}, err
 		}
 	}
 	best := slices.MaxFunc(arms, byMedian).Arm
 	if !m.opts.SweepOnly {
-		m.steps.plan(m.roundSteps(len(m.endToEndArms(best)))-m.roundSteps(len(m.opts.BatchRows)), m.opts.Target)
+		m.steps.plan(m.wholeRuns(len(m.endToEndArms(best)))-m.wholeRuns(len(m.opts.BatchRows)), m.whole)
 	}
 	return best, nil
 }
@@ -490,7 +498,7 @@ func (m *measurement) sizes() (sizes []int, not map[int]string) {
 // other.
 func (m *measurement) arms() []*arm {
 	sizes, _ := m.sizes()
-	var arms []*arm
+	arms := make([]*arm, 0, len(sizes)*len(m.opts.Workers)*len(m.opts.IntraOpThreads))
 	for _, intra := range m.opts.IntraOpThreads {
 		for _, size := range sizes {
 			for _, workers := range m.opts.Workers {
@@ -525,6 +533,16 @@ func (m *measurement) leaveOut() error {
 		}
 	}
 	return nil
+}
+
+// expectWhole takes a whole run to be as fast as inference, until one is measured.
+func (m *measurement) expectWhole(rate float64) {
+	if m.opts.SweepOnly || m.whole != m.opts.Target {
+		return
+	}
+	whole := max(m.whole, time.Duration(float64(m.plan.Dataset.Rows())/rate*float64(time.Second)))
+	m.steps.revise(len(m.opts.Providers)*m.wholeRuns(len(m.opts.BatchRows)), whole-m.whole)
+	m.whole = whole
 }
 
 // drop gives up arms that are far behind.

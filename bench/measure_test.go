@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -249,6 +250,55 @@ func TestMeasurementOfProviders(t *testing.T) {
 	b, err = measured(t.Context(), t, opts)
 	if !errors.Is(err, ort.ErrProvider) || !strings.Contains(err.Error(), "abacus") || b == nil || len(b.Stops) != 1 {
 		t.Errorf("a provider that is not there alone: %v with records %+v; want its error, and a stop", err, b)
+	}
+}
+
+// Where the system tells power, every repeat has joules, and rows/s per watt
+// follow.
+func TestMeasurementOfPower(t *testing.T) {
+	opts := quick(t)
+	opts.AutoOnly, opts.BatchRows, opts.PricePerHour = true, []int{2048}, 0.5
+	opts.powercap = rapl(t, map[string]map[string]string{
+		"intel-rapl:0": {"name": "package-0", "energy_uj": "0", "max_energy_range_uj": "1000000000000"},
+	})
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() { // a millijoule at a time, whole at any moment
+		defer close(stopped)
+		counter, next := filepath.Join(opts.powercap, "intel-rapl:0", "energy_uj"), filepath.Join(opts.powercap, "next")
+		for n := 1; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := errors.Join(os.WriteFile(next, fmt.Appendf(nil, "%d\n", 1000*n), 0o600), os.Rename(next, counter)); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	b, err := measured(t.Context(), t, opts)
+	close(stop)
+	<-stopped
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := b.Head.Machine; m.PowerSource != "rapl" || m.NoPower != "" {
+		t.Errorf("the machine has power by %q, and none because of %q; want rapl", m.PowerSource, m.NoPower)
+	}
+	for _, r := range b.Repeats {
+		if r.Stage == StageEndToEnd && r.Joules <= 0 {
+			t.Errorf("%+v has no joules", r)
+		}
+	}
+	var table strings.Builder
+	if err := WriteTable(&table, []*Bench{b}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"rows/s per core", "rows/s per watt", "million rows per unit of money"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("the table does not tell %s:\n%s", want, table.String())
+		}
 	}
 }
 

@@ -260,7 +260,7 @@ func (r *Record) check() error {
 		if p := r.Head.PricePerHour; p != 0 && !(p >= 1/maxPrice && p <= maxPrice) {
 			return fmt.Errorf("price_per_hour is %v", p)
 		}
-		return nil
+		return r.Head.check()
 	case r.Kind == KindRepeat && r.Repeat != nil:
 		if r.Repeat.Rows <= 0 || r.Repeat.Seconds <= 0 {
 			return fmt.Errorf("a repeat of %d rows in %v s", r.Repeat.Rows, r.Repeat.Seconds)
@@ -271,6 +271,22 @@ func (r *Record) check() error {
 	default:
 		return fmt.Errorf("kind %q without its fields", r.Kind)
 	}
+}
+
+// check holds a head to counts that there can be.
+func (h *Head) check() error {
+	for name, v := range map[string]int64{
+		"cores": int64(h.Machine.Cores), "cores_online": int64(h.Machine.CoresOnline), "memory_bytes": h.Machine.MemoryBytes,
+		"files": int64(h.Data.Files), "rows": h.Data.Rows, "columns": int64(h.Data.Columns),
+	} {
+		if v < 0 {
+			return fmt.Errorf("%s is %d", name, v)
+		}
+	}
+	if h.Machine.CgroupCores < 0 || h.Machine.CgroupCores > 1e9 {
+		return fmt.Errorf("cgroup_cores is %v", h.Machine.CgroupCores)
+	}
+	return nil
 }
 
 // leastSeconds is shorter than any clock can tell. Below it a throughput need not

@@ -55,6 +55,7 @@ func TestReadRecordsRefusals(t *testing.T) {
 		{"nothing", "", "no records"},
 		{"not JSON", headLine + "hello\n", "line 2"},
 		{"a line cut off in the middle", headLine + repeatLine[:60] + "\n" + repeatLine, "line 2"},
+		{"cores below zero", strings.Replace(headLine, `"cores":2`, `"cores":-2`, 1), "line 1: cores is -2"},
 		{"a head cut off", headLine[:60], "line 1"},
 		{"a price that no machine has", strings.Replace(headLine, `"schema":1`, `"schema":1,"price_per_hour":1e-300`, 1), "line 1: price_per_hour is 1e-300"},
 		{"another kind", headLine + `{"kind":"fly","bench":"a"}`, `line 2: kind "fly"`},

@@ -346,7 +346,7 @@ func stopLines(s *Summary) string {
 			many[stop.Stage]++
 		}
 	}
-	var parts []string
+	parts := make([]string, 0, len(many))
 	for _, stage := range slices.Sorted(maps.Keys(many)) {
 		parts = append(parts, fmt.Sprintf("%s of %s", numberOf(many[stage], "setting"), stageName(stage)))
 	}
