@@ -10,7 +10,8 @@ import (
 )
 
 // WriteBenchfmt writes each repeat that is not warm-up as a line of the Go
-// benchmark format, for benchstat: one operation is one pass over the data. What
+// benchmark format, for benchstat: one operation is one row, as a stage alone does
+// not always go over all of them. What
 // --batch-size auto chose is named batch=auto, so that two measurements compare
 // even where it chose otherwise.
 func WriteBenchfmt(w io.Writer, benches []*Bench) error {
@@ -35,7 +36,7 @@ func WriteBenchfmt(w io.Writer, benches []*Bench) error {
 				continue
 			}
 			if err := out.Write(&benchfmt.Result{
-				Config: config, Name: benchfmt.Name(benchName(r)), Iters: 1, Values: benchValues(r),
+				Config: config, Name: benchfmt.Name(benchName(r)), Iters: int(r.Rows), Values: benchValues(r),
 			}); err != nil {
 				return fmt.Errorf("write benchfmt: %w", err)
 			}
@@ -93,11 +94,11 @@ func nameWord(s string) string {
 }
 
 func benchValues(r *Repeat) []benchfmt.Value {
+	rows := float64(r.Rows)
 	values := []benchfmt.Value{
-		{Value: r.Seconds * 1e9, Unit: "ns/op"},
+		{Value: r.Seconds * 1e9 / rows, Unit: "ns/op"},
 		{Value: r.RowsPerSecond(), Unit: "rows/s"},
 	}
-	rows := float64(r.Rows)
 	for _, more := range []benchfmt.Value{
 		{Value: r.CPUSeconds * 1e9 / rows, Unit: "cpu-ns/row"},
 		{Value: float64(r.moved()) / r.Seconds, Unit: "B/s"},

@@ -40,8 +40,8 @@ func TestWriteBenchfmt(t *testing.T) {
 			if v, ok := rec.Value("rows/s"); !ok || !near(v, r.RowsPerSecond()) {
 				t.Errorf("%s: %v rows/s; want %v", rec.Name, v, r.RowsPerSecond())
 			}
-			if v, ok := rec.Value("sec/op"); !ok || !near(v, r.Seconds) {
-				t.Errorf("%s: %v sec/op; want %v", rec.Name, v, r.Seconds)
+			if v, ok := rec.Value("sec/op"); !ok || !near(v, r.Seconds/float64(r.Rows)) {
+				t.Errorf("%s: %v sec/op; want %v, of one row", rec.Name, v, r.Seconds/float64(r.Rows))
 			}
 			name, parts := rec.Name.Parts()
 			if string(name) != "Score" || len(parts) != 5 {

@@ -6,16 +6,27 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 
 	"github.com/prometheus/procfs"
 
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/ledger"
 )
 
 // readRows bounds the rows of one repeat of reading.
 const readRows = 4 << 20
+
+// wholeRuns are the whole runs of all rounds with so many fixed sizes, and of the
+// warm-up.
+func (m *measurement) wholeRuns(fixed int) int {
+	if m.opts.AutoOnly {
+		fixed = 0
+	}
+	return m.opts.Repeats*(1+fixed) + 1
+}
 
 // ceilings measures, in each round, every stage alone with the sweep's best
 // settings, then the whole run with what it would choose itself and with each
@@ -24,9 +35,7 @@ const readRows = 4 << 20
 func (m *measurement) ceilings(ctx context.Context, best Arm) error {
 	fixed := m.endToEndArms(best)
 	rates := map[Stage]float64{}
-	expected := m.opts.Target
-	m.steps.plan(m.opts.Repeats*len(Stages), m.opts.Target)
-	m.steps.plan(m.opts.Repeats*(len(fixed)+1), expected)
+	expected := m.whole
 	for round := -1; round < m.opts.Repeats; round++ {
 		if err := m.openRig(ctx); err != nil {
 			return err
@@ -36,9 +45,15 @@ func (m *measurement) ceilings(ctx context.Context, best Arm) error {
 			if rate := rates[stage]; rate > 0 {
 				rows = max(int64(rate*m.opts.Target.Seconds()), 1)
 			}
-			r := Repeat{Stage: stage, Arm: best, Index: max(round, 0), Warmup: round < 0}
+			a := best
+			if stage != StageInfer {
+				// Runs may be fastest with fewer workers; the other stages alone have
+				// all cores.
+				a.Workers = max(a.Workers, runtime.GOMAXPROCS(0))
+			}
+			r := Repeat{Stage: stage, Arm: a, Index: max(round, 0), Warmup: round < 0}
 			m.step(string(stage)+" alone", m.opts.Target)
-			if err := m.repeat(ctx, &r, func() (engine.Measure, error) { return m.alone(ctx, stage, best, rows) }); err != nil {
+			if err := m.repeat(ctx, &r, func() (engine.Measure, error) { return m.alone(ctx, stage, a, rows) }); err != nil {
 				return err
 			}
 			rates[stage] = r.RowsPerSecond()
@@ -54,8 +69,8 @@ func (m *measurement) ceilings(ctx context.Context, best Arm) error {
 		if round < 0 {
 			// How long a run takes is known now.
 			took := time.Duration(auto.Seconds * float64(time.Second))
-			m.steps.plan(m.opts.Repeats*(len(fixed)+1), took-expected)
-			expected = took
+			m.steps.revise(m.opts.Repeats*(len(fixed)+1), took-expected)
+			m.whole, expected = took, took
 			continue // the fixed ones are warm by it, too
 		}
 		for _, a := range fixed {
@@ -201,8 +216,15 @@ func SaveProfile(b *Bench, dir string) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("%w: nothing was measured end to end, so there is no best to save", engine.ErrUsage)
 	}
+	if best.BatchRows < 1 || best.Workers < 1 || best.IntraOpThreads < 1 {
+		return "", fmt.Errorf("%w: measurement %s has no settings that a run could take", ErrRecords, b.ID)
+	}
 	profile := engine.NewProfile(b.Head.Model.SHA256, best.Provider, b.Head.Versions.ORT)
 	profile.BatchRows, profile.Workers, profile.IntraOpThreads = best.BatchRows, best.Workers, best.IntraOpThreads
 	profile.RowsPerSecond, profile.Bench, profile.Measured = rate, b.ID, b.Head.Started
-	return profile.Save(dir)
+	path, err := profile.Save(dir)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ledger.ErrOutput, err)
+	}
+	return path, nil
 }

@@ -1,8 +1,10 @@
 package bench
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -53,7 +55,8 @@ type Pair struct {
 	// OtherMachine says how the machines differ; then the numbers are shown side
 	// by side, and there is no verdict.
 	OtherMachine []string `json:"other_machine,omitempty"`
-	// Versions says what else differs: usually what is being judged.
+	// Versions says what else differs, settings of the run among it: usually what
+	// is being judged.
 	Versions []string `json:"versions,omitempty"`
 }
 
@@ -179,15 +182,23 @@ func machineDiffers(a, b *Machine) []string {
 	differ("architecture", a.Arch, b.Arch)
 	differ("cores", a.Cores, b.Cores)
 	differ("L3 cache", a.L3Bytes, b.L3Bytes)
-	differ("GPUs", strings.Join(a.GPUs, ", "), strings.Join(b.GPUs, ", "))
+	differ("GPUs", gpuNames(a), gpuNames(b))
 	return out
+}
+
+// changed names the commit, and says whether there were changes to it.
+func changed(v *Versions) string {
+	if v.Dirty {
+		return cut(v.Commit, 12) + " with changes"
+	}
+	return cut(v.Commit, 12)
 }
 
 func versionsDiffer(a, b *Versions) []string {
 	var out []string
 	for _, v := range [][3]string{
 		{"millrace", a.Millrace, b.Millrace},
-		{"commit", cut(a.Commit, 12), cut(b.Commit, 12)},
+		{"commit", changed(a), changed(b)},
 		{"Go", a.Go, b.Go},
 		{"ONNX Runtime", a.ORT, b.ORT},
 		{"kernels", a.Kernels, b.Kernels},
@@ -199,12 +210,28 @@ func versionsDiffer(a, b *Versions) []string {
 	return out
 }
 
+// settingsDiffer says how the runs' settings differ.
+func settingsDiffer(a, b map[string]string) []string {
+	all := maps.Clone(a)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, b)
+	var out []string
+	for _, flag := range slices.Sorted(maps.Keys(all)) {
+		if a[flag] != b[flag] {
+			out = append(out, fmt.Sprintf("--%s: %s then, %s now", plain(flag), plain(cmp.Or(a[flag], "default")), plain(cmp.Or(b[flag], "default"))))
+		}
+	}
+	return out
+}
+
 // newPair compares two measurements, first what counts.
 func newPair(old, recent *Summary) *Pair {
 	p := &Pair{
 		Old: old.Head, New: recent.Head,
 		OtherMachine: machineDiffers(&old.Head.Machine, &recent.Head.Machine),
-		Versions:     versionsDiffer(&old.Head.Versions, &recent.Head.Versions),
+		Versions:     append(versionsDiffer(&old.Head.Versions, &recent.Head.Versions), settingsDiffer(old.Head.Settings, recent.Head.Settings)...),
 	}
 	now := map[armKey]*ArmSummary{}
 	for _, a := range recent.Arms {

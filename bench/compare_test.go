@@ -192,3 +192,20 @@ func TestComparisonText(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What differs beside the machine is told, since it is what is judged.
+func TestComparisonOfSettings(t *testing.T) {
+	old, now := twoMachines(t)[:1], twoMachines(t)[:1]
+	now[0].Head.Settings = map[string]string{"compression": "none"}
+	now[0].Head.Versions.Dirty = true
+	c, err := Compare(old, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := strings.Join(c.Pairs[0].Versions, "\n")
+	for _, want := range []string{"--compression: default then, none now", "with changes now"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("differences are %q; want %q among them", said, want)
+		}
+	}
+}

@@ -73,7 +73,14 @@ func (c *Comparison) named(v Verdict) []string {
 }
 
 func versionName(v *Versions) string {
-	return strings.TrimSpace(plain(v.Millrace) + " " + plain(cut(v.Commit, 7)))
+	name, commit := plain(v.Millrace), plain(cut(v.Commit, 7))
+	if !strings.Contains(name, commit) { // a version of no tag is the commit
+		name = strings.TrimSpace(name + " " + commit)
+	}
+	if v.Dirty && !strings.Contains(name, "dirty") {
+		name += " and changes"
+	}
+	return name
 }
 
 // changesTable shows what counts in full; of the sweep, what changed.

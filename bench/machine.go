@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -31,7 +32,7 @@ func CPUFeatures() []string {
 }
 
 // describeMachine reads what this process was granted.
-func describeMachine(name string, power *energy) Machine {
+func describeMachine(name, noPower string) Machine {
 	m := Machine{
 		Name: name, CPU: cpuid.CPU.BrandName, Arch: runtime.GOARCH,
 		Cores: runtime.GOMAXPROCS(0), CoresOnline: runtime.NumCPU(),
@@ -45,18 +46,89 @@ func describeMachine(name string, power *energy) Machine {
 			m.MemoryBytes = int64(*info.MemTotalBytes)
 		}
 	}
-	if limit, err := memlimit.FromCgroup(); err == nil && (m.MemoryBytes == 0 || int64(limit) < m.MemoryBytes) {
-		m.MemoryBytes = int64(limit)
+	if limit, err := memlimit.FromCgroup(); err == nil && limit < math.MaxInt64 {
+		m.CgroupMemoryBytes = int64(limit)
+		if m.MemoryBytes == 0 || m.CgroupMemoryBytes < m.MemoryBytes {
+			m.MemoryBytes = m.CgroupMemoryBytes
+		}
 	}
+	m.CgroupCores = cgroupCores("/proc/self/cgroup", "/sys/fs/cgroup")
+	m.GPUs = GPUs("/proc/driver/nvidia/gpus")
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err == nil {
 		m.Kernel = unix.ByteSliceToString(uts.Sysname[:]) + " " + unix.ByteSliceToString(uts.Release[:])
 	}
-	if power != nil {
+	if m.NoPower = noPower; noPower == "" {
 		m.PowerSource = "rapl"
 	}
 	return m
 }
+
+// GPUs are the models of NVIDIA's devices, as its driver lists them under root.
+func GPUs(root string) []string {
+	devices, _ := filepath.Glob(filepath.Join(root, "*", "information"))
+	var names []string
+	for _, device := range devices {
+		text, err := os.ReadFile(device)
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(text)) {
+			if model, ok := strings.CutPrefix(line, "Model:"); ok {
+				names = append(names, strings.TrimSpace(model))
+			}
+		}
+	}
+	return names
+}
+
+// cgroupCores is the least CPU quota of this process's cgroup (version 2) and
+// those above it, in cores; 0 for none (Documentation/admin-guide/cgroup-v2.rst).
+func cgroupCores(self, root string) float64 {
+	text, err := os.ReadFile(self)
+	if err != nil {
+		return 0
+	}
+	path, ok := "", false
+	for line := range strings.Lines(string(text)) {
+		if path, ok = strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
+			break
+		}
+	}
+	if !ok {
+		return 0
+	}
+	least := 0.0
+	for dir := filepath.Join(root, path); ; dir = filepath.Dir(dir) {
+		if quota := readQuota(filepath.Join(dir, "cpu.max")); quota > 0 && (least == 0 || quota < least) {
+			least = quota
+		}
+		if len(dir) <= len(root) {
+			return least
+		}
+	}
+}
+
+// readQuota reads a cpu.max: a quota and a period, in microseconds.
+func readQuota(path string) float64 {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	quota, period, _ := strings.Cut(strings.TrimSpace(string(text)), " ")
+	q, err := strconv.ParseFloat(quota, 64) // or max
+	if err != nil {
+		return 0
+	}
+	p, err := strconv.ParseFloat(period, 64)
+	if err != nil || p <= 0 {
+		return 0
+	}
+	return q / p
+}
+
+// powercap is where Linux tells what processor packages use.
+const powercap = "/sys/class/powercap"
 
 // energy reads what the processor packages have used, by the counters of
 // Linux's powercap tree (Documentation/power/powercap/powercap.rst). Most
@@ -70,11 +142,11 @@ type energyZone struct {
 	most    uint64 // microjoules at which the counter starts again
 }
 
-// openEnergy is nil where the system tells no power, or not to us.
-func openEnergy(root string) *energy {
+// openEnergy is nil, and says why, where the system tells no power, or not to us.
+func openEnergy(root string) (_ *energy, why string) {
 	// Top zones alone: their sub-zones are counted within them.
 	dirs, _ := filepath.Glob(filepath.Join(root, "intel-rapl:[0-9]*"))
-	e := &energy{}
+	e, secret := &energy{}, ""
 	for _, dir := range dirs {
 		if strings.Count(filepath.Base(dir), ":") != 1 {
 			continue
@@ -85,14 +157,19 @@ func openEnergy(root string) *energy {
 		most, ok := readMicrojoules(filepath.Join(dir, "max_energy_range_uj"))
 		counter := filepath.Join(dir, "energy_uj")
 		if _, readable := readMicrojoules(counter); !ok || !readable {
+			secret = counter
 			continue
 		}
 		e.zones = append(e.zones, energyZone{counter: counter, most: most})
 	}
-	if len(e.zones) == 0 {
-		return nil
+	switch {
+	case len(e.zones) > 0:
+		return e, ""
+	case secret != "":
+		return nil, secret + " cannot be read by this user: most systems let only root"
+	default:
+		return nil, root + " has no intel-rapl package, as on most virtual machines"
 	}
-	return e
 }
 
 func readMicrojoules(path string) (uint64, bool) {

@@ -1,12 +1,15 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -18,10 +21,12 @@ import (
 	"github.com/klauspost/cpuid/v2"
 	"github.com/prometheus/procfs"
 
+	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/kernel"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/models"
 )
 
@@ -30,7 +35,8 @@ type Options struct {
 	Engine engine.Options // the run; its Inputs are empty when data are made
 	Made   *Made          // the data to make, without Inputs
 
-	BatchRows      []int // sizes to sweep
+	Providers      []ort.Provider // execution providers to sweep; those that are not available are recorded as stopped
+	BatchRows      []int          // sizes to sweep
 	Workers        []int
 	IntraOpThreads []int
 
@@ -47,17 +53,24 @@ type Options struct {
 
 	Dir          string // for made data and outputs; its files are removed again
 	Name         string // of the machine
+	Dirty        bool   // the program was built from a tree with changes that no commit has
 	PricePerHour float64
 	Command      []string
 	// OnStep, if set, is called before each repeat with what is measured, the
 	// share that is done, and the time that the rest will take.
 	OnStep func(what string, done float64, left time.Duration)
+
+	asked    bool   // BatchRows are the user's
+	powercap string // where the system tells power
 }
 
 // EnsureDefaults fills zero fields.
 func (o *Options) EnsureDefaults() {
 	cores := runtime.GOMAXPROCS(0)
-	if len(o.BatchRows) == 0 {
+	if len(o.Providers) == 0 {
+		o.Providers = []ort.Provider{cmp.Or(o.Engine.Provider, ort.CPU)}
+	}
+	if o.asked = len(o.BatchRows) > 0; !o.asked {
 		o.BatchRows = []int{256, 1024, 4096, 16384, 65536}
 	}
 	if len(o.Workers) == 0 {
@@ -75,9 +88,25 @@ func (o *Options) EnsureDefaults() {
 	if o.Repeats == 0 {
 		o.Repeats = 10
 	}
+	if o.powercap == "" {
+		o.powercap = powercap
+	}
 	if o.Target == 0 {
 		o.Target = 250 * time.Millisecond
 	}
+	o.Providers, o.BatchRows = once(o.Providers), once(o.BatchRows)
+	o.Workers, o.IntraOpThreads = once(o.Workers), once(o.IntraOpThreads)
+}
+
+// once drops what is in a list already: an arm is measured once a round.
+func once[T comparable](list []T) []T {
+	var out []T
+	for _, v := range list {
+		if !slices.Contains(out, v) {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // Validate joins every problem; its error wraps engine.ErrUsage.
@@ -100,11 +129,14 @@ func (o *Options) Validate() error {
 	if o.Target < 0 {
 		bad("--time (%s) must be > 0", o.Target)
 	}
-	if o.PricePerHour < 0 {
-		bad("--price-per-hour (%v) must be >= 0", o.PricePerHour)
+	if p := o.PricePerHour; p != 0 && !(p >= 1/maxPrice && p <= maxPrice) { // NaN is neither
+		bad("--price-per-hour (%v) must be > 0 and at most %v", p, float64(maxPrice))
 	}
-	if o.Made != nil && (o.Made.Rows < 1 || o.Made.NullShare < 0 || o.Made.NullShare > 1) {
-		bad("made data of %d rows with %v nulls: --rows must be >= 1, and --null-share within 0 and 1", o.Made.Rows, o.Made.NullShare)
+	if o.Made != nil && o.Made.Rows < 1 {
+		bad("--rows (%d) must be >= 1", o.Made.Rows)
+	}
+	if o.Made != nil && !(o.Made.NullShare >= 0 && o.Made.NullShare <= 1) {
+		bad("--null-share (%v) must be within 0 and 1", o.Made.NullShare)
 	}
 	if len(problems) == 0 {
 		return nil
@@ -112,7 +144,10 @@ func (o *Options) Validate() error {
 	return fmt.Errorf("%w: %w", engine.ErrUsage, errors.Join(problems...))
 }
 
-// measurement is a bench in progress.
+// maxPrice is more than any machine costs in any currency.
+const maxPrice = 1e12
+
+// measurement is a bench in progress. For each provider:
 //
 //	sweep     every batch size x workers x threads: Run on tensors in memory;
 //	          arm by arm within a round, so that a disturbance hits all of them
@@ -120,26 +155,31 @@ func (o *Options) Validate() error {
 //	          sweep's best settings, then end to end with each batch size and
 //	          with what --batch-size auto chooses
 type measurement struct {
-	opts    *Options
-	lib     *ort.Library
-	run     engine.Options // what is run
-	plan    *engine.Plan
-	rig     *engine.Rig
-	out     *Writer
-	energy  *energy
-	dir     string
-	repeats []Repeat
-	steps   steps
+	opts   *Options
+	lib    *ort.Library
+	run    engine.Options // what is run
+	plan   *engine.Plan
+	rig    *engine.Rig
+	out    *Writer
+	energy *energy
+	dir    string
+	steps  steps
+	whole  time.Duration // what a whole run is expected to take
 }
 
-// Run measures and writes every repeat as it is made. What is measured is kept
-// when ctx ends; its error then wraps ctx's cause.
-func Run(ctx context.Context, opts Options, lib *ort.Library, records *os.File) (err error) {
+// NewID makes the id of a measurement that starts now.
+func NewID() string { return ledger.NewRunID(time.Now().UTC()) }
+
+// Run measures and writes every repeat to records as it is made, under id. What
+// is measured is kept when ctx ends; its error then wraps ctx's cause.
+func Run(ctx context.Context, opts Options, lib *ort.Library, id string, records io.Writer) (err error) {
 	opts.EnsureDefaults()
 	if err := opts.Validate(); err != nil {
 		return err
 	}
-	m := &measurement{opts: &opts, lib: lib, energy: openEnergy("/sys/class/powercap")}
+	m := &measurement{opts: &opts, lib: lib, whole: opts.Target}
+	var noPower string
+	m.energy, noPower = openEnergy(opts.powercap)
 	if m.dir, err = os.MkdirTemp(opts.Dir, "millrace-bench-"); err != nil {
 		return fmt.Errorf("%w: folder for outputs: %w", engine.ErrUsage, err)
 	}
@@ -152,18 +192,73 @@ func Run(ctx context.Context, opts Options, lib *ort.Library, records *os.File) 
 		return err
 	}
 	defer func() { err = errors.Join(err, m.closeRig()) }()
-	head, err := m.head()
+	head, err := m.head(noPower)
 	if err != nil {
 		return err
 	}
-	if m.out, err = NewWriter(records, ledger.NewRunID(head.Started), head); err != nil {
+	if m.out, err = NewWriter(records, id, head); err != nil {
 		return err
 	}
-	best, err := m.sweep(ctx)
-	if err != nil || opts.SweepOnly {
+	return m.providers(ctx)
+}
+
+// providers measures each provider after the other. One that is not available
+// is recorded as stopped; only where none is does the measurement fail.
+func (m *measurement) providers(ctx context.Context) error {
+	each := len(m.opts.BatchRows) * len(m.opts.Workers) * len(m.opts.IntraOpThreads) * (m.opts.Repeats + 1)
+	m.steps.plan(len(m.opts.Providers)*each, m.opts.Target)
+	if !m.opts.SweepOnly {
+		m.steps.plan(len(m.opts.Providers)*(m.opts.Repeats+1)*len(Stages), m.opts.Target)
+		m.steps.plan(len(m.opts.Providers)*m.wholeRuns(len(m.opts.BatchRows)), m.whole)
+	}
+	var missing []error
+	for i, provider := range m.opts.Providers {
+		if err := m.use(ctx, provider, i == 0); err != nil {
+			return err
+		}
+		best, err := m.sweep(ctx)
+		switch {
+		case errors.Is(err, ort.ErrProvider):
+			reason := fmt.Errorf("%w: %s, with ONNX Runtime %s, which has %s, and millrace %s",
+				ort.ErrProvider, provider, m.lib.Version, strings.Join(m.lib.Providers, ", "), m.run.Build.Version)
+			missing = append(missing, reason)
+			if err := m.out.Stop(&Stop{Stage: StageInfer, Arm: Arm{Provider: string(provider)}, Reason: reason.Error()}); err != nil {
+				return err
+			}
+			continue
+		case err != nil:
+			return err
+		case m.opts.SweepOnly:
+			continue
+		}
+		if err := m.ceilings(ctx, best); err != nil {
+			return err
+		}
+	}
+	if len(missing) == len(m.opts.Providers) {
+		return errors.Join(missing...)
+	}
+	return nil
+}
+
+// use plans anew for another provider.
+func (m *measurement) use(ctx context.Context, provider ort.Provider, planned bool) error {
+	if planned { // the first: prepare did
+		return m.openRig(ctx)
+	}
+	if err := m.closeRig(); err != nil {
 		return err
 	}
-	return m.ceilings(ctx, best)
+	m.run.Provider = provider
+	plan, err := engine.NewPlan(ctx, m.run)
+	if err != nil {
+		return err
+	}
+	old := m.plan
+	if m.plan = plan; old.Close() != nil { // nothing is read from it any more
+		return fmt.Errorf("%w: the input could not be closed", engine.ErrInternal)
+	}
+	return m.openRig(ctx)
 }
 
 // openRig holds the first rows of the input. The rig is closed again while whole
@@ -178,10 +273,14 @@ func (m *measurement) openRig(ctx context.Context) (err error) {
 		if l3 := cpuid.CPU.Cache.L3; m.plan.Mapped() && l3 > 0 {
 			rows = max(rows, int(int64(4*l3)/max(m.plan.ColumnBytes(), 1)))
 		}
+		rows = min(rows, int(max(maxRigBytes/max(m.plan.ColumnBytes(), 1), 1)))
 	}
 	m.rig, err = engine.NewRig(ctx, m.plan, m.lib, rows)
 	return err
 }
+
+// maxRigBytes bounds the columns that are held. Their tensors are as large again.
+const maxRigBytes = 256 << 20
 
 func (m *measurement) closeRig() error {
 	if m.rig == nil {
@@ -203,8 +302,8 @@ func (m *measurement) prepare(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		m.step("making data", 0)
-		made, err := m.opts.Made.make(filepath.Join(m.dir, "made."+extension(m.opts.Made)), model, m.run.Features)
+		path := filepath.Join(m.dir, "made."+extension(m.opts.Made))
+		made, err := m.opts.Made.make(ctx, path, model, names{m.run.Features, m.run.Bind}, m.making)
 		if err != nil {
 			return err
 		}
@@ -217,8 +316,16 @@ func (m *measurement) prepare(ctx context.Context) (err error) {
 		}
 	}
 	m.run.ProfileDir = "" // auto is to be measured, not to be looked up
+	m.run.Provider = m.opts.Providers[0]
 	m.plan, err = engine.NewPlan(ctx, m.run)
 	return err
+}
+
+// making shows how far making data is.
+func (m *measurement) making(rows int64) {
+	if m.opts.OnStep != nil {
+		m.opts.OnStep(fmt.Sprintf("making data, %.0f%%", 100*float64(rows)/float64(m.opts.Made.Rows)), 0, 0)
+	}
 }
 
 func extension(made *Made) string {
@@ -229,16 +336,17 @@ func extension(made *Made) string {
 }
 
 // head describes what is measured.
-func (m *measurement) head() (*Head, error) {
+func (m *measurement) head(noPower string) (*Head, error) {
 	p := m.plan
 	h := &Head{
 		Started: time.Now().UTC().Truncate(time.Millisecond), Command: m.opts.Command, PricePerHour: m.opts.PricePerHour,
-		Machine: describeMachine(m.opts.Name, m.energy),
+		Machine: describeMachine(m.opts.Name, noPower),
 		Versions: Versions{
-			Millrace: p.Options.Build.Version, Commit: p.Options.Build.Commit, Go: runtime.Version(), ORT: m.lib.Version, Kernels: kernel.Level(),
+			Millrace: p.Options.Build.Version, Commit: p.Options.Build.Commit, Dirty: m.opts.Dirty, Go: runtime.Version(), ORT: m.lib.Version, Kernels: kernel.Level(),
 		},
-		Model: Model{Name: filepath.Base(p.Model.Path), SHA256: p.Model.SHA256, Bytes: p.Model.Bytes},
-		Data:  Data{Source: "input", Rows: p.Dataset.Rows(), Columns: len(p.Columns), Files: len(p.Dataset.Files())},
+		Model:    Model{Name: filepath.Base(p.Model.Path), SHA256: p.Model.SHA256, Bytes: p.Model.Bytes},
+		Settings: runSettings(&p.Options),
+		Data:     Data{Source: "input", Rows: p.Dataset.Rows(), Columns: len(p.Columns), Files: len(p.Dataset.Files())},
 	}
 	identity := sha256.New()
 	formats := map[string]bool{}
@@ -268,6 +376,29 @@ func (m *measurement) head() (*Head, error) {
 	return h, nil
 }
 
+// runSettings are the settings that change what a run has to do.
+func runSettings(o *engine.Options) map[string]string {
+	out := map[string]string{}
+	set := func(flag, value string) {
+		if value != "" {
+			out[flag] = value
+		}
+	}
+	if o.Format != format.Parquet {
+		set("output-format", string(o.Format))
+	}
+	if o.Layout != engine.LayoutAuto {
+		set("output-layout", string(o.Layout))
+	}
+	set("compression", o.Compression)
+	set("keep", strings.Join(o.Keep, ","))
+	set("model-outputs", strings.Join(o.ModelOutputs, ","))
+	if o.Lossy == batcher.AllowLossy {
+		set("allow-lossy-casts", "true")
+	}
+	return out
+}
+
 // arm is one choice of settings on its way through a sweep.
 type arm struct {
 	Arm
@@ -275,27 +406,36 @@ type arm struct {
 	dropped bool
 }
 
-func (a *arm) median() float64 {
-	sorted := slices.Sorted(slices.Values(a.rates))
-	return sorted[len(sorted)/2]
-}
+func (a *arm) median() float64 { return newEstimate(a.rates).Median }
 
-// Bounds on arms that cannot win: their median is this far behind the best
-// after this many repeats.
+// Bounds on arms that cannot win: the fastest of their repeats, of this many, is
+// this far behind the median of the best, whose slowest is faster, too. Noise
+// slows repeats down and hardly ever speeds them up.
 const (
 	hopelessShare = 0.7
 	hopelessAfter = 2
 )
 
+// hopeless says how far an arm is behind the best; false when it may still win.
+func (a *arm) hopeless(best *arm) (share float64, ok bool) {
+	if len(a.rates) < hopelessAfter || len(best.rates) < hopelessAfter {
+		return 0, false
+	}
+	fastest := slices.Max(a.rates)
+	share = fastest / best.median()
+	return share, share < hopelessShare && fastest < slices.Min(best.rates)
+}
+
 // sweep measures Run on tensors in memory, and returns the best settings.
 func (m *measurement) sweep(ctx context.Context) (Arm, error) {
-	arms := m.arms()
-	if len(arms) == 0 {
-		return Arm{}, fmt.Errorf("%w: none of the batch sizes %v fits the model", engine.ErrUsage, m.opts.BatchRows)
+	if err := m.leaveOut(); err != nil {
+		return Arm{}, err
 	}
+	arms := m.arms()
 	rounds := m.opts.Repeats
-	m.steps.plan(len(arms)*(rounds+1), m.opts.Target)
-	for round := -1; round < rounds; round++ { // the first warms up
+	swept := len(m.opts.BatchRows) * len(m.opts.Workers) * len(m.opts.IntraOpThreads)
+	m.steps.plan((len(arms)-swept)*(rounds+1), m.opts.Target) // some sizes are too large for the data
+	for round := -1; round < rounds; round++ {                // the first warms up
 		for _, a := range arms {
 			if a.dropped {
 				m.steps.skip(m.opts.Target)
@@ -306,7 +446,7 @@ func (m *measurement) sweep(ctx context.Context) (Arm, error) {
 				rows = max(int64(a.median()*m.opts.Target.Seconds()), 1)
 			}
 			r := Repeat{Stage: StageInfer, Arm: a.Arm, Index: max(round, 0), Warmup: round < 0}
-			m.step(fmt.Sprintf("infer: batches of %d, %d workers", a.BatchRows, a.Workers), m.opts.Target)
+			m.step(fmt.Sprintf("infer: batches of %d, %s", a.BatchRows, numberOf(a.Workers, "worker")), m.opts.Target)
 			err := m.repeat(ctx, &r, func() (engine.Measure, error) {
 				return m.rig.Infer(ctx, a.BatchRows, a.Workers, a.IntraOpThreads, rows)
 			})
@@ -318,28 +458,49 @@ func (m *measurement) sweep(ctx context.Context) (Arm, error) {
 			}
 			a.rates = append(a.rates, r.RowsPerSecond())
 		}
-		if round >= 0 {
-			if err := m.drop(arms, StageInfer); err != nil {
-				return Arm{}, err
-			}
+		if round < 0 {
+			m.expectWhole(slices.MaxFunc(arms, byMedian).median())
+			continue
+		}
+		if err := m.drop(arms, StageInfer); err != nil {
+			return Arm{}, err
 		}
 	}
-	return slices.MaxFunc(arms, byMedian).Arm, nil
+	best := slices.MaxFunc(arms, byMedian).Arm
+	if !m.opts.SweepOnly {
+		m.steps.plan(m.wholeRuns(len(m.endToEndArms(best)))-m.wholeRuns(len(m.opts.BatchRows)), m.whole)
+	}
+	return best, nil
+}
+
+// sizes are the batch sizes to sweep, and why the others that were asked for are
+// not.
+func (m *measurement) sizes() (sizes []int, not map[int]string) {
+	not = map[int]string{}
+	most := min(m.rig.Rows(), engine.DefaultRigRows)
+	for _, size := range m.opts.BatchRows {
+		switch fixed := m.plan.Binding.FixedRows; {
+		case fixed > 0 && size != fixed:
+			not[size] = fmt.Sprintf("the model fixes batches of %d rows", fixed)
+		case fixed == 0 && size > most && size != slices.Min(m.opts.BatchRows): // there would be one short batch
+			not[size] = fmt.Sprintf("there are %d rows to measure on", most)
+		default:
+			sizes = append(sizes, size)
+		}
+	}
+	if len(sizes) == 0 {
+		sizes = []int{m.plan.Binding.FixedRows}
+	}
+	return sizes, not
 }
 
 // arms lists the settings to sweep, those that share a session beside each
 // other.
 func (m *measurement) arms() []*arm {
-	sizes := m.opts.BatchRows
-	if fixed := m.plan.Binding.FixedRows; fixed > 0 {
-		sizes = []int{fixed}
-	}
-	var arms []*arm
+	sizes, _ := m.sizes()
+	arms := make([]*arm, 0, len(sizes)*len(m.opts.Workers)*len(m.opts.IntraOpThreads))
 	for _, intra := range m.opts.IntraOpThreads {
 		for _, size := range sizes {
-			if int64(size) > min(m.plan.Dataset.Rows(), engine.DefaultRigRows) && size != sizes[0] { // there would be one short batch
-				continue
-			}
 			for _, workers := range m.opts.Workers {
 				arms = append(arms, &arm{Arm: Arm{Provider: string(m.plan.Options.Provider), BatchRows: size, Workers: workers, IntraOpThreads: intra}})
 			}
@@ -359,15 +520,41 @@ func byMedian(a, b *arm) int {
 	}
 }
 
+// leaveOut records the batch sizes that were asked for and are not measured.
+func (m *measurement) leaveOut() error {
+	if !m.opts.asked {
+		return nil
+	}
+	_, not := m.sizes()
+	for _, size := range slices.Sorted(maps.Keys(not)) {
+		arm := Arm{Provider: string(m.plan.Options.Provider), BatchRows: size}
+		if err := m.out.Stop(&Stop{Stage: StageInfer, Arm: arm, Reason: not[size]}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// expectWhole takes a whole run to be as fast as inference, until one is measured.
+func (m *measurement) expectWhole(rate float64) {
+	if m.opts.SweepOnly || m.whole != m.opts.Target {
+		return
+	}
+	whole := max(m.whole, time.Duration(float64(m.plan.Dataset.Rows())/rate*float64(time.Second)))
+	m.steps.revise(len(m.opts.Providers)*m.wholeRuns(len(m.opts.BatchRows)), whole-m.whole)
+	m.whole = whole
+}
+
 // drop gives up arms that are far behind.
 func (m *measurement) drop(arms []*arm, stage Stage) error {
-	best := slices.MaxFunc(arms, byMedian).median()
+	best := slices.MaxFunc(arms, byMedian)
 	for _, a := range arms {
-		if a.dropped || len(a.rates) < hopelessAfter || a.median() >= hopelessShare*best {
+		share, hopeless := a.hopeless(best)
+		if a.dropped || !hopeless {
 			continue
 		}
 		a.dropped = true
-		err := m.out.Stop(&Stop{Stage: stage, Arm: a.Arm, After: len(a.rates), Reason: fmt.Sprintf("%.0f%% of the best", 100*a.median()/best)})
+		err := m.out.Stop(&Stop{Stage: stage, Arm: a.Arm, After: len(a.rates), Reason: fmt.Sprintf("at most %.0f%% of the best", 100*share)})
 		if err != nil {
 			return err
 		}
@@ -387,6 +574,9 @@ func (m *measurement) repeat(ctx context.Context, r *Repeat, do func() (engine.M
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if _, failed := errors.AsType[*ort.StatusError](err); failed && len(m.opts.Engine.Inputs) == 0 {
+			return fmt.Errorf("measure %s on made data, whose values the model may not take (--input measures with yours): %w", r.Stage, err)
+		}
 		return fmt.Errorf("measure %s: %w", r.Stage, err)
 	}
 	r.Joules, r.StealSeconds = joules(), max(stealSeconds()-stolen, 0)
@@ -399,7 +589,6 @@ func (m *measurement) repeat(ctx context.Context, r *Repeat, do func() (engine.M
 		r.BytesWritten = measured.Bytes
 	case StageAssemble, StageInfer, StageEndToEnd:
 	}
-	m.repeats = append(m.repeats, *r)
 	return m.out.Repeat(r)
 }
 
@@ -430,31 +619,42 @@ func (m *measurement) step(what string, expected time.Duration) {
 	}
 }
 
-// steps keeps what is left to do, in seconds as planned.
+// steps keeps what is left to do: how many steps, and their time as planned.
 type steps struct {
 	started       time.Time
 	planned, past time.Duration
+	all, done     int
+	shown         float64
 }
 
 func (s *steps) plan(n int, each time.Duration) {
 	if s.started.IsZero() {
 		s.started = time.Now()
 	}
-	s.planned += time.Duration(n) * each
+	s.all += n
+	s.revise(n, each)
 }
 
-func (s *steps) skip(expected time.Duration) { s.planned -= expected }
+// revise makes n planned steps longer, or shorter.
+func (s *steps) revise(n int, by time.Duration) { s.planned += time.Duration(n) * by }
 
-// next begins a step of the expected length; left assumes that the rest will
-// take as much longer than planned as what is past did.
+func (s *steps) skip(expected time.Duration) { s.plan(-1, expected) }
+
+// next begins a step of the expected length. left assumes that each of the rest
+// takes as much more than planned as those that are past did on average: what is
+// done around a step is not planned. A share that was shown is not taken back
+// when the plan grows.
 func (s *steps) next(expected time.Duration) (done float64, left time.Duration) {
 	if s.planned > 0 {
 		done = min(float64(s.past)/float64(s.planned), 1)
-		left = s.planned - s.past
-		if s.past > 0 {
-			left = time.Duration(float64(left) * float64(time.Since(s.started)) / float64(s.past))
+		left = max(s.planned-s.past, 0)
+		if s.done > 0 {
+			more := (time.Since(s.started) - s.past) / time.Duration(s.done)
+			left = max(left+time.Duration(max(s.all-s.done, 0))*more, 0)
 		}
 	}
 	s.past += expected
-	return done, left
+	s.done++
+	s.shown = max(s.shown, done)
+	return s.shown, left
 }

@@ -3,6 +3,8 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/ort/orttest"
 )
 
@@ -35,7 +38,7 @@ func measured(ctx context.Context, t *testing.T, opts Options) (*Bench, error) {
 		t.Fatal(err)
 	}
 	defer func() { _ = file.Close() }()
-	failed := Run(ctx, opts, lib, file)
+	failed := Run(ctx, opts, lib, NewID(), file)
 	if left, err := os.ReadDir(opts.Dir); err == nil && len(left) > 0 {
 		t.Errorf("left in the folder for outputs: %v", left)
 	}
@@ -189,6 +192,9 @@ func TestMeasurementRefuses(t *testing.T) {
 		want  []string
 	}{
 		{"every problem at once", func(o *Options) { o.BatchRows, o.Repeats, o.PricePerHour = []int{0}, -1, -2 }, []string{"--batch-sizes (0)", "--repeats (-1)", "--price-per-hour (-2)"}},
+		{"a price and a share that are no numbers", func(o *Options) {
+			o.Engine.Inputs, o.PricePerHour, o.Made = nil, math.NaN(), &Made{Rows: 5, NullShare: math.NaN()}
+		}, []string{"--price-per-hour (NaN)", "--null-share (NaN)"}},
 		{"no data", func(o *Options) { o.Engine.Inputs = nil }, []string{"--input", "--rows"}},
 		{"a folder that is not there", func(o *Options) { o.Dir = filepath.Join(o.Dir, "none") }, []string{"folder for outputs"}},
 		{"nulls that cannot be", func(o *Options) { o.Engine.Inputs, o.Made = nil, &Made{Rows: 5, NullShare: 2} }, []string{"--null-share"}},
@@ -210,6 +216,133 @@ func TestMeasurementRefuses(t *testing.T) {
 	}
 }
 
+// A repeat of the best that was fast by chance gives nobody up.
+func TestHopelessByChance(t *testing.T) {
+	best := &arm{rates: []float64{80, 200}}
+	if _, ok := (&arm{rates: []float64{81, 79}}).hopeless(best); ok {
+		t.Error("an arm whose fastest repeat is faster than the best's slowest is given up")
+	}
+	if share, ok := (&arm{rates: []float64{40, 42}}).hopeless(best); !ok || share != 0.3 {
+		t.Errorf("an arm at 0.3 of the best: %v, given up: %t; want it to be", share, ok)
+	}
+}
+
+// A provider that is not there is recorded, and the others are measured.
+func TestMeasurementOfProviders(t *testing.T) {
+	opts := quick(t)
+	opts.Providers, opts.SweepOnly, opts.BatchRows = []ort.Provider{"cpu", "abacus", "cpu"}, true, []int{512, 512}
+	b, err := measured(t.Context(), t, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b.Repeats) != 3 { // a warm-up and two, of one arm: what is listed twice is measured once
+		t.Errorf("%d repeats; want 3", len(b.Repeats))
+	}
+	if len(b.Stops) != 1 || b.Stops[0].Provider != "abacus" || b.Stops[0].After != 0 || !strings.Contains(b.Stops[0].Reason, "not available") {
+		t.Errorf("stops = %+v; want abacus, not available", b.Stops)
+	}
+	var table strings.Builder
+	if err := WriteTable(&table, []*Bench{b}); err != nil || !strings.Contains(table.String(), "Not measured: abacus") {
+		t.Errorf("the table does not say that abacus was not measured (%v):\n%s", err, table.String())
+	}
+	opts = quick(t)
+	opts.Providers = []ort.Provider{"abacus"}
+	b, err = measured(t.Context(), t, opts)
+	if !errors.Is(err, ort.ErrProvider) || !strings.Contains(err.Error(), "abacus") || b == nil || len(b.Stops) != 1 {
+		t.Errorf("a provider that is not there alone: %v with records %+v; want its error, and a stop", err, b)
+	}
+}
+
+// Where the system tells power, every repeat has joules, and rows/s per watt
+// follow.
+func TestMeasurementOfPower(t *testing.T) {
+	opts := quick(t)
+	opts.AutoOnly, opts.BatchRows, opts.PricePerHour = true, []int{2048}, 0.5
+	opts.powercap = rapl(t, map[string]map[string]string{
+		"intel-rapl:0": {"name": "package-0", "energy_uj": "0", "max_energy_range_uj": "1000000000000"},
+	})
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() { // a millijoule at a time, whole at any moment
+		defer close(stopped)
+		counter, next := filepath.Join(opts.powercap, "intel-rapl:0", "energy_uj"), filepath.Join(opts.powercap, "next")
+		for n := 1; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := errors.Join(os.WriteFile(next, fmt.Appendf(nil, "%d\n", 1000*n), 0o600), os.Rename(next, counter)); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	b, err := measured(t.Context(), t, opts)
+	close(stop)
+	<-stopped
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := b.Head.Machine; m.PowerSource != "rapl" || m.NoPower != "" {
+		t.Errorf("the machine has power by %q, and none because of %q; want rapl", m.PowerSource, m.NoPower)
+	}
+	for _, r := range b.Repeats {
+		if r.Stage == StageEndToEnd && r.Joules <= 0 {
+			t.Errorf("%+v has no joules", r)
+		}
+	}
+	var table strings.Builder
+	if err := WriteTable(&table, []*Bench{b}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"rows/s per core", "rows/s per watt", "million rows per unit of money"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("the table does not tell %s:\n%s", want, table.String())
+		}
+	}
+}
+
+// What was asked for and is not measured is said.
+func TestMeasurementOfSizesThatDoNotFit(t *testing.T) {
+	opts := quick(t)
+	opts.SweepOnly, opts.BatchRows = true, []int{65536, 512} // the sample has 8,192 rows
+	b, err := measured(t.Context(), t, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range b.Repeats {
+		if r.BatchRows != 512 {
+			t.Errorf("batches of %d rows were measured on 8,192", r.BatchRows)
+		}
+	}
+	if len(b.Stops) != 1 || b.Stops[0].BatchRows != 65536 || !strings.Contains(b.Stops[0].Reason, "8192 rows") {
+		t.Errorf("stops = %+v; want one, of 65,536 rows and why", b.Stops)
+	}
+}
+
+// What is shown as done only grows, whatever else comes to be planned.
+func TestSteps(t *testing.T) {
+	var s steps
+	s.plan(2, time.Second)
+	last := 0.0
+	for i := range 12 {
+		if i == 2 {
+			s.plan(10, time.Second)
+		}
+		if i == 6 {
+			s.skip(time.Second)
+		}
+		done, left := s.next(time.Second)
+		if done < last || done > 1 || left < 0 {
+			t.Errorf("step %d: %v done after %v, %v left", i, done, last, left)
+		}
+		last = done
+	}
+	if last < 0.9 {
+		t.Errorf("%v done at the last of 12 steps", last)
+	}
+}
+
 func TestHopelessArms(t *testing.T) {
 	file, err := os.Create(filepath.Join(t.TempDir(), "r.jsonl"))
 	if err != nil {
@@ -226,11 +359,13 @@ func TestHopelessArms(t *testing.T) {
 		{Arm: Arm{BatchRows: 2}, rates: []float64{60, 61}},
 		{Arm: Arm{BatchRows: 3}, rates: []float64{10}}, // once is no evidence
 		{Arm: Arm{BatchRows: 4}, rates: []float64{80, 75}},
+		{Arm: Arm{BatchRows: 5}, rates: []float64{30, 99}}, // one of them was disturbed
+		{Arm: Arm{BatchRows: 6}},                           // not yet measured
 	}
 	if err := m.drop(arms, StageInfer); err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []bool{false, true, false, false} {
+	for i, want := range []bool{false, true, false, false, false, false} {
 		if arms[i].dropped != want {
 			t.Errorf("arm %d with rates %v dropped: %t; want %t", i, arms[i].rates, arms[i].dropped, want)
 		}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/millrace/millrace/engine/ledger"
 )
 
 // Schema is the version of the records' fields. It rises when a field changes
@@ -57,6 +59,9 @@ type Head struct {
 	Versions Versions  `json:"versions"`
 	Model    Model     `json:"model"`
 	Data     Data      `json:"data"`
+	// Settings are those of the run that cost time, apart from an Arm's: by the
+	// flag's name, where they are not the default.
+	Settings map[string]string `json:"settings,omitempty"`
 	// PricePerHour is what the machine costs, in the user's unit of money; 0
 	// when not said.
 	PricePerHour float64 `json:"price_per_hour,omitempty"`
@@ -74,9 +79,13 @@ type Machine struct {
 	L2Bytes     int64    `json:"l2_bytes,omitempty"`
 	L3Bytes     int64    `json:"l3_bytes,omitempty"`
 	MemoryBytes int64    `json:"memory_bytes"` // granted: the least of the machine's and the cgroup's
-	GPUs        []string `json:"gpus,omitempty"`
-	Kernel      string   `json:"kernel"`
-	PowerSource string   `json:"power_source,omitempty"` // such as rapl; empty when the system tells no power
+	// Limits of the cgroup; 0: none. Cores and MemoryBytes are within them.
+	CgroupCores       float64  `json:"cgroup_cores,omitempty"`
+	CgroupMemoryBytes int64    `json:"cgroup_memory_bytes,omitempty"`
+	GPUs              []string `json:"gpus,omitempty"`
+	Kernel            string   `json:"kernel"`
+	PowerSource       string   `json:"power_source,omitempty"` // such as rapl; empty when the system tells no power
+	NoPower           string   `json:"no_power,omitempty"`     // why it does not
 }
 
 // Versions are what ran.
@@ -86,6 +95,7 @@ type Versions struct {
 	Go       string `json:"go"`
 	ORT      string `json:"onnxruntime"`
 	Kernels  string `json:"kernels,omitempty"` // the assembly kernels in use, such as avx2
+	Dirty    bool   `json:"dirty,omitempty"`   // built from files that the commit does not have
 }
 
 // Model is the model that ran.
@@ -166,6 +176,9 @@ type Bench struct {
 	Head    Head
 	Repeats []Repeat
 	Stops   []Stop
+	// Cut says that the file ended within a line after the last of these, as it
+	// does when its writer was killed or its disk was full.
+	Cut bool
 }
 
 // ErrRecords says that a file of records cannot be read as one.
@@ -175,13 +188,14 @@ var ErrRecords = errors.New("not a file of measurements")
 const maxLineBytes = 1 << 20
 
 // ReadRecords reads results.jsonl, or several of them one after the other, in
-// the order in which they started. Its error wraps ErrRecords and names the
-// line.
+// the order in which they started. A last line that was cut off is left out. Its
+// error wraps ErrRecords and names the line.
 func ReadRecords(r io.Reader) ([]*Bench, error) {
 	var all []*Bench
 	byID := map[string]*Bench{}
-	lines := bufio.NewScanner(r)
+	lines, split := bufio.NewScanner(r), lineSplitter{}
 	lines.Buffer(nil, maxLineBytes)
+	lines.Split(split.next)
 	n := 0
 	for lines.Scan() {
 		n++
@@ -190,6 +204,11 @@ func ReadRecords(r io.Reader) ([]*Bench, error) {
 		}
 		var rec Record
 		if err := json.Unmarshal(lines.Bytes(), &rec); err != nil {
+			// The last line of a writer that was killed, or whose disk was full.
+			if !split.ended && len(all) > 0 {
+				all[len(all)-1].Cut = true
+				break
+			}
 			return nil, fmt.Errorf("%w: line %d: %w", ErrRecords, n, err)
 		}
 		if err := rec.check(); err != nil {
@@ -222,6 +241,15 @@ func ReadRecords(r io.Reader) ([]*Bench, error) {
 	return all, nil
 }
 
+// lineSplitter is bufio.ScanLines, and says whether the last line ended.
+type lineSplitter struct{ ended bool }
+
+func (s *lineSplitter) next(data []byte, atEOF bool) (advance int, token []byte, err error) {
+	advance, token, err = bufio.ScanLines(data, atEOF)
+	s.ended = advance > 0 && data[advance-1] == '\n'
+	return advance, token, err
+}
+
 // check holds a record to what its kind promises.
 func (r *Record) check() error {
 	switch {
@@ -229,7 +257,10 @@ func (r *Record) check() error {
 		if r.Head.Schema != Schema {
 			return fmt.Errorf("schema %d; this millrace reads schema %d", r.Head.Schema, Schema)
 		}
-		return nil
+		if p := r.Head.PricePerHour; p != 0 && !(p >= 1/maxPrice && p <= maxPrice) {
+			return fmt.Errorf("price_per_hour is %v", p)
+		}
+		return r.Head.check()
 	case r.Kind == KindRepeat && r.Repeat != nil:
 		if r.Repeat.Rows <= 0 || r.Repeat.Seconds <= 0 {
 			return fmt.Errorf("a repeat of %d rows in %v s", r.Repeat.Rows, r.Repeat.Seconds)
@@ -240,6 +271,22 @@ func (r *Record) check() error {
 	default:
 		return fmt.Errorf("kind %q without its fields", r.Kind)
 	}
+}
+
+// check holds a head to counts that there can be.
+func (h *Head) check() error {
+	for name, v := range map[string]int64{
+		"cores": int64(h.Machine.Cores), "cores_online": int64(h.Machine.CoresOnline), "memory_bytes": h.Machine.MemoryBytes,
+		"files": int64(h.Data.Files), "rows": h.Data.Rows, "columns": int64(h.Data.Columns),
+	} {
+		if v < 0 {
+			return fmt.Errorf("%s is %d", name, v)
+		}
+	}
+	if h.Machine.CgroupCores < 0 || h.Machine.CgroupCores > 1e9 {
+		return fmt.Errorf("cgroup_cores is %v", h.Machine.CgroupCores)
+	}
+	return nil
 }
 
 // leastSeconds is shorter than any clock can tell. Below it a throughput need not
@@ -285,7 +332,7 @@ func NewWriter(w io.Writer, id string, head *Head) (*Writer, error) {
 	out := &Writer{bench: id, to: json.NewEncoder(w)}
 	head.Schema = Schema
 	if err := out.to.Encode(Record{Kind: KindHead, Bench: id, Head: head}); err != nil {
-		return nil, fmt.Errorf("write records: %w", err)
+		return nil, fmt.Errorf("%w: records: %w", ledger.ErrOutput, err)
 	}
 	return out, nil
 }
@@ -293,7 +340,7 @@ func NewWriter(w io.Writer, id string, head *Head) (*Writer, error) {
 // Repeat writes one repeat.
 func (w *Writer) Repeat(r *Repeat) error {
 	if err := w.to.Encode(Record{Kind: KindRepeat, Bench: w.bench, Repeat: r}); err != nil {
-		return fmt.Errorf("write records: %w", err)
+		return fmt.Errorf("%w: records: %w", ledger.ErrOutput, err)
 	}
 	return nil
 }
@@ -301,7 +348,7 @@ func (w *Writer) Repeat(r *Repeat) error {
 // Stop writes that an arm was given up.
 func (w *Writer) Stop(s *Stop) error {
 	if err := w.to.Encode(Record{Kind: KindStop, Bench: w.bench, Stop: s}); err != nil {
-		return fmt.Errorf("write records: %w", err)
+		return fmt.Errorf("%w: records: %w", ledger.ErrOutput, err)
 	}
 	return nil
 }

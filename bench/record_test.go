@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"strings"
@@ -53,7 +54,10 @@ func TestReadRecordsRefusals(t *testing.T) {
 	for _, c := range []struct{ name, data, say string }{
 		{"nothing", "", "no records"},
 		{"not JSON", headLine + "hello\n", "line 2"},
-		{"a line cut off in the middle", headLine + repeatLine + repeatLine[:60], "line 3"},
+		{"a line cut off in the middle", headLine + repeatLine[:60] + "\n" + repeatLine, "line 2"},
+		{"cores below zero", strings.Replace(headLine, `"cores":2`, `"cores":-2`, 1), "line 1: cores is -2"},
+		{"a head cut off", headLine[:60], "line 1"},
+		{"a price that no machine has", strings.Replace(headLine, `"schema":1`, `"schema":1,"price_per_hour":1e-300`, 1), "line 1: price_per_hour is 1e-300"},
 		{"another kind", headLine + `{"kind":"fly","bench":"a"}`, `line 2: kind "fly"`},
 		{"a kind without its fields", headLine + `{"kind":"repeat","bench":"a"}`, `line 2: kind "repeat"`},
 		{"a repeat before any head", repeatLine, `line 1 belongs to measurement "a"`},
@@ -80,6 +84,32 @@ func TestReadRecordsRefusals(t *testing.T) {
 	}
 }
 
+// What a killed writer leaves can be read, and is known to be incomplete.
+func TestReadRecordsCutOff(t *testing.T) {
+	for _, c := range []struct {
+		name, data string
+		repeats    int
+		cut        bool
+	}{
+		{"in the middle of a line", headLine + repeatLine + repeatLine[:60], 1, true},
+		{"at the end of a line", headLine + repeatLine, 1, false},
+		{"before the end of a line", headLine + repeatLine + strings.TrimSpace(repeatLine), 2, false},
+	} {
+		got, err := ReadRecords(strings.NewReader(c.data))
+		if err != nil || len(got) != 1 || len(got[0].Repeats) != c.repeats || got[0].Cut != c.cut {
+			t.Errorf("cut off %s: ReadRecords = %+v, %v; want %d repeats, cut: %t", c.name, got, err, c.repeats, c.cut)
+			continue
+		}
+		var table bytes.Buffer
+		if err := WriteTable(&table, got); err != nil {
+			t.Fatal(err)
+		}
+		if said := strings.Contains(table.String(), "INCOMPLETE"); said != c.cut {
+			t.Errorf("cut off %s: the table says so: %t; want %t", c.name, said, c.cut)
+		}
+	}
+}
+
 type failing struct{}
 
 func (*failing) Read([]byte) (int, error) { return 0, io.ErrClosedPipe }
@@ -99,6 +129,11 @@ func FuzzReadRecords(f *testing.F) {
 			return
 		}
 		report(t, "", all)
+		for _, b := range all {
+			if _, err := json.Marshal(Summarize(b)); err != nil { // NaN and infinity cannot be written
+				t.Fatal(err)
+			}
+		}
 		if err := WriteTable(io.Discard, all); err != nil {
 			t.Fatal(err)
 		}

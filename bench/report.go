@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -72,7 +73,13 @@ func WriteReport(w io.Writer, benches []*Bench) error {
 	for i, b := range benches {
 		all[i] = Summarize(b)
 	}
-	if err := reportTemplate.Execute(w, newReportPage(all)); err != nil {
+	page := newReportPage(all)
+	for _, b := range benches {
+		if note := cutNote(b); note != "" {
+			page.Warnings = append(page.Warnings, note)
+		}
+	}
+	if err := reportTemplate.Execute(w, page); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
 	return nil
@@ -332,9 +339,21 @@ func facts(all []*Summary) []fact {
 			return memoryOf(h.Machine.L1Bytes) + ", " + memoryOf(h.Machine.L2Bytes) + ", " + memoryOf(h.Machine.L3Bytes)
 		}},
 		{"memory granted", func(_ *Summary, h *Head) string { return known(h.Machine.MemoryBytes, memoryOf) }},
-		{"GPUs", func(_ *Summary, h *Head) string { return plain(strings.Join(h.Machine.GPUs, ", ")) }},
+		{"GPUs", func(_ *Summary, h *Head) string { return gpuNames(&h.Machine) }},
 		{"kernel", func(_ *Summary, h *Head) string { return plain(h.Machine.Kernel) }},
+		{"cgroup limits", func(_ *Summary, h *Head) string {
+			var limits []string
+			if h.Machine.CgroupCores > 0 {
+				limits = append(limits, fmt.Sprintf("%g cores", h.Machine.CgroupCores))
+			}
+			if h.Machine.CgroupMemoryBytes > 0 {
+				limits = append(limits, memoryOf(h.Machine.CgroupMemoryBytes))
+			}
+			return strings.Join(limits, ", ")
+		}},
 		{"power told by", func(_ *Summary, h *Head) string { return plain(h.Machine.PowerSource) }},
+		{"no power", func(_ *Summary, h *Head) string { return plain(h.Machine.NoPower) }},
+		{"commit", func(_ *Summary, h *Head) string { return plain(h.Versions.Commit) }},
 		{"price an hour", func(_ *Summary, h *Head) string {
 			if h.PricePerHour <= 0 {
 				return ""
@@ -342,7 +361,7 @@ func facts(all []*Summary) []fact {
 			return fmt.Sprintf("%g", h.PricePerHour)
 		}},
 		{"millrace", func(_ *Summary, h *Head) string {
-			return strings.TrimSpace(plain(h.Versions.Millrace) + " " + plain(cut(h.Versions.Commit, 12)))
+			return versionName(&h.Versions)
 		}},
 		{"ONNX Runtime", func(_ *Summary, h *Head) string { return plain(h.Versions.ORT) }},
 		{"Go", func(_ *Summary, h *Head) string { return plain(h.Versions.Go) }},
@@ -355,6 +374,13 @@ func facts(all []*Summary) []fact {
 			return fmt.Sprintf("%s rows of %s, %d columns; %s", humanize.Comma(h.Data.Rows), plain(h.Data.Format), h.Data.Columns, dataKind(&h.Data))
 		}},
 		{"data sha256", func(_ *Summary, h *Head) string { return plain(h.Data.SHA256) }},
+		{"settings", func(_ *Summary, h *Head) string {
+			var set []string
+			for _, flag := range slices.Sorted(maps.Keys(h.Settings)) {
+				set = append(set, plain("--"+flag+" "+h.Settings[flag]))
+			}
+			return strings.Join(set, " ")
+		}},
 		{"measured", func(_ *Summary, h *Head) string { return h.Started.UTC().Format("2 January 2006, 15:04 UTC") }},
 		{"records", func(s *Summary, _ *Head) string { return plain(s.ID) }},
 	} {

@@ -17,6 +17,7 @@ type lineChart struct {
 	ID, Title, Desc string
 	Height          string
 	YTicks, XTicks  []tick
+	Stopped         bool // some points are of arms that were given up
 	Series          []*series
 	Marks           []point // what auto chose
 	Lines           []tick  // levels to compare with
@@ -38,12 +39,17 @@ type series struct {
 
 type segment struct{ X1, Y1, X2, Y2 string }
 
-type point struct{ X, Y, Low, High, Class, Tip string }
+// point is one measured value. Open marks those of arms that were given up.
+type point struct {
+	X, Y, Low, High, Class, Tip string
+	Open                        bool
+}
 
 // sample is a point before it has a place.
 type sample struct {
 	rows             int
 	value, low, high float64
+	stopped          bool
 }
 
 // curve is a series before it has a place.
@@ -102,7 +108,10 @@ func newLineChart(id, title string, height float64, curves []curve, chosen []sam
 	}
 	c.XTicks = batchTicks(rows, x)
 	place := func(s sample, class, tip string) point {
-		return point{X: px(x(s.rows)), Y: px(y(s.value)), Low: px(y(s.low)), High: px(y(s.high)), Class: class, Tip: tip}
+		if s.stopped {
+			tip += ", given up"
+		}
+		return point{X: px(x(s.rows)), Y: px(y(s.value)), Low: px(y(s.low)), High: px(y(s.high)), Class: class, Tip: tip, Open: s.stopped}
 	}
 	for i, cv := range curves {
 		out := &series{Class: fmt.Sprintf("c%d", i+1), Label: cv.label, Thin: cv.thin}
@@ -110,6 +119,7 @@ func newLineChart(id, title string, height float64, curves []curve, chosen []sam
 			if s.rows < 1 {
 				continue
 			}
+			c.Stopped = c.Stopped || s.stopped
 			p := place(s, out.Class, fmt.Sprintf("%s: %s rows a batch, %s (%s–%s)", cv.label, humanize.Comma(int64(s.rows)), write(s.value), write(s.low), write(s.high)))
 			if out.Points = append(out.Points, p); j > 0 && len(out.Points) > 1 {
 				q := out.Points[len(out.Points)-2]
@@ -173,11 +183,11 @@ func throughputChart(id string, s *Summary) *lineChart {
 	fastest := map[combination]float64{}
 	providers := map[string]bool{}
 	for _, a := range s.Arms {
-		if a.Stage != StageInfer && (a.Stage != StageEndToEnd || a.Chosen) || a.Stopped != nil {
+		if a.Stage != StageInfer && (a.Stage != StageEndToEnd || a.Chosen) {
 			continue
 		}
 		key := combination{a.Provider, a.Workers, a.IntraOpThreads, a.Stage == StageEndToEnd}
-		samples[key] = append(samples[key], sample{a.BatchRows, a.RowsPerSecond.Median, a.RowsPerSecond.Low, a.RowsPerSecond.High})
+		samples[key] = append(samples[key], sampleOf(a))
 		fastest[key] = max(fastest[key], a.RowsPerSecond.Median)
 		providers[a.Provider] = true
 	}
@@ -213,7 +223,7 @@ func throughputChart(id string, s *Summary) *lineChart {
 	}
 	var chosen []sample
 	if a := s.Auto; a != nil {
-		chosen = []sample{{a.BatchRows, a.RowsPerSecond.Median, a.RowsPerSecond.Low, a.RowsPerSecond.High}}
+		chosen = []sample{sampleOf(a)}
 	}
 	var levels []float64
 	if c := s.Ceiling; c != nil && s.EndToEnd != nil {
@@ -225,6 +235,11 @@ func throughputChart(id string, s *Summary) *lineChart {
 			len(c.Series), c.XTicks[0].Label, c.XTicks[len(c.XTicks)-1].Label)
 	}
 	return c
+}
+
+func sampleOf(a *ArmSummary) sample {
+	e := a.RowsPerSecond
+	return sample{a.BatchRows, e.Median, e.Low, e.High, a.Stopped != nil}
 }
 
 // memoryChart is peak memory against the batch size: end to end, or where that
@@ -239,7 +254,7 @@ func memoryChart(id string, s *Summary) *lineChart {
 					label += ", " + plain(a.Provider)
 				}
 				if v := float64(a.PeakMemoryBytes); len(at[label]) == 0 || at[label][len(at[label])-1].rows != a.BatchRows {
-					at[label] = append(at[label], sample{a.BatchRows, v, v, v})
+					at[label] = append(at[label], sample{rows: a.BatchRows, value: v, low: v, high: v})
 				}
 			}
 		}
@@ -264,7 +279,7 @@ func memoryChart(id string, s *Summary) *lineChart {
 	var chosen []sample
 	if a := s.Auto; a != nil && a.PeakMemoryBytes > 0 {
 		v := float64(a.PeakMemoryBytes)
-		chosen = []sample{{a.BatchRows, v, v, v}}
+		chosen = []sample{{rows: a.BatchRows, value: v, low: v, high: v}}
 	}
 	c := newLineChart(id, "Peak memory against batch size", low, curves, chosen, nil, func(v float64) string { return memoryOf(int64(v)) }, niceBytes)
 	if c != nil {

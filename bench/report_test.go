@@ -122,8 +122,9 @@ func TestReportHostileNames(t *testing.T) {
 		b := twoMachines(t)[1]
 		h := &b.Head
 		h.Machine.Name, h.Machine.CPU, h.Machine.Arch, h.Machine.Kernel = evil, evil, evil, evil
+		h.Machine.NoPower, h.Settings = evil, map[string]string{evil: evil}
 		h.Machine.GPUs, h.Machine.CPUFeatures, h.Machine.PowerSource = []string{evil, evil}, []string{evil}, evil
-		h.Versions = Versions{evil, evil, evil, evil, evil}
+		h.Versions = Versions{Millrace: evil, Commit: evil, Go: evil, ORT: evil, Kernels: evil}
 		h.Model.Name, h.Model.SHA256, h.Data.Format, h.Data.SHA256, h.Data.Source = evil, evil, evil, evil, evil
 		h.Command = []string{evil, "--x", evil}
 		b.ID = evil

@@ -193,7 +193,10 @@ func settings(a Arm, chosen bool) string {
 	if a.BatchRows == 0 && a.Workers == 0 && a.IntraOpThreads == 0 {
 		return plain(a.Provider)
 	}
-	s := humanize.Comma(int64(a.BatchRows)) + " rows, " + numberOf(a.Workers, "worker")
+	s := humanize.Comma(int64(a.BatchRows)) + " rows"
+	if a.Workers > 0 {
+		s += ", " + numberOf(a.Workers, "worker")
+	}
 	if a.IntraOpThreads > 1 {
 		s += fmt.Sprintf(", intra %d", a.IntraOpThreads)
 	}
@@ -211,11 +214,14 @@ const plainRunes = 80
 
 // plain makes a string from a file fit to show: one line, nothing that moves the
 // cursor, turns the writing direction or hides, and not endless.
-func plain(s string) string {
+func plain(s string) string { return plainTo(s, plainRunes) }
+
+// plainTo is plain with another bound.
+func plainTo(s string, most int) string {
 	var b strings.Builder
 	n := 0
 	for _, r := range s {
-		if n++; n > plainRunes {
+		if n++; n > most {
 			b.WriteRune('…')
 			break
 		}
@@ -252,10 +258,36 @@ func machineKind(m *Machine) string {
 	if m.CPU != "" {
 		parts = append(parts, plain(m.CPU))
 	}
-	for _, gpu := range m.GPUs {
-		parts = append(parts, plain(gpu))
+	if gpus := gpuNames(m); gpus != "" {
+		parts = append(parts, gpus)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// gpuNames lists GPUs, equal ones once.
+func gpuNames(m *Machine) string {
+	var names []string
+	count := map[string]int{}
+	for _, gpu := range m.GPUs {
+		if count[gpu]++; count[gpu] == 1 {
+			names = append(names, gpu)
+		}
+	}
+	for i, name := range names {
+		if names[i] = plain(name); count[name] > 1 {
+			names[i] = fmt.Sprintf("%d × %s", count[name], names[i])
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// bytesOf writes bytes of a row.
+func bytesOf(v float64) string {
+	if v <= 0 {
+		return "0 B"
+	}
+	number, prefix := countParts(v)
+	return number + " " + prefix + "B"
 }
 
 // labels tell several measurements apart as shortly as can be: by machine, then

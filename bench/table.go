@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -25,13 +26,16 @@ func WriteTable(w io.Writer, benches []*Bench) error {
 	case 1:
 		s := all[0]
 		b.WriteString(heading(s) + "\n")
-		for _, part := range []string{ceilingTable(s), stagesTable(s), sweepTable(s), costTable(s), autoLine(s), stopLines(s), restlessLine(s)} {
+		for _, part := range []string{ceilingTable(s), stagesTable(s), sweepTable(s), costTable(s), autoLine(s), stopLines(s), restlessLine(s), cutLine(benches[0])} {
 			if part != "" {
 				b.WriteString("\n" + part)
 			}
 		}
 	default:
 		b.WriteString(besideTable(all))
+		for i := range benches {
+			b.WriteString(cutLine(benches[i]))
+		}
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("write table: %w", err)
@@ -74,8 +78,8 @@ func heading(s *Summary) string {
 	if name := machineName(&h.Machine); !strings.HasSuffix(kind, name) {
 		kind = name + ", " + kind
 	}
-	return fmt.Sprintf("%s on %s\n%s rows of %s, %s; millrace %s, ONNX Runtime %s",
-		plain(h.Model.Name), kind, humanize.Comma(h.Data.Rows), plain(h.Data.Format), dataKind(&h.Data), plain(h.Versions.Millrace), plain(h.Versions.ORT))
+	return fmt.Sprintf("%s on %s\n%s of %s, %s; millrace %s, ONNX Runtime %s",
+		plain(h.Model.Name), kind, numberOf(int(h.Data.Rows), "row"), plain(h.Data.Format), dataKind(&h.Data), versionName(&h.Versions), plain(h.Versions.ORT))
 }
 
 func dataKind(d *Data) string {
@@ -144,7 +148,7 @@ func stageList(stages []Stage) string {
 
 // stagesTable shows each stage alone at its fastest.
 func stagesTable(s *Summary) string {
-	t := newBenchTable(table.Row{"stage", "rows/s", "interval", "", "CPU a row", "share", "bytes/s", "peak memory", "fastest at"}, 1)
+	t := newBenchTable(table.Row{"stage", "rows/s", "interval", "", "CPU a row", "share", "bytes/s", "fastest at"}, 1)
 	var sum float64
 	for _, stage := range Stages {
 		if a := s.Best[stage]; a != nil {
@@ -162,7 +166,7 @@ func stagesTable(s *Summary) string {
 		}
 		t.AppendRow(table.Row{
 			stageName(stage), countOf(a.RowsPerSecond.Median), rangeOf(a.RowsPerSecond, countOf), sureness(a.RowsPerSecond),
-			timeOf(a.CPUSecondsPerRow.Median), share, countOf(a.BytesPerSecond.Median), memoryOf(a.PeakMemoryBytes), settings(a.Arm, false),
+			timeOf(a.CPUSecondsPerRow.Median), share, countOf(a.BytesPerSecond.Median), settings(a.Arm, false),
 		})
 	}
 	if t.Length() == 0 {
@@ -246,7 +250,15 @@ func costTable(s *Summary) string {
 	if len(parts) == 0 {
 		return ""
 	}
-	return "Cost  " + strings.Join(parts, " · ") + "\n"
+	out := "Cost  " + strings.Join(parts, " · ") + "\n"
+	if e := s.EndToEnd; e.PeakMemoryBytes > 0 {
+		out += fmt.Sprintf("      %s of memory at most, %s copied into tensors a row, %s read in place\n",
+			memoryOf(e.PeakMemoryBytes), bytesOf(e.BytesCopiedPerRow), bytesOf(e.BytesViewedPerRow))
+	}
+	if why := s.Head.Machine.NoPower; why != "" {
+		out += "      no rows/s per watt: " + plain(why) + "\n"
+	}
+	return out
 }
 
 // measure is one named number, "" when it is not known.
@@ -300,12 +312,46 @@ func restlessLine(s *Summary) string {
 	return ""
 }
 
-// stopLines says which arms were given up.
+// maxStopLines is how many arms that were given up are told apart. The tables
+// have the others.
+const maxStopLines = 4
+
+// cutNote says that records are missing; "" when none are known to be.
+func cutNote(b *Bench) string {
+	if b.Cut {
+		return "The records end within a line: the measurement was killed, or its disk was full. What is shown is what was written until then."
+	}
+	return ""
+}
+
+func cutLine(b *Bench) string {
+	if note := cutNote(b); note != "" {
+		return "INCOMPLETE: " + note + "\n"
+	}
+	return ""
+}
+
+// stopLines says which arms were given up, or where there are many, how many.
 func stopLines(s *Summary) string {
 	var b strings.Builder
+	many := map[Stage]int{}
 	for i := range s.Stops {
 		stop := &s.Stops[i]
-		fmt.Fprintf(&b, "Given up after %d: %s, %s: %s\n", stop.After, stageName(stop.Stage), settings(stop.Arm, false), plain(stop.Reason))
+		switch {
+		case stop.After == 0:
+			fmt.Fprintf(&b, "Not measured: %s: %s\n", settings(stop.Arm, false), plainTo(stop.Reason, 4*plainRunes))
+		case len(s.Stops) <= maxStopLines:
+			fmt.Fprintf(&b, "Given up after %d: %s, %s: %s\n", stop.After, stageName(stop.Stage), settings(stop.Arm, false), plain(stop.Reason))
+		default:
+			many[stop.Stage]++
+		}
+	}
+	parts := make([]string, 0, len(many))
+	for _, stage := range slices.Sorted(maps.Keys(many)) {
+		parts = append(parts, fmt.Sprintf("%s of %s", numberOf(many[stage], "setting"), stageName(stage)))
+	}
+	if len(parts) > 0 {
+		fmt.Fprintf(&b, "Given up early, far behind the best: %s\n", strings.Join(parts, ", "))
 	}
 	return b.String()
 }

@@ -96,7 +96,11 @@ func LoadProfile(dir string, key ProfileKey) (*Profile, string, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, path, nil
 	}
-	if err == nil && info.Size() > maxProfileBytes {
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular(): // a pipe would be waited for
+		err = fmt.Errorf("%s is not a regular file", path)
+	case info.Size() > maxProfileBytes:
 		err = fmt.Errorf("%s has %d bytes", path, info.Size())
 	}
 	if err != nil {

@@ -28,6 +28,10 @@ func showBenchProgress(s streams, common *commonOptions, opts *bench.Options) (f
 				return
 			}
 			last = time.Now()
+			if left == 0 { // nothing is known yet
+				log.Info("measuring", "what", what)
+				return
+			}
 			log.Info("measuring", "what", what, "share", fmt.Sprintf("%.0f%%", 100*done), "left", left.Round(time.Second).String())
 		}
 		return func(bool) {}
@@ -42,6 +46,10 @@ func showBenchProgress(s streams, common *commonOptions, opts *bench.Options) (f
 	)
 	opts.OnStep = func(what string, done float64, left time.Duration) {
 		bar.SetCurrent(min(int64(done*whole), whole-1))
+		if left == 0 {
+			now.Store(what)
+			return
+		}
 		now.Store(fmt.Sprintf("%s left  %s", left.Round(time.Second), what))
 	}
 	return func(ok bool) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -36,6 +37,7 @@ type benchOptions struct {
 	benchfmt    string
 	compare     []string
 	saveProfile bool
+	providers   []string
 }
 
 func newBench(s streams, common *commonOptions) *cobra.Command {
@@ -45,11 +47,14 @@ func newBench(s streams, common *commonOptions) *cobra.Command {
 		Short: "Measure what a model costs on this machine: each stage alone, batch sizes and workers, and the whole run.",
 		Long: `Measure what a model costs on this machine: each stage alone, batch sizes and workers, and the whole run.
 
-Every repeat goes to --results as one line of JSON at once; the table, --report,
---benchfmt and --compare are made from such records, of this measurement or, with
---from, of earlier ones: of another commit, or of another machine.`,
+Every repeat goes to --results as one line of JSON at once (docs/records.md says
+what is in it), so that a measurement that is interrupted keeps what it has. The
+table, --report, --benchfmt and --compare are made from such records, of this
+measurement or, with --from, of earlier ones: of another commit, or of another
+machine.`,
 		Example: `  millrace bench --model models/reference/flights_gbdt.onnx --input testdata/flights-sample.parquet --nulls nan --report gbdt.html
   millrace bench --model models/reference/flights_mlp.onnx --rows 500000 --save-profile
+  millrace bench --from here.jsonl --from there.jsonl --report machines.html
   millrace bench --from monday.jsonl --compare friday.jsonl`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -72,6 +77,8 @@ func (o *benchOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.Uint64Var(&o.seed, "seed", 1, "`NUMBER` that made data are drawn from")
 	o.addFitFlags(fs)
 	o.addWriteFlags(fs)
+	fs.StringSliceVar(&o.providers, "providers", []string{"cpu"}, "comma separated execution `PROVIDERS` to try; one that is not available is recorded as such, and the others are measured")
+	fs.Lookup("providers").DefValue = "cpu"
 	fs.IntSliceVar(&o.BatchRows, "batch-sizes", nil, "comma separated `ROWS` of one Run to try (default 256,1024,4096,16384,65536)")
 	fs.IntSliceVar(&o.Workers, "workers", nil, "comma separated `COUNTS` of concurrent Runs to try (default 1, 2, 4 ... up to the cores that the cgroup grants)")
 	fs.IntSliceVar(&o.IntraOpThreads, "intra-op-threads", nil, "comma separated `COUNTS` of threads within one Run to try (default 1)")
@@ -103,12 +110,8 @@ func runBench(ctx context.Context, o *benchOptions, common *commonOptions, s str
 			return err
 		}
 	}
-	// Before minutes are spent on measuring.
-	if o.saveProfile && o.profileDir == "none" {
-		return fmt.Errorf("%w: --save-profile has no folder to save to: give --profile-dir", engine.ErrUsage)
-	}
-	if o.saveProfile && o.SweepOnly {
-		return fmt.Errorf("%w: --save-profile keeps what is best end to end, which --sweep-only does not measure", engine.ErrUsage)
+	if err := o.check(); err != nil {
+		return err
 	}
 	old, err := readRecordFiles(o.compare)
 	if err != nil {
@@ -122,6 +125,55 @@ func runBench(ctx context.Context, o *benchOptions, common *commonOptions, s str
 		all = []*bench.Bench{measured}
 	}
 	return o.show(all, old, common, s)
+}
+
+// check finds, before minutes are spent on measuring, what could not be written
+// after them.
+func (o *benchOptions) check() error {
+	switch {
+	case o.Repeats < 1:
+		return fmt.Errorf("%w: --repeats (%d) must be >= 1", engine.ErrUsage, o.Repeats)
+	case o.saveProfile && o.profileDir == "none":
+		return fmt.Errorf("%w: --save-profile has no folder to save to: give --profile-dir", engine.ErrUsage)
+	case o.saveProfile && o.SweepOnly:
+		return fmt.Errorf("%w: --save-profile keeps what is best end to end, which --sweep-only does not measure", engine.ErrUsage)
+	case o.saveProfile && o.AutoOnly:
+		return fmt.Errorf("%w: --save-profile keeps the best of fixed settings end to end, which --auto-only does not measure", engine.ErrUsage)
+	}
+	for flag, path := range map[string]string{"report": o.report, "benchfmt": o.benchfmt} {
+		if path == "" {
+			continue
+		}
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			return fmt.Errorf("%w: --%s: %s is a folder", ledger.ErrOutput, flag, path)
+		}
+		if err := canMake(filepath.Dir(path)); err != nil {
+			return fmt.Errorf("%w: --%s: %w", ledger.ErrOutput, flag, err)
+		}
+	}
+	if !o.saveProfile {
+		return nil
+	}
+	err := os.MkdirAll(o.profileDir, 0o755)
+	if err == nil {
+		err = canMake(o.profileDir)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: --profile-dir: %w", ledger.ErrOutput, err)
+	}
+	return nil
+}
+
+// canMake reports whether files can be made in a folder.
+func canMake(dir string) error {
+	probe, err := os.CreateTemp(dir, ".millrace-probe-")
+	if err != nil {
+		if path, ok := errors.AsType[*os.PathError](err); ok { // without the probe's name
+			err = path.Err
+		}
+		return fmt.Errorf("folder %s: %w", dir, err)
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 // readRecordFiles reads files of records.
@@ -165,43 +217,53 @@ func (o *benchOptions) measure(ctx context.Context, common *commonOptions, s str
 	if len(opts.Engine.Inputs) == 0 && opts.Made == nil {
 		return nil, fmt.Errorf("%w: no data: give --input, or --rows to have data made", engine.ErrUsage)
 	}
+	for _, p := range o.providers {
+		opts.Providers = append(opts.Providers, ort.Provider(strings.ToLower(strings.TrimSpace(p))))
+	}
+	built := buildReport()
+	opts.Engine.Build.Commit, opts.Dirty = built.Commit, built.Dirty
 	opts.Command = append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...)
 	lib, err := ort.Load(opts.Engine.Library)
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(o.results, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
+	file, err := openResults(o.results, common.logger(s))
 	if err != nil {
-		return nil, fmt.Errorf("%w: --results: %w", engine.ErrUsage, err)
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	start, err := file.Seek(0, io.SeekEnd)
-	if err != nil {
-		return nil, fmt.Errorf("--results: %w", err)
-	}
+	defer func() { err = errors.Join(err, file.close()) }()
+	id := bench.NewID()
 	finish := showBenchProgress(s, common, &opts)
-	err = bench.Run(ctx, opts, lib, file)
+	err = bench.Run(ctx, opts, lib, id, file)
 	finish(err == nil)
 	if err != nil {
+		if file.wrote && errors.Is(err, engine.ErrInterrupted) {
+			err = fmt.Errorf("%w (what was measured until then is in %s; --from shows it)", err, o.results)
+		}
 		return nil, err
 	}
-	if _, err := file.Seek(start, io.SeekStart); err != nil {
-		return nil, fmt.Errorf("--results: %w", err)
-	}
-	all, err := bench.ReadRecords(file)
+	measured, err := file.read(id)
 	if err != nil {
 		return nil, err
 	}
-	measured := all[len(all)-1]
 	if o.saveProfile {
 		path, err := bench.SaveProfile(measured, o.profileDir)
 		if err != nil {
 			return nil, err
 		}
-		common.logger(s).Info("profile saved", "file", path)
+		log := common.logger(s)
+		log.Info("profile saved", "file", path)
+		if best, _, _ := bench.Best(measured); measured.Head.Data.Rows < int64(leastBatches*best.BatchRows*best.Workers) {
+			log.Warn("the profile is of few rows, and may not suit runs of many; measure with more",
+				"rows", measured.Head.Data.Rows, "batch_rows", best.BatchRows, "workers", best.Workers)
+		}
 	}
 	return measured, nil
 }
+
+// leastBatches is how many batches a worker should have had, for a profile to
+// say something.
+const leastBatches = 8
 
 // errRegression says that something is slower than before, beyond noise.
 var errRegression = errors.New("slower than before")

@@ -5,6 +5,7 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -24,6 +25,7 @@ func newVersion(s streams, common *commonOptions) *cobra.Command {
 type versionReport struct {
 	Version  string            `json:"version"`
 	Commit   string            `json:"commit"`
+	Dirty    bool              `json:"dirty"` // built from files that the commit does not have
 	Go       string            `json:"go"`
 	Platform string            `json:"platform"`
 	Modules  map[string]string `json:"modules"`
@@ -36,6 +38,7 @@ func buildReport() *versionReport {
 	r := &versionReport{
 		Version: version, Commit: commit, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Modules: map[string]string{},
 	}
+	r.Dirty = strings.HasSuffix(version, "-dirty")
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return r
@@ -47,9 +50,15 @@ func buildReport() *versionReport {
 			}
 		}
 	}
+	if r.Commit != "" { // the linker was told
+		return r
+	}
 	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" && r.Commit == "" {
+		switch setting.Key {
+		case "vcs.revision":
 			r.Commit = setting.Value
+		case "vcs.modified":
+			r.Dirty = setting.Value == "true"
 		}
 	}
 	return r

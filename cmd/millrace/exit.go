@@ -30,7 +30,7 @@ const (
 
 const exitTable = `   0  done
    1  a fault of millrace's
-   2  usage, settings, or no ONNX Runtime library
+   2  usage, settings, or no ONNX Runtime library, or one without the execution provider
    3  more rows cannot be scored than allowed, nothing is published; or bench found a regression
    4  input cannot be read, or changed while it was read
    5  model cannot be loaded or does not fit the data
@@ -59,7 +59,7 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case is(ort.ErrOutOfMemory, engine.ErrMemory):
 		return exitDevice
-	case is(engine.ErrUsage, ort.ErrLibrary, bench.ErrIncomparable, bench.ErrRecords):
+	case is(engine.ErrUsage, ort.ErrLibrary, ort.ErrProvider, bench.ErrIncomparable, bench.ErrRecords):
 		return exitUsage
 	case is(engine.ErrBadRows, errRegression):
 		return exitBadRows

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"compress/gzip"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/pkg/profile"
+	"golang.org/x/sys/unix"
 
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/ledger"
 )
 
 // profiling is what --profile can record, and the file that it makes.
@@ -50,6 +54,12 @@ func (o *commonOptions) startProfile(s streams) (stop func(), err error) {
 	p := profile.Start(kind.mode, profile.ProfilePath(o.ProfileTo), profile.Quiet, profile.NoShutdownHook)
 	return func() {
 		p.Stop()
+		if err := checkProfile(path); err != nil {
+			// Of the run it says nothing, and so nothing by the exit code; but it is
+			// an error, to be told whatever is quiet.
+			o.reportError(s, fmt.Errorf("%w: --profile: %w", ledger.ErrOutput, err), exitOutput)
+			return
+		}
 		tool := "go tool pprof "
 		if o.Profile == "trace" {
 			tool = "go tool trace "
@@ -64,4 +74,37 @@ func (o *commonOptions) startProfile(s streams) (stop func(), err error) {
 func allocations(p *profile.Profile) {
 	profile.MemProfileAllocs(p)
 	profile.MemProfileRate(profile.DefaultMemProfileRate)(p)
+}
+
+// checkProfile reports a profile that is not whole, since what writes it reports
+// nothing: one of pprof's is compressed, with a checksum; a trace is not, and is
+// cut off by a full disk alone.
+func checkProfile(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() == 0 {
+		return fmt.Errorf("%s is empty: it could not be written", path)
+	}
+	if filepath.Ext(path) == ".pprof" {
+		unpacked, err := gzip.NewReader(file)
+		if err == nil {
+			_, err = io.Copy(io.Discard, unpacked)
+		}
+		if err != nil {
+			return fmt.Errorf("%s is not whole: %w", path, err)
+		}
+		return nil
+	}
+	var disk unix.Statfs_t
+	if err := unix.Statfs(path, &disk); err == nil && disk.Bavail == 0 {
+		return fmt.Errorf("%s is not whole: no space left on device", path)
+	}
+	return nil
 }
