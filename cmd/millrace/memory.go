@@ -56,6 +56,9 @@ func limitHeap(plan *engine.Plan) (restore func()) {
 	if limit == 0 || os.Getenv("GOMEMLIMIT") != "" {
 		return func() {}
 	}
+	if ballasted() {
+		limit += ballastBytes
+	}
 	before := debug.SetMemoryLimit(limit)
 	return func() { debug.SetMemoryLimit(before) }
 }
