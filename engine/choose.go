@@ -98,7 +98,32 @@ func (p *Plan) choose(ctx context.Context, lib *ort.Library) (*scoring, error) {
 	}
 	opts.BatchRows, opts.Workers, opts.IntraOpThreads = c.BatchRows, c.Workers, c.IntraOpThreads
 	p.choice = &c
+	if err := p.alignChunks(); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
 	return s, nil
+}
+
+// mostChunkRows bounds the decoded record batches that are as large as a batch.
+const mostChunkRows = 1 << 16
+
+// alignChunks has decoded record batches hold whole batches, so that no batch is
+// joined from two, unless the memory limit has made them smaller, or has no room.
+func (p *Plan) alignChunks() error {
+	batch, chunk := p.Options.BatchRows, p.readOptions().ChunkRows
+	rows := (chunk + batch - 1) / batch * batch
+	if p.Mapped() || p.chunkRows != chunk || rows == chunk || rows > mostChunkRows {
+		return nil
+	}
+	if p.limit > 0 {
+		a := p.allotment()
+		a.ChunkRows = rows
+		if p.footprint().estimate(a).Total > p.limit {
+			return nil
+		}
+	}
+	p.chunkRows = rows
+	return p.Dataset.SetChunkRows(rows)
 }
 
 // try measures batch sizes on the first rows of the input, for as long as the
