@@ -1,6 +1,7 @@
 package models
 
 import (
+	"maps"
 	"math"
 
 	"github.com/millrace/millrace/models/onnxpb"
@@ -84,12 +85,8 @@ var classifierAttributes = with(forestAttributes, map[string]onnxpb.AttributePro
 })
 
 func with[K comparable, V any](a, b map[K]V) map[K]V {
-	all := map[K]V{}
-	for _, m := range []map[K]V{a, b} {
-		for k, v := range m {
-			all[k] = v
-		}
-	}
+	all := maps.Clone(a)
+	maps.Copy(all, b)
 	return all
 }
 
@@ -213,12 +210,12 @@ func (f *forest) alwaysOrNever() bool {
 			}
 		}
 	}
-	any := false
+	adds := false
 	for id := range some {
 		if some[id] && !f.has[id] {
 			return false
 		}
-		any = any || some[id]
+		adds = adds || some[id]
 	}
 	// Nothing may be left for a leaf that has no value of a target but to add 0.
 	for i := range f.trees {
@@ -230,7 +227,7 @@ func (f *forest) alwaysOrNever() bool {
 			}
 		}
 	}
-	return any
+	return adds
 }
 
 // missing marks, until alwaysOrNever, a leaf without a value of a target; values

@@ -82,7 +82,7 @@ func TestAffine(t *testing.T) {
 		if g.width <= 40 && rapid.Bool().Draw(rt, "many") {
 			rows += 3000
 		}
-		sameBits(rt, t, m, g.rows(rows), g.width)
+		sameBits(t, rt, m, g.rows(rows), g.width)
 	})
 }
 
@@ -119,7 +119,7 @@ func TestLinear(t *testing.T) {
 		var first []byte
 		for level, name := range ort.KernelLevels() {
 			ort.ForceKernelLevel(t, level)
-			got := runRows(rt, t, k, x, g.width)[0]
+			got := runRows(t, rt, k, x, g.width)[0]
 			if first == nil {
 				first = got
 			}

@@ -164,7 +164,8 @@ static void transform(float *s, uint32_t n, int how) {
 static void finish_regression(const mr_forest *f, size_t n, const float *scores, float *out) {
   for (uint32_t k = 0; k < f->targets; k++) {
     const float *from = scores + (size_t)k * TILE;
-    // One target always adds its base value, though it may be 0.
+    // One target always adds its base value, though that be 0: an average may
+    // be -0.
     const int add = f->n_base || f->targets == 1;
     for (size_t r = 0; r < n; r++) {
       float v = from[r];

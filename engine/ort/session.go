@@ -77,7 +77,7 @@ func (s *Session) create(m *models.Model, opts SessionOptions) (err error) {
 		return err
 	}
 	if m.OwnKernels() {
-		status := C.mr_add_operators((*C.OrtSessionOptions)(options)) //nolint:gocritic // dupSubExpr reads what cgo generates
+		status := C.mr_add_operators((*C.OrtSessionOptions)(options))
 		if err := statusError(status, logEnd()); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package ort_test
 import (
 	"bytes"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -93,11 +94,26 @@ func TestTreesWithSharedNodes(t *testing.T) {
 	for leaf, value := range map[int64]float32{3: 1, 5: 2, 6: 4} {
 		tree.Weight(0, leaf, 0, value)
 	}
-	var x []float32
+	x := make([]float32, 0, 72)
 	for a := range 12 {
 		x = append(x, float32(a), 0.5, float32(a), 0.75, float32(a)+0.5, 0)
 	}
 	sameBits(t, t, openModel(t, tree.Regressor(2, 1)), x, 2)
+}
+
+// The average of nearly nothing is a zero, whose sign is that of ONNX Runtime's.
+func TestTreesAverageOfNearlyNothing(t *testing.T) {
+	orttest.Library(t)
+	for _, targets := range []int{1, 2} {
+		tree := &onnxtest.Trees{}
+		for id := range int64(3) {
+			tree.Node(id, 0, "LEAF", 0, 0, 0, 0)
+			for target := range int64(targets) {
+				tree.Weight(id, 0, target, -math.SmallestNonzeroFloat32*float32(id/2))
+			}
+		}
+		sameBits(t, t, openModel(t, tree.Regressor(1, targets, onnxtest.String("aggregate_function", "AVERAGE"))), []float32{1, 2}, 1)
+	}
 }
 
 // An input that a kernel of ours cannot take is refused as ONNX Runtime's is,
@@ -147,7 +163,7 @@ func TestKernelsKeepSignatures(t *testing.T) {
 		if err != nil || !changed {
 			t.Fatal(name, changed, err)
 		}
-		var signatures []string
+		signatures := make([]string, 0, 2)
 		for _, m := range []*models.Model{p, k} {
 			s, err := ort.NewSession(lib, m, ort.SessionOptions{})
 			if err != nil {

@@ -26,16 +26,16 @@ type fatal interface {
 
 // sameBits runs a model as ONNX Runtime does it, and with kernels of ours at
 // every level, on x [rows,width], and wants the same bits of every output.
-func sameBits(t fatal, tb testing.TB, m *models.Model, x []float32, width int) {
+func sameBits(tb testing.TB, t fatal, m *models.Model, x []float32, width int) {
 	t.Helper()
 	k, changed, err := models.UseKernels(m)
 	if err != nil || !changed {
 		t.Fatalf("UseKernels() = %v, %v; want it changed", changed, err)
 	}
-	want := runRows(t, tb, m, x, width)
+	want := runRows(tb, t, m, x, width)
 	for level, name := range ort.KernelLevels() {
 		ort.ForceKernelLevel(tb, level)
-		for i, got := range runRows(t, tb, k, x, width) {
+		for i, got := range runRows(tb, t, k, x, width) {
 			if bytes.Equal(got, want[i]) {
 				continue
 			}
@@ -50,7 +50,7 @@ func sameBits(t fatal, tb testing.TB, m *models.Model, x []float32, width int) {
 }
 
 // runRows gives the bytes of every output; strings with their lengths.
-func runRows(t fatal, tb testing.TB, m *models.Model, x []float32, width int) (all [][]byte) {
+func runRows(tb testing.TB, t fatal, m *models.Model, x []float32, width int) (all [][]byte) {
 	t.Helper()
 	s, err := ort.NewSession(orttest.Library(tb), m, ort.SessionOptions{})
 	if err != nil {
@@ -213,7 +213,7 @@ func TestTreesRegressor(t *testing.T) {
 			more = append(more, onnxtest.Floats("base_values", g.weights(targets)...))
 		}
 		m := openModel(t, g.trees.Regressor(g.width, targets, more...))
-		sameBits(rt, t, m, g.rows(drawRows(rt)), g.width)
+		sameBits(t, rt, m, g.rows(drawRows(rt)), g.width)
 	})
 }
 
@@ -271,6 +271,6 @@ func TestTreesClassifier(t *testing.T) {
 			}
 			return
 		}
-		sameBits(rt, t, m, g.rows(drawRows(rt)), g.width)
+		sameBits(t, rt, m, g.rows(drawRows(rt)), g.width)
 	})
 }
