@@ -169,7 +169,7 @@ func TestKernelsKeepSignatures(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var text []string
+			text := make([]string, 0, 3*len(s.Outputs()))
 			for _, v := range s.Outputs() {
 				text = append(text, v.Name, v.Elem.String(), v.Shape.String())
 			}

@@ -27,6 +27,7 @@ type fatal interface {
 // sameBits runs a model as ONNX Runtime does it, and with kernels of ours at
 // every level, on x [rows,width], and wants the same bits of every output.
 func sameBits(tb testing.TB, t fatal, m *models.Model, x []float32, width int) {
+	tb.Helper()
 	t.Helper()
 	k, changed, err := models.UseKernels(m)
 	if err != nil || !changed {
@@ -51,6 +52,7 @@ func sameBits(tb testing.TB, t fatal, m *models.Model, x []float32, width int) {
 
 // runRows gives the bytes of every output; strings with their lengths.
 func runRows(tb testing.TB, t fatal, m *models.Model, x []float32, width int) (all [][]byte) {
+	tb.Helper()
 	t.Helper()
 	s, err := ort.NewSession(orttest.Library(tb), m, ort.SessionOptions{})
 	if err != nil {
