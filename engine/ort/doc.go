@@ -13,6 +13,13 @@
 // handle crosses over, the options', read by its field's name and checked
 // (options.go).
 //
+// # Operators of ours
+//
+// A model that models.UseKernels rewrote has operators of the domain millrace,
+// which are C files here (ops.h) and run inside the session, on its threads and
+// memory. Each is compiled for several instruction sets and picks one when a
+// session is made.
+//
 // # The library
 //
 // ONNX Runtime 1.31.1, the version fetch.sh brings, is the newest that its
@@ -41,6 +48,10 @@
 // models first, and ONNX Runtime turns its exceptions into statuses.
 package ort
 
-// #cgo CFLAGS: -O2 -std=gnu11 -Wall
-// #cgo LDFLAGS: -ldl -lpthread
+// Under ISO C, unlike GNU C, gcc does not round a product and a sum as one
+// (-ffp-contract, a flag that cgo refuses), so that results of our operators do
+// not depend on the processor.
+
+// #cgo CFLAGS: -O3 -std=c11 -Wall
+// #cgo LDFLAGS: -ldl -lpthread -lm
 import "C"

@@ -1,12 +1,8 @@
 package ort
 
 // The C files of this package hold the operators that models.UseKernels puts
-// into a graph; ops.h is where to start reading. Under ISO C, gcc does not round
-// a product and a sum in one (-ffp-contract, which cgo does not take), so that
-// results depend on no processor.
+// into a graph; ops.h is where to start reading.
 
-// #cgo CFLAGS: -O3 -std=c11
-// #cgo LDFLAGS: -lm
 // #include "shim.h"
 import "C"
 
