@@ -310,7 +310,7 @@ func TestColumnsOfOneSpanDecodeConcurrently(t *testing.T) {
 		Allocator: mem, ChunkRows: rows, Decoders: make(chan struct{}, 2),
 	})
 	r.opts.Decoders <- struct{}{} // this goroutine
-	for range 3 { // large buffers of the first are kept for the others
+	for range 3 {                 // large buffers of the first are kept for the others
 		if err := r.ReadSpan(t.Context(), 0, columnsOf(r), func(arrow.RecordBatch) error {
 			if n := len(r.opts.Decoders); n != 1 {
 				t.Errorf("%d decoders while a batch is given; want 1", n)
