@@ -269,7 +269,7 @@ func (c *crew) nextRead(ctx context.Context, h *hand) (task, bool) {
 		if s := l.readable(); s != nil && c.mayRead(l, s) {
 			return c.readOf(l, s)
 		}
-		if len(l.spans) > 0 && (c.mayOpen() || len(l.open) == 0 && l == c.first()) {
+		if len(l.spans) > 0 && (c.mayOpen() || len(l.open) == 0 && c.starved(l)) {
 			return c.readOf(l, c.open(ctx, l))
 		}
 	}
@@ -301,8 +301,11 @@ func (c *crew) mayOpen() bool {
 // mayRead says whether a span may be read on: rows that wait are few enough, or
 // the run cannot go on without.
 func (c *crew) mayRead(l *lane, s *openSpan) bool {
-	return c.mu.held < c.most || l == c.first() && s == l.open[0]
+	return c.mu.held < c.most || s == l.open[0] && c.starved(l)
 }
+
+// starved says that there is nothing to write until the lane is read on.
+func (c *crew) starved(l *lane) bool { return l == c.first() && len(l.slots) == 0 }
 
 // readable is the first span of a lane that can be read on, and whose rows find
 // room; nil when there is none.

@@ -89,6 +89,10 @@ func (d *doubler) score(ctx context.Context, batch *batcher.Batch) (*result, err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+	return d.double(batch), nil
+}
+
+func (d *doubler) double(batch *batcher.Batch) *result {
 	b := array.NewInt64Builder(memory.DefaultAllocator)
 	defer b.Release()
 	res := &result{batch: batch}
@@ -104,7 +108,7 @@ func (d *doubler) score(ctx context.Context, batch *batcher.Batch) (*result, err
 	}
 	res.predictions = []arrow.Array{b.NewArray()}
 	res.fields = []arrow.Field{{Name: "double", Type: arrow.PrimitiveTypes.Int64}}
-	return res, nil
+	return res
 }
 
 // line is a pipeline over files of ids with doublers for scorers.

@@ -1,0 +1,195 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/io/dataset"
+)
+
+// tableSource gives spans of ids in record batches of chunk rows, as a reader of
+// a compressed file does, and counts what it is asked for at a time.
+type tableSource struct {
+	chunk   int64
+	first   map[dataset.SpanRef]int64 // id of its first row
+	reading atomic.Int64
+	most    atomic.Int64
+}
+
+func (s *tableSource) ReadSpan(ctx context.Context, ref dataset.SpanRef, _ []string, yield func(arrow.RecordBatch) error) error {
+	now := s.reading.Add(1)
+	defer s.reading.Add(-1)
+	for most := s.most.Load(); now > most && !s.most.CompareAndSwap(most, now); most = s.most.Load() {
+	}
+	for at := int64(0); at < ref.Rows; at += s.chunk {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		r := ids(s.first[ref]+at, min(s.chunk, ref.Rows-at))
+		err := yield(r)
+		r.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recorder is a scorer that notes which rows came together.
+type recorder struct {
+	doubler
+
+	mu      *sync.Mutex
+	batches map[int64]int64 // rows by first id
+}
+
+func (r *recorder) score(ctx context.Context, batch *batcher.Batch) (*result, error) {
+	first := batch.Segments[0].Record.Column(0).(*array.Int64).Value(0)
+	r.mu.Lock()
+	r.batches[first] = int64(batch.Rows)
+	r.mu.Unlock()
+	return r.doubler.double(batch), nil
+}
+
+// serialEdges are the batches that one goroutine cuts from the parts, by first
+// id: what any number of workers must score.
+func serialEdges(parts []dataset.Part, rows int, join batcher.Joining) map[int64]int64 {
+	edges := map[int64]int64{}
+	var id int64
+	cutter := batcher.NewCutter(rows, join, func(b *batcher.Batch) error {
+		edges[b.Segments[0].Record.Column(0).(*array.Int64).Value(0)] = int64(b.Rows)
+		b.Release()
+		return nil
+	})
+	for _, p := range parts {
+		for _, s := range p.Spans {
+			_ = cutter.StartSpan(s.Rows) // emit has no errors
+			r := ids(id, s.Rows)
+			_ = cutter.Add(r, batcher.Origin{})
+			r.Release()
+			id += s.Rows
+		}
+		_ = cutter.Flush()
+	}
+	return edges
+}
+
+// Whatever the spans, the batch size, the workers and the room there is to wait:
+// batches are those that one goroutine would cut, results come in order, and the
+// run ends.
+func TestPropertyCrew(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	dir := t.TempDir()
+	rapid.Check(t, func(rt *rapid.T) {
+		spans := rapid.SliceOfN(rapid.SampledFrom([]int64{0, 1, 2, 5, 63, 64, 65, 128, 300}), 0, 30).Draw(rt, "spans")
+		path := filepath.Join(dir, "spans.arrow")
+		total := writeIDs(t, path, 0, spans...) // for the dataset's accounts: source gives its rows
+		workers := rapid.IntRange(1, 5).Draw(rt, "workers")
+		l := newLine(t, []string{path}, workers, nil)
+		parts := l.plan.Dataset.Parts(rapid.Int64Range(1, 1000).Draw(rt, "part rows"))
+		source := &tableSource{chunk: rapid.Int64Range(1, 100).Draw(rt, "chunk rows"), first: map[dataset.SpanRef]int64{}}
+		for _, p := range parts {
+			for _, ref := range p.Spans {
+				source.first[ref] = ref.FirstRow
+			}
+		}
+		join := rapid.SampledFrom([]batcher.Joining{batcher.JoinShortSpans, batcher.JoinSpans}).Draw(rt, "joining")
+		l.plan.Parts, l.plan.joining, l.source = parts, join, source
+		l.plan.Options.BatchRows = rapid.SampledFrom([]int{1, 7, 64, 200}).Draw(rt, "batch rows")
+		l.plan.Options.Readers = rapid.IntRange(1, 3).Draw(rt, "readers")
+		l.plan.waitingRows = rapid.SampledFrom([]int64{1, 100, 1 << 20}).Draw(rt, "waiting rows")
+		var mu sync.Mutex
+		got := map[int64]int64{}
+		l.newScorer = func() scorer { return &recorder{mu: &mu, batches: got} }
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := l.run(ctx); err != nil {
+			rt.Fatal(err)
+		}
+		want := serialEdges(parts, l.plan.Options.BatchRows, join)
+		if len(got) != len(want) {
+			rt.Fatalf("%d batches; want %d", len(got), len(want))
+		}
+		for id, n := range want {
+			if got[id] != n {
+				rt.Fatalf("batch from row %d has %d rows; want %d", id, got[id], n)
+			}
+		}
+		if len(l.collector.parts) != len(parts) {
+			rt.Fatalf("%d parts are finished; want %d", len(l.collector.parts), len(parts))
+		}
+		for i, p := range l.collector.parts {
+			if p.Read != parts[i].Rows {
+				rt.Errorf("part %d has %d rows read; want %d", i, p.Read, parts[i].Rows)
+			}
+		}
+		if most := int(source.most.Load()); most > l.plan.Options.Readers+1 {
+			rt.Errorf("%d spans were open at a time; want %d, or one more", most, l.plan.Options.Readers)
+		}
+		out, doubles := l.rows(t)
+		if !slices.IsSorted(out) || len(out) != len(doubles) || int64(len(out)) != total-(total+2)/10 {
+			rt.Errorf("%d rows of %d came out, in order: %t", len(out), total, slices.IsSorted(out))
+		}
+	})
+}
+
+// What waits to be written is bounded, however slow the writer: a span is not
+// read to its end while its first batch is not yet scored.
+func TestCrewWaits(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	const spanRows, batchRows = 1 << 12, 64
+	path := filepath.Join(t.TempDir(), "spans.arrow")
+	writeIDs(t, path, 0, spanRows, spanRows, spanRows, spanRows)
+	l := newLine(t, []string{path}, 3, nil)
+	source := &tableSource{chunk: batchRows, first: map[dataset.SpanRef]int64{}}
+	l.plan.Parts, l.source = l.plan.Dataset.Parts(1<<40), source
+	for _, ref := range l.plan.Parts[0].Spans {
+		source.first[ref] = ref.FirstRow
+	}
+	l.plan.waitingRows = 4 * batchRows // two jobs of each worker are allowed anyway: 384
+	var held atomic.Int64
+	gate := make(chan struct{})
+	l.newScorer = func() scorer { return &gated{gate: gate, held: &held} }
+	go func() {
+		defer close(gate)
+		time.Sleep(50 * time.Millisecond) // others run as far ahead as they may
+		if n, most := l.progress.RowsRead.Load(), int64(384+3*batchRows); n > most {
+			t.Errorf("%d rows were read while the first batch was scored; want %d at most", n, most)
+		}
+	}()
+	if err := l.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// gated is a scorer whose first batch of the input waits.
+type gated struct {
+	doubler
+
+	gate <-chan struct{}
+	held *atomic.Int64
+}
+
+func (g *gated) score(ctx context.Context, batch *batcher.Batch) (*result, error) {
+	if batch.Segments[0].Origin.Row == 0 {
+		select {
+		case <-g.gate:
+		case <-ctx.Done():
+			return nil, errors.New("the gate never opened")
+		}
+	}
+	return g.double(batch), nil
+}
