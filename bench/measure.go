@@ -396,6 +396,9 @@ func runSettings(o *engine.Options) map[string]string {
 	if o.Lossy == batcher.AllowLossy {
 		set("allow-lossy-casts", "true")
 	}
+	if o.Kernels != engine.KernelsAuto {
+		set("kernels", string(o.Kernels))
+	}
 	return out
 }
 
