@@ -32,6 +32,8 @@ type numberPacker[D kernel.Number] struct {
 	tileWidth int
 	scratch   []D // one tile of columns, column by column
 	columns   [][]D
+	group     []kernel.Column[D]
+	rounded   []int64
 	stretches []stretch[D]
 }
 
@@ -40,6 +42,8 @@ func newNumberPacker[D kernel.Number](b *Binding, rows int, lossy LossyCasts, in
 	p := &numberPacker[D]{binding: b, index: index, rows: rows, lossy: lossy}
 	p.tileWidth = min(features, lineBytes/b.Input.Elem.Bytes())
 	p.columns = make([][]D, p.tileWidth)
+	p.group = make([]kernel.Column[D], p.tileWidth)
+	p.rounded = make([]int64, p.tileWidth)
 	p.stretches = make([]stretch[D], features)
 	for i := range b.Features {
 		p.fills = append(p.fills, fillOf[D](b.Input.Elem, b.Features[i].fill))
@@ -148,6 +152,7 @@ func (p *numberPacker[D]) releaseStretches() {
 		p.stretches[i] = stretch[D]{}
 	}
 	clear(p.columns)
+	clear(p.group)
 }
 
 // packMatrix writes columns as n rows to dst, tile by tile.
@@ -156,10 +161,13 @@ func (p *numberPacker[D]) packMatrix(a *Assembler, segment Segment, dst []D, n i
 		p.scratch = kernel.Aligned[D](tileRows * p.tileWidth)
 	}
 	width := len(p.stretches)
-	for at := 0; at < n; at += tileRows {
-		rows := min(tileRows, n-at)
-		for left := 0; left < width; left += p.tileWidth {
-			right := min(left+p.tileWidth, width)
+	for left := 0; left < width; left += p.tileWidth {
+		right := min(left+p.tileWidth, width)
+		if p.packRows(a, dst[left:], left, right, n) {
+			continue
+		}
+		for at := 0; at < n; at += tileRows {
+			rows := min(tileRows, n-at)
 			for i := left; i < right; i++ {
 				s := &p.stretches[i]
 				if s.direct != nil && s.nulls == 0 {
@@ -176,6 +184,30 @@ func (p *numberPacker[D]) packMatrix(a *Assembler, segment Segment, dst []D, n i
 		}
 	}
 	return nil
+}
+
+// packRows writes columns as rows where one kernel does it all, and reports
+// whether it did.
+func (p *numberPacker[D]) packRows(a *Assembler, dst []D, left, right, n int) bool {
+	for i := left; i < right; i++ {
+		s := &p.stretches[i]
+		if !s.numbers {
+			return false
+		}
+		p.group[i-left] = s.column
+	}
+	rounded := p.rounded[:right-left]
+	clear(rounded)
+	if !kernel.Rows(dst, len(p.stretches), p.group[:right-left], 0, n, rounded) {
+		return false
+	}
+	for i, count := range rounded {
+		if count > 0 && p.lossy != AllowLossy {
+			return false // the tile finds which
+		}
+		a.counts.Features[p.index][left+i].Rounded += count
+	}
+	return true
 }
 
 // packOne writes a column or vector input, whose values need no transpose.

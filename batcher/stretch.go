@@ -18,6 +18,9 @@ type stretch[D kernel.Number] struct {
 	// convert writes len(dst) values, from value at on. For nulls it writes
 	// fill when filled is true; otherwise what it writes is left open.
 	convert func(dst []D, at int) kernel.CheckResult
+	// column is the same for kernel.Rows; numbers says that it is there.
+	column  kernel.Column[D]
+	numbers bool
 	fill    D
 	filled  bool
 }
@@ -136,6 +139,7 @@ func setNumbers[S, D kernel.Number](s *stretch[D], src []S) error {
 	if err := s.enough(len(src)); err != nil {
 		return err
 	}
+	s.column, s.numbers = kernel.ColumnOf(src, s.validity, s.bit, s.fill), true
 	if same, ok := any(src).([]D); ok {
 		s.direct = same
 		return nil

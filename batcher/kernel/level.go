@@ -12,6 +12,10 @@ type level struct {
 	fills   [9]fillKernel
 	spreads [9]spreadKernel
 	casts   [kinds][kinds]castKernel
+	// rows are by the kinds of value and result, rowsSame by the size where
+	// these are the same.
+	rows     [kinds][kinds]rowsKernel
+	rowsSame [9]rowsKernel
 }
 
 // block is how many values the kernels on values take at a time; what is left
@@ -26,7 +30,11 @@ type (
 	}
 	fillKernel   func(dst, src *byte, n int, bits *byte, bit int, fill uint64)
 	spreadKernel func(dst *byte, n int, bits *byte, bit int, one uint64)
-	castKernel   struct {
+	// rowsKernel makes rows of up to 16 columns; see asm.
+	rowsKernel struct {
+		all, valid func(dst, cols *byte, stride, rows, width int) (beyond int)
+	}
+	castKernel struct {
 		all   func(dst, src *byte, n int) (rounded, clean, beyond int)
 		valid func(dst, src *byte, n int, bits *byte, bit int, fill uint64) (rounded, clean, beyond int)
 	}

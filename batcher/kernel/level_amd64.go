@@ -37,5 +37,15 @@ func levels() []*level {
 	avx512.transposes[8] = append([]transposeKernel{{8, 2, transpose8x8AVX512}}, avx2.transposes[8]...)
 	avx512.fills[4], avx512.fills[8] = fill4AVX512, fill8AVX512
 	avx512.casts[kindF64][kindF32] = castKernel{castF64F32AVX512, castF64F32ValidAVX512}
+	avx512.rowsSame[4] = rowsKernel{rows4AVX512, rows4ValidAVX512}
+	avx512.rowsSame[8] = rowsKernel{rows8AVX512, rows8ValidAVX512}
+	avx512.rows[kindF64][kindF32] = rowsKernel{rowsF64F32AVX512, rowsF64F32ValidAVX512}
+	avx512.rows[kindI64][kindF32] = rowsKernel{rowsI64F32AVX512, rowsI64F32ValidAVX512}
+	avx512.rows[kindI64][kindI32] = rowsKernel{rowsI64I32AVX512, rowsI64I32ValidAVX512}
+	avx512.rows[kindI64][kindF64] = rowsKernel{rowsI64F64AVX512, rowsI64F64ValidAVX512}
+	avx512.rows[kindI32][kindF32] = rowsKernel{rowsI32F32AVX512, rowsI32F32ValidAVX512}
+	avx512.rows[kindI32][kindF64] = rowsKernel{rowsI32F64AVX512, rowsI32F64ValidAVX512}
+	avx512.rows[kindF32][kindF64] = rowsKernel{rowsF32F64AVX512, rowsF32F64ValidAVX512}
+	avx512.rows[kindI32][kindI64] = rowsKernel{rowsI32I64AVX512, rowsI32I64ValidAVX512}
 	return append(all, avx512)
 }

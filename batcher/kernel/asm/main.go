@@ -22,6 +22,7 @@ func main() {
 	fills()
 	casts()
 	wides()
+	rows()
 	Generate()
 }
 

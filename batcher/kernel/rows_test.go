@@ -1,0 +1,112 @@
+package kernel
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+func TestRowsLevels(t *testing.T) {
+	checkRows[int32, int32](t)
+	checkRows[uint32, uint32](t)
+	checkRows[float32, float32](t)
+	checkRows[float64, float32](t)
+	checkRows[int64, float32](t)
+	checkRows[int64, int32](t)
+	checkRows[int32, float32](t)
+	checkRows[int64, int64](t)
+	checkRows[float64, float64](t)
+	checkRows[int64, float64](t)
+	checkRows[int32, float64](t)
+	checkRows[float32, float64](t)
+	checkRows[int32, int64](t)
+	checkRows[uint8, float32](t)
+}
+
+// checkRows compares rows with those of columns that castFillPlain makes, bit
+// by bit. A level without a kernel for the pair has to say so.
+func checkRows[S, D Number](t *testing.T) {
+	t.Helper()
+	var from S
+	var to D
+	t.Run(fmt.Sprintf("from=%T/to=%T", from, to), func(t *testing.T) {
+		eachLevel(t, 2*rowColumns+1, func(t *rapid.T, l *level, g *guards) {
+			n, r := rapid.IntRange(0, 100).Draw(t, "n"), drawRandom(t)
+			first := rapid.IntRange(0, min(n, 20)).Draw(t, "first")
+			width := rapid.IntRange(1, RowColumns[D]()).Draw(t, "width")
+			gap := rapid.SampledFrom([]int{0, 0, 1, 5}).Draw(t, "gap")
+			nulls := rapid.SampledFrom([]int{0, 1, 2}).Draw(t, "columns with nulls") // none, some, all
+			wild := rapid.SampledFrom([]float64{0, 0, 0.001}).Draw(t, "wild")
+			rough := rapid.SampledFrom([]float64{0, 0.1, 1}).Draw(t, "rough")
+			size := 0
+			if n > first {
+				size = (n-first-1)*(width+gap) + width
+			}
+			cols, values := make([]Column[D], width), make([][]D, width)
+			wantRounded, wantOK := make([]int64, width), true
+			for c := range cols {
+				src := guarded[S](g, n)
+				for i := range src {
+					switch {
+					case r.Float64() < wild:
+						src[i] = drawSpecial[S](r)
+					case r.Float64() < rough:
+						src[i] = roughNumber[S](r)
+					default:
+						src[i] = S(r.IntN(200))
+					}
+				}
+				var bitmap []byte
+				bit := 0
+				if nulls == 2 || nulls == 1 && r.IntN(2) == 0 {
+					bitmap, bit = guardedBits(t, g, n)
+				}
+				fill := drawNumber[D](r)
+				cols[c], values[c] = ColumnOf(src, bitmap, bit, fill), make([]D, n-first)
+				res := castFillPlain(values[c], src[first:], bitmap, bit+first, fill)
+				wantRounded[c], wantOK = res.Inexact, wantOK && res.OutOfRange < 0
+			}
+			dst := guarded[D](g, size)
+			want := slices.Clone(dst)
+			for i := range n - first {
+				for c := range width {
+					want[i*(width+gap)+c] = values[c][i]
+				}
+			}
+			rounded := make([]int64, width)
+			ok := rows(l, dst, width+gap, cols, first, n, rounded)
+			if has := l.rowsKernel(kindOf[S](), kindOf[D]()).all != nil; !has || !wantOK {
+				if ok && n > first {
+					t.Fatalf("rows of %d columns = true; want false", width)
+				}
+				return
+			}
+			if !ok {
+				t.Fatalf("rows of %d columns from %d to %d = false; want true", width, first, n)
+			}
+			if !bytes.Equal(Bytes(dst), Bytes(want)) {
+				t.Fatalf("rows of %d columns from %d to %d, stride %d = %v; want %v", width, first, n, width+gap, dst, want)
+			}
+			if diff := cmp.Diff(wantRounded, rounded); diff != "" {
+				t.Fatalf("rounded values differ (-want +got):\n%s", diff)
+			}
+			if !intact[D](g, size) {
+				t.Fatalf("rows of %d columns from %d to %d wrote before dst", width, first, n)
+			}
+		})
+	})
+}
+
+func TestRowsMixed(t *testing.T) {
+	cols := []Column[float32]{ColumnOf([]float32{1}, nil, 0, float32(0)), ColumnOf([]int32{1}, nil, 0, float32(0))}
+	if Rows(make([]float32, 2), 2, cols, 0, 1, make([]int64, 2)) {
+		t.Error("Rows of columns of two types = true; want false")
+	}
+}
+
+var _ = bitutil.BitIsSet
