@@ -32,8 +32,7 @@ type numberPacker[D kernel.Number] struct {
 	tileWidth int
 	scratch   []D // one tile of columns, column by column
 	columns   [][]D
-	group     []kernel.Column[D]
-	rounded   []int64
+	group     kernel.Group[D]
 	stretches []stretch[D]
 }
 
@@ -42,8 +41,6 @@ func newNumberPacker[D kernel.Number](b *Binding, rows int, lossy LossyCasts, in
 	p := &numberPacker[D]{binding: b, index: index, rows: rows, lossy: lossy}
 	p.tileWidth = min(features, lineBytes/b.Input.Elem.Bytes())
 	p.columns = make([][]D, p.tileWidth)
-	p.group = make([]kernel.Column[D], p.tileWidth)
-	p.rounded = make([]int64, p.tileWidth)
 	p.stretches = make([]stretch[D], features)
 	for i := range b.Features {
 		p.fills = append(p.fills, fillOf[D](b.Input.Elem, b.Features[i].fill))
@@ -152,7 +149,7 @@ func (p *numberPacker[D]) releaseStretches() {
 		p.stretches[i] = stretch[D]{}
 	}
 	clear(p.columns)
-	clear(p.group)
+	clear(p.group.Columns[:cap(p.group.Columns)])
 }
 
 // packMatrix writes columns as n rows to dst, tile by tile.
@@ -189,19 +186,18 @@ func (p *numberPacker[D]) packMatrix(a *Assembler, segment Segment, dst []D, n i
 // packRows writes columns as rows where one kernel does it all, and reports
 // whether it did.
 func (p *numberPacker[D]) packRows(a *Assembler, dst []D, left, right, n int) bool {
+	g := &p.group
+	g.Columns = g.Columns[:0]
 	for i := left; i < right; i++ {
-		s := &p.stretches[i]
-		if !s.numbers {
+		if !p.stretches[i].numbers {
 			return false
 		}
-		p.group[i-left] = s.column
+		g.Columns = append(g.Columns, p.stretches[i].column)
 	}
-	rounded := p.rounded[:right-left]
-	clear(rounded)
-	if !kernel.Rows(dst, len(p.stretches), p.group[:right-left], 0, n, rounded) {
+	if !g.Rows(dst, len(p.stretches), 0, n) {
 		return false
 	}
-	for i, count := range rounded {
+	for i, count := range g.Rounded[:right-left] {
 		if count > 0 && p.lossy != AllowLossy {
 			return false // the tile finds which
 		}

@@ -3674,7159 +3674,4602 @@ block:
 	VZEROUPPER
 	RET
 
-// func rows4AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·rows4AVX512(SB), NOSPLIT, $0-48
-	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+DATA pairs0<>+0(SB)/8, $0x0000000000000000
+DATA pairs0<>+8(SB)/8, $0x0000000000000001
+DATA pairs0<>+16(SB)/8, $0x0000000000000008
+DATA pairs0<>+24(SB)/8, $0x0000000000000009
+DATA pairs0<>+32(SB)/8, $0x0000000000000002
+DATA pairs0<>+40(SB)/8, $0x0000000000000003
+DATA pairs0<>+48(SB)/8, $0x000000000000000a
+DATA pairs0<>+56(SB)/8, $0x000000000000000b
+GLOBL pairs0<>(SB), RODATA|NOPTR, $64
 
-block:
-	CMPQ       BX, $0x10
-	JL         tail
-	MOVQ       (CX), R9
-	VMOVUPS    (R9)(DI*4), Z0
-	MOVQ       40(CX), R9
-	VMOVUPS    (R9)(DI*4), Z1
-	MOVQ       80(CX), R9
-	VMOVUPS    (R9)(DI*4), Z2
-	MOVQ       120(CX), R9
-	VMOVUPS    (R9)(DI*4), Z3
-	MOVQ       160(CX), R9
-	VMOVUPS    (R9)(DI*4), Z4
-	MOVQ       200(CX), R9
-	VMOVUPS    (R9)(DI*4), Z5
-	MOVQ       240(CX), R9
-	VMOVUPS    (R9)(DI*4), Z6
-	MOVQ       280(CX), R9
-	VMOVUPS    (R9)(DI*4), Z7
-	MOVQ       320(CX), R9
-	VMOVUPS    (R9)(DI*4), Z8
-	MOVQ       360(CX), R9
-	VMOVUPS    (R9)(DI*4), Z9
-	MOVQ       400(CX), R9
-	VMOVUPS    (R9)(DI*4), Z10
-	MOVQ       440(CX), R9
-	VMOVUPS    (R9)(DI*4), Z11
-	MOVQ       480(CX), R9
-	VMOVUPS    (R9)(DI*4), Z12
-	MOVQ       520(CX), R9
-	VMOVUPS    (R9)(DI*4), Z13
-	MOVQ       560(CX), R9
-	VMOVUPS    (R9)(DI*4), Z14
-	MOVQ       600(CX), R9
-	VMOVUPS    (R9)(DI*4), Z15
-	VUNPCKLPS  Z1, Z0, Z16
-	VUNPCKHPS  Z1, Z0, Z0
-	VUNPCKLPS  Z3, Z2, Z1
-	VUNPCKHPS  Z3, Z2, Z3
-	VUNPCKLPD  Z1, Z16, Z2
-	VUNPCKHPD  Z1, Z16, Z1
-	VUNPCKLPD  Z3, Z0, Z16
-	VUNPCKHPD  Z3, Z0, Z0
-	VUNPCKLPS  Z5, Z4, Z3
-	VUNPCKHPS  Z5, Z4, Z4
-	VUNPCKLPS  Z7, Z6, Z5
-	VUNPCKHPS  Z7, Z6, Z7
-	VUNPCKLPD  Z5, Z3, Z6
-	VUNPCKHPD  Z5, Z3, Z3
-	VUNPCKLPD  Z7, Z4, Z5
-	VUNPCKHPD  Z7, Z4, Z4
-	VUNPCKLPS  Z9, Z8, Z7
-	VUNPCKHPS  Z9, Z8, Z8
-	VUNPCKLPS  Z11, Z10, Z9
-	VUNPCKHPS  Z11, Z10, Z11
-	VUNPCKLPD  Z9, Z7, Z10
-	VUNPCKHPD  Z9, Z7, Z7
-	VUNPCKLPD  Z11, Z8, Z9
-	VUNPCKHPD  Z11, Z8, Z8
-	VUNPCKLPS  Z13, Z12, Z11
-	VUNPCKHPS  Z13, Z12, Z12
-	VUNPCKLPS  Z15, Z14, Z13
-	VUNPCKHPS  Z15, Z14, Z15
-	VUNPCKLPD  Z13, Z11, Z14
-	VUNPCKHPD  Z13, Z11, Z11
-	VUNPCKLPD  Z15, Z12, Z13
-	VUNPCKHPD  Z15, Z12, Z12
-	VSHUFF32X4 $0x88, Z6, Z2, Z15
-	VSHUFF32X4 $0xdd, Z6, Z2, Z2
-	VSHUFF32X4 $0x88, Z14, Z10, Z6
-	VSHUFF32X4 $0xdd, Z14, Z10, Z17
-	VSHUFF32X4 $0x88, Z6, Z15, Z10
-	VSHUFF32X4 $0x88, Z17, Z2, Z14
-	VSHUFF32X4 $0xdd, Z6, Z15, Z6
-	VSHUFF32X4 $0xdd, Z17, Z2, Z2
-	VSHUFF32X4 $0x88, Z3, Z1, Z15
-	VSHUFF32X4 $0xdd, Z3, Z1, Z1
-	VSHUFF32X4 $0x88, Z11, Z7, Z3
-	VSHUFF32X4 $0xdd, Z11, Z7, Z17
-	VSHUFF32X4 $0x88, Z3, Z15, Z7
-	VSHUFF32X4 $0x88, Z17, Z1, Z11
-	VSHUFF32X4 $0xdd, Z3, Z15, Z3
-	VSHUFF32X4 $0xdd, Z17, Z1, Z1
-	VSHUFF32X4 $0x88, Z5, Z16, Z15
-	VSHUFF32X4 $0xdd, Z5, Z16, Z5
-	VSHUFF32X4 $0x88, Z13, Z9, Z16
-	VSHUFF32X4 $0xdd, Z13, Z9, Z17
-	VSHUFF32X4 $0x88, Z16, Z15, Z9
-	VSHUFF32X4 $0x88, Z17, Z5, Z13
-	VSHUFF32X4 $0xdd, Z16, Z15, Z15
-	VSHUFF32X4 $0xdd, Z17, Z5, Z5
-	VSHUFF32X4 $0x88, Z4, Z0, Z16
-	VSHUFF32X4 $0xdd, Z4, Z0, Z0
-	VSHUFF32X4 $0x88, Z12, Z8, Z4
-	VSHUFF32X4 $0xdd, Z12, Z8, Z17
-	VSHUFF32X4 $0x88, Z4, Z16, Z8
-	VSHUFF32X4 $0x88, Z17, Z0, Z12
-	VSHUFF32X4 $0xdd, Z4, Z16, Z4
-	VSHUFF32X4 $0xdd, Z17, Z0, Z0
-	VMOVUPS    Z10, K1, (AX)
-	VMOVUPS    Z7, K1, (AX)(DX*1)
-	VMOVUPS    Z9, K1, (AX)(DX*2)
-	VMOVUPS    Z8, K1, (AX)(SI*1)
-	LEAQ       (AX)(DX*4), AX
-	VMOVUPS    Z14, K1, (AX)
-	VMOVUPS    Z11, K1, (AX)(DX*1)
-	VMOVUPS    Z13, K1, (AX)(DX*2)
-	VMOVUPS    Z12, K1, (AX)(SI*1)
-	LEAQ       (AX)(DX*4), AX
-	VMOVUPS    Z6, K1, (AX)
-	VMOVUPS    Z3, K1, (AX)(DX*1)
-	VMOVUPS    Z15, K1, (AX)(DX*2)
-	VMOVUPS    Z4, K1, (AX)(SI*1)
-	LEAQ       (AX)(DX*4), AX
-	VMOVUPS    Z2, K1, (AX)
-	VMOVUPS    Z1, K1, (AX)(DX*1)
-	VMOVUPS    Z5, K1, (AX)(DX*2)
-	VMOVUPS    Z0, K1, (AX)(SI*1)
-	LEAQ       (AX)(DX*4), AX
-	ADDQ       $0x10, DI
-	ADDQ       $0x02, R8
-	SUBQ       $0x10, BX
-	JMP        block
+DATA pairs1<>+0(SB)/8, $0x0000000000000004
+DATA pairs1<>+8(SB)/8, $0x0000000000000005
+DATA pairs1<>+16(SB)/8, $0x000000000000000c
+DATA pairs1<>+24(SB)/8, $0x000000000000000d
+DATA pairs1<>+32(SB)/8, $0x0000000000000006
+DATA pairs1<>+40(SB)/8, $0x0000000000000007
+DATA pairs1<>+48(SB)/8, $0x000000000000000e
+DATA pairs1<>+56(SB)/8, $0x000000000000000f
+GLOBL pairs1<>(SB), RODATA|NOPTR, $64
+
+// func rows4AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·rows4AVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ          R9, $0x10
+	JL            tail
+	MOVQ          (DX), SI
+	VMOVUPS       (SI)(BX*4), Z2
+	MOVQ          40(DX), SI
+	VMOVUPS       (SI)(BX*4), Z3
+	MOVQ          80(DX), SI
+	VMOVUPS       (SI)(BX*4), Z4
+	MOVQ          120(DX), SI
+	VMOVUPS       (SI)(BX*4), Z5
+	MOVQ          160(DX), SI
+	VMOVUPS       (SI)(BX*4), Z6
+	MOVQ          200(DX), SI
+	VMOVUPS       (SI)(BX*4), Z7
+	MOVQ          240(DX), SI
+	VMOVUPS       (SI)(BX*4), Z8
+	MOVQ          280(DX), SI
+	VMOVUPS       (SI)(BX*4), Z9
+	VUNPCKLPS     Z3, Z2, Z10
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z5, Z4, Z3
+	VUNPCKHPS     Z5, Z4, Z5
+	VUNPCKLPD     Z3, Z10, Z4
+	VUNPCKHPD     Z3, Z10, Z3
+	VUNPCKLPD     Z5, Z2, Z10
+	VUNPCKHPD     Z5, Z2, Z2
+	VUNPCKLPS     Z7, Z6, Z5
+	VUNPCKHPS     Z7, Z6, Z6
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z9
+	VUNPCKLPD     Z7, Z5, Z8
+	VUNPCKHPD     Z7, Z5, Z5
+	VUNPCKLPD     Z9, Z6, Z7
+	VUNPCKHPD     Z9, Z6, Z6
+	VMOVAPS       Z4, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z5, Z0, Z8
+	VPERMT2PD     Z5, Z1, Z3
+	VMOVAPS       Z10, Z5
+	VPERMT2PD     Z7, Z0, Z5
+	VPERMT2PD     Z7, Z1, Z10
+	VMOVAPS       Z2, Z7
+	VPERMT2PD     Z6, Z0, Z7
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVUPS       Y9, K2, (DI)
+	VMOVUPS       Y8, K2, (DI)(AX*1)
+	VMOVUPS       Y5, K2, (DI)(AX*2)
+	VMOVUPS       Y7, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z9, Y6
+	VMOVUPS       Y6, K2, (DI)
+	VEXTRACTF32X8 $0x01, Z8, Y6
+	VMOVUPS       Y6, K2, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z5, Y5
+	VMOVUPS       Y5, K2, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y4, K2, (DI)
+	VMOVUPS       Y3, K2, (DI)(AX*1)
+	VMOVUPS       Y10, K2, (DI)(AX*2)
+	VMOVUPS       Y2, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K2, (DI)
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K2, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z10, Y3
+	VMOVUPS       Y3, K2, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R9
+	JMP           step
 
 tail:
-	TESTQ        BX, BX
-	JZ           done
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K2
-	MOVQ         (CX), SI
-	VBROADCASTSS 24(CX), Z0
-	VMOVUPS      (SI)(DI*4), K2, Z0
-	MOVQ         40(CX), SI
-	VBROADCASTSS 64(CX), Z1
-	VMOVUPS      (SI)(DI*4), K2, Z1
-	MOVQ         80(CX), SI
-	VBROADCASTSS 104(CX), Z2
-	VMOVUPS      (SI)(DI*4), K2, Z2
-	MOVQ         120(CX), SI
-	VBROADCASTSS 144(CX), Z3
-	VMOVUPS      (SI)(DI*4), K2, Z3
-	MOVQ         160(CX), SI
-	VBROADCASTSS 184(CX), Z4
-	VMOVUPS      (SI)(DI*4), K2, Z4
-	MOVQ         200(CX), SI
-	VBROADCASTSS 224(CX), Z5
-	VMOVUPS      (SI)(DI*4), K2, Z5
-	MOVQ         240(CX), SI
-	VBROADCASTSS 264(CX), Z6
-	VMOVUPS      (SI)(DI*4), K2, Z6
-	MOVQ         280(CX), SI
-	VBROADCASTSS 304(CX), Z7
-	VMOVUPS      (SI)(DI*4), K2, Z7
-	MOVQ         320(CX), SI
-	VBROADCASTSS 344(CX), Z8
-	VMOVUPS      (SI)(DI*4), K2, Z8
-	MOVQ         360(CX), SI
-	VBROADCASTSS 384(CX), Z9
-	VMOVUPS      (SI)(DI*4), K2, Z9
-	MOVQ         400(CX), SI
-	VBROADCASTSS 424(CX), Z10
-	VMOVUPS      (SI)(DI*4), K2, Z10
-	MOVQ         440(CX), SI
-	VBROADCASTSS 464(CX), Z11
-	VMOVUPS      (SI)(DI*4), K2, Z11
-	MOVQ         480(CX), SI
-	VBROADCASTSS 504(CX), Z12
-	VMOVUPS      (SI)(DI*4), K2, Z12
-	MOVQ         520(CX), SI
-	VBROADCASTSS 544(CX), Z13
-	VMOVUPS      (SI)(DI*4), K2, Z13
-	MOVQ         560(CX), SI
-	VBROADCASTSS 584(CX), Z14
-	VMOVUPS      (SI)(DI*4), K2, Z14
-	MOVQ         600(CX), SI
-	VBROADCASTSS 624(CX), Z15
-	VMOVUPS      (SI)(DI*4), K2, Z15
-	VUNPCKLPS    Z1, Z0, Z16
-	VUNPCKHPS    Z1, Z0, Z0
-	VUNPCKLPS    Z3, Z2, Z1
-	VUNPCKHPS    Z3, Z2, Z3
-	VUNPCKLPD    Z1, Z16, Z2
-	VUNPCKHPD    Z1, Z16, Z1
-	VUNPCKLPD    Z3, Z0, Z16
-	VUNPCKHPD    Z3, Z0, Z0
-	VUNPCKLPS    Z5, Z4, Z3
-	VUNPCKHPS    Z5, Z4, Z4
-	VUNPCKLPS    Z7, Z6, Z5
-	VUNPCKHPS    Z7, Z6, Z7
-	VUNPCKLPD    Z5, Z3, Z6
-	VUNPCKHPD    Z5, Z3, Z3
-	VUNPCKLPD    Z7, Z4, Z5
-	VUNPCKHPD    Z7, Z4, Z4
-	VUNPCKLPS    Z9, Z8, Z7
-	VUNPCKHPS    Z9, Z8, Z8
-	VUNPCKLPS    Z11, Z10, Z9
-	VUNPCKHPS    Z11, Z10, Z11
-	VUNPCKLPD    Z9, Z7, Z10
-	VUNPCKHPD    Z9, Z7, Z7
-	VUNPCKLPD    Z11, Z8, Z9
-	VUNPCKHPD    Z11, Z8, Z8
-	VUNPCKLPS    Z13, Z12, Z11
-	VUNPCKHPS    Z13, Z12, Z12
-	VUNPCKLPS    Z15, Z14, Z13
-	VUNPCKHPS    Z15, Z14, Z15
-	VUNPCKLPD    Z13, Z11, Z14
-	VUNPCKHPD    Z13, Z11, Z11
-	VUNPCKLPD    Z15, Z12, Z13
-	VUNPCKHPD    Z15, Z12, Z12
-	VSHUFF32X4   $0x88, Z6, Z2, Z15
-	VSHUFF32X4   $0xdd, Z6, Z2, Z2
-	VSHUFF32X4   $0x88, Z14, Z10, Z6
-	VSHUFF32X4   $0xdd, Z14, Z10, Z17
-	VSHUFF32X4   $0x88, Z6, Z15, Z10
-	VSHUFF32X4   $0x88, Z17, Z2, Z14
-	VSHUFF32X4   $0xdd, Z6, Z15, Z6
-	VSHUFF32X4   $0xdd, Z17, Z2, Z2
-	VSHUFF32X4   $0x88, Z3, Z1, Z15
-	VSHUFF32X4   $0xdd, Z3, Z1, Z1
-	VSHUFF32X4   $0x88, Z11, Z7, Z3
-	VSHUFF32X4   $0xdd, Z11, Z7, Z17
-	VSHUFF32X4   $0x88, Z3, Z15, Z7
-	VSHUFF32X4   $0x88, Z17, Z1, Z11
-	VSHUFF32X4   $0xdd, Z3, Z15, Z3
-	VSHUFF32X4   $0xdd, Z17, Z1, Z1
-	VSHUFF32X4   $0x88, Z5, Z16, Z15
-	VSHUFF32X4   $0xdd, Z5, Z16, Z5
-	VSHUFF32X4   $0x88, Z13, Z9, Z16
-	VSHUFF32X4   $0xdd, Z13, Z9, Z17
-	VSHUFF32X4   $0x88, Z16, Z15, Z9
-	VSHUFF32X4   $0x88, Z17, Z5, Z13
-	VSHUFF32X4   $0xdd, Z16, Z15, Z15
-	VSHUFF32X4   $0xdd, Z17, Z5, Z5
-	VSHUFF32X4   $0x88, Z4, Z0, Z16
-	VSHUFF32X4   $0xdd, Z4, Z0, Z0
-	VSHUFF32X4   $0x88, Z12, Z8, Z4
-	VSHUFF32X4   $0xdd, Z12, Z8, Z17
-	VSHUFF32X4   $0x88, Z4, Z16, Z8
-	VSHUFF32X4   $0x88, Z17, Z0, Z12
-	VSHUFF32X4   $0xdd, Z4, Z16, Z4
-	VSHUFF32X4   $0xdd, Z17, Z0, Z0
-	VMOVUPS      Z10, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z9, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z8, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z14, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z11, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z13, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z12, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z15, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	TESTQ         R9, R9
+	JZ            next
+	MOVQ          $-1, SI
+	BZHIQ         R9, SI, SI
+	KMOVW         SI, K1
+	MOVQ          (DX), SI
+	VBROADCASTSS  24(DX), Z2
+	VMOVUPS       (SI)(BX*4), K1, Z2
+	MOVQ          40(DX), SI
+	VBROADCASTSS  64(DX), Z3
+	VMOVUPS       (SI)(BX*4), K1, Z3
+	MOVQ          80(DX), SI
+	VBROADCASTSS  104(DX), Z4
+	VMOVUPS       (SI)(BX*4), K1, Z4
+	MOVQ          120(DX), SI
+	VBROADCASTSS  144(DX), Z5
+	VMOVUPS       (SI)(BX*4), K1, Z5
+	MOVQ          160(DX), SI
+	VBROADCASTSS  184(DX), Z6
+	VMOVUPS       (SI)(BX*4), K1, Z6
+	MOVQ          200(DX), SI
+	VBROADCASTSS  224(DX), Z7
+	VMOVUPS       (SI)(BX*4), K1, Z7
+	MOVQ          240(DX), SI
+	VBROADCASTSS  264(DX), Z8
+	VMOVUPS       (SI)(BX*4), K1, Z8
+	MOVQ          280(DX), SI
+	VBROADCASTSS  304(DX), Z9
+	VMOVUPS       (SI)(BX*4), K1, Z9
+	VUNPCKLPS     Z3, Z2, Z10
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z5, Z4, Z3
+	VUNPCKHPS     Z5, Z4, Z5
+	VUNPCKLPD     Z3, Z10, Z4
+	VUNPCKHPD     Z3, Z10, Z3
+	VUNPCKLPD     Z5, Z2, Z10
+	VUNPCKHPD     Z5, Z2, Z2
+	VUNPCKLPS     Z7, Z6, Z5
+	VUNPCKHPS     Z7, Z6, Z6
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z9
+	VUNPCKLPD     Z7, Z5, Z8
+	VUNPCKHPD     Z7, Z5, Z5
+	VUNPCKLPD     Z9, Z6, Z7
+	VUNPCKHPD     Z9, Z6, Z6
+	VMOVAPS       Z4, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z5, Z0, Z8
+	VPERMT2PD     Z5, Z1, Z3
+	VMOVAPS       Z10, Z5
+	VPERMT2PD     Z7, Z0, Z5
+	VPERMT2PD     Z7, Z1, Z10
+	VMOVAPS       Z2, Z7
+	VPERMT2PD     Z6, Z0, Z7
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVUPS       Y9, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y8, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y7, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y6
+	VMOVUPS       Y6, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z8, Y6
+	VMOVUPS       Y6, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z5, Y5
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y4, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y3, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y10, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y2, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y3
+	VMOVUPS       Y3, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
 
-done:
+next:
+	ADDQ $0x00000140, DX
+	ADDQ $0x20, R10
+	SUBQ $0x08, R8
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
 	VZEROUPPER
 	RET
 
 // func rows4ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·rows4ValidAVX512(SB), NOSPLIT, $0-48
-	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·rows4ValidAVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
 
-block:
-	CMPQ         BX, $0x10
-	JL           tail
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSS 24(CX), Z0
-	VMOVUPS      (R9)(DI*4), K2, Z0
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSS 64(CX), Z1
-	VMOVUPS      (R9)(DI*4), K2, Z1
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSS 104(CX), Z2
-	VMOVUPS      (R9)(DI*4), K2, Z2
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSS 144(CX), Z3
-	VMOVUPS      (R9)(DI*4), K2, Z3
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSS 184(CX), Z4
-	VMOVUPS      (R9)(DI*4), K2, Z4
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSS 224(CX), Z5
-	VMOVUPS      (R9)(DI*4), K2, Z5
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSS 264(CX), Z6
-	VMOVUPS      (R9)(DI*4), K2, Z6
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSS 304(CX), Z7
-	VMOVUPS      (R9)(DI*4), K2, Z7
-	MOVQ         320(CX), R9
-	MOVQ         328(CX), R10
-	MOVQ         336(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSS 344(CX), Z8
-	VMOVUPS      (R9)(DI*4), K2, Z8
-	MOVQ         360(CX), R9
-	MOVQ         368(CX), R10
-	MOVQ         376(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSS 384(CX), Z9
-	VMOVUPS      (R9)(DI*4), K2, Z9
-	MOVQ         400(CX), R9
-	MOVQ         408(CX), R10
-	MOVQ         416(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSS 424(CX), Z10
-	VMOVUPS      (R9)(DI*4), K2, Z10
-	MOVQ         440(CX), R9
-	MOVQ         448(CX), R10
-	MOVQ         456(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSS 464(CX), Z11
-	VMOVUPS      (R9)(DI*4), K2, Z11
-	MOVQ         480(CX), R9
-	MOVQ         488(CX), R10
-	MOVQ         496(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSS 504(CX), Z12
-	VMOVUPS      (R9)(DI*4), K2, Z12
-	MOVQ         520(CX), R9
-	MOVQ         528(CX), R10
-	MOVQ         536(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSS 544(CX), Z13
-	VMOVUPS      (R9)(DI*4), K2, Z13
-	MOVQ         560(CX), R9
-	MOVQ         568(CX), R10
-	MOVQ         576(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSS 584(CX), Z14
-	VMOVUPS      (R9)(DI*4), K2, Z14
-	MOVQ         600(CX), R9
-	MOVQ         608(CX), R10
-	MOVQ         616(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSS 624(CX), Z15
-	VMOVUPS      (R9)(DI*4), K2, Z15
-	VUNPCKLPS    Z1, Z0, Z16
-	VUNPCKHPS    Z1, Z0, Z0
-	VUNPCKLPS    Z3, Z2, Z1
-	VUNPCKHPS    Z3, Z2, Z3
-	VUNPCKLPD    Z1, Z16, Z2
-	VUNPCKHPD    Z1, Z16, Z1
-	VUNPCKLPD    Z3, Z0, Z16
-	VUNPCKHPD    Z3, Z0, Z0
-	VUNPCKLPS    Z5, Z4, Z3
-	VUNPCKHPS    Z5, Z4, Z4
-	VUNPCKLPS    Z7, Z6, Z5
-	VUNPCKHPS    Z7, Z6, Z7
-	VUNPCKLPD    Z5, Z3, Z6
-	VUNPCKHPD    Z5, Z3, Z3
-	VUNPCKLPD    Z7, Z4, Z5
-	VUNPCKHPD    Z7, Z4, Z4
-	VUNPCKLPS    Z9, Z8, Z7
-	VUNPCKHPS    Z9, Z8, Z8
-	VUNPCKLPS    Z11, Z10, Z9
-	VUNPCKHPS    Z11, Z10, Z11
-	VUNPCKLPD    Z9, Z7, Z10
-	VUNPCKHPD    Z9, Z7, Z7
-	VUNPCKLPD    Z11, Z8, Z9
-	VUNPCKHPD    Z11, Z8, Z8
-	VUNPCKLPS    Z13, Z12, Z11
-	VUNPCKHPS    Z13, Z12, Z12
-	VUNPCKLPS    Z15, Z14, Z13
-	VUNPCKHPS    Z15, Z14, Z15
-	VUNPCKLPD    Z13, Z11, Z14
-	VUNPCKHPD    Z13, Z11, Z11
-	VUNPCKLPD    Z15, Z12, Z13
-	VUNPCKHPD    Z15, Z12, Z12
-	VSHUFF32X4   $0x88, Z6, Z2, Z15
-	VSHUFF32X4   $0xdd, Z6, Z2, Z2
-	VSHUFF32X4   $0x88, Z14, Z10, Z6
-	VSHUFF32X4   $0xdd, Z14, Z10, Z17
-	VSHUFF32X4   $0x88, Z6, Z15, Z10
-	VSHUFF32X4   $0x88, Z17, Z2, Z14
-	VSHUFF32X4   $0xdd, Z6, Z15, Z6
-	VSHUFF32X4   $0xdd, Z17, Z2, Z2
-	VSHUFF32X4   $0x88, Z3, Z1, Z15
-	VSHUFF32X4   $0xdd, Z3, Z1, Z1
-	VSHUFF32X4   $0x88, Z11, Z7, Z3
-	VSHUFF32X4   $0xdd, Z11, Z7, Z17
-	VSHUFF32X4   $0x88, Z3, Z15, Z7
-	VSHUFF32X4   $0x88, Z17, Z1, Z11
-	VSHUFF32X4   $0xdd, Z3, Z15, Z3
-	VSHUFF32X4   $0xdd, Z17, Z1, Z1
-	VSHUFF32X4   $0x88, Z5, Z16, Z15
-	VSHUFF32X4   $0xdd, Z5, Z16, Z5
-	VSHUFF32X4   $0x88, Z13, Z9, Z16
-	VSHUFF32X4   $0xdd, Z13, Z9, Z17
-	VSHUFF32X4   $0x88, Z16, Z15, Z9
-	VSHUFF32X4   $0x88, Z17, Z5, Z13
-	VSHUFF32X4   $0xdd, Z16, Z15, Z15
-	VSHUFF32X4   $0xdd, Z17, Z5, Z5
-	VSHUFF32X4   $0x88, Z4, Z0, Z16
-	VSHUFF32X4   $0xdd, Z4, Z0, Z0
-	VSHUFF32X4   $0x88, Z12, Z8, Z4
-	VSHUFF32X4   $0xdd, Z12, Z8, Z17
-	VSHUFF32X4   $0x88, Z4, Z16, Z8
-	VSHUFF32X4   $0x88, Z17, Z0, Z12
-	VSHUFF32X4   $0xdd, Z4, Z16, Z4
-	VSHUFF32X4   $0xdd, Z17, Z0, Z0
-	VMOVUPS      Z10, K1, (AX)
-	VMOVUPS      Z7, K1, (AX)(DX*1)
-	VMOVUPS      Z9, K1, (AX)(DX*2)
-	VMOVUPS      Z8, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z14, K1, (AX)
-	VMOVUPS      Z11, K1, (AX)(DX*1)
-	VMOVUPS      Z13, K1, (AX)(DX*2)
-	VMOVUPS      Z12, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z6, K1, (AX)
-	VMOVUPS      Z3, K1, (AX)(DX*1)
-	VMOVUPS      Z15, K1, (AX)(DX*2)
-	VMOVUPS      Z4, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z2, K1, (AX)
-	VMOVUPS      Z1, K1, (AX)(DX*1)
-	VMOVUPS      Z5, K1, (AX)(DX*2)
-	VMOVUPS      Z0, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	ADDQ         $0x10, DI
-	ADDQ         $0x02, R8
-	SUBQ         $0x10, BX
-	JMP          block
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ          R10, $0x10
+	JL            tail
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), DI
+	MOVQ          8(DX), R12
+	MOVQ          16(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  24(DX), Z2
+	VMOVUPS       (DI)(BX*4), K1, Z2
+	MOVQ          40(DX), DI
+	MOVQ          48(DX), R12
+	MOVQ          56(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  64(DX), Z3
+	VMOVUPS       (DI)(BX*4), K1, Z3
+	MOVQ          80(DX), DI
+	MOVQ          88(DX), R12
+	MOVQ          96(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  104(DX), Z4
+	VMOVUPS       (DI)(BX*4), K1, Z4
+	MOVQ          120(DX), DI
+	MOVQ          128(DX), R12
+	MOVQ          136(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  144(DX), Z5
+	VMOVUPS       (DI)(BX*4), K1, Z5
+	MOVQ          160(DX), DI
+	MOVQ          168(DX), R12
+	MOVQ          176(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  184(DX), Z6
+	VMOVUPS       (DI)(BX*4), K1, Z6
+	MOVQ          200(DX), DI
+	MOVQ          208(DX), R12
+	MOVQ          216(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  224(DX), Z7
+	VMOVUPS       (DI)(BX*4), K1, Z7
+	MOVQ          240(DX), DI
+	MOVQ          248(DX), R12
+	MOVQ          256(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  264(DX), Z8
+	VMOVUPS       (DI)(BX*4), K1, Z8
+	MOVQ          280(DX), DI
+	MOVQ          288(DX), R12
+	MOVQ          296(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  304(DX), Z9
+	VMOVUPS       (DI)(BX*4), K1, Z9
+	VUNPCKLPS     Z3, Z2, Z10
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z5, Z4, Z3
+	VUNPCKHPS     Z5, Z4, Z5
+	VUNPCKLPD     Z3, Z10, Z4
+	VUNPCKHPD     Z3, Z10, Z3
+	VUNPCKLPD     Z5, Z2, Z10
+	VUNPCKHPD     Z5, Z2, Z2
+	VUNPCKLPS     Z7, Z6, Z5
+	VUNPCKHPS     Z7, Z6, Z6
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z9
+	VUNPCKLPD     Z7, Z5, Z8
+	VUNPCKHPD     Z7, Z5, Z5
+	VUNPCKLPD     Z9, Z6, Z7
+	VUNPCKHPD     Z9, Z6, Z6
+	VMOVAPS       Z4, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z5, Z0, Z8
+	VPERMT2PD     Z5, Z1, Z3
+	VMOVAPS       Z10, Z5
+	VPERMT2PD     Z7, Z0, Z5
+	VPERMT2PD     Z7, Z1, Z10
+	VMOVAPS       Z2, Z7
+	VPERMT2PD     Z6, Z0, Z7
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVUPS       Y9, K2, (R8)
+	VMOVUPS       Y8, K2, (R8)(AX*1)
+	VMOVUPS       Y5, K2, (R8)(AX*2)
+	VMOVUPS       Y7, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z9, Y6
+	VMOVUPS       Y6, K2, (R8)
+	VEXTRACTF32X8 $0x01, Z8, Y6
+	VMOVUPS       Y6, K2, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z5, Y5
+	VMOVUPS       Y5, K2, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y4, K2, (R8)
+	VMOVUPS       Y3, K2, (R8)(AX*1)
+	VMOVUPS       Y10, K2, (R8)(AX*2)
+	VMOVUPS       Y2, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K2, (R8)
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K2, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z10, Y3
+	VMOVUPS       Y3, K2, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R10
+	JMP           step
 
 tail:
-	TESTQ        BX, BX
-	JZ           done
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K2
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSS 24(CX), Z0
-	VMOVUPS      (R9)(DI*4), K2, Z0
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSS 64(CX), Z1
-	VMOVUPS      (R9)(DI*4), K2, Z1
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSS 104(CX), Z2
-	VMOVUPS      (R9)(DI*4), K2, Z2
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSS 144(CX), Z3
-	VMOVUPS      (R9)(DI*4), K2, Z3
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSS 184(CX), Z4
-	VMOVUPS      (R9)(DI*4), K2, Z4
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSS 224(CX), Z5
-	VMOVUPS      (R9)(DI*4), K2, Z5
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSS 264(CX), Z6
-	VMOVUPS      (R9)(DI*4), K2, Z6
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSS 304(CX), Z7
-	VMOVUPS      (R9)(DI*4), K2, Z7
-	MOVQ         320(CX), R9
-	MOVQ         328(CX), R10
-	MOVQ         336(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSS 344(CX), Z8
-	VMOVUPS      (R9)(DI*4), K2, Z8
-	MOVQ         360(CX), R9
-	MOVQ         368(CX), R10
-	MOVQ         376(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSS 384(CX), Z9
-	VMOVUPS      (R9)(DI*4), K2, Z9
-	MOVQ         400(CX), R9
-	MOVQ         408(CX), R10
-	MOVQ         416(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSS 424(CX), Z10
-	VMOVUPS      (R9)(DI*4), K2, Z10
-	MOVQ         440(CX), R9
-	MOVQ         448(CX), R10
-	MOVQ         456(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSS 464(CX), Z11
-	VMOVUPS      (R9)(DI*4), K2, Z11
-	MOVQ         480(CX), R9
-	MOVQ         488(CX), R10
-	MOVQ         496(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSS 504(CX), Z12
-	VMOVUPS      (R9)(DI*4), K2, Z12
-	MOVQ         520(CX), R9
-	MOVQ         528(CX), R10
-	MOVQ         536(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSS 544(CX), Z13
-	VMOVUPS      (R9)(DI*4), K2, Z13
-	MOVQ         560(CX), R9
-	MOVQ         568(CX), R10
-	MOVQ         576(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSS 584(CX), Z14
-	VMOVUPS      (R9)(DI*4), K2, Z14
-	MOVQ         600(CX), R9
-	MOVQ         608(CX), R10
-	MOVQ         616(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSS 624(CX), Z15
-	VMOVUPS      (R9)(DI*4), K2, Z15
-	VUNPCKLPS    Z1, Z0, Z16
-	VUNPCKHPS    Z1, Z0, Z0
-	VUNPCKLPS    Z3, Z2, Z1
-	VUNPCKHPS    Z3, Z2, Z3
-	VUNPCKLPD    Z1, Z16, Z2
-	VUNPCKHPD    Z1, Z16, Z1
-	VUNPCKLPD    Z3, Z0, Z16
-	VUNPCKHPD    Z3, Z0, Z0
-	VUNPCKLPS    Z5, Z4, Z3
-	VUNPCKHPS    Z5, Z4, Z4
-	VUNPCKLPS    Z7, Z6, Z5
-	VUNPCKHPS    Z7, Z6, Z7
-	VUNPCKLPD    Z5, Z3, Z6
-	VUNPCKHPD    Z5, Z3, Z3
-	VUNPCKLPD    Z7, Z4, Z5
-	VUNPCKHPD    Z7, Z4, Z4
-	VUNPCKLPS    Z9, Z8, Z7
-	VUNPCKHPS    Z9, Z8, Z8
-	VUNPCKLPS    Z11, Z10, Z9
-	VUNPCKHPS    Z11, Z10, Z11
-	VUNPCKLPD    Z9, Z7, Z10
-	VUNPCKHPD    Z9, Z7, Z7
-	VUNPCKLPD    Z11, Z8, Z9
-	VUNPCKHPD    Z11, Z8, Z8
-	VUNPCKLPS    Z13, Z12, Z11
-	VUNPCKHPS    Z13, Z12, Z12
-	VUNPCKLPS    Z15, Z14, Z13
-	VUNPCKHPS    Z15, Z14, Z15
-	VUNPCKLPD    Z13, Z11, Z14
-	VUNPCKHPD    Z13, Z11, Z11
-	VUNPCKLPD    Z15, Z12, Z13
-	VUNPCKHPD    Z15, Z12, Z12
-	VSHUFF32X4   $0x88, Z6, Z2, Z15
-	VSHUFF32X4   $0xdd, Z6, Z2, Z2
-	VSHUFF32X4   $0x88, Z14, Z10, Z6
-	VSHUFF32X4   $0xdd, Z14, Z10, Z17
-	VSHUFF32X4   $0x88, Z6, Z15, Z10
-	VSHUFF32X4   $0x88, Z17, Z2, Z14
-	VSHUFF32X4   $0xdd, Z6, Z15, Z6
-	VSHUFF32X4   $0xdd, Z17, Z2, Z2
-	VSHUFF32X4   $0x88, Z3, Z1, Z15
-	VSHUFF32X4   $0xdd, Z3, Z1, Z1
-	VSHUFF32X4   $0x88, Z11, Z7, Z3
-	VSHUFF32X4   $0xdd, Z11, Z7, Z17
-	VSHUFF32X4   $0x88, Z3, Z15, Z7
-	VSHUFF32X4   $0x88, Z17, Z1, Z11
-	VSHUFF32X4   $0xdd, Z3, Z15, Z3
-	VSHUFF32X4   $0xdd, Z17, Z1, Z1
-	VSHUFF32X4   $0x88, Z5, Z16, Z15
-	VSHUFF32X4   $0xdd, Z5, Z16, Z5
-	VSHUFF32X4   $0x88, Z13, Z9, Z16
-	VSHUFF32X4   $0xdd, Z13, Z9, Z17
-	VSHUFF32X4   $0x88, Z16, Z15, Z9
-	VSHUFF32X4   $0x88, Z17, Z5, Z13
-	VSHUFF32X4   $0xdd, Z16, Z15, Z15
-	VSHUFF32X4   $0xdd, Z17, Z5, Z5
-	VSHUFF32X4   $0x88, Z4, Z0, Z16
-	VSHUFF32X4   $0xdd, Z4, Z0, Z0
-	VSHUFF32X4   $0x88, Z12, Z8, Z4
-	VSHUFF32X4   $0xdd, Z12, Z8, Z17
-	VSHUFF32X4   $0x88, Z4, Z16, Z8
-	VSHUFF32X4   $0x88, Z17, Z0, Z12
-	VSHUFF32X4   $0xdd, Z4, Z16, Z4
-	VSHUFF32X4   $0xdd, Z17, Z0, Z0
-	VMOVUPS      Z10, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z9, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z8, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z14, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z11, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z13, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z12, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z15, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	TESTQ         R10, R10
+	JZ            next
+	MOVQ          $-1, DI
+	BZHIQ         R10, DI, DI
+	KMOVW         DI, K1
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), R12
+	MOVQ          8(DX), R13
+	MOVQ          16(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VBROADCASTSS  24(DX), Z2
+	VMOVUPS       (R12)(BX*4), K1, Z2
+	MOVQ          40(DX), R12
+	MOVQ          48(DX), R13
+	MOVQ          56(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VBROADCASTSS  64(DX), Z3
+	VMOVUPS       (R12)(BX*4), K1, Z3
+	MOVQ          80(DX), R12
+	MOVQ          88(DX), R13
+	MOVQ          96(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VBROADCASTSS  104(DX), Z4
+	VMOVUPS       (R12)(BX*4), K1, Z4
+	MOVQ          120(DX), R12
+	MOVQ          128(DX), R13
+	MOVQ          136(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VBROADCASTSS  144(DX), Z5
+	VMOVUPS       (R12)(BX*4), K1, Z5
+	MOVQ          160(DX), R12
+	MOVQ          168(DX), R13
+	MOVQ          176(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VBROADCASTSS  184(DX), Z6
+	VMOVUPS       (R12)(BX*4), K1, Z6
+	MOVQ          200(DX), R12
+	MOVQ          208(DX), R13
+	MOVQ          216(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VBROADCASTSS  224(DX), Z7
+	VMOVUPS       (R12)(BX*4), K1, Z7
+	MOVQ          240(DX), R12
+	MOVQ          248(DX), R13
+	MOVQ          256(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VBROADCASTSS  264(DX), Z8
+	VMOVUPS       (R12)(BX*4), K1, Z8
+	MOVQ          280(DX), R12
+	MOVQ          288(DX), R13
+	MOVQ          296(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VBROADCASTSS  304(DX), Z9
+	VMOVUPS       (R12)(BX*4), K1, Z9
+	VUNPCKLPS     Z3, Z2, Z10
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z5, Z4, Z3
+	VUNPCKHPS     Z5, Z4, Z5
+	VUNPCKLPD     Z3, Z10, Z4
+	VUNPCKHPD     Z3, Z10, Z3
+	VUNPCKLPD     Z5, Z2, Z10
+	VUNPCKHPD     Z5, Z2, Z2
+	VUNPCKLPS     Z7, Z6, Z5
+	VUNPCKHPS     Z7, Z6, Z6
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z9
+	VUNPCKLPD     Z7, Z5, Z8
+	VUNPCKHPD     Z7, Z5, Z5
+	VUNPCKLPD     Z9, Z6, Z7
+	VUNPCKHPD     Z9, Z6, Z6
+	VMOVAPS       Z4, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z5, Z0, Z8
+	VPERMT2PD     Z5, Z1, Z3
+	VMOVAPS       Z10, Z5
+	VPERMT2PD     Z7, Z0, Z5
+	VPERMT2PD     Z7, Z1, Z10
+	VMOVAPS       Z2, Z7
+	VPERMT2PD     Z6, Z0, Z7
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVUPS       Y9, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y8, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y7, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y6
+	VMOVUPS       Y6, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z8, Y6
+	VMOVUPS       Y6, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z5, Y5
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y4, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y3, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y10, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y2, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y3
+	VMOVUPS       Y3, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
 
-done:
+next:
+	ADDQ $0x00000140, DX
+	ADDQ $0x20, R11
+	SUBQ $0x08, R9
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
 	VZEROUPPER
 	RET
 
 // func rowsF64F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, POPCNT
-TEXT ·rowsF64F32AVX512(SB), NOSPLIT, $0-48
-	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, POPCNT
+TEXT ·rowsF64F32AVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
 
-block:
-	CMPQ         BX, $0x10
-	JL           tail
-	MOVQ         (CX), R9
-	VMOVUPD      (R9)(DI*8), Z0
-	VMOVUPD      64(R9)(DI*8), Z1
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z2
-	VCMPPD       $0x0c, Z0, Z2, K3
-	VCVTPD2PS    Z1, Y2
-	VCVTPS2PD    Y2, Z0
-	VCMPPD       $0x0c, Z1, Z0, K4
-	VINSERTF32X8 $0x01, Y2, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 32(CX)
-	VFPCLASSPSZ  $0x18, Z0, K3, K3
-	KORW         K3, K2, K2
-	MOVQ         40(CX), R9
-	VMOVUPD      (R9)(DI*8), Z1
-	VMOVUPD      64(R9)(DI*8), Z2
-	VCVTPD2PS    Z1, Y3
-	VCVTPS2PD    Y3, Z4
-	VCMPPD       $0x0c, Z1, Z4, K3
-	VCVTPD2PS    Z2, Y4
-	VCVTPS2PD    Y4, Z1
-	VCMPPD       $0x0c, Z2, Z1, K4
-	VINSERTF32X8 $0x01, Y4, Z3, Z1
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 72(CX)
-	VFPCLASSPSZ  $0x18, Z1, K3, K3
-	KORW         K3, K2, K2
-	MOVQ         80(CX), R9
-	VMOVUPD      (R9)(DI*8), Z2
-	VMOVUPD      64(R9)(DI*8), Z4
-	VCVTPD2PS    Z2, Y3
-	VCVTPS2PD    Y3, Z5
-	VCMPPD       $0x0c, Z2, Z5, K3
-	VCVTPD2PS    Z4, Y5
-	VCVTPS2PD    Y5, Z2
-	VCMPPD       $0x0c, Z4, Z2, K4
-	VINSERTF32X8 $0x01, Y5, Z3, Z2
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 112(CX)
-	VFPCLASSPSZ  $0x18, Z2, K3, K3
-	KORW         K3, K2, K2
-	MOVQ         120(CX), R9
-	VMOVUPD      (R9)(DI*8), Z4
-	VMOVUPD      64(R9)(DI*8), Z5
-	VCVTPD2PS    Z4, Y3
-	VCVTPS2PD    Y3, Z6
-	VCMPPD       $0x0c, Z4, Z6, K3
-	VCVTPD2PS    Z5, Y6
-	VCVTPS2PD    Y6, Z4
-	VCMPPD       $0x0c, Z5, Z4, K4
-	VINSERTF32X8 $0x01, Y6, Z3, Z4
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 152(CX)
-	VFPCLASSPSZ  $0x18, Z4, K3, K3
-	KORW         K3, K2, K2
-	MOVQ         160(CX), R9
-	VMOVUPD      (R9)(DI*8), Z5
-	VMOVUPD      64(R9)(DI*8), Z6
-	VCVTPD2PS    Z5, Y3
-	VCVTPS2PD    Y3, Z7
-	VCMPPD       $0x0c, Z5, Z7, K3
-	VCVTPD2PS    Z6, Y7
-	VCVTPS2PD    Y7, Z5
-	VCMPPD       $0x0c, Z6, Z5, K4
-	VINSERTF32X8 $0x01, Y7, Z3, Z5
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 192(CX)
-	VFPCLASSPSZ  $0x18, Z5, K3, K3
-	KORW         K3, K2, K2
-	MOVQ         200(CX), R9
-	VMOVUPD      (R9)(DI*8), Z6
-	VMOVUPD      64(R9)(DI*8), Z7
-	VCVTPD2PS    Z6, Y3
-	VCVTPS2PD    Y3, Z8
-	VCMPPD       $0x0c, Z6, Z8, K3
-	VCVTPD2PS    Z7, Y8
-	VCVTPS2PD    Y8, Z6
-	VCMPPD       $0x0c, Z7, Z6, K4
-	VINSERTF32X8 $0x01, Y8, Z3, Z6
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 232(CX)
-	VFPCLASSPSZ  $0x18, Z6, K3, K3
-	KORW         K3, K2, K2
-	MOVQ         240(CX), R9
-	VMOVUPD      (R9)(DI*8), Z7
-	VMOVUPD      64(R9)(DI*8), Z8
-	VCVTPD2PS    Z7, Y3
-	VCVTPS2PD    Y3, Z9
-	VCMPPD       $0x0c, Z7, Z9, K3
-	VCVTPD2PS    Z8, Y9
-	VCVTPS2PD    Y9, Z7
-	VCMPPD       $0x0c, Z8, Z7, K4
-	VINSERTF32X8 $0x01, Y9, Z3, Z7
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 272(CX)
-	VFPCLASSPSZ  $0x18, Z7, K3, K3
-	KORW         K3, K2, K2
-	MOVQ         280(CX), R9
-	VMOVUPD      (R9)(DI*8), Z8
-	VMOVUPD      64(R9)(DI*8), Z9
-	VCVTPD2PS    Z8, Y3
-	VCVTPS2PD    Y3, Z10
-	VCMPPD       $0x0c, Z8, Z10, K3
-	VCVTPD2PS    Z9, Y10
-	VCVTPS2PD    Y10, Z8
-	VCMPPD       $0x0c, Z9, Z8, K4
-	VINSERTF32X8 $0x01, Y10, Z3, Z8
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 312(CX)
-	VFPCLASSPSZ  $0x18, Z8, K3, K3
-	KORW         K3, K2, K2
-	MOVQ         320(CX), R9
-	VMOVUPD      (R9)(DI*8), Z9
-	VMOVUPD      64(R9)(DI*8), Z10
-	VCVTPD2PS    Z9, Y3
-	VCVTPS2PD    Y3, Z11
-	VCMPPD       $0x0c, Z9, Z11, K3
-	VCVTPD2PS    Z10, Y11
-	VCVTPS2PD    Y11, Z9
-	VCMPPD       $0x0c, Z10, Z9, K4
-	VINSERTF32X8 $0x01, Y11, Z3, Z9
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 352(CX)
-	VFPCLASSPSZ  $0x18, Z9, K3, K3
-	KORW         K3, K2, K2
-	MOVQ         360(CX), R9
-	VMOVUPD      (R9)(DI*8), Z10
-	VMOVUPD      64(R9)(DI*8), Z11
-	VCVTPD2PS    Z10, Y3
-	VCVTPS2PD    Y3, Z12
-	VCMPPD       $0x0c, Z10, Z12, K3
-	VCVTPD2PS    Z11, Y12
-	VCVTPS2PD    Y12, Z10
-	VCMPPD       $0x0c, Z11, Z10, K4
-	VINSERTF32X8 $0x01, Y12, Z3, Z10
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 392(CX)
-	VFPCLASSPSZ  $0x18, Z10, K3, K3
-	KORW         K3, K2, K2
-	MOVQ         400(CX), R9
-	VMOVUPD      (R9)(DI*8), Z11
-	VMOVUPD      64(R9)(DI*8), Z12
-	VCVTPD2PS    Z11, Y3
-	VCVTPS2PD    Y3, Z13
-	VCMPPD       $0x0c, Z11, Z13, K3
-	VCVTPD2PS    Z12, Y13
-	VCVTPS2PD    Y13, Z11
-	VCMPPD       $0x0c, Z12, Z11, K4
-	VINSERTF32X8 $0x01, Y13, Z3, Z11
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 432(CX)
-	VFPCLASSPSZ  $0x18, Z11, K3, K3
-	KORW         K3, K2, K2
-	MOVQ         440(CX), R9
-	VMOVUPD      (R9)(DI*8), Z12
-	VMOVUPD      64(R9)(DI*8), Z13
-	VCVTPD2PS    Z12, Y3
-	VCVTPS2PD    Y3, Z14
-	VCMPPD       $0x0c, Z12, Z14, K3
-	VCVTPD2PS    Z13, Y14
-	VCVTPS2PD    Y14, Z12
-	VCMPPD       $0x0c, Z13, Z12, K4
-	VINSERTF32X8 $0x01, Y14, Z3, Z12
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 472(CX)
-	VFPCLASSPSZ  $0x18, Z12, K3, K3
-	KORW         K3, K2, K2
-	MOVQ         480(CX), R9
-	VMOVUPD      (R9)(DI*8), Z13
-	VMOVUPD      64(R9)(DI*8), Z14
-	VCVTPD2PS    Z13, Y3
-	VCVTPS2PD    Y3, Z15
-	VCMPPD       $0x0c, Z13, Z15, K3
-	VCVTPD2PS    Z14, Y15
-	VCVTPS2PD    Y15, Z13
-	VCMPPD       $0x0c, Z14, Z13, K4
-	VINSERTF32X8 $0x01, Y15, Z3, Z13
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 512(CX)
-	VFPCLASSPSZ  $0x18, Z13, K3, K3
-	KORW         K3, K2, K2
-	MOVQ         520(CX), R9
-	VMOVUPD      (R9)(DI*8), Z14
-	VMOVUPD      64(R9)(DI*8), Z15
-	VCVTPD2PS    Z14, Y3
-	VCVTPS2PD    Y3, Z16
-	VCMPPD       $0x0c, Z14, Z16, K3
-	VCVTPD2PS    Z15, Y16
-	VCVTPS2PD    Y16, Z14
-	VCMPPD       $0x0c, Z15, Z14, K4
-	VINSERTF32X8 $0x01, Y16, Z3, Z14
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 552(CX)
-	VFPCLASSPSZ  $0x18, Z14, K3, K3
-	KORW         K3, K2, K2
-	MOVQ         560(CX), R9
-	VMOVUPD      (R9)(DI*8), Z15
-	VMOVUPD      64(R9)(DI*8), Z16
-	VCVTPD2PS    Z15, Y3
-	VCVTPS2PD    Y3, Z17
-	VCMPPD       $0x0c, Z15, Z17, K3
-	VCVTPD2PS    Z16, Y17
-	VCVTPS2PD    Y17, Z15
-	VCMPPD       $0x0c, Z16, Z15, K4
-	VINSERTF32X8 $0x01, Y17, Z3, Z15
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 592(CX)
-	VFPCLASSPSZ  $0x18, Z15, K3, K3
-	KORW         K3, K2, K2
-	MOVQ         600(CX), R9
-	VMOVUPD      (R9)(DI*8), Z16
-	VMOVUPD      64(R9)(DI*8), Z17
-	VCVTPD2PS    Z16, Y3
-	VCVTPS2PD    Y3, Z18
-	VCMPPD       $0x0c, Z16, Z18, K3
-	VCVTPD2PS    Z17, Y18
-	VCVTPS2PD    Y18, Z16
-	VCMPPD       $0x0c, Z17, Z16, K4
-	VINSERTF32X8 $0x01, Y18, Z3, Z16
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 632(CX)
-	VFPCLASSPSZ  $0x18, Z16, K3, K3
-	KORW         K3, K2, K2
-	VUNPCKLPS    Z1, Z0, Z17
-	VUNPCKHPS    Z1, Z0, Z0
-	VUNPCKLPS    Z4, Z2, Z1
-	VUNPCKHPS    Z4, Z2, Z4
-	VUNPCKLPD    Z1, Z17, Z2
-	VUNPCKHPD    Z1, Z17, Z1
-	VUNPCKLPD    Z4, Z0, Z17
-	VUNPCKHPD    Z4, Z0, Z0
-	VUNPCKLPS    Z6, Z5, Z4
-	VUNPCKHPS    Z6, Z5, Z5
-	VUNPCKLPS    Z8, Z7, Z6
-	VUNPCKHPS    Z8, Z7, Z8
-	VUNPCKLPD    Z6, Z4, Z7
-	VUNPCKHPD    Z6, Z4, Z4
-	VUNPCKLPD    Z8, Z5, Z6
-	VUNPCKHPD    Z8, Z5, Z5
-	VUNPCKLPS    Z10, Z9, Z8
-	VUNPCKHPS    Z10, Z9, Z9
-	VUNPCKLPS    Z12, Z11, Z10
-	VUNPCKHPS    Z12, Z11, Z12
-	VUNPCKLPD    Z10, Z8, Z11
-	VUNPCKHPD    Z10, Z8, Z8
-	VUNPCKLPD    Z12, Z9, Z10
-	VUNPCKHPD    Z12, Z9, Z9
-	VUNPCKLPS    Z14, Z13, Z12
-	VUNPCKHPS    Z14, Z13, Z13
-	VUNPCKLPS    Z16, Z15, Z14
-	VUNPCKHPS    Z16, Z15, Z16
-	VUNPCKLPD    Z14, Z12, Z15
-	VUNPCKHPD    Z14, Z12, Z12
-	VUNPCKLPD    Z16, Z13, Z14
-	VUNPCKHPD    Z16, Z13, Z13
-	VSHUFF32X4   $0x88, Z7, Z2, Z16
-	VSHUFF32X4   $0xdd, Z7, Z2, Z2
-	VSHUFF32X4   $0x88, Z15, Z11, Z7
-	VSHUFF32X4   $0xdd, Z15, Z11, Z18
-	VSHUFF32X4   $0x88, Z7, Z16, Z11
-	VSHUFF32X4   $0x88, Z18, Z2, Z15
-	VSHUFF32X4   $0xdd, Z7, Z16, Z7
-	VSHUFF32X4   $0xdd, Z18, Z2, Z2
-	VSHUFF32X4   $0x88, Z4, Z1, Z16
-	VSHUFF32X4   $0xdd, Z4, Z1, Z1
-	VSHUFF32X4   $0x88, Z12, Z8, Z4
-	VSHUFF32X4   $0xdd, Z12, Z8, Z18
-	VSHUFF32X4   $0x88, Z4, Z16, Z8
-	VSHUFF32X4   $0x88, Z18, Z1, Z12
-	VSHUFF32X4   $0xdd, Z4, Z16, Z4
-	VSHUFF32X4   $0xdd, Z18, Z1, Z1
-	VSHUFF32X4   $0x88, Z6, Z17, Z16
-	VSHUFF32X4   $0xdd, Z6, Z17, Z6
-	VSHUFF32X4   $0x88, Z14, Z10, Z17
-	VSHUFF32X4   $0xdd, Z14, Z10, Z18
-	VSHUFF32X4   $0x88, Z17, Z16, Z10
-	VSHUFF32X4   $0x88, Z18, Z6, Z14
-	VSHUFF32X4   $0xdd, Z17, Z16, Z16
-	VSHUFF32X4   $0xdd, Z18, Z6, Z6
-	VSHUFF32X4   $0x88, Z5, Z0, Z17
-	VSHUFF32X4   $0xdd, Z5, Z0, Z0
-	VSHUFF32X4   $0x88, Z13, Z9, Z5
-	VSHUFF32X4   $0xdd, Z13, Z9, Z18
-	VSHUFF32X4   $0x88, Z5, Z17, Z9
-	VSHUFF32X4   $0x88, Z18, Z0, Z13
-	VSHUFF32X4   $0xdd, Z5, Z17, Z5
-	VSHUFF32X4   $0xdd, Z18, Z0, Z0
-	VMOVUPS      Z11, K1, (AX)
-	VMOVUPS      Z8, K1, (AX)(DX*1)
-	VMOVUPS      Z10, K1, (AX)(DX*2)
-	VMOVUPS      Z9, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z15, K1, (AX)
-	VMOVUPS      Z12, K1, (AX)(DX*1)
-	VMOVUPS      Z14, K1, (AX)(DX*2)
-	VMOVUPS      Z13, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z7, K1, (AX)
-	VMOVUPS      Z4, K1, (AX)(DX*1)
-	VMOVUPS      Z16, K1, (AX)(DX*2)
-	VMOVUPS      Z5, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z2, K1, (AX)
-	VMOVUPS      Z1, K1, (AX)(DX*1)
-	VMOVUPS      Z6, K1, (AX)(DX*2)
-	VMOVUPS      Z0, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	ADDQ         $0x10, DI
-	ADDQ         $0x02, R8
-	SUBQ         $0x10, BX
-	JMP          block
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K3
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ          R9, $0x10
+	JL            tail
+	MOVQ          (DX), SI
+	VMOVUPD       (SI)(BX*8), Z2
+	VMOVUPD       64(SI)(BX*8), Z3
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z4
+	VCMPPD        $0x0c, Z2, Z4, K2
+	VCVTPD2PS     Z3, Y4
+	VCVTPS2PD     Y4, Z2
+	VCMPPD        $0x0c, Z3, Z2, K4
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 32(DX)
+	VFPCLASSPSZ   $0x18, Z2, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          40(DX), SI
+	VMOVUPD       (SI)(BX*8), Z3
+	VMOVUPD       64(SI)(BX*8), Z4
+	VCVTPD2PS     Z3, Y5
+	VCVTPS2PD     Y5, Z6
+	VCMPPD        $0x0c, Z3, Z6, K2
+	VCVTPD2PS     Z4, Y6
+	VCVTPS2PD     Y6, Z3
+	VCMPPD        $0x0c, Z4, Z3, K4
+	VINSERTF32X8  $0x01, Y6, Z5, Z3
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 72(DX)
+	VFPCLASSPSZ   $0x18, Z3, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          80(DX), SI
+	VMOVUPD       (SI)(BX*8), Z4
+	VMOVUPD       64(SI)(BX*8), Z6
+	VCVTPD2PS     Z4, Y5
+	VCVTPS2PD     Y5, Z7
+	VCMPPD        $0x0c, Z4, Z7, K2
+	VCVTPD2PS     Z6, Y7
+	VCVTPS2PD     Y7, Z4
+	VCMPPD        $0x0c, Z6, Z4, K4
+	VINSERTF32X8  $0x01, Y7, Z5, Z4
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 112(DX)
+	VFPCLASSPSZ   $0x18, Z4, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          120(DX), SI
+	VMOVUPD       (SI)(BX*8), Z6
+	VMOVUPD       64(SI)(BX*8), Z7
+	VCVTPD2PS     Z6, Y5
+	VCVTPS2PD     Y5, Z8
+	VCMPPD        $0x0c, Z6, Z8, K2
+	VCVTPD2PS     Z7, Y8
+	VCVTPS2PD     Y8, Z6
+	VCMPPD        $0x0c, Z7, Z6, K4
+	VINSERTF32X8  $0x01, Y8, Z5, Z6
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 152(DX)
+	VFPCLASSPSZ   $0x18, Z6, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          160(DX), SI
+	VMOVUPD       (SI)(BX*8), Z7
+	VMOVUPD       64(SI)(BX*8), Z8
+	VCVTPD2PS     Z7, Y5
+	VCVTPS2PD     Y5, Z9
+	VCMPPD        $0x0c, Z7, Z9, K2
+	VCVTPD2PS     Z8, Y9
+	VCVTPS2PD     Y9, Z7
+	VCMPPD        $0x0c, Z8, Z7, K4
+	VINSERTF32X8  $0x01, Y9, Z5, Z7
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 192(DX)
+	VFPCLASSPSZ   $0x18, Z7, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          200(DX), SI
+	VMOVUPD       (SI)(BX*8), Z8
+	VMOVUPD       64(SI)(BX*8), Z9
+	VCVTPD2PS     Z8, Y5
+	VCVTPS2PD     Y5, Z10
+	VCMPPD        $0x0c, Z8, Z10, K2
+	VCVTPD2PS     Z9, Y10
+	VCVTPS2PD     Y10, Z8
+	VCMPPD        $0x0c, Z9, Z8, K4
+	VINSERTF32X8  $0x01, Y10, Z5, Z8
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 232(DX)
+	VFPCLASSPSZ   $0x18, Z8, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          240(DX), SI
+	VMOVUPD       (SI)(BX*8), Z9
+	VMOVUPD       64(SI)(BX*8), Z10
+	VCVTPD2PS     Z9, Y5
+	VCVTPS2PD     Y5, Z11
+	VCMPPD        $0x0c, Z9, Z11, K2
+	VCVTPD2PS     Z10, Y11
+	VCVTPS2PD     Y11, Z9
+	VCMPPD        $0x0c, Z10, Z9, K4
+	VINSERTF32X8  $0x01, Y11, Z5, Z9
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 272(DX)
+	VFPCLASSPSZ   $0x18, Z9, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          280(DX), SI
+	VMOVUPD       (SI)(BX*8), Z10
+	VMOVUPD       64(SI)(BX*8), Z11
+	VCVTPD2PS     Z10, Y5
+	VCVTPS2PD     Y5, Z12
+	VCMPPD        $0x0c, Z10, Z12, K2
+	VCVTPD2PS     Z11, Y12
+	VCVTPS2PD     Y12, Z10
+	VCMPPD        $0x0c, Z11, Z10, K4
+	VINSERTF32X8  $0x01, Y12, Z5, Z10
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 312(DX)
+	VFPCLASSPSZ   $0x18, Z10, K2, K2
+	KORW          K2, K1, K1
+	VUNPCKLPS     Z3, Z2, Z11
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z6, Z4, Z3
+	VUNPCKHPS     Z6, Z4, Z6
+	VUNPCKLPD     Z3, Z11, Z4
+	VUNPCKHPD     Z3, Z11, Z3
+	VUNPCKLPD     Z6, Z2, Z11
+	VUNPCKHPD     Z6, Z2, Z2
+	VUNPCKLPS     Z8, Z7, Z6
+	VUNPCKHPS     Z8, Z7, Z7
+	VUNPCKLPS     Z10, Z9, Z8
+	VUNPCKHPS     Z10, Z9, Z10
+	VUNPCKLPD     Z8, Z6, Z9
+	VUNPCKHPD     Z8, Z6, Z6
+	VUNPCKLPD     Z10, Z7, Z8
+	VUNPCKHPD     Z10, Z7, Z7
+	VMOVAPS       Z4, Z10
+	VPERMT2PD     Z9, Z0, Z10
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z6, Z0, Z9
+	VPERMT2PD     Z6, Z1, Z3
+	VMOVAPS       Z11, Z6
+	VPERMT2PD     Z8, Z0, Z6
+	VPERMT2PD     Z8, Z1, Z11
+	VMOVAPS       Z2, Z8
+	VPERMT2PD     Z7, Z0, Z8
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVUPS       Y10, K3, (DI)
+	VMOVUPS       Y9, K3, (DI)(AX*1)
+	VMOVUPS       Y6, K3, (DI)(AX*2)
+	VMOVUPS       Y8, K3, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K3, (DI)
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K3, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K3, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z8, Y5
+	VMOVUPS       Y5, K3, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y4, K3, (DI)
+	VMOVUPS       Y3, K3, (DI)(AX*1)
+	VMOVUPS       Y11, K3, (DI)(AX*2)
+	VMOVUPS       Y2, K3, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K3, (DI)
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K3, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z11, Y3
+	VMOVUPS       Y3, K3, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K3, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R9
+	JMP           step
 
 tail:
-	TESTQ        BX, BX
-	JZ           done
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K3
-	MOVQ         (CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z1
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z2
-	VCMPPD       $0x0c, Z0, Z2, K4
-	VCVTPD2PS    Z1, Y2
-	VCVTPS2PD    Y2, Z0
-	VCMPPD       $0x0c, Z1, Z0, K5
-	VINSERTF32X8 $0x01, Y2, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 32(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 24(CX), Z1
-	VMOVAPS      Z0, K3, Z1
-	MOVQ         40(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z2
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z4
-	VCMPPD       $0x0c, Z0, Z4, K4
-	VCVTPD2PS    Z2, Y4
-	VCVTPS2PD    Y4, Z0
-	VCMPPD       $0x0c, Z2, Z0, K5
-	VINSERTF32X8 $0x01, Y4, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 72(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 64(CX), Z2
-	VMOVAPS      Z0, K3, Z2
-	MOVQ         80(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z4
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z5
-	VCMPPD       $0x0c, Z0, Z5, K4
-	VCVTPD2PS    Z4, Y5
-	VCVTPS2PD    Y5, Z0
-	VCMPPD       $0x0c, Z4, Z0, K5
-	VINSERTF32X8 $0x01, Y5, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 112(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 104(CX), Z4
-	VMOVAPS      Z0, K3, Z4
-	MOVQ         120(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z5
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z6
-	VCMPPD       $0x0c, Z0, Z6, K4
-	VCVTPD2PS    Z5, Y6
-	VCVTPS2PD    Y6, Z0
-	VCMPPD       $0x0c, Z5, Z0, K5
-	VINSERTF32X8 $0x01, Y6, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 152(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 144(CX), Z5
-	VMOVAPS      Z0, K3, Z5
-	MOVQ         160(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z6
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z7
-	VCMPPD       $0x0c, Z0, Z7, K4
-	VCVTPD2PS    Z6, Y7
-	VCVTPS2PD    Y7, Z0
-	VCMPPD       $0x0c, Z6, Z0, K5
-	VINSERTF32X8 $0x01, Y7, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 192(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 184(CX), Z6
-	VMOVAPS      Z0, K3, Z6
-	MOVQ         200(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z7
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z8
-	VCMPPD       $0x0c, Z0, Z8, K4
-	VCVTPD2PS    Z7, Y8
-	VCVTPS2PD    Y8, Z0
-	VCMPPD       $0x0c, Z7, Z0, K5
-	VINSERTF32X8 $0x01, Y8, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 232(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 224(CX), Z7
-	VMOVAPS      Z0, K3, Z7
-	MOVQ         240(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z8
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z9
-	VCMPPD       $0x0c, Z0, Z9, K4
-	VCVTPD2PS    Z8, Y9
-	VCVTPS2PD    Y9, Z0
-	VCMPPD       $0x0c, Z8, Z0, K5
-	VINSERTF32X8 $0x01, Y9, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 272(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 264(CX), Z8
-	VMOVAPS      Z0, K3, Z8
-	MOVQ         280(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z9
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z10
-	VCMPPD       $0x0c, Z0, Z10, K4
-	VCVTPD2PS    Z9, Y10
-	VCVTPS2PD    Y10, Z0
-	VCMPPD       $0x0c, Z9, Z0, K5
-	VINSERTF32X8 $0x01, Y10, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 312(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 304(CX), Z9
-	VMOVAPS      Z0, K3, Z9
-	MOVQ         320(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z10
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z11
-	VCMPPD       $0x0c, Z0, Z11, K4
-	VCVTPD2PS    Z10, Y11
-	VCVTPS2PD    Y11, Z0
-	VCMPPD       $0x0c, Z10, Z0, K5
-	VINSERTF32X8 $0x01, Y11, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 352(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 344(CX), Z10
-	VMOVAPS      Z0, K3, Z10
-	MOVQ         360(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z11
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z12
-	VCMPPD       $0x0c, Z0, Z12, K4
-	VCVTPD2PS    Z11, Y12
-	VCVTPS2PD    Y12, Z0
-	VCMPPD       $0x0c, Z11, Z0, K5
-	VINSERTF32X8 $0x01, Y12, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 392(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 384(CX), Z11
-	VMOVAPS      Z0, K3, Z11
-	MOVQ         400(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z12
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z13
-	VCMPPD       $0x0c, Z0, Z13, K4
-	VCVTPD2PS    Z12, Y13
-	VCVTPS2PD    Y13, Z0
-	VCMPPD       $0x0c, Z12, Z0, K5
-	VINSERTF32X8 $0x01, Y13, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 432(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 424(CX), Z12
-	VMOVAPS      Z0, K3, Z12
-	MOVQ         440(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z13
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z14
-	VCMPPD       $0x0c, Z0, Z14, K4
-	VCVTPD2PS    Z13, Y14
-	VCVTPS2PD    Y14, Z0
-	VCMPPD       $0x0c, Z13, Z0, K5
-	VINSERTF32X8 $0x01, Y14, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 472(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 464(CX), Z13
-	VMOVAPS      Z0, K3, Z13
-	MOVQ         480(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z14
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z15
-	VCMPPD       $0x0c, Z0, Z15, K4
-	VCVTPD2PS    Z14, Y15
-	VCVTPS2PD    Y15, Z0
-	VCMPPD       $0x0c, Z14, Z0, K5
-	VINSERTF32X8 $0x01, Y15, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 512(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 504(CX), Z14
-	VMOVAPS      Z0, K3, Z14
-	MOVQ         520(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z15
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z16
-	VCMPPD       $0x0c, Z0, Z16, K4
-	VCVTPD2PS    Z15, Y16
-	VCVTPS2PD    Y16, Z0
-	VCMPPD       $0x0c, Z15, Z0, K5
-	VINSERTF32X8 $0x01, Y16, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 552(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 544(CX), Z15
-	VMOVAPS      Z0, K3, Z15
-	MOVQ         560(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z16
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z17
-	VCMPPD       $0x0c, Z0, Z17, K4
-	VCVTPD2PS    Z16, Y17
-	VCVTPS2PD    Y17, Z0
-	VCMPPD       $0x0c, Z16, Z0, K5
-	VINSERTF32X8 $0x01, Y17, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 592(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 584(CX), Z16
-	VMOVAPS      Z0, K3, Z16
-	MOVQ         600(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z17
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z18
-	VCMPPD       $0x0c, Z0, Z18, K4
-	VCVTPD2PS    Z17, Y18
-	VCVTPS2PD    Y18, Z0
-	VCMPPD       $0x0c, Z17, Z0, K5
-	VINSERTF32X8 $0x01, Y18, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 632(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 624(CX), Z3
-	VMOVAPS      Z0, K3, Z3
-	VUNPCKLPS    Z2, Z1, Z0
-	VUNPCKHPS    Z2, Z1, Z1
-	VUNPCKLPS    Z5, Z4, Z2
-	VUNPCKHPS    Z5, Z4, Z5
-	VUNPCKLPD    Z2, Z0, Z4
-	VUNPCKHPD    Z2, Z0, Z0
-	VUNPCKLPD    Z5, Z1, Z2
-	VUNPCKHPD    Z5, Z1, Z1
-	VUNPCKLPS    Z7, Z6, Z5
-	VUNPCKHPS    Z7, Z6, Z6
-	VUNPCKLPS    Z9, Z8, Z7
-	VUNPCKHPS    Z9, Z8, Z9
-	VUNPCKLPD    Z7, Z5, Z8
-	VUNPCKHPD    Z7, Z5, Z5
-	VUNPCKLPD    Z9, Z6, Z7
-	VUNPCKHPD    Z9, Z6, Z6
-	VUNPCKLPS    Z11, Z10, Z9
-	VUNPCKHPS    Z11, Z10, Z10
-	VUNPCKLPS    Z13, Z12, Z11
-	VUNPCKHPS    Z13, Z12, Z13
-	VUNPCKLPD    Z11, Z9, Z12
-	VUNPCKHPD    Z11, Z9, Z9
-	VUNPCKLPD    Z13, Z10, Z11
-	VUNPCKHPD    Z13, Z10, Z10
-	VUNPCKLPS    Z15, Z14, Z13
-	VUNPCKHPS    Z15, Z14, Z14
-	VUNPCKLPS    Z3, Z16, Z15
-	VUNPCKHPS    Z3, Z16, Z16
-	VUNPCKLPD    Z15, Z13, Z3
-	VUNPCKHPD    Z15, Z13, Z13
-	VUNPCKLPD    Z16, Z14, Z15
-	VUNPCKHPD    Z16, Z14, Z14
-	VSHUFF32X4   $0x88, Z8, Z4, Z16
-	VSHUFF32X4   $0xdd, Z8, Z4, Z4
-	VSHUFF32X4   $0x88, Z3, Z12, Z8
-	VSHUFF32X4   $0xdd, Z3, Z12, Z17
-	VSHUFF32X4   $0x88, Z8, Z16, Z3
-	VSHUFF32X4   $0x88, Z17, Z4, Z12
-	VSHUFF32X4   $0xdd, Z8, Z16, Z8
-	VSHUFF32X4   $0xdd, Z17, Z4, Z4
-	VSHUFF32X4   $0x88, Z5, Z0, Z16
-	VSHUFF32X4   $0xdd, Z5, Z0, Z0
-	VSHUFF32X4   $0x88, Z13, Z9, Z5
-	VSHUFF32X4   $0xdd, Z13, Z9, Z17
-	VSHUFF32X4   $0x88, Z5, Z16, Z9
-	VSHUFF32X4   $0x88, Z17, Z0, Z13
-	VSHUFF32X4   $0xdd, Z5, Z16, Z5
-	VSHUFF32X4   $0xdd, Z17, Z0, Z0
-	VSHUFF32X4   $0x88, Z7, Z2, Z16
-	VSHUFF32X4   $0xdd, Z7, Z2, Z2
-	VSHUFF32X4   $0x88, Z15, Z11, Z7
-	VSHUFF32X4   $0xdd, Z15, Z11, Z17
-	VSHUFF32X4   $0x88, Z7, Z16, Z11
-	VSHUFF32X4   $0x88, Z17, Z2, Z15
-	VSHUFF32X4   $0xdd, Z7, Z16, Z7
-	VSHUFF32X4   $0xdd, Z17, Z2, Z2
-	VSHUFF32X4   $0x88, Z6, Z1, Z16
-	VSHUFF32X4   $0xdd, Z6, Z1, Z1
-	VSHUFF32X4   $0x88, Z14, Z10, Z6
-	VSHUFF32X4   $0xdd, Z14, Z10, Z17
-	VSHUFF32X4   $0x88, Z6, Z16, Z10
-	VSHUFF32X4   $0x88, Z17, Z1, Z14
-	VSHUFF32X4   $0xdd, Z6, Z16, Z6
-	VSHUFF32X4   $0xdd, Z17, Z1, Z1
-	VMOVUPS      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z9, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z11, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z10, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z12, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z13, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z15, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z14, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z8, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	TESTQ         R9, R9
+	JZ            next
+	MOVQ          $-1, SI
+	BZHIQ         R9, SI, SI
+	KMOVW         SI, K2
+	MOVQ          (DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z3
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z4
+	VCMPPD        $0x0c, Z2, Z4, K4
+	VCVTPD2PS     Z3, Y4
+	VCVTPS2PD     Y4, Z2
+	VCMPPD        $0x0c, Z3, Z2, K5
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 32(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K2, Z3
+	MOVQ          40(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z4
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z6
+	VCMPPD        $0x0c, Z2, Z6, K4
+	VCVTPD2PS     Z4, Y6
+	VCVTPS2PD     Y6, Z2
+	VCMPPD        $0x0c, Z4, Z2, K5
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 72(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  64(DX), Z4
+	VMOVAPS       Z2, K2, Z4
+	MOVQ          80(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z6
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z7
+	VCMPPD        $0x0c, Z2, Z7, K4
+	VCVTPD2PS     Z6, Y7
+	VCVTPS2PD     Y7, Z2
+	VCMPPD        $0x0c, Z6, Z2, K5
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 112(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  104(DX), Z6
+	VMOVAPS       Z2, K2, Z6
+	MOVQ          120(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z7
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z8
+	VCMPPD        $0x0c, Z2, Z8, K4
+	VCVTPD2PS     Z7, Y8
+	VCVTPS2PD     Y8, Z2
+	VCMPPD        $0x0c, Z7, Z2, K5
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 152(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  144(DX), Z7
+	VMOVAPS       Z2, K2, Z7
+	MOVQ          160(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z8
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z9
+	VCMPPD        $0x0c, Z2, Z9, K4
+	VCVTPD2PS     Z8, Y9
+	VCVTPS2PD     Y9, Z2
+	VCMPPD        $0x0c, Z8, Z2, K5
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 192(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  184(DX), Z8
+	VMOVAPS       Z2, K2, Z8
+	MOVQ          200(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z9
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z10
+	VCMPPD        $0x0c, Z2, Z10, K4
+	VCVTPD2PS     Z9, Y10
+	VCVTPS2PD     Y10, Z2
+	VCMPPD        $0x0c, Z9, Z2, K5
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 232(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  224(DX), Z9
+	VMOVAPS       Z2, K2, Z9
+	MOVQ          240(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z10
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z11
+	VCMPPD        $0x0c, Z2, Z11, K4
+	VCVTPD2PS     Z10, Y11
+	VCVTPS2PD     Y11, Z2
+	VCMPPD        $0x0c, Z10, Z2, K5
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 272(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  264(DX), Z10
+	VMOVAPS       Z2, K2, Z10
+	MOVQ          280(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z11
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z12
+	VCMPPD        $0x0c, Z2, Z12, K4
+	VCVTPD2PS     Z11, Y12
+	VCVTPS2PD     Y12, Z2
+	VCMPPD        $0x0c, Z11, Z2, K5
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, BX
+	POPCNTL       BX, BX
+	ADDQ          BX, 312(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  304(DX), Z11
+	VMOVAPS       Z2, K2, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y10, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y7, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y9, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z11, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y6, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y2, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y4, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y3, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
 
-done:
+next:
+	ADDQ  $0x00000140, DX
+	ADDQ  $0x20, R10
+	SUBQ  $0x08, R8
+	JG    columns
+	ADDQ  $0x40, 8(SP)
+	MOVQ  AX, DX
+	SHLQ  $0x06, DX
+	ADDQ  DX, (SP)
+	SUBQ  $0x40, 16(SP)
+	JG    chunk
 	XORQ  AX, AX
-	KMOVW K2, AX
+	KMOVW K1, AX
 	MOVQ  AX, beyond+40(FP)
 	VZEROUPPER
 	RET
 
 // func rowsF64F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, POPCNT
-TEXT ·rowsF64F32ValidAVX512(SB), NOSPLIT, $0-48
-	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, POPCNT
+TEXT ·rowsF64F32ValidAVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
 
-block:
-	CMPQ         BX, $0x10
-	JL           tail
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z1
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z2
-	VCMPPD       $0x0c, Z0, Z2, K4
-	VCVTPD2PS    Z1, Y2
-	VCVTPS2PD    Y2, Z0
-	VCMPPD       $0x0c, Z1, Z0, K5
-	VINSERTF32X8 $0x01, Y2, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 32(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 24(CX), Z1
-	VMOVAPS      Z0, K3, Z1
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z2
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z4
-	VCMPPD       $0x0c, Z0, Z4, K4
-	VCVTPD2PS    Z2, Y4
-	VCVTPS2PD    Y4, Z0
-	VCMPPD       $0x0c, Z2, Z0, K5
-	VINSERTF32X8 $0x01, Y4, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 72(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 64(CX), Z2
-	VMOVAPS      Z0, K3, Z2
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z4
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z5
-	VCMPPD       $0x0c, Z0, Z5, K4
-	VCVTPD2PS    Z4, Y5
-	VCVTPS2PD    Y5, Z0
-	VCMPPD       $0x0c, Z4, Z0, K5
-	VINSERTF32X8 $0x01, Y5, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 112(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 104(CX), Z4
-	VMOVAPS      Z0, K3, Z4
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z5
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z6
-	VCMPPD       $0x0c, Z0, Z6, K4
-	VCVTPD2PS    Z5, Y6
-	VCVTPS2PD    Y6, Z0
-	VCMPPD       $0x0c, Z5, Z0, K5
-	VINSERTF32X8 $0x01, Y6, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 152(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 144(CX), Z5
-	VMOVAPS      Z0, K3, Z5
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z6
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z7
-	VCMPPD       $0x0c, Z0, Z7, K4
-	VCVTPD2PS    Z6, Y7
-	VCVTPS2PD    Y7, Z0
-	VCMPPD       $0x0c, Z6, Z0, K5
-	VINSERTF32X8 $0x01, Y7, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 192(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 184(CX), Z6
-	VMOVAPS      Z0, K3, Z6
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z7
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z8
-	VCMPPD       $0x0c, Z0, Z8, K4
-	VCVTPD2PS    Z7, Y8
-	VCVTPS2PD    Y8, Z0
-	VCMPPD       $0x0c, Z7, Z0, K5
-	VINSERTF32X8 $0x01, Y8, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 232(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 224(CX), Z7
-	VMOVAPS      Z0, K3, Z7
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z8
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z9
-	VCMPPD       $0x0c, Z0, Z9, K4
-	VCVTPD2PS    Z8, Y9
-	VCVTPS2PD    Y9, Z0
-	VCMPPD       $0x0c, Z8, Z0, K5
-	VINSERTF32X8 $0x01, Y9, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 272(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 264(CX), Z8
-	VMOVAPS      Z0, K3, Z8
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z9
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z10
-	VCMPPD       $0x0c, Z0, Z10, K4
-	VCVTPD2PS    Z9, Y10
-	VCVTPS2PD    Y10, Z0
-	VCMPPD       $0x0c, Z9, Z0, K5
-	VINSERTF32X8 $0x01, Y10, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 312(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 304(CX), Z9
-	VMOVAPS      Z0, K3, Z9
-	MOVQ         320(CX), R9
-	MOVQ         328(CX), R10
-	MOVQ         336(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z10
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z11
-	VCMPPD       $0x0c, Z0, Z11, K4
-	VCVTPD2PS    Z10, Y11
-	VCVTPS2PD    Y11, Z0
-	VCMPPD       $0x0c, Z10, Z0, K5
-	VINSERTF32X8 $0x01, Y11, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 352(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 344(CX), Z10
-	VMOVAPS      Z0, K3, Z10
-	MOVQ         360(CX), R9
-	MOVQ         368(CX), R10
-	MOVQ         376(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z11
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z12
-	VCMPPD       $0x0c, Z0, Z12, K4
-	VCVTPD2PS    Z11, Y12
-	VCVTPS2PD    Y12, Z0
-	VCMPPD       $0x0c, Z11, Z0, K5
-	VINSERTF32X8 $0x01, Y12, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 392(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 384(CX), Z11
-	VMOVAPS      Z0, K3, Z11
-	MOVQ         400(CX), R9
-	MOVQ         408(CX), R10
-	MOVQ         416(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z12
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z13
-	VCMPPD       $0x0c, Z0, Z13, K4
-	VCVTPD2PS    Z12, Y13
-	VCVTPS2PD    Y13, Z0
-	VCMPPD       $0x0c, Z12, Z0, K5
-	VINSERTF32X8 $0x01, Y13, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 432(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 424(CX), Z12
-	VMOVAPS      Z0, K3, Z12
-	MOVQ         440(CX), R9
-	MOVQ         448(CX), R10
-	MOVQ         456(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z13
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z14
-	VCMPPD       $0x0c, Z0, Z14, K4
-	VCVTPD2PS    Z13, Y14
-	VCVTPS2PD    Y14, Z0
-	VCMPPD       $0x0c, Z13, Z0, K5
-	VINSERTF32X8 $0x01, Y14, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 472(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 464(CX), Z13
-	VMOVAPS      Z0, K3, Z13
-	MOVQ         480(CX), R9
-	MOVQ         488(CX), R10
-	MOVQ         496(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z14
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z15
-	VCMPPD       $0x0c, Z0, Z15, K4
-	VCVTPD2PS    Z14, Y15
-	VCVTPS2PD    Y15, Z0
-	VCMPPD       $0x0c, Z14, Z0, K5
-	VINSERTF32X8 $0x01, Y15, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 512(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 504(CX), Z14
-	VMOVAPS      Z0, K3, Z14
-	MOVQ         520(CX), R9
-	MOVQ         528(CX), R10
-	MOVQ         536(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z15
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z16
-	VCMPPD       $0x0c, Z0, Z16, K4
-	VCVTPD2PS    Z15, Y16
-	VCVTPS2PD    Y16, Z0
-	VCMPPD       $0x0c, Z15, Z0, K5
-	VINSERTF32X8 $0x01, Y16, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 552(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 544(CX), Z15
-	VMOVAPS      Z0, K3, Z15
-	MOVQ         560(CX), R9
-	MOVQ         568(CX), R10
-	MOVQ         576(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z16
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z17
-	VCMPPD       $0x0c, Z0, Z17, K4
-	VCVTPD2PS    Z16, Y17
-	VCVTPS2PD    Y17, Z0
-	VCMPPD       $0x0c, Z16, Z0, K5
-	VINSERTF32X8 $0x01, Y17, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 592(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 584(CX), Z16
-	VMOVAPS      Z0, K3, Z16
-	MOVQ         600(CX), R9
-	MOVQ         608(CX), R10
-	MOVQ         616(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z17
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z18
-	VCMPPD       $0x0c, Z0, Z18, K4
-	VCVTPD2PS    Z17, Y18
-	VCVTPS2PD    Y18, Z0
-	VCMPPD       $0x0c, Z17, Z0, K5
-	VINSERTF32X8 $0x01, Y18, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 632(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 624(CX), Z17
-	VMOVAPS      Z0, K3, Z17
-	VUNPCKLPS    Z2, Z1, Z0
-	VUNPCKHPS    Z2, Z1, Z1
-	VUNPCKLPS    Z5, Z4, Z2
-	VUNPCKHPS    Z5, Z4, Z5
-	VUNPCKLPD    Z2, Z0, Z4
-	VUNPCKHPD    Z2, Z0, Z0
-	VUNPCKLPD    Z5, Z1, Z2
-	VUNPCKHPD    Z5, Z1, Z1
-	VUNPCKLPS    Z7, Z6, Z5
-	VUNPCKHPS    Z7, Z6, Z6
-	VUNPCKLPS    Z9, Z8, Z7
-	VUNPCKHPS    Z9, Z8, Z9
-	VUNPCKLPD    Z7, Z5, Z8
-	VUNPCKHPD    Z7, Z5, Z5
-	VUNPCKLPD    Z9, Z6, Z7
-	VUNPCKHPD    Z9, Z6, Z6
-	VUNPCKLPS    Z11, Z10, Z9
-	VUNPCKHPS    Z11, Z10, Z10
-	VUNPCKLPS    Z13, Z12, Z11
-	VUNPCKHPS    Z13, Z12, Z13
-	VUNPCKLPD    Z11, Z9, Z12
-	VUNPCKHPD    Z11, Z9, Z9
-	VUNPCKLPD    Z13, Z10, Z11
-	VUNPCKHPD    Z13, Z10, Z10
-	VUNPCKLPS    Z15, Z14, Z13
-	VUNPCKHPS    Z15, Z14, Z14
-	VUNPCKLPS    Z17, Z16, Z15
-	VUNPCKHPS    Z17, Z16, Z17
-	VUNPCKLPD    Z15, Z13, Z16
-	VUNPCKHPD    Z15, Z13, Z13
-	VUNPCKLPD    Z17, Z14, Z15
-	VUNPCKHPD    Z17, Z14, Z14
-	VSHUFF32X4   $0x88, Z8, Z4, Z17
-	VSHUFF32X4   $0xdd, Z8, Z4, Z4
-	VSHUFF32X4   $0x88, Z16, Z12, Z8
-	VSHUFF32X4   $0xdd, Z16, Z12, Z18
-	VSHUFF32X4   $0x88, Z8, Z17, Z12
-	VSHUFF32X4   $0x88, Z18, Z4, Z16
-	VSHUFF32X4   $0xdd, Z8, Z17, Z8
-	VSHUFF32X4   $0xdd, Z18, Z4, Z4
-	VSHUFF32X4   $0x88, Z5, Z0, Z17
-	VSHUFF32X4   $0xdd, Z5, Z0, Z0
-	VSHUFF32X4   $0x88, Z13, Z9, Z5
-	VSHUFF32X4   $0xdd, Z13, Z9, Z18
-	VSHUFF32X4   $0x88, Z5, Z17, Z9
-	VSHUFF32X4   $0x88, Z18, Z0, Z13
-	VSHUFF32X4   $0xdd, Z5, Z17, Z5
-	VSHUFF32X4   $0xdd, Z18, Z0, Z0
-	VSHUFF32X4   $0x88, Z7, Z2, Z17
-	VSHUFF32X4   $0xdd, Z7, Z2, Z2
-	VSHUFF32X4   $0x88, Z15, Z11, Z7
-	VSHUFF32X4   $0xdd, Z15, Z11, Z18
-	VSHUFF32X4   $0x88, Z7, Z17, Z11
-	VSHUFF32X4   $0x88, Z18, Z2, Z15
-	VSHUFF32X4   $0xdd, Z7, Z17, Z7
-	VSHUFF32X4   $0xdd, Z18, Z2, Z2
-	VSHUFF32X4   $0x88, Z6, Z1, Z17
-	VSHUFF32X4   $0xdd, Z6, Z1, Z1
-	VSHUFF32X4   $0x88, Z14, Z10, Z6
-	VSHUFF32X4   $0xdd, Z14, Z10, Z18
-	VSHUFF32X4   $0x88, Z6, Z17, Z10
-	VSHUFF32X4   $0x88, Z18, Z1, Z14
-	VSHUFF32X4   $0xdd, Z6, Z17, Z6
-	VSHUFF32X4   $0xdd, Z18, Z1, Z1
-	VMOVUPS      Z12, K1, (AX)
-	VMOVUPS      Z9, K1, (AX)(DX*1)
-	VMOVUPS      Z11, K1, (AX)(DX*2)
-	VMOVUPS      Z10, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z16, K1, (AX)
-	VMOVUPS      Z13, K1, (AX)(DX*1)
-	VMOVUPS      Z15, K1, (AX)(DX*2)
-	VMOVUPS      Z14, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z8, K1, (AX)
-	VMOVUPS      Z5, K1, (AX)(DX*1)
-	VMOVUPS      Z7, K1, (AX)(DX*2)
-	VMOVUPS      Z6, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z4, K1, (AX)
-	VMOVUPS      Z0, K1, (AX)(DX*1)
-	VMOVUPS      Z2, K1, (AX)(DX*2)
-	VMOVUPS      Z1, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	ADDQ         $0x10, DI
-	ADDQ         $0x02, R8
-	SUBQ         $0x10, BX
-	JMP          block
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K3
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ          R10, $0x10
+	JL            tail
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), DI
+	MOVQ          8(DX), R12
+	MOVQ          16(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z3
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z4
+	VCMPPD        $0x0c, Z2, Z4, K4
+	VCVTPD2PS     Z3, Y4
+	VCVTPS2PD     Y4, Z2
+	VCMPPD        $0x0c, Z3, Z2, K5
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 32(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K2, Z3
+	MOVQ          40(DX), DI
+	MOVQ          48(DX), R12
+	MOVQ          56(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z4
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z6
+	VCMPPD        $0x0c, Z2, Z6, K4
+	VCVTPD2PS     Z4, Y6
+	VCVTPS2PD     Y6, Z2
+	VCMPPD        $0x0c, Z4, Z2, K5
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 72(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  64(DX), Z4
+	VMOVAPS       Z2, K2, Z4
+	MOVQ          80(DX), DI
+	MOVQ          88(DX), R12
+	MOVQ          96(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z6
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z7
+	VCMPPD        $0x0c, Z2, Z7, K4
+	VCVTPD2PS     Z6, Y7
+	VCVTPS2PD     Y7, Z2
+	VCMPPD        $0x0c, Z6, Z2, K5
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 112(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  104(DX), Z6
+	VMOVAPS       Z2, K2, Z6
+	MOVQ          120(DX), DI
+	MOVQ          128(DX), R12
+	MOVQ          136(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z7
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z8
+	VCMPPD        $0x0c, Z2, Z8, K4
+	VCVTPD2PS     Z7, Y8
+	VCVTPS2PD     Y8, Z2
+	VCMPPD        $0x0c, Z7, Z2, K5
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 152(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  144(DX), Z7
+	VMOVAPS       Z2, K2, Z7
+	MOVQ          160(DX), DI
+	MOVQ          168(DX), R12
+	MOVQ          176(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z8
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z9
+	VCMPPD        $0x0c, Z2, Z9, K4
+	VCVTPD2PS     Z8, Y9
+	VCVTPS2PD     Y9, Z2
+	VCMPPD        $0x0c, Z8, Z2, K5
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 192(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  184(DX), Z8
+	VMOVAPS       Z2, K2, Z8
+	MOVQ          200(DX), DI
+	MOVQ          208(DX), R12
+	MOVQ          216(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z9
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z10
+	VCMPPD        $0x0c, Z2, Z10, K4
+	VCVTPD2PS     Z9, Y10
+	VCVTPS2PD     Y10, Z2
+	VCMPPD        $0x0c, Z9, Z2, K5
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 232(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  224(DX), Z9
+	VMOVAPS       Z2, K2, Z9
+	MOVQ          240(DX), DI
+	MOVQ          248(DX), R12
+	MOVQ          256(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z10
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z11
+	VCMPPD        $0x0c, Z2, Z11, K4
+	VCVTPD2PS     Z10, Y11
+	VCVTPS2PD     Y11, Z2
+	VCMPPD        $0x0c, Z10, Z2, K5
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 272(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  264(DX), Z10
+	VMOVAPS       Z2, K2, Z10
+	MOVQ          280(DX), DI
+	MOVQ          288(DX), R12
+	MOVQ          296(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z11
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z12
+	VCMPPD        $0x0c, Z2, Z12, K4
+	VCVTPD2PS     Z11, Y12
+	VCVTPS2PD     Y12, Z2
+	VCMPPD        $0x0c, Z11, Z2, K5
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 312(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  304(DX), Z11
+	VMOVAPS       Z2, K2, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K3, (R8)
+	VMOVUPS       Y10, K3, (R8)(AX*1)
+	VMOVUPS       Y7, K3, (R8)(AX*2)
+	VMOVUPS       Y9, K3, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z11, Y5
+	VMOVUPS       Y5, K3, (R8)
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K3, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K3, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K3, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y6, K3, (R8)
+	VMOVUPS       Y2, K3, (R8)(AX*1)
+	VMOVUPS       Y4, K3, (R8)(AX*2)
+	VMOVUPS       Y3, K3, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K3, (R8)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K3, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K3, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K3, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R10
+	JMP           step
 
 tail:
-	TESTQ        BX, BX
-	JZ           done
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K3
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z1
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z2
-	VCMPPD       $0x0c, Z0, Z2, K4
-	VCVTPD2PS    Z1, Y2
-	VCVTPS2PD    Y2, Z0
-	VCMPPD       $0x0c, Z1, Z0, K5
-	VINSERTF32X8 $0x01, Y2, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 32(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 24(CX), Z1
-	VMOVAPS      Z0, K3, Z1
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z2
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z4
-	VCMPPD       $0x0c, Z0, Z4, K4
-	VCVTPD2PS    Z2, Y4
-	VCVTPS2PD    Y4, Z0
-	VCMPPD       $0x0c, Z2, Z0, K5
-	VINSERTF32X8 $0x01, Y4, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 72(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 64(CX), Z2
-	VMOVAPS      Z0, K3, Z2
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z4
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z5
-	VCMPPD       $0x0c, Z0, Z5, K4
-	VCVTPD2PS    Z4, Y5
-	VCVTPS2PD    Y5, Z0
-	VCMPPD       $0x0c, Z4, Z0, K5
-	VINSERTF32X8 $0x01, Y5, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 112(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 104(CX), Z4
-	VMOVAPS      Z0, K3, Z4
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z5
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z6
-	VCMPPD       $0x0c, Z0, Z6, K4
-	VCVTPD2PS    Z5, Y6
-	VCVTPS2PD    Y6, Z0
-	VCMPPD       $0x0c, Z5, Z0, K5
-	VINSERTF32X8 $0x01, Y6, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 152(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 144(CX), Z5
-	VMOVAPS      Z0, K3, Z5
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z6
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z7
-	VCMPPD       $0x0c, Z0, Z7, K4
-	VCVTPD2PS    Z6, Y7
-	VCVTPS2PD    Y7, Z0
-	VCMPPD       $0x0c, Z6, Z0, K5
-	VINSERTF32X8 $0x01, Y7, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 192(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 184(CX), Z6
-	VMOVAPS      Z0, K3, Z6
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z7
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z8
-	VCMPPD       $0x0c, Z0, Z8, K4
-	VCVTPD2PS    Z7, Y8
-	VCVTPS2PD    Y8, Z0
-	VCMPPD       $0x0c, Z7, Z0, K5
-	VINSERTF32X8 $0x01, Y8, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 232(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 224(CX), Z7
-	VMOVAPS      Z0, K3, Z7
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z8
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z9
-	VCMPPD       $0x0c, Z0, Z9, K4
-	VCVTPD2PS    Z8, Y9
-	VCVTPS2PD    Y9, Z0
-	VCMPPD       $0x0c, Z8, Z0, K5
-	VINSERTF32X8 $0x01, Y9, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 272(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 264(CX), Z8
-	VMOVAPS      Z0, K3, Z8
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z9
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z10
-	VCMPPD       $0x0c, Z0, Z10, K4
-	VCVTPD2PS    Z9, Y10
-	VCVTPS2PD    Y10, Z0
-	VCMPPD       $0x0c, Z9, Z0, K5
-	VINSERTF32X8 $0x01, Y10, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 312(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 304(CX), Z9
-	VMOVAPS      Z0, K3, Z9
-	MOVQ         320(CX), R9
-	MOVQ         328(CX), R10
-	MOVQ         336(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z10
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z11
-	VCMPPD       $0x0c, Z0, Z11, K4
-	VCVTPD2PS    Z10, Y11
-	VCVTPS2PD    Y11, Z0
-	VCMPPD       $0x0c, Z10, Z0, K5
-	VINSERTF32X8 $0x01, Y11, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 352(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 344(CX), Z10
-	VMOVAPS      Z0, K3, Z10
-	MOVQ         360(CX), R9
-	MOVQ         368(CX), R10
-	MOVQ         376(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z11
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z12
-	VCMPPD       $0x0c, Z0, Z12, K4
-	VCVTPD2PS    Z11, Y12
-	VCVTPS2PD    Y12, Z0
-	VCMPPD       $0x0c, Z11, Z0, K5
-	VINSERTF32X8 $0x01, Y12, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 392(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 384(CX), Z11
-	VMOVAPS      Z0, K3, Z11
-	MOVQ         400(CX), R9
-	MOVQ         408(CX), R10
-	MOVQ         416(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z12
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z13
-	VCMPPD       $0x0c, Z0, Z13, K4
-	VCVTPD2PS    Z12, Y13
-	VCVTPS2PD    Y13, Z0
-	VCMPPD       $0x0c, Z12, Z0, K5
-	VINSERTF32X8 $0x01, Y13, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 432(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 424(CX), Z12
-	VMOVAPS      Z0, K3, Z12
-	MOVQ         440(CX), R9
-	MOVQ         448(CX), R10
-	MOVQ         456(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z13
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z14
-	VCMPPD       $0x0c, Z0, Z14, K4
-	VCVTPD2PS    Z13, Y14
-	VCVTPS2PD    Y14, Z0
-	VCMPPD       $0x0c, Z13, Z0, K5
-	VINSERTF32X8 $0x01, Y14, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 472(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 464(CX), Z13
-	VMOVAPS      Z0, K3, Z13
-	MOVQ         480(CX), R9
-	MOVQ         488(CX), R10
-	MOVQ         496(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z14
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z15
-	VCMPPD       $0x0c, Z0, Z15, K4
-	VCVTPD2PS    Z14, Y15
-	VCVTPS2PD    Y15, Z0
-	VCMPPD       $0x0c, Z14, Z0, K5
-	VINSERTF32X8 $0x01, Y15, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 512(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 504(CX), Z14
-	VMOVAPS      Z0, K3, Z14
-	MOVQ         520(CX), R9
-	MOVQ         528(CX), R10
-	MOVQ         536(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z15
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z16
-	VCMPPD       $0x0c, Z0, Z16, K4
-	VCVTPD2PS    Z15, Y16
-	VCVTPS2PD    Y16, Z0
-	VCMPPD       $0x0c, Z15, Z0, K5
-	VINSERTF32X8 $0x01, Y16, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 552(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 544(CX), Z15
-	VMOVAPS      Z0, K3, Z15
-	MOVQ         560(CX), R9
-	MOVQ         568(CX), R10
-	MOVQ         576(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z16
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z17
-	VCMPPD       $0x0c, Z0, Z17, K4
-	VCVTPD2PS    Z16, Y17
-	VCVTPS2PD    Y17, Z0
-	VCMPPD       $0x0c, Z16, Z0, K5
-	VINSERTF32X8 $0x01, Y17, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 592(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 584(CX), Z16
-	VMOVAPS      Z0, K3, Z16
-	MOVQ         600(CX), R9
-	MOVQ         608(CX), R10
-	MOVQ         616(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z17
-	VCVTPD2PS    Z0, Y3
-	VCVTPS2PD    Y3, Z18
-	VCMPPD       $0x0c, Z0, Z18, K4
-	VCVTPD2PS    Z17, Y18
-	VCVTPS2PD    Y18, Z0
-	VCMPPD       $0x0c, Z17, Z0, K5
-	VINSERTF32X8 $0x01, Y18, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KMOVW        K4, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 632(CX)
-	VFPCLASSPSZ  $0x18, Z0, K4, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 624(CX), Z3
-	VMOVAPS      Z0, K3, Z3
-	VUNPCKLPS    Z2, Z1, Z0
-	VUNPCKHPS    Z2, Z1, Z1
-	VUNPCKLPS    Z5, Z4, Z2
-	VUNPCKHPS    Z5, Z4, Z5
-	VUNPCKLPD    Z2, Z0, Z4
-	VUNPCKHPD    Z2, Z0, Z0
-	VUNPCKLPD    Z5, Z1, Z2
-	VUNPCKHPD    Z5, Z1, Z1
-	VUNPCKLPS    Z7, Z6, Z5
-	VUNPCKHPS    Z7, Z6, Z6
-	VUNPCKLPS    Z9, Z8, Z7
-	VUNPCKHPS    Z9, Z8, Z9
-	VUNPCKLPD    Z7, Z5, Z8
-	VUNPCKHPD    Z7, Z5, Z5
-	VUNPCKLPD    Z9, Z6, Z7
-	VUNPCKHPD    Z9, Z6, Z6
-	VUNPCKLPS    Z11, Z10, Z9
-	VUNPCKHPS    Z11, Z10, Z10
-	VUNPCKLPS    Z13, Z12, Z11
-	VUNPCKHPS    Z13, Z12, Z13
-	VUNPCKLPD    Z11, Z9, Z12
-	VUNPCKHPD    Z11, Z9, Z9
-	VUNPCKLPD    Z13, Z10, Z11
-	VUNPCKHPD    Z13, Z10, Z10
-	VUNPCKLPS    Z15, Z14, Z13
-	VUNPCKHPS    Z15, Z14, Z14
-	VUNPCKLPS    Z3, Z16, Z15
-	VUNPCKHPS    Z3, Z16, Z16
-	VUNPCKLPD    Z15, Z13, Z3
-	VUNPCKHPD    Z15, Z13, Z13
-	VUNPCKLPD    Z16, Z14, Z15
-	VUNPCKHPD    Z16, Z14, Z14
-	VSHUFF32X4   $0x88, Z8, Z4, Z16
-	VSHUFF32X4   $0xdd, Z8, Z4, Z4
-	VSHUFF32X4   $0x88, Z3, Z12, Z8
-	VSHUFF32X4   $0xdd, Z3, Z12, Z17
-	VSHUFF32X4   $0x88, Z8, Z16, Z3
-	VSHUFF32X4   $0x88, Z17, Z4, Z12
-	VSHUFF32X4   $0xdd, Z8, Z16, Z8
-	VSHUFF32X4   $0xdd, Z17, Z4, Z4
-	VSHUFF32X4   $0x88, Z5, Z0, Z16
-	VSHUFF32X4   $0xdd, Z5, Z0, Z0
-	VSHUFF32X4   $0x88, Z13, Z9, Z5
-	VSHUFF32X4   $0xdd, Z13, Z9, Z17
-	VSHUFF32X4   $0x88, Z5, Z16, Z9
-	VSHUFF32X4   $0x88, Z17, Z0, Z13
-	VSHUFF32X4   $0xdd, Z5, Z16, Z5
-	VSHUFF32X4   $0xdd, Z17, Z0, Z0
-	VSHUFF32X4   $0x88, Z7, Z2, Z16
-	VSHUFF32X4   $0xdd, Z7, Z2, Z2
-	VSHUFF32X4   $0x88, Z15, Z11, Z7
-	VSHUFF32X4   $0xdd, Z15, Z11, Z17
-	VSHUFF32X4   $0x88, Z7, Z16, Z11
-	VSHUFF32X4   $0x88, Z17, Z2, Z15
-	VSHUFF32X4   $0xdd, Z7, Z16, Z7
-	VSHUFF32X4   $0xdd, Z17, Z2, Z2
-	VSHUFF32X4   $0x88, Z6, Z1, Z16
-	VSHUFF32X4   $0xdd, Z6, Z1, Z1
-	VSHUFF32X4   $0x88, Z14, Z10, Z6
-	VSHUFF32X4   $0xdd, Z14, Z10, Z17
-	VSHUFF32X4   $0x88, Z6, Z16, Z10
-	VSHUFF32X4   $0x88, Z17, Z1, Z14
-	VSHUFF32X4   $0xdd, Z6, Z16, Z6
-	VSHUFF32X4   $0xdd, Z17, Z1, Z1
-	VMOVUPS      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z9, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z11, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z10, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z12, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z13, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z15, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z14, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z8, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	TESTQ         R10, R10
+	JZ            next
+	MOVQ          $-1, DI
+	BZHIQ         R10, DI, DI
+	KMOVW         DI, K2
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), R12
+	MOVQ          8(DX), R13
+	MOVQ          16(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z3
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z4
+	VCMPPD        $0x0c, Z2, Z4, K4
+	VCVTPD2PS     Z3, Y4
+	VCVTPS2PD     Y4, Z2
+	VCMPPD        $0x0c, Z3, Z2, K5
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 32(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K2, Z3
+	MOVQ          40(DX), R12
+	MOVQ          48(DX), R13
+	MOVQ          56(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z4
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z6
+	VCMPPD        $0x0c, Z2, Z6, K4
+	VCVTPD2PS     Z4, Y6
+	VCVTPS2PD     Y6, Z2
+	VCMPPD        $0x0c, Z4, Z2, K5
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 72(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  64(DX), Z4
+	VMOVAPS       Z2, K2, Z4
+	MOVQ          80(DX), R12
+	MOVQ          88(DX), R13
+	MOVQ          96(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z6
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z7
+	VCMPPD        $0x0c, Z2, Z7, K4
+	VCVTPD2PS     Z6, Y7
+	VCVTPS2PD     Y7, Z2
+	VCMPPD        $0x0c, Z6, Z2, K5
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 112(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  104(DX), Z6
+	VMOVAPS       Z2, K2, Z6
+	MOVQ          120(DX), R12
+	MOVQ          128(DX), R13
+	MOVQ          136(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z7
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z8
+	VCMPPD        $0x0c, Z2, Z8, K4
+	VCVTPD2PS     Z7, Y8
+	VCVTPS2PD     Y8, Z2
+	VCMPPD        $0x0c, Z7, Z2, K5
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 152(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  144(DX), Z7
+	VMOVAPS       Z2, K2, Z7
+	MOVQ          160(DX), R12
+	MOVQ          168(DX), R13
+	MOVQ          176(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z8
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z9
+	VCMPPD        $0x0c, Z2, Z9, K4
+	VCVTPD2PS     Z8, Y9
+	VCVTPS2PD     Y9, Z2
+	VCMPPD        $0x0c, Z8, Z2, K5
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 192(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  184(DX), Z8
+	VMOVAPS       Z2, K2, Z8
+	MOVQ          200(DX), R12
+	MOVQ          208(DX), R13
+	MOVQ          216(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z9
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z10
+	VCMPPD        $0x0c, Z2, Z10, K4
+	VCVTPD2PS     Z9, Y10
+	VCVTPS2PD     Y10, Z2
+	VCMPPD        $0x0c, Z9, Z2, K5
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 232(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  224(DX), Z9
+	VMOVAPS       Z2, K2, Z9
+	MOVQ          240(DX), R12
+	MOVQ          248(DX), R13
+	MOVQ          256(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z10
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z11
+	VCMPPD        $0x0c, Z2, Z11, K4
+	VCVTPD2PS     Z10, Y11
+	VCVTPS2PD     Y11, Z2
+	VCMPPD        $0x0c, Z10, Z2, K5
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 272(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  264(DX), Z10
+	VMOVAPS       Z2, K2, Z10
+	MOVQ          280(DX), R12
+	MOVQ          288(DX), R13
+	MOVQ          296(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z11
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z12
+	VCMPPD        $0x0c, Z2, Z12, K4
+	VCVTPD2PS     Z11, Y12
+	VCVTPS2PD     Y12, Z2
+	VCMPPD        $0x0c, Z11, Z2, K5
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, BX
+	POPCNTL       BX, BX
+	ADDQ          BX, 312(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  304(DX), Z11
+	VMOVAPS       Z2, K2, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y10, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y7, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y9, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z11, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y6, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y2, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y4, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y3, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
 
-done:
+next:
+	ADDQ  $0x00000140, DX
+	ADDQ  $0x20, R11
+	SUBQ  $0x08, R9
+	JG    columns
+	ADDQ  $0x40, 8(SP)
+	MOVQ  AX, DX
+	SHLQ  $0x06, DX
+	ADDQ  DX, (SP)
+	SUBQ  $0x40, 16(SP)
+	JG    chunk
 	XORQ  AX, AX
-	KMOVW K2, AX
+	KMOVW K1, AX
 	MOVQ  AX, beyond+40(FP)
 	VZEROUPPER
 	RET
 
 // func rowsI64F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, POPCNT
-TEXT ·rowsI64F32AVX512(SB), NOSPLIT, $0-48
-	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, POPCNT
+TEXT ·rowsI64F32AVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
 
-block:
-	CMPQ         BX, $0x10
-	JL           tail
-	MOVQ         (CX), R9
-	VMOVUPD      (R9)(DI*8), Z0
-	VMOVUPD      64(R9)(DI*8), Z1
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z2
-	VPCMPQ       $0x04, Z0, Z2, K2
-	VCVTQQ2PS    Z1, Y2
-	VCVTTPS2QQ   Y2, Z0
-	VPCMPQ       $0x04, Z1, Z0, K3
-	VINSERTF32X8 $0x01, Y2, Z3, Z0
-	KUNPCKBW     K2, K3, K2
-	KMOVW        K2, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 32(CX)
-	MOVQ         40(CX), R9
-	VMOVUPD      (R9)(DI*8), Z1
-	VMOVUPD      64(R9)(DI*8), Z2
-	VCVTQQ2PS    Z1, Y3
-	VCVTTPS2QQ   Y3, Z4
-	VPCMPQ       $0x04, Z1, Z4, K2
-	VCVTQQ2PS    Z2, Y4
-	VCVTTPS2QQ   Y4, Z1
-	VPCMPQ       $0x04, Z2, Z1, K3
-	VINSERTF32X8 $0x01, Y4, Z3, Z1
-	KUNPCKBW     K2, K3, K2
-	KMOVW        K2, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 72(CX)
-	MOVQ         80(CX), R9
-	VMOVUPD      (R9)(DI*8), Z2
-	VMOVUPD      64(R9)(DI*8), Z4
-	VCVTQQ2PS    Z2, Y3
-	VCVTTPS2QQ   Y3, Z5
-	VPCMPQ       $0x04, Z2, Z5, K2
-	VCVTQQ2PS    Z4, Y5
-	VCVTTPS2QQ   Y5, Z2
-	VPCMPQ       $0x04, Z4, Z2, K3
-	VINSERTF32X8 $0x01, Y5, Z3, Z2
-	KUNPCKBW     K2, K3, K2
-	KMOVW        K2, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 112(CX)
-	MOVQ         120(CX), R9
-	VMOVUPD      (R9)(DI*8), Z4
-	VMOVUPD      64(R9)(DI*8), Z5
-	VCVTQQ2PS    Z4, Y3
-	VCVTTPS2QQ   Y3, Z6
-	VPCMPQ       $0x04, Z4, Z6, K2
-	VCVTQQ2PS    Z5, Y6
-	VCVTTPS2QQ   Y6, Z4
-	VPCMPQ       $0x04, Z5, Z4, K3
-	VINSERTF32X8 $0x01, Y6, Z3, Z4
-	KUNPCKBW     K2, K3, K2
-	KMOVW        K2, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 152(CX)
-	MOVQ         160(CX), R9
-	VMOVUPD      (R9)(DI*8), Z5
-	VMOVUPD      64(R9)(DI*8), Z6
-	VCVTQQ2PS    Z5, Y3
-	VCVTTPS2QQ   Y3, Z7
-	VPCMPQ       $0x04, Z5, Z7, K2
-	VCVTQQ2PS    Z6, Y7
-	VCVTTPS2QQ   Y7, Z5
-	VPCMPQ       $0x04, Z6, Z5, K3
-	VINSERTF32X8 $0x01, Y7, Z3, Z5
-	KUNPCKBW     K2, K3, K2
-	KMOVW        K2, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 192(CX)
-	MOVQ         200(CX), R9
-	VMOVUPD      (R9)(DI*8), Z6
-	VMOVUPD      64(R9)(DI*8), Z7
-	VCVTQQ2PS    Z6, Y3
-	VCVTTPS2QQ   Y3, Z8
-	VPCMPQ       $0x04, Z6, Z8, K2
-	VCVTQQ2PS    Z7, Y8
-	VCVTTPS2QQ   Y8, Z6
-	VPCMPQ       $0x04, Z7, Z6, K3
-	VINSERTF32X8 $0x01, Y8, Z3, Z6
-	KUNPCKBW     K2, K3, K2
-	KMOVW        K2, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 232(CX)
-	MOVQ         240(CX), R9
-	VMOVUPD      (R9)(DI*8), Z7
-	VMOVUPD      64(R9)(DI*8), Z8
-	VCVTQQ2PS    Z7, Y3
-	VCVTTPS2QQ   Y3, Z9
-	VPCMPQ       $0x04, Z7, Z9, K2
-	VCVTQQ2PS    Z8, Y9
-	VCVTTPS2QQ   Y9, Z7
-	VPCMPQ       $0x04, Z8, Z7, K3
-	VINSERTF32X8 $0x01, Y9, Z3, Z7
-	KUNPCKBW     K2, K3, K2
-	KMOVW        K2, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 272(CX)
-	MOVQ         280(CX), R9
-	VMOVUPD      (R9)(DI*8), Z8
-	VMOVUPD      64(R9)(DI*8), Z9
-	VCVTQQ2PS    Z8, Y3
-	VCVTTPS2QQ   Y3, Z10
-	VPCMPQ       $0x04, Z8, Z10, K2
-	VCVTQQ2PS    Z9, Y10
-	VCVTTPS2QQ   Y10, Z8
-	VPCMPQ       $0x04, Z9, Z8, K3
-	VINSERTF32X8 $0x01, Y10, Z3, Z8
-	KUNPCKBW     K2, K3, K2
-	KMOVW        K2, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 312(CX)
-	MOVQ         320(CX), R9
-	VMOVUPD      (R9)(DI*8), Z9
-	VMOVUPD      64(R9)(DI*8), Z10
-	VCVTQQ2PS    Z9, Y3
-	VCVTTPS2QQ   Y3, Z11
-	VPCMPQ       $0x04, Z9, Z11, K2
-	VCVTQQ2PS    Z10, Y11
-	VCVTTPS2QQ   Y11, Z9
-	VPCMPQ       $0x04, Z10, Z9, K3
-	VINSERTF32X8 $0x01, Y11, Z3, Z9
-	KUNPCKBW     K2, K3, K2
-	KMOVW        K2, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 352(CX)
-	MOVQ         360(CX), R9
-	VMOVUPD      (R9)(DI*8), Z10
-	VMOVUPD      64(R9)(DI*8), Z11
-	VCVTQQ2PS    Z10, Y3
-	VCVTTPS2QQ   Y3, Z12
-	VPCMPQ       $0x04, Z10, Z12, K2
-	VCVTQQ2PS    Z11, Y12
-	VCVTTPS2QQ   Y12, Z10
-	VPCMPQ       $0x04, Z11, Z10, K3
-	VINSERTF32X8 $0x01, Y12, Z3, Z10
-	KUNPCKBW     K2, K3, K2
-	KMOVW        K2, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 392(CX)
-	MOVQ         400(CX), R9
-	VMOVUPD      (R9)(DI*8), Z11
-	VMOVUPD      64(R9)(DI*8), Z12
-	VCVTQQ2PS    Z11, Y3
-	VCVTTPS2QQ   Y3, Z13
-	VPCMPQ       $0x04, Z11, Z13, K2
-	VCVTQQ2PS    Z12, Y13
-	VCVTTPS2QQ   Y13, Z11
-	VPCMPQ       $0x04, Z12, Z11, K3
-	VINSERTF32X8 $0x01, Y13, Z3, Z11
-	KUNPCKBW     K2, K3, K2
-	KMOVW        K2, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 432(CX)
-	MOVQ         440(CX), R9
-	VMOVUPD      (R9)(DI*8), Z12
-	VMOVUPD      64(R9)(DI*8), Z13
-	VCVTQQ2PS    Z12, Y3
-	VCVTTPS2QQ   Y3, Z14
-	VPCMPQ       $0x04, Z12, Z14, K2
-	VCVTQQ2PS    Z13, Y14
-	VCVTTPS2QQ   Y14, Z12
-	VPCMPQ       $0x04, Z13, Z12, K3
-	VINSERTF32X8 $0x01, Y14, Z3, Z12
-	KUNPCKBW     K2, K3, K2
-	KMOVW        K2, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 472(CX)
-	MOVQ         480(CX), R9
-	VMOVUPD      (R9)(DI*8), Z13
-	VMOVUPD      64(R9)(DI*8), Z14
-	VCVTQQ2PS    Z13, Y3
-	VCVTTPS2QQ   Y3, Z15
-	VPCMPQ       $0x04, Z13, Z15, K2
-	VCVTQQ2PS    Z14, Y15
-	VCVTTPS2QQ   Y15, Z13
-	VPCMPQ       $0x04, Z14, Z13, K3
-	VINSERTF32X8 $0x01, Y15, Z3, Z13
-	KUNPCKBW     K2, K3, K2
-	KMOVW        K2, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 512(CX)
-	MOVQ         520(CX), R9
-	VMOVUPD      (R9)(DI*8), Z14
-	VMOVUPD      64(R9)(DI*8), Z15
-	VCVTQQ2PS    Z14, Y3
-	VCVTTPS2QQ   Y3, Z16
-	VPCMPQ       $0x04, Z14, Z16, K2
-	VCVTQQ2PS    Z15, Y16
-	VCVTTPS2QQ   Y16, Z14
-	VPCMPQ       $0x04, Z15, Z14, K3
-	VINSERTF32X8 $0x01, Y16, Z3, Z14
-	KUNPCKBW     K2, K3, K2
-	KMOVW        K2, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 552(CX)
-	MOVQ         560(CX), R9
-	VMOVUPD      (R9)(DI*8), Z15
-	VMOVUPD      64(R9)(DI*8), Z16
-	VCVTQQ2PS    Z15, Y3
-	VCVTTPS2QQ   Y3, Z17
-	VPCMPQ       $0x04, Z15, Z17, K2
-	VCVTQQ2PS    Z16, Y17
-	VCVTTPS2QQ   Y17, Z15
-	VPCMPQ       $0x04, Z16, Z15, K3
-	VINSERTF32X8 $0x01, Y17, Z3, Z15
-	KUNPCKBW     K2, K3, K2
-	KMOVW        K2, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 592(CX)
-	MOVQ         600(CX), R9
-	VMOVUPD      (R9)(DI*8), Z16
-	VMOVUPD      64(R9)(DI*8), Z17
-	VCVTQQ2PS    Z16, Y3
-	VCVTTPS2QQ   Y3, Z18
-	VPCMPQ       $0x04, Z16, Z18, K2
-	VCVTQQ2PS    Z17, Y18
-	VCVTTPS2QQ   Y18, Z16
-	VPCMPQ       $0x04, Z17, Z16, K3
-	VINSERTF32X8 $0x01, Y18, Z3, Z16
-	KUNPCKBW     K2, K3, K2
-	KMOVW        K2, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 632(CX)
-	VUNPCKLPS    Z1, Z0, Z17
-	VUNPCKHPS    Z1, Z0, Z0
-	VUNPCKLPS    Z4, Z2, Z1
-	VUNPCKHPS    Z4, Z2, Z4
-	VUNPCKLPD    Z1, Z17, Z2
-	VUNPCKHPD    Z1, Z17, Z1
-	VUNPCKLPD    Z4, Z0, Z17
-	VUNPCKHPD    Z4, Z0, Z0
-	VUNPCKLPS    Z6, Z5, Z4
-	VUNPCKHPS    Z6, Z5, Z5
-	VUNPCKLPS    Z8, Z7, Z6
-	VUNPCKHPS    Z8, Z7, Z8
-	VUNPCKLPD    Z6, Z4, Z7
-	VUNPCKHPD    Z6, Z4, Z4
-	VUNPCKLPD    Z8, Z5, Z6
-	VUNPCKHPD    Z8, Z5, Z5
-	VUNPCKLPS    Z10, Z9, Z8
-	VUNPCKHPS    Z10, Z9, Z9
-	VUNPCKLPS    Z12, Z11, Z10
-	VUNPCKHPS    Z12, Z11, Z12
-	VUNPCKLPD    Z10, Z8, Z11
-	VUNPCKHPD    Z10, Z8, Z8
-	VUNPCKLPD    Z12, Z9, Z10
-	VUNPCKHPD    Z12, Z9, Z9
-	VUNPCKLPS    Z14, Z13, Z12
-	VUNPCKHPS    Z14, Z13, Z13
-	VUNPCKLPS    Z16, Z15, Z14
-	VUNPCKHPS    Z16, Z15, Z16
-	VUNPCKLPD    Z14, Z12, Z15
-	VUNPCKHPD    Z14, Z12, Z12
-	VUNPCKLPD    Z16, Z13, Z14
-	VUNPCKHPD    Z16, Z13, Z13
-	VSHUFF32X4   $0x88, Z7, Z2, Z16
-	VSHUFF32X4   $0xdd, Z7, Z2, Z2
-	VSHUFF32X4   $0x88, Z15, Z11, Z7
-	VSHUFF32X4   $0xdd, Z15, Z11, Z18
-	VSHUFF32X4   $0x88, Z7, Z16, Z11
-	VSHUFF32X4   $0x88, Z18, Z2, Z15
-	VSHUFF32X4   $0xdd, Z7, Z16, Z7
-	VSHUFF32X4   $0xdd, Z18, Z2, Z2
-	VSHUFF32X4   $0x88, Z4, Z1, Z16
-	VSHUFF32X4   $0xdd, Z4, Z1, Z1
-	VSHUFF32X4   $0x88, Z12, Z8, Z4
-	VSHUFF32X4   $0xdd, Z12, Z8, Z18
-	VSHUFF32X4   $0x88, Z4, Z16, Z8
-	VSHUFF32X4   $0x88, Z18, Z1, Z12
-	VSHUFF32X4   $0xdd, Z4, Z16, Z4
-	VSHUFF32X4   $0xdd, Z18, Z1, Z1
-	VSHUFF32X4   $0x88, Z6, Z17, Z16
-	VSHUFF32X4   $0xdd, Z6, Z17, Z6
-	VSHUFF32X4   $0x88, Z14, Z10, Z17
-	VSHUFF32X4   $0xdd, Z14, Z10, Z18
-	VSHUFF32X4   $0x88, Z17, Z16, Z10
-	VSHUFF32X4   $0x88, Z18, Z6, Z14
-	VSHUFF32X4   $0xdd, Z17, Z16, Z16
-	VSHUFF32X4   $0xdd, Z18, Z6, Z6
-	VSHUFF32X4   $0x88, Z5, Z0, Z17
-	VSHUFF32X4   $0xdd, Z5, Z0, Z0
-	VSHUFF32X4   $0x88, Z13, Z9, Z5
-	VSHUFF32X4   $0xdd, Z13, Z9, Z18
-	VSHUFF32X4   $0x88, Z5, Z17, Z9
-	VSHUFF32X4   $0x88, Z18, Z0, Z13
-	VSHUFF32X4   $0xdd, Z5, Z17, Z5
-	VSHUFF32X4   $0xdd, Z18, Z0, Z0
-	VMOVUPS      Z11, K1, (AX)
-	VMOVUPS      Z8, K1, (AX)(DX*1)
-	VMOVUPS      Z10, K1, (AX)(DX*2)
-	VMOVUPS      Z9, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z15, K1, (AX)
-	VMOVUPS      Z12, K1, (AX)(DX*1)
-	VMOVUPS      Z14, K1, (AX)(DX*2)
-	VMOVUPS      Z13, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z7, K1, (AX)
-	VMOVUPS      Z4, K1, (AX)(DX*1)
-	VMOVUPS      Z16, K1, (AX)(DX*2)
-	VMOVUPS      Z5, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z2, K1, (AX)
-	VMOVUPS      Z1, K1, (AX)(DX*1)
-	VMOVUPS      Z6, K1, (AX)(DX*2)
-	VMOVUPS      Z0, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	ADDQ         $0x10, DI
-	ADDQ         $0x02, R8
-	SUBQ         $0x10, BX
-	JMP          block
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ          R9, $0x10
+	JL            tail
+	MOVQ          (DX), SI
+	VMOVUPD       (SI)(BX*8), Z2
+	VMOVUPD       64(SI)(BX*8), Z3
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K1
+	VCVTQQ2PS     Z3, Y4
+	VCVTTPS2QQ    Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K3
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 32(DX)
+	MOVQ          40(DX), SI
+	VMOVUPD       (SI)(BX*8), Z3
+	VMOVUPD       64(SI)(BX*8), Z4
+	VCVTQQ2PS     Z3, Y5
+	VCVTTPS2QQ    Y5, Z6
+	VPCMPQ        $0x04, Z3, Z6, K1
+	VCVTQQ2PS     Z4, Y6
+	VCVTTPS2QQ    Y6, Z3
+	VPCMPQ        $0x04, Z4, Z3, K3
+	VINSERTF32X8  $0x01, Y6, Z5, Z3
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 72(DX)
+	MOVQ          80(DX), SI
+	VMOVUPD       (SI)(BX*8), Z4
+	VMOVUPD       64(SI)(BX*8), Z6
+	VCVTQQ2PS     Z4, Y5
+	VCVTTPS2QQ    Y5, Z7
+	VPCMPQ        $0x04, Z4, Z7, K1
+	VCVTQQ2PS     Z6, Y7
+	VCVTTPS2QQ    Y7, Z4
+	VPCMPQ        $0x04, Z6, Z4, K3
+	VINSERTF32X8  $0x01, Y7, Z5, Z4
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 112(DX)
+	MOVQ          120(DX), SI
+	VMOVUPD       (SI)(BX*8), Z6
+	VMOVUPD       64(SI)(BX*8), Z7
+	VCVTQQ2PS     Z6, Y5
+	VCVTTPS2QQ    Y5, Z8
+	VPCMPQ        $0x04, Z6, Z8, K1
+	VCVTQQ2PS     Z7, Y8
+	VCVTTPS2QQ    Y8, Z6
+	VPCMPQ        $0x04, Z7, Z6, K3
+	VINSERTF32X8  $0x01, Y8, Z5, Z6
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 152(DX)
+	MOVQ          160(DX), SI
+	VMOVUPD       (SI)(BX*8), Z7
+	VMOVUPD       64(SI)(BX*8), Z8
+	VCVTQQ2PS     Z7, Y5
+	VCVTTPS2QQ    Y5, Z9
+	VPCMPQ        $0x04, Z7, Z9, K1
+	VCVTQQ2PS     Z8, Y9
+	VCVTTPS2QQ    Y9, Z7
+	VPCMPQ        $0x04, Z8, Z7, K3
+	VINSERTF32X8  $0x01, Y9, Z5, Z7
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 192(DX)
+	MOVQ          200(DX), SI
+	VMOVUPD       (SI)(BX*8), Z8
+	VMOVUPD       64(SI)(BX*8), Z9
+	VCVTQQ2PS     Z8, Y5
+	VCVTTPS2QQ    Y5, Z10
+	VPCMPQ        $0x04, Z8, Z10, K1
+	VCVTQQ2PS     Z9, Y10
+	VCVTTPS2QQ    Y10, Z8
+	VPCMPQ        $0x04, Z9, Z8, K3
+	VINSERTF32X8  $0x01, Y10, Z5, Z8
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 232(DX)
+	MOVQ          240(DX), SI
+	VMOVUPD       (SI)(BX*8), Z9
+	VMOVUPD       64(SI)(BX*8), Z10
+	VCVTQQ2PS     Z9, Y5
+	VCVTTPS2QQ    Y5, Z11
+	VPCMPQ        $0x04, Z9, Z11, K1
+	VCVTQQ2PS     Z10, Y11
+	VCVTTPS2QQ    Y11, Z9
+	VPCMPQ        $0x04, Z10, Z9, K3
+	VINSERTF32X8  $0x01, Y11, Z5, Z9
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 272(DX)
+	MOVQ          280(DX), SI
+	VMOVUPD       (SI)(BX*8), Z10
+	VMOVUPD       64(SI)(BX*8), Z11
+	VCVTQQ2PS     Z10, Y5
+	VCVTTPS2QQ    Y5, Z12
+	VPCMPQ        $0x04, Z10, Z12, K1
+	VCVTQQ2PS     Z11, Y12
+	VCVTTPS2QQ    Y12, Z10
+	VPCMPQ        $0x04, Z11, Z10, K3
+	VINSERTF32X8  $0x01, Y12, Z5, Z10
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 312(DX)
+	VUNPCKLPS     Z3, Z2, Z11
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z6, Z4, Z3
+	VUNPCKHPS     Z6, Z4, Z6
+	VUNPCKLPD     Z3, Z11, Z4
+	VUNPCKHPD     Z3, Z11, Z3
+	VUNPCKLPD     Z6, Z2, Z11
+	VUNPCKHPD     Z6, Z2, Z2
+	VUNPCKLPS     Z8, Z7, Z6
+	VUNPCKHPS     Z8, Z7, Z7
+	VUNPCKLPS     Z10, Z9, Z8
+	VUNPCKHPS     Z10, Z9, Z10
+	VUNPCKLPD     Z8, Z6, Z9
+	VUNPCKHPD     Z8, Z6, Z6
+	VUNPCKLPD     Z10, Z7, Z8
+	VUNPCKHPD     Z10, Z7, Z7
+	VMOVAPS       Z4, Z10
+	VPERMT2PD     Z9, Z0, Z10
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z6, Z0, Z9
+	VPERMT2PD     Z6, Z1, Z3
+	VMOVAPS       Z11, Z6
+	VPERMT2PD     Z8, Z0, Z6
+	VPERMT2PD     Z8, Z1, Z11
+	VMOVAPS       Z2, Z8
+	VPERMT2PD     Z7, Z0, Z8
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVUPS       Y10, K2, (DI)
+	VMOVUPS       Y9, K2, (DI)(AX*1)
+	VMOVUPS       Y6, K2, (DI)(AX*2)
+	VMOVUPS       Y8, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K2, (DI)
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K2, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K2, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z8, Y5
+	VMOVUPS       Y5, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y4, K2, (DI)
+	VMOVUPS       Y3, K2, (DI)(AX*1)
+	VMOVUPS       Y11, K2, (DI)(AX*2)
+	VMOVUPS       Y2, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K2, (DI)
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K2, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z11, Y3
+	VMOVUPS       Y3, K2, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R9
+	JMP           step
 
 tail:
-	TESTQ        BX, BX
-	JZ           done
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K2
-	MOVQ         (CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(SI)(DI*8), K3, Z1
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z2
-	VPCMPQ       $0x04, Z0, Z2, K3
-	VCVTQQ2PS    Z1, Y2
-	VCVTTPS2QQ   Y2, Z0
-	VPCMPQ       $0x04, Z1, Z0, K4
-	VINSERTF32X8 $0x01, Y2, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 32(CX)
-	VBROADCASTSS 24(CX), Z1
-	VMOVAPS      Z0, K2, Z1
-	MOVQ         40(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(SI)(DI*8), K3, Z2
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z4
-	VPCMPQ       $0x04, Z0, Z4, K3
-	VCVTQQ2PS    Z2, Y4
-	VCVTTPS2QQ   Y4, Z0
-	VPCMPQ       $0x04, Z2, Z0, K4
-	VINSERTF32X8 $0x01, Y4, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 72(CX)
-	VBROADCASTSS 64(CX), Z2
-	VMOVAPS      Z0, K2, Z2
-	MOVQ         80(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(SI)(DI*8), K3, Z4
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z5
-	VPCMPQ       $0x04, Z0, Z5, K3
-	VCVTQQ2PS    Z4, Y5
-	VCVTTPS2QQ   Y5, Z0
-	VPCMPQ       $0x04, Z4, Z0, K4
-	VINSERTF32X8 $0x01, Y5, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 112(CX)
-	VBROADCASTSS 104(CX), Z4
-	VMOVAPS      Z0, K2, Z4
-	MOVQ         120(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(SI)(DI*8), K3, Z5
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z6
-	VPCMPQ       $0x04, Z0, Z6, K3
-	VCVTQQ2PS    Z5, Y6
-	VCVTTPS2QQ   Y6, Z0
-	VPCMPQ       $0x04, Z5, Z0, K4
-	VINSERTF32X8 $0x01, Y6, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 152(CX)
-	VBROADCASTSS 144(CX), Z5
-	VMOVAPS      Z0, K2, Z5
-	MOVQ         160(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(SI)(DI*8), K3, Z6
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z7
-	VPCMPQ       $0x04, Z0, Z7, K3
-	VCVTQQ2PS    Z6, Y7
-	VCVTTPS2QQ   Y7, Z0
-	VPCMPQ       $0x04, Z6, Z0, K4
-	VINSERTF32X8 $0x01, Y7, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 192(CX)
-	VBROADCASTSS 184(CX), Z6
-	VMOVAPS      Z0, K2, Z6
-	MOVQ         200(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(SI)(DI*8), K3, Z7
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z8
-	VPCMPQ       $0x04, Z0, Z8, K3
-	VCVTQQ2PS    Z7, Y8
-	VCVTTPS2QQ   Y8, Z0
-	VPCMPQ       $0x04, Z7, Z0, K4
-	VINSERTF32X8 $0x01, Y8, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 232(CX)
-	VBROADCASTSS 224(CX), Z7
-	VMOVAPS      Z0, K2, Z7
-	MOVQ         240(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(SI)(DI*8), K3, Z8
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z9
-	VPCMPQ       $0x04, Z0, Z9, K3
-	VCVTQQ2PS    Z8, Y9
-	VCVTTPS2QQ   Y9, Z0
-	VPCMPQ       $0x04, Z8, Z0, K4
-	VINSERTF32X8 $0x01, Y9, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 272(CX)
-	VBROADCASTSS 264(CX), Z8
-	VMOVAPS      Z0, K2, Z8
-	MOVQ         280(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(SI)(DI*8), K3, Z9
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z10
-	VPCMPQ       $0x04, Z0, Z10, K3
-	VCVTQQ2PS    Z9, Y10
-	VCVTTPS2QQ   Y10, Z0
-	VPCMPQ       $0x04, Z9, Z0, K4
-	VINSERTF32X8 $0x01, Y10, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 312(CX)
-	VBROADCASTSS 304(CX), Z9
-	VMOVAPS      Z0, K2, Z9
-	MOVQ         320(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(SI)(DI*8), K3, Z10
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z11
-	VPCMPQ       $0x04, Z0, Z11, K3
-	VCVTQQ2PS    Z10, Y11
-	VCVTTPS2QQ   Y11, Z0
-	VPCMPQ       $0x04, Z10, Z0, K4
-	VINSERTF32X8 $0x01, Y11, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 352(CX)
-	VBROADCASTSS 344(CX), Z10
-	VMOVAPS      Z0, K2, Z10
-	MOVQ         360(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(SI)(DI*8), K3, Z11
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z12
-	VPCMPQ       $0x04, Z0, Z12, K3
-	VCVTQQ2PS    Z11, Y12
-	VCVTTPS2QQ   Y12, Z0
-	VPCMPQ       $0x04, Z11, Z0, K4
-	VINSERTF32X8 $0x01, Y12, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 392(CX)
-	VBROADCASTSS 384(CX), Z11
-	VMOVAPS      Z0, K2, Z11
-	MOVQ         400(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(SI)(DI*8), K3, Z12
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z13
-	VPCMPQ       $0x04, Z0, Z13, K3
-	VCVTQQ2PS    Z12, Y13
-	VCVTTPS2QQ   Y13, Z0
-	VPCMPQ       $0x04, Z12, Z0, K4
-	VINSERTF32X8 $0x01, Y13, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 432(CX)
-	VBROADCASTSS 424(CX), Z12
-	VMOVAPS      Z0, K2, Z12
-	MOVQ         440(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(SI)(DI*8), K3, Z13
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z14
-	VPCMPQ       $0x04, Z0, Z14, K3
-	VCVTQQ2PS    Z13, Y14
-	VCVTTPS2QQ   Y14, Z0
-	VPCMPQ       $0x04, Z13, Z0, K4
-	VINSERTF32X8 $0x01, Y14, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 472(CX)
-	VBROADCASTSS 464(CX), Z13
-	VMOVAPS      Z0, K2, Z13
-	MOVQ         480(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(SI)(DI*8), K3, Z14
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z15
-	VPCMPQ       $0x04, Z0, Z15, K3
-	VCVTQQ2PS    Z14, Y15
-	VCVTTPS2QQ   Y15, Z0
-	VPCMPQ       $0x04, Z14, Z0, K4
-	VINSERTF32X8 $0x01, Y15, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 512(CX)
-	VBROADCASTSS 504(CX), Z14
-	VMOVAPS      Z0, K2, Z14
-	MOVQ         520(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(SI)(DI*8), K3, Z15
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z16
-	VPCMPQ       $0x04, Z0, Z16, K3
-	VCVTQQ2PS    Z15, Y16
-	VCVTTPS2QQ   Y16, Z0
-	VPCMPQ       $0x04, Z15, Z0, K4
-	VINSERTF32X8 $0x01, Y16, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 552(CX)
-	VBROADCASTSS 544(CX), Z15
-	VMOVAPS      Z0, K2, Z15
-	MOVQ         560(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(SI)(DI*8), K3, Z16
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z17
-	VPCMPQ       $0x04, Z0, Z17, K3
-	VCVTQQ2PS    Z16, Y17
-	VCVTTPS2QQ   Y17, Z0
-	VPCMPQ       $0x04, Z16, Z0, K4
-	VINSERTF32X8 $0x01, Y17, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 592(CX)
-	VBROADCASTSS 584(CX), Z16
-	VMOVAPS      Z0, K2, Z16
-	MOVQ         600(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(SI)(DI*8), K3, Z17
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z18
-	VPCMPQ       $0x04, Z0, Z18, K3
-	VCVTQQ2PS    Z17, Y18
-	VCVTTPS2QQ   Y18, Z0
-	VPCMPQ       $0x04, Z17, Z0, K4
-	VINSERTF32X8 $0x01, Y18, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 632(CX)
-	VBROADCASTSS 624(CX), Z3
-	VMOVAPS      Z0, K2, Z3
-	VUNPCKLPS    Z2, Z1, Z0
-	VUNPCKHPS    Z2, Z1, Z1
-	VUNPCKLPS    Z5, Z4, Z2
-	VUNPCKHPS    Z5, Z4, Z5
-	VUNPCKLPD    Z2, Z0, Z4
-	VUNPCKHPD    Z2, Z0, Z0
-	VUNPCKLPD    Z5, Z1, Z2
-	VUNPCKHPD    Z5, Z1, Z1
-	VUNPCKLPS    Z7, Z6, Z5
-	VUNPCKHPS    Z7, Z6, Z6
-	VUNPCKLPS    Z9, Z8, Z7
-	VUNPCKHPS    Z9, Z8, Z9
-	VUNPCKLPD    Z7, Z5, Z8
-	VUNPCKHPD    Z7, Z5, Z5
-	VUNPCKLPD    Z9, Z6, Z7
-	VUNPCKHPD    Z9, Z6, Z6
-	VUNPCKLPS    Z11, Z10, Z9
-	VUNPCKHPS    Z11, Z10, Z10
-	VUNPCKLPS    Z13, Z12, Z11
-	VUNPCKHPS    Z13, Z12, Z13
-	VUNPCKLPD    Z11, Z9, Z12
-	VUNPCKHPD    Z11, Z9, Z9
-	VUNPCKLPD    Z13, Z10, Z11
-	VUNPCKHPD    Z13, Z10, Z10
-	VUNPCKLPS    Z15, Z14, Z13
-	VUNPCKHPS    Z15, Z14, Z14
-	VUNPCKLPS    Z3, Z16, Z15
-	VUNPCKHPS    Z3, Z16, Z16
-	VUNPCKLPD    Z15, Z13, Z3
-	VUNPCKHPD    Z15, Z13, Z13
-	VUNPCKLPD    Z16, Z14, Z15
-	VUNPCKHPD    Z16, Z14, Z14
-	VSHUFF32X4   $0x88, Z8, Z4, Z16
-	VSHUFF32X4   $0xdd, Z8, Z4, Z4
-	VSHUFF32X4   $0x88, Z3, Z12, Z8
-	VSHUFF32X4   $0xdd, Z3, Z12, Z17
-	VSHUFF32X4   $0x88, Z8, Z16, Z3
-	VSHUFF32X4   $0x88, Z17, Z4, Z12
-	VSHUFF32X4   $0xdd, Z8, Z16, Z8
-	VSHUFF32X4   $0xdd, Z17, Z4, Z4
-	VSHUFF32X4   $0x88, Z5, Z0, Z16
-	VSHUFF32X4   $0xdd, Z5, Z0, Z0
-	VSHUFF32X4   $0x88, Z13, Z9, Z5
-	VSHUFF32X4   $0xdd, Z13, Z9, Z17
-	VSHUFF32X4   $0x88, Z5, Z16, Z9
-	VSHUFF32X4   $0x88, Z17, Z0, Z13
-	VSHUFF32X4   $0xdd, Z5, Z16, Z5
-	VSHUFF32X4   $0xdd, Z17, Z0, Z0
-	VSHUFF32X4   $0x88, Z7, Z2, Z16
-	VSHUFF32X4   $0xdd, Z7, Z2, Z2
-	VSHUFF32X4   $0x88, Z15, Z11, Z7
-	VSHUFF32X4   $0xdd, Z15, Z11, Z17
-	VSHUFF32X4   $0x88, Z7, Z16, Z11
-	VSHUFF32X4   $0x88, Z17, Z2, Z15
-	VSHUFF32X4   $0xdd, Z7, Z16, Z7
-	VSHUFF32X4   $0xdd, Z17, Z2, Z2
-	VSHUFF32X4   $0x88, Z6, Z1, Z16
-	VSHUFF32X4   $0xdd, Z6, Z1, Z1
-	VSHUFF32X4   $0x88, Z14, Z10, Z6
-	VSHUFF32X4   $0xdd, Z14, Z10, Z17
-	VSHUFF32X4   $0x88, Z6, Z16, Z10
-	VSHUFF32X4   $0x88, Z17, Z1, Z14
-	VSHUFF32X4   $0xdd, Z6, Z16, Z6
-	VSHUFF32X4   $0xdd, Z17, Z1, Z1
-	VMOVUPS      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z9, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z11, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z10, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z12, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z13, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z15, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z14, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z8, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	TESTQ         R9, R9
+	JZ            next
+	MOVQ          $-1, SI
+	BZHIQ         R9, SI, SI
+	KMOVW         SI, K1
+	MOVQ          (DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(SI)(BX*8), K3, Z3
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K3
+	VCVTQQ2PS     Z3, Y4
+	VCVTTPS2QQ    Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K4
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 32(DX)
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K1, Z3
+	MOVQ          40(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(SI)(BX*8), K3, Z4
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z6
+	VPCMPQ        $0x04, Z2, Z6, K3
+	VCVTQQ2PS     Z4, Y6
+	VCVTTPS2QQ    Y6, Z2
+	VPCMPQ        $0x04, Z4, Z2, K4
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 72(DX)
+	VBROADCASTSS  64(DX), Z4
+	VMOVAPS       Z2, K1, Z4
+	MOVQ          80(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(SI)(BX*8), K3, Z6
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z7
+	VPCMPQ        $0x04, Z2, Z7, K3
+	VCVTQQ2PS     Z6, Y7
+	VCVTTPS2QQ    Y7, Z2
+	VPCMPQ        $0x04, Z6, Z2, K4
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 112(DX)
+	VBROADCASTSS  104(DX), Z6
+	VMOVAPS       Z2, K1, Z6
+	MOVQ          120(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(SI)(BX*8), K3, Z7
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z8
+	VPCMPQ        $0x04, Z2, Z8, K3
+	VCVTQQ2PS     Z7, Y8
+	VCVTTPS2QQ    Y8, Z2
+	VPCMPQ        $0x04, Z7, Z2, K4
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 152(DX)
+	VBROADCASTSS  144(DX), Z7
+	VMOVAPS       Z2, K1, Z7
+	MOVQ          160(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(SI)(BX*8), K3, Z8
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z9
+	VPCMPQ        $0x04, Z2, Z9, K3
+	VCVTQQ2PS     Z8, Y9
+	VCVTTPS2QQ    Y9, Z2
+	VPCMPQ        $0x04, Z8, Z2, K4
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 192(DX)
+	VBROADCASTSS  184(DX), Z8
+	VMOVAPS       Z2, K1, Z8
+	MOVQ          200(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(SI)(BX*8), K3, Z9
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z10
+	VPCMPQ        $0x04, Z2, Z10, K3
+	VCVTQQ2PS     Z9, Y10
+	VCVTTPS2QQ    Y10, Z2
+	VPCMPQ        $0x04, Z9, Z2, K4
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 232(DX)
+	VBROADCASTSS  224(DX), Z9
+	VMOVAPS       Z2, K1, Z9
+	MOVQ          240(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(SI)(BX*8), K3, Z10
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z11
+	VPCMPQ        $0x04, Z2, Z11, K3
+	VCVTQQ2PS     Z10, Y11
+	VCVTTPS2QQ    Y11, Z2
+	VPCMPQ        $0x04, Z10, Z2, K4
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 272(DX)
+	VBROADCASTSS  264(DX), Z10
+	VMOVAPS       Z2, K1, Z10
+	MOVQ          280(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(SI)(BX*8), K3, Z11
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z12
+	VPCMPQ        $0x04, Z2, Z12, K3
+	VCVTQQ2PS     Z11, Y12
+	VCVTTPS2QQ    Y12, Z2
+	VPCMPQ        $0x04, Z11, Z2, K4
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, BX
+	POPCNTL       BX, BX
+	ADDQ          BX, 312(DX)
+	VBROADCASTSS  304(DX), Z11
+	VMOVAPS       Z2, K1, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y10, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y7, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y9, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z11, Y5
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y6, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y2, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y4, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y3, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
 
-done:
+next:
+	ADDQ $0x00000140, DX
+	ADDQ $0x20, R10
+	SUBQ $0x08, R8
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
 	VZEROUPPER
 	RET
 
 // func rowsI64F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, POPCNT
-TEXT ·rowsI64F32ValidAVX512(SB), NOSPLIT, $0-48
-	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, POPCNT
+TEXT ·rowsI64F32ValidAVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
 
-block:
-	CMPQ         BX, $0x10
-	JL           tail
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z1
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z2
-	VPCMPQ       $0x04, Z0, Z2, K3
-	VCVTQQ2PS    Z1, Y2
-	VCVTTPS2QQ   Y2, Z0
-	VPCMPQ       $0x04, Z1, Z0, K4
-	VINSERTF32X8 $0x01, Y2, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 32(CX)
-	VBROADCASTSS 24(CX), Z1
-	VMOVAPS      Z0, K2, Z1
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z2
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z4
-	VPCMPQ       $0x04, Z0, Z4, K3
-	VCVTQQ2PS    Z2, Y4
-	VCVTTPS2QQ   Y4, Z0
-	VPCMPQ       $0x04, Z2, Z0, K4
-	VINSERTF32X8 $0x01, Y4, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 72(CX)
-	VBROADCASTSS 64(CX), Z2
-	VMOVAPS      Z0, K2, Z2
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z4
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z5
-	VPCMPQ       $0x04, Z0, Z5, K3
-	VCVTQQ2PS    Z4, Y5
-	VCVTTPS2QQ   Y5, Z0
-	VPCMPQ       $0x04, Z4, Z0, K4
-	VINSERTF32X8 $0x01, Y5, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 112(CX)
-	VBROADCASTSS 104(CX), Z4
-	VMOVAPS      Z0, K2, Z4
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z5
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z6
-	VPCMPQ       $0x04, Z0, Z6, K3
-	VCVTQQ2PS    Z5, Y6
-	VCVTTPS2QQ   Y6, Z0
-	VPCMPQ       $0x04, Z5, Z0, K4
-	VINSERTF32X8 $0x01, Y6, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 152(CX)
-	VBROADCASTSS 144(CX), Z5
-	VMOVAPS      Z0, K2, Z5
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z6
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z7
-	VPCMPQ       $0x04, Z0, Z7, K3
-	VCVTQQ2PS    Z6, Y7
-	VCVTTPS2QQ   Y7, Z0
-	VPCMPQ       $0x04, Z6, Z0, K4
-	VINSERTF32X8 $0x01, Y7, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 192(CX)
-	VBROADCASTSS 184(CX), Z6
-	VMOVAPS      Z0, K2, Z6
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z7
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z8
-	VPCMPQ       $0x04, Z0, Z8, K3
-	VCVTQQ2PS    Z7, Y8
-	VCVTTPS2QQ   Y8, Z0
-	VPCMPQ       $0x04, Z7, Z0, K4
-	VINSERTF32X8 $0x01, Y8, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 232(CX)
-	VBROADCASTSS 224(CX), Z7
-	VMOVAPS      Z0, K2, Z7
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z8
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z9
-	VPCMPQ       $0x04, Z0, Z9, K3
-	VCVTQQ2PS    Z8, Y9
-	VCVTTPS2QQ   Y9, Z0
-	VPCMPQ       $0x04, Z8, Z0, K4
-	VINSERTF32X8 $0x01, Y9, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 272(CX)
-	VBROADCASTSS 264(CX), Z8
-	VMOVAPS      Z0, K2, Z8
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z9
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z10
-	VPCMPQ       $0x04, Z0, Z10, K3
-	VCVTQQ2PS    Z9, Y10
-	VCVTTPS2QQ   Y10, Z0
-	VPCMPQ       $0x04, Z9, Z0, K4
-	VINSERTF32X8 $0x01, Y10, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 312(CX)
-	VBROADCASTSS 304(CX), Z9
-	VMOVAPS      Z0, K2, Z9
-	MOVQ         320(CX), R9
-	MOVQ         328(CX), R10
-	MOVQ         336(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z10
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z11
-	VPCMPQ       $0x04, Z0, Z11, K3
-	VCVTQQ2PS    Z10, Y11
-	VCVTTPS2QQ   Y11, Z0
-	VPCMPQ       $0x04, Z10, Z0, K4
-	VINSERTF32X8 $0x01, Y11, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 352(CX)
-	VBROADCASTSS 344(CX), Z10
-	VMOVAPS      Z0, K2, Z10
-	MOVQ         360(CX), R9
-	MOVQ         368(CX), R10
-	MOVQ         376(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z11
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z12
-	VPCMPQ       $0x04, Z0, Z12, K3
-	VCVTQQ2PS    Z11, Y12
-	VCVTTPS2QQ   Y12, Z0
-	VPCMPQ       $0x04, Z11, Z0, K4
-	VINSERTF32X8 $0x01, Y12, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 392(CX)
-	VBROADCASTSS 384(CX), Z11
-	VMOVAPS      Z0, K2, Z11
-	MOVQ         400(CX), R9
-	MOVQ         408(CX), R10
-	MOVQ         416(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z12
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z13
-	VPCMPQ       $0x04, Z0, Z13, K3
-	VCVTQQ2PS    Z12, Y13
-	VCVTTPS2QQ   Y13, Z0
-	VPCMPQ       $0x04, Z12, Z0, K4
-	VINSERTF32X8 $0x01, Y13, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 432(CX)
-	VBROADCASTSS 424(CX), Z12
-	VMOVAPS      Z0, K2, Z12
-	MOVQ         440(CX), R9
-	MOVQ         448(CX), R10
-	MOVQ         456(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z13
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z14
-	VPCMPQ       $0x04, Z0, Z14, K3
-	VCVTQQ2PS    Z13, Y14
-	VCVTTPS2QQ   Y14, Z0
-	VPCMPQ       $0x04, Z13, Z0, K4
-	VINSERTF32X8 $0x01, Y14, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 472(CX)
-	VBROADCASTSS 464(CX), Z13
-	VMOVAPS      Z0, K2, Z13
-	MOVQ         480(CX), R9
-	MOVQ         488(CX), R10
-	MOVQ         496(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z14
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z15
-	VPCMPQ       $0x04, Z0, Z15, K3
-	VCVTQQ2PS    Z14, Y15
-	VCVTTPS2QQ   Y15, Z0
-	VPCMPQ       $0x04, Z14, Z0, K4
-	VINSERTF32X8 $0x01, Y15, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 512(CX)
-	VBROADCASTSS 504(CX), Z14
-	VMOVAPS      Z0, K2, Z14
-	MOVQ         520(CX), R9
-	MOVQ         528(CX), R10
-	MOVQ         536(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z15
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z16
-	VPCMPQ       $0x04, Z0, Z16, K3
-	VCVTQQ2PS    Z15, Y16
-	VCVTTPS2QQ   Y16, Z0
-	VPCMPQ       $0x04, Z15, Z0, K4
-	VINSERTF32X8 $0x01, Y16, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 552(CX)
-	VBROADCASTSS 544(CX), Z15
-	VMOVAPS      Z0, K2, Z15
-	MOVQ         560(CX), R9
-	MOVQ         568(CX), R10
-	MOVQ         576(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z16
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z17
-	VPCMPQ       $0x04, Z0, Z17, K3
-	VCVTQQ2PS    Z16, Y17
-	VCVTTPS2QQ   Y17, Z0
-	VPCMPQ       $0x04, Z16, Z0, K4
-	VINSERTF32X8 $0x01, Y17, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 592(CX)
-	VBROADCASTSS 584(CX), Z16
-	VMOVAPS      Z0, K2, Z16
-	MOVQ         600(CX), R9
-	MOVQ         608(CX), R10
-	MOVQ         616(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z17
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z18
-	VPCMPQ       $0x04, Z0, Z18, K3
-	VCVTQQ2PS    Z17, Y18
-	VCVTTPS2QQ   Y18, Z0
-	VPCMPQ       $0x04, Z17, Z0, K4
-	VINSERTF32X8 $0x01, Y18, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 632(CX)
-	VBROADCASTSS 624(CX), Z17
-	VMOVAPS      Z0, K2, Z17
-	VUNPCKLPS    Z2, Z1, Z0
-	VUNPCKHPS    Z2, Z1, Z1
-	VUNPCKLPS    Z5, Z4, Z2
-	VUNPCKHPS    Z5, Z4, Z5
-	VUNPCKLPD    Z2, Z0, Z4
-	VUNPCKHPD    Z2, Z0, Z0
-	VUNPCKLPD    Z5, Z1, Z2
-	VUNPCKHPD    Z5, Z1, Z1
-	VUNPCKLPS    Z7, Z6, Z5
-	VUNPCKHPS    Z7, Z6, Z6
-	VUNPCKLPS    Z9, Z8, Z7
-	VUNPCKHPS    Z9, Z8, Z9
-	VUNPCKLPD    Z7, Z5, Z8
-	VUNPCKHPD    Z7, Z5, Z5
-	VUNPCKLPD    Z9, Z6, Z7
-	VUNPCKHPD    Z9, Z6, Z6
-	VUNPCKLPS    Z11, Z10, Z9
-	VUNPCKHPS    Z11, Z10, Z10
-	VUNPCKLPS    Z13, Z12, Z11
-	VUNPCKHPS    Z13, Z12, Z13
-	VUNPCKLPD    Z11, Z9, Z12
-	VUNPCKHPD    Z11, Z9, Z9
-	VUNPCKLPD    Z13, Z10, Z11
-	VUNPCKHPD    Z13, Z10, Z10
-	VUNPCKLPS    Z15, Z14, Z13
-	VUNPCKHPS    Z15, Z14, Z14
-	VUNPCKLPS    Z17, Z16, Z15
-	VUNPCKHPS    Z17, Z16, Z17
-	VUNPCKLPD    Z15, Z13, Z16
-	VUNPCKHPD    Z15, Z13, Z13
-	VUNPCKLPD    Z17, Z14, Z15
-	VUNPCKHPD    Z17, Z14, Z14
-	VSHUFF32X4   $0x88, Z8, Z4, Z17
-	VSHUFF32X4   $0xdd, Z8, Z4, Z4
-	VSHUFF32X4   $0x88, Z16, Z12, Z8
-	VSHUFF32X4   $0xdd, Z16, Z12, Z18
-	VSHUFF32X4   $0x88, Z8, Z17, Z12
-	VSHUFF32X4   $0x88, Z18, Z4, Z16
-	VSHUFF32X4   $0xdd, Z8, Z17, Z8
-	VSHUFF32X4   $0xdd, Z18, Z4, Z4
-	VSHUFF32X4   $0x88, Z5, Z0, Z17
-	VSHUFF32X4   $0xdd, Z5, Z0, Z0
-	VSHUFF32X4   $0x88, Z13, Z9, Z5
-	VSHUFF32X4   $0xdd, Z13, Z9, Z18
-	VSHUFF32X4   $0x88, Z5, Z17, Z9
-	VSHUFF32X4   $0x88, Z18, Z0, Z13
-	VSHUFF32X4   $0xdd, Z5, Z17, Z5
-	VSHUFF32X4   $0xdd, Z18, Z0, Z0
-	VSHUFF32X4   $0x88, Z7, Z2, Z17
-	VSHUFF32X4   $0xdd, Z7, Z2, Z2
-	VSHUFF32X4   $0x88, Z15, Z11, Z7
-	VSHUFF32X4   $0xdd, Z15, Z11, Z18
-	VSHUFF32X4   $0x88, Z7, Z17, Z11
-	VSHUFF32X4   $0x88, Z18, Z2, Z15
-	VSHUFF32X4   $0xdd, Z7, Z17, Z7
-	VSHUFF32X4   $0xdd, Z18, Z2, Z2
-	VSHUFF32X4   $0x88, Z6, Z1, Z17
-	VSHUFF32X4   $0xdd, Z6, Z1, Z1
-	VSHUFF32X4   $0x88, Z14, Z10, Z6
-	VSHUFF32X4   $0xdd, Z14, Z10, Z18
-	VSHUFF32X4   $0x88, Z6, Z17, Z10
-	VSHUFF32X4   $0x88, Z18, Z1, Z14
-	VSHUFF32X4   $0xdd, Z6, Z17, Z6
-	VSHUFF32X4   $0xdd, Z18, Z1, Z1
-	VMOVUPS      Z12, K1, (AX)
-	VMOVUPS      Z9, K1, (AX)(DX*1)
-	VMOVUPS      Z11, K1, (AX)(DX*2)
-	VMOVUPS      Z10, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z16, K1, (AX)
-	VMOVUPS      Z13, K1, (AX)(DX*1)
-	VMOVUPS      Z15, K1, (AX)(DX*2)
-	VMOVUPS      Z14, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z8, K1, (AX)
-	VMOVUPS      Z5, K1, (AX)(DX*1)
-	VMOVUPS      Z7, K1, (AX)(DX*2)
-	VMOVUPS      Z6, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z4, K1, (AX)
-	VMOVUPS      Z0, K1, (AX)(DX*1)
-	VMOVUPS      Z2, K1, (AX)(DX*2)
-	VMOVUPS      Z1, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	ADDQ         $0x10, DI
-	ADDQ         $0x02, R8
-	SUBQ         $0x10, BX
-	JMP          block
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ          R10, $0x10
+	JL            tail
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), DI
+	MOVQ          8(DX), R12
+	MOVQ          16(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z3
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K3
+	VCVTQQ2PS     Z3, Y4
+	VCVTTPS2QQ    Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K4
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 32(DX)
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K1, Z3
+	MOVQ          40(DX), DI
+	MOVQ          48(DX), R12
+	MOVQ          56(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z4
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z6
+	VPCMPQ        $0x04, Z2, Z6, K3
+	VCVTQQ2PS     Z4, Y6
+	VCVTTPS2QQ    Y6, Z2
+	VPCMPQ        $0x04, Z4, Z2, K4
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 72(DX)
+	VBROADCASTSS  64(DX), Z4
+	VMOVAPS       Z2, K1, Z4
+	MOVQ          80(DX), DI
+	MOVQ          88(DX), R12
+	MOVQ          96(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z6
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z7
+	VPCMPQ        $0x04, Z2, Z7, K3
+	VCVTQQ2PS     Z6, Y7
+	VCVTTPS2QQ    Y7, Z2
+	VPCMPQ        $0x04, Z6, Z2, K4
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 112(DX)
+	VBROADCASTSS  104(DX), Z6
+	VMOVAPS       Z2, K1, Z6
+	MOVQ          120(DX), DI
+	MOVQ          128(DX), R12
+	MOVQ          136(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z7
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z8
+	VPCMPQ        $0x04, Z2, Z8, K3
+	VCVTQQ2PS     Z7, Y8
+	VCVTTPS2QQ    Y8, Z2
+	VPCMPQ        $0x04, Z7, Z2, K4
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 152(DX)
+	VBROADCASTSS  144(DX), Z7
+	VMOVAPS       Z2, K1, Z7
+	MOVQ          160(DX), DI
+	MOVQ          168(DX), R12
+	MOVQ          176(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z8
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z9
+	VPCMPQ        $0x04, Z2, Z9, K3
+	VCVTQQ2PS     Z8, Y9
+	VCVTTPS2QQ    Y9, Z2
+	VPCMPQ        $0x04, Z8, Z2, K4
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 192(DX)
+	VBROADCASTSS  184(DX), Z8
+	VMOVAPS       Z2, K1, Z8
+	MOVQ          200(DX), DI
+	MOVQ          208(DX), R12
+	MOVQ          216(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z9
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z10
+	VPCMPQ        $0x04, Z2, Z10, K3
+	VCVTQQ2PS     Z9, Y10
+	VCVTTPS2QQ    Y10, Z2
+	VPCMPQ        $0x04, Z9, Z2, K4
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 232(DX)
+	VBROADCASTSS  224(DX), Z9
+	VMOVAPS       Z2, K1, Z9
+	MOVQ          240(DX), DI
+	MOVQ          248(DX), R12
+	MOVQ          256(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z10
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z11
+	VPCMPQ        $0x04, Z2, Z11, K3
+	VCVTQQ2PS     Z10, Y11
+	VCVTTPS2QQ    Y11, Z2
+	VPCMPQ        $0x04, Z10, Z2, K4
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 272(DX)
+	VBROADCASTSS  264(DX), Z10
+	VMOVAPS       Z2, K1, Z10
+	MOVQ          280(DX), DI
+	MOVQ          288(DX), R12
+	MOVQ          296(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z11
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z12
+	VPCMPQ        $0x04, Z2, Z12, K3
+	VCVTQQ2PS     Z11, Y12
+	VCVTTPS2QQ    Y12, Z2
+	VPCMPQ        $0x04, Z11, Z2, K4
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 312(DX)
+	VBROADCASTSS  304(DX), Z11
+	VMOVAPS       Z2, K1, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K2, (R8)
+	VMOVUPS       Y10, K2, (R8)(AX*1)
+	VMOVUPS       Y7, K2, (R8)(AX*2)
+	VMOVUPS       Y9, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z11, Y5
+	VMOVUPS       Y5, K2, (R8)
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K2, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y6, K2, (R8)
+	VMOVUPS       Y2, K2, (R8)(AX*1)
+	VMOVUPS       Y4, K2, (R8)(AX*2)
+	VMOVUPS       Y3, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K2, (R8)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K2, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R10
+	JMP           step
 
 tail:
-	TESTQ        BX, BX
-	JZ           done
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K2
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z1
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z2
-	VPCMPQ       $0x04, Z0, Z2, K3
-	VCVTQQ2PS    Z1, Y2
-	VCVTTPS2QQ   Y2, Z0
-	VPCMPQ       $0x04, Z1, Z0, K4
-	VINSERTF32X8 $0x01, Y2, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 32(CX)
-	VBROADCASTSS 24(CX), Z1
-	VMOVAPS      Z0, K2, Z1
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z2
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z4
-	VPCMPQ       $0x04, Z0, Z4, K3
-	VCVTQQ2PS    Z2, Y4
-	VCVTTPS2QQ   Y4, Z0
-	VPCMPQ       $0x04, Z2, Z0, K4
-	VINSERTF32X8 $0x01, Y4, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 72(CX)
-	VBROADCASTSS 64(CX), Z2
-	VMOVAPS      Z0, K2, Z2
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z4
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z5
-	VPCMPQ       $0x04, Z0, Z5, K3
-	VCVTQQ2PS    Z4, Y5
-	VCVTTPS2QQ   Y5, Z0
-	VPCMPQ       $0x04, Z4, Z0, K4
-	VINSERTF32X8 $0x01, Y5, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 112(CX)
-	VBROADCASTSS 104(CX), Z4
-	VMOVAPS      Z0, K2, Z4
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z5
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z6
-	VPCMPQ       $0x04, Z0, Z6, K3
-	VCVTQQ2PS    Z5, Y6
-	VCVTTPS2QQ   Y6, Z0
-	VPCMPQ       $0x04, Z5, Z0, K4
-	VINSERTF32X8 $0x01, Y6, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 152(CX)
-	VBROADCASTSS 144(CX), Z5
-	VMOVAPS      Z0, K2, Z5
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z6
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z7
-	VPCMPQ       $0x04, Z0, Z7, K3
-	VCVTQQ2PS    Z6, Y7
-	VCVTTPS2QQ   Y7, Z0
-	VPCMPQ       $0x04, Z6, Z0, K4
-	VINSERTF32X8 $0x01, Y7, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 192(CX)
-	VBROADCASTSS 184(CX), Z6
-	VMOVAPS      Z0, K2, Z6
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z7
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z8
-	VPCMPQ       $0x04, Z0, Z8, K3
-	VCVTQQ2PS    Z7, Y8
-	VCVTTPS2QQ   Y8, Z0
-	VPCMPQ       $0x04, Z7, Z0, K4
-	VINSERTF32X8 $0x01, Y8, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 232(CX)
-	VBROADCASTSS 224(CX), Z7
-	VMOVAPS      Z0, K2, Z7
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z8
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z9
-	VPCMPQ       $0x04, Z0, Z9, K3
-	VCVTQQ2PS    Z8, Y9
-	VCVTTPS2QQ   Y9, Z0
-	VPCMPQ       $0x04, Z8, Z0, K4
-	VINSERTF32X8 $0x01, Y9, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 272(CX)
-	VBROADCASTSS 264(CX), Z8
-	VMOVAPS      Z0, K2, Z8
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z9
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z10
-	VPCMPQ       $0x04, Z0, Z10, K3
-	VCVTQQ2PS    Z9, Y10
-	VCVTTPS2QQ   Y10, Z0
-	VPCMPQ       $0x04, Z9, Z0, K4
-	VINSERTF32X8 $0x01, Y10, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 312(CX)
-	VBROADCASTSS 304(CX), Z9
-	VMOVAPS      Z0, K2, Z9
-	MOVQ         320(CX), R9
-	MOVQ         328(CX), R10
-	MOVQ         336(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z10
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z11
-	VPCMPQ       $0x04, Z0, Z11, K3
-	VCVTQQ2PS    Z10, Y11
-	VCVTTPS2QQ   Y11, Z0
-	VPCMPQ       $0x04, Z10, Z0, K4
-	VINSERTF32X8 $0x01, Y11, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 352(CX)
-	VBROADCASTSS 344(CX), Z10
-	VMOVAPS      Z0, K2, Z10
-	MOVQ         360(CX), R9
-	MOVQ         368(CX), R10
-	MOVQ         376(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z11
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z12
-	VPCMPQ       $0x04, Z0, Z12, K3
-	VCVTQQ2PS    Z11, Y12
-	VCVTTPS2QQ   Y12, Z0
-	VPCMPQ       $0x04, Z11, Z0, K4
-	VINSERTF32X8 $0x01, Y12, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 392(CX)
-	VBROADCASTSS 384(CX), Z11
-	VMOVAPS      Z0, K2, Z11
-	MOVQ         400(CX), R9
-	MOVQ         408(CX), R10
-	MOVQ         416(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z12
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z13
-	VPCMPQ       $0x04, Z0, Z13, K3
-	VCVTQQ2PS    Z12, Y13
-	VCVTTPS2QQ   Y13, Z0
-	VPCMPQ       $0x04, Z12, Z0, K4
-	VINSERTF32X8 $0x01, Y13, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 432(CX)
-	VBROADCASTSS 424(CX), Z12
-	VMOVAPS      Z0, K2, Z12
-	MOVQ         440(CX), R9
-	MOVQ         448(CX), R10
-	MOVQ         456(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z13
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z14
-	VPCMPQ       $0x04, Z0, Z14, K3
-	VCVTQQ2PS    Z13, Y14
-	VCVTTPS2QQ   Y14, Z0
-	VPCMPQ       $0x04, Z13, Z0, K4
-	VINSERTF32X8 $0x01, Y14, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 472(CX)
-	VBROADCASTSS 464(CX), Z13
-	VMOVAPS      Z0, K2, Z13
-	MOVQ         480(CX), R9
-	MOVQ         488(CX), R10
-	MOVQ         496(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z14
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z15
-	VPCMPQ       $0x04, Z0, Z15, K3
-	VCVTQQ2PS    Z14, Y15
-	VCVTTPS2QQ   Y15, Z0
-	VPCMPQ       $0x04, Z14, Z0, K4
-	VINSERTF32X8 $0x01, Y15, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 512(CX)
-	VBROADCASTSS 504(CX), Z14
-	VMOVAPS      Z0, K2, Z14
-	MOVQ         520(CX), R9
-	MOVQ         528(CX), R10
-	MOVQ         536(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z15
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z16
-	VPCMPQ       $0x04, Z0, Z16, K3
-	VCVTQQ2PS    Z15, Y16
-	VCVTTPS2QQ   Y16, Z0
-	VPCMPQ       $0x04, Z15, Z0, K4
-	VINSERTF32X8 $0x01, Y16, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 552(CX)
-	VBROADCASTSS 544(CX), Z15
-	VMOVAPS      Z0, K2, Z15
-	MOVQ         560(CX), R9
-	MOVQ         568(CX), R10
-	MOVQ         576(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z16
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z17
-	VPCMPQ       $0x04, Z0, Z17, K3
-	VCVTQQ2PS    Z16, Y17
-	VCVTTPS2QQ   Y17, Z0
-	VPCMPQ       $0x04, Z16, Z0, K4
-	VINSERTF32X8 $0x01, Y17, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 592(CX)
-	VBROADCASTSS 584(CX), Z16
-	VMOVAPS      Z0, K2, Z16
-	MOVQ         600(CX), R9
-	MOVQ         608(CX), R10
-	MOVQ         616(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVUPD.Z    (R9)(DI*8), K2, Z0
-	KSHIFTRW     $0x08, K2, K3
-	VMOVUPD.Z    64(R9)(DI*8), K3, Z17
-	VCVTQQ2PS    Z0, Y3
-	VCVTTPS2QQ   Y3, Z18
-	VPCMPQ       $0x04, Z0, Z18, K3
-	VCVTQQ2PS    Z17, Y18
-	VCVTTPS2QQ   Y18, Z0
-	VPCMPQ       $0x04, Z17, Z0, K4
-	VINSERTF32X8 $0x01, Y18, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 632(CX)
-	VBROADCASTSS 624(CX), Z3
-	VMOVAPS      Z0, K2, Z3
-	VUNPCKLPS    Z2, Z1, Z0
-	VUNPCKHPS    Z2, Z1, Z1
-	VUNPCKLPS    Z5, Z4, Z2
-	VUNPCKHPS    Z5, Z4, Z5
-	VUNPCKLPD    Z2, Z0, Z4
-	VUNPCKHPD    Z2, Z0, Z0
-	VUNPCKLPD    Z5, Z1, Z2
-	VUNPCKHPD    Z5, Z1, Z1
-	VUNPCKLPS    Z7, Z6, Z5
-	VUNPCKHPS    Z7, Z6, Z6
-	VUNPCKLPS    Z9, Z8, Z7
-	VUNPCKHPS    Z9, Z8, Z9
-	VUNPCKLPD    Z7, Z5, Z8
-	VUNPCKHPD    Z7, Z5, Z5
-	VUNPCKLPD    Z9, Z6, Z7
-	VUNPCKHPD    Z9, Z6, Z6
-	VUNPCKLPS    Z11, Z10, Z9
-	VUNPCKHPS    Z11, Z10, Z10
-	VUNPCKLPS    Z13, Z12, Z11
-	VUNPCKHPS    Z13, Z12, Z13
-	VUNPCKLPD    Z11, Z9, Z12
-	VUNPCKHPD    Z11, Z9, Z9
-	VUNPCKLPD    Z13, Z10, Z11
-	VUNPCKHPD    Z13, Z10, Z10
-	VUNPCKLPS    Z15, Z14, Z13
-	VUNPCKHPS    Z15, Z14, Z14
-	VUNPCKLPS    Z3, Z16, Z15
-	VUNPCKHPS    Z3, Z16, Z16
-	VUNPCKLPD    Z15, Z13, Z3
-	VUNPCKHPD    Z15, Z13, Z13
-	VUNPCKLPD    Z16, Z14, Z15
-	VUNPCKHPD    Z16, Z14, Z14
-	VSHUFF32X4   $0x88, Z8, Z4, Z16
-	VSHUFF32X4   $0xdd, Z8, Z4, Z4
-	VSHUFF32X4   $0x88, Z3, Z12, Z8
-	VSHUFF32X4   $0xdd, Z3, Z12, Z17
-	VSHUFF32X4   $0x88, Z8, Z16, Z3
-	VSHUFF32X4   $0x88, Z17, Z4, Z12
-	VSHUFF32X4   $0xdd, Z8, Z16, Z8
-	VSHUFF32X4   $0xdd, Z17, Z4, Z4
-	VSHUFF32X4   $0x88, Z5, Z0, Z16
-	VSHUFF32X4   $0xdd, Z5, Z0, Z0
-	VSHUFF32X4   $0x88, Z13, Z9, Z5
-	VSHUFF32X4   $0xdd, Z13, Z9, Z17
-	VSHUFF32X4   $0x88, Z5, Z16, Z9
-	VSHUFF32X4   $0x88, Z17, Z0, Z13
-	VSHUFF32X4   $0xdd, Z5, Z16, Z5
-	VSHUFF32X4   $0xdd, Z17, Z0, Z0
-	VSHUFF32X4   $0x88, Z7, Z2, Z16
-	VSHUFF32X4   $0xdd, Z7, Z2, Z2
-	VSHUFF32X4   $0x88, Z15, Z11, Z7
-	VSHUFF32X4   $0xdd, Z15, Z11, Z17
-	VSHUFF32X4   $0x88, Z7, Z16, Z11
-	VSHUFF32X4   $0x88, Z17, Z2, Z15
-	VSHUFF32X4   $0xdd, Z7, Z16, Z7
-	VSHUFF32X4   $0xdd, Z17, Z2, Z2
-	VSHUFF32X4   $0x88, Z6, Z1, Z16
-	VSHUFF32X4   $0xdd, Z6, Z1, Z1
-	VSHUFF32X4   $0x88, Z14, Z10, Z6
-	VSHUFF32X4   $0xdd, Z14, Z10, Z17
-	VSHUFF32X4   $0x88, Z6, Z16, Z10
-	VSHUFF32X4   $0x88, Z17, Z1, Z14
-	VSHUFF32X4   $0xdd, Z6, Z16, Z6
-	VSHUFF32X4   $0xdd, Z17, Z1, Z1
-	VMOVUPS      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z9, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z11, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z10, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z12, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z13, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z15, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z14, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z8, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	TESTQ         R10, R10
+	JZ            next
+	MOVQ          $-1, DI
+	BZHIQ         R10, DI, DI
+	KMOVW         DI, K1
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), R12
+	MOVQ          8(DX), R13
+	MOVQ          16(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVUPD.Z     (R12)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R12)(BX*8), K3, Z3
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K3
+	VCVTQQ2PS     Z3, Y4
+	VCVTTPS2QQ    Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K4
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 32(DX)
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K1, Z3
+	MOVQ          40(DX), R12
+	MOVQ          48(DX), R13
+	MOVQ          56(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVUPD.Z     (R12)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R12)(BX*8), K3, Z4
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z6
+	VPCMPQ        $0x04, Z2, Z6, K3
+	VCVTQQ2PS     Z4, Y6
+	VCVTTPS2QQ    Y6, Z2
+	VPCMPQ        $0x04, Z4, Z2, K4
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 72(DX)
+	VBROADCASTSS  64(DX), Z4
+	VMOVAPS       Z2, K1, Z4
+	MOVQ          80(DX), R12
+	MOVQ          88(DX), R13
+	MOVQ          96(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVUPD.Z     (R12)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R12)(BX*8), K3, Z6
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z7
+	VPCMPQ        $0x04, Z2, Z7, K3
+	VCVTQQ2PS     Z6, Y7
+	VCVTTPS2QQ    Y7, Z2
+	VPCMPQ        $0x04, Z6, Z2, K4
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 112(DX)
+	VBROADCASTSS  104(DX), Z6
+	VMOVAPS       Z2, K1, Z6
+	MOVQ          120(DX), R12
+	MOVQ          128(DX), R13
+	MOVQ          136(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVUPD.Z     (R12)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R12)(BX*8), K3, Z7
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z8
+	VPCMPQ        $0x04, Z2, Z8, K3
+	VCVTQQ2PS     Z7, Y8
+	VCVTTPS2QQ    Y8, Z2
+	VPCMPQ        $0x04, Z7, Z2, K4
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 152(DX)
+	VBROADCASTSS  144(DX), Z7
+	VMOVAPS       Z2, K1, Z7
+	MOVQ          160(DX), R12
+	MOVQ          168(DX), R13
+	MOVQ          176(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVUPD.Z     (R12)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R12)(BX*8), K3, Z8
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z9
+	VPCMPQ        $0x04, Z2, Z9, K3
+	VCVTQQ2PS     Z8, Y9
+	VCVTTPS2QQ    Y9, Z2
+	VPCMPQ        $0x04, Z8, Z2, K4
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 192(DX)
+	VBROADCASTSS  184(DX), Z8
+	VMOVAPS       Z2, K1, Z8
+	MOVQ          200(DX), R12
+	MOVQ          208(DX), R13
+	MOVQ          216(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVUPD.Z     (R12)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R12)(BX*8), K3, Z9
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z10
+	VPCMPQ        $0x04, Z2, Z10, K3
+	VCVTQQ2PS     Z9, Y10
+	VCVTTPS2QQ    Y10, Z2
+	VPCMPQ        $0x04, Z9, Z2, K4
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 232(DX)
+	VBROADCASTSS  224(DX), Z9
+	VMOVAPS       Z2, K1, Z9
+	MOVQ          240(DX), R12
+	MOVQ          248(DX), R13
+	MOVQ          256(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVUPD.Z     (R12)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R12)(BX*8), K3, Z10
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z11
+	VPCMPQ        $0x04, Z2, Z11, K3
+	VCVTQQ2PS     Z10, Y11
+	VCVTTPS2QQ    Y11, Z2
+	VPCMPQ        $0x04, Z10, Z2, K4
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 272(DX)
+	VBROADCASTSS  264(DX), Z10
+	VMOVAPS       Z2, K1, Z10
+	MOVQ          280(DX), R12
+	MOVQ          288(DX), R13
+	MOVQ          296(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVUPD.Z     (R12)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R12)(BX*8), K3, Z11
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z12
+	VPCMPQ        $0x04, Z2, Z12, K3
+	VCVTQQ2PS     Z11, Y12
+	VCVTTPS2QQ    Y12, Z2
+	VPCMPQ        $0x04, Z11, Z2, K4
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, BX
+	POPCNTL       BX, BX
+	ADDQ          BX, 312(DX)
+	VBROADCASTSS  304(DX), Z11
+	VMOVAPS       Z2, K1, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y10, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y7, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y9, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z11, Y5
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y6, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y2, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y4, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y3, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
 
-done:
+next:
+	ADDQ $0x00000140, DX
+	ADDQ $0x20, R11
+	SUBQ $0x08, R9
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
 	VZEROUPPER
 	RET
 
 // func rowsI64I32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·rowsI64I32AVX512(SB), NOSPLIT, $0-48
-	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·rowsI64I32AVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
 
-block:
-	CMPQ         BX, $0x10
-	JL           tail
-	MOVQ         (CX), R9
-	VMOVUPD      (R9)(DI*8), Z0
-	VMOVUPD      64(R9)(DI*8), Z1
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z2
-	VPCMPQ       $0x04, Z0, Z2, K3
-	VPMOVQD      Z1, Y2
-	VPMOVSXDQ    Y2, Z0
-	VPCMPQ       $0x04, Z1, Z0, K4
-	VINSERTF32X8 $0x01, Y2, Z3, Z0
-	KUNPCKBW     K3, K4, K3
-	KORW         K3, K2, K2
-	MOVQ         40(CX), R9
-	VMOVUPD      (R9)(DI*8), Z1
-	VMOVUPD      64(R9)(DI*8), Z2
-	VPMOVQD      Z1, Y3
-	VPMOVSXDQ    Y3, Z4
-	VPCMPQ       $0x04, Z1, Z4, K3
-	VPMOVQD      Z2, Y4
-	VPMOVSXDQ    Y4, Z1
-	VPCMPQ       $0x04, Z2, Z1, K4
-	VINSERTF32X8 $0x01, Y4, Z3, Z1
-	KUNPCKBW     K3, K4, K3
-	KORW         K3, K2, K2
-	MOVQ         80(CX), R9
-	VMOVUPD      (R9)(DI*8), Z2
-	VMOVUPD      64(R9)(DI*8), Z4
-	VPMOVQD      Z2, Y3
-	VPMOVSXDQ    Y3, Z5
-	VPCMPQ       $0x04, Z2, Z5, K3
-	VPMOVQD      Z4, Y5
-	VPMOVSXDQ    Y5, Z2
-	VPCMPQ       $0x04, Z4, Z2, K4
-	VINSERTF32X8 $0x01, Y5, Z3, Z2
-	KUNPCKBW     K3, K4, K3
-	KORW         K3, K2, K2
-	MOVQ         120(CX), R9
-	VMOVUPD      (R9)(DI*8), Z4
-	VMOVUPD      64(R9)(DI*8), Z5
-	VPMOVQD      Z4, Y3
-	VPMOVSXDQ    Y3, Z6
-	VPCMPQ       $0x04, Z4, Z6, K3
-	VPMOVQD      Z5, Y6
-	VPMOVSXDQ    Y6, Z4
-	VPCMPQ       $0x04, Z5, Z4, K4
-	VINSERTF32X8 $0x01, Y6, Z3, Z4
-	KUNPCKBW     K3, K4, K3
-	KORW         K3, K2, K2
-	MOVQ         160(CX), R9
-	VMOVUPD      (R9)(DI*8), Z5
-	VMOVUPD      64(R9)(DI*8), Z6
-	VPMOVQD      Z5, Y3
-	VPMOVSXDQ    Y3, Z7
-	VPCMPQ       $0x04, Z5, Z7, K3
-	VPMOVQD      Z6, Y7
-	VPMOVSXDQ    Y7, Z5
-	VPCMPQ       $0x04, Z6, Z5, K4
-	VINSERTF32X8 $0x01, Y7, Z3, Z5
-	KUNPCKBW     K3, K4, K3
-	KORW         K3, K2, K2
-	MOVQ         200(CX), R9
-	VMOVUPD      (R9)(DI*8), Z6
-	VMOVUPD      64(R9)(DI*8), Z7
-	VPMOVQD      Z6, Y3
-	VPMOVSXDQ    Y3, Z8
-	VPCMPQ       $0x04, Z6, Z8, K3
-	VPMOVQD      Z7, Y8
-	VPMOVSXDQ    Y8, Z6
-	VPCMPQ       $0x04, Z7, Z6, K4
-	VINSERTF32X8 $0x01, Y8, Z3, Z6
-	KUNPCKBW     K3, K4, K3
-	KORW         K3, K2, K2
-	MOVQ         240(CX), R9
-	VMOVUPD      (R9)(DI*8), Z7
-	VMOVUPD      64(R9)(DI*8), Z8
-	VPMOVQD      Z7, Y3
-	VPMOVSXDQ    Y3, Z9
-	VPCMPQ       $0x04, Z7, Z9, K3
-	VPMOVQD      Z8, Y9
-	VPMOVSXDQ    Y9, Z7
-	VPCMPQ       $0x04, Z8, Z7, K4
-	VINSERTF32X8 $0x01, Y9, Z3, Z7
-	KUNPCKBW     K3, K4, K3
-	KORW         K3, K2, K2
-	MOVQ         280(CX), R9
-	VMOVUPD      (R9)(DI*8), Z8
-	VMOVUPD      64(R9)(DI*8), Z9
-	VPMOVQD      Z8, Y3
-	VPMOVSXDQ    Y3, Z10
-	VPCMPQ       $0x04, Z8, Z10, K3
-	VPMOVQD      Z9, Y10
-	VPMOVSXDQ    Y10, Z8
-	VPCMPQ       $0x04, Z9, Z8, K4
-	VINSERTF32X8 $0x01, Y10, Z3, Z8
-	KUNPCKBW     K3, K4, K3
-	KORW         K3, K2, K2
-	MOVQ         320(CX), R9
-	VMOVUPD      (R9)(DI*8), Z9
-	VMOVUPD      64(R9)(DI*8), Z10
-	VPMOVQD      Z9, Y3
-	VPMOVSXDQ    Y3, Z11
-	VPCMPQ       $0x04, Z9, Z11, K3
-	VPMOVQD      Z10, Y11
-	VPMOVSXDQ    Y11, Z9
-	VPCMPQ       $0x04, Z10, Z9, K4
-	VINSERTF32X8 $0x01, Y11, Z3, Z9
-	KUNPCKBW     K3, K4, K3
-	KORW         K3, K2, K2
-	MOVQ         360(CX), R9
-	VMOVUPD      (R9)(DI*8), Z10
-	VMOVUPD      64(R9)(DI*8), Z11
-	VPMOVQD      Z10, Y3
-	VPMOVSXDQ    Y3, Z12
-	VPCMPQ       $0x04, Z10, Z12, K3
-	VPMOVQD      Z11, Y12
-	VPMOVSXDQ    Y12, Z10
-	VPCMPQ       $0x04, Z11, Z10, K4
-	VINSERTF32X8 $0x01, Y12, Z3, Z10
-	KUNPCKBW     K3, K4, K3
-	KORW         K3, K2, K2
-	MOVQ         400(CX), R9
-	VMOVUPD      (R9)(DI*8), Z11
-	VMOVUPD      64(R9)(DI*8), Z12
-	VPMOVQD      Z11, Y3
-	VPMOVSXDQ    Y3, Z13
-	VPCMPQ       $0x04, Z11, Z13, K3
-	VPMOVQD      Z12, Y13
-	VPMOVSXDQ    Y13, Z11
-	VPCMPQ       $0x04, Z12, Z11, K4
-	VINSERTF32X8 $0x01, Y13, Z3, Z11
-	KUNPCKBW     K3, K4, K3
-	KORW         K3, K2, K2
-	MOVQ         440(CX), R9
-	VMOVUPD      (R9)(DI*8), Z12
-	VMOVUPD      64(R9)(DI*8), Z13
-	VPMOVQD      Z12, Y3
-	VPMOVSXDQ    Y3, Z14
-	VPCMPQ       $0x04, Z12, Z14, K3
-	VPMOVQD      Z13, Y14
-	VPMOVSXDQ    Y14, Z12
-	VPCMPQ       $0x04, Z13, Z12, K4
-	VINSERTF32X8 $0x01, Y14, Z3, Z12
-	KUNPCKBW     K3, K4, K3
-	KORW         K3, K2, K2
-	MOVQ         480(CX), R9
-	VMOVUPD      (R9)(DI*8), Z13
-	VMOVUPD      64(R9)(DI*8), Z14
-	VPMOVQD      Z13, Y3
-	VPMOVSXDQ    Y3, Z15
-	VPCMPQ       $0x04, Z13, Z15, K3
-	VPMOVQD      Z14, Y15
-	VPMOVSXDQ    Y15, Z13
-	VPCMPQ       $0x04, Z14, Z13, K4
-	VINSERTF32X8 $0x01, Y15, Z3, Z13
-	KUNPCKBW     K3, K4, K3
-	KORW         K3, K2, K2
-	MOVQ         520(CX), R9
-	VMOVUPD      (R9)(DI*8), Z14
-	VMOVUPD      64(R9)(DI*8), Z15
-	VPMOVQD      Z14, Y3
-	VPMOVSXDQ    Y3, Z16
-	VPCMPQ       $0x04, Z14, Z16, K3
-	VPMOVQD      Z15, Y16
-	VPMOVSXDQ    Y16, Z14
-	VPCMPQ       $0x04, Z15, Z14, K4
-	VINSERTF32X8 $0x01, Y16, Z3, Z14
-	KUNPCKBW     K3, K4, K3
-	KORW         K3, K2, K2
-	MOVQ         560(CX), R9
-	VMOVUPD      (R9)(DI*8), Z15
-	VMOVUPD      64(R9)(DI*8), Z16
-	VPMOVQD      Z15, Y3
-	VPMOVSXDQ    Y3, Z17
-	VPCMPQ       $0x04, Z15, Z17, K3
-	VPMOVQD      Z16, Y17
-	VPMOVSXDQ    Y17, Z15
-	VPCMPQ       $0x04, Z16, Z15, K4
-	VINSERTF32X8 $0x01, Y17, Z3, Z15
-	KUNPCKBW     K3, K4, K3
-	KORW         K3, K2, K2
-	MOVQ         600(CX), R9
-	VMOVUPD      (R9)(DI*8), Z16
-	VMOVUPD      64(R9)(DI*8), Z17
-	VPMOVQD      Z16, Y3
-	VPMOVSXDQ    Y3, Z18
-	VPCMPQ       $0x04, Z16, Z18, K3
-	VPMOVQD      Z17, Y18
-	VPMOVSXDQ    Y18, Z16
-	VPCMPQ       $0x04, Z17, Z16, K4
-	VINSERTF32X8 $0x01, Y18, Z3, Z16
-	KUNPCKBW     K3, K4, K3
-	KORW         K3, K2, K2
-	VUNPCKLPS    Z1, Z0, Z17
-	VUNPCKHPS    Z1, Z0, Z0
-	VUNPCKLPS    Z4, Z2, Z1
-	VUNPCKHPS    Z4, Z2, Z4
-	VUNPCKLPD    Z1, Z17, Z2
-	VUNPCKHPD    Z1, Z17, Z1
-	VUNPCKLPD    Z4, Z0, Z17
-	VUNPCKHPD    Z4, Z0, Z0
-	VUNPCKLPS    Z6, Z5, Z4
-	VUNPCKHPS    Z6, Z5, Z5
-	VUNPCKLPS    Z8, Z7, Z6
-	VUNPCKHPS    Z8, Z7, Z8
-	VUNPCKLPD    Z6, Z4, Z7
-	VUNPCKHPD    Z6, Z4, Z4
-	VUNPCKLPD    Z8, Z5, Z6
-	VUNPCKHPD    Z8, Z5, Z5
-	VUNPCKLPS    Z10, Z9, Z8
-	VUNPCKHPS    Z10, Z9, Z9
-	VUNPCKLPS    Z12, Z11, Z10
-	VUNPCKHPS    Z12, Z11, Z12
-	VUNPCKLPD    Z10, Z8, Z11
-	VUNPCKHPD    Z10, Z8, Z8
-	VUNPCKLPD    Z12, Z9, Z10
-	VUNPCKHPD    Z12, Z9, Z9
-	VUNPCKLPS    Z14, Z13, Z12
-	VUNPCKHPS    Z14, Z13, Z13
-	VUNPCKLPS    Z16, Z15, Z14
-	VUNPCKHPS    Z16, Z15, Z16
-	VUNPCKLPD    Z14, Z12, Z15
-	VUNPCKHPD    Z14, Z12, Z12
-	VUNPCKLPD    Z16, Z13, Z14
-	VUNPCKHPD    Z16, Z13, Z13
-	VSHUFF32X4   $0x88, Z7, Z2, Z16
-	VSHUFF32X4   $0xdd, Z7, Z2, Z2
-	VSHUFF32X4   $0x88, Z15, Z11, Z7
-	VSHUFF32X4   $0xdd, Z15, Z11, Z18
-	VSHUFF32X4   $0x88, Z7, Z16, Z11
-	VSHUFF32X4   $0x88, Z18, Z2, Z15
-	VSHUFF32X4   $0xdd, Z7, Z16, Z7
-	VSHUFF32X4   $0xdd, Z18, Z2, Z2
-	VSHUFF32X4   $0x88, Z4, Z1, Z16
-	VSHUFF32X4   $0xdd, Z4, Z1, Z1
-	VSHUFF32X4   $0x88, Z12, Z8, Z4
-	VSHUFF32X4   $0xdd, Z12, Z8, Z18
-	VSHUFF32X4   $0x88, Z4, Z16, Z8
-	VSHUFF32X4   $0x88, Z18, Z1, Z12
-	VSHUFF32X4   $0xdd, Z4, Z16, Z4
-	VSHUFF32X4   $0xdd, Z18, Z1, Z1
-	VSHUFF32X4   $0x88, Z6, Z17, Z16
-	VSHUFF32X4   $0xdd, Z6, Z17, Z6
-	VSHUFF32X4   $0x88, Z14, Z10, Z17
-	VSHUFF32X4   $0xdd, Z14, Z10, Z18
-	VSHUFF32X4   $0x88, Z17, Z16, Z10
-	VSHUFF32X4   $0x88, Z18, Z6, Z14
-	VSHUFF32X4   $0xdd, Z17, Z16, Z16
-	VSHUFF32X4   $0xdd, Z18, Z6, Z6
-	VSHUFF32X4   $0x88, Z5, Z0, Z17
-	VSHUFF32X4   $0xdd, Z5, Z0, Z0
-	VSHUFF32X4   $0x88, Z13, Z9, Z5
-	VSHUFF32X4   $0xdd, Z13, Z9, Z18
-	VSHUFF32X4   $0x88, Z5, Z17, Z9
-	VSHUFF32X4   $0x88, Z18, Z0, Z13
-	VSHUFF32X4   $0xdd, Z5, Z17, Z5
-	VSHUFF32X4   $0xdd, Z18, Z0, Z0
-	VMOVUPS      Z11, K1, (AX)
-	VMOVUPS      Z8, K1, (AX)(DX*1)
-	VMOVUPS      Z10, K1, (AX)(DX*2)
-	VMOVUPS      Z9, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z15, K1, (AX)
-	VMOVUPS      Z12, K1, (AX)(DX*1)
-	VMOVUPS      Z14, K1, (AX)(DX*2)
-	VMOVUPS      Z13, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z7, K1, (AX)
-	VMOVUPS      Z4, K1, (AX)(DX*1)
-	VMOVUPS      Z16, K1, (AX)(DX*2)
-	VMOVUPS      Z5, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z2, K1, (AX)
-	VMOVUPS      Z1, K1, (AX)(DX*1)
-	VMOVUPS      Z6, K1, (AX)(DX*2)
-	VMOVUPS      Z0, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	ADDQ         $0x10, DI
-	ADDQ         $0x02, R8
-	SUBQ         $0x10, BX
-	JMP          block
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K3
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ          R9, $0x10
+	JL            tail
+	MOVQ          (DX), SI
+	VMOVUPD       (SI)(BX*8), Z2
+	VMOVUPD       64(SI)(BX*8), Z3
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K2
+	VPMOVQD       Z3, Y4
+	VPMOVSXDQ     Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K4
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          40(DX), SI
+	VMOVUPD       (SI)(BX*8), Z3
+	VMOVUPD       64(SI)(BX*8), Z4
+	VPMOVQD       Z3, Y5
+	VPMOVSXDQ     Y5, Z6
+	VPCMPQ        $0x04, Z3, Z6, K2
+	VPMOVQD       Z4, Y6
+	VPMOVSXDQ     Y6, Z3
+	VPCMPQ        $0x04, Z4, Z3, K4
+	VINSERTF32X8  $0x01, Y6, Z5, Z3
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          80(DX), SI
+	VMOVUPD       (SI)(BX*8), Z4
+	VMOVUPD       64(SI)(BX*8), Z6
+	VPMOVQD       Z4, Y5
+	VPMOVSXDQ     Y5, Z7
+	VPCMPQ        $0x04, Z4, Z7, K2
+	VPMOVQD       Z6, Y7
+	VPMOVSXDQ     Y7, Z4
+	VPCMPQ        $0x04, Z6, Z4, K4
+	VINSERTF32X8  $0x01, Y7, Z5, Z4
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          120(DX), SI
+	VMOVUPD       (SI)(BX*8), Z6
+	VMOVUPD       64(SI)(BX*8), Z7
+	VPMOVQD       Z6, Y5
+	VPMOVSXDQ     Y5, Z8
+	VPCMPQ        $0x04, Z6, Z8, K2
+	VPMOVQD       Z7, Y8
+	VPMOVSXDQ     Y8, Z6
+	VPCMPQ        $0x04, Z7, Z6, K4
+	VINSERTF32X8  $0x01, Y8, Z5, Z6
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          160(DX), SI
+	VMOVUPD       (SI)(BX*8), Z7
+	VMOVUPD       64(SI)(BX*8), Z8
+	VPMOVQD       Z7, Y5
+	VPMOVSXDQ     Y5, Z9
+	VPCMPQ        $0x04, Z7, Z9, K2
+	VPMOVQD       Z8, Y9
+	VPMOVSXDQ     Y9, Z7
+	VPCMPQ        $0x04, Z8, Z7, K4
+	VINSERTF32X8  $0x01, Y9, Z5, Z7
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          200(DX), SI
+	VMOVUPD       (SI)(BX*8), Z8
+	VMOVUPD       64(SI)(BX*8), Z9
+	VPMOVQD       Z8, Y5
+	VPMOVSXDQ     Y5, Z10
+	VPCMPQ        $0x04, Z8, Z10, K2
+	VPMOVQD       Z9, Y10
+	VPMOVSXDQ     Y10, Z8
+	VPCMPQ        $0x04, Z9, Z8, K4
+	VINSERTF32X8  $0x01, Y10, Z5, Z8
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          240(DX), SI
+	VMOVUPD       (SI)(BX*8), Z9
+	VMOVUPD       64(SI)(BX*8), Z10
+	VPMOVQD       Z9, Y5
+	VPMOVSXDQ     Y5, Z11
+	VPCMPQ        $0x04, Z9, Z11, K2
+	VPMOVQD       Z10, Y11
+	VPMOVSXDQ     Y11, Z9
+	VPCMPQ        $0x04, Z10, Z9, K4
+	VINSERTF32X8  $0x01, Y11, Z5, Z9
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          280(DX), SI
+	VMOVUPD       (SI)(BX*8), Z10
+	VMOVUPD       64(SI)(BX*8), Z11
+	VPMOVQD       Z10, Y5
+	VPMOVSXDQ     Y5, Z12
+	VPCMPQ        $0x04, Z10, Z12, K2
+	VPMOVQD       Z11, Y12
+	VPMOVSXDQ     Y12, Z10
+	VPCMPQ        $0x04, Z11, Z10, K4
+	VINSERTF32X8  $0x01, Y12, Z5, Z10
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	VUNPCKLPS     Z3, Z2, Z11
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z6, Z4, Z3
+	VUNPCKHPS     Z6, Z4, Z6
+	VUNPCKLPD     Z3, Z11, Z4
+	VUNPCKHPD     Z3, Z11, Z3
+	VUNPCKLPD     Z6, Z2, Z11
+	VUNPCKHPD     Z6, Z2, Z2
+	VUNPCKLPS     Z8, Z7, Z6
+	VUNPCKHPS     Z8, Z7, Z7
+	VUNPCKLPS     Z10, Z9, Z8
+	VUNPCKHPS     Z10, Z9, Z10
+	VUNPCKLPD     Z8, Z6, Z9
+	VUNPCKHPD     Z8, Z6, Z6
+	VUNPCKLPD     Z10, Z7, Z8
+	VUNPCKHPD     Z10, Z7, Z7
+	VMOVAPS       Z4, Z10
+	VPERMT2PD     Z9, Z0, Z10
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z6, Z0, Z9
+	VPERMT2PD     Z6, Z1, Z3
+	VMOVAPS       Z11, Z6
+	VPERMT2PD     Z8, Z0, Z6
+	VPERMT2PD     Z8, Z1, Z11
+	VMOVAPS       Z2, Z8
+	VPERMT2PD     Z7, Z0, Z8
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVUPS       Y10, K3, (DI)
+	VMOVUPS       Y9, K3, (DI)(AX*1)
+	VMOVUPS       Y6, K3, (DI)(AX*2)
+	VMOVUPS       Y8, K3, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K3, (DI)
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K3, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K3, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z8, Y5
+	VMOVUPS       Y5, K3, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y4, K3, (DI)
+	VMOVUPS       Y3, K3, (DI)(AX*1)
+	VMOVUPS       Y11, K3, (DI)(AX*2)
+	VMOVUPS       Y2, K3, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K3, (DI)
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K3, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z11, Y3
+	VMOVUPS       Y3, K3, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K3, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R9
+	JMP           step
 
 tail:
-	TESTQ        BX, BX
-	JZ           done
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K3
-	MOVQ         (CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z1
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z2
-	VPCMPQ       $0x04, Z0, Z2, K4
-	VPMOVQD      Z1, Y2
-	VPMOVSXDQ    Y2, Z0
-	VPCMPQ       $0x04, Z1, Z0, K5
-	VINSERTF32X8 $0x01, Y2, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 24(CX), Z1
-	VMOVAPS      Z0, K3, Z1
-	MOVQ         40(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z2
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z4
-	VPCMPQ       $0x04, Z0, Z4, K4
-	VPMOVQD      Z2, Y4
-	VPMOVSXDQ    Y4, Z0
-	VPCMPQ       $0x04, Z2, Z0, K5
-	VINSERTF32X8 $0x01, Y4, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 64(CX), Z2
-	VMOVAPS      Z0, K3, Z2
-	MOVQ         80(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z4
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z5
-	VPCMPQ       $0x04, Z0, Z5, K4
-	VPMOVQD      Z4, Y5
-	VPMOVSXDQ    Y5, Z0
-	VPCMPQ       $0x04, Z4, Z0, K5
-	VINSERTF32X8 $0x01, Y5, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 104(CX), Z4
-	VMOVAPS      Z0, K3, Z4
-	MOVQ         120(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z5
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z6
-	VPCMPQ       $0x04, Z0, Z6, K4
-	VPMOVQD      Z5, Y6
-	VPMOVSXDQ    Y6, Z0
-	VPCMPQ       $0x04, Z5, Z0, K5
-	VINSERTF32X8 $0x01, Y6, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 144(CX), Z5
-	VMOVAPS      Z0, K3, Z5
-	MOVQ         160(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z6
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z7
-	VPCMPQ       $0x04, Z0, Z7, K4
-	VPMOVQD      Z6, Y7
-	VPMOVSXDQ    Y7, Z0
-	VPCMPQ       $0x04, Z6, Z0, K5
-	VINSERTF32X8 $0x01, Y7, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 184(CX), Z6
-	VMOVAPS      Z0, K3, Z6
-	MOVQ         200(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z7
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z8
-	VPCMPQ       $0x04, Z0, Z8, K4
-	VPMOVQD      Z7, Y8
-	VPMOVSXDQ    Y8, Z0
-	VPCMPQ       $0x04, Z7, Z0, K5
-	VINSERTF32X8 $0x01, Y8, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 224(CX), Z7
-	VMOVAPS      Z0, K3, Z7
-	MOVQ         240(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z8
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z9
-	VPCMPQ       $0x04, Z0, Z9, K4
-	VPMOVQD      Z8, Y9
-	VPMOVSXDQ    Y9, Z0
-	VPCMPQ       $0x04, Z8, Z0, K5
-	VINSERTF32X8 $0x01, Y9, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 264(CX), Z8
-	VMOVAPS      Z0, K3, Z8
-	MOVQ         280(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z9
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z10
-	VPCMPQ       $0x04, Z0, Z10, K4
-	VPMOVQD      Z9, Y10
-	VPMOVSXDQ    Y10, Z0
-	VPCMPQ       $0x04, Z9, Z0, K5
-	VINSERTF32X8 $0x01, Y10, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 304(CX), Z9
-	VMOVAPS      Z0, K3, Z9
-	MOVQ         320(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z10
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z11
-	VPCMPQ       $0x04, Z0, Z11, K4
-	VPMOVQD      Z10, Y11
-	VPMOVSXDQ    Y11, Z0
-	VPCMPQ       $0x04, Z10, Z0, K5
-	VINSERTF32X8 $0x01, Y11, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 344(CX), Z10
-	VMOVAPS      Z0, K3, Z10
-	MOVQ         360(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z11
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z12
-	VPCMPQ       $0x04, Z0, Z12, K4
-	VPMOVQD      Z11, Y12
-	VPMOVSXDQ    Y12, Z0
-	VPCMPQ       $0x04, Z11, Z0, K5
-	VINSERTF32X8 $0x01, Y12, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 384(CX), Z11
-	VMOVAPS      Z0, K3, Z11
-	MOVQ         400(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z12
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z13
-	VPCMPQ       $0x04, Z0, Z13, K4
-	VPMOVQD      Z12, Y13
-	VPMOVSXDQ    Y13, Z0
-	VPCMPQ       $0x04, Z12, Z0, K5
-	VINSERTF32X8 $0x01, Y13, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 424(CX), Z12
-	VMOVAPS      Z0, K3, Z12
-	MOVQ         440(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z13
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z14
-	VPCMPQ       $0x04, Z0, Z14, K4
-	VPMOVQD      Z13, Y14
-	VPMOVSXDQ    Y14, Z0
-	VPCMPQ       $0x04, Z13, Z0, K5
-	VINSERTF32X8 $0x01, Y14, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 464(CX), Z13
-	VMOVAPS      Z0, K3, Z13
-	MOVQ         480(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z14
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z15
-	VPCMPQ       $0x04, Z0, Z15, K4
-	VPMOVQD      Z14, Y15
-	VPMOVSXDQ    Y15, Z0
-	VPCMPQ       $0x04, Z14, Z0, K5
-	VINSERTF32X8 $0x01, Y15, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 504(CX), Z14
-	VMOVAPS      Z0, K3, Z14
-	MOVQ         520(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z15
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z16
-	VPCMPQ       $0x04, Z0, Z16, K4
-	VPMOVQD      Z15, Y16
-	VPMOVSXDQ    Y16, Z0
-	VPCMPQ       $0x04, Z15, Z0, K5
-	VINSERTF32X8 $0x01, Y16, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 544(CX), Z15
-	VMOVAPS      Z0, K3, Z15
-	MOVQ         560(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z16
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z17
-	VPCMPQ       $0x04, Z0, Z17, K4
-	VPMOVQD      Z16, Y17
-	VPMOVSXDQ    Y17, Z0
-	VPCMPQ       $0x04, Z16, Z0, K5
-	VINSERTF32X8 $0x01, Y17, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 584(CX), Z16
-	VMOVAPS      Z0, K3, Z16
-	MOVQ         600(CX), SI
-	VMOVUPD.Z    (SI)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(SI)(DI*8), K4, Z17
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z18
-	VPCMPQ       $0x04, Z0, Z18, K4
-	VPMOVQD      Z17, Y18
-	VPMOVSXDQ    Y18, Z0
-	VPCMPQ       $0x04, Z17, Z0, K5
-	VINSERTF32X8 $0x01, Y18, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 624(CX), Z3
-	VMOVAPS      Z0, K3, Z3
-	VUNPCKLPS    Z2, Z1, Z0
-	VUNPCKHPS    Z2, Z1, Z1
-	VUNPCKLPS    Z5, Z4, Z2
-	VUNPCKHPS    Z5, Z4, Z5
-	VUNPCKLPD    Z2, Z0, Z4
-	VUNPCKHPD    Z2, Z0, Z0
-	VUNPCKLPD    Z5, Z1, Z2
-	VUNPCKHPD    Z5, Z1, Z1
-	VUNPCKLPS    Z7, Z6, Z5
-	VUNPCKHPS    Z7, Z6, Z6
-	VUNPCKLPS    Z9, Z8, Z7
-	VUNPCKHPS    Z9, Z8, Z9
-	VUNPCKLPD    Z7, Z5, Z8
-	VUNPCKHPD    Z7, Z5, Z5
-	VUNPCKLPD    Z9, Z6, Z7
-	VUNPCKHPD    Z9, Z6, Z6
-	VUNPCKLPS    Z11, Z10, Z9
-	VUNPCKHPS    Z11, Z10, Z10
-	VUNPCKLPS    Z13, Z12, Z11
-	VUNPCKHPS    Z13, Z12, Z13
-	VUNPCKLPD    Z11, Z9, Z12
-	VUNPCKHPD    Z11, Z9, Z9
-	VUNPCKLPD    Z13, Z10, Z11
-	VUNPCKHPD    Z13, Z10, Z10
-	VUNPCKLPS    Z15, Z14, Z13
-	VUNPCKHPS    Z15, Z14, Z14
-	VUNPCKLPS    Z3, Z16, Z15
-	VUNPCKHPS    Z3, Z16, Z16
-	VUNPCKLPD    Z15, Z13, Z3
-	VUNPCKHPD    Z15, Z13, Z13
-	VUNPCKLPD    Z16, Z14, Z15
-	VUNPCKHPD    Z16, Z14, Z14
-	VSHUFF32X4   $0x88, Z8, Z4, Z16
-	VSHUFF32X4   $0xdd, Z8, Z4, Z4
-	VSHUFF32X4   $0x88, Z3, Z12, Z8
-	VSHUFF32X4   $0xdd, Z3, Z12, Z17
-	VSHUFF32X4   $0x88, Z8, Z16, Z3
-	VSHUFF32X4   $0x88, Z17, Z4, Z12
-	VSHUFF32X4   $0xdd, Z8, Z16, Z8
-	VSHUFF32X4   $0xdd, Z17, Z4, Z4
-	VSHUFF32X4   $0x88, Z5, Z0, Z16
-	VSHUFF32X4   $0xdd, Z5, Z0, Z0
-	VSHUFF32X4   $0x88, Z13, Z9, Z5
-	VSHUFF32X4   $0xdd, Z13, Z9, Z17
-	VSHUFF32X4   $0x88, Z5, Z16, Z9
-	VSHUFF32X4   $0x88, Z17, Z0, Z13
-	VSHUFF32X4   $0xdd, Z5, Z16, Z5
-	VSHUFF32X4   $0xdd, Z17, Z0, Z0
-	VSHUFF32X4   $0x88, Z7, Z2, Z16
-	VSHUFF32X4   $0xdd, Z7, Z2, Z2
-	VSHUFF32X4   $0x88, Z15, Z11, Z7
-	VSHUFF32X4   $0xdd, Z15, Z11, Z17
-	VSHUFF32X4   $0x88, Z7, Z16, Z11
-	VSHUFF32X4   $0x88, Z17, Z2, Z15
-	VSHUFF32X4   $0xdd, Z7, Z16, Z7
-	VSHUFF32X4   $0xdd, Z17, Z2, Z2
-	VSHUFF32X4   $0x88, Z6, Z1, Z16
-	VSHUFF32X4   $0xdd, Z6, Z1, Z1
-	VSHUFF32X4   $0x88, Z14, Z10, Z6
-	VSHUFF32X4   $0xdd, Z14, Z10, Z17
-	VSHUFF32X4   $0x88, Z6, Z16, Z10
-	VSHUFF32X4   $0x88, Z17, Z1, Z14
-	VSHUFF32X4   $0xdd, Z6, Z16, Z6
-	VSHUFF32X4   $0xdd, Z17, Z1, Z1
-	VMOVUPS      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z9, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z11, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z10, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z12, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z13, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z15, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z14, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z8, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	TESTQ         R9, R9
+	JZ            next
+	MOVQ          $-1, SI
+	BZHIQ         R9, SI, SI
+	KMOVW         SI, K2
+	MOVQ          (DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z3
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K4
+	VPMOVQD       Z3, Y4
+	VPMOVSXDQ     Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K5
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K2, Z3
+	MOVQ          40(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z4
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z6
+	VPCMPQ        $0x04, Z2, Z6, K4
+	VPMOVQD       Z4, Y6
+	VPMOVSXDQ     Y6, Z2
+	VPCMPQ        $0x04, Z4, Z2, K5
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  64(DX), Z4
+	VMOVAPS       Z2, K2, Z4
+	MOVQ          80(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z6
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z7
+	VPCMPQ        $0x04, Z2, Z7, K4
+	VPMOVQD       Z6, Y7
+	VPMOVSXDQ     Y7, Z2
+	VPCMPQ        $0x04, Z6, Z2, K5
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  104(DX), Z6
+	VMOVAPS       Z2, K2, Z6
+	MOVQ          120(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z7
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z8
+	VPCMPQ        $0x04, Z2, Z8, K4
+	VPMOVQD       Z7, Y8
+	VPMOVSXDQ     Y8, Z2
+	VPCMPQ        $0x04, Z7, Z2, K5
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  144(DX), Z7
+	VMOVAPS       Z2, K2, Z7
+	MOVQ          160(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z8
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z9
+	VPCMPQ        $0x04, Z2, Z9, K4
+	VPMOVQD       Z8, Y9
+	VPMOVSXDQ     Y9, Z2
+	VPCMPQ        $0x04, Z8, Z2, K5
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  184(DX), Z8
+	VMOVAPS       Z2, K2, Z8
+	MOVQ          200(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z9
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z10
+	VPCMPQ        $0x04, Z2, Z10, K4
+	VPMOVQD       Z9, Y10
+	VPMOVSXDQ     Y10, Z2
+	VPCMPQ        $0x04, Z9, Z2, K5
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  224(DX), Z9
+	VMOVAPS       Z2, K2, Z9
+	MOVQ          240(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z10
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z11
+	VPCMPQ        $0x04, Z2, Z11, K4
+	VPMOVQD       Z10, Y11
+	VPMOVSXDQ     Y11, Z2
+	VPCMPQ        $0x04, Z10, Z2, K5
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  264(DX), Z10
+	VMOVAPS       Z2, K2, Z10
+	MOVQ          280(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z11
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z12
+	VPCMPQ        $0x04, Z2, Z12, K4
+	VPMOVQD       Z11, Y12
+	VPMOVSXDQ     Y12, Z2
+	VPCMPQ        $0x04, Z11, Z2, K5
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  304(DX), Z11
+	VMOVAPS       Z2, K2, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y10, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y7, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y9, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z11, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y6, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y2, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y4, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y3, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
 
-done:
+next:
+	ADDQ  $0x00000140, DX
+	ADDQ  $0x20, R10
+	SUBQ  $0x08, R8
+	JG    columns
+	ADDQ  $0x40, 8(SP)
+	MOVQ  AX, DX
+	SHLQ  $0x06, DX
+	ADDQ  DX, (SP)
+	SUBQ  $0x40, 16(SP)
+	JG    chunk
 	XORQ  AX, AX
-	KMOVW K2, AX
+	KMOVW K1, AX
 	MOVQ  AX, beyond+40(FP)
 	VZEROUPPER
 	RET
 
 // func rowsI64I32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2
-TEXT ·rowsI64I32ValidAVX512(SB), NOSPLIT, $0-48
-	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV
+TEXT ·rowsI64I32ValidAVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
 
-block:
-	CMPQ         BX, $0x10
-	JL           tail
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z1
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z2
-	VPCMPQ       $0x04, Z0, Z2, K4
-	VPMOVQD      Z1, Y2
-	VPMOVSXDQ    Y2, Z0
-	VPCMPQ       $0x04, Z1, Z0, K5
-	VINSERTF32X8 $0x01, Y2, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 24(CX), Z1
-	VMOVAPS      Z0, K3, Z1
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z2
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z4
-	VPCMPQ       $0x04, Z0, Z4, K4
-	VPMOVQD      Z2, Y4
-	VPMOVSXDQ    Y4, Z0
-	VPCMPQ       $0x04, Z2, Z0, K5
-	VINSERTF32X8 $0x01, Y4, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 64(CX), Z2
-	VMOVAPS      Z0, K3, Z2
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z4
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z5
-	VPCMPQ       $0x04, Z0, Z5, K4
-	VPMOVQD      Z4, Y5
-	VPMOVSXDQ    Y5, Z0
-	VPCMPQ       $0x04, Z4, Z0, K5
-	VINSERTF32X8 $0x01, Y5, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 104(CX), Z4
-	VMOVAPS      Z0, K3, Z4
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z5
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z6
-	VPCMPQ       $0x04, Z0, Z6, K4
-	VPMOVQD      Z5, Y6
-	VPMOVSXDQ    Y6, Z0
-	VPCMPQ       $0x04, Z5, Z0, K5
-	VINSERTF32X8 $0x01, Y6, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 144(CX), Z5
-	VMOVAPS      Z0, K3, Z5
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z6
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z7
-	VPCMPQ       $0x04, Z0, Z7, K4
-	VPMOVQD      Z6, Y7
-	VPMOVSXDQ    Y7, Z0
-	VPCMPQ       $0x04, Z6, Z0, K5
-	VINSERTF32X8 $0x01, Y7, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 184(CX), Z6
-	VMOVAPS      Z0, K3, Z6
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z7
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z8
-	VPCMPQ       $0x04, Z0, Z8, K4
-	VPMOVQD      Z7, Y8
-	VPMOVSXDQ    Y8, Z0
-	VPCMPQ       $0x04, Z7, Z0, K5
-	VINSERTF32X8 $0x01, Y8, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 224(CX), Z7
-	VMOVAPS      Z0, K3, Z7
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z8
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z9
-	VPCMPQ       $0x04, Z0, Z9, K4
-	VPMOVQD      Z8, Y9
-	VPMOVSXDQ    Y9, Z0
-	VPCMPQ       $0x04, Z8, Z0, K5
-	VINSERTF32X8 $0x01, Y9, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 264(CX), Z8
-	VMOVAPS      Z0, K3, Z8
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z9
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z10
-	VPCMPQ       $0x04, Z0, Z10, K4
-	VPMOVQD      Z9, Y10
-	VPMOVSXDQ    Y10, Z0
-	VPCMPQ       $0x04, Z9, Z0, K5
-	VINSERTF32X8 $0x01, Y10, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 304(CX), Z9
-	VMOVAPS      Z0, K3, Z9
-	MOVQ         320(CX), R9
-	MOVQ         328(CX), R10
-	MOVQ         336(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z10
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z11
-	VPCMPQ       $0x04, Z0, Z11, K4
-	VPMOVQD      Z10, Y11
-	VPMOVSXDQ    Y11, Z0
-	VPCMPQ       $0x04, Z10, Z0, K5
-	VINSERTF32X8 $0x01, Y11, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 344(CX), Z10
-	VMOVAPS      Z0, K3, Z10
-	MOVQ         360(CX), R9
-	MOVQ         368(CX), R10
-	MOVQ         376(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z11
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z12
-	VPCMPQ       $0x04, Z0, Z12, K4
-	VPMOVQD      Z11, Y12
-	VPMOVSXDQ    Y12, Z0
-	VPCMPQ       $0x04, Z11, Z0, K5
-	VINSERTF32X8 $0x01, Y12, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 384(CX), Z11
-	VMOVAPS      Z0, K3, Z11
-	MOVQ         400(CX), R9
-	MOVQ         408(CX), R10
-	MOVQ         416(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z12
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z13
-	VPCMPQ       $0x04, Z0, Z13, K4
-	VPMOVQD      Z12, Y13
-	VPMOVSXDQ    Y13, Z0
-	VPCMPQ       $0x04, Z12, Z0, K5
-	VINSERTF32X8 $0x01, Y13, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 424(CX), Z12
-	VMOVAPS      Z0, K3, Z12
-	MOVQ         440(CX), R9
-	MOVQ         448(CX), R10
-	MOVQ         456(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z13
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z14
-	VPCMPQ       $0x04, Z0, Z14, K4
-	VPMOVQD      Z13, Y14
-	VPMOVSXDQ    Y14, Z0
-	VPCMPQ       $0x04, Z13, Z0, K5
-	VINSERTF32X8 $0x01, Y14, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 464(CX), Z13
-	VMOVAPS      Z0, K3, Z13
-	MOVQ         480(CX), R9
-	MOVQ         488(CX), R10
-	MOVQ         496(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z14
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z15
-	VPCMPQ       $0x04, Z0, Z15, K4
-	VPMOVQD      Z14, Y15
-	VPMOVSXDQ    Y15, Z0
-	VPCMPQ       $0x04, Z14, Z0, K5
-	VINSERTF32X8 $0x01, Y15, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 504(CX), Z14
-	VMOVAPS      Z0, K3, Z14
-	MOVQ         520(CX), R9
-	MOVQ         528(CX), R10
-	MOVQ         536(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z15
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z16
-	VPCMPQ       $0x04, Z0, Z16, K4
-	VPMOVQD      Z15, Y16
-	VPMOVSXDQ    Y16, Z0
-	VPCMPQ       $0x04, Z15, Z0, K5
-	VINSERTF32X8 $0x01, Y16, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 544(CX), Z15
-	VMOVAPS      Z0, K3, Z15
-	MOVQ         560(CX), R9
-	MOVQ         568(CX), R10
-	MOVQ         576(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z16
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z17
-	VPCMPQ       $0x04, Z0, Z17, K4
-	VPMOVQD      Z16, Y17
-	VPMOVSXDQ    Y17, Z0
-	VPCMPQ       $0x04, Z16, Z0, K5
-	VINSERTF32X8 $0x01, Y17, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 584(CX), Z16
-	VMOVAPS      Z0, K3, Z16
-	MOVQ         600(CX), R9
-	MOVQ         608(CX), R10
-	MOVQ         616(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z17
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z18
-	VPCMPQ       $0x04, Z0, Z18, K4
-	VPMOVQD      Z17, Y18
-	VPMOVSXDQ    Y18, Z0
-	VPCMPQ       $0x04, Z17, Z0, K5
-	VINSERTF32X8 $0x01, Y18, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 624(CX), Z17
-	VMOVAPS      Z0, K3, Z17
-	VUNPCKLPS    Z2, Z1, Z0
-	VUNPCKHPS    Z2, Z1, Z1
-	VUNPCKLPS    Z5, Z4, Z2
-	VUNPCKHPS    Z5, Z4, Z5
-	VUNPCKLPD    Z2, Z0, Z4
-	VUNPCKHPD    Z2, Z0, Z0
-	VUNPCKLPD    Z5, Z1, Z2
-	VUNPCKHPD    Z5, Z1, Z1
-	VUNPCKLPS    Z7, Z6, Z5
-	VUNPCKHPS    Z7, Z6, Z6
-	VUNPCKLPS    Z9, Z8, Z7
-	VUNPCKHPS    Z9, Z8, Z9
-	VUNPCKLPD    Z7, Z5, Z8
-	VUNPCKHPD    Z7, Z5, Z5
-	VUNPCKLPD    Z9, Z6, Z7
-	VUNPCKHPD    Z9, Z6, Z6
-	VUNPCKLPS    Z11, Z10, Z9
-	VUNPCKHPS    Z11, Z10, Z10
-	VUNPCKLPS    Z13, Z12, Z11
-	VUNPCKHPS    Z13, Z12, Z13
-	VUNPCKLPD    Z11, Z9, Z12
-	VUNPCKHPD    Z11, Z9, Z9
-	VUNPCKLPD    Z13, Z10, Z11
-	VUNPCKHPD    Z13, Z10, Z10
-	VUNPCKLPS    Z15, Z14, Z13
-	VUNPCKHPS    Z15, Z14, Z14
-	VUNPCKLPS    Z17, Z16, Z15
-	VUNPCKHPS    Z17, Z16, Z17
-	VUNPCKLPD    Z15, Z13, Z16
-	VUNPCKHPD    Z15, Z13, Z13
-	VUNPCKLPD    Z17, Z14, Z15
-	VUNPCKHPD    Z17, Z14, Z14
-	VSHUFF32X4   $0x88, Z8, Z4, Z17
-	VSHUFF32X4   $0xdd, Z8, Z4, Z4
-	VSHUFF32X4   $0x88, Z16, Z12, Z8
-	VSHUFF32X4   $0xdd, Z16, Z12, Z18
-	VSHUFF32X4   $0x88, Z8, Z17, Z12
-	VSHUFF32X4   $0x88, Z18, Z4, Z16
-	VSHUFF32X4   $0xdd, Z8, Z17, Z8
-	VSHUFF32X4   $0xdd, Z18, Z4, Z4
-	VSHUFF32X4   $0x88, Z5, Z0, Z17
-	VSHUFF32X4   $0xdd, Z5, Z0, Z0
-	VSHUFF32X4   $0x88, Z13, Z9, Z5
-	VSHUFF32X4   $0xdd, Z13, Z9, Z18
-	VSHUFF32X4   $0x88, Z5, Z17, Z9
-	VSHUFF32X4   $0x88, Z18, Z0, Z13
-	VSHUFF32X4   $0xdd, Z5, Z17, Z5
-	VSHUFF32X4   $0xdd, Z18, Z0, Z0
-	VSHUFF32X4   $0x88, Z7, Z2, Z17
-	VSHUFF32X4   $0xdd, Z7, Z2, Z2
-	VSHUFF32X4   $0x88, Z15, Z11, Z7
-	VSHUFF32X4   $0xdd, Z15, Z11, Z18
-	VSHUFF32X4   $0x88, Z7, Z17, Z11
-	VSHUFF32X4   $0x88, Z18, Z2, Z15
-	VSHUFF32X4   $0xdd, Z7, Z17, Z7
-	VSHUFF32X4   $0xdd, Z18, Z2, Z2
-	VSHUFF32X4   $0x88, Z6, Z1, Z17
-	VSHUFF32X4   $0xdd, Z6, Z1, Z1
-	VSHUFF32X4   $0x88, Z14, Z10, Z6
-	VSHUFF32X4   $0xdd, Z14, Z10, Z18
-	VSHUFF32X4   $0x88, Z6, Z17, Z10
-	VSHUFF32X4   $0x88, Z18, Z1, Z14
-	VSHUFF32X4   $0xdd, Z6, Z17, Z6
-	VSHUFF32X4   $0xdd, Z18, Z1, Z1
-	VMOVUPS      Z12, K1, (AX)
-	VMOVUPS      Z9, K1, (AX)(DX*1)
-	VMOVUPS      Z11, K1, (AX)(DX*2)
-	VMOVUPS      Z10, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z16, K1, (AX)
-	VMOVUPS      Z13, K1, (AX)(DX*1)
-	VMOVUPS      Z15, K1, (AX)(DX*2)
-	VMOVUPS      Z14, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z8, K1, (AX)
-	VMOVUPS      Z5, K1, (AX)(DX*1)
-	VMOVUPS      Z7, K1, (AX)(DX*2)
-	VMOVUPS      Z6, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z4, K1, (AX)
-	VMOVUPS      Z0, K1, (AX)(DX*1)
-	VMOVUPS      Z2, K1, (AX)(DX*2)
-	VMOVUPS      Z1, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	ADDQ         $0x10, DI
-	ADDQ         $0x02, R8
-	SUBQ         $0x10, BX
-	JMP          block
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K3
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ          R10, $0x10
+	JL            tail
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), DI
+	MOVQ          8(DX), R12
+	MOVQ          16(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z3
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K4
+	VPMOVQD       Z3, Y4
+	VPMOVSXDQ     Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K5
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K2, Z3
+	MOVQ          40(DX), DI
+	MOVQ          48(DX), R12
+	MOVQ          56(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z4
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z6
+	VPCMPQ        $0x04, Z2, Z6, K4
+	VPMOVQD       Z4, Y6
+	VPMOVSXDQ     Y6, Z2
+	VPCMPQ        $0x04, Z4, Z2, K5
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  64(DX), Z4
+	VMOVAPS       Z2, K2, Z4
+	MOVQ          80(DX), DI
+	MOVQ          88(DX), R12
+	MOVQ          96(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z6
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z7
+	VPCMPQ        $0x04, Z2, Z7, K4
+	VPMOVQD       Z6, Y7
+	VPMOVSXDQ     Y7, Z2
+	VPCMPQ        $0x04, Z6, Z2, K5
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  104(DX), Z6
+	VMOVAPS       Z2, K2, Z6
+	MOVQ          120(DX), DI
+	MOVQ          128(DX), R12
+	MOVQ          136(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z7
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z8
+	VPCMPQ        $0x04, Z2, Z8, K4
+	VPMOVQD       Z7, Y8
+	VPMOVSXDQ     Y8, Z2
+	VPCMPQ        $0x04, Z7, Z2, K5
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  144(DX), Z7
+	VMOVAPS       Z2, K2, Z7
+	MOVQ          160(DX), DI
+	MOVQ          168(DX), R12
+	MOVQ          176(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z8
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z9
+	VPCMPQ        $0x04, Z2, Z9, K4
+	VPMOVQD       Z8, Y9
+	VPMOVSXDQ     Y9, Z2
+	VPCMPQ        $0x04, Z8, Z2, K5
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  184(DX), Z8
+	VMOVAPS       Z2, K2, Z8
+	MOVQ          200(DX), DI
+	MOVQ          208(DX), R12
+	MOVQ          216(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z9
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z10
+	VPCMPQ        $0x04, Z2, Z10, K4
+	VPMOVQD       Z9, Y10
+	VPMOVSXDQ     Y10, Z2
+	VPCMPQ        $0x04, Z9, Z2, K5
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  224(DX), Z9
+	VMOVAPS       Z2, K2, Z9
+	MOVQ          240(DX), DI
+	MOVQ          248(DX), R12
+	MOVQ          256(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z10
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z11
+	VPCMPQ        $0x04, Z2, Z11, K4
+	VPMOVQD       Z10, Y11
+	VPMOVSXDQ     Y11, Z2
+	VPCMPQ        $0x04, Z10, Z2, K5
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  264(DX), Z10
+	VMOVAPS       Z2, K2, Z10
+	MOVQ          280(DX), DI
+	MOVQ          288(DX), R12
+	MOVQ          296(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z11
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z12
+	VPCMPQ        $0x04, Z2, Z12, K4
+	VPMOVQD       Z11, Y12
+	VPMOVSXDQ     Y12, Z2
+	VPCMPQ        $0x04, Z11, Z2, K5
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  304(DX), Z11
+	VMOVAPS       Z2, K2, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K3, (R8)
+	VMOVUPS       Y10, K3, (R8)(AX*1)
+	VMOVUPS       Y7, K3, (R8)(AX*2)
+	VMOVUPS       Y9, K3, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z11, Y5
+	VMOVUPS       Y5, K3, (R8)
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K3, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K3, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K3, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y6, K3, (R8)
+	VMOVUPS       Y2, K3, (R8)(AX*1)
+	VMOVUPS       Y4, K3, (R8)(AX*2)
+	VMOVUPS       Y3, K3, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K3, (R8)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K3, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K3, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K3, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R10
+	JMP           step
 
 tail:
-	TESTQ        BX, BX
-	JZ           done
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K3
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z1
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z2
-	VPCMPQ       $0x04, Z0, Z2, K4
-	VPMOVQD      Z1, Y2
-	VPMOVSXDQ    Y2, Z0
-	VPCMPQ       $0x04, Z1, Z0, K5
-	VINSERTF32X8 $0x01, Y2, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 24(CX), Z1
-	VMOVAPS      Z0, K3, Z1
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z2
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z4
-	VPCMPQ       $0x04, Z0, Z4, K4
-	VPMOVQD      Z2, Y4
-	VPMOVSXDQ    Y4, Z0
-	VPCMPQ       $0x04, Z2, Z0, K5
-	VINSERTF32X8 $0x01, Y4, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 64(CX), Z2
-	VMOVAPS      Z0, K3, Z2
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z4
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z5
-	VPCMPQ       $0x04, Z0, Z5, K4
-	VPMOVQD      Z4, Y5
-	VPMOVSXDQ    Y5, Z0
-	VPCMPQ       $0x04, Z4, Z0, K5
-	VINSERTF32X8 $0x01, Y5, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 104(CX), Z4
-	VMOVAPS      Z0, K3, Z4
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z5
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z6
-	VPCMPQ       $0x04, Z0, Z6, K4
-	VPMOVQD      Z5, Y6
-	VPMOVSXDQ    Y6, Z0
-	VPCMPQ       $0x04, Z5, Z0, K5
-	VINSERTF32X8 $0x01, Y6, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 144(CX), Z5
-	VMOVAPS      Z0, K3, Z5
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z6
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z7
-	VPCMPQ       $0x04, Z0, Z7, K4
-	VPMOVQD      Z6, Y7
-	VPMOVSXDQ    Y7, Z0
-	VPCMPQ       $0x04, Z6, Z0, K5
-	VINSERTF32X8 $0x01, Y7, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 184(CX), Z6
-	VMOVAPS      Z0, K3, Z6
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z7
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z8
-	VPCMPQ       $0x04, Z0, Z8, K4
-	VPMOVQD      Z7, Y8
-	VPMOVSXDQ    Y8, Z0
-	VPCMPQ       $0x04, Z7, Z0, K5
-	VINSERTF32X8 $0x01, Y8, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 224(CX), Z7
-	VMOVAPS      Z0, K3, Z7
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z8
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z9
-	VPCMPQ       $0x04, Z0, Z9, K4
-	VPMOVQD      Z8, Y9
-	VPMOVSXDQ    Y9, Z0
-	VPCMPQ       $0x04, Z8, Z0, K5
-	VINSERTF32X8 $0x01, Y9, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 264(CX), Z8
-	VMOVAPS      Z0, K3, Z8
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z9
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z10
-	VPCMPQ       $0x04, Z0, Z10, K4
-	VPMOVQD      Z9, Y10
-	VPMOVSXDQ    Y10, Z0
-	VPCMPQ       $0x04, Z9, Z0, K5
-	VINSERTF32X8 $0x01, Y10, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 304(CX), Z9
-	VMOVAPS      Z0, K3, Z9
-	MOVQ         320(CX), R9
-	MOVQ         328(CX), R10
-	MOVQ         336(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z10
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z11
-	VPCMPQ       $0x04, Z0, Z11, K4
-	VPMOVQD      Z10, Y11
-	VPMOVSXDQ    Y11, Z0
-	VPCMPQ       $0x04, Z10, Z0, K5
-	VINSERTF32X8 $0x01, Y11, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 344(CX), Z10
-	VMOVAPS      Z0, K3, Z10
-	MOVQ         360(CX), R9
-	MOVQ         368(CX), R10
-	MOVQ         376(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z11
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z12
-	VPCMPQ       $0x04, Z0, Z12, K4
-	VPMOVQD      Z11, Y12
-	VPMOVSXDQ    Y12, Z0
-	VPCMPQ       $0x04, Z11, Z0, K5
-	VINSERTF32X8 $0x01, Y12, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 384(CX), Z11
-	VMOVAPS      Z0, K3, Z11
-	MOVQ         400(CX), R9
-	MOVQ         408(CX), R10
-	MOVQ         416(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z12
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z13
-	VPCMPQ       $0x04, Z0, Z13, K4
-	VPMOVQD      Z12, Y13
-	VPMOVSXDQ    Y13, Z0
-	VPCMPQ       $0x04, Z12, Z0, K5
-	VINSERTF32X8 $0x01, Y13, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 424(CX), Z12
-	VMOVAPS      Z0, K3, Z12
-	MOVQ         440(CX), R9
-	MOVQ         448(CX), R10
-	MOVQ         456(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z13
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z14
-	VPCMPQ       $0x04, Z0, Z14, K4
-	VPMOVQD      Z13, Y14
-	VPMOVSXDQ    Y14, Z0
-	VPCMPQ       $0x04, Z13, Z0, K5
-	VINSERTF32X8 $0x01, Y14, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 464(CX), Z13
-	VMOVAPS      Z0, K3, Z13
-	MOVQ         480(CX), R9
-	MOVQ         488(CX), R10
-	MOVQ         496(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z14
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z15
-	VPCMPQ       $0x04, Z0, Z15, K4
-	VPMOVQD      Z14, Y15
-	VPMOVSXDQ    Y15, Z0
-	VPCMPQ       $0x04, Z14, Z0, K5
-	VINSERTF32X8 $0x01, Y15, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 504(CX), Z14
-	VMOVAPS      Z0, K3, Z14
-	MOVQ         520(CX), R9
-	MOVQ         528(CX), R10
-	MOVQ         536(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z15
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z16
-	VPCMPQ       $0x04, Z0, Z16, K4
-	VPMOVQD      Z15, Y16
-	VPMOVSXDQ    Y16, Z0
-	VPCMPQ       $0x04, Z15, Z0, K5
-	VINSERTF32X8 $0x01, Y16, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 544(CX), Z15
-	VMOVAPS      Z0, K3, Z15
-	MOVQ         560(CX), R9
-	MOVQ         568(CX), R10
-	MOVQ         576(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z16
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z17
-	VPCMPQ       $0x04, Z0, Z17, K4
-	VPMOVQD      Z16, Y17
-	VPMOVSXDQ    Y17, Z0
-	VPCMPQ       $0x04, Z16, Z0, K5
-	VINSERTF32X8 $0x01, Y17, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 584(CX), Z16
-	VMOVAPS      Z0, K3, Z16
-	MOVQ         600(CX), R9
-	MOVQ         608(CX), R10
-	MOVQ         616(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K3
-	VMOVUPD.Z    (R9)(DI*8), K3, Z0
-	KSHIFTRW     $0x08, K3, K4
-	VMOVUPD.Z    64(R9)(DI*8), K4, Z17
-	VPMOVQD      Z0, Y3
-	VPMOVSXDQ    Y3, Z18
-	VPCMPQ       $0x04, Z0, Z18, K4
-	VPMOVQD      Z17, Y18
-	VPMOVSXDQ    Y18, Z0
-	VPCMPQ       $0x04, Z17, Z0, K5
-	VINSERTF32X8 $0x01, Y18, Z3, Z0
-	KUNPCKBW     K4, K5, K4
-	KORW         K4, K2, K2
-	VBROADCASTSS 624(CX), Z3
-	VMOVAPS      Z0, K3, Z3
-	VUNPCKLPS    Z2, Z1, Z0
-	VUNPCKHPS    Z2, Z1, Z1
-	VUNPCKLPS    Z5, Z4, Z2
-	VUNPCKHPS    Z5, Z4, Z5
-	VUNPCKLPD    Z2, Z0, Z4
-	VUNPCKHPD    Z2, Z0, Z0
-	VUNPCKLPD    Z5, Z1, Z2
-	VUNPCKHPD    Z5, Z1, Z1
-	VUNPCKLPS    Z7, Z6, Z5
-	VUNPCKHPS    Z7, Z6, Z6
-	VUNPCKLPS    Z9, Z8, Z7
-	VUNPCKHPS    Z9, Z8, Z9
-	VUNPCKLPD    Z7, Z5, Z8
-	VUNPCKHPD    Z7, Z5, Z5
-	VUNPCKLPD    Z9, Z6, Z7
-	VUNPCKHPD    Z9, Z6, Z6
-	VUNPCKLPS    Z11, Z10, Z9
-	VUNPCKHPS    Z11, Z10, Z10
-	VUNPCKLPS    Z13, Z12, Z11
-	VUNPCKHPS    Z13, Z12, Z13
-	VUNPCKLPD    Z11, Z9, Z12
-	VUNPCKHPD    Z11, Z9, Z9
-	VUNPCKLPD    Z13, Z10, Z11
-	VUNPCKHPD    Z13, Z10, Z10
-	VUNPCKLPS    Z15, Z14, Z13
-	VUNPCKHPS    Z15, Z14, Z14
-	VUNPCKLPS    Z3, Z16, Z15
-	VUNPCKHPS    Z3, Z16, Z16
-	VUNPCKLPD    Z15, Z13, Z3
-	VUNPCKHPD    Z15, Z13, Z13
-	VUNPCKLPD    Z16, Z14, Z15
-	VUNPCKHPD    Z16, Z14, Z14
-	VSHUFF32X4   $0x88, Z8, Z4, Z16
-	VSHUFF32X4   $0xdd, Z8, Z4, Z4
-	VSHUFF32X4   $0x88, Z3, Z12, Z8
-	VSHUFF32X4   $0xdd, Z3, Z12, Z17
-	VSHUFF32X4   $0x88, Z8, Z16, Z3
-	VSHUFF32X4   $0x88, Z17, Z4, Z12
-	VSHUFF32X4   $0xdd, Z8, Z16, Z8
-	VSHUFF32X4   $0xdd, Z17, Z4, Z4
-	VSHUFF32X4   $0x88, Z5, Z0, Z16
-	VSHUFF32X4   $0xdd, Z5, Z0, Z0
-	VSHUFF32X4   $0x88, Z13, Z9, Z5
-	VSHUFF32X4   $0xdd, Z13, Z9, Z17
-	VSHUFF32X4   $0x88, Z5, Z16, Z9
-	VSHUFF32X4   $0x88, Z17, Z0, Z13
-	VSHUFF32X4   $0xdd, Z5, Z16, Z5
-	VSHUFF32X4   $0xdd, Z17, Z0, Z0
-	VSHUFF32X4   $0x88, Z7, Z2, Z16
-	VSHUFF32X4   $0xdd, Z7, Z2, Z2
-	VSHUFF32X4   $0x88, Z15, Z11, Z7
-	VSHUFF32X4   $0xdd, Z15, Z11, Z17
-	VSHUFF32X4   $0x88, Z7, Z16, Z11
-	VSHUFF32X4   $0x88, Z17, Z2, Z15
-	VSHUFF32X4   $0xdd, Z7, Z16, Z7
-	VSHUFF32X4   $0xdd, Z17, Z2, Z2
-	VSHUFF32X4   $0x88, Z6, Z1, Z16
-	VSHUFF32X4   $0xdd, Z6, Z1, Z1
-	VSHUFF32X4   $0x88, Z14, Z10, Z6
-	VSHUFF32X4   $0xdd, Z14, Z10, Z17
-	VSHUFF32X4   $0x88, Z6, Z16, Z10
-	VSHUFF32X4   $0x88, Z17, Z1, Z14
-	VSHUFF32X4   $0xdd, Z6, Z16, Z6
-	VSHUFF32X4   $0xdd, Z17, Z1, Z1
-	VMOVUPS      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z9, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z11, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z10, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z12, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z13, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z15, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z14, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z8, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	TESTQ         R10, R10
+	JZ            next
+	MOVQ          $-1, DI
+	BZHIQ         R10, DI, DI
+	KMOVW         DI, K2
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), R12
+	MOVQ          8(DX), R13
+	MOVQ          16(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z3
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K4
+	VPMOVQD       Z3, Y4
+	VPMOVSXDQ     Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K5
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K2, Z3
+	MOVQ          40(DX), R12
+	MOVQ          48(DX), R13
+	MOVQ          56(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z4
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z6
+	VPCMPQ        $0x04, Z2, Z6, K4
+	VPMOVQD       Z4, Y6
+	VPMOVSXDQ     Y6, Z2
+	VPCMPQ        $0x04, Z4, Z2, K5
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  64(DX), Z4
+	VMOVAPS       Z2, K2, Z4
+	MOVQ          80(DX), R12
+	MOVQ          88(DX), R13
+	MOVQ          96(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z6
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z7
+	VPCMPQ        $0x04, Z2, Z7, K4
+	VPMOVQD       Z6, Y7
+	VPMOVSXDQ     Y7, Z2
+	VPCMPQ        $0x04, Z6, Z2, K5
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  104(DX), Z6
+	VMOVAPS       Z2, K2, Z6
+	MOVQ          120(DX), R12
+	MOVQ          128(DX), R13
+	MOVQ          136(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z7
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z8
+	VPCMPQ        $0x04, Z2, Z8, K4
+	VPMOVQD       Z7, Y8
+	VPMOVSXDQ     Y8, Z2
+	VPCMPQ        $0x04, Z7, Z2, K5
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  144(DX), Z7
+	VMOVAPS       Z2, K2, Z7
+	MOVQ          160(DX), R12
+	MOVQ          168(DX), R13
+	MOVQ          176(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z8
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z9
+	VPCMPQ        $0x04, Z2, Z9, K4
+	VPMOVQD       Z8, Y9
+	VPMOVSXDQ     Y9, Z2
+	VPCMPQ        $0x04, Z8, Z2, K5
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  184(DX), Z8
+	VMOVAPS       Z2, K2, Z8
+	MOVQ          200(DX), R12
+	MOVQ          208(DX), R13
+	MOVQ          216(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z9
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z10
+	VPCMPQ        $0x04, Z2, Z10, K4
+	VPMOVQD       Z9, Y10
+	VPMOVSXDQ     Y10, Z2
+	VPCMPQ        $0x04, Z9, Z2, K5
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  224(DX), Z9
+	VMOVAPS       Z2, K2, Z9
+	MOVQ          240(DX), R12
+	MOVQ          248(DX), R13
+	MOVQ          256(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z10
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z11
+	VPCMPQ        $0x04, Z2, Z11, K4
+	VPMOVQD       Z10, Y11
+	VPMOVSXDQ     Y11, Z2
+	VPCMPQ        $0x04, Z10, Z2, K5
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  264(DX), Z10
+	VMOVAPS       Z2, K2, Z10
+	MOVQ          280(DX), R12
+	MOVQ          288(DX), R13
+	MOVQ          296(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z11
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z12
+	VPCMPQ        $0x04, Z2, Z12, K4
+	VPMOVQD       Z11, Y12
+	VPMOVSXDQ     Y12, Z2
+	VPCMPQ        $0x04, Z11, Z2, K5
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  304(DX), Z11
+	VMOVAPS       Z2, K2, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y10, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y7, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y9, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z11, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y6, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y2, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y4, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y3, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
 
-done:
+next:
+	ADDQ  $0x00000140, DX
+	ADDQ  $0x20, R11
+	SUBQ  $0x08, R9
+	JG    columns
+	ADDQ  $0x40, 8(SP)
+	MOVQ  AX, DX
+	SHLQ  $0x06, DX
+	ADDQ  DX, (SP)
+	SUBQ  $0x40, 16(SP)
+	JG    chunk
 	XORQ  AX, AX
-	KMOVW K2, AX
+	KMOVW K1, AX
 	MOVQ  AX, beyond+40(FP)
 	VZEROUPPER
 	RET
 
 // func rowsI32F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2, POPCNT
-TEXT ·rowsI32F32AVX512(SB), NOSPLIT, $0-48
-	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, POPCNT
+TEXT ·rowsI32F32AVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
 
-block:
-	CMPQ       BX, $0x10
-	JL         tail
-	MOVQ       (CX), R9
-	VMOVDQU32  (R9)(DI*4), Z0
-	VCVTDQ2PS  Z0, Z1
-	VCVTTPS2DQ Z1, Z2
-	VPCMPD     $0x04, Z0, Z2, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 32(CX)
-	MOVQ       40(CX), R9
-	VMOVDQU32  (R9)(DI*4), Z0
-	VCVTDQ2PS  Z0, Z2
-	VCVTTPS2DQ Z2, Z3
-	VPCMPD     $0x04, Z0, Z3, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 72(CX)
-	MOVQ       80(CX), R9
-	VMOVDQU32  (R9)(DI*4), Z0
-	VCVTDQ2PS  Z0, Z3
-	VCVTTPS2DQ Z3, Z4
-	VPCMPD     $0x04, Z0, Z4, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 112(CX)
-	MOVQ       120(CX), R9
-	VMOVDQU32  (R9)(DI*4), Z0
-	VCVTDQ2PS  Z0, Z4
-	VCVTTPS2DQ Z4, Z5
-	VPCMPD     $0x04, Z0, Z5, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 152(CX)
-	MOVQ       160(CX), R9
-	VMOVDQU32  (R9)(DI*4), Z0
-	VCVTDQ2PS  Z0, Z5
-	VCVTTPS2DQ Z5, Z6
-	VPCMPD     $0x04, Z0, Z6, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 192(CX)
-	MOVQ       200(CX), R9
-	VMOVDQU32  (R9)(DI*4), Z0
-	VCVTDQ2PS  Z0, Z6
-	VCVTTPS2DQ Z6, Z7
-	VPCMPD     $0x04, Z0, Z7, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 232(CX)
-	MOVQ       240(CX), R9
-	VMOVDQU32  (R9)(DI*4), Z0
-	VCVTDQ2PS  Z0, Z7
-	VCVTTPS2DQ Z7, Z8
-	VPCMPD     $0x04, Z0, Z8, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 272(CX)
-	MOVQ       280(CX), R9
-	VMOVDQU32  (R9)(DI*4), Z0
-	VCVTDQ2PS  Z0, Z8
-	VCVTTPS2DQ Z8, Z9
-	VPCMPD     $0x04, Z0, Z9, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 312(CX)
-	MOVQ       320(CX), R9
-	VMOVDQU32  (R9)(DI*4), Z0
-	VCVTDQ2PS  Z0, Z9
-	VCVTTPS2DQ Z9, Z10
-	VPCMPD     $0x04, Z0, Z10, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 352(CX)
-	MOVQ       360(CX), R9
-	VMOVDQU32  (R9)(DI*4), Z0
-	VCVTDQ2PS  Z0, Z10
-	VCVTTPS2DQ Z10, Z11
-	VPCMPD     $0x04, Z0, Z11, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 392(CX)
-	MOVQ       400(CX), R9
-	VMOVDQU32  (R9)(DI*4), Z0
-	VCVTDQ2PS  Z0, Z11
-	VCVTTPS2DQ Z11, Z12
-	VPCMPD     $0x04, Z0, Z12, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 432(CX)
-	MOVQ       440(CX), R9
-	VMOVDQU32  (R9)(DI*4), Z0
-	VCVTDQ2PS  Z0, Z12
-	VCVTTPS2DQ Z12, Z13
-	VPCMPD     $0x04, Z0, Z13, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 472(CX)
-	MOVQ       480(CX), R9
-	VMOVDQU32  (R9)(DI*4), Z0
-	VCVTDQ2PS  Z0, Z13
-	VCVTTPS2DQ Z13, Z14
-	VPCMPD     $0x04, Z0, Z14, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 512(CX)
-	MOVQ       520(CX), R9
-	VMOVDQU32  (R9)(DI*4), Z0
-	VCVTDQ2PS  Z0, Z14
-	VCVTTPS2DQ Z14, Z15
-	VPCMPD     $0x04, Z0, Z15, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 552(CX)
-	MOVQ       560(CX), R9
-	VMOVDQU32  (R9)(DI*4), Z0
-	VCVTDQ2PS  Z0, Z15
-	VCVTTPS2DQ Z15, Z16
-	VPCMPD     $0x04, Z0, Z16, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 592(CX)
-	MOVQ       600(CX), R9
-	VMOVDQU32  (R9)(DI*4), Z0
-	VCVTDQ2PS  Z0, Z16
-	VCVTTPS2DQ Z16, Z17
-	VPCMPD     $0x04, Z0, Z17, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 632(CX)
-	VUNPCKLPS  Z2, Z1, Z0
-	VUNPCKHPS  Z2, Z1, Z1
-	VUNPCKLPS  Z4, Z3, Z2
-	VUNPCKHPS  Z4, Z3, Z4
-	VUNPCKLPD  Z2, Z0, Z3
-	VUNPCKHPD  Z2, Z0, Z0
-	VUNPCKLPD  Z4, Z1, Z2
-	VUNPCKHPD  Z4, Z1, Z1
-	VUNPCKLPS  Z6, Z5, Z4
-	VUNPCKHPS  Z6, Z5, Z5
-	VUNPCKLPS  Z8, Z7, Z6
-	VUNPCKHPS  Z8, Z7, Z8
-	VUNPCKLPD  Z6, Z4, Z7
-	VUNPCKHPD  Z6, Z4, Z4
-	VUNPCKLPD  Z8, Z5, Z6
-	VUNPCKHPD  Z8, Z5, Z5
-	VUNPCKLPS  Z10, Z9, Z8
-	VUNPCKHPS  Z10, Z9, Z9
-	VUNPCKLPS  Z12, Z11, Z10
-	VUNPCKHPS  Z12, Z11, Z12
-	VUNPCKLPD  Z10, Z8, Z11
-	VUNPCKHPD  Z10, Z8, Z8
-	VUNPCKLPD  Z12, Z9, Z10
-	VUNPCKHPD  Z12, Z9, Z9
-	VUNPCKLPS  Z14, Z13, Z12
-	VUNPCKHPS  Z14, Z13, Z13
-	VUNPCKLPS  Z16, Z15, Z14
-	VUNPCKHPS  Z16, Z15, Z16
-	VUNPCKLPD  Z14, Z12, Z15
-	VUNPCKHPD  Z14, Z12, Z12
-	VUNPCKLPD  Z16, Z13, Z14
-	VUNPCKHPD  Z16, Z13, Z13
-	VSHUFF32X4 $0x88, Z7, Z3, Z16
-	VSHUFF32X4 $0xdd, Z7, Z3, Z3
-	VSHUFF32X4 $0x88, Z15, Z11, Z7
-	VSHUFF32X4 $0xdd, Z15, Z11, Z17
-	VSHUFF32X4 $0x88, Z7, Z16, Z11
-	VSHUFF32X4 $0x88, Z17, Z3, Z15
-	VSHUFF32X4 $0xdd, Z7, Z16, Z7
-	VSHUFF32X4 $0xdd, Z17, Z3, Z3
-	VSHUFF32X4 $0x88, Z4, Z0, Z16
-	VSHUFF32X4 $0xdd, Z4, Z0, Z0
-	VSHUFF32X4 $0x88, Z12, Z8, Z4
-	VSHUFF32X4 $0xdd, Z12, Z8, Z17
-	VSHUFF32X4 $0x88, Z4, Z16, Z8
-	VSHUFF32X4 $0x88, Z17, Z0, Z12
-	VSHUFF32X4 $0xdd, Z4, Z16, Z4
-	VSHUFF32X4 $0xdd, Z17, Z0, Z0
-	VSHUFF32X4 $0x88, Z6, Z2, Z16
-	VSHUFF32X4 $0xdd, Z6, Z2, Z2
-	VSHUFF32X4 $0x88, Z14, Z10, Z6
-	VSHUFF32X4 $0xdd, Z14, Z10, Z17
-	VSHUFF32X4 $0x88, Z6, Z16, Z10
-	VSHUFF32X4 $0x88, Z17, Z2, Z14
-	VSHUFF32X4 $0xdd, Z6, Z16, Z6
-	VSHUFF32X4 $0xdd, Z17, Z2, Z2
-	VSHUFF32X4 $0x88, Z5, Z1, Z16
-	VSHUFF32X4 $0xdd, Z5, Z1, Z1
-	VSHUFF32X4 $0x88, Z13, Z9, Z5
-	VSHUFF32X4 $0xdd, Z13, Z9, Z17
-	VSHUFF32X4 $0x88, Z5, Z16, Z9
-	VSHUFF32X4 $0x88, Z17, Z1, Z13
-	VSHUFF32X4 $0xdd, Z5, Z16, Z5
-	VSHUFF32X4 $0xdd, Z17, Z1, Z1
-	VMOVUPS    Z11, K1, (AX)
-	VMOVUPS    Z8, K1, (AX)(DX*1)
-	VMOVUPS    Z10, K1, (AX)(DX*2)
-	VMOVUPS    Z9, K1, (AX)(SI*1)
-	LEAQ       (AX)(DX*4), AX
-	VMOVUPS    Z15, K1, (AX)
-	VMOVUPS    Z12, K1, (AX)(DX*1)
-	VMOVUPS    Z14, K1, (AX)(DX*2)
-	VMOVUPS    Z13, K1, (AX)(SI*1)
-	LEAQ       (AX)(DX*4), AX
-	VMOVUPS    Z7, K1, (AX)
-	VMOVUPS    Z4, K1, (AX)(DX*1)
-	VMOVUPS    Z6, K1, (AX)(DX*2)
-	VMOVUPS    Z5, K1, (AX)(SI*1)
-	LEAQ       (AX)(DX*4), AX
-	VMOVUPS    Z3, K1, (AX)
-	VMOVUPS    Z0, K1, (AX)(DX*1)
-	VMOVUPS    Z2, K1, (AX)(DX*2)
-	VMOVUPS    Z1, K1, (AX)(SI*1)
-	LEAQ       (AX)(DX*4), AX
-	ADDQ       $0x10, DI
-	ADDQ       $0x02, R8
-	SUBQ       $0x10, BX
-	JMP        block
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ          R9, $0x10
+	JL            tail
+	MOVQ          (DX), SI
+	VMOVDQU32     (SI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z3
+	VCVTTPS2DQ    Z3, Z4
+	VPCMPD        $0x04, Z2, Z4, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 32(DX)
+	MOVQ          40(DX), SI
+	VMOVDQU32     (SI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z4
+	VCVTTPS2DQ    Z4, Z5
+	VPCMPD        $0x04, Z2, Z5, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 72(DX)
+	MOVQ          80(DX), SI
+	VMOVDQU32     (SI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z5
+	VCVTTPS2DQ    Z5, Z6
+	VPCMPD        $0x04, Z2, Z6, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 112(DX)
+	MOVQ          120(DX), SI
+	VMOVDQU32     (SI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z6
+	VCVTTPS2DQ    Z6, Z7
+	VPCMPD        $0x04, Z2, Z7, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 152(DX)
+	MOVQ          160(DX), SI
+	VMOVDQU32     (SI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z7
+	VCVTTPS2DQ    Z7, Z8
+	VPCMPD        $0x04, Z2, Z8, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 192(DX)
+	MOVQ          200(DX), SI
+	VMOVDQU32     (SI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z8
+	VCVTTPS2DQ    Z8, Z9
+	VPCMPD        $0x04, Z2, Z9, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 232(DX)
+	MOVQ          240(DX), SI
+	VMOVDQU32     (SI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z9
+	VCVTTPS2DQ    Z9, Z10
+	VPCMPD        $0x04, Z2, Z10, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 272(DX)
+	MOVQ          280(DX), SI
+	VMOVDQU32     (SI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z10
+	VCVTTPS2DQ    Z10, Z11
+	VPCMPD        $0x04, Z2, Z11, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 312(DX)
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z6, Z5, Z4
+	VUNPCKHPS     Z6, Z5, Z6
+	VUNPCKLPD     Z4, Z2, Z5
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z6, Z3, Z4
+	VUNPCKHPD     Z6, Z3, Z3
+	VUNPCKLPS     Z8, Z7, Z6
+	VUNPCKHPS     Z8, Z7, Z7
+	VUNPCKLPS     Z10, Z9, Z8
+	VUNPCKHPS     Z10, Z9, Z10
+	VUNPCKLPD     Z8, Z6, Z9
+	VUNPCKHPD     Z8, Z6, Z6
+	VUNPCKLPD     Z10, Z7, Z8
+	VUNPCKHPD     Z10, Z7, Z7
+	VMOVAPS       Z5, Z10
+	VPERMT2PD     Z9, Z0, Z10
+	VPERMT2PD     Z9, Z1, Z5
+	VMOVAPS       Z2, Z9
+	VPERMT2PD     Z6, Z0, Z9
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVAPS       Z4, Z6
+	VPERMT2PD     Z8, Z0, Z6
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z7, Z0, Z8
+	VPERMT2PD     Z7, Z1, Z3
+	VMOVUPS       Y10, K2, (DI)
+	VMOVUPS       Y9, K2, (DI)(AX*1)
+	VMOVUPS       Y6, K2, (DI)(AX*2)
+	VMOVUPS       Y8, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z10, Y7
+	VMOVUPS       Y7, K2, (DI)
+	VEXTRACTF32X8 $0x01, Z9, Y7
+	VMOVUPS       Y7, K2, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z6, Y6
+	VMOVUPS       Y6, K2, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z8, Y6
+	VMOVUPS       Y6, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y5, K2, (DI)
+	VMOVUPS       Y2, K2, (DI)(AX*1)
+	VMOVUPS       Y4, K2, (DI)(AX*2)
+	VMOVUPS       Y3, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z5, Y5
+	VMOVUPS       Y5, K2, (DI)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K2, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R9
+	JMP           step
 
 tail:
-	TESTQ        BX, BX
-	JZ           done
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K2
-	MOVQ         (CX), SI
-	VMOVDQU32.Z  (SI)(DI*4), K2, Z0
-	VCVTDQ2PS    Z0, Z1
-	VCVTTPS2DQ   Z1, Z2
-	VPCMPD       $0x04, Z0, Z2, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 32(CX)
-	VBROADCASTSS 24(CX), Z0
-	VMOVAPS      Z1, K2, Z0
-	MOVQ         40(CX), SI
-	VMOVDQU32.Z  (SI)(DI*4), K2, Z1
-	VCVTDQ2PS    Z1, Z2
-	VCVTTPS2DQ   Z2, Z3
-	VPCMPD       $0x04, Z1, Z3, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 72(CX)
-	VBROADCASTSS 64(CX), Z1
-	VMOVAPS      Z2, K2, Z1
-	MOVQ         80(CX), SI
-	VMOVDQU32.Z  (SI)(DI*4), K2, Z2
-	VCVTDQ2PS    Z2, Z3
-	VCVTTPS2DQ   Z3, Z4
-	VPCMPD       $0x04, Z2, Z4, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 112(CX)
-	VBROADCASTSS 104(CX), Z2
-	VMOVAPS      Z3, K2, Z2
-	MOVQ         120(CX), SI
-	VMOVDQU32.Z  (SI)(DI*4), K2, Z3
-	VCVTDQ2PS    Z3, Z4
-	VCVTTPS2DQ   Z4, Z5
-	VPCMPD       $0x04, Z3, Z5, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 152(CX)
-	VBROADCASTSS 144(CX), Z3
-	VMOVAPS      Z4, K2, Z3
-	MOVQ         160(CX), SI
-	VMOVDQU32.Z  (SI)(DI*4), K2, Z4
-	VCVTDQ2PS    Z4, Z5
-	VCVTTPS2DQ   Z5, Z6
-	VPCMPD       $0x04, Z4, Z6, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 192(CX)
-	VBROADCASTSS 184(CX), Z4
-	VMOVAPS      Z5, K2, Z4
-	MOVQ         200(CX), SI
-	VMOVDQU32.Z  (SI)(DI*4), K2, Z5
-	VCVTDQ2PS    Z5, Z6
-	VCVTTPS2DQ   Z6, Z7
-	VPCMPD       $0x04, Z5, Z7, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 232(CX)
-	VBROADCASTSS 224(CX), Z5
-	VMOVAPS      Z6, K2, Z5
-	MOVQ         240(CX), SI
-	VMOVDQU32.Z  (SI)(DI*4), K2, Z6
-	VCVTDQ2PS    Z6, Z7
-	VCVTTPS2DQ   Z7, Z8
-	VPCMPD       $0x04, Z6, Z8, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 272(CX)
-	VBROADCASTSS 264(CX), Z6
-	VMOVAPS      Z7, K2, Z6
-	MOVQ         280(CX), SI
-	VMOVDQU32.Z  (SI)(DI*4), K2, Z7
-	VCVTDQ2PS    Z7, Z8
-	VCVTTPS2DQ   Z8, Z9
-	VPCMPD       $0x04, Z7, Z9, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 312(CX)
-	VBROADCASTSS 304(CX), Z7
-	VMOVAPS      Z8, K2, Z7
-	MOVQ         320(CX), SI
-	VMOVDQU32.Z  (SI)(DI*4), K2, Z8
-	VCVTDQ2PS    Z8, Z9
-	VCVTTPS2DQ   Z9, Z10
-	VPCMPD       $0x04, Z8, Z10, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 352(CX)
-	VBROADCASTSS 344(CX), Z8
-	VMOVAPS      Z9, K2, Z8
-	MOVQ         360(CX), SI
-	VMOVDQU32.Z  (SI)(DI*4), K2, Z9
-	VCVTDQ2PS    Z9, Z10
-	VCVTTPS2DQ   Z10, Z11
-	VPCMPD       $0x04, Z9, Z11, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 392(CX)
-	VBROADCASTSS 384(CX), Z9
-	VMOVAPS      Z10, K2, Z9
-	MOVQ         400(CX), SI
-	VMOVDQU32.Z  (SI)(DI*4), K2, Z10
-	VCVTDQ2PS    Z10, Z11
-	VCVTTPS2DQ   Z11, Z12
-	VPCMPD       $0x04, Z10, Z12, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 432(CX)
-	VBROADCASTSS 424(CX), Z10
-	VMOVAPS      Z11, K2, Z10
-	MOVQ         440(CX), SI
-	VMOVDQU32.Z  (SI)(DI*4), K2, Z11
-	VCVTDQ2PS    Z11, Z12
-	VCVTTPS2DQ   Z12, Z13
-	VPCMPD       $0x04, Z11, Z13, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 472(CX)
-	VBROADCASTSS 464(CX), Z11
-	VMOVAPS      Z12, K2, Z11
-	MOVQ         480(CX), SI
-	VMOVDQU32.Z  (SI)(DI*4), K2, Z12
-	VCVTDQ2PS    Z12, Z13
-	VCVTTPS2DQ   Z13, Z14
-	VPCMPD       $0x04, Z12, Z14, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 512(CX)
-	VBROADCASTSS 504(CX), Z12
-	VMOVAPS      Z13, K2, Z12
-	MOVQ         520(CX), SI
-	VMOVDQU32.Z  (SI)(DI*4), K2, Z13
-	VCVTDQ2PS    Z13, Z14
-	VCVTTPS2DQ   Z14, Z15
-	VPCMPD       $0x04, Z13, Z15, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 552(CX)
-	VBROADCASTSS 544(CX), Z13
-	VMOVAPS      Z14, K2, Z13
-	MOVQ         560(CX), SI
-	VMOVDQU32.Z  (SI)(DI*4), K2, Z14
-	VCVTDQ2PS    Z14, Z15
-	VCVTTPS2DQ   Z15, Z16
-	VPCMPD       $0x04, Z14, Z16, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 592(CX)
-	VBROADCASTSS 584(CX), Z14
-	VMOVAPS      Z15, K2, Z14
-	MOVQ         600(CX), SI
-	VMOVDQU32.Z  (SI)(DI*4), K2, Z15
-	VCVTDQ2PS    Z15, Z16
-	VCVTTPS2DQ   Z16, Z17
-	VPCMPD       $0x04, Z15, Z17, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 632(CX)
-	VBROADCASTSS 624(CX), Z15
-	VMOVAPS      Z16, K2, Z15
-	VUNPCKLPS    Z1, Z0, Z16
-	VUNPCKHPS    Z1, Z0, Z0
-	VUNPCKLPS    Z3, Z2, Z1
-	VUNPCKHPS    Z3, Z2, Z3
-	VUNPCKLPD    Z1, Z16, Z2
-	VUNPCKHPD    Z1, Z16, Z1
-	VUNPCKLPD    Z3, Z0, Z16
-	VUNPCKHPD    Z3, Z0, Z0
-	VUNPCKLPS    Z5, Z4, Z3
-	VUNPCKHPS    Z5, Z4, Z4
-	VUNPCKLPS    Z7, Z6, Z5
-	VUNPCKHPS    Z7, Z6, Z7
-	VUNPCKLPD    Z5, Z3, Z6
-	VUNPCKHPD    Z5, Z3, Z3
-	VUNPCKLPD    Z7, Z4, Z5
-	VUNPCKHPD    Z7, Z4, Z4
-	VUNPCKLPS    Z9, Z8, Z7
-	VUNPCKHPS    Z9, Z8, Z8
-	VUNPCKLPS    Z11, Z10, Z9
-	VUNPCKHPS    Z11, Z10, Z11
-	VUNPCKLPD    Z9, Z7, Z10
-	VUNPCKHPD    Z9, Z7, Z7
-	VUNPCKLPD    Z11, Z8, Z9
-	VUNPCKHPD    Z11, Z8, Z8
-	VUNPCKLPS    Z13, Z12, Z11
-	VUNPCKHPS    Z13, Z12, Z12
-	VUNPCKLPS    Z15, Z14, Z13
-	VUNPCKHPS    Z15, Z14, Z15
-	VUNPCKLPD    Z13, Z11, Z14
-	VUNPCKHPD    Z13, Z11, Z11
-	VUNPCKLPD    Z15, Z12, Z13
-	VUNPCKHPD    Z15, Z12, Z12
-	VSHUFF32X4   $0x88, Z6, Z2, Z15
-	VSHUFF32X4   $0xdd, Z6, Z2, Z2
-	VSHUFF32X4   $0x88, Z14, Z10, Z6
-	VSHUFF32X4   $0xdd, Z14, Z10, Z17
-	VSHUFF32X4   $0x88, Z6, Z15, Z10
-	VSHUFF32X4   $0x88, Z17, Z2, Z14
-	VSHUFF32X4   $0xdd, Z6, Z15, Z6
-	VSHUFF32X4   $0xdd, Z17, Z2, Z2
-	VSHUFF32X4   $0x88, Z3, Z1, Z15
-	VSHUFF32X4   $0xdd, Z3, Z1, Z1
-	VSHUFF32X4   $0x88, Z11, Z7, Z3
-	VSHUFF32X4   $0xdd, Z11, Z7, Z17
-	VSHUFF32X4   $0x88, Z3, Z15, Z7
-	VSHUFF32X4   $0x88, Z17, Z1, Z11
-	VSHUFF32X4   $0xdd, Z3, Z15, Z3
-	VSHUFF32X4   $0xdd, Z17, Z1, Z1
-	VSHUFF32X4   $0x88, Z5, Z16, Z15
-	VSHUFF32X4   $0xdd, Z5, Z16, Z5
-	VSHUFF32X4   $0x88, Z13, Z9, Z16
-	VSHUFF32X4   $0xdd, Z13, Z9, Z17
-	VSHUFF32X4   $0x88, Z16, Z15, Z9
-	VSHUFF32X4   $0x88, Z17, Z5, Z13
-	VSHUFF32X4   $0xdd, Z16, Z15, Z15
-	VSHUFF32X4   $0xdd, Z17, Z5, Z5
-	VSHUFF32X4   $0x88, Z4, Z0, Z16
-	VSHUFF32X4   $0xdd, Z4, Z0, Z0
-	VSHUFF32X4   $0x88, Z12, Z8, Z4
-	VSHUFF32X4   $0xdd, Z12, Z8, Z17
-	VSHUFF32X4   $0x88, Z4, Z16, Z8
-	VSHUFF32X4   $0x88, Z17, Z0, Z12
-	VSHUFF32X4   $0xdd, Z4, Z16, Z4
-	VSHUFF32X4   $0xdd, Z17, Z0, Z0
-	VMOVUPS      Z10, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z9, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z8, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z14, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z11, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z13, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z12, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z15, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	TESTQ         R9, R9
+	JZ            next
+	MOVQ          $-1, SI
+	BZHIQ         R9, SI, SI
+	KMOVW         SI, K1
+	MOVQ          (DX), SI
+	VMOVDQU32.Z   (SI)(BX*4), K1, Z2
+	VCVTDQ2PS     Z2, Z3
+	VCVTTPS2DQ    Z3, Z4
+	VPCMPD        $0x04, Z2, Z4, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 32(DX)
+	VBROADCASTSS  24(DX), Z2
+	VMOVAPS       Z3, K1, Z2
+	MOVQ          40(DX), SI
+	VMOVDQU32.Z   (SI)(BX*4), K1, Z3
+	VCVTDQ2PS     Z3, Z4
+	VCVTTPS2DQ    Z4, Z5
+	VPCMPD        $0x04, Z3, Z5, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 72(DX)
+	VBROADCASTSS  64(DX), Z3
+	VMOVAPS       Z4, K1, Z3
+	MOVQ          80(DX), SI
+	VMOVDQU32.Z   (SI)(BX*4), K1, Z4
+	VCVTDQ2PS     Z4, Z5
+	VCVTTPS2DQ    Z5, Z6
+	VPCMPD        $0x04, Z4, Z6, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 112(DX)
+	VBROADCASTSS  104(DX), Z4
+	VMOVAPS       Z5, K1, Z4
+	MOVQ          120(DX), SI
+	VMOVDQU32.Z   (SI)(BX*4), K1, Z5
+	VCVTDQ2PS     Z5, Z6
+	VCVTTPS2DQ    Z6, Z7
+	VPCMPD        $0x04, Z5, Z7, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 152(DX)
+	VBROADCASTSS  144(DX), Z5
+	VMOVAPS       Z6, K1, Z5
+	MOVQ          160(DX), SI
+	VMOVDQU32.Z   (SI)(BX*4), K1, Z6
+	VCVTDQ2PS     Z6, Z7
+	VCVTTPS2DQ    Z7, Z8
+	VPCMPD        $0x04, Z6, Z8, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 192(DX)
+	VBROADCASTSS  184(DX), Z6
+	VMOVAPS       Z7, K1, Z6
+	MOVQ          200(DX), SI
+	VMOVDQU32.Z   (SI)(BX*4), K1, Z7
+	VCVTDQ2PS     Z7, Z8
+	VCVTTPS2DQ    Z8, Z9
+	VPCMPD        $0x04, Z7, Z9, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 232(DX)
+	VBROADCASTSS  224(DX), Z7
+	VMOVAPS       Z8, K1, Z7
+	MOVQ          240(DX), SI
+	VMOVDQU32.Z   (SI)(BX*4), K1, Z8
+	VCVTDQ2PS     Z8, Z9
+	VCVTTPS2DQ    Z9, Z10
+	VPCMPD        $0x04, Z8, Z10, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 272(DX)
+	VBROADCASTSS  264(DX), Z8
+	VMOVAPS       Z9, K1, Z8
+	MOVQ          280(DX), SI
+	VMOVDQU32.Z   (SI)(BX*4), K1, Z9
+	VCVTDQ2PS     Z9, Z10
+	VCVTTPS2DQ    Z10, Z11
+	VPCMPD        $0x04, Z9, Z11, K3
+	KMOVW         K3, BX
+	POPCNTL       BX, BX
+	ADDQ          BX, 312(DX)
+	VBROADCASTSS  304(DX), Z9
+	VMOVAPS       Z10, K1, Z9
+	VUNPCKLPS     Z3, Z2, Z10
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z5, Z4, Z3
+	VUNPCKHPS     Z5, Z4, Z5
+	VUNPCKLPD     Z3, Z10, Z4
+	VUNPCKHPD     Z3, Z10, Z3
+	VUNPCKLPD     Z5, Z2, Z10
+	VUNPCKHPD     Z5, Z2, Z2
+	VUNPCKLPS     Z7, Z6, Z5
+	VUNPCKHPS     Z7, Z6, Z6
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z9
+	VUNPCKLPD     Z7, Z5, Z8
+	VUNPCKHPD     Z7, Z5, Z5
+	VUNPCKLPD     Z9, Z6, Z7
+	VUNPCKHPD     Z9, Z6, Z6
+	VMOVAPS       Z4, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z5, Z0, Z8
+	VPERMT2PD     Z5, Z1, Z3
+	VMOVAPS       Z10, Z5
+	VPERMT2PD     Z7, Z0, Z5
+	VPERMT2PD     Z7, Z1, Z10
+	VMOVAPS       Z2, Z7
+	VPERMT2PD     Z6, Z0, Z7
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVUPS       Y9, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y8, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y7, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y6
+	VMOVUPS       Y6, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z8, Y6
+	VMOVUPS       Y6, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z5, Y5
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y4, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y3, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y10, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y2, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y3
+	VMOVUPS       Y3, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
 
-done:
+next:
+	ADDQ $0x00000140, DX
+	ADDQ $0x20, R10
+	SUBQ $0x08, R8
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
 	VZEROUPPER
 	RET
 
 // func rowsI32F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2, POPCNT
-TEXT ·rowsI32F32ValidAVX512(SB), NOSPLIT, $0-48
-	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, POPCNT
+TEXT ·rowsI32F32ValidAVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
 
-block:
-	CMPQ         BX, $0x10
-	JL           tail
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z0
-	VCVTDQ2PS    Z0, Z1
-	VCVTTPS2DQ   Z1, Z2
-	VPCMPD       $0x04, Z0, Z2, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 32(CX)
-	VBROADCASTSS 24(CX), Z0
-	VMOVAPS      Z1, K2, Z0
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z1
-	VCVTDQ2PS    Z1, Z2
-	VCVTTPS2DQ   Z2, Z3
-	VPCMPD       $0x04, Z1, Z3, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 72(CX)
-	VBROADCASTSS 64(CX), Z1
-	VMOVAPS      Z2, K2, Z1
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z2
-	VCVTDQ2PS    Z2, Z3
-	VCVTTPS2DQ   Z3, Z4
-	VPCMPD       $0x04, Z2, Z4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 112(CX)
-	VBROADCASTSS 104(CX), Z2
-	VMOVAPS      Z3, K2, Z2
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z3
-	VCVTDQ2PS    Z3, Z4
-	VCVTTPS2DQ   Z4, Z5
-	VPCMPD       $0x04, Z3, Z5, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 152(CX)
-	VBROADCASTSS 144(CX), Z3
-	VMOVAPS      Z4, K2, Z3
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z4
-	VCVTDQ2PS    Z4, Z5
-	VCVTTPS2DQ   Z5, Z6
-	VPCMPD       $0x04, Z4, Z6, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 192(CX)
-	VBROADCASTSS 184(CX), Z4
-	VMOVAPS      Z5, K2, Z4
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z5
-	VCVTDQ2PS    Z5, Z6
-	VCVTTPS2DQ   Z6, Z7
-	VPCMPD       $0x04, Z5, Z7, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 232(CX)
-	VBROADCASTSS 224(CX), Z5
-	VMOVAPS      Z6, K2, Z5
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z6
-	VCVTDQ2PS    Z6, Z7
-	VCVTTPS2DQ   Z7, Z8
-	VPCMPD       $0x04, Z6, Z8, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 272(CX)
-	VBROADCASTSS 264(CX), Z6
-	VMOVAPS      Z7, K2, Z6
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z7
-	VCVTDQ2PS    Z7, Z8
-	VCVTTPS2DQ   Z8, Z9
-	VPCMPD       $0x04, Z7, Z9, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 312(CX)
-	VBROADCASTSS 304(CX), Z7
-	VMOVAPS      Z8, K2, Z7
-	MOVQ         320(CX), R9
-	MOVQ         328(CX), R10
-	MOVQ         336(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z8
-	VCVTDQ2PS    Z8, Z9
-	VCVTTPS2DQ   Z9, Z10
-	VPCMPD       $0x04, Z8, Z10, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 352(CX)
-	VBROADCASTSS 344(CX), Z8
-	VMOVAPS      Z9, K2, Z8
-	MOVQ         360(CX), R9
-	MOVQ         368(CX), R10
-	MOVQ         376(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z9
-	VCVTDQ2PS    Z9, Z10
-	VCVTTPS2DQ   Z10, Z11
-	VPCMPD       $0x04, Z9, Z11, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 392(CX)
-	VBROADCASTSS 384(CX), Z9
-	VMOVAPS      Z10, K2, Z9
-	MOVQ         400(CX), R9
-	MOVQ         408(CX), R10
-	MOVQ         416(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z10
-	VCVTDQ2PS    Z10, Z11
-	VCVTTPS2DQ   Z11, Z12
-	VPCMPD       $0x04, Z10, Z12, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 432(CX)
-	VBROADCASTSS 424(CX), Z10
-	VMOVAPS      Z11, K2, Z10
-	MOVQ         440(CX), R9
-	MOVQ         448(CX), R10
-	MOVQ         456(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z11
-	VCVTDQ2PS    Z11, Z12
-	VCVTTPS2DQ   Z12, Z13
-	VPCMPD       $0x04, Z11, Z13, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 472(CX)
-	VBROADCASTSS 464(CX), Z11
-	VMOVAPS      Z12, K2, Z11
-	MOVQ         480(CX), R9
-	MOVQ         488(CX), R10
-	MOVQ         496(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z12
-	VCVTDQ2PS    Z12, Z13
-	VCVTTPS2DQ   Z13, Z14
-	VPCMPD       $0x04, Z12, Z14, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 512(CX)
-	VBROADCASTSS 504(CX), Z12
-	VMOVAPS      Z13, K2, Z12
-	MOVQ         520(CX), R9
-	MOVQ         528(CX), R10
-	MOVQ         536(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z13
-	VCVTDQ2PS    Z13, Z14
-	VCVTTPS2DQ   Z14, Z15
-	VPCMPD       $0x04, Z13, Z15, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 552(CX)
-	VBROADCASTSS 544(CX), Z13
-	VMOVAPS      Z14, K2, Z13
-	MOVQ         560(CX), R9
-	MOVQ         568(CX), R10
-	MOVQ         576(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z14
-	VCVTDQ2PS    Z14, Z15
-	VCVTTPS2DQ   Z15, Z16
-	VPCMPD       $0x04, Z14, Z16, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 592(CX)
-	VBROADCASTSS 584(CX), Z14
-	VMOVAPS      Z15, K2, Z14
-	MOVQ         600(CX), R9
-	MOVQ         608(CX), R10
-	MOVQ         616(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z15
-	VCVTDQ2PS    Z15, Z16
-	VCVTTPS2DQ   Z16, Z17
-	VPCMPD       $0x04, Z15, Z17, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 632(CX)
-	VBROADCASTSS 624(CX), Z15
-	VMOVAPS      Z16, K2, Z15
-	VUNPCKLPS    Z1, Z0, Z16
-	VUNPCKHPS    Z1, Z0, Z0
-	VUNPCKLPS    Z3, Z2, Z1
-	VUNPCKHPS    Z3, Z2, Z3
-	VUNPCKLPD    Z1, Z16, Z2
-	VUNPCKHPD    Z1, Z16, Z1
-	VUNPCKLPD    Z3, Z0, Z16
-	VUNPCKHPD    Z3, Z0, Z0
-	VUNPCKLPS    Z5, Z4, Z3
-	VUNPCKHPS    Z5, Z4, Z4
-	VUNPCKLPS    Z7, Z6, Z5
-	VUNPCKHPS    Z7, Z6, Z7
-	VUNPCKLPD    Z5, Z3, Z6
-	VUNPCKHPD    Z5, Z3, Z3
-	VUNPCKLPD    Z7, Z4, Z5
-	VUNPCKHPD    Z7, Z4, Z4
-	VUNPCKLPS    Z9, Z8, Z7
-	VUNPCKHPS    Z9, Z8, Z8
-	VUNPCKLPS    Z11, Z10, Z9
-	VUNPCKHPS    Z11, Z10, Z11
-	VUNPCKLPD    Z9, Z7, Z10
-	VUNPCKHPD    Z9, Z7, Z7
-	VUNPCKLPD    Z11, Z8, Z9
-	VUNPCKHPD    Z11, Z8, Z8
-	VUNPCKLPS    Z13, Z12, Z11
-	VUNPCKHPS    Z13, Z12, Z12
-	VUNPCKLPS    Z15, Z14, Z13
-	VUNPCKHPS    Z15, Z14, Z15
-	VUNPCKLPD    Z13, Z11, Z14
-	VUNPCKHPD    Z13, Z11, Z11
-	VUNPCKLPD    Z15, Z12, Z13
-	VUNPCKHPD    Z15, Z12, Z12
-	VSHUFF32X4   $0x88, Z6, Z2, Z15
-	VSHUFF32X4   $0xdd, Z6, Z2, Z2
-	VSHUFF32X4   $0x88, Z14, Z10, Z6
-	VSHUFF32X4   $0xdd, Z14, Z10, Z17
-	VSHUFF32X4   $0x88, Z6, Z15, Z10
-	VSHUFF32X4   $0x88, Z17, Z2, Z14
-	VSHUFF32X4   $0xdd, Z6, Z15, Z6
-	VSHUFF32X4   $0xdd, Z17, Z2, Z2
-	VSHUFF32X4   $0x88, Z3, Z1, Z15
-	VSHUFF32X4   $0xdd, Z3, Z1, Z1
-	VSHUFF32X4   $0x88, Z11, Z7, Z3
-	VSHUFF32X4   $0xdd, Z11, Z7, Z17
-	VSHUFF32X4   $0x88, Z3, Z15, Z7
-	VSHUFF32X4   $0x88, Z17, Z1, Z11
-	VSHUFF32X4   $0xdd, Z3, Z15, Z3
-	VSHUFF32X4   $0xdd, Z17, Z1, Z1
-	VSHUFF32X4   $0x88, Z5, Z16, Z15
-	VSHUFF32X4   $0xdd, Z5, Z16, Z5
-	VSHUFF32X4   $0x88, Z13, Z9, Z16
-	VSHUFF32X4   $0xdd, Z13, Z9, Z17
-	VSHUFF32X4   $0x88, Z16, Z15, Z9
-	VSHUFF32X4   $0x88, Z17, Z5, Z13
-	VSHUFF32X4   $0xdd, Z16, Z15, Z15
-	VSHUFF32X4   $0xdd, Z17, Z5, Z5
-	VSHUFF32X4   $0x88, Z4, Z0, Z16
-	VSHUFF32X4   $0xdd, Z4, Z0, Z0
-	VSHUFF32X4   $0x88, Z12, Z8, Z4
-	VSHUFF32X4   $0xdd, Z12, Z8, Z17
-	VSHUFF32X4   $0x88, Z4, Z16, Z8
-	VSHUFF32X4   $0x88, Z17, Z0, Z12
-	VSHUFF32X4   $0xdd, Z4, Z16, Z4
-	VSHUFF32X4   $0xdd, Z17, Z0, Z0
-	VMOVUPS      Z10, K1, (AX)
-	VMOVUPS      Z7, K1, (AX)(DX*1)
-	VMOVUPS      Z9, K1, (AX)(DX*2)
-	VMOVUPS      Z8, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z14, K1, (AX)
-	VMOVUPS      Z11, K1, (AX)(DX*1)
-	VMOVUPS      Z13, K1, (AX)(DX*2)
-	VMOVUPS      Z12, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z6, K1, (AX)
-	VMOVUPS      Z3, K1, (AX)(DX*1)
-	VMOVUPS      Z15, K1, (AX)(DX*2)
-	VMOVUPS      Z4, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPS      Z2, K1, (AX)
-	VMOVUPS      Z1, K1, (AX)(DX*1)
-	VMOVUPS      Z5, K1, (AX)(DX*2)
-	VMOVUPS      Z0, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	ADDQ         $0x10, DI
-	ADDQ         $0x02, R8
-	SUBQ         $0x10, BX
-	JMP          block
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ          R10, $0x10
+	JL            tail
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), DI
+	MOVQ          8(DX), R12
+	MOVQ          16(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z2
+	VCVTDQ2PS     Z2, Z3
+	VCVTTPS2DQ    Z3, Z4
+	VPCMPD        $0x04, Z2, Z4, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 32(DX)
+	VBROADCASTSS  24(DX), Z2
+	VMOVAPS       Z3, K1, Z2
+	MOVQ          40(DX), DI
+	MOVQ          48(DX), R12
+	MOVQ          56(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z3
+	VCVTDQ2PS     Z3, Z4
+	VCVTTPS2DQ    Z4, Z5
+	VPCMPD        $0x04, Z3, Z5, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 72(DX)
+	VBROADCASTSS  64(DX), Z3
+	VMOVAPS       Z4, K1, Z3
+	MOVQ          80(DX), DI
+	MOVQ          88(DX), R12
+	MOVQ          96(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z4
+	VCVTDQ2PS     Z4, Z5
+	VCVTTPS2DQ    Z5, Z6
+	VPCMPD        $0x04, Z4, Z6, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 112(DX)
+	VBROADCASTSS  104(DX), Z4
+	VMOVAPS       Z5, K1, Z4
+	MOVQ          120(DX), DI
+	MOVQ          128(DX), R12
+	MOVQ          136(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z5
+	VCVTDQ2PS     Z5, Z6
+	VCVTTPS2DQ    Z6, Z7
+	VPCMPD        $0x04, Z5, Z7, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 152(DX)
+	VBROADCASTSS  144(DX), Z5
+	VMOVAPS       Z6, K1, Z5
+	MOVQ          160(DX), DI
+	MOVQ          168(DX), R12
+	MOVQ          176(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z6
+	VCVTDQ2PS     Z6, Z7
+	VCVTTPS2DQ    Z7, Z8
+	VPCMPD        $0x04, Z6, Z8, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 192(DX)
+	VBROADCASTSS  184(DX), Z6
+	VMOVAPS       Z7, K1, Z6
+	MOVQ          200(DX), DI
+	MOVQ          208(DX), R12
+	MOVQ          216(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z7
+	VCVTDQ2PS     Z7, Z8
+	VCVTTPS2DQ    Z8, Z9
+	VPCMPD        $0x04, Z7, Z9, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 232(DX)
+	VBROADCASTSS  224(DX), Z7
+	VMOVAPS       Z8, K1, Z7
+	MOVQ          240(DX), DI
+	MOVQ          248(DX), R12
+	MOVQ          256(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z8
+	VCVTDQ2PS     Z8, Z9
+	VCVTTPS2DQ    Z9, Z10
+	VPCMPD        $0x04, Z8, Z10, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 272(DX)
+	VBROADCASTSS  264(DX), Z8
+	VMOVAPS       Z9, K1, Z8
+	MOVQ          280(DX), DI
+	MOVQ          288(DX), R12
+	MOVQ          296(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z9
+	VCVTDQ2PS     Z9, Z10
+	VCVTTPS2DQ    Z10, Z11
+	VPCMPD        $0x04, Z9, Z11, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 312(DX)
+	VBROADCASTSS  304(DX), Z9
+	VMOVAPS       Z10, K1, Z9
+	VUNPCKLPS     Z3, Z2, Z10
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z5, Z4, Z3
+	VUNPCKHPS     Z5, Z4, Z5
+	VUNPCKLPD     Z3, Z10, Z4
+	VUNPCKHPD     Z3, Z10, Z3
+	VUNPCKLPD     Z5, Z2, Z10
+	VUNPCKHPD     Z5, Z2, Z2
+	VUNPCKLPS     Z7, Z6, Z5
+	VUNPCKHPS     Z7, Z6, Z6
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z9
+	VUNPCKLPD     Z7, Z5, Z8
+	VUNPCKHPD     Z7, Z5, Z5
+	VUNPCKLPD     Z9, Z6, Z7
+	VUNPCKHPD     Z9, Z6, Z6
+	VMOVAPS       Z4, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z5, Z0, Z8
+	VPERMT2PD     Z5, Z1, Z3
+	VMOVAPS       Z10, Z5
+	VPERMT2PD     Z7, Z0, Z5
+	VPERMT2PD     Z7, Z1, Z10
+	VMOVAPS       Z2, Z7
+	VPERMT2PD     Z6, Z0, Z7
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVUPS       Y9, K2, (R8)
+	VMOVUPS       Y8, K2, (R8)(AX*1)
+	VMOVUPS       Y5, K2, (R8)(AX*2)
+	VMOVUPS       Y7, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z9, Y6
+	VMOVUPS       Y6, K2, (R8)
+	VEXTRACTF32X8 $0x01, Z8, Y6
+	VMOVUPS       Y6, K2, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z5, Y5
+	VMOVUPS       Y5, K2, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y4, K2, (R8)
+	VMOVUPS       Y3, K2, (R8)(AX*1)
+	VMOVUPS       Y10, K2, (R8)(AX*2)
+	VMOVUPS       Y2, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K2, (R8)
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K2, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z10, Y3
+	VMOVUPS       Y3, K2, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R10
+	JMP           step
 
 tail:
-	TESTQ        BX, BX
-	JZ           done
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K2
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z0
-	VCVTDQ2PS    Z0, Z1
-	VCVTTPS2DQ   Z1, Z2
-	VPCMPD       $0x04, Z0, Z2, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 32(CX)
-	VBROADCASTSS 24(CX), Z0
-	VMOVAPS      Z1, K2, Z0
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z1
-	VCVTDQ2PS    Z1, Z2
-	VCVTTPS2DQ   Z2, Z3
-	VPCMPD       $0x04, Z1, Z3, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 72(CX)
-	VBROADCASTSS 64(CX), Z1
-	VMOVAPS      Z2, K2, Z1
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z2
-	VCVTDQ2PS    Z2, Z3
-	VCVTTPS2DQ   Z3, Z4
-	VPCMPD       $0x04, Z2, Z4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 112(CX)
-	VBROADCASTSS 104(CX), Z2
-	VMOVAPS      Z3, K2, Z2
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z3
-	VCVTDQ2PS    Z3, Z4
-	VCVTTPS2DQ   Z4, Z5
-	VPCMPD       $0x04, Z3, Z5, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 152(CX)
-	VBROADCASTSS 144(CX), Z3
-	VMOVAPS      Z4, K2, Z3
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z4
-	VCVTDQ2PS    Z4, Z5
-	VCVTTPS2DQ   Z5, Z6
-	VPCMPD       $0x04, Z4, Z6, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 192(CX)
-	VBROADCASTSS 184(CX), Z4
-	VMOVAPS      Z5, K2, Z4
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z5
-	VCVTDQ2PS    Z5, Z6
-	VCVTTPS2DQ   Z6, Z7
-	VPCMPD       $0x04, Z5, Z7, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 232(CX)
-	VBROADCASTSS 224(CX), Z5
-	VMOVAPS      Z6, K2, Z5
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z6
-	VCVTDQ2PS    Z6, Z7
-	VCVTTPS2DQ   Z7, Z8
-	VPCMPD       $0x04, Z6, Z8, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 272(CX)
-	VBROADCASTSS 264(CX), Z6
-	VMOVAPS      Z7, K2, Z6
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z7
-	VCVTDQ2PS    Z7, Z8
-	VCVTTPS2DQ   Z8, Z9
-	VPCMPD       $0x04, Z7, Z9, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 312(CX)
-	VBROADCASTSS 304(CX), Z7
-	VMOVAPS      Z8, K2, Z7
-	MOVQ         320(CX), R9
-	MOVQ         328(CX), R10
-	MOVQ         336(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z8
-	VCVTDQ2PS    Z8, Z9
-	VCVTTPS2DQ   Z9, Z10
-	VPCMPD       $0x04, Z8, Z10, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 352(CX)
-	VBROADCASTSS 344(CX), Z8
-	VMOVAPS      Z9, K2, Z8
-	MOVQ         360(CX), R9
-	MOVQ         368(CX), R10
-	MOVQ         376(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z9
-	VCVTDQ2PS    Z9, Z10
-	VCVTTPS2DQ   Z10, Z11
-	VPCMPD       $0x04, Z9, Z11, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 392(CX)
-	VBROADCASTSS 384(CX), Z9
-	VMOVAPS      Z10, K2, Z9
-	MOVQ         400(CX), R9
-	MOVQ         408(CX), R10
-	MOVQ         416(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z10
-	VCVTDQ2PS    Z10, Z11
-	VCVTTPS2DQ   Z11, Z12
-	VPCMPD       $0x04, Z10, Z12, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 432(CX)
-	VBROADCASTSS 424(CX), Z10
-	VMOVAPS      Z11, K2, Z10
-	MOVQ         440(CX), R9
-	MOVQ         448(CX), R10
-	MOVQ         456(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z11
-	VCVTDQ2PS    Z11, Z12
-	VCVTTPS2DQ   Z12, Z13
-	VPCMPD       $0x04, Z11, Z13, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 472(CX)
-	VBROADCASTSS 464(CX), Z11
-	VMOVAPS      Z12, K2, Z11
-	MOVQ         480(CX), R9
-	MOVQ         488(CX), R10
-	MOVQ         496(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z12
-	VCVTDQ2PS    Z12, Z13
-	VCVTTPS2DQ   Z13, Z14
-	VPCMPD       $0x04, Z12, Z14, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 512(CX)
-	VBROADCASTSS 504(CX), Z12
-	VMOVAPS      Z13, K2, Z12
-	MOVQ         520(CX), R9
-	MOVQ         528(CX), R10
-	MOVQ         536(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z13
-	VCVTDQ2PS    Z13, Z14
-	VCVTTPS2DQ   Z14, Z15
-	VPCMPD       $0x04, Z13, Z15, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 552(CX)
-	VBROADCASTSS 544(CX), Z13
-	VMOVAPS      Z14, K2, Z13
-	MOVQ         560(CX), R9
-	MOVQ         568(CX), R10
-	MOVQ         576(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z14
-	VCVTDQ2PS    Z14, Z15
-	VCVTTPS2DQ   Z15, Z16
-	VPCMPD       $0x04, Z14, Z16, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 592(CX)
-	VBROADCASTSS 584(CX), Z14
-	VMOVAPS      Z15, K2, Z14
-	MOVQ         600(CX), R9
-	MOVQ         608(CX), R10
-	MOVQ         616(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU32.Z  (R9)(DI*4), K2, Z15
-	VCVTDQ2PS    Z15, Z16
-	VCVTTPS2DQ   Z16, Z17
-	VPCMPD       $0x04, Z15, Z17, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 632(CX)
-	VBROADCASTSS 624(CX), Z15
-	VMOVAPS      Z16, K2, Z15
-	VUNPCKLPS    Z1, Z0, Z16
-	VUNPCKHPS    Z1, Z0, Z0
-	VUNPCKLPS    Z3, Z2, Z1
-	VUNPCKHPS    Z3, Z2, Z3
-	VUNPCKLPD    Z1, Z16, Z2
-	VUNPCKHPD    Z1, Z16, Z1
-	VUNPCKLPD    Z3, Z0, Z16
-	VUNPCKHPD    Z3, Z0, Z0
-	VUNPCKLPS    Z5, Z4, Z3
-	VUNPCKHPS    Z5, Z4, Z4
-	VUNPCKLPS    Z7, Z6, Z5
-	VUNPCKHPS    Z7, Z6, Z7
-	VUNPCKLPD    Z5, Z3, Z6
-	VUNPCKHPD    Z5, Z3, Z3
-	VUNPCKLPD    Z7, Z4, Z5
-	VUNPCKHPD    Z7, Z4, Z4
-	VUNPCKLPS    Z9, Z8, Z7
-	VUNPCKHPS    Z9, Z8, Z8
-	VUNPCKLPS    Z11, Z10, Z9
-	VUNPCKHPS    Z11, Z10, Z11
-	VUNPCKLPD    Z9, Z7, Z10
-	VUNPCKHPD    Z9, Z7, Z7
-	VUNPCKLPD    Z11, Z8, Z9
-	VUNPCKHPD    Z11, Z8, Z8
-	VUNPCKLPS    Z13, Z12, Z11
-	VUNPCKHPS    Z13, Z12, Z12
-	VUNPCKLPS    Z15, Z14, Z13
-	VUNPCKHPS    Z15, Z14, Z15
-	VUNPCKLPD    Z13, Z11, Z14
-	VUNPCKHPD    Z13, Z11, Z11
-	VUNPCKLPD    Z15, Z12, Z13
-	VUNPCKHPD    Z15, Z12, Z12
-	VSHUFF32X4   $0x88, Z6, Z2, Z15
-	VSHUFF32X4   $0xdd, Z6, Z2, Z2
-	VSHUFF32X4   $0x88, Z14, Z10, Z6
-	VSHUFF32X4   $0xdd, Z14, Z10, Z17
-	VSHUFF32X4   $0x88, Z6, Z15, Z10
-	VSHUFF32X4   $0x88, Z17, Z2, Z14
-	VSHUFF32X4   $0xdd, Z6, Z15, Z6
-	VSHUFF32X4   $0xdd, Z17, Z2, Z2
-	VSHUFF32X4   $0x88, Z3, Z1, Z15
-	VSHUFF32X4   $0xdd, Z3, Z1, Z1
-	VSHUFF32X4   $0x88, Z11, Z7, Z3
-	VSHUFF32X4   $0xdd, Z11, Z7, Z17
-	VSHUFF32X4   $0x88, Z3, Z15, Z7
-	VSHUFF32X4   $0x88, Z17, Z1, Z11
-	VSHUFF32X4   $0xdd, Z3, Z15, Z3
-	VSHUFF32X4   $0xdd, Z17, Z1, Z1
-	VSHUFF32X4   $0x88, Z5, Z16, Z15
-	VSHUFF32X4   $0xdd, Z5, Z16, Z5
-	VSHUFF32X4   $0x88, Z13, Z9, Z16
-	VSHUFF32X4   $0xdd, Z13, Z9, Z17
-	VSHUFF32X4   $0x88, Z16, Z15, Z9
-	VSHUFF32X4   $0x88, Z17, Z5, Z13
-	VSHUFF32X4   $0xdd, Z16, Z15, Z15
-	VSHUFF32X4   $0xdd, Z17, Z5, Z5
-	VSHUFF32X4   $0x88, Z4, Z0, Z16
-	VSHUFF32X4   $0xdd, Z4, Z0, Z0
-	VSHUFF32X4   $0x88, Z12, Z8, Z4
-	VSHUFF32X4   $0xdd, Z12, Z8, Z17
-	VSHUFF32X4   $0x88, Z4, Z16, Z8
-	VSHUFF32X4   $0x88, Z17, Z0, Z12
-	VSHUFF32X4   $0xdd, Z4, Z16, Z4
-	VSHUFF32X4   $0xdd, Z17, Z0, Z0
-	VMOVUPS      Z10, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z9, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z8, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z14, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z11, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z13, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z12, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z15, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPS      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	TESTQ         R10, R10
+	JZ            next
+	MOVQ          $-1, DI
+	BZHIQ         R10, DI, DI
+	KMOVW         DI, K1
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), R12
+	MOVQ          8(DX), R13
+	MOVQ          16(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVDQU32.Z   (R12)(BX*4), K1, Z2
+	VCVTDQ2PS     Z2, Z3
+	VCVTTPS2DQ    Z3, Z4
+	VPCMPD        $0x04, Z2, Z4, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 32(DX)
+	VBROADCASTSS  24(DX), Z2
+	VMOVAPS       Z3, K1, Z2
+	MOVQ          40(DX), R12
+	MOVQ          48(DX), R13
+	MOVQ          56(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVDQU32.Z   (R12)(BX*4), K1, Z3
+	VCVTDQ2PS     Z3, Z4
+	VCVTTPS2DQ    Z4, Z5
+	VPCMPD        $0x04, Z3, Z5, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 72(DX)
+	VBROADCASTSS  64(DX), Z3
+	VMOVAPS       Z4, K1, Z3
+	MOVQ          80(DX), R12
+	MOVQ          88(DX), R13
+	MOVQ          96(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVDQU32.Z   (R12)(BX*4), K1, Z4
+	VCVTDQ2PS     Z4, Z5
+	VCVTTPS2DQ    Z5, Z6
+	VPCMPD        $0x04, Z4, Z6, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 112(DX)
+	VBROADCASTSS  104(DX), Z4
+	VMOVAPS       Z5, K1, Z4
+	MOVQ          120(DX), R12
+	MOVQ          128(DX), R13
+	MOVQ          136(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVDQU32.Z   (R12)(BX*4), K1, Z5
+	VCVTDQ2PS     Z5, Z6
+	VCVTTPS2DQ    Z6, Z7
+	VPCMPD        $0x04, Z5, Z7, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 152(DX)
+	VBROADCASTSS  144(DX), Z5
+	VMOVAPS       Z6, K1, Z5
+	MOVQ          160(DX), R12
+	MOVQ          168(DX), R13
+	MOVQ          176(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVDQU32.Z   (R12)(BX*4), K1, Z6
+	VCVTDQ2PS     Z6, Z7
+	VCVTTPS2DQ    Z7, Z8
+	VPCMPD        $0x04, Z6, Z8, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 192(DX)
+	VBROADCASTSS  184(DX), Z6
+	VMOVAPS       Z7, K1, Z6
+	MOVQ          200(DX), R12
+	MOVQ          208(DX), R13
+	MOVQ          216(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVDQU32.Z   (R12)(BX*4), K1, Z7
+	VCVTDQ2PS     Z7, Z8
+	VCVTTPS2DQ    Z8, Z9
+	VPCMPD        $0x04, Z7, Z9, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 232(DX)
+	VBROADCASTSS  224(DX), Z7
+	VMOVAPS       Z8, K1, Z7
+	MOVQ          240(DX), R12
+	MOVQ          248(DX), R13
+	MOVQ          256(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVDQU32.Z   (R12)(BX*4), K1, Z8
+	VCVTDQ2PS     Z8, Z9
+	VCVTTPS2DQ    Z9, Z10
+	VPCMPD        $0x04, Z8, Z10, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 272(DX)
+	VBROADCASTSS  264(DX), Z8
+	VMOVAPS       Z9, K1, Z8
+	MOVQ          280(DX), R12
+	MOVQ          288(DX), R13
+	MOVQ          296(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVDQU32.Z   (R12)(BX*4), K1, Z9
+	VCVTDQ2PS     Z9, Z10
+	VCVTTPS2DQ    Z10, Z11
+	VPCMPD        $0x04, Z9, Z11, K3
+	KMOVW         K3, BX
+	POPCNTL       BX, BX
+	ADDQ          BX, 312(DX)
+	VBROADCASTSS  304(DX), Z9
+	VMOVAPS       Z10, K1, Z9
+	VUNPCKLPS     Z3, Z2, Z10
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z5, Z4, Z3
+	VUNPCKHPS     Z5, Z4, Z5
+	VUNPCKLPD     Z3, Z10, Z4
+	VUNPCKHPD     Z3, Z10, Z3
+	VUNPCKLPD     Z5, Z2, Z10
+	VUNPCKHPD     Z5, Z2, Z2
+	VUNPCKLPS     Z7, Z6, Z5
+	VUNPCKHPS     Z7, Z6, Z6
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z9
+	VUNPCKLPD     Z7, Z5, Z8
+	VUNPCKHPD     Z7, Z5, Z5
+	VUNPCKLPD     Z9, Z6, Z7
+	VUNPCKHPD     Z9, Z6, Z6
+	VMOVAPS       Z4, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z5, Z0, Z8
+	VPERMT2PD     Z5, Z1, Z3
+	VMOVAPS       Z10, Z5
+	VPERMT2PD     Z7, Z0, Z5
+	VPERMT2PD     Z7, Z1, Z10
+	VMOVAPS       Z2, Z7
+	VPERMT2PD     Z6, Z0, Z7
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVUPS       Y9, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y8, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y7, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y6
+	VMOVUPS       Y6, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z8, Y6
+	VMOVUPS       Y6, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z5, Y5
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y4, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y3, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y10, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y2, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y3
+	VMOVUPS       Y3, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
 
-done:
+next:
+	ADDQ $0x00000140, DX
+	ADDQ $0x20, R11
+	SUBQ $0x08, R9
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
 	VZEROUPPER
 	RET
 
 // func rows8AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·rows8AVX512(SB), NOSPLIT, $0-48
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·rows8AVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
 
-block:
-	CMPQ       BX, $0x08
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ       R9, $0x08
 	JL         tail
-	MOVQ       (CX), R9
-	VMOVUPD    (R9)(DI*8), Z0
-	MOVQ       40(CX), R9
-	VMOVUPD    (R9)(DI*8), Z1
-	MOVQ       80(CX), R9
-	VMOVUPD    (R9)(DI*8), Z2
-	MOVQ       120(CX), R9
-	VMOVUPD    (R9)(DI*8), Z3
-	MOVQ       160(CX), R9
-	VMOVUPD    (R9)(DI*8), Z4
-	MOVQ       200(CX), R9
-	VMOVUPD    (R9)(DI*8), Z5
-	MOVQ       240(CX), R9
-	VMOVUPD    (R9)(DI*8), Z6
-	MOVQ       280(CX), R9
-	VMOVUPD    (R9)(DI*8), Z7
+	MOVQ       (DX), SI
+	VMOVUPD    (SI)(BX*8), Z0
+	MOVQ       40(DX), SI
+	VMOVUPD    (SI)(BX*8), Z1
+	MOVQ       80(DX), SI
+	VMOVUPD    (SI)(BX*8), Z2
+	MOVQ       120(DX), SI
+	VMOVUPD    (SI)(BX*8), Z3
+	MOVQ       160(DX), SI
+	VMOVUPD    (SI)(BX*8), Z4
+	MOVQ       200(DX), SI
+	VMOVUPD    (SI)(BX*8), Z5
+	MOVQ       240(DX), SI
+	VMOVUPD    (SI)(BX*8), Z6
+	MOVQ       280(DX), SI
+	VMOVUPD    (SI)(BX*8), Z7
 	VUNPCKLPD  Z1, Z0, Z8
 	VUNPCKHPD  Z1, Z0, Z0
 	VUNPCKLPD  Z3, Z2, Z1
@@ -10851,51 +8294,50 @@ block:
 	VSHUFF32X4 $0x88, Z9, Z0, Z6
 	VSHUFF32X4 $0xdd, Z2, Z8, Z2
 	VSHUFF32X4 $0xdd, Z9, Z0, Z0
-	VMOVUPD    Z3, K1, (AX)
-	VMOVUPD    Z4, K1, (AX)(DX*1)
-	VMOVUPD    Z5, K1, (AX)(DX*2)
-	VMOVUPD    Z6, K1, (AX)(SI*1)
-	LEAQ       (AX)(DX*4), AX
-	VMOVUPD    Z7, K1, (AX)
-	VMOVUPD    Z2, K1, (AX)(DX*1)
-	VMOVUPD    Z1, K1, (AX)(DX*2)
-	VMOVUPD    Z0, K1, (AX)(SI*1)
-	LEAQ       (AX)(DX*4), AX
-	ADDQ       $0x08, DI
-	ADDQ       $0x01, R8
-	SUBQ       $0x08, BX
-	JMP        block
+	VMOVUPD    Z3, K2, (DI)
+	VMOVUPD    Z4, K2, (DI)(AX*1)
+	VMOVUPD    Z5, K2, (DI)(AX*2)
+	VMOVUPD    Z6, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	VMOVUPD    Z7, K2, (DI)
+	VMOVUPD    Z2, K2, (DI)(AX*1)
+	VMOVUPD    Z1, K2, (DI)(AX*2)
+	VMOVUPD    Z0, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	ADDQ       $0x08, BX
+	SUBQ       $0x08, R9
+	JMP        step
 
 tail:
-	TESTQ        BX, BX
-	JZ           done
+	TESTQ        R9, R9
+	JZ           next
 	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K2
-	MOVQ         (CX), SI
-	VBROADCASTSD 24(CX), Z0
-	VMOVUPD      (SI)(DI*8), K2, Z0
-	MOVQ         40(CX), SI
-	VBROADCASTSD 64(CX), Z1
-	VMOVUPD      (SI)(DI*8), K2, Z1
-	MOVQ         80(CX), SI
-	VBROADCASTSD 104(CX), Z2
-	VMOVUPD      (SI)(DI*8), K2, Z2
-	MOVQ         120(CX), SI
-	VBROADCASTSD 144(CX), Z3
-	VMOVUPD      (SI)(DI*8), K2, Z3
-	MOVQ         160(CX), SI
-	VBROADCASTSD 184(CX), Z4
-	VMOVUPD      (SI)(DI*8), K2, Z4
-	MOVQ         200(CX), SI
-	VBROADCASTSD 224(CX), Z5
-	VMOVUPD      (SI)(DI*8), K2, Z5
-	MOVQ         240(CX), SI
-	VBROADCASTSD 264(CX), Z6
-	VMOVUPD      (SI)(DI*8), K2, Z6
-	MOVQ         280(CX), SI
-	VBROADCASTSD 304(CX), Z7
-	VMOVUPD      (SI)(DI*8), K2, Z7
+	BZHIQ        R9, SI, SI
+	KMOVW        SI, K1
+	MOVQ         (DX), SI
+	VBROADCASTSD 24(DX), Z0
+	VMOVUPD      (SI)(BX*8), K1, Z0
+	MOVQ         40(DX), SI
+	VBROADCASTSD 64(DX), Z1
+	VMOVUPD      (SI)(BX*8), K1, Z1
+	MOVQ         80(DX), SI
+	VBROADCASTSD 104(DX), Z2
+	VMOVUPD      (SI)(BX*8), K1, Z2
+	MOVQ         120(DX), SI
+	VBROADCASTSD 144(DX), Z3
+	VMOVUPD      (SI)(BX*8), K1, Z3
+	MOVQ         160(DX), SI
+	VBROADCASTSD 184(DX), Z4
+	VMOVUPD      (SI)(BX*8), K1, Z4
+	MOVQ         200(DX), SI
+	VBROADCASTSD 224(DX), Z5
+	VMOVUPD      (SI)(BX*8), K1, Z5
+	MOVQ         240(DX), SI
+	VBROADCASTSD 264(DX), Z6
+	VMOVUPD      (SI)(BX*8), K1, Z6
+	MOVQ         280(DX), SI
+	VBROADCASTSD 304(DX), Z7
+	VMOVUPD      (SI)(BX*8), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -10920,120 +8362,147 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	VMOVUPD      Z3, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z4, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z5, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z6, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z7, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z2, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z1, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z0, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
 
-done:
+next:
+	ADDQ $0x00000140, DX
+	ADDQ $0x40, R10
+	SUBQ $0x08, R8
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
 	VZEROUPPER
 	RET
 
 // func rows8ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·rows8ValidAVX512(SB), NOSPLIT, $0-48
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·rows8ValidAVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
 
-block:
-	CMPQ         BX, $0x08
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ         R10, $0x08
 	JL           tail
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 24(CX), Z0
-	VMOVUPD      (R9)(DI*8), K2, Z0
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 64(CX), Z1
-	VMOVUPD      (R9)(DI*8), K2, Z1
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 104(CX), Z2
-	VMOVUPD      (R9)(DI*8), K2, Z2
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 144(CX), Z3
-	VMOVUPD      (R9)(DI*8), K2, Z3
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 184(CX), Z4
-	VMOVUPD      (R9)(DI*8), K2, Z4
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 224(CX), Z5
-	VMOVUPD      (R9)(DI*8), K2, Z5
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 264(CX), Z6
-	VMOVUPD      (R9)(DI*8), K2, Z6
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 304(CX), Z7
-	VMOVUPD      (R9)(DI*8), K2, Z7
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), DI
+	MOVQ         8(DX), R12
+	MOVQ         16(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 24(DX), Z0
+	VMOVUPD      (DI)(BX*8), K1, Z0
+	MOVQ         40(DX), DI
+	MOVQ         48(DX), R12
+	MOVQ         56(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 64(DX), Z1
+	VMOVUPD      (DI)(BX*8), K1, Z1
+	MOVQ         80(DX), DI
+	MOVQ         88(DX), R12
+	MOVQ         96(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 104(DX), Z2
+	VMOVUPD      (DI)(BX*8), K1, Z2
+	MOVQ         120(DX), DI
+	MOVQ         128(DX), R12
+	MOVQ         136(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 144(DX), Z3
+	VMOVUPD      (DI)(BX*8), K1, Z3
+	MOVQ         160(DX), DI
+	MOVQ         168(DX), R12
+	MOVQ         176(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 184(DX), Z4
+	VMOVUPD      (DI)(BX*8), K1, Z4
+	MOVQ         200(DX), DI
+	MOVQ         208(DX), R12
+	MOVQ         216(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 224(DX), Z5
+	VMOVUPD      (DI)(BX*8), K1, Z5
+	MOVQ         240(DX), DI
+	MOVQ         248(DX), R12
+	MOVQ         256(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 264(DX), Z6
+	VMOVUPD      (DI)(BX*8), K1, Z6
+	MOVQ         280(DX), DI
+	MOVQ         288(DX), R12
+	MOVQ         296(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 304(DX), Z7
+	VMOVUPD      (DI)(BX*8), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -11058,91 +8527,92 @@ block:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K1, (AX)
-	VMOVUPD      Z4, K1, (AX)(DX*1)
-	VMOVUPD      Z5, K1, (AX)(DX*2)
-	VMOVUPD      Z6, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPD      Z7, K1, (AX)
-	VMOVUPD      Z2, K1, (AX)(DX*1)
-	VMOVUPD      Z1, K1, (AX)(DX*2)
-	VMOVUPD      Z0, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	ADDQ         $0x08, DI
-	ADDQ         $0x01, R8
-	SUBQ         $0x08, BX
-	JMP          block
+	VMOVUPD      Z3, K2, (R8)
+	VMOVUPD      Z4, K2, (R8)(AX*1)
+	VMOVUPD      Z5, K2, (R8)(AX*2)
+	VMOVUPD      Z6, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	VMOVUPD      Z7, K2, (R8)
+	VMOVUPD      Z2, K2, (R8)(AX*1)
+	VMOVUPD      Z1, K2, (R8)(AX*2)
+	VMOVUPD      Z0, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	ADDQ         $0x08, BX
+	SUBQ         $0x08, R10
+	JMP          step
 
 tail:
-	TESTQ        BX, BX
-	JZ           done
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K2
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 24(CX), Z0
-	VMOVUPD      (R9)(DI*8), K2, Z0
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 64(CX), Z1
-	VMOVUPD      (R9)(DI*8), K2, Z1
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 104(CX), Z2
-	VMOVUPD      (R9)(DI*8), K2, Z2
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 144(CX), Z3
-	VMOVUPD      (R9)(DI*8), K2, Z3
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 184(CX), Z4
-	VMOVUPD      (R9)(DI*8), K2, Z4
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 224(CX), Z5
-	VMOVUPD      (R9)(DI*8), K2, Z5
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 264(CX), Z6
-	VMOVUPD      (R9)(DI*8), K2, Z6
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 304(CX), Z7
-	VMOVUPD      (R9)(DI*8), K2, Z7
+	TESTQ        R10, R10
+	JZ           next
+	MOVQ         $-1, DI
+	BZHIQ        R10, DI, DI
+	KMOVW        DI, K1
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), R12
+	MOVQ         8(DX), R13
+	MOVQ         16(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 24(DX), Z0
+	VMOVUPD      (R12)(BX*8), K1, Z0
+	MOVQ         40(DX), R12
+	MOVQ         48(DX), R13
+	MOVQ         56(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 64(DX), Z1
+	VMOVUPD      (R12)(BX*8), K1, Z1
+	MOVQ         80(DX), R12
+	MOVQ         88(DX), R13
+	MOVQ         96(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 104(DX), Z2
+	VMOVUPD      (R12)(BX*8), K1, Z2
+	MOVQ         120(DX), R12
+	MOVQ         128(DX), R13
+	MOVQ         136(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 144(DX), Z3
+	VMOVUPD      (R12)(BX*8), K1, Z3
+	MOVQ         160(DX), R12
+	MOVQ         168(DX), R13
+	MOVQ         176(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 184(DX), Z4
+	VMOVUPD      (R12)(BX*8), K1, Z4
+	MOVQ         200(DX), R12
+	MOVQ         208(DX), R13
+	MOVQ         216(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 224(DX), Z5
+	VMOVUPD      (R12)(BX*8), K1, Z5
+	MOVQ         240(DX), R12
+	MOVQ         248(DX), R13
+	MOVQ         256(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 264(DX), Z6
+	VMOVUPD      (R12)(BX*8), K1, Z6
+	MOVQ         280(DX), R12
+	MOVQ         288(DX), R13
+	MOVQ         296(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 304(DX), Z7
+	VMOVUPD      (R12)(BX*8), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -11167,128 +8637,153 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	VMOVUPD      Z3, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z4, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z5, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z6, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z7, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z2, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z1, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z0, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
 
-done:
+next:
+	ADDQ $0x00000140, DX
+	ADDQ $0x40, R11
+	SUBQ $0x08, R9
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
 	VZEROUPPER
 	RET
 
 // func rowsI64F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, POPCNT
-TEXT ·rowsI64F64AVX512(SB), NOSPLIT, $0-48
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, POPCNT
+TEXT ·rowsI64F64AVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
 
-block:
-	CMPQ       BX, $0x08
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ       R9, $0x08
 	JL         tail
-	MOVQ       (CX), R9
-	VMOVDQU64  (R9)(DI*8), Z0
+	MOVQ       (DX), SI
+	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z1
 	VCVTTPD2QQ Z1, Z2
-	VPCMPQ     $0x04, Z0, Z2, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 32(CX)
-	MOVQ       40(CX), R9
-	VMOVDQU64  (R9)(DI*8), Z0
+	VPCMPQ     $0x04, Z0, Z2, K1
+	KMOVW      K1, SI
+	POPCNTL    SI, SI
+	ADDQ       SI, 32(DX)
+	MOVQ       40(DX), SI
+	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z2
 	VCVTTPD2QQ Z2, Z3
-	VPCMPQ     $0x04, Z0, Z3, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 72(CX)
-	MOVQ       80(CX), R9
-	VMOVDQU64  (R9)(DI*8), Z0
+	VPCMPQ     $0x04, Z0, Z3, K1
+	KMOVW      K1, SI
+	POPCNTL    SI, SI
+	ADDQ       SI, 72(DX)
+	MOVQ       80(DX), SI
+	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z3
 	VCVTTPD2QQ Z3, Z4
-	VPCMPQ     $0x04, Z0, Z4, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 112(CX)
-	MOVQ       120(CX), R9
-	VMOVDQU64  (R9)(DI*8), Z0
+	VPCMPQ     $0x04, Z0, Z4, K1
+	KMOVW      K1, SI
+	POPCNTL    SI, SI
+	ADDQ       SI, 112(DX)
+	MOVQ       120(DX), SI
+	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z4
 	VCVTTPD2QQ Z4, Z5
-	VPCMPQ     $0x04, Z0, Z5, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 152(CX)
-	MOVQ       160(CX), R9
-	VMOVDQU64  (R9)(DI*8), Z0
+	VPCMPQ     $0x04, Z0, Z5, K1
+	KMOVW      K1, SI
+	POPCNTL    SI, SI
+	ADDQ       SI, 152(DX)
+	MOVQ       160(DX), SI
+	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z5
 	VCVTTPD2QQ Z5, Z6
-	VPCMPQ     $0x04, Z0, Z6, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 192(CX)
-	MOVQ       200(CX), R9
-	VMOVDQU64  (R9)(DI*8), Z0
+	VPCMPQ     $0x04, Z0, Z6, K1
+	KMOVW      K1, SI
+	POPCNTL    SI, SI
+	ADDQ       SI, 192(DX)
+	MOVQ       200(DX), SI
+	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z6
 	VCVTTPD2QQ Z6, Z7
-	VPCMPQ     $0x04, Z0, Z7, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 232(CX)
-	MOVQ       240(CX), R9
-	VMOVDQU64  (R9)(DI*8), Z0
+	VPCMPQ     $0x04, Z0, Z7, K1
+	KMOVW      K1, SI
+	POPCNTL    SI, SI
+	ADDQ       SI, 232(DX)
+	MOVQ       240(DX), SI
+	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z7
 	VCVTTPD2QQ Z7, Z8
-	VPCMPQ     $0x04, Z0, Z8, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 272(CX)
-	MOVQ       280(CX), R9
-	VMOVDQU64  (R9)(DI*8), Z0
+	VPCMPQ     $0x04, Z0, Z8, K1
+	KMOVW      K1, SI
+	POPCNTL    SI, SI
+	ADDQ       SI, 272(DX)
+	MOVQ       280(DX), SI
+	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z8
 	VCVTTPD2QQ Z8, Z9
-	VPCMPQ     $0x04, Z0, Z9, K2
-	KMOVW      K2, R9
-	POPCNTL    R9, R9
-	ADDQ       R9, 312(CX)
+	VPCMPQ     $0x04, Z0, Z9, K1
+	KMOVW      K1, SI
+	POPCNTL    SI, SI
+	ADDQ       SI, 312(DX)
 	VUNPCKLPD  Z2, Z1, Z0
 	VUNPCKHPD  Z2, Z1, Z1
 	VUNPCKLPD  Z4, Z3, Z2
@@ -11313,107 +8808,106 @@ block:
 	VSHUFF32X4 $0x88, Z9, Z1, Z7
 	VSHUFF32X4 $0xdd, Z3, Z8, Z3
 	VSHUFF32X4 $0xdd, Z9, Z1, Z1
-	VMOVUPD    Z4, K1, (AX)
-	VMOVUPD    Z5, K1, (AX)(DX*1)
-	VMOVUPD    Z6, K1, (AX)(DX*2)
-	VMOVUPD    Z7, K1, (AX)(SI*1)
-	LEAQ       (AX)(DX*4), AX
-	VMOVUPD    Z2, K1, (AX)
-	VMOVUPD    Z3, K1, (AX)(DX*1)
-	VMOVUPD    Z0, K1, (AX)(DX*2)
-	VMOVUPD    Z1, K1, (AX)(SI*1)
-	LEAQ       (AX)(DX*4), AX
-	ADDQ       $0x08, DI
-	ADDQ       $0x01, R8
-	SUBQ       $0x08, BX
-	JMP        block
+	VMOVUPD    Z4, K2, (DI)
+	VMOVUPD    Z5, K2, (DI)(AX*1)
+	VMOVUPD    Z6, K2, (DI)(AX*2)
+	VMOVUPD    Z7, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	VMOVUPD    Z2, K2, (DI)
+	VMOVUPD    Z3, K2, (DI)(AX*1)
+	VMOVUPD    Z0, K2, (DI)(AX*2)
+	VMOVUPD    Z1, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	ADDQ       $0x08, BX
+	SUBQ       $0x08, R9
+	JMP        step
 
 tail:
-	TESTQ        BX, BX
-	JZ           done
+	TESTQ        R9, R9
+	JZ           next
 	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K2
-	MOVQ         (CX), SI
-	VMOVDQU64.Z  (SI)(DI*8), K2, Z0
+	BZHIQ        R9, SI, SI
+	KMOVW        SI, K1
+	MOVQ         (DX), SI
+	VMOVDQU64.Z  (SI)(BX*8), K1, Z0
 	VCVTQQ2PD    Z0, Z1
 	VCVTTPD2QQ   Z1, Z2
 	VPCMPQ       $0x04, Z0, Z2, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 32(CX)
-	VBROADCASTSD 24(CX), Z0
-	VMOVAPD      Z1, K2, Z0
-	MOVQ         40(CX), SI
-	VMOVDQU64.Z  (SI)(DI*8), K2, Z1
+	ADDQ         SI, 32(DX)
+	VBROADCASTSD 24(DX), Z0
+	VMOVAPD      Z1, K1, Z0
+	MOVQ         40(DX), SI
+	VMOVDQU64.Z  (SI)(BX*8), K1, Z1
 	VCVTQQ2PD    Z1, Z2
 	VCVTTPD2QQ   Z2, Z3
 	VPCMPQ       $0x04, Z1, Z3, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 72(CX)
-	VBROADCASTSD 64(CX), Z1
-	VMOVAPD      Z2, K2, Z1
-	MOVQ         80(CX), SI
-	VMOVDQU64.Z  (SI)(DI*8), K2, Z2
+	ADDQ         SI, 72(DX)
+	VBROADCASTSD 64(DX), Z1
+	VMOVAPD      Z2, K1, Z1
+	MOVQ         80(DX), SI
+	VMOVDQU64.Z  (SI)(BX*8), K1, Z2
 	VCVTQQ2PD    Z2, Z3
 	VCVTTPD2QQ   Z3, Z4
 	VPCMPQ       $0x04, Z2, Z4, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 112(CX)
-	VBROADCASTSD 104(CX), Z2
-	VMOVAPD      Z3, K2, Z2
-	MOVQ         120(CX), SI
-	VMOVDQU64.Z  (SI)(DI*8), K2, Z3
+	ADDQ         SI, 112(DX)
+	VBROADCASTSD 104(DX), Z2
+	VMOVAPD      Z3, K1, Z2
+	MOVQ         120(DX), SI
+	VMOVDQU64.Z  (SI)(BX*8), K1, Z3
 	VCVTQQ2PD    Z3, Z4
 	VCVTTPD2QQ   Z4, Z5
 	VPCMPQ       $0x04, Z3, Z5, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 152(CX)
-	VBROADCASTSD 144(CX), Z3
-	VMOVAPD      Z4, K2, Z3
-	MOVQ         160(CX), SI
-	VMOVDQU64.Z  (SI)(DI*8), K2, Z4
+	ADDQ         SI, 152(DX)
+	VBROADCASTSD 144(DX), Z3
+	VMOVAPD      Z4, K1, Z3
+	MOVQ         160(DX), SI
+	VMOVDQU64.Z  (SI)(BX*8), K1, Z4
 	VCVTQQ2PD    Z4, Z5
 	VCVTTPD2QQ   Z5, Z6
 	VPCMPQ       $0x04, Z4, Z6, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 192(CX)
-	VBROADCASTSD 184(CX), Z4
-	VMOVAPD      Z5, K2, Z4
-	MOVQ         200(CX), SI
-	VMOVDQU64.Z  (SI)(DI*8), K2, Z5
+	ADDQ         SI, 192(DX)
+	VBROADCASTSD 184(DX), Z4
+	VMOVAPD      Z5, K1, Z4
+	MOVQ         200(DX), SI
+	VMOVDQU64.Z  (SI)(BX*8), K1, Z5
 	VCVTQQ2PD    Z5, Z6
 	VCVTTPD2QQ   Z6, Z7
 	VPCMPQ       $0x04, Z5, Z7, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 232(CX)
-	VBROADCASTSD 224(CX), Z5
-	VMOVAPD      Z6, K2, Z5
-	MOVQ         240(CX), SI
-	VMOVDQU64.Z  (SI)(DI*8), K2, Z6
+	ADDQ         SI, 232(DX)
+	VBROADCASTSD 224(DX), Z5
+	VMOVAPD      Z6, K1, Z5
+	MOVQ         240(DX), SI
+	VMOVDQU64.Z  (SI)(BX*8), K1, Z6
 	VCVTQQ2PD    Z6, Z7
 	VCVTTPD2QQ   Z7, Z8
 	VPCMPQ       $0x04, Z6, Z8, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 272(CX)
-	VBROADCASTSD 264(CX), Z6
-	VMOVAPD      Z7, K2, Z6
-	MOVQ         280(CX), SI
-	VMOVDQU64.Z  (SI)(DI*8), K2, Z7
+	ADDQ         SI, 272(DX)
+	VBROADCASTSD 264(DX), Z6
+	VMOVAPD      Z7, K1, Z6
+	MOVQ         280(DX), SI
+	VMOVDQU64.Z  (SI)(BX*8), K1, Z7
 	VCVTQQ2PD    Z7, Z8
 	VCVTTPD2QQ   Z8, Z9
 	VPCMPQ       $0x04, Z7, Z9, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 312(CX)
-	VBROADCASTSD 304(CX), Z7
-	VMOVAPD      Z8, K2, Z7
+	KMOVW        K3, BX
+	POPCNTL      BX, BX
+	ADDQ         BX, 312(DX)
+	VBROADCASTSD 304(DX), Z7
+	VMOVAPD      Z8, K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -11438,341 +8932,203 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	VMOVUPD      Z3, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z4, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z5, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z6, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z7, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z2, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z1, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z0, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
 
-done:
+next:
+	ADDQ $0x00000140, DX
+	ADDQ $0x40, R10
+	SUBQ $0x08, R8
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
 	VZEROUPPER
 	RET
 
 // func rowsI64F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, POPCNT
-TEXT ·rowsI64F64ValidAVX512(SB), NOSPLIT, $0-48
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, POPCNT
+TEXT ·rowsI64F64ValidAVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
 
-block:
-	CMPQ         BX, $0x08
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ         R10, $0x08
 	JL           tail
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU64.Z  (R9)(DI*8), K2, Z0
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), DI
+	MOVQ         8(DX), R12
+	MOVQ         16(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z0
 	VCVTQQ2PD    Z0, Z1
 	VCVTTPD2QQ   Z1, Z2
 	VPCMPQ       $0x04, Z0, Z2, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 32(CX)
-	VBROADCASTSD 24(CX), Z0
-	VMOVAPD      Z1, K2, Z0
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU64.Z  (R9)(DI*8), K2, Z1
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 32(DX)
+	VBROADCASTSD 24(DX), Z0
+	VMOVAPD      Z1, K1, Z0
+	MOVQ         40(DX), DI
+	MOVQ         48(DX), R12
+	MOVQ         56(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z1
 	VCVTQQ2PD    Z1, Z2
 	VCVTTPD2QQ   Z2, Z3
 	VPCMPQ       $0x04, Z1, Z3, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 72(CX)
-	VBROADCASTSD 64(CX), Z1
-	VMOVAPD      Z2, K2, Z1
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU64.Z  (R9)(DI*8), K2, Z2
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 72(DX)
+	VBROADCASTSD 64(DX), Z1
+	VMOVAPD      Z2, K1, Z1
+	MOVQ         80(DX), DI
+	MOVQ         88(DX), R12
+	MOVQ         96(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z2
 	VCVTQQ2PD    Z2, Z3
 	VCVTTPD2QQ   Z3, Z4
 	VPCMPQ       $0x04, Z2, Z4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 112(CX)
-	VBROADCASTSD 104(CX), Z2
-	VMOVAPD      Z3, K2, Z2
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU64.Z  (R9)(DI*8), K2, Z3
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 112(DX)
+	VBROADCASTSD 104(DX), Z2
+	VMOVAPD      Z3, K1, Z2
+	MOVQ         120(DX), DI
+	MOVQ         128(DX), R12
+	MOVQ         136(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z3
 	VCVTQQ2PD    Z3, Z4
 	VCVTTPD2QQ   Z4, Z5
 	VPCMPQ       $0x04, Z3, Z5, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 152(CX)
-	VBROADCASTSD 144(CX), Z3
-	VMOVAPD      Z4, K2, Z3
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU64.Z  (R9)(DI*8), K2, Z4
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 152(DX)
+	VBROADCASTSD 144(DX), Z3
+	VMOVAPD      Z4, K1, Z3
+	MOVQ         160(DX), DI
+	MOVQ         168(DX), R12
+	MOVQ         176(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z4
 	VCVTQQ2PD    Z4, Z5
 	VCVTTPD2QQ   Z5, Z6
 	VPCMPQ       $0x04, Z4, Z6, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 192(CX)
-	VBROADCASTSD 184(CX), Z4
-	VMOVAPD      Z5, K2, Z4
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU64.Z  (R9)(DI*8), K2, Z5
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 192(DX)
+	VBROADCASTSD 184(DX), Z4
+	VMOVAPD      Z5, K1, Z4
+	MOVQ         200(DX), DI
+	MOVQ         208(DX), R12
+	MOVQ         216(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z5
 	VCVTQQ2PD    Z5, Z6
 	VCVTTPD2QQ   Z6, Z7
 	VPCMPQ       $0x04, Z5, Z7, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 232(CX)
-	VBROADCASTSD 224(CX), Z5
-	VMOVAPD      Z6, K2, Z5
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU64.Z  (R9)(DI*8), K2, Z6
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 232(DX)
+	VBROADCASTSD 224(DX), Z5
+	VMOVAPD      Z6, K1, Z5
+	MOVQ         240(DX), DI
+	MOVQ         248(DX), R12
+	MOVQ         256(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z6
 	VCVTQQ2PD    Z6, Z7
 	VCVTTPD2QQ   Z7, Z8
 	VPCMPQ       $0x04, Z6, Z8, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 272(CX)
-	VBROADCASTSD 264(CX), Z6
-	VMOVAPD      Z7, K2, Z6
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VMOVDQU64.Z  (R9)(DI*8), K2, Z7
-	VCVTQQ2PD    Z7, Z8
-	VCVTTPD2QQ   Z8, Z9
-	VPCMPQ       $0x04, Z7, Z9, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 312(CX)
-	VBROADCASTSD 304(CX), Z7
-	VMOVAPD      Z8, K2, Z7
-	VUNPCKLPD    Z1, Z0, Z8
-	VUNPCKHPD    Z1, Z0, Z0
-	VUNPCKLPD    Z3, Z2, Z1
-	VUNPCKHPD    Z3, Z2, Z2
-	VUNPCKLPD    Z5, Z4, Z3
-	VUNPCKHPD    Z5, Z4, Z4
-	VUNPCKLPD    Z7, Z6, Z5
-	VUNPCKHPD    Z7, Z6, Z6
-	VSHUFF32X4   $0x88, Z1, Z8, Z7
-	VSHUFF32X4   $0xdd, Z1, Z8, Z1
-	VSHUFF32X4   $0x88, Z5, Z3, Z8
-	VSHUFF32X4   $0xdd, Z5, Z3, Z9
-	VSHUFF32X4   $0x88, Z8, Z7, Z3
-	VSHUFF32X4   $0x88, Z9, Z1, Z5
-	VSHUFF32X4   $0xdd, Z8, Z7, Z7
-	VSHUFF32X4   $0xdd, Z9, Z1, Z1
-	VSHUFF32X4   $0x88, Z2, Z0, Z8
-	VSHUFF32X4   $0xdd, Z2, Z0, Z0
-	VSHUFF32X4   $0x88, Z6, Z4, Z2
-	VSHUFF32X4   $0xdd, Z6, Z4, Z9
-	VSHUFF32X4   $0x88, Z2, Z8, Z4
-	VSHUFF32X4   $0x88, Z9, Z0, Z6
-	VSHUFF32X4   $0xdd, Z2, Z8, Z2
-	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K1, (AX)
-	VMOVUPD      Z4, K1, (AX)(DX*1)
-	VMOVUPD      Z5, K1, (AX)(DX*2)
-	VMOVUPD      Z6, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPD      Z7, K1, (AX)
-	VMOVUPD      Z2, K1, (AX)(DX*1)
-	VMOVUPD      Z1, K1, (AX)(DX*2)
-	VMOVUPD      Z0, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	ADDQ         $0x08, DI
-	ADDQ         $0x01, R8
-	SUBQ         $0x08, BX
-	JMP          block
-
-tail:
-	TESTQ        BX, BX
-	JZ           done
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K2
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU64.Z  (R9)(DI*8), K2, Z0
-	VCVTQQ2PD    Z0, Z1
-	VCVTTPD2QQ   Z1, Z2
-	VPCMPQ       $0x04, Z0, Z2, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 32(CX)
-	VBROADCASTSD 24(CX), Z0
-	VMOVAPD      Z1, K2, Z0
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU64.Z  (R9)(DI*8), K2, Z1
-	VCVTQQ2PD    Z1, Z2
-	VCVTTPD2QQ   Z2, Z3
-	VPCMPQ       $0x04, Z1, Z3, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 72(CX)
-	VBROADCASTSD 64(CX), Z1
-	VMOVAPD      Z2, K2, Z1
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU64.Z  (R9)(DI*8), K2, Z2
-	VCVTQQ2PD    Z2, Z3
-	VCVTTPD2QQ   Z3, Z4
-	VPCMPQ       $0x04, Z2, Z4, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 112(CX)
-	VBROADCASTSD 104(CX), Z2
-	VMOVAPD      Z3, K2, Z2
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU64.Z  (R9)(DI*8), K2, Z3
-	VCVTQQ2PD    Z3, Z4
-	VCVTTPD2QQ   Z4, Z5
-	VPCMPQ       $0x04, Z3, Z5, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 152(CX)
-	VBROADCASTSD 144(CX), Z3
-	VMOVAPD      Z4, K2, Z3
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU64.Z  (R9)(DI*8), K2, Z4
-	VCVTQQ2PD    Z4, Z5
-	VCVTTPD2QQ   Z5, Z6
-	VPCMPQ       $0x04, Z4, Z6, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 192(CX)
-	VBROADCASTSD 184(CX), Z4
-	VMOVAPD      Z5, K2, Z4
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU64.Z  (R9)(DI*8), K2, Z5
-	VCVTQQ2PD    Z5, Z6
-	VCVTTPD2QQ   Z6, Z7
-	VPCMPQ       $0x04, Z5, Z7, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 232(CX)
-	VBROADCASTSD 224(CX), Z5
-	VMOVAPD      Z6, K2, Z5
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU64.Z  (R9)(DI*8), K2, Z6
-	VCVTQQ2PD    Z6, Z7
-	VCVTTPD2QQ   Z7, Z8
-	VPCMPQ       $0x04, Z6, Z8, K3
-	KMOVW        K3, R9
-	POPCNTL      R9, R9
-	ADDQ         R9, 272(CX)
-	VBROADCASTSD 264(CX), Z6
-	VMOVAPD      Z7, K2, Z6
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VMOVDQU64.Z  (R9)(DI*8), K2, Z7
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 272(DX)
+	VBROADCASTSD 264(DX), Z6
+	VMOVAPD      Z7, K1, Z6
+	MOVQ         280(DX), DI
+	MOVQ         288(DX), R12
+	MOVQ         296(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z7
 	VCVTQQ2PD    Z7, Z8
 	VCVTTPD2QQ   Z8, Z9
 	VPCMPQ       $0x04, Z7, Z9, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 312(CX)
-	VBROADCASTSD 304(CX), Z7
-	VMOVAPD      Z8, K2, Z7
+	ADDQ         SI, 312(DX)
+	VBROADCASTSD 304(DX), Z7
+	VMOVAPD      Z8, K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -11797,80 +9153,271 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	VMOVUPD      Z3, K2, (R8)
+	VMOVUPD      Z4, K2, (R8)(AX*1)
+	VMOVUPD      Z5, K2, (R8)(AX*2)
+	VMOVUPD      Z6, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	VMOVUPD      Z7, K2, (R8)
+	VMOVUPD      Z2, K2, (R8)(AX*1)
+	VMOVUPD      Z1, K2, (R8)(AX*2)
+	VMOVUPD      Z0, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	ADDQ         $0x08, BX
+	SUBQ         $0x08, R10
+	JMP          step
 
-done:
+tail:
+	TESTQ        R10, R10
+	JZ           next
+	MOVQ         $-1, DI
+	BZHIQ        R10, DI, DI
+	KMOVW        DI, K1
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), R12
+	MOVQ         8(DX), R13
+	MOVQ         16(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VMOVDQU64.Z  (R12)(BX*8), K1, Z0
+	VCVTQQ2PD    Z0, Z1
+	VCVTTPD2QQ   Z1, Z2
+	VPCMPQ       $0x04, Z0, Z2, K3
+	KMOVW        K3, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 32(DX)
+	VBROADCASTSD 24(DX), Z0
+	VMOVAPD      Z1, K1, Z0
+	MOVQ         40(DX), R12
+	MOVQ         48(DX), R13
+	MOVQ         56(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VMOVDQU64.Z  (R12)(BX*8), K1, Z1
+	VCVTQQ2PD    Z1, Z2
+	VCVTTPD2QQ   Z2, Z3
+	VPCMPQ       $0x04, Z1, Z3, K3
+	KMOVW        K3, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 72(DX)
+	VBROADCASTSD 64(DX), Z1
+	VMOVAPD      Z2, K1, Z1
+	MOVQ         80(DX), R12
+	MOVQ         88(DX), R13
+	MOVQ         96(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VMOVDQU64.Z  (R12)(BX*8), K1, Z2
+	VCVTQQ2PD    Z2, Z3
+	VCVTTPD2QQ   Z3, Z4
+	VPCMPQ       $0x04, Z2, Z4, K3
+	KMOVW        K3, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 112(DX)
+	VBROADCASTSD 104(DX), Z2
+	VMOVAPD      Z3, K1, Z2
+	MOVQ         120(DX), R12
+	MOVQ         128(DX), R13
+	MOVQ         136(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VMOVDQU64.Z  (R12)(BX*8), K1, Z3
+	VCVTQQ2PD    Z3, Z4
+	VCVTTPD2QQ   Z4, Z5
+	VPCMPQ       $0x04, Z3, Z5, K3
+	KMOVW        K3, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 152(DX)
+	VBROADCASTSD 144(DX), Z3
+	VMOVAPD      Z4, K1, Z3
+	MOVQ         160(DX), R12
+	MOVQ         168(DX), R13
+	MOVQ         176(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VMOVDQU64.Z  (R12)(BX*8), K1, Z4
+	VCVTQQ2PD    Z4, Z5
+	VCVTTPD2QQ   Z5, Z6
+	VPCMPQ       $0x04, Z4, Z6, K3
+	KMOVW        K3, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 192(DX)
+	VBROADCASTSD 184(DX), Z4
+	VMOVAPD      Z5, K1, Z4
+	MOVQ         200(DX), R12
+	MOVQ         208(DX), R13
+	MOVQ         216(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VMOVDQU64.Z  (R12)(BX*8), K1, Z5
+	VCVTQQ2PD    Z5, Z6
+	VCVTTPD2QQ   Z6, Z7
+	VPCMPQ       $0x04, Z5, Z7, K3
+	KMOVW        K3, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 232(DX)
+	VBROADCASTSD 224(DX), Z5
+	VMOVAPD      Z6, K1, Z5
+	MOVQ         240(DX), R12
+	MOVQ         248(DX), R13
+	MOVQ         256(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VMOVDQU64.Z  (R12)(BX*8), K1, Z6
+	VCVTQQ2PD    Z6, Z7
+	VCVTTPD2QQ   Z7, Z8
+	VPCMPQ       $0x04, Z6, Z8, K3
+	KMOVW        K3, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 272(DX)
+	VBROADCASTSD 264(DX), Z6
+	VMOVAPD      Z7, K1, Z6
+	MOVQ         280(DX), R12
+	MOVQ         288(DX), R13
+	MOVQ         296(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VMOVDQU64.Z  (R12)(BX*8), K1, Z7
+	VCVTQQ2PD    Z7, Z8
+	VCVTTPD2QQ   Z8, Z9
+	VPCMPQ       $0x04, Z7, Z9, K3
+	KMOVW        K3, BX
+	POPCNTL      BX, BX
+	ADDQ         BX, 312(DX)
+	VBROADCASTSD 304(DX), Z7
+	VMOVAPD      Z8, K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z4, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z5, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z6, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z7, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z2, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z1, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z0, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+
+next:
+	ADDQ $0x00000140, DX
+	ADDQ $0x40, R11
+	SUBQ $0x08, R9
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
 	VZEROUPPER
 	RET
 
 // func rowsF32F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·rowsF32F64AVX512(SB), NOSPLIT, $0-48
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·rowsF32F64AVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
 
-block:
-	CMPQ       BX, $0x08
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ       R9, $0x08
 	JL         tail
-	MOVQ       (CX), R9
-	VCVTPS2PD  (R9)(DI*4), Z0
-	MOVQ       40(CX), R9
-	VCVTPS2PD  (R9)(DI*4), Z1
-	MOVQ       80(CX), R9
-	VCVTPS2PD  (R9)(DI*4), Z2
-	MOVQ       120(CX), R9
-	VCVTPS2PD  (R9)(DI*4), Z3
-	MOVQ       160(CX), R9
-	VCVTPS2PD  (R9)(DI*4), Z4
-	MOVQ       200(CX), R9
-	VCVTPS2PD  (R9)(DI*4), Z5
-	MOVQ       240(CX), R9
-	VCVTPS2PD  (R9)(DI*4), Z6
-	MOVQ       280(CX), R9
-	VCVTPS2PD  (R9)(DI*4), Z7
+	MOVQ       (DX), SI
+	VCVTPS2PD  (SI)(BX*4), Z0
+	MOVQ       40(DX), SI
+	VCVTPS2PD  (SI)(BX*4), Z1
+	MOVQ       80(DX), SI
+	VCVTPS2PD  (SI)(BX*4), Z2
+	MOVQ       120(DX), SI
+	VCVTPS2PD  (SI)(BX*4), Z3
+	MOVQ       160(DX), SI
+	VCVTPS2PD  (SI)(BX*4), Z4
+	MOVQ       200(DX), SI
+	VCVTPS2PD  (SI)(BX*4), Z5
+	MOVQ       240(DX), SI
+	VCVTPS2PD  (SI)(BX*4), Z6
+	MOVQ       280(DX), SI
+	VCVTPS2PD  (SI)(BX*4), Z7
 	VUNPCKLPD  Z1, Z0, Z8
 	VUNPCKHPD  Z1, Z0, Z0
 	VUNPCKLPD  Z3, Z2, Z1
@@ -11895,51 +9442,50 @@ block:
 	VSHUFF32X4 $0x88, Z9, Z0, Z6
 	VSHUFF32X4 $0xdd, Z2, Z8, Z2
 	VSHUFF32X4 $0xdd, Z9, Z0, Z0
-	VMOVUPD    Z3, K1, (AX)
-	VMOVUPD    Z4, K1, (AX)(DX*1)
-	VMOVUPD    Z5, K1, (AX)(DX*2)
-	VMOVUPD    Z6, K1, (AX)(SI*1)
-	LEAQ       (AX)(DX*4), AX
-	VMOVUPD    Z7, K1, (AX)
-	VMOVUPD    Z2, K1, (AX)(DX*1)
-	VMOVUPD    Z1, K1, (AX)(DX*2)
-	VMOVUPD    Z0, K1, (AX)(SI*1)
-	LEAQ       (AX)(DX*4), AX
-	ADDQ       $0x08, DI
-	ADDQ       $0x01, R8
-	SUBQ       $0x08, BX
-	JMP        block
+	VMOVUPD    Z3, K2, (DI)
+	VMOVUPD    Z4, K2, (DI)(AX*1)
+	VMOVUPD    Z5, K2, (DI)(AX*2)
+	VMOVUPD    Z6, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	VMOVUPD    Z7, K2, (DI)
+	VMOVUPD    Z2, K2, (DI)(AX*1)
+	VMOVUPD    Z1, K2, (DI)(AX*2)
+	VMOVUPD    Z0, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	ADDQ       $0x08, BX
+	SUBQ       $0x08, R9
+	JMP        step
 
 tail:
-	TESTQ        BX, BX
-	JZ           done
+	TESTQ        R9, R9
+	JZ           next
 	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K2
-	MOVQ         (CX), SI
-	VBROADCASTSD 24(CX), Z0
-	VCVTPS2PD    (SI)(DI*4), K2, Z0
-	MOVQ         40(CX), SI
-	VBROADCASTSD 64(CX), Z1
-	VCVTPS2PD    (SI)(DI*4), K2, Z1
-	MOVQ         80(CX), SI
-	VBROADCASTSD 104(CX), Z2
-	VCVTPS2PD    (SI)(DI*4), K2, Z2
-	MOVQ         120(CX), SI
-	VBROADCASTSD 144(CX), Z3
-	VCVTPS2PD    (SI)(DI*4), K2, Z3
-	MOVQ         160(CX), SI
-	VBROADCASTSD 184(CX), Z4
-	VCVTPS2PD    (SI)(DI*4), K2, Z4
-	MOVQ         200(CX), SI
-	VBROADCASTSD 224(CX), Z5
-	VCVTPS2PD    (SI)(DI*4), K2, Z5
-	MOVQ         240(CX), SI
-	VBROADCASTSD 264(CX), Z6
-	VCVTPS2PD    (SI)(DI*4), K2, Z6
-	MOVQ         280(CX), SI
-	VBROADCASTSD 304(CX), Z7
-	VCVTPS2PD    (SI)(DI*4), K2, Z7
+	BZHIQ        R9, SI, SI
+	KMOVW        SI, K1
+	MOVQ         (DX), SI
+	VBROADCASTSD 24(DX), Z0
+	VCVTPS2PD    (SI)(BX*4), K1, Z0
+	MOVQ         40(DX), SI
+	VBROADCASTSD 64(DX), Z1
+	VCVTPS2PD    (SI)(BX*4), K1, Z1
+	MOVQ         80(DX), SI
+	VBROADCASTSD 104(DX), Z2
+	VCVTPS2PD    (SI)(BX*4), K1, Z2
+	MOVQ         120(DX), SI
+	VBROADCASTSD 144(DX), Z3
+	VCVTPS2PD    (SI)(BX*4), K1, Z3
+	MOVQ         160(DX), SI
+	VBROADCASTSD 184(DX), Z4
+	VCVTPS2PD    (SI)(BX*4), K1, Z4
+	MOVQ         200(DX), SI
+	VBROADCASTSD 224(DX), Z5
+	VCVTPS2PD    (SI)(BX*4), K1, Z5
+	MOVQ         240(DX), SI
+	VBROADCASTSD 264(DX), Z6
+	VCVTPS2PD    (SI)(BX*4), K1, Z6
+	MOVQ         280(DX), SI
+	VBROADCASTSD 304(DX), Z7
+	VCVTPS2PD    (SI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -11964,120 +9510,147 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	VMOVUPD      Z3, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z4, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z5, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z6, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z7, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z2, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z1, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z0, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
 
-done:
+next:
+	ADDQ $0x00000140, DX
+	ADDQ $0x40, R10
+	SUBQ $0x08, R8
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
 	VZEROUPPER
 	RET
 
 // func rowsF32F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·rowsF32F64ValidAVX512(SB), NOSPLIT, $0-48
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·rowsF32F64ValidAVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
 
-block:
-	CMPQ         BX, $0x08
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ         R10, $0x08
 	JL           tail
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 24(CX), Z0
-	VCVTPS2PD    (R9)(DI*4), K2, Z0
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 64(CX), Z1
-	VCVTPS2PD    (R9)(DI*4), K2, Z1
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 104(CX), Z2
-	VCVTPS2PD    (R9)(DI*4), K2, Z2
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 144(CX), Z3
-	VCVTPS2PD    (R9)(DI*4), K2, Z3
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 184(CX), Z4
-	VCVTPS2PD    (R9)(DI*4), K2, Z4
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 224(CX), Z5
-	VCVTPS2PD    (R9)(DI*4), K2, Z5
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 264(CX), Z6
-	VCVTPS2PD    (R9)(DI*4), K2, Z6
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 304(CX), Z7
-	VCVTPS2PD    (R9)(DI*4), K2, Z7
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), DI
+	MOVQ         8(DX), R12
+	MOVQ         16(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 24(DX), Z0
+	VCVTPS2PD    (DI)(BX*4), K1, Z0
+	MOVQ         40(DX), DI
+	MOVQ         48(DX), R12
+	MOVQ         56(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 64(DX), Z1
+	VCVTPS2PD    (DI)(BX*4), K1, Z1
+	MOVQ         80(DX), DI
+	MOVQ         88(DX), R12
+	MOVQ         96(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 104(DX), Z2
+	VCVTPS2PD    (DI)(BX*4), K1, Z2
+	MOVQ         120(DX), DI
+	MOVQ         128(DX), R12
+	MOVQ         136(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 144(DX), Z3
+	VCVTPS2PD    (DI)(BX*4), K1, Z3
+	MOVQ         160(DX), DI
+	MOVQ         168(DX), R12
+	MOVQ         176(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 184(DX), Z4
+	VCVTPS2PD    (DI)(BX*4), K1, Z4
+	MOVQ         200(DX), DI
+	MOVQ         208(DX), R12
+	MOVQ         216(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 224(DX), Z5
+	VCVTPS2PD    (DI)(BX*4), K1, Z5
+	MOVQ         240(DX), DI
+	MOVQ         248(DX), R12
+	MOVQ         256(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 264(DX), Z6
+	VCVTPS2PD    (DI)(BX*4), K1, Z6
+	MOVQ         280(DX), DI
+	MOVQ         288(DX), R12
+	MOVQ         296(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 304(DX), Z7
+	VCVTPS2PD    (DI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -12102,91 +9675,92 @@ block:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K1, (AX)
-	VMOVUPD      Z4, K1, (AX)(DX*1)
-	VMOVUPD      Z5, K1, (AX)(DX*2)
-	VMOVUPD      Z6, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPD      Z7, K1, (AX)
-	VMOVUPD      Z2, K1, (AX)(DX*1)
-	VMOVUPD      Z1, K1, (AX)(DX*2)
-	VMOVUPD      Z0, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	ADDQ         $0x08, DI
-	ADDQ         $0x01, R8
-	SUBQ         $0x08, BX
-	JMP          block
+	VMOVUPD      Z3, K2, (R8)
+	VMOVUPD      Z4, K2, (R8)(AX*1)
+	VMOVUPD      Z5, K2, (R8)(AX*2)
+	VMOVUPD      Z6, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	VMOVUPD      Z7, K2, (R8)
+	VMOVUPD      Z2, K2, (R8)(AX*1)
+	VMOVUPD      Z1, K2, (R8)(AX*2)
+	VMOVUPD      Z0, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	ADDQ         $0x08, BX
+	SUBQ         $0x08, R10
+	JMP          step
 
 tail:
-	TESTQ        BX, BX
-	JZ           done
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K2
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 24(CX), Z0
-	VCVTPS2PD    (R9)(DI*4), K2, Z0
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 64(CX), Z1
-	VCVTPS2PD    (R9)(DI*4), K2, Z1
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 104(CX), Z2
-	VCVTPS2PD    (R9)(DI*4), K2, Z2
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 144(CX), Z3
-	VCVTPS2PD    (R9)(DI*4), K2, Z3
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 184(CX), Z4
-	VCVTPS2PD    (R9)(DI*4), K2, Z4
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 224(CX), Z5
-	VCVTPS2PD    (R9)(DI*4), K2, Z5
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 264(CX), Z6
-	VCVTPS2PD    (R9)(DI*4), K2, Z6
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 304(CX), Z7
-	VCVTPS2PD    (R9)(DI*4), K2, Z7
+	TESTQ        R10, R10
+	JZ           next
+	MOVQ         $-1, DI
+	BZHIQ        R10, DI, DI
+	KMOVW        DI, K1
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), R12
+	MOVQ         8(DX), R13
+	MOVQ         16(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 24(DX), Z0
+	VCVTPS2PD    (R12)(BX*4), K1, Z0
+	MOVQ         40(DX), R12
+	MOVQ         48(DX), R13
+	MOVQ         56(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 64(DX), Z1
+	VCVTPS2PD    (R12)(BX*4), K1, Z1
+	MOVQ         80(DX), R12
+	MOVQ         88(DX), R13
+	MOVQ         96(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 104(DX), Z2
+	VCVTPS2PD    (R12)(BX*4), K1, Z2
+	MOVQ         120(DX), R12
+	MOVQ         128(DX), R13
+	MOVQ         136(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 144(DX), Z3
+	VCVTPS2PD    (R12)(BX*4), K1, Z3
+	MOVQ         160(DX), R12
+	MOVQ         168(DX), R13
+	MOVQ         176(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 184(DX), Z4
+	VCVTPS2PD    (R12)(BX*4), K1, Z4
+	MOVQ         200(DX), R12
+	MOVQ         208(DX), R13
+	MOVQ         216(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 224(DX), Z5
+	VCVTPS2PD    (R12)(BX*4), K1, Z5
+	MOVQ         240(DX), R12
+	MOVQ         248(DX), R13
+	MOVQ         256(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 264(DX), Z6
+	VCVTPS2PD    (R12)(BX*4), K1, Z6
+	MOVQ         280(DX), R12
+	MOVQ         288(DX), R13
+	MOVQ         296(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 304(DX), Z7
+	VCVTPS2PD    (R12)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -12211,80 +9785,105 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	VMOVUPD      Z3, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z4, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z5, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z6, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z7, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z2, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z1, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z0, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
 
-done:
+next:
+	ADDQ $0x00000140, DX
+	ADDQ $0x40, R11
+	SUBQ $0x08, R9
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
 	VZEROUPPER
 	RET
 
 // func rowsI32F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·rowsI32F64AVX512(SB), NOSPLIT, $0-48
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·rowsI32F64AVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
 
-block:
-	CMPQ       BX, $0x08
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ       R9, $0x08
 	JL         tail
-	MOVQ       (CX), R9
-	VCVTDQ2PD  (R9)(DI*4), Z0
-	MOVQ       40(CX), R9
-	VCVTDQ2PD  (R9)(DI*4), Z1
-	MOVQ       80(CX), R9
-	VCVTDQ2PD  (R9)(DI*4), Z2
-	MOVQ       120(CX), R9
-	VCVTDQ2PD  (R9)(DI*4), Z3
-	MOVQ       160(CX), R9
-	VCVTDQ2PD  (R9)(DI*4), Z4
-	MOVQ       200(CX), R9
-	VCVTDQ2PD  (R9)(DI*4), Z5
-	MOVQ       240(CX), R9
-	VCVTDQ2PD  (R9)(DI*4), Z6
-	MOVQ       280(CX), R9
-	VCVTDQ2PD  (R9)(DI*4), Z7
+	MOVQ       (DX), SI
+	VCVTDQ2PD  (SI)(BX*4), Z0
+	MOVQ       40(DX), SI
+	VCVTDQ2PD  (SI)(BX*4), Z1
+	MOVQ       80(DX), SI
+	VCVTDQ2PD  (SI)(BX*4), Z2
+	MOVQ       120(DX), SI
+	VCVTDQ2PD  (SI)(BX*4), Z3
+	MOVQ       160(DX), SI
+	VCVTDQ2PD  (SI)(BX*4), Z4
+	MOVQ       200(DX), SI
+	VCVTDQ2PD  (SI)(BX*4), Z5
+	MOVQ       240(DX), SI
+	VCVTDQ2PD  (SI)(BX*4), Z6
+	MOVQ       280(DX), SI
+	VCVTDQ2PD  (SI)(BX*4), Z7
 	VUNPCKLPD  Z1, Z0, Z8
 	VUNPCKHPD  Z1, Z0, Z0
 	VUNPCKLPD  Z3, Z2, Z1
@@ -12309,51 +9908,50 @@ block:
 	VSHUFF32X4 $0x88, Z9, Z0, Z6
 	VSHUFF32X4 $0xdd, Z2, Z8, Z2
 	VSHUFF32X4 $0xdd, Z9, Z0, Z0
-	VMOVUPD    Z3, K1, (AX)
-	VMOVUPD    Z4, K1, (AX)(DX*1)
-	VMOVUPD    Z5, K1, (AX)(DX*2)
-	VMOVUPD    Z6, K1, (AX)(SI*1)
-	LEAQ       (AX)(DX*4), AX
-	VMOVUPD    Z7, K1, (AX)
-	VMOVUPD    Z2, K1, (AX)(DX*1)
-	VMOVUPD    Z1, K1, (AX)(DX*2)
-	VMOVUPD    Z0, K1, (AX)(SI*1)
-	LEAQ       (AX)(DX*4), AX
-	ADDQ       $0x08, DI
-	ADDQ       $0x01, R8
-	SUBQ       $0x08, BX
-	JMP        block
+	VMOVUPD    Z3, K2, (DI)
+	VMOVUPD    Z4, K2, (DI)(AX*1)
+	VMOVUPD    Z5, K2, (DI)(AX*2)
+	VMOVUPD    Z6, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	VMOVUPD    Z7, K2, (DI)
+	VMOVUPD    Z2, K2, (DI)(AX*1)
+	VMOVUPD    Z1, K2, (DI)(AX*2)
+	VMOVUPD    Z0, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	ADDQ       $0x08, BX
+	SUBQ       $0x08, R9
+	JMP        step
 
 tail:
-	TESTQ        BX, BX
-	JZ           done
+	TESTQ        R9, R9
+	JZ           next
 	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K2
-	MOVQ         (CX), SI
-	VBROADCASTSD 24(CX), Z0
-	VCVTDQ2PD    (SI)(DI*4), K2, Z0
-	MOVQ         40(CX), SI
-	VBROADCASTSD 64(CX), Z1
-	VCVTDQ2PD    (SI)(DI*4), K2, Z1
-	MOVQ         80(CX), SI
-	VBROADCASTSD 104(CX), Z2
-	VCVTDQ2PD    (SI)(DI*4), K2, Z2
-	MOVQ         120(CX), SI
-	VBROADCASTSD 144(CX), Z3
-	VCVTDQ2PD    (SI)(DI*4), K2, Z3
-	MOVQ         160(CX), SI
-	VBROADCASTSD 184(CX), Z4
-	VCVTDQ2PD    (SI)(DI*4), K2, Z4
-	MOVQ         200(CX), SI
-	VBROADCASTSD 224(CX), Z5
-	VCVTDQ2PD    (SI)(DI*4), K2, Z5
-	MOVQ         240(CX), SI
-	VBROADCASTSD 264(CX), Z6
-	VCVTDQ2PD    (SI)(DI*4), K2, Z6
-	MOVQ         280(CX), SI
-	VBROADCASTSD 304(CX), Z7
-	VCVTDQ2PD    (SI)(DI*4), K2, Z7
+	BZHIQ        R9, SI, SI
+	KMOVW        SI, K1
+	MOVQ         (DX), SI
+	VBROADCASTSD 24(DX), Z0
+	VCVTDQ2PD    (SI)(BX*4), K1, Z0
+	MOVQ         40(DX), SI
+	VBROADCASTSD 64(DX), Z1
+	VCVTDQ2PD    (SI)(BX*4), K1, Z1
+	MOVQ         80(DX), SI
+	VBROADCASTSD 104(DX), Z2
+	VCVTDQ2PD    (SI)(BX*4), K1, Z2
+	MOVQ         120(DX), SI
+	VBROADCASTSD 144(DX), Z3
+	VCVTDQ2PD    (SI)(BX*4), K1, Z3
+	MOVQ         160(DX), SI
+	VBROADCASTSD 184(DX), Z4
+	VCVTDQ2PD    (SI)(BX*4), K1, Z4
+	MOVQ         200(DX), SI
+	VBROADCASTSD 224(DX), Z5
+	VCVTDQ2PD    (SI)(BX*4), K1, Z5
+	MOVQ         240(DX), SI
+	VBROADCASTSD 264(DX), Z6
+	VCVTDQ2PD    (SI)(BX*4), K1, Z6
+	MOVQ         280(DX), SI
+	VBROADCASTSD 304(DX), Z7
+	VCVTDQ2PD    (SI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -12378,120 +9976,147 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	VMOVUPD      Z3, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z4, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z5, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z6, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z7, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z2, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z1, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z0, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
 
-done:
+next:
+	ADDQ $0x00000140, DX
+	ADDQ $0x40, R10
+	SUBQ $0x08, R8
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
 	VZEROUPPER
 	RET
 
 // func rowsI32F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·rowsI32F64ValidAVX512(SB), NOSPLIT, $0-48
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·rowsI32F64ValidAVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
 
-block:
-	CMPQ         BX, $0x08
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ         R10, $0x08
 	JL           tail
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 24(CX), Z0
-	VCVTDQ2PD    (R9)(DI*4), K2, Z0
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 64(CX), Z1
-	VCVTDQ2PD    (R9)(DI*4), K2, Z1
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 104(CX), Z2
-	VCVTDQ2PD    (R9)(DI*4), K2, Z2
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 144(CX), Z3
-	VCVTDQ2PD    (R9)(DI*4), K2, Z3
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 184(CX), Z4
-	VCVTDQ2PD    (R9)(DI*4), K2, Z4
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 224(CX), Z5
-	VCVTDQ2PD    (R9)(DI*4), K2, Z5
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 264(CX), Z6
-	VCVTDQ2PD    (R9)(DI*4), K2, Z6
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 304(CX), Z7
-	VCVTDQ2PD    (R9)(DI*4), K2, Z7
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), DI
+	MOVQ         8(DX), R12
+	MOVQ         16(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 24(DX), Z0
+	VCVTDQ2PD    (DI)(BX*4), K1, Z0
+	MOVQ         40(DX), DI
+	MOVQ         48(DX), R12
+	MOVQ         56(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 64(DX), Z1
+	VCVTDQ2PD    (DI)(BX*4), K1, Z1
+	MOVQ         80(DX), DI
+	MOVQ         88(DX), R12
+	MOVQ         96(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 104(DX), Z2
+	VCVTDQ2PD    (DI)(BX*4), K1, Z2
+	MOVQ         120(DX), DI
+	MOVQ         128(DX), R12
+	MOVQ         136(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 144(DX), Z3
+	VCVTDQ2PD    (DI)(BX*4), K1, Z3
+	MOVQ         160(DX), DI
+	MOVQ         168(DX), R12
+	MOVQ         176(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 184(DX), Z4
+	VCVTDQ2PD    (DI)(BX*4), K1, Z4
+	MOVQ         200(DX), DI
+	MOVQ         208(DX), R12
+	MOVQ         216(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 224(DX), Z5
+	VCVTDQ2PD    (DI)(BX*4), K1, Z5
+	MOVQ         240(DX), DI
+	MOVQ         248(DX), R12
+	MOVQ         256(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 264(DX), Z6
+	VCVTDQ2PD    (DI)(BX*4), K1, Z6
+	MOVQ         280(DX), DI
+	MOVQ         288(DX), R12
+	MOVQ         296(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 304(DX), Z7
+	VCVTDQ2PD    (DI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -12516,91 +10141,92 @@ block:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K1, (AX)
-	VMOVUPD      Z4, K1, (AX)(DX*1)
-	VMOVUPD      Z5, K1, (AX)(DX*2)
-	VMOVUPD      Z6, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPD      Z7, K1, (AX)
-	VMOVUPD      Z2, K1, (AX)(DX*1)
-	VMOVUPD      Z1, K1, (AX)(DX*2)
-	VMOVUPD      Z0, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	ADDQ         $0x08, DI
-	ADDQ         $0x01, R8
-	SUBQ         $0x08, BX
-	JMP          block
+	VMOVUPD      Z3, K2, (R8)
+	VMOVUPD      Z4, K2, (R8)(AX*1)
+	VMOVUPD      Z5, K2, (R8)(AX*2)
+	VMOVUPD      Z6, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	VMOVUPD      Z7, K2, (R8)
+	VMOVUPD      Z2, K2, (R8)(AX*1)
+	VMOVUPD      Z1, K2, (R8)(AX*2)
+	VMOVUPD      Z0, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	ADDQ         $0x08, BX
+	SUBQ         $0x08, R10
+	JMP          step
 
 tail:
-	TESTQ        BX, BX
-	JZ           done
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K2
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 24(CX), Z0
-	VCVTDQ2PD    (R9)(DI*4), K2, Z0
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 64(CX), Z1
-	VCVTDQ2PD    (R9)(DI*4), K2, Z1
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 104(CX), Z2
-	VCVTDQ2PD    (R9)(DI*4), K2, Z2
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 144(CX), Z3
-	VCVTDQ2PD    (R9)(DI*4), K2, Z3
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 184(CX), Z4
-	VCVTDQ2PD    (R9)(DI*4), K2, Z4
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 224(CX), Z5
-	VCVTDQ2PD    (R9)(DI*4), K2, Z5
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 264(CX), Z6
-	VCVTDQ2PD    (R9)(DI*4), K2, Z6
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 304(CX), Z7
-	VCVTDQ2PD    (R9)(DI*4), K2, Z7
+	TESTQ        R10, R10
+	JZ           next
+	MOVQ         $-1, DI
+	BZHIQ        R10, DI, DI
+	KMOVW        DI, K1
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), R12
+	MOVQ         8(DX), R13
+	MOVQ         16(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 24(DX), Z0
+	VCVTDQ2PD    (R12)(BX*4), K1, Z0
+	MOVQ         40(DX), R12
+	MOVQ         48(DX), R13
+	MOVQ         56(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 64(DX), Z1
+	VCVTDQ2PD    (R12)(BX*4), K1, Z1
+	MOVQ         80(DX), R12
+	MOVQ         88(DX), R13
+	MOVQ         96(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 104(DX), Z2
+	VCVTDQ2PD    (R12)(BX*4), K1, Z2
+	MOVQ         120(DX), R12
+	MOVQ         128(DX), R13
+	MOVQ         136(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 144(DX), Z3
+	VCVTDQ2PD    (R12)(BX*4), K1, Z3
+	MOVQ         160(DX), R12
+	MOVQ         168(DX), R13
+	MOVQ         176(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 184(DX), Z4
+	VCVTDQ2PD    (R12)(BX*4), K1, Z4
+	MOVQ         200(DX), R12
+	MOVQ         208(DX), R13
+	MOVQ         216(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 224(DX), Z5
+	VCVTDQ2PD    (R12)(BX*4), K1, Z5
+	MOVQ         240(DX), R12
+	MOVQ         248(DX), R13
+	MOVQ         256(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 264(DX), Z6
+	VCVTDQ2PD    (R12)(BX*4), K1, Z6
+	MOVQ         280(DX), R12
+	MOVQ         288(DX), R13
+	MOVQ         296(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 304(DX), Z7
+	VCVTDQ2PD    (R12)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -12625,80 +10251,105 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	VMOVUPD      Z3, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z4, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z5, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z6, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z7, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z2, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z1, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z0, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
 
-done:
+next:
+	ADDQ $0x00000140, DX
+	ADDQ $0x40, R11
+	SUBQ $0x08, R9
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
 	VZEROUPPER
 	RET
 
 // func rowsI32I64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·rowsI32I64AVX512(SB), NOSPLIT, $0-48
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·rowsI32I64AVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
 
-block:
-	CMPQ       BX, $0x08
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ       R9, $0x08
 	JL         tail
-	MOVQ       (CX), R9
-	VPMOVSXDQ  (R9)(DI*4), Z0
-	MOVQ       40(CX), R9
-	VPMOVSXDQ  (R9)(DI*4), Z1
-	MOVQ       80(CX), R9
-	VPMOVSXDQ  (R9)(DI*4), Z2
-	MOVQ       120(CX), R9
-	VPMOVSXDQ  (R9)(DI*4), Z3
-	MOVQ       160(CX), R9
-	VPMOVSXDQ  (R9)(DI*4), Z4
-	MOVQ       200(CX), R9
-	VPMOVSXDQ  (R9)(DI*4), Z5
-	MOVQ       240(CX), R9
-	VPMOVSXDQ  (R9)(DI*4), Z6
-	MOVQ       280(CX), R9
-	VPMOVSXDQ  (R9)(DI*4), Z7
+	MOVQ       (DX), SI
+	VPMOVSXDQ  (SI)(BX*4), Z0
+	MOVQ       40(DX), SI
+	VPMOVSXDQ  (SI)(BX*4), Z1
+	MOVQ       80(DX), SI
+	VPMOVSXDQ  (SI)(BX*4), Z2
+	MOVQ       120(DX), SI
+	VPMOVSXDQ  (SI)(BX*4), Z3
+	MOVQ       160(DX), SI
+	VPMOVSXDQ  (SI)(BX*4), Z4
+	MOVQ       200(DX), SI
+	VPMOVSXDQ  (SI)(BX*4), Z5
+	MOVQ       240(DX), SI
+	VPMOVSXDQ  (SI)(BX*4), Z6
+	MOVQ       280(DX), SI
+	VPMOVSXDQ  (SI)(BX*4), Z7
 	VUNPCKLPD  Z1, Z0, Z8
 	VUNPCKHPD  Z1, Z0, Z0
 	VUNPCKLPD  Z3, Z2, Z1
@@ -12723,51 +10374,50 @@ block:
 	VSHUFF32X4 $0x88, Z9, Z0, Z6
 	VSHUFF32X4 $0xdd, Z2, Z8, Z2
 	VSHUFF32X4 $0xdd, Z9, Z0, Z0
-	VMOVUPD    Z3, K1, (AX)
-	VMOVUPD    Z4, K1, (AX)(DX*1)
-	VMOVUPD    Z5, K1, (AX)(DX*2)
-	VMOVUPD    Z6, K1, (AX)(SI*1)
-	LEAQ       (AX)(DX*4), AX
-	VMOVUPD    Z7, K1, (AX)
-	VMOVUPD    Z2, K1, (AX)(DX*1)
-	VMOVUPD    Z1, K1, (AX)(DX*2)
-	VMOVUPD    Z0, K1, (AX)(SI*1)
-	LEAQ       (AX)(DX*4), AX
-	ADDQ       $0x08, DI
-	ADDQ       $0x01, R8
-	SUBQ       $0x08, BX
-	JMP        block
+	VMOVUPD    Z3, K2, (DI)
+	VMOVUPD    Z4, K2, (DI)(AX*1)
+	VMOVUPD    Z5, K2, (DI)(AX*2)
+	VMOVUPD    Z6, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	VMOVUPD    Z7, K2, (DI)
+	VMOVUPD    Z2, K2, (DI)(AX*1)
+	VMOVUPD    Z1, K2, (DI)(AX*2)
+	VMOVUPD    Z0, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	ADDQ       $0x08, BX
+	SUBQ       $0x08, R9
+	JMP        step
 
 tail:
-	TESTQ        BX, BX
-	JZ           done
+	TESTQ        R9, R9
+	JZ           next
 	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K2
-	MOVQ         (CX), SI
-	VBROADCASTSD 24(CX), Z0
-	VPMOVSXDQ    (SI)(DI*4), K2, Z0
-	MOVQ         40(CX), SI
-	VBROADCASTSD 64(CX), Z1
-	VPMOVSXDQ    (SI)(DI*4), K2, Z1
-	MOVQ         80(CX), SI
-	VBROADCASTSD 104(CX), Z2
-	VPMOVSXDQ    (SI)(DI*4), K2, Z2
-	MOVQ         120(CX), SI
-	VBROADCASTSD 144(CX), Z3
-	VPMOVSXDQ    (SI)(DI*4), K2, Z3
-	MOVQ         160(CX), SI
-	VBROADCASTSD 184(CX), Z4
-	VPMOVSXDQ    (SI)(DI*4), K2, Z4
-	MOVQ         200(CX), SI
-	VBROADCASTSD 224(CX), Z5
-	VPMOVSXDQ    (SI)(DI*4), K2, Z5
-	MOVQ         240(CX), SI
-	VBROADCASTSD 264(CX), Z6
-	VPMOVSXDQ    (SI)(DI*4), K2, Z6
-	MOVQ         280(CX), SI
-	VBROADCASTSD 304(CX), Z7
-	VPMOVSXDQ    (SI)(DI*4), K2, Z7
+	BZHIQ        R9, SI, SI
+	KMOVW        SI, K1
+	MOVQ         (DX), SI
+	VBROADCASTSD 24(DX), Z0
+	VPMOVSXDQ    (SI)(BX*4), K1, Z0
+	MOVQ         40(DX), SI
+	VBROADCASTSD 64(DX), Z1
+	VPMOVSXDQ    (SI)(BX*4), K1, Z1
+	MOVQ         80(DX), SI
+	VBROADCASTSD 104(DX), Z2
+	VPMOVSXDQ    (SI)(BX*4), K1, Z2
+	MOVQ         120(DX), SI
+	VBROADCASTSD 144(DX), Z3
+	VPMOVSXDQ    (SI)(BX*4), K1, Z3
+	MOVQ         160(DX), SI
+	VBROADCASTSD 184(DX), Z4
+	VPMOVSXDQ    (SI)(BX*4), K1, Z4
+	MOVQ         200(DX), SI
+	VBROADCASTSD 224(DX), Z5
+	VPMOVSXDQ    (SI)(BX*4), K1, Z5
+	MOVQ         240(DX), SI
+	VBROADCASTSD 264(DX), Z6
+	VPMOVSXDQ    (SI)(BX*4), K1, Z6
+	MOVQ         280(DX), SI
+	VBROADCASTSD 304(DX), Z7
+	VPMOVSXDQ    (SI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -12792,120 +10442,147 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	VMOVUPD      Z3, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z4, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z5, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z6, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z7, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z2, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z1, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z0, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
 
-done:
+next:
+	ADDQ $0x00000140, DX
+	ADDQ $0x40, R10
+	SUBQ $0x08, R8
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
 	VZEROUPPER
 	RET
 
 // func rowsI32I64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·rowsI32I64ValidAVX512(SB), NOSPLIT, $0-48
+// Requires: AVX, AVX512F, BMI2, CMOV
+TEXT ·rowsI32I64ValidAVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
-	MOVQ  cols+8(FP), CX
-	MOVQ  stride+16(FP), DX
-	MOVQ  rows+24(FP), BX
-	MOVQ  width+32(FP), SI
-	MOVQ  $-1, DI
-	BZHIQ SI, DI, SI
-	KMOVW SI, K1
-	LEAQ  (DX)(DX*2), SI
-	XORQ  DI, DI
-	XORQ  R8, R8
-	KXORW K2, K2, K2
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
 
-block:
-	CMPQ         BX, $0x08
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ         R10, $0x08
 	JL           tail
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 24(CX), Z0
-	VPMOVSXDQ    (R9)(DI*4), K2, Z0
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 64(CX), Z1
-	VPMOVSXDQ    (R9)(DI*4), K2, Z1
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 104(CX), Z2
-	VPMOVSXDQ    (R9)(DI*4), K2, Z2
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 144(CX), Z3
-	VPMOVSXDQ    (R9)(DI*4), K2, Z3
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 184(CX), Z4
-	VPMOVSXDQ    (R9)(DI*4), K2, Z4
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 224(CX), Z5
-	VPMOVSXDQ    (R9)(DI*4), K2, Z5
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 264(CX), Z6
-	VPMOVSXDQ    (R9)(DI*4), K2, Z6
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	KMOVW        R10, K2
-	VBROADCASTSD 304(CX), Z7
-	VPMOVSXDQ    (R9)(DI*4), K2, Z7
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), DI
+	MOVQ         8(DX), R12
+	MOVQ         16(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 24(DX), Z0
+	VPMOVSXDQ    (DI)(BX*4), K1, Z0
+	MOVQ         40(DX), DI
+	MOVQ         48(DX), R12
+	MOVQ         56(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 64(DX), Z1
+	VPMOVSXDQ    (DI)(BX*4), K1, Z1
+	MOVQ         80(DX), DI
+	MOVQ         88(DX), R12
+	MOVQ         96(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 104(DX), Z2
+	VPMOVSXDQ    (DI)(BX*4), K1, Z2
+	MOVQ         120(DX), DI
+	MOVQ         128(DX), R12
+	MOVQ         136(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 144(DX), Z3
+	VPMOVSXDQ    (DI)(BX*4), K1, Z3
+	MOVQ         160(DX), DI
+	MOVQ         168(DX), R12
+	MOVQ         176(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 184(DX), Z4
+	VPMOVSXDQ    (DI)(BX*4), K1, Z4
+	MOVQ         200(DX), DI
+	MOVQ         208(DX), R12
+	MOVQ         216(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 224(DX), Z5
+	VPMOVSXDQ    (DI)(BX*4), K1, Z5
+	MOVQ         240(DX), DI
+	MOVQ         248(DX), R12
+	MOVQ         256(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 264(DX), Z6
+	VPMOVSXDQ    (DI)(BX*4), K1, Z6
+	MOVQ         280(DX), DI
+	MOVQ         288(DX), R12
+	MOVQ         296(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 304(DX), Z7
+	VPMOVSXDQ    (DI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -12930,91 +10607,92 @@ block:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K1, (AX)
-	VMOVUPD      Z4, K1, (AX)(DX*1)
-	VMOVUPD      Z5, K1, (AX)(DX*2)
-	VMOVUPD      Z6, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	VMOVUPD      Z7, K1, (AX)
-	VMOVUPD      Z2, K1, (AX)(DX*1)
-	VMOVUPD      Z1, K1, (AX)(DX*2)
-	VMOVUPD      Z0, K1, (AX)(SI*1)
-	LEAQ         (AX)(DX*4), AX
-	ADDQ         $0x08, DI
-	ADDQ         $0x01, R8
-	SUBQ         $0x08, BX
-	JMP          block
+	VMOVUPD      Z3, K2, (R8)
+	VMOVUPD      Z4, K2, (R8)(AX*1)
+	VMOVUPD      Z5, K2, (R8)(AX*2)
+	VMOVUPD      Z6, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	VMOVUPD      Z7, K2, (R8)
+	VMOVUPD      Z2, K2, (R8)(AX*1)
+	VMOVUPD      Z1, K2, (R8)(AX*2)
+	VMOVUPD      Z0, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	ADDQ         $0x08, BX
+	SUBQ         $0x08, R10
+	JMP          step
 
 tail:
-	TESTQ        BX, BX
-	JZ           done
-	MOVQ         $-1, SI
-	BZHIQ        BX, SI, SI
-	KMOVW        SI, K2
-	MOVQ         (CX), R9
-	MOVQ         8(CX), R10
-	MOVQ         16(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 24(CX), Z0
-	VPMOVSXDQ    (R9)(DI*4), K2, Z0
-	MOVQ         40(CX), R9
-	MOVQ         48(CX), R10
-	MOVQ         56(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 64(CX), Z1
-	VPMOVSXDQ    (R9)(DI*4), K2, Z1
-	MOVQ         80(CX), R9
-	MOVQ         88(CX), R10
-	MOVQ         96(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 104(CX), Z2
-	VPMOVSXDQ    (R9)(DI*4), K2, Z2
-	MOVQ         120(CX), R9
-	MOVQ         128(CX), R10
-	MOVQ         136(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 144(CX), Z3
-	VPMOVSXDQ    (R9)(DI*4), K2, Z3
-	MOVQ         160(CX), R9
-	MOVQ         168(CX), R10
-	MOVQ         176(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 184(CX), Z4
-	VPMOVSXDQ    (R9)(DI*4), K2, Z4
-	MOVQ         200(CX), R9
-	MOVQ         208(CX), R10
-	MOVQ         216(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 224(CX), Z5
-	VPMOVSXDQ    (R9)(DI*4), K2, Z5
-	MOVQ         240(CX), R9
-	MOVQ         248(CX), R10
-	MOVQ         256(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 264(CX), Z6
-	VPMOVSXDQ    (R9)(DI*4), K2, Z6
-	MOVQ         280(CX), R9
-	MOVQ         288(CX), R10
-	MOVQ         296(CX), R11
-	SHRXL        R11, (R10)(R8*1), R10
-	ANDL         SI, R10
-	KMOVW        R10, K2
-	VBROADCASTSD 304(CX), Z7
-	VPMOVSXDQ    (R9)(DI*4), K2, Z7
+	TESTQ        R10, R10
+	JZ           next
+	MOVQ         $-1, DI
+	BZHIQ        R10, DI, DI
+	KMOVW        DI, K1
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), R12
+	MOVQ         8(DX), R13
+	MOVQ         16(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 24(DX), Z0
+	VPMOVSXDQ    (R12)(BX*4), K1, Z0
+	MOVQ         40(DX), R12
+	MOVQ         48(DX), R13
+	MOVQ         56(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 64(DX), Z1
+	VPMOVSXDQ    (R12)(BX*4), K1, Z1
+	MOVQ         80(DX), R12
+	MOVQ         88(DX), R13
+	MOVQ         96(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 104(DX), Z2
+	VPMOVSXDQ    (R12)(BX*4), K1, Z2
+	MOVQ         120(DX), R12
+	MOVQ         128(DX), R13
+	MOVQ         136(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 144(DX), Z3
+	VPMOVSXDQ    (R12)(BX*4), K1, Z3
+	MOVQ         160(DX), R12
+	MOVQ         168(DX), R13
+	MOVQ         176(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 184(DX), Z4
+	VPMOVSXDQ    (R12)(BX*4), K1, Z4
+	MOVQ         200(DX), R12
+	MOVQ         208(DX), R13
+	MOVQ         216(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 224(DX), Z5
+	VPMOVSXDQ    (R12)(BX*4), K1, Z5
+	MOVQ         240(DX), R12
+	MOVQ         248(DX), R13
+	MOVQ         256(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 264(DX), Z6
+	VPMOVSXDQ    (R12)(BX*4), K1, Z6
+	MOVQ         280(DX), R12
+	MOVQ         288(DX), R13
+	MOVQ         296(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 304(DX), Z7
+	VPMOVSXDQ    (R12)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -13039,40 +10717,50 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z4, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z5, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z6, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z7, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z2, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z1, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
-	VMOVUPD      Z0, K1, (AX)
-	ADDQ         DX, AX
-	DECQ         BX
-	JZ           done
+	VMOVUPD      Z3, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z4, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z5, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z6, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z7, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z2, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z1, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z0, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
 
-done:
+next:
+	ADDQ $0x00000140, DX
+	ADDQ $0x40, R11
+	SUBQ $0x08, R9
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
 	VZEROUPPER

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
@@ -47,9 +46,9 @@ func checkRows[S, D Number](t *testing.T) {
 			if n > first {
 				size = (n-first-1)*(width+gap) + width
 			}
-			cols, values := make([]Column[D], width), make([][]D, width)
+			group, values := Group[D]{Columns: make([]Column[D], width)}, make([][]D, width)
 			wantRounded, wantOK := make([]int64, width), true
-			for c := range cols {
+			for c := range values {
 				src := guarded[S](g, n)
 				for i := range src {
 					switch {
@@ -67,7 +66,7 @@ func checkRows[S, D Number](t *testing.T) {
 					bitmap, bit = guardedBits(t, g, n)
 				}
 				fill := drawNumber[D](r)
-				cols[c], values[c] = ColumnOf(src, bitmap, bit, fill), make([]D, n-first)
+				group.Columns[c], values[c] = ColumnOf(src, bitmap, bit, fill), make([]D, n-first)
 				res := castFillPlain(values[c], src[first:], bitmap, bit+first, fill)
 				wantRounded[c], wantOK = res.Inexact, wantOK && res.OutOfRange < 0
 			}
@@ -78,8 +77,7 @@ func checkRows[S, D Number](t *testing.T) {
 					want[i*(width+gap)+c] = values[c][i]
 				}
 			}
-			rounded := make([]int64, width)
-			ok := rows(l, dst, width+gap, cols, first, n, rounded)
+			ok := group.rows(l, dst, width+gap, first, n)
 			if has := l.rowsKernel(kindOf[S](), kindOf[D]()).all != nil; !has || !wantOK {
 				if ok && n > first {
 					t.Fatalf("rows of %d columns = true; want false", width)
@@ -92,7 +90,7 @@ func checkRows[S, D Number](t *testing.T) {
 			if !bytes.Equal(Bytes(dst), Bytes(want)) {
 				t.Fatalf("rows of %d columns from %d to %d, stride %d = %v; want %v", width, first, n, width+gap, dst, want)
 			}
-			if diff := cmp.Diff(wantRounded, rounded); diff != "" {
+			if diff := cmp.Diff(wantRounded, group.Rounded[:width]); diff != "" {
 				t.Fatalf("rounded values differ (-want +got):\n%s", diff)
 			}
 			if !intact[D](g, size) {
@@ -103,10 +101,10 @@ func checkRows[S, D Number](t *testing.T) {
 }
 
 func TestRowsMixed(t *testing.T) {
-	cols := []Column[float32]{ColumnOf([]float32{1}, nil, 0, float32(0)), ColumnOf([]int32{1}, nil, 0, float32(0))}
-	if Rows(make([]float32, 2), 2, cols, 0, 1, make([]int64, 2)) {
+	g := Group[float32]{Columns: []Column[float32]{
+		ColumnOf([]float32{1}, nil, 0, float32(0)), ColumnOf([]int32{1}, nil, 0, float32(0)),
+	}}
+	if g.Rows(make([]float32, 2), 2, 0, 1) {
 		t.Error("Rows of columns of two types = true; want false")
 	}
 }
-
-var _ = bitutil.BitIsSet

@@ -40,7 +40,16 @@ type rower struct {
 	wide   func(c *wideColumn) VecVirtual
 }
 
+// pairs are the indexes that interleave the lanes of two registers.
+var pairs [2]Mem
+
 func rows() {
+	for i := range pairs {
+		pairs[i] = GLOBL(fmt.Sprintf("pairs%d", i), readOnly)
+		for place := range 8 {
+			DATA(8*place, U64(4*i+place&1+place>>1&1*8+place>>2*2))
+		}
+	}
 	for _, r := range []rower{
 		{name: "rows4", from: 4, to: 4, wide: wide4},
 		{name: "rowsF64F32", from: 8, to: 4, judges: true, wide: wideDoubles},
@@ -78,25 +87,33 @@ func (r *rower) generate512(validity bool) {
 	TEXT(name, noSplit, "func(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)")
 	Pragma("noescape")
 	Doc(name + " makes rows of columns; see the generator.")
-	step := 64 / r.to
-	d, cols := Load(Param("dst"), GP64()), Load(Param("cols"), GP64())
-	stride, left := Load(Param("stride"), GP64()), Load(Param("rows"), GP64())
-	tmp, write := GP64(), K()
-	Load(Param("width"), tmp)
-	ones := GP64()
-	MOVQ(I32(-1), ones)
-	BZHIQ(tmp, ones, tmp)
-	KMOVW(tmp.As32(), write)
-	stride3, row, bitsAt := GP64(), GP64(), GP64()
+	// What the inner loop does not need lies on the stack.
+	dstAt, rowAt, rowsLeft, chunk := AllocLocal(8), AllocLocal(8), AllocLocal(8), AllocLocal(8)
+	tmp := GP64()
+	Load(Param("dst"), tmp)
+	MOVQ(tmp, dstAt)
+	Load(Param("rows"), tmp)
+	MOVQ(tmp, rowsLeft)
+	MOVQ(U64(0), tmp)
+	MOVQ(tmp, rowAt)
+	stride, stride3 := Load(Param("stride"), GP64()), GP64()
 	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, stride3)
-	XORQ(row, row)
-	XORQ(bitsAt, bitsAt)
-	beyond := K()
+	beyond, rowMask, write := K(), K(), K()
 	KXORW(beyond, beyond, beyond)
-	rowMask, rowMaskBits := K(), GP64()
-
-	block := func(tail bool) []VecVirtual {
-		v := make([]VecVirtual, step)
+	indexes := [2]VecVirtual{}
+	if r.to == 4 {
+		indexes = [2]VecVirtual{ZMM(), ZMM()}
+		VMOVDQU64(pairs[0], indexes[0])
+		VMOVDQU64(pairs[1], indexes[1])
+	}
+	step := 64 / r.to
+	cols, row, bitsAt, rowMaskBits := GP64(), GP64(), GP64(), GP64()
+	block := func(tail bool) []store {
+		v := make([]VecVirtual, rowsColumns)
+		if validity {
+			MOVQ(row, bitsAt)
+			SHRQ(U8(3), bitsAt)
+		}
 		for i := range v {
 			p := GP64()
 			MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnValues}, p)
@@ -120,45 +137,72 @@ func (r *rower) generate512(validity bool) {
 			v[i] = r.wide(c)
 		}
 		if r.to == 4 {
-			return turn16(v)
+			return turn16(v, indexes, write)
 		}
-		return turn8(v)
+		return turn8(v, write)
 	}
-	put := func(v VecVirtual, to Mem) {
-		if r.to == 4 {
-			VMOVUPS(v, write, to)
-		} else {
-			VMOVUPD(v, write, to)
-		}
-	}
-	Label("block")
+
+	Label("chunk")
+	n, d, columns, left, limit := GP64(), GP64(), GP64(), GP64(), GP64()
+	MOVQ(U64(rowsChunk), limit)
+	MOVQ(rowsLeft, n)
+	CMPQ(n, limit)
+	CMOVQGT(limit, n)
+	MOVQ(n, chunk)
+	Load(Param("cols"), cols)
+	Load(Param("width"), columns)
+	first := GP64()
+	MOVQ(dstAt, first)
+
+	Label("columns")
+	all := GP64()
+	MOVQ(U64(0xff), all)
+	BZHIQ(columns, all, all)
+	KMOVW(all.As32(), write)
+	MOVQ(rowAt, row)
+	MOVQ(first, d)
+	MOVQ(chunk, left)
+
+	Label("step")
 	CMPQ(left, U8(step))
 	JL(LabelRef("tail"))
 	at := []Mem{{Base: d}, {Base: d, Index: stride, Scale: 1}, {Base: d, Index: stride, Scale: 2}, {Base: d, Index: stride3, Scale: 1}}
-	for i, v := range block(false) {
-		put(v, at[i%4])
+	for i, put := range block(false) {
+		put(at[i%4])
 		if i%4 == 3 {
 			LEAQ(Mem{Base: d, Index: stride, Scale: 4}, d)
 		}
 	}
 	ADDQ(U8(step), row)
-	ADDQ(U8(step/8), bitsAt)
 	SUBQ(U8(step), left)
-	JMP(LabelRef("block"))
+	JMP(LabelRef("step"))
 
 	Label("tail")
 	TESTQ(left, left)
-	JZ(LabelRef("done"))
+	JZ(LabelRef("next"))
 	MOVQ(I32(-1), rowMaskBits)
 	BZHIQ(left, rowMaskBits, rowMaskBits)
 	KMOVW(rowMaskBits.As32(), rowMask)
-	for _, v := range block(true) {
-		put(v, Mem{Base: d})
+	for _, put := range block(true) {
+		put(Mem{Base: d})
 		ADDQ(stride, d)
 		DECQ(left)
-		JZ(LabelRef("done"))
+		JZ(LabelRef("next"))
 	}
-	Label("done")
+
+	Label("next")
+	ADDQ(U32(rowsColumns*columnBytes), cols)
+	ADDQ(U8(rowsColumns*r.to), first)
+	SUBQ(U8(rowsColumns), columns)
+	JG(LabelRef("columns"))
+	ADDQ(U8(rowsChunk), rowAt)
+	done := GP64()
+	MOVQ(stride, done)
+	SHLQ(U8(6), done)
+	ADDQ(done, dstAt)
+	SUBQ(U8(rowsChunk), rowsLeft)
+	JG(LabelRef("chunk"))
+
 	result := GP64()
 	XORQ(result, result)
 	if r.judges {
@@ -169,23 +213,34 @@ func (r *rower) generate512(validity bool) {
 	RET()
 }
 
-// turn16 makes sixteen rows of sixteen columns.
-func turn16(v []VecVirtual) []VecVirtual {
-	var quads [4][4]VecVirtual // by column/4, by row%4
-	for q := range quads {
-		quads[q] = turn4([4]VecVirtual(v[4*q : 4*q+4]))
-	}
-	rows := make([]VecVirtual, 16)
+const (
+	rowsColumns = 8  // at a time
+	rowsChunk   = 64 // rows of some columns, before the next ones
+)
+
+// turn16 makes sixteen rows of eight columns of 4-byte values.
+func turn16(v []VecVirtual, indexes [2]VecVirtual, write OpmaskVirtual) []store {
+	left, right := turn4([4]VecVirtual(v[:4])), turn4([4]VecVirtual(v[4:]))
+	rows := make([]store, 16)
 	for j := range 4 {
-		for lane, v := range turnLanes([4]VecVirtual{quads[0][j], quads[1][j], quads[2][j], quads[3][j]}) {
-			rows[4*lane+j] = v
+		low, high := ZMM(), left[j]
+		VMOVAPS(left[j], low)
+		VPERMT2PD(right[j], indexes[0], low)
+		VPERMT2PD(right[j], indexes[1], high)
+		for i, v := range []VecVirtual{low, high} {
+			rows[8*i+j] = func(to Mem) { VMOVUPS(v.AsY(), write, to) }
+			rows[8*i+4+j] = func(to Mem) {
+				y := YMM()
+				VEXTRACTF32X8(U8(1), v, y)
+				VMOVUPS(y, write, to)
+			}
 		}
 	}
 	return rows
 }
 
 // turn8 makes eight rows of eight columns.
-func turn8(v []VecVirtual) []VecVirtual {
+func turn8(v []VecVirtual, write OpmaskVirtual) (rows []store) {
 	var even, odd [4]VecVirtual
 	for p := range 4 {
 		even[p], odd[p] = ZMM(), ZMM()
@@ -193,9 +248,10 @@ func turn8(v []VecVirtual) []VecVirtual {
 		VUNPCKHPD(v[2*p+1], v[2*p], odd[p])
 	}
 	even, odd = turnLanes(even), turnLanes(odd)
-	rows := make([]VecVirtual, 0, 8)
 	for lane := range 4 {
-		rows = append(rows, even[lane], odd[lane])
+		for _, v := range []VecVirtual{even[lane], odd[lane]} {
+			rows = append(rows, func(to Mem) { VMOVUPD(v, write, to) })
+		}
 	}
 	return rows
 }
@@ -371,5 +427,3 @@ func wideLongDoubles(c *wideColumn) VecVirtual {
 	VMOVAPD(v, c.valid, f)
 	return f
 }
-
-var _ = fmt.Sprint
