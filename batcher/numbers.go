@@ -160,7 +160,7 @@ func (p *numberPacker[D]) packMatrix(a *Assembler, segment Segment, dst []D, n i
 	width := len(p.stretches)
 	for left := 0; left < width; left += p.tileWidth {
 		right := min(left+p.tileWidth, width)
-		if p.packRows(a, dst[left:], left, right, n) {
+		if p.packRows(a, dst, left, right, n) {
 			continue
 		}
 		for at := 0; at < n; at += tileRows {
@@ -185,19 +185,23 @@ func (p *numberPacker[D]) packMatrix(a *Assembler, segment Segment, dst []D, n i
 
 // packRows writes columns as rows where one kernel does it all, and reports
 // whether it did.
+//
+// Kernels take eight columns at a time: the last ones of a wide row are made
+// eight by columns that are done already.
 func (p *numberPacker[D]) packRows(a *Assembler, dst []D, left, right, n int) bool {
 	g := &p.group
 	g.Columns = g.Columns[:0]
-	for i := left; i < right; i++ {
+	first := max(0, min(left, right-kernel.StepColumns))
+	for i := first; i < right; i++ {
 		if !p.stretches[i].numbers {
 			return false
 		}
 		g.Columns = append(g.Columns, p.stretches[i].column)
 	}
-	if !g.Rows(dst, len(p.stretches), 0, n) {
+	if !g.Rows(dst[first:], len(p.stretches), 0, n) {
 		return false
 	}
-	for i, count := range g.Rounded[:right-left] {
+	for i, count := range g.Rounded[left-first : right-first] {
 		if count > 0 && p.lossy != AllowLossy {
 			return false // the tile finds which
 		}

@@ -179,100 +179,200 @@ func castF64F32AVX512(dst *byte, src *byte, n int) (rounded int, clean int, beyo
 //go:noescape
 func castF64F32ValidAVX512(dst *byte, src *byte, n int, bits *byte, bit int, fill uint64) (rounded int, clean int, beyond int)
 
+// rows4AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rows4AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
 // rows4AVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func rows4AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rows4ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rows4ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
 // rows4ValidAVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func rows4ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
+// rowsF64F32AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsF64F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
 // rowsF64F32AVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func rowsF64F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsF64F32ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsF64F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
 // rowsF64F32ValidAVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func rowsF64F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
+// rowsI64F32AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
 // rowsI64F32AVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func rowsI64F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI64F32ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
 // rowsI64F32ValidAVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func rowsI64F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
+// rowsI64I32AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64I32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
 // rowsI64I32AVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func rowsI64I32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI64I32ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64I32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
 // rowsI64I32ValidAVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func rowsI64I32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
+// rowsI32F32AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
 // rowsI32F32AVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func rowsI32F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI32F32ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
 // rowsI32F32ValidAVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func rowsI32F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
+// rows8AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rows8AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
 // rows8AVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func rows8AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rows8ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rows8ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
 // rows8ValidAVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func rows8ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
+// rowsI64F64AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
 // rowsI64F64AVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func rowsI64F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI64F64ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
 // rowsI64F64ValidAVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func rowsI64F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
+// rowsF32F64AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsF32F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
 // rowsF32F64AVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func rowsF32F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsF32F64ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsF32F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
 // rowsF32F64ValidAVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func rowsF32F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
+// rowsI32F64AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
 // rowsI32F64AVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func rowsI32F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI32F64ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
 // rowsI32F64ValidAVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func rowsI32F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
+// rowsI32I64AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32I64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
 // rowsI32I64AVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func rowsI32I64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI32I64ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32I64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
 // rowsI32I64ValidAVX512 makes rows of columns; see the generator.
 //

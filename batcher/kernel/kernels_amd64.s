@@ -104,6 +104,40 @@ DATA spread1<>+16(SB)/8, $0x0202020202020202
 DATA spread1<>+24(SB)/8, $0x0303030303030303
 GLOBL spread1<>(SB), RODATA|NOPTR, $32
 
+DATA sliding<>+0(SB)/4, $0x00000001
+DATA sliding<>+4(SB)/4, $0x00000002
+DATA sliding<>+8(SB)/4, $0x00000004
+DATA sliding<>+12(SB)/4, $0x00000008
+DATA sliding<>+16(SB)/4, $0x00000010
+DATA sliding<>+20(SB)/4, $0x00000020
+DATA sliding<>+24(SB)/4, $0x00000040
+DATA sliding<>+28(SB)/4, $0x00000080
+DATA sliding<>+32(SB)/4, $0x00000100
+DATA sliding<>+36(SB)/4, $0x00000200
+DATA sliding<>+40(SB)/4, $0x00000400
+DATA sliding<>+44(SB)/4, $0x00000800
+DATA sliding<>+48(SB)/4, $0x00001000
+DATA sliding<>+52(SB)/4, $0x00002000
+DATA sliding<>+56(SB)/4, $0x00004000
+DATA sliding<>+60(SB)/4, $0x00008000
+DATA sliding<>+64(SB)/8, $0x0000000000000001
+DATA sliding<>+72(SB)/8, $0x0000000000000002
+DATA sliding<>+80(SB)/8, $0x0000000000000004
+DATA sliding<>+88(SB)/8, $0x0000000000000008
+DATA sliding<>+96(SB)/8, $0x0000000000000010
+DATA sliding<>+104(SB)/8, $0x0000000000000020
+DATA sliding<>+112(SB)/8, $0x0000000000000040
+DATA sliding<>+120(SB)/8, $0x0000000000000080
+DATA sliding<>+128(SB)/8, $0x0000000000000100
+DATA sliding<>+136(SB)/8, $0x0000000000000200
+DATA sliding<>+144(SB)/8, $0x0000000000000400
+DATA sliding<>+152(SB)/8, $0x0000000000000800
+DATA sliding<>+160(SB)/8, $0x0000000000001000
+DATA sliding<>+168(SB)/8, $0x0000000000002000
+DATA sliding<>+176(SB)/8, $0x0000000000004000
+DATA sliding<>+184(SB)/8, $0x0000000000008000
+GLOBL sliding<>(SB), RODATA|NOPTR, $192
+
 // func transpose4x8AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
 // Requires: AVX
 TEXT ·transpose4x8AVX2(SB), NOSPLIT, $40-48
@@ -2026,13 +2060,13 @@ TEXT ·castF64F32AVX2(SB), NOSPLIT, $0-48
 	MOVQ         n+16(FP), CX
 	MOVQ         src+8(FP), DX
 	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
 	MOVQ         $0x7fffffffffffffff, BX
+	VMOVQ        BX, X1
+	VPBROADCASTQ X1, Y1
+	MOVQ         $0x7ff0000000000000, BX
 	VMOVQ        BX, X2
 	VPBROADCASTQ X2, Y2
-	MOVQ         $0x7ff0000000000000, BX
-	VMOVQ        BX, X3
-	VPBROADCASTQ X3, Y3
+	VPXOR        Y3, Y3, Y3
 	XORQ         BX, BX
 	XORQ         SI, SI
 
@@ -2040,68 +2074,68 @@ block:
 	VCVTPD2PSY   (DX), X4
 	VCVTPS2PD    X4, Y5
 	VCMPPD       $0x0c, (DX), Y5, Y6
-	VPSUBQ       Y6, Y0, Y0
+	VPSUBQ       Y6, Y3, Y3
 	VANDPD       Y6, Y5, Y5
-	VANDPD       Y2, Y5, Y5
-	VMAXPD       Y5, Y1, Y1
+	VANDPD       Y1, Y5, Y5
+	VMAXPD       Y5, Y0, Y0
 	VCVTPD2PSY   32(DX), X5
 	VCVTPS2PD    X5, Y6
 	VCMPPD       $0x0c, 32(DX), Y6, Y7
-	VPSUBQ       Y7, Y0, Y0
+	VPSUBQ       Y7, Y3, Y3
 	VANDPD       Y7, Y6, Y6
-	VANDPD       Y2, Y6, Y6
-	VMAXPD       Y6, Y1, Y1
+	VANDPD       Y1, Y6, Y6
+	VMAXPD       Y6, Y0, Y0
 	VINSERTF128  $0x01, X5, Y4, Y5
 	VMOVUPS      Y5, (AX)
 	VCVTPD2PSY   64(DX), X4
 	VCVTPS2PD    X4, Y5
 	VCMPPD       $0x0c, 64(DX), Y5, Y6
-	VPSUBQ       Y6, Y0, Y0
+	VPSUBQ       Y6, Y3, Y3
 	VANDPD       Y6, Y5, Y5
-	VANDPD       Y2, Y5, Y5
-	VMAXPD       Y5, Y1, Y1
+	VANDPD       Y1, Y5, Y5
+	VMAXPD       Y5, Y0, Y0
 	VCVTPD2PSY   96(DX), X5
 	VCVTPS2PD    X5, Y6
 	VCMPPD       $0x0c, 96(DX), Y6, Y7
-	VPSUBQ       Y7, Y0, Y0
+	VPSUBQ       Y7, Y3, Y3
 	VANDPD       Y7, Y6, Y6
-	VANDPD       Y2, Y6, Y6
-	VMAXPD       Y6, Y1, Y1
+	VANDPD       Y1, Y6, Y6
+	VMAXPD       Y6, Y0, Y0
 	VINSERTF128  $0x01, X5, Y4, Y5
 	VMOVUPS      Y5, 32(AX)
 	VCVTPD2PSY   128(DX), X4
 	VCVTPS2PD    X4, Y5
 	VCMPPD       $0x0c, 128(DX), Y5, Y6
-	VPSUBQ       Y6, Y0, Y0
+	VPSUBQ       Y6, Y3, Y3
 	VANDPD       Y6, Y5, Y5
-	VANDPD       Y2, Y5, Y5
-	VMAXPD       Y5, Y1, Y1
+	VANDPD       Y1, Y5, Y5
+	VMAXPD       Y5, Y0, Y0
 	VCVTPD2PSY   160(DX), X5
 	VCVTPS2PD    X5, Y6
 	VCMPPD       $0x0c, 160(DX), Y6, Y7
-	VPSUBQ       Y7, Y0, Y0
+	VPSUBQ       Y7, Y3, Y3
 	VANDPD       Y7, Y6, Y6
-	VANDPD       Y2, Y6, Y6
-	VMAXPD       Y6, Y1, Y1
+	VANDPD       Y1, Y6, Y6
+	VMAXPD       Y6, Y0, Y0
 	VINSERTF128  $0x01, X5, Y4, Y5
 	VMOVUPS      Y5, 64(AX)
 	VCVTPD2PSY   192(DX), X4
 	VCVTPS2PD    X4, Y5
 	VCMPPD       $0x0c, 192(DX), Y5, Y6
-	VPSUBQ       Y6, Y0, Y0
+	VPSUBQ       Y6, Y3, Y3
 	VANDPD       Y6, Y5, Y5
-	VANDPD       Y2, Y5, Y5
-	VMAXPD       Y5, Y1, Y1
+	VANDPD       Y1, Y5, Y5
+	VMAXPD       Y5, Y0, Y0
 	VCVTPD2PSY   224(DX), X5
 	VCVTPS2PD    X5, Y6
 	VCMPPD       $0x0c, 224(DX), Y6, Y7
-	VPSUBQ       Y7, Y0, Y0
+	VPSUBQ       Y7, Y3, Y3
 	VANDPD       Y7, Y6, Y6
-	VANDPD       Y2, Y6, Y6
-	VMAXPD       Y6, Y1, Y1
+	VANDPD       Y1, Y6, Y6
+	VMAXPD       Y6, Y0, Y0
 	VINSERTF128  $0x01, X5, Y4, Y5
 	VMOVUPS      Y5, 96(AX)
-	VPTEST       Y0, Y0
+	VPTEST       Y3, Y3
 	SETEQ        SI
 	ADDQ         SI, BX
 	ADDQ         $0x00000080, AX
@@ -2109,15 +2143,15 @@ block:
 	SUBQ         $0x20, CX
 	JNZ          block
 	XORQ         CX, CX
-	VEXTRACTI128 $0x01, Y0, X2
-	VPADDQ       X0, X2, X0
-	VPSHUFD      $0x4e, X0, X2
-	VPADDQ       X0, X2, X0
-	VMOVQ        X0, AX
+	VEXTRACTI128 $0x01, Y3, X1
+	VPADDQ       X3, X1, X3
+	VPSHUFD      $0x4e, X3, X1
+	VPADDQ       X3, X1, X3
+	VMOVQ        X3, AX
 	MOVQ         AX, rounded+24(FP)
 	MOVQ         BX, clean+32(FP)
-	VPCMPEQQ     Y3, Y1, Y1
-	VPTEST       Y1, Y1
+	VPCMPEQQ     Y2, Y0, Y0
+	VPTEST       Y0, Y0
 	SETNE        CL
 	MOVQ         CX, beyond+40(FP)
 	VZEROUPPER
@@ -2138,13 +2172,13 @@ TEXT ·castF64F32ValidAVX2(SB), NOSPLIT, $0-72
 	VMOVQ        DI, X0
 	VPBROADCASTD X0, Y1
 	VPXOR        Y2, Y2, Y2
-	VPXOR        Y3, Y3, Y3
 	MOVQ         $0x7fffffffffffffff, DI
 	VMOVQ        DI, X0
-	VPBROADCASTQ X0, Y4
+	VPBROADCASTQ X0, Y3
 	MOVQ         $0x7ff0000000000000, DI
 	VMOVQ        DI, X0
-	VPBROADCASTQ X0, Y5
+	VPBROADCASTQ X0, Y4
+	VPXOR        Y5, Y5, Y5
 	XORQ         R9, R9
 	XORQ         R10, R10
 
@@ -2164,20 +2198,20 @@ block:
 	VPAND        bits8x0<>+0(SB), Y0, Y9
 	VPCMPEQQ     bits8x0<>+0(SB), Y9, Y9
 	VPAND        Y9, Y8, Y8
-	VPSUBQ       Y8, Y2, Y2
+	VPSUBQ       Y8, Y5, Y5
 	VANDPD       Y8, Y7, Y7
-	VANDPD       Y4, Y7, Y7
-	VMAXPD       Y7, Y3, Y3
+	VANDPD       Y3, Y7, Y7
+	VMAXPD       Y7, Y2, Y2
 	VCVTPD2PSY   32(DX), X7
 	VCVTPS2PD    X7, Y8
 	VCMPPD       $0x0c, 32(DX), Y8, Y9
 	VPAND        bits8x1<>+0(SB), Y0, Y10
 	VPCMPEQQ     bits8x1<>+0(SB), Y10, Y10
 	VPAND        Y10, Y9, Y9
-	VPSUBQ       Y9, Y2, Y2
+	VPSUBQ       Y9, Y5, Y5
 	VANDPD       Y9, Y8, Y8
-	VANDPD       Y4, Y8, Y8
-	VMAXPD       Y8, Y3, Y3
+	VANDPD       Y3, Y8, Y8
+	VMAXPD       Y8, Y2, Y2
 	VINSERTF128  $0x01, X7, Y6, Y7
 	VPAND        bits4x0<>+0(SB), Y0, Y8
 	VPCMPEQD     bits4x0<>+0(SB), Y8, Y8
@@ -2189,20 +2223,20 @@ block:
 	VPAND        bits8x2<>+0(SB), Y0, Y9
 	VPCMPEQQ     bits8x2<>+0(SB), Y9, Y9
 	VPAND        Y9, Y8, Y8
-	VPSUBQ       Y8, Y2, Y2
+	VPSUBQ       Y8, Y5, Y5
 	VANDPD       Y8, Y7, Y7
-	VANDPD       Y4, Y7, Y7
-	VMAXPD       Y7, Y3, Y3
+	VANDPD       Y3, Y7, Y7
+	VMAXPD       Y7, Y2, Y2
 	VCVTPD2PSY   96(DX), X7
 	VCVTPS2PD    X7, Y8
 	VCMPPD       $0x0c, 96(DX), Y8, Y9
 	VPAND        bits8x3<>+0(SB), Y0, Y10
 	VPCMPEQQ     bits8x3<>+0(SB), Y10, Y10
 	VPAND        Y10, Y9, Y9
-	VPSUBQ       Y9, Y2, Y2
+	VPSUBQ       Y9, Y5, Y5
 	VANDPD       Y9, Y8, Y8
-	VANDPD       Y4, Y8, Y8
-	VMAXPD       Y8, Y3, Y3
+	VANDPD       Y3, Y8, Y8
+	VMAXPD       Y8, Y2, Y2
 	VINSERTF128  $0x01, X7, Y6, Y7
 	VPAND        bits4x1<>+0(SB), Y0, Y8
 	VPCMPEQD     bits4x1<>+0(SB), Y8, Y8
@@ -2214,20 +2248,20 @@ block:
 	VPAND        bits8x4<>+0(SB), Y0, Y9
 	VPCMPEQQ     bits8x4<>+0(SB), Y9, Y9
 	VPAND        Y9, Y8, Y8
-	VPSUBQ       Y8, Y2, Y2
+	VPSUBQ       Y8, Y5, Y5
 	VANDPD       Y8, Y7, Y7
-	VANDPD       Y4, Y7, Y7
-	VMAXPD       Y7, Y3, Y3
+	VANDPD       Y3, Y7, Y7
+	VMAXPD       Y7, Y2, Y2
 	VCVTPD2PSY   160(DX), X7
 	VCVTPS2PD    X7, Y8
 	VCMPPD       $0x0c, 160(DX), Y8, Y9
 	VPAND        bits8x5<>+0(SB), Y0, Y10
 	VPCMPEQQ     bits8x5<>+0(SB), Y10, Y10
 	VPAND        Y10, Y9, Y9
-	VPSUBQ       Y9, Y2, Y2
+	VPSUBQ       Y9, Y5, Y5
 	VANDPD       Y9, Y8, Y8
-	VANDPD       Y4, Y8, Y8
-	VMAXPD       Y8, Y3, Y3
+	VANDPD       Y3, Y8, Y8
+	VMAXPD       Y8, Y2, Y2
 	VINSERTF128  $0x01, X7, Y6, Y7
 	VPAND        bits4x2<>+0(SB), Y0, Y8
 	VPCMPEQD     bits4x2<>+0(SB), Y8, Y8
@@ -2239,26 +2273,26 @@ block:
 	VPAND        bits8x6<>+0(SB), Y0, Y9
 	VPCMPEQQ     bits8x6<>+0(SB), Y9, Y9
 	VPAND        Y9, Y8, Y8
-	VPSUBQ       Y8, Y2, Y2
+	VPSUBQ       Y8, Y5, Y5
 	VANDPD       Y8, Y7, Y7
-	VANDPD       Y4, Y7, Y7
-	VMAXPD       Y7, Y3, Y3
+	VANDPD       Y3, Y7, Y7
+	VMAXPD       Y7, Y2, Y2
 	VCVTPD2PSY   224(DX), X7
 	VCVTPS2PD    X7, Y8
 	VCMPPD       $0x0c, 224(DX), Y8, Y9
 	VPAND        bits8x7<>+0(SB), Y0, Y10
 	VPCMPEQQ     bits8x7<>+0(SB), Y10, Y10
 	VPAND        Y10, Y9, Y9
-	VPSUBQ       Y9, Y2, Y2
+	VPSUBQ       Y9, Y5, Y5
 	VANDPD       Y9, Y8, Y8
-	VANDPD       Y4, Y8, Y8
-	VMAXPD       Y8, Y3, Y3
+	VANDPD       Y3, Y8, Y8
+	VMAXPD       Y8, Y2, Y2
 	VINSERTF128  $0x01, X7, Y6, Y7
 	VPAND        bits4x3<>+0(SB), Y0, Y0
 	VPCMPEQD     bits4x3<>+0(SB), Y0, Y0
 	VBLENDVPS    Y0, Y7, Y1, Y7
 	VMOVUPS      Y7, 96(AX)
-	VPTEST       Y2, Y2
+	VPTEST       Y5, Y5
 	SETEQ        R10
 	ADDQ         R10, R9
 	ADDQ         $0x00000080, AX
@@ -2266,15 +2300,15 @@ block:
 	SUBQ         $0x20, CX
 	JNZ          block
 	XORQ         CX, CX
-	VEXTRACTI128 $0x01, Y2, X0
-	VPADDQ       X2, X0, X1
+	VEXTRACTI128 $0x01, Y5, X0
+	VPADDQ       X5, X0, X1
 	VPSHUFD      $0x4e, X1, X0
 	VPADDQ       X1, X0, X1
 	VMOVQ        X1, AX
 	MOVQ         AX, rounded+48(FP)
 	MOVQ         R9, clean+56(FP)
-	VPCMPEQQ     Y5, Y3, Y3
-	VPTEST       Y3, Y3
+	VPCMPEQQ     Y4, Y2, Y2
+	VPTEST       Y2, Y2
 	SETNE        CL
 	MOVQ         CX, beyond+64(FP)
 	VZEROUPPER
@@ -3694,8 +3728,125 @@ DATA pairs1<>+48(SB)/8, $0x000000000000000e
 DATA pairs1<>+56(SB)/8, $0x000000000000000f
 GLOBL pairs1<>(SB), RODATA|NOPTR, $64
 
+// func rows4AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, CMOV, MMX+
+TEXT ·rows4AVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVUPS     (R9)(AX*4), Y0
+	MOVQ        40(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVUPS     (R9)(AX*4), Y1
+	MOVQ        80(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVUPS     (R9)(AX*4), Y2
+	MOVQ        120(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVUPS     (R9)(AX*4), Y3
+	VUNPCKLPS   Y1, Y0, Y4
+	VUNPCKHPS   Y1, Y0, Y0
+	VUNPCKLPS   Y3, Y2, Y1
+	VUNPCKHPS   Y3, Y2, Y3
+	VUNPCKLPD   Y1, Y4, Y2
+	VUNPCKHPD   Y1, Y4, Y1
+	VUNPCKLPD   Y3, Y0, Y4
+	VUNPCKHPD   Y3, Y0, Y0
+	MOVQ        160(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVUPS     (R9)(AX*4), Y3
+	MOVQ        200(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVUPS     (R9)(AX*4), Y5
+	MOVQ        240(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVUPS     (R9)(AX*4), Y6
+	MOVQ        280(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVUPS     (R9)(AX*4), Y7
+	VUNPCKLPS   Y5, Y3, Y8
+	VUNPCKHPS   Y5, Y3, Y3
+	VUNPCKLPS   Y7, Y6, Y5
+	VUNPCKHPS   Y7, Y6, Y7
+	VUNPCKLPD   Y5, Y8, Y6
+	VUNPCKHPD   Y5, Y8, Y5
+	VUNPCKLPD   Y7, Y3, Y8
+	VUNPCKHPD   Y7, Y3, Y3
+	VINSERTF128 $0x01, X6, Y2, Y7
+	VMOVUPS     Y7, (DI)
+	VINSERTF128 $0x01, X5, Y1, Y7
+	VMOVUPS     Y7, (DI)(CX*1)
+	VINSERTF128 $0x01, X8, Y4, Y7
+	VMOVUPS     Y7, (DI)(CX*2)
+	VINSERTF128 $0x01, X3, Y0, Y7
+	VMOVUPS     Y7, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VMOVUPS     Y2, (DI)
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPS     Y1, (DI)(CX*1)
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VMOVUPS     Y1, (DI)(CX*2)
+	VPERM2F128  $0x31, Y3, Y0, Y0
+	VMOVUPS     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+	SUBQ        $0x08, 32(SP)
+	JLE         done
+	ADDQ        $0x00000140, BX
+	ADDQ        $0x20, SI
+	MOVQ        $0x0000000000000008, DI
+	SUBQ        32(SP), DI
+	JLE         columns
+	MOVQ        $0x0000000000000008, AX
+	MOVQ        AX, 32(SP)
+	IMUL3Q      $0x28, DI, AX
+	SUBQ        AX, BX
+	SHLQ        $0x02, DI
+	SUBQ        DI, SI
+	JMP         columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rows4AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+
 TEXT ·rows4AVX512(SB), NOSPLIT, $32-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
@@ -3731,20 +3882,28 @@ step:
 	CMPQ          R9, $0x10
 	JL            tail
 	MOVQ          (DX), SI
+	PREFETCHT1    512(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z2
 	MOVQ          40(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z3
 	MOVQ          80(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z4
 	MOVQ          120(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z5
 	MOVQ          160(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z6
 	MOVQ          200(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z7
 	MOVQ          240(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z8
 	MOVQ          280(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
@@ -3953,8 +4112,184 @@ next:
 	VZEROUPPER
 	RET
 
+// func rows4ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rows4ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ sliding<>+0(SB), SI
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), DI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ DI, R9
+	MOVQ 24(SP), R10
+
+step:
+	MOVQ         AX, R8
+	SHRQ         $0x03, R8
+	MOVQ         (BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         8(BX), R12
+	MOVQ         16(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVUPS      (R11)(AX*4), Y1
+	VBROADCASTSS 24(BX), Y2
+	VPAND        (SI)(R13*4), Y0, Y0
+	VPCMPEQD     (SI)(R13*4), Y0, Y0
+	VBLENDVPS    Y0, Y1, Y2, Y1
+	MOVQ         40(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         48(BX), R12
+	MOVQ         56(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVUPS      (R11)(AX*4), Y2
+	VBROADCASTSS 64(BX), Y3
+	VPAND        (SI)(R13*4), Y0, Y0
+	VPCMPEQD     (SI)(R13*4), Y0, Y0
+	VBLENDVPS    Y0, Y2, Y3, Y2
+	MOVQ         80(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         88(BX), R12
+	MOVQ         96(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVUPS      (R11)(AX*4), Y3
+	VBROADCASTSS 104(BX), Y4
+	VPAND        (SI)(R13*4), Y0, Y0
+	VPCMPEQD     (SI)(R13*4), Y0, Y0
+	VBLENDVPS    Y0, Y3, Y4, Y3
+	MOVQ         120(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         128(BX), R12
+	MOVQ         136(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVUPS      (R11)(AX*4), Y4
+	VBROADCASTSS 144(BX), Y5
+	VPAND        (SI)(R13*4), Y0, Y0
+	VPCMPEQD     (SI)(R13*4), Y0, Y0
+	VBLENDVPS    Y0, Y4, Y5, Y4
+	VUNPCKLPS    Y2, Y1, Y0
+	VUNPCKHPS    Y2, Y1, Y1
+	VUNPCKLPS    Y4, Y3, Y2
+	VUNPCKHPS    Y4, Y3, Y4
+	VUNPCKLPD    Y2, Y0, Y3
+	VUNPCKHPD    Y2, Y0, Y0
+	VUNPCKLPD    Y4, Y1, Y2
+	VUNPCKHPD    Y4, Y1, Y1
+	MOVQ         160(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         168(BX), R12
+	MOVQ         176(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVUPS      (R11)(AX*4), Y5
+	VBROADCASTSS 184(BX), Y6
+	VPAND        (SI)(R13*4), Y4, Y4
+	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	VBLENDVPS    Y4, Y5, Y6, Y5
+	MOVQ         200(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         208(BX), R12
+	MOVQ         216(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVUPS      (R11)(AX*4), Y6
+	VBROADCASTSS 224(BX), Y7
+	VPAND        (SI)(R13*4), Y4, Y4
+	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	VBLENDVPS    Y4, Y6, Y7, Y6
+	MOVQ         240(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         248(BX), R12
+	MOVQ         256(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVUPS      (R11)(AX*4), Y7
+	VBROADCASTSS 264(BX), Y8
+	VPAND        (SI)(R13*4), Y4, Y4
+	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	VBLENDVPS    Y4, Y7, Y8, Y7
+	MOVQ         280(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         288(BX), R12
+	MOVQ         296(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVUPS      (R11)(AX*4), Y8
+	VBROADCASTSS 304(BX), Y9
+	VPAND        (SI)(R13*4), Y4, Y4
+	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	VBLENDVPS    Y4, Y8, Y9, Y8
+	VUNPCKLPS    Y6, Y5, Y4
+	VUNPCKHPS    Y6, Y5, Y5
+	VUNPCKLPS    Y8, Y7, Y6
+	VUNPCKHPS    Y8, Y7, Y8
+	VUNPCKLPD    Y6, Y4, Y7
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y8, Y5, Y6
+	VUNPCKHPD    Y8, Y5, Y5
+	VINSERTF128  $0x01, X7, Y3, Y8
+	VMOVUPS      Y8, (R9)
+	VINSERTF128  $0x01, X4, Y0, Y8
+	VMOVUPS      Y8, (R9)(CX*1)
+	VINSERTF128  $0x01, X6, Y2, Y8
+	VMOVUPS      Y8, (R9)(CX*2)
+	VINSERTF128  $0x01, X5, Y1, Y8
+	VMOVUPS      Y8, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VMOVUPS      Y3, (R9)
+	VPERM2F128   $0x31, Y4, Y0, Y0
+	VMOVUPS      Y0, (R9)(CX*1)
+	VPERM2F128   $0x31, Y6, Y2, Y0
+	VMOVUPS      Y0, (R9)(CX*2)
+	VPERM2F128   $0x31, Y5, Y1, Y0
+	VMOVUPS      Y0, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000140, BX
+	ADDQ         $0x20, DI
+	MOVQ         $0x0000000000000008, R8
+	SUBQ         32(SP), R8
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x28, R8, AX
+	SUBQ         AX, BX
+	SHLQ         $0x02, R8
+	SUBQ         R8, DI
+	JMP          columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rows4ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+
 TEXT ·rows4ValidAVX512(SB), NOSPLIT, $32-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
@@ -3992,6 +4327,7 @@ step:
 	MOVQ          BX, SI
 	SHRQ          $0x03, SI
 	MOVQ          (DX), DI
+	PREFETCHT1    512(DI)(BX*4)
 	MOVQ          8(DX), R12
 	MOVQ          16(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -3999,6 +4335,7 @@ step:
 	VBROADCASTSS  24(DX), Z2
 	VMOVUPS       (DI)(BX*4), K1, Z2
 	MOVQ          40(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
 	MOVQ          48(DX), R12
 	MOVQ          56(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -4006,6 +4343,7 @@ step:
 	VBROADCASTSS  64(DX), Z3
 	VMOVUPS       (DI)(BX*4), K1, Z3
 	MOVQ          80(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
 	MOVQ          88(DX), R12
 	MOVQ          96(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -4013,6 +4351,7 @@ step:
 	VBROADCASTSS  104(DX), Z4
 	VMOVUPS       (DI)(BX*4), K1, Z4
 	MOVQ          120(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
 	MOVQ          128(DX), R12
 	MOVQ          136(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -4020,6 +4359,7 @@ step:
 	VBROADCASTSS  144(DX), Z5
 	VMOVUPS       (DI)(BX*4), K1, Z5
 	MOVQ          160(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
 	MOVQ          168(DX), R12
 	MOVQ          176(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -4027,6 +4367,7 @@ step:
 	VBROADCASTSS  184(DX), Z6
 	VMOVUPS       (DI)(BX*4), K1, Z6
 	MOVQ          200(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
 	MOVQ          208(DX), R12
 	MOVQ          216(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -4034,6 +4375,7 @@ step:
 	VBROADCASTSS  224(DX), Z7
 	VMOVUPS       (DI)(BX*4), K1, Z7
 	MOVQ          240(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
 	MOVQ          248(DX), R12
 	MOVQ          256(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -4041,6 +4383,7 @@ step:
 	VBROADCASTSS  264(DX), Z8
 	VMOVUPS       (DI)(BX*4), K1, Z8
 	MOVQ          280(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
 	MOVQ          288(DX), R12
 	MOVQ          296(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -4296,8 +4639,279 @@ next:
 	VZEROUPPER
 	RET
 
+// func rowsF64F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+, POPCNT
+TEXT ·rowsF64F32AVX2(SB), NOSPLIT, $40-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         AX, (SP)
+	MOVQ         rows+24(FP), AX
+	MOVQ         AX, 16(SP)
+	MOVQ         $0x0000000000000000, AX
+	MOVQ         AX, 8(SP)
+	MOVQ         stride+16(FP), CX
+	LEAQ         (CX)(CX*2), DX
+	VPXOR        Y0, Y0, Y0
+	MOVQ         $0x7fffffffffffffff, AX
+	VMOVQ        AX, X1
+	VPBROADCASTQ X1, Y1
+	MOVQ         $0x7ff0000000000000, AX
+	VMOVQ        AX, X2
+	VPBROADCASTQ X2, Y2
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VCVTPD2PSY  (R9)(AX*8), X3
+	VCVTPS2PD   X3, Y4
+	VCMPPD      $0x0c, (R9)(AX*8), Y4, Y5
+	VMOVMSKPD   Y5, R10
+	POPCNTL     R10, R10
+	ADDQ        R10, 32(BX)
+	VANDPD      Y5, Y4, Y4
+	VANDPD      Y1, Y4, Y4
+	VMAXPD      Y4, Y0, Y0
+	VCVTPD2PSY  32(R9)(AX*8), X4
+	VCVTPS2PD   X4, Y5
+	VCMPPD      $0x0c, 32(R9)(AX*8), Y5, Y6
+	VMOVMSKPD   Y6, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 32(BX)
+	VANDPD      Y6, Y5, Y5
+	VANDPD      Y1, Y5, Y5
+	VMAXPD      Y5, Y0, Y0
+	VINSERTF128 $0x01, X4, Y3, Y4
+	MOVQ        40(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VCVTPD2PSY  (R9)(AX*8), X3
+	VCVTPS2PD   X3, Y5
+	VCMPPD      $0x0c, (R9)(AX*8), Y5, Y6
+	VMOVMSKPD   Y6, R10
+	POPCNTL     R10, R10
+	ADDQ        R10, 72(BX)
+	VANDPD      Y6, Y5, Y5
+	VANDPD      Y1, Y5, Y5
+	VMAXPD      Y5, Y0, Y0
+	VCVTPD2PSY  32(R9)(AX*8), X5
+	VCVTPS2PD   X5, Y6
+	VCMPPD      $0x0c, 32(R9)(AX*8), Y6, Y7
+	VMOVMSKPD   Y7, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 72(BX)
+	VANDPD      Y7, Y6, Y6
+	VANDPD      Y1, Y6, Y6
+	VMAXPD      Y6, Y0, Y0
+	VINSERTF128 $0x01, X5, Y3, Y5
+	MOVQ        80(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VCVTPD2PSY  (R9)(AX*8), X3
+	VCVTPS2PD   X3, Y6
+	VCMPPD      $0x0c, (R9)(AX*8), Y6, Y7
+	VMOVMSKPD   Y7, R10
+	POPCNTL     R10, R10
+	ADDQ        R10, 112(BX)
+	VANDPD      Y7, Y6, Y6
+	VANDPD      Y1, Y6, Y6
+	VMAXPD      Y6, Y0, Y0
+	VCVTPD2PSY  32(R9)(AX*8), X6
+	VCVTPS2PD   X6, Y7
+	VCMPPD      $0x0c, 32(R9)(AX*8), Y7, Y8
+	VMOVMSKPD   Y8, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 112(BX)
+	VANDPD      Y8, Y7, Y7
+	VANDPD      Y1, Y7, Y7
+	VMAXPD      Y7, Y0, Y0
+	VINSERTF128 $0x01, X6, Y3, Y6
+	MOVQ        120(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VCVTPD2PSY  (R9)(AX*8), X3
+	VCVTPS2PD   X3, Y7
+	VCMPPD      $0x0c, (R9)(AX*8), Y7, Y8
+	VMOVMSKPD   Y8, R10
+	POPCNTL     R10, R10
+	ADDQ        R10, 152(BX)
+	VANDPD      Y8, Y7, Y7
+	VANDPD      Y1, Y7, Y7
+	VMAXPD      Y7, Y0, Y0
+	VCVTPD2PSY  32(R9)(AX*8), X7
+	VCVTPS2PD   X7, Y8
+	VCMPPD      $0x0c, 32(R9)(AX*8), Y8, Y9
+	VMOVMSKPD   Y9, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 152(BX)
+	VANDPD      Y9, Y8, Y8
+	VANDPD      Y1, Y8, Y8
+	VMAXPD      Y8, Y0, Y0
+	VINSERTF128 $0x01, X7, Y3, Y7
+	VUNPCKLPS   Y5, Y4, Y8
+	VUNPCKHPS   Y5, Y4, Y4
+	VUNPCKLPS   Y7, Y6, Y5
+	VUNPCKHPS   Y7, Y6, Y7
+	VUNPCKLPD   Y5, Y8, Y6
+	VUNPCKHPD   Y5, Y8, Y5
+	VUNPCKLPD   Y7, Y4, Y8
+	VUNPCKHPD   Y7, Y4, Y4
+	MOVQ        160(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VCVTPD2PSY  (R9)(AX*8), X3
+	VCVTPS2PD   X3, Y7
+	VCMPPD      $0x0c, (R9)(AX*8), Y7, Y9
+	VMOVMSKPD   Y9, R10
+	POPCNTL     R10, R10
+	ADDQ        R10, 192(BX)
+	VANDPD      Y9, Y7, Y7
+	VANDPD      Y1, Y7, Y7
+	VMAXPD      Y7, Y0, Y0
+	VCVTPD2PSY  32(R9)(AX*8), X7
+	VCVTPS2PD   X7, Y9
+	VCMPPD      $0x0c, 32(R9)(AX*8), Y9, Y10
+	VMOVMSKPD   Y10, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 192(BX)
+	VANDPD      Y10, Y9, Y9
+	VANDPD      Y1, Y9, Y9
+	VMAXPD      Y9, Y0, Y0
+	VINSERTF128 $0x01, X7, Y3, Y7
+	MOVQ        200(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VCVTPD2PSY  (R9)(AX*8), X3
+	VCVTPS2PD   X3, Y9
+	VCMPPD      $0x0c, (R9)(AX*8), Y9, Y10
+	VMOVMSKPD   Y10, R10
+	POPCNTL     R10, R10
+	ADDQ        R10, 232(BX)
+	VANDPD      Y10, Y9, Y9
+	VANDPD      Y1, Y9, Y9
+	VMAXPD      Y9, Y0, Y0
+	VCVTPD2PSY  32(R9)(AX*8), X9
+	VCVTPS2PD   X9, Y10
+	VCMPPD      $0x0c, 32(R9)(AX*8), Y10, Y11
+	VMOVMSKPD   Y11, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 232(BX)
+	VANDPD      Y11, Y10, Y10
+	VANDPD      Y1, Y10, Y10
+	VMAXPD      Y10, Y0, Y0
+	VINSERTF128 $0x01, X9, Y3, Y9
+	MOVQ        240(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VCVTPD2PSY  (R9)(AX*8), X3
+	VCVTPS2PD   X3, Y10
+	VCMPPD      $0x0c, (R9)(AX*8), Y10, Y11
+	VMOVMSKPD   Y11, R10
+	POPCNTL     R10, R10
+	ADDQ        R10, 272(BX)
+	VANDPD      Y11, Y10, Y10
+	VANDPD      Y1, Y10, Y10
+	VMAXPD      Y10, Y0, Y0
+	VCVTPD2PSY  32(R9)(AX*8), X10
+	VCVTPS2PD   X10, Y11
+	VCMPPD      $0x0c, 32(R9)(AX*8), Y11, Y12
+	VMOVMSKPD   Y12, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 272(BX)
+	VANDPD      Y12, Y11, Y11
+	VANDPD      Y1, Y11, Y11
+	VMAXPD      Y11, Y0, Y0
+	VINSERTF128 $0x01, X10, Y3, Y10
+	MOVQ        280(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VCVTPD2PSY  (R9)(AX*8), X3
+	VCVTPS2PD   X3, Y11
+	VCMPPD      $0x0c, (R9)(AX*8), Y11, Y12
+	VMOVMSKPD   Y12, R10
+	POPCNTL     R10, R10
+	ADDQ        R10, 312(BX)
+	VANDPD      Y12, Y11, Y11
+	VANDPD      Y1, Y11, Y11
+	VMAXPD      Y11, Y0, Y0
+	VCVTPD2PSY  32(R9)(AX*8), X11
+	VCVTPS2PD   X11, Y12
+	VCMPPD      $0x0c, 32(R9)(AX*8), Y12, Y13
+	VMOVMSKPD   Y13, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 312(BX)
+	VANDPD      Y13, Y12, Y12
+	VANDPD      Y1, Y12, Y12
+	VMAXPD      Y12, Y0, Y0
+	VINSERTF128 $0x01, X11, Y3, Y11
+	VUNPCKLPS   Y9, Y7, Y12
+	VUNPCKHPS   Y9, Y7, Y7
+	VUNPCKLPS   Y11, Y10, Y9
+	VUNPCKHPS   Y11, Y10, Y11
+	VUNPCKLPD   Y9, Y12, Y10
+	VUNPCKHPD   Y9, Y12, Y9
+	VUNPCKLPD   Y11, Y7, Y12
+	VUNPCKHPD   Y11, Y7, Y7
+	VINSERTF128 $0x01, X10, Y6, Y11
+	VMOVUPS     Y11, (DI)
+	VINSERTF128 $0x01, X9, Y5, Y11
+	VMOVUPS     Y11, (DI)(CX*1)
+	VINSERTF128 $0x01, X12, Y8, Y11
+	VMOVUPS     Y11, (DI)(CX*2)
+	VINSERTF128 $0x01, X7, Y4, Y11
+	VMOVUPS     Y11, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VMOVUPS     Y6, (DI)
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VMOVUPS     Y5, (DI)(CX*1)
+	VPERM2F128  $0x31, Y12, Y8, Y5
+	VMOVUPS     Y5, (DI)(CX*2)
+	VPERM2F128  $0x31, Y7, Y4, Y4
+	VMOVUPS     Y4, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+	SUBQ        $0x08, 32(SP)
+	JLE         done
+	ADDQ        $0x00000140, BX
+	ADDQ        $0x20, SI
+	MOVQ        $0x0000000000000008, DI
+	SUBQ        32(SP), DI
+	JLE         columns
+	MOVQ        $0x0000000000000008, AX
+	MOVQ        AX, 32(SP)
+	IMUL3Q      $0x28, DI, AX
+	SUBQ        AX, BX
+	SHLQ        $0x02, DI
+	SUBQ        DI, SI
+	JMP         columns
+
+done:
+	ADDQ     $0x40, 8(SP)
+	MOVQ     CX, AX
+	SHLQ     $0x06, AX
+	ADDQ     AX, (SP)
+	SUBQ     $0x40, 16(SP)
+	JG       chunk
+	XORQ     AX, AX
+	VPCMPEQQ Y2, Y0, Y0
+	VPTEST   Y0, Y0
+	SETNE    AL
+	MOVQ     AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rowsF64F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, POPCNT
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, POPCNT
 TEXT ·rowsF64F32AVX512(SB), NOSPLIT, $32-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
@@ -4333,6 +4947,8 @@ step:
 	CMPQ          R9, $0x10
 	JL            tail
 	MOVQ          (DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z2
 	VMOVUPD       64(SI)(BX*8), Z3
 	VCVTPD2PS     Z2, Y5
@@ -4349,6 +4965,8 @@ step:
 	VFPCLASSPSZ   $0x18, Z2, K2, K2
 	KORW          K2, K1, K1
 	MOVQ          40(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z3
 	VMOVUPD       64(SI)(BX*8), Z4
 	VCVTPD2PS     Z3, Y5
@@ -4365,6 +4983,8 @@ step:
 	VFPCLASSPSZ   $0x18, Z3, K2, K2
 	KORW          K2, K1, K1
 	MOVQ          80(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z4
 	VMOVUPD       64(SI)(BX*8), Z6
 	VCVTPD2PS     Z4, Y5
@@ -4381,6 +5001,8 @@ step:
 	VFPCLASSPSZ   $0x18, Z4, K2, K2
 	KORW          K2, K1, K1
 	MOVQ          120(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z6
 	VMOVUPD       64(SI)(BX*8), Z7
 	VCVTPD2PS     Z6, Y5
@@ -4397,6 +5019,8 @@ step:
 	VFPCLASSPSZ   $0x18, Z6, K2, K2
 	KORW          K2, K1, K1
 	MOVQ          160(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z7
 	VMOVUPD       64(SI)(BX*8), Z8
 	VCVTPD2PS     Z7, Y5
@@ -4413,6 +5037,8 @@ step:
 	VFPCLASSPSZ   $0x18, Z7, K2, K2
 	KORW          K2, K1, K1
 	MOVQ          200(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z8
 	VMOVUPD       64(SI)(BX*8), Z9
 	VCVTPD2PS     Z8, Y5
@@ -4429,6 +5055,8 @@ step:
 	VFPCLASSPSZ   $0x18, Z8, K2, K2
 	KORW          K2, K1, K1
 	MOVQ          240(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z9
 	VMOVUPD       64(SI)(BX*8), Z10
 	VCVTPD2PS     Z9, Y5
@@ -4445,6 +5073,8 @@ step:
 	VFPCLASSPSZ   $0x18, Z9, K2, K2
 	KORW          K2, K1, K1
 	MOVQ          280(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z10
 	VMOVUPD       64(SI)(BX*8), Z11
 	VCVTPD2PS     Z10, Y5
@@ -4796,8 +5426,386 @@ next:
 	VZEROUPPER
 	RET
 
+// func rowsF64F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+, POPCNT
+TEXT ·rowsF64F32ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         AX, (SP)
+	MOVQ         rows+24(FP), AX
+	MOVQ         AX, 16(SP)
+	MOVQ         $0x0000000000000000, AX
+	MOVQ         AX, 8(SP)
+	MOVQ         stride+16(FP), CX
+	LEAQ         (CX)(CX*2), DX
+	VPXOR        Y0, Y0, Y0
+	MOVQ         $0x7fffffffffffffff, AX
+	VMOVQ        AX, X1
+	VPBROADCASTQ X1, Y1
+	MOVQ         $0x7ff0000000000000, AX
+	VMOVQ        AX, X2
+	VPBROADCASTQ X2, Y2
+	LEAQ         sliding<>+0(SB), SI
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), DI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ DI, R9
+	MOVQ 24(SP), R10
+
+step:
+	MOVQ         AX, R8
+	SHRQ         $0x03, R8
+	MOVQ         (BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         8(BX), R12
+	MOVQ         16(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VCVTPD2PSY   (R11)(AX*8), X4
+	VCVTPS2PD    X4, Y5
+	VCMPPD       $0x0c, (R11)(AX*8), Y5, Y6
+	VPAND        64(SI)(R13*8), Y3, Y7
+	VPCMPEQQ     64(SI)(R13*8), Y7, Y7
+	VPAND        Y7, Y6, Y6
+	VMOVMSKPD    Y6, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 32(BX)
+	VANDPD       Y6, Y5, Y5
+	VANDPD       Y1, Y5, Y5
+	VMAXPD       Y5, Y0, Y0
+	VCVTPD2PSY   32(R11)(AX*8), X5
+	VCVTPS2PD    X5, Y6
+	VCMPPD       $0x0c, 32(R11)(AX*8), Y6, Y7
+	VPAND        96(SI)(R13*8), Y3, Y8
+	VPCMPEQQ     96(SI)(R13*8), Y8, Y8
+	VPAND        Y8, Y7, Y7
+	VMOVMSKPD    Y7, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 32(BX)
+	VANDPD       Y7, Y6, Y6
+	VANDPD       Y1, Y6, Y6
+	VMAXPD       Y6, Y0, Y0
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 24(BX), Y6
+	VPAND        (SI)(R13*4), Y3, Y3
+	VPCMPEQD     (SI)(R13*4), Y3, Y3
+	VBLENDVPS    Y3, Y5, Y6, Y5
+	MOVQ         40(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         48(BX), R12
+	MOVQ         56(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VCVTPD2PSY   (R11)(AX*8), X4
+	VCVTPS2PD    X4, Y6
+	VCMPPD       $0x0c, (R11)(AX*8), Y6, Y7
+	VPAND        64(SI)(R13*8), Y3, Y8
+	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	VPAND        Y8, Y7, Y7
+	VMOVMSKPD    Y7, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 72(BX)
+	VANDPD       Y7, Y6, Y6
+	VANDPD       Y1, Y6, Y6
+	VMAXPD       Y6, Y0, Y0
+	VCVTPD2PSY   32(R11)(AX*8), X6
+	VCVTPS2PD    X6, Y7
+	VCMPPD       $0x0c, 32(R11)(AX*8), Y7, Y8
+	VPAND        96(SI)(R13*8), Y3, Y9
+	VPCMPEQQ     96(SI)(R13*8), Y9, Y9
+	VPAND        Y9, Y8, Y8
+	VMOVMSKPD    Y8, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 72(BX)
+	VANDPD       Y8, Y7, Y7
+	VANDPD       Y1, Y7, Y7
+	VMAXPD       Y7, Y0, Y0
+	VINSERTF128  $0x01, X6, Y4, Y6
+	VBROADCASTSS 64(BX), Y7
+	VPAND        (SI)(R13*4), Y3, Y3
+	VPCMPEQD     (SI)(R13*4), Y3, Y3
+	VBLENDVPS    Y3, Y6, Y7, Y6
+	MOVQ         80(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         88(BX), R12
+	MOVQ         96(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VCVTPD2PSY   (R11)(AX*8), X4
+	VCVTPS2PD    X4, Y7
+	VCMPPD       $0x0c, (R11)(AX*8), Y7, Y8
+	VPAND        64(SI)(R13*8), Y3, Y9
+	VPCMPEQQ     64(SI)(R13*8), Y9, Y9
+	VPAND        Y9, Y8, Y8
+	VMOVMSKPD    Y8, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 112(BX)
+	VANDPD       Y8, Y7, Y7
+	VANDPD       Y1, Y7, Y7
+	VMAXPD       Y7, Y0, Y0
+	VCVTPD2PSY   32(R11)(AX*8), X7
+	VCVTPS2PD    X7, Y8
+	VCMPPD       $0x0c, 32(R11)(AX*8), Y8, Y9
+	VPAND        96(SI)(R13*8), Y3, Y10
+	VPCMPEQQ     96(SI)(R13*8), Y10, Y10
+	VPAND        Y10, Y9, Y9
+	VMOVMSKPD    Y9, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 112(BX)
+	VANDPD       Y9, Y8, Y8
+	VANDPD       Y1, Y8, Y8
+	VMAXPD       Y8, Y0, Y0
+	VINSERTF128  $0x01, X7, Y4, Y7
+	VBROADCASTSS 104(BX), Y8
+	VPAND        (SI)(R13*4), Y3, Y3
+	VPCMPEQD     (SI)(R13*4), Y3, Y3
+	VBLENDVPS    Y3, Y7, Y8, Y7
+	MOVQ         120(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         128(BX), R12
+	MOVQ         136(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VCVTPD2PSY   (R11)(AX*8), X4
+	VCVTPS2PD    X4, Y8
+	VCMPPD       $0x0c, (R11)(AX*8), Y8, Y9
+	VPAND        64(SI)(R13*8), Y3, Y10
+	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	VPAND        Y10, Y9, Y9
+	VMOVMSKPD    Y9, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 152(BX)
+	VANDPD       Y9, Y8, Y8
+	VANDPD       Y1, Y8, Y8
+	VMAXPD       Y8, Y0, Y0
+	VCVTPD2PSY   32(R11)(AX*8), X8
+	VCVTPS2PD    X8, Y9
+	VCMPPD       $0x0c, 32(R11)(AX*8), Y9, Y10
+	VPAND        96(SI)(R13*8), Y3, Y11
+	VPCMPEQQ     96(SI)(R13*8), Y11, Y11
+	VPAND        Y11, Y10, Y10
+	VMOVMSKPD    Y10, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 152(BX)
+	VANDPD       Y10, Y9, Y9
+	VANDPD       Y1, Y9, Y9
+	VMAXPD       Y9, Y0, Y0
+	VINSERTF128  $0x01, X8, Y4, Y8
+	VBROADCASTSS 144(BX), Y9
+	VPAND        (SI)(R13*4), Y3, Y3
+	VPCMPEQD     (SI)(R13*4), Y3, Y3
+	VBLENDVPS    Y3, Y8, Y9, Y8
+	VUNPCKLPS    Y6, Y5, Y3
+	VUNPCKHPS    Y6, Y5, Y5
+	VUNPCKLPS    Y8, Y7, Y6
+	VUNPCKHPS    Y8, Y7, Y8
+	VUNPCKLPD    Y6, Y3, Y7
+	VUNPCKHPD    Y6, Y3, Y3
+	VUNPCKLPD    Y8, Y5, Y6
+	VUNPCKHPD    Y8, Y5, Y5
+	MOVQ         160(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         168(BX), R12
+	MOVQ         176(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y8
+	VCVTPD2PSY   (R11)(AX*8), X4
+	VCVTPS2PD    X4, Y9
+	VCMPPD       $0x0c, (R11)(AX*8), Y9, Y10
+	VPAND        64(SI)(R13*8), Y8, Y11
+	VPCMPEQQ     64(SI)(R13*8), Y11, Y11
+	VPAND        Y11, Y10, Y10
+	VMOVMSKPD    Y10, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 192(BX)
+	VANDPD       Y10, Y9, Y9
+	VANDPD       Y1, Y9, Y9
+	VMAXPD       Y9, Y0, Y0
+	VCVTPD2PSY   32(R11)(AX*8), X9
+	VCVTPS2PD    X9, Y10
+	VCMPPD       $0x0c, 32(R11)(AX*8), Y10, Y11
+	VPAND        96(SI)(R13*8), Y8, Y12
+	VPCMPEQQ     96(SI)(R13*8), Y12, Y12
+	VPAND        Y12, Y11, Y11
+	VMOVMSKPD    Y11, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 192(BX)
+	VANDPD       Y11, Y10, Y10
+	VANDPD       Y1, Y10, Y10
+	VMAXPD       Y10, Y0, Y0
+	VINSERTF128  $0x01, X9, Y4, Y9
+	VBROADCASTSS 184(BX), Y10
+	VPAND        (SI)(R13*4), Y8, Y8
+	VPCMPEQD     (SI)(R13*4), Y8, Y8
+	VBLENDVPS    Y8, Y9, Y10, Y9
+	MOVQ         200(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         208(BX), R12
+	MOVQ         216(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y8
+	VCVTPD2PSY   (R11)(AX*8), X4
+	VCVTPS2PD    X4, Y10
+	VCMPPD       $0x0c, (R11)(AX*8), Y10, Y11
+	VPAND        64(SI)(R13*8), Y8, Y12
+	VPCMPEQQ     64(SI)(R13*8), Y12, Y12
+	VPAND        Y12, Y11, Y11
+	VMOVMSKPD    Y11, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 232(BX)
+	VANDPD       Y11, Y10, Y10
+	VANDPD       Y1, Y10, Y10
+	VMAXPD       Y10, Y0, Y0
+	VCVTPD2PSY   32(R11)(AX*8), X10
+	VCVTPS2PD    X10, Y11
+	VCMPPD       $0x0c, 32(R11)(AX*8), Y11, Y12
+	VPAND        96(SI)(R13*8), Y8, Y13
+	VPCMPEQQ     96(SI)(R13*8), Y13, Y13
+	VPAND        Y13, Y12, Y12
+	VMOVMSKPD    Y12, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 232(BX)
+	VANDPD       Y12, Y11, Y11
+	VANDPD       Y1, Y11, Y11
+	VMAXPD       Y11, Y0, Y0
+	VINSERTF128  $0x01, X10, Y4, Y10
+	VBROADCASTSS 224(BX), Y11
+	VPAND        (SI)(R13*4), Y8, Y8
+	VPCMPEQD     (SI)(R13*4), Y8, Y8
+	VBLENDVPS    Y8, Y10, Y11, Y10
+	MOVQ         240(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         248(BX), R12
+	MOVQ         256(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y8
+	VCVTPD2PSY   (R11)(AX*8), X4
+	VCVTPS2PD    X4, Y11
+	VCMPPD       $0x0c, (R11)(AX*8), Y11, Y12
+	VPAND        64(SI)(R13*8), Y8, Y13
+	VPCMPEQQ     64(SI)(R13*8), Y13, Y13
+	VPAND        Y13, Y12, Y12
+	VMOVMSKPD    Y12, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 272(BX)
+	VANDPD       Y12, Y11, Y11
+	VANDPD       Y1, Y11, Y11
+	VMAXPD       Y11, Y0, Y0
+	VCVTPD2PSY   32(R11)(AX*8), X11
+	VCVTPS2PD    X11, Y12
+	VCMPPD       $0x0c, 32(R11)(AX*8), Y12, Y13
+	VPAND        96(SI)(R13*8), Y8, Y14
+	VPCMPEQQ     96(SI)(R13*8), Y14, Y14
+	VPAND        Y14, Y13, Y13
+	VMOVMSKPD    Y13, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 272(BX)
+	VANDPD       Y13, Y12, Y12
+	VANDPD       Y1, Y12, Y12
+	VMAXPD       Y12, Y0, Y0
+	VINSERTF128  $0x01, X11, Y4, Y11
+	VBROADCASTSS 264(BX), Y12
+	VPAND        (SI)(R13*4), Y8, Y8
+	VPCMPEQD     (SI)(R13*4), Y8, Y8
+	VBLENDVPS    Y8, Y11, Y12, Y11
+	MOVQ         280(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         288(BX), R12
+	MOVQ         296(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y8
+	VCVTPD2PSY   (R11)(AX*8), X4
+	VCVTPS2PD    X4, Y12
+	VCMPPD       $0x0c, (R11)(AX*8), Y12, Y13
+	VPAND        64(SI)(R13*8), Y8, Y14
+	VPCMPEQQ     64(SI)(R13*8), Y14, Y14
+	VPAND        Y14, Y13, Y13
+	VMOVMSKPD    Y13, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 312(BX)
+	VANDPD       Y13, Y12, Y12
+	VANDPD       Y1, Y12, Y12
+	VMAXPD       Y12, Y0, Y0
+	VCVTPD2PSY   32(R11)(AX*8), X12
+	VCVTPS2PD    X12, Y13
+	VCMPPD       $0x0c, 32(R11)(AX*8), Y13, Y14
+	VPAND        96(SI)(R13*8), Y8, Y15
+	VPCMPEQQ     96(SI)(R13*8), Y15, Y15
+	VPAND        Y15, Y14, Y14
+	VMOVMSKPD    Y14, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 312(BX)
+	VANDPD       Y14, Y13, Y13
+	VANDPD       Y1, Y13, Y13
+	VMAXPD       Y13, Y0, Y0
+	VINSERTF128  $0x01, X12, Y4, Y12
+	VBROADCASTSS 304(BX), Y13
+	VPAND        (SI)(R13*4), Y8, Y8
+	VPCMPEQD     (SI)(R13*4), Y8, Y8
+	VBLENDVPS    Y8, Y12, Y13, Y12
+	VUNPCKLPS    Y10, Y9, Y8
+	VUNPCKHPS    Y10, Y9, Y9
+	VUNPCKLPS    Y12, Y11, Y10
+	VUNPCKHPS    Y12, Y11, Y12
+	VUNPCKLPD    Y10, Y8, Y11
+	VUNPCKHPD    Y10, Y8, Y8
+	VUNPCKLPD    Y12, Y9, Y10
+	VUNPCKHPD    Y12, Y9, Y9
+	VINSERTF128  $0x01, X11, Y7, Y12
+	VMOVUPS      Y12, (R9)
+	VINSERTF128  $0x01, X8, Y3, Y12
+	VMOVUPS      Y12, (R9)(CX*1)
+	VINSERTF128  $0x01, X10, Y6, Y12
+	VMOVUPS      Y12, (R9)(CX*2)
+	VINSERTF128  $0x01, X9, Y5, Y12
+	VMOVUPS      Y12, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	VPERM2F128   $0x31, Y11, Y7, Y7
+	VMOVUPS      Y7, (R9)
+	VPERM2F128   $0x31, Y8, Y3, Y3
+	VMOVUPS      Y3, (R9)(CX*1)
+	VPERM2F128   $0x31, Y10, Y6, Y3
+	VMOVUPS      Y3, (R9)(CX*2)
+	VPERM2F128   $0x31, Y9, Y5, Y3
+	VMOVUPS      Y3, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000140, BX
+	ADDQ         $0x20, DI
+	MOVQ         $0x0000000000000008, R8
+	SUBQ         32(SP), R8
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x28, R8, AX
+	SUBQ         AX, BX
+	SHLQ         $0x02, R8
+	SUBQ         R8, DI
+	JMP          columns
+
+done:
+	ADDQ     $0x40, 8(SP)
+	MOVQ     CX, AX
+	SHLQ     $0x06, AX
+	ADDQ     AX, (SP)
+	SUBQ     $0x40, 16(SP)
+	JG       chunk
+	XORQ     AX, AX
+	VPCMPEQQ Y2, Y0, Y0
+	VPTEST   Y0, Y0
+	SETNE    AL
+	MOVQ     AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rowsF64F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, POPCNT
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, POPCNT
 TEXT ·rowsF64F32ValidAVX512(SB), NOSPLIT, $32-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
@@ -4835,6 +5843,8 @@ step:
 	MOVQ          BX, SI
 	SHRQ          $0x03, SI
 	MOVQ          (DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          8(DX), R12
 	MOVQ          16(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -4858,6 +5868,8 @@ step:
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
 	MOVQ          40(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          48(DX), R12
 	MOVQ          56(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -4881,6 +5893,8 @@ step:
 	VBROADCASTSS  64(DX), Z4
 	VMOVAPS       Z2, K2, Z4
 	MOVQ          80(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          88(DX), R12
 	MOVQ          96(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -4904,6 +5918,8 @@ step:
 	VBROADCASTSS  104(DX), Z6
 	VMOVAPS       Z2, K2, Z6
 	MOVQ          120(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          128(DX), R12
 	MOVQ          136(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -4927,6 +5943,8 @@ step:
 	VBROADCASTSS  144(DX), Z7
 	VMOVAPS       Z2, K2, Z7
 	MOVQ          160(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          168(DX), R12
 	MOVQ          176(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -4950,6 +5968,8 @@ step:
 	VBROADCASTSS  184(DX), Z8
 	VMOVAPS       Z2, K2, Z8
 	MOVQ          200(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          208(DX), R12
 	MOVQ          216(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -4973,6 +5993,8 @@ step:
 	VBROADCASTSS  224(DX), Z9
 	VMOVAPS       Z2, K2, Z9
 	MOVQ          240(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          248(DX), R12
 	MOVQ          256(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -4996,6 +6018,8 @@ step:
 	VBROADCASTSS  264(DX), Z10
 	VMOVAPS       Z2, K2, Z10
 	MOVQ          280(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          288(DX), R12
 	MOVQ          296(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -5396,8 +6420,248 @@ next:
 	VZEROUPPER
 	RET
 
+// func rowsI64F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+, POPCNT
+TEXT ·rowsI64F32AVX2(SB), NOSPLIT, $40-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), CX
+	LEAQ  (CX)(CX*2), DX
+	VPXOR Y0, Y0, Y0
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y1
+	VMOVDQU     32(R9)(AX*8), Y2
+	VSHUFPS     $0x88, Y2, Y1, Y3
+	VSHUFPS     $0xdd, Y2, Y1, Y1
+	VPSRAD      $0x1f, Y3, Y2
+	VPXOR       Y2, Y1, Y1
+	VPERMQ      $0xd8, Y3, Y3
+	VPOR        Y1, Y0, Y0
+	VCVTDQ2PS   Y3, Y1
+	VCVTTPS2DQ  Y1, Y2
+	VPCMPEQD    Y3, Y2, Y2
+	VPCMPEQD    Y3, Y3, Y3
+	VPXOR       Y3, Y2, Y2
+	VMOVMSKPS   Y2, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 32(BX)
+	MOVQ        40(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y2
+	VMOVDQU     32(R9)(AX*8), Y3
+	VSHUFPS     $0x88, Y3, Y2, Y4
+	VSHUFPS     $0xdd, Y3, Y2, Y2
+	VPSRAD      $0x1f, Y4, Y3
+	VPXOR       Y3, Y2, Y2
+	VPERMQ      $0xd8, Y4, Y4
+	VPOR        Y2, Y0, Y0
+	VCVTDQ2PS   Y4, Y2
+	VCVTTPS2DQ  Y2, Y3
+	VPCMPEQD    Y4, Y3, Y3
+	VPCMPEQD    Y4, Y4, Y4
+	VPXOR       Y4, Y3, Y3
+	VMOVMSKPS   Y3, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 72(BX)
+	MOVQ        80(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y3
+	VMOVDQU     32(R9)(AX*8), Y4
+	VSHUFPS     $0x88, Y4, Y3, Y5
+	VSHUFPS     $0xdd, Y4, Y3, Y3
+	VPSRAD      $0x1f, Y5, Y4
+	VPXOR       Y4, Y3, Y3
+	VPERMQ      $0xd8, Y5, Y5
+	VPOR        Y3, Y0, Y0
+	VCVTDQ2PS   Y5, Y3
+	VCVTTPS2DQ  Y3, Y4
+	VPCMPEQD    Y5, Y4, Y4
+	VPCMPEQD    Y5, Y5, Y5
+	VPXOR       Y5, Y4, Y4
+	VMOVMSKPS   Y4, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 112(BX)
+	MOVQ        120(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y4
+	VMOVDQU     32(R9)(AX*8), Y5
+	VSHUFPS     $0x88, Y5, Y4, Y6
+	VSHUFPS     $0xdd, Y5, Y4, Y4
+	VPSRAD      $0x1f, Y6, Y5
+	VPXOR       Y5, Y4, Y4
+	VPERMQ      $0xd8, Y6, Y6
+	VPOR        Y4, Y0, Y0
+	VCVTDQ2PS   Y6, Y4
+	VCVTTPS2DQ  Y4, Y5
+	VPCMPEQD    Y6, Y5, Y5
+	VPCMPEQD    Y6, Y6, Y6
+	VPXOR       Y6, Y5, Y5
+	VMOVMSKPS   Y5, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 152(BX)
+	VUNPCKLPS   Y2, Y1, Y5
+	VUNPCKHPS   Y2, Y1, Y1
+	VUNPCKLPS   Y4, Y3, Y2
+	VUNPCKHPS   Y4, Y3, Y4
+	VUNPCKLPD   Y2, Y5, Y3
+	VUNPCKHPD   Y2, Y5, Y2
+	VUNPCKLPD   Y4, Y1, Y5
+	VUNPCKHPD   Y4, Y1, Y1
+	MOVQ        160(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y4
+	VMOVDQU     32(R9)(AX*8), Y6
+	VSHUFPS     $0x88, Y6, Y4, Y7
+	VSHUFPS     $0xdd, Y6, Y4, Y4
+	VPSRAD      $0x1f, Y7, Y6
+	VPXOR       Y6, Y4, Y4
+	VPERMQ      $0xd8, Y7, Y7
+	VPOR        Y4, Y0, Y0
+	VCVTDQ2PS   Y7, Y4
+	VCVTTPS2DQ  Y4, Y6
+	VPCMPEQD    Y7, Y6, Y6
+	VPCMPEQD    Y7, Y7, Y7
+	VPXOR       Y7, Y6, Y6
+	VMOVMSKPS   Y6, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 192(BX)
+	MOVQ        200(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y6
+	VMOVDQU     32(R9)(AX*8), Y7
+	VSHUFPS     $0x88, Y7, Y6, Y8
+	VSHUFPS     $0xdd, Y7, Y6, Y6
+	VPSRAD      $0x1f, Y8, Y7
+	VPXOR       Y7, Y6, Y6
+	VPERMQ      $0xd8, Y8, Y8
+	VPOR        Y6, Y0, Y0
+	VCVTDQ2PS   Y8, Y6
+	VCVTTPS2DQ  Y6, Y7
+	VPCMPEQD    Y8, Y7, Y7
+	VPCMPEQD    Y8, Y8, Y8
+	VPXOR       Y8, Y7, Y7
+	VMOVMSKPS   Y7, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 232(BX)
+	MOVQ        240(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y7
+	VMOVDQU     32(R9)(AX*8), Y8
+	VSHUFPS     $0x88, Y8, Y7, Y9
+	VSHUFPS     $0xdd, Y8, Y7, Y7
+	VPSRAD      $0x1f, Y9, Y8
+	VPXOR       Y8, Y7, Y7
+	VPERMQ      $0xd8, Y9, Y9
+	VPOR        Y7, Y0, Y0
+	VCVTDQ2PS   Y9, Y7
+	VCVTTPS2DQ  Y7, Y8
+	VPCMPEQD    Y9, Y8, Y8
+	VPCMPEQD    Y9, Y9, Y9
+	VPXOR       Y9, Y8, Y8
+	VMOVMSKPS   Y8, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 272(BX)
+	MOVQ        280(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y8
+	VMOVDQU     32(R9)(AX*8), Y9
+	VSHUFPS     $0x88, Y9, Y8, Y10
+	VSHUFPS     $0xdd, Y9, Y8, Y8
+	VPSRAD      $0x1f, Y10, Y9
+	VPXOR       Y9, Y8, Y8
+	VPERMQ      $0xd8, Y10, Y10
+	VPOR        Y8, Y0, Y0
+	VCVTDQ2PS   Y10, Y8
+	VCVTTPS2DQ  Y8, Y9
+	VPCMPEQD    Y10, Y9, Y9
+	VPCMPEQD    Y10, Y10, Y10
+	VPXOR       Y10, Y9, Y9
+	VMOVMSKPS   Y9, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 312(BX)
+	VUNPCKLPS   Y6, Y4, Y9
+	VUNPCKHPS   Y6, Y4, Y4
+	VUNPCKLPS   Y8, Y7, Y6
+	VUNPCKHPS   Y8, Y7, Y8
+	VUNPCKLPD   Y6, Y9, Y7
+	VUNPCKHPD   Y6, Y9, Y6
+	VUNPCKLPD   Y8, Y4, Y9
+	VUNPCKHPD   Y8, Y4, Y4
+	VINSERTF128 $0x01, X7, Y3, Y8
+	VMOVUPS     Y8, (DI)
+	VINSERTF128 $0x01, X6, Y2, Y8
+	VMOVUPS     Y8, (DI)(CX*1)
+	VINSERTF128 $0x01, X9, Y5, Y8
+	VMOVUPS     Y8, (DI)(CX*2)
+	VINSERTF128 $0x01, X4, Y1, Y8
+	VMOVUPS     Y8, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VMOVUPS     Y3, (DI)
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VMOVUPS     Y2, (DI)(CX*1)
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VMOVUPS     Y2, (DI)(CX*2)
+	VPERM2F128  $0x31, Y4, Y1, Y1
+	VMOVUPS     Y1, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+	SUBQ        $0x08, 32(SP)
+	JLE         done
+	ADDQ        $0x00000140, BX
+	ADDQ        $0x20, SI
+	MOVQ        $0x0000000000000008, DI
+	SUBQ        32(SP), DI
+	JLE         columns
+	MOVQ        $0x0000000000000008, AX
+	MOVQ        AX, 32(SP)
+	IMUL3Q      $0x28, DI, AX
+	SUBQ        AX, BX
+	SHLQ        $0x02, DI
+	SUBQ        DI, SI
+	JMP         columns
+
+done:
+	ADDQ   $0x40, 8(SP)
+	MOVQ   CX, AX
+	SHLQ   $0x06, AX
+	ADDQ   AX, (SP)
+	SUBQ   $0x40, 16(SP)
+	JG     chunk
+	XORQ   AX, AX
+	VPTEST Y0, Y0
+	SETNE  AL
+	MOVQ   AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rowsI64F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, POPCNT
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, POPCNT
 TEXT ·rowsI64F32AVX512(SB), NOSPLIT, $32-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
@@ -5433,6 +6697,8 @@ step:
 	CMPQ          R9, $0x10
 	JL            tail
 	MOVQ          (DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z2
 	VMOVUPD       64(SI)(BX*8), Z3
 	VCVTQQ2PS     Z2, Y5
@@ -5447,6 +6713,8 @@ step:
 	POPCNTL       SI, SI
 	ADDQ          SI, 32(DX)
 	MOVQ          40(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z3
 	VMOVUPD       64(SI)(BX*8), Z4
 	VCVTQQ2PS     Z3, Y5
@@ -5461,6 +6729,8 @@ step:
 	POPCNTL       SI, SI
 	ADDQ          SI, 72(DX)
 	MOVQ          80(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z4
 	VMOVUPD       64(SI)(BX*8), Z6
 	VCVTQQ2PS     Z4, Y5
@@ -5475,6 +6745,8 @@ step:
 	POPCNTL       SI, SI
 	ADDQ          SI, 112(DX)
 	MOVQ          120(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z6
 	VMOVUPD       64(SI)(BX*8), Z7
 	VCVTQQ2PS     Z6, Y5
@@ -5489,6 +6761,8 @@ step:
 	POPCNTL       SI, SI
 	ADDQ          SI, 152(DX)
 	MOVQ          160(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z7
 	VMOVUPD       64(SI)(BX*8), Z8
 	VCVTQQ2PS     Z7, Y5
@@ -5503,6 +6777,8 @@ step:
 	POPCNTL       SI, SI
 	ADDQ          SI, 192(DX)
 	MOVQ          200(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z8
 	VMOVUPD       64(SI)(BX*8), Z9
 	VCVTQQ2PS     Z8, Y5
@@ -5517,6 +6793,8 @@ step:
 	POPCNTL       SI, SI
 	ADDQ          SI, 232(DX)
 	MOVQ          240(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z9
 	VMOVUPD       64(SI)(BX*8), Z10
 	VCVTQQ2PS     Z9, Y5
@@ -5531,6 +6809,8 @@ step:
 	POPCNTL       SI, SI
 	ADDQ          SI, 272(DX)
 	MOVQ          280(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z10
 	VMOVUPD       64(SI)(BX*8), Z11
 	VCVTQQ2PS     Z10, Y5
@@ -5863,8 +7143,347 @@ next:
 	VZEROUPPER
 	RET
 
+// func rowsI64F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+, POPCNT
+TEXT ·rowsI64F32ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), CX
+	LEAQ  (CX)(CX*2), DX
+	VPXOR Y0, Y0, Y0
+	LEAQ  sliding<>+0(SB), SI
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), DI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ DI, R9
+	MOVQ 24(SP), R10
+
+step:
+	MOVQ         AX, R8
+	SHRQ         $0x03, R8
+	MOVQ         (BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         8(BX), R12
+	MOVQ         16(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y1
+	VMOVDQU      (R11)(AX*8), Y2
+	VMOVDQU      32(R11)(AX*8), Y3
+	VSHUFPS      $0x88, Y3, Y2, Y4
+	VSHUFPS      $0xdd, Y3, Y2, Y2
+	VPSRAD       $0x1f, Y4, Y3
+	VPXOR        Y3, Y2, Y2
+	VPERMQ       $0xd8, Y4, Y4
+	VPERMQ       $0xd8, Y2, Y2
+	VPAND        (SI)(R13*4), Y1, Y3
+	VPCMPEQD     (SI)(R13*4), Y3, Y3
+	VPAND        Y3, Y2, Y2
+	VPOR         Y2, Y0, Y0
+	VCVTDQ2PS    Y4, Y2
+	VCVTTPS2DQ   Y2, Y3
+	VPCMPEQD     Y4, Y3, Y3
+	VPAND        (SI)(R13*4), Y1, Y4
+	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	VPANDN       Y4, Y3, Y3
+	VMOVMSKPS    Y3, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 32(BX)
+	VBROADCASTSS 24(BX), Y3
+	VPAND        (SI)(R13*4), Y1, Y1
+	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VBLENDVPS    Y1, Y2, Y3, Y2
+	MOVQ         40(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         48(BX), R12
+	MOVQ         56(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y1
+	VMOVDQU      (R11)(AX*8), Y3
+	VMOVDQU      32(R11)(AX*8), Y4
+	VSHUFPS      $0x88, Y4, Y3, Y5
+	VSHUFPS      $0xdd, Y4, Y3, Y3
+	VPSRAD       $0x1f, Y5, Y4
+	VPXOR        Y4, Y3, Y3
+	VPERMQ       $0xd8, Y5, Y5
+	VPERMQ       $0xd8, Y3, Y3
+	VPAND        (SI)(R13*4), Y1, Y4
+	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	VPAND        Y4, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VCVTDQ2PS    Y5, Y3
+	VCVTTPS2DQ   Y3, Y4
+	VPCMPEQD     Y5, Y4, Y4
+	VPAND        (SI)(R13*4), Y1, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VPANDN       Y5, Y4, Y4
+	VMOVMSKPS    Y4, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 72(BX)
+	VBROADCASTSS 64(BX), Y4
+	VPAND        (SI)(R13*4), Y1, Y1
+	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VBLENDVPS    Y1, Y3, Y4, Y3
+	MOVQ         80(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         88(BX), R12
+	MOVQ         96(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y1
+	VMOVDQU      (R11)(AX*8), Y4
+	VMOVDQU      32(R11)(AX*8), Y5
+	VSHUFPS      $0x88, Y5, Y4, Y6
+	VSHUFPS      $0xdd, Y5, Y4, Y4
+	VPSRAD       $0x1f, Y6, Y5
+	VPXOR        Y5, Y4, Y4
+	VPERMQ       $0xd8, Y6, Y6
+	VPERMQ       $0xd8, Y4, Y4
+	VPAND        (SI)(R13*4), Y1, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VPAND        Y5, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VCVTDQ2PS    Y6, Y4
+	VCVTTPS2DQ   Y4, Y5
+	VPCMPEQD     Y6, Y5, Y5
+	VPAND        (SI)(R13*4), Y1, Y6
+	VPCMPEQD     (SI)(R13*4), Y6, Y6
+	VPANDN       Y6, Y5, Y5
+	VMOVMSKPS    Y5, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 112(BX)
+	VBROADCASTSS 104(BX), Y5
+	VPAND        (SI)(R13*4), Y1, Y1
+	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VBLENDVPS    Y1, Y4, Y5, Y4
+	MOVQ         120(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         128(BX), R12
+	MOVQ         136(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y1
+	VMOVDQU      (R11)(AX*8), Y5
+	VMOVDQU      32(R11)(AX*8), Y6
+	VSHUFPS      $0x88, Y6, Y5, Y7
+	VSHUFPS      $0xdd, Y6, Y5, Y5
+	VPSRAD       $0x1f, Y7, Y6
+	VPXOR        Y6, Y5, Y5
+	VPERMQ       $0xd8, Y7, Y7
+	VPERMQ       $0xd8, Y5, Y5
+	VPAND        (SI)(R13*4), Y1, Y6
+	VPCMPEQD     (SI)(R13*4), Y6, Y6
+	VPAND        Y6, Y5, Y5
+	VPOR         Y5, Y0, Y0
+	VCVTDQ2PS    Y7, Y5
+	VCVTTPS2DQ   Y5, Y6
+	VPCMPEQD     Y7, Y6, Y6
+	VPAND        (SI)(R13*4), Y1, Y7
+	VPCMPEQD     (SI)(R13*4), Y7, Y7
+	VPANDN       Y7, Y6, Y6
+	VMOVMSKPS    Y6, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 152(BX)
+	VBROADCASTSS 144(BX), Y6
+	VPAND        (SI)(R13*4), Y1, Y1
+	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VBLENDVPS    Y1, Y5, Y6, Y5
+	VUNPCKLPS    Y3, Y2, Y1
+	VUNPCKHPS    Y3, Y2, Y2
+	VUNPCKLPS    Y5, Y4, Y3
+	VUNPCKHPS    Y5, Y4, Y5
+	VUNPCKLPD    Y3, Y1, Y4
+	VUNPCKHPD    Y3, Y1, Y1
+	VUNPCKLPD    Y5, Y2, Y3
+	VUNPCKHPD    Y5, Y2, Y2
+	MOVQ         160(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         168(BX), R12
+	MOVQ         176(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y5
+	VMOVDQU      (R11)(AX*8), Y6
+	VMOVDQU      32(R11)(AX*8), Y7
+	VSHUFPS      $0x88, Y7, Y6, Y8
+	VSHUFPS      $0xdd, Y7, Y6, Y6
+	VPSRAD       $0x1f, Y8, Y7
+	VPXOR        Y7, Y6, Y6
+	VPERMQ       $0xd8, Y8, Y8
+	VPERMQ       $0xd8, Y6, Y6
+	VPAND        (SI)(R13*4), Y5, Y7
+	VPCMPEQD     (SI)(R13*4), Y7, Y7
+	VPAND        Y7, Y6, Y6
+	VPOR         Y6, Y0, Y0
+	VCVTDQ2PS    Y8, Y6
+	VCVTTPS2DQ   Y6, Y7
+	VPCMPEQD     Y8, Y7, Y7
+	VPAND        (SI)(R13*4), Y5, Y8
+	VPCMPEQD     (SI)(R13*4), Y8, Y8
+	VPANDN       Y8, Y7, Y7
+	VMOVMSKPS    Y7, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 192(BX)
+	VBROADCASTSS 184(BX), Y7
+	VPAND        (SI)(R13*4), Y5, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VBLENDVPS    Y5, Y6, Y7, Y6
+	MOVQ         200(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         208(BX), R12
+	MOVQ         216(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y5
+	VMOVDQU      (R11)(AX*8), Y7
+	VMOVDQU      32(R11)(AX*8), Y8
+	VSHUFPS      $0x88, Y8, Y7, Y9
+	VSHUFPS      $0xdd, Y8, Y7, Y7
+	VPSRAD       $0x1f, Y9, Y8
+	VPXOR        Y8, Y7, Y7
+	VPERMQ       $0xd8, Y9, Y9
+	VPERMQ       $0xd8, Y7, Y7
+	VPAND        (SI)(R13*4), Y5, Y8
+	VPCMPEQD     (SI)(R13*4), Y8, Y8
+	VPAND        Y8, Y7, Y7
+	VPOR         Y7, Y0, Y0
+	VCVTDQ2PS    Y9, Y7
+	VCVTTPS2DQ   Y7, Y8
+	VPCMPEQD     Y9, Y8, Y8
+	VPAND        (SI)(R13*4), Y5, Y9
+	VPCMPEQD     (SI)(R13*4), Y9, Y9
+	VPANDN       Y9, Y8, Y8
+	VMOVMSKPS    Y8, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 232(BX)
+	VBROADCASTSS 224(BX), Y8
+	VPAND        (SI)(R13*4), Y5, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VBLENDVPS    Y5, Y7, Y8, Y7
+	MOVQ         240(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         248(BX), R12
+	MOVQ         256(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y5
+	VMOVDQU      (R11)(AX*8), Y8
+	VMOVDQU      32(R11)(AX*8), Y9
+	VSHUFPS      $0x88, Y9, Y8, Y10
+	VSHUFPS      $0xdd, Y9, Y8, Y8
+	VPSRAD       $0x1f, Y10, Y9
+	VPXOR        Y9, Y8, Y8
+	VPERMQ       $0xd8, Y10, Y10
+	VPERMQ       $0xd8, Y8, Y8
+	VPAND        (SI)(R13*4), Y5, Y9
+	VPCMPEQD     (SI)(R13*4), Y9, Y9
+	VPAND        Y9, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VCVTDQ2PS    Y10, Y8
+	VCVTTPS2DQ   Y8, Y9
+	VPCMPEQD     Y10, Y9, Y9
+	VPAND        (SI)(R13*4), Y5, Y10
+	VPCMPEQD     (SI)(R13*4), Y10, Y10
+	VPANDN       Y10, Y9, Y9
+	VMOVMSKPS    Y9, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 272(BX)
+	VBROADCASTSS 264(BX), Y9
+	VPAND        (SI)(R13*4), Y5, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VBLENDVPS    Y5, Y8, Y9, Y8
+	MOVQ         280(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         288(BX), R12
+	MOVQ         296(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y5
+	VMOVDQU      (R11)(AX*8), Y9
+	VMOVDQU      32(R11)(AX*8), Y10
+	VSHUFPS      $0x88, Y10, Y9, Y11
+	VSHUFPS      $0xdd, Y10, Y9, Y9
+	VPSRAD       $0x1f, Y11, Y10
+	VPXOR        Y10, Y9, Y9
+	VPERMQ       $0xd8, Y11, Y11
+	VPERMQ       $0xd8, Y9, Y9
+	VPAND        (SI)(R13*4), Y5, Y10
+	VPCMPEQD     (SI)(R13*4), Y10, Y10
+	VPAND        Y10, Y9, Y9
+	VPOR         Y9, Y0, Y0
+	VCVTDQ2PS    Y11, Y9
+	VCVTTPS2DQ   Y9, Y10
+	VPCMPEQD     Y11, Y10, Y10
+	VPAND        (SI)(R13*4), Y5, Y11
+	VPCMPEQD     (SI)(R13*4), Y11, Y11
+	VPANDN       Y11, Y10, Y10
+	VMOVMSKPS    Y10, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 312(BX)
+	VBROADCASTSS 304(BX), Y10
+	VPAND        (SI)(R13*4), Y5, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VBLENDVPS    Y5, Y9, Y10, Y9
+	VUNPCKLPS    Y7, Y6, Y5
+	VUNPCKHPS    Y7, Y6, Y6
+	VUNPCKLPS    Y9, Y8, Y7
+	VUNPCKHPS    Y9, Y8, Y9
+	VUNPCKLPD    Y7, Y5, Y8
+	VUNPCKHPD    Y7, Y5, Y5
+	VUNPCKLPD    Y9, Y6, Y7
+	VUNPCKHPD    Y9, Y6, Y6
+	VINSERTF128  $0x01, X8, Y4, Y9
+	VMOVUPS      Y9, (R9)
+	VINSERTF128  $0x01, X5, Y1, Y9
+	VMOVUPS      Y9, (R9)(CX*1)
+	VINSERTF128  $0x01, X7, Y3, Y9
+	VMOVUPS      Y9, (R9)(CX*2)
+	VINSERTF128  $0x01, X6, Y2, Y9
+	VMOVUPS      Y9, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	VPERM2F128   $0x31, Y8, Y4, Y4
+	VMOVUPS      Y4, (R9)
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPS      Y1, (R9)(CX*1)
+	VPERM2F128   $0x31, Y7, Y3, Y1
+	VMOVUPS      Y1, (R9)(CX*2)
+	VPERM2F128   $0x31, Y6, Y2, Y1
+	VMOVUPS      Y1, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000140, BX
+	ADDQ         $0x20, DI
+	MOVQ         $0x0000000000000008, R8
+	SUBQ         32(SP), R8
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x28, R8, AX
+	SUBQ         AX, BX
+	SHLQ         $0x02, R8
+	SUBQ         R8, DI
+	JMP          columns
+
+done:
+	ADDQ   $0x40, 8(SP)
+	MOVQ   CX, AX
+	SHLQ   $0x06, AX
+	ADDQ   AX, (SP)
+	SUBQ   $0x40, 16(SP)
+	JG     chunk
+	XORQ   AX, AX
+	VPTEST Y0, Y0
+	SETNE  AL
+	MOVQ   AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rowsI64F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, POPCNT
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, POPCNT
 TEXT ·rowsI64F32ValidAVX512(SB), NOSPLIT, $32-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
@@ -5902,6 +7521,8 @@ step:
 	MOVQ          BX, SI
 	SHRQ          $0x03, SI
 	MOVQ          (DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          8(DX), R12
 	MOVQ          16(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -5923,6 +7544,8 @@ step:
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K1, Z3
 	MOVQ          40(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          48(DX), R12
 	MOVQ          56(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -5944,6 +7567,8 @@ step:
 	VBROADCASTSS  64(DX), Z4
 	VMOVAPS       Z2, K1, Z4
 	MOVQ          80(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          88(DX), R12
 	MOVQ          96(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -5965,6 +7590,8 @@ step:
 	VBROADCASTSS  104(DX), Z6
 	VMOVAPS       Z2, K1, Z6
 	MOVQ          120(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          128(DX), R12
 	MOVQ          136(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -5986,6 +7613,8 @@ step:
 	VBROADCASTSS  144(DX), Z7
 	VMOVAPS       Z2, K1, Z7
 	MOVQ          160(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          168(DX), R12
 	MOVQ          176(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -6007,6 +7636,8 @@ step:
 	VBROADCASTSS  184(DX), Z8
 	VMOVAPS       Z2, K1, Z8
 	MOVQ          200(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          208(DX), R12
 	MOVQ          216(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -6028,6 +7659,8 @@ step:
 	VBROADCASTSS  224(DX), Z9
 	VMOVAPS       Z2, K1, Z9
 	MOVQ          240(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          248(DX), R12
 	MOVQ          256(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -6049,6 +7682,8 @@ step:
 	VBROADCASTSS  264(DX), Z10
 	VMOVAPS       Z2, K1, Z10
 	MOVQ          280(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          288(DX), R12
 	MOVQ          296(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -6430,8 +8065,184 @@ next:
 	VZEROUPPER
 	RET
 
+// func rowsI64I32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rowsI64I32AVX2(SB), NOSPLIT, $40-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), CX
+	LEAQ  (CX)(CX*2), DX
+	VPXOR Y0, Y0, Y0
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y1
+	VMOVDQU     32(R9)(AX*8), Y2
+	VSHUFPS     $0x88, Y2, Y1, Y3
+	VSHUFPS     $0xdd, Y2, Y1, Y1
+	VPSRAD      $0x1f, Y3, Y2
+	VPXOR       Y2, Y1, Y1
+	VPERMQ      $0xd8, Y3, Y3
+	VPOR        Y1, Y0, Y0
+	MOVQ        40(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y1
+	VMOVDQU     32(R9)(AX*8), Y2
+	VSHUFPS     $0x88, Y2, Y1, Y4
+	VSHUFPS     $0xdd, Y2, Y1, Y1
+	VPSRAD      $0x1f, Y4, Y2
+	VPXOR       Y2, Y1, Y1
+	VPERMQ      $0xd8, Y4, Y4
+	VPOR        Y1, Y0, Y0
+	MOVQ        80(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y1
+	VMOVDQU     32(R9)(AX*8), Y2
+	VSHUFPS     $0x88, Y2, Y1, Y5
+	VSHUFPS     $0xdd, Y2, Y1, Y1
+	VPSRAD      $0x1f, Y5, Y2
+	VPXOR       Y2, Y1, Y1
+	VPERMQ      $0xd8, Y5, Y5
+	VPOR        Y1, Y0, Y0
+	MOVQ        120(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y1
+	VMOVDQU     32(R9)(AX*8), Y2
+	VSHUFPS     $0x88, Y2, Y1, Y6
+	VSHUFPS     $0xdd, Y2, Y1, Y1
+	VPSRAD      $0x1f, Y6, Y2
+	VPXOR       Y2, Y1, Y1
+	VPERMQ      $0xd8, Y6, Y6
+	VPOR        Y1, Y0, Y0
+	VUNPCKLPS   Y4, Y3, Y1
+	VUNPCKHPS   Y4, Y3, Y2
+	VUNPCKLPS   Y6, Y5, Y3
+	VUNPCKHPS   Y6, Y5, Y5
+	VUNPCKLPD   Y3, Y1, Y4
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y5, Y2, Y3
+	VUNPCKHPD   Y5, Y2, Y2
+	MOVQ        160(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y5
+	VMOVDQU     32(R9)(AX*8), Y6
+	VSHUFPS     $0x88, Y6, Y5, Y7
+	VSHUFPS     $0xdd, Y6, Y5, Y5
+	VPSRAD      $0x1f, Y7, Y6
+	VPXOR       Y6, Y5, Y5
+	VPERMQ      $0xd8, Y7, Y7
+	VPOR        Y5, Y0, Y0
+	MOVQ        200(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y5
+	VMOVDQU     32(R9)(AX*8), Y6
+	VSHUFPS     $0x88, Y6, Y5, Y8
+	VSHUFPS     $0xdd, Y6, Y5, Y5
+	VPSRAD      $0x1f, Y8, Y6
+	VPXOR       Y6, Y5, Y5
+	VPERMQ      $0xd8, Y8, Y8
+	VPOR        Y5, Y0, Y0
+	MOVQ        240(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y5
+	VMOVDQU     32(R9)(AX*8), Y6
+	VSHUFPS     $0x88, Y6, Y5, Y9
+	VSHUFPS     $0xdd, Y6, Y5, Y5
+	VPSRAD      $0x1f, Y9, Y6
+	VPXOR       Y6, Y5, Y5
+	VPERMQ      $0xd8, Y9, Y9
+	VPOR        Y5, Y0, Y0
+	MOVQ        280(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y5
+	VMOVDQU     32(R9)(AX*8), Y6
+	VSHUFPS     $0x88, Y6, Y5, Y10
+	VSHUFPS     $0xdd, Y6, Y5, Y5
+	VPSRAD      $0x1f, Y10, Y6
+	VPXOR       Y6, Y5, Y5
+	VPERMQ      $0xd8, Y10, Y10
+	VPOR        Y5, Y0, Y0
+	VUNPCKLPS   Y8, Y7, Y5
+	VUNPCKHPS   Y8, Y7, Y6
+	VUNPCKLPS   Y10, Y9, Y7
+	VUNPCKHPS   Y10, Y9, Y9
+	VUNPCKLPD   Y7, Y5, Y8
+	VUNPCKHPD   Y7, Y5, Y5
+	VUNPCKLPD   Y9, Y6, Y7
+	VUNPCKHPD   Y9, Y6, Y6
+	VINSERTF128 $0x01, X8, Y4, Y9
+	VMOVUPS     Y9, (DI)
+	VINSERTF128 $0x01, X5, Y1, Y9
+	VMOVUPS     Y9, (DI)(CX*1)
+	VINSERTF128 $0x01, X7, Y3, Y9
+	VMOVUPS     Y9, (DI)(CX*2)
+	VINSERTF128 $0x01, X6, Y2, Y9
+	VMOVUPS     Y9, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VMOVUPS     Y4, (DI)
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPS     Y1, (DI)(CX*1)
+	VPERM2F128  $0x31, Y7, Y3, Y1
+	VMOVUPS     Y1, (DI)(CX*2)
+	VPERM2F128  $0x31, Y6, Y2, Y1
+	VMOVUPS     Y1, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+	SUBQ        $0x08, 32(SP)
+	JLE         done
+	ADDQ        $0x00000140, BX
+	ADDQ        $0x20, SI
+	MOVQ        $0x0000000000000008, DI
+	SUBQ        32(SP), DI
+	JLE         columns
+	MOVQ        $0x0000000000000008, AX
+	MOVQ        AX, 32(SP)
+	IMUL3Q      $0x28, DI, AX
+	SUBQ        AX, BX
+	SHLQ        $0x02, DI
+	SUBQ        DI, SI
+	JMP         columns
+
+done:
+	ADDQ   $0x40, 8(SP)
+	MOVQ   CX, AX
+	SHLQ   $0x06, AX
+	ADDQ   AX, (SP)
+	SUBQ   $0x40, 16(SP)
+	JG     chunk
+	XORQ   AX, AX
+	VPTEST Y0, Y0
+	SETNE  AL
+	MOVQ   AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rowsI64I32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+
 TEXT ·rowsI64I32AVX512(SB), NOSPLIT, $32-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
@@ -6467,6 +8278,8 @@ step:
 	CMPQ          R9, $0x10
 	JL            tail
 	MOVQ          (DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z2
 	VMOVUPD       64(SI)(BX*8), Z3
 	VPMOVQD       Z2, Y5
@@ -6479,6 +8292,8 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
 	MOVQ          40(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z3
 	VMOVUPD       64(SI)(BX*8), Z4
 	VPMOVQD       Z3, Y5
@@ -6491,6 +8306,8 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
 	MOVQ          80(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z4
 	VMOVUPD       64(SI)(BX*8), Z6
 	VPMOVQD       Z4, Y5
@@ -6503,6 +8320,8 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
 	MOVQ          120(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z6
 	VMOVUPD       64(SI)(BX*8), Z7
 	VPMOVQD       Z6, Y5
@@ -6515,6 +8334,8 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
 	MOVQ          160(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z7
 	VMOVUPD       64(SI)(BX*8), Z8
 	VPMOVQD       Z7, Y5
@@ -6527,6 +8348,8 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
 	MOVQ          200(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z8
 	VMOVUPD       64(SI)(BX*8), Z9
 	VPMOVQD       Z8, Y5
@@ -6539,6 +8362,8 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
 	MOVQ          240(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z9
 	VMOVUPD       64(SI)(BX*8), Z10
 	VPMOVQD       Z9, Y5
@@ -6551,6 +8376,8 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
 	MOVQ          280(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z10
 	VMOVUPD       64(SI)(BX*8), Z11
 	VPMOVQD       Z10, Y5
@@ -6866,8 +8693,275 @@ next:
 	VZEROUPPER
 	RET
 
+// func rowsI64I32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rowsI64I32ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), CX
+	LEAQ  (CX)(CX*2), DX
+	VPXOR Y0, Y0, Y0
+	LEAQ  sliding<>+0(SB), SI
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), DI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ DI, R9
+	MOVQ 24(SP), R10
+
+step:
+	MOVQ         AX, R8
+	SHRQ         $0x03, R8
+	MOVQ         (BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         8(BX), R12
+	MOVQ         16(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y1
+	VMOVDQU      (R11)(AX*8), Y2
+	VMOVDQU      32(R11)(AX*8), Y3
+	VSHUFPS      $0x88, Y3, Y2, Y4
+	VSHUFPS      $0xdd, Y3, Y2, Y2
+	VPSRAD       $0x1f, Y4, Y3
+	VPXOR        Y3, Y2, Y2
+	VPERMQ       $0xd8, Y4, Y4
+	VPERMQ       $0xd8, Y2, Y2
+	VPAND        (SI)(R13*4), Y1, Y3
+	VPCMPEQD     (SI)(R13*4), Y3, Y3
+	VPAND        Y3, Y2, Y2
+	VPOR         Y2, Y0, Y0
+	VBROADCASTSS 24(BX), Y2
+	VPAND        (SI)(R13*4), Y1, Y1
+	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VBLENDVPS    Y1, Y4, Y2, Y4
+	MOVQ         40(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         48(BX), R12
+	MOVQ         56(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y1
+	VMOVDQU      (R11)(AX*8), Y2
+	VMOVDQU      32(R11)(AX*8), Y3
+	VSHUFPS      $0x88, Y3, Y2, Y5
+	VSHUFPS      $0xdd, Y3, Y2, Y2
+	VPSRAD       $0x1f, Y5, Y3
+	VPXOR        Y3, Y2, Y2
+	VPERMQ       $0xd8, Y5, Y5
+	VPERMQ       $0xd8, Y2, Y2
+	VPAND        (SI)(R13*4), Y1, Y3
+	VPCMPEQD     (SI)(R13*4), Y3, Y3
+	VPAND        Y3, Y2, Y2
+	VPOR         Y2, Y0, Y0
+	VBROADCASTSS 64(BX), Y2
+	VPAND        (SI)(R13*4), Y1, Y1
+	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VBLENDVPS    Y1, Y5, Y2, Y5
+	MOVQ         80(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         88(BX), R12
+	MOVQ         96(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y1
+	VMOVDQU      (R11)(AX*8), Y2
+	VMOVDQU      32(R11)(AX*8), Y3
+	VSHUFPS      $0x88, Y3, Y2, Y6
+	VSHUFPS      $0xdd, Y3, Y2, Y2
+	VPSRAD       $0x1f, Y6, Y3
+	VPXOR        Y3, Y2, Y2
+	VPERMQ       $0xd8, Y6, Y6
+	VPERMQ       $0xd8, Y2, Y2
+	VPAND        (SI)(R13*4), Y1, Y3
+	VPCMPEQD     (SI)(R13*4), Y3, Y3
+	VPAND        Y3, Y2, Y2
+	VPOR         Y2, Y0, Y0
+	VBROADCASTSS 104(BX), Y2
+	VPAND        (SI)(R13*4), Y1, Y1
+	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VBLENDVPS    Y1, Y6, Y2, Y6
+	MOVQ         120(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         128(BX), R12
+	MOVQ         136(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y1
+	VMOVDQU      (R11)(AX*8), Y2
+	VMOVDQU      32(R11)(AX*8), Y3
+	VSHUFPS      $0x88, Y3, Y2, Y7
+	VSHUFPS      $0xdd, Y3, Y2, Y2
+	VPSRAD       $0x1f, Y7, Y3
+	VPXOR        Y3, Y2, Y2
+	VPERMQ       $0xd8, Y7, Y7
+	VPERMQ       $0xd8, Y2, Y2
+	VPAND        (SI)(R13*4), Y1, Y3
+	VPCMPEQD     (SI)(R13*4), Y3, Y3
+	VPAND        Y3, Y2, Y2
+	VPOR         Y2, Y0, Y0
+	VBROADCASTSS 144(BX), Y2
+	VPAND        (SI)(R13*4), Y1, Y1
+	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VBLENDVPS    Y1, Y7, Y2, Y7
+	VUNPCKLPS    Y5, Y4, Y1
+	VUNPCKHPS    Y5, Y4, Y2
+	VUNPCKLPS    Y7, Y6, Y3
+	VUNPCKHPS    Y7, Y6, Y5
+	VUNPCKLPD    Y3, Y1, Y4
+	VUNPCKHPD    Y3, Y1, Y1
+	VUNPCKLPD    Y5, Y2, Y3
+	VUNPCKHPD    Y5, Y2, Y2
+	MOVQ         160(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         168(BX), R12
+	MOVQ         176(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y5
+	VMOVDQU      (R11)(AX*8), Y6
+	VMOVDQU      32(R11)(AX*8), Y7
+	VSHUFPS      $0x88, Y7, Y6, Y8
+	VSHUFPS      $0xdd, Y7, Y6, Y6
+	VPSRAD       $0x1f, Y8, Y7
+	VPXOR        Y7, Y6, Y6
+	VPERMQ       $0xd8, Y8, Y8
+	VPERMQ       $0xd8, Y6, Y6
+	VPAND        (SI)(R13*4), Y5, Y7
+	VPCMPEQD     (SI)(R13*4), Y7, Y7
+	VPAND        Y7, Y6, Y6
+	VPOR         Y6, Y0, Y0
+	VBROADCASTSS 184(BX), Y6
+	VPAND        (SI)(R13*4), Y5, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VBLENDVPS    Y5, Y8, Y6, Y8
+	MOVQ         200(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         208(BX), R12
+	MOVQ         216(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y5
+	VMOVDQU      (R11)(AX*8), Y6
+	VMOVDQU      32(R11)(AX*8), Y7
+	VSHUFPS      $0x88, Y7, Y6, Y9
+	VSHUFPS      $0xdd, Y7, Y6, Y6
+	VPSRAD       $0x1f, Y9, Y7
+	VPXOR        Y7, Y6, Y6
+	VPERMQ       $0xd8, Y9, Y9
+	VPERMQ       $0xd8, Y6, Y6
+	VPAND        (SI)(R13*4), Y5, Y7
+	VPCMPEQD     (SI)(R13*4), Y7, Y7
+	VPAND        Y7, Y6, Y6
+	VPOR         Y6, Y0, Y0
+	VBROADCASTSS 224(BX), Y6
+	VPAND        (SI)(R13*4), Y5, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VBLENDVPS    Y5, Y9, Y6, Y9
+	MOVQ         240(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         248(BX), R12
+	MOVQ         256(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y5
+	VMOVDQU      (R11)(AX*8), Y6
+	VMOVDQU      32(R11)(AX*8), Y7
+	VSHUFPS      $0x88, Y7, Y6, Y10
+	VSHUFPS      $0xdd, Y7, Y6, Y6
+	VPSRAD       $0x1f, Y10, Y7
+	VPXOR        Y7, Y6, Y6
+	VPERMQ       $0xd8, Y10, Y10
+	VPERMQ       $0xd8, Y6, Y6
+	VPAND        (SI)(R13*4), Y5, Y7
+	VPCMPEQD     (SI)(R13*4), Y7, Y7
+	VPAND        Y7, Y6, Y6
+	VPOR         Y6, Y0, Y0
+	VBROADCASTSS 264(BX), Y6
+	VPAND        (SI)(R13*4), Y5, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VBLENDVPS    Y5, Y10, Y6, Y10
+	MOVQ         280(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         288(BX), R12
+	MOVQ         296(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y5
+	VMOVDQU      (R11)(AX*8), Y6
+	VMOVDQU      32(R11)(AX*8), Y7
+	VSHUFPS      $0x88, Y7, Y6, Y11
+	VSHUFPS      $0xdd, Y7, Y6, Y6
+	VPSRAD       $0x1f, Y11, Y7
+	VPXOR        Y7, Y6, Y6
+	VPERMQ       $0xd8, Y11, Y11
+	VPERMQ       $0xd8, Y6, Y6
+	VPAND        (SI)(R13*4), Y5, Y7
+	VPCMPEQD     (SI)(R13*4), Y7, Y7
+	VPAND        Y7, Y6, Y6
+	VPOR         Y6, Y0, Y0
+	VBROADCASTSS 304(BX), Y6
+	VPAND        (SI)(R13*4), Y5, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VBLENDVPS    Y5, Y11, Y6, Y11
+	VUNPCKLPS    Y9, Y8, Y5
+	VUNPCKHPS    Y9, Y8, Y6
+	VUNPCKLPS    Y11, Y10, Y7
+	VUNPCKHPS    Y11, Y10, Y9
+	VUNPCKLPD    Y7, Y5, Y8
+	VUNPCKHPD    Y7, Y5, Y5
+	VUNPCKLPD    Y9, Y6, Y7
+	VUNPCKHPD    Y9, Y6, Y6
+	VINSERTF128  $0x01, X8, Y4, Y9
+	VMOVUPS      Y9, (R9)
+	VINSERTF128  $0x01, X5, Y1, Y9
+	VMOVUPS      Y9, (R9)(CX*1)
+	VINSERTF128  $0x01, X7, Y3, Y9
+	VMOVUPS      Y9, (R9)(CX*2)
+	VINSERTF128  $0x01, X6, Y2, Y9
+	VMOVUPS      Y9, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	VPERM2F128   $0x31, Y8, Y4, Y4
+	VMOVUPS      Y4, (R9)
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPS      Y1, (R9)(CX*1)
+	VPERM2F128   $0x31, Y7, Y3, Y1
+	VMOVUPS      Y1, (R9)(CX*2)
+	VPERM2F128   $0x31, Y6, Y2, Y1
+	VMOVUPS      Y1, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000140, BX
+	ADDQ         $0x20, DI
+	MOVQ         $0x0000000000000008, R8
+	SUBQ         32(SP), R8
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x28, R8, AX
+	SUBQ         AX, BX
+	SHLQ         $0x02, R8
+	SUBQ         R8, DI
+	JMP          columns
+
+done:
+	ADDQ   $0x40, 8(SP)
+	MOVQ   CX, AX
+	SHLQ   $0x06, AX
+	ADDQ   AX, (SP)
+	SUBQ   $0x40, 16(SP)
+	JG     chunk
+	XORQ   AX, AX
+	VPTEST Y0, Y0
+	SETNE  AL
+	MOVQ   AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rowsI64I32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+
 TEXT ·rowsI64I32ValidAVX512(SB), NOSPLIT, $32-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
@@ -6905,6 +8999,8 @@ step:
 	MOVQ          BX, SI
 	SHRQ          $0x03, SI
 	MOVQ          (DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          8(DX), R12
 	MOVQ          16(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -6924,6 +9020,8 @@ step:
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
 	MOVQ          40(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          48(DX), R12
 	MOVQ          56(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -6943,6 +9041,8 @@ step:
 	VBROADCASTSS  64(DX), Z4
 	VMOVAPS       Z2, K2, Z4
 	MOVQ          80(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          88(DX), R12
 	MOVQ          96(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -6962,6 +9062,8 @@ step:
 	VBROADCASTSS  104(DX), Z6
 	VMOVAPS       Z2, K2, Z6
 	MOVQ          120(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          128(DX), R12
 	MOVQ          136(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -6981,6 +9083,8 @@ step:
 	VBROADCASTSS  144(DX), Z7
 	VMOVAPS       Z2, K2, Z7
 	MOVQ          160(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          168(DX), R12
 	MOVQ          176(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -7000,6 +9104,8 @@ step:
 	VBROADCASTSS  184(DX), Z8
 	VMOVAPS       Z2, K2, Z8
 	MOVQ          200(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          208(DX), R12
 	MOVQ          216(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -7019,6 +9125,8 @@ step:
 	VBROADCASTSS  224(DX), Z9
 	VMOVAPS       Z2, K2, Z9
 	MOVQ          240(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          248(DX), R12
 	MOVQ          256(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -7038,6 +9146,8 @@ step:
 	VBROADCASTSS  264(DX), Z10
 	VMOVAPS       Z2, K2, Z10
 	MOVQ          280(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
 	MOVQ          288(DX), R12
 	MOVQ          296(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -7402,8 +9512,189 @@ next:
 	VZEROUPPER
 	RET
 
+// func rowsI32F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+, POPCNT
+TEXT ·rowsI32F32AVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVDQU     (R9)(AX*4), Y0
+	VCVTDQ2PS   Y0, Y1
+	VCVTTPS2DQ  Y1, Y2
+	VPCMPEQD    Y0, Y2, Y2
+	VPCMPEQD    Y0, Y0, Y0
+	VPXOR       Y0, Y2, Y0
+	VMOVMSKPS   Y0, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 32(BX)
+	MOVQ        40(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVDQU     (R9)(AX*4), Y0
+	VCVTDQ2PS   Y0, Y2
+	VCVTTPS2DQ  Y2, Y3
+	VPCMPEQD    Y0, Y3, Y3
+	VPCMPEQD    Y0, Y0, Y0
+	VPXOR       Y0, Y3, Y0
+	VMOVMSKPS   Y0, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 72(BX)
+	MOVQ        80(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVDQU     (R9)(AX*4), Y0
+	VCVTDQ2PS   Y0, Y3
+	VCVTTPS2DQ  Y3, Y4
+	VPCMPEQD    Y0, Y4, Y4
+	VPCMPEQD    Y0, Y0, Y0
+	VPXOR       Y0, Y4, Y0
+	VMOVMSKPS   Y0, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 112(BX)
+	MOVQ        120(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVDQU     (R9)(AX*4), Y0
+	VCVTDQ2PS   Y0, Y4
+	VCVTTPS2DQ  Y4, Y5
+	VPCMPEQD    Y0, Y5, Y5
+	VPCMPEQD    Y0, Y0, Y0
+	VPXOR       Y0, Y5, Y0
+	VMOVMSKPS   Y0, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 152(BX)
+	VUNPCKLPS   Y2, Y1, Y0
+	VUNPCKHPS   Y2, Y1, Y1
+	VUNPCKLPS   Y4, Y3, Y2
+	VUNPCKHPS   Y4, Y3, Y4
+	VUNPCKLPD   Y2, Y0, Y3
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y4, Y1, Y2
+	VUNPCKHPD   Y4, Y1, Y1
+	MOVQ        160(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVDQU     (R9)(AX*4), Y4
+	VCVTDQ2PS   Y4, Y5
+	VCVTTPS2DQ  Y5, Y6
+	VPCMPEQD    Y4, Y6, Y6
+	VPCMPEQD    Y4, Y4, Y4
+	VPXOR       Y4, Y6, Y4
+	VMOVMSKPS   Y4, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 192(BX)
+	MOVQ        200(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVDQU     (R9)(AX*4), Y4
+	VCVTDQ2PS   Y4, Y6
+	VCVTTPS2DQ  Y6, Y7
+	VPCMPEQD    Y4, Y7, Y7
+	VPCMPEQD    Y4, Y4, Y4
+	VPXOR       Y4, Y7, Y4
+	VMOVMSKPS   Y4, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 232(BX)
+	MOVQ        240(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVDQU     (R9)(AX*4), Y4
+	VCVTDQ2PS   Y4, Y7
+	VCVTTPS2DQ  Y7, Y8
+	VPCMPEQD    Y4, Y8, Y8
+	VPCMPEQD    Y4, Y4, Y4
+	VPXOR       Y4, Y8, Y4
+	VMOVMSKPS   Y4, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 272(BX)
+	MOVQ        280(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVDQU     (R9)(AX*4), Y4
+	VCVTDQ2PS   Y4, Y8
+	VCVTTPS2DQ  Y8, Y9
+	VPCMPEQD    Y4, Y9, Y9
+	VPCMPEQD    Y4, Y4, Y4
+	VPXOR       Y4, Y9, Y4
+	VMOVMSKPS   Y4, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 312(BX)
+	VUNPCKLPS   Y6, Y5, Y4
+	VUNPCKHPS   Y6, Y5, Y5
+	VUNPCKLPS   Y8, Y7, Y6
+	VUNPCKHPS   Y8, Y7, Y8
+	VUNPCKLPD   Y6, Y4, Y7
+	VUNPCKHPD   Y6, Y4, Y4
+	VUNPCKLPD   Y8, Y5, Y6
+	VUNPCKHPD   Y8, Y5, Y5
+	VINSERTF128 $0x01, X7, Y3, Y8
+	VMOVUPS     Y8, (DI)
+	VINSERTF128 $0x01, X4, Y0, Y8
+	VMOVUPS     Y8, (DI)(CX*1)
+	VINSERTF128 $0x01, X6, Y2, Y8
+	VMOVUPS     Y8, (DI)(CX*2)
+	VINSERTF128 $0x01, X5, Y1, Y8
+	VMOVUPS     Y8, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VMOVUPS     Y3, (DI)
+	VPERM2F128  $0x31, Y4, Y0, Y0
+	VMOVUPS     Y0, (DI)(CX*1)
+	VPERM2F128  $0x31, Y6, Y2, Y0
+	VMOVUPS     Y0, (DI)(CX*2)
+	VPERM2F128  $0x31, Y5, Y1, Y0
+	VMOVUPS     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+	SUBQ        $0x08, 32(SP)
+	JLE         done
+	ADDQ        $0x00000140, BX
+	ADDQ        $0x20, SI
+	MOVQ        $0x0000000000000008, DI
+	SUBQ        32(SP), DI
+	JLE         columns
+	MOVQ        $0x0000000000000008, AX
+	MOVQ        AX, 32(SP)
+	IMUL3Q      $0x28, DI, AX
+	SUBQ        AX, BX
+	SHLQ        $0x02, DI
+	SUBQ        DI, SI
+	JMP         columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rowsI32F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, POPCNT
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, POPCNT
 TEXT ·rowsI32F32AVX512(SB), NOSPLIT, $32-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
@@ -7439,6 +9730,7 @@ step:
 	CMPQ          R9, $0x10
 	JL            tail
 	MOVQ          (DX), SI
+	PREFETCHT1    512(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z3
 	VCVTTPS2DQ    Z3, Z4
@@ -7447,6 +9739,7 @@ step:
 	POPCNTL       SI, SI
 	ADDQ          SI, 32(DX)
 	MOVQ          40(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z4
 	VCVTTPS2DQ    Z4, Z5
@@ -7455,6 +9748,7 @@ step:
 	POPCNTL       SI, SI
 	ADDQ          SI, 72(DX)
 	MOVQ          80(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z5
 	VCVTTPS2DQ    Z5, Z6
@@ -7463,6 +9757,7 @@ step:
 	POPCNTL       SI, SI
 	ADDQ          SI, 112(DX)
 	MOVQ          120(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z6
 	VCVTTPS2DQ    Z6, Z7
@@ -7471,6 +9766,7 @@ step:
 	POPCNTL       SI, SI
 	ADDQ          SI, 152(DX)
 	MOVQ          160(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z7
 	VCVTTPS2DQ    Z7, Z8
@@ -7479,6 +9775,7 @@ step:
 	POPCNTL       SI, SI
 	ADDQ          SI, 192(DX)
 	MOVQ          200(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z8
 	VCVTTPS2DQ    Z8, Z9
@@ -7487,6 +9784,7 @@ step:
 	POPCNTL       SI, SI
 	ADDQ          SI, 232(DX)
 	MOVQ          240(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z9
 	VCVTTPS2DQ    Z9, Z10
@@ -7495,6 +9793,7 @@ step:
 	POPCNTL       SI, SI
 	ADDQ          SI, 272(DX)
 	MOVQ          280(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z10
 	VCVTTPS2DQ    Z10, Z11
@@ -7765,8 +10064,256 @@ next:
 	VZEROUPPER
 	RET
 
+// func rowsI32F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+, POPCNT
+TEXT ·rowsI32F32ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ sliding<>+0(SB), SI
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), DI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ DI, R9
+	MOVQ 24(SP), R10
+
+step:
+	MOVQ         AX, R8
+	SHRQ         $0x03, R8
+	MOVQ         (BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         8(BX), R12
+	MOVQ         16(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVDQU      (R11)(AX*4), Y1
+	VCVTDQ2PS    Y1, Y2
+	VCVTTPS2DQ   Y2, Y3
+	VPCMPEQD     Y1, Y3, Y3
+	VPAND        (SI)(R13*4), Y0, Y1
+	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VPANDN       Y1, Y3, Y1
+	VMOVMSKPS    Y1, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 32(BX)
+	VBROADCASTSS 24(BX), Y1
+	VPAND        (SI)(R13*4), Y0, Y0
+	VPCMPEQD     (SI)(R13*4), Y0, Y0
+	VBLENDVPS    Y0, Y2, Y1, Y2
+	MOVQ         40(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         48(BX), R12
+	MOVQ         56(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVDQU      (R11)(AX*4), Y1
+	VCVTDQ2PS    Y1, Y3
+	VCVTTPS2DQ   Y3, Y4
+	VPCMPEQD     Y1, Y4, Y4
+	VPAND        (SI)(R13*4), Y0, Y1
+	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VPANDN       Y1, Y4, Y1
+	VMOVMSKPS    Y1, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 72(BX)
+	VBROADCASTSS 64(BX), Y1
+	VPAND        (SI)(R13*4), Y0, Y0
+	VPCMPEQD     (SI)(R13*4), Y0, Y0
+	VBLENDVPS    Y0, Y3, Y1, Y3
+	MOVQ         80(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         88(BX), R12
+	MOVQ         96(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVDQU      (R11)(AX*4), Y1
+	VCVTDQ2PS    Y1, Y4
+	VCVTTPS2DQ   Y4, Y5
+	VPCMPEQD     Y1, Y5, Y5
+	VPAND        (SI)(R13*4), Y0, Y1
+	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VPANDN       Y1, Y5, Y1
+	VMOVMSKPS    Y1, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 112(BX)
+	VBROADCASTSS 104(BX), Y1
+	VPAND        (SI)(R13*4), Y0, Y0
+	VPCMPEQD     (SI)(R13*4), Y0, Y0
+	VBLENDVPS    Y0, Y4, Y1, Y4
+	MOVQ         120(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         128(BX), R12
+	MOVQ         136(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVDQU      (R11)(AX*4), Y1
+	VCVTDQ2PS    Y1, Y5
+	VCVTTPS2DQ   Y5, Y6
+	VPCMPEQD     Y1, Y6, Y6
+	VPAND        (SI)(R13*4), Y0, Y1
+	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VPANDN       Y1, Y6, Y1
+	VMOVMSKPS    Y1, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 152(BX)
+	VBROADCASTSS 144(BX), Y1
+	VPAND        (SI)(R13*4), Y0, Y0
+	VPCMPEQD     (SI)(R13*4), Y0, Y0
+	VBLENDVPS    Y0, Y5, Y1, Y5
+	VUNPCKLPS    Y3, Y2, Y0
+	VUNPCKHPS    Y3, Y2, Y1
+	VUNPCKLPS    Y5, Y4, Y2
+	VUNPCKHPS    Y5, Y4, Y4
+	VUNPCKLPD    Y2, Y0, Y3
+	VUNPCKHPD    Y2, Y0, Y0
+	VUNPCKLPD    Y4, Y1, Y2
+	VUNPCKHPD    Y4, Y1, Y1
+	MOVQ         160(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         168(BX), R12
+	MOVQ         176(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVDQU      (R11)(AX*4), Y5
+	VCVTDQ2PS    Y5, Y6
+	VCVTTPS2DQ   Y6, Y7
+	VPCMPEQD     Y5, Y7, Y7
+	VPAND        (SI)(R13*4), Y4, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VPANDN       Y5, Y7, Y5
+	VMOVMSKPS    Y5, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 192(BX)
+	VBROADCASTSS 184(BX), Y5
+	VPAND        (SI)(R13*4), Y4, Y4
+	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	VBLENDVPS    Y4, Y6, Y5, Y6
+	MOVQ         200(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         208(BX), R12
+	MOVQ         216(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVDQU      (R11)(AX*4), Y5
+	VCVTDQ2PS    Y5, Y7
+	VCVTTPS2DQ   Y7, Y8
+	VPCMPEQD     Y5, Y8, Y8
+	VPAND        (SI)(R13*4), Y4, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VPANDN       Y5, Y8, Y5
+	VMOVMSKPS    Y5, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 232(BX)
+	VBROADCASTSS 224(BX), Y5
+	VPAND        (SI)(R13*4), Y4, Y4
+	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	VBLENDVPS    Y4, Y7, Y5, Y7
+	MOVQ         240(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         248(BX), R12
+	MOVQ         256(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVDQU      (R11)(AX*4), Y5
+	VCVTDQ2PS    Y5, Y8
+	VCVTTPS2DQ   Y8, Y9
+	VPCMPEQD     Y5, Y9, Y9
+	VPAND        (SI)(R13*4), Y4, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VPANDN       Y5, Y9, Y5
+	VMOVMSKPS    Y5, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 272(BX)
+	VBROADCASTSS 264(BX), Y5
+	VPAND        (SI)(R13*4), Y4, Y4
+	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	VBLENDVPS    Y4, Y8, Y5, Y8
+	MOVQ         280(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         288(BX), R12
+	MOVQ         296(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVDQU      (R11)(AX*4), Y5
+	VCVTDQ2PS    Y5, Y9
+	VCVTTPS2DQ   Y9, Y10
+	VPCMPEQD     Y5, Y10, Y10
+	VPAND        (SI)(R13*4), Y4, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VPANDN       Y5, Y10, Y5
+	VMOVMSKPS    Y5, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 312(BX)
+	VBROADCASTSS 304(BX), Y5
+	VPAND        (SI)(R13*4), Y4, Y4
+	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	VBLENDVPS    Y4, Y9, Y5, Y9
+	VUNPCKLPS    Y7, Y6, Y4
+	VUNPCKHPS    Y7, Y6, Y5
+	VUNPCKLPS    Y9, Y8, Y6
+	VUNPCKHPS    Y9, Y8, Y8
+	VUNPCKLPD    Y6, Y4, Y7
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y8, Y5, Y6
+	VUNPCKHPD    Y8, Y5, Y5
+	VINSERTF128  $0x01, X7, Y3, Y8
+	VMOVUPS      Y8, (R9)
+	VINSERTF128  $0x01, X4, Y0, Y8
+	VMOVUPS      Y8, (R9)(CX*1)
+	VINSERTF128  $0x01, X6, Y2, Y8
+	VMOVUPS      Y8, (R9)(CX*2)
+	VINSERTF128  $0x01, X5, Y1, Y8
+	VMOVUPS      Y8, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VMOVUPS      Y3, (R9)
+	VPERM2F128   $0x31, Y4, Y0, Y0
+	VMOVUPS      Y0, (R9)(CX*1)
+	VPERM2F128   $0x31, Y6, Y2, Y0
+	VMOVUPS      Y0, (R9)(CX*2)
+	VPERM2F128   $0x31, Y5, Y1, Y0
+	VMOVUPS      Y0, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000140, BX
+	ADDQ         $0x20, DI
+	MOVQ         $0x0000000000000008, R8
+	SUBQ         32(SP), R8
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x28, R8, AX
+	SUBQ         AX, BX
+	SHLQ         $0x02, R8
+	SUBQ         R8, DI
+	JMP          columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rowsI32F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, POPCNT
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, POPCNT
 TEXT ·rowsI32F32ValidAVX512(SB), NOSPLIT, $32-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
@@ -7804,6 +10351,7 @@ step:
 	MOVQ          BX, SI
 	SHRQ          $0x03, SI
 	MOVQ          (DX), DI
+	PREFETCHT1    512(DI)(BX*4)
 	MOVQ          8(DX), R12
 	MOVQ          16(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -7818,6 +10366,7 @@ step:
 	VBROADCASTSS  24(DX), Z2
 	VMOVAPS       Z3, K1, Z2
 	MOVQ          40(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
 	MOVQ          48(DX), R12
 	MOVQ          56(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -7832,6 +10381,7 @@ step:
 	VBROADCASTSS  64(DX), Z3
 	VMOVAPS       Z4, K1, Z3
 	MOVQ          80(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
 	MOVQ          88(DX), R12
 	MOVQ          96(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -7846,6 +10396,7 @@ step:
 	VBROADCASTSS  104(DX), Z4
 	VMOVAPS       Z5, K1, Z4
 	MOVQ          120(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
 	MOVQ          128(DX), R12
 	MOVQ          136(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -7860,6 +10411,7 @@ step:
 	VBROADCASTSS  144(DX), Z5
 	VMOVAPS       Z6, K1, Z5
 	MOVQ          160(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
 	MOVQ          168(DX), R12
 	MOVQ          176(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -7874,6 +10426,7 @@ step:
 	VBROADCASTSS  184(DX), Z6
 	VMOVAPS       Z7, K1, Z6
 	MOVQ          200(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
 	MOVQ          208(DX), R12
 	MOVQ          216(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -7888,6 +10441,7 @@ step:
 	VBROADCASTSS  224(DX), Z7
 	VMOVAPS       Z8, K1, Z7
 	MOVQ          240(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
 	MOVQ          248(DX), R12
 	MOVQ          256(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -7902,6 +10456,7 @@ step:
 	VBROADCASTSS  264(DX), Z8
 	VMOVAPS       Z9, K1, Z8
 	MOVQ          280(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
 	MOVQ          288(DX), R12
 	MOVQ          296(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
@@ -8220,8 +10775,150 @@ next:
 	VZEROUPPER
 	RET
 
+// func rows8AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, CMOV, MMX+
+TEXT ·rows8AVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        160(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVUPS     (R9)(AX*8), Y0
+	VMOVUPS     32(R9)(AX*8), Y1
+	MOVQ        200(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVUPS     (R9)(AX*8), Y2
+	VMOVUPS     32(R9)(AX*8), Y3
+	MOVQ        240(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVUPS     (R9)(AX*8), Y4
+	VMOVUPS     32(R9)(AX*8), Y5
+	MOVQ        280(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVUPS     (R9)(AX*8), Y6
+	VMOVUPS     32(R9)(AX*8), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, 32(DI)
+	VMOVUPD     Y6, 32(DI)(CX*1)
+	VMOVUPD     Y2, 32(DI)(CX*2)
+	VMOVUPD     Y0, 32(DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, 32(R9)
+	VMOVUPD     Y4, 32(R9)(CX*1)
+	VMOVUPD     Y0, 32(R9)(CX*2)
+	VMOVUPD     Y1, 32(R9)(DX*1)
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVUPS     (R9)(AX*8), Y0
+	VMOVUPS     32(R9)(AX*8), Y1
+	MOVQ        40(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVUPS     (R9)(AX*8), Y2
+	VMOVUPS     32(R9)(AX*8), Y3
+	MOVQ        80(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVUPS     (R9)(AX*8), Y4
+	VMOVUPS     32(R9)(AX*8), Y5
+	MOVQ        120(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVUPS     (R9)(AX*8), Y6
+	VMOVUPS     32(R9)(AX*8), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, (DI)
+	VMOVUPD     Y6, (DI)(CX*1)
+	VMOVUPD     Y2, (DI)(CX*2)
+	VMOVUPD     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, (R9)
+	VMOVUPD     Y4, (R9)(CX*1)
+	VMOVUPD     Y0, (R9)(CX*2)
+	VMOVUPD     Y1, (R9)(DX*1)
+	LEAQ        (DI)(CX*8), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+	SUBQ        $0x08, 32(SP)
+	JLE         done
+	ADDQ        $0x00000140, BX
+	ADDQ        $0x40, SI
+	MOVQ        $0x0000000000000008, DI
+	SUBQ        32(SP), DI
+	JLE         columns
+	MOVQ        $0x0000000000000008, AX
+	MOVQ        AX, 32(SP)
+	IMUL3Q      $0x28, DI, AX
+	SUBQ        AX, BX
+	SHLQ        $0x03, DI
+	SUBQ        DI, SI
+	JMP         columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rows8AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
 TEXT ·rows8AVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
@@ -8255,20 +10952,28 @@ step:
 	CMPQ       R9, $0x08
 	JL         tail
 	MOVQ       (DX), SI
+	PREFETCHT1 512(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z0
 	MOVQ       40(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z1
 	MOVQ       80(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z2
 	MOVQ       120(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z3
 	MOVQ       160(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z4
 	MOVQ       200(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z5
 	MOVQ       240(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z6
 	MOVQ       280(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z7
 	VUNPCKLPD  Z1, Z0, Z8
 	VUNPCKHPD  Z1, Z0, Z0
@@ -8411,8 +11116,233 @@ next:
 	VZEROUPPER
 	RET
 
+// func rows8ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rows8ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ sliding<>+0(SB), SI
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), DI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ DI, R9
+	MOVQ 24(SP), R10
+
+step:
+	MOVQ         AX, R8
+	SHRQ         $0x03, R8
+	MOVQ         160(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         168(BX), R12
+	MOVQ         176(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVUPS      (R11)(AX*8), Y1
+	VMOVUPS      32(R11)(AX*8), Y2
+	VBROADCASTSD 184(BX), Y3
+	VPAND        64(SI)(R13*8), Y0, Y4
+	VPCMPEQQ     64(SI)(R13*8), Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y1
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y2
+	MOVQ         200(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         208(BX), R12
+	MOVQ         216(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVUPS      (R11)(AX*8), Y3
+	VMOVUPS      32(R11)(AX*8), Y4
+	VBROADCASTSD 224(BX), Y5
+	VPAND        64(SI)(R13*8), Y0, Y6
+	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	VBLENDVPD    Y6, Y3, Y5, Y3
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y4, Y5, Y4
+	MOVQ         240(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         248(BX), R12
+	MOVQ         256(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVUPS      (R11)(AX*8), Y5
+	VMOVUPS      32(R11)(AX*8), Y6
+	VBROADCASTSD 264(BX), Y7
+	VPAND        64(SI)(R13*8), Y0, Y8
+	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	VBLENDVPD    Y8, Y5, Y7, Y5
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y6, Y7, Y6
+	MOVQ         280(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         288(BX), R12
+	MOVQ         296(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVUPS      (R11)(AX*8), Y7
+	VMOVUPS      32(R11)(AX*8), Y8
+	VBROADCASTSD 304(BX), Y9
+	VPAND        64(SI)(R13*8), Y0, Y10
+	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	VBLENDVPD    Y10, Y7, Y9, Y7
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y8, Y9, Y8
+	VUNPCKLPD    Y3, Y1, Y0
+	VUNPCKHPD    Y3, Y1, Y1
+	VUNPCKLPD    Y7, Y5, Y3
+	VUNPCKHPD    Y7, Y5, Y9
+	VINSERTF128  $0x01, X3, Y0, Y5
+	VINSERTF128  $0x01, X9, Y1, Y7
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VPERM2F128   $0x31, Y9, Y1, Y1
+	VMOVUPD      Y5, 32(R9)
+	VMOVUPD      Y7, 32(R9)(CX*1)
+	VMOVUPD      Y0, 32(R9)(CX*2)
+	VMOVUPD      Y1, 32(R9)(DX*1)
+	LEAQ         (R9)(CX*4), R11
+	VUNPCKLPD    Y4, Y2, Y0
+	VUNPCKHPD    Y4, Y2, Y1
+	VUNPCKLPD    Y8, Y6, Y2
+	VUNPCKHPD    Y8, Y6, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, 32(R11)
+	VMOVUPD      Y4, 32(R11)(CX*1)
+	VMOVUPD      Y0, 32(R11)(CX*2)
+	VMOVUPD      Y1, 32(R11)(DX*1)
+	MOVQ         (BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         8(BX), R12
+	MOVQ         16(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVUPS      (R11)(AX*8), Y1
+	VMOVUPS      32(R11)(AX*8), Y2
+	VBROADCASTSD 24(BX), Y3
+	VPAND        64(SI)(R13*8), Y0, Y4
+	VPCMPEQQ     64(SI)(R13*8), Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y1
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y2
+	MOVQ         40(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         48(BX), R12
+	MOVQ         56(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVUPS      (R11)(AX*8), Y3
+	VMOVUPS      32(R11)(AX*8), Y4
+	VBROADCASTSD 64(BX), Y5
+	VPAND        64(SI)(R13*8), Y0, Y6
+	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	VBLENDVPD    Y6, Y3, Y5, Y3
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y4, Y5, Y4
+	MOVQ         80(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         88(BX), R12
+	MOVQ         96(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVUPS      (R11)(AX*8), Y5
+	VMOVUPS      32(R11)(AX*8), Y6
+	VBROADCASTSD 104(BX), Y7
+	VPAND        64(SI)(R13*8), Y0, Y8
+	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	VBLENDVPD    Y8, Y5, Y7, Y5
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y6, Y7, Y6
+	MOVQ         120(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         128(BX), R12
+	MOVQ         136(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVUPS      (R11)(AX*8), Y7
+	VMOVUPS      32(R11)(AX*8), Y8
+	VBROADCASTSD 144(BX), Y9
+	VPAND        64(SI)(R13*8), Y0, Y10
+	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	VBLENDVPD    Y10, Y7, Y9, Y7
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y8, Y9, Y8
+	VUNPCKLPD    Y3, Y1, Y0
+	VUNPCKHPD    Y3, Y1, Y1
+	VUNPCKLPD    Y7, Y5, Y3
+	VUNPCKHPD    Y7, Y5, Y9
+	VINSERTF128  $0x01, X3, Y0, Y5
+	VINSERTF128  $0x01, X9, Y1, Y7
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VPERM2F128   $0x31, Y9, Y1, Y1
+	VMOVUPD      Y5, (R9)
+	VMOVUPD      Y7, (R9)(CX*1)
+	VMOVUPD      Y0, (R9)(CX*2)
+	VMOVUPD      Y1, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R8
+	VUNPCKLPD    Y4, Y2, Y0
+	VUNPCKHPD    Y4, Y2, Y1
+	VUNPCKLPD    Y8, Y6, Y2
+	VUNPCKHPD    Y8, Y6, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, (R8)
+	VMOVUPD      Y4, (R8)(CX*1)
+	VMOVUPD      Y0, (R8)(CX*2)
+	VMOVUPD      Y1, (R8)(DX*1)
+	LEAQ         (R9)(CX*8), R9
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000140, BX
+	ADDQ         $0x40, DI
+	MOVQ         $0x0000000000000008, R8
+	SUBQ         32(SP), R8
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x28, R8, AX
+	SUBQ         AX, BX
+	SHLQ         $0x03, R8
+	SUBQ         R8, DI
+	JMP          columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rows8ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
 TEXT ·rows8ValidAVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
@@ -8448,6 +11378,7 @@ step:
 	MOVQ         BX, SI
 	SHRQ         $0x03, SI
 	MOVQ         (DX), DI
+	PREFETCHT1   512(DI)(BX*8)
 	MOVQ         8(DX), R12
 	MOVQ         16(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -8455,6 +11386,7 @@ step:
 	VBROADCASTSD 24(DX), Z0
 	VMOVUPD      (DI)(BX*8), K1, Z0
 	MOVQ         40(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
 	MOVQ         48(DX), R12
 	MOVQ         56(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -8462,6 +11394,7 @@ step:
 	VBROADCASTSD 64(DX), Z1
 	VMOVUPD      (DI)(BX*8), K1, Z1
 	MOVQ         80(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
 	MOVQ         88(DX), R12
 	MOVQ         96(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -8469,6 +11402,7 @@ step:
 	VBROADCASTSD 104(DX), Z2
 	VMOVUPD      (DI)(BX*8), K1, Z2
 	MOVQ         120(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
 	MOVQ         128(DX), R12
 	MOVQ         136(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -8476,6 +11410,7 @@ step:
 	VBROADCASTSD 144(DX), Z3
 	VMOVUPD      (DI)(BX*8), K1, Z3
 	MOVQ         160(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
 	MOVQ         168(DX), R12
 	MOVQ         176(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -8483,6 +11418,7 @@ step:
 	VBROADCASTSD 184(DX), Z4
 	VMOVUPD      (DI)(BX*8), K1, Z4
 	MOVQ         200(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
 	MOVQ         208(DX), R12
 	MOVQ         216(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -8490,6 +11426,7 @@ step:
 	VBROADCASTSD 224(DX), Z5
 	VMOVUPD      (DI)(BX*8), K1, Z5
 	MOVQ         240(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
 	MOVQ         248(DX), R12
 	MOVQ         256(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -8497,6 +11434,7 @@ step:
 	VBROADCASTSD 264(DX), Z6
 	VMOVUPD      (DI)(BX*8), K1, Z6
 	MOVQ         280(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
 	MOVQ         288(DX), R12
 	MOVQ         296(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -8686,8 +11624,239 @@ next:
 	VZEROUPPER
 	RET
 
+// func rowsI64F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rowsI64F64AVX2(SB), NOSPLIT, $40-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         AX, (SP)
+	MOVQ         rows+24(FP), AX
+	MOVQ         AX, 16(SP)
+	MOVQ         $0x0000000000000000, AX
+	MOVQ         AX, 8(SP)
+	MOVQ         stride+16(FP), CX
+	LEAQ         (CX)(CX*2), DX
+	VPXOR        Y0, Y0, Y0
+	MOVQ         $0x4338000000000000, AX
+	VMOVQ        AX, X1
+	VPBROADCASTQ X1, Y1
+	MOVQ         $0x0008000000000000, AX
+	VMOVQ        AX, X2
+	VPBROADCASTQ X2, Y2
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        160(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y4
+	VSUBPD      Y1, Y4, Y4
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VMOVDQU     32(R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y5
+	VSUBPD      Y1, Y5, Y5
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	MOVQ        200(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y6
+	VSUBPD      Y1, Y6, Y6
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VMOVDQU     32(R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y7
+	VSUBPD      Y1, Y7, Y7
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	MOVQ        240(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y8
+	VSUBPD      Y1, Y8, Y8
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VMOVDQU     32(R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y9
+	VSUBPD      Y1, Y9, Y9
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	MOVQ        280(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y10
+	VSUBPD      Y1, Y10, Y10
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VMOVDQU     32(R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y11
+	VSUBPD      Y1, Y11, Y11
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y3
+	VUNPCKHPD   Y6, Y4, Y4
+	VUNPCKLPD   Y10, Y8, Y6
+	VUNPCKHPD   Y10, Y8, Y12
+	VINSERTF128 $0x01, X6, Y3, Y8
+	VINSERTF128 $0x01, X12, Y4, Y10
+	VPERM2F128  $0x31, Y6, Y3, Y3
+	VPERM2F128  $0x31, Y12, Y4, Y4
+	VMOVUPD     Y8, 32(DI)
+	VMOVUPD     Y10, 32(DI)(CX*1)
+	VMOVUPD     Y3, 32(DI)(CX*2)
+	VMOVUPD     Y4, 32(DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y7, Y5, Y3
+	VUNPCKHPD   Y7, Y5, Y4
+	VUNPCKLPD   Y11, Y9, Y5
+	VUNPCKHPD   Y11, Y9, Y8
+	VINSERTF128 $0x01, X5, Y3, Y6
+	VINSERTF128 $0x01, X8, Y4, Y7
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VMOVUPD     Y6, 32(R9)
+	VMOVUPD     Y7, 32(R9)(CX*1)
+	VMOVUPD     Y3, 32(R9)(CX*2)
+	VMOVUPD     Y4, 32(R9)(DX*1)
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y4
+	VSUBPD      Y1, Y4, Y4
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VMOVDQU     32(R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y5
+	VSUBPD      Y1, Y5, Y5
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	MOVQ        40(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y6
+	VSUBPD      Y1, Y6, Y6
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VMOVDQU     32(R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y7
+	VSUBPD      Y1, Y7, Y7
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	MOVQ        80(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y8
+	VSUBPD      Y1, Y8, Y8
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VMOVDQU     32(R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y9
+	VSUBPD      Y1, Y9, Y9
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	MOVQ        120(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y10
+	VSUBPD      Y1, Y10, Y10
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VMOVDQU     32(R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y11
+	VSUBPD      Y1, Y11, Y11
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y3
+	VUNPCKHPD   Y6, Y4, Y4
+	VUNPCKLPD   Y10, Y8, Y6
+	VUNPCKHPD   Y10, Y8, Y12
+	VINSERTF128 $0x01, X6, Y3, Y8
+	VINSERTF128 $0x01, X12, Y4, Y10
+	VPERM2F128  $0x31, Y6, Y3, Y3
+	VPERM2F128  $0x31, Y12, Y4, Y4
+	VMOVUPD     Y8, (DI)
+	VMOVUPD     Y10, (DI)(CX*1)
+	VMOVUPD     Y3, (DI)(CX*2)
+	VMOVUPD     Y4, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y7, Y5, Y3
+	VUNPCKHPD   Y7, Y5, Y4
+	VUNPCKLPD   Y11, Y9, Y5
+	VUNPCKHPD   Y11, Y9, Y8
+	VINSERTF128 $0x01, X5, Y3, Y6
+	VINSERTF128 $0x01, X8, Y4, Y7
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VMOVUPD     Y6, (R9)
+	VMOVUPD     Y7, (R9)(CX*1)
+	VMOVUPD     Y3, (R9)(CX*2)
+	VMOVUPD     Y4, (R9)(DX*1)
+	LEAQ        (DI)(CX*8), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+	SUBQ        $0x08, 32(SP)
+	JLE         done
+	ADDQ        $0x00000140, BX
+	ADDQ        $0x40, SI
+	MOVQ        $0x0000000000000008, DI
+	SUBQ        32(SP), DI
+	JLE         columns
+	MOVQ        $0x0000000000000008, AX
+	MOVQ        AX, 32(SP)
+	IMUL3Q      $0x28, DI, AX
+	SUBQ        AX, BX
+	SHLQ        $0x03, DI
+	SUBQ        DI, SI
+	JMP         columns
+
+done:
+	ADDQ   $0x40, 8(SP)
+	MOVQ   CX, AX
+	SHLQ   $0x06, AX
+	ADDQ   AX, (SP)
+	SUBQ   $0x40, 16(SP)
+	JG     chunk
+	XORQ   AX, AX
+	VPTEST Y0, Y0
+	SETNE  AL
+	MOVQ   AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rowsI64F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, POPCNT
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+, POPCNT
 TEXT ·rowsI64F64AVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
@@ -8721,6 +11890,7 @@ step:
 	CMPQ       R9, $0x08
 	JL         tail
 	MOVQ       (DX), SI
+	PREFETCHT1 512(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z1
 	VCVTTPD2QQ Z1, Z2
@@ -8729,6 +11899,7 @@ step:
 	POPCNTL    SI, SI
 	ADDQ       SI, 32(DX)
 	MOVQ       40(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z2
 	VCVTTPD2QQ Z2, Z3
@@ -8737,6 +11908,7 @@ step:
 	POPCNTL    SI, SI
 	ADDQ       SI, 72(DX)
 	MOVQ       80(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z3
 	VCVTTPD2QQ Z3, Z4
@@ -8745,6 +11917,7 @@ step:
 	POPCNTL    SI, SI
 	ADDQ       SI, 112(DX)
 	MOVQ       120(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z4
 	VCVTTPD2QQ Z4, Z5
@@ -8753,6 +11926,7 @@ step:
 	POPCNTL    SI, SI
 	ADDQ       SI, 152(DX)
 	MOVQ       160(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z5
 	VCVTTPD2QQ Z5, Z6
@@ -8761,6 +11935,7 @@ step:
 	POPCNTL    SI, SI
 	ADDQ       SI, 192(DX)
 	MOVQ       200(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z6
 	VCVTTPD2QQ Z6, Z7
@@ -8769,6 +11944,7 @@ step:
 	POPCNTL    SI, SI
 	ADDQ       SI, 232(DX)
 	MOVQ       240(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z7
 	VCVTTPD2QQ Z7, Z8
@@ -8777,6 +11953,7 @@ step:
 	POPCNTL    SI, SI
 	ADDQ       SI, 272(DX)
 	MOVQ       280(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z8
 	VCVTTPD2QQ Z8, Z9
@@ -8981,8 +12158,370 @@ next:
 	VZEROUPPER
 	RET
 
+// func rowsI64F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rowsI64F64ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         AX, (SP)
+	MOVQ         rows+24(FP), AX
+	MOVQ         AX, 16(SP)
+	MOVQ         $0x0000000000000000, AX
+	MOVQ         AX, 8(SP)
+	MOVQ         stride+16(FP), CX
+	LEAQ         (CX)(CX*2), DX
+	VPXOR        Y0, Y0, Y0
+	MOVQ         $0x4338000000000000, AX
+	VMOVQ        AX, X1
+	VPBROADCASTQ X1, Y1
+	MOVQ         $0x0008000000000000, AX
+	VMOVQ        AX, X2
+	VPBROADCASTQ X2, Y2
+	LEAQ         sliding<>+0(SB), SI
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), DI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ DI, R9
+	MOVQ 24(SP), R10
+
+step:
+	MOVQ         AX, R8
+	SHRQ         $0x03, R8
+	MOVQ         160(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         168(BX), R12
+	MOVQ         176(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VMOVDQU      (R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y5
+	VSUBPD       Y1, Y5, Y5
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        64(SI)(R13*8), Y3, Y6
+	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	VPAND        Y6, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y6
+	VSUBPD       Y1, Y6, Y6
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        96(SI)(R13*8), Y3, Y7
+	VPCMPEQQ     96(SI)(R13*8), Y7, Y7
+	VPAND        Y7, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VBROADCASTSD 184(BX), Y4
+	VPAND        64(SI)(R13*8), Y3, Y7
+	VPCMPEQQ     64(SI)(R13*8), Y7, Y7
+	VBLENDVPD    Y7, Y5, Y4, Y5
+	VPAND        96(SI)(R13*8), Y3, Y3
+	VPCMPEQQ     96(SI)(R13*8), Y3, Y3
+	VBLENDVPD    Y3, Y6, Y4, Y6
+	MOVQ         200(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         208(BX), R12
+	MOVQ         216(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VMOVDQU      (R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y7
+	VSUBPD       Y1, Y7, Y7
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        64(SI)(R13*8), Y3, Y8
+	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	VPAND        Y8, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y8
+	VSUBPD       Y1, Y8, Y8
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        96(SI)(R13*8), Y3, Y9
+	VPCMPEQQ     96(SI)(R13*8), Y9, Y9
+	VPAND        Y9, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VBROADCASTSD 224(BX), Y4
+	VPAND        64(SI)(R13*8), Y3, Y9
+	VPCMPEQQ     64(SI)(R13*8), Y9, Y9
+	VBLENDVPD    Y9, Y7, Y4, Y7
+	VPAND        96(SI)(R13*8), Y3, Y3
+	VPCMPEQQ     96(SI)(R13*8), Y3, Y3
+	VBLENDVPD    Y3, Y8, Y4, Y8
+	MOVQ         240(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         248(BX), R12
+	MOVQ         256(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VMOVDQU      (R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y9
+	VSUBPD       Y1, Y9, Y9
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        64(SI)(R13*8), Y3, Y10
+	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	VPAND        Y10, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y10
+	VSUBPD       Y1, Y10, Y10
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        96(SI)(R13*8), Y3, Y11
+	VPCMPEQQ     96(SI)(R13*8), Y11, Y11
+	VPAND        Y11, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VBROADCASTSD 264(BX), Y4
+	VPAND        64(SI)(R13*8), Y3, Y11
+	VPCMPEQQ     64(SI)(R13*8), Y11, Y11
+	VBLENDVPD    Y11, Y9, Y4, Y9
+	VPAND        96(SI)(R13*8), Y3, Y3
+	VPCMPEQQ     96(SI)(R13*8), Y3, Y3
+	VBLENDVPD    Y3, Y10, Y4, Y10
+	MOVQ         280(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         288(BX), R12
+	MOVQ         296(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VMOVDQU      (R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y11
+	VSUBPD       Y1, Y11, Y11
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        64(SI)(R13*8), Y3, Y12
+	VPCMPEQQ     64(SI)(R13*8), Y12, Y12
+	VPAND        Y12, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y12
+	VSUBPD       Y1, Y12, Y12
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        96(SI)(R13*8), Y3, Y13
+	VPCMPEQQ     96(SI)(R13*8), Y13, Y13
+	VPAND        Y13, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VBROADCASTSD 304(BX), Y4
+	VPAND        64(SI)(R13*8), Y3, Y13
+	VPCMPEQQ     64(SI)(R13*8), Y13, Y13
+	VBLENDVPD    Y13, Y11, Y4, Y11
+	VPAND        96(SI)(R13*8), Y3, Y3
+	VPCMPEQQ     96(SI)(R13*8), Y3, Y3
+	VBLENDVPD    Y3, Y12, Y4, Y12
+	VUNPCKLPD    Y7, Y5, Y3
+	VUNPCKHPD    Y7, Y5, Y4
+	VUNPCKLPD    Y11, Y9, Y5
+	VUNPCKHPD    Y11, Y9, Y11
+	VINSERTF128  $0x01, X5, Y3, Y7
+	VINSERTF128  $0x01, X11, Y4, Y9
+	VPERM2F128   $0x31, Y5, Y3, Y3
+	VPERM2F128   $0x31, Y11, Y4, Y4
+	VMOVUPD      Y7, 32(R9)
+	VMOVUPD      Y9, 32(R9)(CX*1)
+	VMOVUPD      Y3, 32(R9)(CX*2)
+	VMOVUPD      Y4, 32(R9)(DX*1)
+	LEAQ         (R9)(CX*4), R11
+	VUNPCKLPD    Y8, Y6, Y3
+	VUNPCKHPD    Y8, Y6, Y4
+	VUNPCKLPD    Y12, Y10, Y5
+	VUNPCKHPD    Y12, Y10, Y8
+	VINSERTF128  $0x01, X5, Y3, Y6
+	VINSERTF128  $0x01, X8, Y4, Y7
+	VPERM2F128   $0x31, Y5, Y3, Y3
+	VPERM2F128   $0x31, Y8, Y4, Y4
+	VMOVUPD      Y6, 32(R11)
+	VMOVUPD      Y7, 32(R11)(CX*1)
+	VMOVUPD      Y3, 32(R11)(CX*2)
+	VMOVUPD      Y4, 32(R11)(DX*1)
+	MOVQ         (BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         8(BX), R12
+	MOVQ         16(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VMOVDQU      (R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y5
+	VSUBPD       Y1, Y5, Y5
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        64(SI)(R13*8), Y3, Y6
+	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	VPAND        Y6, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y6
+	VSUBPD       Y1, Y6, Y6
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        96(SI)(R13*8), Y3, Y7
+	VPCMPEQQ     96(SI)(R13*8), Y7, Y7
+	VPAND        Y7, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VBROADCASTSD 24(BX), Y4
+	VPAND        64(SI)(R13*8), Y3, Y7
+	VPCMPEQQ     64(SI)(R13*8), Y7, Y7
+	VBLENDVPD    Y7, Y5, Y4, Y5
+	VPAND        96(SI)(R13*8), Y3, Y3
+	VPCMPEQQ     96(SI)(R13*8), Y3, Y3
+	VBLENDVPD    Y3, Y6, Y4, Y6
+	MOVQ         40(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         48(BX), R12
+	MOVQ         56(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VMOVDQU      (R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y7
+	VSUBPD       Y1, Y7, Y7
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        64(SI)(R13*8), Y3, Y8
+	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	VPAND        Y8, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y8
+	VSUBPD       Y1, Y8, Y8
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        96(SI)(R13*8), Y3, Y9
+	VPCMPEQQ     96(SI)(R13*8), Y9, Y9
+	VPAND        Y9, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VBROADCASTSD 64(BX), Y4
+	VPAND        64(SI)(R13*8), Y3, Y9
+	VPCMPEQQ     64(SI)(R13*8), Y9, Y9
+	VBLENDVPD    Y9, Y7, Y4, Y7
+	VPAND        96(SI)(R13*8), Y3, Y3
+	VPCMPEQQ     96(SI)(R13*8), Y3, Y3
+	VBLENDVPD    Y3, Y8, Y4, Y8
+	MOVQ         80(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         88(BX), R12
+	MOVQ         96(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VMOVDQU      (R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y9
+	VSUBPD       Y1, Y9, Y9
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        64(SI)(R13*8), Y3, Y10
+	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	VPAND        Y10, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y10
+	VSUBPD       Y1, Y10, Y10
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        96(SI)(R13*8), Y3, Y11
+	VPCMPEQQ     96(SI)(R13*8), Y11, Y11
+	VPAND        Y11, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VBROADCASTSD 104(BX), Y4
+	VPAND        64(SI)(R13*8), Y3, Y11
+	VPCMPEQQ     64(SI)(R13*8), Y11, Y11
+	VBLENDVPD    Y11, Y9, Y4, Y9
+	VPAND        96(SI)(R13*8), Y3, Y3
+	VPCMPEQQ     96(SI)(R13*8), Y3, Y3
+	VBLENDVPD    Y3, Y10, Y4, Y10
+	MOVQ         120(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         128(BX), R12
+	MOVQ         136(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VMOVDQU      (R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y11
+	VSUBPD       Y1, Y11, Y11
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        64(SI)(R13*8), Y3, Y12
+	VPCMPEQQ     64(SI)(R13*8), Y12, Y12
+	VPAND        Y12, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y12
+	VSUBPD       Y1, Y12, Y12
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        96(SI)(R13*8), Y3, Y13
+	VPCMPEQQ     96(SI)(R13*8), Y13, Y13
+	VPAND        Y13, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VBROADCASTSD 144(BX), Y4
+	VPAND        64(SI)(R13*8), Y3, Y13
+	VPCMPEQQ     64(SI)(R13*8), Y13, Y13
+	VBLENDVPD    Y13, Y11, Y4, Y11
+	VPAND        96(SI)(R13*8), Y3, Y3
+	VPCMPEQQ     96(SI)(R13*8), Y3, Y3
+	VBLENDVPD    Y3, Y12, Y4, Y12
+	VUNPCKLPD    Y7, Y5, Y3
+	VUNPCKHPD    Y7, Y5, Y4
+	VUNPCKLPD    Y11, Y9, Y5
+	VUNPCKHPD    Y11, Y9, Y11
+	VINSERTF128  $0x01, X5, Y3, Y7
+	VINSERTF128  $0x01, X11, Y4, Y9
+	VPERM2F128   $0x31, Y5, Y3, Y3
+	VPERM2F128   $0x31, Y11, Y4, Y4
+	VMOVUPD      Y7, (R9)
+	VMOVUPD      Y9, (R9)(CX*1)
+	VMOVUPD      Y3, (R9)(CX*2)
+	VMOVUPD      Y4, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R8
+	VUNPCKLPD    Y8, Y6, Y3
+	VUNPCKHPD    Y8, Y6, Y4
+	VUNPCKLPD    Y12, Y10, Y5
+	VUNPCKHPD    Y12, Y10, Y8
+	VINSERTF128  $0x01, X5, Y3, Y6
+	VINSERTF128  $0x01, X8, Y4, Y7
+	VPERM2F128   $0x31, Y5, Y3, Y3
+	VPERM2F128   $0x31, Y8, Y4, Y4
+	VMOVUPD      Y6, (R8)
+	VMOVUPD      Y7, (R8)(CX*1)
+	VMOVUPD      Y3, (R8)(CX*2)
+	VMOVUPD      Y4, (R8)(DX*1)
+	LEAQ         (R9)(CX*8), R9
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000140, BX
+	ADDQ         $0x40, DI
+	MOVQ         $0x0000000000000008, R8
+	SUBQ         32(SP), R8
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x28, R8, AX
+	SUBQ         AX, BX
+	SHLQ         $0x03, R8
+	SUBQ         R8, DI
+	JMP          columns
+
+done:
+	ADDQ   $0x40, 8(SP)
+	MOVQ   CX, AX
+	SHLQ   $0x06, AX
+	ADDQ   AX, (SP)
+	SUBQ   $0x40, 16(SP)
+	JG     chunk
+	XORQ   AX, AX
+	VPTEST Y0, Y0
+	SETNE  AL
+	MOVQ   AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rowsI64F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, POPCNT
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+, POPCNT
 TEXT ·rowsI64F64ValidAVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
@@ -9018,6 +12557,7 @@ step:
 	MOVQ         BX, SI
 	SHRQ         $0x03, SI
 	MOVQ         (DX), DI
+	PREFETCHT1   512(DI)(BX*8)
 	MOVQ         8(DX), R12
 	MOVQ         16(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -9032,6 +12572,7 @@ step:
 	VBROADCASTSD 24(DX), Z0
 	VMOVAPD      Z1, K1, Z0
 	MOVQ         40(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
 	MOVQ         48(DX), R12
 	MOVQ         56(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -9046,6 +12587,7 @@ step:
 	VBROADCASTSD 64(DX), Z1
 	VMOVAPD      Z2, K1, Z1
 	MOVQ         80(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
 	MOVQ         88(DX), R12
 	MOVQ         96(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -9060,6 +12602,7 @@ step:
 	VBROADCASTSD 104(DX), Z2
 	VMOVAPD      Z3, K1, Z2
 	MOVQ         120(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
 	MOVQ         128(DX), R12
 	MOVQ         136(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -9074,6 +12617,7 @@ step:
 	VBROADCASTSD 144(DX), Z3
 	VMOVAPD      Z4, K1, Z3
 	MOVQ         160(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
 	MOVQ         168(DX), R12
 	MOVQ         176(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -9088,6 +12632,7 @@ step:
 	VBROADCASTSD 184(DX), Z4
 	VMOVAPD      Z5, K1, Z4
 	MOVQ         200(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
 	MOVQ         208(DX), R12
 	MOVQ         216(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -9102,6 +12647,7 @@ step:
 	VBROADCASTSD 224(DX), Z5
 	VMOVAPD      Z6, K1, Z5
 	MOVQ         240(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
 	MOVQ         248(DX), R12
 	MOVQ         256(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -9116,6 +12662,7 @@ step:
 	VBROADCASTSD 264(DX), Z6
 	VMOVAPD      Z7, K1, Z6
 	MOVQ         280(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
 	MOVQ         288(DX), R12
 	MOVQ         296(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -9368,8 +12915,150 @@ next:
 	VZEROUPPER
 	RET
 
+// func rowsF32F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, CMOV, MMX+
+TEXT ·rowsF32F64AVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        160(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTPS2PD   (R9)(AX*4), Y0
+	VCVTPS2PD   16(R9)(AX*4), Y1
+	MOVQ        200(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTPS2PD   (R9)(AX*4), Y2
+	VCVTPS2PD   16(R9)(AX*4), Y3
+	MOVQ        240(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTPS2PD   (R9)(AX*4), Y4
+	VCVTPS2PD   16(R9)(AX*4), Y5
+	MOVQ        280(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTPS2PD   (R9)(AX*4), Y6
+	VCVTPS2PD   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, 32(DI)
+	VMOVUPD     Y6, 32(DI)(CX*1)
+	VMOVUPD     Y2, 32(DI)(CX*2)
+	VMOVUPD     Y0, 32(DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, 32(R9)
+	VMOVUPD     Y4, 32(R9)(CX*1)
+	VMOVUPD     Y0, 32(R9)(CX*2)
+	VMOVUPD     Y1, 32(R9)(DX*1)
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTPS2PD   (R9)(AX*4), Y0
+	VCVTPS2PD   16(R9)(AX*4), Y1
+	MOVQ        40(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTPS2PD   (R9)(AX*4), Y2
+	VCVTPS2PD   16(R9)(AX*4), Y3
+	MOVQ        80(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTPS2PD   (R9)(AX*4), Y4
+	VCVTPS2PD   16(R9)(AX*4), Y5
+	MOVQ        120(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTPS2PD   (R9)(AX*4), Y6
+	VCVTPS2PD   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, (DI)
+	VMOVUPD     Y6, (DI)(CX*1)
+	VMOVUPD     Y2, (DI)(CX*2)
+	VMOVUPD     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, (R9)
+	VMOVUPD     Y4, (R9)(CX*1)
+	VMOVUPD     Y0, (R9)(CX*2)
+	VMOVUPD     Y1, (R9)(DX*1)
+	LEAQ        (DI)(CX*8), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+	SUBQ        $0x08, 32(SP)
+	JLE         done
+	ADDQ        $0x00000140, BX
+	ADDQ        $0x40, SI
+	MOVQ        $0x0000000000000008, DI
+	SUBQ        32(SP), DI
+	JLE         columns
+	MOVQ        $0x0000000000000008, AX
+	MOVQ        AX, 32(SP)
+	IMUL3Q      $0x28, DI, AX
+	SUBQ        AX, BX
+	SHLQ        $0x03, DI
+	SUBQ        DI, SI
+	JMP         columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rowsF32F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
 TEXT ·rowsF32F64AVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
@@ -9403,20 +13092,28 @@ step:
 	CMPQ       R9, $0x08
 	JL         tail
 	MOVQ       (DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z0
 	MOVQ       40(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z1
 	MOVQ       80(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z2
 	MOVQ       120(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z3
 	MOVQ       160(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z4
 	MOVQ       200(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z5
 	MOVQ       240(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z6
 	MOVQ       280(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z7
 	VUNPCKLPD  Z1, Z0, Z8
 	VUNPCKHPD  Z1, Z0, Z0
@@ -9559,8 +13256,233 @@ next:
 	VZEROUPPER
 	RET
 
+// func rowsF32F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rowsF32F64ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ sliding<>+0(SB), SI
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), DI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ DI, R9
+	MOVQ 24(SP), R10
+
+step:
+	MOVQ         AX, R8
+	SHRQ         $0x03, R8
+	MOVQ         160(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         168(BX), R12
+	MOVQ         176(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VCVTPS2PD    (R11)(AX*4), Y1
+	VCVTPS2PD    16(R11)(AX*4), Y2
+	VBROADCASTSD 184(BX), Y3
+	VPAND        64(SI)(R13*8), Y0, Y4
+	VPCMPEQQ     64(SI)(R13*8), Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y1
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y2
+	MOVQ         200(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         208(BX), R12
+	MOVQ         216(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VCVTPS2PD    (R11)(AX*4), Y3
+	VCVTPS2PD    16(R11)(AX*4), Y4
+	VBROADCASTSD 224(BX), Y5
+	VPAND        64(SI)(R13*8), Y0, Y6
+	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	VBLENDVPD    Y6, Y3, Y5, Y3
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y4, Y5, Y4
+	MOVQ         240(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         248(BX), R12
+	MOVQ         256(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VCVTPS2PD    (R11)(AX*4), Y5
+	VCVTPS2PD    16(R11)(AX*4), Y6
+	VBROADCASTSD 264(BX), Y7
+	VPAND        64(SI)(R13*8), Y0, Y8
+	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	VBLENDVPD    Y8, Y5, Y7, Y5
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y6, Y7, Y6
+	MOVQ         280(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         288(BX), R12
+	MOVQ         296(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VCVTPS2PD    (R11)(AX*4), Y7
+	VCVTPS2PD    16(R11)(AX*4), Y8
+	VBROADCASTSD 304(BX), Y9
+	VPAND        64(SI)(R13*8), Y0, Y10
+	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	VBLENDVPD    Y10, Y7, Y9, Y7
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y8, Y9, Y8
+	VUNPCKLPD    Y3, Y1, Y0
+	VUNPCKHPD    Y3, Y1, Y1
+	VUNPCKLPD    Y7, Y5, Y3
+	VUNPCKHPD    Y7, Y5, Y9
+	VINSERTF128  $0x01, X3, Y0, Y5
+	VINSERTF128  $0x01, X9, Y1, Y7
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VPERM2F128   $0x31, Y9, Y1, Y1
+	VMOVUPD      Y5, 32(R9)
+	VMOVUPD      Y7, 32(R9)(CX*1)
+	VMOVUPD      Y0, 32(R9)(CX*2)
+	VMOVUPD      Y1, 32(R9)(DX*1)
+	LEAQ         (R9)(CX*4), R11
+	VUNPCKLPD    Y4, Y2, Y0
+	VUNPCKHPD    Y4, Y2, Y1
+	VUNPCKLPD    Y8, Y6, Y2
+	VUNPCKHPD    Y8, Y6, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, 32(R11)
+	VMOVUPD      Y4, 32(R11)(CX*1)
+	VMOVUPD      Y0, 32(R11)(CX*2)
+	VMOVUPD      Y1, 32(R11)(DX*1)
+	MOVQ         (BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         8(BX), R12
+	MOVQ         16(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VCVTPS2PD    (R11)(AX*4), Y1
+	VCVTPS2PD    16(R11)(AX*4), Y2
+	VBROADCASTSD 24(BX), Y3
+	VPAND        64(SI)(R13*8), Y0, Y4
+	VPCMPEQQ     64(SI)(R13*8), Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y1
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y2
+	MOVQ         40(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         48(BX), R12
+	MOVQ         56(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VCVTPS2PD    (R11)(AX*4), Y3
+	VCVTPS2PD    16(R11)(AX*4), Y4
+	VBROADCASTSD 64(BX), Y5
+	VPAND        64(SI)(R13*8), Y0, Y6
+	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	VBLENDVPD    Y6, Y3, Y5, Y3
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y4, Y5, Y4
+	MOVQ         80(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         88(BX), R12
+	MOVQ         96(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VCVTPS2PD    (R11)(AX*4), Y5
+	VCVTPS2PD    16(R11)(AX*4), Y6
+	VBROADCASTSD 104(BX), Y7
+	VPAND        64(SI)(R13*8), Y0, Y8
+	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	VBLENDVPD    Y8, Y5, Y7, Y5
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y6, Y7, Y6
+	MOVQ         120(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         128(BX), R12
+	MOVQ         136(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VCVTPS2PD    (R11)(AX*4), Y7
+	VCVTPS2PD    16(R11)(AX*4), Y8
+	VBROADCASTSD 144(BX), Y9
+	VPAND        64(SI)(R13*8), Y0, Y10
+	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	VBLENDVPD    Y10, Y7, Y9, Y7
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y8, Y9, Y8
+	VUNPCKLPD    Y3, Y1, Y0
+	VUNPCKHPD    Y3, Y1, Y1
+	VUNPCKLPD    Y7, Y5, Y3
+	VUNPCKHPD    Y7, Y5, Y9
+	VINSERTF128  $0x01, X3, Y0, Y5
+	VINSERTF128  $0x01, X9, Y1, Y7
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VPERM2F128   $0x31, Y9, Y1, Y1
+	VMOVUPD      Y5, (R9)
+	VMOVUPD      Y7, (R9)(CX*1)
+	VMOVUPD      Y0, (R9)(CX*2)
+	VMOVUPD      Y1, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R8
+	VUNPCKLPD    Y4, Y2, Y0
+	VUNPCKHPD    Y4, Y2, Y1
+	VUNPCKLPD    Y8, Y6, Y2
+	VUNPCKHPD    Y8, Y6, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, (R8)
+	VMOVUPD      Y4, (R8)(CX*1)
+	VMOVUPD      Y0, (R8)(CX*2)
+	VMOVUPD      Y1, (R8)(DX*1)
+	LEAQ         (R9)(CX*8), R9
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000140, BX
+	ADDQ         $0x40, DI
+	MOVQ         $0x0000000000000008, R8
+	SUBQ         32(SP), R8
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x28, R8, AX
+	SUBQ         AX, BX
+	SHLQ         $0x03, R8
+	SUBQ         R8, DI
+	JMP          columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rowsF32F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
 TEXT ·rowsF32F64ValidAVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
@@ -9596,6 +13518,7 @@ step:
 	MOVQ         BX, SI
 	SHRQ         $0x03, SI
 	MOVQ         (DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         8(DX), R12
 	MOVQ         16(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -9603,6 +13526,7 @@ step:
 	VBROADCASTSD 24(DX), Z0
 	VCVTPS2PD    (DI)(BX*4), K1, Z0
 	MOVQ         40(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         48(DX), R12
 	MOVQ         56(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -9610,6 +13534,7 @@ step:
 	VBROADCASTSD 64(DX), Z1
 	VCVTPS2PD    (DI)(BX*4), K1, Z1
 	MOVQ         80(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         88(DX), R12
 	MOVQ         96(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -9617,6 +13542,7 @@ step:
 	VBROADCASTSD 104(DX), Z2
 	VCVTPS2PD    (DI)(BX*4), K1, Z2
 	MOVQ         120(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         128(DX), R12
 	MOVQ         136(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -9624,6 +13550,7 @@ step:
 	VBROADCASTSD 144(DX), Z3
 	VCVTPS2PD    (DI)(BX*4), K1, Z3
 	MOVQ         160(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         168(DX), R12
 	MOVQ         176(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -9631,6 +13558,7 @@ step:
 	VBROADCASTSD 184(DX), Z4
 	VCVTPS2PD    (DI)(BX*4), K1, Z4
 	MOVQ         200(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         208(DX), R12
 	MOVQ         216(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -9638,6 +13566,7 @@ step:
 	VBROADCASTSD 224(DX), Z5
 	VCVTPS2PD    (DI)(BX*4), K1, Z5
 	MOVQ         240(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         248(DX), R12
 	MOVQ         256(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -9645,6 +13574,7 @@ step:
 	VBROADCASTSD 264(DX), Z6
 	VCVTPS2PD    (DI)(BX*4), K1, Z6
 	MOVQ         280(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         288(DX), R12
 	MOVQ         296(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -9834,8 +13764,150 @@ next:
 	VZEROUPPER
 	RET
 
+// func rowsI32F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, CMOV, MMX+
+TEXT ·rowsI32F64AVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        160(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTDQ2PD   (R9)(AX*4), Y0
+	VCVTDQ2PD   16(R9)(AX*4), Y1
+	MOVQ        200(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTDQ2PD   (R9)(AX*4), Y2
+	VCVTDQ2PD   16(R9)(AX*4), Y3
+	MOVQ        240(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTDQ2PD   (R9)(AX*4), Y4
+	VCVTDQ2PD   16(R9)(AX*4), Y5
+	MOVQ        280(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTDQ2PD   (R9)(AX*4), Y6
+	VCVTDQ2PD   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, 32(DI)
+	VMOVUPD     Y6, 32(DI)(CX*1)
+	VMOVUPD     Y2, 32(DI)(CX*2)
+	VMOVUPD     Y0, 32(DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, 32(R9)
+	VMOVUPD     Y4, 32(R9)(CX*1)
+	VMOVUPD     Y0, 32(R9)(CX*2)
+	VMOVUPD     Y1, 32(R9)(DX*1)
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTDQ2PD   (R9)(AX*4), Y0
+	VCVTDQ2PD   16(R9)(AX*4), Y1
+	MOVQ        40(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTDQ2PD   (R9)(AX*4), Y2
+	VCVTDQ2PD   16(R9)(AX*4), Y3
+	MOVQ        80(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTDQ2PD   (R9)(AX*4), Y4
+	VCVTDQ2PD   16(R9)(AX*4), Y5
+	MOVQ        120(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTDQ2PD   (R9)(AX*4), Y6
+	VCVTDQ2PD   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, (DI)
+	VMOVUPD     Y6, (DI)(CX*1)
+	VMOVUPD     Y2, (DI)(CX*2)
+	VMOVUPD     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, (R9)
+	VMOVUPD     Y4, (R9)(CX*1)
+	VMOVUPD     Y0, (R9)(CX*2)
+	VMOVUPD     Y1, (R9)(DX*1)
+	LEAQ        (DI)(CX*8), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+	SUBQ        $0x08, 32(SP)
+	JLE         done
+	ADDQ        $0x00000140, BX
+	ADDQ        $0x40, SI
+	MOVQ        $0x0000000000000008, DI
+	SUBQ        32(SP), DI
+	JLE         columns
+	MOVQ        $0x0000000000000008, AX
+	MOVQ        AX, 32(SP)
+	IMUL3Q      $0x28, DI, AX
+	SUBQ        AX, BX
+	SHLQ        $0x03, DI
+	SUBQ        DI, SI
+	JMP         columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rowsI32F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
 TEXT ·rowsI32F64AVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
@@ -9869,20 +13941,28 @@ step:
 	CMPQ       R9, $0x08
 	JL         tail
 	MOVQ       (DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z0
 	MOVQ       40(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z1
 	MOVQ       80(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z2
 	MOVQ       120(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z3
 	MOVQ       160(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z4
 	MOVQ       200(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z5
 	MOVQ       240(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z6
 	MOVQ       280(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z7
 	VUNPCKLPD  Z1, Z0, Z8
 	VUNPCKHPD  Z1, Z0, Z0
@@ -10025,8 +14105,233 @@ next:
 	VZEROUPPER
 	RET
 
+// func rowsI32F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rowsI32F64ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ sliding<>+0(SB), SI
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), DI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ DI, R9
+	MOVQ 24(SP), R10
+
+step:
+	MOVQ         AX, R8
+	SHRQ         $0x03, R8
+	MOVQ         160(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         168(BX), R12
+	MOVQ         176(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VCVTDQ2PD    (R11)(AX*4), Y1
+	VCVTDQ2PD    16(R11)(AX*4), Y2
+	VBROADCASTSD 184(BX), Y3
+	VPAND        64(SI)(R13*8), Y0, Y4
+	VPCMPEQQ     64(SI)(R13*8), Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y1
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y2
+	MOVQ         200(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         208(BX), R12
+	MOVQ         216(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VCVTDQ2PD    (R11)(AX*4), Y3
+	VCVTDQ2PD    16(R11)(AX*4), Y4
+	VBROADCASTSD 224(BX), Y5
+	VPAND        64(SI)(R13*8), Y0, Y6
+	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	VBLENDVPD    Y6, Y3, Y5, Y3
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y4, Y5, Y4
+	MOVQ         240(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         248(BX), R12
+	MOVQ         256(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VCVTDQ2PD    (R11)(AX*4), Y5
+	VCVTDQ2PD    16(R11)(AX*4), Y6
+	VBROADCASTSD 264(BX), Y7
+	VPAND        64(SI)(R13*8), Y0, Y8
+	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	VBLENDVPD    Y8, Y5, Y7, Y5
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y6, Y7, Y6
+	MOVQ         280(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         288(BX), R12
+	MOVQ         296(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VCVTDQ2PD    (R11)(AX*4), Y7
+	VCVTDQ2PD    16(R11)(AX*4), Y8
+	VBROADCASTSD 304(BX), Y9
+	VPAND        64(SI)(R13*8), Y0, Y10
+	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	VBLENDVPD    Y10, Y7, Y9, Y7
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y8, Y9, Y8
+	VUNPCKLPD    Y3, Y1, Y0
+	VUNPCKHPD    Y3, Y1, Y1
+	VUNPCKLPD    Y7, Y5, Y3
+	VUNPCKHPD    Y7, Y5, Y9
+	VINSERTF128  $0x01, X3, Y0, Y5
+	VINSERTF128  $0x01, X9, Y1, Y7
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VPERM2F128   $0x31, Y9, Y1, Y1
+	VMOVUPD      Y5, 32(R9)
+	VMOVUPD      Y7, 32(R9)(CX*1)
+	VMOVUPD      Y0, 32(R9)(CX*2)
+	VMOVUPD      Y1, 32(R9)(DX*1)
+	LEAQ         (R9)(CX*4), R11
+	VUNPCKLPD    Y4, Y2, Y0
+	VUNPCKHPD    Y4, Y2, Y1
+	VUNPCKLPD    Y8, Y6, Y2
+	VUNPCKHPD    Y8, Y6, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, 32(R11)
+	VMOVUPD      Y4, 32(R11)(CX*1)
+	VMOVUPD      Y0, 32(R11)(CX*2)
+	VMOVUPD      Y1, 32(R11)(DX*1)
+	MOVQ         (BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         8(BX), R12
+	MOVQ         16(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VCVTDQ2PD    (R11)(AX*4), Y1
+	VCVTDQ2PD    16(R11)(AX*4), Y2
+	VBROADCASTSD 24(BX), Y3
+	VPAND        64(SI)(R13*8), Y0, Y4
+	VPCMPEQQ     64(SI)(R13*8), Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y1
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y2
+	MOVQ         40(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         48(BX), R12
+	MOVQ         56(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VCVTDQ2PD    (R11)(AX*4), Y3
+	VCVTDQ2PD    16(R11)(AX*4), Y4
+	VBROADCASTSD 64(BX), Y5
+	VPAND        64(SI)(R13*8), Y0, Y6
+	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	VBLENDVPD    Y6, Y3, Y5, Y3
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y4, Y5, Y4
+	MOVQ         80(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         88(BX), R12
+	MOVQ         96(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VCVTDQ2PD    (R11)(AX*4), Y5
+	VCVTDQ2PD    16(R11)(AX*4), Y6
+	VBROADCASTSD 104(BX), Y7
+	VPAND        64(SI)(R13*8), Y0, Y8
+	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	VBLENDVPD    Y8, Y5, Y7, Y5
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y6, Y7, Y6
+	MOVQ         120(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         128(BX), R12
+	MOVQ         136(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VCVTDQ2PD    (R11)(AX*4), Y7
+	VCVTDQ2PD    16(R11)(AX*4), Y8
+	VBROADCASTSD 144(BX), Y9
+	VPAND        64(SI)(R13*8), Y0, Y10
+	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	VBLENDVPD    Y10, Y7, Y9, Y7
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y8, Y9, Y8
+	VUNPCKLPD    Y3, Y1, Y0
+	VUNPCKHPD    Y3, Y1, Y1
+	VUNPCKLPD    Y7, Y5, Y3
+	VUNPCKHPD    Y7, Y5, Y9
+	VINSERTF128  $0x01, X3, Y0, Y5
+	VINSERTF128  $0x01, X9, Y1, Y7
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VPERM2F128   $0x31, Y9, Y1, Y1
+	VMOVUPD      Y5, (R9)
+	VMOVUPD      Y7, (R9)(CX*1)
+	VMOVUPD      Y0, (R9)(CX*2)
+	VMOVUPD      Y1, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R8
+	VUNPCKLPD    Y4, Y2, Y0
+	VUNPCKHPD    Y4, Y2, Y1
+	VUNPCKLPD    Y8, Y6, Y2
+	VUNPCKHPD    Y8, Y6, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, (R8)
+	VMOVUPD      Y4, (R8)(CX*1)
+	VMOVUPD      Y0, (R8)(CX*2)
+	VMOVUPD      Y1, (R8)(DX*1)
+	LEAQ         (R9)(CX*8), R9
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000140, BX
+	ADDQ         $0x40, DI
+	MOVQ         $0x0000000000000008, R8
+	SUBQ         32(SP), R8
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x28, R8, AX
+	SUBQ         AX, BX
+	SHLQ         $0x03, R8
+	SUBQ         R8, DI
+	JMP          columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rowsI32F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
 TEXT ·rowsI32F64ValidAVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
@@ -10062,6 +14367,7 @@ step:
 	MOVQ         BX, SI
 	SHRQ         $0x03, SI
 	MOVQ         (DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         8(DX), R12
 	MOVQ         16(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -10069,6 +14375,7 @@ step:
 	VBROADCASTSD 24(DX), Z0
 	VCVTDQ2PD    (DI)(BX*4), K1, Z0
 	MOVQ         40(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         48(DX), R12
 	MOVQ         56(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -10076,6 +14383,7 @@ step:
 	VBROADCASTSD 64(DX), Z1
 	VCVTDQ2PD    (DI)(BX*4), K1, Z1
 	MOVQ         80(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         88(DX), R12
 	MOVQ         96(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -10083,6 +14391,7 @@ step:
 	VBROADCASTSD 104(DX), Z2
 	VCVTDQ2PD    (DI)(BX*4), K1, Z2
 	MOVQ         120(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         128(DX), R12
 	MOVQ         136(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -10090,6 +14399,7 @@ step:
 	VBROADCASTSD 144(DX), Z3
 	VCVTDQ2PD    (DI)(BX*4), K1, Z3
 	MOVQ         160(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         168(DX), R12
 	MOVQ         176(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -10097,6 +14407,7 @@ step:
 	VBROADCASTSD 184(DX), Z4
 	VCVTDQ2PD    (DI)(BX*4), K1, Z4
 	MOVQ         200(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         208(DX), R12
 	MOVQ         216(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -10104,6 +14415,7 @@ step:
 	VBROADCASTSD 224(DX), Z5
 	VCVTDQ2PD    (DI)(BX*4), K1, Z5
 	MOVQ         240(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         248(DX), R12
 	MOVQ         256(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -10111,6 +14423,7 @@ step:
 	VBROADCASTSD 264(DX), Z6
 	VCVTDQ2PD    (DI)(BX*4), K1, Z6
 	MOVQ         280(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         288(DX), R12
 	MOVQ         296(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -10300,8 +14613,150 @@ next:
 	VZEROUPPER
 	RET
 
+// func rowsI32I64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rowsI32I64AVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        160(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VPMOVSXDQ   (R9)(AX*4), Y0
+	VPMOVSXDQ   16(R9)(AX*4), Y1
+	MOVQ        200(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VPMOVSXDQ   (R9)(AX*4), Y2
+	VPMOVSXDQ   16(R9)(AX*4), Y3
+	MOVQ        240(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VPMOVSXDQ   (R9)(AX*4), Y4
+	VPMOVSXDQ   16(R9)(AX*4), Y5
+	MOVQ        280(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VPMOVSXDQ   (R9)(AX*4), Y6
+	VPMOVSXDQ   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, 32(DI)
+	VMOVUPD     Y6, 32(DI)(CX*1)
+	VMOVUPD     Y2, 32(DI)(CX*2)
+	VMOVUPD     Y0, 32(DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, 32(R9)
+	VMOVUPD     Y4, 32(R9)(CX*1)
+	VMOVUPD     Y0, 32(R9)(CX*2)
+	VMOVUPD     Y1, 32(R9)(DX*1)
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VPMOVSXDQ   (R9)(AX*4), Y0
+	VPMOVSXDQ   16(R9)(AX*4), Y1
+	MOVQ        40(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VPMOVSXDQ   (R9)(AX*4), Y2
+	VPMOVSXDQ   16(R9)(AX*4), Y3
+	MOVQ        80(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VPMOVSXDQ   (R9)(AX*4), Y4
+	VPMOVSXDQ   16(R9)(AX*4), Y5
+	MOVQ        120(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VPMOVSXDQ   (R9)(AX*4), Y6
+	VPMOVSXDQ   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, (DI)
+	VMOVUPD     Y6, (DI)(CX*1)
+	VMOVUPD     Y2, (DI)(CX*2)
+	VMOVUPD     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, (R9)
+	VMOVUPD     Y4, (R9)(CX*1)
+	VMOVUPD     Y0, (R9)(CX*2)
+	VMOVUPD     Y1, (R9)(DX*1)
+	LEAQ        (DI)(CX*8), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+	SUBQ        $0x08, 32(SP)
+	JLE         done
+	ADDQ        $0x00000140, BX
+	ADDQ        $0x40, SI
+	MOVQ        $0x0000000000000008, DI
+	SUBQ        32(SP), DI
+	JLE         columns
+	MOVQ        $0x0000000000000008, AX
+	MOVQ        AX, 32(SP)
+	IMUL3Q      $0x28, DI, AX
+	SUBQ        AX, BX
+	SHLQ        $0x03, DI
+	SUBQ        DI, SI
+	JMP         columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rowsI32I64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
 TEXT ·rowsI32I64AVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
@@ -10335,20 +14790,28 @@ step:
 	CMPQ       R9, $0x08
 	JL         tail
 	MOVQ       (DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z0
 	MOVQ       40(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z1
 	MOVQ       80(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z2
 	MOVQ       120(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z3
 	MOVQ       160(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z4
 	MOVQ       200(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z5
 	MOVQ       240(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z6
 	MOVQ       280(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z7
 	VUNPCKLPD  Z1, Z0, Z8
 	VUNPCKHPD  Z1, Z0, Z0
@@ -10491,8 +14954,233 @@ next:
 	VZEROUPPER
 	RET
 
+// func rowsI32I64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rowsI32I64ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ sliding<>+0(SB), SI
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), DI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ DI, R9
+	MOVQ 24(SP), R10
+
+step:
+	MOVQ         AX, R8
+	SHRQ         $0x03, R8
+	MOVQ         160(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         168(BX), R12
+	MOVQ         176(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VPMOVSXDQ    (R11)(AX*4), Y1
+	VPMOVSXDQ    16(R11)(AX*4), Y2
+	VBROADCASTSD 184(BX), Y3
+	VPAND        64(SI)(R13*8), Y0, Y4
+	VPCMPEQQ     64(SI)(R13*8), Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y1
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y2
+	MOVQ         200(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         208(BX), R12
+	MOVQ         216(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VPMOVSXDQ    (R11)(AX*4), Y3
+	VPMOVSXDQ    16(R11)(AX*4), Y4
+	VBROADCASTSD 224(BX), Y5
+	VPAND        64(SI)(R13*8), Y0, Y6
+	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	VBLENDVPD    Y6, Y3, Y5, Y3
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y4, Y5, Y4
+	MOVQ         240(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         248(BX), R12
+	MOVQ         256(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VPMOVSXDQ    (R11)(AX*4), Y5
+	VPMOVSXDQ    16(R11)(AX*4), Y6
+	VBROADCASTSD 264(BX), Y7
+	VPAND        64(SI)(R13*8), Y0, Y8
+	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	VBLENDVPD    Y8, Y5, Y7, Y5
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y6, Y7, Y6
+	MOVQ         280(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         288(BX), R12
+	MOVQ         296(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VPMOVSXDQ    (R11)(AX*4), Y7
+	VPMOVSXDQ    16(R11)(AX*4), Y8
+	VBROADCASTSD 304(BX), Y9
+	VPAND        64(SI)(R13*8), Y0, Y10
+	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	VBLENDVPD    Y10, Y7, Y9, Y7
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y8, Y9, Y8
+	VUNPCKLPD    Y3, Y1, Y0
+	VUNPCKHPD    Y3, Y1, Y1
+	VUNPCKLPD    Y7, Y5, Y3
+	VUNPCKHPD    Y7, Y5, Y9
+	VINSERTF128  $0x01, X3, Y0, Y5
+	VINSERTF128  $0x01, X9, Y1, Y7
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VPERM2F128   $0x31, Y9, Y1, Y1
+	VMOVUPD      Y5, 32(R9)
+	VMOVUPD      Y7, 32(R9)(CX*1)
+	VMOVUPD      Y0, 32(R9)(CX*2)
+	VMOVUPD      Y1, 32(R9)(DX*1)
+	LEAQ         (R9)(CX*4), R11
+	VUNPCKLPD    Y4, Y2, Y0
+	VUNPCKHPD    Y4, Y2, Y1
+	VUNPCKLPD    Y8, Y6, Y2
+	VUNPCKHPD    Y8, Y6, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, 32(R11)
+	VMOVUPD      Y4, 32(R11)(CX*1)
+	VMOVUPD      Y0, 32(R11)(CX*2)
+	VMOVUPD      Y1, 32(R11)(DX*1)
+	MOVQ         (BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         8(BX), R12
+	MOVQ         16(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VPMOVSXDQ    (R11)(AX*4), Y1
+	VPMOVSXDQ    16(R11)(AX*4), Y2
+	VBROADCASTSD 24(BX), Y3
+	VPAND        64(SI)(R13*8), Y0, Y4
+	VPCMPEQQ     64(SI)(R13*8), Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y1
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y2
+	MOVQ         40(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         48(BX), R12
+	MOVQ         56(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VPMOVSXDQ    (R11)(AX*4), Y3
+	VPMOVSXDQ    16(R11)(AX*4), Y4
+	VBROADCASTSD 64(BX), Y5
+	VPAND        64(SI)(R13*8), Y0, Y6
+	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	VBLENDVPD    Y6, Y3, Y5, Y3
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y4, Y5, Y4
+	MOVQ         80(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         88(BX), R12
+	MOVQ         96(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VPMOVSXDQ    (R11)(AX*4), Y5
+	VPMOVSXDQ    16(R11)(AX*4), Y6
+	VBROADCASTSD 104(BX), Y7
+	VPAND        64(SI)(R13*8), Y0, Y8
+	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	VBLENDVPD    Y8, Y5, Y7, Y5
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y6, Y7, Y6
+	MOVQ         120(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         128(BX), R12
+	MOVQ         136(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VPMOVSXDQ    (R11)(AX*4), Y7
+	VPMOVSXDQ    16(R11)(AX*4), Y8
+	VBROADCASTSD 144(BX), Y9
+	VPAND        64(SI)(R13*8), Y0, Y10
+	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	VBLENDVPD    Y10, Y7, Y9, Y7
+	VPAND        96(SI)(R13*8), Y0, Y0
+	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VBLENDVPD    Y0, Y8, Y9, Y8
+	VUNPCKLPD    Y3, Y1, Y0
+	VUNPCKHPD    Y3, Y1, Y1
+	VUNPCKLPD    Y7, Y5, Y3
+	VUNPCKHPD    Y7, Y5, Y9
+	VINSERTF128  $0x01, X3, Y0, Y5
+	VINSERTF128  $0x01, X9, Y1, Y7
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VPERM2F128   $0x31, Y9, Y1, Y1
+	VMOVUPD      Y5, (R9)
+	VMOVUPD      Y7, (R9)(CX*1)
+	VMOVUPD      Y0, (R9)(CX*2)
+	VMOVUPD      Y1, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R8
+	VUNPCKLPD    Y4, Y2, Y0
+	VUNPCKHPD    Y4, Y2, Y1
+	VUNPCKLPD    Y8, Y6, Y2
+	VUNPCKHPD    Y8, Y6, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, (R8)
+	VMOVUPD      Y4, (R8)(CX*1)
+	VMOVUPD      Y0, (R8)(CX*2)
+	VMOVUPD      Y1, (R8)(DX*1)
+	LEAQ         (R9)(CX*8), R9
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000140, BX
+	ADDQ         $0x40, DI
+	MOVQ         $0x0000000000000008, R8
+	SUBQ         32(SP), R8
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x28, R8, AX
+	SUBQ         AX, BX
+	SHLQ         $0x03, R8
+	SUBQ         R8, DI
+	JMP          columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rowsI32I64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-// Requires: AVX, AVX512F, BMI2, CMOV
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
 TEXT ·rowsI32I64ValidAVX512(SB), NOSPLIT, $32-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
@@ -10528,6 +15216,7 @@ step:
 	MOVQ         BX, SI
 	SHRQ         $0x03, SI
 	MOVQ         (DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         8(DX), R12
 	MOVQ         16(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -10535,6 +15224,7 @@ step:
 	VBROADCASTSD 24(DX), Z0
 	VPMOVSXDQ    (DI)(BX*4), K1, Z0
 	MOVQ         40(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         48(DX), R12
 	MOVQ         56(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -10542,6 +15232,7 @@ step:
 	VBROADCASTSD 64(DX), Z1
 	VPMOVSXDQ    (DI)(BX*4), K1, Z1
 	MOVQ         80(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         88(DX), R12
 	MOVQ         96(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -10549,6 +15240,7 @@ step:
 	VBROADCASTSD 104(DX), Z2
 	VPMOVSXDQ    (DI)(BX*4), K1, Z2
 	MOVQ         120(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         128(DX), R12
 	MOVQ         136(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -10556,6 +15248,7 @@ step:
 	VBROADCASTSD 144(DX), Z3
 	VPMOVSXDQ    (DI)(BX*4), K1, Z3
 	MOVQ         160(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         168(DX), R12
 	MOVQ         176(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -10563,6 +15256,7 @@ step:
 	VBROADCASTSD 184(DX), Z4
 	VPMOVSXDQ    (DI)(BX*4), K1, Z4
 	MOVQ         200(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         208(DX), R12
 	MOVQ         216(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -10570,6 +15264,7 @@ step:
 	VBROADCASTSD 224(DX), Z5
 	VPMOVSXDQ    (DI)(BX*4), K1, Z5
 	MOVQ         240(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         248(DX), R12
 	MOVQ         256(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
@@ -10577,6 +15272,7 @@ step:
 	VBROADCASTSD 264(DX), Z6
 	VPMOVSXDQ    (DI)(BX*4), K1, Z6
 	MOVQ         280(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
 	MOVQ         288(DX), R12
 	MOVQ         296(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12

@@ -16,6 +16,9 @@ type level struct {
 	// these are the same.
 	rows     [kinds][kinds]rowsKernel
 	rowsSame [9]rowsKernel
+	// wholeSteps says that the kernels on rows make stepRows rows of StepColumns
+	// columns at a time.
+	wholeSteps bool
 }
 
 // block is how many values the kernels on values take at a time; what is left

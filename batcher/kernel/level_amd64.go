@@ -26,13 +26,24 @@ func levels() []*level {
 	avx2.casts[kindI32][kindF64] = castKernel{castI32F64AVX2, castI32F64ValidAVX2}
 	avx2.casts[kindF32][kindF64] = castKernel{castF32F64AVX2, castF32F64ValidAVX2}
 	avx2.casts[kindI32][kindI64] = castKernel{castI32I64AVX2, castI32I64ValidAVX2}
+	avx2.rowsSame[4] = rowsKernel{rows4AVX2, rows4ValidAVX2}
+	avx2.rowsSame[8] = rowsKernel{rows8AVX2, rows8ValidAVX2}
+	avx2.rows[kindF64][kindF32] = rowsKernel{rowsF64F32AVX2, rowsF64F32ValidAVX2}
+	avx2.rows[kindI64][kindF32] = rowsKernel{rowsI64F32AVX2, rowsI64F32ValidAVX2}
+	avx2.rows[kindI64][kindI32] = rowsKernel{rowsI64I32AVX2, rowsI64I32ValidAVX2}
+	avx2.rows[kindI64][kindF64] = rowsKernel{rowsI64F64AVX2, rowsI64F64ValidAVX2}
+	avx2.rows[kindI32][kindF32] = rowsKernel{rowsI32F32AVX2, rowsI32F32ValidAVX2}
+	avx2.rows[kindI32][kindF64] = rowsKernel{rowsI32F64AVX2, rowsI32F64ValidAVX2}
+	avx2.rows[kindF32][kindF64] = rowsKernel{rowsF32F64AVX2, rowsF32F64ValidAVX2}
+	avx2.rows[kindI32][kindI64] = rowsKernel{rowsI32I64AVX2, rowsI32I64ValidAVX2}
+	avx2.wholeSteps = true
 	all = append(all, avx2)
 	if !cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512VL, cpuid.AVX512BW, cpuid.AVX512DQ) {
 		return all
 	}
 	avx512 := &level{}
 	*avx512 = *avx2
-	avx512.name = "avx512"
+	avx512.name, avx512.wholeSteps = "avx512", false
 	avx512.transposes[4] = append([]transposeKernel{{16, 8, transpose4x16AVX512}}, avx2.transposes[4]...)
 	avx512.transposes[8] = append([]transposeKernel{{8, 2, transpose8x8AVX512}}, avx2.transposes[8]...)
 	avx512.fills[4], avx512.fills[8] = fill4AVX512, fill8AVX512

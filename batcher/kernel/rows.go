@@ -37,10 +37,16 @@ const (
 	// rowColumns is how many columns a kernel takes at most, rowBits how many
 	// rows with validity at a time.
 	rowColumns, rowBits = 16, 1 << 15
+	// stepRows is how many rows a kernel that makes whole steps makes at a time.
+	stepRows = 8
 	// bitsRead is how many bytes of a bitmap kernels read at a time, and
 	// rowStep how many rows they make at least.
 	bitsRead, rowStep = 4, 16
 )
+
+// StepColumns is how many columns kernels take at a time; where they take fewer,
+// rows take as long.
+const StepColumns = 8
 
 // allValid is the bitmap of columns without one.
 var allValid = slices.Repeat([]byte{0xff}, rowBits/8+bitsRead)
@@ -57,6 +63,11 @@ type Group[D Number] struct {
 
 	args [rowColumns]rowColumn
 	ends [rowColumns][8]byte // the ends of bitmaps
+	last struct {            // the last rows
+		args   [rowColumns]rowColumn
+		values [rowColumns][8 * rowStep]byte
+		rows   [64 * (rowStep + 1)]byte
+	}
 }
 
 // Rows writes rows from to to of the group's columns: dst[r*stride+c] is the
@@ -97,11 +108,15 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 	for i := width; i < rowColumns; i++ {
 		g.args[i] = rowColumn{values: g.args[0].values, bits: pointer(allValid)}
 	}
-	ok := false
+	run := rowsRun{kernel: k.all, size: kindSize(kind), masked: masked}
 	if masked {
-		ok = g.rowsValid(k, dst, stride, from, to)
+		run.kernel = k.valid
+	}
+	ok := false
+	if l.wholeSteps {
+		ok = g.runSteps(run, dst, stride, from, to)
 	} else {
-		ok = k.all(pointer(dst), (*byte)(unsafe.Pointer(&g.args)), stride*sizeOf[D](), n, width) == 0
+		ok = g.run(run, dst, stride, from, to)
 	}
 	for i := range g.Columns {
 		g.Rounded[i] = g.args[i].rounded
@@ -109,19 +124,87 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 	return ok
 }
 
-// rowsValid runs a kernel over bitmaps.
-func (g *Group[D]) rowsValid(k *rowsKernel, dst []D, stride, from, to int) bool {
+// rowsRun is a kernel for values of some size.
+type rowsRun struct {
+	kernel func(dst, cols *byte, stride, rows, width int) (beyond int)
+	size   int
+	masked bool
+}
+
+// run runs a kernel over some rows.
+func (g *Group[D]) run(r rowsRun, dst []D, stride, from, to int) bool {
 	for at := from; at < to; {
-		n := g.openBitmaps(at, min(to-at, rowBits))
-		if k.valid(pointer(dst[(at-from)*stride:]), (*byte)(unsafe.Pointer(&g.args)), stride*sizeOf[D](), n, len(g.Columns)) != 0 {
+		n := to - at
+		if r.masked {
+			n = g.openBitmaps(at, min(n, rowBits))
+		}
+		if r.kernel(pointer(dst[(at-from)*stride:]), (*byte)(unsafe.Pointer(&g.args)), stride*sizeOf[D](), n, len(g.Columns)) != 0 {
 			return false
 		}
 		for i := range g.args {
-			g.args[i].values = advance(g.args[i].values, n*kindSize(g.Columns[0].kind))
+			g.args[i].values = advance(g.args[i].values, n*r.size)
 		}
 		at += n
 	}
 	return true
+}
+
+// runSteps runs a kernel that makes whole steps. Rows narrower than a step are
+// written from the first to the last, each over what the one before it has
+// spilled. The last rows are made apart and copied.
+func (g *Group[D]) runSteps(r rowsRun, dst []D, stride, from, to int) bool {
+	width, n := len(g.Columns), to-from
+	even := n &^ (stepRows - 1)
+	switch {
+	case width >= StepColumns:
+	case stride == width:
+		even = max(n-(StepColumns+width-1)/width, 0) &^ (stepRows - 1)
+	default:
+		even = 0
+	}
+	if !g.run(r, dst, stride, from, from+even) {
+		return false
+	}
+	for at := even; at < n; at += rowStep {
+		if !g.runLast(r, dst[at*stride:], stride, from+at, min(from+at+rowStep, to)) {
+			return false
+		}
+	}
+	if width > StepColumns && width%StepColumns != 0 {
+		// These columns were done twice.
+		for i := width - StepColumns; i < width&^(StepColumns-1); i++ {
+			g.args[i].rounded /= 2
+		}
+	}
+	return true
+}
+
+// runLast makes up to rowStep rows from copies of their values.
+func (g *Group[D]) runLast(r rowsRun, dst []D, stride, from, to int) bool {
+	const line = 64 // bytes of a row
+	n := to - from
+	if r.masked {
+		g.openBitmaps(from, n)
+	}
+	clear(g.last.values[:])
+	clear(g.last.rows[:])
+	for i := range g.args {
+		v := &g.last.values[i]
+		if i < len(g.Columns) {
+			copy(v[:], unsafe.Slice(g.args[i].values, n*r.size))
+			g.args[i].values = advance(g.args[i].values, n*r.size)
+		}
+		g.last.args[i] = g.args[i]
+		g.last.args[i].values = &v[0]
+	}
+	beyond := r.kernel(&g.last.rows[0], (*byte)(unsafe.Pointer(&g.last.args)), line, (n+stepRows-1)&^(stepRows-1), len(g.Columns))
+	for i := range g.Columns {
+		g.args[i].rounded = g.last.args[i].rounded
+	}
+	for i := range n {
+		copy(Bytes(dst[i*stride:][:len(g.Columns)]), g.last.rows[i*line:])
+	}
+	return beyond == 0
 }
 
 // openBitmaps points to the bitmaps of up to n rows from row at on, and gives

@@ -28,7 +28,8 @@ func TestRowsLevels(t *testing.T) {
 }
 
 // checkRows compares rows with those of columns that castFillPlain makes, bit
-// by bit. A level without a kernel for the pair has to say so.
+// by bit. A level without a kernel for the pair has to say so, and
+// one whose kernel leaves special values to the plain loop may.
 func checkRows[S, D Number](t *testing.T) {
 	t.Helper()
 	var from S
@@ -47,12 +48,14 @@ func checkRows[S, D Number](t *testing.T) {
 				size = (n-first-1)*(width+gap) + width
 			}
 			group, values := Group[D]{Columns: make([]Column[D], width)}, make([][]D, width)
+			judged := true // by every kernel
 			wantRounded, wantOK := make([]int64, width), true
 			for c := range values {
 				src := guarded[S](g, n)
 				for i := range src {
 					switch {
 					case r.Float64() < wild:
+						judged = false
 						src[i] = drawSpecial[S](r)
 					case r.Float64() < rough:
 						src[i] = roughNumber[S](r)
@@ -82,6 +85,9 @@ func checkRows[S, D Number](t *testing.T) {
 				if ok && n > first {
 					t.Fatalf("rows of %d columns = true; want false", width)
 				}
+				return
+			}
+			if !ok && !judged {
 				return
 			}
 			if !ok {

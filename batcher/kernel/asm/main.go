@@ -18,6 +18,7 @@ import (
 func main() {
 	ConstraintExpr("amd64,!purego")
 	tables()
+	slidingTables()
 	transposes()
 	fills()
 	casts()

@@ -38,6 +38,9 @@ type rower struct {
 	// judges says that values may be beyond.
 	judges bool
 	wide   func(c *wideColumn) VecVirtual
+	// prepare and lanes are those of the cast for AVX2; see caster.
+	prepare func(k *cast)
+	lanes   func(k *cast, g int) []VecVirtual
 }
 
 // pairs are the indexes that interleave the lanes of two registers.
@@ -51,19 +54,21 @@ func rows() {
 		}
 	}
 	for _, r := range []rower{
-		{name: "rows4", from: 4, to: 4, wide: wide4},
-		{name: "rowsF64F32", from: 8, to: 4, judges: true, wide: wideDoubles},
-		{name: "rowsI64F32", from: 8, to: 4, wide: wideLongs},
-		{name: "rowsI64I32", from: 8, to: 4, judges: true, wide: wideNarrow},
-		{name: "rowsI32F32", from: 4, to: 4, wide: wideInts},
-		{name: "rows8", from: 8, to: 8, wide: wideOne(VMOVUPD)},
-		{name: "rowsI64F64", from: 8, to: 8, wide: wideLongDoubles},
-		{name: "rowsF32F64", from: 4, to: 8, wide: wideOne(VCVTPS2PD)},
-		{name: "rowsI32F64", from: 4, to: 8, wide: wideOne(VCVTDQ2PD)},
-		{name: "rowsI32I64", from: 4, to: 8, wide: wideOne(VPMOVSXDQ)},
+		{name: "rows4", from: 4, to: 4, wide: wide4, lanes: lanesSame(1)},
+		{name: "rowsF64F32", from: 8, to: 4, judges: true, wide: wideDoubles, prepare: prepareDoubles, lanes: lanesDoubles},
+		{name: "rowsI64F32", from: 8, to: 4, wide: wideLongs, prepare: prepareLongs, lanes: lanesLongs},
+		{name: "rowsI64I32", from: 8, to: 4, judges: true, wide: wideNarrow, prepare: prepareNarrow, lanes: lanesNarrow},
+		{name: "rowsI32F32", from: 4, to: 4, wide: wideInts, prepare: prepareInts, lanes: lanesInts},
+		{name: "rows8", from: 8, to: 8, wide: wideOne(VMOVUPD), lanes: lanesSame(2)},
+		{name: "rowsI64F64", from: 8, to: 8, wide: wideLongDoubles, prepare: prepareLongDoubles, lanes: lanesLongDoubles},
+		{name: "rowsF32F64", from: 4, to: 8, wide: wideOne(VCVTPS2PD), lanes: lanesWiden(VCVTPS2PD)},
+		{name: "rowsI32F64", from: 4, to: 8, wide: wideOne(VCVTDQ2PD), lanes: lanesWiden(VCVTDQ2PD)},
+		{name: "rowsI32I64", from: 4, to: 8, wide: wideOne(VPMOVSXDQ), lanes: lanesWiden(VPMOVSXDQ)},
 	} {
-		r.generate512(false)
-		r.generate512(true)
+		for _, validity := range []bool{false, true} {
+			r.generate256(validity)
+			r.generate512(validity)
+		}
 	}
 }
 
@@ -117,6 +122,9 @@ func (r *rower) generate512(validity bool) {
 		for i := range v {
 			p := GP64()
 			MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnValues}, p)
+			if !tail {
+				prefetch(p, row, r.from, r.from*step)
+			}
 			c := &wideColumn{
 				at:      func(disp int) Mem { return Mem{Base: p, Index: row, Scale: uint8(r.from), Disp: disp} },
 				fill:    Mem{Base: cols, Disp: i*columnBytes + columnFill},
@@ -216,7 +224,18 @@ func (r *rower) generate512(validity bool) {
 const (
 	rowsColumns = 8  // at a time
 	rowsChunk   = 64 // rows of some columns, before the next ones
+	// prefetchBytes is how far ahead a column is fetched into the second level
+	// of cache: the processor itself does not see so many columns coming, and
+	// never beyond a page.
+	prefetchBytes = 512
 )
+
+// prefetch fetches what a step will read later of a column.
+func prefetch(base, row Register, elem, bytes int) {
+	for at := 0; at < bytes; at += 64 {
+		PREFETCHT1(Mem{Base: base, Index: row, Scale: uint8(elem), Disp: prefetchBytes + at})
+	}
+}
 
 // turn16 makes sixteen rows of eight columns of 4-byte values.
 func turn16(v []VecVirtual, indexes [2]VecVirtual, write OpmaskVirtual) []store {

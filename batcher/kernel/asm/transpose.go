@@ -218,21 +218,7 @@ func stepEightFours(_ *transposer, column func(c int) source) (stores []store) {
 		VMOVUPS(column(4+c)(0), right[c])
 	}
 	right = turn4(right)
-	for i := range 4 {
-		stores = append(stores, func(to Mem) {
-			y := YMM()
-			VINSERTF128(U8(1), right[i].AsX(), left[i], y)
-			VMOVUPS(y, to)
-		})
-	}
-	for i := range 4 {
-		stores = append(stores, func(to Mem) {
-			y := YMM()
-			VPERM2F128(U8(0x31), right[i], left[i], y)
-			VMOVUPS(y, to)
-		})
-	}
-	return stores
+	return joinEightFours(left, right)
 }
 
 func rowsOf(v [4]VecVirtual) (stores []store) {
