@@ -3760,13 +3760,13 @@ step:
 	MOVQ        (BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y0
-	MOVQ        40(BX), R9
+	MOVQ        104(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y1
-	MOVQ        80(BX), R9
+	MOVQ        208(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y2
-	MOVQ        120(BX), R9
+	MOVQ        312(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y3
 	VUNPCKLPS   Y1, Y0, Y4
@@ -3777,16 +3777,16 @@ step:
 	VUNPCKHPD   Y1, Y4, Y1
 	VUNPCKLPD   Y3, Y0, Y4
 	VUNPCKHPD   Y3, Y0, Y0
-	MOVQ        160(BX), R9
+	MOVQ        416(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y3
-	MOVQ        200(BX), R9
+	MOVQ        520(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y5
-	MOVQ        240(BX), R9
+	MOVQ        624(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y6
-	MOVQ        280(BX), R9
+	MOVQ        728(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y7
 	VUNPCKLPS   Y5, Y3, Y8
@@ -3817,21 +3817,76 @@ step:
 	LEAQ        (DI)(CX*4), DI
 	ADDQ        $0x08, AX
 	SUBQ        $0x08, R8
+	JLE         next
+	MOVQ        (BX), R9
+	VMOVUPS     (R9)(AX*4), Y0
+	MOVQ        104(BX), R9
+	VMOVUPS     (R9)(AX*4), Y1
+	MOVQ        208(BX), R9
+	VMOVUPS     (R9)(AX*4), Y2
+	MOVQ        312(BX), R9
+	VMOVUPS     (R9)(AX*4), Y3
+	VUNPCKLPS   Y1, Y0, Y4
+	VUNPCKHPS   Y1, Y0, Y0
+	VUNPCKLPS   Y3, Y2, Y1
+	VUNPCKHPS   Y3, Y2, Y3
+	VUNPCKLPD   Y1, Y4, Y2
+	VUNPCKHPD   Y1, Y4, Y1
+	VUNPCKLPD   Y3, Y0, Y4
+	VUNPCKHPD   Y3, Y0, Y0
+	MOVQ        416(BX), R9
+	VMOVUPS     (R9)(AX*4), Y3
+	MOVQ        520(BX), R9
+	VMOVUPS     (R9)(AX*4), Y5
+	MOVQ        624(BX), R9
+	VMOVUPS     (R9)(AX*4), Y6
+	MOVQ        728(BX), R9
+	VMOVUPS     (R9)(AX*4), Y7
+	VUNPCKLPS   Y5, Y3, Y8
+	VUNPCKHPS   Y5, Y3, Y3
+	VUNPCKLPS   Y7, Y6, Y5
+	VUNPCKHPS   Y7, Y6, Y7
+	VUNPCKLPD   Y5, Y8, Y6
+	VUNPCKHPD   Y5, Y8, Y5
+	VUNPCKLPD   Y7, Y3, Y8
+	VUNPCKHPD   Y7, Y3, Y3
+	VINSERTF128 $0x01, X6, Y2, Y7
+	VMOVUPS     Y7, (DI)
+	VINSERTF128 $0x01, X5, Y1, Y7
+	VMOVUPS     Y7, (DI)(CX*1)
+	VINSERTF128 $0x01, X8, Y4, Y7
+	VMOVUPS     Y7, (DI)(CX*2)
+	VINSERTF128 $0x01, X3, Y0, Y7
+	VMOVUPS     Y7, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VMOVUPS     Y2, (DI)
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPS     Y1, (DI)(CX*1)
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VMOVUPS     Y1, (DI)(CX*2)
+	VPERM2F128  $0x31, Y3, Y0, Y0
+	VMOVUPS     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
 	JG          step
-	SUBQ        $0x08, 32(SP)
-	JLE         done
-	ADDQ        $0x00000140, BX
-	ADDQ        $0x20, SI
-	MOVQ        $0x0000000000000008, DI
-	SUBQ        32(SP), DI
-	JLE         columns
-	MOVQ        $0x0000000000000008, AX
-	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x28, DI, AX
-	SUBQ        AX, BX
-	SHLQ        $0x02, DI
-	SUBQ        DI, SI
-	JMP         columns
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x20, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x02, DI
+	SUBQ   DI, SI
+	JMP    columns
 
 done:
 	ADDQ $0x40, 8(SP)
@@ -3884,25 +3939,25 @@ step:
 	MOVQ          (DX), SI
 	PREFETCHT1    512(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z2
-	MOVQ          40(DX), SI
+	MOVQ          104(DX), SI
 	PREFETCHT1    512(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z3
-	MOVQ          80(DX), SI
+	MOVQ          208(DX), SI
 	PREFETCHT1    512(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z4
-	MOVQ          120(DX), SI
+	MOVQ          312(DX), SI
 	PREFETCHT1    512(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z5
-	MOVQ          160(DX), SI
+	MOVQ          416(DX), SI
 	PREFETCHT1    512(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z6
-	MOVQ          200(DX), SI
+	MOVQ          520(DX), SI
 	PREFETCHT1    512(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z7
-	MOVQ          240(DX), SI
+	MOVQ          624(DX), SI
 	PREFETCHT1    512(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z8
-	MOVQ          280(DX), SI
+	MOVQ          728(DX), SI
 	PREFETCHT1    512(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z9
 	VUNPCKLPS     Z3, Z2, Z10
@@ -3974,26 +4029,26 @@ tail:
 	MOVQ          (DX), SI
 	VBROADCASTSS  24(DX), Z2
 	VMOVUPS       (SI)(BX*4), K1, Z2
-	MOVQ          40(DX), SI
-	VBROADCASTSS  64(DX), Z3
+	MOVQ          104(DX), SI
+	VBROADCASTSS  128(DX), Z3
 	VMOVUPS       (SI)(BX*4), K1, Z3
-	MOVQ          80(DX), SI
-	VBROADCASTSS  104(DX), Z4
+	MOVQ          208(DX), SI
+	VBROADCASTSS  232(DX), Z4
 	VMOVUPS       (SI)(BX*4), K1, Z4
-	MOVQ          120(DX), SI
-	VBROADCASTSS  144(DX), Z5
+	MOVQ          312(DX), SI
+	VBROADCASTSS  336(DX), Z5
 	VMOVUPS       (SI)(BX*4), K1, Z5
-	MOVQ          160(DX), SI
-	VBROADCASTSS  184(DX), Z6
+	MOVQ          416(DX), SI
+	VBROADCASTSS  440(DX), Z6
 	VMOVUPS       (SI)(BX*4), K1, Z6
-	MOVQ          200(DX), SI
-	VBROADCASTSS  224(DX), Z7
+	MOVQ          520(DX), SI
+	VBROADCASTSS  544(DX), Z7
 	VMOVUPS       (SI)(BX*4), K1, Z7
-	MOVQ          240(DX), SI
-	VBROADCASTSS  264(DX), Z8
+	MOVQ          624(DX), SI
+	VBROADCASTSS  648(DX), Z8
 	VMOVUPS       (SI)(BX*4), K1, Z8
-	MOVQ          280(DX), SI
-	VBROADCASTSS  304(DX), Z9
+	MOVQ          728(DX), SI
+	VBROADCASTSS  752(DX), Z9
 	VMOVUPS       (SI)(BX*4), K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
@@ -4097,7 +4152,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ $0x00000140, DX
+	ADDQ $0x00000340, DX
 	ADDQ $0x20, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -4123,7 +4178,6 @@ TEXT ·rows4ValidAVX2(SB), NOSPLIT, $40-48
 	MOVQ AX, 8(SP)
 	MOVQ stride+16(FP), CX
 	LEAQ (CX)(CX*2), DX
-	LEAQ sliding<>+0(SB), SI
 
 chunk:
 	MOVQ    $0x0000000000000040, BX
@@ -4134,55 +4188,47 @@ chunk:
 	MOVQ    cols+8(FP), BX
 	MOVQ    width+32(FP), AX
 	MOVQ    AX, 32(SP)
-	MOVQ    (SP), DI
+	MOVQ    (SP), SI
 
 columns:
 	MOVQ 8(SP), AX
-	MOVQ DI, R9
-	MOVQ 24(SP), R10
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
 
 step:
-	MOVQ         AX, R8
-	SHRQ         $0x03, R8
-	MOVQ         (BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         8(BX), R12
-	MOVQ         16(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VMOVUPS      (R11)(AX*4), Y1
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*4), Y1
 	VBROADCASTSS 24(BX), Y2
-	VPAND        (SI)(R13*4), Y0, Y0
-	VPCMPEQD     (SI)(R13*4), Y0, Y0
+	VPSLLVD      40(BX), Y0, Y0
 	VBLENDVPS    Y0, Y1, Y2, Y1
-	MOVQ         40(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         48(BX), R12
-	MOVQ         56(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VMOVUPS      (R11)(AX*4), Y2
-	VBROADCASTSS 64(BX), Y3
-	VPAND        (SI)(R13*4), Y0, Y0
-	VPCMPEQD     (SI)(R13*4), Y0, Y0
+	MOVQ         104(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*4), Y2
+	VBROADCASTSS 128(BX), Y3
+	VPSLLVD      144(BX), Y0, Y0
 	VBLENDVPS    Y0, Y2, Y3, Y2
-	MOVQ         80(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         88(BX), R12
-	MOVQ         96(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VMOVUPS      (R11)(AX*4), Y3
-	VBROADCASTSS 104(BX), Y4
-	VPAND        (SI)(R13*4), Y0, Y0
-	VPCMPEQD     (SI)(R13*4), Y0, Y0
+	MOVQ         208(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*4), Y3
+	VBROADCASTSS 232(BX), Y4
+	VPSLLVD      248(BX), Y0, Y0
 	VBLENDVPS    Y0, Y3, Y4, Y3
-	MOVQ         120(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         128(BX), R12
-	MOVQ         136(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VMOVUPS      (R11)(AX*4), Y4
-	VBROADCASTSS 144(BX), Y5
-	VPAND        (SI)(R13*4), Y0, Y0
-	VPCMPEQD     (SI)(R13*4), Y0, Y0
+	MOVQ         312(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*4), Y4
+	VBROADCASTSS 336(BX), Y5
+	VPSLLVD      352(BX), Y0, Y0
 	VBLENDVPS    Y0, Y4, Y5, Y4
 	VUNPCKLPS    Y2, Y1, Y0
 	VUNPCKHPS    Y2, Y1, Y1
@@ -4192,45 +4238,37 @@ step:
 	VUNPCKHPD    Y2, Y0, Y0
 	VUNPCKLPD    Y4, Y1, Y2
 	VUNPCKHPD    Y4, Y1, Y1
-	MOVQ         160(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         168(BX), R12
-	MOVQ         176(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y4
-	VMOVUPS      (R11)(AX*4), Y5
-	VBROADCASTSS 184(BX), Y6
-	VPAND        (SI)(R13*4), Y4, Y4
-	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	MOVQ         416(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y4
+	VMOVUPS      (R10)(AX*4), Y5
+	VBROADCASTSS 440(BX), Y6
+	VPSLLVD      456(BX), Y4, Y4
 	VBLENDVPS    Y4, Y5, Y6, Y5
-	MOVQ         200(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         208(BX), R12
-	MOVQ         216(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y4
-	VMOVUPS      (R11)(AX*4), Y6
-	VBROADCASTSS 224(BX), Y7
-	VPAND        (SI)(R13*4), Y4, Y4
-	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	MOVQ         520(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y4
+	VMOVUPS      (R10)(AX*4), Y6
+	VBROADCASTSS 544(BX), Y7
+	VPSLLVD      560(BX), Y4, Y4
 	VBLENDVPS    Y4, Y6, Y7, Y6
-	MOVQ         240(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         248(BX), R12
-	MOVQ         256(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y4
-	VMOVUPS      (R11)(AX*4), Y7
-	VBROADCASTSS 264(BX), Y8
-	VPAND        (SI)(R13*4), Y4, Y4
-	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	MOVQ         624(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y4
+	VMOVUPS      (R10)(AX*4), Y7
+	VBROADCASTSS 648(BX), Y8
+	VPSLLVD      664(BX), Y4, Y4
 	VBLENDVPS    Y4, Y7, Y8, Y7
-	MOVQ         280(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         288(BX), R12
-	MOVQ         296(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y4
-	VMOVUPS      (R11)(AX*4), Y8
-	VBROADCASTSS 304(BX), Y9
-	VPAND        (SI)(R13*4), Y4, Y4
-	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	MOVQ         728(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y4
+	VMOVUPS      (R10)(AX*4), Y8
+	VBROADCASTSS 752(BX), Y9
+	VPSLLVD      768(BX), Y4, Y4
 	VBLENDVPS    Y4, Y8, Y9, Y8
 	VUNPCKLPS    Y6, Y5, Y4
 	VUNPCKHPS    Y6, Y5, Y5
@@ -4241,40 +4279,137 @@ step:
 	VUNPCKLPD    Y8, Y5, Y6
 	VUNPCKHPD    Y8, Y5, Y5
 	VINSERTF128  $0x01, X7, Y3, Y8
-	VMOVUPS      Y8, (R9)
+	VMOVUPS      Y8, (R8)
 	VINSERTF128  $0x01, X4, Y0, Y8
-	VMOVUPS      Y8, (R9)(CX*1)
+	VMOVUPS      Y8, (R8)(CX*1)
 	VINSERTF128  $0x01, X6, Y2, Y8
-	VMOVUPS      Y8, (R9)(CX*2)
+	VMOVUPS      Y8, (R8)(CX*2)
 	VINSERTF128  $0x01, X5, Y1, Y8
-	VMOVUPS      Y8, (R9)(DX*1)
-	LEAQ         (R9)(CX*4), R9
+	VMOVUPS      Y8, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
 	VPERM2F128   $0x31, Y7, Y3, Y3
-	VMOVUPS      Y3, (R9)
+	VMOVUPS      Y3, (R8)
 	VPERM2F128   $0x31, Y4, Y0, Y0
-	VMOVUPS      Y0, (R9)(CX*1)
+	VMOVUPS      Y0, (R8)(CX*1)
 	VPERM2F128   $0x31, Y6, Y2, Y0
-	VMOVUPS      Y0, (R9)(CX*2)
+	VMOVUPS      Y0, (R8)(CX*2)
 	VPERM2F128   $0x31, Y5, Y1, Y0
-	VMOVUPS      Y0, (R9)(DX*1)
-	LEAQ         (R9)(CX*4), R9
+	VMOVUPS      Y0, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
 	ADDQ         $0x08, AX
-	SUBQ         $0x08, R10
+	SUBQ         $0x08, R9
+	JLE          next
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (BX), R10
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*4), Y1
+	VBROADCASTSS 24(BX), Y2
+	VPSLLVD      40(BX), Y0, Y0
+	VBLENDVPS    Y0, Y1, Y2, Y1
+	MOVQ         104(BX), R10
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*4), Y2
+	VBROADCASTSS 128(BX), Y3
+	VPSLLVD      144(BX), Y0, Y0
+	VBLENDVPS    Y0, Y2, Y3, Y2
+	MOVQ         208(BX), R10
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*4), Y3
+	VBROADCASTSS 232(BX), Y4
+	VPSLLVD      248(BX), Y0, Y0
+	VBLENDVPS    Y0, Y3, Y4, Y3
+	MOVQ         312(BX), R10
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*4), Y4
+	VBROADCASTSS 336(BX), Y5
+	VPSLLVD      352(BX), Y0, Y0
+	VBLENDVPS    Y0, Y4, Y5, Y4
+	VUNPCKLPS    Y2, Y1, Y0
+	VUNPCKHPS    Y2, Y1, Y1
+	VUNPCKLPS    Y4, Y3, Y2
+	VUNPCKHPS    Y4, Y3, Y4
+	VUNPCKLPD    Y2, Y0, Y3
+	VUNPCKHPD    Y2, Y0, Y0
+	VUNPCKLPD    Y4, Y1, Y2
+	VUNPCKHPD    Y4, Y1, Y1
+	MOVQ         416(BX), R10
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y4
+	VMOVUPS      (R10)(AX*4), Y5
+	VBROADCASTSS 440(BX), Y6
+	VPSLLVD      456(BX), Y4, Y4
+	VBLENDVPS    Y4, Y5, Y6, Y5
+	MOVQ         520(BX), R10
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y4
+	VMOVUPS      (R10)(AX*4), Y6
+	VBROADCASTSS 544(BX), Y7
+	VPSLLVD      560(BX), Y4, Y4
+	VBLENDVPS    Y4, Y6, Y7, Y6
+	MOVQ         624(BX), R10
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y4
+	VMOVUPS      (R10)(AX*4), Y7
+	VBROADCASTSS 648(BX), Y8
+	VPSLLVD      664(BX), Y4, Y4
+	VBLENDVPS    Y4, Y7, Y8, Y7
+	MOVQ         728(BX), R10
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y4
+	VMOVUPS      (R10)(AX*4), Y8
+	VBROADCASTSS 752(BX), Y9
+	VPSLLVD      768(BX), Y4, Y4
+	VBLENDVPS    Y4, Y8, Y9, Y8
+	VUNPCKLPS    Y6, Y5, Y4
+	VUNPCKHPS    Y6, Y5, Y5
+	VUNPCKLPS    Y8, Y7, Y6
+	VUNPCKHPS    Y8, Y7, Y8
+	VUNPCKLPD    Y6, Y4, Y7
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y8, Y5, Y6
+	VUNPCKHPD    Y8, Y5, Y5
+	VINSERTF128  $0x01, X7, Y3, Y8
+	VMOVUPS      Y8, (R8)
+	VINSERTF128  $0x01, X4, Y0, Y8
+	VMOVUPS      Y8, (R8)(CX*1)
+	VINSERTF128  $0x01, X6, Y2, Y8
+	VMOVUPS      Y8, (R8)(CX*2)
+	VINSERTF128  $0x01, X5, Y1, Y8
+	VMOVUPS      Y8, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VMOVUPS      Y3, (R8)
+	VPERM2F128   $0x31, Y4, Y0, Y0
+	VMOVUPS      Y0, (R8)(CX*1)
+	VPERM2F128   $0x31, Y6, Y2, Y0
+	VMOVUPS      Y0, (R8)(CX*2)
+	VPERM2F128   $0x31, Y5, Y1, Y0
+	VMOVUPS      Y0, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
 	JG           step
-	SUBQ         $0x08, 32(SP)
-	JLE          done
-	ADDQ         $0x00000140, BX
-	ADDQ         $0x20, DI
-	MOVQ         $0x0000000000000008, R8
-	SUBQ         32(SP), R8
-	JLE          columns
-	MOVQ         $0x0000000000000008, AX
-	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x28, R8, AX
-	SUBQ         AX, BX
-	SHLQ         $0x02, R8
-	SUBQ         R8, DI
-	JMP          columns
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x20, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x02, DI
+	SUBQ   DI, SI
+	JMP    columns
 
 done:
 	ADDQ $0x40, 8(SP)
@@ -4334,61 +4469,61 @@ step:
 	KMOVW         R12, K1
 	VBROADCASTSS  24(DX), Z2
 	VMOVUPS       (DI)(BX*4), K1, Z2
-	MOVQ          40(DX), DI
+	MOVQ          104(DX), DI
 	PREFETCHT1    512(DI)(BX*4)
-	MOVQ          48(DX), R12
-	MOVQ          56(DX), R13
+	MOVQ          112(DX), R12
+	MOVQ          120(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  64(DX), Z3
+	VBROADCASTSS  128(DX), Z3
 	VMOVUPS       (DI)(BX*4), K1, Z3
-	MOVQ          80(DX), DI
+	MOVQ          208(DX), DI
 	PREFETCHT1    512(DI)(BX*4)
-	MOVQ          88(DX), R12
-	MOVQ          96(DX), R13
+	MOVQ          216(DX), R12
+	MOVQ          224(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  104(DX), Z4
+	VBROADCASTSS  232(DX), Z4
 	VMOVUPS       (DI)(BX*4), K1, Z4
-	MOVQ          120(DX), DI
+	MOVQ          312(DX), DI
 	PREFETCHT1    512(DI)(BX*4)
-	MOVQ          128(DX), R12
-	MOVQ          136(DX), R13
+	MOVQ          320(DX), R12
+	MOVQ          328(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  144(DX), Z5
+	VBROADCASTSS  336(DX), Z5
 	VMOVUPS       (DI)(BX*4), K1, Z5
-	MOVQ          160(DX), DI
+	MOVQ          416(DX), DI
 	PREFETCHT1    512(DI)(BX*4)
-	MOVQ          168(DX), R12
-	MOVQ          176(DX), R13
+	MOVQ          424(DX), R12
+	MOVQ          432(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  184(DX), Z6
+	VBROADCASTSS  440(DX), Z6
 	VMOVUPS       (DI)(BX*4), K1, Z6
-	MOVQ          200(DX), DI
+	MOVQ          520(DX), DI
 	PREFETCHT1    512(DI)(BX*4)
-	MOVQ          208(DX), R12
-	MOVQ          216(DX), R13
+	MOVQ          528(DX), R12
+	MOVQ          536(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  224(DX), Z7
+	VBROADCASTSS  544(DX), Z7
 	VMOVUPS       (DI)(BX*4), K1, Z7
-	MOVQ          240(DX), DI
+	MOVQ          624(DX), DI
 	PREFETCHT1    512(DI)(BX*4)
-	MOVQ          248(DX), R12
-	MOVQ          256(DX), R13
+	MOVQ          632(DX), R12
+	MOVQ          640(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  264(DX), Z8
+	VBROADCASTSS  648(DX), Z8
 	VMOVUPS       (DI)(BX*4), K1, Z8
-	MOVQ          280(DX), DI
+	MOVQ          728(DX), DI
 	PREFETCHT1    512(DI)(BX*4)
-	MOVQ          288(DX), R12
-	MOVQ          296(DX), R13
+	MOVQ          736(DX), R12
+	MOVQ          744(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  304(DX), Z9
+	VBROADCASTSS  752(DX), Z9
 	VMOVUPS       (DI)(BX*4), K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
@@ -4466,61 +4601,61 @@ tail:
 	KMOVW         R13, K1
 	VBROADCASTSS  24(DX), Z2
 	VMOVUPS       (R12)(BX*4), K1, Z2
-	MOVQ          40(DX), R12
-	MOVQ          48(DX), R13
-	MOVQ          56(DX), R14
+	MOVQ          104(DX), R12
+	MOVQ          112(DX), R13
+	MOVQ          120(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  64(DX), Z3
+	VBROADCASTSS  128(DX), Z3
 	VMOVUPS       (R12)(BX*4), K1, Z3
-	MOVQ          80(DX), R12
-	MOVQ          88(DX), R13
-	MOVQ          96(DX), R14
+	MOVQ          208(DX), R12
+	MOVQ          216(DX), R13
+	MOVQ          224(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  104(DX), Z4
+	VBROADCASTSS  232(DX), Z4
 	VMOVUPS       (R12)(BX*4), K1, Z4
-	MOVQ          120(DX), R12
-	MOVQ          128(DX), R13
-	MOVQ          136(DX), R14
+	MOVQ          312(DX), R12
+	MOVQ          320(DX), R13
+	MOVQ          328(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  144(DX), Z5
+	VBROADCASTSS  336(DX), Z5
 	VMOVUPS       (R12)(BX*4), K1, Z5
-	MOVQ          160(DX), R12
-	MOVQ          168(DX), R13
-	MOVQ          176(DX), R14
+	MOVQ          416(DX), R12
+	MOVQ          424(DX), R13
+	MOVQ          432(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  184(DX), Z6
+	VBROADCASTSS  440(DX), Z6
 	VMOVUPS       (R12)(BX*4), K1, Z6
-	MOVQ          200(DX), R12
-	MOVQ          208(DX), R13
-	MOVQ          216(DX), R14
+	MOVQ          520(DX), R12
+	MOVQ          528(DX), R13
+	MOVQ          536(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  224(DX), Z7
+	VBROADCASTSS  544(DX), Z7
 	VMOVUPS       (R12)(BX*4), K1, Z7
-	MOVQ          240(DX), R12
-	MOVQ          248(DX), R13
-	MOVQ          256(DX), R14
+	MOVQ          624(DX), R12
+	MOVQ          632(DX), R13
+	MOVQ          640(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  264(DX), Z8
+	VBROADCASTSS  648(DX), Z8
 	VMOVUPS       (R12)(BX*4), K1, Z8
-	MOVQ          280(DX), R12
-	MOVQ          288(DX), R13
-	MOVQ          296(DX), R14
+	MOVQ          728(DX), R12
+	MOVQ          736(DX), R13
+	MOVQ          744(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  304(DX), Z9
+	VBROADCASTSS  752(DX), Z9
 	VMOVUPS       (R12)(BX*4), K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
@@ -4624,7 +4759,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ $0x00000140, DX
+	ADDQ $0x00000340, DX
 	ADDQ $0x20, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -4696,14 +4831,14 @@ step:
 	VANDPD      Y1, Y5, Y5
 	VMAXPD      Y5, Y0, Y0
 	VINSERTF128 $0x01, X4, Y3, Y4
-	MOVQ        40(BX), R9
+	MOVQ        104(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y5
 	VCMPPD      $0x0c, (R9)(AX*8), Y5, Y6
 	VMOVMSKPD   Y6, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 72(BX)
+	ADDQ        R10, 136(BX)
 	VANDPD      Y6, Y5, Y5
 	VANDPD      Y1, Y5, Y5
 	VMAXPD      Y5, Y0, Y0
@@ -4712,19 +4847,19 @@ step:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y6, Y7
 	VMOVMSKPD   Y7, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 72(BX)
+	ADDQ        R9, 136(BX)
 	VANDPD      Y7, Y6, Y6
 	VANDPD      Y1, Y6, Y6
 	VMAXPD      Y6, Y0, Y0
 	VINSERTF128 $0x01, X5, Y3, Y5
-	MOVQ        80(BX), R9
+	MOVQ        208(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y6
 	VCMPPD      $0x0c, (R9)(AX*8), Y6, Y7
 	VMOVMSKPD   Y7, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 112(BX)
+	ADDQ        R10, 240(BX)
 	VANDPD      Y7, Y6, Y6
 	VANDPD      Y1, Y6, Y6
 	VMAXPD      Y6, Y0, Y0
@@ -4733,19 +4868,19 @@ step:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y7, Y8
 	VMOVMSKPD   Y8, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 112(BX)
+	ADDQ        R9, 240(BX)
 	VANDPD      Y8, Y7, Y7
 	VANDPD      Y1, Y7, Y7
 	VMAXPD      Y7, Y0, Y0
 	VINSERTF128 $0x01, X6, Y3, Y6
-	MOVQ        120(BX), R9
+	MOVQ        312(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y7
 	VCMPPD      $0x0c, (R9)(AX*8), Y7, Y8
 	VMOVMSKPD   Y8, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 152(BX)
+	ADDQ        R10, 344(BX)
 	VANDPD      Y8, Y7, Y7
 	VANDPD      Y1, Y7, Y7
 	VMAXPD      Y7, Y0, Y0
@@ -4754,7 +4889,7 @@ step:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y8, Y9
 	VMOVMSKPD   Y9, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 152(BX)
+	ADDQ        R9, 344(BX)
 	VANDPD      Y9, Y8, Y8
 	VANDPD      Y1, Y8, Y8
 	VMAXPD      Y8, Y0, Y0
@@ -4767,14 +4902,14 @@ step:
 	VUNPCKHPD   Y5, Y8, Y5
 	VUNPCKLPD   Y7, Y4, Y8
 	VUNPCKHPD   Y7, Y4, Y4
-	MOVQ        160(BX), R9
+	MOVQ        416(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y7
 	VCMPPD      $0x0c, (R9)(AX*8), Y7, Y9
 	VMOVMSKPD   Y9, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 192(BX)
+	ADDQ        R10, 448(BX)
 	VANDPD      Y9, Y7, Y7
 	VANDPD      Y1, Y7, Y7
 	VMAXPD      Y7, Y0, Y0
@@ -4783,19 +4918,19 @@ step:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y9, Y10
 	VMOVMSKPD   Y10, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 192(BX)
+	ADDQ        R9, 448(BX)
 	VANDPD      Y10, Y9, Y9
 	VANDPD      Y1, Y9, Y9
 	VMAXPD      Y9, Y0, Y0
 	VINSERTF128 $0x01, X7, Y3, Y7
-	MOVQ        200(BX), R9
+	MOVQ        520(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y9
 	VCMPPD      $0x0c, (R9)(AX*8), Y9, Y10
 	VMOVMSKPD   Y10, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 232(BX)
+	ADDQ        R10, 552(BX)
 	VANDPD      Y10, Y9, Y9
 	VANDPD      Y1, Y9, Y9
 	VMAXPD      Y9, Y0, Y0
@@ -4804,19 +4939,19 @@ step:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y10, Y11
 	VMOVMSKPD   Y11, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 232(BX)
+	ADDQ        R9, 552(BX)
 	VANDPD      Y11, Y10, Y10
 	VANDPD      Y1, Y10, Y10
 	VMAXPD      Y10, Y0, Y0
 	VINSERTF128 $0x01, X9, Y3, Y9
-	MOVQ        240(BX), R9
+	MOVQ        624(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y10
 	VCMPPD      $0x0c, (R9)(AX*8), Y10, Y11
 	VMOVMSKPD   Y11, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 272(BX)
+	ADDQ        R10, 656(BX)
 	VANDPD      Y11, Y10, Y10
 	VANDPD      Y1, Y10, Y10
 	VMAXPD      Y10, Y0, Y0
@@ -4825,19 +4960,19 @@ step:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y11, Y12
 	VMOVMSKPD   Y12, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 272(BX)
+	ADDQ        R9, 656(BX)
 	VANDPD      Y12, Y11, Y11
 	VANDPD      Y1, Y11, Y11
 	VMAXPD      Y11, Y0, Y0
 	VINSERTF128 $0x01, X10, Y3, Y10
-	MOVQ        280(BX), R9
+	MOVQ        728(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y11
 	VCMPPD      $0x0c, (R9)(AX*8), Y11, Y12
 	VMOVMSKPD   Y12, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 312(BX)
+	ADDQ        R10, 760(BX)
 	VANDPD      Y12, Y11, Y11
 	VANDPD      Y1, Y11, Y11
 	VMAXPD      Y11, Y0, Y0
@@ -4846,7 +4981,7 @@ step:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y12, Y13
 	VMOVMSKPD   Y13, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 312(BX)
+	ADDQ        R9, 760(BX)
 	VANDPD      Y13, Y12, Y12
 	VANDPD      Y1, Y12, Y12
 	VMAXPD      Y12, Y0, Y0
@@ -4882,14 +5017,14 @@ step:
 	JG          step
 	SUBQ        $0x08, 32(SP)
 	JLE         done
-	ADDQ        $0x00000140, BX
+	ADDQ        $0x00000340, BX
 	ADDQ        $0x20, SI
 	MOVQ        $0x0000000000000008, DI
 	SUBQ        32(SP), DI
 	JLE         columns
 	MOVQ        $0x0000000000000008, AX
 	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x28, DI, AX
+	IMUL3Q      $0x68, DI, AX
 	SUBQ        AX, BX
 	SHLQ        $0x02, DI
 	SUBQ        DI, SI
@@ -4964,7 +5099,7 @@ step:
 	ADDQ          SI, 32(DX)
 	VFPCLASSPSZ   $0x18, Z2, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          40(DX), SI
+	MOVQ          104(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z3
@@ -4979,10 +5114,10 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 72(DX)
+	ADDQ          SI, 136(DX)
 	VFPCLASSPSZ   $0x18, Z3, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          80(DX), SI
+	MOVQ          208(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z4
@@ -4997,10 +5132,10 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 112(DX)
+	ADDQ          SI, 240(DX)
 	VFPCLASSPSZ   $0x18, Z4, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          120(DX), SI
+	MOVQ          312(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z6
@@ -5015,10 +5150,10 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 152(DX)
+	ADDQ          SI, 344(DX)
 	VFPCLASSPSZ   $0x18, Z6, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          160(DX), SI
+	MOVQ          416(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z7
@@ -5033,10 +5168,10 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 192(DX)
+	ADDQ          SI, 448(DX)
 	VFPCLASSPSZ   $0x18, Z7, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          200(DX), SI
+	MOVQ          520(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z8
@@ -5051,10 +5186,10 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 232(DX)
+	ADDQ          SI, 552(DX)
 	VFPCLASSPSZ   $0x18, Z8, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          240(DX), SI
+	MOVQ          624(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z9
@@ -5069,10 +5204,10 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 272(DX)
+	ADDQ          SI, 656(DX)
 	VFPCLASSPSZ   $0x18, Z9, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          280(DX), SI
+	MOVQ          728(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z10
@@ -5087,7 +5222,7 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 312(DX)
+	ADDQ          SI, 760(DX)
 	VFPCLASSPSZ   $0x18, Z10, K2, K2
 	KORW          K2, K1, K1
 	VUNPCKLPS     Z3, Z2, Z11
@@ -5175,7 +5310,7 @@ tail:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          40(DX), SI
+	MOVQ          104(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z4
@@ -5189,12 +5324,12 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 72(DX)
+	ADDQ          SI, 136(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  64(DX), Z4
+	VBROADCASTSS  128(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          80(DX), SI
+	MOVQ          208(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z6
@@ -5208,12 +5343,12 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 112(DX)
+	ADDQ          SI, 240(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  104(DX), Z6
+	VBROADCASTSS  232(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          120(DX), SI
+	MOVQ          312(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z7
@@ -5227,12 +5362,12 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 152(DX)
+	ADDQ          SI, 344(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  144(DX), Z7
+	VBROADCASTSS  336(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          160(DX), SI
+	MOVQ          416(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z8
@@ -5246,12 +5381,12 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 192(DX)
+	ADDQ          SI, 448(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  184(DX), Z8
+	VBROADCASTSS  440(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          200(DX), SI
+	MOVQ          520(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z9
@@ -5265,12 +5400,12 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 232(DX)
+	ADDQ          SI, 552(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  224(DX), Z9
+	VBROADCASTSS  544(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          240(DX), SI
+	MOVQ          624(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z10
@@ -5284,12 +5419,12 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 272(DX)
+	ADDQ          SI, 656(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  264(DX), Z10
+	VBROADCASTSS  648(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          280(DX), SI
+	MOVQ          728(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z11
@@ -5303,10 +5438,10 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, BX
 	POPCNTL       BX, BX
-	ADDQ          BX, 312(DX)
+	ADDQ          BX, 760(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  304(DX), Z11
+	VBROADCASTSS  752(DX), Z11
 	VMOVAPS       Z2, K2, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -5410,7 +5545,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ  $0x00000140, DX
+	ADDQ  $0x00000340, DX
 	ADDQ  $0x20, R10
 	SUBQ  $0x08, R8
 	JG    columns
@@ -5496,13 +5631,12 @@ step:
 	VMAXPD       Y6, Y0, Y0
 	VINSERTF128  $0x01, X5, Y4, Y5
 	VBROADCASTSS 24(BX), Y6
-	VPAND        (SI)(R13*4), Y3, Y3
-	VPCMPEQD     (SI)(R13*4), Y3, Y3
+	VPSLLVD      40(BX), Y3, Y3
 	VBLENDVPS    Y3, Y5, Y6, Y5
-	MOVQ         40(BX), R11
+	MOVQ         104(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         48(BX), R12
-	MOVQ         56(BX), R13
+	MOVQ         112(BX), R12
+	MOVQ         120(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y6
@@ -5512,7 +5646,7 @@ step:
 	VPAND        Y8, Y7, Y7
 	VMOVMSKPD    Y7, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 72(BX)
+	ADDQ         R12, 136(BX)
 	VANDPD       Y7, Y6, Y6
 	VANDPD       Y1, Y6, Y6
 	VMAXPD       Y6, Y0, Y0
@@ -5524,19 +5658,18 @@ step:
 	VPAND        Y9, Y8, Y8
 	VMOVMSKPD    Y8, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 72(BX)
+	ADDQ         R11, 136(BX)
 	VANDPD       Y8, Y7, Y7
 	VANDPD       Y1, Y7, Y7
 	VMAXPD       Y7, Y0, Y0
 	VINSERTF128  $0x01, X6, Y4, Y6
-	VBROADCASTSS 64(BX), Y7
-	VPAND        (SI)(R13*4), Y3, Y3
-	VPCMPEQD     (SI)(R13*4), Y3, Y3
+	VBROADCASTSS 128(BX), Y7
+	VPSLLVD      144(BX), Y3, Y3
 	VBLENDVPS    Y3, Y6, Y7, Y6
-	MOVQ         80(BX), R11
+	MOVQ         208(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         88(BX), R12
-	MOVQ         96(BX), R13
+	MOVQ         216(BX), R12
+	MOVQ         224(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y7
@@ -5546,7 +5679,7 @@ step:
 	VPAND        Y9, Y8, Y8
 	VMOVMSKPD    Y8, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 112(BX)
+	ADDQ         R12, 240(BX)
 	VANDPD       Y8, Y7, Y7
 	VANDPD       Y1, Y7, Y7
 	VMAXPD       Y7, Y0, Y0
@@ -5558,19 +5691,18 @@ step:
 	VPAND        Y10, Y9, Y9
 	VMOVMSKPD    Y9, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 112(BX)
+	ADDQ         R11, 240(BX)
 	VANDPD       Y9, Y8, Y8
 	VANDPD       Y1, Y8, Y8
 	VMAXPD       Y8, Y0, Y0
 	VINSERTF128  $0x01, X7, Y4, Y7
-	VBROADCASTSS 104(BX), Y8
-	VPAND        (SI)(R13*4), Y3, Y3
-	VPCMPEQD     (SI)(R13*4), Y3, Y3
+	VBROADCASTSS 232(BX), Y8
+	VPSLLVD      248(BX), Y3, Y3
 	VBLENDVPS    Y3, Y7, Y8, Y7
-	MOVQ         120(BX), R11
+	MOVQ         312(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         128(BX), R12
-	MOVQ         136(BX), R13
+	MOVQ         320(BX), R12
+	MOVQ         328(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y8
@@ -5580,7 +5712,7 @@ step:
 	VPAND        Y10, Y9, Y9
 	VMOVMSKPD    Y9, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 152(BX)
+	ADDQ         R12, 344(BX)
 	VANDPD       Y9, Y8, Y8
 	VANDPD       Y1, Y8, Y8
 	VMAXPD       Y8, Y0, Y0
@@ -5592,14 +5724,13 @@ step:
 	VPAND        Y11, Y10, Y10
 	VMOVMSKPD    Y10, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 152(BX)
+	ADDQ         R11, 344(BX)
 	VANDPD       Y10, Y9, Y9
 	VANDPD       Y1, Y9, Y9
 	VMAXPD       Y9, Y0, Y0
 	VINSERTF128  $0x01, X8, Y4, Y8
-	VBROADCASTSS 144(BX), Y9
-	VPAND        (SI)(R13*4), Y3, Y3
-	VPCMPEQD     (SI)(R13*4), Y3, Y3
+	VBROADCASTSS 336(BX), Y9
+	VPSLLVD      352(BX), Y3, Y3
 	VBLENDVPS    Y3, Y8, Y9, Y8
 	VUNPCKLPS    Y6, Y5, Y3
 	VUNPCKHPS    Y6, Y5, Y5
@@ -5609,10 +5740,10 @@ step:
 	VUNPCKHPD    Y6, Y3, Y3
 	VUNPCKLPD    Y8, Y5, Y6
 	VUNPCKHPD    Y8, Y5, Y5
-	MOVQ         160(BX), R11
+	MOVQ         416(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         168(BX), R12
-	MOVQ         176(BX), R13
+	MOVQ         424(BX), R12
+	MOVQ         432(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y8
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y9
@@ -5622,7 +5753,7 @@ step:
 	VPAND        Y11, Y10, Y10
 	VMOVMSKPD    Y10, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 192(BX)
+	ADDQ         R12, 448(BX)
 	VANDPD       Y10, Y9, Y9
 	VANDPD       Y1, Y9, Y9
 	VMAXPD       Y9, Y0, Y0
@@ -5634,19 +5765,18 @@ step:
 	VPAND        Y12, Y11, Y11
 	VMOVMSKPD    Y11, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 192(BX)
+	ADDQ         R11, 448(BX)
 	VANDPD       Y11, Y10, Y10
 	VANDPD       Y1, Y10, Y10
 	VMAXPD       Y10, Y0, Y0
 	VINSERTF128  $0x01, X9, Y4, Y9
-	VBROADCASTSS 184(BX), Y10
-	VPAND        (SI)(R13*4), Y8, Y8
-	VPCMPEQD     (SI)(R13*4), Y8, Y8
+	VBROADCASTSS 440(BX), Y10
+	VPSLLVD      456(BX), Y8, Y8
 	VBLENDVPS    Y8, Y9, Y10, Y9
-	MOVQ         200(BX), R11
+	MOVQ         520(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         208(BX), R12
-	MOVQ         216(BX), R13
+	MOVQ         528(BX), R12
+	MOVQ         536(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y8
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y10
@@ -5656,7 +5786,7 @@ step:
 	VPAND        Y12, Y11, Y11
 	VMOVMSKPD    Y11, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 232(BX)
+	ADDQ         R12, 552(BX)
 	VANDPD       Y11, Y10, Y10
 	VANDPD       Y1, Y10, Y10
 	VMAXPD       Y10, Y0, Y0
@@ -5668,19 +5798,18 @@ step:
 	VPAND        Y13, Y12, Y12
 	VMOVMSKPD    Y12, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 232(BX)
+	ADDQ         R11, 552(BX)
 	VANDPD       Y12, Y11, Y11
 	VANDPD       Y1, Y11, Y11
 	VMAXPD       Y11, Y0, Y0
 	VINSERTF128  $0x01, X10, Y4, Y10
-	VBROADCASTSS 224(BX), Y11
-	VPAND        (SI)(R13*4), Y8, Y8
-	VPCMPEQD     (SI)(R13*4), Y8, Y8
+	VBROADCASTSS 544(BX), Y11
+	VPSLLVD      560(BX), Y8, Y8
 	VBLENDVPS    Y8, Y10, Y11, Y10
-	MOVQ         240(BX), R11
+	MOVQ         624(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         248(BX), R12
-	MOVQ         256(BX), R13
+	MOVQ         632(BX), R12
+	MOVQ         640(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y8
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y11
@@ -5690,7 +5819,7 @@ step:
 	VPAND        Y13, Y12, Y12
 	VMOVMSKPD    Y12, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 272(BX)
+	ADDQ         R12, 656(BX)
 	VANDPD       Y12, Y11, Y11
 	VANDPD       Y1, Y11, Y11
 	VMAXPD       Y11, Y0, Y0
@@ -5702,19 +5831,18 @@ step:
 	VPAND        Y14, Y13, Y13
 	VMOVMSKPD    Y13, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 272(BX)
+	ADDQ         R11, 656(BX)
 	VANDPD       Y13, Y12, Y12
 	VANDPD       Y1, Y12, Y12
 	VMAXPD       Y12, Y0, Y0
 	VINSERTF128  $0x01, X11, Y4, Y11
-	VBROADCASTSS 264(BX), Y12
-	VPAND        (SI)(R13*4), Y8, Y8
-	VPCMPEQD     (SI)(R13*4), Y8, Y8
+	VBROADCASTSS 648(BX), Y12
+	VPSLLVD      664(BX), Y8, Y8
 	VBLENDVPS    Y8, Y11, Y12, Y11
-	MOVQ         280(BX), R11
+	MOVQ         728(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         288(BX), R12
-	MOVQ         296(BX), R13
+	MOVQ         736(BX), R12
+	MOVQ         744(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y8
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y12
@@ -5724,7 +5852,7 @@ step:
 	VPAND        Y14, Y13, Y13
 	VMOVMSKPD    Y13, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 312(BX)
+	ADDQ         R8, 760(BX)
 	VANDPD       Y13, Y12, Y12
 	VANDPD       Y1, Y12, Y12
 	VMAXPD       Y12, Y0, Y0
@@ -5736,14 +5864,13 @@ step:
 	VPAND        Y15, Y14, Y14
 	VMOVMSKPD    Y14, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 312(BX)
+	ADDQ         R8, 760(BX)
 	VANDPD       Y14, Y13, Y13
 	VANDPD       Y1, Y13, Y13
 	VMAXPD       Y13, Y0, Y0
 	VINSERTF128  $0x01, X12, Y4, Y12
-	VBROADCASTSS 304(BX), Y13
-	VPAND        (SI)(R13*4), Y8, Y8
-	VPCMPEQD     (SI)(R13*4), Y8, Y8
+	VBROADCASTSS 752(BX), Y13
+	VPSLLVD      768(BX), Y8, Y8
 	VBLENDVPS    Y8, Y12, Y13, Y12
 	VUNPCKLPS    Y10, Y9, Y8
 	VUNPCKHPS    Y10, Y9, Y9
@@ -5776,14 +5903,14 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000140, BX
+	ADDQ         $0x00000340, BX
 	ADDQ         $0x20, DI
 	MOVQ         $0x0000000000000008, R8
 	SUBQ         32(SP), R8
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x28, R8, AX
+	IMUL3Q       $0x68, R8, AX
 	SUBQ         AX, BX
 	SHLQ         $0x02, R8
 	SUBQ         R8, DI
@@ -5867,11 +5994,11 @@ step:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          40(DX), DI
+	MOVQ          104(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          48(DX), R12
-	MOVQ          56(DX), R13
+	MOVQ          112(DX), R12
+	MOVQ          120(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -5887,16 +6014,16 @@ step:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 72(DX)
+	ADDQ          DI, 136(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  64(DX), Z4
+	VBROADCASTSS  128(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          80(DX), DI
+	MOVQ          208(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          88(DX), R12
-	MOVQ          96(DX), R13
+	MOVQ          216(DX), R12
+	MOVQ          224(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -5912,16 +6039,16 @@ step:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 112(DX)
+	ADDQ          DI, 240(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  104(DX), Z6
+	VBROADCASTSS  232(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          120(DX), DI
+	MOVQ          312(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          128(DX), R12
-	MOVQ          136(DX), R13
+	MOVQ          320(DX), R12
+	MOVQ          328(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -5937,16 +6064,16 @@ step:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 152(DX)
+	ADDQ          DI, 344(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  144(DX), Z7
+	VBROADCASTSS  336(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          160(DX), DI
+	MOVQ          416(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          168(DX), R12
-	MOVQ          176(DX), R13
+	MOVQ          424(DX), R12
+	MOVQ          432(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -5962,16 +6089,16 @@ step:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 192(DX)
+	ADDQ          DI, 448(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  184(DX), Z8
+	VBROADCASTSS  440(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          200(DX), DI
+	MOVQ          520(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          208(DX), R12
-	MOVQ          216(DX), R13
+	MOVQ          528(DX), R12
+	MOVQ          536(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -5987,16 +6114,16 @@ step:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 232(DX)
+	ADDQ          DI, 552(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  224(DX), Z9
+	VBROADCASTSS  544(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          240(DX), DI
+	MOVQ          624(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          248(DX), R12
-	MOVQ          256(DX), R13
+	MOVQ          632(DX), R12
+	MOVQ          640(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -6012,16 +6139,16 @@ step:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 272(DX)
+	ADDQ          DI, 656(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  264(DX), Z10
+	VBROADCASTSS  648(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          280(DX), DI
+	MOVQ          728(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          288(DX), R12
-	MOVQ          296(DX), R13
+	MOVQ          736(DX), R12
+	MOVQ          744(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -6037,10 +6164,10 @@ step:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 312(DX)
+	ADDQ          SI, 760(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  304(DX), Z11
+	VBROADCASTSS  752(DX), Z11
 	VMOVAPS       Z2, K2, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -6134,9 +6261,9 @@ tail:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          40(DX), R12
-	MOVQ          48(DX), R13
-	MOVQ          56(DX), R14
+	MOVQ          104(DX), R12
+	MOVQ          112(DX), R13
+	MOVQ          120(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -6153,14 +6280,14 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 72(DX)
+	ADDQ          R12, 136(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  64(DX), Z4
+	VBROADCASTSS  128(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          80(DX), R12
-	MOVQ          88(DX), R13
-	MOVQ          96(DX), R14
+	MOVQ          208(DX), R12
+	MOVQ          216(DX), R13
+	MOVQ          224(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -6177,14 +6304,14 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 112(DX)
+	ADDQ          R12, 240(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  104(DX), Z6
+	VBROADCASTSS  232(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          120(DX), R12
-	MOVQ          128(DX), R13
-	MOVQ          136(DX), R14
+	MOVQ          312(DX), R12
+	MOVQ          320(DX), R13
+	MOVQ          328(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -6201,14 +6328,14 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 152(DX)
+	ADDQ          R12, 344(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  144(DX), Z7
+	VBROADCASTSS  336(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          160(DX), R12
-	MOVQ          168(DX), R13
-	MOVQ          176(DX), R14
+	MOVQ          416(DX), R12
+	MOVQ          424(DX), R13
+	MOVQ          432(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -6225,14 +6352,14 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 192(DX)
+	ADDQ          R12, 448(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  184(DX), Z8
+	VBROADCASTSS  440(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          200(DX), R12
-	MOVQ          208(DX), R13
-	MOVQ          216(DX), R14
+	MOVQ          520(DX), R12
+	MOVQ          528(DX), R13
+	MOVQ          536(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -6249,14 +6376,14 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 232(DX)
+	ADDQ          R12, 552(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  224(DX), Z9
+	VBROADCASTSS  544(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          240(DX), R12
-	MOVQ          248(DX), R13
-	MOVQ          256(DX), R14
+	MOVQ          624(DX), R12
+	MOVQ          632(DX), R13
+	MOVQ          640(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -6273,14 +6400,14 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 272(DX)
+	ADDQ          R12, 656(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  264(DX), Z10
+	VBROADCASTSS  648(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          280(DX), R12
-	MOVQ          288(DX), R13
-	MOVQ          296(DX), R14
+	MOVQ          728(DX), R12
+	MOVQ          736(DX), R13
+	MOVQ          744(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -6297,10 +6424,10 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, BX
 	POPCNTL       BX, BX
-	ADDQ          BX, 312(DX)
+	ADDQ          BX, 760(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  304(DX), Z11
+	VBROADCASTSS  752(DX), Z11
 	VMOVAPS       Z2, K2, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -6404,7 +6531,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ  $0x00000140, DX
+	ADDQ  $0x00000340, DX
 	ADDQ  $0x20, R11
 	SUBQ  $0x08, R9
 	JG    columns
@@ -6468,7 +6595,7 @@ step:
 	VMOVMSKPS   Y2, R9
 	POPCNTL     R9, R9
 	ADDQ        R9, 32(BX)
-	MOVQ        40(BX), R9
+	MOVQ        104(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y2
 	VMOVDQU     32(R9)(AX*8), Y3
@@ -6485,8 +6612,8 @@ step:
 	VPXOR       Y4, Y3, Y3
 	VMOVMSKPS   Y3, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 72(BX)
-	MOVQ        80(BX), R9
+	ADDQ        R9, 136(BX)
+	MOVQ        208(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VMOVDQU     32(R9)(AX*8), Y4
@@ -6503,8 +6630,8 @@ step:
 	VPXOR       Y5, Y4, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 112(BX)
-	MOVQ        120(BX), R9
+	ADDQ        R9, 240(BX)
+	MOVQ        312(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y4
 	VMOVDQU     32(R9)(AX*8), Y5
@@ -6521,7 +6648,7 @@ step:
 	VPXOR       Y6, Y5, Y5
 	VMOVMSKPS   Y5, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 152(BX)
+	ADDQ        R9, 344(BX)
 	VUNPCKLPS   Y2, Y1, Y5
 	VUNPCKHPS   Y2, Y1, Y1
 	VUNPCKLPS   Y4, Y3, Y2
@@ -6530,7 +6657,7 @@ step:
 	VUNPCKHPD   Y2, Y5, Y2
 	VUNPCKLPD   Y4, Y1, Y5
 	VUNPCKHPD   Y4, Y1, Y1
-	MOVQ        160(BX), R9
+	MOVQ        416(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y4
 	VMOVDQU     32(R9)(AX*8), Y6
@@ -6547,8 +6674,8 @@ step:
 	VPXOR       Y7, Y6, Y6
 	VMOVMSKPS   Y6, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 192(BX)
-	MOVQ        200(BX), R9
+	ADDQ        R9, 448(BX)
+	MOVQ        520(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y6
 	VMOVDQU     32(R9)(AX*8), Y7
@@ -6565,8 +6692,8 @@ step:
 	VPXOR       Y8, Y7, Y7
 	VMOVMSKPS   Y7, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 232(BX)
-	MOVQ        240(BX), R9
+	ADDQ        R9, 552(BX)
+	MOVQ        624(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y7
 	VMOVDQU     32(R9)(AX*8), Y8
@@ -6583,8 +6710,8 @@ step:
 	VPXOR       Y9, Y8, Y8
 	VMOVMSKPS   Y8, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 272(BX)
-	MOVQ        280(BX), R9
+	ADDQ        R9, 656(BX)
+	MOVQ        728(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y8
 	VMOVDQU     32(R9)(AX*8), Y9
@@ -6601,7 +6728,7 @@ step:
 	VPXOR       Y10, Y9, Y9
 	VMOVMSKPS   Y9, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 312(BX)
+	ADDQ        R9, 760(BX)
 	VUNPCKLPS   Y6, Y4, Y9
 	VUNPCKHPS   Y6, Y4, Y4
 	VUNPCKLPS   Y8, Y7, Y6
@@ -6633,14 +6760,14 @@ step:
 	JG          step
 	SUBQ        $0x08, 32(SP)
 	JLE         done
-	ADDQ        $0x00000140, BX
+	ADDQ        $0x00000340, BX
 	ADDQ        $0x20, SI
 	MOVQ        $0x0000000000000008, DI
 	SUBQ        32(SP), DI
 	JLE         columns
 	MOVQ        $0x0000000000000008, AX
 	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x28, DI, AX
+	IMUL3Q      $0x68, DI, AX
 	SUBQ        AX, BX
 	SHLQ        $0x02, DI
 	SUBQ        DI, SI
@@ -6712,7 +6839,7 @@ step:
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
 	ADDQ          SI, 32(DX)
-	MOVQ          40(DX), SI
+	MOVQ          104(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z3
@@ -6727,8 +6854,8 @@ step:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 72(DX)
-	MOVQ          80(DX), SI
+	ADDQ          SI, 136(DX)
+	MOVQ          208(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z4
@@ -6743,8 +6870,8 @@ step:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 112(DX)
-	MOVQ          120(DX), SI
+	ADDQ          SI, 240(DX)
+	MOVQ          312(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z6
@@ -6759,8 +6886,8 @@ step:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 152(DX)
-	MOVQ          160(DX), SI
+	ADDQ          SI, 344(DX)
+	MOVQ          416(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z7
@@ -6775,8 +6902,8 @@ step:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 192(DX)
-	MOVQ          200(DX), SI
+	ADDQ          SI, 448(DX)
+	MOVQ          520(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z8
@@ -6791,8 +6918,8 @@ step:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 232(DX)
-	MOVQ          240(DX), SI
+	ADDQ          SI, 552(DX)
+	MOVQ          624(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z9
@@ -6807,8 +6934,8 @@ step:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 272(DX)
-	MOVQ          280(DX), SI
+	ADDQ          SI, 656(DX)
+	MOVQ          728(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z10
@@ -6823,7 +6950,7 @@ step:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 312(DX)
+	ADDQ          SI, 760(DX)
 	VUNPCKLPS     Z3, Z2, Z11
 	VUNPCKHPS     Z3, Z2, Z2
 	VUNPCKLPS     Z6, Z4, Z3
@@ -6907,7 +7034,7 @@ tail:
 	ADDQ          SI, 32(DX)
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K1, Z3
-	MOVQ          40(DX), SI
+	MOVQ          104(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(SI)(BX*8), K3, Z4
@@ -6921,10 +7048,10 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 72(DX)
-	VBROADCASTSS  64(DX), Z4
+	ADDQ          SI, 136(DX)
+	VBROADCASTSS  128(DX), Z4
 	VMOVAPS       Z2, K1, Z4
-	MOVQ          80(DX), SI
+	MOVQ          208(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(SI)(BX*8), K3, Z6
@@ -6938,10 +7065,10 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 112(DX)
-	VBROADCASTSS  104(DX), Z6
+	ADDQ          SI, 240(DX)
+	VBROADCASTSS  232(DX), Z6
 	VMOVAPS       Z2, K1, Z6
-	MOVQ          120(DX), SI
+	MOVQ          312(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(SI)(BX*8), K3, Z7
@@ -6955,10 +7082,10 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 152(DX)
-	VBROADCASTSS  144(DX), Z7
+	ADDQ          SI, 344(DX)
+	VBROADCASTSS  336(DX), Z7
 	VMOVAPS       Z2, K1, Z7
-	MOVQ          160(DX), SI
+	MOVQ          416(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(SI)(BX*8), K3, Z8
@@ -6972,10 +7099,10 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 192(DX)
-	VBROADCASTSS  184(DX), Z8
+	ADDQ          SI, 448(DX)
+	VBROADCASTSS  440(DX), Z8
 	VMOVAPS       Z2, K1, Z8
-	MOVQ          200(DX), SI
+	MOVQ          520(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(SI)(BX*8), K3, Z9
@@ -6989,10 +7116,10 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 232(DX)
-	VBROADCASTSS  224(DX), Z9
+	ADDQ          SI, 552(DX)
+	VBROADCASTSS  544(DX), Z9
 	VMOVAPS       Z2, K1, Z9
-	MOVQ          240(DX), SI
+	MOVQ          624(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(SI)(BX*8), K3, Z10
@@ -7006,10 +7133,10 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 272(DX)
-	VBROADCASTSS  264(DX), Z10
+	ADDQ          SI, 656(DX)
+	VBROADCASTSS  648(DX), Z10
 	VMOVAPS       Z2, K1, Z10
-	MOVQ          280(DX), SI
+	MOVQ          728(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(SI)(BX*8), K3, Z11
@@ -7023,8 +7150,8 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, BX
 	POPCNTL       BX, BX
-	ADDQ          BX, 312(DX)
-	VBROADCASTSS  304(DX), Z11
+	ADDQ          BX, 760(DX)
+	VBROADCASTSS  752(DX), Z11
 	VMOVAPS       Z2, K1, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -7128,7 +7255,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ $0x00000140, DX
+	ADDQ $0x00000340, DX
 	ADDQ $0x20, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -7203,13 +7330,12 @@ step:
 	POPCNTL      R11, R11
 	ADDQ         R11, 32(BX)
 	VBROADCASTSS 24(BX), Y3
-	VPAND        (SI)(R13*4), Y1, Y1
-	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VPSLLVD      40(BX), Y1, Y1
 	VBLENDVPS    Y1, Y2, Y3, Y2
-	MOVQ         40(BX), R11
+	MOVQ         104(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         48(BX), R12
-	MOVQ         56(BX), R13
+	MOVQ         112(BX), R12
+	MOVQ         120(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y1
 	VMOVDQU      (R11)(AX*8), Y3
 	VMOVDQU      32(R11)(AX*8), Y4
@@ -7231,15 +7357,14 @@ step:
 	VPANDN       Y5, Y4, Y4
 	VMOVMSKPS    Y4, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 72(BX)
-	VBROADCASTSS 64(BX), Y4
-	VPAND        (SI)(R13*4), Y1, Y1
-	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	ADDQ         R11, 136(BX)
+	VBROADCASTSS 128(BX), Y4
+	VPSLLVD      144(BX), Y1, Y1
 	VBLENDVPS    Y1, Y3, Y4, Y3
-	MOVQ         80(BX), R11
+	MOVQ         208(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         88(BX), R12
-	MOVQ         96(BX), R13
+	MOVQ         216(BX), R12
+	MOVQ         224(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y1
 	VMOVDQU      (R11)(AX*8), Y4
 	VMOVDQU      32(R11)(AX*8), Y5
@@ -7261,15 +7386,14 @@ step:
 	VPANDN       Y6, Y5, Y5
 	VMOVMSKPS    Y5, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 112(BX)
-	VBROADCASTSS 104(BX), Y5
-	VPAND        (SI)(R13*4), Y1, Y1
-	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	ADDQ         R11, 240(BX)
+	VBROADCASTSS 232(BX), Y5
+	VPSLLVD      248(BX), Y1, Y1
 	VBLENDVPS    Y1, Y4, Y5, Y4
-	MOVQ         120(BX), R11
+	MOVQ         312(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         128(BX), R12
-	MOVQ         136(BX), R13
+	MOVQ         320(BX), R12
+	MOVQ         328(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y1
 	VMOVDQU      (R11)(AX*8), Y5
 	VMOVDQU      32(R11)(AX*8), Y6
@@ -7291,10 +7415,9 @@ step:
 	VPANDN       Y7, Y6, Y6
 	VMOVMSKPS    Y6, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 152(BX)
-	VBROADCASTSS 144(BX), Y6
-	VPAND        (SI)(R13*4), Y1, Y1
-	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	ADDQ         R11, 344(BX)
+	VBROADCASTSS 336(BX), Y6
+	VPSLLVD      352(BX), Y1, Y1
 	VBLENDVPS    Y1, Y5, Y6, Y5
 	VUNPCKLPS    Y3, Y2, Y1
 	VUNPCKHPS    Y3, Y2, Y2
@@ -7304,10 +7427,10 @@ step:
 	VUNPCKHPD    Y3, Y1, Y1
 	VUNPCKLPD    Y5, Y2, Y3
 	VUNPCKHPD    Y5, Y2, Y2
-	MOVQ         160(BX), R11
+	MOVQ         416(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         168(BX), R12
-	MOVQ         176(BX), R13
+	MOVQ         424(BX), R12
+	MOVQ         432(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VMOVDQU      (R11)(AX*8), Y6
 	VMOVDQU      32(R11)(AX*8), Y7
@@ -7329,15 +7452,14 @@ step:
 	VPANDN       Y8, Y7, Y7
 	VMOVMSKPS    Y7, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 192(BX)
-	VBROADCASTSS 184(BX), Y7
-	VPAND        (SI)(R13*4), Y5, Y5
-	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	ADDQ         R11, 448(BX)
+	VBROADCASTSS 440(BX), Y7
+	VPSLLVD      456(BX), Y5, Y5
 	VBLENDVPS    Y5, Y6, Y7, Y6
-	MOVQ         200(BX), R11
+	MOVQ         520(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         208(BX), R12
-	MOVQ         216(BX), R13
+	MOVQ         528(BX), R12
+	MOVQ         536(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VMOVDQU      (R11)(AX*8), Y7
 	VMOVDQU      32(R11)(AX*8), Y8
@@ -7359,15 +7481,14 @@ step:
 	VPANDN       Y9, Y8, Y8
 	VMOVMSKPS    Y8, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 232(BX)
-	VBROADCASTSS 224(BX), Y8
-	VPAND        (SI)(R13*4), Y5, Y5
-	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	ADDQ         R11, 552(BX)
+	VBROADCASTSS 544(BX), Y8
+	VPSLLVD      560(BX), Y5, Y5
 	VBLENDVPS    Y5, Y7, Y8, Y7
-	MOVQ         240(BX), R11
+	MOVQ         624(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         248(BX), R12
-	MOVQ         256(BX), R13
+	MOVQ         632(BX), R12
+	MOVQ         640(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VMOVDQU      (R11)(AX*8), Y8
 	VMOVDQU      32(R11)(AX*8), Y9
@@ -7389,15 +7510,14 @@ step:
 	VPANDN       Y10, Y9, Y9
 	VMOVMSKPS    Y9, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 272(BX)
-	VBROADCASTSS 264(BX), Y9
-	VPAND        (SI)(R13*4), Y5, Y5
-	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	ADDQ         R11, 656(BX)
+	VBROADCASTSS 648(BX), Y9
+	VPSLLVD      664(BX), Y5, Y5
 	VBLENDVPS    Y5, Y8, Y9, Y8
-	MOVQ         280(BX), R11
+	MOVQ         728(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         288(BX), R12
-	MOVQ         296(BX), R13
+	MOVQ         736(BX), R12
+	MOVQ         744(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VMOVDQU      (R11)(AX*8), Y9
 	VMOVDQU      32(R11)(AX*8), Y10
@@ -7419,10 +7539,9 @@ step:
 	VPANDN       Y11, Y10, Y10
 	VMOVMSKPS    Y10, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 312(BX)
-	VBROADCASTSS 304(BX), Y10
-	VPAND        (SI)(R13*4), Y5, Y5
-	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	ADDQ         R8, 760(BX)
+	VBROADCASTSS 752(BX), Y10
+	VPSLLVD      768(BX), Y5, Y5
 	VBLENDVPS    Y5, Y9, Y10, Y9
 	VUNPCKLPS    Y7, Y6, Y5
 	VUNPCKHPS    Y7, Y6, Y6
@@ -7455,14 +7574,14 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000140, BX
+	ADDQ         $0x00000340, BX
 	ADDQ         $0x20, DI
 	MOVQ         $0x0000000000000008, R8
 	SUBQ         32(SP), R8
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x28, R8, AX
+	IMUL3Q       $0x68, R8, AX
 	SUBQ         AX, BX
 	SHLQ         $0x02, R8
 	SUBQ         R8, DI
@@ -7543,11 +7662,11 @@ step:
 	ADDQ          DI, 32(DX)
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K1, Z3
-	MOVQ          40(DX), DI
+	MOVQ          104(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          48(DX), R12
-	MOVQ          56(DX), R13
+	MOVQ          112(DX), R12
+	MOVQ          120(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
@@ -7563,14 +7682,14 @@ step:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 72(DX)
-	VBROADCASTSS  64(DX), Z4
+	ADDQ          DI, 136(DX)
+	VBROADCASTSS  128(DX), Z4
 	VMOVAPS       Z2, K1, Z4
-	MOVQ          80(DX), DI
+	MOVQ          208(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          88(DX), R12
-	MOVQ          96(DX), R13
+	MOVQ          216(DX), R12
+	MOVQ          224(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
@@ -7586,14 +7705,14 @@ step:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 112(DX)
-	VBROADCASTSS  104(DX), Z6
+	ADDQ          DI, 240(DX)
+	VBROADCASTSS  232(DX), Z6
 	VMOVAPS       Z2, K1, Z6
-	MOVQ          120(DX), DI
+	MOVQ          312(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          128(DX), R12
-	MOVQ          136(DX), R13
+	MOVQ          320(DX), R12
+	MOVQ          328(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
@@ -7609,14 +7728,14 @@ step:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 152(DX)
-	VBROADCASTSS  144(DX), Z7
+	ADDQ          DI, 344(DX)
+	VBROADCASTSS  336(DX), Z7
 	VMOVAPS       Z2, K1, Z7
-	MOVQ          160(DX), DI
+	MOVQ          416(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          168(DX), R12
-	MOVQ          176(DX), R13
+	MOVQ          424(DX), R12
+	MOVQ          432(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
@@ -7632,14 +7751,14 @@ step:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 192(DX)
-	VBROADCASTSS  184(DX), Z8
+	ADDQ          DI, 448(DX)
+	VBROADCASTSS  440(DX), Z8
 	VMOVAPS       Z2, K1, Z8
-	MOVQ          200(DX), DI
+	MOVQ          520(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          208(DX), R12
-	MOVQ          216(DX), R13
+	MOVQ          528(DX), R12
+	MOVQ          536(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
@@ -7655,14 +7774,14 @@ step:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 232(DX)
-	VBROADCASTSS  224(DX), Z9
+	ADDQ          DI, 552(DX)
+	VBROADCASTSS  544(DX), Z9
 	VMOVAPS       Z2, K1, Z9
-	MOVQ          240(DX), DI
+	MOVQ          624(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          248(DX), R12
-	MOVQ          256(DX), R13
+	MOVQ          632(DX), R12
+	MOVQ          640(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
@@ -7678,14 +7797,14 @@ step:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 272(DX)
-	VBROADCASTSS  264(DX), Z10
+	ADDQ          DI, 656(DX)
+	VBROADCASTSS  648(DX), Z10
 	VMOVAPS       Z2, K1, Z10
-	MOVQ          280(DX), DI
+	MOVQ          728(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          288(DX), R12
-	MOVQ          296(DX), R13
+	MOVQ          736(DX), R12
+	MOVQ          744(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
@@ -7701,8 +7820,8 @@ step:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 312(DX)
-	VBROADCASTSS  304(DX), Z11
+	ADDQ          SI, 760(DX)
+	VBROADCASTSS  752(DX), Z11
 	VMOVAPS       Z2, K1, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -7794,9 +7913,9 @@ tail:
 	ADDQ          R12, 32(DX)
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K1, Z3
-	MOVQ          40(DX), R12
-	MOVQ          48(DX), R13
-	MOVQ          56(DX), R14
+	MOVQ          104(DX), R12
+	MOVQ          112(DX), R13
+	MOVQ          120(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -7813,12 +7932,12 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 72(DX)
-	VBROADCASTSS  64(DX), Z4
+	ADDQ          R12, 136(DX)
+	VBROADCASTSS  128(DX), Z4
 	VMOVAPS       Z2, K1, Z4
-	MOVQ          80(DX), R12
-	MOVQ          88(DX), R13
-	MOVQ          96(DX), R14
+	MOVQ          208(DX), R12
+	MOVQ          216(DX), R13
+	MOVQ          224(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -7835,12 +7954,12 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 112(DX)
-	VBROADCASTSS  104(DX), Z6
+	ADDQ          R12, 240(DX)
+	VBROADCASTSS  232(DX), Z6
 	VMOVAPS       Z2, K1, Z6
-	MOVQ          120(DX), R12
-	MOVQ          128(DX), R13
-	MOVQ          136(DX), R14
+	MOVQ          312(DX), R12
+	MOVQ          320(DX), R13
+	MOVQ          328(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -7857,12 +7976,12 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 152(DX)
-	VBROADCASTSS  144(DX), Z7
+	ADDQ          R12, 344(DX)
+	VBROADCASTSS  336(DX), Z7
 	VMOVAPS       Z2, K1, Z7
-	MOVQ          160(DX), R12
-	MOVQ          168(DX), R13
-	MOVQ          176(DX), R14
+	MOVQ          416(DX), R12
+	MOVQ          424(DX), R13
+	MOVQ          432(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -7879,12 +7998,12 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 192(DX)
-	VBROADCASTSS  184(DX), Z8
+	ADDQ          R12, 448(DX)
+	VBROADCASTSS  440(DX), Z8
 	VMOVAPS       Z2, K1, Z8
-	MOVQ          200(DX), R12
-	MOVQ          208(DX), R13
-	MOVQ          216(DX), R14
+	MOVQ          520(DX), R12
+	MOVQ          528(DX), R13
+	MOVQ          536(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -7901,12 +8020,12 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 232(DX)
-	VBROADCASTSS  224(DX), Z9
+	ADDQ          R12, 552(DX)
+	VBROADCASTSS  544(DX), Z9
 	VMOVAPS       Z2, K1, Z9
-	MOVQ          240(DX), R12
-	MOVQ          248(DX), R13
-	MOVQ          256(DX), R14
+	MOVQ          624(DX), R12
+	MOVQ          632(DX), R13
+	MOVQ          640(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -7923,12 +8042,12 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 272(DX)
-	VBROADCASTSS  264(DX), Z10
+	ADDQ          R12, 656(DX)
+	VBROADCASTSS  648(DX), Z10
 	VMOVAPS       Z2, K1, Z10
-	MOVQ          280(DX), R12
-	MOVQ          288(DX), R13
-	MOVQ          296(DX), R14
+	MOVQ          728(DX), R12
+	MOVQ          736(DX), R13
+	MOVQ          744(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -7945,8 +8064,8 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, BX
 	POPCNTL       BX, BX
-	ADDQ          BX, 312(DX)
-	VBROADCASTSS  304(DX), Z11
+	ADDQ          BX, 760(DX)
+	VBROADCASTSS  752(DX), Z11
 	VMOVAPS       Z2, K1, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -8050,7 +8169,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ $0x00000140, DX
+	ADDQ $0x00000340, DX
 	ADDQ $0x20, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -8105,7 +8224,7 @@ step:
 	VPXOR       Y2, Y1, Y1
 	VPERMQ      $0xd8, Y3, Y3
 	VPOR        Y1, Y0, Y0
-	MOVQ        40(BX), R9
+	MOVQ        104(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y1
 	VMOVDQU     32(R9)(AX*8), Y2
@@ -8115,7 +8234,7 @@ step:
 	VPXOR       Y2, Y1, Y1
 	VPERMQ      $0xd8, Y4, Y4
 	VPOR        Y1, Y0, Y0
-	MOVQ        80(BX), R9
+	MOVQ        208(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y1
 	VMOVDQU     32(R9)(AX*8), Y2
@@ -8125,7 +8244,7 @@ step:
 	VPXOR       Y2, Y1, Y1
 	VPERMQ      $0xd8, Y5, Y5
 	VPOR        Y1, Y0, Y0
-	MOVQ        120(BX), R9
+	MOVQ        312(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y1
 	VMOVDQU     32(R9)(AX*8), Y2
@@ -8143,7 +8262,7 @@ step:
 	VUNPCKHPD   Y3, Y1, Y1
 	VUNPCKLPD   Y5, Y2, Y3
 	VUNPCKHPD   Y5, Y2, Y2
-	MOVQ        160(BX), R9
+	MOVQ        416(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y5
 	VMOVDQU     32(R9)(AX*8), Y6
@@ -8153,7 +8272,7 @@ step:
 	VPXOR       Y6, Y5, Y5
 	VPERMQ      $0xd8, Y7, Y7
 	VPOR        Y5, Y0, Y0
-	MOVQ        200(BX), R9
+	MOVQ        520(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y5
 	VMOVDQU     32(R9)(AX*8), Y6
@@ -8163,7 +8282,7 @@ step:
 	VPXOR       Y6, Y5, Y5
 	VPERMQ      $0xd8, Y8, Y8
 	VPOR        Y5, Y0, Y0
-	MOVQ        240(BX), R9
+	MOVQ        624(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y5
 	VMOVDQU     32(R9)(AX*8), Y6
@@ -8173,7 +8292,7 @@ step:
 	VPXOR       Y6, Y5, Y5
 	VPERMQ      $0xd8, Y9, Y9
 	VPOR        Y5, Y0, Y0
-	MOVQ        280(BX), R9
+	MOVQ        728(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y5
 	VMOVDQU     32(R9)(AX*8), Y6
@@ -8214,14 +8333,14 @@ step:
 	JG          step
 	SUBQ        $0x08, 32(SP)
 	JLE         done
-	ADDQ        $0x00000140, BX
+	ADDQ        $0x00000340, BX
 	ADDQ        $0x20, SI
 	MOVQ        $0x0000000000000008, DI
 	SUBQ        32(SP), DI
 	JLE         columns
 	MOVQ        $0x0000000000000008, AX
 	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x28, DI, AX
+	IMUL3Q      $0x68, DI, AX
 	SUBQ        AX, BX
 	SHLQ        $0x02, DI
 	SUBQ        DI, SI
@@ -8291,7 +8410,7 @@ step:
 	VINSERTF32X8  $0x01, Y4, Z5, Z2
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          40(DX), SI
+	MOVQ          104(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z3
@@ -8305,7 +8424,7 @@ step:
 	VINSERTF32X8  $0x01, Y6, Z5, Z3
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          80(DX), SI
+	MOVQ          208(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z4
@@ -8319,7 +8438,7 @@ step:
 	VINSERTF32X8  $0x01, Y7, Z5, Z4
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          120(DX), SI
+	MOVQ          312(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z6
@@ -8333,7 +8452,7 @@ step:
 	VINSERTF32X8  $0x01, Y8, Z5, Z6
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          160(DX), SI
+	MOVQ          416(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z7
@@ -8347,7 +8466,7 @@ step:
 	VINSERTF32X8  $0x01, Y9, Z5, Z7
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          200(DX), SI
+	MOVQ          520(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z8
@@ -8361,7 +8480,7 @@ step:
 	VINSERTF32X8  $0x01, Y10, Z5, Z8
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          240(DX), SI
+	MOVQ          624(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z9
@@ -8375,7 +8494,7 @@ step:
 	VINSERTF32X8  $0x01, Y11, Z5, Z9
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          280(DX), SI
+	MOVQ          728(DX), SI
 	PREFETCHT1    512(SI)(BX*8)
 	PREFETCHT1    576(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z10
@@ -8470,7 +8589,7 @@ tail:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          40(DX), SI
+	MOVQ          104(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z4
@@ -8483,9 +8602,9 @@ tail:
 	VINSERTF32X8  $0x01, Y6, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  64(DX), Z4
+	VBROADCASTSS  128(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          80(DX), SI
+	MOVQ          208(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z6
@@ -8498,9 +8617,9 @@ tail:
 	VINSERTF32X8  $0x01, Y7, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  104(DX), Z6
+	VBROADCASTSS  232(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          120(DX), SI
+	MOVQ          312(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z7
@@ -8513,9 +8632,9 @@ tail:
 	VINSERTF32X8  $0x01, Y8, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  144(DX), Z7
+	VBROADCASTSS  336(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          160(DX), SI
+	MOVQ          416(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z8
@@ -8528,9 +8647,9 @@ tail:
 	VINSERTF32X8  $0x01, Y9, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  184(DX), Z8
+	VBROADCASTSS  440(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          200(DX), SI
+	MOVQ          520(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z9
@@ -8543,9 +8662,9 @@ tail:
 	VINSERTF32X8  $0x01, Y10, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  224(DX), Z9
+	VBROADCASTSS  544(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          240(DX), SI
+	MOVQ          624(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z10
@@ -8558,9 +8677,9 @@ tail:
 	VINSERTF32X8  $0x01, Y11, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  264(DX), Z10
+	VBROADCASTSS  648(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          280(DX), SI
+	MOVQ          728(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z11
@@ -8573,7 +8692,7 @@ tail:
 	VINSERTF32X8  $0x01, Y12, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  304(DX), Z11
+	VBROADCASTSS  752(DX), Z11
 	VMOVAPS       Z2, K2, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -8677,7 +8796,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ  $0x00000140, DX
+	ADDQ  $0x00000340, DX
 	ADDQ  $0x20, R10
 	SUBQ  $0x08, R8
 	JG    columns
@@ -8744,13 +8863,12 @@ step:
 	VPAND        Y3, Y2, Y2
 	VPOR         Y2, Y0, Y0
 	VBROADCASTSS 24(BX), Y2
-	VPAND        (SI)(R13*4), Y1, Y1
-	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VPSLLVD      40(BX), Y1, Y1
 	VBLENDVPS    Y1, Y4, Y2, Y4
-	MOVQ         40(BX), R11
+	MOVQ         104(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         48(BX), R12
-	MOVQ         56(BX), R13
+	MOVQ         112(BX), R12
+	MOVQ         120(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y1
 	VMOVDQU      (R11)(AX*8), Y2
 	VMOVDQU      32(R11)(AX*8), Y3
@@ -8764,14 +8882,13 @@ step:
 	VPCMPEQD     (SI)(R13*4), Y3, Y3
 	VPAND        Y3, Y2, Y2
 	VPOR         Y2, Y0, Y0
-	VBROADCASTSS 64(BX), Y2
-	VPAND        (SI)(R13*4), Y1, Y1
-	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VBROADCASTSS 128(BX), Y2
+	VPSLLVD      144(BX), Y1, Y1
 	VBLENDVPS    Y1, Y5, Y2, Y5
-	MOVQ         80(BX), R11
+	MOVQ         208(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         88(BX), R12
-	MOVQ         96(BX), R13
+	MOVQ         216(BX), R12
+	MOVQ         224(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y1
 	VMOVDQU      (R11)(AX*8), Y2
 	VMOVDQU      32(R11)(AX*8), Y3
@@ -8785,14 +8902,13 @@ step:
 	VPCMPEQD     (SI)(R13*4), Y3, Y3
 	VPAND        Y3, Y2, Y2
 	VPOR         Y2, Y0, Y0
-	VBROADCASTSS 104(BX), Y2
-	VPAND        (SI)(R13*4), Y1, Y1
-	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VBROADCASTSS 232(BX), Y2
+	VPSLLVD      248(BX), Y1, Y1
 	VBLENDVPS    Y1, Y6, Y2, Y6
-	MOVQ         120(BX), R11
+	MOVQ         312(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         128(BX), R12
-	MOVQ         136(BX), R13
+	MOVQ         320(BX), R12
+	MOVQ         328(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y1
 	VMOVDQU      (R11)(AX*8), Y2
 	VMOVDQU      32(R11)(AX*8), Y3
@@ -8806,9 +8922,8 @@ step:
 	VPCMPEQD     (SI)(R13*4), Y3, Y3
 	VPAND        Y3, Y2, Y2
 	VPOR         Y2, Y0, Y0
-	VBROADCASTSS 144(BX), Y2
-	VPAND        (SI)(R13*4), Y1, Y1
-	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VBROADCASTSS 336(BX), Y2
+	VPSLLVD      352(BX), Y1, Y1
 	VBLENDVPS    Y1, Y7, Y2, Y7
 	VUNPCKLPS    Y5, Y4, Y1
 	VUNPCKHPS    Y5, Y4, Y2
@@ -8818,10 +8933,10 @@ step:
 	VUNPCKHPD    Y3, Y1, Y1
 	VUNPCKLPD    Y5, Y2, Y3
 	VUNPCKHPD    Y5, Y2, Y2
-	MOVQ         160(BX), R11
+	MOVQ         416(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         168(BX), R12
-	MOVQ         176(BX), R13
+	MOVQ         424(BX), R12
+	MOVQ         432(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VMOVDQU      (R11)(AX*8), Y6
 	VMOVDQU      32(R11)(AX*8), Y7
@@ -8835,14 +8950,13 @@ step:
 	VPCMPEQD     (SI)(R13*4), Y7, Y7
 	VPAND        Y7, Y6, Y6
 	VPOR         Y6, Y0, Y0
-	VBROADCASTSS 184(BX), Y6
-	VPAND        (SI)(R13*4), Y5, Y5
-	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VBROADCASTSS 440(BX), Y6
+	VPSLLVD      456(BX), Y5, Y5
 	VBLENDVPS    Y5, Y8, Y6, Y8
-	MOVQ         200(BX), R11
+	MOVQ         520(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         208(BX), R12
-	MOVQ         216(BX), R13
+	MOVQ         528(BX), R12
+	MOVQ         536(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VMOVDQU      (R11)(AX*8), Y6
 	VMOVDQU      32(R11)(AX*8), Y7
@@ -8856,14 +8970,13 @@ step:
 	VPCMPEQD     (SI)(R13*4), Y7, Y7
 	VPAND        Y7, Y6, Y6
 	VPOR         Y6, Y0, Y0
-	VBROADCASTSS 224(BX), Y6
-	VPAND        (SI)(R13*4), Y5, Y5
-	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VBROADCASTSS 544(BX), Y6
+	VPSLLVD      560(BX), Y5, Y5
 	VBLENDVPS    Y5, Y9, Y6, Y9
-	MOVQ         240(BX), R11
+	MOVQ         624(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         248(BX), R12
-	MOVQ         256(BX), R13
+	MOVQ         632(BX), R12
+	MOVQ         640(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VMOVDQU      (R11)(AX*8), Y6
 	VMOVDQU      32(R11)(AX*8), Y7
@@ -8877,14 +8990,13 @@ step:
 	VPCMPEQD     (SI)(R13*4), Y7, Y7
 	VPAND        Y7, Y6, Y6
 	VPOR         Y6, Y0, Y0
-	VBROADCASTSS 264(BX), Y6
-	VPAND        (SI)(R13*4), Y5, Y5
-	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VBROADCASTSS 648(BX), Y6
+	VPSLLVD      664(BX), Y5, Y5
 	VBLENDVPS    Y5, Y10, Y6, Y10
-	MOVQ         280(BX), R11
+	MOVQ         728(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         288(BX), R12
-	MOVQ         296(BX), R13
+	MOVQ         736(BX), R12
+	MOVQ         744(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VMOVDQU      (R11)(AX*8), Y6
 	VMOVDQU      32(R11)(AX*8), Y7
@@ -8898,9 +9010,8 @@ step:
 	VPCMPEQD     (SI)(R13*4), Y7, Y7
 	VPAND        Y7, Y6, Y6
 	VPOR         Y6, Y0, Y0
-	VBROADCASTSS 304(BX), Y6
-	VPAND        (SI)(R13*4), Y5, Y5
-	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VBROADCASTSS 752(BX), Y6
+	VPSLLVD      768(BX), Y5, Y5
 	VBLENDVPS    Y5, Y11, Y6, Y11
 	VUNPCKLPS    Y9, Y8, Y5
 	VUNPCKHPS    Y9, Y8, Y6
@@ -8933,14 +9044,14 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000140, BX
+	ADDQ         $0x00000340, BX
 	ADDQ         $0x20, DI
 	MOVQ         $0x0000000000000008, R8
 	SUBQ         32(SP), R8
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x28, R8, AX
+	IMUL3Q       $0x68, R8, AX
 	SUBQ         AX, BX
 	SHLQ         $0x02, R8
 	SUBQ         R8, DI
@@ -9019,11 +9130,11 @@ step:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          40(DX), DI
+	MOVQ          104(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          48(DX), R12
-	MOVQ          56(DX), R13
+	MOVQ          112(DX), R12
+	MOVQ          120(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -9038,13 +9149,13 @@ step:
 	VINSERTF32X8  $0x01, Y6, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  64(DX), Z4
+	VBROADCASTSS  128(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          80(DX), DI
+	MOVQ          208(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          88(DX), R12
-	MOVQ          96(DX), R13
+	MOVQ          216(DX), R12
+	MOVQ          224(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -9059,13 +9170,13 @@ step:
 	VINSERTF32X8  $0x01, Y7, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  104(DX), Z6
+	VBROADCASTSS  232(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          120(DX), DI
+	MOVQ          312(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          128(DX), R12
-	MOVQ          136(DX), R13
+	MOVQ          320(DX), R12
+	MOVQ          328(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -9080,13 +9191,13 @@ step:
 	VINSERTF32X8  $0x01, Y8, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  144(DX), Z7
+	VBROADCASTSS  336(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          160(DX), DI
+	MOVQ          416(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          168(DX), R12
-	MOVQ          176(DX), R13
+	MOVQ          424(DX), R12
+	MOVQ          432(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -9101,13 +9212,13 @@ step:
 	VINSERTF32X8  $0x01, Y9, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  184(DX), Z8
+	VBROADCASTSS  440(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          200(DX), DI
+	MOVQ          520(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          208(DX), R12
-	MOVQ          216(DX), R13
+	MOVQ          528(DX), R12
+	MOVQ          536(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -9122,13 +9233,13 @@ step:
 	VINSERTF32X8  $0x01, Y10, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  224(DX), Z9
+	VBROADCASTSS  544(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          240(DX), DI
+	MOVQ          624(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          248(DX), R12
-	MOVQ          256(DX), R13
+	MOVQ          632(DX), R12
+	MOVQ          640(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -9143,13 +9254,13 @@ step:
 	VINSERTF32X8  $0x01, Y11, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  264(DX), Z10
+	VBROADCASTSS  648(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          280(DX), DI
+	MOVQ          728(DX), DI
 	PREFETCHT1    512(DI)(BX*8)
 	PREFETCHT1    576(DI)(BX*8)
-	MOVQ          288(DX), R12
-	MOVQ          296(DX), R13
+	MOVQ          736(DX), R12
+	MOVQ          744(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -9164,7 +9275,7 @@ step:
 	VINSERTF32X8  $0x01, Y12, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  304(DX), Z11
+	VBROADCASTSS  752(DX), Z11
 	VMOVAPS       Z2, K2, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -9254,9 +9365,9 @@ tail:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          40(DX), R12
-	MOVQ          48(DX), R13
-	MOVQ          56(DX), R14
+	MOVQ          104(DX), R12
+	MOVQ          112(DX), R13
+	MOVQ          120(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -9272,11 +9383,11 @@ tail:
 	VINSERTF32X8  $0x01, Y6, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  64(DX), Z4
+	VBROADCASTSS  128(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          80(DX), R12
-	MOVQ          88(DX), R13
-	MOVQ          96(DX), R14
+	MOVQ          208(DX), R12
+	MOVQ          216(DX), R13
+	MOVQ          224(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -9292,11 +9403,11 @@ tail:
 	VINSERTF32X8  $0x01, Y7, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  104(DX), Z6
+	VBROADCASTSS  232(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          120(DX), R12
-	MOVQ          128(DX), R13
-	MOVQ          136(DX), R14
+	MOVQ          312(DX), R12
+	MOVQ          320(DX), R13
+	MOVQ          328(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -9312,11 +9423,11 @@ tail:
 	VINSERTF32X8  $0x01, Y8, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  144(DX), Z7
+	VBROADCASTSS  336(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          160(DX), R12
-	MOVQ          168(DX), R13
-	MOVQ          176(DX), R14
+	MOVQ          416(DX), R12
+	MOVQ          424(DX), R13
+	MOVQ          432(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -9332,11 +9443,11 @@ tail:
 	VINSERTF32X8  $0x01, Y9, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  184(DX), Z8
+	VBROADCASTSS  440(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          200(DX), R12
-	MOVQ          208(DX), R13
-	MOVQ          216(DX), R14
+	MOVQ          520(DX), R12
+	MOVQ          528(DX), R13
+	MOVQ          536(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -9352,11 +9463,11 @@ tail:
 	VINSERTF32X8  $0x01, Y10, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  224(DX), Z9
+	VBROADCASTSS  544(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          240(DX), R12
-	MOVQ          248(DX), R13
-	MOVQ          256(DX), R14
+	MOVQ          624(DX), R12
+	MOVQ          632(DX), R13
+	MOVQ          640(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -9372,11 +9483,11 @@ tail:
 	VINSERTF32X8  $0x01, Y11, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  264(DX), Z10
+	VBROADCASTSS  648(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          280(DX), R12
-	MOVQ          288(DX), R13
-	MOVQ          296(DX), R14
+	MOVQ          728(DX), R12
+	MOVQ          736(DX), R13
+	MOVQ          744(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -9392,7 +9503,7 @@ tail:
 	VINSERTF32X8  $0x01, Y12, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  304(DX), Z11
+	VBROADCASTSS  752(DX), Z11
 	VMOVAPS       Z2, K2, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -9496,7 +9607,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ  $0x00000140, DX
+	ADDQ  $0x00000340, DX
 	ADDQ  $0x20, R11
 	SUBQ  $0x08, R9
 	JG    columns
@@ -9552,7 +9663,7 @@ step:
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
 	ADDQ        R9, 32(BX)
-	MOVQ        40(BX), R9
+	MOVQ        104(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y0
 	VCVTDQ2PS   Y0, Y2
@@ -9562,8 +9673,8 @@ step:
 	VPXOR       Y0, Y3, Y0
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 72(BX)
-	MOVQ        80(BX), R9
+	ADDQ        R9, 136(BX)
+	MOVQ        208(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y0
 	VCVTDQ2PS   Y0, Y3
@@ -9573,8 +9684,8 @@ step:
 	VPXOR       Y0, Y4, Y0
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 112(BX)
-	MOVQ        120(BX), R9
+	ADDQ        R9, 240(BX)
+	MOVQ        312(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y0
 	VCVTDQ2PS   Y0, Y4
@@ -9584,7 +9695,7 @@ step:
 	VPXOR       Y0, Y5, Y0
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 152(BX)
+	ADDQ        R9, 344(BX)
 	VUNPCKLPS   Y2, Y1, Y0
 	VUNPCKHPS   Y2, Y1, Y1
 	VUNPCKLPS   Y4, Y3, Y2
@@ -9593,7 +9704,7 @@ step:
 	VUNPCKHPD   Y2, Y0, Y0
 	VUNPCKLPD   Y4, Y1, Y2
 	VUNPCKHPD   Y4, Y1, Y1
-	MOVQ        160(BX), R9
+	MOVQ        416(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y5
@@ -9603,8 +9714,8 @@ step:
 	VPXOR       Y4, Y6, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 192(BX)
-	MOVQ        200(BX), R9
+	ADDQ        R9, 448(BX)
+	MOVQ        520(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y6
@@ -9614,8 +9725,8 @@ step:
 	VPXOR       Y4, Y7, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 232(BX)
-	MOVQ        240(BX), R9
+	ADDQ        R9, 552(BX)
+	MOVQ        624(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y7
@@ -9625,8 +9736,8 @@ step:
 	VPXOR       Y4, Y8, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 272(BX)
-	MOVQ        280(BX), R9
+	ADDQ        R9, 656(BX)
+	MOVQ        728(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y8
@@ -9636,7 +9747,124 @@ step:
 	VPXOR       Y4, Y9, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 312(BX)
+	ADDQ        R9, 760(BX)
+	VUNPCKLPS   Y6, Y5, Y4
+	VUNPCKHPS   Y6, Y5, Y5
+	VUNPCKLPS   Y8, Y7, Y6
+	VUNPCKHPS   Y8, Y7, Y8
+	VUNPCKLPD   Y6, Y4, Y7
+	VUNPCKHPD   Y6, Y4, Y4
+	VUNPCKLPD   Y8, Y5, Y6
+	VUNPCKHPD   Y8, Y5, Y5
+	VINSERTF128 $0x01, X7, Y3, Y8
+	VMOVUPS     Y8, (DI)
+	VINSERTF128 $0x01, X4, Y0, Y8
+	VMOVUPS     Y8, (DI)(CX*1)
+	VINSERTF128 $0x01, X6, Y2, Y8
+	VMOVUPS     Y8, (DI)(CX*2)
+	VINSERTF128 $0x01, X5, Y1, Y8
+	VMOVUPS     Y8, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VMOVUPS     Y3, (DI)
+	VPERM2F128  $0x31, Y4, Y0, Y0
+	VMOVUPS     Y0, (DI)(CX*1)
+	VPERM2F128  $0x31, Y6, Y2, Y0
+	VMOVUPS     Y0, (DI)(CX*2)
+	VPERM2F128  $0x31, Y5, Y1, Y0
+	VMOVUPS     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JLE         next
+	MOVQ        (BX), R9
+	VMOVDQU     (R9)(AX*4), Y0
+	VCVTDQ2PS   Y0, Y1
+	VCVTTPS2DQ  Y1, Y2
+	VPCMPEQD    Y0, Y2, Y2
+	VPCMPEQD    Y0, Y0, Y0
+	VPXOR       Y0, Y2, Y0
+	VMOVMSKPS   Y0, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 32(BX)
+	MOVQ        104(BX), R9
+	VMOVDQU     (R9)(AX*4), Y0
+	VCVTDQ2PS   Y0, Y2
+	VCVTTPS2DQ  Y2, Y3
+	VPCMPEQD    Y0, Y3, Y3
+	VPCMPEQD    Y0, Y0, Y0
+	VPXOR       Y0, Y3, Y0
+	VMOVMSKPS   Y0, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 136(BX)
+	MOVQ        208(BX), R9
+	VMOVDQU     (R9)(AX*4), Y0
+	VCVTDQ2PS   Y0, Y3
+	VCVTTPS2DQ  Y3, Y4
+	VPCMPEQD    Y0, Y4, Y4
+	VPCMPEQD    Y0, Y0, Y0
+	VPXOR       Y0, Y4, Y0
+	VMOVMSKPS   Y0, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 240(BX)
+	MOVQ        312(BX), R9
+	VMOVDQU     (R9)(AX*4), Y0
+	VCVTDQ2PS   Y0, Y4
+	VCVTTPS2DQ  Y4, Y5
+	VPCMPEQD    Y0, Y5, Y5
+	VPCMPEQD    Y0, Y0, Y0
+	VPXOR       Y0, Y5, Y0
+	VMOVMSKPS   Y0, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 344(BX)
+	VUNPCKLPS   Y2, Y1, Y0
+	VUNPCKHPS   Y2, Y1, Y1
+	VUNPCKLPS   Y4, Y3, Y2
+	VUNPCKHPS   Y4, Y3, Y4
+	VUNPCKLPD   Y2, Y0, Y3
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y4, Y1, Y2
+	VUNPCKHPD   Y4, Y1, Y1
+	MOVQ        416(BX), R9
+	VMOVDQU     (R9)(AX*4), Y4
+	VCVTDQ2PS   Y4, Y5
+	VCVTTPS2DQ  Y5, Y6
+	VPCMPEQD    Y4, Y6, Y6
+	VPCMPEQD    Y4, Y4, Y4
+	VPXOR       Y4, Y6, Y4
+	VMOVMSKPS   Y4, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 448(BX)
+	MOVQ        520(BX), R9
+	VMOVDQU     (R9)(AX*4), Y4
+	VCVTDQ2PS   Y4, Y6
+	VCVTTPS2DQ  Y6, Y7
+	VPCMPEQD    Y4, Y7, Y7
+	VPCMPEQD    Y4, Y4, Y4
+	VPXOR       Y4, Y7, Y4
+	VMOVMSKPS   Y4, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 552(BX)
+	MOVQ        624(BX), R9
+	VMOVDQU     (R9)(AX*4), Y4
+	VCVTDQ2PS   Y4, Y7
+	VCVTTPS2DQ  Y7, Y8
+	VPCMPEQD    Y4, Y8, Y8
+	VPCMPEQD    Y4, Y4, Y4
+	VPXOR       Y4, Y8, Y4
+	VMOVMSKPS   Y4, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 656(BX)
+	MOVQ        728(BX), R9
+	VMOVDQU     (R9)(AX*4), Y4
+	VCVTDQ2PS   Y4, Y8
+	VCVTTPS2DQ  Y8, Y9
+	VPCMPEQD    Y4, Y9, Y9
+	VPCMPEQD    Y4, Y4, Y4
+	VPXOR       Y4, Y9, Y4
+	VMOVMSKPS   Y4, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 760(BX)
 	VUNPCKLPS   Y6, Y5, Y4
 	VUNPCKHPS   Y6, Y5, Y5
 	VUNPCKLPS   Y8, Y7, Y6
@@ -9666,20 +9894,22 @@ step:
 	ADDQ        $0x08, AX
 	SUBQ        $0x08, R8
 	JG          step
-	SUBQ        $0x08, 32(SP)
-	JLE         done
-	ADDQ        $0x00000140, BX
-	ADDQ        $0x20, SI
-	MOVQ        $0x0000000000000008, DI
-	SUBQ        32(SP), DI
-	JLE         columns
-	MOVQ        $0x0000000000000008, AX
-	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x28, DI, AX
-	SUBQ        AX, BX
-	SHLQ        $0x02, DI
-	SUBQ        DI, SI
-	JMP         columns
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x20, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x02, DI
+	SUBQ   DI, SI
+	JMP    columns
 
 done:
 	ADDQ $0x40, 8(SP)
@@ -9738,7 +9968,7 @@ step:
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
 	ADDQ          SI, 32(DX)
-	MOVQ          40(DX), SI
+	MOVQ          104(DX), SI
 	PREFETCHT1    512(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z4
@@ -9746,8 +9976,8 @@ step:
 	VPCMPD        $0x04, Z2, Z5, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 72(DX)
-	MOVQ          80(DX), SI
+	ADDQ          SI, 136(DX)
+	MOVQ          208(DX), SI
 	PREFETCHT1    512(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z5
@@ -9755,8 +9985,8 @@ step:
 	VPCMPD        $0x04, Z2, Z6, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 112(DX)
-	MOVQ          120(DX), SI
+	ADDQ          SI, 240(DX)
+	MOVQ          312(DX), SI
 	PREFETCHT1    512(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z6
@@ -9764,8 +9994,8 @@ step:
 	VPCMPD        $0x04, Z2, Z7, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 152(DX)
-	MOVQ          160(DX), SI
+	ADDQ          SI, 344(DX)
+	MOVQ          416(DX), SI
 	PREFETCHT1    512(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z7
@@ -9773,8 +10003,8 @@ step:
 	VPCMPD        $0x04, Z2, Z8, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 192(DX)
-	MOVQ          200(DX), SI
+	ADDQ          SI, 448(DX)
+	MOVQ          520(DX), SI
 	PREFETCHT1    512(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z8
@@ -9782,8 +10012,8 @@ step:
 	VPCMPD        $0x04, Z2, Z9, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 232(DX)
-	MOVQ          240(DX), SI
+	ADDQ          SI, 552(DX)
+	MOVQ          624(DX), SI
 	PREFETCHT1    512(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z9
@@ -9791,8 +10021,8 @@ step:
 	VPCMPD        $0x04, Z2, Z10, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 272(DX)
-	MOVQ          280(DX), SI
+	ADDQ          SI, 656(DX)
+	MOVQ          728(DX), SI
 	PREFETCHT1    512(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z10
@@ -9800,7 +10030,7 @@ step:
 	VPCMPD        $0x04, Z2, Z11, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 312(DX)
+	ADDQ          SI, 760(DX)
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
 	VUNPCKLPS     Z6, Z5, Z4
@@ -9877,75 +10107,75 @@ tail:
 	ADDQ          SI, 32(DX)
 	VBROADCASTSS  24(DX), Z2
 	VMOVAPS       Z3, K1, Z2
-	MOVQ          40(DX), SI
+	MOVQ          104(DX), SI
 	VMOVDQU32.Z   (SI)(BX*4), K1, Z3
 	VCVTDQ2PS     Z3, Z4
 	VCVTTPS2DQ    Z4, Z5
 	VPCMPD        $0x04, Z3, Z5, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 72(DX)
-	VBROADCASTSS  64(DX), Z3
+	ADDQ          SI, 136(DX)
+	VBROADCASTSS  128(DX), Z3
 	VMOVAPS       Z4, K1, Z3
-	MOVQ          80(DX), SI
+	MOVQ          208(DX), SI
 	VMOVDQU32.Z   (SI)(BX*4), K1, Z4
 	VCVTDQ2PS     Z4, Z5
 	VCVTTPS2DQ    Z5, Z6
 	VPCMPD        $0x04, Z4, Z6, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 112(DX)
-	VBROADCASTSS  104(DX), Z4
+	ADDQ          SI, 240(DX)
+	VBROADCASTSS  232(DX), Z4
 	VMOVAPS       Z5, K1, Z4
-	MOVQ          120(DX), SI
+	MOVQ          312(DX), SI
 	VMOVDQU32.Z   (SI)(BX*4), K1, Z5
 	VCVTDQ2PS     Z5, Z6
 	VCVTTPS2DQ    Z6, Z7
 	VPCMPD        $0x04, Z5, Z7, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 152(DX)
-	VBROADCASTSS  144(DX), Z5
+	ADDQ          SI, 344(DX)
+	VBROADCASTSS  336(DX), Z5
 	VMOVAPS       Z6, K1, Z5
-	MOVQ          160(DX), SI
+	MOVQ          416(DX), SI
 	VMOVDQU32.Z   (SI)(BX*4), K1, Z6
 	VCVTDQ2PS     Z6, Z7
 	VCVTTPS2DQ    Z7, Z8
 	VPCMPD        $0x04, Z6, Z8, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 192(DX)
-	VBROADCASTSS  184(DX), Z6
+	ADDQ          SI, 448(DX)
+	VBROADCASTSS  440(DX), Z6
 	VMOVAPS       Z7, K1, Z6
-	MOVQ          200(DX), SI
+	MOVQ          520(DX), SI
 	VMOVDQU32.Z   (SI)(BX*4), K1, Z7
 	VCVTDQ2PS     Z7, Z8
 	VCVTTPS2DQ    Z8, Z9
 	VPCMPD        $0x04, Z7, Z9, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 232(DX)
-	VBROADCASTSS  224(DX), Z7
+	ADDQ          SI, 552(DX)
+	VBROADCASTSS  544(DX), Z7
 	VMOVAPS       Z8, K1, Z7
-	MOVQ          240(DX), SI
+	MOVQ          624(DX), SI
 	VMOVDQU32.Z   (SI)(BX*4), K1, Z8
 	VCVTDQ2PS     Z8, Z9
 	VCVTTPS2DQ    Z9, Z10
 	VPCMPD        $0x04, Z8, Z10, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 272(DX)
-	VBROADCASTSS  264(DX), Z8
+	ADDQ          SI, 656(DX)
+	VBROADCASTSS  648(DX), Z8
 	VMOVAPS       Z9, K1, Z8
-	MOVQ          280(DX), SI
+	MOVQ          728(DX), SI
 	VMOVDQU32.Z   (SI)(BX*4), K1, Z9
 	VCVTDQ2PS     Z9, Z10
 	VCVTTPS2DQ    Z10, Z11
 	VPCMPD        $0x04, Z9, Z11, K3
 	KMOVW         K3, BX
 	POPCNTL       BX, BX
-	ADDQ          BX, 312(DX)
-	VBROADCASTSS  304(DX), Z9
+	ADDQ          BX, 760(DX)
+	VBROADCASTSS  752(DX), Z9
 	VMOVAPS       Z10, K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
@@ -10049,7 +10279,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ $0x00000140, DX
+	ADDQ $0x00000340, DX
 	ADDQ $0x20, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -10112,13 +10342,12 @@ step:
 	POPCNTL      R11, R11
 	ADDQ         R11, 32(BX)
 	VBROADCASTSS 24(BX), Y1
-	VPAND        (SI)(R13*4), Y0, Y0
-	VPCMPEQD     (SI)(R13*4), Y0, Y0
+	VPSLLVD      40(BX), Y0, Y0
 	VBLENDVPS    Y0, Y2, Y1, Y2
-	MOVQ         40(BX), R11
+	MOVQ         104(BX), R11
 	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         48(BX), R12
-	MOVQ         56(BX), R13
+	MOVQ         112(BX), R12
+	MOVQ         120(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y0
 	VMOVDQU      (R11)(AX*4), Y1
 	VCVTDQ2PS    Y1, Y3
@@ -10129,15 +10358,14 @@ step:
 	VPANDN       Y1, Y4, Y1
 	VMOVMSKPS    Y1, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 72(BX)
-	VBROADCASTSS 64(BX), Y1
-	VPAND        (SI)(R13*4), Y0, Y0
-	VPCMPEQD     (SI)(R13*4), Y0, Y0
+	ADDQ         R11, 136(BX)
+	VBROADCASTSS 128(BX), Y1
+	VPSLLVD      144(BX), Y0, Y0
 	VBLENDVPS    Y0, Y3, Y1, Y3
-	MOVQ         80(BX), R11
+	MOVQ         208(BX), R11
 	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         88(BX), R12
-	MOVQ         96(BX), R13
+	MOVQ         216(BX), R12
+	MOVQ         224(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y0
 	VMOVDQU      (R11)(AX*4), Y1
 	VCVTDQ2PS    Y1, Y4
@@ -10148,15 +10376,14 @@ step:
 	VPANDN       Y1, Y5, Y1
 	VMOVMSKPS    Y1, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 112(BX)
-	VBROADCASTSS 104(BX), Y1
-	VPAND        (SI)(R13*4), Y0, Y0
-	VPCMPEQD     (SI)(R13*4), Y0, Y0
+	ADDQ         R11, 240(BX)
+	VBROADCASTSS 232(BX), Y1
+	VPSLLVD      248(BX), Y0, Y0
 	VBLENDVPS    Y0, Y4, Y1, Y4
-	MOVQ         120(BX), R11
+	MOVQ         312(BX), R11
 	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         128(BX), R12
-	MOVQ         136(BX), R13
+	MOVQ         320(BX), R12
+	MOVQ         328(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y0
 	VMOVDQU      (R11)(AX*4), Y1
 	VCVTDQ2PS    Y1, Y5
@@ -10167,10 +10394,9 @@ step:
 	VPANDN       Y1, Y6, Y1
 	VMOVMSKPS    Y1, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 152(BX)
-	VBROADCASTSS 144(BX), Y1
-	VPAND        (SI)(R13*4), Y0, Y0
-	VPCMPEQD     (SI)(R13*4), Y0, Y0
+	ADDQ         R11, 344(BX)
+	VBROADCASTSS 336(BX), Y1
+	VPSLLVD      352(BX), Y0, Y0
 	VBLENDVPS    Y0, Y5, Y1, Y5
 	VUNPCKLPS    Y3, Y2, Y0
 	VUNPCKHPS    Y3, Y2, Y1
@@ -10180,10 +10406,10 @@ step:
 	VUNPCKHPD    Y2, Y0, Y0
 	VUNPCKLPD    Y4, Y1, Y2
 	VUNPCKHPD    Y4, Y1, Y1
-	MOVQ         160(BX), R11
+	MOVQ         416(BX), R11
 	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         168(BX), R12
-	MOVQ         176(BX), R13
+	MOVQ         424(BX), R12
+	MOVQ         432(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y4
 	VMOVDQU      (R11)(AX*4), Y5
 	VCVTDQ2PS    Y5, Y6
@@ -10194,15 +10420,14 @@ step:
 	VPANDN       Y5, Y7, Y5
 	VMOVMSKPS    Y5, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 192(BX)
-	VBROADCASTSS 184(BX), Y5
-	VPAND        (SI)(R13*4), Y4, Y4
-	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	ADDQ         R11, 448(BX)
+	VBROADCASTSS 440(BX), Y5
+	VPSLLVD      456(BX), Y4, Y4
 	VBLENDVPS    Y4, Y6, Y5, Y6
-	MOVQ         200(BX), R11
+	MOVQ         520(BX), R11
 	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         208(BX), R12
-	MOVQ         216(BX), R13
+	MOVQ         528(BX), R12
+	MOVQ         536(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y4
 	VMOVDQU      (R11)(AX*4), Y5
 	VCVTDQ2PS    Y5, Y7
@@ -10213,15 +10438,14 @@ step:
 	VPANDN       Y5, Y8, Y5
 	VMOVMSKPS    Y5, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 232(BX)
-	VBROADCASTSS 224(BX), Y5
-	VPAND        (SI)(R13*4), Y4, Y4
-	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	ADDQ         R11, 552(BX)
+	VBROADCASTSS 544(BX), Y5
+	VPSLLVD      560(BX), Y4, Y4
 	VBLENDVPS    Y4, Y7, Y5, Y7
-	MOVQ         240(BX), R11
+	MOVQ         624(BX), R11
 	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         248(BX), R12
-	MOVQ         256(BX), R13
+	MOVQ         632(BX), R12
+	MOVQ         640(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y4
 	VMOVDQU      (R11)(AX*4), Y5
 	VCVTDQ2PS    Y5, Y8
@@ -10232,15 +10456,14 @@ step:
 	VPANDN       Y5, Y9, Y5
 	VMOVMSKPS    Y5, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 272(BX)
-	VBROADCASTSS 264(BX), Y5
-	VPAND        (SI)(R13*4), Y4, Y4
-	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	ADDQ         R11, 656(BX)
+	VBROADCASTSS 648(BX), Y5
+	VPSLLVD      664(BX), Y4, Y4
 	VBLENDVPS    Y4, Y8, Y5, Y8
-	MOVQ         280(BX), R11
+	MOVQ         728(BX), R11
 	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         288(BX), R12
-	MOVQ         296(BX), R13
+	MOVQ         736(BX), R12
+	MOVQ         744(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y4
 	VMOVDQU      (R11)(AX*4), Y5
 	VCVTDQ2PS    Y5, Y9
@@ -10251,10 +10474,184 @@ step:
 	VPANDN       Y5, Y10, Y5
 	VMOVMSKPS    Y5, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 312(BX)
-	VBROADCASTSS 304(BX), Y5
-	VPAND        (SI)(R13*4), Y4, Y4
-	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	ADDQ         R8, 760(BX)
+	VBROADCASTSS 752(BX), Y5
+	VPSLLVD      768(BX), Y4, Y4
+	VBLENDVPS    Y4, Y9, Y5, Y9
+	VUNPCKLPS    Y7, Y6, Y4
+	VUNPCKHPS    Y7, Y6, Y5
+	VUNPCKLPS    Y9, Y8, Y6
+	VUNPCKHPS    Y9, Y8, Y8
+	VUNPCKLPD    Y6, Y4, Y7
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y8, Y5, Y6
+	VUNPCKHPD    Y8, Y5, Y5
+	VINSERTF128  $0x01, X7, Y3, Y8
+	VMOVUPS      Y8, (R9)
+	VINSERTF128  $0x01, X4, Y0, Y8
+	VMOVUPS      Y8, (R9)(CX*1)
+	VINSERTF128  $0x01, X6, Y2, Y8
+	VMOVUPS      Y8, (R9)(CX*2)
+	VINSERTF128  $0x01, X5, Y1, Y8
+	VMOVUPS      Y8, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VMOVUPS      Y3, (R9)
+	VPERM2F128   $0x31, Y4, Y0, Y0
+	VMOVUPS      Y0, (R9)(CX*1)
+	VPERM2F128   $0x31, Y6, Y2, Y0
+	VMOVUPS      Y0, (R9)(CX*2)
+	VPERM2F128   $0x31, Y5, Y1, Y0
+	VMOVUPS      Y0, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JLE          next
+	MOVQ         AX, R8
+	SHRQ         $0x03, R8
+	MOVQ         (BX), R11
+	MOVQ         8(BX), R12
+	MOVQ         16(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVDQU      (R11)(AX*4), Y1
+	VCVTDQ2PS    Y1, Y2
+	VCVTTPS2DQ   Y2, Y3
+	VPCMPEQD     Y1, Y3, Y3
+	VPAND        (SI)(R13*4), Y0, Y1
+	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VPANDN       Y1, Y3, Y1
+	VMOVMSKPS    Y1, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 32(BX)
+	VBROADCASTSS 24(BX), Y1
+	VPSLLVD      40(BX), Y0, Y0
+	VBLENDVPS    Y0, Y2, Y1, Y2
+	MOVQ         104(BX), R11
+	MOVQ         112(BX), R12
+	MOVQ         120(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVDQU      (R11)(AX*4), Y1
+	VCVTDQ2PS    Y1, Y3
+	VCVTTPS2DQ   Y3, Y4
+	VPCMPEQD     Y1, Y4, Y4
+	VPAND        (SI)(R13*4), Y0, Y1
+	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VPANDN       Y1, Y4, Y1
+	VMOVMSKPS    Y1, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 136(BX)
+	VBROADCASTSS 128(BX), Y1
+	VPSLLVD      144(BX), Y0, Y0
+	VBLENDVPS    Y0, Y3, Y1, Y3
+	MOVQ         208(BX), R11
+	MOVQ         216(BX), R12
+	MOVQ         224(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVDQU      (R11)(AX*4), Y1
+	VCVTDQ2PS    Y1, Y4
+	VCVTTPS2DQ   Y4, Y5
+	VPCMPEQD     Y1, Y5, Y5
+	VPAND        (SI)(R13*4), Y0, Y1
+	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VPANDN       Y1, Y5, Y1
+	VMOVMSKPS    Y1, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 240(BX)
+	VBROADCASTSS 232(BX), Y1
+	VPSLLVD      248(BX), Y0, Y0
+	VBLENDVPS    Y0, Y4, Y1, Y4
+	MOVQ         312(BX), R11
+	MOVQ         320(BX), R12
+	MOVQ         328(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVDQU      (R11)(AX*4), Y1
+	VCVTDQ2PS    Y1, Y5
+	VCVTTPS2DQ   Y5, Y6
+	VPCMPEQD     Y1, Y6, Y6
+	VPAND        (SI)(R13*4), Y0, Y1
+	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VPANDN       Y1, Y6, Y1
+	VMOVMSKPS    Y1, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 344(BX)
+	VBROADCASTSS 336(BX), Y1
+	VPSLLVD      352(BX), Y0, Y0
+	VBLENDVPS    Y0, Y5, Y1, Y5
+	VUNPCKLPS    Y3, Y2, Y0
+	VUNPCKHPS    Y3, Y2, Y1
+	VUNPCKLPS    Y5, Y4, Y2
+	VUNPCKHPS    Y5, Y4, Y4
+	VUNPCKLPD    Y2, Y0, Y3
+	VUNPCKHPD    Y2, Y0, Y0
+	VUNPCKLPD    Y4, Y1, Y2
+	VUNPCKHPD    Y4, Y1, Y1
+	MOVQ         416(BX), R11
+	MOVQ         424(BX), R12
+	MOVQ         432(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVDQU      (R11)(AX*4), Y5
+	VCVTDQ2PS    Y5, Y6
+	VCVTTPS2DQ   Y6, Y7
+	VPCMPEQD     Y5, Y7, Y7
+	VPAND        (SI)(R13*4), Y4, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VPANDN       Y5, Y7, Y5
+	VMOVMSKPS    Y5, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 448(BX)
+	VBROADCASTSS 440(BX), Y5
+	VPSLLVD      456(BX), Y4, Y4
+	VBLENDVPS    Y4, Y6, Y5, Y6
+	MOVQ         520(BX), R11
+	MOVQ         528(BX), R12
+	MOVQ         536(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVDQU      (R11)(AX*4), Y5
+	VCVTDQ2PS    Y5, Y7
+	VCVTTPS2DQ   Y7, Y8
+	VPCMPEQD     Y5, Y8, Y8
+	VPAND        (SI)(R13*4), Y4, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VPANDN       Y5, Y8, Y5
+	VMOVMSKPS    Y5, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 552(BX)
+	VBROADCASTSS 544(BX), Y5
+	VPSLLVD      560(BX), Y4, Y4
+	VBLENDVPS    Y4, Y7, Y5, Y7
+	MOVQ         624(BX), R11
+	MOVQ         632(BX), R12
+	MOVQ         640(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVDQU      (R11)(AX*4), Y5
+	VCVTDQ2PS    Y5, Y8
+	VCVTTPS2DQ   Y8, Y9
+	VPCMPEQD     Y5, Y9, Y9
+	VPAND        (SI)(R13*4), Y4, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VPANDN       Y5, Y9, Y5
+	VMOVMSKPS    Y5, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 656(BX)
+	VBROADCASTSS 648(BX), Y5
+	VPSLLVD      664(BX), Y4, Y4
+	VBLENDVPS    Y4, Y8, Y5, Y8
+	MOVQ         728(BX), R11
+	MOVQ         736(BX), R12
+	MOVQ         744(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVDQU      (R11)(AX*4), Y5
+	VCVTDQ2PS    Y5, Y9
+	VCVTTPS2DQ   Y9, Y10
+	VPCMPEQD     Y5, Y10, Y10
+	VPAND        (SI)(R13*4), Y4, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VPANDN       Y5, Y10, Y5
+	VMOVMSKPS    Y5, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 760(BX)
+	VBROADCASTSS 752(BX), Y5
+	VPSLLVD      768(BX), Y4, Y4
 	VBLENDVPS    Y4, Y9, Y5, Y9
 	VUNPCKLPS    Y7, Y6, Y4
 	VUNPCKHPS    Y7, Y6, Y5
@@ -10285,20 +10682,22 @@ step:
 	ADDQ         $0x08, AX
 	SUBQ         $0x08, R10
 	JG           step
-	SUBQ         $0x08, 32(SP)
-	JLE          done
-	ADDQ         $0x00000140, BX
-	ADDQ         $0x20, DI
-	MOVQ         $0x0000000000000008, R8
-	SUBQ         32(SP), R8
-	JLE          columns
-	MOVQ         $0x0000000000000008, AX
-	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x28, R8, AX
-	SUBQ         AX, BX
-	SHLQ         $0x02, R8
-	SUBQ         R8, DI
-	JMP          columns
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x20, DI
+	MOVQ   $0x0000000000000008, R8
+	SUBQ   32(SP), R8
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, R8, AX
+	SUBQ   AX, BX
+	SHLQ   $0x02, R8
+	SUBQ   R8, DI
+	JMP    columns
 
 done:
 	ADDQ $0x40, 8(SP)
@@ -10365,10 +10764,10 @@ step:
 	ADDQ          DI, 32(DX)
 	VBROADCASTSS  24(DX), Z2
 	VMOVAPS       Z3, K1, Z2
-	MOVQ          40(DX), DI
+	MOVQ          104(DX), DI
 	PREFETCHT1    512(DI)(BX*4)
-	MOVQ          48(DX), R12
-	MOVQ          56(DX), R13
+	MOVQ          112(DX), R12
+	MOVQ          120(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z3
@@ -10377,13 +10776,13 @@ step:
 	VPCMPD        $0x04, Z3, Z5, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 72(DX)
-	VBROADCASTSS  64(DX), Z3
+	ADDQ          DI, 136(DX)
+	VBROADCASTSS  128(DX), Z3
 	VMOVAPS       Z4, K1, Z3
-	MOVQ          80(DX), DI
+	MOVQ          208(DX), DI
 	PREFETCHT1    512(DI)(BX*4)
-	MOVQ          88(DX), R12
-	MOVQ          96(DX), R13
+	MOVQ          216(DX), R12
+	MOVQ          224(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z4
@@ -10392,13 +10791,13 @@ step:
 	VPCMPD        $0x04, Z4, Z6, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 112(DX)
-	VBROADCASTSS  104(DX), Z4
+	ADDQ          DI, 240(DX)
+	VBROADCASTSS  232(DX), Z4
 	VMOVAPS       Z5, K1, Z4
-	MOVQ          120(DX), DI
+	MOVQ          312(DX), DI
 	PREFETCHT1    512(DI)(BX*4)
-	MOVQ          128(DX), R12
-	MOVQ          136(DX), R13
+	MOVQ          320(DX), R12
+	MOVQ          328(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z5
@@ -10407,13 +10806,13 @@ step:
 	VPCMPD        $0x04, Z5, Z7, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 152(DX)
-	VBROADCASTSS  144(DX), Z5
+	ADDQ          DI, 344(DX)
+	VBROADCASTSS  336(DX), Z5
 	VMOVAPS       Z6, K1, Z5
-	MOVQ          160(DX), DI
+	MOVQ          416(DX), DI
 	PREFETCHT1    512(DI)(BX*4)
-	MOVQ          168(DX), R12
-	MOVQ          176(DX), R13
+	MOVQ          424(DX), R12
+	MOVQ          432(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z6
@@ -10422,13 +10821,13 @@ step:
 	VPCMPD        $0x04, Z6, Z8, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 192(DX)
-	VBROADCASTSS  184(DX), Z6
+	ADDQ          DI, 448(DX)
+	VBROADCASTSS  440(DX), Z6
 	VMOVAPS       Z7, K1, Z6
-	MOVQ          200(DX), DI
+	MOVQ          520(DX), DI
 	PREFETCHT1    512(DI)(BX*4)
-	MOVQ          208(DX), R12
-	MOVQ          216(DX), R13
+	MOVQ          528(DX), R12
+	MOVQ          536(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z7
@@ -10437,13 +10836,13 @@ step:
 	VPCMPD        $0x04, Z7, Z9, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 232(DX)
-	VBROADCASTSS  224(DX), Z7
+	ADDQ          DI, 552(DX)
+	VBROADCASTSS  544(DX), Z7
 	VMOVAPS       Z8, K1, Z7
-	MOVQ          240(DX), DI
+	MOVQ          624(DX), DI
 	PREFETCHT1    512(DI)(BX*4)
-	MOVQ          248(DX), R12
-	MOVQ          256(DX), R13
+	MOVQ          632(DX), R12
+	MOVQ          640(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z8
@@ -10452,13 +10851,13 @@ step:
 	VPCMPD        $0x04, Z8, Z10, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 272(DX)
-	VBROADCASTSS  264(DX), Z8
+	ADDQ          DI, 656(DX)
+	VBROADCASTSS  648(DX), Z8
 	VMOVAPS       Z9, K1, Z8
-	MOVQ          280(DX), DI
+	MOVQ          728(DX), DI
 	PREFETCHT1    512(DI)(BX*4)
-	MOVQ          288(DX), R12
-	MOVQ          296(DX), R13
+	MOVQ          736(DX), R12
+	MOVQ          744(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z9
@@ -10467,8 +10866,8 @@ step:
 	VPCMPD        $0x04, Z9, Z11, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 312(DX)
-	VBROADCASTSS  304(DX), Z9
+	ADDQ          SI, 760(DX)
+	VBROADCASTSS  752(DX), Z9
 	VMOVAPS       Z10, K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
@@ -10553,9 +10952,9 @@ tail:
 	ADDQ          R12, 32(DX)
 	VBROADCASTSS  24(DX), Z2
 	VMOVAPS       Z3, K1, Z2
-	MOVQ          40(DX), R12
-	MOVQ          48(DX), R13
-	MOVQ          56(DX), R14
+	MOVQ          104(DX), R12
+	MOVQ          112(DX), R13
+	MOVQ          120(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -10565,12 +10964,12 @@ tail:
 	VPCMPD        $0x04, Z3, Z5, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 72(DX)
-	VBROADCASTSS  64(DX), Z3
+	ADDQ          R12, 136(DX)
+	VBROADCASTSS  128(DX), Z3
 	VMOVAPS       Z4, K1, Z3
-	MOVQ          80(DX), R12
-	MOVQ          88(DX), R13
-	MOVQ          96(DX), R14
+	MOVQ          208(DX), R12
+	MOVQ          216(DX), R13
+	MOVQ          224(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -10580,12 +10979,12 @@ tail:
 	VPCMPD        $0x04, Z4, Z6, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 112(DX)
-	VBROADCASTSS  104(DX), Z4
+	ADDQ          R12, 240(DX)
+	VBROADCASTSS  232(DX), Z4
 	VMOVAPS       Z5, K1, Z4
-	MOVQ          120(DX), R12
-	MOVQ          128(DX), R13
-	MOVQ          136(DX), R14
+	MOVQ          312(DX), R12
+	MOVQ          320(DX), R13
+	MOVQ          328(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -10595,12 +10994,12 @@ tail:
 	VPCMPD        $0x04, Z5, Z7, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 152(DX)
-	VBROADCASTSS  144(DX), Z5
+	ADDQ          R12, 344(DX)
+	VBROADCASTSS  336(DX), Z5
 	VMOVAPS       Z6, K1, Z5
-	MOVQ          160(DX), R12
-	MOVQ          168(DX), R13
-	MOVQ          176(DX), R14
+	MOVQ          416(DX), R12
+	MOVQ          424(DX), R13
+	MOVQ          432(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -10610,12 +11009,12 @@ tail:
 	VPCMPD        $0x04, Z6, Z8, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 192(DX)
-	VBROADCASTSS  184(DX), Z6
+	ADDQ          R12, 448(DX)
+	VBROADCASTSS  440(DX), Z6
 	VMOVAPS       Z7, K1, Z6
-	MOVQ          200(DX), R12
-	MOVQ          208(DX), R13
-	MOVQ          216(DX), R14
+	MOVQ          520(DX), R12
+	MOVQ          528(DX), R13
+	MOVQ          536(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -10625,12 +11024,12 @@ tail:
 	VPCMPD        $0x04, Z7, Z9, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 232(DX)
-	VBROADCASTSS  224(DX), Z7
+	ADDQ          R12, 552(DX)
+	VBROADCASTSS  544(DX), Z7
 	VMOVAPS       Z8, K1, Z7
-	MOVQ          240(DX), R12
-	MOVQ          248(DX), R13
-	MOVQ          256(DX), R14
+	MOVQ          624(DX), R12
+	MOVQ          632(DX), R13
+	MOVQ          640(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -10640,12 +11039,12 @@ tail:
 	VPCMPD        $0x04, Z8, Z10, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 272(DX)
-	VBROADCASTSS  264(DX), Z8
+	ADDQ          R12, 656(DX)
+	VBROADCASTSS  648(DX), Z8
 	VMOVAPS       Z9, K1, Z8
-	MOVQ          280(DX), R12
-	MOVQ          288(DX), R13
-	MOVQ          296(DX), R14
+	MOVQ          728(DX), R12
+	MOVQ          736(DX), R13
+	MOVQ          744(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -10655,8 +11054,8 @@ tail:
 	VPCMPD        $0x04, Z9, Z11, K3
 	KMOVW         K3, BX
 	POPCNTL       BX, BX
-	ADDQ          BX, 312(DX)
-	VBROADCASTSS  304(DX), Z9
+	ADDQ          BX, 760(DX)
+	VBROADCASTSS  752(DX), Z9
 	VMOVAPS       Z10, K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
@@ -10760,7 +11159,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ $0x00000140, DX
+	ADDQ $0x00000340, DX
 	ADDQ $0x20, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -10804,19 +11203,19 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
-	MOVQ        160(BX), R9
+	MOVQ        416(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y0
 	VMOVUPS     32(R9)(AX*8), Y1
-	MOVQ        200(BX), R9
+	MOVQ        520(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y2
 	VMOVUPS     32(R9)(AX*8), Y3
-	MOVQ        240(BX), R9
+	MOVQ        624(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y4
 	VMOVUPS     32(R9)(AX*8), Y5
-	MOVQ        280(BX), R9
+	MOVQ        728(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y6
 	VMOVUPS     32(R9)(AX*8), Y7
@@ -10849,15 +11248,15 @@ step:
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y0
 	VMOVUPS     32(R9)(AX*8), Y1
-	MOVQ        40(BX), R9
+	MOVQ        104(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y2
 	VMOVUPS     32(R9)(AX*8), Y3
-	MOVQ        80(BX), R9
+	MOVQ        208(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y4
 	VMOVUPS     32(R9)(AX*8), Y5
-	MOVQ        120(BX), R9
+	MOVQ        312(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y6
 	VMOVUPS     32(R9)(AX*8), Y7
@@ -10892,14 +11291,14 @@ step:
 	JG          step
 	SUBQ        $0x08, 32(SP)
 	JLE         done
-	ADDQ        $0x00000140, BX
+	ADDQ        $0x00000340, BX
 	ADDQ        $0x40, SI
 	MOVQ        $0x0000000000000008, DI
 	SUBQ        32(SP), DI
 	JLE         columns
 	MOVQ        $0x0000000000000008, AX
 	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x28, DI, AX
+	IMUL3Q      $0x68, DI, AX
 	SUBQ        AX, BX
 	SHLQ        $0x03, DI
 	SUBQ        DI, SI
@@ -10954,25 +11353,25 @@ step:
 	MOVQ       (DX), SI
 	PREFETCHT1 512(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z0
-	MOVQ       40(DX), SI
+	MOVQ       104(DX), SI
 	PREFETCHT1 512(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z1
-	MOVQ       80(DX), SI
+	MOVQ       208(DX), SI
 	PREFETCHT1 512(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z2
-	MOVQ       120(DX), SI
+	MOVQ       312(DX), SI
 	PREFETCHT1 512(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z3
-	MOVQ       160(DX), SI
+	MOVQ       416(DX), SI
 	PREFETCHT1 512(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z4
-	MOVQ       200(DX), SI
+	MOVQ       520(DX), SI
 	PREFETCHT1 512(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z5
-	MOVQ       240(DX), SI
+	MOVQ       624(DX), SI
 	PREFETCHT1 512(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z6
-	MOVQ       280(DX), SI
+	MOVQ       728(DX), SI
 	PREFETCHT1 512(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z7
 	VUNPCKLPD  Z1, Z0, Z8
@@ -11022,26 +11421,26 @@ tail:
 	MOVQ         (DX), SI
 	VBROADCASTSD 24(DX), Z0
 	VMOVUPD      (SI)(BX*8), K1, Z0
-	MOVQ         40(DX), SI
-	VBROADCASTSD 64(DX), Z1
+	MOVQ         104(DX), SI
+	VBROADCASTSD 128(DX), Z1
 	VMOVUPD      (SI)(BX*8), K1, Z1
-	MOVQ         80(DX), SI
-	VBROADCASTSD 104(DX), Z2
+	MOVQ         208(DX), SI
+	VBROADCASTSD 232(DX), Z2
 	VMOVUPD      (SI)(BX*8), K1, Z2
-	MOVQ         120(DX), SI
-	VBROADCASTSD 144(DX), Z3
+	MOVQ         312(DX), SI
+	VBROADCASTSD 336(DX), Z3
 	VMOVUPD      (SI)(BX*8), K1, Z3
-	MOVQ         160(DX), SI
-	VBROADCASTSD 184(DX), Z4
+	MOVQ         416(DX), SI
+	VBROADCASTSD 440(DX), Z4
 	VMOVUPD      (SI)(BX*8), K1, Z4
-	MOVQ         200(DX), SI
-	VBROADCASTSD 224(DX), Z5
+	MOVQ         520(DX), SI
+	VBROADCASTSD 544(DX), Z5
 	VMOVUPD      (SI)(BX*8), K1, Z5
-	MOVQ         240(DX), SI
-	VBROADCASTSD 264(DX), Z6
+	MOVQ         624(DX), SI
+	VBROADCASTSD 648(DX), Z6
 	VMOVUPD      (SI)(BX*8), K1, Z6
-	MOVQ         280(DX), SI
-	VBROADCASTSD 304(DX), Z7
+	MOVQ         728(DX), SI
+	VBROADCASTSD 752(DX), Z7
 	VMOVUPD      (SI)(BX*8), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -11101,7 +11500,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000140, DX
+	ADDQ $0x00000340, DX
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -11127,7 +11526,6 @@ TEXT ·rows8ValidAVX2(SB), NOSPLIT, $40-48
 	MOVQ AX, 8(SP)
 	MOVQ stride+16(FP), CX
 	LEAQ (CX)(CX*2), DX
-	LEAQ sliding<>+0(SB), SI
 
 chunk:
 	MOVQ    $0x0000000000000040, BX
@@ -11138,71 +11536,59 @@ chunk:
 	MOVQ    cols+8(FP), BX
 	MOVQ    width+32(FP), AX
 	MOVQ    AX, 32(SP)
-	MOVQ    (SP), DI
+	MOVQ    (SP), SI
 
 columns:
 	MOVQ 8(SP), AX
-	MOVQ DI, R9
-	MOVQ 24(SP), R10
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
 
 step:
-	MOVQ         AX, R8
-	SHRQ         $0x03, R8
-	MOVQ         160(BX), R11
-	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         168(BX), R12
-	MOVQ         176(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VMOVUPS      (R11)(AX*8), Y1
-	VMOVUPS      32(R11)(AX*8), Y2
-	VBROADCASTSD 184(BX), Y3
-	VPAND        64(SI)(R13*8), Y0, Y4
-	VPCMPEQQ     64(SI)(R13*8), Y4, Y4
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         416(BX), R10
+	PREFETCHT1   512(R10)(AX*8)
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*8), Y1
+	VMOVUPS      32(R10)(AX*8), Y2
+	VBROADCASTSD 440(BX), Y3
+	VPSLLVD      456(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y1
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      488(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y2
-	MOVQ         200(BX), R11
-	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         208(BX), R12
-	MOVQ         216(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VMOVUPS      (R11)(AX*8), Y3
-	VMOVUPS      32(R11)(AX*8), Y4
-	VBROADCASTSD 224(BX), Y5
-	VPAND        64(SI)(R13*8), Y0, Y6
-	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	MOVQ         520(BX), R10
+	PREFETCHT1   512(R10)(AX*8)
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*8), Y3
+	VMOVUPS      32(R10)(AX*8), Y4
+	VBROADCASTSD 544(BX), Y5
+	VPSLLVD      560(BX), Y0, Y6
 	VBLENDVPD    Y6, Y3, Y5, Y3
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      592(BX), Y0, Y0
 	VBLENDVPD    Y0, Y4, Y5, Y4
-	MOVQ         240(BX), R11
-	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         248(BX), R12
-	MOVQ         256(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VMOVUPS      (R11)(AX*8), Y5
-	VMOVUPS      32(R11)(AX*8), Y6
-	VBROADCASTSD 264(BX), Y7
-	VPAND        64(SI)(R13*8), Y0, Y8
-	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	MOVQ         624(BX), R10
+	PREFETCHT1   512(R10)(AX*8)
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*8), Y5
+	VMOVUPS      32(R10)(AX*8), Y6
+	VBROADCASTSD 648(BX), Y7
+	VPSLLVD      664(BX), Y0, Y8
 	VBLENDVPD    Y8, Y5, Y7, Y5
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      696(BX), Y0, Y0
 	VBLENDVPD    Y0, Y6, Y7, Y6
-	MOVQ         280(BX), R11
-	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         288(BX), R12
-	MOVQ         296(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VMOVUPS      (R11)(AX*8), Y7
-	VMOVUPS      32(R11)(AX*8), Y8
-	VBROADCASTSD 304(BX), Y9
-	VPAND        64(SI)(R13*8), Y0, Y10
-	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	MOVQ         728(BX), R10
+	PREFETCHT1   512(R10)(AX*8)
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*8), Y7
+	VMOVUPS      32(R10)(AX*8), Y8
+	VBROADCASTSD 752(BX), Y9
+	VPSLLVD      768(BX), Y0, Y10
 	VBLENDVPD    Y10, Y7, Y9, Y7
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      800(BX), Y0, Y0
 	VBLENDVPD    Y0, Y8, Y9, Y8
 	VUNPCKLPD    Y3, Y1, Y0
 	VUNPCKHPD    Y3, Y1, Y1
@@ -11212,11 +11598,11 @@ step:
 	VINSERTF128  $0x01, X9, Y1, Y7
 	VPERM2F128   $0x31, Y3, Y0, Y0
 	VPERM2F128   $0x31, Y9, Y1, Y1
-	VMOVUPD      Y5, 32(R9)
-	VMOVUPD      Y7, 32(R9)(CX*1)
-	VMOVUPD      Y0, 32(R9)(CX*2)
-	VMOVUPD      Y1, 32(R9)(DX*1)
-	LEAQ         (R9)(CX*4), R11
+	VMOVUPD      Y5, 32(R8)
+	VMOVUPD      Y7, 32(R8)(CX*1)
+	VMOVUPD      Y0, 32(R8)(CX*2)
+	VMOVUPD      Y1, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
 	VUNPCKLPD    Y4, Y2, Y0
 	VUNPCKHPD    Y4, Y2, Y1
 	VUNPCKLPD    Y8, Y6, Y2
@@ -11225,65 +11611,53 @@ step:
 	VINSERTF128  $0x01, X5, Y1, Y4
 	VPERM2F128   $0x31, Y2, Y0, Y0
 	VPERM2F128   $0x31, Y5, Y1, Y1
-	VMOVUPD      Y3, 32(R11)
-	VMOVUPD      Y4, 32(R11)(CX*1)
-	VMOVUPD      Y0, 32(R11)(CX*2)
-	VMOVUPD      Y1, 32(R11)(DX*1)
-	MOVQ         (BX), R11
-	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         8(BX), R12
-	MOVQ         16(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VMOVUPS      (R11)(AX*8), Y1
-	VMOVUPS      32(R11)(AX*8), Y2
+	VMOVUPD      Y3, 32(R10)
+	VMOVUPD      Y4, 32(R10)(CX*1)
+	VMOVUPD      Y0, 32(R10)(CX*2)
+	VMOVUPD      Y1, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	PREFETCHT1   512(R10)(AX*8)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*8), Y1
+	VMOVUPS      32(R10)(AX*8), Y2
 	VBROADCASTSD 24(BX), Y3
-	VPAND        64(SI)(R13*8), Y0, Y4
-	VPCMPEQQ     64(SI)(R13*8), Y4, Y4
+	VPSLLVD      40(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y1
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      72(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y2
-	MOVQ         40(BX), R11
-	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         48(BX), R12
-	MOVQ         56(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VMOVUPS      (R11)(AX*8), Y3
-	VMOVUPS      32(R11)(AX*8), Y4
-	VBROADCASTSD 64(BX), Y5
-	VPAND        64(SI)(R13*8), Y0, Y6
-	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	MOVQ         104(BX), R10
+	PREFETCHT1   512(R10)(AX*8)
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*8), Y3
+	VMOVUPS      32(R10)(AX*8), Y4
+	VBROADCASTSD 128(BX), Y5
+	VPSLLVD      144(BX), Y0, Y6
 	VBLENDVPD    Y6, Y3, Y5, Y3
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      176(BX), Y0, Y0
 	VBLENDVPD    Y0, Y4, Y5, Y4
-	MOVQ         80(BX), R11
-	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         88(BX), R12
-	MOVQ         96(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VMOVUPS      (R11)(AX*8), Y5
-	VMOVUPS      32(R11)(AX*8), Y6
-	VBROADCASTSD 104(BX), Y7
-	VPAND        64(SI)(R13*8), Y0, Y8
-	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	MOVQ         208(BX), R10
+	PREFETCHT1   512(R10)(AX*8)
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*8), Y5
+	VMOVUPS      32(R10)(AX*8), Y6
+	VBROADCASTSD 232(BX), Y7
+	VPSLLVD      248(BX), Y0, Y8
 	VBLENDVPD    Y8, Y5, Y7, Y5
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      280(BX), Y0, Y0
 	VBLENDVPD    Y0, Y6, Y7, Y6
-	MOVQ         120(BX), R11
-	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         128(BX), R12
-	MOVQ         136(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VMOVUPS      (R11)(AX*8), Y7
-	VMOVUPS      32(R11)(AX*8), Y8
-	VBROADCASTSD 144(BX), Y9
-	VPAND        64(SI)(R13*8), Y0, Y10
-	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	MOVQ         312(BX), R10
+	PREFETCHT1   512(R10)(AX*8)
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*8), Y7
+	VMOVUPS      32(R10)(AX*8), Y8
+	VBROADCASTSD 336(BX), Y9
+	VPSLLVD      352(BX), Y0, Y10
 	VBLENDVPD    Y10, Y7, Y9, Y7
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      384(BX), Y0, Y0
 	VBLENDVPD    Y0, Y8, Y9, Y8
 	VUNPCKLPD    Y3, Y1, Y0
 	VUNPCKHPD    Y3, Y1, Y1
@@ -11293,40 +11667,40 @@ step:
 	VINSERTF128  $0x01, X9, Y1, Y7
 	VPERM2F128   $0x31, Y3, Y0, Y0
 	VPERM2F128   $0x31, Y9, Y1, Y1
-	VMOVUPD      Y5, (R9)
-	VMOVUPD      Y7, (R9)(CX*1)
-	VMOVUPD      Y0, (R9)(CX*2)
-	VMOVUPD      Y1, (R9)(DX*1)
-	LEAQ         (R9)(CX*4), R8
-	VUNPCKLPD    Y4, Y2, Y0
-	VUNPCKHPD    Y4, Y2, Y1
-	VUNPCKLPD    Y8, Y6, Y2
-	VUNPCKHPD    Y8, Y6, Y5
-	VINSERTF128  $0x01, X2, Y0, Y3
-	VINSERTF128  $0x01, X5, Y1, Y4
-	VPERM2F128   $0x31, Y2, Y0, Y0
-	VPERM2F128   $0x31, Y5, Y1, Y1
-	VMOVUPD      Y3, (R8)
-	VMOVUPD      Y4, (R8)(CX*1)
+	VMOVUPD      Y5, (R8)
+	VMOVUPD      Y7, (R8)(CX*1)
 	VMOVUPD      Y0, (R8)(CX*2)
 	VMOVUPD      Y1, (R8)(DX*1)
-	LEAQ         (R9)(CX*8), R9
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y4, Y2, Y0
+	VUNPCKHPD    Y4, Y2, Y1
+	VUNPCKLPD    Y8, Y6, Y2
+	VUNPCKHPD    Y8, Y6, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, (DI)
+	VMOVUPD      Y4, (DI)(CX*1)
+	VMOVUPD      Y0, (DI)(CX*2)
+	VMOVUPD      Y1, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
 	ADDQ         $0x08, AX
-	SUBQ         $0x08, R10
+	SUBQ         $0x08, R9
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000140, BX
-	ADDQ         $0x40, DI
-	MOVQ         $0x0000000000000008, R8
-	SUBQ         32(SP), R8
+	ADDQ         $0x00000340, BX
+	ADDQ         $0x40, SI
+	MOVQ         $0x0000000000000008, DI
+	SUBQ         32(SP), DI
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x28, R8, AX
+	IMUL3Q       $0x68, DI, AX
 	SUBQ         AX, BX
-	SHLQ         $0x03, R8
-	SUBQ         R8, DI
+	SHLQ         $0x03, DI
+	SUBQ         DI, SI
 	JMP          columns
 
 done:
@@ -11385,61 +11759,61 @@ step:
 	KMOVW        R12, K1
 	VBROADCASTSD 24(DX), Z0
 	VMOVUPD      (DI)(BX*8), K1, Z0
-	MOVQ         40(DX), DI
+	MOVQ         104(DX), DI
 	PREFETCHT1   512(DI)(BX*8)
-	MOVQ         48(DX), R12
-	MOVQ         56(DX), R13
+	MOVQ         112(DX), R12
+	MOVQ         120(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 64(DX), Z1
+	VBROADCASTSD 128(DX), Z1
 	VMOVUPD      (DI)(BX*8), K1, Z1
-	MOVQ         80(DX), DI
+	MOVQ         208(DX), DI
 	PREFETCHT1   512(DI)(BX*8)
-	MOVQ         88(DX), R12
-	MOVQ         96(DX), R13
+	MOVQ         216(DX), R12
+	MOVQ         224(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 104(DX), Z2
+	VBROADCASTSD 232(DX), Z2
 	VMOVUPD      (DI)(BX*8), K1, Z2
-	MOVQ         120(DX), DI
+	MOVQ         312(DX), DI
 	PREFETCHT1   512(DI)(BX*8)
-	MOVQ         128(DX), R12
-	MOVQ         136(DX), R13
+	MOVQ         320(DX), R12
+	MOVQ         328(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 144(DX), Z3
+	VBROADCASTSD 336(DX), Z3
 	VMOVUPD      (DI)(BX*8), K1, Z3
-	MOVQ         160(DX), DI
+	MOVQ         416(DX), DI
 	PREFETCHT1   512(DI)(BX*8)
-	MOVQ         168(DX), R12
-	MOVQ         176(DX), R13
+	MOVQ         424(DX), R12
+	MOVQ         432(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 184(DX), Z4
+	VBROADCASTSD 440(DX), Z4
 	VMOVUPD      (DI)(BX*8), K1, Z4
-	MOVQ         200(DX), DI
+	MOVQ         520(DX), DI
 	PREFETCHT1   512(DI)(BX*8)
-	MOVQ         208(DX), R12
-	MOVQ         216(DX), R13
+	MOVQ         528(DX), R12
+	MOVQ         536(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 224(DX), Z5
+	VBROADCASTSD 544(DX), Z5
 	VMOVUPD      (DI)(BX*8), K1, Z5
-	MOVQ         240(DX), DI
+	MOVQ         624(DX), DI
 	PREFETCHT1   512(DI)(BX*8)
-	MOVQ         248(DX), R12
-	MOVQ         256(DX), R13
+	MOVQ         632(DX), R12
+	MOVQ         640(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 264(DX), Z6
+	VBROADCASTSD 648(DX), Z6
 	VMOVUPD      (DI)(BX*8), K1, Z6
-	MOVQ         280(DX), DI
+	MOVQ         728(DX), DI
 	PREFETCHT1   512(DI)(BX*8)
-	MOVQ         288(DX), R12
-	MOVQ         296(DX), R13
+	MOVQ         736(DX), R12
+	MOVQ         744(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 304(DX), Z7
+	VBROADCASTSD 752(DX), Z7
 	VMOVUPD      (DI)(BX*8), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -11495,61 +11869,61 @@ tail:
 	KMOVW        R13, K1
 	VBROADCASTSD 24(DX), Z0
 	VMOVUPD      (R12)(BX*8), K1, Z0
-	MOVQ         40(DX), R12
-	MOVQ         48(DX), R13
-	MOVQ         56(DX), R14
+	MOVQ         104(DX), R12
+	MOVQ         112(DX), R13
+	MOVQ         120(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 64(DX), Z1
+	VBROADCASTSD 128(DX), Z1
 	VMOVUPD      (R12)(BX*8), K1, Z1
-	MOVQ         80(DX), R12
-	MOVQ         88(DX), R13
-	MOVQ         96(DX), R14
+	MOVQ         208(DX), R12
+	MOVQ         216(DX), R13
+	MOVQ         224(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 104(DX), Z2
+	VBROADCASTSD 232(DX), Z2
 	VMOVUPD      (R12)(BX*8), K1, Z2
-	MOVQ         120(DX), R12
-	MOVQ         128(DX), R13
-	MOVQ         136(DX), R14
+	MOVQ         312(DX), R12
+	MOVQ         320(DX), R13
+	MOVQ         328(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 144(DX), Z3
+	VBROADCASTSD 336(DX), Z3
 	VMOVUPD      (R12)(BX*8), K1, Z3
-	MOVQ         160(DX), R12
-	MOVQ         168(DX), R13
-	MOVQ         176(DX), R14
+	MOVQ         416(DX), R12
+	MOVQ         424(DX), R13
+	MOVQ         432(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 184(DX), Z4
+	VBROADCASTSD 440(DX), Z4
 	VMOVUPD      (R12)(BX*8), K1, Z4
-	MOVQ         200(DX), R12
-	MOVQ         208(DX), R13
-	MOVQ         216(DX), R14
+	MOVQ         520(DX), R12
+	MOVQ         528(DX), R13
+	MOVQ         536(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 224(DX), Z5
+	VBROADCASTSD 544(DX), Z5
 	VMOVUPD      (R12)(BX*8), K1, Z5
-	MOVQ         240(DX), R12
-	MOVQ         248(DX), R13
-	MOVQ         256(DX), R14
+	MOVQ         624(DX), R12
+	MOVQ         632(DX), R13
+	MOVQ         640(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 264(DX), Z6
+	VBROADCASTSD 648(DX), Z6
 	VMOVUPD      (R12)(BX*8), K1, Z6
-	MOVQ         280(DX), R12
-	MOVQ         288(DX), R13
-	MOVQ         296(DX), R14
+	MOVQ         728(DX), R12
+	MOVQ         736(DX), R13
+	MOVQ         744(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 304(DX), Z7
+	VBROADCASTSD 752(DX), Z7
 	VMOVUPD      (R12)(BX*8), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -11609,7 +11983,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000140, DX
+	ADDQ $0x00000340, DX
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -11660,7 +12034,7 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
-	MOVQ        160(BX), R9
+	MOVQ        416(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y4
@@ -11674,7 +12048,7 @@ step:
 	VPADDQ      Y2, Y3, Y3
 	VPSRLQ      $0x34, Y3, Y3
 	VPOR        Y3, Y0, Y0
-	MOVQ        200(BX), R9
+	MOVQ        520(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y6
@@ -11688,7 +12062,7 @@ step:
 	VPADDQ      Y2, Y3, Y3
 	VPSRLQ      $0x34, Y3, Y3
 	VPOR        Y3, Y0, Y0
-	MOVQ        240(BX), R9
+	MOVQ        624(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y8
@@ -11702,7 +12076,7 @@ step:
 	VPADDQ      Y2, Y3, Y3
 	VPSRLQ      $0x34, Y3, Y3
 	VPOR        Y3, Y0, Y0
-	MOVQ        280(BX), R9
+	MOVQ        728(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y10
@@ -11755,7 +12129,7 @@ step:
 	VPADDQ      Y2, Y3, Y3
 	VPSRLQ      $0x34, Y3, Y3
 	VPOR        Y3, Y0, Y0
-	MOVQ        40(BX), R9
+	MOVQ        104(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y6
@@ -11769,7 +12143,7 @@ step:
 	VPADDQ      Y2, Y3, Y3
 	VPSRLQ      $0x34, Y3, Y3
 	VPOR        Y3, Y0, Y0
-	MOVQ        80(BX), R9
+	MOVQ        208(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y8
@@ -11783,7 +12157,7 @@ step:
 	VPADDQ      Y2, Y3, Y3
 	VPSRLQ      $0x34, Y3, Y3
 	VPOR        Y3, Y0, Y0
-	MOVQ        120(BX), R9
+	MOVQ        312(BX), R9
 	PREFETCHT1  512(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y10
@@ -11828,14 +12202,14 @@ step:
 	JG          step
 	SUBQ        $0x08, 32(SP)
 	JLE         done
-	ADDQ        $0x00000140, BX
+	ADDQ        $0x00000340, BX
 	ADDQ        $0x40, SI
 	MOVQ        $0x0000000000000008, DI
 	SUBQ        32(SP), DI
 	JLE         columns
 	MOVQ        $0x0000000000000008, AX
 	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x28, DI, AX
+	IMUL3Q      $0x68, DI, AX
 	SUBQ        AX, BX
 	SHLQ        $0x03, DI
 	SUBQ        DI, SI
@@ -11898,7 +12272,7 @@ step:
 	KMOVW      K1, SI
 	POPCNTL    SI, SI
 	ADDQ       SI, 32(DX)
-	MOVQ       40(DX), SI
+	MOVQ       104(DX), SI
 	PREFETCHT1 512(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z2
@@ -11906,8 +12280,8 @@ step:
 	VPCMPQ     $0x04, Z0, Z3, K1
 	KMOVW      K1, SI
 	POPCNTL    SI, SI
-	ADDQ       SI, 72(DX)
-	MOVQ       80(DX), SI
+	ADDQ       SI, 136(DX)
+	MOVQ       208(DX), SI
 	PREFETCHT1 512(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z3
@@ -11915,8 +12289,8 @@ step:
 	VPCMPQ     $0x04, Z0, Z4, K1
 	KMOVW      K1, SI
 	POPCNTL    SI, SI
-	ADDQ       SI, 112(DX)
-	MOVQ       120(DX), SI
+	ADDQ       SI, 240(DX)
+	MOVQ       312(DX), SI
 	PREFETCHT1 512(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z4
@@ -11924,8 +12298,8 @@ step:
 	VPCMPQ     $0x04, Z0, Z5, K1
 	KMOVW      K1, SI
 	POPCNTL    SI, SI
-	ADDQ       SI, 152(DX)
-	MOVQ       160(DX), SI
+	ADDQ       SI, 344(DX)
+	MOVQ       416(DX), SI
 	PREFETCHT1 512(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z5
@@ -11933,8 +12307,8 @@ step:
 	VPCMPQ     $0x04, Z0, Z6, K1
 	KMOVW      K1, SI
 	POPCNTL    SI, SI
-	ADDQ       SI, 192(DX)
-	MOVQ       200(DX), SI
+	ADDQ       SI, 448(DX)
+	MOVQ       520(DX), SI
 	PREFETCHT1 512(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z6
@@ -11942,8 +12316,8 @@ step:
 	VPCMPQ     $0x04, Z0, Z7, K1
 	KMOVW      K1, SI
 	POPCNTL    SI, SI
-	ADDQ       SI, 232(DX)
-	MOVQ       240(DX), SI
+	ADDQ       SI, 552(DX)
+	MOVQ       624(DX), SI
 	PREFETCHT1 512(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z7
@@ -11951,8 +12325,8 @@ step:
 	VPCMPQ     $0x04, Z0, Z8, K1
 	KMOVW      K1, SI
 	POPCNTL    SI, SI
-	ADDQ       SI, 272(DX)
-	MOVQ       280(DX), SI
+	ADDQ       SI, 656(DX)
+	MOVQ       728(DX), SI
 	PREFETCHT1 512(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z8
@@ -11960,7 +12334,7 @@ step:
 	VPCMPQ     $0x04, Z0, Z9, K1
 	KMOVW      K1, SI
 	POPCNTL    SI, SI
-	ADDQ       SI, 312(DX)
+	ADDQ       SI, 760(DX)
 	VUNPCKLPD  Z2, Z1, Z0
 	VUNPCKHPD  Z2, Z1, Z1
 	VUNPCKLPD  Z4, Z3, Z2
@@ -12015,75 +12389,75 @@ tail:
 	ADDQ         SI, 32(DX)
 	VBROADCASTSD 24(DX), Z0
 	VMOVAPD      Z1, K1, Z0
-	MOVQ         40(DX), SI
+	MOVQ         104(DX), SI
 	VMOVDQU64.Z  (SI)(BX*8), K1, Z1
 	VCVTQQ2PD    Z1, Z2
 	VCVTTPD2QQ   Z2, Z3
 	VPCMPQ       $0x04, Z1, Z3, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 72(DX)
-	VBROADCASTSD 64(DX), Z1
+	ADDQ         SI, 136(DX)
+	VBROADCASTSD 128(DX), Z1
 	VMOVAPD      Z2, K1, Z1
-	MOVQ         80(DX), SI
+	MOVQ         208(DX), SI
 	VMOVDQU64.Z  (SI)(BX*8), K1, Z2
 	VCVTQQ2PD    Z2, Z3
 	VCVTTPD2QQ   Z3, Z4
 	VPCMPQ       $0x04, Z2, Z4, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 112(DX)
-	VBROADCASTSD 104(DX), Z2
+	ADDQ         SI, 240(DX)
+	VBROADCASTSD 232(DX), Z2
 	VMOVAPD      Z3, K1, Z2
-	MOVQ         120(DX), SI
+	MOVQ         312(DX), SI
 	VMOVDQU64.Z  (SI)(BX*8), K1, Z3
 	VCVTQQ2PD    Z3, Z4
 	VCVTTPD2QQ   Z4, Z5
 	VPCMPQ       $0x04, Z3, Z5, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 152(DX)
-	VBROADCASTSD 144(DX), Z3
+	ADDQ         SI, 344(DX)
+	VBROADCASTSD 336(DX), Z3
 	VMOVAPD      Z4, K1, Z3
-	MOVQ         160(DX), SI
+	MOVQ         416(DX), SI
 	VMOVDQU64.Z  (SI)(BX*8), K1, Z4
 	VCVTQQ2PD    Z4, Z5
 	VCVTTPD2QQ   Z5, Z6
 	VPCMPQ       $0x04, Z4, Z6, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 192(DX)
-	VBROADCASTSD 184(DX), Z4
+	ADDQ         SI, 448(DX)
+	VBROADCASTSD 440(DX), Z4
 	VMOVAPD      Z5, K1, Z4
-	MOVQ         200(DX), SI
+	MOVQ         520(DX), SI
 	VMOVDQU64.Z  (SI)(BX*8), K1, Z5
 	VCVTQQ2PD    Z5, Z6
 	VCVTTPD2QQ   Z6, Z7
 	VPCMPQ       $0x04, Z5, Z7, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 232(DX)
-	VBROADCASTSD 224(DX), Z5
+	ADDQ         SI, 552(DX)
+	VBROADCASTSD 544(DX), Z5
 	VMOVAPD      Z6, K1, Z5
-	MOVQ         240(DX), SI
+	MOVQ         624(DX), SI
 	VMOVDQU64.Z  (SI)(BX*8), K1, Z6
 	VCVTQQ2PD    Z6, Z7
 	VCVTTPD2QQ   Z7, Z8
 	VPCMPQ       $0x04, Z6, Z8, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 272(DX)
-	VBROADCASTSD 264(DX), Z6
+	ADDQ         SI, 656(DX)
+	VBROADCASTSD 648(DX), Z6
 	VMOVAPD      Z7, K1, Z6
-	MOVQ         280(DX), SI
+	MOVQ         728(DX), SI
 	VMOVDQU64.Z  (SI)(BX*8), K1, Z7
 	VCVTQQ2PD    Z7, Z8
 	VCVTTPD2QQ   Z8, Z9
 	VPCMPQ       $0x04, Z7, Z9, K3
 	KMOVW        K3, BX
 	POPCNTL      BX, BX
-	ADDQ         BX, 312(DX)
-	VBROADCASTSD 304(DX), Z7
+	ADDQ         BX, 760(DX)
+	VBROADCASTSD 752(DX), Z7
 	VMOVAPD      Z8, K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -12143,7 +12517,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000140, DX
+	ADDQ $0x00000340, DX
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -12197,10 +12571,10 @@ columns:
 step:
 	MOVQ         AX, R8
 	SHRQ         $0x03, R8
-	MOVQ         160(BX), R11
+	MOVQ         416(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         168(BX), R12
-	MOVQ         176(BX), R13
+	MOVQ         424(BX), R12
+	MOVQ         432(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*8), Y4
 	VPADDQ       Y1, Y4, Y5
@@ -12220,17 +12594,15 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y7, Y7
 	VPAND        Y7, Y4, Y4
 	VPOR         Y4, Y0, Y0
-	VBROADCASTSD 184(BX), Y4
-	VPAND        64(SI)(R13*8), Y3, Y7
-	VPCMPEQQ     64(SI)(R13*8), Y7, Y7
+	VBROADCASTSD 440(BX), Y4
+	VPSLLVD      456(BX), Y3, Y7
 	VBLENDVPD    Y7, Y5, Y4, Y5
-	VPAND        96(SI)(R13*8), Y3, Y3
-	VPCMPEQQ     96(SI)(R13*8), Y3, Y3
+	VPSLLVD      488(BX), Y3, Y3
 	VBLENDVPD    Y3, Y6, Y4, Y6
-	MOVQ         200(BX), R11
+	MOVQ         520(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         208(BX), R12
-	MOVQ         216(BX), R13
+	MOVQ         528(BX), R12
+	MOVQ         536(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*8), Y4
 	VPADDQ       Y1, Y4, Y7
@@ -12250,17 +12622,15 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y9, Y9
 	VPAND        Y9, Y4, Y4
 	VPOR         Y4, Y0, Y0
-	VBROADCASTSD 224(BX), Y4
-	VPAND        64(SI)(R13*8), Y3, Y9
-	VPCMPEQQ     64(SI)(R13*8), Y9, Y9
+	VBROADCASTSD 544(BX), Y4
+	VPSLLVD      560(BX), Y3, Y9
 	VBLENDVPD    Y9, Y7, Y4, Y7
-	VPAND        96(SI)(R13*8), Y3, Y3
-	VPCMPEQQ     96(SI)(R13*8), Y3, Y3
+	VPSLLVD      592(BX), Y3, Y3
 	VBLENDVPD    Y3, Y8, Y4, Y8
-	MOVQ         240(BX), R11
+	MOVQ         624(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         248(BX), R12
-	MOVQ         256(BX), R13
+	MOVQ         632(BX), R12
+	MOVQ         640(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*8), Y4
 	VPADDQ       Y1, Y4, Y9
@@ -12280,17 +12650,15 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y11, Y11
 	VPAND        Y11, Y4, Y4
 	VPOR         Y4, Y0, Y0
-	VBROADCASTSD 264(BX), Y4
-	VPAND        64(SI)(R13*8), Y3, Y11
-	VPCMPEQQ     64(SI)(R13*8), Y11, Y11
+	VBROADCASTSD 648(BX), Y4
+	VPSLLVD      664(BX), Y3, Y11
 	VBLENDVPD    Y11, Y9, Y4, Y9
-	VPAND        96(SI)(R13*8), Y3, Y3
-	VPCMPEQQ     96(SI)(R13*8), Y3, Y3
+	VPSLLVD      696(BX), Y3, Y3
 	VBLENDVPD    Y3, Y10, Y4, Y10
-	MOVQ         280(BX), R11
+	MOVQ         728(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         288(BX), R12
-	MOVQ         296(BX), R13
+	MOVQ         736(BX), R12
+	MOVQ         744(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*8), Y4
 	VPADDQ       Y1, Y4, Y11
@@ -12310,12 +12678,10 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y13, Y13
 	VPAND        Y13, Y4, Y4
 	VPOR         Y4, Y0, Y0
-	VBROADCASTSD 304(BX), Y4
-	VPAND        64(SI)(R13*8), Y3, Y13
-	VPCMPEQQ     64(SI)(R13*8), Y13, Y13
+	VBROADCASTSD 752(BX), Y4
+	VPSLLVD      768(BX), Y3, Y13
 	VBLENDVPD    Y13, Y11, Y4, Y11
-	VPAND        96(SI)(R13*8), Y3, Y3
-	VPCMPEQQ     96(SI)(R13*8), Y3, Y3
+	VPSLLVD      800(BX), Y3, Y3
 	VBLENDVPD    Y3, Y12, Y4, Y12
 	VUNPCKLPD    Y7, Y5, Y3
 	VUNPCKHPD    Y7, Y5, Y4
@@ -12366,16 +12732,14 @@ step:
 	VPAND        Y7, Y4, Y4
 	VPOR         Y4, Y0, Y0
 	VBROADCASTSD 24(BX), Y4
-	VPAND        64(SI)(R13*8), Y3, Y7
-	VPCMPEQQ     64(SI)(R13*8), Y7, Y7
+	VPSLLVD      40(BX), Y3, Y7
 	VBLENDVPD    Y7, Y5, Y4, Y5
-	VPAND        96(SI)(R13*8), Y3, Y3
-	VPCMPEQQ     96(SI)(R13*8), Y3, Y3
+	VPSLLVD      72(BX), Y3, Y3
 	VBLENDVPD    Y3, Y6, Y4, Y6
-	MOVQ         40(BX), R11
+	MOVQ         104(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         48(BX), R12
-	MOVQ         56(BX), R13
+	MOVQ         112(BX), R12
+	MOVQ         120(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*8), Y4
 	VPADDQ       Y1, Y4, Y7
@@ -12395,17 +12759,15 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y9, Y9
 	VPAND        Y9, Y4, Y4
 	VPOR         Y4, Y0, Y0
-	VBROADCASTSD 64(BX), Y4
-	VPAND        64(SI)(R13*8), Y3, Y9
-	VPCMPEQQ     64(SI)(R13*8), Y9, Y9
+	VBROADCASTSD 128(BX), Y4
+	VPSLLVD      144(BX), Y3, Y9
 	VBLENDVPD    Y9, Y7, Y4, Y7
-	VPAND        96(SI)(R13*8), Y3, Y3
-	VPCMPEQQ     96(SI)(R13*8), Y3, Y3
+	VPSLLVD      176(BX), Y3, Y3
 	VBLENDVPD    Y3, Y8, Y4, Y8
-	MOVQ         80(BX), R11
+	MOVQ         208(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         88(BX), R12
-	MOVQ         96(BX), R13
+	MOVQ         216(BX), R12
+	MOVQ         224(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*8), Y4
 	VPADDQ       Y1, Y4, Y9
@@ -12425,17 +12787,15 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y11, Y11
 	VPAND        Y11, Y4, Y4
 	VPOR         Y4, Y0, Y0
-	VBROADCASTSD 104(BX), Y4
-	VPAND        64(SI)(R13*8), Y3, Y11
-	VPCMPEQQ     64(SI)(R13*8), Y11, Y11
+	VBROADCASTSD 232(BX), Y4
+	VPSLLVD      248(BX), Y3, Y11
 	VBLENDVPD    Y11, Y9, Y4, Y9
-	VPAND        96(SI)(R13*8), Y3, Y3
-	VPCMPEQQ     96(SI)(R13*8), Y3, Y3
+	VPSLLVD      280(BX), Y3, Y3
 	VBLENDVPD    Y3, Y10, Y4, Y10
-	MOVQ         120(BX), R11
+	MOVQ         312(BX), R11
 	PREFETCHT1   512(R11)(AX*8)
-	MOVQ         128(BX), R12
-	MOVQ         136(BX), R13
+	MOVQ         320(BX), R12
+	MOVQ         328(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*8), Y4
 	VPADDQ       Y1, Y4, Y11
@@ -12455,12 +12815,10 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y13, Y13
 	VPAND        Y13, Y4, Y4
 	VPOR         Y4, Y0, Y0
-	VBROADCASTSD 144(BX), Y4
-	VPAND        64(SI)(R13*8), Y3, Y13
-	VPCMPEQQ     64(SI)(R13*8), Y13, Y13
+	VBROADCASTSD 336(BX), Y4
+	VPSLLVD      352(BX), Y3, Y13
 	VBLENDVPD    Y13, Y11, Y4, Y11
-	VPAND        96(SI)(R13*8), Y3, Y3
-	VPCMPEQQ     96(SI)(R13*8), Y3, Y3
+	VPSLLVD      384(BX), Y3, Y3
 	VBLENDVPD    Y3, Y12, Y4, Y12
 	VUNPCKLPD    Y7, Y5, Y3
 	VUNPCKHPD    Y7, Y5, Y4
@@ -12493,14 +12851,14 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000140, BX
+	ADDQ         $0x00000340, BX
 	ADDQ         $0x40, DI
 	MOVQ         $0x0000000000000008, R8
 	SUBQ         32(SP), R8
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x28, R8, AX
+	IMUL3Q       $0x68, R8, AX
 	SUBQ         AX, BX
 	SHLQ         $0x03, R8
 	SUBQ         R8, DI
@@ -12571,10 +12929,10 @@ step:
 	ADDQ         DI, 32(DX)
 	VBROADCASTSD 24(DX), Z0
 	VMOVAPD      Z1, K1, Z0
-	MOVQ         40(DX), DI
+	MOVQ         104(DX), DI
 	PREFETCHT1   512(DI)(BX*8)
-	MOVQ         48(DX), R12
-	MOVQ         56(DX), R13
+	MOVQ         112(DX), R12
+	MOVQ         120(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z1
@@ -12583,13 +12941,13 @@ step:
 	VPCMPQ       $0x04, Z1, Z3, K3
 	KMOVW        K3, DI
 	POPCNTL      DI, DI
-	ADDQ         DI, 72(DX)
-	VBROADCASTSD 64(DX), Z1
+	ADDQ         DI, 136(DX)
+	VBROADCASTSD 128(DX), Z1
 	VMOVAPD      Z2, K1, Z1
-	MOVQ         80(DX), DI
+	MOVQ         208(DX), DI
 	PREFETCHT1   512(DI)(BX*8)
-	MOVQ         88(DX), R12
-	MOVQ         96(DX), R13
+	MOVQ         216(DX), R12
+	MOVQ         224(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z2
@@ -12598,13 +12956,13 @@ step:
 	VPCMPQ       $0x04, Z2, Z4, K3
 	KMOVW        K3, DI
 	POPCNTL      DI, DI
-	ADDQ         DI, 112(DX)
-	VBROADCASTSD 104(DX), Z2
+	ADDQ         DI, 240(DX)
+	VBROADCASTSD 232(DX), Z2
 	VMOVAPD      Z3, K1, Z2
-	MOVQ         120(DX), DI
+	MOVQ         312(DX), DI
 	PREFETCHT1   512(DI)(BX*8)
-	MOVQ         128(DX), R12
-	MOVQ         136(DX), R13
+	MOVQ         320(DX), R12
+	MOVQ         328(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z3
@@ -12613,13 +12971,13 @@ step:
 	VPCMPQ       $0x04, Z3, Z5, K3
 	KMOVW        K3, DI
 	POPCNTL      DI, DI
-	ADDQ         DI, 152(DX)
-	VBROADCASTSD 144(DX), Z3
+	ADDQ         DI, 344(DX)
+	VBROADCASTSD 336(DX), Z3
 	VMOVAPD      Z4, K1, Z3
-	MOVQ         160(DX), DI
+	MOVQ         416(DX), DI
 	PREFETCHT1   512(DI)(BX*8)
-	MOVQ         168(DX), R12
-	MOVQ         176(DX), R13
+	MOVQ         424(DX), R12
+	MOVQ         432(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z4
@@ -12628,13 +12986,13 @@ step:
 	VPCMPQ       $0x04, Z4, Z6, K3
 	KMOVW        K3, DI
 	POPCNTL      DI, DI
-	ADDQ         DI, 192(DX)
-	VBROADCASTSD 184(DX), Z4
+	ADDQ         DI, 448(DX)
+	VBROADCASTSD 440(DX), Z4
 	VMOVAPD      Z5, K1, Z4
-	MOVQ         200(DX), DI
+	MOVQ         520(DX), DI
 	PREFETCHT1   512(DI)(BX*8)
-	MOVQ         208(DX), R12
-	MOVQ         216(DX), R13
+	MOVQ         528(DX), R12
+	MOVQ         536(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z5
@@ -12643,13 +13001,13 @@ step:
 	VPCMPQ       $0x04, Z5, Z7, K3
 	KMOVW        K3, DI
 	POPCNTL      DI, DI
-	ADDQ         DI, 232(DX)
-	VBROADCASTSD 224(DX), Z5
+	ADDQ         DI, 552(DX)
+	VBROADCASTSD 544(DX), Z5
 	VMOVAPD      Z6, K1, Z5
-	MOVQ         240(DX), DI
+	MOVQ         624(DX), DI
 	PREFETCHT1   512(DI)(BX*8)
-	MOVQ         248(DX), R12
-	MOVQ         256(DX), R13
+	MOVQ         632(DX), R12
+	MOVQ         640(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z6
@@ -12658,13 +13016,13 @@ step:
 	VPCMPQ       $0x04, Z6, Z8, K3
 	KMOVW        K3, DI
 	POPCNTL      DI, DI
-	ADDQ         DI, 272(DX)
-	VBROADCASTSD 264(DX), Z6
+	ADDQ         DI, 656(DX)
+	VBROADCASTSD 648(DX), Z6
 	VMOVAPD      Z7, K1, Z6
-	MOVQ         280(DX), DI
+	MOVQ         728(DX), DI
 	PREFETCHT1   512(DI)(BX*8)
-	MOVQ         288(DX), R12
-	MOVQ         296(DX), R13
+	MOVQ         736(DX), R12
+	MOVQ         744(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z7
@@ -12673,8 +13031,8 @@ step:
 	VPCMPQ       $0x04, Z7, Z9, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 312(DX)
-	VBROADCASTSD 304(DX), Z7
+	ADDQ         SI, 760(DX)
+	VBROADCASTSD 752(DX), Z7
 	VMOVAPD      Z8, K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -12737,9 +13095,9 @@ tail:
 	ADDQ         R12, 32(DX)
 	VBROADCASTSD 24(DX), Z0
 	VMOVAPD      Z1, K1, Z0
-	MOVQ         40(DX), R12
-	MOVQ         48(DX), R13
-	MOVQ         56(DX), R14
+	MOVQ         104(DX), R12
+	MOVQ         112(DX), R13
+	MOVQ         120(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
@@ -12749,12 +13107,12 @@ tail:
 	VPCMPQ       $0x04, Z1, Z3, K3
 	KMOVW        K3, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 72(DX)
-	VBROADCASTSD 64(DX), Z1
+	ADDQ         R12, 136(DX)
+	VBROADCASTSD 128(DX), Z1
 	VMOVAPD      Z2, K1, Z1
-	MOVQ         80(DX), R12
-	MOVQ         88(DX), R13
-	MOVQ         96(DX), R14
+	MOVQ         208(DX), R12
+	MOVQ         216(DX), R13
+	MOVQ         224(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
@@ -12764,12 +13122,12 @@ tail:
 	VPCMPQ       $0x04, Z2, Z4, K3
 	KMOVW        K3, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 112(DX)
-	VBROADCASTSD 104(DX), Z2
+	ADDQ         R12, 240(DX)
+	VBROADCASTSD 232(DX), Z2
 	VMOVAPD      Z3, K1, Z2
-	MOVQ         120(DX), R12
-	MOVQ         128(DX), R13
-	MOVQ         136(DX), R14
+	MOVQ         312(DX), R12
+	MOVQ         320(DX), R13
+	MOVQ         328(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
@@ -12779,12 +13137,12 @@ tail:
 	VPCMPQ       $0x04, Z3, Z5, K3
 	KMOVW        K3, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 152(DX)
-	VBROADCASTSD 144(DX), Z3
+	ADDQ         R12, 344(DX)
+	VBROADCASTSD 336(DX), Z3
 	VMOVAPD      Z4, K1, Z3
-	MOVQ         160(DX), R12
-	MOVQ         168(DX), R13
-	MOVQ         176(DX), R14
+	MOVQ         416(DX), R12
+	MOVQ         424(DX), R13
+	MOVQ         432(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
@@ -12794,12 +13152,12 @@ tail:
 	VPCMPQ       $0x04, Z4, Z6, K3
 	KMOVW        K3, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 192(DX)
-	VBROADCASTSD 184(DX), Z4
+	ADDQ         R12, 448(DX)
+	VBROADCASTSD 440(DX), Z4
 	VMOVAPD      Z5, K1, Z4
-	MOVQ         200(DX), R12
-	MOVQ         208(DX), R13
-	MOVQ         216(DX), R14
+	MOVQ         520(DX), R12
+	MOVQ         528(DX), R13
+	MOVQ         536(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
@@ -12809,12 +13167,12 @@ tail:
 	VPCMPQ       $0x04, Z5, Z7, K3
 	KMOVW        K3, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 232(DX)
-	VBROADCASTSD 224(DX), Z5
+	ADDQ         R12, 552(DX)
+	VBROADCASTSD 544(DX), Z5
 	VMOVAPD      Z6, K1, Z5
-	MOVQ         240(DX), R12
-	MOVQ         248(DX), R13
-	MOVQ         256(DX), R14
+	MOVQ         624(DX), R12
+	MOVQ         632(DX), R13
+	MOVQ         640(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
@@ -12824,12 +13182,12 @@ tail:
 	VPCMPQ       $0x04, Z6, Z8, K3
 	KMOVW        K3, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 272(DX)
-	VBROADCASTSD 264(DX), Z6
+	ADDQ         R12, 656(DX)
+	VBROADCASTSD 648(DX), Z6
 	VMOVAPD      Z7, K1, Z6
-	MOVQ         280(DX), R12
-	MOVQ         288(DX), R13
-	MOVQ         296(DX), R14
+	MOVQ         728(DX), R12
+	MOVQ         736(DX), R13
+	MOVQ         744(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
@@ -12839,8 +13197,8 @@ tail:
 	VPCMPQ       $0x04, Z7, Z9, K3
 	KMOVW        K3, BX
 	POPCNTL      BX, BX
-	ADDQ         BX, 312(DX)
-	VBROADCASTSD 304(DX), Z7
+	ADDQ         BX, 760(DX)
+	VBROADCASTSD 752(DX), Z7
 	VMOVAPD      Z8, K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -12900,7 +13258,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000140, DX
+	ADDQ $0x00000340, DX
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -12944,19 +13302,19 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
-	MOVQ        160(BX), R9
+	MOVQ        416(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y0
 	VCVTPS2PD   16(R9)(AX*4), Y1
-	MOVQ        200(BX), R9
+	MOVQ        520(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y2
 	VCVTPS2PD   16(R9)(AX*4), Y3
-	MOVQ        240(BX), R9
+	MOVQ        624(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y4
 	VCVTPS2PD   16(R9)(AX*4), Y5
-	MOVQ        280(BX), R9
+	MOVQ        728(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y6
 	VCVTPS2PD   16(R9)(AX*4), Y7
@@ -12989,15 +13347,15 @@ step:
 	PREFETCHT1  512(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y0
 	VCVTPS2PD   16(R9)(AX*4), Y1
-	MOVQ        40(BX), R9
+	MOVQ        104(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y2
 	VCVTPS2PD   16(R9)(AX*4), Y3
-	MOVQ        80(BX), R9
+	MOVQ        208(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y4
 	VCVTPS2PD   16(R9)(AX*4), Y5
-	MOVQ        120(BX), R9
+	MOVQ        312(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y6
 	VCVTPS2PD   16(R9)(AX*4), Y7
@@ -13029,21 +13387,101 @@ step:
 	LEAQ        (DI)(CX*8), DI
 	ADDQ        $0x08, AX
 	SUBQ        $0x08, R8
+	JLE         next
+	MOVQ        416(BX), R9
+	VCVTPS2PD   (R9)(AX*4), Y0
+	VCVTPS2PD   16(R9)(AX*4), Y1
+	MOVQ        520(BX), R9
+	VCVTPS2PD   (R9)(AX*4), Y2
+	VCVTPS2PD   16(R9)(AX*4), Y3
+	MOVQ        624(BX), R9
+	VCVTPS2PD   (R9)(AX*4), Y4
+	VCVTPS2PD   16(R9)(AX*4), Y5
+	MOVQ        728(BX), R9
+	VCVTPS2PD   (R9)(AX*4), Y6
+	VCVTPS2PD   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, 32(DI)
+	VMOVUPD     Y6, 32(DI)(CX*1)
+	VMOVUPD     Y2, 32(DI)(CX*2)
+	VMOVUPD     Y0, 32(DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, 32(R9)
+	VMOVUPD     Y4, 32(R9)(CX*1)
+	VMOVUPD     Y0, 32(R9)(CX*2)
+	VMOVUPD     Y1, 32(R9)(DX*1)
+	MOVQ        (BX), R9
+	VCVTPS2PD   (R9)(AX*4), Y0
+	VCVTPS2PD   16(R9)(AX*4), Y1
+	MOVQ        104(BX), R9
+	VCVTPS2PD   (R9)(AX*4), Y2
+	VCVTPS2PD   16(R9)(AX*4), Y3
+	MOVQ        208(BX), R9
+	VCVTPS2PD   (R9)(AX*4), Y4
+	VCVTPS2PD   16(R9)(AX*4), Y5
+	MOVQ        312(BX), R9
+	VCVTPS2PD   (R9)(AX*4), Y6
+	VCVTPS2PD   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, (DI)
+	VMOVUPD     Y6, (DI)(CX*1)
+	VMOVUPD     Y2, (DI)(CX*2)
+	VMOVUPD     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, (R9)
+	VMOVUPD     Y4, (R9)(CX*1)
+	VMOVUPD     Y0, (R9)(CX*2)
+	VMOVUPD     Y1, (R9)(DX*1)
+	LEAQ        (DI)(CX*8), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
 	JG          step
-	SUBQ        $0x08, 32(SP)
-	JLE         done
-	ADDQ        $0x00000140, BX
-	ADDQ        $0x40, SI
-	MOVQ        $0x0000000000000008, DI
-	SUBQ        32(SP), DI
-	JLE         columns
-	MOVQ        $0x0000000000000008, AX
-	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x28, DI, AX
-	SUBQ        AX, BX
-	SHLQ        $0x03, DI
-	SUBQ        DI, SI
-	JMP         columns
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x40, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x03, DI
+	SUBQ   DI, SI
+	JMP    columns
 
 done:
 	ADDQ $0x40, 8(SP)
@@ -13094,25 +13532,25 @@ step:
 	MOVQ       (DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z0
-	MOVQ       40(DX), SI
+	MOVQ       104(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z1
-	MOVQ       80(DX), SI
+	MOVQ       208(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z2
-	MOVQ       120(DX), SI
+	MOVQ       312(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z3
-	MOVQ       160(DX), SI
+	MOVQ       416(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z4
-	MOVQ       200(DX), SI
+	MOVQ       520(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z5
-	MOVQ       240(DX), SI
+	MOVQ       624(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z6
-	MOVQ       280(DX), SI
+	MOVQ       728(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z7
 	VUNPCKLPD  Z1, Z0, Z8
@@ -13162,26 +13600,26 @@ tail:
 	MOVQ         (DX), SI
 	VBROADCASTSD 24(DX), Z0
 	VCVTPS2PD    (SI)(BX*4), K1, Z0
-	MOVQ         40(DX), SI
-	VBROADCASTSD 64(DX), Z1
+	MOVQ         104(DX), SI
+	VBROADCASTSD 128(DX), Z1
 	VCVTPS2PD    (SI)(BX*4), K1, Z1
-	MOVQ         80(DX), SI
-	VBROADCASTSD 104(DX), Z2
+	MOVQ         208(DX), SI
+	VBROADCASTSD 232(DX), Z2
 	VCVTPS2PD    (SI)(BX*4), K1, Z2
-	MOVQ         120(DX), SI
-	VBROADCASTSD 144(DX), Z3
+	MOVQ         312(DX), SI
+	VBROADCASTSD 336(DX), Z3
 	VCVTPS2PD    (SI)(BX*4), K1, Z3
-	MOVQ         160(DX), SI
-	VBROADCASTSD 184(DX), Z4
+	MOVQ         416(DX), SI
+	VBROADCASTSD 440(DX), Z4
 	VCVTPS2PD    (SI)(BX*4), K1, Z4
-	MOVQ         200(DX), SI
-	VBROADCASTSD 224(DX), Z5
+	MOVQ         520(DX), SI
+	VBROADCASTSD 544(DX), Z5
 	VCVTPS2PD    (SI)(BX*4), K1, Z5
-	MOVQ         240(DX), SI
-	VBROADCASTSD 264(DX), Z6
+	MOVQ         624(DX), SI
+	VBROADCASTSD 648(DX), Z6
 	VCVTPS2PD    (SI)(BX*4), K1, Z6
-	MOVQ         280(DX), SI
-	VBROADCASTSD 304(DX), Z7
+	MOVQ         728(DX), SI
+	VBROADCASTSD 752(DX), Z7
 	VCVTPS2PD    (SI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -13241,7 +13679,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000140, DX
+	ADDQ $0x00000340, DX
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -13267,7 +13705,6 @@ TEXT ·rowsF32F64ValidAVX2(SB), NOSPLIT, $40-48
 	MOVQ AX, 8(SP)
 	MOVQ stride+16(FP), CX
 	LEAQ (CX)(CX*2), DX
-	LEAQ sliding<>+0(SB), SI
 
 chunk:
 	MOVQ    $0x0000000000000040, BX
@@ -13278,71 +13715,59 @@ chunk:
 	MOVQ    cols+8(FP), BX
 	MOVQ    width+32(FP), AX
 	MOVQ    AX, 32(SP)
-	MOVQ    (SP), DI
+	MOVQ    (SP), SI
 
 columns:
 	MOVQ 8(SP), AX
-	MOVQ DI, R9
-	MOVQ 24(SP), R10
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
 
 step:
-	MOVQ         AX, R8
-	SHRQ         $0x03, R8
-	MOVQ         160(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         168(BX), R12
-	MOVQ         176(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VCVTPS2PD    (R11)(AX*4), Y1
-	VCVTPS2PD    16(R11)(AX*4), Y2
-	VBROADCASTSD 184(BX), Y3
-	VPAND        64(SI)(R13*8), Y0, Y4
-	VPCMPEQQ     64(SI)(R13*8), Y4, Y4
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         416(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y1
+	VCVTPS2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 440(BX), Y3
+	VPSLLVD      456(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y1
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      488(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y2
-	MOVQ         200(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         208(BX), R12
-	MOVQ         216(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VCVTPS2PD    (R11)(AX*4), Y3
-	VCVTPS2PD    16(R11)(AX*4), Y4
-	VBROADCASTSD 224(BX), Y5
-	VPAND        64(SI)(R13*8), Y0, Y6
-	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	MOVQ         520(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y3
+	VCVTPS2PD    16(R10)(AX*4), Y4
+	VBROADCASTSD 544(BX), Y5
+	VPSLLVD      560(BX), Y0, Y6
 	VBLENDVPD    Y6, Y3, Y5, Y3
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      592(BX), Y0, Y0
 	VBLENDVPD    Y0, Y4, Y5, Y4
-	MOVQ         240(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         248(BX), R12
-	MOVQ         256(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VCVTPS2PD    (R11)(AX*4), Y5
-	VCVTPS2PD    16(R11)(AX*4), Y6
-	VBROADCASTSD 264(BX), Y7
-	VPAND        64(SI)(R13*8), Y0, Y8
-	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	MOVQ         624(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y5
+	VCVTPS2PD    16(R10)(AX*4), Y6
+	VBROADCASTSD 648(BX), Y7
+	VPSLLVD      664(BX), Y0, Y8
 	VBLENDVPD    Y8, Y5, Y7, Y5
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      696(BX), Y0, Y0
 	VBLENDVPD    Y0, Y6, Y7, Y6
-	MOVQ         280(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         288(BX), R12
-	MOVQ         296(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VCVTPS2PD    (R11)(AX*4), Y7
-	VCVTPS2PD    16(R11)(AX*4), Y8
-	VBROADCASTSD 304(BX), Y9
-	VPAND        64(SI)(R13*8), Y0, Y10
-	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	MOVQ         728(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y7
+	VCVTPS2PD    16(R10)(AX*4), Y8
+	VBROADCASTSD 752(BX), Y9
+	VPSLLVD      768(BX), Y0, Y10
 	VBLENDVPD    Y10, Y7, Y9, Y7
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      800(BX), Y0, Y0
 	VBLENDVPD    Y0, Y8, Y9, Y8
 	VUNPCKLPD    Y3, Y1, Y0
 	VUNPCKHPD    Y3, Y1, Y1
@@ -13352,11 +13777,11 @@ step:
 	VINSERTF128  $0x01, X9, Y1, Y7
 	VPERM2F128   $0x31, Y3, Y0, Y0
 	VPERM2F128   $0x31, Y9, Y1, Y1
-	VMOVUPD      Y5, 32(R9)
-	VMOVUPD      Y7, 32(R9)(CX*1)
-	VMOVUPD      Y0, 32(R9)(CX*2)
-	VMOVUPD      Y1, 32(R9)(DX*1)
-	LEAQ         (R9)(CX*4), R11
+	VMOVUPD      Y5, 32(R8)
+	VMOVUPD      Y7, 32(R8)(CX*1)
+	VMOVUPD      Y0, 32(R8)(CX*2)
+	VMOVUPD      Y1, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
 	VUNPCKLPD    Y4, Y2, Y0
 	VUNPCKHPD    Y4, Y2, Y1
 	VUNPCKLPD    Y8, Y6, Y2
@@ -13365,65 +13790,53 @@ step:
 	VINSERTF128  $0x01, X5, Y1, Y4
 	VPERM2F128   $0x31, Y2, Y0, Y0
 	VPERM2F128   $0x31, Y5, Y1, Y1
-	VMOVUPD      Y3, 32(R11)
-	VMOVUPD      Y4, 32(R11)(CX*1)
-	VMOVUPD      Y0, 32(R11)(CX*2)
-	VMOVUPD      Y1, 32(R11)(DX*1)
-	MOVQ         (BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         8(BX), R12
-	MOVQ         16(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VCVTPS2PD    (R11)(AX*4), Y1
-	VCVTPS2PD    16(R11)(AX*4), Y2
+	VMOVUPD      Y3, 32(R10)
+	VMOVUPD      Y4, 32(R10)(CX*1)
+	VMOVUPD      Y0, 32(R10)(CX*2)
+	VMOVUPD      Y1, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y1
+	VCVTPS2PD    16(R10)(AX*4), Y2
 	VBROADCASTSD 24(BX), Y3
-	VPAND        64(SI)(R13*8), Y0, Y4
-	VPCMPEQQ     64(SI)(R13*8), Y4, Y4
+	VPSLLVD      40(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y1
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      72(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y2
-	MOVQ         40(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         48(BX), R12
-	MOVQ         56(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VCVTPS2PD    (R11)(AX*4), Y3
-	VCVTPS2PD    16(R11)(AX*4), Y4
-	VBROADCASTSD 64(BX), Y5
-	VPAND        64(SI)(R13*8), Y0, Y6
-	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	MOVQ         104(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y3
+	VCVTPS2PD    16(R10)(AX*4), Y4
+	VBROADCASTSD 128(BX), Y5
+	VPSLLVD      144(BX), Y0, Y6
 	VBLENDVPD    Y6, Y3, Y5, Y3
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      176(BX), Y0, Y0
 	VBLENDVPD    Y0, Y4, Y5, Y4
-	MOVQ         80(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         88(BX), R12
-	MOVQ         96(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VCVTPS2PD    (R11)(AX*4), Y5
-	VCVTPS2PD    16(R11)(AX*4), Y6
-	VBROADCASTSD 104(BX), Y7
-	VPAND        64(SI)(R13*8), Y0, Y8
-	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	MOVQ         208(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y5
+	VCVTPS2PD    16(R10)(AX*4), Y6
+	VBROADCASTSD 232(BX), Y7
+	VPSLLVD      248(BX), Y0, Y8
 	VBLENDVPD    Y8, Y5, Y7, Y5
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      280(BX), Y0, Y0
 	VBLENDVPD    Y0, Y6, Y7, Y6
-	MOVQ         120(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         128(BX), R12
-	MOVQ         136(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VCVTPS2PD    (R11)(AX*4), Y7
-	VCVTPS2PD    16(R11)(AX*4), Y8
-	VBROADCASTSD 144(BX), Y9
-	VPAND        64(SI)(R13*8), Y0, Y10
-	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	MOVQ         312(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y7
+	VCVTPS2PD    16(R10)(AX*4), Y8
+	VBROADCASTSD 336(BX), Y9
+	VPSLLVD      352(BX), Y0, Y10
 	VBLENDVPD    Y10, Y7, Y9, Y7
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      384(BX), Y0, Y0
 	VBLENDVPD    Y0, Y8, Y9, Y8
 	VUNPCKLPD    Y3, Y1, Y0
 	VUNPCKHPD    Y3, Y1, Y1
@@ -13433,41 +13846,179 @@ step:
 	VINSERTF128  $0x01, X9, Y1, Y7
 	VPERM2F128   $0x31, Y3, Y0, Y0
 	VPERM2F128   $0x31, Y9, Y1, Y1
-	VMOVUPD      Y5, (R9)
-	VMOVUPD      Y7, (R9)(CX*1)
-	VMOVUPD      Y0, (R9)(CX*2)
-	VMOVUPD      Y1, (R9)(DX*1)
-	LEAQ         (R9)(CX*4), R8
-	VUNPCKLPD    Y4, Y2, Y0
-	VUNPCKHPD    Y4, Y2, Y1
-	VUNPCKLPD    Y8, Y6, Y2
-	VUNPCKHPD    Y8, Y6, Y5
-	VINSERTF128  $0x01, X2, Y0, Y3
-	VINSERTF128  $0x01, X5, Y1, Y4
-	VPERM2F128   $0x31, Y2, Y0, Y0
-	VPERM2F128   $0x31, Y5, Y1, Y1
-	VMOVUPD      Y3, (R8)
-	VMOVUPD      Y4, (R8)(CX*1)
+	VMOVUPD      Y5, (R8)
+	VMOVUPD      Y7, (R8)(CX*1)
 	VMOVUPD      Y0, (R8)(CX*2)
 	VMOVUPD      Y1, (R8)(DX*1)
-	LEAQ         (R9)(CX*8), R9
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y4, Y2, Y0
+	VUNPCKHPD    Y4, Y2, Y1
+	VUNPCKLPD    Y8, Y6, Y2
+	VUNPCKHPD    Y8, Y6, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, (DI)
+	VMOVUPD      Y4, (DI)(CX*1)
+	VMOVUPD      Y0, (DI)(CX*2)
+	VMOVUPD      Y1, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
 	ADDQ         $0x08, AX
-	SUBQ         $0x08, R10
+	SUBQ         $0x08, R9
+	JLE          next
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         416(BX), R10
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y1
+	VCVTPS2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 440(BX), Y3
+	VPSLLVD      456(BX), Y0, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y1
+	VPSLLVD      488(BX), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y2
+	MOVQ         520(BX), R10
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y3
+	VCVTPS2PD    16(R10)(AX*4), Y4
+	VBROADCASTSD 544(BX), Y5
+	VPSLLVD      560(BX), Y0, Y6
+	VBLENDVPD    Y6, Y3, Y5, Y3
+	VPSLLVD      592(BX), Y0, Y0
+	VBLENDVPD    Y0, Y4, Y5, Y4
+	MOVQ         624(BX), R10
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y5
+	VCVTPS2PD    16(R10)(AX*4), Y6
+	VBROADCASTSD 648(BX), Y7
+	VPSLLVD      664(BX), Y0, Y8
+	VBLENDVPD    Y8, Y5, Y7, Y5
+	VPSLLVD      696(BX), Y0, Y0
+	VBLENDVPD    Y0, Y6, Y7, Y6
+	MOVQ         728(BX), R10
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y7
+	VCVTPS2PD    16(R10)(AX*4), Y8
+	VBROADCASTSD 752(BX), Y9
+	VPSLLVD      768(BX), Y0, Y10
+	VBLENDVPD    Y10, Y7, Y9, Y7
+	VPSLLVD      800(BX), Y0, Y0
+	VBLENDVPD    Y0, Y8, Y9, Y8
+	VUNPCKLPD    Y3, Y1, Y0
+	VUNPCKHPD    Y3, Y1, Y1
+	VUNPCKLPD    Y7, Y5, Y3
+	VUNPCKHPD    Y7, Y5, Y9
+	VINSERTF128  $0x01, X3, Y0, Y5
+	VINSERTF128  $0x01, X9, Y1, Y7
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VPERM2F128   $0x31, Y9, Y1, Y1
+	VMOVUPD      Y5, 32(R8)
+	VMOVUPD      Y7, 32(R8)(CX*1)
+	VMOVUPD      Y0, 32(R8)(CX*2)
+	VMOVUPD      Y1, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
+	VUNPCKLPD    Y4, Y2, Y0
+	VUNPCKHPD    Y4, Y2, Y1
+	VUNPCKLPD    Y8, Y6, Y2
+	VUNPCKHPD    Y8, Y6, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, 32(R10)
+	VMOVUPD      Y4, 32(R10)(CX*1)
+	VMOVUPD      Y0, 32(R10)(CX*2)
+	VMOVUPD      Y1, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y1
+	VCVTPS2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 24(BX), Y3
+	VPSLLVD      40(BX), Y0, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y1
+	VPSLLVD      72(BX), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y2
+	MOVQ         104(BX), R10
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y3
+	VCVTPS2PD    16(R10)(AX*4), Y4
+	VBROADCASTSD 128(BX), Y5
+	VPSLLVD      144(BX), Y0, Y6
+	VBLENDVPD    Y6, Y3, Y5, Y3
+	VPSLLVD      176(BX), Y0, Y0
+	VBLENDVPD    Y0, Y4, Y5, Y4
+	MOVQ         208(BX), R10
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y5
+	VCVTPS2PD    16(R10)(AX*4), Y6
+	VBROADCASTSD 232(BX), Y7
+	VPSLLVD      248(BX), Y0, Y8
+	VBLENDVPD    Y8, Y5, Y7, Y5
+	VPSLLVD      280(BX), Y0, Y0
+	VBLENDVPD    Y0, Y6, Y7, Y6
+	MOVQ         312(BX), R10
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y7
+	VCVTPS2PD    16(R10)(AX*4), Y8
+	VBROADCASTSD 336(BX), Y9
+	VPSLLVD      352(BX), Y0, Y10
+	VBLENDVPD    Y10, Y7, Y9, Y7
+	VPSLLVD      384(BX), Y0, Y0
+	VBLENDVPD    Y0, Y8, Y9, Y8
+	VUNPCKLPD    Y3, Y1, Y0
+	VUNPCKHPD    Y3, Y1, Y1
+	VUNPCKLPD    Y7, Y5, Y3
+	VUNPCKHPD    Y7, Y5, Y9
+	VINSERTF128  $0x01, X3, Y0, Y5
+	VINSERTF128  $0x01, X9, Y1, Y7
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VPERM2F128   $0x31, Y9, Y1, Y1
+	VMOVUPD      Y5, (R8)
+	VMOVUPD      Y7, (R8)(CX*1)
+	VMOVUPD      Y0, (R8)(CX*2)
+	VMOVUPD      Y1, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y4, Y2, Y0
+	VUNPCKHPD    Y4, Y2, Y1
+	VUNPCKLPD    Y8, Y6, Y2
+	VUNPCKHPD    Y8, Y6, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, (DI)
+	VMOVUPD      Y4, (DI)(CX*1)
+	VMOVUPD      Y0, (DI)(CX*2)
+	VMOVUPD      Y1, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
 	JG           step
-	SUBQ         $0x08, 32(SP)
-	JLE          done
-	ADDQ         $0x00000140, BX
-	ADDQ         $0x40, DI
-	MOVQ         $0x0000000000000008, R8
-	SUBQ         32(SP), R8
-	JLE          columns
-	MOVQ         $0x0000000000000008, AX
-	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x28, R8, AX
-	SUBQ         AX, BX
-	SHLQ         $0x03, R8
-	SUBQ         R8, DI
-	JMP          columns
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x40, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x03, DI
+	SUBQ   DI, SI
+	JMP    columns
 
 done:
 	ADDQ $0x40, 8(SP)
@@ -13525,61 +14076,61 @@ step:
 	KMOVW        R12, K1
 	VBROADCASTSD 24(DX), Z0
 	VCVTPS2PD    (DI)(BX*4), K1, Z0
-	MOVQ         40(DX), DI
+	MOVQ         104(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         48(DX), R12
-	MOVQ         56(DX), R13
+	MOVQ         112(DX), R12
+	MOVQ         120(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 64(DX), Z1
+	VBROADCASTSD 128(DX), Z1
 	VCVTPS2PD    (DI)(BX*4), K1, Z1
-	MOVQ         80(DX), DI
+	MOVQ         208(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         88(DX), R12
-	MOVQ         96(DX), R13
+	MOVQ         216(DX), R12
+	MOVQ         224(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 104(DX), Z2
+	VBROADCASTSD 232(DX), Z2
 	VCVTPS2PD    (DI)(BX*4), K1, Z2
-	MOVQ         120(DX), DI
+	MOVQ         312(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         128(DX), R12
-	MOVQ         136(DX), R13
+	MOVQ         320(DX), R12
+	MOVQ         328(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 144(DX), Z3
+	VBROADCASTSD 336(DX), Z3
 	VCVTPS2PD    (DI)(BX*4), K1, Z3
-	MOVQ         160(DX), DI
+	MOVQ         416(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         168(DX), R12
-	MOVQ         176(DX), R13
+	MOVQ         424(DX), R12
+	MOVQ         432(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 184(DX), Z4
+	VBROADCASTSD 440(DX), Z4
 	VCVTPS2PD    (DI)(BX*4), K1, Z4
-	MOVQ         200(DX), DI
+	MOVQ         520(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         208(DX), R12
-	MOVQ         216(DX), R13
+	MOVQ         528(DX), R12
+	MOVQ         536(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 224(DX), Z5
+	VBROADCASTSD 544(DX), Z5
 	VCVTPS2PD    (DI)(BX*4), K1, Z5
-	MOVQ         240(DX), DI
+	MOVQ         624(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         248(DX), R12
-	MOVQ         256(DX), R13
+	MOVQ         632(DX), R12
+	MOVQ         640(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 264(DX), Z6
+	VBROADCASTSD 648(DX), Z6
 	VCVTPS2PD    (DI)(BX*4), K1, Z6
-	MOVQ         280(DX), DI
+	MOVQ         728(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         288(DX), R12
-	MOVQ         296(DX), R13
+	MOVQ         736(DX), R12
+	MOVQ         744(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 304(DX), Z7
+	VBROADCASTSD 752(DX), Z7
 	VCVTPS2PD    (DI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -13635,61 +14186,61 @@ tail:
 	KMOVW        R13, K1
 	VBROADCASTSD 24(DX), Z0
 	VCVTPS2PD    (R12)(BX*4), K1, Z0
-	MOVQ         40(DX), R12
-	MOVQ         48(DX), R13
-	MOVQ         56(DX), R14
+	MOVQ         104(DX), R12
+	MOVQ         112(DX), R13
+	MOVQ         120(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 64(DX), Z1
+	VBROADCASTSD 128(DX), Z1
 	VCVTPS2PD    (R12)(BX*4), K1, Z1
-	MOVQ         80(DX), R12
-	MOVQ         88(DX), R13
-	MOVQ         96(DX), R14
+	MOVQ         208(DX), R12
+	MOVQ         216(DX), R13
+	MOVQ         224(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 104(DX), Z2
+	VBROADCASTSD 232(DX), Z2
 	VCVTPS2PD    (R12)(BX*4), K1, Z2
-	MOVQ         120(DX), R12
-	MOVQ         128(DX), R13
-	MOVQ         136(DX), R14
+	MOVQ         312(DX), R12
+	MOVQ         320(DX), R13
+	MOVQ         328(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 144(DX), Z3
+	VBROADCASTSD 336(DX), Z3
 	VCVTPS2PD    (R12)(BX*4), K1, Z3
-	MOVQ         160(DX), R12
-	MOVQ         168(DX), R13
-	MOVQ         176(DX), R14
+	MOVQ         416(DX), R12
+	MOVQ         424(DX), R13
+	MOVQ         432(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 184(DX), Z4
+	VBROADCASTSD 440(DX), Z4
 	VCVTPS2PD    (R12)(BX*4), K1, Z4
-	MOVQ         200(DX), R12
-	MOVQ         208(DX), R13
-	MOVQ         216(DX), R14
+	MOVQ         520(DX), R12
+	MOVQ         528(DX), R13
+	MOVQ         536(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 224(DX), Z5
+	VBROADCASTSD 544(DX), Z5
 	VCVTPS2PD    (R12)(BX*4), K1, Z5
-	MOVQ         240(DX), R12
-	MOVQ         248(DX), R13
-	MOVQ         256(DX), R14
+	MOVQ         624(DX), R12
+	MOVQ         632(DX), R13
+	MOVQ         640(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 264(DX), Z6
+	VBROADCASTSD 648(DX), Z6
 	VCVTPS2PD    (R12)(BX*4), K1, Z6
-	MOVQ         280(DX), R12
-	MOVQ         288(DX), R13
-	MOVQ         296(DX), R14
+	MOVQ         728(DX), R12
+	MOVQ         736(DX), R13
+	MOVQ         744(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 304(DX), Z7
+	VBROADCASTSD 752(DX), Z7
 	VCVTPS2PD    (R12)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -13749,7 +14300,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000140, DX
+	ADDQ $0x00000340, DX
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -13793,19 +14344,19 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
-	MOVQ        160(BX), R9
+	MOVQ        416(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y0
 	VCVTDQ2PD   16(R9)(AX*4), Y1
-	MOVQ        200(BX), R9
+	MOVQ        520(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y2
 	VCVTDQ2PD   16(R9)(AX*4), Y3
-	MOVQ        240(BX), R9
+	MOVQ        624(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y4
 	VCVTDQ2PD   16(R9)(AX*4), Y5
-	MOVQ        280(BX), R9
+	MOVQ        728(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y6
 	VCVTDQ2PD   16(R9)(AX*4), Y7
@@ -13838,15 +14389,15 @@ step:
 	PREFETCHT1  512(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y0
 	VCVTDQ2PD   16(R9)(AX*4), Y1
-	MOVQ        40(BX), R9
+	MOVQ        104(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y2
 	VCVTDQ2PD   16(R9)(AX*4), Y3
-	MOVQ        80(BX), R9
+	MOVQ        208(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y4
 	VCVTDQ2PD   16(R9)(AX*4), Y5
-	MOVQ        120(BX), R9
+	MOVQ        312(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y6
 	VCVTDQ2PD   16(R9)(AX*4), Y7
@@ -13878,21 +14429,101 @@ step:
 	LEAQ        (DI)(CX*8), DI
 	ADDQ        $0x08, AX
 	SUBQ        $0x08, R8
+	JLE         next
+	MOVQ        416(BX), R9
+	VCVTDQ2PD   (R9)(AX*4), Y0
+	VCVTDQ2PD   16(R9)(AX*4), Y1
+	MOVQ        520(BX), R9
+	VCVTDQ2PD   (R9)(AX*4), Y2
+	VCVTDQ2PD   16(R9)(AX*4), Y3
+	MOVQ        624(BX), R9
+	VCVTDQ2PD   (R9)(AX*4), Y4
+	VCVTDQ2PD   16(R9)(AX*4), Y5
+	MOVQ        728(BX), R9
+	VCVTDQ2PD   (R9)(AX*4), Y6
+	VCVTDQ2PD   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, 32(DI)
+	VMOVUPD     Y6, 32(DI)(CX*1)
+	VMOVUPD     Y2, 32(DI)(CX*2)
+	VMOVUPD     Y0, 32(DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, 32(R9)
+	VMOVUPD     Y4, 32(R9)(CX*1)
+	VMOVUPD     Y0, 32(R9)(CX*2)
+	VMOVUPD     Y1, 32(R9)(DX*1)
+	MOVQ        (BX), R9
+	VCVTDQ2PD   (R9)(AX*4), Y0
+	VCVTDQ2PD   16(R9)(AX*4), Y1
+	MOVQ        104(BX), R9
+	VCVTDQ2PD   (R9)(AX*4), Y2
+	VCVTDQ2PD   16(R9)(AX*4), Y3
+	MOVQ        208(BX), R9
+	VCVTDQ2PD   (R9)(AX*4), Y4
+	VCVTDQ2PD   16(R9)(AX*4), Y5
+	MOVQ        312(BX), R9
+	VCVTDQ2PD   (R9)(AX*4), Y6
+	VCVTDQ2PD   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, (DI)
+	VMOVUPD     Y6, (DI)(CX*1)
+	VMOVUPD     Y2, (DI)(CX*2)
+	VMOVUPD     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, (R9)
+	VMOVUPD     Y4, (R9)(CX*1)
+	VMOVUPD     Y0, (R9)(CX*2)
+	VMOVUPD     Y1, (R9)(DX*1)
+	LEAQ        (DI)(CX*8), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
 	JG          step
-	SUBQ        $0x08, 32(SP)
-	JLE         done
-	ADDQ        $0x00000140, BX
-	ADDQ        $0x40, SI
-	MOVQ        $0x0000000000000008, DI
-	SUBQ        32(SP), DI
-	JLE         columns
-	MOVQ        $0x0000000000000008, AX
-	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x28, DI, AX
-	SUBQ        AX, BX
-	SHLQ        $0x03, DI
-	SUBQ        DI, SI
-	JMP         columns
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x40, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x03, DI
+	SUBQ   DI, SI
+	JMP    columns
 
 done:
 	ADDQ $0x40, 8(SP)
@@ -13943,25 +14574,25 @@ step:
 	MOVQ       (DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z0
-	MOVQ       40(DX), SI
+	MOVQ       104(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z1
-	MOVQ       80(DX), SI
+	MOVQ       208(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z2
-	MOVQ       120(DX), SI
+	MOVQ       312(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z3
-	MOVQ       160(DX), SI
+	MOVQ       416(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z4
-	MOVQ       200(DX), SI
+	MOVQ       520(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z5
-	MOVQ       240(DX), SI
+	MOVQ       624(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z6
-	MOVQ       280(DX), SI
+	MOVQ       728(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z7
 	VUNPCKLPD  Z1, Z0, Z8
@@ -14011,26 +14642,26 @@ tail:
 	MOVQ         (DX), SI
 	VBROADCASTSD 24(DX), Z0
 	VCVTDQ2PD    (SI)(BX*4), K1, Z0
-	MOVQ         40(DX), SI
-	VBROADCASTSD 64(DX), Z1
+	MOVQ         104(DX), SI
+	VBROADCASTSD 128(DX), Z1
 	VCVTDQ2PD    (SI)(BX*4), K1, Z1
-	MOVQ         80(DX), SI
-	VBROADCASTSD 104(DX), Z2
+	MOVQ         208(DX), SI
+	VBROADCASTSD 232(DX), Z2
 	VCVTDQ2PD    (SI)(BX*4), K1, Z2
-	MOVQ         120(DX), SI
-	VBROADCASTSD 144(DX), Z3
+	MOVQ         312(DX), SI
+	VBROADCASTSD 336(DX), Z3
 	VCVTDQ2PD    (SI)(BX*4), K1, Z3
-	MOVQ         160(DX), SI
-	VBROADCASTSD 184(DX), Z4
+	MOVQ         416(DX), SI
+	VBROADCASTSD 440(DX), Z4
 	VCVTDQ2PD    (SI)(BX*4), K1, Z4
-	MOVQ         200(DX), SI
-	VBROADCASTSD 224(DX), Z5
+	MOVQ         520(DX), SI
+	VBROADCASTSD 544(DX), Z5
 	VCVTDQ2PD    (SI)(BX*4), K1, Z5
-	MOVQ         240(DX), SI
-	VBROADCASTSD 264(DX), Z6
+	MOVQ         624(DX), SI
+	VBROADCASTSD 648(DX), Z6
 	VCVTDQ2PD    (SI)(BX*4), K1, Z6
-	MOVQ         280(DX), SI
-	VBROADCASTSD 304(DX), Z7
+	MOVQ         728(DX), SI
+	VBROADCASTSD 752(DX), Z7
 	VCVTDQ2PD    (SI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -14090,7 +14721,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000140, DX
+	ADDQ $0x00000340, DX
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -14116,7 +14747,6 @@ TEXT ·rowsI32F64ValidAVX2(SB), NOSPLIT, $40-48
 	MOVQ AX, 8(SP)
 	MOVQ stride+16(FP), CX
 	LEAQ (CX)(CX*2), DX
-	LEAQ sliding<>+0(SB), SI
 
 chunk:
 	MOVQ    $0x0000000000000040, BX
@@ -14127,71 +14757,59 @@ chunk:
 	MOVQ    cols+8(FP), BX
 	MOVQ    width+32(FP), AX
 	MOVQ    AX, 32(SP)
-	MOVQ    (SP), DI
+	MOVQ    (SP), SI
 
 columns:
 	MOVQ 8(SP), AX
-	MOVQ DI, R9
-	MOVQ 24(SP), R10
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
 
 step:
-	MOVQ         AX, R8
-	SHRQ         $0x03, R8
-	MOVQ         160(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         168(BX), R12
-	MOVQ         176(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VCVTDQ2PD    (R11)(AX*4), Y1
-	VCVTDQ2PD    16(R11)(AX*4), Y2
-	VBROADCASTSD 184(BX), Y3
-	VPAND        64(SI)(R13*8), Y0, Y4
-	VPCMPEQQ     64(SI)(R13*8), Y4, Y4
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         416(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y1
+	VCVTDQ2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 440(BX), Y3
+	VPSLLVD      456(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y1
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      488(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y2
-	MOVQ         200(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         208(BX), R12
-	MOVQ         216(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VCVTDQ2PD    (R11)(AX*4), Y3
-	VCVTDQ2PD    16(R11)(AX*4), Y4
-	VBROADCASTSD 224(BX), Y5
-	VPAND        64(SI)(R13*8), Y0, Y6
-	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	MOVQ         520(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y3
+	VCVTDQ2PD    16(R10)(AX*4), Y4
+	VBROADCASTSD 544(BX), Y5
+	VPSLLVD      560(BX), Y0, Y6
 	VBLENDVPD    Y6, Y3, Y5, Y3
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      592(BX), Y0, Y0
 	VBLENDVPD    Y0, Y4, Y5, Y4
-	MOVQ         240(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         248(BX), R12
-	MOVQ         256(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VCVTDQ2PD    (R11)(AX*4), Y5
-	VCVTDQ2PD    16(R11)(AX*4), Y6
-	VBROADCASTSD 264(BX), Y7
-	VPAND        64(SI)(R13*8), Y0, Y8
-	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	MOVQ         624(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y5
+	VCVTDQ2PD    16(R10)(AX*4), Y6
+	VBROADCASTSD 648(BX), Y7
+	VPSLLVD      664(BX), Y0, Y8
 	VBLENDVPD    Y8, Y5, Y7, Y5
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      696(BX), Y0, Y0
 	VBLENDVPD    Y0, Y6, Y7, Y6
-	MOVQ         280(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         288(BX), R12
-	MOVQ         296(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VCVTDQ2PD    (R11)(AX*4), Y7
-	VCVTDQ2PD    16(R11)(AX*4), Y8
-	VBROADCASTSD 304(BX), Y9
-	VPAND        64(SI)(R13*8), Y0, Y10
-	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	MOVQ         728(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y7
+	VCVTDQ2PD    16(R10)(AX*4), Y8
+	VBROADCASTSD 752(BX), Y9
+	VPSLLVD      768(BX), Y0, Y10
 	VBLENDVPD    Y10, Y7, Y9, Y7
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      800(BX), Y0, Y0
 	VBLENDVPD    Y0, Y8, Y9, Y8
 	VUNPCKLPD    Y3, Y1, Y0
 	VUNPCKHPD    Y3, Y1, Y1
@@ -14201,11 +14819,11 @@ step:
 	VINSERTF128  $0x01, X9, Y1, Y7
 	VPERM2F128   $0x31, Y3, Y0, Y0
 	VPERM2F128   $0x31, Y9, Y1, Y1
-	VMOVUPD      Y5, 32(R9)
-	VMOVUPD      Y7, 32(R9)(CX*1)
-	VMOVUPD      Y0, 32(R9)(CX*2)
-	VMOVUPD      Y1, 32(R9)(DX*1)
-	LEAQ         (R9)(CX*4), R11
+	VMOVUPD      Y5, 32(R8)
+	VMOVUPD      Y7, 32(R8)(CX*1)
+	VMOVUPD      Y0, 32(R8)(CX*2)
+	VMOVUPD      Y1, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
 	VUNPCKLPD    Y4, Y2, Y0
 	VUNPCKHPD    Y4, Y2, Y1
 	VUNPCKLPD    Y8, Y6, Y2
@@ -14214,65 +14832,53 @@ step:
 	VINSERTF128  $0x01, X5, Y1, Y4
 	VPERM2F128   $0x31, Y2, Y0, Y0
 	VPERM2F128   $0x31, Y5, Y1, Y1
-	VMOVUPD      Y3, 32(R11)
-	VMOVUPD      Y4, 32(R11)(CX*1)
-	VMOVUPD      Y0, 32(R11)(CX*2)
-	VMOVUPD      Y1, 32(R11)(DX*1)
-	MOVQ         (BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         8(BX), R12
-	MOVQ         16(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VCVTDQ2PD    (R11)(AX*4), Y1
-	VCVTDQ2PD    16(R11)(AX*4), Y2
+	VMOVUPD      Y3, 32(R10)
+	VMOVUPD      Y4, 32(R10)(CX*1)
+	VMOVUPD      Y0, 32(R10)(CX*2)
+	VMOVUPD      Y1, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y1
+	VCVTDQ2PD    16(R10)(AX*4), Y2
 	VBROADCASTSD 24(BX), Y3
-	VPAND        64(SI)(R13*8), Y0, Y4
-	VPCMPEQQ     64(SI)(R13*8), Y4, Y4
+	VPSLLVD      40(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y1
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      72(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y2
-	MOVQ         40(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         48(BX), R12
-	MOVQ         56(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VCVTDQ2PD    (R11)(AX*4), Y3
-	VCVTDQ2PD    16(R11)(AX*4), Y4
-	VBROADCASTSD 64(BX), Y5
-	VPAND        64(SI)(R13*8), Y0, Y6
-	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	MOVQ         104(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y3
+	VCVTDQ2PD    16(R10)(AX*4), Y4
+	VBROADCASTSD 128(BX), Y5
+	VPSLLVD      144(BX), Y0, Y6
 	VBLENDVPD    Y6, Y3, Y5, Y3
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      176(BX), Y0, Y0
 	VBLENDVPD    Y0, Y4, Y5, Y4
-	MOVQ         80(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         88(BX), R12
-	MOVQ         96(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VCVTDQ2PD    (R11)(AX*4), Y5
-	VCVTDQ2PD    16(R11)(AX*4), Y6
-	VBROADCASTSD 104(BX), Y7
-	VPAND        64(SI)(R13*8), Y0, Y8
-	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	MOVQ         208(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y5
+	VCVTDQ2PD    16(R10)(AX*4), Y6
+	VBROADCASTSD 232(BX), Y7
+	VPSLLVD      248(BX), Y0, Y8
 	VBLENDVPD    Y8, Y5, Y7, Y5
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      280(BX), Y0, Y0
 	VBLENDVPD    Y0, Y6, Y7, Y6
-	MOVQ         120(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         128(BX), R12
-	MOVQ         136(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VCVTDQ2PD    (R11)(AX*4), Y7
-	VCVTDQ2PD    16(R11)(AX*4), Y8
-	VBROADCASTSD 144(BX), Y9
-	VPAND        64(SI)(R13*8), Y0, Y10
-	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	MOVQ         312(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y7
+	VCVTDQ2PD    16(R10)(AX*4), Y8
+	VBROADCASTSD 336(BX), Y9
+	VPSLLVD      352(BX), Y0, Y10
 	VBLENDVPD    Y10, Y7, Y9, Y7
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      384(BX), Y0, Y0
 	VBLENDVPD    Y0, Y8, Y9, Y8
 	VUNPCKLPD    Y3, Y1, Y0
 	VUNPCKHPD    Y3, Y1, Y1
@@ -14282,41 +14888,179 @@ step:
 	VINSERTF128  $0x01, X9, Y1, Y7
 	VPERM2F128   $0x31, Y3, Y0, Y0
 	VPERM2F128   $0x31, Y9, Y1, Y1
-	VMOVUPD      Y5, (R9)
-	VMOVUPD      Y7, (R9)(CX*1)
-	VMOVUPD      Y0, (R9)(CX*2)
-	VMOVUPD      Y1, (R9)(DX*1)
-	LEAQ         (R9)(CX*4), R8
-	VUNPCKLPD    Y4, Y2, Y0
-	VUNPCKHPD    Y4, Y2, Y1
-	VUNPCKLPD    Y8, Y6, Y2
-	VUNPCKHPD    Y8, Y6, Y5
-	VINSERTF128  $0x01, X2, Y0, Y3
-	VINSERTF128  $0x01, X5, Y1, Y4
-	VPERM2F128   $0x31, Y2, Y0, Y0
-	VPERM2F128   $0x31, Y5, Y1, Y1
-	VMOVUPD      Y3, (R8)
-	VMOVUPD      Y4, (R8)(CX*1)
+	VMOVUPD      Y5, (R8)
+	VMOVUPD      Y7, (R8)(CX*1)
 	VMOVUPD      Y0, (R8)(CX*2)
 	VMOVUPD      Y1, (R8)(DX*1)
-	LEAQ         (R9)(CX*8), R9
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y4, Y2, Y0
+	VUNPCKHPD    Y4, Y2, Y1
+	VUNPCKLPD    Y8, Y6, Y2
+	VUNPCKHPD    Y8, Y6, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, (DI)
+	VMOVUPD      Y4, (DI)(CX*1)
+	VMOVUPD      Y0, (DI)(CX*2)
+	VMOVUPD      Y1, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
 	ADDQ         $0x08, AX
-	SUBQ         $0x08, R10
+	SUBQ         $0x08, R9
+	JLE          next
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         416(BX), R10
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y1
+	VCVTDQ2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 440(BX), Y3
+	VPSLLVD      456(BX), Y0, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y1
+	VPSLLVD      488(BX), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y2
+	MOVQ         520(BX), R10
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y3
+	VCVTDQ2PD    16(R10)(AX*4), Y4
+	VBROADCASTSD 544(BX), Y5
+	VPSLLVD      560(BX), Y0, Y6
+	VBLENDVPD    Y6, Y3, Y5, Y3
+	VPSLLVD      592(BX), Y0, Y0
+	VBLENDVPD    Y0, Y4, Y5, Y4
+	MOVQ         624(BX), R10
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y5
+	VCVTDQ2PD    16(R10)(AX*4), Y6
+	VBROADCASTSD 648(BX), Y7
+	VPSLLVD      664(BX), Y0, Y8
+	VBLENDVPD    Y8, Y5, Y7, Y5
+	VPSLLVD      696(BX), Y0, Y0
+	VBLENDVPD    Y0, Y6, Y7, Y6
+	MOVQ         728(BX), R10
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y7
+	VCVTDQ2PD    16(R10)(AX*4), Y8
+	VBROADCASTSD 752(BX), Y9
+	VPSLLVD      768(BX), Y0, Y10
+	VBLENDVPD    Y10, Y7, Y9, Y7
+	VPSLLVD      800(BX), Y0, Y0
+	VBLENDVPD    Y0, Y8, Y9, Y8
+	VUNPCKLPD    Y3, Y1, Y0
+	VUNPCKHPD    Y3, Y1, Y1
+	VUNPCKLPD    Y7, Y5, Y3
+	VUNPCKHPD    Y7, Y5, Y9
+	VINSERTF128  $0x01, X3, Y0, Y5
+	VINSERTF128  $0x01, X9, Y1, Y7
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VPERM2F128   $0x31, Y9, Y1, Y1
+	VMOVUPD      Y5, 32(R8)
+	VMOVUPD      Y7, 32(R8)(CX*1)
+	VMOVUPD      Y0, 32(R8)(CX*2)
+	VMOVUPD      Y1, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
+	VUNPCKLPD    Y4, Y2, Y0
+	VUNPCKHPD    Y4, Y2, Y1
+	VUNPCKLPD    Y8, Y6, Y2
+	VUNPCKHPD    Y8, Y6, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, 32(R10)
+	VMOVUPD      Y4, 32(R10)(CX*1)
+	VMOVUPD      Y0, 32(R10)(CX*2)
+	VMOVUPD      Y1, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y1
+	VCVTDQ2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 24(BX), Y3
+	VPSLLVD      40(BX), Y0, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y1
+	VPSLLVD      72(BX), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y2
+	MOVQ         104(BX), R10
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y3
+	VCVTDQ2PD    16(R10)(AX*4), Y4
+	VBROADCASTSD 128(BX), Y5
+	VPSLLVD      144(BX), Y0, Y6
+	VBLENDVPD    Y6, Y3, Y5, Y3
+	VPSLLVD      176(BX), Y0, Y0
+	VBLENDVPD    Y0, Y4, Y5, Y4
+	MOVQ         208(BX), R10
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y5
+	VCVTDQ2PD    16(R10)(AX*4), Y6
+	VBROADCASTSD 232(BX), Y7
+	VPSLLVD      248(BX), Y0, Y8
+	VBLENDVPD    Y8, Y5, Y7, Y5
+	VPSLLVD      280(BX), Y0, Y0
+	VBLENDVPD    Y0, Y6, Y7, Y6
+	MOVQ         312(BX), R10
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y7
+	VCVTDQ2PD    16(R10)(AX*4), Y8
+	VBROADCASTSD 336(BX), Y9
+	VPSLLVD      352(BX), Y0, Y10
+	VBLENDVPD    Y10, Y7, Y9, Y7
+	VPSLLVD      384(BX), Y0, Y0
+	VBLENDVPD    Y0, Y8, Y9, Y8
+	VUNPCKLPD    Y3, Y1, Y0
+	VUNPCKHPD    Y3, Y1, Y1
+	VUNPCKLPD    Y7, Y5, Y3
+	VUNPCKHPD    Y7, Y5, Y9
+	VINSERTF128  $0x01, X3, Y0, Y5
+	VINSERTF128  $0x01, X9, Y1, Y7
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VPERM2F128   $0x31, Y9, Y1, Y1
+	VMOVUPD      Y5, (R8)
+	VMOVUPD      Y7, (R8)(CX*1)
+	VMOVUPD      Y0, (R8)(CX*2)
+	VMOVUPD      Y1, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y4, Y2, Y0
+	VUNPCKHPD    Y4, Y2, Y1
+	VUNPCKLPD    Y8, Y6, Y2
+	VUNPCKHPD    Y8, Y6, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, (DI)
+	VMOVUPD      Y4, (DI)(CX*1)
+	VMOVUPD      Y0, (DI)(CX*2)
+	VMOVUPD      Y1, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
 	JG           step
-	SUBQ         $0x08, 32(SP)
-	JLE          done
-	ADDQ         $0x00000140, BX
-	ADDQ         $0x40, DI
-	MOVQ         $0x0000000000000008, R8
-	SUBQ         32(SP), R8
-	JLE          columns
-	MOVQ         $0x0000000000000008, AX
-	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x28, R8, AX
-	SUBQ         AX, BX
-	SHLQ         $0x03, R8
-	SUBQ         R8, DI
-	JMP          columns
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x40, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x03, DI
+	SUBQ   DI, SI
+	JMP    columns
 
 done:
 	ADDQ $0x40, 8(SP)
@@ -14374,61 +15118,61 @@ step:
 	KMOVW        R12, K1
 	VBROADCASTSD 24(DX), Z0
 	VCVTDQ2PD    (DI)(BX*4), K1, Z0
-	MOVQ         40(DX), DI
+	MOVQ         104(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         48(DX), R12
-	MOVQ         56(DX), R13
+	MOVQ         112(DX), R12
+	MOVQ         120(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 64(DX), Z1
+	VBROADCASTSD 128(DX), Z1
 	VCVTDQ2PD    (DI)(BX*4), K1, Z1
-	MOVQ         80(DX), DI
+	MOVQ         208(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         88(DX), R12
-	MOVQ         96(DX), R13
+	MOVQ         216(DX), R12
+	MOVQ         224(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 104(DX), Z2
+	VBROADCASTSD 232(DX), Z2
 	VCVTDQ2PD    (DI)(BX*4), K1, Z2
-	MOVQ         120(DX), DI
+	MOVQ         312(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         128(DX), R12
-	MOVQ         136(DX), R13
+	MOVQ         320(DX), R12
+	MOVQ         328(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 144(DX), Z3
+	VBROADCASTSD 336(DX), Z3
 	VCVTDQ2PD    (DI)(BX*4), K1, Z3
-	MOVQ         160(DX), DI
+	MOVQ         416(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         168(DX), R12
-	MOVQ         176(DX), R13
+	MOVQ         424(DX), R12
+	MOVQ         432(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 184(DX), Z4
+	VBROADCASTSD 440(DX), Z4
 	VCVTDQ2PD    (DI)(BX*4), K1, Z4
-	MOVQ         200(DX), DI
+	MOVQ         520(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         208(DX), R12
-	MOVQ         216(DX), R13
+	MOVQ         528(DX), R12
+	MOVQ         536(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 224(DX), Z5
+	VBROADCASTSD 544(DX), Z5
 	VCVTDQ2PD    (DI)(BX*4), K1, Z5
-	MOVQ         240(DX), DI
+	MOVQ         624(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         248(DX), R12
-	MOVQ         256(DX), R13
+	MOVQ         632(DX), R12
+	MOVQ         640(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 264(DX), Z6
+	VBROADCASTSD 648(DX), Z6
 	VCVTDQ2PD    (DI)(BX*4), K1, Z6
-	MOVQ         280(DX), DI
+	MOVQ         728(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         288(DX), R12
-	MOVQ         296(DX), R13
+	MOVQ         736(DX), R12
+	MOVQ         744(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 304(DX), Z7
+	VBROADCASTSD 752(DX), Z7
 	VCVTDQ2PD    (DI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -14484,61 +15228,61 @@ tail:
 	KMOVW        R13, K1
 	VBROADCASTSD 24(DX), Z0
 	VCVTDQ2PD    (R12)(BX*4), K1, Z0
-	MOVQ         40(DX), R12
-	MOVQ         48(DX), R13
-	MOVQ         56(DX), R14
+	MOVQ         104(DX), R12
+	MOVQ         112(DX), R13
+	MOVQ         120(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 64(DX), Z1
+	VBROADCASTSD 128(DX), Z1
 	VCVTDQ2PD    (R12)(BX*4), K1, Z1
-	MOVQ         80(DX), R12
-	MOVQ         88(DX), R13
-	MOVQ         96(DX), R14
+	MOVQ         208(DX), R12
+	MOVQ         216(DX), R13
+	MOVQ         224(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 104(DX), Z2
+	VBROADCASTSD 232(DX), Z2
 	VCVTDQ2PD    (R12)(BX*4), K1, Z2
-	MOVQ         120(DX), R12
-	MOVQ         128(DX), R13
-	MOVQ         136(DX), R14
+	MOVQ         312(DX), R12
+	MOVQ         320(DX), R13
+	MOVQ         328(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 144(DX), Z3
+	VBROADCASTSD 336(DX), Z3
 	VCVTDQ2PD    (R12)(BX*4), K1, Z3
-	MOVQ         160(DX), R12
-	MOVQ         168(DX), R13
-	MOVQ         176(DX), R14
+	MOVQ         416(DX), R12
+	MOVQ         424(DX), R13
+	MOVQ         432(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 184(DX), Z4
+	VBROADCASTSD 440(DX), Z4
 	VCVTDQ2PD    (R12)(BX*4), K1, Z4
-	MOVQ         200(DX), R12
-	MOVQ         208(DX), R13
-	MOVQ         216(DX), R14
+	MOVQ         520(DX), R12
+	MOVQ         528(DX), R13
+	MOVQ         536(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 224(DX), Z5
+	VBROADCASTSD 544(DX), Z5
 	VCVTDQ2PD    (R12)(BX*4), K1, Z5
-	MOVQ         240(DX), R12
-	MOVQ         248(DX), R13
-	MOVQ         256(DX), R14
+	MOVQ         624(DX), R12
+	MOVQ         632(DX), R13
+	MOVQ         640(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 264(DX), Z6
+	VBROADCASTSD 648(DX), Z6
 	VCVTDQ2PD    (R12)(BX*4), K1, Z6
-	MOVQ         280(DX), R12
-	MOVQ         288(DX), R13
-	MOVQ         296(DX), R14
+	MOVQ         728(DX), R12
+	MOVQ         736(DX), R13
+	MOVQ         744(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 304(DX), Z7
+	VBROADCASTSD 752(DX), Z7
 	VCVTDQ2PD    (R12)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -14598,7 +15342,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000140, DX
+	ADDQ $0x00000340, DX
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -14642,19 +15386,19 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
-	MOVQ        160(BX), R9
+	MOVQ        416(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y0
 	VPMOVSXDQ   16(R9)(AX*4), Y1
-	MOVQ        200(BX), R9
+	MOVQ        520(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y2
 	VPMOVSXDQ   16(R9)(AX*4), Y3
-	MOVQ        240(BX), R9
+	MOVQ        624(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y4
 	VPMOVSXDQ   16(R9)(AX*4), Y5
-	MOVQ        280(BX), R9
+	MOVQ        728(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y6
 	VPMOVSXDQ   16(R9)(AX*4), Y7
@@ -14687,15 +15431,15 @@ step:
 	PREFETCHT1  512(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y0
 	VPMOVSXDQ   16(R9)(AX*4), Y1
-	MOVQ        40(BX), R9
+	MOVQ        104(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y2
 	VPMOVSXDQ   16(R9)(AX*4), Y3
-	MOVQ        80(BX), R9
+	MOVQ        208(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y4
 	VPMOVSXDQ   16(R9)(AX*4), Y5
-	MOVQ        120(BX), R9
+	MOVQ        312(BX), R9
 	PREFETCHT1  512(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y6
 	VPMOVSXDQ   16(R9)(AX*4), Y7
@@ -14727,21 +15471,101 @@ step:
 	LEAQ        (DI)(CX*8), DI
 	ADDQ        $0x08, AX
 	SUBQ        $0x08, R8
+	JLE         next
+	MOVQ        416(BX), R9
+	VPMOVSXDQ   (R9)(AX*4), Y0
+	VPMOVSXDQ   16(R9)(AX*4), Y1
+	MOVQ        520(BX), R9
+	VPMOVSXDQ   (R9)(AX*4), Y2
+	VPMOVSXDQ   16(R9)(AX*4), Y3
+	MOVQ        624(BX), R9
+	VPMOVSXDQ   (R9)(AX*4), Y4
+	VPMOVSXDQ   16(R9)(AX*4), Y5
+	MOVQ        728(BX), R9
+	VPMOVSXDQ   (R9)(AX*4), Y6
+	VPMOVSXDQ   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, 32(DI)
+	VMOVUPD     Y6, 32(DI)(CX*1)
+	VMOVUPD     Y2, 32(DI)(CX*2)
+	VMOVUPD     Y0, 32(DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, 32(R9)
+	VMOVUPD     Y4, 32(R9)(CX*1)
+	VMOVUPD     Y0, 32(R9)(CX*2)
+	VMOVUPD     Y1, 32(R9)(DX*1)
+	MOVQ        (BX), R9
+	VPMOVSXDQ   (R9)(AX*4), Y0
+	VPMOVSXDQ   16(R9)(AX*4), Y1
+	MOVQ        104(BX), R9
+	VPMOVSXDQ   (R9)(AX*4), Y2
+	VPMOVSXDQ   16(R9)(AX*4), Y3
+	MOVQ        208(BX), R9
+	VPMOVSXDQ   (R9)(AX*4), Y4
+	VPMOVSXDQ   16(R9)(AX*4), Y5
+	MOVQ        312(BX), R9
+	VPMOVSXDQ   (R9)(AX*4), Y6
+	VPMOVSXDQ   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, (DI)
+	VMOVUPD     Y6, (DI)(CX*1)
+	VMOVUPD     Y2, (DI)(CX*2)
+	VMOVUPD     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, (R9)
+	VMOVUPD     Y4, (R9)(CX*1)
+	VMOVUPD     Y0, (R9)(CX*2)
+	VMOVUPD     Y1, (R9)(DX*1)
+	LEAQ        (DI)(CX*8), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
 	JG          step
-	SUBQ        $0x08, 32(SP)
-	JLE         done
-	ADDQ        $0x00000140, BX
-	ADDQ        $0x40, SI
-	MOVQ        $0x0000000000000008, DI
-	SUBQ        32(SP), DI
-	JLE         columns
-	MOVQ        $0x0000000000000008, AX
-	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x28, DI, AX
-	SUBQ        AX, BX
-	SHLQ        $0x03, DI
-	SUBQ        DI, SI
-	JMP         columns
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x40, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x03, DI
+	SUBQ   DI, SI
+	JMP    columns
 
 done:
 	ADDQ $0x40, 8(SP)
@@ -14792,25 +15616,25 @@ step:
 	MOVQ       (DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z0
-	MOVQ       40(DX), SI
+	MOVQ       104(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z1
-	MOVQ       80(DX), SI
+	MOVQ       208(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z2
-	MOVQ       120(DX), SI
+	MOVQ       312(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z3
-	MOVQ       160(DX), SI
+	MOVQ       416(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z4
-	MOVQ       200(DX), SI
+	MOVQ       520(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z5
-	MOVQ       240(DX), SI
+	MOVQ       624(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z6
-	MOVQ       280(DX), SI
+	MOVQ       728(DX), SI
 	PREFETCHT1 512(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z7
 	VUNPCKLPD  Z1, Z0, Z8
@@ -14860,26 +15684,26 @@ tail:
 	MOVQ         (DX), SI
 	VBROADCASTSD 24(DX), Z0
 	VPMOVSXDQ    (SI)(BX*4), K1, Z0
-	MOVQ         40(DX), SI
-	VBROADCASTSD 64(DX), Z1
+	MOVQ         104(DX), SI
+	VBROADCASTSD 128(DX), Z1
 	VPMOVSXDQ    (SI)(BX*4), K1, Z1
-	MOVQ         80(DX), SI
-	VBROADCASTSD 104(DX), Z2
+	MOVQ         208(DX), SI
+	VBROADCASTSD 232(DX), Z2
 	VPMOVSXDQ    (SI)(BX*4), K1, Z2
-	MOVQ         120(DX), SI
-	VBROADCASTSD 144(DX), Z3
+	MOVQ         312(DX), SI
+	VBROADCASTSD 336(DX), Z3
 	VPMOVSXDQ    (SI)(BX*4), K1, Z3
-	MOVQ         160(DX), SI
-	VBROADCASTSD 184(DX), Z4
+	MOVQ         416(DX), SI
+	VBROADCASTSD 440(DX), Z4
 	VPMOVSXDQ    (SI)(BX*4), K1, Z4
-	MOVQ         200(DX), SI
-	VBROADCASTSD 224(DX), Z5
+	MOVQ         520(DX), SI
+	VBROADCASTSD 544(DX), Z5
 	VPMOVSXDQ    (SI)(BX*4), K1, Z5
-	MOVQ         240(DX), SI
-	VBROADCASTSD 264(DX), Z6
+	MOVQ         624(DX), SI
+	VBROADCASTSD 648(DX), Z6
 	VPMOVSXDQ    (SI)(BX*4), K1, Z6
-	MOVQ         280(DX), SI
-	VBROADCASTSD 304(DX), Z7
+	MOVQ         728(DX), SI
+	VBROADCASTSD 752(DX), Z7
 	VPMOVSXDQ    (SI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -14939,7 +15763,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000140, DX
+	ADDQ $0x00000340, DX
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -14965,7 +15789,6 @@ TEXT ·rowsI32I64ValidAVX2(SB), NOSPLIT, $40-48
 	MOVQ AX, 8(SP)
 	MOVQ stride+16(FP), CX
 	LEAQ (CX)(CX*2), DX
-	LEAQ sliding<>+0(SB), SI
 
 chunk:
 	MOVQ    $0x0000000000000040, BX
@@ -14976,71 +15799,59 @@ chunk:
 	MOVQ    cols+8(FP), BX
 	MOVQ    width+32(FP), AX
 	MOVQ    AX, 32(SP)
-	MOVQ    (SP), DI
+	MOVQ    (SP), SI
 
 columns:
 	MOVQ 8(SP), AX
-	MOVQ DI, R9
-	MOVQ 24(SP), R10
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
 
 step:
-	MOVQ         AX, R8
-	SHRQ         $0x03, R8
-	MOVQ         160(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         168(BX), R12
-	MOVQ         176(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VPMOVSXDQ    (R11)(AX*4), Y1
-	VPMOVSXDQ    16(R11)(AX*4), Y2
-	VBROADCASTSD 184(BX), Y3
-	VPAND        64(SI)(R13*8), Y0, Y4
-	VPCMPEQQ     64(SI)(R13*8), Y4, Y4
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         416(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y1
+	VPMOVSXDQ    16(R10)(AX*4), Y2
+	VBROADCASTSD 440(BX), Y3
+	VPSLLVD      456(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y1
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      488(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y2
-	MOVQ         200(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         208(BX), R12
-	MOVQ         216(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VPMOVSXDQ    (R11)(AX*4), Y3
-	VPMOVSXDQ    16(R11)(AX*4), Y4
-	VBROADCASTSD 224(BX), Y5
-	VPAND        64(SI)(R13*8), Y0, Y6
-	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	MOVQ         520(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y3
+	VPMOVSXDQ    16(R10)(AX*4), Y4
+	VBROADCASTSD 544(BX), Y5
+	VPSLLVD      560(BX), Y0, Y6
 	VBLENDVPD    Y6, Y3, Y5, Y3
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      592(BX), Y0, Y0
 	VBLENDVPD    Y0, Y4, Y5, Y4
-	MOVQ         240(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         248(BX), R12
-	MOVQ         256(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VPMOVSXDQ    (R11)(AX*4), Y5
-	VPMOVSXDQ    16(R11)(AX*4), Y6
-	VBROADCASTSD 264(BX), Y7
-	VPAND        64(SI)(R13*8), Y0, Y8
-	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	MOVQ         624(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y5
+	VPMOVSXDQ    16(R10)(AX*4), Y6
+	VBROADCASTSD 648(BX), Y7
+	VPSLLVD      664(BX), Y0, Y8
 	VBLENDVPD    Y8, Y5, Y7, Y5
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      696(BX), Y0, Y0
 	VBLENDVPD    Y0, Y6, Y7, Y6
-	MOVQ         280(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         288(BX), R12
-	MOVQ         296(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VPMOVSXDQ    (R11)(AX*4), Y7
-	VPMOVSXDQ    16(R11)(AX*4), Y8
-	VBROADCASTSD 304(BX), Y9
-	VPAND        64(SI)(R13*8), Y0, Y10
-	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	MOVQ         728(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y7
+	VPMOVSXDQ    16(R10)(AX*4), Y8
+	VBROADCASTSD 752(BX), Y9
+	VPSLLVD      768(BX), Y0, Y10
 	VBLENDVPD    Y10, Y7, Y9, Y7
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      800(BX), Y0, Y0
 	VBLENDVPD    Y0, Y8, Y9, Y8
 	VUNPCKLPD    Y3, Y1, Y0
 	VUNPCKHPD    Y3, Y1, Y1
@@ -15050,11 +15861,11 @@ step:
 	VINSERTF128  $0x01, X9, Y1, Y7
 	VPERM2F128   $0x31, Y3, Y0, Y0
 	VPERM2F128   $0x31, Y9, Y1, Y1
-	VMOVUPD      Y5, 32(R9)
-	VMOVUPD      Y7, 32(R9)(CX*1)
-	VMOVUPD      Y0, 32(R9)(CX*2)
-	VMOVUPD      Y1, 32(R9)(DX*1)
-	LEAQ         (R9)(CX*4), R11
+	VMOVUPD      Y5, 32(R8)
+	VMOVUPD      Y7, 32(R8)(CX*1)
+	VMOVUPD      Y0, 32(R8)(CX*2)
+	VMOVUPD      Y1, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
 	VUNPCKLPD    Y4, Y2, Y0
 	VUNPCKHPD    Y4, Y2, Y1
 	VUNPCKLPD    Y8, Y6, Y2
@@ -15063,65 +15874,53 @@ step:
 	VINSERTF128  $0x01, X5, Y1, Y4
 	VPERM2F128   $0x31, Y2, Y0, Y0
 	VPERM2F128   $0x31, Y5, Y1, Y1
-	VMOVUPD      Y3, 32(R11)
-	VMOVUPD      Y4, 32(R11)(CX*1)
-	VMOVUPD      Y0, 32(R11)(CX*2)
-	VMOVUPD      Y1, 32(R11)(DX*1)
-	MOVQ         (BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         8(BX), R12
-	MOVQ         16(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VPMOVSXDQ    (R11)(AX*4), Y1
-	VPMOVSXDQ    16(R11)(AX*4), Y2
+	VMOVUPD      Y3, 32(R10)
+	VMOVUPD      Y4, 32(R10)(CX*1)
+	VMOVUPD      Y0, 32(R10)(CX*2)
+	VMOVUPD      Y1, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y1
+	VPMOVSXDQ    16(R10)(AX*4), Y2
 	VBROADCASTSD 24(BX), Y3
-	VPAND        64(SI)(R13*8), Y0, Y4
-	VPCMPEQQ     64(SI)(R13*8), Y4, Y4
+	VPSLLVD      40(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y1
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      72(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y2
-	MOVQ         40(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         48(BX), R12
-	MOVQ         56(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VPMOVSXDQ    (R11)(AX*4), Y3
-	VPMOVSXDQ    16(R11)(AX*4), Y4
-	VBROADCASTSD 64(BX), Y5
-	VPAND        64(SI)(R13*8), Y0, Y6
-	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	MOVQ         104(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y3
+	VPMOVSXDQ    16(R10)(AX*4), Y4
+	VBROADCASTSD 128(BX), Y5
+	VPSLLVD      144(BX), Y0, Y6
 	VBLENDVPD    Y6, Y3, Y5, Y3
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      176(BX), Y0, Y0
 	VBLENDVPD    Y0, Y4, Y5, Y4
-	MOVQ         80(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         88(BX), R12
-	MOVQ         96(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VPMOVSXDQ    (R11)(AX*4), Y5
-	VPMOVSXDQ    16(R11)(AX*4), Y6
-	VBROADCASTSD 104(BX), Y7
-	VPAND        64(SI)(R13*8), Y0, Y8
-	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	MOVQ         208(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y5
+	VPMOVSXDQ    16(R10)(AX*4), Y6
+	VBROADCASTSD 232(BX), Y7
+	VPSLLVD      248(BX), Y0, Y8
 	VBLENDVPD    Y8, Y5, Y7, Y5
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      280(BX), Y0, Y0
 	VBLENDVPD    Y0, Y6, Y7, Y6
-	MOVQ         120(BX), R11
-	PREFETCHT1   512(R11)(AX*4)
-	MOVQ         128(BX), R12
-	MOVQ         136(BX), R13
-	VPBROADCASTD (R12)(R8*1), Y0
-	VPMOVSXDQ    (R11)(AX*4), Y7
-	VPMOVSXDQ    16(R11)(AX*4), Y8
-	VBROADCASTSD 144(BX), Y9
-	VPAND        64(SI)(R13*8), Y0, Y10
-	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	MOVQ         312(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y7
+	VPMOVSXDQ    16(R10)(AX*4), Y8
+	VBROADCASTSD 336(BX), Y9
+	VPSLLVD      352(BX), Y0, Y10
 	VBLENDVPD    Y10, Y7, Y9, Y7
-	VPAND        96(SI)(R13*8), Y0, Y0
-	VPCMPEQQ     96(SI)(R13*8), Y0, Y0
+	VPSLLVD      384(BX), Y0, Y0
 	VBLENDVPD    Y0, Y8, Y9, Y8
 	VUNPCKLPD    Y3, Y1, Y0
 	VUNPCKHPD    Y3, Y1, Y1
@@ -15131,41 +15930,179 @@ step:
 	VINSERTF128  $0x01, X9, Y1, Y7
 	VPERM2F128   $0x31, Y3, Y0, Y0
 	VPERM2F128   $0x31, Y9, Y1, Y1
-	VMOVUPD      Y5, (R9)
-	VMOVUPD      Y7, (R9)(CX*1)
-	VMOVUPD      Y0, (R9)(CX*2)
-	VMOVUPD      Y1, (R9)(DX*1)
-	LEAQ         (R9)(CX*4), R8
-	VUNPCKLPD    Y4, Y2, Y0
-	VUNPCKHPD    Y4, Y2, Y1
-	VUNPCKLPD    Y8, Y6, Y2
-	VUNPCKHPD    Y8, Y6, Y5
-	VINSERTF128  $0x01, X2, Y0, Y3
-	VINSERTF128  $0x01, X5, Y1, Y4
-	VPERM2F128   $0x31, Y2, Y0, Y0
-	VPERM2F128   $0x31, Y5, Y1, Y1
-	VMOVUPD      Y3, (R8)
-	VMOVUPD      Y4, (R8)(CX*1)
+	VMOVUPD      Y5, (R8)
+	VMOVUPD      Y7, (R8)(CX*1)
 	VMOVUPD      Y0, (R8)(CX*2)
 	VMOVUPD      Y1, (R8)(DX*1)
-	LEAQ         (R9)(CX*8), R9
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y4, Y2, Y0
+	VUNPCKHPD    Y4, Y2, Y1
+	VUNPCKLPD    Y8, Y6, Y2
+	VUNPCKHPD    Y8, Y6, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, (DI)
+	VMOVUPD      Y4, (DI)(CX*1)
+	VMOVUPD      Y0, (DI)(CX*2)
+	VMOVUPD      Y1, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
 	ADDQ         $0x08, AX
-	SUBQ         $0x08, R10
+	SUBQ         $0x08, R9
+	JLE          next
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         416(BX), R10
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y1
+	VPMOVSXDQ    16(R10)(AX*4), Y2
+	VBROADCASTSD 440(BX), Y3
+	VPSLLVD      456(BX), Y0, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y1
+	VPSLLVD      488(BX), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y2
+	MOVQ         520(BX), R10
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y3
+	VPMOVSXDQ    16(R10)(AX*4), Y4
+	VBROADCASTSD 544(BX), Y5
+	VPSLLVD      560(BX), Y0, Y6
+	VBLENDVPD    Y6, Y3, Y5, Y3
+	VPSLLVD      592(BX), Y0, Y0
+	VBLENDVPD    Y0, Y4, Y5, Y4
+	MOVQ         624(BX), R10
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y5
+	VPMOVSXDQ    16(R10)(AX*4), Y6
+	VBROADCASTSD 648(BX), Y7
+	VPSLLVD      664(BX), Y0, Y8
+	VBLENDVPD    Y8, Y5, Y7, Y5
+	VPSLLVD      696(BX), Y0, Y0
+	VBLENDVPD    Y0, Y6, Y7, Y6
+	MOVQ         728(BX), R10
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y7
+	VPMOVSXDQ    16(R10)(AX*4), Y8
+	VBROADCASTSD 752(BX), Y9
+	VPSLLVD      768(BX), Y0, Y10
+	VBLENDVPD    Y10, Y7, Y9, Y7
+	VPSLLVD      800(BX), Y0, Y0
+	VBLENDVPD    Y0, Y8, Y9, Y8
+	VUNPCKLPD    Y3, Y1, Y0
+	VUNPCKHPD    Y3, Y1, Y1
+	VUNPCKLPD    Y7, Y5, Y3
+	VUNPCKHPD    Y7, Y5, Y9
+	VINSERTF128  $0x01, X3, Y0, Y5
+	VINSERTF128  $0x01, X9, Y1, Y7
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VPERM2F128   $0x31, Y9, Y1, Y1
+	VMOVUPD      Y5, 32(R8)
+	VMOVUPD      Y7, 32(R8)(CX*1)
+	VMOVUPD      Y0, 32(R8)(CX*2)
+	VMOVUPD      Y1, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
+	VUNPCKLPD    Y4, Y2, Y0
+	VUNPCKHPD    Y4, Y2, Y1
+	VUNPCKLPD    Y8, Y6, Y2
+	VUNPCKHPD    Y8, Y6, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, 32(R10)
+	VMOVUPD      Y4, 32(R10)(CX*1)
+	VMOVUPD      Y0, 32(R10)(CX*2)
+	VMOVUPD      Y1, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y1
+	VPMOVSXDQ    16(R10)(AX*4), Y2
+	VBROADCASTSD 24(BX), Y3
+	VPSLLVD      40(BX), Y0, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y1
+	VPSLLVD      72(BX), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y2
+	MOVQ         104(BX), R10
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y3
+	VPMOVSXDQ    16(R10)(AX*4), Y4
+	VBROADCASTSD 128(BX), Y5
+	VPSLLVD      144(BX), Y0, Y6
+	VBLENDVPD    Y6, Y3, Y5, Y3
+	VPSLLVD      176(BX), Y0, Y0
+	VBLENDVPD    Y0, Y4, Y5, Y4
+	MOVQ         208(BX), R10
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y5
+	VPMOVSXDQ    16(R10)(AX*4), Y6
+	VBROADCASTSD 232(BX), Y7
+	VPSLLVD      248(BX), Y0, Y8
+	VBLENDVPD    Y8, Y5, Y7, Y5
+	VPSLLVD      280(BX), Y0, Y0
+	VBLENDVPD    Y0, Y6, Y7, Y6
+	MOVQ         312(BX), R10
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y7
+	VPMOVSXDQ    16(R10)(AX*4), Y8
+	VBROADCASTSD 336(BX), Y9
+	VPSLLVD      352(BX), Y0, Y10
+	VBLENDVPD    Y10, Y7, Y9, Y7
+	VPSLLVD      384(BX), Y0, Y0
+	VBLENDVPD    Y0, Y8, Y9, Y8
+	VUNPCKLPD    Y3, Y1, Y0
+	VUNPCKHPD    Y3, Y1, Y1
+	VUNPCKLPD    Y7, Y5, Y3
+	VUNPCKHPD    Y7, Y5, Y9
+	VINSERTF128  $0x01, X3, Y0, Y5
+	VINSERTF128  $0x01, X9, Y1, Y7
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VPERM2F128   $0x31, Y9, Y1, Y1
+	VMOVUPD      Y5, (R8)
+	VMOVUPD      Y7, (R8)(CX*1)
+	VMOVUPD      Y0, (R8)(CX*2)
+	VMOVUPD      Y1, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y4, Y2, Y0
+	VUNPCKHPD    Y4, Y2, Y1
+	VUNPCKLPD    Y8, Y6, Y2
+	VUNPCKHPD    Y8, Y6, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, (DI)
+	VMOVUPD      Y4, (DI)(CX*1)
+	VMOVUPD      Y0, (DI)(CX*2)
+	VMOVUPD      Y1, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
 	JG           step
-	SUBQ         $0x08, 32(SP)
-	JLE          done
-	ADDQ         $0x00000140, BX
-	ADDQ         $0x40, DI
-	MOVQ         $0x0000000000000008, R8
-	SUBQ         32(SP), R8
-	JLE          columns
-	MOVQ         $0x0000000000000008, AX
-	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x28, R8, AX
-	SUBQ         AX, BX
-	SHLQ         $0x03, R8
-	SUBQ         R8, DI
-	JMP          columns
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x40, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x03, DI
+	SUBQ   DI, SI
+	JMP    columns
 
 done:
 	ADDQ $0x40, 8(SP)
@@ -15223,61 +16160,61 @@ step:
 	KMOVW        R12, K1
 	VBROADCASTSD 24(DX), Z0
 	VPMOVSXDQ    (DI)(BX*4), K1, Z0
-	MOVQ         40(DX), DI
+	MOVQ         104(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         48(DX), R12
-	MOVQ         56(DX), R13
+	MOVQ         112(DX), R12
+	MOVQ         120(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 64(DX), Z1
+	VBROADCASTSD 128(DX), Z1
 	VPMOVSXDQ    (DI)(BX*4), K1, Z1
-	MOVQ         80(DX), DI
+	MOVQ         208(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         88(DX), R12
-	MOVQ         96(DX), R13
+	MOVQ         216(DX), R12
+	MOVQ         224(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 104(DX), Z2
+	VBROADCASTSD 232(DX), Z2
 	VPMOVSXDQ    (DI)(BX*4), K1, Z2
-	MOVQ         120(DX), DI
+	MOVQ         312(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         128(DX), R12
-	MOVQ         136(DX), R13
+	MOVQ         320(DX), R12
+	MOVQ         328(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 144(DX), Z3
+	VBROADCASTSD 336(DX), Z3
 	VPMOVSXDQ    (DI)(BX*4), K1, Z3
-	MOVQ         160(DX), DI
+	MOVQ         416(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         168(DX), R12
-	MOVQ         176(DX), R13
+	MOVQ         424(DX), R12
+	MOVQ         432(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 184(DX), Z4
+	VBROADCASTSD 440(DX), Z4
 	VPMOVSXDQ    (DI)(BX*4), K1, Z4
-	MOVQ         200(DX), DI
+	MOVQ         520(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         208(DX), R12
-	MOVQ         216(DX), R13
+	MOVQ         528(DX), R12
+	MOVQ         536(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 224(DX), Z5
+	VBROADCASTSD 544(DX), Z5
 	VPMOVSXDQ    (DI)(BX*4), K1, Z5
-	MOVQ         240(DX), DI
+	MOVQ         624(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         248(DX), R12
-	MOVQ         256(DX), R13
+	MOVQ         632(DX), R12
+	MOVQ         640(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 264(DX), Z6
+	VBROADCASTSD 648(DX), Z6
 	VPMOVSXDQ    (DI)(BX*4), K1, Z6
-	MOVQ         280(DX), DI
+	MOVQ         728(DX), DI
 	PREFETCHT1   512(DI)(BX*4)
-	MOVQ         288(DX), R12
-	MOVQ         296(DX), R13
+	MOVQ         736(DX), R12
+	MOVQ         744(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 304(DX), Z7
+	VBROADCASTSD 752(DX), Z7
 	VPMOVSXDQ    (DI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -15333,61 +16270,61 @@ tail:
 	KMOVW        R13, K1
 	VBROADCASTSD 24(DX), Z0
 	VPMOVSXDQ    (R12)(BX*4), K1, Z0
-	MOVQ         40(DX), R12
-	MOVQ         48(DX), R13
-	MOVQ         56(DX), R14
+	MOVQ         104(DX), R12
+	MOVQ         112(DX), R13
+	MOVQ         120(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 64(DX), Z1
+	VBROADCASTSD 128(DX), Z1
 	VPMOVSXDQ    (R12)(BX*4), K1, Z1
-	MOVQ         80(DX), R12
-	MOVQ         88(DX), R13
-	MOVQ         96(DX), R14
+	MOVQ         208(DX), R12
+	MOVQ         216(DX), R13
+	MOVQ         224(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 104(DX), Z2
+	VBROADCASTSD 232(DX), Z2
 	VPMOVSXDQ    (R12)(BX*4), K1, Z2
-	MOVQ         120(DX), R12
-	MOVQ         128(DX), R13
-	MOVQ         136(DX), R14
+	MOVQ         312(DX), R12
+	MOVQ         320(DX), R13
+	MOVQ         328(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 144(DX), Z3
+	VBROADCASTSD 336(DX), Z3
 	VPMOVSXDQ    (R12)(BX*4), K1, Z3
-	MOVQ         160(DX), R12
-	MOVQ         168(DX), R13
-	MOVQ         176(DX), R14
+	MOVQ         416(DX), R12
+	MOVQ         424(DX), R13
+	MOVQ         432(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 184(DX), Z4
+	VBROADCASTSD 440(DX), Z4
 	VPMOVSXDQ    (R12)(BX*4), K1, Z4
-	MOVQ         200(DX), R12
-	MOVQ         208(DX), R13
-	MOVQ         216(DX), R14
+	MOVQ         520(DX), R12
+	MOVQ         528(DX), R13
+	MOVQ         536(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 224(DX), Z5
+	VBROADCASTSD 544(DX), Z5
 	VPMOVSXDQ    (R12)(BX*4), K1, Z5
-	MOVQ         240(DX), R12
-	MOVQ         248(DX), R13
-	MOVQ         256(DX), R14
+	MOVQ         624(DX), R12
+	MOVQ         632(DX), R13
+	MOVQ         640(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 264(DX), Z6
+	VBROADCASTSD 648(DX), Z6
 	VPMOVSXDQ    (R12)(BX*4), K1, Z6
-	MOVQ         280(DX), R12
-	MOVQ         288(DX), R13
-	MOVQ         296(DX), R14
+	MOVQ         728(DX), R12
+	MOVQ         736(DX), R13
+	MOVQ         744(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 304(DX), Z7
+	VBROADCASTSD 752(DX), Z7
 	VPMOVSXDQ    (R12)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -15447,7 +16384,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000140, DX
+	ADDQ $0x00000340, DX
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns

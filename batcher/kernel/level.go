@@ -1,5 +1,7 @@
 package kernel
 
+import "os"
+
 //go:generate go -C asm run . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg kernel
 
 // level is one set of vector kernels; what it lacks is done by plain loops.
@@ -46,11 +48,25 @@ type (
 // plain is the level of machines that no kernel is for.
 var plain = &level{name: "plain"}
 
-// best is the level of this machine.
-var best = levels()[len(levels())-1]
+// LevelVariable is the environment variable that names the best level to be
+// used, for measurements and for looking for errors.
+const LevelVariable = "MILLRACE_KERNELS"
 
-// Level names the vector kernels that this machine's processor allows: plain,
-// avx2 or avx512.
+// best is the level of this process.
+var best = choose(levels(), os.Getenv(LevelVariable))
+
+// choose gives the level of a name, or the last.
+func choose(all []*level, name string) *level {
+	for _, l := range all {
+		if l.name == name {
+			return l
+		}
+	}
+	return all[len(all)-1]
+}
+
+// Level names the vector kernels that this process uses, the best that the
+// processor allows: plain, avx2 or avx512.
 func Level() string { return best.name }
 
 // Kinds of numbers, as indexes.

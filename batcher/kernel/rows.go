@@ -31,6 +31,9 @@ type rowColumn struct {
 	shift        int
 	fill         uint64
 	rounded      int64
+	// signs says how far left a validity bit is shifted to be a sign, by values
+	// of 4 or 8 bytes.
+	signs [8]uint64
 }
 
 const (
@@ -43,6 +46,18 @@ const (
 	// rowStep how many rows they make at least.
 	bitsRead, rowStep = 4, 16
 )
+
+// signs are those of rowColumn, by the size of a value and the shift.
+var signs = func() (t [9][8][8]uint64) {
+	for shift := range 8 {
+		for i := range 8 {
+			left := uint64(31 - shift - i)
+			t[8][shift][i] = left << 32
+			t[4][shift][i/2] |= left << (i % 2 * 32)
+		}
+	}
+	return t
+}()
 
 // StepColumns is how many columns kernels take at a time; where they take fewer,
 // rows take as long.
@@ -106,9 +121,9 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 	}
 	// What is beyond the width is read, not written.
 	for i := width; i < rowColumns; i++ {
-		g.args[i] = rowColumn{values: g.args[0].values, bits: pointer(allValid)}
+		g.args[i] = rowColumn{values: g.args[0].values, bits: pointer(allValid), signs: signs[sizeOf[D]()][0]}
 	}
-	run := rowsRun{kernel: k.all, size: kindSize(kind), masked: masked}
+	run := rowsRun{kernel: k.all, size: kindSize(kind), masked: masked, wholeSteps: l.wholeSteps}
 	if masked {
 		run.kernel = k.valid
 	}
@@ -128,7 +143,8 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 type rowsRun struct {
 	kernel func(dst, cols *byte, stride, rows, width int) (beyond int)
 	size   int
-	masked bool
+
+	masked, wholeSteps bool
 }
 
 // run runs a kernel over some rows.
@@ -136,7 +152,7 @@ func (g *Group[D]) run(r rowsRun, dst []D, stride, from, to int) bool {
 	for at := from; at < to; {
 		n := to - at
 		if r.masked {
-			n = g.openBitmaps(at, min(n, rowBits))
+			n = g.openBitmaps(r, at, min(n, rowBits))
 		}
 		if r.kernel(pointer(dst[(at-from)*stride:]), (*byte)(unsafe.Pointer(&g.args)), stride*sizeOf[D](), n, len(g.Columns)) != 0 {
 			return false
@@ -184,7 +200,7 @@ func (g *Group[D]) runLast(r rowsRun, dst []D, stride, from, to int) bool {
 	const line = 64 // bytes of a row
 	n := to - from
 	if r.masked {
-		g.openBitmaps(from, n)
+		g.openBitmaps(r, from, n)
 	}
 	clear(g.last.values[:])
 	clear(g.last.rows[:])
@@ -210,7 +226,7 @@ func (g *Group[D]) runLast(r rowsRun, dst []D, stride, from, to int) bool {
 // openBitmaps points to the bitmaps of up to n rows from row at on, and gives
 // the number of rows. Kernels read some bytes at a time; so that they do not
 // read beyond a bitmap, its end is copied, and for the last rows alone.
-func (g *Group[D]) openBitmaps(at, n int) int {
+func (g *Group[D]) openBitmaps(r rowsRun, at, n int) int {
 	short := false
 	for i := range g.Columns {
 		c := &g.Columns[i]
@@ -231,6 +247,9 @@ func (g *Group[D]) openBitmaps(at, n int) int {
 			arg.bits, arg.shift = &g.ends[i][0], bit&7
 		default:
 			arg.bits, arg.shift = &c.validity[bit>>3], bit&7
+		}
+		if r.wholeSteps {
+			arg.signs = signs[sizeOf[D]()][arg.shift]
 		}
 	}
 	return n

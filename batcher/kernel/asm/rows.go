@@ -28,7 +28,8 @@ const (
 	columnShift   = 16
 	columnFill    = 24
 	columnRounded = 32
-	columnBytes   = 40
+	columnSigns   = 40
+	columnBytes   = 104
 )
 
 // rower is a pair of types.

@@ -72,15 +72,17 @@ func (r *rower) generate256(validity bool) {
 	if r.prepare != nil {
 		r.prepare(k)
 	}
-	if validity {
+	if validity && r.prepare != nil {
 		LEAQ(slidingBits, table)
 	}
 
 	// load gives a column's eight values in one register or two.
-	load := func(i int) []VecVirtual {
+	load := func(i int, fetch bool) []VecVirtual {
 		p := GP64()
 		MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnValues}, p)
-		prefetch(p, row, r.from, r.from*step)
+		if fetch {
+			prefetch(p, row, r.from, r.from*step)
+		}
 		k.at = func(disp int) Mem { return Mem{Base: p, Index: row, Scale: uint8(r.from), Disp: disp} }
 		k.count = func(changed VecVirtual, lane int) {
 			n := GP64()
@@ -95,24 +97,17 @@ func (r *rower) generate256(validity bool) {
 		if !validity {
 			return r.lanes(k, 0)
 		}
-		bits, shift := GP64(), GP64()
-		mask := &slidingMask{all: YMM(), table: table, shift: shift}
+		bits := GP64()
+		mask := &slidingMask{all: YMM(), table: table}
 		MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnBits}, bits)
-		MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnShift}, shift)
+		if r.prepare != nil {
+			mask.shift = GP64()
+			MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnShift}, mask.shift)
+		}
 		VPBROADCASTD(Mem{Base: bits, Index: bitsAt, Scale: 1}, mask.all)
 		k.bits = mask
 		out := r.lanes(k, 0)
-		fill := YMM()
-		if r.to == 4 {
-			VBROADCASTSS(Mem{Base: cols, Disp: i*columnBytes + columnFill}, fill)
-			VBLENDVPS(mask.valid4(0), out[0], fill, out[0])
-			return out
-		}
-		VBROADCASTSD(Mem{Base: cols, Disp: i*columnBytes + columnFill}, fill)
-		for h, v := range out {
-			VBLENDVPD(mask.valid8(h), v, fill, v)
-		}
-		return out
+		return r.filled(out, mask.all, Mem{Base: cols, Disp: i * columnBytes})
 	}
 
 	Label("chunk")
@@ -132,34 +127,35 @@ func (r *rower) generate256(validity bool) {
 	MOVQ(first, d)
 	MOVQ(chunk, left)
 
-	Label("step")
-	if validity {
-		MOVQ(row, bitsAt)
-		SHRQ(U8(3), bitsAt)
-	}
 	at := []Mem{{Base: d}, {Base: d, Index: stride, Scale: 1}, {Base: d, Index: stride, Scale: 2}, {Base: d, Index: stride3, Scale: 1}}
-	if r.to == 4 {
-		var left, right [4]VecVirtual
-		for c := range 4 {
-			left[c] = load(c)[0]
+	turn := func(fetch bool) {
+		if validity {
+			MOVQ(row, bitsAt)
+			SHRQ(U8(3), bitsAt)
 		}
-		left = turn4(left)
-		for c := range 4 {
-			right[c] = load(4 + c)[0]
-		}
-		for i, put := range joinEightFours(left, turn4(right)) {
-			put(at[i%4])
-			if i%4 == 3 {
-				LEAQ(Mem{Base: d, Index: stride, Scale: 4}, d)
+		if r.to == 4 {
+			var left, right [4]VecVirtual
+			for c := range 4 {
+				left[c] = load(c, fetch)[0]
 			}
+			left = turn4(left)
+			for c := range 4 {
+				right[c] = load(4+c, fetch)[0]
+			}
+			for i, put := range joinEightFours(left, turn4(right)) {
+				put(at[i%4])
+				if i%4 == 3 {
+					LEAQ(Mem{Base: d, Index: stride, Scale: 4}, d)
+				}
+			}
+			return
 		}
-	} else {
 		// The right half first: what it spills beyond narrow rows, the left half
 		// of the rows below writes again.
 		for _, half := range []int{1, 0} {
 			var low, high [4]VecVirtual
 			for c := range 4 {
-				v := load(4*half + c)
+				v := load(4*half+c, fetch)
 				low[c], high[c] = v[0], v[1]
 			}
 			for i, v := range turn4x4(low) {
@@ -175,10 +171,20 @@ func (r *rower) generate256(validity bool) {
 		}
 		LEAQ(Mem{Base: d, Index: stride, Scale: 8}, d)
 	}
+	Label("step")
+	turn(true)
 	ADDQ(U8(step), row)
 	SUBQ(U8(step), left)
+	if r.from == 4 {
+		// A step is half a cache line of a column: the other half is there.
+		JLE(LabelRef("next"))
+		turn(false)
+		ADDQ(U8(step), row)
+		SUBQ(U8(step), left)
+	}
 	JG(LabelRef("step"))
 
+	Label("next")
 	// The next eight columns, or the last.
 	SUBQ(U8(rowsColumns), columnsLeft)
 	JLE(LabelRef("done"))
@@ -211,6 +217,27 @@ func (r *rower) generate256(validity bool) {
 	Store(result, ReturnIndex(0))
 	VZEROUPPER()
 	RET()
+}
+
+// filled puts a column's fill where values are not valid. A blend looks at the
+// signs of a mask, and shifted by the column's signs, bits are there.
+func (r *rower) filled(values []VecVirtual, bits VecVirtual, column Mem) []VecVirtual {
+	fill := YMM()
+	if r.to == 4 {
+		VBROADCASTSS(column.Offset(columnFill), fill)
+	} else {
+		VBROADCASTSD(column.Offset(columnFill), fill)
+	}
+	for h, v := range values {
+		signs := YMM()
+		VPSLLVD(column.Offset(columnSigns+32*h), bits, signs)
+		if r.to == 4 {
+			VBLENDVPS(signs, v, fill, v)
+		} else {
+			VBLENDVPD(signs, v, fill, v)
+		}
+	}
+	return values
 }
 
 // joinEightFours makes eight rows of two halves.
