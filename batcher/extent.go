@@ -53,21 +53,18 @@ type extent struct {
 	rowNulls []bool
 }
 
-// newExtent resolves a column; the caller releases the extent.
-func newExtent(column arrow.Array, f *Feature, b *Binding) (extent, error) {
+// open resolves a column into an empty extent; the caller releases it, on error
+// too.
+func (e *extent) open(column arrow.Array, f *Feature, b *Binding) error {
 	if !sameValues(column.DataType(), f.Type) {
-		return extent{}, fmt.Errorf("%w: it is %s here, but was bound as %s", ErrBind, column.DataType(), f.Type)
+		return fmt.Errorf("%w: it is %s here, but was bound as %s", ErrBind, column.DataType(), f.Type)
 	}
 	column.Retain()
-	e := extent{values: column, rows: column.Len(), width: 1}
+	e.values, e.rows, e.width = column, column.Len(), 1
 	if b.Form == Vector {
 		e.width = b.Width
 	}
-	if err := e.descend(); err != nil {
-		e.release()
-		return extent{}, err
-	}
-	return e, nil
+	return e.descend()
 }
 
 func (e *extent) release() {

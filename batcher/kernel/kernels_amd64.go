@@ -378,3 +378,63 @@ func rowsI32I64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int)
 //
 //go:noescape
 func rowsI32I64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// expand1AVX2 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand1AVX2(dst *byte, bits *byte, stride int, n int, width int, one uint64)
+
+// expand1AVX512 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand1AVX512(dst *byte, bits *byte, stride int, n int, width int, one uint64)
+
+// expand1ValidAVX2 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand1ValidAVX2(dst *byte, bits *byte, valid *byte, fills *byte, stride int, n int, width int, one uint64)
+
+// expand1ValidAVX512 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand1ValidAVX512(dst *byte, bits *byte, valid *byte, fills *byte, stride int, n int, width int, one uint64)
+
+// expand4AVX2 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand4AVX2(dst *byte, bits *byte, stride int, n int, width int, one uint64)
+
+// expand4AVX512 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand4AVX512(dst *byte, bits *byte, stride int, n int, width int, one uint64)
+
+// expand4ValidAVX2 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand4ValidAVX2(dst *byte, bits *byte, valid *byte, fills *byte, stride int, n int, width int, one uint64)
+
+// expand4ValidAVX512 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand4ValidAVX512(dst *byte, bits *byte, valid *byte, fills *byte, stride int, n int, width int, one uint64)
+
+// expand8AVX2 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand8AVX2(dst *byte, bits *byte, stride int, n int, width int, one uint64)
+
+// expand8AVX512 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand8AVX512(dst *byte, bits *byte, stride int, n int, width int, one uint64)
+
+// expand8ValidAVX2 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand8ValidAVX2(dst *byte, bits *byte, valid *byte, fills *byte, stride int, n int, width int, one uint64)
+
+// expand8ValidAVX512 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand8ValidAVX512(dst *byte, bits *byte, valid *byte, fills *byte, stride int, n int, width int, one uint64)

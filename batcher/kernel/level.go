@@ -18,6 +18,7 @@ type level struct {
 	// these are the same.
 	rows     [kinds][kinds]rowsKernel
 	rowsSame [9]rowsKernel
+	expands  [9]expandKernel
 	// wholeSteps says that the kernels on rows make stepRows rows of StepColumns
 	// columns at a time.
 	wholeSteps bool
@@ -38,6 +39,10 @@ type (
 	// rowsKernel makes rows of up to 16 columns; see asm.
 	rowsKernel struct {
 		all, valid func(dst, cols *byte, stride, rows, width int) (beyond int)
+	}
+	expandKernel struct {
+		all   func(dst, bits *byte, stride, n, width int, one uint64)
+		valid func(dst, bits, valid, fills *byte, stride, n, width int, one uint64)
 	}
 	castKernel struct {
 		all   func(dst, src *byte, n int) (rounded, clean, beyond int)
@@ -81,6 +86,7 @@ const (
 	kindU64
 	kindF32
 	kindF64
+	kindBits // bools, as bits
 	kinds
 )
 

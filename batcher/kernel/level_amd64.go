@@ -26,6 +26,9 @@ func levels() []*level {
 	avx2.casts[kindI32][kindF64] = castKernel{castI32F64AVX2, castI32F64ValidAVX2}
 	avx2.casts[kindF32][kindF64] = castKernel{castF32F64AVX2, castF32F64ValidAVX2}
 	avx2.casts[kindI32][kindI64] = castKernel{castI32I64AVX2, castI32I64ValidAVX2}
+	avx2.expands[1] = expandKernel{expand1AVX2, expand1ValidAVX2}
+	avx2.expands[4] = expandKernel{expand4AVX2, expand4ValidAVX2}
+	avx2.expands[8] = expandKernel{expand8AVX2, expand8ValidAVX2}
 	avx2.rowsSame[4] = rowsKernel{rows4AVX2, rows4ValidAVX2}
 	avx2.rowsSame[8] = rowsKernel{rows8AVX2, rows8ValidAVX2}
 	avx2.rows[kindF64][kindF32] = rowsKernel{rowsF64F32AVX2, rowsF64F32ValidAVX2}
@@ -48,6 +51,9 @@ func levels() []*level {
 	avx512.transposes[8] = append([]transposeKernel{{8, 2, transpose8x8AVX512}}, avx2.transposes[8]...)
 	avx512.fills[4], avx512.fills[8] = fill4AVX512, fill8AVX512
 	avx512.casts[kindF64][kindF32] = castKernel{castF64F32AVX512, castF64F32ValidAVX512}
+	avx512.expands[1] = expandKernel{expand1AVX512, expand1ValidAVX512}
+	avx512.expands[4] = expandKernel{expand4AVX512, expand4ValidAVX512}
+	avx512.expands[8] = expandKernel{expand8AVX512, expand8ValidAVX512}
 	avx512.rowsSame[4] = rowsKernel{rows4AVX512, rows4ValidAVX512}
 	avx512.rowsSame[8] = rowsKernel{rows8AVX512, rows8ValidAVX512}
 	avx512.rows[kindF64][kindF32] = rowsKernel{rowsF64F32AVX512, rowsF64F32ValidAVX512}

@@ -11,6 +11,8 @@ type Column[D Number] struct {
 	kind     int
 	values   *byte
 	n        int
+	bits     []byte // the values of bools, from bit at on
+	at       int
 	validity []byte
 	bit      int
 	fill     uint64
@@ -40,6 +42,8 @@ const (
 	// rowColumns is how many columns a kernel takes at most, rowBits how many
 	// rows with validity at a time.
 	rowColumns, rowBits = 16, 1 << 15
+	// maxColumns is RowColumns of the narrowest type.
+	maxColumns = 64
 	// stepRows is how many rows a kernel that makes whole steps makes at a time.
 	stepRows = 8
 	// bitsRead is how many bytes of a bitmap kernels read at a time, and
@@ -74,11 +78,12 @@ func RowColumns[D Number]() int { return 64 / sizeOf[D]() }
 type Group[D Number] struct {
 	Columns []Column[D]
 	// Rounded counts by column the values that Rows rounded.
-	Rounded [rowColumns]int64
+	Rounded [maxColumns]int64
 
-	args [rowColumns]rowColumn
-	ends [rowColumns][8]byte // the ends of bitmaps
-	last struct {            // the last rows
+	args   [rowColumns]rowColumn
+	ends   [rowColumns][8]byte // the ends of bitmaps
+	expand *expandSpace        // for bools
+	last   struct {            // the last rows
 		args   [rowColumns]rowColumn
 		values [rowColumns][8 * rowStep]byte
 		rows   [64 * (rowStep + 1)]byte
@@ -95,14 +100,14 @@ func (g *Group[D]) Rows(dst []D, stride, from, to int) bool {
 }
 
 func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
-	g.Rounded = [rowColumns]int64{}
+	g.Rounded = [maxColumns]int64{}
 	n, width := to-from, len(g.Columns)
 	if n == 0 || width == 0 {
 		return true
 	}
 	kind := g.Columns[0].kind
 	k := l.rowsKernel(kind, kindOf[D]())
-	if k.all == nil || width > RowColumns[D]() {
+	if width > RowColumns[D]() || k.all == nil && kind != kindBits {
 		return false
 	}
 	// Here and nowhere else it is checked that all is there.
@@ -117,7 +122,16 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 			panic("kernel: a column is too short")
 		}
 		masked = masked || c.validity != nil
+		if kind == kindBits {
+			if len(c.bits)*8 < c.at+to {
+				panic("kernel: a column is too short")
+			}
+			continue
+		}
 		g.args[i] = rowColumn{values: advance(c.values, from*kindSize(kind)), fill: c.fill}
+	}
+	if kind == kindBits {
+		return g.rowsBits(l, dst, stride, from, to, masked)
 	}
 	// What is beyond the width is read, not written.
 	for i := width; i < rowColumns; i++ {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
@@ -98,6 +99,78 @@ func checkRows[S, D Number](t *testing.T) {
 			}
 			if diff := cmp.Diff(wantRounded, group.Rounded[:width]); diff != "" {
 				t.Fatalf("rounded values differ (-want +got):\n%s", diff)
+			}
+			if !intact[D](g, size) {
+				t.Fatalf("rows of %d columns from %d to %d wrote before dst", width, first, n)
+			}
+		})
+	})
+}
+
+func TestRowsOfBitsLevels(t *testing.T) {
+	checkRowsOfBits[uint8](t)
+	checkRowsOfBits[uint16](t)
+	checkRowsOfBits[int32](t)
+	checkRowsOfBits[float32](t)
+	checkRowsOfBits[int64](t)
+	checkRowsOfBits[float64](t)
+}
+
+func checkRowsOfBits[D Number](t *testing.T) {
+	t.Helper()
+	var to D
+	t.Run(fmt.Sprintf("to=%T", to), func(t *testing.T) {
+		eachLevel(t, 2*maxColumns+1, func(t *rapid.T, l *level, g *guards) {
+			n, r := rapid.SampledFrom([]int{rapid.IntRange(0, 100).Draw(t, "n"), expandRows + 205}).Draw(t, "rows"), drawRandom(t)
+			first := rapid.IntRange(0, min(n, 20)).Draw(t, "first")
+			width := rapid.IntRange(1, RowColumns[D]()).Draw(t, "width")
+			gap := rapid.SampledFrom([]int{0, 0, 1, 5}).Draw(t, "gap")
+			if n > 100 {
+				width, gap = min(width, 16/sizeOf[D]()), 0 // as the arena is small
+			}
+			nulls := rapid.SampledFrom([]int{0, 1, 2}).Draw(t, "columns with nulls") // none, some, all
+			size := 0
+			if n > first {
+				size = (n-first-1)*(width+gap) + width
+			}
+			group, values := Group[D]{Columns: make([]Column[D], width)}, make([][]D, width)
+			for c := range values {
+				bits, at := guardedBits(t, g, n)
+				var bitmap []byte
+				bit := 0
+				if nulls == 2 || nulls == 1 && r.IntN(2) == 0 {
+					bitmap, bit = guardedBits(t, g, n)
+				}
+				fill := drawNumber[D](r)
+				group.Columns[c], values[c] = ColumnOfBits(bits, at, n, bitmap, bit, fill), make([]D, n-first)
+				for i := range values[c] {
+					switch {
+					case bitmap != nil && !bitutil.BitIsSet(bitmap, bit+first+i):
+						values[c][i] = fill
+					case bitutil.BitIsSet(bits, at+first+i):
+						values[c][i] = 1
+					}
+				}
+			}
+			dst := guarded[D](g, size)
+			want := slices.Clone(dst)
+			for i := range n - first {
+				for c := range width {
+					want[i*(width+gap)+c] = values[c][i]
+				}
+			}
+			ok := group.rows(l, dst, width+gap, first, n)
+			if has := l.expands[sizeOf[D]()].all != nil; !has {
+				if ok && n > first {
+					t.Fatalf("rows of %d columns = true; want false", width)
+				}
+				return
+			}
+			if !ok {
+				t.Fatalf("rows of %d columns from %d to %d = false; want true", width, first, n)
+			}
+			if !bytes.Equal(Bytes(dst), Bytes(want)) {
+				t.Fatalf("rows of %d columns from %d to %d, stride %d = %v; want %v", width, first, n, width+gap, dst, want)
 			}
 			if !intact[D](g, size) {
 				t.Fatalf("rows of %d columns from %d to %d wrote before dst", width, first, n)

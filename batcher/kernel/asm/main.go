@@ -24,6 +24,7 @@ func main() {
 	casts()
 	wides()
 	rows()
+	expands()
 	Generate()
 }
 
