@@ -115,7 +115,7 @@ func bitmapOf(a arrow.Array) (bitmap []byte, bit, nulls int, err error) {
 	if len(bitmap)*8 < bit+a.Len() {
 		return nil, 0, 0, fmt.Errorf("%w: %d values have a validity bitmap of %d bytes", ErrDamaged, bit+a.Len(), len(bitmap))
 	}
-	nulls = a.Len() - bitutil.CountSetBits(bitmap, bit, a.Len())
+	nulls = a.Len() - kernel.CountOnes(bitmap, bit, a.Len())
 	if nulls == 0 {
 		return nil, 0, 0, nil
 	}
@@ -127,7 +127,7 @@ func bitmapOf(a arrow.Array) (bitmap []byte, bit, nulls int, err error) {
 func (e *extent) setValidity(lists []byte) error {
 	e.length = e.values.Len()
 	if lists != nil {
-		e.hidden = e.length - bitutil.CountSetBits(lists, 0, e.length)
+		e.hidden = e.length - kernel.CountOnes(lists, 0, e.length)
 	}
 	if _, ok := e.values.(*array.Null); ok {
 		e.allNull, e.nulls = true, e.length
@@ -147,7 +147,7 @@ func (e *extent) setValidity(lists []byte) error {
 			}
 		}
 		e.validity, e.bit = lists, 0
-		e.nulls = e.length - bitutil.CountSetBits(lists, 0, e.length)
+		e.nulls = e.length - kernel.CountOnes(lists, 0, e.length)
 	}
 	if dict, ok := e.values.(*array.Dictionary); ok {
 		return e.setDictionary(dict)

@@ -14,6 +14,8 @@ type level struct {
 	fills   [9]fillKernel
 	spreads [9]spreadKernel
 	casts   [kinds][kinds]castKernel
+	// ones counts the 1 bits of some words, a multiple of countBits in all.
+	ones func(bits *byte, words int) int
 	// rows are by the kinds of value and result, rowsSame by the size where
 	// these are the same.
 	rows     [kinds][kinds]rowsKernel
@@ -27,6 +29,9 @@ type level struct {
 // block is how many values the kernels on values take at a time; what is left
 // of a run is done by plain loops.
 const block = 32
+
+// countBits is how many bits are counted at a time.
+const countBits = 512
 
 type (
 	// transposeKernel turns groups of columns of a multiple of rows; see asm.

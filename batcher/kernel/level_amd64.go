@@ -7,8 +7,9 @@ import "github.com/klauspost/cpuid/v2"
 // levels are those that the processor and the system allow, the best last.
 func levels() []*level {
 	all := []*level{plain}
-	// Beside AVX2 its kernels use BMI2 (a shift).
-	if !cpuid.CPU.Supports(cpuid.AVX, cpuid.AVX2, cpuid.BMI2) {
+	// Beside AVX2 its kernels use BMI2 (shifts) and
+	// POPCNT.
+	if !cpuid.CPU.Supports(cpuid.AVX, cpuid.AVX2, cpuid.BMI2, cpuid.POPCNT) {
 		return all
 	}
 	avx2 := &level{name: "avx2"}
@@ -39,7 +40,7 @@ func levels() []*level {
 	avx2.rows[kindI32][kindF64] = rowsKernel{rowsI32F64AVX2, rowsI32F64ValidAVX2}
 	avx2.rows[kindF32][kindF64] = rowsKernel{rowsF32F64AVX2, rowsF32F64ValidAVX2}
 	avx2.rows[kindI32][kindI64] = rowsKernel{rowsI32I64AVX2, rowsI32I64ValidAVX2}
-	avx2.wholeSteps = true
+	avx2.ones, avx2.wholeSteps = onesAVX2, true
 	all = append(all, avx2)
 	if !cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512VL, cpuid.AVX512BW, cpuid.AVX512DQ) {
 		return all

@@ -185,6 +185,21 @@ func checkBools[T Number](t *testing.T) {
 	})
 }
 
+func TestCountOnesLevels(t *testing.T) {
+	eachLevel(t, 1, func(t *rapid.T, l *level, g *guards) {
+		n, want := rapid.IntRange(0, 3000).Draw(t, "n"), 0
+		bitmap, bit := guardedBits(t, g, n)
+		for i := range n {
+			if bitutil.BitIsSet(bitmap, bit+i) {
+				want++
+			}
+		}
+		if got := countOnes(l, bitmap, bit, n); got != want {
+			t.Fatalf("countOnes(%08b, %d, %d) = %d; want %d", bitmap, bit, n, got, want)
+		}
+	})
+}
+
 func TestCastFillLevels(t *testing.T) {
 	checkCastFill[float64, float32](t)
 	checkCastFill[int64, float32](t)

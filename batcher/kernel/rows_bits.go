@@ -10,8 +10,9 @@ func ColumnOfBits[D Number](bitmap []byte, bit, n int, validity []byte, validBit
 	return Column[D]{kind: kindBits, values: pointer(bitmap), bits: bitmap, at: bit, n: n, validity: validity, bit: validBit, fill: bitsOf(fill)}
 }
 
-// expandRows is how many rows of bits are expanded at a time.
-const expandRows = 512
+// expandRows is how many rows of bits are turned at a time, and copyRows how many
+// of them are copied where they cannot be written in place.
+const expandRows, copyRows = 2048, 256
 
 // expandSpace is the space for that: bitmaps that do not begin with a byte are
 // copied, and all are turned to a matrix of a byte for eight rows of a column.
@@ -20,7 +21,7 @@ type expandSpace struct {
 	shifted [2][maxColumns][expandRows / 8]byte
 	turned  [2][expandRows / 8 * 64]byte
 	fills   [64]byte
-	rows    [expandRows * 64]byte
+	rows    [copyRows * 64]byte
 }
 
 // rowsBits is rows for columns of bools.
@@ -63,13 +64,12 @@ func (g *Group[D]) rowsBits(l *level, dst []D, stride, from, to int, masked bool
 		if direct > 0 {
 			run(pointer(dst[(at-from)*stride:]), stride*size, 0, direct)
 		}
-		if direct == bytes {
-			continue
-		}
 		// Rows that are no multiple of a register or of eight are copied.
-		run(&x.rows[0], 64, direct, bytes-direct)
-		for r := direct * 8; r < n; r++ {
-			copy(Bytes(dst[(at-from+r)*stride:][:width]), x.rows[(r-direct*8)*64:])
+		for first := direct; first < bytes; first += copyRows / 8 {
+			run(&x.rows[0], 64, first, min(bytes-first, copyRows/8))
+			for r := first * 8; r < min(n, first*8+copyRows); r++ {
+				copy(Bytes(dst[(at-from+r)*stride:][:width]), x.rows[(r-first*8)*64:])
+			}
 		}
 	}
 	return true

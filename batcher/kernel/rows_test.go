@@ -121,12 +121,12 @@ func checkRowsOfBits[D Number](t *testing.T) {
 	var to D
 	t.Run(fmt.Sprintf("to=%T", to), func(t *testing.T) {
 		eachLevel(t, 2*maxColumns+1, func(t *rapid.T, l *level, g *guards) {
-			n, r := rapid.SampledFrom([]int{rapid.IntRange(0, 100).Draw(t, "n"), expandRows + 205}).Draw(t, "rows"), drawRandom(t)
+			n, r := rapid.SampledFrom([]int{rapid.IntRange(0, 100).Draw(t, "n"), copyRows + 205, expandRows + 11}).Draw(t, "rows"), drawRandom(t)
 			first := rapid.IntRange(0, min(n, 20)).Draw(t, "first")
 			width := rapid.IntRange(1, RowColumns[D]()).Draw(t, "width")
 			gap := rapid.SampledFrom([]int{0, 0, 1, 5}).Draw(t, "gap")
 			if n > 100 {
-				width, gap = min(width, 16/sizeOf[D]()), 0 // as the arena is small
+				width, gap = min(width, max(1, 12000/n/sizeOf[D]())), 0 // as the arena is small
 			}
 			nulls := rapid.SampledFrom([]int{0, 1, 2}).Draw(t, "columns with nulls") // none, some, all
 			size := 0

@@ -54,9 +54,9 @@ func openExpander(elem int, validity bool, level string) *expander {
 	return e
 }
 
-// loop makes eight rows at a time.
-func (e *expander) loop(row func(j int), load func()) {
-	Label("byte")
+// loop makes eight rows at a time, and returns.
+func (e *expander) loop(label string, load func(), row func(j int)) {
+	Label(label)
 	load()
 	for j := range 8 {
 		row(j)
@@ -67,7 +67,7 @@ func (e *expander) loop(row func(j int), load func()) {
 		ADDQ(U8(64/e.elem), e.valid)
 	}
 	DECQ(e.n)
-	JNZ(LabelRef("byte"))
+	JNZ(LabelRef(label))
 	VZEROUPPER()
 	RET()
 }
@@ -135,35 +135,24 @@ func expand256(elem int, validity bool) {
 	}
 	CMPQ(width, U8(lanes))
 	JLE(LabelRef("one"))
-	e.loop(func(j int) {
-		half(j, 0)
-		half(j, 1)
-	}, func() {
+	e.loop("both", func() {
 		for h := range bits {
 			bits[h] = load(e.bits, h)
 			if validity {
 				valid[h] = load(e.valid, h)
 			}
 		}
+	}, func(j int) {
+		half(j, 0)
+		half(j, 1)
 	})
 	Label("one")
-	Label("byteOne")
-	bits[0] = load(e.bits, 0)
-	if validity {
-		valid[0] = load(e.valid, 0)
-	}
-	for j := range 8 {
-		half(j, 0)
-		ADDQ(e.stride, e.dst)
-	}
-	ADDQ(U8(64/elem), e.bits)
-	if validity {
-		ADDQ(U8(64/elem), e.valid)
-	}
-	DECQ(e.n)
-	JNZ(LabelRef("byteOne"))
-	VZEROUPPER()
-	RET()
+	e.loop("first", func() {
+		bits[0] = load(e.bits, 0)
+		if validity {
+			valid[0] = load(e.valid, 0)
+		}
+	}, func(j int) { half(j, 0) })
 }
 
 func expand512(elem int, validity bool) {
@@ -221,32 +210,58 @@ func expand512(elem int, validity bool) {
 		return k
 	}
 	var bits, valid VecVirtual
-	e.loop(func(j int) {
-		v, to := ZMM(), Mem{Base: e.dst}
+	value := func(j int) VecVirtual {
+		v := ZMM()
 		switch elem {
 		case 1:
-			VMOVDQU8_Z(one, test(bits, j), v)
+			VPSRLW(U8(j), bits, v)
+			VPANDQ(one, v, v)
 			if validity {
 				VPBLENDMB(v, fills, test(valid, j), v)
 			}
-			VMOVDQU8(v, write, to)
 		case 4:
 			VMOVDQU32_Z(one, test(bits, j), v)
 			if validity {
 				VPBLENDMD(v, fills, test(valid, j), v)
 			}
-			VMOVDQU32(v, write, to)
 		default:
 			VMOVDQU64_Z(one, test(bits, j), v)
 			if validity {
 				VPBLENDMQ(v, fills, test(valid, j), v)
 			}
-			VMOVDQU64(v, write, to)
 		}
-	}, func() {
+		return v
+	}
+	start := func() {
 		bits = load(e.bits)
 		if validity {
 			valid = load(e.valid)
+		}
+	}
+	to := Mem{Base: e.dst}
+	// Half a cache line is written as such: whole ones with a mask would cross
+	// from line to line.
+	CMPQ(width, U8(32/elem))
+	JLE(LabelRef("half"))
+	e.loop("whole", start, func(j int) {
+		switch v := value(j); elem {
+		case 1:
+			VMOVDQU8(v, write, to)
+		case 4:
+			VMOVDQU32(v, write, to)
+		default:
+			VMOVDQU64(v, write, to)
+		}
+	})
+	Label("half")
+	e.loop("halves", start, func(j int) {
+		switch v := value(j).AsY(); elem {
+		case 1:
+			VMOVDQU8(v, write, to)
+		case 4:
+			VMOVDQU32(v, write, to)
+		default:
+			VMOVDQU64(v, write, to)
 		}
 	})
 }

@@ -21,6 +21,7 @@ func main() {
 	slidingTables()
 	transposes()
 	fills()
+	ones()
 	casts()
 	wides()
 	rows()

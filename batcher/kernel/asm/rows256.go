@@ -106,8 +106,7 @@ func (r *rower) generate256(validity bool) {
 		}
 		VPBROADCASTD(Mem{Base: bits, Index: bitsAt, Scale: 1}, mask.all)
 		k.bits = mask
-		out := r.lanes(k, 0)
-		return r.filled(out, mask.all, Mem{Base: cols, Disp: i * columnBytes})
+		return r.filled(k, mask.all, Mem{Base: cols, Disp: i * columnBytes})
 	}
 
 	Label("chunk")
@@ -221,7 +220,13 @@ func (r *rower) generate256(validity bool) {
 
 // filled puts a column's fill where values are not valid. A blend looks at the
 // signs of a mask, and shifted by the column's signs, bits are there.
-func (r *rower) filled(values []VecVirtual, bits VecVirtual, column Mem) []VecVirtual {
+func (r *rower) filled(k *cast, bits VecVirtual, column Mem) (out []VecVirtual) {
+	values := []Op{k.at(0), k.at(32)}[:r.to/4]
+	if r.from != r.to || r.prepare != nil {
+		for h, v := range r.lanes(k, 0) {
+			values[h] = v
+		}
+	}
 	fill := YMM()
 	if r.to == 4 {
 		VBROADCASTSS(column.Offset(columnFill), fill)
@@ -232,12 +237,13 @@ func (r *rower) filled(values []VecVirtual, bits VecVirtual, column Mem) []VecVi
 		signs := YMM()
 		VPSLLVD(column.Offset(columnSigns+32*h), bits, signs)
 		if r.to == 4 {
-			VBLENDVPS(signs, v, fill, v)
+			VBLENDVPS(signs, v, fill, signs)
 		} else {
-			VBLENDVPD(signs, v, fill, v)
+			VBLENDVPD(signs, v, fill, signs)
 		}
+		out = append(out, signs)
 	}
-	return values
+	return out
 }
 
 // joinEightFours makes eight rows of two halves.
