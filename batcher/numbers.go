@@ -164,23 +164,46 @@ func (p *numberPacker[D]) packMatrix(a *Assembler, segment Segment, dst []D, n i
 			continue
 		}
 		for at := 0; at < n; at += tileRows {
-			rows := min(tileRows, n-at)
-			for i := left; i < right; i++ {
-				s := &p.stretches[i]
-				if s.direct != nil && s.nulls == 0 {
-					p.columns[i-left] = s.direct[at : at+rows]
-					continue
-				}
-				column := p.scratch[(i-left)*tileRows:][:rows]
-				if bad := p.fillTile(a, i, column, at); bad != nil {
-					return p.badValue(segment, i, at+bad.at, at+bad.at, bad)
-				}
-				p.columns[i-left] = column
+			if bad, i := p.packTile(a, dst[at*width:], left, right, at, min(tileRows, n-at)); bad != nil {
+				return p.badValue(segment, i, at+bad.at, at+bad.at, bad)
 			}
-			kernel.Transpose(dst[at*width+left:], width, p.columns[:right-left], rows)
 		}
 	}
 	return nil
+}
+
+// packTile writes some rows of columns that no kernel takes as they are: it
+// converts those that are not the tensor's elements. It gives the feature of a
+// misfit.
+func (p *numberPacker[D]) packTile(a *Assembler, dst []D, left, right, at, rows int) (bad *misfit, feature int) {
+	g, width := &p.group, len(p.stretches)
+	g.Columns = g.Columns[:0]
+	for i := left; i < right; i++ {
+		s := &p.stretches[i]
+		if s.direct != nil {
+			g.Columns = append(g.Columns, kernel.ColumnOf(s.direct[at:at+rows], s.validity, s.bit+at, s.fill))
+			continue
+		}
+		column := p.scratch[(i-left)*tileRows:][:rows]
+		if bad := p.fillTile(a, i, column, at); bad != nil {
+			return bad, i
+		}
+		g.Columns = append(g.Columns, kernel.ColumnOf(column, nil, 0, s.fill))
+	}
+	if g.Rows(dst[left:], width, 0, rows) {
+		return nil, 0
+	}
+	for i := left; i < right; i++ {
+		s, column := &p.stretches[i], p.scratch[(i-left)*tileRows:][:rows]
+		if s.direct != nil && s.nulls == 0 {
+			column = s.direct[at : at+rows]
+		} else if s.direct != nil {
+			kernel.CopyFill(column, s.direct[at:], s.validity, s.bit+at, s.fill)
+		}
+		p.columns[i-left] = column
+	}
+	kernel.Transpose(dst[left:], width, p.columns[:right-left], rows)
+	return nil, 0
 }
 
 // packRows writes columns as rows where one kernel does it all, and reports

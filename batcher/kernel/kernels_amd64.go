@@ -4,31 +4,6 @@
 
 package kernel
 
-// transpose4x8AVX2 turns columns of 4-byte elements, 8 side by side, 8 rows a step.
-//
-//go:noescape
-func transpose4x8AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-
-// transpose4x4AVX2 turns columns of 4-byte elements, 4 side by side, 4 rows a step.
-//
-//go:noescape
-func transpose4x4AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-
-// transpose8x8AVX2 turns columns of 8-byte elements, 8 side by side, 2 rows a step.
-//
-//go:noescape
-func transpose8x8AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-
-// transpose8x4AVX2 turns columns of 8-byte elements, 4 side by side, 2 rows a step.
-//
-//go:noescape
-func transpose8x4AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-
-// transpose8x2AVX2 turns columns of 8-byte elements, 2 side by side, 2 rows a step.
-//
-//go:noescape
-func transpose8x2AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-
 // transpose2x8AVX2 turns columns of 2-byte elements, 8 side by side, 8 rows a step.
 //
 //go:noescape
@@ -38,16 +13,6 @@ func transpose2x8AVX2(dst *byte, cols *byte, stride int, groups int, from int, t
 //
 //go:noescape
 func transpose1x8AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-
-// transpose4x16AVX512 turns columns of 4-byte elements, 16 side by side, 8 rows a step.
-//
-//go:noescape
-func transpose4x16AVX512(dst *byte, cols *byte, stride int, groups int, from int, to int)
-
-// transpose8x8AVX512 turns columns of 8-byte elements, 8 side by side, 2 rows a step.
-//
-//go:noescape
-func transpose8x8AVX512(dst *byte, cols *byte, stride int, groups int, from int, to int)
 
 // fill4AVX2 copies n values of 4 bytes and writes fill where the validity bit is 0.
 //

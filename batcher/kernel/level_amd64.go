@@ -15,8 +15,6 @@ func levels() []*level {
 	avx2 := &level{name: "avx2"}
 	avx2.transposes[1] = []transposeKernel{{8, 16, transpose1x8AVX2}}
 	avx2.transposes[2] = []transposeKernel{{8, 8, transpose2x8AVX2}}
-	avx2.transposes[4] = []transposeKernel{{8, 8, transpose4x8AVX2}, {4, 4, transpose4x4AVX2}}
-	avx2.transposes[8] = []transposeKernel{{8, 2, transpose8x8AVX2}, {4, 2, transpose8x4AVX2}, {2, 2, transpose8x2AVX2}}
 	avx2.fills[1], avx2.fills[4], avx2.fills[8] = fill1AVX2, fill4AVX2, fill8AVX2
 	avx2.spreads[1], avx2.spreads[4], avx2.spreads[8] = spread1AVX2, spread4AVX2, spread8AVX2
 	avx2.casts[kindF64][kindF32] = castKernel{castF64F32AVX2, castF64F32ValidAVX2}
@@ -48,8 +46,6 @@ func levels() []*level {
 	avx512 := &level{}
 	*avx512 = *avx2
 	avx512.name, avx512.wholeSteps = "avx512", false
-	avx512.transposes[4] = append([]transposeKernel{{16, 8, transpose4x16AVX512}}, avx2.transposes[4]...)
-	avx512.transposes[8] = append([]transposeKernel{{8, 2, transpose8x8AVX512}}, avx2.transposes[8]...)
 	avx512.fills[4], avx512.fills[8] = fill4AVX512, fill8AVX512
 	avx512.casts[kindF64][kindF32] = castKernel{castF64F32AVX512, castF64F32ValidAVX512}
 	avx512.expands[1] = expandKernel{expand1AVX512, expand1ValidAVX512}

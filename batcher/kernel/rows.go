@@ -92,9 +92,9 @@ type Group[D Number] struct {
 
 // Rows writes rows from to to of the group's columns: dst[r*stride+c] is the
 // value from+r of column c, converted like CastFill does it. It does so for
-// columns of one type for which this machine has a kernel, and reports whether
-// it did: where it did not, or met a value that is out of range, dst is
-// undefined.
+// columns of one type for which this machine has a kernel (with AVX2 none for
+// fewer than StepColumns of wider rows), and reports whether it did: where it
+// did not, or met a value that is out of range, dst is undefined.
 func (g *Group[D]) Rows(dst []D, stride, from, to int) bool {
 	return g.rows(best, dst, stride, from, to)
 }
@@ -133,6 +133,9 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 	if kind == kindBits {
 		return g.rowsBits(l, dst, stride, from, to, masked)
 	}
+	if l.wholeSteps && width < StepColumns && stride != width {
+		return false
+	}
 	// What is beyond the width is read, not written.
 	for i := width; i < rowColumns; i++ {
 		g.args[i] = rowColumn{values: g.args[0].values, bits: pointer(allValid), signs: signs[sizeOf[D]()][0]}
@@ -141,7 +144,7 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 	if masked {
 		run.kernel = k.valid
 	}
-	ok := false
+	var ok bool
 	if l.wholeSteps {
 		ok = g.runSteps(run, dst, stride, from, to)
 	} else {
@@ -185,12 +188,8 @@ func (g *Group[D]) run(r rowsRun, dst []D, stride, from, to int) bool {
 func (g *Group[D]) runSteps(r rowsRun, dst []D, stride, from, to int) bool {
 	width, n := len(g.Columns), to-from
 	even := n &^ (stepRows - 1)
-	switch {
-	case width >= StepColumns:
-	case stride == width:
+	if width < StepColumns {
 		even = max(n-(StepColumns+width-1)/width, 0) &^ (stepRows - 1)
-	default:
-		even = 0
 	}
 	if !g.run(r, dst, stride, from, from+even) {
 		return false

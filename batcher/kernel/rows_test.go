@@ -42,7 +42,7 @@ func checkRows[S, D Number](t *testing.T) {
 			width := rapid.IntRange(1, RowColumns[D]()).Draw(t, "width")
 			gap := rapid.SampledFrom([]int{0, 0, 1, 5}).Draw(t, "gap")
 			nulls := rapid.SampledFrom([]int{0, 1, 2}).Draw(t, "columns with nulls") // none, some, all
-			wild := rapid.SampledFrom([]float64{0, 0, 0.001}).Draw(t, "wild")
+			wild := rapid.SampledFrom([]float64{0, 0, 0.001, 0.05}).Draw(t, "wild")
 			rough := rapid.SampledFrom([]float64{0, 0.1, 1}).Draw(t, "rough")
 			size := 0
 			if n > first {
@@ -82,7 +82,8 @@ func checkRows[S, D Number](t *testing.T) {
 				}
 			}
 			ok := group.rows(l, dst, width+gap, first, n)
-			if has := l.rowsKernel(kindOf[S](), kindOf[D]()).all != nil; !has || !wantOK {
+			has := l.rowsKernel(kindOf[S](), kindOf[D]()).all != nil && (!l.wholeSteps || width >= StepColumns || gap == 0)
+			if !has || !wantOK {
 				if ok && n > first {
 					t.Fatalf("rows of %d columns = true; want false", width)
 				}
@@ -105,6 +106,58 @@ func checkRows[S, D Number](t *testing.T) {
 			}
 		})
 	})
+}
+
+// TestRowsBeyondLevels puts one value that does not fit in every place.
+func TestRowsBeyondLevels(t *testing.T) {
+	for _, l := range levels() {
+		t.Run("level="+l.name, func(t *testing.T) {
+			checkBeyond[float64, float32](t, l, 1e300)
+			checkBeyond[int64, int32](t, l, 1<<40)
+		})
+	}
+}
+
+func checkBeyond[S, D Number](t *testing.T, l *level, beyond S) {
+	t.Helper()
+	const n = 45
+	if l.rowsKernel(kindOf[S](), kindOf[D]()).all == nil {
+		return
+	}
+	width := RowColumns[D]()
+	bitmap := bytes.Repeat([]byte{0xff}, 8)
+	for _, validity := range [][]byte{nil, bitmap} {
+		g, values := Group[D]{}, make([][]S, width)
+		for c := range values {
+			values[c] = make([]S, n)
+			g.Columns = append(g.Columns, ColumnOf(values[c], validity, 0, D(0)))
+		}
+		dst := make([]D, n*width)
+		for i := range n {
+			for c := range width {
+				values[c][i] = beyond
+				if g.rows(l, dst, width, 0, n) {
+					t.Errorf("rows from %T with %v in row %d, column %d = true; want false", beyond, beyond, i, c)
+				}
+				if validity != nil {
+					bitutil.ClearBit(validity, i)
+					for k := range g.Columns {
+						if k != c {
+							g.Columns[k].validity = nil
+						}
+					}
+					if !g.rows(l, dst, width, 0, n) {
+						t.Errorf("rows from %T with a null %v in row %d, column %d = false; want true", beyond, beyond, i, c)
+					}
+					bitutil.SetBit(validity, i)
+					for k := range g.Columns {
+						g.Columns[k].validity = validity
+					}
+				}
+				values[c][i] = 0
+			}
+		}
+	}
 }
 
 func TestRowsOfBitsLevels(t *testing.T) {
