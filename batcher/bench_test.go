@@ -48,7 +48,7 @@ var benchPairs = []struct {
 	{arrow.PrimitiveTypes.Int32, models.Int64},
 }
 
-// go test -run '^$' -bench Assemble -benchtime 0.1s -count 5 ./batcher
+// MILLRACE_KERNELS=avx2 go test -run '^$' -bench Assemble -benchtime 0.1s -count 5 ./batcher
 //
 // A [4096,32] tensor from 32 columns, again and again the same ones
 // (place=cache), or from columns of 128 MiB, in turn (place=memory). x-memcpy
@@ -80,10 +80,22 @@ func BenchmarkAssemble(b *testing.B) {
 // Other shapes of float32, in cache, measured like BenchmarkAssemble: widths,
 // few rows, and columns that begin inside a byte of their bitmaps.
 func BenchmarkShapes(b *testing.B) {
-	for _, shape := range []struct{ rows, width, skip int }{
-		{4096, 1, 0}, {4096, 2, 0}, {4096, 3, 0}, {4096, 5, 0}, {4096, 7, 0}, {4096, 13, 0}, {4096, 31, 0}, {4096, 33, 0}, {4096, 100, 0},
-		{4091, 32, 5}, {1000, 32, 0}, {100, 32, 0}, {100, 7, 3},
-	} {
+	shapes := []struct{ rows, width, skip int }{
+		{4091, 32, 5},
+		{1000, 32, 0},
+		{100, 32, 0},
+		{100, 7, 3},
+		{4096, 1, 0},
+		{4096, 2, 0},
+		{4096, 3, 0},
+		{4096, 5, 0},
+		{4096, 7, 0},
+		{4096, 13, 0},
+		{4096, 31, 0},
+		{4096, 33, 0},
+		{4096, 100, 0},
+	}
+	for _, shape := range shapes {
 		for _, nulls := range []int{0, 5} {
 			b.Run(fmt.Sprintf("rows=%d/width=%d/skip=%d/nulls=%d", shape.rows, shape.width, shape.skip, nulls), func(b *testing.B) {
 				c := &columnsBench{from: arrow.PrimitiveTypes.Float32, nulls: nulls, bits: 32, width: shape.width, batch: shape.rows, skip: shape.skip, rows: benchRows}

@@ -7,11 +7,11 @@ import (
 	"github.com/millrace/millrace/models"
 )
 
-// A tile is some rows of as many columns as make a cache line of a row. Its
-// converted columns stay in the second level of cache, whatever the tensor's
-// width. Fewer rows would keep them in the first, but then the runs of each
-// column are too short for the processor to see them coming from memory:
-// docs/decisions/008.
+// A tile is some rows of as many columns as make a cache line of a row, for
+// columns that no kernel makes rows of as they are. Its converted columns stay
+// in the second level of cache, whatever the tensor's width. Fewer rows would
+// keep them in the first, but then the runs of each column are too short for the
+// processor to see them coming from memory: docs/decisions/008.
 const (
 	lineBytes = 64
 	tileRows  = 1024
