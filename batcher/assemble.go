@@ -70,9 +70,11 @@ func (e *RowError) Error() string {
 // For each input and segment of the batch it resolves every feature to a
 // stretch of values: memory that holds the tensor's element type already, or
 // a conversion of a run of values. If one stretch is the whole tensor, the
-// tensor is a view of it. Otherwise tiles of as many rows as fit the first
-// level of cache are converted, filled where null and written as rows, all in
-// one pass: each source value is read once and each element written once.
+// tensor is a view of it. Otherwise columns of one type, a cache line of a row
+// at a time, go to one kernel, which converts them, fills nulls and writes rows
+// in one pass: each source value is read once and each element written once.
+// Columns that no kernel takes are converted to a tile in cache, and turned from
+// there.
 //
 // The alternative, to build whole converted columns and transpose them after,
 // moves every byte through memory twice more.

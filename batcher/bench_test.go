@@ -48,7 +48,7 @@ var benchPairs = []struct {
 	{arrow.PrimitiveTypes.Int32, models.Int64},
 }
 
-// go test -run '^$' -bench Assemble -benchtime 0.1s -count 5 ./batcher
+// MILLRACE_KERNELS=avx2 go test -run '^$' -bench Assemble -benchtime 0.1s -count 5 ./batcher
 //
 // A [4096,32] tensor from 32 columns, again and again the same ones
 // (place=cache), or from columns of 128 MiB, in turn (place=memory). x-memcpy
@@ -62,7 +62,7 @@ func BenchmarkAssemble(b *testing.B) {
 			for _, place := range []string{"cache", "memory"} {
 				b.Run(fmt.Sprintf("from=%s/to=%s/nulls=%d/place=%s", pair.from, pair.to, nulls, place), func(b *testing.B) {
 					bits := pair.from.(arrow.FixedWidthDataType).BitWidth() //nolint:forcetypeassert // the table has no others
-					c := &columnsBench{from: pair.from, nulls: nulls, bits: bits, rows: benchRows}
+					c := &columnsBench{from: pair.from, nulls: nulls, bits: bits, width: benchWidth, batch: benchRows, rows: benchRows}
 					if place == "memory" {
 						c.rows = benchMemory * 8 / bits / benchWidth
 					}
@@ -75,11 +75,44 @@ func BenchmarkAssemble(b *testing.B) {
 	b.Run(fmt.Sprintf("name=view/from=list/rows=%d/width=%d", benchRows, benchWidth), benchView)
 }
 
+// go test -run '^$' -bench Shapes -benchtime 0.1s -count 5 ./batcher
+//
+// Other shapes of float32, in cache, measured like BenchmarkAssemble: widths,
+// few rows, and columns that begin inside a byte of their bitmaps.
+func BenchmarkShapes(b *testing.B) {
+	shapes := []struct{ rows, width, skip int }{
+		{4091, 32, 5},
+		{1000, 32, 0},
+		{100, 32, 0},
+		{100, 7, 3},
+		{4096, 1, 0},
+		{4096, 2, 0},
+		{4096, 3, 0},
+		{4096, 5, 0},
+		{4096, 7, 0},
+		{4096, 13, 0},
+		{4096, 31, 0},
+		{4096, 33, 0},
+		{4096, 100, 0},
+	}
+	for _, shape := range shapes {
+		for _, nulls := range []int{0, 5} {
+			b.Run(fmt.Sprintf("rows=%d/width=%d/skip=%d/nulls=%d", shape.rows, shape.width, shape.skip, nulls), func(b *testing.B) {
+				c := &columnsBench{from: arrow.PrimitiveTypes.Float32, nulls: nulls, bits: 32, width: shape.width, batch: shape.rows, skip: shape.skip, rows: benchRows}
+				c.store = kernel.Aligned[byte](c.rows * 4 * c.width)
+				c.run(b, models.Float32)
+			})
+		}
+	}
+}
+
 // columnsBench makes batches whose columns lie one behind the other.
 type columnsBench struct {
 	from        arrow.DataType
 	bits, nulls int // of a value; percent
+	width       int
 	rows        int // of all batches
+	batch, skip int // rows of a batch; rows before the first
 	store       []byte
 }
 
@@ -118,7 +151,7 @@ func (c *columnsBench) fill() {
 func (c *columnsBench) batches(schema *arrow.Schema) []*Batch {
 	c.fill()
 	bytes := c.rows * c.bits / 8
-	columns := make([]arrow.Array, benchWidth)
+	columns := make([]arrow.Array, c.width)
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range columns {
 		buffers := []*memory.Buffer{nil, memory.NewBufferBytes(c.store[i*bytes : (i+1)*bytes])}
@@ -139,16 +172,16 @@ func (c *columnsBench) batches(schema *arrow.Schema) []*Batch {
 	record := array.NewRecordBatch(schema, columns, int64(c.rows))
 	defer record.Release()
 	var batches []*Batch
-	for at := 0; at < c.rows; at += benchRows {
-		slice := record.NewSlice(int64(at), int64(at+benchRows))
-		batches = append(batches, &Batch{Rows: benchRows, Segments: []Segment{{Record: slice}}})
+	for at := c.skip; at+c.batch <= c.rows; at += c.batch {
+		slice := record.NewSlice(int64(at), int64(at+c.batch))
+		batches = append(batches, &Batch{Rows: c.batch, Segments: []Segment{{Record: slice}}})
 	}
 	return batches
 }
 
 func (c *columnsBench) run(b *testing.B, to models.ElementType) {
 	b.Helper()
-	fields, names := make([]any, 0, 2*benchWidth), make([]string, benchWidth)
+	fields, names := make([]any, 0, 2*c.width), make([]string, c.width)
 	for i := range names {
 		names[i] = fmt.Sprint("c", i)
 		fields = append(fields, names[i], c.from)
@@ -165,7 +198,7 @@ func (c *columnsBench) run(b *testing.B, to models.ElementType) {
 			batch.Release()
 		}
 	}()
-	copied := make([]byte, max(benchRows*benchWidth*to.Bytes(), benchRows*benchWidth*c.bits/8))
+	copied := make([]byte, max(c.batch*c.width*to.Bytes(), c.batch*c.width*c.bits/8))
 	source := c.store
 	if len(source) < len(copied) {
 		source = make([]byte, len(copied))
@@ -173,7 +206,7 @@ func (c *columnsBench) run(b *testing.B, to models.ElementType) {
 	var ours, memcpy time.Duration
 	copies, from := 0, 0
 	b.ReportAllocs()
-	b.SetBytes(int64(benchRows * benchWidth * to.Bytes()))
+	b.SetBytes(int64(c.batch * c.width * to.Bytes()))
 	for n := 0; b.Loop(); {
 		start := time.Now()
 		if _, err := a.Assemble(batches[n%len(batches)]); err != nil {
@@ -196,12 +229,12 @@ func (c *columnsBench) run(b *testing.B, to models.ElementType) {
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(memcpy)/float64(copies)/(float64(ours)/float64(b.N)), "x-memcpy")
-	b.ReportMetric(benchRows*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+	b.ReportMetric(float64(c.batch)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
 }
 
 func benchAssembler(b *testing.B, to models.ElementType, schema *arrow.Schema, names []string, nulls NullPolicy) *Assembler {
 	b.Helper()
-	plan, err := Bind([]models.Value{input("x", to, -1, benchWidth)}, schema, Options{
+	plan, err := Bind([]models.Value{input("x", to, -1, -1)}, schema, Options{
 		Columns: map[string][]string{"x": names}, Lossy: AllowLossy, Nulls: NullPolicies{Default: nulls},
 	})
 	if err != nil {

@@ -53,21 +53,18 @@ type extent struct {
 	rowNulls []bool
 }
 
-// newExtent resolves a column; the caller releases the extent.
-func newExtent(column arrow.Array, f *Feature, b *Binding) (extent, error) {
+// open resolves a column into an empty extent; the caller releases it, on error
+// too.
+func (e *extent) open(column arrow.Array, f *Feature, b *Binding) error {
 	if !sameValues(column.DataType(), f.Type) {
-		return extent{}, fmt.Errorf("%w: it is %s here, but was bound as %s", ErrBind, column.DataType(), f.Type)
+		return fmt.Errorf("%w: it is %s here, but was bound as %s", ErrBind, column.DataType(), f.Type)
 	}
 	column.Retain()
-	e := extent{values: column, rows: column.Len(), width: 1}
+	e.values, e.rows, e.width = column, column.Len(), 1
 	if b.Form == Vector {
 		e.width = b.Width
 	}
-	if err := e.descend(); err != nil {
-		e.release()
-		return extent{}, err
-	}
-	return e, nil
+	return e.descend()
 }
 
 func (e *extent) release() {
@@ -118,7 +115,7 @@ func bitmapOf(a arrow.Array) (bitmap []byte, bit, nulls int, err error) {
 	if len(bitmap)*8 < bit+a.Len() {
 		return nil, 0, 0, fmt.Errorf("%w: %d values have a validity bitmap of %d bytes", ErrDamaged, bit+a.Len(), len(bitmap))
 	}
-	nulls = a.Len() - bitutil.CountSetBits(bitmap, bit, a.Len())
+	nulls = a.Len() - kernel.CountOnes(bitmap, bit, a.Len())
 	if nulls == 0 {
 		return nil, 0, 0, nil
 	}
@@ -130,7 +127,7 @@ func bitmapOf(a arrow.Array) (bitmap []byte, bit, nulls int, err error) {
 func (e *extent) setValidity(lists []byte) error {
 	e.length = e.values.Len()
 	if lists != nil {
-		e.hidden = e.length - bitutil.CountSetBits(lists, 0, e.length)
+		e.hidden = e.length - kernel.CountOnes(lists, 0, e.length)
 	}
 	if _, ok := e.values.(*array.Null); ok {
 		e.allNull, e.nulls = true, e.length
@@ -150,7 +147,7 @@ func (e *extent) setValidity(lists []byte) error {
 			}
 		}
 		e.validity, e.bit = lists, 0
-		e.nulls = e.length - bitutil.CountSetBits(lists, 0, e.length)
+		e.nulls = e.length - kernel.CountOnes(lists, 0, e.length)
 	}
 	if dict, ok := e.values.(*array.Dictionary); ok {
 		return e.setDictionary(dict)

@@ -7,11 +7,11 @@ import (
 	"github.com/millrace/millrace/models"
 )
 
-// A tile is some rows of as many columns as make a cache line of a row. Its
-// converted columns stay in the second level of cache, whatever the tensor's
-// width. Fewer rows would keep them in the first, but then the runs of each
-// column are too short for the processor to see them coming from memory:
-// docs/decisions/008.
+// A tile is some rows of as many columns as make a cache line of a row, for
+// columns that no kernel makes rows of as they are. Its converted columns stay
+// in the second level of cache, whatever the tensor's width. Fewer rows would
+// keep them in the first, but then the runs of each column are too short for the
+// processor to see them coming from memory: docs/decisions/008.
 const (
 	lineBytes = 64
 	tileRows  = 1024
@@ -32,6 +32,7 @@ type numberPacker[D kernel.Number] struct {
 	tileWidth int
 	scratch   []D // one tile of columns, column by column
 	columns   [][]D
+	group     kernel.Group[D]
 	stretches []stretch[D]
 }
 
@@ -148,6 +149,7 @@ func (p *numberPacker[D]) releaseStretches() {
 		p.stretches[i] = stretch[D]{}
 	}
 	clear(p.columns)
+	clear(p.group.Columns[:cap(p.group.Columns)])
 }
 
 // packMatrix writes columns as n rows to dst, tile by tile.
@@ -156,26 +158,79 @@ func (p *numberPacker[D]) packMatrix(a *Assembler, segment Segment, dst []D, n i
 		p.scratch = kernel.Aligned[D](tileRows * p.tileWidth)
 	}
 	width := len(p.stretches)
-	for at := 0; at < n; at += tileRows {
-		rows := min(tileRows, n-at)
-		for left := 0; left < width; left += p.tileWidth {
-			right := min(left+p.tileWidth, width)
-			for i := left; i < right; i++ {
-				s := &p.stretches[i]
-				if s.direct != nil && s.nulls == 0 {
-					p.columns[i-left] = s.direct[at : at+rows]
-					continue
-				}
-				column := p.scratch[(i-left)*tileRows:][:rows]
-				if bad := p.fillTile(a, i, column, at); bad != nil {
-					return p.badValue(segment, i, at+bad.at, at+bad.at, bad)
-				}
-				p.columns[i-left] = column
+	for left := 0; left < width; left += p.tileWidth {
+		right := min(left+p.tileWidth, width)
+		if p.packRows(a, dst, left, right, n) {
+			continue
+		}
+		for at := 0; at < n; at += tileRows {
+			if bad, i := p.packTile(a, dst[at*width:], left, right, at, min(tileRows, n-at)); bad != nil {
+				return p.badValue(segment, i, at+bad.at, at+bad.at, bad)
 			}
-			kernel.Transpose(dst[at*width+left:], width, p.columns[:right-left], rows)
 		}
 	}
 	return nil
+}
+
+// packTile writes some rows of columns that no kernel takes as they are: it
+// converts those that are not the tensor's elements. It gives the feature of a
+// misfit.
+func (p *numberPacker[D]) packTile(a *Assembler, dst []D, left, right, at, rows int) (bad *misfit, feature int) {
+	g, width := &p.group, len(p.stretches)
+	g.Columns = g.Columns[:0]
+	for i := left; i < right; i++ {
+		s := &p.stretches[i]
+		if s.direct != nil {
+			g.Columns = append(g.Columns, kernel.ColumnOf(s.direct[at:at+rows], s.validity, s.bit+at, s.fill))
+			continue
+		}
+		column := p.scratch[(i-left)*tileRows:][:rows]
+		if bad := p.fillTile(a, i, column, at); bad != nil {
+			return bad, i
+		}
+		g.Columns = append(g.Columns, kernel.ColumnOf(column, nil, 0, s.fill))
+	}
+	if g.Rows(dst[left:], width, 0, rows) {
+		return nil, 0
+	}
+	for i := left; i < right; i++ {
+		s, column := &p.stretches[i], p.scratch[(i-left)*tileRows:][:rows]
+		if s.direct != nil && s.nulls == 0 {
+			column = s.direct[at : at+rows]
+		} else if s.direct != nil {
+			kernel.CopyFill(column, s.direct[at:], s.validity, s.bit+at, s.fill)
+		}
+		p.columns[i-left] = column
+	}
+	kernel.Transpose(dst[left:], width, p.columns[:right-left], rows)
+	return nil, 0
+}
+
+// packRows writes columns as rows where one kernel does it all, and reports
+// whether it did.
+//
+// Kernels take eight columns at a time: the last ones of a wide row are made
+// eight by columns that are done already.
+func (p *numberPacker[D]) packRows(a *Assembler, dst []D, left, right, n int) bool {
+	g := &p.group
+	g.Columns = g.Columns[:0]
+	first := max(0, min(left, right-kernel.StepColumns))
+	for i := first; i < right; i++ {
+		if !p.stretches[i].numbers {
+			return false
+		}
+		g.Columns = append(g.Columns, p.stretches[i].column)
+	}
+	if !g.Rows(dst[first:], len(p.stretches), 0, n) {
+		return false
+	}
+	for i, count := range g.Rounded[left-first : right-first] {
+		if count > 0 && p.lossy != AllowLossy {
+			return false // the tile finds which
+		}
+		a.counts.Features[p.index][left+i].Rounded += count
+	}
+	return true
 }
 
 // packOne writes a column or vector input, whose values need no transpose.

@@ -18,6 +18,9 @@ type stretch[D kernel.Number] struct {
 	// convert writes len(dst) values, from value at on. For nulls it writes
 	// fill when filled is true; otherwise what it writes is left open.
 	convert func(dst []D, at int) kernel.CheckResult
+	// column is the same for kernel.Rows; numbers says that it is there.
+	column  kernel.Column[D]
+	numbers bool
 	fill    D
 	filled  bool
 }
@@ -29,7 +32,7 @@ var exact = kernel.CheckResult{OutOfRange: -1, FirstInexact: -1}
 // error too. It works in place, so that a column without a cast costs no
 // allocation.
 func (s *stretch[D]) resolve(column arrow.Array, f *Feature, b *Binding) (err error) {
-	if s.extent, err = newExtent(column, f, b); err != nil {
+	if err = s.open(column, f, b); err != nil {
 		return err
 	}
 	if s.index == nil {
@@ -88,6 +91,7 @@ func (s *stretch[D]) setValues(a arrow.Array, elem models.ElementType) error {
 		if len(bitmap)*8 < bit+s.length {
 			return fmt.Errorf("%w: %d values are %d bytes", ErrDamaged, bit+s.length, len(bitmap))
 		}
+		s.column, s.numbers = kernel.ColumnOfBits(bitmap, bit, s.length, s.validity, s.bit, s.fill), true
 		s.convert = func(dst []D, at int) kernel.CheckResult {
 			kernel.Bools(dst, bitmap, bit+at)
 			return exact
@@ -136,6 +140,7 @@ func setNumbers[S, D kernel.Number](s *stretch[D], src []S) error {
 	if err := s.enough(len(src)); err != nil {
 		return err
 	}
+	s.column, s.numbers = kernel.ColumnOf(src, s.validity, s.bit, s.fill), true
 	if same, ok := any(src).([]D); ok {
 		s.direct = same
 		return nil

@@ -134,20 +134,20 @@ func (p *stringPacker) notText(segment Segment, row, column int, v []byte) error
 
 // newTexts resolves a binding's column; the caller releases the texts.
 func newTexts(column arrow.Array, f *Feature, b *Binding) (texts, error) {
-	e, err := newExtent(column, f, b)
-	if err != nil {
+	var t texts
+	if err := t.open(column, f, b); err != nil {
+		t.release()
 		return texts{}, err
 	}
-	t := texts{extent: e}
-	values := e.values
-	if e.index != nil {
-		values = e.entries
+	values := t.values
+	if t.index != nil {
+		values = t.entries
 	}
 	if err := t.setValues(values); err != nil {
 		t.release()
 		return texts{}, err
 	}
-	if index := e.index; index != nil {
+	if index := t.index; index != nil {
 		entry := t.at
 		t.at = func(i int) []byte { return entry(int(index[i])) }
 		t.offsets, t.data = nil, nil

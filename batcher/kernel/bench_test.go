@@ -2,7 +2,10 @@ package kernel
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"testing"
+	"time"
 )
 
 // Values in a tile, and its bytes: a tile of float32 and its result lie in the
@@ -18,20 +21,53 @@ func run(b *testing.B, bytes int, loop func()) {
 	}
 }
 
-// go test -run '^$' -bench . -count 5 ./batcher/kernel
+// go test -run '^$' -bench Rows -count 5 ./batcher/kernel
 //
-// Bytes are those written.
-func BenchmarkTranspose(b *testing.B) {
-	for _, width := range []int{8, 31, 32} {
-		rows := 3072 / width &^ 15
-		cols := make([][]float32, width)
-		for i := range cols {
-			cols[i] = Aligned[float32](rows)
+// Rows of float32 by each level, with a bitmap and without. Bytes are those
+// written; x-memcpy is the speed as a multiple of memcpy's of as many bytes,
+// best of turns. apart is what lies between two columns: columns of a
+// multiple of 4 KiB are in each other's way in the first level of cache.
+func BenchmarkRows(b *testing.B) {
+	for _, l := range levels() {
+		for _, shape := range []struct{ rows, width, apart int }{
+			{128, 16, 0}, {1024, 16, 0}, {1024, 16, 64}, {4096, 16, 0}, {4096, 16, 64}, {1024, 7, 0}, {1024, 13, 0},
+		} {
+			for _, valid := range []bool{false, true} {
+				b.Run(fmt.Sprintf("level=%s/rows=%d/width=%d/apart=%d/valid=%v", l.name, shape.rows, shape.width, shape.apart, valid), func(b *testing.B) {
+					store := Aligned[float32]((shape.rows + shape.apart/4) * shape.width)
+					bitmap := slices.Repeat([]byte{0x7f}, shape.rows/8)
+					g := &Group[float32]{}
+					for c := range shape.width {
+						src := store[c*(shape.rows+shape.apart/4):][:shape.rows]
+						if valid {
+							g.Columns = append(g.Columns, ColumnOf(src, bitmap, 0, float32(7)))
+						} else {
+							g.Columns = append(g.Columns, ColumnOf(src, nil, 0, float32(7)))
+						}
+					}
+					dst := Aligned[float32](shape.rows * shape.width)
+					if !g.rows(l, dst, shape.width, 0, shape.rows) {
+						b.Skip("no kernel")
+					}
+					other := Aligned[float32](shape.rows * shape.width)
+					ours, memcpy := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
+					b.SetBytes(int64(len(dst) * 4))
+					for b.Loop() {
+						start := time.Now()
+						for range 16 {
+							g.rows(l, dst, shape.width, 0, shape.rows)
+						}
+						middle := time.Now()
+						for range 16 {
+							copy(other, store)
+						}
+						ours, memcpy = min(ours, middle.Sub(start)), min(memcpy, time.Since(middle))
+					}
+					b.ReportMetric(float64(memcpy)/float64(ours), "x-memcpy")
+					b.ReportMetric(float64(len(dst)*4*16)/ours.Seconds()/1e9, "GB/s")
+				})
+			}
 		}
-		dst := Aligned[float32](rows * width)
-		b.Run(fmt.Sprintf("rows=%d/width=%d", rows, width), func(b *testing.B) {
-			run(b, rows*width*4, func() { Transpose(dst, width, cols, rows) })
-		})
 	}
 }
 

@@ -1,5 +1,7 @@
 package kernel
 
+import "github.com/apache/arrow-go/v18/arrow/bitutil"
+
 // FillNulls overwrites the values whose validity bit is 0. bit is the bitmap's
 // bit of dst[0].
 func FillNulls[D Number](dst []D, validity []byte, bit int, fill D) {
@@ -92,6 +94,23 @@ func Gather[S any, I Integer](dst []S, src []S, index []I) {
 		}
 	}
 }
+
+// CountOnes counts the 1 bits among n, from bit on.
+func CountOnes(bitmap []byte, bit, n int) int { return countOnes(best, bitmap, bit, n) }
+
+func countOnes(l *level, bitmap []byte, bit, n int) int {
+	end, count := bit+n, 0
+	bit64 := (bit + 63) &^ 63 // no address, so any place in the bitmap will do
+	if l.ones != nil && end-bit64 >= countBits {
+		whole := (end - bit64) &^ (countBits - 1)
+		count = l.ones(&bitmap[bit64>>3 : (bit64+whole)>>3][0], whole/64)
+		count += countOnesPlain(bitmap, bit, bit64-bit)
+		bit, n = bit64+whole, end-bit64-whole
+	}
+	return count + countOnesPlain(bitmap, bit, n)
+}
+
+func countOnesPlain(bitmap []byte, bit, n int) int { return bitutil.CountSetBits(bitmap, bit, n) }
 
 // FirstZeroBit is the index, counted from bit, of the first 0 among n bits; -1
 // when all are 1.

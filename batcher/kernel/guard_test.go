@@ -6,7 +6,7 @@ import (
 )
 
 // arenaBytes is what a guarded slice may have.
-const arenaBytes = 16 << 10
+const arenaBytes = 20 << 10
 
 // guards hands out slices that end where memory does: one byte read or written
 // beyond them is a fault. The memory before them is filled with canary bytes.

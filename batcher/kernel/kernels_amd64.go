@@ -4,31 +4,6 @@
 
 package kernel
 
-// transpose4x8AVX2 turns columns of 4-byte elements, 8 side by side, 8 rows a step.
-//
-//go:noescape
-func transpose4x8AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-
-// transpose4x4AVX2 turns columns of 4-byte elements, 4 side by side, 4 rows a step.
-//
-//go:noescape
-func transpose4x4AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-
-// transpose8x8AVX2 turns columns of 8-byte elements, 8 side by side, 2 rows a step.
-//
-//go:noescape
-func transpose8x8AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-
-// transpose8x4AVX2 turns columns of 8-byte elements, 4 side by side, 2 rows a step.
-//
-//go:noescape
-func transpose8x4AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-
-// transpose8x2AVX2 turns columns of 8-byte elements, 2 side by side, 2 rows a step.
-//
-//go:noescape
-func transpose8x2AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-
 // transpose2x8AVX2 turns columns of 2-byte elements, 8 side by side, 8 rows a step.
 //
 //go:noescape
@@ -38,16 +13,6 @@ func transpose2x8AVX2(dst *byte, cols *byte, stride int, groups int, from int, t
 //
 //go:noescape
 func transpose1x8AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-
-// transpose4x16AVX512 turns columns of 4-byte elements, 16 side by side, 8 rows a step.
-//
-//go:noescape
-func transpose4x16AVX512(dst *byte, cols *byte, stride int, groups int, from int, to int)
-
-// transpose8x8AVX512 turns columns of 8-byte elements, 8 side by side, 2 rows a step.
-//
-//go:noescape
-func transpose8x8AVX512(dst *byte, cols *byte, stride int, groups int, from int, to int)
 
 // fill4AVX2 copies n values of 4 bytes and writes fill where the validity bit is 0.
 //
@@ -78,6 +43,11 @@ func spread8AVX2(dst *byte, n int, bits *byte, bit int, one uint64)
 //
 //go:noescape
 func spread1AVX2(dst *byte, n int, bits *byte, bit int, one uint64)
+
+// onesAVX2 counts the 1 bits of words, a multiple of eight.
+//
+//go:noescape
+func onesAVX2(bits *byte, words int) int
 
 // castF64F32AVX2 converts n values; see the generator for its results.
 //
@@ -178,3 +148,263 @@ func castF64F32AVX512(dst *byte, src *byte, n int) (rounded int, clean int, beyo
 //
 //go:noescape
 func castF64F32ValidAVX512(dst *byte, src *byte, n int, bits *byte, bit int, fill uint64) (rounded int, clean int, beyond int)
+
+// rows4AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rows4AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rows4AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rows4AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rows4ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rows4ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rows4ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rows4ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsF64F32AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsF64F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsF64F32AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsF64F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsF64F32ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsF64F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsF64F32ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsF64F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI64F32AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI64F32AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI64F32ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI64F32ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI64I32AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64I32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI64I32AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64I32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI64I32ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64I32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI64I32ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64I32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI32F32AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI32F32AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI32F32ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI32F32ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rows8AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rows8AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rows8AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rows8AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rows8ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rows8ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rows8ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rows8ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI64F64AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI64F64AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI64F64ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI64F64ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsF32F64AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsF32F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsF32F64AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsF32F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsF32F64ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsF32F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsF32F64ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsF32F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI32F64AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI32F64AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI32F64ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI32F64ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI32I64AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32I64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI32I64AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32I64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI32I64ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32I64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI32I64ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32I64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// expand1AVX2 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand1AVX2(dst *byte, bits *byte, stride int, n int, width int, one uint64)
+
+// expand1AVX512 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand1AVX512(dst *byte, bits *byte, stride int, n int, width int, one uint64)
+
+// expand1ValidAVX2 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand1ValidAVX2(dst *byte, bits *byte, valid *byte, fills *byte, stride int, n int, width int, one uint64)
+
+// expand1ValidAVX512 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand1ValidAVX512(dst *byte, bits *byte, valid *byte, fills *byte, stride int, n int, width int, one uint64)
+
+// expand4AVX2 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand4AVX2(dst *byte, bits *byte, stride int, n int, width int, one uint64)
+
+// expand4AVX512 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand4AVX512(dst *byte, bits *byte, stride int, n int, width int, one uint64)
+
+// expand4ValidAVX2 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand4ValidAVX2(dst *byte, bits *byte, valid *byte, fills *byte, stride int, n int, width int, one uint64)
+
+// expand4ValidAVX512 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand4ValidAVX512(dst *byte, bits *byte, valid *byte, fills *byte, stride int, n int, width int, one uint64)
+
+// expand8AVX2 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand8AVX2(dst *byte, bits *byte, stride int, n int, width int, one uint64)
+
+// expand8AVX512 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand8AVX512(dst *byte, bits *byte, stride int, n int, width int, one uint64)
+
+// expand8ValidAVX2 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand8ValidAVX2(dst *byte, bits *byte, valid *byte, fills *byte, stride int, n int, width int, one uint64)
+
+// expand8ValidAVX512 makes rows of bitmaps; see the generator.
+//
+//go:noescape
+func expand8ValidAVX512(dst *byte, bits *byte, valid *byte, fills *byte, stride int, n int, width int, one uint64)

@@ -104,642 +104,39 @@ DATA spread1<>+16(SB)/8, $0x0202020202020202
 DATA spread1<>+24(SB)/8, $0x0303030303030303
 GLOBL spread1<>(SB), RODATA|NOPTR, $32
 
-// func transpose4x8AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-// Requires: AVX
-TEXT ·transpose4x8AVX2(SB), NOSPLIT, $40-48
-	MOVQ   cols+8(FP), AX
-	MOVQ   AX, (SP)
-	MOVQ   groups+24(FP), AX
-	MOVQ   AX, 8(SP)
-	MOVQ   to+40(FP), AX
-	IMUL3Q $0x04, AX, AX
-	MOVQ   AX, 32(SP)
-	MOVQ   from+32(FP), AX
-	MOVQ   stride+16(FP), CX
-	MOVQ   dst+0(FP), DX
-	MOVQ   AX, BX
-	IMULQ  CX, BX
-	ADDQ   BX, DX
-	MOVQ   DX, 16(SP)
-	IMUL3Q $0x04, AX, AX
-	MOVQ   AX, 24(SP)
-	LEAQ   (CX)(CX*2), AX
-
-group:
-	MOVQ (SP), DX
-	MOVQ (DX), SI
-	MOVQ 24(DX), DI
-	MOVQ 48(DX), R8
-	MOVQ 72(DX), R9
-	MOVQ 96(DX), R10
-	MOVQ 120(DX), R11
-	MOVQ 144(DX), R12
-	MOVQ 168(DX), R13
-	MOVQ 24(SP), BX
-	MOVQ 16(SP), DX
-
-line:
-	LEAQ        64(BX), R14
-	CMPQ        R14, 32(SP)
-	JG          step
-	VMOVUPS     (SI)(BX*1), Y0
-	VMOVUPS     (DI)(BX*1), Y1
-	VMOVUPS     (R8)(BX*1), Y2
-	VMOVUPS     (R9)(BX*1), Y3
-	VUNPCKLPS   Y1, Y0, Y4
-	VUNPCKHPS   Y1, Y0, Y0
-	VUNPCKLPS   Y3, Y2, Y1
-	VUNPCKHPS   Y3, Y2, Y3
-	VUNPCKLPD   Y1, Y4, Y2
-	VUNPCKHPD   Y1, Y4, Y1
-	VUNPCKLPD   Y3, Y0, Y4
-	VUNPCKHPD   Y3, Y0, Y0
-	VMOVUPS     (R10)(BX*1), Y3
-	VMOVUPS     (R11)(BX*1), Y5
-	VMOVUPS     (R12)(BX*1), Y6
-	VMOVUPS     (R13)(BX*1), Y7
-	VUNPCKLPS   Y5, Y3, Y8
-	VUNPCKHPS   Y5, Y3, Y3
-	VUNPCKLPS   Y7, Y6, Y5
-	VUNPCKHPS   Y7, Y6, Y7
-	VUNPCKLPD   Y5, Y8, Y6
-	VUNPCKHPD   Y5, Y8, Y5
-	VUNPCKLPD   Y7, Y3, Y8
-	VUNPCKHPD   Y7, Y3, Y3
-	VINSERTF128 $0x01, X6, Y2, Y7
-	VMOVUPS     Y7, (DX)
-	VINSERTF128 $0x01, X5, Y1, Y7
-	VMOVUPS     Y7, (DX)(CX*1)
-	VINSERTF128 $0x01, X8, Y4, Y7
-	VMOVUPS     Y7, (DX)(CX*2)
-	VINSERTF128 $0x01, X3, Y0, Y7
-	VMOVUPS     Y7, (DX)(AX*1)
-	LEAQ        (DX)(CX*4), DX
-	VPERM2F128  $0x31, Y6, Y2, Y2
-	VMOVUPS     Y2, (DX)
-	VPERM2F128  $0x31, Y5, Y1, Y1
-	VMOVUPS     Y1, (DX)(CX*1)
-	VPERM2F128  $0x31, Y8, Y4, Y1
-	VMOVUPS     Y1, (DX)(CX*2)
-	VPERM2F128  $0x31, Y3, Y0, Y0
-	VMOVUPS     Y0, (DX)(AX*1)
-	LEAQ        (DX)(CX*4), DX
-	VMOVUPS     32(SI)(BX*1), Y0
-	VMOVUPS     32(DI)(BX*1), Y1
-	VMOVUPS     32(R8)(BX*1), Y2
-	VMOVUPS     32(R9)(BX*1), Y3
-	VUNPCKLPS   Y1, Y0, Y4
-	VUNPCKHPS   Y1, Y0, Y0
-	VUNPCKLPS   Y3, Y2, Y1
-	VUNPCKHPS   Y3, Y2, Y3
-	VUNPCKLPD   Y1, Y4, Y2
-	VUNPCKHPD   Y1, Y4, Y1
-	VUNPCKLPD   Y3, Y0, Y4
-	VUNPCKHPD   Y3, Y0, Y0
-	VMOVUPS     32(R10)(BX*1), Y3
-	VMOVUPS     32(R11)(BX*1), Y5
-	VMOVUPS     32(R12)(BX*1), Y6
-	VMOVUPS     32(R13)(BX*1), Y7
-	VUNPCKLPS   Y5, Y3, Y8
-	VUNPCKHPS   Y5, Y3, Y3
-	VUNPCKLPS   Y7, Y6, Y5
-	VUNPCKHPS   Y7, Y6, Y7
-	VUNPCKLPD   Y5, Y8, Y6
-	VUNPCKHPD   Y5, Y8, Y5
-	VUNPCKLPD   Y7, Y3, Y8
-	VUNPCKHPD   Y7, Y3, Y3
-	VINSERTF128 $0x01, X6, Y2, Y7
-	VMOVUPS     Y7, (DX)
-	VINSERTF128 $0x01, X5, Y1, Y7
-	VMOVUPS     Y7, (DX)(CX*1)
-	VINSERTF128 $0x01, X8, Y4, Y7
-	VMOVUPS     Y7, (DX)(CX*2)
-	VINSERTF128 $0x01, X3, Y0, Y7
-	VMOVUPS     Y7, (DX)(AX*1)
-	LEAQ        (DX)(CX*4), DX
-	VPERM2F128  $0x31, Y6, Y2, Y2
-	VMOVUPS     Y2, (DX)
-	VPERM2F128  $0x31, Y5, Y1, Y1
-	VMOVUPS     Y1, (DX)(CX*1)
-	VPERM2F128  $0x31, Y8, Y4, Y1
-	VMOVUPS     Y1, (DX)(CX*2)
-	VPERM2F128  $0x31, Y3, Y0, Y0
-	VMOVUPS     Y0, (DX)(AX*1)
-	LEAQ        (DX)(CX*4), DX
-	ADDQ        $0x00000040, BX
-	JMP         line
-
-step:
-	CMPQ        BX, 32(SP)
-	JGE         next
-	VMOVUPS     (SI)(BX*1), Y0
-	VMOVUPS     (DI)(BX*1), Y1
-	VMOVUPS     (R8)(BX*1), Y2
-	VMOVUPS     (R9)(BX*1), Y3
-	VUNPCKLPS   Y1, Y0, Y4
-	VUNPCKHPS   Y1, Y0, Y0
-	VUNPCKLPS   Y3, Y2, Y1
-	VUNPCKHPS   Y3, Y2, Y3
-	VUNPCKLPD   Y1, Y4, Y2
-	VUNPCKHPD   Y1, Y4, Y1
-	VUNPCKLPD   Y3, Y0, Y4
-	VUNPCKHPD   Y3, Y0, Y0
-	VMOVUPS     (R10)(BX*1), Y3
-	VMOVUPS     (R11)(BX*1), Y5
-	VMOVUPS     (R12)(BX*1), Y6
-	VMOVUPS     (R13)(BX*1), Y7
-	VUNPCKLPS   Y5, Y3, Y8
-	VUNPCKHPS   Y5, Y3, Y3
-	VUNPCKLPS   Y7, Y6, Y5
-	VUNPCKHPS   Y7, Y6, Y7
-	VUNPCKLPD   Y5, Y8, Y6
-	VUNPCKHPD   Y5, Y8, Y5
-	VUNPCKLPD   Y7, Y3, Y8
-	VUNPCKHPD   Y7, Y3, Y3
-	VINSERTF128 $0x01, X6, Y2, Y7
-	VMOVUPS     Y7, (DX)
-	VINSERTF128 $0x01, X5, Y1, Y7
-	VMOVUPS     Y7, (DX)(CX*1)
-	VINSERTF128 $0x01, X8, Y4, Y7
-	VMOVUPS     Y7, (DX)(CX*2)
-	VINSERTF128 $0x01, X3, Y0, Y7
-	VMOVUPS     Y7, (DX)(AX*1)
-	LEAQ        (DX)(CX*4), DX
-	VPERM2F128  $0x31, Y6, Y2, Y2
-	VMOVUPS     Y2, (DX)
-	VPERM2F128  $0x31, Y5, Y1, Y1
-	VMOVUPS     Y1, (DX)(CX*1)
-	VPERM2F128  $0x31, Y8, Y4, Y1
-	VMOVUPS     Y1, (DX)(CX*2)
-	VPERM2F128  $0x31, Y3, Y0, Y0
-	VMOVUPS     Y0, (DX)(AX*1)
-	LEAQ        (DX)(CX*4), DX
-	ADDQ        $0x00000020, BX
-	JMP         step
-
-next:
-	ADDQ $0x000000c0, (SP)
-	ADDQ $0x00000020, 16(SP)
-	DECQ 8(SP)
-	JNZ  group
-	VZEROUPPER
-	RET
-
-// func transpose4x4AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-// Requires: AVX
-TEXT ·transpose4x4AVX2(SB), NOSPLIT, $40-48
-	MOVQ   cols+8(FP), AX
-	MOVQ   AX, (SP)
-	MOVQ   groups+24(FP), AX
-	MOVQ   AX, 8(SP)
-	MOVQ   to+40(FP), AX
-	IMUL3Q $0x04, AX, AX
-	MOVQ   AX, 32(SP)
-	MOVQ   from+32(FP), AX
-	MOVQ   stride+16(FP), CX
-	MOVQ   dst+0(FP), DX
-	MOVQ   AX, BX
-	IMULQ  CX, BX
-	ADDQ   BX, DX
-	MOVQ   DX, 16(SP)
-	IMUL3Q $0x04, AX, AX
-	MOVQ   AX, 24(SP)
-	LEAQ   (CX)(CX*2), AX
-
-group:
-	MOVQ (SP), DX
-	MOVQ (DX), SI
-	MOVQ 24(DX), DI
-	MOVQ 48(DX), R8
-	MOVQ 72(DX), R9
-	MOVQ 24(SP), BX
-	MOVQ 16(SP), DX
-
-line:
-	LEAQ      64(BX), R10
-	CMPQ      R10, 32(SP)
-	JG        step
-	VMOVUPS   (SI)(BX*1), X0
-	VMOVUPS   (DI)(BX*1), X1
-	VMOVUPS   (R8)(BX*1), X2
-	VMOVUPS   (R9)(BX*1), X3
-	VUNPCKLPS X1, X0, X4
-	VUNPCKHPS X1, X0, X0
-	VUNPCKLPS X3, X2, X1
-	VUNPCKHPS X3, X2, X3
-	VUNPCKLPD X1, X4, X2
-	VUNPCKHPD X1, X4, X1
-	VUNPCKLPD X3, X0, X4
-	VUNPCKHPD X3, X0, X0
-	VMOVUPS   X2, (DX)
-	VMOVUPS   X1, (DX)(CX*1)
-	VMOVUPS   X4, (DX)(CX*2)
-	VMOVUPS   X0, (DX)(AX*1)
-	LEAQ      (DX)(CX*4), DX
-	VMOVUPS   16(SI)(BX*1), X0
-	VMOVUPS   16(DI)(BX*1), X1
-	VMOVUPS   16(R8)(BX*1), X2
-	VMOVUPS   16(R9)(BX*1), X3
-	VUNPCKLPS X1, X0, X4
-	VUNPCKHPS X1, X0, X0
-	VUNPCKLPS X3, X2, X1
-	VUNPCKHPS X3, X2, X3
-	VUNPCKLPD X1, X4, X2
-	VUNPCKHPD X1, X4, X1
-	VUNPCKLPD X3, X0, X4
-	VUNPCKHPD X3, X0, X0
-	VMOVUPS   X2, (DX)
-	VMOVUPS   X1, (DX)(CX*1)
-	VMOVUPS   X4, (DX)(CX*2)
-	VMOVUPS   X0, (DX)(AX*1)
-	LEAQ      (DX)(CX*4), DX
-	VMOVUPS   32(SI)(BX*1), X0
-	VMOVUPS   32(DI)(BX*1), X1
-	VMOVUPS   32(R8)(BX*1), X2
-	VMOVUPS   32(R9)(BX*1), X3
-	VUNPCKLPS X1, X0, X4
-	VUNPCKHPS X1, X0, X0
-	VUNPCKLPS X3, X2, X1
-	VUNPCKHPS X3, X2, X3
-	VUNPCKLPD X1, X4, X2
-	VUNPCKHPD X1, X4, X1
-	VUNPCKLPD X3, X0, X4
-	VUNPCKHPD X3, X0, X0
-	VMOVUPS   X2, (DX)
-	VMOVUPS   X1, (DX)(CX*1)
-	VMOVUPS   X4, (DX)(CX*2)
-	VMOVUPS   X0, (DX)(AX*1)
-	LEAQ      (DX)(CX*4), DX
-	VMOVUPS   48(SI)(BX*1), X0
-	VMOVUPS   48(DI)(BX*1), X1
-	VMOVUPS   48(R8)(BX*1), X2
-	VMOVUPS   48(R9)(BX*1), X3
-	VUNPCKLPS X1, X0, X4
-	VUNPCKHPS X1, X0, X0
-	VUNPCKLPS X3, X2, X1
-	VUNPCKHPS X3, X2, X3
-	VUNPCKLPD X1, X4, X2
-	VUNPCKHPD X1, X4, X1
-	VUNPCKLPD X3, X0, X4
-	VUNPCKHPD X3, X0, X0
-	VMOVUPS   X2, (DX)
-	VMOVUPS   X1, (DX)(CX*1)
-	VMOVUPS   X4, (DX)(CX*2)
-	VMOVUPS   X0, (DX)(AX*1)
-	LEAQ      (DX)(CX*4), DX
-	ADDQ      $0x00000040, BX
-	JMP       line
-
-step:
-	CMPQ      BX, 32(SP)
-	JGE       next
-	VMOVUPS   (SI)(BX*1), X0
-	VMOVUPS   (DI)(BX*1), X1
-	VMOVUPS   (R8)(BX*1), X2
-	VMOVUPS   (R9)(BX*1), X3
-	VUNPCKLPS X1, X0, X4
-	VUNPCKHPS X1, X0, X0
-	VUNPCKLPS X3, X2, X1
-	VUNPCKHPS X3, X2, X3
-	VUNPCKLPD X1, X4, X2
-	VUNPCKHPD X1, X4, X1
-	VUNPCKLPD X3, X0, X4
-	VUNPCKHPD X3, X0, X0
-	VMOVUPS   X2, (DX)
-	VMOVUPS   X1, (DX)(CX*1)
-	VMOVUPS   X4, (DX)(CX*2)
-	VMOVUPS   X0, (DX)(AX*1)
-	LEAQ      (DX)(CX*4), DX
-	ADDQ      $0x00000010, BX
-	JMP       step
-
-next:
-	ADDQ $0x00000060, (SP)
-	ADDQ $0x00000010, 16(SP)
-	DECQ 8(SP)
-	JNZ  group
-	VZEROUPPER
-	RET
-
-// func transpose8x8AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-// Requires: AVX
-TEXT ·transpose8x8AVX2(SB), NOSPLIT, $40-48
-	MOVQ   cols+8(FP), AX
-	MOVQ   AX, (SP)
-	MOVQ   groups+24(FP), AX
-	MOVQ   AX, 8(SP)
-	MOVQ   to+40(FP), AX
-	IMUL3Q $0x08, AX, AX
-	MOVQ   AX, 32(SP)
-	MOVQ   from+32(FP), AX
-	MOVQ   stride+16(FP), CX
-	MOVQ   dst+0(FP), DX
-	MOVQ   AX, BX
-	IMULQ  CX, BX
-	ADDQ   BX, DX
-	MOVQ   DX, 16(SP)
-	IMUL3Q $0x08, AX, AX
-	MOVQ   AX, 24(SP)
-	LEAQ   (CX)(CX*2), AX
-
-group:
-	MOVQ (SP), AX
-	MOVQ (AX), BX
-	MOVQ 24(AX), SI
-	MOVQ 48(AX), DI
-	MOVQ 72(AX), R8
-	MOVQ 96(AX), R9
-	MOVQ 120(AX), R10
-	MOVQ 144(AX), R11
-	MOVQ 168(AX), R12
-	MOVQ 24(SP), AX
-	MOVQ 16(SP), DX
-
-line:
-	LEAQ        64(AX), R13
-	CMPQ        R13, 32(SP)
-	JG          step
-	VMOVUPS     (BX)(AX*1), X0
-	VINSERTF128 $0x01, (DI)(AX*1), Y0, Y1
-	VMOVUPS     (SI)(AX*1), X0
-	VINSERTF128 $0x01, (R8)(AX*1), Y0, Y2
-	VUNPCKLPD   Y2, Y1, Y3
-	VUNPCKHPD   Y2, Y1, Y1
-	VMOVUPS     (R9)(AX*1), X0
-	VINSERTF128 $0x01, (R11)(AX*1), Y0, Y2
-	VMOVUPS     (R10)(AX*1), X0
-	VINSERTF128 $0x01, (R12)(AX*1), Y0, Y4
-	VUNPCKLPD   Y4, Y2, Y5
-	VUNPCKHPD   Y4, Y2, Y2
-	VMOVUPS     Y3, (DX)
-	VMOVUPS     Y5, 32(DX)
-	VMOVUPS     Y1, (DX)(CX*1)
-	VMOVUPS     Y2, 32(DX)(CX*1)
-	LEAQ        (DX)(CX*2), DX
-	VMOVUPS     16(BX)(AX*1), X0
-	VINSERTF128 $0x01, 16(DI)(AX*1), Y0, Y1
-	VMOVUPS     16(SI)(AX*1), X0
-	VINSERTF128 $0x01, 16(R8)(AX*1), Y0, Y2
-	VUNPCKLPD   Y2, Y1, Y3
-	VUNPCKHPD   Y2, Y1, Y1
-	VMOVUPS     16(R9)(AX*1), X0
-	VINSERTF128 $0x01, 16(R11)(AX*1), Y0, Y2
-	VMOVUPS     16(R10)(AX*1), X0
-	VINSERTF128 $0x01, 16(R12)(AX*1), Y0, Y4
-	VUNPCKLPD   Y4, Y2, Y5
-	VUNPCKHPD   Y4, Y2, Y2
-	VMOVUPS     Y3, (DX)
-	VMOVUPS     Y5, 32(DX)
-	VMOVUPS     Y1, (DX)(CX*1)
-	VMOVUPS     Y2, 32(DX)(CX*1)
-	LEAQ        (DX)(CX*2), DX
-	VMOVUPS     32(BX)(AX*1), X0
-	VINSERTF128 $0x01, 32(DI)(AX*1), Y0, Y1
-	VMOVUPS     32(SI)(AX*1), X0
-	VINSERTF128 $0x01, 32(R8)(AX*1), Y0, Y2
-	VUNPCKLPD   Y2, Y1, Y3
-	VUNPCKHPD   Y2, Y1, Y1
-	VMOVUPS     32(R9)(AX*1), X0
-	VINSERTF128 $0x01, 32(R11)(AX*1), Y0, Y2
-	VMOVUPS     32(R10)(AX*1), X0
-	VINSERTF128 $0x01, 32(R12)(AX*1), Y0, Y4
-	VUNPCKLPD   Y4, Y2, Y5
-	VUNPCKHPD   Y4, Y2, Y2
-	VMOVUPS     Y3, (DX)
-	VMOVUPS     Y5, 32(DX)
-	VMOVUPS     Y1, (DX)(CX*1)
-	VMOVUPS     Y2, 32(DX)(CX*1)
-	LEAQ        (DX)(CX*2), DX
-	VMOVUPS     48(BX)(AX*1), X0
-	VINSERTF128 $0x01, 48(DI)(AX*1), Y0, Y1
-	VMOVUPS     48(SI)(AX*1), X0
-	VINSERTF128 $0x01, 48(R8)(AX*1), Y0, Y2
-	VUNPCKLPD   Y2, Y1, Y3
-	VUNPCKHPD   Y2, Y1, Y1
-	VMOVUPS     48(R9)(AX*1), X0
-	VINSERTF128 $0x01, 48(R11)(AX*1), Y0, Y2
-	VMOVUPS     48(R10)(AX*1), X0
-	VINSERTF128 $0x01, 48(R12)(AX*1), Y0, Y4
-	VUNPCKLPD   Y4, Y2, Y5
-	VUNPCKHPD   Y4, Y2, Y2
-	VMOVUPS     Y3, (DX)
-	VMOVUPS     Y5, 32(DX)
-	VMOVUPS     Y1, (DX)(CX*1)
-	VMOVUPS     Y2, 32(DX)(CX*1)
-	LEAQ        (DX)(CX*2), DX
-	ADDQ        $0x00000040, AX
-	JMP         line
-
-step:
-	CMPQ        AX, 32(SP)
-	JGE         next
-	VMOVUPS     (BX)(AX*1), X0
-	VINSERTF128 $0x01, (DI)(AX*1), Y0, Y1
-	VMOVUPS     (SI)(AX*1), X0
-	VINSERTF128 $0x01, (R8)(AX*1), Y0, Y2
-	VUNPCKLPD   Y2, Y1, Y3
-	VUNPCKHPD   Y2, Y1, Y1
-	VMOVUPS     (R9)(AX*1), X0
-	VINSERTF128 $0x01, (R11)(AX*1), Y0, Y2
-	VMOVUPS     (R10)(AX*1), X0
-	VINSERTF128 $0x01, (R12)(AX*1), Y0, Y4
-	VUNPCKLPD   Y4, Y2, Y5
-	VUNPCKHPD   Y4, Y2, Y2
-	VMOVUPS     Y3, (DX)
-	VMOVUPS     Y5, 32(DX)
-	VMOVUPS     Y1, (DX)(CX*1)
-	VMOVUPS     Y2, 32(DX)(CX*1)
-	LEAQ        (DX)(CX*2), DX
-	ADDQ        $0x00000010, AX
-	JMP         step
-
-next:
-	ADDQ $0x000000c0, (SP)
-	ADDQ $0x00000040, 16(SP)
-	DECQ 8(SP)
-	JNZ  group
-	VZEROUPPER
-	RET
-
-// func transpose8x4AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-// Requires: AVX
-TEXT ·transpose8x4AVX2(SB), NOSPLIT, $40-48
-	MOVQ   cols+8(FP), AX
-	MOVQ   AX, (SP)
-	MOVQ   groups+24(FP), AX
-	MOVQ   AX, 8(SP)
-	MOVQ   to+40(FP), AX
-	IMUL3Q $0x08, AX, AX
-	MOVQ   AX, 32(SP)
-	MOVQ   from+32(FP), AX
-	MOVQ   stride+16(FP), CX
-	MOVQ   dst+0(FP), DX
-	MOVQ   AX, BX
-	IMULQ  CX, BX
-	ADDQ   BX, DX
-	MOVQ   DX, 16(SP)
-	IMUL3Q $0x08, AX, AX
-	MOVQ   AX, 24(SP)
-	LEAQ   (CX)(CX*2), AX
-
-group:
-	MOVQ (SP), AX
-	MOVQ (AX), BX
-	MOVQ 24(AX), SI
-	MOVQ 48(AX), DI
-	MOVQ 72(AX), R8
-	MOVQ 24(SP), AX
-	MOVQ 16(SP), DX
-
-line:
-	LEAQ        64(AX), R9
-	CMPQ        R9, 32(SP)
-	JG          step
-	VMOVUPS     (BX)(AX*1), X0
-	VINSERTF128 $0x01, (DI)(AX*1), Y0, Y1
-	VMOVUPS     (SI)(AX*1), X0
-	VINSERTF128 $0x01, (R8)(AX*1), Y0, Y2
-	VUNPCKLPD   Y2, Y1, Y3
-	VUNPCKHPD   Y2, Y1, Y1
-	VMOVUPS     Y3, (DX)
-	VMOVUPS     Y1, (DX)(CX*1)
-	LEAQ        (DX)(CX*2), DX
-	VMOVUPS     16(BX)(AX*1), X0
-	VINSERTF128 $0x01, 16(DI)(AX*1), Y0, Y1
-	VMOVUPS     16(SI)(AX*1), X0
-	VINSERTF128 $0x01, 16(R8)(AX*1), Y0, Y2
-	VUNPCKLPD   Y2, Y1, Y3
-	VUNPCKHPD   Y2, Y1, Y1
-	VMOVUPS     Y3, (DX)
-	VMOVUPS     Y1, (DX)(CX*1)
-	LEAQ        (DX)(CX*2), DX
-	VMOVUPS     32(BX)(AX*1), X0
-	VINSERTF128 $0x01, 32(DI)(AX*1), Y0, Y1
-	VMOVUPS     32(SI)(AX*1), X0
-	VINSERTF128 $0x01, 32(R8)(AX*1), Y0, Y2
-	VUNPCKLPD   Y2, Y1, Y3
-	VUNPCKHPD   Y2, Y1, Y1
-	VMOVUPS     Y3, (DX)
-	VMOVUPS     Y1, (DX)(CX*1)
-	LEAQ        (DX)(CX*2), DX
-	VMOVUPS     48(BX)(AX*1), X0
-	VINSERTF128 $0x01, 48(DI)(AX*1), Y0, Y1
-	VMOVUPS     48(SI)(AX*1), X0
-	VINSERTF128 $0x01, 48(R8)(AX*1), Y0, Y2
-	VUNPCKLPD   Y2, Y1, Y3
-	VUNPCKHPD   Y2, Y1, Y1
-	VMOVUPS     Y3, (DX)
-	VMOVUPS     Y1, (DX)(CX*1)
-	LEAQ        (DX)(CX*2), DX
-	ADDQ        $0x00000040, AX
-	JMP         line
-
-step:
-	CMPQ        AX, 32(SP)
-	JGE         next
-	VMOVUPS     (BX)(AX*1), X0
-	VINSERTF128 $0x01, (DI)(AX*1), Y0, Y1
-	VMOVUPS     (SI)(AX*1), X0
-	VINSERTF128 $0x01, (R8)(AX*1), Y0, Y2
-	VUNPCKLPD   Y2, Y1, Y3
-	VUNPCKHPD   Y2, Y1, Y1
-	VMOVUPS     Y3, (DX)
-	VMOVUPS     Y1, (DX)(CX*1)
-	LEAQ        (DX)(CX*2), DX
-	ADDQ        $0x00000010, AX
-	JMP         step
-
-next:
-	ADDQ $0x00000060, (SP)
-	ADDQ $0x00000020, 16(SP)
-	DECQ 8(SP)
-	JNZ  group
-	VZEROUPPER
-	RET
-
-// func transpose8x2AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
-// Requires: AVX
-TEXT ·transpose8x2AVX2(SB), NOSPLIT, $40-48
-	MOVQ   cols+8(FP), AX
-	MOVQ   AX, (SP)
-	MOVQ   groups+24(FP), AX
-	MOVQ   AX, 8(SP)
-	MOVQ   to+40(FP), AX
-	IMUL3Q $0x08, AX, AX
-	MOVQ   AX, 32(SP)
-	MOVQ   from+32(FP), AX
-	MOVQ   stride+16(FP), CX
-	MOVQ   dst+0(FP), DX
-	MOVQ   AX, BX
-	IMULQ  CX, BX
-	ADDQ   BX, DX
-	MOVQ   DX, 16(SP)
-	IMUL3Q $0x08, AX, AX
-	MOVQ   AX, 24(SP)
-	LEAQ   (CX)(CX*2), AX
-
-group:
-	MOVQ (SP), AX
-	MOVQ (AX), BX
-	MOVQ 24(AX), SI
-	MOVQ 24(SP), AX
-	MOVQ 16(SP), DX
-
-line:
-	LEAQ      64(AX), DI
-	CMPQ      DI, 32(SP)
-	JG        step
-	VMOVUPS   (BX)(AX*1), X0
-	VMOVUPS   (SI)(AX*1), X1
-	VUNPCKLPD X1, X0, X2
-	VUNPCKHPD X1, X0, X0
-	VMOVUPS   X2, (DX)
-	VMOVUPS   X0, (DX)(CX*1)
-	LEAQ      (DX)(CX*2), DX
-	VMOVUPS   16(BX)(AX*1), X0
-	VMOVUPS   16(SI)(AX*1), X1
-	VUNPCKLPD X1, X0, X2
-	VUNPCKHPD X1, X0, X0
-	VMOVUPS   X2, (DX)
-	VMOVUPS   X0, (DX)(CX*1)
-	LEAQ      (DX)(CX*2), DX
-	VMOVUPS   32(BX)(AX*1), X0
-	VMOVUPS   32(SI)(AX*1), X1
-	VUNPCKLPD X1, X0, X2
-	VUNPCKHPD X1, X0, X0
-	VMOVUPS   X2, (DX)
-	VMOVUPS   X0, (DX)(CX*1)
-	LEAQ      (DX)(CX*2), DX
-	VMOVUPS   48(BX)(AX*1), X0
-	VMOVUPS   48(SI)(AX*1), X1
-	VUNPCKLPD X1, X0, X2
-	VUNPCKHPD X1, X0, X0
-	VMOVUPS   X2, (DX)
-	VMOVUPS   X0, (DX)(CX*1)
-	LEAQ      (DX)(CX*2), DX
-	ADDQ      $0x00000040, AX
-	JMP       line
-
-step:
-	CMPQ      AX, 32(SP)
-	JGE       next
-	VMOVUPS   (BX)(AX*1), X0
-	VMOVUPS   (SI)(AX*1), X1
-	VUNPCKLPD X1, X0, X2
-	VUNPCKHPD X1, X0, X0
-	VMOVUPS   X2, (DX)
-	VMOVUPS   X0, (DX)(CX*1)
-	LEAQ      (DX)(CX*2), DX
-	ADDQ      $0x00000010, AX
-	JMP       step
-
-next:
-	ADDQ $0x00000030, (SP)
-	ADDQ $0x00000010, 16(SP)
-	DECQ 8(SP)
-	JNZ  group
-	VZEROUPPER
-	RET
+DATA sliding<>+0(SB)/4, $0x00000001
+DATA sliding<>+4(SB)/4, $0x00000002
+DATA sliding<>+8(SB)/4, $0x00000004
+DATA sliding<>+12(SB)/4, $0x00000008
+DATA sliding<>+16(SB)/4, $0x00000010
+DATA sliding<>+20(SB)/4, $0x00000020
+DATA sliding<>+24(SB)/4, $0x00000040
+DATA sliding<>+28(SB)/4, $0x00000080
+DATA sliding<>+32(SB)/4, $0x00000100
+DATA sliding<>+36(SB)/4, $0x00000200
+DATA sliding<>+40(SB)/4, $0x00000400
+DATA sliding<>+44(SB)/4, $0x00000800
+DATA sliding<>+48(SB)/4, $0x00001000
+DATA sliding<>+52(SB)/4, $0x00002000
+DATA sliding<>+56(SB)/4, $0x00004000
+DATA sliding<>+60(SB)/4, $0x00008000
+DATA sliding<>+64(SB)/8, $0x0000000000000001
+DATA sliding<>+72(SB)/8, $0x0000000000000002
+DATA sliding<>+80(SB)/8, $0x0000000000000004
+DATA sliding<>+88(SB)/8, $0x0000000000000008
+DATA sliding<>+96(SB)/8, $0x0000000000000010
+DATA sliding<>+104(SB)/8, $0x0000000000000020
+DATA sliding<>+112(SB)/8, $0x0000000000000040
+DATA sliding<>+120(SB)/8, $0x0000000000000080
+DATA sliding<>+128(SB)/8, $0x0000000000000100
+DATA sliding<>+136(SB)/8, $0x0000000000000200
+DATA sliding<>+144(SB)/8, $0x0000000000000400
+DATA sliding<>+152(SB)/8, $0x0000000000000800
+DATA sliding<>+160(SB)/8, $0x0000000000001000
+DATA sliding<>+168(SB)/8, $0x0000000000002000
+DATA sliding<>+176(SB)/8, $0x0000000000004000
+DATA sliding<>+184(SB)/8, $0x0000000000008000
+GLOBL sliding<>(SB), RODATA|NOPTR, $192
 
 // func transpose2x8AVX2(dst *byte, cols *byte, stride int, groups int, from int, to int)
 // Requires: AVX
@@ -1321,395 +718,6 @@ next:
 	VZEROUPPER
 	RET
 
-// func transpose4x16AVX512(dst *byte, cols *byte, stride int, groups int, from int, to int)
-// Requires: AVX, AVX512F
-TEXT ·transpose4x16AVX512(SB), NOSPLIT, $40-48
-	MOVQ   cols+8(FP), AX
-	MOVQ   AX, (SP)
-	MOVQ   groups+24(FP), AX
-	MOVQ   AX, 8(SP)
-	MOVQ   to+40(FP), AX
-	IMUL3Q $0x04, AX, AX
-	MOVQ   AX, 32(SP)
-	MOVQ   from+32(FP), AX
-	MOVQ   stride+16(FP), CX
-	MOVQ   dst+0(FP), DX
-	MOVQ   AX, BX
-	IMULQ  CX, BX
-	ADDQ   BX, DX
-	MOVQ   DX, 16(SP)
-	IMUL3Q $0x04, AX, AX
-	MOVQ   AX, 24(SP)
-	LEAQ   (CX)(CX*2), AX
-
-group:
-	MOVQ (SP), BX
-	MOVQ 24(SP), SI
-	MOVQ 16(SP), DX
-
-line:
-	LEAQ         64(SI), DI
-	CMPQ         DI, 32(SP)
-	JG           step
-	MOVQ         (BX), DI
-	MOVQ         96(BX), R8
-	MOVQ         192(BX), R9
-	MOVQ         288(BX), R10
-	VMOVUPS      (DI)(SI*1), X0
-	VINSERTF32X4 $0x01, (R8)(SI*1), Z0, Z1
-	VINSERTF32X4 $0x02, (R9)(SI*1), Z1, Z1
-	VINSERTF32X4 $0x03, (R10)(SI*1), Z1, Z1
-	VMOVUPS      16(DI)(SI*1), X0
-	VINSERTF32X4 $0x01, 16(R8)(SI*1), Z0, Z2
-	VINSERTF32X4 $0x02, 16(R9)(SI*1), Z2, Z2
-	VINSERTF32X4 $0x03, 16(R10)(SI*1), Z2, Z2
-	MOVQ         24(BX), DI
-	MOVQ         120(BX), R8
-	MOVQ         216(BX), R9
-	MOVQ         312(BX), R10
-	VMOVUPS      (DI)(SI*1), X0
-	VINSERTF32X4 $0x01, (R8)(SI*1), Z0, Z3
-	VINSERTF32X4 $0x02, (R9)(SI*1), Z3, Z3
-	VINSERTF32X4 $0x03, (R10)(SI*1), Z3, Z3
-	VMOVUPS      16(DI)(SI*1), X0
-	VINSERTF32X4 $0x01, 16(R8)(SI*1), Z0, Z4
-	VINSERTF32X4 $0x02, 16(R9)(SI*1), Z4, Z4
-	VINSERTF32X4 $0x03, 16(R10)(SI*1), Z4, Z4
-	MOVQ         48(BX), DI
-	MOVQ         144(BX), R8
-	MOVQ         240(BX), R9
-	MOVQ         336(BX), R10
-	VMOVUPS      (DI)(SI*1), X0
-	VINSERTF32X4 $0x01, (R8)(SI*1), Z0, Z5
-	VINSERTF32X4 $0x02, (R9)(SI*1), Z5, Z5
-	VINSERTF32X4 $0x03, (R10)(SI*1), Z5, Z5
-	VMOVUPS      16(DI)(SI*1), X0
-	VINSERTF32X4 $0x01, 16(R8)(SI*1), Z0, Z6
-	VINSERTF32X4 $0x02, 16(R9)(SI*1), Z6, Z6
-	VINSERTF32X4 $0x03, 16(R10)(SI*1), Z6, Z6
-	MOVQ         72(BX), DI
-	MOVQ         168(BX), R8
-	MOVQ         264(BX), R9
-	MOVQ         360(BX), R10
-	VMOVUPS      (DI)(SI*1), X0
-	VINSERTF32X4 $0x01, (R8)(SI*1), Z0, Z7
-	VINSERTF32X4 $0x02, (R9)(SI*1), Z7, Z7
-	VINSERTF32X4 $0x03, (R10)(SI*1), Z7, Z7
-	VMOVUPS      16(DI)(SI*1), X0
-	VINSERTF32X4 $0x01, 16(R8)(SI*1), Z0, Z8
-	VINSERTF32X4 $0x02, 16(R9)(SI*1), Z8, Z8
-	VINSERTF32X4 $0x03, 16(R10)(SI*1), Z8, Z8
-	VUNPCKLPS    Z3, Z1, Z9
-	VUNPCKHPS    Z3, Z1, Z1
-	VUNPCKLPS    Z7, Z5, Z3
-	VUNPCKHPS    Z7, Z5, Z7
-	VUNPCKLPD    Z3, Z9, Z5
-	VUNPCKHPD    Z3, Z9, Z3
-	VUNPCKLPD    Z7, Z1, Z9
-	VUNPCKHPD    Z7, Z1, Z1
-	VUNPCKLPS    Z4, Z2, Z7
-	VUNPCKHPS    Z4, Z2, Z2
-	VUNPCKLPS    Z8, Z6, Z4
-	VUNPCKHPS    Z8, Z6, Z8
-	VUNPCKLPD    Z4, Z7, Z6
-	VUNPCKHPD    Z4, Z7, Z4
-	VUNPCKLPD    Z8, Z2, Z7
-	VUNPCKHPD    Z8, Z2, Z2
-	VMOVUPS      Z5, (DX)
-	VMOVUPS      Z3, (DX)(CX*1)
-	VMOVUPS      Z9, (DX)(CX*2)
-	VMOVUPS      Z1, (DX)(AX*1)
-	LEAQ         (DX)(CX*4), DX
-	VMOVUPS      Z6, (DX)
-	VMOVUPS      Z4, (DX)(CX*1)
-	VMOVUPS      Z7, (DX)(CX*2)
-	VMOVUPS      Z2, (DX)(AX*1)
-	LEAQ         (DX)(CX*4), DX
-	MOVQ         (BX), DI
-	MOVQ         96(BX), R8
-	MOVQ         192(BX), R9
-	MOVQ         288(BX), R10
-	VMOVUPS      32(DI)(SI*1), X0
-	VINSERTF32X4 $0x01, 32(R8)(SI*1), Z0, Z1
-	VINSERTF32X4 $0x02, 32(R9)(SI*1), Z1, Z1
-	VINSERTF32X4 $0x03, 32(R10)(SI*1), Z1, Z1
-	VMOVUPS      48(DI)(SI*1), X0
-	VINSERTF32X4 $0x01, 48(R8)(SI*1), Z0, Z2
-	VINSERTF32X4 $0x02, 48(R9)(SI*1), Z2, Z2
-	VINSERTF32X4 $0x03, 48(R10)(SI*1), Z2, Z2
-	MOVQ         24(BX), DI
-	MOVQ         120(BX), R8
-	MOVQ         216(BX), R9
-	MOVQ         312(BX), R10
-	VMOVUPS      32(DI)(SI*1), X0
-	VINSERTF32X4 $0x01, 32(R8)(SI*1), Z0, Z3
-	VINSERTF32X4 $0x02, 32(R9)(SI*1), Z3, Z3
-	VINSERTF32X4 $0x03, 32(R10)(SI*1), Z3, Z3
-	VMOVUPS      48(DI)(SI*1), X0
-	VINSERTF32X4 $0x01, 48(R8)(SI*1), Z0, Z4
-	VINSERTF32X4 $0x02, 48(R9)(SI*1), Z4, Z4
-	VINSERTF32X4 $0x03, 48(R10)(SI*1), Z4, Z4
-	MOVQ         48(BX), DI
-	MOVQ         144(BX), R8
-	MOVQ         240(BX), R9
-	MOVQ         336(BX), R10
-	VMOVUPS      32(DI)(SI*1), X0
-	VINSERTF32X4 $0x01, 32(R8)(SI*1), Z0, Z5
-	VINSERTF32X4 $0x02, 32(R9)(SI*1), Z5, Z5
-	VINSERTF32X4 $0x03, 32(R10)(SI*1), Z5, Z5
-	VMOVUPS      48(DI)(SI*1), X0
-	VINSERTF32X4 $0x01, 48(R8)(SI*1), Z0, Z6
-	VINSERTF32X4 $0x02, 48(R9)(SI*1), Z6, Z6
-	VINSERTF32X4 $0x03, 48(R10)(SI*1), Z6, Z6
-	MOVQ         72(BX), DI
-	MOVQ         168(BX), R8
-	MOVQ         264(BX), R9
-	MOVQ         360(BX), R10
-	VMOVUPS      32(DI)(SI*1), X0
-	VINSERTF32X4 $0x01, 32(R8)(SI*1), Z0, Z7
-	VINSERTF32X4 $0x02, 32(R9)(SI*1), Z7, Z7
-	VINSERTF32X4 $0x03, 32(R10)(SI*1), Z7, Z7
-	VMOVUPS      48(DI)(SI*1), X0
-	VINSERTF32X4 $0x01, 48(R8)(SI*1), Z0, Z8
-	VINSERTF32X4 $0x02, 48(R9)(SI*1), Z8, Z8
-	VINSERTF32X4 $0x03, 48(R10)(SI*1), Z8, Z8
-	VUNPCKLPS    Z3, Z1, Z9
-	VUNPCKHPS    Z3, Z1, Z1
-	VUNPCKLPS    Z7, Z5, Z3
-	VUNPCKHPS    Z7, Z5, Z7
-	VUNPCKLPD    Z3, Z9, Z5
-	VUNPCKHPD    Z3, Z9, Z3
-	VUNPCKLPD    Z7, Z1, Z9
-	VUNPCKHPD    Z7, Z1, Z1
-	VUNPCKLPS    Z4, Z2, Z7
-	VUNPCKHPS    Z4, Z2, Z2
-	VUNPCKLPS    Z8, Z6, Z4
-	VUNPCKHPS    Z8, Z6, Z8
-	VUNPCKLPD    Z4, Z7, Z6
-	VUNPCKHPD    Z4, Z7, Z4
-	VUNPCKLPD    Z8, Z2, Z7
-	VUNPCKHPD    Z8, Z2, Z2
-	VMOVUPS      Z5, (DX)
-	VMOVUPS      Z3, (DX)(CX*1)
-	VMOVUPS      Z9, (DX)(CX*2)
-	VMOVUPS      Z1, (DX)(AX*1)
-	LEAQ         (DX)(CX*4), DX
-	VMOVUPS      Z6, (DX)
-	VMOVUPS      Z4, (DX)(CX*1)
-	VMOVUPS      Z7, (DX)(CX*2)
-	VMOVUPS      Z2, (DX)(AX*1)
-	LEAQ         (DX)(CX*4), DX
-	ADDQ         $0x00000040, SI
-	JMP          line
-
-step:
-	CMPQ         SI, 32(SP)
-	JGE          next
-	MOVQ         (BX), DI
-	MOVQ         96(BX), R8
-	MOVQ         192(BX), R9
-	MOVQ         288(BX), R10
-	VMOVUPS      (DI)(SI*1), X0
-	VINSERTF32X4 $0x01, (R8)(SI*1), Z0, Z1
-	VINSERTF32X4 $0x02, (R9)(SI*1), Z1, Z1
-	VINSERTF32X4 $0x03, (R10)(SI*1), Z1, Z1
-	VMOVUPS      16(DI)(SI*1), X0
-	VINSERTF32X4 $0x01, 16(R8)(SI*1), Z0, Z2
-	VINSERTF32X4 $0x02, 16(R9)(SI*1), Z2, Z2
-	VINSERTF32X4 $0x03, 16(R10)(SI*1), Z2, Z2
-	MOVQ         24(BX), DI
-	MOVQ         120(BX), R8
-	MOVQ         216(BX), R9
-	MOVQ         312(BX), R10
-	VMOVUPS      (DI)(SI*1), X0
-	VINSERTF32X4 $0x01, (R8)(SI*1), Z0, Z3
-	VINSERTF32X4 $0x02, (R9)(SI*1), Z3, Z3
-	VINSERTF32X4 $0x03, (R10)(SI*1), Z3, Z3
-	VMOVUPS      16(DI)(SI*1), X0
-	VINSERTF32X4 $0x01, 16(R8)(SI*1), Z0, Z4
-	VINSERTF32X4 $0x02, 16(R9)(SI*1), Z4, Z4
-	VINSERTF32X4 $0x03, 16(R10)(SI*1), Z4, Z4
-	MOVQ         48(BX), DI
-	MOVQ         144(BX), R8
-	MOVQ         240(BX), R9
-	MOVQ         336(BX), R10
-	VMOVUPS      (DI)(SI*1), X0
-	VINSERTF32X4 $0x01, (R8)(SI*1), Z0, Z5
-	VINSERTF32X4 $0x02, (R9)(SI*1), Z5, Z5
-	VINSERTF32X4 $0x03, (R10)(SI*1), Z5, Z5
-	VMOVUPS      16(DI)(SI*1), X0
-	VINSERTF32X4 $0x01, 16(R8)(SI*1), Z0, Z6
-	VINSERTF32X4 $0x02, 16(R9)(SI*1), Z6, Z6
-	VINSERTF32X4 $0x03, 16(R10)(SI*1), Z6, Z6
-	MOVQ         72(BX), DI
-	MOVQ         168(BX), R8
-	MOVQ         264(BX), R9
-	MOVQ         360(BX), R10
-	VMOVUPS      (DI)(SI*1), X0
-	VINSERTF32X4 $0x01, (R8)(SI*1), Z0, Z7
-	VINSERTF32X4 $0x02, (R9)(SI*1), Z7, Z7
-	VINSERTF32X4 $0x03, (R10)(SI*1), Z7, Z7
-	VMOVUPS      16(DI)(SI*1), X0
-	VINSERTF32X4 $0x01, 16(R8)(SI*1), Z0, Z8
-	VINSERTF32X4 $0x02, 16(R9)(SI*1), Z8, Z8
-	VINSERTF32X4 $0x03, 16(R10)(SI*1), Z8, Z8
-	VUNPCKLPS    Z3, Z1, Z9
-	VUNPCKHPS    Z3, Z1, Z1
-	VUNPCKLPS    Z7, Z5, Z3
-	VUNPCKHPS    Z7, Z5, Z7
-	VUNPCKLPD    Z3, Z9, Z5
-	VUNPCKHPD    Z3, Z9, Z3
-	VUNPCKLPD    Z7, Z1, Z9
-	VUNPCKHPD    Z7, Z1, Z1
-	VUNPCKLPS    Z4, Z2, Z7
-	VUNPCKHPS    Z4, Z2, Z2
-	VUNPCKLPS    Z8, Z6, Z4
-	VUNPCKHPS    Z8, Z6, Z8
-	VUNPCKLPD    Z4, Z7, Z6
-	VUNPCKHPD    Z4, Z7, Z4
-	VUNPCKLPD    Z8, Z2, Z7
-	VUNPCKHPD    Z8, Z2, Z2
-	VMOVUPS      Z5, (DX)
-	VMOVUPS      Z3, (DX)(CX*1)
-	VMOVUPS      Z9, (DX)(CX*2)
-	VMOVUPS      Z1, (DX)(AX*1)
-	LEAQ         (DX)(CX*4), DX
-	VMOVUPS      Z6, (DX)
-	VMOVUPS      Z4, (DX)(CX*1)
-	VMOVUPS      Z7, (DX)(CX*2)
-	VMOVUPS      Z2, (DX)(AX*1)
-	LEAQ         (DX)(CX*4), DX
-	ADDQ         $0x00000020, SI
-	JMP          step
-
-next:
-	ADDQ $0x00000180, (SP)
-	ADDQ $0x00000040, 16(SP)
-	DECQ 8(SP)
-	JNZ  group
-	VZEROUPPER
-	RET
-
-// func transpose8x8AVX512(dst *byte, cols *byte, stride int, groups int, from int, to int)
-// Requires: AVX, AVX512F
-TEXT ·transpose8x8AVX512(SB), NOSPLIT, $40-48
-	MOVQ   cols+8(FP), AX
-	MOVQ   AX, (SP)
-	MOVQ   groups+24(FP), AX
-	MOVQ   AX, 8(SP)
-	MOVQ   to+40(FP), AX
-	IMUL3Q $0x08, AX, AX
-	MOVQ   AX, 32(SP)
-	MOVQ   from+32(FP), AX
-	MOVQ   stride+16(FP), CX
-	MOVQ   dst+0(FP), DX
-	MOVQ   AX, BX
-	IMULQ  CX, BX
-	ADDQ   BX, DX
-	MOVQ   DX, 16(SP)
-	IMUL3Q $0x08, AX, AX
-	MOVQ   AX, 24(SP)
-	LEAQ   (CX)(CX*2), AX
-
-group:
-	MOVQ (SP), AX
-	MOVQ (AX), BX
-	MOVQ 24(AX), SI
-	MOVQ 48(AX), DI
-	MOVQ 72(AX), R8
-	MOVQ 96(AX), R9
-	MOVQ 120(AX), R10
-	MOVQ 144(AX), R11
-	MOVQ 168(AX), R12
-	MOVQ 24(SP), AX
-	MOVQ 16(SP), DX
-
-line:
-	LEAQ         64(AX), R13
-	CMPQ         R13, 32(SP)
-	JG           step
-	VMOVUPS      (BX)(AX*1), X0
-	VINSERTF32X4 $0x01, (DI)(AX*1), Z0, Z1
-	VINSERTF32X4 $0x02, (R9)(AX*1), Z1, Z1
-	VINSERTF32X4 $0x03, (R11)(AX*1), Z1, Z1
-	VMOVUPS      (SI)(AX*1), X0
-	VINSERTF32X4 $0x01, (R8)(AX*1), Z0, Z2
-	VINSERTF32X4 $0x02, (R10)(AX*1), Z2, Z2
-	VINSERTF32X4 $0x03, (R12)(AX*1), Z2, Z2
-	VUNPCKLPD    Z2, Z1, Z3
-	VUNPCKHPD    Z2, Z1, Z1
-	VMOVUPS      Z3, (DX)
-	VMOVUPS      Z1, (DX)(CX*1)
-	LEAQ         (DX)(CX*2), DX
-	VMOVUPS      16(BX)(AX*1), X0
-	VINSERTF32X4 $0x01, 16(DI)(AX*1), Z0, Z1
-	VINSERTF32X4 $0x02, 16(R9)(AX*1), Z1, Z1
-	VINSERTF32X4 $0x03, 16(R11)(AX*1), Z1, Z1
-	VMOVUPS      16(SI)(AX*1), X0
-	VINSERTF32X4 $0x01, 16(R8)(AX*1), Z0, Z2
-	VINSERTF32X4 $0x02, 16(R10)(AX*1), Z2, Z2
-	VINSERTF32X4 $0x03, 16(R12)(AX*1), Z2, Z2
-	VUNPCKLPD    Z2, Z1, Z3
-	VUNPCKHPD    Z2, Z1, Z1
-	VMOVUPS      Z3, (DX)
-	VMOVUPS      Z1, (DX)(CX*1)
-	LEAQ         (DX)(CX*2), DX
-	VMOVUPS      32(BX)(AX*1), X0
-	VINSERTF32X4 $0x01, 32(DI)(AX*1), Z0, Z1
-	VINSERTF32X4 $0x02, 32(R9)(AX*1), Z1, Z1
-	VINSERTF32X4 $0x03, 32(R11)(AX*1), Z1, Z1
-	VMOVUPS      32(SI)(AX*1), X0
-	VINSERTF32X4 $0x01, 32(R8)(AX*1), Z0, Z2
-	VINSERTF32X4 $0x02, 32(R10)(AX*1), Z2, Z2
-	VINSERTF32X4 $0x03, 32(R12)(AX*1), Z2, Z2
-	VUNPCKLPD    Z2, Z1, Z3
-	VUNPCKHPD    Z2, Z1, Z1
-	VMOVUPS      Z3, (DX)
-	VMOVUPS      Z1, (DX)(CX*1)
-	LEAQ         (DX)(CX*2), DX
-	VMOVUPS      48(BX)(AX*1), X0
-	VINSERTF32X4 $0x01, 48(DI)(AX*1), Z0, Z1
-	VINSERTF32X4 $0x02, 48(R9)(AX*1), Z1, Z1
-	VINSERTF32X4 $0x03, 48(R11)(AX*1), Z1, Z1
-	VMOVUPS      48(SI)(AX*1), X0
-	VINSERTF32X4 $0x01, 48(R8)(AX*1), Z0, Z2
-	VINSERTF32X4 $0x02, 48(R10)(AX*1), Z2, Z2
-	VINSERTF32X4 $0x03, 48(R12)(AX*1), Z2, Z2
-	VUNPCKLPD    Z2, Z1, Z3
-	VUNPCKHPD    Z2, Z1, Z1
-	VMOVUPS      Z3, (DX)
-	VMOVUPS      Z1, (DX)(CX*1)
-	LEAQ         (DX)(CX*2), DX
-	ADDQ         $0x00000040, AX
-	JMP          line
-
-step:
-	CMPQ         AX, 32(SP)
-	JGE          next
-	VMOVUPS      (BX)(AX*1), X0
-	VINSERTF32X4 $0x01, (DI)(AX*1), Z0, Z1
-	VINSERTF32X4 $0x02, (R9)(AX*1), Z1, Z1
-	VINSERTF32X4 $0x03, (R11)(AX*1), Z1, Z1
-	VMOVUPS      (SI)(AX*1), X0
-	VINSERTF32X4 $0x01, (R8)(AX*1), Z0, Z2
-	VINSERTF32X4 $0x02, (R10)(AX*1), Z2, Z2
-	VINSERTF32X4 $0x03, (R12)(AX*1), Z2, Z2
-	VUNPCKLPD    Z2, Z1, Z3
-	VUNPCKHPD    Z2, Z1, Z1
-	VMOVUPS      Z3, (DX)
-	VMOVUPS      Z1, (DX)(CX*1)
-	LEAQ         (DX)(CX*2), DX
-	ADDQ         $0x00000010, AX
-	JMP          step
-
-next:
-	ADDQ $0x000000c0, (SP)
-	ADDQ $0x00000040, 16(SP)
-	DECQ 8(SP)
-	JNZ  group
-	VZEROUPPER
-	RET
-
 // func fill4AVX2(dst *byte, src *byte, n int, bits *byte, bit int, fill uint64)
 // Requires: AVX, AVX2, BMI2, CMOV
 TEXT ·fill4AVX2(SB), NOSPLIT, $0-48
@@ -2019,6 +1027,42 @@ block:
 	VZEROUPPER
 	RET
 
+// func onesAVX2(bits *byte, words int) int
+// Requires: POPCNT
+TEXT ·onesAVX2(SB), NOSPLIT, $0-24
+	MOVQ bits+0(FP), AX
+	MOVQ words+8(FP), CX
+	XORQ DX, DX
+	XORQ BX, BX
+	XORQ SI, SI
+	XORQ DI, DI
+
+words:
+	POPCNTQ (AX), R8
+	ADDQ    R8, DX
+	POPCNTQ 8(AX), R8
+	ADDQ    R8, BX
+	POPCNTQ 16(AX), R8
+	ADDQ    R8, SI
+	POPCNTQ 24(AX), R8
+	ADDQ    R8, DI
+	POPCNTQ 32(AX), R8
+	ADDQ    R8, DX
+	POPCNTQ 40(AX), R8
+	ADDQ    R8, BX
+	POPCNTQ 48(AX), R8
+	ADDQ    R8, SI
+	POPCNTQ 56(AX), R8
+	ADDQ    R8, DI
+	ADDQ    $0x40, AX
+	SUBQ    $0x08, CX
+	JNZ     words
+	ADDQ    BX, DX
+	ADDQ    SI, DX
+	ADDQ    DI, DX
+	MOVQ    DX, ret+16(FP)
+	RET
+
 // func castF64F32AVX2(dst *byte, src *byte, n int) (rounded int, clean int, beyond int)
 // Requires: AVX, AVX2
 TEXT ·castF64F32AVX2(SB), NOSPLIT, $0-48
@@ -2026,13 +1070,13 @@ TEXT ·castF64F32AVX2(SB), NOSPLIT, $0-48
 	MOVQ         n+16(FP), CX
 	MOVQ         src+8(FP), DX
 	VPXOR        Y0, Y0, Y0
-	VPXOR        Y1, Y1, Y1
 	MOVQ         $0x7fffffffffffffff, BX
+	VMOVQ        BX, X1
+	VPBROADCASTQ X1, Y1
+	MOVQ         $0x7ff0000000000000, BX
 	VMOVQ        BX, X2
 	VPBROADCASTQ X2, Y2
-	MOVQ         $0x7ff0000000000000, BX
-	VMOVQ        BX, X3
-	VPBROADCASTQ X3, Y3
+	VPXOR        Y3, Y3, Y3
 	XORQ         BX, BX
 	XORQ         SI, SI
 
@@ -2040,68 +1084,68 @@ block:
 	VCVTPD2PSY   (DX), X4
 	VCVTPS2PD    X4, Y5
 	VCMPPD       $0x0c, (DX), Y5, Y6
-	VPSUBQ       Y6, Y0, Y0
+	VPSUBQ       Y6, Y3, Y3
 	VANDPD       Y6, Y5, Y5
-	VANDPD       Y2, Y5, Y5
-	VMAXPD       Y5, Y1, Y1
+	VANDPD       Y1, Y5, Y5
+	VMAXPD       Y5, Y0, Y0
 	VCVTPD2PSY   32(DX), X5
 	VCVTPS2PD    X5, Y6
 	VCMPPD       $0x0c, 32(DX), Y6, Y7
-	VPSUBQ       Y7, Y0, Y0
+	VPSUBQ       Y7, Y3, Y3
 	VANDPD       Y7, Y6, Y6
-	VANDPD       Y2, Y6, Y6
-	VMAXPD       Y6, Y1, Y1
+	VANDPD       Y1, Y6, Y6
+	VMAXPD       Y6, Y0, Y0
 	VINSERTF128  $0x01, X5, Y4, Y5
 	VMOVUPS      Y5, (AX)
 	VCVTPD2PSY   64(DX), X4
 	VCVTPS2PD    X4, Y5
 	VCMPPD       $0x0c, 64(DX), Y5, Y6
-	VPSUBQ       Y6, Y0, Y0
+	VPSUBQ       Y6, Y3, Y3
 	VANDPD       Y6, Y5, Y5
-	VANDPD       Y2, Y5, Y5
-	VMAXPD       Y5, Y1, Y1
+	VANDPD       Y1, Y5, Y5
+	VMAXPD       Y5, Y0, Y0
 	VCVTPD2PSY   96(DX), X5
 	VCVTPS2PD    X5, Y6
 	VCMPPD       $0x0c, 96(DX), Y6, Y7
-	VPSUBQ       Y7, Y0, Y0
+	VPSUBQ       Y7, Y3, Y3
 	VANDPD       Y7, Y6, Y6
-	VANDPD       Y2, Y6, Y6
-	VMAXPD       Y6, Y1, Y1
+	VANDPD       Y1, Y6, Y6
+	VMAXPD       Y6, Y0, Y0
 	VINSERTF128  $0x01, X5, Y4, Y5
 	VMOVUPS      Y5, 32(AX)
 	VCVTPD2PSY   128(DX), X4
 	VCVTPS2PD    X4, Y5
 	VCMPPD       $0x0c, 128(DX), Y5, Y6
-	VPSUBQ       Y6, Y0, Y0
+	VPSUBQ       Y6, Y3, Y3
 	VANDPD       Y6, Y5, Y5
-	VANDPD       Y2, Y5, Y5
-	VMAXPD       Y5, Y1, Y1
+	VANDPD       Y1, Y5, Y5
+	VMAXPD       Y5, Y0, Y0
 	VCVTPD2PSY   160(DX), X5
 	VCVTPS2PD    X5, Y6
 	VCMPPD       $0x0c, 160(DX), Y6, Y7
-	VPSUBQ       Y7, Y0, Y0
+	VPSUBQ       Y7, Y3, Y3
 	VANDPD       Y7, Y6, Y6
-	VANDPD       Y2, Y6, Y6
-	VMAXPD       Y6, Y1, Y1
+	VANDPD       Y1, Y6, Y6
+	VMAXPD       Y6, Y0, Y0
 	VINSERTF128  $0x01, X5, Y4, Y5
 	VMOVUPS      Y5, 64(AX)
 	VCVTPD2PSY   192(DX), X4
 	VCVTPS2PD    X4, Y5
 	VCMPPD       $0x0c, 192(DX), Y5, Y6
-	VPSUBQ       Y6, Y0, Y0
+	VPSUBQ       Y6, Y3, Y3
 	VANDPD       Y6, Y5, Y5
-	VANDPD       Y2, Y5, Y5
-	VMAXPD       Y5, Y1, Y1
+	VANDPD       Y1, Y5, Y5
+	VMAXPD       Y5, Y0, Y0
 	VCVTPD2PSY   224(DX), X5
 	VCVTPS2PD    X5, Y6
 	VCMPPD       $0x0c, 224(DX), Y6, Y7
-	VPSUBQ       Y7, Y0, Y0
+	VPSUBQ       Y7, Y3, Y3
 	VANDPD       Y7, Y6, Y6
-	VANDPD       Y2, Y6, Y6
-	VMAXPD       Y6, Y1, Y1
+	VANDPD       Y1, Y6, Y6
+	VMAXPD       Y6, Y0, Y0
 	VINSERTF128  $0x01, X5, Y4, Y5
 	VMOVUPS      Y5, 96(AX)
-	VPTEST       Y0, Y0
+	VPTEST       Y3, Y3
 	SETEQ        SI
 	ADDQ         SI, BX
 	ADDQ         $0x00000080, AX
@@ -2109,15 +1153,15 @@ block:
 	SUBQ         $0x20, CX
 	JNZ          block
 	XORQ         CX, CX
-	VEXTRACTI128 $0x01, Y0, X2
-	VPADDQ       X0, X2, X0
-	VPSHUFD      $0x4e, X0, X2
-	VPADDQ       X0, X2, X0
-	VMOVQ        X0, AX
+	VEXTRACTI128 $0x01, Y3, X1
+	VPADDQ       X3, X1, X3
+	VPSHUFD      $0x4e, X3, X1
+	VPADDQ       X3, X1, X3
+	VMOVQ        X3, AX
 	MOVQ         AX, rounded+24(FP)
 	MOVQ         BX, clean+32(FP)
-	VPCMPEQQ     Y3, Y1, Y1
-	VPTEST       Y1, Y1
+	VPCMPEQQ     Y2, Y0, Y0
+	VPTEST       Y0, Y0
 	SETNE        CL
 	MOVQ         CX, beyond+40(FP)
 	VZEROUPPER
@@ -2138,13 +1182,13 @@ TEXT ·castF64F32ValidAVX2(SB), NOSPLIT, $0-72
 	VMOVQ        DI, X0
 	VPBROADCASTD X0, Y1
 	VPXOR        Y2, Y2, Y2
-	VPXOR        Y3, Y3, Y3
 	MOVQ         $0x7fffffffffffffff, DI
 	VMOVQ        DI, X0
-	VPBROADCASTQ X0, Y4
+	VPBROADCASTQ X0, Y3
 	MOVQ         $0x7ff0000000000000, DI
 	VMOVQ        DI, X0
-	VPBROADCASTQ X0, Y5
+	VPBROADCASTQ X0, Y4
+	VPXOR        Y5, Y5, Y5
 	XORQ         R9, R9
 	XORQ         R10, R10
 
@@ -2164,20 +1208,20 @@ block:
 	VPAND        bits8x0<>+0(SB), Y0, Y9
 	VPCMPEQQ     bits8x0<>+0(SB), Y9, Y9
 	VPAND        Y9, Y8, Y8
-	VPSUBQ       Y8, Y2, Y2
+	VPSUBQ       Y8, Y5, Y5
 	VANDPD       Y8, Y7, Y7
-	VANDPD       Y4, Y7, Y7
-	VMAXPD       Y7, Y3, Y3
+	VANDPD       Y3, Y7, Y7
+	VMAXPD       Y7, Y2, Y2
 	VCVTPD2PSY   32(DX), X7
 	VCVTPS2PD    X7, Y8
 	VCMPPD       $0x0c, 32(DX), Y8, Y9
 	VPAND        bits8x1<>+0(SB), Y0, Y10
 	VPCMPEQQ     bits8x1<>+0(SB), Y10, Y10
 	VPAND        Y10, Y9, Y9
-	VPSUBQ       Y9, Y2, Y2
+	VPSUBQ       Y9, Y5, Y5
 	VANDPD       Y9, Y8, Y8
-	VANDPD       Y4, Y8, Y8
-	VMAXPD       Y8, Y3, Y3
+	VANDPD       Y3, Y8, Y8
+	VMAXPD       Y8, Y2, Y2
 	VINSERTF128  $0x01, X7, Y6, Y7
 	VPAND        bits4x0<>+0(SB), Y0, Y8
 	VPCMPEQD     bits4x0<>+0(SB), Y8, Y8
@@ -2189,20 +1233,20 @@ block:
 	VPAND        bits8x2<>+0(SB), Y0, Y9
 	VPCMPEQQ     bits8x2<>+0(SB), Y9, Y9
 	VPAND        Y9, Y8, Y8
-	VPSUBQ       Y8, Y2, Y2
+	VPSUBQ       Y8, Y5, Y5
 	VANDPD       Y8, Y7, Y7
-	VANDPD       Y4, Y7, Y7
-	VMAXPD       Y7, Y3, Y3
+	VANDPD       Y3, Y7, Y7
+	VMAXPD       Y7, Y2, Y2
 	VCVTPD2PSY   96(DX), X7
 	VCVTPS2PD    X7, Y8
 	VCMPPD       $0x0c, 96(DX), Y8, Y9
 	VPAND        bits8x3<>+0(SB), Y0, Y10
 	VPCMPEQQ     bits8x3<>+0(SB), Y10, Y10
 	VPAND        Y10, Y9, Y9
-	VPSUBQ       Y9, Y2, Y2
+	VPSUBQ       Y9, Y5, Y5
 	VANDPD       Y9, Y8, Y8
-	VANDPD       Y4, Y8, Y8
-	VMAXPD       Y8, Y3, Y3
+	VANDPD       Y3, Y8, Y8
+	VMAXPD       Y8, Y2, Y2
 	VINSERTF128  $0x01, X7, Y6, Y7
 	VPAND        bits4x1<>+0(SB), Y0, Y8
 	VPCMPEQD     bits4x1<>+0(SB), Y8, Y8
@@ -2214,20 +1258,20 @@ block:
 	VPAND        bits8x4<>+0(SB), Y0, Y9
 	VPCMPEQQ     bits8x4<>+0(SB), Y9, Y9
 	VPAND        Y9, Y8, Y8
-	VPSUBQ       Y8, Y2, Y2
+	VPSUBQ       Y8, Y5, Y5
 	VANDPD       Y8, Y7, Y7
-	VANDPD       Y4, Y7, Y7
-	VMAXPD       Y7, Y3, Y3
+	VANDPD       Y3, Y7, Y7
+	VMAXPD       Y7, Y2, Y2
 	VCVTPD2PSY   160(DX), X7
 	VCVTPS2PD    X7, Y8
 	VCMPPD       $0x0c, 160(DX), Y8, Y9
 	VPAND        bits8x5<>+0(SB), Y0, Y10
 	VPCMPEQQ     bits8x5<>+0(SB), Y10, Y10
 	VPAND        Y10, Y9, Y9
-	VPSUBQ       Y9, Y2, Y2
+	VPSUBQ       Y9, Y5, Y5
 	VANDPD       Y9, Y8, Y8
-	VANDPD       Y4, Y8, Y8
-	VMAXPD       Y8, Y3, Y3
+	VANDPD       Y3, Y8, Y8
+	VMAXPD       Y8, Y2, Y2
 	VINSERTF128  $0x01, X7, Y6, Y7
 	VPAND        bits4x2<>+0(SB), Y0, Y8
 	VPCMPEQD     bits4x2<>+0(SB), Y8, Y8
@@ -2239,26 +1283,26 @@ block:
 	VPAND        bits8x6<>+0(SB), Y0, Y9
 	VPCMPEQQ     bits8x6<>+0(SB), Y9, Y9
 	VPAND        Y9, Y8, Y8
-	VPSUBQ       Y8, Y2, Y2
+	VPSUBQ       Y8, Y5, Y5
 	VANDPD       Y8, Y7, Y7
-	VANDPD       Y4, Y7, Y7
-	VMAXPD       Y7, Y3, Y3
+	VANDPD       Y3, Y7, Y7
+	VMAXPD       Y7, Y2, Y2
 	VCVTPD2PSY   224(DX), X7
 	VCVTPS2PD    X7, Y8
 	VCMPPD       $0x0c, 224(DX), Y8, Y9
 	VPAND        bits8x7<>+0(SB), Y0, Y10
 	VPCMPEQQ     bits8x7<>+0(SB), Y10, Y10
 	VPAND        Y10, Y9, Y9
-	VPSUBQ       Y9, Y2, Y2
+	VPSUBQ       Y9, Y5, Y5
 	VANDPD       Y9, Y8, Y8
-	VANDPD       Y4, Y8, Y8
-	VMAXPD       Y8, Y3, Y3
+	VANDPD       Y3, Y8, Y8
+	VMAXPD       Y8, Y2, Y2
 	VINSERTF128  $0x01, X7, Y6, Y7
 	VPAND        bits4x3<>+0(SB), Y0, Y0
 	VPCMPEQD     bits4x3<>+0(SB), Y0, Y0
 	VBLENDVPS    Y0, Y7, Y1, Y7
 	VMOVUPS      Y7, 96(AX)
-	VPTEST       Y2, Y2
+	VPTEST       Y5, Y5
 	SETEQ        R10
 	ADDQ         R10, R9
 	ADDQ         $0x00000080, AX
@@ -2266,15 +1310,15 @@ block:
 	SUBQ         $0x20, CX
 	JNZ          block
 	XORQ         CX, CX
-	VEXTRACTI128 $0x01, Y2, X0
-	VPADDQ       X2, X0, X1
+	VEXTRACTI128 $0x01, Y5, X0
+	VPADDQ       X5, X0, X1
 	VPSHUFD      $0x4e, X1, X0
 	VPADDQ       X1, X0, X1
 	VMOVQ        X1, AX
 	MOVQ         AX, rounded+48(FP)
 	MOVQ         R9, clean+56(FP)
-	VPCMPEQQ     Y5, Y3, Y3
-	VPTEST       Y3, Y3
+	VPCMPEQQ     Y4, Y2, Y2
+	VPTEST       Y2, Y2
 	SETNE        CL
 	MOVQ         CX, beyond+64(FP)
 	VZEROUPPER
@@ -3671,5 +2715,14356 @@ block:
 	VPCMPEQQ     Z0, Z1, K1
 	KMOVB        K1, R12
 	MOVQ         R12, beyond+64(FP)
+	VZEROUPPER
+	RET
+
+DATA pairs0<>+0(SB)/8, $0x0000000000000000
+DATA pairs0<>+8(SB)/8, $0x0000000000000001
+DATA pairs0<>+16(SB)/8, $0x0000000000000008
+DATA pairs0<>+24(SB)/8, $0x0000000000000009
+DATA pairs0<>+32(SB)/8, $0x0000000000000002
+DATA pairs0<>+40(SB)/8, $0x0000000000000003
+DATA pairs0<>+48(SB)/8, $0x000000000000000a
+DATA pairs0<>+56(SB)/8, $0x000000000000000b
+GLOBL pairs0<>(SB), RODATA|NOPTR, $64
+
+DATA pairs1<>+0(SB)/8, $0x0000000000000004
+DATA pairs1<>+8(SB)/8, $0x0000000000000005
+DATA pairs1<>+16(SB)/8, $0x000000000000000c
+DATA pairs1<>+24(SB)/8, $0x000000000000000d
+DATA pairs1<>+32(SB)/8, $0x0000000000000006
+DATA pairs1<>+40(SB)/8, $0x0000000000000007
+DATA pairs1<>+48(SB)/8, $0x000000000000000e
+DATA pairs1<>+56(SB)/8, $0x000000000000000f
+GLOBL pairs1<>(SB), RODATA|NOPTR, $64
+
+// func rows4AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, CMOV, MMX+
+TEXT ·rows4AVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVUPS     (R9)(AX*4), Y0
+	MOVQ        104(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVUPS     (R9)(AX*4), Y1
+	MOVQ        208(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVUPS     (R9)(AX*4), Y2
+	MOVQ        312(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVUPS     (R9)(AX*4), Y3
+	VUNPCKLPS   Y1, Y0, Y4
+	VUNPCKHPS   Y1, Y0, Y0
+	VUNPCKLPS   Y3, Y2, Y1
+	VUNPCKHPS   Y3, Y2, Y3
+	VUNPCKLPD   Y1, Y4, Y2
+	VUNPCKHPD   Y1, Y4, Y1
+	VUNPCKLPD   Y3, Y0, Y4
+	VUNPCKHPD   Y3, Y0, Y0
+	MOVQ        416(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVUPS     (R9)(AX*4), Y3
+	MOVQ        520(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVUPS     (R9)(AX*4), Y5
+	MOVQ        624(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVUPS     (R9)(AX*4), Y6
+	MOVQ        728(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVUPS     (R9)(AX*4), Y7
+	VUNPCKLPS   Y5, Y3, Y8
+	VUNPCKHPS   Y5, Y3, Y3
+	VUNPCKLPS   Y7, Y6, Y5
+	VUNPCKHPS   Y7, Y6, Y7
+	VUNPCKLPD   Y5, Y8, Y6
+	VUNPCKHPD   Y5, Y8, Y5
+	VUNPCKLPD   Y7, Y3, Y8
+	VUNPCKHPD   Y7, Y3, Y3
+	VINSERTF128 $0x01, X6, Y2, Y7
+	VMOVUPS     Y7, (DI)
+	VINSERTF128 $0x01, X5, Y1, Y7
+	VMOVUPS     Y7, (DI)(CX*1)
+	VINSERTF128 $0x01, X8, Y4, Y7
+	VMOVUPS     Y7, (DI)(CX*2)
+	VINSERTF128 $0x01, X3, Y0, Y7
+	VMOVUPS     Y7, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VMOVUPS     Y2, (DI)
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPS     Y1, (DI)(CX*1)
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VMOVUPS     Y1, (DI)(CX*2)
+	VPERM2F128  $0x31, Y3, Y0, Y0
+	VMOVUPS     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JLE         next
+	MOVQ        (BX), R9
+	VMOVUPS     (R9)(AX*4), Y0
+	MOVQ        104(BX), R9
+	VMOVUPS     (R9)(AX*4), Y1
+	MOVQ        208(BX), R9
+	VMOVUPS     (R9)(AX*4), Y2
+	MOVQ        312(BX), R9
+	VMOVUPS     (R9)(AX*4), Y3
+	VUNPCKLPS   Y1, Y0, Y4
+	VUNPCKHPS   Y1, Y0, Y0
+	VUNPCKLPS   Y3, Y2, Y1
+	VUNPCKHPS   Y3, Y2, Y3
+	VUNPCKLPD   Y1, Y4, Y2
+	VUNPCKHPD   Y1, Y4, Y1
+	VUNPCKLPD   Y3, Y0, Y4
+	VUNPCKHPD   Y3, Y0, Y0
+	MOVQ        416(BX), R9
+	VMOVUPS     (R9)(AX*4), Y3
+	MOVQ        520(BX), R9
+	VMOVUPS     (R9)(AX*4), Y5
+	MOVQ        624(BX), R9
+	VMOVUPS     (R9)(AX*4), Y6
+	MOVQ        728(BX), R9
+	VMOVUPS     (R9)(AX*4), Y7
+	VUNPCKLPS   Y5, Y3, Y8
+	VUNPCKHPS   Y5, Y3, Y3
+	VUNPCKLPS   Y7, Y6, Y5
+	VUNPCKHPS   Y7, Y6, Y7
+	VUNPCKLPD   Y5, Y8, Y6
+	VUNPCKHPD   Y5, Y8, Y5
+	VUNPCKLPD   Y7, Y3, Y8
+	VUNPCKHPD   Y7, Y3, Y3
+	VINSERTF128 $0x01, X6, Y2, Y7
+	VMOVUPS     Y7, (DI)
+	VINSERTF128 $0x01, X5, Y1, Y7
+	VMOVUPS     Y7, (DI)(CX*1)
+	VINSERTF128 $0x01, X8, Y4, Y7
+	VMOVUPS     Y7, (DI)(CX*2)
+	VINSERTF128 $0x01, X3, Y0, Y7
+	VMOVUPS     Y7, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VMOVUPS     Y2, (DI)
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPS     Y1, (DI)(CX*1)
+	VPERM2F128  $0x31, Y8, Y4, Y1
+	VMOVUPS     Y1, (DI)(CX*2)
+	VPERM2F128  $0x31, Y3, Y0, Y0
+	VMOVUPS     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x20, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x02, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rows4AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+
+TEXT ·rows4AVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ          R9, $0x10
+	JL            tail
+	MOVQ          (DX), SI
+	PREFETCHT1    512(SI)(BX*4)
+	VMOVUPS       (SI)(BX*4), Z2
+	MOVQ          104(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
+	VMOVUPS       (SI)(BX*4), Z3
+	MOVQ          208(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
+	VMOVUPS       (SI)(BX*4), Z4
+	MOVQ          312(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
+	VMOVUPS       (SI)(BX*4), Z5
+	MOVQ          416(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
+	VMOVUPS       (SI)(BX*4), Z6
+	MOVQ          520(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
+	VMOVUPS       (SI)(BX*4), Z7
+	MOVQ          624(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
+	VMOVUPS       (SI)(BX*4), Z8
+	MOVQ          728(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
+	VMOVUPS       (SI)(BX*4), Z9
+	VUNPCKLPS     Z3, Z2, Z10
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z5, Z4, Z3
+	VUNPCKHPS     Z5, Z4, Z5
+	VUNPCKLPD     Z3, Z10, Z4
+	VUNPCKHPD     Z3, Z10, Z3
+	VUNPCKLPD     Z5, Z2, Z10
+	VUNPCKHPD     Z5, Z2, Z2
+	VUNPCKLPS     Z7, Z6, Z5
+	VUNPCKHPS     Z7, Z6, Z6
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z9
+	VUNPCKLPD     Z7, Z5, Z8
+	VUNPCKHPD     Z7, Z5, Z5
+	VUNPCKLPD     Z9, Z6, Z7
+	VUNPCKHPD     Z9, Z6, Z6
+	VMOVAPS       Z4, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z5, Z0, Z8
+	VPERMT2PD     Z5, Z1, Z3
+	VMOVAPS       Z10, Z5
+	VPERMT2PD     Z7, Z0, Z5
+	VPERMT2PD     Z7, Z1, Z10
+	VMOVAPS       Z2, Z7
+	VPERMT2PD     Z6, Z0, Z7
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVUPS       Y9, K2, (DI)
+	VMOVUPS       Y8, K2, (DI)(AX*1)
+	VMOVUPS       Y5, K2, (DI)(AX*2)
+	VMOVUPS       Y7, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z9, Y6
+	VMOVUPS       Y6, K2, (DI)
+	VEXTRACTF32X8 $0x01, Z8, Y6
+	VMOVUPS       Y6, K2, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z5, Y5
+	VMOVUPS       Y5, K2, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y4, K2, (DI)
+	VMOVUPS       Y3, K2, (DI)(AX*1)
+	VMOVUPS       Y10, K2, (DI)(AX*2)
+	VMOVUPS       Y2, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K2, (DI)
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K2, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z10, Y3
+	VMOVUPS       Y3, K2, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R9
+	JMP           step
+
+tail:
+	TESTQ         R9, R9
+	JZ            next
+	MOVQ          $-1, SI
+	BZHIQ         R9, SI, SI
+	KMOVW         SI, K1
+	MOVQ          (DX), SI
+	VBROADCASTSS  24(DX), Z2
+	VMOVUPS       (SI)(BX*4), K1, Z2
+	MOVQ          104(DX), SI
+	VBROADCASTSS  128(DX), Z3
+	VMOVUPS       (SI)(BX*4), K1, Z3
+	MOVQ          208(DX), SI
+	VBROADCASTSS  232(DX), Z4
+	VMOVUPS       (SI)(BX*4), K1, Z4
+	MOVQ          312(DX), SI
+	VBROADCASTSS  336(DX), Z5
+	VMOVUPS       (SI)(BX*4), K1, Z5
+	MOVQ          416(DX), SI
+	VBROADCASTSS  440(DX), Z6
+	VMOVUPS       (SI)(BX*4), K1, Z6
+	MOVQ          520(DX), SI
+	VBROADCASTSS  544(DX), Z7
+	VMOVUPS       (SI)(BX*4), K1, Z7
+	MOVQ          624(DX), SI
+	VBROADCASTSS  648(DX), Z8
+	VMOVUPS       (SI)(BX*4), K1, Z8
+	MOVQ          728(DX), SI
+	VBROADCASTSS  752(DX), Z9
+	VMOVUPS       (SI)(BX*4), K1, Z9
+	VUNPCKLPS     Z3, Z2, Z10
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z5, Z4, Z3
+	VUNPCKHPS     Z5, Z4, Z5
+	VUNPCKLPD     Z3, Z10, Z4
+	VUNPCKHPD     Z3, Z10, Z3
+	VUNPCKLPD     Z5, Z2, Z10
+	VUNPCKHPD     Z5, Z2, Z2
+	VUNPCKLPS     Z7, Z6, Z5
+	VUNPCKHPS     Z7, Z6, Z6
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z9
+	VUNPCKLPD     Z7, Z5, Z8
+	VUNPCKHPD     Z7, Z5, Z5
+	VUNPCKLPD     Z9, Z6, Z7
+	VUNPCKHPD     Z9, Z6, Z6
+	VMOVAPS       Z4, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z5, Z0, Z8
+	VPERMT2PD     Z5, Z1, Z3
+	VMOVAPS       Z10, Z5
+	VPERMT2PD     Z7, Z0, Z5
+	VPERMT2PD     Z7, Z1, Z10
+	VMOVAPS       Z2, Z7
+	VPERMT2PD     Z6, Z0, Z7
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVUPS       Y9, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y8, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y7, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y6
+	VMOVUPS       Y6, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z8, Y6
+	VMOVUPS       Y6, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z5, Y5
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y4, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y3, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y10, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y2, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y3
+	VMOVUPS       Y3, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+
+next:
+	ADDQ $0x00000340, DX
+	ADDQ $0x20, R10
+	SUBQ $0x08, R8
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rows4ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rows4ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
+
+step:
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VBROADCASTSS 24(BX), Y1
+	VPSLLVD      40(BX), Y0, Y0
+	VBLENDVPS    Y0, (R10)(AX*4), Y1, Y0
+	MOVQ         104(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VBROADCASTSS 128(BX), Y2
+	VPSLLVD      144(BX), Y1, Y1
+	VBLENDVPS    Y1, (R10)(AX*4), Y2, Y1
+	MOVQ         208(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VBROADCASTSS 232(BX), Y3
+	VPSLLVD      248(BX), Y2, Y2
+	VBLENDVPS    Y2, (R10)(AX*4), Y3, Y2
+	MOVQ         312(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VBROADCASTSS 336(BX), Y4
+	VPSLLVD      352(BX), Y3, Y3
+	VBLENDVPS    Y3, (R10)(AX*4), Y4, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y0
+	VUNPCKLPS    Y3, Y2, Y1
+	VUNPCKHPS    Y3, Y2, Y3
+	VUNPCKLPD    Y1, Y4, Y2
+	VUNPCKHPD    Y1, Y4, Y1
+	VUNPCKLPD    Y3, Y0, Y4
+	VUNPCKHPD    Y3, Y0, Y0
+	MOVQ         416(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VBROADCASTSS 440(BX), Y5
+	VPSLLVD      456(BX), Y3, Y3
+	VBLENDVPS    Y3, (R10)(AX*4), Y5, Y3
+	MOVQ         520(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y5
+	VBROADCASTSS 544(BX), Y6
+	VPSLLVD      560(BX), Y5, Y5
+	VBLENDVPS    Y5, (R10)(AX*4), Y6, Y5
+	MOVQ         624(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y6
+	VBROADCASTSS 648(BX), Y7
+	VPSLLVD      664(BX), Y6, Y6
+	VBLENDVPS    Y6, (R10)(AX*4), Y7, Y6
+	MOVQ         728(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y7
+	VBROADCASTSS 752(BX), Y8
+	VPSLLVD      768(BX), Y7, Y7
+	VBLENDVPS    Y7, (R10)(AX*4), Y8, Y7
+	VUNPCKLPS    Y5, Y3, Y8
+	VUNPCKHPS    Y5, Y3, Y3
+	VUNPCKLPS    Y7, Y6, Y5
+	VUNPCKHPS    Y7, Y6, Y7
+	VUNPCKLPD    Y5, Y8, Y6
+	VUNPCKHPD    Y5, Y8, Y5
+	VUNPCKLPD    Y7, Y3, Y8
+	VUNPCKHPD    Y7, Y3, Y3
+	VINSERTF128  $0x01, X6, Y2, Y7
+	VMOVUPS      Y7, (R8)
+	VINSERTF128  $0x01, X5, Y1, Y7
+	VMOVUPS      Y7, (R8)(CX*1)
+	VINSERTF128  $0x01, X8, Y4, Y7
+	VMOVUPS      Y7, (R8)(CX*2)
+	VINSERTF128  $0x01, X3, Y0, Y7
+	VMOVUPS      Y7, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	VPERM2F128   $0x31, Y6, Y2, Y2
+	VMOVUPS      Y2, (R8)
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPS      Y1, (R8)(CX*1)
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VMOVUPS      Y1, (R8)(CX*2)
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VMOVUPS      Y0, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JLE          next
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (BX), R10
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VBROADCASTSS 24(BX), Y1
+	VPSLLVD      40(BX), Y0, Y0
+	VBLENDVPS    Y0, (R10)(AX*4), Y1, Y0
+	MOVQ         104(BX), R10
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VBROADCASTSS 128(BX), Y2
+	VPSLLVD      144(BX), Y1, Y1
+	VBLENDVPS    Y1, (R10)(AX*4), Y2, Y1
+	MOVQ         208(BX), R10
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VBROADCASTSS 232(BX), Y3
+	VPSLLVD      248(BX), Y2, Y2
+	VBLENDVPS    Y2, (R10)(AX*4), Y3, Y2
+	MOVQ         312(BX), R10
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VBROADCASTSS 336(BX), Y4
+	VPSLLVD      352(BX), Y3, Y3
+	VBLENDVPS    Y3, (R10)(AX*4), Y4, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y0
+	VUNPCKLPS    Y3, Y2, Y1
+	VUNPCKHPS    Y3, Y2, Y3
+	VUNPCKLPD    Y1, Y4, Y2
+	VUNPCKHPD    Y1, Y4, Y1
+	VUNPCKLPD    Y3, Y0, Y4
+	VUNPCKHPD    Y3, Y0, Y0
+	MOVQ         416(BX), R10
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VBROADCASTSS 440(BX), Y5
+	VPSLLVD      456(BX), Y3, Y3
+	VBLENDVPS    Y3, (R10)(AX*4), Y5, Y3
+	MOVQ         520(BX), R10
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y5
+	VBROADCASTSS 544(BX), Y6
+	VPSLLVD      560(BX), Y5, Y5
+	VBLENDVPS    Y5, (R10)(AX*4), Y6, Y5
+	MOVQ         624(BX), R10
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y6
+	VBROADCASTSS 648(BX), Y7
+	VPSLLVD      664(BX), Y6, Y6
+	VBLENDVPS    Y6, (R10)(AX*4), Y7, Y6
+	MOVQ         728(BX), R10
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y7
+	VBROADCASTSS 752(BX), Y8
+	VPSLLVD      768(BX), Y7, Y7
+	VBLENDVPS    Y7, (R10)(AX*4), Y8, Y7
+	VUNPCKLPS    Y5, Y3, Y8
+	VUNPCKHPS    Y5, Y3, Y3
+	VUNPCKLPS    Y7, Y6, Y5
+	VUNPCKHPS    Y7, Y6, Y7
+	VUNPCKLPD    Y5, Y8, Y6
+	VUNPCKHPD    Y5, Y8, Y5
+	VUNPCKLPD    Y7, Y3, Y8
+	VUNPCKHPD    Y7, Y3, Y3
+	VINSERTF128  $0x01, X6, Y2, Y7
+	VMOVUPS      Y7, (R8)
+	VINSERTF128  $0x01, X5, Y1, Y7
+	VMOVUPS      Y7, (R8)(CX*1)
+	VINSERTF128  $0x01, X8, Y4, Y7
+	VMOVUPS      Y7, (R8)(CX*2)
+	VINSERTF128  $0x01, X3, Y0, Y7
+	VMOVUPS      Y7, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	VPERM2F128   $0x31, Y6, Y2, Y2
+	VMOVUPS      Y2, (R8)
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPS      Y1, (R8)(CX*1)
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VMOVUPS      Y1, (R8)(CX*2)
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VMOVUPS      Y0, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x20, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x02, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rows4ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+
+TEXT ·rows4ValidAVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ          R10, $0x10
+	JL            tail
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), DI
+	PREFETCHT1    512(DI)(BX*4)
+	MOVQ          8(DX), R12
+	MOVQ          16(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  24(DX), Z2
+	VMOVUPS       (DI)(BX*4), K1, Z2
+	MOVQ          104(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
+	MOVQ          112(DX), R12
+	MOVQ          120(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  128(DX), Z3
+	VMOVUPS       (DI)(BX*4), K1, Z3
+	MOVQ          208(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
+	MOVQ          216(DX), R12
+	MOVQ          224(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  232(DX), Z4
+	VMOVUPS       (DI)(BX*4), K1, Z4
+	MOVQ          312(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
+	MOVQ          320(DX), R12
+	MOVQ          328(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  336(DX), Z5
+	VMOVUPS       (DI)(BX*4), K1, Z5
+	MOVQ          416(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
+	MOVQ          424(DX), R12
+	MOVQ          432(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  440(DX), Z6
+	VMOVUPS       (DI)(BX*4), K1, Z6
+	MOVQ          520(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
+	MOVQ          528(DX), R12
+	MOVQ          536(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  544(DX), Z7
+	VMOVUPS       (DI)(BX*4), K1, Z7
+	MOVQ          624(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
+	MOVQ          632(DX), R12
+	MOVQ          640(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  648(DX), Z8
+	VMOVUPS       (DI)(BX*4), K1, Z8
+	MOVQ          728(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
+	MOVQ          736(DX), R12
+	MOVQ          744(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  752(DX), Z9
+	VMOVUPS       (DI)(BX*4), K1, Z9
+	VUNPCKLPS     Z3, Z2, Z10
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z5, Z4, Z3
+	VUNPCKHPS     Z5, Z4, Z5
+	VUNPCKLPD     Z3, Z10, Z4
+	VUNPCKHPD     Z3, Z10, Z3
+	VUNPCKLPD     Z5, Z2, Z10
+	VUNPCKHPD     Z5, Z2, Z2
+	VUNPCKLPS     Z7, Z6, Z5
+	VUNPCKHPS     Z7, Z6, Z6
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z9
+	VUNPCKLPD     Z7, Z5, Z8
+	VUNPCKHPD     Z7, Z5, Z5
+	VUNPCKLPD     Z9, Z6, Z7
+	VUNPCKHPD     Z9, Z6, Z6
+	VMOVAPS       Z4, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z5, Z0, Z8
+	VPERMT2PD     Z5, Z1, Z3
+	VMOVAPS       Z10, Z5
+	VPERMT2PD     Z7, Z0, Z5
+	VPERMT2PD     Z7, Z1, Z10
+	VMOVAPS       Z2, Z7
+	VPERMT2PD     Z6, Z0, Z7
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVUPS       Y9, K2, (R8)
+	VMOVUPS       Y8, K2, (R8)(AX*1)
+	VMOVUPS       Y5, K2, (R8)(AX*2)
+	VMOVUPS       Y7, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z9, Y6
+	VMOVUPS       Y6, K2, (R8)
+	VEXTRACTF32X8 $0x01, Z8, Y6
+	VMOVUPS       Y6, K2, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z5, Y5
+	VMOVUPS       Y5, K2, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y4, K2, (R8)
+	VMOVUPS       Y3, K2, (R8)(AX*1)
+	VMOVUPS       Y10, K2, (R8)(AX*2)
+	VMOVUPS       Y2, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K2, (R8)
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K2, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z10, Y3
+	VMOVUPS       Y3, K2, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R10
+	JMP           step
+
+tail:
+	TESTQ         R10, R10
+	JZ            next
+	MOVQ          $-1, DI
+	BZHIQ         R10, DI, DI
+	KMOVW         DI, K1
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), R12
+	MOVQ          8(DX), R13
+	MOVQ          16(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VBROADCASTSS  24(DX), Z2
+	VMOVUPS       (R12)(BX*4), K1, Z2
+	MOVQ          104(DX), R12
+	MOVQ          112(DX), R13
+	MOVQ          120(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VBROADCASTSS  128(DX), Z3
+	VMOVUPS       (R12)(BX*4), K1, Z3
+	MOVQ          208(DX), R12
+	MOVQ          216(DX), R13
+	MOVQ          224(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VBROADCASTSS  232(DX), Z4
+	VMOVUPS       (R12)(BX*4), K1, Z4
+	MOVQ          312(DX), R12
+	MOVQ          320(DX), R13
+	MOVQ          328(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VBROADCASTSS  336(DX), Z5
+	VMOVUPS       (R12)(BX*4), K1, Z5
+	MOVQ          416(DX), R12
+	MOVQ          424(DX), R13
+	MOVQ          432(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VBROADCASTSS  440(DX), Z6
+	VMOVUPS       (R12)(BX*4), K1, Z6
+	MOVQ          520(DX), R12
+	MOVQ          528(DX), R13
+	MOVQ          536(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VBROADCASTSS  544(DX), Z7
+	VMOVUPS       (R12)(BX*4), K1, Z7
+	MOVQ          624(DX), R12
+	MOVQ          632(DX), R13
+	MOVQ          640(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VBROADCASTSS  648(DX), Z8
+	VMOVUPS       (R12)(BX*4), K1, Z8
+	MOVQ          728(DX), R12
+	MOVQ          736(DX), R13
+	MOVQ          744(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VBROADCASTSS  752(DX), Z9
+	VMOVUPS       (R12)(BX*4), K1, Z9
+	VUNPCKLPS     Z3, Z2, Z10
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z5, Z4, Z3
+	VUNPCKHPS     Z5, Z4, Z5
+	VUNPCKLPD     Z3, Z10, Z4
+	VUNPCKHPD     Z3, Z10, Z3
+	VUNPCKLPD     Z5, Z2, Z10
+	VUNPCKHPD     Z5, Z2, Z2
+	VUNPCKLPS     Z7, Z6, Z5
+	VUNPCKHPS     Z7, Z6, Z6
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z9
+	VUNPCKLPD     Z7, Z5, Z8
+	VUNPCKHPD     Z7, Z5, Z5
+	VUNPCKLPD     Z9, Z6, Z7
+	VUNPCKHPD     Z9, Z6, Z6
+	VMOVAPS       Z4, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z5, Z0, Z8
+	VPERMT2PD     Z5, Z1, Z3
+	VMOVAPS       Z10, Z5
+	VPERMT2PD     Z7, Z0, Z5
+	VPERMT2PD     Z7, Z1, Z10
+	VMOVAPS       Z2, Z7
+	VPERMT2PD     Z6, Z0, Z7
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVUPS       Y9, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y8, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y7, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y6
+	VMOVUPS       Y6, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z8, Y6
+	VMOVUPS       Y6, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z5, Y5
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y4, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y3, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y10, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y2, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y3
+	VMOVUPS       Y3, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+
+next:
+	ADDQ $0x00000340, DX
+	ADDQ $0x20, R11
+	SUBQ $0x08, R9
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsF64F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+, POPCNT
+TEXT ·rowsF64F32AVX2(SB), NOSPLIT, $40-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         AX, (SP)
+	MOVQ         rows+24(FP), AX
+	MOVQ         AX, 16(SP)
+	MOVQ         $0x0000000000000000, AX
+	MOVQ         AX, 8(SP)
+	MOVQ         stride+16(FP), CX
+	LEAQ         (CX)(CX*2), DX
+	VPXOR        Y0, Y0, Y0
+	MOVQ         $0x7fffffffffffffff, AX
+	VMOVQ        AX, X1
+	VPBROADCASTQ X1, Y1
+	MOVQ         $0x7ff0000000000000, AX
+	VMOVQ        AX, X2
+	VPBROADCASTQ X2, Y2
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VCVTPD2PSY  (R9)(AX*8), X3
+	VCVTPS2PD   X3, Y4
+	VCMPPD      $0x0c, (R9)(AX*8), Y4, Y5
+	VMOVMSKPD   Y5, R10
+	POPCNTL     R10, R10
+	ADDQ        R10, 32(BX)
+	VANDPD      Y5, Y4, Y4
+	VANDPD      Y1, Y4, Y4
+	VMAXPD      Y4, Y0, Y0
+	VCVTPD2PSY  32(R9)(AX*8), X4
+	VCVTPS2PD   X4, Y5
+	VCMPPD      $0x0c, 32(R9)(AX*8), Y5, Y6
+	VMOVMSKPD   Y6, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 32(BX)
+	VANDPD      Y6, Y5, Y5
+	VANDPD      Y1, Y5, Y5
+	VMAXPD      Y5, Y0, Y0
+	VINSERTF128 $0x01, X4, Y3, Y4
+	MOVQ        104(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VCVTPD2PSY  (R9)(AX*8), X3
+	VCVTPS2PD   X3, Y5
+	VCMPPD      $0x0c, (R9)(AX*8), Y5, Y6
+	VMOVMSKPD   Y6, R10
+	POPCNTL     R10, R10
+	ADDQ        R10, 136(BX)
+	VANDPD      Y6, Y5, Y5
+	VANDPD      Y1, Y5, Y5
+	VMAXPD      Y5, Y0, Y0
+	VCVTPD2PSY  32(R9)(AX*8), X5
+	VCVTPS2PD   X5, Y6
+	VCMPPD      $0x0c, 32(R9)(AX*8), Y6, Y7
+	VMOVMSKPD   Y7, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 136(BX)
+	VANDPD      Y7, Y6, Y6
+	VANDPD      Y1, Y6, Y6
+	VMAXPD      Y6, Y0, Y0
+	VINSERTF128 $0x01, X5, Y3, Y5
+	MOVQ        208(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VCVTPD2PSY  (R9)(AX*8), X3
+	VCVTPS2PD   X3, Y6
+	VCMPPD      $0x0c, (R9)(AX*8), Y6, Y7
+	VMOVMSKPD   Y7, R10
+	POPCNTL     R10, R10
+	ADDQ        R10, 240(BX)
+	VANDPD      Y7, Y6, Y6
+	VANDPD      Y1, Y6, Y6
+	VMAXPD      Y6, Y0, Y0
+	VCVTPD2PSY  32(R9)(AX*8), X6
+	VCVTPS2PD   X6, Y7
+	VCMPPD      $0x0c, 32(R9)(AX*8), Y7, Y8
+	VMOVMSKPD   Y8, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 240(BX)
+	VANDPD      Y8, Y7, Y7
+	VANDPD      Y1, Y7, Y7
+	VMAXPD      Y7, Y0, Y0
+	VINSERTF128 $0x01, X6, Y3, Y6
+	MOVQ        312(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VCVTPD2PSY  (R9)(AX*8), X3
+	VCVTPS2PD   X3, Y7
+	VCMPPD      $0x0c, (R9)(AX*8), Y7, Y8
+	VMOVMSKPD   Y8, R10
+	POPCNTL     R10, R10
+	ADDQ        R10, 344(BX)
+	VANDPD      Y8, Y7, Y7
+	VANDPD      Y1, Y7, Y7
+	VMAXPD      Y7, Y0, Y0
+	VCVTPD2PSY  32(R9)(AX*8), X7
+	VCVTPS2PD   X7, Y8
+	VCMPPD      $0x0c, 32(R9)(AX*8), Y8, Y9
+	VMOVMSKPD   Y9, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 344(BX)
+	VANDPD      Y9, Y8, Y8
+	VANDPD      Y1, Y8, Y8
+	VMAXPD      Y8, Y0, Y0
+	VINSERTF128 $0x01, X7, Y3, Y7
+	VUNPCKLPS   Y5, Y4, Y8
+	VUNPCKHPS   Y5, Y4, Y4
+	VUNPCKLPS   Y7, Y6, Y5
+	VUNPCKHPS   Y7, Y6, Y7
+	VUNPCKLPD   Y5, Y8, Y6
+	VUNPCKHPD   Y5, Y8, Y5
+	VUNPCKLPD   Y7, Y4, Y8
+	VUNPCKHPD   Y7, Y4, Y4
+	MOVQ        416(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VCVTPD2PSY  (R9)(AX*8), X3
+	VCVTPS2PD   X3, Y7
+	VCMPPD      $0x0c, (R9)(AX*8), Y7, Y9
+	VMOVMSKPD   Y9, R10
+	POPCNTL     R10, R10
+	ADDQ        R10, 448(BX)
+	VANDPD      Y9, Y7, Y7
+	VANDPD      Y1, Y7, Y7
+	VMAXPD      Y7, Y0, Y0
+	VCVTPD2PSY  32(R9)(AX*8), X7
+	VCVTPS2PD   X7, Y9
+	VCMPPD      $0x0c, 32(R9)(AX*8), Y9, Y10
+	VMOVMSKPD   Y10, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 448(BX)
+	VANDPD      Y10, Y9, Y9
+	VANDPD      Y1, Y9, Y9
+	VMAXPD      Y9, Y0, Y0
+	VINSERTF128 $0x01, X7, Y3, Y7
+	MOVQ        520(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VCVTPD2PSY  (R9)(AX*8), X3
+	VCVTPS2PD   X3, Y9
+	VCMPPD      $0x0c, (R9)(AX*8), Y9, Y10
+	VMOVMSKPD   Y10, R10
+	POPCNTL     R10, R10
+	ADDQ        R10, 552(BX)
+	VANDPD      Y10, Y9, Y9
+	VANDPD      Y1, Y9, Y9
+	VMAXPD      Y9, Y0, Y0
+	VCVTPD2PSY  32(R9)(AX*8), X9
+	VCVTPS2PD   X9, Y10
+	VCMPPD      $0x0c, 32(R9)(AX*8), Y10, Y11
+	VMOVMSKPD   Y11, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 552(BX)
+	VANDPD      Y11, Y10, Y10
+	VANDPD      Y1, Y10, Y10
+	VMAXPD      Y10, Y0, Y0
+	VINSERTF128 $0x01, X9, Y3, Y9
+	MOVQ        624(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VCVTPD2PSY  (R9)(AX*8), X3
+	VCVTPS2PD   X3, Y10
+	VCMPPD      $0x0c, (R9)(AX*8), Y10, Y11
+	VMOVMSKPD   Y11, R10
+	POPCNTL     R10, R10
+	ADDQ        R10, 656(BX)
+	VANDPD      Y11, Y10, Y10
+	VANDPD      Y1, Y10, Y10
+	VMAXPD      Y10, Y0, Y0
+	VCVTPD2PSY  32(R9)(AX*8), X10
+	VCVTPS2PD   X10, Y11
+	VCMPPD      $0x0c, 32(R9)(AX*8), Y11, Y12
+	VMOVMSKPD   Y12, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 656(BX)
+	VANDPD      Y12, Y11, Y11
+	VANDPD      Y1, Y11, Y11
+	VMAXPD      Y11, Y0, Y0
+	VINSERTF128 $0x01, X10, Y3, Y10
+	MOVQ        728(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VCVTPD2PSY  (R9)(AX*8), X3
+	VCVTPS2PD   X3, Y11
+	VCMPPD      $0x0c, (R9)(AX*8), Y11, Y12
+	VMOVMSKPD   Y12, R10
+	POPCNTL     R10, R10
+	ADDQ        R10, 760(BX)
+	VANDPD      Y12, Y11, Y11
+	VANDPD      Y1, Y11, Y11
+	VMAXPD      Y11, Y0, Y0
+	VCVTPD2PSY  32(R9)(AX*8), X11
+	VCVTPS2PD   X11, Y12
+	VCMPPD      $0x0c, 32(R9)(AX*8), Y12, Y13
+	VMOVMSKPD   Y13, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 760(BX)
+	VANDPD      Y13, Y12, Y12
+	VANDPD      Y1, Y12, Y12
+	VMAXPD      Y12, Y0, Y0
+	VINSERTF128 $0x01, X11, Y3, Y11
+	VUNPCKLPS   Y9, Y7, Y12
+	VUNPCKHPS   Y9, Y7, Y7
+	VUNPCKLPS   Y11, Y10, Y9
+	VUNPCKHPS   Y11, Y10, Y11
+	VUNPCKLPD   Y9, Y12, Y10
+	VUNPCKHPD   Y9, Y12, Y9
+	VUNPCKLPD   Y11, Y7, Y12
+	VUNPCKHPD   Y11, Y7, Y7
+	VINSERTF128 $0x01, X10, Y6, Y11
+	VMOVUPS     Y11, (DI)
+	VINSERTF128 $0x01, X9, Y5, Y11
+	VMOVUPS     Y11, (DI)(CX*1)
+	VINSERTF128 $0x01, X12, Y8, Y11
+	VMOVUPS     Y11, (DI)(CX*2)
+	VINSERTF128 $0x01, X7, Y4, Y11
+	VMOVUPS     Y11, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	VPERM2F128  $0x31, Y10, Y6, Y6
+	VMOVUPS     Y6, (DI)
+	VPERM2F128  $0x31, Y9, Y5, Y5
+	VMOVUPS     Y5, (DI)(CX*1)
+	VPERM2F128  $0x31, Y12, Y8, Y5
+	VMOVUPS     Y5, (DI)(CX*2)
+	VPERM2F128  $0x31, Y7, Y4, Y4
+	VMOVUPS     Y4, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+	SUBQ        $0x08, 32(SP)
+	JLE         done
+	ADDQ        $0x00000340, BX
+	ADDQ        $0x20, SI
+	MOVQ        $0x0000000000000008, DI
+	SUBQ        32(SP), DI
+	JLE         columns
+	MOVQ        $0x0000000000000008, AX
+	MOVQ        AX, 32(SP)
+	IMUL3Q      $0x68, DI, AX
+	SUBQ        AX, BX
+	SHLQ        $0x02, DI
+	SUBQ        DI, SI
+	JMP         columns
+
+done:
+	ADDQ     $0x40, 8(SP)
+	MOVQ     CX, AX
+	SHLQ     $0x06, AX
+	ADDQ     AX, (SP)
+	SUBQ     $0x40, 16(SP)
+	JG       chunk
+	XORQ     AX, AX
+	VPCMPEQQ Y2, Y0, Y0
+	VPTEST   Y0, Y0
+	SETNE    AL
+	MOVQ     AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsF64F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, POPCNT
+TEXT ·rowsF64F32AVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K3
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ          R9, $0x10
+	JL            tail
+	MOVQ          (DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z2
+	VMOVUPD       64(SI)(BX*8), Z3
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z4
+	VCMPPD        $0x0c, Z2, Z4, K2
+	VCVTPD2PS     Z3, Y4
+	VCVTPS2PD     Y4, Z2
+	VCMPPD        $0x0c, Z3, Z2, K4
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 32(DX)
+	VFPCLASSPSZ   $0x18, Z2, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          104(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z3
+	VMOVUPD       64(SI)(BX*8), Z4
+	VCVTPD2PS     Z3, Y5
+	VCVTPS2PD     Y5, Z6
+	VCMPPD        $0x0c, Z3, Z6, K2
+	VCVTPD2PS     Z4, Y6
+	VCVTPS2PD     Y6, Z3
+	VCMPPD        $0x0c, Z4, Z3, K4
+	VINSERTF32X8  $0x01, Y6, Z5, Z3
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 136(DX)
+	VFPCLASSPSZ   $0x18, Z3, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          208(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z4
+	VMOVUPD       64(SI)(BX*8), Z6
+	VCVTPD2PS     Z4, Y5
+	VCVTPS2PD     Y5, Z7
+	VCMPPD        $0x0c, Z4, Z7, K2
+	VCVTPD2PS     Z6, Y7
+	VCVTPS2PD     Y7, Z4
+	VCMPPD        $0x0c, Z6, Z4, K4
+	VINSERTF32X8  $0x01, Y7, Z5, Z4
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 240(DX)
+	VFPCLASSPSZ   $0x18, Z4, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          312(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z6
+	VMOVUPD       64(SI)(BX*8), Z7
+	VCVTPD2PS     Z6, Y5
+	VCVTPS2PD     Y5, Z8
+	VCMPPD        $0x0c, Z6, Z8, K2
+	VCVTPD2PS     Z7, Y8
+	VCVTPS2PD     Y8, Z6
+	VCMPPD        $0x0c, Z7, Z6, K4
+	VINSERTF32X8  $0x01, Y8, Z5, Z6
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 344(DX)
+	VFPCLASSPSZ   $0x18, Z6, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          416(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z7
+	VMOVUPD       64(SI)(BX*8), Z8
+	VCVTPD2PS     Z7, Y5
+	VCVTPS2PD     Y5, Z9
+	VCMPPD        $0x0c, Z7, Z9, K2
+	VCVTPD2PS     Z8, Y9
+	VCVTPS2PD     Y9, Z7
+	VCMPPD        $0x0c, Z8, Z7, K4
+	VINSERTF32X8  $0x01, Y9, Z5, Z7
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 448(DX)
+	VFPCLASSPSZ   $0x18, Z7, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          520(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z8
+	VMOVUPD       64(SI)(BX*8), Z9
+	VCVTPD2PS     Z8, Y5
+	VCVTPS2PD     Y5, Z10
+	VCMPPD        $0x0c, Z8, Z10, K2
+	VCVTPD2PS     Z9, Y10
+	VCVTPS2PD     Y10, Z8
+	VCMPPD        $0x0c, Z9, Z8, K4
+	VINSERTF32X8  $0x01, Y10, Z5, Z8
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 552(DX)
+	VFPCLASSPSZ   $0x18, Z8, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          624(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z9
+	VMOVUPD       64(SI)(BX*8), Z10
+	VCVTPD2PS     Z9, Y5
+	VCVTPS2PD     Y5, Z11
+	VCMPPD        $0x0c, Z9, Z11, K2
+	VCVTPD2PS     Z10, Y11
+	VCVTPS2PD     Y11, Z9
+	VCMPPD        $0x0c, Z10, Z9, K4
+	VINSERTF32X8  $0x01, Y11, Z5, Z9
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 656(DX)
+	VFPCLASSPSZ   $0x18, Z9, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          728(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z10
+	VMOVUPD       64(SI)(BX*8), Z11
+	VCVTPD2PS     Z10, Y5
+	VCVTPS2PD     Y5, Z12
+	VCMPPD        $0x0c, Z10, Z12, K2
+	VCVTPD2PS     Z11, Y12
+	VCVTPS2PD     Y12, Z10
+	VCMPPD        $0x0c, Z11, Z10, K4
+	VINSERTF32X8  $0x01, Y12, Z5, Z10
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 760(DX)
+	VFPCLASSPSZ   $0x18, Z10, K2, K2
+	KORW          K2, K1, K1
+	VUNPCKLPS     Z3, Z2, Z11
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z6, Z4, Z3
+	VUNPCKHPS     Z6, Z4, Z6
+	VUNPCKLPD     Z3, Z11, Z4
+	VUNPCKHPD     Z3, Z11, Z3
+	VUNPCKLPD     Z6, Z2, Z11
+	VUNPCKHPD     Z6, Z2, Z2
+	VUNPCKLPS     Z8, Z7, Z6
+	VUNPCKHPS     Z8, Z7, Z7
+	VUNPCKLPS     Z10, Z9, Z8
+	VUNPCKHPS     Z10, Z9, Z10
+	VUNPCKLPD     Z8, Z6, Z9
+	VUNPCKHPD     Z8, Z6, Z6
+	VUNPCKLPD     Z10, Z7, Z8
+	VUNPCKHPD     Z10, Z7, Z7
+	VMOVAPS       Z4, Z10
+	VPERMT2PD     Z9, Z0, Z10
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z6, Z0, Z9
+	VPERMT2PD     Z6, Z1, Z3
+	VMOVAPS       Z11, Z6
+	VPERMT2PD     Z8, Z0, Z6
+	VPERMT2PD     Z8, Z1, Z11
+	VMOVAPS       Z2, Z8
+	VPERMT2PD     Z7, Z0, Z8
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVUPS       Y10, K3, (DI)
+	VMOVUPS       Y9, K3, (DI)(AX*1)
+	VMOVUPS       Y6, K3, (DI)(AX*2)
+	VMOVUPS       Y8, K3, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K3, (DI)
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K3, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K3, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z8, Y5
+	VMOVUPS       Y5, K3, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y4, K3, (DI)
+	VMOVUPS       Y3, K3, (DI)(AX*1)
+	VMOVUPS       Y11, K3, (DI)(AX*2)
+	VMOVUPS       Y2, K3, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K3, (DI)
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K3, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z11, Y3
+	VMOVUPS       Y3, K3, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K3, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R9
+	JMP           step
+
+tail:
+	TESTQ         R9, R9
+	JZ            next
+	MOVQ          $-1, SI
+	BZHIQ         R9, SI, SI
+	KMOVW         SI, K2
+	MOVQ          (DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z3
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z4
+	VCMPPD        $0x0c, Z2, Z4, K4
+	VCVTPD2PS     Z3, Y4
+	VCVTPS2PD     Y4, Z2
+	VCMPPD        $0x0c, Z3, Z2, K5
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 32(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K2, Z3
+	MOVQ          104(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z4
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z6
+	VCMPPD        $0x0c, Z2, Z6, K4
+	VCVTPD2PS     Z4, Y6
+	VCVTPS2PD     Y6, Z2
+	VCMPPD        $0x0c, Z4, Z2, K5
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 136(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  128(DX), Z4
+	VMOVAPS       Z2, K2, Z4
+	MOVQ          208(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z6
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z7
+	VCMPPD        $0x0c, Z2, Z7, K4
+	VCVTPD2PS     Z6, Y7
+	VCVTPS2PD     Y7, Z2
+	VCMPPD        $0x0c, Z6, Z2, K5
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 240(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  232(DX), Z6
+	VMOVAPS       Z2, K2, Z6
+	MOVQ          312(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z7
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z8
+	VCMPPD        $0x0c, Z2, Z8, K4
+	VCVTPD2PS     Z7, Y8
+	VCVTPS2PD     Y8, Z2
+	VCMPPD        $0x0c, Z7, Z2, K5
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 344(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  336(DX), Z7
+	VMOVAPS       Z2, K2, Z7
+	MOVQ          416(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z8
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z9
+	VCMPPD        $0x0c, Z2, Z9, K4
+	VCVTPD2PS     Z8, Y9
+	VCVTPS2PD     Y9, Z2
+	VCMPPD        $0x0c, Z8, Z2, K5
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 448(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  440(DX), Z8
+	VMOVAPS       Z2, K2, Z8
+	MOVQ          520(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z9
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z10
+	VCMPPD        $0x0c, Z2, Z10, K4
+	VCVTPD2PS     Z9, Y10
+	VCVTPS2PD     Y10, Z2
+	VCMPPD        $0x0c, Z9, Z2, K5
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 552(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  544(DX), Z9
+	VMOVAPS       Z2, K2, Z9
+	MOVQ          624(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z10
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z11
+	VCMPPD        $0x0c, Z2, Z11, K4
+	VCVTPD2PS     Z10, Y11
+	VCVTPS2PD     Y11, Z2
+	VCMPPD        $0x0c, Z10, Z2, K5
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 656(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  648(DX), Z10
+	VMOVAPS       Z2, K2, Z10
+	MOVQ          728(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z11
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z12
+	VCMPPD        $0x0c, Z2, Z12, K4
+	VCVTPD2PS     Z11, Y12
+	VCVTPS2PD     Y12, Z2
+	VCMPPD        $0x0c, Z11, Z2, K5
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, BX
+	POPCNTL       BX, BX
+	ADDQ          BX, 760(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  752(DX), Z11
+	VMOVAPS       Z2, K2, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y10, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y7, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y9, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z11, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y6, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y2, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y4, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y3, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+
+next:
+	ADDQ  $0x00000340, DX
+	ADDQ  $0x20, R10
+	SUBQ  $0x08, R8
+	JG    columns
+	ADDQ  $0x40, 8(SP)
+	MOVQ  AX, DX
+	SHLQ  $0x06, DX
+	ADDQ  DX, (SP)
+	SUBQ  $0x40, 16(SP)
+	JG    chunk
+	XORQ  AX, AX
+	KMOVW K1, AX
+	MOVQ  AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsF64F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+, POPCNT
+TEXT ·rowsF64F32ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         AX, (SP)
+	MOVQ         rows+24(FP), AX
+	MOVQ         AX, 16(SP)
+	MOVQ         $0x0000000000000000, AX
+	MOVQ         AX, 8(SP)
+	MOVQ         stride+16(FP), CX
+	LEAQ         (CX)(CX*2), DX
+	VPXOR        Y0, Y0, Y0
+	MOVQ         $0x7fffffffffffffff, AX
+	VMOVQ        AX, X1
+	VPBROADCASTQ X1, Y1
+	MOVQ         $0x7ff0000000000000, AX
+	VMOVQ        AX, X2
+	VPBROADCASTQ X2, Y2
+	LEAQ         sliding<>+0(SB), SI
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), DI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ DI, R9
+	MOVQ 24(SP), R10
+
+step:
+	MOVQ         AX, R8
+	SHRQ         $0x03, R8
+	MOVQ         (BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         8(BX), R12
+	MOVQ         16(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VCVTPD2PSY   (R11)(AX*8), X4
+	VCVTPS2PD    X4, Y5
+	VCMPPD       $0x0c, (R11)(AX*8), Y5, Y6
+	VPAND        64(SI)(R13*8), Y3, Y7
+	VPCMPEQQ     64(SI)(R13*8), Y7, Y7
+	VPAND        Y7, Y6, Y6
+	VMOVMSKPD    Y6, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 32(BX)
+	VANDPD       Y6, Y5, Y5
+	VANDPD       Y1, Y5, Y5
+	VMAXPD       Y5, Y0, Y0
+	VCVTPD2PSY   32(R11)(AX*8), X5
+	VCVTPS2PD    X5, Y6
+	VCMPPD       $0x0c, 32(R11)(AX*8), Y6, Y7
+	VPAND        96(SI)(R13*8), Y3, Y8
+	VPCMPEQQ     96(SI)(R13*8), Y8, Y8
+	VPAND        Y8, Y7, Y7
+	VMOVMSKPD    Y7, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 32(BX)
+	VANDPD       Y7, Y6, Y6
+	VANDPD       Y1, Y6, Y6
+	VMAXPD       Y6, Y0, Y0
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 24(BX), Y6
+	VPSLLVD      40(BX), Y3, Y3
+	VBLENDVPS    Y3, Y5, Y6, Y3
+	MOVQ         104(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         112(BX), R12
+	MOVQ         120(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y5
+	VCVTPD2PSY   (R11)(AX*8), X4
+	VCVTPS2PD    X4, Y6
+	VCMPPD       $0x0c, (R11)(AX*8), Y6, Y7
+	VPAND        64(SI)(R13*8), Y5, Y8
+	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	VPAND        Y8, Y7, Y7
+	VMOVMSKPD    Y7, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 136(BX)
+	VANDPD       Y7, Y6, Y6
+	VANDPD       Y1, Y6, Y6
+	VMAXPD       Y6, Y0, Y0
+	VCVTPD2PSY   32(R11)(AX*8), X6
+	VCVTPS2PD    X6, Y7
+	VCMPPD       $0x0c, 32(R11)(AX*8), Y7, Y8
+	VPAND        96(SI)(R13*8), Y5, Y9
+	VPCMPEQQ     96(SI)(R13*8), Y9, Y9
+	VPAND        Y9, Y8, Y8
+	VMOVMSKPD    Y8, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 136(BX)
+	VANDPD       Y8, Y7, Y7
+	VANDPD       Y1, Y7, Y7
+	VMAXPD       Y7, Y0, Y0
+	VINSERTF128  $0x01, X6, Y4, Y6
+	VBROADCASTSS 128(BX), Y7
+	VPSLLVD      144(BX), Y5, Y5
+	VBLENDVPS    Y5, Y6, Y7, Y5
+	MOVQ         208(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         216(BX), R12
+	MOVQ         224(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y6
+	VCVTPD2PSY   (R11)(AX*8), X4
+	VCVTPS2PD    X4, Y7
+	VCMPPD       $0x0c, (R11)(AX*8), Y7, Y8
+	VPAND        64(SI)(R13*8), Y6, Y9
+	VPCMPEQQ     64(SI)(R13*8), Y9, Y9
+	VPAND        Y9, Y8, Y8
+	VMOVMSKPD    Y8, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 240(BX)
+	VANDPD       Y8, Y7, Y7
+	VANDPD       Y1, Y7, Y7
+	VMAXPD       Y7, Y0, Y0
+	VCVTPD2PSY   32(R11)(AX*8), X7
+	VCVTPS2PD    X7, Y8
+	VCMPPD       $0x0c, 32(R11)(AX*8), Y8, Y9
+	VPAND        96(SI)(R13*8), Y6, Y10
+	VPCMPEQQ     96(SI)(R13*8), Y10, Y10
+	VPAND        Y10, Y9, Y9
+	VMOVMSKPD    Y9, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 240(BX)
+	VANDPD       Y9, Y8, Y8
+	VANDPD       Y1, Y8, Y8
+	VMAXPD       Y8, Y0, Y0
+	VINSERTF128  $0x01, X7, Y4, Y7
+	VBROADCASTSS 232(BX), Y8
+	VPSLLVD      248(BX), Y6, Y6
+	VBLENDVPS    Y6, Y7, Y8, Y6
+	MOVQ         312(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         320(BX), R12
+	MOVQ         328(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y7
+	VCVTPD2PSY   (R11)(AX*8), X4
+	VCVTPS2PD    X4, Y8
+	VCMPPD       $0x0c, (R11)(AX*8), Y8, Y9
+	VPAND        64(SI)(R13*8), Y7, Y10
+	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	VPAND        Y10, Y9, Y9
+	VMOVMSKPD    Y9, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 344(BX)
+	VANDPD       Y9, Y8, Y8
+	VANDPD       Y1, Y8, Y8
+	VMAXPD       Y8, Y0, Y0
+	VCVTPD2PSY   32(R11)(AX*8), X8
+	VCVTPS2PD    X8, Y9
+	VCMPPD       $0x0c, 32(R11)(AX*8), Y9, Y10
+	VPAND        96(SI)(R13*8), Y7, Y11
+	VPCMPEQQ     96(SI)(R13*8), Y11, Y11
+	VPAND        Y11, Y10, Y10
+	VMOVMSKPD    Y10, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 344(BX)
+	VANDPD       Y10, Y9, Y9
+	VANDPD       Y1, Y9, Y9
+	VMAXPD       Y9, Y0, Y0
+	VINSERTF128  $0x01, X8, Y4, Y8
+	VBROADCASTSS 336(BX), Y9
+	VPSLLVD      352(BX), Y7, Y7
+	VBLENDVPS    Y7, Y8, Y9, Y7
+	VUNPCKLPS    Y5, Y3, Y8
+	VUNPCKHPS    Y5, Y3, Y3
+	VUNPCKLPS    Y7, Y6, Y5
+	VUNPCKHPS    Y7, Y6, Y7
+	VUNPCKLPD    Y5, Y8, Y6
+	VUNPCKHPD    Y5, Y8, Y5
+	VUNPCKLPD    Y7, Y3, Y8
+	VUNPCKHPD    Y7, Y3, Y3
+	MOVQ         416(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         424(BX), R12
+	MOVQ         432(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y7
+	VCVTPD2PSY   (R11)(AX*8), X4
+	VCVTPS2PD    X4, Y9
+	VCMPPD       $0x0c, (R11)(AX*8), Y9, Y10
+	VPAND        64(SI)(R13*8), Y7, Y11
+	VPCMPEQQ     64(SI)(R13*8), Y11, Y11
+	VPAND        Y11, Y10, Y10
+	VMOVMSKPD    Y10, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 448(BX)
+	VANDPD       Y10, Y9, Y9
+	VANDPD       Y1, Y9, Y9
+	VMAXPD       Y9, Y0, Y0
+	VCVTPD2PSY   32(R11)(AX*8), X9
+	VCVTPS2PD    X9, Y10
+	VCMPPD       $0x0c, 32(R11)(AX*8), Y10, Y11
+	VPAND        96(SI)(R13*8), Y7, Y12
+	VPCMPEQQ     96(SI)(R13*8), Y12, Y12
+	VPAND        Y12, Y11, Y11
+	VMOVMSKPD    Y11, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 448(BX)
+	VANDPD       Y11, Y10, Y10
+	VANDPD       Y1, Y10, Y10
+	VMAXPD       Y10, Y0, Y0
+	VINSERTF128  $0x01, X9, Y4, Y9
+	VBROADCASTSS 440(BX), Y10
+	VPSLLVD      456(BX), Y7, Y7
+	VBLENDVPS    Y7, Y9, Y10, Y7
+	MOVQ         520(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         528(BX), R12
+	MOVQ         536(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y9
+	VCVTPD2PSY   (R11)(AX*8), X4
+	VCVTPS2PD    X4, Y10
+	VCMPPD       $0x0c, (R11)(AX*8), Y10, Y11
+	VPAND        64(SI)(R13*8), Y9, Y12
+	VPCMPEQQ     64(SI)(R13*8), Y12, Y12
+	VPAND        Y12, Y11, Y11
+	VMOVMSKPD    Y11, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 552(BX)
+	VANDPD       Y11, Y10, Y10
+	VANDPD       Y1, Y10, Y10
+	VMAXPD       Y10, Y0, Y0
+	VCVTPD2PSY   32(R11)(AX*8), X10
+	VCVTPS2PD    X10, Y11
+	VCMPPD       $0x0c, 32(R11)(AX*8), Y11, Y12
+	VPAND        96(SI)(R13*8), Y9, Y13
+	VPCMPEQQ     96(SI)(R13*8), Y13, Y13
+	VPAND        Y13, Y12, Y12
+	VMOVMSKPD    Y12, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 552(BX)
+	VANDPD       Y12, Y11, Y11
+	VANDPD       Y1, Y11, Y11
+	VMAXPD       Y11, Y0, Y0
+	VINSERTF128  $0x01, X10, Y4, Y10
+	VBROADCASTSS 544(BX), Y11
+	VPSLLVD      560(BX), Y9, Y9
+	VBLENDVPS    Y9, Y10, Y11, Y9
+	MOVQ         624(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         632(BX), R12
+	MOVQ         640(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y10
+	VCVTPD2PSY   (R11)(AX*8), X4
+	VCVTPS2PD    X4, Y11
+	VCMPPD       $0x0c, (R11)(AX*8), Y11, Y12
+	VPAND        64(SI)(R13*8), Y10, Y13
+	VPCMPEQQ     64(SI)(R13*8), Y13, Y13
+	VPAND        Y13, Y12, Y12
+	VMOVMSKPD    Y12, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 656(BX)
+	VANDPD       Y12, Y11, Y11
+	VANDPD       Y1, Y11, Y11
+	VMAXPD       Y11, Y0, Y0
+	VCVTPD2PSY   32(R11)(AX*8), X11
+	VCVTPS2PD    X11, Y12
+	VCMPPD       $0x0c, 32(R11)(AX*8), Y12, Y13
+	VPAND        96(SI)(R13*8), Y10, Y14
+	VPCMPEQQ     96(SI)(R13*8), Y14, Y14
+	VPAND        Y14, Y13, Y13
+	VMOVMSKPD    Y13, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 656(BX)
+	VANDPD       Y13, Y12, Y12
+	VANDPD       Y1, Y12, Y12
+	VMAXPD       Y12, Y0, Y0
+	VINSERTF128  $0x01, X11, Y4, Y11
+	VBROADCASTSS 648(BX), Y12
+	VPSLLVD      664(BX), Y10, Y10
+	VBLENDVPS    Y10, Y11, Y12, Y10
+	MOVQ         728(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         736(BX), R12
+	MOVQ         744(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y11
+	VCVTPD2PSY   (R11)(AX*8), X4
+	VCVTPS2PD    X4, Y12
+	VCMPPD       $0x0c, (R11)(AX*8), Y12, Y13
+	VPAND        64(SI)(R13*8), Y11, Y14
+	VPCMPEQQ     64(SI)(R13*8), Y14, Y14
+	VPAND        Y14, Y13, Y13
+	VMOVMSKPD    Y13, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 760(BX)
+	VANDPD       Y13, Y12, Y12
+	VANDPD       Y1, Y12, Y12
+	VMAXPD       Y12, Y0, Y0
+	VCVTPD2PSY   32(R11)(AX*8), X12
+	VCVTPS2PD    X12, Y13
+	VCMPPD       $0x0c, 32(R11)(AX*8), Y13, Y14
+	VPAND        96(SI)(R13*8), Y11, Y15
+	VPCMPEQQ     96(SI)(R13*8), Y15, Y15
+	VPAND        Y15, Y14, Y14
+	VMOVMSKPD    Y14, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 760(BX)
+	VANDPD       Y14, Y13, Y13
+	VANDPD       Y1, Y13, Y13
+	VMAXPD       Y13, Y0, Y0
+	VINSERTF128  $0x01, X12, Y4, Y12
+	VBROADCASTSS 752(BX), Y13
+	VPSLLVD      768(BX), Y11, Y11
+	VBLENDVPS    Y11, Y12, Y13, Y11
+	VUNPCKLPS    Y9, Y7, Y12
+	VUNPCKHPS    Y9, Y7, Y7
+	VUNPCKLPS    Y11, Y10, Y9
+	VUNPCKHPS    Y11, Y10, Y11
+	VUNPCKLPD    Y9, Y12, Y10
+	VUNPCKHPD    Y9, Y12, Y9
+	VUNPCKLPD    Y11, Y7, Y12
+	VUNPCKHPD    Y11, Y7, Y7
+	VINSERTF128  $0x01, X10, Y6, Y11
+	VMOVUPS      Y11, (R9)
+	VINSERTF128  $0x01, X9, Y5, Y11
+	VMOVUPS      Y11, (R9)(CX*1)
+	VINSERTF128  $0x01, X12, Y8, Y11
+	VMOVUPS      Y11, (R9)(CX*2)
+	VINSERTF128  $0x01, X7, Y3, Y11
+	VMOVUPS      Y11, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	VPERM2F128   $0x31, Y10, Y6, Y6
+	VMOVUPS      Y6, (R9)
+	VPERM2F128   $0x31, Y9, Y5, Y5
+	VMOVUPS      Y5, (R9)(CX*1)
+	VPERM2F128   $0x31, Y12, Y8, Y5
+	VMOVUPS      Y5, (R9)(CX*2)
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VMOVUPS      Y3, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000340, BX
+	ADDQ         $0x20, DI
+	MOVQ         $0x0000000000000008, R8
+	SUBQ         32(SP), R8
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x68, R8, AX
+	SUBQ         AX, BX
+	SHLQ         $0x02, R8
+	SUBQ         R8, DI
+	JMP          columns
+
+done:
+	ADDQ     $0x40, 8(SP)
+	MOVQ     CX, AX
+	SHLQ     $0x06, AX
+	ADDQ     AX, (SP)
+	SUBQ     $0x40, 16(SP)
+	JG       chunk
+	XORQ     AX, AX
+	VPCMPEQQ Y2, Y0, Y0
+	VPTEST   Y0, Y0
+	SETNE    AL
+	MOVQ     AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsF64F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, POPCNT
+TEXT ·rowsF64F32ValidAVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K3
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ          R10, $0x10
+	JL            tail
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          8(DX), R12
+	MOVQ          16(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z3
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z4
+	VCMPPD        $0x0c, Z2, Z4, K4
+	VCVTPD2PS     Z3, Y4
+	VCVTPS2PD     Y4, Z2
+	VCMPPD        $0x0c, Z3, Z2, K5
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 32(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K2, Z3
+	MOVQ          104(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          112(DX), R12
+	MOVQ          120(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z4
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z6
+	VCMPPD        $0x0c, Z2, Z6, K4
+	VCVTPD2PS     Z4, Y6
+	VCVTPS2PD     Y6, Z2
+	VCMPPD        $0x0c, Z4, Z2, K5
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 136(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  128(DX), Z4
+	VMOVAPS       Z2, K2, Z4
+	MOVQ          208(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          216(DX), R12
+	MOVQ          224(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z6
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z7
+	VCMPPD        $0x0c, Z2, Z7, K4
+	VCVTPD2PS     Z6, Y7
+	VCVTPS2PD     Y7, Z2
+	VCMPPD        $0x0c, Z6, Z2, K5
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 240(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  232(DX), Z6
+	VMOVAPS       Z2, K2, Z6
+	MOVQ          312(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          320(DX), R12
+	MOVQ          328(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z7
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z8
+	VCMPPD        $0x0c, Z2, Z8, K4
+	VCVTPD2PS     Z7, Y8
+	VCVTPS2PD     Y8, Z2
+	VCMPPD        $0x0c, Z7, Z2, K5
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 344(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  336(DX), Z7
+	VMOVAPS       Z2, K2, Z7
+	MOVQ          416(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          424(DX), R12
+	MOVQ          432(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z8
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z9
+	VCMPPD        $0x0c, Z2, Z9, K4
+	VCVTPD2PS     Z8, Y9
+	VCVTPS2PD     Y9, Z2
+	VCMPPD        $0x0c, Z8, Z2, K5
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 448(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  440(DX), Z8
+	VMOVAPS       Z2, K2, Z8
+	MOVQ          520(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          528(DX), R12
+	MOVQ          536(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z9
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z10
+	VCMPPD        $0x0c, Z2, Z10, K4
+	VCVTPD2PS     Z9, Y10
+	VCVTPS2PD     Y10, Z2
+	VCMPPD        $0x0c, Z9, Z2, K5
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 552(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  544(DX), Z9
+	VMOVAPS       Z2, K2, Z9
+	MOVQ          624(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          632(DX), R12
+	MOVQ          640(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z10
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z11
+	VCMPPD        $0x0c, Z2, Z11, K4
+	VCVTPD2PS     Z10, Y11
+	VCVTPS2PD     Y11, Z2
+	VCMPPD        $0x0c, Z10, Z2, K5
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 656(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  648(DX), Z10
+	VMOVAPS       Z2, K2, Z10
+	MOVQ          728(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          736(DX), R12
+	MOVQ          744(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z11
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z12
+	VCMPPD        $0x0c, Z2, Z12, K4
+	VCVTPD2PS     Z11, Y12
+	VCVTPS2PD     Y12, Z2
+	VCMPPD        $0x0c, Z11, Z2, K5
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 760(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  752(DX), Z11
+	VMOVAPS       Z2, K2, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K3, (R8)
+	VMOVUPS       Y10, K3, (R8)(AX*1)
+	VMOVUPS       Y7, K3, (R8)(AX*2)
+	VMOVUPS       Y9, K3, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z11, Y5
+	VMOVUPS       Y5, K3, (R8)
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K3, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K3, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K3, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y6, K3, (R8)
+	VMOVUPS       Y2, K3, (R8)(AX*1)
+	VMOVUPS       Y4, K3, (R8)(AX*2)
+	VMOVUPS       Y3, K3, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K3, (R8)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K3, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K3, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K3, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R10
+	JMP           step
+
+tail:
+	TESTQ         R10, R10
+	JZ            next
+	MOVQ          $-1, DI
+	BZHIQ         R10, DI, DI
+	KMOVW         DI, K2
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), R12
+	MOVQ          8(DX), R13
+	MOVQ          16(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z3
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z4
+	VCMPPD        $0x0c, Z2, Z4, K4
+	VCVTPD2PS     Z3, Y4
+	VCVTPS2PD     Y4, Z2
+	VCMPPD        $0x0c, Z3, Z2, K5
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 32(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K2, Z3
+	MOVQ          104(DX), R12
+	MOVQ          112(DX), R13
+	MOVQ          120(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z4
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z6
+	VCMPPD        $0x0c, Z2, Z6, K4
+	VCVTPD2PS     Z4, Y6
+	VCVTPS2PD     Y6, Z2
+	VCMPPD        $0x0c, Z4, Z2, K5
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 136(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  128(DX), Z4
+	VMOVAPS       Z2, K2, Z4
+	MOVQ          208(DX), R12
+	MOVQ          216(DX), R13
+	MOVQ          224(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z6
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z7
+	VCMPPD        $0x0c, Z2, Z7, K4
+	VCVTPD2PS     Z6, Y7
+	VCVTPS2PD     Y7, Z2
+	VCMPPD        $0x0c, Z6, Z2, K5
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 240(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  232(DX), Z6
+	VMOVAPS       Z2, K2, Z6
+	MOVQ          312(DX), R12
+	MOVQ          320(DX), R13
+	MOVQ          328(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z7
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z8
+	VCMPPD        $0x0c, Z2, Z8, K4
+	VCVTPD2PS     Z7, Y8
+	VCVTPS2PD     Y8, Z2
+	VCMPPD        $0x0c, Z7, Z2, K5
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 344(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  336(DX), Z7
+	VMOVAPS       Z2, K2, Z7
+	MOVQ          416(DX), R12
+	MOVQ          424(DX), R13
+	MOVQ          432(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z8
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z9
+	VCMPPD        $0x0c, Z2, Z9, K4
+	VCVTPD2PS     Z8, Y9
+	VCVTPS2PD     Y9, Z2
+	VCMPPD        $0x0c, Z8, Z2, K5
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 448(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  440(DX), Z8
+	VMOVAPS       Z2, K2, Z8
+	MOVQ          520(DX), R12
+	MOVQ          528(DX), R13
+	MOVQ          536(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z9
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z10
+	VCMPPD        $0x0c, Z2, Z10, K4
+	VCVTPD2PS     Z9, Y10
+	VCVTPS2PD     Y10, Z2
+	VCMPPD        $0x0c, Z9, Z2, K5
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 552(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  544(DX), Z9
+	VMOVAPS       Z2, K2, Z9
+	MOVQ          624(DX), R12
+	MOVQ          632(DX), R13
+	MOVQ          640(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z10
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z11
+	VCMPPD        $0x0c, Z2, Z11, K4
+	VCVTPD2PS     Z10, Y11
+	VCVTPS2PD     Y11, Z2
+	VCMPPD        $0x0c, Z10, Z2, K5
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 656(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  648(DX), Z10
+	VMOVAPS       Z2, K2, Z10
+	MOVQ          728(DX), R12
+	MOVQ          736(DX), R13
+	MOVQ          744(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z11
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z12
+	VCMPPD        $0x0c, Z2, Z12, K4
+	VCVTPD2PS     Z11, Y12
+	VCVTPS2PD     Y12, Z2
+	VCMPPD        $0x0c, Z11, Z2, K5
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, BX
+	POPCNTL       BX, BX
+	ADDQ          BX, 760(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  752(DX), Z11
+	VMOVAPS       Z2, K2, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y10, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y7, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y9, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z11, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y6, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y2, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y4, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y3, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+
+next:
+	ADDQ  $0x00000340, DX
+	ADDQ  $0x20, R11
+	SUBQ  $0x08, R9
+	JG    columns
+	ADDQ  $0x40, 8(SP)
+	MOVQ  AX, DX
+	SHLQ  $0x06, DX
+	ADDQ  DX, (SP)
+	SUBQ  $0x40, 16(SP)
+	JG    chunk
+	XORQ  AX, AX
+	KMOVW K1, AX
+	MOVQ  AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI64F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+, POPCNT
+TEXT ·rowsI64F32AVX2(SB), NOSPLIT, $40-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), CX
+	LEAQ  (CX)(CX*2), DX
+	VPXOR Y0, Y0, Y0
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y1
+	VMOVDQU     32(R9)(AX*8), Y2
+	VSHUFPS     $0x88, Y2, Y1, Y3
+	VSHUFPS     $0xdd, Y2, Y1, Y1
+	VPSRAD      $0x1f, Y3, Y2
+	VPXOR       Y2, Y1, Y1
+	VPERMQ      $0xd8, Y3, Y3
+	VPOR        Y1, Y0, Y0
+	VCVTDQ2PS   Y3, Y1
+	VCVTTPS2DQ  Y1, Y2
+	VPCMPEQD    Y3, Y2, Y2
+	VPCMPEQD    Y3, Y3, Y3
+	VPXOR       Y3, Y2, Y2
+	VMOVMSKPS   Y2, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 32(BX)
+	MOVQ        104(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y2
+	VMOVDQU     32(R9)(AX*8), Y3
+	VSHUFPS     $0x88, Y3, Y2, Y4
+	VSHUFPS     $0xdd, Y3, Y2, Y2
+	VPSRAD      $0x1f, Y4, Y3
+	VPXOR       Y3, Y2, Y2
+	VPERMQ      $0xd8, Y4, Y4
+	VPOR        Y2, Y0, Y0
+	VCVTDQ2PS   Y4, Y2
+	VCVTTPS2DQ  Y2, Y3
+	VPCMPEQD    Y4, Y3, Y3
+	VPCMPEQD    Y4, Y4, Y4
+	VPXOR       Y4, Y3, Y3
+	VMOVMSKPS   Y3, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 136(BX)
+	MOVQ        208(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y3
+	VMOVDQU     32(R9)(AX*8), Y4
+	VSHUFPS     $0x88, Y4, Y3, Y5
+	VSHUFPS     $0xdd, Y4, Y3, Y3
+	VPSRAD      $0x1f, Y5, Y4
+	VPXOR       Y4, Y3, Y3
+	VPERMQ      $0xd8, Y5, Y5
+	VPOR        Y3, Y0, Y0
+	VCVTDQ2PS   Y5, Y3
+	VCVTTPS2DQ  Y3, Y4
+	VPCMPEQD    Y5, Y4, Y4
+	VPCMPEQD    Y5, Y5, Y5
+	VPXOR       Y5, Y4, Y4
+	VMOVMSKPS   Y4, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 240(BX)
+	MOVQ        312(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y4
+	VMOVDQU     32(R9)(AX*8), Y5
+	VSHUFPS     $0x88, Y5, Y4, Y6
+	VSHUFPS     $0xdd, Y5, Y4, Y4
+	VPSRAD      $0x1f, Y6, Y5
+	VPXOR       Y5, Y4, Y4
+	VPERMQ      $0xd8, Y6, Y6
+	VPOR        Y4, Y0, Y0
+	VCVTDQ2PS   Y6, Y4
+	VCVTTPS2DQ  Y4, Y5
+	VPCMPEQD    Y6, Y5, Y5
+	VPCMPEQD    Y6, Y6, Y6
+	VPXOR       Y6, Y5, Y5
+	VMOVMSKPS   Y5, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 344(BX)
+	VUNPCKLPS   Y2, Y1, Y5
+	VUNPCKHPS   Y2, Y1, Y1
+	VUNPCKLPS   Y4, Y3, Y2
+	VUNPCKHPS   Y4, Y3, Y4
+	VUNPCKLPD   Y2, Y5, Y3
+	VUNPCKHPD   Y2, Y5, Y2
+	VUNPCKLPD   Y4, Y1, Y5
+	VUNPCKHPD   Y4, Y1, Y1
+	MOVQ        416(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y4
+	VMOVDQU     32(R9)(AX*8), Y6
+	VSHUFPS     $0x88, Y6, Y4, Y7
+	VSHUFPS     $0xdd, Y6, Y4, Y4
+	VPSRAD      $0x1f, Y7, Y6
+	VPXOR       Y6, Y4, Y4
+	VPERMQ      $0xd8, Y7, Y7
+	VPOR        Y4, Y0, Y0
+	VCVTDQ2PS   Y7, Y4
+	VCVTTPS2DQ  Y4, Y6
+	VPCMPEQD    Y7, Y6, Y6
+	VPCMPEQD    Y7, Y7, Y7
+	VPXOR       Y7, Y6, Y6
+	VMOVMSKPS   Y6, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 448(BX)
+	MOVQ        520(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y6
+	VMOVDQU     32(R9)(AX*8), Y7
+	VSHUFPS     $0x88, Y7, Y6, Y8
+	VSHUFPS     $0xdd, Y7, Y6, Y6
+	VPSRAD      $0x1f, Y8, Y7
+	VPXOR       Y7, Y6, Y6
+	VPERMQ      $0xd8, Y8, Y8
+	VPOR        Y6, Y0, Y0
+	VCVTDQ2PS   Y8, Y6
+	VCVTTPS2DQ  Y6, Y7
+	VPCMPEQD    Y8, Y7, Y7
+	VPCMPEQD    Y8, Y8, Y8
+	VPXOR       Y8, Y7, Y7
+	VMOVMSKPS   Y7, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 552(BX)
+	MOVQ        624(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y7
+	VMOVDQU     32(R9)(AX*8), Y8
+	VSHUFPS     $0x88, Y8, Y7, Y9
+	VSHUFPS     $0xdd, Y8, Y7, Y7
+	VPSRAD      $0x1f, Y9, Y8
+	VPXOR       Y8, Y7, Y7
+	VPERMQ      $0xd8, Y9, Y9
+	VPOR        Y7, Y0, Y0
+	VCVTDQ2PS   Y9, Y7
+	VCVTTPS2DQ  Y7, Y8
+	VPCMPEQD    Y9, Y8, Y8
+	VPCMPEQD    Y9, Y9, Y9
+	VPXOR       Y9, Y8, Y8
+	VMOVMSKPS   Y8, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 656(BX)
+	MOVQ        728(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y8
+	VMOVDQU     32(R9)(AX*8), Y9
+	VSHUFPS     $0x88, Y9, Y8, Y10
+	VSHUFPS     $0xdd, Y9, Y8, Y8
+	VPSRAD      $0x1f, Y10, Y9
+	VPXOR       Y9, Y8, Y8
+	VPERMQ      $0xd8, Y10, Y10
+	VPOR        Y8, Y0, Y0
+	VCVTDQ2PS   Y10, Y8
+	VCVTTPS2DQ  Y8, Y9
+	VPCMPEQD    Y10, Y9, Y9
+	VPCMPEQD    Y10, Y10, Y10
+	VPXOR       Y10, Y9, Y9
+	VMOVMSKPS   Y9, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 760(BX)
+	VUNPCKLPS   Y6, Y4, Y9
+	VUNPCKHPS   Y6, Y4, Y4
+	VUNPCKLPS   Y8, Y7, Y6
+	VUNPCKHPS   Y8, Y7, Y8
+	VUNPCKLPD   Y6, Y9, Y7
+	VUNPCKHPD   Y6, Y9, Y6
+	VUNPCKLPD   Y8, Y4, Y9
+	VUNPCKHPD   Y8, Y4, Y4
+	VINSERTF128 $0x01, X7, Y3, Y8
+	VMOVUPS     Y8, (DI)
+	VINSERTF128 $0x01, X6, Y2, Y8
+	VMOVUPS     Y8, (DI)(CX*1)
+	VINSERTF128 $0x01, X9, Y5, Y8
+	VMOVUPS     Y8, (DI)(CX*2)
+	VINSERTF128 $0x01, X4, Y1, Y8
+	VMOVUPS     Y8, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VMOVUPS     Y3, (DI)
+	VPERM2F128  $0x31, Y6, Y2, Y2
+	VMOVUPS     Y2, (DI)(CX*1)
+	VPERM2F128  $0x31, Y9, Y5, Y2
+	VMOVUPS     Y2, (DI)(CX*2)
+	VPERM2F128  $0x31, Y4, Y1, Y1
+	VMOVUPS     Y1, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+	SUBQ        $0x08, 32(SP)
+	JLE         done
+	ADDQ        $0x00000340, BX
+	ADDQ        $0x20, SI
+	MOVQ        $0x0000000000000008, DI
+	SUBQ        32(SP), DI
+	JLE         columns
+	MOVQ        $0x0000000000000008, AX
+	MOVQ        AX, 32(SP)
+	IMUL3Q      $0x68, DI, AX
+	SUBQ        AX, BX
+	SHLQ        $0x02, DI
+	SUBQ        DI, SI
+	JMP         columns
+
+done:
+	ADDQ   $0x40, 8(SP)
+	MOVQ   CX, AX
+	SHLQ   $0x06, AX
+	ADDQ   AX, (SP)
+	SUBQ   $0x40, 16(SP)
+	JG     chunk
+	XORQ   AX, AX
+	VPTEST Y0, Y0
+	SETNE  AL
+	MOVQ   AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI64F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, POPCNT
+TEXT ·rowsI64F32AVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ          R9, $0x10
+	JL            tail
+	MOVQ          (DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z2
+	VMOVUPD       64(SI)(BX*8), Z3
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K1
+	VCVTQQ2PS     Z3, Y4
+	VCVTTPS2QQ    Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K3
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 32(DX)
+	MOVQ          104(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z3
+	VMOVUPD       64(SI)(BX*8), Z4
+	VCVTQQ2PS     Z3, Y5
+	VCVTTPS2QQ    Y5, Z6
+	VPCMPQ        $0x04, Z3, Z6, K1
+	VCVTQQ2PS     Z4, Y6
+	VCVTTPS2QQ    Y6, Z3
+	VPCMPQ        $0x04, Z4, Z3, K3
+	VINSERTF32X8  $0x01, Y6, Z5, Z3
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 136(DX)
+	MOVQ          208(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z4
+	VMOVUPD       64(SI)(BX*8), Z6
+	VCVTQQ2PS     Z4, Y5
+	VCVTTPS2QQ    Y5, Z7
+	VPCMPQ        $0x04, Z4, Z7, K1
+	VCVTQQ2PS     Z6, Y7
+	VCVTTPS2QQ    Y7, Z4
+	VPCMPQ        $0x04, Z6, Z4, K3
+	VINSERTF32X8  $0x01, Y7, Z5, Z4
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 240(DX)
+	MOVQ          312(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z6
+	VMOVUPD       64(SI)(BX*8), Z7
+	VCVTQQ2PS     Z6, Y5
+	VCVTTPS2QQ    Y5, Z8
+	VPCMPQ        $0x04, Z6, Z8, K1
+	VCVTQQ2PS     Z7, Y8
+	VCVTTPS2QQ    Y8, Z6
+	VPCMPQ        $0x04, Z7, Z6, K3
+	VINSERTF32X8  $0x01, Y8, Z5, Z6
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 344(DX)
+	MOVQ          416(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z7
+	VMOVUPD       64(SI)(BX*8), Z8
+	VCVTQQ2PS     Z7, Y5
+	VCVTTPS2QQ    Y5, Z9
+	VPCMPQ        $0x04, Z7, Z9, K1
+	VCVTQQ2PS     Z8, Y9
+	VCVTTPS2QQ    Y9, Z7
+	VPCMPQ        $0x04, Z8, Z7, K3
+	VINSERTF32X8  $0x01, Y9, Z5, Z7
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 448(DX)
+	MOVQ          520(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z8
+	VMOVUPD       64(SI)(BX*8), Z9
+	VCVTQQ2PS     Z8, Y5
+	VCVTTPS2QQ    Y5, Z10
+	VPCMPQ        $0x04, Z8, Z10, K1
+	VCVTQQ2PS     Z9, Y10
+	VCVTTPS2QQ    Y10, Z8
+	VPCMPQ        $0x04, Z9, Z8, K3
+	VINSERTF32X8  $0x01, Y10, Z5, Z8
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 552(DX)
+	MOVQ          624(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z9
+	VMOVUPD       64(SI)(BX*8), Z10
+	VCVTQQ2PS     Z9, Y5
+	VCVTTPS2QQ    Y5, Z11
+	VPCMPQ        $0x04, Z9, Z11, K1
+	VCVTQQ2PS     Z10, Y11
+	VCVTTPS2QQ    Y11, Z9
+	VPCMPQ        $0x04, Z10, Z9, K3
+	VINSERTF32X8  $0x01, Y11, Z5, Z9
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 656(DX)
+	MOVQ          728(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z10
+	VMOVUPD       64(SI)(BX*8), Z11
+	VCVTQQ2PS     Z10, Y5
+	VCVTTPS2QQ    Y5, Z12
+	VPCMPQ        $0x04, Z10, Z12, K1
+	VCVTQQ2PS     Z11, Y12
+	VCVTTPS2QQ    Y12, Z10
+	VPCMPQ        $0x04, Z11, Z10, K3
+	VINSERTF32X8  $0x01, Y12, Z5, Z10
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 760(DX)
+	VUNPCKLPS     Z3, Z2, Z11
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z6, Z4, Z3
+	VUNPCKHPS     Z6, Z4, Z6
+	VUNPCKLPD     Z3, Z11, Z4
+	VUNPCKHPD     Z3, Z11, Z3
+	VUNPCKLPD     Z6, Z2, Z11
+	VUNPCKHPD     Z6, Z2, Z2
+	VUNPCKLPS     Z8, Z7, Z6
+	VUNPCKHPS     Z8, Z7, Z7
+	VUNPCKLPS     Z10, Z9, Z8
+	VUNPCKHPS     Z10, Z9, Z10
+	VUNPCKLPD     Z8, Z6, Z9
+	VUNPCKHPD     Z8, Z6, Z6
+	VUNPCKLPD     Z10, Z7, Z8
+	VUNPCKHPD     Z10, Z7, Z7
+	VMOVAPS       Z4, Z10
+	VPERMT2PD     Z9, Z0, Z10
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z6, Z0, Z9
+	VPERMT2PD     Z6, Z1, Z3
+	VMOVAPS       Z11, Z6
+	VPERMT2PD     Z8, Z0, Z6
+	VPERMT2PD     Z8, Z1, Z11
+	VMOVAPS       Z2, Z8
+	VPERMT2PD     Z7, Z0, Z8
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVUPS       Y10, K2, (DI)
+	VMOVUPS       Y9, K2, (DI)(AX*1)
+	VMOVUPS       Y6, K2, (DI)(AX*2)
+	VMOVUPS       Y8, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K2, (DI)
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K2, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K2, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z8, Y5
+	VMOVUPS       Y5, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y4, K2, (DI)
+	VMOVUPS       Y3, K2, (DI)(AX*1)
+	VMOVUPS       Y11, K2, (DI)(AX*2)
+	VMOVUPS       Y2, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K2, (DI)
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K2, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z11, Y3
+	VMOVUPS       Y3, K2, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R9
+	JMP           step
+
+tail:
+	TESTQ         R9, R9
+	JZ            next
+	MOVQ          $-1, SI
+	BZHIQ         R9, SI, SI
+	KMOVW         SI, K1
+	MOVQ          (DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(SI)(BX*8), K3, Z3
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K3
+	VCVTQQ2PS     Z3, Y4
+	VCVTTPS2QQ    Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K4
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 32(DX)
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K1, Z3
+	MOVQ          104(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(SI)(BX*8), K3, Z4
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z6
+	VPCMPQ        $0x04, Z2, Z6, K3
+	VCVTQQ2PS     Z4, Y6
+	VCVTTPS2QQ    Y6, Z2
+	VPCMPQ        $0x04, Z4, Z2, K4
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 136(DX)
+	VBROADCASTSS  128(DX), Z4
+	VMOVAPS       Z2, K1, Z4
+	MOVQ          208(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(SI)(BX*8), K3, Z6
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z7
+	VPCMPQ        $0x04, Z2, Z7, K3
+	VCVTQQ2PS     Z6, Y7
+	VCVTTPS2QQ    Y7, Z2
+	VPCMPQ        $0x04, Z6, Z2, K4
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 240(DX)
+	VBROADCASTSS  232(DX), Z6
+	VMOVAPS       Z2, K1, Z6
+	MOVQ          312(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(SI)(BX*8), K3, Z7
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z8
+	VPCMPQ        $0x04, Z2, Z8, K3
+	VCVTQQ2PS     Z7, Y8
+	VCVTTPS2QQ    Y8, Z2
+	VPCMPQ        $0x04, Z7, Z2, K4
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 344(DX)
+	VBROADCASTSS  336(DX), Z7
+	VMOVAPS       Z2, K1, Z7
+	MOVQ          416(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(SI)(BX*8), K3, Z8
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z9
+	VPCMPQ        $0x04, Z2, Z9, K3
+	VCVTQQ2PS     Z8, Y9
+	VCVTTPS2QQ    Y9, Z2
+	VPCMPQ        $0x04, Z8, Z2, K4
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 448(DX)
+	VBROADCASTSS  440(DX), Z8
+	VMOVAPS       Z2, K1, Z8
+	MOVQ          520(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(SI)(BX*8), K3, Z9
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z10
+	VPCMPQ        $0x04, Z2, Z10, K3
+	VCVTQQ2PS     Z9, Y10
+	VCVTTPS2QQ    Y10, Z2
+	VPCMPQ        $0x04, Z9, Z2, K4
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 552(DX)
+	VBROADCASTSS  544(DX), Z9
+	VMOVAPS       Z2, K1, Z9
+	MOVQ          624(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(SI)(BX*8), K3, Z10
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z11
+	VPCMPQ        $0x04, Z2, Z11, K3
+	VCVTQQ2PS     Z10, Y11
+	VCVTTPS2QQ    Y11, Z2
+	VPCMPQ        $0x04, Z10, Z2, K4
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 656(DX)
+	VBROADCASTSS  648(DX), Z10
+	VMOVAPS       Z2, K1, Z10
+	MOVQ          728(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(SI)(BX*8), K3, Z11
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z12
+	VPCMPQ        $0x04, Z2, Z12, K3
+	VCVTQQ2PS     Z11, Y12
+	VCVTTPS2QQ    Y12, Z2
+	VPCMPQ        $0x04, Z11, Z2, K4
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, BX
+	POPCNTL       BX, BX
+	ADDQ          BX, 760(DX)
+	VBROADCASTSS  752(DX), Z11
+	VMOVAPS       Z2, K1, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y10, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y7, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y9, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z11, Y5
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y6, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y2, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y4, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y3, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+
+next:
+	ADDQ $0x00000340, DX
+	ADDQ $0x20, R10
+	SUBQ $0x08, R8
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI64F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+, POPCNT
+TEXT ·rowsI64F32ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), CX
+	LEAQ  (CX)(CX*2), DX
+	VPXOR Y0, Y0, Y0
+	LEAQ  sliding<>+0(SB), SI
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), DI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ DI, R9
+	MOVQ 24(SP), R10
+
+step:
+	MOVQ         AX, R8
+	SHRQ         $0x03, R8
+	MOVQ         (BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         8(BX), R12
+	MOVQ         16(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y1
+	VMOVDQU      (R11)(AX*8), Y2
+	VMOVDQU      32(R11)(AX*8), Y3
+	VSHUFPS      $0x88, Y3, Y2, Y4
+	VSHUFPS      $0xdd, Y3, Y2, Y2
+	VPSRAD       $0x1f, Y4, Y3
+	VPXOR        Y3, Y2, Y2
+	VPERMQ       $0xd8, Y4, Y4
+	VPERMQ       $0xd8, Y2, Y2
+	VPAND        (SI)(R13*4), Y1, Y3
+	VPCMPEQD     (SI)(R13*4), Y3, Y3
+	VPAND        Y3, Y2, Y2
+	VPOR         Y2, Y0, Y0
+	VCVTDQ2PS    Y4, Y2
+	VCVTTPS2DQ   Y2, Y3
+	VPCMPEQD     Y4, Y3, Y3
+	VPAND        (SI)(R13*4), Y1, Y4
+	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	VPANDN       Y4, Y3, Y3
+	VMOVMSKPS    Y3, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 32(BX)
+	VBROADCASTSS 24(BX), Y3
+	VPSLLVD      40(BX), Y1, Y1
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	MOVQ         104(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         112(BX), R12
+	MOVQ         120(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y2
+	VMOVDQU      (R11)(AX*8), Y3
+	VMOVDQU      32(R11)(AX*8), Y4
+	VSHUFPS      $0x88, Y4, Y3, Y5
+	VSHUFPS      $0xdd, Y4, Y3, Y3
+	VPSRAD       $0x1f, Y5, Y4
+	VPXOR        Y4, Y3, Y3
+	VPERMQ       $0xd8, Y5, Y5
+	VPERMQ       $0xd8, Y3, Y3
+	VPAND        (SI)(R13*4), Y2, Y4
+	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	VPAND        Y4, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VCVTDQ2PS    Y5, Y3
+	VCVTTPS2DQ   Y3, Y4
+	VPCMPEQD     Y5, Y4, Y4
+	VPAND        (SI)(R13*4), Y2, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VPANDN       Y5, Y4, Y4
+	VMOVMSKPS    Y4, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 136(BX)
+	VBROADCASTSS 128(BX), Y4
+	VPSLLVD      144(BX), Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y2
+	MOVQ         208(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         216(BX), R12
+	MOVQ         224(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VMOVDQU      (R11)(AX*8), Y4
+	VMOVDQU      32(R11)(AX*8), Y5
+	VSHUFPS      $0x88, Y5, Y4, Y6
+	VSHUFPS      $0xdd, Y5, Y4, Y4
+	VPSRAD       $0x1f, Y6, Y5
+	VPXOR        Y5, Y4, Y4
+	VPERMQ       $0xd8, Y6, Y6
+	VPERMQ       $0xd8, Y4, Y4
+	VPAND        (SI)(R13*4), Y3, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VPAND        Y5, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VCVTDQ2PS    Y6, Y4
+	VCVTTPS2DQ   Y4, Y5
+	VPCMPEQD     Y6, Y5, Y5
+	VPAND        (SI)(R13*4), Y3, Y6
+	VPCMPEQD     (SI)(R13*4), Y6, Y6
+	VPANDN       Y6, Y5, Y5
+	VMOVMSKPS    Y5, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 240(BX)
+	VBROADCASTSS 232(BX), Y5
+	VPSLLVD      248(BX), Y3, Y3
+	VBLENDVPS    Y3, Y4, Y5, Y3
+	MOVQ         312(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         320(BX), R12
+	MOVQ         328(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVDQU      (R11)(AX*8), Y5
+	VMOVDQU      32(R11)(AX*8), Y6
+	VSHUFPS      $0x88, Y6, Y5, Y7
+	VSHUFPS      $0xdd, Y6, Y5, Y5
+	VPSRAD       $0x1f, Y7, Y6
+	VPXOR        Y6, Y5, Y5
+	VPERMQ       $0xd8, Y7, Y7
+	VPERMQ       $0xd8, Y5, Y5
+	VPAND        (SI)(R13*4), Y4, Y6
+	VPCMPEQD     (SI)(R13*4), Y6, Y6
+	VPAND        Y6, Y5, Y5
+	VPOR         Y5, Y0, Y0
+	VCVTDQ2PS    Y7, Y5
+	VCVTTPS2DQ   Y5, Y6
+	VPCMPEQD     Y7, Y6, Y6
+	VPAND        (SI)(R13*4), Y4, Y7
+	VPCMPEQD     (SI)(R13*4), Y7, Y7
+	VPANDN       Y7, Y6, Y6
+	VMOVMSKPS    Y6, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 344(BX)
+	VBROADCASTSS 336(BX), Y6
+	VPSLLVD      352(BX), Y4, Y4
+	VBLENDVPS    Y4, Y5, Y6, Y4
+	VUNPCKLPS    Y2, Y1, Y5
+	VUNPCKHPS    Y2, Y1, Y1
+	VUNPCKLPS    Y4, Y3, Y2
+	VUNPCKHPS    Y4, Y3, Y4
+	VUNPCKLPD    Y2, Y5, Y3
+	VUNPCKHPD    Y2, Y5, Y2
+	VUNPCKLPD    Y4, Y1, Y5
+	VUNPCKHPD    Y4, Y1, Y1
+	MOVQ         416(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         424(BX), R12
+	MOVQ         432(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVDQU      (R11)(AX*8), Y6
+	VMOVDQU      32(R11)(AX*8), Y7
+	VSHUFPS      $0x88, Y7, Y6, Y8
+	VSHUFPS      $0xdd, Y7, Y6, Y6
+	VPSRAD       $0x1f, Y8, Y7
+	VPXOR        Y7, Y6, Y6
+	VPERMQ       $0xd8, Y8, Y8
+	VPERMQ       $0xd8, Y6, Y6
+	VPAND        (SI)(R13*4), Y4, Y7
+	VPCMPEQD     (SI)(R13*4), Y7, Y7
+	VPAND        Y7, Y6, Y6
+	VPOR         Y6, Y0, Y0
+	VCVTDQ2PS    Y8, Y6
+	VCVTTPS2DQ   Y6, Y7
+	VPCMPEQD     Y8, Y7, Y7
+	VPAND        (SI)(R13*4), Y4, Y8
+	VPCMPEQD     (SI)(R13*4), Y8, Y8
+	VPANDN       Y8, Y7, Y7
+	VMOVMSKPS    Y7, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 448(BX)
+	VBROADCASTSS 440(BX), Y7
+	VPSLLVD      456(BX), Y4, Y4
+	VBLENDVPS    Y4, Y6, Y7, Y4
+	MOVQ         520(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         528(BX), R12
+	MOVQ         536(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y6
+	VMOVDQU      (R11)(AX*8), Y7
+	VMOVDQU      32(R11)(AX*8), Y8
+	VSHUFPS      $0x88, Y8, Y7, Y9
+	VSHUFPS      $0xdd, Y8, Y7, Y7
+	VPSRAD       $0x1f, Y9, Y8
+	VPXOR        Y8, Y7, Y7
+	VPERMQ       $0xd8, Y9, Y9
+	VPERMQ       $0xd8, Y7, Y7
+	VPAND        (SI)(R13*4), Y6, Y8
+	VPCMPEQD     (SI)(R13*4), Y8, Y8
+	VPAND        Y8, Y7, Y7
+	VPOR         Y7, Y0, Y0
+	VCVTDQ2PS    Y9, Y7
+	VCVTTPS2DQ   Y7, Y8
+	VPCMPEQD     Y9, Y8, Y8
+	VPAND        (SI)(R13*4), Y6, Y9
+	VPCMPEQD     (SI)(R13*4), Y9, Y9
+	VPANDN       Y9, Y8, Y8
+	VMOVMSKPS    Y8, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 552(BX)
+	VBROADCASTSS 544(BX), Y8
+	VPSLLVD      560(BX), Y6, Y6
+	VBLENDVPS    Y6, Y7, Y8, Y6
+	MOVQ         624(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         632(BX), R12
+	MOVQ         640(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y7
+	VMOVDQU      (R11)(AX*8), Y8
+	VMOVDQU      32(R11)(AX*8), Y9
+	VSHUFPS      $0x88, Y9, Y8, Y10
+	VSHUFPS      $0xdd, Y9, Y8, Y8
+	VPSRAD       $0x1f, Y10, Y9
+	VPXOR        Y9, Y8, Y8
+	VPERMQ       $0xd8, Y10, Y10
+	VPERMQ       $0xd8, Y8, Y8
+	VPAND        (SI)(R13*4), Y7, Y9
+	VPCMPEQD     (SI)(R13*4), Y9, Y9
+	VPAND        Y9, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VCVTDQ2PS    Y10, Y8
+	VCVTTPS2DQ   Y8, Y9
+	VPCMPEQD     Y10, Y9, Y9
+	VPAND        (SI)(R13*4), Y7, Y10
+	VPCMPEQD     (SI)(R13*4), Y10, Y10
+	VPANDN       Y10, Y9, Y9
+	VMOVMSKPS    Y9, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 656(BX)
+	VBROADCASTSS 648(BX), Y9
+	VPSLLVD      664(BX), Y7, Y7
+	VBLENDVPS    Y7, Y8, Y9, Y7
+	MOVQ         728(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         736(BX), R12
+	MOVQ         744(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y8
+	VMOVDQU      (R11)(AX*8), Y9
+	VMOVDQU      32(R11)(AX*8), Y10
+	VSHUFPS      $0x88, Y10, Y9, Y11
+	VSHUFPS      $0xdd, Y10, Y9, Y9
+	VPSRAD       $0x1f, Y11, Y10
+	VPXOR        Y10, Y9, Y9
+	VPERMQ       $0xd8, Y11, Y11
+	VPERMQ       $0xd8, Y9, Y9
+	VPAND        (SI)(R13*4), Y8, Y10
+	VPCMPEQD     (SI)(R13*4), Y10, Y10
+	VPAND        Y10, Y9, Y9
+	VPOR         Y9, Y0, Y0
+	VCVTDQ2PS    Y11, Y9
+	VCVTTPS2DQ   Y9, Y10
+	VPCMPEQD     Y11, Y10, Y10
+	VPAND        (SI)(R13*4), Y8, Y11
+	VPCMPEQD     (SI)(R13*4), Y11, Y11
+	VPANDN       Y11, Y10, Y10
+	VMOVMSKPS    Y10, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 760(BX)
+	VBROADCASTSS 752(BX), Y10
+	VPSLLVD      768(BX), Y8, Y8
+	VBLENDVPS    Y8, Y9, Y10, Y8
+	VUNPCKLPS    Y6, Y4, Y9
+	VUNPCKHPS    Y6, Y4, Y4
+	VUNPCKLPS    Y8, Y7, Y6
+	VUNPCKHPS    Y8, Y7, Y8
+	VUNPCKLPD    Y6, Y9, Y7
+	VUNPCKHPD    Y6, Y9, Y6
+	VUNPCKLPD    Y8, Y4, Y9
+	VUNPCKHPD    Y8, Y4, Y4
+	VINSERTF128  $0x01, X7, Y3, Y8
+	VMOVUPS      Y8, (R9)
+	VINSERTF128  $0x01, X6, Y2, Y8
+	VMOVUPS      Y8, (R9)(CX*1)
+	VINSERTF128  $0x01, X9, Y5, Y8
+	VMOVUPS      Y8, (R9)(CX*2)
+	VINSERTF128  $0x01, X4, Y1, Y8
+	VMOVUPS      Y8, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VMOVUPS      Y3, (R9)
+	VPERM2F128   $0x31, Y6, Y2, Y2
+	VMOVUPS      Y2, (R9)(CX*1)
+	VPERM2F128   $0x31, Y9, Y5, Y2
+	VMOVUPS      Y2, (R9)(CX*2)
+	VPERM2F128   $0x31, Y4, Y1, Y1
+	VMOVUPS      Y1, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000340, BX
+	ADDQ         $0x20, DI
+	MOVQ         $0x0000000000000008, R8
+	SUBQ         32(SP), R8
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x68, R8, AX
+	SUBQ         AX, BX
+	SHLQ         $0x02, R8
+	SUBQ         R8, DI
+	JMP          columns
+
+done:
+	ADDQ   $0x40, 8(SP)
+	MOVQ   CX, AX
+	SHLQ   $0x06, AX
+	ADDQ   AX, (SP)
+	SUBQ   $0x40, 16(SP)
+	JG     chunk
+	XORQ   AX, AX
+	VPTEST Y0, Y0
+	SETNE  AL
+	MOVQ   AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI64F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, POPCNT
+TEXT ·rowsI64F32ValidAVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ          R10, $0x10
+	JL            tail
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          8(DX), R12
+	MOVQ          16(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z3
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K3
+	VCVTQQ2PS     Z3, Y4
+	VCVTTPS2QQ    Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K4
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 32(DX)
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K1, Z3
+	MOVQ          104(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          112(DX), R12
+	MOVQ          120(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z4
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z6
+	VPCMPQ        $0x04, Z2, Z6, K3
+	VCVTQQ2PS     Z4, Y6
+	VCVTTPS2QQ    Y6, Z2
+	VPCMPQ        $0x04, Z4, Z2, K4
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 136(DX)
+	VBROADCASTSS  128(DX), Z4
+	VMOVAPS       Z2, K1, Z4
+	MOVQ          208(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          216(DX), R12
+	MOVQ          224(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z6
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z7
+	VPCMPQ        $0x04, Z2, Z7, K3
+	VCVTQQ2PS     Z6, Y7
+	VCVTTPS2QQ    Y7, Z2
+	VPCMPQ        $0x04, Z6, Z2, K4
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 240(DX)
+	VBROADCASTSS  232(DX), Z6
+	VMOVAPS       Z2, K1, Z6
+	MOVQ          312(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          320(DX), R12
+	MOVQ          328(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z7
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z8
+	VPCMPQ        $0x04, Z2, Z8, K3
+	VCVTQQ2PS     Z7, Y8
+	VCVTTPS2QQ    Y8, Z2
+	VPCMPQ        $0x04, Z7, Z2, K4
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 344(DX)
+	VBROADCASTSS  336(DX), Z7
+	VMOVAPS       Z2, K1, Z7
+	MOVQ          416(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          424(DX), R12
+	MOVQ          432(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z8
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z9
+	VPCMPQ        $0x04, Z2, Z9, K3
+	VCVTQQ2PS     Z8, Y9
+	VCVTTPS2QQ    Y9, Z2
+	VPCMPQ        $0x04, Z8, Z2, K4
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 448(DX)
+	VBROADCASTSS  440(DX), Z8
+	VMOVAPS       Z2, K1, Z8
+	MOVQ          520(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          528(DX), R12
+	MOVQ          536(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z9
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z10
+	VPCMPQ        $0x04, Z2, Z10, K3
+	VCVTQQ2PS     Z9, Y10
+	VCVTTPS2QQ    Y10, Z2
+	VPCMPQ        $0x04, Z9, Z2, K4
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 552(DX)
+	VBROADCASTSS  544(DX), Z9
+	VMOVAPS       Z2, K1, Z9
+	MOVQ          624(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          632(DX), R12
+	MOVQ          640(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z10
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z11
+	VPCMPQ        $0x04, Z2, Z11, K3
+	VCVTQQ2PS     Z10, Y11
+	VCVTTPS2QQ    Y11, Z2
+	VPCMPQ        $0x04, Z10, Z2, K4
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 656(DX)
+	VBROADCASTSS  648(DX), Z10
+	VMOVAPS       Z2, K1, Z10
+	MOVQ          728(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          736(DX), R12
+	MOVQ          744(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z11
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z12
+	VPCMPQ        $0x04, Z2, Z12, K3
+	VCVTQQ2PS     Z11, Y12
+	VCVTTPS2QQ    Y12, Z2
+	VPCMPQ        $0x04, Z11, Z2, K4
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 760(DX)
+	VBROADCASTSS  752(DX), Z11
+	VMOVAPS       Z2, K1, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K2, (R8)
+	VMOVUPS       Y10, K2, (R8)(AX*1)
+	VMOVUPS       Y7, K2, (R8)(AX*2)
+	VMOVUPS       Y9, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z11, Y5
+	VMOVUPS       Y5, K2, (R8)
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K2, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y6, K2, (R8)
+	VMOVUPS       Y2, K2, (R8)(AX*1)
+	VMOVUPS       Y4, K2, (R8)(AX*2)
+	VMOVUPS       Y3, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K2, (R8)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K2, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R10
+	JMP           step
+
+tail:
+	TESTQ         R10, R10
+	JZ            next
+	MOVQ          $-1, DI
+	BZHIQ         R10, DI, DI
+	KMOVW         DI, K1
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), R12
+	MOVQ          8(DX), R13
+	MOVQ          16(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVUPD.Z     (R12)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R12)(BX*8), K3, Z3
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K3
+	VCVTQQ2PS     Z3, Y4
+	VCVTTPS2QQ    Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K4
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 32(DX)
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K1, Z3
+	MOVQ          104(DX), R12
+	MOVQ          112(DX), R13
+	MOVQ          120(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVUPD.Z     (R12)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R12)(BX*8), K3, Z4
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z6
+	VPCMPQ        $0x04, Z2, Z6, K3
+	VCVTQQ2PS     Z4, Y6
+	VCVTTPS2QQ    Y6, Z2
+	VPCMPQ        $0x04, Z4, Z2, K4
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 136(DX)
+	VBROADCASTSS  128(DX), Z4
+	VMOVAPS       Z2, K1, Z4
+	MOVQ          208(DX), R12
+	MOVQ          216(DX), R13
+	MOVQ          224(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVUPD.Z     (R12)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R12)(BX*8), K3, Z6
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z7
+	VPCMPQ        $0x04, Z2, Z7, K3
+	VCVTQQ2PS     Z6, Y7
+	VCVTTPS2QQ    Y7, Z2
+	VPCMPQ        $0x04, Z6, Z2, K4
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 240(DX)
+	VBROADCASTSS  232(DX), Z6
+	VMOVAPS       Z2, K1, Z6
+	MOVQ          312(DX), R12
+	MOVQ          320(DX), R13
+	MOVQ          328(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVUPD.Z     (R12)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R12)(BX*8), K3, Z7
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z8
+	VPCMPQ        $0x04, Z2, Z8, K3
+	VCVTQQ2PS     Z7, Y8
+	VCVTTPS2QQ    Y8, Z2
+	VPCMPQ        $0x04, Z7, Z2, K4
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 344(DX)
+	VBROADCASTSS  336(DX), Z7
+	VMOVAPS       Z2, K1, Z7
+	MOVQ          416(DX), R12
+	MOVQ          424(DX), R13
+	MOVQ          432(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVUPD.Z     (R12)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R12)(BX*8), K3, Z8
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z9
+	VPCMPQ        $0x04, Z2, Z9, K3
+	VCVTQQ2PS     Z8, Y9
+	VCVTTPS2QQ    Y9, Z2
+	VPCMPQ        $0x04, Z8, Z2, K4
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 448(DX)
+	VBROADCASTSS  440(DX), Z8
+	VMOVAPS       Z2, K1, Z8
+	MOVQ          520(DX), R12
+	MOVQ          528(DX), R13
+	MOVQ          536(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVUPD.Z     (R12)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R12)(BX*8), K3, Z9
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z10
+	VPCMPQ        $0x04, Z2, Z10, K3
+	VCVTQQ2PS     Z9, Y10
+	VCVTTPS2QQ    Y10, Z2
+	VPCMPQ        $0x04, Z9, Z2, K4
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 552(DX)
+	VBROADCASTSS  544(DX), Z9
+	VMOVAPS       Z2, K1, Z9
+	MOVQ          624(DX), R12
+	MOVQ          632(DX), R13
+	MOVQ          640(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVUPD.Z     (R12)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R12)(BX*8), K3, Z10
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z11
+	VPCMPQ        $0x04, Z2, Z11, K3
+	VCVTQQ2PS     Z10, Y11
+	VCVTTPS2QQ    Y11, Z2
+	VPCMPQ        $0x04, Z10, Z2, K4
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 656(DX)
+	VBROADCASTSS  648(DX), Z10
+	VMOVAPS       Z2, K1, Z10
+	MOVQ          728(DX), R12
+	MOVQ          736(DX), R13
+	MOVQ          744(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVUPD.Z     (R12)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R12)(BX*8), K3, Z11
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z12
+	VPCMPQ        $0x04, Z2, Z12, K3
+	VCVTQQ2PS     Z11, Y12
+	VCVTTPS2QQ    Y12, Z2
+	VPCMPQ        $0x04, Z11, Z2, K4
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, BX
+	POPCNTL       BX, BX
+	ADDQ          BX, 760(DX)
+	VBROADCASTSS  752(DX), Z11
+	VMOVAPS       Z2, K1, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y10, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y7, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y9, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z11, Y5
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y6, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y2, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y4, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y3, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+
+next:
+	ADDQ $0x00000340, DX
+	ADDQ $0x20, R11
+	SUBQ $0x08, R9
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI64I32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rowsI64I32AVX2(SB), NOSPLIT, $40-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), CX
+	LEAQ  (CX)(CX*2), DX
+	VPXOR Y0, Y0, Y0
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y1
+	VMOVDQU     32(R9)(AX*8), Y2
+	VSHUFPS     $0x88, Y2, Y1, Y3
+	VSHUFPS     $0xdd, Y2, Y1, Y1
+	VPSRAD      $0x1f, Y3, Y2
+	VPXOR       Y2, Y1, Y1
+	VPERMQ      $0xd8, Y3, Y3
+	VPOR        Y1, Y0, Y0
+	MOVQ        104(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y1
+	VMOVDQU     32(R9)(AX*8), Y2
+	VSHUFPS     $0x88, Y2, Y1, Y4
+	VSHUFPS     $0xdd, Y2, Y1, Y1
+	VPSRAD      $0x1f, Y4, Y2
+	VPXOR       Y2, Y1, Y1
+	VPERMQ      $0xd8, Y4, Y4
+	VPOR        Y1, Y0, Y0
+	MOVQ        208(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y1
+	VMOVDQU     32(R9)(AX*8), Y2
+	VSHUFPS     $0x88, Y2, Y1, Y5
+	VSHUFPS     $0xdd, Y2, Y1, Y1
+	VPSRAD      $0x1f, Y5, Y2
+	VPXOR       Y2, Y1, Y1
+	VPERMQ      $0xd8, Y5, Y5
+	VPOR        Y1, Y0, Y0
+	MOVQ        312(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y1
+	VMOVDQU     32(R9)(AX*8), Y2
+	VSHUFPS     $0x88, Y2, Y1, Y6
+	VSHUFPS     $0xdd, Y2, Y1, Y1
+	VPSRAD      $0x1f, Y6, Y2
+	VPXOR       Y2, Y1, Y1
+	VPERMQ      $0xd8, Y6, Y6
+	VPOR        Y1, Y0, Y0
+	VUNPCKLPS   Y4, Y3, Y1
+	VUNPCKHPS   Y4, Y3, Y2
+	VUNPCKLPS   Y6, Y5, Y3
+	VUNPCKHPS   Y6, Y5, Y5
+	VUNPCKLPD   Y3, Y1, Y4
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y5, Y2, Y3
+	VUNPCKHPD   Y5, Y2, Y2
+	MOVQ        416(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y5
+	VMOVDQU     32(R9)(AX*8), Y6
+	VSHUFPS     $0x88, Y6, Y5, Y7
+	VSHUFPS     $0xdd, Y6, Y5, Y5
+	VPSRAD      $0x1f, Y7, Y6
+	VPXOR       Y6, Y5, Y5
+	VPERMQ      $0xd8, Y7, Y7
+	VPOR        Y5, Y0, Y0
+	MOVQ        520(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y5
+	VMOVDQU     32(R9)(AX*8), Y6
+	VSHUFPS     $0x88, Y6, Y5, Y8
+	VSHUFPS     $0xdd, Y6, Y5, Y5
+	VPSRAD      $0x1f, Y8, Y6
+	VPXOR       Y6, Y5, Y5
+	VPERMQ      $0xd8, Y8, Y8
+	VPOR        Y5, Y0, Y0
+	MOVQ        624(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y5
+	VMOVDQU     32(R9)(AX*8), Y6
+	VSHUFPS     $0x88, Y6, Y5, Y9
+	VSHUFPS     $0xdd, Y6, Y5, Y5
+	VPSRAD      $0x1f, Y9, Y6
+	VPXOR       Y6, Y5, Y5
+	VPERMQ      $0xd8, Y9, Y9
+	VPOR        Y5, Y0, Y0
+	MOVQ        728(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y5
+	VMOVDQU     32(R9)(AX*8), Y6
+	VSHUFPS     $0x88, Y6, Y5, Y10
+	VSHUFPS     $0xdd, Y6, Y5, Y5
+	VPSRAD      $0x1f, Y10, Y6
+	VPXOR       Y6, Y5, Y5
+	VPERMQ      $0xd8, Y10, Y10
+	VPOR        Y5, Y0, Y0
+	VUNPCKLPS   Y8, Y7, Y5
+	VUNPCKHPS   Y8, Y7, Y6
+	VUNPCKLPS   Y10, Y9, Y7
+	VUNPCKHPS   Y10, Y9, Y9
+	VUNPCKLPD   Y7, Y5, Y8
+	VUNPCKHPD   Y7, Y5, Y5
+	VUNPCKLPD   Y9, Y6, Y7
+	VUNPCKHPD   Y9, Y6, Y6
+	VINSERTF128 $0x01, X8, Y4, Y9
+	VMOVUPS     Y9, (DI)
+	VINSERTF128 $0x01, X5, Y1, Y9
+	VMOVUPS     Y9, (DI)(CX*1)
+	VINSERTF128 $0x01, X7, Y3, Y9
+	VMOVUPS     Y9, (DI)(CX*2)
+	VINSERTF128 $0x01, X6, Y2, Y9
+	VMOVUPS     Y9, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VMOVUPS     Y4, (DI)
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPS     Y1, (DI)(CX*1)
+	VPERM2F128  $0x31, Y7, Y3, Y1
+	VMOVUPS     Y1, (DI)(CX*2)
+	VPERM2F128  $0x31, Y6, Y2, Y1
+	VMOVUPS     Y1, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+	SUBQ        $0x08, 32(SP)
+	JLE         done
+	ADDQ        $0x00000340, BX
+	ADDQ        $0x20, SI
+	MOVQ        $0x0000000000000008, DI
+	SUBQ        32(SP), DI
+	JLE         columns
+	MOVQ        $0x0000000000000008, AX
+	MOVQ        AX, 32(SP)
+	IMUL3Q      $0x68, DI, AX
+	SUBQ        AX, BX
+	SHLQ        $0x02, DI
+	SUBQ        DI, SI
+	JMP         columns
+
+done:
+	ADDQ   $0x40, 8(SP)
+	MOVQ   CX, AX
+	SHLQ   $0x06, AX
+	ADDQ   AX, (SP)
+	SUBQ   $0x40, 16(SP)
+	JG     chunk
+	XORQ   AX, AX
+	VPTEST Y0, Y0
+	SETNE  AL
+	MOVQ   AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI64I32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+
+TEXT ·rowsI64I32AVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K3
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ          R9, $0x10
+	JL            tail
+	MOVQ          (DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z2
+	VMOVUPD       64(SI)(BX*8), Z3
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K2
+	VPMOVQD       Z3, Y4
+	VPMOVSXDQ     Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K4
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          104(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z3
+	VMOVUPD       64(SI)(BX*8), Z4
+	VPMOVQD       Z3, Y5
+	VPMOVSXDQ     Y5, Z6
+	VPCMPQ        $0x04, Z3, Z6, K2
+	VPMOVQD       Z4, Y6
+	VPMOVSXDQ     Y6, Z3
+	VPCMPQ        $0x04, Z4, Z3, K4
+	VINSERTF32X8  $0x01, Y6, Z5, Z3
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          208(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z4
+	VMOVUPD       64(SI)(BX*8), Z6
+	VPMOVQD       Z4, Y5
+	VPMOVSXDQ     Y5, Z7
+	VPCMPQ        $0x04, Z4, Z7, K2
+	VPMOVQD       Z6, Y7
+	VPMOVSXDQ     Y7, Z4
+	VPCMPQ        $0x04, Z6, Z4, K4
+	VINSERTF32X8  $0x01, Y7, Z5, Z4
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          312(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z6
+	VMOVUPD       64(SI)(BX*8), Z7
+	VPMOVQD       Z6, Y5
+	VPMOVSXDQ     Y5, Z8
+	VPCMPQ        $0x04, Z6, Z8, K2
+	VPMOVQD       Z7, Y8
+	VPMOVSXDQ     Y8, Z6
+	VPCMPQ        $0x04, Z7, Z6, K4
+	VINSERTF32X8  $0x01, Y8, Z5, Z6
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          416(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z7
+	VMOVUPD       64(SI)(BX*8), Z8
+	VPMOVQD       Z7, Y5
+	VPMOVSXDQ     Y5, Z9
+	VPCMPQ        $0x04, Z7, Z9, K2
+	VPMOVQD       Z8, Y9
+	VPMOVSXDQ     Y9, Z7
+	VPCMPQ        $0x04, Z8, Z7, K4
+	VINSERTF32X8  $0x01, Y9, Z5, Z7
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          520(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z8
+	VMOVUPD       64(SI)(BX*8), Z9
+	VPMOVQD       Z8, Y5
+	VPMOVSXDQ     Y5, Z10
+	VPCMPQ        $0x04, Z8, Z10, K2
+	VPMOVQD       Z9, Y10
+	VPMOVSXDQ     Y10, Z8
+	VPCMPQ        $0x04, Z9, Z8, K4
+	VINSERTF32X8  $0x01, Y10, Z5, Z8
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          624(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z9
+	VMOVUPD       64(SI)(BX*8), Z10
+	VPMOVQD       Z9, Y5
+	VPMOVSXDQ     Y5, Z11
+	VPCMPQ        $0x04, Z9, Z11, K2
+	VPMOVQD       Z10, Y11
+	VPMOVSXDQ     Y11, Z9
+	VPCMPQ        $0x04, Z10, Z9, K4
+	VINSERTF32X8  $0x01, Y11, Z5, Z9
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          728(DX), SI
+	PREFETCHT1    512(SI)(BX*8)
+	PREFETCHT1    576(SI)(BX*8)
+	VMOVUPD       (SI)(BX*8), Z10
+	VMOVUPD       64(SI)(BX*8), Z11
+	VPMOVQD       Z10, Y5
+	VPMOVSXDQ     Y5, Z12
+	VPCMPQ        $0x04, Z10, Z12, K2
+	VPMOVQD       Z11, Y12
+	VPMOVSXDQ     Y12, Z10
+	VPCMPQ        $0x04, Z11, Z10, K4
+	VINSERTF32X8  $0x01, Y12, Z5, Z10
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	VUNPCKLPS     Z3, Z2, Z11
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z6, Z4, Z3
+	VUNPCKHPS     Z6, Z4, Z6
+	VUNPCKLPD     Z3, Z11, Z4
+	VUNPCKHPD     Z3, Z11, Z3
+	VUNPCKLPD     Z6, Z2, Z11
+	VUNPCKHPD     Z6, Z2, Z2
+	VUNPCKLPS     Z8, Z7, Z6
+	VUNPCKHPS     Z8, Z7, Z7
+	VUNPCKLPS     Z10, Z9, Z8
+	VUNPCKHPS     Z10, Z9, Z10
+	VUNPCKLPD     Z8, Z6, Z9
+	VUNPCKHPD     Z8, Z6, Z6
+	VUNPCKLPD     Z10, Z7, Z8
+	VUNPCKHPD     Z10, Z7, Z7
+	VMOVAPS       Z4, Z10
+	VPERMT2PD     Z9, Z0, Z10
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z6, Z0, Z9
+	VPERMT2PD     Z6, Z1, Z3
+	VMOVAPS       Z11, Z6
+	VPERMT2PD     Z8, Z0, Z6
+	VPERMT2PD     Z8, Z1, Z11
+	VMOVAPS       Z2, Z8
+	VPERMT2PD     Z7, Z0, Z8
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVUPS       Y10, K3, (DI)
+	VMOVUPS       Y9, K3, (DI)(AX*1)
+	VMOVUPS       Y6, K3, (DI)(AX*2)
+	VMOVUPS       Y8, K3, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K3, (DI)
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K3, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K3, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z8, Y5
+	VMOVUPS       Y5, K3, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y4, K3, (DI)
+	VMOVUPS       Y3, K3, (DI)(AX*1)
+	VMOVUPS       Y11, K3, (DI)(AX*2)
+	VMOVUPS       Y2, K3, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K3, (DI)
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K3, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z11, Y3
+	VMOVUPS       Y3, K3, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K3, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R9
+	JMP           step
+
+tail:
+	TESTQ         R9, R9
+	JZ            next
+	MOVQ          $-1, SI
+	BZHIQ         R9, SI, SI
+	KMOVW         SI, K2
+	MOVQ          (DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z3
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K4
+	VPMOVQD       Z3, Y4
+	VPMOVSXDQ     Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K5
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K2, Z3
+	MOVQ          104(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z4
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z6
+	VPCMPQ        $0x04, Z2, Z6, K4
+	VPMOVQD       Z4, Y6
+	VPMOVSXDQ     Y6, Z2
+	VPCMPQ        $0x04, Z4, Z2, K5
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  128(DX), Z4
+	VMOVAPS       Z2, K2, Z4
+	MOVQ          208(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z6
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z7
+	VPCMPQ        $0x04, Z2, Z7, K4
+	VPMOVQD       Z6, Y7
+	VPMOVSXDQ     Y7, Z2
+	VPCMPQ        $0x04, Z6, Z2, K5
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  232(DX), Z6
+	VMOVAPS       Z2, K2, Z6
+	MOVQ          312(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z7
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z8
+	VPCMPQ        $0x04, Z2, Z8, K4
+	VPMOVQD       Z7, Y8
+	VPMOVSXDQ     Y8, Z2
+	VPCMPQ        $0x04, Z7, Z2, K5
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  336(DX), Z7
+	VMOVAPS       Z2, K2, Z7
+	MOVQ          416(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z8
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z9
+	VPCMPQ        $0x04, Z2, Z9, K4
+	VPMOVQD       Z8, Y9
+	VPMOVSXDQ     Y9, Z2
+	VPCMPQ        $0x04, Z8, Z2, K5
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  440(DX), Z8
+	VMOVAPS       Z2, K2, Z8
+	MOVQ          520(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z9
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z10
+	VPCMPQ        $0x04, Z2, Z10, K4
+	VPMOVQD       Z9, Y10
+	VPMOVSXDQ     Y10, Z2
+	VPCMPQ        $0x04, Z9, Z2, K5
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  544(DX), Z9
+	VMOVAPS       Z2, K2, Z9
+	MOVQ          624(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z10
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z11
+	VPCMPQ        $0x04, Z2, Z11, K4
+	VPMOVQD       Z10, Y11
+	VPMOVSXDQ     Y11, Z2
+	VPCMPQ        $0x04, Z10, Z2, K5
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  648(DX), Z10
+	VMOVAPS       Z2, K2, Z10
+	MOVQ          728(DX), SI
+	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(SI)(BX*8), K4, Z11
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z12
+	VPCMPQ        $0x04, Z2, Z12, K4
+	VPMOVQD       Z11, Y12
+	VPMOVSXDQ     Y12, Z2
+	VPCMPQ        $0x04, Z11, Z2, K5
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  752(DX), Z11
+	VMOVAPS       Z2, K2, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y10, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y7, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y9, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z11, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y6, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y2, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y4, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y3, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K3, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+
+next:
+	ADDQ  $0x00000340, DX
+	ADDQ  $0x20, R10
+	SUBQ  $0x08, R8
+	JG    columns
+	ADDQ  $0x40, 8(SP)
+	MOVQ  AX, DX
+	SHLQ  $0x06, DX
+	ADDQ  DX, (SP)
+	SUBQ  $0x40, 16(SP)
+	JG    chunk
+	XORQ  AX, AX
+	KMOVW K1, AX
+	MOVQ  AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI64I32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rowsI64I32ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), CX
+	LEAQ  (CX)(CX*2), DX
+	VPXOR Y0, Y0, Y0
+	LEAQ  sliding<>+0(SB), SI
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), DI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ DI, R9
+	MOVQ 24(SP), R10
+
+step:
+	MOVQ         AX, R8
+	SHRQ         $0x03, R8
+	MOVQ         (BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         8(BX), R12
+	MOVQ         16(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y1
+	VMOVDQU      (R11)(AX*8), Y2
+	VMOVDQU      32(R11)(AX*8), Y3
+	VSHUFPS      $0x88, Y3, Y2, Y4
+	VSHUFPS      $0xdd, Y3, Y2, Y2
+	VPSRAD       $0x1f, Y4, Y3
+	VPXOR        Y3, Y2, Y2
+	VPERMQ       $0xd8, Y4, Y4
+	VPERMQ       $0xd8, Y2, Y2
+	VPAND        (SI)(R13*4), Y1, Y3
+	VPCMPEQD     (SI)(R13*4), Y3, Y3
+	VPAND        Y3, Y2, Y2
+	VPOR         Y2, Y0, Y0
+	VBROADCASTSS 24(BX), Y2
+	VPSLLVD      40(BX), Y1, Y1
+	VBLENDVPS    Y1, Y4, Y2, Y1
+	MOVQ         104(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         112(BX), R12
+	MOVQ         120(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y2
+	VMOVDQU      (R11)(AX*8), Y3
+	VMOVDQU      32(R11)(AX*8), Y4
+	VSHUFPS      $0x88, Y4, Y3, Y5
+	VSHUFPS      $0xdd, Y4, Y3, Y3
+	VPSRAD       $0x1f, Y5, Y4
+	VPXOR        Y4, Y3, Y3
+	VPERMQ       $0xd8, Y5, Y5
+	VPERMQ       $0xd8, Y3, Y3
+	VPAND        (SI)(R13*4), Y2, Y4
+	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	VPAND        Y4, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VBROADCASTSS 128(BX), Y3
+	VPSLLVD      144(BX), Y2, Y2
+	VBLENDVPS    Y2, Y5, Y3, Y2
+	MOVQ         208(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         216(BX), R12
+	MOVQ         224(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VMOVDQU      (R11)(AX*8), Y4
+	VMOVDQU      32(R11)(AX*8), Y5
+	VSHUFPS      $0x88, Y5, Y4, Y6
+	VSHUFPS      $0xdd, Y5, Y4, Y4
+	VPSRAD       $0x1f, Y6, Y5
+	VPXOR        Y5, Y4, Y4
+	VPERMQ       $0xd8, Y6, Y6
+	VPERMQ       $0xd8, Y4, Y4
+	VPAND        (SI)(R13*4), Y3, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VPAND        Y5, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VBROADCASTSS 232(BX), Y4
+	VPSLLVD      248(BX), Y3, Y3
+	VBLENDVPS    Y3, Y6, Y4, Y3
+	MOVQ         312(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         320(BX), R12
+	MOVQ         328(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVDQU      (R11)(AX*8), Y5
+	VMOVDQU      32(R11)(AX*8), Y6
+	VSHUFPS      $0x88, Y6, Y5, Y7
+	VSHUFPS      $0xdd, Y6, Y5, Y5
+	VPSRAD       $0x1f, Y7, Y6
+	VPXOR        Y6, Y5, Y5
+	VPERMQ       $0xd8, Y7, Y7
+	VPERMQ       $0xd8, Y5, Y5
+	VPAND        (SI)(R13*4), Y4, Y6
+	VPCMPEQD     (SI)(R13*4), Y6, Y6
+	VPAND        Y6, Y5, Y5
+	VPOR         Y5, Y0, Y0
+	VBROADCASTSS 336(BX), Y5
+	VPSLLVD      352(BX), Y4, Y4
+	VBLENDVPS    Y4, Y7, Y5, Y4
+	VUNPCKLPS    Y2, Y1, Y5
+	VUNPCKHPS    Y2, Y1, Y1
+	VUNPCKLPS    Y4, Y3, Y2
+	VUNPCKHPS    Y4, Y3, Y4
+	VUNPCKLPD    Y2, Y5, Y3
+	VUNPCKHPD    Y2, Y5, Y2
+	VUNPCKLPD    Y4, Y1, Y5
+	VUNPCKHPD    Y4, Y1, Y1
+	MOVQ         416(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         424(BX), R12
+	MOVQ         432(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVDQU      (R11)(AX*8), Y6
+	VMOVDQU      32(R11)(AX*8), Y7
+	VSHUFPS      $0x88, Y7, Y6, Y8
+	VSHUFPS      $0xdd, Y7, Y6, Y6
+	VPSRAD       $0x1f, Y8, Y7
+	VPXOR        Y7, Y6, Y6
+	VPERMQ       $0xd8, Y8, Y8
+	VPERMQ       $0xd8, Y6, Y6
+	VPAND        (SI)(R13*4), Y4, Y7
+	VPCMPEQD     (SI)(R13*4), Y7, Y7
+	VPAND        Y7, Y6, Y6
+	VPOR         Y6, Y0, Y0
+	VBROADCASTSS 440(BX), Y6
+	VPSLLVD      456(BX), Y4, Y4
+	VBLENDVPS    Y4, Y8, Y6, Y4
+	MOVQ         520(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         528(BX), R12
+	MOVQ         536(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y6
+	VMOVDQU      (R11)(AX*8), Y7
+	VMOVDQU      32(R11)(AX*8), Y8
+	VSHUFPS      $0x88, Y8, Y7, Y9
+	VSHUFPS      $0xdd, Y8, Y7, Y7
+	VPSRAD       $0x1f, Y9, Y8
+	VPXOR        Y8, Y7, Y7
+	VPERMQ       $0xd8, Y9, Y9
+	VPERMQ       $0xd8, Y7, Y7
+	VPAND        (SI)(R13*4), Y6, Y8
+	VPCMPEQD     (SI)(R13*4), Y8, Y8
+	VPAND        Y8, Y7, Y7
+	VPOR         Y7, Y0, Y0
+	VBROADCASTSS 544(BX), Y7
+	VPSLLVD      560(BX), Y6, Y6
+	VBLENDVPS    Y6, Y9, Y7, Y6
+	MOVQ         624(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         632(BX), R12
+	MOVQ         640(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y7
+	VMOVDQU      (R11)(AX*8), Y8
+	VMOVDQU      32(R11)(AX*8), Y9
+	VSHUFPS      $0x88, Y9, Y8, Y10
+	VSHUFPS      $0xdd, Y9, Y8, Y8
+	VPSRAD       $0x1f, Y10, Y9
+	VPXOR        Y9, Y8, Y8
+	VPERMQ       $0xd8, Y10, Y10
+	VPERMQ       $0xd8, Y8, Y8
+	VPAND        (SI)(R13*4), Y7, Y9
+	VPCMPEQD     (SI)(R13*4), Y9, Y9
+	VPAND        Y9, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VBROADCASTSS 648(BX), Y8
+	VPSLLVD      664(BX), Y7, Y7
+	VBLENDVPS    Y7, Y10, Y8, Y7
+	MOVQ         728(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         736(BX), R12
+	MOVQ         744(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y8
+	VMOVDQU      (R11)(AX*8), Y9
+	VMOVDQU      32(R11)(AX*8), Y10
+	VSHUFPS      $0x88, Y10, Y9, Y11
+	VSHUFPS      $0xdd, Y10, Y9, Y9
+	VPSRAD       $0x1f, Y11, Y10
+	VPXOR        Y10, Y9, Y9
+	VPERMQ       $0xd8, Y11, Y11
+	VPERMQ       $0xd8, Y9, Y9
+	VPAND        (SI)(R13*4), Y8, Y10
+	VPCMPEQD     (SI)(R13*4), Y10, Y10
+	VPAND        Y10, Y9, Y9
+	VPOR         Y9, Y0, Y0
+	VBROADCASTSS 752(BX), Y9
+	VPSLLVD      768(BX), Y8, Y8
+	VBLENDVPS    Y8, Y11, Y9, Y8
+	VUNPCKLPS    Y6, Y4, Y9
+	VUNPCKHPS    Y6, Y4, Y4
+	VUNPCKLPS    Y8, Y7, Y6
+	VUNPCKHPS    Y8, Y7, Y8
+	VUNPCKLPD    Y6, Y9, Y7
+	VUNPCKHPD    Y6, Y9, Y6
+	VUNPCKLPD    Y8, Y4, Y9
+	VUNPCKHPD    Y8, Y4, Y4
+	VINSERTF128  $0x01, X7, Y3, Y8
+	VMOVUPS      Y8, (R9)
+	VINSERTF128  $0x01, X6, Y2, Y8
+	VMOVUPS      Y8, (R9)(CX*1)
+	VINSERTF128  $0x01, X9, Y5, Y8
+	VMOVUPS      Y8, (R9)(CX*2)
+	VINSERTF128  $0x01, X4, Y1, Y8
+	VMOVUPS      Y8, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VMOVUPS      Y3, (R9)
+	VPERM2F128   $0x31, Y6, Y2, Y2
+	VMOVUPS      Y2, (R9)(CX*1)
+	VPERM2F128   $0x31, Y9, Y5, Y2
+	VMOVUPS      Y2, (R9)(CX*2)
+	VPERM2F128   $0x31, Y4, Y1, Y1
+	VMOVUPS      Y1, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000340, BX
+	ADDQ         $0x20, DI
+	MOVQ         $0x0000000000000008, R8
+	SUBQ         32(SP), R8
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x68, R8, AX
+	SUBQ         AX, BX
+	SHLQ         $0x02, R8
+	SUBQ         R8, DI
+	JMP          columns
+
+done:
+	ADDQ   $0x40, 8(SP)
+	MOVQ   CX, AX
+	SHLQ   $0x06, AX
+	ADDQ   AX, (SP)
+	SUBQ   $0x40, 16(SP)
+	JG     chunk
+	XORQ   AX, AX
+	VPTEST Y0, Y0
+	SETNE  AL
+	MOVQ   AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI64I32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+
+TEXT ·rowsI64I32ValidAVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K3
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ          R10, $0x10
+	JL            tail
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          8(DX), R12
+	MOVQ          16(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z3
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K4
+	VPMOVQD       Z3, Y4
+	VPMOVSXDQ     Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K5
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K2, Z3
+	MOVQ          104(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          112(DX), R12
+	MOVQ          120(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z4
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z6
+	VPCMPQ        $0x04, Z2, Z6, K4
+	VPMOVQD       Z4, Y6
+	VPMOVSXDQ     Y6, Z2
+	VPCMPQ        $0x04, Z4, Z2, K5
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  128(DX), Z4
+	VMOVAPS       Z2, K2, Z4
+	MOVQ          208(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          216(DX), R12
+	MOVQ          224(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z6
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z7
+	VPCMPQ        $0x04, Z2, Z7, K4
+	VPMOVQD       Z6, Y7
+	VPMOVSXDQ     Y7, Z2
+	VPCMPQ        $0x04, Z6, Z2, K5
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  232(DX), Z6
+	VMOVAPS       Z2, K2, Z6
+	MOVQ          312(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          320(DX), R12
+	MOVQ          328(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z7
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z8
+	VPCMPQ        $0x04, Z2, Z8, K4
+	VPMOVQD       Z7, Y8
+	VPMOVSXDQ     Y8, Z2
+	VPCMPQ        $0x04, Z7, Z2, K5
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  336(DX), Z7
+	VMOVAPS       Z2, K2, Z7
+	MOVQ          416(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          424(DX), R12
+	MOVQ          432(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z8
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z9
+	VPCMPQ        $0x04, Z2, Z9, K4
+	VPMOVQD       Z8, Y9
+	VPMOVSXDQ     Y9, Z2
+	VPCMPQ        $0x04, Z8, Z2, K5
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  440(DX), Z8
+	VMOVAPS       Z2, K2, Z8
+	MOVQ          520(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          528(DX), R12
+	MOVQ          536(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z9
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z10
+	VPCMPQ        $0x04, Z2, Z10, K4
+	VPMOVQD       Z9, Y10
+	VPMOVSXDQ     Y10, Z2
+	VPCMPQ        $0x04, Z9, Z2, K5
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  544(DX), Z9
+	VMOVAPS       Z2, K2, Z9
+	MOVQ          624(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          632(DX), R12
+	MOVQ          640(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z10
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z11
+	VPCMPQ        $0x04, Z2, Z11, K4
+	VPMOVQD       Z10, Y11
+	VPMOVSXDQ     Y11, Z2
+	VPCMPQ        $0x04, Z10, Z2, K5
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  648(DX), Z10
+	VMOVAPS       Z2, K2, Z10
+	MOVQ          728(DX), DI
+	PREFETCHT1    512(DI)(BX*8)
+	PREFETCHT1    576(DI)(BX*8)
+	MOVQ          736(DX), R12
+	MOVQ          744(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z11
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z12
+	VPCMPQ        $0x04, Z2, Z12, K4
+	VPMOVQD       Z11, Y12
+	VPMOVSXDQ     Y12, Z2
+	VPCMPQ        $0x04, Z11, Z2, K5
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  752(DX), Z11
+	VMOVAPS       Z2, K2, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K3, (R8)
+	VMOVUPS       Y10, K3, (R8)(AX*1)
+	VMOVUPS       Y7, K3, (R8)(AX*2)
+	VMOVUPS       Y9, K3, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z11, Y5
+	VMOVUPS       Y5, K3, (R8)
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K3, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K3, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K3, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y6, K3, (R8)
+	VMOVUPS       Y2, K3, (R8)(AX*1)
+	VMOVUPS       Y4, K3, (R8)(AX*2)
+	VMOVUPS       Y3, K3, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K3, (R8)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K3, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K3, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K3, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R10
+	JMP           step
+
+tail:
+	TESTQ         R10, R10
+	JZ            next
+	MOVQ          $-1, DI
+	BZHIQ         R10, DI, DI
+	KMOVW         DI, K2
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), R12
+	MOVQ          8(DX), R13
+	MOVQ          16(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z3
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K4
+	VPMOVQD       Z3, Y4
+	VPMOVSXDQ     Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K5
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K2, Z3
+	MOVQ          104(DX), R12
+	MOVQ          112(DX), R13
+	MOVQ          120(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z4
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z6
+	VPCMPQ        $0x04, Z2, Z6, K4
+	VPMOVQD       Z4, Y6
+	VPMOVSXDQ     Y6, Z2
+	VPCMPQ        $0x04, Z4, Z2, K5
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  128(DX), Z4
+	VMOVAPS       Z2, K2, Z4
+	MOVQ          208(DX), R12
+	MOVQ          216(DX), R13
+	MOVQ          224(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z6
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z7
+	VPCMPQ        $0x04, Z2, Z7, K4
+	VPMOVQD       Z6, Y7
+	VPMOVSXDQ     Y7, Z2
+	VPCMPQ        $0x04, Z6, Z2, K5
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  232(DX), Z6
+	VMOVAPS       Z2, K2, Z6
+	MOVQ          312(DX), R12
+	MOVQ          320(DX), R13
+	MOVQ          328(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z7
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z8
+	VPCMPQ        $0x04, Z2, Z8, K4
+	VPMOVQD       Z7, Y8
+	VPMOVSXDQ     Y8, Z2
+	VPCMPQ        $0x04, Z7, Z2, K5
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  336(DX), Z7
+	VMOVAPS       Z2, K2, Z7
+	MOVQ          416(DX), R12
+	MOVQ          424(DX), R13
+	MOVQ          432(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z8
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z9
+	VPCMPQ        $0x04, Z2, Z9, K4
+	VPMOVQD       Z8, Y9
+	VPMOVSXDQ     Y9, Z2
+	VPCMPQ        $0x04, Z8, Z2, K5
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  440(DX), Z8
+	VMOVAPS       Z2, K2, Z8
+	MOVQ          520(DX), R12
+	MOVQ          528(DX), R13
+	MOVQ          536(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z9
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z10
+	VPCMPQ        $0x04, Z2, Z10, K4
+	VPMOVQD       Z9, Y10
+	VPMOVSXDQ     Y10, Z2
+	VPCMPQ        $0x04, Z9, Z2, K5
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  544(DX), Z9
+	VMOVAPS       Z2, K2, Z9
+	MOVQ          624(DX), R12
+	MOVQ          632(DX), R13
+	MOVQ          640(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z10
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z11
+	VPCMPQ        $0x04, Z2, Z11, K4
+	VPMOVQD       Z10, Y11
+	VPMOVSXDQ     Y11, Z2
+	VPCMPQ        $0x04, Z10, Z2, K5
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  648(DX), Z10
+	VMOVAPS       Z2, K2, Z10
+	MOVQ          728(DX), R12
+	MOVQ          736(DX), R13
+	MOVQ          744(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K2
+	VMOVUPD.Z     (R12)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R12)(BX*8), K4, Z11
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z12
+	VPCMPQ        $0x04, Z2, Z12, K4
+	VPMOVQD       Z11, Y12
+	VPMOVSXDQ     Y12, Z2
+	VPCMPQ        $0x04, Z11, Z2, K5
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  752(DX), Z11
+	VMOVAPS       Z2, K2, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y10, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y7, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y9, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z11, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y6, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y2, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y4, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y3, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z6, Y5
+	VMOVUPS       Y5, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K3, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+
+next:
+	ADDQ  $0x00000340, DX
+	ADDQ  $0x20, R11
+	SUBQ  $0x08, R9
+	JG    columns
+	ADDQ  $0x40, 8(SP)
+	MOVQ  AX, DX
+	SHLQ  $0x06, DX
+	ADDQ  DX, (SP)
+	SUBQ  $0x40, 16(SP)
+	JG    chunk
+	XORQ  AX, AX
+	KMOVW K1, AX
+	MOVQ  AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI32F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+, POPCNT
+TEXT ·rowsI32F32AVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVDQU     (R9)(AX*4), Y0
+	VCVTDQ2PS   Y0, Y1
+	VCVTTPS2DQ  Y1, Y2
+	VPCMPEQD    Y0, Y2, Y2
+	VPCMPEQD    Y0, Y0, Y0
+	VPXOR       Y0, Y2, Y0
+	VMOVMSKPS   Y0, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 32(BX)
+	MOVQ        104(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVDQU     (R9)(AX*4), Y0
+	VCVTDQ2PS   Y0, Y2
+	VCVTTPS2DQ  Y2, Y3
+	VPCMPEQD    Y0, Y3, Y3
+	VPCMPEQD    Y0, Y0, Y0
+	VPXOR       Y0, Y3, Y0
+	VMOVMSKPS   Y0, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 136(BX)
+	MOVQ        208(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVDQU     (R9)(AX*4), Y0
+	VCVTDQ2PS   Y0, Y3
+	VCVTTPS2DQ  Y3, Y4
+	VPCMPEQD    Y0, Y4, Y4
+	VPCMPEQD    Y0, Y0, Y0
+	VPXOR       Y0, Y4, Y0
+	VMOVMSKPS   Y0, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 240(BX)
+	MOVQ        312(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVDQU     (R9)(AX*4), Y0
+	VCVTDQ2PS   Y0, Y4
+	VCVTTPS2DQ  Y4, Y5
+	VPCMPEQD    Y0, Y5, Y5
+	VPCMPEQD    Y0, Y0, Y0
+	VPXOR       Y0, Y5, Y0
+	VMOVMSKPS   Y0, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 344(BX)
+	VUNPCKLPS   Y2, Y1, Y0
+	VUNPCKHPS   Y2, Y1, Y1
+	VUNPCKLPS   Y4, Y3, Y2
+	VUNPCKHPS   Y4, Y3, Y4
+	VUNPCKLPD   Y2, Y0, Y3
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y4, Y1, Y2
+	VUNPCKHPD   Y4, Y1, Y1
+	MOVQ        416(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVDQU     (R9)(AX*4), Y4
+	VCVTDQ2PS   Y4, Y5
+	VCVTTPS2DQ  Y5, Y6
+	VPCMPEQD    Y4, Y6, Y6
+	VPCMPEQD    Y4, Y4, Y4
+	VPXOR       Y4, Y6, Y4
+	VMOVMSKPS   Y4, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 448(BX)
+	MOVQ        520(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVDQU     (R9)(AX*4), Y4
+	VCVTDQ2PS   Y4, Y6
+	VCVTTPS2DQ  Y6, Y7
+	VPCMPEQD    Y4, Y7, Y7
+	VPCMPEQD    Y4, Y4, Y4
+	VPXOR       Y4, Y7, Y4
+	VMOVMSKPS   Y4, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 552(BX)
+	MOVQ        624(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVDQU     (R9)(AX*4), Y4
+	VCVTDQ2PS   Y4, Y7
+	VCVTTPS2DQ  Y7, Y8
+	VPCMPEQD    Y4, Y8, Y8
+	VPCMPEQD    Y4, Y4, Y4
+	VPXOR       Y4, Y8, Y4
+	VMOVMSKPS   Y4, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 656(BX)
+	MOVQ        728(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VMOVDQU     (R9)(AX*4), Y4
+	VCVTDQ2PS   Y4, Y8
+	VCVTTPS2DQ  Y8, Y9
+	VPCMPEQD    Y4, Y9, Y9
+	VPCMPEQD    Y4, Y4, Y4
+	VPXOR       Y4, Y9, Y4
+	VMOVMSKPS   Y4, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 760(BX)
+	VUNPCKLPS   Y6, Y5, Y4
+	VUNPCKHPS   Y6, Y5, Y5
+	VUNPCKLPS   Y8, Y7, Y6
+	VUNPCKHPS   Y8, Y7, Y8
+	VUNPCKLPD   Y6, Y4, Y7
+	VUNPCKHPD   Y6, Y4, Y4
+	VUNPCKLPD   Y8, Y5, Y6
+	VUNPCKHPD   Y8, Y5, Y5
+	VINSERTF128 $0x01, X7, Y3, Y8
+	VMOVUPS     Y8, (DI)
+	VINSERTF128 $0x01, X4, Y0, Y8
+	VMOVUPS     Y8, (DI)(CX*1)
+	VINSERTF128 $0x01, X6, Y2, Y8
+	VMOVUPS     Y8, (DI)(CX*2)
+	VINSERTF128 $0x01, X5, Y1, Y8
+	VMOVUPS     Y8, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VMOVUPS     Y3, (DI)
+	VPERM2F128  $0x31, Y4, Y0, Y0
+	VMOVUPS     Y0, (DI)(CX*1)
+	VPERM2F128  $0x31, Y6, Y2, Y0
+	VMOVUPS     Y0, (DI)(CX*2)
+	VPERM2F128  $0x31, Y5, Y1, Y0
+	VMOVUPS     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JLE         next
+	MOVQ        (BX), R9
+	VMOVDQU     (R9)(AX*4), Y0
+	VCVTDQ2PS   Y0, Y1
+	VCVTTPS2DQ  Y1, Y2
+	VPCMPEQD    Y0, Y2, Y2
+	VPCMPEQD    Y0, Y0, Y0
+	VPXOR       Y0, Y2, Y0
+	VMOVMSKPS   Y0, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 32(BX)
+	MOVQ        104(BX), R9
+	VMOVDQU     (R9)(AX*4), Y0
+	VCVTDQ2PS   Y0, Y2
+	VCVTTPS2DQ  Y2, Y3
+	VPCMPEQD    Y0, Y3, Y3
+	VPCMPEQD    Y0, Y0, Y0
+	VPXOR       Y0, Y3, Y0
+	VMOVMSKPS   Y0, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 136(BX)
+	MOVQ        208(BX), R9
+	VMOVDQU     (R9)(AX*4), Y0
+	VCVTDQ2PS   Y0, Y3
+	VCVTTPS2DQ  Y3, Y4
+	VPCMPEQD    Y0, Y4, Y4
+	VPCMPEQD    Y0, Y0, Y0
+	VPXOR       Y0, Y4, Y0
+	VMOVMSKPS   Y0, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 240(BX)
+	MOVQ        312(BX), R9
+	VMOVDQU     (R9)(AX*4), Y0
+	VCVTDQ2PS   Y0, Y4
+	VCVTTPS2DQ  Y4, Y5
+	VPCMPEQD    Y0, Y5, Y5
+	VPCMPEQD    Y0, Y0, Y0
+	VPXOR       Y0, Y5, Y0
+	VMOVMSKPS   Y0, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 344(BX)
+	VUNPCKLPS   Y2, Y1, Y0
+	VUNPCKHPS   Y2, Y1, Y1
+	VUNPCKLPS   Y4, Y3, Y2
+	VUNPCKHPS   Y4, Y3, Y4
+	VUNPCKLPD   Y2, Y0, Y3
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y4, Y1, Y2
+	VUNPCKHPD   Y4, Y1, Y1
+	MOVQ        416(BX), R9
+	VMOVDQU     (R9)(AX*4), Y4
+	VCVTDQ2PS   Y4, Y5
+	VCVTTPS2DQ  Y5, Y6
+	VPCMPEQD    Y4, Y6, Y6
+	VPCMPEQD    Y4, Y4, Y4
+	VPXOR       Y4, Y6, Y4
+	VMOVMSKPS   Y4, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 448(BX)
+	MOVQ        520(BX), R9
+	VMOVDQU     (R9)(AX*4), Y4
+	VCVTDQ2PS   Y4, Y6
+	VCVTTPS2DQ  Y6, Y7
+	VPCMPEQD    Y4, Y7, Y7
+	VPCMPEQD    Y4, Y4, Y4
+	VPXOR       Y4, Y7, Y4
+	VMOVMSKPS   Y4, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 552(BX)
+	MOVQ        624(BX), R9
+	VMOVDQU     (R9)(AX*4), Y4
+	VCVTDQ2PS   Y4, Y7
+	VCVTTPS2DQ  Y7, Y8
+	VPCMPEQD    Y4, Y8, Y8
+	VPCMPEQD    Y4, Y4, Y4
+	VPXOR       Y4, Y8, Y4
+	VMOVMSKPS   Y4, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 656(BX)
+	MOVQ        728(BX), R9
+	VMOVDQU     (R9)(AX*4), Y4
+	VCVTDQ2PS   Y4, Y8
+	VCVTTPS2DQ  Y8, Y9
+	VPCMPEQD    Y4, Y9, Y9
+	VPCMPEQD    Y4, Y4, Y4
+	VPXOR       Y4, Y9, Y4
+	VMOVMSKPS   Y4, R9
+	POPCNTL     R9, R9
+	ADDQ        R9, 760(BX)
+	VUNPCKLPS   Y6, Y5, Y4
+	VUNPCKHPS   Y6, Y5, Y5
+	VUNPCKLPS   Y8, Y7, Y6
+	VUNPCKHPS   Y8, Y7, Y8
+	VUNPCKLPD   Y6, Y4, Y7
+	VUNPCKHPD   Y6, Y4, Y4
+	VUNPCKLPD   Y8, Y5, Y6
+	VUNPCKHPD   Y8, Y5, Y5
+	VINSERTF128 $0x01, X7, Y3, Y8
+	VMOVUPS     Y8, (DI)
+	VINSERTF128 $0x01, X4, Y0, Y8
+	VMOVUPS     Y8, (DI)(CX*1)
+	VINSERTF128 $0x01, X6, Y2, Y8
+	VMOVUPS     Y8, (DI)(CX*2)
+	VINSERTF128 $0x01, X5, Y1, Y8
+	VMOVUPS     Y8, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	VPERM2F128  $0x31, Y7, Y3, Y3
+	VMOVUPS     Y3, (DI)
+	VPERM2F128  $0x31, Y4, Y0, Y0
+	VMOVUPS     Y0, (DI)(CX*1)
+	VPERM2F128  $0x31, Y6, Y2, Y0
+	VMOVUPS     Y0, (DI)(CX*2)
+	VPERM2F128  $0x31, Y5, Y1, Y0
+	VMOVUPS     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x20, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x02, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI32F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, POPCNT
+TEXT ·rowsI32F32AVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ          R9, $0x10
+	JL            tail
+	MOVQ          (DX), SI
+	PREFETCHT1    512(SI)(BX*4)
+	VMOVDQU32     (SI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z3
+	VCVTTPS2DQ    Z3, Z4
+	VPCMPD        $0x04, Z2, Z4, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 32(DX)
+	MOVQ          104(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
+	VMOVDQU32     (SI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z4
+	VCVTTPS2DQ    Z4, Z5
+	VPCMPD        $0x04, Z2, Z5, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 136(DX)
+	MOVQ          208(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
+	VMOVDQU32     (SI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z5
+	VCVTTPS2DQ    Z5, Z6
+	VPCMPD        $0x04, Z2, Z6, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 240(DX)
+	MOVQ          312(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
+	VMOVDQU32     (SI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z6
+	VCVTTPS2DQ    Z6, Z7
+	VPCMPD        $0x04, Z2, Z7, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 344(DX)
+	MOVQ          416(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
+	VMOVDQU32     (SI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z7
+	VCVTTPS2DQ    Z7, Z8
+	VPCMPD        $0x04, Z2, Z8, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 448(DX)
+	MOVQ          520(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
+	VMOVDQU32     (SI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z8
+	VCVTTPS2DQ    Z8, Z9
+	VPCMPD        $0x04, Z2, Z9, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 552(DX)
+	MOVQ          624(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
+	VMOVDQU32     (SI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z9
+	VCVTTPS2DQ    Z9, Z10
+	VPCMPD        $0x04, Z2, Z10, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 656(DX)
+	MOVQ          728(DX), SI
+	PREFETCHT1    512(SI)(BX*4)
+	VMOVDQU32     (SI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z10
+	VCVTTPS2DQ    Z10, Z11
+	VPCMPD        $0x04, Z2, Z11, K1
+	KMOVW         K1, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 760(DX)
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z6, Z5, Z4
+	VUNPCKHPS     Z6, Z5, Z6
+	VUNPCKLPD     Z4, Z2, Z5
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z6, Z3, Z4
+	VUNPCKHPD     Z6, Z3, Z3
+	VUNPCKLPS     Z8, Z7, Z6
+	VUNPCKHPS     Z8, Z7, Z7
+	VUNPCKLPS     Z10, Z9, Z8
+	VUNPCKHPS     Z10, Z9, Z10
+	VUNPCKLPD     Z8, Z6, Z9
+	VUNPCKHPD     Z8, Z6, Z6
+	VUNPCKLPD     Z10, Z7, Z8
+	VUNPCKHPD     Z10, Z7, Z7
+	VMOVAPS       Z5, Z10
+	VPERMT2PD     Z9, Z0, Z10
+	VPERMT2PD     Z9, Z1, Z5
+	VMOVAPS       Z2, Z9
+	VPERMT2PD     Z6, Z0, Z9
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVAPS       Z4, Z6
+	VPERMT2PD     Z8, Z0, Z6
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z7, Z0, Z8
+	VPERMT2PD     Z7, Z1, Z3
+	VMOVUPS       Y10, K2, (DI)
+	VMOVUPS       Y9, K2, (DI)(AX*1)
+	VMOVUPS       Y6, K2, (DI)(AX*2)
+	VMOVUPS       Y8, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z10, Y7
+	VMOVUPS       Y7, K2, (DI)
+	VEXTRACTF32X8 $0x01, Z9, Y7
+	VMOVUPS       Y7, K2, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z6, Y6
+	VMOVUPS       Y6, K2, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z8, Y6
+	VMOVUPS       Y6, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y5, K2, (DI)
+	VMOVUPS       Y2, K2, (DI)(AX*1)
+	VMOVUPS       Y4, K2, (DI)(AX*2)
+	VMOVUPS       Y3, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	VEXTRACTF32X8 $0x01, Z5, Y5
+	VMOVUPS       Y5, K2, (DI)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (DI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z4, Y2
+	VMOVUPS       Y2, K2, (DI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z3, Y2
+	VMOVUPS       Y2, K2, (DI)(CX*1)
+	LEAQ          (DI)(AX*4), DI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R9
+	JMP           step
+
+tail:
+	TESTQ         R9, R9
+	JZ            next
+	MOVQ          $-1, SI
+	BZHIQ         R9, SI, SI
+	KMOVW         SI, K1
+	MOVQ          (DX), SI
+	VMOVDQU32.Z   (SI)(BX*4), K1, Z2
+	VCVTDQ2PS     Z2, Z3
+	VCVTTPS2DQ    Z3, Z4
+	VPCMPD        $0x04, Z2, Z4, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 32(DX)
+	VBROADCASTSS  24(DX), Z2
+	VMOVAPS       Z3, K1, Z2
+	MOVQ          104(DX), SI
+	VMOVDQU32.Z   (SI)(BX*4), K1, Z3
+	VCVTDQ2PS     Z3, Z4
+	VCVTTPS2DQ    Z4, Z5
+	VPCMPD        $0x04, Z3, Z5, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 136(DX)
+	VBROADCASTSS  128(DX), Z3
+	VMOVAPS       Z4, K1, Z3
+	MOVQ          208(DX), SI
+	VMOVDQU32.Z   (SI)(BX*4), K1, Z4
+	VCVTDQ2PS     Z4, Z5
+	VCVTTPS2DQ    Z5, Z6
+	VPCMPD        $0x04, Z4, Z6, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 240(DX)
+	VBROADCASTSS  232(DX), Z4
+	VMOVAPS       Z5, K1, Z4
+	MOVQ          312(DX), SI
+	VMOVDQU32.Z   (SI)(BX*4), K1, Z5
+	VCVTDQ2PS     Z5, Z6
+	VCVTTPS2DQ    Z6, Z7
+	VPCMPD        $0x04, Z5, Z7, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 344(DX)
+	VBROADCASTSS  336(DX), Z5
+	VMOVAPS       Z6, K1, Z5
+	MOVQ          416(DX), SI
+	VMOVDQU32.Z   (SI)(BX*4), K1, Z6
+	VCVTDQ2PS     Z6, Z7
+	VCVTTPS2DQ    Z7, Z8
+	VPCMPD        $0x04, Z6, Z8, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 448(DX)
+	VBROADCASTSS  440(DX), Z6
+	VMOVAPS       Z7, K1, Z6
+	MOVQ          520(DX), SI
+	VMOVDQU32.Z   (SI)(BX*4), K1, Z7
+	VCVTDQ2PS     Z7, Z8
+	VCVTTPS2DQ    Z8, Z9
+	VPCMPD        $0x04, Z7, Z9, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 552(DX)
+	VBROADCASTSS  544(DX), Z7
+	VMOVAPS       Z8, K1, Z7
+	MOVQ          624(DX), SI
+	VMOVDQU32.Z   (SI)(BX*4), K1, Z8
+	VCVTDQ2PS     Z8, Z9
+	VCVTTPS2DQ    Z9, Z10
+	VPCMPD        $0x04, Z8, Z10, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 656(DX)
+	VBROADCASTSS  648(DX), Z8
+	VMOVAPS       Z9, K1, Z8
+	MOVQ          728(DX), SI
+	VMOVDQU32.Z   (SI)(BX*4), K1, Z9
+	VCVTDQ2PS     Z9, Z10
+	VCVTTPS2DQ    Z10, Z11
+	VPCMPD        $0x04, Z9, Z11, K3
+	KMOVW         K3, BX
+	POPCNTL       BX, BX
+	ADDQ          BX, 760(DX)
+	VBROADCASTSS  752(DX), Z9
+	VMOVAPS       Z10, K1, Z9
+	VUNPCKLPS     Z3, Z2, Z10
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z5, Z4, Z3
+	VUNPCKHPS     Z5, Z4, Z5
+	VUNPCKLPD     Z3, Z10, Z4
+	VUNPCKHPD     Z3, Z10, Z3
+	VUNPCKLPD     Z5, Z2, Z10
+	VUNPCKHPD     Z5, Z2, Z2
+	VUNPCKLPS     Z7, Z6, Z5
+	VUNPCKHPS     Z7, Z6, Z6
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z9
+	VUNPCKLPD     Z7, Z5, Z8
+	VUNPCKHPD     Z7, Z5, Z5
+	VUNPCKLPD     Z9, Z6, Z7
+	VUNPCKHPD     Z9, Z6, Z6
+	VMOVAPS       Z4, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z5, Z0, Z8
+	VPERMT2PD     Z5, Z1, Z3
+	VMOVAPS       Z10, Z5
+	VPERMT2PD     Z7, Z0, Z5
+	VPERMT2PD     Z7, Z1, Z10
+	VMOVAPS       Z2, Z7
+	VPERMT2PD     Z6, Z0, Z7
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVUPS       Y9, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y8, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y7, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y6
+	VMOVUPS       Y6, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z8, Y6
+	VMOVUPS       Y6, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z5, Y5
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y4, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y3, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y10, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VMOVUPS       Y2, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y3
+	VMOVUPS       Y3, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (DI)
+	ADDQ          AX, DI
+	DECQ          R9
+	JZ            next
+
+next:
+	ADDQ $0x00000340, DX
+	ADDQ $0x20, R10
+	SUBQ $0x08, R8
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI32F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+, POPCNT
+TEXT ·rowsI32F32ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+	LEAQ sliding<>+0(SB), SI
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), DI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ DI, R9
+	MOVQ 24(SP), R10
+
+step:
+	MOVQ         AX, R8
+	SHRQ         $0x03, R8
+	MOVQ         (BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         8(BX), R12
+	MOVQ         16(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVDQU      (R11)(AX*4), Y1
+	VCVTDQ2PS    Y1, Y2
+	VCVTTPS2DQ   Y2, Y3
+	VPCMPEQD     Y1, Y3, Y3
+	VPAND        (SI)(R13*4), Y0, Y1
+	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VPANDN       Y1, Y3, Y1
+	VMOVMSKPS    Y1, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 32(BX)
+	VBROADCASTSS 24(BX), Y1
+	VPSLLVD      40(BX), Y0, Y0
+	VBLENDVPS    Y0, Y2, Y1, Y0
+	MOVQ         104(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         112(BX), R12
+	MOVQ         120(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y1
+	VMOVDQU      (R11)(AX*4), Y2
+	VCVTDQ2PS    Y2, Y3
+	VCVTTPS2DQ   Y3, Y4
+	VPCMPEQD     Y2, Y4, Y4
+	VPAND        (SI)(R13*4), Y1, Y2
+	VPCMPEQD     (SI)(R13*4), Y2, Y2
+	VPANDN       Y2, Y4, Y2
+	VMOVMSKPS    Y2, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 136(BX)
+	VBROADCASTSS 128(BX), Y2
+	VPSLLVD      144(BX), Y1, Y1
+	VBLENDVPS    Y1, Y3, Y2, Y1
+	MOVQ         208(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         216(BX), R12
+	MOVQ         224(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y2
+	VMOVDQU      (R11)(AX*4), Y3
+	VCVTDQ2PS    Y3, Y4
+	VCVTTPS2DQ   Y4, Y5
+	VPCMPEQD     Y3, Y5, Y5
+	VPAND        (SI)(R13*4), Y2, Y3
+	VPCMPEQD     (SI)(R13*4), Y3, Y3
+	VPANDN       Y3, Y5, Y3
+	VMOVMSKPS    Y3, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 240(BX)
+	VBROADCASTSS 232(BX), Y3
+	VPSLLVD      248(BX), Y2, Y2
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	MOVQ         312(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         320(BX), R12
+	MOVQ         328(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VMOVDQU      (R11)(AX*4), Y4
+	VCVTDQ2PS    Y4, Y5
+	VCVTTPS2DQ   Y5, Y6
+	VPCMPEQD     Y4, Y6, Y6
+	VPAND        (SI)(R13*4), Y3, Y4
+	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	VPANDN       Y4, Y6, Y4
+	VMOVMSKPS    Y4, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 344(BX)
+	VBROADCASTSS 336(BX), Y4
+	VPSLLVD      352(BX), Y3, Y3
+	VBLENDVPS    Y3, Y5, Y4, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y0
+	VUNPCKLPS    Y3, Y2, Y1
+	VUNPCKHPS    Y3, Y2, Y3
+	VUNPCKLPD    Y1, Y4, Y2
+	VUNPCKHPD    Y1, Y4, Y1
+	VUNPCKLPD    Y3, Y0, Y4
+	VUNPCKHPD    Y3, Y0, Y0
+	MOVQ         416(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         424(BX), R12
+	MOVQ         432(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VMOVDQU      (R11)(AX*4), Y5
+	VCVTDQ2PS    Y5, Y6
+	VCVTTPS2DQ   Y6, Y7
+	VPCMPEQD     Y5, Y7, Y7
+	VPAND        (SI)(R13*4), Y3, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VPANDN       Y5, Y7, Y5
+	VMOVMSKPS    Y5, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 448(BX)
+	VBROADCASTSS 440(BX), Y5
+	VPSLLVD      456(BX), Y3, Y3
+	VBLENDVPS    Y3, Y6, Y5, Y3
+	MOVQ         520(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         528(BX), R12
+	MOVQ         536(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y5
+	VMOVDQU      (R11)(AX*4), Y6
+	VCVTDQ2PS    Y6, Y7
+	VCVTTPS2DQ   Y7, Y8
+	VPCMPEQD     Y6, Y8, Y8
+	VPAND        (SI)(R13*4), Y5, Y6
+	VPCMPEQD     (SI)(R13*4), Y6, Y6
+	VPANDN       Y6, Y8, Y6
+	VMOVMSKPS    Y6, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 552(BX)
+	VBROADCASTSS 544(BX), Y6
+	VPSLLVD      560(BX), Y5, Y5
+	VBLENDVPS    Y5, Y7, Y6, Y5
+	MOVQ         624(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         632(BX), R12
+	MOVQ         640(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y6
+	VMOVDQU      (R11)(AX*4), Y7
+	VCVTDQ2PS    Y7, Y8
+	VCVTTPS2DQ   Y8, Y9
+	VPCMPEQD     Y7, Y9, Y9
+	VPAND        (SI)(R13*4), Y6, Y7
+	VPCMPEQD     (SI)(R13*4), Y7, Y7
+	VPANDN       Y7, Y9, Y7
+	VMOVMSKPS    Y7, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 656(BX)
+	VBROADCASTSS 648(BX), Y7
+	VPSLLVD      664(BX), Y6, Y6
+	VBLENDVPS    Y6, Y8, Y7, Y6
+	MOVQ         728(BX), R11
+	PREFETCHT1   512(R11)(AX*4)
+	MOVQ         736(BX), R12
+	MOVQ         744(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y7
+	VMOVDQU      (R11)(AX*4), Y8
+	VCVTDQ2PS    Y8, Y9
+	VCVTTPS2DQ   Y9, Y10
+	VPCMPEQD     Y8, Y10, Y10
+	VPAND        (SI)(R13*4), Y7, Y8
+	VPCMPEQD     (SI)(R13*4), Y8, Y8
+	VPANDN       Y8, Y10, Y8
+	VMOVMSKPS    Y8, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 760(BX)
+	VBROADCASTSS 752(BX), Y8
+	VPSLLVD      768(BX), Y7, Y7
+	VBLENDVPS    Y7, Y9, Y8, Y7
+	VUNPCKLPS    Y5, Y3, Y8
+	VUNPCKHPS    Y5, Y3, Y3
+	VUNPCKLPS    Y7, Y6, Y5
+	VUNPCKHPS    Y7, Y6, Y7
+	VUNPCKLPD    Y5, Y8, Y6
+	VUNPCKHPD    Y5, Y8, Y5
+	VUNPCKLPD    Y7, Y3, Y8
+	VUNPCKHPD    Y7, Y3, Y3
+	VINSERTF128  $0x01, X6, Y2, Y7
+	VMOVUPS      Y7, (R9)
+	VINSERTF128  $0x01, X5, Y1, Y7
+	VMOVUPS      Y7, (R9)(CX*1)
+	VINSERTF128  $0x01, X8, Y4, Y7
+	VMOVUPS      Y7, (R9)(CX*2)
+	VINSERTF128  $0x01, X3, Y0, Y7
+	VMOVUPS      Y7, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	VPERM2F128   $0x31, Y6, Y2, Y2
+	VMOVUPS      Y2, (R9)
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPS      Y1, (R9)(CX*1)
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VMOVUPS      Y1, (R9)(CX*2)
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VMOVUPS      Y0, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JLE          next
+	MOVQ         AX, R8
+	SHRQ         $0x03, R8
+	MOVQ         (BX), R11
+	MOVQ         8(BX), R12
+	MOVQ         16(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y0
+	VMOVDQU      (R11)(AX*4), Y1
+	VCVTDQ2PS    Y1, Y2
+	VCVTTPS2DQ   Y2, Y3
+	VPCMPEQD     Y1, Y3, Y3
+	VPAND        (SI)(R13*4), Y0, Y1
+	VPCMPEQD     (SI)(R13*4), Y1, Y1
+	VPANDN       Y1, Y3, Y1
+	VMOVMSKPS    Y1, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 32(BX)
+	VBROADCASTSS 24(BX), Y1
+	VPSLLVD      40(BX), Y0, Y0
+	VBLENDVPS    Y0, Y2, Y1, Y0
+	MOVQ         104(BX), R11
+	MOVQ         112(BX), R12
+	MOVQ         120(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y1
+	VMOVDQU      (R11)(AX*4), Y2
+	VCVTDQ2PS    Y2, Y3
+	VCVTTPS2DQ   Y3, Y4
+	VPCMPEQD     Y2, Y4, Y4
+	VPAND        (SI)(R13*4), Y1, Y2
+	VPCMPEQD     (SI)(R13*4), Y2, Y2
+	VPANDN       Y2, Y4, Y2
+	VMOVMSKPS    Y2, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 136(BX)
+	VBROADCASTSS 128(BX), Y2
+	VPSLLVD      144(BX), Y1, Y1
+	VBLENDVPS    Y1, Y3, Y2, Y1
+	MOVQ         208(BX), R11
+	MOVQ         216(BX), R12
+	MOVQ         224(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y2
+	VMOVDQU      (R11)(AX*4), Y3
+	VCVTDQ2PS    Y3, Y4
+	VCVTTPS2DQ   Y4, Y5
+	VPCMPEQD     Y3, Y5, Y5
+	VPAND        (SI)(R13*4), Y2, Y3
+	VPCMPEQD     (SI)(R13*4), Y3, Y3
+	VPANDN       Y3, Y5, Y3
+	VMOVMSKPS    Y3, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 240(BX)
+	VBROADCASTSS 232(BX), Y3
+	VPSLLVD      248(BX), Y2, Y2
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	MOVQ         312(BX), R11
+	MOVQ         320(BX), R12
+	MOVQ         328(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VMOVDQU      (R11)(AX*4), Y4
+	VCVTDQ2PS    Y4, Y5
+	VCVTTPS2DQ   Y5, Y6
+	VPCMPEQD     Y4, Y6, Y6
+	VPAND        (SI)(R13*4), Y3, Y4
+	VPCMPEQD     (SI)(R13*4), Y4, Y4
+	VPANDN       Y4, Y6, Y4
+	VMOVMSKPS    Y4, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 344(BX)
+	VBROADCASTSS 336(BX), Y4
+	VPSLLVD      352(BX), Y3, Y3
+	VBLENDVPS    Y3, Y5, Y4, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y0
+	VUNPCKLPS    Y3, Y2, Y1
+	VUNPCKHPS    Y3, Y2, Y3
+	VUNPCKLPD    Y1, Y4, Y2
+	VUNPCKHPD    Y1, Y4, Y1
+	VUNPCKLPD    Y3, Y0, Y4
+	VUNPCKHPD    Y3, Y0, Y0
+	MOVQ         416(BX), R11
+	MOVQ         424(BX), R12
+	MOVQ         432(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VMOVDQU      (R11)(AX*4), Y5
+	VCVTDQ2PS    Y5, Y6
+	VCVTTPS2DQ   Y6, Y7
+	VPCMPEQD     Y5, Y7, Y7
+	VPAND        (SI)(R13*4), Y3, Y5
+	VPCMPEQD     (SI)(R13*4), Y5, Y5
+	VPANDN       Y5, Y7, Y5
+	VMOVMSKPS    Y5, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 448(BX)
+	VBROADCASTSS 440(BX), Y5
+	VPSLLVD      456(BX), Y3, Y3
+	VBLENDVPS    Y3, Y6, Y5, Y3
+	MOVQ         520(BX), R11
+	MOVQ         528(BX), R12
+	MOVQ         536(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y5
+	VMOVDQU      (R11)(AX*4), Y6
+	VCVTDQ2PS    Y6, Y7
+	VCVTTPS2DQ   Y7, Y8
+	VPCMPEQD     Y6, Y8, Y8
+	VPAND        (SI)(R13*4), Y5, Y6
+	VPCMPEQD     (SI)(R13*4), Y6, Y6
+	VPANDN       Y6, Y8, Y6
+	VMOVMSKPS    Y6, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 552(BX)
+	VBROADCASTSS 544(BX), Y6
+	VPSLLVD      560(BX), Y5, Y5
+	VBLENDVPS    Y5, Y7, Y6, Y5
+	MOVQ         624(BX), R11
+	MOVQ         632(BX), R12
+	MOVQ         640(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y6
+	VMOVDQU      (R11)(AX*4), Y7
+	VCVTDQ2PS    Y7, Y8
+	VCVTTPS2DQ   Y8, Y9
+	VPCMPEQD     Y7, Y9, Y9
+	VPAND        (SI)(R13*4), Y6, Y7
+	VPCMPEQD     (SI)(R13*4), Y7, Y7
+	VPANDN       Y7, Y9, Y7
+	VMOVMSKPS    Y7, R11
+	POPCNTL      R11, R11
+	ADDQ         R11, 656(BX)
+	VBROADCASTSS 648(BX), Y7
+	VPSLLVD      664(BX), Y6, Y6
+	VBLENDVPS    Y6, Y8, Y7, Y6
+	MOVQ         728(BX), R11
+	MOVQ         736(BX), R12
+	MOVQ         744(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y7
+	VMOVDQU      (R11)(AX*4), Y8
+	VCVTDQ2PS    Y8, Y9
+	VCVTTPS2DQ   Y9, Y10
+	VPCMPEQD     Y8, Y10, Y10
+	VPAND        (SI)(R13*4), Y7, Y8
+	VPCMPEQD     (SI)(R13*4), Y8, Y8
+	VPANDN       Y8, Y10, Y8
+	VMOVMSKPS    Y8, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 760(BX)
+	VBROADCASTSS 752(BX), Y8
+	VPSLLVD      768(BX), Y7, Y7
+	VBLENDVPS    Y7, Y9, Y8, Y7
+	VUNPCKLPS    Y5, Y3, Y8
+	VUNPCKHPS    Y5, Y3, Y3
+	VUNPCKLPS    Y7, Y6, Y5
+	VUNPCKHPS    Y7, Y6, Y7
+	VUNPCKLPD    Y5, Y8, Y6
+	VUNPCKHPD    Y5, Y8, Y5
+	VUNPCKLPD    Y7, Y3, Y8
+	VUNPCKHPD    Y7, Y3, Y3
+	VINSERTF128  $0x01, X6, Y2, Y7
+	VMOVUPS      Y7, (R9)
+	VINSERTF128  $0x01, X5, Y1, Y7
+	VMOVUPS      Y7, (R9)(CX*1)
+	VINSERTF128  $0x01, X8, Y4, Y7
+	VMOVUPS      Y7, (R9)(CX*2)
+	VINSERTF128  $0x01, X3, Y0, Y7
+	VMOVUPS      Y7, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	VPERM2F128   $0x31, Y6, Y2, Y2
+	VMOVUPS      Y2, (R9)
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPS      Y1, (R9)(CX*1)
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VMOVUPS      Y1, (R9)(CX*2)
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VMOVUPS      Y0, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x20, DI
+	MOVQ   $0x0000000000000008, R8
+	SUBQ   32(SP), R8
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, R8, AX
+	SUBQ   AX, BX
+	SHLQ   $0x02, R8
+	SUBQ   R8, DI
+	JMP    columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI32F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, POPCNT
+TEXT ·rowsI32F32ValidAVX512(SB), NOSPLIT, $32-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ          R10, $0x10
+	JL            tail
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), DI
+	PREFETCHT1    512(DI)(BX*4)
+	MOVQ          8(DX), R12
+	MOVQ          16(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z2
+	VCVTDQ2PS     Z2, Z3
+	VCVTTPS2DQ    Z3, Z4
+	VPCMPD        $0x04, Z2, Z4, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 32(DX)
+	VBROADCASTSS  24(DX), Z2
+	VMOVAPS       Z3, K1, Z2
+	MOVQ          104(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
+	MOVQ          112(DX), R12
+	MOVQ          120(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z3
+	VCVTDQ2PS     Z3, Z4
+	VCVTTPS2DQ    Z4, Z5
+	VPCMPD        $0x04, Z3, Z5, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 136(DX)
+	VBROADCASTSS  128(DX), Z3
+	VMOVAPS       Z4, K1, Z3
+	MOVQ          208(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
+	MOVQ          216(DX), R12
+	MOVQ          224(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z4
+	VCVTDQ2PS     Z4, Z5
+	VCVTTPS2DQ    Z5, Z6
+	VPCMPD        $0x04, Z4, Z6, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 240(DX)
+	VBROADCASTSS  232(DX), Z4
+	VMOVAPS       Z5, K1, Z4
+	MOVQ          312(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
+	MOVQ          320(DX), R12
+	MOVQ          328(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z5
+	VCVTDQ2PS     Z5, Z6
+	VCVTTPS2DQ    Z6, Z7
+	VPCMPD        $0x04, Z5, Z7, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 344(DX)
+	VBROADCASTSS  336(DX), Z5
+	VMOVAPS       Z6, K1, Z5
+	MOVQ          416(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
+	MOVQ          424(DX), R12
+	MOVQ          432(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z6
+	VCVTDQ2PS     Z6, Z7
+	VCVTTPS2DQ    Z7, Z8
+	VPCMPD        $0x04, Z6, Z8, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 448(DX)
+	VBROADCASTSS  440(DX), Z6
+	VMOVAPS       Z7, K1, Z6
+	MOVQ          520(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
+	MOVQ          528(DX), R12
+	MOVQ          536(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z7
+	VCVTDQ2PS     Z7, Z8
+	VCVTTPS2DQ    Z8, Z9
+	VPCMPD        $0x04, Z7, Z9, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 552(DX)
+	VBROADCASTSS  544(DX), Z7
+	VMOVAPS       Z8, K1, Z7
+	MOVQ          624(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
+	MOVQ          632(DX), R12
+	MOVQ          640(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z8
+	VCVTDQ2PS     Z8, Z9
+	VCVTTPS2DQ    Z9, Z10
+	VPCMPD        $0x04, Z8, Z10, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 656(DX)
+	VBROADCASTSS  648(DX), Z8
+	VMOVAPS       Z9, K1, Z8
+	MOVQ          728(DX), DI
+	PREFETCHT1    512(DI)(BX*4)
+	MOVQ          736(DX), R12
+	MOVQ          744(DX), R13
+	SHRXL         R13, (R12)(SI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z9
+	VCVTDQ2PS     Z9, Z10
+	VCVTTPS2DQ    Z10, Z11
+	VPCMPD        $0x04, Z9, Z11, K3
+	KMOVW         K3, SI
+	POPCNTL       SI, SI
+	ADDQ          SI, 760(DX)
+	VBROADCASTSS  752(DX), Z9
+	VMOVAPS       Z10, K1, Z9
+	VUNPCKLPS     Z3, Z2, Z10
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z5, Z4, Z3
+	VUNPCKHPS     Z5, Z4, Z5
+	VUNPCKLPD     Z3, Z10, Z4
+	VUNPCKHPD     Z3, Z10, Z3
+	VUNPCKLPD     Z5, Z2, Z10
+	VUNPCKHPD     Z5, Z2, Z2
+	VUNPCKLPS     Z7, Z6, Z5
+	VUNPCKHPS     Z7, Z6, Z6
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z9
+	VUNPCKLPD     Z7, Z5, Z8
+	VUNPCKHPD     Z7, Z5, Z5
+	VUNPCKLPD     Z9, Z6, Z7
+	VUNPCKHPD     Z9, Z6, Z6
+	VMOVAPS       Z4, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z5, Z0, Z8
+	VPERMT2PD     Z5, Z1, Z3
+	VMOVAPS       Z10, Z5
+	VPERMT2PD     Z7, Z0, Z5
+	VPERMT2PD     Z7, Z1, Z10
+	VMOVAPS       Z2, Z7
+	VPERMT2PD     Z6, Z0, Z7
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVUPS       Y9, K2, (R8)
+	VMOVUPS       Y8, K2, (R8)(AX*1)
+	VMOVUPS       Y5, K2, (R8)(AX*2)
+	VMOVUPS       Y7, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z9, Y6
+	VMOVUPS       Y6, K2, (R8)
+	VEXTRACTF32X8 $0x01, Z8, Y6
+	VMOVUPS       Y6, K2, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z5, Y5
+	VMOVUPS       Y5, K2, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y4, K2, (R8)
+	VMOVUPS       Y3, K2, (R8)(AX*1)
+	VMOVUPS       Y10, K2, (R8)(AX*2)
+	VMOVUPS       Y2, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K2, (R8)
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K2, (R8)(AX*1)
+	VEXTRACTF32X8 $0x01, Z10, Y3
+	VMOVUPS       Y3, K2, (R8)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (R8)(CX*1)
+	LEAQ          (R8)(AX*4), R8
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R10
+	JMP           step
+
+tail:
+	TESTQ         R10, R10
+	JZ            next
+	MOVQ          $-1, DI
+	BZHIQ         R10, DI, DI
+	KMOVW         DI, K1
+	MOVQ          BX, SI
+	SHRQ          $0x03, SI
+	MOVQ          (DX), R12
+	MOVQ          8(DX), R13
+	MOVQ          16(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVDQU32.Z   (R12)(BX*4), K1, Z2
+	VCVTDQ2PS     Z2, Z3
+	VCVTTPS2DQ    Z3, Z4
+	VPCMPD        $0x04, Z2, Z4, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 32(DX)
+	VBROADCASTSS  24(DX), Z2
+	VMOVAPS       Z3, K1, Z2
+	MOVQ          104(DX), R12
+	MOVQ          112(DX), R13
+	MOVQ          120(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVDQU32.Z   (R12)(BX*4), K1, Z3
+	VCVTDQ2PS     Z3, Z4
+	VCVTTPS2DQ    Z4, Z5
+	VPCMPD        $0x04, Z3, Z5, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 136(DX)
+	VBROADCASTSS  128(DX), Z3
+	VMOVAPS       Z4, K1, Z3
+	MOVQ          208(DX), R12
+	MOVQ          216(DX), R13
+	MOVQ          224(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVDQU32.Z   (R12)(BX*4), K1, Z4
+	VCVTDQ2PS     Z4, Z5
+	VCVTTPS2DQ    Z5, Z6
+	VPCMPD        $0x04, Z4, Z6, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 240(DX)
+	VBROADCASTSS  232(DX), Z4
+	VMOVAPS       Z5, K1, Z4
+	MOVQ          312(DX), R12
+	MOVQ          320(DX), R13
+	MOVQ          328(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVDQU32.Z   (R12)(BX*4), K1, Z5
+	VCVTDQ2PS     Z5, Z6
+	VCVTTPS2DQ    Z6, Z7
+	VPCMPD        $0x04, Z5, Z7, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 344(DX)
+	VBROADCASTSS  336(DX), Z5
+	VMOVAPS       Z6, K1, Z5
+	MOVQ          416(DX), R12
+	MOVQ          424(DX), R13
+	MOVQ          432(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVDQU32.Z   (R12)(BX*4), K1, Z6
+	VCVTDQ2PS     Z6, Z7
+	VCVTTPS2DQ    Z7, Z8
+	VPCMPD        $0x04, Z6, Z8, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 448(DX)
+	VBROADCASTSS  440(DX), Z6
+	VMOVAPS       Z7, K1, Z6
+	MOVQ          520(DX), R12
+	MOVQ          528(DX), R13
+	MOVQ          536(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVDQU32.Z   (R12)(BX*4), K1, Z7
+	VCVTDQ2PS     Z7, Z8
+	VCVTTPS2DQ    Z8, Z9
+	VPCMPD        $0x04, Z7, Z9, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 552(DX)
+	VBROADCASTSS  544(DX), Z7
+	VMOVAPS       Z8, K1, Z7
+	MOVQ          624(DX), R12
+	MOVQ          632(DX), R13
+	MOVQ          640(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVDQU32.Z   (R12)(BX*4), K1, Z8
+	VCVTDQ2PS     Z8, Z9
+	VCVTTPS2DQ    Z9, Z10
+	VPCMPD        $0x04, Z8, Z10, K3
+	KMOVW         K3, R12
+	POPCNTL       R12, R12
+	ADDQ          R12, 656(DX)
+	VBROADCASTSS  648(DX), Z8
+	VMOVAPS       Z9, K1, Z8
+	MOVQ          728(DX), R12
+	MOVQ          736(DX), R13
+	MOVQ          744(DX), R14
+	SHRXL         R14, (R13)(SI*1), R13
+	ANDL          DI, R13
+	KMOVW         R13, K1
+	VMOVDQU32.Z   (R12)(BX*4), K1, Z9
+	VCVTDQ2PS     Z9, Z10
+	VCVTTPS2DQ    Z10, Z11
+	VPCMPD        $0x04, Z9, Z11, K3
+	KMOVW         K3, BX
+	POPCNTL       BX, BX
+	ADDQ          BX, 760(DX)
+	VBROADCASTSS  752(DX), Z9
+	VMOVAPS       Z10, K1, Z9
+	VUNPCKLPS     Z3, Z2, Z10
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z5, Z4, Z3
+	VUNPCKHPS     Z5, Z4, Z5
+	VUNPCKLPD     Z3, Z10, Z4
+	VUNPCKHPD     Z3, Z10, Z3
+	VUNPCKLPD     Z5, Z2, Z10
+	VUNPCKHPD     Z5, Z2, Z2
+	VUNPCKLPS     Z7, Z6, Z5
+	VUNPCKHPS     Z7, Z6, Z6
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z9
+	VUNPCKLPD     Z7, Z5, Z8
+	VUNPCKHPD     Z7, Z5, Z5
+	VUNPCKLPD     Z9, Z6, Z7
+	VUNPCKHPD     Z9, Z6, Z6
+	VMOVAPS       Z4, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z5, Z0, Z8
+	VPERMT2PD     Z5, Z1, Z3
+	VMOVAPS       Z10, Z5
+	VPERMT2PD     Z7, Z0, Z5
+	VPERMT2PD     Z7, Z1, Z10
+	VMOVAPS       Z2, Z7
+	VPERMT2PD     Z6, Z0, Z7
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVUPS       Y9, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y8, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y7, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z9, Y6
+	VMOVUPS       Y6, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z8, Y6
+	VMOVUPS       Y6, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z5, Y5
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z7, Y5
+	VMOVUPS       Y5, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y4, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y3, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y10, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VMOVUPS       Y2, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z4, Y4
+	VMOVUPS       Y4, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z3, Y3
+	VMOVUPS       Y3, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z10, Y3
+	VMOVUPS       Y3, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+	VEXTRACTF32X8 $0x01, Z2, Y2
+	VMOVUPS       Y2, K2, (R8)
+	ADDQ          AX, R8
+	DECQ          R10
+	JZ            next
+
+next:
+	ADDQ $0x00000340, DX
+	ADDQ $0x20, R11
+	SUBQ $0x08, R9
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rows8AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, CMOV, MMX+
+TEXT ·rows8AVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        416(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVUPS     (R9)(AX*8), Y0
+	VMOVUPS     32(R9)(AX*8), Y1
+	MOVQ        520(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVUPS     (R9)(AX*8), Y2
+	VMOVUPS     32(R9)(AX*8), Y3
+	MOVQ        624(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVUPS     (R9)(AX*8), Y4
+	VMOVUPS     32(R9)(AX*8), Y5
+	MOVQ        728(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVUPS     (R9)(AX*8), Y6
+	VMOVUPS     32(R9)(AX*8), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, 32(DI)
+	VMOVUPD     Y6, 32(DI)(CX*1)
+	VMOVUPD     Y2, 32(DI)(CX*2)
+	VMOVUPD     Y0, 32(DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, 32(R9)
+	VMOVUPD     Y4, 32(R9)(CX*1)
+	VMOVUPD     Y0, 32(R9)(CX*2)
+	VMOVUPD     Y1, 32(R9)(DX*1)
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVUPS     (R9)(AX*8), Y0
+	VMOVUPS     32(R9)(AX*8), Y1
+	MOVQ        104(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVUPS     (R9)(AX*8), Y2
+	VMOVUPS     32(R9)(AX*8), Y3
+	MOVQ        208(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVUPS     (R9)(AX*8), Y4
+	VMOVUPS     32(R9)(AX*8), Y5
+	MOVQ        312(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVUPS     (R9)(AX*8), Y6
+	VMOVUPS     32(R9)(AX*8), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, (DI)
+	VMOVUPD     Y6, (DI)(CX*1)
+	VMOVUPD     Y2, (DI)(CX*2)
+	VMOVUPD     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, (R9)
+	VMOVUPD     Y4, (R9)(CX*1)
+	VMOVUPD     Y0, (R9)(CX*2)
+	VMOVUPD     Y1, (R9)(DX*1)
+	LEAQ        (DI)(CX*8), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+	SUBQ        $0x08, 32(SP)
+	JLE         done
+	ADDQ        $0x00000340, BX
+	ADDQ        $0x40, SI
+	MOVQ        $0x0000000000000008, DI
+	SUBQ        32(SP), DI
+	JLE         columns
+	MOVQ        $0x0000000000000008, AX
+	MOVQ        AX, 32(SP)
+	IMUL3Q      $0x68, DI, AX
+	SUBQ        AX, BX
+	SHLQ        $0x03, DI
+	SUBQ        DI, SI
+	JMP         columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rows8AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·rows8AVX512(SB), NOSPLIT, $32-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ       R9, $0x08
+	JL         tail
+	MOVQ       (DX), SI
+	PREFETCHT1 512(SI)(BX*8)
+	VMOVUPD    (SI)(BX*8), Z0
+	MOVQ       104(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
+	VMOVUPD    (SI)(BX*8), Z1
+	MOVQ       208(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
+	VMOVUPD    (SI)(BX*8), Z2
+	MOVQ       312(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
+	VMOVUPD    (SI)(BX*8), Z3
+	MOVQ       416(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
+	VMOVUPD    (SI)(BX*8), Z4
+	MOVQ       520(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
+	VMOVUPD    (SI)(BX*8), Z5
+	MOVQ       624(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
+	VMOVUPD    (SI)(BX*8), Z6
+	MOVQ       728(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
+	VMOVUPD    (SI)(BX*8), Z7
+	VUNPCKLPD  Z1, Z0, Z8
+	VUNPCKHPD  Z1, Z0, Z0
+	VUNPCKLPD  Z3, Z2, Z1
+	VUNPCKHPD  Z3, Z2, Z2
+	VUNPCKLPD  Z5, Z4, Z3
+	VUNPCKHPD  Z5, Z4, Z4
+	VUNPCKLPD  Z7, Z6, Z5
+	VUNPCKHPD  Z7, Z6, Z6
+	VSHUFF32X4 $0x88, Z1, Z8, Z7
+	VSHUFF32X4 $0xdd, Z1, Z8, Z1
+	VSHUFF32X4 $0x88, Z5, Z3, Z8
+	VSHUFF32X4 $0xdd, Z5, Z3, Z9
+	VSHUFF32X4 $0x88, Z8, Z7, Z3
+	VSHUFF32X4 $0x88, Z9, Z1, Z5
+	VSHUFF32X4 $0xdd, Z8, Z7, Z7
+	VSHUFF32X4 $0xdd, Z9, Z1, Z1
+	VSHUFF32X4 $0x88, Z2, Z0, Z8
+	VSHUFF32X4 $0xdd, Z2, Z0, Z0
+	VSHUFF32X4 $0x88, Z6, Z4, Z2
+	VSHUFF32X4 $0xdd, Z6, Z4, Z9
+	VSHUFF32X4 $0x88, Z2, Z8, Z4
+	VSHUFF32X4 $0x88, Z9, Z0, Z6
+	VSHUFF32X4 $0xdd, Z2, Z8, Z2
+	VSHUFF32X4 $0xdd, Z9, Z0, Z0
+	VMOVUPD    Z3, K2, (DI)
+	VMOVUPD    Z4, K2, (DI)(AX*1)
+	VMOVUPD    Z5, K2, (DI)(AX*2)
+	VMOVUPD    Z6, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	VMOVUPD    Z7, K2, (DI)
+	VMOVUPD    Z2, K2, (DI)(AX*1)
+	VMOVUPD    Z1, K2, (DI)(AX*2)
+	VMOVUPD    Z0, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	ADDQ       $0x08, BX
+	SUBQ       $0x08, R9
+	JMP        step
+
+tail:
+	TESTQ        R9, R9
+	JZ           next
+	MOVQ         $-1, SI
+	BZHIQ        R9, SI, SI
+	KMOVW        SI, K1
+	MOVQ         (DX), SI
+	VBROADCASTSD 24(DX), Z0
+	VMOVUPD      (SI)(BX*8), K1, Z0
+	MOVQ         104(DX), SI
+	VBROADCASTSD 128(DX), Z1
+	VMOVUPD      (SI)(BX*8), K1, Z1
+	MOVQ         208(DX), SI
+	VBROADCASTSD 232(DX), Z2
+	VMOVUPD      (SI)(BX*8), K1, Z2
+	MOVQ         312(DX), SI
+	VBROADCASTSD 336(DX), Z3
+	VMOVUPD      (SI)(BX*8), K1, Z3
+	MOVQ         416(DX), SI
+	VBROADCASTSD 440(DX), Z4
+	VMOVUPD      (SI)(BX*8), K1, Z4
+	MOVQ         520(DX), SI
+	VBROADCASTSD 544(DX), Z5
+	VMOVUPD      (SI)(BX*8), K1, Z5
+	MOVQ         624(DX), SI
+	VBROADCASTSD 648(DX), Z6
+	VMOVUPD      (SI)(BX*8), K1, Z6
+	MOVQ         728(DX), SI
+	VBROADCASTSD 752(DX), Z7
+	VMOVUPD      (SI)(BX*8), K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z4, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z5, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z6, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z7, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z2, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z1, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z0, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+
+next:
+	ADDQ $0x00000340, DX
+	ADDQ $0x40, R10
+	SUBQ $0x08, R8
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rows8ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rows8ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
+
+step:
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         416(BX), R10
+	PREFETCHT1   512(R10)(AX*8)
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VBROADCASTSD 440(BX), Y1
+	VPSLLVD      456(BX), Y0, Y2
+	VBLENDVPD    Y2, (R10)(AX*8), Y1, Y2
+	VPSLLVD      488(BX), Y0, Y0
+	VBLENDVPD    Y0, 32(R10)(AX*8), Y1, Y0
+	MOVQ         520(BX), R10
+	PREFETCHT1   512(R10)(AX*8)
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VBROADCASTSD 544(BX), Y3
+	VPSLLVD      560(BX), Y1, Y4
+	VBLENDVPD    Y4, (R10)(AX*8), Y3, Y4
+	VPSLLVD      592(BX), Y1, Y1
+	VBLENDVPD    Y1, 32(R10)(AX*8), Y3, Y1
+	MOVQ         624(BX), R10
+	PREFETCHT1   512(R10)(AX*8)
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VBROADCASTSD 648(BX), Y5
+	VPSLLVD      664(BX), Y3, Y6
+	VBLENDVPD    Y6, (R10)(AX*8), Y5, Y6
+	VPSLLVD      696(BX), Y3, Y3
+	VBLENDVPD    Y3, 32(R10)(AX*8), Y5, Y3
+	MOVQ         728(BX), R10
+	PREFETCHT1   512(R10)(AX*8)
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y5
+	VBROADCASTSD 752(BX), Y7
+	VPSLLVD      768(BX), Y5, Y8
+	VBLENDVPD    Y8, (R10)(AX*8), Y7, Y8
+	VPSLLVD      800(BX), Y5, Y5
+	VBLENDVPD    Y5, 32(R10)(AX*8), Y7, Y5
+	VUNPCKLPD    Y4, Y2, Y7
+	VUNPCKHPD    Y4, Y2, Y2
+	VUNPCKLPD    Y8, Y6, Y4
+	VUNPCKHPD    Y8, Y6, Y9
+	VINSERTF128  $0x01, X4, Y7, Y6
+	VINSERTF128  $0x01, X9, Y2, Y8
+	VPERM2F128   $0x31, Y4, Y7, Y4
+	VPERM2F128   $0x31, Y9, Y2, Y2
+	VMOVUPD      Y6, 32(R8)
+	VMOVUPD      Y8, 32(R8)(CX*1)
+	VMOVUPD      Y4, 32(R8)(CX*2)
+	VMOVUPD      Y2, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
+	VUNPCKLPD    Y1, Y0, Y2
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y5, Y3, Y1
+	VUNPCKHPD    Y5, Y3, Y5
+	VINSERTF128  $0x01, X1, Y2, Y3
+	VINSERTF128  $0x01, X5, Y0, Y4
+	VPERM2F128   $0x31, Y1, Y2, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y3, 32(R10)
+	VMOVUPD      Y4, 32(R10)(CX*1)
+	VMOVUPD      Y1, 32(R10)(CX*2)
+	VMOVUPD      Y0, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	PREFETCHT1   512(R10)(AX*8)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VBROADCASTSD 24(BX), Y1
+	VPSLLVD      40(BX), Y0, Y2
+	VBLENDVPD    Y2, (R10)(AX*8), Y1, Y2
+	VPSLLVD      72(BX), Y0, Y0
+	VBLENDVPD    Y0, 32(R10)(AX*8), Y1, Y0
+	MOVQ         104(BX), R10
+	PREFETCHT1   512(R10)(AX*8)
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VBROADCASTSD 128(BX), Y3
+	VPSLLVD      144(BX), Y1, Y4
+	VBLENDVPD    Y4, (R10)(AX*8), Y3, Y4
+	VPSLLVD      176(BX), Y1, Y1
+	VBLENDVPD    Y1, 32(R10)(AX*8), Y3, Y1
+	MOVQ         208(BX), R10
+	PREFETCHT1   512(R10)(AX*8)
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VBROADCASTSD 232(BX), Y5
+	VPSLLVD      248(BX), Y3, Y6
+	VBLENDVPD    Y6, (R10)(AX*8), Y5, Y6
+	VPSLLVD      280(BX), Y3, Y3
+	VBLENDVPD    Y3, 32(R10)(AX*8), Y5, Y3
+	MOVQ         312(BX), R10
+	PREFETCHT1   512(R10)(AX*8)
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y5
+	VBROADCASTSD 336(BX), Y7
+	VPSLLVD      352(BX), Y5, Y8
+	VBLENDVPD    Y8, (R10)(AX*8), Y7, Y8
+	VPSLLVD      384(BX), Y5, Y5
+	VBLENDVPD    Y5, 32(R10)(AX*8), Y7, Y5
+	VUNPCKLPD    Y4, Y2, Y7
+	VUNPCKHPD    Y4, Y2, Y2
+	VUNPCKLPD    Y8, Y6, Y4
+	VUNPCKHPD    Y8, Y6, Y9
+	VINSERTF128  $0x01, X4, Y7, Y6
+	VINSERTF128  $0x01, X9, Y2, Y8
+	VPERM2F128   $0x31, Y4, Y7, Y4
+	VPERM2F128   $0x31, Y9, Y2, Y2
+	VMOVUPD      Y6, (R8)
+	VMOVUPD      Y8, (R8)(CX*1)
+	VMOVUPD      Y4, (R8)(CX*2)
+	VMOVUPD      Y2, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y1, Y0, Y2
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y5, Y3, Y1
+	VUNPCKHPD    Y5, Y3, Y5
+	VINSERTF128  $0x01, X1, Y2, Y3
+	VINSERTF128  $0x01, X5, Y0, Y4
+	VPERM2F128   $0x31, Y1, Y2, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y3, (DI)
+	VMOVUPD      Y4, (DI)(CX*1)
+	VMOVUPD      Y1, (DI)(CX*2)
+	VMOVUPD      Y0, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000340, BX
+	ADDQ         $0x40, SI
+	MOVQ         $0x0000000000000008, DI
+	SUBQ         32(SP), DI
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x68, DI, AX
+	SUBQ         AX, BX
+	SHLQ         $0x03, DI
+	SUBQ         DI, SI
+	JMP          columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rows8ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·rows8ValidAVX512(SB), NOSPLIT, $32-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ         R10, $0x08
+	JL           tail
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), DI
+	PREFETCHT1   512(DI)(BX*8)
+	MOVQ         8(DX), R12
+	MOVQ         16(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 24(DX), Z0
+	VMOVUPD      (DI)(BX*8), K1, Z0
+	MOVQ         104(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
+	MOVQ         112(DX), R12
+	MOVQ         120(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 128(DX), Z1
+	VMOVUPD      (DI)(BX*8), K1, Z1
+	MOVQ         208(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
+	MOVQ         216(DX), R12
+	MOVQ         224(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 232(DX), Z2
+	VMOVUPD      (DI)(BX*8), K1, Z2
+	MOVQ         312(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
+	MOVQ         320(DX), R12
+	MOVQ         328(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 336(DX), Z3
+	VMOVUPD      (DI)(BX*8), K1, Z3
+	MOVQ         416(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
+	MOVQ         424(DX), R12
+	MOVQ         432(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 440(DX), Z4
+	VMOVUPD      (DI)(BX*8), K1, Z4
+	MOVQ         520(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
+	MOVQ         528(DX), R12
+	MOVQ         536(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 544(DX), Z5
+	VMOVUPD      (DI)(BX*8), K1, Z5
+	MOVQ         624(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
+	MOVQ         632(DX), R12
+	MOVQ         640(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 648(DX), Z6
+	VMOVUPD      (DI)(BX*8), K1, Z6
+	MOVQ         728(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
+	MOVQ         736(DX), R12
+	MOVQ         744(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 752(DX), Z7
+	VMOVUPD      (DI)(BX*8), K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (R8)
+	VMOVUPD      Z4, K2, (R8)(AX*1)
+	VMOVUPD      Z5, K2, (R8)(AX*2)
+	VMOVUPD      Z6, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	VMOVUPD      Z7, K2, (R8)
+	VMOVUPD      Z2, K2, (R8)(AX*1)
+	VMOVUPD      Z1, K2, (R8)(AX*2)
+	VMOVUPD      Z0, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	ADDQ         $0x08, BX
+	SUBQ         $0x08, R10
+	JMP          step
+
+tail:
+	TESTQ        R10, R10
+	JZ           next
+	MOVQ         $-1, DI
+	BZHIQ        R10, DI, DI
+	KMOVW        DI, K1
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), R12
+	MOVQ         8(DX), R13
+	MOVQ         16(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 24(DX), Z0
+	VMOVUPD      (R12)(BX*8), K1, Z0
+	MOVQ         104(DX), R12
+	MOVQ         112(DX), R13
+	MOVQ         120(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 128(DX), Z1
+	VMOVUPD      (R12)(BX*8), K1, Z1
+	MOVQ         208(DX), R12
+	MOVQ         216(DX), R13
+	MOVQ         224(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 232(DX), Z2
+	VMOVUPD      (R12)(BX*8), K1, Z2
+	MOVQ         312(DX), R12
+	MOVQ         320(DX), R13
+	MOVQ         328(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 336(DX), Z3
+	VMOVUPD      (R12)(BX*8), K1, Z3
+	MOVQ         416(DX), R12
+	MOVQ         424(DX), R13
+	MOVQ         432(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 440(DX), Z4
+	VMOVUPD      (R12)(BX*8), K1, Z4
+	MOVQ         520(DX), R12
+	MOVQ         528(DX), R13
+	MOVQ         536(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 544(DX), Z5
+	VMOVUPD      (R12)(BX*8), K1, Z5
+	MOVQ         624(DX), R12
+	MOVQ         632(DX), R13
+	MOVQ         640(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 648(DX), Z6
+	VMOVUPD      (R12)(BX*8), K1, Z6
+	MOVQ         728(DX), R12
+	MOVQ         736(DX), R13
+	MOVQ         744(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 752(DX), Z7
+	VMOVUPD      (R12)(BX*8), K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z4, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z5, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z6, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z7, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z2, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z1, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z0, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+
+next:
+	ADDQ $0x00000340, DX
+	ADDQ $0x40, R11
+	SUBQ $0x08, R9
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI64F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rowsI64F64AVX2(SB), NOSPLIT, $40-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         AX, (SP)
+	MOVQ         rows+24(FP), AX
+	MOVQ         AX, 16(SP)
+	MOVQ         $0x0000000000000000, AX
+	MOVQ         AX, 8(SP)
+	MOVQ         stride+16(FP), CX
+	LEAQ         (CX)(CX*2), DX
+	VPXOR        Y0, Y0, Y0
+	MOVQ         $0x4338000000000000, AX
+	VMOVQ        AX, X1
+	VPBROADCASTQ X1, Y1
+	MOVQ         $0x0008000000000000, AX
+	VMOVQ        AX, X2
+	VPBROADCASTQ X2, Y2
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        416(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y4
+	VSUBPD      Y1, Y4, Y4
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VMOVDQU     32(R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y5
+	VSUBPD      Y1, Y5, Y5
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	MOVQ        520(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y6
+	VSUBPD      Y1, Y6, Y6
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VMOVDQU     32(R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y7
+	VSUBPD      Y1, Y7, Y7
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	MOVQ        624(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y8
+	VSUBPD      Y1, Y8, Y8
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VMOVDQU     32(R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y9
+	VSUBPD      Y1, Y9, Y9
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	MOVQ        728(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y10
+	VSUBPD      Y1, Y10, Y10
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VMOVDQU     32(R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y11
+	VSUBPD      Y1, Y11, Y11
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y3
+	VUNPCKHPD   Y6, Y4, Y4
+	VUNPCKLPD   Y10, Y8, Y6
+	VUNPCKHPD   Y10, Y8, Y12
+	VINSERTF128 $0x01, X6, Y3, Y8
+	VINSERTF128 $0x01, X12, Y4, Y10
+	VPERM2F128  $0x31, Y6, Y3, Y3
+	VPERM2F128  $0x31, Y12, Y4, Y4
+	VMOVUPD     Y8, 32(DI)
+	VMOVUPD     Y10, 32(DI)(CX*1)
+	VMOVUPD     Y3, 32(DI)(CX*2)
+	VMOVUPD     Y4, 32(DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y7, Y5, Y3
+	VUNPCKHPD   Y7, Y5, Y4
+	VUNPCKLPD   Y11, Y9, Y5
+	VUNPCKHPD   Y11, Y9, Y8
+	VINSERTF128 $0x01, X5, Y3, Y6
+	VINSERTF128 $0x01, X8, Y4, Y7
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VMOVUPD     Y6, 32(R9)
+	VMOVUPD     Y7, 32(R9)(CX*1)
+	VMOVUPD     Y3, 32(R9)(CX*2)
+	VMOVUPD     Y4, 32(R9)(DX*1)
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y4
+	VSUBPD      Y1, Y4, Y4
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VMOVDQU     32(R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y5
+	VSUBPD      Y1, Y5, Y5
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	MOVQ        104(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y6
+	VSUBPD      Y1, Y6, Y6
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VMOVDQU     32(R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y7
+	VSUBPD      Y1, Y7, Y7
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	MOVQ        208(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y8
+	VSUBPD      Y1, Y8, Y8
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VMOVDQU     32(R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y9
+	VSUBPD      Y1, Y9, Y9
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	MOVQ        312(BX), R9
+	PREFETCHT1  512(R9)(AX*8)
+	VMOVDQU     (R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y10
+	VSUBPD      Y1, Y10, Y10
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VMOVDQU     32(R9)(AX*8), Y3
+	VPADDQ      Y1, Y3, Y11
+	VSUBPD      Y1, Y11, Y11
+	VPADDQ      Y2, Y3, Y3
+	VPSRLQ      $0x34, Y3, Y3
+	VPOR        Y3, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y3
+	VUNPCKHPD   Y6, Y4, Y4
+	VUNPCKLPD   Y10, Y8, Y6
+	VUNPCKHPD   Y10, Y8, Y12
+	VINSERTF128 $0x01, X6, Y3, Y8
+	VINSERTF128 $0x01, X12, Y4, Y10
+	VPERM2F128  $0x31, Y6, Y3, Y3
+	VPERM2F128  $0x31, Y12, Y4, Y4
+	VMOVUPD     Y8, (DI)
+	VMOVUPD     Y10, (DI)(CX*1)
+	VMOVUPD     Y3, (DI)(CX*2)
+	VMOVUPD     Y4, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y7, Y5, Y3
+	VUNPCKHPD   Y7, Y5, Y4
+	VUNPCKLPD   Y11, Y9, Y5
+	VUNPCKHPD   Y11, Y9, Y8
+	VINSERTF128 $0x01, X5, Y3, Y6
+	VINSERTF128 $0x01, X8, Y4, Y7
+	VPERM2F128  $0x31, Y5, Y3, Y3
+	VPERM2F128  $0x31, Y8, Y4, Y4
+	VMOVUPD     Y6, (R9)
+	VMOVUPD     Y7, (R9)(CX*1)
+	VMOVUPD     Y3, (R9)(CX*2)
+	VMOVUPD     Y4, (R9)(DX*1)
+	LEAQ        (DI)(CX*8), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+	SUBQ        $0x08, 32(SP)
+	JLE         done
+	ADDQ        $0x00000340, BX
+	ADDQ        $0x40, SI
+	MOVQ        $0x0000000000000008, DI
+	SUBQ        32(SP), DI
+	JLE         columns
+	MOVQ        $0x0000000000000008, AX
+	MOVQ        AX, 32(SP)
+	IMUL3Q      $0x68, DI, AX
+	SUBQ        AX, BX
+	SHLQ        $0x03, DI
+	SUBQ        DI, SI
+	JMP         columns
+
+done:
+	ADDQ   $0x40, 8(SP)
+	MOVQ   CX, AX
+	SHLQ   $0x06, AX
+	ADDQ   AX, (SP)
+	SUBQ   $0x40, 16(SP)
+	JG     chunk
+	XORQ   AX, AX
+	VPTEST Y0, Y0
+	SETNE  AL
+	MOVQ   AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI64F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+, POPCNT
+TEXT ·rowsI64F64AVX512(SB), NOSPLIT, $32-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ       R9, $0x08
+	JL         tail
+	MOVQ       (DX), SI
+	PREFETCHT1 512(SI)(BX*8)
+	VMOVDQU64  (SI)(BX*8), Z0
+	VCVTQQ2PD  Z0, Z1
+	VCVTTPD2QQ Z1, Z2
+	VPCMPQ     $0x04, Z0, Z2, K1
+	KMOVW      K1, SI
+	POPCNTL    SI, SI
+	ADDQ       SI, 32(DX)
+	MOVQ       104(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
+	VMOVDQU64  (SI)(BX*8), Z0
+	VCVTQQ2PD  Z0, Z2
+	VCVTTPD2QQ Z2, Z3
+	VPCMPQ     $0x04, Z0, Z3, K1
+	KMOVW      K1, SI
+	POPCNTL    SI, SI
+	ADDQ       SI, 136(DX)
+	MOVQ       208(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
+	VMOVDQU64  (SI)(BX*8), Z0
+	VCVTQQ2PD  Z0, Z3
+	VCVTTPD2QQ Z3, Z4
+	VPCMPQ     $0x04, Z0, Z4, K1
+	KMOVW      K1, SI
+	POPCNTL    SI, SI
+	ADDQ       SI, 240(DX)
+	MOVQ       312(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
+	VMOVDQU64  (SI)(BX*8), Z0
+	VCVTQQ2PD  Z0, Z4
+	VCVTTPD2QQ Z4, Z5
+	VPCMPQ     $0x04, Z0, Z5, K1
+	KMOVW      K1, SI
+	POPCNTL    SI, SI
+	ADDQ       SI, 344(DX)
+	MOVQ       416(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
+	VMOVDQU64  (SI)(BX*8), Z0
+	VCVTQQ2PD  Z0, Z5
+	VCVTTPD2QQ Z5, Z6
+	VPCMPQ     $0x04, Z0, Z6, K1
+	KMOVW      K1, SI
+	POPCNTL    SI, SI
+	ADDQ       SI, 448(DX)
+	MOVQ       520(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
+	VMOVDQU64  (SI)(BX*8), Z0
+	VCVTQQ2PD  Z0, Z6
+	VCVTTPD2QQ Z6, Z7
+	VPCMPQ     $0x04, Z0, Z7, K1
+	KMOVW      K1, SI
+	POPCNTL    SI, SI
+	ADDQ       SI, 552(DX)
+	MOVQ       624(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
+	VMOVDQU64  (SI)(BX*8), Z0
+	VCVTQQ2PD  Z0, Z7
+	VCVTTPD2QQ Z7, Z8
+	VPCMPQ     $0x04, Z0, Z8, K1
+	KMOVW      K1, SI
+	POPCNTL    SI, SI
+	ADDQ       SI, 656(DX)
+	MOVQ       728(DX), SI
+	PREFETCHT1 512(SI)(BX*8)
+	VMOVDQU64  (SI)(BX*8), Z0
+	VCVTQQ2PD  Z0, Z8
+	VCVTTPD2QQ Z8, Z9
+	VPCMPQ     $0x04, Z0, Z9, K1
+	KMOVW      K1, SI
+	POPCNTL    SI, SI
+	ADDQ       SI, 760(DX)
+	VUNPCKLPD  Z2, Z1, Z0
+	VUNPCKHPD  Z2, Z1, Z1
+	VUNPCKLPD  Z4, Z3, Z2
+	VUNPCKHPD  Z4, Z3, Z3
+	VUNPCKLPD  Z6, Z5, Z4
+	VUNPCKHPD  Z6, Z5, Z5
+	VUNPCKLPD  Z8, Z7, Z6
+	VUNPCKHPD  Z8, Z7, Z7
+	VSHUFF32X4 $0x88, Z2, Z0, Z8
+	VSHUFF32X4 $0xdd, Z2, Z0, Z0
+	VSHUFF32X4 $0x88, Z6, Z4, Z2
+	VSHUFF32X4 $0xdd, Z6, Z4, Z9
+	VSHUFF32X4 $0x88, Z2, Z8, Z4
+	VSHUFF32X4 $0x88, Z9, Z0, Z6
+	VSHUFF32X4 $0xdd, Z2, Z8, Z2
+	VSHUFF32X4 $0xdd, Z9, Z0, Z0
+	VSHUFF32X4 $0x88, Z3, Z1, Z8
+	VSHUFF32X4 $0xdd, Z3, Z1, Z1
+	VSHUFF32X4 $0x88, Z7, Z5, Z3
+	VSHUFF32X4 $0xdd, Z7, Z5, Z9
+	VSHUFF32X4 $0x88, Z3, Z8, Z5
+	VSHUFF32X4 $0x88, Z9, Z1, Z7
+	VSHUFF32X4 $0xdd, Z3, Z8, Z3
+	VSHUFF32X4 $0xdd, Z9, Z1, Z1
+	VMOVUPD    Z4, K2, (DI)
+	VMOVUPD    Z5, K2, (DI)(AX*1)
+	VMOVUPD    Z6, K2, (DI)(AX*2)
+	VMOVUPD    Z7, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	VMOVUPD    Z2, K2, (DI)
+	VMOVUPD    Z3, K2, (DI)(AX*1)
+	VMOVUPD    Z0, K2, (DI)(AX*2)
+	VMOVUPD    Z1, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	ADDQ       $0x08, BX
+	SUBQ       $0x08, R9
+	JMP        step
+
+tail:
+	TESTQ        R9, R9
+	JZ           next
+	MOVQ         $-1, SI
+	BZHIQ        R9, SI, SI
+	KMOVW        SI, K1
+	MOVQ         (DX), SI
+	VMOVDQU64.Z  (SI)(BX*8), K1, Z0
+	VCVTQQ2PD    Z0, Z1
+	VCVTTPD2QQ   Z1, Z2
+	VPCMPQ       $0x04, Z0, Z2, K3
+	KMOVW        K3, SI
+	POPCNTL      SI, SI
+	ADDQ         SI, 32(DX)
+	VBROADCASTSD 24(DX), Z0
+	VMOVAPD      Z1, K1, Z0
+	MOVQ         104(DX), SI
+	VMOVDQU64.Z  (SI)(BX*8), K1, Z1
+	VCVTQQ2PD    Z1, Z2
+	VCVTTPD2QQ   Z2, Z3
+	VPCMPQ       $0x04, Z1, Z3, K3
+	KMOVW        K3, SI
+	POPCNTL      SI, SI
+	ADDQ         SI, 136(DX)
+	VBROADCASTSD 128(DX), Z1
+	VMOVAPD      Z2, K1, Z1
+	MOVQ         208(DX), SI
+	VMOVDQU64.Z  (SI)(BX*8), K1, Z2
+	VCVTQQ2PD    Z2, Z3
+	VCVTTPD2QQ   Z3, Z4
+	VPCMPQ       $0x04, Z2, Z4, K3
+	KMOVW        K3, SI
+	POPCNTL      SI, SI
+	ADDQ         SI, 240(DX)
+	VBROADCASTSD 232(DX), Z2
+	VMOVAPD      Z3, K1, Z2
+	MOVQ         312(DX), SI
+	VMOVDQU64.Z  (SI)(BX*8), K1, Z3
+	VCVTQQ2PD    Z3, Z4
+	VCVTTPD2QQ   Z4, Z5
+	VPCMPQ       $0x04, Z3, Z5, K3
+	KMOVW        K3, SI
+	POPCNTL      SI, SI
+	ADDQ         SI, 344(DX)
+	VBROADCASTSD 336(DX), Z3
+	VMOVAPD      Z4, K1, Z3
+	MOVQ         416(DX), SI
+	VMOVDQU64.Z  (SI)(BX*8), K1, Z4
+	VCVTQQ2PD    Z4, Z5
+	VCVTTPD2QQ   Z5, Z6
+	VPCMPQ       $0x04, Z4, Z6, K3
+	KMOVW        K3, SI
+	POPCNTL      SI, SI
+	ADDQ         SI, 448(DX)
+	VBROADCASTSD 440(DX), Z4
+	VMOVAPD      Z5, K1, Z4
+	MOVQ         520(DX), SI
+	VMOVDQU64.Z  (SI)(BX*8), K1, Z5
+	VCVTQQ2PD    Z5, Z6
+	VCVTTPD2QQ   Z6, Z7
+	VPCMPQ       $0x04, Z5, Z7, K3
+	KMOVW        K3, SI
+	POPCNTL      SI, SI
+	ADDQ         SI, 552(DX)
+	VBROADCASTSD 544(DX), Z5
+	VMOVAPD      Z6, K1, Z5
+	MOVQ         624(DX), SI
+	VMOVDQU64.Z  (SI)(BX*8), K1, Z6
+	VCVTQQ2PD    Z6, Z7
+	VCVTTPD2QQ   Z7, Z8
+	VPCMPQ       $0x04, Z6, Z8, K3
+	KMOVW        K3, SI
+	POPCNTL      SI, SI
+	ADDQ         SI, 656(DX)
+	VBROADCASTSD 648(DX), Z6
+	VMOVAPD      Z7, K1, Z6
+	MOVQ         728(DX), SI
+	VMOVDQU64.Z  (SI)(BX*8), K1, Z7
+	VCVTQQ2PD    Z7, Z8
+	VCVTTPD2QQ   Z8, Z9
+	VPCMPQ       $0x04, Z7, Z9, K3
+	KMOVW        K3, BX
+	POPCNTL      BX, BX
+	ADDQ         BX, 760(DX)
+	VBROADCASTSD 752(DX), Z7
+	VMOVAPD      Z8, K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z4, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z5, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z6, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z7, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z2, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z1, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z0, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+
+next:
+	ADDQ $0x00000340, DX
+	ADDQ $0x40, R10
+	SUBQ $0x08, R8
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI64F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rowsI64F64ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         AX, (SP)
+	MOVQ         rows+24(FP), AX
+	MOVQ         AX, 16(SP)
+	MOVQ         $0x0000000000000000, AX
+	MOVQ         AX, 8(SP)
+	MOVQ         stride+16(FP), CX
+	LEAQ         (CX)(CX*2), DX
+	VPXOR        Y0, Y0, Y0
+	MOVQ         $0x4338000000000000, AX
+	VMOVQ        AX, X1
+	VPBROADCASTQ X1, Y1
+	MOVQ         $0x0008000000000000, AX
+	VMOVQ        AX, X2
+	VPBROADCASTQ X2, Y2
+	LEAQ         sliding<>+0(SB), SI
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), DI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ DI, R9
+	MOVQ 24(SP), R10
+
+step:
+	MOVQ         AX, R8
+	SHRQ         $0x03, R8
+	MOVQ         416(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         424(BX), R12
+	MOVQ         432(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VMOVDQU      (R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y5
+	VSUBPD       Y1, Y5, Y5
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        64(SI)(R13*8), Y3, Y6
+	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	VPAND        Y6, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y6
+	VSUBPD       Y1, Y6, Y6
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        96(SI)(R13*8), Y3, Y7
+	VPCMPEQQ     96(SI)(R13*8), Y7, Y7
+	VPAND        Y7, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VBROADCASTSD 440(BX), Y4
+	VPSLLVD      456(BX), Y3, Y7
+	VBLENDVPD    Y7, Y5, Y4, Y7
+	VPSLLVD      488(BX), Y3, Y3
+	VBLENDVPD    Y3, Y6, Y4, Y3
+	MOVQ         520(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         528(BX), R12
+	MOVQ         536(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVDQU      (R11)(AX*8), Y5
+	VPADDQ       Y1, Y5, Y6
+	VSUBPD       Y1, Y6, Y6
+	VPADDQ       Y2, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        64(SI)(R13*8), Y4, Y8
+	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	VPAND        Y8, Y5, Y5
+	VPOR         Y5, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y5
+	VPADDQ       Y1, Y5, Y8
+	VSUBPD       Y1, Y8, Y8
+	VPADDQ       Y2, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        96(SI)(R13*8), Y4, Y9
+	VPCMPEQQ     96(SI)(R13*8), Y9, Y9
+	VPAND        Y9, Y5, Y5
+	VPOR         Y5, Y0, Y0
+	VBROADCASTSD 544(BX), Y5
+	VPSLLVD      560(BX), Y4, Y9
+	VBLENDVPD    Y9, Y6, Y5, Y9
+	VPSLLVD      592(BX), Y4, Y4
+	VBLENDVPD    Y4, Y8, Y5, Y4
+	MOVQ         624(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         632(BX), R12
+	MOVQ         640(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y5
+	VMOVDQU      (R11)(AX*8), Y6
+	VPADDQ       Y1, Y6, Y8
+	VSUBPD       Y1, Y8, Y8
+	VPADDQ       Y2, Y6, Y6
+	VPSRLQ       $0x34, Y6, Y6
+	VPAND        64(SI)(R13*8), Y5, Y10
+	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	VPAND        Y10, Y6, Y6
+	VPOR         Y6, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y6
+	VPADDQ       Y1, Y6, Y10
+	VSUBPD       Y1, Y10, Y10
+	VPADDQ       Y2, Y6, Y6
+	VPSRLQ       $0x34, Y6, Y6
+	VPAND        96(SI)(R13*8), Y5, Y11
+	VPCMPEQQ     96(SI)(R13*8), Y11, Y11
+	VPAND        Y11, Y6, Y6
+	VPOR         Y6, Y0, Y0
+	VBROADCASTSD 648(BX), Y6
+	VPSLLVD      664(BX), Y5, Y11
+	VBLENDVPD    Y11, Y8, Y6, Y11
+	VPSLLVD      696(BX), Y5, Y5
+	VBLENDVPD    Y5, Y10, Y6, Y5
+	MOVQ         728(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         736(BX), R12
+	MOVQ         744(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y6
+	VMOVDQU      (R11)(AX*8), Y8
+	VPADDQ       Y1, Y8, Y10
+	VSUBPD       Y1, Y10, Y10
+	VPADDQ       Y2, Y8, Y8
+	VPSRLQ       $0x34, Y8, Y8
+	VPAND        64(SI)(R13*8), Y6, Y12
+	VPCMPEQQ     64(SI)(R13*8), Y12, Y12
+	VPAND        Y12, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y8
+	VPADDQ       Y1, Y8, Y12
+	VSUBPD       Y1, Y12, Y12
+	VPADDQ       Y2, Y8, Y8
+	VPSRLQ       $0x34, Y8, Y8
+	VPAND        96(SI)(R13*8), Y6, Y13
+	VPCMPEQQ     96(SI)(R13*8), Y13, Y13
+	VPAND        Y13, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VBROADCASTSD 752(BX), Y8
+	VPSLLVD      768(BX), Y6, Y13
+	VBLENDVPD    Y13, Y10, Y8, Y13
+	VPSLLVD      800(BX), Y6, Y6
+	VBLENDVPD    Y6, Y12, Y8, Y6
+	VUNPCKLPD    Y9, Y7, Y8
+	VUNPCKHPD    Y9, Y7, Y7
+	VUNPCKLPD    Y13, Y11, Y9
+	VUNPCKHPD    Y13, Y11, Y12
+	VINSERTF128  $0x01, X9, Y8, Y10
+	VINSERTF128  $0x01, X12, Y7, Y11
+	VPERM2F128   $0x31, Y9, Y8, Y8
+	VPERM2F128   $0x31, Y12, Y7, Y7
+	VMOVUPD      Y10, 32(R9)
+	VMOVUPD      Y11, 32(R9)(CX*1)
+	VMOVUPD      Y8, 32(R9)(CX*2)
+	VMOVUPD      Y7, 32(R9)(DX*1)
+	LEAQ         (R9)(CX*4), R11
+	VUNPCKLPD    Y4, Y3, Y7
+	VUNPCKHPD    Y4, Y3, Y3
+	VUNPCKLPD    Y6, Y5, Y4
+	VUNPCKHPD    Y6, Y5, Y8
+	VINSERTF128  $0x01, X4, Y7, Y5
+	VINSERTF128  $0x01, X8, Y3, Y6
+	VPERM2F128   $0x31, Y4, Y7, Y4
+	VPERM2F128   $0x31, Y8, Y3, Y3
+	VMOVUPD      Y5, 32(R11)
+	VMOVUPD      Y6, 32(R11)(CX*1)
+	VMOVUPD      Y4, 32(R11)(CX*2)
+	VMOVUPD      Y3, 32(R11)(DX*1)
+	MOVQ         (BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         8(BX), R12
+	MOVQ         16(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VMOVDQU      (R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y5
+	VSUBPD       Y1, Y5, Y5
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        64(SI)(R13*8), Y3, Y6
+	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	VPAND        Y6, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y6
+	VSUBPD       Y1, Y6, Y6
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        96(SI)(R13*8), Y3, Y7
+	VPCMPEQQ     96(SI)(R13*8), Y7, Y7
+	VPAND        Y7, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VBROADCASTSD 24(BX), Y4
+	VPSLLVD      40(BX), Y3, Y7
+	VBLENDVPD    Y7, Y5, Y4, Y7
+	VPSLLVD      72(BX), Y3, Y3
+	VBLENDVPD    Y3, Y6, Y4, Y3
+	MOVQ         104(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         112(BX), R12
+	MOVQ         120(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVDQU      (R11)(AX*8), Y5
+	VPADDQ       Y1, Y5, Y6
+	VSUBPD       Y1, Y6, Y6
+	VPADDQ       Y2, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        64(SI)(R13*8), Y4, Y8
+	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	VPAND        Y8, Y5, Y5
+	VPOR         Y5, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y5
+	VPADDQ       Y1, Y5, Y8
+	VSUBPD       Y1, Y8, Y8
+	VPADDQ       Y2, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        96(SI)(R13*8), Y4, Y9
+	VPCMPEQQ     96(SI)(R13*8), Y9, Y9
+	VPAND        Y9, Y5, Y5
+	VPOR         Y5, Y0, Y0
+	VBROADCASTSD 128(BX), Y5
+	VPSLLVD      144(BX), Y4, Y9
+	VBLENDVPD    Y9, Y6, Y5, Y9
+	VPSLLVD      176(BX), Y4, Y4
+	VBLENDVPD    Y4, Y8, Y5, Y4
+	MOVQ         208(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         216(BX), R12
+	MOVQ         224(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y5
+	VMOVDQU      (R11)(AX*8), Y6
+	VPADDQ       Y1, Y6, Y8
+	VSUBPD       Y1, Y8, Y8
+	VPADDQ       Y2, Y6, Y6
+	VPSRLQ       $0x34, Y6, Y6
+	VPAND        64(SI)(R13*8), Y5, Y10
+	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	VPAND        Y10, Y6, Y6
+	VPOR         Y6, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y6
+	VPADDQ       Y1, Y6, Y10
+	VSUBPD       Y1, Y10, Y10
+	VPADDQ       Y2, Y6, Y6
+	VPSRLQ       $0x34, Y6, Y6
+	VPAND        96(SI)(R13*8), Y5, Y11
+	VPCMPEQQ     96(SI)(R13*8), Y11, Y11
+	VPAND        Y11, Y6, Y6
+	VPOR         Y6, Y0, Y0
+	VBROADCASTSD 232(BX), Y6
+	VPSLLVD      248(BX), Y5, Y11
+	VBLENDVPD    Y11, Y8, Y6, Y11
+	VPSLLVD      280(BX), Y5, Y5
+	VBLENDVPD    Y5, Y10, Y6, Y5
+	MOVQ         312(BX), R11
+	PREFETCHT1   512(R11)(AX*8)
+	MOVQ         320(BX), R12
+	MOVQ         328(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y6
+	VMOVDQU      (R11)(AX*8), Y8
+	VPADDQ       Y1, Y8, Y10
+	VSUBPD       Y1, Y10, Y10
+	VPADDQ       Y2, Y8, Y8
+	VPSRLQ       $0x34, Y8, Y8
+	VPAND        64(SI)(R13*8), Y6, Y12
+	VPCMPEQQ     64(SI)(R13*8), Y12, Y12
+	VPAND        Y12, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y8
+	VPADDQ       Y1, Y8, Y12
+	VSUBPD       Y1, Y12, Y12
+	VPADDQ       Y2, Y8, Y8
+	VPSRLQ       $0x34, Y8, Y8
+	VPAND        96(SI)(R13*8), Y6, Y13
+	VPCMPEQQ     96(SI)(R13*8), Y13, Y13
+	VPAND        Y13, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VBROADCASTSD 336(BX), Y8
+	VPSLLVD      352(BX), Y6, Y13
+	VBLENDVPD    Y13, Y10, Y8, Y13
+	VPSLLVD      384(BX), Y6, Y6
+	VBLENDVPD    Y6, Y12, Y8, Y6
+	VUNPCKLPD    Y9, Y7, Y8
+	VUNPCKHPD    Y9, Y7, Y7
+	VUNPCKLPD    Y13, Y11, Y9
+	VUNPCKHPD    Y13, Y11, Y12
+	VINSERTF128  $0x01, X9, Y8, Y10
+	VINSERTF128  $0x01, X12, Y7, Y11
+	VPERM2F128   $0x31, Y9, Y8, Y8
+	VPERM2F128   $0x31, Y12, Y7, Y7
+	VMOVUPD      Y10, (R9)
+	VMOVUPD      Y11, (R9)(CX*1)
+	VMOVUPD      Y8, (R9)(CX*2)
+	VMOVUPD      Y7, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R8
+	VUNPCKLPD    Y4, Y3, Y7
+	VUNPCKHPD    Y4, Y3, Y3
+	VUNPCKLPD    Y6, Y5, Y4
+	VUNPCKHPD    Y6, Y5, Y8
+	VINSERTF128  $0x01, X4, Y7, Y5
+	VINSERTF128  $0x01, X8, Y3, Y6
+	VPERM2F128   $0x31, Y4, Y7, Y4
+	VPERM2F128   $0x31, Y8, Y3, Y3
+	VMOVUPD      Y5, (R8)
+	VMOVUPD      Y6, (R8)(CX*1)
+	VMOVUPD      Y4, (R8)(CX*2)
+	VMOVUPD      Y3, (R8)(DX*1)
+	LEAQ         (R9)(CX*8), R9
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000340, BX
+	ADDQ         $0x40, DI
+	MOVQ         $0x0000000000000008, R8
+	SUBQ         32(SP), R8
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x68, R8, AX
+	SUBQ         AX, BX
+	SHLQ         $0x03, R8
+	SUBQ         R8, DI
+	JMP          columns
+
+done:
+	ADDQ   $0x40, 8(SP)
+	MOVQ   CX, AX
+	SHLQ   $0x06, AX
+	ADDQ   AX, (SP)
+	SUBQ   $0x40, 16(SP)
+	JG     chunk
+	XORQ   AX, AX
+	VPTEST Y0, Y0
+	SETNE  AL
+	MOVQ   AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI64F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+, POPCNT
+TEXT ·rowsI64F64ValidAVX512(SB), NOSPLIT, $32-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ         R10, $0x08
+	JL           tail
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), DI
+	PREFETCHT1   512(DI)(BX*8)
+	MOVQ         8(DX), R12
+	MOVQ         16(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z0
+	VCVTQQ2PD    Z0, Z1
+	VCVTTPD2QQ   Z1, Z2
+	VPCMPQ       $0x04, Z0, Z2, K3
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 32(DX)
+	VBROADCASTSD 24(DX), Z0
+	VMOVAPD      Z1, K1, Z0
+	MOVQ         104(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
+	MOVQ         112(DX), R12
+	MOVQ         120(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z1
+	VCVTQQ2PD    Z1, Z2
+	VCVTTPD2QQ   Z2, Z3
+	VPCMPQ       $0x04, Z1, Z3, K3
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 136(DX)
+	VBROADCASTSD 128(DX), Z1
+	VMOVAPD      Z2, K1, Z1
+	MOVQ         208(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
+	MOVQ         216(DX), R12
+	MOVQ         224(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z2
+	VCVTQQ2PD    Z2, Z3
+	VCVTTPD2QQ   Z3, Z4
+	VPCMPQ       $0x04, Z2, Z4, K3
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 240(DX)
+	VBROADCASTSD 232(DX), Z2
+	VMOVAPD      Z3, K1, Z2
+	MOVQ         312(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
+	MOVQ         320(DX), R12
+	MOVQ         328(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z3
+	VCVTQQ2PD    Z3, Z4
+	VCVTTPD2QQ   Z4, Z5
+	VPCMPQ       $0x04, Z3, Z5, K3
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 344(DX)
+	VBROADCASTSD 336(DX), Z3
+	VMOVAPD      Z4, K1, Z3
+	MOVQ         416(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
+	MOVQ         424(DX), R12
+	MOVQ         432(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z4
+	VCVTQQ2PD    Z4, Z5
+	VCVTTPD2QQ   Z5, Z6
+	VPCMPQ       $0x04, Z4, Z6, K3
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 448(DX)
+	VBROADCASTSD 440(DX), Z4
+	VMOVAPD      Z5, K1, Z4
+	MOVQ         520(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
+	MOVQ         528(DX), R12
+	MOVQ         536(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z5
+	VCVTQQ2PD    Z5, Z6
+	VCVTTPD2QQ   Z6, Z7
+	VPCMPQ       $0x04, Z5, Z7, K3
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 552(DX)
+	VBROADCASTSD 544(DX), Z5
+	VMOVAPD      Z6, K1, Z5
+	MOVQ         624(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
+	MOVQ         632(DX), R12
+	MOVQ         640(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z6
+	VCVTQQ2PD    Z6, Z7
+	VCVTTPD2QQ   Z7, Z8
+	VPCMPQ       $0x04, Z6, Z8, K3
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 656(DX)
+	VBROADCASTSD 648(DX), Z6
+	VMOVAPD      Z7, K1, Z6
+	MOVQ         728(DX), DI
+	PREFETCHT1   512(DI)(BX*8)
+	MOVQ         736(DX), R12
+	MOVQ         744(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z7
+	VCVTQQ2PD    Z7, Z8
+	VCVTTPD2QQ   Z8, Z9
+	VPCMPQ       $0x04, Z7, Z9, K3
+	KMOVW        K3, SI
+	POPCNTL      SI, SI
+	ADDQ         SI, 760(DX)
+	VBROADCASTSD 752(DX), Z7
+	VMOVAPD      Z8, K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (R8)
+	VMOVUPD      Z4, K2, (R8)(AX*1)
+	VMOVUPD      Z5, K2, (R8)(AX*2)
+	VMOVUPD      Z6, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	VMOVUPD      Z7, K2, (R8)
+	VMOVUPD      Z2, K2, (R8)(AX*1)
+	VMOVUPD      Z1, K2, (R8)(AX*2)
+	VMOVUPD      Z0, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	ADDQ         $0x08, BX
+	SUBQ         $0x08, R10
+	JMP          step
+
+tail:
+	TESTQ        R10, R10
+	JZ           next
+	MOVQ         $-1, DI
+	BZHIQ        R10, DI, DI
+	KMOVW        DI, K1
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), R12
+	MOVQ         8(DX), R13
+	MOVQ         16(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VMOVDQU64.Z  (R12)(BX*8), K1, Z0
+	VCVTQQ2PD    Z0, Z1
+	VCVTTPD2QQ   Z1, Z2
+	VPCMPQ       $0x04, Z0, Z2, K3
+	KMOVW        K3, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 32(DX)
+	VBROADCASTSD 24(DX), Z0
+	VMOVAPD      Z1, K1, Z0
+	MOVQ         104(DX), R12
+	MOVQ         112(DX), R13
+	MOVQ         120(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VMOVDQU64.Z  (R12)(BX*8), K1, Z1
+	VCVTQQ2PD    Z1, Z2
+	VCVTTPD2QQ   Z2, Z3
+	VPCMPQ       $0x04, Z1, Z3, K3
+	KMOVW        K3, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 136(DX)
+	VBROADCASTSD 128(DX), Z1
+	VMOVAPD      Z2, K1, Z1
+	MOVQ         208(DX), R12
+	MOVQ         216(DX), R13
+	MOVQ         224(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VMOVDQU64.Z  (R12)(BX*8), K1, Z2
+	VCVTQQ2PD    Z2, Z3
+	VCVTTPD2QQ   Z3, Z4
+	VPCMPQ       $0x04, Z2, Z4, K3
+	KMOVW        K3, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 240(DX)
+	VBROADCASTSD 232(DX), Z2
+	VMOVAPD      Z3, K1, Z2
+	MOVQ         312(DX), R12
+	MOVQ         320(DX), R13
+	MOVQ         328(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VMOVDQU64.Z  (R12)(BX*8), K1, Z3
+	VCVTQQ2PD    Z3, Z4
+	VCVTTPD2QQ   Z4, Z5
+	VPCMPQ       $0x04, Z3, Z5, K3
+	KMOVW        K3, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 344(DX)
+	VBROADCASTSD 336(DX), Z3
+	VMOVAPD      Z4, K1, Z3
+	MOVQ         416(DX), R12
+	MOVQ         424(DX), R13
+	MOVQ         432(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VMOVDQU64.Z  (R12)(BX*8), K1, Z4
+	VCVTQQ2PD    Z4, Z5
+	VCVTTPD2QQ   Z5, Z6
+	VPCMPQ       $0x04, Z4, Z6, K3
+	KMOVW        K3, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 448(DX)
+	VBROADCASTSD 440(DX), Z4
+	VMOVAPD      Z5, K1, Z4
+	MOVQ         520(DX), R12
+	MOVQ         528(DX), R13
+	MOVQ         536(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VMOVDQU64.Z  (R12)(BX*8), K1, Z5
+	VCVTQQ2PD    Z5, Z6
+	VCVTTPD2QQ   Z6, Z7
+	VPCMPQ       $0x04, Z5, Z7, K3
+	KMOVW        K3, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 552(DX)
+	VBROADCASTSD 544(DX), Z5
+	VMOVAPD      Z6, K1, Z5
+	MOVQ         624(DX), R12
+	MOVQ         632(DX), R13
+	MOVQ         640(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VMOVDQU64.Z  (R12)(BX*8), K1, Z6
+	VCVTQQ2PD    Z6, Z7
+	VCVTTPD2QQ   Z7, Z8
+	VPCMPQ       $0x04, Z6, Z8, K3
+	KMOVW        K3, R12
+	POPCNTL      R12, R12
+	ADDQ         R12, 656(DX)
+	VBROADCASTSD 648(DX), Z6
+	VMOVAPD      Z7, K1, Z6
+	MOVQ         728(DX), R12
+	MOVQ         736(DX), R13
+	MOVQ         744(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VMOVDQU64.Z  (R12)(BX*8), K1, Z7
+	VCVTQQ2PD    Z7, Z8
+	VCVTTPD2QQ   Z8, Z9
+	VPCMPQ       $0x04, Z7, Z9, K3
+	KMOVW        K3, BX
+	POPCNTL      BX, BX
+	ADDQ         BX, 760(DX)
+	VBROADCASTSD 752(DX), Z7
+	VMOVAPD      Z8, K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z4, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z5, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z6, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z7, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z2, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z1, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z0, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+
+next:
+	ADDQ $0x00000340, DX
+	ADDQ $0x40, R11
+	SUBQ $0x08, R9
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsF32F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, CMOV, MMX+
+TEXT ·rowsF32F64AVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        416(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTPS2PD   (R9)(AX*4), Y0
+	VCVTPS2PD   16(R9)(AX*4), Y1
+	MOVQ        520(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTPS2PD   (R9)(AX*4), Y2
+	VCVTPS2PD   16(R9)(AX*4), Y3
+	MOVQ        624(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTPS2PD   (R9)(AX*4), Y4
+	VCVTPS2PD   16(R9)(AX*4), Y5
+	MOVQ        728(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTPS2PD   (R9)(AX*4), Y6
+	VCVTPS2PD   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, 32(DI)
+	VMOVUPD     Y6, 32(DI)(CX*1)
+	VMOVUPD     Y2, 32(DI)(CX*2)
+	VMOVUPD     Y0, 32(DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, 32(R9)
+	VMOVUPD     Y4, 32(R9)(CX*1)
+	VMOVUPD     Y0, 32(R9)(CX*2)
+	VMOVUPD     Y1, 32(R9)(DX*1)
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTPS2PD   (R9)(AX*4), Y0
+	VCVTPS2PD   16(R9)(AX*4), Y1
+	MOVQ        104(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTPS2PD   (R9)(AX*4), Y2
+	VCVTPS2PD   16(R9)(AX*4), Y3
+	MOVQ        208(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTPS2PD   (R9)(AX*4), Y4
+	VCVTPS2PD   16(R9)(AX*4), Y5
+	MOVQ        312(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTPS2PD   (R9)(AX*4), Y6
+	VCVTPS2PD   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, (DI)
+	VMOVUPD     Y6, (DI)(CX*1)
+	VMOVUPD     Y2, (DI)(CX*2)
+	VMOVUPD     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, (R9)
+	VMOVUPD     Y4, (R9)(CX*1)
+	VMOVUPD     Y0, (R9)(CX*2)
+	VMOVUPD     Y1, (R9)(DX*1)
+	LEAQ        (DI)(CX*8), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JLE         next
+	MOVQ        416(BX), R9
+	VCVTPS2PD   (R9)(AX*4), Y0
+	VCVTPS2PD   16(R9)(AX*4), Y1
+	MOVQ        520(BX), R9
+	VCVTPS2PD   (R9)(AX*4), Y2
+	VCVTPS2PD   16(R9)(AX*4), Y3
+	MOVQ        624(BX), R9
+	VCVTPS2PD   (R9)(AX*4), Y4
+	VCVTPS2PD   16(R9)(AX*4), Y5
+	MOVQ        728(BX), R9
+	VCVTPS2PD   (R9)(AX*4), Y6
+	VCVTPS2PD   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, 32(DI)
+	VMOVUPD     Y6, 32(DI)(CX*1)
+	VMOVUPD     Y2, 32(DI)(CX*2)
+	VMOVUPD     Y0, 32(DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, 32(R9)
+	VMOVUPD     Y4, 32(R9)(CX*1)
+	VMOVUPD     Y0, 32(R9)(CX*2)
+	VMOVUPD     Y1, 32(R9)(DX*1)
+	MOVQ        (BX), R9
+	VCVTPS2PD   (R9)(AX*4), Y0
+	VCVTPS2PD   16(R9)(AX*4), Y1
+	MOVQ        104(BX), R9
+	VCVTPS2PD   (R9)(AX*4), Y2
+	VCVTPS2PD   16(R9)(AX*4), Y3
+	MOVQ        208(BX), R9
+	VCVTPS2PD   (R9)(AX*4), Y4
+	VCVTPS2PD   16(R9)(AX*4), Y5
+	MOVQ        312(BX), R9
+	VCVTPS2PD   (R9)(AX*4), Y6
+	VCVTPS2PD   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, (DI)
+	VMOVUPD     Y6, (DI)(CX*1)
+	VMOVUPD     Y2, (DI)(CX*2)
+	VMOVUPD     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, (R9)
+	VMOVUPD     Y4, (R9)(CX*1)
+	VMOVUPD     Y0, (R9)(CX*2)
+	VMOVUPD     Y1, (R9)(DX*1)
+	LEAQ        (DI)(CX*8), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x40, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x03, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsF32F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·rowsF32F64AVX512(SB), NOSPLIT, $32-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ       R9, $0x08
+	JL         tail
+	MOVQ       (DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VCVTPS2PD  (SI)(BX*4), Z0
+	MOVQ       104(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VCVTPS2PD  (SI)(BX*4), Z1
+	MOVQ       208(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VCVTPS2PD  (SI)(BX*4), Z2
+	MOVQ       312(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VCVTPS2PD  (SI)(BX*4), Z3
+	MOVQ       416(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VCVTPS2PD  (SI)(BX*4), Z4
+	MOVQ       520(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VCVTPS2PD  (SI)(BX*4), Z5
+	MOVQ       624(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VCVTPS2PD  (SI)(BX*4), Z6
+	MOVQ       728(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VCVTPS2PD  (SI)(BX*4), Z7
+	VUNPCKLPD  Z1, Z0, Z8
+	VUNPCKHPD  Z1, Z0, Z0
+	VUNPCKLPD  Z3, Z2, Z1
+	VUNPCKHPD  Z3, Z2, Z2
+	VUNPCKLPD  Z5, Z4, Z3
+	VUNPCKHPD  Z5, Z4, Z4
+	VUNPCKLPD  Z7, Z6, Z5
+	VUNPCKHPD  Z7, Z6, Z6
+	VSHUFF32X4 $0x88, Z1, Z8, Z7
+	VSHUFF32X4 $0xdd, Z1, Z8, Z1
+	VSHUFF32X4 $0x88, Z5, Z3, Z8
+	VSHUFF32X4 $0xdd, Z5, Z3, Z9
+	VSHUFF32X4 $0x88, Z8, Z7, Z3
+	VSHUFF32X4 $0x88, Z9, Z1, Z5
+	VSHUFF32X4 $0xdd, Z8, Z7, Z7
+	VSHUFF32X4 $0xdd, Z9, Z1, Z1
+	VSHUFF32X4 $0x88, Z2, Z0, Z8
+	VSHUFF32X4 $0xdd, Z2, Z0, Z0
+	VSHUFF32X4 $0x88, Z6, Z4, Z2
+	VSHUFF32X4 $0xdd, Z6, Z4, Z9
+	VSHUFF32X4 $0x88, Z2, Z8, Z4
+	VSHUFF32X4 $0x88, Z9, Z0, Z6
+	VSHUFF32X4 $0xdd, Z2, Z8, Z2
+	VSHUFF32X4 $0xdd, Z9, Z0, Z0
+	VMOVUPD    Z3, K2, (DI)
+	VMOVUPD    Z4, K2, (DI)(AX*1)
+	VMOVUPD    Z5, K2, (DI)(AX*2)
+	VMOVUPD    Z6, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	VMOVUPD    Z7, K2, (DI)
+	VMOVUPD    Z2, K2, (DI)(AX*1)
+	VMOVUPD    Z1, K2, (DI)(AX*2)
+	VMOVUPD    Z0, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	ADDQ       $0x08, BX
+	SUBQ       $0x08, R9
+	JMP        step
+
+tail:
+	TESTQ        R9, R9
+	JZ           next
+	MOVQ         $-1, SI
+	BZHIQ        R9, SI, SI
+	KMOVW        SI, K1
+	MOVQ         (DX), SI
+	VBROADCASTSD 24(DX), Z0
+	VCVTPS2PD    (SI)(BX*4), K1, Z0
+	MOVQ         104(DX), SI
+	VBROADCASTSD 128(DX), Z1
+	VCVTPS2PD    (SI)(BX*4), K1, Z1
+	MOVQ         208(DX), SI
+	VBROADCASTSD 232(DX), Z2
+	VCVTPS2PD    (SI)(BX*4), K1, Z2
+	MOVQ         312(DX), SI
+	VBROADCASTSD 336(DX), Z3
+	VCVTPS2PD    (SI)(BX*4), K1, Z3
+	MOVQ         416(DX), SI
+	VBROADCASTSD 440(DX), Z4
+	VCVTPS2PD    (SI)(BX*4), K1, Z4
+	MOVQ         520(DX), SI
+	VBROADCASTSD 544(DX), Z5
+	VCVTPS2PD    (SI)(BX*4), K1, Z5
+	MOVQ         624(DX), SI
+	VBROADCASTSD 648(DX), Z6
+	VCVTPS2PD    (SI)(BX*4), K1, Z6
+	MOVQ         728(DX), SI
+	VBROADCASTSD 752(DX), Z7
+	VCVTPS2PD    (SI)(BX*4), K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z4, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z5, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z6, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z7, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z2, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z1, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z0, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+
+next:
+	ADDQ $0x00000340, DX
+	ADDQ $0x40, R10
+	SUBQ $0x08, R8
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsF32F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rowsF32F64ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
+
+step:
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         416(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y1
+	VCVTPS2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 440(BX), Y3
+	VPSLLVD      456(BX), Y0, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      488(BX), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         520(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTPS2PD    (R10)(AX*4), Y2
+	VCVTPS2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 544(BX), Y5
+	VPSLLVD      560(BX), Y1, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      592(BX), Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         624(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTPS2PD    (R10)(AX*4), Y3
+	VCVTPS2PD    16(R10)(AX*4), Y5
+	VBROADCASTSD 648(BX), Y7
+	VPSLLVD      664(BX), Y2, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      696(BX), Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         728(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTPS2PD    (R10)(AX*4), Y5
+	VCVTPS2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 752(BX), Y9
+	VPSLLVD      768(BX), Y3, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      800(BX), Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, 32(R8)
+	VMOVUPD      Y8, 32(R8)(CX*1)
+	VMOVUPD      Y5, 32(R8)(CX*2)
+	VMOVUPD      Y4, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, 32(R10)
+	VMOVUPD      Y3, 32(R10)(CX*1)
+	VMOVUPD      Y1, 32(R10)(CX*2)
+	VMOVUPD      Y0, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y1
+	VCVTPS2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 24(BX), Y3
+	VPSLLVD      40(BX), Y0, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      72(BX), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         104(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTPS2PD    (R10)(AX*4), Y2
+	VCVTPS2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 128(BX), Y5
+	VPSLLVD      144(BX), Y1, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      176(BX), Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         208(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTPS2PD    (R10)(AX*4), Y3
+	VCVTPS2PD    16(R10)(AX*4), Y5
+	VBROADCASTSD 232(BX), Y7
+	VPSLLVD      248(BX), Y2, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      280(BX), Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         312(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTPS2PD    (R10)(AX*4), Y5
+	VCVTPS2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 336(BX), Y9
+	VPSLLVD      352(BX), Y3, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      384(BX), Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, (R8)
+	VMOVUPD      Y8, (R8)(CX*1)
+	VMOVUPD      Y5, (R8)(CX*2)
+	VMOVUPD      Y4, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, (DI)
+	VMOVUPD      Y3, (DI)(CX*1)
+	VMOVUPD      Y1, (DI)(CX*2)
+	VMOVUPD      Y0, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JLE          next
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         416(BX), R10
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y1
+	VCVTPS2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 440(BX), Y3
+	VPSLLVD      456(BX), Y0, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      488(BX), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         520(BX), R10
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTPS2PD    (R10)(AX*4), Y2
+	VCVTPS2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 544(BX), Y5
+	VPSLLVD      560(BX), Y1, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      592(BX), Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         624(BX), R10
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTPS2PD    (R10)(AX*4), Y3
+	VCVTPS2PD    16(R10)(AX*4), Y5
+	VBROADCASTSD 648(BX), Y7
+	VPSLLVD      664(BX), Y2, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      696(BX), Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         728(BX), R10
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTPS2PD    (R10)(AX*4), Y5
+	VCVTPS2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 752(BX), Y9
+	VPSLLVD      768(BX), Y3, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      800(BX), Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, 32(R8)
+	VMOVUPD      Y8, 32(R8)(CX*1)
+	VMOVUPD      Y5, 32(R8)(CX*2)
+	VMOVUPD      Y4, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, 32(R10)
+	VMOVUPD      Y3, 32(R10)(CX*1)
+	VMOVUPD      Y1, 32(R10)(CX*2)
+	VMOVUPD      Y0, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y1
+	VCVTPS2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 24(BX), Y3
+	VPSLLVD      40(BX), Y0, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      72(BX), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         104(BX), R10
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTPS2PD    (R10)(AX*4), Y2
+	VCVTPS2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 128(BX), Y5
+	VPSLLVD      144(BX), Y1, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      176(BX), Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         208(BX), R10
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTPS2PD    (R10)(AX*4), Y3
+	VCVTPS2PD    16(R10)(AX*4), Y5
+	VBROADCASTSD 232(BX), Y7
+	VPSLLVD      248(BX), Y2, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      280(BX), Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         312(BX), R10
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTPS2PD    (R10)(AX*4), Y5
+	VCVTPS2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 336(BX), Y9
+	VPSLLVD      352(BX), Y3, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      384(BX), Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, (R8)
+	VMOVUPD      Y8, (R8)(CX*1)
+	VMOVUPD      Y5, (R8)(CX*2)
+	VMOVUPD      Y4, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, (DI)
+	VMOVUPD      Y3, (DI)(CX*1)
+	VMOVUPD      Y1, (DI)(CX*2)
+	VMOVUPD      Y0, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x40, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x03, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsF32F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·rowsF32F64ValidAVX512(SB), NOSPLIT, $32-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ         R10, $0x08
+	JL           tail
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         8(DX), R12
+	MOVQ         16(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 24(DX), Z0
+	VCVTPS2PD    (DI)(BX*4), K1, Z0
+	MOVQ         104(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         112(DX), R12
+	MOVQ         120(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 128(DX), Z1
+	VCVTPS2PD    (DI)(BX*4), K1, Z1
+	MOVQ         208(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         216(DX), R12
+	MOVQ         224(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 232(DX), Z2
+	VCVTPS2PD    (DI)(BX*4), K1, Z2
+	MOVQ         312(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         320(DX), R12
+	MOVQ         328(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 336(DX), Z3
+	VCVTPS2PD    (DI)(BX*4), K1, Z3
+	MOVQ         416(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         424(DX), R12
+	MOVQ         432(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 440(DX), Z4
+	VCVTPS2PD    (DI)(BX*4), K1, Z4
+	MOVQ         520(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         528(DX), R12
+	MOVQ         536(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 544(DX), Z5
+	VCVTPS2PD    (DI)(BX*4), K1, Z5
+	MOVQ         624(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         632(DX), R12
+	MOVQ         640(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 648(DX), Z6
+	VCVTPS2PD    (DI)(BX*4), K1, Z6
+	MOVQ         728(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         736(DX), R12
+	MOVQ         744(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 752(DX), Z7
+	VCVTPS2PD    (DI)(BX*4), K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (R8)
+	VMOVUPD      Z4, K2, (R8)(AX*1)
+	VMOVUPD      Z5, K2, (R8)(AX*2)
+	VMOVUPD      Z6, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	VMOVUPD      Z7, K2, (R8)
+	VMOVUPD      Z2, K2, (R8)(AX*1)
+	VMOVUPD      Z1, K2, (R8)(AX*2)
+	VMOVUPD      Z0, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	ADDQ         $0x08, BX
+	SUBQ         $0x08, R10
+	JMP          step
+
+tail:
+	TESTQ        R10, R10
+	JZ           next
+	MOVQ         $-1, DI
+	BZHIQ        R10, DI, DI
+	KMOVW        DI, K1
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), R12
+	MOVQ         8(DX), R13
+	MOVQ         16(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 24(DX), Z0
+	VCVTPS2PD    (R12)(BX*4), K1, Z0
+	MOVQ         104(DX), R12
+	MOVQ         112(DX), R13
+	MOVQ         120(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 128(DX), Z1
+	VCVTPS2PD    (R12)(BX*4), K1, Z1
+	MOVQ         208(DX), R12
+	MOVQ         216(DX), R13
+	MOVQ         224(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 232(DX), Z2
+	VCVTPS2PD    (R12)(BX*4), K1, Z2
+	MOVQ         312(DX), R12
+	MOVQ         320(DX), R13
+	MOVQ         328(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 336(DX), Z3
+	VCVTPS2PD    (R12)(BX*4), K1, Z3
+	MOVQ         416(DX), R12
+	MOVQ         424(DX), R13
+	MOVQ         432(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 440(DX), Z4
+	VCVTPS2PD    (R12)(BX*4), K1, Z4
+	MOVQ         520(DX), R12
+	MOVQ         528(DX), R13
+	MOVQ         536(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 544(DX), Z5
+	VCVTPS2PD    (R12)(BX*4), K1, Z5
+	MOVQ         624(DX), R12
+	MOVQ         632(DX), R13
+	MOVQ         640(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 648(DX), Z6
+	VCVTPS2PD    (R12)(BX*4), K1, Z6
+	MOVQ         728(DX), R12
+	MOVQ         736(DX), R13
+	MOVQ         744(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 752(DX), Z7
+	VCVTPS2PD    (R12)(BX*4), K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z4, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z5, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z6, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z7, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z2, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z1, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z0, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+
+next:
+	ADDQ $0x00000340, DX
+	ADDQ $0x40, R11
+	SUBQ $0x08, R9
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI32F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, CMOV, MMX+
+TEXT ·rowsI32F64AVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        416(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTDQ2PD   (R9)(AX*4), Y0
+	VCVTDQ2PD   16(R9)(AX*4), Y1
+	MOVQ        520(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTDQ2PD   (R9)(AX*4), Y2
+	VCVTDQ2PD   16(R9)(AX*4), Y3
+	MOVQ        624(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTDQ2PD   (R9)(AX*4), Y4
+	VCVTDQ2PD   16(R9)(AX*4), Y5
+	MOVQ        728(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTDQ2PD   (R9)(AX*4), Y6
+	VCVTDQ2PD   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, 32(DI)
+	VMOVUPD     Y6, 32(DI)(CX*1)
+	VMOVUPD     Y2, 32(DI)(CX*2)
+	VMOVUPD     Y0, 32(DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, 32(R9)
+	VMOVUPD     Y4, 32(R9)(CX*1)
+	VMOVUPD     Y0, 32(R9)(CX*2)
+	VMOVUPD     Y1, 32(R9)(DX*1)
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTDQ2PD   (R9)(AX*4), Y0
+	VCVTDQ2PD   16(R9)(AX*4), Y1
+	MOVQ        104(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTDQ2PD   (R9)(AX*4), Y2
+	VCVTDQ2PD   16(R9)(AX*4), Y3
+	MOVQ        208(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTDQ2PD   (R9)(AX*4), Y4
+	VCVTDQ2PD   16(R9)(AX*4), Y5
+	MOVQ        312(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VCVTDQ2PD   (R9)(AX*4), Y6
+	VCVTDQ2PD   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, (DI)
+	VMOVUPD     Y6, (DI)(CX*1)
+	VMOVUPD     Y2, (DI)(CX*2)
+	VMOVUPD     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, (R9)
+	VMOVUPD     Y4, (R9)(CX*1)
+	VMOVUPD     Y0, (R9)(CX*2)
+	VMOVUPD     Y1, (R9)(DX*1)
+	LEAQ        (DI)(CX*8), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JLE         next
+	MOVQ        416(BX), R9
+	VCVTDQ2PD   (R9)(AX*4), Y0
+	VCVTDQ2PD   16(R9)(AX*4), Y1
+	MOVQ        520(BX), R9
+	VCVTDQ2PD   (R9)(AX*4), Y2
+	VCVTDQ2PD   16(R9)(AX*4), Y3
+	MOVQ        624(BX), R9
+	VCVTDQ2PD   (R9)(AX*4), Y4
+	VCVTDQ2PD   16(R9)(AX*4), Y5
+	MOVQ        728(BX), R9
+	VCVTDQ2PD   (R9)(AX*4), Y6
+	VCVTDQ2PD   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, 32(DI)
+	VMOVUPD     Y6, 32(DI)(CX*1)
+	VMOVUPD     Y2, 32(DI)(CX*2)
+	VMOVUPD     Y0, 32(DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, 32(R9)
+	VMOVUPD     Y4, 32(R9)(CX*1)
+	VMOVUPD     Y0, 32(R9)(CX*2)
+	VMOVUPD     Y1, 32(R9)(DX*1)
+	MOVQ        (BX), R9
+	VCVTDQ2PD   (R9)(AX*4), Y0
+	VCVTDQ2PD   16(R9)(AX*4), Y1
+	MOVQ        104(BX), R9
+	VCVTDQ2PD   (R9)(AX*4), Y2
+	VCVTDQ2PD   16(R9)(AX*4), Y3
+	MOVQ        208(BX), R9
+	VCVTDQ2PD   (R9)(AX*4), Y4
+	VCVTDQ2PD   16(R9)(AX*4), Y5
+	MOVQ        312(BX), R9
+	VCVTDQ2PD   (R9)(AX*4), Y6
+	VCVTDQ2PD   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, (DI)
+	VMOVUPD     Y6, (DI)(CX*1)
+	VMOVUPD     Y2, (DI)(CX*2)
+	VMOVUPD     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, (R9)
+	VMOVUPD     Y4, (R9)(CX*1)
+	VMOVUPD     Y0, (R9)(CX*2)
+	VMOVUPD     Y1, (R9)(DX*1)
+	LEAQ        (DI)(CX*8), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x40, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x03, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI32F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·rowsI32F64AVX512(SB), NOSPLIT, $32-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ       R9, $0x08
+	JL         tail
+	MOVQ       (DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VCVTDQ2PD  (SI)(BX*4), Z0
+	MOVQ       104(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VCVTDQ2PD  (SI)(BX*4), Z1
+	MOVQ       208(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VCVTDQ2PD  (SI)(BX*4), Z2
+	MOVQ       312(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VCVTDQ2PD  (SI)(BX*4), Z3
+	MOVQ       416(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VCVTDQ2PD  (SI)(BX*4), Z4
+	MOVQ       520(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VCVTDQ2PD  (SI)(BX*4), Z5
+	MOVQ       624(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VCVTDQ2PD  (SI)(BX*4), Z6
+	MOVQ       728(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VCVTDQ2PD  (SI)(BX*4), Z7
+	VUNPCKLPD  Z1, Z0, Z8
+	VUNPCKHPD  Z1, Z0, Z0
+	VUNPCKLPD  Z3, Z2, Z1
+	VUNPCKHPD  Z3, Z2, Z2
+	VUNPCKLPD  Z5, Z4, Z3
+	VUNPCKHPD  Z5, Z4, Z4
+	VUNPCKLPD  Z7, Z6, Z5
+	VUNPCKHPD  Z7, Z6, Z6
+	VSHUFF32X4 $0x88, Z1, Z8, Z7
+	VSHUFF32X4 $0xdd, Z1, Z8, Z1
+	VSHUFF32X4 $0x88, Z5, Z3, Z8
+	VSHUFF32X4 $0xdd, Z5, Z3, Z9
+	VSHUFF32X4 $0x88, Z8, Z7, Z3
+	VSHUFF32X4 $0x88, Z9, Z1, Z5
+	VSHUFF32X4 $0xdd, Z8, Z7, Z7
+	VSHUFF32X4 $0xdd, Z9, Z1, Z1
+	VSHUFF32X4 $0x88, Z2, Z0, Z8
+	VSHUFF32X4 $0xdd, Z2, Z0, Z0
+	VSHUFF32X4 $0x88, Z6, Z4, Z2
+	VSHUFF32X4 $0xdd, Z6, Z4, Z9
+	VSHUFF32X4 $0x88, Z2, Z8, Z4
+	VSHUFF32X4 $0x88, Z9, Z0, Z6
+	VSHUFF32X4 $0xdd, Z2, Z8, Z2
+	VSHUFF32X4 $0xdd, Z9, Z0, Z0
+	VMOVUPD    Z3, K2, (DI)
+	VMOVUPD    Z4, K2, (DI)(AX*1)
+	VMOVUPD    Z5, K2, (DI)(AX*2)
+	VMOVUPD    Z6, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	VMOVUPD    Z7, K2, (DI)
+	VMOVUPD    Z2, K2, (DI)(AX*1)
+	VMOVUPD    Z1, K2, (DI)(AX*2)
+	VMOVUPD    Z0, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	ADDQ       $0x08, BX
+	SUBQ       $0x08, R9
+	JMP        step
+
+tail:
+	TESTQ        R9, R9
+	JZ           next
+	MOVQ         $-1, SI
+	BZHIQ        R9, SI, SI
+	KMOVW        SI, K1
+	MOVQ         (DX), SI
+	VBROADCASTSD 24(DX), Z0
+	VCVTDQ2PD    (SI)(BX*4), K1, Z0
+	MOVQ         104(DX), SI
+	VBROADCASTSD 128(DX), Z1
+	VCVTDQ2PD    (SI)(BX*4), K1, Z1
+	MOVQ         208(DX), SI
+	VBROADCASTSD 232(DX), Z2
+	VCVTDQ2PD    (SI)(BX*4), K1, Z2
+	MOVQ         312(DX), SI
+	VBROADCASTSD 336(DX), Z3
+	VCVTDQ2PD    (SI)(BX*4), K1, Z3
+	MOVQ         416(DX), SI
+	VBROADCASTSD 440(DX), Z4
+	VCVTDQ2PD    (SI)(BX*4), K1, Z4
+	MOVQ         520(DX), SI
+	VBROADCASTSD 544(DX), Z5
+	VCVTDQ2PD    (SI)(BX*4), K1, Z5
+	MOVQ         624(DX), SI
+	VBROADCASTSD 648(DX), Z6
+	VCVTDQ2PD    (SI)(BX*4), K1, Z6
+	MOVQ         728(DX), SI
+	VBROADCASTSD 752(DX), Z7
+	VCVTDQ2PD    (SI)(BX*4), K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z4, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z5, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z6, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z7, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z2, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z1, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z0, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+
+next:
+	ADDQ $0x00000340, DX
+	ADDQ $0x40, R10
+	SUBQ $0x08, R8
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI32F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rowsI32F64ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
+
+step:
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         416(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y1
+	VCVTDQ2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 440(BX), Y3
+	VPSLLVD      456(BX), Y0, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      488(BX), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         520(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTDQ2PD    (R10)(AX*4), Y2
+	VCVTDQ2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 544(BX), Y5
+	VPSLLVD      560(BX), Y1, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      592(BX), Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         624(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTDQ2PD    (R10)(AX*4), Y3
+	VCVTDQ2PD    16(R10)(AX*4), Y5
+	VBROADCASTSD 648(BX), Y7
+	VPSLLVD      664(BX), Y2, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      696(BX), Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         728(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTDQ2PD    (R10)(AX*4), Y5
+	VCVTDQ2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 752(BX), Y9
+	VPSLLVD      768(BX), Y3, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      800(BX), Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, 32(R8)
+	VMOVUPD      Y8, 32(R8)(CX*1)
+	VMOVUPD      Y5, 32(R8)(CX*2)
+	VMOVUPD      Y4, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, 32(R10)
+	VMOVUPD      Y3, 32(R10)(CX*1)
+	VMOVUPD      Y1, 32(R10)(CX*2)
+	VMOVUPD      Y0, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y1
+	VCVTDQ2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 24(BX), Y3
+	VPSLLVD      40(BX), Y0, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      72(BX), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         104(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTDQ2PD    (R10)(AX*4), Y2
+	VCVTDQ2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 128(BX), Y5
+	VPSLLVD      144(BX), Y1, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      176(BX), Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         208(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTDQ2PD    (R10)(AX*4), Y3
+	VCVTDQ2PD    16(R10)(AX*4), Y5
+	VBROADCASTSD 232(BX), Y7
+	VPSLLVD      248(BX), Y2, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      280(BX), Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         312(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTDQ2PD    (R10)(AX*4), Y5
+	VCVTDQ2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 336(BX), Y9
+	VPSLLVD      352(BX), Y3, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      384(BX), Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, (R8)
+	VMOVUPD      Y8, (R8)(CX*1)
+	VMOVUPD      Y5, (R8)(CX*2)
+	VMOVUPD      Y4, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, (DI)
+	VMOVUPD      Y3, (DI)(CX*1)
+	VMOVUPD      Y1, (DI)(CX*2)
+	VMOVUPD      Y0, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JLE          next
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         416(BX), R10
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y1
+	VCVTDQ2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 440(BX), Y3
+	VPSLLVD      456(BX), Y0, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      488(BX), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         520(BX), R10
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTDQ2PD    (R10)(AX*4), Y2
+	VCVTDQ2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 544(BX), Y5
+	VPSLLVD      560(BX), Y1, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      592(BX), Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         624(BX), R10
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTDQ2PD    (R10)(AX*4), Y3
+	VCVTDQ2PD    16(R10)(AX*4), Y5
+	VBROADCASTSD 648(BX), Y7
+	VPSLLVD      664(BX), Y2, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      696(BX), Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         728(BX), R10
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTDQ2PD    (R10)(AX*4), Y5
+	VCVTDQ2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 752(BX), Y9
+	VPSLLVD      768(BX), Y3, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      800(BX), Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, 32(R8)
+	VMOVUPD      Y8, 32(R8)(CX*1)
+	VMOVUPD      Y5, 32(R8)(CX*2)
+	VMOVUPD      Y4, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, 32(R10)
+	VMOVUPD      Y3, 32(R10)(CX*1)
+	VMOVUPD      Y1, 32(R10)(CX*2)
+	VMOVUPD      Y0, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y1
+	VCVTDQ2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 24(BX), Y3
+	VPSLLVD      40(BX), Y0, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      72(BX), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         104(BX), R10
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTDQ2PD    (R10)(AX*4), Y2
+	VCVTDQ2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 128(BX), Y5
+	VPSLLVD      144(BX), Y1, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      176(BX), Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         208(BX), R10
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTDQ2PD    (R10)(AX*4), Y3
+	VCVTDQ2PD    16(R10)(AX*4), Y5
+	VBROADCASTSD 232(BX), Y7
+	VPSLLVD      248(BX), Y2, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      280(BX), Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         312(BX), R10
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTDQ2PD    (R10)(AX*4), Y5
+	VCVTDQ2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 336(BX), Y9
+	VPSLLVD      352(BX), Y3, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      384(BX), Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, (R8)
+	VMOVUPD      Y8, (R8)(CX*1)
+	VMOVUPD      Y5, (R8)(CX*2)
+	VMOVUPD      Y4, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, (DI)
+	VMOVUPD      Y3, (DI)(CX*1)
+	VMOVUPD      Y1, (DI)(CX*2)
+	VMOVUPD      Y0, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x40, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x03, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI32F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·rowsI32F64ValidAVX512(SB), NOSPLIT, $32-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ         R10, $0x08
+	JL           tail
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         8(DX), R12
+	MOVQ         16(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 24(DX), Z0
+	VCVTDQ2PD    (DI)(BX*4), K1, Z0
+	MOVQ         104(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         112(DX), R12
+	MOVQ         120(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 128(DX), Z1
+	VCVTDQ2PD    (DI)(BX*4), K1, Z1
+	MOVQ         208(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         216(DX), R12
+	MOVQ         224(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 232(DX), Z2
+	VCVTDQ2PD    (DI)(BX*4), K1, Z2
+	MOVQ         312(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         320(DX), R12
+	MOVQ         328(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 336(DX), Z3
+	VCVTDQ2PD    (DI)(BX*4), K1, Z3
+	MOVQ         416(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         424(DX), R12
+	MOVQ         432(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 440(DX), Z4
+	VCVTDQ2PD    (DI)(BX*4), K1, Z4
+	MOVQ         520(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         528(DX), R12
+	MOVQ         536(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 544(DX), Z5
+	VCVTDQ2PD    (DI)(BX*4), K1, Z5
+	MOVQ         624(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         632(DX), R12
+	MOVQ         640(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 648(DX), Z6
+	VCVTDQ2PD    (DI)(BX*4), K1, Z6
+	MOVQ         728(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         736(DX), R12
+	MOVQ         744(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 752(DX), Z7
+	VCVTDQ2PD    (DI)(BX*4), K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (R8)
+	VMOVUPD      Z4, K2, (R8)(AX*1)
+	VMOVUPD      Z5, K2, (R8)(AX*2)
+	VMOVUPD      Z6, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	VMOVUPD      Z7, K2, (R8)
+	VMOVUPD      Z2, K2, (R8)(AX*1)
+	VMOVUPD      Z1, K2, (R8)(AX*2)
+	VMOVUPD      Z0, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	ADDQ         $0x08, BX
+	SUBQ         $0x08, R10
+	JMP          step
+
+tail:
+	TESTQ        R10, R10
+	JZ           next
+	MOVQ         $-1, DI
+	BZHIQ        R10, DI, DI
+	KMOVW        DI, K1
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), R12
+	MOVQ         8(DX), R13
+	MOVQ         16(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 24(DX), Z0
+	VCVTDQ2PD    (R12)(BX*4), K1, Z0
+	MOVQ         104(DX), R12
+	MOVQ         112(DX), R13
+	MOVQ         120(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 128(DX), Z1
+	VCVTDQ2PD    (R12)(BX*4), K1, Z1
+	MOVQ         208(DX), R12
+	MOVQ         216(DX), R13
+	MOVQ         224(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 232(DX), Z2
+	VCVTDQ2PD    (R12)(BX*4), K1, Z2
+	MOVQ         312(DX), R12
+	MOVQ         320(DX), R13
+	MOVQ         328(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 336(DX), Z3
+	VCVTDQ2PD    (R12)(BX*4), K1, Z3
+	MOVQ         416(DX), R12
+	MOVQ         424(DX), R13
+	MOVQ         432(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 440(DX), Z4
+	VCVTDQ2PD    (R12)(BX*4), K1, Z4
+	MOVQ         520(DX), R12
+	MOVQ         528(DX), R13
+	MOVQ         536(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 544(DX), Z5
+	VCVTDQ2PD    (R12)(BX*4), K1, Z5
+	MOVQ         624(DX), R12
+	MOVQ         632(DX), R13
+	MOVQ         640(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 648(DX), Z6
+	VCVTDQ2PD    (R12)(BX*4), K1, Z6
+	MOVQ         728(DX), R12
+	MOVQ         736(DX), R13
+	MOVQ         744(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 752(DX), Z7
+	VCVTDQ2PD    (R12)(BX*4), K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z4, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z5, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z6, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z7, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z2, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z1, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z0, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+
+next:
+	ADDQ $0x00000340, DX
+	ADDQ $0x40, R11
+	SUBQ $0x08, R9
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI32I64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rowsI32I64AVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ        416(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VPMOVSXDQ   (R9)(AX*4), Y0
+	VPMOVSXDQ   16(R9)(AX*4), Y1
+	MOVQ        520(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VPMOVSXDQ   (R9)(AX*4), Y2
+	VPMOVSXDQ   16(R9)(AX*4), Y3
+	MOVQ        624(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VPMOVSXDQ   (R9)(AX*4), Y4
+	VPMOVSXDQ   16(R9)(AX*4), Y5
+	MOVQ        728(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VPMOVSXDQ   (R9)(AX*4), Y6
+	VPMOVSXDQ   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, 32(DI)
+	VMOVUPD     Y6, 32(DI)(CX*1)
+	VMOVUPD     Y2, 32(DI)(CX*2)
+	VMOVUPD     Y0, 32(DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, 32(R9)
+	VMOVUPD     Y4, 32(R9)(CX*1)
+	VMOVUPD     Y0, 32(R9)(CX*2)
+	VMOVUPD     Y1, 32(R9)(DX*1)
+	MOVQ        (BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VPMOVSXDQ   (R9)(AX*4), Y0
+	VPMOVSXDQ   16(R9)(AX*4), Y1
+	MOVQ        104(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VPMOVSXDQ   (R9)(AX*4), Y2
+	VPMOVSXDQ   16(R9)(AX*4), Y3
+	MOVQ        208(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VPMOVSXDQ   (R9)(AX*4), Y4
+	VPMOVSXDQ   16(R9)(AX*4), Y5
+	MOVQ        312(BX), R9
+	PREFETCHT1  512(R9)(AX*4)
+	VPMOVSXDQ   (R9)(AX*4), Y6
+	VPMOVSXDQ   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, (DI)
+	VMOVUPD     Y6, (DI)(CX*1)
+	VMOVUPD     Y2, (DI)(CX*2)
+	VMOVUPD     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, (R9)
+	VMOVUPD     Y4, (R9)(CX*1)
+	VMOVUPD     Y0, (R9)(CX*2)
+	VMOVUPD     Y1, (R9)(DX*1)
+	LEAQ        (DI)(CX*8), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JLE         next
+	MOVQ        416(BX), R9
+	VPMOVSXDQ   (R9)(AX*4), Y0
+	VPMOVSXDQ   16(R9)(AX*4), Y1
+	MOVQ        520(BX), R9
+	VPMOVSXDQ   (R9)(AX*4), Y2
+	VPMOVSXDQ   16(R9)(AX*4), Y3
+	MOVQ        624(BX), R9
+	VPMOVSXDQ   (R9)(AX*4), Y4
+	VPMOVSXDQ   16(R9)(AX*4), Y5
+	MOVQ        728(BX), R9
+	VPMOVSXDQ   (R9)(AX*4), Y6
+	VPMOVSXDQ   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, 32(DI)
+	VMOVUPD     Y6, 32(DI)(CX*1)
+	VMOVUPD     Y2, 32(DI)(CX*2)
+	VMOVUPD     Y0, 32(DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, 32(R9)
+	VMOVUPD     Y4, 32(R9)(CX*1)
+	VMOVUPD     Y0, 32(R9)(CX*2)
+	VMOVUPD     Y1, 32(R9)(DX*1)
+	MOVQ        (BX), R9
+	VPMOVSXDQ   (R9)(AX*4), Y0
+	VPMOVSXDQ   16(R9)(AX*4), Y1
+	MOVQ        104(BX), R9
+	VPMOVSXDQ   (R9)(AX*4), Y2
+	VPMOVSXDQ   16(R9)(AX*4), Y3
+	MOVQ        208(BX), R9
+	VPMOVSXDQ   (R9)(AX*4), Y4
+	VPMOVSXDQ   16(R9)(AX*4), Y5
+	MOVQ        312(BX), R9
+	VPMOVSXDQ   (R9)(AX*4), Y6
+	VPMOVSXDQ   16(R9)(AX*4), Y7
+	VUNPCKLPD   Y2, Y0, Y8
+	VUNPCKHPD   Y2, Y0, Y0
+	VUNPCKLPD   Y6, Y4, Y2
+	VUNPCKHPD   Y6, Y4, Y9
+	VINSERTF128 $0x01, X2, Y8, Y4
+	VINSERTF128 $0x01, X9, Y0, Y6
+	VPERM2F128  $0x31, Y2, Y8, Y2
+	VPERM2F128  $0x31, Y9, Y0, Y0
+	VMOVUPD     Y4, (DI)
+	VMOVUPD     Y6, (DI)(CX*1)
+	VMOVUPD     Y2, (DI)(CX*2)
+	VMOVUPD     Y0, (DI)(DX*1)
+	LEAQ        (DI)(CX*4), R9
+	VUNPCKLPD   Y3, Y1, Y0
+	VUNPCKHPD   Y3, Y1, Y1
+	VUNPCKLPD   Y7, Y5, Y2
+	VUNPCKHPD   Y7, Y5, Y5
+	VINSERTF128 $0x01, X2, Y0, Y3
+	VINSERTF128 $0x01, X5, Y1, Y4
+	VPERM2F128  $0x31, Y2, Y0, Y0
+	VPERM2F128  $0x31, Y5, Y1, Y1
+	VMOVUPD     Y3, (R9)
+	VMOVUPD     Y4, (R9)(CX*1)
+	VMOVUPD     Y0, (R9)(CX*2)
+	VMOVUPD     Y1, (R9)(DX*1)
+	LEAQ        (DI)(CX*8), DI
+	ADDQ        $0x08, AX
+	SUBQ        $0x08, R8
+	JG          step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x40, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x03, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI32I64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·rowsI32I64AVX512(SB), NOSPLIT, $32-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+
+step:
+	CMPQ       R9, $0x08
+	JL         tail
+	MOVQ       (DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VPMOVSXDQ  (SI)(BX*4), Z0
+	MOVQ       104(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VPMOVSXDQ  (SI)(BX*4), Z1
+	MOVQ       208(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VPMOVSXDQ  (SI)(BX*4), Z2
+	MOVQ       312(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VPMOVSXDQ  (SI)(BX*4), Z3
+	MOVQ       416(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VPMOVSXDQ  (SI)(BX*4), Z4
+	MOVQ       520(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VPMOVSXDQ  (SI)(BX*4), Z5
+	MOVQ       624(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VPMOVSXDQ  (SI)(BX*4), Z6
+	MOVQ       728(DX), SI
+	PREFETCHT1 512(SI)(BX*4)
+	VPMOVSXDQ  (SI)(BX*4), Z7
+	VUNPCKLPD  Z1, Z0, Z8
+	VUNPCKHPD  Z1, Z0, Z0
+	VUNPCKLPD  Z3, Z2, Z1
+	VUNPCKHPD  Z3, Z2, Z2
+	VUNPCKLPD  Z5, Z4, Z3
+	VUNPCKHPD  Z5, Z4, Z4
+	VUNPCKLPD  Z7, Z6, Z5
+	VUNPCKHPD  Z7, Z6, Z6
+	VSHUFF32X4 $0x88, Z1, Z8, Z7
+	VSHUFF32X4 $0xdd, Z1, Z8, Z1
+	VSHUFF32X4 $0x88, Z5, Z3, Z8
+	VSHUFF32X4 $0xdd, Z5, Z3, Z9
+	VSHUFF32X4 $0x88, Z8, Z7, Z3
+	VSHUFF32X4 $0x88, Z9, Z1, Z5
+	VSHUFF32X4 $0xdd, Z8, Z7, Z7
+	VSHUFF32X4 $0xdd, Z9, Z1, Z1
+	VSHUFF32X4 $0x88, Z2, Z0, Z8
+	VSHUFF32X4 $0xdd, Z2, Z0, Z0
+	VSHUFF32X4 $0x88, Z6, Z4, Z2
+	VSHUFF32X4 $0xdd, Z6, Z4, Z9
+	VSHUFF32X4 $0x88, Z2, Z8, Z4
+	VSHUFF32X4 $0x88, Z9, Z0, Z6
+	VSHUFF32X4 $0xdd, Z2, Z8, Z2
+	VSHUFF32X4 $0xdd, Z9, Z0, Z0
+	VMOVUPD    Z3, K2, (DI)
+	VMOVUPD    Z4, K2, (DI)(AX*1)
+	VMOVUPD    Z5, K2, (DI)(AX*2)
+	VMOVUPD    Z6, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	VMOVUPD    Z7, K2, (DI)
+	VMOVUPD    Z2, K2, (DI)(AX*1)
+	VMOVUPD    Z1, K2, (DI)(AX*2)
+	VMOVUPD    Z0, K2, (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	ADDQ       $0x08, BX
+	SUBQ       $0x08, R9
+	JMP        step
+
+tail:
+	TESTQ        R9, R9
+	JZ           next
+	MOVQ         $-1, SI
+	BZHIQ        R9, SI, SI
+	KMOVW        SI, K1
+	MOVQ         (DX), SI
+	VBROADCASTSD 24(DX), Z0
+	VPMOVSXDQ    (SI)(BX*4), K1, Z0
+	MOVQ         104(DX), SI
+	VBROADCASTSD 128(DX), Z1
+	VPMOVSXDQ    (SI)(BX*4), K1, Z1
+	MOVQ         208(DX), SI
+	VBROADCASTSD 232(DX), Z2
+	VPMOVSXDQ    (SI)(BX*4), K1, Z2
+	MOVQ         312(DX), SI
+	VBROADCASTSD 336(DX), Z3
+	VPMOVSXDQ    (SI)(BX*4), K1, Z3
+	MOVQ         416(DX), SI
+	VBROADCASTSD 440(DX), Z4
+	VPMOVSXDQ    (SI)(BX*4), K1, Z4
+	MOVQ         520(DX), SI
+	VBROADCASTSD 544(DX), Z5
+	VPMOVSXDQ    (SI)(BX*4), K1, Z5
+	MOVQ         624(DX), SI
+	VBROADCASTSD 648(DX), Z6
+	VPMOVSXDQ    (SI)(BX*4), K1, Z6
+	MOVQ         728(DX), SI
+	VBROADCASTSD 752(DX), Z7
+	VPMOVSXDQ    (SI)(BX*4), K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z4, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z5, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z6, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z7, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z2, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z1, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+	VMOVUPD      Z0, K2, (DI)
+	ADDQ         AX, DI
+	DECQ         R9
+	JZ           next
+
+next:
+	ADDQ $0x00000340, DX
+	ADDQ $0x40, R10
+	SUBQ $0x08, R8
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI32I64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rowsI32I64ValidAVX2(SB), NOSPLIT, $40-48
+	MOVQ dst+0(FP), AX
+	MOVQ AX, (SP)
+	MOVQ rows+24(FP), AX
+	MOVQ AX, 16(SP)
+	MOVQ $0x0000000000000000, AX
+	MOVQ AX, 8(SP)
+	MOVQ stride+16(FP), CX
+	LEAQ (CX)(CX*2), DX
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
+
+step:
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         416(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y1
+	VPMOVSXDQ    16(R10)(AX*4), Y2
+	VBROADCASTSD 440(BX), Y3
+	VPSLLVD      456(BX), Y0, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      488(BX), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         520(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VPMOVSXDQ    (R10)(AX*4), Y2
+	VPMOVSXDQ    16(R10)(AX*4), Y3
+	VBROADCASTSD 544(BX), Y5
+	VPSLLVD      560(BX), Y1, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      592(BX), Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         624(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VPMOVSXDQ    (R10)(AX*4), Y3
+	VPMOVSXDQ    16(R10)(AX*4), Y5
+	VBROADCASTSD 648(BX), Y7
+	VPSLLVD      664(BX), Y2, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      696(BX), Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         728(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VPMOVSXDQ    (R10)(AX*4), Y5
+	VPMOVSXDQ    16(R10)(AX*4), Y7
+	VBROADCASTSD 752(BX), Y9
+	VPSLLVD      768(BX), Y3, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      800(BX), Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, 32(R8)
+	VMOVUPD      Y8, 32(R8)(CX*1)
+	VMOVUPD      Y5, 32(R8)(CX*2)
+	VMOVUPD      Y4, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, 32(R10)
+	VMOVUPD      Y3, 32(R10)(CX*1)
+	VMOVUPD      Y1, 32(R10)(CX*2)
+	VMOVUPD      Y0, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y1
+	VPMOVSXDQ    16(R10)(AX*4), Y2
+	VBROADCASTSD 24(BX), Y3
+	VPSLLVD      40(BX), Y0, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      72(BX), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         104(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VPMOVSXDQ    (R10)(AX*4), Y2
+	VPMOVSXDQ    16(R10)(AX*4), Y3
+	VBROADCASTSD 128(BX), Y5
+	VPSLLVD      144(BX), Y1, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      176(BX), Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         208(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VPMOVSXDQ    (R10)(AX*4), Y3
+	VPMOVSXDQ    16(R10)(AX*4), Y5
+	VBROADCASTSD 232(BX), Y7
+	VPSLLVD      248(BX), Y2, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      280(BX), Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         312(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VPMOVSXDQ    (R10)(AX*4), Y5
+	VPMOVSXDQ    16(R10)(AX*4), Y7
+	VBROADCASTSD 336(BX), Y9
+	VPSLLVD      352(BX), Y3, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      384(BX), Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, (R8)
+	VMOVUPD      Y8, (R8)(CX*1)
+	VMOVUPD      Y5, (R8)(CX*2)
+	VMOVUPD      Y4, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, (DI)
+	VMOVUPD      Y3, (DI)(CX*1)
+	VMOVUPD      Y1, (DI)(CX*2)
+	VMOVUPD      Y0, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JLE          next
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         416(BX), R10
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y1
+	VPMOVSXDQ    16(R10)(AX*4), Y2
+	VBROADCASTSD 440(BX), Y3
+	VPSLLVD      456(BX), Y0, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      488(BX), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         520(BX), R10
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VPMOVSXDQ    (R10)(AX*4), Y2
+	VPMOVSXDQ    16(R10)(AX*4), Y3
+	VBROADCASTSD 544(BX), Y5
+	VPSLLVD      560(BX), Y1, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      592(BX), Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         624(BX), R10
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VPMOVSXDQ    (R10)(AX*4), Y3
+	VPMOVSXDQ    16(R10)(AX*4), Y5
+	VBROADCASTSD 648(BX), Y7
+	VPSLLVD      664(BX), Y2, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      696(BX), Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         728(BX), R10
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VPMOVSXDQ    (R10)(AX*4), Y5
+	VPMOVSXDQ    16(R10)(AX*4), Y7
+	VBROADCASTSD 752(BX), Y9
+	VPSLLVD      768(BX), Y3, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      800(BX), Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, 32(R8)
+	VMOVUPD      Y8, 32(R8)(CX*1)
+	VMOVUPD      Y5, 32(R8)(CX*2)
+	VMOVUPD      Y4, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, 32(R10)
+	VMOVUPD      Y3, 32(R10)(CX*1)
+	VMOVUPD      Y1, 32(R10)(CX*2)
+	VMOVUPD      Y0, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VPMOVSXDQ    (R10)(AX*4), Y1
+	VPMOVSXDQ    16(R10)(AX*4), Y2
+	VBROADCASTSD 24(BX), Y3
+	VPSLLVD      40(BX), Y0, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      72(BX), Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         104(BX), R10
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VPMOVSXDQ    (R10)(AX*4), Y2
+	VPMOVSXDQ    16(R10)(AX*4), Y3
+	VBROADCASTSD 128(BX), Y5
+	VPSLLVD      144(BX), Y1, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      176(BX), Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         208(BX), R10
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VPMOVSXDQ    (R10)(AX*4), Y3
+	VPMOVSXDQ    16(R10)(AX*4), Y5
+	VBROADCASTSD 232(BX), Y7
+	VPSLLVD      248(BX), Y2, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      280(BX), Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         312(BX), R10
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VPMOVSXDQ    (R10)(AX*4), Y5
+	VPMOVSXDQ    16(R10)(AX*4), Y7
+	VBROADCASTSD 336(BX), Y9
+	VPSLLVD      352(BX), Y3, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      384(BX), Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, (R8)
+	VMOVUPD      Y8, (R8)(CX*1)
+	VMOVUPD      Y5, (R8)(CX*2)
+	VMOVUPD      Y4, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, (DI)
+	VMOVUPD      Y3, (DI)(CX*1)
+	VMOVUPD      Y1, (DI)(CX*2)
+	VMOVUPD      Y0, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x40, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x03, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func rowsI32I64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+
+TEXT ·rowsI32I64ValidAVX512(SB), NOSPLIT, $32-48
+	MOVQ  dst+0(FP), AX
+	MOVQ  AX, (SP)
+	MOVQ  rows+24(FP), AX
+	MOVQ  AX, 16(SP)
+	MOVQ  $0x0000000000000000, AX
+	MOVQ  AX, 8(SP)
+	MOVQ  stride+16(FP), AX
+	LEAQ  (AX)(AX*2), CX
+	KXORW K1, K1, K1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+
+step:
+	CMPQ         R10, $0x08
+	JL           tail
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         8(DX), R12
+	MOVQ         16(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 24(DX), Z0
+	VPMOVSXDQ    (DI)(BX*4), K1, Z0
+	MOVQ         104(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         112(DX), R12
+	MOVQ         120(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 128(DX), Z1
+	VPMOVSXDQ    (DI)(BX*4), K1, Z1
+	MOVQ         208(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         216(DX), R12
+	MOVQ         224(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 232(DX), Z2
+	VPMOVSXDQ    (DI)(BX*4), K1, Z2
+	MOVQ         312(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         320(DX), R12
+	MOVQ         328(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 336(DX), Z3
+	VPMOVSXDQ    (DI)(BX*4), K1, Z3
+	MOVQ         416(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         424(DX), R12
+	MOVQ         432(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 440(DX), Z4
+	VPMOVSXDQ    (DI)(BX*4), K1, Z4
+	MOVQ         520(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         528(DX), R12
+	MOVQ         536(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 544(DX), Z5
+	VPMOVSXDQ    (DI)(BX*4), K1, Z5
+	MOVQ         624(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         632(DX), R12
+	MOVQ         640(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 648(DX), Z6
+	VPMOVSXDQ    (DI)(BX*4), K1, Z6
+	MOVQ         728(DX), DI
+	PREFETCHT1   512(DI)(BX*4)
+	MOVQ         736(DX), R12
+	MOVQ         744(DX), R13
+	SHRXL        R13, (R12)(SI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 752(DX), Z7
+	VPMOVSXDQ    (DI)(BX*4), K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (R8)
+	VMOVUPD      Z4, K2, (R8)(AX*1)
+	VMOVUPD      Z5, K2, (R8)(AX*2)
+	VMOVUPD      Z6, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	VMOVUPD      Z7, K2, (R8)
+	VMOVUPD      Z2, K2, (R8)(AX*1)
+	VMOVUPD      Z1, K2, (R8)(AX*2)
+	VMOVUPD      Z0, K2, (R8)(CX*1)
+	LEAQ         (R8)(AX*4), R8
+	ADDQ         $0x08, BX
+	SUBQ         $0x08, R10
+	JMP          step
+
+tail:
+	TESTQ        R10, R10
+	JZ           next
+	MOVQ         $-1, DI
+	BZHIQ        R10, DI, DI
+	KMOVW        DI, K1
+	MOVQ         BX, SI
+	SHRQ         $0x03, SI
+	MOVQ         (DX), R12
+	MOVQ         8(DX), R13
+	MOVQ         16(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 24(DX), Z0
+	VPMOVSXDQ    (R12)(BX*4), K1, Z0
+	MOVQ         104(DX), R12
+	MOVQ         112(DX), R13
+	MOVQ         120(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 128(DX), Z1
+	VPMOVSXDQ    (R12)(BX*4), K1, Z1
+	MOVQ         208(DX), R12
+	MOVQ         216(DX), R13
+	MOVQ         224(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 232(DX), Z2
+	VPMOVSXDQ    (R12)(BX*4), K1, Z2
+	MOVQ         312(DX), R12
+	MOVQ         320(DX), R13
+	MOVQ         328(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 336(DX), Z3
+	VPMOVSXDQ    (R12)(BX*4), K1, Z3
+	MOVQ         416(DX), R12
+	MOVQ         424(DX), R13
+	MOVQ         432(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 440(DX), Z4
+	VPMOVSXDQ    (R12)(BX*4), K1, Z4
+	MOVQ         520(DX), R12
+	MOVQ         528(DX), R13
+	MOVQ         536(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 544(DX), Z5
+	VPMOVSXDQ    (R12)(BX*4), K1, Z5
+	MOVQ         624(DX), R12
+	MOVQ         632(DX), R13
+	MOVQ         640(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 648(DX), Z6
+	VPMOVSXDQ    (R12)(BX*4), K1, Z6
+	MOVQ         728(DX), R12
+	MOVQ         736(DX), R13
+	MOVQ         744(DX), R14
+	SHRXL        R14, (R13)(SI*1), R13
+	ANDL         DI, R13
+	KMOVW        R13, K1
+	VBROADCASTSD 752(DX), Z7
+	VPMOVSXDQ    (R12)(BX*4), K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z4, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z5, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z6, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z7, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z2, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z1, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+	VMOVUPD      Z0, K2, (R8)
+	ADDQ         AX, R8
+	DECQ         R10
+	JZ           next
+
+next:
+	ADDQ $0x00000340, DX
+	ADDQ $0x40, R11
+	SUBQ $0x08, R9
+	JG   columns
+	ADDQ $0x40, 8(SP)
+	MOVQ AX, DX
+	SHLQ $0x06, DX
+	ADDQ DX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func expand1AVX2(dst *byte, bits *byte, stride int, n int, width int, one uint64)
+// Requires: AVX, AVX2
+TEXT ·expand1AVX2(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         bits+8(FP), CX
+	MOVQ         stride+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         one+40(FP), SI
+	VMOVQ        SI, X0
+	VPBROADCASTB X0, Y0
+	VPXOR        Y1, Y1, Y1
+	MOVQ         width+32(FP), SI
+	CMPQ         SI, $0x20
+	JLE          one
+
+both:
+	VMOVDQU (CX), Y1
+	VMOVDQU 32(CX), Y2
+	VPSRLW  $0x00, Y1, Y3
+	VPAND   Y0, Y3, Y3
+	VMOVDQU Y3, (AX)
+	VPSRLW  $0x00, Y2, Y3
+	VPAND   Y0, Y3, Y3
+	VMOVDQU Y3, 32(AX)
+	ADDQ    DX, AX
+	VPSRLW  $0x01, Y1, Y3
+	VPAND   Y0, Y3, Y3
+	VMOVDQU Y3, (AX)
+	VPSRLW  $0x01, Y2, Y3
+	VPAND   Y0, Y3, Y3
+	VMOVDQU Y3, 32(AX)
+	ADDQ    DX, AX
+	VPSRLW  $0x02, Y1, Y3
+	VPAND   Y0, Y3, Y3
+	VMOVDQU Y3, (AX)
+	VPSRLW  $0x02, Y2, Y3
+	VPAND   Y0, Y3, Y3
+	VMOVDQU Y3, 32(AX)
+	ADDQ    DX, AX
+	VPSRLW  $0x03, Y1, Y3
+	VPAND   Y0, Y3, Y3
+	VMOVDQU Y3, (AX)
+	VPSRLW  $0x03, Y2, Y3
+	VPAND   Y0, Y3, Y3
+	VMOVDQU Y3, 32(AX)
+	ADDQ    DX, AX
+	VPSRLW  $0x04, Y1, Y3
+	VPAND   Y0, Y3, Y3
+	VMOVDQU Y3, (AX)
+	VPSRLW  $0x04, Y2, Y3
+	VPAND   Y0, Y3, Y3
+	VMOVDQU Y3, 32(AX)
+	ADDQ    DX, AX
+	VPSRLW  $0x05, Y1, Y3
+	VPAND   Y0, Y3, Y3
+	VMOVDQU Y3, (AX)
+	VPSRLW  $0x05, Y2, Y3
+	VPAND   Y0, Y3, Y3
+	VMOVDQU Y3, 32(AX)
+	ADDQ    DX, AX
+	VPSRLW  $0x06, Y1, Y3
+	VPAND   Y0, Y3, Y3
+	VMOVDQU Y3, (AX)
+	VPSRLW  $0x06, Y2, Y3
+	VPAND   Y0, Y3, Y3
+	VMOVDQU Y3, 32(AX)
+	ADDQ    DX, AX
+	VPSRLW  $0x07, Y1, Y1
+	VPAND   Y0, Y1, Y1
+	VMOVDQU Y1, (AX)
+	VPSRLW  $0x07, Y2, Y1
+	VPAND   Y0, Y1, Y1
+	VMOVDQU Y1, 32(AX)
+	ADDQ    DX, AX
+	ADDQ    $0x40, CX
+	DECQ    BX
+	JNZ     both
+	VZEROUPPER
+	RET
+
+one:
+first:
+	VMOVDQU (CX), Y1
+	VPSRLW  $0x00, Y1, Y2
+	VPAND   Y0, Y2, Y2
+	VMOVDQU Y2, (AX)
+	ADDQ    DX, AX
+	VPSRLW  $0x01, Y1, Y2
+	VPAND   Y0, Y2, Y2
+	VMOVDQU Y2, (AX)
+	ADDQ    DX, AX
+	VPSRLW  $0x02, Y1, Y2
+	VPAND   Y0, Y2, Y2
+	VMOVDQU Y2, (AX)
+	ADDQ    DX, AX
+	VPSRLW  $0x03, Y1, Y2
+	VPAND   Y0, Y2, Y2
+	VMOVDQU Y2, (AX)
+	ADDQ    DX, AX
+	VPSRLW  $0x04, Y1, Y2
+	VPAND   Y0, Y2, Y2
+	VMOVDQU Y2, (AX)
+	ADDQ    DX, AX
+	VPSRLW  $0x05, Y1, Y2
+	VPAND   Y0, Y2, Y2
+	VMOVDQU Y2, (AX)
+	ADDQ    DX, AX
+	VPSRLW  $0x06, Y1, Y2
+	VPAND   Y0, Y2, Y2
+	VMOVDQU Y2, (AX)
+	ADDQ    DX, AX
+	VPSRLW  $0x07, Y1, Y1
+	VPAND   Y0, Y1, Y1
+	VMOVDQU Y1, (AX)
+	ADDQ    DX, AX
+	ADDQ    $0x40, CX
+	DECQ    BX
+	JNZ     first
+	VZEROUPPER
+	RET
+
+// func expand1AVX512(dst *byte, bits *byte, stride int, n int, width int, one uint64)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2
+TEXT ·expand1AVX512(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         bits+8(FP), CX
+	MOVQ         stride+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         one+40(FP), SI
+	VPBROADCASTB SI, Z0
+	MOVQ         $0x0000000000000001, SI
+	VPBROADCASTB SI, Z1
+	MOVQ         $0x0000000000000002, SI
+	VPBROADCASTB SI, Z1
+	MOVQ         $0x0000000000000004, SI
+	VPBROADCASTB SI, Z1
+	MOVQ         $0x0000000000000008, SI
+	VPBROADCASTB SI, Z1
+	MOVQ         $0x0000000000000010, SI
+	VPBROADCASTB SI, Z1
+	MOVQ         $0x0000000000000020, SI
+	VPBROADCASTB SI, Z1
+	MOVQ         $0x0000000000000040, SI
+	VPBROADCASTB SI, Z1
+	MOVQ         $0x0000000000000080, SI
+	VPBROADCASTB SI, Z1
+	MOVQ         width+32(FP), DI
+	MOVQ         $-1, SI
+	BZHIQ        DI, SI, SI
+	KMOVQ        SI, K1
+	CMPQ         DI, $0x20
+	JLE          half
+
+whole:
+	VMOVDQU64 (CX), Z1
+	VPSRLW    $0x00, Z1, Z2
+	VPANDQ    Z0, Z2, Z2
+	VMOVDQU8  Z2, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x01, Z1, Z2
+	VPANDQ    Z0, Z2, Z2
+	VMOVDQU8  Z2, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x02, Z1, Z2
+	VPANDQ    Z0, Z2, Z2
+	VMOVDQU8  Z2, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x03, Z1, Z2
+	VPANDQ    Z0, Z2, Z2
+	VMOVDQU8  Z2, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x04, Z1, Z2
+	VPANDQ    Z0, Z2, Z2
+	VMOVDQU8  Z2, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x05, Z1, Z2
+	VPANDQ    Z0, Z2, Z2
+	VMOVDQU8  Z2, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x06, Z1, Z2
+	VPANDQ    Z0, Z2, Z2
+	VMOVDQU8  Z2, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x07, Z1, Z1
+	VPANDQ    Z0, Z1, Z1
+	VMOVDQU8  Z1, K1, (AX)
+	ADDQ      DX, AX
+	ADDQ      $0x40, CX
+	DECQ      BX
+	JNZ       whole
+	VZEROUPPER
+	RET
+
+half:
+halves:
+	VMOVDQU64 (CX), Z1
+	VPSRLW    $0x00, Z1, Z2
+	VPANDQ    Z0, Z2, Z2
+	VMOVDQU8  Y2, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x01, Z1, Z2
+	VPANDQ    Z0, Z2, Z2
+	VMOVDQU8  Y2, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x02, Z1, Z2
+	VPANDQ    Z0, Z2, Z2
+	VMOVDQU8  Y2, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x03, Z1, Z2
+	VPANDQ    Z0, Z2, Z2
+	VMOVDQU8  Y2, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x04, Z1, Z2
+	VPANDQ    Z0, Z2, Z2
+	VMOVDQU8  Y2, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x05, Z1, Z2
+	VPANDQ    Z0, Z2, Z2
+	VMOVDQU8  Y2, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x06, Z1, Z2
+	VPANDQ    Z0, Z2, Z2
+	VMOVDQU8  Y2, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x07, Z1, Z1
+	VPANDQ    Z0, Z1, Z1
+	VMOVDQU8  Y1, K1, (AX)
+	ADDQ      DX, AX
+	ADDQ      $0x40, CX
+	DECQ      BX
+	JNZ       halves
+	VZEROUPPER
+	RET
+
+// func expand1ValidAVX2(dst *byte, bits *byte, valid *byte, fills *byte, stride int, n int, width int, one uint64)
+// Requires: AVX, AVX2
+TEXT ·expand1ValidAVX2(SB), NOSPLIT, $0-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         bits+8(FP), CX
+	MOVQ         stride+32(FP), DX
+	MOVQ         n+40(FP), BX
+	MOVQ         valid+16(FP), SI
+	MOVQ         fills+24(FP), DI
+	MOVQ         one+56(FP), R8
+	VMOVQ        R8, X0
+	VPBROADCASTB X0, Y0
+	VPXOR        Y1, Y1, Y1
+	MOVQ         width+48(FP), R8
+	VMOVDQU      (DI), Y1
+	VMOVDQU      32(DI), Y2
+	CMPQ         R8, $0x20
+	JLE          one
+
+both:
+	VMOVDQU   (CX), Y3
+	VMOVDQU   (SI), Y4
+	VMOVDQU   32(CX), Y5
+	VMOVDQU   32(SI), Y6
+	VPSRLW    $0x00, Y3, Y7
+	VPAND     Y0, Y7, Y7
+	VPSLLW    $0x07, Y4, Y8
+	VPBLENDVB Y8, Y7, Y1, Y7
+	VMOVDQU   Y7, (AX)
+	VPSRLW    $0x00, Y5, Y7
+	VPAND     Y0, Y7, Y7
+	VPSLLW    $0x07, Y6, Y8
+	VPBLENDVB Y8, Y7, Y2, Y7
+	VMOVDQU   Y7, 32(AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x01, Y3, Y7
+	VPAND     Y0, Y7, Y7
+	VPSLLW    $0x06, Y4, Y8
+	VPBLENDVB Y8, Y7, Y1, Y7
+	VMOVDQU   Y7, (AX)
+	VPSRLW    $0x01, Y5, Y7
+	VPAND     Y0, Y7, Y7
+	VPSLLW    $0x06, Y6, Y8
+	VPBLENDVB Y8, Y7, Y2, Y7
+	VMOVDQU   Y7, 32(AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x02, Y3, Y7
+	VPAND     Y0, Y7, Y7
+	VPSLLW    $0x05, Y4, Y8
+	VPBLENDVB Y8, Y7, Y1, Y7
+	VMOVDQU   Y7, (AX)
+	VPSRLW    $0x02, Y5, Y7
+	VPAND     Y0, Y7, Y7
+	VPSLLW    $0x05, Y6, Y8
+	VPBLENDVB Y8, Y7, Y2, Y7
+	VMOVDQU   Y7, 32(AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x03, Y3, Y7
+	VPAND     Y0, Y7, Y7
+	VPSLLW    $0x04, Y4, Y8
+	VPBLENDVB Y8, Y7, Y1, Y7
+	VMOVDQU   Y7, (AX)
+	VPSRLW    $0x03, Y5, Y7
+	VPAND     Y0, Y7, Y7
+	VPSLLW    $0x04, Y6, Y8
+	VPBLENDVB Y8, Y7, Y2, Y7
+	VMOVDQU   Y7, 32(AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x04, Y3, Y7
+	VPAND     Y0, Y7, Y7
+	VPSLLW    $0x03, Y4, Y8
+	VPBLENDVB Y8, Y7, Y1, Y7
+	VMOVDQU   Y7, (AX)
+	VPSRLW    $0x04, Y5, Y7
+	VPAND     Y0, Y7, Y7
+	VPSLLW    $0x03, Y6, Y8
+	VPBLENDVB Y8, Y7, Y2, Y7
+	VMOVDQU   Y7, 32(AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x05, Y3, Y7
+	VPAND     Y0, Y7, Y7
+	VPSLLW    $0x02, Y4, Y8
+	VPBLENDVB Y8, Y7, Y1, Y7
+	VMOVDQU   Y7, (AX)
+	VPSRLW    $0x05, Y5, Y7
+	VPAND     Y0, Y7, Y7
+	VPSLLW    $0x02, Y6, Y8
+	VPBLENDVB Y8, Y7, Y2, Y7
+	VMOVDQU   Y7, 32(AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x06, Y3, Y7
+	VPAND     Y0, Y7, Y7
+	VPSLLW    $0x01, Y4, Y8
+	VPBLENDVB Y8, Y7, Y1, Y7
+	VMOVDQU   Y7, (AX)
+	VPSRLW    $0x06, Y5, Y7
+	VPAND     Y0, Y7, Y7
+	VPSLLW    $0x01, Y6, Y8
+	VPBLENDVB Y8, Y7, Y2, Y7
+	VMOVDQU   Y7, 32(AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x07, Y3, Y3
+	VPAND     Y0, Y3, Y3
+	VPSLLW    $0x00, Y4, Y4
+	VPBLENDVB Y4, Y3, Y1, Y3
+	VMOVDQU   Y3, (AX)
+	VPSRLW    $0x07, Y5, Y3
+	VPAND     Y0, Y3, Y3
+	VPSLLW    $0x00, Y6, Y4
+	VPBLENDVB Y4, Y3, Y2, Y3
+	VMOVDQU   Y3, 32(AX)
+	ADDQ      DX, AX
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, SI
+	DECQ      BX
+	JNZ       both
+	VZEROUPPER
+	RET
+
+one:
+first:
+	VMOVDQU   (CX), Y2
+	VMOVDQU   (SI), Y3
+	VPSRLW    $0x00, Y2, Y4
+	VPAND     Y0, Y4, Y4
+	VPSLLW    $0x07, Y3, Y5
+	VPBLENDVB Y5, Y4, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x01, Y2, Y4
+	VPAND     Y0, Y4, Y4
+	VPSLLW    $0x06, Y3, Y5
+	VPBLENDVB Y5, Y4, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x02, Y2, Y4
+	VPAND     Y0, Y4, Y4
+	VPSLLW    $0x05, Y3, Y5
+	VPBLENDVB Y5, Y4, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x03, Y2, Y4
+	VPAND     Y0, Y4, Y4
+	VPSLLW    $0x04, Y3, Y5
+	VPBLENDVB Y5, Y4, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x04, Y2, Y4
+	VPAND     Y0, Y4, Y4
+	VPSLLW    $0x03, Y3, Y5
+	VPBLENDVB Y5, Y4, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x05, Y2, Y4
+	VPAND     Y0, Y4, Y4
+	VPSLLW    $0x02, Y3, Y5
+	VPBLENDVB Y5, Y4, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x06, Y2, Y4
+	VPAND     Y0, Y4, Y4
+	VPSLLW    $0x01, Y3, Y5
+	VPBLENDVB Y5, Y4, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x07, Y2, Y2
+	VPAND     Y0, Y2, Y2
+	VPSLLW    $0x00, Y3, Y3
+	VPBLENDVB Y3, Y2, Y1, Y2
+	VMOVDQU   Y2, (AX)
+	ADDQ      DX, AX
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, SI
+	DECQ      BX
+	JNZ       first
+	VZEROUPPER
+	RET
+
+// func expand1ValidAVX512(dst *byte, bits *byte, valid *byte, fills *byte, stride int, n int, width int, one uint64)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2
+TEXT ·expand1ValidAVX512(SB), NOSPLIT, $0-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         bits+8(FP), CX
+	MOVQ         stride+32(FP), DX
+	MOVQ         n+40(FP), BX
+	MOVQ         valid+16(FP), SI
+	MOVQ         fills+24(FP), DI
+	MOVQ         one+56(FP), R8
+	VPBROADCASTB R8, Z0
+	MOVQ         $0x0000000000000001, R8
+	VPBROADCASTB R8, Z2
+	MOVQ         $0x0000000000000002, R8
+	VPBROADCASTB R8, Z3
+	MOVQ         $0x0000000000000004, R8
+	VPBROADCASTB R8, Z4
+	MOVQ         $0x0000000000000008, R8
+	VPBROADCASTB R8, Z5
+	MOVQ         $0x0000000000000010, R8
+	VPBROADCASTB R8, Z6
+	MOVQ         $0x0000000000000020, R8
+	VPBROADCASTB R8, Z7
+	MOVQ         $0x0000000000000040, R8
+	VPBROADCASTB R8, Z8
+	MOVQ         $0x0000000000000080, R8
+	VPBROADCASTB R8, Z9
+	VMOVDQU64    (DI), Z1
+	MOVQ         width+48(FP), DI
+	MOVQ         $-1, R8
+	BZHIQ        DI, R8, R8
+	KMOVQ        R8, K1
+	CMPQ         DI, $0x20
+	JLE          half
+
+whole:
+	VMOVDQU64 (CX), Z10
+	VMOVDQU64 (SI), Z11
+	VPSRLW    $0x00, Z10, Z12
+	VPANDQ    Z0, Z12, Z12
+	VPTESTMB  Z2, Z11, K2
+	VPBLENDMB Z12, Z1, K2, Z12
+	VMOVDQU8  Z12, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x01, Z10, Z12
+	VPANDQ    Z0, Z12, Z12
+	VPTESTMB  Z3, Z11, K2
+	VPBLENDMB Z12, Z1, K2, Z12
+	VMOVDQU8  Z12, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x02, Z10, Z12
+	VPANDQ    Z0, Z12, Z12
+	VPTESTMB  Z4, Z11, K2
+	VPBLENDMB Z12, Z1, K2, Z12
+	VMOVDQU8  Z12, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x03, Z10, Z12
+	VPANDQ    Z0, Z12, Z12
+	VPTESTMB  Z5, Z11, K2
+	VPBLENDMB Z12, Z1, K2, Z12
+	VMOVDQU8  Z12, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x04, Z10, Z12
+	VPANDQ    Z0, Z12, Z12
+	VPTESTMB  Z6, Z11, K2
+	VPBLENDMB Z12, Z1, K2, Z12
+	VMOVDQU8  Z12, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x05, Z10, Z12
+	VPANDQ    Z0, Z12, Z12
+	VPTESTMB  Z7, Z11, K2
+	VPBLENDMB Z12, Z1, K2, Z12
+	VMOVDQU8  Z12, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x06, Z10, Z12
+	VPANDQ    Z0, Z12, Z12
+	VPTESTMB  Z8, Z11, K2
+	VPBLENDMB Z12, Z1, K2, Z12
+	VMOVDQU8  Z12, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x07, Z10, Z10
+	VPANDQ    Z0, Z10, Z10
+	VPTESTMB  Z9, Z11, K2
+	VPBLENDMB Z10, Z1, K2, Z10
+	VMOVDQU8  Z10, K1, (AX)
+	ADDQ      DX, AX
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, SI
+	DECQ      BX
+	JNZ       whole
+	VZEROUPPER
+	RET
+
+half:
+halves:
+	VMOVDQU64 (CX), Z10
+	VMOVDQU64 (SI), Z11
+	VPSRLW    $0x00, Z10, Z12
+	VPANDQ    Z0, Z12, Z12
+	VPTESTMB  Z2, Z11, K2
+	VPBLENDMB Z12, Z1, K2, Z12
+	VMOVDQU8  Y12, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x01, Z10, Z12
+	VPANDQ    Z0, Z12, Z12
+	VPTESTMB  Z3, Z11, K2
+	VPBLENDMB Z12, Z1, K2, Z12
+	VMOVDQU8  Y12, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x02, Z10, Z12
+	VPANDQ    Z0, Z12, Z12
+	VPTESTMB  Z4, Z11, K2
+	VPBLENDMB Z12, Z1, K2, Z12
+	VMOVDQU8  Y12, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x03, Z10, Z12
+	VPANDQ    Z0, Z12, Z12
+	VPTESTMB  Z5, Z11, K2
+	VPBLENDMB Z12, Z1, K2, Z12
+	VMOVDQU8  Y12, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x04, Z10, Z12
+	VPANDQ    Z0, Z12, Z12
+	VPTESTMB  Z6, Z11, K2
+	VPBLENDMB Z12, Z1, K2, Z12
+	VMOVDQU8  Y12, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x05, Z10, Z12
+	VPANDQ    Z0, Z12, Z12
+	VPTESTMB  Z7, Z11, K2
+	VPBLENDMB Z12, Z1, K2, Z12
+	VMOVDQU8  Y12, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x06, Z10, Z12
+	VPANDQ    Z0, Z12, Z12
+	VPTESTMB  Z8, Z11, K2
+	VPBLENDMB Z12, Z1, K2, Z12
+	VMOVDQU8  Y12, K1, (AX)
+	ADDQ      DX, AX
+	VPSRLW    $0x07, Z10, Z10
+	VPANDQ    Z0, Z10, Z10
+	VPTESTMB  Z9, Z11, K2
+	VPBLENDMB Z10, Z1, K2, Z10
+	VMOVDQU8  Y10, K1, (AX)
+	ADDQ      DX, AX
+	ADDQ      $0x40, CX
+	ADDQ      $0x40, SI
+	DECQ      BX
+	JNZ       halves
+	VZEROUPPER
+	RET
+
+// func expand4AVX2(dst *byte, bits *byte, stride int, n int, width int, one uint64)
+// Requires: AVX, AVX2
+TEXT ·expand4AVX2(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         bits+8(FP), CX
+	MOVQ         stride+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         one+40(FP), SI
+	VMOVQ        SI, X0
+	VPBROADCASTD X0, Y0
+	VPXOR        Y1, Y1, Y1
+	MOVQ         width+32(FP), SI
+	CMPQ         SI, $0x08
+	JLE          one
+
+both:
+	VPMOVZXBD (CX), Y2
+	VPMOVZXBD 8(CX), Y3
+	VPSLLD    $0x1f, Y2, Y4
+	VBLENDVPS Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	VPSLLD    $0x1f, Y3, Y4
+	VBLENDVPS Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, 32(AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1e, Y2, Y4
+	VBLENDVPS Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	VPSLLD    $0x1e, Y3, Y4
+	VBLENDVPS Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, 32(AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1d, Y2, Y4
+	VBLENDVPS Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	VPSLLD    $0x1d, Y3, Y4
+	VBLENDVPS Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, 32(AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1c, Y2, Y4
+	VBLENDVPS Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	VPSLLD    $0x1c, Y3, Y4
+	VBLENDVPS Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, 32(AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1b, Y2, Y4
+	VBLENDVPS Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	VPSLLD    $0x1b, Y3, Y4
+	VBLENDVPS Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, 32(AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1a, Y2, Y4
+	VBLENDVPS Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	VPSLLD    $0x1a, Y3, Y4
+	VBLENDVPS Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, 32(AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x19, Y2, Y4
+	VBLENDVPS Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	VPSLLD    $0x19, Y3, Y4
+	VBLENDVPS Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, 32(AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x18, Y2, Y2
+	VBLENDVPS Y2, Y0, Y1, Y2
+	VMOVDQU   Y2, (AX)
+	VPSLLD    $0x18, Y3, Y2
+	VBLENDVPS Y2, Y0, Y1, Y2
+	VMOVDQU   Y2, 32(AX)
+	ADDQ      DX, AX
+	ADDQ      $0x10, CX
+	DECQ      BX
+	JNZ       both
+	VZEROUPPER
+	RET
+
+one:
+first:
+	VPMOVZXBD (CX), Y2
+	VPSLLD    $0x1f, Y2, Y3
+	VBLENDVPS Y3, Y0, Y1, Y3
+	VMOVDQU   Y3, (AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1e, Y2, Y3
+	VBLENDVPS Y3, Y0, Y1, Y3
+	VMOVDQU   Y3, (AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1d, Y2, Y3
+	VBLENDVPS Y3, Y0, Y1, Y3
+	VMOVDQU   Y3, (AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1c, Y2, Y3
+	VBLENDVPS Y3, Y0, Y1, Y3
+	VMOVDQU   Y3, (AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1b, Y2, Y3
+	VBLENDVPS Y3, Y0, Y1, Y3
+	VMOVDQU   Y3, (AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1a, Y2, Y3
+	VBLENDVPS Y3, Y0, Y1, Y3
+	VMOVDQU   Y3, (AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x19, Y2, Y3
+	VBLENDVPS Y3, Y0, Y1, Y3
+	VMOVDQU   Y3, (AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x18, Y2, Y2
+	VBLENDVPS Y2, Y0, Y1, Y2
+	VMOVDQU   Y2, (AX)
+	ADDQ      DX, AX
+	ADDQ      $0x10, CX
+	DECQ      BX
+	JNZ       first
+	VZEROUPPER
+	RET
+
+// func expand4AVX512(dst *byte, bits *byte, stride int, n int, width int, one uint64)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2
+TEXT ·expand4AVX512(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         bits+8(FP), CX
+	MOVQ         stride+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         one+40(FP), SI
+	VPBROADCASTD SI, Z0
+	MOVQ         $0x0000000000000001, SI
+	VPBROADCASTD SI, Z1
+	MOVQ         $0x0000000000000002, SI
+	VPBROADCASTD SI, Z2
+	MOVQ         $0x0000000000000004, SI
+	VPBROADCASTD SI, Z3
+	MOVQ         $0x0000000000000008, SI
+	VPBROADCASTD SI, Z4
+	MOVQ         $0x0000000000000010, SI
+	VPBROADCASTD SI, Z5
+	MOVQ         $0x0000000000000020, SI
+	VPBROADCASTD SI, Z6
+	MOVQ         $0x0000000000000040, SI
+	VPBROADCASTD SI, Z7
+	MOVQ         $0x0000000000000080, SI
+	VPBROADCASTD SI, Z8
+	MOVQ         width+32(FP), DI
+	MOVQ         $-1, SI
+	BZHIQ        DI, SI, SI
+	KMOVQ        SI, K1
+	CMPQ         DI, $0x08
+	JLE          half
+
+whole:
+	VPMOVZXBD   (CX), Z9
+	VPTESTMD    Z1, Z9, K2
+	VMOVDQU32.Z Z0, K2, Z10
+	VMOVDQU32   Z10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z2, Z9, K2
+	VMOVDQU32.Z Z0, K2, Z10
+	VMOVDQU32   Z10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z3, Z9, K2
+	VMOVDQU32.Z Z0, K2, Z10
+	VMOVDQU32   Z10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z4, Z9, K2
+	VMOVDQU32.Z Z0, K2, Z10
+	VMOVDQU32   Z10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z5, Z9, K2
+	VMOVDQU32.Z Z0, K2, Z10
+	VMOVDQU32   Z10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z6, Z9, K2
+	VMOVDQU32.Z Z0, K2, Z10
+	VMOVDQU32   Z10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z7, Z9, K2
+	VMOVDQU32.Z Z0, K2, Z10
+	VMOVDQU32   Z10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z8, Z9, K2
+	VMOVDQU32.Z Z0, K2, Z9
+	VMOVDQU32   Z9, K1, (AX)
+	ADDQ        DX, AX
+	ADDQ        $0x10, CX
+	DECQ        BX
+	JNZ         whole
+	VZEROUPPER
+	RET
+
+half:
+halves:
+	VPMOVZXBD   (CX), Z9
+	VPTESTMD    Z1, Z9, K2
+	VMOVDQU32.Z Z0, K2, Z10
+	VMOVDQU32   Y10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z2, Z9, K2
+	VMOVDQU32.Z Z0, K2, Z10
+	VMOVDQU32   Y10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z3, Z9, K2
+	VMOVDQU32.Z Z0, K2, Z10
+	VMOVDQU32   Y10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z4, Z9, K2
+	VMOVDQU32.Z Z0, K2, Z10
+	VMOVDQU32   Y10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z5, Z9, K2
+	VMOVDQU32.Z Z0, K2, Z10
+	VMOVDQU32   Y10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z6, Z9, K2
+	VMOVDQU32.Z Z0, K2, Z10
+	VMOVDQU32   Y10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z7, Z9, K2
+	VMOVDQU32.Z Z0, K2, Z10
+	VMOVDQU32   Y10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z8, Z9, K2
+	VMOVDQU32.Z Z0, K2, Z9
+	VMOVDQU32   Y9, K1, (AX)
+	ADDQ        DX, AX
+	ADDQ        $0x10, CX
+	DECQ        BX
+	JNZ         halves
+	VZEROUPPER
+	RET
+
+// func expand4ValidAVX2(dst *byte, bits *byte, valid *byte, fills *byte, stride int, n int, width int, one uint64)
+// Requires: AVX, AVX2
+TEXT ·expand4ValidAVX2(SB), NOSPLIT, $0-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         bits+8(FP), CX
+	MOVQ         stride+32(FP), DX
+	MOVQ         n+40(FP), BX
+	MOVQ         valid+16(FP), SI
+	MOVQ         fills+24(FP), DI
+	MOVQ         one+56(FP), R8
+	VMOVQ        R8, X0
+	VPBROADCASTD X0, Y0
+	VPXOR        Y1, Y1, Y1
+	MOVQ         width+48(FP), R8
+	VMOVDQU      (DI), Y2
+	VMOVDQU      32(DI), Y3
+	CMPQ         R8, $0x08
+	JLE          one
+
+both:
+	VPMOVZXBD (CX), Y4
+	VPMOVZXBD (SI), Y5
+	VPMOVZXBD 8(CX), Y6
+	VPMOVZXBD 8(SI), Y7
+	VPSLLD    $0x1f, Y4, Y8
+	VBLENDVPS Y8, Y0, Y1, Y8
+	VPSLLD    $0x1f, Y5, Y9
+	VBLENDVPS Y9, Y8, Y2, Y8
+	VMOVDQU   Y8, (AX)
+	VPSLLD    $0x1f, Y6, Y8
+	VBLENDVPS Y8, Y0, Y1, Y8
+	VPSLLD    $0x1f, Y7, Y9
+	VBLENDVPS Y9, Y8, Y3, Y8
+	VMOVDQU   Y8, 32(AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1e, Y4, Y8
+	VBLENDVPS Y8, Y0, Y1, Y8
+	VPSLLD    $0x1e, Y5, Y9
+	VBLENDVPS Y9, Y8, Y2, Y8
+	VMOVDQU   Y8, (AX)
+	VPSLLD    $0x1e, Y6, Y8
+	VBLENDVPS Y8, Y0, Y1, Y8
+	VPSLLD    $0x1e, Y7, Y9
+	VBLENDVPS Y9, Y8, Y3, Y8
+	VMOVDQU   Y8, 32(AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1d, Y4, Y8
+	VBLENDVPS Y8, Y0, Y1, Y8
+	VPSLLD    $0x1d, Y5, Y9
+	VBLENDVPS Y9, Y8, Y2, Y8
+	VMOVDQU   Y8, (AX)
+	VPSLLD    $0x1d, Y6, Y8
+	VBLENDVPS Y8, Y0, Y1, Y8
+	VPSLLD    $0x1d, Y7, Y9
+	VBLENDVPS Y9, Y8, Y3, Y8
+	VMOVDQU   Y8, 32(AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1c, Y4, Y8
+	VBLENDVPS Y8, Y0, Y1, Y8
+	VPSLLD    $0x1c, Y5, Y9
+	VBLENDVPS Y9, Y8, Y2, Y8
+	VMOVDQU   Y8, (AX)
+	VPSLLD    $0x1c, Y6, Y8
+	VBLENDVPS Y8, Y0, Y1, Y8
+	VPSLLD    $0x1c, Y7, Y9
+	VBLENDVPS Y9, Y8, Y3, Y8
+	VMOVDQU   Y8, 32(AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1b, Y4, Y8
+	VBLENDVPS Y8, Y0, Y1, Y8
+	VPSLLD    $0x1b, Y5, Y9
+	VBLENDVPS Y9, Y8, Y2, Y8
+	VMOVDQU   Y8, (AX)
+	VPSLLD    $0x1b, Y6, Y8
+	VBLENDVPS Y8, Y0, Y1, Y8
+	VPSLLD    $0x1b, Y7, Y9
+	VBLENDVPS Y9, Y8, Y3, Y8
+	VMOVDQU   Y8, 32(AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1a, Y4, Y8
+	VBLENDVPS Y8, Y0, Y1, Y8
+	VPSLLD    $0x1a, Y5, Y9
+	VBLENDVPS Y9, Y8, Y2, Y8
+	VMOVDQU   Y8, (AX)
+	VPSLLD    $0x1a, Y6, Y8
+	VBLENDVPS Y8, Y0, Y1, Y8
+	VPSLLD    $0x1a, Y7, Y9
+	VBLENDVPS Y9, Y8, Y3, Y8
+	VMOVDQU   Y8, 32(AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x19, Y4, Y8
+	VBLENDVPS Y8, Y0, Y1, Y8
+	VPSLLD    $0x19, Y5, Y9
+	VBLENDVPS Y9, Y8, Y2, Y8
+	VMOVDQU   Y8, (AX)
+	VPSLLD    $0x19, Y6, Y8
+	VBLENDVPS Y8, Y0, Y1, Y8
+	VPSLLD    $0x19, Y7, Y9
+	VBLENDVPS Y9, Y8, Y3, Y8
+	VMOVDQU   Y8, 32(AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x18, Y4, Y4
+	VBLENDVPS Y4, Y0, Y1, Y4
+	VPSLLD    $0x18, Y5, Y5
+	VBLENDVPS Y5, Y4, Y2, Y4
+	VMOVDQU   Y4, (AX)
+	VPSLLD    $0x18, Y6, Y4
+	VBLENDVPS Y4, Y0, Y1, Y4
+	VPSLLD    $0x18, Y7, Y5
+	VBLENDVPS Y5, Y4, Y3, Y4
+	VMOVDQU   Y4, 32(AX)
+	ADDQ      DX, AX
+	ADDQ      $0x10, CX
+	ADDQ      $0x10, SI
+	DECQ      BX
+	JNZ       both
+	VZEROUPPER
+	RET
+
+one:
+first:
+	VPMOVZXBD (CX), Y3
+	VPMOVZXBD (SI), Y4
+	VPSLLD    $0x1f, Y3, Y5
+	VBLENDVPS Y5, Y0, Y1, Y5
+	VPSLLD    $0x1f, Y4, Y6
+	VBLENDVPS Y6, Y5, Y2, Y5
+	VMOVDQU   Y5, (AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1e, Y3, Y5
+	VBLENDVPS Y5, Y0, Y1, Y5
+	VPSLLD    $0x1e, Y4, Y6
+	VBLENDVPS Y6, Y5, Y2, Y5
+	VMOVDQU   Y5, (AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1d, Y3, Y5
+	VBLENDVPS Y5, Y0, Y1, Y5
+	VPSLLD    $0x1d, Y4, Y6
+	VBLENDVPS Y6, Y5, Y2, Y5
+	VMOVDQU   Y5, (AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1c, Y3, Y5
+	VBLENDVPS Y5, Y0, Y1, Y5
+	VPSLLD    $0x1c, Y4, Y6
+	VBLENDVPS Y6, Y5, Y2, Y5
+	VMOVDQU   Y5, (AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1b, Y3, Y5
+	VBLENDVPS Y5, Y0, Y1, Y5
+	VPSLLD    $0x1b, Y4, Y6
+	VBLENDVPS Y6, Y5, Y2, Y5
+	VMOVDQU   Y5, (AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x1a, Y3, Y5
+	VBLENDVPS Y5, Y0, Y1, Y5
+	VPSLLD    $0x1a, Y4, Y6
+	VBLENDVPS Y6, Y5, Y2, Y5
+	VMOVDQU   Y5, (AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x19, Y3, Y5
+	VBLENDVPS Y5, Y0, Y1, Y5
+	VPSLLD    $0x19, Y4, Y6
+	VBLENDVPS Y6, Y5, Y2, Y5
+	VMOVDQU   Y5, (AX)
+	ADDQ      DX, AX
+	VPSLLD    $0x18, Y3, Y3
+	VBLENDVPS Y3, Y0, Y1, Y3
+	VPSLLD    $0x18, Y4, Y4
+	VBLENDVPS Y4, Y3, Y2, Y3
+	VMOVDQU   Y3, (AX)
+	ADDQ      DX, AX
+	ADDQ      $0x10, CX
+	ADDQ      $0x10, SI
+	DECQ      BX
+	JNZ       first
+	VZEROUPPER
+	RET
+
+// func expand4ValidAVX512(dst *byte, bits *byte, valid *byte, fills *byte, stride int, n int, width int, one uint64)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2
+TEXT ·expand4ValidAVX512(SB), NOSPLIT, $0-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         bits+8(FP), CX
+	MOVQ         stride+32(FP), DX
+	MOVQ         n+40(FP), BX
+	MOVQ         valid+16(FP), SI
+	MOVQ         fills+24(FP), DI
+	MOVQ         one+56(FP), R8
+	VPBROADCASTD R8, Z0
+	MOVQ         $0x0000000000000001, R8
+	VPBROADCASTD R8, Z2
+	MOVQ         $0x0000000000000002, R8
+	VPBROADCASTD R8, Z3
+	MOVQ         $0x0000000000000004, R8
+	VPBROADCASTD R8, Z4
+	MOVQ         $0x0000000000000008, R8
+	VPBROADCASTD R8, Z5
+	MOVQ         $0x0000000000000010, R8
+	VPBROADCASTD R8, Z6
+	MOVQ         $0x0000000000000020, R8
+	VPBROADCASTD R8, Z7
+	MOVQ         $0x0000000000000040, R8
+	VPBROADCASTD R8, Z8
+	MOVQ         $0x0000000000000080, R8
+	VPBROADCASTD R8, Z9
+	VMOVDQU64    (DI), Z1
+	MOVQ         width+48(FP), DI
+	MOVQ         $-1, R8
+	BZHIQ        DI, R8, R8
+	KMOVQ        R8, K1
+	CMPQ         DI, $0x08
+	JLE          half
+
+whole:
+	VPMOVZXBD   (CX), Z10
+	VPMOVZXBD   (SI), Z11
+	VPTESTMD    Z2, Z10, K2
+	VMOVDQU32.Z Z0, K2, Z12
+	VPTESTMD    Z2, Z11, K2
+	VPBLENDMD   Z12, Z1, K2, Z12
+	VMOVDQU32   Z12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z3, Z10, K2
+	VMOVDQU32.Z Z0, K2, Z12
+	VPTESTMD    Z3, Z11, K2
+	VPBLENDMD   Z12, Z1, K2, Z12
+	VMOVDQU32   Z12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z4, Z10, K2
+	VMOVDQU32.Z Z0, K2, Z12
+	VPTESTMD    Z4, Z11, K2
+	VPBLENDMD   Z12, Z1, K2, Z12
+	VMOVDQU32   Z12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z5, Z10, K2
+	VMOVDQU32.Z Z0, K2, Z12
+	VPTESTMD    Z5, Z11, K2
+	VPBLENDMD   Z12, Z1, K2, Z12
+	VMOVDQU32   Z12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z6, Z10, K2
+	VMOVDQU32.Z Z0, K2, Z12
+	VPTESTMD    Z6, Z11, K2
+	VPBLENDMD   Z12, Z1, K2, Z12
+	VMOVDQU32   Z12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z7, Z10, K2
+	VMOVDQU32.Z Z0, K2, Z12
+	VPTESTMD    Z7, Z11, K2
+	VPBLENDMD   Z12, Z1, K2, Z12
+	VMOVDQU32   Z12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z8, Z10, K2
+	VMOVDQU32.Z Z0, K2, Z12
+	VPTESTMD    Z8, Z11, K2
+	VPBLENDMD   Z12, Z1, K2, Z12
+	VMOVDQU32   Z12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z9, Z10, K2
+	VMOVDQU32.Z Z0, K2, Z10
+	VPTESTMD    Z9, Z11, K2
+	VPBLENDMD   Z10, Z1, K2, Z10
+	VMOVDQU32   Z10, K1, (AX)
+	ADDQ        DX, AX
+	ADDQ        $0x10, CX
+	ADDQ        $0x10, SI
+	DECQ        BX
+	JNZ         whole
+	VZEROUPPER
+	RET
+
+half:
+halves:
+	VPMOVZXBD   (CX), Z10
+	VPMOVZXBD   (SI), Z11
+	VPTESTMD    Z2, Z10, K2
+	VMOVDQU32.Z Z0, K2, Z12
+	VPTESTMD    Z2, Z11, K2
+	VPBLENDMD   Z12, Z1, K2, Z12
+	VMOVDQU32   Y12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z3, Z10, K2
+	VMOVDQU32.Z Z0, K2, Z12
+	VPTESTMD    Z3, Z11, K2
+	VPBLENDMD   Z12, Z1, K2, Z12
+	VMOVDQU32   Y12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z4, Z10, K2
+	VMOVDQU32.Z Z0, K2, Z12
+	VPTESTMD    Z4, Z11, K2
+	VPBLENDMD   Z12, Z1, K2, Z12
+	VMOVDQU32   Y12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z5, Z10, K2
+	VMOVDQU32.Z Z0, K2, Z12
+	VPTESTMD    Z5, Z11, K2
+	VPBLENDMD   Z12, Z1, K2, Z12
+	VMOVDQU32   Y12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z6, Z10, K2
+	VMOVDQU32.Z Z0, K2, Z12
+	VPTESTMD    Z6, Z11, K2
+	VPBLENDMD   Z12, Z1, K2, Z12
+	VMOVDQU32   Y12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z7, Z10, K2
+	VMOVDQU32.Z Z0, K2, Z12
+	VPTESTMD    Z7, Z11, K2
+	VPBLENDMD   Z12, Z1, K2, Z12
+	VMOVDQU32   Y12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z8, Z10, K2
+	VMOVDQU32.Z Z0, K2, Z12
+	VPTESTMD    Z8, Z11, K2
+	VPBLENDMD   Z12, Z1, K2, Z12
+	VMOVDQU32   Y12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMD    Z9, Z10, K2
+	VMOVDQU32.Z Z0, K2, Z10
+	VPTESTMD    Z9, Z11, K2
+	VPBLENDMD   Z10, Z1, K2, Z10
+	VMOVDQU32   Y10, K1, (AX)
+	ADDQ        DX, AX
+	ADDQ        $0x10, CX
+	ADDQ        $0x10, SI
+	DECQ        BX
+	JNZ         halves
+	VZEROUPPER
+	RET
+
+// func expand8AVX2(dst *byte, bits *byte, stride int, n int, width int, one uint64)
+// Requires: AVX, AVX2
+TEXT ·expand8AVX2(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         bits+8(FP), CX
+	MOVQ         stride+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         one+40(FP), SI
+	VMOVQ        SI, X0
+	VPBROADCASTQ X0, Y0
+	VPXOR        Y1, Y1, Y1
+	MOVQ         width+32(FP), SI
+	CMPQ         SI, $0x04
+	JLE          one
+
+both:
+	VPMOVZXBQ (CX), Y2
+	VPMOVZXBQ 4(CX), Y3
+	VPSLLQ    $0x3f, Y2, Y4
+	VBLENDVPD Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	VPSLLQ    $0x3f, Y3, Y4
+	VBLENDVPD Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, 32(AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3e, Y2, Y4
+	VBLENDVPD Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	VPSLLQ    $0x3e, Y3, Y4
+	VBLENDVPD Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, 32(AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3d, Y2, Y4
+	VBLENDVPD Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	VPSLLQ    $0x3d, Y3, Y4
+	VBLENDVPD Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, 32(AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3c, Y2, Y4
+	VBLENDVPD Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	VPSLLQ    $0x3c, Y3, Y4
+	VBLENDVPD Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, 32(AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3b, Y2, Y4
+	VBLENDVPD Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	VPSLLQ    $0x3b, Y3, Y4
+	VBLENDVPD Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, 32(AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3a, Y2, Y4
+	VBLENDVPD Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	VPSLLQ    $0x3a, Y3, Y4
+	VBLENDVPD Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, 32(AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x39, Y2, Y4
+	VBLENDVPD Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, (AX)
+	VPSLLQ    $0x39, Y3, Y4
+	VBLENDVPD Y4, Y0, Y1, Y4
+	VMOVDQU   Y4, 32(AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x38, Y2, Y2
+	VBLENDVPD Y2, Y0, Y1, Y2
+	VMOVDQU   Y2, (AX)
+	VPSLLQ    $0x38, Y3, Y2
+	VBLENDVPD Y2, Y0, Y1, Y2
+	VMOVDQU   Y2, 32(AX)
+	ADDQ      DX, AX
+	ADDQ      $0x08, CX
+	DECQ      BX
+	JNZ       both
+	VZEROUPPER
+	RET
+
+one:
+first:
+	VPMOVZXBQ (CX), Y2
+	VPSLLQ    $0x3f, Y2, Y3
+	VBLENDVPD Y3, Y0, Y1, Y3
+	VMOVDQU   Y3, (AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3e, Y2, Y3
+	VBLENDVPD Y3, Y0, Y1, Y3
+	VMOVDQU   Y3, (AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3d, Y2, Y3
+	VBLENDVPD Y3, Y0, Y1, Y3
+	VMOVDQU   Y3, (AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3c, Y2, Y3
+	VBLENDVPD Y3, Y0, Y1, Y3
+	VMOVDQU   Y3, (AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3b, Y2, Y3
+	VBLENDVPD Y3, Y0, Y1, Y3
+	VMOVDQU   Y3, (AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3a, Y2, Y3
+	VBLENDVPD Y3, Y0, Y1, Y3
+	VMOVDQU   Y3, (AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x39, Y2, Y3
+	VBLENDVPD Y3, Y0, Y1, Y3
+	VMOVDQU   Y3, (AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x38, Y2, Y2
+	VBLENDVPD Y2, Y0, Y1, Y2
+	VMOVDQU   Y2, (AX)
+	ADDQ      DX, AX
+	ADDQ      $0x08, CX
+	DECQ      BX
+	JNZ       first
+	VZEROUPPER
+	RET
+
+// func expand8AVX512(dst *byte, bits *byte, stride int, n int, width int, one uint64)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2
+TEXT ·expand8AVX512(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         bits+8(FP), CX
+	MOVQ         stride+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         one+40(FP), SI
+	VPBROADCASTQ SI, Z0
+	MOVQ         $0x0000000000000001, SI
+	VPBROADCASTQ SI, Z1
+	MOVQ         $0x0000000000000002, SI
+	VPBROADCASTQ SI, Z2
+	MOVQ         $0x0000000000000004, SI
+	VPBROADCASTQ SI, Z3
+	MOVQ         $0x0000000000000008, SI
+	VPBROADCASTQ SI, Z4
+	MOVQ         $0x0000000000000010, SI
+	VPBROADCASTQ SI, Z5
+	MOVQ         $0x0000000000000020, SI
+	VPBROADCASTQ SI, Z6
+	MOVQ         $0x0000000000000040, SI
+	VPBROADCASTQ SI, Z7
+	MOVQ         $0x0000000000000080, SI
+	VPBROADCASTQ SI, Z8
+	MOVQ         width+32(FP), DI
+	MOVQ         $-1, SI
+	BZHIQ        DI, SI, SI
+	KMOVQ        SI, K1
+	CMPQ         DI, $0x04
+	JLE          half
+
+whole:
+	VPMOVZXBQ   (CX), Z9
+	VPTESTMQ    Z1, Z9, K2
+	VMOVDQU64.Z Z0, K2, Z10
+	VMOVDQU64   Z10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z2, Z9, K2
+	VMOVDQU64.Z Z0, K2, Z10
+	VMOVDQU64   Z10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z3, Z9, K2
+	VMOVDQU64.Z Z0, K2, Z10
+	VMOVDQU64   Z10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z4, Z9, K2
+	VMOVDQU64.Z Z0, K2, Z10
+	VMOVDQU64   Z10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z5, Z9, K2
+	VMOVDQU64.Z Z0, K2, Z10
+	VMOVDQU64   Z10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z6, Z9, K2
+	VMOVDQU64.Z Z0, K2, Z10
+	VMOVDQU64   Z10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z7, Z9, K2
+	VMOVDQU64.Z Z0, K2, Z10
+	VMOVDQU64   Z10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z8, Z9, K2
+	VMOVDQU64.Z Z0, K2, Z9
+	VMOVDQU64   Z9, K1, (AX)
+	ADDQ        DX, AX
+	ADDQ        $0x08, CX
+	DECQ        BX
+	JNZ         whole
+	VZEROUPPER
+	RET
+
+half:
+halves:
+	VPMOVZXBQ   (CX), Z9
+	VPTESTMQ    Z1, Z9, K2
+	VMOVDQU64.Z Z0, K2, Z10
+	VMOVDQU64   Y10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z2, Z9, K2
+	VMOVDQU64.Z Z0, K2, Z10
+	VMOVDQU64   Y10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z3, Z9, K2
+	VMOVDQU64.Z Z0, K2, Z10
+	VMOVDQU64   Y10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z4, Z9, K2
+	VMOVDQU64.Z Z0, K2, Z10
+	VMOVDQU64   Y10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z5, Z9, K2
+	VMOVDQU64.Z Z0, K2, Z10
+	VMOVDQU64   Y10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z6, Z9, K2
+	VMOVDQU64.Z Z0, K2, Z10
+	VMOVDQU64   Y10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z7, Z9, K2
+	VMOVDQU64.Z Z0, K2, Z10
+	VMOVDQU64   Y10, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z8, Z9, K2
+	VMOVDQU64.Z Z0, K2, Z9
+	VMOVDQU64   Y9, K1, (AX)
+	ADDQ        DX, AX
+	ADDQ        $0x08, CX
+	DECQ        BX
+	JNZ         halves
+	VZEROUPPER
+	RET
+
+// func expand8ValidAVX2(dst *byte, bits *byte, valid *byte, fills *byte, stride int, n int, width int, one uint64)
+// Requires: AVX, AVX2
+TEXT ·expand8ValidAVX2(SB), NOSPLIT, $0-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         bits+8(FP), CX
+	MOVQ         stride+32(FP), DX
+	MOVQ         n+40(FP), BX
+	MOVQ         valid+16(FP), SI
+	MOVQ         fills+24(FP), DI
+	MOVQ         one+56(FP), R8
+	VMOVQ        R8, X0
+	VPBROADCASTQ X0, Y0
+	VPXOR        Y1, Y1, Y1
+	MOVQ         width+48(FP), R8
+	VMOVDQU      (DI), Y2
+	VMOVDQU      32(DI), Y3
+	CMPQ         R8, $0x04
+	JLE          one
+
+both:
+	VPMOVZXBQ (CX), Y4
+	VPMOVZXBQ (SI), Y5
+	VPMOVZXBQ 4(CX), Y6
+	VPMOVZXBQ 4(SI), Y7
+	VPSLLQ    $0x3f, Y4, Y8
+	VBLENDVPD Y8, Y0, Y1, Y8
+	VPSLLQ    $0x3f, Y5, Y9
+	VBLENDVPD Y9, Y8, Y2, Y8
+	VMOVDQU   Y8, (AX)
+	VPSLLQ    $0x3f, Y6, Y8
+	VBLENDVPD Y8, Y0, Y1, Y8
+	VPSLLQ    $0x3f, Y7, Y9
+	VBLENDVPD Y9, Y8, Y3, Y8
+	VMOVDQU   Y8, 32(AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3e, Y4, Y8
+	VBLENDVPD Y8, Y0, Y1, Y8
+	VPSLLQ    $0x3e, Y5, Y9
+	VBLENDVPD Y9, Y8, Y2, Y8
+	VMOVDQU   Y8, (AX)
+	VPSLLQ    $0x3e, Y6, Y8
+	VBLENDVPD Y8, Y0, Y1, Y8
+	VPSLLQ    $0x3e, Y7, Y9
+	VBLENDVPD Y9, Y8, Y3, Y8
+	VMOVDQU   Y8, 32(AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3d, Y4, Y8
+	VBLENDVPD Y8, Y0, Y1, Y8
+	VPSLLQ    $0x3d, Y5, Y9
+	VBLENDVPD Y9, Y8, Y2, Y8
+	VMOVDQU   Y8, (AX)
+	VPSLLQ    $0x3d, Y6, Y8
+	VBLENDVPD Y8, Y0, Y1, Y8
+	VPSLLQ    $0x3d, Y7, Y9
+	VBLENDVPD Y9, Y8, Y3, Y8
+	VMOVDQU   Y8, 32(AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3c, Y4, Y8
+	VBLENDVPD Y8, Y0, Y1, Y8
+	VPSLLQ    $0x3c, Y5, Y9
+	VBLENDVPD Y9, Y8, Y2, Y8
+	VMOVDQU   Y8, (AX)
+	VPSLLQ    $0x3c, Y6, Y8
+	VBLENDVPD Y8, Y0, Y1, Y8
+	VPSLLQ    $0x3c, Y7, Y9
+	VBLENDVPD Y9, Y8, Y3, Y8
+	VMOVDQU   Y8, 32(AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3b, Y4, Y8
+	VBLENDVPD Y8, Y0, Y1, Y8
+	VPSLLQ    $0x3b, Y5, Y9
+	VBLENDVPD Y9, Y8, Y2, Y8
+	VMOVDQU   Y8, (AX)
+	VPSLLQ    $0x3b, Y6, Y8
+	VBLENDVPD Y8, Y0, Y1, Y8
+	VPSLLQ    $0x3b, Y7, Y9
+	VBLENDVPD Y9, Y8, Y3, Y8
+	VMOVDQU   Y8, 32(AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3a, Y4, Y8
+	VBLENDVPD Y8, Y0, Y1, Y8
+	VPSLLQ    $0x3a, Y5, Y9
+	VBLENDVPD Y9, Y8, Y2, Y8
+	VMOVDQU   Y8, (AX)
+	VPSLLQ    $0x3a, Y6, Y8
+	VBLENDVPD Y8, Y0, Y1, Y8
+	VPSLLQ    $0x3a, Y7, Y9
+	VBLENDVPD Y9, Y8, Y3, Y8
+	VMOVDQU   Y8, 32(AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x39, Y4, Y8
+	VBLENDVPD Y8, Y0, Y1, Y8
+	VPSLLQ    $0x39, Y5, Y9
+	VBLENDVPD Y9, Y8, Y2, Y8
+	VMOVDQU   Y8, (AX)
+	VPSLLQ    $0x39, Y6, Y8
+	VBLENDVPD Y8, Y0, Y1, Y8
+	VPSLLQ    $0x39, Y7, Y9
+	VBLENDVPD Y9, Y8, Y3, Y8
+	VMOVDQU   Y8, 32(AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x38, Y4, Y4
+	VBLENDVPD Y4, Y0, Y1, Y4
+	VPSLLQ    $0x38, Y5, Y5
+	VBLENDVPD Y5, Y4, Y2, Y4
+	VMOVDQU   Y4, (AX)
+	VPSLLQ    $0x38, Y6, Y4
+	VBLENDVPD Y4, Y0, Y1, Y4
+	VPSLLQ    $0x38, Y7, Y5
+	VBLENDVPD Y5, Y4, Y3, Y4
+	VMOVDQU   Y4, 32(AX)
+	ADDQ      DX, AX
+	ADDQ      $0x08, CX
+	ADDQ      $0x08, SI
+	DECQ      BX
+	JNZ       both
+	VZEROUPPER
+	RET
+
+one:
+first:
+	VPMOVZXBQ (CX), Y3
+	VPMOVZXBQ (SI), Y4
+	VPSLLQ    $0x3f, Y3, Y5
+	VBLENDVPD Y5, Y0, Y1, Y5
+	VPSLLQ    $0x3f, Y4, Y6
+	VBLENDVPD Y6, Y5, Y2, Y5
+	VMOVDQU   Y5, (AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3e, Y3, Y5
+	VBLENDVPD Y5, Y0, Y1, Y5
+	VPSLLQ    $0x3e, Y4, Y6
+	VBLENDVPD Y6, Y5, Y2, Y5
+	VMOVDQU   Y5, (AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3d, Y3, Y5
+	VBLENDVPD Y5, Y0, Y1, Y5
+	VPSLLQ    $0x3d, Y4, Y6
+	VBLENDVPD Y6, Y5, Y2, Y5
+	VMOVDQU   Y5, (AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3c, Y3, Y5
+	VBLENDVPD Y5, Y0, Y1, Y5
+	VPSLLQ    $0x3c, Y4, Y6
+	VBLENDVPD Y6, Y5, Y2, Y5
+	VMOVDQU   Y5, (AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3b, Y3, Y5
+	VBLENDVPD Y5, Y0, Y1, Y5
+	VPSLLQ    $0x3b, Y4, Y6
+	VBLENDVPD Y6, Y5, Y2, Y5
+	VMOVDQU   Y5, (AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x3a, Y3, Y5
+	VBLENDVPD Y5, Y0, Y1, Y5
+	VPSLLQ    $0x3a, Y4, Y6
+	VBLENDVPD Y6, Y5, Y2, Y5
+	VMOVDQU   Y5, (AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x39, Y3, Y5
+	VBLENDVPD Y5, Y0, Y1, Y5
+	VPSLLQ    $0x39, Y4, Y6
+	VBLENDVPD Y6, Y5, Y2, Y5
+	VMOVDQU   Y5, (AX)
+	ADDQ      DX, AX
+	VPSLLQ    $0x38, Y3, Y3
+	VBLENDVPD Y3, Y0, Y1, Y3
+	VPSLLQ    $0x38, Y4, Y4
+	VBLENDVPD Y4, Y3, Y2, Y3
+	VMOVDQU   Y3, (AX)
+	ADDQ      DX, AX
+	ADDQ      $0x08, CX
+	ADDQ      $0x08, SI
+	DECQ      BX
+	JNZ       first
+	VZEROUPPER
+	RET
+
+// func expand8ValidAVX512(dst *byte, bits *byte, valid *byte, fills *byte, stride int, n int, width int, one uint64)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL, BMI2
+TEXT ·expand8ValidAVX512(SB), NOSPLIT, $0-64
+	MOVQ         dst+0(FP), AX
+	MOVQ         bits+8(FP), CX
+	MOVQ         stride+32(FP), DX
+	MOVQ         n+40(FP), BX
+	MOVQ         valid+16(FP), SI
+	MOVQ         fills+24(FP), DI
+	MOVQ         one+56(FP), R8
+	VPBROADCASTQ R8, Z0
+	MOVQ         $0x0000000000000001, R8
+	VPBROADCASTQ R8, Z2
+	MOVQ         $0x0000000000000002, R8
+	VPBROADCASTQ R8, Z3
+	MOVQ         $0x0000000000000004, R8
+	VPBROADCASTQ R8, Z4
+	MOVQ         $0x0000000000000008, R8
+	VPBROADCASTQ R8, Z5
+	MOVQ         $0x0000000000000010, R8
+	VPBROADCASTQ R8, Z6
+	MOVQ         $0x0000000000000020, R8
+	VPBROADCASTQ R8, Z7
+	MOVQ         $0x0000000000000040, R8
+	VPBROADCASTQ R8, Z8
+	MOVQ         $0x0000000000000080, R8
+	VPBROADCASTQ R8, Z9
+	VMOVDQU64    (DI), Z1
+	MOVQ         width+48(FP), DI
+	MOVQ         $-1, R8
+	BZHIQ        DI, R8, R8
+	KMOVQ        R8, K1
+	CMPQ         DI, $0x04
+	JLE          half
+
+whole:
+	VPMOVZXBQ   (CX), Z10
+	VPMOVZXBQ   (SI), Z11
+	VPTESTMQ    Z2, Z10, K2
+	VMOVDQU64.Z Z0, K2, Z12
+	VPTESTMQ    Z2, Z11, K2
+	VPBLENDMQ   Z12, Z1, K2, Z12
+	VMOVDQU64   Z12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z3, Z10, K2
+	VMOVDQU64.Z Z0, K2, Z12
+	VPTESTMQ    Z3, Z11, K2
+	VPBLENDMQ   Z12, Z1, K2, Z12
+	VMOVDQU64   Z12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z4, Z10, K2
+	VMOVDQU64.Z Z0, K2, Z12
+	VPTESTMQ    Z4, Z11, K2
+	VPBLENDMQ   Z12, Z1, K2, Z12
+	VMOVDQU64   Z12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z5, Z10, K2
+	VMOVDQU64.Z Z0, K2, Z12
+	VPTESTMQ    Z5, Z11, K2
+	VPBLENDMQ   Z12, Z1, K2, Z12
+	VMOVDQU64   Z12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z6, Z10, K2
+	VMOVDQU64.Z Z0, K2, Z12
+	VPTESTMQ    Z6, Z11, K2
+	VPBLENDMQ   Z12, Z1, K2, Z12
+	VMOVDQU64   Z12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z7, Z10, K2
+	VMOVDQU64.Z Z0, K2, Z12
+	VPTESTMQ    Z7, Z11, K2
+	VPBLENDMQ   Z12, Z1, K2, Z12
+	VMOVDQU64   Z12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z8, Z10, K2
+	VMOVDQU64.Z Z0, K2, Z12
+	VPTESTMQ    Z8, Z11, K2
+	VPBLENDMQ   Z12, Z1, K2, Z12
+	VMOVDQU64   Z12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z9, Z10, K2
+	VMOVDQU64.Z Z0, K2, Z10
+	VPTESTMQ    Z9, Z11, K2
+	VPBLENDMQ   Z10, Z1, K2, Z10
+	VMOVDQU64   Z10, K1, (AX)
+	ADDQ        DX, AX
+	ADDQ        $0x08, CX
+	ADDQ        $0x08, SI
+	DECQ        BX
+	JNZ         whole
+	VZEROUPPER
+	RET
+
+half:
+halves:
+	VPMOVZXBQ   (CX), Z10
+	VPMOVZXBQ   (SI), Z11
+	VPTESTMQ    Z2, Z10, K2
+	VMOVDQU64.Z Z0, K2, Z12
+	VPTESTMQ    Z2, Z11, K2
+	VPBLENDMQ   Z12, Z1, K2, Z12
+	VMOVDQU64   Y12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z3, Z10, K2
+	VMOVDQU64.Z Z0, K2, Z12
+	VPTESTMQ    Z3, Z11, K2
+	VPBLENDMQ   Z12, Z1, K2, Z12
+	VMOVDQU64   Y12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z4, Z10, K2
+	VMOVDQU64.Z Z0, K2, Z12
+	VPTESTMQ    Z4, Z11, K2
+	VPBLENDMQ   Z12, Z1, K2, Z12
+	VMOVDQU64   Y12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z5, Z10, K2
+	VMOVDQU64.Z Z0, K2, Z12
+	VPTESTMQ    Z5, Z11, K2
+	VPBLENDMQ   Z12, Z1, K2, Z12
+	VMOVDQU64   Y12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z6, Z10, K2
+	VMOVDQU64.Z Z0, K2, Z12
+	VPTESTMQ    Z6, Z11, K2
+	VPBLENDMQ   Z12, Z1, K2, Z12
+	VMOVDQU64   Y12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z7, Z10, K2
+	VMOVDQU64.Z Z0, K2, Z12
+	VPTESTMQ    Z7, Z11, K2
+	VPBLENDMQ   Z12, Z1, K2, Z12
+	VMOVDQU64   Y12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z8, Z10, K2
+	VMOVDQU64.Z Z0, K2, Z12
+	VPTESTMQ    Z8, Z11, K2
+	VPBLENDMQ   Z12, Z1, K2, Z12
+	VMOVDQU64   Y12, K1, (AX)
+	ADDQ        DX, AX
+	VPTESTMQ    Z9, Z10, K2
+	VMOVDQU64.Z Z0, K2, Z10
+	VPTESTMQ    Z9, Z11, K2
+	VPBLENDMQ   Z10, Z1, K2, Z10
+	VMOVDQU64   Y10, K1, (AX)
+	ADDQ        DX, AX
+	ADDQ        $0x08, CX
+	ADDQ        $0x08, SI
+	DECQ        BX
+	JNZ         halves
 	VZEROUPPER
 	RET

@@ -1,5 +1,7 @@
 package kernel
 
+import "os"
+
 //go:generate go -C asm run . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg kernel
 
 // level is one set of vector kernels; what it lacks is done by plain loops.
@@ -12,11 +14,24 @@ type level struct {
 	fills   [9]fillKernel
 	spreads [9]spreadKernel
 	casts   [kinds][kinds]castKernel
+	// ones counts the 1 bits of some words, a multiple of countBits in all.
+	ones func(bits *byte, words int) int
+	// rows are by the kinds of value and result, rowsSame by the size where
+	// these are the same.
+	rows     [kinds][kinds]rowsKernel
+	rowsSame [9]rowsKernel
+	expands  [9]expandKernel
+	// wholeSteps says that the kernels on rows make stepRows rows of StepColumns
+	// columns at a time.
+	wholeSteps bool
 }
 
 // block is how many values the kernels on values take at a time; what is left
 // of a run is done by plain loops.
 const block = 32
+
+// countBits is how many bits are counted at a time.
+const countBits = 512
 
 type (
 	// transposeKernel turns groups of columns of a multiple of rows; see asm.
@@ -26,7 +41,15 @@ type (
 	}
 	fillKernel   func(dst, src *byte, n int, bits *byte, bit int, fill uint64)
 	spreadKernel func(dst *byte, n int, bits *byte, bit int, one uint64)
-	castKernel   struct {
+	// rowsKernel makes rows of up to 16 columns; see asm.
+	rowsKernel struct {
+		all, valid func(dst, cols *byte, stride, rows, width int) (beyond int)
+	}
+	expandKernel struct {
+		all   func(dst, bits *byte, stride, n, width int, one uint64)
+		valid func(dst, bits, valid, fills *byte, stride, n, width int, one uint64)
+	}
+	castKernel struct {
 		all   func(dst, src *byte, n int) (rounded, clean, beyond int)
 		valid func(dst, src *byte, n int, bits *byte, bit int, fill uint64) (rounded, clean, beyond int)
 	}
@@ -35,11 +58,25 @@ type (
 // plain is the level of machines that no kernel is for.
 var plain = &level{name: "plain"}
 
-// best is the level of this machine.
-var best = levels()[len(levels())-1]
+// LevelVariable is the environment variable that names the best level to be
+// used, for measurements and for looking for errors.
+const LevelVariable = "MILLRACE_KERNELS"
 
-// Level names the vector kernels that this machine's processor allows: plain,
-// avx2 or avx512.
+// best is the level of this process.
+var best = choose(levels(), os.Getenv(LevelVariable))
+
+// choose gives the level of a name, or the last.
+func choose(all []*level, name string) *level {
+	for _, l := range all {
+		if l.name == name {
+			return l
+		}
+	}
+	return all[len(all)-1]
+}
+
+// Level names the vector kernels that this process uses, the best that the
+// processor allows: plain, avx2 or avx512.
 func Level() string { return best.name }
 
 // Kinds of numbers, as indexes.
@@ -54,6 +91,7 @@ const (
 	kindU64
 	kindF32
 	kindF64
+	kindBits // bools, as bits
 	kinds
 )
 

@@ -7,15 +7,14 @@ import "github.com/klauspost/cpuid/v2"
 // levels are those that the processor and the system allow, the best last.
 func levels() []*level {
 	all := []*level{plain}
-	// Beside AVX2 its kernels use BMI2 (a shift).
-	if !cpuid.CPU.Supports(cpuid.AVX, cpuid.AVX2, cpuid.BMI2) {
+	// Beside AVX2 its kernels use BMI2 (shifts) and
+	// POPCNT.
+	if !cpuid.CPU.Supports(cpuid.AVX, cpuid.AVX2, cpuid.BMI2, cpuid.POPCNT) {
 		return all
 	}
 	avx2 := &level{name: "avx2"}
 	avx2.transposes[1] = []transposeKernel{{8, 16, transpose1x8AVX2}}
 	avx2.transposes[2] = []transposeKernel{{8, 8, transpose2x8AVX2}}
-	avx2.transposes[4] = []transposeKernel{{8, 8, transpose4x8AVX2}, {4, 4, transpose4x4AVX2}}
-	avx2.transposes[8] = []transposeKernel{{8, 2, transpose8x8AVX2}, {4, 2, transpose8x4AVX2}, {2, 2, transpose8x2AVX2}}
 	avx2.fills[1], avx2.fills[4], avx2.fills[8] = fill1AVX2, fill4AVX2, fill8AVX2
 	avx2.spreads[1], avx2.spreads[4], avx2.spreads[8] = spread1AVX2, spread4AVX2, spread8AVX2
 	avx2.casts[kindF64][kindF32] = castKernel{castF64F32AVX2, castF64F32ValidAVX2}
@@ -26,16 +25,41 @@ func levels() []*level {
 	avx2.casts[kindI32][kindF64] = castKernel{castI32F64AVX2, castI32F64ValidAVX2}
 	avx2.casts[kindF32][kindF64] = castKernel{castF32F64AVX2, castF32F64ValidAVX2}
 	avx2.casts[kindI32][kindI64] = castKernel{castI32I64AVX2, castI32I64ValidAVX2}
+	avx2.expands[1] = expandKernel{expand1AVX2, expand1ValidAVX2}
+	avx2.expands[4] = expandKernel{expand4AVX2, expand4ValidAVX2}
+	avx2.expands[8] = expandKernel{expand8AVX2, expand8ValidAVX2}
+	avx2.rowsSame[4] = rowsKernel{rows4AVX2, rows4ValidAVX2}
+	avx2.rowsSame[8] = rowsKernel{rows8AVX2, rows8ValidAVX2}
+	avx2.rows[kindF64][kindF32] = rowsKernel{rowsF64F32AVX2, rowsF64F32ValidAVX2}
+	avx2.rows[kindI64][kindF32] = rowsKernel{rowsI64F32AVX2, rowsI64F32ValidAVX2}
+	avx2.rows[kindI64][kindI32] = rowsKernel{rowsI64I32AVX2, rowsI64I32ValidAVX2}
+	avx2.rows[kindI64][kindF64] = rowsKernel{rowsI64F64AVX2, rowsI64F64ValidAVX2}
+	avx2.rows[kindI32][kindF32] = rowsKernel{rowsI32F32AVX2, rowsI32F32ValidAVX2}
+	avx2.rows[kindI32][kindF64] = rowsKernel{rowsI32F64AVX2, rowsI32F64ValidAVX2}
+	avx2.rows[kindF32][kindF64] = rowsKernel{rowsF32F64AVX2, rowsF32F64ValidAVX2}
+	avx2.rows[kindI32][kindI64] = rowsKernel{rowsI32I64AVX2, rowsI32I64ValidAVX2}
+	avx2.ones, avx2.wholeSteps = onesAVX2, true
 	all = append(all, avx2)
 	if !cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512VL, cpuid.AVX512BW, cpuid.AVX512DQ) {
 		return all
 	}
 	avx512 := &level{}
 	*avx512 = *avx2
-	avx512.name = "avx512"
-	avx512.transposes[4] = append([]transposeKernel{{16, 8, transpose4x16AVX512}}, avx2.transposes[4]...)
-	avx512.transposes[8] = append([]transposeKernel{{8, 2, transpose8x8AVX512}}, avx2.transposes[8]...)
+	avx512.name, avx512.wholeSteps = "avx512", false
 	avx512.fills[4], avx512.fills[8] = fill4AVX512, fill8AVX512
 	avx512.casts[kindF64][kindF32] = castKernel{castF64F32AVX512, castF64F32ValidAVX512}
+	avx512.expands[1] = expandKernel{expand1AVX512, expand1ValidAVX512}
+	avx512.expands[4] = expandKernel{expand4AVX512, expand4ValidAVX512}
+	avx512.expands[8] = expandKernel{expand8AVX512, expand8ValidAVX512}
+	avx512.rowsSame[4] = rowsKernel{rows4AVX512, rows4ValidAVX512}
+	avx512.rowsSame[8] = rowsKernel{rows8AVX512, rows8ValidAVX512}
+	avx512.rows[kindF64][kindF32] = rowsKernel{rowsF64F32AVX512, rowsF64F32ValidAVX512}
+	avx512.rows[kindI64][kindF32] = rowsKernel{rowsI64F32AVX512, rowsI64F32ValidAVX512}
+	avx512.rows[kindI64][kindI32] = rowsKernel{rowsI64I32AVX512, rowsI64I32ValidAVX512}
+	avx512.rows[kindI64][kindF64] = rowsKernel{rowsI64F64AVX512, rowsI64F64ValidAVX512}
+	avx512.rows[kindI32][kindF32] = rowsKernel{rowsI32F32AVX512, rowsI32F32ValidAVX512}
+	avx512.rows[kindI32][kindF64] = rowsKernel{rowsI32F64AVX512, rowsI32F64ValidAVX512}
+	avx512.rows[kindF32][kindF64] = rowsKernel{rowsF32F64AVX512, rowsF32F64ValidAVX512}
+	avx512.rows[kindI32][kindI64] = rowsKernel{rowsI32I64AVX512, rowsI32I64ValidAVX512}
 	return append(all, avx512)
 }

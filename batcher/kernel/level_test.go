@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
@@ -33,8 +34,17 @@ func TestLevel(t *testing.T) {
 	if all[0] != plain {
 		t.Errorf("the first level is %s; want plain, which every machine has", all[0].name)
 	}
-	if want := all[len(all)-1].name; Level() != want {
-		t.Errorf("Level() = %s; want the best, %s", Level(), want)
+	last := all[len(all)-1]
+	if want := choose(all, os.Getenv(LevelVariable)).name; Level() != want {
+		t.Errorf("Level() = %s; want %s", Level(), want)
+	}
+	for _, name := range []string{"", "avx1024"} {
+		if got := choose(all, name); got != last {
+			t.Errorf("choose(%q) = %s; want the best, %s", name, got.name, last.name)
+		}
+	}
+	if got := choose(all, "plain"); got != plain {
+		t.Errorf("choose(plain) = %s", got.name)
 	}
 	for _, l := range all {
 		t.Logf("tested here: %s", l.name)
@@ -172,6 +182,21 @@ func checkBools[T Number](t *testing.T) {
 				t.Fatalf("bools of %d values wrote before dst", n)
 			}
 		})
+	})
+}
+
+func TestCountOnesLevels(t *testing.T) {
+	eachLevel(t, 1, func(t *rapid.T, l *level, g *guards) {
+		n, want := rapid.IntRange(0, 3000).Draw(t, "n"), 0
+		bitmap, bit := guardedBits(t, g, n)
+		for i := range n {
+			if bitutil.BitIsSet(bitmap, bit+i) {
+				want++
+			}
+		}
+		if got := countOnes(l, bitmap, bit, n); got != want {
+			t.Fatalf("countOnes(%08b, %d, %d) = %d; want %d", bitmap, bit, n, got, want)
+		}
 	})
 }
 

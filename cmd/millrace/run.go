@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/batcher/kernel"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ort"
 )
@@ -204,8 +205,11 @@ func nameVariable(f *pflag.Flag) {
 	}
 }
 
-// otherVariables are those that scripts of this repository read.
-var otherVariables = map[string]bool{"MILLRACE_CORPORA": true, "MILLRACE_DATA_DIR": true, "MILLRACE_COMMIT": true}
+// otherVariables are those that scripts of this repository and package kernel
+// read.
+var otherVariables = map[string]bool{
+	"MILLRACE_CORPORA": true, "MILLRACE_DATA_DIR": true, "MILLRACE_COMMIT": true, kernel.LevelVariable: true,
+}
 
 // applyEnvironment sets flags that were not given from their variables. A
 // MILLRACE_ variable that no command knows is an error, since it is most likely

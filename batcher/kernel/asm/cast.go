@@ -28,8 +28,10 @@ type caster struct {
 
 // cast is a caster at work.
 type cast struct {
-	src  Register
-	bits *bitmap // nil without validity
+	at   func(disp int) Mem // values
+	bits validity           // nil without it
+	// count takes masks of values that were rounded, in lanes of some bytes.
+	count func(changed VecVirtual, lane int)
 	// rounded counts, in lanes of counts bytes; nil where nothing rounds.
 	rounded VecVirtual
 	counts  int
@@ -37,6 +39,13 @@ type cast struct {
 	// largest collects magnitudes.
 	beyond, largest VecVirtual
 	constants       []VecVirtual
+}
+
+// validity makes masks of values: of eight 4-byte values, and of four 8-byte
+// values.
+type validity interface {
+	valid4(g int) VecVirtual
+	valid8(g int) VecVirtual
 }
 
 func casts() {
@@ -65,24 +74,35 @@ func (c *caster) generate(validity bool) {
 	Pragma("noescape")
 	Doc(name + " converts n values; see the generator for its results.")
 	dst, n := Load(Param("dst"), GP64()), Load(Param("n"), GP64())
-	k := &cast{src: Load(Param("src"), GP64())}
+	src := Load(Param("src"), GP64())
+	k := &cast{at: func(disp int) Mem { return Mem{Base: src, Disp: disp} }}
 	var fill VecVirtual
+	var bits *bitmap
 	if validity {
-		k.bits = openBitmap()
+		bits = openBitmap()
+		k.bits = bits
 		fill = broadcast("fill", c.to)
 	}
 	if c.prepare != nil {
 		c.prepare(k)
 	}
 	var clean, isClean GPVirtual
-	if k.rounded != nil {
+	if k.counts != 0 {
+		k.rounded = zeroed()
+		k.count = func(changed VecVirtual, lane int) {
+			if lane == 4 {
+				VPSUBD(changed, k.rounded, k.rounded)
+			} else {
+				VPSUBQ(changed, k.rounded, k.rounded)
+			}
+		}
 		clean, isClean = GP64(), GP64()
 		XORQ(clean, clean)
 		XORQ(isClean, isClean)
 	}
 	loop(n, func() {
 		if validity {
-			k.bits.next()
+			bits.next()
 		}
 		for g := range block / 8 {
 			for i, v := range c.lanes(k, g) {
@@ -99,7 +119,7 @@ func (c *caster) generate(validity bool) {
 			SETEQ(isClean.As8())
 			ADDQ(isClean, clean)
 		}
-	}, map[Register]int{dst: block * c.to, k.src: block * c.from}, dst, k.src)
+	}, map[Register]int{dst: block * c.to, src: block * c.from}, dst, src)
 	k.results(clean)
 	VZEROUPPER()
 	RET()
@@ -131,6 +151,12 @@ func (k *cast) results(clean GPVirtual) {
 		Store(rounded, ReturnIndex(0))
 		Store(clean, ReturnIndex(1))
 	}
+	k.isBeyond(beyond)
+	Store(beyond, ReturnIndex(2))
+}
+
+// isBeyond sets beyond, which is 0, when there is evidence.
+func (k *cast) isBeyond(beyond GPVirtual) {
 	if k.largest != nil {
 		VPCMPEQQ(k.constants[1], k.largest, k.largest)
 		k.beyond = k.largest
@@ -139,7 +165,6 @@ func (k *cast) results(clean GPVirtual) {
 		VPTEST(k.beyond, k.beyond)
 		SETNE(beyond.As8())
 	}
-	Store(beyond, ReturnIndex(2))
 }
 
 func zeroed() VecVirtual {
@@ -157,13 +182,11 @@ func constant64(v uint64) VecVirtual {
 	return y
 }
 
-func (k *cast) at(bytes int) Mem { return Mem{Base: k.src, Disp: bytes} }
-
 // float64 to float32. A value has changed when the float32, made wide again,
 // is another number; NaN is no number, so it never counts. One that became
 // infinite is out of range, and the plain loop finds it.
 func prepareDoubles(k *cast) {
-	k.rounded, k.counts, k.largest = zeroed(), 8, zeroed()
+	k.counts, k.largest = 8, zeroed()
 	k.constants = []VecVirtual{constant64(1<<63 - 1), constant64(math.Float64bits(math.Inf(1)))}
 }
 
@@ -179,7 +202,7 @@ func lanesDoubles(k *cast, g int) []VecVirtual {
 		if k.bits != nil {
 			VPAND(k.bits.valid8(2*g+h), changed, changed)
 		}
-		VPSUBQ(changed, k.rounded, k.rounded)
+		k.count(changed, 8)
 		VANDPD(changed, wide, wide)
 		VANDPD(k.constants[0], wide, wide)
 		VMAXPD(wide, k.largest, k.largest)
@@ -225,7 +248,7 @@ func lanesLongs(k *cast, g int) []VecVirtual { return k.intsToFloats(k.longHalve
 
 // int32 to float32: one that comes back as another integer was rounded. 2^31
 // comes back as -2^31, which no value but -2^31 itself equals.
-func prepareInts(k *cast) { k.rounded, k.counts = zeroed(), 4 }
+func prepareInts(k *cast) { k.counts = 4 }
 
 func lanesInts(k *cast, g int) []VecVirtual {
 	v := YMM()
@@ -246,7 +269,7 @@ func (k *cast) intsToFloats(v VecVirtual, g int) []VecVirtual {
 		VPCMPEQD(ones, ones, ones)
 		VPXOR(ones, back, changed)
 	}
-	VPSUBD(changed, k.rounded, k.rounded)
+	k.count(changed, 4)
 	return []VecVirtual{f}
 }
 
@@ -272,6 +295,18 @@ func lanesLongDoubles(k *cast, g int) (out []VecVirtual) {
 		out = append(out, f)
 	}
 	return out
+}
+
+// lanesSame loads some registers.
+func lanesSame(registers int) func(k *cast, g int) []VecVirtual {
+	return func(k *cast, g int) (out []VecVirtual) {
+		for h := range registers {
+			v := YMM()
+			VMOVUPS(k.at(32*registers*g+32*h), v)
+			out = append(out, v)
+		}
+		return out
+	}
 }
 
 // lanesWiden converts by one instruction that cannot fail.

@@ -18,10 +18,14 @@ import (
 func main() {
 	ConstraintExpr("amd64,!purego")
 	tables()
+	slidingTables()
 	transposes()
 	fills()
+	ones()
 	casts()
 	wides()
+	rows()
+	expands()
 	Generate()
 }
 

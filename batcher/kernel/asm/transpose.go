@@ -26,9 +26,6 @@ type transposer struct {
 	columns, rows int // of a step
 	// step loads a step and turns it. It gives a store for each row.
 	step func(t *transposer, column func(c int) source) []store
-	// inMemory leaves the columns' addresses in memory, where there are more
-	// of them than registers.
-	inMemory bool
 }
 
 // source is where some rows of a column lie, from row on; store writes one row.
@@ -39,15 +36,8 @@ type (
 
 func transposes() {
 	for _, t := range []transposer{
-		{name: "transpose4x8AVX2", elem: 4, columns: 8, rows: 8, step: stepEightFours},
-		{name: "transpose4x4AVX2", elem: 4, columns: 4, rows: 4, step: stepFourFours},
-		{name: "transpose8x8AVX2", elem: 8, columns: 8, rows: 2, step: stepEights},
-		{name: "transpose8x4AVX2", elem: 8, columns: 4, rows: 2, step: stepEights},
-		{name: "transpose8x2AVX2", elem: 8, columns: 2, rows: 2, step: stepEights},
 		{name: "transpose2x8AVX2", elem: 2, columns: 8, rows: 8, step: stepTwos},
 		{name: "transpose1x8AVX2", elem: 1, columns: 8, rows: 16, step: stepOnes},
-		{name: "transpose4x16AVX512", elem: 4, columns: 16, rows: 8, step: stepFours512, inMemory: true},
-		{name: "transpose8x8AVX512", elem: 8, columns: 8, rows: 2, step: stepEights512},
 	} {
 		t.generate()
 	}
@@ -85,12 +75,9 @@ func (t *transposer) generate() {
 	MOVQ(colsAt, cols)
 	bases := make([]Register, t.columns)
 	for c := range bases {
-		bases[c] = nil
-		if !t.inMemory {
-			p := GP64()
-			MOVQ(Mem{Base: cols, Disp: c * sliceHeader}, p)
-			bases[c] = p
-		}
+		p := GP64()
+		MOVQ(Mem{Base: cols, Disp: c * sliceHeader}, p)
+		bases[c] = p
 	}
 	MOVQ(first, index)
 	MOVQ(dstAt, d)
@@ -98,14 +85,8 @@ func (t *transposer) generate() {
 	// stepAt is one step, some rows after index.
 	stepAt := func(after int) {
 		stores := t.step(t, func(c int) source {
-			base := bases[c]
-			if t.inMemory {
-				p := GP64()
-				MOVQ(Mem{Base: cols, Disp: c * sliceHeader}, p)
-				base = p
-			}
 			return func(row int) Mem {
-				return Mem{Base: base, Index: index, Scale: 1, Disp: (after + row) * t.elem}
+				return Mem{Base: bases[c], Index: index, Scale: 1, Disp: (after + row) * t.elem}
 			}
 		})
 		rows := []Mem{{Base: d}, {Base: d, Index: stride, Scale: 1}, {Base: d, Index: stride, Scale: 2}, {Base: d, Index: stride3, Scale: 1}}
@@ -144,27 +125,6 @@ func (t *transposer) generate() {
 	RET()
 }
 
-// lanes loads 16 bytes from each of several columns into one register, lane by
-// lane: the lane crossings of the transpose, done by loads.
-func lanes(from ...Mem) VecVirtual {
-	low := XMM()
-	VMOVUPS(from[0], low)
-	switch len(from) {
-	case 1:
-		return low
-	case 2:
-		y := YMM()
-		VINSERTF128(U8(1), from[1], low.AsY(), y)
-		return y
-	default:
-		z := ZMM()
-		VINSERTF32X4(U8(1), from[1], low.AsZ(), z)
-		VINSERTF32X4(U8(2), from[2], z, z)
-		VINSERTF32X4(U8(3), from[3], z, z)
-		return z
-	}
-}
-
 func like(v VecVirtual) VecVirtual {
 	switch v.Size() {
 	case 16:
@@ -194,111 +154,6 @@ func turn4(v [4]VecVirtual) [4]VecVirtual {
 	return r
 }
 
-// stepFourFours: 4 rows of 4 columns.
-func stepFourFours(_ *transposer, column func(c int) source) []store {
-	var v [4]VecVirtual
-	for c := range v {
-		v[c] = lanes(column(c)(0))
-	}
-	return rowsOf(turn4(v))
-}
-
-// stepEightFours: 8 rows of 8 columns. Whole registers are loaded, although
-// that leaves the lanes to be crossed by shuffles: columns often lie a multiple
-// of 4 KiB apart, and then fewer loads are fewer conflicts in the cache.
-func stepEightFours(_ *transposer, column func(c int) source) (stores []store) {
-	var left, right [4]VecVirtual
-	for c := range 4 {
-		left[c] = YMM()
-		VMOVUPS(column(c)(0), left[c])
-	}
-	left = turn4(left)
-	for c := range 4 {
-		right[c] = YMM()
-		VMOVUPS(column(4+c)(0), right[c])
-	}
-	right = turn4(right)
-	for i := range 4 {
-		stores = append(stores, func(to Mem) {
-			y := YMM()
-			VINSERTF128(U8(1), right[i].AsX(), left[i], y)
-			VMOVUPS(y, to)
-		})
-	}
-	for i := range 4 {
-		stores = append(stores, func(to Mem) {
-			y := YMM()
-			VPERM2F128(U8(0x31), right[i], left[i], y)
-			VMOVUPS(y, to)
-		})
-	}
-	return stores
-}
-
-func rowsOf(v [4]VecVirtual) (stores []store) {
-	for _, r := range v {
-		stores = append(stores, func(to Mem) { VMOVUPS(r, to) })
-	}
-	return stores
-}
-
-// stepFours512: 8 rows of 16 columns. Lane k of register j holds column 4*k+j,
-// so that turning 4x4 blocks within lanes gives whole rows; twice, as an
-// address loaded should serve more than one load.
-func stepFours512(_ *transposer, column func(c int) source) []store {
-	var low, high [4]VecVirtual
-	for j := range low {
-		var a, b []Mem
-		for lane := range 4 {
-			from := column(4*lane + j)
-			a, b = append(a, from(0)), append(b, from(4))
-		}
-		low[j], high[j] = lanes(a...), lanes(b...)
-	}
-	return append(rowsOf(turn4(low)), rowsOf(turn4(high))...)
-}
-
-// stepEights: 2 rows of 2, 4 or 8 columns of 8-byte elements.
-func stepEights(t *transposer, column func(c int) source) []store {
-	parts := max(t.columns/4, 1)
-	rows := make([][]VecVirtual, 2)
-	for p := range parts {
-		var v [2]VecVirtual
-		for j := range v {
-			from := []Mem{column(4*p + j)(0)}
-			if t.columns > 2 {
-				from = append(from, column(4*p+2+j)(0))
-			}
-			v[j] = lanes(from...)
-		}
-		a, b := like(v[0]), like(v[0])
-		VUNPCKLPD(v[1], v[0], a)
-		VUNPCKHPD(v[1], v[0], b)
-		rows[0], rows[1] = append(rows[0], a), append(rows[1], b)
-	}
-	var stores []store
-	for _, row := range rows {
-		stores = append(stores, func(to Mem) {
-			for p, part := range row {
-				VMOVUPS(part, to.Offset(32*p))
-			}
-		})
-	}
-	return stores
-}
-
-// stepEights512: 2 rows of 8 columns in one register each.
-func stepEights512(_ *transposer, column func(c int) source) []store {
-	var v [2]VecVirtual
-	for j := range v {
-		v[j] = lanes(column(j)(0), column(2+j)(0), column(4+j)(0), column(6+j)(0))
-	}
-	a, b := ZMM(), ZMM()
-	VUNPCKLPD(v[1], v[0], a)
-	VUNPCKHPD(v[1], v[0], b)
-	return []store{func(to Mem) { VMOVUPS(a, to) }, func(to Mem) { VMOVUPS(b, to) }}
-}
-
 // shuffled interleaves registers i and i+4, three times, for i < 4. Each time
 // the highest bit of a register's number becomes the lowest of its elements'
 // places, and the highest of the places the lowest of the numbers: after three
@@ -306,7 +161,8 @@ func stepEights512(_ *transposer, column func(c int) source) []store {
 func shuffled(column func(c int) source, low, high func(ops ...Op)) []VecVirtual {
 	v := make([]VecVirtual, 8)
 	for c := range v {
-		v[c] = lanes(column(c)(0))
+		v[c] = XMM()
+		VMOVUPS(column(c)(0), v[c])
 	}
 	for range 3 {
 		w := make([]VecVirtual, 8)

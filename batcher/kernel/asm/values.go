@@ -168,6 +168,34 @@ func fills() {
 	}
 }
 
+// ones counts the 1 bits of words, eight at a time:
+//
+//	func(bits *byte, words int) int
+func ones() {
+	TEXT("onesAVX2", noSplit, "func(bits *byte, words int) int")
+	Pragma("noescape")
+	Doc("onesAVX2 counts the 1 bits of words, a multiple of eight.")
+	from, n := Load(Param("bits"), GP64()), Load(Param("words"), GP64())
+	sums := []GPVirtual{GP64(), GP64(), GP64(), GP64()}
+	for _, sum := range sums {
+		XORQ(sum, sum)
+	}
+	Label("words")
+	for w := range 8 {
+		count := GP64()
+		POPCNTQ(Mem{Base: from, Disp: 8 * w}, count)
+		ADDQ(count, sums[w%4])
+	}
+	ADDQ(U8(64), from)
+	SUBQ(U8(8), n)
+	JNZ(LabelRef("words"))
+	for _, sum := range sums[1:] {
+		ADDQ(sum, sums[0])
+	}
+	Store(sums[0], ReturnIndex(0))
+	RET()
+}
+
 // broadcast loads a uint64 parameter's low bytes into every lane.
 func broadcast(param string, elem int) VecVirtual {
 	v, x, r := YMM(), XMM(), GP64()

@@ -1,0 +1,449 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build" //nolint:revive // the language of the generator
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// The kernels on rows make rows of columns in one pass: they load some values
+// of each column, convert them, put a column's fill where its validity bit is
+// 0, turn the square they have, and write whole cache lines. The columns are
+// an array of rowColumn (see batcher/kernel), all of the same type.
+//
+// With AVX-512, columns become at most 64 bytes of each row, and rows may be
+// any number; the columns beyond width are read, not written:
+//
+//	func(dst, cols *byte, stride, rows, width int) (beyond int)
+//
+// Rounded values are counted in each column. beyond is not 0 when a valid value
+// does not fit: then dst is undefined, and the plain loop has the word.
+
+// Offsets in a rowColumn.
+const (
+	columnValues  = 0
+	columnBits    = 8
+	columnShift   = 16
+	columnFill    = 24
+	columnRounded = 32
+	columnSigns   = 40
+	columnBytes   = 104
+)
+
+// rower is a pair of types.
+type rower struct {
+	name     string
+	from, to int // bytes of a value
+	// judges says that values may be beyond.
+	judges bool
+	wide   func(c *wideColumn) VecVirtual
+	// prepare and lanes are those of the cast for AVX2; see caster.
+	prepare func(k *cast)
+	lanes   func(k *cast, g int) []VecVirtual
+}
+
+// pairs are the indexes that interleave the lanes of two registers.
+var pairs [2]Mem
+
+func rows() {
+	for i := range pairs {
+		pairs[i] = GLOBL(fmt.Sprintf("pairs%d", i), readOnly)
+		for place := range 8 {
+			DATA(8*place, U64(4*i+place&1+place>>1&1*8+place>>2*2))
+		}
+	}
+	for _, r := range []rower{
+		{name: "rows4", from: 4, to: 4, wide: wide4, lanes: lanesSame(1)},
+		{name: "rowsF64F32", from: 8, to: 4, judges: true, wide: wideDoubles, prepare: prepareDoubles, lanes: lanesDoubles},
+		{name: "rowsI64F32", from: 8, to: 4, wide: wideLongs, prepare: prepareLongs, lanes: lanesLongs},
+		{name: "rowsI64I32", from: 8, to: 4, judges: true, wide: wideNarrow, prepare: prepareNarrow, lanes: lanesNarrow},
+		{name: "rowsI32F32", from: 4, to: 4, wide: wideInts, prepare: prepareInts, lanes: lanesInts},
+		{name: "rows8", from: 8, to: 8, wide: wideOne(VMOVUPD), lanes: lanesSame(2)},
+		{name: "rowsI64F64", from: 8, to: 8, wide: wideLongDoubles, prepare: prepareLongDoubles, lanes: lanesLongDoubles},
+		{name: "rowsF32F64", from: 4, to: 8, wide: wideOne(VCVTPS2PD), lanes: lanesWiden(VCVTPS2PD)},
+		{name: "rowsI32F64", from: 4, to: 8, wide: wideOne(VCVTDQ2PD), lanes: lanesWiden(VCVTDQ2PD)},
+		{name: "rowsI32I64", from: 4, to: 8, wide: wideOne(VPMOVSXDQ), lanes: lanesWiden(VPMOVSXDQ)},
+	} {
+		for _, validity := range []bool{false, true} {
+			r.generate256(validity)
+			r.generate512(validity)
+		}
+	}
+}
+
+// wideColumn is a column of which 64 bytes of results are loaded.
+type wideColumn struct {
+	at            func(disp int) Mem // values from the step's first row on
+	fill, rounded Mem
+	// masked says that valid, the values not to be filled, is there.
+	masked bool
+	valid  OpmaskVirtual
+	// beyond collects evidence for values that do not fit.
+	beyond OpmaskVirtual
+}
+
+func (r *rower) generate512(validity bool) {
+	name := r.name
+	if validity {
+		name += "Valid"
+	}
+	name += "AVX512"
+	TEXT(name, noSplit, "func(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)")
+	Pragma("noescape")
+	Doc(name + " makes rows of columns; see the generator.")
+	// What the inner loop does not need lies on the stack.
+	dstAt, rowAt, rowsLeft, chunk := AllocLocal(8), AllocLocal(8), AllocLocal(8), AllocLocal(8)
+	tmp := GP64()
+	Load(Param("dst"), tmp)
+	MOVQ(tmp, dstAt)
+	Load(Param("rows"), tmp)
+	MOVQ(tmp, rowsLeft)
+	MOVQ(U64(0), tmp)
+	MOVQ(tmp, rowAt)
+	stride, stride3 := Load(Param("stride"), GP64()), GP64()
+	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, stride3)
+	beyond, rowMask, write := K(), K(), K()
+	KXORW(beyond, beyond, beyond)
+	indexes := [2]VecVirtual{}
+	if r.to == 4 {
+		indexes = [2]VecVirtual{ZMM(), ZMM()}
+		VMOVDQU64(pairs[0], indexes[0])
+		VMOVDQU64(pairs[1], indexes[1])
+	}
+	step := 64 / r.to
+	cols, row, bitsAt, rowMaskBits := GP64(), GP64(), GP64(), GP64()
+	block := func(tail bool) []store {
+		v := make([]VecVirtual, rowsColumns)
+		if validity {
+			MOVQ(row, bitsAt)
+			SHRQ(U8(3), bitsAt)
+		}
+		for i := range v {
+			p := GP64()
+			MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnValues}, p)
+			if !tail {
+				prefetch(p, row, r.from, r.from*step)
+			}
+			c := &wideColumn{
+				at:      func(disp int) Mem { return Mem{Base: p, Index: row, Scale: uint8(r.from), Disp: disp} },
+				fill:    Mem{Base: cols, Disp: i*columnBytes + columnFill},
+				rounded: Mem{Base: cols, Disp: i*columnBytes + columnRounded},
+				masked:  validity || tail, valid: rowMask, beyond: beyond,
+			}
+			if validity {
+				bits, shift := GP64(), GP64()
+				MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnBits}, bits)
+				MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnShift}, shift)
+				SHRXL(shift.As32(), Mem{Base: bits, Index: bitsAt, Scale: 1}, bits.As32())
+				if tail {
+					ANDL(rowMaskBits.As32(), bits.As32())
+				}
+				c.valid = K()
+				KMOVW(bits.As32(), c.valid)
+			}
+			v[i] = r.wide(c)
+		}
+		if r.to == 4 {
+			return turn16(v, indexes, write)
+		}
+		return turn8(v, write)
+	}
+
+	Label("chunk")
+	n, d, columns, left, limit := GP64(), GP64(), GP64(), GP64(), GP64()
+	MOVQ(U64(rowsChunk), limit)
+	MOVQ(rowsLeft, n)
+	CMPQ(n, limit)
+	CMOVQGT(limit, n)
+	MOVQ(n, chunk)
+	Load(Param("cols"), cols)
+	Load(Param("width"), columns)
+	first := GP64()
+	MOVQ(dstAt, first)
+
+	Label("columns")
+	all := GP64()
+	MOVQ(U64(0xff), all)
+	BZHIQ(columns, all, all)
+	KMOVW(all.As32(), write)
+	MOVQ(rowAt, row)
+	MOVQ(first, d)
+	MOVQ(chunk, left)
+
+	Label("step")
+	CMPQ(left, U8(step))
+	JL(LabelRef("tail"))
+	at := []Mem{{Base: d}, {Base: d, Index: stride, Scale: 1}, {Base: d, Index: stride, Scale: 2}, {Base: d, Index: stride3, Scale: 1}}
+	for i, put := range block(false) {
+		put(at[i%4])
+		if i%4 == 3 {
+			LEAQ(Mem{Base: d, Index: stride, Scale: 4}, d)
+		}
+	}
+	ADDQ(U8(step), row)
+	SUBQ(U8(step), left)
+	JMP(LabelRef("step"))
+
+	Label("tail")
+	TESTQ(left, left)
+	JZ(LabelRef("next"))
+	MOVQ(I32(-1), rowMaskBits)
+	BZHIQ(left, rowMaskBits, rowMaskBits)
+	KMOVW(rowMaskBits.As32(), rowMask)
+	for _, put := range block(true) {
+		put(Mem{Base: d})
+		ADDQ(stride, d)
+		DECQ(left)
+		JZ(LabelRef("next"))
+	}
+
+	Label("next")
+	ADDQ(U32(rowsColumns*columnBytes), cols)
+	ADDQ(U8(rowsColumns*r.to), first)
+	SUBQ(U8(rowsColumns), columns)
+	JG(LabelRef("columns"))
+	ADDQ(U8(rowsChunk), rowAt)
+	done := GP64()
+	MOVQ(stride, done)
+	SHLQ(U8(6), done)
+	ADDQ(done, dstAt)
+	SUBQ(U8(rowsChunk), rowsLeft)
+	JG(LabelRef("chunk"))
+
+	result := GP64()
+	XORQ(result, result)
+	if r.judges {
+		KMOVW(beyond, result.As32())
+	}
+	Store(result, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+const (
+	rowsColumns = 8  // at a time
+	rowsChunk   = 64 // rows of some columns, before the next ones
+	// prefetchBytes is how far ahead a column is fetched into the second level
+	// of cache: the processor itself does not see so many columns coming, and
+	// never beyond a page.
+	prefetchBytes = 512
+)
+
+// prefetch fetches what a step will read later of a column.
+func prefetch(base, row Register, elem, bytes int) {
+	for at := 0; at < bytes; at += 64 {
+		PREFETCHT1(Mem{Base: base, Index: row, Scale: uint8(elem), Disp: prefetchBytes + at})
+	}
+}
+
+// turn16 makes sixteen rows of eight columns of 4-byte values.
+func turn16(v []VecVirtual, indexes [2]VecVirtual, write OpmaskVirtual) []store {
+	left, right := turn4([4]VecVirtual(v[:4])), turn4([4]VecVirtual(v[4:]))
+	rows := make([]store, 16)
+	for j := range 4 {
+		low, high := ZMM(), left[j]
+		VMOVAPS(left[j], low)
+		VPERMT2PD(right[j], indexes[0], low)
+		VPERMT2PD(right[j], indexes[1], high)
+		for i, v := range []VecVirtual{low, high} {
+			rows[8*i+j] = func(to Mem) { VMOVUPS(v.AsY(), write, to) }
+			rows[8*i+4+j] = func(to Mem) {
+				y := YMM()
+				VEXTRACTF32X8(U8(1), v, y)
+				VMOVUPS(y, write, to)
+			}
+		}
+	}
+	return rows
+}
+
+// turn8 makes eight rows of eight columns.
+func turn8(v []VecVirtual, write OpmaskVirtual) (rows []store) {
+	var even, odd [4]VecVirtual
+	for p := range 4 {
+		even[p], odd[p] = ZMM(), ZMM()
+		VUNPCKLPD(v[2*p+1], v[2*p], even[p])
+		VUNPCKHPD(v[2*p+1], v[2*p], odd[p])
+	}
+	even, odd = turnLanes(even), turnLanes(odd)
+	for lane := range 4 {
+		for _, v := range []VecVirtual{even[lane], odd[lane]} {
+			rows = append(rows, func(to Mem) { VMOVUPD(v, write, to) })
+		}
+	}
+	return rows
+}
+
+// turnLanes turns the 4x4 lanes of 16 bytes of four registers.
+func turnLanes(v [4]VecVirtual) (r [4]VecVirtual) {
+	const even, odd = 0b10001000, 0b11011101
+	var t [4]VecVirtual
+	for i := range 4 {
+		t[i], r[i] = ZMM(), ZMM()
+	}
+	VSHUFF32X4(U8(even), v[1], v[0], t[0])
+	VSHUFF32X4(U8(odd), v[1], v[0], t[1])
+	VSHUFF32X4(U8(even), v[3], v[2], t[2])
+	VSHUFF32X4(U8(odd), v[3], v[2], t[3])
+	VSHUFF32X4(U8(even), t[2], t[0], r[0])
+	VSHUFF32X4(U8(even), t[3], t[1], r[1])
+	VSHUFF32X4(U8(odd), t[2], t[0], r[2])
+	VSHUFF32X4(U8(odd), t[3], t[1], r[3])
+	return r
+}
+
+func wide4(c *wideColumn) VecVirtual {
+	v := ZMM()
+	if !c.masked {
+		VMOVUPS(c.at(0), v)
+		return v
+	}
+	VBROADCASTSS(c.fill, v)
+	VMOVUPS(c.at(0), c.valid, v)
+	return v
+}
+
+// wideOne is a load, or a conversion that cannot fail, to eight 8-byte values.
+func wideOne(load func(ops ...Op)) func(c *wideColumn) VecVirtual {
+	return func(c *wideColumn) VecVirtual {
+		v := ZMM()
+		if !c.masked {
+			load(c.at(0), v)
+			return v
+		}
+		VBROADCASTSD(c.fill, v)
+		load(c.at(0), c.valid, v)
+		return v
+	}
+}
+
+// wideHalves loads sixteen 8-byte values; zeros where they are not valid, so
+// that these count for nothing.
+func (c *wideColumn) wideHalves() (halves [2]VecVirtual) {
+	for h := range halves {
+		halves[h] = ZMM()
+		switch {
+		case !c.masked:
+			VMOVUPD(c.at(64*h), halves[h])
+		case h == 0:
+			VMOVUPD_Z(c.at(0), c.valid, halves[h])
+		default:
+			high := K()
+			KSHIFTRW(U8(8), c.valid, high)
+			VMOVUPD_Z(c.at(64), high, halves[h])
+		}
+	}
+	return halves
+}
+
+// narrow converts the halves and joins them. changed gives a mask of the values
+// that back, which makes a half wide again, does not give back.
+func (c *wideColumn) narrow(convert, back func(ops ...Op), compare func(wide, again VecVirtual, k OpmaskVirtual)) (v VecVirtual, changed OpmaskVirtual) {
+	var masks [2]OpmaskVirtual
+	var narrow [2]VecVirtual
+	for h, wide := range c.wideHalves() {
+		again := ZMM()
+		narrow[h], masks[h] = YMM(), K()
+		convert(wide, narrow[h])
+		back(narrow[h], again)
+		compare(wide, again, masks[h])
+	}
+	v, changed = ZMM(), K()
+	VINSERTF32X8(U8(1), narrow[1], narrow[0].AsZ(), v)
+	KUNPCKBW(masks[0], masks[1], changed)
+	return v, changed
+}
+
+// filled puts the fill of 4 bytes where values are not valid.
+func (c *wideColumn) filled(v VecVirtual) VecVirtual {
+	if !c.masked {
+		return v
+	}
+	f := ZMM()
+	VBROADCASTSS(c.fill, f)
+	VMOVAPS(v, c.valid, f)
+	return f
+}
+
+// count counts rounded values.
+func (c *wideColumn) count(changed OpmaskVirtual) {
+	n := GP64()
+	KMOVW(changed, n.As32())
+	POPCNTL(n.As32(), n.As32())
+	ADDQ(n, c.rounded)
+}
+
+func notEqualDoubles(wide, again VecVirtual, k OpmaskVirtual) {
+	const notEqualOrdered = 12 // NEQ_OQ
+	VCMPPD(U8(notEqualOrdered), wide, again, k)
+}
+
+func notEqualLongs(wide, again VecVirtual, k OpmaskVirtual) {
+	const notEqual = 4
+	VPCMPQ(U8(notEqual), wide, again, k)
+}
+
+// float64 to float32; one that became infinite is beyond.
+func wideDoubles(c *wideColumn) VecVirtual {
+	const infinite = 0x08 | 0x10
+	v, changed := c.narrow(VCVTPD2PS, VCVTPS2PD, notEqualDoubles)
+	c.count(changed)
+	k := K()
+	VFPCLASSPSZ(U8(infinite), v, changed, k)
+	KORW(k, c.beyond, c.beyond)
+	return c.filled(v)
+}
+
+// int64 to float32. 2^63 comes back as -2^63, which no value that rounds to it
+// equals.
+func wideLongs(c *wideColumn) VecVirtual {
+	v, changed := c.narrow(VCVTQQ2PS, VCVTTPS2QQ, notEqualLongs)
+	c.count(changed)
+	return c.filled(v)
+}
+
+// int64 to int32; those that do not fit are beyond.
+func wideNarrow(c *wideColumn) VecVirtual {
+	v, changed := c.narrow(VPMOVQD, VPMOVSXDQ, notEqualLongs)
+	KORW(changed, c.beyond, c.beyond)
+	return c.filled(v)
+}
+
+// int32 to float32; of 2^31 see int64.
+func wideInts(c *wideColumn) VecVirtual {
+	const notEqual = 4
+	i, v, again, changed := ZMM(), ZMM(), ZMM(), K()
+	if c.masked {
+		VMOVDQU32_Z(c.at(0), c.valid, i)
+	} else {
+		VMOVDQU32(c.at(0), i)
+	}
+	VCVTDQ2PS(i, v)
+	VCVTTPS2DQ(v, again)
+	VPCMPD(U8(notEqual), i, again, changed)
+	c.count(changed)
+	return c.filled(v)
+}
+
+// int64 to float64.
+func wideLongDoubles(c *wideColumn) VecVirtual {
+	i, v, again, changed := ZMM(), ZMM(), ZMM(), K()
+	if c.masked {
+		VMOVDQU64_Z(c.at(0), c.valid, i)
+	} else {
+		VMOVDQU64(c.at(0), i)
+	}
+	VCVTQQ2PD(i, v)
+	VCVTTPD2QQ(v, again)
+	notEqualLongs(i, again, changed)
+	c.count(changed)
+	if !c.masked {
+		return v
+	}
+	f := ZMM()
+	VBROADCASTSD(c.fill, f)
+	VMOVAPD(v, c.valid, f)
+	return f
+}

@@ -1,0 +1,283 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build" //nolint:revive // the language of the generator
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// With AVX2 the kernels on rows make whole steps of eight rows, and write whole
+// registers: where columns are no multiple of eight, the last eight are done
+// again, and where they are fewer than eight, what is written beyond a row is
+// undefined. Columns that are done again count their rounded values again.
+
+// slidingBits says which bit stands for a value, of 4 bytes and after these of 8
+// bytes: from place shift on, for bits that begin at shift.
+var slidingBits Mem
+
+const sliding8 = 64 // where those of 8 bytes begin
+
+func slidingTables() {
+	slidingBits = GLOBL("sliding", readOnly)
+	for i := range 16 {
+		DATA(4*i, U32(1<<i))
+	}
+	for i := range 16 {
+		DATA(sliding8+8*i, U64(1<<i))
+	}
+}
+
+// slidingMask makes masks of a column's next eight values.
+type slidingMask struct {
+	all          VecVirtual // their bits, in every lane
+	table, shift Register
+}
+
+func (m *slidingMask) valid4(int) VecVirtual {
+	v, bit := YMM(), Mem{Base: m.table, Index: m.shift, Scale: 4}
+	VPAND(bit, m.all, v)
+	VPCMPEQD(bit, v, v)
+	return v
+}
+
+func (m *slidingMask) valid8(g int) VecVirtual {
+	v, bit := YMM(), Mem{Base: m.table, Index: m.shift, Scale: 8, Disp: sliding8 + 32*g}
+	VPAND(bit, m.all, v)
+	VPCMPEQQ(bit, v, v)
+	return v
+}
+
+func (r *rower) generate256(validity bool) {
+	name := r.name
+	if validity {
+		name += "Valid"
+	}
+	name += "AVX2"
+	TEXT(name, noSplit, "func(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)")
+	Pragma("noescape")
+	Doc(name + " makes rows of columns; see the generator.")
+	const step = 8
+	dstAt, rowAt, rowsLeft, chunk, columnsLeft := AllocLocal(8), AllocLocal(8), AllocLocal(8), AllocLocal(8), AllocLocal(8)
+	tmp := GP64()
+	Load(Param("dst"), tmp)
+	MOVQ(tmp, dstAt)
+	Load(Param("rows"), tmp)
+	MOVQ(tmp, rowsLeft)
+	MOVQ(U64(0), tmp)
+	MOVQ(tmp, rowAt)
+	stride, stride3 := Load(Param("stride"), GP64()), GP64()
+	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, stride3)
+	cols, row, bitsAt, table := GP64(), GP64(), GP64(), GP64()
+	k := &cast{}
+	if r.prepare != nil {
+		r.prepare(k)
+	}
+	if validity && r.prepare != nil {
+		LEAQ(slidingBits, table)
+	}
+
+	// load gives a column's eight values in one register or two.
+	load := func(i int, fetch bool) []VecVirtual {
+		p := GP64()
+		MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnValues}, p)
+		if fetch {
+			prefetch(p, row, r.from, r.from*step)
+		}
+		k.at = func(disp int) Mem { return Mem{Base: p, Index: row, Scale: uint8(r.from), Disp: disp} }
+		k.count = func(changed VecVirtual, lane int) {
+			n := GP64()
+			if lane == 4 {
+				VMOVMSKPS(changed, n.As32())
+			} else {
+				VMOVMSKPD(changed, n.As32())
+			}
+			POPCNTL(n.As32(), n.As32())
+			ADDQ(n, Mem{Base: cols, Disp: i*columnBytes + columnRounded})
+		}
+		if !validity {
+			return r.lanes(k, 0)
+		}
+		bits := GP64()
+		mask := &slidingMask{all: YMM(), table: table}
+		MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnBits}, bits)
+		if r.prepare != nil {
+			mask.shift = GP64()
+			MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnShift}, mask.shift)
+		}
+		VPBROADCASTD(Mem{Base: bits, Index: bitsAt, Scale: 1}, mask.all)
+		k.bits = mask
+		return r.filled(k, mask.all, Mem{Base: cols, Disp: i * columnBytes})
+	}
+
+	Label("chunk")
+	n, d, left, limit, first := GP64(), GP64(), GP64(), GP64(), GP64()
+	MOVQ(U64(rowsChunk), limit)
+	MOVQ(rowsLeft, n)
+	CMPQ(n, limit)
+	CMOVQGT(limit, n)
+	MOVQ(n, chunk)
+	Load(Param("cols"), cols)
+	Load(Param("width"), tmp)
+	MOVQ(tmp, columnsLeft)
+	MOVQ(dstAt, first)
+
+	Label("columns")
+	MOVQ(rowAt, row)
+	MOVQ(first, d)
+	MOVQ(chunk, left)
+
+	at := []Mem{{Base: d}, {Base: d, Index: stride, Scale: 1}, {Base: d, Index: stride, Scale: 2}, {Base: d, Index: stride3, Scale: 1}}
+	turn := func(fetch bool) {
+		if validity {
+			MOVQ(row, bitsAt)
+			SHRQ(U8(3), bitsAt)
+		}
+		if r.to == 4 {
+			var left, right [4]VecVirtual
+			for c := range 4 {
+				left[c] = load(c, fetch)[0]
+			}
+			left = turn4(left)
+			for c := range 4 {
+				right[c] = load(4+c, fetch)[0]
+			}
+			for i, put := range joinEightFours(left, turn4(right)) {
+				put(at[i%4])
+				if i%4 == 3 {
+					LEAQ(Mem{Base: d, Index: stride, Scale: 4}, d)
+				}
+			}
+			return
+		}
+		// The right half first: what it spills beyond narrow rows, the left half
+		// of the rows below writes again.
+		for _, half := range []int{1, 0} {
+			var low, high [4]VecVirtual
+			for c := range 4 {
+				v := load(4*half+c, fetch)
+				low[c], high[c] = v[0], v[1]
+			}
+			for i, v := range turn4x4(low) {
+				VMOVUPD(v, at[i].Offset(32*half))
+			}
+			lower := GP64()
+			LEAQ(Mem{Base: d, Index: stride, Scale: 4}, lower)
+			for i, v := range turn4x4(high) {
+				to := at[i].Offset(32 * half)
+				to.Base = lower
+				VMOVUPD(v, to)
+			}
+		}
+		LEAQ(Mem{Base: d, Index: stride, Scale: 8}, d)
+	}
+	Label("step")
+	turn(true)
+	ADDQ(U8(step), row)
+	SUBQ(U8(step), left)
+	if r.from == 4 {
+		// A step is half a cache line of a column: the other half is there.
+		JLE(LabelRef("next"))
+		turn(false)
+		ADDQ(U8(step), row)
+		SUBQ(U8(step), left)
+	}
+	JG(LabelRef("step"))
+
+	Label("next")
+	// The next eight columns, or the last.
+	SUBQ(U8(rowsColumns), columnsLeft)
+	JLE(LabelRef("done"))
+	ADDQ(U32(rowsColumns*columnBytes), cols)
+	ADDQ(U8(rowsColumns*r.to), first)
+	over := GP64()
+	MOVQ(U64(rowsColumns), over)
+	SUBQ(columnsLeft, over)
+	JLE(LabelRef("columns"))
+	MOVQ(U64(rowsColumns), tmp)
+	MOVQ(tmp, columnsLeft)
+	IMUL3Q(U8(columnBytes), over, tmp)
+	SUBQ(tmp, cols)
+	SHLQ(U8(r.to/4+1), over)
+	SUBQ(over, first)
+	JMP(LabelRef("columns"))
+
+	Label("done")
+	ADDQ(U8(rowsChunk), rowAt)
+	done := GP64()
+	MOVQ(stride, done)
+	SHLQ(U8(6), done)
+	ADDQ(done, dstAt)
+	SUBQ(U8(rowsChunk), rowsLeft)
+	JG(LabelRef("chunk"))
+
+	result := GP64()
+	XORQ(result, result)
+	k.isBeyond(result)
+	Store(result, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+// filled puts a column's fill where values are not valid. A blend looks at the
+// signs of a mask, and shifted by the column's signs, bits are there.
+func (r *rower) filled(k *cast, bits VecVirtual, column Mem) (out []VecVirtual) {
+	values := []Op{k.at(0), k.at(32)}[:r.to/4]
+	if r.from != r.to || r.prepare != nil {
+		for h, v := range r.lanes(k, 0) {
+			values[h] = v
+		}
+	}
+	fill := YMM()
+	if r.to == 4 {
+		VBROADCASTSS(column.Offset(columnFill), fill)
+	} else {
+		VBROADCASTSD(column.Offset(columnFill), fill)
+	}
+	for h, v := range values {
+		signs := YMM()
+		VPSLLVD(column.Offset(columnSigns+32*h), bits, signs)
+		if r.to == 4 {
+			VBLENDVPS(signs, v, fill, signs)
+		} else {
+			VBLENDVPD(signs, v, fill, signs)
+		}
+		out = append(out, signs)
+	}
+	return out
+}
+
+// joinEightFours makes eight rows of two halves.
+func joinEightFours(left, right [4]VecVirtual) (stores []store) {
+	for i := range 4 {
+		stores = append(stores, func(to Mem) {
+			y := YMM()
+			VINSERTF128(U8(1), right[i].AsX(), left[i], y)
+			VMOVUPS(y, to)
+		})
+	}
+	for i := range 4 {
+		stores = append(stores, func(to Mem) {
+			y := YMM()
+			VPERM2F128(U8(0x31), right[i], left[i], y)
+			VMOVUPS(y, to)
+		})
+	}
+	return stores
+}
+
+// turn4x4 makes four rows of four columns of 8-byte values.
+func turn4x4(v [4]VecVirtual) (rows [4]VecVirtual) {
+	var t [4]VecVirtual
+	for i := range 4 {
+		t[i], rows[i] = YMM(), YMM()
+	}
+	VUNPCKLPD(v[1], v[0], t[0])
+	VUNPCKHPD(v[1], v[0], t[1])
+	VUNPCKLPD(v[3], v[2], t[2])
+	VUNPCKHPD(v[3], v[2], t[3])
+	VINSERTF128(U8(1), t[2].AsX(), t[0], rows[0])
+	VINSERTF128(U8(1), t[3].AsX(), t[1], rows[1])
+	VPERM2F128(U8(0x31), t[2], t[0], rows[2])
+	VPERM2F128(U8(0x31), t[3], t[1], rows[3])
+	return rows
+}
