@@ -48,7 +48,7 @@ var benchPairs = []struct {
 	{arrow.PrimitiveTypes.Int32, models.Int64},
 }
 
-// MILLRACE_KERNELS=avx2 go test -run '^$' -bench Assemble -benchtime 0.1s -count 5 ./batcher
+// MILLRACE_CPU_LEVEL=avx2 go test -run '^$' -bench Assemble -benchtime 0.1s -count 5 ./batcher
 //
 // A [4096,32] tensor from 32 columns, again and again the same ones
 // (place=cache), or from columns of 128 MiB, in turn (place=memory). x-memcpy

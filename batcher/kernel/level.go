@@ -60,7 +60,7 @@ var plain = &level{name: "plain"}
 
 // LevelVariable is the environment variable that names the best level to be
 // used, for measurements and for looking for errors.
-const LevelVariable = "MILLRACE_KERNELS"
+const LevelVariable = "MILLRACE_CPU_LEVEL"
 
 // best is the level of this process.
 var best = choose(levels(), os.Getenv(LevelVariable))

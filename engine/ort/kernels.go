@@ -6,6 +6,11 @@ package ort
 // #include "shim.h"
 import "C"
 
+import (
+	"os"
+	"slices"
+)
+
 // Levels are the instruction sets that kernels of ours are made for.
 var levels = []string{"plain", "avx2", "avx512"}
 
@@ -13,6 +18,13 @@ var levels = []string{"plain", "avx2", "avx512"}
 // plain, avx2 or avx512.
 func KernelLevel() string { return C.GoString(C.mr_level_name(C.mr_level_now())) }
 
-// limitKernelLevel lets sessions made from now on use no more than a level, for
-// tests.
+// obeyLevel limits kernels of ours to the level that the environment names, as it
+// does those of batcher/kernel; any other name means the best.
+func obeyLevel() {
+	if level := slices.Index(levels, os.Getenv("MILLRACE_CPU_LEVEL")); level >= 0 {
+		limitKernelLevel(level)
+	}
+}
+
+// limitKernelLevel lets sessions made from now on use no more than a level.
 func limitKernelLevel(level int) { C.mr_limit_level(C.int(level)) }

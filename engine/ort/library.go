@@ -115,6 +115,7 @@ func load(c Candidate) (*Library, error) {
 	}
 	// Ours first: the first environment's logger is the process's, and the
 	// binding's call then counts up the same environment.
+	obeyLevel()
 	if err := statusError(C.mr_create_env(), 0); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w: %w", ErrLibrary, lib.Path, errStarted, err)
 	}
