@@ -113,9 +113,9 @@ func load(c Candidate) (*Library, error) {
 		C.mr_close(opened)
 		return nil, &reasonError{ErrLibraryTooOld, fmt.Errorf("it is version %s, and at least 1.%d is needed", lib.Version, minAPI)}
 	}
+	obeyLevel()
 	// Ours first: the first environment's logger is the process's, and the
 	// binding's call then counts up the same environment.
-	obeyLevel()
 	if err := statusError(C.mr_create_env(), 0); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w: %w", ErrLibrary, lib.Path, errStarted, err)
 	}
