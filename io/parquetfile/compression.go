@@ -57,8 +57,16 @@ func exactly(codec string, got, want int) error {
 	return nil
 }
 
-// zstdContexts are idle: each has 160 KiB of tables.
+// zstdContexts are idle: each has 160 KiB of tables to decode with, and one that
+// has encoded a page some 500 KiB more.
 var zstdContexts sync.Pool
+
+func takeZstd() zstd.Ctx {
+	if ctx, ok := zstdContexts.Get().(zstd.Ctx); ok {
+		return ctx
+	}
+	return zstd.NewCtx()
+}
 
 // Magic numbers that a Zstandard frame starts with. Source: RFC 8878.
 const (
@@ -77,10 +85,7 @@ func decodeZstd(dst, src []byte) error {
 	if magic := binary.LittleEndian.Uint32(src); magic != zstdMagic && magic&^0xf != zstdSkippableMagic {
 		return fmt.Errorf("zstd: a frame does not start with %#x", magic)
 	}
-	ctx, ok := zstdContexts.Get().(zstd.Ctx)
-	if !ok {
-		ctx = zstd.NewCtx()
-	}
+	ctx := takeZstd()
 	defer zstdContexts.Put(ctx)
 	n, err := ctx.DecompressInto(dst, src)
 	if err != nil {
