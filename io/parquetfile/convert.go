@@ -7,6 +7,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet"
+
+	"github.com/millrace/millrace/io/parquetfile/kernel"
 )
 
 const (
@@ -58,7 +60,7 @@ func (a *assembler) spaced(n *node, l *leaf, validity *memory.Buffer, slots int)
 
 func spreadOver(b *memory.Buffer, width int, bits []byte, dense, slots int) {
 	if bits != nil {
-		spread(b.Bytes(), width, bits, dense, slots)
+		kernel.Spread(b.Bytes(), width, bits, dense, slots)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/millrace/millrace/io/parquetfile/kernel"
 )
 
 // BenchmarkDecode times the inner loops on one chunk of rows, per value.
@@ -43,7 +45,7 @@ func BenchmarkDecode(b *testing.B) {
 			out := make([]byte, width*rows)
 			b.Run(fmt.Sprintf("what=spread/bytes=%d/nulls=%g", width, nulls), func(b *testing.B) {
 				for b.Loop() {
-					spread(out, width, bits, dense, rows)
+					kernel.Spread(out, width, bits, dense, rows)
 				}
 				perValue(b)
 			})
@@ -57,7 +59,6 @@ func BenchmarkDecode(b *testing.B) {
 				if err := v.read(&r, rows); err != nil {
 					b.Fatal(err)
 				}
-				v.flush()
 			}
 			perValue(b)
 		})

@@ -3,6 +3,8 @@ package parquetfile
 import (
 	"encoding/binary"
 	"math"
+
+	"github.com/millrace/millrace/io/parquetfile/kernel"
 )
 
 // deltas decodes DELTA_BINARY_PACKED:
@@ -123,7 +125,7 @@ func decodeDeltas[T uint32 | uint64](d *deltas, out []T) error {
 		}
 		k := min(len(out), d.left)
 		for i := range out[:k] {
-			d.last += d.least + bitsAt(d.packed, uint(d.bit), d.width)
+			d.last += d.least + kernel.BitsAt(d.packed, uint(d.bit), d.width)
 			d.bit += int(d.width)
 			out[i] = T(d.last)
 		}
@@ -131,23 +133,4 @@ func decodeDeltas[T uint32 | uint64](d *deltas, out []T) error {
 		out = out[k:]
 	}
 	return nil
-}
-
-// bitsAt reads width bits, up to 64, from bit on; b has them.
-func bitsAt(b []byte, bit, width uint) uint64 {
-	if width == 0 {
-		return 0
-	}
-	at, shift := bit>>3, bit&7
-	var lo uint64
-	var hi byte
-	if at+9 <= uint(len(b)) {
-		lo, hi = binary.LittleEndian.Uint64(b[at:]), b[at+8]
-	} else {
-		var tail [9]byte
-		copy(tail[:], b[at:])
-		lo, hi = binary.LittleEndian.Uint64(tail[:]), tail[8]
-	}
-	v := lo>>shift | uint64(hi)<<(64-shift)
-	return v & (math.MaxUint64 >> (64 - width))
 }

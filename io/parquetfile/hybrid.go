@@ -3,6 +3,8 @@ package parquetfile
 import (
 	"encoding/binary"
 	"math"
+
+	"github.com/millrace/millrace/io/parquetfile/kernel"
 )
 
 func le32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }
@@ -24,7 +26,7 @@ type hybrid struct {
 	width uint   // bits of a value, 0 to 32
 
 	left   int    // values left of the current run
-	packed []byte // bit-packed values of the current run; nil for a repeated one
+	packed []byte // bit-packed values of the current run, the page's rest behind them; nil for a repeated one
 	bit    int    // of packed: where the next value starts
 	value  uint32 // the repeated one
 }
@@ -54,7 +56,7 @@ func (h *hybrid) run() error {
 				bytes = len(h.rest)
 				h.left = bytes * 8 / int(h.width)
 			}
-			h.packed, h.bit = h.rest[:bytes:bytes], 0
+			h.packed, h.bit = h.rest[:bytes], 0
 			h.rest = h.rest[bytes:]
 			if h.width == 0 {
 				h.packed, h.value = nil, 0
@@ -104,48 +106,13 @@ func decode[T uint8 | int16 | uint32](h *hybrid, out []T) error {
 			return err
 		}
 		if packed == nil {
-			for i := range out[:k] {
-				out[i] = T(h.value)
-			}
+			kernel.Fill(out[:k], T(h.value))
 		} else {
-			unpack(out[:k], packed, from, h.width)
+			kernel.Unpack(out[:k], packed, from, h.width)
 		}
 		out = out[k:]
 	}
 	return nil
-}
-
-// unpack reads values of width bits, 1 to 32, from bit from of packed, which
-// has them all.
-func unpack[T uint8 | int16 | uint32](out []T, packed []byte, from int, width uint) {
-	mask := uint64(1)<<(width&63) - 1
-	bit := uint(from)
-	i := 0
-	// A value and the bits before it in its first byte take 39 bits at most,
-	// so that one load has it.
-	for ; i < len(out); i++ {
-		at := bit >> 3
-		if at+8 > uint(len(packed)) {
-			break
-		}
-		out[i] = T(binary.LittleEndian.Uint64(packed[at:]) >> (bit & 7) & mask)
-		bit += width
-	}
-	if i == len(out) {
-		return
-	}
-	tail, bit := tailOf(packed, bit)
-	for ; i < len(out); i++ {
-		out[i] = T(binary.LittleEndian.Uint64(tail[bit>>3&7:]) >> (bit & 7) & mask)
-		bit += width
-	}
-}
-
-// tailOf gives the last bytes of packed, fewer than 8 from the byte that bit is
-// in, with zeros behind them, and where bit is there.
-func tailOf(packed []byte, bit uint) (tail [16]byte, in uint) {
-	copy(tail[:], packed[min(bit>>3, uint(len(packed))):])
-	return tail, bit & 7
 }
 
 // gather fills out with the values of dict that the next indices of h stand
@@ -160,12 +127,9 @@ func gather[T uint32 | uint64](h *hybrid, out, dict []T) error {
 			if uint(h.value) >= uint(len(dict)) {
 				return badIndex(h.value, len(dict))
 			}
-			v := dict[h.value]
-			for i := range out[:k] {
-				out[i] = v
-			}
-		} else if err := gatherPacked(out[:k], dict, packed, from, h.width); err != nil {
-			return err
+			kernel.Fill(out[:k], dict[h.value])
+		} else if beyond := kernel.Gather(out[:k], dict, packed, from, h.width); beyond >= 0 {
+			return badIndex(uint32(beyond), len(dict))
 		}
 		out = out[k:]
 	}
@@ -173,50 +137,3 @@ func gather[T uint32 | uint64](h *hybrid, out, dict []T) error {
 }
 
 func badIndex(i uint32, n int) error { return damaged("index %d into a dictionary of %d values", i, n) }
-
-// gatherPacked is unpack and the look-up in one. As many indices as one load has
-// for certain are taken from it: 4 of up to 14 bits, 2 of up to 28.
-func gatherPacked[T uint32 | uint64](out, dict []T, packed []byte, from int, width uint) error {
-	mask, n := uint64(1)<<(width&63)-1, uint64(len(dict))
-	bit, w := uint(from), width&63
-	if width <= 14 {
-		for len(out) >= 4 && bit>>3+8 <= uint(len(packed)) {
-			x := binary.LittleEndian.Uint64(packed[bit>>3:]) >> (bit & 7)
-			a := x & mask
-			x >>= w
-			b := x & mask
-			x >>= w
-			c := x & mask
-			x >>= w
-			d := x & mask
-			if a >= n || b >= n || c >= n || d >= n {
-				return badIndex(uint32(max(a, b, c, d)), len(dict))
-			}
-			o := (*[4]T)(out)
-			o[0], o[1], o[2], o[3] = dict[a], dict[b], dict[c], dict[d]
-			out = out[4:]
-			bit += 4 * width
-		}
-	} else if width <= 28 {
-		for len(out) >= 2 && bit>>3+8 <= uint(len(packed)) {
-			x := binary.LittleEndian.Uint64(packed[bit>>3:]) >> (bit & 7)
-			a, b := x&mask, x>>w&mask
-			if a >= n || b >= n {
-				return badIndex(uint32(max(a, b)), len(dict))
-			}
-			o := (*[2]T)(out)
-			o[0], o[1] = dict[a], dict[b]
-			out = out[2:]
-			bit += 2 * width
-		}
-	}
-	for i := range out {
-		x := bitsAt(packed, bit, width)
-		if x >= n {
-			return badIndex(uint32(x), len(dict))
-		}
-		out[i] = dict[x]
-		bit += width
-	}
-	return nil
-}

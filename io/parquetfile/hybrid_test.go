@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/parquetfile/kernel"
 )
 
 // drawHybrid draws values of width bits, below limit but for one in outliers, and
@@ -121,7 +122,6 @@ func TestPropertyValidity(t *testing.T) {
 			}
 			at += n
 		}
-		v.flush()
 		buf := v.take()
 		defer buf.Release()
 		for i, want := range values {
@@ -201,7 +201,7 @@ func TestPropertySpread(t *testing.T) {
 			want = append(want, b[k*width:(k+1)*width]...)
 			k++
 		}
-		if spread(b, width, bitmap, k, n); !slices.Equal(b, want) {
+		if kernel.Spread(b, width, bitmap, k, n); !slices.Equal(b, want) {
 			t.Fatalf("%d values of %d bytes over %d slots = %v; want %v", k, width, n, b, want)
 		}
 	})

@@ -62,9 +62,6 @@ func (l *leaf) fill(n int) (err error) {
 			}
 		}
 		l.levels, l.dense = n, l.vals.len()
-		if l.bitmap() {
-			l.valid.flush()
-		}
 		return nil
 	}
 	// A chunk ends at the start of the row after it.

@@ -6,6 +6,8 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/millrace/millrace/io/parquetfile/kernel"
 )
 
 // levelReader decodes the levels of one page.
@@ -48,10 +50,11 @@ func (r *levelReader) levels(out []int16) error {
 // time, and runs are filled.
 type validity struct {
 	mem  *budget
-	buf  *memory.Buffer // whole words of 64 rows
-	n    int            // rows
-	set  int            // of them, those with a value
-	word uint64         // the last n&63 of them, not yet in buf
+	buf  *memory.Buffer
+	bits []byte // of buf: whole words of 64 rows
+	n    int    // rows
+	set  int    // of them, those with a value
+	word uint64 // the last n&63 of them, which need not be in bits
 }
 
 // reset makes room for rows and forgets those before.
@@ -60,13 +63,20 @@ func (v *validity) reset(rows int) {
 		v.buf = memory.NewResizableBuffer(v.mem)
 	}
 	v.buf.ResizeNoShrink((rows + 63) / 64 * 8)
+	v.bits = v.buf.Bytes()
 	v.n, v.set, v.word = 0, 0, 0
 }
 
 // read takes the next n levels, for which reset made room.
 func (v *validity) read(r *levelReader, n int) error {
+	from := v.n
 	for n > 0 {
 		if r.left == 0 {
+			if k, bytes, word := kernel.Pairs(v.bits, v.n, n, v.word, r.rest); k > 0 {
+				v.n, v.word, r.rest = v.n+k, word, r.rest[bytes:]
+				n -= k
+				continue
+			}
 			if k := v.short(r, n); k > 0 {
 				n -= k
 				continue
@@ -86,6 +96,10 @@ func (v *validity) read(r *levelReader, n int) error {
 			v.fill(^uint64(0), k)
 		}
 	}
+	if v.n&63 != 0 {
+		binary.LittleEndian.PutUint64(v.bits[v.n>>6<<3:], v.word)
+	}
+	v.set += kernel.CountBits(v.bits, from, v.n)
 	return nil
 }
 
@@ -113,11 +127,10 @@ func (v *validity) short(r *levelReader, n int) int {
 // push appends the low k bits of w, 1 to 64; the others are 0.
 func (v *validity) push(w uint64, k int) {
 	at, word := uint(v.n)&63, v.n>>6<<3
-	v.set += bits.OnesCount64(w)
 	v.word |= w << at
 	v.n += k
 	if at+uint(k) >= 64 {
-		binary.LittleEndian.PutUint64(v.buf.Bytes()[word:], v.word)
+		binary.LittleEndian.PutUint64(v.bits[word:], v.word)
 		v.word = w >> (64 - at) // what did not fit; Go shifts by 64 to 0
 	}
 }
@@ -144,22 +157,15 @@ func (v *validity) copyBits(packed []byte, from uint, k int) {
 		k -= n
 	}
 	if k > 0 {
-		tail, bit := tailOf(packed, from)
+		tail, bit := kernel.TailOf(packed, from)
 		v.push(binary.LittleEndian.Uint64(tail[:])>>bit&(1<<k-1), k)
-	}
-}
-
-// flush writes what is not in buf yet; the rows are then all there.
-func (v *validity) flush() {
-	if v.n&63 != 0 {
-		binary.LittleEndian.PutUint64(v.buf.Bytes()[v.n>>6<<3:], v.word)
 	}
 }
 
 // take gives the bitmap of the rows up to here; the caller releases it.
 func (v *validity) take() *memory.Buffer {
 	out := v.buf
-	v.buf = nil
+	v.buf, v.bits = nil, nil
 	out.ResizeNoShrink(int(bitutil.BytesForBits(int64(v.n))))
 	return out
 }
@@ -167,6 +173,6 @@ func (v *validity) take() *memory.Buffer {
 func (v *validity) release() {
 	if v.buf != nil {
 		v.buf.Release()
-		v.buf = nil
+		v.buf, v.bits = nil, nil
 	}
 }
