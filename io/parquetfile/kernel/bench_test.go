@@ -15,7 +15,9 @@ func perValue(b *testing.B, values int, loop func()) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(values), "ns/value")
 }
 
-// go test -run '^$' -bench Gather -count 5 ./io/parquetfile/kernel
+// BenchmarkGather looks up indices that are as often any.
+//
+//	go test -run '^$' -bench Gather -count 5 ./io/parquetfile/kernel
 func BenchmarkGather(b *testing.B) {
 	b.Run("bytes=4", benchmarkGather[uint32])
 	b.Run("bytes=8", benchmarkGather[uint64])
@@ -40,7 +42,9 @@ func benchmarkGather[T uint32 | uint64](b *testing.B) {
 	}
 }
 
-// go test -run '^$' -bench Spread -count 5 ./io/parquetfile/kernel
+// BenchmarkSpread spreads a chunk of rows.
+//
+//	go test -run '^$' -bench Spread -count 5 ./io/parquetfile/kernel
 func BenchmarkSpread(b *testing.B) {
 	const rows = 8192
 	rng := rand.New(rand.NewPCG(1, 2))

@@ -115,7 +115,25 @@ func unpack[T uint8 | int16 | uint32](l *level, out []T, packed []byte, bit int,
 			bit += n * int(width)
 		}
 	}
+	if bytes, ok := any(out).([]uint8); ok && width == 1 {
+		n := unpackBits(bytes, packed, uint(bit))
+		out = out[n:]
+		bit += n
+	}
 	unpackPlain(out, packed, bit, width)
+}
+
+// unpackBits unpacks values of one bit, eight at a time, and returns how many.
+func unpackBits(out, packed []byte, bit uint) (n int) {
+	const each, carry = 0x0101010101010101, 0x7f7f7f7f7f7f7f7f
+	for ; len(out)-n >= 8 && bit>>3+2 <= uint(len(packed)); n += 8 {
+		b := uint64(binary.LittleEndian.Uint16(packed[bit>>3:]) >> (bit & 7) & 0xff)
+		// Byte i keeps bit i, which is then moved to the top and down again.
+		x := b * each & 0x8040201008040201
+		binary.LittleEndian.PutUint64(out[n:], (x+carry)>>7&each)
+		bit += 8
+	}
+	return n
 }
 
 func unpackPlain[T uint8 | int16 | uint32](out []T, packed []byte, from int, width uint) {
@@ -173,17 +191,17 @@ func Fill[T uint8 | int16 | uint32 | uint64](out []T, v T) { fill(best, out, v) 
 
 func fill[T uint8 | int16 | uint32 | uint64](l *level, out []T, v T) {
 	size := sizeOf[T]()
-	if l.fill == nil || size < 4 || len(out)*size < 32 {
+	if l.fill == nil || len(out)*size < 32 {
 		for i := range out {
 			out[i] = v
 		}
 		return
 	}
-	value := uint64(v)
-	if size == 4 {
-		value |= value << 32
+	value := uint64(v) << (64 - 8*size) >> (64 - 8*size)
+	for ; size < 8; size *= 2 {
+		value |= value << (8 * size)
 	}
-	l.fill(pointer(out), len(out)*size, value)
+	l.fill(pointer(out), len(out)*sizeOf[T](), value)
 }
 
 // pointer is where a slice's memory begins, for a kernel.

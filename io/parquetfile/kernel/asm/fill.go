@@ -9,8 +9,8 @@ import (
 //
 //	func(out *byte, bytes int, value uint64)
 //
-// bytes are 32 or more, a multiple of the value's width, 4 or 8; one of 4 bytes is
-// given twice. The last register overlaps the one before.
+// bytes are 32 or more, a multiple of the value's width; one of less than 8 bytes
+// is given as often as it fits 8. The last register overlaps the one before.
 func fills() {
 	function("fillAVX2", "func(out *byte, bytes int, value uint64)", "fills bytes, 32 or more, with a value of 8.")
 	out, n := load("out"), load("bytes")
