@@ -98,6 +98,20 @@ func (h *hybrid) take(n int) (k int, packed []byte, from int, err error) {
 	return k, packed, from, nil
 }
 
+// short takes a whole repeated run of up to 63 values, and n at most, as most are
+// in columns that change now and then. It returns 0 where there is none.
+func (h *hybrid) short(n int) (value uint32, count int) {
+	if h.left > 0 || len(h.rest) < 9 || h.rest[0]&0x81 != 0 {
+		return 0, 0
+	}
+	k, v := int(h.rest[0]>>1), binary.LittleEndian.Uint64(h.rest[1:])&(1<<((h.width+7)&^7)-1)
+	if k > n || v>>h.width != 0 {
+		return 0, 0
+	}
+	h.rest = h.rest[1+(h.width+7)>>3:]
+	return uint32(v), k
+}
+
 // decode fills out with the next values of h.
 func decode[T uint8 | int16 | uint32](h *hybrid, out []T) error {
 	for len(out) > 0 {
@@ -119,6 +133,13 @@ func decode[T uint8 | int16 | uint32](h *hybrid, out []T) error {
 // for.
 func gather[T uint32 | uint64](h *hybrid, out, dict []T) error {
 	for len(out) > 0 {
+		if v, k := h.short(len(out)); k > 0 && uint(v) < uint(len(dict)) {
+			kernel.Fill(out[:k], dict[v])
+			out = out[k:]
+			continue
+		} else if k > 0 {
+			return badIndex(v, len(dict))
+		}
 		k, packed, from, err := h.take(len(out))
 		if err != nil {
 			return err
