@@ -30,16 +30,20 @@ type budget struct {
 
 	mu struct {
 		sync.Mutex
-		held  int64
-		live  map[*byte][]byte // as the recycler gave them, by first byte
-		given map[*byte][]byte
+		held    int64
+		buffers map[*byte]lent // by first byte
 	}
+}
+
+// lent is a buffer as the recycler gave it.
+type lent struct {
+	whole []byte
+	given bool
 }
 
 func newBudget(mem *recycler, limit int64) *budget {
 	b := &budget{mem: mem, limit: limit}
-	b.mu.live = make(map[*byte][]byte)
-	b.mu.given = make(map[*byte][]byte)
+	b.mu.buffers = make(map[*byte]lent)
 	return b
 }
 
@@ -53,7 +57,7 @@ func (b *budget) Allocate(size int) []byte {
 	if key := first(whole); key != nil {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.mu.live[key] = whole
+		b.mu.buffers[key] = lent{whole: whole}
 	}
 	return whole[:size]
 }
@@ -81,17 +85,16 @@ func (b *budget) Free(buf []byte) {
 		return
 	}
 	b.mu.Lock()
-	whole, live := b.mu.live[key]
-	if live {
-		b.mu.held -= int64(len(whole))
-	} else {
-		whole = b.mu.given[key]
+	buffer, ok := b.mu.buffers[key]
+	if ok {
+		delete(b.mu.buffers, key)
+		if !buffer.given {
+			b.mu.held -= int64(len(buffer.whole))
+		}
 	}
-	delete(b.mu.live, key)
-	delete(b.mu.given, key)
 	b.mu.Unlock()
-	if whole != nil {
-		b.mem.put(whole)
+	if ok {
+		b.mem.put(buffer.whole)
 	}
 }
 
@@ -124,10 +127,10 @@ func (b *budget) giveBytes(buf []byte) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if whole, ok := b.mu.live[key]; ok {
-		delete(b.mu.live, key)
-		b.mu.held -= int64(len(whole))
-		b.mu.given[key] = whole
+	if buffer, ok := b.mu.buffers[key]; ok && !buffer.given {
+		b.mu.held -= int64(len(buffer.whole))
+		buffer.given = true
+		b.mu.buffers[key] = buffer
 	}
 }
 
@@ -135,10 +138,12 @@ func (b *budget) giveBytes(buf []byte) {
 func (b *budget) freeRest() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, whole := range b.mu.live {
-		b.mem.put(whole)
+	for key, buffer := range b.mu.buffers {
+		if !buffer.given {
+			b.mem.put(buffer.whole)
+			delete(b.mu.buffers, key)
+		}
 	}
-	clear(b.mu.live)
 	b.mu.held = 0
 }
 
