@@ -24,6 +24,7 @@ func BenchmarkGather(b *testing.B) {
 }
 
 func benchmarkGather[T uint32 | uint64](b *testing.B) {
+	b.Helper()
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, width := range []int{4, 6, 7, 8, 10, 12, 17} {
 		dict := make([]T, 1<<width)

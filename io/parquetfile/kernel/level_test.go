@@ -256,29 +256,27 @@ func checkPairs(t *rapid.T, l *level, g *guards) {
 	r := drawRandom(t)
 	at, n := rapid.IntRange(0, 130).Draw(t, "at"), rapid.IntRange(0, 2500).Draw(t, "room")
 	rare := rapid.SampledFrom([]int{10, 1000}).Draw(t, "rare")
-	var runs []byte
-	var ends []int  // of pairs, in runs
-	var bits []byte // one per level
-	var counts []int
-	good := math.MaxInt
-	for i := range rapid.IntRange(0, 60).Draw(t, "pairs") {
+	count, good := rapid.IntRange(0, 60).Draw(t, "pairs"), math.MaxInt
+	runs, bits := make([]byte, 0, 10*count), make([]byte, 0, 64*count) // a byte per level
+	ends, counts := make([]int, count), make([]int, count)             // of pairs, in runs and bits
+	for i := range count {
 		repeated, groups, level := r.IntN(64), 1+r.IntN(7), byte(r.IntN(2))
-		pair := []byte{byte(repeated << 1), level, byte(groups<<1 | 1)}
+		head := [...]byte{byte(repeated << 1), level, byte(groups<<1 | 1)}
 		if r.IntN(rare) == 0 { // something else
 			at := r.IntN(3)
-			pair[at] = [][]byte{{0x80, 0xfe, 3}, {2, 0xff, 0x80}, {8, 1, 0x11}}[at][r.IntN(3)]
+			head[at] = [][]byte{{0x80, 0xfe, 3}, {2, 0xff, 0x80}, {8, 1, 0x11}}[at][r.IntN(3)]
 			good = min(good, i)
 		}
+		runs = append(runs, head[:]...)
 		bits = append(bits, bytes.Repeat([]byte{level}, repeated)...)
 		for range groups {
 			b := byte(r.Uint32())
-			pair = append(pair, b)
+			runs = append(runs, b)
 			for j := range 8 {
 				bits = append(bits, b>>j&1)
 			}
 		}
-		runs = append(runs, pair...)
-		ends, counts = append(ends, len(runs)), append(counts, len(bits))
+		ends[i], counts[i] = len(runs), len(bits)
 	}
 	var wantLevels, wantBytes int
 	for i, end := range ends {
