@@ -1,5 +1,7 @@
 package kernel
 
+import "os"
+
 //go:generate go -C asm run . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg kernel
 
 // level is one set of vector kernels; what it lacks is done by plain loops.
@@ -29,9 +31,22 @@ const maxWidth = 25
 // plain is the level of machines that no kernel is for.
 var plain = &level{name: "plain"}
 
-// best is the level of this machine.
-var best = levels()[len(levels())-1]
+// levelVariable is the environment variable that names the best level to be
+// used by this package and by batcher/kernel.
+const levelVariable = "MILLRACE_CPU_LEVEL"
 
-// Level names the vector kernels that this machine's processor allows: plain,
-// avx2 or avx512.
+// best is the level of this process.
+var best = choose(levels(), os.Getenv(levelVariable))
+
+// choose gives the level of that name, else the last, which is the best.
+func choose(all []*level, name string) *level {
+	for _, l := range all {
+		if l.name == name {
+			return l
+		}
+	}
+	return all[len(all)-1]
+}
+
+// Level names the vector kernels that are used: plain, avx2 or avx512.
 func Level() string { return best.name }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 
@@ -35,8 +36,17 @@ func TestLevel(t *testing.T) {
 	if all[0] != plain {
 		t.Errorf("the first level is %s; want plain, which every machine has", all[0].name)
 	}
-	if want := all[len(all)-1].name; Level() != want {
-		t.Errorf("Level() = %s; want the best, %s", Level(), want)
+	if want := choose(all, os.Getenv(levelVariable)).name; Level() != want {
+		t.Errorf("Level() = %s; want %s", Level(), want)
+	}
+	for _, test := range []struct{ name, want string }{
+		{"", all[len(all)-1].name},
+		{"no such level", all[len(all)-1].name},
+		{"plain", "plain"},
+	} {
+		if got := choose(all, test.name).name; got != test.want {
+			t.Errorf("choose(%q) = %s; want %s", test.name, got, test.want)
+		}
 	}
 	for _, l := range all {
 		t.Logf("tested here: %s", l.name)
