@@ -23,10 +23,12 @@ import (
 type Plan struct {
 	Options Options
 	Model   *models.Model // as it will run: after rewrites
-	Dataset *dataset.Dataset
-	Skipped []string // files in input directories that are no data
-	Binding *batcher.Plan
-	Parts   []dataset.Part
+	// OwnKernels says that millrace's kernels are among those rewrites.
+	OwnKernels bool
+	Dataset    *dataset.Dataset
+	Skipped    []string // files in input directories that are no data
+	Binding    *batcher.Plan
+	Parts      []dataset.Part
 	// Columns are the columns that are read: those of the binding, then ids
 	// and kept columns that are not among them.
 	Columns []string
@@ -67,7 +69,7 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	model, err := opts.openModel()
+	model, own, err := opts.openModel()
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +85,7 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Options: opts, Model: model, Dataset: data, Skipped: listing.Skipped, cores: cores}
+	p := &Plan{Options: opts, Model: model, OwnKernels: own, Dataset: data, Skipped: listing.Skipped, cores: cores}
 	p.asked.batch, p.asked.workers, p.asked.intraOpThreads = given.BatchRows != 0, given.Workers != 0, given.IntraOpThreads != 0
 	if err := p.fit(); err != nil {
 		return nil, errors.Join(err, data.Close())
@@ -91,18 +93,28 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 	return p, nil
 }
 
-// openModel reads the model and rewrites it into what will run.
-func (o *Options) openModel() (*models.Model, error) {
-	model, err := models.Open(o.Model, models.Options{SHA256: o.ModelSHA256})
-	if err != nil {
-		return nil, err
+// openModel reads the model and rewrites it into what will run; own says that
+// millrace's kernels are in it.
+func (o *Options) openModel() (model *models.Model, own bool, err error) {
+	if model, err = models.Open(o.Model, models.Options{SHA256: o.ModelSHA256}); err != nil {
+		return nil, false, err
 	}
 	if model, _, err = models.StripZipMap(model); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if o.Kernels == KernelsAuto && o.Provider == ort.CPU {
-		model, _, err = models.UseKernels(model)
+		return models.UseKernels(model)
 	}
+	return model, false, nil
+}
+
+// openExported reads the plan's model again and leaves its operators to ONNX
+// Runtime's own kernels. No plan keeps it: a run has no use for a second copy of
+// a large model.
+func (p *Plan) openExported() (*models.Model, error) {
+	o := p.Options
+	o.Kernels, o.ModelSHA256 = KernelsONNXRuntime, p.Model.SHA256
+	model, _, err := o.openModel()
 	return model, err
 }
 

@@ -32,6 +32,7 @@ type Rig struct {
 	sample *sample
 
 	scoring  *scoring // of intraOp threads
+	exported *scoring // of as many, where it was needed: ONNX Runtime's own kernels
 	intraOp  int
 	resident *resident
 }
@@ -81,9 +82,11 @@ func (r *Rig) dropSession() error {
 		err = r.resident.close()
 		r.resident = nil
 	}
-	if r.scoring != nil {
-		err = errors.Join(err, r.scoring.close())
-		r.scoring = nil
+	for _, s := range []**scoring{&r.exported, &r.scoring} {
+		if *s != nil {
+			err = errors.Join(err, (*s).close())
+			*s = nil
+		}
 	}
 	return err
 }
@@ -234,14 +237,19 @@ func (s *resident) close() error {
 	return errors.Join(errs...)
 }
 
-// residentTensors assembles the rig's rows into tensors that stay.
-func (r *Rig) residentTensors(ctx context.Context, s *scoring, batchRows int) (*resident, error) {
+// residentTensors assembles the rig's rows into tensors that stay, unless they
+// are there; their session has learned the outputs' shapes.
+func (r *Rig) residentTensors(ctx context.Context, batchRows, intraOpThreads int) (*scoring, *resident, error) {
+	s, err := r.session(intraOpThreads)
+	if err != nil {
+		return nil, nil, err
+	}
 	if r.resident != nil && r.resident.batchRows == batchRows {
-		return r.resident, nil
+		return s, r.resident, nil
 	}
 	if r.resident != nil {
 		if err := r.resident.close(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		r.resident = nil
 	}
@@ -262,11 +270,11 @@ func (r *Rig) residentTensors(ctx context.Context, s *scoring, batchRows int) (*
 			err = w.makeInputs(tensors)
 		}
 		if err != nil {
-			return nil, errors.Join(r.explain(err), res.close())
+			return nil, nil, errors.Join(r.explain(err), res.close())
 		}
 	}
 	r.resident = res
-	return res, nil
+	return s, res, nil
 }
 
 // learn scores one batch and keeps what its outputs' shapes are.
@@ -283,16 +291,43 @@ func learn(ctx context.Context, s *scoring, w *worker, b *batcher.Batch) error {
 }
 
 // Infer runs the session on tensors that are in memory, with outputs into
-// memory that is reused, until rows rows are done: bare ONNX Runtime.
+// memory that is reused, until rows rows are done: bare inference, of the model
+// as it will run.
 func (r *Rig) Infer(ctx context.Context, batchRows, workers, intraOpThreads int, rows int64) (Measure, error) {
-	s, err := r.session(intraOpThreads)
+	s, res, err := r.residentTensors(ctx, batchRows, intraOpThreads)
 	if err != nil {
 		return Measure{}, err
 	}
-	res, err := r.residentTensors(ctx, s, batchRows)
+	return r.inferResident(ctx, s, res, workers, rows)
+}
+
+// InferExported is Infer, on the same tensors, of the model without millrace's
+// kernels: what ONNX Runtime's own do with the model as it was exported (but for
+// ZipMaps, which no run has). It is an error where the plan has none of ours.
+func (r *Rig) InferExported(ctx context.Context, batchRows, workers, intraOpThreads int, rows int64) (Measure, error) {
+	if !r.plan.OwnKernels {
+		return Measure{}, fmt.Errorf("%w: model %s runs on ONNX Runtime's own kernels anyway", ErrUsage, r.plan.Model.Path)
+	}
+	s, res, err := r.residentTensors(ctx, batchRows, intraOpThreads)
 	if err != nil {
 		return Measure{}, err
 	}
+	if r.exported == nil {
+		model, err := r.plan.openExported()
+		if err != nil {
+			return Measure{}, err
+		}
+		if r.exported, err = r.plan.openScoringOf(model, r.lib, intraOpThreads); err != nil {
+			return Measure{}, err
+		}
+	}
+	r.exported.outputs = s.outputs // the shapes that were learned are of the tensors, not of kernels
+	return r.inferResident(ctx, r.exported, res, workers, rows)
+}
+
+// inferResident runs a session on the resident tensors in turn, until rows rows
+// are done.
+func (r *Rig) inferResident(ctx context.Context, s *scoring, res *resident, workers int, rows int64) (_ Measure, err error) {
 	s.usePool(workers)
 	runners := make([]runner, workers)
 	defer func() {
@@ -300,13 +335,13 @@ func (r *Rig) Infer(ctx context.Context, batchRows, workers, intraOpThreads int,
 			err = errors.Join(err, runners[i].close())
 		}
 	}()
-	full := r.batchRows(batchRows)
+	full := r.batchRows(res.batchRows)
 	for i := range runners {
 		rowsOf := res.batches[0].Rows
 		if res.inputs[0].padded {
 			rowsOf = full
 		}
-		if err := runners[i].open(s.worker(batchRows, &Progress{}), rowsOf); err != nil {
+		if err := runners[i].open(s.worker(res.batchRows, &Progress{}), rowsOf); err != nil {
 			return Measure{}, err
 		}
 		if err := runners[i].run(ctx, res.inputs[i%len(res.inputs)].inputs); err != nil {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"os"
 	"testing"
 
@@ -41,6 +42,9 @@ func TestRig(t *testing.T) {
 		{"infer with two threads", func() (Measure, error) { return rig.Infer(ctx, batch, 1, 2, rows) }, Measure{Rows: full}},
 		{"infer in larger batches than there are rows", func() (Measure, error) { return rig.Infer(ctx, 1<<20, 2, 1, rows) }, Measure{Rows: 3 * held}},
 		{"a row asked for is a batch", func() (Measure, error) { return rig.Infer(ctx, batch, 2, 1, 1) }, Measure{Rows: batch}},
+		{"infer as exported", func() (Measure, error) { return rig.InferExported(ctx, batch, 2, 1, rows) }, Measure{Rows: full}},
+		{"infer as exported with two threads", func() (Measure, error) { return rig.InferExported(ctx, batch, 1, 2, rows) }, Measure{Rows: full}},
+		{"infer again, in other batches", func() (Measure, error) { return rig.Infer(ctx, 2*batch, 2, 2, 1) }, Measure{Rows: 2 * batch}},
 		{"write", func() (Measure, error) { return rig.Write(ctx, dir, batch, rows) }, Measure{Rows: full}},
 	}
 	for _, s := range stages {
@@ -75,5 +79,63 @@ func TestRig(t *testing.T) {
 	}
 	if now := ort.Live(); now != live {
 		t.Errorf("%+v of ONNX Runtime are live; were %+v", now, live)
+	}
+}
+
+// The model as exported has none of our kernels. Where a run has none either,
+// there is nothing more to measure.
+func TestRigInferExported(t *testing.T) {
+	lib := orttest.Library(t)
+	ctx := t.Context()
+	for _, c := range []struct {
+		about, model string
+		kernels      Kernels
+		own          bool
+	}{
+		{"trees are replaced", "flights_gbdt", KernelsAuto, true},
+		{"so is a chain of Imputer, Scaler and LinearRegressor", "flights_linear", KernelsAuto, true},
+		{"nothing is, as was asked", "flights_linear", KernelsONNXRuntime, false},
+	} {
+		t.Run(c.about, func(t *testing.T) {
+			opts := sampleRun(t, c.model, 1)
+			opts.Kernels = c.kernels
+			plan, err := NewPlan(ctx, opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := plan.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			if plan.OwnKernels != c.own {
+				t.Fatalf("the plan of %s has kernels of ours: %t; want %t", c.model, plan.OwnKernels, c.own)
+			}
+			rig, err := NewRig(ctx, plan, lib, 1024)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := rig.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			if !c.own {
+				if _, err := rig.InferExported(ctx, 256, 1, 1, 256); !errors.Is(err, ErrUsage) {
+					t.Errorf("InferExported = %v; want a usage error", err)
+				}
+				return
+			}
+			if got, err := rig.InferExported(ctx, 256, 1, 1, 1000); err != nil || got.Rows != 1024 {
+				t.Fatalf("InferExported = %+v, %v; want 1024 rows", got, err)
+			}
+			asIs, err := plan.openExported()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := len(plan.Model.Rewrites) - len(asIs.Rewrites); n < 1 {
+				t.Errorf("rewrites of the model as exported: %q; want fewer than %q", asIs.Rewrites, plan.Model.Rewrites)
+			}
+		})
 	}
 }

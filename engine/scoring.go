@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/models"
 )
 
 // scoring is a session of a plan's model and what the workers over it share.
@@ -16,12 +17,18 @@ type scoring struct {
 
 // openScoring makes the session of the plan's model; the caller closes it.
 func (p *Plan) openScoring(lib *ort.Library, intraOpThreads int) (*scoring, error) {
+	return p.openScoringOf(p.Model, lib, intraOpThreads)
+}
+
+// openScoringOf makes the session of a model with the inputs and outputs of the
+// plan's; the caller closes it.
+func (p *Plan) openScoringOf(model *models.Model, lib *ort.Library, intraOpThreads int) (*scoring, error) {
 	outputs := append([]outputSpec(nil), p.outputs...)
 	names := make([]string, len(outputs))
 	for i := range outputs {
 		names[i] = outputs[i].value.Name
 	}
-	session, err := ort.NewSession(lib, p.Model, ort.SessionOptions{
+	session, err := ort.NewSession(lib, model, ort.SessionOptions{
 		Provider: p.Options.Provider, Outputs: names, IntraOpThreads: intraOpThreads,
 		// Batches vary in rows at the ends of spans; see SessionOptions.
 		DisableMemoryPattern: len(p.Binding.Bindings) > 1,
