@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -36,6 +37,7 @@ func (m *measurement) ceilings(ctx context.Context, best Arm) error {
 	fixed := m.endToEndArms(best)
 	rates := map[Stage]float64{}
 	expected := m.whole
+	m.steps.plan(m.exportedRounds(), m.opts.Target)
 	for round := -1; round < m.opts.Repeats; round++ {
 		if err := m.openRig(ctx); err != nil {
 			return err
@@ -57,6 +59,11 @@ func (m *measurement) ceilings(ctx context.Context, best Arm) error {
 				return err
 			}
 			rates[stage] = r.RowsPerSecond()
+		}
+		if m.exportedIn(round) {
+			if err := m.exported(ctx, best, round, rates); err != nil {
+				return err
+			}
 		}
 		if err := m.closeRig(); err != nil {
 			return err
@@ -93,6 +100,42 @@ func (m *measurement) ceilings(ctx context.Context, best Arm) error {
 		}
 	}
 	return nil
+}
+
+// exportedRepeats bounds the repeats of the model as exported: enough for a
+// number to hold against, which is all that it is.
+const exportedRepeats = 3
+
+// exportedIn says whether a round measures the model as exported, too: the
+// warm-up, the first, and others as far apart as can be.
+func (m *measurement) exportedIn(round int) bool {
+	every := (m.opts.Repeats + exportedRepeats - 1) / exportedRepeats
+	return m.plan.OwnKernels && (round < 0 || round%every == 0)
+}
+
+// exportedRounds is how many rounds do, the warm-up among them.
+func (m *measurement) exportedRounds() (n int) {
+	for round := -1; round < m.opts.Repeats; round++ {
+		if m.exportedIn(round) {
+			n++
+		}
+	}
+	return n
+}
+
+// exported measures ONNX Runtime's own kernels at the settings of inference
+// alone. They may need many times as long for a batch, so that few fit into a
+// repeat: those that do are as many for each worker.
+func (m *measurement) exported(ctx context.Context, best Arm, round int, rates map[Stage]float64) error {
+	turn := int64(best.BatchRows * best.Workers)
+	turns := max(int64(math.Round(rates[StageInferExported]*m.opts.Target.Seconds()/float64(turn))), 1)
+	r := Repeat{Stage: StageInferExported, Arm: best, Index: max(round, 0), Warmup: round < 0}
+	m.step("infer alone, as exported", m.opts.Target)
+	err := m.repeat(ctx, &r, func() (engine.Measure, error) {
+		return m.rig.InferExported(ctx, best.BatchRows, best.Workers, best.IntraOpThreads, turns*turn)
+	})
+	rates[StageInferExported] = r.RowsPerSecond()
+	return err
 }
 
 // endToEndArms are the fixed batch sizes to run end to end, at the best's

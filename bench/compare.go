@@ -261,6 +261,9 @@ func newPair(old, recent *Summary) *Pair {
 	}
 	p.Verdict = overall(verdicts)
 	for _, o := range old.Arms {
+		if o.Stage == StageInferExported { // ONNX Runtime's speed, which no change here makes
+			continue
+		}
 		if n := now[o.key()]; n != nil && !counted[o.key()] {
 			p.Changes = append(p.Changes, newChange(o, n, false, p.OtherMachine))
 		}

@@ -209,3 +209,20 @@ func TestComparisonOfSettings(t *testing.T) {
 		}
 	}
 }
+
+// ONNX Runtime's own kernels are no change of ours: they are not compared.
+func TestCompareLeavesExportedOut(t *testing.T) {
+	old, now := withExported(t, 0.08), withExported(t, 0.02)
+	c, err := Compare([]*Bench{old}, []*Bench{now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Verdict != Same {
+		t.Errorf("verdict %q; want same", c.Verdict)
+	}
+	for _, change := range c.Pairs[0].Changes {
+		if change.Stage == StageInferExported {
+			t.Errorf("%+v is compared", change)
+		}
+	}
+}

@@ -153,7 +153,8 @@ const maxPrice = 1e12
 //	          arm by arm within a round, so that a disturbance hits all of them
 //	ceilings  in each round: read, assemble, infer and write alone, with the
 //	          sweep's best settings, then end to end with each batch size and
-//	          with what --batch-size auto chooses
+//	          with what --batch-size auto chooses; in a few rounds also Run of the
+//	          model as it was exported, where millrace's kernels are in it
 type measurement struct {
 	opts   *Options
 	lib    *ort.Library
@@ -345,8 +346,8 @@ func (m *measurement) head(noPower string) (*Head, error) {
 			Millrace: p.Options.Build.Version, Commit: p.Options.Build.Commit, Dirty: m.opts.Dirty, Go: runtime.Version(), ORT: m.lib.Version, Kernels: kernel.Level(),
 		},
 		Model:    Model{Name: filepath.Base(p.Model.Path), SHA256: p.Model.SHA256, Bytes: p.Model.Bytes},
-		Settings: runSettings(&p.Options),
-		Data:     Data{Source: "input", Rows: p.Dataset.Rows(), Columns: len(p.Columns), Files: len(p.Dataset.Files())},
+		Settings: runSettings(&p.Options), Rewrites: p.Model.Rewrites,
+		Data: Data{Source: "input", Rows: p.Dataset.Rows(), Columns: len(p.Columns), Files: len(p.Dataset.Files())},
 	}
 	identity := sha256.New()
 	formats := map[string]bool{}
@@ -590,7 +591,7 @@ func (m *measurement) repeat(ctx context.Context, r *Repeat, do func() (engine.M
 		r.BytesRead = measured.Bytes
 	case StageWrite:
 		r.BytesWritten = measured.Bytes
-	case StageAssemble, StageInfer, StageEndToEnd:
+	case StageAssemble, StageInfer, StageInferExported, StageEndToEnd:
 	}
 	return m.out.Repeat(r)
 }

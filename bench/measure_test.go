@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,8 +106,27 @@ func TestMeasurement(t *testing.T) {
 	if n := counted[kind{StageEndToEnd, true, 4096}]; n != 2 { // 50,000 rows are too few to measure on
 		t.Errorf("end to end as chosen: %d repeats in batches of 4096; want 2", n)
 	}
+	// The model has kernels of ours; so it is measured without, in both rounds.
+	exported, wholes := map[Arm]int{}, 0
+	for _, r := range b.Repeats {
+		switch {
+		case r.Stage == StageEndToEnd:
+			wholes++
+		case r.Stage == StageInferExported && wholes > 0 && !r.Warmup:
+			exported[r.Arm]++
+		}
+	}
+	if len(exported) != 1 || exported[Summarize(b).Best[StageInfer].Arm] != 2 {
+		t.Errorf("as exported, by settings: %v; want two repeats, at those of inference alone", exported)
+	}
+	if got := b.Head.Rewrites; len(got) != 1 || !strings.Contains(got[0], "millrace's") {
+		t.Errorf("rewrites = %q; want the one of the chain", got)
+	}
 	if steps < len(b.Repeats) {
 		t.Errorf("%d steps for %d repeats", steps, len(b.Repeats))
+	}
+	if s := Summarize(b); s.Exported == nil || s.OfExported.Median <= 0 || s.OfExported.Repeats != 2 {
+		t.Errorf("summary: as exported %+v, end to end of it %+v; want both, by two rounds", s.Exported, s.OfExported)
 	}
 	if s := Summarize(b); s.Ceiling == nil || len(s.Ceiling.MissingStages) > 0 || s.OfCeiling.Median <= 0 || s.OfCeiling.Repeats != 2 {
 		t.Errorf("summary: ceiling %+v, of it %+v; want both, by two rounds", s.Ceiling, s.OfCeiling)
@@ -376,5 +396,53 @@ func TestHopelessArms(t *testing.T) {
 	all, err := ReadRecords(file)
 	if err != nil || len(all[0].Stops) != 1 || all[0].Stops[0].BatchRows != 2 || all[0].Stops[0].After != 2 {
 		t.Errorf("records %+v, %v; want one stop, of batches of 2 after 2", all, err)
+	}
+}
+
+// The model as exported is measured in the warm-up and in three rounds at most,
+// from the first on; never where it is what runs.
+func TestExportedRounds(t *testing.T) {
+	for _, c := range []struct {
+		repeats int
+		own     bool
+		want    []int
+	}{
+		{1, true, []int{-1, 0}},
+		{2, true, []int{-1, 0, 1}},
+		{3, true, []int{-1, 0, 1, 2}},
+		{4, true, []int{-1, 0, 2}},
+		{10, true, []int{-1, 0, 4, 8}},
+		{30, true, []int{-1, 0, 10, 20}},
+		{10, false, nil},
+	} {
+		m := &measurement{opts: &Options{Repeats: c.repeats}, plan: &engine.Plan{OwnKernels: c.own}}
+		var got []int
+		for round := -1; round < c.repeats; round++ {
+			if m.exportedIn(round) {
+				got = append(got, round)
+			}
+		}
+		if !slices.Equal(got, c.want) || m.exportedRounds() != len(c.want) {
+			t.Errorf("%d repeats, kernels of ours: %t: in rounds %v; want %v", c.repeats, c.own, got, c.want)
+		}
+	}
+}
+
+// With ONNX Runtime's kernels asked for there is nothing to measure beside
+// inference alone, and the records say what was asked for.
+func TestMeasurementOfItsOwnKernels(t *testing.T) {
+	opts := quick(t)
+	opts.Engine.Kernels, opts.AutoOnly, opts.BatchRows, opts.Repeats = engine.KernelsONNXRuntime, true, []int{2048}, 1
+	b, err := measured(t.Context(), t, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range b.Repeats {
+		if r.Stage == StageInferExported {
+			t.Fatalf("%+v was measured; it is what infer is", r)
+		}
+	}
+	if len(b.Head.Rewrites) > 0 || b.Head.Settings["kernels"] != "onnxruntime" {
+		t.Errorf("rewrites %q, settings %v; want none, and the kernels that were asked for", b.Head.Rewrites, b.Head.Settings)
 	}
 }

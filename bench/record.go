@@ -33,9 +33,13 @@ type Stage string
 const (
 	StageRead     Stage = "read"     // file to decoded columns
 	StageAssemble Stage = "assemble" // columns in memory to tensors
-	StageInfer    Stage = "infer"    // Run on tensors in memory
+	StageInfer    Stage = "infer"    // Run on tensors in memory, of the model as it is run
 	StageWrite    Stage = "write"    // predictions in memory to a file
 	StageEndToEnd Stage = "end_to_end"
+	// StageInferExported is infer of the model as it was exported, on ONNX Runtime's
+	// own kernels. No run has it: it is part of no ceiling and of no verdict, and
+	// there is none where infer is the same.
+	StageInferExported Stage = "infer_exported"
 )
 
 // Stages are the stages alone, in the order of the data's way.
@@ -62,6 +66,9 @@ type Head struct {
 	// Settings are those of the run that cost time, apart from an Arm's: by the
 	// flag's name, where they are not the default.
 	Settings map[string]string `json:"settings,omitempty"`
+	// Rewrites say, a sentence each, what the graph that was run has otherwise
+	// than the file.
+	Rewrites []string `json:"rewrites,omitempty"`
 	// PricePerHour is what the machine costs, in the user's unit of money; 0
 	// when not said.
 	PricePerHour float64 `json:"price_per_hour,omitempty"`
@@ -130,7 +137,7 @@ type Arm struct {
 type Repeat struct {
 	Stage Stage `json:"stage"`
 	Arm
-	Index  int  `json:"index"`            // of the repeat in its arm, from 0
+	Index  int  `json:"index"`            // of the repeat in its arm, or of its round, from 0
 	Warmup bool `json:"warmup,omitempty"` // not counted in medians
 	// Chosen marks end-to-end repeats with the settings that --batch-size auto
 	// chooses; the others have the arm's fixed settings.

@@ -47,6 +47,7 @@ type reportBench struct {
 	Stops               string
 	Command             string
 	Bound, Auto, Absent string // sentences below the charts
+	Exported            string
 }
 
 // tile is one of the headline numbers.
@@ -228,12 +229,27 @@ func newReportBench(id, label string, s *Summary) *reportBench {
 			b.Bound += " Not measured: " + stageList(c.MissingStages) + "; the true ceiling may be lower."
 		}
 	}
+	b.Exported = exportedSentence(s)
 	b.Auto = strings.TrimSpace(strings.ReplaceAll(autoLine(s), "\n ", ""))
 	if s.EndToEnd == nil {
 		b.Absent = "End to end was not measured."
 	}
 	b.Stops = strings.TrimSpace(strings.ReplaceAll(stopLines(s), "\n", ". "))
 	return b
+}
+
+// exportedSentence says what the bar of the model as exported is; "" without.
+func exportedSentence(s *Summary) string {
+	e := s.Exported
+	if e == nil {
+		return ""
+	}
+	out := fmt.Sprintf("As exported, on ONNX Runtime's own kernels, inference alone reaches %s rows/s (%s, %s)",
+		countOf(e.RowsPerSecond.Median), rangeOf(e.RowsPerSecond, countOf), sureness(e.RowsPerSecond))
+	if s.OfExported.known() {
+		out += "; end to end against that: " + timesOf(s.OfExported.Median)
+	}
+	return out + ". It is part of no ceiling: the infer of the others is the model as it is run."
 }
 
 // tiles are the headline numbers below the first.
@@ -369,6 +385,7 @@ func facts(all []*Summary) []fact {
 		{"model", func(_ *Summary, h *Head) string {
 			return strings.Trim(plain(h.Model.Name)+", "+known(h.Model.Bytes, memoryOf), ", ")
 		}},
+		{"rewritten", func(_ *Summary, h *Head) string { return rewritesOf(h) }},
 		{"model sha256", func(_ *Summary, h *Head) string { return plain(h.Model.SHA256) }},
 		{"data", func(_ *Summary, h *Head) string {
 			return fmt.Sprintf("%s rows of %s, %d columns; %s", humanize.Comma(h.Data.Rows), plain(h.Data.Format), h.Data.Columns, dataKind(&h.Data))

@@ -40,8 +40,8 @@ func pct(v, of float64) string {
 	return fmt.Sprintf("%.2f", min(100, 100*v/of))
 }
 
-// ceilingBars holds the stages alone and the shared cores against end to end. A
-// stage that is far faster than the rest is cut, or the rest could not be seen.
+// ceilingBars holds the stages alone and the shared cores against end to end, and
+// that against the model as exported, which is part of no ceiling. A stage that is far faster than the rest is cut, or the rest could not be seen.
 func ceilingBars(s *Summary) *bars {
 	type row struct {
 		label, note, class string
@@ -64,6 +64,9 @@ func ceilingBars(s *Summary) *bars {
 	if e := s.EndToEnd; e != nil {
 		rows = append(rows, row{"end to end", settings(e.Arm, e.Chosen), "whole", e.RowsPerSecond, true})
 		scale = max(scale, 1.1*e.RowsPerSecond.High)
+	}
+	if e := s.Exported; e != nil {
+		rows = append(rows, row{"as exported, ONNX Runtime's own kernels", "infer alone, " + settings(e.Arm, false), "exported", e.RowsPerSecond, false})
 	}
 	if len(rows) == 0 {
 		return nil
@@ -314,7 +317,7 @@ func newStrips(s *Summary) *strips {
 			arms = append(arms, a)
 		}
 	}
-	for _, a := range []*ArmSummary{s.Auto, s.BestFixed} {
+	for _, a := range []*ArmSummary{s.Auto, s.BestFixed, s.Exported} {
 		if a != nil {
 			arms = append(arms, a)
 		}

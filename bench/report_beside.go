@@ -75,6 +75,7 @@ func beside(all []*Summary) []besideRow {
 	})
 	add("of the ceiling", percentOf, func(s *Summary) Estimate { return s.OfCeiling })
 	add("of bare inference", percentOf, func(s *Summary) Estimate { return s.OfBareInference })
+	add("of "+exportedName, timesOf, func(s *Summary) Estimate { return s.OfExported })
 	separate()
 	for _, stage := range Stages {
 		add(stageName(stage)+" alone, rows/s", countOf, func(s *Summary) Estimate {
@@ -84,6 +85,12 @@ func beside(all []*Summary) []besideRow {
 			return Estimate{}
 		})
 	}
+	add("infer alone, as exported, rows/s", countOf, func(s *Summary) Estimate {
+		if s.Exported == nil {
+			return Estimate{}
+		}
+		return s.Exported.RowsPerSecond
+	})
 	separate()
 	words("infer, CPU a row", func(s *Summary) string {
 		if a := s.Best[StageInfer]; a != nil {

@@ -154,6 +154,22 @@ func twoMachines(tb testing.TB) []*Bench {
 	return mustRead(tb, data)
 }
 
+// withExported is the first of the made measurements with the model as exported,
+// at a share of inference alone, in three of the rounds.
+func withExported(tb testing.TB, share float64) *Bench {
+	tb.Helper()
+	b := twoMachines(tb)[0]
+	b.Head.Rewrites = []string{`TreeEnsembleRegressor of "output" (200 trees, 12600 leaves) runs on millrace's kernel`}
+	arm := Arm{Provider: "cpu", BatchRows: 8192, Workers: 2, IntraOpThreads: 1}
+	for i, index := range []int{0, 1, 5, 9} {
+		rate := 1.36e6 * share * (1 + 0.01*float64(i))
+		b.Repeats = append(b.Repeats, Repeat{
+			Stage: StageInferExported, Arm: arm, Index: index, Warmup: i == 0, Rows: 3_000_000, Seconds: 3e6 / rate, CPUSeconds: 6e6 / rate,
+		})
+	}
+	return b
+}
+
 func mustRead(tb testing.TB, data []byte) []*Bench {
 	tb.Helper()
 	all, err := ReadRecords(bytes.NewReader(data))

@@ -114,6 +114,34 @@ func TestWriteReport(t *testing.T) {
 	}
 }
 
+// What ONNX Runtime's own kernels do is drawn beside the ceiling, not as a part
+// of it, whether it is far below end to end or above.
+func TestReportExported(t *testing.T) {
+	for name, c := range map[string]struct {
+		share float64
+		want  string
+	}{
+		"exported":      {0.08, "end to end against that: 10.8x"},
+		"exported-fast": {3, "end to end against that: 28.8%"},
+	} {
+		b := withExported(t, c.share)
+		page := report(t, name, []*Bench{b})
+		for _, want := range []string{`<g class="exported">`, "as exported, ONNX Runtime&#39;s own kernels <small>infer alone, 8,192 rows, 2 workers", c.want, "(200 trees, 12600 leaves) runs on millrace&#39;s kernel"} {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s: the page does not have %q", name, want)
+			}
+		}
+		with, without := Summarize(b), Summarize(twoMachines(t)[0])
+		if with.Ceiling.RowsPerSecond != without.Ceiling.RowsPerSecond || with.OfCeiling != without.OfCeiling || with.OfBareInference != without.OfBareInference {
+			t.Errorf("%s: the ceiling is %+v; want %+v, as without", name, with.Ceiling, without.Ceiling)
+		}
+		if len(with.Ceiling.MissingStages) > 0 || with.OfExported.Repeats != 3 {
+			t.Errorf("%s: stages missing: %v, of the exported: %+v; want none, by three rounds", name, with.Ceiling.MissingStages, with.OfExported)
+		}
+		report(t, name+"-beside", []*Bench{b, twoMachines(t)[1]})
+	}
+}
+
 const evil = `<script>alert(1)</script>"'--></svg></title></style>` + "`" + `{{.}} ${x} javascript:x onload=x` + "\x1b[31m\u202e\x00"
 
 // Names come from files that others made.
@@ -126,7 +154,7 @@ func TestReportHostileNames(t *testing.T) {
 		h.Machine.GPUs, h.Machine.CPUFeatures, h.Machine.PowerSource = []string{evil, evil}, []string{evil}, evil
 		h.Versions = Versions{Millrace: evil, Commit: evil, Go: evil, ORT: evil, Kernels: evil}
 		h.Model.Name, h.Model.SHA256, h.Data.Format, h.Data.SHA256, h.Data.Source = evil, evil, evil, evil, evil
-		h.Command = []string{evil, "--x", evil}
+		h.Command, h.Rewrites = []string{evil, "--x", evil}, []string{evil, evil, evil, evil}
 		b.ID = evil
 		for i := range b.Repeats {
 			b.Repeats[i].Provider = evil

@@ -111,6 +111,14 @@ func percentOf(ratio float64) string {
 	return fmt.Sprintf("%.1f%%", ratio*100)
 }
 
+// timesOf writes a ratio as a percentage, or from twice on as a multiple.
+func timesOf(ratio float64) string {
+	if ratio < 1.9995 {
+		return percentOf(ratio)
+	}
+	return significant(ratio) + "x"
+}
+
 // changeOf writes how far a ratio is from 1, with its sign.
 func changeOf(ratio float64) string {
 	if ratio <= 0 {
@@ -174,10 +182,30 @@ func restless(s *Summary) string {
 
 // stageName is a stage's name in sentences.
 func stageName(s Stage) string {
-	if s == StageEndToEnd {
+	switch s {
+	case StageEndToEnd:
 		return "end to end"
+	case StageInferExported:
+		return "infer, as exported"
+	case StageRead, StageAssemble, StageInfer, StageWrite:
 	}
 	return plain(string(s))
+}
+
+// maxRewrites is how many rewrites are told apart.
+const maxRewrites = 3
+
+// rewritesOf says what was run otherwise than the model's file has it; "" for
+// nothing, and for records that do not tell.
+func rewritesOf(h *Head) string {
+	var parts []string
+	for _, rewrite := range h.Rewrites[:min(len(h.Rewrites), maxRewrites)] {
+		parts = append(parts, plainTo(rewrite, 2*plainRunes))
+	}
+	if more := len(h.Rewrites) - maxRewrites; more > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // numberOf writes a number of things.

@@ -31,13 +31,19 @@ type Summary struct {
 	BestFixed *ArmSummary `json:"best_fixed,omitempty"`
 	Fixed1024 *ArmSummary `json:"fixed_1024,omitempty"` // the fastest with 1024 rows a batch
 
+	// Exported is inference alone of the model as it was exported, by ONNX
+	// Runtime's own kernels; nil where the model is run so, and in records from
+	// before millrace had kernels of its own.
+	Exported *ArmSummary `json:"exported,omitempty"`
+
 	Ceiling *Ceiling `json:"ceiling,omitempty"`
-	// Ratios of rows/s: of end to end to the ceiling and to inference alone, and
-	// of auto to the fixed choices (1 is as fast; auto's regret is what lacks).
+	// Ratios of rows/s: of end to end to the ceiling and to inference alone, as run
+	// and as exported, and of auto to the fixed choices (1 is as fast; auto's regret is what lacks).
 	// Where stages and whole were measured in rounds, a ratio is the median of
 	// the rounds' ratios, and so not quite the ratio of the medians.
 	OfCeiling       Estimate `json:"of_ceiling"`
 	OfBareInference Estimate `json:"of_bare_inference"`
+	OfExported      Estimate `json:"of_exported"` // by the rounds that have it
 	AutoOfBestFixed Estimate `json:"auto_of_best_fixed"`
 	AutoOfFixed1024 Estimate `json:"auto_of_fixed_1024"`
 
@@ -100,7 +106,13 @@ func Summarize(b *Bench) *Summary {
 		s.EndToEnd = s.BestFixed
 	}
 	for _, a := range s.Arms {
-		if stageOrder(a.Stage) == len(Stages) || a.Stage == StageInfer && s.EndToEnd != nil && a.Provider != s.EndToEnd.Provider {
+		if s.EndToEnd != nil && a.Provider != s.EndToEnd.Provider && (a.Stage == StageInfer || a.Stage == StageInferExported) {
+			continue
+		}
+		if a.Stage == StageInferExported {
+			s.Exported = faster(s.Exported, a)
+		}
+		if stageOrder(a.Stage) == len(Stages) {
 			continue
 		}
 		if best := faster(s.Best[a.Stage], a); best != nil {
@@ -135,6 +147,9 @@ func (s *Summary) derive() {
 	}
 	if infer := s.Best[StageInfer]; infer != nil {
 		s.OfBareInference = rate.over(infer.RowsPerSecond)
+	}
+	if s.Exported != nil {
+		s.OfExported = s.EndToEnd.during(s.Exported).over(s.Exported)
 	}
 	if cores := s.Head.Machine.Cores; cores > 0 {
 		s.RowsPerSecondPerCore = rate.times(1 / float64(cores))

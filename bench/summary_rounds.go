@@ -1,5 +1,7 @@
 package bench
 
+import "slices"
+
 // round is one pass of a measurement over all stages and the whole: they lie
 // seconds apart, so the machine was in one state, and a ratio of two of them
 // knows nothing of how that state drifts over minutes.
@@ -67,7 +69,7 @@ func bestOfRounds(rounds []round) map[Stage]*ArmSummary {
 	return best
 }
 
-// over divides the rates of two end-to-end arms: repeat by repeat where both were
+// over divides the rates of two arms: repeat by repeat where both were
 // measured in the same rounds, else medians.
 func (a *ArmSummary) over(by *ArmSummary) Estimate {
 	x, y := a.counted(), by.counted()
@@ -82,6 +84,15 @@ func (a *ArmSummary) over(by *ArmSummary) Estimate {
 		ratios[i] = x[i].RowsPerSecond() / y[i].RowsPerSecond()
 	}
 	return newEstimate(ratios)
+}
+
+// during is the arm with only the repeats of rounds that another was measured in.
+func (a *ArmSummary) during(other *ArmSummary) *ArmSummary {
+	some := *a
+	some.repeats = slices.DeleteFunc(a.counted(), func(r Repeat) bool {
+		return !slices.ContainsFunc(other.counted(), func(o Repeat) bool { return o.Index == r.Index })
+	})
+	return &some
 }
 
 // deriveRounds replaces the ceiling and its ratios by what the rounds say, each

@@ -78,9 +78,16 @@ func heading(s *Summary) string {
 	if name := machineName(&h.Machine); !strings.HasSuffix(kind, name) {
 		kind = name + ", " + kind
 	}
-	return fmt.Sprintf("%s on %s\n%s of %s, %s; millrace %s, ONNX Runtime %s",
+	out := fmt.Sprintf("%s on %s\n%s of %s, %s; millrace %s, ONNX Runtime %s",
 		plain(h.Model.Name), kind, numberOf(int(h.Data.Rows), "row"), plain(h.Data.Format), dataKind(&h.Data), versionName(&h.Versions), plain(h.Versions.ORT))
+	if rewrites := rewritesOf(h); rewrites != "" {
+		out += "\nrewritten: " + rewrites
+	}
+	return out
 }
+
+// exportedName is what StageInferExported is called beside end to end.
+const exportedName = "ONNX Runtime's own kernels alone"
 
 func dataKind(d *Data) string {
 	if d.Source == "made" {
@@ -98,7 +105,7 @@ func ceilingTable(s *Summary) string {
 		}
 		is := unknown
 		if ratio.known() {
-			is = percentOf(ratio.Median)
+			is = timesOf(ratio.Median)
 		}
 		t.AppendRow(table.Row{what, countOf(rate.Median), rangeOf(rate, countOf), is, note})
 	}
@@ -119,6 +126,9 @@ func ceilingTable(s *Summary) string {
 	}
 	if infer := s.Best[StageInfer]; infer != nil {
 		add("bare inference", infer.RowsPerSecond, s.OfBareInference, settings(infer.Arm, false))
+	}
+	if e := s.Exported; e != nil {
+		add(exportedName, e.RowsPerSecond, s.OfExported, settings(e.Arm, false))
 	}
 	if t.Length() == 0 {
 		return ""
