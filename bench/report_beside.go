@@ -75,7 +75,7 @@ func beside(all []*Summary) []besideRow {
 	})
 	add("of the ceiling", percentOf, func(s *Summary) Estimate { return s.OfCeiling })
 	add("of bare inference", percentOf, func(s *Summary) Estimate { return s.OfBareInference })
-	add("of "+exportedName, timesOf, func(s *Summary) Estimate { return s.OfExported })
+	add("of ONNX Runtime's own kernels", timesOf, func(s *Summary) Estimate { return s.OfExported })
 	separate()
 	for _, stage := range Stages {
 		add(stageName(stage)+" alone, rows/s", countOf, func(s *Summary) Estimate {
@@ -85,7 +85,7 @@ func beside(all []*Summary) []besideRow {
 			return Estimate{}
 		})
 	}
-	add("infer alone, as exported, rows/s", countOf, func(s *Summary) Estimate {
+	add("infer as exported, rows/s", countOf, func(s *Summary) Estimate {
 		if s.Exported == nil {
 			return Estimate{}
 		}
