@@ -270,14 +270,7 @@ func BenchmarkPeer(b *testing.B) {
 //
 //	go test -run '^$' -bench PeerFlights -benchtime 15x ./io/parquetfile
 func BenchmarkPeerFlights(b *testing.B) {
-	dir := os.Getenv("MILLRACE_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", ".data")
-	}
-	path := filepath.Join(dir, "flights-wide.parquet")
-	if _, err := os.Stat(path); err != nil {
-		b.Skipf("no derived data: %v", err)
-	}
+	path := derived(b, "flights-wide.parquet")
 	r := open(b, path, format.ReadOptions{})
 	groups := []int{0, 1}
 	rows, columns := int64(0), int64(len(r.fields))
@@ -293,6 +286,47 @@ func BenchmarkPeerFlights(b *testing.B) {
 	}
 	run("flights", path)
 	run("flights-with-nulls", flightsWithNulls(b, r, groups))
+}
+
+// derived is the path of a derived table in the folder that MILLRACE_DATA names;
+// the default is .data.
+func derived(b *testing.B, name string) string {
+	b.Helper()
+	dir := os.Getenv("MILLRACE_DATA")
+	if dir == "" {
+		dir = filepath.Join("..", "..", ".data")
+	}
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); err != nil {
+		b.Skipf("no derived data: %v", err)
+	}
+	return path
+}
+
+// BenchmarkFlights reads all of the derived tables in one goroutine, and reports
+// the shortest time a row. MILLRACE_CPU_LEVEL names the kernels.
+//
+//	go test -run '^$' -bench '^BenchmarkFlights$' -benchtime 15x ./io/parquetfile
+func BenchmarkFlights(b *testing.B) {
+	for _, table := range []string{"flights-nulls", "flights-wide"} {
+		b.Run("table="+table, func(b *testing.B) {
+			r := open(b, derived(b, table+".parquet"), format.ReadOptions{})
+			least := math.Inf(1)
+			for b.Loop() {
+				rows, start := int64(0), time.Now()
+				for g := range r.spans {
+					if err := r.ReadSpan(b.Context(), g, columnsOf(r), func(batch arrow.RecordBatch) error {
+						rows += batch.NumRows()
+						return nil
+					}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				least = min(least, float64(time.Since(start).Nanoseconds())/float64(rows))
+			}
+			b.ReportMetric(least, "ns/row")
+		})
+	}
 }
 
 // flightsWithNulls copies row groups, with one value in twenty null.
