@@ -31,7 +31,10 @@ type tableSource struct {
 func (s *tableSource) ReadSpan(ctx context.Context, ref dataset.SpanRef, _ []string, yield func(arrow.RecordBatch) error) error {
 	now := s.reading.Add(1)
 	defer s.reading.Add(-1)
-	for most := s.most.Load(); now > most && !s.most.CompareAndSwap(most, now); most = s.most.Load() {
+	for {
+		if most := s.most.Load(); now <= most || s.most.CompareAndSwap(most, now) {
+			break
+		}
 	}
 	for at := int64(0); at < ref.Rows; at += s.chunk {
 		if err := ctx.Err(); err != nil {
@@ -55,12 +58,12 @@ type recorder struct {
 	batches map[int64]int64 // rows by first id
 }
 
-func (r *recorder) score(ctx context.Context, batch *batcher.Batch) (*result, error) {
+func (r *recorder) score(_ context.Context, batch *batcher.Batch) (*result, error) {
 	first := batch.Segments[0].Record.Column(0).(*array.Int64).Value(0)
 	r.mu.Lock()
 	r.batches[first] = int64(batch.Rows)
 	r.mu.Unlock()
-	return r.doubler.double(batch), nil
+	return r.double(batch), nil
 }
 
 // serialEdges are the batches that one goroutine cuts from the parts, by first
