@@ -53,6 +53,9 @@ type Tried struct {
 const (
 	trialShare = 0.02            // of the run
 	trialMost  = 2 * time.Second // and never more
+	// trialLeast is the least worth measuring with: in less, cold memory decides.
+	// A run must last 5 s for it; the default is near the best of shorter ones.
+	trialLeast = 100 * time.Millisecond
 	// trialGain is by how much another batch size must beat the default to be
 	// taken instead: less could be noise, and costs nobody anything.
 	trialGain = 1.03
@@ -221,6 +224,9 @@ func (t *trial) run(ctx context.Context, p *Plan, started time.Time) error {
 	rate := float64(t.workers) / first.perRow
 	first.laps = 0
 	budget := min(time.Duration(float64(p.Dataset.Rows())/rate*trialShare*float64(time.Second)), trialMost)
+	if budget < trialLeast {
+		return fmt.Errorf("%s rows are done too soon to measure on", humanize.Comma(p.Dataset.Rows()))
+	}
 	left := budget - time.Since(started)
 	if sizes = t.fit(sizes, min(rows, int(left.Seconds()*rate))); sizes == nil {
 		return fmt.Errorf("a measurement would have taken more than %s", budget.Round(time.Millisecond))
@@ -323,7 +329,8 @@ func (t *trial) lap(ctx context.Context, a *trialArm, rows int) error {
 		defer runtime.UnlockOSThread()
 		started, scored := t.clock(), 0
 		for i := range each {
-			batch := a.batches[(share*each+i)%len(a.batches)]
+			// Other rows in each lap: a run's are not in cache either.
+			batch := a.batches[((a.laps*t.workers+share)*each+i)%len(a.batches)]
 			if err := a.workers[w].process(ctx, batch, t.plan); err != nil {
 				return err
 			}
