@@ -31,7 +31,7 @@ import (
 // through five goroutines (docs/decisions/013).
 //
 // Only one worker writes, since a part has one writer; what the others score
-// meanwhile waits in its lane. That is bounded: see mayScore and mayRead. The
+// meanwhile waits in its lane. That is bounded: see scoreOf and mayRead. The
 // first lane's first batch is exempt from both bounds, so that the run always
 // goes on.
 type crew struct {
@@ -49,7 +49,6 @@ type crew struct {
 		scored  int64   // rows given to a worker, and not written
 		writing bool
 		idle    int // workers that wait
-		stopped bool
 	}
 	changed sync.Cond // something may be there for one who waits
 }
@@ -114,9 +113,8 @@ func (c *crew) work(ctx context.Context, s scorer) error {
 
 // stop wakes all who wait, to find that ctx has ended.
 func (c *crew) stop() {
-	c.mu.Lock()
+	c.mu.Lock() // so that none is between its look at ctx and its wait
 	defer c.mu.Unlock()
-	c.mu.stopped = true
 	c.changed.Broadcast()
 }
 
@@ -135,7 +133,7 @@ func (c *crew) do(ctx context.Context, h *hand, t *task) error {
 // the run is over. The lock is held.
 func (c *crew) await(ctx context.Context, h *hand) (t task, ok bool) {
 	for {
-		if c.mu.stopped || ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return task{}, false
 		}
 		if t, ok := c.next(ctx, h); ok {

@@ -162,7 +162,7 @@ func TestCrewWaits(t *testing.T) {
 	for _, ref := range l.plan.Parts[0].Spans {
 		source.first[ref] = ref.FirstRow
 	}
-	l.plan.waitingRows = 4 * batchRows // two jobs of each worker are allowed anyway: 384
+	l.plan.waitingRows = 4 * batchRows // two batches of each worker are allowed anyway: 384
 	var held atomic.Int64
 	gate := make(chan struct{})
 	l.newScorer = func() scorer { return &gated{gate: gate, held: &held} }

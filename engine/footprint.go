@@ -144,7 +144,7 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	}
 	// Results that wait, the row group that is being filled, and that of the
 	// part before, which is being compressed.
-	waiting := max(min(a.WaitingRows, waitingBytes/max(f.result, 1)), 2*workers*int64(a.BatchRows))
+	waiting := waitingRows(a.WaitingRows, f.result, a.Workers, a.BatchRows)
 	m.Written = (f.result + f.lists) * min(waiting+2*rowGroupRows, f.rows)
 	m.Slack = (garbage + m.Written) / 2 // see cmd/millrace: the heap grows by half before it is collected
 	m.Total = m.Program + m.Model + m.Tensors + m.Activations + m.Decoded + m.Written + m.Slack

@@ -43,7 +43,7 @@ type lane struct {
 // slot is the place of one batch in the order: its batch, and then its result.
 type slot struct {
 	rows   int
-	batch  *batcher.Batch // nil once a hand has taken it
+	batch  *batcher.Batch // nil once it is scored: the result has it then
 	result *result        // nil until it is scored
 }
 

@@ -135,7 +135,10 @@ func (f *footprint) fitInto(start allotment, limit int64, autoBatch bool) (a all
 // ErrMemory and says what it would take.
 func (p *Plan) fitMemory() error {
 	p.limit, p.limitSource = memoryLimit(p.Options.MemoryLimit)
-	p.chunkRows, p.waitingRows = p.readOptions().ChunkRows, int64(p.Options.Workers+1)*waitingGroups*rowGroupRows
+	p.chunkRows = p.readOptions().ChunkRows
+	// A row group of the output for each worker, which goes through a span that
+	// often is as large while the spans before it are not yet written, and one more.
+	p.waitingRows = int64(p.Options.Workers+1) * rowGroupRows
 	if p.limit == 0 {
 		return nil
 	}

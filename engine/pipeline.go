@@ -64,10 +64,10 @@ func (p *pipeline) run(ctx context.Context) (err error) {
 //
 // A worker is in C most of the time, and keeps its place among Go's GOMAXPROCS
 // running goroutines until a monitor, which looks every 20 us at best, takes it
-// away. So readers, cutter and collector wait while cores are idle; with a place
-// for each worker besides, the operating system shares the cores instead. Of 2
-// cores, 1.67 were busy before and 1.83 are (linear model, Arrow; the run took 15%
-// less). An explicit GOMAXPROCS is left as it is.
+// away. So whatever else must run, the other workers among it when they come back
+// from C, waits while cores are idle; with a place for each worker besides, the
+// operating system shares the cores instead (docs/decisions/013). An explicit
+// GOMAXPROCS is left as it is.
 func makeRoom(workers int) (restore func()) {
 	if os.Getenv("GOMAXPROCS") != "" {
 		return func() {}
@@ -77,20 +77,20 @@ func makeRoom(workers int) (restore func()) {
 	return func() { runtime.GOMAXPROCS(before) }
 }
 
-// Bounds on results that wait to be written.
-const (
-	// waitingGroups is in row groups of the output, for each worker and one
-	// more: a worker goes through a span, which often is as large, and what it
-	// scores waits until the spans before are written.
-	waitingGroups = 1
-	waitingBytes  = 32 << 20
-)
+// waitingBytes bounds the results that wait to be written.
+const waitingBytes = 32 << 20
 
-// waitingRows is how many rows may be scored and not yet written: as many as the
-// plan allows, but two jobs of each worker in any case.
+// waitingRows is how many rows may be scored and not yet written: as many as are
+// allowed and find room, but two batches of each worker in any case. resultBytes
+// is the size of a row of the output.
+func waitingRows(allowed, resultBytes int64, workers, batchRows int) int64 {
+	return max(min(allowed, waitingBytes/max(resultBytes, 1)), 2*int64(workers)*int64(batchRows))
+}
+
+// waitingRows is the run's.
 func (p *pipeline) waitingRows() int64 {
-	rows := min(p.plan.waitingRows, waitingBytes/max(p.plan.resultBytes(), 1))
-	return max(rows, 2*int64(p.plan.Options.Workers*p.plan.Options.BatchRows))
+	o := &p.plan.Options
+	return waitingRows(p.plan.waitingRows, p.plan.resultBytes(), o.Workers, o.BatchRows)
 }
 
 // guarded turns a worker's panic into an error. A mapped file that is cut under
