@@ -1,6 +1,10 @@
 package kernel
 
-import "os"
+import (
+	"os"
+
+	"github.com/millrace/millrace/internal/cpulevel"
+)
 
 //go:generate go -C asm run . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg kernel
 
@@ -58,22 +62,11 @@ type (
 // plain is the level of machines that no kernel is for.
 var plain = &level{name: "plain"}
 
-// LevelVariable is the environment variable that names the best level to be
-// used, for measurements and for looking for errors.
-const LevelVariable = "MILLRACE_CPU_LEVEL"
-
 // best is the level of this process.
-var best = choose(levels(), os.Getenv(LevelVariable))
+var best = cpulevel.Choose(levels(), os.Getenv(cpulevel.Variable))
 
-// choose gives the level of a name, or the last.
-func choose(all []*level, name string) *level {
-	for _, l := range all {
-		if l.name == name {
-			return l
-		}
-	}
-	return all[len(all)-1]
-}
+// Name is the level's name.
+func (l *level) Name() string { return l.name }
 
 // Level names the vector kernels that this process uses, the best that the
 // processor allows: plain, avx2 or avx512.

@@ -10,24 +10,13 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"pgregory.net/rapid"
+
+	"github.com/millrace/millrace/internal/cpulevel"
+	"github.com/millrace/millrace/internal/cpulevel/leveltest"
 )
 
 // The tests here run every kernel of every level that this machine has against
 // the plainest loop, on memory that ends where the values do.
-
-// eachLevel runs a property for each level.
-func eachLevel(t *testing.T, arenas int, property func(t *rapid.T, l *level, g *guards)) {
-	t.Helper()
-	for _, l := range levels() {
-		t.Run("level="+l.name, func(t *testing.T) {
-			g := newGuards(t, arenas)
-			rapid.Check(t, func(t *rapid.T) {
-				g.reset()
-				property(t, l, g)
-			})
-		})
-	}
-}
 
 func TestLevel(t *testing.T) {
 	all := levels()
@@ -35,15 +24,15 @@ func TestLevel(t *testing.T) {
 		t.Errorf("the first level is %s; want plain, which every machine has", all[0].name)
 	}
 	last := all[len(all)-1]
-	if want := choose(all, os.Getenv(LevelVariable)).name; Level() != want {
+	if want := cpulevel.Choose(all, os.Getenv(cpulevel.Variable)).name; Level() != want {
 		t.Errorf("Level() = %s; want %s", Level(), want)
 	}
 	for _, name := range []string{"", "avx1024"} {
-		if got := choose(all, name); got != last {
+		if got := cpulevel.Choose(all, name); got != last {
 			t.Errorf("choose(%q) = %s; want the best, %s", name, got.name, last.name)
 		}
 	}
-	if got := choose(all, "plain"); got != plain {
+	if got := cpulevel.Choose(all, "plain"); got != plain {
 		t.Errorf("choose(plain) = %s", got.name)
 	}
 	for _, l := range all {
@@ -52,9 +41,9 @@ func TestLevel(t *testing.T) {
 }
 
 // guardedBits draws a bitmap of n bits from bit on, and not a byte more.
-func guardedBits(t *rapid.T, g *guards, n int) (bitmap []byte, bit int) {
+func guardedBits(t *rapid.T, g *leveltest.Guards, n int) (bitmap []byte, bit int) {
 	drawn, bit := drawBits(t, n)
-	bitmap = guarded[byte](g, len(drawn))
+	bitmap = leveltest.Slice[byte](g, len(drawn))
 	copy(bitmap, drawn)
 	return bitmap, bit
 }
@@ -79,13 +68,13 @@ func checkTranspose[T Number](t *testing.T) {
 	const widest = 40
 	var zero T
 	t.Run(fmt.Sprintf("type=%T", zero), func(t *testing.T) {
-		eachLevel(t, widest+1, func(t *rapid.T, l *level, g *guards) {
+		leveltest.Each(t, levels(), widest+1, func(t *rapid.T, l *level, g *leveltest.Guards) {
 			rows, width := rapid.IntRange(0, 45).Draw(t, "rows"), rapid.IntRange(1, widest).Draw(t, "width")
 			gap := rapid.SampledFrom([]int{0, 0, 1, 5}).Draw(t, "gap")
 			r := drawRandom(t)
 			cols := make([][]T, width)
 			for c := range cols {
-				cols[c] = guarded[T](g, rows)
+				cols[c] = leveltest.Slice[T](g, rows)
 				for i := range cols[c] {
 					cols[c][i] = T(r.Uint32())
 				}
@@ -94,7 +83,7 @@ func checkTranspose[T Number](t *testing.T) {
 			if rows > 0 {
 				size = (rows-1)*(width+gap) + width
 			}
-			dst := guarded[T](g, size)
+			dst := leveltest.Slice[T](g, size)
 			want := append([]T(nil), dst...)
 			for i := range rows {
 				for c := range width {
@@ -105,7 +94,7 @@ func checkTranspose[T Number](t *testing.T) {
 			if !bytes.Equal(Bytes(dst), Bytes(want)) {
 				t.Fatalf("transpose of %d columns of %d rows, stride %d = %v; want %v", width, rows, width+gap, dst, want)
 			}
-			if !intact[T](g, size) {
+			if !leveltest.Intact[T](g, size) {
 				t.Fatalf("transpose of %d columns of %d rows wrote before dst", width, rows)
 			}
 		})
@@ -125,10 +114,10 @@ func checkCopyFill[T Number](t *testing.T) {
 	t.Helper()
 	var zero T
 	t.Run(fmt.Sprintf("type=%T", zero), func(t *testing.T) {
-		eachLevel(t, 3, func(t *rapid.T, l *level, g *guards) {
+		leveltest.Each(t, levels(), 3, func(t *rapid.T, l *level, g *leveltest.Guards) {
 			n, r := drawRun(t), drawRandom(t)
 			bitmap, bit := guardedBits(t, g, n)
-			src := guarded[T](g, n)
+			src := leveltest.Slice[T](g, n)
 			fill := drawNumber[T](r)
 			want := make([]T, n)
 			for i := range src {
@@ -139,13 +128,13 @@ func checkCopyFill[T Number](t *testing.T) {
 			}
 			dst := src
 			if rapid.Bool().Draw(t, "apart") {
-				dst = guarded[T](g, n)
+				dst = leveltest.Slice[T](g, n)
 			}
 			copyFill(l, dst, src, bitmap, bit, fill)
 			if !bytes.Equal(Bytes(dst), Bytes(want)) {
 				t.Fatalf("copyFill(%08b, %d, %v) = %v; want %v", bitmap, bit, fill, dst, want)
 			}
-			if !intact[T](g, n) {
+			if !leveltest.Intact[T](g, n) {
 				t.Fatalf("copyFill of %d values wrote before dst", n)
 			}
 		})
@@ -165,10 +154,10 @@ func checkBools[T Number](t *testing.T) {
 	t.Helper()
 	var zero T
 	t.Run(fmt.Sprintf("type=%T", zero), func(t *testing.T) {
-		eachLevel(t, 2, func(t *rapid.T, l *level, g *guards) {
+		leveltest.Each(t, levels(), 2, func(t *rapid.T, l *level, g *leveltest.Guards) {
 			n := drawRun(t)
 			bitmap, bit := guardedBits(t, g, n)
-			dst, want := guarded[T](g, n), make([]T, n)
+			dst, want := leveltest.Slice[T](g, n), make([]T, n)
 			for i := range want {
 				if bitutil.BitIsSet(bitmap, bit+i) {
 					want[i] = 1
@@ -178,7 +167,7 @@ func checkBools[T Number](t *testing.T) {
 			if !bytes.Equal(Bytes(dst), Bytes(want)) {
 				t.Fatalf("bools(%08b, %d) = %v; want %v", bitmap, bit, dst, want)
 			}
-			if !intact[T](g, n) {
+			if !leveltest.Intact[T](g, n) {
 				t.Fatalf("bools of %d values wrote before dst", n)
 			}
 		})
@@ -186,7 +175,7 @@ func checkBools[T Number](t *testing.T) {
 }
 
 func TestCountOnesLevels(t *testing.T) {
-	eachLevel(t, 1, func(t *rapid.T, l *level, g *guards) {
+	leveltest.Each(t, levels(), 1, func(t *rapid.T, l *level, g *leveltest.Guards) {
 		n, want := rapid.IntRange(0, 3000).Draw(t, "n"), 0
 		bitmap, bit := guardedBits(t, g, n)
 		for i := range n {
@@ -232,13 +221,13 @@ func checkCastFill[S, D Number](t *testing.T) {
 	var from S
 	var to D
 	t.Run(fmt.Sprintf("from=%T/to=%T", from, to), func(t *testing.T) {
-		eachLevel(t, 3, func(t *rapid.T, l *level, g *guards) {
+		leveltest.Each(t, levels(), 3, func(t *rapid.T, l *level, g *leveltest.Guards) {
 			n, r := drawRun(t), drawRandom(t)
 			bitmap, bit := guardedBits(t, g, n)
 			if rapid.Bool().Draw(t, "no bitmap") {
 				bitmap = nil
 			}
-			src, dst := guarded[S](g, n), guarded[D](g, n)
+			src, dst := leveltest.Slice[S](g, n), leveltest.Slice[D](g, n)
 			// Kernels judge a run as a whole: some runs have to be tame.
 			wild := rapid.SampledFrom([]float64{0, 0.01, 1}).Draw(t, "wild")
 			rough := rapid.SampledFrom([]float64{0, 0.01, 1}).Draw(t, "rough")
@@ -273,7 +262,7 @@ func checkCastFill[S, D Number](t *testing.T) {
 			if !bytes.Equal(Bytes(dst), Bytes(want)) {
 				t.Fatalf("castFill(%v, %08b, %d, %v) wrote %v; want %v", src, bitmap, bit, fill, dst, want)
 			}
-			if !intact[D](g, n) {
+			if !leveltest.Intact[D](g, n) {
 				t.Fatalf("castFill of %d values wrote before dst", n)
 			}
 		})

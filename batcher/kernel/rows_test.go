@@ -9,6 +9,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/millrace/millrace/internal/cpulevel/leveltest"
 )
 
 func TestRowsLevels(t *testing.T) {
@@ -36,7 +38,7 @@ func checkRows[S, D Number](t *testing.T) {
 	var from S
 	var to D
 	t.Run(fmt.Sprintf("from=%T/to=%T", from, to), func(t *testing.T) {
-		eachLevel(t, 2*rowColumns+1, func(t *rapid.T, l *level, g *guards) {
+		leveltest.Each(t, levels(), 2*rowColumns+1, func(t *rapid.T, l *level, g *leveltest.Guards) {
 			n, r := rapid.IntRange(0, 100).Draw(t, "n"), drawRandom(t)
 			first := rapid.IntRange(0, min(n, 20)).Draw(t, "first")
 			width := rapid.IntRange(1, RowColumns[D]()).Draw(t, "width")
@@ -52,7 +54,7 @@ func checkRows[S, D Number](t *testing.T) {
 			judged := true // by every kernel
 			wantRounded, wantOK := make([]int64, width), true
 			for c := range values {
-				src := guarded[S](g, n)
+				src := leveltest.Slice[S](g, n)
 				for i := range src {
 					switch {
 					case r.Float64() < wild:
@@ -74,7 +76,7 @@ func checkRows[S, D Number](t *testing.T) {
 				res := castFillPlain(values[c], src[first:], bitmap, bit+first, fill)
 				wantRounded[c], wantOK = res.Inexact, wantOK && res.OutOfRange < 0
 			}
-			dst := guarded[D](g, size)
+			dst := leveltest.Slice[D](g, size)
 			want := slices.Clone(dst)
 			for i := range n - first {
 				for c := range width {
@@ -101,7 +103,7 @@ func checkRows[S, D Number](t *testing.T) {
 			if diff := cmp.Diff(wantRounded, group.Rounded[:width]); diff != "" {
 				t.Fatalf("rounded values differ (-want +got):\n%s", diff)
 			}
-			if !intact[D](g, size) {
+			if !leveltest.Intact[D](g, size) {
 				t.Fatalf("rows of %d columns from %d to %d wrote before dst", width, first, n)
 			}
 		})
@@ -173,7 +175,7 @@ func checkRowsOfBits[D Number](t *testing.T) {
 	t.Helper()
 	var to D
 	t.Run(fmt.Sprintf("to=%T", to), func(t *testing.T) {
-		eachLevel(t, 2*maxColumns+1, func(t *rapid.T, l *level, g *guards) {
+		leveltest.Each(t, levels(), 2*maxColumns+1, func(t *rapid.T, l *level, g *leveltest.Guards) {
 			n, r := rapid.SampledFrom([]int{rapid.IntRange(0, 100).Draw(t, "n"), copyRows + 205, expandRows + 11}).Draw(t, "rows"), drawRandom(t)
 			first := rapid.IntRange(0, min(n, 20)).Draw(t, "first")
 			width := rapid.IntRange(1, RowColumns[D]()).Draw(t, "width")
@@ -205,7 +207,7 @@ func checkRowsOfBits[D Number](t *testing.T) {
 					}
 				}
 			}
-			dst := guarded[D](g, size)
+			dst := leveltest.Slice[D](g, size)
 			want := slices.Clone(dst)
 			for i := range n - first {
 				for c := range width {
@@ -225,7 +227,7 @@ func checkRowsOfBits[D Number](t *testing.T) {
 			if !bytes.Equal(Bytes(dst), Bytes(want)) {
 				t.Fatalf("rows of %d columns from %d to %d, stride %d = %v; want %v", width, first, n, width+gap, dst, want)
 			}
-			if !intact[D](g, size) {
+			if !leveltest.Intact[D](g, size) {
 				t.Fatalf("rows of %d columns from %d to %d wrote before dst", width, first, n)
 			}
 		})

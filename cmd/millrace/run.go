@@ -17,9 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/millrace/millrace/batcher"
-	"github.com/millrace/millrace/batcher/kernel"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/internal/cpulevel"
 )
 
 // streams are where a command reads and writes: data and answers on Out,
@@ -205,10 +205,10 @@ func nameVariable(f *pflag.Flag) {
 	}
 }
 
-// otherVariables are those that scripts of this repository and package kernel
+// otherVariables are those that scripts of this repository and the vector kernels
 // read.
 var otherVariables = map[string]bool{
-	"MILLRACE_CORPORA": true, "MILLRACE_DATA_DIR": true, "MILLRACE_COMMIT": true, kernel.LevelVariable: true,
+	"MILLRACE_CORPORA": true, "MILLRACE_DATA_DIR": true, "MILLRACE_COMMIT": true, cpulevel.Variable: true,
 }
 
 // applyEnvironment sets flags that were not given from their variables. A

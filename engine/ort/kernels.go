@@ -9,6 +9,8 @@ import "C"
 import (
 	"os"
 	"slices"
+
+	"github.com/millrace/millrace/internal/cpulevel"
 )
 
 // Levels are the instruction sets that kernels of ours are made for.
@@ -19,9 +21,9 @@ var levels = []string{"plain", "avx2", "avx512"}
 func KernelLevel() string { return C.GoString(C.mr_level_name(C.mr_level_now())) }
 
 // obeyLevel limits kernels of ours to the level that the environment names, as it
-// does those of batcher/kernel; any other name means the best.
+// does those of the kernel packages; any other name means the best.
 func obeyLevel() {
-	if level := slices.Index(levels, os.Getenv("MILLRACE_CPU_LEVEL")); level >= 0 {
+	if level := slices.Index(levels, os.Getenv(cpulevel.Variable)); level >= 0 {
 		limitKernelLevel(level)
 	}
 }

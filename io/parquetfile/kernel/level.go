@@ -1,6 +1,10 @@
 package kernel
 
-import "os"
+import (
+	"os"
+
+	"github.com/millrace/millrace/internal/cpulevel"
+)
 
 //go:generate go -C asm run . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg kernel
 
@@ -31,22 +35,11 @@ const maxWidth = 25
 // plain is the level of machines that no kernel is for.
 var plain = &level{name: "plain"}
 
-// levelVariable is the environment variable that names the best level to be
-// used by this package and by batcher/kernel.
-const levelVariable = "MILLRACE_CPU_LEVEL"
-
 // best is the level of this process.
-var best = choose(levels(), os.Getenv(levelVariable))
+var best = cpulevel.Choose(levels(), os.Getenv(cpulevel.Variable))
 
-// choose gives the level of that name, else the last, which is the best.
-func choose(all []*level, name string) *level {
-	for _, l := range all {
-		if l.name == name {
-			return l
-		}
-	}
-	return all[len(all)-1]
-}
+// Name is the level's name.
+func (l *level) Name() string { return l.name }
 
 // Level names the vector kernels that are used: plain, avx2 or avx512.
 func Level() string { return best.name }

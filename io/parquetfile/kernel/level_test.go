@@ -12,31 +12,20 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/millrace/millrace/internal/cpulevel"
+	"github.com/millrace/millrace/internal/cpulevel/leveltest"
 )
 
 // The tests here run every kernel of every level that this machine has against
 // the plainest loop, on memory that ends where the values do.
-
-// eachLevel runs a property for each level.
-func eachLevel(t *testing.T, arenas int, property func(t *rapid.T, l *level, g *guards)) {
-	t.Helper()
-	for _, l := range levels() {
-		t.Run("level="+l.name, func(t *testing.T) {
-			g := newGuards(t, arenas)
-			rapid.Check(t, func(t *rapid.T) {
-				g.reset()
-				property(t, l, g)
-			})
-		})
-	}
-}
 
 func TestLevel(t *testing.T) {
 	all := levels()
 	if all[0] != plain {
 		t.Errorf("the first level is %s; want plain, which every machine has", all[0].name)
 	}
-	if want := choose(all, os.Getenv(levelVariable)).name; Level() != want {
+	if want := cpulevel.Choose(all, os.Getenv(cpulevel.Variable)).name; Level() != want {
 		t.Errorf("Level() = %s; want %s", Level(), want)
 	}
 	for _, test := range []struct{ name, want string }{
@@ -44,7 +33,7 @@ func TestLevel(t *testing.T) {
 		{"no such level", all[len(all)-1].name},
 		{"plain", "plain"},
 	} {
-		if got := choose(all, test.name).name; got != test.want {
+		if got := cpulevel.Choose(all, test.name).name; got != test.want {
 			t.Errorf("choose(%q) = %s; want %s", test.name, got, test.want)
 		}
 	}
@@ -65,21 +54,21 @@ func drawRun(t *rapid.T) int {
 func TestSpreadLevels(t *testing.T) {
 	for _, width := range []int{1, 2, 3, 4, 8, 12} {
 		t.Run(fmt.Sprintf("width=%d", width), func(t *testing.T) {
-			eachLevel(t, 2, func(t *rapid.T, l *level, g *guards) { checkSpread(t, l, g, width) })
+			leveltest.Each(t, levels(), 2, func(t *rapid.T, l *level, g *leveltest.Guards) { checkSpread(t, l, g, width) })
 		})
 	}
 }
 
-func checkSpread(t *rapid.T, l *level, g *guards, width int) {
+func checkSpread(t *rapid.T, l *level, g *leveltest.Guards, width int) {
 	n, r := drawRun(t), drawRandom(t)
 	nulls := rapid.SampledFrom([]float64{0, 0.001, 0.05, 0.5, 0.95, 1}).Draw(t, "nulls")
 	from := 0 // of the nulls: rows before it are in place
 	if rapid.Bool().Draw(t, "late") {
 		from = n / 2
 	}
-	set := guarded[byte](g, (n+7)/8)
+	set := leveltest.Slice[byte](g, (n+7)/8)
 	clear(set)
-	b := guarded[byte](g, n*width)
+	b := leveltest.Slice[byte](g, n*width)
 	for i := range b {
 		b[i] = byte(r.Uint32())
 	}
@@ -97,7 +86,7 @@ func checkSpread(t *rapid.T, l *level, g *guards, width int) {
 	if !bytes.Equal(b, want) {
 		t.Fatalf("spread of %d values of %d bytes over %d slots %08b = %v; want %v", k, width, n, set, b, want)
 	}
-	if !intact[byte](g, n*width) {
+	if !leveltest.Intact[byte](g, n*width) {
 		t.Fatalf("spread over %d slots of %d bytes wrote before them", n, width)
 	}
 }
@@ -125,10 +114,10 @@ func TestSpreadRefuses(t *testing.T) {
 
 // packed draws n numbers of width bits below limit, and their bytes, not a byte
 // more, from a bit of the first byte on. Bits that are no number's are random.
-func packed(t *rapid.T, g *guards, n, width int, limit uint64) (values []uint32, b []byte, bit int) {
+func packed(t *rapid.T, g *leveltest.Guards, n, width int, limit uint64) (values []uint32, b []byte, bit int) {
 	r := drawRandom(t)
 	bit = rapid.IntRange(0, 23).Draw(t, "bit")
-	b = guarded[byte](g, (bit+n*width+7)/8)
+	b = leveltest.Slice[byte](g, (bit+n*width+7)/8)
 	for i := range b {
 		b[i] = byte(r.Uint32())
 	}
@@ -153,19 +142,19 @@ func checkUnpack[T uint8 | int16 | uint32](t *testing.T) {
 	t.Helper()
 	var zero T
 	t.Run(fmt.Sprintf("type=%T", zero), func(t *testing.T) {
-		eachLevel(t, 2, func(t *rapid.T, l *level, g *guards) {
+		leveltest.Each(t, levels(), 2, func(t *rapid.T, l *level, g *leveltest.Guards) {
 			n, width := drawRun(t), rapid.IntRange(1, min(8*sizeOf[T](), 32)).Draw(t, "width")
 			values, b, bit := packed(t, g, n, width, 1<<width)
 			want := make([]T, n)
 			for i, v := range values {
 				want[i] = T(v)
 			}
-			out := guarded[T](g, n)
+			out := leveltest.Slice[T](g, n)
 			unpack(l, out, b, bit, uint(width))
 			if !slices.Equal(out, want) {
 				t.Fatalf("unpack of %d values of %d bits from bit %d of %x = %v; want %v", n, width, bit, b, out, want)
 			}
-			if !intact[T](g, n) {
+			if !leveltest.Intact[T](g, n) {
 				t.Fatalf("unpack of %d values wrote before them", n)
 			}
 		})
@@ -183,7 +172,7 @@ func checkGather[T uint32 | uint64](t *testing.T) {
 	t.Helper()
 	var zero T
 	t.Run(fmt.Sprintf("type=%T", zero), func(t *testing.T) {
-		eachLevel(t, 3, func(t *rapid.T, l *level, g *guards) {
+		leveltest.Each(t, levels(), 3, func(t *rapid.T, l *level, g *leveltest.Guards) {
 			entries := rapid.OneOf(rapid.IntRange(0, 18), rapid.IntRange(19, 140), rapid.IntRange(141, 1500)).Draw(t, "entries")
 			least := bits.Len(uint(max(entries, 1) - 1))
 			width := rapid.OneOf(rapid.IntRange(least, least+2), rapid.IntRange(least, 32)).Draw(t, "width")
@@ -204,11 +193,11 @@ func checkGather[T uint32 | uint64](t *testing.T) {
 					b[place/8] = b[place/8]&^(1<<(place%8)) | byte(v>>j&1)<<(place%8)
 				}
 			}
-			dict := guarded[T](g, entries)
+			dict := leveltest.Slice[T](g, entries)
 			for i := range dict {
 				dict[i] = T(0x9e3779b97f4a7c15 * uint64(i+1) >> 7)
 			}
-			out := guarded[T](g, n)
+			out := leveltest.Slice[T](g, n)
 			got := gather(l, out, dict, b, bit, uint(width))
 			if beyond {
 				if want := gatherPlain(make([]T, n), dict, b, bit, uint(width)); got != want || want < entries {
@@ -224,7 +213,7 @@ func checkGather[T uint32 | uint64](t *testing.T) {
 					t.Fatalf("gather of %d indices of %d bits into %d values = %d; want -1", n, width, entries, got)
 				}
 			}
-			if !intact[T](g, n) {
+			if !leveltest.Intact[T](g, n) {
 				t.Fatalf("gather of %d values wrote before them", n)
 			}
 		})
@@ -242,14 +231,14 @@ func checkFill[T uint8 | int16 | uint32 | uint64](t *testing.T) {
 	t.Helper()
 	var zero T
 	t.Run(fmt.Sprintf("type=%T", zero), func(t *testing.T) {
-		eachLevel(t, 1, func(t *rapid.T, l *level, g *guards) {
+		leveltest.Each(t, levels(), 1, func(t *rapid.T, l *level, g *leveltest.Guards) {
 			n, v := drawRun(t), T(rapid.Uint64().Draw(t, "value"))
-			out := guarded[T](g, n)
+			out := leveltest.Slice[T](g, n)
 			fill(l, out, v)
 			if want := slices.Repeat([]T{v}, n); !slices.Equal(out, want) {
 				t.Fatalf("fill of %d values with %d = %v", n, v, out)
 			}
-			if !intact[T](g, n) {
+			if !leveltest.Intact[T](g, n) {
 				t.Fatalf("fill of %d values wrote before them", n)
 			}
 		})
@@ -259,10 +248,10 @@ func checkFill[T uint8 | int16 | uint32 | uint64](t *testing.T) {
 // Pairs of runs become the bits that they spell, up to the first that is no such
 // pair, has no room or ends too near the end.
 func TestPairsLevels(t *testing.T) {
-	eachLevel(t, 2, checkPairs)
+	leveltest.Each(t, levels(), 2, checkPairs)
 }
 
-func checkPairs(t *rapid.T, l *level, g *guards) {
+func checkPairs(t *rapid.T, l *level, g *leveltest.Guards) {
 	r := drawRandom(t)
 	at, n := rapid.IntRange(0, 130).Draw(t, "at"), rapid.IntRange(0, 2500).Draw(t, "room")
 	rare := rapid.SampledFrom([]int{10, 1000}).Draw(t, "rare")
@@ -296,9 +285,9 @@ func checkPairs(t *rapid.T, l *level, g *guards) {
 		wantLevels, wantBytes = counts[i], end
 	}
 	// Before at there are ones.
-	in := guarded[byte](g, len(runs))
+	in := leveltest.Slice[byte](g, len(runs))
 	copy(in, runs)
-	bitmap := guarded[byte](g, (at+n+63)/64*8)
+	bitmap := leveltest.Slice[byte](g, (at+n+63)/64*8)
 	before := uint64(1)<<(at&63) - 1
 	levels, used, last := pairs(l, bitmap, at, n, before, in)
 	if levels != wantLevels || used != wantBytes {
@@ -318,7 +307,7 @@ func checkPairs(t *rapid.T, l *level, g *guards) {
 		t.Fatalf("pairs of %x from bit %d: the last word is %x; want %x", runs, at, last, want)
 	}
 	for _, b := range bitmap[:at>>6<<3] {
-		if b != canary {
+		if b != leveltest.Canary {
 			t.Fatal("pairs wrote before their first word")
 		}
 	}

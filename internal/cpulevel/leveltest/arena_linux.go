@@ -1,4 +1,4 @@
-package kernel
+package leveltest
 
 import (
 	"testing"
