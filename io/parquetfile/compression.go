@@ -57,15 +57,30 @@ func exactly(codec string, got, want int) error {
 	return nil
 }
 
-// zstdContexts are idle: each has 160 KiB of tables to decode with, and one that
-// has encoded a page some 500 KiB more.
-var zstdContexts sync.Pool
+// zstdContexts are idle: never more than pages were decoded or encoded at a time.
+// Each has 160 KiB of tables to decode with, and one that has encoded a page some
+// 500 KiB more, outside of Go's heap: a sync.Pool, which collections empty, would
+// leave them to finalizers.
+var zstdContexts struct {
+	sync.Mutex
+	idle []zstd.Ctx
+}
 
 func takeZstd() zstd.Ctx {
-	if ctx, ok := zstdContexts.Get().(zstd.Ctx); ok {
+	zstdContexts.Lock()
+	defer zstdContexts.Unlock()
+	if n := len(zstdContexts.idle); n > 0 {
+		ctx := zstdContexts.idle[n-1]
+		zstdContexts.idle = zstdContexts.idle[:n-1]
 		return ctx
 	}
 	return zstd.NewCtx()
+}
+
+func giveZstd(ctx zstd.Ctx) {
+	zstdContexts.Lock()
+	defer zstdContexts.Unlock()
+	zstdContexts.idle = append(zstdContexts.idle, ctx)
 }
 
 // Magic numbers that a Zstandard frame starts with. Source: RFC 8878.
@@ -86,7 +101,7 @@ func decodeZstd(dst, src []byte) error {
 		return fmt.Errorf("zstd: a frame does not start with %#x", magic)
 	}
 	ctx := takeZstd()
-	defer zstdContexts.Put(ctx)
+	defer giveZstd(ctx)
 	n, err := ctx.DecompressInto(dst, src)
 	if err != nil {
 		return fmt.Errorf("zstd: %w", err)

@@ -20,7 +20,7 @@ type zstdPages struct{ compress.Codec }
 // EncodeLevel implements compress.Codec.
 func (c zstdPages) EncodeLevel(dst, src []byte, level int) []byte {
 	ctx := takeZstd()
-	defer zstdContexts.Put(ctx)
+	defer giveZstd(ctx)
 	out, err := ctx.CompressLevel(dst[:cap(dst)], src, level)
 	if err != nil {
 		panic(err) // there is room for any page, but no memory; the writer recovers
