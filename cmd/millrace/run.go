@@ -56,13 +56,13 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 // ballastBytes is memory that is asked for and never touched, so that it is none
 // of the machine's; to the collector of garbage it is heap.
-const ballastBytes = 64 << 20
+const ballastBytes = 32 << 20
 
 // collectEarly lets the heap grow by half before it is collected, and not
 // double, unless GOGC says otherwise: it is large buffers, and memory that is
 // garbage is memory that the machine's other jobs do not get. But a small heap
 // grows by half again and again, each collection stopping all workers; with the
-// ballast there are 32 MiB at least between two. (A linear model on Arrow took a
+// ballast there are 16 MiB at least between two. (A linear model on Arrow took a
 // seventh more processor time without.) The function that it gives must be
 // called at the end.
 func collectEarly() (done func()) {
