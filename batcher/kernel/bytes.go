@@ -1,6 +1,10 @@
 package kernel
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/millrace/millrace/internal/hugepage"
+)
 
 // Bytes is the memory of a slice as bytes; it aliases s.
 func Bytes[T any](s []T) []byte {
@@ -19,6 +23,7 @@ func Aligned[T any](n int) []T {
 		return make([]T, n)
 	}
 	raw := make([]T, n+64/size)
+	hugepage.Advise(Bytes(raw))
 	skip := 0
 	if over := int(uintptr(unsafe.Pointer(unsafe.SliceData(raw))) & 63); over%size == 0 && over != 0 {
 		skip = (64 - over) / size

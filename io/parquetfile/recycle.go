@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/millrace/millrace/internal/hugepage"
 )
 
 // minRecycledBytes is the size from which buffers are kept for reuse: the values
@@ -61,7 +63,9 @@ func (r *recycler) get(size int) []byte {
 		return buf
 	}
 	r.mu.Unlock()
-	return r.mem.Allocate(class)
+	buf := r.mem.Allocate(class)
+	hugepage.Advise(buf)
+	return buf
 }
 
 // put takes back a buffer that get gave, whole.
