@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -69,43 +71,54 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	model, own, err := opts.openModel()
-	if err != nil {
+	p := &Plan{Options: opts, cores: make(chan struct{}, max(opts.Readers, opts.Workers))}
+	// Model and data at the same time: each can take tens of milliseconds.
+	var both sync.WaitGroup
+	var noModel error
+	both.Go(func() {
+		noModel = guarded(func() (err error) {
+			p.Model, p.OwnKernels, err = opts.openModel()
+			return err
+		})
+	})
+	noData := p.openData(ctx)
+	both.Wait()
+	if err := cmp.Or(noModel, noData); err != nil { // one at a time, the model's first
+		if noData == nil {
+			err = errors.Join(err, p.Dataset.Close())
+		}
 		return nil, err
 	}
-	listing, err := dataset.List(opts.Inputs)
-	if err != nil {
-		return nil, err
-	}
-	if err := outside(opts.Output, listing.Files); err != nil {
-		return nil, err
-	}
-	cores := make(chan struct{}, max(opts.Readers, opts.Workers))
-	data, err := dataset.Open(ctx, listing.Files, dataset.Options{Read: format.ReadOptions{Decoders: cores}})
-	if err != nil {
-		return nil, err
-	}
-	p := &Plan{Options: opts, Model: model, OwnKernels: own, Dataset: data, Skipped: listing.Skipped, cores: cores}
 	p.asked.batch, p.asked.workers, p.asked.intraOpThreads = given.BatchRows != 0, given.Workers != 0, given.IntraOpThreads != 0
 	if err := p.fit(); err != nil {
-		return nil, errors.Join(err, data.Close())
+		return nil, errors.Join(err, p.Dataset.Close())
 	}
 	return p, nil
+}
+
+// openData lists the input's files and reads their metadata.
+func (p *Plan) openData(ctx context.Context) error {
+	listing, err := dataset.List(p.Options.Inputs)
+	if err != nil {
+		return err
+	}
+	if err := outside(p.Options.Output, listing.Files); err != nil {
+		return err
+	}
+	p.Skipped = listing.Skipped
+	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{Read: format.ReadOptions{Decoders: p.cores}})
+	return err
 }
 
 // openModel reads the model and rewrites it into what will run; own says that
 // millrace's kernels are in it.
 func (o *Options) openModel() (model *models.Model, own bool, err error) {
-	if model, err = models.Open(o.Model, models.Options{SHA256: o.ModelSHA256}); err != nil {
+	kernels := o.Kernels == KernelsAuto && o.Provider == ort.CPU
+	model, err = models.OpenRewritten(o.Model, models.Options{SHA256: o.ModelSHA256}, models.Rewrites{ZipMap: true, Kernels: kernels})
+	if err != nil {
 		return nil, false, err
 	}
-	if model, _, err = models.StripZipMap(model); err != nil {
-		return nil, false, err
-	}
-	if o.Kernels == KernelsAuto && o.Provider == ort.CPU {
-		return models.UseKernels(model)
-	}
-	return model, false, nil
+	return model, model.OwnKernels(), nil
 }
 
 // openExported reads the plan's model again and leaves its operators to ONNX

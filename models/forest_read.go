@@ -1,13 +1,15 @@
 package models
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
 	"github.com/millrace/millrace/models/onnxpb"
 )
 
-// forestReader makes trees of an ensemble's lists of nodes.
+// forestReader makes trees of an ensemble's lists of nodes. Its tables are by
+// node, target or weight, and not maps: reading a model is part of every run.
 type forestReader struct {
 	f        *forest
 	treeIDs  []int64
@@ -19,11 +21,14 @@ type forestReader struct {
 	values   []float32
 	modes    []splitMode
 
-	weights map[[2]int64][]leafWeight // by tree and node
-	total   int                       // of weights
-	used    int                       // of weights, by node
-	cells   int                       // of values in trees so far
-	stamp   []int                     // by target: the last node that was seen to have it, plus 1
+	w       *weights
+	byTree  map[int64][]int32 // weights, by number
+	weights [][]leafWeight    // by node
+	at      []int32           // by node id: its node, as of the tree that was read last
+	total   int               // of weights
+	cells   int               // of values in trees so far
+	stamp   []int             // by target: the last node that was seen to have it, plus 1
+	column  []int32           // by target: where it is among a tree's targets, plus 1
 }
 
 type leafWeight struct {
@@ -53,7 +58,7 @@ func newForestReader(f *forest, a map[string]*onnxpb.AttributeProto, w *weights)
 		f: f, treeIDs: a["nodes_treeids"].GetInts(), nodeIDs: a["nodes_nodeids"].GetInts(), features: a["nodes_featureids"].GetInts(),
 		onTrue: a["nodes_truenodeids"].GetInts(), onFalse: a["nodes_falsenodeids"].GetInts(),
 		missing: a["nodes_missing_value_tracks_true"].GetInts(), values: a["nodes_values"].GetFloats(),
-		weights: make(map[[2]int64][]leafWeight, len(w.values)), total: len(w.values),
+		w: w, total: len(w.values),
 	}
 	n := len(r.treeIDs)
 	modes := a["nodes_modes"].GetStrings()
@@ -65,7 +70,8 @@ func newForestReader(f *forest, a map[string]*onnxpb.AttributeProto, w *weights)
 	if n == 0 || n > maxForestNodes || len(r.missing) != 0 && len(r.missing) != n {
 		return nil, false
 	}
-	r.modes, r.stamp = make([]splitMode, n), make([]int, f.targets)
+	r.modes, r.stamp, r.column = make([]splitMode, n), make([]int, f.targets), make([]int32, f.targets)
+	r.weights, r.at = make([][]leafWeight, n), make([]int32, n)
 	for i, text := range modes {
 		mode, ok := splitModes[string(text)]
 		if !ok || r.treeIDs[i] < 0 || r.treeIDs[i] > math.MaxInt32 || r.nodeIDs[i] < 0 || r.nodeIDs[i] >= int64(n) ||
@@ -76,14 +82,33 @@ func newForestReader(f *forest, a map[string]*onnxpb.AttributeProto, w *weights)
 		f.width = max(f.width, int(r.features[i])+1) // of leaves too, as ONNX Runtime counts
 	}
 	f.width = max(f.width, 1)
-	for i, id := range w.targets {
+	for _, id := range w.targets {
 		if id < 0 || id >= int64(f.targets) {
 			return nil, false
 		}
-		key := [2]int64{w.trees[i], w.nodes[i]}
-		r.weights[key] = append(r.weights[key], leafWeight{target: int(id), value: w.values[i]})
 	}
+	r.groupWeights()
 	return r, true
+}
+
+// groupWeights lists the weights of each tree, in their order.
+func (r *forestReader) groupWeights() {
+	r.byTree = map[int64][]int32{}
+	order := make([]int32, len(r.w.trees))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	if !slices.IsSorted(r.w.trees) {
+		slices.SortStableFunc(order, func(a, b int32) int { return cmp.Compare(r.w.trees[a], r.w.trees[b]) })
+	}
+	for first := 0; first < len(order); {
+		id, last := r.w.trees[order[first]], first+1
+		for last < len(order) && r.w.trees[order[last]] == id {
+			last++
+		}
+		r.byTree[id] = order[first:last]
+		first = last
+	}
 }
 
 // read makes the trees: each a run of nodes with one tree id, the root first.
@@ -105,25 +130,63 @@ func (r *forestReader) read() bool {
 		r.f.trees = append(r.f.trees, *t)
 		first = last
 	}
-	return r.used == len(r.weights) // else one is of a node that is no leaf, or not there
+	for id := range r.byTree {
+		if !seen[id] { // a weight of a tree that is not there
+			return false
+		}
+	}
+	return true
+}
+
+// node is the node of an id in the tree whose nodes are first to last-1; false
+// when it has none. r.at may still hold nodes of other trees.
+func (r *forestReader) node(id int64, first, last int) (int, bool) {
+	if id < 0 || id >= int64(len(r.at)) {
+		return 0, false
+	}
+	i := int(r.at[id])
+	return i, i >= first && i < last && r.nodeIDs[i] == id
+}
+
+// weigh gives the leaves of a tree their weights; false when one is of a node
+// that is no leaf, or not there.
+func (r *forestReader) weigh(first, last int) bool {
+	all := r.byTree[r.treeIDs[first]]
+	memory := make([]leafWeight, 0, len(all)) // of one weight a leaf, as most have
+	for _, i := range all {
+		node, ok := r.node(r.w.nodes[i], first, last)
+		if !ok || r.modes[node] != modeLeaf {
+			return false
+		}
+		w := leafWeight{target: int(r.w.targets[i]), value: r.w.values[i]}
+		if r.weights[node] == nil {
+			memory = append(memory, w)
+			r.weights[node] = memory[len(memory)-1 : len(memory) : len(memory)]
+			continue
+		}
+		r.weights[node] = append(r.weights[node], w)
+	}
+	return true
 }
 
 // tree makes one tree of nodes first to last-1.
 func (r *forestReader) tree(first, last int) (*decisionTree, bool) {
-	index := make(map[int64]int, last-first)
 	for i := first; i < last; i++ {
-		if _, twice := index[r.nodeIDs[i]]; twice {
+		if _, twice := r.node(r.nodeIDs[i], first, i); twice {
 			return nil, false
 		}
-		index[r.nodeIDs[i]] = i
+		r.at[r.nodeIDs[i]] = int32(i)
+	}
+	if !r.weigh(first, last) {
+		return nil, false
 	}
 	children := make([][2]int, last-first) // true, false
 	for i := first; i < last; i++ {
 		if r.modes[i] == modeLeaf {
 			continue
 		}
-		onTrue, ok := index[r.onTrue[i]]
-		onFalse, ok2 := index[r.onFalse[i]]
+		onTrue, ok := r.node(r.onTrue[i], first, last)
+		onFalse, ok2 := r.node(r.onFalse[i], first, last)
 		if !ok || !ok2 || onTrue == i || onFalse == i {
 			return nil, false
 		}
@@ -276,15 +339,10 @@ func (r *forestReader) split(i int) (treeNode, sides) {
 func (b *treeBuilder) fill() bool {
 	r, t := b.reader, &b.t
 	t.leaves = len(b.leaves)
-	index := map[int]int{} // of a target in t.targets
-	of := func(i int) []leafWeight { return r.weights[[2]int64{r.treeIDs[i], r.nodeIDs[i]}] }
 	for i := range b.children { // also of leaves that no row reaches
-		w := of(b.first + i)
+		w := r.weights[b.first+i]
 		if r.modes[b.first+i] != modeLeaf {
 			continue
-		}
-		if len(w) > 0 {
-			r.used++
 		}
 		// With one target ONNX Runtime takes the first value, or, where there is
 		// none, the node's.
@@ -296,8 +354,8 @@ func (b *treeBuilder) fill() bool {
 				return false
 			}
 			r.stamp[v.target] = b.first + i + 1
-			if _, ok := index[v.target]; !ok {
-				index[v.target] = 0
+			if r.column[v.target] == 0 {
+				r.column[v.target] = 1
 				t.targets = append(t.targets, v.target)
 			}
 		}
@@ -310,16 +368,19 @@ func (b *treeBuilder) fill() bool {
 	slices.Sort(t.targets)
 	t.values = make([][]float32, len(t.targets))
 	for k, id := range t.targets {
-		index[id] = k
+		r.column[id] = int32(k + 1)
 		t.values[k] = make([]float32, t.leaves)
 		for j := range t.values[k] {
 			t.values[k][j] = missing
 		}
 	}
 	for j, i := range b.leaves {
-		for _, w := range of(i) {
-			t.values[index[w.target]][j] = w.value
+		for _, w := range r.weights[i] {
+			t.values[r.column[w.target]-1][j] = w.value
 		}
+	}
+	for _, id := range t.targets {
+		r.column[id] = 0
 	}
 	return true
 }

@@ -41,7 +41,7 @@ func FuzzOpen(f *testing.F) {
 				t.Errorf("%d bytes took %v", len(data), took)
 			}
 		}()
-		m, err := openBytes(filepath.Join(dir, "m.onnx"), data, Options{MaxParsedBytes: 64 << 20})
+		m, _, err := openBytes(filepath.Join(dir, "m.onnx"), data, Options{MaxParsedBytes: 64 << 20})
 		if (m == nil) == (err == nil) || err != nil && !errors.Is(err, ErrModel) {
 			t.Fatalf("open = %v, %v", m, err)
 		}

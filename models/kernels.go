@@ -31,34 +31,33 @@ const maxKernelNodes = 1 << 16
 // is known to agree. All else is left to ONNX Runtime, errors included. m is not
 // changed; changed is false, and the model m itself, when nothing is replaced.
 func UseKernels(m *Model) (rewritten *Model, changed bool, err error) {
-	if m.ours || !slices.ContainsFunc(m.Operators, replaceable) {
+	if !m.hasReplaceable() {
 		return m, false, nil
 	}
-	p := new(onnxpb.ModelProto)
-	if err := proto.Unmarshal(m.data, p); err != nil {
-		return nil, false, fmt.Errorf("model %s: %w", m.Path, damagedf("%s", err))
-	}
+	return m.reparsed(withKernels)
+}
+
+// hasReplaceable says whether withKernels could find something.
+func (m *Model) hasReplaceable() bool {
+	return !m.ours && slices.ContainsFunc(m.Operators, replaceable)
+}
+
+// withKernels is the rewriter of UseKernels.
+func withKernels(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
 	// A function may bear the name of an operator and mean something else.
 	if len(p.GetFunctions()) > 0 || len(p.GetGraph().GetNode()) > maxKernelNodes {
-		return m, false, nil
+		return false, nil
 	}
 	r := newKernelRewriter(p.GetGraph())
 	r.trees()
 	r.chains()
 	if len(r.rewrites) == 0 {
-		return m, false, nil
+		return false, nil
 	}
 	p.OpsetImport = append(p.OpsetImport, &onnxpb.OperatorSetIdProto{Domain: new(KernelDomain), Version: proto.Int64(1)})
-	n := *m
-	n.ours = true
-	n.Rewrites = slices.Concat(m.Rewrites, r.rewrites)
-	if n.data, err = (proto.MarshalOptions{Deterministic: true}).Marshal(p); err != nil {
-		return nil, false, fmt.Errorf("model %s: use kernels: %w: %w", m.Path, ErrModel, err)
-	}
-	if err := n.recheck(p); err != nil {
-		return nil, false, fmt.Errorf("model %s: use kernels: %w", m.Path, err)
-	}
-	return &n, true, nil
+	m.ours = true
+	m.Rewrites = slices.Concat(m.Rewrites, r.rewrites)
+	return true, nil
 }
 
 func replaceable(o Operator) bool {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -26,7 +27,7 @@ func stump() *onnxtest.Trees {
 
 func use(t *testing.T, p *pb.ModelProto) (*Model, bool) {
 	t.Helper()
-	m, err := openBytes("m.onnx", onnxtest.Bytes(t, p), Options{})
+	m, _, err := openBytes("m.onnx", onnxtest.Bytes(t, p), Options{})
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
@@ -70,7 +71,7 @@ func TestOpenRefusesKernelDomain(t *testing.T) {
 	for name, data := range map[string][]byte{
 		"what UseKernels wrote": k.Data(), "import alone": onnxtest.Bytes(t, imported), "node alone": onnxtest.Bytes(t, node),
 	} {
-		if _, err := openBytes("m.onnx", data, Options{}); !errors.Is(err, ErrUnsafe) || !strings.Contains(err.Error(), KernelDomain) {
+		if _, _, err := openBytes("m.onnx", data, Options{}); !errors.Is(err, ErrUnsafe) || !strings.Contains(err.Error(), KernelDomain) {
 			t.Errorf("%s: open = %v; want ErrUnsafe that names the domain", name, err)
 		}
 	}
@@ -221,5 +222,53 @@ func TestUseKernelsOnReferenceModels(t *testing.T) {
 		if err != nil || strings.Join(k.Rewrites, "; ") != want {
 			t.Errorf("%s: rewrites = %q, %v; want %q", name, k.Rewrites, err, want)
 		}
+	}
+}
+
+// TestOpenRewritten: one parse gives the bytes that a parse for each rewrite does.
+func TestOpenRewritten(t *testing.T) {
+	paths, err := filepath.Glob("reference/*.onnx")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no reference models: %v", err)
+	}
+	more, err := filepath.Glob("testdata/*.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := 0
+	for _, path := range append(paths, more...) {
+		want, err := Open(path, Options{})
+		if err != nil {
+			if _, rewritten := OpenRewritten(path, Options{}, Rewrites{ZipMap: true, Kernels: true}); rewritten == nil || rewritten.Error() != err.Error() {
+				t.Errorf("%s: OpenRewritten() = %v; want Open's %v", path, rewritten, err)
+			}
+			continue
+		}
+		for _, do := range []Rewrites{{}, {ZipMap: true}, {Kernels: true}, {ZipMap: true, Kernels: true}} {
+			stepwise := want
+			if do.ZipMap {
+				if stepwise, _, err = StripZipMap(stepwise); err != nil {
+					t.Fatalf("%s: %v", path, err)
+				}
+			}
+			if do.Kernels {
+				if stepwise, _, err = UseKernels(stepwise); err != nil {
+					t.Fatalf("%s: %v", path, err)
+				}
+			}
+			got, err := OpenRewritten(path, Options{}, do)
+			if err != nil {
+				t.Fatalf("%s: OpenRewritten(%+v): %v", path, do, err)
+			}
+			if !reflect.DeepEqual(got, stepwise) {
+				t.Errorf("%s: OpenRewritten(%+v) is not what the steps give", path, do)
+			}
+			if len(got.Rewrites) > 0 {
+				changed++
+			}
+		}
+	}
+	if changed == 0 {
+		t.Error("no model was rewritten")
 	}
 }

@@ -90,7 +90,7 @@ func TestOutputLabelsInGraphs(t *testing.T) {
 			onnxtest.Node("Gather", onnxtest.Names("raw", "label"), onnxtest.Names("y"))), "[]"},
 		{"a cycle ends", cycle, "[]"},
 	} {
-		m, err := openBytes("m.onnx", onnxtest.Bytes(t, c.model), Options{})
+		m, _, err := openBytes("m.onnx", onnxtest.Bytes(t, c.model), Options{})
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
@@ -138,7 +138,7 @@ func TestStripZipMapKeepsMapsInUse(t *testing.T) {
 			[]Kind{SequenceOfMaps},
 		},
 	} {
-		m, err := openBytes("m.onnx", onnxtest.Bytes(t, classifier(c.outputs, c.nodes...)), Options{})
+		m, _, err := openBytes("m.onnx", onnxtest.Bytes(t, classifier(c.outputs, c.nodes...)), Options{})
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}

@@ -67,23 +67,24 @@ func Open(path string, opts Options) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", path, err)
 	}
-	m, err := openBytes(path, data, opts)
+	m, _, err := openBytes(path, data, opts)
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", path, err)
 	}
 	return m, nil
 }
 
-func openBytes(path string, data []byte, opts Options) (*Model, error) {
+// openBytes gives the model and its parsed form.
+func openBytes(path string, data []byte, opts Options) (*Model, *onnxpb.ModelProto, error) {
 	opts.EnsureDefaults()
 	digest := sha256.Sum256(data)
 	sum := hex.EncodeToString(digest[:])
 	if opts.SHA256 != "" && !strings.EqualFold(opts.SHA256, sum) {
-		return nil, fmt.Errorf("%w: its SHA-256 is %s, not the pinned %s", ErrModel, sum, opts.SHA256)
+		return nil, nil, fmt.Errorf("%w: its SHA-256 is %s, not the pinned %s", ErrModel, sum, opts.SHA256)
 	}
 	p, err := parse(data, opts)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	m := &Model{
 		Path:            path,
@@ -111,18 +112,18 @@ func openBytes(path string, data []byte, opts Options) (*Model, error) {
 	}
 	c := newChecker(p, opts)
 	if err := c.model(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	m.Operators, m.Custom = c.operators()
 	m.Inputs, m.Outputs, err = signature(p.GetGraph())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	m.labels = outputLabels(p.GetGraph(), m.Outputs)
 	if m.External, err = checkExternal(m.folder, c.external); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return m, nil
+	return m, p, nil
 }
 
 // parse turns bytes into messages, after a walk over the wire format has shown

@@ -157,7 +157,7 @@ func TestOpenBoundsMemory(t *testing.T) {
 	}
 	data = append(data, 0x3a, 0x80, 0x80, 0x80, 0x01) // graph, 2 MiB
 	data = append(data, graph...)
-	if _, err := openBytes("m.onnx", data, Options{MaxParsedBytes: 64 << 20}); !errors.Is(err, ErrTooLarge) {
+	if _, _, err := openBytes("m.onnx", data, Options{MaxParsedBytes: 64 << 20}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("open(2 MiB of empty nodes) = %v; want ErrTooLarge", err)
 	}
 }
@@ -246,7 +246,7 @@ func TestOpenRefusesGraphs(t *testing.T) {
 	} {
 		m := sample()
 		c.change(m)
-		got, err := openBytes(filepath.Join(t.TempDir(), "m.onnx"), onnxtest.Bytes(t, m), Options{})
+		got, _, err := openBytes(filepath.Join(t.TempDir(), "m.onnx"), onnxtest.Bytes(t, m), Options{})
 		switch {
 		case c.want == nil && err != nil:
 			t.Errorf("%s: open = %v", c.name, err)
@@ -296,7 +296,7 @@ func TestExternalFiles(t *testing.T) {
 		w.ExternalData = []*pb.StringStringEntryProto{
 			{Key: new("location"), Value: &c.location}, {Key: new("offset"), Value: &c.offset},
 		}
-		got, err := openBytes(filepath.Join(dir, "m.onnx"), onnxtest.Bytes(t, m), Options{})
+		got, _, err := openBytes(filepath.Join(dir, "m.onnx"), onnxtest.Bytes(t, m), Options{})
 		if !errors.Is(err, c.want) || c.want != nil && got != nil {
 			t.Errorf("%s: open = %v, %v; want %v", c.name, got, err, c.want)
 		}
@@ -313,7 +313,7 @@ func TestOpenSurvivesDamage(t *testing.T) {
 		whole := onnxtest.Bytes(t, m)
 		accepted := 0
 		try := func(data []byte) {
-			got, err := openBytes("m.onnx", data, Options{})
+			got, _, err := openBytes("m.onnx", data, Options{})
 			if (got == nil) == (err == nil) || err != nil && !errors.Is(err, ErrModel) {
 				t.Fatalf("open = %v, %v", got, err)
 			}

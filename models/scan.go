@@ -67,6 +67,15 @@ func (s *scanner) message(b []byte, md protoreflect.MessageDescriptor, depth int
 	fields := md.Fields()
 	var fd protoreflect.FieldDescriptor
 	for at < len(b) {
+		if fd != nil {
+			if n, fields := scalarsLike(b[at:], fd); fields > 0 {
+				if err := s.take(int64(fields) * scalarBytes); err != nil {
+					return at, err
+				}
+				at += n
+				continue
+			}
+		}
 		num, typ, n := protowire.ConsumeTag(b[at:])
 		if n < 0 {
 			return at, protowire.ParseError(n)
@@ -85,6 +94,38 @@ func (s *scanner) message(b []byte, md protoreflect.MessageDescriptor, depth int
 		at += n + m
 	}
 	return at, nil
+}
+
+// scalarsLike counts the well formed scalars at the beginning of b that are further
+// values of a field, and their bytes. Tree ensembles are lists of hundreds of
+// thousands, most of them written one by one.
+func scalarsLike(b []byte, fd protoreflect.FieldDescriptor) (n, fields int) {
+	if fd.Number() > 15 { // two bytes of tag
+		return 0, 0
+	}
+	varint, fixed := byte(fd.Number())<<3|byte(protowire.VarintType), byte(fd.Number())<<3|byte(protowire.Fixed32Type)
+	for n < len(b) {
+		switch b[n] {
+		case varint:
+			end := n + 1
+			for end < len(b) && b[end] >= 0x80 {
+				end++
+			}
+			if end-n > 9 || end == len(b) { // the tenth byte is the parser's to judge
+				return n, fields
+			}
+			n = end + 1
+		case fixed:
+			if len(b)-n < 5 {
+				return n, fields
+			}
+			n += 5
+		default:
+			return n, fields
+		}
+		fields++
+	}
+	return n, fields
 }
 
 func (s *scanner) field(value []byte, fd protoreflect.FieldDescriptor, typ protowire.Type, depth int) error {

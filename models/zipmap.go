@@ -2,7 +2,6 @@ package models
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -21,52 +20,37 @@ import (
 // is still a sequence of maps. m is not changed; changed is false, and the
 // model m itself, when there is nothing to strip.
 func StripZipMap(m *Model) (stripped *Model, changed bool, err error) {
-	if !slices.ContainsFunc(m.Outputs, func(v Value) bool { return v.Kind == SequenceOfMaps }) {
+	if !m.hasZipMap() {
 		return m, false, nil
 	}
-	p := new(onnxpb.ModelProto)
-	if err := proto.Unmarshal(m.data, p); err != nil {
-		return nil, false, fmt.Errorf("model %s: %w", m.Path, damagedf("%s", err))
-	}
+	return m.reparsed(withoutZipMap)
+}
+
+// hasZipMap says whether withoutZipMap could find something.
+func (m *Model) hasZipMap() bool {
+	return slices.ContainsFunc(m.Outputs, func(v Value) bool { return v.Kind == SequenceOfMaps })
+}
+
+// withoutZipMap is the rewriter of StripZipMap.
+func withoutZipMap(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
 	outputs := stripZipMaps(p)
 	if len(outputs) == 0 {
-		return m, false, nil
+		return false, nil
 	}
-	n := *m
-	if n.data, err = (proto.MarshalOptions{Deterministic: true}).Marshal(p); err != nil {
-		return nil, false, fmt.Errorf("model %s: strip ZipMap: %w: %w", m.Path, ErrModel, err)
-	}
-	n.Outputs = slices.Clone(m.Outputs)
-	n.Rewrites = slices.Clone(m.Rewrites)
-	for i, v := range n.Outputs {
+	m.Outputs = slices.Clone(m.Outputs)
+	m.Rewrites = slices.Clone(m.Rewrites)
+	for i, v := range m.Outputs {
 		if !outputs[v.Name] {
 			continue
 		}
 		_, out, err := signature(&onnxpb.GraphProto{Output: p.GetGraph().GetOutput()[i : i+1]})
 		if err != nil {
-			return nil, false, fmt.Errorf("model %s: strip ZipMap: %w", m.Path, err)
+			return false, fmt.Errorf("strip ZipMap: %w", err)
 		}
-		n.Outputs[i] = out[0]
-		n.Rewrites = append(n.Rewrites, fmt.Sprintf("ZipMap taken off output %.80q", v.Name))
+		m.Outputs[i] = out[0]
+		m.Rewrites = append(m.Rewrites, fmt.Sprintf("ZipMap taken off output %.80q", v.Name))
 	}
-	if err := n.recheck(p); err != nil {
-		return nil, false, fmt.Errorf("model %s: strip ZipMap: %w", m.Path, err)
-	}
-	return &n, true, nil
-}
-
-// recheck checks a rewritten graph as Open did the file's, and lists its
-// operators again.
-func (m *Model) recheck(p *onnxpb.ModelProto) error {
-	c := newChecker(p, Options{})
-	c.opts.EnsureDefaults()
-	c.opts.MaxNodes = math.MaxInt // bounded when the file was opened
-	c.ours = m.ours
-	if err := c.model(); err != nil {
-		return err
-	}
-	m.Operators, m.Custom = c.operators()
-	return nil
+	return true, nil
 }
 
 // stripZipMaps changes the graph and names the outputs that became tensors.

@@ -1,0 +1,89 @@
+package models
+
+import (
+	"fmt"
+	"math"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/millrace/millrace/models/onnxpb"
+)
+
+// Rewrites are what OpenRewritten does to a graph.
+type Rewrites struct {
+	ZipMap  bool // StripZipMap
+	Kernels bool // UseKernels
+}
+
+// OpenRewritten is Open and then the rewrites, of a file that is parsed once: a
+// tree ensemble takes longer to parse than to rewrite. Its errors are theirs.
+func OpenRewritten(path string, opts Options, do Rewrites) (*Model, error) {
+	opts.EnsureDefaults()
+	data, err := readFile(path, opts.MaxBytes)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", path, err)
+	}
+	m, p, err := openBytes(path, data, opts)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", path, err)
+	}
+	var rewriters []rewriter
+	if do.ZipMap && m.hasZipMap() {
+		rewriters = append(rewriters, withoutZipMap)
+	}
+	if do.Kernels && m.hasReplaceable() {
+		rewriters = append(rewriters, withKernels)
+	}
+	m, _, err = m.rewritten(p, rewriters...)
+	return m, err
+}
+
+// rewriter changes a parsed graph, and notes in m, a copy of the graph's model,
+// what else of it is different then.
+type rewriter func(m *Model, p *onnxpb.ModelProto) (changed bool, err error)
+
+// reparsed gives the model rewritten, or m itself where nothing changes.
+func (m *Model) reparsed(do rewriter) (*Model, bool, error) {
+	p := new(onnxpb.ModelProto)
+	if err := proto.Unmarshal(m.data, p); err != nil {
+		return nil, false, fmt.Errorf("model %s: %w", m.Path, damagedf("%s", err))
+	}
+	return m.rewritten(p, do)
+}
+
+// rewritten gives the model after the rewriters, which change p, the parsed form
+// of its graph; m itself where none does.
+func (m *Model) rewritten(p *onnxpb.ModelProto, do ...rewriter) (_ *Model, changed bool, err error) {
+	n := *m
+	for _, rewrite := range do {
+		did, err := rewrite(&n, p)
+		if err != nil {
+			return nil, false, fmt.Errorf("model %s: %w", m.Path, err)
+		}
+		changed = changed || did
+	}
+	if !changed {
+		return m, false, nil
+	}
+	if n.data, err = (proto.MarshalOptions{Deterministic: true}).Marshal(p); err != nil {
+		return nil, false, fmt.Errorf("model %s: rewrite: %w: %w", m.Path, ErrModel, err)
+	}
+	if err := n.recheck(p); err != nil {
+		return nil, false, fmt.Errorf("model %s: rewrite: %w", m.Path, err)
+	}
+	return &n, true, nil
+}
+
+// recheck checks a rewritten graph as Open did the file's, and lists its
+// operators again.
+func (m *Model) recheck(p *onnxpb.ModelProto) error {
+	c := newChecker(p, Options{})
+	c.opts.EnsureDefaults()
+	c.opts.MaxNodes = math.MaxInt // bounded when the file was opened
+	c.ours = m.ours
+	if err := c.model(); err != nil {
+		return err
+	}
+	m.Operators, m.Custom = c.operators()
+	return nil
+}
