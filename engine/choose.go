@@ -8,6 +8,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -90,12 +91,17 @@ func (p *Plan) choose(ctx context.Context, lib *ort.Library) (*scoring, error) {
 			c.Reason = "the default; " + reason
 		}
 	}
+	var t *trial
+	if c.Source == ChosenByDefault {
+		t = p.newTrial(ctx, &c) // reads while the session is opened
+		defer t.close()
+	}
 	s, err := p.openScoring(lib, c.IntraOpThreads)
 	if err != nil {
 		return nil, err
 	}
-	if c.Source == ChosenByDefault {
-		if err := p.try(ctx, s, &c); err != nil {
+	if t != nil {
+		if err := t.try(ctx, s, &c); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
 	}
@@ -133,11 +139,10 @@ func (p *Plan) alignChunks() error {
 // run's length justifies, and leaves the choice as it is where it cannot tell.
 // What goes wrong with the first rows is no error: it will go wrong again in
 // the run, which says it better.
-func (p *Plan) try(ctx context.Context, s *scoring, c *Choice) error {
+func (t *trial) try(ctx context.Context, s *scoring, c *Choice) error {
 	started := time.Now()
-	t := trial{plan: p, scoring: s, workers: c.Workers, base: c.BatchRows, cpu: p.Options.Provider == ort.CPU && c.IntraOpThreads == 1}
-	defer t.close()
-	switch err := t.run(ctx, p, started); {
+	t.scoring = s
+	switch err := t.run(ctx, started); {
 	case errors.Is(err, ErrInternal):
 		return err
 	case err != nil:
@@ -158,6 +163,11 @@ type trial struct {
 	workers int
 	base    int // the default
 	cpu     bool
+	sizes   []int // that may be worth a measurement
+	rows    int   // that may be scored twice
+	unable  error // why there can be no trial, in words
+
+	reading sync.WaitGroup // of sample, until it has it, or is unable
 	sample  *sample
 	arms    []*trialArm
 }
@@ -193,28 +203,50 @@ func trialSizes(base, most int) []int {
 // lapRows are the rows of one lap: as many for all sizes up to the default.
 func (t *trial) lapRows(size int) int { return max(size, t.base) * t.workers }
 
-// run measures, from started on. Its error says in words why it could not.
-func (t *trial) run(ctx context.Context, p *Plan, started time.Time) error {
+// newTrial prepares a trial, and begins to read its rows; the caller closes it.
+func (p *Plan) newTrial(ctx context.Context, c *Choice) *trial {
+	t := &trial{plan: p, workers: c.Workers, base: c.BatchRows, cpu: p.Options.Provider == ort.CPU && c.IntraOpThreads == 1}
 	sizes := trialSizes(t.base, p.mostBatchRows())
 	if len(sizes) < 2 {
-		return errors.New("rows are too large for another")
+		t.unable = errors.New("rows are too large for another")
+		return t
 	}
 	// At most one row in fifty is scored twice, whatever the time.
-	rows := int(min(float64(p.Dataset.Rows())*trialShare, math.MaxInt32))
-	warm := sizes[0]
-	if rows -= 2 * warm * t.workers; t.fit(sizes, rows) == nil {
-		return fmt.Errorf("%s rows are too few to measure on", humanize.Comma(p.Dataset.Rows()))
+	t.rows = int(min(float64(p.Dataset.Rows())*trialShare, math.MaxInt32)) - 2*sizes[0]*t.workers
+	if t.fit(sizes, t.rows) == nil {
+		t.unable = fmt.Errorf("%s rows are too few to measure on", humanize.Comma(p.Dataset.Rows()))
+		return t
 	}
-	sizes = t.fit(sizes, rows)
+	sizes = t.fit(sizes, t.rows)
 	largest := sizes[len(sizes)-1]
 	held := min(t.lapRows(largest), max(int(trialBytes/max(p.ColumnBytes(), 1)), largest))
 	if sizes, held = t.fitSample(sizes, held); !slices.Contains(sizes, t.base) {
-		return errors.New("the memory limit leaves no room for a measurement")
+		t.unable = errors.New("the memory limit leaves no room for a measurement")
+		return t
 	}
-	var err error
-	if t.sample, err = p.readSample(ctx, held); err != nil {
-		return errors.New("the first rows could not be read")
+	t.sizes = sizes
+	t.reading.Go(func() {
+		err := guarded(func() (err error) {
+			t.sample, err = p.readSample(ctx, held)
+			return err
+		})
+		switch {
+		case errors.Is(err, ErrInternal):
+			t.unable = err
+		case err != nil:
+			t.unable = errors.New("the first rows could not be read")
+		}
+	})
+	return t
+}
+
+// run measures, from started on. Its error says in words why it could not.
+func (t *trial) run(ctx context.Context, started time.Time) error {
+	t.reading.Wait()
+	if t.unable != nil {
+		return t.unable
 	}
+	p, sizes, warm, rows := t.plan, t.sizes, t.sizes[0], t.rows
 	first := t.arm(warm)
 	for range 2 { // shapes of outputs become known, and memory is there
 		if err := t.lap(ctx, first, warm*t.workers); err != nil {
@@ -408,6 +440,7 @@ func (t *trial) decide(c *Choice) {
 }
 
 func (t *trial) close() {
+	t.reading.Wait()
 	for _, a := range t.arms {
 		releaseBatches(a.batches)
 		for _, w := range a.workers {
