@@ -92,8 +92,13 @@ func (f *faultFS) Exchange(a, b string) error {
 	})
 }
 
-func (f *faultFS) SyncDir(name string) error {
-	return f.do("syncdir", name, noSync)
+func (f *faultFS) SyncDirs(names ...string) error {
+	for _, name := range names {
+		if err := f.do("syncdir", name, noSync); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (f *faultFS) Lstat(name string) (fs.FileInfo, error) {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,8 +29,8 @@ type FS interface {
 	// Exchange swaps two names atomically, or fails with
 	// errors.ErrUnsupported.
 	Exchange(a, b string) error
-	// SyncDir makes the names in a directory durable.
-	SyncDir(name string) error
+	// SyncDirs makes the names in directories durable, in any order.
+	SyncDirs(names ...string) error
 	// Lstat describes a name without following a link.
 	Lstat(name string) (fs.FileInfo, error)
 	// ReadDir lists a directory.
@@ -65,7 +66,28 @@ func (osFS) Create(name string) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, nil
+	return &osFile{File: f}, nil
+}
+
+// osFile is a file of the local file system whose data is on its way to the disk
+// while more is written, so that Sync need not wait for all of it.
+type osFile struct {
+	*os.File
+	written, begun int64
+}
+
+// behindBytes is how much is written before the system is asked to begin.
+const behindBytes = 1 << 20
+
+func (f *osFile) Write(b []byte) (int, error) {
+	n, err := f.File.Write(b)
+	f.written += int64(n)
+	if behind := f.written - f.begun; behind >= behindBytes {
+		// Advice: Sync is what counts, and says what went wrong.
+		_ = unix.SyncFileRange(int(f.Fd()), f.begun, behind, unix.SYNC_FILE_RANGE_WRITE)
+		f.begun = f.written
+	}
+	return n, err
 }
 
 func (osFS) Mkdir(name string) error                    { return os.Mkdir(name, 0o777) }
@@ -105,7 +127,19 @@ func rename(from, to string, flags uint) error {
 	}
 }
 
-func (osFS) SyncDir(name string) error {
+// SyncDirs syncs all at once: the file system writes its journal for several as
+// soon as for one.
+func (osFS) SyncDirs(names ...string) error {
+	errs := make([]error, len(names))
+	var wait sync.WaitGroup
+	for i, name := range names {
+		wait.Go(func() { errs[i] = syncDir(name) })
+	}
+	wait.Wait()
+	return errors.Join(errs...)
+}
+
+func syncDir(name string) error {
 	d, err := os.Open(name)
 	if err != nil {
 		return err

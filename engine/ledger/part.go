@@ -145,7 +145,7 @@ func (p *PartFile) commit() error {
 		return err
 	}
 	p.path = p.final
-	return p.staging.fs.SyncDir(filepath.Dir(p.final))
+	return p.staging.fs.SyncDirs(filepath.Dir(p.final))
 }
 
 // Abort closes and removes the file. It does nothing after a Commit that

@@ -48,11 +48,11 @@ func (s *Staging) syncNamesLocked() error {
 	if s.mu.durable {
 		return nil
 	}
-	if err := s.fs.SyncDir(s.parent); err != nil {
+	if err := s.fs.SyncDirs(s.parent); err != nil {
 		return err
 	}
 	for _, dir := range s.mu.made {
-		if err := s.fs.SyncDir(filepath.Dir(dir)); err != nil {
+		if err := s.fs.SyncDirs(filepath.Dir(dir)); err != nil {
 			return err
 		}
 	}
@@ -95,18 +95,12 @@ func (s *Staging) sealLocked(m *Manifest) error {
 	if err := s.writeFile(filepath.Join(s.runDir(), "manifest.json"), data); err != nil {
 		return err
 	}
-	if err := s.fs.SyncDir(s.runDir()); err != nil {
-		return err
-	}
-	if err := s.fs.SyncDir(filepath.Dir(s.runDir())); err != nil {
-		return err
-	}
 	if !s.opts.Single {
 		if err := s.writeFile(filepath.Join(s.dir, "_SUCCESS"), nil); err != nil {
 			return err
 		}
 	}
-	return s.fs.SyncDir(s.dir)
+	return s.fs.SyncDirs(s.runDir(), filepath.Dir(s.runDir()), s.dir)
 }
 
 func (s *Staging) writeFile(name string, data []byte) error {
@@ -207,10 +201,10 @@ func (s *Staging) moveRunDirLocked() error {
 	if err := s.fs.Rename(s.runDir(), filepath.Join(side, s.opts.RunID)); err != nil {
 		return err
 	}
-	if err := s.fs.SyncDir(side); err != nil {
+	if err := s.fs.SyncDirs(side); err != nil {
 		return err
 	}
-	return s.fs.SyncDir(s.parent)
+	return s.fs.SyncDirs(s.parent)
 }
 
 // undoSideLocked takes back moveRunDirLocked. It keeps what it could not
