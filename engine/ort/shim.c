@@ -10,6 +10,7 @@
 
 #include "include/onnxruntime_c_api.h"
 #include "ops.h"
+#include "spread.h"
 
 // Set once, before any call that needs them (Load holds a lock), and never
 // unset: the library stays loaded until the process ends.
@@ -234,8 +235,11 @@ OrtStatus *mr_unset_terminate(OrtRunOptions *options) { return api->RunOptionsUn
 OrtStatus *mr_run(OrtSession *session, const OrtRunOptions *options, char **input_names, OrtValue **inputs,
                   size_t n_inputs, char **output_names, size_t n_outputs, OrtValue **outputs, uint64_t *log_begin) {
   *log_begin = __atomic_load_n(&logged.end, __ATOMIC_RELAXED);
-  return api->Run(session, options, (const char *const *)input_names, (const OrtValue *const *)inputs, n_inputs,
-                  (const char *const *)output_names, n_outputs, outputs);
+  int slot = mr_spread_begin();
+  OrtStatus *status = api->Run(session, options, (const char *const *)input_names, (const OrtValue *const *)inputs,
+                               n_inputs, (const char *const *)output_names, n_outputs, outputs);
+  mr_spread_end(slot);
+  return status;
 }
 
 // Data of an empty tensor: ONNX Runtime takes no NULL.
