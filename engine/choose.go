@@ -150,7 +150,7 @@ func (t *trial) try(ctx context.Context, s *scoring, c *Choice) error {
 	default:
 		t.decide(c)
 	}
-	if t.arms != nil {
+	if t.sample != nil { // something was measured
 		c.TrialSeconds = time.Since(started).Seconds()
 	}
 	return nil
@@ -165,6 +165,7 @@ type trial struct {
 	cpu     bool
 	sizes   []int // that may be worth a measurement
 	rows    int   // that may be scored twice
+	held    int   // rows of the sample, once it is known that there is time for it
 	unable  error // why there can be no trial, in words
 
 	reading sync.WaitGroup // of sample, until it has it, or is unable
@@ -224,20 +225,25 @@ func (p *Plan) newTrial(ctx context.Context, c *Choice) *trial {
 		t.unable = errors.New("the memory limit leaves no room for a measurement")
 		return t
 	}
-	t.sizes = sizes
-	t.reading.Go(func() {
-		err := guarded(func() (err error) {
-			t.sample, err = p.readSample(ctx, held)
-			return err
-		})
-		switch {
-		case errors.Is(err, ErrInternal):
-			t.unable = err
-		case err != nil:
-			t.unable = errors.New("the first rows could not be read")
-		}
-	})
+	t.sizes, t.held = sizes, held
+	t.reading.Go(func() { t.unable = t.read(ctx, 2*sizes[0]*t.workers) })
 	return t
+}
+
+// read replaces the sample.
+func (t *trial) read(ctx context.Context, rows int) error {
+	if t.sample != nil {
+		t.sample.release()
+		t.sample = nil
+	}
+	err := guarded(func() (err error) {
+		t.sample, err = t.plan.readSample(ctx, rows)
+		return err
+	})
+	if err != nil && !errors.Is(err, ErrInternal) {
+		return errors.New("the first rows could not be read")
+	}
+	return err
 }
 
 // run measures, from started on. Its error says in words why it could not.
@@ -254,7 +260,7 @@ func (t *trial) run(ctx context.Context, started time.Time) error {
 		}
 	}
 	rate := float64(t.workers) / first.perRow
-	first.laps = 0
+	t.drop() // most runs are too short, and need no more rows than these
 	budget := min(time.Duration(float64(p.Dataset.Rows())/rate*trialShare*float64(time.Second)), trialMost)
 	if budget < trialLeast {
 		return fmt.Errorf("%s rows are done too soon to measure on", humanize.Comma(p.Dataset.Rows()))
@@ -263,12 +269,11 @@ func (t *trial) run(ctx context.Context, started time.Time) error {
 	if sizes = t.fit(sizes, min(rows, int(left.Seconds()*rate))); sizes == nil {
 		return fmt.Errorf("a measurement would have taken more than %s", budget.Round(time.Millisecond))
 	}
-	var arms []*trialArm
+	if err := t.read(ctx, t.held); err != nil {
+		return err
+	}
+	arms := make([]*trialArm, 0, len(sizes))
 	for _, size := range sizes {
-		if size == first.rows {
-			arms = append(arms, first)
-			continue
-		}
 		arms = append(arms, t.arm(size))
 	}
 	if err := t.rounds(ctx, arms, started.Add(budget)); err != nil {
@@ -441,6 +446,14 @@ func (t *trial) decide(c *Choice) {
 
 func (t *trial) close() {
 	t.reading.Wait()
+	t.drop()
+	if t.sample != nil {
+		t.sample.release()
+	}
+}
+
+// drop gives up the arms.
+func (t *trial) drop() {
 	for _, a := range t.arms {
 		releaseBatches(a.batches)
 		for _, w := range a.workers {
@@ -450,9 +463,7 @@ func (t *trial) close() {
 			}
 		}
 	}
-	if t.sample != nil {
-		t.sample.release()
-	}
+	t.arms = nil
 }
 
 // mostBatchRows is the largest batch whose tensors stay within bounds.
