@@ -10,7 +10,7 @@ data=${MILLRACE_DATA_DIR:-.data}
 mkdir -p "$out"
 rm -f "$out/ceilings.jsonl"
 for format in parquet arrow; do
-	for job in "linear 3" "mlp 3" "gbdt 3"; do
+	for job in "linear 9" "mlp 3" "gbdt 3"; do
 		read -r model times <<<"$job"
 		echo "== flights_$model on flights-nulls.$format, $times x 3,000,000 rows" >&2
 		inputs=()
