@@ -20,6 +20,7 @@ import (
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/internal/cpulevel"
+	"github.com/millrace/millrace/internal/hugepage"
 )
 
 // streams are where a command reads and writes: data and answers on Out,
@@ -69,13 +70,25 @@ func collectEarly() (done func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}
 	}
-	debug.SetGCPercent(50)
 	if !ballasted() {
+		debug.SetGCPercent(50)
 		return func() {}
 	}
+	debug.SetGCPercent(-1)
+	makeRoom()
 	ballast := make([]byte, ballastBytes)
+	runtime.GC() // so that the room is free; there is next to nothing else yet
+	debug.SetGCPercent(50)
 	return func() { runtime.KeepAlive(ballast) }
 }
+
+// roomBytes is about how much of the heap a run comes to use.
+const roomBytes = 48 << 20
+
+// makeRoom has the heap grow at once, by memory that asks for huge pages and is
+// then free: 4,000 faults less to open a model of many trees. What is never used
+// costs nothing.
+func makeRoom() { hugepage.Advise(make([]byte, roomBytes)) }
 
 // ballasted says whether the heap has the ballast: a limit that the user set is
 // for the heap as it is.
