@@ -169,6 +169,11 @@ func rows4ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (bey
 //go:noescape
 func rows4ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
+// rows4ValidAlikeAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rows4ValidAlikeAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
 // rowsF64F32AVX2 makes rows of columns; see the generator.
 //
 //go:noescape

@@ -3768,6 +3768,233 @@ next:
 	VZEROUPPER
 	RET
 
+// func rows4ValidAlikeAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+
+TEXT ·rows4ValidAlikeAVX2(SB), NOSPLIT, $40-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         AX, (SP)
+	MOVQ         rows+24(FP), AX
+	MOVQ         AX, 16(SP)
+	MOVQ         $0x0000000000000000, AX
+	MOVQ         AX, 8(SP)
+	MOVQ         stride+16(FP), CX
+	LEAQ         (CX)(CX*2), DX
+	MOVQ         cols+8(FP), BX
+	VMOVDQU      40(BX), Y0
+	VBROADCASTSS 24(BX), Y1
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
+
+step:
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VPSLLVD      Y0, Y2, Y2
+	VBLENDVPS    Y2, (R10)(AX*4), Y1, Y2
+	MOVQ         104(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VPSLLVD      Y0, Y3, Y3
+	VBLENDVPS    Y3, (R10)(AX*4), Y1, Y3
+	MOVQ         208(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y4
+	VPSLLVD      Y0, Y4, Y4
+	VBLENDVPS    Y4, (R10)(AX*4), Y1, Y4
+	MOVQ         312(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y5
+	VPSLLVD      Y0, Y5, Y5
+	VBLENDVPS    Y5, (R10)(AX*4), Y1, Y5
+	VUNPCKLPS    Y3, Y2, Y6
+	VUNPCKHPS    Y3, Y2, Y2
+	VUNPCKLPS    Y5, Y4, Y3
+	VUNPCKHPS    Y5, Y4, Y5
+	VUNPCKLPD    Y3, Y6, Y4
+	VUNPCKHPD    Y3, Y6, Y3
+	VUNPCKLPD    Y5, Y2, Y6
+	VUNPCKHPD    Y5, Y2, Y2
+	MOVQ         416(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y5
+	VPSLLVD      Y0, Y5, Y5
+	VBLENDVPS    Y5, (R10)(AX*4), Y1, Y5
+	MOVQ         520(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y7
+	VPSLLVD      Y0, Y7, Y7
+	VBLENDVPS    Y7, (R10)(AX*4), Y1, Y7
+	MOVQ         624(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y8
+	VPSLLVD      Y0, Y8, Y8
+	VBLENDVPS    Y8, (R10)(AX*4), Y1, Y8
+	MOVQ         728(BX), R10
+	PREFETCHT1   512(R10)(AX*4)
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y9
+	VPSLLVD      Y0, Y9, Y9
+	VBLENDVPS    Y9, (R10)(AX*4), Y1, Y9
+	VUNPCKLPS    Y7, Y5, Y10
+	VUNPCKHPS    Y7, Y5, Y5
+	VUNPCKLPS    Y9, Y8, Y7
+	VUNPCKHPS    Y9, Y8, Y9
+	VUNPCKLPD    Y7, Y10, Y8
+	VUNPCKHPD    Y7, Y10, Y7
+	VUNPCKLPD    Y9, Y5, Y10
+	VUNPCKHPD    Y9, Y5, Y5
+	VINSERTF128  $0x01, X8, Y4, Y9
+	VMOVUPS      Y9, (R8)
+	VINSERTF128  $0x01, X7, Y3, Y9
+	VMOVUPS      Y9, (R8)(CX*1)
+	VINSERTF128  $0x01, X10, Y6, Y9
+	VMOVUPS      Y9, (R8)(CX*2)
+	VINSERTF128  $0x01, X5, Y2, Y9
+	VMOVUPS      Y9, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	VPERM2F128   $0x31, Y8, Y4, Y4
+	VMOVUPS      Y4, (R8)
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VMOVUPS      Y3, (R8)(CX*1)
+	VPERM2F128   $0x31, Y10, Y6, Y3
+	VMOVUPS      Y3, (R8)(CX*2)
+	VPERM2F128   $0x31, Y5, Y2, Y2
+	VMOVUPS      Y2, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JLE          next
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (BX), R10
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VPSLLVD      Y0, Y2, Y2
+	VBLENDVPS    Y2, (R10)(AX*4), Y1, Y2
+	MOVQ         104(BX), R10
+	MOVQ         112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VPSLLVD      Y0, Y3, Y3
+	VBLENDVPS    Y3, (R10)(AX*4), Y1, Y3
+	MOVQ         208(BX), R10
+	MOVQ         216(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y4
+	VPSLLVD      Y0, Y4, Y4
+	VBLENDVPS    Y4, (R10)(AX*4), Y1, Y4
+	MOVQ         312(BX), R10
+	MOVQ         320(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y5
+	VPSLLVD      Y0, Y5, Y5
+	VBLENDVPS    Y5, (R10)(AX*4), Y1, Y5
+	VUNPCKLPS    Y3, Y2, Y6
+	VUNPCKHPS    Y3, Y2, Y2
+	VUNPCKLPS    Y5, Y4, Y3
+	VUNPCKHPS    Y5, Y4, Y5
+	VUNPCKLPD    Y3, Y6, Y4
+	VUNPCKHPD    Y3, Y6, Y3
+	VUNPCKLPD    Y5, Y2, Y6
+	VUNPCKHPD    Y5, Y2, Y2
+	MOVQ         416(BX), R10
+	MOVQ         424(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y5
+	VPSLLVD      Y0, Y5, Y5
+	VBLENDVPS    Y5, (R10)(AX*4), Y1, Y5
+	MOVQ         520(BX), R10
+	MOVQ         528(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y7
+	VPSLLVD      Y0, Y7, Y7
+	VBLENDVPS    Y7, (R10)(AX*4), Y1, Y7
+	MOVQ         624(BX), R10
+	MOVQ         632(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y8
+	VPSLLVD      Y0, Y8, Y8
+	VBLENDVPS    Y8, (R10)(AX*4), Y1, Y8
+	MOVQ         728(BX), R10
+	MOVQ         736(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y9
+	VPSLLVD      Y0, Y9, Y9
+	VBLENDVPS    Y9, (R10)(AX*4), Y1, Y9
+	VUNPCKLPS    Y7, Y5, Y10
+	VUNPCKHPS    Y7, Y5, Y5
+	VUNPCKLPS    Y9, Y8, Y7
+	VUNPCKHPS    Y9, Y8, Y9
+	VUNPCKLPD    Y7, Y10, Y8
+	VUNPCKHPD    Y7, Y10, Y7
+	VUNPCKLPD    Y9, Y5, Y10
+	VUNPCKHPD    Y9, Y5, Y5
+	VINSERTF128  $0x01, X8, Y4, Y9
+	VMOVUPS      Y9, (R8)
+	VINSERTF128  $0x01, X7, Y3, Y9
+	VMOVUPS      Y9, (R8)(CX*1)
+	VINSERTF128  $0x01, X10, Y6, Y9
+	VMOVUPS      Y9, (R8)(CX*2)
+	VINSERTF128  $0x01, X5, Y2, Y9
+	VMOVUPS      Y9, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	VPERM2F128   $0x31, Y8, Y4, Y4
+	VMOVUPS      Y4, (R8)
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VMOVUPS      Y3, (R8)(CX*1)
+	VPERM2F128   $0x31, Y10, Y6, Y3
+	VMOVUPS      Y3, (R8)(CX*2)
+	VPERM2F128   $0x31, Y5, Y2, Y2
+	VMOVUPS      Y2, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000340, BX
+	ADDQ   $0x20, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x68, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x02, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ $0x40, 8(SP)
+	MOVQ CX, AX
+	SHLQ $0x06, AX
+	ADDQ AX, (SP)
+	SUBQ $0x40, 16(SP)
+	JG   chunk
+	XORQ AX, AX
+	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func rowsF64F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX2, CMOV, MMX+, POPCNT
 TEXT ·rowsF64F32AVX2(SB), NOSPLIT, $40-48

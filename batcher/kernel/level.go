@@ -45,9 +45,10 @@ type (
 	}
 	fillKernel   func(dst, src *byte, n int, bits *byte, bit int, fill uint64)
 	spreadKernel func(dst *byte, n int, bits *byte, bit int, one uint64)
-	// rowsKernel makes rows of up to 16 columns; see asm.
+	// rowsKernel makes rows of up to 16 columns; see asm. alike, which may be nil,
+	// is valid for columns of one fill whose bits begin at one shift.
 	rowsKernel struct {
-		all, valid func(dst, cols *byte, stride, rows, width int) (beyond int)
+		all, valid, alike func(dst, cols *byte, stride, rows, width int) (beyond int)
 	}
 	expandKernel struct {
 		all   func(dst, bits *byte, stride, n, width int, one uint64)

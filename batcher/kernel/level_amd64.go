@@ -28,16 +28,16 @@ func levels() []*level {
 	avx2.expands[1] = expandKernel{expand1AVX2, expand1ValidAVX2}
 	avx2.expands[4] = expandKernel{expand4AVX2, expand4ValidAVX2}
 	avx2.expands[8] = expandKernel{expand8AVX2, expand8ValidAVX2}
-	avx2.rowsSame[4] = rowsKernel{rows4AVX2, rows4ValidAVX2}
-	avx2.rowsSame[8] = rowsKernel{rows8AVX2, rows8ValidAVX2}
-	avx2.rows[kindF64][kindF32] = rowsKernel{rowsF64F32AVX2, rowsF64F32ValidAVX2}
-	avx2.rows[kindI64][kindF32] = rowsKernel{rowsI64F32AVX2, rowsI64F32ValidAVX2}
-	avx2.rows[kindI64][kindI32] = rowsKernel{rowsI64I32AVX2, rowsI64I32ValidAVX2}
-	avx2.rows[kindI64][kindF64] = rowsKernel{rowsI64F64AVX2, rowsI64F64ValidAVX2}
-	avx2.rows[kindI32][kindF32] = rowsKernel{rowsI32F32AVX2, rowsI32F32ValidAVX2}
-	avx2.rows[kindI32][kindF64] = rowsKernel{rowsI32F64AVX2, rowsI32F64ValidAVX2}
-	avx2.rows[kindF32][kindF64] = rowsKernel{rowsF32F64AVX2, rowsF32F64ValidAVX2}
-	avx2.rows[kindI32][kindI64] = rowsKernel{rowsI32I64AVX2, rowsI32I64ValidAVX2}
+	avx2.rowsSame[4] = rowsKernel{all: rows4AVX2, valid: rows4ValidAVX2, alike: rows4ValidAlikeAVX2}
+	avx2.rowsSame[8] = rowsKernel{all: rows8AVX2, valid: rows8ValidAVX2}
+	avx2.rows[kindF64][kindF32] = rowsKernel{all: rowsF64F32AVX2, valid: rowsF64F32ValidAVX2}
+	avx2.rows[kindI64][kindF32] = rowsKernel{all: rowsI64F32AVX2, valid: rowsI64F32ValidAVX2}
+	avx2.rows[kindI64][kindI32] = rowsKernel{all: rowsI64I32AVX2, valid: rowsI64I32ValidAVX2}
+	avx2.rows[kindI64][kindF64] = rowsKernel{all: rowsI64F64AVX2, valid: rowsI64F64ValidAVX2}
+	avx2.rows[kindI32][kindF32] = rowsKernel{all: rowsI32F32AVX2, valid: rowsI32F32ValidAVX2}
+	avx2.rows[kindI32][kindF64] = rowsKernel{all: rowsI32F64AVX2, valid: rowsI32F64ValidAVX2}
+	avx2.rows[kindF32][kindF64] = rowsKernel{all: rowsF32F64AVX2, valid: rowsF32F64ValidAVX2}
+	avx2.rows[kindI32][kindI64] = rowsKernel{all: rowsI32I64AVX2, valid: rowsI32I64ValidAVX2}
 	avx2.ones, avx2.wholeSteps = onesAVX2, true
 	all = append(all, avx2)
 	if !cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512VL, cpuid.AVX512BW, cpuid.AVX512DQ) {
@@ -51,15 +51,15 @@ func levels() []*level {
 	avx512.expands[1] = expandKernel{expand1AVX512, expand1ValidAVX512}
 	avx512.expands[4] = expandKernel{expand4AVX512, expand4ValidAVX512}
 	avx512.expands[8] = expandKernel{expand8AVX512, expand8ValidAVX512}
-	avx512.rowsSame[4] = rowsKernel{rows4AVX512, rows4ValidAVX512}
-	avx512.rowsSame[8] = rowsKernel{rows8AVX512, rows8ValidAVX512}
-	avx512.rows[kindF64][kindF32] = rowsKernel{rowsF64F32AVX512, rowsF64F32ValidAVX512}
-	avx512.rows[kindI64][kindF32] = rowsKernel{rowsI64F32AVX512, rowsI64F32ValidAVX512}
-	avx512.rows[kindI64][kindI32] = rowsKernel{rowsI64I32AVX512, rowsI64I32ValidAVX512}
-	avx512.rows[kindI64][kindF64] = rowsKernel{rowsI64F64AVX512, rowsI64F64ValidAVX512}
-	avx512.rows[kindI32][kindF32] = rowsKernel{rowsI32F32AVX512, rowsI32F32ValidAVX512}
-	avx512.rows[kindI32][kindF64] = rowsKernel{rowsI32F64AVX512, rowsI32F64ValidAVX512}
-	avx512.rows[kindF32][kindF64] = rowsKernel{rowsF32F64AVX512, rowsF32F64ValidAVX512}
-	avx512.rows[kindI32][kindI64] = rowsKernel{rowsI32I64AVX512, rowsI32I64ValidAVX512}
+	avx512.rowsSame[4] = rowsKernel{all: rows4AVX512, valid: rows4ValidAVX512}
+	avx512.rowsSame[8] = rowsKernel{all: rows8AVX512, valid: rows8ValidAVX512}
+	avx512.rows[kindF64][kindF32] = rowsKernel{all: rowsF64F32AVX512, valid: rowsF64F32ValidAVX512}
+	avx512.rows[kindI64][kindF32] = rowsKernel{all: rowsI64F32AVX512, valid: rowsI64F32ValidAVX512}
+	avx512.rows[kindI64][kindI32] = rowsKernel{all: rowsI64I32AVX512, valid: rowsI64I32ValidAVX512}
+	avx512.rows[kindI64][kindF64] = rowsKernel{all: rowsI64F64AVX512, valid: rowsI64F64ValidAVX512}
+	avx512.rows[kindI32][kindF32] = rowsKernel{all: rowsI32F32AVX512, valid: rowsI32F32ValidAVX512}
+	avx512.rows[kindI32][kindF64] = rowsKernel{all: rowsI32F64AVX512, valid: rowsI32F64ValidAVX512}
+	avx512.rows[kindF32][kindF64] = rowsKernel{all: rowsF32F64AVX512, valid: rowsF32F64ValidAVX512}
+	avx512.rows[kindI32][kindI64] = rowsKernel{all: rowsI32I64AVX512, valid: rowsI32I64ValidAVX512}
 	return append(all, avx512)
 }

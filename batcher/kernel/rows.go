@@ -142,7 +142,7 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 	}
 	run := rowsRun{kernel: k.all, size: kindSize(kind), masked: masked, wholeSteps: l.wholeSteps}
 	if masked {
-		run.kernel = k.valid
+		run.kernel, run.alike = k.valid, k.alike
 	}
 	var ok bool
 	if l.wholeSteps {
@@ -158,8 +158,8 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 
 // rowsRun is a kernel for values of some size.
 type rowsRun struct {
-	kernel func(dst, cols *byte, stride, rows, width int) (beyond int)
-	size   int
+	kernel, alike func(dst, cols *byte, stride, rows, width int) (beyond int)
+	size          int
 
 	masked, wholeSteps bool
 }
@@ -171,13 +171,28 @@ func (g *Group[D]) run(r rowsRun, dst []D, stride, from, to int) bool {
 		if r.masked {
 			n = g.openBitmaps(r, at, min(n, rowBits))
 		}
-		if r.kernel(pointer(dst[(at-from)*stride:]), (*byte)(unsafe.Pointer(&g.args)), stride*sizeOf[D](), n, len(g.Columns)) != 0 {
+		kernel := r.kernel
+		if r.alike != nil && g.alike() {
+			kernel = r.alike
+		}
+		if kernel(pointer(dst[(at-from)*stride:]), (*byte)(unsafe.Pointer(&g.args)), stride*sizeOf[D](), n, len(g.Columns)) != 0 {
 			return false
 		}
 		for i := range g.args {
 			g.args[i].values = advance(g.args[i].values, n*r.size)
 		}
 		at += n
+	}
+	return true
+}
+
+// alike says whether all columns have the same fill, and bits that begin at the
+// same shift.
+func (g *Group[D]) alike() bool {
+	for i := range g.Columns {
+		if g.args[i].fill != g.args[0].fill || g.args[i].shift != g.args[0].shift {
+			return false
+		}
 	}
 	return true
 }

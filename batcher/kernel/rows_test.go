@@ -52,6 +52,8 @@ func checkRows[S, D Number](t *testing.T) {
 			}
 			group, values := Group[D]{Columns: make([]Column[D], width)}, make([][]D, width)
 			judged := true // by every kernel
+			// Kernels may take columns together that have one fill and one shift.
+			alike, shift, oneFill := rapid.Bool().Draw(t, "alike"), rapid.IntRange(0, 7).Draw(t, "shift"), drawNumber[D](r)
 			wantRounded, wantOK := make([]int64, width), true
 			for c := range values {
 				src := leveltest.Slice[S](g, n)
@@ -68,10 +70,20 @@ func checkRows[S, D Number](t *testing.T) {
 				}
 				var bitmap []byte
 				bit := 0
-				if nulls == 2 || nulls == 1 && r.IntN(2) == 0 {
+				fill := drawNumber[D](r)
+				if alike {
+					fill = oneFill
+				}
+				switch {
+				case nulls == 0 || nulls == 1 && r.IntN(2) == 0:
+				case alike:
+					bitmap, bit = leveltest.Slice[byte](g, (shift+n+7)/8), shift
+					for i := range bitmap {
+						bitmap[i] = byte(r.Uint32())
+					}
+				default:
 					bitmap, bit = guardedBits(t, g, n)
 				}
-				fill := drawNumber[D](r)
 				group.Columns[c], values[c] = ColumnOf(src, bitmap, bit, fill), make([]D, n-first)
 				res := castFillPlain(values[c], src[first:], bitmap, bit+first, fill)
 				wantRounded[c], wantOK = res.Inexact, wantOK && res.OutOfRange < 0

@@ -67,8 +67,11 @@ func rows() {
 		{name: "rowsI32I64", from: 4, to: 8, wide: wideOne(VPMOVSXDQ), lanes: lanesWiden(VPMOVSXDQ)},
 	} {
 		for _, validity := range []bool{false, true} {
-			r.generate256(validity)
+			r.generate256(validity, false)
 			r.generate512(validity)
+		}
+		if r.from == 4 && r.to == 4 && r.prepare == nil {
+			r.generate256(true, true)
 		}
 	}
 }

@@ -47,10 +47,15 @@ func (m *slidingMask) valid8(g int) VecVirtual {
 	return v
 }
 
-func (r *rower) generate256(validity bool) {
+// generate256 makes a kernel. alike is for columns whose validity bits begin at
+// the same shift, and which have the same fill: those of most batches.
+func (r *rower) generate256(validity, alike bool) {
 	name := r.name
 	if validity {
 		name += "Valid"
+	}
+	if alike {
+		name += "Alike"
 	}
 	name += "AVX2"
 	TEXT(name, noSplit, "func(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)")
@@ -74,6 +79,13 @@ func (r *rower) generate256(validity bool) {
 	}
 	if validity && r.prepare != nil {
 		LEAQ(slidingBits, table)
+	}
+	var common commonColumn
+	if alike {
+		Load(Param("cols"), cols)
+		common = commonColumn{signs: YMM(), fill: YMM()}
+		VMOVDQU(Mem{Base: cols, Disp: columnSigns}, common.signs)
+		VBROADCASTSS(Mem{Base: cols, Disp: columnFill}, common.fill)
 	}
 
 	// load gives a column's eight values in one register or two.
@@ -106,6 +118,9 @@ func (r *rower) generate256(validity bool) {
 		}
 		VPBROADCASTD(Mem{Base: bits, Index: bitsAt, Scale: 1}, mask.all)
 		k.bits = mask
+		if alike {
+			return []VecVirtual{common.filled(k.at(0), mask.all)}
+		}
 		return r.filled(k, mask.all, Mem{Base: cols, Disp: i * columnBytes})
 	}
 
@@ -243,6 +258,16 @@ func (r *rower) filled(k *cast, bits VecVirtual, column Mem) (out []VecVirtual) 
 		}
 		out = append(out, signs)
 	}
+	return out
+}
+
+// commonColumn is what columns of 4-byte values that are alike have in common.
+type commonColumn struct{ signs, fill VecVirtual }
+
+func (c *commonColumn) filled(values Op, bits VecVirtual) VecVirtual {
+	out := YMM()
+	VPSLLVD(c.signs, bits, out)
+	VBLENDVPS(out, values, c.fill, out)
 	return out
 }
 
