@@ -9,12 +9,12 @@ import (
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/flight"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+	pqschema "github.com/apache/arrow-go/v18/parquet/schema"
 
 	"github.com/millrace/millrace/io/format"
 )
@@ -25,15 +25,13 @@ const (
 	blockRows = 4096
 	// rowGroupBytes of Arrow data end a row group before it has all its rows.
 	rowGroupBytes = 512 << 20
-	// encodeRows are given to the encoder at a time: its levels, and what it
-	// takes to join batches, are of this many rows.
-	encodeRows = 4 * blockRows
 	// pageBytes of values make a page, so that with its levels it is no more
 	// than one zstd block of 128 KiB: the encoder then keeps no history, and
 	// the buffers of arrow-go, which it makes anew for every column chunk, stay
-	// small. It is a multiple of 1,024 values of 4 and of 8 bytes, which is how
-	// many arrow-go looks at together.
+	// small. It is a multiple of stepRows values of 4 and of 8 bytes.
 	pageBytes = 120 << 10
+	// stepRows are encoded between looks at a page's size, by arrow-go too.
+	stepRows = 1024
 	// keptBytes are held at most for the next pages and row groups.
 	keptBytes = 32 << 20
 	// zstdLevel 1 makes pages of float predictions no larger than level 3 does,
@@ -57,15 +55,14 @@ var codecs = map[string]compress.Compression{
 //
 // The bytes are a function of the rows alone: batches are held until they make
 // a row group, which ends after RowGroupRows rows or at the first multiple of
-// blockRows rows with rowGroupBytes of data, and are then joined, so that
-// neither row groups nor pages depend on how the batches were cut.
+// blockRows rows with rowGroupBytes of data, and are then encoded as if they
+// were one, so that neither row groups nor pages depend on how they were cut.
 type Writer struct {
 	schema  *arrow.Schema
-	stored  []arrow.DataType // what each column is written as
 	opts    format.WriteOptions
 	mem     *budget
 	kept    *recycler // what mem takes from
-	file    *pqarrow.FileWriter
+	file    groupEncoder
 	pending []arrow.RecordBatch // retained rows of the next row group
 	rows    int                 // in pending
 	bytes   int64               // of data in pending
@@ -74,6 +71,15 @@ type Writer struct {
 	groupBytes int64
 	err        error // the first; the file is useless after it
 	closed     bool
+}
+
+// groupEncoder encodes a file, one row group after the other.
+type groupEncoder interface {
+	// write borrows the batches of a row group of so many rows. No batch crosses a
+	// multiple of blockRows.
+	write(batches []arrow.RecordBatch, rows int) error
+	// close writes the footer, or after an error frees what there is.
+	close() error
 }
 
 var (
@@ -102,14 +108,12 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 		return nil, fmt.Errorf("%w: there are no columns", format.ErrColumnType)
 	}
 	fields := make([]arrow.Field, schema.NumFields())
-	stored := make([]arrow.DataType, schema.NumFields())
 	for i, f := range schema.Fields() {
 		t, err := storedType(f.Type, f.Nullable)
 		if err != nil {
 			return nil, fmt.Errorf("column %q of type %s: %w", f.Name, f.Type, err)
 		}
 		fields[i] = arrow.Field{Name: f.Name, Type: t, Nullable: f.Nullable, Metadata: f.Metadata}
-		stored[i] = t
 	}
 	// Only counted, not limited: for what the encoder does not free after an
 	// error.
@@ -135,15 +139,21 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	arrowProps := pqarrow.NewArrowWriterProperties(pqarrow.WithAllocator(zeroed{mem}))
 	md := withStoredSchema(schema, mem)
 	writeSchema := arrow.NewSchema(fields, &md)
-	coded, err := encodings(writeSchema, parquet.NewWriterProperties(props...), arrowProps)
+	ps, err := pqarrow.ToParquet(writeSchema, parquet.NewWriterProperties(props...), arrowProps)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", format.ErrColumnType, err)
 	}
-	fw, err := pqarrow.NewFileWriter(writeSchema, keepOpen{w}, parquet.NewWriterProperties(append(props, coded...)...), arrowProps)
+	coded := parquet.NewWriterProperties(append(props, encodings(ps)...)...)
+	var file groupEncoder
+	if columns, ok := numberColumns(schema, ps, coded); ok {
+		file, err = newNumberFile(w, ps, md, coded, columns, mem)
+	} else {
+		file, err = newArrowFile(w, writeSchema, coded, arrowProps, mem)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("start Parquet file: %w", err)
 	}
-	return &Writer{schema: schema, stored: stored, opts: opts, mem: mem, kept: kept, file: fw, groupBytes: rowGroupBytes}, nil
+	return &Writer{schema: schema, opts: opts, mem: mem, kept: kept, file: file, groupBytes: rowGroupBytes}, nil
 }
 
 // encodings chooses what a column's values are stored as before they are
@@ -151,12 +161,7 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 // most often ids, as differences, which are small (for flights' ids writing took
 // a third of the time, and a tenth of the bytes, of plain values); floats as
 // they are.
-func encodings(s *arrow.Schema, props *parquet.WriterProperties, arrowProps pqarrow.ArrowWriterProperties) ([]parquet.WriterProperty, error) {
-	ps, err := pqarrow.ToParquet(s, props, arrowProps)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", format.ErrColumnType, err)
-	}
-	var out []parquet.WriterProperty
+func encodings(ps *pqschema.Schema) (out []parquet.WriterProperty) {
 	for i := range ps.NumColumns() {
 		switch c := ps.Column(i); c.PhysicalType() {
 		case parquet.Types.ByteArray:
@@ -165,7 +170,7 @@ func encodings(s *arrow.Schema, props *parquet.WriterProperties, arrowProps pqar
 			out = append(out, parquet.WithEncodingPath(c.ColumnPath(), parquet.Encodings.DeltaBinaryPacked))
 		}
 	}
-	return out, nil
+	return out
 }
 
 // withStoredSchema is the schema's metadata with the schema itself, as Arrow
@@ -185,9 +190,6 @@ func withStoredSchema(s *arrow.Schema, mem memory.Allocator) arrow.Metadata {
 	serialized := base64.StdEncoding.EncodeToString(flight.SerializeSchema(arrow.NewSchema(fields, &md), mem))
 	return arrow.NewMetadata(append(keys, arrowSchemaKey), append(values, serialized))
 }
-
-// keepOpen hides the Close that pqarrow would call.
-type keepOpen struct{ io.Writer }
 
 // Write implements format.Writer. It retains the batch until its row group is
 // written.
@@ -247,50 +249,7 @@ func (w *Writer) check(batch arrow.RecordBatch) error {
 func (w *Writer) flush() (err error) {
 	defer recoverEncoder(&err)
 	defer w.drop()
-	if err := w.file.NewRowGroupChecked(); err != nil {
-		return fmt.Errorf("start row group: %w", err)
-	}
-	for i := range w.stored {
-		if err := w.column(i); err != nil {
-			return fmt.Errorf("write column %q: %w", w.schema.Field(i).Name, err)
-		}
-	}
-	return nil
-}
-
-// column writes a column of pending in arrays of encodeRows rows. Pieces do not
-// cross a multiple of blockRows, so the arrays do not depend on the batches.
-func (w *Writer) column(i int) error {
-	var pieces, blocks []arrow.Array
-	drop := func(arrays []arrow.Array) {
-		for _, a := range arrays {
-			a.Release()
-		}
-	}
-	defer func() { drop(pieces); drop(blocks) }()
-	rows := 0
-	for j, b := range w.pending {
-		piece, err := toStored(b.Column(i), w.stored[i], zeroed{w.mem})
-		if err != nil {
-			return err
-		}
-		pieces = append(pieces, piece)
-		if rows += piece.Len(); rows < encodeRows && j < len(w.pending)-1 {
-			continue
-		}
-		// A single piece too: what it has beyond its rows (validity without
-		// nulls, values before an offset) would show in the file.
-		block, err := array.Concatenate(pieces, zeroed{w.mem})
-		if err != nil {
-			return err
-		}
-		blocks = append(blocks, block)
-		drop(pieces)
-		pieces, rows = pieces[:0], 0
-	}
-	column := arrow.NewChunked(w.stored[i], blocks)
-	defer column.Release()
-	return w.file.WriteColumnChunked(column, 0, int64(column.Len()))
+	return w.file.write(w.pending, w.rows)
 }
 
 func (w *Writer) drop() {
@@ -316,7 +275,7 @@ func (w *Writer) Close() (err error) {
 		w.err = w.flush()
 	}
 	// Also after an error, for its buffers.
-	if closeErr := w.file.Close(); w.err == nil && closeErr != nil {
+	if closeErr := w.file.close(); w.err == nil && closeErr != nil {
 		return fmt.Errorf("end Parquet file: %w", closeErr)
 	}
 	return w.err

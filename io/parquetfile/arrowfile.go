@@ -1,0 +1,85 @@
+package parquetfile
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+)
+
+// encodeRows are given to arrow-go's encoder at a time: its levels, and what it
+// takes to join batches, are of this many rows.
+const encodeRows = 4 * blockRows
+
+// arrowFile is the groupEncoder of files with any columns: arrow-go's.
+type arrowFile struct {
+	schema *arrow.Schema // as stored
+	mem    *budget
+	file   *pqarrow.FileWriter
+}
+
+// keepOpen hides the Close that pqarrow would call.
+type keepOpen struct{ io.Writer }
+
+func newArrowFile(w io.Writer, s *arrow.Schema, props *parquet.WriterProperties, arrowProps pqarrow.ArrowWriterProperties, mem *budget) (*arrowFile, error) {
+	file, err := pqarrow.NewFileWriter(s, keepOpen{w}, props, arrowProps)
+	if err != nil {
+		return nil, err
+	}
+	return &arrowFile{schema: s, mem: mem, file: file}, nil
+}
+
+// write implements groupEncoder.
+func (f *arrowFile) write(batches []arrow.RecordBatch, _ int) error {
+	if err := f.file.NewRowGroupChecked(); err != nil {
+		return fmt.Errorf("start row group: %w", err)
+	}
+	for i, field := range f.schema.Fields() {
+		if err := f.column(i, batches); err != nil {
+			return fmt.Errorf("write column %q: %w", field.Name, err)
+		}
+	}
+	return nil
+}
+
+// column writes a column in arrays of encodeRows rows. Batches do not cross a
+// multiple of blockRows, so the arrays do not depend on how rows were cut.
+func (f *arrowFile) column(i int, batches []arrow.RecordBatch) error {
+	stored := f.schema.Field(i).Type
+	var pieces, blocks []arrow.Array
+	drop := func(arrays []arrow.Array) {
+		for _, a := range arrays {
+			a.Release()
+		}
+	}
+	defer func() { drop(pieces); drop(blocks) }()
+	rows := 0
+	for j, b := range batches {
+		piece, err := toStored(b.Column(i), stored, zeroed{f.mem})
+		if err != nil {
+			return err
+		}
+		pieces = append(pieces, piece)
+		if rows += piece.Len(); rows < encodeRows && j < len(batches)-1 {
+			continue
+		}
+		// A single piece too: what it has beyond its rows (validity without
+		// nulls, values before an offset) would show in the file.
+		block, err := array.Concatenate(pieces, zeroed{f.mem})
+		if err != nil {
+			return err
+		}
+		blocks = append(blocks, block)
+		drop(pieces)
+		pieces, rows = pieces[:0], 0
+	}
+	column := arrow.NewChunked(stored, blocks)
+	defer column.Release()
+	return f.file.WriteColumnChunked(column, 0, int64(column.Len()))
+}
+
+// close implements groupEncoder.
+func (f *arrowFile) close() error { return f.file.Close() }

@@ -1,0 +1,300 @@
+package parquetfile
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/millrace/millrace/io/format"
+)
+
+// writeNumbers writes with a numberFile, or through arrow-go as files with other
+// columns are.
+func writeNumbers(tb rapid.TB, opts format.WriteOptions, throughArrow bool, batches ...arrow.RecordBatch) []byte {
+	var out bytes.Buffer
+	target := io.Writer(&out)
+	if throughArrow {
+		target = io.Discard
+	}
+	fw, err := NewWriter(target, batches[0].Schema(), opts)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	w := fw.(*Writer)
+	numbers, ok := w.file.(*numberFile)
+	if !ok {
+		tb.Fatalf("%s: not written as numbers", batches[0].Schema())
+	}
+	if throughArrow {
+		fields := slices.Clone(batches[0].Schema().Fields())
+		for i, f := range fields {
+			fields[i].Type, err = storedType(f.Type, f.Nullable)
+			if err != nil {
+				tb.Fatal(err)
+			}
+		}
+		md := withStoredSchema(batches[0].Schema(), w.mem)
+		w.file, err = newArrowFile(&out, arrow.NewSchema(fields, &md), numbers.props, pqarrow.NewArrowWriterProperties(pqarrow.WithAllocator(zeroed{w.mem})), w.mem)
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
+	for _, b := range batches {
+		if err := w.Write(b); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// Files of numbers are read by arrow-go as they were written, bit by bit; their
+// footers say what arrow-go's own writer says, but for statistics, which are
+// those of the plainest loop; and they are no larger.
+func TestPropertyNumbers(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		batch := drawNumbers(t)
+		defer batch.Release()
+		mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+		opts := format.WriteOptions{
+			Compression:  rapid.SampledFrom([]string{"", "", "snappy", "gzip", "lz4", "none"}).Draw(t, "compression"),
+			RowGroupRows: rapid.SampledFrom([]int{1 << 20, 1 << 20, 4096, 5000, 333}).Draw(t, "row group rows"),
+			Allocator:    mem,
+		}
+		ours := writeNumbers(t, opts, false, batch)
+		theirs := writeNumbers(t, opts, true, batch)
+		if n := mem.CurrentAlloc(); n != 0 {
+			t.Fatalf("%d bytes stay allocated", n)
+		}
+		if len(ours) > len(theirs)+len(theirs)/200+64 {
+			t.Errorf("%d bytes; through arrow-go %d", len(ours), len(theirs))
+		}
+		checkNumbers(t, batch, openLibrary(t, ours), openLibrary(t, theirs))
+
+		var pieces []arrow.RecordBatch
+		for at := int64(0); at < batch.NumRows(); {
+			n := min(int64(rapid.IntRange(1, 9000).Draw(t, "cut")), batch.NumRows()-at)
+			pieces = append(pieces, batch.NewSlice(at, at+n))
+			at += n
+		}
+		if len(pieces) > 0 && !bytes.Equal(ours, writeNumbers(t, opts, false, pieces...)) {
+			t.Errorf("other bytes in %d batches", len(pieces))
+		}
+		for _, p := range pieces {
+			p.Release()
+		}
+	})
+}
+
+func openLibrary(t rapid.TB, data []byte) *file.Reader {
+	r, err := file.NewParquetReader(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func checkNumbers(t rapid.TB, batch arrow.RecordBatch, ours, theirs *file.Reader) {
+	a, b := ours.MetaData(), theirs.MetaData()
+	if !a.Schema.Equals(b.Schema) || !a.KeyValueMetadata().Equals(b.KeyValueMetadata()) || a.GetCreatedBy() != b.GetCreatedBy() ||
+		a.Version() != b.Version() || a.NumRows != b.NumRows || a.NumRowGroups() != b.NumRowGroups() {
+		t.Fatalf("footer: %v\n%v", a, b)
+	}
+	reader, err := pqarrow.NewFileReader(ours, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := reader.ReadTable(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Release()
+	for i, c := range batch.Columns() {
+		row := 0
+		for _, chunk := range table.Column(i).Data().Chunks() {
+			for j := range chunk.Len() {
+				if chunk.IsNull(j) != c.IsNull(row) || c.IsValid(row) && rawBits(chunk, j) != rawBits(c, row) {
+					t.Fatalf("column %d (%s), row %d: %s; want %s", i, c.DataType(), row, chunk.ValueStr(j), c.ValueStr(row))
+				}
+				row++
+			}
+		}
+		if row != c.Len() {
+			t.Fatalf("column %d: %d rows; want %d", i, row, c.Len())
+		}
+	}
+	at := int64(0)
+	for g := range a.NumRowGroups() {
+		rows := a.RowGroup(g).NumRows()
+		if rows != b.RowGroup(g).NumRows() || a.RowGroup(g).Ordinal() != b.RowGroup(g).Ordinal() {
+			t.Fatalf("row group %d: %d rows; want %d", g, rows, b.RowGroup(g).NumRows())
+		}
+		for i := range int(batch.NumCols()) {
+			x, err := a.RowGroup(g).ColumnChunk(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			y, err := b.RowGroup(g).ColumnChunk(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if x.NumValues() != y.NumValues() || !slices.Equal(x.Encodings(), y.Encodings()) || x.Compression() != y.Compression() || !slices.Equal(x.EncodingStats(), y.EncodingStats()) {
+				t.Errorf("column %d: %v %v %v; want %v %v %v", i, x.NumValues(), x.Encodings(), x.EncodingStats(), y.NumValues(), y.Encodings(), y.EncodingStats())
+			}
+			s, err := x.Statistics()
+			if err != nil {
+				t.Fatal(err)
+			}
+			piece := array.NewSlice(batch.Column(i), at, at+rows)
+			least, most := extentOfArray(piece)
+			if !s.HasNullCount() || s.NullCount() != int64(piece.NullN()) || !bytes.Equal(s.EncodeMin(), least) || !bytes.Equal(s.EncodeMax(), most) {
+				t.Errorf("column %d (%s), row group %d: statistics %d %x %x; want %d %x %x", i, piece.DataType(), g, s.NullCount(), s.EncodeMin(), s.EncodeMax(), piece.NullN(), least, most)
+			}
+			piece.Release()
+		}
+		at += rows
+	}
+}
+
+// Columns of numbers are written by our own encoder, any other column leads to
+// arrow-go's; what a numberFile refuses is an error.
+func TestWhoEncodes(t *testing.T) {
+	for _, c := range []struct {
+		types []arrow.DataType
+		want  string
+	}{
+		{numberTypes, "*parquetfile.numberFile"},
+		{[]arrow.DataType{arrow.PrimitiveTypes.Int64, arrow.BinaryTypes.String}, "*parquetfile.arrowFile"},
+		{[]arrow.DataType{arrow.FixedWidthTypes.Timestamp_s}, "*parquetfile.arrowFile"},
+		{[]arrow.DataType{arrow.FixedWidthTypes.Time32s}, "*parquetfile.arrowFile"},
+		{[]arrow.DataType{arrow.PrimitiveTypes.Int16}, "*parquetfile.arrowFile"},
+		{[]arrow.DataType{arrow.FixedWidthTypes.Date64}, "*parquetfile.arrowFile"},
+		{[]arrow.DataType{arrow.FixedWidthTypes.Boolean}, "*parquetfile.arrowFile"},
+		{[]arrow.DataType{arrow.ListOf(arrow.PrimitiveTypes.Int64)}, "*parquetfile.arrowFile"},
+		{[]arrow.DataType{&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.PrimitiveTypes.Int64}}, "*parquetfile.arrowFile"},
+	} {
+		fields := make([]arrow.Field, 0, len(c.types))
+		for i, typ := range c.types {
+			fields = append(fields, arrow.Field{Name: strconv.Itoa(i), Type: typ})
+		}
+		w, err := NewWriter(io.Discard, arrow.NewSchema(fields, nil), format.WriteOptions{Allocator: checked(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%T", w.(*Writer).file); got != c.want {
+			t.Errorf("%v: written by %s; want %s", c.types, got, c.want)
+		}
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// An array that lacks values is an error, with the column, and so is all that
+// comes after it.
+func TestNumbersWithoutValues(t *testing.T) {
+	data := array.NewData(arrow.PrimitiveTypes.Int64, 10, []*memory.Buffer{nil, nil}, nil, 0, 0)
+	defer data.Release()
+	arr := array.MakeFromData(data)
+	batch := batchOf(arr, false)
+	arr.Release()
+	defer batch.Release()
+	w, err := NewWriter(io.Discard, batch.Schema(), format.WriteOptions{RowGroupRows: 10, Allocator: checked(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := w.Write(batch)
+	if first == nil || !strings.Contains(first.Error(), `"x"`) || strings.Contains(first.Error(), "panic") {
+		t.Errorf("10 rows without values: %v; want an error with the column", first)
+	}
+	if err := w.Write(batch); !errors.Is(err, first) {
+		t.Errorf("Write after an error = %v; want %v", err, first)
+	}
+	if err := w.Close(); !errors.Is(err, first) {
+		t.Errorf("Close after an error = %v; want %v", err, first)
+	}
+}
+
+// pyarrow reads files of numbers of every type, share of nulls and codec as they
+// are, and finds the encodings and the statistics.
+func TestNumbersInPyarrow(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a Python process")
+	}
+	python, dir := pythonWithPyarrow(t), t.TempDir()
+	var want strings.Builder
+	rng := splitmix(5)
+	codecs := []string{"zstd", "snappy", "gzip", "lz4", "none"}
+	for n, nulls := range append([]string{"required"}, nullsOf...) {
+		for _, rows := range []int{0, 1, 129, 31000} {
+			for _, shape := range shapesOf64 {
+				fields, arrays := make([]arrow.Field, 0, len(numberTypes)), make([]arrow.Array, 0, len(numberTypes))
+				for i, typ := range numberTypes {
+					fields = append(fields, arrow.Field{Name: strconv.Itoa(i), Type: typ, Nullable: nulls != "required"})
+					arrays = append(arrays, numberArray(typ, rows, 3, shape, nulls, &rng))
+				}
+				batch := array.NewRecordBatch(arrow.NewSchema(fields, nil), arrays, int64(rows))
+				name := fmt.Sprintf("%s-%d-%s.parquet", nulls, rows, shape)
+				opts := format.WriteOptions{Compression: codecs[n%len(codecs)], RowGroupRows: 20000}
+				if err := os.WriteFile(filepath.Join(dir, name), writeNumbers(t, opts, false, batch), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				for i, a := range arrays {
+					want.WriteString(name + "\t" + numbersLine(i, a, 20000) + "\n")
+				}
+				release(arrays)
+				batch.Release()
+			}
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), python, "testdata/number_files.py", dir)
+	cmd.Stderr = os.Stderr
+	got, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(got), "\n")
+	slices.Sort(lines)
+	wanted := strings.Split(want.String(), "\n")
+	slices.Sort(wanted)
+	if diff := cmp.Diff(wanted, lines); diff != "" {
+		t.Errorf("pyarrow's view, - ours, + pyarrow's:\n%s", diff[:min(len(diff), 4000)])
+	}
+	t.Logf("%d columns compared", len(lines)-1)
+}
+
+// numbersLine is what testdata/number_files.py prints of a column.
+func numbersLine(i int, a arrow.Array, groupRows int) string {
+	encoding := parquet.Encodings.DeltaBinaryPacked
+	if id := a.DataType().ID(); id == arrow.FLOAT32 || id == arrow.FLOAT64 {
+		encoding = parquet.Encodings.Plain
+	}
+	line := fmt.Appendf(nil, "%d\t%d\t%s", i, a.NullN(), checksum(a))
+	for at := 0; at < a.Len(); at += groupRows {
+		group := array.NewSlice(a, int64(at), int64(min(at+groupRows, a.Len())))
+		least, most := extentOfArray(group)
+		line = fmt.Appendf(line, "\t%s %d %x %x", encoding, group.NullN(), least, most)
+		group.Release()
+	}
+	return string(line)
+}
