@@ -3,15 +3,13 @@ package parquetfile
 import (
 	"encoding/binary"
 	"math/bits"
+
+	"github.com/millrace/millrace/io/parquetfile/kernel"
 )
 
-const (
-	deltaBlock = 128 // differences in a block
-	deltaMini  = 32  // in a miniblock
-	// deltaBlockBytes are what a block takes at most, and what packing writes
-	// beyond it: the least difference, the widths, all of the values.
-	deltaBlockBytes = binary.MaxVarintLen64 + deltaBlock/deltaMini + 8*deltaBlock + 8
-)
+// deltaBlockBytes are what a block takes at most, and what packing writes beyond
+// it: the least difference, the widths, all of the values.
+const deltaBlockBytes = binary.MaxVarintLen64 + kernel.BlockValues/kernel.MiniValues + 8*kernel.BlockValues + 8
 
 // deltaEncoder encodes integers as DELTA_BINARY_PACKED: blocks of differences,
 //
@@ -23,8 +21,8 @@ const (
 type deltaEncoder struct {
 	count       int
 	first, last int64
-	n           int                // of differences
-	differences [deltaBlock]uint64 // of the block to come
+	n           int          // of differences
+	differences kernel.Block // to come
 }
 
 func (e *deltaEncoder) reset() { e.count, e.first, e.last, e.n = 0, 0, 0, 0 }
@@ -36,25 +34,25 @@ func appendDifferences[T int32 | int64](e *deltaEncoder, dst []byte, values []T)
 		return dst
 	}
 	if e.count == 0 {
-		e.first, e.last = int64(values[0]), int64(values[0])
-		e.count, values = 1, values[1:]
+		e.first = int64(values[0])
+	} else {
+		e.differences.Values[e.n] = uint64(int64(values[0] - T(e.last)))
+		e.n++
 	}
 	e.count += len(values)
-	last := T(e.last)
-	for len(values) > 0 {
-		k := min(deltaBlock-e.n, len(values))
-		into := e.differences[e.n : e.n+k]
-		for i, v := range values[:len(into)] {
-			into[i] = uint64(int64(v - last))
-			last = v
-		}
-		values = values[k:]
-		if e.n += k; e.n == deltaBlock {
+	e.last = int64(values[len(values)-1])
+	for {
+		if e.n == kernel.BlockValues {
 			dst = e.block(dst)
 		}
+		k := min(kernel.BlockValues-e.n, len(values)-1)
+		if k == 0 {
+			return dst
+		}
+		kernel.Differences(e.differences.Values[e.n:e.n+k], values[:k+1])
+		e.n += k
+		values = values[k:]
 	}
-	e.last = int64(last)
-	return dst
 }
 
 // finish appends the last block.
@@ -66,58 +64,53 @@ func (e *deltaEncoder) finish(dst []byte) []byte {
 }
 
 func (e *deltaEncoder) header() []byte {
-	h := binary.AppendUvarint(nil, deltaBlock)
-	h = binary.AppendUvarint(h, deltaBlock/deltaMini)
+	h := binary.AppendUvarint(nil, kernel.BlockValues)
+	h = binary.AppendUvarint(h, kernel.BlockValues/kernel.MiniValues)
 	h = binary.AppendUvarint(h, uint64(e.count))
 	return binary.AppendVarint(h, e.first)
 }
 
 // block appends a block of the differences that there are.
 func (e *deltaEncoder) block(dst []byte) []byte {
-	least := int64(e.differences[0])
-	for _, d := range e.differences[:e.n] {
-		least = min(least, int64(d))
-	}
-	// The last miniblock is filled up; those after it are left out.
-	minis := (e.n + deltaMini - 1) / deltaMini
-	for i := e.n; i < minis*deltaMini; i++ {
-		e.differences[i] = uint64(least)
-	}
+	values := &e.differences.Values
+	n := e.n
 	e.n = 0
+	for i := n; i < len(values); i++ {
+		values[i] = values[0] // no new least one
+	}
+	least, set := e.differences.Rebase()
+	if n < len(values) {
+		// The last miniblock is filled up with zeros; those after it are left out.
+		clear(values[n:])
+		for m := n / kernel.MiniValues; m < len(set); m++ {
+			set[m] = 0
+			for _, v := range values[m*kernel.MiniValues : (m+1)*kernel.MiniValues] {
+				set[m] |= v
+			}
+		}
+	}
 	dst = binary.AppendVarint(dst, least)
 	widths := len(dst)
 	dst = append(dst, 0, 0, 0, 0)
-	for m := range minis {
-		mini := (*[deltaMini]uint64)(e.differences[m*deltaMini:])
-		var or [4]uint64
-		for i := 0; i < deltaMini; i += 4 {
-			mini[i] -= uint64(least)
-			mini[i+1] -= uint64(least)
-			mini[i+2] -= uint64(least)
-			mini[i+3] -= uint64(least)
-			or[0] |= mini[i]
-			or[1] |= mini[i+1]
-			or[2] |= mini[i+2]
-			or[3] |= mini[i+3]
-		}
-		width := bits.Len64(or[0] | or[1] | or[2] | or[3])
+	for m, or := range set {
+		width := bits.Len64(or)
 		dst[widths+m] = byte(width)
-		pack(dst[len(dst):cap(dst)], mini, width)
-		dst = dst[:len(dst)+width*deltaMini/8]
+		pack(dst[len(dst):cap(dst)], (*[kernel.MiniValues]uint64)(values[m*kernel.MiniValues:]), width)
+		dst = dst[:len(dst)+width*kernel.MiniValues/8]
 	}
 	return dst
 }
 
 // pack writes values of width bits each, least significant bit first, and up to 8
 // bytes beyond them.
-func pack(dst []byte, values *[deltaMini]uint64, width int) {
+func pack(dst []byte, values *[kernel.MiniValues]uint64, width int) {
 	switch {
 	case width == 0:
 	case width <= 8:
 		// 8 values take as many bytes as one has bits: a word, of which the next
 		// covers the rest.
 		w := uint(width)
-		for i := 0; i < deltaMini; i += 8 {
+		for i := 0; i < kernel.MiniValues; i += 8 {
 			v := (*[8]uint64)(values[i:])
 			low := v[0] | v[1]<<(w&63) | v[2]<<(2*w&63) | v[3]<<(3*w&63)
 			high := v[4] | v[5]<<(w&63) | v[6]<<(2*w&63) | v[7]<<(3*w&63)

@@ -67,39 +67,34 @@ func encode64[T int64 | uint64](least, most T) ([]byte, []byte) {
 	return binary.LittleEndian.AppendUint64(nil, uint64(least)), binary.LittleEndian.AppendUint64(nil, uint64(most))
 }
 
-// span is none if least is above most, as it is before there is a value and, for
-// floats, where all are NaN.
-type span[T kernel.Number] struct{ least, most T }
-
+// extentOf starts with a least value above the greatest, which stands for none, as
+// it stays where all are NaN.
 type extentOf[T kernel.Number] struct {
-	none       span[T]
-	paged, all span[T]
-	cast       func([]byte) []T
-	encode     func(least, most T) ([]byte, []byte)
+	lowest, highest T
+	paged, all      kernel.Extremes[T]
+	cast            func([]byte) []T
+	encode          func(least, most T) ([]byte, []byte)
 }
 
 func newExtentOf[T kernel.Number](lowest, highest T, cast func([]byte) []T, encode func(least, most T) ([]byte, []byte)) *extentOf[T] {
-	none := span[T]{least: highest, most: lowest}
-	return &extentOf[T]{none: none, paged: none, all: none, cast: cast, encode: encode}
+	none := kernel.Extremes[T]{Least: highest, Most: lowest}
+	return &extentOf[T]{lowest: lowest, highest: highest, paged: none, all: none, cast: cast, encode: encode}
 }
 
-func (e *extentOf[T]) add(values []byte) {
-	e.paged.least, e.paged.most = kernel.MinMax(e.cast(values), e.paged.least, e.paged.most)
-}
+func (e *extentOf[T]) add(values []byte) { e.paged.Add(e.cast(values)) }
 
 func (e *extentOf[T]) page() (least, most []byte) {
-	ended := e.paged
-	e.paged = e.none
-	if ended.least > ended.most {
-		return nil, nil
-	}
-	e.all.least, e.all.most = min(e.all.least, ended.least), max(e.all.most, ended.most)
-	return e.encode(ended.least, ended.most)
+	least, most = e.encoded(&e.paged)
+	e.all.Least, e.all.Most = min(e.all.Least, e.paged.Least), max(e.all.Most, e.paged.Most)
+	e.paged.Least, e.paged.Most = e.highest, e.lowest
+	return least, most
 }
 
-func (e *extentOf[T]) chunk() (least, most []byte) {
-	if e.all.least > e.all.most {
+func (e *extentOf[T]) chunk() (least, most []byte) { return e.encoded(&e.all) }
+
+func (e *extentOf[T]) encoded(x *kernel.Extremes[T]) (least, most []byte) {
+	if x.Least > x.Most {
 		return nil, nil
 	}
-	return e.encode(e.all.least, e.all.most)
+	return e.encode(x.Least, x.Most)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/metadata"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -89,7 +90,8 @@ func TestPropertyNumbers(t *testing.T) {
 		if len(ours) > len(theirs)+len(theirs)/200+64 {
 			t.Errorf("%d bytes; through arrow-go %d", len(ours), len(theirs))
 		}
-		checkNumbers(t, batch, openLibrary(t, ours), openLibrary(t, theirs))
+		checkNumbers(t, batch, openLibrary(t, ours))
+		checkFooters(t, openLibrary(t, ours).MetaData(), openLibrary(t, theirs).MetaData())
 
 		var pieces []arrow.RecordBatch
 		for at := int64(0); at < batch.NumRows(); {
@@ -114,12 +116,32 @@ func openLibrary(t rapid.TB, data []byte) *file.Reader {
 	return r
 }
 
-func checkNumbers(t rapid.TB, batch arrow.RecordBatch, ours, theirs *file.Reader) {
-	a, b := ours.MetaData(), theirs.MetaData()
+// checkFooters compares all but statistics and sizes.
+func checkFooters(t rapid.TB, a, b *metadata.FileMetaData) {
 	if !a.Schema.Equals(b.Schema) || !a.KeyValueMetadata().Equals(b.KeyValueMetadata()) || a.GetCreatedBy() != b.GetCreatedBy() ||
 		a.Version() != b.Version() || a.NumRows != b.NumRows || a.NumRowGroups() != b.NumRowGroups() {
 		t.Fatalf("footer: %v\n%v", a, b)
 	}
+	for g := range a.NumRowGroups() {
+		if x, y := a.RowGroup(g), b.RowGroup(g); x.NumRows() != y.NumRows() || x.Ordinal() != y.Ordinal() || x.NumColumns() != y.NumColumns() {
+			t.Fatalf("row group %d: %d rows, ordinal %d; want %d, %d", g, x.NumRows(), x.Ordinal(), y.NumRows(), y.Ordinal())
+		}
+		for i := range a.RowGroup(g).NumColumns() {
+			x, errX := a.RowGroup(g).ColumnChunk(i)
+			y, errY := b.RowGroup(g).ColumnChunk(i)
+			if err := errors.Join(errX, errY); err != nil {
+				t.Fatal(err)
+			}
+			if x.NumValues() != y.NumValues() || !slices.Equal(x.Encodings(), y.Encodings()) || x.Compression() != y.Compression() || !slices.Equal(x.EncodingStats(), y.EncodingStats()) {
+				t.Errorf("column %d: %v %v %v; want %v %v %v", i, x.NumValues(), x.Encodings(), x.EncodingStats(), y.NumValues(), y.Encodings(), y.EncodingStats())
+			}
+		}
+	}
+}
+
+// checkNumbers compares the values and the statistics of a file with a batch.
+func checkNumbers(t rapid.TB, batch arrow.RecordBatch, ours *file.Reader) {
+	a := ours.MetaData()
 	reader, err := pqarrow.NewFileReader(ours, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
 	if err != nil {
 		t.Fatal(err)
@@ -146,20 +168,10 @@ func checkNumbers(t rapid.TB, batch arrow.RecordBatch, ours, theirs *file.Reader
 	at := int64(0)
 	for g := range a.NumRowGroups() {
 		rows := a.RowGroup(g).NumRows()
-		if rows != b.RowGroup(g).NumRows() || a.RowGroup(g).Ordinal() != b.RowGroup(g).Ordinal() {
-			t.Fatalf("row group %d: %d rows; want %d", g, rows, b.RowGroup(g).NumRows())
-		}
 		for i := range int(batch.NumCols()) {
 			x, err := a.RowGroup(g).ColumnChunk(i)
 			if err != nil {
 				t.Fatal(err)
-			}
-			y, err := b.RowGroup(g).ColumnChunk(i)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if x.NumValues() != y.NumValues() || !slices.Equal(x.Encodings(), y.Encodings()) || x.Compression() != y.Compression() || !slices.Equal(x.EncodingStats(), y.EncodingStats()) {
-				t.Errorf("column %d: %v %v %v; want %v %v %v", i, x.NumValues(), x.Encodings(), x.EncodingStats(), y.NumValues(), y.Encodings(), y.EncodingStats())
 			}
 			s, err := x.Statistics()
 			if err != nil {
@@ -171,8 +183,50 @@ func checkNumbers(t rapid.TB, batch arrow.RecordBatch, ours, theirs *file.Reader
 				t.Errorf("column %d (%s), row group %d: statistics %d %x %x; want %d %x %x", i, piece.DataType(), g, s.NullCount(), s.EncodeMin(), s.EncodeMax(), piece.NullN(), least, most)
 			}
 			piece.Release()
+			checkPages(t, ours.RowGroup(g), i, batch.Column(i), at)
 		}
 		at += rows
+	}
+}
+
+// checkPages compares the statistics of the pages of a column chunk, which starts
+// at a row, and their sizes.
+func checkPages(t rapid.TB, group *file.RowGroupReader, i int, c arrow.Array, at int64) {
+	pages, err := group.GetColumnPageReader(i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pages.Next() {
+		page := pages.Page().(*file.DataPageV1)
+		rows := int64(page.NumValues())
+		piece := array.NewSlice(c, at, at+rows)
+		least, most := extentOfArray(piece)
+		if s := page.Statistics(); s.NullCount != int64(piece.NullN()) || !bytes.Equal(s.Min, least) || !bytes.Equal(s.Max, most) {
+			t.Errorf("column %d (%s), page of %d rows: statistics %d %x %x; want %d %x %x", i, c.DataType(), rows, s.NullCount, s.Min, s.Max, piece.NullN(), least, most)
+		}
+		levels := 4 + levelBytes(int(rows))
+		if size := int(page.UncompressedSize()); rows > pageRows || size > pageBytes+spareBytes+levels {
+			t.Errorf("column %d: page of %d rows and %d bytes", i, rows, size)
+		}
+		piece.Release()
+		at += rows
+	}
+	if err := pages.Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Pages end by their rows too, and take levels of any length.
+func TestLongPagesOfNumbers(t *testing.T) {
+	const rows = pageRows + 5000
+	rng := splitmix(1)
+	for _, nulls := range []string{"none", "half", "some", "all"} {
+		arr := numberArray(arrow.PrimitiveTypes.Int64, rows, 1, "sequence", nulls, &rng)
+		batch := batchOf(arr, true)
+		arr.Release()
+		opts := format.WriteOptions{RowGroupRows: 2 * pageRows, Allocator: checked(t)}
+		checkNumbers(t, batch, openLibrary(t, writeNumbers(t, opts, false, batch)))
+		batch.Release()
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
 	pqschema "github.com/apache/arrow-go/v18/parquet/schema"
+
+	"github.com/millrace/millrace/io/parquetfile/kernel"
 )
 
 const (
@@ -18,7 +20,7 @@ const (
 	headBytes = 8 << 10
 	// spareBytes are what a page grows by at most between looks at its size: the
 	// blocks of differences that end in a step, and the page's last one.
-	spareBytes = (stepRows/deltaBlock + 1) * deltaBlockBytes
+	spareBytes = (stepRows/kernel.BlockValues + 1) * deltaBlockBytes
 	// pageRows end a page of few bytes, as of equal numbers or of nulls.
 	pageRows = 1 << 20
 )

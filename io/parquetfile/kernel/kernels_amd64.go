@@ -103,3 +103,38 @@ func fillAVX2(out *byte, bytes int, value uint64)
 //
 //go:noescape
 func pairsBMI2(bitmap *byte, at int, n int, word uint64, runs *byte, size int) (levels int, bytes int, last uint64)
+
+// minMaxFloat32AVX2 looks for the least and the greatest of n registers of values.
+//
+//go:noescape
+func minMaxFloat32AVX2(values *byte, n int, lanes *byte)
+
+// minMaxFloat64AVX2 looks for the least and the greatest of n registers of values.
+//
+//go:noescape
+func minMaxFloat64AVX2(values *byte, n int, lanes *byte)
+
+// minMaxInt32AVX2 looks for the least and the greatest of n registers of values.
+//
+//go:noescape
+func minMaxInt32AVX2(values *byte, n int, lanes *byte)
+
+// minMaxUint32AVX2 looks for the least and the greatest of n registers of values.
+//
+//go:noescape
+func minMaxUint32AVX2(values *byte, n int, lanes *byte)
+
+// minMaxInt64AVX2 looks for the least and the greatest of n registers of values.
+//
+//go:noescape
+func minMaxInt64AVX2(values *byte, n int, lanes *byte)
+
+// differencesAVX2 subtracts n values from those after them, n a multiple of 4.
+//
+//go:noescape
+func differencesAVX2(out *uint64, values *int64, n int)
+
+// rebaseAVX2 subtracts the least of 128 values and gathers the bits set in each 32 of them, in 4 lanes.
+//
+//go:noescape
+func rebaseAVX2(block *uint64, set *uint64) (least int64)

@@ -18,6 +18,10 @@ type level struct {
 	unpack  func(out *byte, n int, packed *byte, bit, width int)
 	fill    func(out *byte, bytes int, value uint64)
 	pairs   func(bitmap *byte, at, n int, word uint64, runs *byte, size int) (levels, bytes int, last uint64)
+	// differences subtracts a multiple of 4 values from the next ones.
+	differences func(out *uint64, values *int64, n int)
+	rebase      func(block, set *uint64) (least int64)
+	minMax      minMaxes
 	// eights: gathers and unpack take eight indices at a time and read more
 	// bytes than those of the last eight; else any number, and no byte more.
 	eights bool

@@ -22,6 +22,8 @@ func main() {
 	gathers()
 	fills()
 	runs()
+	extremes()
+	differences()
 	Generate()
 }
 
