@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -106,10 +107,23 @@ func (f *failAfter) Write(p []byte) (int, error) {
 func (f *failAfter) Close() error { f.closed = true; return nil }
 
 // Wherever the output fails, the error comes out, nothing leaks, and the
-// output is not closed.
+// output is not closed: with our encoder as with arrow-go's.
 func TestWriterFaults(t *testing.T) {
-	batch := numbers(2, 500)
-	defer batch.Release()
+	texts := array.NewStringBuilder(memory.DefaultAllocator)
+	for row := range 500 {
+		texts.Append(strconv.Itoa(row))
+	}
+	text := texts.NewArray()
+	texts.Release()
+	for _, batch := range []arrow.RecordBatch{numbers(2, 500), batchOf(text, true)} {
+		testWriterFaults(t, batch)
+		batch.Release()
+	}
+	text.Release()
+}
+
+func testWriterFaults(t *testing.T, batch arrow.RecordBatch) {
+	t.Helper()
 	for n := 0; ; n += 37 {
 		mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
 		out := &failAfter{n: n}
