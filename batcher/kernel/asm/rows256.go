@@ -80,12 +80,11 @@ func (r *rower) generate256(validity, alike bool) {
 	if validity && r.prepare != nil {
 		LEAQ(slidingBits, table)
 	}
-	var common commonColumn
+	var common *filling
 	if alike {
 		Load(Param("cols"), cols)
-		common = commonColumn{signs: YMM(), fill: YMM()}
-		VMOVDQU(Mem{Base: cols, Disp: columnSigns}, common.signs)
-		VBROADCASTSS(Mem{Base: cols, Disp: columnFill}, common.fill)
+		common = r.fillingOf(Mem{Base: cols})
+		common.keep()
 	}
 
 	// load gives a column's eight values in one register or two.
@@ -118,10 +117,7 @@ func (r *rower) generate256(validity, alike bool) {
 		}
 		VPBROADCASTD(Mem{Base: bits, Index: bitsAt, Scale: 1}, mask.all)
 		k.bits = mask
-		if alike {
-			return []VecVirtual{common.filled(k.at(0), mask.all)}
-		}
-		return r.filled(k, mask.all, Mem{Base: cols, Disp: i * columnBytes})
+		return r.filled(k, mask.all, Mem{Base: cols, Disp: i * columnBytes}, common)
 	}
 
 	Label("chunk")
@@ -233,41 +229,58 @@ func (r *rower) generate256(validity, alike bool) {
 	RET()
 }
 
-// filled puts a column's fill where values are not valid. A blend looks at the
-// signs of a mask, and shifted by the column's signs, bits are there.
-func (r *rower) filled(k *cast, bits VecVirtual, column Mem) (out []VecVirtual) {
+// filling is a column's fill, and how far its validity bits are shifted to be
+// signs, for each register of its values.
+type filling struct {
+	value VecVirtual
+	signs []Op
+}
+
+func (r *rower) fillingOf(column Mem) *filling {
+	f := &filling{value: YMM()}
+	if r.to == 4 {
+		VBROADCASTSS(column.Offset(columnFill), f.value)
+	} else {
+		VBROADCASTSD(column.Offset(columnFill), f.value)
+	}
+	for h := range r.to / 4 {
+		f.signs = append(f.signs, column.Offset(columnSigns+32*h))
+	}
+	return f
+}
+
+// keep has the shifts in registers.
+func (f *filling) keep() {
+	for h, at := range f.signs {
+		y := YMM()
+		VMOVDQU(at, y)
+		f.signs[h] = y
+	}
+}
+
+// filled puts a column's fill, or what all columns have in common, where values
+// are not valid. A blend looks at the signs of a mask, and shifted by the column's
+// signs, bits are there.
+func (r *rower) filled(k *cast, bits VecVirtual, column Mem, fill *filling) (out []VecVirtual) {
 	values := []Op{k.at(0), k.at(32)}[:r.to/4]
 	if r.from != r.to || r.prepare != nil {
 		for h, v := range r.lanes(k, 0) {
 			values[h] = v
 		}
 	}
-	fill := YMM()
-	if r.to == 4 {
-		VBROADCASTSS(column.Offset(columnFill), fill)
-	} else {
-		VBROADCASTSD(column.Offset(columnFill), fill)
+	if fill == nil {
+		fill = r.fillingOf(column)
 	}
 	for h, v := range values {
 		signs := YMM()
-		VPSLLVD(column.Offset(columnSigns+32*h), bits, signs)
+		VPSLLVD(fill.signs[h], bits, signs)
 		if r.to == 4 {
-			VBLENDVPS(signs, v, fill, signs)
+			VBLENDVPS(signs, v, fill.value, signs)
 		} else {
-			VBLENDVPD(signs, v, fill, signs)
+			VBLENDVPD(signs, v, fill.value, signs)
 		}
 		out = append(out, signs)
 	}
-	return out
-}
-
-// commonColumn is what columns of 4-byte values that are alike have in common.
-type commonColumn struct{ signs, fill VecVirtual }
-
-func (c *commonColumn) filled(values Op, bits VecVirtual) VecVirtual {
-	out := YMM()
-	VPSLLVD(c.signs, bits, out)
-	VBLENDVPS(out, values, c.fill, out)
 	return out
 }
 
