@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Measures, for three models on Parquet (zstd) and on Arrow, both with 5% nulls,
 # each stage alone and whole runs: the raw records, the table of their ratios and
-# the page with pictures go to the folder named. The linear model gets the rows
-# three times, so that its runs are not over before they began.
+# the page with pictures go to the folder named. Each model gets the file as
+# many times as make runs of one to two seconds: starting and ending are then as
+# small a part as five minutes allow.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-.bench}

@@ -214,11 +214,10 @@ func (p *Plan) newTrial(ctx context.Context, c *Choice) *trial {
 	}
 	// At most one row in fifty is scored twice, whatever the time.
 	t.rows = int(min(float64(p.Dataset.Rows())*trialShare, math.MaxInt32)) - 2*sizes[0]*t.workers
-	if t.fit(sizes, t.rows) == nil {
+	if sizes = t.fit(sizes, t.rows); sizes == nil {
 		t.unable = fmt.Errorf("%s rows are too few to measure on", humanize.Comma(p.Dataset.Rows()))
 		return t
 	}
-	sizes = t.fit(sizes, t.rows)
 	largest := sizes[len(sizes)-1]
 	held := min(t.lapRows(largest), max(int(trialBytes/max(p.ColumnBytes(), 1)), largest))
 	if sizes, held = t.fitSample(sizes, held); !slices.Contains(sizes, t.base) {

@@ -77,7 +77,7 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 	var noModel error
 	both.Go(func() {
 		noModel = guarded(func() (err error) {
-			p.Model, p.OwnKernels, err = opts.openModel()
+			p.Model, err = opts.openModel()
 			return err
 		})
 	})
@@ -89,6 +89,7 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 		}
 		return nil, err
 	}
+	p.OwnKernels = p.Model.OwnKernels()
 	p.asked.batch, p.asked.workers, p.asked.intraOpThreads = given.BatchRows != 0, given.Workers != 0, given.IntraOpThreads != 0
 	if err := p.fit(); err != nil {
 		return nil, errors.Join(err, p.Dataset.Close())
@@ -110,15 +111,11 @@ func (p *Plan) openData(ctx context.Context) error {
 	return err
 }
 
-// openModel reads the model and rewrites it into what will run; own says that
-// millrace's kernels are in it.
-func (o *Options) openModel() (model *models.Model, own bool, err error) {
-	kernels := o.Kernels == KernelsAuto && o.Provider == ort.CPU
-	model, err = models.OpenRewritten(o.Model, models.Options{SHA256: o.ModelSHA256}, models.Rewrites{ZipMap: true, Kernels: kernels})
-	if err != nil {
-		return nil, false, err
-	}
-	return model, model.OwnKernels(), nil
+// openModel reads the model and rewrites it into what will run.
+func (o *Options) openModel() (*models.Model, error) {
+	return models.OpenRewritten(o.Model, models.Options{SHA256: o.ModelSHA256}, models.Rewrites{
+		ZipMap: true, Kernels: o.Kernels == KernelsAuto && o.Provider == ort.CPU,
+	})
 }
 
 // openExported reads the plan's model again and leaves its operators to ONNX
@@ -127,8 +124,7 @@ func (o *Options) openModel() (model *models.Model, own bool, err error) {
 func (p *Plan) openExported() (*models.Model, error) {
 	o := p.Options
 	o.Kernels, o.ModelSHA256 = KernelsONNXRuntime, p.Model.SHA256
-	model, _, err := o.openModel()
-	return model, err
+	return o.openModel()
 }
 
 // outside refuses an output that would replace a file it is made from.

@@ -25,7 +25,6 @@ type forestReader struct {
 	byTree  map[int64][]int32 // weights, by number
 	weights [][]leafWeight    // by node
 	at      []int32           // by node id: its node, as of the tree that was read last
-	total   int               // of weights
 	cells   int               // of values in trees so far
 	stamp   []int             // by target: the last node that was seen to have it, plus 1
 	column  []int32           // by target: where it is among a tree's targets, plus 1
@@ -58,7 +57,7 @@ func newForestReader(f *forest, a map[string]*onnxpb.AttributeProto, w *weights)
 		f: f, treeIDs: a["nodes_treeids"].GetInts(), nodeIDs: a["nodes_nodeids"].GetInts(), features: a["nodes_featureids"].GetInts(),
 		onTrue: a["nodes_truenodeids"].GetInts(), onFalse: a["nodes_falsenodeids"].GetInts(),
 		missing: a["nodes_missing_value_tracks_true"].GetInts(), values: a["nodes_values"].GetFloats(),
-		w: w, total: len(w.values),
+		w: w,
 	}
 	n := len(r.treeIDs)
 	modes := a["nodes_modes"].GetStrings()
@@ -362,7 +361,7 @@ func (b *treeBuilder) fill() bool {
 	}
 	// A table of leaves that each have another target would be mostly empty.
 	r.cells += len(t.targets) * t.leaves
-	if len(t.targets) == 0 || r.cells > maxTreeValues && r.cells > 8*r.total {
+	if len(t.targets) == 0 || r.cells > maxTreeValues && r.cells > 8*len(r.w.values) {
 		return false
 	}
 	slices.Sort(t.targets)

@@ -62,16 +62,22 @@ func (o *Options) EnsureDefaults() {
 // Memory while it runs: the file, and its parsed form, which is dropped before
 // Open returns; the Model keeps the file's bytes.
 func Open(path string, opts Options) (*Model, error) {
+	m, _, err := openFile(path, opts)
+	return m, err
+}
+
+// openFile is Open, and gives the parsed form too.
+func openFile(path string, opts Options) (*Model, *onnxpb.ModelProto, error) {
 	opts.EnsureDefaults()
 	data, err := readFile(path, opts.MaxBytes)
 	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", path, err)
+		return nil, nil, fmt.Errorf("model %s: %w", path, err)
 	}
-	m, _, err := openBytes(path, data, opts)
+	m, p, err := openBytes(path, data, opts)
 	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", path, err)
+		return nil, nil, fmt.Errorf("model %s: %w", path, err)
 	}
-	return m, nil
+	return m, p, nil
 }
 
 // openBytes gives the model and its parsed form.

@@ -18,14 +18,9 @@ type Rewrites struct {
 // OpenRewritten is Open and then the rewrites, of a file that is parsed once: a
 // tree ensemble takes longer to parse than to rewrite. Its errors are theirs.
 func OpenRewritten(path string, opts Options, do Rewrites) (*Model, error) {
-	opts.EnsureDefaults()
-	data, err := readFile(path, opts.MaxBytes)
+	m, p, err := openFile(path, opts)
 	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", path, err)
-	}
-	m, p, err := openBytes(path, data, opts)
-	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", path, err)
+		return nil, err
 	}
 	var rewriters []rewriter
 	if do.ZipMap && m.hasZipMap() {

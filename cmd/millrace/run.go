@@ -70,15 +70,14 @@ func collectEarly() (done func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}
 	}
+	defer debug.SetGCPercent(50)
 	if !ballasted() {
-		debug.SetGCPercent(50)
 		return func() {}
 	}
 	debug.SetGCPercent(-1)
 	makeRoom()
 	ballast := make([]byte, ballastBytes)
 	runtime.GC() // so that the room is free; there is next to nothing else yet
-	debug.SetGCPercent(50)
 	return func() { runtime.KeepAlive(ballast) }
 }
 

@@ -48,13 +48,12 @@ func (s *Staging) syncNamesLocked() error {
 	if s.mu.durable {
 		return nil
 	}
-	if err := s.fs.SyncDirs(s.parent); err != nil {
-		return err
-	}
+	names := []string{s.parent}
 	for _, dir := range s.mu.made {
-		if err := s.fs.SyncDirs(filepath.Dir(dir)); err != nil {
-			return err
-		}
+		names = append(names, filepath.Dir(dir))
+	}
+	if err := s.fs.SyncDirs(names...); err != nil {
+		return err
 	}
 	s.mu.durable = true
 	return nil

@@ -32,9 +32,8 @@ func Advise(b []byte) {
 	if len(b) < Least {
 		return
 	}
-	first := uintptr(unsafe.Pointer(unsafe.SliceData(b))) / Bytes
-	last := (uintptr(unsafe.Pointer(unsafe.SliceData(b))) + uintptr(len(b)) - 1) / Bytes
-	for block := first; block <= last; block++ {
+	start := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	for block := start / Bytes; block <= (start+uintptr(len(b))-1)/Bytes; block++ {
 		if seen := &asked[block%uintptr(len(asked))]; seen.Load() != block {
 			seen.Store(block)
 			advise(block * Bytes)

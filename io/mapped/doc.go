@@ -12,7 +12,7 @@
 // handler is installed with the first mapping: a fault inside a mapping of ours
 // puts zero pages over the rest of that mapping and marks it. Both Go and C
 // then read on, and whoever uses the data learns through Err or Changed that it
-// is void. Populate finds the same out before the data is touched. The zeros
+// is void. Populate finds the same out before anybody else touches the data. The zeros
 // may contradict what was checked before the fault (offsets that were
 // ascending no longer are), so code that walks a mapping after a fault may
 // still panic; it recovers and asks Err.

@@ -13,9 +13,6 @@ import (
 	pqschema "github.com/apache/arrow-go/v18/parquet/schema"
 )
 
-// parquetMagic starts and ends a file.
-const parquetMagic = "PAR1"
-
 // numberFile is the groupEncoder of files all of whose columns are flat numbers
 // of 4 or 8 bytes, as predictions and their ids are. It encodes pages itself,
 // straight from the batches: through arrow-go that took most of the time of
@@ -67,14 +64,10 @@ func numberColumns(s *arrow.Schema, ps *pqschema.Schema, props *parquet.WriterPr
 			return nil, false
 		}
 		c := ps.Column(i)
-		column := numberColumn{
-			name: f.Name, nullable: f.Nullable, width: 8, encoding: props.EncodingFor(c.Path()),
+		columns = append(columns, numberColumn{
+			name: f.Name, nullable: f.Nullable, width: f.Type.(arrow.FixedWidthDataType).Bytes(), encoding: props.EncodingFor(c.Path()),
 			order: c.SortOrder(), physical: c.PhysicalType(),
-		}
-		if column.physical == parquet.Types.Int32 || column.physical == parquet.Types.Float {
-			column.width = 4
-		}
-		columns = append(columns, column)
+		})
 	}
 	return columns, true
 }
@@ -110,7 +103,7 @@ func newNumberFile(w io.Writer, ps *pqschema.Schema, md arrow.Metadata, props *p
 			return nil, err
 		}
 	}
-	_, err := io.WriteString(f.out, parquetMagic)
+	_, err := io.WriteString(f.out, magic)
 	return f, err
 }
 
@@ -148,6 +141,6 @@ func (f *numberFile) close() error {
 	if err != nil {
 		return err
 	}
-	_, err = f.out.Write(append(binary.LittleEndian.AppendUint32(nil, uint32(n)), parquetMagic...))
+	_, err = f.out.Write(append(binary.LittleEndian.AppendUint32(nil, uint32(n)), magic...))
 	return err
 }
