@@ -16,9 +16,10 @@ const encodeRows = 4 * blockRows
 
 // arrowFile is the groupEncoder of files with any columns: arrow-go's.
 type arrowFile struct {
-	schema *arrow.Schema // as stored
-	mem    *budget
-	file   *pqarrow.FileWriter
+	schema  *arrow.Schema // as stored
+	mem     *budget
+	file    *pqarrow.FileWriter
+	pending []arrow.RecordBatch // the row group so far
 }
 
 // keepOpen hides the Close that pqarrow would call.
@@ -32,13 +33,24 @@ func newArrowFile(w io.Writer, s *arrow.Schema, props *parquet.WriterProperties,
 	return &arrowFile{schema: s, mem: mem, file: file}, nil
 }
 
-// write implements groupEncoder.
-func (f *arrowFile) write(batches []arrow.RecordBatch, _ int) error {
+// add implements groupEncoder. It retains the rows until the row group ends.
+func (f *arrowFile) add(batch arrow.RecordBatch, at, n int) (bytes int64, err error) {
+	piece := batch.NewSlice(int64(at), int64(at+n))
+	f.pending = append(f.pending, piece)
+	for _, c := range piece.Columns() {
+		bytes += dataBytes(c.Data())
+	}
+	return bytes, nil
+}
+
+// endGroup implements groupEncoder.
+func (f *arrowFile) endGroup(int) error {
+	defer f.drop()
 	if err := f.file.NewRowGroupChecked(); err != nil {
 		return fmt.Errorf("start row group: %w", err)
 	}
 	for i, field := range f.schema.Fields() {
-		if err := f.column(i, batches); err != nil {
+		if err := f.column(i, f.pending); err != nil {
 			return fmt.Errorf("write column %q: %w", field.Name, err)
 		}
 	}
@@ -82,4 +94,15 @@ func (f *arrowFile) column(i int, batches []arrow.RecordBatch) error {
 }
 
 // close implements groupEncoder.
-func (f *arrowFile) close() error { return f.file.Close() }
+func (f *arrowFile) close() error {
+	f.drop()
+	return f.file.Close()
+}
+
+func (f *arrowFile) drop() {
+	for _, b := range f.pending {
+		b.Release()
+	}
+	clear(f.pending)
+	f.pending = f.pending[:0]
+}

@@ -9,23 +9,27 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/compress"
+	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
 	pqschema "github.com/apache/arrow-go/v18/parquet/schema"
 )
 
 // numberFile is the groupEncoder of files all of whose columns are flat numbers
 // of 4 or 8 bytes, as predictions and their ids are. It encodes pages itself,
-// straight from the batches: through arrow-go that took most of the time of
-// writing them. Page headers and the footer are arrow-go's.
+// straight from the batches and as they come: through arrow-go that took most of
+// the time of writing them. Only encoded pages wait for the end of their row
+// group. Page headers and the footer are arrow-go's.
 type numberFile struct {
-	out     *countingWriter
-	footer  *metadata.FileMetaDataBuilder
-	props   *parquet.WriterProperties
-	mem     *budget
-	codec   compress.Codec // nil leaves pages as they are
-	columns []numberColumn
-	groups  int
-	failed  bool
+	out    *countingWriter
+	footer *metadata.FileMetaDataBuilder
+	props  *parquet.WriterProperties
+	mem    *budget
+	codec  compress.Codec // nil leaves pages as they are
+	chunks []*chunkEncoder
+	dense  []byte // stepRows values without nulls, of one column at a time
+	pager  file.PageWriter
+	groups int
+	failed bool
 }
 
 // numberColumn is how a column's values are stored.
@@ -34,6 +38,7 @@ type numberColumn struct {
 	nullable bool
 	width    int // bytes of a value
 	encoding parquet.Encoding
+	level    int // of compression
 	order    pqschema.SortOrder
 	physical parquet.Type
 }
@@ -66,7 +71,7 @@ func numberColumns(s *arrow.Schema, ps *pqschema.Schema, props *parquet.WriterPr
 		c := ps.Column(i)
 		columns = append(columns, numberColumn{
 			name: f.Name, nullable: f.Nullable, width: f.Type.(arrow.FixedWidthDataType).Bytes(), encoding: props.EncodingFor(c.Path()),
-			order: c.SortOrder(), physical: c.PhysicalType(),
+			level: props.CompressionLevelFor(c.Path()), order: c.SortOrder(), physical: c.PhysicalType(),
 		})
 	}
 	return columns, true
@@ -95,7 +100,7 @@ func newNumberFile(w io.Writer, ps *pqschema.Schema, md arrow.Metadata, props *p
 	}
 	f := &numberFile{
 		out: &countingWriter{Writer: w}, footer: metadata.NewFileMetadataBuilder(ps, props, pairs),
-		props: props, mem: mem, columns: columns,
+		props: props, mem: mem,
 	}
 	if codec := props.Compression(); codec != compress.Codecs.Uncompressed {
 		var err error
@@ -103,19 +108,35 @@ func newNumberFile(w io.Writer, ps *pqschema.Schema, md arrow.Metadata, props *p
 			return nil, err
 		}
 	}
-	_, err := io.WriteString(f.out, magic)
-	return f, err
+	if _, err := io.WriteString(f.out, magic); err != nil {
+		return nil, err
+	}
+	f.dense = mem.Allocate(8 * stepRows)
+	for _, c := range columns {
+		f.chunks = append(f.chunks, newChunkEncoder(f, c))
+	}
+	return f, nil
 }
 
-// write implements groupEncoder.
-func (f *numberFile) write(batches []arrow.RecordBatch, rows int) error {
-	// Until the row group is whole: a panic, too, leaves the file without a footer.
+// add implements groupEncoder.
+func (f *numberFile) add(batch arrow.RecordBatch, at, n int) (bytes int64, err error) {
+	f.failed = true // until the rows are in: a panic, too, leaves the file without a footer
+	for i, c := range f.chunks {
+		if err := c.add(batch.Column(i).Data(), at, n); err != nil {
+			return 0, fmt.Errorf("write column %q: %w", c.name, err)
+		}
+		bytes += int64(n * c.width)
+	}
+	f.failed = false
+	return bytes, nil
+}
+
+// endGroup implements groupEncoder.
+func (f *numberFile) endGroup(rows int) error {
 	f.failed = true
 	group := f.footer.AppendRowGroup()
-	pages := newPageEncoder(f, rows)
-	defer pages.free()
-	for i, c := range f.columns {
-		if err := pages.chunk(i, batches, group.NextColumnChunk()); err != nil {
+	for i, c := range f.chunks {
+		if err := c.write(i, group.NextColumnChunk()); err != nil {
 			return fmt.Errorf("write column %q: %w", c.name, err)
 		}
 	}
@@ -130,6 +151,10 @@ func (f *numberFile) write(batches []arrow.RecordBatch, rows int) error {
 
 // close implements groupEncoder.
 func (f *numberFile) close() error {
+	for _, c := range f.chunks {
+		c.free()
+	}
+	f.mem.Free(f.dense)
 	if f.failed {
 		return errors.New("a row group is not whole")
 	}

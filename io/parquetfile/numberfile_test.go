@@ -238,6 +238,34 @@ func TestLongPagesOfNumbers(t *testing.T) {
 	}
 }
 
+// Numbers are encoded as they come: no batch is held until its row group ends.
+func TestNumbersAreNotHeld(t *testing.T) {
+	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+	b := array.NewInt64Builder(mem)
+	defer b.Release()
+	for i := range int64(5000) {
+		b.Append(i * i)
+	}
+	squares := b.NewArray()
+	schema := arrow.NewSchema([]arrow.Field{{Name: "square", Type: arrow.PrimitiveTypes.Int64}}, nil)
+	batch := array.NewRecordBatch(schema, []arrow.Array{squares}, int64(squares.Len()))
+	squares.Release()
+	w, err := NewWriter(io.Discard, schema, format.WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Write(batch); err != nil {
+		t.Fatal(err)
+	}
+	batch.Release()
+	if n := mem.CurrentAlloc(); n != 0 {
+		t.Errorf("%d bytes of the batch are held before its row group ends", n)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Columns of numbers are written by our own encoder, any other column leads to
 // arrow-go's; what a numberFile refuses is an error.
 func TestWhoEncodes(t *testing.T) {

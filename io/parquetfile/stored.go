@@ -300,7 +300,7 @@ func dataBytes(d arrow.ArrayData) int64 {
 		}
 		return total
 	case arrow.FixedWidthDataType:
-		return n * int64(t.BitWidth()+7) / 8
+		return n * int64((t.BitWidth()+7)/8)
 	}
 	arr := array.MakeFromData(d)
 	defer arr.Release()

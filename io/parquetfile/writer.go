@@ -53,20 +53,19 @@ var codecs = map[string]compress.Compression{
 // Writer encodes record batches into one Parquet file. It implements
 // format.Writer; it must not be used concurrently.
 //
-// The bytes are a function of the rows alone: batches are held until they make
-// a row group, which ends after RowGroupRows rows or at the first multiple of
-// blockRows rows with rowGroupBytes of data, and are then encoded as if they
-// were one, so that neither row groups nor pages depend on how they were cut.
+// The bytes are a function of the rows alone: a row group ends after RowGroupRows
+// rows or at the first multiple of blockRows rows with rowGroupBytes of data, and
+// is encoded as if it had come as one batch, so that neither row groups nor pages
+// depend on how batches were cut.
 type Writer struct {
-	schema  *arrow.Schema
-	opts    format.WriteOptions
-	mem     *budget
-	kept    *recycler // what mem takes from
-	file    groupEncoder
-	pending []arrow.RecordBatch // retained rows of the next row group
-	rows    int                 // in pending
-	bytes   int64               // of data in pending
-	block   int                 // rows of pending beyond its last whole block
+	schema *arrow.Schema
+	opts   format.WriteOptions
+	mem    *budget
+	kept   *recycler // what mem takes from
+	file   groupEncoder
+	rows   int   // in the row group
+	bytes  int64 // of data in the row group
+	block  int   // rows of the row group beyond its last whole block
 	// groupBytes ends a row group; rowGroupBytes except in tests.
 	groupBytes int64
 	err        error // the first; the file is useless after it
@@ -75,9 +74,12 @@ type Writer struct {
 
 // groupEncoder encodes a file, one row group after the other.
 type groupEncoder interface {
-	// write borrows the batches of a row group of so many rows. No batch crosses a
-	// multiple of blockRows.
-	write(batches []arrow.RecordBatch, rows int) error
+	// add takes the next n rows of a row group: those of a batch, which it borrows,
+	// from row at on. They do not cross a multiple of blockRows. bytes is the size
+	// of their data, the same for every way of cutting them.
+	add(batch arrow.RecordBatch, at, n int) (bytes int64, err error)
+	// endGroup ends and writes a row group of so many rows.
+	endGroup(rows int) error
 	// close writes the footer, or after an error frees what there is.
 	close() error
 }
@@ -191,8 +193,8 @@ func withStoredSchema(s *arrow.Schema, mem memory.Allocator) arrow.Metadata {
 	return arrow.NewMetadata(append(keys, arrowSchemaKey), append(values, serialized))
 }
 
-// Write implements format.Writer. It retains the batch until its row group is
-// written.
+// Write implements format.Writer. The batch, or what is left of it to encode, may
+// be retained until its row group is written.
 func (w *Writer) Write(batch arrow.RecordBatch) error {
 	if w.closed {
 		return errors.New("write after Close")
@@ -203,16 +205,22 @@ func (w *Writer) Write(batch arrow.RecordBatch) error {
 	if err := w.check(batch); err != nil {
 		return err
 	}
-	for at := int64(0); at < batch.NumRows(); {
+	w.err = w.add(batch)
+	return w.err
+}
+
+func (w *Writer) add(batch arrow.RecordBatch) (err error) {
+	defer recoverEncoder(&err)
+	for at, rows := 0, int(batch.NumRows()); at < rows; {
 		// Up to the next place where a row group may end.
-		n := min(batch.NumRows()-at, int64(blockRows-w.block), int64(w.opts.RowGroupRows-w.rows))
-		piece := batch.NewSlice(at, at+n)
-		w.pending = append(w.pending, piece)
-		w.rows += int(n)
-		w.block += int(n)
-		for _, c := range piece.Columns() {
-			w.bytes += dataBytes(c.Data())
+		n := min(rows-at, blockRows-w.block, w.opts.RowGroupRows-w.rows)
+		bytes, err := w.file.add(batch, at, n)
+		if err != nil {
+			return err
 		}
+		w.rows += n
+		w.block += n
+		w.bytes += bytes
 		at += n
 		full := w.rows == w.opts.RowGroupRows
 		if w.block == blockRows {
@@ -220,8 +228,8 @@ func (w *Writer) Write(batch arrow.RecordBatch) error {
 			full = full || w.bytes >= w.groupBytes
 		}
 		if full {
-			if w.err = w.flush(); w.err != nil {
-				return w.err
+			if err := w.endGroup(); err != nil {
+				return err
 			}
 		}
 	}
@@ -245,18 +253,10 @@ func (w *Writer) check(batch arrow.RecordBatch) error {
 	return nil
 }
 
-// flush writes pending as one row group.
-func (w *Writer) flush() (err error) {
-	defer recoverEncoder(&err)
-	defer w.drop()
-	return w.file.write(w.pending, w.rows)
-}
-
-func (w *Writer) drop() {
-	for _, b := range w.pending {
-		b.Release()
-	}
-	w.pending, w.rows, w.bytes, w.block = w.pending[:0], 0, 0, 0
+func (w *Writer) endGroup() error {
+	rows := w.rows
+	w.rows, w.bytes, w.block = 0, 0, 0
+	return w.file.endGroup(rows)
 }
 
 // Close implements format.Writer. It is idempotent and releases everything,
@@ -268,11 +268,10 @@ func (w *Writer) Close() (err error) {
 	w.closed = true
 	defer w.kept.close()
 	defer w.mem.freeRest()
-	defer w.drop()
 	defer func() { w.err = err }()
 	defer recoverEncoder(&err)
 	if w.err == nil && w.rows > 0 {
-		w.err = w.flush()
+		w.err = w.endGroup()
 	}
 	// Also after an error, for its buffers.
 	if closeErr := w.file.close(); w.err == nil && closeErr != nil {

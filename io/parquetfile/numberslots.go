@@ -10,58 +10,45 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 )
 
-// slotCursor goes through the rows of a column of batches.
-type slotCursor struct {
-	batches  []arrow.RecordBatch // those after the current
-	column   int
+// numberSlots are the rows of an array of numbers, from a row on.
+type numberSlots struct {
 	width    int
-	left     int    // rows of the current
+	left     int    // rows
 	values   []byte // of these rows
 	validity []byte // nil where there are no nulls
 	bit      int    // of the first row in validity
 }
 
-// next goes to the next batch with rows, unless there are rows left.
-func (c *slotCursor) next() error {
-	for c.left == 0 {
-		data := c.batches[0].Column(c.column).Data()
-		c.batches = c.batches[1:]
-		if err := c.open(data); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// open goes to the first row of an array.
-func (c *slotCursor) open(data arrow.ArrayData) error {
-	at, n := data.Offset(), data.Len()
-	c.left, c.bit, c.validity, c.values = n, at, nil, nil
+// numberSlotsOf are n rows of an array, from row at on.
+func numberSlotsOf(data arrow.ArrayData, at, n, width int) (numberSlots, error) {
+	s := numberSlots{width: width, left: n}
 	if n == 0 {
-		return nil
+		return s, nil
 	}
+	at += data.Offset()
 	validity, values := data.Buffers()[0], data.Buffers()[1]
 	if data.NullN() != 0 && validity != nil {
-		c.validity = validity.Bytes()
+		s.validity, s.bit = validity.Bytes(), at
 	}
-	if values == nil || values.Len() < (at+n)*c.width {
-		return fmt.Errorf("an array of %d rows does not have values for all of them", n)
+	if values == nil || values.Len() < (at+n)*width {
+		return s, fmt.Errorf("an array of %d rows does not have values for all of them", data.Len())
 	}
-	c.values = values.Bytes()[at*c.width : (at+n)*c.width]
-	return nil
+	s.values = values.Bytes()[at*width : (at+n)*width]
+	return s, nil
+}
+
+// setBits says that n rows, from bit at on, are valid.
+func (c *numberSlots) setBits(bits []byte, at, n int) {
+	bitutil.SetBitsTo(bits, int64(at), int64(n), true)
 }
 
 // copyBits puts the validity of the next n rows into bits, from bit at on.
-func (c *slotCursor) copyBits(bits []byte, at, n int) {
-	if c.validity == nil {
-		bitutil.SetBitsTo(bits, int64(at), int64(n), true)
-		return
-	}
+func (c *numberSlots) copyBits(bits []byte, at, n int) {
 	bitutil.CopyBitmap(c.validity, c.bit, n, bits, at)
 }
 
 // appendAll takes the values of the next n rows.
-func (c *slotCursor) appendAll(dst []byte, n int) []byte {
+func (c *numberSlots) appendAll(dst []byte, n int) []byte {
 	dst = append(dst, c.values[:n*c.width]...)
 	c.skip(n)
 	return dst
@@ -69,10 +56,7 @@ func (c *slotCursor) appendAll(dst []byte, n int) []byte {
 
 // appendValid takes those values of the next n rows whose bits, from bit at on,
 // are set. dst has room for all.
-func (c *slotCursor) appendValid(dst, bits []byte, at, n int) []byte {
-	if c.validity == nil {
-		return c.appendAll(dst, n)
-	}
+func (c *numberSlots) appendValid(dst, bits []byte, at, n int) []byte {
 	k := len(dst) / c.width
 	if c.width == 4 {
 		k = compact(arrow.Uint32Traits.CastFromBytes(dst[:cap(dst)]), k, arrow.Uint32Traits.CastFromBytes(c.values)[:n], bits, at)
@@ -83,7 +67,7 @@ func (c *slotCursor) appendValid(dst, bits []byte, at, n int) []byte {
 	return dst[:k*c.width]
 }
 
-func (c *slotCursor) skip(n int) {
+func (c *numberSlots) skip(n int) {
 	c.values = c.values[n*c.width:]
 	c.bit += n
 	c.left -= n
