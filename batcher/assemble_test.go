@@ -158,7 +158,7 @@ func drawTrial(t *rapid.T, mem memory.Allocator, from arrow.DataType, to models.
 	return c
 }
 
-// batch draws segments of some rows.
+// batch draws segments of some rows, each some rows of a record batch.
 func (c *trial) batch(rows int) *Batch {
 	batch := &Batch{Rows: rows}
 	for left := rows; left > 0; {
@@ -166,16 +166,20 @@ func (c *trial) batch(rows int) *Batch {
 		if c.chance(0.4) {
 			n = left
 		}
+		from, after := 0, 0
+		if c.chance(0.5) {
+			from, after = c.IntN(70), c.IntN(70)
+		}
 		columns := make([]arrow.Array, len(c.types))
 		for i, t := range c.types {
-			columns[i] = c.sliced(n, func(n int) arrow.Array { return c.list(t, n, c.width) })
+			columns[i] = c.sliced(from+n+after, func(n int) arrow.Array { return c.list(t, n, c.width) })
 		}
-		record := array.NewRecordBatch(c.schema, columns, int64(n))
+		record := array.NewRecordBatch(c.schema, columns, int64(from+n+after))
 		for _, column := range columns {
 			column.Release()
 		}
 		c.file++
-		batch.Segments = append(batch.Segments, Segment{Record: record, Origin: Origin{File: c.file, Row: int64(c.IntN(1000))}})
+		batch.Segments = append(batch.Segments, Segment{Record: record, From: from, Rows: n, Origin: Origin{File: c.file, Row: int64(c.IntN(1000))}})
 		left -= n
 	}
 	return batch

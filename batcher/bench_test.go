@@ -173,8 +173,8 @@ func (c *columnsBench) batches(schema *arrow.Schema) []*Batch {
 	defer record.Release()
 	var batches []*Batch
 	for at := c.skip; at+c.batch <= c.rows; at += c.batch {
-		slice := record.NewSlice(int64(at), int64(at+c.batch))
-		batches = append(batches, &Batch{Rows: c.batch, Segments: []Segment{{Record: slice}}})
+		record.Retain()
+		batches = append(batches, &Batch{Rows: c.batch, Segments: []Segment{{Record: record, From: at, Rows: c.batch}}})
 	}
 	return batches
 }

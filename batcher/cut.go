@@ -15,11 +15,18 @@ type Origin struct {
 // at is the origin of the r-th row after this one.
 func (o Origin) at(r int) Origin { return Origin{File: o.File, Row: o.Row + int64(r)} }
 
-// Segment is consecutive rows of one record batch. It owns a reference to
-// Record.
+// Segment is consecutive rows of one record batch: Rows of them, from row From
+// on. It owns a reference to Record. It is no slice of it, since slicing tens of
+// columns for every batch costs as much as reading a mapped file does.
 type Segment struct {
-	Record arrow.RecordBatch
-	Origin Origin
+	Record     arrow.RecordBatch
+	From, Rows int
+	Origin     Origin // of row From
+}
+
+// Whole is the segment of all rows of a record batch, and takes it over.
+func Whole(record arrow.RecordBatch, origin Origin) Segment {
+	return Segment{Record: record, Rows: int(record.NumRows()), Origin: origin}
 }
 
 // Batch is the rows of one Run. It owns its segments; Release gives them up.
@@ -90,14 +97,12 @@ func (c *Cutter) StartSpan(rows int64) error {
 
 // Add cuts a record batch of the current span, which it borrows.
 func (c *Cutter) Add(record arrow.RecordBatch, origin Origin) error {
-	total := record.NumRows()
-	for at := int64(0); at < total; {
-		n := min(total-at, int64(c.rows-c.pending.Rows))
-		c.pending.Segments = append(c.pending.Segments, Segment{
-			Record: record.NewSlice(at, at+n),
-			Origin: Origin{File: origin.File, Row: origin.Row + at},
-		})
-		c.pending.Rows += int(n)
+	total := int(record.NumRows())
+	for at := 0; at < total; {
+		n := min(total-at, c.rows-c.pending.Rows)
+		record.Retain()
+		c.pending.Segments = append(c.pending.Segments, Segment{Record: record, From: at, Rows: n, Origin: origin.at(at)})
+		c.pending.Rows += n
 		at += n
 		if c.pending.Rows == c.rows {
 			if err := c.Flush(); err != nil {

@@ -37,11 +37,11 @@ func cutSpans(tb testing.TB, spans []int64, rows int, join Joining, chunk func()
 		defer b.Release()
 		var numbers []int64
 		for _, s := range b.Segments {
-			column := s.Record.Column(0).(*array.Int64)
-			if s.Origin.Row != column.Value(0) {
-				tb.Errorf("segment of row %d says it is of row %d", column.Value(0), s.Origin.Row)
+			column := s.Record.Column(0).(*array.Int64).Int64Values()[s.From : s.From+s.Rows]
+			if s.Origin.Row != column[0] {
+				tb.Errorf("segment of row %d says it is of row %d", column[0], s.Origin.Row)
 			}
-			numbers = append(numbers, column.Int64Values()...)
+			numbers = append(numbers, column...)
 		}
 		if len(numbers) != b.Rows {
 			tb.Errorf("batch of %d rows says it has %d", len(numbers), b.Rows)

@@ -24,7 +24,9 @@ var ErrDamaged = errors.New("column is damaged")
 // bitmap says all there is to say: the elements of a null list are null, and
 // its neighbours keep their values.
 type extent struct {
-	values arrow.Array // owned
+	values arrow.Array
+	first  int  // in values, of value 0
+	owned  bool // values is to be released
 	rows   int
 	width  int // values of one row
 	length int
@@ -53,14 +55,19 @@ type extent struct {
 	rowNulls []bool
 }
 
-// open resolves a column into an empty extent; the caller releases it, on error
-// too.
-func (e *extent) open(column arrow.Array, f *Feature, b *Binding) error {
+// open resolves a column of a segment into an empty extent; the caller releases
+// it, on error too, and before the segment.
+func (e *extent) open(segment Segment, f *Feature, b *Binding) error {
+	column := segment.Record.Column(f.Field)
 	if !sameValues(column.DataType(), f.Type) {
 		return fmt.Errorf("%w: it is %s here, but was bound as %s", ErrBind, column.DataType(), f.Type)
 	}
-	column.Retain()
-	e.values, e.rows, e.width = column, column.Len(), 1
+	e.values, e.rows, e.width = column, segment.Rows, 1
+	if plainNumbers(column.DataType().ID()) {
+		e.first = segment.From // nothing to make, and nobody else's counters to touch
+	} else {
+		e.replace(array.NewSlice(column, int64(segment.From), int64(segment.From+segment.Rows)))
+	}
 	if b.Form == Vector {
 		e.width = b.Width
 	}
@@ -68,16 +75,21 @@ func (e *extent) open(column arrow.Array, f *Feature, b *Binding) error {
 }
 
 func (e *extent) release() {
-	if e.values != nil {
+	if e.owned {
 		e.values.Release()
-		e.values = nil
 	}
+	e.values, e.owned = nil, false
+}
+
+// plainNumbers reports whether arrays of a type are a bitmap and numbers, or bits.
+func plainNumbers(id arrow.Type) bool {
+	return id >= arrow.BOOL && id <= arrow.FLOAT64 && id != arrow.FLOAT16
 }
 
 // replace goes one level down; it takes child over.
 func (e *extent) replace(child arrow.Array) {
-	e.values.Release()
-	e.values = child
+	e.release()
+	e.values, e.owned = child, true
 }
 
 // descend goes down to the values and finds which are null.
@@ -105,17 +117,17 @@ func (e *extent) descend() error {
 	}
 }
 
-// bitmapOf is an array's validity bitmap, the bit of value 0 and the number of
-// zeros. The zeros are counted, not believed.
-func bitmapOf(a arrow.Array) (bitmap []byte, bit, nulls int, err error) {
-	bitmap, bit = a.NullBitmapBytes(), a.Data().Offset()
-	if len(bitmap) == 0 || a.Len() == 0 {
+// bitmapOf is an array's validity bitmap, the bit of value first and the number of
+// zeros among it and the n-1 after it. The zeros are counted, not believed.
+func bitmapOf(a arrow.Array, first, n int) (bitmap []byte, bit, nulls int, err error) {
+	bitmap, bit = a.NullBitmapBytes(), a.Data().Offset()+first
+	if len(bitmap) == 0 || n == 0 {
 		return nil, 0, 0, nil
 	}
-	if len(bitmap)*8 < bit+a.Len() {
-		return nil, 0, 0, fmt.Errorf("%w: %d values have a validity bitmap of %d bytes", ErrDamaged, bit+a.Len(), len(bitmap))
+	if len(bitmap)*8 < bit+n {
+		return nil, 0, 0, fmt.Errorf("%w: %d values have a validity bitmap of %d bytes", ErrDamaged, bit+n, len(bitmap))
 	}
-	nulls = a.Len() - kernel.CountOnes(bitmap, bit, a.Len())
+	nulls = n - kernel.CountOnes(bitmap, bit, n)
 	if nulls == 0 {
 		return nil, 0, 0, nil
 	}
@@ -125,7 +137,10 @@ func bitmapOf(a arrow.Array) (bitmap []byte, bit, nulls int, err error) {
 // setValidity joins the nulls of the values with those of the lists around
 // them.
 func (e *extent) setValidity(lists []byte) error {
-	e.length = e.values.Len()
+	e.length = e.rows
+	if e.owned {
+		e.length = e.values.Len()
+	}
 	if lists != nil {
 		e.hidden = e.length - kernel.CountOnes(lists, 0, e.length)
 	}
@@ -133,7 +148,7 @@ func (e *extent) setValidity(lists []byte) error {
 		e.allNull, e.nulls = true, e.length
 		return nil
 	}
-	own, bit, nulls, err := bitmapOf(e.values)
+	own, bit, nulls, err := bitmapOf(e.values, e.first, e.length)
 	if err != nil {
 		return err
 	}
@@ -170,7 +185,7 @@ func (e *extent) setDictionary(dict *array.Dictionary) error {
 		e.allNull, e.nulls = true, e.length
 		return nil
 	}
-	entryBitmap, entryBit, entryNulls, err := bitmapOf(e.entries)
+	entryBitmap, entryBit, entryNulls, err := bitmapOf(e.entries, 0, e.entries.Len())
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func enterVariable[O int32 | int64](e *extent, list, values arrow.Array, offsets
 	if !slices.IsSorted(offsets) || base < 0 || end > values.Len() {
 		return nil, fmt.Errorf("%w: its list offsets do not fit its %d values", ErrDamaged, values.Len())
 	}
-	if _, _, _, err := bitmapOf(list); err != nil {
+	if _, _, _, err := bitmapOf(list, 0, list.Len()); err != nil {
 		return nil, err
 	}
 	apart := false
@@ -74,7 +74,7 @@ func enterVariable[O int32 | int64](e *extent, list, values arrow.Array, offsets
 // level below it, whose lists or values k belong to one of this level; nil
 // when there are no nulls.
 func (e *extent) listValidity(list arrow.Array, outer []byte, k int) ([]byte, error) {
-	own, bit, nulls, err := bitmapOf(list)
+	own, bit, nulls, err := bitmapOf(list, 0, list.Len())
 	if err != nil || nulls == 0 && outer == nil {
 		return nil, err
 	}

@@ -72,7 +72,7 @@ func (p *numberPacker[D]) pack(a *Assembler, batch *Batch, in *Input) error {
 	total := int(in.Shape[0]) * width
 	row := 0
 	for _, segment := range batch.Segments {
-		n := int(segment.Record.NumRows())
+		n := segment.Rows
 		viewed, err := p.packSegment(a, batch, segment, row, total, in)
 		p.releaseStretches()
 		if err != nil || viewed {
@@ -100,7 +100,7 @@ func (p *numberPacker[D]) packSegment(a *Assembler, batch *Batch, segment Segmen
 	if err := p.resolve(a, segment, row); err != nil {
 		return false, err
 	}
-	n, width := int(segment.Record.NumRows()), p.binding.Width
+	n, width := segment.Rows, p.binding.Width
 	if view := p.view(batch, n*width, total); view != nil {
 		in.Data, in.View = kernel.Bytes(view), true
 		a.counts.BytesViewed += int64(len(in.Data))
@@ -132,7 +132,7 @@ func (p *numberPacker[D]) resolve(a *Assembler, segment Segment, row int) error 
 		f := &p.binding.Features[i]
 		s := &p.stretches[i]
 		s.fill = p.fills[i]
-		err := s.resolve(segment.Record.Column(f.Field), f, p.binding)
+		err := s.resolve(segment, f, p.binding)
 		if err == nil {
 			err = a.countNulls(p.binding, p.index, i, segment, row, &s.extent)
 		}

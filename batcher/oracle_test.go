@@ -36,7 +36,7 @@ func plainLoop(batch *Batch, plan *Plan, input int, lossy LossyCasts) *outcome {
 	}
 	row := 0
 	for _, segment := range batch.Segments {
-		for r := range int(segment.Record.NumRows()) {
+		for r := range segment.Rows {
 			for i := range b.Features {
 				out.addRow(b, i, segment, r, row, lossy)
 			}
@@ -60,7 +60,7 @@ func (o *outcome) addRow(b *Binding, feature int, segment Segment, r, row int, l
 	if b.Form == Vector {
 		width = b.Width
 	}
-	values, nulls := rowValues(segment.Record.Column(f.Field), r, width)
+	values, nulls := rowValues(segment.Record.Column(f.Field), segment.From+r, width)
 	if len(values) != width {
 		complain("length")
 		return

@@ -28,11 +28,11 @@ type stretch[D kernel.Number] struct {
 // exact is the result of a cast that needs no check.
 var exact = kernel.CheckResult{OutOfRange: -1, FirstInexact: -1}
 
-// resolve resolves a binding's column; the caller releases the stretch, on
+// resolve resolves a binding's column of a segment; the caller releases the stretch, on
 // error too. It works in place, so that a column without a cast costs no
 // allocation.
-func (s *stretch[D]) resolve(column arrow.Array, f *Feature, b *Binding) (err error) {
-	if err = s.open(column, f, b); err != nil {
+func (s *stretch[D]) resolve(segment Segment, f *Feature, b *Binding) (err error) {
+	if err = s.open(segment, f, b); err != nil {
 		return err
 	}
 	if s.index == nil {
@@ -46,7 +46,7 @@ func (s *stretch[D]) text(i int) string {
 	if s.index != nil {
 		return s.entries.ValueStr(int(s.index[i]))
 	}
-	return s.values.ValueStr(i)
+	return s.values.ValueStr(s.first + i)
 }
 
 // setEntries reads values through a dictionary, one by one: each value is
@@ -87,7 +87,7 @@ func (s *stretch[D]) setValues(a arrow.Array, elem models.ElementType) error {
 	}
 	switch t := a.(type) {
 	case *array.Boolean:
-		bitmap, bit := t.Data().Buffers()[1].Bytes(), t.Data().Offset()
+		bitmap, bit := t.Data().Buffers()[1].Bytes(), t.Data().Offset()+s.first
 		if len(bitmap)*8 < bit+s.length {
 			return fmt.Errorf("%w: %d values are %d bytes", ErrDamaged, bit+s.length, len(bitmap))
 		}
@@ -136,7 +136,9 @@ func (s *stretch[D]) setValues(a arrow.Array, elem models.ElementType) error {
 	}
 }
 
+// setNumbers takes the array's values, of which those from first on are meant.
 func setNumbers[S, D kernel.Number](s *stretch[D], src []S) error {
+	src = src[min(s.first, len(src)):]
 	if err := s.enough(len(src)); err != nil {
 		return err
 	}

@@ -71,9 +71,11 @@ func (s *stretch[D]) oddFloats(a arrow.Array) (func(dst []float64, at int), erro
 	switch t := a.(type) {
 	case *array.Int64:
 		src := t.Int64Values()
+		src = src[min(s.first, len(src)):]
 		return func(dst []float64, at int) { kernel.CastOdd(dst, src[at:]) }, s.enough(len(src))
 	case *array.Uint64:
 		src := t.Uint64Values()
+		src = src[min(s.first, len(src)):]
 		return func(dst []float64, at int) { kernel.CastOdd(dst, src[at:]) }, s.enough(len(src))
 	}
 	if value, ok := decimals(a); ok {

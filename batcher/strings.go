@@ -40,7 +40,7 @@ func (p *stringPacker) pack(a *Assembler, batch *Batch, in *Input) error {
 	in.Text = nil
 	row := 0
 	for _, segment := range batch.Segments {
-		n := int(segment.Record.NumRows())
+		n := segment.Rows
 		err := p.resolve(a, segment, row)
 		if err == nil {
 			if p.viewable(batch, n*width, total) {
@@ -81,7 +81,7 @@ func (p *stringPacker) release() {
 func (p *stringPacker) resolve(a *Assembler, segment Segment, row int) error {
 	for i := range p.binding.Features {
 		f := &p.binding.Features[i]
-		t, err := newTexts(segment.Record.Column(f.Field), f, p.binding)
+		t, err := newTexts(segment, f, p.binding)
 		if err == nil {
 			p.columns = append(p.columns, t)
 			err = a.countNulls(p.binding, p.index, i, segment, row, &t.extent)
@@ -133,9 +133,9 @@ func (p *stringPacker) notText(segment Segment, row, column int, v []byte) error
 }
 
 // newTexts resolves a binding's column; the caller releases the texts.
-func newTexts(column arrow.Array, f *Feature, b *Binding) (texts, error) {
+func newTexts(segment Segment, f *Feature, b *Binding) (texts, error) {
 	var t texts
-	if err := t.open(column, f, b); err != nil {
+	if err := t.open(segment, f, b); err != nil {
 		t.release()
 		return texts{}, err
 	}

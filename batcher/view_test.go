@@ -60,7 +60,7 @@ func batchOf(schema *arrow.Schema, segments ...[]arrow.Array) *Batch {
 	batch := &Batch{}
 	for _, columns := range segments {
 		record := array.NewRecordBatch(schema, columns, int64(columns[0].Len()))
-		batch.Segments = append(batch.Segments, Segment{Record: record, Origin: Origin{Row: int64(batch.Rows)}})
+		batch.Segments = append(batch.Segments, Whole(record, Origin{Row: int64(batch.Rows)}))
 		batch.Rows += columns[0].Len()
 		for _, c := range columns {
 			c.Release()

@@ -394,7 +394,8 @@ func (t *trial) lap(ctx context.Context, a *trialArm, rows int) error {
 func (w *trialWorker) process(ctx context.Context, batch *batcher.Batch, p *Plan) error {
 	own := &batcher.Batch{Rows: batch.Rows}
 	for _, s := range batch.Segments {
-		own.Segments = append(own.Segments, batcher.Segment{Record: s.Record.NewSlice(0, s.Record.NumRows()), Origin: s.Origin})
+		s.Record.Retain()
+		own.Segments = append(own.Segments, s)
 	}
 	res, err := w.score(ctx, own)
 	if err != nil {

@@ -46,8 +46,8 @@ func (c *collector) write(res *result) error {
 	}
 	rejected := firstPerRow(res.rejects)
 	for _, s := range res.batch.Segments {
-		c.files[s.Origin.File].Read += s.Record.NumRows()
-		c.files[s.Origin.File].Scored += s.Record.NumRows()
+		c.files[s.Origin.File].Read += int64(s.Rows)
+		c.files[s.Origin.File].Scored += int64(s.Rows)
 	}
 	rows := int64(res.batch.Rows)
 	c.accounts.Read += rows
@@ -185,7 +185,7 @@ func (c *collector) reject(batch *batcher.Batch, rejected []batcher.Reject) erro
 	var last string
 	first := 0 // the segment's first row in the batch
 	for _, s := range batch.Segments {
-		end := first + int(s.Record.NumRows())
+		end := first + s.Rows
 		count := 0
 		for count < len(rejected) && rejected[count].Row < end {
 			count++
@@ -262,7 +262,7 @@ func runsOf(batch *batcher.Batch, rejected []batcher.Reject) []rowRun {
 	var runs []rowRun
 	first := 0 // the segment's first row in the batch
 	for i, s := range batch.Segments {
-		end := first + int(s.Record.NumRows())
+		end := first + s.Rows
 		for at := first; at < end; {
 			stop := end
 			if len(rejected) > 0 && rejected[0].Row < end {

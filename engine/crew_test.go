@@ -59,11 +59,16 @@ type recorder struct {
 }
 
 func (r *recorder) score(_ context.Context, batch *batcher.Batch) (*result, error) {
-	first := batch.Segments[0].Record.Column(0).(*array.Int64).Value(0)
+	first := firstID(batch)
 	r.mu.Lock()
 	r.batches[first] = int64(batch.Rows)
 	r.mu.Unlock()
 	return r.double(batch), nil
+}
+
+func firstID(b *batcher.Batch) int64 {
+	s := b.Segments[0]
+	return s.Record.Column(0).(*array.Int64).Value(s.From)
 }
 
 // serialEdges are the batches that one goroutine cuts from the parts, by first
@@ -72,7 +77,7 @@ func serialEdges(parts []dataset.Part, rows int, join batcher.Joining) map[int64
 	edges := map[int64]int64{}
 	var id int64
 	cutter := batcher.NewCutter(rows, join, func(b *batcher.Batch) error {
-		edges[b.Segments[0].Record.Column(0).(*array.Int64).Value(0)] = int64(b.Rows)
+		edges[firstID(b)] = int64(b.Rows)
 		b.Release()
 		return nil
 	})

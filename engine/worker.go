@@ -51,11 +51,12 @@ func narrow(batch *batcher.Batch, columns []int, schema *arrow.Schema) {
 		s := &batch.Segments[i]
 		kept := make([]arrow.Array, len(columns))
 		for k, at := range columns {
-			kept[k] = s.Record.Column(at)
+			kept[k] = array.NewSlice(s.Record.Column(at), int64(s.From), int64(s.From+s.Rows))
 		}
-		record := array.NewRecordBatch(schema, kept, s.Record.NumRows())
+		record := array.NewRecordBatch(schema, kept, int64(s.Rows))
+		releaseAll(kept)
 		s.Record.Release()
-		s.Record = record
+		*s = batcher.Whole(record, s.Origin)
 	}
 }
 
