@@ -56,6 +56,7 @@ func (l *loader) buffer(need int64, w word) (*memory.Buffer, error) {
 		return emptyBuffer, nil
 	}
 	raw := l.body[e.offset : e.offset+e.length]
+	l.asked += e.length
 	if l.meta.codec != codecNone && len(raw) > 0 {
 		buf, plain, err := l.decompress(raw, need)
 		if err != nil {

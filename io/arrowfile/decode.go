@@ -30,6 +30,7 @@ type loader struct {
 
 	node, buf, view int   // how many of each are used up
 	populated       int64 // bytes
+	asked           int64 // bytes of the body
 
 	buffers []*memory.Buffer
 	datas   []*array.Data

@@ -30,7 +30,14 @@ type reader struct {
 	dicts  dictionaries
 	zstd   func() (*zstd.Decoder, error)
 	closed atomic.Bool
+	// sparse says that the file is no longer read as a whole; see denseShare.
+	sparse atomic.Bool
 }
+
+// denseShare is the share of a record batch from which on its file is read as a
+// whole, huge page by huge page, columns between those asked for included. A file
+// is, at first: its metadata lies all over it.
+const denseShare = 1. / 4
 
 // Open opens an Arrow IPC file or stream and checks all of its metadata. The
 // caller closes the Reader. Errors name the file and wrap format.ErrDamaged,
@@ -43,6 +50,7 @@ func Open(path string, opts format.ReadOptions) (format.Reader, error) {
 		return nil, err
 	}
 	r := &reader{file: file, opts: opts, zstd: sync.OnceValues(newZstd)}
+	r.advise(mapped.Dense)
 	if err := guarded(r.open); err != nil {
 		err = r.explain(fmt.Errorf("open %q: %w", path, err))
 		file.Release()
@@ -68,6 +76,12 @@ func guarded(step func() error) (err error) {
 		err = damaged("decoding it panics: %v", v)
 	}()
 	return step()
+}
+
+// advise gives the kernel a hint about the whole file. Without it the file is read
+// all the same.
+func (r *reader) advise(advice mapped.Advice) {
+	_ = r.file.Advise(0, int64(len(r.file.Bytes())), advice)
 }
 
 // explain returns err, or why it came about where the file has changed.
@@ -283,6 +297,9 @@ func (r *reader) load(span int, columns []int) (batch arrow.RecordBatch, view bo
 	datas, err := r.loadColumns(l, columns)
 	if err != nil {
 		return nil, false, err
+	}
+	if float64(l.asked) < denseShare*float64(meta.body) && !r.sparse.Swap(true) {
+		r.advise(mapped.Sparse)
 	}
 	arrays := make([]arrow.Array, 0, len(columns))
 	defer func() {

@@ -126,6 +126,41 @@ func TestOtherColumnsAreNotTouched(t *testing.T) {
 	}
 }
 
+// A file of which few columns are asked for is not read as a whole: huge pages
+// would bring what lies between them.
+func TestFewColumnsAreSparse(t *testing.T) {
+	b := array.NewFloat32Builder(memory.DefaultAllocator)
+	defer b.Release()
+	fields, columns := make([]arrow.Field, 8), make([]arrow.Array, 8)
+	for i := range columns {
+		for j := range 10_000 {
+			b.Append(float32(i * j))
+		}
+		fields[i] = arrow.Field{Name: fmt.Sprint(i), Type: arrow.PrimitiveTypes.Float32}
+		columns[i] = b.NewArray()
+		defer columns[i].Release()
+	}
+	batch := array.NewRecordBatch(arrow.NewSchema(fields, nil), columns, 10_000)
+	defer batch.Release()
+	for _, codec := range []string{"none", "lz4"} {
+		r := mustOpen(t, written(t, NewWriter, codec, batch), format.ReadOptions{})
+		for _, want := range []struct {
+			columns []int
+			sparse  bool
+		}{
+			{all(r), false}, {[]int{1, 3, 4}, false}, {[]int{6}, true},
+			{all(r), true}, // once and for all: who asks for few will do so again
+		} {
+			if err := r.ReadSpan(context.Background(), 0, want.columns, func(arrow.RecordBatch) error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.sparse.Load(); got != want.sparse {
+				t.Errorf("codec %s, columns %v: sparse = %t; want %t", codec, want.columns, got, want.sparse)
+			}
+		}
+	}
+}
+
 func TestChunks(t *testing.T) {
 	for name, want := range map[string]string{"all.arrow": "[17 0 23]", "all-lz4.arrow": "[8 8 1 0 8 8 7]"} {
 		r := mustOpen(t, "testdata/pyarrow/"+name, format.ReadOptions{Allocator: checkedAllocator(t), ChunkRows: 8})

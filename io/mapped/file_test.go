@@ -54,7 +54,7 @@ func TestOpen(t *testing.T) {
 	if f.Size() != 10_000 || f.Path() != path {
 		t.Errorf("Size, Path = %d, %q; want 10000, %q", f.Size(), f.Path(), path)
 	}
-	if err := errors.Join(f.Err(), f.Changed(), f.Populate(0, 10_000), f.Advise(0, 10_000, Sequential),
+	if err := errors.Join(f.Err(), f.Changed(), f.Populate(0, 10_000), f.Advise(0, 10_000, Dense),
 		f.Advise(5000, 10, WillNeed), f.Populate(-5, 1<<40), f.Populate(20_000, 5)); err != nil {
 		t.Errorf("on an unchanged file: %v", err)
 	}
@@ -65,7 +65,7 @@ func TestOpenEmptyFile(t *testing.T) {
 	if len(f.Bytes()) != 0 || f.Size() != 0 {
 		t.Errorf("an empty file has %d bytes", len(f.Bytes()))
 	}
-	if err := errors.Join(f.Err(), f.Changed(), f.Populate(0, 1), f.Advise(0, 1, Sequential)); err != nil {
+	if err := errors.Join(f.Err(), f.Changed(), f.Populate(0, 1), f.Advise(0, 1, Dense)); err != nil {
 		t.Errorf("on an empty file: %v", err)
 	}
 	f.Release()

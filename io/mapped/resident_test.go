@@ -33,6 +33,53 @@ func resident(t *testing.T, path string) (kib int) {
 	return kib
 }
 
+// flagsOf are the VmFlags of a file's mapping (proc_pid_smaps(5)).
+func flagsOf(t *testing.T, path string) string {
+	t.Helper()
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Skip(err)
+	}
+	ours := false
+	for lines := bufio.NewScanner(bytes.NewReader(smaps)); lines.Scan(); {
+		line := lines.Text()
+		if first, _, _ := strings.Cut(line, " "); !strings.HasSuffix(first, ":") {
+			ours = strings.HasSuffix(line, path)
+		}
+		if flags, ok := strings.CutPrefix(line, "VmFlags:"); ok && ours {
+			return flags + " "
+		}
+	}
+	t.Fatalf("%s is not mapped", path)
+	return ""
+}
+
+func TestAdviceIsOfTheMapping(t *testing.T) {
+	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage/enabled"); err != nil {
+		t.Skip("this kernel has no transparent huge pages")
+	}
+	path := filepath.Join(t.TempDir(), "advised")
+	if err := os.WriteFile(path, make([]byte, 3*mapped.BlockBytes), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := mapped.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Release()
+	for _, step := range []struct {
+		advice mapped.Advice
+		want   string
+	}{{mapped.Dense, " hg "}, {mapped.Sparse, " nh "}} {
+		if err := f.Advise(0, f.Size(), step.advice); err != nil {
+			t.Errorf("Advise(%d) = %v", step.advice, err)
+		}
+		if flags := flagsOf(t, path); !strings.Contains(flags, step.want) {
+			t.Errorf("after Advise(%d) the mapping has %q; want %q", step.advice, flags, step.want)
+		}
+	}
+}
+
 // touch reads a byte of every page.
 func touch(b []byte) (sum byte) {
 	for i := 0; i < len(b); i += 4096 {

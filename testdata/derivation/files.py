@@ -54,7 +54,16 @@ def write_arrow(table: pa.Table, path: Path, *, batch_rows: int, zstd: bool) -> 
 
 
 def _replace(path: Path, write: Callable[[Path], None]) -> None:
-    """Writes beside the target and renames, so an interrupted run leaves no half file."""
+    """Writes beside the target and renames, so an interrupted run leaves no half file.
+
+    What is written goes to the disk and out of the page cache: a nightly run reads
+    files that were written long before, and how the cache holds a file depends on
+    who brought it there. Read, it is in huge pages; written in small pieces, in
+    pages of 4 KiB, each of which costs who maps it.
+    """
     part = path.with_name(path.name + ".part")
     write(part)
+    with part.open("rb") as f:
+        os.fsync(f.fileno())
+        os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     part.replace(path)
