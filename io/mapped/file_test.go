@@ -207,3 +207,13 @@ func TestConcurrentRetainRelease(t *testing.T) {
 	f.Release()
 	wg.Wait()
 }
+
+func TestSinceLinux(t *testing.T) {
+	for release, want := range map[string]bool{
+		"5.17.15-generic": false, "5.18.0": true, "6.1.0-28-amd64": true, "4.19": false, "6": false, "": false, "10.0-rc1": true,
+	} {
+		if got := sinceLinux(release, 5, 18); got != want {
+			t.Errorf("sinceLinux(%q, 5, 18) = %t; want %t", release, got, want)
+		}
+	}
+}
