@@ -131,12 +131,16 @@ func (e *chunkEncoder) encode(from *numberSlots, n int) {
 		e.makeBits(e.rows + n)
 		from.copyBits(e.bits, e.rows, n)
 		into = from.appendValid(into, e.bits, e.rows, n)
-	case e.nulls:
-		e.makeBits(e.rows + n)
-		from.setBits(e.bits, e.rows, n)
-		into = from.appendAll(into, n)
 	default:
-		into = from.appendAll(into, n)
+		if e.nulls {
+			e.makeBits(e.rows + n)
+			from.setBits(e.bits, e.rows, n)
+		}
+		if differences {
+			into, start = from.take(n), 0 // where they lie
+		} else {
+			into = append(into, from.take(n)...)
+		}
 	}
 	added := into[start:]
 	e.rows += n

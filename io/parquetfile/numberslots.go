@@ -47,30 +47,25 @@ func (c *numberSlots) copyBits(bits []byte, at, n int) {
 	bitutil.CopyBitmap(c.validity, c.bit, n, bits, at)
 }
 
-// appendAll takes the values of the next n rows.
-func (c *numberSlots) appendAll(dst []byte, n int) []byte {
-	dst = append(dst, c.values[:n*c.width]...)
-	c.skip(n)
-	return dst
+// take is the values of the next n rows.
+func (c *numberSlots) take(n int) []byte {
+	values := c.values[:n*c.width]
+	c.values = c.values[n*c.width:]
+	c.bit += n
+	c.left -= n
+	return values
 }
 
 // appendValid takes those values of the next n rows whose bits, from bit at on,
 // are set. dst has room for all.
 func (c *numberSlots) appendValid(dst, bits []byte, at, n int) []byte {
-	k := len(dst) / c.width
+	k, values := len(dst)/c.width, c.take(n)
 	if c.width == 4 {
-		k = compact(arrow.Uint32Traits.CastFromBytes(dst[:cap(dst)]), k, arrow.Uint32Traits.CastFromBytes(c.values)[:n], bits, at)
+		k = compact(arrow.Uint32Traits.CastFromBytes(dst[:cap(dst)]), k, arrow.Uint32Traits.CastFromBytes(values), bits, at)
 	} else {
-		k = compact(arrow.Uint64Traits.CastFromBytes(dst[:cap(dst)]), k, arrow.Uint64Traits.CastFromBytes(c.values)[:n], bits, at)
+		k = compact(arrow.Uint64Traits.CastFromBytes(dst[:cap(dst)]), k, arrow.Uint64Traits.CastFromBytes(values), bits, at)
 	}
-	c.skip(n)
 	return dst[:k*c.width]
-}
-
-func (c *numberSlots) skip(n int) {
-	c.values = c.values[n*c.width:]
-	c.bit += n
-	c.left -= n
 }
 
 // compact puts the values whose bits are set, from bit at on, from dst[k] on and
