@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/flight"
@@ -99,9 +100,6 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	if opts.RowGroupRows < 0 {
 		return nil, fmt.Errorf("row group of %d rows; want at least 1", opts.RowGroupRows)
 	}
-	if opts.Allocator == nil {
-		opts.Allocator = memory.DefaultAllocator
-	}
 	codec, ok := codecs[opts.Compression]
 	if !ok {
 		return nil, fmt.Errorf("unknown compression %q; want zstd, snappy, gzip, lz4 or none", opts.Compression)
@@ -119,7 +117,7 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	}
 	// Only counted, not limited: for what the encoder does not free after an
 	// error.
-	kept := newRecycler(opts.Allocator, keptBytes)
+	kept := takeBuffers(opts.Allocator)
 	mem := newBudget(kept, math.MaxInt64)
 	defer func() {
 		if err != nil {
@@ -156,6 +154,33 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 		return nil, fmt.Errorf("start Parquet file: %w", err)
 	}
 	return &Writer{schema: schema, opts: opts, mem: mem, kept: kept, file: file, groupBytes: rowGroupBytes}, nil
+}
+
+// spareBuffers are recyclers of writers that are closed, for the next ones: a part
+// of an output needs the buffers that the part before had. Two garbage
+// collections free what nobody takes.
+var spareBuffers sync.Pool
+
+// takeBuffers is a writer's recycler: a spare one, unless it is to take from an
+// allocator.
+func takeBuffers(mem memory.Allocator) *recycler {
+	if mem != nil {
+		return newRecycler(mem, keptBytes)
+	}
+	if kept, ok := spareBuffers.Get().(*recycler); ok {
+		return kept
+	}
+	return newRecycler(memory.DefaultAllocator, keptBytes)
+}
+
+// leaveBuffers gives the recycler up. After an error it is nobody's: the encoder
+// may still know buffers of it.
+func (w *Writer) leaveBuffers() {
+	if w.opts.Allocator != nil || w.err != nil {
+		w.kept.close()
+		return
+	}
+	spareBuffers.Put(w.kept)
 }
 
 // encodings chooses what a column's values are stored as before they are
@@ -266,7 +291,7 @@ func (w *Writer) Close() (err error) {
 		return w.err
 	}
 	w.closed = true
-	defer w.kept.close()
+	defer w.leaveBuffers()
 	defer w.mem.freeRest()
 	defer func() { w.err = err }()
 	defer recoverEncoder(&err)
