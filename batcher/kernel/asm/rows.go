@@ -231,7 +231,7 @@ const (
 	// prefetchBytes is how far ahead a column is fetched into the second level
 	// of cache: the processor itself does not see so many columns coming, and
 	// never beyond a page.
-	prefetchBytes = 512
+	prefetchBytes = 1024
 )
 
 // prefetch fetches what a step will read later of a column.
