@@ -207,12 +207,12 @@ func (r *rower) generate512(validity bool) {
 	ADDQ(U8(rowsColumns*r.to), first)
 	SUBQ(U8(rowsColumns), columns)
 	JG(LabelRef("columns"))
-	ADDQ(U8(rowsChunk), rowAt)
+	ADDQ(U32(rowsChunk), rowAt)
 	done := GP64()
 	MOVQ(stride, done)
-	SHLQ(U8(6), done)
+	SHLQ(U8(rowsChunkShift), done)
 	ADDQ(done, dstAt)
-	SUBQ(U8(rowsChunk), rowsLeft)
+	SUBQ(U32(rowsChunk), rowsLeft)
 	JG(LabelRef("chunk"))
 
 	result := GP64()
@@ -227,7 +227,9 @@ func (r *rower) generate512(validity bool) {
 
 const (
 	rowsColumns = 8  // at a time
-	rowsChunk   = 64 // rows of some columns, before the next ones
+	// rowsChunk is how many rows are made of some columns before the next ones.
+	rowsChunkShift = 7
+	rowsChunk      = 1 << rowsChunkShift
 	// prefetchBytes is how far ahead a column is fetched into the second level
 	// of cache: the processor itself does not see so many columns coming, and
 	// never beyond a page.

@@ -213,12 +213,12 @@ func (r *rower) generate256(validity, alike bool) {
 	JMP(LabelRef("columns"))
 
 	Label("done")
-	ADDQ(U8(rowsChunk), rowAt)
+	ADDQ(U32(rowsChunk), rowAt)
 	done := GP64()
 	MOVQ(stride, done)
-	SHLQ(U8(6), done)
+	SHLQ(U8(rowsChunkShift), done)
 	ADDQ(done, dstAt)
-	SUBQ(U8(rowsChunk), rowsLeft)
+	SUBQ(U32(rowsChunk), rowsLeft)
 	JG(LabelRef("chunk"))
 
 	result := GP64()
