@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -136,7 +137,7 @@ func TestFewColumnsAreSparse(t *testing.T) {
 		for j := range 10_000 {
 			b.Append(float32(i * j))
 		}
-		fields[i] = arrow.Field{Name: fmt.Sprint(i), Type: arrow.PrimitiveTypes.Float32}
+		fields[i] = arrow.Field{Name: strconv.Itoa(i), Type: arrow.PrimitiveTypes.Float32}
 		columns[i] = b.NewArray()
 		defer columns[i].Release()
 	}
@@ -148,7 +149,9 @@ func TestFewColumnsAreSparse(t *testing.T) {
 			columns []int
 			sparse  bool
 		}{
-			{all(r), false}, {[]int{1, 3, 4}, false}, {[]int{6}, true},
+			{all(r), false},
+			{[]int{1, 3, 4}, false},
+			{[]int{6}, true},
 			{all(r), true}, // once and for all: who asks for few will do so again
 		} {
 			if err := r.ReadSpan(context.Background(), 0, want.columns, func(arrow.RecordBatch) error { return nil }); err != nil {

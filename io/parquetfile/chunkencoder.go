@@ -2,7 +2,7 @@ package parquetfile
 
 import (
 	"encoding/binary"
-	"unsafe"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/memory"
@@ -227,11 +227,11 @@ func (e *chunkEncoder) store(page []byte) []byte {
 	if f.codec != nil {
 		packed = f.codec.EncodeLevel(e.room, page, e.level)
 	}
-	if unsafe.SliceData(packed) != unsafe.SliceData(e.room) {
+	if len(packed) > 0 && &packed[0] != &e.room[0] { // not where it belongs
 		packed = e.room[:copy(e.room, packed)]
 	}
 	e.room = e.room[len(packed):]
-	return packed[:len(packed):len(packed)]
+	return slices.Clip(packed)
 }
 
 // write ends the column chunk, which is the i-th of its row group, and writes it.
