@@ -1,8 +1,6 @@
 package mapped_test
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,42 +10,43 @@ import (
 	"github.com/millrace/millrace/io/mapped"
 )
 
-// resident is how many KiB of a file's mapping are in this process.
-func resident(t *testing.T, path string) (kib int) {
+// smapsOf are the lines that tell of a file's mapping (proc_pid_smaps(5)).
+func smapsOf(t *testing.T, path string) (lines []string) {
 	t.Helper()
 	smaps, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
 		t.Skip(err)
 	}
 	ours := false
-	for lines := bufio.NewScanner(bytes.NewReader(smaps)); lines.Scan(); {
-		line := lines.Text()
+	for line := range strings.Lines(string(smaps)) {
 		if first, _, _ := strings.Cut(line, " "); !strings.HasSuffix(first, ":") {
-			ours = strings.HasSuffix(line, path)
+			ours = strings.HasSuffix(strings.TrimSpace(line), path)
 		}
+		if ours {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// resident is how many KiB of a file's mapping are in this process.
+func resident(t *testing.T, path string) (kib int) {
+	t.Helper()
+	for _, line := range smapsOf(t, path) {
 		var n int
-		if _, err := fmt.Sscanf(line, "Rss: %d kB", &n); err == nil && ours {
+		if _, err := fmt.Sscanf(line, "Rss: %d kB", &n); err == nil {
 			kib += n
 		}
 	}
 	return kib
 }
 
-// flagsOf are the VmFlags of a file's mapping (proc_pid_smaps(5)).
+// flagsOf are the VmFlags of a file's mapping.
 func flagsOf(t *testing.T, path string) string {
 	t.Helper()
-	smaps, err := os.ReadFile("/proc/self/smaps")
-	if err != nil {
-		t.Skip(err)
-	}
-	ours := false
-	for lines := bufio.NewScanner(bytes.NewReader(smaps)); lines.Scan(); {
-		line := lines.Text()
-		if first, _, _ := strings.Cut(line, " "); !strings.HasSuffix(first, ":") {
-			ours = strings.HasSuffix(line, path)
-		}
-		if flags, ok := strings.CutPrefix(line, "VmFlags:"); ok && ours {
-			return flags + " "
+	for _, line := range smapsOf(t, path) {
+		if flags, ok := strings.CutPrefix(line, "VmFlags:"); ok {
+			return flags
 		}
 	}
 	t.Fatalf("%s is not mapped", path)
