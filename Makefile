@@ -85,7 +85,7 @@ reference-models: data ## Train the reference models and their golden prediction
 	.venv/bin/python models/reference/train.py
 
 .PHONY: memory
-memory: runtime build ## Measure peak memory for 3M and for 30M rows (needs make data)
+memory: runtime build ## Measure peak memory for 30M and for 120M rows (needs make data)
 	@bench/memory.sh
 
 .PHONY: bench

