@@ -59,7 +59,7 @@ const (
 	trialLeast = 100 * time.Millisecond
 	// trialGain is by how much another batch size must beat the default to be
 	// taken instead: less could be noise, and costs nobody anything.
-	trialGain = 1.03
+	trialGain = 1.01
 	// trialDrop is how far behind the best a batch size is given up.
 	trialDrop  = 1.10
 	trialLaps  = 12       // of one batch size; more decide nothing

@@ -153,7 +153,7 @@ func TestTrialDecides(t *testing.T) {
 		want    int
 	}{
 		{"the fastest wins", map[int]float64{256: 2, 1024: 1, 4096: 1.2}, 1024},
-		{"but not by what could be noise", map[int]float64{256: 2, 1024: 1, 4096: 1.02}, 4096},
+		{"but not by what could be noise", map[int]float64{256: 2, 1024: 1, 4096: 1.008}, 4096},
 		{"the default is the fastest", map[int]float64{256: 2, 1024: 1.5, 4096: 1}, 4096},
 	}
 	for _, c := range cases {
