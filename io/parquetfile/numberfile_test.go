@@ -59,11 +59,13 @@ func writeNumbers(tb rapid.TB, opts format.WriteOptions, throughArrow bool, batc
 		}
 	}
 	for _, b := range batches {
-		if err := w.Write(b); err != nil {
-			tb.Fatal(err)
-		}
+		err = errors.Join(err, w.Write(b))
 	}
-	if err := w.Close(); err != nil {
+	err = errors.Join(err, w.Close())
+	if throughArrow && err != nil && strings.Contains(err.Error(), "slice bounds out of range") {
+		return nil // a page of nulls alone; see encodings
+	}
+	if err != nil {
 		tb.Fatal(err)
 	}
 	return out.Bytes()
@@ -87,16 +89,18 @@ func TestPropertyNumbers(t *testing.T) {
 		if n := mem.CurrentAlloc(); n != 0 {
 			t.Fatalf("%d bytes stay allocated", n)
 		}
-		if len(ours) > len(theirs)+len(theirs)/200+64 {
-			t.Errorf("%d bytes; through arrow-go %d", len(ours), len(theirs))
-		}
 		pooled := opts
 		pooled.Allocator = nil // buffers of the files before, with what is in them
 		if !bytes.Equal(ours, writeNumbers(t, pooled, false, batch)) {
 			t.Errorf("other bytes from buffers that were used before")
 		}
 		checkNumbers(t, batch, openLibrary(t, ours))
-		checkFooters(t, openLibrary(t, ours).MetaData(), openLibrary(t, theirs).MetaData())
+		if theirs != nil {
+			if len(ours) > len(theirs)+len(theirs)/200+64 {
+				t.Errorf("%d bytes; through arrow-go %d", len(ours), len(theirs))
+			}
+			checkFooters(t, openLibrary(t, ours).MetaData(), openLibrary(t, theirs).MetaData())
+		}
 
 		var pieces []arrow.RecordBatch
 		for at := int64(0); at < batch.NumRows(); {
@@ -240,6 +244,51 @@ func TestLongPagesOfNumbers(t *testing.T) {
 		opts := format.WriteOptions{RowGroupRows: 2 * pageRows, Allocator: checked(t)}
 		checkNumbers(t, batch, openLibrary(t, writeNumbers(t, opts, false, batch)))
 		batch.Release()
+	}
+}
+
+// Integers whose last page has nulls alone, beside a column that is no number,
+// come back.
+func TestPagesOfNullsBesideText(t *testing.T) {
+	ints, texts := array.NewInt64Builder(memory.DefaultAllocator), array.NewStringBuilder(memory.DefaultAllocator)
+	defer ints.Release()
+	defer texts.Release()
+	const rows, valid = 61_441, 30_720 // of which arrow-go's first pages take all
+	rng := splitmix(1)
+	for i := range rows {
+		if i%2 == 1 {
+			ints.Append(int64(rng.next()))
+		} else {
+			ints.AppendNull()
+		}
+		texts.Append("t")
+	}
+	columns := []arrow.Array{ints.NewArray(), texts.NewArray()}
+	defer release(columns)
+	schema := arrow.NewSchema([]arrow.Field{
+		{Name: "i", Type: arrow.PrimitiveTypes.Int64, Nullable: true}, {Name: "s", Type: arrow.BinaryTypes.String},
+	}, nil)
+	batch := array.NewRecordBatch(schema, columns, rows)
+	defer batch.Release()
+	var out bytes.Buffer
+	w, err := NewWriter(&out, schema, format.WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Write(batch), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := pqarrow.NewFileReader(openLibrary(t, out.Bytes()), pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := reader.ReadTable(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Release()
+	if got := table.Column(0).Data().NullN(); table.NumRows() != rows || got != rows-valid {
+		t.Errorf("%d rows, %d nulls; want %d, %d", table.NumRows(), got, rows, rows-valid)
 	}
 }
 

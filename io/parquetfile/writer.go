@@ -143,12 +143,14 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", format.ErrColumnType, err)
 	}
-	coded := parquet.NewWriterProperties(append(props, encodings(ps)...)...)
+	coded := func(own bool) *parquet.WriterProperties {
+		return parquet.NewWriterProperties(slices.Concat(props, encodings(ps, own))...)
+	}
 	var file groupEncoder
-	if columns, ok := numberColumns(schema, ps, coded); ok {
-		file, err = newNumberFile(w, ps, md, coded, columns, mem)
+	if columns, ok := numberColumns(schema, ps, coded(true)); ok {
+		file, err = newNumberFile(w, ps, md, coded(true), columns, mem)
 	} else {
-		file, err = newArrowFile(w, writeSchema, coded, arrowProps, mem)
+		file, err = newArrowFile(w, writeSchema, coded(false), arrowProps, mem)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("start Parquet file: %w", err)
@@ -187,14 +189,17 @@ func (w *Writer) leaveBuffers() {
 // compressed: strings, which repeat, through a dictionary; integers, which are
 // most often ids, as differences, which are small (for flights' ids writing took
 // a third of the time, and a tenth of the bytes, of plain values); floats as
-// they are.
-func encodings(ps *pqschema.Schema) (out []parquet.WriterProperty) {
+// they are. arrow-go, which encodes what is not our own, panics where a page of
+// differences has nulls alone (18.8.0): there integers that may be null are plain.
+func encodings(ps *pqschema.Schema, own bool) (out []parquet.WriterProperty) {
 	for i := range ps.NumColumns() {
 		switch c := ps.Column(i); c.PhysicalType() {
 		case parquet.Types.ByteArray:
 			out = append(out, parquet.WithDictionaryPath(c.ColumnPath(), true))
 		case parquet.Types.Int32, parquet.Types.Int64:
-			out = append(out, parquet.WithEncodingPath(c.ColumnPath(), parquet.Encodings.DeltaBinaryPacked))
+			if own || c.MaxDefinitionLevel() == 0 {
+				out = append(out, parquet.WithEncodingPath(c.ColumnPath(), parquet.Encodings.DeltaBinaryPacked))
+			}
 		}
 	}
 	return out
