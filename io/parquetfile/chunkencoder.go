@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/file"
@@ -120,27 +121,22 @@ func (e *chunkEncoder) encode(from *numberSlots, n int) {
 	if differences {
 		into = e.file.dense[:0]
 	}
-	if from.validity != nil && !e.nulls {
-		e.makeBits(e.rows)
-		from.setBits(e.bits, 0, e.rows)
-		e.nulls = true
+	if e.nulls || from.validity != nil {
+		e.makeBits(e.rows + n)
+		if !e.nulls {
+			bitutil.SetBitsTo(e.bits, 0, int64(e.rows), true)
+			e.nulls = true
+		}
+		from.copyBits(e.bits, e.rows, n)
 	}
 	start := len(into)
 	switch {
 	case from.validity != nil:
-		e.makeBits(e.rows + n)
-		from.copyBits(e.bits, e.rows, n)
 		into = from.appendValid(into, e.bits, e.rows, n)
+	case differences:
+		into, start = from.take(n), 0 // where they lie
 	default:
-		if e.nulls {
-			e.makeBits(e.rows + n)
-			from.setBits(e.bits, e.rows, n)
-		}
-		if differences {
-			into, start = from.take(n), 0 // where they lie
-		} else {
-			into = append(into, from.take(n)...)
-		}
+		into = append(into, from.take(n)...)
 	}
 	added := into[start:]
 	e.rows += n

@@ -37,13 +37,12 @@ func numberSlotsOf(data arrow.ArrayData, at, n, width int) (numberSlots, error) 
 	return s, nil
 }
 
-// setBits says that n rows, from bit at on, are valid.
-func (c *numberSlots) setBits(bits []byte, at, n int) {
-	bitutil.SetBitsTo(bits, int64(at), int64(n), true)
-}
-
 // copyBits puts the validity of the next n rows into bits, from bit at on.
 func (c *numberSlots) copyBits(bits []byte, at, n int) {
+	if c.validity == nil {
+		bitutil.SetBitsTo(bits, int64(at), int64(n), true)
+		return
+	}
 	bitutil.CopyBitmap(c.validity, c.bit, n, bits, at)
 }
 

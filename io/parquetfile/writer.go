@@ -147,8 +147,9 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 		return parquet.NewWriterProperties(slices.Concat(props, encodings(ps, own))...)
 	}
 	var file groupEncoder
-	if columns, ok := numberColumns(schema, ps, coded(true)); ok {
-		file, err = newNumberFile(w, ps, md, coded(true), columns, mem)
+	own := coded(true)
+	if columns, ok := numberColumns(schema, ps, own); ok {
+		file, err = newNumberFile(w, ps, md, own, columns, mem)
 	} else {
 		file, err = newArrowFile(w, writeSchema, coded(false), arrowProps, mem)
 	}

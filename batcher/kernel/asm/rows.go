@@ -226,7 +226,7 @@ func (r *rower) generate512(validity bool) {
 }
 
 const (
-	rowsColumns = 8  // at a time
+	rowsColumns = 8 // at a time
 	// rowsChunk is how many rows are made of some columns before the next ones.
 	rowsChunkShift = 7
 	rowsChunk      = 1 << rowsChunkShift
