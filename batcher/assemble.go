@@ -83,6 +83,7 @@ type Assembler struct {
 	packers []packer
 	tensors Tensors
 	counts  Counts
+	memory  func(bytes int) ([]byte, error) // of tensors; Go's where it is nil
 }
 
 // packer makes one input.
@@ -107,6 +108,11 @@ func (p *Plan) NewAssembler(rows int, lossy LossyCasts) *Assembler {
 	}
 	return a
 }
+
+// UseMemory has the tensors of numbers, but for views, made in memory that the
+// function gives: bytes of them, aligned to 64. It is called before the first
+// Assemble.
+func (a *Assembler) UseMemory(memory func(bytes int) ([]byte, error)) { a.memory = memory }
 
 // Assemble makes the tensors of a batch, which it borrows. Its error is a
 // *RowError when a row's value is the cause.

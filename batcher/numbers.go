@@ -80,7 +80,9 @@ func (p *numberPacker[D]) pack(a *Assembler, batch *Batch, in *Input) error {
 		}
 		row += n
 	}
-	p.reserve(total)
+	if err := p.reserve(a, total); err != nil {
+		return err
+	}
 	clear(p.buffer[row*width : total])
 	in.Data = kernel.Bytes(p.buffer[:total])
 	a.counts.BytesCopied += int64(len(in.Data))
@@ -88,10 +90,18 @@ func (p *numberPacker[D]) pack(a *Assembler, batch *Batch, in *Input) error {
 }
 
 // reserve makes the buffer, at the first use: a plan of views needs none.
-func (p *numberPacker[D]) reserve(elements int) {
-	if len(p.buffer) < elements {
-		p.buffer = kernel.Aligned[D](max(elements, p.rows*p.binding.Width))
+func (p *numberPacker[D]) reserve(a *Assembler, elements int) error {
+	if len(p.buffer) >= elements {
+		return nil
 	}
+	elements = max(elements, p.rows*p.binding.Width)
+	if a.memory == nil {
+		p.buffer = kernel.Aligned[D](elements)
+		return nil
+	}
+	bytes, err := a.memory(elements * p.binding.Input.Elem.Bytes())
+	p.buffer = kernel.Of[D](bytes)
+	return err
 }
 
 // packSegment packs a segment whose first row is row of the batch, and reports
@@ -106,7 +116,9 @@ func (p *numberPacker[D]) packSegment(a *Assembler, batch *Batch, segment Segmen
 		a.counts.BytesViewed += int64(len(in.Data))
 		return true, nil
 	}
-	p.reserve(total)
+	if err := p.reserve(a, total); err != nil {
+		return false, err
+	}
 	dst := p.buffer[row*width : (row+n)*width]
 	if p.binding.Form == Matrix {
 		return false, p.packMatrix(a, segment, dst, n)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/batcher"
@@ -39,7 +40,11 @@ const (
 // Defaults of Options.
 const (
 	DefaultBatchRows = 4096
-	DefaultPartRows  = 1 << 20
+	// DefaultDeviceRows are the rows of a batch on devices, which need more at a
+	// time to be busy.
+	DefaultDeviceRows = 1 << 16
+	DefaultStreams    = 4
+	DefaultPartRows   = 1 << 20
 	// maxBatchBytes bounds the tensors of one batch by default; wide inputs
 	// (images) get smaller batches.
 	maxBatchBytes = 64 << 20
@@ -73,6 +78,19 @@ type Options struct {
 	Readers        int          // spans decoded at the same time; by default like Workers
 	PartRows       int64        // least rows of a part
 	IntraOpThreads int
+
+	// Devices are the numbers of the provider's devices to use, [0] by default;
+	// none on the CPU. Streams is how many Runs are in flight on each, so that
+	// copies to and from it and its arithmetic overlap.
+	Devices []int
+	Streams int
+	// TF32 and DeviceMemory are those of ort.SessionOptions.
+	TF32         bool
+	DeviceMemory int64
+	// AllowCPUNodes lets a run go on some of whose model's nodes the provider has
+	// no kernel for, so that they run on the CPU, with copies before and after.
+	AllowCPUNodes bool
+
 	// MemoryLimit is the resident memory in bytes that the run must keep within;
 	// 0: the cgroup's limit less 10%, if it has one; NoMemoryLimit: none. What it
 	// lowers does not change the output's bytes; see allotment.
@@ -100,8 +118,20 @@ func (o *Options) EnsureDefaults() {
 	if o.Kernels == "" {
 		o.Kernels = KernelsAuto
 	}
+	if o.Provider != ort.CPU {
+		if len(o.Devices) == 0 {
+			o.Devices = []int{0}
+		}
+		if o.Streams == 0 {
+			o.Streams = DefaultStreams
+		}
+	}
+	cores := runtime.GOMAXPROCS(0) // follows the cgroup's CPU quota
+	if o.Readers == 0 && o.Workers == 0 {
+		o.Readers = cores
+	}
 	if o.Workers == 0 {
-		o.Workers = runtime.GOMAXPROCS(0) // follows the cgroup's CPU quota
+		o.Workers = cores + len(o.Devices)*o.Streams // those that wait for a device leave their core to others
 	}
 	if o.Readers == 0 {
 		o.Readers = o.Workers
@@ -147,6 +177,22 @@ func (o *Options) Validate() error {
 	}
 	if o.Readers < 1 {
 		bad("--readers (%d) must be >= 1", o.Readers)
+	}
+	switch {
+	case o.Provider == ort.CPU && len(o.Devices) > 0:
+		bad("--provider cpu has no devices to choose from")
+	case o.Provider == ort.CPU && (o.Streams != 0 || o.TF32 || o.DeviceMemory != 0 || o.AllowCPUNodes):
+		bad("--streams, --tf32, --device-memory and --allow-cpu-nodes are for --provider cuda")
+	case o.Provider != ort.CPU && o.Streams < 1:
+		bad("--streams (%d) must be >= 1", o.Streams)
+	}
+	if o.DeviceMemory < 0 {
+		bad("--device-memory (%d) must be a number of bytes", o.DeviceMemory)
+	}
+	for i, d := range o.Devices {
+		if d < 0 || slices.Contains(o.Devices[:i], d) {
+			bad("--provider %s: device %d must be >= 0 and named once", o.Provider, d)
+		}
 	}
 	if o.PartRows < 1 {
 		bad("--part-rows (%d) must be >= 1", o.PartRows)

@@ -265,7 +265,11 @@ func (p *Plan) chooseBatch() error {
 		return nil
 	}
 	if opts.BatchRows == 0 {
-		opts.BatchRows = min(p.mostBatchRows(), DefaultBatchRows)
+		rows := DefaultBatchRows
+		if opts.Provider != ort.CPU {
+			rows = DefaultDeviceRows
+		}
+		opts.BatchRows = min(p.mostBatchRows(), rows)
 	}
 	return nil
 }

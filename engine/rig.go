@@ -371,7 +371,7 @@ func (u *runner) open(w *worker, rows int) error {
 }
 
 func (u *runner) run(ctx context.Context, inputs []*ort.Tensor) error {
-	if err := u.w.session.Run(ctx, inputs, u.outputs); err != nil {
+	if err := u.w.scoring.run(ctx, inputs, u.outputs); err != nil {
 		return err
 	}
 	for i, t := range u.outputs { // what ONNX Runtime allocated goes with the batch

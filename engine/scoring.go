@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 
 	"github.com/millrace/millrace/engine/ort"
@@ -10,7 +11,8 @@ import (
 // scoring is a session of a plan's model and what the workers over it share.
 type scoring struct {
 	plan    *Plan
-	session *ort.Session
+	session *ort.Session // that of the first device
+	devices *devices     // nil on the CPU
 	outputs []outputSpec
 	pool    *outputPool
 }
@@ -28,31 +30,71 @@ func (p *Plan) openScoringOf(model *models.Model, lib *ort.Library, intraOpThrea
 	for i := range outputs {
 		names[i] = outputs[i].value.Name
 	}
-	session, err := ort.NewSession(lib, model, ort.SessionOptions{
-		Provider: p.Options.Provider, Outputs: names, IntraOpThreads: intraOpThreads,
-		// Batches vary in rows at the ends of spans; see SessionOptions.
-		DisableMemoryPattern: len(p.Binding.Bindings) > 1,
-	})
+	open := func(device int) (*ort.Session, error) {
+		return ort.NewSession(lib, model, ort.SessionOptions{
+			Provider: p.Options.Provider, Device: device, TF32: p.Options.TF32, DeviceMemory: p.Options.DeviceMemory,
+			Outputs: names, IntraOpThreads: intraOpThreads,
+			// Batches vary in rows at the ends of spans; see SessionOptions.
+			DisableMemoryPattern: len(p.Binding.Bindings) > 1,
+		})
+	}
+	s := &scoring{plan: p, outputs: outputs}
+	var err error
+	if p.Options.Provider == ort.CPU {
+		s.session, err = open(0)
+	} else {
+		s.devices, err = openDevices(p.Options.Devices, p.Options.Streams, func(device int) (computer, error) { return open(device) })
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := infer(outputs, session.Outputs()); err != nil {
-		return nil, errors.Join(err, session.Close())
+	if s.devices != nil {
+		s.session = s.devices.all[0].session.(*ort.Session)
+		err = p.checkPlacement(s.session.Placement())
 	}
-	return &scoring{plan: p, session: session, outputs: outputs}, nil
+	if err == nil {
+		err = infer(outputs, s.session.Outputs())
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
 }
 
 // usePool gives the workers made from now on output buffers to share, at most
 // inFlight of them kept for reuse.
-func (s *scoring) usePool(inFlight int) { s.pool = newOutputPool(len(s.outputs), inFlight) }
+func (s *scoring) usePool(inFlight int) {
+	s.pool = newOutputPool(len(s.outputs), inFlight)
+	if s.devices != nil {
+		s.pool.memory = s.devices.memory
+	}
+}
 
 // worker makes a scorer of batches of up to rows rows, for one goroutine.
 func (s *scoring) worker(rows int, progress *Progress) *worker {
+	assembler := s.plan.Binding.NewAssembler(rows, s.plan.Options.Lossy)
+	if s.devices != nil {
+		assembler.UseMemory(s.devices.memory)
+	}
 	return &worker{
-		session: s.session, assembler: s.plan.Binding.NewAssembler(rows, s.plan.Options.Lossy),
+		scoring: s, assembler: assembler,
 		outputs: append([]outputSpec(nil), s.outputs...), pool: s.pool, progress: progress,
 		rows: rows, padded: s.plan.Binding.FixedRows > 0,
 	}
 }
 
-func (s *scoring) close() error { return s.session.Close() }
+func (s *scoring) close() error {
+	if s.devices != nil {
+		return s.devices.close()
+	}
+	return s.session.Close()
+}
+
+// run computes outputs from inputs: on the CPU at once, and on devices as soon as
+// one has a place free.
+func (s *scoring) run(ctx context.Context, inputs, outputs []*ort.Tensor) error {
+	if s.devices != nil {
+		return s.devices.run(ctx, inputs, outputs)
+	}
+	return s.session.Run(ctx, inputs, outputs)
+}

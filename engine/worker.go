@@ -71,7 +71,8 @@ func releaseResults(results []*result) {
 // batch's predictions longer, such as a writer that fills a row group, just
 // retains them.
 type outputPool struct {
-	free []chan []byte // by output
+	free   []chan []byte                   // by output
+	memory func(bytes int) ([]byte, error) // of new buffers; Go's where it is nil
 }
 
 // maxPooled bounds the buffers kept for each output; batches of a few rows would
@@ -88,15 +89,22 @@ func newOutputPool(outputs, inFlight int) *outputPool {
 }
 
 // get gives size bytes, aligned to 64, as a buffer with one reference.
-func (p *outputPool) get(output, size int) *memory.Buffer {
+func (p *outputPool) get(output, size int) (*memory.Buffer, error) {
 	var bytes []byte
 	select {
 	case bytes = <-p.free[output]:
 	default:
-		// Whole words, so that any element type is aligned.
-		bytes = kernel.Bytes(kernel.Aligned[uint64]((size + 7) / 8))
+		if p.memory == nil {
+			// Whole words, so that any element type is aligned.
+			bytes = kernel.Bytes(kernel.Aligned[uint64]((size + 7) / 8))
+			break
+		}
+		var err error
+		if bytes, err = p.memory(size); err != nil {
+			return nil, err
+		}
 	}
-	return memory.NewBufferWithAllocator(bytes[:size], returner{pool: p, output: output})
+	return memory.NewBufferWithAllocator(bytes[:size], returner{pool: p, output: output}), nil
 }
 
 // returner stands in for a pooled buffer's allocator: freeing is giving back.
@@ -125,7 +133,7 @@ func (r returner) Free(bytes []byte) {
 // assembly buffers are made once and used as long as their memory and shape
 // stay the same.
 type worker struct {
-	session   *ort.Session
+	scoring   *scoring
 	assembler *batcher.Assembler
 	outputs   []outputSpec
 	pool      *outputPool
@@ -174,7 +182,7 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (_ *result, er
 		return nil, err
 	}
 	stop = stopwatch(&w.progress.infer)
-	err = w.session.Run(ctx, w.inputs, outs)
+	err = w.scoring.run(ctx, w.inputs, outs)
 	if err != nil && ctx.Err() == nil {
 		err = w.runOpen(ctx, buffers, outs, err)
 	}
@@ -211,7 +219,7 @@ func (w *worker) runOpen(ctx context.Context, buffers []*memory.Buffer, outs []*
 			return errors.Join(failed, err)
 		}
 	}
-	if !preset || w.session.Run(ctx, w.inputs, outs) != nil {
+	if !preset || w.scoring.run(ctx, w.inputs, outs) != nil {
 		return failed
 	}
 	return nil
@@ -281,7 +289,10 @@ func (w *worker) makeOutputs(buffers []*memory.Buffer, outs []*ort.Tensor, rows 
 			continue
 		}
 		rowBytes := s.width() * s.value.Elem.Bytes()
-		buffers[i] = w.pool.get(i, w.rows*rowBytes)
+		var err error
+		if buffers[i], err = w.pool.get(i, w.rows*rowBytes); err != nil {
+			return err
+		}
 		shape := append([]int64{int64(rows)}, s.item...)
 		tensor, err := ort.NewTensor(s.value.Elem, shape, buffers[i].Bytes()[:rows*rowBytes])
 		if err != nil {

@@ -14,6 +14,15 @@ func Bytes[T any](s []T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(s[0])))
 }
 
+// Of views bytes as values; memory must be aligned for them.
+func Of[T any](b []byte) []T {
+	size := int(unsafe.Sizeof(*new(T)))
+	if len(b) < size {
+		return nil
+	}
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/size)
+}
+
 // Aligned makes a slice of n zero values whose memory starts at a multiple of
 // 64 bytes, a cache line and an AVX-512 register.
 func Aligned[T any](n int) []T {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -71,13 +73,19 @@ type memoryReport struct {
 }
 
 type gpuReport struct {
-	Devices []string `json:"devices"`
-	Note    string   `json:"note"`
+	Devices []ort.DeviceInfo `json:"devices"`
+	Driver  string           `json:"driver_cuda"` // the CUDA version of the driver
+	Missing []string         `json:"missing_libraries"`
+	Note    string           `json:"note"`
 }
 
 func examine(common *commonOptions) (*doctorReport, error) {
-	r := &doctorReport{Searched: ort.Search(common.library())}
-	lib, err := ort.Load(common.library())
+	where := common.library()
+	if files, _ := filepath.Glob(deviceFiles); len(files) > 0 {
+		where.Provider = ort.CUDA // as --provider cuda would
+	}
+	r := &doctorReport{Searched: ort.Search(where), Advice: []string{}}
+	lib, err := ort.Load(where)
 	if err == nil {
 		r.OK = true
 		r.Library = &libraryReport{Path: lib.Path, Version: lib.Version, Source: lib.Source, API: lib.API, Providers: lib.Providers}
@@ -87,7 +95,9 @@ func examine(common *commonOptions) (*doctorReport, error) {
 	}
 	r.CPU = cpuReport{Name: cpuid.CPU.BrandName, Logical: runtime.NumCPU(), Granted: runtime.GOMAXPROCS(0), Features: bench.CPUFeatures(), Kernels: kernel.Level(), Operator: ort.KernelLevel()}
 	r.Memory = examineMemory()
-	r.GPU = examineGPU(r.Library)
+	var advice []string
+	r.GPU, advice = examineGPU(r.Library)
+	r.Advice = append(r.Advice, advice...)
 	return r, err
 }
 
@@ -107,21 +117,67 @@ func examineMemory() memoryReport {
 	return m
 }
 
-// examineGPU looks for NVIDIA devices by their files, so that it needs no
-// driver library.
-func examineGPU(lib *libraryReport) gpuReport {
-	devices, _ := filepath.Glob("/dev/nvidia[0-9]*")
-	g := gpuReport{Devices: append([]string{}, devices...)}
-	cuda := lib != nil && strings.Contains(strings.Join(lib.Providers, " "), "CUDA")
-	switch {
-	case len(devices) == 0:
-		g.Note = "no NVIDIA device; runs use the CPU"
-	case !cuda:
-		g.Note = "a device is there, but this ONNX Runtime has no CUDA provider: `make runtime-cuda` brings one"
-	default:
-		g.Note = "ONNX Runtime has a CUDA provider; millrace score runs on the CPU only so far"
+// deviceFiles are NVIDIA's devices as the kernel shows them, driver library or
+// not.
+const deviceFiles = "/dev/nvidia[0-9]*"
+
+// examineGPU asks NVIDIA's driver for devices, and the loader for the libraries
+// that ONNX Runtime's CUDA provider needs.
+func examineGPU(lib *libraryReport) (g gpuReport, advice []string) {
+	files, _ := filepath.Glob(deviceFiles)
+	devices, driver, err := ort.Devices()
+	g = gpuReport{Devices: append([]ort.DeviceInfo{}, devices...), Driver: driver, Missing: []string{}}
+	cuda := lib != nil && slices.Contains(lib.Providers, "CUDAExecutionProvider")
+	if cuda {
+		g.Missing = append(g.Missing, ort.MissingLibraries(lib.Path)...)
 	}
-	return g
+	for _, name := range g.Missing {
+		advice = append(advice, cudaAdvice(name))
+	}
+	switch {
+	case len(devices) == 0 && len(files) == 0:
+		g.Note, advice = "no NVIDIA device; runs use the CPU", nil
+	case err != nil:
+		g.Note = err.Error()
+		advice = append(advice, "install NVIDIA's driver for CUDA "+ort.CUDAVersion+" or newer, and let this process see its libcuda.so.1 (in a container: start it with the NVIDIA runtime)")
+	case len(devices) == 0:
+		g.Note = "the driver shows no device to this process (CUDA_VISIBLE_DEVICES?)"
+	case !cuda:
+		g.Note = "a device is there, but this ONNX Runtime has no CUDA provider"
+		advice = append(advice, "`make runtime-cuda` brings an ONNX Runtime with one; --provider cuda then finds it")
+	case len(g.Missing) > 0:
+		g.Note = "ONNX Runtime's CUDA provider lacks " + strings.Join(g.Missing, ", ")
+	default:
+		g.Note = "ready for --provider cuda"
+	}
+	if driver != "" && olderThan(driver, ort.CUDAVersion) {
+		g.Note = fmt.Sprintf("the driver is for CUDA %s, and ONNX Runtime's provider needs %s", driver, ort.CUDAVersion)
+		advice = append(advice, "install NVIDIA's driver 580 or newer")
+	}
+	return g, advice
+}
+
+// olderThan compares versions such as 13.0 by their first number.
+func olderThan(version, least string) bool {
+	major := func(v string) int {
+		n, _ := strconv.Atoi(strings.Split(v, ".")[0])
+		return n
+	}
+	return major(version) < major(least)
+}
+
+// cudaAdvice says where a library of CUDA's is had.
+func cudaAdvice(name string) string {
+	packages := []struct{ prefix, system, pip string }{
+		{"libcudart", "cuda-cudart-13-0", "nvidia-cuda-runtime"}, {"libcublas", "libcublas-13-0", "nvidia-cublas"},
+		{"libcurand", "libcurand-13-0", "nvidia-curand"}, {"libcudnn", "cudnn9-cuda-13", "nvidia-cudnn-cu13"},
+	}
+	for _, p := range packages {
+		if strings.HasPrefix(name, p.prefix) {
+			return fmt.Sprintf("%s is not found: install %s of NVIDIA's package repository, or %s by pip, and add its folder to LD_LIBRARY_PATH", name, p.system, p.pip)
+		}
+	}
+	return name + " is not found: install it, and add its folder to LD_LIBRARY_PATH"
 }
 
 // Text writes what is there, then what is missing.
@@ -154,6 +210,9 @@ func (r *doctorReport) Text(w io.Writer) error {
 		limit = "cgroup limit " + humanize.IBytes(r.Memory.LimitBytes)
 	}
 	line("memory", "%s, %s available, %s", humanize.IBytes(r.Memory.TotalBytes), humanize.IBytes(r.Memory.AvailableBytes), limit)
+	for _, d := range r.GPU.Devices {
+		line("gpu", "%d: %s, %s, driver for CUDA %s", d.Number, d.Name, humanize.IBytes(uint64(d.Bytes)), r.GPU.Driver)
+	}
 	line("gpu", "%s", r.GPU.Note)
 	for _, advice := range r.Advice {
 		line("to do", "%s", advice)

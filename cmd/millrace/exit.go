@@ -57,10 +57,10 @@ func exitCode(err error) int {
 		return exitFault
 	case is(engine.ErrInterrupted, ledger.ErrHeld, context.Canceled):
 		return exitInterrupted
-	case is(ort.ErrOutOfMemory, engine.ErrMemory):
-		return exitDevice
 	case is(engine.ErrUsage, ort.ErrLibrary, ort.ErrProvider, bench.ErrIncomparable, bench.ErrRecords):
 		return exitUsage
+	case is(ort.ErrOutOfMemory, ort.ErrDevice, engine.ErrMemory):
+		return exitDevice
 	case is(engine.ErrBadRows, errRegression):
 		return exitBadRows
 	case is(format.ErrChanged):

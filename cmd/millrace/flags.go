@@ -13,6 +13,7 @@ import (
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -22,10 +23,11 @@ type runOptions struct {
 
 	ids, keep, features, bind, nulls, modelOutputs []string
 	outputFormat, layout, ifExists, profileDir     string
-	kernels                                        string
+	kernels, provider                              string
 	lossy                                          bool
 	batch                                          batchSize
 	memory                                         memoryLimit
+	deviceMemory                                   byteSize
 }
 
 func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
@@ -34,10 +36,11 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; repeatable, read in the given order")
 	fs.StringVarP(&o.Output, "output", "o", "", "where predictions go: a directory `PATH`, or one file that ends in .parquet, .arrow or .csv")
 	o.addFitFlags(fs)
+	o.addDeviceFlags(fs)
 	o.addWriteFlags(fs)
 	fs.StringVar(&o.ifExists, "if-exists", "error", "`WHAT` to do when the output exists: error, or replace it in one step when the new one is whole")
-	fs.Var(&o.batch, "batch-size", "`ROWS` of one Run, or auto: what the model fixes, else the tuned profile of this model on this machine (see millrace bench --save-profile), else what is fastest on the first rows if the run is long enough to measure, else 4096")
-	fs.IntVar(&o.Workers, "workers", 0, "`COUNT` of concurrent Runs (default: the cores that the cgroup grants)")
+	fs.Var(&o.batch, "batch-size", "`ROWS` of one Run, or auto: what the model fixes, else the tuned profile of this model on this machine (see millrace bench --save-profile), else what is fastest on the first rows if the run is long enough to measure, else 4096 (65536 on a device)")
+	fs.IntVar(&o.Workers, "workers", 0, "`COUNT` of goroutines that read, assemble and score (default: the cores that the cgroup grants, and one more for each of --streams)")
 	fs.IntVar(&o.Readers, "readers", 0, "`COUNT` of spans decoded at a time (default: like --workers)")
 	fs.Int64Var(&o.PartRows, "part-rows", 0, "least `ROWS` of an output part file (default 1048576)")
 	fs.IntVar(&o.IntraOpThreads, "intra-op-threads", 0, "`COUNT` of threads within one Run (default 1)")
@@ -62,6 +65,15 @@ func (o *runOptions) addFitFlags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&o.modelOutputs, "model-outputs", nil, "comma separated model `OUTPUTS` to write (default all)")
 	fs.StringVar(&o.kernels, "kernels", "auto", "`WHOSE` kernels compute: auto (millrace's for tree ensembles, imputers, scalers and linear regressors where they apply, else ONNX Runtime's), or onnxruntime (its own alone)")
 	fs.StringVar(&o.ModelSHA256, "model-sha256", "", "refuse any model file with another SHA-256 (`HEX`)")
+}
+
+// addDeviceFlags are those that say where the model runs.
+func (o *runOptions) addDeviceFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&o.provider, "provider", "cpu", "execution `PROVIDER`: cpu, or cuda[:DEVICE,...] for NVIDIA devices (default device 0)")
+	fs.IntVar(&o.Streams, "streams", 0, "`COUNT` of Runs in flight on each device, whose copies and arithmetic overlap (default 4 on cuda)")
+	fs.BoolVar(&o.AllowCPUNodes, "allow-cpu-nodes", false, "let nodes that cuda has no kernel for run on the CPU, with copies to and fro")
+	fs.BoolVar(&o.TF32, "tf32", false, "let matrix products on cuda round to TF32: faster, and no longer float32")
+	fs.Var(&o.deviceMemory, "device-memory", "most memory that the run may take of each device, as a `SIZE` (512MiB, 2GiB)")
 }
 
 // addWriteFlags are those that say how predictions are written.
@@ -94,7 +106,12 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	if o.lossy {
 		opts.Lossy = batcher.AllowLossy
 	}
+	opts.DeviceMemory = int64(o.deviceMemory)
 	var err error
+	if opts.Provider, opts.Devices, err = parseProvider(o.provider); err != nil {
+		return opts, err
+	}
+	opts.Library.Provider = opts.Provider
 	if opts.Features, err = readList("features", o.features); err != nil {
 		return opts, err
 	}
@@ -105,6 +122,30 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 		return opts, err
 	}
 	return opts, nil
+}
+
+// parseProvider reads PROVIDER[:DEVICE,...].
+func parseProvider(text string) (provider ort.Provider, devices []int, err error) {
+	if text == "" { // of commands without the flag
+		return ort.CPU, nil, nil
+	}
+	name, list, named := strings.Cut(strings.ToLower(strings.TrimSpace(text)), ":")
+	provider = ort.Provider(name)
+	if provider != ort.CPU && provider != ort.CUDA {
+		return "", nil, fmt.Errorf("%w: --provider (%s) must be cpu, cuda, or cuda:DEVICE,...%s",
+			engine.ErrUsage, text, batcher.DidYouMean(name, []string{string(ort.CPU), string(ort.CUDA)}))
+	}
+	if !named {
+		return provider, nil, nil
+	}
+	for _, field := range strings.Split(list, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(field))
+		if err != nil || n < 0 {
+			return "", nil, fmt.Errorf("%w: --provider (%s): device %q must be a number >= 0, such as cuda:0,1", engine.ErrUsage, text, field)
+		}
+		devices = append(devices, n)
+	}
+	return provider, devices, nil
 }
 
 // batchSize is the value of --batch-size; 0 is auto.

@@ -47,6 +47,30 @@ func (m *memoryLimit) Set(text string) error {
 // Type names the value in help.
 func (*memoryLimit) Type() string { return "SIZE" }
 
+// byteSize is the value of a flag in bytes; 0 when it is not given.
+type byteSize int64
+
+// String writes the flag's value.
+func (b *byteSize) String() string {
+	if *b == 0 {
+		return ""
+	}
+	return strconv.FormatInt(int64(*b), 10)
+}
+
+// Set reads the flag's value.
+func (b *byteSize) Set(text string) error {
+	n, err := humanize.ParseBytes(text)
+	if err != nil || n == 0 || n > math.MaxInt64 {
+		return errors.New("must be a size above 0, such as 512MiB or 2GiB")
+	}
+	*b = byteSize(n)
+	return nil
+}
+
+// Type names the value in help.
+func (*byteSize) Type() string { return "SIZE" }
+
 // limitHeap sets Go's soft memory limit to what the plan leaves for its heap,
 // so that garbage is collected before the whole is too large, unless the user
 // set GOMEMLIMIT. It belongs to the process, and so it is set here and not by

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -79,13 +80,21 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("ONNX Runtime: %s (%s)", e.Message, e.Code)
 }
 
-// Is makes a failed allocation an ErrOutOfMemory; ONNX Runtime has no code for
-// it, only words (std::bad_alloc, and core/framework/bfc_arena.cc).
+// Is makes a failed call to a device an ErrDevice, and a failed allocation an ErrOutOfMemory; ONNX Runtime has no codes for
+// them, only words (std::bad_alloc, core/framework/bfc_arena.cc and
+// core/providers/cuda/cuda_call.cc).
 func (e *StatusError) Is(target error) bool {
-	return target == ErrOutOfMemory && (strings.Contains(e.Message, "bad_alloc") ||
-		strings.Contains(e.Message, "Failed to allocate memory") ||
-		strings.Contains(e.Message, "Available memory of") ||
-		strings.Contains(e.Message, "out of memory"))
+	says := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(e.Message, w) })
+	}
+	memory := says("bad_alloc", "Failed to allocate memory", "Available memory of", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+	switch target {
+	case ErrOutOfMemory:
+		return memory
+	case ErrDevice:
+		return !memory && says("CUDA failure", "CUDA error", "CUBLAS failure", "CUDNN failure", "CUDNN_FE failure", "CUFFT failure", "CURAND failure")
+	}
+	return false
 }
 
 // Format implements fmt.Formatter.

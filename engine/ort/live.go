@@ -11,6 +11,7 @@ type LiveCounts struct {
 	Tensors    int64 // and other values
 	Pins       int64 // tensors over Go memory, each pinning it
 	RunOptions int64 // in use or kept by open sessions
+	HostMemory int64 // allocations of page-locked memory
 }
 
 // IsZero says whether nothing is left open.
@@ -18,12 +19,12 @@ func (c LiveCounts) IsZero() bool { return c == LiveCounts{} }
 
 // String lists the counts.
 func (c LiveCounts) String() string {
-	return fmt.Sprintf("%d sessions, %d tensors (%d pinning Go memory), %d run options",
-		c.Sessions, c.Tensors, c.Pins, c.RunOptions)
+	return fmt.Sprintf("%d sessions, %d tensors (%d pinning Go memory), %d run options, %d page-locked allocations",
+		c.Sessions, c.Tensors, c.Pins, c.RunOptions, c.HostMemory)
 }
 
 var live struct {
-	sessions, tensors, pins, runOptions atomic.Int64
+	sessions, tensors, pins, runOptions, host atomic.Int64
 }
 
 // Live counts what is open in this process. Tests end with zero; build with the
@@ -31,6 +32,6 @@ var live struct {
 func Live() LiveCounts {
 	return LiveCounts{
 		Sessions: live.sessions.Load(), Tensors: live.tensors.Load(),
-		Pins: live.pins.Load(), RunOptions: live.runOptions.Load(),
+		Pins: live.pins.Load(), RunOptions: live.runOptions.Load(), HostMemory: live.host.Load(),
 	}
 }

@@ -17,13 +17,27 @@ import (
 // Provider is an execution provider's short name.
 type Provider string
 
-// CPU is ONNX Runtime's default provider; every library has it.
-const CPU Provider = "cpu"
+// The execution providers.
+const (
+	CPU  Provider = "cpu"  // ONNX Runtime's default; every library has it
+	CUDA Provider = "cuda" // of libraries built for CUDA; see Library.Providers
+)
+
+// providerNames are ONNX Runtime's own names.
+var providerNames = map[Provider]string{CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}
 
 // SessionOptions tune a session; the zero value is what the engine wants on
 // CPUs: one thread per Run, all graph optimisations.
 type SessionOptions struct {
 	Provider Provider // CPU by default
+	Device   int      // which of the provider's devices; CPU has one, 0
+
+	// TF32 lets matrix products on CUDA round their factors to 10 bits of
+	// mantissa, which is faster and no longer float32.
+	TF32 bool
+	// DeviceMemory bounds what the session takes of a device's memory, in bytes;
+	// 0: no bound.
+	DeviceMemory int64
 
 	// Outputs are the outputs to compute, in the order Run takes them; nil is
 	// all of them in the model's order. What no named output needs is not
@@ -63,8 +77,14 @@ func (o *SessionOptions) EnsureDefaults() {
 // Validate joins everything that is wrong.
 func (o *SessionOptions) Validate() error {
 	var errs []error
-	if o.Provider != CPU {
-		errs = append(errs, fmt.Errorf("%w: Provider (%q) must be %q", ErrProvider, o.Provider, CPU))
+	if _, ok := providerNames[o.Provider]; !ok {
+		errs = append(errs, fmt.Errorf("%w: Provider (%q) must be %q or %q", ErrProvider, o.Provider, CPU, CUDA))
+	}
+	if o.Device < 0 || o.Device > 0 && o.Provider == CPU {
+		errs = append(errs, fmt.Errorf("Device (%d) must be a number of a device of %s", o.Device, o.Provider))
+	}
+	if o.DeviceMemory < 0 {
+		errs = append(errs, fmt.Errorf("DeviceMemory (%d) must be >= 0", o.DeviceMemory))
 	}
 	if o.IntraOpThreads < 1 {
 		errs = append(errs, fmt.Errorf("IntraOpThreads (%d) must be >= 1", o.IntraOpThreads))
@@ -102,7 +122,10 @@ func (o *SessionOptions) build(m *models.Model) (built *onnx.SessionOptions, err
 	if err != nil {
 		return built, err
 	}
-	config := map[string]string{}
+	config := map[string]string{"session.record_ep_graph_assignment_info": "1"} // for Placement
+	if o.Provider == CPU {
+		clear(config)
+	}
 	if o.IntraOpThreads > 1 { // waiting threads would take the cores of other workers
 		config["session.intra_op.allow_spinning"] = "0"
 	}

@@ -30,6 +30,7 @@ type Session struct {
 	model           *models.Model
 	c               *C.OrtSession
 	inputs, outputs []models.Value
+	placement       []Node
 	names           []*C.char // inputs, then outputs; the array is C's
 	inputNames      **C.char
 	outputNames     **C.char
@@ -54,7 +55,10 @@ func NewSession(lib *Library, m *models.Model, opts SessionOptions) (*Session, e
 		return nil, fmt.Errorf("model %s: session options: %w", m.Path, err)
 	}
 	s := &Session{model: m}
-	err := s.create(m, opts)
+	err := s.create(lib, m, opts)
+	if err == nil && opts.Provider != CPU {
+		err = s.recordPlacement()
+	}
 	if err == nil {
 		err = s.describe(opts)
 	}
@@ -66,7 +70,7 @@ func NewSession(lib *Library, m *models.Model, opts SessionOptions) (*Session, e
 	return s, nil
 }
 
-func (s *Session) create(m *models.Model, opts SessionOptions) (err error) {
+func (s *Session) create(lib *Library, m *models.Model, opts SessionOptions) (err error) {
 	built, err := opts.build(m)
 	if err != nil {
 		return err
@@ -74,6 +78,9 @@ func (s *Session) create(m *models.Model, opts SessionOptions) (err error) {
 	defer func() { err = errors.Join(err, built.Destroy()) }()
 	options, err := handle(built)
 	if err != nil {
+		return err
+	}
+	if err := opts.appendProvider(lib, (*C.OrtSessionOptions)(options)); err != nil {
 		return err
 	}
 	if m.OwnKernels() {
@@ -101,7 +108,7 @@ func refusal(m *models.Model, err error) error {
 	switch {
 	case errors.Is(err, ErrOutOfMemory):
 		return fmt.Errorf("model %s: %w: %w", m.Path, ErrOutOfMemory, err)
-	case !errors.As(err, &status):
+	case errors.Is(err, ErrProvider), !errors.As(err, &status):
 		return fmt.Errorf("model %s: %w", m.Path, err)
 	case len(m.Custom) > 0:
 		names := make([]string, 0, len(m.Custom))

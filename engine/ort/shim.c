@@ -142,6 +142,37 @@ OrtStatus *mr_create_session(const void *model, size_t bytes, const OrtSessionOp
 
 OrtStatus *mr_add_operators(OrtSessionOptions *options) { return mr_ops_add(api, options); }
 
+OrtStatus *mr_append_cuda(OrtSessionOptions *options, const char *const *keys, const char *const *values, size_t n) {
+  OrtCUDAProviderOptionsV2 *cuda = NULL;
+  TRY(api->CreateCUDAProviderOptions(&cuda));
+  OrtStatus *status = api->UpdateCUDAProviderOptions(cuda, keys, values, n);
+  if (!status) status = api->SessionOptionsAppendExecutionProvider_CUDA_V2(options, cuda);
+  api->ReleaseCUDAProviderOptions(cuda);
+  return status;
+}
+
+OrtStatus *mr_placement(const OrtSession *session, mr_node *out, size_t room, size_t *n) {
+  const OrtEpAssignedSubgraph *const *graphs;
+  size_t n_graphs;
+  *n = 0;
+  TRY(api->Session_GetEpGraphAssignmentInfo(session, &graphs, &n_graphs));
+  for (size_t i = 0; i < n_graphs; i++) {
+    mr_node node;
+    const OrtEpAssignedNode *const *nodes;
+    size_t n_nodes;
+    TRY(api->EpAssignedSubgraph_GetEpName(graphs[i], &node.provider));
+    TRY(api->EpAssignedSubgraph_GetNodes(graphs[i], &nodes, &n_nodes));
+    for (size_t k = 0; k < n_nodes; k++, ++*n) {
+      if (*n >= room) continue;
+      TRY(api->EpAssignedNode_GetDomain(nodes[k], &node.domain));
+      TRY(api->EpAssignedNode_GetOperatorType(nodes[k], &node.op));
+      TRY(api->EpAssignedNode_GetName(nodes[k], &node.name));
+      out[*n] = node;
+    }
+  }
+  return NULL;
+}
+
 void mr_release_session(OrtSession *session) { api->ReleaseSession(session); }
 
 OrtStatus *mr_session_counts(const OrtSession *session, size_t *inputs, size_t *outputs) {

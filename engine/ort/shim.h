@@ -67,6 +67,16 @@ OrtStatus *mr_session_counts(const OrtSession *session, size_t *inputs, size_t *
 OrtStatus *mr_session_info(const OrtSession *session, int output, size_t i, mr_info *out);
 void mr_free_info(mr_info *info);
 
+// The CUDA provider of a session with these n provider options.
+OrtStatus *mr_append_cuda(OrtSessionOptions *options, const char *const *keys, const char *const *values, size_t n);
+// Where the nodes of a session's graph run, as they were given to execution
+// providers. The session must have recorded it
+// (session.record_ep_graph_assignment_info). *n is how many nodes there are, of
+// which the first room are written; strings are the session's.
+typedef struct {
+  const char *provider, *domain, *op, *name;
+} mr_node;
+OrtStatus *mr_placement(const OrtSession *session, mr_node *nodes, size_t room, size_t *n);
 OrtStatus *mr_create_run_options(OrtRunOptions **out);
 void mr_release_run_options(OrtRunOptions *options);
 OrtStatus *mr_terminate(OrtRunOptions *options);

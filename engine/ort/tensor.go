@@ -142,6 +142,24 @@ func View[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64 | fl
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(t.data))), len(t.data)/size)
 }
 
+// Rows makes a tensor over rows from to to-1 of one: of its first dimension. It
+// borrows the memory of the tensor, which must outlive it.
+func (t *Tensor) Rows(from, to int64) (*Tensor, error) {
+	if t.kind != models.Tensor || t.data == nil || len(t.shape) == 0 || from < 0 || to < from || to > t.shape[0] {
+		return nil, fmt.Errorf("%w: no rows %d to %d of a %s of shape %v", ErrTensor, from, to, t.elem, t.shape)
+	}
+	shape := append([]int64{to - from}, t.shape[1:]...)
+	n, err := elementsOf(shape)
+	if err != nil {
+		return nil, err
+	}
+	row := 0
+	if to > from {
+		row = n * t.elem.Bytes() / int(to-from)
+	}
+	return NewTensor(t.elem, shape, t.data[int(from)*row:int(from)*row+n*t.elem.Bytes()])
+}
+
 // Close frees the value and lets go of the memory under it. It may be called
 // again.
 func (t *Tensor) Close() error {

@@ -1,0 +1,210 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/models"
+)
+
+// computer is what devices need of a session; tests put another in its place, so
+// that order, faults and pieces are tested where there is no device.
+type computer interface {
+	Run(ctx context.Context, inputs, outputs []*ort.Tensor) error
+	Close() error
+}
+
+// devices are where batches are computed: a session on each, and places for so
+// many Runs in flight on each. A Run copies a batch to its device, computes and
+// copies the results back, on a stream of its own, so that one Run's copies go on
+// while another computes; whichever device has a place free takes the next batch.
+//
+// Workers assemble into page-locked memory, which a device reads by itself.
+type devices struct {
+	all    []*device
+	places chan *device // one entry for each Run that may be begun
+
+	mu   sync.Mutex
+	host []*ort.HostMemory // given out, until close
+}
+
+// device is one of them.
+//
+// When a batch does not fit into its memory, its session is closed, which gives
+// back what is cut into pieces of unlucky sizes, and a new one runs every batch in
+// twice as many pieces. Batches, and so the output, stay what they are.
+type device struct {
+	number int
+	open   func(device int) (computer, error)
+
+	mu      sync.RWMutex // held for reading by each Run
+	session computer
+	pieces  int // that a batch is run in
+	halved  int // how often
+}
+
+// mostHalvings bounds how often a batch is halved before the run gives up.
+const mostHalvings = 5
+
+// openDevices opens a session on each device; the caller closes them.
+func openDevices(numbers []int, streams int, open func(device int) (computer, error)) (*devices, error) {
+	ds := &devices{places: make(chan *device, len(numbers)*streams)} // holds every place that is free
+	for _, n := range numbers {
+		session, err := open(n)
+		if err != nil {
+			return nil, errors.Join(err, ds.close())
+		}
+		ds.all = append(ds.all, &device{number: n, open: open, session: session, pieces: 1})
+	}
+	for range streams { // in turn, so that the first batches go to different devices
+		for _, d := range ds.all {
+			ds.places <- d
+		}
+	}
+	return ds, nil
+}
+
+// memory gives page-locked memory that stays until close.
+func (ds *devices) memory(bytes int) ([]byte, error) {
+	m, err := ort.NewHostMemory(ds.all[0].number, bytes)
+	if err != nil {
+		return nil, err
+	}
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	ds.host = append(ds.host, m)
+	return m.Bytes(), nil
+}
+
+// close frees the memory, which nobody may use any more, and then the sessions.
+func (ds *devices) close() error {
+	for _, m := range ds.host {
+		m.Free()
+	}
+	ds.host = nil
+	errs := make([]error, 0, len(ds.all))
+	for _, d := range ds.all {
+		errs = append(errs, d.session.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// run waits for a place and computes outputs from inputs there; see
+// ort.Session.Run.
+func (ds *devices) run(ctx context.Context, inputs, outputs []*ort.Tensor) error {
+	var d *device
+	select {
+	case d = <-ds.places:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { ds.places <- d }()
+	for {
+		pieces, err := d.run(ctx, inputs, outputs)
+		if !errors.Is(err, ort.ErrOutOfMemory) {
+			return err
+		}
+		if full := d.halve(pieces); full != nil {
+			return fmt.Errorf("%w: %w", err, full)
+		}
+	}
+}
+
+// run computes a batch in the device's pieces.
+func (d *device) run(ctx context.Context, inputs, outputs []*ort.Tensor) (pieces int, err error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if d.pieces == 1 {
+		return 1, d.session.Run(ctx, inputs, outputs)
+	}
+	rows := inputs[0].Shape()[0]
+	for i := range int64(d.pieces) {
+		from, to := rows*i/int64(d.pieces), rows*(i+1)/int64(d.pieces)
+		if from == to {
+			continue
+		}
+		if err := d.runRows(ctx, inputs, outputs, from, to); err != nil {
+			return d.pieces, err
+		}
+	}
+	return d.pieces, nil
+}
+
+// runRows computes some rows of a batch.
+func (d *device) runRows(ctx context.Context, inputs, outputs []*ort.Tensor, from, to int64) (err error) {
+	var parts []*ort.Tensor
+	defer func() {
+		for _, t := range parts {
+			err = errors.Join(err, t.Close())
+		}
+	}()
+	for _, t := range append(append([]*ort.Tensor(nil), inputs...), outputs...) {
+		if t == nil {
+			return fmt.Errorf("%w: the shape of an output is not known, so that a batch cannot be run in pieces; take a smaller --batch-size", ort.ErrOutOfMemory)
+		}
+		part, err := t.Rows(from, to)
+		if err != nil {
+			return err
+		}
+		parts = append(parts, part)
+	}
+	return d.session.Run(ctx, parts[:len(inputs)], parts[len(inputs):])
+}
+
+// halve begins a new session that runs batches in twice as many pieces as seen,
+// unless another Run's failure has brought it about already.
+func (d *device) halve(seen int) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.pieces != seen {
+		return nil
+	}
+	if d.halved == mostHalvings {
+		return fmt.Errorf("device %d: batches do not fit into its memory in %d pieces either; take a smaller --batch-size or fewer --streams", d.number, d.pieces)
+	}
+	if err := d.session.Close(); err != nil {
+		return err
+	}
+	session, err := d.open(d.number)
+	if err != nil {
+		return err
+	}
+	d.session = session
+	d.halved++
+	d.pieces *= 2
+	return nil
+}
+
+// ErrCPUNodes says that a model has nodes that its execution provider has no
+// kernel for.
+var ErrCPUNodes = fmt.Errorf("%w: nodes would run on the CPU", models.ErrUnsupported)
+
+// nodesShown is how many nodes an error lists.
+const nodesShown = 8
+
+// checkPlacement refuses nodes on the CPU, unless they are allowed.
+func (p *Plan) checkPlacement(nodes []ort.Node) error {
+	if p.Options.AllowCPUNodes {
+		return nil
+	}
+	var names []string
+	for _, n := range nodes {
+		if n.Provider == ort.CPU {
+			names = append(names, fmt.Sprintf("%s (%s)", n.Operator, n.Name))
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	more := ""
+	if len(names) > nodesShown {
+		more = fmt.Sprintf(" and %d more", len(names)-nodesShown)
+		names = names[:nodesShown]
+	}
+	return fmt.Errorf("%w: model %s: %s has no kernel for %s%s; see `millrace rewrite` for what can be done, use --provider cpu, or accept copies to and fro with --allow-cpu-nodes",
+		ErrCPUNodes, p.Model.Path, p.Options.Provider, strings.Join(names, ", "), more)
+}

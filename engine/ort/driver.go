@@ -1,0 +1,112 @@
+package ort
+
+// #include <stdlib.h>
+// #include "driver.h"
+import "C"
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"unsafe"
+)
+
+// CUDAVersion is what the library that fetch.sh brings was built for.
+const CUDAVersion = "13.0"
+
+// cudnn is loaded by the provider when it starts, without being linked.
+const cudnn = "libcudnn.so.9"
+
+// MissingLibraries names the shared libraries that the CUDA provider beside an
+// ONNX Runtime library needs and the loader does not find.
+func MissingLibraries(library string) []string {
+	name := "libonnxruntime_providers_cuda.so"
+	provider, err := elf.Open(filepath.Join(filepath.Dir(library), name))
+	if err != nil {
+		return []string{name}
+	}
+	defer func() { _ = provider.Close() }()
+	needed, err := provider.ImportedLibraries()
+	if err != nil {
+		return []string{name}
+	}
+	var missing []string
+	for _, n := range append(needed, cudnn) {
+		text := C.CString(n)
+		if C.mr_driver_finds(text) == 0 {
+			missing = append(missing, n)
+		}
+		C.free(unsafe.Pointer(text))
+	}
+	return missing
+}
+
+// ErrDevice: NVIDIA's driver, or a device, is not there or does not work any more.
+var ErrDevice = errors.New("device not available")
+
+// DeviceInfo is one NVIDIA device.
+type DeviceInfo struct {
+	Number int    `json:"number"`
+	Name   string `json:"name"`
+	Bytes  int64  `json:"bytes"` // of its memory
+}
+
+func driverError(e *C.mr_error) error { return fmt.Errorf("%w: %s", ErrDevice, C.GoString(&e.text[0])) }
+
+// Devices lists the devices that NVIDIA's driver knows and the environment lets
+// this process see (CUDA_VISIBLE_DEVICES), and the CUDA version of the driver, such
+// as 13.0. An error wraps ErrDevice.
+func Devices() (devices []DeviceInfo, driver string, err error) {
+	var e C.mr_error
+	n := C.mr_driver_devices(&e)
+	if n < 0 {
+		return nil, "", driverError(&e)
+	}
+	version := C.mr_driver_version(&e)
+	for i := range n {
+		var name [256]C.char
+		if C.mr_driver_device_name(i, &name[0], C.int(len(name)), &e) == 0 {
+			return nil, "", driverError(&e)
+		}
+		bytes := C.mr_driver_device_memory(i, &e)
+		if bytes == 0 {
+			return nil, "", driverError(&e)
+		}
+		devices = append(devices, DeviceInfo{Number: int(i), Name: C.GoString(&name[0]), Bytes: int64(bytes)})
+	}
+	return devices, fmt.Sprintf("%d.%d", version/1000, version%1000/10), nil
+}
+
+// HostMemory is page-locked memory of the host: devices read and write it by
+// themselves while the processor goes on. Other memory the driver copies piece by
+// piece, through memory of its own.
+type HostMemory struct {
+	data   []byte
+	device int
+}
+
+// NewHostMemory takes page-locked memory, which every device can use, by way of
+// one of them. The caller frees it. An error wraps ErrDevice.
+func NewHostMemory(device, bytes int) (*HostMemory, error) {
+	var e C.mr_error
+	p := C.mr_driver_host_alloc(C.int(device), C.size_t(max(bytes, 1)), &e)
+	if p == nil {
+		return nil, fmt.Errorf("page-locked memory of %d bytes: %w", bytes, driverError(&e))
+	}
+	live.host.Add(1)
+	return &HostMemory{data: unsafe.Slice((*byte)(p), max(bytes, 1))[:bytes], device: device}, nil
+}
+
+// Bytes aliases the memory until Free.
+func (m *HostMemory) Bytes() []byte { return m.data }
+
+// Free gives the memory back. It may be called again.
+func (m *HostMemory) Free() {
+	if m.data == nil {
+		return
+	}
+	C.mr_driver_host_free(C.int(m.device), unsafe.Pointer(unsafe.SliceData(m.data)))
+	m.data = nil
+	live.host.Add(-1)
+}

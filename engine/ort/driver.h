@@ -1,0 +1,29 @@
+// NVIDIA's driver, loaded when it is first asked for: page-locked memory, and what
+// devices there are. ONNX Runtime's own page-locked memory goes with the session
+// that gave it; this stays.
+#ifndef MILLRACE_ORT_DRIVER_H
+#define MILLRACE_ORT_DRIVER_H
+
+#include <stddef.h>
+
+enum { MR_ERROR_TEXT = 512 };
+
+// What went wrong; empty when nothing did.
+typedef struct {
+  char text[MR_ERROR_TEXT];
+} mr_error;
+
+// Whether the loader finds a library.
+int mr_driver_finds(const char *name);
+// How many devices there are; below 0 where the driver cannot be loaded or started.
+int mr_driver_devices(mr_error *error);
+// Its version, such as 13000 for CUDA 13.0.
+int mr_driver_version(mr_error *error);
+int mr_driver_device_name(int device, char *name, int room, mr_error *error);
+// A device's memory in bytes; 0 when it failed.
+size_t mr_driver_device_memory(int device, mr_error *error);
+// Page-locked memory for all devices; NULL when there is none, or no driver.
+void *mr_driver_host_alloc(int device, size_t bytes, mr_error *error);
+void mr_driver_host_free(int device, void *memory);
+
+#endif
