@@ -15,6 +15,7 @@ import (
 
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/ort"
 )
 
 // readRows bounds the rows of one repeat of reading.
@@ -38,6 +39,9 @@ func (m *measurement) ceilings(ctx context.Context, best Arm) error {
 	rates := map[Stage]float64{}
 	expected := m.whole
 	m.steps.plan(m.exportedRounds(), m.opts.Target)
+	if m.rig.OnDevice() {
+		m.steps.plan((m.opts.Repeats+1)*len(DeviceStages), m.opts.Target)
+	}
 	for round := -1; round < m.opts.Repeats; round++ {
 		if err := m.openRig(ctx); err != nil {
 			return err
@@ -59,6 +63,9 @@ func (m *measurement) ceilings(ctx context.Context, best Arm) error {
 				return err
 			}
 			rates[stage] = r.RowsPerSecond()
+		}
+		if err := m.device(ctx, best, round, rates); err != nil {
+			return err
 		}
 		if m.exportedIn(round) {
 			if err := m.exported(ctx, best, round, rates); err != nil {
@@ -138,6 +145,29 @@ func (m *measurement) exported(ctx context.Context, best Arm, round int, rates m
 	return err
 }
 
+// device measures what inference consists of on a device, each alone.
+func (m *measurement) device(ctx context.Context, best Arm, round int, rates map[Stage]float64) error {
+	if !m.rig.OnDevice() {
+		return nil
+	}
+	for _, stage := range DeviceStages {
+		rows := max(int64(rates[stage]*m.opts.Target.Seconds()), int64(best.BatchRows*best.Workers))
+		r := Repeat{Stage: stage, Arm: best, Index: max(round, 0), Warmup: round < 0}
+		m.step(stageName(stage)+" alone", m.opts.Target)
+		err := m.repeat(ctx, &r, func() (engine.Measure, error) {
+			do := map[Stage]func(ctx context.Context, batchRows, streams, intraOpThreads int, rows int64) (engine.Measure, error){
+				StageCopyIn: m.rig.CopyIn, StageCompute: m.rig.Compute, StageCopyOut: m.rig.CopyOut,
+			}[stage]
+			return do(ctx, best.BatchRows, best.Workers, best.IntraOpThreads, rows)
+		})
+		if err != nil {
+			return err
+		}
+		rates[stage] = r.RowsPerSecond()
+	}
+	return nil
+}
+
 // endToEndArms are the fixed batch sizes to run end to end, at the best's
 // workers and threads.
 func (m *measurement) endToEndArms(best Arm) []*arm {
@@ -178,6 +208,9 @@ func (m *measurement) endToEnd(ctx context.Context, r *Repeat) error {
 		opts.BatchRows, opts.Workers, opts.IntraOpThreads = r.BatchRows, r.Workers, r.IntraOpThreads
 		opts.Readers = r.Workers
 	}
+	if opts.Provider != ort.CPU { // see provide
+		opts.Streams, opts.Workers, opts.Readers = r.Workers, 0, 0
+	}
 	resetPeak()
 	err := m.repeat(ctx, r, func() (_ engine.Measure, err error) {
 		before, started := engine.ProcessTime(), time.Now()
@@ -190,7 +223,10 @@ func (m *measurement) endToEnd(ctx context.Context, r *Repeat) error {
 		if err != nil {
 			return engine.Measure{}, err
 		}
-		r.BatchRows, r.Workers, r.IntraOpThreads = summary.BatchRows, summary.Workers, summary.Choice.IntraOpThreads
+		r.BatchRows, r.IntraOpThreads = summary.BatchRows, summary.Choice.IntraOpThreads
+		if r.Workers = summary.Workers; opts.Provider != ort.CPU {
+			r.Workers = plan.Options.Streams
+		}
 		r.PeakMemoryBytes = peakMemory()
 		r.StageSeconds = map[Stage]float64{}
 		for _, s := range Stages {

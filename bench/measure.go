@@ -71,6 +71,9 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.asked = len(o.BatchRows) > 0; !o.asked {
 		o.BatchRows = []int{256, 1024, 4096, 16384, 65536}
+		if slices.ContainsFunc(o.Providers, func(p ort.Provider) bool { return p != ort.CPU }) {
+			o.BatchRows = append(o.BatchRows, 1<<18, 1<<20) // on the CPU there are too few rows for them
+		}
 	}
 	if len(o.Workers) == 0 {
 		o.Workers = []int{1}
@@ -249,7 +252,7 @@ func (m *measurement) use(ctx context.Context, provider ort.Provider, planned bo
 	if err := m.closeRig(); err != nil {
 		return err
 	}
-	m.run.Provider = provider
+	m.provide(provider)
 	plan, err := engine.NewPlan(ctx, m.run)
 	if err != nil {
 		return err
@@ -261,6 +264,15 @@ func (m *measurement) use(ctx context.Context, provider ort.Provider, planned bo
 	return m.openRig(ctx)
 }
 
+// provide has what is run use a provider. On a device a worker of an arm is a Run
+// in flight.
+func (m *measurement) provide(provider ort.Provider) {
+	m.run.Provider, m.run.Streams, m.run.Devices = provider, 0, nil
+	if provider != ort.CPU {
+		m.run.Streams = slices.Max(m.opts.Workers)
+	}
+}
+
 // openRig holds the first rows of the input. The rig is closed again while whole
 // runs are measured, whose peak of memory it would be part of.
 func (m *measurement) openRig(ctx context.Context) (err error) {
@@ -270,6 +282,9 @@ func (m *measurement) openRig(ctx context.Context) (err error) {
 	rows := m.opts.SampleRows
 	if rows == 0 {
 		rows = engine.DefaultRigRows
+		if m.run.Provider != ort.CPU {
+			rows = engine.DeviceRigRows
+		}
 		if l3 := cpuid.CPU.Cache.L3; m.plan.Mapped() && l3 > 0 {
 			rows = max(rows, int(int64(4*l3)/max(m.plan.ColumnBytes(), 1)))
 		}
@@ -316,7 +331,7 @@ func (m *measurement) prepare(ctx context.Context) (err error) {
 		}
 	}
 	m.run.ProfileDir = "" // auto is to be measured, not to be looked up
-	m.run.Provider = m.opts.Providers[0]
+	m.provide(m.opts.Providers[0])
 	m.plan, err = engine.NewPlan(ctx, m.run)
 	return err
 }
@@ -427,7 +442,9 @@ func (m *measurement) repeat(ctx context.Context, r *Repeat, do func() (engine.M
 		r.BytesRead = measured.Bytes
 	case StageWrite:
 		r.BytesWritten = measured.Bytes
-	case StageAssemble, StageInfer, StageInferExported, StageEndToEnd:
+	case StageCopyIn, StageCopyOut:
+		r.BytesCopied = measured.Bytes
+	case StageAssemble, StageInfer, StageInferExported, StageCompute, StageEndToEnd:
 	}
 	return m.out.Repeat(r)
 }

@@ -40,10 +40,19 @@ const (
 	// own kernels. No run has it: it is part of no ceiling and of no verdict, and
 	// there is none where infer is the same.
 	StageInferExported Stage = "infer_exported"
+	// What infer consists of on a device: copies of the input tensors to it, the
+	// model on tensors that are there, and copies of the outputs back, each alone.
+	// In infer they overlap.
+	StageCopyIn  Stage = "copy_in"
+	StageCompute Stage = "compute"
+	StageCopyOut Stage = "copy_out"
 )
 
 // Stages are the stages alone, in the order of the data's way.
 var Stages = []Stage{StageRead, StageAssemble, StageInfer, StageWrite}
+
+// DeviceStages are those that infer consists of on a device.
+var DeviceStages = []Stage{StageCopyIn, StageCompute, StageCopyOut}
 
 // Record is one line of results.jsonl; Kind says which of the three it has.
 type Record struct {

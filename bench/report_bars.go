@@ -49,7 +49,7 @@ func ceilingBars(s *Summary) *bars {
 		strong             bool
 	}
 	var rows []row
-	for _, stage := range Stages {
+	for _, stage := range stagesInOrder {
 		if a := s.Best[stage]; a != nil {
 			rows = append(rows, row{stageName(stage) + " alone", settings(a.Arm, false), "stage", a.RowsPerSecond, false})
 		}

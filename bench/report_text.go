@@ -187,7 +187,11 @@ func stageName(s Stage) string {
 		return "end to end"
 	case StageInferExported:
 		return "infer, as exported"
-	case StageRead, StageAssemble, StageInfer, StageWrite:
+	case StageCopyIn:
+		return "copy to the device"
+	case StageCopyOut:
+		return "copy from the device"
+	case StageRead, StageAssemble, StageInfer, StageWrite, StageCompute:
 	}
 	return plain(string(s))
 }

@@ -112,7 +112,7 @@ func Summarize(b *Bench) *Summary {
 		if a.Stage == StageInferExported {
 			s.Exported = faster(s.Exported, a)
 		}
-		if stageOrder(a.Stage) == len(Stages) {
+		if stageOrder(a.Stage) == len(stagesInOrder) {
 			continue
 		}
 		if best := faster(s.Best[a.Stage], a); best != nil {
@@ -122,7 +122,13 @@ func Summarize(b *Bench) *Summary {
 	s.swept = s.Best[StageInfer]
 	rounds := rounds(b, s.EndToEnd)
 	if len(rounds) > 0 {
+		onDevice := s.Best
 		s.Best = bestOfRounds(rounds)
+		for _, stage := range DeviceStages {
+			if best := onDevice[stage]; best != nil {
+				s.Best[stage] = best
+			}
+		}
 	}
 	s.Ceiling = newCeiling(s.Best, b.Head.Machine.Cores)
 	s.derive()
@@ -225,12 +231,15 @@ func compareArms(a, b Arm) int {
 		cmp.Compare(a.IntraOpThreads, b.IntraOpThreads), cmp.Compare(a.Provider, b.Provider))
 }
 
+// stagesInOrder are all stages alone, in the order of the data's way.
+var stagesInOrder = []Stage{StageRead, StageAssemble, StageCopyIn, StageCompute, StageCopyOut, StageInfer, StageWrite}
+
 // stageOrder puts stages in the data's order, end to end last.
 func stageOrder(s Stage) int {
-	if i := slices.Index(Stages, s); i >= 0 {
+	if i := slices.Index(stagesInOrder, s); i >= 0 {
 		return i
 	}
-	return len(Stages)
+	return len(stagesInOrder)
 }
 
 // summarize takes the medians of the repeats that count.
@@ -291,7 +300,7 @@ func (a *ArmSummary) settle(counted []Repeat) {
 // moved are the bytes that a repeat's throughput in bytes is about.
 func (r *Repeat) moved() int64 {
 	switch r.Stage {
-	case StageAssemble:
+	case StageAssemble, StageCopyIn, StageCopyOut:
 		return r.BytesCopied + r.BytesViewed
 	case StageWrite:
 		return r.BytesWritten

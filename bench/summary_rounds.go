@@ -23,7 +23,7 @@ func rounds(b *Bench, headline *ArmSummary) []round {
 	for i := range b.Repeats {
 		r := &b.Repeats[i]
 		switch {
-		case stageOrder(r.Stage) < len(Stages):
+		case slices.Contains(Stages, r.Stage):
 			last[r.Stage] = r
 			continue
 		case r.key() != headline.key():

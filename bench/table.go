@@ -165,13 +165,13 @@ func stagesTable(s *Summary) string {
 			sum += a.CPUSecondsPerRow.Median
 		}
 	}
-	for _, stage := range Stages {
+	for _, stage := range stagesInOrder {
 		a := s.Best[stage]
 		if a == nil {
 			continue
 		}
 		share := unknown
-		if sum > 0 {
+		if sum > 0 && !slices.Contains(DeviceStages, stage) { // those are in infer's
 			share = percentOf(a.CPUSecondsPerRow.Median / sum)
 		}
 		t.AppendRow(table.Row{

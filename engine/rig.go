@@ -51,7 +51,19 @@ type Measure struct {
 // DefaultRigRows is how many rows a rig needs for a fair measure: more than a
 // branch predictor learns by heart. It is also the most that Infer works on, whose
 // tensors a run would find in cache.
-const DefaultRigRows = 1 << 17
+const (
+	DefaultRigRows = 1 << 17
+	// DeviceRigRows are as many for a model on a device, whose batches are larger.
+	DeviceRigRows = 1 << 20
+)
+
+// mostRows is the most that inference works on.
+func (r *Rig) mostRows() int {
+	if r.OnDevice() {
+		return DeviceRigRows
+	}
+	return DefaultRigRows
+}
 
 // NewRig reads the first rows of the plan's input, at most rows, and holds
 // them. The plan must stay open; the caller closes the rig.
@@ -253,7 +265,7 @@ func (r *Rig) residentTensors(ctx context.Context, batchRows, intraOpThreads int
 		}
 		r.resident = nil
 	}
-	res := &resident{batchRows: batchRows, batches: r.sample.first(DefaultRigRows).batches(r.batchRows(batchRows))}
+	res := &resident{batchRows: batchRows, batches: r.sample.first(r.mostRows()).batches(r.batchRows(batchRows))}
 	s.usePool(1)
 	for i, b := range res.batches {
 		w := s.worker(batchRows, &Progress{})

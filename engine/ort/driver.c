@@ -20,6 +20,13 @@ static struct {
   int (*cuCtxPopCurrent_v2)(void **context);
   int (*cuMemHostAlloc)(void **memory, size_t bytes, unsigned flags);
   int (*cuMemFreeHost)(void *memory);
+  int (*cuMemAlloc_v2)(uint64_t *memory, size_t bytes);
+  int (*cuMemFree_v2)(uint64_t memory);
+  int (*cuMemcpyHtoDAsync_v2)(uint64_t to, const void *from, size_t bytes, void *stream);
+  int (*cuMemcpyDtoHAsync_v2)(void *to, uint64_t from, size_t bytes, void *stream);
+  int (*cuStreamCreate)(void **stream, unsigned flags);
+  int (*cuStreamSynchronize)(void *stream);
+  int (*cuStreamDestroy_v2)(void *stream);
   int (*cuGetErrorString)(int result, const char **text);
 } driver;
 
@@ -40,6 +47,13 @@ static const struct {
     SYMBOL(cuCtxPopCurrent_v2),
     SYMBOL(cuMemHostAlloc),
     SYMBOL(cuMemFreeHost),
+    SYMBOL(cuMemAlloc_v2),
+    SYMBOL(cuMemFree_v2),
+    SYMBOL(cuMemcpyHtoDAsync_v2),
+    SYMBOL(cuMemcpyDtoHAsync_v2),
+    SYMBOL(cuStreamCreate),
+    SYMBOL(cuStreamSynchronize),
+    SYMBOL(cuStreamDestroy_v2),
     SYMBOL(cuGetErrorString),
 #undef SYMBOL
 };
@@ -163,4 +177,53 @@ void mr_driver_host_free(int ordinal, void *memory) {
   leave();
   driver.cuDevicePrimaryCtxRelease_v2(device); // of enter
   driver.cuDevicePrimaryCtxRelease_v2(device); // of the allocation
+}
+
+uint64_t mr_driver_device_alloc(int ordinal, size_t bytes, mr_error *error) {
+  int device;
+  uint64_t memory = 0;
+  if (!there(error) || !enter(ordinal, &device, error)) return 0;
+  int result = driver.cuMemAlloc_v2(&memory, bytes);
+  leave();
+  if (result) {
+    say(error, "cuMemAlloc", result);
+    driver.cuDevicePrimaryCtxRelease_v2(device);
+    return 0;
+  }
+  return memory;
+}
+
+void mr_driver_device_free(int ordinal, uint64_t memory) {
+  int device;
+  mr_error ignored;
+  if (!enter(ordinal, &device, &ignored)) return;
+  driver.cuMemFree_v2(memory);
+  leave();
+  driver.cuDevicePrimaryCtxRelease_v2(device); // of enter
+  driver.cuDevicePrimaryCtxRelease_v2(device); // of the allocation
+}
+
+enum { NON_BLOCKING = 1 };
+
+// copy_on copies in the current context, on a stream that it makes when *stream is
+// not there yet.
+static int copy_on(void **stream, uint64_t memory, void *host, size_t bytes, int to_device, mr_error *error) {
+  if (!*stream) CALL(0, cuStreamCreate, stream, NON_BLOCKING);
+  if (to_device)
+    CALL(0, cuMemcpyHtoDAsync_v2, memory, host, bytes, *stream);
+  else
+    CALL(0, cuMemcpyDtoHAsync_v2, host, memory, bytes, *stream);
+  CALL(0, cuStreamSynchronize, *stream);
+  return 1;
+}
+
+int mr_driver_copy(int ordinal, uint64_t memory, void *host, size_t bytes, int to_device, mr_error *error) {
+  int device;
+  if (!there(error) || !enter(ordinal, &device, error)) return 0;
+  void *stream = NULL;
+  int done = copy_on(&stream, memory, host, bytes, to_device, error);
+  if (stream) driver.cuStreamDestroy_v2(stream);
+  leave();
+  driver.cuDevicePrimaryCtxRelease_v2(device);
+  return done;
 }

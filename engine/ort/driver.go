@@ -2,6 +2,7 @@ package ort
 
 // #include <stdlib.h>
 // #include "driver.h"
+// #include "shim.h"
 import "C"
 
 import (
@@ -9,7 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"unsafe"
+
+	"github.com/millrace/millrace/models"
 )
 
 // CUDAVersion is what the library that fetch.sh brings was built for.
@@ -94,7 +98,7 @@ func NewHostMemory(device, bytes int) (*HostMemory, error) {
 	if p == nil {
 		return nil, fmt.Errorf("page-locked memory of %d bytes: %w", bytes, driverError(&e))
 	}
-	live.host.Add(1)
+	live.memory.Add(1)
 	return &HostMemory{data: unsafe.Slice((*byte)(p), max(bytes, 1))[:bytes], device: device}, nil
 }
 
@@ -108,5 +112,77 @@ func (m *HostMemory) Free() {
 	}
 	C.mr_driver_host_free(C.int(m.device), unsafe.Pointer(unsafe.SliceData(m.data)))
 	m.data = nil
-	live.host.Add(-1)
+	live.memory.Add(-1)
+}
+
+// DeviceMemory is memory of a device, for measurements: what a Run takes from and
+// leaves in such memory is not copied.
+type DeviceMemory struct {
+	device int
+	at     C.uint64_t
+	bytes  int
+}
+
+// NewDeviceMemory takes memory of a device. The caller frees it. An error wraps
+// ErrDevice.
+func NewDeviceMemory(device, bytes int) (*DeviceMemory, error) {
+	var e C.mr_error
+	at := C.mr_driver_device_alloc(C.int(device), C.size_t(max(bytes, 1)), &e)
+	if at == 0 {
+		return nil, fmt.Errorf("%d bytes of device %d: %w", bytes, device, driverError(&e))
+	}
+	live.memory.Add(1)
+	return &DeviceMemory{device: device, at: at, bytes: bytes}, nil
+}
+
+// Bytes is how large it is.
+func (m *DeviceMemory) Bytes() int { return m.bytes }
+
+// CopyFrom copies host memory, page-locked if that is to be fast, to the device.
+func (m *DeviceMemory) CopyFrom(host []byte) error { return m.copy(host, 1) }
+
+// CopyTo copies to host memory.
+func (m *DeviceMemory) CopyTo(host []byte) error { return m.copy(host, 0) }
+
+func (m *DeviceMemory) copy(host []byte, toDevice C.int) error {
+	if len(host) > m.bytes {
+		return fmt.Errorf("%w: %d bytes for %d of a device", ErrTensor, len(host), m.bytes)
+	}
+	if len(host) == 0 {
+		return nil
+	}
+	var e C.mr_error
+	if C.mr_driver_copy(C.int(m.device), m.at, unsafe.Pointer(unsafe.SliceData(host)), C.size_t(len(host)), toDevice, &e) == 0 {
+		return driverError(&e)
+	}
+	return nil
+}
+
+// Tensor makes a tensor over the memory, which must outlive it. Only sessions on
+// the same device take it, and nothing of it can be read here.
+func (m *DeviceMemory) Tensor(elem models.ElementType, shape []int64) (*Tensor, error) {
+	n, err := elementsOf(shape)
+	if err != nil {
+		return nil, err
+	}
+	if n*elem.Bytes() > m.bytes {
+		return nil, fmt.Errorf("%w: %v of %s, but %d bytes of memory", ErrTensor, shape, elem, m.bytes)
+	}
+	t := &Tensor{kind: models.Tensor, elem: elem, shape: slices.Clone(shape)}
+	status := C.mr_device_tensor(C.int(m.device), m.at, C.size_t(n*elem.Bytes()), dims(shape), C.size_t(len(shape)), C.int(elem), &t.c) //nolint:gocritic // dupSubExpr reads what cgo generates
+	if err := statusError(status, logEnd()); err != nil {
+		return nil, fmt.Errorf("%w: %v of %s: %w", ErrTensor, shape, elem, err)
+	}
+	t.count()
+	return t, nil
+}
+
+// Free gives the memory back. It may be called again.
+func (m *DeviceMemory) Free() {
+	if m.at == 0 {
+		return
+	}
+	C.mr_driver_device_free(C.int(m.device), m.at)
+	m.at = 0
+	live.memory.Add(-1)
 }

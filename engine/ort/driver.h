@@ -5,6 +5,7 @@
 #define MILLRACE_ORT_DRIVER_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum { MR_ERROR_TEXT = 512 };
 
@@ -25,5 +26,12 @@ size_t mr_driver_device_memory(int device, mr_error *error);
 // Page-locked memory for all devices; NULL when there is none, or no driver.
 void *mr_driver_host_alloc(int device, size_t bytes, mr_error *error);
 void mr_driver_host_free(int device, void *memory);
+
+// Memory of a device; 0 when there is none, or no driver.
+uint64_t mr_driver_device_alloc(int device, size_t bytes, mr_error *error);
+void mr_driver_device_free(int device, uint64_t memory);
+// Copies between page-locked memory and a device's, on a stream of its own, and
+// waits for the end. 0 when it failed.
+int mr_driver_copy(int device, uint64_t memory, void *host, size_t bytes, int to_device, mr_error *error);
 
 #endif

@@ -11,7 +11,7 @@ type LiveCounts struct {
 	Tensors    int64 // and other values
 	Pins       int64 // tensors over Go memory, each pinning it
 	RunOptions int64 // in use or kept by open sessions
-	HostMemory int64 // allocations of page-locked memory
+	Memory     int64 // allocations of page-locked memory and of devices'
 }
 
 // IsZero says whether nothing is left open.
@@ -19,12 +19,12 @@ func (c LiveCounts) IsZero() bool { return c == LiveCounts{} }
 
 // String lists the counts.
 func (c LiveCounts) String() string {
-	return fmt.Sprintf("%d sessions, %d tensors (%d pinning Go memory), %d run options, %d page-locked allocations",
-		c.Sessions, c.Tensors, c.Pins, c.RunOptions, c.HostMemory)
+	return fmt.Sprintf("%d sessions, %d tensors (%d pinning Go memory), %d run options, %d allocations for devices",
+		c.Sessions, c.Tensors, c.Pins, c.RunOptions, c.Memory)
 }
 
 var live struct {
-	sessions, tensors, pins, runOptions, host atomic.Int64
+	sessions, tensors, pins, runOptions, memory atomic.Int64
 }
 
 // Live counts what is open in this process. Tests end with zero; build with the
@@ -32,6 +32,6 @@ var live struct {
 func Live() LiveCounts {
 	return LiveCounts{
 		Sessions: live.sessions.Load(), Tensors: live.tensors.Load(),
-		Pins: live.pins.Load(), RunOptions: live.runOptions.Load(), HostMemory: live.host.Load(),
+		Pins: live.pins.Load(), RunOptions: live.runOptions.Load(), Memory: live.memory.Load(),
 	}
 }

@@ -285,6 +285,16 @@ OrtStatus *mr_tensor_over(void *data, size_t bytes, const int64_t *dims, size_t 
                                              (ONNXTensorElementDataType)elem, out);
 }
 
+OrtStatus *mr_device_tensor(int device, uint64_t memory, size_t bytes, const int64_t *dims, size_t rank, int elem,
+                            OrtValue **out) {
+  OrtMemoryInfo *info = NULL;
+  TRY(api->CreateMemoryInfo("Cuda", OrtDeviceAllocator, device, OrtMemTypeDefault, &info));
+  OrtStatus *status = api->CreateTensorWithDataAsOrtValue(info, (void *)(uintptr_t)memory, bytes, dims, rank,
+                                                          (ONNXTensorElementDataType)elem, out);
+  api->ReleaseMemoryInfo(info);
+  return status;
+}
+
 OrtStatus *mr_string_tensor(const int64_t *dims, size_t rank, OrtValue **out) {
   return api->CreateTensorAsOrtValue(allocator, dims, rank, ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING, out);
 }

@@ -94,6 +94,9 @@ typedef struct {
   void *data;  // NULL for strings and for what is not a tensor
 } mr_value;
 OrtStatus *mr_tensor_over(void *data, size_t bytes, const int64_t *dims, size_t rank, int elem, OrtValue **out);
+// Over memory of a CUDA device.
+OrtStatus *mr_device_tensor(int device, uint64_t memory, size_t bytes, const int64_t *dims, size_t rank, int elem,
+                            OrtValue **out);
 OrtStatus *mr_string_tensor(const int64_t *dims, size_t rank, OrtValue **out);
 void mr_release_value(OrtValue *value);
 OrtStatus *mr_describe(OrtValue *value, mr_value *out);
