@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/models"
@@ -25,7 +26,8 @@ type computer interface {
 //
 // Workers assemble into page-locked memory, which a device reads by itself.
 type devices struct {
-	all    []*device
+	all       []*device
+	placement []ort.Node // of the first session, and so of all
 	places chan *device // one entry for each Run that may be begun
 
 	mu   sync.Mutex
@@ -45,6 +47,8 @@ type device struct {
 	session computer
 	pieces  int // that a batch is run in
 	halved  int // how often
+
+	batches atomic.Int64
 }
 
 // mostHalvings bounds how often a batch is halved before the run gives up.
@@ -118,6 +122,7 @@ func (ds *devices) run(ctx context.Context, inputs, outputs []*ort.Tensor) error
 func (d *device) run(ctx context.Context, inputs, outputs []*ort.Tensor) (pieces int, err error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
+	defer d.batches.Add(1)
 	if d.pieces == 1 {
 		return 1, d.session.Run(ctx, inputs, outputs)
 	}
@@ -185,6 +190,56 @@ var ErrCPUNodes = fmt.Errorf("%w: nodes would run on the CPU", models.ErrUnsuppo
 
 // nodesShown is how many nodes an error lists.
 const nodesShown = 8
+
+// DeviceUse is what a run did on one device.
+type DeviceUse struct {
+	Number  int    `json:"number"`
+	Name    string `json:"name"`
+	Batches int64  `json:"batches"`
+	// Pieces is in how many Runs a batch was computed in the end: 1 unless batches
+	// did not fit into the device's memory.
+	Pieces int `json:"pieces"`
+}
+
+// uses says what was done on each device, and the CUDA version of their driver; ds
+// may be nil, for the CPU.
+func (ds *devices) uses() (uses []DeviceUse, driver string) {
+	if ds == nil {
+		return nil, ""
+	}
+	known, driver, _ := ort.Devices() // without names a run is as good
+	for _, d := range ds.all {
+		u := DeviceUse{Number: d.number, Batches: d.batches.Load(), Pieces: d.pieces}
+		for _, k := range known {
+			if k.Number == d.number {
+				u.Name = k.Name
+			}
+		}
+		uses = append(uses, u)
+	}
+	return uses, driver
+}
+
+// nodes counts the nodes by where they run and operator; nil on the CPU.
+func (ds *devices) nodes() map[string]map[string]int {
+	if ds == nil {
+		return nil
+	}
+	return CountNodes(ds.placement)
+}
+
+// CountNodes counts nodes by execution provider and operator.
+func CountNodes(nodes []ort.Node) map[string]map[string]int {
+	counts := map[string]map[string]int{}
+	for _, n := range nodes {
+		on := string(n.Provider)
+		if counts[on] == nil {
+			counts[on] = map[string]int{}
+		}
+		counts[on][n.Operator.String()]++
+	}
+	return counts
+}
 
 // checkPlacement refuses nodes on the CPU, unless they are allowed.
 func (p *Plan) checkPlacement(nodes []ort.Node) error {

@@ -23,6 +23,7 @@ type pipeline struct {
 	progress  *Progress
 	collector *collector
 	newScorer func() scorer
+	devices   *devices // nil on the CPU
 
 	scorers []scorer
 }

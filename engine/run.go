@@ -38,6 +38,12 @@ type Summary struct {
 	// Stages' busy seconds, summed over their goroutines.
 	Stages map[string]float64 `json:"stage_seconds"`
 
+	Provider ort.Provider `json:"provider"`
+	Devices  []DeviceUse  `json:"devices,omitempty"`
+	// Nodes counts the model's nodes by execution provider and operator; none for a
+	// run on the CPU alone.
+	Nodes map[string]map[string]int `json:"nodes,omitempty"`
+
 	BatchRows   int     `json:"batch_rows"`
 	Workers     int     `json:"workers"`
 	Choice      *Choice `json:"choice"` // of both, and why
@@ -106,7 +112,7 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 		progress.OnChoice(p.choice)
 	}
 	c := p.newCollector(staging, progress)
-	line := &pipeline{plan: p, source: p.Dataset, progress: progress, collector: c}
+	line := &pipeline{plan: p, source: p.Dataset, progress: progress, collector: c, devices: scoring.devices}
 	scoring.usePool(min(int(line.waitingRows())/p.Options.BatchRows+2*p.Options.Workers, maxPooled))
 	line.newScorer = func() scorer { return scoring.worker(p.Options.BatchRows, progress) }
 	err = line.run(ctx)
@@ -185,7 +191,12 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 		return nil, context.Cause(ctx)
 	}
 	finished := time.Now()
+	uses, driver := line.devices.uses()
 	manifest := c.manifest(lib, runID, total, rejects)
+	manifest.Versions.Driver, manifest.Nodes = driver, line.devices.nodes()
+	for _, u := range uses {
+		manifest.Machine.GPUs = append(manifest.Machine.GPUs, u.Name)
+	}
 	manifest.Started, manifest.Finished = started, finished
 	if err := c.sink.staging.Publish(manifest); err != nil {
 		return nil, err
@@ -201,6 +212,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 		Stages: map[string]float64{
 			"read": times.Read.Seconds(), "assemble": times.Assemble.Seconds(), "infer": times.Infer.Seconds(), "write": times.Write.Seconds(),
 		},
+		Provider: c.plan.Options.Provider, Devices: uses, Nodes: manifest.Nodes,
 		BatchRows: c.plan.Options.BatchRows, Workers: c.plan.Options.Workers, Batches: c.plan.Batches(), Choice: c.plan.choice,
 		BytesCopied: counts.BytesCopied, BytesViewed: counts.BytesViewed,
 		PeakMemoryBytes: peakMemory(),
@@ -270,7 +282,8 @@ func (p *Plan) Settings() map[string]any {
 		"ids": o.IDs, "keep": o.Keep, "features": o.Features, "bind": o.Bind,
 		"nulls": o.Nulls.Default.String(), "nulls_by_column": nulls, "allow_lossy_casts": o.Lossy == batcher.AllowLossy,
 		"model_outputs": o.ModelOutputs, "output_prefix": o.OutputPrefix, "output_layout": o.Layout,
-		"provider": o.Provider, "kernels": o.Kernels, "model_rewrites": append([]string{}, p.Model.Rewrites...), "batch_size": o.BatchRows, "choice": p.choice, "workers": o.Workers, "readers": o.Readers, "part_rows": o.PartRows,
+		"provider": o.Provider, "devices": append([]int{}, o.Devices...), "streams": o.Streams, "tf32": o.TF32, "device_memory": o.DeviceMemory, "allow_cpu_nodes": o.AllowCPUNodes,
+		"kernels": o.Kernels, "model_rewrites": append([]string{}, p.Model.Rewrites...), "batch_size": o.BatchRows, "choice": p.choice, "workers": o.Workers, "readers": o.Readers, "part_rows": o.PartRows,
 		"intra_op_threads": o.IntraOpThreads, "memory_limit": p.limit, "memory_limit_from": p.limitSource, "memory_lowered": append([]Lowered{}, p.lowered...), "if_exists": o.IfExists, "max_bad_rows": o.MaxRejects,
 	}
 }

@@ -50,7 +50,8 @@ func (p *Plan) openScoringOf(model *models.Model, lib *ort.Library, intraOpThrea
 	}
 	if s.devices != nil {
 		s.session = s.devices.all[0].session.(*ort.Session)
-		err = p.checkPlacement(s.session.Placement())
+		s.devices.placement = s.session.Placement()
+		err = p.checkPlacement(s.devices.placement)
 	}
 	if err == nil {
 		err = infer(outputs, s.session.Outputs())

@@ -120,6 +120,14 @@ func (r *scoreReport) Text(w io.Writer) error {
 	r.featureLines(line)
 	line("speed", "%s rows/s end to end, %.2f s, %d workers",
 		humanize.Comma(int64(r.RowsPerSecond)), r.Seconds, r.Workers)
+	for _, d := range r.Devices {
+		pieces := ""
+		if d.Pieces > 1 {
+			pieces = fmt.Sprintf(", each in %d pieces: whole ones did not fit into its memory", d.Pieces)
+		}
+		line("device", "%d, %s: %s%s", d.Number, d.Name, english.Plural(int(d.Batches), "batch", "batches"), pieces)
+	}
+	r.nodeLines(line)
 	line("batches", "of %s rows: %s", humanize.Comma(int64(r.BatchRows)), r.Choice.Reason)
 	line("copied", "%s into tensors, %s read where it lay", humanize.IBytes(uint64(r.BytesCopied)), humanize.IBytes(uint64(r.BytesViewed)))
 	line("memory", "%s at most", humanize.IBytes(uint64(r.PeakMemoryBytes)))
@@ -134,6 +142,25 @@ func (r *scoreReport) Text(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// nodeLines says where nodes run, when that is not on the CPU alone.
+func (r *scoreReport) nodeLines(line func(name, format string, args ...any)) {
+	for _, on := range slices.Sorted(maps.Keys(r.Nodes)) {
+		line("on "+on, "%s", nodesText(r.Nodes[on]))
+	}
+}
+
+// nodesText lists operators and how many nodes of them there are.
+func nodesText(counts map[string]int) string {
+	var names []string
+	for _, op := range slices.Sorted(maps.Keys(counts)) {
+		if n := counts[op]; n > 1 {
+			op = fmt.Sprintf("%d %s", n, op)
+		}
+		names = append(names, op)
+	}
+	return strings.Join(names, ", ")
 }
 
 // featureColumnsShown is how many columns one line of the summary names.

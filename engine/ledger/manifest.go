@@ -28,8 +28,11 @@ type Manifest struct {
 	Settings map[string]any `json:"settings"`
 	Versions Versions       `json:"versions"`
 	Machine  Machine        `json:"machine"`
-	Ledger   Rows           `json:"ledger"`
-	Parts    []Rows         `json:"parts"` // by part
+	// Nodes counts the model's nodes, as run, by execution provider and operator;
+	// none for a run on the CPU alone.
+	Nodes  map[string]map[string]int `json:"nodes,omitempty"`
+	Ledger Rows                      `json:"ledger"`
+	Parts  []Rows                    `json:"parts"` // by part
 }
 
 // ModelFile is the model that made the predictions.
@@ -81,12 +84,14 @@ type Versions struct {
 	Go       string `json:"go"`
 	ORT      string `json:"ort"`
 	Arrow    string `json:"arrow"`
+	Driver   string `json:"driver_cuda,omitempty"` // the CUDA version of the GPUs' driver
 }
 
 // Machine is where the run was.
 type Machine struct {
-	CPU   string `json:"cpu"`
-	Cores int    `json:"cores"` // granted, not built in
+	CPU   string   `json:"cpu"`
+	Cores int      `json:"cores"`          // granted, not built in
+	GPUs  []string `json:"gpus,omitempty"` // that the run used
 }
 
 // Check compares all row accounts in the manifest, and returns every

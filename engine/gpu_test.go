@@ -1,0 +1,169 @@
+package engine_test
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/ort/orttest"
+)
+
+// gpuLibrary is ONNX Runtime with its CUDA provider, on a machine with a device;
+// elsewhere the test is skipped. make gpu-check runs them.
+func gpuLibrary(t *testing.T) *ort.Library {
+	t.Helper()
+	if os.Getenv("MILLRACE_GPU") == "" {
+		t.Skip("SKIPPED FOR WANT OF A GPU: make gpu-check runs this where there is one")
+	}
+	lib := orttest.Library(t)
+	if !slices.Contains(lib.Providers, "CUDAExecutionProvider") {
+		t.Fatalf("%s has no CUDA provider: %v", lib.Path, lib.Providers)
+	}
+	return lib
+}
+
+// ways are how a model's operators without a CUDA kernel come to run on a device:
+// by kernels of ours, or as tensor operators.
+var ways = []engine.Kernels{engine.KernelsAuto, engine.KernelsONNXRuntime}
+
+// Every reference model gives its training library's predictions on a device, with
+// every node there, but for the one that takes strings.
+func TestGPUReferenceModels(t *testing.T) {
+	lib := gpuLibrary(t)
+	for _, ref := range references(t) {
+		for _, way := range ways {
+			for _, batch := range []int{0, 777} {
+				t.Run(fmt.Sprintf("%s/%s/%d", ref.Name, way, batch), func(t *testing.T) {
+					opts := engine.Options{
+						Model: "../" + ref.ONNX, Inputs: []string{"../" + ref.SampleParquet}, Output: filepath.Join(t.TempDir(), "out"),
+						IDs: []string{"id"}, Nulls: policies(ref), MaxRejects: -1, BatchRows: batch, PartRows: 20000,
+						Provider: ort.CUDA, Kernels: way, AllowCPUNodes: ref.Name == "nyc_pipeline",
+					}
+					score(t, lib, opts)
+					compareGolden(t, &ref, opts.Output)
+				})
+			}
+		}
+	}
+}
+
+// A model with nodes that must run on the CPU is refused, and the error names them.
+func TestGPURefusesCPUNodes(t *testing.T) {
+	lib := gpuLibrary(t)
+	for _, ref := range references(t) {
+		if ref.Name != "nyc_pipeline" {
+			continue
+		}
+		plan, err := engine.NewPlan(t.Context(), engine.Options{
+			Model: "../" + ref.ONNX, Inputs: []string{"../" + ref.SampleParquet}, Output: filepath.Join(t.TempDir(), "out"),
+			Nulls: policies(ref), Provider: ort.CUDA,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = plan.Run(t.Context(), lib, plan.NewProgress())
+		if !errors.Is(err, engine.ErrCPUNodes) {
+			t.Errorf("Run() = %v; want ErrCPUNodes", err)
+		}
+		t.Log(err)
+		if err := plan.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// On a device the same rows come out in the same order as on the CPU, whatever
+// the streams; tree ensembles with the very same bits.
+func TestGPUOrder(t *testing.T) {
+	lib := gpuLibrary(t)
+	for _, model := range []string{"flights_gbdt", "flights_mlp", "flights_linear"} {
+		opts := engine.Options{
+			Model: "../models/reference/" + model + ".onnx", Inputs: []string{"../testdata/flights-sample.parquet"},
+			IDs: []string{"id"}, Nulls: nanPolicy, BatchRows: 500, PartRows: 10000,
+		}
+		var want map[string][]float64
+		for _, streams := range []int{0, 1, 3, 8} { // 0: the CPU
+			opts.Output = filepath.Join(t.TempDir(), "out")
+			if opts.Provider, opts.Streams = ort.CUDA, streams; streams == 0 {
+				opts.Provider = ort.CPU
+			}
+			score(t, lib, opts)
+			got := readColumns(t, opts.Output, []string{"id", "variable"})
+			if want == nil {
+				want = got
+			}
+			if !slices.Equal(got["id"], want["id"]) {
+				t.Errorf("%s: %d streams: ids stand in another order", model, streams)
+			}
+			tolerance := 1e-3
+			if model == "flights_gbdt" {
+				tolerance = 0
+			}
+			if worst := furthest(got["variable"], want["variable"]); !(worst <= tolerance) {
+				t.Errorf("%s: %d streams: predictions differ by up to %g", model, streams, worst)
+			}
+		}
+	}
+}
+
+// furthest is the largest difference between two columns; NaN when they are not of
+// a length, or one has a NaN.
+func furthest(a, b []float64) float64 {
+	if len(a) != len(b) || len(a) == 0 {
+		return math.NaN()
+	}
+	worst := 0.0
+	for i := range a {
+		d := math.Abs(a[i] - b[i])
+		if d != d {
+			return d
+		}
+		worst = max(worst, d)
+	}
+	return worst
+}
+
+// A batch that does not fit into the memory that the run may take is run in
+// pieces, and nothing else changes.
+func TestGPUOutOfMemory(t *testing.T) {
+	lib := gpuLibrary(t)
+	opts := engine.Options{
+		Model: "../models/reference/flights_mlp.onnx", Inputs: []string{"../testdata/flights-sample.parquet"},
+		Output: filepath.Join(t.TempDir(), "out"), IDs: []string{"id"}, Nulls: nanPolicy,
+		Provider: ort.CUDA, BatchRows: 50_000, Streams: 1,
+	}
+	score(t, lib, opts)
+	want := readColumns(t, opts.Output, []string{"id", "variable"})
+	opts.Output, opts.DeviceMemory = filepath.Join(t.TempDir(), "small"), 20<<20
+	score(t, lib, opts)
+	got := readColumns(t, opts.Output, []string{"id", "variable"})
+	if !slices.Equal(got["id"], want["id"]) {
+		t.Error("ids stand in another order")
+	}
+	if worst := furthest(got["variable"], want["variable"]); !(worst <= 1e-4) {
+		t.Errorf("predictions differ by up to %g", worst)
+	}
+	plan, err := engine.NewPlan(t.Context(), func() engine.Options {
+		o := opts
+		o.Output, o.DeviceMemory = filepath.Join(t.TempDir(), "none"), 1
+		return o
+	}())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plan.Run(t.Context(), lib, plan.NewProgress()); !errors.Is(err, ort.ErrOutOfMemory) {
+		t.Errorf("Run() with a byte of device memory = %v; want ErrOutOfMemory", err)
+	}
+	if _, err := os.Stat(filepath.Join(plan.Options.Output)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("there is an output: %v", err)
+	}
+	if err := plan.Close(); err != nil {
+		t.Error(err)
+	}
+}
