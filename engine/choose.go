@@ -80,7 +80,12 @@ func (p *Plan) choose(ctx context.Context, lib *ort.Library) (*scoring, error) {
 		c.Source, c.Reason = ChosenByDefault, "the default"
 		if tuned, reason := p.tuned(lib); tuned != nil {
 			c.Source, c.BatchRows = ChosenByProfile, tuned.BatchRows
-			if !p.asked.workers {
+			switch {
+			case opts.Provider != ort.CPU: // there a profile's workers are Runs in flight
+				if !p.asked.streams {
+					opts.Streams = tuned.Workers
+				}
+			case !p.asked.workers:
 				c.Workers = tuned.Workers
 			}
 			if !p.asked.intraOpThreads {
@@ -92,13 +97,20 @@ func (p *Plan) choose(ctx context.Context, lib *ort.Library) (*scoring, error) {
 		}
 	}
 	var t *trial
-	if c.Source == ChosenByDefault {
+	switch {
+	case c.Source != ChosenByDefault:
+	case opts.Provider != ort.CPU: // tensors of several sizes for every worker would be page-locked for it
+		c.Reason += " on a device; `millrace bench --providers " + string(opts.Provider) + " --save-profile` finds the best"
+	default:
 		t = p.newTrial(ctx, &c) // reads while the session is opened
 		defer t.close()
 	}
 	s, err := p.openScoring(lib, c.IntraOpThreads)
 	if err != nil {
 		return nil, err
+	}
+	if err := p.checkRewrites(ctx, lib, s); err != nil {
+		return nil, errors.Join(err, s.close())
 	}
 	if t != nil {
 		if err := t.try(ctx, s, &c); err != nil {

@@ -40,9 +40,11 @@ type Plan struct {
 	PassedAt []int
 
 	// asked says which settings the user gave, so that no choice overrules them.
-	asked struct{ batch, workers, intraOpThreads bool }
+	asked struct{ batch, workers, intraOpThreads, streams bool }
 	// choice is what the run was frozen to; nil before it starts.
 	choice *Choice
+	// rewriteCheck is how the rewritten model compares; nil unless it was checked.
+	rewriteCheck *RewriteCheck
 
 	// limit is the memory limit in bytes, 0 for none, and lowered what it changed.
 	limit       int64
@@ -91,6 +93,7 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 	}
 	p.OwnKernels = p.Model.OwnKernels()
 	p.asked.batch, p.asked.workers, p.asked.intraOpThreads = given.BatchRows != 0, given.Workers != 0, given.IntraOpThreads != 0
+	p.asked.streams = given.Streams != 0
 	if err := p.fit(); err != nil {
 		return nil, errors.Join(err, p.Dataset.Close())
 	}

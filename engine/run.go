@@ -59,6 +59,8 @@ type Summary struct {
 	ORTVersion string           `json:"ort_version"`
 	ORTPath    string           `json:"ort_path"`
 	Rewrites   []string         `json:"rewrites,omitempty"`
+	// RewriteCheck is how the first rows compared with the model as exported.
+	RewriteCheck *RewriteCheck `json:"rewrite_check,omitempty"`
 }
 
 // FeatureSummary counts what was met in one feature.
@@ -217,7 +219,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 		BytesCopied: counts.BytesCopied, BytesViewed: counts.BytesViewed,
 		PeakMemoryBytes: peakMemory(),
 		Features:        featureSummaries(c.plan.Binding, counts),
-		ORTVersion:      lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Model.Rewrites,
+		ORTVersion:      lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Model.Rewrites, RewriteCheck: c.plan.rewriteCheck,
 	}, nil
 }
 
@@ -283,7 +285,7 @@ func (p *Plan) Settings() map[string]any {
 		"nulls": o.Nulls.Default.String(), "nulls_by_column": nulls, "allow_lossy_casts": o.Lossy == batcher.AllowLossy,
 		"model_outputs": o.ModelOutputs, "output_prefix": o.OutputPrefix, "output_layout": o.Layout,
 		"provider": o.Provider, "devices": append([]int{}, o.Devices...), "streams": o.Streams, "tf32": o.TF32, "device_memory": o.DeviceMemory, "allow_cpu_nodes": o.AllowCPUNodes,
-		"kernels": o.Kernels, "model_rewrites": append([]string{}, p.Model.Rewrites...), "batch_size": o.BatchRows, "choice": p.choice, "workers": o.Workers, "readers": o.Readers, "part_rows": o.PartRows,
+		"kernels": o.Kernels, "model_rewrites": append([]string{}, p.Model.Rewrites...), "rewrite_check": p.rewriteCheck, "batch_size": o.BatchRows, "choice": p.choice, "workers": o.Workers, "readers": o.Readers, "part_rows": o.PartRows,
 		"intra_op_threads": o.IntraOpThreads, "memory_limit": p.limit, "memory_limit_from": p.limitSource, "memory_lowered": append([]Lowered{}, p.lowered...), "if_exists": o.IfExists, "max_bad_rows": o.MaxRejects,
 	}
 }
