@@ -39,4 +39,14 @@ typedef struct {
 
 extern const mr_affine_kernel mr_affine_plain, mr_affine_avx2, mr_affine_avx512;
 
+// Reads what models.chain.encode wrote; NULL when it is not that, or there is no
+// memory. The bytes are not needed afterwards.
+mr_affine *mr_affine_read(const uint8_t *bytes, size_t size);
+void mr_affine_free(mr_affine *a);
+
+// An error when x has not the columns that parameters are for; dims are those of
+// a sum.
+OrtStatus *mr_affine_shape(const OrtApi *api, const mr_matrix *x, size_t width);
+OrtStatus *mr_linear_shape(const OrtApi *api, const mr_matrix *x, size_t width, int64_t dims[2]);
+
 #endif

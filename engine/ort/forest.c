@@ -3,9 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// The words of the layout; models/forest_layout.go draws it.
-enum { MAGIC = 0x3146524d, HEAD = 12, NODE = 2 };
-enum { LE_NAN_FALSE, LE_NAN_TRUE, EQ_NAN_FALSE, EQ_NAN_TRUE, IS_LEAF, KINDS };
+// The flags of the layout; forest.h has its words.
 enum { AVERAGE = 1, CLASSIFIER = 2, BINARY = 4, POSITIVE = 8 };
 
 // Trees of more leaves are walked: where masks and walking take the same time
@@ -93,7 +91,7 @@ static int walk(builder *b, reader *r, sizes *s) {
   size_t entries = 0;
   uint32_t *slot = b->tree ? &b->tree->root : NULL; // to be filled with the next node or leaf
   for (;; ) {
-    if (node++ == s->nodes || !have(r, NODE)) return b->error = "a tree is cut short", 0;
+    if (node++ == s->nodes || !have(r, MRF_NODE)) return b->error = "a tree is cut short", 0;
     uint32_t head = next(r), bits = next(r), kind = head >> 24, feature = head & 0xffffff;
     if (kind >= KINDS) return b->error = "a node of unknown kind", 0;
     if (kind != IS_LEAF) {
@@ -152,7 +150,7 @@ static void share_false_sides(mr_node *nodes, const uint32_t *twin, size_t n) {
 }
 
 static int read_sizes(builder *b, reader *r, sizes *s) {
-  if (!have(r, 3)) return b->error = "cut short", 0;
+  if (!have(r, MRF_TREE)) return b->error = "cut short", 0;
   s->nodes = next(r);
   s->leaves = next(r);
   s->targets = next(r);
@@ -232,7 +230,7 @@ static int build_tree(builder *b, reader *r, sizes *s) {
   if (!walk(b, r, s)) return 0;
   twin = calloc(s->walked + 1, sizeof *twin);
   if (!twin) return b->error = "no memory", 0;
-  for (size_t i = start, at = 0; i < r->at; i += NODE) {
+  for (size_t i = start, at = 0; i < r->at; i += MRF_NODE) {
     uint32_t head;
     memcpy(&head, r->bytes + 4 * i, sizeof head);
     uint32_t kind = head >> 24;
@@ -287,7 +285,7 @@ static int number_columns(mr_forest *f, uint32_t *column, uint32_t *features) {
 
 static int build(builder *b, reader *r, mr_level lvl) {
   mr_forest *f = b->f;
-  if (r->words < HEAD || next(r) != MAGIC) return b->error = "not a forest", 0;
+  if (r->words < MRF_HEAD || next(r) != MRF_MAGIC) return b->error = "not a forest", 0;
   f->width = next(r);
   f->targets = next(r);
   f->n_trees = next(r);
@@ -295,7 +293,7 @@ static int build(builder *b, reader *r, mr_level lvl) {
   f->transform = (int)next(r);
   f->n_base = next(r);
   uint32_t most_nodes = next(r);
-  r->at = HEAD;
+  r->at = MRF_HEAD;
   f->average = (flags & AVERAGE) != 0;
   f->classifier = (flags & CLASSIFIER) != 0;
   f->binary = (flags & BINARY) != 0;
@@ -342,7 +340,7 @@ static int build(builder *b, reader *r, mr_level lvl) {
   }
   for (uint32_t i = 0; ok && i < f->n_trees; i++) {
     b->tree = &f->trees[i];
-    size_t words = r->at + 3;
+    size_t words = r->at + MRF_TREE;
     sizes again = {0};
     ok = read_sizes(b, r, &again);
     for (uint32_t k = 0; k < again.targets; k++) {

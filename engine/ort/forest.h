@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cuda/finish.h"
 #include "ops.h"
 
 enum { TILE = 128, WORD = 32 };
@@ -47,6 +48,10 @@ typedef struct {
 } mr_node;
 
 #define LEAF 0x80000000u
+
+// The words of the layout; models/forest_layout.go draws it.
+enum { MRF_MAGIC = 0x3146524d, MRF_HEAD = 12, MRF_TREE = 3, MRF_NODE = 2 };
+enum { LE_NAN_FALSE, LE_NAN_TRUE, EQ_NAN_FALSE, EQ_NAN_TRUE, IS_LEAF, KINDS };
 
 typedef struct {
   uint32_t words;          // of a mask of leaves; 0: a tree to walk
@@ -75,9 +80,9 @@ typedef struct {
   uint32_t *group;      // first tree of each group, and n_trees: what fits a core's cache
   mr_tree *trees;
   mr_feature *features; // that are split on, ascending
-  // How scores become outputs; see finish.
+  // How scores become outputs; see cuda/finish.h.
   int average, classifier, binary, positive;
-  int transform; // NONE, LOGISTIC, SOFTMAX, SOFTMAX_ZERO
+  int transform;
   uint32_t n_base;
   const float *base;    // [targets]
   const uint32_t *has;  // [targets]: some tree always adds to it
@@ -88,6 +93,7 @@ typedef struct {
 // bytes are not needed afterwards.
 mr_forest *mr_forest_read(const uint8_t *bytes, size_t size, mr_level level, const char **error);
 void mr_forest_free(mr_forest *f);
+mr_finish mr_forest_finish(const mr_forest *f);
 
 // The integer of a float: the same order, and both zeros alike. Not for NaN.
 static inline int32_t mr_key(float v) {
@@ -108,5 +114,9 @@ extern const mr_forest_kernel mr_forest_plain, mr_forest_avx2, mr_forest_avx512;
 
 // One tree that is walked; leaf gets the leaf of each row.
 void mr_forest_walk(const mr_tree *t, size_t n, const int32_t *tile, uint32_t *leaf);
+
+// The rows of an input, and how far apart they lie; an error when rows are not
+// width features wide.
+OrtStatus *mr_trees_shape(const OrtApi *api, const mr_matrix *x, uint32_t width, size_t *rows, size_t *stride);
 
 #endif

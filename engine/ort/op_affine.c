@@ -12,14 +12,14 @@ typedef struct {
   const mr_affine_kernel *kernel;
 } affine;
 
-static void free_affine(mr_affine *a) {
+void mr_affine_free(mr_affine *a) {
   if (a) free(a->memory);
   free(a);
 }
 
 static void ORT_API_CALL destroy(void *kernel) {
   affine *k = kernel;
-  free_affine(k->affine);
+  mr_affine_free(k->affine);
   free(k);
 }
 
@@ -75,7 +75,7 @@ static int read_stages(mr_affine *a, reader *r) {
   return words(r, at, a->width) && words(r, &a->intercept, 1) && r->at == r->words;
 }
 
-static mr_affine *read_affine(const uint8_t *bytes, size_t size) {
+mr_affine *mr_affine_read(const uint8_t *bytes, size_t size) {
   reader r = {.bytes = bytes, .words = size / 4};
   struct {
     uint32_t magic, width, stages;
@@ -90,7 +90,7 @@ static mr_affine *read_affine(const uint8_t *bytes, size_t size) {
   static const float some;
   if (flags & SUM) a->coefficients = &some; // until read_stages
   if (a->memory && read_stages(a, &r)) return a;
-  free_affine(a);
+  mr_affine_free(a);
   return NULL;
 }
 
@@ -99,7 +99,7 @@ static OrtStatus *create(const OrtApi *api, const OrtKernelInfo *info, int sums,
   size_t size;
   TRY(mr_op_attribute(api, info, "stages", &bytes, &size));
   affine *k = calloc(1, sizeof *k);
-  if (k) k->affine = read_affine(bytes, size);
+  if (k) k->affine = mr_affine_read(bytes, size);
   free(bytes);
   if (!k || !k->affine || (k->affine->coefficients != NULL) != sums) {
     if (k) destroy(k);
@@ -184,19 +184,26 @@ static OrtStatus *run(const affine *k, OrtKernelContext *context, job *j, void (
 
 // Columns are counted as ONNX Runtime's operators of ai.onnx.ml do: the second
 // dimension, or the only one.
-static OrtStatus *begin(const affine *k, OrtKernelContext *context, mr_matrix *x) {
-  TRY(mr_op_input(k->api, context, x));
-  if (!x->rank) return k->api->CreateStatus(ORT_INVALID_ARGUMENT, "a scalar has no columns");
-  int64_t width = x->rank == 1 ? x->dims[0] : x->dims[1];
-  if (k->affine->width && (int64_t)k->affine->width != width)
-    return k->api->CreateStatus(ORT_INVALID_ARGUMENT, "parameters are for another number of columns than the input has");
+OrtStatus *mr_affine_shape(const OrtApi *api, const mr_matrix *x, size_t width) {
+  if (!x->rank) return api->CreateStatus(ORT_INVALID_ARGUMENT, "a scalar has no columns");
+  if (width && (int64_t)width != (x->rank == 1 ? x->dims[0] : x->dims[1]))
+    return api->CreateStatus(ORT_INVALID_ARGUMENT, "parameters are for another number of columns than the input has");
+  return NULL;
+}
+
+OrtStatus *mr_linear_shape(const OrtApi *api, const mr_matrix *x, size_t width, int64_t dims[2]) {
+  TRY(mr_affine_shape(api, x, width));
+  if (x->rank > 2) return api->CreateStatus(ORT_INVALID_ARGUMENT, "a regressor takes one or two dimensions");
+  dims[0] = x->rank == 1 ? 1 : x->dims[0];
+  dims[1] = 1;
   return NULL;
 }
 
 static OrtStatus *ORT_API_CALL compute_affine(void *kernel, OrtKernelContext *context) {
   const affine *k = kernel;
   mr_matrix x;
-  TRY(begin(k, context, &x));
+  TRY(mr_op_input(k->api, context, &x));
+  TRY(mr_affine_shape(k->api, &x, k->affine->width));
   OrtValue *value;
   void *y;
   TRY(mr_op_output(k->api, context, 0, x.dims, x.rank, &value, &y));
@@ -207,9 +214,9 @@ static OrtStatus *ORT_API_CALL compute_affine(void *kernel, OrtKernelContext *co
 static OrtStatus *ORT_API_CALL compute_linear(void *kernel, OrtKernelContext *context) {
   const affine *k = kernel;
   mr_matrix x;
-  TRY(begin(k, context, &x));
-  if (x.rank > 2) return k->api->CreateStatus(ORT_INVALID_ARGUMENT, "a regressor takes one or two dimensions");
-  const int64_t dims[] = {x.rank == 1 ? 1 : x.dims[0], 1};
+  TRY(mr_op_input(k->api, context, &x));
+  int64_t dims[2];
+  TRY(mr_linear_shape(k->api, &x, k->affine->width, dims));
   OrtValue *value;
   void *y;
   TRY(mr_op_output(k->api, context, 0, dims, 2, &value, &y));

@@ -1,6 +1,5 @@
 // TreesRegressor and TreesClassifier: TreeEnsembleRegressor and -Classifier of
 // ai.onnx.ml, bit for bit, for the cases that models.UseKernels takes.
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,108 +113,24 @@ static OrtStatus *ORT_API_CALL create_strings(const OrtCustomOp *op, const OrtAp
   return (void)op, create_classifier(api, info, kernel, read_strings);
 }
 
-enum { NO_TRANSFORM, LOGISTIC, SOFTMAX, SOFTMAX_ZERO };
-
-// What follows is ONNX Runtime's arithmetic, operation by operation
-// (onnxruntime:core/providers/cpu/ml/tree_ensemble_aggregator.h and ml_common.h).
-
-static float logistic(float v) {
-  float p = 1 / (1 + expf(-fabsf(v)));
-  return v < 0 ? 1 - p : p;
-}
-
-static float largest(const float *s, uint32_t n) {
-  float most = -3.40282346638528859812e+38f;
-  for (uint32_t i = 0; i < n; i++)
-    if (s[i] > most) most = s[i];
-  return most;
-}
-
-static void transform(float *s, uint32_t n, int how) {
-  float most, sum = 0, zero;
-  switch (how) {
-    case LOGISTIC:
-      for (uint32_t i = 0; i < n; i++) s[i] = logistic(s[i]);
-      return;
-    case SOFTMAX:
-      most = largest(s, n);
-      for (uint32_t i = 0; i < n; i++) {
-        s[i] = expf(s[i] - most);
-        sum += s[i];
-      }
-      for (uint32_t i = 0; i < n; i++) s[i] /= sum;
-      return;
-    case SOFTMAX_ZERO:
-      most = largest(s, n);
-      zero = expf(-most);
-      for (uint32_t i = 0; i < n; i++) {
-        if (s[i] > 0.0000001f || s[i] < -0.0000001f) {
-          s[i] = expf(s[i] - most);
-          sum += s[i];
-        } else {
-          s[i] *= zero;
-        }
-      }
-      for (uint32_t i = 0; i < n; i++) s[i] /= sum;
-      return;
-  }
+mr_finish mr_forest_finish(const mr_forest *f) {
+  return (mr_finish){.base = f->base, .has = f->has, .targets = f->targets, .n_base = f->n_base, .n_trees = f->n_trees,
+                     .average = f->average, .binary = f->binary, .positive = f->positive, .transform = f->transform};
 }
 
 static void finish_regression(const mr_forest *f, size_t n, const float *scores, float *out) {
+  const mr_finish how = mr_forest_finish(f);
   for (uint32_t k = 0; k < f->targets; k++) {
     const float *from = scores + (size_t)k * TILE;
-    // One target always adds its base value, though that be 0: an average may
-    // be -0.
-    const int add = f->n_base || f->targets == 1;
-    for (size_t r = 0; r < n; r++) {
-      float v = from[r];
-      if (f->average) v /= (float)f->n_trees;
-      if (add) v += f->base[k];
-      out[r * f->targets + k] = f->has[k] || f->targets == 1 ? v : 0;
-    }
+    for (size_t r = 0; r < n; r++) out[r * f->targets + k] = mr_regress(&how, k, from[r]);
   }
-}
-
-// The class of one row, whose scores s become its probabilities.
-static uint32_t classify(const mr_forest *f, float *s) {
-  uint32_t n = f->targets;
-  if (n > 2) {
-    uint32_t best = NONE;
-    for (uint32_t i = 0; i < n; i++) {
-      if (i < f->n_base) s[i] = f->has[i] ? s[i] + f->base[i] : f->base[i];
-      if (!f->has[i] && i >= f->n_base) s[i] = 0;
-      else if (best == NONE || s[i] > s[best]) best = i;
-    }
-    transform(s, n, f->transform);
-    return best;
-  }
-  // Two classes. Where no leaf has a score of the second, the first's is that of
-  // the second against the first.
-  if (f->n_base == 1 && f->has[0]) s[0] += f->base[0];
-  if (!f->has[0]) s[0] = 0;
-  float positive = f->has[1] ? s[1] : s[0];
-  uint32_t label = positive > (f->binary && f->positive ? 0.5f : 0.0f);
-  if (f->has[1]) {
-    transform(s, n, f->transform);
-    return label;
-  }
-  // Versions of ONNX Runtime differ where both conditions hold, which
-  // models.UseKernels leaves alone.
-  float v = s[0];
-  if (f->transform == LOGISTIC) {
-    s[1] = logistic(v);
-    s[0] = logistic(-v);
-  } else {
-    s[1] = v;
-    s[0] = f->positive ? 1 - v : -v;
-  }
-  return label;
 }
 
 static void finish_classes(const mr_forest *f, size_t n, const float *scores, float *out, uint32_t *label) {
+  const mr_finish how = mr_forest_finish(f);
   for (size_t r = 0; r < n; r++, out += f->targets) {
     for (uint32_t k = 0; k < f->targets; k++) out[k] = scores[(size_t)k * TILE + r];
-    label[r] = classify(f, out);
+    label[r] = mr_classify(&how, out, 1);
   }
 }
 
@@ -271,16 +186,21 @@ static void run_rows(void *data, size_t part) {
 
 // A tensor of one dimension is one row, but of one feature, as ONNX Runtime has
 // it.
+OrtStatus *mr_trees_shape(const OrtApi *api, const mr_matrix *x, uint32_t width, size_t *rows, size_t *stride) {
+  if (x->rank != 1 && x->rank != 2)
+    return api->CreateStatus(ORT_INVALID_ARGUMENT, "trees take a tensor of one or two dimensions");
+  *rows = x->rank == 2 ? (size_t)x->dims[0] : 1;
+  *stride = x->rank == 2 ? (size_t)x->dims[1] : 1;
+  if (width > *stride)
+    return api->CreateStatus(ORT_INVALID_ARGUMENT, "a tree splits on a feature that the input does not have");
+  return NULL;
+}
+
 static OrtStatus *begin(const trees *k, OrtKernelContext *context, job *j) {
   mr_matrix x;
   TRY(mr_op_input(k->api, context, &x));
-  int64_t width = x.rank == 2 ? x.dims[1] : 1;
-  if (x.rank != 1 && x.rank != 2)
-    return k->api->CreateStatus(ORT_INVALID_ARGUMENT, "trees take a tensor of one or two dimensions");
-  if ((int64_t)k->forest->width > width)
-    return k->api->CreateStatus(ORT_INVALID_ARGUMENT, "a tree splits on a feature that the input does not have");
-  *j = (job){.k = k, .x = x.data, .rows = x.rank == 2 ? (size_t)x.dims[0] : 1, .stride = (size_t)width};
-  return NULL;
+  *j = (job){.k = k, .x = x.data};
+  return mr_trees_shape(k->api, &x, k->forest->width, &j->rows, &j->stride);
 }
 
 static OrtStatus *finish(const trees *k, OrtKernelContext *context, job *j) {

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cuda.h"
+
 const OrtApi *mr_ops_api;
 
 static int limit = MR_AVX512;
@@ -60,6 +62,7 @@ static OrtStatus *make_domain(const OrtApi *api, OrtCustomOpDomain **out) {
 }
 
 OrtStatus *mr_ops_add(const OrtApi *api, OrtSessionOptions *options) {
+  if (mr_cuda_stands_in()) return mr_cuda_ops_add(api, options, 0);
   pthread_mutex_lock(&shared.mu);
   OrtStatus *status = NULL;
   mr_ops_api = api;

@@ -31,6 +31,10 @@ const char *mr_level_name(int level);
 
 // Makes the operators known to sessions made with these options.
 OrtStatus *mr_ops_add(const OrtApi *api, OrtSessionOptions *options);
+// The same for sessions with ONNX Runtime's CUDA provider on a device, by its
+// ordinal there: the operators run on that device, but for those of strings.
+// Call one of the two.
+OrtStatus *mr_cuda_ops_add(const OrtApi *api, OrtSessionOptions *options, int device);
 
 extern const OrtCustomOp mr_op_trees_regressor, mr_op_trees_classifier_ints, mr_op_trees_classifier_strings;
 extern const OrtCustomOp mr_op_affine, mr_op_linear;

@@ -193,30 +193,35 @@ func drawRows(t *rapid.T) int {
 func TestTreesRegressor(t *testing.T) {
 	orttest.Library(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		g := drawForest(rt)
-		targets := rapid.SampledFrom([]int{1, 1, 2, 3}).Draw(rt, "targets")
-		all := rapid.Bool().Draw(rt, "every leaf has all targets")
-		trees := rapid.IntRange(1, 6).Draw(rt, "trees")
-		for id := range int64(trees) {
-			target := g.IntN(targets)
-			for _, leaf := range g.tree(id, drawSize(rt)) {
-				for k := range targets {
-					if all || k == target {
-						g.trees.Weight(id, leaf, int64(k), g.weight())
-					}
+		m, g := drawRegressor(t, rt)
+		sameBits(t, rt, m, g.rows(drawRows(rt)), g.width)
+	})
+}
+
+func drawRegressor(tb testing.TB, rt *rapid.T) (*models.Model, *forestGen) {
+	tb.Helper()
+	g := drawForest(rt)
+	targets := rapid.SampledFrom([]int{1, 1, 2, 3}).Draw(rt, "targets")
+	all := rapid.Bool().Draw(rt, "every leaf has all targets")
+	trees := rapid.IntRange(1, 6).Draw(rt, "trees")
+	for id := range int64(trees) {
+		target := g.IntN(targets)
+		for _, leaf := range g.tree(id, drawSize(rt)) {
+			for k := range targets {
+				if all || k == target {
+					g.trees.Weight(id, leaf, int64(k), g.weight())
 				}
 			}
 		}
-		more := []*pb.AttributeProto{
-			onnxtest.String("aggregate_function", rapid.SampledFrom([]string{"SUM", "AVERAGE"}).Draw(rt, "aggregate")),
-			onnxtest.String("post_transform", "NONE"),
-		}
-		if rapid.Bool().Draw(rt, "base") {
-			more = append(more, onnxtest.Floats("base_values", g.weights(targets)...))
-		}
-		m := openModel(t, g.trees.Regressor(g.width, targets, more...))
-		sameBits(t, rt, m, g.rows(drawRows(rt)), g.width)
-	})
+	}
+	more := []*pb.AttributeProto{
+		onnxtest.String("aggregate_function", rapid.SampledFrom([]string{"SUM", "AVERAGE"}).Draw(rt, "aggregate")),
+		onnxtest.String("post_transform", "NONE"),
+	}
+	if rapid.Bool().Draw(rt, "base") {
+		more = append(more, onnxtest.Floats("base_values", g.weights(targets)...))
+	}
+	return openModel(tb, g.trees.Regressor(g.width, targets, more...)), g
 }
 
 func (g *forestGen) weights(n int) (all []float32) {
@@ -229,50 +234,59 @@ func (g *forestGen) weights(n int) (all []float32) {
 func TestTreesClassifier(t *testing.T) {
 	orttest.Library(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		g := drawForest(rt)
-		classes := rapid.SampledFrom([]int{2, 2, 3, 5}).Draw(rt, "classes")
-		// Which classes leaves have values of: all, one of each tree, or one of all
-		// trees, as exporters write binary classifiers.
-		scores := rapid.SampledFrom([]string{"all", "one", "first", "second"}).Draw(rt, "scores")
-		positive := rapid.Bool().Draw(rt, "positive")
-		trees := rapid.IntRange(1, 5).Draw(rt, "trees")
-		for id := range int64(trees) {
-			one := map[string]int{"one": g.IntN(classes), "first": 0, "second": 1}[scores]
-			for _, leaf := range g.tree(id, drawSize(rt)) {
-				for k := range classes {
-					if w := g.weight(); scores == "all" || k == one {
-						if positive {
-							w = float32(math.Abs(float64(w))) / 4
-						}
-						g.trees.Weight(id, leaf, int64(k), w)
+		if m, g := drawClassifier(t, rt); m != nil {
+			sameBits(t, rt, m, g.rows(drawRows(rt)), g.width)
+		}
+	})
+}
+
+// drawClassifier gives no model when it drew one that models.UseKernels leaves
+// alone.
+func drawClassifier(tb testing.TB, rt *rapid.T) (*models.Model, *forestGen) {
+	tb.Helper()
+	g := drawForest(rt)
+	classes := rapid.SampledFrom([]int{2, 2, 3, 5}).Draw(rt, "classes")
+	// Which classes leaves have values of: all, one of each tree, or one of all
+	// trees, as exporters write binary classifiers.
+	scores := rapid.SampledFrom([]string{"all", "one", "first", "second"}).Draw(rt, "scores")
+	positive := rapid.Bool().Draw(rt, "positive")
+	trees := rapid.IntRange(1, 5).Draw(rt, "trees")
+	for id := range int64(trees) {
+		one := map[string]int{"one": g.IntN(classes), "first": 0, "second": 1}[scores]
+		for _, leaf := range g.tree(id, drawSize(rt)) {
+			for k := range classes {
+				if w := g.weight(); scores == "all" || k == one {
+					if positive {
+						w = float32(math.Abs(float64(w))) / 4
 					}
+					g.trees.Weight(id, leaf, int64(k), w)
 				}
 			}
 		}
-		var labels *pb.AttributeProto
-		if rapid.Bool().Draw(rt, "strings") {
-			labels = onnxtest.Strings("classlabels_strings", []string{"a", "", "long enough to need memory of its own", "d\x00d", "é"}[:classes]...)
-		} else {
-			labels = onnxtest.Ints("classlabels_int64s", []int64{7, -3, math.MaxInt64, 0, 1}[:classes]...)
+	}
+	var labels *pb.AttributeProto
+	if rapid.Bool().Draw(rt, "strings") {
+		labels = onnxtest.Strings("classlabels_strings", []string{"a", "", "long enough to need memory of its own", "d\x00d", "é"}[:classes]...)
+	} else {
+		labels = onnxtest.Ints("classlabels_int64s", []int64{7, -3, math.MaxInt64, 0, 1}[:classes]...)
+	}
+	transform := rapid.SampledFrom([]string{"NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"}).Draw(rt, "transform")
+	more := []*pb.AttributeProto{onnxtest.String("post_transform", transform)}
+	if rapid.Bool().Draw(rt, "base") {
+		n := classes
+		if classes == 2 {
+			n = 1
 		}
-		transform := rapid.SampledFrom([]string{"NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"}).Draw(rt, "transform")
-		more := []*pb.AttributeProto{onnxtest.String("post_transform", transform)}
-		if rapid.Bool().Draw(rt, "base") {
-			n := classes
-			if classes == 2 {
-				n = 1
-			}
-			more = append(more, onnxtest.Floats("base_values", g.weights(n)...))
+		more = append(more, onnxtest.Floats("base_values", g.weights(n)...))
+	}
+	m := openModel(tb, g.trees.Classifier(g.width, labels, more...))
+	negative := slices.ContainsFunc(g.trees.Weights, func(w float32) bool { return w < 0 })
+	second := slices.ContainsFunc(g.trees.WeightTargets, func(id int64) bool { return id > 0 })
+	if transform == "LOGISTIC" && classes == 2 && !second && !negative {
+		if _, changed, err := models.UseKernels(m); changed || err != nil {
+			rt.Fatalf("UseKernels() = %v, %v; want what versions of ONNX Runtime disagree on left alone", changed, err)
 		}
-		m := openModel(t, g.trees.Classifier(g.width, labels, more...))
-		negative := slices.ContainsFunc(g.trees.Weights, func(w float32) bool { return w < 0 })
-		second := slices.ContainsFunc(g.trees.WeightTargets, func(id int64) bool { return id > 0 })
-		if transform == "LOGISTIC" && classes == 2 && !second && !negative {
-			if _, changed, err := models.UseKernels(m); changed || err != nil {
-				rt.Fatalf("UseKernels() = %v, %v; want what versions of ONNX Runtime disagree on left alone", changed, err)
-			}
-			return
-		}
-		sameBits(t, rt, m, g.rows(drawRows(rt)), g.width)
-	})
+		return nil, nil
+	}
+	return m, g
 }

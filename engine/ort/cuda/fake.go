@@ -1,0 +1,71 @@
+package cuda
+
+// #include <stdlib.h>
+// #include "fake.h"
+import "C"
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"strings"
+	"unsafe"
+)
+
+// sources are embedded so that a change of any of them builds this package
+// again: Go does not know that kernels.cu is part of it.
+//
+//go:embed kernels.cu finish.h layout.h driver.h
+var sources embed.FS
+
+// Digest is the SHA-256 of what compile.sh makes PTX of: the files one after
+// the other.
+func Digest() (string, error) {
+	h := sha256.New()
+	for _, name := range []string{"kernels.cu", "layout.h", "finish.h", "driver.h"} {
+		b, err := sources.ReadFile(name)
+		if err != nil {
+			return "", err
+		}
+		_, _ = h.Write(b)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// Sizes are those of the fake devices; shared memory in bytes.
+type Sizes struct{ Processors, SharedProcessor, SharedBlock int }
+
+// H100 and T4 are the largest and the smallest that millrace is for.
+var (
+	H100 = Sizes{Processors: 132, SharedProcessor: 228 << 10, SharedBlock: 227 << 10}
+	T4   = Sizes{Processors: 40, SharedProcessor: 64 << 10, SharedBlock: 64 << 10}
+)
+
+// FakeDriver is a table of functions of driver.h, with two devices. Calls and
+// failures so far are forgotten.
+func FakeDriver(s Sizes) unsafe.Pointer {
+	C.mr_fake_reset(C.int(s.Processors), C.int(s.SharedProcessor), C.int(s.SharedBlock))
+	return C.mr_fake_driver()
+}
+
+// Fail makes the next call of a function fail with a CUresult, log being the
+// words of the compiler.
+func Fail(call string, code int, log string) {
+	c, l := C.CString(call), C.CString(log)
+	defer C.free(unsafe.Pointer(c))
+	defer C.free(unsafe.Pointer(l))
+	C.mr_fake_fail(c, C.int(code), l)
+}
+
+// Calls are those since FakeDriver, with what matters of their arguments.
+func Calls() []string {
+	text := C.mr_fake_calls()
+	defer C.free(unsafe.Pointer(text))
+	return strings.Split(strings.TrimSpace(C.GoString(text)), "\n")
+}
+
+// Allocations are those that were not freed.
+func Allocations() int { return int(C.mr_fake_left().allocations) }
+
+// Contexts are those that were retained and not released.
+func Contexts() int { return int(C.mr_fake_left().contexts) }

@@ -1,0 +1,28 @@
+// A driver for tests, whose devices are the processor; see fake.c.
+#ifndef MILLRACE_ORT_CUDA_FAKE_H
+#define MILLRACE_ORT_CUDA_FAKE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+const void *mr_fake_driver(void);
+// Forgets all calls and failures; devices get these sizes.
+void mr_fake_reset(int processors, int shared_processor, int shared_block);
+// Makes the next call of a name fail with a code; of cuModuleLoadDataEx, with
+// words in its log.
+void mr_fake_fail(const char *call, int code, const char *log);
+// The calls since mr_fake_reset, one a line, to be freed.
+char *mr_fake_calls(void);
+// What was made and not given back: allocations, contexts, contexts pushed.
+typedef struct {
+  int allocations, contexts, pushed;
+} mr_fake_live;
+mr_fake_live mr_fake_left(void);
+
+// A kernel by its name; -1: none.
+int mr_emulated_kernel(const char *name);
+const char *mr_emulated_name(int kernel);
+// Runs a kernel; NULL, or what is wrong with it.
+const char *mr_emulate(int kernel, uint32_t blocks, uint32_t threads, size_t shared, const void *argument);
+
+#endif

@@ -1,0 +1,256 @@
+// Kernels of millrace's operators for NVIDIA devices. cuda/compile.sh makes PTX
+// of them, and emulator.c compiles them for the processor, as C; so this is what
+// C and CUDA's C++ have in common, and what would be a template is a function
+// whose last arguments are constants.
+//
+// Every row belongs to one thread, which adds trees in their order: sums have
+// the bits of the processor's. compile.sh forbids fused multiply-adds.
+#include "layout.h"
+
+#ifdef __CUDACC__
+#define KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
+#define SHARED extern __shared__ __align__(16) float shared[]
+#define UNROLL _Pragma("unroll")
+#else
+#include "emulator.h"
+#endif
+
+enum { MOST_AT_ONCE = 8, COLUMNS_AT_ONCE = 8 };
+
+// What a thread knows of its row. A thread beyond the last row does what the
+// others do on that one, and leaves no trace.
+typedef struct {
+  uint64_t row;
+  int mine;
+  const float *x; // column c is x[c * step]
+  uint32_t step;
+  float *sums;    // of target k: sums[k * sums_step]
+  uint32_t sums_step;
+} lane;
+
+MR_DEVICE lane begin(const mr_cuda_trees *a) {
+  lane l;
+  l.row = (uint64_t)blockIdx.x * blockDim.x + threadIdx.x;
+  l.mine = l.row < a->rows;
+  if (!l.mine) l.row = a->rows - 1;
+  l.x = a->x + l.row * a->stride;
+  l.step = 1;
+  return l;
+}
+
+// Moves the row's columns into shared memory, where threads side by side find
+// theirs side by side. Loads go ahead of stores, or each would wait for the last.
+MR_DEVICE float *fetch_columns(const mr_cuda_trees *a, lane *l, float *to) {
+  const uint32_t step = blockDim.x;
+  float *mine = to + threadIdx.x;
+  uint32_t c = 0;
+  for (; c + COLUMNS_AT_ONCE <= a->n_columns; c += COLUMNS_AT_ONCE) {
+    float v[COLUMNS_AT_ONCE];
+    UNROLL for (uint32_t i = 0; i < COLUMNS_AT_ONCE; i++) v[i] = l->x[a->column[c + i]];
+    UNROLL for (uint32_t i = 0; i < COLUMNS_AT_ONCE; i++) mine[(c + i) * step] = v[i];
+  }
+  for (; c < a->n_columns; c++) mine[c * step] = l->x[a->column[c]];
+  l->x = mine;
+  l->step = step;
+  return to + a->n_columns * step;
+}
+
+MR_DEVICE float *begin_sums(const mr_cuda_trees *a, lane *l, float *to) {
+  if (a->sums_shared) {
+    l->sums = to + threadIdx.x;
+    l->sums_step = blockDim.x;
+    to += a->finish.targets * blockDim.x;
+  } else {
+    l->sums = a->out + l->row * a->finish.targets;
+    l->sums_step = 1;
+  }
+  if (a->sums_shared || l->mine)
+    MR_ROLLED for (uint32_t k = 0; k < a->finish.targets; k++) l->sums[(uint64_t)k * l->sums_step] = 0;
+  return to;
+}
+
+MR_DEVICE uint32_t bits(float v) {
+  union {
+    float f;
+    uint32_t u;
+  } b;
+  b.f = v;
+  return b.u;
+}
+
+// Adds one leaf of a tree to the row's sums.
+MR_DEVICE void add_leaf(const mr_cuda_trees *a, const lane *l, uint32_t tree, float value) {
+  const mr_cuda_tree t = a->tree[tree];
+  if (!a->sums_shared && !l->mine) return;
+  if (t.targets == 1) {
+    l->sums[(uint64_t)a->target[t.target] * l->sums_step] += value;
+    return;
+  }
+  const float *values = a->values + t.values + (uint64_t)bits(value) * t.targets;
+  MR_ROLLED for (uint32_t k = 0; k < t.targets; k++) l->sums[(uint64_t)a->target[t.target + k] * l->sums_step] += values[k];
+}
+
+MR_DEVICE void end(const mr_cuda_trees *a, const lane *l) {
+  const uint32_t n = a->finish.targets;
+  if (!l->mine) return;
+  float *out = a->out + l->row * n;
+  if (!a->label) {
+    MR_ROLLED for (uint32_t k = 0; k < n; k++) out[k] = mr_regress(&a->finish, k, l->sums[(uint64_t)k * l->sums_step]);
+    return;
+  }
+  const uint32_t class_ = mr_classify(&a->finish, l->sums, l->sums_step);
+  a->label[l->row] = a->labels[class_ < n ? class_ : 0];
+  if (a->sums_shared)
+    MR_ROLLED for (uint32_t k = 0; k < n; k++) out[k] = l->sums[(uint64_t)k * l->sums_step];
+}
+
+// Whether x fails a split. equals: splits on equality may be among them.
+MR_DEVICE uint32_t fails(float x, float threshold, uint32_t head, const int equals) {
+  const int nan = x != x, nan_fails = !(head & MR_CUDA_NAN_PASSES);
+  if (equals && head & MR_CUDA_EQUAL) return nan ? nan_fails : x != threshold;
+  return x > threshold || (nan && nan_fails);
+}
+
+// The leaves of n trees at once: n loads are under way where one would be.
+MR_DEVICE void walk(const lane *l, const mr_cuda_node *nodes, const uint32_t *root, uint32_t base, mr_cuda_node *leaf,
+                    const int equals, const int n) {
+  const mr_cuda_node *tree[MOST_AT_ONCE];
+  uint32_t heads = MR_CUDA_LEAF;
+  UNROLL for (int i = 0; i < n; i++) {
+    tree[i] = nodes + (root[i] - base);
+    leaf[i] = tree[i][0];
+    heads &= leaf[i].head;
+  }
+  while (!(heads & MR_CUDA_LEAF)) {
+    heads = MR_CUDA_LEAF;
+    UNROLL for (int i = 0; i < n; i++) {
+      const uint32_t head = leaf[i].head, column = head >> 16 & (MR_CUDA_MOST_COLUMNS - 1);
+      const uint32_t fail = fails(l->x[column * l->step], leaf[i].value, head, equals) & ~(head >> 31);
+      leaf[i] = tree[i][(head & (MR_CUDA_MOST_CHILDREN - 1)) + fail];
+      heads &= leaf[i].head;
+    }
+  }
+}
+
+typedef struct __attribute__((aligned(16))) {
+  uint32_t a, b, c, d;
+} words;
+
+// A group's nodes are a whole number of words.
+MR_DEVICE void fetch_nodes(const mr_cuda_node *from, mr_cuda_node *to, uint32_t n) {
+  for (uint32_t i = threadIdx.x; i < n / 2; i += blockDim.x) ((words *)to)[i] = ((const words *)from)[i];
+}
+
+// All trees for a block's rows. nodes, columns: are they in shared memory, or
+// read where they are; one: a regressor of one target; n: trees at once.
+MR_DEVICE void score(const mr_cuda_trees *a, float *shared, const int nodes, const int columns, const int one,
+                     const int equals, const int n) {
+  lane l = begin(a);
+  float sum = 0, *free = shared;
+  if (columns) free = fetch_columns(a, &l, free);
+  if (!one) free = begin_sums(a, &l, free);
+  mr_cuda_node *const group = (mr_cuda_node *)free;
+  for (uint32_t g = 0; g < a->n_groups; g++) {
+    const uint32_t last = a->group[g + 1];
+    uint32_t t = a->group[g], base = 0;
+    const mr_cuda_node *from = (const mr_cuda_node *)a->nodes;
+    if (nodes) {
+      base = a->root[t];
+      __syncthreads(); // others may still be in the group before
+      fetch_nodes(from + base, group, a->root[last] - base);
+      __syncthreads();
+      from = group;
+    }
+    mr_cuda_node leaf[MOST_AT_ONCE];
+    for (; t + (uint32_t)n <= last; t += (uint32_t)n) {
+      walk(&l, from, a->root + t, base, leaf, equals, n);
+      UNROLL for (int i = 0; i < n; i++) {
+        if (one)
+          sum += leaf[i].value;
+        else
+          add_leaf(a, &l, t + (uint32_t)i, leaf[i].value);
+      }
+    }
+    for (; t < last; t++) {
+      walk(&l, from, a->root + t, base, leaf, equals, 1);
+      if (one)
+        sum += leaf[0].value;
+      else
+        add_leaf(a, &l, t, leaf[0].value);
+    }
+  }
+  if (!one)
+    end(a, &l);
+  else if (l.mine)
+    a->out[l.row] = mr_regress(&a->finish, 0, sum);
+}
+
+enum { AT_ONCE = 4 };
+
+#define TREES(name, nodes, columns, one, equals)                 \
+  KERNEL(MR_CUDA_MOST_THREADS) name(const mr_cuda_trees a) {     \
+    SHARED;                                                      \
+    score(&a, shared, nodes, columns, one, equals, AT_ONCE);     \
+  }
+
+TREES(mr_trees_staged_one_le, 1, 1, 1, 0)
+TREES(mr_trees_staged_one, 1, 1, 1, 1)
+TREES(mr_trees_staged, 1, 1, 0, 1)
+TREES(mr_trees_direct_one_le, 0, 1, 1, 0)
+TREES(mr_trees_direct, 0, 1, 0, 1)
+TREES(mr_trees_wide, 1, 0, 0, 1)
+
+// Any forest, one node at a time.
+KERNEL(MR_CUDA_MOST_THREADS) mr_trees_general(const mr_cuda_trees a) {
+  SHARED;
+  lane l = begin(&a);
+  begin_sums(&a, &l, shared);
+  for (uint32_t t = 0; t < a.n_trees; t++) {
+    const mr_cuda_big_node *tree = (const mr_cuda_big_node *)a.nodes + a.root[t];
+    mr_cuda_big_node at = tree[0];
+    while (!(at.split & MR_CUDA_LEAF)) at = tree[at.child + fails(l.x[at.split & 0xffffff], at.value, at.split, 1)];
+    add_leaf(&a, &l, t, at.value);
+  }
+  end(&a, &l);
+}
+
+// As the processor's Affine: a NaN is replaced if NaN is the missing value, and
+// the offset is taken off before the scale.
+MR_DEVICE float run_stages(const mr_cuda_affine *a, float v, uint64_t column) {
+  for (uint32_t i = 0; i < a->n_stages; i++) {
+    const mr_cuda_stage s = a->stages[i];
+    const float *p = a->parameters + (uint64_t)i * MR_CUDA_PARAMETERS * a->width + column;
+    if (s.replaces && (v == s.missing || (v != v && s.missing != s.missing))) v = p[MR_CUDA_INSTEAD * (uint64_t)a->width];
+    if (s.scales) v = (v - p[MR_CUDA_OFFSET * (uint64_t)a->width]) * p[MR_CUDA_SCALE * (uint64_t)a->width];
+  }
+  return v;
+}
+
+KERNEL(MR_CUDA_AFFINE_THREADS) mr_affine_values(const mr_cuda_affine a) {
+  const uint64_t stride = (uint64_t)gridDim.x * blockDim.x;
+  for (uint64_t i = (uint64_t)blockIdx.x * blockDim.x + threadIdx.x; i < a.n; i += stride) {
+    // Division of 64 bits takes several times as long.
+    const uint32_t column = i >> 32 ? (uint32_t)(i % a.width) : (uint32_t)i % a.width;
+    a.y[i] = run_stages(&a, a.x[i], column);
+  }
+}
+
+KERNEL(MR_CUDA_AFFINE_THREADS) mr_affine_sums(const mr_cuda_affine a) {
+  SHARED;
+  const uint32_t part = threadIdx.x % MR_CUDA_PARTS, rows = blockDim.x / MR_CUDA_PARTS;
+  for (uint64_t first = (uint64_t)blockIdx.x * rows; first < a.n; first += (uint64_t)gridDim.x * rows) {
+    const uint64_t row = first + threadIdx.x / MR_CUDA_PARTS;
+    float sum = 0;
+    if (row < a.n)
+      for (uint64_t c = part; c < a.width; c += MR_CUDA_PARTS)
+        sum += run_stages(&a, a.x[row * a.width + c], c) * a.coefficients[c];
+    float *parts = shared + threadIdx.x;
+    *parts = sum;
+    for (uint32_t half = MR_CUDA_PARTS / 2; half; half /= 2) {
+      __syncthreads();
+      if (part < half) *parts += parts[half];
+    }
+    if (part == 0 && row < a.n) a.y[row] = *parts + a.intercept;
+    __syncthreads();
+  }
+}

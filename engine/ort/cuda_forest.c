@@ -1,0 +1,289 @@
+#include "cuda_forest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// Shared memory for one group of trees, unless a tree is larger: small enough
+// that several blocks fit on a multiprocessor, so that one computes while
+// another waits for nodes (cuda/bench.cu).
+enum { GROUP_BYTES = 16 << 10 };
+// Sums lie in shared memory up to so many targets.
+enum { MOST_SHARED_SUMS = 16 };
+// Threads of a block: the most, the fewest, and the fewest for which it pays to
+// bring all nodes into shared memory.
+enum { MOST_THREADS = 256, FEWEST_THREADS = 32, STAGED_THREADS = 128 };
+
+typedef struct {
+  size_t nodes, root, group, tree, column, target, values, base, has, labels; // offsets into the image
+  size_t bytes;
+} sections;
+
+static size_t take(sections *s, size_t bytes) {
+  size_t at = s->bytes;
+  s->bytes += (bytes + 255) & ~(size_t)255;
+  return at;
+}
+
+static uint32_t nodes_of(const mr_tree *t) { return 2 * t->leaves - 1; }
+// In memory, so that each tree begins at a multiple of 16 bytes.
+static uint32_t padded_nodes(const mr_tree *t) { return 2 * t->leaves; }
+
+static size_t largest_tree(const mr_forest *f) {
+  size_t most = 0;
+  for (uint32_t i = 0; i < f->n_trees; i++)
+    if (padded_nodes(&f->trees[i]) > most) most = padded_nodes(&f->trees[i]);
+  return most;
+}
+
+static uint32_t sum_bytes(const mr_forest *f) {
+  return f->targets == 1 || f->targets > MOST_SHARED_SUMS ? 0 : f->targets * (uint32_t)sizeof(float);
+}
+
+static int any_equal(const mr_forest *f, const uint8_t *bytes);
+
+// Chooses how the forest is computed.
+static void choose(const mr_forest *f, const uint8_t *bytes, size_t shared, mr_cuda_forest *out) {
+  const size_t most = largest_tree(f), tree = most * sizeof(mr_cuda_node);
+  const size_t group = tree > GROUP_BYTES ? tree : GROUP_BYTES;
+  const size_t row = f->n_features * sizeof(float) + sum_bytes(f);
+  const int small = most <= MR_CUDA_MOST_CHILDREN, one = f->targets == 1 && !f->classifier;
+  out->kernel = K_mr_trees_general;
+  out->group_bytes = 0;
+  if (small && f->n_features <= MR_CUDA_MOST_COLUMNS && STAGED_THREADS * row + group <= shared) {
+    out->kernel = !one ? K_mr_trees_staged : any_equal(f, bytes) ? K_mr_trees_staged_one : K_mr_trees_staged_one_le;
+    out->group_bytes = (uint32_t)group;
+  } else if (small && f->n_features <= MR_CUDA_MOST_COLUMNS && FEWEST_THREADS * row <= shared) {
+    out->kernel = one && !any_equal(f, bytes) ? K_mr_trees_direct_one_le : K_mr_trees_direct;
+  } else if (small && f->width <= MR_CUDA_MOST_COLUMNS && FEWEST_THREADS * sum_bytes(f) + group <= shared) {
+    out->kernel = K_mr_trees_wide;
+    out->group_bytes = (uint32_t)group;
+  }
+}
+
+static int has_columns(mr_cuda_kernel k) { return k != K_mr_trees_wide && k != K_mr_trees_general; }
+
+// One tree, as it is read.
+typedef struct {
+  const uint8_t *nodes; // of the layout
+  uint32_t *other;      // [nodes] a split's false side
+  uint32_t *number;     // [nodes] a leaf's number
+  uint32_t *order;      // [nodes] the nodes level by level
+  uint32_t *child;      // [nodes] where in order a node's true side is
+} reading;
+
+static uint32_t word(const uint8_t *p, size_t i) {
+  uint32_t v;
+  memcpy(&v, p + 4 * i, sizeof v);
+  return v;
+}
+
+static uint32_t kind_of(const reading *r, uint32_t i) { return word(r->nodes, MRF_NODE * (size_t)i) >> 24; }
+
+static void read_tree(reading *r, uint32_t n) {
+  uint32_t *stack = r->order, depth = 0, leaves = 0; // order is not needed yet
+  for (uint32_t i = 0; i < n; i++) {
+    if (kind_of(r, i) != IS_LEAF) {
+      stack[depth++] = i;
+      continue;
+    }
+    r->number[i] = leaves++;
+    if (depth) r->other[stack[--depth]] = i + 1;
+  }
+  uint32_t next = 1;
+  r->order[0] = 0;
+  for (uint32_t at = 0; at < n; at++) {
+    const uint32_t i = r->order[at];
+    if (kind_of(r, i) == IS_LEAF) {
+      r->child[i] = at;
+      continue;
+    }
+    r->child[i] = next;
+    r->order[next++] = i + 1;
+    r->order[next++] = r->other[i];
+  }
+}
+
+static uint32_t flags_of(uint32_t kind) {
+  switch (kind) {
+    case LE_NAN_TRUE: return MR_CUDA_NAN_PASSES;
+    case EQ_NAN_FALSE: return MR_CUDA_EQUAL;
+    case EQ_NAN_TRUE: return MR_CUDA_EQUAL | MR_CUDA_NAN_PASSES;
+    case IS_LEAF: return MR_CUDA_LEAF;
+    default: return 0;
+  }
+}
+
+// What a node holds as its value; number is a leaf's.
+static float value_of(const mr_tree *t, const reading *r, uint32_t i) {
+  uint32_t bits = word(r->nodes, MRF_NODE * (size_t)i + 1);
+  float v;
+  if (kind_of(r, i) == IS_LEAF) {
+    if (t->targets == 1) return t->values[r->number[i]];
+    bits = r->number[i];
+  }
+  memcpy(&v, &bits, sizeof v);
+  return v;
+}
+
+// Writes a tree's nodes; column is what each feature is called in them.
+static void write_nodes(const mr_tree *t, const reading *r, const uint32_t *column, int big, void *to) {
+  for (uint32_t at = 0; at < nodes_of(t); at++) {
+    const uint32_t i = r->order[at], kind = kind_of(r, i), feature = word(r->nodes, MRF_NODE * (size_t)i) & 0xffffff;
+    const uint32_t name = kind == IS_LEAF ? 0 : column[feature];
+    const float value = value_of(t, r, i);
+    if (big)
+      ((mr_cuda_big_node *)to)[at] = (mr_cuda_big_node){.value = value, .split = name | flags_of(kind), .child = r->child[i]};
+    else
+      ((mr_cuda_node *)to)[at] = (mr_cuda_node){.value = value, .head = r->child[i] | name << 16 | flags_of(kind)};
+  }
+}
+
+// Where the layout has the nodes of each tree: after its head and target ids.
+static const uint8_t *first_tree(const mr_forest *f, const uint8_t *bytes) {
+  return bytes + 4 * (MRF_HEAD + 2 * (size_t)f->targets);
+}
+static const uint8_t *nodes_at(const mr_tree *t, const uint8_t *tree) { return tree + 4 * (MRF_TREE + (size_t)t->targets); }
+static const uint8_t *next_tree(const mr_tree *t, const uint8_t *tree) {
+  return nodes_at(t, tree) + 4 * ((size_t)nodes_of(t) * MRF_NODE + (size_t)t->targets * t->leaves);
+}
+
+static int any_equal(const mr_forest *f, const uint8_t *bytes) {
+  const uint8_t *tree = first_tree(f, bytes);
+  for (uint32_t t = 0; t < f->n_trees; tree = next_tree(&f->trees[t++], tree)) {
+    const reading r = {.nodes = nodes_at(&f->trees[t], tree)};
+    for (uint32_t i = 0; i < nodes_of(&f->trees[t]); i++)
+      if (flags_of(kind_of(&r, i)) & MR_CUDA_EQUAL) return 1;
+  }
+  return 0;
+}
+
+static void fill_trees(const mr_forest *f, const uint8_t *bytes, const sections *s, const uint32_t *column, reading *r,
+                       mr_cuda_forest *out) {
+  const int big = out->kernel == K_mr_trees_general;
+  uint32_t *root = (uint32_t *)(out->image + s->root), *target = (uint32_t *)(out->image + s->target);
+  mr_cuda_tree *tree = (mr_cuda_tree *)(out->image + s->tree);
+  float *values = (float *)(out->image + s->values);
+  const size_t node = big ? sizeof(mr_cuda_big_node) : sizeof(mr_cuda_node);
+  uint32_t at = 0, targets = 0;
+  uint64_t n_values = 0;
+  const uint8_t *from = first_tree(f, bytes);
+  for (uint32_t i = 0; i < f->n_trees; from = next_tree(&f->trees[i++], from)) {
+    const mr_tree *t = &f->trees[i];
+    r->nodes = nodes_at(t, from);
+    read_tree(r, nodes_of(t));
+    write_nodes(t, r, column, big, out->image + s->nodes + at * node);
+    root[i] = at;
+    tree[i] = (mr_cuda_tree){.targets = t->targets, .target = targets, .values = n_values};
+    memcpy(target + targets, t->target, t->targets * sizeof *target);
+    at += padded_nodes(t);
+    targets += t->targets;
+    if (t->targets == 1) continue;
+    for (uint32_t leaf = 0; leaf < t->leaves; leaf++)
+      for (uint32_t k = 0; k < t->targets; k++) values[n_values++] = t->values[(size_t)k * t->stride + leaf];
+  }
+  root[f->n_trees] = at;
+}
+
+static void fill_groups(const mr_forest *f, const sections *s, mr_cuda_forest *out) {
+  uint32_t *group = (uint32_t *)(out->image + s->group), n = 1;
+  size_t bytes = 0;
+  group[0] = 0;
+  for (uint32_t i = 0; out->group_bytes && i < f->n_trees; i++) {
+    const size_t tree = padded_nodes(&f->trees[i]) * sizeof(mr_cuda_node);
+    if (bytes + tree > out->group_bytes) {
+      group[n++] = i;
+      bytes = 0;
+    }
+    bytes += tree;
+  }
+  group[n] = f->n_trees;
+  out->arguments.n_groups = n;
+}
+
+static sections lay_out(const mr_forest *f, const mr_cuda_forest *out) {
+  sections s = {0};
+  size_t nodes = 0, targets = 0, values = 0;
+  for (uint32_t i = 0; i < f->n_trees; i++) {
+    const mr_tree *t = &f->trees[i];
+    nodes += padded_nodes(t);
+    targets += t->targets;
+    if (t->targets > 1) values += (size_t)t->targets * t->leaves;
+  }
+  s.nodes = take(&s, nodes * (out->kernel == K_mr_trees_general ? sizeof(mr_cuda_big_node) : sizeof(mr_cuda_node)));
+  s.root = take(&s, ((size_t)f->n_trees + 1) * sizeof(uint32_t));
+  s.group = take(&s, ((size_t)f->n_trees + 1) * sizeof(uint32_t));
+  s.tree = take(&s, f->n_trees * sizeof(mr_cuda_tree));
+  s.column = take(&s, f->n_features * sizeof(uint32_t));
+  s.target = take(&s, targets * sizeof(uint32_t));
+  s.values = take(&s, values * sizeof(float));
+  s.base = take(&s, f->targets * sizeof(float));
+  s.has = take(&s, f->targets * sizeof(uint32_t));
+  s.labels = take(&s, f->targets * sizeof(int64_t));
+  return s;
+}
+
+static int fill(const mr_forest *f, const uint8_t *bytes, const int64_t *labels, const sections *s, mr_cuda_forest *out) {
+  const size_t most = largest_tree(f);
+  uint32_t *memory = malloc((4 * most + f->width + 1) * sizeof *memory);
+  if (!memory) return 0;
+  reading r = {.other = memory, .number = memory + most, .order = memory + 2 * most, .child = memory + 3 * most};
+  uint32_t *column = memory + 4 * most; // as nodes call each feature
+  for (uint32_t i = 0; i < f->width; i++) column[i] = i;
+  for (uint32_t i = 0; i < f->n_features; i++) {
+    ((uint32_t *)(out->image + s->column))[i] = f->features[i].feature;
+    if (has_columns(out->kernel)) column[f->features[i].feature] = i;
+  }
+  fill_groups(f, s, out);
+  fill_trees(f, bytes, s, column, &r, out);
+  memcpy(out->image + s->base, f->base, f->targets * sizeof(float));
+  memcpy(out->image + s->has, f->has, f->targets * sizeof(uint32_t));
+  if (labels) memcpy(out->image + s->labels, labels, f->targets * sizeof(int64_t));
+  free(memory);
+  return 1;
+}
+
+int mr_cuda_forest_build(const mr_forest *f, const uint8_t *bytes, const int64_t *labels, size_t shared,
+                         mr_cuda_forest *out) {
+  *out = (mr_cuda_forest){0};
+  choose(f, bytes, shared, out);
+  const sections s = lay_out(f, out);
+  out->bytes = s.bytes;
+  out->image = calloc(1, s.bytes);
+  if (!out->image) return 0;
+  mr_cuda_trees *a = &out->arguments;
+  a->n_trees = f->n_trees;
+  a->n_columns = f->n_features;
+  a->sums_shared = sum_bytes(f) && out->kernel != K_mr_trees_general;
+  a->finish = mr_forest_finish(f);
+#define OFFSET(field) a->field = (const void *)(uintptr_t)s.field
+  OFFSET(nodes), OFFSET(root), OFFSET(group), OFFSET(tree), OFFSET(column), OFFSET(target), OFFSET(values), OFFSET(labels);
+#undef OFFSET
+  a->finish.base = (const float *)(uintptr_t)s.base;
+  a->finish.has = (const uint32_t *)(uintptr_t)s.has;
+  if (fill(f, bytes, labels, &s, out)) return 1;
+  free(out->image);
+  return 0;
+}
+
+void mr_cuda_forest_place(mr_cuda_forest *f, mr_cu_pointer p) {
+  mr_cuda_trees *a = &f->arguments;
+#define PLACE(field) a->field = (const void *)((uintptr_t)a->field + p)
+  PLACE(nodes), PLACE(root), PLACE(group), PLACE(tree), PLACE(column), PLACE(target), PLACE(values), PLACE(labels);
+  PLACE(finish.base), PLACE(finish.has);
+#undef PLACE
+}
+
+// As many threads a block as leave room for two blocks on a multiprocessor, and
+// give every multiprocessor two where there are rows enough for that.
+mr_cuda_launch mr_cuda_forest_launch(const mr_cuda_forest *f, const mr_cuda_device *d, uint64_t rows) {
+  const mr_cuda_trees *a = &f->arguments;
+  const size_t row = ((has_columns(f->kernel) ? a->n_columns : 0) + (a->sums_shared ? a->finish.targets : 0)) * sizeof(float);
+  const size_t half = d->shared_processor / 2, room = half < d->shared_block ? half : d->shared_block;
+  const uint64_t blocks = 2 * (uint64_t)d->processors;
+  uint32_t threads = MOST_THREADS;
+  while (threads > STAGED_THREADS && threads * row + f->group_bytes > room) threads /= 2;
+  while (threads > FEWEST_THREADS && threads * row + f->group_bytes > d->shared_block) threads /= 2;
+  while (threads > 2 * FEWEST_THREADS && rows < threads * blocks) threads /= 2;
+  return (mr_cuda_launch){.kernel = f->kernel, .blocks = (rows + threads - 1) / threads, .threads = threads,
+                          .shared = (uint32_t)(threads * row + f->group_bytes)};
+}
