@@ -12,6 +12,8 @@ enum { MOST_SHARED_SUMS = 16 };
 // Threads of a block: the most, the fewest, and the fewest for which it pays to
 // bring all nodes into shared memory.
 enum { MOST_THREADS = 256, FEWEST_THREADS = 32, STAGED_THREADS = 128 };
+// Shared memory that the driver keeps of each block's.
+enum { BLOCK_BYTES = 1 << 10 };
 
 typedef struct {
   size_t nodes, root, group, tree, column, target, values, base, has, labels; // offsets into the image
@@ -54,7 +56,7 @@ static void choose(const mr_forest *f, const uint8_t *bytes, size_t shared, mr_c
     out->group_bytes = (uint32_t)group;
   } else if (small && f->n_features <= MR_CUDA_MOST_COLUMNS && FEWEST_THREADS * row <= shared) {
     out->kernel = one && !any_equal(f, bytes) ? K_mr_trees_direct_one_le : K_mr_trees_direct;
-  } else if (small && f->width <= MR_CUDA_MOST_COLUMNS && FEWEST_THREADS * sum_bytes(f) + group <= shared) {
+  } else if (small && f->width <= MR_CUDA_MOST_COLUMNS && STAGED_THREADS * sum_bytes(f) + group <= shared) {
     out->kernel = K_mr_trees_wide;
     out->group_bytes = (uint32_t)group;
   }
@@ -274,16 +276,16 @@ void mr_cuda_forest_place(mr_cuda_forest *f, mr_cu_pointer p) {
 }
 
 // As many threads a block as leave room for two blocks on a multiprocessor, and
-// give every multiprocessor two where there are rows enough for that.
+// no more than give every multiprocessor a block. A block of few threads brings
+// as many nodes into shared memory as one of many.
 mr_cuda_launch mr_cuda_forest_launch(const mr_cuda_forest *f, const mr_cuda_device *d, uint64_t rows) {
   const mr_cuda_trees *a = &f->arguments;
   const size_t row = ((has_columns(f->kernel) ? a->n_columns : 0) + (a->sums_shared ? a->finish.targets : 0)) * sizeof(float);
-  const size_t half = d->shared_processor / 2, room = half < d->shared_block ? half : d->shared_block;
-  const uint64_t blocks = 2 * (uint64_t)d->processors;
+  const size_t half = d->shared_processor / 2 - BLOCK_BYTES, room = half < d->shared_block ? half : d->shared_block;
+  const uint32_t fewest = f->group_bytes ? STAGED_THREADS : FEWEST_THREADS;
   uint32_t threads = MOST_THREADS;
-  while (threads > STAGED_THREADS && threads * row + f->group_bytes > room) threads /= 2;
-  while (threads > FEWEST_THREADS && threads * row + f->group_bytes > d->shared_block) threads /= 2;
-  while (threads > 2 * FEWEST_THREADS && rows < threads * blocks) threads /= 2;
+  while (threads > fewest && (threads * row + f->group_bytes > room || rows < (uint64_t)threads * (uint32_t)d->processors))
+    threads /= 2;
   return (mr_cuda_launch){.kernel = f->kernel, .blocks = (rows + threads - 1) / threads, .threads = threads,
                           .shared = (uint32_t)(threads * row + f->group_bytes)};
 }

@@ -372,6 +372,11 @@ void mr_forest_free(mr_forest *f) {
   free(f);
 }
 
+mr_finish mr_forest_finish(const mr_forest *f) {
+  return (mr_finish){.base = f->base, .has = f->has, .targets = f->targets, .n_base = f->n_base, .n_trees = f->n_trees,
+                     .average = f->average, .binary = f->binary, .positive = f->positive, .transform = f->transform};
+}
+
 // Each step takes every row that is not at a leaf one node down, without a
 // branch on where it goes: the rows' loads do not wait for each other.
 void mr_forest_walk(const mr_tree *t, size_t n, const int32_t *tile, uint32_t *leaf) {

@@ -113,11 +113,6 @@ static OrtStatus *ORT_API_CALL create_strings(const OrtCustomOp *op, const OrtAp
   return (void)op, create_classifier(api, info, kernel, read_strings);
 }
 
-mr_finish mr_forest_finish(const mr_forest *f) {
-  return (mr_finish){.base = f->base, .has = f->has, .targets = f->targets, .n_base = f->n_base, .n_trees = f->n_trees,
-                     .average = f->average, .binary = f->binary, .positive = f->positive, .transform = f->transform};
-}
-
 static void finish_regression(const mr_forest *f, size_t n, const float *scores, float *out) {
   const mr_finish how = mr_forest_finish(f);
   for (uint32_t k = 0; k < f->targets; k++) {

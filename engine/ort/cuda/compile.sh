@@ -46,7 +46,13 @@ fi
 readonly cuda=$home/nvidia/cu13
 
 if [ "${1:-}" = bench ]; then
-  "$cuda/bin/nvcc" "${flags[@]}" -O3 -arch=sm_90 -L"$cuda/lib" -o "$2" "$here/bench.cu"
+  objects=$(mktemp -d)
+  trap 'rm -rf "$objects"' EXIT
+  for name in forest cuda_forest cuda_driver cuda_ptx; do
+    gcc -O2 -std=c11 -c -o "$objects/$name.o" "$here/../$name.c"
+  done
+  "$cuda/bin/nvcc" "${flags[@]}" -O3 -arch=sm_90 -I"$here/.." -L"$cuda/lib" -o "$2" "$here/bench.cu" "$objects"/*.o -ldl \
+    -Xcompiler -static-libstdc++,-static-libgcc
   exit
 fi
 

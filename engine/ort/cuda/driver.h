@@ -9,9 +9,9 @@
 
 typedef int mr_cu_result; // 0: success
 typedef int mr_cu_device;
-typedef struct mr_cu_context *mr_cu_context;
-typedef struct mr_cu_module *mr_cu_module;
-typedef struct mr_cu_function *mr_cu_function;
+typedef struct mr_cu_context_of *mr_cu_context;
+typedef struct mr_cu_module_of *mr_cu_module;
+typedef struct mr_cu_function_of *mr_cu_function;
 typedef uint64_t mr_cu_pointer; // into device memory
 
 enum {

@@ -13,22 +13,22 @@
 
 enum { DEVICES = 2, MOST_CALLS = 1 << 16, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_DEVICE = 101, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719 };
 
-struct mr_cu_context {
+struct mr_cu_context_of {
   int device, retained;
 };
-struct mr_cu_module {
+struct mr_cu_module_of {
   mr_cu_context context;
 };
-struct mr_cu_function {
+struct mr_cu_function_of {
   mr_cu_context context;
   int kernel, shared;
 };
 
 static struct {
   pthread_mutex_t mu;
-  struct mr_cu_context contexts[DEVICES];
-  struct mr_cu_module modules[DEVICES];
-  struct mr_cu_function functions[DEVICES][64];
+  struct mr_cu_context_of contexts[DEVICES];
+  struct mr_cu_module_of modules[DEVICES];
+  struct mr_cu_function_of functions[DEVICES][64];
   int processors, shared_processor, shared_block, allocations;
   char fail[64], log[256];
   int code;
@@ -149,7 +149,7 @@ static mr_cu_result get_function(mr_cu_function *out, mr_cu_module module, const
   const int kernel = mr_emulated_kernel(name);
   if (kernel < 0) return NOT_FOUND;
   *out = &fake.functions[module->context->device][kernel];
-  **out = (struct mr_cu_function){.context = module->context, .kernel = kernel, .shared = 48 << 10};
+  **out = (struct mr_cu_function_of){.context = module->context, .kernel = kernel, .shared = 48 << 10};
   return 0;
 }
 

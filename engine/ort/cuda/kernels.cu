@@ -15,14 +15,14 @@
 #include "emulator.h"
 #endif
 
-enum { MOST_AT_ONCE = 8, COLUMNS_AT_ONCE = 8 };
+enum { MOST_AT_ONCE = 8, COLUMNS_AT_ONCE = 8, WORDS_AHEAD = 4 };
 
 // What a thread knows of its row. A thread beyond the last row does what the
 // others do on that one, and leaves no trace.
 typedef struct {
   uint64_t row;
   int mine;
-  const float *x; // column c is x[c * step]
+  const char *x; // column c is a float at x + c * step
   uint32_t step;
   float *sums;    // of target k: sums[k * sums_step]
   uint32_t sums_step;
@@ -33,10 +33,12 @@ MR_DEVICE lane begin(const mr_cuda_trees *a) {
   l.row = (uint64_t)blockIdx.x * blockDim.x + threadIdx.x;
   l.mine = l.row < a->rows;
   if (!l.mine) l.row = a->rows - 1;
-  l.x = a->x + l.row * a->stride;
-  l.step = 1;
+  l.x = (const char *)(a->x + l.row * a->stride);
+  l.step = sizeof(float);
   return l;
 }
+
+MR_DEVICE float at_column(const lane *l, uint32_t column) { return *(const float *)(l->x + column * l->step); }
 
 // Moves the row's columns into shared memory, where threads side by side find
 // theirs side by side. Loads go ahead of stores, or each would wait for the last.
@@ -46,12 +48,12 @@ MR_DEVICE float *fetch_columns(const mr_cuda_trees *a, lane *l, float *to) {
   uint32_t c = 0;
   for (; c + COLUMNS_AT_ONCE <= a->n_columns; c += COLUMNS_AT_ONCE) {
     float v[COLUMNS_AT_ONCE];
-    UNROLL for (uint32_t i = 0; i < COLUMNS_AT_ONCE; i++) v[i] = l->x[a->column[c + i]];
+    UNROLL for (uint32_t i = 0; i < COLUMNS_AT_ONCE; i++) v[i] = at_column(l, a->column[c + i]);
     UNROLL for (uint32_t i = 0; i < COLUMNS_AT_ONCE; i++) mine[(c + i) * step] = v[i];
   }
-  for (; c < a->n_columns; c++) mine[c * step] = l->x[a->column[c]];
-  l->x = mine;
-  l->step = step;
+  for (; c < a->n_columns; c++) mine[c * step] = at_column(l, a->column[c]);
+  l->x = (const char *)mine;
+  l->step = step * (uint32_t)sizeof(float);
   return to + a->n_columns * step;
 }
 
@@ -105,7 +107,7 @@ MR_DEVICE void end(const mr_cuda_trees *a, const lane *l) {
 }
 
 // Whether x fails a split. equals: splits on equality may be among them.
-MR_DEVICE uint32_t fails(float x, float threshold, uint32_t head, const int equals) {
+MR_DEVICE int fails(float x, float threshold, uint32_t head, const int equals) {
   const int nan = x != x, nan_fails = !(head & MR_CUDA_NAN_PASSES);
   if (equals && head & MR_CUDA_EQUAL) return nan ? nan_fails : x != threshold;
   return x > threshold || (nan && nan_fails);
@@ -125,8 +127,8 @@ MR_DEVICE void walk(const lane *l, const mr_cuda_node *nodes, const uint32_t *ro
     heads = MR_CUDA_LEAF;
     UNROLL for (int i = 0; i < n; i++) {
       const uint32_t head = leaf[i].head, column = head >> 16 & (MR_CUDA_MOST_COLUMNS - 1);
-      const uint32_t fail = fails(l->x[column * l->step], leaf[i].value, head, equals) & ~(head >> 31);
-      leaf[i] = tree[i][(head & (MR_CUDA_MOST_CHILDREN - 1)) + fail];
+      const int fail = fails(at_column(l, column), leaf[i].value, head, equals) && !(head & MR_CUDA_LEAF);
+      leaf[i] = tree[i][(head & (MR_CUDA_MOST_CHILDREN - 1)) + (uint32_t)fail];
       heads &= leaf[i].head;
     }
   }
@@ -134,11 +136,32 @@ MR_DEVICE void walk(const lane *l, const mr_cuda_node *nodes, const uint32_t *ro
 
 typedef struct __attribute__((aligned(16))) {
   uint32_t a, b, c, d;
-} words;
+} words; // two nodes
 
-// A group's nodes are a whole number of words.
-MR_DEVICE void fetch_nodes(const mr_cuda_node *from, mr_cuda_node *to, uint32_t n) {
-  for (uint32_t i = threadIdx.x; i < n / 2; i += blockDim.x) ((words *)to)[i] = ((const words *)from)[i];
+// A group's nodes, a whole number of words. The first of them are loaded while
+// the group before is walked.
+typedef struct {
+  const words *from;
+  uint32_t n;
+  words ahead[WORDS_AHEAD];
+} nodes_ahead;
+
+MR_DEVICE void load_ahead(const mr_cuda_trees *a, uint32_t group, nodes_ahead *next) {
+  const uint32_t first = a->root[a->group[group]], last = a->root[a->group[group + 1]];
+  next->from = (const words *)((const mr_cuda_node *)a->nodes + first);
+  next->n = (last - first) / 2;
+  UNROLL for (uint32_t i = 0; i < WORDS_AHEAD; i++) {
+    const uint32_t at = threadIdx.x + i * blockDim.x;
+    if (at < next->n) next->ahead[i] = next->from[at];
+  }
+}
+
+MR_DEVICE void store_nodes(const nodes_ahead *next, words *to) {
+  UNROLL for (uint32_t i = 0; i < WORDS_AHEAD; i++) {
+    const uint32_t at = threadIdx.x + i * blockDim.x;
+    if (at < next->n) to[at] = next->ahead[i];
+  }
+  for (uint32_t at = threadIdx.x + WORDS_AHEAD * blockDim.x; at < next->n; at += blockDim.x) to[at] = next->from[at];
 }
 
 // All trees for a block's rows. nodes, columns: are they in shared memory, or
@@ -149,7 +172,10 @@ MR_DEVICE void score(const mr_cuda_trees *a, float *shared, const int nodes, con
   float sum = 0, *free = shared;
   if (columns) free = fetch_columns(a, &l, free);
   if (!one) free = begin_sums(a, &l, free);
-  mr_cuda_node *const group = (mr_cuda_node *)free;
+  nodes_ahead next;
+  next.n = 0;
+  next.from = 0;
+  if (nodes) load_ahead(a, 0, &next);
   for (uint32_t g = 0; g < a->n_groups; g++) {
     const uint32_t last = a->group[g + 1];
     uint32_t t = a->group[g], base = 0;
@@ -157,9 +183,10 @@ MR_DEVICE void score(const mr_cuda_trees *a, float *shared, const int nodes, con
     if (nodes) {
       base = a->root[t];
       __syncthreads(); // others may still be in the group before
-      fetch_nodes(from + base, group, a->root[last] - base);
+      store_nodes(&next, (words *)free);
       __syncthreads();
-      from = group;
+      from = (const mr_cuda_node *)free;
+      if (g + 1 < a->n_groups) load_ahead(a, g + 1, &next);
     }
     mr_cuda_node leaf[MOST_AT_ONCE];
     for (; t + (uint32_t)n <= last; t += (uint32_t)n) {
@@ -187,18 +214,18 @@ MR_DEVICE void score(const mr_cuda_trees *a, float *shared, const int nodes, con
 
 enum { AT_ONCE = 4 };
 
-#define TREES(name, nodes, columns, one, equals)                 \
+#define TREES(name, nodes, columns, one, equals, at_once)        \
   KERNEL(MR_CUDA_MOST_THREADS) name(const mr_cuda_trees a) {     \
     SHARED;                                                      \
-    score(&a, shared, nodes, columns, one, equals, AT_ONCE);     \
+    score(&a, shared, nodes, columns, one, equals, at_once);     \
   }
 
-TREES(mr_trees_staged_one_le, 1, 1, 1, 0)
-TREES(mr_trees_staged_one, 1, 1, 1, 1)
-TREES(mr_trees_staged, 1, 1, 0, 1)
-TREES(mr_trees_direct_one_le, 0, 1, 1, 0)
-TREES(mr_trees_direct, 0, 1, 0, 1)
-TREES(mr_trees_wide, 1, 0, 0, 1)
+TREES(mr_trees_staged_one_le, 1, 1, 1, 0, AT_ONCE)
+TREES(mr_trees_staged_one, 1, 1, 1, 1, AT_ONCE)
+TREES(mr_trees_staged, 1, 1, 0, 1, AT_ONCE)
+TREES(mr_trees_direct_one_le, 0, 1, 1, 0, AT_ONCE)
+TREES(mr_trees_direct, 0, 1, 0, 1, AT_ONCE)
+TREES(mr_trees_wide, 1, 0, 0, 1, AT_ONCE)
 
 // Any forest, one node at a time.
 KERNEL(MR_CUDA_MOST_THREADS) mr_trees_general(const mr_cuda_trees a) {
@@ -208,7 +235,7 @@ KERNEL(MR_CUDA_MOST_THREADS) mr_trees_general(const mr_cuda_trees a) {
   for (uint32_t t = 0; t < a.n_trees; t++) {
     const mr_cuda_big_node *tree = (const mr_cuda_big_node *)a.nodes + a.root[t];
     mr_cuda_big_node at = tree[0];
-    while (!(at.split & MR_CUDA_LEAF)) at = tree[at.child + fails(l.x[at.split & 0xffffff], at.value, at.split, 1)];
+    while (!(at.split & MR_CUDA_LEAF)) at = tree[at.child + (uint32_t)fails(at_column(&l, at.split & 0xffffff), at.value, at.split, 1)];
     add_leaf(&a, &l, t, at.value);
   }
   end(&a, &l);

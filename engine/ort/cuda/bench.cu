@@ -1,0 +1,339 @@
+// Compares the kernels for trees on a device: every variant of kernel, trees at
+// once, threads of a block and size of a group, on random forests, each checked
+// bit by bit against a plain loop on the processor.
+//
+//   engine/ort/cuda/compile.sh bench trees-bench    (here; runs where a device is)
+//   ./trees-bench                                   (all; a minute)
+//   ./trees-bench TREES LEAVES FEATURES ROWS        (one forest and batch)
+//
+// The first line of each batch, "product", is what millrace does: its PTX, its
+// choice of kernel, and its launcher. ms is the median of 9 launches.
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels.cu"
+
+extern "C" {
+#include "../cuda_forest.h"
+}
+
+static double now_ms() {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+static void check(cudaError_t error, const char *what) {
+  if (!error) return;
+  fprintf(stderr, "%s: %s\n", what, cudaGetErrorString(error));
+  exit(1);
+}
+#define CHECK(call) check(call, #call)
+
+// What the launcher needs of ONNX Runtime.
+static OrtStatus *ORT_API_CALL print_status(OrtErrorCode, const char *message) noexcept {
+  fprintf(stderr, "%s\n", message);
+  exit(1);
+}
+static OrtStatus *ORT_API_CALL default_stream(const OrtKernelContext *, void **out) noexcept {
+  *out = nullptr;
+  return nullptr;
+}
+static OrtApi stub_api() {
+  OrtApi api = {};
+  api.CreateStatus = print_status;
+  api.KernelContext_GetGPUComputeStream = default_stream;
+  return api;
+}
+
+// A random forest in the layout of models/forest_layout.go, regressor of one
+// target; a third of the splits send NaN to the true side.
+struct Forest {
+  std::string name;
+  unsigned trees, leaves, features, depth;
+  std::vector<uint32_t> words;
+  std::mt19937 random{42};
+
+  void word(uint32_t v) { words.push_back(v); }
+  void real(float v) {
+    memcpy(&words.emplace_back(), &v, 4);
+  }
+  float normal() { return std::normal_distribution<float>()(random); }
+
+  // Leaves are dealt to both sides: evenly in a perfect tree (leaves a power of
+  // two), or as a split anywhere does.
+  void nodes(unsigned n, unsigned deep, std::vector<float> &values) {
+    depth = std::max(depth, deep);
+    if (n == 1) {
+      word(IS_LEAF << 24);
+      word(0);
+      values.push_back(normal());
+      return;
+    }
+    word(random() % features | (random() % 3 ? LE_NAN_FALSE : LE_NAN_TRUE) << 24);
+    real(normal());
+    const bool perfect = (leaves & (leaves - 1)) == 0;
+    // Not so lopsided as any cut would be: the better of three.
+    unsigned left = n / 2;
+    for (int i = 0; !perfect && i < 2; i++) left = (left + 1 + random() % (n - 1)) / 2;
+    left = std::min(std::max(left, 1u), n - 1);
+    nodes(left, deep + 1, values);
+    nodes(n - left, deep + 1, values);
+  }
+
+  Forest(unsigned trees, unsigned leaves, unsigned features) : trees(trees), leaves(leaves), features(features), depth(0) {
+    name = "trees=" + std::to_string(trees) + " leaves=" + std::to_string(leaves) + " features=" + std::to_string(features);
+    const uint32_t head[] = {MRF_MAGIC, features, 1, trees, 0, 0, 0, 2 * leaves - 1, 0, 0, 0, 0};
+    words.assign(head, head + MRF_HEAD);
+    real(0);
+    word(1);
+    for (unsigned t = 0; t < trees; t++) {
+      word(2 * leaves - 1), word(leaves), word(1), word(0);
+      std::vector<float> values;
+      nodes(leaves, 0, values);
+      for (float v : values) real(v);
+    }
+    name += " depth=" + std::to_string(depth);
+  }
+
+  // The plain loop. A false side is found by passing over the true side.
+  std::vector<std::vector<uint32_t>> skip;
+  void prepare() {
+    size_t at = MRF_HEAD + 2;
+    for (unsigned t = 0; t < trees; t++) {
+      const uint32_t n = words[at];
+      at += MRF_TREE + 1;
+      std::vector<uint32_t> end(n), open;
+      for (uint32_t i = n; i-- > 0;) end[i] = words[at + 2 * i] >> 24 == IS_LEAF ? i + 1 : end[end[i + 1]];
+      skip.push_back(end);
+      at += 2 * n + leaves;
+    }
+  }
+  float score(const float *x) const {
+    size_t at = MRF_HEAD + 2;
+    float sum = 0;
+    for (unsigned t = 0; t < trees; t++) {
+      at += MRF_TREE + 1;
+      uint32_t i = 0, passed = 0; // leaves to the left are counted by nodes passed over
+      while (words[at + 2 * i] >> 24 != IS_LEAF) {
+        float threshold;
+        memcpy(&threshold, &words[at + 2 * i + 1], 4);
+        const float v = x[words[at + 2 * i] & 0xffffff];
+        const bool pass = v != v ? words[at + 2 * i] >> 24 == LE_NAN_TRUE : v <= threshold;
+        if (!pass) passed += (skip[t][i + 1] - i) / 2; // nodes 2n - 1 of n leaves
+        i = pass ? i + 1 : skip[t][i + 1];
+      }
+      float value;
+      memcpy(&value, &words[at + 2 * (2 * leaves - 1) + passed], 4);
+      sum += value;
+      at += 2 * (2 * leaves - 1) + leaves;
+    }
+    return sum + 0.0f;
+  }
+};
+
+// Variants of the kernels of one target, by trees at once.
+#define VARIANT(kind, nodes, at_once) TREES(bench_##kind##_##at_once, nodes, 1, 1, 0, at_once)
+VARIANT(staged, 1, 1)
+VARIANT(staged, 1, 2)
+VARIANT(staged, 1, 4)
+VARIANT(staged, 1, 8)
+VARIANT(direct, 0, 2)
+VARIANT(direct, 0, 4)
+VARIANT(direct, 0, 8)
+TREES(bench_wide_4, 1, 0, 1, 0, 4)
+
+struct Variant {
+  const char *name;
+  void (*kernel)(mr_cuda_trees);
+  bool staged, columns;
+};
+static const Variant variants[] = {
+    {"staged/at_once=1", bench_staged_1, true, true},  {"staged/at_once=2", bench_staged_2, true, true},
+    {"staged/at_once=4", bench_staged_4, true, true},  {"staged/at_once=8", bench_staged_8, true, true},
+    {"direct/at_once=2", bench_direct_2, false, true}, {"direct/at_once=4", bench_direct_4, false, true},
+    {"direct/at_once=8", bench_direct_8, false, true}, {"wide/at_once=4", bench_wide_4, true, false},
+};
+
+struct Bench {
+  OrtApi api = stub_api();
+  const mr_cuda_device *device;
+  Forest &forest;
+  mr_forest *read;
+  mr_cuda_forest placed;
+  mr_cu_pointer memory;
+  float *x, *out;
+  std::vector<float> host, want;
+  size_t most;
+  std::vector<uint32_t> root;
+
+  enum { CHECKED = 4096 }; // rows, at the beginning and at the end of most
+
+  Bench(Forest &f, size_t most) : forest(f), most(most) {
+    mr_cuda_open(&api, 0, &device);
+    const char *error = nullptr;
+    read = mr_forest_read((const uint8_t *)f.words.data(), 4 * f.words.size(), MR_PLAIN, &error);
+    if (!read || !mr_cuda_forest_build(read, (const uint8_t *)f.words.data(), nullptr, device->shared_block, &placed)) {
+      fprintf(stderr, "%s\n", error ? error : "no memory");
+      exit(1);
+    }
+    const uint32_t *r = (const uint32_t *)(placed.image + (uintptr_t)placed.arguments.root);
+    root.assign(r, r + f.trees + 1);
+    mr_cuda_upload(&api, device, placed.image, placed.bytes, &memory);
+    mr_cuda_forest_place(&placed, memory);
+    std::mt19937 random(7);
+    std::normal_distribution<float> normal;
+    host.resize(most * f.features);
+    // Random numbers are the slow part: rows repeat after a prime of them.
+    const size_t own = std::min(host.size(), (size_t)65521 * f.features);
+    for (size_t i = 0; i < own; i++) host[i] = random() % 50 ? normal(random) : NAN;
+    for (size_t i = own; i < host.size(); i++) host[i] = host[i - own];
+    f.prepare();
+    want.resize(most, NAN);
+    for (size_t i = 0; i < most; i++)
+      if (i < CHECKED || i + CHECKED >= most) want[i] = f.score(&host[i * f.features]);
+    CHECK(cudaMalloc(&x, host.size() * 4));
+    CHECK(cudaMalloc(&out, most * 4));
+    CHECK(cudaMemcpy(x, host.data(), host.size() * 4, cudaMemcpyHostToDevice));
+  }
+
+  ~Bench() {
+    cudaFree(x);
+    cudaFree(out);
+    mr_cuda_free(device, memory);
+    free(placed.image);
+    mr_forest_free(read);
+  }
+
+  mr_cuda_trees arguments(size_t rows) const {
+    mr_cuda_trees a = placed.arguments;
+    a.x = x;
+    a.rows = rows;
+    a.stride = forest.features;
+    a.out = out;
+    return a;
+  }
+
+  template <typename Launch> void time(size_t rows, const std::string &name, Launch launch) {
+    CHECK(cudaMemset(out, 0xff, rows * 4));
+    launch();
+    if (cudaError_t error = cudaGetLastError()) {
+      printf("%s rows=%zu %s: %s\n", forest.name.c_str(), rows, name.c_str(), cudaGetErrorString(error));
+      return;
+    }
+    CHECK(cudaDeviceSynchronize());
+    std::vector<float> got(rows);
+    CHECK(cudaMemcpy(got.data(), out, rows * 4, cudaMemcpyDeviceToHost));
+    size_t wrong = 0, checked = 0;
+    for (size_t i = 0; i < rows; i++) {
+      if (i >= CHECKED && i + CHECKED < most) continue;
+      checked++;
+      wrong += memcmp(&got[i], &want[i], 4) != 0;
+    }
+    std::vector<float> times;
+    cudaEvent_t begin, end;
+    CHECK(cudaEventCreate(&begin));
+    CHECK(cudaEventCreate(&end));
+    for (int i = 0; i < 9; i++) {
+      CHECK(cudaEventRecord(begin));
+      launch();
+      CHECK(cudaEventRecord(end));
+      CHECK(cudaEventSynchronize(end));
+      float ms;
+      CHECK(cudaEventElapsedTime(&ms, begin, end));
+      times.push_back(ms);
+    }
+    CHECK(cudaEventDestroy(begin));
+    CHECK(cudaEventDestroy(end));
+    std::sort(times.begin(), times.end());
+    printf("%s rows=%zu %s ms=%.3f Mrows/s=%.1f bits=%s (%zu of %zu rows differ)\n", forest.name.c_str(), rows, name.c_str(),
+           times[4], rows / times[4] / 1e3, wrong ? "WRONG" : "ok", wrong, checked);
+    fflush(stdout);
+  }
+
+  // The groups of another size, in device memory to free; no group if a tree is
+  // too large.
+  uint32_t *groups(size_t bytes, uint32_t *n) const {
+    std::vector<uint32_t> group = {0};
+    for (uint32_t t = 0; t < forest.trees; t++) {
+      if ((root[t + 1] - root[t]) * sizeof(mr_cuda_node) > bytes) return nullptr;
+      if ((root[t + 1] - root[group.back()]) * sizeof(mr_cuda_node) > bytes) group.push_back(t);
+    }
+    *n = (uint32_t)group.size();
+    group.push_back(forest.trees);
+    uint32_t *to;
+    CHECK(cudaMalloc(&to, group.size() * 4));
+    CHECK(cudaMemcpy(to, group.data(), group.size() * 4, cudaMemcpyHostToDevice));
+    return to;
+  }
+
+  void one(size_t rows, const Variant &v, unsigned threads, size_t group_bytes) {
+    mr_cuda_trees a = arguments(rows);
+    uint32_t *group = groups(v.staged ? group_bytes : (size_t)-1, &a.n_groups);
+    if (!group) return;
+    a.group = group;
+    const size_t shared = (v.columns ? a.n_columns * threads * 4 : 0) + (v.staged ? group_bytes : 0);
+    if (shared <= device->shared_block) {
+      CHECK(cudaFuncSetAttribute(v.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)device->shared_block));
+      CHECK(cudaFuncSetAttribute(v.kernel, cudaFuncAttributePreferredSharedMemoryCarveout, 100));
+      const unsigned blocks = (unsigned)((rows + threads - 1) / threads);
+      time(rows, std::string(v.name) + " threads=" + std::to_string(threads) + " group=" + std::to_string(v.staged ? group_bytes >> 10 : 0) + "K",
+           [&] { v.kernel<<<blocks, threads, shared>>>(a); });
+    }
+    CHECK(cudaFree(group));
+  }
+
+  void all(size_t rows) {
+    mr_cuda_trees a = arguments(rows);
+    const mr_cuda_launch l = mr_cuda_forest_launch(&placed, device, rows);
+    const char *names[] = {
+#define BENCH_NAME(name, shared) #name,
+        MR_CUDA_KERNELS(BENCH_NAME)};
+    time(rows, std::string("product/") + names[l.kernel] + " threads=" + std::to_string(l.threads) + " group=" +
+                   std::to_string(placed.group_bytes >> 10) + "K",
+         [&] { mr_cuda_run(&api, device, nullptr, l, &a); });
+    if (placed.kernel == K_mr_trees_general || placed.kernel == K_mr_trees_wide) return; // nodes have no columns
+    for (const Variant &v : variants) {
+      if (!v.columns) continue;
+      for (unsigned threads : {64, 128, 256, 512})
+        for (size_t group : {8, 16, 32, 64, 96}) {
+          one(rows, v, threads, group << 10);
+          if (!v.staged) break;
+        }
+    }
+  }
+};
+
+int main(int argc, char **argv) {
+  CHECK(cudaSetDevice(0));
+  CHECK(cudaFree(nullptr));
+  cudaDeviceProp p;
+  CHECK(cudaGetDeviceProperties(&p, 0));
+  OrtApi api = stub_api();
+  const mr_cuda_device *d;
+  const double begin = now_ms();
+  mr_cuda_open(&api, 0, &d);
+  printf("%s, %d multiprocessors, %zu KiB of shared memory each; the PTX loads in %.0f ms\n", p.name, d->processors,
+         d->shared_processor >> 10, now_ms() - begin);
+  if (argc == 5) {
+    Forest f((unsigned)atoi(argv[1]), (unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]));
+    const size_t rows = (size_t)atol(argv[4]);
+    Bench(f, rows).all(rows);
+    return 0;
+  }
+  for (const auto &shape : {std::vector<unsigned>{500, 256, 32}, {200, 63, 32}, {100, 4000, 32}, {300, 256, 2000}}) {
+    Forest f(shape[0], shape[1], shape[2]);
+    const size_t most = shape[2] > 1000 ? 1 << 16 : 1 << 20;
+    Bench b(f, most);
+    for (size_t rows : {(size_t)1 << 14, (size_t)1 << 17, (size_t)1 << 20})
+      if (rows <= most) b.all(rows);
+  }
+  return 0;
+}
