@@ -77,6 +77,8 @@ type Model struct {
 	folder string
 	labels []ClassLabels // by output; both lists nil where there are none
 	ours   bool          // UseKernels put operators of ours into the graph
+
+	rowElements int // see RowElements
 }
 
 // Data is the serialised ModelProto that a session is made from: the file's

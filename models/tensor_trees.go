@@ -1,0 +1,253 @@
+package models
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/millrace/millrace/models/onnxpb"
+)
+
+// TensorTrees are the options of TreesToTensors.
+type TensorTrees struct {
+	Form TreeForm // empty is FormAuto
+	// Transposed makes the first operator over an ensemble's input a Transpose to
+	// [F,N], in which form columns lie in Arrow, and on a GPU the rows that
+	// threads beside each other read; all that follows has rows last.
+	Transposed bool
+	// DropLabels takes the predicted class off the graph's outputs. A device
+	// holds no text; the scores, whose labels OutputLabels has, say the same.
+	DropLabels bool
+}
+
+// TreesToTensors gives a model whose tree ensembles are operators of ai.onnx on
+// tensors, all of which ONNX Runtime's CUDA provider has kernels for, and none of
+// which it has for ai.onnx.ml. Every row comes to the same leaves, NaN and
+// default directions included; sums of leaves may be added in another order and
+// differ in their last bits; post-transforms differ by rounding.
+//
+// Taken are the TreeEnsembleRegressor, -Classifier and TreeEnsemble of the main
+// graph that are understood in full, over inputs whose type and width the graph
+// tells. left says what stays, and why, one sentence each. m is not changed;
+// changed is false, and the model m itself, when nothing is rewritten.
+//
+// Kernels on CUDA count elements in 32 bits: RowElements of the model times the
+// rows of a batch must stay below 2^31.
+func TreesToTensors(m *Model, opts TensorTrees) (rewritten *Model, changed bool, left []string, err error) {
+	if !m.hasTrees() {
+		return m, false, nil, nil
+	}
+	rewritten, changed, err = m.reparsed(withTensorTrees(opts, &left))
+	return rewritten, changed, left, err
+}
+
+// RowElements is how many elements, for each row of a batch, the largest tensor
+// has that TreesToTensors put into the graph; 0 where it put in none.
+func (m *Model) RowElements() int { return m.rowElements }
+
+func (m *Model) hasTrees() bool { return slices.ContainsFunc(m.Operators, isTrees) }
+
+func isTrees(o Operator) bool { return o.Domain == "ai.onnx.ml" && treeOperators[o.Name] }
+
+var treeOperators = map[string]bool{"TreeEnsembleRegressor": true, "TreeEnsembleClassifier": true, "TreeEnsemble": true}
+
+// withTensorTrees is the rewriter of TreesToTensors.
+func withTensorTrees(opts TensorTrees, left *[]string) rewriter {
+	return func(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
+		switch opts.Form {
+		case "":
+			opts.Form = FormAuto
+		case FormAuto, FormGEMM, FormPerfect, FormTraversal:
+		default:
+			return false, fmt.Errorf("%w: trees have no form %q", ErrModel, opts.Form)
+		}
+		w := &treeRewriter{kernelRewriter: newKernelRewriter(p.GetGraph()), proto: p, opts: opts}
+		// A function may bear the name of an operator and mean something else.
+		if len(p.GetFunctions()) > 0 || len(p.GetGraph().GetNode()) > maxKernelNodes {
+			*left = append(*left, "trees: the model has functions, or too many nodes to look at")
+			return false, nil
+		}
+		w.run()
+		*left = append(*left, w.left...)
+		if len(w.rewrites) == 0 {
+			return false, nil
+		}
+		w.dropOutputs(m)
+		m.Rewrites = slices.Concat(m.Rewrites, w.rewrites)
+		m.rowElements = max(m.rowElements, w.most)
+		return true, nil
+	}
+}
+
+// treeRewriter rewrites the ensembles of one graph.
+type treeRewriter struct {
+	*kernelRewriter
+	proto   *onnxpb.ModelProto
+	opts    TensorTrees
+	left    []string
+	most    int
+	dropped map[string]bool // labels that no longer are, by name
+}
+
+func (w *treeRewriter) run() {
+	w.dropped = map[string]bool{}
+	opset, reason := opsetFor(w.proto)
+	var nodes []*onnxpb.NodeProto
+	for i, n := range w.graph.GetNode() {
+		if plainDomain(n.GetDomain()) != "ai.onnx.ml" || !treeOperators[n.GetOpType()] {
+			nodes = append(nodes, n)
+			continue
+		}
+		why := reason
+		var b *graphBuilder
+		if why == "" {
+			b = &graphBuilder{prefix: freePrefix(w.graph, fmt.Sprintf("trees%d_", i)), opset: opset}
+			why = w.rewrite(n, b)
+		}
+		if why != "" {
+			w.left = append(w.left, fmt.Sprintf("%s %.80q: %s", n.GetOpType(), lastOf(n.GetOutput()), why))
+			nodes = append(nodes, n)
+			continue
+		}
+		nodes = append(nodes, b.nodes...)
+		w.graph.Initializer = append(w.graph.Initializer, b.constants...)
+	}
+	w.graph.Node = nodes
+	if len(w.rewrites) > 0 {
+		importOpset(w.proto, opset)
+	}
+}
+
+func lastOf(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return names[len(names)-1]
+}
+
+// rewrite fills b with what computes the same as n, or says why it cannot.
+func (w *treeRewriter) rewrite(n *onnxpb.NodeProto, b *graphBuilder) string {
+	outputs := 1
+	classifier := n.GetOpType() == "TreeEnsembleClassifier"
+	if classifier {
+		outputs = 2
+	}
+	if len(n.GetInput()) != 1 || len(n.GetOutput()) != outputs || slices.Contains(n.GetOutput(), "") {
+		return "it has not the inputs and outputs that it should have"
+	}
+	input := w.typeOf(n.GetInput()[0])
+	b.real = Float32
+	switch input.elem {
+	case Float64:
+		b.real = Float64
+	case Float32, Int64, Int32:
+	default:
+		return fmt.Sprintf("its input is %s", input.elem)
+	}
+	s, why := w.read(n, classifier, b.real)
+	if why != "" {
+		return why
+	}
+	if input.columns < int64(s.width) {
+		return fmt.Sprintf("it splits on %d features, and its input is not known to have them", s.width)
+	}
+	drop := classifier && w.canDrop(n.GetOutput()[0])
+	if classifier && !drop && len(s.labels.Strings) > 0 {
+		return "its labels are text, which is on no device, and are used or asked for"
+	}
+	trees, why := s.simplified(b.real)
+	if why != "" {
+		return why
+	}
+	sum := &treeSum{treeGraph: &treeGraph{graphBuilder: b, transposed: w.opts.Transposed}, source: s}
+	var ok bool
+	if sum.has, ok = hasTargets(s, trees); !ok {
+		return "some rows have a value for a target, and some have none"
+	}
+	all := make([]*tensorTree, len(trees))
+	for i := range trees {
+		all[i] = &trees[i]
+	}
+	groups := groupTrees(all, w.opts.Form)
+	if sum.tableValues(groups) > maxTableValues {
+		return "its tables would be too large"
+	}
+	w.write(n, sum, groups, input, drop)
+	return ""
+}
+
+// read reads the ensemble of any of the three operators.
+func (w *treeRewriter) read(n *onnxpb.NodeProto, classifier bool, real ElementType) (*treeSource, string) {
+	if n.GetOpType() == "TreeEnsemble" {
+		return readTreeSource5(n, real)
+	}
+	return readTreeSource(n, classifier, real)
+}
+
+// simplified gives the trees of the source.
+func (s *treeSource) simplified(real ElementType) ([]tensorTree, string) {
+	simplifier := treeSimplifier{nodes: s.nodes, narrow: real == Float32}
+	trees := make([]tensorTree, len(s.roots))
+	for i, root := range s.roots {
+		var ok bool
+		if trees[i], ok = simplifier.simplify(root); !ok {
+			return nil, fmt.Sprintf("a tree is more than %d splits deep", maxTensorDepth)
+		}
+	}
+	return trees, ""
+}
+
+// write adds the operators from the node's input to its outputs.
+func (w *treeRewriter) write(n *onnxpb.NodeProto, b *treeSum, groups []treeGroup, input valueType, drop bool) {
+	x := n.GetInput()[0]
+	if b.transposed {
+		x = b.transpose(x)
+	}
+	if input.elem != b.real {
+		x = b.cast(x, b.real)
+	}
+	b.prepare(x, int(input.columns), groups)
+	finish := treeFinish{treeSum: b}
+	scores := b.all(groups)
+	out := n.GetOutput()[len(n.GetOutput())-1]
+	if b.source.classifier {
+		scores = finish.withBase(scores)
+		if drop {
+			w.dropped[n.GetOutput()[0]] = true
+		} else {
+			b.rename(b.gather(b.int64s(b.source.classLabels()...), finish.class(scores), 0), n.GetOutput()[0])
+		}
+		scores = finish.probabilities(scores)
+	} else {
+		scores = finish.regression(scores)
+	}
+	if b.real == Float64 && n.GetOpType() != "TreeEnsemble" {
+		scores = b.cast(scores, Float32)
+	}
+	b.rename(scores, out)
+	w.most = max(w.most, b.most)
+	w.say("%s of %.80q (%d trees) became tensor operators: %s", n.GetOpType(), out, len(b.source.roots), describe(groups))
+}
+
+// classLabels are the labels that ONNX Runtime gives classes of numbers: of two
+// that both have scores, whatever their labels are, 0 and 1.
+func (s *treeSource) classLabels() []int64 {
+	if s.targets == 2 && !s.binary {
+		return []int64{0, 1}
+	}
+	return s.labels.Ints
+}
+
+func describe(groups []treeGroup) string {
+	text := ""
+	for i, g := range groups {
+		if i > 0 {
+			text += ", "
+		}
+		what := "levels"
+		if g.form == FormGEMM {
+			what = "splits"
+		}
+		text += fmt.Sprintf("%d %s of %d %s", len(g.trees), g.form, g.depth, what)
+	}
+	return text
+}
