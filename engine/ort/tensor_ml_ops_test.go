@@ -1,0 +1,437 @@
+package ort_test
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/millrace/millrace/engine/ort/orttest"
+	"github.com/millrace/millrace/models"
+	pb "github.com/millrace/millrace/models/onnxpb"
+	"github.com/millrace/millrace/models/onnxpb/onnxtest"
+)
+
+// drawRows draws a shape of one or two dimensions.
+func (g *forestGen) drawRows(rt *rapid.T) []int64 {
+	if rapid.Bool().Draw(rt, "one dimension") {
+		return []int64{int64(g.width)}
+	}
+	return []int64{int64(rapid.SampledFrom([]int{0, 1, 2, 7, 33}).Draw(rt, "rows")), int64(g.width)}
+}
+
+func drawOpset(rt *rapid.T) int64 {
+	return rapid.SampledFrom([]int64{7, 9, 11, 12, 13, 15, 17, 18, 21}).Draw(rt, "opset")
+}
+
+func (g *forestGen) floats(n int64) []float32 {
+	all := make([]float32, n)
+	for i := range all {
+		all[i] = g.value()
+	}
+	return all
+}
+
+func count(shape []int64) int64 {
+	n := int64(1)
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+// ints are small numbers, and sometimes the largest.
+func (g *forestGen) ints(n int64) []int64 {
+	all := make([]int64, n)
+	for i := range all {
+		all[i] = int64(g.IntN(20) - 10)
+		if g.IntN(15) == 0 {
+			all[i] = []int64{math.MinInt64, math.MaxInt64, 1 << 40, -1 << 40}[g.IntN(4)]
+		}
+	}
+	return all
+}
+
+// values are of the type, and include what goes wrong first.
+func (g *forestGen) values(elem pb.TensorProto_DataType, n int64) any {
+	switch elem {
+	case pb.TensorProto_FLOAT:
+		return g.floats(n)
+	case pb.TensorProto_DOUBLE:
+		all := make([]float64, n)
+		for i := range all {
+			all[i] = float64(g.value()) * (1 + g.Float64()*1e-9)
+		}
+		return all
+	case pb.TensorProto_INT64:
+		return g.ints(n)
+	default:
+		all := make([]int32, n)
+		for i, v := range g.ints(n) {
+			all[i] = int32(v)
+		}
+		return all
+	}
+}
+
+var numbers = []pb.TensorProto_DataType{pb.TensorProto_FLOAT, pb.TensorProto_DOUBLE, pb.TensorProto_INT64, pb.TensorProto_INT32}
+
+func typesOf(t ...pb.TensorProto_DataType) []pb.TensorProto_DataType { return t }
+
+func TestScalerTensors(t *testing.T) {
+	orttest.Library(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		g := drawWidth(rt)
+		c := mlCase{op: "Scaler", in: rapid.SampledFrom(numbers).Draw(rt, "type"), out: typesOf(pb.TensorProto_FLOAT), shape: g.drawRows(rt)}
+		parameters := int64(rapid.SampledFrom([]int{1, g.width}).Draw(rt, "parameters"))
+		c.attributes = []*pb.AttributeProto{onnxtest.Floats("offset", g.floats(parameters)...), onnxtest.Floats("scale", g.floats(parameters)...)}
+		c.x = g.values(c.in, count(c.shape))
+		c.check(t, rt, drawOpset(rt), rapid.SampledFrom([]int64{1, 3, 5}).Draw(rt, "ml"))
+	})
+}
+
+func TestImputerTensors(t *testing.T) {
+	orttest.Library(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		g := drawWidth(rt)
+		c := mlCase{op: "Imputer", in: pb.TensorProto_FLOAT, shape: g.drawRows(rt)}
+		parameters := int64(rapid.SampledFrom([]int{1, 2, g.width}).Draw(rt, "parameters"))
+		if rapid.Bool().Draw(rt, "integers") {
+			c.in = pb.TensorProto_INT64
+			c.attributes = []*pb.AttributeProto{onnxtest.Ints("imputed_value_int64s", g.ints(parameters)...), onnxtest.Int("replaced_value_int64", g.ints(1)[0])}
+		} else {
+			c.attributes = []*pb.AttributeProto{onnxtest.Floats("imputed_value_floats", g.floats(parameters)...), onnxtest.Float("replaced_value_float", g.value())}
+		}
+		c.out, c.x = typesOf(c.in), g.values(c.in, count(c.shape))
+		c.check(t, rt, drawOpset(rt), 1)
+	})
+}
+
+func TestBinarizerTensors(t *testing.T) {
+	orttest.Library(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		g := drawWidth(rt)
+		c := mlCase{op: "Binarizer", in: pb.TensorProto_FLOAT, out: typesOf(pb.TensorProto_FLOAT), shape: g.drawRows(rt)}
+		if rapid.Bool().Draw(rt, "threshold") {
+			c.attributes = append(c.attributes, onnxtest.Float("threshold", g.value()))
+		}
+		x := g.floats(count(c.shape))
+		for i := range x {
+			if math.IsNaN(float64(x[i])) { // which the operator refuses
+				x[i] = 0
+			}
+		}
+		c.x = x
+		c.check(t, rt, drawOpset(rt), 1)
+	})
+}
+
+// What ONNX Runtime's operator fails a run for is NaN.
+func TestRefusedValuesAreNaN(t *testing.T) {
+	orttest.Library(t)
+	nan := float32(math.NaN())
+	for _, test := range []struct {
+		c    mlCase
+		want []float64
+	}{
+		{mlCase{
+			op: "Binarizer", in: pb.TensorProto_FLOAT, shape: []int64{1, 3}, x: []float32{2, nan, -1},
+			attributes: []*pb.AttributeProto{onnxtest.Float("threshold", 1)},
+		}, []float64{1, math.NaN(), 0}},
+		{mlCase{
+			op: "OneHotEncoder", in: pb.TensorProto_INT64, shape: []int64{2, 1}, x: []int64{5, 9},
+			attributes: []*pb.AttributeProto{onnxtest.Ints("cats_int64s", 4, 5), onnxtest.Int("zeros", 0)},
+		}, []float64{0, 1, math.NaN(), math.NaN()}},
+	} {
+		test.c.out = typesOf(pb.TensorProto_FLOAT)
+		m := openModel(t, test.c.model(17, 1))
+		x := test.c.tensor(t)
+		defer closeAll(t, x)
+		if _, err := runTensors(t, m, x); err == nil {
+			t.Errorf("%s of ONNX Runtime takes what it should refuse", test.c.op)
+		}
+		got, err := runTensors(t, toTensors(t, m, models.MLTensors{}), x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(got[0].values) != fmt.Sprint(test.want) {
+			t.Errorf("%s = %v; want %v", test.c.op, got[0].values, test.want)
+		}
+	}
+}
+
+// withoutLeast takes the smallest integers out, whose size overflows.
+func withoutLeast(values any) {
+	switch x := values.(type) {
+	case []int64:
+		for i := range x {
+			x[i] = max(x[i], -math.MaxInt64)
+		}
+	case []int32:
+		for i := range x {
+			x[i] = max(x[i], -math.MaxInt32)
+		}
+	}
+}
+
+func TestNormalizerTensors(t *testing.T) {
+	orttest.Library(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		g := drawWidth(rt)
+		norm := rapid.SampledFrom([]string{"", "MAX", "L1", "L2"}).Draw(rt, "norm")
+		c := mlCase{op: "Normalizer", in: pb.TensorProto_FLOAT, out: typesOf(pb.TensorProto_FLOAT), shape: g.drawRows(rt), tolerance: 2e-6 * math.Sqrt(float64(g.width))}
+		if norm == "" || norm == "MAX" {
+			c.tolerance = 0
+		}
+		if norm != "" {
+			c.attributes = []*pb.AttributeProto{onnxtest.String("norm", norm)}
+		}
+		if norm != "L2" {
+			c.in = rapid.SampledFrom(numbers).Draw(rt, "type")
+		} else if rapid.Bool().Draw(rt, "double") {
+			c.in = pb.TensorProto_DOUBLE
+		}
+		c.x = g.values(c.in, count(c.shape))
+		withoutLeast(c.x)
+		if x, ok := c.x.([]float32); ok && rapid.Bool().Draw(rt, "mild") {
+			for i := range x {
+				x[i] = float32(g.NormFloat64())
+			}
+		}
+		c.check(t, rt, drawOpset(rt), 1)
+	})
+}
+
+func TestOneHotEncoderTensors(t *testing.T) {
+	orttest.Library(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		g := drawWidth(rt)
+		g.width = min(g.width, 17)
+		c := mlCase{op: "OneHotEncoder", in: rapid.SampledFrom(numbers[:3]).Draw(rt, "type"), out: typesOf(pb.TensorProto_FLOAT), shape: g.drawRows(rt)}
+		var cats []int64
+		for _, k := range g.Perm(20)[:rapid.IntRange(1, 20).Draw(rt, "categories")] {
+			cats = append(cats, int64(k-10))
+		}
+		c.attributes = []*pb.AttributeProto{onnxtest.Ints("cats_int64s", cats...)}
+		c.x = g.values(c.in, count(c.shape))
+		switch rapid.SampledFrom([]string{"default", "zeros", "error"}).Draw(rt, "unknown") {
+		case "zeros":
+			c.attributes = append(c.attributes, onnxtest.Int("zeros", 1))
+		case "error":
+			c.attributes = append(c.attributes, onnxtest.Int("zeros", 0))
+			known := make([]int64, count(c.shape))
+			for i := range known {
+				known[i] = cats[g.IntN(len(cats))]
+			}
+			c.in, c.x = pb.TensorProto_INT64, known
+		}
+		c.check(t, rt, drawOpset(rt), 1)
+	})
+}
+
+func TestLabelEncoderTensors(t *testing.T) {
+	orttest.Library(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		g := drawWidth(rt)
+		g.width = min(g.width, 40)
+		opset := rapid.SampledFrom([]int64{11, 13, 17, 18, 21}).Draw(rt, "opset")
+		mlOpset := rapid.SampledFrom([]int64{2, 3, 4, 5}).Draw(rt, "ml")
+		c := mlCase{op: "LabelEncoder", shape: g.drawRows(rt)}
+		n := int64(rapid.IntRange(1, 20).Draw(rt, "keys"))
+		isTensor := mlOpset >= 4 && rapid.Bool().Draw(rt, "tensors")
+		floats := func(what string, values []float32) *pb.AttributeProto {
+			if isTensor {
+				return &pb.AttributeProto{Name: new(what + "_tensor"), Type: pb.AttributeProto_TENSOR.Enum(), T: onnxtest.Floats32(what, []int64{int64(len(values))}, values...)}
+			}
+			return onnxtest.Floats(what+"_floats", values...)
+		}
+		ints := func(what string, values []int64) *pb.AttributeProto {
+			if isTensor {
+				return &pb.AttributeProto{Name: new(what + "_tensor"), Type: pb.AttributeProto_TENSOR.Enum(), T: onnxtest.Int64s(what, []int64{int64(len(values))}, values...)}
+			}
+			return onnxtest.Ints(what+"_int64s", values...)
+		}
+		if rapid.Bool().Draw(rt, "integer keys") {
+			c.in = pb.TensorProto_INT64
+			keys := g.ints(n)
+			if rapid.Bool().Draw(rt, "close") {
+				for i := range keys {
+					keys[i] = keys[i]%10 + 5
+				}
+			}
+			c.attributes = append(c.attributes, ints("keys", keys))
+		} else {
+			c.in = pb.TensorProto_FLOAT
+			keys := g.floats(n)
+			keys[0] = float32(g.IntN(9)) // NaN alone would be no key
+			c.attributes = append(c.attributes, floats("keys", keys))
+		}
+		isDefault := rapid.Bool().Draw(rt, "default")
+		if rapid.Bool().Draw(rt, "integer values") {
+			c.out = typesOf(pb.TensorProto_INT64)
+			c.attributes = append(c.attributes, ints("values", g.ints(n)))
+			if isDefault {
+				c.attributes = append(c.attributes, onnxtest.Int("default_int64", g.ints(1)[0]))
+			}
+		} else {
+			c.out = typesOf(pb.TensorProto_FLOAT)
+			c.attributes = append(c.attributes, floats("values", g.floats(n)))
+			if isDefault {
+				c.attributes = append(c.attributes, onnxtest.Float("default_float", g.value()))
+			}
+		}
+		c.x = g.values(c.in, count(c.shape))
+		c.check(t, rt, opset, mlOpset)
+	})
+}
+
+func TestLinearRegressorTensors(t *testing.T) {
+	orttest.Library(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		g := drawWidth(rt)
+		c := mlCase{op: "LinearRegressor", in: pb.TensorProto_FLOAT, out: typesOf(pb.TensorProto_FLOAT), shape: g.drawRows(rt), tolerance: 1e-5 * math.Sqrt(float64(g.width))}
+		targets := rapid.IntRange(1, 5).Draw(rt, "targets")
+		c.attributes = []*pb.AttributeProto{onnxtest.Floats("coefficients", g.normal(targets*g.width)...)}
+		if targets > 1 || rapid.Bool().Draw(rt, "said") {
+			c.attributes = append(c.attributes, onnxtest.Int("targets", int64(targets)))
+		}
+		if rapid.Bool().Draw(rt, "intercepts") {
+			c.attributes = append(c.attributes, onnxtest.Floats("intercepts", g.normal(targets)...))
+		}
+		if transform := drawTransform(rt); transform != "" {
+			c.attributes = append(c.attributes, onnxtest.String("post_transform", transform))
+		}
+		c.x = g.normal(int(count(c.shape)))
+		c.check(t, rt, drawOpset(rt), 1)
+	})
+}
+
+func drawTransform(rt *rapid.T) string {
+	return rapid.SampledFrom([]string{"", "NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO"}).Draw(rt, "transform")
+}
+
+func (g *forestGen) normal(n int) []float32 {
+	all := make([]float32, n)
+	for i := range all {
+		all[i] = float32(g.NormFloat64())
+	}
+	return all
+}
+
+func TestLinearClassifierTensors(t *testing.T) {
+	orttest.Library(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		g := drawWidth(rt)
+		c := mlCase{op: "LinearClassifier", in: rapid.SampledFrom(numbers).Draw(rt, "type"), out: typesOf(pb.TensorProto_INT64, pb.TensorProto_FLOAT), shape: g.drawRows(rt), tolerance: 1e-5 * math.Sqrt(float64(g.width))}
+		outputs := rapid.IntRange(1, 5).Draw(rt, "outputs")
+		classes := outputs
+		if outputs == 1 {
+			classes = rapid.SampledFrom([]int{0, 2}).Draw(rt, "classes")
+		}
+		labels := make([]int64, classes)
+		for i := range labels {
+			labels[i] = int64(g.IntN(100) - 50)
+		}
+		c.attributes = []*pb.AttributeProto{
+			onnxtest.Floats("coefficients", g.normal(outputs*g.width)...), onnxtest.Floats("intercepts", g.normal(outputs)...),
+		}
+		if classes > 0 {
+			c.attributes = append(c.attributes, onnxtest.Ints("classlabels_ints", labels...))
+		}
+		if transform := drawTransform(rt); transform != "" {
+			c.attributes = append(c.attributes, onnxtest.String("post_transform", transform))
+		}
+		// Of numbers that only a double or a long holds, sums are of another size.
+		switch n := int(count(c.shape)); c.in {
+		case pb.TensorProto_FLOAT:
+			c.x = g.normal(n)
+		case pb.TensorProto_DOUBLE:
+			x := make([]float64, n)
+			for i := range x {
+				x[i] = g.NormFloat64()
+			}
+			c.x = x
+		case pb.TensorProto_INT64:
+			x := make([]int64, n)
+			for i := range x {
+				x[i] = int64(g.IntN(9) - 4)
+			}
+			c.x = x
+		default:
+			x := make([]int32, n)
+			for i := range x {
+				x[i] = int32(g.IntN(9) - 4)
+			}
+			c.x = x
+		}
+		c.check(t, rt, drawOpset(rt), 1)
+	})
+}
+
+// Labels and scores of rows with NaN and infinities, with coefficients of one
+// column each, so that no sum rounds.
+func TestLinearClassifierOddRows(t *testing.T) {
+	orttest.Library(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		g := drawWidth(rt)
+		outputs := rapid.IntRange(1, 4).Draw(rt, "outputs")
+		coefficients := make([]float32, outputs)
+		for i := range coefficients {
+			coefficients[i] = float32(g.IntN(5) - 2)
+		}
+		labels := []int64{7, -1, 30, 4}[:max(2, outputs)]
+		rows := int64(rapid.IntRange(1, 40).Draw(rt, "rows"))
+		c := mlCase{
+			op: "LinearClassifier", in: pb.TensorProto_FLOAT, out: typesOf(pb.TensorProto_INT64, pb.TensorProto_FLOAT), shape: []int64{rows, 1},
+			attributes: []*pb.AttributeProto{
+				onnxtest.Floats("coefficients", coefficients...), onnxtest.Floats("intercepts", make([]float32, outputs)...), onnxtest.Ints("classlabels_ints", labels...),
+			},
+			x: g.floats(rows), tolerance: 1e-6,
+		}
+		if transform := drawTransform(rt); transform != "" {
+			c.attributes = append(c.attributes, onnxtest.String("post_transform", transform))
+		}
+		c.check(t, rt, 13, 1)
+	})
+}
+
+// PROBIT's root of a difference is right to half as many digits near 0, in ONNX
+// Runtime and here: so squares are compared.
+func TestProbitTensors(t *testing.T) {
+	orttest.Library(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		g := drawWidth(rt)
+		c := mlCase{op: "LinearRegressor", in: pb.TensorProto_FLOAT, out: typesOf(pb.TensorProto_FLOAT), shape: []int64{50, 1}}
+		targets := rapid.IntRange(1, 3).Draw(rt, "targets")
+		c.attributes = []*pb.AttributeProto{
+			onnxtest.Floats("coefficients", slices.Repeat([]float32{1}, targets)...), onnxtest.Int("targets", int64(targets)), onnxtest.String("post_transform", "PROBIT"),
+		}
+		x := make([]float32, 50)
+		for i := range x {
+			x[i] = g.Float32()*1.2 - 0.1
+		}
+		c.x = x
+		m := openModel(t, c.model(17, 1))
+		in := c.tensor(rt)
+		defer closeAll(t, in)
+		want, err := runTensors(t, m, in)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		got, err := runTensors(t, toTensors(rt, m, models.MLTensors{}), in)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for _, r := range [][]result{got, want} {
+			for i, v := range r[0].values {
+				r[0].values[i], r[0].bits[i] = math.Copysign(v*v, v), uint64(i)
+			}
+		}
+		for i := range got[0].bits {
+			got[0].bits[i]++ // never taken for the same
+		}
+		compare(rt, got, want, 2e-5)
+	})
+}

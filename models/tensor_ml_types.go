@@ -1,0 +1,305 @@
+package models
+
+import (
+	"slices"
+
+	"github.com/millrace/millrace/models/onnxpb"
+)
+
+// tensorType is what is known of a value: Undefined elements where nothing is.
+type tensorType struct {
+	elem  ElementType
+	shape []int64 // -1 for an open dimension
+	rank  int     // -1 where unknown, and then there is no shape
+}
+
+var unknownType = tensorType{rank: -1}
+
+// width is the size of the last of one or two dimensions; -1 where unknown.
+func (t tensorType) width() int64 {
+	if t.rank != 1 && t.rank != 2 {
+		return -1
+	}
+	return t.shape[t.rank-1]
+}
+
+func shaped(elem ElementType, dims ...int64) tensorType {
+	return tensorType{elem: elem, shape: dims, rank: len(dims)}
+}
+
+// of the same shape, another type of elements.
+func (t tensorType) of(elem ElementType) tensorType {
+	t.elem = elem
+	return t
+}
+
+// typeTracer follows types and shapes through the main graph, node by node. It
+// believes what is declared of inputs, which ONNX Runtime holds callers to, and
+// of inner values that it cannot work out; outputs are declared wrongly by too
+// many exporters.
+type typeTracer struct {
+	known     map[string]tensorType
+	declared  map[string]tensorType
+	constants map[string]*onnxpb.TensorProto
+}
+
+func newTypeTracer(g *onnxpb.GraphProto) *typeTracer {
+	t := &typeTracer{known: map[string]tensorType{}, declared: map[string]tensorType{}, constants: newTracer(g).constants}
+	for _, v := range g.GetValueInfo() {
+		t.declared[v.GetName()] = declaredType(v)
+	}
+	for _, v := range g.GetInput() {
+		t.known[v.GetName()] = declaredType(v)
+	}
+	for name, c := range t.constants {
+		t.known[name] = shaped(ElementType(c.GetDataType()), c.GetDims()...)
+	}
+	return t
+}
+
+func declaredType(v *onnxpb.ValueInfoProto) tensorType {
+	tensor := v.GetType().GetTensorType()
+	if tensor == nil {
+		return unknownType
+	}
+	t := tensorType{elem: ElementType(tensor.GetElemType()), rank: -1}
+	if shape, ok := shapeOf(tensor.GetShape()); ok {
+		t.rank = len(shape)
+		for _, d := range shape {
+			t.shape = append(t.shape, d.Size)
+		}
+	}
+	return t
+}
+
+func (t *typeTracer) of(name string) tensorType {
+	if known, ok := t.known[name]; ok && (known.elem != Undefined || known.rank >= 0) {
+		return known
+	}
+	if declared, ok := t.declared[name]; ok {
+		return declared
+	}
+	return unknownType
+}
+
+// node works out the types of a node's outputs; types of its inputs come first.
+func (t *typeTracer) node(n *onnxpb.NodeProto) {
+	if len(n.GetInput()) == 0 || len(n.GetOutput()) == 0 {
+		return
+	}
+	in := make([]tensorType, len(n.GetInput()))
+	for i, name := range n.GetInput() {
+		in[i] = t.of(name)
+	}
+	var out []tensorType
+	switch plainDomain(n.GetDomain()) {
+	case "":
+		out = []tensorType{t.plain(n, in)}
+	case mlDomain:
+		out = mlTypes(n, in)
+	}
+	for i, name := range n.GetOutput() {
+		if i < len(out) && out[i].elem != Undefined {
+			t.known[name] = out[i]
+		}
+	}
+}
+
+// plain is the type of an operator of ai.onnx.
+func (t *typeTracer) plain(n *onnxpb.NodeProto, in []tensorType) tensorType {
+	x := in[0]
+	switch n.GetOpType() {
+	case "Identity", "Relu", "Sigmoid", "Tanh", "Softmax", "LogSoftmax", "Abs", "Neg", "Sqrt", "Exp", "Log", "Clip", "Floor", "Dropout":
+		return x
+	case "Cast":
+		return x.of(ElementType(attribute(n, "to").GetI()))
+	case "IsNaN":
+		return x.of(Bool)
+	case "Add", "Sub", "Mul", "Div":
+		if len(in) == 2 {
+			return broadcast(in[0], in[1])
+		}
+	case "MatMul", "Gemm":
+		if len(in) >= 2 && x.rank == 2 && in[1].rank == 2 && attribute(n, "transA").GetI() == 0 {
+			return shaped(x.elem, x.shape[0], in[1].shape[1-attribute(n, "transB").GetI()&1])
+		}
+	case "Concat":
+		return concatenated(in, attribute(n, "axis").GetI())
+	case "Reshape":
+		if len(in) == 2 && attribute(n, "allowzero").GetI() == 0 {
+			return reshaped(x, t.constants[n.GetInput()[1]])
+		}
+	case "Flatten":
+		if a := attribute(n, "axis"); x.rank == 2 && (a == nil || a.GetI() == 1) {
+			return x
+		}
+		return shaped(x.elem, -1, -1)
+	case "ArgMax", "ArgMin":
+		return argTypes(n, x)
+	}
+	return tensorType{elem: sameElement(n, in), rank: -1}
+}
+
+// sameElement is the type of elements for operators that keep it but whose
+// shape is not worked out.
+func sameElement(n *onnxpb.NodeProto, in []tensorType) ElementType {
+	switch n.GetOpType() {
+	case "Add", "Sub", "Mul", "Div", "MatMul", "Gemm", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Gather", "Slice", "Expand",
+		"ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceSumSquare", "Max", "Min", "Pow":
+		return in[0].elem
+	case "Where":
+		return in[len(in)-1].elem
+	}
+	return Undefined
+}
+
+func broadcast(a, b tensorType) tensorType {
+	if a.rank < 0 || b.rank < 0 {
+		return tensorType{elem: a.elem, rank: -1}
+	}
+	if a.rank < b.rank {
+		a, b = b.of(a.elem), a
+	}
+	out := shaped(a.elem, slices.Clone(a.shape)...)
+	for i := range b.shape {
+		at := a.rank - b.rank + i
+		if b.shape[i] != 1 && out.shape[at] <= 1 {
+			// An open dimension beside a larger one is that, or 1; beside another
+			// open one it may be either.
+			out.shape[at] = b.shape[i]
+		}
+	}
+	return out
+}
+
+func concatenated(in []tensorType, axis int64) tensorType {
+	rank := in[0].rank
+	if axis < 0 {
+		axis += int64(rank)
+	}
+	if axis < 0 || axis >= int64(rank) {
+		return in[0].unshaped()
+	}
+	sum := int64(0)
+	for _, x := range in {
+		if x.rank != rank {
+			return in[0].unshaped()
+		}
+		if sum >= 0 && x.shape[axis] >= 0 {
+			sum += x.shape[axis]
+		} else {
+			sum = -1
+		}
+	}
+	out := shaped(in[0].elem, slices.Clone(in[0].shape)...)
+	out.shape[axis] = sum
+	return out
+}
+
+// unshaped forgets the shape.
+func (t tensorType) unshaped() tensorType { return tensorType{elem: t.elem, rank: -1} }
+
+func reshaped(x tensorType, to *onnxpb.TensorProto) tensorType {
+	shape := tensorLabels(to).Ints
+	if ElementType(to.GetDataType()) != Int64 || len(to.GetDims()) != 1 || int64(len(shape)) != to.GetDims()[0] {
+		return x.unshaped()
+	}
+	out := shaped(x.elem, slices.Clone(shape)...)
+	for i, d := range out.shape {
+		if d == 0 {
+			out.shape[i] = -1
+			if i < len(x.shape) {
+				out.shape[i] = x.shape[i]
+			}
+		}
+	}
+	return out
+}
+
+func argTypes(n *onnxpb.NodeProto, x tensorType) tensorType {
+	axis := attribute(n, "axis").GetI()
+	if axis < 0 {
+		axis += int64(x.rank)
+	}
+	if axis < 0 || axis >= int64(x.rank) {
+		return tensorType{elem: Int64, rank: -1}
+	}
+	shape := slices.Clone(x.shape)
+	if keep := attribute(n, "keepdims"); keep != nil && keep.GetI() == 0 {
+		return shaped(Int64, slices.Delete(shape, int(axis), int(axis)+1)...)
+	}
+	shape[axis] = 1
+	return shaped(Int64, shape...)
+}
+
+// mlTypes are the types of an operator of ai.onnx.ml.
+func mlTypes(n *onnxpb.NodeProto, in []tensorType) []tensorType {
+	x := in[0]
+	rows := int64(-1)
+	switch x.rank {
+	case 1:
+		rows = 1
+	case 2:
+		rows = x.shape[0]
+	}
+	switch n.GetOpType() {
+	case "Scaler", "Normalizer":
+		return []tensorType{x.of(Float32)}
+	case "Imputer", "Binarizer":
+		return []tensorType{x}
+	case "OneHotEncoder":
+		if x.rank < 0 {
+			return []tensorType{x.of(Float32)}
+		}
+		return []tensorType{shaped(Float32, append(slices.Clone(x.shape), categories(n))...)}
+	case "LabelEncoder":
+		return []tensorType{x.of(encodedType(n))}
+	case "FeatureVectorizer":
+		sum := int64(0)
+		for _, d := range attribute(n, "inputdimensions").GetInts() {
+			sum += d
+		}
+		return []tensorType{shaped(Float32, rows, sum)}
+	case "ArrayFeatureExtractor":
+		return []tensorType{extracted(in)}
+	case "LinearRegressor":
+		return []tensorType{shaped(Float32, rows, max(1, attribute(n, "targets").GetI()))}
+	case "TreeEnsembleRegressor":
+		return []tensorType{shaped(x.elem, rows, max(1, attribute(n, "n_targets").GetI())).of(Float32)}
+	case "LinearClassifier", "TreeEnsembleClassifier", "SVMClassifier":
+		label := Int64
+		if len(attribute(n, "classlabels_strings").GetStrings()) > 0 {
+			label = String
+		}
+		return []tensorType{shaped(label, rows), shaped(Float32, rows, -1)}
+	}
+	return nil
+}
+
+func categories(n *onnxpb.NodeProto) int64 {
+	return int64(max(len(attribute(n, "cats_int64s").GetInts()), len(attribute(n, "cats_strings").GetStrings())))
+}
+
+// extracted is the type of an ArrayFeatureExtractor: one dimension becomes two.
+func extracted(in []tensorType) tensorType {
+	x, picked := in[0], int64(-1)
+	if len(in) == 2 && in[1].rank >= 0 {
+		picked = 1
+		for _, d := range in[1].shape {
+			if d < 0 || picked < 0 {
+				picked = -1
+			} else {
+				picked *= d
+			}
+		}
+	}
+	switch {
+	case x.rank == 1:
+		return shaped(x.elem, 1, picked)
+	case x.rank > 1:
+		shape := slices.Clone(x.shape)
+		shape[x.rank-1] = picked
+		return shaped(x.elem, shape...)
+	}
+	return x.unshaped()
+}
