@@ -18,7 +18,7 @@ func FuzzOpen(f *testing.F) {
 		sample(), onnxtest.Endless(), onnxtest.Identity(pb.TensorProto_STRING, "N"),
 		classifier(onnxtest.Values(onnxtest.Maps("p", pb.TensorProto_INT64)),
 			onnxtest.ZipMap("raw", "p", onnxtest.Ints("classlabels_int64s", 3, 1))),
-		stump().Regressor(3, 1), stump().Classifier(3, onnxtest.Strings("classlabels_strings", "a", "b")),
+		chainOfAll(), stump().Regressor(3, 1), stump().Classifier(3, onnxtest.Strings("classlabels_strings", "a", "b")),
 	} {
 		f.Add(onnxtest.Bytes(f, m))
 	}
@@ -59,5 +59,31 @@ func FuzzOpen(f *testing.F) {
 		if k, changed, err := UseKernels(s); err != nil || (k == s) == changed {
 			t.Fatalf("UseKernels = %v, %v", changed, err)
 		}
+		k, changed, left, err := MLToTensors(s, MLTensors{DropLabels: true})
+		if err != nil || (k == s) == changed {
+			t.Fatalf("MLToTensors = %v, left %q, %v", changed, left, err)
+		}
+		if _, err := KeepLabels(k); err != nil {
+			t.Fatalf("KeepLabels: %v", err)
+		}
 	})
+}
+
+// chainOfAll is a graph of the operators that become tensors.
+func chainOfAll() *pb.ModelProto {
+	to := func(op, in, out string, attributes ...*pb.AttributeProto) *pb.NodeProto {
+		return onnxtest.DomainNode("ai.onnx.ml", op, onnxtest.Names(in), onnxtest.Names(out), attributes...)
+	}
+	g := onnxtest.Graph(onnxtest.Values(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 2)),
+		onnxtest.Values(onnxtest.Tensor("label", pb.TensorProto_STRING, "N"), onnxtest.Tensor("scores", pb.TensorProto_FLOAT, "N", 2)),
+		to("LabelEncoder", "x", "l", onnxtest.Floats("keys_floats", 1, 2), onnxtest.Floats("values_floats", 3, 4)),
+		to("Imputer", "l", "i", onnxtest.Floats("imputed_value_floats", 1, 2), onnxtest.Float("replaced_value_float", 7)),
+		to("Binarizer", "i", "b"), to("Normalizer", "b", "n", onnxtest.String("norm", "L2")),
+		to("FeatureVectorizer", "n", "v", onnxtest.Ints("inputdimensions", 2)),
+		to("Scaler", "v", "s", onnxtest.Floats("scale", 1, 2), onnxtest.Floats("offset", 1, 2)),
+		onnxtest.Node("Cast", onnxtest.Names("s"), onnxtest.Names("c"), onnxtest.Int("to", int64(pb.TensorProto_INT64))),
+		to("OneHotEncoder", "c", "o", onnxtest.Ints("cats_int64s", 1, 2)),
+		onnxtest.DomainNode("ai.onnx.ml", "LinearClassifier", onnxtest.Names("s"), onnxtest.Names("label", "scores"),
+			onnxtest.Floats("coefficients", 1, 2, 3, 4), onnxtest.Floats("intercepts", 0, 0), onnxtest.Strings("classlabels_strings", "a", "b"), onnxtest.String("post_transform", "SOFTMAX")))
+	return onnxtest.Model(g)
 }

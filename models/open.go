@@ -126,6 +126,7 @@ func openBytes(path string, data []byte, opts Options) (*Model, *onnxpb.ModelPro
 		return nil, nil, err
 	}
 	m.labels = outputLabels(p.GetGraph(), m.Outputs)
+	keptLabels(m.Metadata[labelsKey], m.Outputs, m.labels)
 	if m.External, err = checkExternal(m.folder, c.external); err != nil {
 		return nil, nil, err
 	}
