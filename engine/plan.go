@@ -117,7 +117,7 @@ func (p *Plan) openData(ctx context.Context) error {
 // openModel reads the model and rewrites it into what will run.
 func (o *Options) openModel() (*models.Model, error) {
 	return models.OpenRewritten(o.Model, models.Options{SHA256: o.ModelSHA256}, models.Rewrites{
-		ZipMap: true, Kernels: o.Kernels == KernelsAuto && o.Provider == ort.CPU,
+		ZipMap: true, Kernels: o.Kernels == KernelsAuto, Tensors: o.Provider != ort.CPU,
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 type Rewrites struct {
 	ZipMap  bool // StripZipMap
 	Kernels bool // UseKernels
+	Tensors bool // TreesToTensors and MLToTensors, of what the rewrites before left
 }
 
 // OpenRewritten is Open and then the rewrites, of a file that is parsed once: a
@@ -28,6 +29,10 @@ func OpenRewritten(path string, opts Options, do Rewrites) (*Model, error) {
 	}
 	if do.Kernels && m.hasReplaceable() {
 		rewriters = append(rewriters, withKernels)
+	}
+	var left []string
+	if do.Tensors {
+		rewriters = append(rewriters, withTensorTrees(TensorTrees{}, &left), withMLTensors(MLTensors{}, &left))
 	}
 	m, _, err = m.rewritten(p, rewriters...)
 	return m, err

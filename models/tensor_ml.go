@@ -165,9 +165,6 @@ func (r *mlRewriter) replacement(n *onnxpb.NodeProto) ([]*onnxpb.NodeProto, stri
 	return b.nodes, ""
 }
 
-// treeOperators are left to the rewrite of tree ensembles.
-var treeOperators = map[string]bool{"TreeEnsemble": true, "TreeEnsembleClassifier": true, "TreeEnsembleRegressor": true}
-
 // mainOutput names a node to a person: its last output, which for classifiers is
 // the scores.
 func mainOutput(n *onnxpb.NodeProto) string {

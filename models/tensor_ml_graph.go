@@ -224,7 +224,3 @@ func (b *tensorBuilder) reduce(op, x string, axis int, keep bool) string {
 func (b *tensorBuilder) reshape(x string, shape ...int64) string {
 	return b.one("Reshape", x, b.ints(shape...))
 }
-
-func intsAttribute(name string, values ...int64) *onnxpb.AttributeProto {
-	return &onnxpb.AttributeProto{Name: new(name), Type: onnxpb.AttributeProto_INTS.Enum(), Ints: values}
-}

@@ -25,11 +25,11 @@ type treeSource struct {
 }
 
 var asTensors = map[string]onnxpb.AttributeProto_AttributeType{
-	"nodes_values_as_tensor": tensorType, "nodes_hitrates_as_tensor": tensorType, "base_values_as_tensor": tensorType,
-	"target_weights_as_tensor": tensorType, "class_weights_as_tensor": tensorType,
+	"nodes_values_as_tensor": tensorAttribute, "nodes_hitrates_as_tensor": tensorAttribute, "base_values_as_tensor": tensorAttribute,
+	"target_weights_as_tensor": tensorAttribute, "class_weights_as_tensor": tensorAttribute,
 }
 
-const tensorType = onnxpb.AttributeProto_TENSOR
+const tensorAttribute = onnxpb.AttributeProto_TENSOR
 
 // numbers reads a list of an attribute or of the tensor in its place, which must
 // be of the ensemble's own type, as ONNX Runtime demands.

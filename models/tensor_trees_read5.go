@@ -8,9 +8,9 @@ import (
 
 var ensembleAttributes = map[string]onnxpb.AttributeProto_AttributeType{
 	"aggregate_function": onnxpb.AttributeProto_INT, "n_targets": onnxpb.AttributeProto_INT, "post_transform": onnxpb.AttributeProto_INT,
-	"leaf_targetids": intsType, "leaf_weights": tensorType, "membership_values": tensorType,
-	"nodes_falseleafs": intsType, "nodes_falsenodeids": intsType, "nodes_featureids": intsType, "nodes_hitrates": tensorType,
-	"nodes_missing_value_tracks_true": intsType, "nodes_modes": tensorType, "nodes_splits": tensorType,
+	"leaf_targetids": intsType, "leaf_weights": tensorAttribute, "membership_values": tensorAttribute,
+	"nodes_falseleafs": intsType, "nodes_falsenodeids": intsType, "nodes_featureids": intsType, "nodes_hitrates": tensorAttribute,
+	"nodes_missing_value_tracks_true": intsType, "nodes_modes": tensorAttribute, "nodes_splits": tensorAttribute,
 	"nodes_trueleafs": intsType, "nodes_truenodeids": intsType, "tree_roots": intsType,
 }
 

@@ -84,7 +84,12 @@ func (s *Session) create(lib *Library, m *models.Model, opts SessionOptions) (er
 		return err
 	}
 	if m.OwnKernels() {
-		status := C.mr_add_operators((*C.OrtSessionOptions)(options))
+		var status *C.OrtStatus
+		if opts.Provider == CUDA {
+			status = C.mr_add_device_operators((*C.OrtSessionOptions)(options), C.int(opts.Device))
+		} else {
+			status = C.mr_add_operators((*C.OrtSessionOptions)(options))
+		}
 		if err := statusError(status, logEnd()); err != nil {
 			return err
 		}

@@ -141,6 +141,9 @@ OrtStatus *mr_create_session(const void *model, size_t bytes, const OrtSessionOp
 }
 
 OrtStatus *mr_add_operators(OrtSessionOptions *options) { return mr_ops_add(api, options); }
+OrtStatus *mr_add_device_operators(OrtSessionOptions *options, int device) {
+  return mr_cuda_ops_add(api, options, device);
+}
 
 OrtStatus *mr_append_cuda(OrtSessionOptions *options, const char *const *keys, const char *const *values, size_t n) {
   OrtCUDAProviderOptionsV2 *cuda = NULL;

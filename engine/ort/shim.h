@@ -57,8 +57,10 @@ typedef struct {
 } mr_info;
 OrtStatus *mr_create_session(const void *model, size_t bytes, const OrtSessionOptions *options, OrtSession **out);
 void mr_release_session(OrtSession *session);
-// Makes the operators of ops.h known to a session.
+// Makes the operators of ops.h known to a session: those for the processor, or
+// for a CUDA device with its number.
 OrtStatus *mr_add_operators(OrtSessionOptions *options);
+OrtStatus *mr_add_device_operators(OrtSessionOptions *options, int device);
 // The instructions that their kernels use; see ops.h.
 void mr_limit_level(int level);
 int mr_level_now(void);
