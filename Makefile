@@ -104,6 +104,21 @@ bench-peers: runtime build venv .venv-peers/.done ## Run millrace against its pe
 	.venv/bin/python bench/peers/native.py .peers/models
 	.venv-peers/bin/python bench/peers/run.py $(PEERS_FLAGS)
 
+.PHONY: cuda-kernels
+cuda-kernels: ## Compile the kernels for NVIDIA devices to the PTX that is built in (needs pip; no GPU)
+	@engine/ort/cuda/compile.sh
+
+GPU_BUNDLE ?= dist/gpu
+GPU_PART ?=
+.PHONY: gpu-bundle
+gpu-bundle: venv ## Make the folder GPU_BUNDLE (dist/gpu) with all that a check on a GPU needs; GPU_PART=55M also splits it for carrying
+	@bench/gpu/bundle.sh $(GPU_BUNDLE) $(GPU_PART)
+
+.PHONY: gpu-check
+gpu-check: ## Check --provider cuda on this machine's GPU, into bench/results/gpu-NAME.* (8 minutes; needs make gpu-bundle's folder, or makes it)
+	@[ -x $(GPU_BUNDLE)/check.sh ] || $(MAKE) gpu-bundle
+	@$(GPU_BUNDLE)/check.sh $(or $(NAME),$(shell uname -n)) bench/results
+
 .PHONY: clean
 clean: ## Remove what was built; fetched files stay
 	rm -rf bin demo-out .tools
