@@ -14,6 +14,9 @@ type Rewrites struct {
 	ZipMap  bool // StripZipMap
 	Kernels bool // UseKernels
 	Tensors bool // TreesToTensors and MLToTensors, of what the rewrites before left
+
+	// Left, unless nil, is where the latter append what stays, and why.
+	Left *[]string
 }
 
 // OpenRewritten is Open and then the rewrites, of a file that is parsed once: a
@@ -30,9 +33,12 @@ func OpenRewritten(path string, opts Options, do Rewrites) (*Model, error) {
 	if do.Kernels && m.hasReplaceable() {
 		rewriters = append(rewriters, withKernels)
 	}
-	var left []string
 	if do.Tensors {
-		rewriters = append(rewriters, withTensorTrees(TensorTrees{}, &left), withMLTensors(MLTensors{}, &left))
+		left := do.Left
+		if left == nil {
+			left = new([]string)
+		}
+		rewriters = append(rewriters, withTensorTrees(TensorTrees{}, left), withMLTensors(MLTensors{}, left))
 	}
 	m, _, err = m.rewritten(p, rewriters...)
 	return m, err
