@@ -1,0 +1,49 @@
+package engine_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/ort/orttest"
+	"github.com/millrace/millrace/models"
+)
+
+// The reference models with trees give their training libraries' own predictions
+// when the trees are tensor operators, within the same tolerance as without, and
+// labels exactly.
+func TestReferenceTreesAsTensors(t *testing.T) {
+	lib := orttest.Library(t)
+	for _, ref := range references(t) {
+		if !slices.Contains([]string{"flights_gbdt", "flights_xgb"}, ref.Name) {
+			continue
+		}
+		for name, transposed := range map[string]bool{"rows": false, "columns": true} {
+			t.Run(filepath.Join(ref.Name, name), func(t *testing.T) {
+				m, err := models.Open("../"+ref.ONNX, models.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				m, changed, left, err := models.TreesToTensors(m, models.TensorTrees{Transposed: transposed})
+				if err != nil || !changed || len(left) > 0 {
+					t.Fatalf("TreesToTensors() = %v, %q, %v; want it changed", changed, left, err)
+				}
+				if m, err = models.KeepLabels(m); err != nil {
+					t.Fatal(err)
+				}
+				path := filepath.Join(t.TempDir(), "model.onnx")
+				if err := os.WriteFile(path, m.Data(), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				opts := engine.Options{
+					Model: path, Inputs: []string{"../" + ref.SampleParquet}, Output: filepath.Join(t.TempDir(), "out.parquet"),
+					IDs: []string{"id"}, Nulls: policies(ref), MaxRejects: -1, Workers: 2, BatchRows: 5000,
+				}
+				score(t, lib, opts)
+				compareGolden(t, &ref, opts.Output)
+			})
+		}
+	}
+}
