@@ -23,6 +23,7 @@ import (
 //	sum.onnx       x float32[N,2] -> y float32[N,1] = x0 + x1
 //	named.onnx     the same, with feature_names a,b
 //	outside.onnx   the same, its weights in ../outside.bin
+//	external.onnx  the same behind a Scaler, its weights in weights.bin beside it
 //	truncated.onnx the first half of sum.onnx
 //	good.parquet   id int64, a float32, b float32, s string; 3 rows
 //	good.arrow     the same
@@ -37,6 +38,15 @@ func writeFixtures(t *testing.T, dir string) {
 	named.MetadataProps = []*onnxpb.StringStringEntryProto{{Key: new("feature_names"), Value: new(`["a","b"]`)}}
 	write(t, path("named.onnx"), encode(t, named))
 	write(t, path("outside.onnx"), encode(t, sumModel([]string{"location", "../outside.bin"})))
+	external := sumModel([]string{"location", "weights.bin"})
+	external.OpsetImport = append(external.OpsetImport, &onnxpb.OperatorSetIdProto{Domain: new("ai.onnx.ml"), Version: new(int64(3))})
+	external.Graph.Node[0].Input[0] = "scaled"
+	external.Graph.Node = append([]*onnxpb.NodeProto{{
+		OpType: new("Scaler"), Domain: new("ai.onnx.ml"), Input: []string{"x"}, Output: []string{"scaled"},
+		Attribute: []*onnxpb.AttributeProto{floatsAttribute("scale", 2), floatsAttribute("offset", 1)},
+	}}, external.Graph.Node...)
+	write(t, path("external.onnx"), encode(t, external))
+	write(t, path("weights.bin"), []byte{0, 0, 128, 63, 0, 0, 128, 63})
 	whole := encode(t, named)
 	write(t, path("truncated.onnx"), whole[:len(whole)/2])
 	write(t, path("text.onnx"), []byte("id,a,b\n1,2,3\n"))
@@ -144,6 +154,10 @@ func sumModel(external []string) *onnxpb.ModelProto {
 			}},
 		},
 	}
+}
+
+func floatsAttribute(name string, values ...float32) *onnxpb.AttributeProto {
+	return &onnxpb.AttributeProto{Name: new(name), Type: onnxpb.AttributeProto_FLOATS.Enum(), Floats: values}
 }
 
 // tensorInfo is a float32 [N,width] value.

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"encoding/csv"
+	"errors"
+	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/ort/orttest"
+	"github.com/millrace/millrace/models"
+)
+
+// closeTo A.csv B.csv TOLERANCE fails unless two files have the same columns and
+// rows, and their numbers lie no further apart, relative to the larger of 1 and
+// the number.
+func closeTo(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: close A.csv B.csv TOLERANCE")
+	}
+	tolerance, err := strconv.ParseFloat(args[2], 64)
+	ts.Check(err)
+	var files [2][][]string
+	for i := range files {
+		files[i], err = csv.NewReader(strings.NewReader(ts.ReadFile(args[i]))).ReadAll()
+		ts.Check(err)
+	}
+	if len(files[0]) < 2 || len(files[0]) != len(files[1]) {
+		ts.Fatalf("%d and %d lines", len(files[0]), len(files[1]))
+	}
+	for line, cells := range files[0] {
+		for i, a := range cells {
+			b := files[1][line][i]
+			x, errA := strconv.ParseFloat(a, 64)
+			y, errB := strconv.ParseFloat(b, 64)
+			if a != b && (errA != nil || errB != nil || !(math.Abs(x-y) <= tolerance*max(1, math.Abs(x)))) {
+				ts.Fatalf("line %d, cell %d: %s and %s", line+1, i+1, a, b)
+			}
+		}
+	}
+}
+
+// A rewrite that does not compute the same is an error before anything is
+// written.
+func TestRewriteRefusesAnotherModel(t *testing.T) {
+	orttest.Library(t)
+	library, _ := orttest.Path()
+	dir := t.TempDir()
+	open := func(name string, weight float32) *models.Model {
+		p := sumModel(nil)
+		p.Graph.Initializer[0].FloatData[0] = weight
+		write(t, filepath.Join(dir, name), encode(t, p))
+		m, err := models.Open(filepath.Join(dir, name), models.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	was := open("was.onnx", 1)
+	for _, test := range []struct {
+		why    string
+		weight float32
+		want   bool
+	}{{"the same", 1, true}, {"next to it", 1 + 1e-6, true}, {"another", 1.01, false}, {"no number", float32(math.NaN()), false}} {
+		o := rewriteOptions{CheckRows: 100, MaxDifference: 1e-4}
+		r := &rewriteReport{}
+		err := o.check(t.Context(), ort.LibraryOptions{Path: library}, was, open("now.onnx", test.weight), r)
+		if (err == nil) != test.want || r.Check == nil || r.Check.Rows != 100 || err != nil && (!errors.Is(err, models.ErrModel) || exitCode(err) != exitModel) {
+			t.Errorf("%s: check = %v, %+v", test.why, err, r.Check)
+		}
+	}
+}

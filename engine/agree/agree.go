@@ -1,0 +1,217 @@
+package agree
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/models"
+)
+
+// ErrRefused says that the model as it was cannot score the rows at all, so that
+// there is nothing to compare with.
+var ErrRefused = errors.New("the model does not take the rows")
+
+// Difference is how far one output of two models lies apart.
+type Difference struct {
+	Output string `json:"output"`
+	Type   string `json:"type"`
+	// Largest is the largest |a-b| / max(1, |a|) of floats; NaN agrees with NaN,
+	// and an infinity with itself. +Inf where only one is a NaN or infinite.
+	Largest float64 `json:"largest"`
+	// Differing are the values that are not the same: of integers, strings and
+	// booleans, any difference; of floats, those whose difference is +Inf.
+	Differing int `json:"differing"`
+	Values    int `json:"values"`
+}
+
+// Result is a comparison.
+type Result struct {
+	Rows        int          `json:"rows"`
+	Refused     int          `json:"refused"` // rows that the model as it was does not take
+	Differences []Difference `json:"outputs"` // of the outputs that both have
+}
+
+// Largest is the largest difference of floats, and the output it is of; none
+// where all are the same.
+func (r *Result) Largest() (largest float64, output string) {
+	for _, d := range r.Differences {
+		if d.Largest > largest {
+			largest, output = d.Largest, d.Output
+		}
+	}
+	return largest, output
+}
+
+// Compare runs a model as it was and as it is now on the rows of inputs, which
+// have a tensor for each input in order, and compares the outputs that both have,
+// by name. Rows that was does not take, such as a category that it refuses, are
+// left out where rows can be told apart; ErrRefused when it takes none. The
+// errors of a model that cannot be loaded are NewSession's.
+func Compare(ctx context.Context, lib *ort.Library, was, now *models.Model, rows *Rows) (*Result, error) {
+	before, err := ort.NewSession(lib, was, ort.SessionOptions{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = before.Close() }()
+	after, err := ort.NewSession(lib, now, ort.SessionOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("as rewritten: %w", err)
+	}
+	defer func() { _ = after.Close() }()
+	result := &Result{}
+	want, err := run(ctx, before, rows)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		taken := &Rows{}
+		if taken, err = takenRows(ctx, before, rows, err); err != nil {
+			return nil, err
+		}
+		result.Refused = rows.Count - taken.Count
+		if want, err = run(ctx, before, taken); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+		rows = taken
+	}
+	defer closeAll(want)
+	got, err := run(ctx, after, rows)
+	if err != nil {
+		return nil, fmt.Errorf("as rewritten: %w", err)
+	}
+	defer closeAll(got)
+	result.Rows = rows.Count
+	for i, v := range before.Outputs() {
+		j := slices.IndexFunc(after.Outputs(), func(a models.Value) bool { return a.Name == v.Name })
+		if j < 0 {
+			continue
+		}
+		d, err := difference(v.Name, want[i], got[j])
+		if err != nil {
+			return nil, err
+		}
+		result.Differences = append(result.Differences, d)
+	}
+	return result, nil
+}
+
+// takenRows are the rows that a session takes one by one.
+func takenRows(ctx context.Context, s *ort.Session, rows *Rows, why error) (*Rows, error) {
+	if rows.fixed {
+		return nil, fmt.Errorf("%w: %w", ErrRefused, why)
+	}
+	var taken []int
+	for r := range rows.Count {
+		outputs, err := run(ctx, s, rows.pick([]int{r}))
+		switch {
+		case err == nil:
+			closeAll(outputs)
+			taken = append(taken, r)
+		case ctx.Err() != nil:
+			return nil, err
+		}
+	}
+	if len(taken) == 0 {
+		return nil, fmt.Errorf("%w: %w", ErrRefused, why)
+	}
+	return rows.pick(taken), nil
+}
+
+func run(ctx context.Context, s *ort.Session, rows *Rows) ([]*ort.Tensor, error) {
+	inputs, err := rows.tensors()
+	defer closeAll(inputs)
+	if err != nil {
+		return nil, err
+	}
+	outputs := make([]*ort.Tensor, len(s.Outputs()))
+	if err := s.Run(ctx, inputs, outputs); err != nil {
+		return nil, err
+	}
+	return outputs, nil
+}
+
+func closeAll(all []*ort.Tensor) {
+	for _, t := range all {
+		if t != nil {
+			_ = t.Close()
+		}
+	}
+}
+
+// difference compares one output.
+func difference(name string, want, got *ort.Tensor) (Difference, error) {
+	d := Difference{Output: name, Type: want.Elem().String()}
+	if want.Kind() != models.Tensor || got.Kind() != models.Tensor || want.Elem() != got.Elem() || !slices.Equal(want.Shape(), got.Shape()) {
+		return d, fmt.Errorf("%w: output %q was %v %v, and is %v %v as rewritten", models.ErrModel, name, want.Elem(), want.Shape(), got.Elem(), got.Shape())
+	}
+	switch want.Elem() {
+	case models.Float32:
+		a, b := ort.View[float32](want), ort.View[float32](got)
+		for i := range a {
+			d.add(float64(a[i]), float64(b[i]))
+		}
+	case models.Float64:
+		a, b := ort.View[float64](want), ort.View[float64](got)
+		for i := range a {
+			d.add(a[i], b[i])
+		}
+	case models.String:
+		a, err := stringsOf(want)
+		if err != nil {
+			return d, err
+		}
+		b, err := stringsOf(got)
+		if err != nil {
+			return d, err
+		}
+		d.Values = len(a)
+		for i := range a {
+			if a[i] != b[i] {
+				d.Differing++
+			}
+		}
+	default:
+		size := want.Elem().Bytes()
+		if size == 0 {
+			return d, fmt.Errorf("%w: output %q is of %v, which is not compared", models.ErrUnsupported, name, want.Elem())
+		}
+		a, b := want.Bytes(), got.Bytes()
+		for ; len(a) >= size; a, b = a[size:], b[size:] {
+			d.Values++
+			if !bytes.Equal(a[:size], b[:size]) {
+				d.Differing++
+			}
+		}
+	}
+	return d, nil
+}
+
+func (d *Difference) add(a, b float64) {
+	d.Values++
+	off := math.Abs(a-b) / max(1, math.Abs(a))
+	switch {
+	case a == b || math.IsNaN(a) && math.IsNaN(b):
+		return
+	case math.IsNaN(off) || math.IsInf(a, 0) || math.IsInf(b, 0):
+		off = math.Inf(1)
+		d.Differing++
+	}
+	d.Largest = max(d.Largest, off)
+}
+
+func stringsOf(t *ort.Tensor) ([]string, error) {
+	offsets, data, err := t.Strings()
+	if err != nil {
+		return nil, err
+	}
+	all := make([]string, len(offsets)-1)
+	for i := range all {
+		all[i] = string(data[offsets[i]:offsets[i+1]])
+	}
+	return all, nil
+}

@@ -1,0 +1,133 @@
+package agree_test
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/engine/agree"
+	"github.com/millrace/millrace/engine/ort/orttest"
+	"github.com/millrace/millrace/models"
+	pb "github.com/millrace/millrace/models/onnxpb"
+	"github.com/millrace/millrace/models/onnxpb/onnxtest"
+)
+
+func open(t *testing.T, p *pb.ModelProto) *models.Model {
+	t.Helper()
+	m, err := models.Open(onnxtest.Write(t, p), models.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// affine is y = x * factor, of three columns, and z = x.
+func affine(factor float32) *pb.ModelProto {
+	g := onnxtest.Graph(onnxtest.Values(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 3)),
+		onnxtest.Values(onnxtest.Tensor("y", pb.TensorProto_FLOAT, "N", 3), onnxtest.Tensor("z", pb.TensorProto_FLOAT, "N", 3)),
+		onnxtest.Node("Mul", onnxtest.Names("x", "factor"), onnxtest.Names("y")), onnxtest.Node("Identity", onnxtest.Names("x"), onnxtest.Names("z")))
+	g.Initializer = []*pb.TensorProto{onnxtest.Floats32("factor", []int64{1}, factor)}
+	return onnxtest.Model(g)
+}
+
+func toText(op string, in pb.TensorProto_DataType, attributes ...*pb.AttributeProto) *pb.ModelProto {
+	return onnxtest.Model(onnxtest.Graph(onnxtest.Values(onnxtest.Tensor("x", in, "N", 1)), onnxtest.Values(onnxtest.Tensor("y", pb.TensorProto_STRING, "N", 1)),
+		onnxtest.DomainNode("ai.onnx.ml", op, onnxtest.Names("x"), onnxtest.Names("y"), attributes...)))
+}
+
+func encoder(unknown string) *pb.ModelProto {
+	return toText("LabelEncoder", pb.TensorProto_STRING, onnxtest.Strings("keys_strings", "w0"), onnxtest.Strings("values_strings", "none"), onnxtest.String("default_string", unknown))
+}
+
+func TestCompare(t *testing.T) {
+	lib := orttest.Library(t)
+	oneHot := func(op string) *pb.ModelProto {
+		return onnxtest.Model(onnxtest.Graph(onnxtest.Values(onnxtest.Tensor("x", pb.TensorProto_INT64, "N", 1)), onnxtest.Values(onnxtest.Tensor("y", pb.TensorProto_FLOAT, "N", 1, 2)),
+			onnxtest.DomainNode("ai.onnx.ml", op, onnxtest.Names("x"), onnxtest.Names("y"), onnxtest.Ints("cats_int64s", 0, 1), onnxtest.Int("zeros", 0))))
+	}
+	noZ := affine(2)
+	noZ.Graph.Node, noZ.Graph.Output = noZ.Graph.Node[:1], noZ.Graph.Output[:1]
+	for _, test := range []struct {
+		why       string
+		was, now  *pb.ModelProto
+		largest   float64
+		differing int
+		outputs   int
+	}{
+		{"the same", affine(2), affine(2), 0, 0, 2},
+		{"half as much", affine(2), affine(1), 0.5, 0, 2},
+		{"infinite where it was not", affine(2), affine(float32(math.Inf(1))), math.Inf(1), 1, 2},
+		{"an output less", affine(2), noZ, 0, 0, 1},
+		{"strings", encoder("?"), encoder("?"), 0, 0, 1},
+		{"other strings", encoder("?"), encoder("!"), 0, 1, 1},
+		{"some rows refused", oneHot("OneHotEncoder"), oneHot("OneHotEncoder"), 0, 0, 1},
+	} {
+		was, now := open(t, test.was), open(t, test.now)
+		rows, err := agree.Made(was, 200, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := agree.Compare(t.Context(), lib, was, now, rows)
+		if err != nil {
+			t.Fatalf("%s: %v", test.why, err)
+		}
+		largest, _ := r.Largest()
+		differing := 0
+		for _, d := range r.Differences {
+			differing += d.Differing
+		}
+		if math.Abs(largest-test.largest) > 1e-6 || (differing > 0) != (test.differing > 0) || len(r.Differences) != test.outputs || r.Rows+r.Refused != 200 || r.Rows == 0 {
+			t.Errorf("%s: Compare = %+v; want a largest difference of %v, of %d outputs", test.why, r, test.largest, test.outputs)
+		}
+		if refuses := test.was.Graph.Node[0].GetOpType() == "OneHotEncoder"; refuses != (r.Refused > 0) {
+			t.Errorf("%s: %d rows refused", test.why, r.Refused)
+		}
+	}
+}
+
+func TestCompareRefuses(t *testing.T) {
+	lib := orttest.Library(t)
+	wide, narrow := affine(1), affine(1)
+	narrow.Graph.Node[1] = onnxtest.Node("ReduceSum", onnxtest.Names("x"), onnxtest.Names("z"))
+	narrow.Graph.Output[1] = onnxtest.Tensor("z", pb.TensorProto_FLOAT, nil, nil)
+	none := onnxtest.Model(onnxtest.Graph(onnxtest.Values(onnxtest.Tensor("x", pb.TensorProto_INT64, "N", 1)), onnxtest.Values(onnxtest.Tensor("y", pb.TensorProto_FLOAT, "N", 1, 1)),
+		onnxtest.DomainNode("ai.onnx.ml", "OneHotEncoder", onnxtest.Names("x"), onnxtest.Names("y"), onnxtest.Ints("cats_int64s", -5), onnxtest.Int("zeros", 0))))
+	for _, test := range []struct {
+		why      string
+		was, now *pb.ModelProto
+		want     error
+		text     string
+	}{
+		{"another shape", wide, narrow, models.ErrModel, `output "z" was float32 [20 3], and is float32 [1 1] as rewritten`},
+		{"rows that it never takes", none, none, agree.ErrRefused, "Unknown Category"},
+	} {
+		was := open(t, test.was)
+		rows, err := agree.Made(was, 20, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := agree.Compare(t.Context(), lib, was, open(t, test.now), rows); !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.text) {
+			t.Errorf("%s: Compare = %v; want %v with %q", test.why, err, test.want, test.text)
+		}
+	}
+}
+
+func TestMadeRefuses(t *testing.T) {
+	for _, test := range []struct {
+		why  string
+		x    *pb.ValueInfoProto
+		want string
+	}{
+		{"a width left open", onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", nil), "leaves a dimension open"},
+		{"a type that no column has", onnxtest.Tensor("x", pb.TensorProto_COMPLEX64, "N", 1), "it is of complex64"},
+		{"a scalar", onnxtest.Tensor("x", pb.TensorProto_FLOAT), "no tensor with a dimension of rows"},
+		{"rows of a gigabyte", onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 1<<20), "ask for fewer"},
+	} {
+		m := open(t, onnxtest.Model(onnxtest.Graph(onnxtest.Values(test.x), onnxtest.Values(onnxtest.Tensor("y", pb.TensorProto_FLOAT)),
+			onnxtest.Node("Identity", onnxtest.Names("x"), onnxtest.Names("y")))))
+		if _, err := agree.Made(m, 1000, 1); !errors.Is(err, agree.ErrNoRows) || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: Made = %v; want %q", test.why, err, test.want)
+		}
+	}
+}
