@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/ort/cuda"
 	"github.com/millrace/millrace/engine/ort/orttest"
 	"github.com/millrace/millrace/models"
 	pb "github.com/millrace/millrace/models/onnxpb"
@@ -71,19 +72,25 @@ func works(nodes []*pb.NodeProto) bool {
 func TestAffine(t *testing.T) {
 	orttest.Library(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		g := drawWidth(rt)
-		nodes, last := drawChain(rt, g)
-		if !works(nodes) {
-			rt.Skip("nothing to replace")
-		}
-		m := openModel(t, onnxtest.Model(onnxtest.Graph(onnxtest.Values(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", g.width)),
-			onnxtest.Values(onnxtest.Tensor(last, pb.TensorProto_FLOAT, "N", g.width)), nodes...)))
-		rows := rapid.IntRange(0, 70).Draw(rt, "rows")
-		if g.width <= 40 && rapid.Bool().Draw(rt, "many") {
-			rows += 3000
-		}
+		m, g, rows := drawAffine(t, rt)
 		sameBits(t, rt, m, g.rows(rows), g.width)
 	})
+}
+
+func drawAffine(tb testing.TB, rt *rapid.T) (m *models.Model, g *forestGen, rows int) {
+	tb.Helper()
+	g = drawWidth(rt)
+	nodes, last := drawChain(rt, g)
+	if !works(nodes) {
+		rt.Skip("nothing to replace")
+	}
+	m = openModel(tb, onnxtest.Model(onnxtest.Graph(onnxtest.Values(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", g.width)),
+		onnxtest.Values(onnxtest.Tensor(last, pb.TensorProto_FLOAT, "N", g.width)), nodes...)))
+	rows = rapid.IntRange(0, 70).Draw(rt, "rows")
+	if g.width <= 40 && rapid.Bool().Draw(rt, "many") {
+		rows += 3000
+	}
+	return m, g, rows
 }
 
 // A LinearRegressor's sum is compared with the exact one, and has the same bits
@@ -126,6 +133,9 @@ func TestLinear(t *testing.T) {
 			if string(got) != string(first) {
 				rt.Fatalf("level %s gives other bits than level plain", name)
 			}
+		}
+		if got, _ := runOnDevice(t, rt, k, x, g.width, cuda.H100); string(got[0]) != string(first) {
+			rt.Fatal("a device gives other bits than level plain")
 		}
 		for r := range rows {
 			want, size := float64(intercept), math.Abs(float64(intercept))

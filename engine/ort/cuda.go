@@ -1,11 +1,12 @@
 package ort
 
-// void mr_cuda_stand_in(const void *driver);
+// void mr_cuda_stand_in(const void *driver, int device);
 import "C"
 
 import "unsafe"
 
-// standInDriver puts another driver in the place of NVIDIA's, whose devices are
-// the processor: sessions made from now on run the operators for devices on the
-// CPU provider. nil ends that. For tests, while no session is open.
-func standInDriver(driver unsafe.Pointer) { C.mr_cuda_stand_in(driver) }
+// standIn has sessions made from now on run the operators for devices on the CPU
+// provider, as those of this device; -1 ends that. driver takes the place of
+// NVIDIA's (nil), and its devices must be the processor. For tests, while no
+// session is open on another driver.
+func standIn(driver unsafe.Pointer, device int) { C.mr_cuda_stand_in(driver, C.int(device)) }

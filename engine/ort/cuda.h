@@ -19,6 +19,8 @@ extern const char mr_cuda_ptx[];
 #define MR_CUDA_KERNEL(name, shared) K_##name,
 typedef enum { MR_CUDA_KERNELS(MR_CUDA_KERNEL) MR_CUDA_KERNEL_COUNT } mr_cuda_kernel;
 
+enum { MR_CUDA_MOST_DEVICES = 64 };
+
 // A device, its context and the kernels loaded into it; made once and kept, as
 // loading compiles them.
 typedef struct {
@@ -48,8 +50,8 @@ typedef struct {
 OrtStatus *mr_cuda_run(const OrtApi *api, const mr_cuda_device *d, OrtKernelContext *context, mr_cuda_launch launch,
                        void *argument);
 
-// Whether the driver is one that stands in; see mr_cuda_stand_in.
-int mr_cuda_stands_in(void);
+// The device that the processor stands in for, in tests; -1: none.
+int mr_cuda_stand_in_device(void);
 
 // An operator of one device.
 typedef struct {

@@ -6,28 +6,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_DEVICES = 64, LOG_BYTES = 4096 };
+enum { LOG_BYTES = 4096 };
 
 static struct {
   pthread_mutex_t mu;
   mr_cuda_driver library; // the functions of libcuda.so.1, once opened
   const mr_cuda_driver *driver; // NULL until then
-  int stands_in;
-  mr_cuda_device devices[MOST_DEVICES]; // no context: not opened yet
+  int stand_in; // the device of mr_cuda_stand_in and 1; 0: none
+  mr_cuda_device devices[MR_CUDA_MOST_DEVICES]; // no context: not opened yet
 } cuda = {.mu = PTHREAD_MUTEX_INITIALIZER};
 
-// Puts another driver in the place of the library's; NULL takes it away. Its
-// devices are the processor: sessions made from now on have the operators for
-// devices run by the CPU provider. For tests, while no session is open.
-void mr_cuda_stand_in(const void *driver) {
+// Has sessions made from now on run the operators for devices on the CPU
+// provider, as those of this device; -1 ends that. driver takes the place of the
+// library's, and its devices must be the processor; NULL is the library's. For
+// tests, while no session is open on another driver.
+void mr_cuda_stand_in(const void *driver, int device) {
   pthread_mutex_lock(&cuda.mu);
+  if (cuda.driver != driver) memset(cuda.devices, 0, sizeof cuda.devices);
   cuda.driver = driver;
-  __atomic_store_n(&cuda.stands_in, driver != NULL, __ATOMIC_RELAXED);
-  memset(cuda.devices, 0, sizeof cuda.devices);
+  __atomic_store_n(&cuda.stand_in, device + 1, __ATOMIC_RELAXED);
   pthread_mutex_unlock(&cuda.mu);
 }
 
-int mr_cuda_stands_in(void) { return __atomic_load_n(&cuda.stands_in, __ATOMIC_RELAXED); }
+int mr_cuda_stand_in_device(void) { return __atomic_load_n(&cuda.stand_in, __ATOMIC_RELAXED) - 1; }
 
 // A status of what the driver says of a failed call; detail may be empty.
 static OrtStatus *failed(const OrtApi *api, const mr_cuda_driver *driver, OrtErrorCode code, const char *what,
@@ -151,7 +152,7 @@ static OrtStatus *open_device(const OrtApi *api, int ordinal, mr_cuda_device *ou
 }
 
 OrtStatus *mr_cuda_open(const OrtApi *api, int ordinal, const mr_cuda_device **out) {
-  if (ordinal < 0 || ordinal >= MOST_DEVICES) return api->CreateStatus(ORT_INVALID_ARGUMENT, "CUDA: no such device");
+  if (ordinal < 0 || ordinal >= MR_CUDA_MOST_DEVICES) return api->CreateStatus(ORT_INVALID_ARGUMENT, "CUDA: no such device");
   pthread_mutex_lock(&cuda.mu);
   mr_cuda_device *d = &cuda.devices[ordinal];
   OrtStatus *status = cuda.driver ? NULL : open_library(api);

@@ -3,7 +3,7 @@
 
 #include "cuda.h"
 
-enum { MOST_DEVICES = 64, OPERATORS = 4 };
+enum { OPERATORS = 4 };
 
 // Each device has operators and a domain of its own, which serve all sessions on
 // it and are never released, as those of the processor are not.
@@ -14,11 +14,11 @@ typedef struct {
 
 static struct {
   pthread_mutex_t mu;
-  device_ops *devices[MOST_DEVICES];
+  device_ops *devices[MR_CUDA_MOST_DEVICES];
 } shared = {.mu = PTHREAD_MUTEX_INITIALIZER};
 
 static const char *ORT_API_CALL provider(const OrtCustomOp *op) {
-  return (void)op, mr_cuda_stands_in() ? NULL : "CUDAExecutionProvider";
+  return (void)op, mr_cuda_stand_in_device() >= 0 ? NULL : "CUDAExecutionProvider";
 }
 
 static OrtStatus *fill(const OrtApi *api, device_ops *d, int device) {
@@ -49,7 +49,7 @@ static OrtStatus *make(const OrtApi *api, int device, device_ops **out) {
 }
 
 OrtStatus *mr_cuda_ops_add(const OrtApi *api, OrtSessionOptions *options, int device) {
-  if (device < 0 || device >= MOST_DEVICES) return api->CreateStatus(ORT_INVALID_ARGUMENT, "CUDA: no such device");
+  if (device < 0 || device >= MR_CUDA_MOST_DEVICES) return api->CreateStatus(ORT_INVALID_ARGUMENT, "CUDA: no such device");
   pthread_mutex_lock(&shared.mu);
   OrtStatus *status = NULL;
   mr_ops_api = api;

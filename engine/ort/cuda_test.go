@@ -2,6 +2,7 @@ package ort_test
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"os"
 	"regexp"
 	"slices"
@@ -14,26 +15,18 @@ import (
 	"github.com/millrace/millrace/engine/ort/cuda"
 	"github.com/millrace/millrace/engine/ort/orttest"
 	"github.com/millrace/millrace/models"
+	pb "github.com/millrace/millrace/models/onnxpb"
+	"github.com/millrace/millrace/models/onnxpb/onnxtest"
 )
 
-// sameBitsOnDevice is sameBits for the operators on fake devices, and gives the
-// kernels that were launched.
-func sameBitsOnDevice(tb testing.TB, t fatal, m *models.Model, x []float32, width int, sizes cuda.Sizes) (launched []string) {
+// runOnDevice is runRows for the operators on fake devices; it gives the kernels
+// that were launched too.
+func runOnDevice(tb testing.TB, t fatal, m *models.Model, x []float32, width int, sizes cuda.Sizes) (all [][]byte, launched []string) {
 	tb.Helper()
 	t.Helper()
-	k, changed, err := models.UseKernels(m)
-	if err != nil || !changed {
-		t.Fatalf("UseKernels() = %v, %v; want it changed", changed, err)
-	}
-	want := runRows(tb, t, m, x, width)
-	end := ort.StandInUntil(cuda.FakeDriver(sizes))
+	end := ort.StandIn(cuda.FakeDriver(sizes), 0)
 	defer end()
-	got := runRows(tb, t, k, x, width)
-	for i := range got {
-		if !bytes.Equal(got[i], want[i]) {
-			t.Fatalf("output %d: other bits than ONNX Runtime's:\ngot  %x\nwant %x", i, got[i][:min(64, len(got[i]))], want[i][:min(64, len(want[i]))])
-		}
-	}
+	all = runRows(tb, t, m, x, width)
 	if n := cuda.Allocations(); n != 0 {
 		t.Fatalf("%d allocations left after the session's end", n)
 	}
@@ -42,13 +35,33 @@ func sameBitsOnDevice(tb testing.TB, t fatal, m *models.Model, x []float32, widt
 			launched = append(launched, strings.Fields(rest)[0])
 		}
 	}
+	return all, launched
+}
+
+// sameBitsOnDevice is sameBits for the operators on fake devices.
+func sameBitsOnDevice(tb testing.TB, t fatal, m *models.Model, x []float32, width int, sizes cuda.Sizes) (launched []string) {
+	tb.Helper()
+	t.Helper()
+	k, changed, err := models.UseKernels(m)
+	if err != nil || !changed {
+		t.Fatalf("UseKernels() = %v, %v; want it changed", changed, err)
+	}
+	want := runRows(tb, t, m, x, width)
+	got, launched := runOnDevice(tb, t, k, x, width, sizes)
+	for i := range got {
+		if !bytes.Equal(got[i], want[i]) {
+			t.Fatalf("%v, output %d: other bits than ONNX Runtime's:\ngot  %x\nwant %x", launched, i,
+				got[i][:min(64, len(got[i]))], want[i][:min(64, len(want[i]))])
+		}
+	}
 	return launched
 }
 
+// drawSizes draws a device, whose shared memory decides which kernel is chosen.
 func drawSizes(rt *rapid.T) cuda.Sizes {
-	s := rapid.SampledFrom([]cuda.Sizes{cuda.H100, cuda.T4}).Draw(rt, "device")
-	s.Processors = rapid.SampledFrom([]int{1, 2, 132}).Draw(rt, "processors")
-	return s
+	kib := rapid.SampledFrom([]int{227, 64, 32, 20, 2}).Draw(rt, "KiB of shared memory")
+	processors := rapid.SampledFrom([]int{1, 2, 132}).Draw(rt, "processors")
+	return cuda.Sizes{Processors: processors, SharedProcessor: (kib + 1) << 10, SharedBlock: kib << 10}
 }
 
 func TestCUDATreesRegressor(t *testing.T) {
@@ -66,6 +79,91 @@ func TestCUDATreesClassifier(t *testing.T) {
 			sameBitsOnDevice(t, rt, m, g.rows(drawRows(rt)), g.width, drawSizes(rt))
 		}
 	})
+}
+
+func TestCUDAAffine(t *testing.T) {
+	orttest.Library(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		m, g, rows := drawAffine(t, rt)
+		sameBitsOnDevice(t, rt, m, g.rows(rows), g.width, drawSizes(rt))
+	})
+}
+
+// Each kernel is chosen where it should be, and right there.
+func TestCUDATreesKernels(t *testing.T) {
+	orttest.Library(t)
+	le := []string{"BRANCH_LEQ", "BRANCH_GT"}
+	for _, c := range []struct {
+		name                          string
+		width, trees, leaves, targets int
+		modes                         []string
+		device                        cuda.Sizes
+		kernel                        string
+	}{
+		{"a forest as most are", 32, 60, 256, 1, le, cuda.H100, "mr_trees_staged_one_le"},
+		{"splits on equality", 32, 10, 100, 1, []string{"BRANCH_EQ", "BRANCH_LT"}, cuda.H100, "mr_trees_staged_one"},
+		{"several targets", 32, 21, 31, 3, le, cuda.H100, "mr_trees_staged"},
+		{"more targets than sums in shared memory", 8, 40, 20, 40, le, cuda.T4, "mr_trees_staged"},
+		{"the most targets", 3, 3, 5, 4096, le, cuda.H100, "mr_trees_staged"},
+		{"trees that are leaves", 4, 9, 1, 1, le, cuda.T4, "mr_trees_staged_one_le"},
+		{"a tree larger than a group", 9, 3, 4000, 1, le, cuda.H100, "mr_trees_staged_one_le"},
+		{"a tree larger than shared memory", 9, 3, 8000, 1, le, cuda.T4, "mr_trees_direct_one_le"},
+		{"so, and of several targets", 9, 3, 8000, 2, le, cuda.T4, "mr_trees_direct"},
+		{"so, and on equality", 9, 3, 8000, 1, le[:1:1], cuda.T4, "mr_trees_direct_one_le"},
+		{"as many nodes as 16 bits number", 9, 1, 32768, 1, le, cuda.H100, "mr_trees_direct_one_le"},
+		{"more nodes than 16 bits number", 9, 1, 32769, 1, le, cuda.H100, "mr_trees_general"},
+		{"more nodes, of several targets", 9, 1, 33000, 2, le, cuda.H100, "mr_trees_general"},
+		{"features too many for shared memory", 2000, 40, 200, 1, le, cuda.T4, "mr_trees_wide"},
+		{"so, and several targets", 2000, 40, 200, 5, le, cuda.T4, "mr_trees_wide"},
+		{"more features than 13 bits number", 9000, 60, 250, 2, le, cuda.H100, "mr_trees_general"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := &forestGen{Rand: rand.New(rand.NewPCG(7, 8)), width: c.width, modes: c.modes, missing: true}
+			for range 300 {
+				g.thresholds = append(g.thresholds, float32(g.IntN(40)))
+			}
+			for id := range int64(c.trees) {
+				for _, leaf := range g.tree(id, c.leaves) {
+					for k := range c.targets {
+						if id%2 == 0 || k == int(id)%c.targets {
+							g.trees.Weight(id, leaf, int64(k), g.weight())
+						}
+					}
+				}
+			}
+			m := openModel(t, g.trees.Regressor(g.width, c.targets))
+			if got := sameBitsOnDevice(t, t, m, g.rows(321), g.width, c.device); !slices.Equal(got, []string{c.kernel}) {
+				t.Errorf("launched %v; want %s", got, c.kernel)
+			}
+			sameBitsOnDevice(t, t, m, g.rows(1), g.width, c.device)
+			if got := sameBitsOnDevice(t, t, m, nil, g.width, c.device); len(got) != 0 {
+				t.Errorf("launched %v for no rows", got)
+			}
+		})
+	}
+}
+
+// A classifier of strings is the processor's, and what stands before it is the
+// device's.
+func TestCUDAStringsStayOnTheProcessor(t *testing.T) {
+	orttest.Library(t)
+	tree := &onnxtest.Trees{}
+	tree.Node(0, 0, "BRANCH_LEQ", 0, 0.5, 1, 2)
+	tree.Node(0, 1, "LEAF", 0, 0, 0, 0)
+	tree.Node(0, 2, "LEAF", 0, 0, 0, 0)
+	for class := range int64(3) {
+		tree.Weight(0, 1, class, float32(class))
+		tree.Weight(0, 2, class, -float32(class))
+	}
+	p := tree.Classifier(1, onnxtest.Strings("classlabels_strings", "a", "b", "c"))
+	scaler := onnxtest.DomainNode("ai.onnx.ml", "Scaler", p.GetGraph().GetNode()[0].GetInput(), onnxtest.Names("scaled"),
+		onnxtest.Floats("scale", 2), onnxtest.Floats("offset", 0.5))
+	p.GetGraph().GetNode()[0].Input = onnxtest.Names("scaled")
+	p.Graph.Node = append([]*pb.NodeProto{scaler}, p.GetGraph().GetNode()...)
+	got := sameBitsOnDevice(t, t, openModel(t, p), []float32{0, 1, 2}, 1, cuda.H100)
+	if !slices.Equal(got, []string{"mr_affine_values"}) {
+		t.Errorf("launched %v; want mr_affine_values alone", got)
+	}
 }
 
 // The PTX that is linked was made of the kernels that stand here.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/ort/cuda"
 	"github.com/millrace/millrace/engine/ort/orttest"
 	"github.com/millrace/millrace/models"
 )
@@ -43,9 +44,14 @@ func TestDamagedLayouts(t *testing.T) {
 				data[at] = []byte{0, 1, 2, 0x7f, 0xff, byte(g.IntN(256))}[g.IntN(6)]
 			}
 			ort.ForceKernelLevel(t, g.IntN(len(ort.KernelLevels())))
+			end := func() {}
+			if g.IntN(2) == 0 {
+				end = ort.StandIn(cuda.FakeDriver(cuda.H100), 0)
+			}
 			s, err := ort.NewSession(lib, k, ort.SessionOptions{})
 			if err != nil {
 				refused++
+				end()
 				continue
 			}
 			in := tensor(t, models.Float32, []int64{100, int64(width)}, x)
@@ -56,6 +62,7 @@ func TestDamagedLayouts(t *testing.T) {
 			}
 			closeAll(t, in)
 			closeAll(t, s)
+			end()
 		}
 		t.Logf("%s: %d refused, %d ran", c.path, refused, ran)
 		if refused == 0 || ran == 0 {

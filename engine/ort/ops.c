@@ -62,7 +62,8 @@ static OrtStatus *make_domain(const OrtApi *api, OrtCustomOpDomain **out) {
 }
 
 OrtStatus *mr_ops_add(const OrtApi *api, OrtSessionOptions *options) {
-  if (mr_cuda_stands_in()) return mr_cuda_ops_add(api, options, 0);
+  const int device = mr_cuda_stand_in_device();
+  if (device >= 0) return mr_cuda_ops_add(api, options, device);
   pthread_mutex_lock(&shared.mu);
   OrtStatus *status = NULL;
   mr_ops_api = api;

@@ -11,7 +11,11 @@
 
 #include "driver.h"
 
-enum { DEVICES = 2, MOST_CALLS = 1 << 16, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_DEVICE = 101, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500, ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719 };
+enum { DEVICES = 2, MOST_CALLS = 1 << 16 };
+enum { // CUresult
+  INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_DEVICE = 101, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500,
+  ILLEGAL_ADDRESS = 700, LAUNCH_FAILED = 719
+};
 
 struct mr_cu_context_of {
   int device, retained;
@@ -30,7 +34,8 @@ static struct {
   struct mr_cu_module_of modules[DEVICES];
   struct mr_cu_function_of functions[DEVICES][64];
   int processors, shared_processor, shared_block, allocations;
-  char fail[64], log[256];
+  char fail[64], log[256]; // the call that is to fail, or
+  int countdown;           // how many calls from now
   int code;
   char calls[MOST_CALLS];
   size_t used;
@@ -51,11 +56,23 @@ __attribute__((format(printf, 2, 3))) static mr_cu_result called(const char *nam
   pthread_mutex_lock(&fake.mu);
   if (fake.used < MOST_CALLS - 512)
     fake.used += (size_t)snprintf(fake.calls + fake.used, MOST_CALLS - fake.used, "%s%s%s\n", name, *text ? " " : "", text);
-  mr_cu_result code = strcmp(fake.fail, name) ? 0 : fake.code;
-  if (code) fake.fail[0] = 0;
+  mr_cu_result code = 0;
+  if (!strcmp(fake.fail, name) || (fake.countdown && !--fake.countdown)) {
+    code = fake.code;
+    fake.fail[0] = 0;
+  }
   pthread_mutex_unlock(&fake.mu);
   return code;
 }
+
+// Notes a call that gives something back, and so does not fail.
+#define gave_back(name, ...)                            \
+  do {                                                  \
+    const int countdown_ = fake.countdown;              \
+    fake.countdown = 0;                                 \
+    (void)called(name, __VA_ARGS__);                    \
+    fake.countdown = countdown_;                        \
+  } while (0)
 
 #define CALLED(name, ...)                               \
   do {                                                  \
@@ -104,7 +121,7 @@ static mr_cu_result retain(mr_cu_context *out, mr_cu_device device) {
 }
 
 static mr_cu_result release(mr_cu_device device) {
-  CALLED("cuDevicePrimaryCtxRelease", "%d", device);
+  gave_back("cuDevicePrimaryCtxRelease", "%d", device);
   fake.contexts[device].retained--;
   return 0;
 }
@@ -117,7 +134,7 @@ static mr_cu_result push(mr_cu_context context) {
 }
 
 static mr_cu_result pop(mr_cu_context *out) {
-  CALLED("cuCtxPopCurrent", "%s", "");
+  gave_back("cuCtxPopCurrent", "%s", "");
   if (!depth) return INVALID_CONTEXT;
   *out = stack[--depth];
   return 0;
@@ -140,7 +157,7 @@ static mr_cu_result load(mr_cu_module *out, const void *image, unsigned n, int *
 }
 
 static mr_cu_result unload(mr_cu_module module) {
-  CALLED("cuModuleUnload", "of %d", module->context->device);
+  gave_back("cuModuleUnload", "of %d", module->context->device);
   return module->context == current() ? 0 : INVALID_CONTEXT;
 }
 
@@ -172,7 +189,7 @@ static mr_cu_result allocate(mr_cu_pointer *out, size_t bytes) {
 }
 
 static mr_cu_result release_memory(mr_cu_pointer p) {
-  CALLED("cuMemFree", "%s", "");
+  gave_back("cuMemFree", "%s", "");
   if (!current()) return INVALID_CONTEXT;
   __atomic_sub_fetch(&fake.allocations, 1, __ATOMIC_RELAXED);
   free((void *)(uintptr_t)p);
@@ -216,17 +233,22 @@ void mr_fake_reset(int processors, int shared_processor, int shared_block) {
   fake.shared_processor = shared_processor;
   fake.shared_block = shared_block;
   fake.fail[0] = 0;
+  fake.countdown = 0;
   fake.used = 0;
   pthread_mutex_unlock(&fake.mu);
 }
 
-void mr_fake_fail(const char *call, int code, const char *log) {
+static void fail(const char *call, int k, int code, const char *log) {
   pthread_mutex_lock(&fake.mu);
   snprintf(fake.fail, sizeof fake.fail, "%s", call);
   snprintf(fake.log, sizeof fake.log, "%s", log);
+  fake.countdown = k;
   fake.code = code;
   pthread_mutex_unlock(&fake.mu);
 }
+
+void mr_fake_fail(int k, int code, const char *log) { fail("", k, code, log); }
+void mr_fake_fail_call(const char *call, int code, const char *log) { fail(call, 0, code, log); }
 
 char *mr_fake_calls(void) {
   pthread_mutex_lock(&fake.mu);

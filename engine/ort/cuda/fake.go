@@ -48,13 +48,28 @@ func FakeDriver(s Sizes) unsafe.Pointer {
 	return C.mr_fake_driver()
 }
 
-// Fail makes the next call of a function fail with a CUresult, log being the
-// words of the compiler.
-func Fail(call string, code int, log string) {
+// CUresults that tests have calls fail with.
+const (
+	OutOfMemory  = 2
+	InvalidPTX   = 218
+	LaunchFailed = 719
+)
+
+// FailCall makes the next call of a function fail; log is what the compiler says
+// where that function is cuModuleLoadDataEx.
+func FailCall(call string, code int, log string) {
 	c, l := C.CString(call), C.CString(log)
 	defer C.free(unsafe.Pointer(c))
 	defer C.free(unsafe.Pointer(l))
-	C.mr_fake_fail(c, C.int(code), l)
+	C.mr_fake_fail_call(c, C.int(code), l)
+}
+
+// Fail makes call number k from now fail, of those that do not give something
+// back.
+func Fail(k, code int) {
+	l := C.CString("")
+	defer C.free(unsafe.Pointer(l))
+	C.mr_fake_fail(C.int(k), C.int(code), l)
 }
 
 // Calls are those since FakeDriver, with what matters of their arguments.

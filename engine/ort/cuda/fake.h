@@ -8,9 +8,11 @@
 const void *mr_fake_driver(void);
 // Forgets all calls and failures; devices get these sizes.
 void mr_fake_reset(int processors, int shared_processor, int shared_block);
-// Makes the next call of a name fail with a code; of cuModuleLoadDataEx, with
-// words in its log.
-void mr_fake_fail(const char *call, int code, const char *log);
+// Makes call number k from now fail with a code, of those that can; of
+// cuModuleLoadDataEx, with words in its log.
+void mr_fake_fail(int k, int code, const char *log);
+// The next call of this name instead.
+void mr_fake_fail_call(const char *call, int code, const char *log);
 // The calls since mr_fake_reset, one a line, to be freed.
 char *mr_fake_calls(void);
 // What was made and not given back: allocations, contexts, contexts pushed.
