@@ -27,8 +27,8 @@ func runOnDevice(tb testing.TB, t fatal, m *models.Model, x []float32, width int
 	end := ort.StandIn(cuda.FakeDriver(sizes), 0)
 	defer end()
 	all = runRows(tb, t, m, x, width)
-	if n := cuda.Allocations(); n != 0 {
-		t.Fatalf("%d allocations left after the session's end", n)
+	if left := cuda.Left(); left.Allocations != 0 {
+		t.Fatalf("%+v left after the session's end", left)
 	}
 	for _, call := range cuda.Calls() {
 		if rest, ok := strings.CutPrefix(call, "cuLaunchKernel "); ok {

@@ -234,6 +234,7 @@ void mr_fake_reset(int processors, int shared_processor, int shared_block) {
   fake.shared_block = shared_block;
   fake.fail[0] = 0;
   fake.countdown = 0;
+  fake.allocations = 0;
   fake.used = 0;
   pthread_mutex_unlock(&fake.mu);
 }

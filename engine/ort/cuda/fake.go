@@ -79,8 +79,15 @@ func Calls() []string {
 	return strings.Split(strings.TrimSpace(C.GoString(text)), "\n")
 }
 
-// Allocations are those that were not freed.
-func Allocations() int { return int(C.mr_fake_left().allocations) }
+// Live is what was made on the fake devices and not given back.
+type Live struct {
+	Allocations int
+	Contexts    int
+	Pushed      int // contexts, on the calling thread
+}
 
-// Contexts are those that were retained and not released.
-func Contexts() int { return int(C.mr_fake_left().contexts) }
+// Left is what is live now.
+func Left() Live {
+	left := C.mr_fake_left()
+	return Live{Allocations: int(left.allocations), Contexts: int(left.contexts), Pushed: int(left.pushed)}
+}

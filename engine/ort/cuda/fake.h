@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 const void *mr_fake_driver(void);
-// Forgets all calls and failures; devices get these sizes.
+// Forgets all calls, failures and allocations; devices get these sizes.
 void mr_fake_reset(int processors, int shared_processor, int shared_block);
 // Makes call number k from now fail with a code, of those that can; of
 // cuModuleLoadDataEx, with words in its log.
