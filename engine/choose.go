@@ -198,7 +198,7 @@ type trialArm struct {
 // what is done for each batch elsewhere in the pipeline.
 type trialWorker struct {
 	*worker
-	collector *collector
+	part *partWriter
 }
 
 // trialSizes are the batch sizes worth a measurement: steps of four around the
@@ -332,7 +332,7 @@ func (t *trial) arm(rows int) *trialArm {
 	t.scoring.usePool(2 * t.workers) // of buffers of the arm's size
 	for range t.workers {
 		a.workers = append(a.workers, trialWorker{
-			worker: t.scoring.worker(rows, &Progress{}), collector: t.plan.newCollector(nil, &Progress{}),
+			worker: t.scoring.worker(rows, &Progress{}), part: t.plan.newCollector(nil, &Progress{}).begin(0),
 		})
 	}
 	t.arms = append(t.arms, a)
@@ -417,7 +417,7 @@ func (w *trialWorker) process(ctx context.Context, batch *batcher.Batch, p *Plan
 	defer res.release()
 	narrow(own, p.PassedAt, p.passedSchema)
 	res.rejects = nil // they go to a file
-	return w.collector.discard(res)
+	return w.part.discard(res)
 }
 
 // clock is the time that counts: of the calling thread, or on the wall where
@@ -470,8 +470,8 @@ func (t *trial) drop() {
 		releaseBatches(a.batches)
 		for _, w := range a.workers {
 			_ = w.close() // tensors over memory of ours: closing has no effect beyond it
-			if w.collector.sink.writer != nil {
-				_ = w.collector.sink.writer.Close() // into nothing
+			if w.part.writer != nil {
+				_ = w.part.writer.Close() // into nothing
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,10 +31,10 @@ import (
 // quarter more processor time than its stages alone when each batch went
 // through five goroutines (docs/decisions/013).
 //
-// Only one worker writes, since a part has one writer; what the others score
-// meanwhile waits in its lane. That is bounded: see scoreOf and mayRead. The
-// first lane's first batch is exempt from both bounds, so that the run always
-// goes on.
+// A part is written by one worker at a time, and where there are many workers,
+// several parts are: one writer would be what they all wait for. What is scored
+// meanwhile waits in its lane. That is bounded: see scoreOf and mayRead. The first
+// lane's first batch is exempt from both bounds, so that the run always goes on.
 type crew struct {
 	pipeline *pipeline
 	readers  int   // spans that may be open at a time
@@ -47,8 +48,7 @@ type crew struct {
 		reading int     // spans open
 		held    int64   // rows read and not written
 		scored  int64   // rows given to a worker, and not written
-		writing bool
-		idle    int // workers that wait
+		idle    int     // workers that wait
 	}
 	changed sync.Cond // something may be there for one who waits
 }
@@ -57,7 +57,10 @@ func newCrew(p *pipeline) *crew {
 	opts := &p.plan.Options
 	c := &crew{pipeline: p, readers: opts.Readers, most: p.waitingRows()}
 	c.changed.L = &c.mu
-	c.mu.rest = lanes{parts: p.plan.Parts, batchRows: int64(opts.BatchRows), joining: p.plan.joining}
+	c.mu.rest = lanes{
+		rest: p.plan.Parts, atATime: p.plan.writers(), batchRows: int64(opts.BatchRows), joining: p.plan.joining,
+		begin: p.collector.begin,
+	}
 	return c
 }
 
@@ -168,13 +171,30 @@ func (c *crew) next(ctx context.Context, h *hand) (task, bool) {
 	return c.nextRead(ctx, h)
 }
 
-// nextWrite takes what is scored of the first lane, up to the first batch that
-// is not.
+// nextWrite takes what is scored of the first lane of a part that nobody writes, up
+// to the first batch that is not. Only as many parts are written at a time as lanes
+// are made of.
 func (c *crew) nextWrite() (task, bool) {
-	if c.mu.writing || len(c.mu.lanes) == 0 {
-		return task{}, false
+	for i, l := range c.mu.lanes {
+		if i > 0 && c.mu.lanes[i-1].part == l.part {
+			continue // not its first
+		}
+		if c.mu.rest.place(l.part) >= c.mu.rest.atATime {
+			break
+		}
+		if l.part.busy || !l.part.out.mayWrite() {
+			continue
+		}
+		if t, ok := c.writeOf(i); ok {
+			return t, true
+		}
 	}
-	l := c.mu.lanes[0]
+	return task{}, false
+}
+
+// writeOf takes what can be written of a lane, by its place.
+func (c *crew) writeOf(i int) (task, bool) {
+	l := c.mu.lanes[i]
 	n := 0
 	for n < len(l.slots) && l.slots[n].result != nil {
 		n++
@@ -186,9 +206,10 @@ func (c *crew) nextWrite() (task, bool) {
 	t := task{write: true, lane: l, slots: l.slots[:n:n], part: ended && l.last}
 	l.slots, l.given = l.slots[n:], l.given-n
 	if ended {
-		c.mu.lanes = c.mu.lanes[1:]
+		c.mu.lanes = slices.Delete(c.mu.lanes, i, i+1)
+		l.part.lanes--
 	}
-	c.mu.writing = true
+	l.part.busy = true
 	return t, true
 }
 
@@ -235,12 +256,23 @@ func (c *crew) scoreOf(l *lane) (task, bool) {
 	return t, len(t.slots) > 0
 }
 
-// first is the lane that is written now; nil when there is none.
+// first is the lane that nothing else may hold up: the first of the first part that
+// has one; nil when there is none.
 func (c *crew) first() *lane {
 	if len(c.mu.lanes) == 0 {
 		return nil
 	}
 	return c.mu.lanes[0]
+}
+
+// leads says whether a lane is the first of its part, and so written.
+func (c *crew) leads(l *lane) bool {
+	for i, other := range c.mu.lanes {
+		if other == l {
+			return i == 0 || c.mu.lanes[i-1].part != l.part
+		}
+	}
+	return false
 }
 
 // jobBatches is how many batches are worth jobTime, by the time that they took
@@ -271,19 +303,28 @@ func (c *crew) nextRead(ctx context.Context, h *hand) (task, bool) {
 			return c.readOf(l, c.open(ctx, l))
 		}
 	}
-	if !c.mayOpen() && len(c.mu.lanes) > 0 {
+	if !c.mayOpen() && len(c.mu.lanes) > 0 && !c.mu.rest.behind() {
 		return task{}, false
 	}
 	l := c.mu.rest.next()
 	if l == nil {
 		return task{}, false
 	}
-	c.mu.lanes = append(c.mu.lanes, l)
+	c.insert(l)
 	if len(l.spans) == 0 { // a part without spans
 		l.cut = true
 		return c.next(ctx, h)
 	}
 	return c.readOf(l, c.open(ctx, l))
+}
+
+// insert puts a lane behind the others of its part and of parts before.
+func (c *crew) insert(l *lane) {
+	at := len(c.mu.lanes)
+	for at > 0 && c.mu.lanes[at-1].part.number > l.part.number {
+		at--
+	}
+	c.mu.lanes = slices.Insert(c.mu.lanes, at, l)
 }
 
 // maxLanes bounds the lanes that are open: those of tiny spans wait for the writer
@@ -424,7 +465,7 @@ func (c *crew) score(ctx context.Context, h *hand, t *task) error {
 		narrow(res.batch, p.PassedAt, p.passedSchema)
 		c.mu.Lock()
 		s.batch, s.result = nil, res
-		if t.lane == c.first() {
+		if c.leads(t.lane) {
 			c.wake()
 		}
 		c.mu.Unlock()
@@ -434,7 +475,7 @@ func (c *crew) score(ctx context.Context, h *hand, t *task) error {
 
 // write writes results in order, and finishes the part that ends with them.
 func (c *crew) write(t *task) error {
-	w := c.pipeline.collector
+	w := t.lane.part.out
 	results := make([]*result, len(t.slots))
 	var rows int64
 	for i, s := range t.slots {
@@ -442,11 +483,14 @@ func (c *crew) write(t *task) error {
 	}
 	err := w.writeAll(results)
 	if err == nil && t.part {
-		err = w.finishPart()
+		err = w.finish()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.mu.writing = false
+	t.lane.part.busy = false
+	if t.part {
+		c.mu.rest.finish(t.lane.part)
+	}
 	c.mu.held -= rows
 	c.mu.scored -= rows
 	c.wake()

@@ -104,7 +104,7 @@ func TestPropertyCrew(t *testing.T) {
 		spans := rapid.SliceOfN(rapid.SampledFrom([]int64{0, 1, 2, 5, 63, 64, 65, 128, 300}), 0, 30).Draw(rt, "spans")
 		path := filepath.Join(dir, "spans.arrow")
 		total := writeIDs(t, path, 0, spans...) // for the dataset's accounts: source gives its rows
-		workers := rapid.IntRange(1, 5).Draw(rt, "workers")
+		workers := rapid.IntRange(1, 10).Draw(rt, "workers") // up to four parts are written at a time
 		l := newLine(t, []string{path}, workers, nil)
 		parts := l.plan.Dataset.Parts(rapid.Int64Range(1, 1000).Draw(rt, "part rows"))
 		source := &tableSource{chunk: rapid.Int64Range(1, 100).Draw(rt, "chunk rows"), first: map[dataset.SpanRef]int64{}}
@@ -115,6 +115,7 @@ func TestPropertyCrew(t *testing.T) {
 		}
 		join := rapid.SampledFrom([]batcher.Joining{batcher.JoinShortSpans, batcher.JoinSpans}).Draw(rt, "joining")
 		l.plan.Parts, l.plan.joining, l.source = parts, join, source
+		l.collector = l.plan.newCollector(l.staging, l.progress)
 		l.plan.Options.BatchRows = rapid.SampledFrom([]int{1, 7, 64, 200}).Draw(rt, "batch rows")
 		l.plan.Options.Readers = rapid.IntRange(1, 3).Draw(rt, "readers")
 		l.plan.waitingRows = rapid.SampledFrom([]int64{1, 100, 1 << 20}).Draw(rt, "waiting rows")
@@ -150,6 +151,9 @@ func TestPropertyCrew(t *testing.T) {
 		out, doubles := l.rows(t)
 		if !slices.IsSorted(out) || len(out) != len(doubles) || int64(len(out)) != total-(total+2)/10 {
 			rt.Errorf("%d rows of %d came out, in order: %t", len(out), total, slices.IsSorted(out))
+		}
+		if rejected := l.rejected(t); !slices.IsSorted(rejected) || len(rejected)+len(out) != int(total) {
+			rt.Errorf("%d rows of %d were rejected and %d not; in order: %t", len(rejected), total, len(out), slices.IsSorted(rejected))
 		}
 	})
 }

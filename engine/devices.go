@@ -27,8 +27,8 @@ type computer interface {
 // Workers assemble into page-locked memory, which a device reads by itself.
 type devices struct {
 	all       []*device
-	placement []ort.Node // of the first session, and so of all
-	places chan *device // one entry for each Run that may be begun
+	placement []ort.Node   // of the first session, and so of all
+	places    chan *device // one entry for each Run that may be begun
 
 	mu   sync.Mutex
 	host []*ort.HostMemory // given out, until close

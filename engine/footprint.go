@@ -63,6 +63,7 @@ type footprint struct {
 	parquet   bool  // columns are decoded from pages
 	spanRows  int64 // of the largest span
 	rows      int64 // of the whole input
+	parts     int
 	spanBytes int64 // stored, of the largest span, all columns
 	columns   []int64
 	nested    int64 // of row, what lies in lists
@@ -74,7 +75,7 @@ type footprint struct {
 }
 
 func (p *Plan) footprint() *footprint {
-	f := &footprint{model: 2 * p.Model.Bytes, rows: p.Dataset.Rows(), tensor: p.rowBytes(), result: p.resultBytes()}
+	f := &footprint{model: 2 * p.Model.Bytes, rows: p.Dataset.Rows(), parts: len(p.Parts), tensor: p.rowBytes(), result: p.resultBytes()}
 	for _, e := range p.Model.External {
 		f.model += e.Bytes
 	}
@@ -142,10 +143,10 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	if f.mapped { // whole spans, of the page cache: read, waiting, being cut, and being scored
 		m.Decoded += f.stored * min(f.spanRows*(2*readers+2), f.rows)
 	}
-	// Results that wait, the row group that is being filled, and that of the
-	// part before, which is being compressed.
+	// Results that wait, and for each part that is written the row group that is
+	// being filled, and that of the part before, which is being compressed.
 	waiting := waitingRows(a.WaitingRows, f.result, a.Workers, a.BatchRows)
-	m.Written = (f.result + f.lists) * min(waiting+2*rowGroupRows, f.rows)
+	m.Written = (f.result + f.lists) * min(waiting+2*rowGroupRows*int64(writersFor(a.Workers, f.parts)), f.rows)
 	m.Slack = (garbage + m.Written) / 2 // see cmd/millrace: the heap grows by half before it is collected
 	m.Total = m.Program + m.Model + m.Tensors + m.Activations + m.Decoded + m.Written + m.Slack
 	return m

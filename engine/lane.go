@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -27,6 +28,7 @@ type spanSource interface {
 // All fields are guarded by the crew's lock, but those of the cutter, which
 // belong to whoever set cutting.
 type lane struct {
+	part  *openPart
 	spans []dataset.SpanRef // not yet opened
 	last  bool              // the part ends with this lane
 	open  []*openSpan       // opened and not wholly cut, in order
@@ -133,34 +135,86 @@ func (l *lane) release() {
 	}
 }
 
-// lanes makes the lanes of parts, in order, one at a time.
-type lanes struct {
-	parts     []dataset.Part
-	batchRows int64
-	joining   batcher.Joining
-	at        int // span of the first part
+// openPart is a part from its first lane to its commit.
+type openPart struct {
+	number int
+	spans  []dataset.SpanRef // in no lane yet
+	begun  bool              // it has, or had, a lane
+	lanes  int               // cut and not wholly written
+	out    *partWriter
+	busy   bool // a worker writes
 }
 
-func (s *lanes) done() bool { return len(s.parts) == 0 }
+// cut says that no lane is left to make of the part.
+func (p *openPart) cut() bool { return p.begun && len(p.spans) == 0 }
+
+// lanes makes the lanes of parts, those of one part in order. Some parts at a time
+// have lanes made of them in turn, since each is written by itself: as long as a
+// part has spans left, it is one of them.
+type lanes struct {
+	rest      []dataset.Part // not begun
+	open      []*openPart    // begun and not finished, in order
+	atATime   int            // parts that lanes are made of
+	begun     int            // parts
+	batchRows int64
+	joining   batcher.Joining
+	begin     func(part int) *partWriter
+}
+
+func (s *lanes) done() bool { return len(s.rest) == 0 && len(s.open) == 0 }
+
+// finish takes a part off that is written.
+func (s *lanes) finish(p *openPart) {
+	s.open = slices.DeleteFunc(s.open, func(o *openPart) bool { return o == p })
+}
+
+// place is how many unfinished parts there are before one.
+func (s *lanes) place(p *openPart) int { return slices.Index(s.open, p) }
+
+// behind says that the first unfinished part has spans left and no lane: nothing
+// that waits for the parts before it would be written before that changes.
+func (s *lanes) behind() bool {
+	return len(s.open) > 0 && !s.open[0].cut() && s.open[0].lanes == 0
+}
+
+// source is the part to make the next lane of: a new one, while there may be more,
+// or else the one with the fewest; nil when there is none.
+func (s *lanes) source() *openPart {
+	var best *openPart
+	uncut := 0
+	for _, p := range s.open {
+		if p.cut() {
+			continue
+		}
+		if uncut++; best == nil || p.lanes < best.lanes {
+			best = p
+		}
+	}
+	if len(s.rest) == 0 || uncut >= s.atATime || best != nil && best.lanes == 0 {
+		return best
+	}
+	p := &openPart{number: s.begun, spans: s.rest[0].Spans, out: s.begin(s.begun)}
+	s.begun++
+	s.rest, s.open = s.rest[1:], append(s.open, p)
+	return p
+}
 
 // next gives the next lane; nil when there is none.
 func (s *lanes) next() *lane {
-	if len(s.parts) == 0 {
+	p := s.source()
+	if p == nil {
 		return nil
 	}
-	spans := s.parts[0].Spans[s.at:]
-	n := len(spans)
+	n := len(p.spans)
 	if s.joining == batcher.JoinShortSpans && n > 0 {
 		n = 1
-		for spans[0].Rows < s.batchRows && n < len(spans) && spans[n].Rows < s.batchRows {
+		for p.spans[0].Rows < s.batchRows && n < len(p.spans) && p.spans[n].Rows < s.batchRows {
 			n++
 		}
 	}
-	l := &lane{spans: spans[:n], last: n == len(spans)}
-	s.at += n
-	if l.last {
-		s.parts, s.at = s.parts[1:], 0
-	}
+	l := &lane{part: p, spans: p.spans[:n], last: n == len(p.spans)}
+	p.spans, p.begun = p.spans[n:], true
+	p.lanes++
 	l.cutter = batcher.NewCutter(int(s.batchRows), s.joining, func(b *batcher.Batch) error {
 		l.fresh = append(l.fresh, &slot{rows: b.Rows, batch: b})
 		return nil

@@ -55,7 +55,7 @@ func (p *pipeline) run(ctx context.Context) (err error) {
 		err = context.Cause(caller) // the first worker to stop may know less
 	}
 	if err != nil {
-		return errors.Join(err, p.collector.sink.abort())
+		return errors.Join(err, p.collector.abort())
 	}
 	return nil
 }
@@ -160,8 +160,14 @@ func (c *collector) reconcile() (ledger.Rows, error) {
 	if announced := c.plan.Dataset.Rows(); total.Read != announced {
 		problems = append(problems, fmt.Errorf("%w: the input announces %d rows and %d were read", ledger.ErrAccounts, announced, total.Read))
 	}
-	if len(c.parts) != len(c.plan.Parts) || len(c.outputs) != len(c.plan.Parts) {
-		problems = append(problems, fmt.Errorf("%w: %d parts planned, %d finished and %d committed", ledger.ErrAccounts, len(c.plan.Parts), len(c.parts), len(c.outputs)))
+	finished := 0
+	for _, done := range c.done {
+		if done {
+			finished++
+		}
+	}
+	if committed := int(c.progress.PartsDone.Load()); finished != len(c.plan.Parts) || committed != len(c.plan.Parts) {
+		problems = append(problems, fmt.Errorf("%w: %d parts planned, %d finished and %d committed", ledger.ErrAccounts, len(c.plan.Parts), finished, committed))
 	}
 	return total, errors.Join(problems...)
 }

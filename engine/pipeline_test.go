@@ -130,7 +130,7 @@ func newLine(t *testing.T, files []string, workers int, fail func(int64) error) 
 		}
 	})
 	plan := &Plan{
-		Options: Options{BatchRows: 64, Workers: workers, Readers: 2, IDs: []string{"id"}, MaxRejects: -1},
+		Options: Options{BatchRows: 64, Workers: workers, Readers: 2, Format: format.ArrowFile, IDs: []string{"id"}, MaxRejects: -1},
 		Dataset: data, Parts: data.Parts(500), Columns: []string{"id"},
 		Passed: []arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64}}, PassedAt: []int{0}, passedSchema: arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64}}, nil),
 		Binding: &batcher.Plan{Columns: []string{"id"}}, waitingRows: rowGroupRows,
@@ -146,12 +146,9 @@ func newLine(t *testing.T, files []string, workers int, fail func(int64) error) 
 		}
 	})
 	progress := plan.NewProgress()
-	c := &collector{
-		plan: plan, progress: progress, sink: &sink{staging: staging, format: format.ArrowFile},
-		rejects: &rejectWriter{staging: staging, ids: 1}, files: make([]ledger.Rows, len(files)),
-	}
+	plan.ids = 1
 	number := new(atomic.Int64)
-	p := &pipeline{plan: plan, source: data, progress: progress, collector: c}
+	p := &pipeline{plan: plan, source: data, progress: progress, collector: plan.newCollector(staging, progress)}
 	p.newScorer = func() scorer { return &doubler{seed: uint64(workers), fail: fail, number: number} }
 	return &line{pipeline: p, staging: staging, output: output}
 }
@@ -196,6 +193,35 @@ func (l *line) rows(t *testing.T) (idRows, doubles []int64) {
 	return idRows, doubles
 }
 
+// rejected reads the ids of the published rejects, in order.
+func (l *line) rejected(t *testing.T) (ids []int64) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(l.output, "_millrace", "*", "rejects.parquet"))
+	if err != nil || len(files) > 1 {
+		t.Fatalf("files of rejects: %v, %v", files, err)
+	}
+	if len(files) == 0 {
+		return nil
+	}
+	data, err := dataset.Open(t.Context(), files, dataset.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = data.Close() }()
+	for _, part := range data.Parts(1 << 40) {
+		for _, span := range part.Spans {
+			err := data.ReadSpan(t.Context(), span, []string{"id"}, func(b arrow.RecordBatch) error {
+				ids = append(ids, b.Column(0).(*array.Int64).Int64Values()...)
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return ids
+}
+
 func testFiles(t *testing.T) (files []string, rows int64) {
 	t.Helper()
 	dir := t.TempDir()
@@ -212,7 +238,7 @@ func testFiles(t *testing.T) (files []string, rows int64) {
 func TestPipelineKeepsOrder(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	files, rows := testFiles(t)
-	for _, workers := range []int{1, 2, 5} {
+	for _, workers := range []int{1, 2, 5, 12} {
 		l := newLine(t, files, workers, nil)
 		if err := l.run(t.Context()); err != nil {
 			t.Fatal(err)

@@ -18,7 +18,6 @@ import (
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/dataset"
-	"github.com/millrace/millrace/io/format"
 )
 
 // Rig runs single stages of a plan's pipeline, each alone and with the same
@@ -446,20 +445,21 @@ func (r *Rig) Write(ctx context.Context, dir string, batchRows int, rows int64) 
 	}
 	defer func() { err = errors.Join(err, staging.Discard(), os.RemoveAll(output)) }()
 	c := r.plan.newCollector(staging, &Progress{})
+	part := c.begin(0)
 	n, total := turns(batches, rows)
 	m, err := timed(total, func() error {
 		for i := range n {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			if err := c.write(results[i%len(results)]); err != nil {
+			if err := part.write(results[i%len(results)]); err != nil {
 				return err
 			}
 		}
-		return errors.Join(c.finishPart(), c.settle())
+		return errors.Join(part.finish(), c.settle())
 	})
 	if err != nil {
-		return Measure{}, errors.Join(err, c.sink.abort(), c.rejects.abort())
+		return Measure{}, errors.Join(err, c.abort(), c.rejects.abort())
 	}
 	if _, err := c.rejects.finish(); err != nil {
 		return Measure{}, err
@@ -468,17 +468,4 @@ func (r *Rig) Write(ctx context.Context, dir string, batchRows int, rows int64) 
 		m.Bytes += o.Bytes
 	}
 	return m, nil
-}
-
-// newCollector makes the last stage of a run.
-func (p *Plan) newCollector(staging *ledger.Staging, progress *Progress) *collector {
-	return &collector{
-		plan: p, progress: progress,
-		sink: &sink{
-			staging: staging, format: p.Options.Format,
-			options: format.WriteOptions{Compression: p.Options.Compression, RowGroupRows: rowGroupRows},
-		},
-		rejects: &rejectWriter{staging: staging, ids: p.ids},
-		files:   make([]ledger.Rows, len(p.Dataset.Files())),
-	}
 }

@@ -169,7 +169,7 @@ func (c *collector) keepRejects(cause error) error {
 	if out == nil {
 		return cause
 	}
-	path, err := c.sink.staging.KeepRejects()
+	path, err := c.staging.KeepRejects()
 	if err != nil {
 		return errors.Join(cause, err)
 	}
@@ -200,7 +200,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 		manifest.Machine.GPUs = append(manifest.Machine.GPUs, u.Name)
 	}
 	manifest.Started, manifest.Finished = started, finished
-	if err := c.sink.staging.Publish(manifest); err != nil {
+	if err := c.staging.Publish(manifest); err != nil {
 		return nil, err
 	}
 	counts := line.counts()

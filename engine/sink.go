@@ -72,99 +72,6 @@ func (p *Plan) canReject() bool {
 	return false
 }
 
-// sink writes parts, one at a time, in order. While one is being closed and
-// synced, which waits for a disk, the next is written.
-type sink struct {
-	staging *ledger.Staging
-	format  format.Name
-	options format.WriteOptions
-
-	index  int
-	file   *ledger.PartFile
-	writer format.Writer
-	// closing is the part before, until settle has its outcome; nil if none.
-	closing chan closed
-}
-
-// closed is what became of a part.
-type closed struct {
-	output ledger.Output
-	err    error
-}
-
-func (s *sink) open(schema *arrow.Schema) error {
-	if s.writer != nil {
-		return nil
-	}
-	file, err := s.staging.Part(s.index)
-	if err != nil {
-		return err
-	}
-	writer, err := writers[s.format](file, schema, s.options)
-	if err != nil {
-		return errors.Join(err, file.Abort())
-	}
-	s.file, s.writer = file, writer
-	return nil
-}
-
-func (s *sink) write(schema *arrow.Schema, record arrow.RecordBatch) error {
-	if err := s.open(schema); err != nil {
-		return err
-	}
-	if err := s.writer.Write(record); err != nil {
-		return fmt.Errorf("write part %d: %w", s.index, err)
-	}
-	return nil
-}
-
-// finish begins to commit the current part; settle, which must come before the
-// next finish, says how that went.
-func (s *sink) finish(schema *arrow.Schema, rows int64) error {
-	if err := s.open(schema); err != nil {
-		return err
-	}
-	file, writer, index := s.file, s.writer, s.index
-	s.closing = make(chan closed, 1) // one outcome, so that nobody waits to give it
-	go func() {
-		var c closed
-		c.err = guarded(func() (err error) {
-			if err := writer.Close(); err != nil {
-				return errors.Join(fmt.Errorf("write part %d: %w", index, err), file.Abort())
-			}
-			c.output, err = file.Commit(rows)
-			return err
-		})
-		s.closing <- c
-	}()
-	s.file, s.writer = nil, nil
-	s.index++
-	return nil
-}
-
-// settle waits for the part that is being committed; ok is false when there is
-// none.
-func (s *sink) settle() (out ledger.Output, ok bool, err error) {
-	if s.closing == nil {
-		return ledger.Output{}, false, nil
-	}
-	c := <-s.closing
-	s.closing = nil
-	return c.output, true, c.err
-}
-
-func (s *sink) abort() error {
-	_, _, err := s.settle()
-	if s.file == nil {
-		return err
-	}
-	// The writer holds memory that Close gives back; what it writes goes to a
-	// file that is dropped.
-	err = errors.Join(err, s.writer.Close(), s.file.Abort())
-	s.file, s.writer = nil, nil
-	return err
-}
-
 // rejectWriter writes _millrace/<run>/rejects.parquet: file, row, column,
 // stage, reason, and the row's ids. The file is made with the first reject.
 type rejectWriter struct {
@@ -173,7 +80,6 @@ type rejectWriter struct {
 
 	file   *ledger.PartFile
 	writer format.Writer
-	schema *arrow.Schema
 	rows   int64
 }
 
@@ -186,14 +92,9 @@ var rejectFields = []arrow.Field{
 	{Name: "reason", Type: arrow.BinaryTypes.String},
 }
 
-// write appends rejected rows of one segment of a batch, which starts at row
-// first of the batch.
-func (w *rejectWriter) write(file string, p *Plan, s *batcher.Segment, first int, rejected []batcher.Reject) error {
-	if w.writer == nil {
-		if err := w.open(p); err != nil {
-			return err
-		}
-	}
+// record makes the rows of the file for rejected rows of one segment of a batch,
+// which starts at row first of the batch; the caller releases it.
+func (w *rejectWriter) record(file string, p *Plan, s *batcher.Segment, first int, rejected []batcher.Reject) (arrow.RecordBatch, error) {
 	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema(rejectFields, nil))
 	defer b.Release()
 	runs := make([]rowRun, len(rejected))
@@ -212,17 +113,25 @@ func (w *rejectWriter) write(file string, p *Plan, s *batcher.Segment, first int
 	for i := range w.ids {
 		id, err := gather([]arrow.Array{s.Record.Column(i)}, runs)
 		if err != nil {
-			return fmt.Errorf("id %q of rejected rows: %w", p.Passed[i].Name, err)
+			return nil, fmt.Errorf("id %q of rejected rows: %w", p.Passed[i].Name, err)
 		}
 		defer id.Release()
 		columns = append(columns, id)
 	}
-	out := array.NewRecordBatch(w.schema, columns, reasons.NumRows())
-	defer out.Release()
-	if err := w.writer.Write(out); err != nil {
+	return array.NewRecordBatch(rejectSchema(p.Passed[:w.ids]), columns, reasons.NumRows()), nil
+}
+
+// write appends such rows.
+func (w *rejectWriter) write(p *Plan, rows arrow.RecordBatch) error {
+	if w.writer == nil {
+		if err := w.open(p); err != nil {
+			return err
+		}
+	}
+	if err := w.writer.Write(rows); err != nil {
 		return fmt.Errorf("write rejects: %w", err)
 	}
-	w.rows += out.NumRows()
+	w.rows += rows.NumRows()
 	return nil
 }
 
@@ -241,12 +150,11 @@ func rejectSchema(ids []arrow.Field) *arrow.Schema {
 }
 
 func (w *rejectWriter) open(p *Plan) error {
-	w.schema = rejectSchema(p.Passed[:w.ids])
 	file, err := w.staging.Rejects()
 	if err != nil {
 		return err
 	}
-	writer, err := parquetfile.NewWriter(file, w.schema, format.WriteOptions{})
+	writer, err := parquetfile.NewWriter(file, rejectSchema(p.Passed[:w.ids]), format.WriteOptions{})
 	if err != nil {
 		return errors.Join(err, file.Abort())
 	}

@@ -35,15 +35,29 @@ step() { # step WHAT COMMAND...
   }
 }
 
+measure() { # measure PROVIDER MODEL ROWS FLAGS...
+  local provider=$1 model=$2 rows=$3
+  shift 3
+  local batches=16384,65536,262144 workers=1,2,4
+  [ "$provider" = cuda ] || batches=4096 workers=$(nproc)
+  step "bench $provider $model $*" bin/millrace bench --model "$model" --rows "$rows" --made-format arrow --null-share 0 --name "$name" \
+    --providers "$provider" --batch-sizes "$batches" --workers "$workers" --repeats "${REPEATS:-3}" --time 200ms --results "$records" "$@"
+}
+
 check() {
   printf 'commit %s\n' "$(cat commit)"
   nvidia-smi --query-gpu=name,driver_version,memory.total,pcie.link.gen.max,pcie.link.width.max --format=csv
   step doctor bin/millrace doctor
   step tests bash -c 'cd engine && ./engine.test -test.run "^TestGPU" -test.v -test.timeout 240s'
-  for model in ${MODELS:-bench/gpu/gbdt_500x8.onnx models/reference/flights_gbdt.onnx models/reference/flights_mlp.onnx bench/gpu/wide_mlp.onnx}; do
-    step "bench $model" bin/millrace bench --model "$model" --rows "${ROWS:-4000000}" --made-format arrow --null-share 0 --name "$name" \
-      --providers cuda --batch-sizes "${BATCHES:-16384,65536,262144}" --workers "${STREAMS:-1,2,4}" --repeats "${REPEATS:-3}" --time 200ms \
-      --auto-only --results "$records"
+  measure cuda bench/gpu/gbdt_500x8.onnx 4000000
+  measure cuda bench/gpu/gbdt_500x8.onnx 4000000 --kernels onnxruntime --auto-only
+  measure cuda models/reference/flights_gbdt.onnx 8000000
+  measure cuda models/reference/flights_mlp.onnx 8000000
+  measure cuda bench/gpu/wide_mlp.onnx 1000000
+  # The processor of the same machine: ONNX Runtime's own kernels, and ours.
+  for model in bench/gpu/gbdt_500x8.onnx models/reference/flights_gbdt.onnx; do
+    measure cpu "$model" 1000000 --kernels onnxruntime --sweep-only
+    measure cpu "$model" 1000000 --sweep-only
   done
   printf '\n%d steps failed, %d s\n' "$failed" $((SECONDS - started))
   return $((failed > 0))

@@ -1,0 +1,314 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/io/format"
+)
+
+// partWriter takes the results of one part in order, takes rejected rows out, and
+// writes the part's file. It is for one goroutine at a time.
+type partWriter struct {
+	collector *collector
+	number    int
+	accounts  ledger.Rows
+	files     map[int]ledger.Rows // by input file
+
+	file   *ledger.PartFile
+	writer format.Writer
+}
+
+// writers is how many parts are written at a time: a third of the workers keep
+// themselves busy with it where the model costs nothing (bench/results/gpu-h200.jsonl:
+// of 77 ns of processor time for a row of a model on a GPU, 23 are the writing).
+func (p *Plan) writers() int { return writersFor(p.Options.Workers, len(p.Parts)) }
+
+func writersFor(workers, parts int) int { return max(min((workers+2)/3, parts), 1) }
+
+// mayWrite says whether the part may be written now, or has to wait for the parts
+// before it, having rejected much.
+func (w *partWriter) mayWrite() bool { return w.collector.mayHold(w.number) }
+
+// writeAll writes results in order and releases them.
+func (w *partWriter) writeAll(results []*result) error {
+	defer stopwatch(&w.collector.progress.write)()
+	defer releaseResults(results)
+	for _, res := range results {
+		if err := w.write(res); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write appends one result to the part. It borrows the result.
+func (w *partWriter) write(res *result) error {
+	schema, err := w.collector.fixSchema(res.fields)
+	if err != nil {
+		return err
+	}
+	rejected := firstPerRow(res.rejects)
+	for _, s := range res.batch.Segments {
+		w.count(s.Origin.File, ledger.Rows{Read: int64(s.Rows), Scored: int64(s.Rows)})
+	}
+	rows := int64(res.batch.Rows)
+	w.accounts.Read += rows
+	if len(rejected) > 0 {
+		if err := w.reject(res.batch, rejected); err != nil {
+			return err
+		}
+	}
+	records, err := w.records(schema, res, rejected)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, r := range records {
+			r.Release()
+		}
+	}()
+	scored, written := rows-int64(len(rejected)), int64(0)
+	for _, r := range records {
+		written += r.NumRows()
+	}
+	if written != scored {
+		return fmt.Errorf("%w: batch of %d rows with %d rejected became %d rows", ledger.ErrAccounts, rows, len(rejected), written)
+	}
+	w.accounts.Scored += scored
+	if err := w.open(schema); err != nil {
+		return err
+	}
+	for _, r := range records {
+		if err := w.writer.Write(r); err != nil {
+			return fmt.Errorf("write part %d: %w", w.number, err)
+		}
+	}
+	w.collector.progress.RowsWritten.Add(scored)
+	return nil
+}
+
+func (w *partWriter) count(file int, rows ledger.Rows) { w.files[file] = w.files[file].Add(rows) }
+
+// discard writes a result as write does, to nothing.
+func (w *partWriter) discard(res *result) error {
+	schema, err := w.collector.fixSchema(res.fields)
+	if err != nil {
+		return err
+	}
+	if w.writer == nil {
+		if w.writer, err = writers[w.collector.plan.Options.Format](io.Discard, schema, w.collector.writeOptions()); err != nil {
+			return err
+		}
+	}
+	return w.write(res)
+}
+
+// open makes the part's file, unless it is there.
+func (w *partWriter) open(schema *arrow.Schema) error {
+	if w.writer != nil {
+		return nil
+	}
+	file, err := w.collector.staging.Part(w.number)
+	if err != nil {
+		return err
+	}
+	writer, err := writers[w.collector.plan.Options.Format](file, schema, w.collector.writeOptions())
+	if err != nil {
+		return errors.Join(err, file.Abort())
+	}
+	w.file, w.writer = file, writer
+	return nil
+}
+
+func (c *collector) writeOptions() format.WriteOptions {
+	return format.WriteOptions{Compression: c.plan.Options.Compression, RowGroupRows: rowGroupRows}
+}
+
+// finish ends the part and begins to commit it; the collector's settle says how
+// that went.
+func (w *partWriter) finish() error {
+	c := w.collector
+	defer stopwatch(&c.progress.write)()
+	schema, err := c.finalSchema()
+	if err != nil {
+		return err
+	}
+	if err := w.accounts.Check(); err != nil {
+		return fmt.Errorf("part %d: %w", w.number, err)
+	}
+	if err := w.open(schema); err != nil {
+		return err
+	}
+	file, writer := w.file, w.writer
+	outcome := make(chan closed, 1) // one outcome, so that nobody waits to give it
+	go func() {
+		var got closed
+		got.err = guarded(func() (err error) {
+			if err := writer.Close(); err != nil {
+				return errors.Join(fmt.Errorf("write part %d: %w", w.number, err), file.Abort())
+			}
+			got.output, err = file.Commit(w.accounts.Scored)
+			return err
+		})
+		outcome <- got
+	}()
+	w.file, w.writer = nil, nil
+	return c.ended(w, outcome)
+}
+
+// abort drops what the part has so far.
+func (w *partWriter) abort() error {
+	if w.file == nil {
+		return nil
+	}
+	// The writer holds memory that Close gives back; what it writes goes to a
+	// file that is dropped.
+	err := errors.Join(w.writer.Close(), w.file.Abort())
+	w.file, w.writer = nil, nil
+	return err
+}
+
+// records are the output's rows of a result: one record, which has the rows of
+// all segments joined, without those rejected; or, where a column's type or
+// size lets them not be joined, one record for each run of rows that lie side
+// by side. Which of them it is depends on the batch alone.
+func (w *partWriter) records(schema *arrow.Schema, res *result, rejected []batcher.Reject) ([]arrow.RecordBatch, error) {
+	runs := runsOf(res.batch, rejected)
+	if len(runs) == 0 {
+		return nil, nil
+	}
+	record, err := w.record(schema, res, runs)
+	if err == nil {
+		return []arrow.RecordBatch{record}, nil
+	}
+	records := make([]arrow.RecordBatch, 0, len(runs))
+	for i := range runs {
+		record, err := w.record(schema, res, runs[i:i+1])
+		if err != nil {
+			for _, r := range records {
+				r.Release()
+			}
+			return nil, err
+		}
+		records = append(records, record)
+	}
+	return records, nil
+}
+
+// record is the one record that runs make; the caller releases it.
+func (w *partWriter) record(schema *arrow.Schema, res *result, runs []rowRun) (arrow.RecordBatch, error) {
+	columns := make([]arrow.Array, 0, schema.NumFields())
+	defer func() { releaseAll(columns) }()
+	rows := 0
+	for _, r := range runs {
+		rows += r.rows
+	}
+	segments := make([]arrow.Array, len(res.batch.Segments))
+	for i := range w.collector.plan.Passed {
+		for j, s := range res.batch.Segments {
+			segments[j] = s.Record.Column(i)
+		}
+		column, err := gather(segments, runs)
+		if err != nil {
+			return nil, fmt.Errorf("column %q: %w", w.collector.plan.Passed[i].Name, err)
+		}
+		columns = append(columns, column)
+	}
+	inBatch := make([]rowRun, len(runs))
+	for i, r := range runs {
+		inBatch[i] = rowRun{row: r.batchRow, rows: r.rows}
+	}
+	if rows == res.batch.Rows {
+		inBatch = []rowRun{{rows: rows}}
+	}
+	for i, a := range res.predictions {
+		column, err := gather([]arrow.Array{a}, inBatch)
+		if err != nil {
+			return nil, fmt.Errorf("column %q: %w", res.fields[i].Name, err)
+		}
+		columns = append(columns, column)
+	}
+	return array.NewRecordBatch(schema, columns, int64(rows)), nil
+}
+
+// reject writes rejected rows to the rejects file and counts them.
+func (w *partWriter) reject(batch *batcher.Batch, rejected []batcher.Reject) error {
+	p, n := w.collector.plan, int64(len(rejected))
+	w.accounts.Rejected += n
+	var last string
+	first := 0 // the segment's first row in the batch
+	for _, s := range batch.Segments {
+		end := first + s.Rows
+		count := 0
+		for count < len(rejected) && rejected[count].Row < end {
+			count++
+		}
+		if count > 0 {
+			file := s.Origin.File
+			w.count(file, ledger.Rows{Scored: -int64(count), Rejected: int64(count)})
+			path := p.Dataset.Files()[file].Path
+			rows, err := w.collector.rejects.record(path, p, &s, first, rejected[:count])
+			if err == nil {
+				err = w.collector.keep(w.number, rows)
+			}
+			if err != nil {
+				return err
+			}
+			r := rejected[count-1]
+			last = fmt.Sprintf("%s row %d, column %q: %s", path, s.Origin.Row+int64(r.Row-first), r.Column, r.Reason)
+		}
+		rejected, first = rejected[count:], end
+	}
+	total := w.collector.progress.RowsRejected.Add(n)
+	if limit := p.Options.MaxRejects; limit >= 0 && total > limit {
+		return fmt.Errorf("%w: %d rows rejected so far, and --max-bad-rows allows %d; the last: %s", ErrBadRows, total, limit, last)
+	}
+	return nil
+}
+
+// firstPerRow sorts rejects by row and keeps the first reason of each.
+func firstPerRow(rejects []batcher.Reject) []batcher.Reject {
+	slices.SortStableFunc(rejects, func(a, b batcher.Reject) int { return a.Row - b.Row })
+	return slices.CompactFunc(rejects, func(a, b batcher.Reject) bool { return a.Row == b.Row })
+}
+
+// rowRun is rows of a batch that stay and lie side by side in one segment.
+type rowRun struct {
+	segment  int
+	row      int // the first, in the segment
+	batchRow int // the first, in the batch
+	rows     int
+}
+
+// runsOf lists the rows of a batch that are not rejected.
+func runsOf(batch *batcher.Batch, rejected []batcher.Reject) []rowRun {
+	var runs []rowRun
+	first := 0 // the segment's first row in the batch
+	for i, s := range batch.Segments {
+		end := first + s.Rows
+		for at := first; at < end; {
+			stop := end
+			if len(rejected) > 0 && rejected[0].Row < end {
+				stop = rejected[0].Row
+				rejected = rejected[1:]
+			}
+			if stop > at {
+				runs = append(runs, rowRun{segment: i, row: at - first, batchRow: at, rows: stop - at})
+			}
+			at = stop
+			if stop < end {
+				at++ // the rejected row
+			}
+		}
+		first = end
+	}
+	return runs
+}
