@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/millrace/millrace/models/onnxpb"
 )
 
@@ -44,7 +42,7 @@ func withLabels(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
 		return false, err
 	}
 	p.MetadataProps = slices.DeleteFunc(p.GetMetadataProps(), func(e *onnxpb.StringStringEntryProto) bool { return e.GetKey() == labelsKey })
-	p.MetadataProps = append(p.MetadataProps, &onnxpb.StringStringEntryProto{Key: proto.String(labelsKey), Value: proto.String(string(text))})
+	p.MetadataProps = append(p.MetadataProps, &onnxpb.StringStringEntryProto{Key: new(labelsKey), Value: new(string(text))})
 	m.Metadata = maps.Clone(m.Metadata)
 	m.Metadata[labelsKey] = string(text)
 	return true, nil

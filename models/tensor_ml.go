@@ -25,8 +25,9 @@ type MLTensors struct {
 // and LabelEncoder of numbers. Tree ensembles are not looked at, and not named.
 //
 // Imputer, Binarizer, OneHotEncoder, LabelEncoder and Scaler give the values
-// that ONNX Runtime's operators give; sums of the others may be added in another
-// order and differ in their last bits. Where the operator fails a whole run for
+// that ONNX Runtime's operators give, but for the sign of a zero, which its Where
+// loses on the CPU; sums of the others may be added in another order and differ
+// in their last bits. Where the operator fails a whole run for
 // one value, the tensors cannot: an unknown category of a OneHotEncoder with
 // zeros=0 and a NaN in a Binarizer give NaN.
 //
@@ -157,7 +158,7 @@ func (r *mlRewriter) replacement(n *onnxpb.NodeProto) ([]*onnxpb.NodeProto, stri
 		return nil, why
 	}
 	if b.needs > r.opset {
-		if !r.raisable {
+		if !r.raisable || b.needs > maxRaised {
 			return nil, fmt.Sprintf("it takes operators of ai.onnx %d; the model imports %d, and has operators that changed since", b.needs, r.opset)
 		}
 		r.opset = b.needs

@@ -196,10 +196,9 @@ func readCoding(n *onnxpb.NodeProto, version int64) (*coding, string) {
 		}
 		seen[bits] = true
 		kept = append(kept, v[i])
-		switch {
-		case keyType == Int64:
+		if keyType == Int64 {
 			c.ints = append(c.ints, int64(bits))
-		default:
+		} else {
 			c.floats = append(c.floats, floatOfBits(bits, keyType))
 		}
 		if isNaN {

@@ -132,9 +132,9 @@ type tensorBuilder struct {
 // (https://github.com/microsoft/onnxruntime/blob/main/docs/OperatorKernels.md).
 // Equal of floats is asked for where it is made.
 var since = map[string]int64{
-	"Constant": 1, "Gather": 1, "ArgMax": 1, "ReduceSum": 1, "ReduceMax": 1, "MatMul": 1, "Softmax": 1,
+	"Constant": 1, "Gather": 1, "ReduceSum": 1, "ReduceMax": 1, "Softmax": 1,
 	"Concat": 4, "Reshape": 5, "Abs": 6, "Cast": 6, "Exp": 6, "Log": 6, "Neg": 6, "Sqrt": 6, "Sigmoid": 6,
-	"Add": 7, "Sub": 7, "Mul": 7, "Div": 7, "Gemm": 7, "Equal": 7, "And": 7, "Or": 7, "Max": 8, "Less": 9, "Greater": 9, "IsNaN": 9, "Where": 9,
+	"Add": 7, "Sub": 7, "Mul": 7, "Div": 7, "Gemm": 7, "Equal": 7, "Or": 7, "Max": 8, "Less": 9, "Greater": 9, "IsNaN": 9, "Where": 9,
 }
 
 func (b *tensorBuilder) op(op string, inputs []string, attributes ...*onnxpb.AttributeProto) string {

@@ -139,9 +139,17 @@ func (b *tensorBuilder) bestLabel(scores string, labels []int64, outputs int) st
 	}
 	instead := slices.Repeat([]float32{float32(math.Inf(-1))}, outputs)
 	instead[0] = float32(math.Inf(1))
-	comparable := b.one("Where", b.one("IsNaN", scores), b.floats(instead...), scores)
-	best := b.op("ArgMax", []string{comparable}, intAttribute("axis", 1), intAttribute("keepdims", 0))
-	return b.op("Gather", []string{b.ints(labels...), best}, intAttribute("axis", 0))
+	ordered := b.one("Where", b.one("IsNaN", scores), b.floats(instead...), scores)
+	// Not ArgMax: of equal scores, each device may find another first. Places
+	// count from the last label, so that the first of the best has the largest.
+	places, byPlace := make([]float32, outputs), make([]int64, outputs+1)
+	for i, label := range labels {
+		places[i] = float32(outputs - i)
+		byPlace[outputs-i] = label
+	}
+	best := b.equalFloats(ordered, b.reduce("ReduceMax", ordered, 1, true))
+	place := b.reduce("ReduceMax", b.one("Where", best, b.floats(places...), b.floatOf(0)), 1, false)
+	return b.op("Gather", []string{b.ints(byPlace...), b.cast(place, Int64)}, intAttribute("axis", 0))
 }
 
 // postTransform is what ONNX Runtime does to scores [N,outputs]: to one column,

@@ -12,13 +12,13 @@ import (
 	"github.com/millrace/millrace/models/onnxpb/onnxtest"
 )
 
-func toTensors(t *testing.T, p *pb.ModelProto, opts MLTensors) (m *Model, changed bool, left []string) {
+func toTensors(t *testing.T, p *pb.ModelProto) (m *Model, changed bool, left []string) {
 	t.Helper()
 	was, _, err := openBytes("m.onnx", onnxtest.Bytes(t, p), Options{})
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}
-	m, changed, left, err = MLToTensors(was, opts)
+	m, changed, left, err = MLToTensors(was, MLTensors{})
 	if err != nil {
 		t.Fatalf("MLToTensors: %v", err)
 	}
@@ -70,7 +70,7 @@ func TestMLToTensorsLeaves(t *testing.T) {
 		{"an unknown post-transform", from(matrix, float, ml("LinearRegressor", onnxtest.Floats("coefficients", 1, 2, 3, 4, 5, 6), onnxtest.Int("targets", 2), onnxtest.String("post_transform", "CUBE"))), "its post-transform is CUBE"},
 		{"features cut short", from(matrix, float, ml("FeatureVectorizer", onnxtest.Ints("inputdimensions", 2))), "it pads or cuts its inputs"},
 	} {
-		m, changed, left := toTensors(t, test.p, MLTensors{})
+		m, changed, left := toTensors(t, test.p)
 		if changed || len(left) != 1 || !strings.Contains(left[0], test.want) || !strings.Contains(left[0], `of "y"`) {
 			t.Errorf("%s: MLToTensors = %v (%q), left %q; want %q", test.why, changed, m.Rewrites, left, test.want)
 		}
@@ -111,7 +111,7 @@ func TestKeepLabels(t *testing.T) {
 	p := from(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 1), pb.TensorProto_FLOAT,
 		onnxtest.DomainNode("ai.onnx.ml", "LinearClassifier", onnxtest.Names("x"), onnxtest.Names("label", "y"),
 			onnxtest.Floats("coefficients", 1, 2, 3), onnxtest.Floats("intercepts", 0, 0, 0), onnxtest.Strings("classlabels_strings", "a", "b", "c")))
-	k, _, _ := toTensors(t, p, MLTensors{})
+	k, _, _ := toTensors(t, p)
 	kept, err := KeepLabels(k)
 	if err != nil || kept == k {
 		t.Fatalf("KeepLabels: %v, same model %v", err, kept == k)
@@ -165,7 +165,7 @@ func TestMLToTensorsOpsets(t *testing.T) {
 		} else {
 			p.Graph.Node[0].Output = onnxtest.Names("y")
 		}
-		m, changed, left := toTensors(t, p, MLTensors{})
+		m, changed, left := toTensors(t, p)
 		got := map[string]int64{}
 		for _, o := range m.Opsets {
 			got[o.Domain] = o.Version
@@ -191,7 +191,7 @@ func TestMLToTensorsNames(t *testing.T) {
 			onnxtest.SubGraph("else_branch", onnxtest.Graph(nil, onnxtest.Values(onnxtest.Tensor("e", pb.TensorProto_FLOAT)),
 				onnxtest.DomainNode("ai.onnx.ml", "Scaler", onnxtest.Names("x"), onnxtest.Names("e"), onnxtest.Floats("scale", 2), onnxtest.Floats("offset", 1))))))
 	p.Graph.Initializer = []*pb.TensorProto{onnxtest.Bools("y_Constant", nil, 1)}
-	m, changed, left := toTensors(t, p, MLTensors{})
+	m, changed, left := toTensors(t, p)
 	if !changed || len(left) != 1 || !strings.Contains(left[0], `Scaler of "e": it stands in a graph inside If`) {
 		t.Fatalf("MLToTensors = %v, left %q; want the inner Scaler left", changed, left)
 	}

@@ -69,8 +69,8 @@ func Compare(ctx context.Context, lib *ort.Library, was, now *models.Model, rows
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		taken := &Rows{}
-		if taken, err = takenRows(ctx, before, rows, err); err != nil {
+		taken, err := takenRows(ctx, before, rows, err)
+		if err != nil {
 			return nil, err
 		}
 		result.Refused = rows.Count - taken.Count

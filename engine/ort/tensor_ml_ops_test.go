@@ -9,7 +9,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/millrace/millrace/engine/ort/orttest"
-	"github.com/millrace/millrace/models"
 	pb "github.com/millrace/millrace/models/onnxpb"
 	"github.com/millrace/millrace/models/onnxpb/onnxtest"
 )
@@ -152,7 +151,7 @@ func TestRefusedValuesAreNaN(t *testing.T) {
 		if _, err := runTensors(t, m, x); err == nil {
 			t.Errorf("%s of ONNX Runtime takes what it should refuse", test.c.op)
 		}
-		got, err := runTensors(t, toTensors(t, m, models.MLTensors{}), x)
+		got, err := runTensors(t, toTensors(t, m), x)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,9 +209,9 @@ func TestOneHotEncoderTensors(t *testing.T) {
 		g := drawWidth(rt)
 		g.width = min(g.width, 17)
 		c := mlCase{op: "OneHotEncoder", in: rapid.SampledFrom(numbers[:3]).Draw(rt, "type"), out: typesOf(pb.TensorProto_FLOAT), shape: g.drawRows(rt)}
-		var cats []int64
-		for _, k := range g.Perm(20)[:rapid.IntRange(1, 20).Draw(rt, "categories")] {
-			cats = append(cats, int64(k-10))
+		cats := make([]int64, rapid.IntRange(1, 20).Draw(rt, "categories"))
+		for i, k := range g.Perm(20)[:len(cats)] {
+			cats[i] = int64(k - 10)
 		}
 		c.attributes = []*pb.AttributeProto{onnxtest.Ints("cats_int64s", cats...)}
 		c.x = g.values(c.in, count(c.shape))
@@ -420,7 +419,7 @@ func TestProbitTensors(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		got, err := runTensors(t, toTensors(rt, m, models.MLTensors{}), in)
+		got, err := runTensors(t, toTensors(rt, m), in)
 		if err != nil {
 			rt.Fatal(err)
 		}

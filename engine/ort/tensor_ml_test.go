@@ -146,9 +146,9 @@ func compare(t fatal, got, want []result, tolerance float64) {
 }
 
 // toTensors rewrites, and wants only operators that run on a device.
-func toTensors(t fatal, m *models.Model, opts models.MLTensors) *models.Model {
+func toTensors(t fatal, m *models.Model) *models.Model {
 	t.Helper()
-	k, changed, left, err := models.MLToTensors(m, opts)
+	k, changed, left, err := models.MLToTensors(m, models.MLTensors{})
 	if err != nil || !changed || len(left) > 0 {
 		t.Fatalf("MLToTensors() = changed %v, left %q, %v; want it changed as a whole", changed, left, err)
 	}
@@ -171,7 +171,7 @@ func (c *mlCase) check(tb testing.TB, t fatal, opset, mlOpset int64) {
 	if err != nil {
 		t.Fatalf("%s of ONNX Runtime: %v", c.op, err)
 	}
-	got, err := runTensors(tb, toTensors(t, m, models.MLTensors{}), x)
+	got, err := runTensors(tb, toTensors(t, m), x)
 	if err != nil {
 		t.Fatalf("%s as tensors: %+v", c.op, err)
 	}
@@ -197,7 +197,7 @@ func TestTensorsOfManyInputs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := runTensors(t, toTensors(t, m, models.MLTensors{}), a, b)
+	got, err := runTensors(t, toTensors(t, m), a, b)
 	if err != nil {
 		t.Fatalf("%+v", err)
 	}
