@@ -106,6 +106,53 @@ func TestMLToTensorsDropsLabels(t *testing.T) {
 	}
 }
 
+// The last output stays, whatever it is.
+func TestMLToTensorsKeepsAnOutput(t *testing.T) {
+	p := from(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 1), pb.TensorProto_STRING,
+		onnxtest.DomainNode("ai.onnx.ml", "LinearClassifier", onnxtest.Names("x"), onnxtest.Names("y", "scores"),
+			onnxtest.Floats("coefficients", 1, 2), onnxtest.Floats("intercepts", 0, 0), onnxtest.Strings("classlabels_strings", "a", "b")))
+	was, _, err := openBytes("m.onnx", onnxtest.Bytes(t, p), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, changed, left, err := MLToTensors(was, MLTensors{DropLabels: true})
+	if err != nil || changed || len(left) != 1 || len(m.Outputs) != 1 {
+		t.Errorf("MLToTensors = %v, left %q, outputs %v, %v; want the label left", changed, left, m.Outputs, err)
+	}
+}
+
+// Shapes are followed from the inputs on, to know how many columns there are.
+func TestMLToTensorsFollowsShapes(t *testing.T) {
+	scaler := onnxtest.DomainNode("ai.onnx.ml", "Scaler", onnxtest.Names("v"), onnxtest.Names("y"), onnxtest.Floats("scale", 1, 2, 3), onnxtest.Floats("offset", 0, 0, 0))
+	v := onnxtest.Names("v")
+	for _, test := range []struct {
+		why   string
+		input *pb.ValueInfoProto
+		node  *pb.NodeProto
+		want  bool
+	}{
+		{"a cast", onnxtest.Tensor("x", pb.TensorProto_INT64, "N", 3), onnxtest.Node("Cast", onnxtest.Names("x"), v, onnxtest.Int("to", 1)), true},
+		{"a cast to strings", onnxtest.Tensor("x", pb.TensorProto_INT64, "N", 3), onnxtest.Node("Cast", onnxtest.Names("x"), v, onnxtest.Int("to", 8)), false},
+		{"columns side by side", onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 1), onnxtest.Node("Concat", onnxtest.Names("x", "x", "x"), v, onnxtest.Int("axis", -1)), true},
+		{"rows below each other", onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 3), onnxtest.Node("Concat", onnxtest.Names("x", "x"), v, onnxtest.Int("axis", 0)), true},
+		{"an open width beside others", onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", nil), onnxtest.Node("Concat", onnxtest.Names("x", "three"), v, onnxtest.Int("axis", 1)), false},
+		{"a sum with a row", onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 1), onnxtest.Node("Add", onnxtest.Names("x", "three"), v), true},
+		{"a sum with a row before it", onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 1), onnxtest.Node("Add", onnxtest.Names("three", "x"), v), true},
+		{"a sum that stays open", onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", nil), onnxtest.Node("Add", onnxtest.Names("x", "x"), v), false},
+		{"another shape", onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N"), onnxtest.Node("Reshape", onnxtest.Names("x", "rows"), v), true},
+		{"a product", onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 1), onnxtest.Node("MatMul", onnxtest.Names("x", "three"), v), true},
+		{"categories", onnxtest.Tensor("x", pb.TensorProto_INT64, "N"), onnxtest.DomainNode("ai.onnx.ml", "OneHotEncoder", onnxtest.Names("x"), v, onnxtest.Ints("cats_int64s", 1, 2, 3)), true},
+		{"what nobody knows", onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 3), onnxtest.Node("Transpose", onnxtest.Names("x"), v), false},
+	} {
+		p := from(test.input, pb.TensorProto_FLOAT, test.node, proto.CloneOf(scaler))
+		p.Graph.Initializer = []*pb.TensorProto{onnxtest.Floats32("three", []int64{1, 3}, 1, 2, 3), onnxtest.Int64s("rows", []int64{2}, -1, 3)}
+		_, _, left := toTensors(t, p)
+		if got := len(left) == 0; got != test.want {
+			t.Errorf("%s: left %q; want it rewritten: %v", test.why, left, test.want)
+		}
+	}
+}
+
 // Labels of columns outlive a rewritten model's way through a file.
 func TestKeepLabels(t *testing.T) {
 	p := from(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 1), pb.TensorProto_FLOAT,

@@ -203,6 +203,23 @@ func TestNormalizerTensors(t *testing.T) {
 	})
 }
 
+// Rows whose divisor is 0, is next to it or is none.
+func TestNormalizerOddRows(t *testing.T) {
+	orttest.Library(t)
+	inf, nan, tiny := float32(math.Inf(1)), float32(math.NaN()), float32(1e-30)
+	x := []float32{
+		0, 0, -inf, -inf, inf, 1, inf, inf, -inf, inf, nan, nan, nan, 2, -3, nan, -1, -2, 0, -2,
+		tiny, -tiny, tiny * tiny, 0, math.MaxFloat32, math.MaxFloat32, -math.MaxFloat32, 1, -inf, 5,
+	}
+	for _, norm := range []string{"MAX", "L1", "L2"} {
+		c := mlCase{
+			op: "Normalizer", in: pb.TensorProto_FLOAT, out: typesOf(pb.TensorProto_FLOAT), shape: []int64{int64(len(x) / 2), 2}, x: x,
+			attributes: []*pb.AttributeProto{onnxtest.String("norm", norm)},
+		}
+		c.check(t, t, 17, 1)
+	}
+}
+
 func TestOneHotEncoderTensors(t *testing.T) {
 	orttest.Library(t)
 	rapid.Check(t, func(rt *rapid.T) {
@@ -286,6 +303,35 @@ func TestLabelEncoderTensors(t *testing.T) {
 	})
 }
 
+// Keys and values of double, and of double and integers, come as tensors alone.
+func TestLabelEncoderOfDoubles(t *testing.T) {
+	orttest.Library(t)
+	doubles := func(name string, values ...float64) *pb.AttributeProto {
+		return &pb.AttributeProto{Name: &name, Type: pb.AttributeProto_TENSOR.Enum(), T: &pb.TensorProto{
+			DataType: new(int32(pb.TensorProto_DOUBLE)), Dims: []int64{int64(len(values))}, DoubleData: values,
+		}}
+	}
+	ints := func(name string, values ...int64) *pb.AttributeProto {
+		return &pb.AttributeProto{Name: &name, Type: pb.AttributeProto_TENSOR.Enum(), T: onnxtest.Int64s(name, []int64{int64(len(values))}, values...)}
+	}
+	nan, x := math.NaN(), []float64{0.1, float64(float32(0.1)), -1, math.NaN(), 7, 0}
+	for _, c := range []mlCase{
+		{attributes: []*pb.AttributeProto{doubles("keys_tensor", 0.1, nan, 0), doubles("values_tensor", 1.5, 2.5, 3.5), doubles("default_tensor", -9)}},
+		{attributes: []*pb.AttributeProto{doubles("keys_tensor", 0.1, nan), doubles("values_tensor", 1.5, 2.5)}},
+		{attributes: []*pb.AttributeProto{doubles("keys_tensor", 0.1, -1), ints("values_tensor", 8, 9), ints("default_tensor", 3)}, out: typesOf(pb.TensorProto_INT64)},
+		{attributes: []*pb.AttributeProto{ints("keys_tensor", 0, 3), doubles("values_tensor", 8, 9.5)}, in: pb.TensorProto_INT64, x: []int64{0, 3, 1, -1, 2, 4}},
+	} {
+		c.op, c.shape = "LabelEncoder", []int64{3, 2}
+		if c.in == 0 {
+			c.in, c.x = pb.TensorProto_DOUBLE, x
+		}
+		if c.out == nil {
+			c.out = typesOf(pb.TensorProto_DOUBLE)
+		}
+		c.check(t, t, 17, 4)
+	}
+}
+
 func TestLinearRegressorTensors(t *testing.T) {
 	orttest.Library(t)
 	rapid.Check(t, func(rt *rapid.T) {
@@ -296,8 +342,11 @@ func TestLinearRegressorTensors(t *testing.T) {
 		if targets > 1 || rapid.Bool().Draw(rt, "said") {
 			c.attributes = append(c.attributes, onnxtest.Int("targets", int64(targets)))
 		}
-		if rapid.Bool().Draw(rt, "intercepts") {
+		switch rapid.SampledFrom([]string{"none", "one each", "too many"}).Draw(rt, "intercepts") {
+		case "one each":
 			c.attributes = append(c.attributes, onnxtest.Floats("intercepts", g.normal(targets)...))
+		case "too many": // which are not looked at
+			c.attributes = append(c.attributes, onnxtest.Floats("intercepts", g.normal(targets+1)...))
 		}
 		if transform := drawTransform(rt); transform != "" {
 			c.attributes = append(c.attributes, onnxtest.String("post_transform", transform))
