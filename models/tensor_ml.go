@@ -135,9 +135,24 @@ func (r *mlRewriter) run() {
 			continue
 		}
 		nodes = append(nodes, made...)
+		r.declare(made, n.GetOutput())
 		r.rewrites = append(r.rewrites, fmt.Sprintf("%s of %.80q runs on tensor operators", n.GetOpType(), mainOutput(n)))
 	}
 	g.Node = nodes
+}
+
+// declare writes down the types of a replaced node's outputs, which are harder to
+// tell from tensor operators.
+func (r *mlRewriter) declare(made []*onnxpb.NodeProto, outputs []string) {
+	g := r.proto.GetGraph()
+	for _, name := range outputs {
+		isMade := slices.ContainsFunc(made, func(n *onnxpb.NodeProto) bool { return slices.Contains(n.GetOutput(), name) })
+		if _, declared := r.types.declared[name]; isMade && !declared {
+			if info := r.types.of(name).info(name); info != nil {
+				g.ValueInfo = append(g.ValueInfo, info)
+			}
+		}
+	}
 }
 
 // replacement gives the nodes that take n's place, or why it is left; neither

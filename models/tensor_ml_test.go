@@ -153,6 +153,25 @@ func TestMLToTensorsFollowsShapes(t *testing.T) {
 	}
 }
 
+// What a replaced node gave is still known to be of its type, so that what comes
+// behind it can be rewritten, too.
+func TestMLToTensorsDeclaresTypes(t *testing.T) {
+	p := stump().Regressor(3, 1)
+	trees := p.Graph.Node[len(p.Graph.Node)-1]
+	input := trees.Input[0]
+	trees.Input = onnxtest.Names("encoded")
+	p.Graph.Input[0].Type.GetTensorType().ElemType = new(int32(pb.TensorProto_INT64))
+	p.Graph.Node = append([]*pb.NodeProto{onnxtest.DomainNode("ai.onnx.ml", "LabelEncoder", onnxtest.Names(input), onnxtest.Names("encoded"),
+		onnxtest.Ints("keys_int64s", 1, 2), onnxtest.Floats("values_floats", 3, 4))}, p.Graph.Node...)
+	m, changed, left := toTensors(t, p)
+	if !changed || len(left) > 0 {
+		t.Fatalf("MLToTensors = %v, left %q", changed, left)
+	}
+	if k, changed, err := UseKernels(m); err != nil || !changed {
+		t.Errorf("UseKernels = %v (%q), %v; want the trees replaced", changed, k.Rewrites, err)
+	}
+}
+
 // Labels of columns outlive a rewritten model's way through a file.
 func TestKeepLabels(t *testing.T) {
 	p := from(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 1), pb.TensorProto_FLOAT,

@@ -45,6 +45,9 @@ type typeTracer struct {
 
 func newTypeTracer(g *onnxpb.GraphProto) *typeTracer {
 	t := &typeTracer{known: map[string]tensorType{}, declared: map[string]tensorType{}, constants: newTracer(g).constants}
+	for _, v := range g.GetOutput() {
+		t.declared[v.GetName()] = unknownType
+	}
 	for _, v := range g.GetValueInfo() {
 		t.declared[v.GetName()] = declaredType(v)
 	}
@@ -70,6 +73,25 @@ func declaredType(v *onnxpb.ValueInfoProto) tensorType {
 		}
 	}
 	return t
+}
+
+// info declares a value to be of a type; nil where the elements are not known.
+func (t tensorType) info(name string) *onnxpb.ValueInfoProto {
+	if t.elem == Undefined {
+		return nil
+	}
+	tensor := &onnxpb.TypeProto_Tensor{ElemType: new(int32(t.elem))}
+	if t.rank >= 0 {
+		tensor.Shape = &onnxpb.TensorShapeProto{}
+		for _, d := range t.shape {
+			dim := &onnxpb.TensorShapeProto_Dimension{}
+			if d >= 0 {
+				dim.Value = &onnxpb.TensorShapeProto_Dimension_DimValue{DimValue: d}
+			}
+			tensor.Shape.Dim = append(tensor.Shape.Dim, dim)
+		}
+	}
+	return &onnxpb.ValueInfoProto{Name: &name, Type: &onnxpb.TypeProto{Value: &onnxpb.TypeProto_TensorType{TensorType: tensor}}}
 }
 
 func (t *typeTracer) of(name string) tensorType {

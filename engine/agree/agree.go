@@ -63,76 +63,80 @@ func Compare(ctx context.Context, lib *ort.Library, was, now *models.Model, rows
 		return nil, fmt.Errorf("as rewritten: %w", err)
 	}
 	defer func() { _ = after.Close() }()
-	result := &Result{}
-	want, err := run(ctx, before, rows)
+	result := &Result{Rows: rows.Count}
+	result.Differences, err = rows.compare(ctx, before, after)
+	if errors.Is(err, ErrRefused) {
+		if rows, err = takenRows(ctx, before, rows, err); err != nil {
+			return nil, err
+		}
+		result.Rows, result.Refused = rows.Count, result.Rows-rows.Count
+		result.Differences, err = rows.compare(ctx, before, after)
+	}
 	if err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// Sessions compares the tensors that two sessions both give, by name, on the same
+// inputs, which have a tensor for each input in order and are borrowed. The
+// error wraps ErrRefused where the model as it was fails on them.
+func Sessions(ctx context.Context, was, now *ort.Session, inputs []*ort.Tensor) ([]Difference, error) {
+	want := make([]*ort.Tensor, len(was.Outputs()))
+	if err := was.Run(ctx, inputs, want); err != nil {
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		taken, err := takenRows(ctx, before, rows, err)
-		if err != nil {
-			return nil, err
-		}
-		result.Refused = rows.Count - taken.Count
-		if want, err = run(ctx, before, taken); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrRefused, err)
-		}
-		rows = taken
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	defer closeAll(want)
-	got, err := run(ctx, after, rows)
-	if err != nil {
+	got := make([]*ort.Tensor, len(now.Outputs()))
+	if err := now.Run(ctx, inputs, got); err != nil {
 		return nil, fmt.Errorf("as rewritten: %w", err)
 	}
 	defer closeAll(got)
-	result.Rows = rows.Count
-	for i, v := range before.Outputs() {
-		j := slices.IndexFunc(after.Outputs(), func(a models.Value) bool { return a.Name == v.Name })
-		if j < 0 {
+	var all []Difference
+	for i, v := range was.Outputs() {
+		j := slices.IndexFunc(now.Outputs(), func(a models.Value) bool { return a.Name == v.Name })
+		if j < 0 || want[i].Kind() != models.Tensor {
 			continue
 		}
 		d, err := difference(v.Name, want[i], got[j])
 		if err != nil {
 			return nil, err
 		}
-		result.Differences = append(result.Differences, d)
+		all = append(all, d)
 	}
-	return result, nil
+	return all, nil
 }
 
-// takenRows are the rows that a session takes one by one.
-func takenRows(ctx context.Context, s *ort.Session, rows *Rows, why error) (*Rows, error) {
-	if rows.fixed {
-		return nil, fmt.Errorf("%w: %w", ErrRefused, why)
-	}
-	var taken []int
-	for r := range rows.Count {
-		outputs, err := run(ctx, s, rows.pick([]int{r}))
-		switch {
-		case err == nil:
-			closeAll(outputs)
-			taken = append(taken, r)
-		case ctx.Err() != nil:
-			return nil, err
-		}
-	}
-	if len(taken) == 0 {
-		return nil, fmt.Errorf("%w: %w", ErrRefused, why)
-	}
-	return rows.pick(taken), nil
-}
-
-func run(ctx context.Context, s *ort.Session, rows *Rows) ([]*ort.Tensor, error) {
-	inputs, err := rows.tensors()
+func (r *Rows) compare(ctx context.Context, was, now *ort.Session) ([]Difference, error) {
+	inputs, err := r.tensors()
 	defer closeAll(inputs)
 	if err != nil {
 		return nil, err
 	}
-	outputs := make([]*ort.Tensor, len(s.Outputs()))
-	if err := s.Run(ctx, inputs, outputs); err != nil {
-		return nil, err
+	return Sessions(ctx, was, now, inputs)
+}
+
+// takenRows are the rows that a session takes one by one; an error, which wraps
+// why, when it takes none.
+func takenRows(ctx context.Context, s *ort.Session, rows *Rows, why error) (*Rows, error) {
+	var taken []int
+	for r := range rows.Count {
+		if rows.fixed {
+			break
+		}
+		if _, err := rows.pick([]int{r}).compare(ctx, s, s); err == nil {
+			taken = append(taken, r)
+		} else if ctx.Err() != nil {
+			return nil, err
+		}
 	}
-	return outputs, nil
+	if len(taken) == 0 {
+		return nil, why
+	}
+	return rows.pick(taken), nil
 }
 
 func closeAll(all []*ort.Tensor) {
@@ -146,7 +150,7 @@ func closeAll(all []*ort.Tensor) {
 // difference compares one output.
 func difference(name string, want, got *ort.Tensor) (Difference, error) {
 	d := Difference{Output: name, Type: want.Elem().String()}
-	if want.Kind() != models.Tensor || got.Kind() != models.Tensor || want.Elem() != got.Elem() || !slices.Equal(want.Shape(), got.Shape()) {
+	if got.Kind() != models.Tensor || want.Elem() != got.Elem() || !slices.Equal(want.Shape(), got.Shape()) {
 		return d, fmt.Errorf("%w: output %q was %v %v, and is %v %v as rewritten", models.ErrModel, name, want.Elem(), want.Shape(), got.Elem(), got.Shape())
 	}
 	switch want.Elem() {

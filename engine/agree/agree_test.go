@@ -1,6 +1,7 @@
 package agree_test
 
 import (
+	"context"
 	"errors"
 	"math"
 	"strings"
@@ -129,5 +130,20 @@ func TestMadeRefuses(t *testing.T) {
 		if _, err := agree.Made(m, 1000, 1); !errors.Is(err, agree.ErrNoRows) || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: Made = %v; want %q", test.why, err, test.want)
 		}
+	}
+}
+
+// An interruption is none of the model's faults.
+func TestCompareInterrupted(t *testing.T) {
+	lib := orttest.Library(t)
+	m := open(t, affine(1))
+	rows, err := agree.Made(m, 20, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := agree.Compare(ctx, lib, m, m, rows); !errors.Is(err, context.Canceled) || errors.Is(err, agree.ErrRefused) {
+		t.Errorf("Compare = %v; want %v", err, context.Canceled)
 	}
 }

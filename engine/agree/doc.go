@@ -3,7 +3,7 @@
 //
 // Where there are no rows, Made makes some that fit the model's inputs, with NaN
 // and unknown values among them. Comparing runs both models on ONNX Runtime's CPU
-// provider; it refuses models whose outputs are no tensors, and leaves it to the
-// caller to say how far is too far. Nothing here may run concurrently on the same
+// provider; it passes over outputs that are no tensors, and leaves it to the caller
+// to say how far is too far. Nothing here may run concurrently on the same
 // tensors.
 package agree
