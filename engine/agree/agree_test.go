@@ -3,16 +3,29 @@ package agree_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/engine/agree"
+	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/ort/orttest"
 	"github.com/millrace/millrace/models"
 	pb "github.com/millrace/millrace/models/onnxpb"
 	"github.com/millrace/millrace/models/onnxpb/onnxtest"
 )
+
+// TestMain fails when a test leaves a session or tensor open.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if left := ort.Live(); !left.IsZero() {
+		fmt.Fprintln(os.Stderr, "left open:", left)
+		code = max(code, 1)
+	}
+	os.Exit(code) //nolint:forbidigo // TestMain has to
+}
 
 func open(t *testing.T, p *pb.ModelProto) *models.Model {
 	t.Helper()
