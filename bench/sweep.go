@@ -88,7 +88,7 @@ func (m *measurement) sweep(ctx context.Context) (Arm, error) {
 // not.
 func (m *measurement) sizes() (sizes []int, not map[int]string) {
 	not = map[int]string{}
-	most := min(m.rig.Rows(), engine.DefaultRigRows)
+	most := min(m.rig.Rows(), m.rig.MostRows())
 	for _, size := range m.opts.BatchRows {
 		switch fixed := m.plan.Binding.FixedRows; {
 		case fixed > 0 && size != fixed:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -112,6 +113,10 @@ func (ds *devices) run(ctx context.Context, inputs, outputs []*ort.Tensor) error
 		if !errors.Is(err, ort.ErrOutOfMemory) {
 			return err
 		}
+		if slices.Contains(outputs, nil) {
+			// A first Run, which shows the shapes that pieces would need.
+			return fmt.Errorf("%w; take a smaller --batch-size", err)
+		}
 		if full := d.halve(pieces); full != nil {
 			return fmt.Errorf("%w: %w", err, full)
 		}
@@ -148,9 +153,6 @@ func (d *device) runRows(ctx context.Context, inputs, outputs []*ort.Tensor, fro
 		}
 	}()
 	for _, t := range append(append([]*ort.Tensor(nil), inputs...), outputs...) {
-		if t == nil {
-			return fmt.Errorf("%w: the shape of an output is not known, so that a batch cannot be run in pieces; take a smaller --batch-size", ort.ErrOutOfMemory)
-		}
 		part, err := t.Rows(from, to)
 		if err != nil {
 			return err

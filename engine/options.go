@@ -48,6 +48,9 @@ const (
 	// maxBatchBytes bounds the tensors of one batch by default; wide inputs
 	// (images) get smaller batches.
 	maxBatchBytes = 64 << 20
+	// deviceBatchBytes bounds those on devices by default: every worker has a
+	// batch's tensors in page-locked memory, which takes its time to get.
+	deviceBatchBytes = 16 << 20
 )
 
 // Options are the settings of a run. Zero means default.

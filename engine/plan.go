@@ -268,11 +268,10 @@ func (p *Plan) chooseBatch() error {
 		return nil
 	}
 	if opts.BatchRows == 0 {
-		rows := DefaultBatchRows
+		opts.BatchRows = min(p.mostBatchRows(), DefaultBatchRows)
 		if opts.Provider != ort.CPU {
-			rows = DefaultDeviceRows
+			opts.BatchRows = min(int(max(deviceBatchBytes/max(p.rowBytes(), 1), 1)), DefaultDeviceRows)
 		}
-		opts.BatchRows = min(p.mostBatchRows(), rows)
 	}
 	return nil
 }

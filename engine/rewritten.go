@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-
-	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/agree"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/models"
 )
@@ -82,101 +79,39 @@ func (p *Plan) openExportedOnCPU(lib *ort.Library) (*scoring, error) {
 	return onCPU.openScoringOf(model, lib, 1)
 }
 
-// compare scores a sample by two sessions; nil where the rows cannot be scored.
-func (p *Plan) compare(ctx context.Context, sample *sample, a, b *scoring) (*RewriteCheck, error) {
+// compare scores the first rows of a sample by two sessions; nil where the rows
+// cannot be scored.
+func (p *Plan) compare(ctx context.Context, sample *sample, run, exported *scoring) (_ *RewriteCheck, err error) {
 	rows := sample.rows
 	if fixed := p.Binding.FixedRows; fixed > 0 {
 		rows = fixed
 	}
-	check := &RewriteCheck{}
-	for _, batch := range sample.batches(rows) {
-		var results [2]*result
-		for i, s := range []*scoring{a, b} {
-			s.usePool(1)
-			r, err := s.scoreOnce(ctx, batch, rows)
-			if err != nil {
-				batch.Release()
-				if results[0] != nil {
-					results[0].release()
-				}
-				if errors.Is(err, ort.ErrDevice) || errors.Is(err, ErrInternal) {
-					return nil, err
-				}
-				return nil, ctx.Err()
-			}
-			results[i] = r
+	batches := sample.batches(rows)
+	defer releaseBatches(batches)
+	w := run.worker(rows, &Progress{})
+	defer func() { err = errors.Join(err, w.close()) }()
+	tensors, err := w.assembler.Assemble(batches[0])
+	if err == nil {
+		err = w.makeInputs(tensors)
+	}
+	if err != nil {
+		return nil, nil //nolint:nilerr,nilnil // the run says it better
+	}
+	differences, err := agree.Sessions(ctx, exported.session, run.session, w.inputs)
+	if err != nil {
+		if errors.Is(err, agree.ErrRefused) {
+			return nil, nil //nolint:nilnil // as above
 		}
-		check.Rows += batch.Rows
-		batch.Release()
-		for i := range results[0].predictions {
-			check.add(results[0].predictions[i], results[1].predictions[i])
+		return nil, err
+	}
+	check := &RewriteCheck{Rows: batches[0].Rows}
+	for _, d := range differences {
+		check.Largest = max(check.Largest, d.Largest)
+		if math.IsInf(d.Largest, 1) {
+			check.Largest = math.MaxFloat64 // which JSON can say
+		} else {
+			check.Labels += d.Differing
 		}
-		results[0].release()
-		results[1].release()
 	}
 	return check, nil
-}
-
-// scoreOnce scores a batch that stays the caller's.
-func (s *scoring) scoreOnce(ctx context.Context, batch *batcher.Batch, rows int) (_ *result, err error) {
-	own := &batcher.Batch{Rows: batch.Rows}
-	for _, segment := range batch.Segments {
-		segment.Record.Retain()
-		own.Segments = append(own.Segments, segment)
-	}
-	w := s.worker(rows, &Progress{})
-	defer func() { err = errors.Join(err, w.close()) }()
-	res, err := w.score(ctx, own)
-	if err != nil {
-		own.Release()
-	}
-	return res, err
-}
-
-// add compares a column as run with one as exported.
-func (c *RewriteCheck) add(run, exported arrow.Array) {
-	switch want := exported.(type) {
-	case *array.FixedSizeList:
-		got, ok := run.(*array.FixedSizeList)
-		if !ok {
-			c.Largest = math.Inf(1)
-			return
-		}
-		c.add(got.ListValues(), want.ListValues())
-	case *array.Float32:
-		got, ok := run.(*array.Float32)
-		for i, v := range want.Float32Values() {
-			if !ok || i >= got.Len() {
-				c.Largest = math.Inf(1)
-				return
-			}
-			c.number(float64(got.Value(i)), float64(v))
-		}
-	case *array.Float64:
-		got, ok := run.(*array.Float64)
-		for i, v := range want.Float64Values() {
-			if !ok || i >= got.Len() {
-				c.Largest = math.Inf(1)
-				return
-			}
-			c.number(got.Value(i), v)
-		}
-	default:
-		for i := range exported.Len() {
-			if i >= run.Len() || run.ValueStr(i) != exported.ValueStr(i) {
-				c.Labels++
-			}
-		}
-	}
-}
-
-func (c *RewriteCheck) number(got, want float64) {
-	if got == want || got != got && want != want {
-		return
-	}
-	d := math.Abs(got-want) / max(math.Abs(want), 1)
-	if d != d {
-		d = math.Inf(1)
-	}
-	c.Largest = max(c.Largest, d)
 }

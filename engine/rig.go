@@ -56,8 +56,8 @@ const (
 	DeviceRigRows = 1 << 20
 )
 
-// mostRows is the most that inference works on.
-func (r *Rig) mostRows() int {
+// MostRows is the most that inference works on.
+func (r *Rig) MostRows() int {
 	if r.OnDevice() {
 		return DeviceRigRows
 	}
@@ -264,7 +264,7 @@ func (r *Rig) residentTensors(ctx context.Context, batchRows, intraOpThreads int
 		}
 		r.resident = nil
 	}
-	res := &resident{batchRows: batchRows, batches: r.sample.first(r.mostRows()).batches(r.batchRows(batchRows))}
+	res := &resident{batchRows: batchRows, batches: r.sample.first(r.MostRows()).batches(r.batchRows(batchRows))}
 	s.usePool(1)
 	for i, b := range res.batches {
 		w := s.worker(batchRows, &Progress{})

@@ -13,7 +13,7 @@ import (
 type Rewrites struct {
 	ZipMap  bool // StripZipMap
 	Kernels bool // UseKernels
-	Tensors bool // TreesToTensors and MLToTensors, of what the rewrites before left
+	Tensors bool // MLToTensors and TreesToTensors, of what the rewrites before left
 
 	// Left, unless nil, is where the latter append what stays, and why.
 	Left *[]string
@@ -38,7 +38,7 @@ func OpenRewritten(path string, opts Options, do Rewrites) (*Model, error) {
 		if left == nil {
 			left = new([]string)
 		}
-		rewriters = append(rewriters, withTensorTrees(TensorTrees{}, left), withMLTensors(MLTensors{}, left))
+		rewriters = append(rewriters, withMLTensors(MLTensors{}, left), withTensorTrees(TensorTrees{}, left))
 	}
 	m, _, err = m.rewritten(p, rewriters...)
 	return m, err
