@@ -46,6 +46,9 @@ func readTreeSource5(n *onnxpb.NodeProto, real ElementType) (*treeSource, string
 	if !s.readNodes5(a, real) {
 		return nil, "its nodes are not understood"
 	}
+	if confusedRoot(a) {
+		return nil, "ONNX Runtime takes the root of one of its trees for a leaf"
+	}
 	if !s.readLeaves5(a, real) {
 		return nil, "its leaves are not understood"
 	}
@@ -98,6 +101,19 @@ func (s *treeSource) readNodes5(a map[string]*onnxpb.AttributeProto, real Elemen
 		s.roots = append(s.roots, int32(root))
 	}
 	return len(s.roots) > 0
+}
+
+// confusedRoot says that a tree's root has a node and a leaf of the same number for
+// its children, by which ONNX Runtime takes it for a tree of that one leaf
+// (https://github.com/microsoft/onnxruntime/issues/24679). readNodes5 has read it.
+func confusedRoot(a map[string]*onnxpb.AttributeProto) bool {
+	for _, i := range a["tree_roots"].GetInts() {
+		sameNumber := a["nodes_truenodeids"].GetInts()[i] == a["nodes_falsenodeids"].GetInts()[i]
+		if sameNumber && a["nodes_trueleafs"].GetInts()[i] != a["nodes_falseleafs"].GetInts()[i] {
+			return true
+		}
+	}
+	return false
 }
 
 // memberSets gives the values of each test of membership; they lie one node's
