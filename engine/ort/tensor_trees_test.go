@@ -110,12 +110,12 @@ func TestTensorTreesRouting(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		g := drawForest(rt)
 		targets := rapid.SampledFrom([]int{1, 1, 2, 3}).Draw(rt, "targets")
-		all := rapid.Bool().Draw(rt, "every leaf has all targets")
+		scores := rapid.SampledFrom([]string{"all", "by tree", "first"}).Draw(rt, "targets of leaves")
 		aggregate := rapid.SampledFrom([]string{"SUM", "SUM", "AVERAGE", "MIN", "MAX"}).Draw(rt, "aggregate")
 		for id, size := range drawTreeSizes(rt) {
 			for _, leaf := range g.tree(int64(id), size) {
 				for k := range targets {
-					if all || k == id%targets {
+					if scores == "all" || scores == "by tree" && k == id%targets || k == 0 && scores == "first" {
 						g.trees.Weight(int64(id), leaf, int64(k), g.integer())
 					}
 				}
