@@ -170,6 +170,9 @@ func (w *treeRewriter) rewrite(n *onnxpb.NodeProto, b *graphBuilder) string {
 		all[i] = &trees[i]
 	}
 	groups := groupTrees(all, w.opts.Form)
+	if sum.tableValues(groups) > maxTableValues { // perfect trees have the largest
+		groups = groupTrees(all, FormTraversal)
+	}
 	if sum.tableValues(groups) > maxTableValues {
 		return "its tables would be too large"
 	}

@@ -56,5 +56,5 @@ func (b *treeGraph) gemm(g *treeGroup) (at string, leaves []int32) {
 		product := b.op("MatMul", in(b.reshape(results, 0, int64(trees), int64(splits)), b.floats([]int64{int64(splits), 1}, powers...)))
 		sums = b.reshape(product, 0, int64(trees))
 	}
-	return b.add(b.cast(sums, Int32), b.steps(trees, rows)), leaves
+	return b.add(b.cast(sums, Int32), b.int32s(b.perTree(trees), steps(trees, rows, 0)...)), leaves
 }

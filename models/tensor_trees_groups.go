@@ -20,7 +20,7 @@ const (
 	// most 7 splits; others are traversed.
 	FormGEMM TreeForm = "gemm"
 	// FormPerfect pads trees to all nodes of their depth and finds children by
-	// arithmetic. It is for trees of depth 14 at most; others are traversed.
+	// arithmetic. It is for trees of depth 12 at most; others are traversed.
 	FormPerfect TreeForm = "perfect"
 	// FormTraversal finds children in a table; leaves are their own children.
 	FormTraversal TreeForm = "traversal"
@@ -29,7 +29,7 @@ const (
 const (
 	maxGEMMSplits    = 7
 	maxPerfectDepth  = 10
-	maxForcedPerfect = 14
+	maxForcedPerfect = 12
 	maxPadding       = 4
 	// Launching a kernel costs about what it costs to take a batch of rows one
 	// level down this many trees.

@@ -84,12 +84,11 @@ func (b *treeGraph) set(l levelTable, i int, n *tensorNode) {
 	l.columns[i], l.thresholds[i] = b.column(n), n.threshold
 }
 
-// firstLevel compares what all rows look at alike: 1 for yes, else 0, as int32.
+// firstLevel compares what all rows look at alike, and says yes or no.
 func (b *treeGraph) firstLevel(l levelTable) string {
 	n := len(l.columns)
 	x := b.gather(b.data, b.int32s([]int64{int64(n)}, l.columns...), b.features())
-	yes := b.op("LessOrEqual", in(x, b.reals(b.perTree(n), l.thresholds...)))
-	return b.cast(yes, Int32)
+	return b.op("LessOrEqual", in(x, b.reals(b.perTree(n), l.thresholds...)))
 }
 
 // lookup is two constants that a level's columns and thresholds are looked up in.
@@ -100,20 +99,24 @@ func (b *treeGraph) lookup(l levelTable) lookup {
 	return lookup{b.int32s(n, l.columns...), b.reals(n, l.thresholds...)}
 }
 
-// level compares what each row's place in the table says.
+// level compares what each row's place in the table says, and says yes or no.
 func (b *treeGraph) level(l lookup, at string) string {
 	x := b.op("GatherElements", in(b.data, b.gather(l.columns, at, 0)), intAttribute("axis", b.features()))
-	yes := b.op("LessOrEqual", in(x, b.gather(l.thresholds, at, 0)))
-	return b.cast(yes, Int32)
+	return b.op("LessOrEqual", in(x, b.gather(l.thresholds, at, 0)))
 }
 
 func (b *treeGraph) add(x, y string) string { return b.op("Add", in(x, y)) }
 
-// steps is a constant [T] of 0, step, 2*step and so on.
-func (b *treeGraph) steps(n, step int) string {
+// choose gives each tree's own value of two, by what its first level says.
+func (b *treeGraph) choose(yes string, ifYes, ifNo []int32) string {
+	return b.op("Where", in(yes, b.int32s(b.perTree(len(ifYes)), ifYes...), b.int32s(b.perTree(len(ifNo)), ifNo...)))
+}
+
+// steps is 0, step, 2*step and so on, one for each tree, all of them plus first.
+func steps(n, step int, first int32) []int32 {
 	values := make([]int32, n)
 	for i := range values {
-		values[i] = int32(i * step)
+		values[i] = first + int32(i*step)
 	}
-	return b.int32s(b.perTree(n), values...)
+	return values
 }

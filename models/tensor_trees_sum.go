@@ -74,34 +74,39 @@ func (b *treeSum) onlyTarget(t *tensorTree) (target int, ok bool) {
 }
 
 // blocks sorts trees by their one target and fills up with trees of one empty
-// leaf, so that each target has as many; nil where a tree has several targets, or
-// most trees would be empty.
-func (b *treeSum) blocks(trees []*tensorTree) []*tensorTree {
+// leaf, so that each target that has any has as many; nil where a tree has several
+// targets, or most trees would be empty.
+func (b *treeSum) blocks(trees []*tensorTree) (sorted []*tensorTree, targets []int32) {
 	if b.source.targets == 1 {
-		return trees
+		return trees, []int32{0}
 	}
 	if b.reduction() != "ReduceSum" { // a tree that is none would need values by target
-		return nil
+		return nil, nil
 	}
 	by := make([][]*tensorTree, b.source.targets)
 	most := 0
 	for _, t := range trees {
 		target, ok := b.onlyTarget(t)
 		if !ok {
-			return nil
+			return nil, nil
 		}
 		by[target] = append(by[target], t)
 		most = max(most, len(by[target]))
 	}
-	if most*len(by) > 2*len(trees) {
-		return nil
-	}
 	for i := range by {
+		if len(by[i]) > 0 {
+			targets = append(targets, int32(i))
+		}
+	}
+	if most*len(targets) > 2*len(trees) {
+		return nil, nil
+	}
+	for _, i := range targets {
 		for len(by[i]) < most {
 			by[i] = append(by[i], &tensorTree{nodes: []tensorNode{{leaf: noLeaf}}})
 		}
 	}
-	return slices.Concat(by...)
+	return slices.Concat(by...), targets
 }
 
 // noLeaf is the leaf of a tree that stands for no tree.
@@ -134,20 +139,24 @@ func (b *treeSum) all(groups []treeGroup) string {
 
 // group gives the scores of one group's trees.
 func (b *treeSum) group(g treeGroup) string {
-	k := int64(b.source.targets)
-	blocks := b.blocks(g.trees)
+	blocks, targets := b.blocks(g.trees)
 	if blocks != nil {
 		g.trees = blocks
 	}
 	forms := map[TreeForm]func(*treeGroup) (string, []int32){FormGEMM: b.gemm, FormPerfect: b.perfect, FormTraversal: b.traversal}
 	at, leaves := forms[g.form](&g)
-	trees := int64(len(g.trees))
 	if blocks == nil {
-		b.most = max(b.most, int(trees*k))
+		b.most = max(b.most, len(g.trees)*b.source.targets)
 		values := b.gather(b.table(leaves, b.source.targets), at, 0) // [N,T,targets] or [T,N,targets]
 		return b.reduce(b.reduction(), values, b.features(), 0)
 	}
 	values := b.gather(b.table(leaves, 1), at, 0)
+	return b.spread(b.reduceBlocks(values, int64(len(g.trees)), int64(len(targets))), targets)
+}
+
+// reduceBlocks makes of [N,T] or [T,N] values, of k targets one after the other,
+// scores [N,k].
+func (b *treeSum) reduceBlocks(values string, trees, k int64) string {
 	switch {
 	case k == 1 && b.transposed:
 		return b.reshape(b.reduce(b.reduction(), values, 0, 0), -1, 1)
@@ -160,6 +169,23 @@ func (b *treeSum) group(g treeGroup) string {
 	}
 }
 
+// spread makes of the scores of some targets those of all, 0 where there is none.
+func (b *treeSum) spread(scores string, targets []int32) string {
+	n := b.source.targets
+	if len(targets) == n {
+		return scores
+	}
+	from, there := make([]int32, n), make([]byte, n)
+	for i, target := range targets {
+		from[target], there[target] = int32(i), 1
+	}
+	dims := []int64{1, int64(n)}
+	if len(targets) > 1 {
+		scores = b.gather(scores, b.int32s(dims[1:], from...), 1)
+	}
+	return b.op("Where", in(b.constant(Bool, dims, there), scores, b.scalar(0)))
+}
+
 // maxTableValues bounds the constants of an ensemble, far below the 2 GiB that a
 // model can have.
 const maxTableValues = 1 << 26
@@ -168,16 +194,20 @@ const maxTableValues = 1 << 26
 func (b *treeSum) tableValues(groups []treeGroup) int {
 	total := 0
 	for i := range groups {
-		g, places := &groups[i], 0
+		g, places, tables := &groups[i], 0, 0
 		for _, t := range g.trees {
 			switch g.form {
 			case FormTraversal:
 				places += 2*t.splits + 1
+			case FormPerfect:
+				tables += g.depth << g.depth
+				fallthrough
 			default:
 				places += 1 << g.depth
 			}
 		}
-		if b.blocks(g.trees) != nil {
+		total += tables
+		if blocks, _ := b.blocks(g.trees); blocks != nil {
 			total += 2 * places
 		} else {
 			total += places * b.source.targets

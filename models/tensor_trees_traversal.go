@@ -1,5 +1,7 @@
 package models
 
+import "slices"
+
 // traversal takes rows down trees of any shape, D levels. One table holds the
 // nodes of all trees; the two children of a node lie beside each other, the yes
 // side second, so that one number finds both. What several nodes lead to is there
@@ -21,12 +23,18 @@ func (b *treeGraph) traversal(g *treeGroup) (at string, leaves []int32) {
 		starts[i] = w.tree(t)
 	}
 	b.most = max(b.most, len(g.trees))
-	at = b.add(b.firstLevel(first), b.int32s(b.perTree(len(starts)), starts...))
+	second := slices.Clone(starts)
+	for i := range second {
+		if first.thresholds[i] == first.thresholds[i] {
+			second[i]++
+		}
+	}
+	at = b.choose(b.firstLevel(first), second, starts)
 	if g.depth > 1 {
 		l := b.lookup(w.levelTable)
 		children := b.int32s([]int64{int64(len(w.children))}, w.children...)
 		for range g.depth - 1 {
-			at = b.add(b.gather(children, at, 0), b.level(l, at))
+			at = b.add(b.gather(children, at, 0), b.cast(b.level(l, at), Int32))
 		}
 	}
 	return at, w.leaves
