@@ -3,6 +3,7 @@ package models
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/millrace/millrace/models/onnxpb"
 )
@@ -181,16 +182,16 @@ func (w *treeRewriter) rewrite(n *onnxpb.NodeProto, b *graphBuilder) string {
 }
 
 // read reads the ensemble of any of the three operators.
-func (w *treeRewriter) read(n *onnxpb.NodeProto, classifier bool, real ElementType) (*treeSource, string) {
+func (w *treeRewriter) read(n *onnxpb.NodeProto, classifier bool, elem ElementType) (*treeSource, string) {
 	if n.GetOpType() == "TreeEnsemble" {
-		return readTreeSource5(n, real)
+		return readTreeSource5(n, elem)
 	}
-	return readTreeSource(n, classifier, real)
+	return readTreeSource(n, classifier, elem)
 }
 
 // simplified gives the trees of the source.
-func (s *treeSource) simplified(real ElementType) ([]tensorTree, string) {
-	simplifier := treeSimplifier{nodes: s.nodes, narrow: real == Float32}
+func (s *treeSource) simplified(elem ElementType) ([]tensorTree, string) {
+	simplifier := treeSimplifier{nodes: s.nodes, narrow: elem == Float32}
 	trees := make([]tensorTree, len(s.roots))
 	for i, root := range s.roots {
 		var ok bool
@@ -243,16 +244,13 @@ func (s *treeSource) classLabels() []int64 {
 }
 
 func describe(groups []treeGroup) string {
-	text := ""
+	parts := make([]string, len(groups))
 	for i, g := range groups {
-		if i > 0 {
-			text += ", "
-		}
 		what := "levels"
 		if g.form == FormGEMM {
 			what = "splits"
 		}
-		text += fmt.Sprintf("%d %s of %d %s", len(g.trees), g.form, g.depth, what)
+		parts[i] = fmt.Sprintf("%d %s of %d %s", len(g.trees), g.form, g.depth, what)
 	}
-	return text
+	return strings.Join(parts, ", ")
 }

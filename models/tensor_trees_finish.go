@@ -133,13 +133,10 @@ func (b *treeFinish) probabilities(scores string) string {
 		return b.transform(scores)
 	}
 	second := b.decisive(scores)
-	first := ""
 	if s.positive && s.transform != "LOGISTIC" {
-		first = b.op("Sub", in(b.scalar(1), second))
-	} else {
-		first = b.op("Neg", in(second))
+		return b.op("Concat", in(b.op("Sub", in(b.scalar(1), second)), second), intAttribute("axis", 1))
 	}
-	both := b.op("Concat", in(first, second), intAttribute("axis", 1))
+	both := b.op("Concat", in(b.op("Neg", in(second)), second), intAttribute("axis", 1))
 	if s.transform == "LOGISTIC" {
 		return b.op("Sigmoid", in(both))
 	}

@@ -57,7 +57,7 @@ func groupTrees(trees []*tensorTree, form TreeForm) []treeGroup {
 	if form == FormAuto {
 		byForm = chooseForms(trees)
 	}
-	var groups []treeGroup
+	groups := make([]treeGroup, 0, 3)
 	for _, f := range []TreeForm{FormGEMM, FormPerfect, FormTraversal} {
 		size := func(t *tensorTree) int { return max(1, t.depth) }
 		if f == FormGEMM {

@@ -33,7 +33,7 @@ const tensorAttribute = onnxpb.AttributeProto_TENSOR
 
 // numbers reads a list of an attribute or of the tensor in its place, which must
 // be of the ensemble's own type, as ONNX Runtime demands.
-func numbers(a map[string]*onnxpb.AttributeProto, name string, real ElementType) ([]float64, bool) {
+func numbers(a map[string]*onnxpb.AttributeProto, name string, elem ElementType) ([]float64, bool) {
 	list, tensor := a[name].GetFloats(), a[name+"_as_tensor"].GetT()
 	if tensor == nil {
 		values := make([]float64, len(list))
@@ -42,21 +42,21 @@ func numbers(a map[string]*onnxpb.AttributeProto, name string, real ElementType)
 		}
 		return values, true
 	}
-	values, ok := realTensor(tensor, real)
+	values, ok := realTensor(tensor, elem)
 	return values, ok && len(list) == 0
 }
 
 // realTensor reads a tensor of a type that is Float32 or Float64.
-func realTensor(t *onnxpb.TensorProto, real ElementType) ([]float64, bool) {
-	if ElementType(t.GetDataType()) != real || t.GetDataLocation() == onnxpb.TensorProto_EXTERNAL {
+func realTensor(t *onnxpb.TensorProto, elem ElementType) ([]float64, bool) {
+	if ElementType(t.GetDataType()) != elem || t.GetDataLocation() == onnxpb.TensorProto_EXTERNAL {
 		return nil, false
 	}
 	values := append([]float64(nil), t.GetDoubleData()...)
 	for _, v := range t.GetFloatData() {
 		values = append(values, float64(v))
 	}
-	for raw := t.GetRawData(); len(raw) >= real.Bytes(); raw = raw[real.Bytes():] {
-		if real == Float64 {
+	for raw := t.GetRawData(); len(raw) >= elem.Bytes(); raw = raw[elem.Bytes():] {
+		if elem == Float64 {
 			values = append(values, math.Float64frombits(binary.LittleEndian.Uint64(raw)))
 		} else {
 			values = append(values, float64(math.Float32frombits(binary.LittleEndian.Uint32(raw))))
@@ -77,8 +77,8 @@ func finite(values []float64) bool {
 }
 
 // readTreeSource reads a TreeEnsembleRegressor or -Classifier over data of type
-// real. It gives the reason for what it does not take.
-func readTreeSource(n *onnxpb.NodeProto, classifier bool, real ElementType) (*treeSource, string) {
+// elem. It gives the reason for what it does not take.
+func readTreeSource(n *onnxpb.NodeProto, classifier bool, elem ElementType) (*treeSource, string) {
 	known, prefix := with(regressorAttributes, asTensors), "target"
 	if classifier {
 		known, prefix = with(classifierAttributes, asTensors), "class"
@@ -108,13 +108,13 @@ func readTreeSource(n *onnxpb.NodeProto, classifier bool, real ElementType) (*tr
 	if s.targets < 1 || s.targets > maxForestTargets {
 		return nil, "its number of targets is not one that is taken"
 	}
-	if s.base, ok = numbers(a, "base_values", real); !ok || !finite(s.base) {
+	if s.base, ok = numbers(a, "base_values", elem); !ok || !finite(s.base) {
 		return nil, "its base values are not understood"
 	}
-	if !s.readNodes(a, real) {
+	if !s.readNodes(a, elem) {
 		return nil, "its nodes are not understood"
 	}
-	if !s.readWeights(a, prefix, real) {
+	if !s.readWeights(a, prefix, elem) {
 		return nil, "its leaves' values are not understood"
 	}
 	return s, s.check()
@@ -122,11 +122,11 @@ func readTreeSource(n *onnxpb.NodeProto, classifier bool, real ElementType) (*tr
 
 // readNodes reads the lists of nodes; each run of one tree id is a tree, its
 // root first.
-func (s *treeSource) readNodes(a map[string]*onnxpb.AttributeProto, real ElementType) bool {
+func (s *treeSource) readNodes(a map[string]*onnxpb.AttributeProto, elem ElementType) bool {
 	trees, ids, features := a["nodes_treeids"].GetInts(), a["nodes_nodeids"].GetInts(), a["nodes_featureids"].GetInts()
 	onTrue, onFalse, missing := a["nodes_truenodeids"].GetInts(), a["nodes_falsenodeids"].GetInts(), a["nodes_missing_value_tracks_true"].GetInts()
 	modes := a["nodes_modes"].GetStrings()
-	values, ok := numbers(a, "nodes_values", real)
+	values, ok := numbers(a, "nodes_values", elem)
 	n := len(trees)
 	for _, length := range []int{len(ids), len(features), len(onTrue), len(onFalse), len(modes), len(values)} {
 		ok = ok && length == n
@@ -146,8 +146,10 @@ func (s *treeSource) readNodes(a map[string]*onnxpb.AttributeProto, real Element
 		s.width = max(s.width, int(features[i])+1)
 	}
 	at, seen := make([]int32, n), map[int64]bool{}
-	for first, last := 0, 0; first < n; first = last {
-		for last = first; last < n && trees[last] == trees[first]; last++ {
+	for first := 0; first < n; {
+		last := first + 1
+		for last < n && trees[last] == trees[first] {
+			last++
 		}
 		if seen[trees[first]] || !s.link(first, last, ids, onTrue, onFalse, at) {
 			return false
@@ -162,6 +164,7 @@ func (s *treeSource) readNodes(a map[string]*onnxpb.AttributeProto, real Element
 			return false
 		}
 		s.roots = append(s.roots, int32(first))
+		first = last
 	}
 	return true
 }
@@ -198,9 +201,9 @@ func (s *treeSource) link(first, last int, ids, onTrue, onFalse []int64, at []in
 }
 
 // readWeights gives leaves their values.
-func (s *treeSource) readWeights(a map[string]*onnxpb.AttributeProto, prefix string, real ElementType) bool {
+func (s *treeSource) readWeights(a map[string]*onnxpb.AttributeProto, prefix string, elem ElementType) bool {
 	targets, trees, ids := a[prefix+"_ids"].GetInts(), a[prefix+"_treeids"].GetInts(), a[prefix+"_nodeids"].GetInts()
-	values, ok := numbers(a, prefix+"_weights", real)
+	values, ok := numbers(a, prefix+"_weights", elem)
 	if !ok || !finite(values) || len(targets) != len(values) || len(trees) != len(values) || len(ids) != len(values) {
 		return false
 	}

@@ -25,8 +25,8 @@ var (
 )
 
 // readTreeSource5 reads a TreeEnsemble, which came with version 5 of ai.onnx.ml,
-// over data of type real. Its leaves are put behind its other nodes.
-func readTreeSource5(n *onnxpb.NodeProto, real ElementType) (*treeSource, string) {
+// over data of type elem. Its leaves are put behind its other nodes.
+func readTreeSource5(n *onnxpb.NodeProto, elem ElementType) (*treeSource, string) {
 	a, ok := attributesOf(n, ensembleAttributes)
 	if !ok {
 		return nil, "it has an attribute that is not known"
@@ -43,22 +43,22 @@ func readTreeSource5(n *onnxpb.NodeProto, real ElementType) (*treeSource, string
 	if s.targets < 1 || s.targets > maxForestTargets {
 		return nil, "its number of targets is not one that is taken"
 	}
-	if !s.readNodes5(a, real) {
+	if !s.readNodes5(a, elem) {
 		return nil, "its nodes are not understood"
 	}
 	if confusedRoot(a) {
 		return nil, "ONNX Runtime takes the root of one of its trees for a leaf"
 	}
-	if !s.readLeaves5(a, real) {
+	if !s.readLeaves5(a, elem) {
 		return nil, "its leaves are not understood"
 	}
 	return s, s.check()
 }
 
-func (s *treeSource) readNodes5(a map[string]*onnxpb.AttributeProto, real ElementType) bool {
+func (s *treeSource) readNodes5(a map[string]*onnxpb.AttributeProto, elem ElementType) bool {
 	features, missing := a["nodes_featureids"].GetInts(), a["nodes_missing_value_tracks_true"].GetInts()
 	modes := tensorBytes(a["nodes_modes"].GetT())
-	values, ok := realTensor(a["nodes_splits"].GetT(), real)
+	values, ok := realTensor(a["nodes_splits"].GetT(), elem)
 	n, leaves := len(features), len(a["leaf_targetids"].GetInts())
 	trueIDs, falseIDs := a["nodes_truenodeids"].GetInts(), a["nodes_falsenodeids"].GetInts()
 	trueLeaves, falseLeaves := a["nodes_trueleafs"].GetInts(), a["nodes_falseleafs"].GetInts()
@@ -77,7 +77,7 @@ func (s *treeSource) readNodes5(a map[string]*onnxpb.AttributeProto, real Elemen
 		}
 		return 0, false
 	}
-	members, ok := memberSets(a["membership_values"].GetT(), modes, real)
+	members, ok := memberSets(a["membership_values"].GetT(), modes, elem)
 	if !ok {
 		return false
 	}
@@ -118,12 +118,12 @@ func confusedRoot(a map[string]*onnxpb.AttributeProto) bool {
 
 // memberSets gives the values of each test of membership; they lie one node's
 // after the other's, with NaN between.
-func memberSets(t *onnxpb.TensorProto, modes []byte, real ElementType) ([][]float64, bool) {
+func memberSets(t *onnxpb.TensorProto, modes []byte, elem ElementType) ([][]float64, bool) {
 	sets := make([][]float64, len(modes))
 	if t == nil {
 		return sets, true
 	}
-	values, ok := realTensor(t, real)
+	values, ok := realTensor(t, elem)
 	for i, mode := range modes {
 		if int(mode) >= len(ensembleModes) || ensembleModes[mode] != modeMember {
 			continue
@@ -150,9 +150,9 @@ func tensorBytes(t *onnxpb.TensorProto) []byte {
 }
 
 // readLeaves5 appends the leaves, each of one value of one target.
-func (s *treeSource) readLeaves5(a map[string]*onnxpb.AttributeProto, real ElementType) bool {
+func (s *treeSource) readLeaves5(a map[string]*onnxpb.AttributeProto, elem ElementType) bool {
 	targets := a["leaf_targetids"].GetInts()
-	values, ok := realTensor(a["leaf_weights"].GetT(), real)
+	values, ok := realTensor(a["leaf_weights"].GetT(), elem)
 	if !ok || !finite(values) || len(values) != len(targets) {
 		return false
 	}

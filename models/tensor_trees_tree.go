@@ -154,16 +154,18 @@ func (s *treeSimplifier) below(v float64) float64 {
 func (s *treeSimplifier) addMembers(n *sourceNode) int32 {
 	first, nan := n, false
 	var values []float64
-	for last := n; ; n = last {
+	for {
 		if n.mode == modeEqual {
 			values = append(values, n.value)
 		}
 		values = append(values, n.members...)
 		nan = nan || n.nanTrue
-		last = &s.nodes[n.onFalse]
-		if last.mode != modeEqual && last.mode != modeMember || last.feature != first.feature || last.onTrue != first.onTrue || s.sets > 4*len(s.nodes) {
+		next := &s.nodes[n.onFalse]
+		same := next.feature == first.feature && next.onTrue == first.onTrue
+		if next.mode != modeEqual && next.mode != modeMember || !same || s.sets > 4*len(s.nodes) {
 			break
 		}
+		n = next
 	}
 	s.sets += len(values)
 	yes, no := s.node(first.onTrue), s.node(n.onFalse)
@@ -221,9 +223,9 @@ func (s *treeSimplifier) search(feature int, ends []float64, sides []int32, nanY
 func reachable(nodes []tensorNode, root int32) ([]tensorNode, int32) {
 	used := make([]bool, len(nodes))
 	used[root] = true
-	for i := len(nodes) - 1; i >= 0; i-- { // children lie before their parents
-		if used[i] && nodes[i].leaf < 0 {
-			used[nodes[i].yes], used[nodes[i].no] = true, true
+	for i, n := range slices.Backward(nodes) { // children lie before their parents
+		if used[i] && n.leaf < 0 {
+			used[n.yes], used[n.no] = true, true
 		}
 	}
 	at := make([]int32, len(nodes))

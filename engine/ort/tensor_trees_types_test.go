@@ -46,17 +46,17 @@ var ensembleModes = map[string]byte{"BRANCH_LEQ": 0, "BRANCH_LT": 1, "BRANCH_GTE
 // for a tree of one leaf a split with that leaf on both sides. Every other
 // BRANCH_EQ becomes a test of membership among members.
 func ensemble(trees *onnxtest.Trees, wide bool, width, targets int, members []float64, more ...*pb.AttributeProto) *pb.ModelProto {
-	var features, onTrue, onFalse, trueLeaf, falseLeaf, missing, roots, leafTargets []int64
+	var features, onTrue, onFalse, trueLeaf, falseLeaf, missing, roots []int64
 	var modes []byte
-	var splits, sets, weights []float64
+	var splits, sets []float64
 	type key struct{ tree, node int64 }
 	node, leaf := map[key]int64{}, map[key]int64{}
-	for range trees.Modes { // no leaf has a node's number: ONNX Runtime confuses the two at roots
-		leafTargets, weights = append(leafTargets, 0), append(weights, 0)
-	}
+	// No leaf has a node's number: ONNX Runtime confuses the two at roots.
+	first := len(trees.Modes)
+	leafTargets, weights := make([]int64, first+len(trees.Weights)), make([]float64, first+len(trees.Weights))
 	for i, w := range trees.Weights {
-		leaf[key{trees.WeightTrees[i], trees.WeightNodes[i]}] = int64(len(weights))
-		leafTargets, weights = append(leafTargets, trees.WeightTargets[i]), append(weights, float64(w))
+		leaf[key{trees.WeightTrees[i], trees.WeightNodes[i]}] = int64(first + i)
+		leafTargets[first+i], weights[first+i] = trees.WeightTargets[i], float64(w)
 	}
 	for i, mode := range trees.Modes {
 		root := i == 0 || trees.TreeIDs[i] != trees.TreeIDs[i-1]
