@@ -230,24 +230,26 @@ func (s *treeSource) readWeights(a map[string]*onnxpb.AttributeProto, prefix str
 func (s *treeSource) check() string {
 	s.width = max(s.width, 1)
 	s.positive, s.onlyFirst = true, true
-	targets := map[int]bool{}
+	last := make([]int, s.targets) // by target: the last leaf that was seen to have it, plus 1
 	for i := range s.nodes {
 		w := s.nodes[i].weights
 		if s.nodes[i].mode == modeLeaf && s.targets == 1 && len(w) != 1 {
 			return "a leaf has not one value" // which ONNX Runtime takes from elsewhere
 		}
-		for j := range w {
-			targets[w[j].target] = true
-			s.positive = s.positive && !(w[j].value < 0)
-			s.onlyFirst = s.onlyFirst && w[j].target == 0
-			for _, other := range w[:j] {
-				if other.target == w[j].target {
-					return "a leaf has two values for one target"
-				}
+		for _, v := range w {
+			s.positive = s.positive && !(v.value < 0)
+			s.onlyFirst = s.onlyFirst && v.target == 0
+			if last[v.target] == i+1 {
+				return "a leaf has two values for one target"
 			}
+			last[v.target] = i + 1
 		}
 	}
-	s.binary = len(targets) == 1
+	targets := 0
+	for _, leaf := range last {
+		targets += min(leaf, 1)
+	}
+	s.binary = targets == 1
 	for _, root := range s.roots {
 		if !s.bounded(root) {
 			return "a tree has a cycle or is too deep"

@@ -120,10 +120,11 @@ func confusedRoot(a map[string]*onnxpb.AttributeProto) bool {
 // after the other's, with NaN between.
 func memberSets(t *onnxpb.TensorProto, modes []byte, elem ElementType) ([][]float64, bool) {
 	sets := make([][]float64, len(modes))
-	if t == nil {
-		return sets, true
+	var values []float64
+	ok := true
+	if t != nil {
+		values, ok = realTensor(t, elem)
 	}
-	values, ok := realTensor(t, elem)
 	for i, mode := range modes {
 		if int(mode) >= len(ensembleModes) || ensembleModes[mode] != modeMember {
 			continue
@@ -131,6 +132,9 @@ func memberSets(t *onnxpb.TensorProto, modes []byte, elem ElementType) ([][]floa
 		end := 0
 		for end < len(values) && !math.IsNaN(values[end]) {
 			end++
+		}
+		if end == 0 { // which ONNX Runtime refuses
+			return nil, false
 		}
 		sets[i], values = values[:end], values[min(end+1, len(values)):]
 	}

@@ -18,8 +18,8 @@ type treeSum struct {
 func hasTargets(s *treeSource, trees []tensorTree) ([]bool, bool) {
 	has, some := make([]bool, s.targets), make([]bool, s.targets)
 	count := make([]int, s.targets)
+	var seen []int // targets of the tree, so that each tree costs what it has
 	for i := range trees {
-		clear(count)
 		leaves := 0
 		for _, n := range trees[i].nodes {
 			if n.leaf < 0 {
@@ -27,13 +27,17 @@ func hasTargets(s *treeSource, trees []tensorTree) ([]bool, bool) {
 			}
 			leaves++
 			for _, w := range s.nodes[n.leaf].weights {
-				count[w.target]++
+				if count[w.target]++; count[w.target] == 1 {
+					seen = append(seen, w.target)
+				}
 				some[w.target] = true
 			}
 		}
-		for target, n := range count {
-			has[target] = has[target] || n == leaves
+		for _, target := range seen {
+			has[target] = has[target] || count[target] == leaves
+			count[target] = 0
 		}
+		seen = seen[:0]
 	}
 	sums := s.aggregate == "SUM" || s.aggregate == "AVERAGE"
 	if !s.classifier && sums && len(s.base) == 0 || s.classifier && s.targets > 2 && len(s.base) > 0 {

@@ -2,6 +2,7 @@ package models
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -38,6 +39,56 @@ var onCUDA = []string{
 	"Abs", "Add", "Cast", "Concat", "Div", "Equal", "Exp", "Gather", "GatherElements", "Greater", "Less", "LessOrEqual", "Log",
 	"MatMul", "Max", "Min", "Mul", "Neg", "ReduceMax", "ReduceMin", "ReduceSum", "Reshape", "Sigmoid", "Softmax", "Sqrt", "Sub",
 	"Transpose", "Where",
+}
+
+// stump5 is a TreeEnsemble of one split, with a test of membership below it.
+func stump5() *pb.ModelProto {
+	floats := func(name string, values ...float32) *pb.AttributeProto {
+		return &pb.AttributeProto{Name: new(name), Type: pb.AttributeProto_TENSOR.Enum(), T: onnxtest.Floats32(name, []int64{int64(len(values))}, values...)}
+	}
+	modes := &pb.TensorProto{DataType: new(int32(pb.TensorProto_UINT8)), Dims: []int64{2}, RawData: []byte{0, 6}}
+	p := onnxtest.Model(onnxtest.Graph(onnxtest.Values(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 3)),
+		onnxtest.Values(onnxtest.Tensor("y", pb.TensorProto_FLOAT, "N", 1)),
+		onnxtest.DomainNode("ai.onnx.ml", "TreeEnsemble", onnxtest.Names("x"), onnxtest.Names("y"),
+			onnxtest.Ints("nodes_featureids", 0, 2), onnxtest.Ints("nodes_truenodeids", 1, 0), onnxtest.Ints("nodes_falsenodeids", 0, 1),
+			onnxtest.Ints("nodes_trueleafs", 0, 1), onnxtest.Ints("nodes_falseleafs", 1, 1), onnxtest.Ints("tree_roots", 0),
+			onnxtest.Ints("leaf_targetids", 0, 0), onnxtest.Int("n_targets", 1), floats("leaf_weights", 1, 2), floats("nodes_splits", 0.5, 0),
+			floats("membership_values", 1, 4, float32(math.NaN())),
+			&pb.AttributeProto{Name: new("nodes_modes"), Type: pb.AttributeProto_TENSOR.Enum(), T: modes})))
+	p.OpsetImport[1].Version = new(int64(5))
+	return p
+}
+
+// A TreeEnsemble is left when it is not what it should be, too.
+func TestTreesToTensorsOfTreeEnsemble(t *testing.T) {
+	if k, left := toTensors(t, stump5(), TensorTrees{}); len(left) > 0 || len(k.Rewrites) != 1 {
+		t.Fatalf("left = %q, rewrites %q", left, k.Rewrites)
+	}
+	for name, test := range map[string]struct {
+		attribute string
+		ints      []int64
+		want      string
+	}{
+		"a root taken for a leaf":   {"nodes_falsenodeids", []int64{1, 1}, "takes the root"},
+		"a node that is not there":  {"nodes_truenodeids", []int64{2, 0}, "nodes are not understood"},
+		"a cycle":                   {"nodes_trueleafs", []int64{0, 0}, "cycle"},
+		"a root that is not there":  {"tree_roots", []int64{2}, "nodes are not understood"},
+		"no roots":                  {"tree_roots", nil, "nodes are not understood"},
+		"a target that is not one":  {"leaf_targetids", []int64{0, 1}, "leaves are not understood"},
+		"a negative feature":        {"nodes_featureids", []int64{0, -1}, "nodes are not understood"},
+		"a feature out of the data": {"nodes_featureids", []int64{0, 3}, "not known to have"},
+	} {
+		p := stump5()
+		attribute(p.Graph.Node[0], test.attribute).Ints = test.ints
+		if _, left := toTensors(t, p, TensorTrees{}); len(left) != 1 || !strings.Contains(left[0], test.want) {
+			t.Errorf("%s: left = %q; want it to say %q", name, left, test.want)
+		}
+	}
+	p := stump5()
+	attribute(p.Graph.Node[0], "membership_values").T = nil // ONNX Runtime refuses it
+	if _, left := toTensors(t, p, TensorTrees{}); len(left) != 1 {
+		t.Errorf("left = %q; want a set without members left", left)
+	}
 }
 
 // Nothing is written that would fall to the CPU.
