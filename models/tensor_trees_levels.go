@@ -47,6 +47,7 @@ func (b *treeGraph) prepare(x string, width int, groups []treeGroup) {
 		}
 	}
 	b.data = x
+	b.most = max(b.most, width)
 	if !filled {
 		return
 	}
@@ -55,6 +56,7 @@ func (b *treeGraph) prepare(x string, width int, groups []treeGroup) {
 	if asIs {
 		b.data = b.op("Concat", in(x, copied), intAttribute("axis", b.features()))
 		b.columns = int32(width)
+		b.most = max(b.most, 2*width)
 	}
 }
 

@@ -117,8 +117,8 @@ func TestTreesToTensorsWritesWhatCUDAHas(t *testing.T) {
 func TestTreesToTensorsSays(t *testing.T) {
 	k, _ := toTensors(t, stump().Regressor(3, 1), TensorTrees{})
 	want := `TreeEnsembleRegressor of "y" (2 trees) became tensor operators: 2 gemm of 1 splits`
-	if len(k.Rewrites) != 1 || k.Rewrites[0] != want || k.RowElements() != 2 {
-		t.Errorf("rewrites = %q, RowElements = %d; want %q and 2", k.Rewrites, k.RowElements(), want)
+	if len(k.Rewrites) != 1 || k.Rewrites[0] != want || k.RowElements() != 3 {
+		t.Errorf("rewrites = %q, RowElements = %d; want %q and 3, the columns", k.Rewrites, k.RowElements(), want)
 	}
 	if again, changed, left, err := TreesToTensors(k, TensorTrees{}); changed || err != nil || again != k || left != nil {
 		t.Errorf("TreesToTensors again = %v, %q, %v", changed, left, err)

@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/ort/orttest"
 	"github.com/millrace/millrace/models"
+	"github.com/millrace/millrace/models/onnxpb/onnxtest"
 )
 
 // tensorModels opens models in a folder with their ZipMaps off, and gives those
@@ -121,5 +122,53 @@ func comparePredictions(t *testing.T, lib *ort.Library, m *models.Model, x *ort.
 	}
 	if labels, ok := m.OutputLabels(len(outputs) - 1); !ok || labels.Len() != len(want.Scores[0]) {
 		t.Errorf("labels = %v, %v; want %d", labels, ok, len(want.Scores[0]))
+	}
+}
+
+// Trees of all sizes in one ensemble go down in several groups.
+func TestTensorTreesInGroups(t *testing.T) {
+	orttest.Library(t)
+	g := newForest(5, 6)
+	sizes := slices.Concat(slices.Repeat([]int{2, 4}, 40), slices.Repeat([]int{40}, 30))
+	g.weigh(sizes, 1)
+	g.chains = true
+	for id := range int64(3) {
+		for _, leaf := range g.tree(int64(len(sizes))+id, 150) {
+			g.trees.Weight(int64(len(sizes))+id, leaf, 0, g.integer())
+		}
+	}
+	m := openModel(t, g.trees.Regressor(g.width, 1))
+	sameTrees(t, t, m, g.rows(300), g.width, 0, treeForms())
+	k, _, _, err := models.TreesToTensors(m, models.TensorTrees{})
+	if err != nil || strings.Count(k.Rewrites[0], "gemm") == 0 || strings.Count(k.Rewrites[0], "traversal") < 2 {
+		t.Errorf("rewrites = %q, %v; want groups of two forms", k.Rewrites, err)
+	}
+}
+
+// A test of membership that is written as a chain of BRANCH_EQ to one node is one
+// search, also where what it leads to is a tree of its own.
+func TestTensorTreesWithSharedNodes(t *testing.T) {
+	orttest.Library(t)
+	tree := &onnxtest.Trees{}
+	const members = 40
+	for i := range int64(members) {
+		tree.Node(0, i, "BRANCH_EQ", 0, float32(3*i), members+1, i+1)
+	}
+	tree.Node(0, members, "LEAF", 0, 0, 0, 0)
+	tree.Node(0, members+1, "BRANCH_LEQ", 1, 0.5, members+2, members+3)
+	tree.Node(0, members+2, "LEAF", 0, 0, 0, 0)
+	tree.Node(0, members+3, "LEAF", 0, 0, 0, 0)
+	for leaf, value := range map[int64]float32{members: 1, members + 2: 2, members + 3: 4} {
+		tree.Weight(0, leaf, 0, value)
+	}
+	x := make([]float32, 0, 1000)
+	for a := range 125 {
+		x = append(x, float32(a), 0.5, float32(a), 0.75, float32(a)+0.5, 0, float32(math.NaN()), float32(a))
+	}
+	m := openModel(t, tree.Regressor(2, 1))
+	sameTrees(t, t, m, x, 2, 0, treeForms())
+	k, _, _, err := models.TreesToTensors(m, models.TensorTrees{Form: models.FormTraversal})
+	if want := "1 traversal of 8 levels"; err != nil || !strings.Contains(k.Rewrites[0], want) {
+		t.Errorf("rewrites = %q, %v; want %s", k.Rewrites, err, want)
 	}
 }
