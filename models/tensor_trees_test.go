@@ -11,7 +11,7 @@ import (
 )
 
 // toTensors rewrites a model, which must be consistent with what it says.
-func toTensors(t *testing.T, p *pb.ModelProto, opts TensorTrees) (k *Model, left []string) {
+func treesToTensors(t *testing.T, p *pb.ModelProto, opts TensorTrees) (k *Model, left []string) {
 	t.Helper()
 	m, _, err := openBytes("m.onnx", onnxtest.Bytes(t, p), Options{})
 	if err != nil {
@@ -60,7 +60,7 @@ func stump5() *pb.ModelProto {
 
 // A TreeEnsemble is left when it is not what it should be, too.
 func TestTreesToTensorsOfTreeEnsemble(t *testing.T) {
-	if k, left := toTensors(t, stump5(), TensorTrees{}); len(left) > 0 || len(k.Rewrites) != 1 {
+	if k, left := treesToTensors(t, stump5(), TensorTrees{}); len(left) > 0 || len(k.Rewrites) != 1 {
 		t.Fatalf("left = %q, rewrites %q", left, k.Rewrites)
 	}
 	for name, test := range map[string]struct {
@@ -79,13 +79,13 @@ func TestTreesToTensorsOfTreeEnsemble(t *testing.T) {
 	} {
 		p := stump5()
 		attribute(p.Graph.Node[0], test.attribute).Ints = test.ints
-		if _, left := toTensors(t, p, TensorTrees{}); len(left) != 1 || !strings.Contains(left[0], test.want) {
+		if _, left := treesToTensors(t, p, TensorTrees{}); len(left) != 1 || !strings.Contains(left[0], test.want) {
 			t.Errorf("%s: left = %q; want it to say %q", name, left, test.want)
 		}
 	}
 	p := stump5()
 	attribute(p.Graph.Node[0], "membership_values").T = nil // ONNX Runtime refuses it
-	if _, left := toTensors(t, p, TensorTrees{}); len(left) != 1 {
+	if _, left := treesToTensors(t, p, TensorTrees{}); len(left) != 1 {
 		t.Errorf("left = %q; want a set without members left", left)
 	}
 }
@@ -99,7 +99,7 @@ func TestTreesToTensorsWritesWhatCUDAHas(t *testing.T) {
 				x := stump()
 				x.Missing = []int64{1, 0, 0, 0}
 				p := x.Classifier(3, labels, onnxtest.String("post_transform", transform))
-				k, left := toTensors(t, p, TensorTrees{Form: form, Transposed: transposed})
+				k, left := treesToTensors(t, p, TensorTrees{Form: form, Transposed: transposed})
 				for _, o := range k.Operators {
 					if o.Domain != "" || !slices.Contains(onCUDA, o.Name) {
 						t.Errorf("%s %s: operator %s has no kernel on CUDA", transform, form, o)
@@ -114,7 +114,7 @@ func TestTreesToTensorsWritesWhatCUDAHas(t *testing.T) {
 }
 
 func TestTreesToTensorsSays(t *testing.T) {
-	k, _ := toTensors(t, stump().Regressor(3, 1), TensorTrees{})
+	k, _ := treesToTensors(t, stump().Regressor(3, 1), TensorTrees{})
 	want := `TreeEnsembleRegressor of "y" (2 trees) became tensor operators: 2 gemm of 1 splits`
 	if len(k.Rewrites) != 1 || k.Rewrites[0] != want || k.RowElements() != 3 {
 		t.Errorf("rewrites = %q, RowElements = %d; want %q and 3, the columns", k.Rewrites, k.RowElements(), want)
@@ -139,7 +139,7 @@ func must(t *testing.T, p *pb.ModelProto) *Model {
 // The one Transpose stands first, over the ensemble's input.
 func TestTreesToTensorsTransposesFirst(t *testing.T) {
 	for _, form := range []TreeForm{FormGEMM, FormPerfect, FormTraversal} {
-		k, _ := toTensors(t, stump().Regressor(3, 1), TensorTrees{Form: form, Transposed: true})
+		k, _ := treesToTensors(t, stump().Regressor(3, 1), TensorTrees{Form: form, Transposed: true})
 		p, err := parse(k.Data(), Options{MaxBytes: DefaultMaxBytes, MaxParsedBytes: DefaultMaxParsedBytes})
 		if err != nil {
 			t.Fatal(err)
@@ -176,7 +176,7 @@ func TestTreesToTensorsLeaves(t *testing.T) {
 		if slices.Contains(x.WeightTargets, 1) {
 			targets, more = 2, append(more, onnxtest.Floats("base_values", 1, 2))
 		}
-		if k, left := toTensors(t, x.Regressor(3, targets, more...), TensorTrees{}); len(left) != 1 || !strings.Contains(left[0], strings.TrimSpace(want)) {
+		if k, left := treesToTensors(t, x.Regressor(3, targets, more...), TensorTrees{}); len(left) != 1 || !strings.Contains(left[0], strings.TrimSpace(want)) {
 			t.Errorf("left = %q, rewrites %q; want it to say %q", left, k.Rewrites, want)
 		}
 	}
@@ -191,7 +191,7 @@ func TestTreesToTensorsLeaves(t *testing.T) {
 		}},
 	}
 	for want, a := range attributes {
-		if _, left := toTensors(t, stump().Regressor(3, 1, a), TensorTrees{}); len(left) != 1 || !strings.Contains(left[0], strings.TrimSpace(want)) {
+		if _, left := treesToTensors(t, stump().Regressor(3, 1, a), TensorTrees{}); len(left) != 1 || !strings.Contains(left[0], strings.TrimSpace(want)) {
 			t.Errorf("left = %q; want it to say %q", left, want)
 		}
 	}
@@ -228,7 +228,7 @@ func TestTreesToTensorsWantsKnownInputs(t *testing.T) {
 		"concat below": {behind("Concat", onnxtest.Int("axis", 0)), "not known to have"},
 		"unknown":      {behind("Softmax"), "its input is"},
 	} {
-		if _, left := toTensors(t, test.p, TensorTrees{}); (test.want == "") != (len(left) == 0) || test.want != "" && !strings.Contains(left[0], test.want) {
+		if _, left := treesToTensors(t, test.p, TensorTrees{}); (test.want == "") != (len(left) == 0) || test.want != "" && !strings.Contains(left[0], test.want) {
 			t.Errorf("%s: left = %q; want %q", name, left, test.want)
 		}
 	}
@@ -241,7 +241,7 @@ func TestTreesToTensorsNames(t *testing.T) {
 		p.Graph.Node = append([]*pb.NodeProto{onnxtest.Node("Identity", onnxtest.Names("x"), onnxtest.Names(name))}, p.Graph.Node...)
 	}
 	p.Graph.Node = append(p.Graph.Node[1:3:3], append(p.Graph.Node[3:], p.Graph.Node[0])...)
-	k, left := toTensors(t, p, TensorTrees{})
+	k, left := treesToTensors(t, p, TensorTrees{})
 	if len(left) > 0 || len(k.Outputs) != 1 || k.Outputs[0].Name != "y" {
 		t.Fatalf("left = %q, outputs %v", left, k.Outputs)
 	}
@@ -277,7 +277,7 @@ func TestTreesToTensorsOpsets(t *testing.T) {
 		if test.op != "" {
 			p.Graph.Node = append(p.Graph.Node, onnxtest.Node(test.op, onnxtest.Names("y"), onnxtest.Names("z")))
 		}
-		k, left := toTensors(t, p, TensorTrees{})
+		k, left := treesToTensors(t, p, TensorTrees{})
 		if test.want == 0 {
 			if len(left) != 1 || !strings.Contains(left[0], test.op) {
 				t.Errorf("%s: left = %q; want it to name %s", name, left, test.op)
@@ -329,7 +329,7 @@ func TestTreesToTensorsDropsLabels(t *testing.T) {
 		"text of a copy":    {copied, true, []string{"p"}},
 		"text that is used": {used, true, nil},
 	} {
-		k, left := toTensors(t, test.p, TensorTrees{DropLabels: test.drop})
+		k, left := treesToTensors(t, test.p, TensorTrees{DropLabels: test.drop})
 		if test.want == nil {
 			if len(left) != 1 || !strings.Contains(left[0], "text") {
 				t.Errorf("%s: left = %q", name, left)
