@@ -340,7 +340,11 @@ func TestTreesToTensorsDropsLabels(t *testing.T) {
 		for _, v := range k.Outputs {
 			names = append(names, v.Name)
 		}
-		file := reopened(t, k)
+		kept, err := KeepLabels(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := reopened(t, kept)
 		for _, m := range []*Model{k, file} {
 			if labels, ok := m.OutputLabels(len(names) - 1); !ok || labels.Len() != 3 {
 				t.Errorf("%s: labels = %v, %v; want 3", name, labels, ok)
@@ -365,12 +369,12 @@ func reopened(t *testing.T, k *Model) *Model {
 func TestOpenRewrittenTrees(t *testing.T) {
 	var left []string
 	path := onnxtest.Write(t, stump().Regressor(3, 1))
-	m, err := OpenRewritten(path, Options{}, Rewrites{Trees: &TensorTrees{}, Kernels: true, Left: &left})
+	m, err := OpenRewritten(path, Options{}, Rewrites{Tensors: true, Left: &left})
 	if err != nil || len(left) > 0 || m.OwnKernels() || m.RowElements() == 0 {
 		t.Errorf("OpenRewritten = %v, %v; left %q, rewrites %q", m, err, left, m.Rewrites)
 	}
 	path = onnxtest.Write(t, stump().Regressor(3, 1, onnxtest.String("post_transform", "CLOGLOG")))
-	if m, err = OpenRewritten(path, Options{}, Rewrites{Trees: &TensorTrees{}, Left: &left}); err != nil || len(left) != 1 || len(m.Rewrites) > 0 {
+	if m, err = OpenRewritten(path, Options{}, Rewrites{Tensors: true, Left: &left}); err != nil || len(left) != 1 || len(m.Rewrites) > 0 {
 		t.Errorf("OpenRewritten = %v; left %q, rewrites %q", err, left, m.Rewrites)
 	}
 }
