@@ -109,9 +109,6 @@ func (p *Plan) choose(ctx context.Context, lib *ort.Library) (*scoring, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.checkRewrites(ctx, lib, s); err != nil {
-		return nil, errors.Join(err, s.close())
-	}
 	if t != nil {
 		if err := t.try(ctx, s, &c); err != nil {
 			return nil, errors.Join(err, s.close())

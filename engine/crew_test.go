@@ -103,7 +103,7 @@ func TestPropertyCrew(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		spans := rapid.SliceOfN(rapid.SampledFrom([]int64{0, 1, 2, 5, 63, 64, 65, 128, 300}), 0, 30).Draw(rt, "spans")
 		path := filepath.Join(dir, "spans.arrow")
-		total := writeIDs(t, path, 0, spans...) // for the dataset's accounts: source gives its rows
+		total := writeIDs(t, path, 0, spans...)              // for the dataset's accounts: source gives its rows
 		workers := rapid.IntRange(1, 10).Draw(rt, "workers") // up to four parts are written at a time
 		l := newLine(t, []string{path}, workers, nil)
 		parts := l.plan.Dataset.Parts(rapid.Int64Range(1, 1000).Draw(rt, "part rows"))

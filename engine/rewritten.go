@@ -36,13 +36,27 @@ const (
 	checkLabelRows = 0.005
 )
 
+// checkAside does checkRewrites while the run goes on, which it cancels when it
+// finds something. checked waits for the outcome.
+func (p *Plan) checkAside(ctx context.Context, cancel context.CancelCauseFunc, lib *ort.Library, s *scoring) (checked func() error) {
+	done := make(chan struct{})
+	var found error
+	go func() {
+		defer close(done)
+		if found = guarded(func() error { return p.checkRewrites(ctx, lib, s) }); found != nil {
+			cancel(found)
+		}
+	}()
+	return func() error {
+		<-done
+		return found
+	}
+}
+
 // checkRewrites scores the first rows twice, on the device and on the CPU as
 // exported. A run on the CPU is not checked: its kernels compute the same bits. What
 // goes wrong with the first rows themselves is left to the run to say.
 func (p *Plan) checkRewrites(ctx context.Context, lib *ort.Library, s *scoring) error {
-	if s.devices == nil {
-		return nil
-	}
 	sample, err := p.readSample(ctx, checkRows)
 	if err != nil || sample.rows == 0 {
 		return ctx.Err()

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,6 +114,13 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 	if progress.OnChoice != nil {
 		progress.OnChoice(p.choice)
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	checked := func() error { return nil }
+	if scoring.devices != nil { // on the CPU rewrites compute the same bits
+		checked = p.checkAside(ctx, cancel, lib, scoring)
+	}
+	defer func() { err = cmp.Or(checked(), err) }() // before the session is closed
 	c := p.newCollector(staging, progress)
 	line := &pipeline{plan: p, source: p.Dataset, progress: progress, collector: c, devices: scoring.devices}
 	scoring.usePool(min(int(line.waitingRows())/p.Options.BatchRows+2*p.Options.Workers, maxPooled))
@@ -122,6 +130,9 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 		return nil, c.keepRejects(err)
 	}
 	if err != nil {
+		return nil, errors.Join(err, c.rejects.abort())
+	}
+	if err := checked(); err != nil {
 		return nil, errors.Join(err, c.rejects.abort())
 	}
 	return c.publish(ctx, line, lib, runID, started)
