@@ -109,9 +109,9 @@ func (p *Plan) NewAssembler(rows int, lossy LossyCasts) *Assembler {
 	return a
 }
 
-// UseMemory has the tensors of numbers, but for views, made in memory that the
-// function gives: bytes of them, aligned to 64. It is called before the first
-// Assemble.
+// UseMemory has the tensors of numbers made in memory that the function gives:
+// bytes of them, aligned to 64. Then none is a view: memory that a device reads by
+// itself is worth a copy. It is called before the first Assemble.
 func (a *Assembler) UseMemory(memory func(bytes int) ([]byte, error)) { a.memory = memory }
 
 // Assemble makes the tensors of a batch, which it borrows. Its error is a

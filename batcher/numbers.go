@@ -111,7 +111,7 @@ func (p *numberPacker[D]) packSegment(a *Assembler, batch *Batch, segment Segmen
 		return false, err
 	}
 	n, width := segment.Rows, p.binding.Width
-	if view := p.view(batch, n*width, total); view != nil {
+	if view := p.view(batch, n*width, total); view != nil && a.memory == nil {
 		in.Data, in.View = kernel.Bytes(view), true
 		a.counts.BytesViewed += int64(len(in.Data))
 		return true, nil

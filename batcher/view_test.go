@@ -1,6 +1,8 @@
 package batcher
 
 import (
+	"bytes"
+	"slices"
 	"testing"
 	"unsafe" //nolint:depguard // the addresses of views are what is tested
 
@@ -8,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
+	"github.com/millrace/millrace/batcher/kernel"
 	"github.com/millrace/millrace/models"
 )
 
@@ -190,6 +193,15 @@ func TestViews(t *testing.T) {
 			counts := a.Counts()
 			if counts.BytesViewed != test.viewed || counts.BytesCopied != test.copied || in.View != (test.view >= 0) {
 				t.Errorf("Assemble: %d bytes viewed, %d copied, View = %t; want %d, %d, %t", counts.BytesViewed, counts.BytesCopied, in.View, test.viewed, test.copied, test.view >= 0)
+			}
+			whole := slices.Clone(in.Data)
+			given := kernel.Aligned[byte](4096)
+			d := plan.NewAssembler(batch.Rows, RefuseLossy)
+			d.UseMemory(func(bytes int) ([]byte, error) { return given[:bytes], nil })
+			if tensors, err := d.Assemble(batch); err != nil {
+				t.Fatal(err)
+			} else if c := &tensors.Inputs[0]; c.View || &c.Data[0] != &given[0] || !bytes.Equal(c.Data, whole) {
+				t.Errorf("in memory that is given: View = %t, %x; want a copy there of %x", c.View, c.Data, whole)
 			}
 			if test.view < 0 {
 				return
