@@ -265,3 +265,31 @@ func (p *Plan) checkPlacement(nodes []ort.Node) error {
 	return fmt.Errorf("%w: model %s: %s has no kernel for %s%s; see `millrace rewrite` for what can be done, use --provider cpu, or accept copies to and fro with --allow-cpu-nodes",
 		ErrCPUNodes, p.Model.Path, p.Options.Provider, strings.Join(names, ", "), more)
 }
+
+// AutoProvider is CUDA where the driver shows a device and there is an ONNX Runtime
+// with a CUDA provider none of whose libraries are missing, else the CPU; and why.
+func AutoProvider(where ort.LibraryOptions) (provider ort.Provider, reason string) {
+	devices, _, err := ort.Devices()
+	switch {
+	case err != nil:
+		return ort.CPU, "no NVIDIA device: " + err.Error()
+	case len(devices) == 0:
+		return ort.CPU, "the driver shows no NVIDIA device"
+	}
+	where.Provider = ort.CUDA
+	for _, c := range ort.Search(where) {
+		if !c.Exists {
+			continue
+		}
+		missing := ort.MissingLibraries(c.Path)
+		if len(missing) == 0 {
+			return ort.CUDA, devices[0].Name
+		}
+		reason = fmt.Sprintf("%s lacks %s for CUDA", c.Path, strings.Join(missing, ", "))
+		break // the one that would be loaded
+	}
+	if reason == "" {
+		reason = "no ONNX Runtime with a CUDA provider was found"
+	}
+	return ort.CPU, reason
+}

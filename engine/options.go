@@ -87,6 +87,8 @@ type Options struct {
 	// copies to and from it and its arithmetic overlap.
 	Devices []int
 	Streams int
+	// ProviderReason is why AutoProvider chose the provider; empty when it did not.
+	ProviderReason string
 	// TF32 and DeviceMemory are those of ort.SessionOptions.
 	TF32         bool
 	DeviceMemory int64

@@ -67,6 +67,9 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	log := common.logger(s)
 	log.Info("start", "model", filepath.Base(opts.Model), "files", len(plan.Dataset.Files()), "rows", plan.Dataset.Rows(),
 		"parts", len(plan.Parts), "onnxruntime", lib.Version)
+	if opts.ProviderReason != "" {
+		log.Info("provider chosen", "provider", opts.Provider, "why", opts.ProviderReason)
+	}
 	for _, path := range plan.Skipped {
 		log.Warn("skipped: neither Parquet nor Arrow by name or content", "file", path)
 	}

@@ -69,7 +69,7 @@ func (o *runOptions) addFitFlags(fs *pflag.FlagSet) {
 
 // addDeviceFlags are those that say where the model runs.
 func (o *runOptions) addDeviceFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&o.provider, "provider", "cpu", "execution `PROVIDER`: cpu, or cuda[:DEVICE,...] for NVIDIA devices (default device 0)")
+	fs.StringVar(&o.provider, "provider", "cpu", "execution `PROVIDER`: cpu, cuda[:DEVICE,...] for NVIDIA devices (device 0 unless named), or auto: cuda where there is a device and all that it needs, else cpu")
 	fs.IntVar(&o.Streams, "streams", 0, "`COUNT` of Runs in flight on each device, whose copies and arithmetic overlap (default 4 on cuda)")
 	fs.BoolVar(&o.AllowCPUNodes, "allow-cpu-nodes", false, "let nodes that cuda has no kernel for run on the CPU, with copies to and fro")
 	fs.BoolVar(&o.TF32, "tf32", false, "let matrix products on cuda round to TF32: faster, and no longer float32")
@@ -108,7 +108,9 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	}
 	opts.DeviceMemory = int64(o.deviceMemory)
 	var err error
-	if opts.Provider, opts.Devices, err = parseProvider(o.provider); err != nil {
+	if o.provider == autoProvider {
+		opts.Provider, opts.ProviderReason = engine.AutoProvider(opts.Library)
+	} else if opts.Provider, opts.Devices, err = parseProvider(o.provider); err != nil {
 		return opts, err
 	}
 	opts.Library.Provider = opts.Provider
@@ -124,6 +126,9 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	return opts, nil
 }
 
+// autoProvider leaves the choice to engine.AutoProvider.
+const autoProvider = "auto"
+
 // parseProvider reads PROVIDER[:DEVICE,...].
 func parseProvider(text string) (provider ort.Provider, devices []int, err error) {
 	if text == "" { // of commands without the flag
@@ -132,8 +137,8 @@ func parseProvider(text string) (provider ort.Provider, devices []int, err error
 	name, list, named := strings.Cut(strings.ToLower(strings.TrimSpace(text)), ":")
 	provider = ort.Provider(name)
 	if provider != ort.CPU && provider != ort.CUDA {
-		return "", nil, fmt.Errorf("%w: --provider (%s) must be cpu, cuda, or cuda:DEVICE,...%s",
-			engine.ErrUsage, text, batcher.DidYouMean(name, []string{string(ort.CPU), string(ort.CUDA)}))
+		return "", nil, fmt.Errorf("%w: --provider (%s) must be cpu, auto, cuda, or cuda:DEVICE,...%s",
+			engine.ErrUsage, text, batcher.DidYouMean(name, []string{string(ort.CPU), string(ort.CUDA), autoProvider}))
 	}
 	if !named {
 		return provider, nil, nil

@@ -41,8 +41,12 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "close": closeTo},
 		Condition: func(cond string) (bool, error) {
-			if cond == "userns" { // an own mount namespace, for a small file system
+			switch cond {
+			case "userns": // an own mount namespace, for a small file system
 				return canUnshare(), nil
+			case "gpu":
+				devices, _, _ := ort.Devices()
+				return len(devices) > 0, nil
 			}
 			return false, nil
 		},
