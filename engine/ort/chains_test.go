@@ -178,6 +178,7 @@ func TestReferenceModels(t *testing.T) {
 			}
 			if name != "flights_linear" {
 				sameBits(t, t, m, x, g.width)
+				sameBitsOnDevice(t, t, m, x[:300*g.width], g.width, cuda.H100)
 				return
 			}
 			k, _, err := models.UseKernels(m)

@@ -37,29 +37,33 @@ static size_t largest_tree(const mr_forest *f) {
   return most;
 }
 
-static uint32_t sum_bytes(const mr_forest *f) {
-  return f->targets == 1 || f->targets > MOST_SHARED_SUMS ? 0 : f->targets * (uint32_t)sizeof(float);
+// Whether one sum of a row is all there is: of a regressor of one target, or of
+// a classifier of two classes whose leaves all speak of the same.
+static int has_one_target(const mr_forest *f) {
+  if (f->targets > 2 || (f->targets == 2 && !f->classifier)) return 0;
+  for (uint32_t i = 0; i < f->n_trees; i++)
+    if (f->trees[i].targets != 1 || f->trees[i].target[0] != f->trees[0].target[0]) return 0;
+  return 1;
 }
 
 static int any_equal(const mr_forest *f, const uint8_t *bytes);
 
-// Chooses how the forest is computed.
+// Chooses how the forest is computed: with columns and nodes in shared memory,
+// or only one of these, or neither. Sums lie there, too, where they are few.
 static void choose(const mr_forest *f, const uint8_t *bytes, size_t shared, mr_cuda_forest *out) {
-  const size_t most = largest_tree(f), tree = most * sizeof(mr_cuda_node);
+  const size_t most = largest_tree(f), tree = most * sizeof(mr_cuda_node), columns = f->n_features * sizeof(float);
   const size_t group = tree > GROUP_BYTES ? tree : GROUP_BYTES;
-  const size_t row = f->n_features * sizeof(float) + sum_bytes(f);
-  const int small = most <= MR_CUDA_MOST_CHILDREN, one = f->targets == 1 && !f->classifier;
-  out->kernel = K_mr_trees_general;
-  out->group_bytes = 0;
-  if (small && f->n_features <= MR_CUDA_MOST_COLUMNS && STAGED_THREADS * row + group <= shared) {
-    out->kernel = !one ? K_mr_trees_staged : any_equal(f, bytes) ? K_mr_trees_staged_one : K_mr_trees_staged_one_le;
-    out->group_bytes = (uint32_t)group;
-  } else if (small && f->n_features <= MR_CUDA_MOST_COLUMNS && FEWEST_THREADS * row <= shared) {
-    out->kernel = one && !any_equal(f, bytes) ? K_mr_trees_direct_one_le : K_mr_trees_direct;
-  } else if (small && f->width <= MR_CUDA_MOST_COLUMNS && STAGED_THREADS * sum_bytes(f) + group <= shared) {
-    out->kernel = K_mr_trees_wide;
-    out->group_bytes = (uint32_t)group;
-  }
+  const uint32_t sums = f->targets > MOST_SHARED_SUMS ? 0 : f->targets * (uint32_t)sizeof(float);
+  const int small = most <= MR_CUDA_MOST_CHILDREN, narrow = small && f->n_features <= MR_CUDA_MOST_COLUMNS;
+  const int one = has_one_target(f), one_le = one && !any_equal(f, bytes);
+  *out = (mr_cuda_forest){.kernel = K_mr_trees_general};
+  if (narrow && STAGED_THREADS * (columns + (one ? 0 : sums)) + group <= shared)
+    *out = (mr_cuda_forest){.kernel = one_le ? K_mr_trees_staged_one_le : one ? K_mr_trees_staged_one : K_mr_trees_staged,
+                            .sum_bytes = one ? 0 : sums, .group_bytes = (uint32_t)group};
+  else if (narrow && FEWEST_THREADS * (columns + (one_le ? 0 : sums)) <= shared)
+    *out = (mr_cuda_forest){.kernel = one_le ? K_mr_trees_direct_one_le : K_mr_trees_direct, .sum_bytes = one_le ? 0 : sums};
+  else if (small && f->width <= MR_CUDA_MOST_COLUMNS && STAGED_THREADS * sums + group <= shared)
+    *out = (mr_cuda_forest){.kernel = K_mr_trees_wide, .sum_bytes = sums, .group_bytes = (uint32_t)group};
 }
 
 static int has_columns(mr_cuda_kernel k) { return k != K_mr_trees_wide && k != K_mr_trees_general; }
@@ -186,19 +190,29 @@ static void fill_trees(const mr_forest *f, const uint8_t *bytes, const sections 
   root[f->n_trees] = at;
 }
 
+static size_t trees_bytes(const mr_forest *f, uint32_t first, uint32_t last) {
+  size_t bytes = 0;
+  for (uint32_t i = first; i < last; i++) bytes += padded_nodes(&f->trees[i]) * sizeof(mr_cuda_node);
+  return bytes;
+}
+
+// A group is as many trees as shared memory holds, and of these a multiple of
+// what a thread walks at once, unless there are fewer.
 static void fill_groups(const mr_forest *f, const sections *s, mr_cuda_forest *out) {
-  uint32_t *group = (uint32_t *)(out->image + s->group), n = 1;
+  uint32_t *group = (uint32_t *)(out->image + s->group), n = 0;
   size_t bytes = 0;
   group[0] = 0;
   for (uint32_t i = 0; out->group_bytes && i < f->n_trees; i++) {
-    const size_t tree = padded_nodes(&f->trees[i]) * sizeof(mr_cuda_node);
+    const size_t tree = trees_bytes(f, i, i + 1);
     if (bytes + tree > out->group_bytes) {
-      group[n++] = i;
-      bytes = 0;
+      const uint32_t count = i - group[n], over = count > MR_CUDA_AT_ONCE ? count % MR_CUDA_AT_ONCE : 0;
+      const int fits = trees_bytes(f, i - over, i + 1) <= out->group_bytes;
+      group[++n] = fits ? i - over : i;
+      bytes = trees_bytes(f, group[n], i);
     }
     bytes += tree;
   }
-  group[n] = f->n_trees;
+  group[++n] = f->n_trees;
   out->arguments.n_groups = n;
 }
 
@@ -246,7 +260,6 @@ static int fill(const mr_forest *f, const uint8_t *bytes, const int64_t *labels,
 
 int mr_cuda_forest_build(const mr_forest *f, const uint8_t *bytes, const int64_t *labels, size_t shared,
                          mr_cuda_forest *out) {
-  *out = (mr_cuda_forest){0};
   choose(f, bytes, shared, out);
   const sections s = lay_out(f, out);
   out->bytes = s.bytes;
@@ -255,7 +268,8 @@ int mr_cuda_forest_build(const mr_forest *f, const uint8_t *bytes, const int64_t
   mr_cuda_trees *a = &out->arguments;
   a->n_trees = f->n_trees;
   a->n_columns = f->n_features;
-  a->sums_shared = sum_bytes(f) && out->kernel != K_mr_trees_general;
+  a->only = f->trees[0].target[0];
+  a->sums_shared = out->sum_bytes != 0;
   a->finish = mr_forest_finish(f);
 #define OFFSET(field) a->field = (const void *)(uintptr_t)s.field
   OFFSET(nodes), OFFSET(root), OFFSET(group), OFFSET(tree), OFFSET(column), OFFSET(target), OFFSET(values), OFFSET(labels);
@@ -280,7 +294,7 @@ void mr_cuda_forest_place(mr_cuda_forest *f, mr_cu_pointer p) {
 // as many nodes into shared memory as one of many.
 mr_cuda_launch mr_cuda_forest_launch(const mr_cuda_forest *f, const mr_cuda_device *d, uint64_t rows) {
   const mr_cuda_trees *a = &f->arguments;
-  const size_t row = ((has_columns(f->kernel) ? a->n_columns : 0) + (a->sums_shared ? a->finish.targets : 0)) * sizeof(float);
+  const size_t row = (has_columns(f->kernel) ? a->n_columns * sizeof(float) : 0) + f->sum_bytes;
   const size_t half = d->shared_processor / 2 - BLOCK_BYTES, room = half < d->shared_block ? half : d->shared_block;
   const uint32_t fewest = f->group_bytes ? STAGED_THREADS : FEWEST_THREADS;
   uint32_t threads = MOST_THREADS;

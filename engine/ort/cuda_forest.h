@@ -11,6 +11,7 @@ typedef struct {
   // mr_cuda_forest_place.
   mr_cuda_trees arguments;
   uint32_t group_bytes; // shared memory for a group's nodes; 0: none
+  uint32_t sum_bytes;   // and for the sums of a row; 0: they lie elsewhere
   size_t bytes;
   uint8_t *image; // to free once it is on the device
 } mr_cuda_forest;

@@ -92,6 +92,10 @@ MR_DEVICE void add_leaf(const mr_cuda_trees *a, const lane *l, uint32_t tree, fl
   MR_ROLLED for (uint32_t k = 0; k < t.targets; k++) l->sums[(uint64_t)a->target[t.target + k] * l->sums_step] += values[k];
 }
 
+MR_DEVICE void put_label(const mr_cuda_trees *a, const lane *l, uint32_t number) {
+  a->label[l->row] = a->labels[number < a->finish.targets ? number : 0];
+}
+
 MR_DEVICE void end(const mr_cuda_trees *a, const lane *l) {
   const uint32_t n = a->finish.targets;
   if (!l->mine) return;
@@ -100,10 +104,25 @@ MR_DEVICE void end(const mr_cuda_trees *a, const lane *l) {
     MR_ROLLED for (uint32_t k = 0; k < n; k++) out[k] = mr_regress(&a->finish, k, l->sums[(uint64_t)k * l->sums_step]);
     return;
   }
-  const uint32_t class_ = mr_classify(&a->finish, l->sums, l->sums_step);
-  a->label[l->row] = a->labels[class_ < n ? class_ : 0];
+  put_label(a, l, mr_classify(&a->finish, l->sums, l->sums_step));
   if (a->sums_shared)
     MR_ROLLED for (uint32_t k = 0; k < n; k++) out[k] = l->sums[(uint64_t)k * l->sums_step];
+}
+
+// The end of a row of which one sum was made: of a regressor of one target, or a
+// classifier of two classes.
+MR_DEVICE void end_one(const mr_cuda_trees *a, const lane *l, float sum) {
+  if (!l->mine) return;
+  if (!a->label) {
+    a->out[l->row] = mr_regress(&a->finish, 0, sum);
+    return;
+  }
+  float s[2];
+  s[0] = a->only ? 0 : sum;
+  s[1] = a->only ? sum : 0;
+  put_label(a, l, mr_classify_two(&a->finish, s, 1));
+  a->out[2 * l->row] = s[0];
+  a->out[2 * l->row + 1] = s[1];
 }
 
 // Whether x fails a split. equals: splits on equality may be among them.
@@ -165,7 +184,8 @@ MR_DEVICE void store_nodes(const nodes_ahead *next, words *to) {
 }
 
 // All trees for a block's rows. nodes, columns: are they in shared memory, or
-// read where they are; one: a regressor of one target; n: trees at once.
+// read where they are; one: all trees have the one target a->only; n: trees at
+// once.
 MR_DEVICE void score(const mr_cuda_trees *a, float *shared, const int nodes, const int columns, const int one,
                      const int equals, const int n) {
   lane l = begin(a);
@@ -206,13 +226,11 @@ MR_DEVICE void score(const mr_cuda_trees *a, float *shared, const int nodes, con
         add_leaf(a, &l, t, leaf[0].value);
     }
   }
-  if (!one)
+  if (one)
+    end_one(a, &l, sum);
+  else
     end(a, &l);
-  else if (l.mine)
-    a->out[l.row] = mr_regress(&a->finish, 0, sum);
 }
-
-enum { AT_ONCE = 4 };
 
 #define TREES(name, nodes, columns, one, equals, at_once)        \
   KERNEL(MR_CUDA_MOST_THREADS) name(const mr_cuda_trees a) {     \
@@ -220,12 +238,12 @@ enum { AT_ONCE = 4 };
     score(&a, shared, nodes, columns, one, equals, at_once);     \
   }
 
-TREES(mr_trees_staged_one_le, 1, 1, 1, 0, AT_ONCE)
-TREES(mr_trees_staged_one, 1, 1, 1, 1, AT_ONCE)
-TREES(mr_trees_staged, 1, 1, 0, 1, AT_ONCE)
-TREES(mr_trees_direct_one_le, 0, 1, 1, 0, AT_ONCE)
-TREES(mr_trees_direct, 0, 1, 0, 1, AT_ONCE)
-TREES(mr_trees_wide, 1, 0, 0, 1, AT_ONCE)
+TREES(mr_trees_staged_one_le, 1, 1, 1, 0, MR_CUDA_AT_ONCE)
+TREES(mr_trees_staged_one, 1, 1, 1, 1, MR_CUDA_AT_ONCE)
+TREES(mr_trees_staged, 1, 1, 0, 1, MR_CUDA_AT_ONCE)
+TREES(mr_trees_direct_one_le, 0, 1, 1, 0, MR_CUDA_AT_ONCE)
+TREES(mr_trees_direct, 0, 1, 0, 1, MR_CUDA_AT_ONCE)
+TREES(mr_trees_wide, 1, 0, 0, 1, MR_CUDA_AT_ONCE)
 
 // Any forest, one node at a time.
 KERNEL(MR_CUDA_MOST_THREADS) mr_trees_general(const mr_cuda_trees a) {

@@ -57,13 +57,17 @@ typedef struct {
   const float *values;
   const int64_t *labels;  // [targets]
   uint32_t n_trees, n_groups, n_columns;
-  uint32_t sums_shared;   // whether sums lie in shared memory, and not in out
+  uint32_t only;          // the target of all trees, for kernels of one
+  uint32_t sums_shared;   // for others: whether sums lie in shared memory, and not in out
   mr_finish finish;
 } mr_cuda_trees;
 
 // A block's shared memory is, in this order: its rows' columns [columns][threads],
 // their sums [targets][threads], and the nodes of a group of trees.
 enum { MR_CUDA_MOST_THREADS = 512 };
+
+// Trees that a thread walks at once.
+enum { MR_CUDA_AT_ONCE = 4 };
 
 // One Imputer or Scaler; its parameters of column c are parameters[(3 * i + p) *
 // width + c], p one of those below.
