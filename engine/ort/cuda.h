@@ -11,12 +11,15 @@
 // The kernels, as PTX text; made by cuda/compile.sh.
 extern const char mr_cuda_ptx[];
 
-// F(name, whether it lives on shared memory).
-#define MR_CUDA_KERNELS(F)                                                                                          \
-  F(mr_trees_staged_one_le, 1) F(mr_trees_staged_one, 1) F(mr_trees_staged, 1) F(mr_trees_direct_one_le, 1)         \
-  F(mr_trees_direct, 1) F(mr_trees_wide, 1) F(mr_trees_general, 0) F(mr_affine_values, 0) F(mr_affine_sums, 0)
+// F(name, percent of L1 cache to be shared memory). -1 is the driver's choice,
+// for kernels that read nodes or features through the cache; 0 is a kernel that
+// needs little.
+#define MR_CUDA_KERNELS(F)                                                                                       \
+  F(mr_trees_staged_one_le, 100) F(mr_trees_staged_one, 100) F(mr_trees_staged, 100)                             \
+  F(mr_trees_direct_one_le, -1) F(mr_trees_direct, -1) F(mr_trees_wide, -1) F(mr_trees_general, 0)               \
+  F(mr_affine_values, 0) F(mr_affine_sums, 0)
 
-#define MR_CUDA_KERNEL(name, shared) K_##name,
+#define MR_CUDA_KERNEL(name, carveout) K_##name,
 typedef enum { MR_CUDA_KERNELS(MR_CUDA_KERNEL) MR_CUDA_KERNEL_COUNT } mr_cuda_kernel;
 
 enum { MR_CUDA_MOST_DEVICES = 64 };

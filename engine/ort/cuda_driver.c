@@ -86,15 +86,15 @@ static OrtStatus *load_module(const OrtApi *api, mr_cuda_device *d) {
 
 static OrtStatus *find_kernels(const OrtApi *api, mr_cuda_device *d) {
   const mr_cuda_driver *driver = d->driver;
-#define NAME(name, shared) #name,
-#define SHARED(name, shared) shared,
+#define NAME(name, carveout) #name,
+#define CARVEOUT(name, carveout) carveout,
   static const char *const names[] = {MR_CUDA_KERNELS(NAME)};
-  static const int shared[] = {MR_CUDA_KERNELS(SHARED)};
+  static const int carveout[] = {MR_CUDA_KERNELS(CARVEOUT)};
   for (int i = 0; i < MR_CUDA_KERNEL_COUNT; i++) {
     CUDA_TRY(ORT_EP_FAIL, names[i], driver->cuModuleGetFunction(&d->kernel[i], d->module, names[i]));
-    if (!shared[i]) continue;
+    if (!carveout[i]) continue;
     CUDA_TRY(ORT_EP_FAIL, names[i], driver->cuFuncSetAttribute(d->kernel[i], MR_CU_FUNCTION_SHARED, (int)d->shared_block));
-    CUDA_TRY(ORT_EP_FAIL, names[i], driver->cuFuncSetAttribute(d->kernel[i], MR_CU_FUNCTION_CARVEOUT, 100));
+    CUDA_TRY(ORT_EP_FAIL, names[i], driver->cuFuncSetAttribute(d->kernel[i], MR_CU_FUNCTION_CARVEOUT, carveout[i]));
   }
   return NULL;
 }
@@ -168,6 +168,9 @@ static OrtStatus *upload(const OrtApi *api, const mr_cuda_device *d, const void 
   snprintf(what, sizeof what, "%zu bytes for an operator", size);
   CUDA_TRY(ORT_EP_FAIL, what, driver->cuMemAlloc(out, size));
   mr_cu_result result = driver->cuMemcpyHtoD(*out, bytes, size);
+  // The copy may return while the last of it is under way, and a Run's stream
+  // does not wait for this one.
+  if (!result) result = driver->cuStreamSynchronize(NULL);
   if (!result) return NULL;
   driver->cuMemFree(*out);
   *out = 0;

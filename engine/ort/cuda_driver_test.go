@@ -67,7 +67,7 @@ func TestCUDADriverCalls(t *testing.T) {
 		}
 		digit := string(rune('0' + device))
 		session := []string{
-			"cuCtxPushCurrent " + digit, "cuMemAlloc", "cuMemcpyHtoD", "cuCtxPopCurrent",
+			"cuCtxPushCurrent " + digit, "cuMemAlloc", "cuMemcpyHtoD", "cuStreamSynchronize", "cuCtxPopCurrent",
 			"cuCtxPushCurrent " + digit, "cuLaunchKernel mr_trees_staged_one_le 1x128", "cuCtxPopCurrent",
 			"cuCtxPushCurrent " + digit, "cuMemFree", "cuCtxPopCurrent",
 		}

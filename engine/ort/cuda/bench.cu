@@ -148,17 +148,18 @@ VARIANT(staged, 1, 8)
 VARIANT(direct, 0, 2)
 VARIANT(direct, 0, 4)
 VARIANT(direct, 0, 8)
+TREES(bench_wide_4, 1, 0, 1, 0, 4)
 
 struct Variant {
   const char *name;
   void (*kernel)(mr_cuda_trees);
-  bool staged;
+  bool staged, columns;
 };
 static const Variant variants[] = {
-    {"staged/at_once=1", bench_staged_1, true},  {"staged/at_once=2", bench_staged_2, true},
-    {"staged/at_once=4", bench_staged_4, true},  {"staged/at_once=8", bench_staged_8, true},
-    {"direct/at_once=2", bench_direct_2, false}, {"direct/at_once=4", bench_direct_4, false},
-    {"direct/at_once=8", bench_direct_8, false},
+    {"staged/at_once=1", bench_staged_1, true, true},  {"staged/at_once=2", bench_staged_2, true, true},
+    {"staged/at_once=4", bench_staged_4, true, true},  {"staged/at_once=8", bench_staged_8, true, true},
+    {"direct/at_once=2", bench_direct_2, false, true}, {"direct/at_once=4", bench_direct_4, false, true},
+    {"direct/at_once=8", bench_direct_8, false, true}, {"wide/at_once=4", bench_wide_4, true, false},
 };
 
 struct Bench {
@@ -278,10 +279,10 @@ struct Bench {
     uint32_t *group = groups(v.staged ? group_bytes : (size_t)-1, &a.n_groups);
     if (!group) return;
     a.group = group;
-    const size_t shared = a.n_columns * threads * 4 + (v.staged ? group_bytes : 0);
+    const size_t shared = (v.columns ? a.n_columns * threads * 4 : 0) + (v.staged ? group_bytes : 0);
     if (shared <= device->shared_block) {
       CHECK(cudaFuncSetAttribute(v.kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)device->shared_block));
-      CHECK(cudaFuncSetAttribute(v.kernel, cudaFuncAttributePreferredSharedMemoryCarveout, 100));
+      CHECK(cudaFuncSetAttribute(v.kernel, cudaFuncAttributePreferredSharedMemoryCarveout, v.staged && v.columns ? 100 : -1));
       const unsigned blocks = (unsigned)((rows + threads - 1) / threads);
       time(rows, std::string(v.name) + " threads=" + std::to_string(threads) + " group=" + std::to_string(v.staged ? group_bytes >> 10 : 0) + "K",
            [&] { v.kernel<<<blocks, threads, shared>>>(a); });
@@ -293,18 +294,20 @@ struct Bench {
     mr_cuda_trees a = arguments(rows);
     const mr_cuda_launch l = mr_cuda_forest_launch(&placed, device, rows);
     const char *names[] = {
-#define BENCH_NAME(name, shared) #name,
+#define BENCH_NAME(name, carveout) #name,
         MR_CUDA_KERNELS(BENCH_NAME)};
     time(rows, std::string("product/") + names[l.kernel] + " threads=" + std::to_string(l.threads) + " group=" +
                    std::to_string(placed.group_bytes >> 10) + "K",
          [&] { mr_cuda_run(&api, device, nullptr, l, &a); });
     if (placed.kernel == K_mr_trees_general || placed.kernel == K_mr_trees_wide) return; // nodes have no columns
-    for (const Variant &v : variants)
-      for (unsigned threads : {64, 128, 256, 512})
+    for (const Variant &v : variants) {
+      if (!v.columns && a.n_columns != forest.features) continue; // a node names another column
+      for (unsigned threads : {32, 64, 128, 256, 512})
         for (size_t group : {8, 16, 32, 64, 96}) {
           one(rows, v, threads, group << 10);
           if (!v.staged) break;
         }
+    }
   }
 };
 

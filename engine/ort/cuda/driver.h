@@ -43,6 +43,7 @@ enum {
   F(cuMemAlloc, "cuMemAlloc_v2", (mr_cu_pointer * out, size_t bytes))                                               \
   F(cuMemFree, "cuMemFree_v2", (mr_cu_pointer pointer))                                                             \
   F(cuMemcpyHtoD, "cuMemcpyHtoD_v2", (mr_cu_pointer to, const void *from, size_t bytes))                            \
+  F(cuStreamSynchronize, "cuStreamSynchronize", (void *stream))                                                     \
   F(cuLaunchKernel, "cuLaunchKernel",                                                                               \
     (mr_cu_function function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y, \
      unsigned block_z, unsigned shared, void *stream, void **arguments, void **extra))

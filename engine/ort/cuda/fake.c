@@ -203,6 +203,11 @@ static mr_cu_result copy_in(mr_cu_pointer to, const void *from, size_t bytes) {
   return 0;
 }
 
+static mr_cu_result synchronize(void *stream) {
+  CALLED("cuStreamSynchronize", "%s", stream ? "of its own" : "");
+  return current() ? 0 : INVALID_CONTEXT;
+}
+
 static mr_cu_result launch(mr_cu_function function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
                            unsigned block_y, unsigned block_z, unsigned shared, void *stream, void **arguments, void **extra) {
   (void)stream;
@@ -221,7 +226,7 @@ static const mr_cuda_driver driver = {
     .cuDeviceGetAttribute = device_attribute, .cuDevicePrimaryCtxRetain = retain, .cuDevicePrimaryCtxRelease = release,
     .cuCtxPushCurrent = push, .cuCtxPopCurrent = pop, .cuModuleLoadDataEx = load, .cuModuleUnload = unload,
     .cuModuleGetFunction = get_function, .cuFuncSetAttribute = set_function, .cuMemAlloc = allocate,
-    .cuMemFree = release_memory, .cuMemcpyHtoD = copy_in, .cuLaunchKernel = launch,
+    .cuMemFree = release_memory, .cuMemcpyHtoD = copy_in, .cuStreamSynchronize = synchronize, .cuLaunchKernel = launch,
 };
 
 const void *mr_fake_driver(void) { return &driver; }
