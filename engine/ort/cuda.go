@@ -1,6 +1,6 @@
 package ort
 
-// void mr_cuda_stand_in(const void *driver, int device);
+// #include "cuda_stand_in.h"
 import "C"
 
 import "unsafe"

@@ -6,6 +6,7 @@
 
 #include "cuda/driver.h"
 #include "cuda/layout.h"
+#include "cuda_stand_in.h"
 #include "ops.h"
 
 // The kernels, as PTX text; made by cuda/compile.sh.
@@ -52,9 +53,6 @@ typedef struct {
 // Appends a kernel with one argument to the stream that a Run computes on.
 OrtStatus *mr_cuda_run(const OrtApi *api, const mr_cuda_device *d, OrtKernelContext *context, mr_cuda_launch launch,
                        void *argument);
-
-// The device that the processor stands in for, in tests; -1: none.
-int mr_cuda_stand_in_device(void);
 
 // An operator of one device.
 typedef struct {

@@ -16,10 +16,6 @@ static struct {
   mr_cuda_device devices[MR_CUDA_MOST_DEVICES]; // no context: not opened yet
 } cuda = {.mu = PTHREAD_MUTEX_INITIALIZER};
 
-// Has sessions made from now on run the operators for devices on the CPU
-// provider, as those of this device; -1 ends that. driver takes the place of the
-// library's, and its devices must be the processor; NULL is the library's. For
-// tests, while no session is open on another driver.
 void mr_cuda_stand_in(const void *driver, int device) {
   pthread_mutex_lock(&cuda.mu);
   if (cuda.driver != driver) memset(cuda.devices, 0, sizeof cuda.devices);

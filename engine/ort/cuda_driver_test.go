@@ -97,15 +97,18 @@ func TestCUDADriverErrors(t *testing.T) {
 	}{
 		{
 			"no memory for a forest", "cuMemAlloc", cuda.OutOfMemory, "",
-			[]string{"bytes for an operator", "CUDA_ERROR_OUT_OF_MEMORY", "out of memory"}, ort.ErrOutOfMemory,
+			[]string{"bytes for an operator", "CUDA_ERROR_OUT_OF_MEMORY", "out of memory"},
+			ort.ErrOutOfMemory,
 		},
 		{
 			"no memory for a context", "cuDevicePrimaryCtxRetain", cuda.OutOfMemory, "",
-			[]string{"device 0", "out of memory"}, ort.ErrOutOfMemory,
+			[]string{"device 0", "out of memory"},
+			ort.ErrOutOfMemory,
 		},
 		{
 			"kernels that the driver cannot compile", "cuModuleLoadDataEx", cuda.InvalidPTX, "ptxas application ptx input, line 1; fatal: Unsupported .version 9.0",
-			[]string{"the kernels cannot be loaded", "218", "Unsupported .version 9.0"}, nil,
+			[]string{"the kernels cannot be loaded", "218", "Unsupported .version 9.0"},
+			nil,
 		},
 		{"a launch that fails", "cuLaunchKernel", cuda.LaunchFailed, "", []string{"cuLaunchKernel", "unspecified launch failure", "EP_FAIL"}, nil},
 	} {
@@ -184,7 +187,7 @@ func TestCUDATwoDevices(t *testing.T) {
 		t.Fatal(err)
 	}
 	driver := cuda.FakeDriver(cuda.H100)
-	var sessions []*ort.Session
+	sessions := make([]*ort.Session, 0, 2)
 	for device := range 2 {
 		defer ort.StandIn(driver, device)()
 		s, err := ort.NewSession(lib, k, ort.SessionOptions{})

@@ -4,7 +4,9 @@
 // whose last arguments are constants.
 //
 // Every row belongs to one thread, which adds trees in their order: sums have
-// the bits of the processor's. compile.sh forbids fused multiply-adds.
+// the bits of the processor's, but for a NaN's, which no two kinds of processor
+// make alike. compile.sh forbids fused multiply-adds. expf may differ in its last
+// bits.
 #include "layout.h"
 
 #ifdef __CUDACC__
