@@ -138,9 +138,9 @@ static void write_nodes(const mr_tree *t, const reading *r, const uint32_t *colu
     const uint32_t name = kind == IS_LEAF ? 0 : column[feature];
     const float value = value_of(t, r, i);
     if (big)
-      ((mr_cuda_big_node *)to)[at] = (mr_cuda_big_node){.value = value, .split = name | flags_of(kind), .child = r->child[i]};
+      ((mr_cuda_big_node *)to)[at] = (mr_cuda_big_node){.value = value, .kind = flags_of(kind), .feature = name, .child = r->child[i]};
     else
-      ((mr_cuda_node *)to)[at] = (mr_cuda_node){.value = value, .head = r->child[i] | name << 16 | flags_of(kind)};
+      ((mr_cuda_node *)to)[at] = (mr_cuda_node){.value = value, .head = r->child[i] | flags_of(kind) | name << MR_CUDA_COLUMN_SHIFT};
   }
 }
 

@@ -16,5 +16,6 @@ void __syncthreads(void);
 #define KERNEL(threads) static void
 #define SHARED float *const shared = mr_emulated_shared
 #define UNROLL
+#define HIDE(number)
 
 #endif

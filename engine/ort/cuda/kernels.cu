@@ -13,6 +13,8 @@
 #define KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
 #define SHARED extern __shared__ __align__(16) float shared[]
 #define UNROLL _Pragma("unroll")
+// Hides where a number is from, so that the compiler multiplies by it as it is.
+#define HIDE(number) asm("" : "+r"(number))
 #else
 #include "emulator.h"
 #endif
@@ -56,6 +58,7 @@ MR_DEVICE float *fetch_columns(const mr_cuda_trees *a, lane *l, float *to) {
   for (; c < a->n_columns; c++) mine[c * step] = at_column(l, a->column[c]);
   l->x = (const char *)mine;
   l->step = step * (uint32_t)sizeof(float);
+  HIDE(l->step);
   return to + a->n_columns * step;
 }
 
@@ -128,9 +131,9 @@ MR_DEVICE void end_one(const mr_cuda_trees *a, const lane *l, float sum) {
 }
 
 // Whether x fails a split. equals: splits on equality may be among them.
-MR_DEVICE int fails(float x, float threshold, uint32_t head, const int equals) {
-  const int nan = x != x, nan_fails = !(head & MR_CUDA_NAN_PASSES);
-  if (equals && head & MR_CUDA_EQUAL) return nan ? nan_fails : x != threshold;
+MR_DEVICE int fails(float x, float threshold, uint32_t kind, const int equals) {
+  const int nan = x != x, nan_fails = !(kind & MR_CUDA_NAN_PASSES);
+  if (equals && kind & MR_CUDA_EQUAL) return nan ? nan_fails : x != threshold;
   return x > threshold || (nan && nan_fails);
 }
 
@@ -145,11 +148,14 @@ MR_DEVICE void walk(const lane *l, const mr_cuda_node *nodes, const uint32_t *ro
     heads &= leaf[i].head;
   }
   while (!(heads & MR_CUDA_LEAF)) {
+    float x[MOST_AT_ONCE];
+    UNROLL for (int i = 0; i < n; i++) x[i] = at_column(l, leaf[i].head >> MR_CUDA_COLUMN_SHIFT);
     heads = MR_CUDA_LEAF;
     UNROLL for (int i = 0; i < n; i++) {
-      const uint32_t head = leaf[i].head, column = head >> 16 & (MR_CUDA_MOST_COLUMNS - 1);
-      const int fail = fails(at_column(l, column), leaf[i].value, head, equals) && !(head & MR_CUDA_LEAF);
-      leaf[i] = tree[i][(head & (MR_CUDA_MOST_CHILDREN - 1)) + (uint32_t)fail];
+      const uint32_t head = leaf[i].head;
+      const mr_cuda_node *next = tree[i] + (head & (MR_CUDA_MOST_CHILDREN - 1));
+      if (fails(x[i], leaf[i].value, head, equals) && !(head & MR_CUDA_LEAF)) next++;
+      leaf[i] = *next;
       heads &= leaf[i].head;
     }
   }
@@ -255,7 +261,7 @@ KERNEL(MR_CUDA_MOST_THREADS) mr_trees_general(const mr_cuda_trees a) {
   for (uint32_t t = 0; t < a.n_trees; t++) {
     const mr_cuda_big_node *tree = (const mr_cuda_big_node *)a.nodes + a.root[t];
     mr_cuda_big_node at = tree[0];
-    while (!(at.split & MR_CUDA_LEAF)) at = tree[at.child + (uint32_t)fails(at_column(&l, at.split & 0xffffff), at.value, at.split, 1)];
+    while (!(at.kind & MR_CUDA_LEAF)) at = tree[at.child + (uint32_t)fails(at_column(&l, at.feature), at.value, at.kind, 1)];
     add_leaf(&a, &l, t, at.value);
   }
   end(&a, &l);

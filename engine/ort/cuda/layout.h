@@ -13,27 +13,27 @@
 
 #include "finish.h"
 
-// Both forms of a node have the kind of split and whether it is a leaf in the
-// highest bits of a word.
-#define MR_CUDA_NAN_PASSES 0x20000000u
-#define MR_CUDA_EQUAL 0x40000000u // passes where equal, else where at most
-#define MR_CUDA_LEAF 0x80000000u
+// The kind of a split, or that a node is a leaf.
+#define MR_CUDA_NAN_PASSES 0x10000u
+#define MR_CUDA_EQUAL 0x20000u // passes where equal, else where at most
+#define MR_CUDA_LEAF 0x40000u
 
 // value is a split's threshold. A leaf has there its value, in a tree of one
 // target, or else the bits of its number.
 //
-//	head   child in 16 bits | column << 16 in 13 bits | the above
+//	head   child in 16 bits | kind | column << 19 in 13 bits
+//
+// The column, which is multiplied next, takes one shift.
 typedef struct __attribute__((aligned(8))) {
   float value;
   uint32_t head;
 } mr_cuda_node;
-enum { MR_CUDA_MOST_CHILDREN = 1 << 16, MR_CUDA_MOST_COLUMNS = 1 << 13 };
+enum { MR_CUDA_MOST_CHILDREN = 1 << 16, MR_CUDA_COLUMN_SHIFT = 19, MR_CUDA_MOST_COLUMNS = 1 << 13 };
 
 // For trees too large, or features too many, for the above.
 typedef struct __attribute__((aligned(16))) {
   float value;
-  uint32_t split; // feature in 24 bits | the above
-  uint32_t child, nothing;
+  uint32_t kind, feature, child;
 } mr_cuda_big_node;
 
 typedef struct {
