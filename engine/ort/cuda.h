@@ -17,8 +17,8 @@ extern const char mr_cuda_ptx[];
 // needs little.
 #define MR_CUDA_KERNELS(F)                                                                                       \
   F(mr_trees_staged_one_le, 100) F(mr_trees_staged_one, 100) F(mr_trees_staged, 100)                             \
-  F(mr_trees_direct_one_le, -1) F(mr_trees_direct, -1) F(mr_trees_wide, -1) F(mr_trees_general, 0)               \
-  F(mr_affine_values, 0) F(mr_affine_sums, 0)
+  F(mr_trees_direct_one_le, -1) F(mr_trees_direct, -1) F(mr_trees_pairs_one_le, -1) F(mr_trees_pairs, -1)         \
+  F(mr_trees_wide, -1) F(mr_trees_general, 0) F(mr_affine_values, 0) F(mr_affine_sums, 0)
 
 #define MR_CUDA_KERNEL(name, carveout) K_##name,
 typedef enum { MR_CUDA_KERNELS(MR_CUDA_KERNEL) MR_CUDA_KERNEL_COUNT } mr_cuda_kernel;

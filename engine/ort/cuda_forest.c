@@ -3,20 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Shared memory for one group of trees, unless a tree is larger: small enough
-// that several blocks fit on a multiprocessor, so that one computes while
-// another waits for nodes (cuda/bench.cu).
-enum { GROUP_BYTES = 16 << 10 };
+// Threads of a block: the fewest on its columns' account, the fewest on that of
+// rows, and so the fewest that bring nodes into shared memory, and the most.
+enum { FEWEST_THREADS = 32, FEW_THREADS = 128, MOST_THREADS = MR_CUDA_MOST_THREADS };
+_Static_assert(FEW_THREADS << (MR_CUDA_GROUPS - 1) == MOST_THREADS, "a group for each size of a block");
 // Sums lie in shared memory up to so many targets.
 enum { MOST_SHARED_SUMS = 16 };
-// Threads of a block: the most, the fewest, and the fewest for which it pays to
-// bring all nodes into shared memory.
-enum { MOST_THREADS = 256, FEWEST_THREADS = 32, STAGED_THREADS = 128 };
 // Shared memory that the driver keeps of each block's.
 enum { BLOCK_BYTES = 1 << 10 };
 
 typedef struct {
-  size_t nodes, root, group, tree, column, target, values, base, has, labels; // offsets into the image
+  size_t nodes, root, tree, column, target, values, base, has, labels; // offsets into the image
   size_t bytes;
 } sections;
 
@@ -48,25 +45,63 @@ static int has_one_target(const mr_forest *f) {
 
 static int any_equal(const mr_forest *f, const uint8_t *bytes);
 
-// Chooses how the forest is computed: with columns and nodes in shared memory,
-// or only one of these, or neither. Sums lie there, too, where they are few.
-static void choose(const mr_forest *f, const uint8_t *bytes, size_t shared, mr_cuda_forest *out) {
-  const size_t most = largest_tree(f), tree = most * sizeof(mr_cuda_node), columns = f->n_features * sizeof(float);
-  const size_t group = tree > GROUP_BYTES ? tree : GROUP_BYTES;
-  const uint32_t sums = f->targets > MOST_SHARED_SUMS ? 0 : f->targets * (uint32_t)sizeof(float);
-  const int small = most <= MR_CUDA_MOST_CHILDREN, narrow = small && f->n_features <= MR_CUDA_MOST_COLUMNS;
-  const int one = has_one_target(f), one_le = one && !any_equal(f, bytes);
-  *out = (mr_cuda_forest){.kernel = K_mr_trees_general};
-  if (narrow && STAGED_THREADS * (columns + (one ? 0 : sums)) + group <= shared)
-    *out = (mr_cuda_forest){.kernel = one_le ? K_mr_trees_staged_one_le : one ? K_mr_trees_staged_one : K_mr_trees_staged,
-                            .sum_bytes = one ? 0 : sums, .group_bytes = (uint32_t)group};
-  else if (narrow && FEWEST_THREADS * (columns + (one_le ? 0 : sums)) <= shared)
-    *out = (mr_cuda_forest){.kernel = one_le ? K_mr_trees_direct_one_le : K_mr_trees_direct, .sum_bytes = one_le ? 0 : sums};
-  else if (small && f->width <= MR_CUDA_MOST_COLUMNS && STAGED_THREADS * sums + group <= shared)
-    *out = (mr_cuda_forest){.kernel = K_mr_trees_wide, .sum_bytes = sums, .group_bytes = (uint32_t)group};
+static size_t trees_bytes(const mr_forest *f, uint32_t first, uint32_t last) {
+  size_t bytes = 0;
+  for (uint32_t i = first; i < last && i < f->n_trees; i++) bytes += padded_nodes(&f->trees[i]) * sizeof(mr_cuda_node);
+  return bytes;
 }
 
-static int has_columns(mr_cuda_kernel k) { return k != K_mr_trees_wide && k != K_mr_trees_general; }
+static size_t largest_group(const mr_forest *f, uint32_t trees) {
+  size_t most = 0;
+  for (uint32_t i = 0; i < f->n_trees; i += trees) {
+    const size_t bytes = trees_bytes(f, i, i + trees);
+    if (bytes > most) most = bytes;
+  }
+  return most;
+}
+
+// As many trees as room holds, and a multiple of what a thread walks at once;
+// else none.
+static mr_cuda_group group_of(const mr_forest *f, size_t room) {
+  mr_cuda_group g = {0};
+  for (uint32_t trees = MR_CUDA_AT_ONCE;; trees *= 2) {
+    const size_t bytes = largest_group(f, trees);
+    if (bytes > room) return g;
+    g = (mr_cuda_group){.trees = trees, .bytes = (uint32_t)bytes};
+    if (trees >= f->n_trees) return g;
+  }
+}
+
+// Rows whose columns are too many for shared memory wait for those, and hardly
+// for nodes, in groups as large as a block of the most threads has elsewhere.
+static mr_cuda_group wide_group(const mr_forest *f) {
+  const mr_cuda_group g = group_of(f, MOST_THREADS * MR_CUDA_BYTES_AHEAD);
+  return g.trees ? g : (mr_cuda_group){.trees = 1, .bytes = (uint32_t)largest_group(f, 1)};
+}
+
+// Chooses the kernels: with columns in shared memory; or with nodes alone; or
+// with neither. Sums lie there, too, where they are few.
+static void choose(const mr_forest *f, const uint8_t *bytes, size_t shared, mr_cuda_forest *out) {
+  const size_t columns = f->n_features * sizeof(float);
+  const uint32_t sums = f->targets > MOST_SHARED_SUMS ? 0 : f->targets * (uint32_t)sizeof(float);
+  const int small = largest_tree(f) <= MR_CUDA_MOST_CHILDREN, narrow = small && f->n_features <= MR_CUDA_MOST_COLUMNS;
+  const int one = has_one_target(f), one_le = one && !any_equal(f, bytes);
+  *out = (mr_cuda_forest){.staged = K_mr_trees_general, .direct = K_mr_trees_general, .pairs = K_mr_trees_general,
+                          .row_bytes = sums, .largest = largest_group(f, 1)};
+  if (narrow && FEWEST_THREADS * (columns + sums) <= shared) {
+    out->staged = one_le ? K_mr_trees_staged_one_le : one ? K_mr_trees_staged_one : K_mr_trees_staged;
+    out->direct = one_le ? K_mr_trees_direct_one_le : K_mr_trees_direct;
+    out->pairs = one_le ? K_mr_trees_pairs_one_le : K_mr_trees_pairs;
+    out->row_bytes = (uint32_t)columns + (one_le ? 0 : sums);
+    for (int i = 0; i < MR_CUDA_GROUPS; i++) out->group[i] = group_of(f, (size_t)(MOST_THREADS >> i) * MR_CUDA_BYTES_AHEAD);
+  } else if (small && f->width <= MR_CUDA_MOST_COLUMNS && FEW_THREADS * sums + wide_group(f).bytes <= shared) {
+    out->staged = K_mr_trees_wide;
+    for (int i = 0; i < MR_CUDA_GROUPS; i++) out->group[i] = wide_group(f);
+  }
+}
+
+static int has_columns(const mr_cuda_forest *f) { return f->direct != K_mr_trees_general; }
+static int is_general(const mr_cuda_forest *f) { return f->staged == K_mr_trees_general; }
 
 // One tree, as it is read.
 typedef struct {
@@ -165,7 +200,7 @@ static int any_equal(const mr_forest *f, const uint8_t *bytes) {
 
 static void fill_trees(const mr_forest *f, const uint8_t *bytes, const sections *s, const uint32_t *column, reading *r,
                        mr_cuda_forest *out) {
-  const int big = out->kernel == K_mr_trees_general;
+  const int big = is_general(out);
   uint32_t *root = (uint32_t *)(out->image + s->root), *target = (uint32_t *)(out->image + s->target);
   mr_cuda_tree *tree = (mr_cuda_tree *)(out->image + s->tree);
   float *values = (float *)(out->image + s->values);
@@ -190,32 +225,6 @@ static void fill_trees(const mr_forest *f, const uint8_t *bytes, const sections 
   root[f->n_trees] = at;
 }
 
-static size_t trees_bytes(const mr_forest *f, uint32_t first, uint32_t last) {
-  size_t bytes = 0;
-  for (uint32_t i = first; i < last; i++) bytes += padded_nodes(&f->trees[i]) * sizeof(mr_cuda_node);
-  return bytes;
-}
-
-// A group is as many trees as shared memory holds, and of these a multiple of
-// what a thread walks at once, unless there are fewer.
-static void fill_groups(const mr_forest *f, const sections *s, mr_cuda_forest *out) {
-  uint32_t *group = (uint32_t *)(out->image + s->group), n = 0;
-  size_t bytes = 0;
-  group[0] = 0;
-  for (uint32_t i = 0; out->group_bytes && i < f->n_trees; i++) {
-    const size_t tree = trees_bytes(f, i, i + 1);
-    if (bytes + tree > out->group_bytes) {
-      const uint32_t count = i - group[n], over = count > MR_CUDA_AT_ONCE ? count % MR_CUDA_AT_ONCE : 0;
-      const int fits = trees_bytes(f, i - over, i + 1) <= out->group_bytes;
-      group[++n] = fits ? i - over : i;
-      bytes = trees_bytes(f, group[n], i);
-    }
-    bytes += tree;
-  }
-  group[++n] = f->n_trees;
-  out->arguments.n_groups = n;
-}
-
 static sections lay_out(const mr_forest *f, const mr_cuda_forest *out) {
   sections s = {0};
   size_t nodes = 0, targets = 0, values = 0;
@@ -225,9 +234,8 @@ static sections lay_out(const mr_forest *f, const mr_cuda_forest *out) {
     targets += t->targets;
     if (t->targets > 1) values += (size_t)t->targets * t->leaves;
   }
-  s.nodes = take(&s, nodes * (out->kernel == K_mr_trees_general ? sizeof(mr_cuda_big_node) : sizeof(mr_cuda_node)));
+  s.nodes = take(&s, nodes * (is_general(out) ? sizeof(mr_cuda_big_node) : sizeof(mr_cuda_node)));
   s.root = take(&s, ((size_t)f->n_trees + 1) * sizeof(uint32_t));
-  s.group = take(&s, ((size_t)f->n_trees + 1) * sizeof(uint32_t));
   s.tree = take(&s, f->n_trees * sizeof(mr_cuda_tree));
   s.column = take(&s, f->n_features * sizeof(uint32_t));
   s.target = take(&s, targets * sizeof(uint32_t));
@@ -247,9 +255,8 @@ static int fill(const mr_forest *f, const uint8_t *bytes, const int64_t *labels,
   for (uint32_t i = 0; i < f->width; i++) column[i] = i;
   for (uint32_t i = 0; i < f->n_features; i++) {
     ((uint32_t *)(out->image + s->column))[i] = f->features[i].feature;
-    if (has_columns(out->kernel)) column[f->features[i].feature] = i;
+    if (has_columns(out)) column[f->features[i].feature] = i;
   }
-  fill_groups(f, s, out);
   fill_trees(f, bytes, s, column, &r, out);
   memcpy(out->image + s->base, f->base, f->targets * sizeof(float));
   memcpy(out->image + s->has, f->has, f->targets * sizeof(uint32_t));
@@ -269,10 +276,10 @@ int mr_cuda_forest_build(const mr_forest *f, const uint8_t *bytes, const int64_t
   a->n_trees = f->n_trees;
   a->n_columns = f->n_features;
   a->only = f->trees[0].target[0];
-  a->sums_shared = out->sum_bytes != 0;
+  a->sums_shared = f->targets <= MOST_SHARED_SUMS;
   a->finish = mr_forest_finish(f);
 #define OFFSET(field) a->field = (const void *)(uintptr_t)s.field
-  OFFSET(nodes), OFFSET(root), OFFSET(group), OFFSET(tree), OFFSET(column), OFFSET(target), OFFSET(values), OFFSET(labels);
+  OFFSET(nodes), OFFSET(root), OFFSET(tree), OFFSET(column), OFFSET(target), OFFSET(values), OFFSET(labels);
 #undef OFFSET
   a->finish.base = (const float *)(uintptr_t)s.base;
   a->finish.has = (const uint32_t *)(uintptr_t)s.has;
@@ -284,22 +291,49 @@ int mr_cuda_forest_build(const mr_forest *f, const uint8_t *bytes, const int64_t
 void mr_cuda_forest_place(mr_cuda_forest *f, mr_cu_pointer p) {
   mr_cuda_trees *a = &f->arguments;
 #define PLACE(field) a->field = (const void *)((uintptr_t)a->field + p)
-  PLACE(nodes), PLACE(root), PLACE(group), PLACE(tree), PLACE(column), PLACE(target), PLACE(values), PLACE(labels);
+  PLACE(nodes), PLACE(root), PLACE(tree), PLACE(column), PLACE(target), PLACE(values), PLACE(labels);
   PLACE(finish.base), PLACE(finish.has);
 #undef PLACE
 }
 
-// As many threads a block as leave room for two blocks on a multiprocessor, and
-// no more than give every multiprocessor a block. A block of few threads brings
-// as many nodes into shared memory as one of many.
-mr_cuda_launch mr_cuda_forest_launch(const mr_cuda_forest *f, const mr_cuda_device *d, uint64_t rows) {
-  const mr_cuda_trees *a = &f->arguments;
-  const size_t row = (has_columns(f->kernel) ? a->n_columns * sizeof(float) : 0) + f->sum_bytes;
+static mr_cuda_group group_for(const mr_cuda_forest *f, uint32_t threads) {
+  for (int i = 0; i < MR_CUDA_GROUPS; i++)
+    if (threads == MOST_THREADS >> i) return f->group[i];
+  return (mr_cuda_group){0};
+}
+
+// Blocks are as large as leaves every multiprocessor one, and room for two.
+//
+// Nodes are brought into shared memory where trees are so small that the
+// block's threads have a group of them under way while they walk the one
+// before. Else they are read where they are, with eight trees at once, or two
+// if eight do not fit the L1 cache, which the threads of a multiprocessor, then
+// many, walk together.
+//
+// Millions of rows a second of cuda/bench.cu on an H200 (132 multiprocessors),
+// 32 features; * is what is chosen here, best that of all 70 variants:
+//
+//	                   staged, threads   direct, at once
+//	trees x leaves   rows   128   512   8 (128)   2 (512)   best
+//	500 x 256         16k    64    65      93*       31       93
+//	                 131k   214   288*    272       226      291
+//	                   1M   218   309*    309       271      312
+//	200 x 63          16k   290*  172     214        76      290
+//	                 131k   677   734*    622       557      736
+//	                   1M   788   798*    731       678      811
+//	100 x 4000        16k    25    55     177*       84      177
+//	                 131k    50   224     274       471*     471
+//	                   1M    52   228     308       418*     418
+mr_cuda_launch mr_cuda_forest_launch(const mr_cuda_forest *f, const mr_cuda_device *d, mr_cuda_trees *a) {
   const size_t half = d->shared_processor / 2 - BLOCK_BYTES, room = half < d->shared_block ? half : d->shared_block;
-  const uint32_t fewest = f->group_bytes ? STAGED_THREADS : FEWEST_THREADS;
+  const uint64_t processors = (uint32_t)d->processors;
+  const uint32_t fewest = f->staged == K_mr_trees_wide ? FEW_THREADS : FEWEST_THREADS;
   uint32_t threads = MOST_THREADS;
-  while (threads > fewest && (threads * row + f->group_bytes > room || rows < (uint64_t)threads * (uint32_t)d->processors))
-    threads /= 2;
-  return (mr_cuda_launch){.kernel = f->kernel, .blocks = (rows + threads - 1) / threads, .threads = threads,
-                          .shared = (uint32_t)(threads * row + f->group_bytes)};
+  while (threads > FEW_THREADS && a->rows < threads * processors) threads /= 2;
+  while (threads > fewest && threads * (size_t)f->row_bytes + group_for(f, threads).bytes > room) threads /= 2;
+  const mr_cuda_group group = group_for(f, threads);
+  const int many = a->rows >= MOST_THREADS * processors && MR_CUDA_AT_ONCE * f->largest > d->shared_processor / 2;
+  a->group = group.trees ? group.trees : a->n_trees;
+  return (mr_cuda_launch){.kernel = group.trees ? f->staged : many ? f->pairs : f->direct, .threads = threads,
+                          .blocks = (a->rows + threads - 1) / threads, .shared = threads * f->row_bytes + group.bytes};
 }

@@ -93,6 +93,8 @@ func TestCUDAAffine(t *testing.T) {
 func TestCUDATreesKernels(t *testing.T) {
 	orttest.Library(t)
 	le := []string{"BRANCH_LEQ", "BRANCH_GT"}
+	busy := cuda.H100 // with so few rows
+	busy.Processors = 1
 	for _, c := range []struct {
 		name                          string
 		width, trees, leaves, targets int
@@ -100,13 +102,19 @@ func TestCUDATreesKernels(t *testing.T) {
 		device                        cuda.Sizes
 		kernel                        string
 	}{
-		{"a forest as most are", 32, 60, 256, 1, le, cuda.H100, "mr_trees_staged_one_le"},
-		{"splits on equality", 32, 10, 100, 1, []string{"BRANCH_EQ", "BRANCH_LT"}, cuda.H100, "mr_trees_staged_one"},
+		{"a forest as most are", 32, 60, 256, 1, le, busy, "mr_trees_staged_one_le"},
+		{"so, and few rows", 32, 60, 256, 1, le, cuda.H100, "mr_trees_direct_one_le"},
+		{"small trees", 32, 61, 63, 1, le, busy, "mr_trees_staged_one_le"},
+		{"small trees, and few rows", 32, 61, 63, 1, le, cuda.H100, "mr_trees_staged_one_le"},
+		{"splits on equality", 32, 10, 100, 1, []string{"BRANCH_EQ", "BRANCH_LT"}, busy, "mr_trees_staged_one"},
+		{"so, and few rows", 32, 10, 100, 1, []string{"BRANCH_EQ", "BRANCH_LT"}, cuda.H100, "mr_trees_direct"},
 		{"several targets", 32, 21, 31, 3, le, cuda.H100, "mr_trees_staged"},
 		{"more targets than sums in shared memory", 8, 40, 20, 40, le, cuda.T4, "mr_trees_staged"},
 		{"the most targets", 3, 3, 5, 4096, le, cuda.H100, "mr_trees_staged"},
 		{"trees that are leaves", 4, 9, 1, 1, le, cuda.T4, "mr_trees_staged_one_le"},
-		{"a tree larger than a group", 9, 3, 4000, 1, le, cuda.H100, "mr_trees_staged_one_le"},
+		{"trees larger than a group", 9, 11, 4000, 1, le, cuda.H100, "mr_trees_direct_one_le"},
+		{"so, and many rows", 9, 11, 4000, 1, le, busy, "mr_trees_pairs_one_le"},
+		{"so, and of several targets", 9, 11, 4000, 3, le, busy, "mr_trees_pairs"},
 		{"a tree larger than shared memory", 9, 3, 8000, 1, le, cuda.T4, "mr_trees_direct_one_le"},
 		{"so, and of several targets", 9, 3, 8000, 2, le, cuda.T4, "mr_trees_direct"},
 		{"so, and on equality", 9, 3, 8000, 1, []string{"BRANCH_NEQ"}, cuda.T4, "mr_trees_direct"},
@@ -114,6 +122,7 @@ func TestCUDATreesKernels(t *testing.T) {
 		{"more nodes than 16 bits number", 9, 1, 32769, 1, le, cuda.H100, "mr_trees_general"},
 		{"more nodes, of several targets", 9, 1, 33000, 2, le, cuda.H100, "mr_trees_general"},
 		{"features too many for shared memory", 2000, 40, 200, 1, le, cuda.T4, "mr_trees_wide"},
+		{"so, and trees larger than a group", 2000, 3, 1000, 1, le, cuda.T4, "mr_trees_wide"},
 		{"so, and several targets", 2000, 40, 200, 5, le, cuda.T4, "mr_trees_wide"},
 		{"more features than 13 bits number", 9000, 60, 250, 2, le, cuda.H100, "mr_trees_general"},
 	} {
@@ -132,7 +141,7 @@ func TestCUDATreesKernels(t *testing.T) {
 				}
 			}
 			m := openModel(t, g.trees.Regressor(g.width, c.targets))
-			if got := sameBitsOnDevice(t, t, m, g.rows(321), g.width, c.device); !slices.Equal(got, []string{c.kernel}) {
+			if got := sameBitsOnDevice(t, t, m, g.rows(600), g.width, c.device); !slices.Equal(got, []string{c.kernel}) {
 				t.Errorf("launched %v; want %s", got, c.kernel)
 			}
 			sameBitsOnDevice(t, t, m, g.rows(1), g.width, c.device)

@@ -100,7 +100,8 @@ static OrtStatus *compute(const trees *k, OrtKernelContext *context, size_t i) {
   a.stride = stride;
   a.out = out;
   a.label = label;
-  return mr_cuda_run(k->api, k->device, context, mr_cuda_forest_launch(&k->forest, k->device, rows), &a);
+  const mr_cuda_launch launch = mr_cuda_forest_launch(&k->forest, k->device, &a);
+  return mr_cuda_run(k->api, k->device, context, launch, &a);
 }
 
 static OrtStatus *ORT_API_CALL compute_regressor(void *kernel, OrtKernelContext *context) {

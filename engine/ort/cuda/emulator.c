@@ -88,6 +88,8 @@ BODY(mr_trees_staged_one, mr_cuda_trees)
 BODY(mr_trees_staged, mr_cuda_trees)
 BODY(mr_trees_direct_one_le, mr_cuda_trees)
 BODY(mr_trees_direct, mr_cuda_trees)
+BODY(mr_trees_pairs_one_le, mr_cuda_trees)
+BODY(mr_trees_pairs, mr_cuda_trees)
 BODY(mr_trees_wide, mr_cuda_trees)
 BODY(mr_trees_general, mr_cuda_trees)
 BODY(mr_affine_values, mr_cuda_affine)
@@ -98,8 +100,8 @@ static const struct {
   const char *name;
   void (*body)(const void *);
 } kernels[] = {ENTRY(mr_trees_staged_one_le), ENTRY(mr_trees_staged_one), ENTRY(mr_trees_staged),
-               ENTRY(mr_trees_direct_one_le), ENTRY(mr_trees_direct), ENTRY(mr_trees_wide), ENTRY(mr_trees_general),
-               ENTRY(mr_affine_values), ENTRY(mr_affine_sums)};
+               ENTRY(mr_trees_direct_one_le), ENTRY(mr_trees_direct), ENTRY(mr_trees_pairs_one_le), ENTRY(mr_trees_pairs),
+               ENTRY(mr_trees_wide), ENTRY(mr_trees_general), ENTRY(mr_affine_values), ENTRY(mr_affine_sums)};
 
 int mr_emulated_kernel(const char *name) {
   for (int i = 0; i < (int)(sizeof kernels / sizeof *kernels); i++)

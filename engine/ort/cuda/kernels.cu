@@ -19,7 +19,7 @@
 #include "emulator.h"
 #endif
 
-enum { MOST_AT_ONCE = 8, COLUMNS_AT_ONCE = 8, WORDS_AHEAD = 4 };
+enum { COLUMNS_AT_ONCE = 8, WORDS_AHEAD = MR_CUDA_BYTES_AHEAD / 16 };
 
 // What a thread knows of its row. A thread beyond the last row does what the
 // others do on that one, and leaves no trace.
@@ -140,7 +140,7 @@ MR_DEVICE int fails(float x, float threshold, uint32_t kind, const int equals) {
 // The leaves of n trees at once: n loads are under way where one would be.
 MR_DEVICE void walk(const lane *l, const mr_cuda_node *nodes, const uint32_t *root, uint32_t base, mr_cuda_node *leaf,
                     const int equals, const int n) {
-  const mr_cuda_node *tree[MOST_AT_ONCE];
+  const mr_cuda_node *tree[MR_CUDA_AT_ONCE];
   uint32_t heads = MR_CUDA_LEAF;
   UNROLL for (int i = 0; i < n; i++) {
     tree[i] = nodes + (root[i] - base);
@@ -148,7 +148,7 @@ MR_DEVICE void walk(const lane *l, const mr_cuda_node *nodes, const uint32_t *ro
     heads &= leaf[i].head;
   }
   while (!(heads & MR_CUDA_LEAF)) {
-    float x[MOST_AT_ONCE];
+    float x[MR_CUDA_AT_ONCE];
     UNROLL for (int i = 0; i < n; i++) x[i] = at_column(l, leaf[i].head >> MR_CUDA_COLUMN_SHIFT);
     heads = MR_CUDA_LEAF;
     UNROLL for (int i = 0; i < n; i++) {
@@ -173,8 +173,11 @@ typedef struct {
   words ahead[WORDS_AHEAD];
 } nodes_ahead;
 
-MR_DEVICE void load_ahead(const mr_cuda_trees *a, uint32_t group, nodes_ahead *next) {
-  const uint32_t first = a->root[a->group[group]], last = a->root[a->group[group + 1]];
+// The tree after a group that begins with tree t.
+MR_DEVICE uint32_t group_end(const mr_cuda_trees *a, uint32_t t) { return t + a->group < a->n_trees ? t + a->group : a->n_trees; }
+
+MR_DEVICE void load_ahead(const mr_cuda_trees *a, uint32_t t, nodes_ahead *next) {
+  const uint32_t first = a->root[t], last = a->root[group_end(a, t)];
   next->from = (const words *)((const mr_cuda_node *)a->nodes + first);
   next->n = (last - first) / 2;
   UNROLL for (uint32_t i = 0; i < WORDS_AHEAD; i++) {
@@ -204,9 +207,9 @@ MR_DEVICE void score(const mr_cuda_trees *a, float *shared, const int nodes, con
   next.n = 0;
   next.from = 0;
   if (nodes) load_ahead(a, 0, &next);
-  for (uint32_t g = 0; g < a->n_groups; g++) {
-    const uint32_t last = a->group[g + 1];
-    uint32_t t = a->group[g], base = 0;
+  for (uint32_t t = 0; t < a->n_trees;) {
+    const uint32_t last = group_end(a, t);
+    uint32_t base = 0;
     const mr_cuda_node *from = (const mr_cuda_node *)a->nodes;
     if (nodes) {
       base = a->root[t];
@@ -214,9 +217,9 @@ MR_DEVICE void score(const mr_cuda_trees *a, float *shared, const int nodes, con
       store_nodes(&next, (words *)free);
       __syncthreads();
       from = (const mr_cuda_node *)free;
-      if (g + 1 < a->n_groups) load_ahead(a, g + 1, &next);
+      if (last < a->n_trees) load_ahead(a, last, &next);
     }
-    mr_cuda_node leaf[MOST_AT_ONCE];
+    mr_cuda_node leaf[MR_CUDA_AT_ONCE];
     for (; t + (uint32_t)n <= last; t += (uint32_t)n) {
       walk(&l, from, a->root + t, base, leaf, equals, n);
       UNROLL for (int i = 0; i < n; i++) {
@@ -251,6 +254,8 @@ TREES(mr_trees_staged_one, 1, 1, 1, 1, MR_CUDA_AT_ONCE)
 TREES(mr_trees_staged, 1, 1, 0, 1, MR_CUDA_AT_ONCE)
 TREES(mr_trees_direct_one_le, 0, 1, 1, 0, MR_CUDA_AT_ONCE)
 TREES(mr_trees_direct, 0, 1, 0, 1, MR_CUDA_AT_ONCE)
+TREES(mr_trees_pairs_one_le, 0, 1, 1, 0, 2)
+TREES(mr_trees_pairs, 0, 1, 0, 1, 2)
 TREES(mr_trees_wide, 1, 0, 0, 1, MR_CUDA_AT_ONCE)
 
 // Any forest, one node at a time.

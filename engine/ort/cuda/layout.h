@@ -50,13 +50,13 @@ typedef struct {
   int64_t *label;         // [rows]; NULL: a regressor
   const void *nodes;      // mr_cuda_node or mr_cuda_big_node
   const uint32_t *root;   // [trees + 1]: where each tree's nodes begin
-  const uint32_t *group;  // [groups + 1]: the first tree of each group
   const mr_cuda_tree *tree; // [trees]
   const uint32_t *column; // [columns]: the feature that each column is
   const uint32_t *target;
   const float *values;
   const int64_t *labels;  // [targets]
-  uint32_t n_trees, n_groups, n_columns;
+  uint32_t n_trees, n_columns;
+  uint32_t group;         // trees of which the nodes are in shared memory at once, or all
   uint32_t only;          // the target of all trees, for kernels of one
   uint32_t sums_shared;   // for others: whether sums lie in shared memory, and not in out
   mr_finish finish;
@@ -66,8 +66,9 @@ typedef struct {
 // their sums [targets][threads], and the nodes of a group of trees.
 enum { MR_CUDA_MOST_THREADS = 512 };
 
-// Trees that a thread walks at once.
-enum { MR_CUDA_AT_ONCE = 4 };
+// Trees that a thread walks at once, and for how many bytes of nodes it waits
+// while it walks those of the group before.
+enum { MR_CUDA_AT_ONCE = 8, MR_CUDA_BYTES_AHEAD = 64 };
 
 // One Imputer or Scaler; its parameters of column c are parameters[(3 * i + p) *
 // width + c], p one of those below.
