@@ -9,8 +9,8 @@
 #include "cuda_stand_in.h"
 #include "ops.h"
 
-// The kernels, as PTX text; made by cuda/compile.sh.
-extern const char mr_cuda_ptx[];
+// The kernels, compiled by cuda/compile.sh.
+extern const char mr_cuda_fatbin[];
 
 // F(name, percent of L1 cache to be shared memory). -1 is the driver's choice,
 // for kernels that read nodes or features through the cache; 0 is a kernel that
@@ -26,7 +26,7 @@ typedef enum { MR_CUDA_KERNELS(MR_CUDA_KERNEL) MR_CUDA_KERNEL_COUNT } mr_cuda_ke
 enum { MR_CUDA_MOST_DEVICES = 64 };
 
 // A device, its context and the kernels loaded into it; made once and kept, as
-// loading compiles them.
+// loading compiles them for a device newer than they are.
 typedef struct {
   const mr_cuda_driver *driver;
   mr_cu_context context;

@@ -69,13 +69,13 @@ static OrtStatus *open_library(const OrtApi *api) {
   return NULL;
 }
 
-// Loading compiles the kernels for the device; the compiler's words are the
-// status's.
+// For a device that is newer than the kernels, loading compiles them; the
+// compiler's words are the status's.
 static OrtStatus *load_module(const OrtApi *api, mr_cuda_device *d) {
   char log[LOG_BYTES] = "";
   int options[] = {MR_CU_JIT_ERROR_LOG, MR_CU_JIT_ERROR_LOG_BYTES};
   void *values[] = {log, (void *)(uintptr_t)sizeof log};
-  mr_cu_result result = d->driver->cuModuleLoadDataEx(&d->module, mr_cuda_ptx, 2, options, values);
+  mr_cu_result result = d->driver->cuModuleLoadDataEx(&d->module, mr_cuda_fatbin, 2, options, values);
   log[sizeof log - 1] = 0;
   return result ? failed(api, d->driver, ORT_EP_FAIL, "the kernels cannot be loaded", result, log) : NULL;
 }

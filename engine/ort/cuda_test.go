@@ -2,6 +2,10 @@ package ort_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"regexp"
@@ -175,18 +179,45 @@ func TestCUDAStringsStayOnTheProcessor(t *testing.T) {
 	}
 }
 
-// The PTX that is linked was made of the kernels that stand here.
+// The machine code that is linked was made of the kernels that stand here.
 func TestCUDAKernelsAreCompiled(t *testing.T) {
-	want, err := cuda.Digest()
+	sources, err := cuda.Digest()
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile("cuda_ptx.c")
+	text, err := os.ReadFile("cuda_kernels.S")
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := regexp.MustCompile(`(?m)^// sources: sha256 ([0-9a-f]{64})$`).FindStringSubmatch(string(text))
-	if !slices.Contains(got, want) {
-		t.Errorf("cuda_ptx.c was made of %q; want %s: run engine/ort/cuda/compile.sh", got, want)
+	image, err := os.ReadFile("cuda_kernels.fatbin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(image)
+	for name, want := range map[string]string{"sources": sources, "cuda_kernels.fatbin": hex.EncodeToString(sum[:])} {
+		got := regexp.MustCompile(`(?m)^// ` + regexp.QuoteMeta(name) + `: sha256 ([0-9a-f]{64})$`).FindSubmatch(text)
+		if got == nil || string(got[1]) != want {
+			t.Errorf("cuda_kernels.S names %s %q; want %s: run engine/ort/cuda/compile.sh", name, got, want)
+		}
+	}
+}
+
+// A fat binary is a header of 16 bytes and, for each image, a header, whose
+// length is at 4, the image's at 8 and generation at 28, and the image.
+func TestCUDAGenerations(t *testing.T) {
+	all, err := os.ReadFile("cuda_kernels.fatbin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[uint16]string{1: "compute", 2: "sm"}
+	var got []string
+	for b := all[16:]; len(b) > 0; {
+		got = append(got, fmt.Sprintf("%s_%d", kinds[binary.LittleEndian.Uint16(b)], binary.LittleEndian.Uint32(b[28:])))
+		b = b[uint64(binary.LittleEndian.Uint32(b[4:]))+binary.LittleEndian.Uint64(b[8:]):]
+	}
+	slices.Sort(got)
+	want := []string{"compute_75", "sm_100", "sm_120", "sm_75", "sm_80", "sm_90"}
+	if !slices.Equal(got, want) {
+		t.Errorf("kernels for %v; want %v", got, want)
 	}
 }

@@ -329,7 +329,7 @@ int main(int argc, char **argv) {
   const mr_cuda_device *d;
   const double begin = now_ms();
   mr_cuda_open(&api, 0, &d);
-  printf("%s, %d multiprocessors, %zu KiB of shared memory each; the PTX loads in %.0f ms\n", p.name, d->processors,
+  printf("%s, %d multiprocessors, %zu KiB of shared memory each; driver and kernels load in %.0f ms\n", p.name, d->processors,
          d->shared_processor >> 10, now_ms() - begin);
   if (argc == 5) {
     Forest f((unsigned)atoi(argv[1]), (unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]));

@@ -1,9 +1,8 @@
 // Package cuda holds the kernels of millrace's operators for NVIDIA devices, and
 // what tests need to run them without one.
 //
-// kernels.cu is CUDA, and C: compile.sh makes PTX of it, which engine/ort links
-// as text and the driver compiles for the device at hand; emulator.c includes it
-// for the processor, where a block's threads take turns. fake.c is a driver that
+// kernels.cu is CUDA, and C: compile.sh makes machine code and PTX of it, which
+// engine/ort links and the driver loads; emulator.c includes it for the processor, where a block's threads take turns. fake.c is a driver that
 // launches those. So a session of ONNX Runtime computes with the kernels, the
 // forest's layout and the launcher that a device would get, on any machine.
 //

@@ -15,14 +15,14 @@ import (
 // sources are embedded so that a change of any of them builds this package
 // again: Go does not know that kernels.cu is part of it.
 //
-//go:embed kernels.cu finish.h layout.h driver.h
+//go:embed kernels.cu finish.h layout.h
 var sources embed.FS
 
-// Digest is the SHA-256 of what compile.sh makes PTX of: the files one after
+// Digest is the SHA-256 of what compile.sh compiles: the files one after
 // the other.
 func Digest() (string, error) {
 	h := sha256.New()
-	for _, name := range []string{"kernels.cu", "layout.h", "finish.h", "driver.h"} {
+	for _, name := range []string{"kernels.cu", "layout.h", "finish.h"} {
 		b, err := sources.ReadFile(name)
 		if err != nil {
 			return "", err

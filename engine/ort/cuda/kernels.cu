@@ -1,6 +1,5 @@
-// Kernels of millrace's operators for NVIDIA devices. cuda/compile.sh makes PTX
-// of them, and emulator.c compiles them for the processor, as C; so this is what
-// C and CUDA's C++ have in common, and what would be a template is a function
+// Kernels of millrace's operators for NVIDIA devices. compile.sh compiles them for
+// those, and emulator.c for the processor, as C; so this is what C and CUDA's C++ have in common, and what would be a template is a function
 // whose last arguments are constants.
 //
 // Every row belongs to one thread, which adds trees in their order: sums have
