@@ -1,12 +1,12 @@
 // The operators of ops.h on NVIDIA devices: kernels in cuda/kernels.cu, launched
-// through the driver's API, which is opened when the first such operator is
-// made. cuda/layout.h says how a forest lies there.
+// through the driver, which is loaded when the first such operator is made.
+// cuda/layout.h says how a forest lies there.
 #ifndef MILLRACE_ORT_CUDA_H
 #define MILLRACE_ORT_CUDA_H
 
-#include "cuda/driver.h"
 #include "cuda/layout.h"
 #include "cuda_stand_in.h"
+#include "driver.h"
 #include "ops.h"
 
 // The kernels, compiled by cuda/compile.sh.
@@ -28,7 +28,7 @@ enum { MR_CUDA_MOST_DEVICES = 64 };
 // A device, its context and the kernels loaded into it; made once and kept, as
 // loading compiles them for a device newer than they are.
 typedef struct {
-  const mr_cuda_driver *driver;
+  const mr_driver_functions *driver;
   mr_cu_context context;
   mr_cu_module module;
   mr_cu_function kernel[MR_CUDA_KERNEL_COUNT];
@@ -37,7 +37,7 @@ typedef struct {
 } mr_cuda_device;
 
 // The device of an ordinal, as the CUDA provider counts them. Errors say what
-// the driver said, and what to install where it is missing.
+// the driver said, or that it is missing.
 OrtStatus *mr_cuda_open(const OrtApi *api, int ordinal, const mr_cuda_device **out);
 
 // Copies bytes into memory of the device; mr_cuda_free(d, 0) does nothing.

@@ -5,100 +5,60 @@
 #include <stdio.h>
 #include <string.h>
 
-// The driver's API, as far as it is used (https://docs.nvidia.com/cuda/cuda-driver-api/):
-// results are 0 or an error, devices are numbers, contexts are pointers.
 static struct {
-  int (*cuInit)(unsigned flags);
-  int (*cuDriverGetVersion)(int *version);
-  int (*cuDeviceGetCount)(int *count);
-  int (*cuDeviceGet)(int *device, int ordinal);
-  int (*cuDeviceGetName)(char *name, int room, int device);
-  int (*cuDeviceTotalMem_v2)(size_t *bytes, int device);
-  int (*cuDevicePrimaryCtxRetain)(void **context, int device);
-  int (*cuDevicePrimaryCtxRelease_v2)(int device);
-  int (*cuCtxPushCurrent_v2)(void *context);
-  int (*cuCtxPopCurrent_v2)(void **context);
-  int (*cuMemHostAlloc)(void **memory, size_t bytes, unsigned flags);
-  int (*cuMemFreeHost)(void *memory);
-  int (*cuMemAlloc_v2)(uint64_t *memory, size_t bytes);
-  int (*cuMemFree_v2)(uint64_t memory);
-  int (*cuMemcpyHtoDAsync_v2)(uint64_t to, const void *from, size_t bytes, void *stream);
-  int (*cuMemcpyDtoHAsync_v2)(void *to, uint64_t from, size_t bytes, void *stream);
-  int (*cuStreamCreate)(void **stream, unsigned flags);
-  int (*cuStreamSynchronize)(void *stream);
-  int (*cuStreamDestroy_v2)(void *stream);
-  int (*cuGetErrorString)(int result, const char **text);
-} driver;
+  pthread_once_t once;
+  mr_driver_functions library; // of libcuda.so.1
+  mr_error unusable;           // why these are not there, if so
+  const mr_driver_functions *stand_in;
+} nvidia = {.once = PTHREAD_ONCE_INIT};
 
-static const struct {
-  const char *name;
-  void *at;
-} symbols[] = {
-#define SYMBOL(name) {#name, &driver.name}
-    SYMBOL(cuInit),
-    SYMBOL(cuDriverGetVersion),
-    SYMBOL(cuDeviceGetCount),
-    SYMBOL(cuDeviceGet),
-    SYMBOL(cuDeviceGetName),
-    SYMBOL(cuDeviceTotalMem_v2),
-    SYMBOL(cuDevicePrimaryCtxRetain),
-    SYMBOL(cuDevicePrimaryCtxRelease_v2),
-    SYMBOL(cuCtxPushCurrent_v2),
-    SYMBOL(cuCtxPopCurrent_v2),
-    SYMBOL(cuMemHostAlloc),
-    SYMBOL(cuMemFreeHost),
-    SYMBOL(cuMemAlloc_v2),
-    SYMBOL(cuMemFree_v2),
-    SYMBOL(cuMemcpyHtoDAsync_v2),
-    SYMBOL(cuMemcpyDtoHAsync_v2),
-    SYMBOL(cuStreamCreate),
-    SYMBOL(cuStreamSynchronize),
-    SYMBOL(cuStreamDestroy_v2),
-    SYMBOL(cuGetErrorString),
-#undef SYMBOL
-};
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static mr_error unusable; // why the driver is not there, if so
-
-static void say(mr_error *error, const char *what, int result) {
-  const char *text = NULL;
-  if (driver.cuGetErrorString) driver.cuGetErrorString(result, &text);
-  snprintf(error->text, sizeof error->text, "%s: %s (CUDA error %d)", what, text ? text : "unknown error", result);
+void mr_driver_says(const mr_driver_functions *driver, mr_error *error, const char *what, mr_cu_result result,
+                    const char *detail) {
+  const char *name = NULL, *text = NULL;
+  driver->cuGetErrorName(result, &name);
+  driver->cuGetErrorString(result, &text);
+  snprintf(error->text, sizeof error->text, "%s: %s: %s (CUDA error %d)%s%s", what, name ? name : "an unknown error",
+           text ? text : "no description", result, *detail ? ": " : "", detail);
 }
 
 static void load(void) {
   void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL); // stays loaded
   if (!library) {
-    snprintf(unusable.text, sizeof unusable.text, "%s", dlerror());
+    snprintf(nvidia.unusable.text, sizeof nvidia.unusable.text, "%s", dlerror());
     return;
   }
-  for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
-    void *symbol = dlsym(library, symbols[i].name);
-    if (!symbol) {
-      snprintf(unusable.text, sizeof unusable.text, "libcuda.so.1 is too old: it has no %s", symbols[i].name);
-      return;
-    }
-    memcpy(symbols[i].at, &symbol, sizeof symbol);
+#define TAKE(name, symbol, arguments)                                                                                 \
+  if (!(*(void **)&nvidia.library.name = dlsym(library, symbol))) {                                                   \
+    snprintf(nvidia.unusable.text, sizeof nvidia.unusable.text, "libcuda.so.1 is too old: it has no %s", symbol);     \
+    return;                                                                                                           \
   }
-  int result = driver.cuInit(0);
-  if (result) say(&unusable, "cuInit", result);
+  MR_DRIVER_FUNCTIONS(TAKE)
+#undef TAKE
+  mr_cu_result result = nvidia.library.cuInit(0);
+  if (result) mr_driver_says(&nvidia.library, &nvidia.unusable, "cuInit", result, "");
 }
 
-static int there(mr_error *error) {
-  pthread_once(&once, load);
-  *error = unusable;
-  return !unusable.text[0];
+void mr_driver_stand_in(const mr_driver_functions *functions) {
+  __atomic_store_n(&nvidia.stand_in, functions, __ATOMIC_RELAXED);
 }
 
-// CALL returns what the caller gives for a failure, and says which call failed.
-#define CALL(failed, function, ...)          \
-  do {                                       \
-    int result_ = driver.function(__VA_ARGS__); \
-    if (result_) {                           \
-      say(error, #function, result_);        \
-      return failed;                         \
-    }                                        \
+const mr_driver_functions *mr_driver(mr_error *error) {
+  const mr_driver_functions *stand_in = __atomic_load_n(&nvidia.stand_in, __ATOMIC_RELAXED);
+  error->text[0] = 0;
+  if (stand_in) return stand_in;
+  pthread_once(&nvidia.once, load);
+  *error = nvidia.unusable;
+  return error->text[0] ? NULL : &nvidia.library;
+}
+
+// Returns what the caller gives for a failure, and says which call failed.
+#define CALL(failed, function, ...)                               \
+  do {                                                            \
+    mr_cu_result result_ = driver->function(__VA_ARGS__);         \
+    if (result_) {                                                \
+      mr_driver_says(driver, error, #function, result_, "");      \
+      return failed;                                              \
+    }                                                             \
   } while (0)
 
 int mr_driver_finds(const char *name) {
@@ -108,122 +68,129 @@ int mr_driver_finds(const char *name) {
 }
 
 int mr_driver_devices(mr_error *error) {
+  const mr_driver_functions *driver = mr_driver(error);
   int n;
-  if (!there(error)) return -1;
+  if (!driver) return -1;
   CALL(-1, cuDeviceGetCount, &n);
   return n;
 }
 
 int mr_driver_version(mr_error *error) {
+  const mr_driver_functions *driver = mr_driver(error);
   int version;
-  if (!there(error)) return 0;
+  if (!driver) return 0;
   CALL(0, cuDriverGetVersion, &version);
   return version;
 }
 
 int mr_driver_device_name(int ordinal, char *name, int room, mr_error *error) {
-  int device;
-  if (!there(error)) return 0;
+  const mr_driver_functions *driver = mr_driver(error);
+  mr_cu_device device;
+  if (!driver) return 0;
   CALL(0, cuDeviceGet, &device, ordinal);
   CALL(0, cuDeviceGetName, name, room, device);
   return 1;
 }
 
 size_t mr_driver_device_memory(int ordinal, mr_error *error) {
-  int device;
+  const mr_driver_functions *driver = mr_driver(error);
+  mr_cu_device device;
   size_t bytes;
-  if (!there(error)) return 0;
+  if (!driver) return 0;
   CALL(0, cuDeviceGet, &device, ordinal);
-  CALL(0, cuDeviceTotalMem_v2, &bytes, device);
+  CALL(0, cuDeviceTotalMem, &bytes, device);
   return bytes;
 }
 
-// The primary context is ONNX Runtime's too. Each piece of memory retains it, so
-// that it is there until the last is freed.
-static int enter(int ordinal, int *device, mr_error *error) {
-  void *context;
-  CALL(0, cuDeviceGet, device, ordinal);
-  CALL(0, cuDevicePrimaryCtxRetain, &context, *device);
-  CALL(0, cuCtxPushCurrent_v2, context);
-  return 1;
+// A device whose context is current. The context is the primary one, which is
+// ONNX Runtime's too. Each piece of memory retains it, so that it is there until
+// the last is freed.
+typedef struct {
+  const mr_driver_functions *driver;
+  mr_cu_device device;
+} place;
+
+// 0, and nothing to leave, when it failed.
+static int enter(int ordinal, place *p, mr_error *error) {
+  const mr_driver_functions *driver = mr_driver(error);
+  mr_cu_context context;
+  if (!driver) return 0;
+  p->driver = driver;
+  CALL(0, cuDeviceGet, &p->device, ordinal);
+  CALL(0, cuDevicePrimaryCtxRetain, &context, p->device);
+  mr_cu_result result = driver->cuCtxPushCurrent(context);
+  if (!result) return 1;
+  mr_driver_says(driver, error, "cuCtxPushCurrent", result, "");
+  driver->cuDevicePrimaryCtxRelease(p->device);
+  return 0;
 }
 
-static void leave(void) {
-  void *context;
-  driver.cuCtxPopCurrent_v2(&context);
+// keeps: leaves the context retained, for memory that was taken.
+static void leave(const place *p, int keeps) {
+  mr_cu_context context;
+  p->driver->cuCtxPopCurrent(&context);
+  if (!keeps) p->driver->cuDevicePrimaryCtxRelease(p->device);
 }
 
-enum { PORTABLE = 1 };
+static void leave_freed(const place *p) {
+  leave(p, 0);
+  p->driver->cuDevicePrimaryCtxRelease(p->device); // of the allocation
+}
 
 void *mr_driver_host_alloc(int ordinal, size_t bytes, mr_error *error) {
-  int device;
+  place p;
   void *memory = NULL;
-  if (!there(error) || !enter(ordinal, &device, error)) return NULL;
-  int result = driver.cuMemHostAlloc(&memory, bytes, PORTABLE);
-  leave();
-  if (result) {
-    say(error, "cuMemHostAlloc", result);
-    driver.cuDevicePrimaryCtxRelease_v2(device);
-    return NULL;
-  }
-  return memory;
+  if (!enter(ordinal, &p, error)) return NULL;
+  mr_cu_result result = p.driver->cuMemHostAlloc(&memory, bytes, MR_CU_HOST_PORTABLE);
+  if (result) mr_driver_says(p.driver, error, "cuMemHostAlloc", result, "");
+  leave(&p, !result);
+  return result ? NULL : memory;
 }
 
 void mr_driver_host_free(int ordinal, void *memory) {
-  int device;
+  place p;
   mr_error ignored;
-  if (!enter(ordinal, &device, &ignored)) return;
-  driver.cuMemFreeHost(memory);
-  leave();
-  driver.cuDevicePrimaryCtxRelease_v2(device); // of enter
-  driver.cuDevicePrimaryCtxRelease_v2(device); // of the allocation
+  if (!enter(ordinal, &p, &ignored)) return;
+  p.driver->cuMemFreeHost(memory);
+  leave_freed(&p);
 }
 
 uint64_t mr_driver_device_alloc(int ordinal, size_t bytes, mr_error *error) {
-  int device;
-  uint64_t memory = 0;
-  if (!there(error) || !enter(ordinal, &device, error)) return 0;
-  int result = driver.cuMemAlloc_v2(&memory, bytes);
-  leave();
-  if (result) {
-    say(error, "cuMemAlloc", result);
-    driver.cuDevicePrimaryCtxRelease_v2(device);
-    return 0;
-  }
-  return memory;
+  place p;
+  mr_cu_pointer memory = 0;
+  if (!enter(ordinal, &p, error)) return 0;
+  mr_cu_result result = p.driver->cuMemAlloc(&memory, bytes);
+  if (result) mr_driver_says(p.driver, error, "cuMemAlloc", result, "");
+  leave(&p, !result);
+  return result ? 0 : memory;
 }
 
 void mr_driver_device_free(int ordinal, uint64_t memory) {
-  int device;
+  place p;
   mr_error ignored;
-  if (!enter(ordinal, &device, &ignored)) return;
-  driver.cuMemFree_v2(memory);
-  leave();
-  driver.cuDevicePrimaryCtxRelease_v2(device); // of enter
-  driver.cuDevicePrimaryCtxRelease_v2(device); // of the allocation
+  if (!enter(ordinal, &p, &ignored)) return;
+  p.driver->cuMemFree(memory);
+  leave_freed(&p);
 }
 
-enum { NON_BLOCKING = 1 };
-
-// copy_on copies in the current context, on a stream that it makes when *stream is
-// not there yet.
-static int copy_on(void **stream, uint64_t memory, void *host, size_t bytes, int to_device, mr_error *error) {
-  if (!*stream) CALL(0, cuStreamCreate, stream, NON_BLOCKING);
+// Copies in the current context, on a stream that it makes.
+static int copy_on(const mr_driver_functions *driver, void **stream, uint64_t memory, void *host, size_t bytes,
+                   int to_device, mr_error *error) {
+  CALL(0, cuStreamCreate, stream, MR_CU_STREAM_NON_BLOCKING);
   if (to_device)
-    CALL(0, cuMemcpyHtoDAsync_v2, memory, host, bytes, *stream);
+    CALL(0, cuMemcpyHtoDAsync, memory, host, bytes, *stream);
   else
-    CALL(0, cuMemcpyDtoHAsync_v2, host, memory, bytes, *stream);
+    CALL(0, cuMemcpyDtoHAsync, host, memory, bytes, *stream);
   CALL(0, cuStreamSynchronize, *stream);
   return 1;
 }
 
 int mr_driver_copy(int ordinal, uint64_t memory, void *host, size_t bytes, int to_device, mr_error *error) {
-  int device;
-  if (!there(error) || !enter(ordinal, &device, error)) return 0;
+  place p;
   void *stream = NULL;
-  int done = copy_on(&stream, memory, host, bytes, to_device, error);
-  if (stream) driver.cuStreamDestroy_v2(stream);
-  leave();
-  driver.cuDevicePrimaryCtxRelease_v2(device);
+  if (!enter(ordinal, &p, error)) return 0;
+  int done = copy_on(p.driver, &stream, memory, host, bytes, to_device, error);
+  if (stream) p.driver->cuStreamDestroy(stream);
+  leave(&p, 0);
   return done;
 }

@@ -1,18 +1,28 @@
-// NVIDIA's driver, loaded when it is first asked for: page-locked memory, and what
-// devices there are. ONNX Runtime's own page-locked memory goes with the session
-// that gave it; this stays.
+// NVIDIA's driver, loaded when it is first asked for: its functions, page-locked
+// memory, and what devices there are. ONNX Runtime's own page-locked memory goes
+// with the session that gave it; this stays.
 #ifndef MILLRACE_ORT_DRIVER_H
 #define MILLRACE_ORT_DRIVER_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MR_ERROR_TEXT = 512 };
+#include "cuda/functions.h"
+
+enum { MR_ERROR_TEXT = 2048 };
 
 // What went wrong; empty when nothing did.
 typedef struct {
   char text[MR_ERROR_TEXT];
 } mr_error;
+
+// The driver's functions, started; NULL where it cannot be loaded or started.
+const mr_driver_functions *mr_driver(mr_error *error);
+// Has others take their place, for tests; NULL ends that.
+void mr_driver_stand_in(const mr_driver_functions *functions);
+// Says that what failed with a result, in the driver's words; detail may be empty.
+void mr_driver_says(const mr_driver_functions *driver, mr_error *error, const char *what, mr_cu_result result,
+                    const char *detail);
 
 // Whether the loader finds a library.
 int mr_driver_finds(const char *name);

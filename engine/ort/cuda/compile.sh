@@ -57,7 +57,7 @@ readonly cuda=$home/nvidia/cu13
 if [ "${1:-}" = bench ]; then
   objects=$(mktemp -d)
   trap 'rm -rf "$objects"' EXIT
-  for name in forest.c cuda_forest.c cuda_driver.c cuda_kernels.S; do
+  for name in forest.c cuda_forest.c cuda_driver.c driver.c cuda_kernels.S; do
     (cd "$here/.." && gcc -O2 -std=c11 -c -o "$objects/$name.o" "$name")
   done
   "$cuda/bin/nvcc" "${flags[@]}" -O3 -arch=sm_90 -I"$here/.." -L"$cuda/lib" -o "$2" "$here/bench.cu" "$objects"/*.o -ldl \

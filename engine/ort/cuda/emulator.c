@@ -7,7 +7,6 @@
 #include <string.h>
 #include <ucontext.h>
 
-#include "driver.h"
 #include "fake.h"
 #include "kernels.cu"
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "driver.h"
+#include "functions.h"
 
 enum { DEVICES = 2, MOST_CALLS = 1 << 16 };
 enum { // CUresult
@@ -95,10 +95,34 @@ static mr_cu_result error_string(mr_cu_result result, const char **text) {
   return *text ? 0 : INVALID_VALUE;
 }
 
+static mr_cu_result driver_version(int *out) {
+  CALLED("cuDriverGetVersion", "%s", "");
+  *out = 13010;
+  return 0;
+}
+
+static mr_cu_result device_count(int *out) {
+  CALLED("cuDeviceGetCount", "%s", "");
+  *out = DEVICES;
+  return 0;
+}
+
 static mr_cu_result device_get(mr_cu_device *out, int ordinal) {
   CALLED("cuDeviceGet", "%d", ordinal);
   if (ordinal < 0 || ordinal >= DEVICES) return INVALID_DEVICE;
   *out = ordinal;
+  return 0;
+}
+
+static mr_cu_result device_name(char *out, int room, mr_cu_device device) {
+  CALLED("cuDeviceGetName", "of %d", device);
+  snprintf(out, (size_t)room, "fake %d", device);
+  return 0;
+}
+
+static mr_cu_result device_memory(size_t *out, mr_cu_device device) {
+  CALLED("cuDeviceTotalMem", "of %d", device);
+  *out = (size_t)1 << 30;
   return 0;
 }
 
@@ -196,10 +220,56 @@ static mr_cu_result release_memory(mr_cu_pointer p) {
   return 0;
 }
 
+static mr_cu_result allocate_host(void **out, size_t bytes, unsigned flags) {
+  CALLED("cuMemHostAlloc", "%u", flags);
+  if (!current()) return INVALID_CONTEXT;
+  *out = bytes ? malloc(bytes) : NULL;
+  if (!*out) return bytes ? OUT_OF_MEMORY : INVALID_VALUE;
+  __atomic_add_fetch(&fake.allocations, 1, __ATOMIC_RELAXED);
+  return 0;
+}
+
+static mr_cu_result release_host(void *memory) {
+  gave_back("cuMemFreeHost", "%s", "");
+  if (!current()) return INVALID_CONTEXT;
+  __atomic_sub_fetch(&fake.allocations, 1, __ATOMIC_RELAXED);
+  free(memory);
+  return 0;
+}
+
 static mr_cu_result copy_in(mr_cu_pointer to, const void *from, size_t bytes) {
   CALLED("cuMemcpyHtoD", "%s", "");
   if (!current()) return INVALID_CONTEXT;
   memcpy((void *)(uintptr_t)to, from, bytes);
+  return 0;
+}
+
+static mr_cu_result copy_in_async(mr_cu_pointer to, const void *from, size_t bytes, void *stream) {
+  CALLED("cuMemcpyHtoDAsync", "%s", "");
+  if (!current() || !stream) return INVALID_CONTEXT;
+  memcpy((void *)(uintptr_t)to, from, bytes);
+  return 0;
+}
+
+static mr_cu_result copy_out_async(void *to, mr_cu_pointer from, size_t bytes, void *stream) {
+  CALLED("cuMemcpyDtoHAsync", "%s", "");
+  if (!current() || !stream) return INVALID_CONTEXT;
+  memcpy(to, (const void *)(uintptr_t)from, bytes);
+  return 0;
+}
+
+static mr_cu_result make_stream(void **out, unsigned flags) {
+  CALLED("cuStreamCreate", "%u", flags);
+  if (!current()) return INVALID_CONTEXT;
+  *out = malloc(1);
+  __atomic_add_fetch(&fake.allocations, 1, __ATOMIC_RELAXED);
+  return 0;
+}
+
+static mr_cu_result release_stream(void *stream) {
+  gave_back("cuStreamDestroy", "%s", "");
+  __atomic_sub_fetch(&fake.allocations, 1, __ATOMIC_RELAXED);
+  free(stream);
   return 0;
 }
 
@@ -221,12 +291,16 @@ static mr_cu_result launch(mr_cu_function function, unsigned grid_x, unsigned gr
   return error ? ILLEGAL_ADDRESS : 0;
 }
 
-static const mr_cuda_driver driver = {
-    .cuInit = init, .cuGetErrorName = error_name, .cuGetErrorString = error_string, .cuDeviceGet = device_get,
-    .cuDeviceGetAttribute = device_attribute, .cuDevicePrimaryCtxRetain = retain, .cuDevicePrimaryCtxRelease = release,
-    .cuCtxPushCurrent = push, .cuCtxPopCurrent = pop, .cuModuleLoadDataEx = load, .cuModuleUnload = unload,
-    .cuModuleGetFunction = get_function, .cuFuncSetAttribute = set_function, .cuMemAlloc = allocate,
-    .cuMemFree = release_memory, .cuMemcpyHtoD = copy_in, .cuStreamSynchronize = synchronize, .cuLaunchKernel = launch,
+static const mr_driver_functions driver = {
+    .cuInit = init, .cuGetErrorName = error_name, .cuGetErrorString = error_string, .cuDriverGetVersion = driver_version,
+    .cuDeviceGetCount = device_count, .cuDeviceGet = device_get, .cuDeviceGetName = device_name,
+    .cuDeviceTotalMem = device_memory, .cuDeviceGetAttribute = device_attribute, .cuDevicePrimaryCtxRetain = retain,
+    .cuDevicePrimaryCtxRelease = release, .cuCtxPushCurrent = push, .cuCtxPopCurrent = pop, .cuModuleLoadDataEx = load,
+    .cuModuleUnload = unload, .cuModuleGetFunction = get_function, .cuFuncSetAttribute = set_function,
+    .cuMemAlloc = allocate, .cuMemFree = release_memory, .cuMemHostAlloc = allocate_host, .cuMemFreeHost = release_host,
+    .cuMemcpyHtoD = copy_in, .cuMemcpyHtoDAsync = copy_in_async, .cuMemcpyDtoHAsync = copy_out_async,
+    .cuStreamCreate = make_stream, .cuStreamDestroy = release_stream, .cuStreamSynchronize = synchronize,
+    .cuLaunchKernel = launch,
 };
 
 const void *mr_fake_driver(void) { return &driver; }

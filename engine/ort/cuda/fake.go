@@ -41,7 +41,7 @@ var (
 	T4   = Sizes{Processors: 40, SharedProcessor: 64 << 10, SharedBlock: 64 << 10}
 )
 
-// FakeDriver is a table of functions of driver.h, with two devices. Calls and
+// FakeDriver is a table of functions of functions.h, with two devices. Calls and
 // failures so far are forgotten.
 func FakeDriver(s Sizes) unsafe.Pointer {
 	C.mr_fake_reset(C.int(s.Processors), C.int(s.SharedProcessor), C.int(s.SharedBlock))
@@ -81,7 +81,7 @@ func Calls() []string {
 
 // Live is what was made on the fake devices and not given back.
 type Live struct {
-	Allocations int
+	Allocations int // and streams
 	Contexts    int
 	Pushed      int // contexts, on the calling thread
 }

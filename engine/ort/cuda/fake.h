@@ -15,7 +15,8 @@ void mr_fake_fail(int k, int code, const char *log);
 void mr_fake_fail_call(const char *call, int code, const char *log);
 // The calls since mr_fake_reset, one a line, to be freed.
 char *mr_fake_calls(void);
-// What was made and not given back: allocations, contexts, contexts pushed.
+// What was made and not given back: allocations and streams, contexts, contexts
+// pushed.
 typedef struct {
   int allocations, contexts, pushed;
 } mr_fake_live;
