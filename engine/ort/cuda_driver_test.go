@@ -107,17 +107,21 @@ func TestCUDADriverErrors(t *testing.T) {
 		},
 		{
 			"kernels that the driver cannot compile", "cuModuleLoadDataEx", cuda.InvalidPTX, "ptxas application ptx input, line 1; fatal: Unsupported .version 9.0",
-			[]string{"the kernels cannot be loaded", "218", "Unsupported .version 9.0"},
-			nil,
+			[]string{"the kernels cannot be loaded", "CUDA error 218", "Unsupported .version 9.0"},
+			ort.ErrProvider,
 		},
-		{"a launch that fails", "cuLaunchKernel", cuda.LaunchFailed, "", []string{"cuLaunchKernel", "unspecified launch failure", "EP_FAIL"}, nil},
+		{
+			"a launch that fails", "cuLaunchKernel", cuda.LaunchFailed, "",
+			[]string{"cuLaunchKernel", "unspecified launch failure", "EP_FAIL"},
+			ort.ErrDevice,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			defer ort.StandIn(cuda.FakeDriver(cuda.H100), 0)()
 			cuda.FailCall(c.call, c.code, c.log)
 			err := runStump(t, k)
 			var status *ort.StatusError
-			if !errors.As(err, &status) || c.is != nil && !errors.Is(err, c.is) {
+			if !errors.As(err, &status) || !errors.Is(err, c.is) || errors.Is(err, models.ErrModel) {
 				t.Fatalf("session and Run = %v; want a status, and %v", err, c.is)
 			}
 			for _, want := range c.want {
@@ -159,7 +163,7 @@ func TestCUDADriverFaults(t *testing.T) {
 	}
 }
 
-// Without a driver a session says what to install, and nothing else needs one.
+// Without a driver a session says so, and nothing else needs one.
 func TestCUDADriverMissing(t *testing.T) {
 	orttest.Library(t)
 	k := stump(t)
@@ -168,7 +172,10 @@ func TestCUDADriverMissing(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "libcuda.so.1") {
 		t.Skipf("this machine has a driver (%v)", err)
 	}
-	for _, want := range []string{"CUDA", "libcuda.so.1", "install NVIDIA's driver"} {
+	if !errors.Is(err, ort.ErrProvider) || errors.Is(err, models.ErrModel) {
+		t.Errorf("NewSession = %v; want ErrProvider", err)
+	}
+	for _, want := range []string{"CUDA: ", "libcuda.so.1", "millrace doctor"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("NewSession = %q; want %q in it", err, want)
 		}

@@ -115,6 +115,8 @@ func refusal(m *models.Model, err error) error {
 		return fmt.Errorf("model %s: %w: %w", m.Path, ErrOutOfMemory, err)
 	case errors.Is(err, ErrProvider), !errors.As(err, &status):
 		return fmt.Errorf("model %s: %w", m.Path, err)
+	case strings.Contains(status.Message, "CUDA: "): // of our operators; see cuda_driver.c
+		return fmt.Errorf("model %s: %w: %w; `millrace doctor` says what it needs", m.Path, ErrProvider, err)
 	case len(m.Custom) > 0:
 		names := make([]string, 0, len(m.Custom))
 		for _, op := range m.Custom {
