@@ -12,6 +12,8 @@ import (
 	"github.com/klauspost/cpuid/v2"
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
+
+	"github.com/millrace/millrace/engine/ort"
 )
 
 // choosingFeatures are the vector extensions that kernels, ours or ONNX
@@ -31,8 +33,9 @@ func CPUFeatures() []string {
 	return names
 }
 
-// describeMachine reads what this process was granted.
-func describeMachine(name, noPower string) Machine {
+// describeMachine reads what this process was granted. noPower is why the system
+// does not tell the processors' power, and withDevices says that GPUs tell theirs.
+func describeMachine(name, noPower string, withDevices bool) Machine {
 	m := Machine{
 		Name: name, CPU: cpuid.CPU.BrandName, Arch: runtime.GOARCH,
 		Cores: runtime.GOMAXPROCS(0), CoresOnline: runtime.NumCPU(),
@@ -58,8 +61,15 @@ func describeMachine(name, noPower string) Machine {
 	if err := unix.Uname(&uts); err == nil {
 		m.Kernel = unix.ByteSliceToString(uts.Sysname[:]) + " " + unix.ByteSliceToString(uts.Release[:])
 	}
-	if m.NoPower = noPower; noPower == "" {
+	switch {
+	case noPower == "" && withDevices:
+		m.PowerSource = "rapl, and nvml for GPUs"
+	case noPower == "":
 		m.PowerSource = "rapl"
+	case withDevices:
+		m.PowerSource = "nvml, of GPUs alone: " + noPower
+	default:
+		m.NoPower = noPower
 	}
 	return m
 }
@@ -133,8 +143,11 @@ const powercap = "/sys/class/powercap"
 // energy reads what the processor packages have used, by the counters of
 // Linux's powercap tree (Documentation/power/powercap/powercap.rst). Most
 // virtual machines have none.
+//
+// To that comes what devices have used, while one of them computes.
 type energy struct {
-	zones []energyZone
+	zones   []energyZone
+	devices []ort.DeviceInfo
 }
 
 type energyZone struct {
@@ -181,6 +194,23 @@ func readMicrojoules(path string) (uint64, bool) {
 	return n, err == nil
 }
 
+// withDevices is the energy with that of devices that say what they use.
+func (e *energy) withDevices(devices []ort.DeviceInfo) *energy {
+	with := &energy{}
+	if e != nil {
+		with.zones = e.zones
+	}
+	for _, d := range devices {
+		if _, ok := d.Joules(); ok {
+			with.devices = append(with.devices, d)
+		}
+	}
+	if len(with.devices) == 0 {
+		return e
+	}
+	return with
+}
+
 // start begins a measurement; the function it gives ends it and returns joules,
 // or 0 when a counter could not be read. A counter that starts again more than
 // once between the two counts too little: after minutes, not seconds.
@@ -195,7 +225,19 @@ func (e *energy) start() func() float64 {
 			return func() float64 { return 0 }
 		}
 	}
+	used := make([]float64, len(e.devices))
+	for i := range e.devices {
+		used[i], _ = e.devices[i].Joules()
+	}
 	return func() float64 {
+		devices := 0.0
+		for i := range e.devices {
+			now, ok := e.devices[i].Joules()
+			if !ok {
+				return 0
+			}
+			devices += now - used[i]
+		}
 		var total uint64
 		for i, z := range e.zones {
 			now, ok := readMicrojoules(z.counter)
@@ -208,6 +250,6 @@ func (e *energy) start() func() float64 {
 				total += now - before[i]
 			}
 		}
-		return float64(total) / 1e6
+		return float64(total)/1e6 + devices
 	}
 }

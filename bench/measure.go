@@ -165,6 +165,8 @@ type measurement struct {
 	rig    *engine.Rig
 	out    *Writer
 	energy *energy
+	// withDevices is energy and that of the GPUs, if one may be used.
+	withDevices *energy
 	dir    string
 	steps  steps
 	whole  time.Duration // what a whole run is expected to take
@@ -183,6 +185,11 @@ func Run(ctx context.Context, opts Options, lib *ort.Library, id string, records
 	m := &measurement{opts: &opts, lib: lib, whole: opts.Target}
 	var noPower string
 	m.energy, noPower = openEnergy(opts.powercap)
+	m.withDevices = m.energy
+	if slices.ContainsFunc(opts.Providers, func(p ort.Provider) bool { return p != ort.CPU }) {
+		devices, _, _ := ort.Devices() // without them the provider is not available, which is said then
+		m.withDevices = m.energy.withDevices(devices)
+	}
 	if m.dir, err = os.MkdirTemp(opts.Dir, "millrace-bench-"); err != nil {
 		return fmt.Errorf("%w: folder for outputs: %w", engine.ErrUsage, err)
 	}
@@ -355,7 +362,7 @@ func (m *measurement) head(noPower string) (*Head, error) {
 	p := m.plan
 	h := &Head{
 		Started: time.Now().UTC().Truncate(time.Millisecond), Command: m.opts.Command, PricePerHour: m.opts.PricePerHour,
-		Machine: describeMachine(m.opts.Name, noPower),
+		Machine: describeMachine(m.opts.Name, noPower, m.withDevices != nil && len(m.withDevices.devices) > 0),
 		Versions: Versions{
 			Millrace: p.Options.Build.Version, Commit: p.Options.Build.Commit, Dirty: m.opts.Dirty, Go: runtime.Version(), ORT: m.lib.Version, Kernels: kernel.Level(),
 		},
@@ -423,7 +430,7 @@ func (m *measurement) repeat(ctx context.Context, r *Repeat, do func() (engine.M
 		return context.Cause(ctx)
 	}
 	runtime.GC() // the garbage of the one before is not this one's
-	joules, stolen := m.energy.start(), stealSeconds()
+	joules, stolen := m.powers().start(), stealSeconds()
 	measured, err := do()
 	if err != nil {
 		if ctx.Err() != nil {
@@ -447,6 +454,14 @@ func (m *measurement) repeat(ctx context.Context, r *Repeat, do func() (engine.M
 	case StageAssemble, StageInfer, StageInferExported, StageCompute, StageEndToEnd:
 	}
 	return m.out.Repeat(r)
+}
+
+// powers is what tells the energy of a repeat: on a device, the device too.
+func (m *measurement) powers() *energy {
+	if m.run.Provider == ort.CPU {
+		return m.energy
+	}
+	return m.withDevices
 }
 
 // stealSeconds are the seconds of this machine's cores, since it started, that

@@ -92,6 +92,24 @@ int mr_driver_device_name(int ordinal, char *name, int room, mr_error *error) {
   return 1;
 }
 
+int mr_driver_device_address(int ordinal, char *address, int room, mr_error *error) {
+  const mr_driver_functions *driver = mr_driver(error);
+  mr_cu_device device;
+  if (!driver) return 0;
+  CALL(0, cuDeviceGet, &device, ordinal);
+  CALL(0, cuDeviceGetPCIBusId, address, room, device);
+  return 1;
+}
+
+int mr_driver_sleep_while_waiting(int ordinal, mr_error *error) {
+  const mr_driver_functions *driver = mr_driver(error);
+  mr_cu_device device;
+  if (!driver) return 0;
+  CALL(0, cuDeviceGet, &device, ordinal);
+  CALL(0, cuDevicePrimaryCtxSetFlags, device, MR_CU_BLOCKING_SYNC);
+  return 1;
+}
+
 size_t mr_driver_device_memory(int ordinal, mr_error *error) {
   const mr_driver_functions *driver = mr_driver(error);
   mr_cu_device device;

@@ -2,6 +2,7 @@ package ort
 
 // #include <stdlib.h>
 // #include "driver.h"
+// #include "nvml.h"
 // #include "shim.h"
 import "C"
 
@@ -54,6 +55,8 @@ type DeviceInfo struct {
 	Number int    `json:"number"`
 	Name   string `json:"name"`
 	Bytes  int64  `json:"bytes"` // of its memory
+	// Address is where the device sits on the bus, such as 0000:3b:00.0.
+	Address string `json:"address"`
 }
 
 func driverError(e *C.mr_error) error { return fmt.Errorf("%w: %s", ErrDevice, C.GoString(&e.text[0])) }
@@ -73,13 +76,35 @@ func Devices() (devices []DeviceInfo, driver string, err error) {
 		if C.mr_driver_device_name(i, &name[0], C.int(len(name)), &e) == 0 {
 			return nil, "", driverError(&e)
 		}
+		var address [32]C.char
+		if C.mr_driver_device_address(i, &address[0], C.int(len(address)), &e) == 0 {
+			return nil, "", driverError(&e)
+		}
 		bytes := C.mr_driver_device_memory(i, &e)
 		if bytes == 0 {
 			return nil, "", driverError(&e)
 		}
-		devices = append(devices, DeviceInfo{Number: int(i), Name: C.GoString(&name[0]), Bytes: int64(bytes)})
+		devices = append(devices, DeviceInfo{Number: int(i), Name: C.GoString(&name[0]), Bytes: int64(bytes), Address: C.GoString(&address[0])})
 	}
 	return devices, fmt.Sprintf("%d.%d", version/1000, version%1000/10), nil
+}
+
+// Joules are what the device has used since its driver was loaded; false where the
+// system does not say (older devices, some virtual machines).
+func (d *DeviceInfo) Joules() (float64, bool) {
+	address := C.CString(d.Address)
+	defer C.free(unsafe.Pointer(address))
+	joules := float64(C.mr_nvml_joules(address))
+	return joules, joules >= 0
+}
+
+// Used are the bytes of the device's memory that anybody uses; false where the
+// system does not say.
+func (d *DeviceInfo) Used() (int64, bool) {
+	address := C.CString(d.Address)
+	defer C.free(unsafe.Pointer(address))
+	used := int64(C.mr_nvml_used(address))
+	return used, used >= 0
 }
 
 // HostMemory is page-locked memory of the host: devices read and write it by

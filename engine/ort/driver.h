@@ -31,6 +31,11 @@ int mr_driver_devices(mr_error *error);
 // Its version, such as 13000 for CUDA 13.0.
 int mr_driver_version(mr_error *error);
 int mr_driver_device_name(int device, char *name, int room, mr_error *error);
+// Where a device sits on the bus, such as 0000:3b:00.0.
+int mr_driver_device_address(int device, char *address, int room, mr_error *error);
+// Has threads that wait for a device sleep meanwhile, and leave their core to others;
+// else each keeps one busy looking.
+int mr_driver_sleep_while_waiting(int device, mr_error *error);
 // A device's memory in bytes; 0 when it failed.
 size_t mr_driver_device_memory(int device, mr_error *error);
 // Page-locked memory for all devices; NULL when there is none, or no driver.

@@ -12,11 +12,13 @@ import (
 func TestDevices(t *testing.T) {
 	defer ort.StandIn(cuda.FakeDriver(cuda.H100), -1)()
 	got, driver, err := ort.Devices()
-	want := []ort.DeviceInfo{{Number: 0, Name: "fake 0", Bytes: 1 << 30}, {Number: 1, Name: "fake 1", Bytes: 1 << 30}}
+	want := []ort.DeviceInfo{
+		{Number: 0, Name: "fake 0", Bytes: 1 << 30, Address: "0000:00:00.0"}, {Number: 1, Name: "fake 1", Bytes: 1 << 30, Address: "0000:01:00.0"},
+	}
 	if err != nil || driver != "13.1" || !slices.Equal(got, want) {
 		t.Errorf("Devices() = %v, %q, %v; want %v, 13.1", got, driver, err, want)
 	}
-	for _, call := range []string{"cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetName", "cuDeviceTotalMem"} {
+	for _, call := range []string{"cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetName", "cuDeviceGetPCIBusId", "cuDeviceTotalMem"} {
 		cuda.FailCall(call, cuda.LaunchFailed, "")
 		got, _, err := ort.Devices()
 		if !errors.Is(err, ort.ErrDevice) || got != nil {

@@ -120,6 +120,17 @@ static mr_cu_result device_name(char *out, int room, mr_cu_device device) {
   return 0;
 }
 
+static mr_cu_result device_address(char *out, int room, mr_cu_device device) {
+  CALLED("cuDeviceGetPCIBusId", "of %d", device);
+  snprintf(out, (size_t)room, "0000:%02x:00.0", device);
+  return 0;
+}
+
+static mr_cu_result set_flags(mr_cu_device device, unsigned flags) {
+  CALLED("cuDevicePrimaryCtxSetFlags", "%u of %d", flags, device);
+  return 0;
+}
+
 static mr_cu_result device_memory(size_t *out, mr_cu_device device) {
   CALLED("cuDeviceTotalMem", "of %d", device);
   *out = (size_t)1 << 30;
@@ -294,7 +305,7 @@ static mr_cu_result launch(mr_cu_function function, unsigned grid_x, unsigned gr
 static const mr_driver_functions driver = {
     .cuInit = init, .cuGetErrorName = error_name, .cuGetErrorString = error_string, .cuDriverGetVersion = driver_version,
     .cuDeviceGetCount = device_count, .cuDeviceGet = device_get, .cuDeviceGetName = device_name,
-    .cuDeviceTotalMem = device_memory, .cuDeviceGetAttribute = device_attribute, .cuDevicePrimaryCtxRetain = retain,
+    .cuDeviceGetPCIBusId = device_address, .cuDevicePrimaryCtxSetFlags = set_flags, .cuDeviceTotalMem = device_memory, .cuDeviceGetAttribute = device_attribute, .cuDevicePrimaryCtxRetain = retain,
     .cuDevicePrimaryCtxRelease = release, .cuCtxPushCurrent = push, .cuCtxPopCurrent = pop, .cuModuleLoadDataEx = load,
     .cuModuleUnload = unload, .cuModuleGetFunction = get_function, .cuFuncSetAttribute = set_function,
     .cuMemAlloc = allocate, .cuMemFree = release_memory, .cuMemHostAlloc = allocate_host, .cuMemFreeHost = release_host,

@@ -24,6 +24,7 @@ enum {
   MR_CU_JIT_ERROR_LOG_BYTES = 6,
   MR_CU_HOST_PORTABLE = 1,          // CU_MEMHOSTALLOC_PORTABLE: for all contexts
   MR_CU_STREAM_NON_BLOCKING = 1,    // CUstream_flags: beside the default stream
+  MR_CU_BLOCKING_SYNC = 4,          // CU_CTX_SCHED_BLOCKING_SYNC: who waits sleeps
 };
 
 // F(function, symbol in the library, arguments).
@@ -37,6 +38,8 @@ enum {
   F(cuDeviceGetName, "cuDeviceGetName", (char *out, int room, mr_cu_device device))                                 \
   F(cuDeviceTotalMem, "cuDeviceTotalMem_v2", (size_t *out, mr_cu_device device))                                    \
   F(cuDeviceGetAttribute, "cuDeviceGetAttribute", (int *out, int attribute, mr_cu_device device))                   \
+  F(cuDeviceGetPCIBusId, "cuDeviceGetPCIBusId", (char *out, int room, mr_cu_device device))                         \
+  F(cuDevicePrimaryCtxSetFlags, "cuDevicePrimaryCtxSetFlags_v2", (mr_cu_device device, unsigned flags))             \
   F(cuDevicePrimaryCtxRetain, "cuDevicePrimaryCtxRetain", (mr_cu_context * out, mr_cu_device device))               \
   F(cuDevicePrimaryCtxRelease, "cuDevicePrimaryCtxRelease_v2", (mr_cu_device device))                               \
   F(cuCtxPushCurrent, "cuCtxPushCurrent_v2", (mr_cu_context context))                                               \
