@@ -73,10 +73,10 @@ static mr_cuda_group group_of(const mr_forest *f, size_t room) {
 }
 
 // Rows whose columns are too many for shared memory wait for those, and hardly
-// for nodes, in groups as large as a block of the most threads has elsewhere.
+// for nodes: as few as a thread walks at once leave room for more blocks.
 static mr_cuda_group wide_group(const mr_forest *f) {
-  const mr_cuda_group g = group_of(f, MOST_THREADS * MR_CUDA_BYTES_AHEAD);
-  return g.trees ? g : (mr_cuda_group){.trees = 1, .bytes = (uint32_t)largest_group(f, 1)};
+  const uint32_t trees = largest_group(f, MR_CUDA_AT_ONCE) <= MOST_THREADS * MR_CUDA_BYTES_AHEAD ? MR_CUDA_AT_ONCE : 1;
+  return (mr_cuda_group){.trees = trees, .bytes = (uint32_t)largest_group(f, trees)};
 }
 
 // Chooses the kernels: with columns in shared memory; or with nodes alone; or
