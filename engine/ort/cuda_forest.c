@@ -298,7 +298,7 @@ void mr_cuda_forest_place(mr_cuda_forest *f, mr_cu_pointer p) {
 
 static mr_cuda_group group_for(const mr_cuda_forest *f, uint32_t threads) {
   for (int i = 0; i < MR_CUDA_GROUPS; i++)
-    if (threads == MOST_THREADS >> i) return f->group[i];
+    if (threads == (uint32_t)MOST_THREADS >> i) return f->group[i];
   return (mr_cuda_group){0};
 }
 
