@@ -66,7 +66,7 @@ func FuzzOpen(f *testing.F) {
 		if _, err := KeepLabels(k); err != nil {
 			t.Fatalf("KeepLabels: %v", err)
 		}
-		if k, changed, _, err := TreesToTensors(s, TensorTrees{Transposed: true, DropLabels: true}); err != nil || (k == s) == changed {
+		if k, changed, _, err := TreesToTensors(s, TensorTrees{Transposed: true}); err != nil || (k == s) == changed {
 			t.Fatalf("TreesToTensors = %v, %v", changed, err)
 		}
 	})

@@ -44,8 +44,7 @@ func (m *Model) hasReplaceable() bool {
 
 // withKernels is the rewriter of UseKernels.
 func withKernels(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
-	// A function may bear the name of an operator and mean something else.
-	if len(p.GetFunctions()) > 0 || len(p.GetGraph().GetNode()) > maxKernelNodes {
+	if !rewritable(p) {
 		return false, nil
 	}
 	r := newKernelRewriter(p.GetGraph())

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -104,14 +103,9 @@ func openBytes(path string, data []byte, opts Options) (*Model, *onnxpb.ModelPro
 		GraphName:       p.GetGraph().GetName(),
 		Doc:             firstOf(p.GetDocString(), p.GetGraph().GetDocString()),
 		Metadata:        map[string]string{},
+		Opsets:          opsetsOf(p),
 		data:            data,
 		folder:          filepath.Dir(path),
-	}
-	for _, o := range p.GetOpsetImport() {
-		set := Opset{Domain: plainDomain(o.GetDomain()), Version: o.GetVersion()}
-		if !slices.Contains(m.Opsets, set) {
-			m.Opsets = append(m.Opsets, set)
-		}
 	}
 	for _, e := range p.GetMetadataProps() {
 		m.Metadata[e.GetKey()] = e.GetValue()

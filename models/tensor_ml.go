@@ -7,8 +7,6 @@ import (
 	"github.com/millrace/millrace/models/onnxpb"
 )
 
-const mlDomain = "ai.onnx.ml"
-
 // MLTensors says how MLToTensors goes about it; the zero value keeps every
 // output.
 type MLTensors struct {
@@ -53,46 +51,41 @@ func (m *Model) hasML() bool {
 // withMLTensors is the rewriter of MLToTensors; it appends to left.
 func withMLTensors(opts MLTensors, left *[]string) rewriter {
 	return func(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
-		g := p.GetGraph()
-		// A function may bear the name of an operator and mean something else.
-		if len(p.GetFunctions()) > 0 || len(g.GetNode()) > maxKernelNodes {
-			*left = append(*left, "the whole model: it has functions of its own, or too many nodes")
+		if !rewritable(p) {
+			leaveAll(left)
 			return false, nil
 		}
 		var rewrites []string
 		if opts.DropLabels {
-			rewrites = dropLabels(m, g)
+			rewrites = dropLabels(m, p.GetGraph())
 		}
 		r := newMLRewriter(p)
-		r.run()
+		r.run(isML, r.replace)
 		*left = append(*left, r.left...)
 		rewrites = append(rewrites, r.rewrites...)
 		if len(rewrites) == 0 {
 			return false, nil
 		}
-		r.imports()
-		m.Opsets = opsetsOf(p)
+		importTensors(m, p, r.opset)
 		m.Rewrites = slices.Concat(m.Rewrites, rewrites)
 		return true, nil
 	}
 }
 
-// mlRewriter replaces nodes of one graph by tensor operators.
+// isML says whether a node is of ai.onnx.ml, and no trees.
+func isML(n *onnxpb.NodeProto) bool {
+	return plainDomain(n.GetDomain()) == mlDomain && !treeOperators[n.GetOpType()]
+}
+
+// mlRewriter replaces operators of ai.onnx.ml but for trees.
 type mlRewriter struct {
-	proto    *onnxpb.ModelProto
-	types    *typeTracer
-	names    *freshNames
-	used     map[string]int // a graph output counts as well
-	mlOpset  int64
-	opset    int64 // of ai.onnx, as imported or to be imported
-	raisable bool  // up to maxRaised
-	rewrites []string
-	left     []string
+	*tensorRewriter
+	changed string // an operator that keeps ai.onnx from being raised to mlOpsetMost
 }
 
 // mlRewrites are the operators that are rewritten. Each appends to b what
 // computes a node's outputs, or says why the node is left.
-var mlRewrites = map[string]func(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) (why string){
+var mlRewrites = map[string]func(r *mlRewriter, n *onnxpb.NodeProto, b *graphBuilder) (why string){
 	"Scaler": scalerTensors, "Imputer": imputerTensors, "Binarizer": binarizerTensors, "Normalizer": normalizerTensors,
 	"FeatureVectorizer": vectorizerTensors, "ArrayFeatureExtractor": extractorTensors,
 	"OneHotEncoder": oneHotTensors, "LabelEncoder": labelEncoderTensors,
@@ -100,108 +93,34 @@ var mlRewrites = map[string]func(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBu
 }
 
 func newMLRewriter(p *onnxpb.ModelProto) *mlRewriter {
-	g := p.GetGraph()
-	r := &mlRewriter{proto: p, types: newTypeTracer(g), names: newFreshNames(g), used: countUses(g), mlOpset: 1}
-	for _, o := range g.GetOutput() {
-		r.used[o.GetName()]++
-	}
-	for _, o := range p.GetOpsetImport() {
-		switch plainDomain(o.GetDomain()) {
-		case "":
-			r.opset = o.GetVersion()
-		case mlDomain:
-			r.mlOpset = o.GetVersion()
-		}
-	}
+	r := &mlRewriter{tensorRewriter: newTensorRewriter(p)}
 	if r.opset == 0 { // then there is no operator of it
 		r.opset = opsetWhenNone
 	}
-	r.raisable = raisable(g, r.opset)
+	r.changed = changedOp(r.graph, r.opset, mlOpsetMost)
 	return r
 }
 
-func (r *mlRewriter) run() {
-	g := r.proto.GetGraph()
-	nodes := make([]*onnxpb.NodeProto, 0, len(g.GetNode()))
-	for _, n := range g.GetNode() {
-		r.inner(n)
-		made, why := r.replacement(n)
-		r.types.node(n)
-		if why != "" {
-			r.left = append(r.left, fmt.Sprintf("%s of %.80q: %s", n.GetOpType(), mainOutput(n), why))
-		}
-		if made == nil {
-			nodes = append(nodes, n)
-			continue
-		}
-		nodes = append(nodes, made...)
-		r.declare(made, n.GetOutput())
-		r.rewrites = append(r.rewrites, fmt.Sprintf("%s of %.80q runs on tensor operators", n.GetOpType(), mainOutput(n)))
-	}
-	g.Node = nodes
-}
-
-// declare writes down the types of a replaced node's outputs, which are harder to
-// tell from tensor operators.
-func (r *mlRewriter) declare(made []*onnxpb.NodeProto, outputs []string) {
-	g := r.proto.GetGraph()
-	for _, name := range outputs {
-		isMade := slices.ContainsFunc(made, func(n *onnxpb.NodeProto) bool { return slices.Contains(n.GetOutput(), name) })
-		if _, declared := r.types.declared[name]; isMade && !declared {
-			if info := r.types.of(name).info(name); info != nil {
-				g.ValueInfo = append(g.ValueInfo, info)
-			}
-		}
-	}
-}
-
-// replacement gives the nodes that take n's place, or why it is left; neither
-// for nodes that need none.
-func (r *mlRewriter) replacement(n *onnxpb.NodeProto) ([]*onnxpb.NodeProto, string) {
-	if plainDomain(n.GetDomain()) != mlDomain || treeOperators[n.GetOpType()] {
-		return nil, ""
-	}
+// replace fills b with what takes n's place, or says why it is left.
+func (r *mlRewriter) replace(n *onnxpb.NodeProto, b *graphBuilder) (why string) {
 	rewrite := mlRewrites[n.GetOpType()]
 	if rewrite == nil {
-		return nil, "there are no tensor operators for it"
+		return "there are no tensor operators for it"
 	}
 	if slices.Contains(n.GetInput(), "") || slices.Contains(n.GetOutput(), "") || len(n.GetOutput()) == 0 || len(n.GetInput()) == 0 {
-		return nil, "an input or output of it is left out"
+		return "an input or output of it is left out"
 	}
-	b := &tensorBuilder{names: r.names, opset: r.opset, base: mainOutput(n)}
 	if why := rewrite(r, n, b); why != "" {
-		return nil, why
+		return why
 	}
 	if b.needs > r.opset {
-		if !r.raisable || b.needs > maxRaised {
-			return nil, fmt.Sprintf("it takes operators of ai.onnx %d; the model imports %d, and has operators that changed since", b.needs, r.opset)
+		if r.changed != "" || b.needs > mlOpsetMost {
+			return fmt.Sprintf("it takes operators of ai.onnx %d; the model imports %d, and its %s may have changed since", b.needs, r.opset, r.changed)
 		}
 		r.opset = b.needs
 	}
-	return b.nodes, ""
-}
-
-// mainOutput names a node to a person: its last output, which for classifiers is
-// the scores.
-func mainOutput(n *onnxpb.NodeProto) string {
-	if out := n.GetOutput(); len(out) > 0 {
-		return out[len(out)-1]
-	}
-	return n.GetName()
-}
-
-// inner names the operators inside a node's graphs, which are left.
-func (r *mlRewriter) inner(n *onnxpb.NodeProto) {
-	for _, a := range n.GetAttribute() {
-		for _, g := range append(slices.Clone(a.GetGraphs()), a.GetG()) {
-			for _, in := range g.GetNode() {
-				if plainDomain(in.GetDomain()) == mlDomain && !treeOperators[in.GetOpType()] {
-					r.left = append(r.left, fmt.Sprintf("%s of %.80q: it stands in a graph inside %s", in.GetOpType(), mainOutput(in), n.GetOpType()))
-				}
-				r.inner(in)
-			}
-		}
-	}
+	r.say("%s of %.80q runs on tensor operators", n.GetOpType(), mainOutput(n))
+	return ""
 }
 
 // input is what is known of a node's one input.

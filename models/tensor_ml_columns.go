@@ -24,7 +24,7 @@ func perColumn(x tensorType, parameters int) (why string) {
 }
 
 // scalerTensors: (x - offset) * scale, in double where x is, then in float32.
-func scalerTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) string {
+func scalerTensors(r *mlRewriter, n *onnxpb.NodeProto, b *graphBuilder) string {
 	x, why := r.input(n, 1)
 	if why != "" {
 		return why
@@ -39,39 +39,27 @@ func scalerTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) string 
 	}
 	value := n.GetInput()[0]
 	parameters := func(values []float32) string {
-		if x.elem == Float64 {
-			return b.doubles(values)
+		all := make([]float64, len(values))
+		for i, v := range values {
+			all[i] = float64(v)
 		}
-		if len(values) == 1 {
-			return b.floatOf(values[0])
+		if len(all) == 1 {
+			return b.scalar(all[0])
 		}
-		return b.floats(values...)
+		return b.reals([]int64{int64(len(all))}, all...)
 	}
 	switch x.elem {
-	case Float32, Float64:
+	case Float32:
+	case Float64:
+		b.real = Float64
 	case Int64, Int32:
 		value = b.cast(value, Float32)
 	default:
 		return whyType(x.elem)
 	}
 	value = b.one("Mul", b.one("Sub", value, parameters(offset)), parameters(scale))
-	if x.elem == Float64 {
-		value = b.cast(value, Float32)
-	}
-	b.give(value, n.GetOutput()[0])
+	b.give(b.castFrom(value, b.real, Float32), n.GetOutput()[0])
 	return ""
-}
-
-// doubles is a constant of double: of no dimension when it is one.
-func (b *tensorBuilder) doubles(values []float32) string {
-	t := &onnxpb.TensorProto{DataType: new(int32(Float64))}
-	for _, v := range values {
-		t.DoubleData = append(t.DoubleData, float64(v))
-	}
-	if len(values) != 1 {
-		t.Dims = []int64{int64(len(values))}
-	}
-	return b.constant(t)
 }
 
 var imputerOfIntsAttributes = map[string]onnxpb.AttributeProto_AttributeType{
@@ -82,7 +70,7 @@ var imputerOfIntsAttributes = map[string]onnxpb.AttributeProto_AttributeType{
 
 // imputerTensors: Where(x is the replaced value, imputed, x). A list that is not
 // one value a column gives its first value to all.
-func imputerTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) string {
+func imputerTensors(r *mlRewriter, n *onnxpb.NodeProto, b *graphBuilder) string {
 	x, why := r.input(n, 1)
 	if why != "" {
 		return why
@@ -101,12 +89,12 @@ func imputerTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) string
 		if math.IsNaN(float64(replaced.GetF())) {
 			missing = b.one("IsNaN", value)
 		} else {
-			missing = b.equalFloats(value, b.floatOf(replaced.GetF()))
+			missing = b.equalReals(value, b.floatOf(replaced.GetF()))
 		}
 		count = len(list)
 		imputed = func(columns bool) string {
 			if columns {
-				return b.floats(list...)
+				return b.vector(list...)
 			}
 			return b.floatOf(list[0])
 		}
@@ -116,13 +104,13 @@ func imputerTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) string
 		if !ok || len(list) == 0 || replaced == nil {
 			return whyAttributes
 		}
-		missing = b.one("Equal", value, b.intOf(replaced.GetI()))
+		missing = b.one("Equal", value, b.int64Of(replaced.GetI()))
 		count = len(list)
 		imputed = func(columns bool) string {
 			if columns {
-				return b.ints(list...)
+				return b.int64s(list...)
 			}
-			return b.intOf(list[0])
+			return b.int64Of(list[0])
 		}
 	default:
 		return whyType(x.elem)
@@ -140,7 +128,7 @@ func imputerTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) string
 
 // binarizerTensors: 1 above the threshold, else 0. The operator refuses NaN,
 // which stays here.
-func binarizerTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) string {
+func binarizerTensors(r *mlRewriter, n *onnxpb.NodeProto, b *graphBuilder) string {
 	x, why := r.input(n, 1)
 	if why != "" {
 		return why
@@ -161,7 +149,7 @@ func binarizerTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) stri
 // normalizerTensors divides each row by its largest value, the sum of its sizes
 // or of its squares, as ONNX Runtime does: a row whose divisor is 0 stays, the
 // largest value ignores NaN, and L2 is the root of a quotient.
-func normalizerTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) string {
+func normalizerTensors(r *mlRewriter, n *onnxpb.NodeProto, b *graphBuilder) string {
 	x, why := r.input(n, 1)
 	if why != "" {
 		return why
@@ -179,21 +167,21 @@ func normalizerTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) str
 		return whyType(x.elem) // its squares wrap around
 	}
 	input, row := n.GetInput()[0], x.rank-1
-	value := b.float32(input, x.elem)
+	value := b.castFrom(input, x.elem, Float32)
 	// over divides by a divisor, [N,1], where that is not 0.
 	over := func(divided, divisor string) string {
-		return b.one("Div", divided, b.one("Where", b.nonZero(divisor), divisor, b.floatOf(1)))
+		return b.one("Div", divided, b.one("Where", b.cast(divisor, Bool), divisor, b.floatOf(1)))
 	}
 	var out string
 	switch norm {
 	case "L1":
-		out = over(value, b.reduce("ReduceSum", b.one("Abs", value), row, true))
+		out = over(value, b.reduceTo1("ReduceSum", b.one("Abs", value), row))
 	case "L2":
-		square := b.float32(b.one("Mul", input, input), x.elem)
-		sum := b.reduce("ReduceSum", square, row, true)
+		square := b.castFrom(b.one("Mul", input, input), x.elem, Float32)
+		sum := b.reduceTo1("ReduceSum", square, row)
 		root := b.one("Sqrt", over(square, sum))
 		signed := b.one("Where", b.one("Less", value, b.floatOf(0)), b.one("Neg", root), root)
-		out = b.one("Where", b.nonZero(sum), signed, value)
+		out = b.one("Where", b.cast(sum, Bool), signed, value)
 	default:
 		out = over(value, b.largest(value, row))
 	}
@@ -201,16 +189,8 @@ func normalizerTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) str
 	return ""
 }
 
-// largest is the largest value along an axis, which stays with one value, as
-// std::max finds it from the lowest finite value on: NaN is passed over.
-func (b *tensorBuilder) largest(x string, axis int) string {
-	lowest := b.floatOf(-math.MaxFloat32)
-	numbers := b.one("Where", b.one("IsNaN", x), lowest, x)
-	return b.one("Max", b.reduce("ReduceMax", numbers, axis, true), lowest)
-}
-
 // vectorizerTensors puts columns side by side, as float32.
-func vectorizerTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) string {
+func vectorizerTensors(r *mlRewriter, n *onnxpb.NodeProto, b *graphBuilder) string {
 	a, ok := attributesOf(n, map[string]onnxpb.AttributeProto_AttributeType{"inputdimensions": onnxpb.AttributeProto_INTS})
 	widths := a["inputdimensions"].GetInts()
 	if !ok || len(widths) != len(n.GetInput()) || len(n.GetOutput()) != 1 {
@@ -230,7 +210,7 @@ func vectorizerTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) str
 		case x.width() != widths[i]:
 			return "it pads or cuts its inputs"
 		}
-		parts[i] = b.float32(name, x.elem)
+		parts[i] = b.castFrom(name, x.elem, Float32)
 		if rank == 1 {
 			parts[i] = b.reshape(parts[i], 1, -1)
 		}
@@ -241,7 +221,7 @@ func vectorizerTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) str
 
 // extractorTensors gathers along the last dimension; of one dimension it makes
 // two.
-func extractorTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) string {
+func extractorTensors(r *mlRewriter, n *onnxpb.NodeProto, b *graphBuilder) string {
 	if len(n.GetInput()) != 2 || len(n.GetOutput()) != 1 || len(n.GetAttribute()) > 0 {
 		return whyAttributes
 	}
@@ -258,7 +238,7 @@ func extractorTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) stri
 	if r.types.of(indices).rank != 1 {
 		indices = b.reshape(indices, -1)
 	}
-	out := b.op("Gather", []string{n.GetInput()[0], indices}, intAttribute("axis", int64(x.rank-1)))
+	out := b.gather(n.GetInput()[0], indices, x.rank-1)
 	if x.rank == 1 {
 		out = b.reshape(out, 1, -1)
 	}

@@ -7,17 +7,6 @@ import (
 	"github.com/millrace/millrace/models/onnxpb"
 )
 
-// opsetsOf lists what a graph imports, each domain once.
-func opsetsOf(p *onnxpb.ModelProto) (all []Opset) {
-	for _, o := range p.GetOpsetImport() {
-		set := Opset{Domain: plainDomain(o.GetDomain()), Version: o.GetVersion()}
-		if !slices.Contains(all, set) {
-			all = append(all, set)
-		}
-	}
-	return all
-}
-
 // dropLabels takes predicted labels that are strings off a graph's outputs, and
 // of its nodes those that served them alone. It keeps the last output, and
 // notes in m what is left.
@@ -78,10 +67,7 @@ func (t *tracer) isStringLabel(name string) bool {
 // dropUnused deletes the nodes, and of those initializers, that only values
 // named in from came of.
 func dropUnused(g *onnxpb.GraphProto, t *tracer, from map[string]bool) {
-	used := countUses(g)
-	for _, o := range g.GetOutput() {
-		used[o.GetName()]++
-	}
+	used := countTaken(g)
 	gone := map[*onnxpb.NodeProto]bool{}
 	queue := make([]string, 0, len(from))
 	for name := range from {

@@ -12,7 +12,7 @@ import (
 // integers first, as the operator does. With zeros=0 the operator refuses
 // unknown categories; here their row is NaN, being divided by its largest
 // value, 0.
-func oneHotTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) string {
+func oneHotTensors(r *mlRewriter, n *onnxpb.NodeProto, b *graphBuilder) string {
 	x, why := r.input(n, 1)
 	if why != "" {
 		return why
@@ -39,9 +39,9 @@ func oneHotTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) string 
 		}
 		value = b.cast(value, Int64)
 	}
-	out := b.cast(b.one("Equal", b.column(value, x.rank), b.ints(list...)), Float32)
+	out := b.cast(b.one("Equal", b.lastAxis(value, x.rank), b.int64s(list...)), Float32)
 	if zeros := a["zeros"]; zeros != nil && zeros.GetI() == 0 {
-		out = b.one("Div", out, b.reduce("ReduceMax", out, x.rank, true))
+		out = b.one("Div", out, b.reduceTo1("ReduceMax", out, x.rank))
 	}
 	b.give(out, n.GetOutput()[0])
 	return ""
@@ -52,8 +52,8 @@ func twice(list []int64) bool {
 	return len(slices.Compact(sorted)) < len(list)
 }
 
-// column appends a dimension of 1 to the rank dimensions of x.
-func (b *tensorBuilder) column(x string, rank int) string {
+// lastAxis appends a dimension of 1 to the rank dimensions of x.
+func (b *graphBuilder) lastAxis(x string, rank int) string {
 	return b.reshape(x, append(make([]int64, rank), 1)...)
 }
 
@@ -79,7 +79,7 @@ var labelEncoderAttributes = map[string]onnxpb.AttributeProto_AttributeType{
 // labelEncoderTensors looks a value's place up and gathers by it. Integers that
 // lie close are the place themselves; others are compared with every key, of
 // which the largest place that fits is taken, 0 where none does.
-func labelEncoderTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) string {
+func labelEncoderTensors(r *mlRewriter, n *onnxpb.NodeProto, b *graphBuilder) string {
 	x, why := r.input(n, 1)
 	if why != "" {
 		return why
@@ -102,13 +102,13 @@ func labelEncoderTensors(r *mlRewriter, n *onnxpb.NodeProto, b *tensorBuilder) s
 		}
 		place = c.compared(n.GetInput()[0], x.rank, b)
 	}
-	b.give(b.op("Gather", []string{b.constant(c.values), place}, intAttribute("axis", 0)), n.GetOutput()[0])
+	b.give(b.gather(b.tensor(c.values), place, 0), n.GetOutput()[0])
 	return ""
 }
 
 // table makes c.values a table from the least key to the largest, and gives the
 // place in it; "" for keys that lie too far apart, or are no integers.
-func (c *coding) table(x string, b *tensorBuilder) string {
+func (c *coding) table(x string, b *graphBuilder) string {
 	if c.keyType != Int64 {
 		return ""
 	}
@@ -122,13 +122,13 @@ func (c *coding) table(x string, b *tensorBuilder) string {
 		places[k-least] = i + 1
 	}
 	c.values = pickedValues(c.values, places)
-	outside := b.one("Or", b.one("Less", x, b.intOf(least)), b.one("Greater", x, b.intOf(largest)))
-	return b.one("Where", outside, b.intOf(int64(span)+1), b.one("Sub", x, b.intOf(least)))
+	outside := b.one("Or", b.one("Less", x, b.int64Of(least)), b.one("Greater", x, b.int64Of(largest)))
+	return b.one("Where", outside, b.int64Of(int64(span)+1), b.one("Sub", x, b.int64Of(least)))
 }
 
 // compared gives the place by comparing with every key.
-func (c *coding) compared(x string, rank int, b *tensorBuilder) string {
-	column := b.column(x, rank)
+func (c *coding) compared(x string, rank int, b *graphBuilder) string {
+	column := b.lastAxis(x, rank)
 	var same string
 	places := make([]float32, max(len(c.ints), len(c.floats)))
 	for i := range places {
@@ -136,19 +136,18 @@ func (c *coding) compared(x string, rank int, b *tensorBuilder) string {
 	}
 	switch c.keyType {
 	case Int64:
-		same = b.one("Equal", column, b.ints(c.ints...))
+		same = b.one("Equal", column, b.int64s(c.ints...))
 	case Float32:
 		keys := make([]float32, len(c.floats))
 		for i, k := range c.floats {
 			keys[i] = float32(k)
 		}
-		same = b.equalFloats(column, b.floats(keys...))
+		same = b.equalReals(column, b.vector(keys...))
 	default:
-		same = b.equalFloats(column, b.constant(&onnxpb.TensorProto{
-			DataType: new(int32(Float64)), Dims: []int64{int64(len(c.floats))}, DoubleData: c.floats,
-		}))
+		b.real = Float64
+		same = b.equalReals(column, b.reals([]int64{int64(len(c.floats))}, c.floats...))
 	}
-	place := b.reduce("ReduceMax", b.one("Where", same, b.floats(places...), b.floatOf(0)), rank, false)
+	place := b.reduce("ReduceMax", b.one("Where", same, b.vector(places...), b.floatOf(0)), rank)
 	if c.nan > 0 { // which equals nothing
 		place = b.one("Where", b.one("IsNaN", x), b.floatOf(float32(c.nan)), place)
 	}
@@ -220,7 +219,7 @@ func listed(a map[string]*onnxpb.AttributeProto, what string) *onnxpb.TensorProt
 		found = append(found, &onnxpb.TensorProto{DataType: new(int32(Int64)), Dims: []int64{int64(len(list.GetInts()))}, Int64Data: list.GetInts()})
 	}
 	if list := a[what+"_floats"]; list != nil {
-		found = append(found, floatTensor(list.GetFloats()))
+		found = append(found, &onnxpb.TensorProto{DataType: new(int32(Float32)), Dims: []int64{int64(len(list.GetFloats()))}, FloatData: list.GetFloats()})
 	}
 	if t := a[what+"_tensor"]; t != nil {
 		found = append(found, t.GetT())

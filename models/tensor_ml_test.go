@@ -252,11 +252,11 @@ func TestMLToTensorsNames(t *testing.T) {
 	p := from(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", 3), pb.TensorProto_FLOAT,
 		ml("Scaler", onnxtest.Floats("scale", 2), onnxtest.Floats("offset", 1)),
 		onnxtest.Node("Identity", onnxtest.Names("x"), onnxtest.Names("y_Sub")),
-		onnxtest.Node("If", onnxtest.Names("y_Constant"), onnxtest.Names("z"),
+		onnxtest.Node("If", onnxtest.Names("y_constant"), onnxtest.Names("z"),
 			onnxtest.SubGraph("then_branch", onnxtest.Graph(nil, onnxtest.Values(onnxtest.Tensor("y_Mul", pb.TensorProto_FLOAT)), onnxtest.Node("Identity", onnxtest.Names("x"), onnxtest.Names("y_Mul")))),
 			onnxtest.SubGraph("else_branch", onnxtest.Graph(nil, onnxtest.Values(onnxtest.Tensor("e", pb.TensorProto_FLOAT)),
 				onnxtest.DomainNode("ai.onnx.ml", "Scaler", onnxtest.Names("x"), onnxtest.Names("e"), onnxtest.Floats("scale", 2), onnxtest.Floats("offset", 1))))))
-	p.Graph.Initializer = []*pb.TensorProto{onnxtest.Bools("y_Constant", nil, 1)}
+	p.Graph.Initializer = []*pb.TensorProto{onnxtest.Bools("y_constant", nil, 1)}
 	m, changed, left := toTensors(t, p)
 	if !changed || len(left) != 1 || !strings.Contains(left[0], `Scaler of "e": it stands in a graph inside If`) {
 		t.Fatalf("MLToTensors = %v, left %q; want the inner Scaler left", changed, left)

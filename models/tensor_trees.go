@@ -15,9 +15,6 @@ type TensorTrees struct {
 	// [F,N], in which form columns lie in Arrow, and on a GPU the rows that
 	// threads beside each other read; all that follows has rows last.
 	Transposed bool
-	// DropLabels takes the predicted class off the graph's outputs. A device
-	// holds no text; the scores, whose labels OutputLabels has, say the same.
-	DropLabels bool
 }
 
 // TreesToTensors gives a model whose tree ensembles are operators of ai.onnx on
@@ -30,8 +27,10 @@ type TensorTrees struct {
 //
 // Taken are the TreeEnsembleRegressor, -Classifier and TreeEnsemble of the main
 // graph that are understood in full, over inputs whose type and width the graph
-// tells. left says what stays, and why, one sentence each. m is not changed;
-// changed is false, and the model m itself, when nothing is rewritten.
+// tells. A predicted label is worked out only where something takes it, and then
+// must be a number: MLTensors.DropLabels takes others off. left says what stays,
+// and why, one sentence each. m is not changed; changed is false, and the model m
+// itself, when nothing is rewritten.
 //
 // Kernels on CUDA count elements in 32 bits: RowElements of the model times the
 // rows of a batch must stay below 2^31.
@@ -63,72 +62,49 @@ func withTensorTrees(opts TensorTrees, left *[]string) rewriter {
 		default:
 			return false, fmt.Errorf("%w: trees have no form %q", ErrModel, opts.Form)
 		}
-		w := &treeRewriter{kernelRewriter: newKernelRewriter(p.GetGraph()), proto: p, opts: opts}
-		// A function may bear the name of an operator and mean something else.
-		if len(p.GetFunctions()) > 0 || len(p.GetGraph().GetNode()) > maxKernelNodes {
-			*left = append(*left, "trees: the model has functions, or too many nodes to look at")
+		if !rewritable(p) {
+			leaveAll(left)
 			return false, nil
 		}
-		w.run()
+		w := newTreeRewriter(p, opts)
+		w.run(isTreeNode, w.replace)
 		*left = append(*left, w.left...)
 		if len(w.rewrites) == 0 {
 			return false, nil
 		}
-		w.dropOutputs(m)
+		importTensors(m, p, w.opset)
 		m.Rewrites = slices.Concat(m.Rewrites, w.rewrites)
 		m.rowElements = max(m.rowElements, w.most)
 		return true, nil
 	}
 }
 
+func isTreeNode(n *onnxpb.NodeProto) bool {
+	return plainDomain(n.GetDomain()) == mlDomain && treeOperators[n.GetOpType()]
+}
+
 // treeRewriter rewrites the ensembles of one graph.
 type treeRewriter struct {
-	*kernelRewriter
-	proto   *onnxpb.ModelProto
+	*tensorRewriter
 	opts    TensorTrees
-	left    []string
+	changed string // an operator that keeps ai.onnx from being raised
 	most    int
-	dropped map[string]bool // labels that no longer are, by name
 }
 
-func (w *treeRewriter) run() {
-	w.dropped = map[string]bool{}
-	opset, reason := opsetFor(w.proto)
-	var nodes []*onnxpb.NodeProto
-	for i, n := range w.graph.GetNode() {
-		if plainDomain(n.GetDomain()) != "ai.onnx.ml" || !treeOperators[n.GetOpType()] {
-			nodes = append(nodes, n)
-			continue
-		}
-		why := reason
-		var b *graphBuilder
-		if why == "" {
-			b = &graphBuilder{prefix: freePrefix(w.graph, fmt.Sprintf("trees%d_", i)), opset: opset}
-			why = w.rewrite(n, b)
-		}
-		if why != "" {
-			w.left = append(w.left, fmt.Sprintf("%s %.80q: %s", n.GetOpType(), lastOf(n.GetOutput()), why))
-			nodes = append(nodes, n)
-			continue
-		}
-		nodes = append(nodes, b.nodes...)
-		w.graph.Initializer = append(w.graph.Initializer, b.constants...)
+func newTreeRewriter(p *onnxpb.ModelProto, opts TensorTrees) *treeRewriter {
+	w := &treeRewriter{tensorRewriter: newTensorRewriter(p), opts: opts}
+	if w.opset < treesOpsetLeast {
+		w.changed = changedOp(w.graph, w.opset, treesOpset)
+		w.opset = treesOpset
 	}
-	w.graph.Node = nodes
-	if len(w.rewrites) > 0 {
-		importOpset(w.proto, opset)
-	}
+	return w
 }
 
-func lastOf(names []string) string {
-	if len(names) == 0 {
-		return ""
+// replace fills b with what computes the same as n, or says why it cannot.
+func (w *treeRewriter) replace(n *onnxpb.NodeProto, b *graphBuilder) string {
+	if w.changed != "" {
+		return fmt.Sprintf("the model imports an ai.onnx older than %d, and its %s may differ in a later one", treesOpsetLeast, w.changed)
 	}
-	return names[len(names)-1]
-}
-
-// rewrite fills b with what computes the same as n, or says why it cannot.
-func (w *treeRewriter) rewrite(n *onnxpb.NodeProto, b *graphBuilder) string {
 	outputs := 1
 	classifier := n.GetOpType() == "TreeEnsembleClassifier"
 	if classifier {
@@ -137,8 +113,7 @@ func (w *treeRewriter) rewrite(n *onnxpb.NodeProto, b *graphBuilder) string {
 	if len(n.GetInput()) != 1 || len(n.GetOutput()) != outputs || slices.Contains(n.GetOutput(), "") {
 		return "it has not the inputs and outputs that it should have"
 	}
-	input := w.typeOf(n.GetInput()[0])
-	b.real = Float32
+	input := w.types.of(n.GetInput()[0])
 	switch input.elem {
 	case Float64:
 		b.real = Float64
@@ -150,12 +125,11 @@ func (w *treeRewriter) rewrite(n *onnxpb.NodeProto, b *graphBuilder) string {
 	if why != "" {
 		return why
 	}
-	if input.columns < int64(s.width) {
+	if input.rank != 2 || input.width() < int64(s.width) {
 		return fmt.Sprintf("it splits on %d features, and its input is not known to have them", s.width)
 	}
-	drop := classifier && w.canDrop(n.GetOutput()[0])
-	if classifier && !drop && len(s.labels.Strings) > 0 {
-		return "its labels are text, which is on no device, and are used or asked for"
+	if len(s.labels.Strings) > 0 && w.used[n.GetOutput()[0]] > 0 {
+		return "its labels are strings, which no device holds"
 	}
 	trees, why := s.simplified(b.real)
 	if why != "" {
@@ -177,7 +151,7 @@ func (w *treeRewriter) rewrite(n *onnxpb.NodeProto, b *graphBuilder) string {
 	if sum.tableValues(groups) > maxTableValues {
 		return "its tables would be too large"
 	}
-	w.write(n, sum, groups, input, drop)
+	w.write(n, sum, groups, input)
 	return ""
 }
 
@@ -203,35 +177,29 @@ func (s *treeSource) simplified(elem ElementType) ([]tensorTree, string) {
 }
 
 // write adds the operators from the node's input to its outputs.
-func (w *treeRewriter) write(n *onnxpb.NodeProto, b *treeSum, groups []treeGroup, input valueType, drop bool) {
+func (w *treeRewriter) write(n *onnxpb.NodeProto, b *treeSum, groups []treeGroup, input tensorType) {
 	x := n.GetInput()[0]
 	if b.transposed {
 		x = b.transpose(x)
 	}
-	if input.elem != b.real {
-		x = b.cast(x, b.real)
-	}
-	b.prepare(x, int(input.columns), groups)
+	b.prepare(b.castFrom(x, input.elem, b.real), int(input.width()), groups)
 	finish := treeFinish{treeSum: b}
 	scores := b.all(groups)
-	out := n.GetOutput()[len(n.GetOutput())-1]
 	if b.source.classifier {
 		scores = finish.withBase(scores)
-		if drop {
-			w.dropped[n.GetOutput()[0]] = true
-		} else {
-			b.rename(b.gather(b.int64s(b.source.classLabels()...), finish.class(scores), 0), n.GetOutput()[0])
+		if label := n.GetOutput()[0]; w.used[label] > 0 {
+			b.give(finish.label(scores), label)
 		}
 		scores = finish.probabilities(scores)
 	} else {
 		scores = finish.regression(scores)
 	}
-	if b.real == Float64 && n.GetOpType() != "TreeEnsemble" {
-		scores = b.cast(scores, Float32)
+	if n.GetOpType() != "TreeEnsemble" {
+		scores = b.castFrom(scores, b.real, Float32)
 	}
-	b.rename(scores, out)
+	b.give(scores, mainOutput(n))
 	w.most = max(w.most, b.most)
-	w.say("%s of %.80q (%d trees) became tensor operators: %s", n.GetOpType(), out, len(b.source.roots), describe(groups))
+	w.say("%s of %.80q (%d trees) became tensor operators: %s", n.GetOpType(), mainOutput(n), len(b.source.roots), describe(groups))
 }
 
 // classLabels are the labels that ONNX Runtime gives classes of numbers: of two

@@ -50,10 +50,10 @@ func (b *treeGraph) gemm(g *treeGroup) (at string, leaves []int32) {
 	results := b.cast(b.firstLevel(l), Float32)
 	var sums string
 	if b.transposed { // [S*T,N]
-		product := b.op("MatMul", in(b.floats([]int64{1, int64(splits)}, powers...), b.reshape(results, int64(splits), -1)))
+		product := b.one("MatMul", b.floats([]int64{1, int64(splits)}, powers...), b.reshape(results, int64(splits), -1))
 		sums = b.reshape(product, int64(trees), -1)
 	} else { // [N,T*S]
-		product := b.op("MatMul", in(b.reshape(results, 0, int64(trees), int64(splits)), b.floats([]int64{int64(splits), 1}, powers...)))
+		product := b.one("MatMul", b.reshape(results, 0, int64(trees), int64(splits)), b.floats([]int64{int64(splits), 1}, powers...))
 		sums = b.reshape(product, 0, int64(trees))
 	}
 	return b.add(b.cast(sums, Int32), b.int32s(b.perTree(trees), steps(trees, rows, 0)...)), leaves

@@ -18,7 +18,7 @@ type treeGraph struct {
 }
 
 // features is the axis of the data that has them.
-func (b *treeGraph) features() int64 {
+func (b *treeGraph) features() int {
 	if b.transposed {
 		return 0
 	}
@@ -51,10 +51,10 @@ func (b *treeGraph) prepare(x string, width int, groups []treeGroup) {
 	if !filled {
 		return
 	}
-	copied := b.op("Where", in(b.op("Equal", in(x, x)), x, b.scalar(math.Inf(-1))))
+	copied := b.one("Where", b.one("Equal", x, x), x, b.scalar(math.Inf(-1)))
 	b.data = copied
 	if asIs {
-		b.data = b.op("Concat", in(x, copied), intAttribute("axis", b.features()))
+		b.data = b.op("Concat", []string{x, copied}, intAttribute("axis", int64(b.features())))
 		b.columns = int32(width)
 		b.most = max(b.most, 2*width)
 	}
@@ -90,7 +90,7 @@ func (b *treeGraph) set(l levelTable, i int, n *tensorNode) {
 func (b *treeGraph) firstLevel(l levelTable) string {
 	n := len(l.columns)
 	x := b.gather(b.data, b.int32s([]int64{int64(n)}, l.columns...), b.features())
-	return b.op("LessOrEqual", in(x, b.reals(b.perTree(n), l.thresholds...)))
+	return b.one("LessOrEqual", x, b.reals(b.perTree(n), l.thresholds...))
 }
 
 // lookup is two constants that a level's columns and thresholds are looked up in.
@@ -103,15 +103,15 @@ func (b *treeGraph) lookup(l levelTable) lookup {
 
 // level compares what each row's place in the table says, and says yes or no.
 func (b *treeGraph) level(l lookup, at string) string {
-	x := b.op("GatherElements", in(b.data, b.gather(l.columns, at, 0)), intAttribute("axis", b.features()))
-	return b.op("LessOrEqual", in(x, b.gather(l.thresholds, at, 0)))
+	x := b.op("GatherElements", []string{b.data, b.gather(l.columns, at, 0)}, intAttribute("axis", int64(b.features())))
+	return b.one("LessOrEqual", x, b.gather(l.thresholds, at, 0))
 }
 
-func (b *treeGraph) add(x, y string) string { return b.op("Add", in(x, y)) }
+func (b *treeGraph) add(x, y string) string { return b.one("Add", x, y) }
 
 // choose gives each tree's own value of two, by what its first level says.
 func (b *treeGraph) choose(yes string, ifYes, ifNo []int32) string {
-	return b.op("Where", in(yes, b.int32s(b.perTree(len(ifYes)), ifYes...), b.int32s(b.perTree(len(ifNo)), ifNo...)))
+	return b.one("Where", yes, b.int32s(b.perTree(len(ifYes)), ifYes...), b.int32s(b.perTree(len(ifNo)), ifNo...))
 }
 
 // steps is 0, step, 2*step and so on, one for each tree, all of them plus first.

@@ -25,7 +25,7 @@ func (b *treeGraph) perfect(g *treeGroup) (at string, leaves []int32) {
 	at = b.choose(b.firstLevel(first), steps(trees, places, 1), steps(trees, places, 0))
 	for l := 1; l < g.depth; l++ {
 		yes := b.level(b.lookup(levels[l]), at)
-		at = b.add(at, b.op("Where", in(yes, b.int32s(nil, 1<<l), b.int32s(nil, 0))))
+		at = b.add(at, b.one("Where", yes, b.int32s(nil, 1<<l), b.int32s(nil, 0)))
 	}
 	return at, leaves
 }

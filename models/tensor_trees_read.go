@@ -1,7 +1,6 @@
 package models
 
 import (
-	"encoding/binary"
 	"math"
 
 	"github.com/millrace/millrace/models/onnxpb"
@@ -48,21 +47,15 @@ func numbers(a map[string]*onnxpb.AttributeProto, name string, elem ElementType)
 
 // realTensor reads a tensor of a type that is Float32 or Float64.
 func realTensor(t *onnxpb.TensorProto, elem ElementType) ([]float64, bool) {
-	if ElementType(t.GetDataType()) != elem || t.GetDataLocation() == onnxpb.TensorProto_EXTERNAL {
+	if ElementType(t.GetDataType()) != elem {
 		return nil, false
 	}
-	values := append([]float64(nil), t.GetDoubleData()...)
-	for _, v := range t.GetFloatData() {
-		values = append(values, float64(v))
+	all, ok := numbersOf(t)
+	values := make([]float64, len(all))
+	for i, bits := range all {
+		values[i] = floatOfBits(bits, elem)
 	}
-	for raw := t.GetRawData(); len(raw) >= elem.Bytes(); raw = raw[elem.Bytes():] {
-		if elem == Float64 {
-			values = append(values, math.Float64frombits(binary.LittleEndian.Uint64(raw)))
-		} else {
-			values = append(values, float64(math.Float32frombits(binary.LittleEndian.Uint32(raw))))
-		}
-	}
-	return values, true
+	return values, ok
 }
 
 // finite says that all values are numbers, so that sums of them have no NaN but

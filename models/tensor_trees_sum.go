@@ -84,7 +84,7 @@ func (b *treeSum) blocks(trees []*tensorTree) (sorted []*tensorTree, targets []i
 	if b.source.targets == 1 {
 		return trees, []int32{0}
 	}
-	if b.reduction() != "ReduceSum" { // a tree that is none would need values by target
+	if b.reducer() != "ReduceSum" { // a tree that is none would need values by target
 		return nil, nil
 	}
 	by := make([][]*tensorTree, b.source.targets)
@@ -116,7 +116,7 @@ func (b *treeSum) blocks(trees []*tensorTree) (sorted []*tensorTree, targets []i
 // noLeaf is the leaf of a tree that stands for no tree.
 const noLeaf = math.MaxInt32
 
-func (b *treeSum) reduction() string {
+func (b *treeSum) reducer() string {
 	switch b.source.aggregate {
 	case "MIN":
 		return "ReduceMin"
@@ -128,7 +128,7 @@ func (b *treeSum) reduction() string {
 
 // all adds up the groups: [N,targets], of the data's type.
 func (b *treeSum) all(groups []treeGroup) string {
-	combine := map[string]string{"ReduceMin": "Min", "ReduceMax": "Max", "ReduceSum": "Add"}[b.reduction()]
+	combine := map[string]string{"ReduceMin": "Min", "ReduceMax": "Max", "ReduceSum": "Add"}[b.reducer()]
 	total := ""
 	for i := range groups {
 		scores := b.group(groups[i])
@@ -136,7 +136,7 @@ func (b *treeSum) all(groups []treeGroup) string {
 			total = scores
 			continue
 		}
-		total = b.op(combine, in(total, scores))
+		total = b.one(combine, total, scores)
 	}
 	return total
 }
@@ -152,7 +152,7 @@ func (b *treeSum) group(g treeGroup) string {
 	if blocks == nil {
 		b.most = max(b.most, len(g.trees)*b.source.targets)
 		values := b.gather(b.table(leaves, b.source.targets), at, 0) // [N,T,targets] or [T,N,targets]
-		return b.reduce(b.reduction(), values, b.features(), 0)
+		return b.reduce(b.reducer(), values, b.features())
 	}
 	values := b.gather(b.table(leaves, 1), at, 0)
 	return b.spread(b.reduceBlocks(values, int64(len(g.trees)), int64(len(targets))), targets)
@@ -163,13 +163,13 @@ func (b *treeSum) group(g treeGroup) string {
 func (b *treeSum) reduceBlocks(values string, trees, k int64) string {
 	switch {
 	case k == 1 && b.transposed:
-		return b.reshape(b.reduce(b.reduction(), values, 0, 0), -1, 1)
+		return b.reshape(b.reduce(b.reducer(), values, 0), -1, 1)
 	case k == 1:
-		return b.reduce(b.reduction(), values, 1, 1)
+		return b.reduceTo1(b.reducer(), values, 1)
 	case b.transposed:
-		return b.transpose(b.reduce(b.reduction(), b.reshape(values, k, trees/k, -1), 1, 0))
+		return b.transpose(b.reduce(b.reducer(), b.reshape(values, k, trees/k, -1), 1))
 	default:
-		return b.reduce(b.reduction(), b.reshape(values, 0, k, trees/k), 2, 0)
+		return b.reduce(b.reducer(), b.reshape(values, 0, k, trees/k), 2)
 	}
 }
 
@@ -187,7 +187,7 @@ func (b *treeSum) spread(scores string, targets []int32) string {
 	if len(targets) > 1 {
 		scores = b.gather(scores, b.int32s(dims[1:], from...), 1)
 	}
-	return b.op("Where", in(b.constant(Bool, dims, there), scores, b.scalar(0)))
+	return b.one("Where", b.raw(Bool, dims, there), scores, b.scalar(0))
 }
 
 // maxTableValues bounds the constants of an ensemble, far below the 2 GiB that a

@@ -174,26 +174,30 @@ func (s *zipMapStripper) mapValues(output string) ElementType {
 // value.
 func countUses(g *onnxpb.GraphProto) map[string]int {
 	used := map[string]int{}
-	var nodes func(g *onnxpb.GraphProto, inner bool)
-	nodes = func(g *onnxpb.GraphProto, inner bool) {
-		for _, n := range g.GetNode() {
+	eachGraph(g, func(in *onnxpb.GraphProto) {
+		for _, n := range in.GetNode() {
 			for _, name := range n.GetInput() {
 				used[name]++
 			}
-			for _, a := range n.GetAttribute() {
-				for _, sub := range append(slices.Clone(a.GetGraphs()), a.GetG()) {
-					nodes(sub, true)
-				}
-			}
 		}
-		if inner {
-			for _, o := range g.GetOutput() {
-				used[o.GetName()]++
-			}
+		if in != g {
+			countOutputs(in, used)
 		}
-	}
-	nodes(g, false)
+	})
 	return used
+}
+
+// countTaken counts the graph's own outputs, too.
+func countTaken(g *onnxpb.GraphProto) map[string]int {
+	used := countUses(g)
+	countOutputs(g, used)
+	return used
+}
+
+func countOutputs(g *onnxpb.GraphProto, used map[string]int) {
+	for _, o := range g.GetOutput() {
+		used[o.GetName()]++
+	}
 }
 
 // importDefaultOpset makes Identity available. A model that does not import

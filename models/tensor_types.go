@@ -95,13 +95,33 @@ func (t tensorType) info(name string) *onnxpb.ValueInfoProto {
 }
 
 func (t *typeTracer) of(name string) tensorType {
-	if known, ok := t.known[name]; ok && (known.elem != Undefined || known.rank >= 0) {
-		return known
+	known, ok := t.known[name]
+	if !ok {
+		known = unknownType
 	}
 	if declared, ok := t.declared[name]; ok {
-		return declared
+		return known.filled(declared)
 	}
-	return unknownType
+	return known
+}
+
+// filled takes what is not known from what is declared.
+func (t tensorType) filled(declared tensorType) tensorType {
+	if t.elem == Undefined {
+		t.elem = declared.elem
+	}
+	switch {
+	case t.rank < 0:
+		t.rank, t.shape = declared.rank, declared.shape
+	case t.rank == declared.rank:
+		t.shape = slices.Clone(t.shape)
+		for i, d := range declared.shape {
+			if t.shape[i] < 0 {
+				t.shape[i] = d
+			}
+		}
+	}
+	return t
 }
 
 // node works out the types of a node's outputs; types of its inputs come first.
