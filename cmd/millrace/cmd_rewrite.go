@@ -27,6 +27,8 @@ import (
 type rewriteOptions struct {
 	Model, Output, ModelSHA256 string
 	Force, DropLabels          bool
+	Trees                      string // a models.TreeForm
+	Transposed                 bool
 	CheckRows                  int
 	MaxDifference              float64
 }
@@ -37,6 +39,8 @@ func (o *rewriteOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVarP(&o.Output, "output", "o", "", "the .onnx `FILE` to write; a model whose tensors lie in other files needs it in the same folder")
 	fs.BoolVar(&o.Force, "force", false, "replace the output if it exists, in one step")
 	fs.BoolVar(&o.DropLabels, "drop-labels", false, "leave predicted labels that are strings out of the outputs, since no device holds strings")
+	fs.StringVar(&o.Trees, "trees", string(models.FormAuto), "`FORM` of tree ensembles: gemm (all splits at once; trees of at most 7 splits), perfect (padded to all nodes of their depth; depth 12 at most), traversal (any), or auto (by their depth and size)")
+	fs.BoolVar(&o.Transposed, "transposed", false, "let tree ensembles transpose their input first and compute with rows last, so that threads beside each other read rows beside each other")
 	fs.IntVar(&o.CheckRows, "check-rows", 1000, "`ROWS` that are made and scored with both models on the CPU before anything is written; 0: do not check")
 	fs.Float64Var(&o.MaxDifference, "max-difference", 1e-4, "largest `DIFFERENCE` of a score that the check allows, relative to the score, or absolute below 1")
 	fs.StringVar(&o.ModelSHA256, "model-sha256", "", "refuse any model file with another SHA-256 (`HEX`)")
@@ -56,6 +60,11 @@ func (o *rewriteOptions) validate() error {
 	if !(o.MaxDifference >= 0) {
 		problems = append(problems, fmt.Errorf("--max-difference (%g) must be >= 0", o.MaxDifference))
 	}
+	switch models.TreeForm(o.Trees) {
+	case models.FormAuto, models.FormGEMM, models.FormPerfect, models.FormTraversal:
+	default:
+		problems = append(problems, fmt.Errorf("--trees (%s) must be auto, gemm, perfect or traversal", o.Trees))
+	}
 	if len(problems) > 0 {
 		return fmt.Errorf("%w: %w", engine.ErrUsage, errors.Join(problems...))
 	}
@@ -68,7 +77,7 @@ func newRewrite(s streams, common *commonOptions) *cobra.Command {
 		Use:   "rewrite --model M.onnx --output N.onnx [flags]",
 		Short: "Write a model whose operators run on a GPU: ai.onnx.ml becomes plain tensor operators, checked against the original.",
 		Example: `  millrace rewrite --model models/reference/flights_linear.onnx --output flights_linear_tensors.onnx
-  millrace rewrite --model models/reference/nyc_pipeline.onnx --output nyc_tensors.onnx --check-rows 5000 --json`,
+  millrace rewrite --model models/reference/flights_gbdt.onnx --output flights_gbdt_tensors.onnx --trees traversal --json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runRewrite(cmd.Context(), opts, common, s)
@@ -91,6 +100,10 @@ func (o *rewriteOptions) steps() []rewriteStep {
 		},
 		func(m *models.Model) (*models.Model, []string, error) {
 			m, _, left, err := models.MLToTensors(m, models.MLTensors{DropLabels: o.DropLabels})
+			return m, left, err
+		},
+		func(m *models.Model) (*models.Model, []string, error) {
+			m, _, left, err := models.TreesToTensors(m, models.TensorTrees{Form: models.TreeForm(o.Trees), Transposed: o.Transposed})
 			return m, left, err
 		},
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/csv"
 	"errors"
 	"math"
@@ -9,10 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/ort/orttest"
+	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/models"
 )
 
@@ -41,6 +44,49 @@ func closeTo(ts *testscript.TestScript, neg bool, args []string) {
 			if a != b && (errA != nil || errB != nil || !(math.Abs(x-y) <= tolerance*max(1, math.Abs(x)))) {
 				ts.Fatalf("line %d, cell %d: %s and %s", line+1, i+1, a, b)
 			}
+		}
+	}
+}
+
+// golden PREDICTIONS.parquet SCORES.csv ATOL RTOL fails unless a file of scores has
+// the rows and columns of a training library's own predictions, in that order, and
+// its numbers lie no further from theirs than ATOL + RTOL * their size.
+func golden(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: golden PREDICTIONS.parquet SCORES.csv ATOL RTOL")
+	}
+	atol, err := strconv.ParseFloat(args[2], 64)
+	ts.Check(err)
+	rtol, err := strconv.ParseFloat(args[3], 64)
+	ts.Check(err)
+	got, err := csv.NewReader(strings.NewReader(ts.ReadFile(args[1]))).ReadAll()
+	ts.Check(err)
+	data, err := dataset.Open(context.Background(), []string{args[0]}, dataset.Options{})
+	ts.Check(err)
+	defer func() { _ = data.Close() }()
+	var columns []string
+	for _, f := range data.Schema().Fields() {
+		columns = append(columns, f.Name)
+	}
+	if int64(len(got)) != data.Rows()+1 || len(got) == 1 || len(got[0]) != len(columns) {
+		ts.Fatalf("%s has %d lines of %d columns; want %d and %d", args[1], len(got), len(got[0]), data.Rows()+1, len(columns))
+	}
+	line := 1
+	for _, part := range data.Parts(data.Rows()) {
+		for _, span := range part.Spans {
+			ts.Check(data.ReadSpan(context.Background(), span, columns, func(b arrow.RecordBatch) error {
+				for row := range int(b.NumRows()) {
+					for i, cell := range got[line] {
+						want, err := strconv.ParseFloat(b.Column(i).ValueStr(row), 64)
+						ts.Check(err)
+						if v, err := strconv.ParseFloat(cell, 64); err != nil || !(math.Abs(v-want) <= atol+rtol*math.Abs(want)) {
+							ts.Fatalf("line %d, %s: %s; want %g", line+1, got[0][i], cell, want)
+						}
+					}
+					line++
+				}
+				return nil
+			}))
 		}
 	}
 }
