@@ -49,7 +49,7 @@ func (f *hostFinder) node(n *onnxpb.NodeProto) {
 	switch {
 	case plainDomain(n.GetDomain()) == mlDomain:
 		f.add(n, "ONNX Runtime has operators of ai.onnx.ml on the CPU alone")
-	case slices.ContainsFunc(n.GetInput(), isText), slices.ContainsFunc(n.GetOutput(), isText), isOp(n, KernelDomain, "TreesClassifierString"):
+	case slices.ContainsFunc(n.GetInput(), isText), slices.ContainsFunc(n.GetOutput(), isText):
 		f.add(n, "it takes or gives text, which no device holds")
 	}
 	eachInside(n, func(g *onnxpb.GraphProto) {

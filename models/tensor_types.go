@@ -139,6 +139,8 @@ func (t *typeTracer) node(n *onnxpb.NodeProto) {
 		out = []tensorType{t.plain(n, in)}
 	case mlDomain:
 		out = mlTypes(n, in)
+	case KernelDomain:
+		out = kernelTypes(n, in[0])
 	}
 	for i, name := range n.GetOutput() {
 		if i < len(out) && out[i].elem != Undefined {
@@ -277,13 +279,7 @@ func argTypes(n *onnxpb.NodeProto, x tensorType) tensorType {
 // mlTypes are the types of an operator of ai.onnx.ml.
 func mlTypes(n *onnxpb.NodeProto, in []tensorType) []tensorType {
 	x := in[0]
-	rows := int64(-1)
-	switch x.rank {
-	case 1:
-		rows = 1
-	case 2:
-		rows = x.shape[0]
-	}
+	rows := x.rows()
 	switch n.GetOpType() {
 	case "Scaler", "Normalizer":
 		return []tensorType{x.of(Float32)}
@@ -314,6 +310,35 @@ func mlTypes(n *onnxpb.NodeProto, in []tensorType) []tensorType {
 			label = String
 		}
 		return []tensorType{shaped(label, rows), shaped(Float32, rows, -1)}
+	}
+	return nil
+}
+
+// rows is how many rows operators of ai.onnx.ml see: of one dimension, one.
+func (t tensorType) rows() int64 {
+	switch t.rank {
+	case 1:
+		return 1
+	case 2:
+		return t.shape[0]
+	}
+	return -1
+}
+
+// kernelTypes are the types of an operator of UseKernels.
+func kernelTypes(n *onnxpb.NodeProto, x tensorType) []tensorType {
+	scores := shaped(Float32, x.rows(), attribute(n, "targets").GetI())
+	switch n.GetOpType() {
+	case "Affine":
+		return []tensorType{x}
+	case "Linear":
+		return []tensorType{shaped(Float32, x.rows(), 1)}
+	case "TreesRegressor":
+		return []tensorType{scores}
+	case "TreesClassifierInt64":
+		return []tensorType{shaped(Int64, x.rows()), scores}
+	case "TreesClassifierString":
+		return []tensorType{shaped(String, x.rows()), scores}
 	}
 	return nil
 }
