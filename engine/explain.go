@@ -4,6 +4,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/models"
 )
 
@@ -30,7 +31,23 @@ type Explanation struct {
 	Output    string `json:"output,omitempty"`
 	Format    string `json:"output_format"`
 
+	Provider       ort.Provider      `json:"provider"`
+	ProviderReason string            `json:"provider_reason,omitempty"` // where --provider auto chose it
+	Devices        *ExplainedDevices `json:"devices,omitempty"`         // nil on the CPU
+
 	Memory ExplainedMemory `json:"memory"`
+}
+
+// ExplainedDevices is how the devices of a provider are used.
+type ExplainedDevices struct {
+	Numbers []int `json:"numbers"`
+	Streams int   `json:"streams"` // Runs in flight on each
+	TF32    bool  `json:"tf32"`
+	Memory  int64 `json:"memory_limit"` // bytes of each; 0: no limit
+	// OnCPU are the nodes that would run on the CPU, as far as the graph tells, which
+	// is no placement; see PlaceNodes.
+	OnCPU         []CPUNode `json:"on_cpu_expected"`
+	AllowCPUNodes bool      `json:"allow_cpu_nodes"`
 }
 
 // ExplainedFile is one input file.
@@ -76,7 +93,7 @@ func (p *Plan) Explain() *Explanation {
 		Model: p.Model.Path, SHA256: p.Model.SHA256, Rewrites: append([]string{}, p.Model.Rewrites...),
 		Rows: p.Dataset.Rows(), Parts: len(p.Parts), PartRows: p.Options.PartRows, Batches: p.Batches(),
 		BatchRows: p.Options.BatchRows, BatchAuto: p.autoBatch(), Workers: p.Options.Workers, Readers: p.Options.Readers,
-		Output: p.Options.Output, Format: string(p.Options.Format),
+		Output: p.Options.Output, Format: string(p.Options.Format), Provider: p.Options.Provider, ProviderReason: p.Options.ProviderReason,
 	}
 
 	for _, f := range p.Dataset.Files() {
@@ -98,7 +115,18 @@ func (p *Plan) Explain() *Explanation {
 		e.Outputs = append(e.Outputs, p.outputs[i].explain()...)
 	}
 	e.Memory = p.estimateMemory()
+	if p.Options.Provider != ort.CPU {
+		e.Devices = p.explainDevices()
+	}
 	return e
+}
+
+func (p *Plan) explainDevices() *ExplainedDevices {
+	o := &p.Options
+	expected, _ := models.HostNodes(p.Model) // its bytes are those that a rewrite wrote or Open read
+	return &ExplainedDevices{
+		Numbers: o.Devices, Streams: o.Streams, TF32: o.TF32, Memory: o.DeviceMemory, OnCPU: expectedNodes(expected), AllowCPUNodes: o.AllowCPUNodes,
+	}
 }
 
 func (p *Plan) explainInput(b *batcher.Binding, mapped bool) ExplainedInput {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,17 +14,30 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/models"
 )
 
+// inspectOptions say where a model is to run, and on whose kernels.
+type inspectOptions struct{ provider, kernels string }
+
+func (o *inspectOptions) AddFlags(fs *pflag.FlagSet) {
+	fs.SortFlags = false
+	fs.StringVar(&o.provider, "provider", "cpu", "execution `PROVIDER` whose placement of a model's nodes is shown: cuda[:DEVICE], which opens a session there; cpu has all nodes, and shows none; or auto")
+	fs.StringVar(&o.kernels, "kernels", "auto", "`WHOSE` kernels compute, as for score: auto or onnxruntime")
+}
+
 func newInspect(s streams, common *commonOptions) *cobra.Command {
-	return &cobra.Command{
+	opts := &inspectOptions{}
+	cmd := &cobra.Command{
 		Use:   "inspect MODEL|DATA [flags]",
-		Short: "Show what a model takes and gives, or what a data set holds: schema, spans, sizes, nulls.",
+		Short: "Show what a model takes and gives and where its nodes run, or what a data set holds: schema, spans, sizes, nulls.",
 		Example: `  millrace inspect models/reference/nyc_pipeline.onnx
+  millrace inspect models/reference/nyc_pipeline.onnx --provider cuda
   millrace inspect testdata/flights-sample.parquet --json`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -32,25 +46,37 @@ func newInspect(s streams, common *commonOptions) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := inspect(cmd.Context(), args[0])
+			run, err := opts.run(common)
 			if err != nil {
 				return err
 			}
-			return common.print(s, r)
+			r, err := inspect(cmd.Context(), args[0], run.Kernels)
+			if err != nil {
+				return err
+			}
+			var unplaced error
+			if m, ok := r.(*modelReport); ok && run.Provider != ort.CPU {
+				if unplaced = m.place(run); m.Placement == nil {
+					return unplaced
+				}
+			}
+			return cmp.Or(common.print(s, r), unplaced)
 		},
 	}
+	opts.AddFlags(cmd.Flags())
+	return cmd
 }
 
 // inspect looks at a model when the name says so, or when it is a file that is
 // no data.
-func inspect(ctx context.Context, path string) (report, error) {
+func inspect(ctx context.Context, path string, kernels engine.Kernels) (report, error) {
 	if strings.HasSuffix(strings.ToLower(path), ".onnx") {
-		return inspectModel(path)
+		return inspectModel(path, kernels)
 	}
 	r, err := inspectData(ctx, path)
 	if errors.Is(err, dataset.ErrUnknownFormat) {
 		if info, statErr := os.Stat(path); statErr == nil && info.Mode().IsRegular() {
-			m, modelErr := inspectModel(path)
+			m, modelErr := inspectModel(path, kernels)
 			if modelErr == nil {
 				return m, nil
 			}
@@ -78,6 +104,8 @@ type modelReport struct {
 	Rewrites  []string          `json:"rewrites"` // what score would do to the graph
 	External  []string          `json:"external_data"`
 	Doc       string            `json:"doc,omitempty"`
+
+	Placement *placementReport `json:"placement,omitempty"` // on a device
 }
 
 type valueReport struct {
@@ -86,7 +114,7 @@ type valueReport struct {
 	Classes any    `json:"classes,omitempty"`
 }
 
-func inspectModel(path string) (*modelReport, error) {
+func inspectModel(path string, kernels engine.Kernels) (*modelReport, error) {
 	m, err := models.Open(path, models.Options{})
 	if err != nil {
 		return nil, err
@@ -110,13 +138,14 @@ func inspectModel(path string) (*modelReport, error) {
 	for _, o := range m.Custom {
 		r.Custom = append(r.Custom, o.String())
 	}
-	stripped, _, err := models.StripZipMap(m)
+	rewritten, _, err := models.StripZipMap(m)
 	if err != nil {
 		return nil, err
 	}
-	rewritten, _, err := models.UseKernels(stripped)
-	if err != nil {
-		return nil, err
+	if kernels == engine.KernelsAuto {
+		if rewritten, _, err = models.UseKernels(rewritten); err != nil {
+			return nil, err
+		}
 	}
 	r.Rewrites = append(r.Rewrites, rewritten.Rewrites...)
 	for _, f := range m.External {
@@ -173,6 +202,9 @@ func (r *modelReport) Text(w io.Writer) error {
 	}
 	for _, rewrite := range r.Rewrites {
 		fmt.Fprintf(&b, "rewritten  %s\n", rewrite)
+	}
+	if r.Placement != nil {
+		r.Placement.text(&b)
 	}
 	if len(r.External) > 0 {
 		fmt.Fprintf(&b, "external   %s\n", strings.Join(r.External, ", "))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -90,6 +91,7 @@ func (r *planReport) Text(w io.Writer) error {
 	if r.BatchAuto {
 		b.WriteString("         a tuned profile, or the first rows, may choose another size when the run starts (--batch-size auto)\n")
 	}
+	r.providerText(&b)
 	m := &r.Memory
 	fmt.Fprintf(&b, "memory   about %s: program %s, model %s, tensors %s, columns %s, results written %s, garbage %s\n",
 		bytesOf(m.Total), bytesOf(m.Program), bytesOf(m.Model), bytesOf(m.Tensors+m.Activations), bytesOf(m.Decoded), bytesOf(m.Written), bytesOf(m.Slack))
@@ -103,6 +105,39 @@ func (r *planReport) Text(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// providerText says where the model would run.
+func (r *planReport) providerText(b *strings.Builder) {
+	reason := ""
+	if r.ProviderReason != "" {
+		reason = " (auto: " + r.ProviderReason + ")"
+	}
+	d := r.Devices
+	if d == nil {
+		fmt.Fprintf(b, "provider %s%s\n", r.Provider, reason)
+		return
+	}
+	numbers := make([]string, len(d.Numbers))
+	for i, n := range d.Numbers {
+		numbers[i] = strconv.Itoa(n)
+	}
+	limit, rounding := "", ""
+	if d.Memory > 0 {
+		limit = fmt.Sprintf(", at most %s of memory on each", bytesOf(d.Memory))
+	}
+	if d.TF32 {
+		rounding = ", products rounded to TF32"
+	}
+	fmt.Fprintf(b, "provider %s:%s%s: %d streams on each%s%s\n", r.Provider, strings.Join(numbers, ","), reason, d.Streams, limit, rounding)
+	if len(d.OnCPU) == 0 {
+		return
+	}
+	allowed := "which a run refuses (--allow-cpu-nodes lets it)"
+	if d.AllowCPUNodes {
+		allowed = "which --allow-cpu-nodes lets it"
+	}
+	fmt.Fprintf(b, "         %d nodes would run on the CPU, as far as the graph tells, %s; see millrace inspect %s --provider %s\n", len(d.OnCPU), allowed, r.Model, r.Provider)
 }
 
 // loweredText lists what a memory limit lowered, such as "readers 4 -> 1".

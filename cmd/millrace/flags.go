@@ -108,12 +108,9 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	}
 	opts.DeviceMemory = int64(o.deviceMemory)
 	var err error
-	if o.provider == autoProvider {
-		opts.Provider, opts.ProviderReason = engine.AutoProvider(opts.Library)
-	} else if opts.Provider, opts.Devices, err = parseProvider(o.provider); err != nil {
+	if err = chooseProvider(o.provider, &opts); err != nil {
 		return opts, err
 	}
-	opts.Library.Provider = opts.Provider
 	if opts.Features, err = readList("features", o.features); err != nil {
 		return opts, err
 	}
@@ -128,6 +125,17 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 
 // autoProvider leaves the choice to engine.AutoProvider.
 const autoProvider = "auto"
+
+// chooseProvider fills in what --provider says.
+func chooseProvider(text string, opts *engine.Options) (err error) {
+	if text == autoProvider {
+		opts.Provider, opts.ProviderReason = engine.AutoProvider(opts.Library)
+	} else {
+		opts.Provider, opts.Devices, err = parseProvider(text)
+	}
+	opts.Library.Provider = opts.Provider
+	return err
+}
 
 // parseProvider reads PROVIDER[:DEVICE,...].
 func parseProvider(text string) (provider ort.Provider, devices []int, err error) {
