@@ -98,9 +98,9 @@ func onCPU(nodes []ort.Node, expected []models.HostNode) []CPUNode {
 }
 
 func expectedNodes(nodes []models.HostNode) []CPUNode {
-	all := []CPUNode{}
-	for _, n := range nodes {
-		all = append(all, CPUNode{Name: n.Name, Operator: n.Operator.String(), Why: n.Why})
+	all := make([]CPUNode, len(nodes))
+	for i, n := range nodes {
+		all[i] = CPUNode{Name: n.Name, Operator: n.Operator.String(), Why: n.Why}
 	}
 	return all
 }

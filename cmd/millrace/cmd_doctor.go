@@ -169,8 +169,10 @@ func olderThan(version, least string) bool {
 // cudaAdvice says where a library of CUDA's is had.
 func cudaAdvice(name string) string {
 	packages := []struct{ prefix, system, pip string }{
-		{"libcudart", "cuda-cudart-13-0", "nvidia-cuda-runtime"}, {"libcublas", "libcublas-13-0", "nvidia-cublas"},
-		{"libcurand", "libcurand-13-0", "nvidia-curand"}, {"libcudnn", "cudnn9-cuda-13", "nvidia-cudnn-cu13"},
+		{"libcudart", "cuda-cudart-13-0", "nvidia-cuda-runtime"},
+		{"libcublas", "libcublas-13-0", "nvidia-cublas"},
+		{"libcurand", "libcurand-13-0", "nvidia-curand"},
+		{"libcudnn", "cudnn9-cuda-13", "nvidia-cudnn-cu13"},
 	}
 	for _, p := range packages {
 		if strings.HasPrefix(name, p.prefix) {

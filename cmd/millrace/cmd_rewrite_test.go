@@ -64,7 +64,7 @@ func golden(ts *testscript.TestScript, neg bool, args []string) {
 	data, err := dataset.Open(context.Background(), []string{args[0]}, dataset.Options{})
 	ts.Check(err)
 	defer func() { _ = data.Close() }()
-	var columns []string
+	columns := make([]string, 0, data.Schema().NumFields())
 	for _, f := range data.Schema().Fields() {
 		columns = append(columns, f.Name)
 	}

@@ -156,7 +156,7 @@ func (r *scoreReport) nodeLines(line func(name, format string, args ...any)) {
 
 // nodesText lists operators and how many nodes of them there are.
 func nodesText(counts map[string]int) string {
-	var names []string
+	names := make([]string, 0, len(counts))
 	for _, op := range slices.Sorted(maps.Keys(counts)) {
 		if n := counts[op]; n > 1 {
 			op = fmt.Sprintf("%d %s", n, op)

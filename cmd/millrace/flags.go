@@ -151,7 +151,7 @@ func parseProvider(text string) (provider ort.Provider, devices []int, err error
 	if !named {
 		return provider, nil, nil
 	}
-	for _, field := range strings.Split(list, ",") {
+	for field := range strings.SplitSeq(list, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(field))
 		if err != nil || n < 0 {
 			return "", nil, fmt.Errorf("%w: --provider (%s): device %q must be a number >= 0, such as cuda:0,1", engine.ErrUsage, text, field)

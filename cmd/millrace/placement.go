@@ -65,7 +65,7 @@ func (r *placementReport) text(b *strings.Builder) {
 		for _, n := range r.Nodes[provider] {
 			total += n
 		}
-		line("", "%s has %d: %s", provider, total, joinMap(r.Nodes[provider]))
+		line("", "%s has %d: %s", provider, total, nodesText(r.Nodes[provider]))
 	}
 	for _, n := range r.OnCPU {
 		why := ""
