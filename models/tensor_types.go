@@ -23,7 +23,12 @@ func (t tensorType) width() int64 {
 	return t.shape[t.rank-1]
 }
 
+// shaped forgets shapes of more dimensions than maxRank, which no operator takes
+// and which a hostile graph could copy from node to node.
 func shaped(elem ElementType, dims ...int64) tensorType {
+	if len(dims) > maxRank {
+		return tensorType{elem: elem, rank: -1}
+	}
 	return tensorType{elem: elem, shape: dims, rank: len(dims)}
 }
 
@@ -65,14 +70,16 @@ func declaredType(v *onnxpb.ValueInfoProto) tensorType {
 	if tensor == nil {
 		return unknownType
 	}
-	t := tensorType{elem: ElementType(tensor.GetElemType()), rank: -1}
-	if shape, ok := shapeOf(tensor.GetShape()); ok {
-		t.rank = len(shape)
-		for _, d := range shape {
-			t.shape = append(t.shape, d.Size)
-		}
+	elem := ElementType(tensor.GetElemType())
+	shape, ok := shapeOf(tensor.GetShape())
+	if !ok {
+		return tensorType{elem: elem, rank: -1}
 	}
-	return t
+	dims := make([]int64, len(shape))
+	for i, d := range shape {
+		dims[i] = d.Size
+	}
+	return shaped(elem, dims...)
 }
 
 // info declares a value to be of a type; nil where the elements are not known.
@@ -244,8 +251,11 @@ func concatenated(in []tensorType, axis int64) tensorType {
 func (t tensorType) unshaped() tensorType { return tensorType{elem: t.elem, rank: -1} }
 
 func reshaped(x tensorType, to *onnxpb.TensorProto) tensorType {
+	if ElementType(to.GetDataType()) != Int64 || len(to.GetDims()) != 1 || to.GetDims()[0] > maxRank {
+		return x.unshaped()
+	}
 	shape := tensorLabels(to).Ints
-	if ElementType(to.GetDataType()) != Int64 || len(to.GetDims()) != 1 || int64(len(shape)) != to.GetDims()[0] {
+	if int64(len(shape)) != to.GetDims()[0] {
 		return x.unshaped()
 	}
 	out := shaped(x.elem, slices.Clone(shape)...)
