@@ -105,7 +105,7 @@ bench-peers: runtime build venv .venv-peers/.done ## Run millrace against its pe
 	.venv-peers/bin/python bench/peers/run.py $(PEERS_FLAGS)
 
 .PHONY: cuda-kernels
-cuda-kernels: ## Compile the kernels for NVIDIA devices to the PTX that is built in (needs pip; no GPU)
+cuda-kernels: ## Compile the kernels for NVIDIA devices into the file that is built in (needs pip; no GPU)
 	@engine/ort/cuda/compile.sh
 
 GPU_BUNDLE ?= dist/gpu

@@ -167,9 +167,9 @@ type measurement struct {
 	energy *energy
 	// withDevices is energy and that of the GPUs, if one may be used.
 	withDevices *energy
-	dir    string
-	steps  steps
-	whole  time.Duration // what a whole run is expected to take
+	dir         string
+	steps       steps
+	whole       time.Duration // what a whole run is expected to take
 }
 
 // NewID makes the id of a measurement that starts now.

@@ -174,7 +174,7 @@ func (c *collector) take(p *closingPart) error {
 
 // settle waits for all parts that are being committed. Nobody may write.
 func (c *collector) settle() error {
-	var errs []error
+	errs := make([]error, 0, len(c.closing))
 	for _, p := range c.closing {
 		errs = append(errs, c.take(p))
 	}
@@ -184,7 +184,8 @@ func (c *collector) settle() error {
 
 // abort drops what is not committed. Nobody may write.
 func (c *collector) abort() error {
-	errs := []error{c.settle()}
+	errs := make([]error, 0, 1+len(c.open))
+	errs = append(errs, c.settle())
 	for _, w := range c.open {
 		errs = append(errs, w.abort())
 	}

@@ -36,7 +36,10 @@ func (f *fakeComputer) Run(ctx context.Context, inputs, outputs []*ort.Tensor) e
 	}
 	now := f.running.Add(1)
 	defer f.running.Add(-1)
-	for m := f.most.Load(); now > m && !f.most.CompareAndSwap(m, now); m = f.most.Load() {
+	for m := f.most.Load(); now > m; m = f.most.Load() {
+		if f.most.CompareAndSwap(m, now) {
+			break
+		}
 	}
 	time.Sleep(f.delay)
 	if f.fail != nil {
@@ -94,7 +97,7 @@ func newFakeDevices(t *testing.T, numbers []int, streams int, change func(n int6
 }
 
 // double runs one batch of rows rows of two columns and checks what comes back.
-func (f *fakeDevices) double(t *testing.T, ctx context.Context, rows int) error {
+func (f *fakeDevices) double(ctx context.Context, t *testing.T, rows int) error {
 	t.Helper()
 	in, out := make([]float32, 2*rows), make([]float32, 2*rows)
 	want := make([]float32, 2*rows)
@@ -126,7 +129,7 @@ func TestDevicesShareBatches(t *testing.T) {
 	var group sync.WaitGroup
 	for range 40 {
 		group.Go(func() {
-			if err := f.double(t, t.Context(), 5); err != nil {
+			if err := f.double(t.Context(), t, 5); err != nil {
 				t.Error(err)
 			}
 		})
@@ -149,7 +152,7 @@ func TestDevicesHalveWhatDoesNotFit(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range 24 {
 		group.Go(func() {
-			if err := f.double(t, t.Context(), 101+i%3); err != nil {
+			if err := f.double(t.Context(), t, 101+i%3); err != nil {
 				t.Error(err)
 			}
 		})
@@ -158,7 +161,7 @@ func TestDevicesHalveWhatDoesNotFit(t *testing.T) {
 	if d := f.all[0]; d.pieces != 4 || d.halved != 2 || f.opened.Load() != 3 {
 		t.Errorf("%d pieces after %d halvings and %d sessions; want 4, 2 and 3", d.pieces, d.halved, f.opened.Load())
 	}
-	if err := f.double(t, t.Context(), 3); err != nil { // fewer rows than pieces
+	if err := f.double(t.Context(), t, 3); err != nil { // fewer rows than pieces
 		t.Error(err)
 	}
 }
@@ -166,7 +169,7 @@ func TestDevicesHalveWhatDoesNotFit(t *testing.T) {
 func TestDevicesGiveUp(t *testing.T) {
 	t.Run("after five halvings", func(t *testing.T) {
 		f := newFakeDevices(t, []int{0}, 1, func(_ int64, c *fakeComputer) { c.room = 0 })
-		err := f.double(t, t.Context(), 100)
+		err := f.double(t.Context(), t, 100)
 		if !errors.Is(err, ort.ErrOutOfMemory) || f.opened.Load() != 1+mostHalvings {
 			t.Errorf("run() = %v after %d sessions; want ErrOutOfMemory after %d", err, f.opened.Load(), 1+mostHalvings)
 		}
@@ -174,7 +177,7 @@ func TestDevicesGiveUp(t *testing.T) {
 	t.Run("at once when the device is lost", func(t *testing.T) {
 		lost := &ort.StatusError{Code: ort.CodeEPFail, Message: "CUDA failure 719: unspecified launch failure ; GPU=0"}
 		f := newFakeDevices(t, []int{0}, 1, func(_ int64, c *fakeComputer) { c.fail = lost })
-		err := f.double(t, t.Context(), 100)
+		err := f.double(t.Context(), t, 100)
 		if !errors.Is(err, ort.ErrDevice) || errors.Is(err, ort.ErrOutOfMemory) || f.opened.Load() != 1 {
 			t.Errorf("run() = %v after %d sessions; want ErrDevice from the first", err, f.opened.Load())
 		}
@@ -185,7 +188,7 @@ func TestDevicesGiveUp(t *testing.T) {
 		stopped := errors.New("stopped")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(stopped)
-		if err := f.double(t, ctx, 100); !errors.Is(err, stopped) {
+		if err := f.double(ctx, t, 100); !errors.Is(err, stopped) {
 			t.Errorf("run() = %v; want what ended the run", err)
 		}
 		f.places <- place
@@ -194,7 +197,7 @@ func TestDevicesGiveUp(t *testing.T) {
 		f := newFakeDevices(t, []int{0}, 1, func(_ int64, c *fakeComputer) { c.room = 10 })
 		broken := errors.New("no session")
 		f.all[0].open = func(int) (computer, error) { return nil, broken }
-		if err := f.double(t, t.Context(), 100); !errors.Is(err, broken) {
+		if err := f.double(t.Context(), t, 100); !errors.Is(err, broken) {
 			t.Errorf("run() = %v; want why there is no session", err)
 		}
 	})
@@ -219,5 +222,29 @@ func TestCheckPlacement(t *testing.T) {
 	}
 	if err := p.checkPlacement(nodes[:1]); err != nil {
 		t.Errorf("checkPlacement() = %v; want nil where all nodes are on the device", err)
+	}
+}
+
+// Batches on a device are bounded in bytes, and by what its kernels can count.
+func TestDeviceBatchRows(t *testing.T) {
+	rows := func(change func(*Options)) (int, error) {
+		opts := sampleRun(t, "flights_gbdt", 1)
+		opts.Provider = ort.CUDA
+		change(&opts)
+		plan, err := NewPlan(t.Context(), opts)
+		if err != nil {
+			return 0, err
+		}
+		return plan.Options.BatchRows, plan.Close()
+	}
+	if n, err := rows(func(*Options) {}); err != nil || n != DefaultDeviceRows {
+		t.Errorf("%d rows by default, %v; want %d", n, err, DefaultDeviceRows)
+	}
+	if n, err := rows(func(o *Options) { o.Model = "../models/reference/embed.onnx"; o.Inputs = []string{"../testdata/embed-sample.parquet"} }); err != nil || n != deviceBatchBytes/(4*(64+16)) {
+		t.Errorf("%d rows of 80 values by default, %v; want 16 MiB of them", n, err)
+	}
+	n, err := rows(func(o *Options) { o.Kernels, o.BatchRows = KernelsONNXRuntime, 1<<27 })
+	if !errors.Is(err, ErrUsage) || !strings.Contains(fmt.Sprint(err), "rows at most") {
+		t.Errorf("%d rows of 200 trees as tensor operators: %v; want ErrUsage", n, err)
 	}
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -45,6 +46,9 @@ const (
 	// programBytes is the resident set of a run over few rows with a model of a
 	// few bytes: Go's runtime, this program and ONNX Runtime.
 	programBytes = 80 << 20
+	// deviceBytes comes to that where a model runs on CUDA: the driver's context,
+	// and its libraries.
+	deviceBytes = 400 << 20
 	// goBytes of it are Go's own.
 	goBytes = 24 << 20
 	// columnPageBytes is a decompressed page of a Parquet column: the size that
@@ -59,6 +63,7 @@ const (
 // numbers are bytes and rows.
 type footprint struct {
 	model     int64
+	device    bool
 	mapped    bool  // spans are views of a mapped file
 	parquet   bool  // columns are decoded from pages
 	spanRows  int64 // of the largest span
@@ -75,7 +80,7 @@ type footprint struct {
 }
 
 func (p *Plan) footprint() *footprint {
-	f := &footprint{model: 2 * p.Model.Bytes, rows: p.Dataset.Rows(), parts: len(p.Parts), tensor: p.rowBytes(), result: p.resultBytes()}
+	f := &footprint{model: 2 * p.Model.Bytes, device: p.Options.Provider != ort.CPU, rows: p.Dataset.Rows(), parts: len(p.Parts), tensor: p.rowBytes(), result: p.resultBytes()}
 	for _, e := range p.Model.External {
 		f.model += e.Bytes
 	}
@@ -119,8 +124,13 @@ func (p *Plan) footprint() *footprint {
 func (f *footprint) estimate(a allotment) ExplainedMemory {
 	workers, readers := int64(a.Workers), int64(a.Readers)
 	m := ExplainedMemory{Program: programBytes, Model: f.model}
+	if f.device {
+		m.Program += deviceBytes
+	}
 	m.Tensors = f.tensor * int64(a.BatchRows) * workers
-	m.Activations = m.Tensors // twice the tensors in all: of models with hidden layers more
+	if !f.device { // whose own memory they lie in
+		m.Activations = m.Tensors // twice the tensors in all: of models with hidden layers more
+	}
 	var heap, garbage int64
 	if f.parquet || !f.mapped {
 		chunk := min(int64(a.ChunkRows), f.spanRows)

@@ -134,14 +134,15 @@ func furthest(a, b []float64) float64 {
 func TestGPUOutOfMemory(t *testing.T) {
 	lib := gpuLibrary(t)
 	opts := engine.Options{
-		Model: "../models/reference/flights_mlp.onnx", Inputs: []string{"../testdata/flights-sample.parquet"},
+		// As tensor operators trees need a value for each row and tree, and little else.
+		Model: "../models/reference/flights_gbdt.onnx", Kernels: engine.KernelsONNXRuntime, Inputs: []string{"../testdata/flights-sample.parquet"},
 		Output: filepath.Join(t.TempDir(), "out"), IDs: []string{"id"}, Nulls: nanPolicy,
 		Provider: ort.CUDA, BatchRows: 50_000, Streams: 1,
 	}
 	score(t, lib, opts)
 	want := readColumns(t, opts.Output, []string{"id", "variable"})
 	pieces := 0
-	for limit := int64(16); pieces <= 1 && limit < 256; limit += limit / 4 { // MiB, until what ONNX Runtime itself needs fits
+	for limit := int64(16); pieces <= 1 && limit < 512; limit += limit / 4 { // MiB, until what ONNX Runtime itself needs fits
 		opts.Output, opts.DeviceMemory = filepath.Join(t.TempDir(), "small"), limit<<20
 		summary, err := tryScore(t, lib, opts)
 		if errors.Is(err, ort.ErrOutOfMemory) {
@@ -159,7 +160,7 @@ func TestGPUOutOfMemory(t *testing.T) {
 		if !slices.Equal(got["id"], want["id"]) {
 			t.Error("ids stand in another order")
 		}
-		if worst := furthest(got["variable"], want["variable"]); !(worst <= 1e-4) {
+		if worst := furthest(got["variable"], want["variable"]); !(worst <= 1e-3) {
 			t.Errorf("predictions differ by up to %g", worst)
 		}
 	}

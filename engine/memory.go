@@ -237,7 +237,7 @@ func (p *Plan) HeapLimit() int64 {
 	}
 	f := p.footprint()
 	m := f.estimate(p.allotment())
-	return max(p.limit-(programBytes-goBytes)-m.Model-m.Activations, goBytes)
+	return max(p.limit-(m.Program-goBytes)-m.Model-m.Activations, goBytes)
 }
 
 // readOptions are those of the dataset's readers after defaults.

@@ -267,10 +267,18 @@ func (p *Plan) chooseBatch() error {
 		opts.BatchRows, p.joining = fixed, batcher.JoinSpans
 		return nil
 	}
+	// ONNX Runtime's kernels on devices count elements in 32 bits.
+	most := math.MaxInt
+	if elements := p.Model.RowElements(); elements > 0 && opts.Provider != ort.CPU {
+		most = max(math.MaxInt32/elements, 1)
+	}
+	if opts.BatchRows > most {
+		return fmt.Errorf("%w: --batch-size is %d, and on %s the model's trees as tensor operators take batches of %d rows at most", ErrUsage, opts.BatchRows, opts.Provider, most)
+	}
 	if opts.BatchRows == 0 {
 		opts.BatchRows = min(p.mostBatchRows(), DefaultBatchRows)
 		if opts.Provider != ort.CPU {
-			opts.BatchRows = min(int(max(deviceBatchBytes/max(p.rowBytes(), 1), 1)), DefaultDeviceRows)
+			opts.BatchRows = min(int(max(deviceBatchBytes/max(p.rowBytes(), 1), 1)), DefaultDeviceRows, most)
 		}
 	}
 	return nil

@@ -109,7 +109,7 @@ func (p *Plan) compare(ctx context.Context, sample *sample, run, exported *scori
 		err = w.makeInputs(tensors)
 	}
 	if err != nil {
-		return nil, nil //nolint:nilerr,nilnil // the run says it better
+		return nil, nil //nolint:nilnil // the run says it better
 	}
 	differences, err := agree.Sessions(ctx, exported.session, run.session, w.inputs)
 	if err != nil {

@@ -14,7 +14,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 name=${1:-$(uname -n)}
 results=$(mkdir -p "${2:-.}" && cd "${2:-.}" && pwd)
 started=$SECONDS
-export MILLRACE_ORT_LIB=$here/lib MILLRACE_GPU=1
+export MILLRACE_ORT_LIB=$here/lib
 log=$results/gpu-$name.log
 records=$results/gpu-$name.jsonl
 rm -f "$log" "$records"
@@ -29,35 +29,56 @@ failed=0
 step() { # step WHAT COMMAND...
   printf '\n== %s (%d s)\n' "$1" $((SECONDS - started))
   shift
-  "$@" || {
+  local code=0
+  "$@" || code=$?
+  [ "$code" = 0 ] || {
     failed=$((failed + 1))
-    printf 'FAILED (exit %d): %s\n' $? "$*"
+    printf 'FAILED (exit %d): %s\n' "$code" "$*"
   }
 }
 
-measure() { # measure PROVIDER MODEL ROWS FLAGS...
-  local provider=$1 model=$2 rows=$3
-  shift 3
-  local batches=16384,65536,262144 workers=1,2,4
-  [ "$provider" = cuda ] || batches=4096 workers=$(nproc)
-  step "bench $provider $model $*" bin/millrace bench --model "$model" --rows "$rows" --made-format arrow --null-share 0 --name "$name" \
-    --providers "$provider" --batch-sizes "$batches" --workers "$workers" --repeats "${REPEATS:-3}" --time 200ms --results "$records" "$@"
+# flights repeats the sample of flights, all columns of it in Arrow, and names it
+# as the input of what is measured: whole runs are to last.
+whole=()
+flights() {
+  local sample=testdata/flights-sample.parquet columns times=$((${ROWS:-96} / 8))
+  columns=$(bin/millrace inspect models/reference/flights_linear.onnx | sed -n 's/^features *[0-9]*: //p' | tr -d ' ')
+  # shellcheck disable=SC2046 # names without spaces
+  bin/millrace score --model models/reference/flights_linear.onnx $(printf -- "--input $sample %.0s" $(seq 160)) \
+    --nulls nan --ids id --keep "$columns" --output-prefix was_ --output flights.arrow --if-exists replace --quiet || return
+  whole=(--nulls nan --features "$columns")
+  for _ in $(seq "$times"); do whole+=(--input flights.arrow); done
+}
+
+measure() { # measure PROVIDER MODEL BATCHES STREAMS FLAGS...
+  local provider=$1 model=$2 batches=$3 workers=$4
+  shift 4
+  step "bench $provider $model $*" bin/millrace bench --model "$model" "${whole[@]}" --name "$name" --providers "$provider" \
+    --batch-sizes "$batches" --workers "$workers" --repeats "${REPEATS:-3}" --time 200ms --results "$records" "$@"
 }
 
 check() {
   printf 'commit %s\n' "$(cat commit)"
   nvidia-smi --query-gpu=name,driver_version,memory.total,pcie.link.gen.max,pcie.link.width.max --format=csv
   step doctor bin/millrace doctor
-  step tests bash -c 'cd engine && ./engine.test -test.run "^TestGPU" -test.v -test.timeout 240s'
-  measure cuda bench/gpu/gbdt_500x8.onnx 4000000
-  measure cuda bench/gpu/gbdt_500x8.onnx 4000000 --kernels onnxruntime --auto-only
-  measure cuda models/reference/flights_gbdt.onnx 8000000
-  measure cuda models/reference/flights_mlp.onnx 8000000
-  measure cuda bench/gpu/wide_mlp.onnx 1000000
-  # The processor of the same machine: ONNX Runtime's own kernels, and ours.
+  step tests bash -c 'cd engine && MILLRACE_GPU=1 ./engine.test -test.run "^TestGPU" -test.v -test.timeout 240s'
+  for model in flights_gbdt flights_mlp; do # what starting costs
+    step "score $model" bash -c "time bin/millrace score --provider cuda --model models/reference/$model.onnx --input testdata/flights-sample.parquet --nulls nan --ids id --output out --if-exists replace"
+  done
+  step "${ROWS:-96}M rows of flights" flights
+  for model in bench/gpu/gbdt_500x8.onnx models/reference/flights_gbdt.onnx models/reference/flights_mlp.onnx; do
+    measure cuda "$model" 65536,262144 2,4 --auto-only
+  done
+  measure cpu models/reference/flights_linear.onnx 4096 "$(nproc)" --auto-only
+  whole=(--rows 2000000 --made-format arrow --null-share 0 --auto-only)
+  measure cuda bench/gpu/gbdt_500x8.onnx 16384,65536 2,4 --kernels onnxruntime
+  whole=(--rows 1000000 --made-format arrow --null-share 0 --auto-only)
+  measure cuda bench/gpu/wide_mlp.onnx 16384,65536 2,4
+  # The processor of the same machine, with ONNX Runtime's own kernels beside ours.
+  whole=(--rows 1000000 --made-format arrow --null-share 0 --sweep-only)
   for model in bench/gpu/gbdt_500x8.onnx models/reference/flights_gbdt.onnx; do
-    measure cpu "$model" 1000000 --kernels onnxruntime --sweep-only
-    measure cpu "$model" 1000000 --sweep-only
+    measure cpu "$model" 4096 "$(nproc)" --kernels onnxruntime
+    measure cpu "$model" 4096 "$(nproc)"
   done
   printf '\n%d steps failed, %d s\n' "$failed" $((SECONDS - started))
   return $((failed > 0))

@@ -86,11 +86,11 @@ func (s *Session) Placement() []Node { return s.placement }
 // recordPlacement asks ONNX Runtime for the placement.
 func (s *Session) recordPlacement() error {
 	var n C.size_t
-	if err := statusError(C.mr_placement(s.c, nil, 0, &n), logEnd()); err != nil || n == 0 { //nolint:gocritic // dupSubExpr reads what cgo generates
+	if err := statusError(C.mr_placement(s.c, nil, 0, &n), logEnd()); err != nil || n == 0 {
 		return err
 	}
 	nodes := make([]C.mr_node, n)
-	if err := statusError(C.mr_placement(s.c, &nodes[0], n, &n), logEnd()); err != nil { //nolint:gocritic // dupSubExpr reads what cgo generates
+	if err := statusError(C.mr_placement(s.c, &nodes[0], n, &n), logEnd()); err != nil {
 		return err
 	}
 	for i := range nodes {

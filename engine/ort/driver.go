@@ -47,7 +47,8 @@ func MissingLibraries(library string) []string {
 	return missing
 }
 
-// ErrDevice: NVIDIA's driver, or a device, is not there or does not work any more.
+// ErrDevice says that NVIDIA's driver, or a device, is not there or does not
+// work any more.
 var ErrDevice = errors.New("device not available")
 
 // DeviceInfo is one NVIDIA device.

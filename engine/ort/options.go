@@ -81,7 +81,7 @@ func (o *SessionOptions) Validate() error {
 		errs = append(errs, fmt.Errorf("%w: Provider (%q) must be %q or %q", ErrProvider, o.Provider, CPU, CUDA))
 	}
 	if o.Device < 0 || o.Device > 0 && o.Provider == CPU {
-		errs = append(errs, fmt.Errorf("Device (%d) must be a number of a device of %s", o.Device, o.Provider))
+		errs = append(errs, fmt.Errorf("device %d: must be the number of a device of %s", o.Device, o.Provider))
 	}
 	if o.DeviceMemory < 0 {
 		errs = append(errs, fmt.Errorf("DeviceMemory (%d) must be >= 0", o.DeviceMemory))

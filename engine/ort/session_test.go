@@ -63,7 +63,7 @@ func TestSessionRefusesOptions(t *testing.T) {
 		want string
 	}{
 		{"a provider that nobody has", ort.SessionOptions{Provider: "abacus"}, `Provider ("abacus")`},
-		{"a device that the CPU has not", ort.SessionOptions{Device: 1}, "Device (1)"},
+		{"a device that the CPU has not", ort.SessionOptions{Device: 1}, "device 1"},
 		{"negative threads", ort.SessionOptions{IntraOpThreads: -1, InterOpThreads: -2}, "InterOpThreads (-2) must be >= 1"},
 		{"an output the model has not", ort.SessionOptions{Outputs: []string{"z"}}, `no output "z"`},
 		{"a config entry without a key", ort.SessionOptions{Config: map[string]string{"": "1"}}, "config"},
