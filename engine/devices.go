@@ -31,8 +31,17 @@ type devices struct {
 	placement []ort.Node   // of the first session, and so of all
 	places    chan *device // one entry for each Run that may be begun
 
+	// lock takes page-locked memory by way of a device.
+	lock func(device, bytes int) (hostMemory, error)
+
 	mu   sync.Mutex
-	host []*ort.HostMemory // given out, until close
+	host []hostMemory // given out, until close
+}
+
+// hostMemory is memory that devices read and write by themselves.
+type hostMemory interface {
+	Bytes() []byte
+	Free()
 }
 
 // device is one of them.
@@ -58,6 +67,7 @@ const mostHalvings = 5
 // openDevices opens a session on each device; the caller closes them.
 func openDevices(numbers []int, streams int, open func(device int) (computer, error)) (*devices, error) {
 	ds := &devices{places: make(chan *device, len(numbers)*streams)} // holds every place that is free
+	ds.lock = func(device, bytes int) (hostMemory, error) { return ort.NewHostMemory(device, bytes) }
 	for _, n := range numbers {
 		session, err := open(n)
 		if err != nil {
@@ -75,7 +85,7 @@ func openDevices(numbers []int, streams int, open func(device int) (computer, er
 
 // memory gives page-locked memory that stays until close.
 func (ds *devices) memory(bytes int) ([]byte, error) {
-	m, err := ort.NewHostMemory(ds.all[0].number, bytes)
+	m, err := ds.lock(ds.all[0].number, bytes)
 	if err != nil {
 		return nil, err
 	}
@@ -114,8 +124,7 @@ func (ds *devices) run(ctx context.Context, inputs, outputs []*ort.Tensor) error
 			return err
 		}
 		if slices.Contains(outputs, nil) {
-			// A first Run, which shows the shapes that pieces would need.
-			return fmt.Errorf("%w; take a smaller --batch-size", err)
+			return err // pieces need tensors to write to: see worker.learnFromOne
 		}
 		if full := d.halve(pieces); full != nil {
 			return fmt.Errorf("%w: %w", err, full)

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow/array"
+
 	"github.com/millrace/millrace/batcher/kernel"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/ort/orttest"
@@ -240,11 +242,87 @@ func TestDeviceBatchRows(t *testing.T) {
 	if n, err := rows(func(*Options) {}); err != nil || n != DefaultDeviceRows {
 		t.Errorf("%d rows by default, %v; want %d", n, err, DefaultDeviceRows)
 	}
-	if n, err := rows(func(o *Options) { o.Model = "../models/reference/embed.onnx"; o.Inputs = []string{"../testdata/embed-sample.parquet"} }); err != nil || n != deviceBatchBytes/(4*(64+16)) {
+	if n, err := rows(func(o *Options) {
+		o.Model = "../models/reference/embed.onnx"
+		o.Inputs = []string{"../testdata/embed-sample.parquet"}
+	}); err != nil || n != deviceBatchBytes/(4*(64+16)) {
 		t.Errorf("%d rows of 80 values by default, %v; want 16 MiB of them", n, err)
 	}
 	n, err := rows(func(o *Options) { o.Kernels, o.BatchRows = KernelsONNXRuntime, 1<<27 })
 	if !errors.Is(err, ErrUsage) || !strings.Contains(fmt.Sprint(err), "rows at most") {
 		t.Errorf("%d rows of 200 trees as tensor operators: %v; want ErrUsage", n, err)
+	}
+}
+
+// smallDevice is a session on the CPU that takes few rows at a time, as a device
+// with little memory does.
+type smallDevice struct {
+	*ort.Session
+	rows int64
+}
+
+func (d smallDevice) Run(ctx context.Context, inputs, outputs []*ort.Tensor) error {
+	if inputs[0].Shape()[0] > d.rows {
+		return fmt.Errorf("run: %w", ort.ErrOutOfMemory)
+	}
+	return d.Session.Run(ctx, inputs, outputs)
+}
+
+type plainMemory []byte
+
+func (m plainMemory) Bytes() []byte { return m }
+func (plainMemory) Free()           {}
+
+// A batch that is too large already when nobody knows the outputs' shapes is
+// scored as on the CPU, by pieces.
+func TestFirstBatchInPieces(t *testing.T) {
+	lib := orttest.Library(t)
+	plan, err := NewPlan(t.Context(), sampleRun(t, "flights_xgb", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := plan.openScoring(lib, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pieces := &scoring{plan: plan, session: whole.session, outputs: whole.outputs}
+	pieces.devices, err = openDevices([]int{0}, 1, func(int) (computer, error) {
+		s, err := plan.openScoring(lib, 1)
+		if err != nil {
+			return nil, err
+		}
+		return smallDevice{s.session, 700}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pieces.devices.lock = func(_, bytes int) (hostMemory, error) { return plainMemory(kernel.Aligned[byte](bytes)), nil }
+	sample, err := plan.readSample(t.Context(), 5000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var results [2]*result
+	for i, s := range []*scoring{whole, pieces} {
+		s.usePool(1)
+		w := s.worker(5000, &Progress{})
+		if results[i], err = w.score(t.Context(), sample.batches(5000)[0]); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if d := pieces.devices.all[0]; d.pieces != 8 {
+		t.Errorf("%d pieces; want 8 of 625 rows", d.pieces)
+	}
+	for i, got := range results[1].predictions {
+		if want := results[0].predictions[i]; !array.Equal(got, want) {
+			t.Errorf("column %s differs: %v; want %v", results[1].fields[i].Name, got, want)
+		}
+	}
+	releaseResults(results[:])
+	sample.release()
+	if err := errors.Join(pieces.close(), whole.close(), plan.Close()); err != nil {
+		t.Error(err)
 	}
 }

@@ -1,11 +1,13 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -409,9 +411,9 @@ func (u *runner) close() error {
 	return errors.Join(errs...)
 }
 
-// Write writes predictions that are in memory, with their ids and kept
-// columns, to a file in dir, again and again until rows rows are written, and
-// syncs it as a run does. Nothing of it stays.
+// Write writes predictions that are in memory, with their ids and kept columns, to
+// files in dir, as many at a time as a run does, again and again until rows rows
+// are written, and syncs them as a run does. Nothing of it stays.
 func (r *Rig) Write(ctx context.Context, dir string, batchRows int, rows int64) (_ Measure, err error) {
 	s, err := r.session(r.plan.Options.IntraOpThreads)
 	if err != nil {
@@ -445,18 +447,26 @@ func (r *Rig) Write(ctx context.Context, dir string, batchRows int, rows int64) 
 	}
 	defer func() { err = errors.Join(err, staging.Discard(), os.RemoveAll(output)) }()
 	c := r.plan.newCollector(staging, &Progress{})
-	part := c.begin(0)
+	parts := make([]*partWriter, r.plan.writers())
+	for i := range parts {
+		parts[i] = c.begin(i)
+	}
 	n, total := turns(batches, rows)
 	m, err := timed(total, func() error {
-		for i := range n {
+		err := lap(n, len(parts), func(i, w int) error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			if err := part.write(results[i%len(results)]); err != nil {
-				return err
+			res := *results[i%len(results)] // whose rejects are put in order where they lie
+			res.rejects = slices.Clone(res.rejects)
+			return parts[w].write(&res)
+		})
+		for _, p := range parts {
+			if err == nil {
+				err = p.finish()
 			}
 		}
-		return errors.Join(part.finish(), c.settle())
+		return cmp.Or(err, c.settle())
 	})
 	if err != nil {
 		return Measure{}, errors.Join(err, c.abort(), c.rejects.abort())

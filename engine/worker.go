@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -183,6 +184,11 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (_ *result, er
 	}
 	stop = stopwatch(&w.progress.infer)
 	err = w.scoring.run(ctx, w.inputs, outs)
+	if errors.Is(err, ort.ErrOutOfMemory) && w.scoring.devices != nil && slices.Contains(outs, nil) && w.learnFromOne(ctx) {
+		if err = w.makeOutputs(buffers, outs, rows); err == nil {
+			err = w.scoring.run(ctx, w.inputs, outs)
+		}
+	}
 	if err != nil && ctx.Err() == nil {
 		err = w.runOpen(ctx, buffers, outs, err)
 	}
@@ -202,6 +208,40 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (_ *result, er
 	w.progress.RowsScored.Add(int64(batch.Rows))
 	w.progress.batches.Add(1)
 	return res, nil
+}
+
+// learnFromOne has the first row of a batch show the shapes of outputs, and says
+// whether it did. Otherwise a batch shows them that is run whole, as the device's
+// memory may not allow.
+func (w *worker) learnFromOne(ctx context.Context) bool {
+	if w.padded {
+		return false
+	}
+	var row []*ort.Tensor
+	outs := make([]*ort.Tensor, len(w.outputs))
+	defer func() {
+		for _, t := range slices.Concat(row, outs) {
+			if t != nil {
+				_ = t.Close() // a view, or what is not looked at any more
+			}
+		}
+	}()
+	for _, in := range w.inputs {
+		t, err := in.Rows(0, 1)
+		if err != nil {
+			return false
+		}
+		row = append(row, t)
+	}
+	if w.scoring.run(ctx, row, outs) != nil {
+		return false
+	}
+	for i := range w.outputs {
+		if _, err := w.take(&w.outputs[i], nil, outs[i], 1); err != nil || !w.outputs[i].preset() {
+			return false
+		}
+	}
+	return true
 }
 
 // runOpen runs a batch again that failed with outputs in memory of ours: a model

@@ -8,7 +8,6 @@ import "C"
 import (
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,11 +33,9 @@ func (o *SessionOptions) appendProvider(lib *Library, options *C.OrtSessionOptio
 		return fmt.Errorf("%w: %s of version %s was built without %s; `make runtime-cuda` brings one with it, and --ort-lib or %s names it",
 			ErrProvider, lib.Path, lib.Version, o.Provider, EnvVariable)
 	}
-	if os.Getenv("MR_SPIN") == "" {
-		var e C.mr_error
-		if C.mr_driver_sleep_while_waiting(C.int(o.Device), &e) == 0 {
-			return fmt.Errorf("%w: %s: %w", ErrProvider, o.Provider, driverError(&e))
-		}
+	var e C.mr_error
+	if C.mr_driver_sleep_while_waiting(C.int(o.Device), &e) == 0 {
+		return fmt.Errorf("%w: %s: %w", ErrProvider, o.Provider, driverError(&e))
 	}
 	settings := map[string]string{
 		"device_id": strconv.Itoa(o.Device),
