@@ -1,6 +1,9 @@
 package mapped
 
 import (
+	"cmp"
+	"slices"
+	"sync"
 	"unsafe"
 
 	"github.com/apache/arrow-go/v18/arrow/memory"
@@ -17,8 +20,8 @@ func (f *File) Allocator() memory.Allocator { return releaser{file: f} }
 // reference of f until its own last Release. It cannot be resized.
 //
 // When the last view of a block of the file is released, the block's pages are
-// taken out of this process, so that its resident memory follows what is in use
-// and not the size of the file. The pages stay in the page cache: touching them
+// taken out of this process, with those of a few others, so that its resident memory
+// follows what is in use and not the size of the file. The pages stay in the page cache: touching them
 // again costs a minor fault.
 func (f *File) Buffer(view []byte) *memory.Buffer {
 	f.Retain()
@@ -83,10 +86,79 @@ func (f *File) blocks(view []byte) func(yield func(int) bool) {
 	}
 }
 
-// drop takes a block's pages out of the process. A view that is made of it at
-// the same time faults them in again.
-func (f *File) drop(block int) {
-	_ = unix.Madvise(f.pages(int64(block)*BlockBytes, BlockBytes), unix.MADV_DONTNEED) // advice: without it memory is only given back later
+// drop takes the pages of blocks from first to end-1 out of the process. A view that
+// is made of them at the same time faults them in again.
+func (f *File) drop(first, end int) {
+	_ = unix.Madvise(f.pages(int64(first)*BlockBytes, int64(end-first)*BlockBytes), unix.MADV_DONTNEED) // advice: without it memory is only given back later
+}
+
+// unviewed are blocks, of all files, that have lost their last view and whose pages
+// are still in the process. They are dropped mostBlocks at a time: every time, the
+// other processors are interrupted, to forget what they know of the pages, and wait
+// for each other; on a virtual machine of two cores that took 50 us (measured).
+var unviewed struct {
+	sync.Mutex
+
+	blocks []unviewedBlock
+}
+
+type unviewedBlock struct {
+	file *File
+	at   int
+}
+
+// mostBlocks bounds the unviewed blocks: 16 MiB.
+const mostBlocks = 8
+
+// leave gives a block up that has no view.
+func (f *File) leave(block int) {
+	unviewed.Lock()
+	defer unviewed.Unlock()
+	unviewed.blocks = append(unviewed.blocks, unviewedBlock{f, block})
+	if len(unviewed.blocks) == mostBlocks {
+		dropUnviewed()
+	}
+}
+
+// dropUnviewed drops the blocks that are still without a view, those beside each
+// other together. The lock is held, so that none of their files is unmapped.
+func dropUnviewed() {
+	blocks := unviewed.blocks
+	slices.SortFunc(blocks, func(a, b unviewedBlock) int {
+		return cmp.Or(cmp.Compare(a.file.slot, b.file.slot), cmp.Compare(a.at, b.at))
+	})
+	for len(blocks) > 0 {
+		first, n := blocks[0], 1
+		for n < len(blocks) && blocks[n].file == first.file && blocks[n].at <= blocks[n-1].at+1 {
+			n++
+		}
+		first.file.dropFree(first.at, blocks[n-1].at+1)
+		blocks = blocks[n:]
+	}
+	clear(unviewed.blocks)
+	unviewed.blocks = unviewed.blocks[:0]
+}
+
+// dropFree drops those blocks from first to end-1 that have no view.
+func (f *File) dropFree(first, end int) {
+	for first < end {
+		last := first
+		for last < end && f.views[last].Load() == 0 {
+			last++
+		}
+		if last > first {
+			f.drop(first, last)
+		}
+		first = last + 1
+	}
+}
+
+// forget takes a file's blocks off those that are to be dropped, before it is
+// unmapped.
+func (f *File) forget() {
+	unviewed.Lock()
+	defer unviewed.Unlock()
+	unviewed.blocks = slices.DeleteFunc(unviewed.blocks, func(b unviewedBlock) bool { return b.file == f })
 }
 
 // DropUnused takes the pages of all blocks without views that lie in [from, to)
@@ -97,20 +169,16 @@ func (f *File) DropUnused(from, to int64) {
 	if to >= int64(len(f.data)) {
 		to = int64(len(f.views)) * BlockBytes
 	}
-	for i := (from + BlockBytes - 1) / BlockBytes; (i+1)*BlockBytes <= to; i++ {
-		if f.views[i].Load() == 0 {
-			f.drop(int(i))
-		}
-	}
+	f.dropFree(int((from+BlockBytes-1)/BlockBytes), int(to/BlockBytes))
 }
 
-// Free counts the view off, drops the blocks that have no other, and drops its
+// Free counts the view off, gives the blocks up that have no other, and drops its
 // reference.
 func (r releaser) Free(view []byte) {
 	if r.counted {
 		for i := range r.file.blocks(view) {
 			if r.file.views[i].Add(-1) == 0 {
-				r.file.drop(i)
+				r.file.leave(i)
 			}
 		}
 	}

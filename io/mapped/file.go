@@ -176,6 +176,7 @@ func (f *File) Release() {
 // unmap gives up slot, mapping and descriptor. It keeps f.data, so that a
 // reader without a reference, a bug, faults at once instead of racing.
 func (f *File) unmap() {
+	f.forget()
 	f.handle.Lock()
 	defer f.handle.Unlock()
 	if f.slot != noSlot && faulted(f.slot) {
