@@ -55,8 +55,8 @@ const (
 	trialShare = 0.02            // of the run
 	trialMost  = 2 * time.Second // and never more
 	// trialLeast is the least worth measuring with: in less, cold memory decides.
-	// A run must last 5 s for it; the default is near the best of shorter ones.
-	trialLeast = 100 * time.Millisecond
+	// A run must last 2.5 s for it.
+	trialLeast = 50 * time.Millisecond
 	// trialGain is by how much another batch size must beat the default to be
 	// taken instead: less could be noise, and costs nobody anything.
 	trialGain = 1.01
@@ -284,6 +284,12 @@ func (t *trial) run(ctx context.Context, started time.Time) error {
 	for _, size := range sizes {
 		arms = append(arms, t.arm(size))
 	}
+	// The rate was of small batches, and of cold memory: a run is shorter.
+	if err := t.lap(ctx, arms[slices.Index(sizes, t.base)], t.lapRows(t.base)); err != nil {
+		return unscorable(err)
+	}
+	rate = max(rate, float64(t.workers)/arms[slices.Index(sizes, t.base)].perRow)
+	budget = min(budget, time.Duration(float64(p.Dataset.Rows())/rate*trialShare*float64(time.Second)))
 	if err := t.rounds(ctx, arms, started.Add(budget)); err != nil {
 		return unscorable(err)
 	}
@@ -336,12 +342,19 @@ func (t *trial) arm(rows int) *trialArm {
 	return a
 }
 
-// rounds measures the arms in turn, so that a disturbance hits all of them,
-// until the time is over; those that fall behind are left out.
+// rounds measures arms, which stand in the order of their sizes, in turn, so that a
+// disturbance hits all of them, until the time is over: the default and the next
+// smaller size, then also the next one in the direction of the faster of the two.
+// What a batch costs falls with its size until it does not fit into a cache, so
+// that beyond the slower of two nothing is to be found. Those that fall behind are
+// left out, and when the default stays the fastest it is over: all that it could
+// find is as fast.
 func (t *trial) rounds(ctx context.Context, arms []*trialArm, deadline time.Time) error {
+	base := slices.IndexFunc(arms, func(a *trialArm) bool { return a.rows == t.base })
+	near := slices.Clone(arms[max(base-1, 0) : base+1])
 	for round := range trialLaps {
-		for _, a := range arms {
-			if round >= trialRounds && time.Now().After(deadline) {
+		for _, a := range near {
+			if a.laps >= trialRounds && time.Now().After(deadline) {
 				return nil
 			}
 			if err := t.lap(ctx, a, t.lapRows(a.rows)); err != nil {
@@ -351,13 +364,32 @@ func (t *trial) rounds(ctx context.Context, arms []*trialArm, deadline time.Time
 		if round+1 < trialRounds {
 			continue
 		}
-		best := slices.MinFunc(arms, byTime).perRow
-		arms = slices.DeleteFunc(arms, func(a *trialArm) bool { return a.perRow > best*trialDrop && a.rows != t.base })
-		if len(arms) == 1 {
+		if next := t.next(arms, base); round+1 == trialRounds && next != nil && time.Now().Before(deadline) {
+			near = append(near, next)
+			continue
+		}
+		best := slices.MinFunc(near, byTime)
+		near = slices.DeleteFunc(near, func(a *trialArm) bool {
+			return a.laps >= trialRounds && a.perRow > best.perRow*trialDrop && a.rows != t.base
+		})
+		if len(near) == 1 || best.rows == t.base && round > trialRounds {
 			return nil
 		}
 	}
 	return nil
+}
+
+// next is the arm beyond the faster of the default, whose place is base, and the
+// size before it; nil when there is none.
+func (t *trial) next(arms []*trialArm, base int) *trialArm {
+	at := base + 1
+	if base > 0 && arms[base-1].perRow < arms[base].perRow {
+		at = base - 2
+	}
+	if at < 0 || at == len(arms) {
+		return nil
+	}
+	return arms[at]
 }
 
 // lap has every worker score its share of the rows, at the same time as the
