@@ -61,9 +61,11 @@ const (
 	// taken instead: less could be noise, and costs nobody anything.
 	trialGain = 1.01
 	// trialDrop is how far behind the best a batch size is given up.
-	trialDrop  = 1.10
-	trialLaps  = 12       // of one batch size; more decide nothing
-	trialBytes = 64 << 20 // of rows that are held for it
+	trialDrop     = 1.10
+	trialDropSure = 1.03 // after trialSure laps
+	trialSure     = 4
+	trialLaps     = 12       // of one batch size; more decide nothing
+	trialBytes    = 64 << 20 // of rows that are held for it
 )
 
 // choose freezes the plan's batch size, workers and threads, and opens the
@@ -347,8 +349,7 @@ func (t *trial) arm(rows int) *trialArm {
 // smaller size, then also the next one in the direction of the faster of the two.
 // What a batch costs falls with its size until it does not fit into a cache, so
 // that beyond the slower of two nothing is to be found. Those that fall behind are
-// left out, and when the default stays the fastest it is over: all that it could
-// find is as fast.
+// left out.
 func (t *trial) rounds(ctx context.Context, arms []*trialArm, deadline time.Time) error {
 	base := slices.IndexFunc(arms, func(a *trialArm) bool { return a.rows == t.base })
 	near := slices.Clone(arms[max(base-1, 0) : base+1])
@@ -370,13 +371,26 @@ func (t *trial) rounds(ctx context.Context, arms []*trialArm, deadline time.Time
 		}
 		best := slices.MinFunc(near, byTime)
 		near = slices.DeleteFunc(near, func(a *trialArm) bool {
-			return a.laps >= trialRounds && a.perRow > best.perRow*trialDrop && a.rows != t.base
+			return a.perRow > best.perRow*a.mayTrail() && a.rows != t.base
 		})
-		if len(near) == 1 || best.rows == t.base && round > trialRounds {
+		if len(near) == 1 {
 			return nil
 		}
 	}
 	return nil
+}
+
+// mayTrail is how far behind the best an arm may be and stay: less the more laps
+// it has had, of which the best counts.
+func (a *trialArm) mayTrail() float64 {
+	switch {
+	case a.laps < trialRounds:
+		return math.Inf(1)
+	case a.laps < trialSure:
+		return trialDrop
+	default:
+		return trialDropSure
+	}
 }
 
 // next is the arm beyond the faster of the default, whose place is base, and the
