@@ -258,10 +258,8 @@ func (p *Plan) checkPlacement(nodes []ort.Node) error {
 		return nil
 	}
 	var names []string
-	for _, n := range nodes {
-		if n.Provider == ort.CPU {
-			names = append(names, fmt.Sprintf("%s (%s)", n.Operator, n.Name))
-		}
+	for _, n := range onCPU(nodes, nil) {
+		names = append(names, fmt.Sprintf("%s (%s)", n.Operator, n.Name))
 	}
 	if len(names) == 0 {
 		return nil
@@ -286,19 +284,13 @@ func AutoProvider(where ort.LibraryOptions) (provider ort.Provider, reason strin
 		return ort.CPU, "the driver shows no NVIDIA device"
 	}
 	where.Provider = ort.CUDA
-	for _, c := range ort.Search(where) {
-		if !c.Exists {
-			continue
-		}
-		missing := ort.MissingLibraries(c.Path)
-		if len(missing) == 0 {
-			return ort.CUDA, devices[0].Name
-		}
-		reason = fmt.Sprintf("%s lacks %s for CUDA", c.Path, strings.Join(missing, ", "))
-		break // the one that would be loaded
+	places := ort.Search(where)
+	first := slices.IndexFunc(places, func(c ort.Candidate) bool { return c.Exists }) // which would be loaded
+	if first < 0 {
+		return ort.CPU, "no ONNX Runtime with a CUDA provider was found"
 	}
-	if reason == "" {
-		reason = "no ONNX Runtime with a CUDA provider was found"
+	if missing := ort.MissingLibraries(places[first].Path); len(missing) > 0 {
+		return ort.CPU, fmt.Sprintf("%s lacks %s for CUDA", places[first].Path, strings.Join(missing, ", "))
 	}
-	return ort.CPU, reason
+	return ort.CUDA, devices[0].Name
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -132,14 +133,9 @@ func (o *Options) EnsureDefaults() {
 		}
 	}
 	cores := runtime.GOMAXPROCS(0) // follows the cgroup's CPU quota
-	if o.Readers == 0 && o.Workers == 0 {
-		o.Readers = cores
-	}
+	o.Readers = cmp.Or(o.Readers, o.Workers, cores)
 	if o.Workers == 0 {
 		o.Workers = cores + len(o.Devices)*o.Streams // those that wait for a device leave their core to others
-	}
-	if o.Readers == 0 {
-		o.Readers = o.Workers
 	}
 	if o.PartRows == 0 {
 		o.PartRows = DefaultPartRows

@@ -42,9 +42,7 @@ func PlaceNodes(opts Options) (*Placement, error) {
 		return nil, fmt.Errorf("%w: on --provider cpu every node runs on the CPU", ErrUsage)
 	}
 	p := &Placement{Provider: opts.Provider, Device: opts.Devices[0], Rewrites: []string{}, Left: []string{}, OnCPU: []CPUNode{}}
-	model, err := models.OpenRewritten(opts.Model, models.Options{SHA256: opts.ModelSHA256}, models.Rewrites{
-		ZipMap: true, Kernels: opts.Kernels == KernelsAuto, Tensors: true, Left: &p.Left,
-	})
+	model, err := opts.openModel(&p.Left)
 	if err != nil {
 		return nil, err
 	}

@@ -79,7 +79,7 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 	var noModel error
 	both.Go(func() {
 		noModel = guarded(func() (err error) {
-			p.Model, err = opts.openModel()
+			p.Model, err = opts.openModel(nil)
 			return err
 		})
 	})
@@ -114,10 +114,11 @@ func (p *Plan) openData(ctx context.Context) error {
 	return err
 }
 
-// openModel reads the model and rewrites it into what will run.
-func (o *Options) openModel() (*models.Model, error) {
+// openModel reads the model and rewrites it into what will run; left, unless nil, is
+// where nodes are named that a device would need rewritten and that stay.
+func (o *Options) openModel(left *[]string) (*models.Model, error) {
 	return models.OpenRewritten(o.Model, models.Options{SHA256: o.ModelSHA256}, models.Rewrites{
-		ZipMap: true, Kernels: o.Kernels == KernelsAuto, Tensors: o.Provider != ort.CPU,
+		ZipMap: true, Kernels: o.Kernels == KernelsAuto, Tensors: o.Provider != ort.CPU, Left: left,
 	})
 }
 
@@ -127,7 +128,7 @@ func (o *Options) openModel() (*models.Model, error) {
 func (p *Plan) openExported() (*models.Model, error) {
 	o := p.Options
 	o.Kernels, o.ModelSHA256 = KernelsONNXRuntime, p.Model.SHA256
-	return o.openModel()
+	return o.openModel(nil)
 }
 
 // outside refuses an output that would replace a file it is made from.

@@ -84,12 +84,12 @@ func (p *Plan) checkRewrites(ctx context.Context, lib *ort.Library, s *scoring) 
 
 // openExportedOnCPU makes a session of the model as it was exported.
 func (p *Plan) openExportedOnCPU(lib *ort.Library) (*scoring, error) {
-	model, err := models.OpenRewritten(p.Options.Model, models.Options{SHA256: p.Model.SHA256}, models.Rewrites{ZipMap: true})
+	onCPU := *p
+	onCPU.Options.Provider = ort.CPU
+	model, err := onCPU.openExported()
 	if err != nil {
 		return nil, err
 	}
-	onCPU := *p
-	onCPU.Options.Provider = ort.CPU
 	return onCPU.openScoringOf(model, lib, 1)
 }
 

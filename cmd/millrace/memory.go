@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"runtime/debug"
@@ -36,9 +37,9 @@ func (m *memoryLimit) Set(text string) error {
 		*m = engine.NoMemoryLimit
 		return nil
 	}
-	n, err := humanize.ParseBytes(text)
-	if err != nil || n == 0 || n > math.MaxInt64 {
-		return errors.New("must be a size above 0, such as 512MiB or 2GiB, or none, or auto")
+	n, err := parseSize(text)
+	if err != nil {
+		return fmt.Errorf("%w, or none, or auto", err)
 	}
 	*m = memoryLimit(n)
 	return nil
@@ -60,12 +61,18 @@ func (b *byteSize) String() string {
 
 // Set reads the flag's value.
 func (b *byteSize) Set(text string) error {
+	n, err := parseSize(text)
+	*b = byteSize(n)
+	return err
+}
+
+// parseSize reads a number of bytes, with or without a unit.
+func parseSize(text string) (int64, error) {
 	n, err := humanize.ParseBytes(text)
 	if err != nil || n == 0 || n > math.MaxInt64 {
-		return errors.New("must be a size above 0, such as 512MiB or 2GiB")
+		return 0, errors.New("must be a size above 0, such as 512MiB or 2GiB")
 	}
-	*b = byteSize(n)
-	return nil
+	return int64(n), nil
 }
 
 // Type names the value in help.

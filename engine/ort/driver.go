@@ -99,15 +99,6 @@ func (d *DeviceInfo) Joules() (float64, bool) {
 	return joules, joules >= 0
 }
 
-// Used are the bytes of the device's memory that anybody uses; false where the
-// system does not say.
-func (d *DeviceInfo) Used() (int64, bool) {
-	address := C.CString(d.Address)
-	defer C.free(unsafe.Pointer(address))
-	used := int64(C.mr_nvml_used(address))
-	return used, used >= 0
-}
-
 // HostMemory is page-locked memory of the host: devices read and write it by
 // themselves while the processor goes on. Other memory the driver copies piece by
 // piece, through memory of its own.

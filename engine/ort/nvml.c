@@ -2,19 +2,13 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
-#include <stddef.h>
 
 // The API, as far as it is used (https://docs.nvidia.com/deploy/nvml-api/): results
 // are 0 or an error, devices are pointers.
-typedef struct {
-  unsigned long long total, free, used;
-} memory_info;
-
 static struct {
   int (*init)(void);
   int (*device)(const char *address, void **device);
   int (*energy)(void *device, unsigned long long *millijoules);
-  int (*memory)(void *device, memory_info *info);
 } nvml;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -26,8 +20,7 @@ static void load(void) {
   *(void **)&nvml.init = dlsym(library, "nvmlInit_v2");
   *(void **)&nvml.device = dlsym(library, "nvmlDeviceGetHandleByPciBusId_v2");
   *(void **)&nvml.energy = dlsym(library, "nvmlDeviceGetTotalEnergyConsumption");
-  *(void **)&nvml.memory = dlsym(library, "nvmlDeviceGetMemoryInfo");
-  usable = nvml.init && nvml.device && nvml.energy && nvml.memory && nvml.init() == 0;
+  usable = nvml.init && nvml.device && nvml.energy && nvml.init() == 0;
 }
 
 static int find(const char *address, void **device) {
@@ -40,11 +33,4 @@ double mr_nvml_joules(const char *address) {
   unsigned long long millijoules;
   if (!find(address, &device) || nvml.energy(device, &millijoules)) return -1;
   return (double)millijoules / 1e3;
-}
-
-int64_t mr_nvml_used(const char *address) {
-  void *device;
-  memory_info info;
-  if (!find(address, &device) || nvml.memory(device, &info)) return -1;
-  return (int64_t)info.used;
 }

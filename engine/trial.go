@@ -1,0 +1,411 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"golang.org/x/sys/unix"
+
+	"github.com/millrace/millrace/batcher"
+)
+
+// Bounds of a trial.
+const (
+	trialShare = 0.02            // of the run
+	trialMost  = 2 * time.Second // and never more
+	// trialLeast is the least worth measuring with: in less, cold memory decides.
+	// A run must last 2.5 s for it.
+	trialLeast = 50 * time.Millisecond
+	// trialGain is by how much another batch size must beat the default to be
+	// taken instead: less could be noise, and costs nobody anything.
+	trialGain = 1.01
+	// trialDrop is how far behind the best a batch size is given up.
+	trialDrop     = 1.10
+	trialDropSure = 1.03 // after trialSure laps
+	trialSure     = 4
+	trialLaps     = 12       // of one batch size; more decide nothing
+	trialBytes    = 64 << 20 // of rows that are held for it
+)
+
+// try measures batch sizes on the first rows of the input, for as long as the
+// run's length justifies, and leaves the choice as it is where it cannot tell.
+// What goes wrong with the first rows is no error: it will go wrong again in
+// the run, which says it better.
+func (t *trial) try(ctx context.Context, s *scoring, c *Choice) error {
+	started := time.Now()
+	t.scoring = s
+	switch err := t.run(ctx, started); {
+	case errors.Is(err, ErrInternal):
+		return err
+	case err != nil:
+		c.Reason += "; " + err.Error()
+	default:
+		t.decide(c)
+	}
+	if t.sample != nil { // something was measured
+		c.TrialSeconds = time.Since(started).Seconds()
+	}
+	return nil
+}
+
+// trial is a measurement of batch sizes in progress.
+type trial struct {
+	plan    *Plan
+	scoring *scoring
+	workers int
+	base    int // the default
+	cpu     bool
+	sizes   []int // that may be worth a measurement
+	rows    int   // that may be scored twice
+	held    int   // rows of the sample, once it is known that there is time for it
+	unable  error // why there can be no trial, in words
+
+	reading sync.WaitGroup // of sample, until it has it, or is unable
+	sample  *sample
+	arms    []*trialArm
+}
+
+// trialArm is one batch size in a trial.
+type trialArm struct {
+	rows    int
+	batches []*batcher.Batch
+	workers []trialWorker
+	laps    int
+	perRow  float64 // seconds of one worker in the best lap
+}
+
+// trialWorker is one goroutine of a trial: what a worker does, and its share of
+// what is done for each batch elsewhere in the pipeline.
+type trialWorker struct {
+	*worker
+	part *partWriter
+}
+
+// trialSizes are the batch sizes worth a measurement: steps of four around the
+// default, which is cut to what memory allows already.
+func trialSizes(base, most int) []int {
+	var sizes []int
+	for _, size := range []int{base / 16, base / 4, base, base * 4} {
+		if size >= 1 && size <= most {
+			sizes = append(sizes, size)
+		}
+	}
+	return slices.Compact(sizes)
+}
+
+// lapRows are the rows of one lap: as many for all sizes up to the default.
+func (t *trial) lapRows(size int) int { return max(size, t.base) * t.workers }
+
+// newTrial prepares a trial, and begins to read its rows; the caller closes it.
+func (p *Plan) newTrial(ctx context.Context, c *Choice) *trial {
+	t := &trial{plan: p, workers: c.Workers, base: c.BatchRows, cpu: c.IntraOpThreads == 1}
+	sizes := trialSizes(t.base, p.mostBatchRows())
+	if len(sizes) < 2 {
+		t.unable = errors.New("rows are too large for another")
+		return t
+	}
+	// At most one row in fifty is scored twice, whatever the time.
+	t.rows = int(min(float64(p.Dataset.Rows())*trialShare, math.MaxInt32)) - 2*sizes[0]*t.workers
+	if sizes = t.fit(sizes, t.rows); sizes == nil {
+		t.unable = fmt.Errorf("%s rows are too few to measure on", humanize.Comma(p.Dataset.Rows()))
+		return t
+	}
+	largest := sizes[len(sizes)-1]
+	held := min(t.lapRows(largest), max(int(trialBytes/max(p.ColumnBytes(), 1)), largest))
+	if sizes, held = t.fitSample(sizes, held); !slices.Contains(sizes, t.base) {
+		t.unable = errors.New("the memory limit leaves no room for a measurement")
+		return t
+	}
+	t.sizes, t.held = sizes, held
+	t.reading.Go(func() { t.unable = t.read(ctx, 2*sizes[0]*t.workers) })
+	return t
+}
+
+// read replaces the sample.
+func (t *trial) read(ctx context.Context, rows int) error {
+	if t.sample != nil {
+		t.sample.release()
+		t.sample = nil
+	}
+	err := guarded(func() (err error) {
+		t.sample, err = t.plan.readSample(ctx, rows)
+		return err
+	})
+	if err != nil && !errors.Is(err, ErrInternal) {
+		return errors.New("the first rows could not be read")
+	}
+	return err
+}
+
+// run measures, from started on. Its error says in words why it could not.
+func (t *trial) run(ctx context.Context, started time.Time) error {
+	t.reading.Wait()
+	if t.unable != nil {
+		return t.unable
+	}
+	p, sizes, warm, rows := t.plan, t.sizes, t.sizes[0], t.rows
+	first := t.arm(warm)
+	for range 2 { // shapes of outputs become known, and memory is there
+		if err := t.lap(ctx, first, warm*t.workers); err != nil {
+			return unscorable(err)
+		}
+	}
+	rate := float64(t.workers) / first.perRow
+	t.drop() // most runs are too short, and need no more rows than these
+	budget := min(time.Duration(float64(p.Dataset.Rows())/rate*trialShare*float64(time.Second)), trialMost)
+	if budget < trialLeast {
+		return fmt.Errorf("%s rows are done too soon to measure on", humanize.Comma(p.Dataset.Rows()))
+	}
+	left := budget - time.Since(started)
+	if sizes = t.fit(sizes, min(rows, int(left.Seconds()*rate))); sizes == nil {
+		return fmt.Errorf("a measurement would have taken more than %s", budget.Round(time.Millisecond))
+	}
+	if err := t.read(ctx, t.held); err != nil {
+		return err
+	}
+	arms := make([]*trialArm, 0, len(sizes))
+	for _, size := range sizes {
+		arms = append(arms, t.arm(size))
+	}
+	// The rate was of small batches, and of cold memory: a run is shorter.
+	if err := t.lap(ctx, arms[slices.Index(sizes, t.base)], t.lapRows(t.base)); err != nil {
+		return unscorable(err)
+	}
+	rate = max(rate, float64(t.workers)/arms[slices.Index(sizes, t.base)].perRow)
+	budget = min(budget, time.Duration(float64(p.Dataset.Rows())/rate*trialShare*float64(time.Second)))
+	if err := t.rounds(ctx, arms, started.Add(budget)); err != nil {
+		return unscorable(err)
+	}
+	return nil
+}
+
+// unscorable says in words that the trial's rows cannot be scored, but for a
+// fault of ours, which nothing may hide.
+func unscorable(err error) error {
+	if errors.Is(err, ErrInternal) {
+		return err
+	}
+	return errors.New("the first rows could not be scored")
+}
+
+// trialRounds is how often each size is measured at least: the first lap of a
+// size finds cold memory.
+const trialRounds = 2
+
+// fit drops sizes, those above the default and then the smallest, until the
+// least rounds take no more than rows rows. It gives nil when that leaves
+// nothing to compare the default with.
+func (t *trial) fit(sizes []int, rows int) []int {
+	for len(sizes) > 1 {
+		round := 0
+		for _, size := range sizes {
+			round += t.lapRows(size)
+		}
+		if trialRounds*round <= rows {
+			return sizes
+		}
+		if last := len(sizes) - 1; sizes[last] > t.base {
+			sizes = sizes[:last]
+		} else {
+			sizes = sizes[1:]
+		}
+	}
+	return nil
+}
+
+func (t *trial) arm(rows int) *trialArm {
+	a := &trialArm{rows: rows, batches: t.sample.batches(rows)}
+	t.scoring.usePool(2 * t.workers) // of buffers of the arm's size
+	for range t.workers {
+		a.workers = append(a.workers, trialWorker{
+			worker: t.scoring.worker(rows, &Progress{}), part: t.plan.newCollector(nil, &Progress{}).begin(0),
+		})
+	}
+	t.arms = append(t.arms, a)
+	return a
+}
+
+// rounds measures arms, which stand in the order of their sizes, in turn, so that a
+// disturbance hits all of them, until the time is over: the default and the next
+// smaller size, then also the next one in the direction of the faster of the two.
+// What a batch costs falls with its size until it does not fit into a cache, so
+// that beyond the slower of two nothing is to be found. Those that fall behind are
+// left out.
+func (t *trial) rounds(ctx context.Context, arms []*trialArm, deadline time.Time) error {
+	base := slices.IndexFunc(arms, func(a *trialArm) bool { return a.rows == t.base })
+	near := slices.Clone(arms[max(base-1, 0) : base+1])
+	for round := range trialLaps {
+		for _, a := range near {
+			if a.laps >= trialRounds && time.Now().After(deadline) {
+				return nil
+			}
+			if err := t.lap(ctx, a, t.lapRows(a.rows)); err != nil {
+				return err
+			}
+		}
+		if round+1 < trialRounds {
+			continue
+		}
+		if next := t.next(arms, base); round+1 == trialRounds && next != nil && time.Now().Before(deadline) {
+			near = append(near, next)
+			continue
+		}
+		best := slices.MinFunc(near, byTime)
+		near = slices.DeleteFunc(near, func(a *trialArm) bool {
+			return a.perRow > best.perRow*a.mayTrail() && a.rows != t.base
+		})
+		if len(near) == 1 {
+			return nil
+		}
+	}
+	return nil
+}
+
+// mayTrail is how far behind the best an arm may be and stay: less the more laps
+// it has had, of which the best counts.
+func (a *trialArm) mayTrail() float64 {
+	switch {
+	case a.laps < trialRounds:
+		return math.Inf(1)
+	case a.laps < trialSure:
+		return trialDrop
+	default:
+		return trialDropSure
+	}
+}
+
+// next is the arm beyond the faster of the default, whose place is base, and the
+// size before it; nil when there is none.
+func (t *trial) next(arms []*trialArm, base int) *trialArm {
+	at := base + 1
+	if base > 0 && arms[base-1].perRow < arms[base].perRow {
+		at = base - 2
+	}
+	if at < 0 || at == len(arms) {
+		return nil
+	}
+	return arms[at]
+}
+
+// lap has every worker score its share of the rows, at the same time as the
+// others, and takes the mean of what a row took them.
+//
+// On the CPU that is processor time of the worker's thread: whatever else the
+// machine does meanwhile does not count, and neither does waiting for the last
+// worker, which no run does between batches.
+func (t *trial) lap(ctx context.Context, a *trialArm, rows int) error {
+	each := max(rows/a.rows/t.workers, 1)
+	perRow := make([]float64, t.workers)
+	err := lap(t.workers, t.workers, func(share, w int) error {
+		runtime.LockOSThread() // its clock is read, and its calls into C stay on it
+		defer runtime.UnlockOSThread()
+		started, scored := t.clock(), 0
+		for i := range each {
+			// Other rows in each lap: a run's are not in cache either.
+			batch := a.batches[((a.laps*t.workers+share)*each+i)%len(a.batches)]
+			if err := a.workers[w].process(ctx, batch, t.plan); err != nil {
+				return err
+			}
+			scored += batch.Rows
+		}
+		perRow[share] = (t.clock() - started).Seconds() / float64(scored)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	mean := 0.0
+	for _, s := range perRow {
+		mean += s / float64(t.workers)
+	}
+	if a.laps == 0 || mean < a.perRow {
+		a.perRow = mean
+	}
+	a.laps++
+	return nil
+}
+
+// process takes a batch all the way but for reading it and for what is written
+// to a disk: a smaller batch has more of the work that each batch needs once.
+func (w *trialWorker) process(ctx context.Context, batch *batcher.Batch, p *Plan) error {
+	own := &batcher.Batch{Rows: batch.Rows}
+	for _, s := range batch.Segments {
+		s.Record.Retain()
+		own.Segments = append(own.Segments, s)
+	}
+	res, err := w.score(ctx, own)
+	if err != nil {
+		own.Release()
+		return err
+	}
+	defer res.release()
+	narrow(own, p.PassedAt, p.passedSchema)
+	res.rejects = nil // they go to a file
+	return w.part.discard(res)
+}
+
+// clock is the time that counts: of the calling thread, or on the wall where
+// others work for it.
+func (t *trial) clock() time.Duration {
+	if t.cpu {
+		var now unix.Timespec
+		if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &now); err == nil {
+			return time.Duration(now.Nano())
+		}
+	}
+	return time.Duration(time.Now().UnixNano())
+}
+
+func byTime(a, b *trialArm) int { return cmp.Compare(a.perRow, b.perRow) }
+
+// decide takes the fastest size, if it beats the default by enough.
+func (t *trial) decide(c *Choice) {
+	slices.SortFunc(t.arms, func(a, b *trialArm) int { return a.rows - b.rows })
+	var base *trialArm
+	arms := slices.DeleteFunc(slices.Clone(t.arms), func(a *trialArm) bool { return a.laps == 0 }) // warmed up, and left out
+	for _, a := range arms {
+		c.Tried = append(c.Tried, Tried{BatchRows: a.rows, Laps: a.laps, RowsPerSecond: float64(t.workers) / a.perRow})
+		if a.rows == t.base {
+			base = a
+		}
+	}
+	c.Source = ChosenByTrial
+	rows := humanize.Comma(int64(t.sample.rows))
+	best := slices.MinFunc(arms, byTime)
+	if gain := base.perRow / best.perRow; gain >= trialGain {
+		c.BatchRows = best.rows
+		c.Reason = fmt.Sprintf("%.0f%% faster than the default of %s on the first %s rows", 100*(gain-1), humanize.Comma(int64(t.base)), rows)
+		return
+	}
+	c.Reason = fmt.Sprintf("no other size was %.0f%% faster than the default on the first %s rows", 100*(trialGain-1), rows)
+}
+
+func (t *trial) close() {
+	t.reading.Wait()
+	t.drop()
+	if t.sample != nil {
+		t.sample.release()
+	}
+}
+
+// drop gives up the arms.
+func (t *trial) drop() {
+	for _, a := range t.arms {
+		releaseBatches(a.batches)
+		for _, w := range a.workers {
+			_ = w.close() // tensors over memory of ours: closing has no effect beyond it
+			if w.part.writer != nil {
+				_ = w.part.writer.Close() // into nothing
+			}
+		}
+	}
+	t.arms = nil
+}
