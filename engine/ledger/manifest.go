@@ -16,8 +16,17 @@ const ManifestVersion = "millrace.manifest/1"
 // Manifest is the account of a published run. Times are UTC; digests are
 // lower-case hexadecimal SHA-256.
 type Manifest struct {
-	Version  string         `json:"version"`
-	Run      string         `json:"run"`
+	Version string `json:"version"`
+	Run     string `json:"run"`
+	// Parent is the run whose output stood there before this one was published;
+	// none for the first. Through parents, the manifests of an output are a chain.
+	Parent *Parent `json:"parent,omitempty"`
+	// Mode is what publishing did to the parent's output.
+	Mode Mode `json:"mode"`
+	// Job is the digest of everything that decides the output: model, inputs,
+	// settings and versions; see JobDigest.
+	Job      string         `json:"job"`
+	By       Starter        `json:"by"`
 	Started  time.Time      `json:"started"`
 	Finished time.Time      `json:"finished"`
 	Model    ModelFile      `json:"model"`
@@ -35,6 +44,34 @@ type Manifest struct {
 	Parts  []Rows                    `json:"parts"` // by part
 }
 
+// Parent names a manifest by its run and by the SHA-256 of its file.
+type Parent struct {
+	Run    string `json:"run"`
+	SHA256 string `json:"sha256"`
+}
+
+// Mode is what publishing did.
+type Mode string
+
+// The modes.
+const (
+	ModeFresh   Mode = "fresh"   // nothing was there
+	ModeReplace Mode = "replace" // the output took the place of the parent's
+	ModeAppend  Mode = "append"  // its files came beside the parent's
+)
+
+// Starter says who started a run.
+type Starter struct {
+	User string `json:"user"`
+	Host string `json:"host"`
+	// Scheduler is the job's name there by the scheduler's own variable, such as
+	// "SLURM_JOB_ID=4711".
+	Scheduler []string `json:"scheduler,omitempty"`
+	// Starts counts the starts that the run took: 1, and one for each time that it
+	// was continued.
+	Starts int `json:"starts"`
+}
+
 // ModelFile is the model that made the predictions.
 type ModelFile struct {
 	Path   string `json:"path"`
@@ -49,7 +86,12 @@ type Input struct {
 	Bytes   int64     `json:"bytes"`
 	Rows    int64     `json:"rows"` // as the file's own metadata says
 	ModTime time.Time `json:"mtime"`
-	Ledger  Rows      `json:"ledger"`
+	// Digest is ALGORITHM:HEX of the whole file's bytes as they were read, or empty
+	// where size and time of change stand for it.
+	Digest string `json:"digest,omitempty"`
+	Ledger Rows   `json:"ledger"`
+	// Spans are the accounts of its spans, in order.
+	Spans []Rows `json:"spans,omitempty"`
 }
 
 // Output is one written file. Name is relative to the output directory, or
