@@ -41,10 +41,16 @@ type Tried struct {
 
 // choose freezes the plan's batch size, workers and threads, and opens the
 // session that the run will use. It is called once, before the first batch.
-func (p *Plan) choose(ctx context.Context, lib *ort.Library) (*scoring, error) {
+//
+// A run that is continued keeps what it was frozen to when it began, but for
+// workers.
+func (p *Plan) choose(ctx context.Context, lib *ort.Library, before *Choice) (*scoring, error) {
 	opts := &p.Options
 	c := Choice{BatchRows: opts.BatchRows, Workers: opts.Workers, IntraOpThreads: opts.IntraOpThreads}
 	switch {
+	case before != nil:
+		c = *before
+		c.Workers = opts.Workers
 	case p.Binding.FixedRows > 0:
 		c.Source, c.Reason = ChosenByModel, "the model fixes its batch"
 	case p.asked.batch:
@@ -71,7 +77,7 @@ func (p *Plan) choose(ctx context.Context, lib *ort.Library) (*scoring, error) {
 	}
 	var t *trial
 	switch {
-	case c.Source != ChosenByDefault:
+	case c.Source != ChosenByDefault || before != nil:
 	case opts.Provider != ort.CPU: // tensors of several sizes for every worker would be page-locked for it
 		c.Reason += " on a device; `millrace bench --providers " + string(opts.Provider) + " --save-profile` finds the best"
 	default:

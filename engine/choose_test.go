@@ -33,7 +33,7 @@ func chosen(t *testing.T, lib *ort.Library, opts Options) *Choice {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := plan.choose(context.Background(), lib)
+	s, err := plan.choose(context.Background(), lib, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestTrialOfBadRows(t *testing.T) {
 	for i := range plan.Binding.Bindings[0].Features {
 		plan.Binding.Bindings[0].Features[i].Nulls = batcher.NullPolicy{Action: batcher.NullError}
 	}
-	s, err := plan.choose(context.Background(), lib)
+	s, err := plan.choose(context.Background(), lib, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

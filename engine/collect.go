@@ -20,8 +20,9 @@ type collector struct {
 	progress *Progress
 
 	mu      sync.Mutex
-	schema  *arrow.Schema // of the output, known with the first result
-	files   []ledger.Rows // by input file
+	schema  *arrow.Schema   // of the output, known with the first result
+	columns []ledger.Column // of the output, as its manifest has them: known with schema, or from the journal
+	files   []ledger.Rows   // by input file
 	outputs []ledger.Output
 	parts   []ledger.Rows // finished ones, by part
 	done    []bool        // by part
@@ -52,7 +53,12 @@ func (c *collector) fixSchema(predictions []arrow.Field) (*arrow.Schema, error) 
 		if err := c.plan.checkNames(predictions); err != nil {
 			return nil, err
 		}
-		c.schema = arrow.NewSchema(append(slices.Clone(c.plan.Passed), predictions...), nil)
+		schema := arrow.NewSchema(append(slices.Clone(c.plan.Passed), predictions...), nil)
+		columns := ledger.Columns(schema)
+		if c.columns != nil && !slices.Equal(c.columns, columns) {
+			return nil, fmt.Errorf("%w: the columns are %v now and were %v when the run began", ErrOutputShape, columns, c.columns)
+		}
+		c.schema, c.columns = schema, columns
 		return c.schema, nil
 	}
 	for i, f := range predictions {
@@ -78,6 +84,9 @@ func (c *collector) finalSchema() (*arrow.Schema, error) {
 // begin opens a part's place.
 func (c *collector) begin(part int) *partWriter {
 	w := &partWriter{collector: c, number: part, files: map[int]ledger.Rows{}}
+	if c.staging != nil { // not in a trial
+		w.unable = c.staging.Enter(part)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open[part] = w

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -37,6 +38,7 @@ type crew struct {
 	pipeline *pipeline
 	readers  int   // spans that may be open at a time
 	most     int64 // rows that may wait to be written
+	started  time.Time
 
 	mu struct {
 		sync.Mutex
@@ -53,10 +55,10 @@ type crew struct {
 
 func newCrew(p *pipeline) *crew {
 	opts := &p.plan.Options
-	c := &crew{pipeline: p, readers: opts.Readers, most: p.waitingRows()}
+	c := &crew{pipeline: p, readers: opts.Readers, most: p.waitingRows(), started: time.Now()}
 	c.changed.L = &c.mu
 	c.mu.rest = lanes{
-		rest: p.plan.Parts, atATime: p.plan.writers(), batchRows: int64(opts.BatchRows), joining: p.plan.joining,
+		rest: unfinished(p.plan.Parts, p.collector.done), atATime: p.plan.writers(), batchRows: int64(opts.BatchRows), joining: p.plan.joining,
 		begin: p.collector.begin,
 	}
 	return c
@@ -108,6 +110,22 @@ func (c *crew) stop() {
 	c.mu.Lock() // so that none is between its look at ctx and its wait
 	defer c.mu.Unlock()
 	c.changed.Broadcast()
+}
+
+// drain lets no further part begin, and says whether those that are open will be
+// written within a time, at the speed that the run has had so far.
+func (c *crew) drain(within time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.rest.rest = nil
+	c.changed.Broadcast()
+	var left int64
+	for _, p := range c.mu.rest.open {
+		left += p.left
+	}
+	p := c.pipeline.progress
+	written := p.RowsWritten.Load() + p.RowsRejected.Load() - p.RowsTaken.Load()
+	return float64(left)*time.Since(c.started).Seconds() <= float64(written)*within.Seconds()
 }
 
 func (c *crew) do(ctx context.Context, h *hand, t *task) error {
@@ -266,6 +284,7 @@ func (c *crew) write(t *task) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t.lane.part.busy = false
+	t.lane.part.left -= rows
 	if t.part {
 		c.mu.rest.finish(t.lane.part)
 	}

@@ -142,7 +142,8 @@ type openPart struct {
 	begun  bool              // it has, or had, a lane
 	lanes  int               // cut and not wholly written
 	out    *partWriter
-	busy   bool // a worker writes
+	busy   bool  // a worker writes
+	left   int64 // rows not written
 }
 
 // cut says that no lane is left to make of the part.
@@ -152,13 +153,30 @@ func (p *openPart) cut() bool { return p.begun && len(p.spans) == 0 }
 // have lanes made of them in turn, since each is written by itself: as long as a
 // part has spans left, it is one of them.
 type lanes struct {
-	rest      []dataset.Part // not begun
+	rest      []numberedPart // not begun
 	open      []*openPart    // begun and not finished, in order
 	atATime   int            // parts that lanes are made of
-	begun     int            // parts
 	batchRows int64
 	joining   batcher.Joining
 	begin     func(part int) *partWriter
+}
+
+// numberedPart is a part and its place among all.
+type numberedPart struct {
+	dataset.Part
+
+	number int
+}
+
+// unfinished lists the parts that are not done.
+func unfinished(parts []dataset.Part, done []bool) []numberedPart {
+	var rest []numberedPart
+	for i, part := range parts {
+		if !done[i] {
+			rest = append(rest, numberedPart{Part: part, number: i})
+		}
+	}
+	return rest
 }
 
 func (s *lanes) done() bool { return len(s.rest) == 0 && len(s.open) == 0 }
@@ -193,8 +211,11 @@ func (s *lanes) source() *openPart {
 	if len(s.rest) == 0 || uncut >= s.atATime || best != nil && best.lanes == 0 {
 		return best
 	}
-	p := &openPart{number: s.begun, spans: s.rest[0].Spans, out: s.begin(s.begun)}
-	s.begun++
+	next := s.rest[0]
+	p := &openPart{number: next.number, spans: next.Spans, out: s.begin(next.number)}
+	for _, span := range p.spans {
+		p.left += span.Rows
+	}
 	s.rest, s.open = s.rest[1:], append(s.open, p)
 	return p
 }

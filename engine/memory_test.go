@@ -144,7 +144,7 @@ func TestTrialKeepsWithinTheLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 		plan.limit = plan.Explain().Memory.Total + room
-		s, err := plan.choose(t.Context(), lib)
+		s, err := plan.choose(t.Context(), lib, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -102,7 +102,10 @@ type Options struct {
 	// lowers does not change the output's bytes; see allotment.
 	MemoryLimit int64
 
-	IfExists   ledger.IfExists
+	IfExists ledger.IfExists
+	// Restart drops the progress of an earlier start instead of continuing it, and
+	// scores again what an equal run published.
+	Restart    bool
 	MaxRejects int64 // rejected rows above which the run fails; below 0: any number
 
 	// ProfileDir is the folder of tuned profiles; none when empty.
@@ -216,8 +219,12 @@ func (o *Options) Validate() error {
 	}
 	switch o.IfExists {
 	case ledger.IfExistsError, ledger.IfExistsReplace:
+	case ledger.IfExistsAppend:
+		if _, single := FormatOf(o.Output); single {
+			bad("--if-exists append needs a directory to add files to, and --output %s is one file", o.Output)
+		}
 	default:
-		bad("--if-exists (%s) must be error or replace", o.IfExists)
+		bad("--if-exists (%s) must be error, replace or append", o.IfExists)
 	}
 	if _, ok := writers[o.Format]; !ok {
 		bad("--output-format (%s) must be parquet, arrow or csv", o.Format)

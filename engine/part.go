@@ -24,6 +24,7 @@ type partWriter struct {
 
 	file   *ledger.PartFile
 	writer format.Writer
+	unable error // why the part cannot be written
 }
 
 // writers is how many parts are written at a time: a third of the workers keep
@@ -113,8 +114,8 @@ func (w *partWriter) discard(res *result) error {
 
 // open makes the part's file, unless it is there.
 func (w *partWriter) open(schema *arrow.Schema) error {
-	if w.writer != nil {
-		return nil
+	if w.writer != nil || w.unable != nil {
+		return w.unable
 	}
 	file, err := w.collector.staging.Part(w.number)
 	if err != nil {
@@ -147,7 +148,7 @@ func (w *partWriter) finish() error {
 	if err := w.open(schema); err != nil {
 		return err
 	}
-	file, writer := w.file, w.writer
+	file, writer, columns := w.file, w.writer, ledger.Columns(schema)
 	outcome := make(chan closed, 1) // one outcome, so that nobody waits to give it
 	go func() {
 		var got closed
@@ -155,8 +156,14 @@ func (w *partWriter) finish() error {
 			if err := writer.Close(); err != nil {
 				return errors.Join(fmt.Errorf("write part %d: %w", w.number, err), file.Abort())
 			}
-			got.output, err = file.Commit(w.accounts.Scored)
-			return err
+			if got.output, err = file.Commit(w.accounts.Scored); err != nil {
+				return err
+			}
+			record, err := w.journalRecord(got.output, columns)
+			if err != nil {
+				return err
+			}
+			return c.staging.Record(record)
 		})
 		outcome <- got
 	}()

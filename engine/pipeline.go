@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -35,6 +36,7 @@ func (p *pipeline) run(ctx context.Context) (err error) {
 	caller := ctx
 	group, ctx := errgroup.WithContext(caller)
 	crew := newCrew(p)
+	defer p.plan.stopping.at(crew)()
 	defer context.AfterFunc(ctx, crew.stop)()
 	for range p.plan.Options.Workers {
 		s := p.newScorer()
@@ -50,6 +52,9 @@ func (p *pipeline) run(ctx context.Context) (err error) {
 	}
 	if err == nil {
 		err = p.collector.settle()
+	}
+	if err == nil && slices.Contains(p.collector.done, false) {
+		err = p.plan.stopping.cause() // what was begun is finished
 	}
 	if caller.Err() != nil && errors.Is(err, context.Canceled) {
 		err = context.Cause(caller) // the first worker to stop may know less

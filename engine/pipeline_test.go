@@ -133,7 +133,7 @@ func newLine(t *testing.T, files []string, workers int, fail func(int64) error) 
 		Options: Options{BatchRows: 64, Workers: workers, Readers: 2, Format: format.ArrowFile, IDs: []string{"id"}, MaxRejects: -1},
 		Dataset: data, Parts: data.Parts(500), Columns: []string{"id"},
 		Passed: []arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64}}, PassedAt: []int{0}, passedSchema: arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64}}, nil),
-		Binding: &batcher.Plan{Columns: []string{"id"}}, waitingRows: rowGroupRows,
+		Binding: &batcher.Plan{Columns: []string{"id"}}, waitingRows: rowGroupRows, stopping: &stopping{},
 	}
 	output := filepath.Join(t.TempDir(), "out")
 	staging, err := ledger.Stage(ledger.StageOptions{Output: output, RunID: ledger.NewRunID(time.Now()), Ext: ".arrow"})

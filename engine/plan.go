@@ -60,6 +60,8 @@ type Plan struct {
 
 	passedSchema *arrow.Schema // of Passed
 
+	stopping *stopping
+
 	ids     int // how many of the passed columns are ids
 	outputs []outputSpec
 	joining batcher.Joining
@@ -73,7 +75,7 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	p := &Plan{Options: opts, cores: make(chan struct{}, max(opts.Readers, opts.Workers))}
+	p := &Plan{Options: opts, cores: make(chan struct{}, max(opts.Readers, opts.Workers)), stopping: &stopping{}}
 	// Model and data at the same time: each can take tens of milliseconds.
 	var both sync.WaitGroup
 	var noModel error

@@ -3,6 +3,8 @@ package engine
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/millrace/millrace/engine/ledger"
 )
 
 // Progress counts what a run has done. It is written by the pipeline and may be
@@ -11,17 +13,32 @@ type Progress struct {
 	TotalRows  int64 // of the input
 	TotalParts int
 	// OnChoice, if set, is called once before the first batch.
-	OnChoice     func(*Choice)
+	OnChoice func(*Choice)
+	// OnResume, if set, is called when the run goes on where an earlier start of it
+	// stopped.
+	OnResume     func(*ledger.Journal)
 	RowsRead     atomic.Int64
 	RowsScored   atomic.Int64 // by ONNX Runtime, rows to reject among them
 	RowsWritten  atomic.Int64
 	RowsRejected atomic.Int64
 	PartsDone    atomic.Int64
+	// RowsTaken are rows of parts that an earlier start of the run finished; they
+	// are among RowsRead, RowsWritten, RowsRejected and PartsDone, too.
+	RowsTaken atomic.Int64
 
 	batches atomic.Int64 // scored
 
 	// Busy time by stage, summed over its goroutines, in nanoseconds.
 	read, assemble, infer, write atomic.Int64
+}
+
+// take counts a part that an earlier start finished.
+func (p *Progress) take(rows ledger.Rows) {
+	p.RowsTaken.Add(rows.Read)
+	p.RowsRead.Add(rows.Read)
+	p.RowsWritten.Add(rows.Scored)
+	p.RowsRejected.Add(rows.Rejected)
+	p.PartsDone.Add(1)
 }
 
 // StageTimes are how long each stage was at work, summed over its goroutines,

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -26,7 +27,15 @@ const rowGroupRows = 1 << 17
 
 // Summary is what a published run did.
 type Summary struct {
-	Run      string          `json:"run"`
+	// Already says that an equal run published the output before, and this one did
+	// nothing: the rest is that run's.
+	Already bool   `json:"already_published,omitempty"`
+	Run     string `json:"run"`
+	// Starts counts the starts that the run took, and RowsTaken the rows that
+	// earlier ones had finished.
+	Starts    int   `json:"starts"`
+	RowsTaken int64 `json:"rows_taken,omitempty"`
+
 	Output   string          `json:"output"`
 	Outputs  []ledger.Output `json:"outputs"`
 	Rejects  *ledger.Output  `json:"rejects,omitempty"`
@@ -34,8 +43,8 @@ type Summary struct {
 	Started  time.Time       `json:"started"`
 	Finished time.Time       `json:"finished"`
 
-	Seconds       float64 `json:"seconds"` // from opening the model to publishing
-	RowsPerSecond float64 `json:"rows_per_second"`
+	Seconds       float64 `json:"seconds"`         // of this start, from opening the model to publishing
+	RowsPerSecond float64 `json:"rows_per_second"` // of this start's rows
 	// Stages' busy seconds, summed over their goroutines.
 	Stages map[string]float64 `json:"stage_seconds"`
 
@@ -80,39 +89,87 @@ func (p *Plan) NewProgress() *Progress {
 
 // Run carries the plan out and publishes the result, or returns an error and
 // leaves the output's place as it was. When ctx ends, it stops after the
-// batches that are running and its error wraps ctx's cause.
+// batches that are running and its error wraps ctx's cause; see also Stop.
+//
+// What an earlier start of the same job finished is not done again, and when this
+// one stops for a reason that may pass, what is finished stays for the next. Where
+// an equal run published the output already, Run does nothing and says so in
+// Summary.Already.
 //
 // With an error that wraps ErrBadRows, rejected rows are kept beside the
 // output, and the message says where.
 func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*Summary, error) {
 	started := time.Now()
-	runID := ledger.NewRunID(started)
 	_, single := FormatOf(p.Options.Output)
 	if p.Options.Output == "" {
 		return nil, fmt.Errorf("%w: --output is missing: a directory, or a file that ends in .parquet, .arrow or .csv", ErrUsage)
 	}
-	staging, err := ledger.Stage(ledger.StageOptions{
-		Output: p.Options.Output, Single: single, IfExists: p.Options.IfExists, RunID: runID, Ext: extensions[p.Options.Format],
-	})
+	job, err := p.job(lib)
 	if err != nil {
 		return nil, err
 	}
-	summary, err := p.runStaged(ctx, lib, progress, staging, runID, started)
-	if discarded := staging.Discard(); discarded != nil {
-		// After publishing this is untidy; before, the first error counts more.
-		err = errors.Join(err, discarded)
+	staging, err := ledger.Stage(ledger.StageOptions{
+		Output: p.Options.Output, Single: single, IfExists: p.Options.IfExists, RunID: ledger.NewRunID(started),
+		Ext: extensions[p.Options.Format], Job: job, Restart: p.Options.Restart,
+	})
+	if done, ok := errors.AsType[*ledger.PublishedError](err); ok {
+		return p.alreadyDone(done.Manifest), nil
 	}
-	return summary, err
+	if err != nil {
+		return nil, err
+	}
+	ctx, stopped := p.stopping.begin(ctx)
+	defer stopped()
+	summary, err := p.runStaged(ctx, lib, progress, staging, started)
+	if err == nil || summary != nil || !resumable(err) {
+		// After publishing what is left is untidy; before, the first error counts more.
+		return summary, errors.Join(err, staging.Discard())
+	}
+	kept, suspended := staging.Suspend(err.Error())
+	if kept > 0 {
+		err = fmt.Errorf("%w; %d of %d parts are finished and kept: run the same command again to go on", err, kept, len(p.Parts))
+	}
+	return nil, errors.Join(err, suspended)
 }
 
-func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progress, staging *ledger.Staging, runID string, started time.Time) (_ *Summary, err error) {
-	scoring, err := p.choose(ctx, lib)
+// alreadyDone is the summary of a run that found nothing to do.
+func (p *Plan) alreadyDone(m *ledger.Manifest) *Summary {
+	return &Summary{
+		Already: true, Run: m.Run, Output: p.Options.Output, Outputs: m.Outputs, Rejects: m.Rejects, Rows: m.Ledger,
+		Started: m.Started, Finished: m.Finished, Provider: p.Options.Provider, Features: []FeatureSummary{}, ORTVersion: m.Versions.ORT,
+	}
+}
+
+func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progress, staging *ledger.Staging, started time.Time) (_ *Summary, err error) {
+	c := p.newCollector(staging, progress)
+	var before *Choice
+	if taken := staging.Taken(); taken != nil {
+		var f frozen
+		if err := json.Unmarshal(taken.Head.Frozen, &f); err != nil {
+			return nil, fmt.Errorf("%w: journal: %w", ErrInternal, err)
+		}
+		if err := c.resume(taken); err != nil {
+			return nil, err
+		}
+		before = &f.Choice
+		if progress.OnResume != nil {
+			progress.OnResume(taken)
+		}
+	}
+	scoring, err := p.choose(ctx, lib, before)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, scoring.close()) }()
 	if progress.OnChoice != nil {
 		progress.OnChoice(p.choice)
+	}
+	chosen, err := json.Marshal(frozen{Choice: *p.choice})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInternal, err)
+	}
+	if err := staging.Begin(chosen); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -121,7 +178,6 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 		checked = p.checkAside(ctx, cancel, lib, scoring)
 	}
 	defer func() { err = cmp.Or(checked(), err) }() // before the session is closed
-	c := p.newCollector(staging, progress)
 	line := &pipeline{plan: p, source: p.Dataset, progress: progress, collector: c, devices: scoring.devices}
 	scoring.usePool(min(int(line.waitingRows())/p.Options.BatchRows+2*p.Options.Workers, maxPooled))
 	line.newScorer = func() scorer { return scoring.worker(p.Options.BatchRows, progress) }
@@ -135,7 +191,7 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 	if err := checked(); err != nil {
 		return nil, errors.Join(err, c.rejects.abort())
 	}
-	return c.publish(ctx, line, lib, runID, started)
+	return c.publish(ctx, line, lib, started)
 }
 
 // infer takes shapes that the model's signature leaves open from ONNX Runtime's
@@ -188,7 +244,7 @@ func (c *collector) keepRejects(cause error) error {
 }
 
 // publish reconciles the accounts and makes the output visible.
-func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Library, runID string, started time.Time) (*Summary, error) {
+func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Library, started time.Time) (*Summary, error) {
 	rejects, err := c.rejects.finish()
 	if err != nil {
 		return nil, err
@@ -205,12 +261,17 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	}
 	finished := time.Now()
 	uses, driver := line.devices.uses()
+	runID := c.staging.RunID()
 	manifest := c.manifest(lib, runID, total, rejects)
 	manifest.Versions.Driver, manifest.Nodes = driver, line.devices.nodes()
 	for _, u := range uses {
 		manifest.Machine.GPUs = append(manifest.Machine.GPUs, u.Name)
 	}
 	manifest.Started, manifest.Finished = started, finished
+	if taken := c.staging.Taken(); taken != nil {
+		manifest.Started = taken.Head.Started
+	}
+	manifest.By.Starts = c.staging.Starts()
 	if err := c.staging.Publish(manifest); err != nil {
 		return nil, err
 	}
@@ -221,7 +282,8 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	return &Summary{
 		Run: runID, Output: c.plan.Options.Output, Outputs: c.outputs, Rejects: rejects, Rows: total,
 		Started: started.UTC(), Finished: finished.UTC(),
-		Seconds: seconds, RowsPerSecond: float64(total.Read) / seconds,
+		Seconds: seconds, RowsPerSecond: float64(total.Read-c.progress.RowsTaken.Load()) / seconds,
+		Starts: manifest.By.Starts, RowsTaken: c.progress.RowsTaken.Load(),
 		Stages: map[string]float64{
 			"read": times.Read.Seconds(), "assemble": times.Assemble.Seconds(), "infer": times.Infer.Seconds(), "write": times.Write.Seconds(),
 		},
@@ -266,7 +328,7 @@ func (c *collector) manifest(lib *ort.Library, runID string, total ledger.Rows, 
 		Model:    ledger.ModelFile{Path: absolute(p.Model.Path), SHA256: p.Model.SHA256, Bytes: p.Model.Bytes},
 		Outputs:  c.outputs,
 		Rejects:  rejects,
-		Schema:   ledger.Columns(c.schema),
+		Schema:   c.columns,
 		Settings: p.Settings(),
 		Versions: ledger.Versions{
 			Millrace: p.Options.Build.Version, Commit: p.Options.Build.Commit, Go: runtime.Version(), ORT: lib.Version, Arrow: arrowVersion(),

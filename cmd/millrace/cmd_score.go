@@ -4,25 +4,33 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 )
 
 type scoreOptions struct {
 	runOptions
-	head int
+	head  int
+	grace time.Duration
 }
+
+// defaultGrace is how long a run that is asked to stop may go on to finish its parts:
+// less than the 30 s that Kubernetes gives before it kills.
+const defaultGrace = 20 * time.Second
 
 func newScore(s streams, common *commonOptions) *cobra.Command {
 	opts := &scoreOptions{}
@@ -37,6 +45,8 @@ func newScore(s streams, common *commonOptions) *cobra.Command {
 		},
 	}
 	opts.AddFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&opts.Restart, "restart", false, "drop the progress of an earlier start instead of continuing it, and score again what an equal run published")
+	cmd.Flags().DurationVar(&opts.grace, "grace", defaultGrace, "most `TIME` to finish parts that are begun after SIGTERM or SIGINT, such as 20s; a run that cannot finish them in it stops at once")
 	cmd.Flags().IntVar(&opts.head, "head", 0, "print the first `ROWS` of the output as a table")
 	return cmd
 }
@@ -48,6 +58,13 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	}
 	if opts.Output == "" {
 		return fmt.Errorf("%w: --output is missing: a directory, or a file that ends in .parquet, .arrow or .csv", engine.ErrUsage)
+	}
+	if o.grace < 0 {
+		return fmt.Errorf("%w: --grace (%s) must not be negative", engine.ErrUsage, o.grace)
+	}
+	// Before anything that takes time: whoever comes second should know at once.
+	if err := ledger.Held(opts.Output); err != nil {
+		return err
 	}
 	// ONNX Runtime takes as long to load as a model takes to check: 40 ms that a
 	// small run would notice.
@@ -81,17 +98,28 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	}
 	defer limitHeap(plan)()
 	progress := plan.NewProgress()
+	progress.OnResume = func(j *ledger.Journal) {
+		logResume(log, j, len(plan.Parts))
+	}
 	progress.OnChoice = func(c *engine.Choice) {
 		log.Info("batches", "rows", c.BatchRows, "workers", c.Workers, "chosen_by", c.Source, "why", c.Reason)
 	}
 	finish := showProgress(s, common, log, progress)
+	done := onSignal(ctx, func(cause error) {
+		log.Warn("stopping", "why", cause, "grace", o.grace)
+		plan.Stop(cause, o.grace)
+	})
 	summary, err := plan.Run(ctx, lib, progress)
-	finish(err == nil)
+	done()
+	finish(err == nil && !summary.Already)
 	if err != nil && summary == nil {
 		return err
 	}
 	if err != nil {
 		log.Warn(err.Error()) // published, and untidy
+	}
+	if summary.Already {
+		log.Info("nothing to do: an equal run published this already", "run", summary.Run, "output", summary.Output)
 	}
 	r := &scoreReport{Summary: *summary}
 	if o.head > 0 {
@@ -114,13 +142,38 @@ func (r *scoreReport) Text(w io.Writer) error {
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-10s %s\n", name, fmt.Sprintf(format, args...))
 	}
+	if r.Already {
+		line("published", "already, by run %s at %s, of the same model, input, settings and versions: nothing to do (--restart scores again)",
+			r.Run, r.Finished.Format("2006-01-02 15:04:05Z"))
+	}
 	line("read", "%s rows", humanize.Comma(r.Rows.Read))
 	line("scored", "%s rows", humanize.Comma(r.Rows.Scored))
 	line("rejected", "%s rows", humanize.Comma(r.Rows.Rejected))
 	if r.Rejects != nil {
 		line("rejects", "%s", filepath.Join(r.Output, r.Rejects.Name))
 	}
+	if !r.Already {
+		r.workLines(line)
+	}
+	var bytes int64
+	for _, o := range r.Outputs {
+		bytes += o.Bytes
+	}
+	line("output", "%s (%s, %s)", r.Output, english.Plural(len(r.Outputs), "file", ""), humanize.IBytes(uint64(bytes)))
+	line("manifest", "%s", manifestPath(r))
+	if r.Head != nil {
+		b.WriteString("\n" + r.Head.table() + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// workLines say how the run went.
+func (r *scoreReport) workLines(line func(name, format string, args ...any)) {
 	r.featureLines(line)
+	if r.Starts > 1 {
+		line("continued", "start %d of this run; earlier ones had finished %s rows", r.Starts, humanize.Comma(r.RowsTaken))
+	}
 	line("speed", "%s rows/s end to end, %.2f s, %d workers",
 		humanize.Comma(int64(r.RowsPerSecond)), r.Seconds, r.Workers)
 	for _, d := range r.Devices {
@@ -134,17 +187,14 @@ func (r *scoreReport) Text(w io.Writer) error {
 	line("batches", "of %s rows: %s", humanize.Comma(int64(r.BatchRows)), r.Choice.Reason)
 	line("copied", "%s into tensors, %s read where it lay", humanize.IBytes(uint64(r.BytesCopied)), humanize.IBytes(uint64(r.BytesViewed)))
 	line("memory", "%s at most", humanize.IBytes(uint64(r.PeakMemoryBytes)))
-	var bytes int64
-	for _, o := range r.Outputs {
-		bytes += o.Bytes
+}
+
+// logResume says what of a run is done already, and which parts killed a start.
+func logResume(log *slog.Logger, j *ledger.Journal, parts int) {
+	log.Info("continuing", "run", j.Head.Run, "begun", j.Head.Started, "starts_before", len(j.Starts), "parts_done", len(j.Parts), "parts", parts)
+	for _, part := range slices.Sorted(maps.Keys(j.Deaths)) {
+		log.Warn("an earlier start died while this part was being scored", "part", part, "times", j.Deaths[part])
 	}
-	line("output", "%s (%s, %s)", r.Output, english.Plural(len(r.Outputs), "file", ""), humanize.IBytes(uint64(bytes)))
-	line("manifest", "%s", manifestPath(r))
-	if r.Head != nil {
-		b.WriteString("\n" + r.Head.table() + "\n")
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 // nodeLines says where nodes run, when that is not on the CPU alone.

@@ -57,7 +57,9 @@ func exitCode(err error) int {
 		return exitFault
 	case is(engine.ErrInterrupted, ledger.ErrHeld, context.Canceled):
 		return exitInterrupted
-	case is(engine.ErrUsage, ort.ErrLibrary, ort.ErrProvider, bench.ErrIncomparable, bench.ErrRecords):
+	case is(ledger.ErrInputChanged):
+		return exitInput
+	case is(engine.ErrUsage, ledger.ErrOtherJob, ort.ErrLibrary, ort.ErrProvider, bench.ErrIncomparable, bench.ErrRecords):
 		return exitUsage
 	case is(ort.ErrOutOfMemory, ort.ErrDevice, engine.ErrMemory):
 		return exitDevice

@@ -38,7 +38,7 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	o.addFitFlags(fs)
 	o.addDeviceFlags(fs)
 	o.addWriteFlags(fs)
-	fs.StringVar(&o.ifExists, "if-exists", "error", "`WHAT` to do when the output exists: error, or replace it in one step when the new one is whole")
+	fs.StringVar(&o.ifExists, "if-exists", "error", "`WHAT` to do when the output exists: error; replace it in one step when the new one is whole; or append, in one step, files to a directory that a run published")
 	fs.Var(&o.batch, "batch-size", "`ROWS` of one Run, or auto: what the model fixes, else the tuned profile of this model on this machine (see millrace bench --save-profile), else what is fastest on the first rows if the run is long enough to measure, else 4096 (65536 on a device)")
 	fs.IntVar(&o.Workers, "workers", 0, "`COUNT` of goroutines that read, assemble and score (default: the cores that the cgroup grants, and one more for each of --streams)")
 	fs.IntVar(&o.Readers, "readers", 0, "`COUNT` of spans decoded at a time (default: like --workers)")

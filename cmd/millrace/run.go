@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -93,11 +94,38 @@ func makeRoom() { hugepage.Advise(make([]byte, roomBytes)) }
 // for the heap as it is.
 func ballasted() bool { return os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" }
 
+// interrupts says what the first signal does: it ends the context, unless something
+// better is set.
+type interrupts struct {
+	mu     sync.Mutex
+	action func(cause error)
+}
+
+// interruptsKey is where a context has its *interrupts.
+type interruptsKey struct{}
+
+// onSignal has action called at the first signal, instead of the context's end, until
+// done is called.
+func onSignal(ctx context.Context, action func(cause error)) (done func()) {
+	i, ok := ctx.Value(interruptsKey{}).(*interrupts)
+	if !ok {
+		return func() {}
+	}
+	set := func(action func(error)) {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.action = action
+	}
+	set(action)
+	return func() { set(nil) }
+}
+
 // interruptible ends the context at the first SIGINT or SIGTERM, with
-// engine.ErrInterrupted as its cause. After that the signals have their default
-// effect again, so that a second Ctrl-C kills.
+// engine.ErrInterrupted as its cause; see onSignal. After that the signals have
+// their default effect again, so that a second Ctrl-C kills.
 func interruptible(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
+	i := &interrupts{}
+	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, interruptsKey{}, i))
 	signals := make(chan os.Signal, 1) // one is enough: the first decides
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	done := make(chan struct{})
@@ -109,7 +137,14 @@ func interruptible(ctx context.Context) (context.Context, func()) {
 			if s, ok := sig.(syscall.Signal); ok {
 				name = unix.SignalName(s)
 			}
-			cancel(fmt.Errorf("%w by %s: nothing is published; run the same command again", engine.ErrInterrupted, name))
+			cause := fmt.Errorf("%w by %s: nothing is published", engine.ErrInterrupted, name)
+			i.mu.Lock()
+			defer i.mu.Unlock()
+			if i.action != nil {
+				i.action(cause)
+			} else {
+				cancel(cause)
+			}
 		case <-done:
 		}
 	}()

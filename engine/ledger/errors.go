@@ -24,6 +24,14 @@ var (
 	ErrAccounts = errors.New("row accounts do not add up")
 	// ErrManifest says that a manifest cannot be understood.
 	ErrManifest = errors.New("not a manifest of this version")
+	// ErrOtherJob says that the output has unfinished progress that this job cannot
+	// continue; the error is an *OtherJobError.
+	ErrOtherJob = errors.New("unfinished progress of another job")
+	// ErrInputChanged says that what changed since is the input alone.
+	ErrInputChanged = errors.New("input changed")
+	// ErrPublished says that there is nothing to do; the error is a
+	// *PublishedError.
+	ErrPublished = errors.New("published already")
 	// ErrDiscarded says that a Staging was used after Discard or Publish.
 	ErrDiscarded = errors.New("staged output is published or discarded already")
 )

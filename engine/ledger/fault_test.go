@@ -300,8 +300,11 @@ func (c faultCase) failOnce(t *testing.T, k int) bool {
 		if diff := cmp.Diff(before, after); diff != "" {
 			t.Errorf("%s: left behind (-before +after):\n%s", what, diff)
 		}
-	} else if text := strings.Join(after, "\n"); strings.Contains(text, ".millrace-") || strings.Contains(text, oldRun) {
-		t.Errorf("%s: left behind:\n%s", what, text)
+	} else {
+		if text := strings.Join(after, "\n"); strings.Contains(text, ".millrace-") {
+			t.Errorf("%s: left behind:\n%s", what, text)
+		}
+		c.checkChain(t, opts.Output, what, newRun)
 	}
 	return ffs.injected != ""
 }
@@ -340,8 +343,9 @@ func (c faultCase) nextRun(t *testing.T, opts StageOptions, what string) {
 	if err != nil {
 		t.Fatalf("%s: next run: %v", what, err)
 	}
-	if got := seen(opts.Output, c.single); got != "new" && got != c.before {
-		t.Fatalf("%s: next run finds %s; want %s or new", what, got, c.before)
+	found := seen(opts.Output, c.single)
+	if found != "new" && found != c.before {
+		t.Fatalf("%s: next run finds %s; want %s or new", what, found, c.before)
 	}
 	if err := s.Discard(); err != nil {
 		t.Fatalf("%s: next run: %v", what, err)
@@ -353,8 +357,52 @@ func (c faultCase) nextRun(t *testing.T, opts StageOptions, what string) {
 		t.Fatalf("%s: output after the next run is %s", what, got)
 	}
 	text := strings.Join(tree(t, filepath.Dir(opts.Output)), "\n")
-	if strings.Contains(text, ".millrace-") || strings.Contains(text, oldRun) || strings.Contains(text, newRun) {
+	if strings.Contains(text, ".millrace-") {
 		t.Fatalf("%s: left behind after the next run:\n%s", what, text)
+	}
+	runs := []string{thirdRun}
+	if found == "new" {
+		runs = append(runs, newRun)
+	}
+	c.checkChain(t, opts.Output, what, runs...)
+}
+
+// checkChain checks that the manifests of an output are those of the runs, newest
+// first, and the one before the test, each naming the next by the digest of its
+// file.
+func (c faultCase) checkChain(t *testing.T, output, what string, runs ...string) {
+	t.Helper()
+	if c.before == "old" {
+		runs = append(runs, oldRun)
+	}
+	dir := filepath.Join(output, "_millrace")
+	if c.single {
+		dir = filepath.Join(filepath.Dir(output), "_"+filepath.Base(output)+".millrace")
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != len(runs) {
+		t.Fatalf("%s: history has %v, %v; want %v", what, entries, err, runs)
+	}
+	var sum string // that the run before names
+	for i, run := range runs {
+		text, err := os.ReadFile(filepath.Join(dir, run, "manifest.json"))
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		digest := sha256.Sum256(text)
+		if got := hex.EncodeToString(digest[:]); i > 0 && got != sum {
+			t.Fatalf("%s: manifest of %s has digest %s; its child says %s", what, run, got, sum)
+		}
+		m, err := ParseManifest(text)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if (m.Parent != nil) != (i+1 < len(runs)) || m.Parent != nil && m.Parent.Run != runs[i+1] {
+			t.Fatalf("%s: parent of %s is %+v; want that of %v", what, run, m.Parent, runs)
+		}
+		if m.Parent != nil {
+			sum = m.Parent.SHA256
+		}
 	}
 }
 

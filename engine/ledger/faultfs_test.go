@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 
@@ -56,6 +57,34 @@ func (f *faultFS) Create(name string) (File, error) {
 	}
 	f.open++
 	return &faultFile{File: file, fs: f, name: name}, nil
+}
+
+func (f *faultFS) Append(name string, size int64) (File, error) {
+	if err := f.fault("append", name); err != nil {
+		return nil, err
+	}
+	file, err := f.osFS.Append(name, size)
+	if err != nil {
+		return nil, err
+	}
+	f.open++
+	return &faultFile{File: file, fs: f, name: name}, nil
+}
+
+func (f *faultFS) Open(name string) (io.ReadCloser, error) {
+	if err := f.fault("open", name); err != nil {
+		return nil, err
+	}
+	return f.osFS.Open(name)
+}
+
+func (f *faultFS) Link(from, to string) error {
+	return f.do("link", from, func() error {
+		if f.noFlags {
+			return &os.LinkError{Op: "link", Old: from, New: to, Err: errors.ErrUnsupported}
+		}
+		return f.osFS.Link(from, to)
+	})
 }
 
 func (f *faultFS) Mkdir(name string) error {

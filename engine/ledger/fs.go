@@ -15,6 +15,13 @@ import (
 type FS interface {
 	// Create makes a new file for writing; one that exists is an error.
 	Create(name string) (File, error)
+	// Append opens a file for writing at its end, after cutting it to size bytes.
+	Append(name string, size int64) (File, error)
+	// Open opens a file for reading.
+	Open(name string) (io.ReadCloser, error)
+	// Link gives a file another name. It fails with errors.ErrUnsupported where
+	// the file system has no such thing.
+	Link(from, to string) error
 	// Mkdir makes one directory.
 	Mkdir(name string) error
 	// Remove removes a file or an empty directory.
@@ -88,6 +95,60 @@ func (f *osFile) Write(b []byte) (int, error) {
 		f.begun = f.written
 	}
 	return n, err
+}
+
+func (osFS) Append(name string, size int64) (File, error) {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Truncate(size); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func (osFS) Open(name string) (io.ReadCloser, error) {
+	return os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+}
+
+func (osFS) Link(from, to string) error {
+	err := os.Link(from, to)
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EMLINK) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP) {
+		return &os.LinkError{Op: "link", Old: from, New: to, Err: errors.ErrUnsupported} // link(2)
+	}
+	return err
+}
+
+// readFile reads a file of at most most bytes.
+func readFile(fsys FS, name string, most int64) ([]byte, error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	err = errors.Join(err, f.Close())
+	if err == nil && int64(len(data)) > most {
+		err = &os.PathError{Op: "read", Path: name, Err: errors.New("the file is too large to be ours")}
+	}
+	return data, err
+}
+
+// copyFile makes a durable copy of a file.
+func copyFile(fsys FS, from, to string) (err error) {
+	in, err := fsys.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	out, err := fsys.Create(to)
+	if err != nil {
+		return err
+	}
+	if _, err = io.Copy(out, in); err == nil {
+		err = out.Sync()
+	}
+	return errors.Join(err, out.Close())
 }
 
 func (osFS) Mkdir(name string) error                    { return os.Mkdir(name, 0o777) }

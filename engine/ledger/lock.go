@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,12 +32,39 @@ func takeLock(fsys FS, path, output, run string) (Lock, error) {
 	}
 	lock, err := fsys.Lock(path, append(note, '\n'))
 	if locked, ok := errors.AsType[*lockedError](err); ok {
-		held := &HeldError{Output: output}
-		// A note that cannot be read leaves the holder unnamed.
-		_ = json.Unmarshal(locked.note, &held.Holder)
-		return nil, held
+		return nil, heldError(output, locked.note)
 	}
 	return lock, outputError(output, err)
+}
+
+// Held returns a *HeldError if a run holds an output now. It takes nothing: the
+// answer may be another a moment later.
+func Held(output string) error {
+	path, err := resolveOutput(output)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(lockPath(path), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil //nolint:nilerr // nobody holds it, as far as can be seen
+	}
+	defer f.Close()
+	if !errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK) {
+		return nil
+	}
+	return heldError(output, readNote(f))
+}
+
+// lockPath is the lock's file of an output.
+func lockPath(output string) string {
+	return filepath.Join(filepath.Dir(output), "."+filepath.Base(output)+".millrace.lock")
+}
+
+// heldError reads a holder's note. One that cannot be read leaves it unnamed.
+func heldError(output string, note []byte) *HeldError {
+	held := &HeldError{Output: output}
+	_ = json.Unmarshal(note, &held.Holder)
+	return held
 }
 
 // lockedError says that a lock is taken, and what its holder wrote.

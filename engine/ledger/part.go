@@ -51,21 +51,29 @@ func (s *Staging) Part(index int) (*PartFile, error) {
 	if index < 0 || (s.opts.Single && index > 0) {
 		return nil, fmt.Errorf("output %q has no part %d", s.output, index)
 	}
-	name := fmt.Sprintf("part-%05d%s", index, s.opts.Ext)
-	if s.opts.Single {
-		name = s.name
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	name := s.partName(index)
 	if old := s.mu.parts[index]; old != nil {
 		return nil, fmt.Errorf("output %q: part %d is made twice", s.output, index)
 	}
-	p, err := s.createLocked(s.dir, name, name)
+	p, err := s.createLocked(s.data, name, name)
 	if err == nil {
 		s.mu.parts[index] = p
 	}
 	return p, err
 }
+
+// partName is the file name of a part.
+func (s *Staging) partName(index int) string {
+	if s.opts.Single {
+		return s.name
+	}
+	return fmt.Sprintf("part-%05d%s", s.mu.first+index, s.opts.Ext)
+}
+
+// rejectsName is the file name of a part's rejected rows until they are published.
+func rejectsName(index int) string { return fmt.Sprintf("rejects-%05d.arrow", index) }
 
 // Rejects makes the file for rejected rows, rejects.parquet, which is
 // published with the output. Like a part, it ends by Commit or Abort.

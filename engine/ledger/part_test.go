@@ -30,7 +30,7 @@ func TestPartAccount(t *testing.T) {
 	if err := p.Abort(); err != nil {
 		t.Errorf("Abort() after Commit() = %v; want nil", err)
 	}
-	if _, err := os.Stat(filepath.Join(s.dir, want.Name)); err != nil {
+	if _, err := os.Stat(filepath.Join(s.data, want.Name)); err != nil {
 		t.Errorf("Abort() after Commit() removed the part: %v", err)
 	}
 	if _, err := p.Commit(7); !errors.Is(err, ErrDiscarded) {

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,11 +26,19 @@ func (s *Staging) Publish(m *Manifest) error {
 	if err := s.accountLocked(m); err != nil {
 		return fmt.Errorf("output %q: not published: %w", s.output, err)
 	}
+	at, err := s.look()
+	if err != nil {
+		return err
+	}
+	s.descendLocked(m, at)
+	if err := s.carryLocked(at); err != nil {
+		return s.failedLocked(err)
+	}
 	if err := s.sealLocked(m); err != nil {
-		return outputError(s.output, err)
+		return s.failedLocked(err)
 	}
 	if err := s.mu.lock.Held(); err != nil {
-		return outputError(s.output, err)
+		return s.failedLocked(err)
 	}
 	if err := s.stepLocked(); err != nil {
 		return err
@@ -57,6 +66,24 @@ func (s *Staging) syncNamesLocked() error {
 	}
 	s.mu.durable = true
 	return nil
+}
+
+// descendLocked says in the manifest what it follows.
+func (s *Staging) descendLocked(m *Manifest, at place) {
+	m.Parent, m.Mode = nil, ModeFresh
+	if s.opts.Job != nil {
+		m.Job = s.opts.Job.Digest()
+	}
+	if head := s.mu.before.head(); head != nil {
+		m.Parent = &Parent{Run: head.id, SHA256: head.sum}
+	}
+	switch {
+	case at != fullDir && at != file:
+	case s.opts.IfExists == IfExistsAppend:
+		m.Mode = ModeAppend
+	default:
+		m.Mode = ModeReplace
+	}
 }
 
 // accountLocked fills in what was written and checks that all agrees.
@@ -91,15 +118,20 @@ func (s *Staging) sealLocked(m *Manifest) error {
 	if err != nil {
 		return err
 	}
-	if err := s.writeFile(filepath.Join(s.runDir(), "manifest.json"), data); err != nil {
+	if err := s.writeFile(filepath.Join(s.runDir(), manifestName), data); err != nil {
+		return err
+	}
+	// As sha256sum writes it, so that it can check it: an edited manifest shows.
+	sum := fmt.Appendf(nil, "%x  %s\n", sha256.Sum256(data), manifestName)
+	if err := s.writeFile(filepath.Join(s.runDir(), sumName), sum); err != nil {
 		return err
 	}
 	if !s.opts.Single {
-		if err := s.writeFile(filepath.Join(s.dir, "_SUCCESS"), nil); err != nil {
+		if err := s.writeFile(filepath.Join(s.data, "_SUCCESS"), nil); err != nil {
 			return err
 		}
 	}
-	return s.fs.SyncDirs(s.runDir(), filepath.Dir(s.runDir()), s.dir)
+	return s.fs.SyncDirs(s.runDir(), filepath.Dir(s.runDir()), s.data)
 }
 
 func (s *Staging) writeFile(name string, data []byte) error {
@@ -125,23 +157,23 @@ func (s *Staging) stepLocked() error {
 	case at == fullDir:
 		return s.replaceDir()
 	}
-	err = s.fs.Rename(s.dir, s.output)
+	err = s.fs.Rename(s.data, s.output)
 	if errors.Is(err, fs.ErrExist) || isNotDir(err) {
 		return s.exists("it appeared while this run was working", "")
 	}
-	return outputError(s.output, err)
+	return s.failedLocked(err)
 }
 
 // replaceDir swaps the old output for the new.
 func (s *Staging) replaceDir() error {
-	err := s.fs.Exchange(s.dir, s.output)
+	err := s.fs.Exchange(s.data, s.output)
 	if !errors.Is(err, errors.ErrUnsupported) {
-		return outputError(s.output, err)
+		return s.failedLocked(err)
 	}
 	if err := s.fs.Rename(s.output, s.aside()); err != nil {
-		return outputError(s.output, err)
+		return s.failedLocked(err)
 	}
-	if err := s.fs.Rename(s.dir, s.output); err != nil {
+	if err := s.fs.Rename(s.data, s.output); err != nil {
 		return outputError(s.output, errors.Join(err, s.fs.Rename(s.aside(), s.output)))
 	}
 	return nil
@@ -152,7 +184,7 @@ func (s *Staging) stepFileLocked(at place) error {
 	if err := s.moveRunDirLocked(); err != nil {
 		return outputError(s.output, errors.Join(err, s.undoSideLocked()))
 	}
-	staged := filepath.Join(s.dir, s.name)
+	staged := filepath.Join(s.data, s.name)
 	var err error
 	if at == file {
 		err = s.fs.Rename(staged, s.output)
@@ -251,13 +283,7 @@ func (s *Staging) Discard() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.closed = true
-	var errs []error
-	for _, p := range s.mu.parts {
-		errs = append(errs, p.closeLocked())
-	}
-	if s.mu.rejects != nil {
-		errs = append(errs, s.mu.rejects.closeLocked())
-	}
+	errs := append(s.closeFilesLocked(), s.closeJournalLocked())
 	if s.mu.published {
 		errs = append(errs, s.tidyLocked())
 	} else {
@@ -300,9 +326,8 @@ func (s *Staging) removeParentsLocked() error {
 	return nil
 }
 
-// tidyLocked removes, after the step, the staging name (empty, or the old
-// output) and the manifests of a single file's earlier runs. The old output
-// stays until the new one's name is durable.
+// tidyLocked removes the run's directory after the step, and with it the old
+// output. That stays until the new one's name is durable.
 func (s *Staging) tidyLocked() error {
 	if !s.mu.staged {
 		return nil
@@ -310,33 +335,7 @@ func (s *Staging) tidyLocked() error {
 	if err := s.syncNamesLocked(); err != nil {
 		return err
 	}
-	err := errors.Join(s.fs.RemoveAll(s.dir), s.fs.RemoveAll(s.aside()))
-	if s.opts.Single {
-		err = errors.Join(err, s.removeOldManifests())
-	}
+	err := errors.Join(s.closeJournalLocked(), s.fs.RemoveAll(s.dir))
 	s.mu.staged = err != nil
 	return err
-}
-
-// removeOldManifests keeps this run's, and what KeepRejects kept.
-func (s *Staging) removeOldManifests() error {
-	entries, err := s.fs.ReadDir(s.sideDir())
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, entry := range entries {
-		dir := filepath.Join(s.sideDir(), entry.Name())
-		if entry.Name() == s.opts.RunID || !ValidRunID(entry.Name()) {
-			continue
-		}
-		_, err := s.fs.Lstat(filepath.Join(dir, "manifest.json"))
-		switch {
-		case err == nil:
-			errs = append(errs, s.fs.RemoveAll(dir))
-		case !errors.Is(err, fs.ErrNotExist):
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -17,6 +17,8 @@ type IfExists string
 const (
 	IfExistsError   IfExists = "error"
 	IfExistsReplace IfExists = "replace"
+	// IfExistsAppend adds files to a directory that a run published.
+	IfExistsAppend IfExists = "append"
 )
 
 // StageOptions describe an output.
@@ -31,6 +33,13 @@ type StageOptions struct {
 	IfExists IfExists
 	// RunID names the run; see NewRunID.
 	RunID string
+	// Job is what decides the output. With it the run has a journal: what a run of
+	// an equal job finished before it stopped is taken over, and an output that an
+	// equal run published is left as it is. Without, nothing outlives the process.
+	Job *Job
+	// Restart drops the progress of earlier runs, and does not ask whether an equal
+	// run published the output.
+	Restart bool
 	// Ext is the extension of part files, with or without its dot.
 	Ext string
 	// FS is the file system; nil means the local one.
@@ -56,8 +65,14 @@ func (o *StageOptions) Validate() error {
 	if o.Output == "" {
 		errs = append(errs, errors.New("Output is empty"))
 	}
-	if o.IfExists != IfExistsError && o.IfExists != IfExistsReplace {
-		errs = append(errs, fmt.Errorf("IfExists (%q) must be %q or %q", o.IfExists, IfExistsError, IfExistsReplace))
+	switch o.IfExists {
+	case IfExistsError, IfExistsReplace:
+	case IfExistsAppend:
+		if o.Single {
+			errs = append(errs, errors.New("a single file cannot be appended to"))
+		}
+	default:
+		errs = append(errs, fmt.Errorf("IfExists (%q) must be %q, %q or %q", o.IfExists, IfExistsError, IfExistsReplace, IfExistsAppend))
 	}
 	if !ValidRunID(o.RunID) {
 		errs = append(errs, fmt.Errorf("RunID (%q) must be as NewRunID makes it", o.RunID))
@@ -71,27 +86,38 @@ func (o *StageOptions) Validate() error {
 // Staging is an output that nobody sees yet.
 //
 //	Stage    lock the output, look at what is there, make the staging directory
+//	         or take over the one of a run that stopped
+//	Begin    write the journal's head: what the run is
 //	Part     write a part under a temporary name; Commit: fsync, rename, fsync dir
+//	Record   append the part to the journal, fsync
 //	Publish  check accounts, write manifest, _SUCCESS; fsync; ONE rename; fsync parent
-//	Discard  remove what is left, give the lock up; always called at the end
+//	Suspend  keep what is finished, give the lock up; or
+//	Discard  remove what is left, give the lock up; one of them is always called
 //
 // For --output DIR/out, and for --output DIR/scores.parquet:
 //
 //	DIR/.out.millrace.lock                 held from Stage to Discard
-//	DIR/.out.millrace-RUN/                 staging; becomes DIR/out
-//	    part-00000.parquet _SUCCESS
-//	    _millrace/RUN/manifest.json, rejects.parquet
+//	DIR/.out.millrace-RUN/                 the run's own directory
+//	    journal
+//	    rejects-00000.arrow                of each part that has some
+//	    data/                              becomes DIR/out
+//	        part-00000.parquet _SUCCESS
+//	        _millrace/RUN/manifest.json, manifest.sha256, rejects.parquet
 //
-//	DIR/.scores.parquet.millrace-RUN/      staging
-//	    scores.parquet                     becomes DIR/scores.parquet
-//	    _millrace/RUN/                     becomes DIR/_scores.parquet.millrace/RUN
+//	DIR/.scores.parquet.millrace-RUN/
+//	    journal
+//	    data/scores.parquet                becomes DIR/scores.parquet
+//	    data/_millrace/RUN/                becomes DIR/_scores.parquet.millrace/RUN
 //
-// Staging stands beside the output since a rename cannot cross file systems.
+// The run's directory stands beside the output since a rename cannot cross file
+// systems. A run that takes it over renames it to an id of its own: whoever had it
+// before, and may only have been stalled, finds none of its files any more.
 //
 // The one step. A fresh directory: rename(2), which also replaces an empty
 // directory and refuses any other, so no flag is needed. Replacing a directory:
-// renameat2(2) with RENAME_EXCHANGE, after which the staging name holds the old
-// output, to be removed. A fresh file: renameat2 with RENAME_NOREPLACE.
+// renameat2(2) with RENAME_EXCHANGE, after which data/ is the old output, to be
+// removed. Appending is replacing by a directory that has links to the old files
+// beside the new ones. A fresh file: renameat2 with RENAME_NOREPLACE.
 // Replacing a file: rename(2). Where the file system lacks the flags of
 // renameat2, a fresh file is published by rename(2) after a look that nothing
 // is there, under the lock; and a directory is replaced by two renames, between
@@ -104,13 +130,17 @@ func (o *StageOptions) Validate() error {
 // digest it has is there too; a manifest that fits no file was not published,
 // and the next run removes it. (One name for the manifest, such as
 // scores.parquet.json, would stand for a moment beside data of another run.)
+//
+// History. The manifests of earlier runs go with the output: a directory takes
+// links to them along, a single file's stay where they are.
 type Staging struct {
 	opts   StageOptions
 	fs     FS
 	output string // absolute, links followed
 	parent string
 	name   string // last element of output
-	dir    string // staging directory
+	dir    string // the run's own
+	data   string // in it, what becomes the output
 
 	mu struct {
 		sync.Mutex
@@ -125,6 +155,11 @@ type Staging struct {
 		published bool
 		durable   bool // the published name is
 		closed    bool // after Publish, Discard: no more parts
+
+		before  *history // of what stands at the output's name
+		first   int      // number of the first output file
+		taken   *Journal // of the run that is continued; nil for a fresh one
+		journal *journal // nil before Begin
 	}
 }
 
@@ -147,7 +182,8 @@ func Stage(opts StageOptions) (*Staging, error) {
 		parent: filepath.Dir(output),
 		name:   filepath.Base(output),
 	}
-	s.dir = filepath.Join(s.parent, s.stagingPrefix()+opts.RunID)
+	s.dir = s.dirOf(opts.RunID)
+	s.data = filepath.Join(s.dir, dataName)
 	s.mu.parts = make(map[int]*PartFile)
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, s.Discard())
@@ -177,23 +213,33 @@ func (s *Staging) prepare() error {
 	if err := s.makeParents(s.parent); err != nil {
 		return outputError(s.output, err)
 	}
-	lock, err := takeLock(s.fs, filepath.Join(s.parent, "."+s.name+".millrace.lock"), s.output, s.opts.RunID)
+	lock, err := takeLock(s.fs, lockPath(s.output), s.output, s.opts.RunID)
 	if err != nil {
 		return err
 	}
 	s.mu.lock = lock
-	if err := s.cleanDeadRuns(); err != nil {
+	dead, err := s.cleanDeadRuns()
+	if err != nil {
 		return outputError(s.output, err)
+	}
+	if s.mu.before, err = s.readHistory(dead); err != nil {
+		return outputError(s.output, err)
+	}
+	if err := s.publishedAlready(); err != nil {
+		return err
 	}
 	if _, err := s.look(); err != nil {
 		return err
 	}
-	if err := s.fs.Mkdir(s.dir); err != nil {
-		return outputError(s.output, err)
+	s.mu.first = s.firstFile()
+	if took, err := s.takeOver(dead); err != nil || took {
+		s.mu.staged = took && err == nil
+		return err
 	}
 	s.mu.staged = true
-	for _, dir := range []string{filepath.Join(s.dir, "_millrace"), s.runDir()} {
+	for _, dir := range []string{s.dir, s.data, filepath.Dir(s.runDir()), s.runDir()} {
 		if err := s.fs.Mkdir(dir); err != nil {
+			s.mu.staged = dir != s.dir
 			return outputError(s.output, err)
 		}
 	}
@@ -203,8 +249,16 @@ func (s *Staging) prepare() error {
 // Output is the absolute path to be published.
 func (s *Staging) Output() string { return s.output }
 
-// runDir is where this run's own files are staged.
-func (s *Staging) runDir() string { return filepath.Join(s.dir, "_millrace", s.opts.RunID) }
+// RunID is the id under which the run publishes.
+func (s *Staging) RunID() string { return s.opts.RunID }
+
+// runDir is where this run's manifest and rejects are staged.
+func (s *Staging) runDir() string { return filepath.Join(s.data, "_millrace", s.opts.RunID) }
+
+// dirOf is the directory of a run.
+func (s *Staging) dirOf(run string) string {
+	return filepath.Join(s.parent, s.stagingPrefix()+run)
+}
 
 // sideDir holds what belongs to an output that is no directory, or that was
 // not published. Its name starts with "_", so readers of the parent skip it.
@@ -213,9 +267,13 @@ func (s *Staging) sideDir() string { return filepath.Join(s.parent, "_"+s.name+"
 func (s *Staging) stagingPrefix() string { return "." + s.name + ".millrace-" }
 
 // aside is where the old output waits while two renames replace it.
-func (s *Staging) aside() string { return s.dir + asideSuffix }
+func (s *Staging) aside() string { return filepath.Join(s.dir, asideName) }
 
-const asideSuffix = ".old"
+// Names in a run's directory.
+const (
+	dataName  = "data"
+	asideName = "old"
+)
 
 func (s *Staging) makeParents(dir string) error {
 	_, err := s.fs.Lstat(dir)
@@ -233,33 +291,6 @@ func (s *Staging) makeParents(dir string) error {
 		s.mu.made = append(s.mu.made, dir)
 	}
 	return err
-}
-
-// cleanDeadRuns removes what runs that died left beside the output; the lock
-// is ours, so none of them lives. An old output that was moved aside by a run
-// that died before its second rename is put back.
-func (s *Staging) cleanDeadRuns() error {
-	entries, err := s.fs.ReadDir(s.parent)
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		rest, ours := strings.CutPrefix(entry.Name(), s.stagingPrefix())
-		run, aside := strings.CutSuffix(rest, asideSuffix)
-		if !ours || !ValidRunID(run) {
-			continue
-		}
-		path := filepath.Join(s.parent, entry.Name())
-		if aside && s.vacant() {
-			err = s.fs.Rename(path, s.output)
-		} else {
-			err = s.fs.RemoveAll(path)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // vacant says whether nothing, or an empty directory, stands at the output's
@@ -314,8 +345,14 @@ func (s *Staging) lookInside() (place, error) {
 	if len(entries) == 0 {
 		return emptyDir, nil
 	}
-	if s.opts.IfExists != IfExistsReplace {
-		return fullDir, s.exists("replaces it when the new one is whole", "--if-exists replace")
+	switch s.opts.IfExists {
+	case IfExistsError:
+		return fullDir, s.exists("replaces it when the new one is whole, append adds to it", "--if-exists replace")
+	case IfExistsAppend:
+		if s.mu.before.head() == nil {
+			return fullDir, s.exists("it has no manifest, so nothing is known about what to append to; choose another place", "")
+		}
+		return fullDir, nil
 	}
 	// Replacing removes the whole directory, so it must look like an output
 	// and not like somebody's home.

@@ -226,8 +226,8 @@ func TestPublishNeedsTheLock(t *testing.T) {
 	if err := os.Remove(filepath.Join(filepath.Dir(opts.Output), ".out.millrace.lock")); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Publish(&Manifest{Parts: []Rows{{}}}); !errors.Is(err, ErrOutput) {
-		t.Errorf("Publish() = %v; want ErrOutput", err)
+	if err := s.Publish(&Manifest{Parts: []Rows{{}}}); !errors.Is(err, ErrHeld) {
+		t.Errorf("Publish() = %v; want ErrHeld", err)
 	}
 	if got := seen(opts.Output, false); got != "absent" {
 		t.Errorf("output is %s; want absent", got)

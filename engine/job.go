@@ -1,0 +1,142 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/dataset"
+	"github.com/millrace/millrace/io/format"
+)
+
+// decisive are the settings that decide what a run writes, by the flag that says
+// them. Workers, readers and memory are none: they change no byte.
+var decisive = []struct{ setting, flag string }{
+	{"features", "--features"},
+	{"bind", "--bind"},
+	{"nulls", "--nulls"},
+	{"nulls_by_column", "--nulls COLUMN="},
+	{"allow_lossy_casts", "--allow-lossy-casts"},
+	{"ids", "--ids"},
+	{"keep", "--keep"},
+	{"model_outputs", "--model-outputs"},
+	{"output_prefix", "--output-prefix"},
+	{"output_layout", "--output-layout"},
+	{"output_format", "--output-format"},
+	{"compression", "--compression"},
+	{"part_rows", "--part-rows"},
+	{"provider", "--provider"},
+	{"tf32", "--tf32"},
+	{"kernels", "--kernels"},
+	{"model_rewrites", "the model's rewrites"},
+	{"max_bad_rows", "--max-bad-rows"},
+}
+
+// job lists everything that decides what the run writes.
+func (p *Plan) job(lib *ort.Library) (*ledger.Job, error) {
+	job := &ledger.Job{Facts: []ledger.Fact{
+		{Name: "the model's sha256", Value: p.Model.SHA256},
+		{Name: "millrace's version", Value: fmt.Sprintf("%s (%s)", p.Options.Build.Version, p.Options.Build.Commit)},
+		{Name: "ONNX Runtime's version", Value: lib.Version},
+	}}
+	settings := p.Settings()
+	for _, d := range decisive {
+		value, err := json.Marshal(settings[d.setting])
+		if err != nil {
+			return nil, fmt.Errorf("%w: setting %s: %w", ErrInternal, d.setting, err)
+		}
+		job.Facts = append(job.Facts, ledger.Fact{Name: d.flag, Value: string(value)})
+	}
+	// What is left to a run to choose is frozen in its journal.
+	asked := func(given bool, n int) string {
+		if given {
+			return strconv.Itoa(n)
+		}
+		return "auto"
+	}
+	job.Facts = append(job.Facts,
+		ledger.Fact{Name: "--batch-size", Value: asked(p.asked.batch, p.Options.BatchRows)},
+		ledger.Fact{Name: "--intra-op-threads", Value: asked(p.asked.intraOpThreads, p.Options.IntraOpThreads)},
+	)
+	listed := map[string]int{}
+	for _, f := range p.Dataset.Files() {
+		path := absolute(f.Path)
+		listed[path]++
+		name := "input " + path
+		if n := listed[path]; n > 1 {
+			name = fmt.Sprintf("%s (listed %d times)", name, n)
+		}
+		job.Facts = append(job.Facts, ledger.Fact{
+			Name: name, Input: true,
+			Value: fmt.Sprintf("%d bytes, %d rows, changed at %s", f.Size, f.Rows, f.ModTime.UTC().Format(time.RFC3339Nano)),
+		})
+	}
+	return job, nil
+}
+
+// frozen is what the first start of a run chose, for all that continue it.
+type frozen struct {
+	Choice Choice `json:"choice"`
+}
+
+// partDetail is what a part's record has for the engine.
+type partDetail struct {
+	Files  map[int]ledger.Rows `json:"files"` // by input file
+	Schema []ledger.Column     `json:"schema"`
+}
+
+// resume takes over what an earlier start finished.
+func (c *collector) resume(j *ledger.Journal) error {
+	for _, part := range j.Parts {
+		var detail partDetail
+		if part.Part < 0 || part.Part >= len(c.parts) {
+			return fmt.Errorf("%w: journal has part %d of %d", ErrInternal, part.Part, len(c.parts))
+		}
+		if err := json.Unmarshal(part.Detail, &detail); err != nil {
+			return fmt.Errorf("%w: journal: part %d: %w", ErrInternal, part.Part, err)
+		}
+		for file, rows := range detail.Files {
+			if file < 0 || file >= len(c.files) {
+				return fmt.Errorf("%w: journal: part %d is of file %d of %d", ErrInternal, part.Part, file, len(c.files))
+			}
+			c.files[file] = c.files[file].Add(rows)
+		}
+		c.outputs[part.Part], c.parts[part.Part], c.done[part.Part] = part.Output, part.Rows, true
+		c.columns = detail.Schema
+		c.progress.take(part.Rows)
+	}
+	for c.front < len(c.done) && c.done[c.front] {
+		c.front++
+	}
+	return nil
+}
+
+// journalRecord is the journal's line of a part that is written.
+func (w *partWriter) journalRecord(output ledger.Output, columns []ledger.Column) (ledger.PartRecord, error) {
+	detail, err := json.Marshal(partDetail{Files: w.files, Schema: columns})
+	if err != nil {
+		return ledger.PartRecord{}, fmt.Errorf("%w: part %d: %w", ErrInternal, w.number, err)
+	}
+	return ledger.PartRecord{Part: w.number, Output: output, Rows: w.accounts, Detail: detail}, nil
+}
+
+// resumable says whether what is finished is of use after an error: to fix its cause
+// changes neither the model nor the data nor the settings, so the next start has the
+// same job.
+func resumable(err error) bool {
+	for _, final := range []error{ErrBadRows, ErrUsage, format.ErrChanged, format.ErrDamaged, format.ErrUnsupported, ledger.ErrExists, ledger.ErrAccounts} {
+		if errors.Is(err, final) {
+			return false
+		}
+	}
+	for _, passing := range []error{ErrInterrupted, ErrInternal, ErrMemory, ort.ErrOutOfMemory, ort.ErrDevice, ledger.ErrOutput, ledger.ErrHeld, dataset.ErrInput} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	return false
+}
