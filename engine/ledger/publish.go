@@ -245,6 +245,13 @@ func (s *Staging) undoSideLocked() error {
 		if err := s.fs.RemoveAll(filepath.Join(s.sideDir(), s.opts.RunID)); err != nil {
 			return err
 		}
+		if ok, err := s.stands(s.sideDir()); err != nil {
+			return err
+		} else if ok { // for good, before the run's directory goes: see dropManifest
+			if err := s.fs.SyncDirs(s.sideDir()); err != nil {
+				return err
+			}
+		}
 		s.mu.moved = false
 	}
 	if s.mu.side != "" {

@@ -139,24 +139,39 @@ func short(digest string) string {
 
 // drop removes a dead run's files.
 func (s *Staging) drop(run string) error {
-	if s.opts.Single { // its manifest may have been moved, and was not published
-		if err := s.fs.RemoveAll(filepath.Join(s.sideDir(), run)); err != nil {
-			return err
-		}
-		if err := s.fs.Remove(s.sideDir()); err != nil && !isNotEmpty(err) && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	if err := s.dropManifest(run); err != nil {
+		return err
 	}
 	return s.fs.RemoveAll(s.dirOf(run))
+}
+
+// dropManifest removes the manifest that a dead run moved beside a single file, and did
+// not publish. It is gone for good before the run's directory is, which tells that it
+// was not published.
+func (s *Staging) dropManifest(run string) error {
+	if !s.opts.Single {
+		return nil
+	}
+	if moved, err := s.stands(filepath.Join(s.sideDir(), run)); err != nil || !moved {
+		return err
+	}
+	if err := s.fs.RemoveAll(filepath.Join(s.sideDir(), run)); err != nil {
+		return err
+	}
+	if err := s.fs.SyncDirs(s.sideDir()); err != nil {
+		return err
+	}
+	if err := s.fs.Remove(s.sideDir()); err != nil && !isNotEmpty(err) {
+		return err
+	}
+	return nil
 }
 
 // take makes a dead run's directory this run's, and removes what its journal does
 // not name.
 func (s *Staging) take(run string) error {
-	if s.opts.Single {
-		if err := s.fs.RemoveAll(filepath.Join(s.sideDir(), run)); err != nil {
-			return err
-		}
+	if err := s.dropManifest(run); err != nil {
+		return err
 	}
 	if err := s.fs.Rename(s.dirOf(run), s.dir); err != nil {
 		return err
