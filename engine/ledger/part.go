@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"maps"
 	"path/filepath"
 )
 
@@ -181,9 +182,7 @@ func (s *Staging) forgetLocked(p *PartFile) {
 	if s.mu.rejects == p {
 		s.mu.rejects = nil
 	}
-	for i, q := range s.mu.parts {
-		if q == p {
-			delete(s.mu.parts, i)
-		}
+	for _, files := range []map[int]*PartFile{s.mu.parts, s.mu.unmerged} {
+		maps.DeleteFunc(files, func(_ int, q *PartFile) bool { return q == p })
 	}
 }

@@ -258,6 +258,9 @@ func (s *Staging) Discard() error {
 	if s.mu.rejects != nil {
 		errs = append(errs, s.mu.rejects.closeLocked())
 	}
+	for _, p := range s.mu.unmerged {
+		errs = append(errs, p.closeLocked())
+	}
 	if s.mu.published {
 		errs = append(errs, s.tidyLocked())
 	} else {

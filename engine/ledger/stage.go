@@ -80,7 +80,7 @@ func (o *StageOptions) Validate() error {
 //	DIR/.out.millrace.lock                 held from Stage to Discard
 //	DIR/.out.millrace-RUN/                 staging; becomes DIR/out
 //	    part-00000.parquet _SUCCESS
-//	    _millrace/RUN/manifest.json, rejects.parquet
+//	    _millrace/RUN/manifest.json, rejects.parquet; rejects-00000.arrow ... until merged
 //
 //	DIR/.scores.parquet.millrace-RUN/      staging
 //	    scores.parquet                     becomes DIR/scores.parquet
@@ -119,6 +119,7 @@ type Staging struct {
 		made      []string // directories made above the output, outermost first
 		parts     map[int]*PartFile
 		rejects   *PartFile
+		unmerged  map[int]*PartFile
 		side      string // directory beside the output that this run made
 		moved     bool   // this run's own files may be in the side directory
 		staged    bool   // dir is there and is ours to remove
@@ -148,7 +149,7 @@ func Stage(opts StageOptions) (*Staging, error) {
 		name:   filepath.Base(output),
 	}
 	s.dir = filepath.Join(s.parent, s.stagingPrefix()+opts.RunID)
-	s.mu.parts = make(map[int]*PartFile)
+	s.mu.parts, s.mu.unmerged = make(map[int]*PartFile), make(map[int]*PartFile)
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, s.Discard())
 	}
