@@ -55,7 +55,7 @@ func (p *pipeline) run(ctx context.Context) (err error) {
 		err = context.Cause(caller) // the first worker to stop may know less
 	}
 	if err != nil {
-		return errors.Join(err, p.collector.abort())
+		return errors.Join(err, p.collector.abort(err))
 	}
 	return nil
 }

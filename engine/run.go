@@ -127,13 +127,13 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 	line.newScorer = func() scorer { return scoring.worker(p.Options.BatchRows, progress) }
 	err = line.run(ctx)
 	if errors.Is(err, ErrBadRows) {
-		return nil, c.keepRejects(err)
+		return nil, c.keepRejects(ctx, err)
 	}
 	if err != nil {
-		return nil, errors.Join(err, c.rejects.abort())
+		return nil, err
 	}
 	if err := checked(); err != nil {
-		return nil, errors.Join(err, c.rejects.abort())
+		return nil, err
 	}
 	return c.publish(ctx, line, lib, runID, started)
 }
@@ -171,25 +171,9 @@ func (p *Plan) emptyFields() []arrow.Field {
 	return fields
 }
 
-// keepRejects saves the rejects of a run that has too many, and says where.
-func (c *collector) keepRejects(cause error) error {
-	out, err := c.rejects.finish()
-	if err != nil {
-		return errors.Join(cause, err)
-	}
-	if out == nil {
-		return cause
-	}
-	path, err := c.staging.KeepRejects()
-	if err != nil {
-		return errors.Join(cause, err)
-	}
-	return fmt.Errorf("%w (nothing is published; the rejected rows are in %s)", cause, path)
-}
-
 // publish reconciles the accounts and makes the output visible.
 func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Library, runID string, started time.Time) (*Summary, error) {
-	rejects, err := c.rejects.finish()
+	rejects, err := c.mergeRejects(ctx)
 	if err != nil {
 		return nil, err
 	}

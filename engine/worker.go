@@ -27,14 +27,17 @@ type scorer interface {
 	close() error
 }
 
-// result is one scored batch. It owns predictions and batch.
+// result is one scored batch. It owns predictions, rejected and batch.
 type result struct {
 	// batch has the columns that pass through to the output alone, in their
 	// order there: what the model needed goes back as soon as it is scored.
 	batch       *batcher.Batch
 	predictions []arrow.Array // columns of all outputs, in order
 	fields      []arrow.Field
-	rejects     []batcher.Reject
+	// rejects are the rows that are left out; rejectForm.take puts them in order and
+	// makes rejected, their rows of the table of rejects.
+	rejects  []batcher.Reject
+	rejected []arrow.RecordBatch
 }
 
 // release gives up what the result holds.
@@ -43,7 +46,8 @@ func (r *result) release() {
 	for _, a := range r.predictions {
 		a.Release()
 	}
-	r.predictions = nil
+	releaseRecords(r.rejected)
+	r.predictions, r.rejected = nil, nil
 }
 
 // narrow gives up all columns of a batch but those listed.
