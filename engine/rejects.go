@@ -9,6 +9,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/parquetfile"
 )
 
 // Rejected rows go the way of the predictions, in their order:
@@ -20,7 +22,8 @@ import (
 // So a finished part's rejects last as the part does, no part waits for another, and
 // the one file has the input's order and the same bytes whoever wrote the parts.
 
-// rejectForm is the table of rejected rows: why each was, and its ids.
+// rejectForm is the table of rejected rows: why each was, then its ids and kept
+// columns, then all others that the run reads, so that it can be scored again.
 type rejectForm struct {
 	schema *arrow.Schema
 	at     []int    // indexes into Plan.Columns of the columns after the reasons
@@ -36,20 +39,87 @@ var reasonFields = []arrow.Field{
 	{Name: "reason", Type: arrow.BinaryTypes.String},
 }
 
+// newRejectForm lays the table out. What was read keeps its name, so a reason gives
+// way: it gets a prefix where a column has its name, as in rejects that are scored
+// again and rejected again, or where a model's input has, which would take it for a
+// column of its own name. Kept columns of types that Parquet does not have are left
+// out; ids and the model's are not, see checkTypes.
 func (p *Plan) newRejectForm() *rejectForm {
-	f := &rejectForm{at: p.PassedAt[:p.ids]}
+	f := &rejectForm{}
+	taken := slices.Clone(p.Columns)
+	for i := range p.Binding.Bindings {
+		taken = append(taken, p.Binding.Bindings[i].Input.Name)
+	}
 	fields := slices.Clone(reasonFields)
-	for _, id := range p.Passed[:p.ids] {
-		if slices.ContainsFunc(reasonFields, func(r arrow.Field) bool { return r.Name == id.Name }) {
-			id.Name = "id_" + id.Name
+	for i := range fields {
+		for slices.Contains(taken, fields[i].Name) {
+			fields[i].Name = "reject_" + fields[i].Name
 		}
-		fields = append(fields, id)
+	}
+	schema := p.Dataset.Schema()
+	add := func(at int, asked bool) {
+		field := schema.Field(schema.FieldIndices(p.Columns[at])[0])
+		if at < len(p.Binding.Columns) {
+			asked, field.Type = true, countedType(field.Type)
+		}
+		if asked || tryWriter(parquetfile.NewWriter, arrow.NewSchema([]arrow.Field{field}, nil), format.WriteOptions{}) == nil {
+			f.at, fields = append(f.at, at), append(fields, field)
+		}
+	}
+	for i, at := range p.PassedAt {
+		add(at, i < p.ids)
+	}
+	for i := range p.Columns {
+		if !slices.Contains(p.PassedAt, i) {
+			add(i, true)
+		}
 	}
 	f.schema = arrow.NewSchema(fields, nil)
 	for _, file := range p.Dataset.Files() {
 		f.files = append(f.files, file.Path)
 	}
 	return f
+}
+
+// countedType is the type that the model's column has in the table: its own, but for
+// times in seconds. Parquet has those in milliseconds only, and as a feature they
+// are a count of their unit, which must stay the same when it is scored again.
+func countedType(t arrow.DataType) arrow.DataType {
+	switch t := t.(type) {
+	case *arrow.TimestampType:
+		if t.Unit == arrow.Second {
+			return arrow.PrimitiveTypes.Int64
+		}
+	case *arrow.Time32Type:
+		if t.Unit == arrow.Second {
+			return arrow.PrimitiveTypes.Int32
+		}
+	}
+	return t
+}
+
+// checkUnits refuses times in seconds within other types of the model's columns: see
+// countedType.
+func (p *Plan) checkUnits() error {
+	var within func(t arrow.DataType) bool
+	within = func(t arrow.DataType) bool {
+		switch t := t.(type) {
+		case *arrow.DictionaryType:
+			return within(t.ValueType)
+		case arrow.ListLikeType:
+			return within(t.Elem())
+		case arrow.ExtensionType:
+			return within(t.StorageType())
+		}
+		return countedType(t) != t
+	}
+	schema := p.Dataset.Schema()
+	for _, name := range p.Binding.Columns {
+		if t := schema.Field(schema.FieldIndices(name)[0]).Type; within(t) && countedType(t) == t {
+			return fmt.Errorf("%w: column %q is %s, whose seconds Parquet holds as milliseconds; write the column in milliseconds", format.ErrColumnType, name, t)
+		}
+	}
+	return nil
 }
 
 // take puts a result's rejects in order, one for each row, and takes their rows out
@@ -133,11 +203,24 @@ func (f *rejectForm) record(batch *batcher.Batch, reasons arrow.RecordBatch, run
 		for j := range batch.Segments {
 			segments[j] = batch.Segments[j].Record.Column(at)
 		}
+		field := f.schema.Field(len(reasonFields) + i)
 		column, err := gather(segments, runs)
 		if err != nil {
-			return nil, fmt.Errorf("column %q of rejected rows: %w", f.schema.Field(len(reasonFields)+i).Name, err)
+			return nil, fmt.Errorf("column %q of rejected rows: %w", field.Name, err)
 		}
-		columns = append(columns, column)
+		columns = append(columns, counted(column, field.Type))
 	}
 	return array.NewRecordBatch(f.schema, columns, reasons.NumRows()), nil
+}
+
+// counted gives an array, which it takes over, another type of the same bytes.
+func counted(a arrow.Array, t arrow.DataType) arrow.Array {
+	if arrow.TypeEqual(a.DataType(), t) {
+		return a
+	}
+	defer a.Release()
+	d := a.Data()
+	data := array.NewData(t, d.Len(), d.Buffers(), nil, d.NullN(), d.Offset())
+	defer data.Release()
+	return array.MakeFromData(data)
 }

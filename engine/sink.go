@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -26,7 +27,7 @@ var writers = map[format.Name]format.NewWriterFunc{
 var extensions = map[format.Name]string{format.Parquet: ".parquet", format.ArrowFile: ".arrow", format.CSV: ".csv"}
 
 // checkTypes refuses, before anything is read or written, columns that the
-// output's format cannot hold, and ids that the rejects file cannot. Its error
+// output's format cannot hold, and those that the rejects file cannot. Its error
 // wraps format.ErrColumnType and names column and type. Predictions whose shape
 // only a Run tells are not among them.
 func (p *Plan) checkTypes() error {
@@ -42,8 +43,9 @@ func (p *Plan) checkTypes() error {
 		}
 	}
 	if p.canReject() {
-		if err := tryWriter(writers[format.Parquet], p.newRejectForm().schema, format.WriteOptions{}); err != nil {
-			problems = append(problems, fmt.Errorf("rejects are kept with their ids in rejects.parquet: %w", err))
+		err := tryWriter(writers[format.Parquet], p.newRejectForm().schema, format.WriteOptions{})
+		if err = cmp.Or(err, p.checkUnits()); err != nil {
+			problems = append(problems, fmt.Errorf("rejected rows are kept with all their columns in rejects.parquet: %w", err))
 		}
 	}
 	return errors.Join(problems...)
