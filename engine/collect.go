@@ -17,11 +17,12 @@ type collector struct {
 	plan     *Plan
 	staging  *ledger.Staging
 	form     *rejectForm
+	index    *spanIndex
 	progress *Progress
 
 	mu      sync.Mutex
 	schema  *arrow.Schema // of the output, known with the first result
-	files   []ledger.Rows // by input file
+	spans   []ledger.Rows // as index numbers them
 	outputs []ledger.Output
 	rejects []*ledger.Output // staged, by part; nil where a part has none
 	parts   []ledger.Rows    // finished ones, by part
@@ -32,9 +33,10 @@ type collector struct {
 
 // newCollector makes the last stage of a run.
 func (p *Plan) newCollector(staging *ledger.Staging, progress *Progress) *collector {
+	index := newSpanIndex(p.Dataset)
 	return &collector{
-		plan: p, progress: progress, staging: staging, form: p.newRejectForm(),
-		files: make([]ledger.Rows, len(p.Dataset.Files())), outputs: make([]ledger.Output, len(p.Parts)), rejects: make([]*ledger.Output, len(p.Parts)),
+		plan: p, progress: progress, staging: staging, form: p.newRejectForm(), index: index,
+		spans: make([]ledger.Rows, index.spans()), outputs: make([]ledger.Output, len(p.Parts)), rejects: make([]*ledger.Output, len(p.Parts)),
 		parts: make([]ledger.Rows, len(p.Parts)), done: make([]bool, len(p.Parts)),
 		open: map[int]*partWriter{},
 	}
@@ -74,7 +76,7 @@ func (c *collector) finalSchema() (*arrow.Schema, error) {
 
 // begin opens a part's place.
 func (c *collector) begin(part int) *partWriter {
-	w := &partWriter{collector: c, number: part, files: map[int]ledger.Rows{}}
+	w := &partWriter{collector: c, number: part, spans: map[int]ledger.Rows{}}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open[part] = w
@@ -101,8 +103,8 @@ func (c *collector) ended(w *partWriter, outcome chan closed) error {
 	c.mu.Lock()
 	delete(c.open, w.number)
 	c.parts[w.number], c.done[w.number] = w.accounts, true
-	for file, rows := range w.files {
-		c.files[file] = c.files[file].Add(rows)
+	for span, rows := range w.spans {
+		c.spans[span] = c.spans[span].Add(rows)
 	}
 	c.closing = append(c.closing, &closingPart{w.number, outcome})
 	var oldest *closingPart

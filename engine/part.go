@@ -19,7 +19,7 @@ type partWriter struct {
 	collector *collector
 	number    int
 	accounts  ledger.Rows
-	files     map[int]ledger.Rows // by input file
+	spans     map[int]ledger.Rows // as collector.index numbers them
 
 	file    *ledger.PartFile
 	writer  format.Writer
@@ -52,7 +52,7 @@ func (w *partWriter) write(res *result) error {
 		return err
 	}
 	for _, s := range res.batch.Segments {
-		w.count(s.Origin.File, ledger.Rows{Read: int64(s.Rows), Scored: int64(s.Rows)})
+		w.count(s.Origin, ledger.Rows{Read: int64(s.Rows), Scored: int64(s.Rows)})
 	}
 	rows := int64(res.batch.Rows)
 	w.accounts.Read += rows
@@ -86,7 +86,11 @@ func (w *partWriter) write(res *result) error {
 	return nil
 }
 
-func (w *partWriter) count(file int, rows ledger.Rows) { w.files[file] = w.files[file].Add(rows) }
+// count adds to the accounts of the span of a row.
+func (w *partWriter) count(o batcher.Origin, rows ledger.Rows) {
+	span := w.collector.index.of(o)
+	w.spans[span] = w.spans[span].Add(rows)
+}
 
 // discard writes a result as write does, to nothing.
 func (w *partWriter) discard(res *result) error {
@@ -247,7 +251,7 @@ func (w *partWriter) reject(res *result) error {
 			count++
 		}
 		if count > 0 {
-			w.count(s.Origin.File, ledger.Rows{Scored: -int64(count), Rejected: int64(count)})
+			w.count(s.Origin, ledger.Rows{Scored: -int64(count), Rejected: int64(count)})
 			r := rejected[count-1]
 			last = fmt.Sprintf("%s row %d, column %q: %s", w.collector.form.files[s.Origin.File], s.Origin.Row+int64(r.Row-first), r.Column, r.Reason)
 		}

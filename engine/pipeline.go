@@ -152,11 +152,8 @@ func (p *pipeline) counts() batcher.Counts {
 // reconcile compares what the dataset announced, what was read and what was
 // written.
 func (c *collector) reconcile() (ledger.Rows, error) {
-	var total ledger.Rows
-	for _, part := range c.parts {
-		total = total.Add(part)
-	}
-	problems := []error{total.Check()}
+	total := ledger.Sum(c.parts)
+	problems := []error{total.Check(), c.reconcileSpans()}
 	if announced := c.plan.Dataset.Rows(); total.Read != announced {
 		problems = append(problems, fmt.Errorf("%w: the input announces %d rows and %d were read", ledger.ErrAccounts, announced, total.Read))
 	}

@@ -260,8 +260,10 @@ func (c *collector) manifest(lib *ort.Library, runID string, total ledger.Rows, 
 		Parts:   c.parts,
 	}
 	for i, f := range p.Dataset.Files() {
+		spans := c.index.ofFile(i, c.spans)
 		m.Inputs = append(m.Inputs, ledger.Input{
-			Path: absolute(f.Path), Format: string(f.Format), Bytes: f.Size, Rows: f.Rows, ModTime: f.ModTime, Ledger: c.files[i],
+			Path: absolute(f.Path), Format: string(f.Format), Bytes: f.Size, Rows: f.Rows, ModTime: f.ModTime,
+			Ledger: ledger.Sum(spans), Spans: spans,
 		})
 	}
 	return m
