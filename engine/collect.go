@@ -29,6 +29,8 @@ type collector struct {
 	done    []bool           // by part
 	open    map[int]*partWriter
 	closing []*closingPart // in the order in which they ended
+
+	features featureCounts // of the finished parts
 }
 
 // newCollector makes the last stage of a run.
@@ -38,7 +40,7 @@ func (p *Plan) newCollector(staging *ledger.Staging, progress *Progress) *collec
 		plan: p, progress: progress, staging: staging, form: p.newRejectForm(), index: index,
 		spans: make([]ledger.Rows, index.spans()), outputs: make([]ledger.Output, len(p.Parts)), rejects: make([]*ledger.Output, len(p.Parts)),
 		parts: make([]ledger.Rows, len(p.Parts)), done: make([]bool, len(p.Parts)),
-		open: map[int]*partWriter{},
+		open: map[int]*partWriter{}, features: newFeatureCounts(p.Binding),
 	}
 }
 
@@ -76,7 +78,7 @@ func (c *collector) finalSchema() (*arrow.Schema, error) {
 
 // begin opens a part's place.
 func (c *collector) begin(part int) *partWriter {
-	w := &partWriter{collector: c, number: part, spans: map[int]ledger.Rows{}}
+	w := &partWriter{collector: c, number: part, spans: map[int]ledger.Rows{}, features: newFeatureCounts(c.plan.Binding)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open[part] = w
@@ -106,6 +108,7 @@ func (c *collector) ended(w *partWriter, outcome chan closed) error {
 	for span, rows := range w.spans {
 		c.spans[span] = c.spans[span].Add(rows)
 	}
+	c.features.add(w.features)
 	c.closing = append(c.closing, &closingPart{w.number, outcome})
 	var oldest *closingPart
 	if len(c.closing) > c.plan.writers() {

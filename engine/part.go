@@ -20,6 +20,7 @@ type partWriter struct {
 	number    int
 	accounts  ledger.Rows
 	spans     map[int]ledger.Rows // as collector.index numbers them
+	features  featureCounts
 
 	file    *ledger.PartFile
 	writer  format.Writer
@@ -54,6 +55,7 @@ func (w *partWriter) write(res *result) error {
 	for _, s := range res.batch.Segments {
 		w.count(s.Origin, ledger.Rows{Read: int64(s.Rows), Scored: int64(s.Rows)})
 	}
+	w.features.add(res.features)
 	rows := int64(res.batch.Rows)
 	w.accounts.Read += rows
 	if len(res.rejects) > 0 {

@@ -125,7 +125,8 @@ func (p *pipeline) explain(err error) error {
 	return err
 }
 
-// counts sums what the workers' assemblers did.
+// counts sums what the workers' assemblers did, but for what they met in features,
+// which goes with the results.
 func (p *pipeline) counts() batcher.Counts {
 	var total batcher.Counts
 	for _, w := range p.scorers {
@@ -133,18 +134,6 @@ func (p *pipeline) counts() batcher.Counts {
 		total.Rows += c.Rows
 		total.BytesCopied += c.BytesCopied
 		total.BytesViewed += c.BytesViewed
-		if total.Features == nil {
-			total.Features = make([][]batcher.FeatureCount, len(c.Features))
-			for i := range c.Features {
-				total.Features[i] = make([]batcher.FeatureCount, len(c.Features[i]))
-			}
-		}
-		for i := range c.Features {
-			for j, f := range c.Features[i] {
-				total.Features[i][j].Nulls += f.Nulls
-				total.Features[i][j].Rounded += f.Rounded
-			}
-		}
 	}
 	return total
 }

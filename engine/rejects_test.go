@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine"
@@ -68,6 +69,9 @@ func TestRejectsAreInOrder(t *testing.T) {
 			}
 		}
 	}
+	wantFeatures := []engine.FeatureSummary{
+		{Input: "x0", Column: "x0", Nulls: 2 * (rows / 11), Policy: "reject"}, {Input: "x1", Column: "x1", Nulls: 2 * (rows / 7), Policy: "reject"},
+	}
 	for from, in := range inputs {
 		var first []byte
 		for _, workers := range []int{1, 2, 5} {
@@ -79,6 +83,9 @@ func TestRejectsAreInOrder(t *testing.T) {
 			summary := mustRun(t, opts)
 			if summary.Rejects.Rows != int64(len(wantRows)) || len(summary.Outputs) < 4 {
 				t.Errorf("%s: %d parts, rejects = %+v; want several parts, %d rows", from, len(summary.Outputs), summary.Rejects, len(wantRows))
+			}
+			if diff := cmp.Diff(wantFeatures, summary.Features); diff != "" {
+				t.Errorf("%s, %d workers: features (-want +got):\n%s", from, workers, diff)
 			}
 			data, err := os.ReadFile(rejectsOf(t, opts.Output))
 			if err != nil {

@@ -64,15 +64,6 @@ type Summary struct {
 	RewriteCheck *RewriteCheck `json:"rewrite_check,omitempty"`
 }
 
-// FeatureSummary counts what was met in one feature.
-type FeatureSummary struct {
-	Input   string `json:"input"`
-	Column  string `json:"column"`
-	Nulls   int64  `json:"nulls"`
-	Policy  string `json:"null_policy"`
-	Rounded int64  `json:"rounded"`
-}
-
 // NewProgress makes the counters for a run of the plan.
 func (p *Plan) NewProgress() *Progress {
 	return &Progress{TotalRows: p.Dataset.Rows(), TotalParts: len(p.Parts)}
@@ -213,7 +204,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 		BatchRows: c.plan.Options.BatchRows, Workers: c.plan.Options.Workers, Batches: c.plan.Batches(), Choice: c.plan.choice,
 		BytesCopied: counts.BytesCopied, BytesViewed: counts.BytesViewed,
 		PeakMemoryBytes: peakMemory(),
-		Features:        featureSummaries(c.plan.Binding, counts),
+		Features:        c.features.summaries(c.plan.Binding),
 		ORTVersion:      lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Model.Rewrites, RewriteCheck: c.plan.rewriteCheck,
 	}, nil
 }
@@ -225,22 +216,6 @@ func peakMemory() int64 {
 		return 0
 	}
 	return usage.Maxrss << 10 // Linux counts KiB
-}
-
-func featureSummaries(binding *batcher.Plan, counts batcher.Counts) []FeatureSummary {
-	all := []FeatureSummary{}
-	for i := range counts.Features {
-		for j, n := range counts.Features[i] {
-			if n.Nulls == 0 && n.Rounded == 0 {
-				continue
-			}
-			b := &binding.Bindings[i]
-			all = append(all, FeatureSummary{
-				Input: b.Input.Name, Column: b.Features[j].Column, Nulls: n.Nulls, Policy: b.Features[j].Nulls.String(), Rounded: n.Rounded,
-			})
-		}
-	}
-	return all
 }
 
 func (c *collector) manifest(lib *ort.Library, runID string, total ledger.Rows, rejects *ledger.Output) *ledger.Manifest {

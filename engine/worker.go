@@ -38,6 +38,7 @@ type result struct {
 	// makes rejected, their rows of the table of rejects.
 	rejects  []batcher.Reject
 	rejected []arrow.RecordBatch
+	features featureCounts // what was met in the batch
 }
 
 // release gives up what the result holds.
@@ -147,7 +148,8 @@ type worker struct {
 	padded    bool
 
 	inputs []*ort.Tensor
-	made   []madeOf // what inputs[i] was made of
+	made   []madeOf      // what inputs[i] was made of
+	seen   featureCounts // that earlier results carry
 }
 
 type madeOf struct {
@@ -170,7 +172,7 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (_ *result, er
 	if w.padded {
 		rows = w.rows
 	}
-	res := &result{batch: batch, rejects: append([]batcher.Reject(nil), tensors.Rejects...)}
+	res := &result{batch: batch, rejects: append([]batcher.Reject(nil), tensors.Rejects...), features: w.seen.since(w.assembler.Counts())}
 	outs := make([]*ort.Tensor, len(w.outputs))
 	buffers := make([]*memory.Buffer, len(w.outputs))
 	defer func() {
