@@ -16,31 +16,32 @@ import (
 type collector struct {
 	plan     *Plan
 	staging  *ledger.Staging
-	rejects  *rejectWriter
+	form     *rejectForm
+	index    *spanIndex
 	progress *Progress
 
 	mu      sync.Mutex
 	schema  *arrow.Schema   // of the output, known with the first result
 	columns []ledger.Column // of the output, as its manifest has them: known with schema, or from the journal
-	files   []ledger.Rows   // by input file
+	spans   []ledger.Rows   // as index numbers them
 	outputs []ledger.Output
-	parts   []ledger.Rows // finished ones, by part
-	done    []bool        // by part
-	front   int           // the first part that is not finished
+	rejects []*ledger.Output // staged, by part; nil where a part has none
+	parts   []ledger.Rows    // finished ones, by part
+	done    []bool           // by part
 	open    map[int]*partWriter
 	closing []*closingPart // in the order in which they ended
-	// held are rejected rows of parts behind the front, which wait for the rows of
-	// the parts before: the file has them in the input's order.
-	held map[int][]arrow.RecordBatch
+
+	features featureCounts // of the finished parts
 }
 
 // newCollector makes the last stage of a run.
 func (p *Plan) newCollector(staging *ledger.Staging, progress *Progress) *collector {
+	index := newSpanIndex(p.Dataset)
 	return &collector{
-		plan: p, progress: progress, staging: staging, rejects: &rejectWriter{staging: staging, ids: p.ids},
-		files: make([]ledger.Rows, len(p.Dataset.Files())), outputs: make([]ledger.Output, len(p.Parts)),
+		plan: p, progress: progress, staging: staging, form: p.newRejectForm(), index: index,
+		spans: make([]ledger.Rows, index.spans()), outputs: make([]ledger.Output, len(p.Parts)), rejects: make([]*ledger.Output, len(p.Parts)),
 		parts: make([]ledger.Rows, len(p.Parts)), done: make([]bool, len(p.Parts)),
-		open: map[int]*partWriter{}, held: map[int][]arrow.RecordBatch{},
+		open: map[int]*partWriter{}, features: newFeatureCounts(p.Binding),
 	}
 }
 
@@ -83,7 +84,7 @@ func (c *collector) finalSchema() (*arrow.Schema, error) {
 
 // begin opens a part's place.
 func (c *collector) begin(part int) *partWriter {
-	w := &partWriter{collector: c, number: part, files: map[int]ledger.Rows{}}
+	w := &partWriter{collector: c, number: part, spans: map[int]ledger.Rows{}, features: newFeatureCounts(c.plan.Binding)}
 	if c.staging != nil { // not in a trial
 		w.unable = c.staging.Enter(part)
 	}
@@ -91,46 +92,6 @@ func (c *collector) begin(part int) *partWriter {
 	defer c.mu.Unlock()
 	c.open[part] = w
 	return w
-}
-
-// keep takes rejected rows of a part over, and writes them when it is their turn.
-func (c *collector) keep(part int, rows arrow.RecordBatch) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.held[part] = append(c.held[part], rows)
-	return c.writeHeld()
-}
-
-// writeHeld writes the rejected rows of the front, and of finished parts before
-// it. The lock is held.
-func (c *collector) writeHeld() error {
-	for {
-		for _, rows := range c.held[c.front] {
-			if err := c.rejects.write(c.plan, rows); err != nil {
-				return err
-			}
-			rows.Release()
-		}
-		delete(c.held, c.front)
-		if c.front == len(c.done) || !c.done[c.front] {
-			return nil
-		}
-		c.front++
-	}
-}
-
-// mostHeldRows bounds the rejected rows of a part that wait for the parts before.
-const mostHeldRows = 1 << 16
-
-// mayHold says whether a part may go on rejecting rows.
-func (c *collector) mayHold(part int) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var rows int64
-	for _, r := range c.held[part] {
-		rows += r.NumRows()
-	}
-	return part == c.front || rows < mostHeldRows
 }
 
 // closingPart is a part that is being closed and synced, which waits for a disk,
@@ -142,8 +103,9 @@ type closingPart struct {
 
 // closed is what became of a part.
 type closed struct {
-	output ledger.Output
-	err    error
+	output  ledger.Output
+	rejects *ledger.Output // nil where there are none
+	err     error
 }
 
 // ended counts a part that is written as finished, and waits for others until no
@@ -152,20 +114,20 @@ func (c *collector) ended(w *partWriter, outcome chan closed) error {
 	c.mu.Lock()
 	delete(c.open, w.number)
 	c.parts[w.number], c.done[w.number] = w.accounts, true
-	for file, rows := range w.files {
-		c.files[file] = c.files[file].Add(rows)
+	for span, rows := range w.spans {
+		c.spans[span] = c.spans[span].Add(rows)
 	}
+	c.features.add(w.features)
 	c.closing = append(c.closing, &closingPart{w.number, outcome})
-	err := c.writeHeld()
 	var oldest *closingPart
 	if len(c.closing) > c.plan.writers() {
 		oldest, c.closing = c.closing[0], c.closing[1:]
 	}
 	c.mu.Unlock()
 	if oldest != nil {
-		err = errors.Join(err, c.take(oldest))
+		return c.take(oldest)
 	}
-	return err
+	return nil
 }
 
 // take waits for a part to be committed.
@@ -176,7 +138,7 @@ func (c *collector) take(p *closingPart) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.outputs[p.part] = got.output
+	c.outputs[p.part], c.rejects[p.part] = got.output, got.rejects
 	c.progress.PartsDone.Add(1)
 	return nil
 }
@@ -191,19 +153,21 @@ func (c *collector) settle() error {
 	return errors.Join(errs...)
 }
 
-// abort drops what is not committed. Nobody may write.
-func (c *collector) abort() error {
+// abort drops what is not committed, but for the rejects of a run that failed with
+// too many, which are committed. Nobody may write.
+func (c *collector) abort(failed error) error {
 	errs := make([]error, 0, 1+len(c.open))
 	errs = append(errs, c.settle())
-	for _, w := range c.open {
+	for part, w := range c.open {
 		errs = append(errs, w.abort())
+		var err error
+		if errors.Is(failed, ErrBadRows) {
+			c.rejects[part], err = w.rejects.commit()
+		} else {
+			err = w.rejects.abort()
+		}
+		errs = append(errs, err)
 	}
 	clear(c.open)
-	for _, rows := range c.held {
-		for _, r := range rows {
-			r.Release()
-		}
-	}
-	clear(c.held)
 	return errors.Join(errs...)
 }

@@ -258,6 +258,10 @@ func (c *crew) score(ctx context.Context, h *hand, t *task) error {
 		if err != nil {
 			return err
 		}
+		if err := c.pipeline.collector.form.take(res); err != nil {
+			res.release()
+			return err
+		}
 		narrow(res.batch, p.PassedAt, p.passedSchema)
 		c.mu.Lock()
 		s.batch, s.result = nil, res

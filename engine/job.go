@@ -85,8 +85,9 @@ type frozen struct {
 
 // partDetail is what a part's record has for the engine.
 type partDetail struct {
-	Files  map[int]ledger.Rows `json:"files"` // by input file
-	Schema []ledger.Column     `json:"schema"`
+	Spans    map[int]ledger.Rows `json:"spans"` // as spanIndex numbers them
+	Features featureCounts       `json:"features"`
+	Schema   []ledger.Column     `json:"schema"`
 }
 
 // resume takes over what an earlier start finished.
@@ -99,29 +100,31 @@ func (c *collector) resume(j *ledger.Journal) error {
 		if err := json.Unmarshal(part.Detail, &detail); err != nil {
 			return fmt.Errorf("%w: journal: part %d: %w", ErrInternal, part.Part, err)
 		}
-		for file, rows := range detail.Files {
-			if file < 0 || file >= len(c.files) {
-				return fmt.Errorf("%w: journal: part %d is of file %d of %d", ErrInternal, part.Part, file, len(c.files))
+		for span, rows := range detail.Spans {
+			if span < 0 || span >= len(c.spans) {
+				return fmt.Errorf("%w: journal: part %d is of span %d of %d", ErrInternal, part.Part, span, len(c.spans))
 			}
-			c.files[file] = c.files[file].Add(rows)
+			c.spans[span] = c.spans[span].Add(rows)
 		}
-		c.outputs[part.Part], c.parts[part.Part], c.done[part.Part] = part.Output, part.Rows, true
+		if len(detail.Features) != len(c.features) {
+			return fmt.Errorf("%w: journal: part %d counts %d features of %d", ErrInternal, part.Part, len(detail.Features), len(c.features))
+		}
+		c.features.add(detail.Features)
+		c.outputs[part.Part], c.rejects[part.Part] = part.Output, part.Rejects
+		c.parts[part.Part], c.done[part.Part] = part.Rows, true
 		c.columns = detail.Schema
 		c.progress.take(part.Rows)
-	}
-	for c.front < len(c.done) && c.done[c.front] {
-		c.front++
 	}
 	return nil
 }
 
 // journalRecord is the journal's line of a part that is written.
-func (w *partWriter) journalRecord(output ledger.Output, columns []ledger.Column) (ledger.PartRecord, error) {
-	detail, err := json.Marshal(partDetail{Files: w.files, Schema: columns})
+func (w *partWriter) journalRecord(output ledger.Output, rejects *ledger.Output, columns []ledger.Column) (ledger.PartRecord, error) {
+	detail, err := json.Marshal(partDetail{Spans: w.spans, Features: w.features, Schema: columns})
 	if err != nil {
 		return ledger.PartRecord{}, fmt.Errorf("%w: part %d: %w", ErrInternal, w.number, err)
 	}
-	return ledger.PartRecord{Part: w.number, Output: output, Rows: w.accounts, Detail: detail}, nil
+	return ledger.PartRecord{Part: w.number, Output: output, Rejects: rejects, Rows: w.accounts, Detail: detail}, nil
 }
 
 // resumable says whether what is finished is of use after an error: to fix its cause

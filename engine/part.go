@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -20,11 +19,13 @@ type partWriter struct {
 	collector *collector
 	number    int
 	accounts  ledger.Rows
-	files     map[int]ledger.Rows // by input file
+	spans     map[int]ledger.Rows // as collector.index numbers them
+	features  featureCounts
 
-	file   *ledger.PartFile
-	writer format.Writer
-	unable error // why the part cannot be written
+	file    *ledger.PartFile
+	writer  format.Writer
+	rejects rejectFile
+	unable  error // why the part cannot be written
 }
 
 // writers is how many parts are written at a time: a third of the workers keep
@@ -33,10 +34,6 @@ type partWriter struct {
 func (p *Plan) writers() int { return writersFor(p.Options.Workers, len(p.Parts)) }
 
 func writersFor(workers, parts int) int { return max(min((workers+2)/3, parts), 1) }
-
-// mayWrite says whether the part may be written now, or has to wait for the parts
-// before it, having rejected much.
-func (w *partWriter) mayWrite() bool { return w.collector.mayHold(w.number) }
 
 // writeAll writes results in order and releases them.
 func (w *partWriter) writeAll(results []*result) error {
@@ -56,32 +53,28 @@ func (w *partWriter) write(res *result) error {
 	if err != nil {
 		return err
 	}
-	rejected := firstPerRow(res.rejects)
 	for _, s := range res.batch.Segments {
-		w.count(s.Origin.File, ledger.Rows{Read: int64(s.Rows), Scored: int64(s.Rows)})
+		w.count(s.Origin, ledger.Rows{Read: int64(s.Rows), Scored: int64(s.Rows)})
 	}
+	w.features.add(res.features)
 	rows := int64(res.batch.Rows)
 	w.accounts.Read += rows
-	if len(rejected) > 0 {
-		if err := w.reject(res.batch, rejected); err != nil {
+	if len(res.rejects) > 0 {
+		if err := w.reject(res); err != nil {
 			return err
 		}
 	}
-	records, err := w.records(schema, res, rejected)
+	records, err := w.records(schema, res)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		for _, r := range records {
-			r.Release()
-		}
-	}()
-	scored, written := rows-int64(len(rejected)), int64(0)
+	defer releaseRecords(records)
+	scored, written := rows-int64(len(res.rejects)), int64(0)
 	for _, r := range records {
 		written += r.NumRows()
 	}
 	if written != scored {
-		return fmt.Errorf("%w: batch of %d rows with %d rejected became %d rows", ledger.ErrAccounts, rows, len(rejected), written)
+		return fmt.Errorf("%w: batch of %d rows with %d rejected became %d rows", ledger.ErrAccounts, rows, len(res.rejects), written)
 	}
 	w.accounts.Scored += scored
 	if err := w.open(schema); err != nil {
@@ -96,7 +89,11 @@ func (w *partWriter) write(res *result) error {
 	return nil
 }
 
-func (w *partWriter) count(file int, rows ledger.Rows) { w.files[file] = w.files[file].Add(rows) }
+// count adds to the accounts of the span of a row.
+func (w *partWriter) count(o batcher.Origin, rows ledger.Rows) {
+	span := w.collector.index.of(o)
+	w.spans[span] = w.spans[span].Add(rows)
+}
 
 // discard writes a result as write does, to nothing.
 func (w *partWriter) discard(res *result) error {
@@ -148,18 +145,22 @@ func (w *partWriter) finish() error {
 	if err := w.open(schema); err != nil {
 		return err
 	}
-	file, writer, columns := w.file, w.writer, ledger.Columns(schema)
+	file, writer, rejects, columns := w.file, w.writer, w.rejects, ledger.Columns(schema)
 	outcome := make(chan closed, 1) // one outcome, so that nobody waits to give it
 	go func() {
 		var got closed
 		got.err = guarded(func() (err error) {
+			// First, since a part whose file is there is finished.
+			if got.rejects, err = rejects.commit(); err != nil {
+				return errors.Join(err, writer.Close(), file.Abort())
+			}
 			if err := writer.Close(); err != nil {
 				return errors.Join(fmt.Errorf("write part %d: %w", w.number, err), file.Abort())
 			}
 			if got.output, err = file.Commit(w.accounts.Scored); err != nil {
 				return err
 			}
-			record, err := w.journalRecord(got.output, columns)
+			record, err := w.journalRecord(got.output, got.rejects, columns)
 			if err != nil {
 				return err
 			}
@@ -167,11 +168,11 @@ func (w *partWriter) finish() error {
 		})
 		outcome <- got
 	}()
-	w.file, w.writer = nil, nil
+	w.file, w.writer, w.rejects = nil, nil, rejectFile{}
 	return c.ended(w, outcome)
 }
 
-// abort drops what the part has so far.
+// abort drops the file that the part has so far.
 func (w *partWriter) abort() error {
 	if w.file == nil {
 		return nil
@@ -187,8 +188,8 @@ func (w *partWriter) abort() error {
 // all segments joined, without those rejected; or, where a column's type or
 // size lets them not be joined, one record for each run of rows that lie side
 // by side. Which of them it is depends on the batch alone.
-func (w *partWriter) records(schema *arrow.Schema, res *result, rejected []batcher.Reject) ([]arrow.RecordBatch, error) {
-	runs := runsOf(res.batch, rejected)
+func (w *partWriter) records(schema *arrow.Schema, res *result) ([]arrow.RecordBatch, error) {
+	runs := runsOf(res.batch, res.rejects)
 	if len(runs) == 0 {
 		return nil, nil
 	}
@@ -200,9 +201,7 @@ func (w *partWriter) records(schema *arrow.Schema, res *result, rejected []batch
 	for i := range runs {
 		record, err := w.record(schema, res, runs[i:i+1])
 		if err != nil {
-			for _, r := range records {
-				r.Release()
-			}
+			releaseRecords(records)
 			return nil, err
 		}
 		records = append(records, record)
@@ -246,31 +245,24 @@ func (w *partWriter) record(schema *arrow.Schema, res *result, runs []rowRun) (a
 	return array.NewRecordBatch(schema, columns, int64(rows)), nil
 }
 
-// reject writes rejected rows to the rejects file and counts them.
-func (w *partWriter) reject(batch *batcher.Batch, rejected []batcher.Reject) error {
-	p, n := w.collector.plan, int64(len(rejected))
+// reject writes a result's rejected rows and counts them.
+func (w *partWriter) reject(res *result) error {
+	p, n := w.collector.plan, int64(len(res.rejects))
 	w.accounts.Rejected += n
+	if err := w.rejects.write(w.collector.staging, w.number, res.rejected); err != nil {
+		return err
+	}
 	var last string
-	first := 0 // the segment's first row in the batch
-	for _, s := range batch.Segments {
-		end := first + s.Rows
-		count := 0
+	rejected, first := res.rejects, 0 // the segment's first row in the batch
+	for _, s := range res.batch.Segments {
+		end, count := first+s.Rows, 0
 		for count < len(rejected) && rejected[count].Row < end {
 			count++
 		}
 		if count > 0 {
-			file := s.Origin.File
-			w.count(file, ledger.Rows{Scored: -int64(count), Rejected: int64(count)})
-			path := p.Dataset.Files()[file].Path
-			rows, err := w.collector.rejects.record(path, p, &s, first, rejected[:count])
-			if err == nil {
-				err = w.collector.keep(w.number, rows)
-			}
-			if err != nil {
-				return err
-			}
+			w.count(s.Origin, ledger.Rows{Scored: -int64(count), Rejected: int64(count)})
 			r := rejected[count-1]
-			last = fmt.Sprintf("%s row %d, column %q: %s", path, s.Origin.Row+int64(r.Row-first), r.Column, r.Reason)
+			last = fmt.Sprintf("%s row %d, column %q: %s", w.collector.form.files[s.Origin.File], s.Origin.Row+int64(r.Row-first), r.Column, r.Reason)
 		}
 		rejected, first = rejected[count:], end
 	}
@@ -279,12 +271,6 @@ func (w *partWriter) reject(batch *batcher.Batch, rejected []batcher.Reject) err
 		return fmt.Errorf("%w: %d rows rejected so far, and --max-bad-rows allows %d; the last: %s", ErrBadRows, total, limit, last)
 	}
 	return nil
-}
-
-// firstPerRow sorts rejects by row and keeps the first reason of each.
-func firstPerRow(rejects []batcher.Reject) []batcher.Reject {
-	slices.SortStableFunc(rejects, func(a, b batcher.Reject) int { return a.Row - b.Row })
-	return slices.CompactFunc(rejects, func(a, b batcher.Reject) bool { return a.Row == b.Row })
 }
 
 // rowRun is rows of a batch that stay and lie side by side in one segment.

@@ -60,7 +60,7 @@ func (p *pipeline) run(ctx context.Context) (err error) {
 		err = context.Cause(caller) // the first worker to stop may know less
 	}
 	if err != nil {
-		return errors.Join(err, p.collector.abort())
+		return errors.Join(err, p.collector.abort(err))
 	}
 	return nil
 }
@@ -130,7 +130,8 @@ func (p *pipeline) explain(err error) error {
 	return err
 }
 
-// counts sums what the workers' assemblers did.
+// counts sums what the workers' assemblers did, but for what they met in features,
+// which goes with the results.
 func (p *pipeline) counts() batcher.Counts {
 	var total batcher.Counts
 	for _, w := range p.scorers {
@@ -138,18 +139,6 @@ func (p *pipeline) counts() batcher.Counts {
 		total.Rows += c.Rows
 		total.BytesCopied += c.BytesCopied
 		total.BytesViewed += c.BytesViewed
-		if total.Features == nil {
-			total.Features = make([][]batcher.FeatureCount, len(c.Features))
-			for i := range c.Features {
-				total.Features[i] = make([]batcher.FeatureCount, len(c.Features[i]))
-			}
-		}
-		for i := range c.Features {
-			for j, f := range c.Features[i] {
-				total.Features[i][j].Nulls += f.Nulls
-				total.Features[i][j].Rounded += f.Rounded
-			}
-		}
 	}
 	return total
 }
@@ -157,11 +146,8 @@ func (p *pipeline) counts() batcher.Counts {
 // reconcile compares what the dataset announced, what was read and what was
 // written.
 func (c *collector) reconcile() (ledger.Rows, error) {
-	var total ledger.Rows
-	for _, part := range c.parts {
-		total = total.Add(part)
-	}
-	problems := []error{total.Check()}
+	total := ledger.Sum(c.parts)
+	problems := []error{total.Check(), c.reconcileSpans()}
 	if announced := c.plan.Dataset.Rows(); total.Read != announced {
 		problems = append(problems, fmt.Errorf("%w: the input announces %d rows and %d were read", ledger.ErrAccounts, announced, total.Read))
 	}

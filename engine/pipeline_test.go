@@ -156,15 +156,14 @@ func newLine(t *testing.T, files []string, workers int, fail func(int64) error) 
 // rows reads the committed parts back, in order.
 func (l *line) rows(t *testing.T) (idRows, doubles []int64) {
 	t.Helper()
-	if _, err := l.collector.rejects.finish(); err != nil {
+	if _, err := l.collector.mergeRejects(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	m := &ledger.Manifest{Outputs: l.collector.outputs, Parts: l.collector.parts}
-	for _, p := range m.Parts {
-		m.Ledger = m.Ledger.Add(p)
-	}
+	m.Ledger = ledger.Sum(m.Parts)
 	for i, f := range l.plan.Dataset.Files() {
-		m.Inputs = append(m.Inputs, ledger.Input{Path: f.Path, Rows: f.Rows, Ledger: l.collector.files[i]})
+		spans := l.collector.index.ofFile(i, l.collector.spans)
+		m.Inputs = append(m.Inputs, ledger.Input{Path: f.Path, Rows: f.Rows, Ledger: ledger.Sum(spans), Spans: spans})
 	}
 	if err := l.staging.Publish(m); err != nil {
 		t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -423,6 +422,7 @@ func (r *Rig) Write(ctx context.Context, dir string, batchRows int, rows int64) 
 	s.usePool(len(batches))
 	w := s.worker(batchRows, &Progress{})
 	defer func() { err = errors.Join(err, w.close()) }()
+	form := r.plan.newRejectForm()
 	var results []*result
 	defer func() {
 		for _, res := range results {
@@ -435,8 +435,12 @@ func (r *Rig) Write(ctx context.Context, dir string, batchRows int, rows int64) 
 			releaseBatches(batches[i:])
 			return Measure{}, r.explain(err)
 		}
-		narrow(res.batch, r.plan.PassedAt, r.plan.passedSchema)
 		results = append(results, res)
+		if err := form.take(res); err != nil {
+			releaseBatches(batches[i+1:])
+			return Measure{}, err
+		}
+		narrow(res.batch, r.plan.PassedAt, r.plan.passedSchema)
 	}
 	output := filepath.Join(dir, "write")
 	staging, err := ledger.Stage(ledger.StageOptions{
@@ -457,9 +461,7 @@ func (r *Rig) Write(ctx context.Context, dir string, batchRows int, rows int64) 
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			res := *results[i%len(results)] // whose rejects are put in order where they lie
-			res.rejects = slices.Clone(res.rejects)
-			return parts[w].write(&res)
+			return parts[w].write(results[i%len(results)])
 		})
 		for _, p := range parts {
 			if err == nil {
@@ -469,9 +471,9 @@ func (r *Rig) Write(ctx context.Context, dir string, batchRows int, rows int64) 
 		return cmp.Or(err, c.settle())
 	})
 	if err != nil {
-		return Measure{}, errors.Join(err, c.abort(), c.rejects.abort())
+		return Measure{}, errors.Join(err, c.abort(err))
 	}
-	if _, err := c.rejects.finish(); err != nil {
+	if _, err := c.mergeRejects(ctx); err != nil {
 		return Measure{}, err
 	}
 	for _, o := range c.outputs {

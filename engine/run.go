@@ -73,15 +73,6 @@ type Summary struct {
 	RewriteCheck *RewriteCheck `json:"rewrite_check,omitempty"`
 }
 
-// FeatureSummary counts what was met in one feature.
-type FeatureSummary struct {
-	Input   string `json:"input"`
-	Column  string `json:"column"`
-	Nulls   int64  `json:"nulls"`
-	Policy  string `json:"null_policy"`
-	Rounded int64  `json:"rounded"`
-}
-
 // NewProgress makes the counters for a run of the plan.
 func (p *Plan) NewProgress() *Progress {
 	return &Progress{TotalRows: p.Dataset.Rows(), TotalParts: len(p.Parts)}
@@ -183,13 +174,13 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 	line.newScorer = func() scorer { return scoring.worker(p.Options.BatchRows, progress) }
 	err = line.run(ctx)
 	if errors.Is(err, ErrBadRows) {
-		return nil, c.keepRejects(err)
+		return nil, c.keepRejects(ctx, err)
 	}
 	if err != nil {
-		return nil, errors.Join(err, c.rejects.abort())
+		return nil, err
 	}
 	if err := checked(); err != nil {
-		return nil, errors.Join(err, c.rejects.abort())
+		return nil, err
 	}
 	return c.publish(ctx, line, lib, started)
 }
@@ -227,25 +218,9 @@ func (p *Plan) emptyFields() []arrow.Field {
 	return fields
 }
 
-// keepRejects saves the rejects of a run that has too many, and says where.
-func (c *collector) keepRejects(cause error) error {
-	out, err := c.rejects.finish()
-	if err != nil {
-		return errors.Join(cause, err)
-	}
-	if out == nil {
-		return cause
-	}
-	path, err := c.staging.KeepRejects()
-	if err != nil {
-		return errors.Join(cause, err)
-	}
-	return fmt.Errorf("%w (nothing is published; the rejected rows are in %s)", cause, path)
-}
-
 // publish reconciles the accounts and makes the output visible.
 func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Library, started time.Time) (*Summary, error) {
-	rejects, err := c.rejects.finish()
+	rejects, err := c.mergeRejects(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -291,7 +266,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 		BatchRows: c.plan.Options.BatchRows, Workers: c.plan.Options.Workers, Batches: c.plan.Batches(), Choice: c.plan.choice,
 		BytesCopied: counts.BytesCopied, BytesViewed: counts.BytesViewed,
 		PeakMemoryBytes: peakMemory(),
-		Features:        featureSummaries(c.plan.Binding, counts),
+		Features:        c.features.summaries(c.plan.Binding),
 		ORTVersion:      lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Model.Rewrites, RewriteCheck: c.plan.rewriteCheck,
 	}, nil
 }
@@ -303,22 +278,6 @@ func peakMemory() int64 {
 		return 0
 	}
 	return usage.Maxrss << 10 // Linux counts KiB
-}
-
-func featureSummaries(binding *batcher.Plan, counts batcher.Counts) []FeatureSummary {
-	all := []FeatureSummary{}
-	for i := range counts.Features {
-		for j, n := range counts.Features[i] {
-			if n.Nulls == 0 && n.Rounded == 0 {
-				continue
-			}
-			b := &binding.Bindings[i]
-			all = append(all, FeatureSummary{
-				Input: b.Input.Name, Column: b.Features[j].Column, Nulls: n.Nulls, Policy: b.Features[j].Nulls.String(), Rounded: n.Rounded,
-			})
-		}
-	}
-	return all
 }
 
 func (c *collector) manifest(lib *ort.Library, runID string, total ledger.Rows, rejects *ledger.Output) *ledger.Manifest {
@@ -338,8 +297,10 @@ func (c *collector) manifest(lib *ort.Library, runID string, total ledger.Rows, 
 		Parts:   c.parts,
 	}
 	for i, f := range p.Dataset.Files() {
+		spans := c.index.ofFile(i, c.spans)
 		m.Inputs = append(m.Inputs, ledger.Input{
-			Path: absolute(f.Path), Format: string(f.Format), Bytes: f.Size, Rows: f.Rows, ModTime: f.ModTime, Ledger: c.files[i],
+			Path: absolute(f.Path), Format: string(f.Format), Bytes: f.Size, Rows: f.Rows, ModTime: f.ModTime,
+			Ledger: ledger.Sum(spans), Spans: spans,
 		})
 	}
 	return m

@@ -80,7 +80,7 @@ func (s *scoring) worker(rows int, progress *Progress) *worker {
 	return &worker{
 		scoring: s, assembler: assembler,
 		outputs: append([]outputSpec(nil), s.outputs...), pool: s.pool, progress: progress,
-		rows: rows, padded: s.plan.Binding.FixedRows > 0,
+		rows: rows, padded: s.plan.Binding.FixedRows > 0, seen: newFeatureCounts(s.plan.Binding),
 	}
 }
 

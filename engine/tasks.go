@@ -37,7 +37,7 @@ func (c *crew) nextWrite() (task, bool) {
 		if c.mu.rest.place(l.part) >= c.mu.rest.atATime {
 			break
 		}
-		if l.part.busy || !l.part.out.mayWrite() {
+		if l.part.busy {
 			continue
 		}
 		if t, ok := c.writeOf(i); ok {

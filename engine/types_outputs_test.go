@@ -249,13 +249,14 @@ func TestRejectsKeepIDs(t *testing.T) {
 	for i, f := range schema.Fields() {
 		names[i] = f.Name
 	}
-	if want := []string{"file", "row", "column", "stage", "reason", "id_row", "word", "pair"}; !slices.Equal(names, want) {
+	if want := []string{"file", "reject_row", "column", "stage", "reason", "row", "word", "pair", "x"}; !slices.Equal(names, want) {
 		t.Fatalf("columns of rejects = %q; want %q", names, want)
 	}
-	checkColumn(t, schema, records, "row", fromJSON(t, arrow.PrimitiveTypes.Int64, `[1, 3, 4, 6]`))
+	checkColumn(t, schema, records, "reject_row", fromJSON(t, arrow.PrimitiveTypes.Int64, `[1, 3, 4, 6]`))
 	checkColumn(t, schema, records, "column", fromJSON(t, arrow.BinaryTypes.String, `["x", "x", "x", "x"]`))
-	checkColumn(t, schema, records, "id_row", fromJSON(t, at, `["2024-01-02 00:00:00Z", "2024-01-04 00:00:00Z", "2024-01-05 00:00:00Z", "2024-01-07 00:00:00Z"]`))
+	checkColumn(t, schema, records, "row", fromJSON(t, at, `["2024-01-02 00:00:00Z", "2024-01-04 00:00:00Z", "2024-01-05 00:00:00Z", "2024-01-07 00:00:00Z"]`))
 	checkColumn(t, schema, records, "word", fromJSON(t, arrow.BinaryTypes.String, `["b", "c", "a", "b"]`))
+	checkColumn(t, schema, records, "x", fromJSON(t, arrow.PrimitiveTypes.Float32, `[null, null, null, null]`))
 	checkColumn(t, schema, records, "pair", fromJSON(t, arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Int16), `[[1, 1], [3, null], null, [6, 6]]`))
 
 	months := opts

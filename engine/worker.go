@@ -27,14 +27,18 @@ type scorer interface {
 	close() error
 }
 
-// result is one scored batch. It owns predictions and batch.
+// result is one scored batch. It owns predictions, rejected and batch.
 type result struct {
 	// batch has the columns that pass through to the output alone, in their
 	// order there: what the model needed goes back as soon as it is scored.
 	batch       *batcher.Batch
 	predictions []arrow.Array // columns of all outputs, in order
 	fields      []arrow.Field
-	rejects     []batcher.Reject
+	// rejects are the rows that are left out; rejectForm.take puts them in order and
+	// makes rejected, their rows of the table of rejects.
+	rejects  []batcher.Reject
+	rejected []arrow.RecordBatch
+	features featureCounts // what was met in the batch
 }
 
 // release gives up what the result holds.
@@ -43,7 +47,8 @@ func (r *result) release() {
 	for _, a := range r.predictions {
 		a.Release()
 	}
-	r.predictions = nil
+	releaseRecords(r.rejected)
+	r.predictions, r.rejected = nil, nil
 }
 
 // narrow gives up all columns of a batch but those listed.
@@ -143,7 +148,8 @@ type worker struct {
 	padded    bool
 
 	inputs []*ort.Tensor
-	made   []madeOf // what inputs[i] was made of
+	made   []madeOf      // what inputs[i] was made of
+	seen   featureCounts // that earlier results carry
 }
 
 type madeOf struct {
@@ -166,7 +172,7 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (_ *result, er
 	if w.padded {
 		rows = w.rows
 	}
-	res := &result{batch: batch, rejects: append([]batcher.Reject(nil), tensors.Rejects...)}
+	res := &result{batch: batch, rejects: append([]batcher.Reject(nil), tensors.Rejects...), features: w.seen.since(w.assembler.Counts())}
 	outs := make([]*ort.Tensor, len(w.outputs))
 	buffers := make([]*memory.Buffer, len(w.outputs))
 	defer func() {

@@ -50,6 +50,13 @@ func writeOutput(opts StageOptions, fill byte) (published bool, err error) {
 		}
 		m.Parts = append(m.Parts, Rows{Read: 10, Scored: 10})
 	}
+	staged, err := s.PartRejects(0)
+	if err != nil {
+		return false, err
+	}
+	if err := fillAndCommit(staged, fill, 1); err != nil {
+		return false, err
+	}
 	r, err := s.Rejects()
 	if err != nil {
 		return false, err
@@ -157,6 +164,9 @@ func wholeOutput(output string, single bool, fill byte) error {
 		}
 		m, err := ParseManifest(text)
 		if err == nil && m.Outputs[0].SHA256 == fillDigests[fill] {
+			if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 3 {
+				return fmt.Errorf("beside the manifest are %v, %w; want its digest and rejects.parquet alone", entries, err)
+			}
 			_, err = os.Stat(filepath.Join(filepath.Dir(path), "rejects.parquet"))
 			return err
 		}

@@ -138,7 +138,7 @@ type Machine struct {
 
 // Check compares all row accounts in the manifest, and returns every
 // disagreement: each account in itself, inputs' own row counts with rows
-// read, and inputs, parts and files written with the whole.
+// read, inputs with their spans, and inputs, parts and files written with the whole.
 func (m *Manifest) Check() error {
 	errs := []error{m.Ledger.Check()}
 	var inputs, parts Rows
@@ -147,6 +147,7 @@ func (m *Manifest) Check() error {
 		if in.Rows != in.Ledger.Read {
 			errs = append(errs, fmt.Errorf("%w: input %q has %d rows, %d were read", ErrAccounts, in.Path, in.Rows, in.Ledger.Read))
 		}
+		errs = append(errs, in.checkSpans())
 		inputs = inputs.Add(in.Ledger)
 	}
 	for i, part := range m.Parts {
@@ -160,6 +161,23 @@ func (m *Manifest) Check() error {
 		errs = append(errs, fmt.Errorf("%w: parts %+v, run %+v", ErrAccounts, parts, m.Ledger))
 	}
 	return errors.Join(append(errs, m.checkWritten())...)
+}
+
+// checkSpans compares the accounts of an input's spans, where it has them, with its
+// own.
+func (in *Input) checkSpans() error {
+	if len(in.Spans) == 0 {
+		return nil
+	}
+	for i, span := range in.Spans {
+		if err := span.Check(); err != nil {
+			return fmt.Errorf("input %q: span %d: %w", in.Path, i, err)
+		}
+	}
+	if sum := Sum(in.Spans); sum != in.Ledger {
+		return fmt.Errorf("%w: input %q: spans %+v, file %+v", ErrAccounts, in.Path, sum, in.Ledger)
+	}
+	return nil
 }
 
 // checkWritten compares the accounts with the rows in the files written.

@@ -49,7 +49,7 @@ func TestManifestRoundTrip(t *testing.T) {
 	m := &Manifest{
 		Version: ManifestVersion, Run: oldRun, Started: start, Finished: start.Add(time.Minute),
 		Model:    ModelFile{Path: "m.onnx", SHA256: "ab", Bytes: 9},
-		Inputs:   []Input{{Path: "a<b>.parquet", Format: "parquet", Bytes: 1, Rows: 3, ModTime: start, Ledger: rows}},
+		Inputs:   []Input{{Path: "a<b>.parquet", Format: "parquet", Bytes: 1, Rows: 3, ModTime: start, Ledger: rows, Spans: []Rows{rows}}},
 		Outputs:  []Output{{Name: "part-00000.parquet", SHA256: "cd", Bytes: 2, Rows: 2}},
 		Rejects:  &Output{Name: "rejects.parquet", Rows: 1},
 		Schema:   Columns(arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64}}, nil)),
@@ -75,6 +75,26 @@ func TestManifestRoundTrip(t *testing.T) {
 	}
 	if diff := cmp.Diff(m, got); diff != "" {
 		t.Errorf("round trip (-want +got):\n%s", diff)
+	}
+}
+
+// Spans add up to their file, each of them by itself too.
+func TestCheckSpans(t *testing.T) {
+	whole := Rows{Read: 5, Scored: 3, Rejected: 2}
+	for name, c := range map[string]struct {
+		spans []Rows
+		wrong string
+	}{
+		"no spans":                  {nil, ""},
+		"spans that add up":         {[]Rows{{Read: 3, Scored: 1, Rejected: 2}, {}, {Read: 2, Scored: 2}}, ""},
+		"a row is missing":          {[]Rows{{Read: 3, Scored: 1, Rejected: 2}, {Read: 1, Scored: 1}}, "spans {"},
+		"a span is wrong in itself": {[]Rows{{Read: 3, Scored: 2, Rejected: 2}, {Read: 2, Scored: 1}}, "span 0"},
+	} {
+		m := &Manifest{Inputs: []Input{{Path: "a", Rows: 5, Ledger: whole, Spans: c.spans}}, Ledger: whole, Parts: []Rows{whole}, Outputs: []Output{{Rows: 3}}}
+		err := m.Check()
+		if (err != nil) != (c.wrong != "") || err != nil && (!errors.Is(err, ErrAccounts) || !strings.Contains(err.Error(), c.wrong)) {
+			t.Errorf("%s: Check() = %v; want %q", name, err, c.wrong)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"maps"
 	"path/filepath"
 )
 
@@ -71,9 +72,6 @@ func (s *Staging) partName(index int) string {
 	}
 	return fmt.Sprintf("part-%05d%s", s.mu.first+index, s.opts.Ext)
 }
-
-// rejectsName is the file name of a part's rejected rows until they are published.
-func rejectsName(index int) string { return fmt.Sprintf("rejects-%05d.arrow", index) }
 
 // Rejects makes the file for rejected rows, rejects.parquet, which is
 // published with the output. Like a part, it ends by Commit or Abort.
@@ -189,9 +187,7 @@ func (s *Staging) forgetLocked(p *PartFile) {
 	if s.mu.rejects == p {
 		s.mu.rejects = nil
 	}
-	for i, q := range s.mu.parts {
-		if q == p {
-			delete(s.mu.parts, i)
-		}
+	for _, files := range []map[int]*PartFile{s.mu.parts, s.mu.unmerged} {
+		maps.DeleteFunc(files, func(_ int, q *PartFile) bool { return q == p })
 	}
 }

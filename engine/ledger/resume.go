@@ -215,7 +215,7 @@ func (s *Staging) whole(p PartRecord) bool {
 	if filepath.Base(p.Output.Name) != p.Output.Name || p.Output.Name != s.partName(p.Part) {
 		return false
 	}
-	if r := p.Rejects; r != nil && (r.Name != rejectsName(p.Part) || !sized(filepath.Join(s.dir, r.Name), r)) {
+	if r := p.Rejects; r != nil && (r.Name != partRejectsName(p.Part) || !sized(filepath.Join(s.dir, r.Name), r)) {
 		return false
 	}
 	return sized(filepath.Join(s.data, p.Output.Name), &p.Output)
@@ -375,6 +375,9 @@ func (s *Staging) closeJournalLocked() error {
 func (s *Staging) closeFilesLocked() []error {
 	var errs []error
 	for _, p := range s.mu.parts {
+		errs = append(errs, p.closeLocked())
+	}
+	for _, p := range s.mu.unmerged {
 		errs = append(errs, p.closeLocked())
 	}
 	if s.mu.rejects != nil {

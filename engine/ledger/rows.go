@@ -29,3 +29,12 @@ func (r Rows) Add(o Rows) Rows {
 		Filtered: r.Filtered + o.Filtered,
 	}
 }
+
+// Sum adds accounts up.
+func Sum(accounts []Rows) Rows {
+	var sum Rows
+	for _, r := range accounts {
+		sum = sum.Add(r)
+	}
+	return sum
+}

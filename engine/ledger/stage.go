@@ -149,6 +149,7 @@ type Staging struct {
 		made      []string // directories made above the output, outermost first
 		parts     map[int]*PartFile
 		rejects   *PartFile
+		unmerged  map[int]*PartFile
 		side      string // directory beside the output that this run made
 		moved     bool   // this run's own files may be in the side directory
 		staged    bool   // dir is there and is ours to remove
@@ -184,7 +185,7 @@ func Stage(opts StageOptions) (*Staging, error) {
 	}
 	s.dir = s.dirOf(opts.RunID)
 	s.data = filepath.Join(s.dir, dataName)
-	s.mu.parts = make(map[int]*PartFile)
+	s.mu.parts, s.mu.unmerged = make(map[int]*PartFile), make(map[int]*PartFile)
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, s.Discard())
 	}

@@ -1,0 +1,237 @@
+package engine_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/ort/orttest"
+)
+
+// manyParts are the options of a run of some forty parts, of which rows of every
+// third are rejected.
+func manyParts(t *testing.T) engine.Options {
+	t.Helper()
+	const rows = 20_000
+	dir := t.TempDir()
+	model := identities(t,
+		[]element{elementNamed(t, "float32"), elementNamed(t, "string"), elementNamed(t, "int8")},
+		[][]any{{"N"}, {"N", 1}, {"N", 3}}, []int{2, 1, 1})
+	return engine.Options{
+		Model: model, Inputs: []string{writeParquet(t, filepath.Join(dir, "in.parquet"), 500, wideColumns(t, rows)...)},
+		IDs: []string{"id"}, Keep: []string{"flag", "word"}, PartRows: 500, MaxRejects: -1,
+		Nulls: batcher.NullPolicies{Default: batcher.ParseNullPolicy("reject"), ByColumn: map[string]batcher.NullPolicy{"x1": batcher.ParseNullPolicy("none")}},
+	}
+}
+
+// start runs options once; stop is called while it does.
+func start(t *testing.T, lib *ort.Library, opts engine.Options, stop func(*engine.Plan, *engine.Progress)) (*engine.Summary, error) {
+	t.Helper()
+	plan, err := engine.NewPlan(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := plan.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	progress := plan.NewProgress()
+	done, over := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		select {
+		case <-done:
+		default:
+			stop(plan, progress)
+		}
+	}()
+	summary, err := plan.Run(t.Context(), lib, progress)
+	close(done)
+	<-over
+	return summary, err
+}
+
+// rejectBytes are the bytes of a run's rejected rows.
+func rejectBytes(t *testing.T, summary *engine.Summary) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(summary.Output, summary.Rejects.Name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// TestContinuedRunsAreTheSameBytes stops runs at random moments, at once or at parts'
+// edges, and starts them again with other numbers of workers until they publish.
+func TestContinuedRunsAreTheSameBytes(t *testing.T) {
+	lib := orttest.Library(t)
+	opts := manyParts(t)
+	opts.BatchRows, opts.Workers = 61, 1
+	opts.Output = filepath.Join(t.TempDir(), "whole")
+	whole := mustRun(t, opts)
+	want, rejects := sums(t, whole, opts.Output), rejectBytes(t, whole)
+	random := rand.New(rand.NewPCG(1, 2))
+	starts := 0
+	for i := range 6 {
+		opts.Output = filepath.Join(t.TempDir(), fmt.Sprint("out", i))
+		for n := 1; ; n++ {
+			opts.Workers = []int{1, 2, 5}[random.IntN(3)]
+			wait := time.Duration(random.Int64N(int64(15 * time.Millisecond)))
+			grace := time.Duration(random.IntN(2)) * time.Hour
+			summary, err := start(t, lib, opts, func(p *engine.Plan, _ *engine.Progress) {
+				time.Sleep(wait)
+				p.Stop(engine.ErrInterrupted, grace)
+			})
+			starts++
+			if errors.Is(err, engine.ErrInterrupted) {
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := sums(t, summary, opts.Output); !slices.Equal(got, want) {
+				t.Errorf("after %d starts the parts are others", n)
+			}
+			if summary.Rows != whole.Rows || summary.Starts > n {
+				t.Errorf("rows %+v after %d of %d starts; want %+v", summary.Rows, summary.Starts, n, whole.Rows)
+			}
+			if string(rejectBytes(t, summary)) != string(rejects) {
+				t.Errorf("after %d starts the rejected rows are others", n)
+			}
+			if left, _ := filepath.Glob(filepath.Join(filepath.Dir(opts.Output), ".out*")); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+			break
+		}
+	}
+	if starts <= 6 {
+		t.Errorf("%d starts: none was stopped", starts)
+	}
+	t.Logf("%d starts", starts)
+}
+
+// halfDone starts a run and stops it with some parts finished.
+func halfDone(t *testing.T, lib *ort.Library, opts engine.Options) {
+	t.Helper()
+	for range 50 {
+		_, err := start(t, lib, opts, func(p *engine.Plan, progress *engine.Progress) {
+			for progress.PartsDone.Load() == 0 {
+				time.Sleep(10 * time.Microsecond)
+			}
+			p.Stop(engine.ErrInterrupted, 0)
+		})
+		if err == nil { // it was faster
+			if err := os.RemoveAll(opts.Output); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if !errors.Is(err, engine.ErrInterrupted) || !strings.Contains(err.Error(), "run the same command again") {
+			t.Fatalf("stopped run: %v", err)
+		}
+		return
+	}
+	t.Fatal("no run could be stopped")
+}
+
+func TestChangedJobs(t *testing.T) {
+	lib := orttest.Library(t)
+	base := manyParts(t)
+	base.BatchRows, base.Workers = 61, 2
+	input := base.Inputs[0]
+	tests := []struct {
+		name   string
+		change func(o *engine.Options)
+		says   string // empty: the run goes on
+		input  bool
+	}{
+		{"workers, readers, memory", func(o *engine.Options) { o.Workers, o.Readers, o.MemoryLimit = 1, 3, engine.NoMemoryLimit }, "", false},
+		{"ids", func(o *engine.Options) { o.IDs = []string{"id", "small"} }, `--ids was ["id"] and is ["id","small"]`, false},
+		{"a null policy", func(o *engine.Options) { o.Nulls.Default = batcher.ParseNullPolicy("0") }, `--nulls was "reject" and is "0"`, false},
+		{"the batch size", func(o *engine.Options) { o.BatchRows = 62 }, "--batch-size was 61 and is 62", false},
+		{"the version", func(o *engine.Options) { o.Build.Version = "v9" }, "millrace's version was", false},
+		{"an input touched", func(*engine.Options) {
+			if err := os.Chtimes(input, time.Time{}, time.Now().Add(time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+		}, "input " + input + " was ", true},
+		{"an input more", func(o *engine.Options) { o.Inputs = []string{input, input} }, "(listed 2 times) is new", true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			opts := base
+			opts.Output = filepath.Join(t.TempDir(), "out")
+			halfDone(t, lib, opts)
+			test.change(&opts)
+			summary, err := start(t, lib, opts, func(*engine.Plan, *engine.Progress) {})
+			if test.says == "" {
+				if err != nil || summary.Starts != 2 || summary.RowsTaken == 0 {
+					t.Errorf("Run() = %+v, %v; want it continued", summary, err)
+				}
+				return
+			}
+			if !errors.Is(err, ledger.ErrOtherJob) || errors.Is(err, ledger.ErrInputChanged) != test.input || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("Run() = %v; want ErrOtherJob saying %q", err, test.says)
+			}
+			opts.Restart = true
+			if summary, err := start(t, lib, opts, func(*engine.Plan, *engine.Progress) {}); err != nil || summary.Starts != 1 || summary.RowsTaken != 0 {
+				t.Errorf("Run() with Restart = %+v, %v; want a fresh run", summary, err)
+			}
+		})
+	}
+}
+
+// TestPublishedAlready runs a published job again.
+func TestPublishedAlready(t *testing.T) {
+	opts := manyParts(t)
+	opts.Output = filepath.Join(t.TempDir(), "out")
+	first := mustRun(t, opts)
+	again := mustRun(t, opts)
+	if !again.Already || again.Run != first.Run || again.Rows != first.Rows || len(again.Outputs) != len(first.Outputs) {
+		t.Errorf("second run = %+v; want the first's, %+v", again, first)
+	}
+	opts.OutputPrefix = "p_"
+	plan, err := engine.NewPlan(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plan.Close()
+	if _, err := plan.Run(t.Context(), orttest.Library(t), plan.NewProgress()); !errors.Is(err, ledger.ErrExists) {
+		t.Errorf("another job on the output = %v; want ErrExists", err)
+	}
+}
+
+// TestChoiceIsKept stops a run whose batch size was chosen, and changes what the
+// default would be: the run keeps its own.
+func TestChoiceIsKept(t *testing.T) {
+	lib := orttest.Library(t)
+	opts := manyParts(t)
+	opts.Output = filepath.Join(t.TempDir(), "out")
+	halfDone(t, lib, opts)
+	var chosen *engine.Choice
+	plan, err := engine.NewPlan(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plan.Close()
+	plan.Options.BatchRows = 77 // as a smaller limit of memory would have it
+	progress := plan.NewProgress()
+	progress.OnChoice = func(c *engine.Choice) { chosen = c }
+	if _, err := plan.Run(t.Context(), lib, progress); err != nil {
+		t.Fatal(err)
+	}
+	if chosen == nil || chosen.BatchRows == 77 || chosen.BatchRows == 0 {
+		t.Errorf("continued with %+v; want the batch size of the first start", chosen)
+	}
+}
