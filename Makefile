@@ -43,6 +43,13 @@ test: runtime build ## Run every test, and print what they ran against
 test-race: runtime ## Run every test under the race detector
 	go test -race -short ./...
 
+SOAK_RUNS ?= 200
+
+.PHONY: soak
+soak: runtime ## Kill, stop, race, stall runs and fill their disk, SOAK_RUNS (200) times, and compare what they publish (20 minutes)
+	SOAK_RUNS=$(SOAK_RUNS) go test ./cmd/millrace -count=1 -run 'Soak' -v -timeout 120m
+	SOAK_RUNS=$(SOAK_RUNS) go test ./engine/ledger -count=1 -run 'Fault|Death|Crash|TakenOver' -v -timeout 60m | grep -v '^=== '
+
 .PHONY: lint
 lint: ## Run golangci-lint and check formatting and generated tables
 	@mkdir -p .tools && go build -modfile=go.tools.mod -o .tools/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint

@@ -116,6 +116,9 @@ func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*
 		// After publishing what is left is untidy; before, the first error counts more.
 		return summary, errors.Join(err, staging.Discard())
 	}
+	if lost := staging.TakenOver(); lost != nil { // what failed is what the other run did
+		return nil, errors.Join(lost, staging.Discard())
+	}
 	kept, suspended := staging.Suspend(err.Error())
 	if kept > 0 {
 		err = fmt.Errorf("%w; %d of %d parts are finished and kept: run the same command again to go on", err, kept, len(p.Parts))

@@ -333,6 +333,17 @@ func (s *Staging) failedLocked(err error) error {
 	return outputError(s.output, err)
 }
 
+// TakenOver returns an error that wraps ErrHeld when this run lost the output to
+// another, which took it for dead while it was stalled.
+func (s *Staging) TakenOver() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.lock == nil || s.mu.lock.Held() == nil {
+		return nil
+	}
+	return fmt.Errorf("output %q: %w, which took it over while this one was stalled; this one publishes nothing", s.output, ErrHeld)
+}
+
 // Suspend keeps what is finished for the next start of the same job, and gives the
 // lock up. why is noted in the journal. Where nothing is finished it discards. It
 // returns how many parts it kept.
