@@ -28,6 +28,7 @@ type collector struct {
 	rejects []*ledger.Output // staged, by part; nil where a part has none
 	parts   []ledger.Rows    // finished ones, by part
 	done    []bool           // by part
+	single  *single          // makes one file of the parts; nil where each part is a file
 	open    map[int]*partWriter
 	closing []*closingPart // in the order in which they ended
 
@@ -37,12 +38,16 @@ type collector struct {
 // newCollector makes the last stage of a run.
 func (p *Plan) newCollector(staging *ledger.Staging, progress *Progress) *collector {
 	index := newSpanIndex(p.Dataset)
-	return &collector{
+	c := &collector{
 		plan: p, progress: progress, staging: staging, form: p.newRejectForm(), index: index,
 		spans: make([]ledger.Rows, index.spans()), outputs: make([]ledger.Output, len(p.Parts)), rejects: make([]*ledger.Output, len(p.Parts)),
 		parts: make([]ledger.Rows, len(p.Parts)), done: make([]bool, len(p.Parts)),
 		open: map[int]*partWriter{}, features: newFeatureCounts(p.Binding),
 	}
+	if p.singleFile() {
+		c.single = &single{plan: p, staging: staging, done: make([]bool, len(p.Parts))}
+	}
+	return c
 }
 
 // fixSchema takes the output's schema from the first result and holds all
@@ -137,9 +142,12 @@ func (c *collector) take(p *closingPart) error {
 		return got.err
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.outputs[p.part], c.rejects[p.part] = got.output, got.rejects
+	c.mu.Unlock()
 	c.progress.PartsDone.Add(1)
+	if c.single != nil {
+		return c.single.committed(p.part, c.writeOptions())
+	}
 	return nil
 }
 
@@ -156,7 +164,10 @@ func (c *collector) settle() error {
 // abort drops what is not committed, but for the rejects of a run that failed with
 // too many, which are committed. Nobody may write.
 func (c *collector) abort(failed error) error {
-	errs := make([]error, 0, 1+len(c.open))
+	errs := make([]error, 0, 2+len(c.open))
+	if c.single != nil {
+		errs = append(errs, c.single.abort())
+	}
 	errs = append(errs, c.settle())
 	for part, w := range c.open {
 		errs = append(errs, w.abort())

@@ -112,6 +112,9 @@ func (c *collector) resume(j *ledger.Journal) error {
 		c.features.add(detail.Features)
 		c.outputs[part.Part], c.rejects[part.Part] = part.Output, part.Rejects
 		c.parts[part.Part], c.done[part.Part] = part.Rows, true
+		if c.single != nil {
+			c.single.done[part.Part] = true
+		}
 		c.columns = detail.Schema
 		c.progress.take(part.Rows)
 	}

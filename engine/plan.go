@@ -175,9 +175,6 @@ func (p *Plan) fit() error {
 	if err := p.chooseBatch(); err != nil {
 		return err
 	}
-	if _, single := FormatOf(opts.Output); single {
-		opts.PartRows = math.MaxInt64 // one file is one part
-	}
 	p.Parts = p.Dataset.Parts(opts.PartRows)
 	if err := p.fitMemory(); err != nil {
 		return err

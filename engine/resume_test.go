@@ -11,11 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/ort/orttest"
+	"github.com/millrace/millrace/io/dataset"
 )
 
 // manyParts are the options of a run of some forty parts, of which rows of every
@@ -62,6 +65,13 @@ func start(t *testing.T, lib *ort.Library, opts engine.Options, stop func(*engin
 	return summary, err
 }
 
+// timedRun is a run that nobody stops, and how long it took.
+func timedRun(t *testing.T, opts engine.Options) (*engine.Summary, time.Duration) {
+	t.Helper()
+	started := time.Now()
+	return mustRun(t, opts), time.Since(started)
+}
+
 // rejectBytes are the bytes of a run's rejected rows.
 func rejectBytes(t *testing.T, summary *engine.Summary) []byte {
 	t.Helper()
@@ -79,7 +89,7 @@ func TestContinuedRunsAreTheSameBytes(t *testing.T) {
 	opts := manyParts(t)
 	opts.BatchRows, opts.Workers = 61, 1
 	opts.Output = filepath.Join(t.TempDir(), "whole")
-	whole := mustRun(t, opts)
+	whole, took := timedRun(t, opts)
 	want, rejects := sums(t, whole, opts.Output), rejectBytes(t, whole)
 	random := rand.New(rand.NewPCG(1, 2))
 	starts := 0
@@ -87,7 +97,7 @@ func TestContinuedRunsAreTheSameBytes(t *testing.T) {
 		opts.Output = filepath.Join(t.TempDir(), fmt.Sprint("out", i))
 		for n := 1; ; n++ {
 			opts.Workers = []int{1, 2, 5}[random.IntN(3)]
-			wait := time.Duration(random.Int64N(int64(15 * time.Millisecond)))
+			wait := took * time.Duration(n*random.IntN(100)) / 100 // later and later: it ends
 			grace := time.Duration(random.IntN(2)) * time.Hour
 			summary, err := start(t, lib, opts, func(p *engine.Plan, _ *engine.Progress) {
 				time.Sleep(wait)
@@ -234,4 +244,90 @@ func TestChoiceIsKept(t *testing.T) {
 	if chosen == nil || chosen.BatchRows == 77 || chosen.BatchRows == 0 {
 		t.Errorf("continued with %+v; want the batch size of the first start", chosen)
 	}
+}
+
+// TestSingleFilesAreContinued does the same for single files, which are joined of
+// pieces: each has the rows that the parts of a directory have, in their order.
+func TestSingleFilesAreContinued(t *testing.T) {
+	lib := orttest.Library(t)
+	opts := manyParts(t)
+	opts.BatchRows = 61
+	opts.Output = filepath.Join(t.TempDir(), "parts")
+	directory := mustRun(t, opts)
+	var want []string
+	for _, part := range partsOf(t, opts.Output) {
+		want = append(want, rowsOf(t, part)...)
+	}
+	random := rand.New(rand.NewPCG(3, 4))
+	for _, name := range []string{"one.parquet", "one.arrow", "one.csv"} {
+		opts.Output, opts.Workers = filepath.Join(t.TempDir(), name), 1
+		whole, took := timedRun(t, opts)
+		if whole.Rows != directory.Rows || len(whole.Outputs) != 1 || whole.Outputs[0].Rows != directory.Rows.Scored {
+			t.Errorf("%s: %+v of %+v; want the rows of a directory, %+v", name, whole.Outputs, whole.Rows, directory.Rows)
+		}
+		bytes, err := os.ReadFile(opts.Output)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(name, ".csv") {
+			if got := rowsOf(t, opts.Output); !slices.Equal(got, want) {
+				t.Errorf("%s has other rows than the directory, %d of %d", name, len(got), len(want))
+			}
+		} else if n := strings.Count(string(bytes), "\n"); n != len(want)+1 {
+			t.Errorf("%s has %d lines; want a header and %d rows", name, n, len(want))
+		}
+		opts.Output = filepath.Join(t.TempDir(), name)
+		for n := 1; ; n++ {
+			opts.Workers = []int{1, 2, 5}[random.IntN(3)]
+			wait := took * time.Duration(n*random.IntN(100)) / 100
+			_, err := start(t, lib, opts, func(p *engine.Plan, _ *engine.Progress) {
+				time.Sleep(wait)
+				p.Stop(engine.ErrInterrupted, 0)
+			})
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, engine.ErrInterrupted) {
+				t.Fatal(err)
+			}
+		}
+		again, err := os.ReadFile(opts.Output)
+		if err != nil || string(again) != string(bytes) {
+			t.Errorf("%s: %d bytes after it was stopped, %v; want the %d of a run that was not", name, len(again), err, len(bytes))
+		}
+		if left, _ := filepath.Glob(filepath.Join(filepath.Dir(opts.Output), ".*")); len(left) > 0 {
+			t.Errorf("left behind: %v", left)
+		}
+	}
+}
+
+// rowsOf are the rows of a Parquet or Arrow file as text.
+func rowsOf(t *testing.T, path string) []string {
+	t.Helper()
+	data, err := dataset.Open(t.Context(), []string{path}, dataset.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer data.Close()
+	names := make([]string, 0, data.Schema().NumFields())
+	for _, f := range data.Schema().Fields() {
+		names = append(names, f.Name)
+	}
+	var rows []string
+	for span := range data.Spans(0) {
+		err := data.ReadSpan(t.Context(), dataset.SpanRef{Span: span}, names, func(r arrow.RecordBatch) error {
+			for i := range int(r.NumRows()) {
+				values := make([]string, r.NumCols())
+				for k := range values {
+					values[k] = r.Column(k).ValueStr(i)
+				}
+				rows = append(rows, strings.Join(values, "|"))
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return rows
 }

@@ -101,7 +101,7 @@ func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*
 	}
 	staging, err := ledger.Stage(ledger.StageOptions{
 		Output: p.Options.Output, Single: single, IfExists: p.Options.IfExists, RunID: ledger.NewRunID(started),
-		Ext: extensions[p.Options.Format], Job: job, Restart: p.Options.Restart,
+		Ext: extensions[p.Options.Format], Job: job, Restart: p.Options.Restart, Pieces: p.singleFile(),
 	})
 	if done, ok := errors.AsType[*ledger.PublishedError](err); ok {
 		return p.alreadyDone(done.Manifest), nil
@@ -223,9 +223,16 @@ func (p *Plan) emptyFields() []arrow.Field {
 
 // publish reconciles the accounts and makes the output visible.
 func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Library, started time.Time) (*Summary, error) {
-	rejects, err := c.mergeRejects(ctx)
+	rejects, err := c.mergeRejects(context.WithoutCancel(ctx)) // who is to stop is asked below
 	if err != nil {
 		return nil, err
+	}
+	if c.single != nil {
+		whole, err := c.single.finish(c.writeOptions())
+		if err != nil {
+			return nil, errors.Join(err, c.single.abort())
+		}
+		c.outputs = []ledger.Output{whole}
 	}
 	total, err := c.reconcile()
 	if err != nil {

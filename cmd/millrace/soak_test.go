@@ -116,7 +116,8 @@ func newSoak(t *testing.T) *soak {
 	return s
 }
 
-// readFileset digests an output's files.
+// readFileset digests an output's files, of rejects those of the newest run, whose
+// directory comes last.
 func readFileset(t *testing.T, out string) fileset {
 	t.Helper()
 	files := fileset{}
@@ -129,11 +130,7 @@ func readFileset(t *testing.T, out string) fileset {
 			return err
 		}
 		sum := sha256.Sum256(data)
-		name := d.Name()
-		if files[name] != "" && filepath.Dir(path) != out {
-			return nil // rejects of an earlier run
-		}
-		files[name] = hex.EncodeToString(sum[:])
+		files[d.Name()] = hex.EncodeToString(sum[:])
 		return nil
 	})
 	if err != nil {
@@ -286,13 +283,13 @@ func (s *soak) check(t *testing.T, out, what string) {
 
 // untilDone starts a job again and again until it publishes, end deciding how each
 // start ends. It returns how many starts there were.
-func (s *soak) untilDone(t *testing.T, out string, end func(*process), allowed []int, more ...string) (starts int) {
+func (s *soak) untilDone(t *testing.T, out string, end func(p *process, n int), allowed []int, more ...string) (starts int) {
 	t.Helper()
 	kept := 0
 	for {
 		p := s.start(out, more...)
 		starts++
-		end(p)
+		end(p, starts)
 		code, text := p.wait(t)
 		if code == 0 {
 			sum := p.summary(t)
@@ -315,7 +312,11 @@ func (s *soak) untilDone(t *testing.T, out string, end func(*process), allowed [
 	}
 }
 
-func (s *soak) pause() time.Duration { return time.Duration(s.random.Int64N(int64(s.took))) }
+// pause is how long the n-th start is left alone: later and later, so that a machine
+// that became slower meanwhile gets to an end.
+func (s *soak) pause(n int) time.Duration {
+	return time.Duration((0.7 + 0.3*float64(n)) * s.random.Float64() * float64(s.took))
+}
 
 // TestSoakKill kills starts with SIGKILL at random moments until one publishes, with a
 // reader watching; every other time an old output is to be replaced.
@@ -331,8 +332,8 @@ func TestSoakKill(t *testing.T) {
 			more = []string{"--if-exists", "replace"}
 		}
 		stop := s.watch(t, out, replaces)
-		starts += s.untilDone(t, out, func(p *process) {
-			time.Sleep(s.pause())
+		starts += s.untilDone(t, out, func(p *process, n int) {
+			time.Sleep(s.pause(n))
 			_ = p.cmd.Process.Kill() // it may be over
 		}, []int{-1}, more...)
 		stop()
@@ -371,8 +372,8 @@ func TestSoakTerm(t *testing.T) {
 		out := filepath.Join(s.dir, fmt.Sprint("term", i))
 		stop := s.watch(t, out, false)
 		grace := []string{"0s", "5s"}[i%2]
-		starts := s.untilDone(t, out, func(p *process) {
-			time.Sleep(s.pause())
+		starts := s.untilDone(t, out, func(p *process, n int) {
+			time.Sleep(s.pause(n))
 			_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may be over
 		}, []int{75, -1}, "--grace", grace) // -1: before it listens to signals
 		stop()
@@ -466,7 +467,7 @@ func TestSoakStalled(t *testing.T) {
 		for ledger.Held(out) == nil {
 			time.Sleep(time.Millisecond)
 		}
-		time.Sleep(s.pause() / 2)
+		time.Sleep(s.pause(1) / 2)
 		if err := stalled.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}

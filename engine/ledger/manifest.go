@@ -185,6 +185,12 @@ func (m *Manifest) checkWritten() error {
 	if m.Rejects != nil && m.Rejects.Rows != m.Ledger.Rejected {
 		return fmt.Errorf("%w: %d rows rejected, %d in %s", ErrAccounts, m.Ledger.Rejected, m.Rejects.Rows, m.Rejects.Name)
 	}
+	if len(m.Outputs) == 1 && len(m.Parts) > 1 { // a single file of several parts
+		if out := m.Outputs[0]; out.Rows != m.Ledger.Scored {
+			return fmt.Errorf("%w: %d rows scored, %d written to %s", ErrAccounts, m.Ledger.Scored, out.Rows, out.Name)
+		}
+		return nil
+	}
 	if len(m.Outputs) != len(m.Parts) {
 		return fmt.Errorf("%w: %d parts and %d output files", ErrAccounts, len(m.Parts), len(m.Outputs))
 	}

@@ -33,14 +33,16 @@ type PartFile struct {
 // digestWriter writes to a file and digests what the file took.
 type digestWriter struct {
 	file  File
-	hash  hash.Hash
+	hash  hash.Hash // nil for a piece: the whole file is digested
 	bytes int64
 }
 
 func (w *digestWriter) Write(p []byte) (int, error) {
 	n, err := w.file.Write(p)
 	if n > 0 {
-		w.hash.Write(p[:n])
+		if w.hash != nil {
+			w.hash.Write(p[:n])
+		}
 		w.bytes += int64(n)
 	}
 	return n, err
@@ -49,7 +51,7 @@ func (w *digestWriter) Write(p []byte) (int, error) {
 // Part makes the file of one part. The file of a part whose attempt was
 // aborted can be made again. A single file has only part 0.
 func (s *Staging) Part(index int) (*PartFile, error) {
-	if index < 0 || (s.opts.Single && index > 0) {
+	if !s.hasPart(index) {
 		return nil, fmt.Errorf("output %q has no part %d", s.output, index)
 	}
 	s.mu.Lock()
@@ -58,16 +60,56 @@ func (s *Staging) Part(index int) (*PartFile, error) {
 	if old := s.mu.parts[index]; old != nil {
 		return nil, fmt.Errorf("output %q: part %d is made twice", s.output, index)
 	}
-	p, err := s.createLocked(s.data, name, name)
+	p, err := s.createLocked(s.partDir(), name, name)
 	if err == nil {
 		s.mu.parts[index] = p
+		if s.opts.Pieces {
+			p.sink.hash = nil
+		}
+	}
+	return p, err
+}
+
+// hasPart says whether the output can have a part of that index.
+func (s *Staging) hasPart(index int) bool {
+	return index >= 0 && (index == 0 || !s.opts.Single || s.opts.Pieces)
+}
+
+// partDir is where the files of parts are staged: pieces are not published.
+func (s *Staging) partDir() string {
+	if s.opts.Pieces {
+		return s.dir
+	}
+	return s.data
+}
+
+// PiecePath is where a piece lies once it is committed.
+func (s *Staging) PiecePath(index int) string { return filepath.Join(s.dir, s.partName(index)) }
+
+// Whole makes the file that pieces are joined to, which is published. Like a part, it
+// ends by Commit or Abort.
+func (s *Staging) Whole() (*PartFile, error) {
+	if !s.opts.Pieces {
+		return nil, fmt.Errorf("output %q is not made of pieces", s.output)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.whole != nil {
+		return nil, fmt.Errorf("output %q is made twice", s.output)
+	}
+	p, err := s.createLocked(s.data, s.name, s.name)
+	if err == nil {
+		s.mu.whole = p
 	}
 	return p, err
 }
 
 // partName is the file name of a part.
 func (s *Staging) partName(index int) string {
-	if s.opts.Single {
+	switch {
+	case s.opts.Pieces:
+		return fmt.Sprintf("piece-%05d", index)
+	case s.opts.Single:
 		return s.name
 	}
 	return fmt.Sprintf("part-%05d%s", s.mu.first+index, s.opts.Ext)
@@ -127,7 +169,10 @@ func (p *PartFile) Commit(rows int64) (Output, error) {
 	if err := p.commit(); err != nil {
 		return Output{}, errors.Join(outputError(p.staging.output, err), p.Abort())
 	}
-	out := Output{Name: p.name, SHA256: hex.EncodeToString(p.sink.hash.Sum(nil)), Bytes: p.sink.bytes, Rows: rows}
+	out := Output{Name: p.name, Bytes: p.sink.bytes, Rows: rows}
+	if p.sink.hash != nil {
+		out.SHA256 = hex.EncodeToString(p.sink.hash.Sum(nil))
+	}
 	p.staging.mu.Lock()
 	p.done = &out
 	p.staging.mu.Unlock()
@@ -186,6 +231,9 @@ func (p *PartFile) closeLocked() error {
 func (s *Staging) forgetLocked(p *PartFile) {
 	if s.mu.rejects == p {
 		s.mu.rejects = nil
+	}
+	if s.mu.whole == p {
+		s.mu.whole = nil
 	}
 	for _, files := range []map[int]*PartFile{s.mu.parts, s.mu.unmerged} {
 		maps.DeleteFunc(files, func(_ int, q *PartFile) bool { return q == p })

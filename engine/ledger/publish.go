@@ -103,6 +103,12 @@ func (s *Staging) accountLocked(m *Manifest) error {
 	if len(m.Outputs) == 0 {
 		return fmt.Errorf("%w: there is no part", ErrAccounts)
 	}
+	if s.opts.Pieces {
+		if s.mu.whole == nil || s.mu.whole.done == nil {
+			return fmt.Errorf("%w: pieces are not joined", ErrAccounts)
+		}
+		m.Outputs = []Output{*s.mu.whole.done}
+	}
 	if r := s.mu.rejects; r != nil {
 		if r.done == nil {
 			return fmt.Errorf("%w: %s is not committed", ErrAccounts, r.name)

@@ -10,7 +10,7 @@ import (
 // the rejects of all parts, merged into the file of Rejects, are published. Like a part, it ends by Commit or Abort, and can
 // be made again after an Abort.
 func (s *Staging) PartRejects(index int) (*PartFile, error) {
-	if index < 0 || (s.opts.Single && index > 0) {
+	if !s.hasPart(index) {
 		return nil, fmt.Errorf("output %q has no part %d", s.output, index)
 	}
 	s.mu.Lock()

@@ -184,7 +184,7 @@ func (s *Staging) take(run string) error {
 	j.Parts = slices.DeleteFunc(j.Parts, func(p PartRecord) bool { return !s.whole(p) })
 	keep := map[string]bool{filepath.Join(s.dir, journalName): true, s.data: true}
 	for _, p := range j.Parts {
-		keep[filepath.Join(s.data, p.Output.Name)] = true
+		keep[filepath.Join(s.partDir(), p.Output.Name)] = true
 		if p.Rejects != nil {
 			keep[filepath.Join(s.dir, p.Rejects.Name)] = true
 		}
@@ -218,7 +218,7 @@ func (s *Staging) whole(p PartRecord) bool {
 	if r := p.Rejects; r != nil && (r.Name != partRejectsName(p.Part) || !sized(filepath.Join(s.dir, r.Name), r)) {
 		return false
 	}
-	return sized(filepath.Join(s.data, p.Output.Name), &p.Output)
+	return sized(filepath.Join(s.partDir(), p.Output.Name), &p.Output)
 }
 
 func (s *Staging) removeOthers(dir string, keep map[string]bool) error {
@@ -391,8 +391,10 @@ func (s *Staging) closeFilesLocked() []error {
 	for _, p := range s.mu.unmerged {
 		errs = append(errs, p.closeLocked())
 	}
-	if s.mu.rejects != nil {
-		errs = append(errs, s.mu.rejects.closeLocked())
+	for _, p := range []*PartFile{s.mu.rejects, s.mu.whole} {
+		if p != nil {
+			errs = append(errs, p.closeLocked())
+		}
 	}
 	return errs
 }

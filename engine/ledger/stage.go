@@ -26,8 +26,9 @@ type StageOptions struct {
 	// Output is the path to publish at: a directory, or a file if Single. A
 	// symbolic link is followed. Directories above it are made.
 	Output string
-	// Single makes one file instead of a directory.
-	Single bool
+	// Single makes one file instead of a directory. With Pieces, its parts are staged
+	// as files of their own, which the caller joins to the one of Whole.
+	Single, Pieces bool
 	// IfExists is what to do with an existing output; empty means
 	// IfExistsError. An empty directory does not count as existing.
 	IfExists IfExists
@@ -106,6 +107,7 @@ func (o *StageOptions) Validate() error {
 //
 //	DIR/.scores.parquet.millrace-RUN/
 //	    journal
+//	    piece-00000                        of each part, where there are several
 //	    data/scores.parquet                becomes DIR/scores.parquet
 //	    data/_millrace/RUN/                becomes DIR/_scores.parquet.millrace/RUN
 //
@@ -148,6 +150,7 @@ type Staging struct {
 		lock      Lock
 		made      []string // directories made above the output, outermost first
 		parts     map[int]*PartFile
+		whole     *PartFile // of pieces
 		rejects   *PartFile
 		unmerged  map[int]*PartFile
 		side      string // directory beside the output that this run made

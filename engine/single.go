@@ -1,0 +1,193 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/io/arrowfile"
+	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/parquetfile"
+)
+
+// single makes a single file of parts. Each part is staged as a piece, so that it lasts
+// when the run stops, and so that several can be written at a time; pieces are appended
+// to the file in order, as soon as those before are.
+type single struct {
+	plan    *Plan
+	staging *ledger.Staging
+
+	mu   sync.Mutex
+	done []bool // pieces that are committed
+	next int    // the first piece that is not in the file
+	rows int64
+	file *ledger.PartFile
+	out  joiner // nil until the first piece
+	err  error  // the first failure; what follows it would not be a file
+	over bool   // aborted
+}
+
+// joiner appends pieces to a file.
+type joiner interface {
+	add(ctx context.Context, path string) (rows int64, err error)
+	close() error
+}
+
+// singleFile says whether the output is a file made of pieces.
+func (p *Plan) singleFile() bool {
+	_, single := FormatOf(p.Options.Output)
+	return single && len(p.Parts) > 1
+}
+
+// newPartWriterFunc is the writer of part files: of pieces, a stream of Arrow where the
+// output's format is not Parquet, since CSV's header and Arrow's dictionaries are one
+// for a file.
+func (p *Plan) newPartWriterFunc() format.NewWriterFunc {
+	if p.singleFile() && p.Options.Format != format.Parquet {
+		return arrowfile.NewStreamWriter
+	}
+	return writers[p.Options.Format]
+}
+
+// newJoiner begins the file.
+func (s *single) newJoiner(opts format.WriteOptions) (joiner, error) {
+	if s.plan.Options.Format == format.Parquet {
+		j, err := parquetfile.NewJoiner(s.file)
+		return &parquetJoiner{j}, err
+	}
+	return &arrowJoiner{open: writers[s.plan.Options.Format], opts: opts, to: s.file}, nil
+}
+
+// committed says that a piece is there, and appends what can be.
+func (s *single) committed(piece int, opts format.WriteOptions) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.done[piece] = true
+	if s.err == nil && !s.over {
+		s.err = guarded(func() error { return s.advance(opts) })
+	}
+	return s.err
+}
+
+func (s *single) advance(opts format.WriteOptions) (err error) {
+	for ; s.next < len(s.done) && s.done[s.next]; s.next++ {
+		if s.out == nil {
+			if s.file, err = s.staging.Whole(); err != nil {
+				return err
+			}
+			if s.out, err = s.newJoiner(opts); err != nil {
+				return err
+			}
+		}
+		path := s.staging.PiecePath(s.next)
+		rows, err := s.out.add(context.Background(), path) // a moment's work
+		if err != nil {
+			return fmt.Errorf("join %s: %w: %w", path, ledger.ErrOutput, err)
+		}
+		s.rows += rows
+	}
+	return nil
+}
+
+// finish commits the file. All pieces must be there.
+func (s *single) finish(opts format.WriteOptions) (ledger.Output, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil { // all pieces may be of earlier starts
+		s.err = guarded(func() error { return s.advance(opts) })
+	}
+	switch {
+	case s.err != nil:
+		return ledger.Output{}, s.err
+	case s.next != len(s.done):
+		return ledger.Output{}, fmt.Errorf("%w: %d of %d pieces are in the file", ledger.ErrAccounts, s.next, len(s.done))
+	}
+	if err := s.out.close(); err != nil {
+		return ledger.Output{}, fmt.Errorf("end %s: %w: %w", s.plan.Options.Output, ledger.ErrOutput, err)
+	}
+	out, err := s.file.Commit(s.rows)
+	s.file = nil
+	return out, err
+}
+
+// abort drops the file; the pieces stay.
+func (s *single) abort() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	if s.file == nil {
+		return nil
+	}
+	var err error
+	if j, ok := s.out.(*arrowJoiner); ok { // its writer holds memory
+		_ = j.close() // what it writes goes to a file that is dropped
+	}
+	err = s.file.Abort()
+	s.file, s.out = nil, nil
+	return err
+}
+
+// parquetJoiner copies column chunks.
+type parquetJoiner struct{ *parquetfile.Joiner }
+
+func (j *parquetJoiner) add(_ context.Context, path string) (rows int64, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return j.Add(f, info.Size())
+}
+
+func (j *parquetJoiner) close() error { return j.Close() }
+
+// arrowJoiner writes the record batches of pieces, which are streams of Arrow.
+type arrowJoiner struct {
+	open   format.NewWriterFunc
+	opts   format.WriteOptions
+	to     *ledger.PartFile
+	writer format.Writer
+}
+
+func (j *arrowJoiner) add(ctx context.Context, path string) (rows int64, err error) {
+	in, err := arrowfile.Open(path, format.ReadOptions{})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	if j.writer == nil {
+		if j.writer, err = j.open(j.to, in.Schema(), j.opts); err != nil {
+			return 0, err
+		}
+	}
+	columns := make([]int, in.Schema().NumFields())
+	for i := range columns {
+		columns[i] = i
+	}
+	for span := range in.Spans() {
+		err := in.ReadSpan(ctx, span, columns, func(r arrow.RecordBatch) error {
+			rows += r.NumRows()
+			return j.writer.Write(r)
+		})
+		if err != nil {
+			return rows, err
+		}
+	}
+	return rows, nil
+}
+
+func (j *arrowJoiner) close() error {
+	if j.writer == nil {
+		return errors.New("there is no piece")
+	}
+	return j.writer.Close()
+}
