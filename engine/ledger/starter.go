@@ -75,15 +75,20 @@ func schedulerNames(lookup func(name string) (string, bool)) []string {
 	return names
 }
 
-// printable cuts a text and puts "?" for what could disturb a terminal.
-func printable(text string) string {
-	const more = "…"
-	text = strings.Map(func(r rune) rune {
+// visible puts "?" for what could disturb a terminal.
+func visible(text string) string {
+	return strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || !unicode.IsPrint(r) {
 			return '?'
 		}
 		return r
 	}, text)
+}
+
+// printable cuts a text and makes it visible.
+func printable(text string) string {
+	const more = "…"
+	text = visible(text)
 	if len(text) <= maxStarterBytes {
 		return text
 	}
