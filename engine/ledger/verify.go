@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -232,10 +233,14 @@ func (v *verifier) look(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, l := range v.looks {
-		group.Go(func() error {
-			err := l.do(ctx)
-			v.opts.Progress.Files.Add(1)
-			return err
+		group.Go(func() (err error) {
+			defer func() { // readers do not panic; if one does, it is a fault of ours and no crash
+				if r := recover(); r != nil {
+					err = fmt.Errorf("internal error, a fault of millrace's; please report it: %v\n%s", r, debug.Stack())
+				}
+			}()
+			defer v.opts.Progress.Files.Add(1)
+			return l.do(ctx)
 		})
 	}
 	if err := group.Wait(); err != nil {
