@@ -228,7 +228,7 @@ func (h *History) checkManifest(name string, r *Recorded) {
 		bad(fmt.Sprintf("is that of run %q, and lies where run %s's belongs", m.Run, r.Run))
 	}
 	switch m.Mode {
-	case ModeFresh:
+	case ModeFresh, "": // none, in manifests before there were modes
 		if m.Parent != nil {
 			bad("says that nothing was there before, and names a run before it")
 		}

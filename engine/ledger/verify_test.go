@@ -240,10 +240,10 @@ func TestVerifyFinds(t *testing.T) {
 		}, []string{runNumber(1) + `/manifest.json": is not the manifest that run ` + runNumber(1), runNumber(1) + `/manifest.json": is not the manifest that run ` + runNumber(2), "which is no other run's name"}},
 		{"modes that contradict the chain", func(t *testing.T, out string) {
 			t.Helper()
-			edit(t, runDir(out, 1), func(m map[string]any) { m["mode"] = "" })
+			edit(t, runDir(out, 1), func(m map[string]any) { m["mode"] = "swap" })
 			edit(t, runDir(out, 4), func(m map[string]any) { m["mode"] = "fresh" })
 		}, []string{
-			runNumber(1) + `/manifest.json": has the mode ""`,
+			runNumber(1) + `/manifest.json": has the mode "swap"`,
 			runNumber(1) + `/manifest.json": is not the manifest that run ` + runNumber(2),
 			runNumber(4) + `/manifest.json": says that nothing was there before`,
 			`"part-00000.parquet": is a file that no run`,

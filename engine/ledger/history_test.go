@@ -1,0 +1,114 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestReadHistoryOrder(t *testing.T) {
+	h, err := ReadHistory(appended(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(h.Problems) > 0 {
+		t.Fatalf("problems: %q", lines(h.Problems))
+	}
+	var got []string
+	for i, r := range h.Runs {
+		state := "replaced"
+		if r.Live {
+			state = "live"
+		}
+		if whole := len(r.Manifest.Outputs) > 0; whole != r.Live {
+			t.Errorf("run %d, %s, has outputs: %v", i, state, whole)
+		}
+		got = append(got, r.Run+" "+state)
+	}
+	want := []string{runNumber(4) + " live", runNumber(3) + " live", runNumber(2) + " live", runNumber(1) + " replaced"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("runs (-want +got):\n%s", diff)
+	}
+	if h.Newest().Run != runNumber(4) {
+		t.Errorf("Newest() is %s", h.Newest().Run)
+	}
+}
+
+// Run ids sort by start, and two runs can start in one second, or finish in
+// another order: parents decide.
+func TestReadHistoryFollowsParentsNotNames(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	madeOutput(t, out, madeRun{run: runNumber(9), mode: ModeFresh, parts: 1}, madeRun{run: runNumber(5), mode: ModeReplace, parts: 1})
+	h, err := ReadHistory(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.Newest().Run != runNumber(5) || len(h.Live()) != 1 {
+		t.Errorf("newest is %s and %d are live; want %s alone", h.Newest().Run, len(h.Live()), runNumber(5))
+	}
+}
+
+func TestFindHistories(t *testing.T) {
+	root := t.TempDir()
+	run := func(n int) madeRun { return madeRun{run: runNumber(n), mode: ModeFresh, parts: 1} }
+	madeOutput(t, filepath.Join(root, "a", "scores"), run(1))
+	madeOutput(t, filepath.Join(root, "b.parquet"), run(2))
+	madeOutput(t, filepath.Join(root, ".scores.millrace-"+runNumber(3)), run(3)) // being written
+	put(t, filepath.Join(root, "_failed.millrace", runNumber(4), rejectsName), nil)
+	elsewhere := filepath.Join(t.TempDir(), "linked")
+	madeOutput(t, elsewhere, run(5))
+	if err := os.Symlink(elsewhere, filepath.Join(root, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(root, filepath.Join(root, "a", "circle")); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name, path string
+		want       []string
+	}{
+		{"below a folder", root, []string{"a/scores", "b.parquet"}},
+		{"a directory output itself", filepath.Join(root, "a", "scores"), []string{"a/scores"}},
+		{"a single file itself", filepath.Join(root, "b.parquet"), []string{"b.parquet"}},
+	}
+	for _, test := range tests {
+		found, err := FindHistories(context.Background(), test.path)
+		if err != nil {
+			t.Errorf("%s: FindHistories() = %v", test.name, err)
+			continue
+		}
+		var got []string
+		for _, h := range found.Histories {
+			rel, err := filepath.Rel(root, h.Output)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, rel)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" || len(found.Unread) > 0 {
+			t.Errorf("%s: FindHistories() (-want +got):\n%s, unread %q", test.name, diff, lines(found.Unread))
+		}
+	}
+	for path, says := range map[string]string{
+		filepath.Join(root, "a", "scores", "_millrace"): "no output is in",
+		filepath.Join(root, "nowhere"):                  "no such file or directory",
+	} {
+		if _, err := FindHistories(context.Background(), path); !errors.Is(err, ErrNoOutput) || !strings.Contains(err.Error(), says) {
+			t.Errorf("FindHistories(%s) = %v; want ErrNoOutput with %q", path, err, says)
+		}
+	}
+}
+
+func TestFindHistoriesIsBounded(t *testing.T) {
+	root := t.TempDir()
+	deep := filepath.Join(root, strings.Repeat("d/", maxFindDepth+2))
+	put(t, filepath.Join(deep, "x"), nil)
+	if _, err := FindHistories(context.Background(), root); !errors.Is(err, ErrNoOutput) || !strings.Contains(err.Error(), "closer to the outputs") {
+		t.Errorf("FindHistories() of deep folders = %v; want ErrNoOutput that says what to do", err)
+	}
+}
