@@ -305,3 +305,25 @@ func (h *History) Newest() *Recorded { return h.Runs[0] }
 func (h *History) Live() []*Recorded {
 	return slices.DeleteFunc(slices.Clone(h.Runs), func(r *Recorded) bool { return !r.Live })
 }
+
+// Path is where a file of the output lies, by its name in a manifest. It refuses
+// names that lead out of the output, and links, with an error that wraps
+// ErrUnsound.
+func (h *History) Path(name string) (string, error) {
+	folder, err := filepath.EvalSymlinks(h.folder)
+	if err != nil {
+		return "", fmt.Errorf("%w: %q: %w", ErrUnsound, h.Output, err)
+	}
+	if !filepath.IsLocal(name) {
+		return "", fmt.Errorf("%w: %q: a manifest names the file %q, outside of it", ErrUnsound, h.Output, name)
+	}
+	path := filepath.Join(folder, name)
+	resolved, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", fmt.Errorf("%w: %q: %q: %s", ErrUnsound, h.Output, name, cause(err))
+	}
+	if info, err := os.Lstat(path); err != nil || resolved != path || !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%w: %q: %q is no plain file of it", ErrUnsound, h.Output, name)
+	}
+	return path, nil
+}

@@ -40,6 +40,31 @@ func stat(path string, bytes int64, mtime time.Time) Standing {
 // Standing compares an input by size and time of change.
 func (in *Input) Standing() Standing { return stat(in.Path, in.Bytes, in.ModTime) }
 
+// Changed returns an error, which says what is different, unless an input is as
+// it was: by size and time of change or, where only the time is another and the
+// manifest has its digest, by its bytes.
+func (in *Input) Changed(ctx context.Context) error {
+	s := in.Standing()
+	digest, digested := in.sha256Of()
+	if s.Same {
+		return nil
+	}
+	if same := stat(in.Path, in.Bytes, time.Time{}); same.Same && digested {
+		v := &verifier{opts: VerifyOptions{Progress: &VerifyProgress{}}}
+		got, err := v.digest(ctx, in.Path, in.Bytes)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return fmt.Errorf("input %q cannot be read: %s", in.Path, cause(err))
+		case strings.EqualFold(got, digest):
+			return nil
+		}
+		s.What = fmt.Sprintf("has changed: its sha256 is %.12s…, and was %.12s…", got, digest)
+	}
+	return fmt.Errorf("input %q %s", in.Path, s.What)
+}
+
 // sha256Of is the digest in hex of a whole input, where the manifest has one by
 // that algorithm.
 func (in *Input) sha256Of() (digest string, ok bool) {

@@ -1,0 +1,278 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/dataset"
+	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/models"
+)
+
+var (
+	// ErrReplayDiffers says that rows scored again got other predictions.
+	ErrReplayDiffers = errors.New("predictions differ from those that were published")
+	// ErrNoRow says that no row of an output is the one asked for.
+	ErrNoRow = errors.New("no row found")
+)
+
+// ReplayOptions say which rows of an output to score again.
+type ReplayOptions struct {
+	Output string
+	Where  []Condition // a row meets all of them
+	Limit  int         // the most rows; 1 or more
+	// Tolerance is how far a number may be from the one published, as a share of
+	// the larger of that and 1; 0 asks for equal ones.
+	Tolerance float64
+	Model     string // where the model is now; as recorded when empty
+	// Load finds ONNX Runtime, once rows are found, for the run's provider.
+	Load  func(provider ort.Provider) (*ort.Library, error)
+	Build Build
+}
+
+// Condition is a column's value, as text.
+type Condition struct{ Column, Value string }
+
+// Replay is what became of rows that were scored again.
+type Replay struct {
+	Output    string  `json:"output"`
+	Tolerance float64 `json:"tolerance"`
+	// Rows of each outcome.
+	Equal     int `json:"equal"`
+	Within    int `json:"within_tolerance"`
+	Different int `json:"different"`
+	// More says that more rows meet the conditions than the limit allows.
+	More     bool          `json:"more"`
+	Rows     []ReplayedRow `json:"rows"`
+	Rejected []RejectedRow `json:"rejected"`
+	Notes    []string      `json:"notes"`
+}
+
+// ReplayedRow is one row that was scored again.
+type ReplayedRow struct {
+	Run         string          `json:"run"`
+	File        string          `json:"file"` // of the output
+	Row         int64           `json:"row"`  // in that file, from 0
+	Input       string          `json:"input"`
+	InputRow    int64           `json:"input_row"` // in that file, from 0
+	Columns     []ColumnValue   `json:"columns"`   // ids and kept columns
+	Predictions []ReplayedValue `json:"predictions"`
+	Outcome     Outcome         `json:"outcome"` // the worst of its predictions
+}
+
+// ColumnValue is a value as text.
+type ColumnValue struct {
+	Column string `json:"column"`
+	Value  string `json:"value"`
+}
+
+// RejectedRow is a row that meets the conditions and was rejected.
+type RejectedRow struct {
+	Run     string        `json:"run"`
+	Input   string        `json:"input"`
+	Row     int64         `json:"row"` // in the input file, from 0
+	Column  string        `json:"column"`
+	Stage   string        `json:"stage"`
+	Reason  string        `json:"reason"`
+	Columns []ColumnValue `json:"columns"` // ids
+}
+
+// Replay finds rows in a published output, scores them again from the recorded
+// inputs by the recorded model and settings, and compares. It writes nothing.
+//
+//	output row ──part, rejects──▶ input row ──batch edges──▶ its batch ──Run──▶ predictions
+//
+// A part's rows stand in the order of its input, less those rejected, which the
+// rejects file lists; so a row's place says which input row it is, and its ids and
+// kept columns are compared to be sure. The whole batch that the row was in is
+// scored again, with the same edges, since many kernels sum in another order for
+// another number of rows: on the same processor, provider and version of ONNX
+// Runtime the CPU gives the same bits, elsewhere the last ones may differ.
+//
+// Its error wraps ErrNoRow, ErrUsage (a column that is not there), an input's
+// (gone, changed), or models.ErrModel. That predictions differ is no error here:
+// see Err.
+func (o ReplayOptions) Replay(ctx context.Context) (*Replay, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	h, err := ledger.ReadHistory(o.Output)
+	if err != nil {
+		return nil, err
+	}
+	r := &replayer{opts: o, history: h, Replay: Replay{
+		Output: h.Output, Tolerance: o.Tolerance, Rows: []ReplayedRow{}, Rejected: []RejectedRow{}, Notes: []string{},
+	}}
+	if n := len(h.Problems); n > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("millrace verify finds problems with the manifests (%d)", n))
+	}
+	found, err := r.find(ctx)
+	defer releaseHits(found)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 && len(r.Rejected) == 0 {
+		return nil, fmt.Errorf("%w: none of %q meets %s", ErrNoRow, h.Output, o.conditions())
+	}
+	for len(found) > 0 {
+		n := 1
+		for n < len(found) && found[n].run == found[0].run {
+			n++
+		}
+		if err := r.again(ctx, found[:n]); err != nil {
+			return nil, fmt.Errorf("replay of run %s: %w", found[0].run.Run, err)
+		}
+		found = found[n:]
+	}
+	return &r.Replay, nil
+}
+
+// Err is nil unless predictions differ by more than the tolerance.
+func (r *Replay) Err() error {
+	if r.Different == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: in %d of %d rows by more than the tolerance of %g", ErrReplayDiffers, r.Different, len(r.Rows), r.Tolerance)
+}
+
+func (o *ReplayOptions) validate() error {
+	var problems []error
+	if len(o.Where) == 0 {
+		problems = append(problems, errors.New("--where is missing: COLUMN=VALUE, such as --where id=4711"))
+	}
+	if o.Limit < 1 {
+		problems = append(problems, fmt.Errorf("--limit (%d) must be >= 1", o.Limit))
+	}
+	if !(o.Tolerance >= 0) || math.IsInf(o.Tolerance, 0) {
+		problems = append(problems, fmt.Errorf("--tolerance (%g) must be a number >= 0", o.Tolerance))
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
+}
+
+// replayer is a replay in progress.
+type replayer struct {
+	Replay
+	opts    ReplayOptions
+	history *ledger.History
+}
+
+// again scores the rows found in the output of one run.
+func (r *replayer) again(ctx context.Context, found []*hit) (err error) {
+	m := found[0].run.Manifest
+	plan, err := r.planOf(ctx, m)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, plan.Close()) }()
+	if err := plan.sameParts(m); err != nil {
+		return err
+	}
+	if err := r.places(ctx, plan, m, found); err != nil {
+		return err
+	}
+	lib, err := r.opts.Load(plan.Options.Provider)
+	if err != nil {
+		return err
+	}
+	if lib.Version != m.Versions.ORT {
+		r.Notes = append(r.Notes, fmt.Sprintf("run %s was scored by ONNX Runtime %s, and is by %s now: last bits may differ", m.Run, m.Versions.ORT, lib.Version))
+	}
+	if err := guarded(func() error { return r.score(ctx, plan, lib, found) }); err != nil {
+		return cmp.Or(plan.Dataset.Changed(), err) // the cause, and not the symptom
+	}
+	return plan.Dataset.Changed()
+}
+
+// planOf plans the run of a manifest again, after a look that its inputs are as
+// they were; the model's digest is pinned.
+func (r *replayer) planOf(ctx context.Context, m *ledger.Manifest) (*Plan, error) {
+	opts, err := OptionsOf(m)
+	if err != nil {
+		return nil, fmt.Errorf("%w (this millrace is %s: replay with the one that made the run)", err, r.opts.Build.Version)
+	}
+	opts.Model = cmp.Or(r.opts.Model, opts.Model)
+	opts.Inputs = nil
+	for i := range m.Inputs {
+		in := &m.Inputs[i]
+		if err := in.Changed(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil, err
+			}
+			return nil, fmt.Errorf("%w: %w; the row cannot be scored as it was: restore it (with its time of change, where the manifest has no digest)", format.ErrChanged, err)
+		}
+		opts.Inputs = append(opts.Inputs, in.Path)
+	}
+	// What follows decides no prediction: nothing is written, and one batch at a
+	// time is scored.
+	opts.Output, opts.MemoryLimit, opts.Build = "", NoMemoryLimit, r.opts.Build
+	opts.Workers, opts.Readers = 1, 1
+	plan, err := NewPlan(ctx, opts)
+	if errors.Is(err, models.ErrModel) {
+		return nil, fmt.Errorf("%w (--model names the place where it is now)", err)
+	}
+	return plan, err
+}
+
+// sameParts makes sure that the input falls into the parts that it fell into.
+func (p *Plan) sameParts(m *ledger.Manifest) error {
+	same := len(p.Parts) == len(m.Parts) && len(m.Outputs) == len(m.Parts)
+	for i := 0; same && i < len(m.Parts); i++ {
+		same = p.Parts[i].Rows == m.Parts[i].Read && m.Parts[i].Filtered == 0
+	}
+	if !same {
+		return fmt.Errorf("%w: the input falls into other parts than the manifest lists, so that it cannot be told which row is which", format.ErrChanged)
+	}
+	return nil
+}
+
+// places finds the input row of each row found.
+func (r *replayer) places(ctx context.Context, plan *Plan, m *ledger.Manifest, found []*hit) error {
+	rejected, err := r.rejectedRows(ctx, plan, m, found)
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		f.place = f.row
+		for _, gone := range rejected[f.part] { // in order
+			if gone <= f.place {
+				f.place++
+			}
+		}
+		if f.place >= plan.Parts[f.part].Rows {
+			return fmt.Errorf("%w: %q has a row %d, and part %d of the input has no row for it", ledger.ErrUnsound, f.file, f.row, f.part)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b *hit) int { return cmp.Or(a.part-b.part, cmp.Compare(a.place, b.place)) })
+	return nil
+}
+
+// batchOf is the batch that a row of a part was in: its first row and how many it
+// has.
+func (p *Plan) batchOf(part int, place int64) (first, n int64) {
+	spans := make([]int64, len(p.Parts[part].Spans))
+	for i, s := range p.Parts[part].Spans {
+		spans[i] = s.Rows
+	}
+	return batcher.BatchAround(spans, p.Options.BatchRows, p.joining, place)
+}
+
+// originOf is the input row at a place in a part.
+func (p *Plan) originOf(part int, place int64) (dataset.SpanRef, int64) {
+	for _, s := range p.Parts[part].Spans {
+		if place < s.Rows {
+			return s, s.FirstRow + place
+		}
+		place -= s.Rows
+	}
+	return dataset.SpanRef{}, -1
+}
