@@ -114,29 +114,39 @@ func TestReplayPassesOverRejectedRows(t *testing.T) {
 		}
 		values = append(values, value)
 	}
-	writeSpans(t, "in.arrow", []int64{6, 2, 9},
-		named{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, "["+strings.Join(ids, ",")+"]")},
-		named{"a", fromJSON(t, arrow.PrimitiveTypes.Float32, "["+strings.Join(values, ",")+"]")})
-	out := filepath.Join(dir, "out")
-	mustRun(t, engine.Options{
-		Model: onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_FLOAT, "N", 1)), Bind: map[string][]string{"x": {"a"}},
-		Inputs: []string{"in.arrow", "./in.arrow"}, Output: "out", IDs: []string{"id"}, BatchRows: 4, PartRows: 9, MaxRejects: -1,
-		Nulls: batcher.NullPolicies{Default: batcher.NullPolicy{Action: batcher.NullReject}},
-	})
-	for id := range rows {
-		r := replay(t, replayOf(t, out, id))
-		if values[id] == "null" {
-			if len(r.Rows) != 0 || len(r.Rejected) != 2 || r.Rejected[0].Row != int64(id) || r.Rejected[1].Column != "a" {
-				t.Errorf("id %d: %+v; want it rejected twice, as row %d", id, r, id)
+	model := onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_FLOAT, "N", 1))
+	for i, test := range []struct {
+		spans    []int64
+		partRows int64
+	}{
+		{[]int64{6, 2, 9}, 9},
+		{[]int64{6, 2, 9}, 1000}, // both readings of the file are one part
+		{nil, 1000},              // and the file is one span
+	} {
+		out := fmt.Sprintf("out-%d", i)
+		writeSpans(t, "in.arrow", test.spans,
+			named{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, "["+strings.Join(ids, ",")+"]")},
+			named{"a", fromJSON(t, arrow.PrimitiveTypes.Float32, "["+strings.Join(values, ",")+"]")})
+		mustRun(t, engine.Options{
+			Model: model, Bind: map[string][]string{"x": {"a"}},
+			Inputs: []string{"in.arrow", "./in.arrow"}, Output: out, IDs: []string{"id"}, BatchRows: 4, PartRows: test.partRows, MaxRejects: -1,
+			Nulls: batcher.NullPolicies{Default: batcher.NullPolicy{Action: batcher.NullReject}},
+		})
+		for id := range rows {
+			r := replay(t, replayOf(t, out, id))
+			if values[id] == "null" {
+				if len(r.Rows) != 0 || len(r.Rejected) != 2 || r.Rejected[0].Row != int64(id) || r.Rejected[1].Column != "a" {
+					t.Errorf("%s, id %d: %+v; want it rejected twice, as row %d", out, id, r, id)
+				}
+				continue
 			}
-			continue
-		}
-		if len(r.Rows) != 2 || r.Equal != 2 || len(r.Rejected) != 0 {
-			t.Fatalf("id %d: %+v; want two equal rows", id, r)
-		}
-		for _, row := range r.Rows {
-			if row.InputRow != int64(id) || row.Predictions[0].Again != strconv.Itoa(id) {
-				t.Errorf("id %d: row %d, again %s", id, row.InputRow, row.Predictions[0].Again)
+			if len(r.Rows) != 2 || r.Equal != 2 || len(r.Rejected) != 0 {
+				t.Fatalf("%s, id %d: %+v; want two equal rows", out, id, r)
+			}
+			for _, row := range r.Rows {
+				if row.InputRow != int64(id) || row.Predictions[0].Again != strconv.Itoa(id) {
+					t.Errorf("%s, id %d: row %d, again %s", out, id, row.InputRow, row.Predictions[0].Again)
+				}
 			}
 		}
 	}
