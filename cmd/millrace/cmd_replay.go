@@ -77,24 +77,7 @@ type replayReport struct{ *engine.Replay }
 func (r *replayReport) Text(w io.Writer) error {
 	var b strings.Builder
 	if len(r.Rows) > 0 {
-		t := newTable()
-		t.AppendHeader(table.Row{"row", "input", "prediction", "published", "again", "difference", "outcome"})
-		for i := range r.Rows {
-			row := &r.Rows[i]
-			name, input := rowName(row), fmt.Sprintf("%s:%d", filepath.Base(row.Input), row.InputRow)
-			for _, p := range row.Predictions {
-				column, difference := p.Column, ""
-				if p.Element != nil {
-					column += "[" + strconv.Itoa(*p.Element) + "]"
-				}
-				if p.Difference != nil {
-					difference = fmt.Sprintf("%.3g", *p.Difference)
-				}
-				t.AppendRow(table.Row{name, cell(input, 32), cell(column, 32), cell(p.Recorded, 24), cell(p.Again, 24), difference, p.Outcome.String()})
-				name, input = "", ""
-			}
-		}
-		b.WriteString(t.Render() + "\n")
+		b.WriteString(r.table().Render() + "\n")
 		fmt.Fprintf(&b, "%s: %d equal, %d within a tolerance of %g, %d different\n",
 			english.Plural(len(r.Rows), "row", ""), r.Equal, r.Within, r.Tolerance, r.Different)
 	}
@@ -109,6 +92,28 @@ func (r *replayReport) Text(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func (r *replayReport) table() table.Writer {
+	t := newTable()
+	t.AppendHeader(table.Row{"row", "input", "prediction", "published", "again", "difference", "outcome"})
+	t.SuppressEmptyColumns() // the difference, where all is equal
+	for i := range r.Rows {
+		row := &r.Rows[i]
+		name, input := rowName(row), fmt.Sprintf("%s:%d", filepath.Base(row.Input), row.InputRow)
+		for _, p := range row.Predictions {
+			column, difference := p.Column, ""
+			if p.Element != nil {
+				column += "[" + strconv.Itoa(*p.Element) + "]"
+			}
+			if p.Difference != nil {
+				difference = fmt.Sprintf("%.3g", *p.Difference)
+			}
+			t.AppendRow(table.Row{name, cell(input, 32), cell(column, 32), cell(p.Recorded, 24), cell(p.Again, 24), difference, p.Outcome.String()})
+			name, input = "", ""
+		}
+	}
+	return t
 }
 
 // rowName is how a table calls a row: by ids and kept columns, or by its place.
