@@ -112,3 +112,66 @@ func TestFindHistoriesIsBounded(t *testing.T) {
 		t.Errorf("FindHistories() of deep folders = %v; want ErrNoOutput that says what to do", err)
 	}
 }
+
+func TestHistoryPath(t *testing.T) {
+	out := appended(t)
+	put(t, filepath.Join(filepath.Dir(out), "secret"), nil)
+	for link, to := range map[string]string{"link.parquet": "part-00000.parquet", "up": ".."} {
+		if err := os.Symlink(to, filepath.Join(out, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h, err := ReadHistory(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if path, err := h.Path("part-00000.parquet"); err != nil || path != filepath.Join(out, "part-00000.parquet") {
+		t.Errorf("Path(part-00000.parquet) = %q, %v", path, err)
+	}
+	for _, name := range []string{"../secret", "/etc/passwd", "up/secret", "link.parquet", "nowhere", "_millrace", "", "a\x00b"} {
+		if path, err := h.Path(name); !errors.Is(err, ErrUnsound) {
+			t.Errorf("Path(%q) = %q, %v; want ErrUnsound", name, path, err)
+		}
+	}
+}
+
+func TestInputChanged(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "in")
+	tests := []struct {
+		name    string
+		digest  bool // in the manifest
+		change  func()
+		changed string
+	}{
+		{"as it was", false, func() {}, ""},
+		{"another time", false, func() { touch(t, name) }, "its time was set"},
+		{"another time, the same bytes", true, func() { touch(t, name) }, ""},
+		{"another time, other bytes", true, func() { put(t, name, []byte("SCORES")) }, "its sha256 is"},
+		{"another size", true, func() { put(t, name, []byte("more scores")) }, "has 11 bytes and had 6"},
+		{"gone", true, func() { remove(t, name) }, "is gone"},
+	}
+	for _, test := range tests {
+		o := put(t, name, []byte("scores"))
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := Input{Path: name, Bytes: o.Bytes, ModTime: info.ModTime()}
+		if test.digest {
+			in.Digest = "sha256:" + o.SHA256
+		}
+		test.change()
+		err = in.Changed(context.Background())
+		if (err == nil) != (test.changed == "") || err != nil && !strings.Contains(err.Error(), test.changed) {
+			t.Errorf("%s: Changed() = %v; want %q", test.name, err, test.changed)
+		}
+	}
+}
+
+func touch(t *testing.T, name string) {
+	t.Helper()
+	at := day(t, runNumber(1))
+	if err := os.Chtimes(name, at, at); err != nil {
+		t.Fatal(err)
+	}
+}
