@@ -8,10 +8,8 @@ import (
 	"math"
 	"slices"
 
-	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
-	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/models"
 )
@@ -169,17 +167,15 @@ type replayer struct {
 // again scores the rows found in the output of one run.
 func (r *replayer) again(ctx context.Context, found []*hit) (err error) {
 	m := found[0].run.Manifest
-	plan, err := r.planOf(ctx, m)
+	opts, err := r.optionsOf(m)
+	if err != nil {
+		return err
+	}
+	plan, l, err := r.locate(ctx, m, opts, found)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, plan.Close()) }()
-	if err := plan.sameParts(m); err != nil {
-		return err
-	}
-	if err := r.places(ctx, plan, m, found); err != nil {
-		return err
-	}
 	lib, err := r.opts.Load(plan.Options.Provider)
 	if err != nil {
 		return err
@@ -187,22 +183,62 @@ func (r *replayer) again(ctx context.Context, found []*hit) (err error) {
 	if lib.Version != m.Versions.ORT {
 		r.Notes = append(r.Notes, fmt.Sprintf("run %s was scored by ONNX Runtime %s, and is by %s now: last bits may differ", m.Run, m.Versions.ORT, lib.Version))
 	}
-	if err := guarded(func() error { return r.score(ctx, plan, lib, found) }); err != nil {
+	if err := guarded(func() error { return r.score(ctx, plan, l, lib, found) }); err != nil {
 		return cmp.Or(plan.Dataset.Changed(), err) // the cause, and not the symptom
 	}
 	return plan.Dataset.Changed()
 }
 
-// planOf plans the run of a manifest again, after a look that its inputs are as
-// they were; the model's digest is pinned.
-func (r *replayer) planOf(ctx context.Context, m *ledger.Manifest) (*Plan, error) {
+// optionsOf are the options of a run, to score some of its rows again.
+func (r *replayer) optionsOf(m *ledger.Manifest) (Options, error) {
 	opts, err := OptionsOf(m)
 	if err != nil {
-		return nil, fmt.Errorf("%w (this millrace is %s: replay with the one that made the run)", err, r.opts.Build.Version)
+		return opts, fmt.Errorf("%w (this millrace is %s: replay with the one that made the run)", err, r.opts.Build.Version)
 	}
 	opts.Model = cmp.Or(r.opts.Model, opts.Model)
+	opts.PartRows = cmp.Or(opts.PartRows, DefaultPartRows)
+	// What follows decides no prediction: nothing is written, and one batch at a
+	// time is scored.
+	opts.Output, opts.MemoryLimit, opts.Build = "", NoMemoryLimit, r.opts.Build
+	opts.Workers, opts.Readers = 1, 1
+	return opts, nil
+}
+
+// locate finds the input row of each row found, and plans the run again over the
+// files that their batches need. A manifest that lists spans tells which these are,
+// so that no other input needs to be there still; else all are opened.
+func (r *replayer) locate(ctx context.Context, m *ledger.Manifest, opts Options, found []*hit) (plan *Plan, l *layout, err error) {
+	l, err = recordedLayout(m, opts.PartRows)
+	if err == nil && l == nil {
+		plan, err = r.planOf(ctx, m, opts, everyFile(len(m.Inputs)))
+		if err == nil {
+			l = plan.layout()
+		}
+	}
+	if err == nil {
+		err = l.fits(m)
+	}
+	if err == nil {
+		err = r.places(ctx, l, m, found)
+	}
+	if err == nil && plan == nil {
+		near := l.near(found, int64(opts.BatchRows))
+		plan, err = r.planOf(ctx, m, opts, near)
+		if err == nil {
+			err = l.open(plan.Dataset, near)
+		}
+	}
+	if err != nil && plan != nil {
+		err = errors.Join(err, plan.Close())
+	}
+	return plan, l, err
+}
+
+// planOf plans the run of a manifest again over some of its inputs, after a look
+// that these are as they were; the model's digest is pinned.
+func (r *replayer) planOf(ctx context.Context, m *ledger.Manifest, opts Options, files []int) (*Plan, error) {
 	opts.Inputs = nil
-	for i := range m.Inputs {
+	for _, i := range files {
 		in := &m.Inputs[i]
 		if err := in.Changed(ctx); err != nil {
 			if ctx.Err() != nil {
@@ -212,10 +248,6 @@ func (r *replayer) planOf(ctx context.Context, m *ledger.Manifest) (*Plan, error
 		}
 		opts.Inputs = append(opts.Inputs, in.Path)
 	}
-	// What follows decides no prediction: nothing is written, and one batch at a
-	// time is scored.
-	opts.Output, opts.MemoryLimit, opts.Build = "", NoMemoryLimit, r.opts.Build
-	opts.Workers, opts.Readers = 1, 1
 	plan, err := NewPlan(ctx, opts)
 	if errors.Is(err, models.ErrModel) {
 		return nil, fmt.Errorf("%w (--model names the place where it is now)", err)
@@ -223,21 +255,9 @@ func (r *replayer) planOf(ctx context.Context, m *ledger.Manifest) (*Plan, error
 	return plan, err
 }
 
-// sameParts makes sure that the input falls into the parts that it fell into.
-func (p *Plan) sameParts(m *ledger.Manifest) error {
-	same := len(p.Parts) == len(m.Parts) && len(m.Outputs) == len(m.Parts)
-	for i := 0; same && i < len(m.Parts); i++ {
-		same = p.Parts[i].Rows == m.Parts[i].Read && m.Parts[i].Filtered == 0
-	}
-	if !same {
-		return fmt.Errorf("%w: the input falls into other parts than the manifest lists, so that it cannot be told which row is which", format.ErrChanged)
-	}
-	return nil
-}
-
-// places finds the input row of each row found.
-func (r *replayer) places(ctx context.Context, plan *Plan, m *ledger.Manifest, found []*hit) error {
-	rejected, err := r.rejectedRows(ctx, plan, m, found)
+// places finds the place of each row found in its part's input, and sorts by it.
+func (r *replayer) places(ctx context.Context, l *layout, m *ledger.Manifest, found []*hit) error {
+	rejected, err := r.rejectedRows(ctx, l, m, found)
 	if err != nil {
 		return err
 	}
@@ -248,31 +268,10 @@ func (r *replayer) places(ctx context.Context, plan *Plan, m *ledger.Manifest, f
 				f.place++
 			}
 		}
-		if f.place >= plan.Parts[f.part].Rows {
+		if f.place >= l.parts[f.part].Rows {
 			return fmt.Errorf("%w: %q has a row %d, and part %d of the input has no row for it", ledger.ErrUnsound, f.file, f.row, f.part)
 		}
 	}
 	slices.SortStableFunc(found, func(a, b *hit) int { return cmp.Or(a.part-b.part, cmp.Compare(a.place, b.place)) })
 	return nil
-}
-
-// batchOf is the batch that a row of a part was in: its first row and how many it
-// has.
-func (p *Plan) batchOf(part int, place int64) (first, n int64) {
-	spans := make([]int64, len(p.Parts[part].Spans))
-	for i, s := range p.Parts[part].Spans {
-		spans[i] = s.Rows
-	}
-	return batcher.BatchAround(spans, p.Options.BatchRows, p.joining, place)
-}
-
-// originOf is the input row at a place in a part.
-func (p *Plan) originOf(part int, place int64) (dataset.SpanRef, int64) {
-	for _, s := range p.Parts[part].Spans {
-		if place < s.Rows {
-			return s, s.FirstRow + place
-		}
-		place -= s.Rows
-	}
-	return dataset.SpanRef{}, -1
 }

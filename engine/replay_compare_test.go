@@ -82,8 +82,14 @@ func TestCompareNumbersThatAreNone(t *testing.T) {
 		was, is int
 		want    Outcome
 	}{
-		{0, 0, OutcomeEqual}, {0, 1, OutcomeWithin}, {0, 4, OutcomeDifferent}, {4, 0, OutcomeDifferent},
-		{2, 2, OutcomeEqual}, {2, 3, OutcomeDifferent}, {2, 5, OutcomeDifferent}, {5, 2, OutcomeDifferent},
+		{0, 0, OutcomeEqual},
+		{0, 1, OutcomeWithin},
+		{0, 4, OutcomeDifferent},
+		{4, 0, OutcomeDifferent},
+		{2, 2, OutcomeEqual},
+		{2, 3, OutcomeDifferent},
+		{2, 5, OutcomeDifferent},
+		{5, 2, OutcomeDifferent},
 	} {
 		if got := compareValues(a, test.was, a, test.is, 1); got.Outcome != test.want || got.Difference != nil {
 			t.Errorf("compareValues(%v, %v) = %s, %v; want %s and no difference", a.Value(test.was), a.Value(test.is), got.Outcome, got.Difference, test.want)

@@ -105,7 +105,7 @@ func rejectedRow(run string, b arrow.RecordBatch, i int) RejectedRow {
 
 // rejectedRows gives, for each part in which rows were found, the places of its
 // rejected rows, in order.
-func (r *replayer) rejectedRows(ctx context.Context, p *Plan, m *ledger.Manifest, found []*hit) (places map[int][]int64, err error) {
+func (r *replayer) rejectedRows(ctx context.Context, l *layout, m *ledger.Manifest, found []*hit) (places map[int][]int64, err error) {
 	wanted := map[int]bool{}
 	for _, f := range found {
 		if m.Parts[f.part].Rejected > 0 {
@@ -136,7 +136,7 @@ func (r *replayer) rejectedRows(ctx context.Context, p *Plan, m *ledger.Manifest
 			return nil
 		}
 		file, row := b.Column(0).ValueStr(i), b.Column(1).(*array.Int64).Value(i)
-		place, ok := w.next(p, part, file, row)
+		place, ok := w.next(l, part, file, row)
 		if !ok {
 			return fmt.Errorf("%w: %s lists row %d of %q among the rejects of part %d, which has no such row", ledger.ErrUnsound, m.Rejects.Name, row, file, part)
 		}
@@ -163,12 +163,12 @@ type placeWalk struct {
 }
 
 // next gives the place of a row of a file.
-func (w *placeWalk) next(p *Plan, part int, file string, row int64) (place int64, ok bool) {
-	spans, files := p.Parts[part].Spans, p.Dataset.Files()
+func (w *placeWalk) next(l *layout, part int, file string, row int64) (place int64, ok bool) {
+	spans := l.parts[part].Spans
 	for ; w.span < len(spans); w.span++ {
 		s := spans[w.span]
 		place := w.first + row - s.FirstRow
-		if row >= s.FirstRow && row < s.FirstRow+s.Rows && place >= w.after && sameFile(files[s.File].Path, file) {
+		if row >= s.FirstRow && row < s.FirstRow+s.Rows && place >= w.after && sameFile(l.files[s.File], file) {
 			w.after = place + 1
 			return place, true
 		}

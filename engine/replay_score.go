@@ -13,9 +13,17 @@ import (
 	"github.com/millrace/millrace/io/format"
 )
 
+// rescorer scores rows of one run again.
+type rescorer struct {
+	*replayer
+	plan   *Plan
+	layout *layout
+	worker *worker
+}
+
 // score scores the batches of the rows found, which are in the order of the input,
 // and compares.
-func (r *replayer) score(ctx context.Context, p *Plan, lib *ort.Library, found []*hit) (err error) {
+func (r *replayer) score(ctx context.Context, p *Plan, l *layout, lib *ort.Library, found []*hit) (err error) {
 	scoring, err := p.openScoring(lib, p.Options.IntraOpThreads)
 	if err != nil {
 		return err
@@ -23,20 +31,20 @@ func (r *replayer) score(ctx context.Context, p *Plan, lib *ort.Library, found [
 	defer func() { err = errors.Join(err, scoring.close()) }()
 	rows := int64(p.Binding.FixedRows)
 	for _, f := range found {
-		_, n := p.batchOf(f.part, f.place)
+		_, n := l.batchOf(p, f.part, f.place)
 		rows = max(rows, n)
 	}
 	scoring.usePool(1)
-	w := scoring.worker(int(rows), &Progress{})
-	defer func() { err = errors.Join(err, w.close()) }()
+	s := &rescorer{replayer: r, plan: p, layout: l, worker: scoring.worker(int(rows), &Progress{})}
+	defer func() { err = errors.Join(err, s.worker.close()) }()
 	for len(found) > 0 {
 		part := found[0].part
-		first, n := p.batchOf(part, found[0].place)
+		first, n := l.batchOf(p, part, found[0].place)
 		same := 1
 		for same < len(found) && found[same].part == part && found[same].place < first+n {
 			same++
 		}
-		if err := r.scoreBatch(ctx, p, w, first, n, found[:same]); err != nil {
+		if err := s.batch(ctx, first, n, found[:same]); err != nil {
 			return err
 		}
 		found = found[same:]
@@ -44,41 +52,40 @@ func (r *replayer) score(ctx context.Context, p *Plan, lib *ort.Library, found [
 	return nil
 }
 
-// scoreBatch scores the batch of n rows of a part from its row first on, which
-// holds the rows found.
-func (r *replayer) scoreBatch(ctx context.Context, p *Plan, w *worker, first, n int64, found []*hit) error {
-	batch, err := p.readBatch(ctx, found[0].part, first, n)
+// batch scores the batch of n rows of a part from its row first on, which holds the
+// rows found.
+func (s *rescorer) batch(ctx context.Context, first, n int64, found []*hit) error {
+	batch, err := s.read(ctx, found[0].part, first, n)
 	if err != nil {
 		return err
 	}
-	res, err := w.score(ctx, batch)
+	res, err := s.worker.score(ctx, batch)
 	if err != nil {
 		batch.Release()
 		return err
 	}
 	defer res.release()
-	narrow(res.batch, p.PassedAt, p.passedSchema)
+	narrow(res.batch, s.plan.PassedAt, s.plan.passedSchema)
 	for _, f := range found {
-		row, err := r.compareRow(p, res, f, int(f.place-first))
+		row, err := s.compareRow(res, f, int(f.place-first))
 		if err != nil {
 			return err
 		}
 		switch row.Outcome {
 		case OutcomeEqual:
-			r.Equal++
+			s.Equal++
 		case OutcomeWithin:
-			r.Within++
+			s.Within++
 		default:
-			r.Different++
+			s.Different++
 		}
-		r.Rows = append(r.Rows, *row)
+		s.Rows = append(s.Rows, *row)
 	}
 	return nil
 }
 
-// readBatch reads n rows of a part from its row first on; the caller releases
-// them.
-func (p *Plan) readBatch(ctx context.Context, part int, first, n int64) (_ *batcher.Batch, err error) {
+// read reads n rows of a part from its row first on; the caller releases them.
+func (s *rescorer) read(ctx context.Context, part int, first, n int64) (_ *batcher.Batch, err error) {
 	batch := &batcher.Batch{}
 	defer func() {
 		if err != nil {
@@ -86,14 +93,16 @@ func (p *Plan) readBatch(ctx context.Context, part int, first, n int64) (_ *batc
 		}
 	}()
 	var at int64 // the place of the span's first row
-	for _, span := range p.Parts[part].Spans {
+	for _, span := range s.layout.parts[part].Spans {
 		from, to := max(first-at, 0), min(first+n-at, span.Rows) // of the span's rows
 		at += span.Rows
-		if from >= to {
+		file, opened := s.layout.opened[span.File]
+		if from >= to || !opened {
 			continue
 		}
+		span.File = file
 		var row int64
-		err := p.Dataset.ReadSpan(ctx, span, p.Columns, func(b arrow.RecordBatch) error {
+		err := s.plan.Dataset.ReadSpan(ctx, span, s.plan.Columns, func(b arrow.RecordBatch) error {
 			if lo, hi := max(from-row, 0), min(to-row, b.NumRows()); lo < hi {
 				b.Retain()
 				batch.Segments = append(batch.Segments, batcher.Segment{
@@ -117,12 +126,12 @@ func (p *Plan) readBatch(ctx context.Context, part int, first, n int64) (_ *batc
 }
 
 // compareRow compares a row of the output with one of a scored batch.
-func (r *replayer) compareRow(p *Plan, res *result, f *hit, at int) (*ReplayedRow, error) {
-	span, inputRow := p.originOf(f.part, f.place)
+func (s *rescorer) compareRow(res *result, f *hit, at int) (*ReplayedRow, error) {
+	input, inputRow := s.layout.originOf(f.part, f.place)
 	row := &ReplayedRow{
-		Run: f.run.Run, File: f.file, Row: f.row, Input: p.Dataset.Files()[span.File].Path, InputRow: inputRow, Outcome: OutcomeEqual,
+		Run: f.run.Run, File: f.file, Row: f.row, Input: input, InputRow: inputRow, Outcome: OutcomeEqual,
 	}
-	if err := row.addPassed(p, res, f, at); err != nil {
+	if err := row.addPassed(s.plan, res, f, at); err != nil {
 		return nil, err
 	}
 	for _, reject := range res.rejects {
@@ -135,7 +144,7 @@ func (r *replayer) compareRow(p *Plan, res *result, f *hit, at int) (*ReplayedRo
 		if recorded == nil {
 			return nil, fmt.Errorf("%w: %q has no column %q, which the model gives", ledger.ErrUnsound, f.file, field.Name)
 		}
-		v := compareValues(recorded, 0, res.predictions[i], at, r.Tolerance)
+		v := compareValues(recorded, 0, res.predictions[i], at, s.Tolerance)
 		v.Column = field.Name
 		row.Predictions = append(row.Predictions, v)
 		row.Outcome = max(row.Outcome, v.Outcome)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/ort/orttest"
+	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/models"
 	pb "github.com/millrace/millrace/models/onnxpb"
@@ -59,10 +61,9 @@ func batchSum(t *testing.T) string {
 // that sums of different rows differ.
 func powers(t *testing.T, path string, first, rows int, spans ...int64) {
 	t.Helper()
-	var ids, values []string
+	ids, values := make([]string, rows), make([]string, rows)
 	for i := range rows {
-		ids = append(ids, strconv.Itoa(first+i))
-		values = append(values, strconv.Itoa(1<<(i%20)))
+		ids[i], values[i] = strconv.Itoa(first+i), strconv.Itoa(1<<(i%20))
 	}
 	writeSpans(t, path, spans,
 		named{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, "["+strings.Join(ids, ",")+"]")},
@@ -105,14 +106,12 @@ func TestReplayPassesOverRejectedRows(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	const rows = 40
-	var ids, values []string
+	ids, values := make([]string, rows), make([]string, rows)
 	for i := range rows {
-		ids = append(ids, strconv.Itoa(i))
-		value := strconv.Itoa(i)
+		ids[i], values[i] = strconv.Itoa(i), strconv.Itoa(i)
 		if i%3 == 1 || i%7 == 0 {
-			value = "null"
+			values[i] = "null"
 		}
-		values = append(values, value)
 	}
 	model := onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_FLOAT, "N", 1))
 	for i, test := range []struct {
@@ -150,6 +149,73 @@ func TestReplayPassesOverRejectedRows(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A manifest that lists spans tells which inputs a row's batch needs: the others
+// may be gone.
+func TestReplayNeedsTheInputsOfTheBatchAlone(t *testing.T) {
+	dir := t.TempDir()
+	var inputs []string
+	for i := range 4 {
+		name := filepath.Join(dir, fmt.Sprintf("%d.arrow", i))
+		powers(t, name, 10*i, 10, 3)
+		inputs = append(inputs, name)
+	}
+	out := filepath.Join(dir, "out.parquet") // one part, of all inputs
+	mustRun(t, engine.Options{Model: batchSum(t), Inputs: inputs, Output: out, IDs: []string{"id"}, BatchRows: 8})
+	listSpans(t, out)
+	want := replay(t, replayOf(t, out, 22)).Rows[0]
+	for i, kept := range [][]int{{1, 2}, {1, 2, 3}} { // its batch has rows of the file before
+		for at, name := range inputs {
+			if !slices.Contains(kept, at) {
+				rename(t, name, name+".gone")
+			}
+		}
+		r := replay(t, replayOf(t, out, 22))
+		if diff := cmp.Diff(want, r.Rows[0]); r.Equal != 1 || diff != "" {
+			t.Errorf("%d: %d equal; with all inputs, and with %v (-all +some):\n%s", i, r.Equal, kept, diff)
+		}
+		for at, name := range inputs {
+			if !slices.Contains(kept, at) {
+				rename(t, name+".gone", name)
+			}
+		}
+	}
+	rename(t, inputs[2], inputs[2]+".gone")
+	if _, err := replayOf(t, out, 22).Replay(t.Context()); !errors.Is(err, format.ErrChanged) || !strings.Contains(err.Error(), "2.arrow") {
+		t.Errorf("Replay() without the row's own input = %v; want ErrChanged that names it", err)
+	}
+	if r := replay(t, replayOf(t, out, 2)); r.Equal != 1 {
+		t.Errorf("a row of the first input: %+v; want it equal", r)
+	}
+}
+
+// listSpans has the newest manifest of a single file list the spans of inputs.
+func listSpans(t *testing.T, out string) {
+	t.Helper()
+	h, err := ledger.ReadHistory(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := h.Newest().Manifest
+	for i := range m.Inputs {
+		data, err := dataset.Open(t.Context(), []string{m.Inputs[i].Path}, dataset.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Inputs[i].Spans = nil
+		for _, span := range data.Spans(0) {
+			m.Inputs[i].Spans = append(m.Inputs[i].Spans, ledger.Rows{Read: span.Rows, Scored: span.Rows})
+		}
+		if err := data.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(filepath.Dir(out), "_"+filepath.Base(out)+".millrace", m.Run, "manifest.json"), data)
 }
 
 func TestReplayOfReferenceModels(t *testing.T) {

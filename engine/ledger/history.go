@@ -208,7 +208,7 @@ func (h *History) checkSeal(r *Recorded) {
 	case err != nil:
 		h.problem(Problem{File: name, Run: r.Run, What: "cannot be read: " + cause(err), Do: "restore it from a copy"})
 	case len(line) != len(want) || string(line[2*sha256.Size:]) != want[2*sha256.Size:]:
-		h.problem(Problem{File: name, Run: r.Run, What: fmt.Sprintf("is not the one line that sha256sum writes of %s", manifestName), Do: "restore it from a copy"})
+		h.problem(Problem{File: name, Run: r.Run, What: "is not the one line that sha256sum writes of " + manifestName, Do: "restore it from a copy"})
 	case string(line) != want:
 		h.problem(Problem{
 			File: h.file(r.Run, manifestName), Run: r.Run,
@@ -256,8 +256,8 @@ func unjoined(err error) []error {
 	if err == nil {
 		return nil
 	}
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // this error is meant, not one below it
-	if !ok || !strings.Contains(err.Error(), "\n") {  // fmt.Errorf with several %w is one error
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok || !strings.Contains(err.Error(), "\n") { // fmt.Errorf with several %w is one error
 		return []error{err}
 	}
 	var all []error

@@ -19,7 +19,7 @@ func TestReadHistoryOrder(t *testing.T) {
 	if len(h.Problems) > 0 {
 		t.Fatalf("problems: %q", lines(h.Problems))
 	}
-	var got []string
+	got := make([]string, 0, len(h.Runs))
 	for i, r := range h.Runs {
 		state := "replaced"
 		if r.Live {

@@ -32,20 +32,20 @@ func runNumber(n int) string { return fmt.Sprintf("202611%02dT020000Z-%06x", n, 
 
 // madeOutput writes an output as its runs, oldest first, would leave it: a
 // directory, or one file where its name ends in .parquet. Each part has 3 rows.
-func madeOutput(t testing.TB, output string, runs ...madeRun) {
-	t.Helper()
+func madeOutput(tb testing.TB, output string, runs ...madeRun) {
+	tb.Helper()
 	single := filepath.Ext(output) == ".parquet"
 	folder, side := output, "_millrace"
 	if single {
 		folder, side = filepath.Dir(output), sideName(filepath.Base(output))
 	}
 	inputs := filepath.Join(filepath.Dir(output), "inputs")
-	model := put(t, filepath.Join(inputs, "m.onnx"), []byte("a model"))
+	model := put(tb, filepath.Join(inputs, "m.onnx"), []byte("a model"))
 	var parent *Parent
 	for i, r := range runs {
 		m := &Manifest{
 			Run: r.run, Parent: parent, Mode: r.mode, By: Starter{User: "batch", Host: "n1", Starts: 1},
-			Started: day(t, r.run), Finished: day(t, r.run).Add(90 * time.Second),
+			Started: day(tb, r.run), Finished: day(tb, r.run).Add(90 * time.Second),
 			Model: ModelFile{Path: filepath.Join(inputs, "m.onnx"), SHA256: model.SHA256, Bytes: model.Bytes},
 		}
 		live := true
@@ -60,11 +60,11 @@ func madeOutput(t testing.TB, output string, runs ...madeRun) {
 			case r.mode == ModeAppend:
 				name = filepath.Join("run-"+r.run, name)
 			}
-			out := put(t, filepath.Join(folder, name), parquetOf(t, 3, 100*i+10*part))
+			out := put(tb, filepath.Join(folder, name), parquetOf(tb, 3, 100*i+10*part))
 			out.Name, out.Rows = name, 3
 			if !live {
 				if err := os.Remove(filepath.Join(folder, name)); err != nil {
-					t.Fatal(err)
+					tb.Fatal(err)
 				}
 			}
 			m.Outputs = append(m.Outputs, out)
@@ -72,7 +72,7 @@ func madeOutput(t testing.TB, output string, runs ...madeRun) {
 		}
 		if r.rejects > 0 {
 			name := filepath.Join(side, r.run, rejectsName)
-			out := put(t, filepath.Join(folder, name), parquetOf(t, 1, 77))
+			out := put(tb, filepath.Join(folder, name), parquetOf(tb, 1, 77))
 			out.Name, out.Rows = name, 1
 			m.Rejects = &out
 			m.Parts[0].Read, m.Parts[0].Rejected = 4, 1
@@ -80,10 +80,10 @@ func madeOutput(t testing.TB, output string, runs ...madeRun) {
 		for _, p := range m.Parts {
 			m.Ledger = m.Ledger.Add(p)
 		}
-		in := put(t, filepath.Join(inputs, r.run+".parquet"), []byte("rows of "+r.run))
-		modified := day(t, r.run).Add(-time.Hour)
+		in := put(tb, filepath.Join(inputs, r.run+".parquet"), []byte("rows of "+r.run))
+		modified := day(tb, r.run).Add(-time.Hour)
 		if err := os.Chtimes(filepath.Join(inputs, r.run+".parquet"), modified, modified); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		m.Inputs = []Input{{
 			Path: filepath.Join(inputs, r.run+".parquet"), Format: "parquet", Bytes: in.Bytes, Rows: m.Ledger.Read,
@@ -94,48 +94,48 @@ func madeOutput(t testing.TB, output string, runs ...madeRun) {
 		}
 		data, err := m.Encode()
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
-		parent = &Parent{Run: r.run, SHA256: seal(t, filepath.Join(folder, side, r.run), data)}
+		parent = &Parent{Run: r.run, SHA256: seal(tb, filepath.Join(folder, side, r.run), data)}
 	}
 	if !single {
-		put(t, filepath.Join(folder, successName), nil)
+		put(tb, filepath.Join(folder, successName), nil)
 	}
 }
 
 // seal writes a manifest and its digest beside it, which it returns.
-func seal(t testing.TB, dir string, manifest []byte) string {
-	t.Helper()
-	digest := put(t, filepath.Join(dir, manifestName), manifest).SHA256
-	put(t, filepath.Join(dir, sealName), []byte(digest+"  "+manifestName+"\n"))
+func seal(tb testing.TB, dir string, manifest []byte) string {
+	tb.Helper()
+	digest := put(tb, filepath.Join(dir, manifestName), manifest).SHA256
+	put(tb, filepath.Join(dir, sealName), []byte(digest+"  "+manifestName+"\n"))
 	return digest
 }
 
-func day(t testing.TB, run string) time.Time {
-	t.Helper()
+func day(tb testing.TB, run string) time.Time {
+	tb.Helper()
 	at, err := time.Parse(runIDTime, run[:len(runIDTime)])
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return at
 }
 
 // put writes a file, and says what it wrote.
-func put(t testing.TB, path string, data []byte) Output {
-	t.Helper()
+func put(tb testing.TB, path string, data []byte) Output {
+	tb.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := os.WriteFile(path, data, 0o666); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	digest := sha256.Sum256(data)
 	return Output{Name: filepath.Base(path), SHA256: hex.EncodeToString(digest[:]), Bytes: int64(len(data))}
 }
 
 // parquetOf is a file of some rows with one int64 column that counts from first.
-func parquetOf(t testing.TB, rows, first int) []byte {
-	t.Helper()
+func parquetOf(tb testing.TB, rows, first int) []byte {
+	tb.Helper()
 	schema := arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64}}, nil)
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	defer b.Release()
@@ -147,13 +147,13 @@ func parquetOf(t testing.TB, rows, first int) []byte {
 	var data bytes.Buffer
 	w, err := parquetfile.NewWriter(&data, schema, format.WriteOptions{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := w.Write(record); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return data.Bytes()
 }

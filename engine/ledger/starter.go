@@ -18,21 +18,35 @@ type schedulerVariable struct{ name, only string }
 // order. They are identifiers by the schedulers' own documentation; no other
 // variable is looked at, since an environment holds secrets.
 var schedulerVariables = []schedulerVariable{
-	{name: "SLURM_JOB_ID"}, {name: "SLURM_ARRAY_JOB_ID"}, {name: "SLURM_ARRAY_TASK_ID"}, {name: "SLURM_RESTART_COUNT"},
-	{name: "AIRFLOW_CTX_DAG_ID"}, {name: "AIRFLOW_CTX_TASK_ID"}, {name: "AIRFLOW_CTX_DAG_RUN_ID"}, {name: "AIRFLOW_CTX_TRY_NUMBER"},
+	{name: "SLURM_JOB_ID"},
+	{name: "SLURM_ARRAY_JOB_ID"},
+	{name: "SLURM_ARRAY_TASK_ID"},
+	{name: "SLURM_RESTART_COUNT"},
+	{name: "AIRFLOW_CTX_DAG_ID"},
+	{name: "AIRFLOW_CTX_TASK_ID"},
+	{name: "AIRFLOW_CTX_DAG_RUN_ID"},
+	{name: "AIRFLOW_CTX_TRY_NUMBER"},
 	// Kubernetes gives every container the address of its API, and calls the
 	// host by the pod's name; the first two are how manifests pass a pod's names on.
-	{name: "POD_NAMESPACE", only: "KUBERNETES_SERVICE_HOST"}, {name: "POD_NAME", only: "KUBERNETES_SERVICE_HOST"},
-	{name: "HOSTNAME", only: "KUBERNETES_SERVICE_HOST"}, {name: "JOB_COMPLETION_INDEX", only: "KUBERNETES_SERVICE_HOST"},
-	{name: "PBS_JOBID"}, {name: "PBS_ARRAY_INDEX"},
-	{name: "LSB_JOBID"}, {name: "LSB_JOBINDEX", only: "LSB_JOBID"},
+	{name: "POD_NAMESPACE", only: "KUBERNETES_SERVICE_HOST"},
+	{name: "POD_NAME", only: "KUBERNETES_SERVICE_HOST"},
+	{name: "HOSTNAME", only: "KUBERNETES_SERVICE_HOST"},
+	{name: "JOB_COMPLETION_INDEX", only: "KUBERNETES_SERVICE_HOST"},
+	{name: "PBS_JOBID"},
+	{name: "PBS_ARRAY_INDEX"},
+	{name: "LSB_JOBID"},
+	{name: "LSB_JOBINDEX", only: "LSB_JOBID"},
 	// Grid Engine's names are so plain that others use them.
-	{name: "JOB_ID", only: "SGE_TASK_ID"}, {name: "SGE_TASK_ID"},
-	{name: "AWS_BATCH_JOB_ID"}, {name: "AWS_BATCH_JOB_ATTEMPT"}, {name: "AWS_BATCH_JOB_ARRAY_INDEX"},
-	{name: "GITHUB_RUN_ID"}, {name: "GITHUB_RUN_ATTEMPT"}, // GitHub Actions
-	{name: "CI_JOB_ID"},     // GitLab
-	{name: "BUILD_TAG"},     // Jenkins
-	{name: "INVOCATION_ID"}, // systemd.exec(5)
+	{name: "JOB_ID", only: "SGE_TASK_ID"},
+	{name: "SGE_TASK_ID"},
+	{name: "AWS_BATCH_JOB_ID"},
+	{name: "AWS_BATCH_JOB_ATTEMPT"},
+	{name: "AWS_BATCH_JOB_ARRAY_INDEX"},
+	{name: "GITHUB_RUN_ID"},
+	{name: "GITHUB_RUN_ATTEMPT"}, // GitHub Actions
+	{name: "CI_JOB_ID"},          // GitLab
+	{name: "BUILD_TAG"},          // Jenkins
+	{name: "INVOCATION_ID"},      // systemd.exec(5)
 }
 
 // maxStarterBytes bounds each text of a Starter.

@@ -18,19 +18,34 @@ func TestSchedulerNames(t *testing.T) {
 		want        []string
 	}{
 		{"no scheduler", map[string]string{"PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "s3cret"}, nil},
-		{"Slurm, an array's task", map[string]string{"SLURM_ARRAY_TASK_ID": "3", "SLURM_JOB_ID": "4711", "SLURM_ARRAY_JOB_ID": "4708", "SLURM_JWT": "s3cret"},
-			[]string{"SLURM_JOB_ID=4711", "SLURM_ARRAY_JOB_ID=4708", "SLURM_ARRAY_TASK_ID=3"}},
-		{"Airflow", map[string]string{"AIRFLOW_CTX_DAG_ID": "nightly", "AIRFLOW_CTX_TASK_ID": "score", "AIRFLOW_CTX_DAG_RUN_ID": "scheduled__2026-11-27T00:00:00+00:00", "AIRFLOW_CONN_DB": "postgres://u:s3cret@h"},
-			[]string{"AIRFLOW_CTX_DAG_ID=nightly", "AIRFLOW_CTX_TASK_ID=score", "AIRFLOW_CTX_DAG_RUN_ID=scheduled__2026-11-27T00:00:00+00:00"}},
-		{"Kubernetes", map[string]string{"KUBERNETES_SERVICE_HOST": "10.0.0.1", "HOSTNAME": "score-28-x7", "JOB_COMPLETION_INDEX": "2"},
-			[]string{"HOSTNAME=score-28-x7", "JOB_COMPLETION_INDEX=2"}},
+		{
+			"Slurm, an array's task",
+			map[string]string{"SLURM_ARRAY_TASK_ID": "3", "SLURM_JOB_ID": "4711", "SLURM_ARRAY_JOB_ID": "4708", "SLURM_JWT": "s3cret"},
+			[]string{"SLURM_JOB_ID=4711", "SLURM_ARRAY_JOB_ID=4708", "SLURM_ARRAY_TASK_ID=3"},
+		},
+		{
+			"Airflow",
+			map[string]string{"AIRFLOW_CTX_DAG_ID": "nightly", "AIRFLOW_CTX_TASK_ID": "score", "AIRFLOW_CTX_DAG_RUN_ID": "scheduled__2026-11-27T00:00:00+00:00", "AIRFLOW_CONN_DB": "postgres://u:s3cret@h"},
+			[]string{"AIRFLOW_CTX_DAG_ID=nightly", "AIRFLOW_CTX_TASK_ID=score", "AIRFLOW_CTX_DAG_RUN_ID=scheduled__2026-11-27T00:00:00+00:00"},
+		},
+		{
+			"Kubernetes",
+			map[string]string{"KUBERNETES_SERVICE_HOST": "10.0.0.1", "HOSTNAME": "score-28-x7", "JOB_COMPLETION_INDEX": "2"},
+			[]string{"HOSTNAME=score-28-x7", "JOB_COMPLETION_INDEX=2"},
+		},
 		{"a shell's HOSTNAME is no pod", map[string]string{"HOSTNAME": "desk"}, nil},
 		{"Grid Engine", map[string]string{"JOB_ID": "9", "SGE_TASK_ID": "undefined"}, []string{"JOB_ID=9", "SGE_TASK_ID=undefined"}},
 		{"somebody else's JOB_ID", map[string]string{"JOB_ID": "s3cret"}, nil},
-		{"PBS, LSF and AWS Batch", map[string]string{"PBS_JOBID": "1.pbs", "LSB_JOBID": "2", "LSB_JOBINDEX": "0", "AWS_BATCH_JOB_ID": "a-b"},
-			[]string{"PBS_JOBID=1.pbs", "LSB_JOBID=2", "LSB_JOBINDEX=0", "AWS_BATCH_JOB_ID=a-b"}},
-		{"systemd and the builders", map[string]string{"INVOCATION_ID": "0f", "GITHUB_RUN_ID": "5", "CI_JOB_ID": "6", "BUILD_TAG": "jenkins-x-7", "GITHUB_TOKEN": "s3cret"},
-			[]string{"GITHUB_RUN_ID=5", "CI_JOB_ID=6", "BUILD_TAG=jenkins-x-7", "INVOCATION_ID=0f"}},
+		{
+			"PBS, LSF and AWS Batch",
+			map[string]string{"PBS_JOBID": "1.pbs", "LSB_JOBID": "2", "LSB_JOBINDEX": "0", "AWS_BATCH_JOB_ID": "a-b"},
+			[]string{"PBS_JOBID=1.pbs", "LSB_JOBID=2", "LSB_JOBINDEX=0", "AWS_BATCH_JOB_ID=a-b"},
+		},
+		{
+			"systemd and the builders",
+			map[string]string{"INVOCATION_ID": "0f", "GITHUB_RUN_ID": "5", "CI_JOB_ID": "6", "BUILD_TAG": "jenkins-x-7", "GITHUB_TOKEN": "s3cret"},
+			[]string{"GITHUB_RUN_ID=5", "CI_JOB_ID=6", "BUILD_TAG=jenkins-x-7", "INVOCATION_ID=0f"},
+		},
 		{"set and empty", map[string]string{"SLURM_JOB_ID": ""}, nil},
 		{"a value that would move the cursor", map[string]string{"BUILD_TAG": "a\x1b[2Jb\n\xff"}, []string{"BUILD_TAG=a?[2Jb??"}},
 	}

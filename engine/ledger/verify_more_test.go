@@ -45,7 +45,7 @@ func TestVerifySingleFile(t *testing.T) {
 		}, []string{"bytes, and run " + runNumber(2) + " wrote", `"scores.parquet": is that of run ` + runNumber(1) + ", before the newest"}},
 		{"renamed with its folder", func(t *testing.T, out string) {
 			t.Helper()
-			edit(t, side(out, 2), func(m map[string]any) { output(m, 0)["name"] = "yesterday.parquet" })
+			edit(t, side(out, 2), func(m map[string]any) { output(m)["name"] = "yesterday.parquet" })
 		}, []string{`names the output "yesterday.parquet", and this is "scores.parquet"`, `"scores.parquet": is a file that no run`}},
 		{"appended to", func(t *testing.T, out string) {
 			t.Helper()

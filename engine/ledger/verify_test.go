@@ -16,10 +16,10 @@ import (
 
 // The output that most tests damage: four runs, of which the last two are live
 // with the second, which replaced the first.
-func appended(t testing.TB) string {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), "out")
-	madeOutput(t, out,
+func appended(tb testing.TB) string {
+	tb.Helper()
+	out := filepath.Join(tb.TempDir(), "out")
+	madeOutput(tb, out,
 		madeRun{run: runNumber(1), mode: ModeFresh, parts: 2, rejects: 1},
 		madeRun{run: runNumber(2), mode: ModeReplace, parts: 2},
 		madeRun{run: runNumber(3), mode: ModeAppend, parts: 1, rejects: 1},
@@ -28,21 +28,21 @@ func appended(t testing.TB) string {
 	return out
 }
 
-func singleFile(t testing.TB) string {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), "scores.parquet")
-	madeOutput(t, out,
+func singleFile(tb testing.TB) string {
+	tb.Helper()
+	out := filepath.Join(tb.TempDir(), "scores.parquet")
+	madeOutput(tb, out,
 		madeRun{run: runNumber(1), mode: ModeFresh, parts: 1},
 		madeRun{run: runNumber(2), mode: ModeReplace, parts: 1, rejects: 1},
 	)
 	return out
 }
 
-func verify(t testing.TB, output string, opts VerifyOptions) *Verification {
-	t.Helper()
+func verify(tb testing.TB, output string, opts VerifyOptions) *Verification {
+	tb.Helper()
 	v, err := Verify(context.Background(), output, opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return v
 }
@@ -78,38 +78,38 @@ func TestVerifyFindsNothing(t *testing.T) {
 }
 
 // flip changes one bit in the middle of a file.
-func flip(t testing.TB, path string) {
-	t.Helper()
+func flip(tb testing.TB, path string) {
+	tb.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	data[len(data)/2] ^= 0x10
-	put(t, path, data)
+	put(tb, path, data)
 }
 
 // edit changes a manifest, and seals it again unless it says otherwise.
-func edit(t testing.TB, dir string, change func(m map[string]any)) {
-	t.Helper()
+func edit(tb testing.TB, dir string, change func(m map[string]any)) {
+	tb.Helper()
 	data, err := os.ReadFile(filepath.Join(dir, manifestName))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var m map[string]any
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
 	if err := dec.Decode(&m); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	change(m)
 	if data, err = json.Marshal(m); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	seal(t, dir, data)
+	seal(tb, dir, data)
 }
 
-func output(m map[string]any, i int) map[string]any {
-	return m["outputs"].([]any)[i].(map[string]any)
+func output(m map[string]any) map[string]any {
+	return m["outputs"].([]any)[0].(map[string]any)
 }
 
 func TestVerifyFinds(t *testing.T) {
@@ -258,13 +258,13 @@ func TestVerifyFinds(t *testing.T) {
 			t.Helper()
 			o := put(t, filepath.Join(out, "run-"+runNumber(4), "part-00000.parquet"), parquetOf(t, 4, 0))
 			edit(t, runDir(out, 4), func(m map[string]any) {
-				output(m, 0)["sha256"], output(m, 0)["bytes"] = o.SHA256, o.Bytes
+				output(m)["sha256"], output(m)["bytes"] = o.SHA256, o.Bytes
 			})
 		}, []string{"has 4 rows by its own account, and run " + runNumber(4) + " says that it wrote 3"}},
 		{"names that lead out of the output", func(t *testing.T, out string) {
 			t.Helper()
-			edit(t, runDir(out, 4), func(m map[string]any) { output(m, 0)["name"] = "../../etc/passwd" })
-			edit(t, runDir(out, 3), func(m map[string]any) { output(m, 0)["name"] = "/etc/passwd" })
+			edit(t, runDir(out, 4), func(m map[string]any) { output(m)["name"] = "../../etc/passwd" })
+			edit(t, runDir(out, 3), func(m map[string]any) { output(m)["name"] = "/etc/passwd" })
 		}, []string{
 			runNumber(3) + `/manifest.json": is not the manifest that run ` + runNumber(4),
 			`names an output "/etc/passwd", outside of this one`,
@@ -274,7 +274,7 @@ func TestVerifyFinds(t *testing.T) {
 		}},
 		{"names that no run gives, and one twice", func(t *testing.T, out string) {
 			t.Helper()
-			edit(t, runDir(out, 4), func(m map[string]any) { output(m, 0)["name"] = "part-00000.parquet" })
+			edit(t, runDir(out, 4), func(m map[string]any) { output(m)["name"] = "part-00000.parquet" })
 		}, []string{
 			`names "part-00000.parquet", which run ` + runNumber(4) + " names already",
 			`"part-00000.parquet": was changed since run ` + runNumber(4),
@@ -284,7 +284,7 @@ func TestVerifyFinds(t *testing.T) {
 			t.Helper()
 			edit(t, runDir(out, 4), func(m map[string]any) {
 				m["rejects"] = map[string]any{"name": "part-00000.parquet", "sha256": "", "bytes": 0, "rows": 0}
-				output(m, 0)["bytes"] = -1
+				output(m)["bytes"] = -1
 			})
 		}, []string{
 			`gives "run-` + runNumber(4) + `/part-00000.parquet" -1 bytes`,
@@ -313,21 +313,21 @@ func TestVerifyFinds(t *testing.T) {
 	}
 }
 
-func remove(t testing.TB, path string) {
-	t.Helper()
+func remove(tb testing.TB, path string) {
+	tb.Helper()
 	if err := os.RemoveAll(path); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func replaceIn(t testing.TB, path, old, replacement string) {
-	t.Helper()
+func replaceIn(tb testing.TB, path, old, replacement string) {
+	tb.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if !bytes.Contains(data, []byte(old)) {
-		t.Fatalf("%s has no %s", path, old)
+		tb.Fatalf("%s has no %s", path, old)
 	}
-	put(t, path, bytes.ReplaceAll(data, []byte(old), []byte(replacement)))
+	put(tb, path, bytes.ReplaceAll(data, []byte(old), []byte(replacement)))
 }
