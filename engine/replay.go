@@ -30,6 +30,9 @@ type ReplayOptions struct {
 	// the larger of that and 1; 0 asks for equal ones.
 	Tolerance float64
 	Model     string // where the model is now; as recorded when empty
+	// Provider, unless empty, scores the rows in place of the recorded one: cpu, for
+	// a machine without the devices of the run. Last bits will differ.
+	Provider ort.Provider
 	// Load finds ONNX Runtime, once rows are found, for the run's provider.
 	Load  func(provider ort.Provider) (*ort.Library, error)
 	Build Build
@@ -151,6 +154,9 @@ func (o *ReplayOptions) validate() error {
 	if !(o.Tolerance >= 0) || math.IsInf(o.Tolerance, 0) {
 		problems = append(problems, fmt.Errorf("--tolerance (%g) must be a number >= 0", o.Tolerance))
 	}
+	if o.Provider != "" && o.Provider != ort.CPU {
+		problems = append(problems, fmt.Errorf("--provider (%s) must be cpu, or left out: the one that the run had", o.Provider))
+	}
 	if len(problems) == 0 {
 		return nil
 	}
@@ -201,6 +207,11 @@ func (r *replayer) optionsOf(m *ledger.Manifest) (Options, error) {
 	// time is scored.
 	opts.Output, opts.MemoryLimit, opts.Build = "", NoMemoryLimit, r.opts.Build
 	opts.Workers, opts.Readers = 1, 1
+	if r.opts.Provider != "" && r.opts.Provider != opts.Provider {
+		r.Notes = append(r.Notes, fmt.Sprintf("run %s was scored on %s, and is on %s now: last bits may differ", m.Run, opts.Provider, r.opts.Provider))
+		opts.Provider, opts.ProviderReason, opts.Devices, opts.Streams = r.opts.Provider, "", nil, 0
+		opts.TF32, opts.DeviceMemory, opts.AllowCPUNodes = false, 0, false
+	}
 	return opts, nil
 }
 

@@ -55,9 +55,10 @@ func (r *replayer) find(ctx context.Context) (found []*hit, err error) {
 			return found, fmt.Errorf("%w: the manifest of run %s cannot be read; see millrace verify", ledger.ErrUnsound, run.Run)
 		}
 		for part := range m.Outputs {
-			rows, err := r.findIn(ctx, m.Outputs[part].Name, r.opts.Limit-len(found)+1)
+			out := &m.Outputs[part]
+			rows, err := r.findIn(ctx, out, r.opts.Limit-len(found)+1)
 			for _, h := range rows {
-				h.run, h.part, h.file = run, part, m.Outputs[part].Name
+				h.run, h.part, h.file = run, part, out.Name
 			}
 			found = append(found, rows...)
 			if err != nil {
@@ -96,12 +97,15 @@ func (r *replayer) openOutput(ctx context.Context, name string) (*dataset.Datase
 
 // findIn gives the first rows of one file that meet the conditions, with all
 // their values.
-func (r *replayer) findIn(ctx context.Context, name string, most int) (found []*hit, err error) {
-	data, err := r.openOutput(ctx, name)
+func (r *replayer) findIn(ctx context.Context, out *ledger.Output, most int) (found []*hit, err error) {
+	data, err := r.openOutput(ctx, out.Name)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, data.Close()) }()
+	if size := data.Files()[0].Size; size != out.Bytes {
+		r.Notes = append(r.Notes, fmt.Sprintf("%q has %d bytes, and its run wrote %d: see millrace verify", out.Name, size, out.Bytes))
+	}
 	columns, matches, err := r.opts.matches(data.Schema(), func(column string) string { return column })
 	if err != nil {
 		return nil, err

@@ -155,11 +155,10 @@ func TestReplayPassesOverRejectedRows(t *testing.T) {
 // may be gone.
 func TestReplayNeedsTheInputsOfTheBatchAlone(t *testing.T) {
 	dir := t.TempDir()
-	var inputs []string
-	for i := range 4 {
-		name := filepath.Join(dir, fmt.Sprintf("%d.arrow", i))
-		powers(t, name, 10*i, 10, 3)
-		inputs = append(inputs, name)
+	inputs := make([]string, 4)
+	for i := range inputs {
+		inputs[i] = filepath.Join(dir, fmt.Sprintf("%d.arrow", i))
+		powers(t, inputs[i], 10*i, 10, 3)
 	}
 	out := filepath.Join(dir, "out.parquet") // one part, of all inputs
 	mustRun(t, engine.Options{Model: batchSum(t), Inputs: inputs, Output: out, IDs: []string{"id"}, BatchRows: 8})
@@ -193,29 +192,51 @@ func TestReplayNeedsTheInputsOfTheBatchAlone(t *testing.T) {
 // listSpans has the newest manifest of a single file list the spans of inputs.
 func listSpans(t *testing.T, out string) {
 	t.Helper()
+	editManifest(t, out, func(m *ledger.Manifest) {
+		for i := range m.Inputs {
+			data, err := dataset.Open(t.Context(), []string{m.Inputs[i].Path}, dataset.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Inputs[i].Spans = nil
+			for _, span := range data.Spans(0) {
+				m.Inputs[i].Spans = append(m.Inputs[i].Spans, ledger.Rows{Read: span.Rows, Scored: span.Rows})
+			}
+			if err := data.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// editManifest changes the newest manifest of a single file.
+func editManifest(t *testing.T, out string, change func(m *ledger.Manifest)) {
+	t.Helper()
 	h, err := ledger.ReadHistory(out)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := h.Newest().Manifest
-	for i := range m.Inputs {
-		data, err := dataset.Open(t.Context(), []string{m.Inputs[i].Path}, dataset.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		m.Inputs[i].Spans = nil
-		for _, span := range data.Spans(0) {
-			m.Inputs[i].Spans = append(m.Inputs[i].Spans, ledger.Rows{Read: span.Rows, Scored: span.Rows})
-		}
-		if err := data.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	change(m)
 	data, err := m.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
 	writeFile(t, filepath.Join(filepath.Dir(out), "_"+filepath.Base(out)+".millrace", m.Run, "manifest.json"), data)
+}
+
+// A run on devices can be replayed where there are none.
+func TestReplayOnTheCPU(t *testing.T) {
+	out := filepath.Join(published(t), "out.arrow")
+	editManifest(t, out, func(m *ledger.Manifest) {
+		m.Settings["provider"], m.Settings["devices"], m.Settings["streams"], m.Settings["tf32"] = "cuda", []int{0}, 4, true
+	})
+	opts := replayOf(t, out, 3)
+	opts.Provider = ort.CPU
+	r := replay(t, opts)
+	if r.Equal != 1 || !strings.Contains(strings.Join(r.Notes, "\n"), "was scored on cuda, and is on cpu now") {
+		t.Errorf("%+v; want an equal row, and a note of the provider", r)
+	}
 }
 
 func TestReplayOfReferenceModels(t *testing.T) {
@@ -360,6 +381,21 @@ func TestReplayRefuses(t *testing.T) {
 		{"nothing to look for", func(_ *testing.T, _ string, o *engine.ReplayOptions) {
 			o.Where, o.Limit, o.Tolerance = nil, 0, -1
 		}, engine.ErrUsage, "--tolerance (-1)"},
+		{"a provider of one's own choice", func(_ *testing.T, _ string, o *engine.ReplayOptions) {
+			o.Provider = ort.CUDA
+		}, engine.ErrUsage, "--provider (cuda) must be cpu"},
+		{"a setting of a later version", func(t *testing.T, _ string, o *engine.ReplayOptions) {
+			t.Helper()
+			editManifest(t, o.Output, func(m *ledger.Manifest) { m.Settings["shuffle"] = true })
+		}, ledger.ErrManifest, "replay with the one that made the run"},
+		{"parts that the manifest counts otherwise", func(t *testing.T, _ string, o *engine.ReplayOptions) {
+			t.Helper()
+			editManifest(t, o.Output, func(m *ledger.Manifest) { m.Parts[0].Read = 4 })
+		}, format.ErrChanged, "falls into other parts"},
+		{"spans that the manifest lists otherwise", func(t *testing.T, _ string, o *engine.ReplayOptions) {
+			t.Helper()
+			editManifest(t, o.Output, func(m *ledger.Manifest) { m.Inputs[0].Spans = []ledger.Rows{{Read: 2}, {Read: 3}} })
+		}, format.ErrChanged, "has other spans"},
 		{"no output", func(_ *testing.T, dir string, o *engine.ReplayOptions) {
 			o.Output = filepath.Join(dir, "in.arrow")
 		}, ledger.ErrNoOutput, "_in.arrow.millrace"},

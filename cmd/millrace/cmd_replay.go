@@ -19,7 +19,8 @@ import (
 
 type replayOptions struct {
 	engine.ReplayOptions
-	where []string
+	where    []string
+	provider string
 }
 
 func (o *replayOptions) AddFlags(fs *pflag.FlagSet) {
@@ -28,6 +29,7 @@ func (o *replayOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&o.Limit, "limit", 20, "most `ROWS` to score again")
 	fs.Float64Var(&o.Tolerance, "tolerance", 1e-5, "how far a number may be from the one published, as a `SHARE` of the larger of that and 1; 0: not at all")
 	fs.StringVarP(&o.Model, "model", "m", "", "path of the model `FILE` where it has moved; it must have the recorded SHA-256")
+	fs.StringVar(&o.provider, "provider", "", "execution `PROVIDER`: cpu, for a run on devices that this machine lacks (default: the recorded one)")
 }
 
 func newReplay(s streams, common *commonOptions) *cobra.Command {
@@ -55,6 +57,7 @@ func runReplay(ctx context.Context, o *replayOptions, common *commonOptions, s s
 		}
 		o.Where = append(o.Where, engine.Condition{Column: column, Value: value})
 	}
+	o.Provider = ort.Provider(o.provider)
 	o.Build = engine.Build{Version: version, Commit: commit}
 	o.Load = func(provider ort.Provider) (*ort.Library, error) {
 		library := common.library()
