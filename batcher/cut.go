@@ -153,3 +153,28 @@ func CountBatches(spans []int64, rows int, join Joining) int64 {
 	flush()
 	return batches
 }
+
+// BatchAround says where the batch begins that spans of these row counts are cut
+// into around a row, and how many rows it has. Rows count from the first span's
+// first; at must be less than there are. It takes as long as there are spans.
+func BatchAround(spans []int64, rows int, join Joining, at int64) (first, n int64) {
+	var start, pending int64 // of the batch that is being filled
+	size := int64(rows)
+	long := false
+	for _, n := range spans {
+		wasLong := long
+		long = join == JoinShortSpans && n >= size
+		if long || wasLong {
+			if at < start+pending {
+				return start, pending
+			}
+			start, pending = start+pending, 0
+		}
+		full := (pending + n) / size * size
+		if at < start+full {
+			return start + (at-start)/size*size, size
+		}
+		start, pending = start+full, pending+n-full
+	}
+	return start, pending
+}

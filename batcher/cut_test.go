@@ -231,3 +231,20 @@ func TestCutterDiscard(t *testing.T) {
 		t.Errorf("batches of %v rows came out; want %v", emitted, want)
 	}
 }
+
+// BatchAround finds for every row the batch that the Cutter put it into.
+func TestBatchAroundIsTheCuttersBatch(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		spans := rapid.SliceOfN(rapid.Int64Range(0, 20), 1, 12).Draw(rt, "spans")
+		rows := rapid.IntRange(1, 9).Draw(rt, "rows")
+		join := rapid.SampledFrom([]Joining{JoinShortSpans, JoinSpans}).Draw(rt, "join")
+		for _, batch := range cutSpans(t, spans, rows, join, func() int64 { return 7 }) {
+			for _, at := range batch {
+				first, n := BatchAround(spans, rows, join, at)
+				if first != batch[0] || n != int64(len(batch)) {
+					rt.Fatalf("BatchAround(%v, %d, %d, %d) = %d, %d; want %d, %d", spans, rows, join, at, first, n, batch[0], len(batch))
+				}
+			}
+		}
+	})
+}

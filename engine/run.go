@@ -15,7 +15,6 @@ import (
 	"github.com/klauspost/cpuid/v2"
 	"golang.org/x/sys/unix"
 
-	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/models"
@@ -256,6 +255,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	if taken := c.staging.Taken(); taken != nil {
 		manifest.Started = taken.Head.Started
 	}
+	manifest.By = ledger.StarterFromEnvironment()
 	manifest.By.Starts = c.staging.Starts()
 	if err := c.staging.Publish(manifest); err != nil {
 		return nil, err
@@ -314,24 +314,6 @@ func (c *collector) manifest(lib *ort.Library, runID string, total ledger.Rows, 
 		})
 	}
 	return m
-}
-
-// Settings are the run's settings after defaults, for the manifest.
-func (p *Plan) Settings() map[string]any {
-	o := &p.Options
-	nulls := map[string]string{}
-	for column, policy := range o.Nulls.ByColumn {
-		nulls[column] = policy.String()
-	}
-	return map[string]any{
-		"input": o.Inputs, "output": o.Output, "output_format": o.Format, "compression": o.Compression,
-		"ids": o.IDs, "keep": o.Keep, "features": o.Features, "bind": o.Bind,
-		"nulls": o.Nulls.Default.String(), "nulls_by_column": nulls, "allow_lossy_casts": o.Lossy == batcher.AllowLossy,
-		"model_outputs": o.ModelOutputs, "output_prefix": o.OutputPrefix, "output_layout": o.Layout,
-		"provider": o.Provider, "provider_reason": o.ProviderReason, "devices": append([]int{}, o.Devices...), "streams": o.Streams, "tf32": o.TF32, "device_memory": o.DeviceMemory, "allow_cpu_nodes": o.AllowCPUNodes,
-		"kernels": o.Kernels, "model_rewrites": append([]string{}, p.Model.Rewrites...), "rewrite_check": p.rewriteCheck, "batch_size": o.BatchRows, "choice": p.choice, "workers": o.Workers, "readers": o.Readers, "part_rows": o.PartRows,
-		"intra_op_threads": o.IntraOpThreads, "memory_limit": p.limit, "memory_limit_from": p.limitSource, "memory_lowered": append([]Lowered{}, p.lowered...), "if_exists": o.IfExists, "max_bad_rows": o.MaxRejects,
-	}
 }
 
 func absolute(path string) string {

@@ -279,6 +279,11 @@ func (s *soak) check(t *testing.T, out, what string) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("%s: left behind: %v", what, left)
 	}
+	verify := exec.Command(s.program, "verify", out)
+	verify.Env = s.env
+	if text, err := verify.CombinedOutput(); err != nil {
+		t.Errorf("%s: verify: %v: %s", what, err, text)
+	}
 }
 
 // untilDone starts a job again and again until it publishes, end deciding how each

@@ -1,219 +1,139 @@
 package ledger
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
+	"cmp"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 )
 
-// Names of a run's own files.
-const (
-	manifestName = "manifest.json"
-	sumName      = "manifest.sha256"
-)
-
-// maxManifestBytes bounds what is read of a manifest.
-const maxManifestBytes = 1 << 30
-
-// history is the manifests of an output, oldest run first.
-type history struct {
-	dir  string // that has a directory for each run
-	runs []pastRun
-}
-
-// pastRun is one run of a history.
-type pastRun struct {
-	id       string
-	sum      string // SHA-256 of the manifest's file
-	manifest *Manifest
-}
-
-// head is the newest run: the last that nobody names as parent; nil where there is
-// none.
-func (h *history) head() *pastRun {
-	if h == nil {
-		return nil
+// link follows the runs' parents: it finds the newest and the live ones, puts
+// runs in order, and reports what breaks the chain.
+func (h *History) link() {
+	byRun := make(map[string]*Recorded, len(h.Runs))
+	named := map[string]bool{} // as somebody's parent
+	broken := false            // so that it cannot be known whom some run follows
+	for _, r := range h.Runs {
+		byRun[r.Run] = r
 	}
-	parents := map[string]bool{}
-	for _, r := range h.runs {
-		if p := r.manifest.Parent; p != nil {
-			parents[p.Run] = true
+	for _, r := range h.Runs {
+		if r.Manifest == nil {
+			broken = true
+		} else if r.Manifest.Parent != nil {
+			named[r.Manifest.Parent.Run] = true
+			broken = broken || byRun[r.Manifest.Parent.Run] == nil
+			h.checkParent(r, byRun)
 		}
 	}
-	for i := len(h.runs) - 1; i >= 0; i-- {
-		if !parents[h.runs[i].id] {
-			return &h.runs[i]
+	var heads []string
+	for _, r := range h.Runs {
+		if !named[r.Run] && r.Manifest != nil {
+			heads = append(heads, r.Run)
 		}
 	}
-	return nil
+	slices.SortFunc(heads, func(a, b string) int {
+		return cmp.Or(byRun[b].Manifest.Finished.Compare(byRun[a].Manifest.Finished), strings.Compare(b, a))
+	})
+	if len(heads) > 1 && !broken {
+		h.problem(Problem{
+			What: fmt.Sprintf("%d runs claim to be the newest: %s", len(heads), strings.Join(heads, ", ")),
+			Do:   fmt.Sprintf("what a reader sees is that of one of them, or a mixture: keep the true one's files; %s finished last", heads[0]),
+		})
+	}
+	h.order(byRun, heads)
+	if !broken {
+		h.checkCircles(byRun, heads)
+	}
 }
 
-// live are the runs whose files make up the output: the head and, as long as they
-// are appends, those before.
-func (h *history) live() []*pastRun {
-	byID := map[string]*pastRun{}
-	if h != nil {
-		for i := range h.runs {
-			byID[h.runs[i].id] = &h.runs[i]
-		}
+// checkParent compares a run with the one that it says was before it.
+func (h *History) checkParent(r *Recorded, byRun map[string]*Recorded) {
+	parent := r.Manifest.Parent
+	if !ValidRunID(parent.Run) {
+		return // said already
 	}
-	var live []*pastRun
-	for r := h.head(); r != nil; {
-		live = append(live, r)
-		delete(byID, r.id) // a loop ends
-		if r.manifest.Mode != ModeAppend || r.manifest.Parent == nil {
+	before, name := byRun[parent.Run], h.file(parent.Run, manifestName)
+	switch {
+	case before == nil:
+		h.problem(Problem{
+			File: name, Run: r.Run, What: fmt.Sprintf("is missing: run %s says that it followed that run, so history is cut here", r.Run),
+			Do: "restore it from a copy",
+		})
+	case before.SHA256 != "" && before.SHA256 != parent.SHA256:
+		h.problem(Problem{
+			File: name, Run: r.Run,
+			What: fmt.Sprintf("is not the manifest that run %s followed: its sha256 is %.12s…, and that run recorded %.12s…", r.Run, before.SHA256, parent.SHA256),
+			Do:   "restore it from a copy",
+		})
+	}
+}
+
+// order marks live runs and sorts: the newest's chain, then what is outside.
+func (h *History) order(byRun map[string]*Recorded, heads []string) {
+	slices.SortFunc(h.Runs, func(a, b *Recorded) int { return strings.Compare(b.Run, a.Run) })
+	newest := h.Runs[0].Run
+	if len(heads) > 0 {
+		newest = heads[0]
+	}
+	place := map[string]int{}
+	live := true
+	for r := byRun[newest]; ; {
+		if r == nil || r.Manifest == nil {
+			h.cut = live
+		}
+		if r == nil {
 			break
 		}
-		r = byID[r.manifest.Parent.Run]
-	}
-	return live
-}
-
-// readHistory reads the manifests of what stands at the output's name. One that
-// cannot be read is no part of it: verify says more. Nor is one of a dead run, that
-// did not get to publish what it describes.
-func (s *Staging) readHistory(dead []string) (*history, error) {
-	h := &history{dir: filepath.Join(s.output, "_millrace")}
-	if s.opts.Single {
-		h.dir = s.sideDir()
-	}
-	entries, err := s.fs.ReadDir(h.dir)
-	if errors.Is(err, fs.ErrNotExist) || isNotDir(err) {
-		return h, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		if !ValidRunID(e.Name()) || slices.Contains(dead, e.Name()) {
-			continue
+		if _, again := place[r.Run]; again {
+			break
 		}
-		data, err := readFile(s.fs, filepath.Join(h.dir, e.Name(), manifestName), maxManifestBytes)
-		if errors.Is(err, fs.ErrNotExist) || isNotDir(err) {
-			continue // rejects that were kept
+		place[r.Run] = len(place)
+		r.Live = live
+		if r.Manifest == nil || r.Manifest.Parent == nil {
+			break
 		}
-		if err != nil {
-			return nil, err
-		}
-		m, err := ParseManifest(data)
-		if err != nil || m.Run != e.Name() {
-			continue
-		}
-		sum := sha256.Sum256(data)
-		h.runs = append(h.runs, pastRun{id: m.Run, sum: hex.EncodeToString(sum[:]), manifest: m})
+		live = live && r.Manifest.Mode == ModeAppend
+		r = byRun[r.Manifest.Parent.Run]
 	}
-	slices.SortFunc(h.runs, func(a, b pastRun) int { return strings.Compare(a.id, b.id) })
-	return h, nil
-}
-
-// publishedAlready returns a *PublishedError when an equal job made what stands at
-// the output's name, and its files are there.
-func (s *Staging) publishedAlready() error {
-	if s.opts.Job == nil || s.opts.Restart {
-		return nil
-	}
-	job := s.opts.Job.Digest()
-	for _, r := range s.mu.before.live() {
-		if r.manifest.Job == job && s.complete(r.manifest) {
-			return &PublishedError{Output: s.output, Manifest: r.manifest}
+	outside := len(place)
+	for _, r := range h.Runs {
+		if _, placed := place[r.Run]; !placed && r.Manifest == nil {
+			h.cut = true // it may be the newest
 		}
 	}
-	return nil
-}
-
-// complete says whether a manifest's files are there, with their sizes.
-func (s *Staging) complete(m *Manifest) bool {
-	for _, o := range m.Outputs {
-		name := filepath.Join(s.output, o.Name)
-		if s.opts.Single {
-			name = s.output
-		}
-		info, err := s.fs.Lstat(name)
-		if err != nil || !filepath.IsLocal(o.Name) || !info.Mode().IsRegular() || info.Size() != o.Bytes {
-			return false
-		}
-	}
-	return len(m.Outputs) > 0
-}
-
-// base is what an append builds on: the digest of the head's manifest.
-func (s *Staging) base() string {
-	if h := s.mu.before.head(); h != nil && s.opts.IfExists == IfExistsAppend {
-		return h.sum
-	}
-	return ""
-}
-
-// firstFile is the number of the run's first output file: one more than the
-// largest of those that are kept.
-func (s *Staging) firstFile() int {
-	first := 0
-	if s.opts.IfExists != IfExistsAppend {
-		return first
-	}
-	for _, r := range s.mu.before.live() {
-		for _, o := range r.manifest.Outputs {
-			var n int
-			if _, err := fmt.Sscanf(o.Name, "part-%d.", &n); err == nil && n >= first {
-				first = n + 1
+	slices.SortStableFunc(h.Runs, func(a, b *Recorded) int {
+		at := func(r string) int {
+			if n, ok := place[r]; ok {
+				return n
 			}
+			return outside
 		}
-	}
-	return first
+		return at(a.Run) - at(b.Run)
+	})
 }
 
-// carryLocked links what stays of the output that is there into the new one: its
-// history, and the files of an output that is appended to.
-func (s *Staging) carryLocked(at place) error {
-	if s.opts.Single || at != fullDir {
-		return nil
-	}
-	if s.opts.IfExists == IfExistsAppend {
-		for _, r := range s.mu.before.live() {
-			for _, o := range r.manifest.Outputs {
-				if !filepath.IsLocal(o.Name) || filepath.Base(o.Name) != o.Name {
-					return fmt.Errorf("%w: %s of run %s lies outside of it", ErrManifest, o.Name, r.id)
-				}
-				if err := s.link(filepath.Join(s.output, o.Name), filepath.Join(s.data, o.Name)); err != nil {
-					return err
-				}
+// checkCircles reports runs that no newest one leads to: each follows another.
+func (h *History) checkCircles(byRun map[string]*Recorded, heads []string) {
+	reached := map[string]bool{}
+	for _, head := range heads {
+		for r := byRun[head]; r != nil && !reached[r.Run]; {
+			reached[r.Run] = true
+			if r.Manifest.Parent == nil {
+				break
 			}
+			r = byRun[r.Manifest.Parent.Run]
 		}
 	}
-	for _, r := range s.mu.before.runs {
-		from, to := filepath.Join(s.mu.before.dir, r.id), filepath.Join(filepath.Dir(s.runDir()), r.id)
-		if err := s.fs.Mkdir(to); err != nil {
-			return err
-		}
-		entries, err := s.fs.ReadDir(from)
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			if e.Type().IsRegular() {
-				if err := s.link(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
-					return err
-				}
-			}
-		}
-		if err := s.fs.SyncDirs(to); err != nil {
-			return err
+	var circle []string
+	for _, r := range h.Runs {
+		if !reached[r.Run] {
+			circle = append(circle, r.Run)
 		}
 	}
-	return nil
-}
-
-// link gives a file of the old output a name in the new, or copies it where the
-// file system has no links.
-func (s *Staging) link(from, to string) error {
-	err := s.fs.Link(from, to)
-	if !errors.Is(err, errors.ErrUnsupported) {
-		return err
+	if len(circle) > 0 {
+		h.problem(Problem{
+			What: "runs follow each other in a circle, which cannot have happened: " + strings.Join(circle, ", "),
+			Do:   "restore their manifests from a copy",
+		})
 	}
-	return copyFile(s.fs, from, to)
 }

@@ -129,7 +129,7 @@ func (s *Staging) sealLocked(m *Manifest) error {
 	}
 	// As sha256sum writes it, so that it can check it: an edited manifest shows.
 	sum := fmt.Appendf(nil, "%x  %s\n", sha256.Sum256(data), manifestName)
-	if err := s.writeFile(filepath.Join(s.runDir(), sumName), sum); err != nil {
+	if err := s.writeFile(filepath.Join(s.runDir(), sealName), sum); err != nil {
 		return err
 	}
 	if !s.opts.Single {

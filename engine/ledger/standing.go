@@ -1,0 +1,141 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+)
+
+// Standing says how a file that a run read compares with what it was then.
+type Standing struct {
+	// Same is false when the file is gone or has changed.
+	Same bool
+	// What is different, in words; with Same, what could not be compared.
+	What string
+}
+
+// stat compares a file by what the file system says of it: size and, unless mtime
+// is zero, time of change.
+func stat(path string, bytes int64, mtime time.Time) Standing {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Standing{What: "is gone"}
+	case err != nil:
+		return Standing{What: "cannot be looked at: " + cause(err)}
+	case !info.Mode().IsRegular():
+		return Standing{What: "is a " + kind(info) + " now"}
+	case info.Size() != bytes:
+		return Standing{What: fmt.Sprintf("has changed: it has %d bytes and had %d", info.Size(), bytes)}
+	case !mtime.IsZero() && !info.ModTime().Equal(mtime):
+		return Standing{What: fmt.Sprintf("was written to, or its time was set: %s, and it was of %s", info.ModTime().UTC().Format(time.RFC3339Nano), mtime.UTC().Format(time.RFC3339Nano))}
+	}
+	return Standing{Same: true}
+}
+
+// Standing compares an input by size and time of change.
+func (in *Input) Standing() Standing { return stat(in.Path, in.Bytes, in.ModTime) }
+
+// Changed returns an error, which says what is different, unless an input is as
+// it was: by size and time of change or, where only the time is another and the
+// manifest has its digest, by its bytes.
+func (in *Input) Changed(ctx context.Context) error {
+	s := in.Standing()
+	digest, digested := in.sha256Of()
+	if s.Same {
+		return nil
+	}
+	if same := stat(in.Path, in.Bytes, time.Time{}); same.Same && digested {
+		v := &verifier{opts: VerifyOptions{Progress: &VerifyProgress{}}}
+		got, err := v.digest(ctx, in.Path, in.Bytes)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return fmt.Errorf("input %q cannot be read: %s", in.Path, cause(err))
+		case strings.EqualFold(got, digest):
+			return nil
+		}
+		s.What = fmt.Sprintf("has changed: its sha256 is %.12s…, and was %.12s…", got, digest)
+	}
+	return fmt.Errorf("input %q %s", in.Path, s.What)
+}
+
+// sha256Of is the digest in hex of a whole input, where the manifest has one by
+// that algorithm.
+func (in *Input) sha256Of() (digest string, ok bool) {
+	return strings.CutPrefix(in.Digest, "sha256:")
+}
+
+// standing plans a look at the models and inputs of live runs, once each.
+func (v *verifier) standing() {
+	type file struct {
+		path, digest string
+		bytes        int64
+		modified     time.Time
+	}
+	seen := map[file]bool{}
+	for _, r := range v.history.Live() {
+		if r.Manifest == nil {
+			continue
+		}
+		m := &r.Manifest.Model
+		if f := (file{path: m.Path, digest: m.SHA256, bytes: m.Bytes}); !seen[f] {
+			seen[f] = true
+			v.lookAt(m.Path, r.Run, "model", stat(m.Path, m.Bytes, time.Time{}), m.Bytes, m.SHA256)
+		}
+		for i := range r.Manifest.Inputs {
+			in := &r.Manifest.Inputs[i]
+			digest, _ := in.sha256Of()
+			f := file{path: in.Path, digest: digest, bytes: in.Bytes, modified: in.ModTime}
+			if seen[f] {
+				continue
+			}
+			seen[f] = true
+			s := in.Standing()
+			if v.opts.Inputs && digest != "" {
+				s = stat(in.Path, in.Bytes, time.Time{}) // the bytes decide, not the time
+			}
+			v.lookAt(in.Path, r.Run, "input", s, in.Bytes, digest)
+		}
+	}
+}
+
+// lookAt reports a model or input that is not the same and, where its bytes are
+// to be compared, plans a look into it: at a model's always, since most are
+// small, at inputs' on request.
+func (v *verifier) lookAt(path, run, what string, s Standing, bytes int64, digest string) {
+	if !s.Same {
+		v.otherwise(path, run, what, s.What)
+		return
+	}
+	if digest == "" || v.opts.Quick || what == "input" && !v.opts.Inputs {
+		return
+	}
+	v.looks = append(v.looks, look{bytes: bytes, do: func(ctx context.Context) error {
+		got, err := v.digest(ctx, path, bytes)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			v.otherwise(path, run, what, "cannot be read: "+cause(err))
+		case !strings.EqualFold(got, digest):
+			v.otherwise(path, run, what, fmt.Sprintf("has changed: its sha256 is %.12s…, and was %.12s…", got, digest))
+		}
+		return nil
+	}})
+}
+
+// otherwise reports a model or input that is not what it was.
+func (v *verifier) otherwise(path, run, what, is string) {
+	p := Problem{File: path, Run: run, What: "the " + what + " " + is, Do: "run " + run + " cannot be replayed until it is as it was"}
+	if v.opts.Inputs {
+		v.found(p)
+		return
+	}
+	v.note(p)
+}

@@ -1,0 +1,288 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/models"
+)
+
+var (
+	// ErrReplayDiffers says that rows scored again got other predictions.
+	ErrReplayDiffers = errors.New("predictions differ from those that were published")
+	// ErrNoRow says that no row of an output is the one asked for.
+	ErrNoRow = errors.New("no row found")
+)
+
+// ReplayOptions say which rows of an output to score again.
+type ReplayOptions struct {
+	Output string
+	Where  []Condition // a row meets all of them
+	Limit  int         // the most rows; 1 or more
+	// Tolerance is how far a number may be from the one published, as a share of
+	// the larger of that and 1; 0 asks for equal ones.
+	Tolerance float64
+	Model     string // where the model is now; as recorded when empty
+	// Provider, unless empty, scores the rows in place of the recorded one: cpu, for
+	// a machine without the devices of the run. Last bits will differ.
+	Provider ort.Provider
+	// Load finds ONNX Runtime, once rows are found, for the run's provider.
+	Load  func(provider ort.Provider) (*ort.Library, error)
+	Build Build
+}
+
+// Condition is a column's value, as text.
+type Condition struct{ Column, Value string }
+
+// Replay is what became of rows that were scored again.
+type Replay struct {
+	Output    string  `json:"output"`
+	Tolerance float64 `json:"tolerance"`
+	// Rows of each outcome.
+	Equal     int `json:"equal"`
+	Within    int `json:"within_tolerance"`
+	Different int `json:"different"`
+	// More says that more rows meet the conditions than the limit allows.
+	More     bool          `json:"more"`
+	Rows     []ReplayedRow `json:"rows"`
+	Rejected []RejectedRow `json:"rejected"`
+	Notes    []string      `json:"notes"`
+}
+
+// ReplayedRow is one row that was scored again.
+type ReplayedRow struct {
+	Run         string          `json:"run"`
+	File        string          `json:"file"` // of the output
+	Row         int64           `json:"row"`  // in that file, from 0
+	Input       string          `json:"input"`
+	InputRow    int64           `json:"input_row"` // in that file, from 0
+	Columns     []ColumnValue   `json:"columns"`   // ids and kept columns
+	Predictions []ReplayedValue `json:"predictions"`
+	Outcome     Outcome         `json:"outcome"` // the worst of its predictions
+}
+
+// ColumnValue is a value as text.
+type ColumnValue struct {
+	Column string `json:"column"`
+	Value  string `json:"value"`
+}
+
+// RejectedRow is a row that meets the conditions and was rejected.
+type RejectedRow struct {
+	Run     string        `json:"run"`
+	Input   string        `json:"input"`
+	Row     int64         `json:"row"` // in the input file, from 0
+	Column  string        `json:"column"`
+	Stage   string        `json:"stage"`
+	Reason  string        `json:"reason"`
+	Columns []ColumnValue `json:"columns"` // ids
+}
+
+// Replay finds rows in a published output, scores them again from the recorded
+// inputs by the recorded model and settings, and compares. It writes nothing.
+//
+//	output row ──part, rejects──▶ input row ──batch edges──▶ its batch ──Run──▶ predictions
+//
+// A part's rows stand in the order of its input, less those rejected, which the
+// rejects file lists; so a row's place says which input row it is, and its ids and
+// kept columns are compared to be sure. The whole batch that the row was in is
+// scored again, with the same edges, since many kernels sum in another order for
+// another number of rows: on the same processor, provider and version of ONNX
+// Runtime the CPU gives the same bits, elsewhere the last ones may differ.
+//
+// Its error wraps ErrNoRow, ErrUsage (a column that is not there), an input's
+// (gone, changed), or models.ErrModel. That predictions differ is no error here:
+// see Err.
+func (o ReplayOptions) Replay(ctx context.Context) (*Replay, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	h, err := ledger.ReadHistory(o.Output)
+	if err != nil {
+		return nil, err
+	}
+	r := &replayer{opts: o, history: h, Replay: Replay{
+		Output: h.Output, Tolerance: o.Tolerance, Rows: []ReplayedRow{}, Rejected: []RejectedRow{}, Notes: []string{},
+	}}
+	if n := len(h.Problems); n > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("millrace verify finds problems with the manifests (%d)", n))
+	}
+	found, err := r.find(ctx)
+	defer releaseHits(found)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 && len(r.Rejected) == 0 {
+		return nil, fmt.Errorf("%w: none of %q meets %s", ErrNoRow, h.Output, o.conditions())
+	}
+	for len(found) > 0 {
+		n := 1
+		for n < len(found) && found[n].run == found[0].run {
+			n++
+		}
+		if err := r.again(ctx, found[:n]); err != nil {
+			return nil, fmt.Errorf("replay of run %s: %w", found[0].run.Run, err)
+		}
+		found = found[n:]
+	}
+	return &r.Replay, nil
+}
+
+// Err is nil unless predictions differ by more than the tolerance.
+func (r *Replay) Err() error {
+	if r.Different == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: in %d of %d rows by more than the tolerance of %g", ErrReplayDiffers, r.Different, len(r.Rows), r.Tolerance)
+}
+
+func (o *ReplayOptions) validate() error {
+	var problems []error
+	if len(o.Where) == 0 {
+		problems = append(problems, errors.New("--where is missing: COLUMN=VALUE, such as --where id=4711"))
+	}
+	if o.Limit < 1 {
+		problems = append(problems, fmt.Errorf("--limit (%d) must be >= 1", o.Limit))
+	}
+	if !(o.Tolerance >= 0) || math.IsInf(o.Tolerance, 0) {
+		problems = append(problems, fmt.Errorf("--tolerance (%g) must be a number >= 0", o.Tolerance))
+	}
+	if o.Provider != "" && o.Provider != ort.CPU {
+		problems = append(problems, fmt.Errorf("--provider (%s) must be cpu, or left out: the one that the run had", o.Provider))
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
+}
+
+// replayer is a replay in progress.
+type replayer struct {
+	Replay
+	opts    ReplayOptions
+	history *ledger.History
+}
+
+// again scores the rows found in the output of one run.
+func (r *replayer) again(ctx context.Context, found []*hit) (err error) {
+	m := found[0].run.Manifest
+	opts, err := r.optionsOf(m)
+	if err != nil {
+		return err
+	}
+	plan, l, err := r.locate(ctx, m, opts, found)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, plan.Close()) }()
+	lib, err := r.opts.Load(plan.Options.Provider)
+	if err != nil {
+		return err
+	}
+	if lib.Version != m.Versions.ORT {
+		r.Notes = append(r.Notes, fmt.Sprintf("run %s was scored by ONNX Runtime %s, and is by %s now: last bits may differ", m.Run, m.Versions.ORT, lib.Version))
+	}
+	if err := guarded(func() error { return r.score(ctx, plan, l, lib, found) }); err != nil {
+		return cmp.Or(plan.Dataset.Changed(), err) // the cause, and not the symptom
+	}
+	return plan.Dataset.Changed()
+}
+
+// optionsOf are the options of a run, to score some of its rows again.
+func (r *replayer) optionsOf(m *ledger.Manifest) (Options, error) {
+	opts, err := OptionsOf(m)
+	if err != nil {
+		return opts, fmt.Errorf("%w (this millrace is %s: replay with the one that made the run)", err, r.opts.Build.Version)
+	}
+	opts.Model = cmp.Or(r.opts.Model, opts.Model)
+	opts.PartRows = cmp.Or(opts.PartRows, DefaultPartRows)
+	// What follows decides no prediction: nothing is written, and one batch at a
+	// time is scored.
+	opts.Output, opts.MemoryLimit, opts.Build = "", NoMemoryLimit, r.opts.Build
+	opts.Workers, opts.Readers = 1, 1
+	if r.opts.Provider != "" && r.opts.Provider != opts.Provider {
+		r.Notes = append(r.Notes, fmt.Sprintf("run %s was scored on %s, and is on %s now: last bits may differ", m.Run, opts.Provider, r.opts.Provider))
+		opts.Provider, opts.ProviderReason, opts.Devices, opts.Streams = r.opts.Provider, "", nil, 0
+		opts.TF32, opts.DeviceMemory, opts.AllowCPUNodes = false, 0, false
+	}
+	return opts, nil
+}
+
+// locate finds the input row of each row found, and plans the run again over the
+// files that their batches need. A manifest that lists spans tells which these are,
+// so that no other input needs to be there still; else all are opened.
+func (r *replayer) locate(ctx context.Context, m *ledger.Manifest, opts Options, found []*hit) (plan *Plan, l *layout, err error) {
+	l, err = recordedLayout(m, opts.PartRows)
+	if err == nil && l == nil {
+		plan, err = r.planOf(ctx, m, opts, everyFile(len(m.Inputs)))
+		if err == nil {
+			l = plan.layout()
+		}
+	}
+	if err == nil {
+		err = l.fits(m)
+	}
+	if err == nil {
+		err = r.places(ctx, l, m, found)
+	}
+	if err == nil && plan == nil {
+		near := l.near(found, int64(opts.BatchRows))
+		plan, err = r.planOf(ctx, m, opts, near)
+		if err == nil {
+			err = l.open(plan.Dataset, near)
+		}
+	}
+	if err != nil && plan != nil {
+		err = errors.Join(err, plan.Close())
+	}
+	return plan, l, err
+}
+
+// planOf plans the run of a manifest again over some of its inputs, after a look
+// that these are as they were; the model's digest is pinned.
+func (r *replayer) planOf(ctx context.Context, m *ledger.Manifest, opts Options, files []int) (*Plan, error) {
+	opts.Inputs = nil
+	for _, i := range files {
+		in := &m.Inputs[i]
+		if err := in.Changed(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil, err
+			}
+			return nil, fmt.Errorf("%w: %w; the row cannot be scored as it was: restore it (with its time of change, where the manifest has no digest)", format.ErrChanged, err)
+		}
+		opts.Inputs = append(opts.Inputs, in.Path)
+	}
+	plan, err := NewPlan(ctx, opts)
+	if errors.Is(err, models.ErrModel) {
+		return nil, fmt.Errorf("%w (--model names the place where it is now)", err)
+	}
+	return plan, err
+}
+
+// places finds the place of each row found in its part's input, and sorts by it.
+func (r *replayer) places(ctx context.Context, l *layout, m *ledger.Manifest, found []*hit) error {
+	rejected, err := r.rejectedRows(ctx, l, m, found)
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		f.place = f.row - f.first
+		for _, gone := range rejected[f.part] { // in order
+			if gone <= f.place {
+				f.place++
+			}
+		}
+		if f.place >= l.parts[f.part].Rows {
+			return fmt.Errorf("%w: %q has a row %d, and part %d of the input has no row for it", ledger.ErrUnsound, f.file, f.row, f.part)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b *hit) int { return cmp.Or(a.part-b.part, cmp.Compare(a.place, b.place)) })
+	return nil
+}

@@ -1,0 +1,276 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/io/dataset"
+)
+
+// hit is a row of an output that meets the conditions.
+type hit struct {
+	run   *ledger.Recorded
+	part  int
+	file  string // of the output, as the manifest names it
+	row   int64  // in that file
+	first int64  // of the part's rows in that file: not 0 where parts are joined to one
+	place int64  // in the part's input; known from places on
+
+	columns []arrow.Field
+	values  []arrow.Array // of one row each; owned
+}
+
+// seek finds the part of a row of a file that several were joined to.
+func (h *hit) seek(parts []ledger.Rows) {
+	for h.part = 0; h.part+1 < len(parts) && h.row >= h.first+parts[h.part].Scored; h.part++ {
+		h.first += parts[h.part].Scored
+	}
+}
+
+func releaseHits(hits []*hit) {
+	for _, h := range hits {
+		releaseAll(h.values)
+	}
+}
+
+func (o *ReplayOptions) conditions() string {
+	texts := make([]string, len(o.Where))
+	for i, c := range o.Where {
+		texts[i] = fmt.Sprintf("%s=%q", c.Column, c.Value)
+	}
+	return strings.Join(texts, " and ")
+}
+
+// find looks through the live outputs, oldest first, and through their rejects.
+// What it has found is the caller's to release, with an error too.
+func (r *replayer) find(ctx context.Context) (found []*hit, err error) {
+	live := r.history.Live()
+	slices.Reverse(live)
+	for _, run := range live {
+		m := run.Manifest
+		if m == nil {
+			return found, fmt.Errorf("%w: the manifest of run %s cannot be read; see millrace verify", ledger.ErrUnsound, run.Run)
+		}
+		for part := range m.Outputs {
+			out := &m.Outputs[part]
+			rows, err := r.findIn(ctx, out, r.opts.Limit-len(found)+1)
+			for _, h := range rows {
+				h.run, h.part, h.file = run, part, out.Name
+				if len(m.Outputs) < len(m.Parts) {
+					h.seek(m.Parts)
+				}
+			}
+			found = append(found, rows...)
+			if err != nil {
+				return found, err
+			}
+			if len(found) > r.opts.Limit {
+				r.More = true
+				releaseHits(found[r.opts.Limit:])
+				return found[:r.opts.Limit], nil
+			}
+		}
+		if m.Rejects != nil {
+			if err := r.findRejected(ctx, run); err != nil {
+				return found, err
+			}
+		}
+	}
+	return found, nil
+}
+
+// openOutput opens a file of the output to be read.
+func (r *replayer) openOutput(ctx context.Context, name string) (*dataset.Dataset, error) {
+	path, err := r.history.Path(name)
+	if err != nil {
+		return nil, err
+	}
+	if strings.EqualFold(filepath.Ext(name), ".csv") {
+		return nil, fmt.Errorf("%w: the output is CSV, which rounds nothing but cannot be read back; replay takes Parquet and Arrow outputs", ErrUsage)
+	}
+	data, err := dataset.Open(ctx, []string{path}, dataset.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %q: %w", ledger.ErrUnsound, r.history.Output, err)
+	}
+	return data, nil
+}
+
+// findIn gives the first rows of one file that meet the conditions, with all
+// their values.
+func (r *replayer) findIn(ctx context.Context, out *ledger.Output, most int) (found []*hit, err error) {
+	data, err := r.openOutput(ctx, out.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, data.Close()) }()
+	if size := data.Files()[0].Size; size != out.Bytes {
+		r.Notes = append(r.Notes, fmt.Sprintf("%q has %d bytes, and its run wrote %d: see millrace verify", out.Name, size, out.Bytes))
+	}
+	columns, matches, err := r.opts.matches(data.Schema())
+	if err != nil {
+		return nil, err
+	}
+	for _, span := range allSpans(data) {
+		row := span.FirstRow
+		err := data.ReadSpan(ctx, span, columns, func(b arrow.RecordBatch) error {
+			for i := range int(b.NumRows()) {
+				if meets(b, i, matches) {
+					found = append(found, &hit{row: row + int64(i)})
+				}
+				if len(found) == most {
+					return errEnough
+				}
+			}
+			row += b.NumRows()
+			return nil
+		})
+		if err != nil && !errors.Is(err, errEnough) {
+			return nil, err
+		}
+		if len(found) == most {
+			break
+		}
+	}
+	return found, fetch(ctx, data, found)
+}
+
+func allSpans(data *dataset.Dataset) []dataset.SpanRef {
+	var spans []dataset.SpanRef
+	for _, part := range data.Parts(math.MaxInt64) {
+		spans = append(spans, part.Spans...)
+	}
+	return spans
+}
+
+// fetch reads the values of rows, which are in order.
+func fetch(ctx context.Context, data *dataset.Dataset, rows []*hit) error {
+	fields := data.Schema().Fields()
+	names := fieldNames(fields)
+	for _, span := range allSpans(data) {
+		if len(rows) == 0 || rows[0].row >= span.FirstRow+span.Rows {
+			continue
+		}
+		first := span.FirstRow
+		err := data.ReadSpan(ctx, span, names, func(b arrow.RecordBatch) error {
+			for len(rows) > 0 && rows[0].row < first+b.NumRows() {
+				h := rows[0]
+				h.columns = fields
+				for _, column := range b.Columns() {
+					// A copy: a few rows must not hold the memory of many.
+					value, err := gather([]arrow.Array{column}, []rowRun{{row: int(h.row - first), rows: 1}})
+					if err != nil {
+						return err
+					}
+					h.values = append(h.values, value)
+				}
+				rows = rows[1:]
+			}
+			first += b.NumRows()
+			if len(rows) == 0 || rows[0].row >= span.FirstRow+span.Rows {
+				return errEnough
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errEnough) {
+			return err
+		}
+	}
+	return nil
+}
+
+// matcher says whether the i-th value of a column is the one asked for.
+type matcher func(column arrow.Array, i int) bool
+
+// match is a condition on the columns of a record batch.
+type match struct {
+	column int
+	same   matcher
+}
+
+func meets(b arrow.RecordBatch, row int, matches []match) bool {
+	for _, m := range matches {
+		if column := b.Column(m.column); column.IsNull(row) || !m.same(column, row) {
+			return false
+		}
+	}
+	return true
+}
+
+// matches are the conditions on the columns of a schema that it gives.
+func (o *ReplayOptions) matches(schema *arrow.Schema) (columns []string, matches []match, err error) {
+	var problems []error
+	for _, c := range o.Where {
+		at := schema.FieldIndices(c.Column)
+		if len(at) != 1 {
+			names := fieldNames(schema.Fields())
+			problems = append(problems, fmt.Errorf("--where: no column %q in the output%s; its columns: %q", c.Column, batcher.DidYouMean(c.Column, names), names))
+			continue
+		}
+		same, err := matcherOf(schema.Field(at[0]), c)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		if !slices.Contains(columns, c.Column) {
+			columns = append(columns, c.Column)
+		}
+		matches = append(matches, match{column: slices.Index(columns, c.Column), same: same})
+	}
+	if len(problems) > 0 {
+		return nil, nil, fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
+	}
+	return columns, matches, nil
+}
+
+// matcherOf reads a condition's value as its column's type.
+func matcherOf(f arrow.Field, c Condition) (matcher, error) {
+	bad := fmt.Errorf("--where %s=%s: column %q is %s, which %q is none of", c.Column, c.Value, f.Name, f.Type, c.Value)
+	switch id := f.Type.ID(); {
+	case arrow.IsSignedInteger(id):
+		want, err := strconv.ParseInt(c.Value, 10, 64)
+		if err != nil {
+			return nil, bad
+		}
+		if id == arrow.INT64 { // what most ids are
+			return func(a arrow.Array, i int) bool { return a.(*array.Int64).Value(i) == want }, nil
+		}
+		return sameText(strconv.FormatInt(want, 10)), nil
+	case arrow.IsUnsignedInteger(id):
+		want, err := strconv.ParseUint(c.Value, 10, 64)
+		if err != nil {
+			return nil, bad
+		}
+		return sameText(strconv.FormatUint(want, 10)), nil
+	case arrow.IsFloating(id):
+		want, err := strconv.ParseFloat(c.Value, 64)
+		if err != nil {
+			return nil, bad
+		}
+		return func(a arrow.Array, i int) bool {
+			got, _ := number(a, i)
+			return got == want || id != arrow.FLOAT64 && float32(got) == float32(want) || math.IsNaN(got) && math.IsNaN(want)
+		}, nil
+	case id == arrow.STRING:
+		return func(a arrow.Array, i int) bool { return a.(*array.String).Value(i) == c.Value }, nil
+	case id == arrow.BINARY:
+		return func(a arrow.Array, i int) bool { return string(a.(*array.Binary).Value(i)) == c.Value }, nil
+	default:
+		return sameText(c.Value), nil
+	}
+}
+
+// sameText compares values as Arrow writes them.
+func sameText(want string) matcher {
+	return func(a arrow.Array, i int) bool { return a.ValueStr(i) == want }
+}

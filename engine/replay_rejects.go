@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/io/dataset"
+)
+
+// findRejected looks for the conditions among the ids of a run's rejected rows.
+func (r *replayer) findRejected(ctx context.Context, run *ledger.Recorded) (err error) {
+	data, err := r.openOutput(ctx, run.Manifest.Rejects.Name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, data.Close()) }()
+	columns := data.Schema().Fields()[min(len(reasonFields), data.Schema().NumFields()):]
+	for _, c := range r.opts.Where {
+		if !slices.ContainsFunc(columns, func(f arrow.Field) bool { return f.Name == c.Column }) {
+			r.Notes = append(r.Notes, fmt.Sprintf("run %s rejected %d rows, which are kept without the column %q: they were not looked through", run.Run, run.Manifest.Rejects.Rows, c.Column))
+			return nil
+		}
+	}
+	names, matches, err := r.opts.matches(data.Schema())
+	if err != nil {
+		return err
+	}
+	for i, m := range matches { // all columns are read
+		matches[i].column = data.Schema().FieldIndices(names[m.column])[0]
+	}
+	left := r.opts.Limit - len(r.Rejected)
+	return eachReject(ctx, data, fieldNames(data.Schema().Fields()), func(b arrow.RecordBatch, i int) error {
+		if !meets(b, i, matches) {
+			return nil
+		}
+		if left--; left < 0 {
+			r.More = true
+			return errEnough
+		}
+		r.Rejected = append(r.Rejected, rejectedRow(run.Run, b, i))
+		return nil
+	})
+}
+
+func fieldNames(fields []arrow.Field) []string {
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = f.Name
+	}
+	return names
+}
+
+// eachReject gives the rows of a rejects file in order until there are no more or
+// errEnough.
+func eachReject(ctx context.Context, data *dataset.Dataset, columns []string, each func(b arrow.RecordBatch, i int) error) error {
+	for i, f := range reasonFields {
+		if fields := data.Schema().Fields(); i >= len(fields) || !strings.HasSuffix(fields[i].Name, f.Name) || !arrow.TypeEqual(fields[i].Type, f.Type) {
+			return fmt.Errorf("%w: %q is no file of rejects: it has no column %q of %s", ledger.ErrUnsound, data.Files()[0].Path, f.Name, f.Type)
+		}
+	}
+	for _, span := range allSpans(data) {
+		err := data.ReadSpan(ctx, span, columns, func(b arrow.RecordBatch) error {
+			for i := range int(b.NumRows()) {
+				if err := each(b, i); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if errors.Is(err, errEnough) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rejectedRow reads one row of a rejects file.
+func rejectedRow(run string, b arrow.RecordBatch, i int) RejectedRow {
+	text := func(c int) string { return b.Column(c).ValueStr(i) }
+	row := RejectedRow{
+		Run: run, Input: text(0), Row: b.Column(1).(*array.Int64).Value(i), Column: text(2), Stage: text(3), Reason: text(4),
+	}
+	for c := len(reasonFields); c < int(b.NumCols()); c++ {
+		row.Columns = append(row.Columns, ColumnValue{Column: b.ColumnName(c), Value: b.Column(c).ValueStr(i)})
+	}
+	return row
+}
+
+// rejectedRows gives, for each part in which rows were found, the places of its
+// rejected rows, in order.
+func (r *replayer) rejectedRows(ctx context.Context, l *layout, m *ledger.Manifest, found []*hit) (places map[int][]int64, err error) {
+	wanted := map[int]bool{}
+	for _, f := range found {
+		if m.Parts[f.part].Rejected > 0 {
+			wanted[f.part] = true
+		}
+	}
+	if len(wanted) == 0 {
+		return nil, nil
+	}
+	if m.Rejects == nil {
+		return nil, fmt.Errorf("%w: the manifest counts rejected rows and names no file of them", ledger.ErrUnsound)
+	}
+	data, err := r.openOutput(ctx, m.Rejects.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, data.Close()) }()
+	places = map[int][]int64{}
+	part, left := 0, m.Parts[0].Rejected // the file has them by part
+	var w placeWalk
+	err = eachReject(ctx, data, fieldNames(data.Schema().Fields()[:2]), func(b arrow.RecordBatch, i int) error {
+		for left == 0 && part+1 < len(m.Parts) {
+			part++
+			left, w = m.Parts[part].Rejected, placeWalk{}
+		}
+		left--
+		if !wanted[part] {
+			return nil
+		}
+		file, row := b.Column(0).ValueStr(i), b.Column(1).(*array.Int64).Value(i)
+		place, ok := w.next(l, part, file, row)
+		if !ok {
+			return fmt.Errorf("%w: %s lists row %d of %q among the rejects of part %d, which has no such row", ledger.ErrUnsound, m.Rejects.Name, row, file, part)
+		}
+		places[part] = append(places[part], place)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for part := range wanted {
+		if int64(len(places[part])) != m.Parts[part].Rejected {
+			return nil, fmt.Errorf("%w: %s has %d of the %d rejected rows of part %d", ledger.ErrUnsound, m.Rejects.Name, len(places[part]), m.Parts[part].Rejected, part)
+		}
+	}
+	return places, nil
+}
+
+// placeWalk goes through a part's spans along its rejected rows, which are in the
+// same order: a file that is read twice has its rows twice.
+type placeWalk struct {
+	span  int
+	first int64 // the place of that span's first row
+	after int64 // places up to here are past
+}
+
+// next gives the place of a row of a file.
+func (w *placeWalk) next(l *layout, part int, file string, row int64) (place int64, ok bool) {
+	spans := l.parts[part].Spans
+	for ; w.span < len(spans); w.span++ {
+		s := spans[w.span]
+		place := w.first + row - s.FirstRow
+		if row >= s.FirstRow && row < s.FirstRow+s.Rows && place >= w.after && sameFile(l.files[s.File], file) {
+			w.after = place + 1
+			return place, true
+		}
+		if w.first > math.MaxInt64-s.Rows {
+			break
+		}
+		w.first += s.Rows
+	}
+	return 0, false
+}
+
+// sameFile says that a path, as a run was given it, is that of an absolute one:
+// what it was relative to is not recorded.
+func sameFile(absolute, given string) bool {
+	given = filepath.Clean(given)
+	if filepath.IsAbs(given) {
+		return given == absolute
+	}
+	up := ".." + string(filepath.Separator)
+	for strings.HasPrefix(given, up) {
+		given = given[len(up):]
+	}
+	return strings.HasSuffix(absolute, string(filepath.Separator)+given)
+}

@@ -1,0 +1,187 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/format"
+)
+
+// rescorer scores rows of one run again.
+type rescorer struct {
+	*replayer
+	plan   *Plan
+	layout *layout
+	worker *worker
+}
+
+// score scores the batches of the rows found, which are in the order of the input,
+// and compares.
+func (r *replayer) score(ctx context.Context, p *Plan, l *layout, lib *ort.Library, found []*hit) (err error) {
+	scoring, err := p.openScoring(lib, p.Options.IntraOpThreads)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, scoring.close()) }()
+	rows := int64(p.Binding.FixedRows)
+	for _, f := range found {
+		_, n := l.batchOf(p, f.part, f.place)
+		rows = max(rows, n)
+	}
+	scoring.usePool(1)
+	s := &rescorer{replayer: r, plan: p, layout: l, worker: scoring.worker(int(rows), &Progress{})}
+	defer func() { err = errors.Join(err, s.worker.close()) }()
+	for len(found) > 0 {
+		part := found[0].part
+		first, n := l.batchOf(p, part, found[0].place)
+		same := 1
+		for same < len(found) && found[same].part == part && found[same].place < first+n {
+			same++
+		}
+		if err := s.batch(ctx, first, n, found[:same]); err != nil {
+			return err
+		}
+		found = found[same:]
+	}
+	return nil
+}
+
+// batch scores the batch of n rows of a part from its row first on, which holds the
+// rows found.
+func (s *rescorer) batch(ctx context.Context, first, n int64, found []*hit) error {
+	batch, err := s.read(ctx, found[0].part, first, n)
+	if err != nil {
+		return err
+	}
+	res, err := s.worker.score(ctx, batch)
+	if err != nil {
+		batch.Release()
+		return err
+	}
+	defer res.release()
+	narrow(res.batch, s.plan.PassedAt, s.plan.passedSchema)
+	for _, f := range found {
+		row, err := s.compareRow(res, f, int(f.place-first))
+		if err != nil {
+			return err
+		}
+		switch row.Outcome {
+		case OutcomeEqual:
+			s.Equal++
+		case OutcomeWithin:
+			s.Within++
+		default:
+			s.Different++
+		}
+		s.Rows = append(s.Rows, *row)
+	}
+	return nil
+}
+
+// read reads n rows of a part from its row first on; the caller releases them.
+func (s *rescorer) read(ctx context.Context, part int, first, n int64) (_ *batcher.Batch, err error) {
+	batch := &batcher.Batch{}
+	defer func() {
+		if err != nil {
+			batch.Release()
+		}
+	}()
+	var at int64 // the place of the span's first row
+	for _, span := range s.layout.parts[part].Spans {
+		from, to := max(first-at, 0), min(first+n-at, span.Rows) // of the span's rows
+		at += span.Rows
+		file, opened := s.layout.opened[span.File]
+		if from >= to || !opened {
+			continue
+		}
+		span.File = file
+		var row int64
+		err := s.plan.Dataset.ReadSpan(ctx, span, s.plan.Columns, func(b arrow.RecordBatch) error {
+			if lo, hi := max(from-row, 0), min(to-row, b.NumRows()); lo < hi {
+				b.Retain()
+				batch.Segments = append(batch.Segments, batcher.Segment{
+					Record: b, From: int(lo), Rows: int(hi - lo), Origin: batcher.Origin{File: span.File, Row: span.FirstRow + row + lo},
+				})
+				batch.Rows += int(hi - lo)
+			}
+			if row += b.NumRows(); row >= to {
+				return errEnough
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errEnough) {
+			return nil, err
+		}
+	}
+	if int64(batch.Rows) != n {
+		return nil, fmt.Errorf("%w: part %d has %d rows from row %d on, and not %d", ErrInternal, part, batch.Rows, first, n)
+	}
+	return batch, nil
+}
+
+// compareRow compares a row of the output with one of a scored batch.
+func (s *rescorer) compareRow(res *result, f *hit, at int) (*ReplayedRow, error) {
+	input, inputRow := s.layout.originOf(f.part, f.place)
+	row := &ReplayedRow{
+		Run: f.run.Run, File: f.file, Row: f.row, Input: input, InputRow: inputRow, Outcome: OutcomeEqual,
+	}
+	if err := row.addPassed(s.plan, res, f, at); err != nil {
+		return nil, err
+	}
+	for _, reject := range res.rejects {
+		if reject.Row == at {
+			return nil, fmt.Errorf("%w: row %d of %q is in the output, and is rejected now: column %q: %s", format.ErrChanged, inputRow, row.Input, reject.Column, reject.Reason)
+		}
+	}
+	for i, field := range res.fields {
+		recorded := f.value(field.Name)
+		if recorded == nil {
+			return nil, fmt.Errorf("%w: %q has no column %q, which the model gives", ledger.ErrUnsound, f.file, field.Name)
+		}
+		v := compareValues(recorded, 0, res.predictions[i], at, s.Tolerance)
+		v.Column = field.Name
+		row.Predictions = append(row.Predictions, v)
+		row.Outcome = max(row.Outcome, v.Outcome)
+	}
+	return row, nil
+}
+
+// value is a row's value in a column; nil where there is no such column.
+func (h *hit) value(name string) arrow.Array {
+	for i, f := range h.columns {
+		if f.Name == name {
+			return h.values[i]
+		}
+	}
+	return nil
+}
+
+// addPassed lists the ids and kept columns of a row, which must be those of the
+// input row.
+func (row *ReplayedRow) addPassed(p *Plan, res *result, f *hit, at int) error {
+	segment := 0
+	for at >= res.batch.Segments[segment].Rows {
+		at -= res.batch.Segments[segment].Rows
+		segment++
+	}
+	record := res.batch.Segments[segment].Record
+	for i, field := range p.Passed {
+		recorded := f.value(field.Name)
+		if recorded == nil {
+			return fmt.Errorf("%w: %q has no column %q, which the run passed through", ledger.ErrUnsound, f.file, field.Name)
+		}
+		was, is := recorded.ValueStr(0), record.Column(i).ValueStr(at)
+		if was != is {
+			return fmt.Errorf("%w: row %d of %q should be row %d of the input %q, and its column %q is %.80q there and %.80q in the output",
+				format.ErrChanged, f.row, f.file, row.InputRow, row.Input, field.Name, is, was)
+		}
+		row.Columns = append(row.Columns, ColumnValue{Column: field.Name, Value: was})
+	}
+	return nil
+}

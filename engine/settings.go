@@ -1,0 +1,122 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/format"
+)
+
+// settings are a run's settings after defaults, as its manifest has them: what
+// was asked for, what was chosen, and what came of it. From them a replay makes
+// the same run again, so each option that decides a byte of the output must be
+// here; the test of the round trip fails for one that is not.
+type settings struct {
+	Input         []string            `json:"input"` // as asked for; the manifest lists the files
+	Output        string              `json:"output"`
+	OutputFormat  format.Name         `json:"output_format"`
+	Compression   string              `json:"compression"`
+	IDs           []string            `json:"ids"`
+	Keep          []string            `json:"keep"`
+	Features      []string            `json:"features"`
+	Bind          map[string][]string `json:"bind"`
+	Nulls         string              `json:"nulls"`
+	NullsByColumn map[string]string   `json:"nulls_by_column"`
+	LossyCasts    bool                `json:"allow_lossy_casts"`
+	ModelOutputs  []string            `json:"model_outputs"`
+	OutputPrefix  string              `json:"output_prefix"`
+	OutputLayout  Layout              `json:"output_layout"`
+
+	Provider       ort.Provider `json:"provider"`
+	ProviderReason string       `json:"provider_reason"`
+	Devices        []int        `json:"devices"`
+	Streams        int          `json:"streams"`
+	TF32           bool         `json:"tf32"`
+	DeviceMemory   int64        `json:"device_memory"`
+	AllowCPUNodes  bool         `json:"allow_cpu_nodes"`
+
+	Kernels         Kernels         `json:"kernels"`
+	ModelRewrites   []string        `json:"model_rewrites"`
+	RewriteCheck    *RewriteCheck   `json:"rewrite_check"`
+	BatchSize       int             `json:"batch_size"`
+	Choice          *Choice         `json:"choice"`
+	Workers         int             `json:"workers"`
+	Readers         int             `json:"readers"`
+	PartRows        int64           `json:"part_rows"`
+	IntraOpThreads  int             `json:"intra_op_threads"`
+	MemoryLimit     int64           `json:"memory_limit"` // 0: none
+	MemoryLimitFrom LimitSource     `json:"memory_limit_from"`
+	MemoryLowered   []Lowered       `json:"memory_lowered"`
+	IfExists        ledger.IfExists `json:"if_exists"`
+	MaxBadRows      int64           `json:"max_bad_rows"`
+}
+
+// Settings are the run's settings after defaults, for the manifest.
+func (p *Plan) Settings() map[string]any {
+	o := &p.Options
+	nulls := map[string]string{}
+	for column, policy := range o.Nulls.ByColumn {
+		nulls[column] = policy.String()
+	}
+	s := settings{
+		Input: o.Inputs, Output: o.Output, OutputFormat: o.Format, Compression: o.Compression,
+		IDs: o.IDs, Keep: o.Keep, Features: o.Features, Bind: o.Bind,
+		Nulls: o.Nulls.Default.String(), NullsByColumn: nulls, LossyCasts: o.Lossy == batcher.AllowLossy,
+		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout,
+		Provider: o.Provider, ProviderReason: o.ProviderReason, Devices: append([]int{}, o.Devices...), Streams: o.Streams,
+		TF32: o.TF32, DeviceMemory: o.DeviceMemory, AllowCPUNodes: o.AllowCPUNodes,
+		Kernels: o.Kernels, ModelRewrites: append([]string{}, p.Model.Rewrites...), RewriteCheck: p.rewriteCheck,
+		BatchSize: o.BatchRows, Choice: p.choice, Workers: o.Workers, Readers: o.Readers, PartRows: o.PartRows, IntraOpThreads: o.IntraOpThreads,
+		MemoryLimit: p.limit, MemoryLimitFrom: p.limitSource, MemoryLowered: append([]Lowered{}, p.lowered...),
+		IfExists: o.IfExists, MaxBadRows: o.MaxRejects,
+	}
+	byName := map[string]any{}
+	v := reflect.ValueOf(s)
+	for i := range v.NumField() {
+		byName[v.Type().Field(i).Tag.Get("json")] = v.Field(i).Interface()
+	}
+	return byName
+}
+
+// OptionsOf gives the options of the run that a manifest is of: those that make
+// the same predictions of the same input. Library, Build and ProfileDir are the
+// caller's. Its error wraps ledger.ErrManifest.
+func OptionsOf(m *ledger.Manifest) (Options, error) {
+	data, err := json.Marshal(m.Settings)
+	if err != nil {
+		return Options{}, fmt.Errorf("%w: settings: %w", ledger.ErrManifest, err)
+	}
+	var s settings
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields() // a setting that is not known may decide anything
+	if err := dec.Decode(&s); err != nil {
+		return Options{}, fmt.Errorf("%w: settings of run %s, which millrace %s made: %w", ledger.ErrManifest, m.Run, m.Versions.Millrace, err)
+	}
+	o := Options{
+		Model: m.Model.Path, ModelSHA256: m.Model.SHA256,
+		Inputs: s.Input, Output: s.Output, Format: s.OutputFormat, Compression: s.Compression,
+		IDs: s.IDs, Keep: s.Keep, Features: s.Features, Bind: s.Bind,
+		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout,
+		Provider: s.Provider, ProviderReason: s.ProviderReason, Devices: s.Devices, Streams: s.Streams,
+		TF32: s.TF32, DeviceMemory: s.DeviceMemory, AllowCPUNodes: s.AllowCPUNodes,
+		Kernels: s.Kernels, BatchRows: s.BatchSize, Workers: s.Workers, Readers: s.Readers, PartRows: s.PartRows, IntraOpThreads: s.IntraOpThreads,
+		MemoryLimit: s.MemoryLimit, IfExists: s.IfExists, MaxRejects: s.MaxBadRows,
+	}
+	if s.MemoryLimit == 0 {
+		o.MemoryLimit = NoMemoryLimit
+	}
+	if s.LossyCasts {
+		o.Lossy = batcher.AllowLossy
+	}
+	o.Nulls.Default = batcher.ParseNullPolicy(s.Nulls)
+	o.Nulls.ByColumn = map[string]batcher.NullPolicy{}
+	for column, policy := range s.NullsByColumn {
+		o.Nulls.ByColumn[column] = batcher.ParseNullPolicy(policy)
+	}
+	return o, nil
+}

@@ -1,0 +1,90 @@
+package engine
+
+import (
+	"errors"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/models"
+)
+
+// notRecorded are the options that no manifest has: they say where to look for
+// something, or which program runs, and decide no prediction by themselves.
+var notRecorded = []string{"ProfileDir", "Library", "Build"}
+
+// Every option comes back from a manifest, so that a replay has it. An option
+// that is new must be given a value here, and then a place in settings.
+func TestOptionsComeBackFromAManifest(t *testing.T) {
+	want := Options{
+		Model: "/m.onnx", ModelSHA256: "ab", Inputs: []string{"data/*.parquet"}, Output: "out", Format: format.ArrowFile, Compression: "zstd",
+		IDs: []string{"id"}, Keep: []string{"k"}, Features: []string{"a", "b"}, Bind: map[string][]string{"x": {"a", "b"}},
+		Nulls: batcher.NullPolicies{
+			Default:  batcher.NullPolicy{Action: batcher.NullReject},
+			ByColumn: map[string]batcher.NullPolicy{"a": {Action: batcher.NullFill, Value: "nan"}, "b": {Action: batcher.NullNaN}, "c": {Action: batcher.NullFill}},
+		},
+		Lossy: batcher.AllowLossy, ModelOutputs: []string{"y"}, OutputPrefix: "pred_", Layout: LayoutColumns,
+		Provider: ort.CUDA, Kernels: KernelsONNXRuntime, BatchRows: 512, Workers: 3, Readers: 2,
+		PartRows:       math.MaxInt64, // of a single file, which no float64 holds
+		IntraOpThreads: 2, Devices: []int{1, 0}, Streams: 5, ProviderReason: "it is there", TF32: true, DeviceMemory: 1<<60 + 1, AllowCPUNodes: true,
+		MemoryLimit: 1<<60 + 3, IfExists: ledger.IfExistsReplace, MaxRejects: 7,
+	}
+	v := reflect.ValueOf(want)
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Name
+		if v.Field(i).IsZero() != slices.Contains(notRecorded, name) {
+			t.Errorf("Options.%s: give it a value here, and a place in settings", name)
+		}
+	}
+	plan := &Plan{Options: want, Model: &models.Model{Rewrites: []string{"one"}}, limit: want.MemoryLimit, choice: &Choice{BatchRows: 512}}
+	got, err := OptionsOf(throughJSON(t, plan.Settings()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("options after a round trip through a manifest (-want +got):\n%s", diff)
+	}
+}
+
+// Without a limit the run must not get that of the machine that replays.
+func TestOptionsOfARunWithoutMemoryLimit(t *testing.T) {
+	got, err := OptionsOf(throughJSON(t, (&Plan{Model: &models.Model{}}).Settings()))
+	if err != nil || got.MemoryLimit != NoMemoryLimit {
+		t.Errorf("OptionsOf() = memory limit %d, %v; want %d", got.MemoryLimit, err, NoMemoryLimit)
+	}
+}
+
+func TestOptionsOfRefuses(t *testing.T) {
+	for name, settings := range map[string]map[string]any{
+		"a setting of a later version": {"shuffle": true},
+		"a setting of another type":    {"batch_size": "all"},
+	} {
+		_, err := OptionsOf(&ledger.Manifest{Run: "r", Versions: ledger.Versions{Millrace: "9.9"}, Settings: settings})
+		if !errors.Is(err, ledger.ErrManifest) || !strings.Contains(err.Error(), "millrace 9.9") {
+			t.Errorf("%s: OptionsOf() = %v; want ErrManifest that names the version", name, err)
+		}
+	}
+}
+
+// throughJSON is the manifest of settings, written and read.
+func throughJSON(t *testing.T, settings map[string]any) *ledger.Manifest {
+	t.Helper()
+	m := &ledger.Manifest{Model: ledger.ModelFile{Path: "/m.onnx", SHA256: "ab"}, Settings: settings}
+	data, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err = ledger.ParseManifest(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
