@@ -112,22 +112,38 @@ func (a *Assembler) Assemble(batch *Batch) (*Tensors, error) {
 	if fixed := a.plan.FixedRows; fixed > 0 && batch.Rows > fixed {
 		panic(fmt.Sprintf("batcher: a batch of %d rows for a model of %d", batch.Rows, fixed))
 	}
-	a.tensors.Rows = batch.Rows
-	a.tensors.Rejects = a.tensors.Rejects[:0]
-	for i, p := range a.packers {
-		in := &a.tensors.Inputs[i]
-		rows := batch.Rows
-		if a.plan.FixedRows > 0 {
-			rows = a.plan.FixedRows
-		}
-		in.Shape = append(append(in.Shape[:0], int64(rows)), a.plan.Bindings[i].Item...)
-		in.View = false
-		if err := p.pack(a, batch, in); err != nil {
-			return nil, err
-		}
+	if err := a.pack(batch, batch.Rows); err != nil {
+		return nil, err
 	}
 	a.counts.Rows += int64(batch.Rows)
 	return &a.tensors, nil
+}
+
+// Blank makes the tensors of rows that are all zeros and empty texts, to see what a
+// model does whatever the data.
+func (a *Assembler) Blank(rows int) (*Tensors, error) {
+	if err := a.pack(&Batch{}, rows); err != nil {
+		return nil, err
+	}
+	return &a.tensors, nil
+}
+
+// pack makes tensors of some rows, those of the batch first.
+func (a *Assembler) pack(batch *Batch, rows int) error {
+	a.tensors.Rows = rows
+	a.tensors.Rejects = a.tensors.Rejects[:0]
+	if a.plan.FixedRows > 0 {
+		rows = a.plan.FixedRows
+	}
+	for i, p := range a.packers {
+		in := &a.tensors.Inputs[i]
+		in.Shape = append(append(in.Shape[:0], int64(rows)), a.plan.Bindings[i].Item...)
+		in.View = false
+		if err := p.pack(a, batch, in); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Counts returns what was done so far; it is borrowed.

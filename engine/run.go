@@ -164,11 +164,14 @@ func (p *Plan) emptyFields() []arrow.Field {
 
 // publish reconciles the accounts and makes the output visible.
 func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Library, runID string, started time.Time) (*Summary, error) {
-	rejects, err := c.mergeRejects(ctx)
+	total, err := c.reconcile()
+	if errors.Is(err, ErrBadRows) {
+		return nil, c.keepRejects(ctx, err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	total, err := c.reconcile()
+	rejects, err := c.mergeRejects(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +261,8 @@ func (p *Plan) Settings() map[string]any {
 		"model_outputs": o.ModelOutputs, "output_prefix": o.OutputPrefix, "output_layout": o.Layout,
 		"provider": o.Provider, "provider_reason": o.ProviderReason, "devices": append([]int{}, o.Devices...), "streams": o.Streams, "tf32": o.TF32, "device_memory": o.DeviceMemory, "allow_cpu_nodes": o.AllowCPUNodes,
 		"kernels": o.Kernels, "model_rewrites": append([]string{}, p.Model.Rewrites...), "rewrite_check": p.rewriteCheck, "batch_size": o.BatchRows, "choice": p.choice, "workers": o.Workers, "readers": o.Readers, "part_rows": o.PartRows,
-		"intra_op_threads": o.IntraOpThreads, "memory_limit": p.limit, "memory_limit_from": p.limitSource, "memory_lowered": append([]Lowered{}, p.lowered...), "if_exists": o.IfExists, "max_bad_rows": o.MaxRejects,
+		"intra_op_threads": o.IntraOpThreads, "memory_limit": p.limit, "memory_limit_from": p.limitSource, "memory_lowered": append([]Lowered{}, p.lowered...), "if_exists": o.IfExists, "max_bad_rows": o.maxBadRows(),
+		"on_bad_row": o.OnBadRow, "finite": o.Finite, "refuse_nan_output": o.RefuseNaN,
 	}
 }
 

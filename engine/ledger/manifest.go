@@ -189,9 +189,9 @@ func (m *Manifest) checkWritten() error {
 		return fmt.Errorf("%w: %d parts and %d output files", ErrAccounts, len(m.Parts), len(m.Outputs))
 	}
 	for i, out := range m.Outputs {
-		if out.Rows != m.Parts[i].Scored {
-			return fmt.Errorf("%w: part %d has %d rows scored, %d written to %s",
-				ErrAccounts, i, m.Parts[i].Scored, out.Rows, out.Name)
+		if part := m.Parts[i]; out.Rows != part.Written() {
+			return fmt.Errorf("%w: part %d has %d rows scored and %d with null predictions, %d written to %s",
+				ErrAccounts, i, part.Scored, part.Nulled, out.Rows, out.Name)
 		}
 	}
 	return nil
