@@ -27,7 +27,7 @@ func parsed(t *testing.T, dt arrow.DataType, values string) arrow.Array {
 // else of the batch.
 func TestRejectBad(t *testing.T) {
 	broken := func(texts ...string) arrow.Array {
-		offsets, data := []int32{0}, []byte(nil)
+		offsets, data := make([]int32, 1, 1+len(texts)), []byte(nil)
 		for _, s := range texts {
 			data = append(data, s...)
 			offsets = append(offsets, int32(len(data)))

@@ -73,7 +73,9 @@ func (o *outcome) addRow(f *Feature, b *Binding, feature int, at place, rules ru
 	segment, r := at.segment, at.r
 	complain := func(kind string) {
 		if rejected := (rejectedRow{at.row, f.Column}); rules.rejectBad {
-			o.rejects[rejected] = o.rejects[rejected]
+			if _, there := o.rejects[rejected]; !there {
+				o.rejects[rejected] = false
+			}
 			return
 		}
 		o.complaints = append(o.complaints, complaint{column: f.Column, kind: kind, file: segment.Origin.File, row: segment.Origin.Row + int64(r)})

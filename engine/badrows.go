@@ -133,9 +133,9 @@ func leafOf(a arrow.Array) arrow.Array {
 func nanAt(a arrow.Array) (at []int) {
 	switch a := a.(type) {
 	case *array.Float32:
-		return indexesOf(a.Float32Values(), func(v float32) bool { return v != v }) //nolint:gocritic // is NaN
+		return indexesOf(a.Float32Values(), func(v float32) bool { return v != v })
 	case *array.Float64:
-		return indexesOf(a.Float64Values(), func(v float64) bool { return v != v }) //nolint:gocritic // is NaN
+		return indexesOf(a.Float64Values(), func(v float64) bool { return v != v })
 	case *array.Float16:
 		return indexesOf(a.Values(), float16.Num.IsNaN)
 	}

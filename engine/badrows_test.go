@@ -107,7 +107,9 @@ func badKinds() []badKind {
 	return []badKind{
 		{"a null", func(d *badData) { d.noX[13], d.noX[77] = true, true }, []int{13, 77}, "x", "assemble", "null", `column "x"`},
 		{
-			"a cast", func(d *badData) { d.n[30], d.n[199] = 2.5, 2.5 }, []int{30, 199}, "n", "assemble",
+			"a cast", func(d *badData) { d.n[30], d.n[199] = 2.5, 2.5 },
+			[]int{30, 199},
+			"n", "assemble",
 			`value 2.5 does not fit int8, which model input "n" wants`, `column "n", row 30: value 2.5 does not fit int8`,
 		},
 		{"an infinity", func(d *badData) { d.x[41] = float32(math.Inf(1)) }, []int{41}, "x", "assemble", "value +Inf is not finite", `column "x", row 41: value +Inf is not finite`},

@@ -161,7 +161,7 @@ func (h *halving) join() error {
 		filler := array.NewSlice(one, 0, 1)
 		var parts []arrow.Array
 		row := 0
-		for _, p := range append(h.pieces[:len(h.pieces):len(h.pieces)], piece{row: h.res.batch.Rows}) {
+		for _, p := range append(slices.Clip(h.pieces), piece{row: h.res.batch.Rows}) {
 			for ; row < p.row; row++ {
 				parts = append(parts, filler)
 			}

@@ -14,8 +14,8 @@ type Progress struct {
 	OnChoice     func(*Choice)
 	RowsRead     atomic.Int64
 	RowsScored   atomic.Int64 // by ONNX Runtime, rows to reject among them
-	RowsWritten  atomic.Int64
-	RowsRejected atomic.Int64
+	RowsWritten  atomic.Int64 // that were scored
+	RowsRejected atomic.Int64 // those with null predictions among them
 	PartsDone    atomic.Int64
 
 	batches atomic.Int64 // scored
