@@ -81,7 +81,12 @@ func (g *arrays) half() float16.Num {
 
 var texts16 = []string{"", "a", "späť", "0123456789ab", "longer than what a view keeps inline", "日本語", "x\x00y"}
 
-func (g *arrays) text() string { return texts16[g.IntN(len(texts16))] }
+func (g *arrays) text() string {
+	if g.chance(g.wild / 4) {
+		return "\xe6\x97" // the start of a rune
+	}
+	return texts16[g.IntN(len(texts16))]
+}
 
 func (g *arrays) bytes() []byte {
 	if g.chance(g.wild / 4) {

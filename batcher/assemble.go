@@ -1,7 +1,6 @@
 package batcher
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/millrace/millrace/models"
@@ -26,6 +25,9 @@ type Reject struct {
 	Row    int // in the batch
 	Column string
 	Reason string
+	// Asked says that the column's own null policy is to reject such rows; other
+	// rows are bad, see RejectBad.
+	Asked bool
 }
 
 // FeatureCount is what was met in one feature's values.
@@ -50,20 +52,6 @@ type Tensors struct {
 	Rejects []Reject // in no order; a row may be named more than once
 }
 
-// RowError says which row cannot become part of a tensor, and why.
-type RowError struct {
-	Input, Column string
-	Origin        Origin
-	Reason        string
-	Advice        string
-}
-
-// Error describes the row by its number; whoever knows the files' names adds
-// them.
-func (e *RowError) Error() string {
-	return fmt.Sprintf("column %q, row %d: %s; %s", e.Column, e.Origin.Row, e.Reason, e.Advice)
-}
-
 // Assembler makes the tensors of batches of up to Rows rows in buffers of its
 // own that it reuses.
 //
@@ -84,6 +72,10 @@ type Assembler struct {
 	tensors Tensors
 	counts  Counts
 	memory  func(bytes int) ([]byte, error) // of tensors; Go's where it is nil
+
+	rejectBad bool
+	segment   Segment // that is being packed
+	first     int     // its first row in the batch
 }
 
 // packer makes one input.
@@ -115,27 +107,43 @@ func (p *Plan) NewAssembler(rows int, lossy LossyCasts) *Assembler {
 func (a *Assembler) UseMemory(memory func(bytes int) ([]byte, error)) { a.memory = memory }
 
 // Assemble makes the tensors of a batch, which it borrows. Its error is a
-// *RowError when a row's value is the cause.
+// *RowError when a row's value is the cause; see RejectBad.
 func (a *Assembler) Assemble(batch *Batch) (*Tensors, error) {
 	if fixed := a.plan.FixedRows; fixed > 0 && batch.Rows > fixed {
 		panic(fmt.Sprintf("batcher: a batch of %d rows for a model of %d", batch.Rows, fixed))
 	}
-	a.tensors.Rows = batch.Rows
-	a.tensors.Rejects = a.tensors.Rejects[:0]
-	for i, p := range a.packers {
-		in := &a.tensors.Inputs[i]
-		rows := batch.Rows
-		if a.plan.FixedRows > 0 {
-			rows = a.plan.FixedRows
-		}
-		in.Shape = append(append(in.Shape[:0], int64(rows)), a.plan.Bindings[i].Item...)
-		in.View = false
-		if err := p.pack(a, batch, in); err != nil {
-			return nil, err
-		}
+	if err := a.pack(batch, batch.Rows); err != nil {
+		return nil, err
 	}
 	a.counts.Rows += int64(batch.Rows)
 	return &a.tensors, nil
+}
+
+// Blank makes the tensors of rows that are all zeros and empty texts, to see what a
+// model does whatever the data.
+func (a *Assembler) Blank(rows int) (*Tensors, error) {
+	if err := a.pack(&Batch{}, rows); err != nil {
+		return nil, err
+	}
+	return &a.tensors, nil
+}
+
+// pack makes tensors of some rows, those of the batch first.
+func (a *Assembler) pack(batch *Batch, rows int) error {
+	a.tensors.Rows = rows
+	a.tensors.Rejects = a.tensors.Rejects[:0]
+	if a.plan.FixedRows > 0 {
+		rows = a.plan.FixedRows
+	}
+	for i, p := range a.packers {
+		in := &a.tensors.Inputs[i]
+		in.Shape = append(append(in.Shape[:0], int64(rows)), a.plan.Bindings[i].Item...)
+		in.View = false
+		if err := p.pack(a, batch, in); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Counts returns what was done so far; it is borrowed.
@@ -165,57 +173,5 @@ func newPacker(b *Binding, rows int, lossy LossyCasts, index int) packer {
 		return newNumberPacker[uint32](b, rows, lossy, index)
 	default:
 		return newNumberPacker[uint64](b, rows, lossy, index)
-	}
-}
-
-// countNulls counts a feature's nulls in a segment and applies its policy:
-// rows to reject are noted, and a null where none is allowed is a *RowError.
-// row is the segment's first row in the batch.
-func (a *Assembler) countNulls(b *Binding, index, feature int, segment Segment, row int, e *extent) error {
-	count := e.nullCount()
-	if count == 0 {
-		return nil
-	}
-	f := &b.Features[feature]
-	a.counts.Features[index][feature].Nulls += count
-	switch f.Nulls.Action {
-	case NullError:
-		for r := range e.nullRows() {
-			return &RowError{
-				Input: b.Input.Name, Column: f.Column, Origin: segment.Origin.at(r), Reason: "is null",
-				Advice: nullAdvice(f.Column, b.Input.Elem),
-			}
-		}
-	case NullReject:
-		for r := range e.nullRows() {
-			a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: row + r, Column: f.Column, Reason: "null"})
-		}
-	case NullNaN, NullFill:
-	}
-	return nil
-}
-
-func nullAdvice(column string, elem models.ElementType) string {
-	if elementNumbers[elem].class == classFloat {
-		return fmt.Sprintf("say what a null becomes: --nulls %s=nan, %s=0 or %s=reject", column, column, column)
-	}
-	return fmt.Sprintf("say what a null becomes: --nulls %s=VALUE or %s=reject", column, column)
-}
-
-// locate puts the column, and the row if there is one, on an error that does
-// not have them.
-func locate(err error, b *Binding, f *Feature, segment Segment) error {
-	var length *lengthError
-	var row *RowError
-	switch {
-	case errors.As(err, &row):
-		return err
-	case errors.As(err, &length):
-		return &RowError{
-			Input: b.Input.Name, Column: f.Column, Origin: segment.Origin.at(length.row), Reason: length.Error(),
-			Advice: "correct the data, or write the column as a FixedSizeList",
-		}
-	default:
-		return fmt.Errorf("column %q, rows from %d: %w", f.Column, segment.Origin.Row, err)
 	}
 }

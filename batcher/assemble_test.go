@@ -74,7 +74,7 @@ type trial struct {
 	types  []arrow.DataType
 	width  int
 	plan   *Plan
-	lossy  LossyCasts
+	rules  rules
 	file   int
 }
 
@@ -92,7 +92,10 @@ func checkAssemble(t *rapid.T, from arrow.DataType, to models.ElementType) {
 			sizes[i] = min(sizes[i], fixed)
 		}
 	}
-	a := c.plan.NewAssembler(slices.Max(sizes), c.lossy)
+	a := c.plan.NewAssembler(slices.Max(sizes), c.rules.lossy)
+	if c.rules.rejectBad {
+		a.RejectBad()
+	}
 	total := Counts{}
 	for _, rows := range sizes {
 		batch := c.batch(rows)
@@ -143,12 +146,14 @@ func drawTrial(t *rapid.T, mem memory.Allocator, from arrow.DataType, to models.
 		fields[i] = arrow.Field{Name: name, Type: c.types[i], Nullable: true}
 	}
 	c.schema = arrow.NewSchema(fields, nil)
-	c.lossy = rapid.SampledFrom([]LossyCasts{RefuseLossy, AllowLossy}).Draw(t, "lossy")
+	c.rules.lossy = rapid.SampledFrom([]LossyCasts{RefuseLossy, AllowLossy}).Draw(t, "lossy")
+	c.rules.rejectBad = rapid.Bool().Draw(t, "reject bad rows")
 	policies := []string{"error", "nan", "7", "reject"}
 	if to == models.Bool {
 		policies[2] = "true"
 	}
 	opts := Options{Columns: map[string][]string{"x": names}, Lossy: AllowLossy}
+	opts.Finite.All = rapid.IntRange(0, 2).Draw(t, "finite") == 0
 	opts.Nulls.Default = ParseNullPolicy(rapid.SampledFrom(policies).Draw(t, "policy"))
 	plan, err := Bind([]models.Value{in}, c.schema, opts)
 	if err != nil {
@@ -188,7 +193,7 @@ func (c *trial) batch(rows int) *Batch {
 // check assembles a batch and compares; false after a batch that is not to
 // become a tensor.
 func (c *trial) check(t *rapid.T, a *Assembler, batch *Batch, total *Counts) bool {
-	want := plainLoop(batch, c.plan, 0, c.lossy)
+	want := plainLoop(batch, c.plan, 0, c.rules)
 	got, err := a.Assemble(batch)
 	if len(want.complaints) > 0 || err != nil {
 		checkError(t, err, want)
@@ -203,8 +208,12 @@ func (c *trial) check(t *rapid.T, a *Assembler, batch *Batch, total *Counts) boo
 	if len(elements) != len(want.elements) {
 		t.Fatalf("Assemble made %d elements; want %d", len(elements), len(want.elements))
 	}
+	bad := map[int]bool{} // rows that have anything in the tensor
+	for at, asked := range want.rejects {
+		bad[at.row] = bad[at.row] || !asked
+	}
 	for i, e := range elements {
-		if !e.equal(want.elements[i]) {
+		if !bad[i/c.plan.Bindings[0].Width] && !e.equal(want.elements[i]) {
 			t.Fatalf("element %d (row %d of %d) = %v; want %v", i, i/c.plan.Bindings[0].Width, rows, e, want.elements[i])
 		}
 	}
@@ -219,9 +228,10 @@ func (c *trial) check(t *rapid.T, a *Assembler, batch *Batch, total *Counts) boo
 			t.Fatalf("Counts of feature %d = %+v; want %+v", i, have, *f)
 		}
 	}
-	rejects := map[Reject]bool{}
+	rejects := map[rejectedRow]bool{}
 	for _, r := range got.Rejects {
-		rejects[r] = true
+		at := rejectedRow{r.Row, r.Column}
+		rejects[at] = rejects[at] || r.Asked
 	}
 	if fmt.Sprint(rejects) != fmt.Sprint(want.rejects) {
 		t.Fatalf("Rejects = %v; want %v", rejects, want.rejects)
@@ -258,6 +268,8 @@ func checkError(t *rapid.T, err error, want *outcome) {
 		kind = "null"
 	case strings.HasPrefix(row.Reason, "list has"):
 		kind = "length"
+	case strings.HasSuffix(row.Reason, "is not finite"):
+		kind = "finite"
 	}
 	for _, complaint := range want.complaints {
 		if complaint.column == row.Column && complaint.kind == kind && complaint.file == row.Origin.File {

@@ -31,6 +31,7 @@ type Feature struct {
 	Type   arrow.DataType // the column's type
 	Cast   Cast           // of the column's values, or of a list's elements
 	Nulls  NullPolicy     // after defaults
+	Finite bool           // a NaN or an infinity is a bad value
 	Field  int            // index into Plan.Columns
 
 	fill fillValue
@@ -77,6 +78,7 @@ type Options struct {
 	Columns map[string][]string
 	Nulls   NullPolicies
 	Lossy   LossyCasts
+	Finite  FinitePolicy
 }
 
 // LossyCasts says whether a cast may round.
@@ -130,6 +132,11 @@ func (b *binder) checkOptions() {
 	for _, column := range slices.Sorted(maps.Keys(b.opts.Nulls.ByColumn)) {
 		if !slices.Contains(columns, column) {
 			b.fail("--nulls names column %q, which the data does not have%s", column, DidYouMean(column, columns))
+		}
+	}
+	for _, column := range b.opts.Finite.Columns {
+		if !slices.Contains(columns, column) {
+			b.fail("--finite names column %q, which the data does not have%s", column, DidYouMean(column, columns))
 		}
 	}
 	if len(b.opts.Features) > 0 && b.matrixInput() == nil {
@@ -225,7 +232,7 @@ func (b *binder) feature(in *models.Value, f arrow.Field, values arrow.DataType)
 	}
 	return Feature{
 		Column: f.Name, Type: f.Type, Cast: cast, Nulls: policy, Field: at, fill: fill,
-		sameBytes: cast == Exact && in.Elem != models.String,
+		sameBytes: cast == Exact && in.Elem != models.String, Finite: b.opts.Finite.of(f.Name, values, in.Elem),
 	}, nil
 }
 

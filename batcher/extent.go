@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sort"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -53,6 +54,9 @@ type extent struct {
 	// values of its own, or none.
 	starts   []int
 	rowNulls []bool
+	// wrong are the lists of another length than the model wants, in order; their
+	// rows have no values, as those of null lists.
+	wrong []lengthError
 }
 
 // open resolves a column of a segment into an empty extent; the caller releases
@@ -230,12 +234,21 @@ func (e *extent) row(r int) (start int, null bool) {
 	return e.starts[r], e.rowNulls[r]
 }
 
+// rowOf is the row that a value lies in.
+func (e *extent) rowOf(value int) int {
+	if e.starts == nil {
+		return value / e.width
+	}
+	// A row without values starts where the next one does.
+	return sort.Search(len(e.starts), func(r int) bool { return e.starts[r] > value }) - 1
+}
+
 // nullCount counts nulls; a null list counts as one.
 func (e *extent) nullCount() int64 {
 	if e.starts == nil {
 		return int64(e.nulls - e.hidden + e.nullLists)
 	}
-	var count int64
+	count := -int64(len(e.wrong))
 	for r := range e.rows {
 		start, null := e.row(r)
 		if null {
@@ -251,10 +264,16 @@ func (e *extent) nullCount() int64 {
 	return count
 }
 
-// nullRows gives the rows that hold a null, in order.
+// nullRows gives the rows that hold a null, in order; those of lists of another
+// length do not.
 func (e *extent) nullRows() iter.Seq[int] {
 	return func(yield func(int) bool) {
+		wrong := e.wrong
 		for r := range e.rows {
+			if len(wrong) > 0 && wrong[0].row == r {
+				wrong = wrong[1:]
+				continue
+			}
 			start, null := e.row(r)
 			if !null && !e.allNull && (e.nulls == 0 || kernel.FirstZeroBit(e.validity, e.bit+start, e.width) < 0) {
 				continue

@@ -25,7 +25,7 @@ func (e *extent) enterFixed(list *array.FixedSizeList, outer []byte) ([]byte, er
 	return lists, nil
 }
 
-// enterVariable checks that every list has the width that the model wants.
+// enterVariable finds the lists that do not have the width that the model wants.
 func enterVariable[O int32 | int64](e *extent, list, values arrow.Array, offsets []O) ([]byte, error) {
 	first := list.Data().Offset()
 	if e.rows == 0 {
@@ -50,7 +50,7 @@ func enterVariable[O int32 | int64](e *extent, list, values arrow.Array, offsets
 			continue
 		}
 		if list.IsValid(r) {
-			return nil, &lengthError{row: r, length: length, want: e.width}
+			e.wrong = append(e.wrong, lengthError{row: r, length: length, want: e.width})
 		}
 		apart = true
 	}
@@ -59,6 +59,9 @@ func enterVariable[O int32 | int64](e *extent, list, values arrow.Array, offsets
 		e.starts, e.rowNulls = make([]int, e.rows), make([]bool, e.rows)
 		for r := range e.rows {
 			e.starts[r], e.rowNulls[r] = int(offsets[r])-base, list.IsNull(r)
+		}
+		for _, l := range e.wrong {
+			e.rowNulls[l.row] = true
 		}
 	} else {
 		var err error
@@ -97,6 +100,6 @@ type lengthError struct {
 	row, length, want int
 }
 
-func (e *lengthError) Error() string {
+func (e lengthError) Error() string {
 	return fmt.Sprintf("list has %d values; the model wants %d", e.length, e.want)
 }

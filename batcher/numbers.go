@@ -34,6 +34,7 @@ type numberPacker[D kernel.Number] struct {
 	columns   [][]D
 	group     kernel.Group[D]
 	stretches []stretch[D]
+	exponent  uint64 // of elements that have to be finite; 0 where none have
 }
 
 func newNumberPacker[D kernel.Number](b *Binding, rows int, lossy LossyCasts, index int) *numberPacker[D] {
@@ -44,6 +45,9 @@ func newNumberPacker[D kernel.Number](b *Binding, rows int, lossy LossyCasts, in
 	p.stretches = make([]stretch[D], features)
 	for i := range b.Features {
 		p.fills = append(p.fills, fillOf[D](b.Input.Elem, b.Features[i].fill))
+		if b.Features[i].Finite {
+			p.exponent = exponents[b.Input.Elem]
+		}
 	}
 	return p
 }
@@ -72,13 +76,13 @@ func (p *numberPacker[D]) pack(a *Assembler, batch *Batch, in *Input) error {
 	total := int(in.Shape[0]) * width
 	row := 0
 	for _, segment := range batch.Segments {
-		n := segment.Rows
-		viewed, err := p.packSegment(a, batch, segment, row, total, in)
+		a.segment, a.first = segment, row
+		viewed, err := p.packSegment(a, batch, total, in)
 		p.releaseStretches()
 		if err != nil || viewed {
 			return err
 		}
-		row += n
+		row += segment.Rows
 	}
 	if err := p.reserve(a, total); err != nil {
 		return err
@@ -104,13 +108,13 @@ func (p *numberPacker[D]) reserve(a *Assembler, elements int) error {
 	return err
 }
 
-// packSegment packs a segment whose first row is row of the batch, and reports
-// whether the tensor became a view of it.
-func (p *numberPacker[D]) packSegment(a *Assembler, batch *Batch, segment Segment, row, total int, in *Input) (viewed bool, err error) {
-	if err := p.resolve(a, segment, row); err != nil {
+// packSegment packs the current segment, and reports whether the tensor became a view
+// of it.
+func (p *numberPacker[D]) packSegment(a *Assembler, batch *Batch, total int, in *Input) (viewed bool, err error) {
+	if err := p.resolve(a); err != nil {
 		return false, err
 	}
-	n, width := segment.Rows, p.binding.Width
+	n, row, width := a.segment.Rows, a.first, p.binding.Width
 	if view := p.view(batch, n*width, total); view != nil && a.memory == nil {
 		in.Data, in.View = kernel.Bytes(view), true
 		a.counts.BytesViewed += int64(len(in.Data))
@@ -121,9 +125,14 @@ func (p *numberPacker[D]) packSegment(a *Assembler, batch *Batch, segment Segmen
 	}
 	dst := p.buffer[row*width : (row+n)*width]
 	if p.binding.Form == Matrix {
-		return false, p.packMatrix(a, segment, dst, n)
+		err = p.packMatrix(a, dst, n)
+	} else {
+		err = p.packOne(a, dst, n)
 	}
-	return false, p.packOne(a, segment, dst, n)
+	if err == nil && p.exponent != 0 {
+		err = p.checkFinite(a, dst)
+	}
+	return false, err
 }
 
 // view is the tensor's memory where it lies, or nil when it must be made.
@@ -135,21 +144,24 @@ func (p *numberPacker[D]) view(batch *Batch, n, total int) []D {
 	if s.direct == nil || s.nulls > 0 || s.starts != nil {
 		return nil
 	}
+	if p.exponent != 0 && notFinite(s.direct[:n], 0, p.exponent) >= 0 {
+		return nil // what is not finite is taken out of a copy
+	}
 	return s.direct[:n]
 }
 
-// resolve finds the stretches of a segment and deals with its nulls.
-func (p *numberPacker[D]) resolve(a *Assembler, segment Segment, row int) error {
+// resolve finds the stretches of the current segment and deals with its nulls.
+func (p *numberPacker[D]) resolve(a *Assembler) error {
 	for i := range p.binding.Features {
 		f := &p.binding.Features[i]
 		s := &p.stretches[i]
 		s.fill = p.fills[i]
-		err := s.resolve(segment, f, p.binding)
+		err := s.resolve(a.segment, f, p.binding)
 		if err == nil {
-			err = a.countNulls(p.binding, p.index, i, segment, row, &s.extent)
+			err = a.checkRows(p.binding, p.index, i, &s.extent)
 		}
 		if err != nil {
-			return locate(err, p.binding, f, segment)
+			return a.locate(err, f)
 		}
 	}
 	return nil
@@ -165,7 +177,7 @@ func (p *numberPacker[D]) releaseStretches() {
 }
 
 // packMatrix writes columns as n rows to dst, tile by tile.
-func (p *numberPacker[D]) packMatrix(a *Assembler, segment Segment, dst []D, n int) error {
+func (p *numberPacker[D]) packMatrix(a *Assembler, dst []D, n int) error {
 	if p.scratch == nil {
 		p.scratch = kernel.Aligned[D](tileRows * p.tileWidth)
 	}
@@ -176,8 +188,8 @@ func (p *numberPacker[D]) packMatrix(a *Assembler, segment Segment, dst []D, n i
 			continue
 		}
 		for at := 0; at < n; at += tileRows {
-			if bad, i := p.packTile(a, dst[at*width:], left, right, at, min(tileRows, n-at)); bad != nil {
-				return p.badValue(segment, i, at+bad.at, at+bad.at, bad)
+			if err := p.packTile(a, dst[at*width:], left, right, at, min(tileRows, n-at)); err != nil {
+				return err
 			}
 		}
 	}
@@ -185,9 +197,8 @@ func (p *numberPacker[D]) packMatrix(a *Assembler, segment Segment, dst []D, n i
 }
 
 // packTile writes some rows of columns that no kernel takes as they are: it
-// converts those that are not the tensor's elements. It gives the feature of a
-// misfit.
-func (p *numberPacker[D]) packTile(a *Assembler, dst []D, left, right, at, rows int) (bad *misfit, feature int) {
+// converts those that are not the tensor's elements.
+func (p *numberPacker[D]) packTile(a *Assembler, dst []D, left, right, at, rows int) error {
 	g, width := &p.group, len(p.stretches)
 	g.Columns = g.Columns[:0]
 	for i := left; i < right; i++ {
@@ -197,13 +208,13 @@ func (p *numberPacker[D]) packTile(a *Assembler, dst []D, left, right, at, rows 
 			continue
 		}
 		column := p.scratch[(i-left)*tileRows:][:rows]
-		if bad := p.fillTile(a, i, column, at); bad != nil {
-			return bad, i
+		if err := p.fillTile(a, i, column, at); err != nil {
+			return err
 		}
 		g.Columns = append(g.Columns, kernel.ColumnOf(column, nil, 0, s.fill))
 	}
 	if g.Rows(dst[left:], width, 0, rows) {
-		return nil, 0
+		return nil
 	}
 	for i := left; i < right; i++ {
 		s, column := &p.stretches[i], p.scratch[(i-left)*tileRows:][:rows]
@@ -215,7 +226,7 @@ func (p *numberPacker[D]) packTile(a *Assembler, dst []D, left, right, at, rows 
 		p.columns[i-left] = column
 	}
 	kernel.Transpose(dst[left:], width, p.columns[:right-left], rows)
-	return nil, 0
+	return nil
 }
 
 // packRows writes columns as rows where one kernel does it all, and reports
@@ -246,12 +257,12 @@ func (p *numberPacker[D]) packRows(a *Assembler, dst []D, left, right, n int) bo
 }
 
 // packOne writes a column or vector input, whose values need no transpose.
-func (p *numberPacker[D]) packOne(a *Assembler, segment Segment, dst []D, n int) error {
+func (p *numberPacker[D]) packOne(a *Assembler, dst []D, n int) error {
 	s, width := &p.stretches[0], p.binding.Width
 	if s.starts == nil {
 		for at := 0; at < n*width; at += runValues {
-			if bad := p.fillTile(a, 0, dst[at:min(at+runValues, n*width)], at); bad != nil {
-				return p.badValue(segment, 0, at+bad.at, (at+bad.at)/width, bad)
+			if err := p.fillTile(a, 0, dst[at:min(at+runValues, n*width)], at); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -263,8 +274,8 @@ func (p *numberPacker[D]) packOne(a *Assembler, segment Segment, dst []D, n int)
 			kernel.Fill(item, p.fills[0])
 			continue
 		}
-		if bad := p.fillTile(a, 0, item, start); bad != nil {
-			return p.badValue(segment, 0, start+bad.at, r, bad)
+		if err := p.fillTile(a, 0, item, start); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -277,7 +288,7 @@ type misfit struct {
 }
 
 // fillTile converts the values at.. of a feature into dst and fills its nulls.
-func (p *numberPacker[D]) fillTile(a *Assembler, feature int, dst []D, at int) *misfit {
+func (p *numberPacker[D]) fillTile(a *Assembler, feature int, dst []D, at int) error {
 	s := &p.stretches[feature]
 	switch {
 	case s.allNull:
@@ -291,10 +302,13 @@ func (p *numberPacker[D]) fillTile(a *Assembler, feature int, dst []D, at int) *
 		return nil
 	}
 	res := s.convert(dst, at)
-	if bad := p.judge(res); bad != nil {
-		return bad
+	if bad := p.judge(res); bad == nil {
+		a.counts.Features[p.index][feature].Rounded += res.Inexact
+	} else if !a.rejectBad {
+		return p.badValue(a, feature, at+bad.at, bad)
+	} else {
+		p.sift(a, feature, dst, at)
 	}
-	a.counts.Features[p.index][feature].Rounded += res.Inexact
 	if s.nulls > 0 && !s.filled {
 		kernel.FillNulls(dst, s.validity, s.bit+at, s.fill)
 	}
@@ -314,16 +328,31 @@ func (p *numberPacker[D]) judge(res kernel.CheckResult) *misfit {
 	}
 }
 
-// badValue is the error for a value of a feature, in row of the segment.
-func (p *numberPacker[D]) badValue(segment Segment, feature, value, row int, bad *misfit) error {
-	f := &p.binding.Features[feature]
+// sift converts values one by one, and rejects the rows of those that are not
+// allowed.
+func (p *numberPacker[D]) sift(a *Assembler, feature int, dst []D, at int) {
+	s := &p.stretches[feature]
+	for i := range dst {
+		res := s.convert(dst[i:i+1], at+i)
+		bad := p.judge(res)
+		if bad == nil {
+			a.counts.Features[p.index][feature].Rounded += res.Inexact
+			continue
+		}
+		dst[i] = 0
+		if !a.rejected(p.binding, feature, s.rowOf(at+i)) {
+			_ = p.badValue(a, feature, at+i, bad) // is nil: the row is rejected
+		}
+	}
+}
+
+// badValue deals with a value of a feature that its cast does not allow.
+func (p *numberPacker[D]) badValue(a *Assembler, feature, value int, bad *misfit) error {
 	reason, advice := "does not fit", "correct the data, or export the model with a wider input"
 	if bad.rounded {
 		reason, advice = "would be rounded to fit", "allow it by --allow-lossy-casts, or correct the data"
 	}
-	return &RowError{
-		Input: p.binding.Input.Name, Column: f.Column, Origin: segment.Origin.at(row),
-		Reason: fmt.Sprintf("value %s %s %s, which model input %q wants", p.stretches[feature].text(value), reason, p.binding.Input.Elem, p.binding.Input.Name),
-		Advice: advice,
-	}
+	s, in := &p.stretches[feature], &p.binding.Input
+	reason = fmt.Sprintf("value %s %s %s, which model input %q wants", s.text(value), reason, in.Elem, in.Name)
+	return a.bad(p.binding, feature, s.rowOf(value), reason, advice)
 }

@@ -14,7 +14,7 @@ import (
 // one column and one kind are told in the order of rows.
 type complaint struct {
 	column string
-	kind   string // "length", "null" or "value"
+	kind   string // "length", "null", "value" or "finite"
 	file   int
 	row    int64
 }
@@ -25,20 +25,32 @@ type outcome struct {
 	complaints []complaint
 	nulls      []int64
 	rounded    []int64
-	rejects    map[Reject]bool
+	rejects    map[rejectedRow]bool // true where the null policy asks for it
+}
+
+// rejectedRow is a row of a batch and the column to blame.
+type rejectedRow struct {
+	row    int
+	column string
+}
+
+// rules are what the plan leaves to the assembler.
+type rules struct {
+	lossy     LossyCasts
+	rejectBad bool
 }
 
 // plainLoop makes one input's elements value by value.
-func plainLoop(batch *Batch, plan *Plan, input int, lossy LossyCasts) *outcome {
+func plainLoop(batch *Batch, plan *Plan, input int, rules rules) *outcome {
 	b := &plan.Bindings[input]
 	out := &outcome{
-		nulls: make([]int64, len(b.Features)), rounded: make([]int64, len(b.Features)), rejects: map[Reject]bool{},
+		nulls: make([]int64, len(b.Features)), rounded: make([]int64, len(b.Features)), rejects: map[rejectedRow]bool{},
 	}
 	row := 0
 	for _, segment := range batch.Segments {
 		for r := range segment.Rows {
 			for i := range b.Features {
-				out.addRow(b, i, segment, r, row, lossy)
+				out.addRow(&b.Features[i], b, i, place{segment, r, row}, rules)
 			}
 			row++
 		}
@@ -51,9 +63,21 @@ func plainLoop(batch *Batch, plan *Plan, input int, lossy LossyCasts) *outcome {
 	return out
 }
 
-func (o *outcome) addRow(b *Binding, feature int, segment Segment, r, row int, lossy LossyCasts) {
-	f := &b.Features[feature]
+// place is a row of a segment and of the batch.
+type place struct {
+	segment Segment
+	r, row  int
+}
+
+func (o *outcome) addRow(f *Feature, b *Binding, feature int, at place, rules rules) {
+	segment, r := at.segment, at.r
 	complain := func(kind string) {
+		if rejected := (rejectedRow{at.row, f.Column}); rules.rejectBad {
+			if _, there := o.rejects[rejected]; !there {
+				o.rejects[rejected] = false
+			}
+			return
+		}
 		o.complaints = append(o.complaints, complaint{column: f.Column, kind: kind, file: segment.Origin.File, row: segment.Origin.Row + int64(r)})
 	}
 	width := 1
@@ -63,6 +87,9 @@ func (o *outcome) addRow(b *Binding, feature int, segment Segment, r, row int, l
 	values, nulls := rowValues(segment.Record.Column(f.Field), segment.From+r, width)
 	if len(values) != width {
 		complain("length")
+		for range width {
+			o.elements = append(o.elements, fillElement(f.Nulls, b.Input.Elem))
+		}
 		return
 	}
 	o.nulls[feature] += nulls
@@ -71,7 +98,7 @@ func (o *outcome) addRow(b *Binding, feature int, segment Segment, r, row int, l
 		case NullError:
 			complain("null")
 		case NullReject:
-			o.rejects[Reject{Row: row, Column: f.Column, Reason: "null"}] = true
+			o.rejects[rejectedRow{at.row, f.Column}] = true
 		case NullNaN, NullFill:
 		}
 	}
@@ -81,10 +108,14 @@ func (o *outcome) addRow(b *Binding, feature int, segment Segment, r, row int, l
 			continue
 		}
 		e, said := v.cast(b.Input.Elem)
-		if said == misfits || said == rounded && lossy != AllowLossy {
+		switch {
+		case said == misfits || said == rounded && rules.lossy != AllowLossy:
 			complain("value")
-		}
-		if said == rounded {
+			e = element{}
+		case f.Finite && (math.IsNaN(e.float) || math.IsInf(e.float, 0)):
+			complain("finite")
+			e = element{}
+		case said == rounded:
 			o.rounded[feature]++
 		}
 		o.elements = append(o.elements, e)

@@ -41,7 +41,8 @@ func (p *stringPacker) pack(a *Assembler, batch *Batch, in *Input) error {
 	row := 0
 	for _, segment := range batch.Segments {
 		n := segment.Rows
-		err := p.resolve(a, segment, row)
+		a.segment, a.first = segment, row
+		err := p.resolve(a)
 		if err == nil {
 			if p.viewable(batch, n*width, total) {
 				in.Text = p.columns[0].data
@@ -50,7 +51,7 @@ func (p *stringPacker) pack(a *Assembler, batch *Batch, in *Input) error {
 					p.offsets = append(p.offsets, p.columns[0].offsets(i))
 				}
 			} else {
-				err = p.append(segment, n)
+				err = p.append(a, n)
 			}
 		}
 		p.release()
@@ -78,16 +79,16 @@ func (p *stringPacker) release() {
 	p.columns = p.columns[:0]
 }
 
-func (p *stringPacker) resolve(a *Assembler, segment Segment, row int) error {
+func (p *stringPacker) resolve(a *Assembler) error {
 	for i := range p.binding.Features {
 		f := &p.binding.Features[i]
-		t, err := newTexts(segment, f, p.binding)
+		t, err := newTexts(a.segment, f, p.binding)
 		if err == nil {
 			p.columns = append(p.columns, t)
-			err = a.countNulls(p.binding, p.index, i, segment, row, &t.extent)
+			err = a.checkRows(p.binding, p.index, i, &t.extent)
 		}
 		if err != nil {
-			return locate(err, p.binding, f, segment)
+			return a.locate(err, f)
 		}
 	}
 	return nil
@@ -101,8 +102,8 @@ func (p *stringPacker) viewable(batch *Batch, n, total int) bool {
 		t.offsets != nil && !t.check && t.nulls == 0 && t.starts == nil
 }
 
-// append copies the values of n rows, row by row.
-func (p *stringPacker) append(segment Segment, n int) error {
+// append copies the values of n rows of the current segment, row by row.
+func (p *stringPacker) append(a *Assembler, n int) error {
 	for r := range n {
 		for c := range p.columns {
 			t := &p.columns[c]
@@ -110,12 +111,10 @@ func (p *stringPacker) append(segment Segment, n int) error {
 			for i := start; i < start+t.width; i++ {
 				if null || t.isNull(i) {
 					p.text = append(p.text, p.binding.Features[c].fill.text...)
-				} else {
-					v := t.at(i)
-					if t.check && !utf8.Valid(v) {
-						return p.notText(segment, r, c, v)
-					}
+				} else if v := t.at(i); !t.check || utf8.Valid(v) {
 					p.text = append(p.text, v...)
+				} else if err := p.notText(a, c, r, v); err != nil {
+					return err
 				}
 				p.offsets = append(p.offsets, int64(len(p.text)))
 			}
@@ -124,12 +123,11 @@ func (p *stringPacker) append(segment Segment, n int) error {
 	return nil
 }
 
-func (p *stringPacker) notText(segment Segment, row, column int, v []byte) error {
-	return &RowError{
-		Input: p.binding.Input.Name, Column: p.binding.Features[column].Column, Origin: segment.Origin.at(row),
-		Reason: fmt.Sprintf("value %.40q is not UTF-8", v),
-		Advice: "write the column as text",
+func (p *stringPacker) notText(a *Assembler, column, row int, v []byte) error {
+	if a.rejected(p.binding, column, row) {
+		return nil
 	}
+	return a.bad(p.binding, column, row, fmt.Sprintf("value %.40q is not UTF-8", v), "write the column as text")
 }
 
 // newTexts resolves a binding's column; the caller releases the texts.
@@ -166,13 +164,11 @@ func (t *texts) setValues(a arrow.Array) error {
 	case *array.LargeString:
 		return setOffsets(t, v.ValueOffsets, v.Data())
 	case *array.Binary:
-		t.check = true
 		return setOffsets(t, v.ValueOffsets, v.Data())
 	case *array.LargeBinary:
-		t.check = true
 		return setOffsets(t, v.ValueOffsets, v.Data())
 	case *array.StringView:
-		t.at = func(i int) []byte { return []byte(v.Value(i)) }
+		t.at, t.check = func(i int) []byte { return []byte(v.Value(i)) }, true
 	case *array.BinaryView:
 		t.at, t.check = v.Value, true
 	case *array.FixedSizeBinary:
@@ -201,5 +197,40 @@ func setOffsets[O int32 | int64](t *texts, valueOffsets func() []O, d arrow.Arra
 	}
 	t.offsets = func(i int) int64 { return int64(offsets[i]) }
 	t.at = func(i int) []byte { return data[offsets[i]:offsets[i+1]] }
+	// Of a large dictionary few entries may be asked for: each of them is looked at.
+	t.check = d.Len() > t.length || !wholeTexts(data, offsets)
 	return nil
+}
+
+// wholeTexts says whether all values are UTF-8, which writers of text columns promise
+// and files do not keep: their bytes together are, and none starts within a rune.
+func wholeTexts[O int32 | int64](data []byte, offsets []O) bool {
+	end := offsets[len(offsets)-1]
+	if ascii(data[offsets[0]:end]) { // as most text is: 32 bytes a step
+		return true
+	}
+	for _, o := range offsets {
+		if o < end && !utf8.RuneStart(data[o]) {
+			return false
+		}
+	}
+	return utf8.Valid(data[offsets[0]:end])
+}
+
+// ascii says whether no byte is above 127.
+func ascii(text []byte) bool {
+	const high, step = 0x8080808080808080, 32
+	for ; len(text) >= step; text = text[step:] {
+		w := (*[step]byte)(text)
+		bits := binary.LittleEndian.Uint64(w[:8]) | binary.LittleEndian.Uint64(w[8:16]) | binary.LittleEndian.Uint64(w[16:24]) | binary.LittleEndian.Uint64(w[24:])
+		if bits&high != 0 {
+			return false
+		}
+	}
+	for _, b := range text {
+		if b >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }

@@ -20,7 +20,6 @@ type value struct {
 	rat   *big.Rat
 	float float64
 	text  []byte
-	utf8  bool // the text is UTF-8 by its type
 }
 
 func integer[T int | int8 | int16 | int32 | int64](v T) value {
@@ -130,11 +129,11 @@ func valueOf(a arrow.Array, i int) value {
 	case *array.Decimal256:
 		return scaled(t.Value(i).BigInt(), t.DataType())
 	case *array.String:
-		return value{text: []byte(t.Value(i)), utf8: true}
+		return value{text: []byte(t.Value(i))}
 	case *array.LargeString:
-		return value{text: []byte(t.Value(i)), utf8: true}
+		return value{text: []byte(t.Value(i))}
 	case *array.StringView:
-		return value{text: []byte(t.Value(i)), utf8: true}
+		return value{text: []byte(t.Value(i))}
 	case *array.Binary:
 		return value{text: t.Value(i)}
 	case *array.LargeBinary:
@@ -174,7 +173,7 @@ const (
 func (v value) cast(elem models.ElementType) (element, verdict) {
 	switch elem {
 	case models.String:
-		if !v.utf8 && !utf8.Valid(v.text) {
+		if !utf8.Valid(v.text) {
 			return element{}, misfits
 		}
 		return element{text: string(v.text)}, kept

@@ -53,6 +53,7 @@ func (p *Plan) newCollector(staging *ledger.Staging, progress *Progress) *collec
 // fixSchema takes the output's schema from the first result and holds all
 // others to it.
 func (c *collector) fixSchema(predictions []arrow.Field) (*arrow.Schema, error) {
+	predictions = c.plan.Options.nullable(predictions)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.schema == nil {

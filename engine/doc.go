@@ -10,9 +10,10 @@
 //	cut       cut batches at the edges that the plan prescribes
 //	                                                (owner: the slot)
 //	score     assemble the batch's tensors in the worker's own buffers,
-//	              Run, make columns of the outputs  (owner: the slot)
-//	write     take the results in order; take rejected rows out;
-//	              write the part; commit it at its end
+//	              Run, make columns of the outputs, take
+//	              rejected rows aside               (owner: the slot)
+//	write     take the results in order; write the part and its rejects;
+//	              commit both at its end
 //
 // These are no stages with goroutines and queues of their own: W workers, as many
 // as cores, each do whatever is nearest to the output (crew). A batch is read, cut
@@ -35,6 +36,7 @@
 //   - Whoever takes a value out of a lane owns it, and releases it on every path.
 //   - Nothing is visible at the output's place before Publish, and all of it
 //     after.
-//   - read = scored + rejected + filtered, per part and per run, or nothing is
-//     published.
+//   - read = scored + rejected + filtered, per span, part and run, and the output
+//     has the rows that were scored and those that were rejected and nulled, or
+//     nothing is published.
 package engine

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -39,5 +40,17 @@ func TestFeatureCounts(t *testing.T) {
 	want := []FeatureSummary{{Column: "b", Nulls: 1, Policy: "error", Rounded: 7}, {Input: "y", Column: "c", Nulls: 2, Policy: "error", Rounded: 3}}
 	if diff := cmp.Diff(want, sum.summaries(binding)); diff != "" {
 		t.Errorf("summaries (-want +got):\n%s", diff)
+	}
+}
+
+// The first reason of a row counts, and any that was asked for.
+func TestFirstPerRow(t *testing.T) {
+	at := func(row int, reason string, asked bool) reject {
+		return reject{batcher.Reject{Row: row, Reason: reason, Asked: asked}, stageAssemble}
+	}
+	got := firstPerRow(rejects{at(4, "a", false), at(1, "b", false), at(4, "c", true), at(1, "d", false), at(0, "e", true)})
+	want := rejects{at(0, "e", true), at(1, "b", false), at(4, "a", true)}
+	if !slices.Equal(got, want) {
+		t.Errorf("firstPerRow = %+v; want %+v", got, want)
 	}
 }

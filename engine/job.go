@@ -34,6 +34,10 @@ var decisive = []struct{ setting, flag string }{
 	{"kernels", "--kernels"},
 	{"model_rewrites", "the model's rewrites"},
 	{"max_bad_rows", "--max-bad-rows"},
+	{"max_bad_rows_percent", "--max-bad-rows PERCENT"},
+	{"on_bad_row", "--on-bad-row"},
+	{"finite", "--finite"},
+	{"refuse_nan_output", "--refuse-nan-output"},
 }
 
 // job lists everything that decides what the run writes.

@@ -106,7 +106,13 @@ type Options struct {
 	// Restart drops the progress of an earlier start instead of continuing it, and
 	// scores again what an equal run published.
 	Restart    bool
-	MaxRejects int64 // rejected rows above which the run fails; below 0: any number
+	OnBadRow   OnBadRow
+	Finite     batcher.FinitePolicy // columns in which a NaN or an infinity is bad
+	RefuseNaN  bool                 // a prediction that is NaN makes its row bad
+	MaxRejects int64                // rejected rows above which the run fails; below 0: any number
+	// MaxRejectPercent is the same as a share of the input's rows, in percent; 0: MaxRejects
+	// alone counts.
+	MaxRejectPercent float64
 
 	// ProfileDir is the folder of tuned profiles; none when empty.
 	ProfileDir string
@@ -148,6 +154,9 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.Layout == "" {
 		o.Layout = LayoutAuto
+	}
+	if o.OnBadRow == "" {
+		o.OnBadRow = BadFail
 	}
 	if o.IfExists == "" {
 		o.IfExists = ledger.IfExistsError
@@ -216,6 +225,14 @@ func (o *Options) Validate() error {
 	case KernelsAuto, KernelsONNXRuntime:
 	default:
 		bad("--kernels (%s) must be auto or onnxruntime", o.Kernels)
+	}
+	switch o.OnBadRow {
+	case BadFail, BadNull, BadReject:
+	default:
+		bad("--on-bad-row (%s) must be fail, null or reject", o.OnBadRow)
+	}
+	if o.MaxRejectPercent < 0 || o.MaxRejectPercent > 100 {
+		bad("--max-bad-rows (%v%%) must be between 0%% and 100%%", o.MaxRejectPercent)
 	}
 	switch o.IfExists {
 	case ledger.IfExistsError, ledger.IfExistsReplace:

@@ -69,12 +69,12 @@ func (w *partWriter) write(res *result) error {
 		return err
 	}
 	defer releaseRecords(records)
-	scored, written := rows-int64(len(res.rejects)), int64(0)
+	scored, want, written := rows-int64(len(res.rejects)), rows-int64(len(res.dropped)), int64(0)
 	for _, r := range records {
 		written += r.NumRows()
 	}
-	if written != scored {
-		return fmt.Errorf("%w: batch of %d rows with %d rejected became %d rows", ledger.ErrAccounts, rows, len(res.rejects), written)
+	if written != want {
+		return fmt.Errorf("%w: batch of %d rows without %d became %d rows", ledger.ErrAccounts, rows, len(res.dropped), written)
 	}
 	w.accounts.Scored += scored
 	if err := w.open(schema); err != nil {
@@ -166,7 +166,7 @@ func (w *partWriter) finish() error {
 			if err := writer.Close(); err != nil {
 				return errors.Join(fmt.Errorf("write part %d: %w", w.number, err), file.Abort())
 			}
-			if got.output, err = file.Commit(w.accounts.Scored); err != nil {
+			if got.output, err = file.Commit(w.accounts.Written()); err != nil {
 				return err
 			}
 			record, err := w.journalRecord(got.output, got.rejects, columns)
@@ -198,7 +198,7 @@ func (w *partWriter) abort() error {
 // size lets them not be joined, one record for each run of rows that lie side
 // by side. Which of them it is depends on the batch alone.
 func (w *partWriter) records(schema *arrow.Schema, res *result) ([]arrow.RecordBatch, error) {
-	runs := runsOf(res.batch, res.rejects)
+	runs := runsOf(res.batch, res.dropped)
 	if len(runs) == 0 {
 		return nil, nil
 	}
@@ -256,28 +256,26 @@ func (w *partWriter) record(schema *arrow.Schema, res *result, runs []rowRun) (a
 
 // reject writes a result's rejected rows and counts them.
 func (w *partWriter) reject(res *result) error {
-	p, n := w.collector.plan, int64(len(res.rejects))
+	n := int64(len(res.rejects))
 	w.accounts.Rejected += n
+	w.accounts.Nulled += n - int64(len(res.dropped))
 	if err := w.rejects.write(w.collector.staging, w.number, res.rejected); err != nil {
 		return err
 	}
-	var last string
-	rejected, first := res.rejects, 0 // the segment's first row in the batch
-	for _, s := range res.batch.Segments {
-		end, count := first+s.Rows, 0
-		for count < len(rejected) && rejected[count].Row < end {
-			count++
+	for _, r := range res.rejects {
+		rows := ledger.Rows{Scored: -1, Rejected: 1}
+		if w.collector.form.nulls && !r.Asked {
+			rows.Nulled = 1
 		}
-		if count > 0 {
-			w.count(s.Origin, ledger.Rows{Scored: -int64(count), Rejected: int64(count)})
-			r := rejected[count-1]
-			last = fmt.Sprintf("%s row %d, column %q: %s", w.collector.form.files[s.Origin.File], s.Origin.Row+int64(r.Row-first), r.Column, r.Reason)
-		}
-		rejected, first = rejected[count:], end
+		w.count(originOf(res.batch, r.Row), rows)
 	}
-	total := w.collector.progress.RowsRejected.Add(n)
-	if limit := p.Options.MaxRejects; limit >= 0 && total > limit {
-		return fmt.Errorf("%w: %d rows rejected so far, and --max-bad-rows allows %d; the last: %s", ErrBadRows, total, limit, last)
+	if err := w.collector.plan.checkBadRows(w.collector.progress.RowsRejected.Add(n)); err != nil {
+		last := res.rejects[n-1]
+		o, column := originOf(res.batch, last.Row), ""
+		if last.Column != "" {
+			column = fmt.Sprintf(", column %q", last.Column)
+		}
+		return fmt.Errorf("%w; the last: %s row %d%s: %s", err, w.collector.form.files[o.File], o.Row, column, last.Reason)
 	}
 	return nil
 }
@@ -290,24 +288,24 @@ type rowRun struct {
 	rows     int
 }
 
-// runsOf lists the rows of a batch that are not rejected.
-func runsOf(batch *batcher.Batch, rejected []batcher.Reject) []rowRun {
+// runsOf lists the rows of a batch that are not dropped.
+func runsOf(batch *batcher.Batch, dropped []reject) []rowRun {
 	var runs []rowRun
 	first := 0 // the segment's first row in the batch
 	for i, s := range batch.Segments {
 		end := first + s.Rows
 		for at := first; at < end; {
 			stop := end
-			if len(rejected) > 0 && rejected[0].Row < end {
-				stop = rejected[0].Row
-				rejected = rejected[1:]
+			if len(dropped) > 0 && dropped[0].Row < end {
+				stop = dropped[0].Row
+				dropped = dropped[1:]
 			}
 			if stop > at {
 				runs = append(runs, rowRun{segment: i, row: at - first, batchRow: at, rows: stop - at})
 			}
 			at = stop
 			if stop < end {
-				at++ // the rejected row
+				at++ // the dropped row
 			}
 		}
 		first = end

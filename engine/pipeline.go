@@ -125,7 +125,7 @@ func (p *pipeline) explain(err error) error {
 		return fmt.Errorf("%w (found when: %w)", changed, err)
 	}
 	if row, ok := errors.AsType[*batcher.RowError](err); ok {
-		return fmt.Errorf("%w: %s: %w", ErrBadRows, p.plan.Dataset.Files()[row.Origin.File].Path, row)
+		return fmt.Errorf("%w: %s: %w, or let such rows go by --on-bad-row reject", ErrBadRows, p.plan.Dataset.Files()[row.Origin.File].Path, row)
 	}
 	return err
 }
@@ -147,7 +147,7 @@ func (p *pipeline) counts() batcher.Counts {
 // written.
 func (c *collector) reconcile() (ledger.Rows, error) {
 	total := ledger.Sum(c.parts)
-	problems := []error{total.Check(), c.reconcileSpans()}
+	problems := []error{total.Check(), c.reconcileSpans(), c.plan.checkBadRows(total.Rejected)}
 	if announced := c.plan.Dataset.Rows(); total.Read != announced {
 		problems = append(problems, fmt.Errorf("%w: the input announces %d rows and %d were read", ledger.ErrAccounts, announced, total.Read))
 	}

@@ -160,7 +160,7 @@ func (p *Plan) fit() error {
 	opts := &p.Options
 	schema := p.Dataset.Schema()
 	binding, err := batcher.Bind(p.Model.Inputs, schema, batcher.Options{
-		Features: opts.Features, Metadata: p.Model.FeatureNames(), Columns: opts.Bind, Nulls: opts.Nulls, Lossy: opts.Lossy,
+		Features: opts.Features, Metadata: p.Model.FeatureNames(), Columns: opts.Bind, Nulls: opts.Nulls, Lossy: opts.Lossy, Finite: opts.Finite,
 	})
 	if err != nil {
 		return err
@@ -308,6 +308,9 @@ func elementBytes(e models.ElementType) int64 {
 // knownNulls fails a run before it starts when statistics already show nulls
 // where none are allowed.
 func (p *Plan) knownNulls() error {
+	if p.Options.OnBadRow != BadFail {
+		return nil
+	}
 	var columns []string
 	var choices []string // for the first of them
 	for i := range p.Binding.Bindings {
@@ -326,7 +329,7 @@ func (p *Plan) knownNulls() error {
 	if len(columns) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %s, where none are allowed: say what a null becomes, by column (%s) or for all (--nulls nan)",
+	return fmt.Errorf("%w: %s, where none are allowed: say what a null becomes, by column (%s) or for all (--nulls nan), or let such rows go by --on-bad-row reject",
 		ErrBadRows, strings.Join(columns, ", "), strings.Join(choices, ", "))
 }
 

@@ -19,8 +19,8 @@ type Progress struct {
 	OnResume     func(*ledger.Journal)
 	RowsRead     atomic.Int64
 	RowsScored   atomic.Int64 // by ONNX Runtime, rows to reject among them
-	RowsWritten  atomic.Int64
-	RowsRejected atomic.Int64
+	RowsWritten  atomic.Int64 // that were scored
+	RowsRejected atomic.Int64 // those with null predictions among them
 	PartsDone    atomic.Int64
 	// RowsTaken are rows of parts that an earlier start of the run finished; they
 	// are among RowsRead, RowsWritten, RowsRejected and PartsDone, too.

@@ -28,6 +28,7 @@ type rejectForm struct {
 	schema *arrow.Schema
 	at     []int    // indexes into Plan.Columns of the columns after the reasons
 	files  []string // paths of the dataset's files
+	nulls  bool     // bad rows stay in the output, with null predictions
 }
 
 // reasonFields are the first columns of the table.
@@ -45,7 +46,7 @@ var reasonFields = []arrow.Field{
 // column of its own name. Kept columns of types that Parquet does not have are left
 // out; ids and the model's are not, see checkTypes.
 func (p *Plan) newRejectForm() *rejectForm {
-	f := &rejectForm{}
+	f := &rejectForm{nulls: p.Options.OnBadRow == BadNull}
 	taken := slices.Clone(p.Columns)
 	for i := range p.Binding.Bindings {
 		taken = append(taken, p.Binding.Bindings[i].Input.Name)
@@ -123,26 +124,36 @@ func (p *Plan) checkUnits() error {
 }
 
 // take puts a result's rejects in order, one for each row, and takes their rows out
-// of its batch, which has all columns still.
+// of its batch, which has all columns still. Where the output keeps bad rows, their
+// predictions become null.
 func (f *rejectForm) take(res *result) (err error) {
 	if len(res.rejects) == 0 {
 		return nil
 	}
 	res.rejects = firstPerRow(res.rejects)
+	res.dropped = res.rejects
+	if f.nulls {
+		var nulled []reject
+		res.dropped = nil
+		for _, r := range res.rejects {
+			if r.Asked {
+				res.dropped = append(res.dropped, r)
+			} else {
+				nulled = append(nulled, r)
+			}
+		}
+		for i := 0; i < len(res.predictions) && len(nulled) > 0; i++ {
+			res.predictions[i] = withNulls(res.predictions[i], nulled)
+		}
+	}
 	res.rejected, err = f.records(res.batch, res.rejects)
 	return err
-}
-
-// firstPerRow sorts rejects by row and keeps the first reason of each.
-func firstPerRow(rejects []batcher.Reject) []batcher.Reject {
-	slices.SortStableFunc(rejects, func(a, b batcher.Reject) int { return a.Row - b.Row })
-	return slices.CompactFunc(rejects, func(a, b batcher.Reject) bool { return a.Row == b.Row })
 }
 
 // records are the table's rows of a batch's rejects: one record, or, where a
 // column's type or size lets rows not be joined, one for each run of rows that lie
 // side by side. The caller releases them.
-func (f *rejectForm) records(batch *batcher.Batch, rejects []batcher.Reject) ([]arrow.RecordBatch, error) {
+func (f *rejectForm) records(batch *batcher.Batch, rejects []reject) ([]arrow.RecordBatch, error) {
 	reasons, runs := f.reasons(batch, rejects)
 	defer reasons.Release()
 	if record, err := f.record(batch, reasons, runs); err == nil {
@@ -164,7 +175,7 @@ func (f *rejectForm) records(batch *batcher.Batch, rejects []batcher.Reject) ([]
 
 // reasons are the first columns of the table, and where the rows lie: a run's row is
 // that of its segment's record, and its batchRow the row of the reasons.
-func (f *rejectForm) reasons(batch *batcher.Batch, rejects []batcher.Reject) (arrow.RecordBatch, []rowRun) {
+func (f *rejectForm) reasons(batch *batcher.Batch, rejects []reject) (arrow.RecordBatch, []rowRun) {
 	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema(reasonFields, nil))
 	defer b.Release()
 	var runs []rowRun
@@ -178,7 +189,7 @@ func (f *rejectForm) reasons(batch *batcher.Batch, rejects []batcher.Reject) (ar
 		b.Field(0).(*array.StringBuilder).Append(f.files[s.Origin.File])
 		b.Field(1).(*array.Int64Builder).Append(s.Origin.Row + int64(r.Row-first))
 		b.Field(2).(*array.StringBuilder).Append(r.Column)
-		b.Field(3).(*array.StringBuilder).Append("assemble")
+		b.Field(3).(*array.StringBuilder).Append(r.stage)
 		b.Field(4).(*array.StringBuilder).Append(r.Reason)
 		row := s.From + r.Row - first
 		if n := len(runs); n > 0 && runs[n-1].segment == segment && runs[n-1].row+runs[n-1].rows == row {

@@ -212,7 +212,7 @@ func TestRejectsOfManyDictionaries(t *testing.T) {
 	dir := t.TempDir()
 	word := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String, Ordered: true}
 	records := make([]arrow.RecordBatch, 4)
-	var want []string
+	want := make([]string, 0, 2*len(records))
 	for i := range records {
 		words := []string{fmt.Sprintf(`"%d"`, 100*i), fmt.Sprintf(`"%d"`, 100*i+1), fmt.Sprintf(`"%d"`, 100*i+2)}
 		want = append(want, words[0], words[2])

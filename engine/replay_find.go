@@ -33,8 +33,8 @@ type hit struct {
 
 // seek finds the part of a row of a file that several were joined to.
 func (h *hit) seek(parts []ledger.Rows) {
-	for h.part = 0; h.part+1 < len(parts) && h.row >= h.first+parts[h.part].Scored; h.part++ {
-		h.first += parts[h.part].Scored
+	for h.part = 0; h.part+1 < len(parts) && h.row >= h.first+parts[h.part].Written(); h.part++ {
+		h.first += parts[h.part].Written()
 	}
 }
 

@@ -99,11 +99,16 @@ func rejectedRow(run string, b arrow.RecordBatch, i int) RejectedRow {
 }
 
 // rejectedRows gives, for each part in which rows were found, the places of its
-// rejected rows, in order.
+// rejected rows that are not in the output, in order.
 func (r *replayer) rejectedRows(ctx context.Context, l *layout, m *ledger.Manifest, found []*hit) (places map[int][]int64, err error) {
 	wanted := map[int]bool{}
 	for _, f := range found {
-		if m.Parts[f.part].Rejected > 0 {
+		part := m.Parts[f.part]
+		if part.Nulled > 0 && part.Nulled < part.Rejected {
+			return nil, fmt.Errorf("%w: of the rejected rows of part %d, %d stand in the output with null predictions and %d do not, and it is not recorded which, so that it cannot be told which row is which",
+				ErrUsage, f.part, part.Nulled, part.Rejected-part.Nulled)
+		}
+		if part.Rejected > part.Nulled {
 			wanted[f.part] = true
 		}
 	}

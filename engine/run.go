@@ -222,7 +222,10 @@ func (p *Plan) emptyFields() []arrow.Field {
 
 // publish reconciles the accounts and makes the output visible.
 func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Library, started time.Time) (*Summary, error) {
-	rejects, err := c.mergeRejects(context.WithoutCancel(ctx)) // who is to stop is asked below
+	total, err := c.reconcile()
+	if errors.Is(err, ErrBadRows) {
+		return nil, c.keepRejects(ctx, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +236,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 		}
 		c.outputs = []ledger.Output{whole}
 	}
-	total, err := c.reconcile()
+	rejects, err := c.mergeRejects(context.WithoutCancel(ctx)) // who is to stop is asked below
 	if err != nil {
 		return nil, err
 	}

@@ -77,10 +77,14 @@ func (s *scoring) worker(rows int, progress *Progress) *worker {
 	if s.devices != nil {
 		assembler.UseMemory(s.devices.memory)
 	}
+	if s.plan.Options.OnBadRow != BadFail {
+		assembler.RejectBad()
+	}
 	return &worker{
 		scoring: s, assembler: assembler,
 		outputs: append([]outputSpec(nil), s.outputs...), pool: s.pool, progress: progress,
 		rows: rows, padded: s.plan.Binding.FixedRows > 0, seen: newFeatureCounts(s.plan.Binding),
+		onBadRow: s.plan.Options.OnBadRow, refusesNaN: s.plan.Options.RefuseNaN,
 	}
 }
 

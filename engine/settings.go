@@ -40,20 +40,24 @@ type settings struct {
 	DeviceMemory   int64        `json:"device_memory"`
 	AllowCPUNodes  bool         `json:"allow_cpu_nodes"`
 
-	Kernels         Kernels         `json:"kernels"`
-	ModelRewrites   []string        `json:"model_rewrites"`
-	RewriteCheck    *RewriteCheck   `json:"rewrite_check"`
-	BatchSize       int             `json:"batch_size"`
-	Choice          *Choice         `json:"choice"`
-	Workers         int             `json:"workers"`
-	Readers         int             `json:"readers"`
-	PartRows        int64           `json:"part_rows"`
-	IntraOpThreads  int             `json:"intra_op_threads"`
-	MemoryLimit     int64           `json:"memory_limit"` // 0: none
-	MemoryLimitFrom LimitSource     `json:"memory_limit_from"`
-	MemoryLowered   []Lowered       `json:"memory_lowered"`
-	IfExists        ledger.IfExists `json:"if_exists"`
-	MaxBadRows      int64           `json:"max_bad_rows"`
+	Kernels           Kernels              `json:"kernels"`
+	ModelRewrites     []string             `json:"model_rewrites"`
+	RewriteCheck      *RewriteCheck        `json:"rewrite_check"`
+	BatchSize         int                  `json:"batch_size"`
+	Choice            *Choice              `json:"choice"`
+	Workers           int                  `json:"workers"`
+	Readers           int                  `json:"readers"`
+	PartRows          int64                `json:"part_rows"`
+	IntraOpThreads    int                  `json:"intra_op_threads"`
+	MemoryLimit       int64                `json:"memory_limit"` // 0: none
+	MemoryLimitFrom   LimitSource          `json:"memory_limit_from"`
+	MemoryLowered     []Lowered            `json:"memory_lowered"`
+	IfExists          ledger.IfExists      `json:"if_exists"`
+	MaxBadRows        int64                `json:"max_bad_rows"`
+	MaxBadRowsPercent float64              `json:"max_bad_rows_percent"`
+	OnBadRow          OnBadRow             `json:"on_bad_row"`
+	Finite            batcher.FinitePolicy `json:"finite"`
+	RefuseNaN         bool                 `json:"refuse_nan_output"`
 }
 
 // Settings are the run's settings after defaults, for the manifest.
@@ -73,7 +77,7 @@ func (p *Plan) Settings() map[string]any {
 		Kernels: o.Kernels, ModelRewrites: append([]string{}, p.Model.Rewrites...), RewriteCheck: p.rewriteCheck,
 		BatchSize: o.BatchRows, Choice: p.choice, Workers: o.Workers, Readers: o.Readers, PartRows: o.PartRows, IntraOpThreads: o.IntraOpThreads,
 		MemoryLimit: p.limit, MemoryLimitFrom: p.limitSource, MemoryLowered: append([]Lowered{}, p.lowered...),
-		IfExists: o.IfExists, MaxBadRows: o.MaxRejects,
+		IfExists: o.IfExists, MaxBadRows: o.MaxRejects, MaxBadRowsPercent: o.MaxRejectPercent, OnBadRow: o.OnBadRow, Finite: o.Finite, RefuseNaN: o.RefuseNaN,
 	}
 	byName := map[string]any{}
 	v := reflect.ValueOf(s)
@@ -105,7 +109,7 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 		Provider: s.Provider, ProviderReason: s.ProviderReason, Devices: s.Devices, Streams: s.Streams,
 		TF32: s.TF32, DeviceMemory: s.DeviceMemory, AllowCPUNodes: s.AllowCPUNodes,
 		Kernels: s.Kernels, BatchRows: s.BatchSize, Workers: s.Workers, Readers: s.Readers, PartRows: s.PartRows, IntraOpThreads: s.IntraOpThreads,
-		MemoryLimit: s.MemoryLimit, IfExists: s.IfExists, MaxRejects: s.MaxBadRows,
+		MemoryLimit: s.MemoryLimit, IfExists: s.IfExists, MaxRejects: s.MaxBadRows, MaxRejectPercent: s.MaxBadRowsPercent, OnBadRow: s.OnBadRow, Finite: s.Finite, RefuseNaN: s.RefuseNaN,
 	}
 	if s.MemoryLimit == 0 {
 		o.MemoryLimit = NoMemoryLimit

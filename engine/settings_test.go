@@ -19,7 +19,7 @@ import (
 
 // notRecorded are the options that no manifest has: they say where to look for
 // something, or which program runs, and decide no prediction by themselves.
-var notRecorded = []string{"ProfileDir", "Library", "Build"}
+var notRecorded = []string{"ProfileDir", "Library", "Build", "Restart"}
 
 // Every option comes back from a manifest, so that a replay has it. An option
 // that is new must be given a value here, and then a place in settings.
@@ -35,7 +35,8 @@ func TestOptionsComeBackFromAManifest(t *testing.T) {
 		Provider: ort.CUDA, Kernels: KernelsONNXRuntime, BatchRows: 512, Workers: 3, Readers: 2,
 		PartRows:       math.MaxInt64, // of a single file, which no float64 holds
 		IntraOpThreads: 2, Devices: []int{1, 0}, Streams: 5, ProviderReason: "it is there", TF32: true, DeviceMemory: 1<<60 + 1, AllowCPUNodes: true,
-		MemoryLimit: 1<<60 + 3, IfExists: ledger.IfExistsReplace, MaxRejects: 7,
+		MemoryLimit: 1<<60 + 3, IfExists: ledger.IfExistsReplace, MaxRejects: 7, MaxRejectPercent: 2.5, OnBadRow: BadNull,
+		Finite: batcher.FinitePolicy{All: true, Columns: []string{"a"}}, RefuseNaN: true,
 	}
 	v := reflect.ValueOf(want)
 	for i := range v.NumField() {

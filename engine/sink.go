@@ -31,7 +31,7 @@ var extensions = map[format.Name]string{format.Parquet: ".parquet", format.Arrow
 // wraps format.ErrColumnType and names column and type. Predictions whose shape
 // only a Run tells are not among them.
 func (p *Plan) checkTypes() error {
-	fields := append(slices.Clone(p.Passed), p.knownFields()...)
+	fields := append(slices.Clone(p.Passed), p.Options.nullable(p.knownFields())...)
 	var problems []error
 	if len(fields) > 0 {
 		opts := format.WriteOptions{Compression: p.Options.Compression}
@@ -59,8 +59,11 @@ func tryWriter(open format.NewWriterFunc, schema *arrow.Schema, opts format.Writ
 	return w.Close()
 }
 
-// canReject says whether some null policy rejects rows.
+// canReject says whether rows can be rejected: bad ones, or by some null policy.
 func (p *Plan) canReject() bool {
+	if p.Options.OnBadRow != BadFail {
+		return true
+	}
 	for i := range p.Binding.Bindings {
 		for _, f := range p.Binding.Bindings[i].Features {
 			if f.Nulls.Action == batcher.NullReject {

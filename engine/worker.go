@@ -34,9 +34,10 @@ type result struct {
 	batch       *batcher.Batch
 	predictions []arrow.Array // columns of all outputs, in order
 	fields      []arrow.Field
-	// rejects are the rows that are left out; rejectForm.take puts them in order and
-	// makes rejected, their rows of the table of rejects.
-	rejects  []batcher.Reject
+	// rejects are the rows that are left out, or have no predictions; rejectForm.take
+	// puts them in order and makes rejected, their rows of the table of rejects.
+	rejects  rejects
+	dropped  rejects // those of rejects that the output does not have
 	rejected []arrow.RecordBatch
 	features featureCounts // what was met in the batch
 }
@@ -44,9 +45,7 @@ type result struct {
 // release gives up what the result holds.
 func (r *result) release() {
 	r.batch.Release()
-	for _, a := range r.predictions {
-		a.Release()
-	}
+	releaseAll(r.predictions)
 	releaseRecords(r.rejected)
 	r.predictions, r.rejected = nil, nil
 }
@@ -72,69 +71,6 @@ func releaseResults(results []*result) {
 	}
 }
 
-// outputPool keeps the memory that ONNX Runtime writes outputs into. A buffer
-// goes back by itself when the last array over it is released: whoever needs a
-// batch's predictions longer, such as a writer that fills a row group, just
-// retains them.
-type outputPool struct {
-	free   []chan []byte                   // by output
-	memory func(bytes int) ([]byte, error) // of new buffers; Go's where it is nil
-}
-
-// maxPooled bounds the buffers kept for each output; batches of a few rows would
-// have hundreds of thousands.
-const maxPooled = 4096
-
-// newOutputPool makes a pool for as many buffers as can be on their way.
-func newOutputPool(outputs, inFlight int) *outputPool {
-	p := &outputPool{}
-	for range outputs {
-		p.free = append(p.free, make(chan []byte, inFlight)) // bounds buffers kept for reuse
-	}
-	return p
-}
-
-// get gives size bytes, aligned to 64, as a buffer with one reference.
-func (p *outputPool) get(output, size int) (*memory.Buffer, error) {
-	var bytes []byte
-	select {
-	case bytes = <-p.free[output]:
-	default:
-		if p.memory == nil {
-			// Whole words, so that any element type is aligned.
-			bytes = kernel.Bytes(kernel.Aligned[uint64]((size + 7) / 8))
-			break
-		}
-		var err error
-		if bytes, err = p.memory(size); err != nil {
-			return nil, err
-		}
-	}
-	return memory.NewBufferWithAllocator(bytes[:size], returner{pool: p, output: output}), nil
-}
-
-// returner stands in for a pooled buffer's allocator: freeing is giving back.
-type returner struct {
-	pool   *outputPool
-	output int
-}
-
-// Allocate panics: buffers come from the pool.
-func (returner) Allocate(int) []byte { panic("engine: an output buffer cannot allocate") }
-
-// Reallocate panics: output buffers keep their size.
-func (returner) Reallocate(int, []byte) []byte {
-	panic("engine: an output buffer cannot be resized")
-}
-
-// Free gives the memory back to the pool.
-func (r returner) Free(bytes []byte) {
-	select {
-	case r.pool.free[r.output] <- bytes[:cap(bytes)]:
-	default:
-	}
-}
-
 // worker is the scorer that assembles a batch and runs it. Its tensors over its own
 // assembly buffers are made once and used as long as their memory and shape
 // stay the same.
@@ -147,6 +83,9 @@ type worker struct {
 	rows      int // of a full batch
 	padded    bool
 
+	onBadRow   OnBadRow
+	refusesNaN bool // in predictions
+
 	inputs []*ort.Tensor
 	made   []madeOf      // what inputs[i] was made of
 	seen   featureCounts // that earlier results carry
@@ -158,7 +97,7 @@ type madeOf struct {
 	rows  int64
 }
 
-func (w *worker) score(ctx context.Context, batch *batcher.Batch) (_ *result, err error) {
+func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, error) {
 	stop := stopwatch(&w.progress.assemble)
 	tensors, err := w.assembler.Assemble(batch)
 	if err == nil {
@@ -168,11 +107,34 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (_ *result, er
 	if err != nil {
 		return nil, err
 	}
-	rows := batch.Rows
+	res := &result{batch: batch, rejects: rejectsOf(tensors.Rejects), features: w.seen.since(w.assembler.Counts())}
+	stop = stopwatch(&w.progress.infer)
+	err = w.compute(ctx, res)
+	if rowsFail(ctx, err) {
+		err = w.halve(ctx, res, err)
+	}
+	stop()
+	if err == nil && w.refusesNaN {
+		err = w.refuseNaN(res)
+	}
+	if err != nil {
+		releaseAll(res.predictions)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, err
+	}
+	w.progress.RowsScored.Add(int64(batch.Rows))
+	w.progress.batches.Add(1)
+	return res, nil
+}
+
+// compute makes a result's predictions of the inputs of its batch.
+func (w *worker) compute(ctx context.Context, res *result) (err error) {
+	rows := res.batch.Rows
 	if w.padded {
 		rows = w.rows
 	}
-	res := &result{batch: batch, rejects: append([]batcher.Reject(nil), tensors.Rejects...), features: w.seen.since(w.assembler.Counts())}
 	outs := make([]*ort.Tensor, len(w.outputs))
 	buffers := make([]*memory.Buffer, len(w.outputs))
 	defer func() {
@@ -186,9 +148,8 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (_ *result, er
 		}
 	}()
 	if err := w.makeOutputs(buffers, outs, rows); err != nil {
-		return nil, err
+		return err
 	}
-	stop = stopwatch(&w.progress.infer)
 	err = w.scoring.run(ctx, w.inputs, outs)
 	if errors.Is(err, ort.ErrOutOfMemory) && w.scoring.devices != nil && slices.Contains(outs, nil) && w.learnFromOne(ctx) {
 		if err = w.makeOutputs(buffers, outs, rows); err == nil {
@@ -198,22 +159,15 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (_ *result, er
 	if err != nil && ctx.Err() == nil {
 		err = w.runOpen(ctx, buffers, outs, err)
 	}
-	stop()
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		return nil, err
+		return err
 	}
 	if err := w.collect(res, buffers, outs, rows); err != nil {
-		for _, a := range res.predictions {
-			a.Release()
-		}
-		return nil, err
+		releaseAll(res.predictions)
+		res.predictions, res.fields = nil, nil
+		return err
 	}
-	w.progress.RowsScored.Add(int64(batch.Rows))
-	w.progress.batches.Add(1)
-	return res, nil
+	return nil
 }
 
 // learnFromOne has the first row of a batch show the shapes of outputs, and says

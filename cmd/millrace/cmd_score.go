@@ -148,7 +148,11 @@ func (r *scoreReport) Text(w io.Writer) error {
 	}
 	line("read", "%s rows", humanize.Comma(r.Rows.Read))
 	line("scored", "%s rows", humanize.Comma(r.Rows.Scored))
-	line("rejected", "%s rows", humanize.Comma(r.Rows.Rejected))
+	nulled := ""
+	if r.Rows.Nulled > 0 {
+		nulled = fmt.Sprintf(", %s of them in the output with null predictions", humanize.Comma(r.Rows.Nulled))
+	}
+	line("rejected", "%s rows%s", humanize.Comma(r.Rows.Rejected), nulled)
 	if r.Rejects != nil {
 		line("rejects", "%s", filepath.Join(r.Output, r.Rejects.Name))
 	}
@@ -255,6 +259,8 @@ func (r *scoreReport) featureLines(line func(name, format string, args ...any)) 
 			became = "became NaN"
 		case "reject":
 			became = "had their rows rejected"
+		case "error":
+			became = "made their rows bad"
 		}
 		line("nulls", "%s %s, in %s", humanize.Comma(nulls[policy].values), became, names(nulls[policy].columns))
 	}

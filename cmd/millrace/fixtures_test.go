@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +29,7 @@ import (
 //	good.parquet   id int64, a float32, b float32, s string; 3 rows
 //	good.arrow     the same
 //	nulls.parquet  the same with a null in a, row 1
+//	nan.parquet    the same with a NaN in b, row 2
 //	wide.parquet   a and b are float64
 //	bad.parquet    good.parquet with its middle overwritten
 func writeFixtures(t *testing.T, dir string) {
@@ -58,6 +60,10 @@ func writeFixtures(t *testing.T, dir string) {
 	nulls := record(t, arrow.PrimitiveTypes.Float32, []bool{true, false, true})
 	defer nulls.Release()
 	save(t, path("nulls.parquet"), nulls, newParquet)
+	nan := record(t, arrow.PrimitiveTypes.Float32, nil)
+	defer nan.Release()
+	nan.Column(2).(*array.Float32).Float32Values()[2] = float32(math.NaN())
+	save(t, path("nan.parquet"), nan, newParquet)
 	wide := record(t, arrow.PrimitiveTypes.Float64, nil)
 	defer wide.Release()
 	save(t, path("wide.parquet"), wide, newParquet)

@@ -28,6 +28,7 @@ type runOptions struct {
 	batch                                          batchSize
 	memory                                         memoryLimit
 	deviceMemory                                   byteSize
+	badRows                                        badRowOptions
 }
 
 func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
@@ -76,14 +77,13 @@ func (o *runOptions) addDeviceFlags(fs *pflag.FlagSet) {
 	fs.Var(&o.deviceMemory, "device-memory", "most memory that the run may take of each device, as a `SIZE` (512MiB, 2GiB)")
 }
 
-// addWriteFlags are those that say how predictions are written.
+// addWriteFlags are those that say which predictions are written, and how.
 func (o *runOptions) addWriteFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.OutputPrefix, "output-prefix", "", "`TEXT` put before the name of each prediction column")
 	fs.StringVar(&o.layout, "output-layout", "auto", "`LAYOUT` of several values a row: list (one FixedSizeList column), columns (one column each), or auto (columns for class scores)")
 	fs.StringVar(&o.outputFormat, "output-format", "", "`FORMAT`: parquet, arrow or csv (default: by --output's ending, else parquet)")
 	fs.StringVar(&o.Compression, "compression", "", "`CODEC`: zstd, snappy, gzip, lz4 or none (default zstd for Parquet, else none)")
-	fs.Int64Var(&o.MaxRejects, "max-bad-rows", -1, "most `ROWS` that may be rejected; above that nothing is published (default any number)")
-	fs.Lookup("max-bad-rows").DefValue = "0" // pflag shows no zero: the default is said in words
+	o.badRows.AddFlags(fs, &o.Options)
 }
 
 // options turns the flags into the engine's options.
@@ -92,6 +92,7 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	opts.IDs = joinColumns(o.ids)
 	opts.Keep = joinColumns(o.keep)
 	opts.ModelOutputs = joinColumns(o.modelOutputs)
+	o.badRows.set(&opts)
 	opts.Layout = engine.Layout(o.layout)
 	opts.Kernels = engine.Kernels(o.kernels)
 	opts.IfExists = ledger.IfExists(o.ifExists)

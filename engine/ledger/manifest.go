@@ -186,8 +186,9 @@ func (m *Manifest) checkWritten() error {
 		return fmt.Errorf("%w: %d rows rejected, %d in %s", ErrAccounts, m.Ledger.Rejected, m.Rejects.Rows, m.Rejects.Name)
 	}
 	if len(m.Outputs) == 1 && len(m.Parts) > 1 { // a single file of several parts
-		if out := m.Outputs[0]; out.Rows != m.Ledger.Scored {
-			return fmt.Errorf("%w: %d rows scored, %d written to %s", ErrAccounts, m.Ledger.Scored, out.Rows, out.Name)
+		if out := m.Outputs[0]; out.Rows != m.Ledger.Written() {
+			return fmt.Errorf("%w: %d rows scored and %d with null predictions, %d written to %s",
+				ErrAccounts, m.Ledger.Scored, m.Ledger.Nulled, out.Rows, out.Name)
 		}
 		return nil
 	}
@@ -195,9 +196,9 @@ func (m *Manifest) checkWritten() error {
 		return fmt.Errorf("%w: %d parts and %d output files", ErrAccounts, len(m.Parts), len(m.Outputs))
 	}
 	for i, out := range m.Outputs {
-		if out.Rows != m.Parts[i].Scored {
-			return fmt.Errorf("%w: part %d has %d rows scored, %d written to %s",
-				ErrAccounts, i, m.Parts[i].Scored, out.Rows, out.Name)
+		if part := m.Parts[i]; out.Rows != part.Written() {
+			return fmt.Errorf("%w: part %d has %d rows scored and %d with null predictions, %d written to %s",
+				ErrAccounts, i, part.Scored, part.Nulled, out.Rows, out.Name)
 		}
 	}
 	return nil

@@ -45,13 +45,13 @@ func TestRunID(t *testing.T) {
 
 func TestManifestRoundTrip(t *testing.T) {
 	start := time.Date(2026, 11, 23, 14, 15, 0, 0, time.FixedZone("", 3600))
-	rows := Rows{Read: 3, Scored: 2, Rejected: 1}
+	rows := Rows{Read: 3, Scored: 1, Rejected: 2, Nulled: 1}
 	m := &Manifest{
 		Version: ManifestVersion, Run: oldRun, Started: start, Finished: start.Add(time.Minute),
 		Model:    ModelFile{Path: "m.onnx", SHA256: "ab", Bytes: 9},
 		Inputs:   []Input{{Path: "a<b>.parquet", Format: "parquet", Bytes: 1, Rows: 3, ModTime: start, Ledger: rows, Spans: []Rows{rows}}},
 		Outputs:  []Output{{Name: "part-00000.parquet", SHA256: "cd", Bytes: 2, Rows: 2}},
-		Rejects:  &Output{Name: "rejects.parquet", Rows: 1},
+		Rejects:  &Output{Name: "rejects.parquet", Rows: 2},
 		Schema:   Columns(arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64}}, nil)),
 		Settings: map[string]any{"features": []any{"a", "b"}, "compression": "zstd"},
 		Versions: Versions{Millrace: "1", Commit: "c", Go: "g", ORT: "o", Arrow: "a"},
@@ -94,6 +94,30 @@ func TestCheckSpans(t *testing.T) {
 		err := m.Check()
 		if (err != nil) != (c.wrong != "") || err != nil && (!errors.Is(err, ErrAccounts) || !strings.Contains(err.Error(), c.wrong)) {
 			t.Errorf("%s: Check() = %v; want %q", name, err, c.wrong)
+		}
+	}
+}
+
+// Rejected rows that stand in the output are counted as such, in every account.
+func TestCheckNulled(t *testing.T) {
+	for name, c := range map[string]struct {
+		rows    Rows
+		written int64
+		ok      bool
+	}{
+		"none":                       {Rows{Read: 5, Scored: 3, Rejected: 2}, 3, true},
+		"some are in the output":     {Rows{Read: 5, Scored: 3, Rejected: 2, Nulled: 1}, 4, true},
+		"one of them is missing":     {Rows{Read: 5, Scored: 3, Rejected: 2, Nulled: 2}, 4, false},
+		"more than were rejected":    {Rows{Read: 5, Scored: 3, Rejected: 2, Nulled: 3}, 6, false},
+		"fewer than none":            {Rows{Read: 5, Scored: 3, Rejected: 2, Nulled: -1}, 2, false},
+		"left out of the scored too": {Rows{Read: 5, Scored: 2, Rejected: 2, Nulled: 1}, 3, false},
+	} {
+		m := &Manifest{
+			Inputs: []Input{{Path: "a", Rows: 5, Ledger: c.rows, Spans: []Rows{c.rows}}}, Ledger: c.rows, Parts: []Rows{c.rows},
+			Outputs: []Output{{Rows: c.written}}, Rejects: &Output{Rows: 2},
+		}
+		if err := m.Check(); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrAccounts) {
+			t.Errorf("%s: Check() = %v; want ok = %t", name, err, c.ok)
 		}
 	}
 }

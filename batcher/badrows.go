@@ -1,0 +1,98 @@
+package batcher
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/millrace/millrace/models"
+)
+
+// RejectBad has rows whose values cannot become part of a tensor rejected, where
+// Assemble would fail otherwise: nulls where none are allowed, values that a cast
+// does not allow or that are not finite, bytes that are not text and lists of another
+// length. Such a row keeps its place in the tensors, with something in it that nobody
+// may look at. It is called before the first Assemble.
+func (a *Assembler) RejectBad() { a.rejectBad = true }
+
+// RowError says which row cannot become part of a tensor, and why.
+type RowError struct {
+	Input, Column string
+	Origin        Origin
+	Reason        string
+	Advice        string
+}
+
+// Error describes the row by its number; whoever knows the files' names adds
+// them.
+func (e *RowError) Error() string {
+	column := ""
+	if e.Column != "" {
+		column = fmt.Sprintf("column %q, ", e.Column)
+	}
+	return fmt.Sprintf("%srow %d: %s; %s", column, e.Origin.Row, e.Reason, e.Advice)
+}
+
+// bad deals with a row of the current segment, of which a feature's value is bad.
+func (a *Assembler) bad(b *Binding, feature, row int, reason, advice string) error {
+	column := b.Features[feature].Column
+	if !a.rejectBad {
+		return &RowError{Input: b.Input.Name, Column: column, Origin: a.segment.Origin.at(row), Reason: reason, Advice: advice}
+	}
+	a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + row, Column: column, Reason: reason})
+	return nil
+}
+
+// rejected says whether the last reject is that of a row of the current segment and a
+// feature: of a list, one bad value is enough.
+func (a *Assembler) rejected(b *Binding, feature, row int) bool {
+	n := len(a.tensors.Rejects)
+	if n == 0 || !a.rejectBad {
+		return false
+	}
+	last := &a.tensors.Rejects[n-1]
+	return last.Row == a.first+row && last.Column == b.Features[feature].Column
+}
+
+// checkRows counts a feature's nulls in the current segment and applies its policy,
+// after lists of another length are dealt with. Its error is a *RowError.
+func (a *Assembler) checkRows(b *Binding, index, feature int, e *extent) error {
+	for _, l := range e.wrong {
+		if err := a.bad(b, feature, l.row, l.Error(), "correct the data, or write the column as a FixedSizeList"); err != nil {
+			return err
+		}
+	}
+	count := e.nullCount()
+	if count == 0 {
+		return nil
+	}
+	f := &b.Features[feature]
+	a.counts.Features[index][feature].Nulls += count
+	asked := f.Nulls.Action == NullReject
+	switch {
+	case asked, f.Nulls.Action == NullError && a.rejectBad:
+		for r := range e.nullRows() {
+			a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + r, Column: f.Column, Reason: "null", Asked: asked})
+		}
+	case f.Nulls.Action == NullError:
+		for r := range e.nullRows() {
+			return a.bad(b, feature, r, "is null", nullAdvice(f.Column, b.Input.Elem))
+		}
+	}
+	return nil
+}
+
+func nullAdvice(column string, elem models.ElementType) string {
+	if elementNumbers[elem].class == classFloat {
+		return fmt.Sprintf("say what a null becomes: --nulls %s=nan, %s=0 or %s=reject", column, column, column)
+	}
+	return fmt.Sprintf("say what a null becomes: --nulls %s=VALUE or %s=reject", column, column)
+}
+
+// locate puts the column, and the current segment's first row, on an error that does
+// not have them.
+func (a *Assembler) locate(err error, f *Feature) error {
+	if _, ok := errors.AsType[*RowError](err); ok {
+		return err
+	}
+	return fmt.Errorf("column %q, rows from %d: %w", f.Column, a.segment.Origin.Row, err)
+}

@@ -1,0 +1,182 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/ort"
+)
+
+// halving finds the rows that a batch fails for in ONNX Runtime, which does not say:
+//
+//	split(rows that fail): a single one is bad; of more, run each half, and split those that fail
+//
+// Which runs that takes depends on the batch alone. The other rows have the predictions
+// of the piece that they were run in: on a model whose kernels do not compute each row
+// by itself alone, the last bits can differ from those of the whole batch.
+type halving struct {
+	worker *worker
+	res    *result
+	pieces []piece // of rows that were run, in order
+	bad    []failure
+}
+
+// piece is rows of a batch from row on.
+type piece struct {
+	*result
+
+	row int
+}
+
+// failure is a row that ONNX Runtime fails for, and how.
+type failure struct {
+	row int
+	err error
+}
+
+// rowsFail says whether a Run's error can be that of some rows: not one of memory, of a
+// device, of outputs that are no columns, and not an interrupted one.
+func rowsFail(ctx context.Context, err error) bool {
+	_, ok := errors.AsType[*ort.StatusError](err)
+	return ok && ctx.Err() == nil && !errors.Is(err, ort.ErrOutOfMemory) && !errors.Is(err, ort.ErrDevice)
+}
+
+// halve scores a result's batch, which failed as a whole, row by row as far as need
+// be. When every row fails, or a batch of one row and one of zeros too, then it is the
+// model that fails, and the error is cause.
+func (w *worker) halve(ctx context.Context, res *result, cause error) error {
+	h := &halving{worker: w, res: res}
+	defer func() {
+		for _, p := range h.pieces {
+			p.release()
+		}
+		w.seen.since(w.assembler.Counts()) // pieces were counted with their batch
+	}()
+	if err := h.split(ctx, 0, res.batch.Rows, cause); err != nil {
+		return err
+	}
+	if len(h.bad) == 1 && res.batch.Rows == 1 {
+		if err := h.blank(ctx); err != nil {
+			return cause
+		}
+	}
+	if len(h.pieces) == 0 {
+		return cause
+	}
+	for _, f := range h.bad {
+		status, _ := errors.AsType[*ort.StatusError](f.err) // see rowsFail
+		if err := w.bad(res, f.row, "", stageInfer, status.Error()); err != nil {
+			return err
+		}
+	}
+	return h.join()
+}
+
+// enough says that the run fails for a row, whatever the others do: that some row does
+// not fail is known.
+func (h *halving) enough() bool {
+	return h.worker.onBadRow == BadFail && len(h.pieces) > 0 && slices.ContainsFunc(h.bad, func(f failure) bool { return !h.res.rejects.has(f.row) })
+}
+
+// split finds the bad rows among some that fail together.
+func (h *halving) split(ctx context.Context, from, to int, cause error) error {
+	if to-from == 1 {
+		h.bad = append(h.bad, failure{from, cause})
+		return nil
+	}
+	middle := from + (to-from)/2
+	for _, half := range [][2]int{{from, middle}, {middle, to}} {
+		if h.enough() {
+			return nil
+		}
+		err := h.run(ctx, half[0], half[1])
+		if err != nil && rowsFail(ctx, err) {
+			err = h.split(ctx, half[0], half[1], err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run runs some rows.
+func (h *halving) run(ctx context.Context, from, to int) error {
+	part := &batcher.Batch{Rows: to - from}
+	first := 0 // the segment's first row in the batch
+	for _, s := range h.res.batch.Segments {
+		start, end := max(from-first, 0), min(to-first, s.Rows)
+		first += s.Rows
+		if start >= end {
+			continue
+		}
+		s.From, s.Rows = s.From+start, end-start // whose Origin nobody asks for
+		s.Record.Retain()
+		part.Segments = append(part.Segments, s)
+	}
+	tensors, err := h.worker.assembler.Assemble(part)
+	if err != nil {
+		part.Release()
+		return err
+	}
+	return h.compute(ctx, part, tensors, from)
+}
+
+// blank runs a row of zeros in the place of the batch's only one, which is bad.
+func (h *halving) blank(ctx context.Context) error {
+	tensors, err := h.worker.assembler.Blank(1)
+	if err != nil {
+		return err
+	}
+	return h.compute(ctx, &batcher.Batch{Rows: 1}, tensors, 0)
+}
+
+// compute runs assembled rows, and takes them over.
+func (h *halving) compute(ctx context.Context, part *batcher.Batch, tensors *batcher.Tensors, from int) error {
+	p := piece{result: &result{batch: part}, row: from}
+	err := h.worker.makeInputs(tensors)
+	if err == nil {
+		err = h.worker.compute(ctx, p.result)
+	}
+	if err != nil {
+		p.release()
+		return err
+	}
+	h.pieces = append(h.pieces, p)
+	return nil
+}
+
+// join makes the batch's predictions of those of its pieces. A bad row has those of
+// some other one in its place, which are left out or null.
+func (h *halving) join() error {
+	res := h.res
+	some := h.pieces[0]
+	for k, one := range some.predictions {
+		filler := array.NewSlice(one, 0, 1)
+		var parts []arrow.Array
+		row := 0
+		for _, p := range append(slices.Clip(h.pieces), piece{row: h.res.batch.Rows}) {
+			for ; row < p.row; row++ {
+				parts = append(parts, filler)
+			}
+			if p.result != nil {
+				parts = append(parts, p.predictions[k])
+				row += p.batch.Rows
+			}
+		}
+		whole, err := array.Concatenate(parts, memory.DefaultAllocator)
+		filler.Release()
+		if err != nil {
+			return err
+		}
+		res.predictions = append(res.predictions, whole)
+	}
+	res.fields = some.fields
+	return nil
+}
