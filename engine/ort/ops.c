@@ -140,6 +140,16 @@ OrtStatus *mr_op_infer_rows(const OrtApi *api, OrtShapeInferContext *context, si
   return status;
 }
 
+int64_t mr_op_infer_int(const OrtApi *api, OrtShapeInferContext *context, const char *name) {
+  const OrtOpAttr *attribute;
+  int64_t n = -1;
+  size_t size = 0;
+  OrtStatus *status = api->ShapeInferContext_GetAttribute(context, name, &attribute);
+  if (!status) status = api->ReadOpAttr(attribute, ORT_OP_ATTR_INT, &n, sizeof n, &size);
+  if (status) api->ReleaseStatus(status);
+  return status ? -1 : n;
+}
+
 size_t ORT_API_CALL mr_op_one(const OrtCustomOp *op) { return (void)op, 1; }
 size_t ORT_API_CALL mr_op_two(const OrtCustomOp *op) { return (void)op, 2; }
 ONNXTensorElementDataType ORT_API_CALL mr_op_float(const OrtCustomOp *op, size_t i) {

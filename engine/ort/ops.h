@@ -57,6 +57,8 @@ OrtStatus *mr_op_output(const OrtApi *api, OrtKernelContext *context, size_t i, 
 // the input's is known.
 OrtStatus *mr_op_infer_rows(const OrtApi *api, OrtShapeInferContext *context, size_t i, int64_t width, size_t rank,
                             ONNXTensorElementDataType elem);
+// An attribute's number while shapes are worked out; -1 where there is none.
+int64_t mr_op_infer_int(const OrtApi *api, OrtShapeInferContext *context, const char *name);
 
 // The API, for functions of an OrtCustomOp that are given none. Set by
 // mr_ops_add, before any of them can be called.
