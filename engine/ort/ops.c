@@ -46,7 +46,7 @@ static struct {
 static OrtStatus *make_domain(const OrtApi *api, OrtCustomOpDomain **out) {
   static const OrtCustomOp *const all[] = {
       &mr_op_trees_regressor, &mr_op_trees_classifier_ints, &mr_op_trees_classifier_strings,
-      &mr_op_affine, &mr_op_linear,
+      &mr_op_affine, &mr_op_linear, &mr_op_dense,
   };
   OrtCustomOpDomain *domain;
   TRY(api->CreateCustomOpDomain("millrace", &domain));

@@ -37,7 +37,7 @@ OrtStatus *mr_ops_add(const OrtApi *api, OrtSessionOptions *options);
 OrtStatus *mr_cuda_ops_add(const OrtApi *api, OrtSessionOptions *options, int device);
 
 extern const OrtCustomOp mr_op_trees_regressor, mr_op_trees_classifier_ints, mr_op_trees_classifier_strings;
-extern const OrtCustomOp mr_op_affine, mr_op_linear;
+extern const OrtCustomOp mr_op_affine, mr_op_linear, mr_op_dense;
 
 // An attribute's bytes, in memory to free; *size without the zero behind them.
 OrtStatus *mr_op_attribute(const OrtApi *api, const OrtKernelInfo *info, const char *name, uint8_t **bytes, size_t *size);
