@@ -45,9 +45,11 @@ func fmaOn(arch string, avx2AndFMA bool) bool {
 // denseChain is a run of nodes that are dense layers, each the only user of the
 // one before.
 type denseChain struct {
+	input  string
 	nodes  []*onnxpb.NodeProto
 	layers []denseLayer
 	sums   int
+	stages []byte // of an operator Affine whose place is taken, too
 }
 
 // denseFinder finds chains of dense layers in a graph.
@@ -84,6 +86,7 @@ func (r *kernelRewriter) dense() {
 		if len(c.layers) < minDenseLayers {
 			continue
 		}
+		f.precede(&c)
 		for _, n := range c.nodes {
 			for _, name := range n.GetInput() {
 				f.taken[name] = f.taken[name] || f.constants[name] != nil
@@ -153,6 +156,29 @@ func (f *denseFinder) addLayer(c *denseChain, n *onnxpb.NodeProto) bool {
 	return true
 }
 
+// precede takes an Affine before a chain into it, where nothing else needs what
+// it gives.
+func (f *denseFinder) precede(c *denseChain) {
+	var nodes []*onnxpb.NodeProto
+	c.input = c.nodes[0].GetInput()[0]
+	for at := c.input; len(nodes) < maxTrace && !f.isOutput[at] && f.used[at] == 1; {
+		n := f.tracer.producer[at]
+		if n == nil || len(n.GetInput()) == 0 {
+			return
+		}
+		nodes = append(nodes, n)
+		at = n.GetInput()[0]
+		if isOp(n, KernelDomain, "Affine") {
+			c.stages, c.input = attribute(n, "stages").GetS(), at
+			c.nodes = append(nodes, c.nodes...)
+			return
+		}
+		if s, ok := readStage(n); !ok || !s.nothing() {
+			return
+		}
+	}
+}
+
 // replace makes the last node of a chain the operator for all of it.
 func (f *denseFinder) replace(c *denseChain) {
 	widths := []string{fmt.Sprint(c.layers[0].inputs)}
@@ -160,10 +186,16 @@ func (f *denseFinder) replace(c *denseChain) {
 		widths = append(widths, fmt.Sprint(c.layers[i].outputs))
 	}
 	last := c.nodes[len(c.nodes)-1]
-	last.Input = []string{c.nodes[0].GetInput()[0]}
+	last.Input = []string{c.input}
 	last.Output = last.GetOutput()[:1]
 	last.Domain, last.OpType = new(KernelDomain), new("Dense")
 	outputs := c.layers[len(c.layers)-1].outputs
-	last.Attribute = []*onnxpb.AttributeProto{bytesAttribute("layers", c.encode()), intAttribute("outputs", int64(outputs))}
-	f.say("%d dense layers of %.80q (%s) run as one kernel of millrace's", len(c.layers), last.GetOutput()[0], strings.Join(widths, "-"))
+	last.Attribute = []*onnxpb.AttributeProto{
+		bytesAttribute("layers", c.encode()), bytesAttribute("stages", c.stages), intAttribute("outputs", int64(outputs)),
+	}
+	before := ""
+	if c.stages != nil {
+		before = ", and what is before them,"
+	}
+	f.say("%d dense layers of %.80q (%s)%s run as one kernel of millrace's", len(c.layers), last.GetOutput()[0], strings.Join(widths, "-"), before)
 }

@@ -210,7 +210,7 @@ func TestUseKernelsOnReferenceModels(t *testing.T) {
 		"flights_gbdt": `TreeEnsembleRegressor of "output" (200 trees, 12600 leaves) runs on millrace's kernel`,
 		"flights_xgb":  `TreeEnsembleClassifier of "probabilities" (150 trees, 8952 leaves) runs on millrace's kernel`,
 		"flights_mlp": `Imputer, Scaler of "variable1" run as one kernel of millrace's; ` +
-			`3 dense layers of "add_result2" (32-128-64-1) run as one kernel of millrace's`,
+			`3 dense layers of "add_result2" (32-128-64-1), and what is before them, run as one kernel of millrace's`,
 		"flights_linear": `Imputer, Scaler, LinearRegressor of "variable" run as one kernel of millrace's`,
 		"nyc_pipeline":   `Imputer, Scaler of "variable3" run as one kernel of millrace's`,
 		"embed":          "",

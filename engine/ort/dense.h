@@ -32,6 +32,7 @@ typedef struct {
   size_t even, odd;       // most columns before or after layers 0, 2, 4 ...; 1, 3, 5 ...
   uint32_t n_layers;
   const mr_layer *layers;
+  mr_affine *affine; // what is done to the input first; NULL: nothing
   void *memory;
 } mr_dense;
 
@@ -43,8 +44,9 @@ typedef struct {
   // Writes a matrix [rows][columns], whose rows lie from floats apart, as
   // [columns][rows], whose columns lie to apart.
   void (*turn)(const float *x, size_t rows, size_t columns, size_t from, float *y, size_t to);
-  // Computes rows of a tile, of which there is one at least; in and out have room
+  // These compute rows of a tile, of which there is one at least; tiles have room
   // for MR_DENSE_ROWS and begin at a multiple of 64 bytes.
+  void (*affine)(const mr_affine *a, size_t columns, size_t rows, float *tile);
   void (*layer)(const mr_layer *l, const float *in, size_t rows, float *out);
 } mr_dense_kernel;
 
@@ -56,9 +58,14 @@ static inline size_t mr_dense_block(size_t most, size_t left) {
   return most;
 }
 
-// Reads what models.denseChain.encode wrote, for a kernel; NULL when it is not
-// that, or there is no memory. The bytes are not needed afterwards.
-mr_dense *mr_dense_read(const uint8_t *bytes, size_t size, const mr_dense_kernel *kernel);
+// Reads what models.denseChain.encode wrote, for a kernel, and what chain.encode
+// wrote for what comes before, if size of it is not 0; NULL when it is not that, or
+// there is no memory. The bytes are not needed afterwards.
+typedef struct {
+  const uint8_t *bytes;
+  size_t size;
+} mr_layout;
+mr_dense *mr_dense_read(mr_layout layers, mr_layout stages, const mr_dense_kernel *kernel);
 void mr_dense_free(mr_dense *d);
 
 #endif

@@ -48,21 +48,42 @@ TARGET INLINE void block(const mr_layer *l, size_t n, const float *in, float *ou
     for (size_t v = 0; v < vectors; v++) *(floats *)(out + c * MR_DENSE_ROWS + v * LANES) = activate(l, sum[c][v]);
 }
 
-TARGET INLINE void blocks(const mr_layer *l, const float *in, float *out, const size_t vectors) {
-  for (size_t n = 0, wide; n < l->outputs; n += wide) switch (wide = mr_dense_block(BLOCK, l->outputs - n)) {
-#if BLOCK == 8
-      case 8: block(l, n, in, out, 8, vectors); break;
-#endif
-      case 4: block(l, n, in, out, 4, vectors); break;
-      case 2: block(l, n, in, out, 2, vectors); break;
-      default: block(l, n, in, out, 1, vectors);
+// The weights of a block are read again for each pass, from the first-level cache.
+TARGET INLINE void passes(const mr_layer *l, size_t n, const float *in, size_t rows, float *out, const size_t wide) {
+  for (size_t r = 0; r < rows; r += MOST * LANES) switch ((rows - r + LANES - 1) / LANES) {
+      case 1: block(l, n, in + r, out + r, wide, 1); break;
+      case 2: block(l, n, in + r, out + r, wide, 2); break;
+      default: block(l, n, in + r, out + r, wide, MOST);
     }
 }
 
 TARGET static void layer(const mr_layer *l, const float *in, size_t rows, float *out) {
-  for (size_t r = 0; r < rows; r += MOST * LANES) switch ((rows - r + LANES - 1) / LANES) {
-      case 1: blocks(l, in + r, out + r, 1); break;
-      case 2: blocks(l, in + r, out + r, 2); break;
-      default: blocks(l, in + r, out + r, MOST);
+  for (size_t n = 0, wide; n < l->outputs; n += wide) switch (wide = mr_dense_block(BLOCK, l->outputs - n)) {
+#if BLOCK == 8
+      case 8: passes(l, n, in, rows, out, 8); break;
+#endif
+      case 4: passes(l, n, in, rows, out, 4); break;
+      case 2: passes(l, n, in, rows, out, 2); break;
+      default: passes(l, n, in, rows, out, 1);
     }
+}
+
+// The stage of affine_rows.h for column k, with the same bits.
+TARGET INLINE floats stage(const mr_stage *s, size_t k, floats v) {
+  if (s->instead) {
+    const int any_nan = s->missing != s->missing;
+    const ints gone = any_nan ? (ints)(v != v) : (ints)(v == splat(s->missing));
+    v = pick(gone, splat(s->instead[k]), v);
+  }
+  if (s->scale) v = (v - splat(s->offset[k])) * splat(s->scale[k]);
+  return v;
+}
+
+TARGET static void affine(const mr_affine *a, size_t columns, size_t rows, float *tile) {
+  for (size_t k = 0; k < columns; k++, tile += MR_DENSE_ROWS)
+    for (uint32_t i = 0; i < a->n_stages; i++)
+      for (size_t r = 0; r < rows; r += LANES) {
+        floats *v = (floats *)(tile + r);
+        *v = stage(&a->stages[i], a->width ? k : 0, *v);
+      }
 }

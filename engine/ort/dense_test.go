@@ -3,7 +3,6 @@ package ort_test
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -18,133 +17,6 @@ import (
 	pb "github.com/millrace/millrace/models/onnxpb"
 	"github.com/millrace/millrace/models/onnxpb/onnxtest"
 )
-
-// mlp is a model of dense layers as an exporter writes it.
-type mlp struct {
-	*rand.Rand
-	nodes        []*pb.NodeProto
-	initializers []*pb.TensorProto
-	last         string
-	layers       []mlpLayer
-	ones         bool // all weights and biases are 1
-}
-
-// mlpLayer is what the plain loop computes.
-type mlpLayer struct {
-	weights    [][]float32 // [outputs][inputs]
-	bias       []float32
-	activation func(float64) float64
-}
-
-func (m *mlp) value() float32 {
-	if m.ones {
-		return 1
-	}
-	return float32(m.NormFloat64())
-}
-
-func (m *mlp) node(op string, inputs []string, attributes ...*pb.AttributeProto) {
-	out := fmt.Sprintf("v%d", len(m.nodes))
-	m.nodes = append(m.nodes, onnxtest.Node(op, append([]string{m.last}, inputs...), onnxtest.Names(out), attributes...))
-	m.last = out
-}
-
-func (m *mlp) constant(dims []int64, values ...float32) string {
-	name := fmt.Sprintf("c%d", len(m.initializers))
-	m.initializers = append(m.initializers, onnxtest.Floats32(name, dims, values...))
-	return name
-}
-
-// layer appends a dense layer: "MatMul" with an Add behind, "Gemm" as PyTorch
-// writes it, or "GemmNN", its weights not turned.
-func (m *mlp) layer(form string, inputs, outputs int, biased bool) {
-	l := mlpLayer{bias: make([]float32, outputs), activation: func(v float64) float64 { return v }}
-	for n := range outputs {
-		l.weights = append(l.weights, make([]float32, inputs))
-		for k := range l.weights[n] {
-			l.weights[n][k] = m.value() / float32(math.Sqrt(float64(inputs)))
-		}
-		if biased {
-			l.bias[n] = m.value()
-		}
-	}
-	turned := make([]float32, 0, inputs*outputs)
-	for k := range inputs {
-		for n := range outputs {
-			turned = append(turned, l.weights[n][k])
-		}
-	}
-	m.layers = append(m.layers, l)
-	in, out := int64(inputs), int64(outputs)
-	bias := func(dims ...int64) []string {
-		if biased {
-			return onnxtest.Names(m.constant(dims, l.bias...))
-		}
-		return nil
-	}
-	switch form {
-	case "MatMul":
-		m.node("MatMul", onnxtest.Names(m.constant([]int64{in, out}, turned...)))
-		if biased {
-			m.node("Add", bias(1, out))
-		}
-	case "Gemm":
-		w := m.constant([]int64{out, in}, slices.Concat(l.weights...)...)
-		m.node("Gemm", append(onnxtest.Names(w), bias(out)...), onnxtest.Int("transB", 1), onnxtest.Float("alpha", 1), onnxtest.Float("beta", 1))
-	case "GemmNN":
-		w := m.constant([]int64{in, out}, turned...)
-		m.node("Gemm", append(onnxtest.Names(w), bias(1, out)...))
-	}
-}
-
-// activate appends an activation, or nothing.
-func (m *mlp) activate(op string) {
-	l := &m.layers[len(m.layers)-1]
-	switch op {
-	case "Relu":
-		m.node(op, nil)
-		l.activation = func(v float64) float64 { return max(v, 0) }
-	case "LeakyRelu":
-		m.node(op, nil, onnxtest.Float("alpha", 0.25))
-		l.activation = func(v float64) float64 { return max(v, v/4) }
-	case "Clip":
-		m.node(op, onnxtest.Names(m.constant(nil, 0), m.constant(nil, 6)))
-		l.activation = func(v float64) float64 { return min(max(v, 0), 6) }
-	}
-}
-
-func (m *mlp) model(tb testing.TB, inputs, outputs int) *models.Model {
-	tb.Helper()
-	g := onnxtest.Graph(onnxtest.Values(onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", inputs)),
-		onnxtest.Values(onnxtest.Tensor(m.last, pb.TensorProto_FLOAT, "N", outputs)), m.nodes...)
-	g.Initializer = m.initializers
-	return openModel(tb, onnxtest.Model(g))
-}
-
-// exact computes a row in float64 and bounds how far float32 may be off: each
-// product and sum of a layer is rounded once, and what is off already is
-// multiplied by the weights.
-func (m *mlp) exact(x []float32) (y, off []float64) {
-	y, off = make([]float64, len(x)), make([]float64, len(x))
-	for i, v := range x {
-		y[i] = float64(v)
-	}
-	for _, l := range m.layers {
-		next, nextOff := make([]float64, len(l.weights)), make([]float64, len(l.weights))
-		for n, weights := range l.weights {
-			sum, size := float64(l.bias[n]), math.Abs(float64(l.bias[n]))
-			for k, w := range weights {
-				sum += y[k] * float64(w)
-				size += (math.Abs(y[k]) + off[k]) * math.Abs(float64(w))
-				nextOff[n] += off[k] * math.Abs(float64(w))
-			}
-			next[n] = l.activation(sum)
-			nextOff[n] += size * float64(len(weights)+3) * 0x1p-24
-		}
-		y, off = next, nextOff
-	}
-	return y, off
-}
 
 // sameButRounding runs a model as ONNX Runtime does it, and with kernels of ours
 // at every level, and wants the same labels, and numbers as near to each other as
@@ -177,29 +49,6 @@ func sameButRounding(tb testing.TB, t fatal, m *models.Model, x []float32, width
 			}
 		}
 	}
-}
-
-// drawMLP draws a chain that is replaced.
-func drawMLP(rt *rapid.T) (m *mlp, widths []int) {
-	m = &mlp{Rand: rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1)), last: "x"}
-	width := rapid.OneOf(rapid.IntRange(1, 20), rapid.IntRange(1, 300))
-	widths = []int{width.Draw(rt, "inputs")}
-	for i := range rapid.IntRange(2, 4).Draw(rt, "layers") {
-		widths = append(widths, width.Draw(rt, "outputs"))
-		m.layer(rapid.SampledFrom([]string{"MatMul", "Gemm", "GemmNN"}).Draw(rt, "form"), widths[i], widths[i+1], rapid.Bool().Draw(rt, "biased"))
-		m.activate(rapid.SampledFrom([]string{"", "Relu", "LeakyRelu", "Clip"}).Draw(rt, "activation"))
-	}
-	return m, widths
-}
-
-// useDense is UseKernels of a model that is nothing but one chain.
-func useDense(t fatal, m *models.Model) *models.Model {
-	t.Helper()
-	k, changed, err := models.UseKernels(m)
-	if err != nil || !changed || len(k.Operators) != 1 || k.Operators[0] != (models.Operator{Domain: models.KernelDomain, Name: "Dense", Nodes: 1}) {
-		t.Fatalf("UseKernels() = %v, %v, operators %v; want one Dense", changed, err, k.Operators)
-	}
-	return k
 }
 
 // Chains are compared with the exact result, at every level and with ONNX
@@ -244,6 +93,46 @@ func TestDense(t *testing.T) {
 						rt.Fatalf("%s: row %d, output %d = %v; want %v within %v", who, r, n, got, want[n], off[n])
 					}
 				}
+			}
+		}
+	})
+}
+
+// A chain of Imputer and Scaler before the layers is computed with them, and gives
+// the bits that it gives alone.
+func TestDenseBehindChain(t *testing.T) {
+	orttest.Library(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		g := &forestGen{Rand: rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1))}
+		g.width = rapid.SampledFrom([]int{1, 3, 8, 17, 40}).Draw(rt, "width")
+		nodes, last := drawChain(rt, g)
+		if !works(nodes) {
+			rt.Skip("nothing to replace")
+		}
+		x, y := onnxtest.Tensor("x", pb.TensorProto_FLOAT, "N", g.width), onnxtest.Tensor(last, pb.TensorProto_FLOAT, "N", g.width)
+		before := openModel(t, onnxtest.Model(onnxtest.Graph(onnxtest.Values(x), onnxtest.Values(y), nodes...)))
+		m := &mlp{Rand: g.Rand, last: "x"}
+		m.layer("Gemm", g.width, 9, true)
+		m.activate("Relu")
+		m.layer("Gemm", 9, 2, true)
+		behind := m.model(t, g.width, 2)
+		m.nodes[0].Input[0] = last
+		m.nodes = append(nodes, m.nodes...)
+		whole, _, err := models.UseKernels(m.model(t, g.width, 2))
+		if err != nil || slices.ContainsFunc(whole.Operators, func(o models.Operator) bool { return o.Name == "Affine" || o.Name == "Gemm" }) {
+			rt.Fatalf("UseKernels() = %v, %v; want one kernel", whole.Operators, err)
+		}
+		rows := g.rows(rapid.SampledFrom([]int{0, 1, 16, 50}).Draw(rt, "rows"))
+		for level, name := range ort.KernelLevels() {
+			ort.ForceKernelLevel(t, level)
+			between := runRows(t, rt, before, rows, g.width)[0]
+			scaled := make([]float32, len(rows))
+			for i := range scaled {
+				scaled[i] = math.Float32frombits(binary.LittleEndian.Uint32(between[4*i:]))
+			}
+			want := runRows(t, rt, useDense(rt, behind), scaled, g.width)[0]
+			if got := runRows(t, rt, whole, rows, g.width)[0]; !bytes.Equal(got, want) {
+				rt.Fatalf("level %s: other bits than one after the other:\ngot  %x\nwant %x", name, got, want)
 			}
 		}
 	})
@@ -313,33 +202,39 @@ func TestDenseSpecialValues(t *testing.T) {
 // A layout whose sizes are wrong is refused when a session is made.
 func TestDenseRefusesLayouts(t *testing.T) {
 	lib := orttest.Library(t)
-	m := &mlp{Rand: rand.New(rand.NewPCG(1, 2)), last: "x"}
+	m := &mlp{Rand: rand.New(rand.NewPCG(1, 2)), last: "s"}
+	m.nodes = append(m.nodes, onnxtest.DomainNode("ai.onnx.ml", "Scaler", onnxtest.Names("x"), onnxtest.Names("s"),
+		onnxtest.Floats("scale", 2), onnxtest.Floats("offset", 3)))
 	m.layer("Gemm", 3, 5, true)
 	m.layer("Gemm", 5, 2, true)
 	exported := m.model(t, 3, 2)
+	const layers, stages = "MRD1", "MRA1"
 	second := 2 + 5 + 5 + 15 // its first word: behind the head, the first layer's, bias and weights
 	for _, c := range []struct {
-		what  string
-		word  int
-		value uint32
+		what, layout string
+		word         int
+		value        uint32
 	}{
-		{"another magic", 0, 1},
-		{"no layers", 1, 0},
-		{"more layers than there are", 1, 3},
-		{"fewer layers than there are", 1, 1},
-		{"very many layers", 1, 1 << 30},
-		{"more inputs than weights", 2, 4},
-		{"no inputs", 2, 0},
-		{"very many inputs", 2, 1 << 31},
-		{"more outputs than weights", 3, 6},
-		{"very many outputs", 3, math.MaxUint32},
-		{"an unknown activation", 4, 4},
-		{"a second layer of other inputs", second, 4},
-		{"a second layer of more outputs", second + 1, 3},
-		{"a second layer of no outputs", second + 1, 0},
+		{"another magic", layers, 0, 1},
+		{"no layers", layers, 1, 0},
+		{"more layers than there are", layers, 1, 3},
+		{"fewer layers than there are", layers, 1, 1},
+		{"very many layers", layers, 1, 1 << 30},
+		{"more inputs than weights", layers, 2, 4},
+		{"no inputs", layers, 2, 0},
+		{"very many inputs", layers, 2, 1 << 31},
+		{"more outputs than weights", layers, 3, 6},
+		{"very many outputs", layers, 3, math.MaxUint32},
+		{"an unknown activation", layers, 4, 4},
+		{"a second layer of other inputs", layers, second, 4},
+		{"a second layer of more outputs", layers, second + 1, 3},
+		{"a second layer of no outputs", layers, second + 1, 0},
+		{"stages of another magic", stages, 0, 1},
+		{"stages for fewer columns than the layers", stages, 1, 2},
+		{"more stages than there are", stages, 2, 2},
 	} {
 		k := useDense(t, exported)
-		start := bytes.Index(k.Data(), []byte("MRD1"))
+		start := bytes.Index(k.Data(), []byte(c.layout))
 		binary.LittleEndian.PutUint32(k.Data()[start+4*c.word:], c.value)
 		s, err := ort.NewSession(lib, k, ort.SessionOptions{})
 		if err == nil {

@@ -1,4 +1,5 @@
-// Dense: a chain of dense layers; see dense.h.
+// Dense: a chain of dense layers, with a chain of Imputer and Scaler before; see
+// dense.h.
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,9 @@ typedef struct {
 } dense;
 
 void mr_dense_free(mr_dense *d) {
-  if (d) free(d->memory);
+  if (!d) return;
+  mr_affine_free(d->affine);
+  free(d->memory);
   free(d);
 }
 
@@ -83,18 +86,25 @@ static int read_layers(mr_dense *d, reader *r, const mr_dense_kernel *kernel) {
   return r->at == r->words;
 }
 
-mr_dense *mr_dense_read(const uint8_t *bytes, size_t size, const mr_dense_kernel *kernel) {
-  reader r = {.bytes = bytes, .words = size / 4};
+static int read_stages(mr_dense *d, mr_layout stages) {
+  if (!stages.size) return 1;
+  const mr_affine *a = d->affine = mr_affine_read(stages.bytes, stages.size);
+  return a && !a->coefficients && (!a->width || a->width == d->inputs);
+}
+
+mr_dense *mr_dense_read(mr_layout layers, mr_layout stages, const mr_dense_kernel *kernel) {
+  reader r = {.bytes = layers.bytes, .words = layers.size / 4};
   struct {
     uint32_t magic, layers;
   } head;
-  if (size % 4 || !words(&r, &head, HEAD) || head.magic != MAGIC || !head.layers || head.layers > MOST_LAYERS) return NULL;
+  if (layers.size % 4 || !words(&r, &head, HEAD) || head.magic != MAGIC) return NULL;
+  if (!head.layers || head.layers > MOST_LAYERS) return NULL;
   mr_dense *d = calloc(1, sizeof *d);
   if (!d) return NULL;
   d->n_layers = head.layers;
   // Packed, the parameters take no more than the words that are left.
   d->memory = calloc(1, head.layers * sizeof(mr_layer) + (r.words - r.at) * sizeof(float));
-  if (d->memory && read_layers(d, &r, kernel)) return d;
+  if (d->memory && read_layers(d, &r, kernel) && read_stages(d, stages)) return d;
   mr_dense_free(d);
   return NULL;
 }
@@ -114,12 +124,20 @@ static OrtStatus *ORT_API_CALL create(const OrtCustomOp *op, const OrtApi *api, 
   (void)op;
   const mr_dense_kernel *chosen = choose();
   if (!chosen) return api->CreateStatus(ORT_NOT_IMPLEMENTED, "dense layers take a processor with fused multiply-add");
-  uint8_t *bytes;
-  size_t size;
-  TRY(mr_op_attribute(api, info, "layers", &bytes, &size));
+  uint8_t *layers, *stages;
+  mr_layout l, s;
+  TRY(mr_op_attribute(api, info, "layers", &layers, &l.size));
+  OrtStatus *status = mr_op_attribute(api, info, "stages", &stages, &s.size);
+  if (status) {
+    free(layers);
+    return status;
+  }
+  l.bytes = layers;
+  s.bytes = stages;
   dense *k = calloc(1, sizeof *k);
-  if (k) *k = (dense){.api = api, .dense = mr_dense_read(bytes, size, chosen), .kernel = chosen};
-  free(bytes);
+  if (k) *k = (dense){.api = api, .dense = mr_dense_read(l, s, chosen), .kernel = chosen};
+  free(layers);
+  free(stages);
   if (!k || !k->dense) {
     if (k) destroy(k);
     return api->CreateStatus(ORT_INVALID_GRAPH, "not a chain of dense layers");
@@ -150,6 +168,7 @@ static void run_tile(const dense *k, const float *x, size_t rows, float *memory,
   float *in = memory, *out = memory + d->even * MR_DENSE_ROWS;
   if (rows < MR_DENSE_ROWS) memset(in, 0, d->inputs * MR_DENSE_ROWS * sizeof *in);
   k->kernel->turn(x, rows, d->inputs, d->inputs, in, MR_DENSE_ROWS);
+  if (d->affine) k->kernel->affine(d->affine, d->inputs, rows, in);
   for (uint32_t i = 0; i < d->n_layers; i++) {
     k->kernel->layer(&d->layers[i], in, rows, out);
     float *next = in;
