@@ -36,16 +36,14 @@ typedef struct {
   void *memory;
 } mr_dense;
 
-// A tile holds rows as columns: value k of row r is tile[k * MR_DENSE_ROWS + r].
-enum { MR_DENSE_ROWS = 48 };
-
+// A tile holds rows as columns: value k of row r is tile[k * rows + r].
 typedef struct {
+  size_t rows;  // of a tile
   size_t block; // most outputs of a block, a power of two
   // Writes a matrix [rows][columns], whose rows lie from floats apart, as
   // [columns][rows], whose columns lie to apart.
   void (*turn)(const float *x, size_t rows, size_t columns, size_t from, float *y, size_t to);
-  // These compute rows of a tile, of which there is one at least; tiles have room
-  // for MR_DENSE_ROWS and begin at a multiple of 64 bytes.
+  // These compute some rows of a tile, one at least; tiles begin where a vector may.
   void (*affine)(const mr_affine *a, size_t columns, size_t rows, float *tile);
   void (*layer)(const mr_layer *l, const float *in, size_t rows, float *out);
 } mr_dense_kernel;

@@ -6,9 +6,8 @@
 
 typedef int32_t ints __attribute__((vector_size(4 * LANES)));
 
-// Sums of BLOCK outputs and MOST vectors of rows fill the registers.
-enum { MOST = 3 };
-_Static_assert(MR_DENSE_ROWS % (MOST * LANES) == 0, "a tile is whole passes");
+// Sums of BLOCK outputs and the MOST vectors of a tile fill the registers.
+enum { MOST = 3, TILE = MOST * LANES };
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -35,7 +34,7 @@ TARGET INLINE void block(const mr_layer *l, size_t n, const float *in, float *ou
   floats sum[BLOCK][MOST];
   for (size_t c = 0; c < wide; c++)
     for (size_t v = 0; v < vectors; v++) sum[c][v] = splat(l->bias[n + c]);
-  for (size_t k = 0; k < l->inputs; k++, in += MR_DENSE_ROWS, w += wide) {
+  for (size_t k = 0; k < l->inputs; k++, in += TILE, w += wide) {
     floats x[MOST];
     for (size_t v = 0; v < vectors; v++) x[v] = load(in + v * LANES);
     for (size_t c = 0; c < wide; c++) {
@@ -43,29 +42,28 @@ TARGET INLINE void block(const mr_layer *l, size_t n, const float *in, float *ou
       for (size_t v = 0; v < vectors; v++) sum[c][v] = mul_add(x[v], weight, sum[c][v]);
     }
   }
-  out += n * MR_DENSE_ROWS;
+  out += n * TILE;
   for (size_t c = 0; c < wide; c++)
-    for (size_t v = 0; v < vectors; v++) *(floats *)(out + c * MR_DENSE_ROWS + v * LANES) = activate(l, sum[c][v]);
+    for (size_t v = 0; v < vectors; v++) *(floats *)(out + c * TILE + v * LANES) = activate(l, sum[c][v]);
 }
 
-// The weights of a block are read again for each pass, from the first-level cache.
-TARGET INLINE void passes(const mr_layer *l, size_t n, const float *in, size_t rows, float *out, const size_t wide) {
-  for (size_t r = 0; r < rows; r += MOST * LANES) switch ((rows - r + LANES - 1) / LANES) {
-      case 1: block(l, n, in + r, out + r, wide, 1); break;
-      case 2: block(l, n, in + r, out + r, wide, 2); break;
-      default: block(l, n, in + r, out + r, wide, MOST);
+TARGET INLINE void blocks(const mr_layer *l, const float *in, float *out, const size_t vectors) {
+  for (size_t n = 0, wide; n < l->outputs; n += wide) switch (wide = mr_dense_block(BLOCK, l->outputs - n)) {
+#if BLOCK == 8
+      case 8: block(l, n, in, out, 8, vectors); break;
+#endif
+      case 4: block(l, n, in, out, 4, vectors); break;
+      case 2: block(l, n, in, out, 2, vectors); break;
+      default: block(l, n, in, out, 1, vectors);
     }
 }
 
 TARGET static void layer(const mr_layer *l, const float *in, size_t rows, float *out) {
-  for (size_t n = 0, wide; n < l->outputs; n += wide) switch (wide = mr_dense_block(BLOCK, l->outputs - n)) {
-#if BLOCK == 8
-      case 8: passes(l, n, in, rows, out, 8); break;
-#endif
-      case 4: passes(l, n, in, rows, out, 4); break;
-      case 2: passes(l, n, in, rows, out, 2); break;
-      default: passes(l, n, in, rows, out, 1);
-    }
+  switch ((rows + LANES - 1) / LANES) {
+    case 1: blocks(l, in, out, 1); break;
+    case 2: blocks(l, in, out, 2); break;
+    default: blocks(l, in, out, MOST);
+  }
 }
 
 // The stage of affine_rows.h for column k, with the same bits.
@@ -80,7 +78,7 @@ TARGET INLINE floats stage(const mr_stage *s, size_t k, floats v) {
 }
 
 TARGET static void affine(const mr_affine *a, size_t columns, size_t rows, float *tile) {
-  for (size_t k = 0; k < columns; k++, tile += MR_DENSE_ROWS)
+  for (size_t k = 0; k < columns; k++, tile += TILE)
     for (uint32_t i = 0; i < a->n_stages; i++)
       for (size_t r = 0; r < rows; r += LANES) {
         floats *v = (floats *)(tile + r);

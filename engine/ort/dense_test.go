@@ -213,29 +213,32 @@ func TestDenseRefusesLayouts(t *testing.T) {
 	for _, c := range []struct {
 		what, layout string
 		word         int
-		value        uint32
+		values       []uint32
 	}{
-		{"another magic", layers, 0, 1},
-		{"no layers", layers, 1, 0},
-		{"more layers than there are", layers, 1, 3},
-		{"fewer layers than there are", layers, 1, 1},
-		{"very many layers", layers, 1, 1 << 30},
-		{"more inputs than weights", layers, 2, 4},
-		{"no inputs", layers, 2, 0},
-		{"very many inputs", layers, 2, 1 << 31},
-		{"more outputs than weights", layers, 3, 6},
-		{"very many outputs", layers, 3, math.MaxUint32},
-		{"an unknown activation", layers, 4, 4},
-		{"a second layer of other inputs", layers, second, 4},
-		{"a second layer of more outputs", layers, second + 1, 3},
-		{"a second layer of no outputs", layers, second + 1, 0},
-		{"stages of another magic", stages, 0, 1},
-		{"stages for fewer columns than the layers", stages, 1, 2},
-		{"more stages than there are", stages, 2, 2},
+		{"another magic", layers, 0, []uint32{1}},
+		{"no layers", layers, 1, []uint32{0}},
+		{"more layers than there are", layers, 1, []uint32{3}},
+		{"fewer layers than there are", layers, 1, []uint32{1}},
+		{"very many layers", layers, 1, []uint32{1 << 30}},
+		{"more inputs than weights", layers, 2, []uint32{4}},
+		{"no inputs", layers, 2, []uint32{0}},
+		{"very many inputs", layers, 2, []uint32{1 << 31}},
+		{"more outputs than weights", layers, 3, []uint32{6}},
+		{"very many outputs", layers, 3, []uint32{math.MaxUint32}},
+		{"an unknown activation", layers, 4, []uint32{4}},
+		{"a second layer of other inputs", layers, second, []uint32{4}},
+		{"a second layer of other inputs, in as many words", layers, second, []uint32{3, 3}},
+		{"a second layer of more outputs", layers, second + 1, []uint32{3}},
+		{"a second layer of no outputs", layers, second + 1, []uint32{0}},
+		{"stages of another magic", stages, 0, []uint32{1}},
+		{"stages for fewer columns than the layers", stages, 1, []uint32{2}},
+		{"more stages than there are", stages, 2, []uint32{2}},
 	} {
 		k := useDense(t, exported)
 		start := bytes.Index(k.Data(), []byte(c.layout))
-		binary.LittleEndian.PutUint32(k.Data()[start+4*c.word:], c.value)
+		for i, v := range c.values {
+			binary.LittleEndian.PutUint32(k.Data()[start+4*(c.word+i):], v)
+		}
 		s, err := ort.NewSession(lib, k, ort.SessionOptions{})
 		if err == nil {
 			closeAll(t, s)

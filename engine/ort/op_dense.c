@@ -26,7 +26,7 @@ static void ORT_API_CALL destroy(void *kernel) {
 
 // The words of the layout; models/kernels_dense_layer.go draws it.
 enum { MAGIC = 0x3144524d, HEAD = 2, LAYER = 5 };
-enum { MOST_LAYERS = 64, MOST_WIDTH = 1 << 14 };
+enum { MOST_LAYERS = 64, MOST_WIDTH = 1 << 12 };
 
 typedef struct {
   const uint8_t *bytes;
@@ -158,16 +158,18 @@ typedef struct {
 // A part is this much work, some 100 microseconds.
 enum { PART_SUMS = 1 << 22 };
 
-// Columns that a thread's stack holds, of both tiles together: 96 KiB.
-enum { NEAR_COLUMNS = 512 };
+// Values that lie on a thread's stack, of both tiles together: 96 KiB.
+enum { NEAR = 96 << 8 };
 
 // Takes a tile of rows through all layers, from one half of memory to the other
 // and back.
 static void run_tile(const dense *k, const float *x, size_t rows, float *memory, float *y) {
   const mr_dense *d = k->dense;
-  float *in = memory, *out = memory + d->even * MR_DENSE_ROWS;
-  if (rows < MR_DENSE_ROWS) memset(in, 0, d->inputs * MR_DENSE_ROWS * sizeof *in);
-  k->kernel->turn(x, rows, d->inputs, d->inputs, in, MR_DENSE_ROWS);
+  const size_t tile = k->kernel->rows;
+  float *in = memory, *out = memory + d->even * tile;
+  // Lanes without a row compute, too, and may take long over what lies there.
+  if (rows < tile) memset(in, 0, d->inputs * tile * sizeof *in);
+  k->kernel->turn(x, rows, d->inputs, d->inputs, in, tile);
   if (d->affine) k->kernel->affine(d->affine, d->inputs, rows, in);
   for (uint32_t i = 0; i < d->n_layers; i++) {
     k->kernel->layer(&d->layers[i], in, rows, out);
@@ -178,22 +180,22 @@ static void run_tile(const dense *k, const float *x, size_t rows, float *memory,
   if (d->outputs == 1)
     memcpy(y, in, rows * sizeof *y);
   else
-    k->kernel->turn(in, d->outputs, rows, MR_DENSE_ROWS, y, d->outputs);
+    k->kernel->turn(in, d->outputs, rows, tile, y, d->outputs);
 }
 
 static void run_rows(void *data, size_t part) {
   job *j = data;
   const mr_dense *d = j->k->dense;
-  const size_t columns = d->even + d->odd;
-  _Alignas(64) float near[NEAR_COLUMNS * MR_DENSE_ROWS];
+  const size_t tile = j->k->kernel->rows, size = (d->even + d->odd) * tile * sizeof(float);
+  _Alignas(64) float near[NEAR];
   float *memory = near;
-  if (columns > NEAR_COLUMNS && !(memory = aligned_alloc(64, columns * MR_DENSE_ROWS * sizeof *memory))) {
+  if (size > sizeof near && !(memory = aligned_alloc(64, (size + 63) / 64 * 64))) {
     j->out_of_memory = 1;
     return;
   }
   const size_t end = (part + 1) * j->part < j->rows ? (part + 1) * j->part : j->rows;
-  for (size_t r = part * j->part; r < end; r += MR_DENSE_ROWS)
-    run_tile(j->k, j->x + r * d->inputs, end - r < MR_DENSE_ROWS ? end - r : MR_DENSE_ROWS, memory, j->y + r * d->outputs);
+  for (size_t r = part * j->part; r < end; r += tile)
+    run_tile(j->k, j->x + r * d->inputs, end - r < tile ? end - r : tile, memory, j->y + r * d->outputs);
   if (memory != near) free(memory);
 }
 
@@ -209,7 +211,7 @@ static OrtStatus *ORT_API_CALL compute(void *kernel, OrtKernelContext *context) 
   void *y;
   TRY(mr_op_output(k->api, context, 0, dims, 2, &value, &y));
   job j = {.k = k, .x = x.data, .y = y, .rows = (size_t)x.dims[0]};
-  j.part = (PART_SUMS / d->sums / MR_DENSE_ROWS + 1) * MR_DENSE_ROWS;
+  j.part = (PART_SUMS / d->sums / k->kernel->rows + 1) * k->kernel->rows;
   const size_t parts = (j.rows + j.part - 1) / j.part;
   if (parts == 1)
     run_rows(&j, 0);
