@@ -11,13 +11,13 @@ import (
 	"github.com/millrace/millrace/models/onnxpb"
 )
 
-// What a chain of dense layers may have; engine/ort/op_dense.c takes somewhat
-// more. One layer alone is one kernel of ONNX Runtime's already.
+// What a chain of dense layers may have, by what was faster than ONNX Runtime
+// (docs/decisions/019); engine/ort/op_dense.c takes more.
 const (
 	minDenseLayers = 2
 	maxDenseLayers = 32
-	maxDenseWidth  = 1 << 13
-	maxDenseSums   = 1 << 23 // weights of all layers
+	maxDenseWidth  = 1 << 11
+	maxDenseSums   = 1 << 21 // weights of all layers
 	maxDenseRead   = 4 * maxDenseSums
 )
 
@@ -132,16 +132,19 @@ func (f *denseFinder) chain(n *onnxpb.NodeProto) (c denseChain) {
 
 // next is the only user of a node's only needed output.
 func (f *denseFinder) next(n *onnxpb.NodeProto) *onnxpb.NodeProto {
-	for _, more := range n.GetOutput()[1:] {
-		if f.used[more] > 0 || f.isOutput[more] {
+	var only string
+	for i, out := range n.GetOutput() {
+		switch {
+		case i == 0:
+			only = out
+		case f.used[out] > 0 || f.isOutput[out]:
 			return nil
 		}
 	}
-	out := n.GetOutput()[0]
-	if f.isOutput[out] || f.used[out] != 1 {
+	if only == "" || f.isOutput[only] || f.used[only] != 1 {
 		return nil
 	}
-	return f.users[out]
+	return f.users[only]
 }
 
 // addLayer appends a MatMul or Gemm.

@@ -40,11 +40,15 @@ func (f *denseFinder) readLayer(n *onnxpb.NodeProto) (l denseLayer, ok bool) {
 	}
 	w := f.constants[in[1]]
 	dims := w.GetDims()
-	if len(dims) != 2 || min(dims[0], dims[1]) < 1 || max(dims[0], dims[1]) > maxDenseWidth || dims[0]*dims[1] > f.left {
+	if len(dims) != 2 || min(dims[0], dims[1]) < 1 || max(dims[0], dims[1]) > maxDenseWidth {
 		return l, false
 	}
-	f.left -= dims[0] * dims[1]
-	if l.weights, ok = float32sOf(w); !ok || int64(len(l.weights)) != dims[0]*dims[1] {
+	weights := dims[0] * dims[1]
+	if weights > min(maxDenseSums, f.left) {
+		return l, false
+	}
+	f.left -= weights
+	if l.weights, ok = float32sOf(w); !ok || int64(len(l.weights)) != weights {
 		return l, false
 	}
 	l.inputs, l.outputs = int(dims[0]), int(dims[1])
