@@ -1,6 +1,6 @@
 // Operators of ours that run inside ONNX Runtime's session, in its domain
-// "millrace". models.UseKernels puts them into a graph in place of operators of
-// ai.onnx.ml that compute the same; docs/decisions/012 says why.
+// "millrace". models.UseKernels puts them into a graph in place of operators, most
+// of ai.onnx.ml, that compute the same; docs/decisions/012 and 019 say why.
 //
 // A kernel is made once per node and session and does not change after that, so
 // that any number of Runs may compute with it at once. What a Run needs beside
