@@ -1,10 +1,9 @@
 package models
 
 import (
-	"fmt"
 	"runtime"
 	"slices"
-	"strings"
+	"strconv"
 
 	"github.com/klauspost/cpuid/v2"
 
@@ -115,18 +114,17 @@ func constantsOnly(g *onnxpb.GraphProto) map[string]*onnxpb.TensorProto {
 
 // chain follows dense layers from a node on, with what does nothing between them.
 func (f *denseFinder) chain(n *onnxpb.NodeProto) (c denseChain) {
-	var idle []*onnxpb.NodeProto
-	for ; n != nil; n = f.next(n) {
+	end := 0 // of the nodes up to the last that does something
+	for more := true; more && n != nil; n = f.next(n) {
+		c.nodes = append(c.nodes, n)
 		switch {
 		case f.addLayer(&c, n), len(c.layers) > 0 && f.amend(&c.layers[len(c.layers)-1], n):
-			c.nodes = append(append(c.nodes, idle...), n)
-			idle = nil
-		case len(c.layers) > 0 && f.keeps(n, c.layers[len(c.layers)-1].outputs):
-			idle = append(idle, n)
+			end = len(c.nodes)
 		default:
-			return c
+			more = len(c.layers) > 0 && f.keeps(n, c.layers[len(c.layers)-1].outputs)
 		}
 	}
+	c.nodes = c.nodes[:end]
 	return c
 }
 
@@ -184,9 +182,9 @@ func (f *denseFinder) precede(c *denseChain) {
 
 // replace makes the last node of a chain the operator for all of it.
 func (f *denseFinder) replace(c *denseChain) {
-	widths := []string{fmt.Sprint(c.layers[0].inputs)}
+	widths := strconv.Itoa(c.layers[0].inputs)
 	for i := range c.layers {
-		widths = append(widths, fmt.Sprint(c.layers[i].outputs))
+		widths += "-" + strconv.Itoa(c.layers[i].outputs)
 	}
 	last := c.nodes[len(c.nodes)-1]
 	last.Input = []string{c.input}
@@ -200,5 +198,5 @@ func (f *denseFinder) replace(c *denseChain) {
 	if c.stages != nil {
 		before = ", and what is before them,"
 	}
-	f.say("%d dense layers of %.80q (%s)%s run as one kernel of millrace's", len(c.layers), last.GetOutput()[0], strings.Join(widths, "-"), before)
+	f.say("%d dense layers of %.80q (%s)%s run as one kernel of millrace's", len(c.layers), last.GetOutput()[0], widths, before)
 }

@@ -173,7 +173,7 @@ func TestUseKernelsDropsWeights(t *testing.T) {
 	if err := proto.Unmarshal(k.Data(), got); err != nil {
 		t.Fatal(err)
 	}
-	var names []string
+	names := make([]string, 0, len(got.Graph.Initializer))
 	for _, c := range got.Graph.Initializer {
 		names = append(names, c.GetName())
 	}

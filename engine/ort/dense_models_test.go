@@ -145,8 +145,9 @@ func (m *mlp) exact(x []float32) (y, off []float64) {
 func drawMLP(rt *rapid.T) (m *mlp, widths []int) {
 	m = &mlp{Rand: rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 1)), last: "x"}
 	width := rapid.OneOf(rapid.IntRange(1, 20), rapid.IntRange(1, 300))
-	widths = []int{width.Draw(rt, "inputs")}
-	for i := range rapid.IntRange(2, 4).Draw(rt, "layers") {
+	layers := rapid.IntRange(2, 4).Draw(rt, "layers")
+	widths = append(make([]int, 0, layers+1), width.Draw(rt, "inputs"))
+	for i := range layers {
 		widths = append(widths, width.Draw(rt, "outputs"))
 		m.layer(rapid.SampledFrom([]string{"MatMul", "Gemm", "GemmNN"}).Draw(rt, "form"), widths[i], widths[i+1], rapid.Bool().Draw(rt, "biased"))
 		m.activate(rapid.SampledFrom([]string{"", "Relu", "LeakyRelu", "Clip"}).Draw(rt, "activation"))
