@@ -64,7 +64,7 @@ func withKernels(m *Model, p *onnxpb.ModelProto, replace func(*kernelRewriter)) 
 	if !rewritable(p) {
 		return false, nil
 	}
-	r := newKernelRewriter(p)
+	r := newKernelRewriter(p, m.folder)
 	replace(r)
 	if len(r.rewrites) == 0 {
 		return false, nil
@@ -98,7 +98,8 @@ func replaceable(o Operator) bool {
 // kernelRewriter replaces nodes of one graph.
 type kernelRewriter struct {
 	graph    *onnxpb.GraphProto
-	opset    int64 // of ai.onnx; 0: none
+	opset    int64  // of ai.onnx; 0: none
+	folder   string // of external data
 	tracer   *tracer
 	used     map[string]int
 	isOutput map[string]bool
@@ -106,10 +107,10 @@ type kernelRewriter struct {
 	rewrites []string
 }
 
-func newKernelRewriter(p *onnxpb.ModelProto) *kernelRewriter {
+func newKernelRewriter(p *onnxpb.ModelProto, folder string) *kernelRewriter {
 	g := p.GetGraph()
 	r := &kernelRewriter{
-		graph: g, opset: plainOpset(p), tracer: newTracer(g), used: countUses(g), isOutput: map[string]bool{},
+		graph: g, opset: plainOpset(p), folder: folder, tracer: newTracer(g), used: countUses(g), isOutput: map[string]bool{},
 		declared: map[string]*onnxpb.TypeProto_Tensor{},
 	}
 	for _, o := range g.GetOutput() {

@@ -48,7 +48,7 @@ func (f *denseFinder) readLayer(n *onnxpb.NodeProto) (l denseLayer, ok bool) {
 		return l, false
 	}
 	f.left -= weights
-	if l.weights, ok = float32sOf(w); !ok || int64(len(l.weights)) != weights {
+	if l.weights, ok = f.floats(w, weights); !ok {
 		return l, false
 	}
 	l.inputs, l.outputs = int(dims[0]), int(dims[1])
@@ -79,8 +79,8 @@ func (f *denseFinder) addBias(l *denseLayer, name string) (ok bool) {
 	if n := int64(l.outputs); !slices.Equal(dims, []int64{n}) && !slices.Equal(dims, []int64{1, n}) {
 		return false
 	}
-	l.bias, ok = float32sOf(c)
-	return ok && len(l.bias) == l.outputs
+	l.bias, ok = f.floats(c, int64(l.outputs))
+	return ok
 }
 
 // amend gives a layer the bias or activation that a node is.
@@ -124,8 +124,8 @@ func (f *denseFinder) addClip(l *denseLayer, n *onnxpb.NodeProto) bool {
 			bounds[i] = a[name].GetF()
 		}
 		if in := n.GetInput(); len(in) > i+1 && in[i+1] != "" {
-			given, ok := float32sOf(f.constants[in[i+1]])
-			if !ok || len(given) != 1 {
+			given, ok := f.floats(f.constants[in[i+1]], 1)
+			if !ok {
 				return false
 			}
 			bounds[i] = given[0]
@@ -159,17 +159,24 @@ func (f *denseFinder) keeps(n *onnxpb.NodeProto, columns int) bool {
 	return false
 }
 
-// float32sOf reads a constant of float32 that lies in the model.
-func float32sOf(t *onnxpb.TensorProto) ([]float32, bool) {
-	if t == nil || ElementType(t.GetDataType()) != Float32 || t.GetDataLocation() == onnxpb.TensorProto_EXTERNAL {
+// floats reads a constant of so many float32, in the model or in a file beside it.
+func (f *denseFinder) floats(t *onnxpb.TensorProto, want int64) ([]float32, bool) {
+	n, ok := elements(t.GetDims())
+	if t == nil || !ok || n != want || ElementType(t.GetDataType()) != Float32 {
 		return nil, false
 	}
 	raw := t.GetRawData()
-	all := append(make([]float32, 0, len(t.GetFloatData())+len(raw)/4), t.GetFloatData()...)
+	if t.GetDataLocation() == onnxpb.TensorProto_EXTERNAL {
+		var err error
+		if raw, err = readExternal(f.folder, t, 4*n); err != nil {
+			return nil, false // ONNX Runtime will say what is wrong with it
+		}
+	}
+	all := append(make([]float32, 0, n), t.GetFloatData()...)
 	for ; len(raw) >= 4; raw = raw[4:] {
 		all = append(all, math.Float32frombits(binary.LittleEndian.Uint32(raw)))
 	}
-	return all, true
+	return all, int64(len(all)) == n
 }
 
 // encode writes the layout that engine/ort/op_dense.c reads: words of 4 bytes,

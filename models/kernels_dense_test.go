@@ -1,9 +1,13 @@
 package models
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -160,6 +164,55 @@ func TestUseKernelsLeavesDenseLayers(t *testing.T) {
 		if k, changed := use(t, p); changed {
 			t.Errorf("%s: %q", about, k.Rewrites)
 		}
+	}
+}
+
+// PyTorch writes weights to a file beside the model. They make the same kernel; when
+// the file is gone since, the layers are left for ONNX Runtime to say so.
+func TestUseKernelsReadsExternalWeights(t *testing.T) {
+	needFMA(t)
+	p := layers(first(second("h"))...)
+	node := func(m *Model) *pb.NodeProto {
+		t.Helper()
+		p := new(pb.ModelProto)
+		if err := proto.Unmarshal(m.Data(), p); err != nil {
+			t.Fatal(err)
+		}
+		return p.Graph.Node[0]
+	}
+	inside, _ := use(t, p)
+	var file []byte
+	for _, c := range p.Graph.Initializer {
+		if len(c.GetFloatData()) < 2 {
+			continue
+		}
+		c.DataLocation = pb.TensorProto_EXTERNAL.Enum()
+		for key, value := range map[string]string{"location": "m.onnx.data", "offset": strconv.Itoa(len(file))} {
+			c.ExternalData = append(c.ExternalData, &pb.StringStringEntryProto{Key: new(key), Value: new(value)})
+		}
+		for _, v := range c.FloatData {
+			file = binary.LittleEndian.AppendUint32(file, math.Float32bits(v))
+		}
+		c.FloatData = nil
+	}
+	path := onnxtest.Write(t, p)
+	data := filepath.Join(filepath.Dir(path), "m.onnx.data")
+	if err := os.WriteFile(data, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m, err := Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	outside, _, err := UseKernels(m)
+	if err != nil || !proto.Equal(node(outside), node(inside)) {
+		t.Errorf("UseKernels = %q, %v; want the node that it makes of weights in the model", outside.Rewrites, err)
+	}
+	if err := os.Remove(data); err != nil {
+		t.Fatal(err)
+	}
+	if k, changed, err := UseKernels(m); err != nil || changed {
+		t.Errorf("without the file: UseKernels = %q, %v; want the model as it is", k.Rewrites, err)
 	}
 }
 
