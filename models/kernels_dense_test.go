@@ -77,31 +77,34 @@ func TestUseKernelsForDenseLayers(t *testing.T) {
 	constant := op("Constant", " -> w2")
 	constant.Input = nil
 	constant.Attribute = []*pb.AttributeProto{{Name: new("value"), Type: pb.AttributeProto_TENSOR.Enum(), T: onnxtest.Floats32("", []int64{4, 2}, make([]float32, 8)...)}}
-	opset6 := layers(op("MatMul", "x, v -> h"), op("Clip", "h -> i", onnxtest.Float("min", 0), onnxtest.Float("max", 6)), second("i"))
-	opset6.OpsetImport[0].Version = new(int64(10))
+	scaler := onnxtest.DomainNode("ai.onnx.ml", "Scaler", onnxtest.Names("x"), onnxtest.Names("s"), onnxtest.Floats("scale", 2), onnxtest.Floats("offset", 1))
+	opset10 := layers(op("MatMul", "x, v -> h"), op("Clip", "h -> i", onnxtest.Float("min", 0), onnxtest.Float("max", 6)), second("i"))
+	opset10.OpsetImport[0].Version = new(int64(10))
 	for about, c := range map[string]struct {
 		p    *pb.ModelProto
 		want string
 	}{
-		"as scikit-learn has it":          {layers(first(op("MatMul", "h, w -> r"), op("Add", "r, c -> y"))...), two},
-		"the bias first":                  {layers(op("MatMul", "x, v -> p"), op("Add", "b, p -> h"), second("h")), two},
-		"no bias and no activation":       {layers(op("MatMul", "x, v -> h"), op("MatMul", "h, w -> y")), two},
-		"as PyTorch has it":               {layers(first(op("Gemm", "h, wT, c -> y", onnxtest.Int("transB", 1), onnxtest.Float("alpha", 1), onnxtest.Float("beta", 1)))...), two},
-		"a Gemm of two inputs":            {layers(first(op("Gemm", "h, w -> y"))...), two},
-		"weights by a Constant":           {layers(first(constant, op("MatMul", "h, w2 -> y"))...), two},
-		"LeakyRelu":                       {layers(op("MatMul", "x, v -> h"), op("LeakyRelu", "h -> i", onnxtest.Float("alpha", 0.2)), second("i")), two},
-		"Clip":                            {layers(op("MatMul", "x, v -> h"), op("Clip", "h, scalar -> i"), second("i")), two},
-		"Clip by attributes":              {opset6, two},
-		"Identity between":                {layers(first(op("Identity", "h -> i"), second("i"))...), two},
-		"a Cast to what it is":            {layers(first(op("Cast", "h -> i", onnxtest.Int("to", 1)), second("i"))...), two},
-		"Dropout when not training":       {layers(first(op("Dropout", "h, scalar -> i, mask"), second("i"))...), two},
-		"Flatten of a matrix":             {layers(first(op("Flatten", "h -> i"), second("i"))...), two},
-		"Reshape to what it is":           {layers(first(op("Reshape", "h, same -> i"), second("i"))...), two},
-		"an activation behind":            {layers(first(op("Gemm", "h, w, c -> z"), op("Sigmoid", "z -> y"))...), strings.Replace(two, `"y"`, `"z"`, 1)},
-		"a result that two nodes take":    {layers(first(op("Gemm", "h, w, c -> z"), op("Relu", "z -> i"), op("Mul", "z, i -> y"))...), strings.Replace(two, `"y"`, `"z"`, 1)},
-		"a Scaler before":                 {layers(append([]*pb.NodeProto{onnxtest.DomainNode("ai.onnx.ml", "Scaler", onnxtest.Names("x"), onnxtest.Names("s"), onnxtest.Floats("scale", 2), onnxtest.Floats("offset", 1)), op("MatMul", "s, v -> h")}, second("h"))...), `Scaler of "s" runs on millrace's kernel; ` + strings.Replace(two, " run", ", and what is before them, run", 1)},
-		"three layers":                    {layers(first(op("Gemm", "h, square -> i"), second("i"))...), `3 dense layers of "y" (3-4-4-2) run as one kernel of millrace's`},
-		"two chains, one after the other": {layers(first(op("Gemm", "h, square -> i"), op("Tanh", "i -> j"), op("Gemm", "j, square -> k"), second("k"))...), `2 dense layers of "i" (3-4-4) run as one kernel of millrace's; 2 dense layers of "y" (4-4-2) run as one kernel of millrace's`},
+		"as scikit-learn has it":             {layers(first(op("MatMul", "h, w -> r"), op("Add", "r, c -> y"))...), two},
+		"the bias first":                     {layers(op("MatMul", "x, v -> p"), op("Add", "b, p -> h"), second("h")), two},
+		"no bias and no activation":          {layers(op("MatMul", "x, v -> h"), op("MatMul", "h, w -> y")), two},
+		"as PyTorch has it":                  {layers(first(op("Gemm", "h, wT, c -> y", onnxtest.Int("transB", 1), onnxtest.Float("alpha", 1), onnxtest.Float("beta", 1)))...), two},
+		"a Gemm of two inputs":               {layers(first(op("Gemm", "h, w -> y"))...), two},
+		"weights by a Constant":              {layers(first(constant, op("MatMul", "h, w2 -> y"))...), two},
+		"LeakyRelu":                          {layers(op("MatMul", "x, v -> h"), op("LeakyRelu", "h -> i", onnxtest.Float("alpha", 0.2)), second("i")), two},
+		"Clip":                               {layers(op("MatMul", "x, v -> h"), op("Clip", "h, scalar -> i"), second("i")), two},
+		"Clip by attributes":                 {opset10, two},
+		"Identity between":                   {layers(first(op("Identity", "h -> i"), second("i"))...), two},
+		"a Cast to what it is":               {layers(first(op("Cast", "h -> i", onnxtest.Int("to", 1)), second("i"))...), two},
+		"Dropout when not training":          {layers(first(op("Dropout", "h, scalar -> i, mask"), second("i"))...), two},
+		"Flatten of a matrix":                {layers(first(op("Flatten", "h -> i"), second("i"))...), two},
+		"Reshape to what it is":              {layers(first(op("Reshape", "h, same -> i"), second("i"))...), two},
+		"an activation behind":               {layers(first(op("Gemm", "h, w, c -> z"), op("Sigmoid", "z -> y"))...), strings.Replace(two, `"y"`, `"z"`, 1)},
+		"a result that two nodes take":       {layers(first(op("Gemm", "h, w, c -> z"), op("Relu", "z -> i"), op("Mul", "z, i -> y"))...), strings.Replace(two, `"y"`, `"z"`, 1)},
+		"a Scaler before":                    {layers(scaler, op("MatMul", "s, v -> h"), second("h")), `Scaler of "s" runs on millrace's kernel; ` + strings.Replace(two, " run", ", and what is before them, run", 1)},
+		"a Scaler before that another takes": {layers(scaler, op("MatMul", "s, v -> h"), op("Gemm", "h, w, c -> z"), op("ReduceSum", "s -> i"), op("Mul", "z, i -> y")), `Scaler of "s" runs on millrace's kernel; ` + strings.Replace(two, `"y"`, `"z"`, 1)},
+		"a Reshape to another shape behind":  {layers(first(op("Gemm", "h, w, c -> z"), op("Reshape", "z, half -> i"), op("Reshape", "i, same -> j"), op("Relu", "j -> y"))...), strings.Replace(two, `"y"`, `"z"`, 1)},
+		"three layers":                       {layers(first(op("Gemm", "h, square -> i"), second("i"))...), `3 dense layers of "y" (3-4-4-2) run as one kernel of millrace's`},
+		"two chains, one after the other":    {layers(first(op("Gemm", "h, square -> i"), op("Tanh", "i -> j"), op("Gemm", "j, square -> k"), second("k"))...), `2 dense layers of "i" (3-4-4) run as one kernel of millrace's; 2 dense layers of "y" (4-4-2) run as one kernel of millrace's`},
 	} {
 		k, changed := use(t, c.p)
 		if !changed || strings.Join(k.Rewrites, "; ") != c.want {

@@ -99,6 +99,9 @@ func (m *mlp) activate(op string) {
 	case "Relu":
 		m.node(op, nil)
 		l.activation = func(v float64) float64 { return max(v, 0) }
+	case "LeakyRelu by default":
+		m.node("LeakyRelu", nil)
+		l.activation = func(v float64) float64 { return max(v, v*float64(float32(0.01))) }
 	case "LeakyRelu":
 		m.node(op, nil, onnxtest.Float("alpha", 0.25))
 		l.activation = func(v float64) float64 { return max(v, v/4) }
@@ -150,7 +153,7 @@ func drawMLP(rt *rapid.T) (m *mlp, widths []int) {
 	for i := range layers {
 		widths = append(widths, width.Draw(rt, "outputs"))
 		m.layer(rapid.SampledFrom([]string{"MatMul", "Gemm", "GemmNN"}).Draw(rt, "form"), widths[i], widths[i+1], rapid.Bool().Draw(rt, "biased"))
-		m.activate(rapid.SampledFrom([]string{"", "Relu", "LeakyRelu", "Clip"}).Draw(rt, "activation"))
+		m.activate(rapid.SampledFrom([]string{"", "Relu", "LeakyRelu", "LeakyRelu by default", "Clip"}).Draw(rt, "activation"))
 	}
 	return m, widths
 }
