@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/klauspost/cpuid/v2"
 
@@ -182,9 +183,9 @@ func (f *denseFinder) precede(c *denseChain) {
 
 // replace makes the last node of a chain the operator for all of it.
 func (f *denseFinder) replace(c *denseChain) {
-	widths := strconv.Itoa(c.layers[0].inputs)
+	widths := append(make([]string, 0, len(c.layers)+1), strconv.Itoa(c.layers[0].inputs))
 	for i := range c.layers {
-		widths += "-" + strconv.Itoa(c.layers[i].outputs)
+		widths = append(widths, strconv.Itoa(c.layers[i].outputs))
 	}
 	last := c.nodes[len(c.nodes)-1]
 	last.Input = []string{c.input}
@@ -198,5 +199,5 @@ func (f *denseFinder) replace(c *denseChain) {
 	if c.stages != nil {
 		before = ", and what is before them,"
 	}
-	f.say("%d dense layers of %.80q (%s)%s run as one kernel of millrace's", len(c.layers), last.GetOutput()[0], widths, before)
+	f.say("%d dense layers of %.80q (%s)%s run as one kernel of millrace's", len(c.layers), last.GetOutput()[0], strings.Join(widths, "-"), before)
 }
