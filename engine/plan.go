@@ -120,7 +120,7 @@ func (p *Plan) openData(ctx context.Context) error {
 // where nodes are named that a device would need rewritten and that stay.
 func (o *Options) openModel(left *[]string) (*models.Model, error) {
 	return models.OpenRewritten(o.Model, models.Options{SHA256: o.ModelSHA256}, models.Rewrites{
-		ZipMap: true, Kernels: o.Kernels == KernelsAuto, Tensors: o.Provider != ort.CPU, Left: left,
+		ZipMap: true, Kernels: o.Kernels == KernelsAuto, Device: o.Provider != ort.CPU, Tensors: o.Provider != ort.CPU, Left: left,
 	})
 }
 

@@ -54,8 +54,9 @@ func (p *Plan) checkAside(ctx context.Context, cancel context.CancelCauseFunc, l
 }
 
 // checkRewrites scores the first rows twice, on the device and on the CPU as
-// exported. A run on the CPU is not checked: its kernels compute the same bits. What
-// goes wrong with the first rows themselves is left to the run to say.
+// exported. A run on the CPU is not checked: its kernels compute the same bits, or
+// sums that are rounded otherwise. What goes wrong with the first rows themselves
+// is left to the run to say.
 func (p *Plan) checkRewrites(ctx context.Context, lib *ort.Library, s *scoring) error {
 	sample, err := p.readSample(ctx, checkRows)
 	if err != nil || sample.rows == 0 {

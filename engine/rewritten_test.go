@@ -3,8 +3,12 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
+	"github.com/klauspost/cpuid/v2"
+
+	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/ort/orttest"
 	"github.com/millrace/millrace/models"
 )
@@ -47,5 +51,29 @@ func TestCheckRewrites(t *testing.T) {
 	plan, err = checkOf(t, "flights_linear")
 	if c := plan.rewriteCheck; !errors.Is(err, ErrRewrite) || !errors.Is(err, models.ErrModel) || c == nil || c.Largest < 1 {
 		t.Errorf("another model: %+v, %v; want ErrRewrite", c, err)
+	}
+}
+
+// Dense layers are an operator of ours on the CPU, and ONNX Runtime's on devices,
+// which have no kernel of ours for them.
+func TestDenseLayersByProvider(t *testing.T) {
+	operators := func(provider ort.Provider) (names []string) {
+		t.Helper()
+		opts := Options{Model: "../models/reference/flights_mlp.onnx", Provider: provider}
+		opts.EnsureDefaults()
+		m, err := opts.openModel(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range m.Operators {
+			names = append(names, o.Name)
+		}
+		return names
+	}
+	if got := operators(ort.CPU); cpuid.CPU.Supports(cpuid.AVX2, cpuid.FMA3) && !slices.Equal(got, []string{"Reshape", "Dense"}) {
+		t.Errorf("operators on the CPU = %q; want all layers as one", got)
+	}
+	if got := operators(ort.CUDA); slices.Contains(got, "Dense") || !slices.Contains(got, "MatMul") || !slices.Contains(got, "Affine") {
+		t.Errorf("operators on a device = %q; want an Affine, and the layers left alone", got)
 	}
 }

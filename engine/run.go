@@ -167,7 +167,7 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	checked := func() error { return nil }
-	if scoring.devices != nil { // on the CPU rewrites compute the same bits
+	if scoring.devices != nil { // on the CPU rewrites compute the same, but for rounding
 		checked = p.checkAside(ctx, cancel, lib, scoring)
 	}
 	defer func() { err = cmp.Or(checked(), err) }() // before the session is closed

@@ -115,3 +115,27 @@ func hashExternal(root *os.Root, location string) (file ExternalFile, err error)
 	}
 	return ExternalFile{Location: location, Bytes: n, SHA256: hex.EncodeToString(h.Sum(nil))}, nil
 }
+
+// readExternal reads the bytes of a tensor whose external data were checked when
+// the model was opened.
+func readExternal(folder string, t *onnxpb.TensorProto, size int64) (data []byte, err error) {
+	ref, err := externalOf(t, size)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMissingData, err)
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	f, err := root.OpenFile(filepath.Clean(ref.location), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMissingData, err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	data = make([]byte, size)
+	if _, err := io.ReadFull(io.NewSectionReader(f, ref.offset, size), data); err != nil {
+		return nil, fmt.Errorf("%w: tensor %.80q: %w", ErrMissingData, ref.tensor, err)
+	}
+	return data, nil
+}

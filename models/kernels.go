@@ -20,11 +20,12 @@ var errKernelDomain = unsafef("it uses the operator domain %q, which is kept for
 // costs no more than its parsing did.
 const maxKernelNodes = 1 << 16
 
-// UseKernels gives a model whose tree ensembles, and whose chains of Imputer,
-// Scaler and LinearRegressor, are operators of ours that compute the same many
-// times faster. Trees, Imputer and Scaler give the same bits as ONNX Runtime's
-// operators on one thread; the sum of a LinearRegressor is added in another
-// order and may differ in its last bits.
+// UseKernels gives a model whose tree ensembles, whose chains of Imputer, Scaler
+// and LinearRegressor, and whose chains of dense layers, are operators of ours
+// that compute the same faster on the CPU. Trees, Imputer and Scaler give the
+// same bits as ONNX Runtime's operators on one thread; the sums of a
+// LinearRegressor and of dense layers are added in another order and may differ
+// in their last bits.
 //
 // Only nodes of the main graph are replaced that are understood in full: of
 // float32, of known attributes, well formed, and of the cases whose arithmetic
@@ -34,22 +35,37 @@ func UseKernels(m *Model) (rewritten *Model, changed bool, err error) {
 	if !m.hasReplaceable() {
 		return m, false, nil
 	}
-	return m.reparsed(withKernels)
+	return m.reparsed(withCPUKernels)
 }
 
-// hasReplaceable says whether withKernels could find something.
+// hasReplaceable says whether withCPUKernels could find something.
 func (m *Model) hasReplaceable() bool {
 	return !m.ours && slices.ContainsFunc(m.Operators, replaceable)
 }
 
-// withKernels is the rewriter of UseKernels.
-func withKernels(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
+// withCPUKernels is the rewriter of UseKernels.
+func withCPUKernels(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
+	return withKernels(m, p, func(r *kernelRewriter) {
+		r.trees()
+		r.chains()
+		r.dense()
+	})
+}
+
+// withDeviceKernels leaves out what has no CUDA kernel: dense layers.
+func withDeviceKernels(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
+	return withKernels(m, p, func(r *kernelRewriter) {
+		r.trees()
+		r.chains()
+	})
+}
+
+func withKernels(m *Model, p *onnxpb.ModelProto, replace func(*kernelRewriter)) (changed bool, err error) {
 	if !rewritable(p) {
 		return false, nil
 	}
-	r := newKernelRewriter(p.GetGraph())
-	r.trees()
-	r.chains()
+	r := newKernelRewriter(p, m.folder)
+	replace(r)
 	if len(r.rewrites) == 0 {
 		return false, nil
 	}
@@ -59,13 +75,22 @@ func withKernels(m *Model, p *onnxpb.ModelProto) (changed bool, err error) {
 	return true, nil
 }
 
-func replaceable(o Operator) bool {
-	if o.Domain != "ai.onnx.ml" {
-		return false
+// plainOpset is the version of ai.onnx that a model imports; 0 for none.
+func plainOpset(p *onnxpb.ModelProto) (version int64) {
+	for _, o := range p.GetOpsetImport() {
+		if plainDomain(o.GetDomain()) == "" {
+			version = max(version, o.GetVersion())
+		}
 	}
+	return version
+}
+
+func replaceable(o Operator) bool {
 	switch o.Name {
 	case "TreeEnsembleRegressor", "TreeEnsembleClassifier", "Imputer", "Scaler":
-		return true
+		return o.Domain == mlDomain
+	case "MatMul", "Gemm":
+		return plainDomain(o.Domain) == ""
 	}
 	return false
 }
@@ -73,6 +98,8 @@ func replaceable(o Operator) bool {
 // kernelRewriter replaces nodes of one graph.
 type kernelRewriter struct {
 	graph    *onnxpb.GraphProto
+	opset    int64  // of ai.onnx; 0: none
+	folder   string // of external data
 	tracer   *tracer
 	used     map[string]int
 	isOutput map[string]bool
@@ -80,9 +107,10 @@ type kernelRewriter struct {
 	rewrites []string
 }
 
-func newKernelRewriter(g *onnxpb.GraphProto) *kernelRewriter {
+func newKernelRewriter(p *onnxpb.ModelProto, folder string) *kernelRewriter {
+	g := p.GetGraph()
 	r := &kernelRewriter{
-		graph: g, tracer: newTracer(g), used: countUses(g), isOutput: map[string]bool{},
+		graph: g, opset: plainOpset(p), folder: folder, tracer: newTracer(g), used: countUses(g), isOutput: map[string]bool{},
 		declared: map[string]*onnxpb.TypeProto_Tensor{},
 	}
 	for _, o := range g.GetOutput() {

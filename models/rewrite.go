@@ -13,6 +13,7 @@ import (
 type Rewrites struct {
 	ZipMap  bool // StripZipMap
 	Kernels bool // UseKernels
+	Device  bool // Kernels are those that CUDA devices have, too: all but of dense layers
 	Tensors bool // MLToTensors and TreesToTensors, of what the rewrites before left
 
 	// Left, unless nil, is where the latter append what stays, and why.
@@ -31,7 +32,11 @@ func OpenRewritten(path string, opts Options, do Rewrites) (*Model, error) {
 		rewriters = append(rewriters, withoutZipMap)
 	}
 	if do.Kernels && m.hasReplaceable() {
-		rewriters = append(rewriters, withKernels)
+		kernels := withCPUKernels
+		if do.Device {
+			kernels = withDeviceKernels
+		}
+		rewriters = append(rewriters, kernels)
 	}
 	if do.Tensors {
 		left := do.Left

@@ -341,6 +341,8 @@ func kernelTypes(n *onnxpb.NodeProto, x tensorType) []tensorType {
 	switch n.GetOpType() {
 	case "Affine":
 		return []tensorType{x}
+	case "Dense":
+		return []tensorType{shaped(Float32, x.rows(), attribute(n, "outputs").GetI())}
 	case "Linear":
 		return []tensorType{shaped(Float32, x.rows(), 1)}
 	case "TreesRegressor":

@@ -64,7 +64,7 @@ func (o *runOptions) addFitFlags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&o.nulls, "nulls", nil, "`[COLUMN=]POLICY`: what a null becomes: error, nan, reject, or a constant; repeatable (default error)")
 	fs.BoolVar(&o.lossy, "allow-lossy-casts", false, "let casts round, such as float64 to float32, and count rounded values")
 	fs.StringArrayVar(&o.modelOutputs, "model-outputs", nil, "comma separated model `OUTPUTS` to write (default all)")
-	fs.StringVar(&o.kernels, "kernels", "auto", "`WHOSE` kernels compute: auto (millrace's for tree ensembles, imputers, scalers and linear regressors where they apply, else ONNX Runtime's), or onnxruntime (its own alone)")
+	fs.StringVar(&o.kernels, "kernels", "auto", "`WHOSE` kernels compute: auto (millrace's for tree ensembles, imputers, scalers, linear regressors and chains of dense layers where they apply, else ONNX Runtime's), or onnxruntime (its own alone)")
 	fs.StringVar(&o.ModelSHA256, "model-sha256", "", "refuse any model file with another SHA-256 (`HEX`)")
 }
 

@@ -20,6 +20,7 @@ func TestDamagedLayouts(t *testing.T) {
 		{"testdata/lgb-three.onnx", "MRF1"},
 		{"testdata/skl-forest-words.onnx", "MRF1"},
 		{"reference/flights_linear.onnx", "MRA1"},
+		{"testdata/skl-mlp-words.onnx", "MRD1"},
 	} {
 		m, err := models.Open(filepath.Join("..", "..", "models", c.path), models.Options{})
 		if err != nil {

@@ -50,7 +50,7 @@ package ort
 
 // Under ISO C, unlike GNU C, gcc does not round a product and a sum as one
 // (-ffp-contract, a flag that cgo refuses), so that results of our operators do
-// not depend on the processor.
+// not depend on the processor. Dense layers ask for it by name, and need it.
 
 // #cgo CFLAGS: -O3 -std=c11 -Wall
 // #cgo LDFLAGS: -ldl -lpthread -lm

@@ -1,6 +1,6 @@
 package ort_test
 
-// go test -run '^$' -bench 'Kernels|Trees' -benchtime 2s ./engine/ort
+// go test -run '^$' -bench 'Kernels|Trees|Dense' -benchtime 2s ./engine/ort
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,5 +113,38 @@ func BenchmarkTrees(b *testing.B) {
 			x[i] = float32(g.NormFloat64())
 		}
 		benchRows(b, fmt.Sprintf("trees=100/leaves=%d", leaves), m, x, g.width)
+	}
+}
+
+// BenchmarkDense runs multi-layer perceptrons of several shapes, as PyTorch
+// exports them, on batches of one and of 4,096 rows.
+func BenchmarkDense(b *testing.B) {
+	for _, widths := range [][]int{
+		{16, 32, 1},
+		{32, 64, 64, 1},
+		{32, 128, 64, 1},
+		{64, 256, 128, 1},
+		{64, 128, 128},
+		{256, 512, 128, 10},
+		{512, 512, 1},
+		{256, 1024, 1024, 1},
+		{1024, 1024, 1023, 1},
+	} {
+		m := &mlp{Rand: rand.New(rand.NewPCG(1, 2)), last: "x"}
+		for i := range widths[1:] {
+			m.layer("Gemm", widths[i], widths[i+1], true)
+			if i+2 < len(widths) {
+				m.activate("Relu")
+			}
+		}
+		exported := m.model(b, widths[0], widths[len(widths)-1])
+		for _, rows := range []int{1, 4096} {
+			x := make([]float32, rows*widths[0])
+			for i := range x {
+				x[i] = m.value()
+			}
+			name := strings.Trim(strings.ReplaceAll(fmt.Sprint(widths), " ", "-"), "[]")
+			benchRows(b, fmt.Sprintf("dense=%s/rows=%d", name, rows), exported, x, widths[0])
+		}
 	}
 }

@@ -265,15 +265,7 @@ static OrtStatus *ORT_API_CALL compute_strings(void *kernel, OrtKernelContext *c
 }
 
 // The number of targets, for shapes: an attribute of its own.
-static int64_t targets_of(const OrtApi *api, OrtShapeInferContext *context) {
-  const OrtOpAttr *attribute;
-  int64_t n = -1;
-  size_t size = 0;
-  OrtStatus *status = api->ShapeInferContext_GetAttribute(context, "targets", &attribute);
-  if (!status) status = api->ReadOpAttr(attribute, ORT_OP_ATTR_INT, &n, sizeof n, &size);
-  if (status) api->ReleaseStatus(status);
-  return status ? -1 : n;
-}
+static int64_t targets_of(const OrtApi *api, OrtShapeInferContext *context) { return mr_op_infer_int(api, context, "targets"); }
 
 static OrtStatus *ORT_API_CALL infer_regressor(const OrtCustomOp *op, OrtShapeInferContext *context) {
   (void)op;

@@ -46,7 +46,7 @@ static struct {
 static OrtStatus *make_domain(const OrtApi *api, OrtCustomOpDomain **out) {
   static const OrtCustomOp *const all[] = {
       &mr_op_trees_regressor, &mr_op_trees_classifier_ints, &mr_op_trees_classifier_strings,
-      &mr_op_affine, &mr_op_linear,
+      &mr_op_affine, &mr_op_linear, &mr_op_dense,
   };
   OrtCustomOpDomain *domain;
   TRY(api->CreateCustomOpDomain("millrace", &domain));
@@ -138,6 +138,16 @@ OrtStatus *mr_op_infer_rows(const OrtApi *api, OrtShapeInferContext *context, si
   if (!status) status = api->ShapeInferContext_SetOutputTypeShape(context, i, out);
   api->ReleaseTensorTypeAndShapeInfo(out);
   return status;
+}
+
+int64_t mr_op_infer_int(const OrtApi *api, OrtShapeInferContext *context, const char *name) {
+  const OrtOpAttr *attribute;
+  int64_t n = -1;
+  size_t size = 0;
+  OrtStatus *status = api->ShapeInferContext_GetAttribute(context, name, &attribute);
+  if (!status) status = api->ReadOpAttr(attribute, ORT_OP_ATTR_INT, &n, sizeof n, &size);
+  if (status) api->ReleaseStatus(status);
+  return status ? -1 : n;
 }
 
 size_t ORT_API_CALL mr_op_one(const OrtCustomOp *op) { return (void)op, 1; }

@@ -1,6 +1,6 @@
 // Operators of ours that run inside ONNX Runtime's session, in its domain
-// "millrace". models.UseKernels puts them into a graph in place of operators of
-// ai.onnx.ml that compute the same; docs/decisions/012 says why.
+// "millrace". models.UseKernels puts them into a graph in place of operators, most
+// of ai.onnx.ml, that compute the same; docs/decisions/012 and 019 say why.
 //
 // A kernel is made once per node and session and does not change after that, so
 // that any number of Runs may compute with it at once. What a Run needs beside
@@ -37,7 +37,7 @@ OrtStatus *mr_ops_add(const OrtApi *api, OrtSessionOptions *options);
 OrtStatus *mr_cuda_ops_add(const OrtApi *api, OrtSessionOptions *options, int device);
 
 extern const OrtCustomOp mr_op_trees_regressor, mr_op_trees_classifier_ints, mr_op_trees_classifier_strings;
-extern const OrtCustomOp mr_op_affine, mr_op_linear;
+extern const OrtCustomOp mr_op_affine, mr_op_linear, mr_op_dense;
 
 // An attribute's bytes, in memory to free; *size without the zero behind them.
 OrtStatus *mr_op_attribute(const OrtApi *api, const OrtKernelInfo *info, const char *name, uint8_t **bytes, size_t *size);
@@ -57,6 +57,8 @@ OrtStatus *mr_op_output(const OrtApi *api, OrtKernelContext *context, size_t i, 
 // the input's is known.
 OrtStatus *mr_op_infer_rows(const OrtApi *api, OrtShapeInferContext *context, size_t i, int64_t width, size_t rank,
                             ONNXTensorElementDataType elem);
+// An attribute's number while shapes are worked out; -1 where there is none.
+int64_t mr_op_infer_int(const OrtApi *api, OrtShapeInferContext *context, const char *name);
 
 // The API, for functions of an OrtCustomOp that are given none. Set by
 // mr_ops_add, before any of them can be called.
