@@ -174,7 +174,7 @@ func (f *rejectForm) records(batch *batcher.Batch, rejects []reject) ([]arrow.Re
 }
 
 // reasons are the first columns of the table, and where the rows lie: a run's row is
-// that of its segment's record, and its batchRow the row of the reasons.
+// that of its segment, and its batchRow the row of the reasons.
 func (f *rejectForm) reasons(batch *batcher.Batch, rejects []reject) (arrow.RecordBatch, []rowRun) {
 	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema(reasonFields, nil))
 	defer b.Release()
@@ -191,7 +191,7 @@ func (f *rejectForm) reasons(batch *batcher.Batch, rejects []reject) (arrow.Reco
 		b.Field(2).(*array.StringBuilder).Append(r.Column)
 		b.Field(3).(*array.StringBuilder).Append(r.stage)
 		b.Field(4).(*array.StringBuilder).Append(r.Reason)
-		row := s.From + r.Row - first
+		row := r.Row - first
 		if n := len(runs); n > 0 && runs[n-1].segment == segment && runs[n-1].row+runs[n-1].rows == row {
 			runs[n-1].rows++
 			continue
@@ -211,11 +211,15 @@ func (f *rejectForm) record(batch *batcher.Batch, reasons arrow.RecordBatch, run
 	}
 	segments := make([]arrow.Array, len(batch.Segments))
 	for i, at := range f.at {
+		// Slices of its own: arrays know their nulls and dictionaries when they are first
+		// asked, and others may be at work on the same record.
 		for j := range batch.Segments {
-			segments[j] = batch.Segments[j].Record.Column(at)
+			s := &batch.Segments[j]
+			segments[j] = array.NewSlice(s.Record.Column(at), int64(s.From), int64(s.From+s.Rows))
 		}
 		field := f.schema.Field(len(reasonFields) + i)
 		column, err := gather(segments, runs)
+		releaseAll(segments)
 		if err != nil {
 			return nil, fmt.Errorf("column %q of rejected rows: %w", field.Name, err)
 		}
