@@ -218,7 +218,7 @@ func (v *verifier) expectFile(e expectation, refused string) {
 		return
 	}
 	v.expected[e.Name] = e
-	for dir := filepath.Dir(e.Name); dir != "."; dir = filepath.Dir(dir) {
+	for dir := filepath.Dir(e.Name); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
 		v.folders[dir] = true
 	}
 }
