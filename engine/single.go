@@ -34,7 +34,7 @@ type single struct {
 
 // joiner appends pieces to a file.
 type joiner interface {
-	add(ctx context.Context, path string) (rows int64, err error)
+	add(path string) (rows int64, err error)
 	close() error
 }
 
@@ -85,7 +85,7 @@ func (s *single) advance(opts format.WriteOptions) (err error) {
 			}
 		}
 		path := s.staging.PiecePath(s.next)
-		rows, err := s.out.add(context.Background(), path) // a moment's work
+		rows, err := s.out.add(path)
 		if err != nil {
 			return fmt.Errorf("join %s: %w: %w", path, ledger.ErrOutput, err)
 		}
@@ -135,7 +135,7 @@ func (s *single) abort() error {
 // parquetJoiner copies column chunks.
 type parquetJoiner struct{ *parquetfile.Joiner }
 
-func (j *parquetJoiner) add(_ context.Context, path string) (rows int64, err error) {
+func (j *parquetJoiner) add(path string) (rows int64, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return 0, err
@@ -158,7 +158,7 @@ type arrowJoiner struct {
 	writer format.Writer
 }
 
-func (j *arrowJoiner) add(ctx context.Context, path string) (rows int64, err error) {
+func (j *arrowJoiner) add(path string) (rows int64, err error) {
 	in, err := arrowfile.Open(path, format.ReadOptions{})
 	if err != nil {
 		return 0, err
@@ -174,7 +174,9 @@ func (j *arrowJoiner) add(ctx context.Context, path string) (rows int64, err err
 		columns[i] = i
 	}
 	for span := range in.Spans() {
-		err := in.ReadSpan(ctx, span, columns, func(r arrow.RecordBatch) error {
+		// Without a context: a piece is a moment's work, and a file that is half joined is
+		// of no use.
+		err := in.ReadSpan(context.Background(), span, columns, func(r arrow.RecordBatch) error {
 			rows += r.NumRows()
 			return j.writer.Write(r)
 		})

@@ -29,7 +29,6 @@ type crashFS struct {
 	ops     int
 	dead    bool
 
-	dirs    map[string]bool // that exist, and are taken to be durable with their parent's entry
 	entries map[string]*inode
 	durable map[string]*inode
 	pending []change

@@ -46,7 +46,7 @@ func Held(output string) error {
 	}
 	f, err := os.OpenFile(lockPath(path), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil //nolint:nilerr // nobody holds it, as far as can be seen
+		return nil // nobody holds it, as far as can be seen
 	}
 	defer f.Close()
 	if !errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK) {

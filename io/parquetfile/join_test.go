@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -25,7 +26,7 @@ func pieceOf(t *testing.T, first, n int, text bool) []byte {
 		if i > first {
 			numbers, words = numbers+",", words+","
 		}
-		numbers += fmt.Sprint(i)
+		numbers += strconv.Itoa(i)
 		if i%7 == 3 {
 			words += "null"
 		} else {
