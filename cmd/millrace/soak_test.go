@@ -491,3 +491,52 @@ func TestSoakStalled(t *testing.T) {
 	}
 	t.Logf("%d stalled runs", runs)
 }
+
+// TestSoakChanged changes an input under runs that have begun: appends to it, cuts it,
+// replaces it, writes into it. Each exits 4, and nothing is published or kept.
+func TestSoakChanged(t *testing.T) {
+	s := newSoak(t)
+	last := s.args[len(s.args)-1]
+	original, err := os.ReadFile(last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := map[string]func(name string) error{
+		"appended": func(name string) error {
+			f, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
+			if err != nil {
+				return err
+			}
+			_, err = f.WriteString("one line more\n")
+			return errors.Join(err, f.Close())
+		},
+		"truncated": func(name string) error { return os.Truncate(name, int64(len(original)/2)) },
+		"replaced": func(name string) error {
+			return errors.Join(os.WriteFile(name+".new", original, 0o600), os.Rename(name+".new", name))
+		},
+		"overwritten": func(name string) error { return os.WriteFile(name, bytes.Repeat([]byte{7}, len(original)), 0o600) },
+	}
+	runs := max(soakRuns(t)/10, 1)
+	for i := range runs {
+		for what, change := range changes {
+			if err := errors.Join(os.Remove(last), os.WriteFile(last, original, 0o600)); err != nil { // no link any more
+				t.Fatal(err)
+			}
+			out := filepath.Join(s.dir, fmt.Sprint(what, i))
+			p := s.start(out)
+			for ledger.Held(out) == nil {
+				time.Sleep(100 * time.Microsecond)
+			}
+			if err := change(last); err != nil {
+				t.Fatal(err)
+			}
+			if code, text := p.wait(t); code != 4 || !strings.Contains(text, filepath.Base(last)) {
+				t.Errorf("%s: exit %d; want 4, and the file's name: %s", what, code, text)
+			}
+			if left, _ := filepath.Glob(filepath.Join(s.dir, "*"+what+"*")); len(left) > 0 {
+				t.Errorf("%s: left behind: %v", what, left)
+			}
+		}
+	}
+	t.Logf("%d inputs changed under a run", runs*len(changes))
+}
