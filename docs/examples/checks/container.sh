@@ -1,8 +1,9 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2154
+# (what is in single quotes is expanded in the container; $work and $repo are check.sh's)
 # A small Debian with systemd, cron and Slurm, in which the examples run as they would on a
 # machine: nothing of this machine's is touched. Sourced by check.sh.
 
-readonly suite=bookworm packages=systemd,systemd-sysv,dbus,cron,munge,slurmctld,slurmd,slurm-client,procps
+readonly suite=bookworm packages=systemd,systemd-sysv,dbus,cron,munge,slurmctld,slurmd,slurm-client,procps,iproute2
 readonly root=$work/$suite
 
 # container_missing prints why no container can run here, or nothing.
@@ -16,6 +17,8 @@ container_missing() {
 
 # container_boot starts the container. What it writes goes to memory and is dropped at its end.
 container_boot() {
+	local library
+	library=$(readlink -f "$("$repo/engine/ort/fetch.sh" cpu)")
 	if [ ! -d "$root" ]; then
 		mmdebstrap --quiet --variant=minbase --include=$packages $suite "$root.new" \
 			"${DEBIAN_SOURCES:-/etc/apt/sources.list.d/debian.sources}"
@@ -30,27 +33,30 @@ container_boot() {
 	(
 		[ -z "$cgroup" ] || echo $BASHPID >$cgroup/cgroup.procs
 		exec setsid systemd-nspawn --quiet --directory="$root" --volatile=overlay --register=no --keep-unit \
-			--private-network --hostname=examples --bind-ro="$repo:/repo" \
+			--private-network --bind-ro="$repo:/repo" \
 			--bind-ro="$repo/bin/millrace:/usr/local/bin/millrace" \
 			--bind-ro="$library:/usr/local/lib/libonnxruntime.so" --boot >"$work/boot.log" 2>&1 </dev/null
 	) &
 	nspawn=$!
-	local i
-	for ((i = 0; i < 100; i++)); do
-		sleep 0.2
-		leader=$(pgrep -P $nspawn | head -1) || continue
-		inside systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded' && break
-	done
+	until_true 60 container_is_up
 	if [ -n "$cgroup" ]; then
 		inside mount -o remount,bind,rw /sys/fs/cgroup/memory
 		inside systemctl daemon-reexec # sees the controller now
 	fi
 	# The layout of the examples, with the repository's model and flights.
 	inside useradd --system millrace
-	inside sh -ec 'mkdir -p /srv/millrace/in /srv/millrace/out /var/log/millrace
+	# An address that is not a loopback's, without which Slurm resolves no name.
+	inside ip address add 192.0.2.1/32 dev lo
+	inside sh -ec 'hostname examples && echo 192.0.2.1 examples >/etc/hosts
+		mkdir -p /srv/millrace/in /srv/millrace/out /var/log/millrace
 		chown millrace /srv/millrace/out /var/log/millrace
 		ln -s /repo/models/reference/flights_gbdt.onnx /srv/millrace/model.onnx
 		for i in 1 2 3 4 5 6 7 8 9 10; do ln -s /repo/testdata/flights-sample.parquet /srv/millrace/in/$i.parquet; done'
+}
+
+container_is_up() {
+	leader=$(pgrep -P "$nspawn" | head -1)
+	inside systemctl is-system-running 2>/dev/null | grep -qE 'running|degraded'
 }
 
 # inside COMMAND... runs a command in the container.
@@ -65,13 +71,19 @@ container_stop() {
 	[ -z "$cgroup" ] || find "$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null || true
 }
 
+# container_report shows what a failure may have come from.
+container_report() {
+	[ -n "${leader:-}" ] || return 0
+	inside journalctl --no-pager -o cat -n 40
+	inside sh -c 'tail -n 20 /var/log/millrace/*; ls -laR /srv/millrace/out | head -40'
+}
+
 # until_true SECONDS COMMAND... waits until a command succeeds.
 until_true() {
-	local i seconds=$1
+	local end=$((SECONDS + $1))
 	shift
-	for ((i = 0; i < seconds * 5; i++)); do
-		"$@" >/dev/null 2>&1 && return 0
+	while ! "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $end ] || return 1
 		sleep 0.2
 	done
-	return 1
 }

@@ -1,4 +1,5 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016,SC2154
+# (what is in single quotes is expanded in the container; $work and $repo are check.sh's)
 # Runs millrace.timer and millrace.service under systemd as PID 1. Sourced by check.sh.
 
 readonly out=/srv/millrace/out/scores
@@ -113,7 +114,7 @@ main_pid() { inside systemctl show --value -p MainPID millrace.service; }
 state_is() { [ "$(inside systemctl show --value -p ActiveState millrace.service)" = "$1" ]; }
 digests() { inside sh -c "cd $out && sha256sum part-*"; }
 journal() { inside journalctl --no-pager -o cat -u millrace.service ${since:+--since "$since"}; }
-journal_has() { journal | grep -qE "$1"; }
+journal_has() { grep -qE "$1" <<<"$(journal)"; }
 journal_has_not() { ! journal_has "$1"; }
 
 # inside_code CODE COMMAND... prints what a command says that must exit with CODE.
