@@ -50,7 +50,7 @@ func examples() []example {
 		},
 		{
 			file: "slurm.sbatch", arguments: shellArguments, stop: `KillWait \((\d+) s\)`,
-			codes: []string{fmt.Sprintf("\n%d | %d)\n", exitDevice, exitInterrupted)},
+			codes: []string{fmt.Sprintf("\n%d | %d | 137)\n", exitDevice, exitInterrupted)},
 		},
 	}
 }

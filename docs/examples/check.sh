@@ -28,14 +28,14 @@ trap container_stop EXIT
 check_shellcheck() {
 	command -v shellcheck >/dev/null || { skipped "shellcheck: not installed (Debian: apt-get install shellcheck)"; return; }
 	shellcheck slurm.sbatch check.sh checks/*.sh
-	passed "$(shellcheck --version | sed -n 2p) of shellcheck: slurm.sbatch and the checks"
+	passed "shellcheck $(shellcheck --version | sed -n 's/^version: //p'): slurm.sbatch and the checks"
 }
 
 # The API server's own decoding and validation, from the module k8s.io/kubernetes.
 check_kubernetes() {
 	(cd checks/kubernetes && go build -o "$work/kubernetes" .) # 6 minutes the first time
 	"$work/kubernetes" <cronjob.yaml
-	passed "$(sed -n 's/^require k8s.io//p' checks/kubernetes/go.mod) validates cronjob.yaml"
+	passed "$(grep -o 'k8s.io/kubernetes v.*' checks/kubernetes/go.mod) validates cronjob.yaml"
 	must_refuse 's/action: Count/action: Retry/'
 	must_refuse 's/restartPolicy: Never/restartPolicy: OnFailure/'
 	must_refuse 's/podFailurePolicy:/podFailPolicy:/'

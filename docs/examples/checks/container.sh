@@ -27,7 +27,7 @@ container_boot() {
 	# On a machine with cgroup v1, a group of its own for memory, so that MemoryMax= works.
 	cgroup=
 	if [ -d /sys/fs/cgroup/memory ]; then
-		cgroup=/sys/fs/cgroup/memory/millrace-examples
+		cgroup=/sys/fs/cgroup/memory/millrace-examples-$$
 		mkdir -p $cgroup
 	fi
 	(

@@ -14,15 +14,16 @@ check_slurm() {
 	want=$(slurm_digests whole)
 	passed "sbatch runs it: COMPLETED, $(wc -l <<<"$want") files"
 
+	job=$(submit killed)
+	until_true 60 slurm_parts killed 3
+	inside kill -9 "$(inside pgrep -x millrace)"
+	slurm_requeued "$job" killed "$want"
+	passed "kill -9: exit 137, requeued, continued, the same bytes"
+
 	job=$(submit limit)
 	until_true 60 slurm_parts limit 3
 	inside scancel --batch --signal=USR1 "$job" # what --signal sends before the time is up
-	until_true 60 slurm_state "$job" PENDING
-	slurm_info "$job" Restarts=1
-	inside scontrol update "JobId=$job" StartTime=now # instead of two minutes later
-	until_true 180 slurm_state "$job" COMPLETED
-	slurm_log "$job" continu
-	[ "$(slurm_digests limit)" = "$want" ]
+	slurm_requeued "$job" limit "$want"
 	passed "SIGUSR1, as before the time limit: exit 75, requeued, continued, the same bytes"
 
 	job=$(submit cancelled)
@@ -72,6 +73,16 @@ submit() {
 	inside setpriv --reuid=millrace --regid=millrace --clear-groups env -C /var/log/millrace HOME=/home/millrace \
 		MILLRACE_KERNELS=onnxruntime MILLRACE_WORKERS=1 MILLRACE_PART_ROWS=50000 \
 		sbatch --parsable "$@" /repo/docs/examples/slurm.sbatch "$name"
+}
+
+# slurm_requeued JOB OUTPUT DIGESTS waits until a job was started again and has published.
+slurm_requeued() {
+	until_true 60 slurm_state "$1" PENDING
+	slurm_info "$1" Restarts=1
+	inside scontrol update "JobId=$1" StartTime=now # instead of two minutes later
+	until_true 180 slurm_state "$1" COMPLETED
+	slurm_log "$1" continu
+	[ "$(slurm_digests "$2")" = "$3" ]
 }
 
 slurm_info() { inside scontrol show job "$1" | grep -qE "$2"; }
