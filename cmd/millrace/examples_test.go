@@ -184,9 +184,10 @@ func pythonArguments(_ *testing.T, text string) []string {
 
 // submatches is the first group of every match.
 func submatches(pattern, text string) []string {
-	var found []string
-	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
-		found = append(found, m[1])
+	matches := regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1)
+	found := make([]string, len(matches))
+	for i, m := range matches {
+		found[i] = m[1]
 	}
 	return found
 }

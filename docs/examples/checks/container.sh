@@ -20,6 +20,7 @@ container_boot() {
 	local library
 	library=$(readlink -f "$("$repo/engine/ort/fetch.sh" cpu)")
 	if [ ! -d "$root" ]; then
+		rm -rf --one-file-system "$root.new" # of a start that was stopped
 		mmdebstrap --quiet --variant=minbase --include=$packages $suite "$root.new" \
 			"${DEBIAN_SOURCES:-/etc/apt/sources.list.d/debian.sources}"
 		mv "$root.new" "$root"
