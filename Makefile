@@ -126,6 +126,10 @@ gpu-check: ## Check --provider cuda on this machine's GPU, into bench/results/gp
 	@[ -x $(GPU_BUNDLE)/check.sh ] || $(MAKE) gpu-bundle
 	@$(GPU_BUNDLE)/check.sh $(or $(NAME),$(shell uname -n)) bench/results
 
+.PHONY: check-examples
+check-examples: runtime build ## Check docs/examples with the schedulers' own tools, and run cron, systemd and Slurm in a container (root; 20 minutes)
+	@docs/examples/check.sh $(CHECKS)
+
 .PHONY: clean
 clean: ## Remove what was built; fetched files stay
 	rm -rf bin demo-out .tools
