@@ -78,6 +78,9 @@ func (p *Plan) choose(ctx context.Context, lib *ort.Library) (*scoring, error) {
 		t = p.newTrial(ctx, &c) // reads while the session is opened
 		defer t.close()
 	}
+	if t == nil { // TensorRT compiles for the batch
+		opts.BatchRows = c.BatchRows
+	}
 	s, err := p.openScoring(lib, c.IntraOpThreads)
 	if err != nil {
 		return nil, err

@@ -289,7 +289,7 @@ func AutoProvider(where ort.LibraryOptions) (provider ort.Provider, reason strin
 	if first < 0 {
 		return ort.CPU, "no ONNX Runtime with a CUDA provider was found"
 	}
-	if missing := ort.MissingLibraries(places[first].Path); len(missing) > 0 {
+	if missing := ort.MissingLibraries(places[first].Path, ort.CUDA); len(missing) > 0 {
 		return ort.CPU, fmt.Sprintf("%s lacks %s for CUDA", places[first].Path, strings.Join(missing, ", "))
 	}
 	return ort.CUDA, devices[0].Name

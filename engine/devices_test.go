@@ -268,6 +268,80 @@ func (d smallDevice) Run(ctx context.Context, inputs, outputs []*ort.Tensor) err
 	return d.Session.Run(ctx, inputs, outputs)
 }
 
+// shapedSession is a session on the CPU that notes how many rows it is given.
+type shapedSession struct {
+	*ort.Session
+	rows *sync.Map
+}
+
+func (d shapedSession) Run(ctx context.Context, inputs, outputs []*ort.Tensor) error {
+	d.rows.Store(inputs[0].Shape()[0], true)
+	return d.Session.Run(ctx, inputs, outputs)
+}
+
+// For TensorRT every Run has the rows of a full batch, over all spans; predictions
+// of the padding are dropped.
+func TestTensorRTBatchesArePadded(t *testing.T) {
+	lib := orttest.Library(t)
+	opts := sampleRun(t, "flights_xgb", 1)
+	opts.Provider, opts.BatchRows = ort.TensorRT, 7000 // 50,000 rows in spans of 10,000
+	plan, err := NewPlan(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plan.OwnKernels || plan.Batches() != 8 {
+		t.Errorf("own kernels: %v, %d batches; want none, and 8", plan.OwnKernels, plan.Batches())
+	}
+	onCPU := *plan
+	onCPU.Options.Provider = ort.CPU
+	whole, err := onCPU.openScoring(lib, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows sync.Map
+	padded := &scoring{plan: plan, session: whole.session, outputs: whole.outputs}
+	padded.devices, err = openDevices([]int{0}, 1, func(int) (computer, error) { return shapedSession{whole.session, &rows}, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	padded.devices.lock = func(_, bytes int) (hostMemory, error) { return plainMemory(kernel.Aligned[byte](bytes)), nil }
+	sample, err := plan.readSample(t.Context(), 5000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got [2][]*result
+	for i, s := range []*scoring{whole, padded} {
+		s.usePool(2)
+		w := s.worker(7000, &Progress{})
+		for _, b := range sample.batches(7000) {
+			res, err := w.score(t.Context(), b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[i] = append(got[i], res)
+		}
+		if err := w.close(); err != nil {
+			t.Error(err)
+		}
+	}
+	rows.Range(func(n, _ any) bool {
+		if n != int64(7000) {
+			t.Errorf("a Run of %d rows; want 7000 alone", n)
+		}
+		return true
+	})
+	for i, res := range got[1] {
+		if want := got[0][i].predictions[0]; res.batch.Rows != want.Len() || !array.Equal(res.predictions[0], want) {
+			t.Errorf("batch %d: %d rows of predictions differ from those without padding", i, res.batch.Rows)
+		}
+	}
+	releaseResults(slices.Concat(got[:]...))
+	sample.release()
+	if err := errors.Join(padded.close(), plan.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 type plainMemory []byte
 
 func (m plainMemory) Bytes() []byte { return m }

@@ -53,6 +53,39 @@ func TestGPUReferenceModels(t *testing.T) {
 	}
 }
 
+// TensorRT gives the training libraries' predictions, too, from a fresh folder of
+// engines and from a filled one. It compiles for seconds, so that few models do.
+func TestGPUTensorRT(t *testing.T) {
+	lib := gpuLibrary(t)
+	if missing := ort.MissingLibraries(lib.Path, ort.TensorRT); len(missing) > 0 {
+		t.Skipf("SKIPPED FOR WANT OF TENSORRT: %v", missing)
+	}
+	engines := filepath.Join(t.TempDir(), "engines")
+	for _, ref := range references(t) {
+		if !slices.Contains([]string{"flights_mlp", "flights_linear", "flights_gbdt"}, ref.Name) {
+			continue
+		}
+		for _, state := range []string{"fresh", "kept"} {
+			t.Run(ref.Name+"/"+state, func(t *testing.T) {
+				opts := engine.Options{
+					Model: "../" + ref.ONNX, Inputs: []string{"../" + ref.SampleParquet}, Output: filepath.Join(t.TempDir(), "out"),
+					IDs: []string{"id"}, Nulls: policies(ref), MaxRejects: -1, BatchRows: 4096, PartRows: 20000,
+					Provider: ort.TensorRT, EngineCache: engines,
+				}
+				summary, err := tryScore(t, lib, opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Logf("%.1f s, nodes %v", summary.Seconds, summary.Nodes)
+				if len(summary.Nodes["tensorrt"]) == 0 {
+					t.Errorf("nodes %v; want some on TensorRT", summary.Nodes)
+				}
+				compareGolden(t, &ref, opts.Output)
+			})
+		}
+	}
+}
+
 // A model with nodes that must run on the CPU is refused, and the error names them.
 func TestGPURefusesCPUNodes(t *testing.T) {
 	lib := gpuLibrary(t)

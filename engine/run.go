@@ -207,6 +207,9 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	uses, driver := line.devices.uses()
 	manifest := c.manifest(lib, runID, total, rejects)
 	manifest.Versions.Driver, manifest.Nodes = driver, line.devices.nodes()
+	if c.plan.Options.Provider == ort.TensorRT {
+		manifest.Versions.TensorRT = ort.TensorRTVersion(lib.Path)
+	}
 	for _, u := range uses {
 		manifest.Machine.GPUs = append(manifest.Machine.GPUs, u.Name)
 	}
@@ -295,7 +298,7 @@ func (p *Plan) Settings() map[string]any {
 		"ids": o.IDs, "keep": o.Keep, "features": o.Features, "bind": o.Bind,
 		"nulls": o.Nulls.Default.String(), "nulls_by_column": nulls, "allow_lossy_casts": o.Lossy == batcher.AllowLossy,
 		"model_outputs": o.ModelOutputs, "output_prefix": o.OutputPrefix, "output_layout": o.Layout,
-		"provider": o.Provider, "provider_reason": o.ProviderReason, "devices": append([]int{}, o.Devices...), "streams": o.Streams, "tf32": o.TF32, "device_memory": o.DeviceMemory, "allow_cpu_nodes": o.AllowCPUNodes,
+		"provider": o.Provider, "provider_reason": o.ProviderReason, "devices": append([]int{}, o.Devices...), "streams": o.Streams, "tf32": o.TF32, "device_memory": o.DeviceMemory, "allow_cpu_nodes": o.AllowCPUNodes, "engine_cache": o.EngineCache,
 		"kernels": o.Kernels, "model_rewrites": append([]string{}, p.Model.Rewrites...), "rewrite_check": p.rewriteCheck, "batch_size": o.BatchRows, "choice": p.choice, "workers": o.Workers, "readers": o.Readers, "part_rows": o.PartRows,
 		"intra_op_threads": o.IntraOpThreads, "memory_limit": p.limit, "memory_limit_from": p.limitSource, "memory_lowered": append([]Lowered{}, p.lowered...), "if_exists": o.IfExists, "max_bad_rows": o.MaxRejects,
 	}

@@ -33,6 +33,7 @@ func (p *Plan) openScoringOf(model *models.Model, lib *ort.Library, intraOpThrea
 	open := func(device int) (*ort.Session, error) {
 		return ort.NewSession(lib, model, ort.SessionOptions{
 			Provider: p.Options.Provider, Device: device, TF32: p.Options.TF32, DeviceMemory: p.Options.DeviceMemory,
+			EngineCache: p.Options.EngineCache, BatchRows: p.Options.BatchRows,
 			Outputs: names, IntraOpThreads: intraOpThreads,
 			// Batches vary in rows at the ends of spans; see SessionOptions.
 			DisableMemoryPattern: len(p.Binding.Bindings) > 1,
@@ -77,10 +78,13 @@ func (s *scoring) worker(rows int, progress *Progress) *worker {
 	if s.devices != nil {
 		assembler.UseMemory(s.devices.memory)
 	}
+	if s.plan.padded() {
+		assembler.Pad()
+	}
 	return &worker{
 		scoring: s, assembler: assembler,
 		outputs: append([]outputSpec(nil), s.outputs...), pool: s.pool, progress: progress,
-		rows: rows, padded: s.plan.Binding.FixedRows > 0,
+		rows: rows, padded: s.plan.padded(),
 	}
 }
 
