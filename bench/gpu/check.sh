@@ -22,7 +22,7 @@ cd "$here" || exit 1
 
 # Python's packages of CUDA's libraries are in folders that the loader does not
 # look into.
-packages=$(python3 -c 'import glob, sysconfig; print(":".join(glob.glob(sysconfig.get_paths()["purelib"] + "/nvidia/*/lib")))' 2>/dev/null)
+packages=$(python3 -c 'import glob, sysconfig; p = sysconfig.get_paths()["purelib"]; print(":".join(glob.glob(p + "/nvidia/*/lib") + glob.glob(p + "/tensorrt_libs")))' 2>/dev/null)
 export LD_LIBRARY_PATH=$packages${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 
 failed=0
@@ -74,6 +74,14 @@ check() {
   measure cuda bench/gpu/gbdt_500x8.onnx 16384,65536 2,4 --kernels onnxruntime
   whole=(--rows 1000000 --made-format arrow --null-share 0 --auto-only)
   measure cuda bench/gpu/wide_mlp.onnx 16384,65536 2,4
+  if bin/millrace doctor | grep -q 'ready for --provider tensorrt'; then
+    whole=(--rows 1000000 --made-format arrow --null-share 0 --sweep-only --engine-cache "$here/engines")
+    for model in models/reference/flights_mlp.onnx bench/gpu/wide_mlp.onnx; do
+      measure tensorrt "$model" 16384,65536 2,4
+    done
+  else
+    printf '\n== SKIPPED: TensorRT is not here\n'
+  fi
   # The processor of the same machine, with ONNX Runtime's own kernels beside ours.
   whole=(--rows 1000000 --made-format arrow --null-share 0 --sweep-only)
   for model in bench/gpu/gbdt_500x8.onnx models/reference/flights_gbdt.onnx; do
