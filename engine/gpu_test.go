@@ -86,6 +86,38 @@ func TestGPUTensorRT(t *testing.T) {
 	}
 }
 
+// What is taken of a device's memory is seen from outside, and gone when it is freed.
+func TestGPUMemoryInUse(t *testing.T) {
+	gpuLibrary(t)
+	all, _, err := ort.Devices()
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := func() int64 {
+		bytes, ok := all[0].UsedBytes()
+		if !ok {
+			t.Skip("SKIPPED FOR WANT OF NVML")
+		}
+		return bytes
+	}
+	small, err := ort.NewDeviceMemory(0, 1) // its context takes memory, too
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer small.Free()
+	const bytes = 512 << 20
+	before := used()
+	large, err := ort.NewDeviceMemory(0, bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	during := used()
+	large.Free()
+	if after := used(); during-before < bytes || during-after < bytes {
+		t.Errorf("%d bytes in use, %d with %d more, %d after", before, during, bytes, after)
+	}
+}
+
 // A model with nodes that must run on the CPU is refused, and the error names them.
 func TestGPURefusesCPUNodes(t *testing.T) {
 	lib := gpuLibrary(t)

@@ -82,6 +82,7 @@ check() {
   else
     printf '\n== SKIPPED: TensorRT is not here\n'
   fi
+  step 'device memory and energy in the records' bash -c "grep '\"stage\":\"compute\"' '$records' | grep '\"peak_device_memory_bytes\":[1-9]' | grep -q '\"joules\":[1-9]'"
   # The processor of the same machine, with ONNX Runtime's own kernels beside ours.
   whole=(--rows 1000000 --made-format arrow --null-share 0 --sweep-only)
   for model in bench/gpu/gbdt_500x8.onnx models/reference/flights_gbdt.onnx; do

@@ -116,6 +116,15 @@ func (d *DeviceInfo) Joules() (float64, bool) {
 	return joules, joules >= 0
 }
 
+// UsedBytes is how much of the device's memory is in use now, by whatever process;
+// false where the system does not say.
+func (d *DeviceInfo) UsedBytes() (int64, bool) {
+	address := C.CString(d.Address)
+	defer C.free(unsafe.Pointer(address))
+	used := int64(C.mr_nvml_used_bytes(address))
+	return max(used, 0), used >= 0
+}
+
 // HostMemory is page-locked memory of the host: devices read and write it by
 // themselves while the processor goes on. Other memory the driver copies piece by
 // piece, through memory of its own.
