@@ -132,15 +132,22 @@ func (ds *devices) run(ctx context.Context, inputs, outputs []*ort.Tensor) error
 	}
 }
 
-// run computes a batch in the device's pieces.
+// errShapeless is a batch that should run in pieces whose outputs' shapes nobody
+// knows: see worker.learnFromOne. To the worker it is one that did not fit.
+var errShapeless = fmt.Errorf("%w: batches run in pieces, and the outputs' shapes are not known", ort.ErrOutOfMemory)
+
+// run computes a batch in the device's pieces. A row has none.
 func (d *device) run(ctx context.Context, inputs, outputs []*ort.Tensor) (pieces int, err error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	defer d.batches.Add(1)
-	if d.pieces == 1 {
-		return 1, d.session.Run(ctx, inputs, outputs)
-	}
 	rows := inputs[0].Shape()[0]
+	switch {
+	case d.pieces == 1 || rows == 1:
+		return d.pieces, d.session.Run(ctx, inputs, outputs)
+	case slices.Contains(outputs, nil):
+		return d.pieces, errShapeless
+	}
 	for i := range int64(d.pieces) {
 		from, to := rows*i/int64(d.pieces), rows*(i+1)/int64(d.pieces)
 		if from == to {
