@@ -304,7 +304,7 @@ func TestTensorRTBatchesArePadded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	padded.devices.lock = func(_, bytes int) (hostMemory, error) { return plainMemory(kernel.Aligned[byte](bytes)), nil }
+	padded.usePlainMemory()
 	sample, err := plan.readSample(t.Context(), 5000)
 	if err != nil {
 		t.Fatal(err)
@@ -344,6 +344,12 @@ func TestTensorRTBatchesArePadded(t *testing.T) {
 
 type plainMemory []byte
 
+// usePlainMemory has no device needed for page-locked memory.
+func (s *scoring) usePlainMemory() {
+	s.devices.lock = func(_, bytes int) (hostMemory, error) { return plainMemory(kernel.Aligned[byte](bytes)), nil }
+	s.memory = s.devices.host.memory
+}
+
 func (m plainMemory) Bytes() []byte { return m }
 func (plainMemory) Free()           {}
 
@@ -370,7 +376,7 @@ func TestFirstBatchInPieces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pieces.devices.lock = func(_, bytes int) (hostMemory, error) { return plainMemory(kernel.Aligned[byte](bytes)), nil }
+	pieces.usePlainMemory()
 	sample, err := plan.readSample(t.Context(), 5000)
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/engine"
@@ -115,6 +116,18 @@ func TestGPUMemoryInUse(t *testing.T) {
 	large.Free()
 	if after := used(); during-before < bytes || during-after < bytes {
 		t.Errorf("%d bytes in use, %d with %d more, %d after", before, during, bytes, after)
+	}
+}
+
+// A tuned profile is of the device.
+func TestGPUHardware(t *testing.T) {
+	gpuLibrary(t)
+	all, _, err := ort.Devices()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := engine.Hardware(ort.CUDA, 0); !strings.HasSuffix(got, ", "+all[0].Name) || strings.HasSuffix(engine.Hardware(ort.CPU, 0), all[0].Name) {
+		t.Errorf("hardware of a profile is %q; want the device's name in it, and not in the CPU's", got)
 	}
 }
 

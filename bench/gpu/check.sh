@@ -70,6 +70,11 @@ check() {
     measure cuda "$model" 65536,262144 2,4 --auto-only
   done
   measure cpu models/reference/flights_linear.onnx 4096 "$(nproc)" --auto-only
+  # Long enough for a trial of batch sizes and streams: what it chose is in the line "batches".
+  local long=("${whole[@]}")
+  for _ in 1 2 3 4 5 6 7; do long+=("${whole[@]:4}"); done
+  step 'trial' bin/millrace score --provider cuda --model models/reference/flights_mlp.onnx "${long[@]}" --output out --if-exists replace
+  rm -rf out
   whole=(--rows 2000000 --made-format arrow --null-share 0 --auto-only)
   measure cuda bench/gpu/gbdt_500x8.onnx 16384,65536 2,4 --kernels onnxruntime
   whole=(--rows 1000000 --made-format arrow --null-share 0 --auto-only)

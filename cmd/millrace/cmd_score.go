@@ -82,7 +82,11 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	defer limitHeap(plan)()
 	progress := plan.NewProgress()
 	progress.OnChoice = func(c *engine.Choice) {
-		log.Info("batches", "rows", c.BatchRows, "workers", c.Workers, "chosen_by", c.Source, "why", c.Reason)
+		settings := []any{"rows", c.BatchRows, "workers", c.Workers}
+		if c.Streams > 0 {
+			settings = append(settings, "streams", c.Streams)
+		}
+		log.Info("batches", append(settings, "chosen_by", c.Source, "why", c.Reason)...)
 	}
 	finish := showProgress(s, common, log, progress)
 	summary, err := plan.Run(ctx, lib, progress)
@@ -131,7 +135,11 @@ func (r *scoreReport) Text(w io.Writer) error {
 		line("device", "%d, %s: %s%s", d.Number, d.Name, english.Plural(int(d.Batches), "batch", "batches"), pieces)
 	}
 	r.nodeLines(line)
-	line("batches", "of %s rows: %s", humanize.Comma(int64(r.BatchRows)), r.Choice.Reason)
+	streams := ""
+	if r.Choice.Streams > 0 {
+		streams = fmt.Sprintf(" on %d streams", r.Choice.Streams)
+	}
+	line("batches", "of %s rows%s: %s", humanize.Comma(int64(r.BatchRows)), streams, r.Choice.Reason)
 	line("copied", "%s into tensors, %s read where it lay", humanize.IBytes(uint64(r.BytesCopied)), humanize.IBytes(uint64(r.BytesViewed)))
 	line("memory", "%s at most", humanize.IBytes(uint64(r.PeakMemoryBytes)))
 	var bytes int64

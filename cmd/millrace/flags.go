@@ -70,7 +70,7 @@ func (o *runOptions) addFitFlags(fs *pflag.FlagSet) {
 // addDeviceFlags are those that say where the model runs.
 func (o *runOptions) addDeviceFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.provider, "provider", "cpu", "execution `PROVIDER`: cpu, cuda[:DEVICE,...] for NVIDIA devices (device 0 unless named), tensorrt[:DEVICE,...] for the same compiled by TensorRT, or auto: cuda where there is a device and all that it needs, else cpu")
-	fs.IntVar(&o.Streams, "streams", 0, "`COUNT` of Runs in flight on each device, whose copies and arithmetic overlap (default 4)")
+	fs.IntVar(&o.Streams, "streams", 0, "`COUNT` of Runs in flight on each device, whose copies and arithmetic overlap (default 4, or fewer where a profile or the first rows of a long run show that to be faster)")
 	fs.BoolVar(&o.AllowCPUNodes, "allow-cpu-nodes", false, "let nodes that the device has no kernel for run on the CPU, with copies to and fro")
 	fs.BoolVar(&o.TF32, "tf32", false, "let matrix products on devices round to TF32: faster, and no longer float32")
 	fs.Var(&o.deviceMemory, "device-memory", "most memory that the run may take of each device, as a `SIZE` (512MiB, 2GiB)")
