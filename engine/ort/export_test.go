@@ -2,6 +2,7 @@ package ort
 
 import (
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/models"
 )
@@ -31,3 +32,9 @@ func ForceKernelLevel(tb testing.TB, level int) {
 
 // VersionOf is TensorRT's version as a libnvinfer says it.
 func VersionOf(library string) string { return versionOf(library) }
+
+// RecordBy is Record by a library of this name.
+func RecordBy(library string) (*Recording, error) { return record(library) }
+
+// Began is when a recording did.
+func (r *Recording) Began() time.Time { return r.began }
