@@ -61,7 +61,8 @@ func TestGPULaunchOverhead(t *testing.T) {
 		model   string
 		kernels engine.Kernels
 	}{
-		{"flights_mlp", engine.KernelsAuto}, {"flights_gbdt", engine.KernelsAuto},
+		{"flights_mlp", engine.KernelsAuto},
+		{"flights_gbdt", engine.KernelsAuto},
 		{"flights_gbdt", engine.KernelsONNXRuntime}, // dozens of launches a Run
 	} {
 		opts := engine.Options{
@@ -76,8 +77,9 @@ func TestGPULaunchOverhead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var runs []timedRun
-		for _, rows := range []int{1024, 4096, 16384, 65536} {
+		sizes := []int{1024, 4096, 16384, 65536}
+		runs := make([]timedRun, 0, len(sizes))
+		for _, rows := range sizes {
 			best := time.Duration(math.MaxInt64)
 			for range 5 {
 				const each = 50 // Runs

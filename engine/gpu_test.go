@@ -13,6 +13,7 @@ import (
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/ort/orttest"
+	"github.com/millrace/millrace/engine/timeline"
 )
 
 // gpuLibrary is ONNX Runtime with its CUDA provider, on a machine with a device;
@@ -128,6 +129,48 @@ func TestGPUHardware(t *testing.T) {
 	}
 	if got := engine.Hardware(ort.CUDA, 0); !strings.HasSuffix(got, ", "+all[0].Name) || strings.HasSuffix(engine.Hardware(ort.CPU, 0), all[0].Name) {
 		t.Errorf("hardware of a profile is %q; want the device's name in it, and not in the CPU's", got)
+	}
+}
+
+// A recording of a run has the copies and kernels of every batch, within the run's
+// time, and at least two streams at work.
+func TestGPUTimeline(t *testing.T) {
+	lib := gpuLibrary(t)
+	recording, err := ort.Record()
+	if err != nil {
+		t.Skipf("SKIPPED FOR WANT OF CUPTI: %v", err)
+	}
+	opts := engine.Options{
+		Model: "../models/reference/flights_mlp.onnx", Inputs: slices.Repeat([]string{"../testdata/flights-sample.parquet"}, 8),
+		Output: filepath.Join(t.TempDir(), "out"), IDs: []string{"id"}, Nulls: nanPolicy, Provider: ort.CUDA, BatchRows: 10_000,
+	}
+	summary, err := tryScore(t, lib, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	devices, dropped, err := recording.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts, streams, bytes := map[ort.DeviceWork]int64{}, map[int]bool{}, map[ort.DeviceWork]int64{}
+	for _, s := range devices {
+		counts[s.Work]++
+		bytes[s.Work] += s.Bytes
+		streams[s.Stream] = true
+		if s.End.Before(s.Start) || s.Start.Before(summary.Started) || s.End.After(summary.Finished) {
+			t.Errorf("%+v is not within the run, %v to %v", s, summary.Started, summary.Finished)
+			break
+		}
+	}
+	if n := summary.Batches; counts[ort.CopyIn] < n || counts[ort.Kernel] < n || counts[ort.CopyOut] < n || dropped != 0 || len(streams) < 2 {
+		t.Errorf("%d batches: %v recorded, %d dropped, %d streams", n, counts, dropped, len(streams))
+	}
+	if rows := int64(400_000); bytes[ort.CopyIn] < rows*32*4 || bytes[ort.CopyOut] < rows*4 {
+		t.Errorf("%v bytes copied for %d rows of 32 columns", bytes, rows)
+	}
+	spans, _ := (&timeline.Recorder{}).Spans(devices)
+	for _, s := range timeline.Overlap(spans) {
+		t.Log(s)
 	}
 }
 

@@ -6,8 +6,8 @@
 # usage: check.sh [NAME] [RESULTS]
 #
 # NAME is what the machine is called in reports. RESULTS, a folder, gets
-# gpu-NAME.jsonl, the records of the measurements, and gpu-NAME.log, what was
-# printed. Libraries of CUDA's that pip installed are found by themselves.
+# gpu-NAME.jsonl, the records of the measurements, gpu-NAME-timeline.json, what a
+# device and workers did, for ui.perfetto.dev, and gpu-NAME.log, what was printed. Libraries of CUDA's that pip installed are found by themselves.
 set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -66,6 +66,8 @@ check() {
     step "score $model" bash -c "time bin/millrace score --provider cuda --model models/reference/$model.onnx --input testdata/flights-sample.parquet --nulls nan --ids id --output out --if-exists replace"
   done
   step "${ROWS:-96}M rows of flights" flights
+  step timeline bin/millrace score --provider cuda --model models/reference/flights_mlp.onnx "${whole[@]:0:6}" --profile device --profile-to . --output out --if-exists replace
+  mv device.json "$results/gpu-$name-timeline.json" 2>/dev/null
   for model in bench/gpu/gbdt_500x8.onnx models/reference/flights_gbdt.onnx models/reference/flights_mlp.onnx; do
     measure cuda "$model" 65536,262144 2,4 --auto-only
   done

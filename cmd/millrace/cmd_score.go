@@ -88,6 +88,9 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 		}
 		log.Info("batches", append(settings, "chosen_by", c.Source, "why", c.Reason)...)
 	}
+	if common.timeline != nil {
+		progress.Record(common.timeline)
+	}
 	finish := showProgress(s, common, log, progress)
 	summary, err := plan.Run(ctx, lib, progress)
 	finish(err == nil)
