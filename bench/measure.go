@@ -234,8 +234,8 @@ func (m *measurement) providers(ctx context.Context) error {
 		best, err := m.sweep(ctx)
 		switch {
 		case errors.Is(err, ort.ErrProvider):
-			reason := fmt.Errorf("%w: %s, with ONNX Runtime %s, which has %s, and millrace %s",
-				ort.ErrProvider, provider, m.lib.Version, strings.Join(m.lib.Providers, ", "), m.run.Build.Version)
+			reason := fmt.Errorf("%s: %w (ONNX Runtime %s has %s; millrace %s)",
+				provider, err, m.lib.Version, strings.Join(m.lib.Providers, ", "), m.run.Build.Version)
 			missing = append(missing, reason)
 			if err := m.out.Stop(&Stop{Stage: StageInfer, Arm: Arm{Provider: string(provider)}, Reason: reason.Error()}); err != nil {
 				return err
