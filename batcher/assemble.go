@@ -72,6 +72,8 @@ type Assembler struct {
 	tensors Tensors
 	counts  Counts
 	memory  func(bytes int) ([]byte, error) // of tensors; Go's where it is nil
+	rows    int                             // of a batch at most
+	fixed   int                             // of every tensor; 0: those of its batch
 
 	rejectBad bool
 	segment   Segment // that is being packed
@@ -86,12 +88,13 @@ type packer interface {
 // NewAssembler makes an Assembler for batches of at most rows rows. With a
 // plan of fixed rows, every tensor has exactly that many, padded with zeros.
 func (p *Plan) NewAssembler(rows int, lossy LossyCasts) *Assembler {
-	a := &Assembler{plan: p, packers: make([]packer, len(p.Bindings))}
+	a := &Assembler{plan: p, packers: make([]packer, len(p.Bindings)), fixed: p.FixedRows}
 	a.tensors.Inputs = make([]Input, len(p.Bindings))
 	a.counts.Features = make([][]FeatureCount, len(p.Bindings))
 	if p.FixedRows > 0 {
 		rows = p.FixedRows
 	}
+	a.rows = rows
 	for i := range p.Bindings {
 		b := &p.Bindings[i]
 		a.packers[i] = newPacker(b, rows, lossy, i)
@@ -106,11 +109,16 @@ func (p *Plan) NewAssembler(rows int, lossy LossyCasts) *Assembler {
 // itself is worth a copy. It is called before the first Assemble.
 func (a *Assembler) UseMemory(memory func(bytes int) ([]byte, error)) { a.memory = memory }
 
+// Pad has every tensor made with as many rows as a batch can have, the last ones
+// zeros, as with a plan of fixed rows: for who computes one shape fastest. It is
+// called before the first Assemble.
+func (a *Assembler) Pad() { a.fixed = a.rows }
+
 // Assemble makes the tensors of a batch, which it borrows. Its error is a
 // *RowError when a row's value is the cause; see RejectBad.
 func (a *Assembler) Assemble(batch *Batch) (*Tensors, error) {
-	if fixed := a.plan.FixedRows; fixed > 0 && batch.Rows > fixed {
-		panic(fmt.Sprintf("batcher: a batch of %d rows for a model of %d", batch.Rows, fixed))
+	if a.fixed > 0 && batch.Rows > a.fixed {
+		panic(fmt.Sprintf("batcher: a batch of %d rows for tensors of %d", batch.Rows, a.fixed))
 	}
 	if err := a.pack(batch, batch.Rows); err != nil {
 		return nil, err
@@ -132,8 +140,8 @@ func (a *Assembler) Blank(rows int) (*Tensors, error) {
 func (a *Assembler) pack(batch *Batch, rows int) error {
 	a.tensors.Rows = rows
 	a.tensors.Rejects = a.tensors.Rejects[:0]
-	if a.plan.FixedRows > 0 {
-		rows = a.plan.FixedRows
+	if a.fixed > 0 {
+		rows = a.fixed
 	}
 	for i, p := range a.packers {
 		in := &a.tensors.Inputs[i]

@@ -96,6 +96,11 @@ func checkAssemble(t *rapid.T, from arrow.DataType, to models.ElementType) {
 	if c.rules.rejectBad {
 		a.RejectBad()
 	}
+	if c.plan.FixedRows == 0 && rapid.Bool().Draw(t, "pad") {
+		a.Pad()
+		padded := *c.plan // what comes out is as if the model fixed its batch
+		padded.FixedRows, c.plan = slices.Max(sizes), &padded
+	}
 	total := Counts{}
 	for _, rows := range sizes {
 		batch := c.batch(rows)

@@ -103,6 +103,7 @@ func benchValues(r *Repeat) []benchfmt.Value {
 		{Value: r.CPUSeconds * 1e9 / rows, Unit: "cpu-ns/row"},
 		{Value: float64(r.moved()) / r.Seconds, Unit: "B/s"},
 		{Value: float64(r.PeakMemoryBytes), Unit: "peak-B"},
+		{Value: float64(r.PeakDeviceMemoryBytes), Unit: "peak-device-B"},
 		{Value: r.Joules / rows, Unit: "J/row"},
 	} {
 		if more.Value > 0 {

@@ -100,6 +100,19 @@ func (o *Options) EnsureDefaults() {
 	o.Workers, o.IntraOpThreads = once(o.Workers), once(o.IntraOpThreads)
 }
 
+// usedDevices are the devices that a provider other than the CPU would use: the
+// first. Without one the provider is not available, which is said then.
+func (o *Options) usedDevices() (used []deviceMeter) {
+	if !slices.ContainsFunc(o.Providers, func(p ort.Provider) bool { return p != ort.CPU }) {
+		return nil
+	}
+	devices, _, _ := ort.Devices()
+	if len(devices) > 0 {
+		used = append(used, &devices[0])
+	}
+	return used
+}
+
 // once drops what is in a list already: an arm is measured once a round.
 func once[T comparable](list []T) []T {
 	var out []T
@@ -164,12 +177,10 @@ type measurement struct {
 	plan   *engine.Plan
 	rig    *engine.Rig
 	out    *Writer
-	energy *energy
-	// withDevices is energy and that of the GPUs, if one may be used.
-	withDevices *energy
-	dir         string
-	steps       steps
-	whole       time.Duration // what a whole run is expected to take
+	meters *meters
+	dir    string
+	steps  steps
+	whole  time.Duration // what a whole run is expected to take
 }
 
 // NewID makes the id of a measurement that starts now.
@@ -183,13 +194,7 @@ func Run(ctx context.Context, opts Options, lib *ort.Library, id string, records
 		return err
 	}
 	m := &measurement{opts: &opts, lib: lib, whole: opts.Target}
-	var noPower string
-	m.energy, noPower = openEnergy(opts.powercap)
-	m.withDevices = m.energy
-	if slices.ContainsFunc(opts.Providers, func(p ort.Provider) bool { return p != ort.CPU }) {
-		devices, _, _ := ort.Devices() // without them the provider is not available, which is said then
-		m.withDevices = m.energy.withDevices(devices)
-	}
+	m.meters = openMeters(opts.powercap, opts.usedDevices()...)
 	if m.dir, err = os.MkdirTemp(opts.Dir, "millrace-bench-"); err != nil {
 		return fmt.Errorf("%w: folder for outputs: %w", engine.ErrUsage, err)
 	}
@@ -202,7 +207,7 @@ func Run(ctx context.Context, opts Options, lib *ort.Library, id string, records
 		return err
 	}
 	defer func() { err = errors.Join(err, m.closeRig()) }()
-	head, err := m.head(noPower)
+	head, err := m.head()
 	if err != nil {
 		return err
 	}
@@ -229,8 +234,8 @@ func (m *measurement) providers(ctx context.Context) error {
 		best, err := m.sweep(ctx)
 		switch {
 		case errors.Is(err, ort.ErrProvider):
-			reason := fmt.Errorf("%w: %s, with ONNX Runtime %s, which has %s, and millrace %s",
-				ort.ErrProvider, provider, m.lib.Version, strings.Join(m.lib.Providers, ", "), m.run.Build.Version)
+			reason := fmt.Errorf("%s: %w (ONNX Runtime %s has %s; millrace %s)",
+				provider, err, m.lib.Version, strings.Join(m.lib.Providers, ", "), m.run.Build.Version)
 			missing = append(missing, reason)
 			if err := m.out.Stop(&Stop{Stage: StageInfer, Arm: Arm{Provider: string(provider)}, Reason: reason.Error()}); err != nil {
 				return err
@@ -358,11 +363,11 @@ func extension(made *Made) string {
 }
 
 // head describes what is measured.
-func (m *measurement) head(noPower string) (*Head, error) {
+func (m *measurement) head() (*Head, error) {
 	p := m.plan
 	h := &Head{
 		Started: time.Now().UTC().Truncate(time.Millisecond), Command: m.opts.Command, PricePerHour: m.opts.PricePerHour,
-		Machine: describeMachine(m.opts.Name, noPower, m.withDevices != nil && len(m.withDevices.devices) > 0),
+		Machine: describeMachine(m.opts.Name, m.meters),
 		Versions: Versions{
 			Millrace: p.Options.Build.Version, Commit: p.Options.Build.Commit, Dirty: m.opts.Dirty, Go: runtime.Version(), ORT: m.lib.Version, Kernels: kernel.Level(),
 		},
@@ -430,8 +435,9 @@ func (m *measurement) repeat(ctx context.Context, r *Repeat, do func() (engine.M
 		return context.Cause(ctx)
 	}
 	runtime.GC() // the garbage of the one before is not this one's
-	joules, stolen := m.powers().start(), stealSeconds()
+	used, stolen := m.meters.start(m.run.Provider != ort.CPU), stealSeconds()
 	measured, err := do()
+	usage := used()
 	if err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -441,7 +447,8 @@ func (m *measurement) repeat(ctx context.Context, r *Repeat, do func() (engine.M
 		}
 		return fmt.Errorf("measure %s: %w", r.Stage, err)
 	}
-	r.Joules, r.StealSeconds = joules(), max(stealSeconds()-stolen, 0)
+	r.Joules, r.PeakDeviceMemoryBytes = usage.joules, usage.deviceBytes
+	r.StealSeconds = max(stealSeconds()-stolen, 0)
 	r.Rows, r.Seconds, r.CPUSeconds = measured.Rows, measured.Elapsed.Seconds(), measured.CPU.Seconds()
 	r.BytesCopied, r.BytesViewed = measured.BytesCopied, measured.BytesViewed
 	switch r.Stage {
@@ -454,14 +461,6 @@ func (m *measurement) repeat(ctx context.Context, r *Repeat, do func() (engine.M
 	case StageAssemble, StageInfer, StageInferExported, StageCompute, StageEndToEnd:
 	}
 	return m.out.Repeat(r)
-}
-
-// powers is what tells the energy of a repeat: on a device, the device too.
-func (m *measurement) powers() *energy {
-	if m.run.Provider == ort.CPU {
-		return m.energy
-	}
-	return m.withDevices
 }
 
 // stealSeconds are the seconds of this machine's cores, since it started, that

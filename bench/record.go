@@ -165,6 +165,9 @@ type Repeat struct {
 	BytesCopied     int64 `json:"bytes_copied,omitempty"` // into tensors
 	BytesViewed     int64 `json:"bytes_viewed,omitempty"` // tensors that are views of columns
 	PeakMemoryBytes int64 `json:"peak_memory_bytes,omitempty"`
+	// PeakDeviceMemoryBytes is the most memory of the device in use at a time, by
+	// whatever process.
+	PeakDeviceMemoryBytes int64 `json:"peak_device_memory_bytes,omitempty"`
 	// StageSeconds are busy seconds by stage of an end-to-end repeat, summed
 	// over goroutines.
 	StageSeconds map[Stage]float64 `json:"stage_seconds,omitempty"`
@@ -326,7 +329,7 @@ func (r *Repeat) check() error {
 	}
 	for name, v := range map[string]int64{
 		"bytes_read": r.BytesRead, "bytes_written": r.BytesWritten, "bytes_copied": r.BytesCopied,
-		"bytes_viewed": r.BytesViewed, "peak_memory_bytes": r.PeakMemoryBytes,
+		"bytes_viewed": r.BytesViewed, "peak_memory_bytes": r.PeakMemoryBytes, "peak_device_memory_bytes": r.PeakDeviceMemoryBytes,
 		"batch_rows": int64(r.BatchRows), "workers": int64(r.Workers), "intra_op_threads": int64(r.IntraOpThreads),
 	} {
 		if v < 0 {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"html/template"
@@ -43,7 +44,7 @@ type reportBench struct {
 	Bytes               *bars
 	Strips              *strips
 	Numbers             []numbers
-	Joules              bool // some arm tells them
+	Joules, Device      bool // some arm tells energy, and memory of a device
 	Stops               string
 	Command             string
 	Bound, Auto, Absent string // sentences below the charts
@@ -55,8 +56,8 @@ type tile struct{ Value, Unit, Name, Note string }
 
 // numbers is one row of the table of all numbers.
 type numbers struct {
-	Stage, Batch, Workers, Intra, Provider, Repeats, Rate, Low, High, CPU, Bytes, Memory, PerJoule string
-	Best                                                                                           bool
+	Stage, Batch, Workers, Intra, Provider, Repeats, Rate, Low, High, CPU, Bytes, Memory, Device, PerJoule string
+	Best                                                                                                   bool
 }
 
 // fact is one line about machine, versions, model and data, a cell for each
@@ -205,7 +206,7 @@ func newReportBench(id, label string, s *Summary) *reportBench {
 		ID: id, Label: label, Kind: machineKind(&s.Head.Machine), Tiles: tiles(s),
 		Throughput: throughputChart(id+"-throughput", s), Memory: memoryChart(id+"-memory", s),
 		Ceilings: ceilingBars(s), Time: timeBars(s), Bytes: bytesBars(s), Strips: newStrips(s),
-		Numbers: allNumbers(s), Joules: anyJoules(s), Command: shellQuote(s.Head.Command),
+		Numbers: allNumbers(s), Joules: anyJoules(s), Device: anyDevice(s), Command: shellQuote(s.Head.Command),
 	}
 	head := s.EndToEnd
 	if b.NumberOf = "rows a second, end to end"; head == nil {
@@ -284,6 +285,10 @@ func tiles(s *Summary) []tile {
 		value, unit, _ := strings.Cut(memoryOf(memory.PeakMemoryBytes), " ")
 		out = append(out, tile{value, unit, "peak memory", "most of " + numberOf(memory.RowsPerSecond.Repeats, "repeat")})
 	}
+	if memory != nil && memory.PeakDeviceMemoryBytes > 0 {
+		value, unit, _ := strings.Cut(deviceMemoryOf(memory), " ")
+		out = append(out, tile{value, unit, "memory of the device", "most, of all processes"})
+	}
 	for _, m := range costs(s)[:3] {
 		if m.value == "" {
 			continue
@@ -303,7 +308,7 @@ func allNumbers(s *Summary) []numbers {
 		return humanize.Comma(int64(n))
 	}
 	out := make([]numbers, 0, len(s.Arms))
-	joules := anyJoules(s)
+	joules, device := anyJoules(s), anyDevice(s)
 	for _, a := range s.Arms {
 		n := numbers{
 			Stage: stageName(a.Stage), Batch: count(a.BatchRows), Workers: count(a.Workers), Intra: count(a.IntraOpThreads), Provider: plain(a.Provider),
@@ -318,6 +323,9 @@ func allNumbers(s *Summary) []numbers {
 		if joules {
 			n.PerJoule = countOf(a.RowsPerJoule.Median)
 		}
+		if device {
+			n.Device = cmp.Or(deviceMemoryOf(a), unknown)
+		}
 		if a.Chosen {
 			n.Stage += ", auto"
 		}
@@ -331,6 +339,10 @@ func allNumbers(s *Summary) []numbers {
 
 func anyJoules(s *Summary) bool {
 	return slices.ContainsFunc(s.Arms, func(a *ArmSummary) bool { return a.RowsPerJoule.known() })
+}
+
+func anyDevice(s *Summary) bool {
+	return slices.ContainsFunc(s.Arms, func(a *ArmSummary) bool { return a.PeakDeviceMemoryBytes > 0 })
 }
 
 // facts are what was measured with what, one line each; lines that nobody knows

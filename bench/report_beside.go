@@ -121,6 +121,14 @@ func beside(all []*Summary) []besideRow {
 		}
 		return memoryOf(s.EndToEnd.PeakMemoryBytes)
 	})
+	if slices.ContainsFunc(all, anyDevice) {
+		words("memory of the device", func(s *Summary) string {
+			if s.EndToEnd == nil {
+				return ""
+			}
+			return deviceMemoryOf(s.EndToEnd)
+		})
+	}
 	words("price an hour", func(s *Summary) string {
 		if s.Head.PricePerHour <= 0 {
 			return ""

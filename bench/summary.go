@@ -77,6 +77,8 @@ type ArmSummary struct {
 	BytesCopiedPerRow  float64 `json:"bytes_copied_per_row"`
 	BytesViewedPerRow  float64 `json:"bytes_viewed_per_row"`
 	PeakMemoryBytes    int64   `json:"peak_memory_bytes"` // of all repeats
+	// PeakDeviceMemoryBytes is that of the device; 0 on the CPU.
+	PeakDeviceMemoryBytes int64 `json:"peak_device_memory_bytes,omitempty"`
 	// StageSecondsPerRow are busy seconds by stage of an end-to-end arm.
 	StageSecondsPerRow map[Stage]float64 `json:"stage_seconds_per_row,omitempty"`
 
@@ -269,6 +271,7 @@ func (a *ArmSummary) summarize() {
 	a.BytesViewedPerRow = median(func(r *Repeat) float64 { return float64(r.BytesViewed) })
 	for i := range counted {
 		a.PeakMemoryBytes = max(a.PeakMemoryBytes, counted[i].PeakMemoryBytes)
+		a.PeakDeviceMemoryBytes = max(a.PeakDeviceMemoryBytes, counted[i].PeakDeviceMemoryBytes)
 	}
 	for _, stage := range Stages {
 		if seconds := median(func(r *Repeat) float64 { return r.StageSeconds[stage] }); seconds > 0 {

@@ -182,7 +182,29 @@ func stagesTable(s *Summary) string {
 	if t.Length() == 0 {
 		return ""
 	}
-	return titled("Stages alone, all cores", t)
+	return titled("Stages alone, all cores", t) + deviceMemoryLine(s)
+}
+
+// deviceMemoryLine says what the stages on a device took of its memory.
+func deviceMemoryLine(s *Summary) string {
+	var parts []string
+	for _, stage := range append(slices.Clone(DeviceStages), StageInfer) {
+		if a := s.Best[stage]; a != nil && a.PeakDeviceMemoryBytes > 0 {
+			parts = append(parts, stageName(stage)+" "+deviceMemoryOf(a))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "  most of the device's memory in use: " + strings.Join(parts, ", ") + "\n"
+}
+
+// deviceMemoryOf is an arm's memory of the device; empty on the CPU.
+func deviceMemoryOf(a *ArmSummary) string {
+	if a.PeakDeviceMemoryBytes == 0 {
+		return ""
+	}
+	return memoryOf(a.PeakDeviceMemoryBytes)
 }
 
 // sweepTable shows what each choice of settings gave.
@@ -262,8 +284,12 @@ func costTable(s *Summary) string {
 	}
 	out := "Cost  " + strings.Join(parts, " · ") + "\n"
 	if e := s.EndToEnd; e.PeakMemoryBytes > 0 {
-		out += fmt.Sprintf("      %s of memory at most, %s copied into tensors a row, %s read in place\n",
-			memoryOf(e.PeakMemoryBytes), bytesOf(e.BytesCopiedPerRow), bytesOf(e.BytesViewedPerRow))
+		device := ""
+		if e.PeakDeviceMemoryBytes > 0 {
+			device = " and " + deviceMemoryOf(e) + " of the device's"
+		}
+		out += fmt.Sprintf("      %s of memory%s at most, %s copied into tensors a row, %s read in place\n",
+			memoryOf(e.PeakMemoryBytes), device, bytesOf(e.BytesCopiedPerRow), bytesOf(e.BytesViewedPerRow))
 	}
 	if why := s.Head.Machine.NoPower; why != "" {
 		out += "      no rows/s per watt: " + plain(why) + "\n"

@@ -25,6 +25,7 @@ type Choice struct {
 	BatchRows      int          `json:"batch_rows"`
 	Workers        int          `json:"workers"`
 	IntraOpThreads int          `json:"intra_op_threads"`
+	Streams        int          `json:"streams,omitempty"` // on each device
 	Source         ChoiceSource `json:"source"`
 	Reason         string       `json:"reason"`
 	// TrialSeconds is what the trial took of the run, and Tried what it measured.
@@ -32,11 +33,13 @@ type Choice struct {
 	Tried        []Tried `json:"tried,omitempty"`
 }
 
-// Tried is one batch size that a trial measured.
+// Tried is one batch size that a trial measured, on devices with a number of
+// streams.
 type Tried struct {
 	BatchRows     int     `json:"batch_rows"`
+	Streams       int     `json:"streams,omitempty"`
 	Laps          int     `json:"laps"`
-	RowsPerSecond float64 `json:"rows_per_second"` // of the best lap, all workers
+	RowsPerSecond float64 `json:"rows_per_second"` // of the best lap, all workers; 0 where a batch did not fit into a device's memory
 }
 
 // choose freezes the plan's batch size, workers and threads, and opens the
@@ -46,7 +49,7 @@ type Tried struct {
 // workers.
 func (p *Plan) choose(ctx context.Context, lib *ort.Library, before *Choice) (*scoring, error) {
 	opts := &p.Options
-	c := Choice{BatchRows: opts.BatchRows, Workers: opts.Workers, IntraOpThreads: opts.IntraOpThreads}
+	c := Choice{BatchRows: opts.BatchRows, Workers: opts.Workers, IntraOpThreads: opts.IntraOpThreads, Streams: opts.Streams}
 	switch {
 	case before != nil:
 		c = *before
@@ -62,7 +65,7 @@ func (p *Plan) choose(ctx context.Context, lib *ort.Library, before *Choice) (*s
 			switch {
 			case opts.Provider != ort.CPU: // there a profile's workers are Runs in flight
 				if !p.asked.streams {
-					opts.Streams = tuned.Workers
+					p.useStreams(&c, tuned.Workers)
 				}
 			case !p.asked.workers:
 				c.Workers = tuned.Workers
@@ -78,12 +81,16 @@ func (p *Plan) choose(ctx context.Context, lib *ort.Library, before *Choice) (*s
 	var t *trial
 	switch {
 	case c.Source != ChosenByDefault || before != nil:
-	case opts.Provider != ort.CPU: // tensors of several sizes for every worker would be page-locked for it
-		c.Reason += " on a device; `millrace bench --providers " + string(opts.Provider) + " --save-profile` finds the best"
+	case opts.Provider == ort.TensorRT: // each size would be compiled
+		c.Reason += " for TensorRT; `millrace bench --providers tensorrt --save-profile` finds the best"
 	default:
 		t = p.newTrial(ctx, &c) // reads while the session is opened
 		defer t.close()
 	}
+	if t == nil { // TensorRT compiles for the batch
+		opts.BatchRows = c.BatchRows
+	}
+	opts.Streams = c.Streams
 	s, err := p.openScoring(lib, c.IntraOpThreads)
 	if err != nil {
 		return nil, err
@@ -93,12 +100,24 @@ func (p *Plan) choose(ctx context.Context, lib *ort.Library, before *Choice) (*s
 			return nil, errors.Join(err, s.close())
 		}
 	}
-	opts.BatchRows, opts.Workers, opts.IntraOpThreads = c.BatchRows, c.Workers, c.IntraOpThreads
+	opts.BatchRows, opts.Workers, opts.IntraOpThreads, opts.Streams = c.BatchRows, c.Workers, c.IntraOpThreads, c.Streams
+	if s.devices != nil {
+		s.devices.useStreams(c.Streams)
+	}
 	p.choice = &c
 	if err := p.alignChunks(); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
+}
+
+// useStreams chooses a number of streams, and as many more or fewer workers, which
+// wait for them; see Options.EnsureDefaults.
+func (p *Plan) useStreams(c *Choice, streams int) {
+	workers := c.Workers + len(p.Options.Devices)*(streams-c.Streams)
+	if c.Streams = streams; !p.asked.workers && workers >= 1 && p.fits(c.BatchRows, workers) {
+		c.Workers = workers
+	}
 }
 
 // mostChunkRows bounds the decoded record batches that are as large as a batch.

@@ -33,15 +33,20 @@ type devices struct {
 
 	// lock takes page-locked memory by way of a device.
 	lock func(device, bytes int) (hostMemory, error)
-
-	mu   sync.Mutex
-	host []hostMemory // given out, until close
+	host hostMemories // of the run
 }
 
 // hostMemory is memory that devices read and write by themselves.
 type hostMemory interface {
 	Bytes() []byte
 	Free()
+}
+
+// hostMemories is page-locked memory that was given out and is freed all at once.
+type hostMemories struct {
+	devices *devices
+	mu      sync.Mutex
+	given   []hostMemory
 }
 
 // device is one of them.
@@ -67,6 +72,7 @@ const mostHalvings = 5
 // openDevices opens a session on each device; the caller closes them.
 func openDevices(numbers []int, streams int, open func(device int) (computer, error)) (*devices, error) {
 	ds := &devices{places: make(chan *device, len(numbers)*streams)} // holds every place that is free
+	ds.host.devices = ds
 	ds.lock = func(device, bytes int) (hostMemory, error) { return ort.NewHostMemory(device, bytes) }
 	for _, n := range numbers {
 		session, err := open(n)
@@ -75,32 +81,56 @@ func openDevices(numbers []int, streams int, open func(device int) (computer, er
 		}
 		ds.all = append(ds.all, &device{number: n, open: open, session: session, pieces: 1})
 	}
+	ds.useStreams(streams)
+	return ds, nil
+}
+
+// useStreams has so many Runs in flight on each device, at most as many as it was
+// opened with. There must be none.
+func (ds *devices) useStreams(streams int) {
+	for len(ds.places) > 0 {
+		<-ds.places
+	}
 	for range streams { // in turn, so that the first batches go to different devices
 		for _, d := range ds.all {
 			ds.places <- d
 		}
 	}
-	return ds, nil
 }
 
-// memory gives page-locked memory that stays until close.
-func (ds *devices) memory(bytes int) ([]byte, error) {
-	m, err := ds.lock(ds.all[0].number, bytes)
+// inPieces says whether batches did not fit into a device's memory, and has them run
+// whole again. There must be no Run in flight.
+func (ds *devices) inPieces() (was bool) {
+	for _, d := range ds.all {
+		was = was || d.pieces > 1
+		d.pieces, d.halved = 1, 0
+	}
+	return was
+}
+
+// memory gives page-locked memory that stays until free.
+func (h *hostMemories) memory(bytes int) ([]byte, error) {
+	m, err := h.devices.lock(h.devices.all[0].number, bytes)
 	if err != nil {
 		return nil, err
 	}
-	ds.mu.Lock()
-	defer ds.mu.Unlock()
-	ds.host = append(ds.host, m)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.given = append(h.given, m)
 	return m.Bytes(), nil
 }
 
-// close frees the memory, which nobody may use any more, and then the sessions.
-func (ds *devices) close() error {
-	for _, m := range ds.host {
+// free gives back what nobody may use any more.
+func (h *hostMemories) free() {
+	for _, m := range h.given {
 		m.Free()
 	}
-	ds.host = nil
+	h.given = nil
+}
+
+// close frees the memory and then the sessions.
+func (ds *devices) close() error {
+	ds.host.free()
 	errs := make([]error, 0, len(ds.all))
 	for _, d := range ds.all {
 		errs = append(errs, d.session.Close())
@@ -132,15 +162,22 @@ func (ds *devices) run(ctx context.Context, inputs, outputs []*ort.Tensor) error
 	}
 }
 
-// run computes a batch in the device's pieces.
+// errShapeless is a batch that should run in pieces whose outputs' shapes nobody
+// knows: see worker.learnFromOne. To the worker it is one that did not fit.
+var errShapeless = fmt.Errorf("%w: batches run in pieces, and the outputs' shapes are not known", ort.ErrOutOfMemory)
+
+// run computes a batch in the device's pieces. A row has none.
 func (d *device) run(ctx context.Context, inputs, outputs []*ort.Tensor) (pieces int, err error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	defer d.batches.Add(1)
-	if d.pieces == 1 {
-		return 1, d.session.Run(ctx, inputs, outputs)
-	}
 	rows := inputs[0].Shape()[0]
+	switch {
+	case d.pieces == 1 || rows == 1:
+		return d.pieces, d.session.Run(ctx, inputs, outputs)
+	case slices.Contains(outputs, nil):
+		return d.pieces, errShapeless
+	}
 	for i := range int64(d.pieces) {
 		from, to := rows*i/int64(d.pieces), rows*(i+1)/int64(d.pieces)
 		if from == to {
@@ -289,7 +326,7 @@ func AutoProvider(where ort.LibraryOptions) (provider ort.Provider, reason strin
 	if first < 0 {
 		return ort.CPU, "no ONNX Runtime with a CUDA provider was found"
 	}
-	if missing := ort.MissingLibraries(places[first].Path); len(missing) > 0 {
+	if missing := ort.MissingLibraries(places[first].Path, ort.CUDA); len(missing) > 0 {
 		return ort.CPU, fmt.Sprintf("%s lacks %s for CUDA", places[first].Path, strings.Join(missing, ", "))
 	}
 	return ort.CUDA, devices[0].Name

@@ -268,7 +268,87 @@ func (d smallDevice) Run(ctx context.Context, inputs, outputs []*ort.Tensor) err
 	return d.Session.Run(ctx, inputs, outputs)
 }
 
+// shapedSession is a session on the CPU that notes how many rows it is given.
+type shapedSession struct {
+	*ort.Session
+	rows *sync.Map
+}
+
+func (d shapedSession) Run(ctx context.Context, inputs, outputs []*ort.Tensor) error {
+	d.rows.Store(inputs[0].Shape()[0], true)
+	return d.Session.Run(ctx, inputs, outputs)
+}
+
+// For TensorRT every Run has the rows of a full batch, over all spans; predictions
+// of the padding are dropped.
+func TestTensorRTBatchesArePadded(t *testing.T) {
+	lib := orttest.Library(t)
+	opts := sampleRun(t, "flights_xgb", 1)
+	opts.Provider, opts.BatchRows = ort.TensorRT, 7000 // 50,000 rows in spans of 10,000
+	plan, err := NewPlan(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plan.OwnKernels || plan.Batches() != 8 {
+		t.Errorf("own kernels: %v, %d batches; want none, and 8", plan.OwnKernels, plan.Batches())
+	}
+	onCPU := *plan
+	onCPU.Options.Provider = ort.CPU
+	whole, err := onCPU.openScoring(lib, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows sync.Map
+	padded := &scoring{plan: plan, session: whole.session, outputs: whole.outputs}
+	padded.devices, err = openDevices([]int{0}, 1, func(int) (computer, error) { return shapedSession{whole.session, &rows}, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	padded.usePlainMemory()
+	sample, err := plan.readSample(t.Context(), 5000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got [2][]*result
+	for i, s := range []*scoring{whole, padded} {
+		s.usePool(2)
+		w := s.worker(7000, &Progress{})
+		for _, b := range sample.batches(7000) {
+			res, err := w.score(t.Context(), b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[i] = append(got[i], res)
+		}
+		if err := w.close(); err != nil {
+			t.Error(err)
+		}
+	}
+	rows.Range(func(n, _ any) bool {
+		if n != int64(7000) {
+			t.Errorf("a Run of %d rows; want 7000 alone", n)
+		}
+		return true
+	})
+	for i, res := range got[1] {
+		if want := got[0][i].predictions[0]; res.batch.Rows != want.Len() || !array.Equal(res.predictions[0], want) {
+			t.Errorf("batch %d: %d rows of predictions differ from those without padding", i, res.batch.Rows)
+		}
+	}
+	releaseResults(slices.Concat(got[:]...))
+	sample.release()
+	if err := errors.Join(padded.close(), plan.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 type plainMemory []byte
+
+// usePlainMemory has no device needed for page-locked memory.
+func (s *scoring) usePlainMemory() {
+	s.devices.lock = func(_, bytes int) (hostMemory, error) { return plainMemory(kernel.Aligned[byte](bytes)), nil }
+	s.memory = s.devices.host.memory
+}
 
 func (m plainMemory) Bytes() []byte { return m }
 func (plainMemory) Free()           {}
@@ -296,13 +376,13 @@ func TestFirstBatchInPieces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pieces.devices.lock = func(_, bytes int) (hostMemory, error) { return plainMemory(kernel.Aligned[byte](bytes)), nil }
+	pieces.usePlainMemory()
 	sample, err := plan.readSample(t.Context(), 5000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var results [2]*result
-	for i, s := range []*scoring{whole, pieces} {
+	var results [3]*result
+	for i, s := range []*scoring{whole, pieces, pieces} { // the third comes when batches run in pieces already
 		s.usePool(1)
 		w := s.worker(5000, &Progress{})
 		if results[i], err = w.score(t.Context(), sample.batches(5000)[0]); err != nil {
@@ -315,9 +395,11 @@ func TestFirstBatchInPieces(t *testing.T) {
 	if d := pieces.devices.all[0]; d.pieces != 8 {
 		t.Errorf("%d pieces; want 8 of 625 rows", d.pieces)
 	}
-	for i, got := range results[1].predictions {
-		if want := results[0].predictions[i]; !array.Equal(got, want) {
-			t.Errorf("column %s differs: %v; want %v", results[1].fields[i].Name, got, want)
+	for _, r := range results[1:] {
+		for i, got := range r.predictions {
+			if want := results[0].predictions[i]; !array.Equal(got, want) {
+				t.Errorf("column %s differs: %v; want %v", r.fields[i].Name, got, want)
+			}
 		}
 	}
 	releaseResults(results[:])

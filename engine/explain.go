@@ -44,6 +44,10 @@ type ExplainedDevices struct {
 	Streams int   `json:"streams"` // Runs in flight on each
 	TF32    bool  `json:"tf32"`
 	Memory  int64 `json:"memory_limit"` // bytes of each; 0: no limit
+	// Padded says that every Run has as many rows as the first, for which the graph
+	// is compiled; what comes of that stays in the folder EngineCache, if one is named.
+	Padded      bool   `json:"padded"`
+	EngineCache string `json:"engine_cache,omitempty"`
 	// OnCPU are the nodes that would run on the CPU, as far as the graph tells, which
 	// is no placement; see PlaceNodes.
 	OnCPU         []CPUNode `json:"on_cpu_expected"`
@@ -124,9 +128,13 @@ func (p *Plan) Explain() *Explanation {
 func (p *Plan) explainDevices() *ExplainedDevices {
 	o := &p.Options
 	expected, _ := models.HostNodes(p.Model) // its bytes are those that a rewrite wrote or Open read
-	return &ExplainedDevices{
+	e := &ExplainedDevices{
 		Numbers: o.Devices, Streams: o.Streams, TF32: o.TF32, Memory: o.DeviceMemory, OnCPU: expectedNodes(expected), AllowCPUNodes: o.AllowCPUNodes,
 	}
+	if o.Provider == ort.TensorRT {
+		e.Padded, e.EngineCache = true, o.EngineCache
+	}
+	return e
 }
 
 func (p *Plan) explainInput(b *batcher.Binding, mapped bool) ExplainedInput {

@@ -7,11 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/ort/orttest"
+	"github.com/millrace/millrace/engine/timeline"
 )
 
 // gpuLibrary is ONNX Runtime with its CUDA provider, on a machine with a device;
@@ -50,6 +52,126 @@ func TestGPUReferenceModels(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TensorRT gives the training libraries' predictions, too, from a fresh folder of
+// engines and from a filled one. It compiles for seconds (trees as tensor operators for longer), so that few
+// models do.
+func TestGPUTensorRT(t *testing.T) {
+	lib := gpuLibrary(t)
+	if missing := ort.MissingLibraries(lib.Path, ort.TensorRT); len(missing) > 0 {
+		t.Skipf("SKIPPED FOR WANT OF TENSORRT: %v", missing)
+	}
+	engines := filepath.Join(t.TempDir(), "engines")
+	for _, ref := range references(t) {
+		if !slices.Contains([]string{"flights_mlp", "flights_linear"}, ref.Name) {
+			continue
+		}
+		for _, state := range []string{"fresh", "kept"} {
+			t.Run(ref.Name+"/"+state, func(t *testing.T) {
+				opts := engine.Options{
+					Model: "../" + ref.ONNX, Inputs: []string{"../" + ref.SampleParquet}, Output: filepath.Join(t.TempDir(), "out"),
+					IDs: []string{"id"}, Nulls: policies(ref), MaxRejects: -1, BatchRows: 4096, PartRows: 20000,
+					Provider: ort.TensorRT, EngineCache: engines,
+				}
+				summary, err := tryScore(t, lib, opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Logf("%.1f s, nodes %v", summary.Seconds, summary.Nodes)
+				if len(summary.Nodes["tensorrt"]) == 0 {
+					t.Errorf("nodes %v; want some on TensorRT", summary.Nodes)
+				}
+				compareGolden(t, &ref, opts.Output)
+			})
+		}
+	}
+}
+
+// What is taken of a device's memory is seen from outside, and gone when it is freed.
+func TestGPUMemoryInUse(t *testing.T) {
+	gpuLibrary(t)
+	all, _, err := ort.Devices()
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := func() int64 {
+		bytes, ok := all[0].UsedBytes()
+		if !ok {
+			t.Skip("SKIPPED FOR WANT OF NVML")
+		}
+		return bytes
+	}
+	small, err := ort.NewDeviceMemory(0, 1) // its context takes memory, too
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer small.Free()
+	const bytes = 512 << 20
+	before := used()
+	large, err := ort.NewDeviceMemory(0, bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	during := used()
+	large.Free()
+	if after := used(); during-before < bytes || during-after < bytes {
+		t.Errorf("%d bytes in use, %d with %d more, %d after", before, during, bytes, after)
+	}
+}
+
+// A tuned profile is of the device.
+func TestGPUHardware(t *testing.T) {
+	gpuLibrary(t)
+	all, _, err := ort.Devices()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := engine.Hardware(ort.CUDA, 0); !strings.HasSuffix(got, ", "+all[0].Name) || strings.HasSuffix(engine.Hardware(ort.CPU, 0), all[0].Name) {
+		t.Errorf("hardware of a profile is %q; want the device's name in it, and not in the CPU's", got)
+	}
+}
+
+// A recording of a run has the copies and kernels of every batch, within the run's
+// time, and at least two streams at work.
+func TestGPUTimeline(t *testing.T) {
+	lib := gpuLibrary(t)
+	recording, err := ort.Record()
+	if err != nil {
+		t.Skipf("SKIPPED FOR WANT OF CUPTI: %v", err)
+	}
+	opts := engine.Options{
+		Model: "../models/reference/flights_mlp.onnx", Inputs: slices.Repeat([]string{"../testdata/flights-sample.parquet"}, 8),
+		Output: filepath.Join(t.TempDir(), "out"), IDs: []string{"id"}, Nulls: nanPolicy, Provider: ort.CUDA, BatchRows: 10_000,
+	}
+	summary, err := tryScore(t, lib, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	devices, dropped, err := recording.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts, streams, bytes := map[ort.DeviceWork]int64{}, map[int]bool{}, map[ort.DeviceWork]int64{}
+	for _, s := range devices {
+		counts[s.Work]++
+		bytes[s.Work] += s.Bytes
+		streams[s.Stream] = true
+		if s.End.Before(s.Start) || s.Start.Before(summary.Started) || s.End.After(summary.Finished) {
+			t.Errorf("%+v is not within the run, %v to %v", s, summary.Started, summary.Finished)
+			break
+		}
+	}
+	if n := summary.Batches; counts[ort.CopyIn] < n || counts[ort.Kernel] < n || counts[ort.CopyOut] < n || dropped != 0 || len(streams) < 2 {
+		t.Errorf("%d batches: %v recorded, %d dropped, %d streams", n, counts, dropped, len(streams))
+	}
+	if rows := int64(400_000); bytes[ort.CopyIn] < rows*32*4 || bytes[ort.CopyOut] < rows*4 {
+		t.Errorf("%v bytes copied for %d rows of 32 columns", bytes, rows)
+	}
+	spans, _ := (&timeline.Recorder{}).Spans(devices)
+	for _, s := range timeline.Overlap(spans) {
+		t.Log(s)
 	}
 }
 

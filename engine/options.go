@@ -76,7 +76,7 @@ type Options struct {
 	Layout       Layout
 
 	Provider       ort.Provider // cpu by default
-	Kernels        Kernels      // auto by default; on other providers than cpu it changes nothing
+	Kernels        Kernels      // auto by default; on TensorRT it changes nothing
 	BatchRows      int          // rows of one Run; 0: chosen when the run starts
 	Workers        int          // concurrent Runs; by default as many as the cgroup grants cores
 	Readers        int          // spans decoded at the same time; by default like Workers
@@ -93,6 +93,8 @@ type Options struct {
 	// TF32 and DeviceMemory are those of ort.SessionOptions.
 	TF32         bool
 	DeviceMemory int64
+	// EngineCache is the folder for what TensorRT compiles; none when empty.
+	EngineCache string
 	// AllowCPUNodes lets a run go on some of whose model's nodes the provider has
 	// no kernel for, so that they run on the CPU, with copies before and after.
 	AllowCPUNodes bool
@@ -195,7 +197,7 @@ func (o *Options) Validate() error {
 	case o.Provider == ort.CPU && len(o.Devices) > 0:
 		bad("--provider cpu has no devices to choose from")
 	case o.Provider == ort.CPU && (o.Streams != 0 || o.TF32 || o.DeviceMemory != 0 || o.AllowCPUNodes):
-		bad("--streams, --tf32, --device-memory and --allow-cpu-nodes are for --provider cuda")
+		bad("--streams, --tf32, --device-memory and --allow-cpu-nodes are for --provider cuda and tensorrt")
 	case o.Provider != ort.CPU && o.Streams < 1:
 		bad("--streams (%d) must be >= 1", o.Streams)
 	}

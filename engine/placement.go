@@ -72,7 +72,7 @@ func placed(model *models.Model, opts *Options) (nodes []ort.Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := ort.NewSession(lib, model, ort.SessionOptions{Provider: opts.Provider, Device: opts.Devices[0]})
+	s, err := ort.NewSession(lib, model, ort.SessionOptions{Provider: opts.Provider, Device: opts.Devices[0], EngineCache: opts.EngineCache})
 	if err != nil {
 		return nil, err
 	}

@@ -120,7 +120,8 @@ func (p *Plan) openData(ctx context.Context) error {
 // where nodes are named that a device would need rewritten and that stay.
 func (o *Options) openModel(left *[]string) (*models.Model, error) {
 	return models.OpenRewritten(o.Model, models.Options{SHA256: o.ModelSHA256}, models.Rewrites{
-		ZipMap: true, Kernels: o.Kernels == KernelsAuto, Device: o.Provider != ort.CPU, Tensors: o.Provider != ort.CPU, Left: left,
+		ZipMap: true, Kernels: o.Kernels == KernelsAuto && o.Provider != ort.TensorRT, // which compiles tensor operators alone
+		Device: o.Provider != ort.CPU, Tensors: o.Provider != ort.CPU, Left: left,
 	})
 }
 
@@ -281,8 +282,15 @@ func (p *Plan) chooseBatch() error {
 			opts.BatchRows = min(int(max(deviceBatchBytes/max(p.rowBytes(), 1), 1)), DefaultDeviceRows, most)
 		}
 	}
+	if p.padded() {
+		p.joining = batcher.JoinSpans
+	}
 	return nil
 }
+
+// padded says that every Run has the rows of a full batch: where the model fixes
+// them, and for TensorRT, which would compile the graph again for others.
+func (p *Plan) padded() bool { return p.Binding.FixedRows > 0 || p.Options.Provider == ort.TensorRT }
 
 // rowBytes is the size of one row's tensors, inputs and outputs, in bytes. A
 // string counts 24 and an unknown output 4.

@@ -51,17 +51,29 @@ const (
 // ErrProfile says that a profile's file cannot be used.
 var ErrProfile = errors.New("tuned profile")
 
-// Hardware names what a CPU profile depends on: the processor, its caches, and
-// the cores that are granted.
-func Hardware() string {
+// Hardware names what a profile depends on: the processor, its caches, the cores
+// that are granted, and the device, unless the provider is the CPU.
+func Hardware(provider ort.Provider, device int) string {
 	c := &cpuid.CPU
-	return fmt.Sprintf("%s, family %d model %d, %d cores, L2 %d, L3 %d",
+	name := fmt.Sprintf("%s, family %d model %d, %d cores, L2 %d, L3 %d",
 		c.BrandName, c.Family, c.Model, runtime.GOMAXPROCS(0), max(c.Cache.L2, 0), max(c.Cache.L3, 0))
+	if provider == ort.CPU {
+		return name
+	}
+	devices, _, _ := ort.Devices() // without any there is nothing to tune
+	for _, d := range devices {
+		if d.Number == device {
+			return name + ", " + d.Name
+		}
+	}
+	return name
 }
 
-// NewProfile makes a profile of this machine, without settings.
+// NewProfile makes a profile of this machine, and of the provider's first device,
+// without settings.
 func NewProfile(modelSHA256, provider, ortVersion string) *Profile {
-	return &Profile{ProfileKey: ProfileKey{ModelSHA256: modelSHA256, Provider: ort.Provider(provider), Hardware: Hardware(), ORT: ortVersion}}
+	p := ort.Provider(provider)
+	return &Profile{ProfileKey: ProfileKey{ModelSHA256: modelSHA256, Provider: p, Hardware: Hardware(p, 0), ORT: ortVersion}}
 }
 
 // path of the key's profile within a folder.
@@ -127,7 +139,11 @@ func LoadProfile(dir string, key ProfileKey) (*Profile, string, error) {
 
 // ProfileKey is the key of the plan's model on this machine.
 func (p *Plan) ProfileKey(lib *ort.Library) ProfileKey {
-	return ProfileKey{ModelSHA256: p.Model.SHA256, Provider: p.Options.Provider, Hardware: Hardware(), ORT: lib.Version}
+	device := 0
+	if len(p.Options.Devices) > 0 {
+		device = p.Options.Devices[0] // the others are taken to be like it
+	}
+	return ProfileKey{ModelSHA256: p.Model.SHA256, Provider: p.Options.Provider, Hardware: Hardware(p.Options.Provider, device), ORT: lib.Version}
 }
 
 // tuned is the plan's profile and where it is from, or nil and why there is
@@ -146,7 +162,7 @@ func (p *Plan) tuned(lib *ort.Library) (f *Profile, reason string) {
 		return nil, fmt.Sprintf("%s has batches of %d rows, whose tensors would be more than %d MiB", path, f.BatchRows, maxBatchBytes>>20)
 	}
 	workers := f.Workers
-	if p.asked.workers {
+	if p.asked.workers || p.Options.Provider != ort.CPU { // there those of a profile are streams
 		workers = p.Options.Workers
 	}
 	if !p.fits(f.BatchRows, workers) {

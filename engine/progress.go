@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/timeline"
 )
 
 // Progress counts what a run has done. It is written by the pipeline and may be
@@ -29,7 +30,23 @@ type Progress struct {
 	batches atomic.Int64 // scored
 
 	// Busy time by stage, summed over its goroutines, in nanoseconds.
-	read, assemble, infer, write atomic.Int64
+	read, assemble, infer, write stageTime
+}
+
+// stageTime is a stage's busy time, and who is told of each piece of it, if anyone.
+type stageTime struct {
+	atomic.Int64
+	work     timeline.Work
+	recorder *timeline.Recorder
+}
+
+// Record has what workers do added to a recorder. It is called before the run.
+func (p *Progress) Record(r *timeline.Recorder) {
+	for work, stage := range map[timeline.Work]*stageTime{
+		timeline.Read: &p.read, timeline.Assemble: &p.assemble, timeline.Run: &p.infer, timeline.Write: &p.write,
+	} {
+		stage.work, stage.recorder = work, r
+	}
 }
 
 // take counts a part that an earlier start finished.
@@ -58,8 +75,13 @@ func (p *Progress) Times() StageTimes {
 	}
 }
 
-// stopwatch adds the time since it was started to a counter.
-func stopwatch(counter *atomic.Int64) (stop func()) {
+// stopwatch adds the time since it was started to a stage's.
+func stopwatch(stage *stageTime) (stop func()) {
 	start := time.Now()
-	return func() { counter.Add(int64(time.Since(start))) }
+	return func() {
+		stage.Add(int64(time.Since(start)))
+		if stage.recorder != nil {
+			stage.recorder.Add(stage.work, start)
+		}
+	}
 }

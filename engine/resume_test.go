@@ -65,8 +65,8 @@ func start(t *testing.T, lib *ort.Library, opts engine.Options, stop func(*engin
 	return summary, err
 }
 
-// timedRun is a run that nobody stops, and how long it took.
-func timedRun(t *testing.T, opts engine.Options) (*engine.Summary, time.Duration) {
+// wholeRun is a run that nobody stops, and how long it took.
+func wholeRun(t *testing.T, opts engine.Options) (*engine.Summary, time.Duration) {
 	t.Helper()
 	started := time.Now()
 	return mustRun(t, opts), time.Since(started)
@@ -89,7 +89,7 @@ func TestContinuedRunsAreTheSameBytes(t *testing.T) {
 	opts := manyParts(t)
 	opts.BatchRows, opts.Workers = 61, 1
 	opts.Output = filepath.Join(t.TempDir(), "whole")
-	whole, took := timedRun(t, opts)
+	whole, took := wholeRun(t, opts)
 	want, rejects := sums(t, whole, opts.Output), rejectBytes(t, whole)
 	random := rand.New(rand.NewPCG(1, 2))
 	starts := 0
@@ -262,7 +262,7 @@ func TestSingleFilesAreContinued(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for _, name := range []string{"one.parquet", "one.arrow", "one.csv"} {
 		opts.Output, opts.Workers = filepath.Join(t.TempDir(), name), 1
-		whole, took := timedRun(t, opts)
+		whole, took := wholeRun(t, opts)
 		if whole.Rows != directory.Rows || len(whole.Outputs) != 1 || whole.Outputs[0].Rows != directory.Rows.Scored {
 			t.Errorf("%s: %+v of %+v; want the rows of a directory, %+v", name, whole.Outputs, whole.Rows, directory.Rows)
 		}

@@ -98,8 +98,8 @@ func (p *Plan) openExportedOnCPU(lib *ort.Library) (*scoring, error) {
 // cannot be scored.
 func (p *Plan) compare(ctx context.Context, sample *sample, run, exported *scoring) (_ *RewriteCheck, err error) {
 	rows := sample.rows
-	if fixed := p.Binding.FixedRows; fixed > 0 {
-		rows = fixed
+	if p.padded() {
+		rows = p.Options.BatchRows
 	}
 	batches := sample.batches(rows)
 	defer releaseBatches(batches)

@@ -34,6 +34,7 @@ type Rig struct {
 	scoring  *scoring // of intraOp threads
 	exported *scoring // of as many, where it was needed: ONNX Runtime's own kernels
 	intraOp  int
+	rows     int // of a batch of that session, where it is compiled for them
 	resident *resident
 }
 
@@ -103,19 +104,26 @@ func (r *Rig) dropSession() error {
 	return err
 }
 
-// session opens the session for a number of threads, unless it is open.
-func (r *Rig) session(intraOpThreads int) (*scoring, error) {
-	if r.scoring != nil && r.intraOp == intraOpThreads {
+// session opens the session for batches of a size and a number of threads, unless
+// it is open. Only TensorRT's are of one size.
+func (r *Rig) session(batchRows, intraOpThreads int) (*scoring, error) {
+	rows := 0
+	if r.plan.Options.Provider == ort.TensorRT {
+		rows = r.batchRows(batchRows)
+	}
+	if r.scoring != nil && r.intraOp == intraOpThreads && r.rows == rows {
 		return r.scoring, nil
 	}
 	if err := r.dropSession(); err != nil {
 		return nil, err
 	}
-	s, err := r.plan.openScoring(r.lib, intraOpThreads)
+	plan := *r.plan
+	plan.Options.BatchRows = cmp.Or(rows, plan.Options.BatchRows)
+	s, err := plan.openScoring(r.lib, intraOpThreads)
 	if err != nil {
 		return nil, err
 	}
-	r.scoring, r.intraOp = s, intraOpThreads
+	r.scoring, r.intraOp, r.rows = s, intraOpThreads, rows
 	return s, nil
 }
 
@@ -252,7 +260,7 @@ func (s *resident) close() error {
 // residentTensors assembles the rig's rows into tensors that stay, unless they
 // are there; their session has learned the outputs' shapes.
 func (r *Rig) residentTensors(ctx context.Context, batchRows, intraOpThreads int) (*scoring, *resident, error) {
-	s, err := r.session(intraOpThreads)
+	s, err := r.session(batchRows, intraOpThreads)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -414,7 +422,7 @@ func (u *runner) close() error {
 // files in dir, as many at a time as a run does, again and again until rows rows
 // are written, and syncs them as a run does. Nothing of it stays.
 func (r *Rig) Write(ctx context.Context, dir string, batchRows int, rows int64) (_ Measure, err error) {
-	s, err := r.session(r.plan.Options.IntraOpThreads)
+	s, err := r.session(batchRows, r.plan.Options.IntraOpThreads)
 	if err != nil {
 		return Measure{}, err
 	}

@@ -251,6 +251,9 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	runID := c.staging.RunID()
 	manifest := c.manifest(lib, runID, total, rejects)
 	manifest.Versions.Driver, manifest.Nodes = driver, line.devices.nodes()
+	if c.plan.Options.Provider == ort.TensorRT {
+		manifest.Versions.TensorRT = ort.TensorRTVersion(lib.Path)
+	}
 	for _, u := range uses {
 		manifest.Machine.GPUs = append(manifest.Machine.GPUs, u.Name)
 	}

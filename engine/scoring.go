@@ -11,8 +11,9 @@ import (
 // scoring is a session of a plan's model and what the workers over it share.
 type scoring struct {
 	plan    *Plan
-	session *ort.Session // that of the first device
-	devices *devices     // nil on the CPU
+	session *ort.Session                    // that of the first device
+	devices *devices                        // nil on the CPU
+	memory  func(bytes int) ([]byte, error) // of tensors, page-locked; nil on the CPU
 	outputs []outputSpec
 	pool    *outputPool
 }
@@ -33,6 +34,7 @@ func (p *Plan) openScoringOf(model *models.Model, lib *ort.Library, intraOpThrea
 	open := func(device int) (*ort.Session, error) {
 		return ort.NewSession(lib, model, ort.SessionOptions{
 			Provider: p.Options.Provider, Device: device, TF32: p.Options.TF32, DeviceMemory: p.Options.DeviceMemory,
+			EngineCache: p.Options.EngineCache, BatchRows: p.Options.BatchRows,
 			Outputs: names, IntraOpThreads: intraOpThreads,
 			// Batches vary in rows at the ends of spans; see SessionOptions.
 			DisableMemoryPattern: len(p.Binding.Bindings) > 1,
@@ -51,6 +53,7 @@ func (p *Plan) openScoringOf(model *models.Model, lib *ort.Library, intraOpThrea
 	if s.devices != nil {
 		s.session = s.devices.all[0].session.(*ort.Session)
 		s.devices.placement = s.session.Placement()
+		s.memory = s.devices.host.memory
 		err = p.checkPlacement(s.devices.placement)
 	}
 	if err == nil {
@@ -66,16 +69,17 @@ func (p *Plan) openScoringOf(model *models.Model, lib *ort.Library, intraOpThrea
 // inFlight of them kept for reuse.
 func (s *scoring) usePool(inFlight int) {
 	s.pool = newOutputPool(len(s.outputs), inFlight)
-	if s.devices != nil {
-		s.pool.memory = s.devices.memory
-	}
+	s.pool.memory = s.memory
 }
 
 // worker makes a scorer of batches of up to rows rows, for one goroutine.
 func (s *scoring) worker(rows int, progress *Progress) *worker {
 	assembler := s.plan.Binding.NewAssembler(rows, s.plan.Options.Lossy)
-	if s.devices != nil {
-		assembler.UseMemory(s.devices.memory)
+	if s.memory != nil {
+		assembler.UseMemory(s.memory)
+	}
+	if s.plan.padded() {
+		assembler.Pad()
 	}
 	if s.plan.Options.OnBadRow != BadFail {
 		assembler.RejectBad()
@@ -83,7 +87,7 @@ func (s *scoring) worker(rows int, progress *Progress) *worker {
 	return &worker{
 		scoring: s, assembler: assembler,
 		outputs: append([]outputSpec(nil), s.outputs...), pool: s.pool, progress: progress,
-		rows: rows, padded: s.plan.Binding.FixedRows > 0, seen: newFeatureCounts(s.plan.Binding),
+		rows: rows, padded: s.plan.padded(), seen: newFeatureCounts(s.plan.Binding),
 		onBadRow: s.plan.Options.OnBadRow, refusesNaN: s.plan.Options.RefuseNaN,
 	}
 }

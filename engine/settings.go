@@ -39,6 +39,7 @@ type settings struct {
 	TF32           bool         `json:"tf32"`
 	DeviceMemory   int64        `json:"device_memory"`
 	AllowCPUNodes  bool         `json:"allow_cpu_nodes"`
+	EngineCache    string       `json:"engine_cache"`
 
 	Kernels           Kernels              `json:"kernels"`
 	ModelRewrites     []string             `json:"model_rewrites"`
@@ -73,7 +74,7 @@ func (p *Plan) Settings() map[string]any {
 		Nulls: o.Nulls.Default.String(), NullsByColumn: nulls, LossyCasts: o.Lossy == batcher.AllowLossy,
 		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout,
 		Provider: o.Provider, ProviderReason: o.ProviderReason, Devices: append([]int{}, o.Devices...), Streams: o.Streams,
-		TF32: o.TF32, DeviceMemory: o.DeviceMemory, AllowCPUNodes: o.AllowCPUNodes,
+		TF32: o.TF32, DeviceMemory: o.DeviceMemory, AllowCPUNodes: o.AllowCPUNodes, EngineCache: o.EngineCache,
 		Kernels: o.Kernels, ModelRewrites: append([]string{}, p.Model.Rewrites...), RewriteCheck: p.rewriteCheck,
 		BatchSize: o.BatchRows, Choice: p.choice, Workers: o.Workers, Readers: o.Readers, PartRows: o.PartRows, IntraOpThreads: o.IntraOpThreads,
 		MemoryLimit: p.limit, MemoryLimitFrom: p.limitSource, MemoryLowered: append([]Lowered{}, p.lowered...),
@@ -107,7 +108,7 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 		IDs: s.IDs, Keep: s.Keep, Features: s.Features, Bind: s.Bind,
 		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout,
 		Provider: s.Provider, ProviderReason: s.ProviderReason, Devices: s.Devices, Streams: s.Streams,
-		TF32: s.TF32, DeviceMemory: s.DeviceMemory, AllowCPUNodes: s.AllowCPUNodes,
+		TF32: s.TF32, DeviceMemory: s.DeviceMemory, AllowCPUNodes: s.AllowCPUNodes, EngineCache: s.EngineCache,
 		Kernels: s.Kernels, BatchRows: s.BatchSize, Workers: s.Workers, Readers: s.Readers, PartRows: s.PartRows, IntraOpThreads: s.IntraOpThreads,
 		MemoryLimit: s.MemoryLimit, IfExists: s.IfExists, MaxRejects: s.MaxBadRows, MaxRejectPercent: s.MaxBadRowsPercent, OnBadRow: s.OnBadRow, Finite: s.Finite, RefuseNaN: s.RefuseNaN,
 	}

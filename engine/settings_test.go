@@ -34,7 +34,7 @@ func TestOptionsComeBackFromAManifest(t *testing.T) {
 		Lossy: batcher.AllowLossy, ModelOutputs: []string{"y"}, OutputPrefix: "pred_", Layout: LayoutColumns,
 		Provider: ort.CUDA, Kernels: KernelsONNXRuntime, BatchRows: 512, Workers: 3, Readers: 2,
 		PartRows:       math.MaxInt64, // of a single file, which no float64 holds
-		IntraOpThreads: 2, Devices: []int{1, 0}, Streams: 5, ProviderReason: "it is there", TF32: true, DeviceMemory: 1<<60 + 1, AllowCPUNodes: true,
+		IntraOpThreads: 2, Devices: []int{1, 0}, Streams: 5, ProviderReason: "it is there", TF32: true, DeviceMemory: 1<<60 + 1, AllowCPUNodes: true, EngineCache: "/c",
 		MemoryLimit: 1<<60 + 3, IfExists: ledger.IfExistsReplace, MaxRejects: 7, MaxRejectPercent: 2.5, OnBadRow: BadNull,
 		Finite: batcher.FinitePolicy{All: true, Columns: []string{"a"}}, RefuseNaN: true,
 	}

@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"golang.org/x/sys/unix"
 
 	"github.com/millrace/millrace/batcher"
 )
@@ -61,8 +59,9 @@ type trial struct {
 	plan    *Plan
 	scoring *scoring
 	workers int
-	base    int // the default
-	cpu     bool
+	base    int   // the default
+	streams int   // that too; 0 on the CPU
+	cpu     bool  // the processor's time counts
 	sizes   []int // that may be worth a measurement
 	rows    int   // that may be scored twice
 	held    int   // rows of the sample, once it is known that there is time for it
@@ -73,20 +72,16 @@ type trial struct {
 	arms    []*trialArm
 }
 
-// trialArm is one batch size in a trial.
+// trialArm is one batch size in a trial, and on devices a number of streams.
 type trialArm struct {
 	rows    int
+	streams int
 	batches []*batcher.Batch
 	workers []trialWorker
+	memory  *hostMemories // of the workers' tensors; nil on the CPU
+	shared  bool          // batches and workers are another arm's
 	laps    int
 	perRow  float64 // seconds of one worker in the best lap
-}
-
-// trialWorker is one goroutine of a trial: what a worker does, and its share of
-// what is done for each batch elsewhere in the pipeline.
-type trialWorker struct {
-	*worker
-	part *partWriter
 }
 
 // trialSizes are the batch sizes worth a measurement: steps of four around the
@@ -101,14 +96,23 @@ func trialSizes(base, most int) []int {
 	return slices.Compact(sizes)
 }
 
-// lapRows are the rows of one lap: as many for all sizes up to the default.
-func (t *trial) lapRows(size int) int { return max(size, t.base) * t.workers }
+// lapRows are the rows of one lap: as many for all sizes up to the default. On
+// devices they are as many batches for all sizes.
+func (t *trial) lapRows(size int) int {
+	if t.streams > 0 {
+		return t.lapBatches() * size
+	}
+	return max(size, t.base) * t.workers
+}
 
 // newTrial prepares a trial, and begins to read its rows; the caller closes it.
 func (p *Plan) newTrial(ctx context.Context, c *Choice) *trial {
-	t := &trial{plan: p, workers: c.Workers, base: c.BatchRows, cpu: c.IntraOpThreads == 1}
+	t := &trial{plan: p, workers: c.Workers, base: c.BatchRows, streams: c.Streams, cpu: c.IntraOpThreads == 1 && c.Streams == 0}
 	sizes := trialSizes(t.base, p.mostBatchRows())
-	if len(sizes) < 2 {
+	if t.streams > 0 {
+		sizes = p.deviceTrialSizes(t.base)
+	}
+	if len(sizes) < t.leastSizes() {
 		t.unable = errors.New("rows are too large for another")
 		return t
 	}
@@ -158,6 +162,9 @@ func (t *trial) run(ctx context.Context, started time.Time) error {
 			return unscorable(err)
 		}
 	}
+	if math.IsInf(first.perRow, 1) {
+		return errors.New("small batches do not fit into the device's memory either")
+	}
 	rate := float64(t.workers) / first.perRow
 	t.drop() // most runs are too short, and need no more rows than these
 	budget := min(time.Duration(float64(p.Dataset.Rows())/rate*trialShare*float64(time.Second)), trialMost)
@@ -181,16 +188,16 @@ func (t *trial) run(ctx context.Context, started time.Time) error {
 	}
 	rate = max(rate, float64(t.workers)/arms[slices.Index(sizes, t.base)].perRow)
 	budget = min(budget, time.Duration(float64(p.Dataset.Rows())/rate*trialShare*float64(time.Second)))
-	if err := t.rounds(ctx, arms, started.Add(budget)); err != nil {
-		return unscorable(err)
+	if t.streams > 0 {
+		return unscorable(t.onDevices(ctx, arms, started.Add(budget)))
 	}
-	return nil
+	return unscorable(t.rounds(ctx, arms, started.Add(budget)))
 }
 
 // unscorable says in words that the trial's rows cannot be scored, but for a
 // fault of ours, which nothing may hide.
 func unscorable(err error) error {
-	if errors.Is(err, ErrInternal) {
+	if err == nil || errors.Is(err, ErrInternal) {
 		return err
 	}
 	return errors.New("the first rows could not be scored")
@@ -204,8 +211,11 @@ const trialRounds = 2
 // least rounds take no more than rows rows. It gives nil when that leaves
 // nothing to compare the default with.
 func (t *trial) fit(sizes []int, rows int) []int {
-	for len(sizes) > 1 {
+	for len(sizes) >= t.leastSizes() {
 		round := 0
+		if t.triesStreams() {
+			round = t.lapRows(t.base)
+		}
 		for _, size := range sizes {
 			round += t.lapRows(size)
 		}
@@ -222,7 +232,12 @@ func (t *trial) fit(sizes []int, rows int) []int {
 }
 
 func (t *trial) arm(rows int) *trialArm {
-	a := &trialArm{rows: rows, batches: t.sample.batches(rows)}
+	a := &trialArm{rows: rows, streams: t.streams, batches: t.sample.batches(rows)}
+	if devices := t.scoring.devices; devices != nil {
+		a.memory = &hostMemories{devices: devices}
+		t.scoring.memory = a.memory.memory
+		defer func() { t.scoring.memory = devices.host.memory }()
+	}
 	t.scoring.usePool(2 * t.workers) // of buffers of the arm's size
 	for range t.workers {
 		a.workers = append(a.workers, trialWorker{
@@ -295,97 +310,44 @@ func (t *trial) next(arms []*trialArm, base int) *trialArm {
 	return arms[at]
 }
 
-// lap has every worker score its share of the rows, at the same time as the
-// others, and takes the mean of what a row took them.
-//
-// On the CPU that is processor time of the worker's thread: whatever else the
-// machine does meanwhile does not count, and neither does waiting for the last
-// worker, which no run does between batches.
-func (t *trial) lap(ctx context.Context, a *trialArm, rows int) error {
-	each := max(rows/a.rows/t.workers, 1)
-	perRow := make([]float64, t.workers)
-	err := lap(t.workers, t.workers, func(share, w int) error {
-		runtime.LockOSThread() // its clock is read, and its calls into C stay on it
-		defer runtime.UnlockOSThread()
-		started, scored := t.clock(), 0
-		for i := range each {
-			// Other rows in each lap: a run's are not in cache either.
-			batch := a.batches[((a.laps*t.workers+share)*each+i)%len(a.batches)]
-			if err := a.workers[w].process(ctx, batch, t.plan); err != nil {
-				return err
-			}
-			scored += batch.Rows
-		}
-		perRow[share] = (t.clock() - started).Seconds() / float64(scored)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	mean := 0.0
-	for _, s := range perRow {
-		mean += s / float64(t.workers)
-	}
-	if a.laps == 0 || mean < a.perRow {
-		a.perRow = mean
-	}
-	a.laps++
-	return nil
-}
-
-// process takes a batch all the way but for reading it and for what is written
-// to a disk: a smaller batch has more of the work that each batch needs once.
-func (w *trialWorker) process(ctx context.Context, batch *batcher.Batch, p *Plan) error {
-	own := &batcher.Batch{Rows: batch.Rows}
-	for _, s := range batch.Segments {
-		s.Record.Retain()
-		own.Segments = append(own.Segments, s)
-	}
-	res, err := w.score(ctx, own)
-	if err != nil {
-		own.Release()
-		return err
-	}
-	defer res.release()
-	narrow(own, p.PassedAt, p.passedSchema)
-	res.rejects = nil // they go to a file
-	return w.part.discard(res)
-}
-
-// clock is the time that counts: of the calling thread, or on the wall where
-// others work for it.
-func (t *trial) clock() time.Duration {
-	if t.cpu {
-		var now unix.Timespec
-		if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &now); err == nil {
-			return time.Duration(now.Nano())
-		}
-	}
-	return time.Duration(time.Now().UnixNano())
-}
-
 func byTime(a, b *trialArm) int { return cmp.Compare(a.perRow, b.perRow) }
 
 // decide takes the fastest size, if it beats the default by enough.
 func (t *trial) decide(c *Choice) {
-	slices.SortFunc(t.arms, func(a, b *trialArm) int { return a.rows - b.rows })
+	slices.SortStableFunc(t.arms, func(a, b *trialArm) int { return a.rows - b.rows })
 	var base *trialArm
 	arms := slices.DeleteFunc(slices.Clone(t.arms), func(a *trialArm) bool { return a.laps == 0 }) // warmed up, and left out
 	for _, a := range arms {
-		c.Tried = append(c.Tried, Tried{BatchRows: a.rows, Laps: a.laps, RowsPerSecond: float64(t.workers) / a.perRow})
-		if a.rows == t.base {
+		c.Tried = append(c.Tried, Tried{BatchRows: a.rows, Streams: a.streams, Laps: a.laps, RowsPerSecond: float64(t.workers) / a.perRow})
+		if a.rows == t.base && a.streams == t.streams {
 			base = a
 		}
 	}
 	c.Source = ChosenByTrial
 	rows := humanize.Comma(int64(t.sample.rows))
 	best := slices.MinFunc(arms, byTime)
-	if gain := base.perRow / best.perRow; gain >= trialGain {
-		c.BatchRows = best.rows
-		c.Reason = fmt.Sprintf("%.0f%% faster than the default of %s on the first %s rows", 100*(gain-1), humanize.Comma(int64(t.base)), rows)
-		return
+	// With other streams, too, another size must be worth it.
+	if usual := slices.MinFunc(slices.DeleteFunc(arms, func(a *trialArm) bool { return a.rows != t.base }), byTime); usual.perRow < best.perRow*trialGain {
+		best = usual
 	}
-	c.Reason = fmt.Sprintf("no other size was %.0f%% faster than the default on the first %s rows", 100*(trialGain-1), rows)
+	was, other := humanize.Comma(int64(t.base)), "size"
+	if t.streams > 0 {
+		was += fmt.Sprintf(" and %d streams", t.streams)
+		other += " or number of streams"
+	}
+	switch gain := base.perRow / best.perRow; {
+	case math.IsInf(gain, 1):
+		c.BatchRows, c.Reason = best.rows, "batches of the default of "+was+" do not fit into the device's memory"
+	case gain >= trialGain:
+		c.BatchRows = best.rows
+		c.Reason = fmt.Sprintf("%.0f%% faster than the default of %s on the first %s rows", 100*(gain-1), was, rows)
+	default:
+		best = base
+		c.Reason = fmt.Sprintf("no other %s was %.0f%% faster than the default on the first %s rows", other, 100*(trialGain-1), rows)
+	}
+	if best.streams != c.Streams {
+		t.plan.useStreams(c, best.streams)
+	}
 }
 
 func (t *trial) close() {
@@ -399,12 +361,18 @@ func (t *trial) close() {
 // drop gives up the arms.
 func (t *trial) drop() {
 	for _, a := range t.arms {
+		if a.shared {
+			continue
+		}
 		releaseBatches(a.batches)
 		for _, w := range a.workers {
 			_ = w.close() // tensors over memory of ours: closing has no effect beyond it
 			if w.part.writer != nil {
 				_ = w.part.writer.Close() // into nothing
 			}
+		}
+		if a.memory != nil {
+			a.memory.free()
 		}
 	}
 	t.arms = nil

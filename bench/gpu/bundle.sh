@@ -35,7 +35,7 @@ version=$(git describe --tags --always --dirty 2>/dev/null || echo dev)
 go build -ldflags "-s -w -X main.version=$version -X main.commit=$commit" -o "$out/bin/millrace" ./cmd/millrace
 go test -c -ldflags '-s -w' -o "$out/engine/engine.test" ./engine
 cp -L "$library" "$out/lib/libonnxruntime.so"
-cp "$(dirname "$library")"/libonnxruntime_providers_{shared,cuda}.so "$out/lib/"
+cp "$(dirname "$library")"/libonnxruntime_providers_{shared,cuda,tensorrt}.so "$out/lib/"
 mkdir -p "$out/models"
 cp -r models/reference "$out/models/"
 cp -r testdata "$out/"

@@ -6,8 +6,8 @@
 # usage: check.sh [NAME] [RESULTS]
 #
 # NAME is what the machine is called in reports. RESULTS, a folder, gets
-# gpu-NAME.jsonl, the records of the measurements, and gpu-NAME.log, what was
-# printed. Libraries of CUDA's that pip installed are found by themselves.
+# gpu-NAME.jsonl, the records of the measurements, gpu-NAME-timeline.json, what a
+# device and workers did, for ui.perfetto.dev, and gpu-NAME.log, what was printed. Libraries of CUDA's that pip installed are found by themselves.
 set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -22,7 +22,7 @@ cd "$here" || exit 1
 
 # Python's packages of CUDA's libraries are in folders that the loader does not
 # look into.
-packages=$(python3 -c 'import glob, sysconfig; print(":".join(glob.glob(sysconfig.get_paths()["purelib"] + "/nvidia/*/lib")))' 2>/dev/null)
+packages=$(python3 -c 'import glob, sysconfig; p = sysconfig.get_paths()["purelib"]; print(":".join(glob.glob(p + "/nvidia/*/lib") + glob.glob(p + "/tensorrt_libs")))' 2>/dev/null)
 export LD_LIBRARY_PATH=$packages${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 
 failed=0
@@ -66,14 +66,30 @@ check() {
     step "score $model" bash -c "time bin/millrace score --provider cuda --model models/reference/$model.onnx --input testdata/flights-sample.parquet --nulls nan --ids id --output out --if-exists replace"
   done
   step "${ROWS:-96}M rows of flights" flights
+  step timeline bin/millrace score --provider cuda --model models/reference/flights_mlp.onnx "${whole[@]:0:6}" --profile device --profile-to . --output out --if-exists replace
+  mv device.json "$results/gpu-$name-timeline.json" 2>/dev/null
   for model in bench/gpu/gbdt_500x8.onnx models/reference/flights_gbdt.onnx models/reference/flights_mlp.onnx; do
     measure cuda "$model" 65536,262144 2,4 --auto-only
   done
   measure cpu models/reference/flights_linear.onnx 4096 "$(nproc)" --auto-only
+  # Long enough for a trial of batch sizes and streams: what it chose is in the line "batches".
+  local long=("${whole[@]}")
+  for _ in 1 2 3 4 5 6 7; do long+=("${whole[@]:4}"); done
+  step 'trial' bin/millrace score --provider cuda --model models/reference/flights_mlp.onnx "${long[@]}" --output out --if-exists replace
+  rm -rf out
   whole=(--rows 2000000 --made-format arrow --null-share 0 --auto-only)
   measure cuda bench/gpu/gbdt_500x8.onnx 16384,65536 2,4 --kernels onnxruntime
   whole=(--rows 1000000 --made-format arrow --null-share 0 --auto-only)
   measure cuda bench/gpu/wide_mlp.onnx 16384,65536 2,4
+  if bin/millrace doctor | grep -q 'ready for --provider tensorrt'; then
+    whole=(--rows 1000000 --made-format arrow --null-share 0 --sweep-only --engine-cache "$here/engines")
+    for model in models/reference/flights_mlp.onnx bench/gpu/wide_mlp.onnx; do
+      measure tensorrt "$model" 16384,65536 2,4
+    done
+  else
+    printf '\n== SKIPPED: TensorRT is not here\n'
+  fi
+  step 'device memory and energy in the records' bash -c "grep '\"stage\":\"compute\"' '$records' | grep '\"peak_device_memory_bytes\":[1-9]' | grep -q '\"joules\":[1-9]'"
   # The processor of the same machine, with ONNX Runtime's own kernels beside ours.
   whole=(--rows 1000000 --made-format arrow --null-share 0 --sweep-only)
   for model in bench/gpu/gbdt_500x8.onnx models/reference/flights_gbdt.onnx; do

@@ -76,8 +76,9 @@ func (o *benchOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.madeFormat, "made-format", "parquet", "`FORMAT` of made data: parquet (zstd) or arrow")
 	fs.Uint64Var(&o.seed, "seed", 1, "`NUMBER` that made data are drawn from")
 	o.addFitFlags(fs)
+	o.addEngineFlag(fs)
 	o.addWriteFlags(fs)
-	fs.StringSliceVar(&o.providers, "providers", []string{"cpu"}, "comma separated execution `PROVIDERS` to try; one that is not available is recorded as such, and the others are measured")
+	fs.StringSliceVar(&o.providers, "providers", []string{"cpu"}, "comma separated execution `PROVIDERS` to try: cpu, cuda, tensorrt; one that is not available is recorded as such, and the others are measured")
 	fs.Lookup("providers").DefValue = "cpu"
 	fs.IntSliceVar(&o.BatchRows, "batch-sizes", nil, "comma separated `ROWS` of one Run to try (default 256,1024,4096,16384,65536)")
 	fs.IntSliceVar(&o.Workers, "workers", nil, "comma separated `COUNTS` of concurrent Runs to try (default 1, 2, 4 ... up to the cores that the cgroup grants)")
@@ -219,6 +220,11 @@ func (o *benchOptions) measure(ctx context.Context, common *commonOptions, s str
 	}
 	for _, p := range o.providers {
 		opts.Providers = append(opts.Providers, ort.Provider(strings.ToLower(strings.TrimSpace(p))))
+	}
+	for _, p := range opts.Providers {
+		if p != ort.CPU { // whose library runs on the CPU as well
+			opts.Engine.Library.Provider = p
+		}
 	}
 	built := buildReport()
 	opts.Engine.Build.Commit, opts.Dirty = built.Commit, built.Dirty

@@ -77,6 +77,14 @@ type gpuReport struct {
 	Driver  string           `json:"driver_cuda"` // the CUDA version of the driver
 	Missing []string         `json:"missing_libraries"`
 	Note    string           `json:"note"`
+	// TensorRT is asked for only where CUDA is ready.
+	TensorRT *tensorRTReport `json:"tensorrt,omitempty"`
+}
+
+type tensorRTReport struct {
+	Version string   `json:"version"`
+	Missing []string `json:"missing_libraries"`
+	Note    string   `json:"note"`
 }
 
 func examine(common *commonOptions) (*doctorReport, error) {
@@ -129,7 +137,7 @@ func examineGPU(lib *libraryReport) (g gpuReport, advice []string) {
 	g = gpuReport{Devices: append([]ort.DeviceInfo{}, devices...), Driver: driver, Missing: []string{}}
 	cuda := lib != nil && slices.Contains(lib.Providers, "CUDAExecutionProvider")
 	if cuda {
-		g.Missing = append(g.Missing, ort.MissingLibraries(lib.Path)...)
+		g.Missing = append(g.Missing, ort.MissingLibraries(lib.Path, ort.CUDA)...)
 	}
 	for _, name := range g.Missing {
 		advice = append(advice, cudaAdvice(name))
@@ -149,12 +157,36 @@ func examineGPU(lib *libraryReport) (g gpuReport, advice []string) {
 		g.Note = "ONNX Runtime's CUDA provider lacks " + strings.Join(g.Missing, ", ")
 	default:
 		g.Note = "ready for --provider cuda"
+		var more []string
+		g.TensorRT, more = examineTensorRT(lib)
+		advice = append(advice, more...)
 	}
 	if driver != "" && olderThan(driver, ort.CUDAVersion) {
 		g.Note = fmt.Sprintf("the driver is for CUDA %s, and ONNX Runtime's provider needs %s", driver, ort.CUDAVersion)
 		advice = append(advice, "install NVIDIA's driver 580 or newer")
 	}
 	return g, advice
+}
+
+// examineTensorRT asks the loader for the libraries that ONNX Runtime's TensorRT
+// provider needs beyond CUDA's. Nobody needs it, and advice says so.
+func examineTensorRT(lib *libraryReport) (r *tensorRTReport, advice []string) {
+	r = &tensorRTReport{Missing: []string{}}
+	if !slices.Contains(lib.Providers, "TensorrtExecutionProvider") {
+		r.Note = "this ONNX Runtime was built without a TensorRT provider"
+		return r, nil
+	}
+	r.Missing = append(r.Missing, ort.MissingLibraries(lib.Path, ort.TensorRT)...)
+	for _, name := range r.Missing {
+		advice = append(advice, "for --provider tensorrt alone: "+cudaAdvice(name))
+	}
+	if len(r.Missing) > 0 {
+		r.Note = "ONNX Runtime's TensorRT provider lacks " + strings.Join(r.Missing, ", ")
+		return r, advice
+	}
+	r.Version = ort.TensorRTVersion(lib.Path)
+	r.Note = "ready for --provider tensorrt, with TensorRT " + r.Version
+	return r, nil
 }
 
 // olderThan compares versions such as 13.0 by their first number.
@@ -166,17 +198,26 @@ func olderThan(version, least string) bool {
 	return major(version) < major(least)
 }
 
-// cudaAdvice says where a library of CUDA's is had.
+// tensorRTByPip is TensorRT 10, which ONNX Runtime's provider is linked with: 11
+// has other names. Its packages are on NVIDIA's own index.
+const tensorRTByPip = "'tensorrt-cu13<11' --extra-index-url https://pypi.nvidia.com"
+
+// cudaAdvice says where a library of NVIDIA's is had.
 func cudaAdvice(name string) string {
 	packages := []struct{ prefix, system, pip string }{
 		{"libcudart", "cuda-cudart-13-0", "nvidia-cuda-runtime"},
 		{"libcublas", "libcublas-13-0", "nvidia-cublas"},
 		{"libcurand", "libcurand-13-0", "nvidia-curand"},
 		{"libcudnn", "cudnn9-cuda-13", "nvidia-cudnn-cu13"},
+		{"libnvinfer", "libnvinfer10", tensorRTByPip},
+		{"libnvonnxparser", "libnvonnxparsers10", tensorRTByPip},
+	}
+	if strings.HasPrefix(name, "libonnxruntime_providers_") {
+		return name + " is not beside libonnxruntime.so: `make runtime-cuda` brings both"
 	}
 	for _, p := range packages {
 		if strings.HasPrefix(name, p.prefix) {
-			return fmt.Sprintf("%s is not found: install %s of NVIDIA's package repository, or %s by pip, and add its folder to LD_LIBRARY_PATH", name, p.system, p.pip)
+			return fmt.Sprintf("%s is not found: install %s of NVIDIA's package repository, or by pip: %s; and add its folder to LD_LIBRARY_PATH", name, p.system, p.pip)
 		}
 	}
 	return name + " is not found: install it, and add its folder to LD_LIBRARY_PATH"
@@ -216,6 +257,9 @@ func (r *doctorReport) Text(w io.Writer) error {
 		line("gpu", "%d: %s, %s, driver for CUDA %s", d.Number, d.Name, humanize.IBytes(uint64(d.Bytes)), r.GPU.Driver)
 	}
 	line("gpu", "%s", r.GPU.Note)
+	if r.GPU.TensorRT != nil {
+		line("tensorrt", "%s", r.GPU.TensorRT.Note)
+	}
 	for _, advice := range r.Advice {
 		line("to do", "%s", advice)
 	}

@@ -27,7 +27,7 @@ type inspectOptions struct{ provider, kernels string }
 
 func (o *inspectOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
-	fs.StringVar(&o.provider, "provider", "cpu", "execution `PROVIDER` whose placement of a model's nodes is shown: cuda[:DEVICE], which opens a session there; cpu has all nodes, and shows none; or auto")
+	fs.StringVar(&o.provider, "provider", "cpu", "execution `PROVIDER` whose placement of a model's nodes is shown: cuda[:DEVICE] or tensorrt[:DEVICE], which opens a session there; cpu has all nodes, and shows none; or auto")
 	fs.StringVar(&o.kernels, "kernels", "auto", "`WHOSE` kernels compute, as for score: auto or onnxruntime")
 }
 

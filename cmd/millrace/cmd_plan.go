@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -130,6 +131,9 @@ func (r *planReport) providerText(b *strings.Builder) {
 		rounding = ", products rounded to TF32"
 	}
 	fmt.Fprintf(b, "provider %s:%s%s: %d streams on each%s%s\n", r.Provider, strings.Join(numbers, ","), reason, d.Streams, limit, rounding)
+	if d.Padded {
+		fmt.Fprintf(b, "         compiled for batches of %s rows, kept in %s; shorter ones are padded\n", humanize.Comma(int64(r.BatchRows)), cmp.Or(d.EngineCache, "memory alone"))
+	}
 	if len(d.OnCPU) == 0 {
 		return
 	}

@@ -102,7 +102,14 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 		logResume(log, j, len(plan.Parts))
 	}
 	progress.OnChoice = func(c *engine.Choice) {
-		log.Info("batches", "rows", c.BatchRows, "workers", c.Workers, "chosen_by", c.Source, "why", c.Reason)
+		settings := []any{"rows", c.BatchRows, "workers", c.Workers}
+		if c.Streams > 0 {
+			settings = append(settings, "streams", c.Streams)
+		}
+		log.Info("batches", append(settings, "chosen_by", c.Source, "why", c.Reason)...)
+	}
+	if common.timeline != nil {
+		progress.Record(common.timeline)
 	}
 	finish := showProgress(s, common, log, progress)
 	done := onSignal(ctx, func(cause error) {
@@ -188,7 +195,11 @@ func (r *scoreReport) workLines(line func(name, format string, args ...any)) {
 		line("device", "%d, %s: %s%s", d.Number, d.Name, english.Plural(int(d.Batches), "batch", "batches"), pieces)
 	}
 	r.nodeLines(line)
-	line("batches", "of %s rows: %s", humanize.Comma(int64(r.BatchRows)), r.Choice.Reason)
+	streams := ""
+	if r.Choice.Streams > 0 {
+		streams = fmt.Sprintf(" on %d streams", r.Choice.Streams)
+	}
+	line("batches", "of %s rows%s: %s", humanize.Comma(int64(r.BatchRows)), streams, r.Choice.Reason)
 	line("copied", "%s into tensors, %s read where it lay", humanize.IBytes(uint64(r.BytesCopied)), humanize.IBytes(uint64(r.BytesViewed)))
 	line("memory", "%s at most", humanize.IBytes(uint64(r.PeakMemoryBytes)))
 }

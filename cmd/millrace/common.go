@@ -15,6 +15,7 @@ import (
 
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/timeline"
 )
 
 // version and commit are set by the linker; see the Makefile.
@@ -31,13 +32,16 @@ type commonOptions struct {
 	ORTLib    string
 	Profile   string
 	ProfileTo string
+
+	// timeline gets what a run's workers do, for --profile device; nil otherwise.
+	timeline *timeline.Recorder
 }
 
 func (o *commonOptions) addFlags(fs *pflag.FlagSet) {
 	fs.BoolVarP(&o.Quiet, "quiet", "q", false, "print errors only")
 	fs.BoolVar(&o.JSON, "json", false, "print the answer on stdout as one JSON document")
 	fs.StringVar(&o.LogFormat, "log-format", "text", "`FORM` of log lines on stderr: text or json")
-	fs.StringVar(&o.Profile, "profile", "", "record a `KIND` of profile of this program: cpu, mem, mutex, block or trace")
+	fs.StringVar(&o.Profile, "profile", "", "record a `KIND` of profile of this program: cpu, mem, mutex, block or trace; or device, a timeline of workers and NVIDIA devices")
 	fs.StringVar(&o.ProfileTo, "profile-to", ".", "`FOLDER` for --profile's file")
 	fs.StringVar(&o.ORTLib, "ort-lib", "", "`PATH` of ONNX Runtime's shared library, or a folder with it (default: see millrace doctor)")
 }

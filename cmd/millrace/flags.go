@@ -23,7 +23,7 @@ type runOptions struct {
 
 	ids, keep, features, bind, nulls, modelOutputs []string
 	outputFormat, layout, ifExists, profileDir     string
-	kernels, provider                              string
+	kernels, provider, engineCache                 string
 	lossy                                          bool
 	batch                                          batchSize
 	memory                                         memoryLimit
@@ -70,11 +70,18 @@ func (o *runOptions) addFitFlags(fs *pflag.FlagSet) {
 
 // addDeviceFlags are those that say where the model runs.
 func (o *runOptions) addDeviceFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&o.provider, "provider", "cpu", "execution `PROVIDER`: cpu, cuda[:DEVICE,...] for NVIDIA devices (device 0 unless named), or auto: cuda where there is a device and all that it needs, else cpu")
-	fs.IntVar(&o.Streams, "streams", 0, "`COUNT` of Runs in flight on each device, whose copies and arithmetic overlap (default 4 on cuda)")
-	fs.BoolVar(&o.AllowCPUNodes, "allow-cpu-nodes", false, "let nodes that cuda has no kernel for run on the CPU, with copies to and fro")
-	fs.BoolVar(&o.TF32, "tf32", false, "let matrix products on cuda round to TF32: faster, and no longer float32")
+	fs.StringVar(&o.provider, "provider", "cpu", "execution `PROVIDER`: cpu, cuda[:DEVICE,...] for NVIDIA devices (device 0 unless named), tensorrt[:DEVICE,...] for the same compiled by TensorRT, or auto: cuda where there is a device and all that it needs, else cpu")
+	fs.IntVar(&o.Streams, "streams", 0, "`COUNT` of Runs in flight on each device, whose copies and arithmetic overlap (default 4, or fewer where a profile or the first rows of a long run show that to be faster)")
+	fs.BoolVar(&o.AllowCPUNodes, "allow-cpu-nodes", false, "let nodes that the device has no kernel for run on the CPU, with copies to and fro")
+	fs.BoolVar(&o.TF32, "tf32", false, "let matrix products on devices round to TF32: faster, and no longer float32")
 	fs.Var(&o.deviceMemory, "device-memory", "most memory that the run may take of each device, as a `SIZE` (512MiB, 2GiB)")
+	o.addEngineFlag(fs)
+}
+
+// addEngineFlag is for commands that run a model on any provider.
+func (o *runOptions) addEngineFlag(fs *pflag.FlagSet) {
+	fs.StringVar(&o.engineCache, "engine-cache", defaultEngineCache(), "`FOLDER`, yours alone, in which the provider tensorrt keeps what it has compiled; none: compile in every run")
+	fs.Lookup("engine-cache").DefValue = "~/.cache/millrace/engines"
 }
 
 // addWriteFlags are those that say which predictions are written, and how.
@@ -108,6 +115,9 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 		opts.Lossy = batcher.AllowLossy
 	}
 	opts.DeviceMemory = int64(o.deviceMemory)
+	if o.engineCache != "none" {
+		opts.EngineCache = o.engineCache
+	}
 	var err error
 	if err = chooseProvider(o.provider, &opts); err != nil {
 		return opts, err
@@ -145,9 +155,9 @@ func parseProvider(text string) (provider ort.Provider, devices []int, err error
 	}
 	name, list, named := strings.Cut(strings.ToLower(strings.TrimSpace(text)), ":")
 	provider = ort.Provider(name)
-	if provider != ort.CPU && provider != ort.CUDA {
-		return "", nil, fmt.Errorf("%w: --provider (%s) must be cpu, auto, cuda, or cuda:DEVICE,...%s",
-			engine.ErrUsage, text, batcher.DidYouMean(name, []string{string(ort.CPU), string(ort.CUDA), autoProvider}))
+	if provider != ort.CPU && provider != ort.CUDA && provider != ort.TensorRT {
+		return "", nil, fmt.Errorf("%w: --provider (%s) must be cpu, auto, cuda or tensorrt, the last two with :DEVICE,... if need be%s",
+			engine.ErrUsage, text, batcher.DidYouMean(name, []string{string(ort.CPU), string(ort.CUDA), string(ort.TensorRT), autoProvider}))
 	}
 	if !named {
 		return provider, nil, nil
@@ -198,6 +208,16 @@ func defaultProfileDir() string {
 		return "none"
 	}
 	return filepath.Join(dir, "millrace", "profiles")
+}
+
+// defaultEngineCache is millrace/engines in the user's folder for what can be made
+// again; none where there is no such folder.
+func defaultEngineCache() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "none"
+	}
+	return filepath.Join(dir, "millrace", "engines")
 }
 
 func parseBind(entries []string) (map[string][]string, error) {

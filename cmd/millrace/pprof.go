@@ -33,8 +33,11 @@ func (o *commonOptions) startProfile(s streams) (stop func(), err error) {
 		return func() {}, nil
 	}
 	kind, ok := profiling[o.Profile]
+	if o.Profile == deviceProfile {
+		kind.file, ok = deviceFile, true
+	}
 	if !ok {
-		return nil, fmt.Errorf("%w: --profile (%s) must be cpu, mem, mutex, block or trace", engine.ErrUsage, o.Profile)
+		return nil, fmt.Errorf("%w: --profile (%s) must be cpu, mem, mutex, block, trace or device", engine.ErrUsage, o.Profile)
 	}
 	// The library ends the process where it cannot write, which is not its
 	// business: look before.
@@ -42,6 +45,9 @@ func (o *commonOptions) startProfile(s streams) (stop func(), err error) {
 		return nil, fmt.Errorf("%w: --profile-to: %w", engine.ErrUsage, err)
 	}
 	path := filepath.Join(o.ProfileTo, kind.file)
+	if o.Profile == deviceProfile {
+		return o.startTimeline(s, path)
+	}
 	probe, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("%w: --profile-to: %w", engine.ErrUsage, err)

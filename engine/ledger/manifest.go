@@ -127,6 +127,7 @@ type Versions struct {
 	ORT      string `json:"ort"`
 	Arrow    string `json:"arrow"`
 	Driver   string `json:"driver_cuda,omitempty"` // the CUDA version of the GPUs' driver
+	TensorRT string `json:"tensorrt,omitempty"`    // of runs on it
 }
 
 // Machine is where the run was.

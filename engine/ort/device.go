@@ -25,7 +25,7 @@ type Node struct {
 
 // appendProvider adds the options' provider to a session's, before ONNX
 // Runtime's CPU provider, which takes the nodes that it has no kernel for.
-func (o *SessionOptions) appendProvider(lib *Library, options *C.OrtSessionOptions) error {
+func (o *SessionOptions) appendProvider(lib *Library, m *models.Model, options *C.OrtSessionOptions) error {
 	if o.Provider == CPU {
 		return nil
 	}
@@ -37,6 +37,20 @@ func (o *SessionOptions) appendProvider(lib *Library, options *C.OrtSessionOptio
 	if C.mr_driver_sleep_while_waiting(C.int(o.Device), &e) == 0 {
 		return fmt.Errorf("%w: %s: %w", ErrProvider, o.Provider, driverError(&e))
 	}
+	if o.Provider == TensorRT {
+		settings, err := o.tensorRTSettings(lib, m)
+		if err != nil {
+			return err
+		}
+		if err := o.append(options, TensorRT, settings); err != nil {
+			return err
+		}
+	}
+	return o.append(options, CUDA, o.cudaSettings()) // behind TensorRT, for what it does not take
+}
+
+// cudaSettings are the CUDA provider's.
+func (o *SessionOptions) cudaSettings() map[string]string {
 	settings := map[string]string{
 		"device_id": strconv.Itoa(o.Device),
 		// Every Run asks for the same sizes: growing in powers of two would only
@@ -47,6 +61,11 @@ func (o *SessionOptions) appendProvider(lib *Library, options *C.OrtSessionOptio
 	if o.DeviceMemory > 0 {
 		settings["gpu_mem_limit"] = strconv.FormatInt(o.DeviceMemory, 10)
 	}
+	return settings
+}
+
+// append adds one provider with its settings.
+func (o *SessionOptions) append(options *C.OrtSessionOptions, provider Provider, settings map[string]string) error {
 	keys := slices.Sorted(maps.Keys(settings))
 	texts := make([]*C.char, 0, 2*len(keys))
 	defer func() {
@@ -61,9 +80,14 @@ func (o *SessionOptions) appendProvider(lib *Library, options *C.OrtSessionOptio
 		texts = append(texts, C.CString(settings[k]))
 	}
 	since := logEnd()
-	status := C.mr_append_cuda(options, &texts[0], &texts[len(keys)], C.size_t(len(keys)))
+	var status *C.OrtStatus
+	if provider == TensorRT {
+		status = C.mr_append_tensorrt(options, &texts[0], &texts[len(keys)], C.size_t(len(keys)))
+	} else {
+		status = C.mr_append_cuda(options, &texts[0], &texts[len(keys)], C.size_t(len(keys)))
+	}
 	if err := statusError(status, since); err != nil {
-		return fmt.Errorf("%w: %s: %w; `millrace doctor` says what it needs", ErrProvider, o.Provider, err)
+		return fmt.Errorf("%w: %s: %w; `millrace doctor` says what it needs", ErrProvider, provider, err)
 	}
 	return nil
 }

@@ -67,6 +67,13 @@ int mr_driver_finds(const char *name) {
   return library != NULL;
 }
 
+int mr_tensorrt_version(const char *name) {
+  void *library = dlopen(name, RTLD_LAZY | RTLD_LOCAL); // stays loaded: it is large, and the provider's next
+  int (*version)(void) = NULL;
+  if (library) *(void **)&version = dlsym(library, "getInferLibVersion");
+  return version ? version() : 0;
+}
+
 int mr_driver_devices(mr_error *error) {
   const mr_driver_functions *driver = mr_driver(error);
   int n;

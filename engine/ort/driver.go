@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"unsafe"
 
 	"github.com/millrace/millrace/models"
@@ -23,21 +24,22 @@ const CUDAVersion = "13.0"
 // cudnn is loaded by the provider when it starts, without being linked.
 const cudnn = "libcudnn.so.9"
 
-// MissingLibraries names the shared libraries that the CUDA provider beside an
-// ONNX Runtime library needs and the loader does not find.
-func MissingLibraries(library string) []string {
-	name := "libonnxruntime_providers_cuda.so"
-	provider, err := elf.Open(filepath.Join(filepath.Dir(library), name))
+// MissingLibraries names the shared libraries that the provider beside an ONNX
+// Runtime library needs and the loader does not find; the provider itself where
+// it is not there. Those of TensorRT's are without those of CUDA's.
+func MissingLibraries(library string, provider Provider) []string {
+	name := providerFile(library, provider)
+	needed, err := importedBy(name)
 	if err != nil {
-		return []string{name}
+		return []string{filepath.Base(name)}
 	}
-	defer func() { _ = provider.Close() }()
-	needed, err := provider.ImportedLibraries()
-	if err != nil {
-		return []string{name}
+	if provider == TensorRT {
+		needed = slices.DeleteFunc(needed, func(n string) bool { return !strings.HasPrefix(n, "libnv") })
+	} else {
+		needed = append(needed, cudnn)
 	}
 	var missing []string
-	for _, n := range append(needed, cudnn) {
+	for _, n := range needed {
 		text := C.CString(n)
 		if C.mr_driver_finds(text) == 0 {
 			missing = append(missing, n)
@@ -45,6 +47,21 @@ func MissingLibraries(library string) []string {
 		C.free(unsafe.Pointer(text))
 	}
 	return missing
+}
+
+// providerFile is where the library of a provider is: beside ONNX Runtime's.
+func providerFile(library string, provider Provider) string {
+	return filepath.Join(filepath.Dir(library), "libonnxruntime_providers_"+string(provider)+".so")
+}
+
+// importedBy are the libraries that one is linked with.
+func importedBy(file string) ([]string, error) {
+	library, err := elf.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = library.Close() }()
+	return library.ImportedLibraries()
 }
 
 // ErrDevice says that NVIDIA's driver, or a device, is not there or does not
@@ -97,6 +114,15 @@ func (d *DeviceInfo) Joules() (float64, bool) {
 	defer C.free(unsafe.Pointer(address))
 	joules := float64(C.mr_nvml_joules(address))
 	return joules, joules >= 0
+}
+
+// UsedBytes is how much of the device's memory is in use now, by whatever process;
+// false where the system does not say.
+func (d *DeviceInfo) UsedBytes() (int64, bool) {
+	address := C.CString(d.Address)
+	defer C.free(unsafe.Pointer(address))
+	used := int64(C.mr_nvml_used_bytes(address))
+	return max(used, 0), used >= 0
 }
 
 // HostMemory is page-locked memory of the host: devices read and write it by

@@ -26,6 +26,9 @@ void mr_driver_says(const mr_driver_functions *driver, mr_error *error, const ch
 
 // Whether the loader finds a library.
 int mr_driver_finds(const char *name);
+// What a libnvinfer says of its version, such as 101601 for 10.16.1; 0 where the
+// loader does not find it.
+int mr_tensorrt_version(const char *name);
 // How many devices there are; below 0 where the driver cannot be loaded or started.
 int mr_driver_devices(mr_error *error);
 // Its version, such as 13000 for CUDA 13.0.

@@ -21,10 +21,15 @@ type Provider string
 const (
 	CPU  Provider = "cpu"  // ONNX Runtime's default; every library has it
 	CUDA Provider = "cuda" // of libraries built for CUDA; see Library.Providers
+	// TensorRT compiles graphs for the device that it finds; what it does not take,
+	// CUDA does, and then the CPU.
+	TensorRT Provider = "tensorrt"
 )
 
 // providerNames are ONNX Runtime's own names.
-var providerNames = map[Provider]string{CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}
+var providerNames = map[Provider]string{
+	CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider", TensorRT: "TensorrtExecutionProvider",
+}
 
 // SessionOptions tune a session; the zero value is what the engine wants on
 // CPUs: one thread per Run, all graph optimisations.
@@ -32,9 +37,14 @@ type SessionOptions struct {
 	Provider Provider // CPU by default
 	Device   int      // which of the provider's devices; CPU has one, 0
 
-	// TF32 lets matrix products on CUDA round their factors to 10 bits of
+	// TF32 lets matrix products on devices round their factors to 10 bits of
 	// mantissa, which is faster and no longer float32.
 	TF32 bool
+	// EngineCache is the folder in which what TensorRT compiled is kept for later
+	// sessions; none when empty. BatchRows are the rows of every Run, for which it
+	// is compiled: others would have it compiled again.
+	EngineCache string
+	BatchRows   int
 	// DeviceMemory bounds what the session takes of a device's memory, in bytes;
 	// 0: no bound.
 	DeviceMemory int64
@@ -78,7 +88,7 @@ func (o *SessionOptions) EnsureDefaults() {
 func (o *SessionOptions) Validate() error {
 	var errs []error
 	if _, ok := providerNames[o.Provider]; !ok {
-		errs = append(errs, fmt.Errorf("%w: Provider (%q) must be %q or %q", ErrProvider, o.Provider, CPU, CUDA))
+		errs = append(errs, fmt.Errorf("%w: Provider (%q) must be %q, %q or %q", ErrProvider, o.Provider, CPU, CUDA, TensorRT))
 	}
 	if o.Device < 0 || o.Device > 0 && o.Provider == CPU {
 		errs = append(errs, fmt.Errorf("device %d: must be the number of a device of %s", o.Device, o.Provider))

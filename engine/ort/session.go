@@ -80,7 +80,7 @@ func (s *Session) create(lib *Library, m *models.Model, opts SessionOptions) (er
 	if err != nil {
 		return err
 	}
-	if err := opts.appendProvider(lib, (*C.OrtSessionOptions)(options)); err != nil {
+	if err := opts.appendProvider(lib, m, (*C.OrtSessionOptions)(options)); err != nil {
 		return err
 	}
 	if m.OwnKernels() {

@@ -154,6 +154,15 @@ OrtStatus *mr_append_cuda(OrtSessionOptions *options, const char *const *keys, c
   return status;
 }
 
+OrtStatus *mr_append_tensorrt(OrtSessionOptions *options, const char *const *keys, const char *const *values, size_t n) {
+  OrtTensorRTProviderOptionsV2 *tensorrt = NULL;
+  TRY(api->CreateTensorRTProviderOptions(&tensorrt));
+  OrtStatus *status = api->UpdateTensorRTProviderOptions(tensorrt, keys, values, n);
+  if (!status) status = api->SessionOptionsAppendExecutionProvider_TensorRT_V2(options, tensorrt);
+  api->ReleaseTensorRTProviderOptions(tensorrt);
+  return status;
+}
+
 OrtStatus *mr_placement(const OrtSession *session, mr_node *out, size_t room, size_t *n) {
   const OrtEpAssignedSubgraph *const *graphs;
   size_t n_graphs;

@@ -69,8 +69,10 @@ OrtStatus *mr_session_counts(const OrtSession *session, size_t *inputs, size_t *
 OrtStatus *mr_session_info(const OrtSession *session, int output, size_t i, mr_info *out);
 void mr_free_info(mr_info *info);
 
-// The CUDA provider of a session with these n provider options.
+// The CUDA and TensorRT providers of a session with these n provider options. The
+// first that is appended is asked first for each node.
 OrtStatus *mr_append_cuda(OrtSessionOptions *options, const char *const *keys, const char *const *values, size_t n);
+OrtStatus *mr_append_tensorrt(OrtSessionOptions *options, const char *const *keys, const char *const *values, size_t n);
 // Where the nodes of a session's graph run, as they were given to execution
 // providers. The session must have recorded it
 // (session.record_ep_graph_assignment_info). *n is how many nodes there are, of
