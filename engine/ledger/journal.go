@@ -48,12 +48,20 @@ type PartRecord struct {
 	Detail json.RawMessage `json:"detail,omitempty"`
 }
 
+// DigestRecord is the digest of an input file that is wholly read.
+type DigestRecord struct {
+	File   int    `json:"file"`   // by its place among the inputs
+	Digest string `json:"digest"` // as Input.Digest
+}
+
 // line is one line of a journal: exactly one field is set.
 type line struct {
 	Head  *Head       `json:"head,omitempty"`
 	Start *Start      `json:"start,omitempty"`
 	Begun *int        `json:"begun,omitempty"` // a part that somebody works on
 	Part  *PartRecord `json:"part,omitempty"`
+	// Digest is not durable by itself: one that is lost is taken again.
+	Digest *DigestRecord `json:"digest,omitempty"`
 	// Stopped is the end of a start that did not finish, and knows why.
 	Stopped string `json:"stopped,omitempty"`
 }
@@ -72,6 +80,8 @@ type Journal struct {
 	// Deaths counts, by part, the starts that ended without a word while the part
 	// was being worked on.
 	Deaths map[int]int
+	// Digests are those of inputs, by file, as earlier starts took them.
+	Digests map[int]string
 
 	size int64 // bytes of the lines that count
 }
@@ -106,7 +116,7 @@ func parseLine(text []byte) (l line, ok bool) {
 
 // parseJournal reads the lines of a journal that count.
 func parseJournal(data []byte) *Journal {
-	j := &Journal{Deaths: map[int]int{}}
+	j := &Journal{Deaths: map[int]int{}, Digests: map[int]string{}}
 	open := map[int]bool{} // parts begun and not finished by the start at hand
 	done := map[int]bool{}
 	for {
@@ -132,6 +142,8 @@ func parseJournal(data []byte) *Journal {
 				j.Parts = append(j.Parts, *l.Part)
 			}
 			done[l.Part.Part] = true
+		case l.Digest != nil:
+			j.Digests[l.Digest.File] = l.Digest.Digest
 		case l.Stopped != "":
 			clear(open)
 		default:

@@ -23,6 +23,7 @@ func journalLines(t *testing.T) []string {
 		{Start: &Start{Run: oldRun, PID: 1}},
 		{Begun: part(0)},
 		{Begun: part(1)},
+		{Digest: &DigestRecord{File: 2, Digest: "xxh3:00"}},
 		{Part: &PartRecord{Part: 0, Output: Output{Name: "part-00000.parquet", Bytes: 3}}},
 		{Start: &Start{Run: newRun, PID: 2}}, // the first was killed in part 1
 		{Begun: part(1)},
@@ -51,6 +52,9 @@ func TestJournal(t *testing.T) {
 	}
 	if len(j.Parts) != 2 || j.Parts[0].Output.Bytes != 3 || j.Parts[1].Part != 1 {
 		t.Errorf("parts = %+v; want 0 and 1", j.Parts)
+	}
+	if diff := cmp.Diff(map[int]string{2: "xxh3:00"}, j.Digests); diff != "" {
+		t.Errorf("digests (-want +got):\n%s", diff)
 	}
 	// Part 1 killed the first start; the second stopped and knew why; part 2 was
 	// open when the third ended.
@@ -238,6 +242,9 @@ func writePart(s *Staging, i int, rows Rows) error {
 	}
 	out, err := p.Commit(rows.Scored)
 	if err != nil {
+		return err
+	}
+	if err := s.RecordDigest(DigestRecord{File: i, Digest: "sha256:" + out.SHA256}); err != nil {
 		return err
 	}
 	return s.Record(PartRecord{Part: i, Output: out, Rows: rows, Detail: json.RawMessage(`{}`)})

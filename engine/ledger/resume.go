@@ -321,6 +321,17 @@ func (s *Staging) Record(p PartRecord) error {
 	return s.failedLocked(s.mu.journal.append(&line{Part: &p}, true))
 }
 
+// RecordDigest notes the digest of an input in the journal, so that the next start
+// need not take it again.
+func (s *Staging) RecordDigest(d DigestRecord) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.journal == nil {
+		return nil
+	}
+	return s.failedLocked(s.mu.journal.append(&line{Digest: &d}, false))
+}
+
 // failedLocked words an error of the file system. When another run took the output
 // over while this one was stalled, that is what there is to say.
 func (s *Staging) failedLocked(err error) error {

@@ -45,13 +45,13 @@ func (in *Input) Standing() Standing { return stat(in.Path, in.Bytes, in.ModTime
 // manifest has its digest, by its bytes.
 func (in *Input) Changed(ctx context.Context) error {
 	s := in.Standing()
-	digest, digested := in.sha256Of()
 	if s.Same {
 		return nil
 	}
-	if same := stat(in.Path, in.Bytes, time.Time{}); same.Same && digested {
+	if same := stat(in.Path, in.Bytes, time.Time{}); same.Same && in.digested() {
+		algorithm, digest, _ := strings.Cut(in.Digest, ":")
 		v := &verifier{opts: VerifyOptions{Progress: &VerifyProgress{}}}
-		got, err := v.digest(ctx, in.Path, in.Bytes)
+		got, err := v.digestBy(ctx, in.Path, algorithm, in.Bytes)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -60,15 +60,16 @@ func (in *Input) Changed(ctx context.Context) error {
 		case strings.EqualFold(got, digest):
 			return nil
 		}
-		s.What = fmt.Sprintf("has changed: its sha256 is %.12s…, and was %.12s…", got, digest)
+		s.What = fmt.Sprintf("has changed: its %s is %.12s…, and was %.12s…", algorithm, got, digest)
 	}
 	return fmt.Errorf("input %q %s", in.Path, s.What)
 }
 
-// sha256Of is the digest in hex of a whole input, where the manifest has one by
-// that algorithm.
-func (in *Input) sha256Of() (digest string, ok bool) {
-	return strings.CutPrefix(in.Digest, "sha256:")
+// digested says whether the manifest has the digest of a whole input, by an algorithm
+// that is known.
+func (in *Input) digested() bool {
+	algorithm, _, _ := strings.Cut(in.Digest, ":")
+	return algorithm == SHA256 || algorithm == XXH3
 }
 
 // standing plans a look at the models and inputs of live runs, once each.
@@ -84,13 +85,16 @@ func (v *verifier) standing() {
 			continue
 		}
 		m := &r.Manifest.Model
-		if f := (file{path: m.Path, digest: m.SHA256, bytes: m.Bytes}); !seen[f] {
+		if f := (file{path: m.Path, digest: SHA256 + ":" + m.SHA256, bytes: m.Bytes}); !seen[f] {
 			seen[f] = true
-			v.lookAt(m.Path, r.Run, "model", stat(m.Path, m.Bytes, time.Time{}), m.Bytes, m.SHA256)
+			v.lookAt(m.Path, r.Run, "model", stat(m.Path, m.Bytes, time.Time{}), m.Bytes, f.digest)
 		}
 		for i := range r.Manifest.Inputs {
 			in := &r.Manifest.Inputs[i]
-			digest, _ := in.sha256Of()
+			digest := ""
+			if in.digested() {
+				digest = in.Digest
+			}
 			f := file{path: in.Path, digest: digest, bytes: in.Bytes, modified: in.ModTime}
 			if seen[f] {
 				continue
@@ -107,7 +111,7 @@ func (v *verifier) standing() {
 
 // lookAt reports a model or input that is not the same and, where its bytes are
 // to be compared, plans a look into it: at a model's always, since most are
-// small, at inputs' on request.
+// small, at inputs' on request. digest is ALGORITHM:HEX, or empty.
 func (v *verifier) lookAt(path, run, what string, s Standing, bytes int64, digest string) {
 	if !s.Same {
 		v.otherwise(path, run, what, s.What)
@@ -116,15 +120,16 @@ func (v *verifier) lookAt(path, run, what string, s Standing, bytes int64, diges
 	if digest == "" || v.opts.Quick || what == "input" && !v.opts.Inputs {
 		return
 	}
+	algorithm, digest, _ := strings.Cut(digest, ":")
 	v.looks = append(v.looks, look{bytes: bytes, do: func(ctx context.Context) error {
-		got, err := v.digest(ctx, path, bytes)
+		got, err := v.digestBy(ctx, path, algorithm, bytes)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil:
 			v.otherwise(path, run, what, "cannot be read: "+cause(err))
 		case !strings.EqualFold(got, digest):
-			v.otherwise(path, run, what, fmt.Sprintf("has changed: its sha256 is %.12s…, and was %.12s…", got, digest))
+			v.otherwise(path, run, what, fmt.Sprintf("has changed: its %s is %.12s…, and was %.12s…", algorithm, got, digest))
 		}
 		return nil
 	}})

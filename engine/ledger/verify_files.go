@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -206,11 +205,19 @@ const hashBytes = 1 << 20
 // digest is the SHA-256 in hex of a file's bytes; one that has grown past size
 // bytes is an error.
 func (v *verifier) digest(ctx context.Context, path string, size int64) (string, error) {
+	return v.digestBy(ctx, path, SHA256, size)
+}
+
+// digestBy is digest by one of the algorithms of NewHash.
+func (v *verifier) digestBy(ctx context.Context, path, algorithm string, size int64) (string, error) {
+	sum, err := NewHash(algorithm)
+	if err != nil {
+		return "", err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.New()
 	n, err := v.copyTo(ctx, sum, io.LimitReader(f, size))
 	if err == nil && n == size && size > 0 {
 		var more [1]byte

@@ -1,0 +1,43 @@
+package ledger
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestInputsByDigest compares an input whose time of change is another by its bytes,
+// by either algorithm, as a replay and as verify do.
+func TestInputsByDigest(t *testing.T) {
+	for _, algorithm := range []string{SHA256, XXH3} {
+		path := filepath.Join(t.TempDir(), "in.parquet")
+		in := Input{Path: path, Bytes: put(t, path, []byte("rows")).Bytes, ModTime: time.Unix(1, 0)}
+		var err error
+		if in.Digest, err = DigestFile(path, algorithm); err != nil {
+			t.Fatal(err)
+		}
+		if err := in.Changed(t.Context()); err != nil {
+			t.Errorf("%s: Changed() = %v; want nil: only the time is another", algorithm, err)
+		}
+		output := filepath.Join(t.TempDir(), "out")
+		madeOutput(t, output, madeRun{run: runNumber(1), mode: ModeFresh, parts: 1, set: func(m *Manifest) {
+			in.Rows, in.Ledger = m.Inputs[0].Rows, m.Inputs[0].Ledger
+			m.Inputs[0] = in
+		}})
+		if v := verify(t, output, VerifyOptions{Inputs: true}); len(v.Problems) > 0 {
+			t.Errorf("%s: Verify() finds %q", algorithm, lines(v.Problems))
+		}
+		if err := os.WriteFile(path, []byte("Rows"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		says := "has changed: its " + algorithm + " is "
+		if err := in.Changed(t.Context()); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: Changed() = %v; want an error that says %q", algorithm, err, says)
+		}
+		if v := verify(t, output, VerifyOptions{Inputs: true}); len(v.Problems) != 1 || !strings.Contains(v.Problems[0].String(), says) {
+			t.Errorf("%s: Verify() finds %q; want %q", algorithm, lines(v.Problems), says)
+		}
+	}
+}
