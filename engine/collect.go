@@ -19,6 +19,7 @@ type collector struct {
 	form     *rejectForm
 	index    *spanIndex
 	progress *Progress
+	digests  *digests // of the inputs; nil in a trial
 
 	mu      sync.Mutex
 	schema  *arrow.Schema   // of the output, known with the first result

@@ -116,6 +116,10 @@ type Options struct {
 	// alone counts.
 	MaxRejectPercent float64
 
+	// Digest is what proves later that an input is the one that was read; auto by
+	// default.
+	Digest DigestMode
+
 	// ProfileDir is the folder of tuned profiles; none when empty.
 	ProfileDir string
 
@@ -159,6 +163,9 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.OnBadRow == "" {
 		o.OnBadRow = BadFail
+	}
+	if o.Digest == "" {
+		o.Digest = DigestAuto
 	}
 	if o.IfExists == "" {
 		o.IfExists = ledger.IfExistsError
@@ -244,6 +251,11 @@ func (o *Options) Validate() error {
 		}
 	default:
 		bad("--if-exists (%s) must be error, replace or append", o.IfExists)
+	}
+	switch o.Digest {
+	case DigestAuto, DigestSHA256, DigestXXH3, DigestSizeMTime:
+	default:
+		bad("--digest (%s) must be auto, sha256, xxh3 or size-mtime", o.Digest)
 	}
 	if _, ok := writers[o.Format]; !ok {
 		bad("--output-format (%s) must be parquet, arrow or csv", o.Format)

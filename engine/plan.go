@@ -43,6 +43,8 @@ type Plan struct {
 	asked struct{ batch, workers, intraOpThreads, streams bool }
 	// choice is what the run was frozen to; nil before it starts.
 	choice *Choice
+	// digested is how the inputs were digested; nil before everything is read.
+	digested *DigestChoice
 	// rewriteCheck is how the rewritten model compares; nil unless it was checked.
 	rewriteCheck *RewriteCheck
 

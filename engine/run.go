@@ -68,6 +68,8 @@ type Summary struct {
 	ORTVersion string           `json:"ort_version"`
 	ORTPath    string           `json:"ort_path"`
 	Rewrites   []string         `json:"rewrites,omitempty"`
+	// Digest is how the inputs were digested.
+	Digest *DigestChoice `json:"digest,omitempty"`
 	// RewriteCheck is how the first rows compared with the model as exported.
 	RewriteCheck *RewriteCheck `json:"rewrite_check,omitempty"`
 }
@@ -135,6 +137,7 @@ func (p *Plan) alreadyDone(m *ledger.Manifest) *Summary {
 
 func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progress, staging *ledger.Staging, started time.Time) (_ *Summary, err error) {
 	c := p.newCollector(staging, progress)
+	c.digests = p.newDigests(progress, staging.RecordDigest, staging.Taken())
 	var before *Choice
 	if taken := staging.Taken(); taken != nil {
 		var f frozen
@@ -165,7 +168,9 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
+	defer c.digests.abandon() // when they are canceled
 	defer cancel(nil)
+	c.digests.start(ctx, cancel)
 	checked := func() error { return nil }
 	if scoring.devices != nil { // on the CPU rewrites compute the same, but for rounding
 		checked = p.checkAside(ctx, cancel, lib, scoring)
@@ -182,6 +187,9 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 		return nil, err
 	}
 	if err := checked(); err != nil {
+		return nil, err
+	}
+	if p.digested, err = c.digests.finish(); err != nil {
 		return nil, err
 	}
 	return c.publish(ctx, line, lib, started)
@@ -283,6 +291,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 		BytesCopied: counts.BytesCopied, BytesViewed: counts.BytesViewed,
 		PeakMemoryBytes: peakMemory(),
 		Features:        c.features.summaries(c.plan.Binding),
+		Digest:          c.plan.digested,
 		ORTVersion:      lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Model.Rewrites, RewriteCheck: c.plan.rewriteCheck,
 	}, nil
 }
@@ -315,7 +324,7 @@ func (c *collector) manifest(lib *ort.Library, runID string, total ledger.Rows, 
 	for i, f := range p.Dataset.Files() {
 		spans := c.index.ofFile(i, c.spans)
 		m.Inputs = append(m.Inputs, ledger.Input{
-			Path: absolute(f.Path), Format: string(f.Format), Bytes: f.Size, Rows: f.Rows, ModTime: f.ModTime,
+			Path: absolute(f.Path), Format: string(f.Format), Bytes: f.Size, Rows: f.Rows, ModTime: f.ModTime, Digest: c.digests.of(i),
 			Ledger: ledger.Sum(spans), Spans: spans,
 		})
 	}

@@ -59,6 +59,7 @@ type settings struct {
 	OnBadRow          OnBadRow             `json:"on_bad_row"`
 	Finite            batcher.FinitePolicy `json:"finite"`
 	RefuseNaN         bool                 `json:"refuse_nan_output"`
+	Digest            *DigestChoice        `json:"digest"`
 }
 
 // Settings are the run's settings after defaults, for the manifest.
@@ -78,7 +79,7 @@ func (p *Plan) Settings() map[string]any {
 		Kernels: o.Kernels, ModelRewrites: append([]string{}, p.Model.Rewrites...), RewriteCheck: p.rewriteCheck,
 		BatchSize: o.BatchRows, Choice: p.choice, Workers: o.Workers, Readers: o.Readers, PartRows: o.PartRows, IntraOpThreads: o.IntraOpThreads,
 		MemoryLimit: p.limit, MemoryLimitFrom: p.limitSource, MemoryLowered: append([]Lowered{}, p.lowered...),
-		IfExists: o.IfExists, MaxBadRows: o.MaxRejects, MaxBadRowsPercent: o.MaxRejectPercent, OnBadRow: o.OnBadRow, Finite: o.Finite, RefuseNaN: o.RefuseNaN,
+		IfExists: o.IfExists, MaxBadRows: o.MaxRejects, MaxBadRowsPercent: o.MaxRejectPercent, OnBadRow: o.OnBadRow, Finite: o.Finite, RefuseNaN: o.RefuseNaN, Digest: p.digested,
 	}
 	byName := map[string]any{}
 	v := reflect.ValueOf(s)
@@ -111,6 +112,9 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 		TF32: s.TF32, DeviceMemory: s.DeviceMemory, AllowCPUNodes: s.AllowCPUNodes, EngineCache: s.EngineCache,
 		Kernels: s.Kernels, BatchRows: s.BatchSize, Workers: s.Workers, Readers: s.Readers, PartRows: s.PartRows, IntraOpThreads: s.IntraOpThreads,
 		MemoryLimit: s.MemoryLimit, IfExists: s.IfExists, MaxRejects: s.MaxBadRows, MaxRejectPercent: s.MaxBadRowsPercent, OnBadRow: s.OnBadRow, Finite: s.Finite, RefuseNaN: s.RefuseNaN,
+	}
+	if s.Digest != nil {
+		o.Digest = s.Digest.Asked
 	}
 	if s.MemoryLimit == 0 {
 		o.MemoryLimit = NoMemoryLimit

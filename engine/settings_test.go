@@ -37,6 +37,7 @@ func TestOptionsComeBackFromAManifest(t *testing.T) {
 		IntraOpThreads: 2, Devices: []int{1, 0}, Streams: 5, ProviderReason: "it is there", TF32: true, DeviceMemory: 1<<60 + 1, AllowCPUNodes: true, EngineCache: "/c",
 		MemoryLimit: 1<<60 + 3, IfExists: ledger.IfExistsReplace, MaxRejects: 7, MaxRejectPercent: 2.5, OnBadRow: BadNull,
 		Finite: batcher.FinitePolicy{All: true, Columns: []string{"a"}}, RefuseNaN: true,
+		Digest: DigestXXH3,
 	}
 	v := reflect.ValueOf(want)
 	for i := range v.NumField() {
@@ -45,7 +46,7 @@ func TestOptionsComeBackFromAManifest(t *testing.T) {
 			t.Errorf("Options.%s: give it a value here, and a place in settings", name)
 		}
 	}
-	plan := &Plan{Options: want, Model: &models.Model{Rewrites: []string{"one"}}, limit: want.MemoryLimit, choice: &Choice{BatchRows: 512}}
+	plan := &Plan{Options: want, Model: &models.Model{Rewrites: []string{"one"}}, limit: want.MemoryLimit, choice: &Choice{BatchRows: 512}, digested: &DigestChoice{Asked: want.Digest}}
 	got, err := OptionsOf(throughJSON(t, plan.Settings()))
 	if err != nil {
 		t.Fatal(err)

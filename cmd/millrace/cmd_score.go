@@ -201,7 +201,17 @@ func (r *scoreReport) workLines(line func(name, format string, args ...any)) {
 	}
 	line("batches", "of %s rows%s: %s", humanize.Comma(int64(r.BatchRows)), streams, r.Choice.Reason)
 	line("copied", "%s into tensors, %s read where it lay", humanize.IBytes(uint64(r.BytesCopied)), humanize.IBytes(uint64(r.BytesViewed)))
+	r.digestLine(line)
 	line("memory", "%s at most", humanize.IBytes(uint64(r.PeakMemoryBytes)))
+}
+
+// digestLine says what proves the inputs.
+func (r *scoreReport) digestLine(line func(name, format string, args ...any)) {
+	by := r.Digest.Algorithm
+	if by == "" {
+		by = "size and time of change"
+	}
+	line("inputs", "known by %s (%s)", by, r.Digest.Reason)
 }
 
 // logResume says what of a run is done already, and which parts killed a start.

@@ -23,7 +23,7 @@ type runOptions struct {
 
 	ids, keep, features, bind, nulls, modelOutputs []string
 	outputFormat, layout, ifExists, profileDir     string
-	kernels, provider, engineCache                 string
+	kernels, provider, engineCache, digest         string
 	lossy                                          bool
 	batch                                          batchSize
 	memory                                         memoryLimit
@@ -90,6 +90,7 @@ func (o *runOptions) addWriteFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.layout, "output-layout", "auto", "`LAYOUT` of several values a row: list (one FixedSizeList column), columns (one column each), or auto (columns for class scores)")
 	fs.StringVar(&o.outputFormat, "output-format", "", "`FORMAT`: parquet, arrow or csv (default: by --output's ending, else parquet)")
 	fs.StringVar(&o.Compression, "compression", "", "`CODEC`: zstd, snappy, gzip, lz4 or none (default zstd for Parquet, else none)")
+	fs.StringVar(&o.digest, "digest", "auto", "`WHAT` the manifest proves inputs by: sha256 or xxh3 (XXH3-128) of every file's bytes; size-mtime (size and time of change, nothing is digested); or auto: the strongest of them that takes at most 3% of the run")
 	o.badRows.AddFlags(fs, &o.Options)
 }
 
@@ -102,6 +103,7 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	o.badRows.set(&opts)
 	opts.Layout = engine.Layout(o.layout)
 	opts.Kernels = engine.Kernels(o.kernels)
+	opts.Digest = engine.DigestMode(o.digest)
 	opts.IfExists = ledger.IfExists(o.ifExists)
 	opts.Format = format.Name(o.outputFormat)
 	opts.BatchRows = int(o.batch)

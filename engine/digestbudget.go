@@ -1,0 +1,176 @@
+package engine
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/millrace/millrace/engine/ledger"
+)
+
+// digestShare is how much of a run digests may take unless they are asked for.
+const digestShare = 0.03
+
+// smallBytes is how much is digested by SHA-256 without asking what it costs: 3 ms,
+// less than it takes to find that out.
+const smallBytes = 4 << 20
+
+// enough is the processor time after which the run is known to cost what it costs
+// a row: before, caches are cold.
+const enough = 250 * time.Millisecond
+
+// budget is what a run costs in all, as far as is known when it is asked.
+type budget struct {
+	processor time.Duration // of all its threads, to the end
+	wall      time.Duration // to the end
+	left      time.Duration // of wall: during which digests can be taken aside
+}
+
+// allows says whether the run hardly notices a cost in one thread's time. It must be
+// a small share of all processor time; and where it cannot be over before the run is,
+// because the run is, or many cores make it short, a small share of the wall clock.
+func (b budget) allows(cost time.Duration) bool {
+	return seconds(cost) <= digestShare*seconds(b.processor) && (cost <= b.left/2 || seconds(cost) <= digestShare*seconds(b.wall))
+}
+
+func seconds(d time.Duration) float64 { return d.Seconds() }
+
+// price is what an algorithm costs.
+type price struct {
+	algorithm string
+	perByte   float64 // nanoseconds of one thread, reading included
+}
+
+// meter measures what digests cost and what the run does. It is a struct of funcs so
+// that tests can say what time it is.
+type meter struct {
+	processor func() time.Duration // of the process, since the run began
+	wall      func() time.Duration // since the run began
+	// prices are those of a file's first bytes, the strongest algorithm first.
+	prices func(path string) ([]price, error)
+}
+
+func newMeter() meter {
+	before, began := processTime(), time.Now()
+	return meter{
+		processor: func() time.Duration { return processTime() - before },
+		wall:      func() time.Duration { return time.Since(began) },
+		prices:    measurePrices,
+	}
+}
+
+// afford finds the strongest algorithm that the budget allows, and says why it is
+// that one; empty where it allows none.
+func (d *digests) afford(ctx context.Context) (algorithm, reason string, err error) {
+	size := d.bytes()
+	if size <= smallBytes {
+		return ledger.SHA256, "the input is small", nil
+	}
+	p := d.progress
+	before, began, scored := d.meter.processor(), d.meter.wall(), p.RowsScored.Load()
+	err = d.await(ctx, func() bool {
+		return d.meter.processor()-before >= enough && p.RowsScored.Load() > scored
+	})
+	if err != nil {
+		return "", "", err
+	}
+	b := budget{processor: d.meter.processor(), wall: d.meter.wall()}
+	if rows := p.RowsScored.Load() - scored; rows > 0 && !d.over() {
+		rowsLeft := float64(d.rows - p.RowsTaken.Load() - p.RowsScored.Load())
+		perRow := float64(b.processor-before) / float64(rows)
+		b.left = time.Duration(float64(b.wall-began) * rowsLeft / float64(rows))
+		b.processor += time.Duration(perRow * rowsLeft)
+		b.wall += b.left
+	}
+	largest := slices.MaxFunc(d.files, func(a, b digestFile) int { return cmp.Compare(a.Size, b.Size) })
+	prices, err := d.meter.prices(largest.Path)
+	if err != nil {
+		return "", "", digestError(largest.Path, err)
+	}
+	algorithm, reason = b.choose(prices, size)
+	return algorithm, reason, nil
+}
+
+// choose takes the first of some algorithms that the budget allows for size bytes.
+func (b budget) choose(prices []price, size int64) (algorithm, reason string) {
+	said := make([]string, 0, len(prices))
+	for _, p := range prices {
+		cost := time.Duration(p.perByte * float64(size))
+		text := fmt.Sprintf("%s takes %.2g%% of the run's processor time", p.algorithm, 100*seconds(cost)/max(seconds(b.processor), 1e-9))
+		if len(said) > 0 {
+			text = fmt.Sprintf("%s %.2g%%", p.algorithm, 100*seconds(cost)/max(seconds(b.processor), 1e-9))
+		}
+		said = append(said, text)
+		if b.allows(cost) {
+			return p.algorithm, strings.Join(said, ", ")
+		}
+	}
+	return "", strings.Join(said, ", ") + fmt.Sprintf("; more than %.2g%%, or than there is time for", 100*digestShare)
+}
+
+// pricePieces is how many pieces of a file are digested to find what that costs.
+const pricePieces = 4
+
+// measurePrices reads the first MiB of a file and digests it by each algorithm. Times
+// are of the thread, so that what else the machine does does not count.
+func measurePrices(path string) ([]price, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	algorithms := []string{ledger.SHA256, ledger.XXH3}
+	best := make([]float64, len(algorithms))             // the others were disturbed, or cold
+	piece := bytes.Repeat([]byte{1}, ledger.DigestBytes) // touched, so that its faults do not count
+	for k := range pricePieces {
+		began := threadTime()
+		n, err := io.ReadFull(file, piece)
+		read := threadTime() - began
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, err
+		}
+		for i, algorithm := range algorithms {
+			h, err := ledger.NewHash(algorithm)
+			if err != nil {
+				return nil, err
+			}
+			began := threadTime()
+			h.Write(piece[:n])
+			perByte := float64(read+threadTime()-began) / float64(max(n, 1))
+			if k == 0 || n > 0 && perByte < best[i] {
+				best[i] = perByte
+			}
+		}
+	}
+	prices := make([]price, len(algorithms))
+	for i := range prices {
+		prices[i] = price{algorithms[i], best[i]}
+	}
+	return prices, nil
+}
+
+// threadTime is the processor time of the calling thread.
+func threadTime() time.Duration { return clock(unix.CLOCK_THREAD_CPUTIME_ID) }
+
+// processTime is the processor time of all threads, those that ended among them.
+func processTime() time.Duration { return clock(unix.CLOCK_PROCESS_CPUTIME_ID) }
+
+func clock(id int32) time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(id, &t); err != nil {
+		return 0 // both clocks exist wherever this is built
+	}
+	return time.Duration(t.Nano())
+}
