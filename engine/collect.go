@@ -19,7 +19,8 @@ type collector struct {
 	form     *rejectForm
 	index    *spanIndex
 	progress *Progress
-	digests  *digests // of the inputs; nil in a trial
+	digests  *digests    // of the inputs; nil in a trial
+	deadly   map[int]int // parts to be scored apart, and how many starts died there
 
 	mu      sync.Mutex
 	schema  *arrow.Schema   // of the output, known with the first result

@@ -58,7 +58,7 @@ func newCrew(p *pipeline) *crew {
 	c := &crew{pipeline: p, readers: opts.Readers, most: p.waitingRows(), started: time.Now()}
 	c.changed.L = &c.mu
 	c.mu.rest = lanes{
-		rest: unfinished(p.plan.Parts, p.collector.done), atATime: p.plan.writers(), batchRows: int64(opts.BatchRows), joining: p.plan.joining,
+		rest: unfinished(p.plan.Parts, p.collector.unscored()), atATime: p.plan.writers(), batchRows: int64(opts.BatchRows), joining: p.plan.joining,
 		begin: p.collector.begin,
 	}
 	return c

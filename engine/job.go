@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -96,32 +97,44 @@ type partDetail struct {
 
 // resume takes over what an earlier start finished.
 func (c *collector) resume(j *ledger.Journal) error {
-	for _, part := range j.Parts {
-		var detail partDetail
-		if part.Part < 0 || part.Part >= len(c.parts) {
-			return fmt.Errorf("%w: journal has part %d of %d", ErrInternal, part.Part, len(c.parts))
+	for i := range j.Parts {
+		if err := c.takeOver(&j.Parts[i]); err != nil {
+			return err
 		}
-		if err := json.Unmarshal(part.Detail, &detail); err != nil {
-			return fmt.Errorf("%w: journal: part %d: %w", ErrInternal, part.Part, err)
-		}
-		for span, rows := range detail.Spans {
-			if span < 0 || span >= len(c.spans) {
-				return fmt.Errorf("%w: journal: part %d is of span %d of %d", ErrInternal, part.Part, span, len(c.spans))
-			}
-			c.spans[span] = c.spans[span].Add(rows)
-		}
-		if len(detail.Features) != len(c.features) {
-			return fmt.Errorf("%w: journal: part %d counts %d features of %d", ErrInternal, part.Part, len(detail.Features), len(c.features))
-		}
-		c.features.add(detail.Features)
-		c.outputs[part.Part], c.rejects[part.Part] = part.Output, part.Rejects
-		c.parts[part.Part], c.done[part.Part] = part.Rows, true
-		if c.single != nil {
-			c.single.done[part.Part] = true
-		}
-		c.columns = detail.Schema
-		c.progress.take(part.Rows)
+		c.progress.take(j.Parts[i].Rows)
 	}
+	c.deadly = c.plan.deadly(j, c.done)
+	return nil
+}
+
+// takeOver counts a part as finished that another process wrote.
+func (c *collector) takeOver(part *ledger.PartRecord) error {
+	var detail partDetail
+	if part.Part < 0 || part.Part >= len(c.parts) {
+		return fmt.Errorf("%w: journal has part %d of %d", ErrInternal, part.Part, len(c.parts))
+	}
+	if err := json.Unmarshal(part.Detail, &detail); err != nil {
+		return fmt.Errorf("%w: journal: part %d: %w", ErrInternal, part.Part, err)
+	}
+	for span, rows := range detail.Spans {
+		if span < 0 || span >= len(c.spans) {
+			return fmt.Errorf("%w: journal: part %d is of span %d of %d", ErrInternal, part.Part, span, len(c.spans))
+		}
+		c.spans[span] = c.spans[span].Add(rows)
+	}
+	if len(detail.Features) != len(c.features) {
+		return fmt.Errorf("%w: journal: part %d counts %d features of %d", ErrInternal, part.Part, len(detail.Features), len(c.features))
+	}
+	if c.columns != nil && !slices.Equal(c.columns, detail.Schema) {
+		return fmt.Errorf("%w: the columns of part %d are %v, and of others %v", ErrOutputShape, part.Part, detail.Schema, c.columns)
+	}
+	c.features.add(detail.Features)
+	c.outputs[part.Part], c.rejects[part.Part] = part.Output, part.Rejects
+	c.parts[part.Part], c.done[part.Part] = part.Rows, true
+	if c.single != nil {
+		c.single.done[part.Part] = true
+	}
+	c.columns = detail.Schema
 	return nil
 }
 
@@ -143,7 +156,7 @@ func resumable(err error) bool {
 			return false
 		}
 	}
-	for _, passing := range []error{ErrInterrupted, ErrInternal, ErrMemory, ort.ErrOutOfMemory, ort.ErrDevice, ledger.ErrOutput, ledger.ErrHeld, dataset.ErrInput} {
+	for _, passing := range []error{ErrInterrupted, ErrInternal, ErrMemory, ort.ErrOutOfMemory, ort.ErrDevice, ledger.ErrOutput, ledger.ErrHeld, dataset.ErrInput, ErrDeadly, ErrApart} {
 		if errors.Is(err, passing) {
 			return true
 		}

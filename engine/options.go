@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -122,6 +123,11 @@ type Options struct {
 
 	// ProfileDir is the folder of tuned profiles; none when empty.
 	ProfileDir string
+
+	// ScoreApart starts a process that calls Plan.ScoreApart with the same options and
+	// path, and waits for it. Its error wraps ErrDied where the process died. Without
+	// it, a part in which starts died is scored like any other.
+	ScoreApart func(ctx context.Context, path string) error
 
 	Library ort.LibraryOptions
 	Build   Build

@@ -17,7 +17,10 @@ type Progress struct {
 	OnChoice func(*Choice)
 	// OnResume, if set, is called when the run goes on where an earlier start of it
 	// stopped.
-	OnResume     func(*ledger.Journal)
+	OnResume func(*ledger.Journal)
+	// OnApart, if set, is called when a part in which so many starts died is about to
+	// be scored in a process of its own.
+	OnApart      func(part, deaths int)
 	RowsRead     atomic.Int64
 	RowsScored   atomic.Int64 // by ONNX Runtime, rows to reject among them
 	RowsWritten  atomic.Int64 // that were scored
@@ -52,6 +55,11 @@ func (p *Progress) Record(r *timeline.Recorder) {
 // take counts a part that an earlier start finished.
 func (p *Progress) take(rows ledger.Rows) {
 	p.RowsTaken.Add(rows.Read)
+	p.add(rows)
+}
+
+// add counts a part that another process finished.
+func (p *Progress) add(rows ledger.Rows) {
 	p.RowsRead.Add(rows.Read)
 	p.RowsWritten.Add(rows.Scored)
 	p.RowsRejected.Add(rows.Rejected)

@@ -180,6 +180,9 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 	scoring.usePool(min(int(line.waitingRows())/p.Options.BatchRows+2*p.Options.Workers, maxPooled))
 	line.newScorer = func() scorer { return scoring.worker(p.Options.BatchRows, progress) }
 	err = line.run(ctx)
+	if err == nil && len(c.deadly) > 0 {
+		err = c.scoreApart(ctx, staging.Job())
+	}
 	if errors.Is(err, ErrBadRows) {
 		return nil, c.keepRejects(ctx, err)
 	}

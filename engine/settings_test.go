@@ -19,7 +19,7 @@ import (
 
 // notRecorded are the options that no manifest has: they say where to look for
 // something, or which program runs, and decide no prediction by themselves.
-var notRecorded = []string{"ProfileDir", "Library", "Build", "Restart"}
+var notRecorded = []string{"ProfileDir", "Library", "Build", "Restart", "ScoreApart"}
 
 // Every option comes back from a manifest, so that a replay has it. An option
 // that is new must be given a value here, and then a place in settings.

@@ -24,8 +24,9 @@ import (
 
 type scoreOptions struct {
 	runOptions
-	head  int
-	grace time.Duration
+	head     int
+	grace    time.Duration
+	isolated string // path of the engine.Apart that this process is to score
 }
 
 // defaultGrace is how long a run that is asked to stop may go on to finish its parts:
@@ -47,6 +48,8 @@ func newScore(s streams, common *commonOptions) *cobra.Command {
 	opts.AddFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&opts.Restart, "restart", false, "drop the progress of an earlier start instead of continuing it, and score again what an equal run published")
 	cmd.Flags().DurationVar(&opts.grace, "grace", defaultGrace, "most `TIME` to finish parts that are begun after SIGTERM or SIGINT, such as 20s; a run that cannot finish them in it stops at once")
+	cmd.Flags().StringVar(&opts.isolated, isolatedFlag, "", "`FILE` that says which part of another process's run to score")
+	_ = cmd.Flags().MarkHidden(isolatedFlag) // it was just made
 	cmd.Flags().IntVar(&opts.head, "head", 0, "print the first `ROWS` of the output as a table")
 	return cmd
 }
@@ -62,6 +65,10 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	if o.grace < 0 {
 		return fmt.Errorf("%w: --grace (%s) must not be negative", engine.ErrUsage, o.grace)
 	}
+	if o.isolated != "" {
+		return runIsolated(ctx, opts, o.isolated)
+	}
+	opts.ScoreApart = common.isolate
 	// Before anything that takes time: whoever comes second should know at once.
 	if err := ledger.Held(opts.Output); err != nil {
 		return err
@@ -100,6 +107,9 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	progress := plan.NewProgress()
 	progress.OnResume = func(j *ledger.Journal) {
 		logResume(log, j, len(plan.Parts))
+	}
+	progress.OnApart = func(part, deaths int) {
+		log.Warn("scoring a part by itself, in a process of its own: earlier starts died in it", "part", part, "times", deaths)
 	}
 	progress.OnChoice = func(c *engine.Choice) {
 		settings := []any{"rows", c.BatchRows, "workers", c.Workers}

@@ -26,6 +26,8 @@ var (
 
 // commonOptions are the flags of every command.
 type commonOptions struct {
+	args []string // of this process
+
 	Quiet     bool
 	JSON      bool
 	LogFormat string

@@ -50,6 +50,9 @@ func exitCode(err error) int {
 		}
 		return false
 	}
+	if child, ok := errors.AsType[*childError](err); ok { // it knew
+		return child.code
+	}
 	switch {
 	case err == nil:
 		return exitOK

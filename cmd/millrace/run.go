@@ -35,7 +35,7 @@ type streams struct {
 // run is the whole program but for os.Exit.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	s := streams{In: stdin, Out: stdout, Err: stderr}
-	common := &commonOptions{}
+	common := &commonOptions{args: args}
 	defer collectEarly()()
 	defer func() {
 		if r := recover(); r != nil {

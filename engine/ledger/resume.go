@@ -356,19 +356,22 @@ func (s *Staging) TakenOver() error {
 }
 
 // Suspend keeps what is finished for the next start of the same job, and gives the
-// lock up. why is noted in the journal. Where nothing is finished it discards. It
-// returns how many parts it kept.
+// lock up. why is noted in the journal. Where nothing is finished it discards, unless
+// earlier starts died: the next should know in which part. It returns how many parts
+// it kept.
 func (s *Staging) Suspend(why string) (parts int, err error) {
 	s.mu.Lock()
 	begun := s.mu.journal != nil || s.mu.taken != nil
+	deaths := false
 	if begun && !s.mu.published && s.mu.lock != nil && s.mu.lock.Held() == nil {
+		deaths = s.mu.journal != nil && s.mu.taken != nil && len(s.mu.taken.Deaths) > 0
 		for _, p := range s.mu.parts {
 			if p.done != nil {
 				parts++
 			}
 		}
 	}
-	if parts == 0 {
+	if parts == 0 && !deaths {
 		s.mu.Unlock()
 		return 0, s.Discard()
 	}
