@@ -31,7 +31,7 @@ runtime-cuda: ## Fetch ONNX Runtime with its CUDA provider into .ort/ (needs pip
 .PHONY: demo
 demo: runtime build ## Score 50,000 real flights with the LightGBM model into demo-out/
 	@bin/millrace score --model models/reference/flights_gbdt.onnx --input testdata/flights-sample.parquet \
-		--ids id --nulls nan --output demo-out --if-exists replace --head 8
+		--ids id --nulls nan --output demo-out --if-exists replace --restart --head 8
 
 .PHONY: test
 test: runtime build ## Run every test, and print what they ran against
