@@ -113,12 +113,14 @@ func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*
 	ctx, stopped := p.stopping.begin(ctx)
 	defer stopped()
 	summary, err := p.runStaged(ctx, lib, progress, staging, started)
+	if err != nil && summary == nil {
+		if lost := staging.TakenOver(); lost != nil { // what failed is what the other run did
+			return nil, errors.Join(lost, staging.Discard())
+		}
+	}
 	if err == nil || summary != nil || !resumable(err) {
 		// After publishing what is left is untidy; before, the first error counts more.
 		return summary, errors.Join(err, staging.Discard())
-	}
-	if lost := staging.TakenOver(); lost != nil { // what failed is what the other run did
-		return nil, errors.Join(lost, staging.Discard())
 	}
 	kept, suspended := staging.Suspend(err.Error())
 	if kept > 0 {
