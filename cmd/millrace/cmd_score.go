@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/dustin/go-humanize/english"
@@ -25,13 +24,8 @@ import (
 type scoreOptions struct {
 	runOptions
 	head     int
-	grace    time.Duration
 	isolated string // path of the engine.Apart that this process is to score
 }
-
-// defaultGrace is how long a run that is asked to stop may go on to finish its parts:
-// less than the 30 s that Kubernetes gives before it kills.
-const defaultGrace = 20 * time.Second
 
 func newScore(s streams, common *commonOptions) *cobra.Command {
 	opts := &scoreOptions{}
@@ -46,8 +40,6 @@ func newScore(s streams, common *commonOptions) *cobra.Command {
 		},
 	}
 	opts.AddFlags(cmd.Flags())
-	cmd.Flags().BoolVar(&opts.Restart, "restart", false, "drop the progress of an earlier start instead of continuing it, and score again what an equal run published")
-	cmd.Flags().DurationVar(&opts.grace, "grace", defaultGrace, "most `TIME` to finish parts that are begun after SIGTERM or SIGINT, such as 20s; a run that cannot finish them in it stops at once")
 	cmd.Flags().StringVar(&opts.isolated, isolatedFlag, "", "`FILE` that says which part of another process's run to score")
 	_ = cmd.Flags().MarkHidden(isolatedFlag) // it was just made
 	cmd.Flags().IntVar(&opts.head, "head", 0, "print the first `ROWS` of the output as a table")
@@ -61,9 +53,6 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	}
 	if opts.Output == "" {
 		return fmt.Errorf("%w: --output is missing: a directory, or a file that ends in .parquet, .arrow or .csv", engine.ErrUsage)
-	}
-	if o.grace < 0 {
-		return fmt.Errorf("%w: --grace (%s) must not be negative", engine.ErrUsage, o.grace)
 	}
 	if o.isolated != "" {
 		return runIsolated(ctx, opts, o.isolated)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -28,8 +29,13 @@ type runOptions struct {
 	batch                                          batchSize
 	memory                                         memoryLimit
 	deviceMemory                                   byteSize
+	grace                                          time.Duration
 	badRows                                        badRowOptions
 }
+
+// defaultGrace is how long a run that is asked to stop may go on to finish its parts:
+// less than the 30 s that Kubernetes gives before it kills.
+const defaultGrace = 20 * time.Second
 
 func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
@@ -40,6 +46,8 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	o.addDeviceFlags(fs)
 	o.addWriteFlags(fs)
 	fs.StringVar(&o.ifExists, "if-exists", "error", "`WHAT` to do when the output exists: error; replace it in one step when the new one is whole; or append, in one step, files to a directory that a run published")
+	fs.BoolVar(&o.Restart, "restart", false, "drop the progress of an earlier start instead of continuing it, and score again what an equal run published")
+	fs.DurationVar(&o.grace, "grace", defaultGrace, "most `TIME` to finish parts that are begun after SIGTERM or SIGINT, such as 20s; a run that cannot finish them in it stops at once")
 	fs.Var(&o.batch, "batch-size", "`ROWS` of one Run, or auto: what the model fixes, else the tuned profile of this model on this machine (see millrace bench --save-profile), else what is fastest on the first rows if the run is long enough to measure, else 4096 (65536 on a device)")
 	fs.IntVar(&o.Workers, "workers", 0, "`COUNT` of goroutines that read, assemble and score (default: the cores that the cgroup grants, and one more for each of --streams)")
 	fs.IntVar(&o.Readers, "readers", 0, "`COUNT` of spans decoded at a time (default: like --workers)")
@@ -97,6 +105,9 @@ func (o *runOptions) addWriteFlags(fs *pflag.FlagSet) {
 // options turns the flags into the engine's options.
 func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	opts := o.Options
+	if o.grace < 0 {
+		return opts, fmt.Errorf("%w: --grace (%s) must not be negative", engine.ErrUsage, o.grace)
+	}
 	opts.IDs = joinColumns(o.ids)
 	opts.Keep = joinColumns(o.keep)
 	opts.ModelOutputs = joinColumns(o.modelOutputs)
