@@ -160,7 +160,7 @@ func (r *scoreReport) Text(w io.Writer) error {
 	}
 	line("rejected", "%s rows%s", humanize.Comma(r.Rows.Rejected), nulled)
 	if r.Rejects != nil {
-		line("rejects", "%s", filepath.Join(r.Output, r.Rejects.Name))
+		line("rejects", "%s", filepath.Join(filepath.Dir(manifestPath(r)), filepath.Base(r.Rejects.Name)))
 	}
 	if !r.Already {
 		r.workLines(line)
