@@ -62,9 +62,9 @@ func showProgress(s streams, common *commonOptions, log *slog.Logger, p *engine.
 
 func logProgress(log *slog.Logger, p *engine.Progress, elapsed time.Duration) {
 	rows := doneRows(p)
-	rate := float64(rows) / elapsed.Seconds()
+	rate := float64(rows-p.RowsTaken.Load()) / elapsed.Seconds()
 	attrs := []any{"rows", rows, "of", p.TotalRows, "share", fmt.Sprintf("%.1f%%", share(rows, p.TotalRows)), "rows_per_second", int64(rate), "rejected", p.RowsRejected.Load()}
-	if rows > 0 {
+	if rate > 0 {
 		left := time.Duration(float64(p.TotalRows-rows) / rate * float64(time.Second))
 		attrs = append(attrs, "left", left.Round(time.Second).String())
 	}
@@ -92,10 +92,10 @@ func newProgressBar(s streams, p *engine.Progress, started time.Time) *progressB
 	container := mpb.New(mpb.WithOutput(s.Err), mpb.WithWidth(26), mpb.WithRefreshRate(100*time.Millisecond))
 	rate := func(decor.Statistics) string {
 		rows := doneRows(p)
-		elapsed := time.Since(started).Seconds()
-		text := fmt.Sprintf("  %s/s", si(float64(rows)/elapsed))
-		if rows > 0 && rows < p.TotalRows {
-			left := time.Duration(float64(p.TotalRows-rows) / float64(rows) * elapsed * float64(time.Second))
+		speed := float64(rows-p.RowsTaken.Load()) / time.Since(started).Seconds() // of this start
+		text := fmt.Sprintf("  %s/s", si(speed))
+		if speed > 0 && rows < p.TotalRows {
+			left := time.Duration(float64(p.TotalRows-rows) / speed * float64(time.Second))
 			text += "  " + left.Round(time.Second).String() + " left"
 		}
 		return text
