@@ -59,6 +59,7 @@ type digests struct {
 	files    []digestFile
 	listed   []int // by place among the inputs: which of files
 	rows     int64 // of all listed files
+	size     int64 // bytes of files
 	progress *Progress
 	record   func(ledger.DigestRecord) error
 	meter    meter
@@ -97,6 +98,7 @@ func (p *Plan) newDigests(progress *Progress, record func(ledger.DigestRecord) e
 			k = len(d.files)
 			at[f.Path] = k
 			d.files = append(d.files, digestFile{FileInfo: f, first: i})
+			d.size += f.Size
 			if before != nil {
 				d.files[k].digest = before.Digests[i]
 			}
@@ -221,15 +223,7 @@ func (r *pacedReader) Read(p []byte) (int, error) {
 // allowed is how many bytes of all files may be digested by now.
 func (d *digests) allowed() int64 {
 	share := float64(d.progress.RowsRead.Load()) / float64(max(d.rows, 1))
-	return leadBytes + int64(share*float64(d.bytes()))
-}
-
-// bytes is the size of all files.
-func (d *digests) bytes() (all int64) {
-	for i := range d.files {
-		all += d.files[i].Size
-	}
-	return all
+	return leadBytes + int64(share*float64(d.size))
 }
 
 // await waits until ready, the run's end, or that of ctx, which is its error.

@@ -72,8 +72,7 @@ func newMeter() meter {
 // afford finds the strongest algorithm that the budget allows, and says why it is
 // that one; empty where it allows none.
 func (d *digests) afford(ctx context.Context) (algorithm, reason string, err error) {
-	size := d.bytes()
-	if size <= smallBytes {
+	if d.size <= smallBytes {
 		return ledger.SHA256, "the input is small", nil
 	}
 	p := d.progress
@@ -97,7 +96,7 @@ func (d *digests) afford(ctx context.Context) (algorithm, reason string, err err
 	if err != nil {
 		return "", "", digestError(largest.Path, err)
 	}
-	algorithm, reason = b.choose(prices, size)
+	algorithm, reason = b.choose(prices, d.size)
 	return algorithm, reason, nil
 }
 

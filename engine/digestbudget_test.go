@@ -61,7 +61,7 @@ func testDigests(t *testing.T, size int64, rows int64) *digests {
 		t.Fatal(err)
 	}
 	return &digests{
-		mode: DigestAuto, rows: rows, progress: &Progress{TotalRows: rows},
+		mode: DigestAuto, rows: rows, size: size, progress: &Progress{TotalRows: rows},
 		files:  []digestFile{{FileInfo: dataset.FileInfo{Path: path, Size: size, ModTime: info.ModTime()}}},
 		listed: []int{0}, record: func(ledger.DigestRecord) error { return nil },
 		ended: make(chan struct{}), done: make(chan struct{}),

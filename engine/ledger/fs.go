@@ -5,8 +5,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"sync"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -192,13 +192,20 @@ func rename(from, to string, flags uint) error {
 // soon as for one.
 func (osFS) SyncDirs(names ...string) error {
 	errs := make([]error, len(names))
-	var wait sync.WaitGroup
+	var group errgroup.Group
+	group.SetLimit(syncsAtATime)
 	for i, name := range names {
-		wait.Go(func() { errs[i] = syncDir(name) })
+		group.Go(func() error {
+			errs[i] = syncDir(name)
+			return nil
+		})
 	}
-	wait.Wait()
+	_ = group.Wait() // the goroutines report through errs
 	return errors.Join(errs...)
 }
+
+// syncsAtATime bounds the directories that are open to be synced.
+const syncsAtATime = 64
 
 func syncDir(name string) error {
 	d, err := os.Open(name)

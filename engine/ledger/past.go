@@ -3,66 +3,22 @@ package ledger
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"strings"
 )
 
-// history is the manifests of an output, oldest run first.
+// history is what stands at the output's name, by its manifests. Of runs before the
+// live ones only the links of the chain are read: a start must not take longer the more
+// of them there are.
 type history struct {
-	dir  string // that has a directory for each run
-	runs []pastRun
-}
-
-// pastRun is one run of a history.
-type pastRun struct {
-	id       string
-	sum      string // SHA-256 of the manifest's file
-	manifest *Manifest
-}
-
-// head is the newest run: the last that nobody names as parent; nil where there is
-// none.
-func (h *history) head() *pastRun {
-	if h == nil {
-		return nil
-	}
-	parents := map[string]bool{}
-	for _, r := range h.runs {
-		if p := r.manifest.Parent; p != nil {
-			parents[p.Run] = true
-		}
-	}
-	for i := len(h.runs) - 1; i >= 0; i-- {
-		if !parents[h.runs[i].id] {
-			return &h.runs[i]
-		}
-	}
-	return nil
-}
-
-// live are the runs whose files make up the output: the head and, as long as they
-// are appends, those before.
-func (h *history) live() []*pastRun {
-	byID := map[string]*pastRun{}
-	if h != nil {
-		for i := range h.runs {
-			byID[h.runs[i].id] = &h.runs[i]
-		}
-	}
-	var live []*pastRun
-	for r := h.head(); r != nil; {
-		live = append(live, r)
-		delete(byID, r.id) // a loop ends
-		if r.manifest.Mode != ModeAppend || r.manifest.Parent == nil {
-			break
-		}
-		r = byID[r.manifest.Parent.Run]
-	}
-	return live
+	dir  string      // that has a directory for each run
+	runs []string    // oldest first
+	live []*Manifest // of the runs whose files make up the output, newest first
+	sum  string      // SHA-256 of the newest manifest's file
 }
 
 // readHistory reads the manifests of what stands at the output's name. One that
@@ -80,26 +36,83 @@ func (s *Staging) readHistory(dead []string) (*history, error) {
 	if err != nil {
 		return nil, err
 	}
+	named := map[string]bool{} // as somebody's parent
 	for _, e := range entries {
 		if !ValidRunID(e.Name()) || slices.Contains(dead, e.Name()) {
 			continue
 		}
-		data, err := readFile(s.fs, filepath.Join(h.dir, e.Name(), manifestName), maxManifestBytes)
+		data, err := h.read(s.fs, e.Name())
 		if errors.Is(err, fs.ErrNotExist) || isNotDir(err) {
 			continue // rejects that were kept
 		}
 		if err != nil {
 			return nil, err
 		}
-		m, err := ParseManifest(data)
-		if err != nil || m.Run != e.Name() {
+		var link struct {
+			Version string  `json:"version"`
+			Run     string  `json:"run"`
+			Parent  *Parent `json:"parent"`
+		}
+		if json.Unmarshal(data, &link) != nil || link.Version != ManifestVersion || link.Run != e.Name() {
 			continue
 		}
-		sum := sha256.Sum256(data)
-		h.runs = append(h.runs, pastRun{id: m.Run, sum: hex.EncodeToString(sum[:]), manifest: m})
+		h.runs = append(h.runs, link.Run)
+		if link.Parent != nil {
+			named[link.Parent.Run] = true
+		}
 	}
-	slices.SortFunc(h.runs, func(a, b pastRun) int { return strings.Compare(a.id, b.id) })
-	return h, nil
+	slices.Sort(h.runs)
+	return h, h.readLive(s.fs, named)
+}
+
+func (h *history) read(fsys FS, run string) ([]byte, error) {
+	return readFile(fsys, filepath.Join(h.dir, run, manifestName), maxManifestBytes)
+}
+
+// whole reads a manifest with all its lists, and the digest of its file; nil where it
+// cannot be understood.
+func (h *history) whole(fsys FS, run string) (m *Manifest, sum string, err error) {
+	data, err := h.read(fsys, run)
+	if err != nil {
+		return nil, "", err
+	}
+	if m, err = ParseManifest(data); err != nil {
+		return nil, "", nil //nolint:nilerr // verify says more
+	}
+	digest := sha256.Sum256(data)
+	return m, hex.EncodeToString(digest[:]), nil
+}
+
+// readLive reads the newest manifest, the last that nobody names as parent, and, as long
+// as they are appends, those before.
+func (h *history) readLive(fsys FS, named map[string]bool) error {
+	for i := len(h.runs) - 1; i >= 0 && h.live == nil; i-- {
+		if named[h.runs[i]] {
+			continue
+		}
+		m, sum, err := h.whole(fsys, h.runs[i])
+		if err != nil {
+			return err
+		}
+		if m != nil {
+			h.live, h.sum = []*Manifest{m}, sum
+		}
+	}
+	for len(h.live) > 0 {
+		last := h.live[len(h.live)-1]
+		if last.Mode != ModeAppend || last.Parent == nil || !slices.Contains(h.runs, last.Parent.Run) {
+			return nil
+		}
+		if slices.ContainsFunc(h.live, func(m *Manifest) bool { return m.Run == last.Parent.Run }) {
+			return nil // a circle, which cannot have happened
+		}
+		m, _, err := h.whole(fsys, last.Parent.Run)
+		if err != nil || m == nil {
+			return err
+		}
+		h.live = append(h.live, m)
+	}
+	return nil
 }
 
 // publishedAlready returns a *PublishedError when an equal job made what stands at
@@ -109,9 +122,9 @@ func (s *Staging) publishedAlready() error {
 		return nil
 	}
 	job := s.opts.Job.Digest()
-	for _, r := range s.mu.before.live() {
-		if r.manifest.Job == job && s.complete(r.manifest) {
-			return &PublishedError{Output: s.output, Manifest: r.manifest}
+	for _, m := range s.mu.before.live {
+		if m.Job == job && s.complete(m) {
+			return &PublishedError{Output: s.output, Manifest: m}
 		}
 	}
 	return nil
@@ -132,10 +145,10 @@ func (s *Staging) complete(m *Manifest) bool {
 	return len(m.Outputs) > 0
 }
 
-// base is what an append builds on: the digest of the head's manifest.
+// base is what an append builds on: the digest of the newest manifest.
 func (s *Staging) base() string {
-	if h := s.mu.before.head(); h != nil && s.opts.IfExists == IfExistsAppend {
-		return h.sum
+	if s.opts.IfExists == IfExistsAppend {
+		return s.mu.before.sum
 	}
 	return ""
 }
@@ -147,8 +160,8 @@ func (s *Staging) firstFile() int {
 	if s.opts.IfExists != IfExistsAppend {
 		return first
 	}
-	for _, r := range s.mu.before.live() {
-		for _, o := range r.manifest.Outputs {
+	for _, m := range s.mu.before.live {
+		for _, o := range m.Outputs {
 			var n int
 			if _, err := fmt.Sscanf(o.Name, "part-%d.", &n); err == nil && n >= first {
 				first = n + 1
@@ -165,10 +178,10 @@ func (s *Staging) carryLocked(at place) error {
 		return nil
 	}
 	if s.opts.IfExists == IfExistsAppend {
-		for _, r := range s.mu.before.live() {
-			for _, o := range r.manifest.Outputs {
+		for _, m := range s.mu.before.live {
+			for _, o := range m.Outputs {
 				if !filepath.IsLocal(o.Name) || filepath.Base(o.Name) != o.Name {
-					return fmt.Errorf("%w: %s of run %s lies outside of it", ErrManifest, o.Name, r.id)
+					return fmt.Errorf("%w: %s of run %s lies outside of it", ErrManifest, o.Name, m.Run)
 				}
 				if err := s.link(filepath.Join(s.output, o.Name), filepath.Join(s.data, o.Name)); err != nil {
 					return err
@@ -176,8 +189,9 @@ func (s *Staging) carryLocked(at place) error {
 			}
 		}
 	}
-	for _, r := range s.mu.before.runs {
-		from, to := filepath.Join(s.mu.before.dir, r.id), filepath.Join(filepath.Dir(s.runDir()), r.id)
+	carried := make([]string, 0, len(s.mu.before.runs)) // synced at once: each by itself is a commit of its own
+	for _, run := range s.mu.before.runs {
+		from, to := filepath.Join(s.mu.before.dir, run), filepath.Join(filepath.Dir(s.runDir()), run)
 		if err := s.fs.Mkdir(to); err != nil {
 			return err
 		}
@@ -192,11 +206,9 @@ func (s *Staging) carryLocked(at place) error {
 				}
 			}
 		}
-		if err := s.fs.SyncDirs(to); err != nil {
-			return err
-		}
+		carried = append(carried, to)
 	}
-	return nil
+	return s.fs.SyncDirs(carried...)
 }
 
 // link gives a file of the old output a name in the new, or copies it where the

@@ -74,8 +74,8 @@ func (s *Staging) descendLocked(m *Manifest, at place) {
 	if s.opts.Job != nil {
 		m.Job = s.opts.Job.Digest()
 	}
-	if head := s.mu.before.head(); head != nil {
-		m.Parent = &Parent{Run: head.id, SHA256: head.sum}
+	if live := s.mu.before.live; len(live) > 0 {
+		m.Parent = &Parent{Run: live[0].Run, SHA256: s.mu.before.sum}
 	}
 	switch {
 	case at != fullDir && at != file:

@@ -353,7 +353,7 @@ func (s *Staging) lookInside() (place, error) {
 	case IfExistsError:
 		return fullDir, s.exists("replaces it when the new one is whole, append adds to it", "--if-exists replace")
 	case IfExistsAppend:
-		if s.mu.before.head() == nil {
+		if len(s.mu.before.live) == 0 {
 			return fullDir, s.exists("it has no manifest, so nothing is known about what to append to; choose another place", "")
 		}
 		return fullDir, nil
