@@ -181,7 +181,7 @@ func (o *Options) nullable(predictions []arrow.Field) []arrow.Field {
 // says so; below 0 for any number.
 func (p *Plan) mostBadRows() (rows int64, words string) {
 	o := &p.Options
-	words = fmt.Sprint(o.maxBadRows())
+	words = o.maxBadRows()
 	if o.MaxRejectPercent == 0 {
 		return o.MaxRejects, words
 	}
@@ -193,11 +193,11 @@ func (p *Plan) mostBadRows() (rows int64, words string) {
 }
 
 // maxBadRows is the limit as a person gives it.
-func (o *Options) maxBadRows() any {
+func (o *Options) maxBadRows() string {
 	if o.MaxRejectPercent != 0 {
 		return strconv.FormatFloat(o.MaxRejectPercent, 'f', -1, 64) + "%"
 	}
-	return o.MaxRejects
+	return strconv.FormatInt(o.MaxRejects, 10)
 }
 
 // checkBadRows returns an error that wraps ErrBadRows when more rows are bad than the

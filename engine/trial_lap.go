@@ -5,8 +5,6 @@ import (
 	"runtime"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/millrace/millrace/batcher"
 )
 
@@ -86,10 +84,7 @@ func (w *trialWorker) process(ctx context.Context, batch *batcher.Batch, p *Plan
 // others work for it.
 func (t *trial) clock() time.Duration {
 	if t.cpu {
-		var now unix.Timespec
-		if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &now); err == nil {
-			return time.Duration(now.Nano())
-		}
+		return threadTime()
 	}
 	return time.Duration(time.Now().UnixNano())
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -159,8 +158,9 @@ func (r *scoreReport) Text(w io.Writer) error {
 		nulled = fmt.Sprintf(", %s of them in the output with null predictions", humanize.Comma(r.Rows.Nulled))
 	}
 	line("rejected", "%s rows%s", humanize.Comma(r.Rows.Rejected), nulled)
+	manifest := ledger.ManifestPath(r.Output, r.Run)
 	if r.Rejects != nil {
-		line("rejects", "%s", filepath.Join(filepath.Dir(manifestPath(r)), filepath.Base(r.Rejects.Name)))
+		line("rejects", "%s", filepath.Join(filepath.Dir(manifest), filepath.Base(r.Rejects.Name)))
 	}
 	if !r.Already {
 		r.workLines(line)
@@ -170,7 +170,7 @@ func (r *scoreReport) Text(w io.Writer) error {
 		bytes += o.Bytes
 	}
 	line("output", "%s (%s, %s)", r.Output, english.Plural(len(r.Outputs), "file", ""), humanize.IBytes(uint64(bytes)))
-	line("manifest", "%s", manifestPath(r))
+	line("manifest", "%s", manifest)
 	if r.Head != nil {
 		b.WriteString("\n" + r.Head.table() + "\n")
 	}
@@ -287,13 +287,4 @@ func (r *scoreReport) featureLines(line func(name, format string, args ...any)) 
 	if rounded.values > 0 {
 		line("rounded", "%s values, in %s", humanize.Comma(rounded.values), names(rounded.columns))
 	}
-}
-
-// manifestPath is where the ledger puts the manifest; see engine/ledger.
-func manifestPath(r *scoreReport) string {
-	if info, err := os.Stat(r.Output); err == nil && !info.IsDir() {
-		dir, file := filepath.Split(r.Output)
-		return filepath.Join(dir, "_"+file+".millrace", r.Run, "manifest.json")
-	}
-	return filepath.Join(r.Output, "_millrace", r.Run, "manifest.json")
 }

@@ -35,7 +35,7 @@ func FindHistories(ctx context.Context, path string) (*Found, error) {
 	if err == nil {
 		return &Found{Histories: []*History{h}}, nil
 	}
-	if info, statErr := os.Stat(path); statErr != nil || !info.IsDir() || isDir(filepath.Join(path, "_millrace")) {
+	if info, statErr := os.Stat(path); statErr != nil || !info.IsDir() || isDir(filepath.Join(path, ownName)) {
 		return nil, err
 	}
 	f := &finder{root: path}
@@ -89,7 +89,7 @@ func (f *finder) visit(root, path, name string) error {
 		f.add(filepath.Join(filepath.Dir(path), file[1:]))
 		return fs.SkipDir
 	}
-	if isDir(filepath.Join(path, "_millrace")) {
+	if isDir(filepath.Join(path, ownName)) {
 		f.add(path)
 		return fs.SkipDir
 	}

@@ -25,6 +25,8 @@ const (
 	sealName     = "manifest.sha256"
 	rejectsName  = "rejects.parquet"
 	successName  = "_SUCCESS"
+	// ownName is the folder in an output that holds them, by run; see sideName.
+	ownName = "_millrace"
 )
 
 // History is the runs of one output, by their manifests.
@@ -102,7 +104,7 @@ func locate(output string) (*History, error) {
 		return nil, fmt.Errorf("%w: %q: %w", ErrNoOutput, output, err)
 	}
 	if err == nil && info.IsDir() {
-		h := &History{Output: path, folder: path, side: "_millrace"}
+		h := &History{Output: path, folder: path, side: ownName}
 		if !isDir(filepath.Join(path, h.side)) {
 			return nil, fmt.Errorf("%w: %q has no folder %s with its runs' manifests; name the directory or file that score's --output named (millrace runs lists those below a folder)", ErrNoOutput, output, h.side)
 		}
@@ -120,6 +122,16 @@ func locate(output string) (*History, error) {
 
 // sideName is the folder beside a single file that holds its runs' own files.
 func sideName(file string) string { return "_" + file + ".millrace" }
+
+// ManifestPath is where the manifest of a published run lies, by its output's path,
+// which may be a link.
+func ManifestPath(output, run string) string {
+	if info, err := os.Stat(output); err == nil && !info.IsDir() {
+		dir, file := filepath.Split(output)
+		return filepath.Join(dir, sideName(file), run, manifestName)
+	}
+	return filepath.Join(output, ownName, run, manifestName)
+}
 
 func isDir(path string) bool {
 	info, err := os.Lstat(path)

@@ -20,13 +20,17 @@ type Holder struct {
 	Since time.Time `json:"since"`
 }
 
+// hostName is this host's, for messages and journals.
+func hostName() string {
+	if host, err := os.Hostname(); err == nil {
+		return host
+	}
+	return "unknown host"
+}
+
 // takeLock locks an output for a run.
 func takeLock(fsys FS, path, output, run string) (Lock, error) {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown host"
-	}
-	note, err := json.Marshal(Holder{Run: run, PID: os.Getpid(), Host: host, Since: time.Now().UTC().Truncate(time.Second)})
+	note, err := json.Marshal(Holder{Run: run, PID: os.Getpid(), Host: hostName(), Since: time.Now().UTC().Truncate(time.Second)})
 	if err != nil {
 		return nil, fmt.Errorf("describe holder of the lock: %w", err)
 	}

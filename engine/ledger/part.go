@@ -118,17 +118,16 @@ func (s *Staging) partName(index int) string {
 // Rejects makes the file for rejected rows, rejects.parquet, which is
 // published with the output. Like a part, it ends by Commit or Abort.
 func (s *Staging) Rejects() (*PartFile, error) {
-	const name = "rejects.parquet"
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.rejects != nil {
-		return nil, fmt.Errorf("output %q: %s is made twice", s.output, name)
+		return nil, fmt.Errorf("output %q: %s is made twice", s.output, rejectsName)
 	}
-	label := filepath.Join("_millrace", s.opts.RunID, name)
+	label := filepath.Join(ownName, s.opts.RunID, rejectsName)
 	if s.opts.Single {
-		label = filepath.Join(filepath.Base(s.sideDir()), s.opts.RunID, name)
+		label = filepath.Join(filepath.Base(s.sideDir()), s.opts.RunID, rejectsName)
 	}
-	p, err := s.createLocked(s.runDir(), name, label)
+	p, err := s.createLocked(s.runDir(), rejectsName, label)
 	if err == nil {
 		s.mu.rejects = p
 	}

@@ -25,7 +25,7 @@ type history struct {
 // cannot be read is no part of it: verify says more. Nor is one of a dead run, that
 // did not get to publish what it describes.
 func (s *Staging) readHistory(dead []string) (*history, error) {
-	h := &history{dir: filepath.Join(s.output, "_millrace")}
+	h := &history{dir: filepath.Join(s.output, ownName)}
 	if s.opts.Single {
 		h.dir = s.sideDir()
 	}

@@ -133,7 +133,7 @@ func (s *Staging) sealLocked(m *Manifest) error {
 		return err
 	}
 	if !s.opts.Single {
-		if err := s.writeFile(filepath.Join(s.data, "_SUCCESS"), nil); err != nil {
+		if err := s.writeFile(filepath.Join(s.data, successName), nil); err != nil {
 			return err
 		}
 	}
@@ -286,7 +286,7 @@ func (s *Staging) KeepRejects() (string, error) {
 		return "", outputError(s.output, errors.Join(err, s.undoSideLocked()))
 	}
 	s.mu.moved, s.mu.side, s.mu.made = false, "", nil // kept: not ours to undo
-	return filepath.Join(s.sideDir(), s.opts.RunID, "rejects.parquet"), nil
+	return filepath.Join(s.sideDir(), s.opts.RunID, rejectsName), nil
 }
 
 // Discard removes everything staged, or after Publish what the old output

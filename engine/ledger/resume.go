@@ -53,7 +53,7 @@ func (s *Staging) cleanDeadRuns() (dead []string, err error) {
 // hasPublished says whether a dead run took its one step.
 func (s *Staging) hasPublished(run string) (bool, error) {
 	if !s.opts.Single {
-		return s.stands(filepath.Join(s.output, "_millrace", run, manifestName))
+		return s.stands(filepath.Join(s.output, ownName, run, manifestName))
 	}
 	moved, err := s.stands(filepath.Join(s.sideDir(), run, manifestName))
 	if err != nil || !moved {
@@ -124,17 +124,9 @@ func (s *Staging) progressOf(run string) (*Journal, error) {
 func (s *Staging) changedSince(j *Journal) []Difference {
 	changed := s.opts.Job.Differences(j.Head.Job)
 	if base := s.base(); base != j.Head.Base {
-		changed = append(changed, Difference{Fact: Fact{Name: "the output to append to", Value: short(base)}, Was: short(j.Head.Base)})
+		changed = append(changed, Difference{Fact: Fact{Name: "the output to append to", Value: fmt.Sprintf("%.12s", base)}, Was: fmt.Sprintf("%.12s", j.Head.Base)})
 	}
 	return changed
-}
-
-// short is the beginning of a digest.
-func short(digest string) string {
-	if len(digest) > 12 {
-		return digest[:12]
-	}
-	return digest
 }
 
 // drop removes a dead run's files.
@@ -289,11 +281,7 @@ func (s *Staging) beginLocked(frozen json.RawMessage) error {
 			return err
 		}
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown host"
-	}
-	if err := s.mu.journal.append(&line{Start: &Start{Run: s.opts.RunID, Time: now, PID: os.Getpid(), Host: host}}, true); err != nil {
+	if err := s.mu.journal.append(&line{Start: &Start{Run: s.opts.RunID, Time: now, PID: os.Getpid(), Host: hostName()}}, true); err != nil {
 		return err
 	}
 	return s.fs.SyncDirs(s.dir, s.data, s.parent)
@@ -301,35 +289,24 @@ func (s *Staging) beginLocked(frozen json.RawMessage) error {
 
 // Enter notes in the journal that a part is being worked on, so that, should it
 // kill the process, the next start knows.
-func (s *Staging) Enter(part int) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mu.journal == nil {
-		return nil
-	}
-	return s.failedLocked(s.mu.journal.append(&line{Begun: &part}, false))
-}
+func (s *Staging) Enter(part int) error { return s.note(&line{Begun: &part}, false) }
 
 // Record puts a committed part into the journal, durably. From then on no start of
 // an equal job scores it again.
-func (s *Staging) Record(p PartRecord) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mu.journal == nil {
-		return nil
-	}
-	return s.failedLocked(s.mu.journal.append(&line{Part: &p}, true))
-}
+func (s *Staging) Record(p PartRecord) error { return s.note(&line{Part: &p}, true) }
 
 // RecordDigest notes the digest of an input in the journal, so that the next start
 // need not take it again.
-func (s *Staging) RecordDigest(d DigestRecord) error {
+func (s *Staging) RecordDigest(d DigestRecord) error { return s.note(&line{Digest: &d}, false) }
+
+// note appends a line to the journal, if the run has one.
+func (s *Staging) note(l *line, durable bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.journal == nil {
 		return nil
 	}
-	return s.failedLocked(s.mu.journal.append(&line{Digest: &d}, false))
+	return s.failedLocked(s.mu.journal.append(l, durable))
 }
 
 // failedLocked words an error of the file system. When another run took the output

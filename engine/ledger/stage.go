@@ -257,7 +257,7 @@ func (s *Staging) Output() string { return s.output }
 func (s *Staging) RunID() string { return s.opts.RunID }
 
 // runDir is where this run's manifest and rejects are staged.
-func (s *Staging) runDir() string { return filepath.Join(s.data, "_millrace", s.opts.RunID) }
+func (s *Staging) runDir() string { return filepath.Join(s.data, ownName, s.opts.RunID) }
 
 // dirOf is the directory of a run.
 func (s *Staging) dirOf(run string) string {
@@ -266,7 +266,7 @@ func (s *Staging) dirOf(run string) string {
 
 // sideDir holds what belongs to an output that is no directory, or that was
 // not published. Its name starts with "_", so readers of the parent skip it.
-func (s *Staging) sideDir() string { return filepath.Join(s.parent, "_"+s.name+".millrace") }
+func (s *Staging) sideDir() string { return filepath.Join(s.parent, sideName(s.name)) }
 
 func (s *Staging) stagingPrefix() string { return "." + s.name + ".millrace-" }
 
@@ -361,7 +361,7 @@ func (s *Staging) lookInside() (place, error) {
 	// Replacing removes the whole directory, so it must look like an output
 	// and not like somebody's home.
 	for _, entry := range entries {
-		if entry.Name() == "_SUCCESS" || entry.Name() == "_millrace" {
+		if entry.Name() == successName || entry.Name() == ownName {
 			return fullDir, nil
 		}
 	}
