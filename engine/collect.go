@@ -47,7 +47,7 @@ func (p *Plan) newCollector(staging *ledger.Staging, progress *Progress) *collec
 		open: map[int]*partWriter{}, features: newFeatureCounts(p.Binding),
 	}
 	if p.singleFile() {
-		c.single = &single{plan: p, staging: staging, done: make([]bool, len(p.Parts))}
+		c.single = &single{collector: c, done: make([]bool, len(p.Parts))}
 	}
 	return c
 }
@@ -149,7 +149,7 @@ func (c *collector) take(p *closingPart) error {
 	c.mu.Unlock()
 	c.progress.PartsDone.Add(1)
 	if c.single != nil {
-		return c.single.committed(p.part, c.writeOptions())
+		return c.single.committed(p.part)
 	}
 	return nil
 }

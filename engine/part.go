@@ -118,7 +118,7 @@ func (w *partWriter) open(schema *arrow.Schema) error {
 	if err != nil {
 		return err
 	}
-	writer, err := w.collector.plan.newPartWriterFunc()(file, schema, w.collector.partOptions())
+	writer, err := w.collector.newPartWriter(file, schema)
 	if err != nil {
 		return errors.Join(err, file.Abort())
 	}
@@ -128,15 +128,6 @@ func (w *partWriter) open(schema *arrow.Schema) error {
 
 func (c *collector) writeOptions() format.WriteOptions {
 	return format.WriteOptions{Compression: c.plan.Options.Compression, RowGroupRows: rowGroupRows}
-}
-
-// partOptions are those of a part's file: a piece that is no Parquet is not compressed.
-func (c *collector) partOptions() format.WriteOptions {
-	opts := c.writeOptions()
-	if c.plan.singleFile() && c.plan.Options.Format != format.Parquet {
-		opts.Compression = ""
-	}
-	return opts
 }
 
 // finish ends the part and begins to commit it; the collector's settle says how

@@ -72,13 +72,13 @@ func (f *rejectFile) abort() error {
 
 // mergeRejects makes the file of all rejects from those of the parts, in order; nil
 // where no row was rejected. No part may be written meanwhile.
-func (c *collector) mergeRejects(ctx context.Context) (*ledger.Output, error) {
+func (c *collector) mergeRejects() (*ledger.Output, error) {
 	m := &rejectMerger{staging: c.staging, schema: c.form.schema}
 	for part, staged := range c.rejects {
 		if staged == nil {
 			continue
 		}
-		if err := m.add(ctx, part, staged); err != nil {
+		if err := m.add(part, staged); err != nil {
 			return nil, errors.Join(fmt.Errorf("merge rejects of part %d: %w: %w", part, ledger.ErrOutput, err), m.out.abort())
 		}
 	}
@@ -93,33 +93,14 @@ type rejectMerger struct {
 }
 
 // add appends the rejects of a part, a record at a time.
-func (m *rejectMerger) add(ctx context.Context, part int, staged *ledger.Output) (err error) {
-	in, err := arrowfile.Open(m.staging.PartRejectsPath(part), format.ReadOptions{})
+func (m *rejectMerger) add(part int, staged *ledger.Output) error {
+	before := m.out.rows
+	err := eachStaged(m.staging.PartRejectsPath(part), m.open, func(r arrow.RecordBatch) error {
+		m.out.rows += r.NumRows()
+		return m.out.writer.Write(r)
+	})
 	if err != nil {
 		return err
-	}
-	defer func() { err = errors.Join(err, in.Close()) }()
-	if m.out.writer == nil {
-		if m.out.file, err = m.staging.Rejects(); err != nil {
-			return err
-		}
-		if m.out.writer, err = parquetfile.NewWriter(m.out.file, m.schema, format.WriteOptions{}); err != nil {
-			return err
-		}
-	}
-	columns := make([]int, m.schema.NumFields())
-	for i := range columns {
-		columns[i] = i
-	}
-	before := m.out.rows
-	for span := range in.Spans() {
-		err := in.ReadSpan(ctx, span, columns, func(r arrow.RecordBatch) error {
-			m.out.rows += r.NumRows()
-			return m.out.writer.Write(r)
-		})
-		if err != nil {
-			return err
-		}
 	}
 	if got := m.out.rows - before; got != staged.Rows {
 		return fmt.Errorf("%w: %d rows were rejected and %d are in %s", ledger.ErrAccounts, staged.Rows, got, staged.Name)
@@ -127,9 +108,45 @@ func (m *rejectMerger) add(ctx context.Context, part int, staged *ledger.Output)
 	return nil
 }
 
+// open makes the file, unless it is there.
+func (m *rejectMerger) open(*arrow.Schema) (err error) {
+	if m.out.writer != nil {
+		return nil
+	}
+	if m.out.file, err = m.staging.Rejects(); err != nil {
+		return err
+	}
+	m.out.writer, err = parquetfile.NewWriter(m.out.file, m.schema, format.WriteOptions{})
+	return err
+}
+
+// eachStaged gives the schema and the record batches of a staged stream of Arrow, which
+// yield borrows. Nothing cancels it: it is a moment's work, and a file that has half of them is of no
+// use.
+func eachStaged(path string, begin func(*arrow.Schema) error, yield func(arrow.RecordBatch) error) (err error) {
+	in, err := arrowfile.Open(path, format.ReadOptions{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	if err := begin(in.Schema()); err != nil {
+		return err
+	}
+	columns := make([]int, in.Schema().NumFields())
+	for i := range columns {
+		columns[i] = i
+	}
+	for span := range in.Spans() {
+		if err := in.ReadSpan(context.Background(), span, columns, yield); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // keepRejects saves the rejects of a run that has too many, and says where.
-func (c *collector) keepRejects(ctx context.Context, cause error) error {
-	out, err := c.mergeRejects(context.WithoutCancel(ctx))
+func (c *collector) keepRejects(cause error) error {
+	out, err := c.mergeRejects()
 	if err != nil {
 		return errors.Join(cause, err)
 	}

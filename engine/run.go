@@ -186,7 +186,7 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 		err = c.scoreApart(ctx, staging.Job())
 	}
 	if errors.Is(err, ErrBadRows) {
-		return nil, c.keepRejects(ctx, err)
+		return nil, c.keepRejects(err)
 	}
 	if err != nil {
 		return nil, err
@@ -237,19 +237,19 @@ func (p *Plan) emptyFields() []arrow.Field {
 func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Library, started time.Time) (*Summary, error) {
 	total, err := c.reconcile()
 	if errors.Is(err, ErrBadRows) {
-		return nil, c.keepRejects(ctx, err)
+		return nil, c.keepRejects(err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if c.single != nil {
-		whole, err := c.single.finish(c.writeOptions())
+		whole, err := c.single.finish()
 		if err != nil {
 			return nil, errors.Join(err, c.single.abort())
 		}
 		c.outputs = []ledger.Output{whole}
 	}
-	rejects, err := c.mergeRejects(context.WithoutCancel(ctx)) // who is to stop is asked below
+	rejects, err := c.mergeRejects()
 	if err != nil {
 		return nil, err
 	}

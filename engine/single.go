@@ -1,9 +1,9 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 
@@ -19,8 +19,7 @@ import (
 // when the run stops, and so that several can be written at a time; pieces are appended
 // to the file in order, as soon as those before are.
 type single struct {
-	plan    *Plan
-	staging *ledger.Staging
+	collector *collector
 
 	mu   sync.Mutex
 	done []bool // pieces that are committed
@@ -44,47 +43,47 @@ func (p *Plan) singleFile() bool {
 	return single && len(p.Parts) > 1
 }
 
-// newPartWriterFunc is the writer of part files: of pieces, a stream of Arrow where the
+// newPartWriter is the writer of a part's file: of a piece a stream of Arrow where the
 // output's format is not Parquet, since CSV's header and Arrow's dictionaries are one
 // for a file.
-func (p *Plan) newPartWriterFunc() format.NewWriterFunc {
-	if p.singleFile() && p.Options.Format != format.Parquet {
-		return arrowfile.NewStreamWriter
+func (c *collector) newPartWriter(w io.Writer, schema *arrow.Schema) (format.Writer, error) {
+	if c.plan.singleFile() && c.plan.Options.Format != format.Parquet {
+		return arrowfile.NewStreamWriter(w, schema, format.WriteOptions{})
 	}
-	return writers[p.Options.Format]
+	return writers[c.plan.Options.Format](w, schema, c.writeOptions())
 }
 
 // newJoiner begins the file.
-func (s *single) newJoiner(opts format.WriteOptions) (joiner, error) {
-	if s.plan.Options.Format == format.Parquet {
+func (s *single) newJoiner() (joiner, error) {
+	if s.collector.plan.Options.Format == format.Parquet {
 		j, err := parquetfile.NewJoiner(s.file)
 		return &parquetJoiner{j}, err
 	}
-	return &arrowJoiner{open: writers[s.plan.Options.Format], opts: opts, to: s.file}, nil
+	return &arrowJoiner{single: s}, nil
 }
 
 // committed says that a piece is there, and appends what can be.
-func (s *single) committed(piece int, opts format.WriteOptions) error {
+func (s *single) committed(piece int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.done[piece] = true
 	if s.err == nil && !s.over {
-		s.err = guarded(func() error { return s.advance(opts) })
+		s.err = guarded(func() error { return s.advance() })
 	}
 	return s.err
 }
 
-func (s *single) advance(opts format.WriteOptions) (err error) {
+func (s *single) advance() (err error) {
 	for ; s.next < len(s.done) && s.done[s.next]; s.next++ {
 		if s.out == nil {
-			if s.file, err = s.staging.Whole(); err != nil {
+			if s.file, err = s.collector.staging.Whole(); err != nil {
 				return err
 			}
-			if s.out, err = s.newJoiner(opts); err != nil {
+			if s.out, err = s.newJoiner(); err != nil {
 				return err
 			}
 		}
-		path := s.staging.PiecePath(s.next)
+		path := s.collector.staging.PiecePath(s.next)
 		rows, err := s.out.add(path)
 		if err != nil {
 			return fmt.Errorf("join %s: %w: %w", path, ledger.ErrOutput, err)
@@ -95,11 +94,11 @@ func (s *single) advance(opts format.WriteOptions) (err error) {
 }
 
 // finish commits the file. All pieces must be there.
-func (s *single) finish(opts format.WriteOptions) (ledger.Output, error) {
+func (s *single) finish() (ledger.Output, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err == nil { // all pieces may be of earlier starts
-		s.err = guarded(func() error { return s.advance(opts) })
+		s.err = guarded(func() error { return s.advance() })
 	}
 	switch {
 	case s.err != nil:
@@ -108,7 +107,7 @@ func (s *single) finish(opts format.WriteOptions) (ledger.Output, error) {
 		return ledger.Output{}, fmt.Errorf("%w: %d of %d pieces are in the file", ledger.ErrAccounts, s.next, len(s.done))
 	}
 	if err := s.out.close(); err != nil {
-		return ledger.Output{}, fmt.Errorf("end %s: %w: %w", s.plan.Options.Output, ledger.ErrOutput, err)
+		return ledger.Output{}, fmt.Errorf("end %s: %w: %w", s.collector.plan.Options.Output, ledger.ErrOutput, err)
 	}
 	out, err := s.file.Commit(s.rows)
 	s.file = nil
@@ -123,11 +122,10 @@ func (s *single) abort() error {
 	if s.file == nil {
 		return nil
 	}
-	var err error
-	if j, ok := s.out.(*arrowJoiner); ok { // its writer holds memory
-		_ = j.close() // what it writes goes to a file that is dropped
+	if s.out != nil {
+		_ = s.out.close() // gives memory back; what it writes goes to a file that is dropped
 	}
-	err = s.file.Abort()
+	err := s.file.Abort()
 	s.file, s.out = nil, nil
 	return err
 }
@@ -152,39 +150,24 @@ func (j *parquetJoiner) close() error { return j.Close() }
 
 // arrowJoiner writes the record batches of pieces, which are streams of Arrow.
 type arrowJoiner struct {
-	open   format.NewWriterFunc
-	opts   format.WriteOptions
-	to     *ledger.PartFile
+	single *single
 	writer format.Writer
 }
 
 func (j *arrowJoiner) add(path string) (rows int64, err error) {
-	in, err := arrowfile.Open(path, format.ReadOptions{})
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, in.Close()) }()
+	err = eachStaged(path, j.open, func(r arrow.RecordBatch) error {
+		rows += r.NumRows()
+		return j.writer.Write(r)
+	})
+	return rows, err
+}
+
+func (j *arrowJoiner) open(schema *arrow.Schema) (err error) {
 	if j.writer == nil {
-		if j.writer, err = j.open(j.to, in.Schema(), j.opts); err != nil {
-			return 0, err
-		}
+		c := j.single.collector
+		j.writer, err = writers[c.plan.Options.Format](j.single.file, schema, c.writeOptions())
 	}
-	columns := make([]int, in.Schema().NumFields())
-	for i := range columns {
-		columns[i] = i
-	}
-	for span := range in.Spans() {
-		// Without a context: a piece is a moment's work, and a file that is half joined is
-		// of no use.
-		err := in.ReadSpan(context.Background(), span, columns, func(r arrow.RecordBatch) error {
-			rows += r.NumRows()
-			return j.writer.Write(r)
-		})
-		if err != nil {
-			return rows, err
-		}
-	}
-	return rows, nil
+	return err
 }
 
 func (j *arrowJoiner) close() error {
