@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "affine.h"
+#include "words.h"
 
 typedef struct {
   const OrtApi *api;
@@ -31,18 +32,6 @@ static size_t period_of(size_t width) {
   size_t period = width ? width : PARTS;
   while (period % PARTS) period *= 2;
   return period <= MOST_PERIOD ? period : width;
-}
-
-typedef struct {
-  const uint8_t *bytes;
-  size_t words, at;
-} reader;
-
-static int words(reader *r, void *to, size_t n) {
-  if (n > r->words - r->at) return 0;
-  memcpy(to, r->bytes + 4 * r->at, 4 * n);
-  r->at += n;
-  return 1;
 }
 
 // Reads n parameters, 1 or one a column, and repeats them for a period.

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "dense.h"
+#include "words.h"
 
 typedef struct {
   const OrtApi *api;
@@ -27,18 +28,6 @@ static void ORT_API_CALL destroy(void *kernel) {
 // The words of the layout; models/kernels_dense_layer.go draws it.
 enum { MAGIC = 0x3144524d, HEAD = 2, LAYER = 5 };
 enum { MOST_LAYERS = 64, MOST_WIDTH = 1 << 12 };
-
-typedef struct {
-  const uint8_t *bytes;
-  size_t words, at;
-} reader;
-
-static int words(reader *r, void *to, size_t n) {
-  if (n > r->words - r->at) return 0;
-  memcpy(to, r->bytes + 4 * r->at, 4 * n);
-  r->at += n;
-  return 1;
-}
 
 // Weights come as [inputs][outputs].
 static void pack(const mr_layer *l, const float *from, size_t most, float *to) {
