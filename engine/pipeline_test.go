@@ -156,7 +156,7 @@ func newLine(t *testing.T, files []string, workers int, fail func(int64) error) 
 // rows reads the committed parts back, in order.
 func (l *line) rows(t *testing.T) (idRows, doubles []int64) {
 	t.Helper()
-	if _, err := l.collector.mergeRejects(); err != nil {
+	if _, err := l.collector.mergeRejects(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	m := &ledger.Manifest{Outputs: l.collector.outputs, Parts: l.collector.parts}

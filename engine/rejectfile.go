@@ -72,13 +72,14 @@ func (f *rejectFile) abort() error {
 
 // mergeRejects makes the file of all rejects from those of the parts, in order; nil
 // where no row was rejected. No part may be written meanwhile.
-func (c *collector) mergeRejects() (*ledger.Output, error) {
+func (c *collector) mergeRejects(ctx context.Context) (*ledger.Output, error) {
+	ctx = context.WithoutCancel(ctx) // a moment's work, and half of them are of no use
 	m := &rejectMerger{staging: c.staging, schema: c.form.schema}
 	for part, staged := range c.rejects {
 		if staged == nil {
 			continue
 		}
-		if err := m.add(part, staged); err != nil {
+		if err := m.add(ctx, part, staged); err != nil {
 			return nil, errors.Join(fmt.Errorf("merge rejects of part %d: %w: %w", part, ledger.ErrOutput, err), m.out.abort())
 		}
 	}
@@ -93,9 +94,9 @@ type rejectMerger struct {
 }
 
 // add appends the rejects of a part, a record at a time.
-func (m *rejectMerger) add(part int, staged *ledger.Output) error {
+func (m *rejectMerger) add(ctx context.Context, part int, staged *ledger.Output) error {
 	before := m.out.rows
-	err := eachStaged(m.staging.PartRejectsPath(part), m.open, func(r arrow.RecordBatch) error {
+	err := eachStaged(ctx, m.staging.PartRejectsPath(part), m.open, func(r arrow.RecordBatch) error {
 		m.out.rows += r.NumRows()
 		return m.out.writer.Write(r)
 	})
@@ -121,9 +122,8 @@ func (m *rejectMerger) open(*arrow.Schema) (err error) {
 }
 
 // eachStaged gives the schema and the record batches of a staged stream of Arrow, which
-// yield borrows. Nothing cancels it: it is a moment's work, and a file that has half of them is of no
-// use.
-func eachStaged(path string, begin func(*arrow.Schema) error, yield func(arrow.RecordBatch) error) (err error) {
+// yield borrows.
+func eachStaged(ctx context.Context, path string, begin func(*arrow.Schema) error, yield func(arrow.RecordBatch) error) (err error) {
 	in, err := arrowfile.Open(path, format.ReadOptions{})
 	if err != nil {
 		return err
@@ -137,7 +137,7 @@ func eachStaged(path string, begin func(*arrow.Schema) error, yield func(arrow.R
 		columns[i] = i
 	}
 	for span := range in.Spans() {
-		if err := in.ReadSpan(context.Background(), span, columns, yield); err != nil {
+		if err := in.ReadSpan(ctx, span, columns, yield); err != nil {
 			return err
 		}
 	}
@@ -145,8 +145,8 @@ func eachStaged(path string, begin func(*arrow.Schema) error, yield func(arrow.R
 }
 
 // keepRejects saves the rejects of a run that has too many, and says where.
-func (c *collector) keepRejects(cause error) error {
-	out, err := c.mergeRejects()
+func (c *collector) keepRejects(ctx context.Context, cause error) error {
+	out, err := c.mergeRejects(ctx)
 	if err != nil {
 		return errors.Join(cause, err)
 	}

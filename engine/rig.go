@@ -481,7 +481,7 @@ func (r *Rig) Write(ctx context.Context, dir string, batchRows int, rows int64) 
 	if err != nil {
 		return Measure{}, errors.Join(err, c.abort(err))
 	}
-	if _, err := c.mergeRejects(); err != nil {
+	if _, err := c.mergeRejects(ctx); err != nil {
 		return Measure{}, err
 	}
 	for _, o := range c.outputs {

@@ -186,7 +186,7 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 		err = c.scoreApart(ctx, staging.Job())
 	}
 	if errors.Is(err, ErrBadRows) {
-		return nil, c.keepRejects(err)
+		return nil, c.keepRejects(ctx, err)
 	}
 	if err != nil {
 		return nil, err
@@ -237,7 +237,7 @@ func (p *Plan) emptyFields() []arrow.Field {
 func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Library, started time.Time) (*Summary, error) {
 	total, err := c.reconcile()
 	if errors.Is(err, ErrBadRows) {
-		return nil, c.keepRejects(err)
+		return nil, c.keepRejects(ctx, err)
 	}
 	if err != nil {
 		return nil, err
@@ -249,7 +249,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 		}
 		c.outputs = []ledger.Output{whole}
 	}
-	rejects, err := c.mergeRejects()
+	rejects, err := c.mergeRejects(ctx)
 	if err != nil {
 		return nil, err
 	}

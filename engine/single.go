@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -155,7 +156,9 @@ type arrowJoiner struct {
 }
 
 func (j *arrowJoiner) add(path string) (rows int64, err error) {
-	err = eachStaged(path, j.open, func(r arrow.RecordBatch) error {
+	// Without a context: a piece is a moment's work, and a file that is half joined is of
+	// no use.
+	err = eachStaged(context.Background(), path, j.open, func(r arrow.RecordBatch) error {
 		rows += r.NumRows()
 		return j.writer.Write(r)
 	})
