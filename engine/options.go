@@ -68,13 +68,15 @@ type Options struct {
 	IDs  []string // columns that come first in the output
 	Keep []string // columns that follow them
 
-	// FeatureSpecs are what columns become on their way into the model; Features and
-	// Bind name them like columns.
+	// FeatureSpecs are features made from columns; Features, Bind and other features
+	// may name them. Where there are some and no Features, the model's one [N,F] input
+	// has all of them that are not hidden, in order.
 	FeatureSpecs []feature.Feature
-	Features     []string
-	Bind         map[string][]string
-	Nulls        batcher.NullPolicies
-	Lossy        batcher.LossyCasts
+
+	Features []string
+	Bind     map[string][]string
+	Nulls    batcher.NullPolicies
+	Lossy    batcher.LossyCasts
 
 	ModelOutputs []string // outputs to write; all by default
 	OutputPrefix string   // put before the name of each prediction column
@@ -125,6 +127,9 @@ type Options struct {
 	// default.
 	Digest DigestMode
 
+	// JobFile is the job file that the options are from, for the manifest.
+	JobFile JobFile
+
 	// ProfileDir is the folder of tuned profiles; none when empty.
 	ProfileDir string
 
@@ -135,6 +140,21 @@ type Options struct {
 
 	Library ort.LibraryOptions
 	Build   Build
+}
+
+// JobFile says which job file a run was made from. None of it decides anything: what
+// the file says is in the settings.
+type JobFile struct {
+	Path       string            `json:"path"`
+	SHA256     string            `json:"sha256"`
+	Parameters map[string]string `json:"parameters,omitempty"`
+	Fitted     []FittedFile      `json:"fitted,omitempty"`
+}
+
+// FittedFile is a file that features were taken from.
+type FittedFile struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
 }
 
 // Build says which program is running, for the manifest.

@@ -62,6 +62,7 @@ type settings struct {
 	Finite            batcher.FinitePolicy `json:"finite"`
 	RefuseNaN         bool                 `json:"refuse_nan_output"`
 	Digest            *DigestChoice        `json:"digest"`
+	JobFile           JobFile              `json:"job_file"`
 }
 
 // Settings are the run's settings after defaults, for the manifest.
@@ -81,7 +82,7 @@ func (p *Plan) Settings() map[string]any {
 		Kernels: o.Kernels, ModelRewrites: append([]string{}, p.Model.Rewrites...), RewriteCheck: p.rewriteCheck,
 		BatchSize: o.BatchRows, Choice: p.choice, Workers: o.Workers, Readers: o.Readers, PartRows: o.PartRows, IntraOpThreads: o.IntraOpThreads,
 		MemoryLimit: p.limit, MemoryLimitFrom: p.limitSource, MemoryLowered: append([]Lowered{}, p.lowered...),
-		IfExists: o.IfExists, MaxBadRows: o.MaxRejects, MaxBadRowsPercent: o.MaxRejectPercent, OnBadRow: o.OnBadRow, Finite: o.Finite, RefuseNaN: o.RefuseNaN, Digest: p.digested,
+		IfExists: o.IfExists, MaxBadRows: o.MaxRejects, MaxBadRowsPercent: o.MaxRejectPercent, OnBadRow: o.OnBadRow, Finite: o.Finite, RefuseNaN: o.RefuseNaN, Digest: p.digested, JobFile: o.JobFile,
 	}
 	byName := map[string]any{}
 	v := reflect.ValueOf(s)
@@ -113,7 +114,7 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 		Provider: s.Provider, ProviderReason: s.ProviderReason, Devices: s.Devices, Streams: s.Streams,
 		TF32: s.TF32, DeviceMemory: s.DeviceMemory, AllowCPUNodes: s.AllowCPUNodes, EngineCache: s.EngineCache,
 		Kernels: s.Kernels, BatchRows: s.BatchSize, Workers: s.Workers, Readers: s.Readers, PartRows: s.PartRows, IntraOpThreads: s.IntraOpThreads,
-		MemoryLimit: s.MemoryLimit, IfExists: s.IfExists, MaxRejects: s.MaxBadRows, MaxRejectPercent: s.MaxBadRowsPercent, OnBadRow: s.OnBadRow, Finite: s.Finite, RefuseNaN: s.RefuseNaN,
+		MemoryLimit: s.MemoryLimit, IfExists: s.IfExists, MaxRejects: s.MaxBadRows, MaxRejectPercent: s.MaxBadRowsPercent, OnBadRow: s.OnBadRow, Finite: s.Finite, RefuseNaN: s.RefuseNaN, JobFile: s.JobFile,
 	}
 	if s.Digest != nil {
 		o.Digest = s.Digest.Asked

@@ -33,18 +33,22 @@ func newPlan(s streams, common *commonOptions) *cobra.Command {
 				return err
 			}
 			defer func() { _ = plan.Close() }()
-			return common.print(s, &planReport{plan.Explain()})
+			return common.print(s, &planReport{Explanation: plan.Explain(), JobFile: jobFileOf(&o)})
 		},
 	}
 	opts.AddFlags(cmd.Flags())
 	return cmd
 }
 
-type planReport struct{ *engine.Explanation }
+type planReport struct {
+	*engine.Explanation
+	JobFile *engine.JobFile `json:"job_file,omitempty"`
+}
 
 // Text writes the plan from what is read to what is written.
 func (r *planReport) Text(w io.Writer) error {
 	var b strings.Builder
+	jobText(&b, r.JobFile)
 	fmt.Fprintf(&b, "model    %s (sha256 %.12s…)\n", r.Model, r.SHA256)
 	for _, rewrite := range r.Rewrites {
 		fmt.Fprintf(&b, "         rewritten: %s\n", rewrite)

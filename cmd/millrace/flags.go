@@ -31,6 +31,7 @@ type runOptions struct {
 	deviceMemory                                   byteSize
 	grace                                          time.Duration
 	badRows                                        badRowOptions
+	job                                            jobOptions
 }
 
 // defaultGrace is how long a run that is asked to stop may go on to finish its parts:
@@ -39,6 +40,7 @@ const defaultGrace = 20 * time.Second
 
 func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
+	o.addJobFlags(fs)
 	fs.StringVarP(&o.Model, "model", "m", "", "the model: path of an .onnx `FILE`")
 	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; repeatable, read in the given order")
 	fs.StringVarP(&o.Output, "output", "o", "", "where predictions go: a directory `PATH`, or one file that ends in .parquet, .arrow or .csv")
@@ -102,8 +104,12 @@ func (o *runOptions) addWriteFlags(fs *pflag.FlagSet) {
 	o.badRows.AddFlags(fs, &o.Options)
 }
 
-// options turns the flags into the engine's options.
+// options turns the flags, and the job file, into the engine's options.
 func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
+	job, err := o.job.read()
+	if err != nil {
+		return engine.Options{}, err
+	}
 	opts := o.Options
 	if o.grace < 0 {
 		return opts, fmt.Errorf("%w: --grace (%s) must not be negative", engine.ErrUsage, o.grace)
@@ -131,7 +137,6 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	if o.engineCache != "none" {
 		opts.EngineCache = o.engineCache
 	}
-	var err error
 	if err = chooseProvider(o.provider, &opts); err != nil {
 		return opts, err
 	}
@@ -143,6 +148,9 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	}
 	if opts.Nulls, err = parseNulls(o.nulls); err != nil {
 		return opts, err
+	}
+	if job != nil {
+		o.job.apply(job, &opts)
 	}
 	return opts, nil
 }
