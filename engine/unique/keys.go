@@ -18,7 +18,7 @@ var ErrType = errors.New("column type cannot be a key")
 // Keys turns rows into entries. It is for concurrent use.
 type Keys struct {
 	fields []arrow.Field
-	packed bool // all keys have one length of at most 16 bytes
+	packed bool // no key is longer than 16 bytes
 	keep   bool // entries have their key's bytes
 }
 
@@ -68,8 +68,8 @@ func checkType(t arrow.DataType) error {
 	return nil
 }
 
-// fixedBytes is how many bytes a value's encoding has after its byte for null; -1 where
-// that differs.
+// fixedBytes is how many bytes a value's encoding has after its first; -1 where that
+// differs.
 func fixedBytes(t arrow.DataType) int {
 	switch t := t.(type) {
 	case *arrow.DictionaryType:
@@ -141,9 +141,10 @@ func splitMix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// encoder appends the i-th value of a column to a key: a byte that is 0 for null, and the
-// value in a form that no other value's begins with, of the same length for a null
-// where all have one.
+// encoder appends the i-th value of a column to a key: a byte of 0 for a null, or of 1 and
+// the value in a form that no other value's begins with. So who knows the types could
+// read a key's values back, and different ones have different keys, also when zeros
+// follow.
 type encoder func(key []byte, i int) []byte
 
 // encoderOf makes the encoder of an array.
@@ -249,10 +250,9 @@ func nulls(a arrow.Array, value encoder) encoder {
 	if a.NullN() == 0 {
 		return value
 	}
-	null := make([]byte, 1+max(fixedBytes(a.DataType()), 0))
 	return func(key []byte, i int) []byte {
 		if a.IsNull(i) {
-			return append(key, null...)
+			return append(key, 0)
 		}
 		return value(key, i)
 	}

@@ -248,6 +248,35 @@ func TestFloatsThatAreEqual(t *testing.T) {
 	}
 }
 
+// TestWhereTextEnds has rows of two texts that are the same bytes one after the other,
+// with those between them that the encoding puts there.
+func TestWhereTextEnds(t *testing.T) {
+	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema([]arrow.Field{{Name: "a", Type: arrow.BinaryTypes.String}, {Name: "b", Type: arrow.BinaryTypes.String}}, nil))
+	defer b.Release()
+	for _, row := range [][2]string{{"", "\x01x"}, {"\x01", "x"}, {"x", ""}, {"", "x"}, {"\x01", "x"}} {
+		b.Field(0).(*array.StringBuilder).Append(row[0])
+		b.Field(1).(*array.StringBuilder).Append(row[1])
+	}
+	record := b.NewRecordBatch()
+	defer record.Release()
+	keys, err := NewKeys(record.Schema().Fields(), Exact)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := NewFinder(keys, Options{BudgetBytes: 1 << 20, Rows: 5})
+	if err := f.Add(record, 0); err != nil {
+		t.Fatal(err)
+	}
+	found, err := f.Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _ := found.In(0, 5)
+	if diff := cmp.Diff([]Duplicate{{4, 1}}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // TestCollisions gives entries with the same hash other keys: where they are kept, they
 // are no duplicates, in memory and in a file.
 func TestCollisions(t *testing.T) {
