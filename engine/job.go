@@ -49,13 +49,14 @@ func (p *Plan) job(lib *ort.Library) (*ledger.Job, error) {
 		{Name: "millrace's version", Value: fmt.Sprintf("%s (%s)", p.Options.Build.Version, p.Options.Build.Commit)},
 		{Name: "ONNX Runtime's version", Value: lib.Version},
 	}}
+	of := map[string]string{"model_rewrites": job.Facts[0].Name}
 	settings := p.Settings()
 	for _, d := range decisive {
 		value, err := json.Marshal(settings[d.setting])
 		if err != nil {
 			return nil, fmt.Errorf("%w: setting %s: %w", ErrInternal, d.setting, err)
 		}
-		job.Facts = append(job.Facts, ledger.Fact{Name: d.flag, Value: string(value)})
+		job.Facts = append(job.Facts, ledger.Fact{Name: d.flag, Value: string(value), Of: of[d.setting]})
 	}
 	// What is left to a run to choose is frozen in its journal.
 	asked := func(given bool, n int) string {
