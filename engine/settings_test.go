@@ -25,7 +25,7 @@ var notRecorded = []string{"ProfileDir", "Library", "Build", "Restart", "ScoreAp
 // that is new must be given a value here, and then a place in settings.
 func TestOptionsComeBackFromAManifest(t *testing.T) {
 	want := Options{
-		Model: "/m.onnx", ModelSHA256: "ab", Inputs: []string{"data/*.parquet"}, Output: "out", Format: format.ArrowFile, Compression: "zstd",
+		Model: "/m.onnx", ModelSHA256: "ab", Inputs: []string{"data/*.parquet"}, Partitions: "date=date", Output: "out", Format: format.ArrowFile, Compression: "zstd",
 		IDs: []string{"id"}, Keep: []string{"k"}, Features: []string{"a", "b"}, Bind: map[string][]string{"x": {"a", "b"}},
 		Nulls: batcher.NullPolicies{
 			Default:  batcher.NullPolicy{Action: batcher.NullReject},
