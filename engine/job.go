@@ -23,6 +23,7 @@ var decisive = []struct{ setting, flag string }{
 	{"nulls", "--nulls"},
 	{"nulls_by_column", "--nulls COLUMN="},
 	{"allow_lossy_casts", "--allow-lossy-casts"},
+	{"partitions", "--partitions"},
 	{"ids", "--ids"},
 	{"keep", "--keep"},
 	{"model_outputs", "--model-outputs"},

@@ -14,6 +14,7 @@ import (
 	"github.com/millrace/millrace/batcher/feature"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -61,6 +62,9 @@ type Options struct {
 	Model       string // path of the .onnx file
 	ModelSHA256 string // pins the model, in hex
 	Inputs      []string
+	// Partitions says which columns are made of KEY=VALUE folders in the inputs' paths:
+	// auto by default; see dataset.ParsePartitions.
+	Partitions  string
 	Output      string
 	Format      format.Name // by Output's extension, else Parquet
 	Compression string      // of the output; see format.WriteOptions
@@ -188,6 +192,9 @@ func (o *Options) EnsureDefaults() {
 	if o.IntraOpThreads == 0 {
 		o.IntraOpThreads = 1
 	}
+	if o.Partitions == "" {
+		o.Partitions = "auto"
+	}
 	if o.Layout == "" {
 		o.Layout = LayoutAuto
 	}
@@ -220,6 +227,9 @@ func (o *Options) Validate() error {
 	}
 	if len(o.Inputs) == 0 {
 		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
+	}
+	if _, err := dataset.ParsePartitions(o.Partitions); err != nil {
+		bad("--%w", err)
 	}
 	if o.BatchRows < 0 {
 		bad("--batch-size (%d) must be >= 1, or auto", o.BatchRows)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -18,7 +19,8 @@ import (
 // the same run again, so each option that decides a byte of the output must be
 // here; the test of the round trip fails for one that is not.
 type settings struct {
-	Input         []string            `json:"input"` // as asked for; the manifest lists the files
+	Input         []string            `json:"input"`      // as asked for; the manifest lists the files
+	Partitions    string              `json:"partitions"` // as found
 	Output        string              `json:"output"`
 	OutputFormat  format.Name         `json:"output_format"`
 	Compression   string              `json:"compression"`
@@ -73,7 +75,7 @@ func (p *Plan) Settings() map[string]any {
 		nulls[column] = policy.String()
 	}
 	s := settings{
-		Input: o.Inputs, Output: o.Output, OutputFormat: o.Format, Compression: o.Compression,
+		Input: o.Inputs, Partitions: p.partitions(), Output: o.Output, OutputFormat: o.Format, Compression: o.Compression,
 		IDs: o.IDs, Keep: o.Keep, FeatureSpecs: append([]feature.Feature{}, o.FeatureSpecs...), Features: o.Features, Bind: o.Bind,
 		Nulls: o.Nulls.Default.String(), NullsByColumn: nulls, LossyCasts: o.Lossy == batcher.AllowLossy,
 		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout,
@@ -108,7 +110,7 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 	}
 	o := Options{
 		Model: m.Model.Path, ModelSHA256: m.Model.SHA256,
-		Inputs: s.Input, Output: s.Output, Format: s.OutputFormat, Compression: s.Compression,
+		Inputs: s.Input, Partitions: cmp.Or(s.Partitions, "none"), Output: s.Output, Format: s.OutputFormat, Compression: s.Compression,
 		IDs: s.IDs, Keep: s.Keep, FeatureSpecs: s.FeatureSpecs, Features: s.Features, Bind: s.Bind,
 		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout,
 		Provider: s.Provider, ProviderReason: s.ProviderReason, Devices: s.Devices, Streams: s.Streams,

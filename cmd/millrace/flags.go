@@ -67,6 +67,7 @@ func wordDefaults(fs *pflag.FlagSet) {
 
 // addFitFlags are those that fit the data to the model.
 func (o *runOptions) addFitFlags(fs *pflag.FlagSet) {
+	addPartitionsFlag(fs, &o.Partitions)
 	fs.StringArrayVar(&o.ids, "ids", nil, "comma separated `COLUMNS` that identify a row; they come first in the output, and in rejects")
 	fs.StringArrayVar(&o.keep, "keep", nil, "comma separated `COLUMNS` to pass through to the output")
 	fs.StringArrayVar(&o.features, "features", nil, "comma separated `COLUMNS`, or @FILE with one a line, of the model's one [N,F] input, in order (default: the model's metadata key feature_names)")
@@ -76,6 +77,11 @@ func (o *runOptions) addFitFlags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&o.modelOutputs, "model-outputs", nil, "comma separated model `OUTPUTS` to write (default all)")
 	fs.StringVar(&o.kernels, "kernels", "auto", "`WHOSE` kernels compute: auto (millrace's for tree ensembles, imputers, scalers, linear regressors and chains of dense layers where they apply, else ONNX Runtime's), or onnxruntime (its own alone)")
 	fs.StringVar(&o.ModelSHA256, "model-sha256", "", "refuse any model file with another SHA-256 (`HEX`)")
+}
+
+// addPartitionsFlag is for commands that read data.
+func addPartitionsFlag(fs *pflag.FlagSet, partitions *string) {
+	fs.StringVar(partitions, "partitions", "auto", "`COLUMNS` made of the KEY=VALUE folders in the inputs' paths: auto (all, with types found: int64, date, else string), none, or these alone: COLUMN=TYPE,... such as date=date,region=string")
 }
 
 // addDeviceFlags are those that say where the model runs.
