@@ -10,7 +10,7 @@ import (
 
 // Join adds the inputs of a further model to the plan, so that one Assembler makes the
 // tensors of both, and returns which of the plan's bindings each of its inputs is. An
-// input that is made as one of the plan's is that one: it is assembled once. The
+// input that is made as one of a model's before is that one: it is assembled once. The
 // further plan was bound with Options.Read set to the plan's Columns. An error wraps
 // ErrBind, where both models fix their batches and to different rows.
 func (p *Plan) Join(further *Plan) (bindings []int, err error) {
@@ -20,9 +20,10 @@ func (p *Plan) Join(further *Plan) (bindings []int, err error) {
 	}
 	p.FixedRows = max(p.FixedRows, further.FixedRows)
 	p.Columns = further.Columns
+	before := p.Bindings
 	for i := range further.Bindings {
 		b := &further.Bindings[i]
-		at := slices.IndexFunc(p.Bindings, func(other Binding) bool { return b.alike(&other) })
+		at := slices.IndexFunc(before, func(other Binding) bool { return b.alike(&other) })
 		if at < 0 {
 			at = len(p.Bindings)
 			p.Bindings = append(p.Bindings, *b)

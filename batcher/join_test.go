@@ -48,6 +48,15 @@ func TestJoin(t *testing.T) {
 			"a: column [1] <- a[0] exact, viewable\na: column [1] <- a[0] widening\nb: column [1] <- b[1] exact, viewable\nz: column [1] <- a[0] exact, viewable\ncolumns a b, fixed rows 0",
 		},
 		{
+			"two inputs of one model are two, though they are made alike",
+			[]models.Value{input("a", models.Float32, -1, 1), input("z", models.Float32, -1, 1)},
+			[]models.Value{input("z", models.Float32, -1, 1)},
+			Options{Columns: map[string][]string{"z": {"a"}}},
+			Options{Columns: map[string][]string{"z": {"a"}}},
+			[]int{0},
+			"a: column [1] <- a[0] exact, viewable\nz: column [1] <- a[0] exact, viewable\ncolumns a, fixed rows 0",
+		},
+		{
 			"a batch that one model fixes is the batch of both",
 			[]models.Value{input("a", models.Float32, -1, 1)},
 			[]models.Value{input("a", models.Float32, 8, 1)},
