@@ -26,6 +26,7 @@ var decisive = []struct{ setting, flag string }{
 	{"partitions", "--partitions"},
 	{"ids", "--ids"},
 	{"keep", "--keep"},
+	{"models", "models"},
 	{"model_outputs", "--model-outputs"},
 	{"output_prefix", "--output-prefix"},
 	{"output_layout", "--output-layout"},
@@ -45,11 +46,10 @@ var decisive = []struct{ setting, flag string }{
 
 // job lists everything that decides what the run writes.
 func (p *Plan) job(lib *ort.Library) (*ledger.Job, error) {
-	job := &ledger.Job{Facts: []ledger.Fact{
-		{Name: "the model's sha256", Value: p.Model.SHA256},
+	job := &ledger.Job{Facts: append(p.modelFacts(), []ledger.Fact{
 		{Name: "millrace's version", Value: fmt.Sprintf("%s (%s)", p.Options.Build.Version, p.Options.Build.Commit)},
 		{Name: "ONNX Runtime's version", Value: lib.Version},
-	}}
+	}...)}
 	of := map[string]string{"model_rewrites": job.Facts[0].Name}
 	settings := p.Settings()
 	for _, d := range decisive {

@@ -61,6 +61,9 @@ const (
 type Options struct {
 	Model       string // path of the .onnx file
 	ModelSHA256 string // pins the model, in hex
+	// Models, in place of Model, are several models that score the same rows in one
+	// pass: the first is the champion, which the others are compared with.
+	Models      []ModelOptions
 	Inputs      []string
 	// Partitions says which columns are made of KEY=VALUE folders in the inputs' paths:
 	// auto by default; see dataset.ParsePartitions.
@@ -222,9 +225,7 @@ var ErrUsage = errors.New("usage")
 func (o *Options) Validate() error {
 	var problems []error
 	bad := func(f string, args ...any) { problems = append(problems, fmt.Errorf(f, args...)) }
-	if o.Model == "" {
-		bad("--model is missing: the path of an .onnx file")
-	}
+	o.validateModels(bad)
 	if len(o.Inputs) == 0 {
 		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
 	}

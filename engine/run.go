@@ -295,9 +295,9 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 		BatchRows: c.plan.Options.BatchRows, Workers: c.plan.Options.Workers, Batches: c.plan.Batches(), Choice: c.plan.choice,
 		BytesCopied: counts.BytesCopied, BytesViewed: counts.BytesViewed,
 		PeakMemoryBytes: peakMemory(),
-		Features:        c.features.summaries(c.plan.Binding),
+		Features:        c.features.summaries(c.plan),
 		Digest:          c.plan.digested,
-		ORTVersion:      lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Model.Rewrites, RewriteCheck: c.plan.rewriteCheck,
+		ORTVersion:      lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Rewrites(), RewriteCheck: c.plan.rewriteCheck,
 	}, nil
 }
 
@@ -315,6 +315,7 @@ func (c *collector) manifest(lib *ort.Library, runID string, total ledger.Rows, 
 	m := &ledger.Manifest{
 		Run:      runID,
 		Model:    ledger.ModelFile{Path: absolute(p.Model.Path), SHA256: p.Model.SHA256, Bytes: p.Model.Bytes},
+		Models:   p.modelFiles(),
 		Outputs:  c.outputs,
 		Rejects:  rejects,
 		Schema:   c.columns,
