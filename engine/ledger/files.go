@@ -34,14 +34,14 @@ type PartFiles struct {
 }
 
 // PartFiles begins the files of a part. Those of a part whose attempt was aborted can be
-// made again.
+// made again, and those of one that has none.
 func (s *Staging) PartFiles(index int) (*PartFiles, error) {
 	if !s.several() || !s.hasPart(index) {
 		return nil, fmt.Errorf("output %q has no part %d of several files", s.output, index)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.mu.sets[index] != nil {
+	if old := s.mu.sets[index]; old != nil && !(old.done && len(old.outputs) == 0) {
 		return nil, fmt.Errorf("output %q: part %d is made twice", s.output, index)
 	}
 	p := &PartFiles{staging: s, index: index, begun: map[string]int{}, touched: map[string]bool{s.data: true}}

@@ -37,7 +37,7 @@ type Manifest struct {
 	// PartitionBy are the columns that the outputs do not have, and their folders name.
 	PartitionBy []string       `json:"partition_by,omitempty"`
 	Rejects     *Output        `json:"rejects,omitempty"`
-	Schema      []Column       `json:"schema"` // of every output
+	Schema      []Column       `json:"schema"` // of every output, with what its folders name
 	Settings    map[string]any `json:"settings"`
 	Versions    Versions       `json:"versions"`
 	Machine     Machine        `json:"machine"`
