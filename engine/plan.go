@@ -204,6 +204,9 @@ func (p *Plan) pass(schema *arrow.Schema) error {
 	if err := p.checkNames(p.knownFields()); err != nil {
 		return err
 	}
+	if err := p.checkPartitionBy(); err != nil {
+		return err
+	}
 	return p.checkTypes()
 }
 

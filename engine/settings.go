@@ -39,6 +39,9 @@ type settings struct {
 	// has.
 	Models []ModelOptions `json:"models"`
 
+	PartitionBy     []string `json:"partition_by"`
+	TargetFileBytes int64    `json:"target_file_bytes"`
+
 	Provider       ort.Provider `json:"provider"`
 	ProviderReason string       `json:"provider_reason"`
 	Devices        []int        `json:"devices"`
@@ -82,6 +85,7 @@ func (p *Plan) Settings() map[string]any {
 		IDs: o.IDs, Keep: o.Keep, FeatureSpecs: append([]feature.Feature{}, o.FeatureSpecs...), Features: o.Features, Bind: o.Bind,
 		Nulls: o.Nulls.Default.String(), NullsByColumn: nulls, LossyCasts: o.Lossy == batcher.AllowLossy,
 		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout, Models: o.unplaced(),
+		PartitionBy: o.PartitionBy, TargetFileBytes: o.TargetFileBytes,
 		Provider: o.Provider, ProviderReason: o.ProviderReason, Devices: append([]int{}, o.Devices...), Streams: o.Streams,
 		TF32: o.TF32, DeviceMemory: o.DeviceMemory, AllowCPUNodes: o.AllowCPUNodes, EngineCache: o.EngineCache,
 		Kernels: o.Kernels, ModelRewrites: p.Rewrites(), RewriteCheck: p.rewriteCheck,
@@ -115,6 +119,7 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 		Inputs: s.Input, Partitions: cmp.Or(s.Partitions, "none"), Output: s.Output, Format: s.OutputFormat, Compression: s.Compression,
 		IDs: s.IDs, Keep: s.Keep, FeatureSpecs: s.FeatureSpecs, Features: s.Features, Bind: s.Bind,
 		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout,
+		PartitionBy: s.PartitionBy, TargetFileBytes: s.TargetFileBytes,
 		Provider: s.Provider, ProviderReason: s.ProviderReason, Devices: s.Devices, Streams: s.Streams,
 		TF32: s.TF32, DeviceMemory: s.DeviceMemory, AllowCPUNodes: s.AllowCPUNodes, EngineCache: s.EngineCache,
 		Kernels: s.Kernels, BatchRows: s.BatchSize, Workers: s.Workers, Readers: s.Readers, PartRows: s.PartRows, IntraOpThreads: s.IntraOpThreads,
