@@ -8,9 +8,9 @@ import (
 	"github.com/millrace/millrace/batcher/feature"
 )
 
-// newEvaluator makes the evaluator of a binding's computed features; nil where there
-// are none.
-func newEvaluator(b *Binding) *feature.Evaluator {
+// newEvaluator makes the evaluator of a binding's computed features, for record batches
+// of some columns; nil where there are none.
+func newEvaluator(b *Binding, columns []string) *feature.Evaluator {
 	var programs []*feature.Program
 	for i := range b.Features {
 		if p := b.Features[i].Program; p != nil {
@@ -20,7 +20,7 @@ func newEvaluator(b *Binding) *feature.Evaluator {
 	if programs == nil {
 		return nil
 	}
-	return feature.NewEvaluator(programs, func(column string) int { return slices.Index(b.columns, column) })
+	return feature.NewEvaluator(programs, func(column string) int { return slices.Index(columns, column) })
 }
 
 // openComputed has an evaluator take up the current segment.

@@ -62,13 +62,13 @@ func columnRuns(features []Feature) (runs []columnRun) {
 	return runs
 }
 
-func newNumberPacker[D kernel.Number](b *Binding, rows int, lossy LossyCasts, index int) *numberPacker[D] {
+func newNumberPacker[D kernel.Number](b *Binding, rows int, lossy LossyCasts, index int, columns []string) *numberPacker[D] {
 	features := len(b.Features)
 	p := &numberPacker[D]{binding: b, index: index, rows: rows, lossy: lossy}
 	p.tileWidth = min(features, lineBytes/b.Input.Elem.Bytes())
 	p.columns = make([][]D, p.tileWidth)
 	p.stretches = make([]stretch[D], features)
-	p.runs, p.evaluator = columnRuns(b.Features), newEvaluator(b)
+	p.runs, p.evaluator = columnRuns(b.Features), newEvaluator(b, columns)
 	for i := range b.Features {
 		p.fills = append(p.fills, fillOf[D](b.Input.Elem, b.Features[i].fill))
 		if b.Features[i].Finite && b.Features[i].Program == nil {

@@ -32,8 +32,8 @@ type rowText struct {
 	mark feature.Mark
 }
 
-func newStringPacker(b *Binding, index int) *stringPacker {
-	p := &stringPacker{binding: b, index: index, evaluator: newEvaluator(b)}
+func newStringPacker(b *Binding, index int, columns []string) *stringPacker {
+	p := &stringPacker{binding: b, index: index, evaluator: newEvaluator(b, columns)}
 	if p.evaluator == nil {
 		return p
 	}
