@@ -93,23 +93,30 @@ type Line[D Number] struct {
 	Affine
 	row     rowLine
 	kernels bool // know such a function
+	bounds  bool // are all that it has
 }
 
 // NewLine prepares a function.
 func NewLine[D Number](a Affine) *Line[D] {
+	return &Line[D]{
+		Affine: a, row: rowLineOf[D](&a),
+		kernels: a.Sub == 0 || a.Add == 0, bounds: a.Sub == 0 && a.Mul == 1 && a.Add == 0,
+	}
+}
+
+func rowLineOf[D Number](a *Affine) rowLine {
 	nothing := math.Copysign(0, -1) // x + -0 is x, whatever the sign of a zero
-	l := &Line[D]{Affine: a, kernels: a.Sub == 0 || a.Add == 0}
-	l.row = rowLine{
+	row := rowLine{
 		mul0: 1, add0: -a.Sub, mul1: a.Mul, add1: nothing,
 		least: bitsOf(D(a.Lo)), most: bitsOf(D(a.Hi)), keepNaN: math.MaxUint64, fix: fixNothing,
 	}
 	if a.Add != 0 {
-		l.row.mul0, l.row.add0, l.row.mul1, l.row.add1 = a.Mul, nothing, 1, a.Add
+		row.mul0, row.add0, row.mul1, row.add1 = a.Mul, nothing, 1, a.Add
 	}
 	if a.FillNaN {
-		l.row.keepNaN, l.row.fix = 0, fixNaN
+		row.keepNaN, row.fix = 0, fixNaN
 	}
-	return l
+	return row
 }
 
 // Through has the column's values pass a function, which it borrows.
@@ -118,25 +125,41 @@ func (c Column[D]) Through(l *Line[D]) Column[D] {
 	return c
 }
 
-// setLines says whether columns of the group pass functions, and prepares them; ok is
-// whether a kernel can do all of them. A column without one passes the identity,
-// which no value of a type that D widens notices.
-func (g *Group[D]) setLines() (some, ok bool) {
-	ok = true
+// setLines prepares the group's functions, and says whether there are any. A column
+// without one passes the identity.
+func (g *Group[D]) setLines() (some bool) {
+	for i := range g.Columns {
+		some = some || g.Columns[i].line != nil
+	}
+	if !some {
+		return false
+	}
 	for i := range g.Columns {
 		if l := g.Columns[i].line; l != nil {
 			g.args[i].line = l.row
-			some, ok = true, ok && l.kernels
+		} else {
+			g.args[i].line = rowLineOf[D](&Identity)
 		}
 	}
-	if !some {
-		return false, true
-	}
+	return true
+}
+
+// linesKernel is the kernel for columns of which some pass functions; the zero one
+// where there is none. No value of a type that D widens notices the identity; what
+// other casts round has to be counted.
+func (g *Group[D]) linesKernel(l *level) *rowsKernel {
+	from, to, bounds := g.Columns[0].kind, kindOf[D](), true
 	for i := range g.Columns {
-		if c := &g.Columns[i]; c.line == nil {
-			g.args[i].line = NewLine[D](Identity).row
-			ok = ok && c.widens
+		c := &g.Columns[i]
+		switch {
+		case c.line == nil && !c.widens, c.line != nil && !c.line.kernels:
+			return &rowsKernel{}
+		case c.line != nil:
+			bounds = bounds && c.line.bounds
 		}
 	}
-	return true, ok
+	if bounds && from == to {
+		return &l.bounds[from]
+	}
+	return &l.affines[from][to]
 }

@@ -354,6 +354,46 @@ func rowsI32I64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int)
 //go:noescape
 func rowsI32I64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
+// boundF32AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func boundF32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// boundF32AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func boundF32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// boundF32ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func boundF32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// boundF32ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func boundF32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// boundF64AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func boundF64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// boundF64AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func boundF64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// boundF64ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func boundF64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// boundF64ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func boundF64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
 // affineF32F32AVX2 makes rows of columns; see the generator.
 //
 //go:noescape

@@ -25,6 +25,7 @@ type level struct {
 	rows     [kinds][kinds]rowsKernel
 	rowsSame [9]rowsKernel
 	affines  [kinds][kinds]rowsKernel // for columns that pass an Affine
+	bounds   [kinds]rowsKernel        // for those where it has bounds alone
 	expands  [9]expandKernel
 	// wholeSteps says that the kernels on rows make stepRows rows of StepColumns
 	// columns at a time.

@@ -37,6 +37,8 @@ func levels() []*level {
 	avx2.rows[kindI32][kindF64] = rowsKernel{all: rowsI32F64AVX2, valid: rowsI32F64ValidAVX2}
 	avx2.rows[kindF32][kindF64] = rowsKernel{all: rowsF32F64AVX2, valid: rowsF32F64ValidAVX2}
 	avx2.rows[kindI32][kindI64] = rowsKernel{all: rowsI32I64AVX2, valid: rowsI32I64ValidAVX2}
+	avx2.bounds[kindF32] = rowsKernel{all: boundF32AVX2, valid: boundF32ValidAVX2}
+	avx2.bounds[kindF64] = rowsKernel{all: boundF64AVX2, valid: boundF64ValidAVX2}
 	avx2.affines[kindF32][kindF32] = rowsKernel{all: affineF32F32AVX2, valid: affineF32F32ValidAVX2}
 	avx2.affines[kindF32][kindF64] = rowsKernel{all: affineF32F64AVX2, valid: affineF32F64ValidAVX2}
 	avx2.affines[kindF64][kindF32] = rowsKernel{all: affineF64F32AVX2, valid: affineF64F32ValidAVX2}
@@ -68,6 +70,8 @@ func levels() []*level {
 	avx512.rows[kindI32][kindF64] = rowsKernel{all: rowsI32F64AVX512, valid: rowsI32F64ValidAVX512}
 	avx512.rows[kindF32][kindF64] = rowsKernel{all: rowsF32F64AVX512, valid: rowsF32F64ValidAVX512}
 	avx512.rows[kindI32][kindI64] = rowsKernel{all: rowsI32I64AVX512, valid: rowsI32I64ValidAVX512}
+	avx512.bounds[kindF32] = rowsKernel{all: boundF32AVX512, valid: boundF32ValidAVX512}
+	avx512.bounds[kindF64] = rowsKernel{all: boundF64AVX512, valid: boundF64ValidAVX512}
 	avx512.affines[kindF32][kindF32] = rowsKernel{all: affineF32F32AVX512, valid: affineF32F32ValidAVX512}
 	avx512.affines[kindF32][kindF64] = rowsKernel{all: affineF32F64AVX512, valid: affineF32F64ValidAVX512}
 	avx512.affines[kindF64][kindF32] = rowsKernel{all: affineF64F32AVX512, valid: affineF64F32ValidAVX512}
