@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
 // Affine is what fill, clip and scale come to: a linear function of a column's
 // numbers, with bounds. A number x, held as a float64, becomes
@@ -9,7 +12,7 @@ import "math"
 //
 // rounded to a float64 after each operation, and then to the element. What is less
 // than Lo, rounded like y, becomes Lo, and what is more than Hi becomes Hi. NaN
-// stays NaN, or becomes the column's fill, as nulls do.
+// stays NaN, or becomes Fill, as nulls do.
 //
 // Rounding keeps order, so bounds of y are bounds of x: a clip before the function
 // is one after it. Only a zero may have the other sign where y underflows.
@@ -19,6 +22,7 @@ import "math"
 type Affine struct {
 	Sub, Mul, Add float64
 	Lo, Hi        float64 // infinite: no bound
+	Fill          float64 // takes no part in function and bounds
 	FillNaN       bool
 }
 
@@ -47,14 +51,36 @@ func (a Affine) Clip(lo, hi float64) Affine {
 	return a
 }
 
-// FillAffine writes len(dst) values of the function a of src, and fill where the
+// FillAffine writes len(dst) values of a function of src, and its fill where the
 // validity bit is 0. bit is the bitmap's bit of src[0]. OutOfRange is the first
 // value that is finite and became infinite; nothing else is reported, as to round
 // is what such a function is for.
-func FillAffine[S, D Number](dst []D, src []S, validity []byte, bit int, fill D, a *Affine) CheckResult {
+func FillAffine[S, D Number](dst []D, src []S, validity []byte, bit int, line *Line[D]) CheckResult {
+	return fillAffine(best, dst, src[:len(dst)], validity, bit, line)
+}
+
+func fillAffine[S, D Number](l *level, dst []D, src []S, validity []byte, bit int, line *Line[D]) CheckResult {
+	k, done := l.affineValues[kindOf[S]()][kindOf[D]()], 0
+	column := rowColumn{fill: bitsOf(D(line.Fill)), line: line.row}
+	for k != nil && line.kernels && len(dst)-done >= block {
+		n := min(len(dst)-done, rowBits) &^ (block - 1)
+		from, at := pointer(allValid), 0
+		if validity != nil {
+			from, at = bitsFrom(validity, bit+done, n)
+		}
+		if k(pointer(dst[done:]), pointer(src[done:]), (*byte)(unsafe.Pointer(&column)), n, from, at) != 0 {
+			break // the plain loop finds which
+		}
+		done += n
+	}
 	res := CheckResult{OutOfRange: -1, FirstInexact: -1}
-	lo, hi := D(a.Lo), D(a.Hi)
-	for i, v := range src[:len(dst)] {
+	return Merge(res, fillAffinePlain(dst[done:], src[done:], validity, bit+done, &line.Affine), done)
+}
+
+func fillAffinePlain[S, D Number](dst []D, src []S, validity []byte, bit int, a *Affine) CheckResult {
+	res := CheckResult{OutOfRange: -1, FirstInexact: -1}
+	lo, hi, fill := D(a.Lo), D(a.Hi), D(a.Fill)
+	for i, v := range src {
 		x := float64(v)
 		y := D(a.At(x))
 		if y < lo {
@@ -119,9 +145,9 @@ func rowLineOf[D Number](a *Affine) rowLine {
 	return row
 }
 
-// Through has the column's values pass a function, which it borrows.
+// Through has the column's values pass a function, which it borrows; its fill counts.
 func (c Column[D]) Through(l *Line[D]) Column[D] {
-	c.line = l
+	c.line, c.fill = l, bitsOf(D(l.Fill))
 	return c
 }
 

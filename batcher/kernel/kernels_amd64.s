@@ -34352,6 +34352,2104 @@ next:
 	VZEROUPPER
 	RET
 
+// func affineF32F32ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineF32F32ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VBROADCASTSS 24(DX), Y1
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VCVTPS2PD    (CX), Y2
+	VCVTPS2PD    16(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x0<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x0<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	VCVTPS2PD    32(CX), Y2
+	VCVTPS2PD    48(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x1<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x1<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 32(AX)
+	VCVTPS2PD    64(CX), Y2
+	VCVTPS2PD    80(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x2<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x2<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 64(AX)
+	VCVTPS2PD    96(CX), Y2
+	VCVTPS2PD    112(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x3<>+0(SB), Y0, Y0
+	VPCMPEQD     bits4x3<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 96(AX)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000080, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF32F32ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineF32F32ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVW            R8, K1
+	VCVTPS2PD        (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VCVTPS2PD        32(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x10, R8
+	KMOVW            R8, K1
+	VCVTPS2PD        64(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VCVTPS2PD        96(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000080, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F32ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineF64F32ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VBROADCASTSS 24(DX), Y1
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VMOVUPS      (CX), Y2
+	VMOVUPS      32(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x0<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x0<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      64(CX), Y2
+	VMOVUPS      96(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x1<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x1<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 32(AX)
+	VMOVUPS      128(CX), Y2
+	VMOVUPS      160(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x2<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x2<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      192(CX), Y2
+	VMOVUPS      224(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x3<>+0(SB), Y0, Y0
+	VPCMPEQD     bits4x3<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 96(AX)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F32ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineF64F32ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVW            R8, K1
+	VMOVUPD          (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VMOVUPD          64(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x10, R8
+	KMOVW            R8, K1
+	VMOVUPD          128(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VMOVUPD          192(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000100, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F32ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineI32F32ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VBROADCASTSS 24(DX), Y1
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VCVTDQ2PD    (CX), Y2
+	VCVTDQ2PD    16(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x0<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x0<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	VCVTDQ2PD    32(CX), Y2
+	VCVTDQ2PD    48(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x1<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x1<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 32(AX)
+	VCVTDQ2PD    64(CX), Y2
+	VCVTDQ2PD    80(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x2<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x2<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 64(AX)
+	VCVTDQ2PD    96(CX), Y2
+	VCVTDQ2PD    112(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x3<>+0(SB), Y0, Y0
+	VPCMPEQD     bits4x3<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 96(AX)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000080, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F32ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineI32F32ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVW            R8, K1
+	VCVTDQ2PD        (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VCVTDQ2PD        32(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x10, R8
+	KMOVW            R8, K1
+	VCVTDQ2PD        64(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VCVTDQ2PD        96(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000080, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F32ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineI64F32ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VPXOR        Y1, Y1, Y1
+	MOVQ         $0x4338000000000000, R8
+	VMOVQ        R8, X0
+	VPBROADCASTQ X0, Y2
+	MOVQ         $0x0008000000000000, R8
+	VMOVQ        R8, X0
+	VPBROADCASTQ X0, Y3
+	VBROADCASTSS 24(DX), Y4
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VMOVDQU      (CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x0<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x0<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      32(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x1<>+0(SB), Y0, Y9
+	VPCMPEQQ     bits8x1<>+0(SB), Y9, Y9
+	VPAND        Y9, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VCVTPD2PSY   Y6, X8
+	VCVTPD2PSY   Y7, X5
+	VINSERTF128  $0x01, X5, Y8, Y5
+	VBROADCASTSS 136(DX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 144(DX), Y6
+	VMINPS       Y5, Y6, Y5
+	VCMPPS       $0x07, Y5, Y5, Y7
+	VBROADCASTSD 152(DX), Y6
+	VORPS        Y6, Y7, Y7
+	VPAND        bits4x0<>+0(SB), Y0, Y6
+	VPCMPEQD     bits4x0<>+0(SB), Y6, Y6
+	VANDPS       Y6, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y4, Y5
+	VMOVUPS      Y5, (AX)
+	VMOVDQU      64(CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x2<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x2<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      96(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x3<>+0(SB), Y0, Y9
+	VPCMPEQQ     bits8x3<>+0(SB), Y9, Y9
+	VPAND        Y9, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VCVTPD2PSY   Y6, X8
+	VCVTPD2PSY   Y7, X5
+	VINSERTF128  $0x01, X5, Y8, Y5
+	VBROADCASTSS 136(DX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 144(DX), Y6
+	VMINPS       Y5, Y6, Y5
+	VCMPPS       $0x07, Y5, Y5, Y7
+	VBROADCASTSD 152(DX), Y6
+	VORPS        Y6, Y7, Y7
+	VPAND        bits4x1<>+0(SB), Y0, Y6
+	VPCMPEQD     bits4x1<>+0(SB), Y6, Y6
+	VANDPS       Y6, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y4, Y5
+	VMOVUPS      Y5, 32(AX)
+	VMOVDQU      128(CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x4<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x4<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      160(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x5<>+0(SB), Y0, Y9
+	VPCMPEQQ     bits8x5<>+0(SB), Y9, Y9
+	VPAND        Y9, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VCVTPD2PSY   Y6, X8
+	VCVTPD2PSY   Y7, X5
+	VINSERTF128  $0x01, X5, Y8, Y5
+	VBROADCASTSS 136(DX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 144(DX), Y6
+	VMINPS       Y5, Y6, Y5
+	VCMPPS       $0x07, Y5, Y5, Y7
+	VBROADCASTSD 152(DX), Y6
+	VORPS        Y6, Y7, Y7
+	VPAND        bits4x2<>+0(SB), Y0, Y6
+	VPCMPEQD     bits4x2<>+0(SB), Y6, Y6
+	VANDPS       Y6, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y4, Y5
+	VMOVUPS      Y5, 64(AX)
+	VMOVDQU      192(CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x6<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x6<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      224(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x7<>+0(SB), Y0, Y9
+	VPCMPEQQ     bits8x7<>+0(SB), Y9, Y9
+	VPAND        Y9, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VCVTPD2PSY   Y6, X8
+	VCVTPD2PSY   Y7, X5
+	VINSERTF128  $0x01, X5, Y8, Y5
+	VBROADCASTSS 136(DX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 144(DX), Y6
+	VMINPS       Y5, Y6, Y5
+	VCMPPS       $0x07, Y5, Y5, Y7
+	VBROADCASTSD 152(DX), Y6
+	VORPS        Y6, Y7, Y7
+	VPAND        bits4x3<>+0(SB), Y0, Y0
+	VPCMPEQD     bits4x3<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y4, Y5
+	VMOVUPS      Y5, 96(AX)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	VPTEST       Y1, Y1
+	SETNE        AL
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F32ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineI64F32ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVW            R8, K1
+	VCVTQQ2PD        (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VCVTQQ2PD        64(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x10, R8
+	KMOVW            R8, K1
+	VCVTQQ2PD        128(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VCVTQQ2PD        192(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000100, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF32F64ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineF32F64ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VBROADCASTSD 24(DX), Y1
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VCVTPS2PD    (CX), Y2
+	VCVTPS2PD    16(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x0<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x0<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x1<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x1<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 32(AX)
+	VCVTPS2PD    32(CX), Y2
+	VCVTPS2PD    48(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x2<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x2<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 64(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x3<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x3<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 96(AX)
+	VCVTPS2PD    64(CX), Y2
+	VCVTPS2PD    80(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x4<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x4<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 128(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x5<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x5<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 160(AX)
+	VCVTPS2PD    96(CX), Y2
+	VCVTPS2PD    112(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x6<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x6<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 192(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x7<>+0(SB), Y0, Y0
+	VPCMPEQQ     bits8x7<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 224(AX)
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000080, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF32F64ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineF32F64ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVB            R8, K1
+	VCVTPS2PD        (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTPS2PD        32(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTPS2PD        64(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 128(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTPS2PD        96(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 192(AX)
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000080, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F64ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineF64F64ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VBROADCASTSD 24(DX), Y1
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VMOVUPS      (CX), Y2
+	VMOVUPS      32(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x0<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x0<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x1<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x1<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 32(AX)
+	VMOVUPS      64(CX), Y2
+	VMOVUPS      96(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x2<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x2<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 64(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x3<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x3<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 96(AX)
+	VMOVUPS      128(CX), Y2
+	VMOVUPS      160(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x4<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x4<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 128(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x5<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x5<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 160(AX)
+	VMOVUPS      192(CX), Y2
+	VMOVUPS      224(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x6<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x6<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 192(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x7<>+0(SB), Y0, Y0
+	VPCMPEQQ     bits8x7<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 224(AX)
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F64ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineF64F64ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVB            R8, K1
+	VMOVUPD          (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VMOVUPD          64(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VMOVUPD          128(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 128(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VMOVUPD          192(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 192(AX)
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F64ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineI32F64ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VBROADCASTSD 24(DX), Y1
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VCVTDQ2PD    (CX), Y2
+	VCVTDQ2PD    16(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x0<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x0<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x1<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x1<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 32(AX)
+	VCVTDQ2PD    32(CX), Y2
+	VCVTDQ2PD    48(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x2<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x2<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 64(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x3<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x3<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 96(AX)
+	VCVTDQ2PD    64(CX), Y2
+	VCVTDQ2PD    80(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x4<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x4<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 128(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x5<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x5<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 160(AX)
+	VCVTDQ2PD    96(CX), Y2
+	VCVTDQ2PD    112(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x6<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x6<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 192(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x7<>+0(SB), Y0, Y0
+	VPCMPEQQ     bits8x7<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 224(AX)
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000080, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F64ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineI32F64ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVB            R8, K1
+	VCVTDQ2PD        (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTDQ2PD        32(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTDQ2PD        64(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 128(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTDQ2PD        96(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 192(AX)
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000080, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F64ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineI64F64ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VPXOR        Y1, Y1, Y1
+	MOVQ         $0x4338000000000000, R8
+	VMOVQ        R8, X0
+	VPBROADCASTQ X0, Y2
+	MOVQ         $0x0008000000000000, R8
+	VMOVQ        R8, X0
+	VPBROADCASTQ X0, Y3
+	VBROADCASTSD 24(DX), Y4
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VMOVDQU      (CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x0<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x0<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      32(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x1<>+0(SB), Y0, Y8
+	VPCMPEQQ     bits8x1<>+0(SB), Y8, Y8
+	VPAND        Y8, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 136(DX), Y5
+	VBROADCASTSD 144(DX), Y8
+	VMAXPD       Y6, Y5, Y6
+	VMINPD       Y6, Y8, Y6
+	VMAXPD       Y7, Y5, Y7
+	VMINPD       Y7, Y8, Y7
+	VCMPPD       $0x07, Y6, Y6, Y8
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y8, Y8
+	VPAND        bits8x0<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x0<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y8, Y8
+	VBLENDVPD    Y8, Y6, Y4, Y6
+	VMOVUPS      Y6, (AX)
+	VCMPPD       $0x07, Y7, Y7, Y6
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y6, Y6
+	VPAND        bits8x1<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x1<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y6, Y6
+	VBLENDVPD    Y6, Y7, Y4, Y7
+	VMOVUPS      Y7, 32(AX)
+	VMOVDQU      64(CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x2<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x2<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      96(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x3<>+0(SB), Y0, Y8
+	VPCMPEQQ     bits8x3<>+0(SB), Y8, Y8
+	VPAND        Y8, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 136(DX), Y5
+	VBROADCASTSD 144(DX), Y8
+	VMAXPD       Y6, Y5, Y6
+	VMINPD       Y6, Y8, Y6
+	VMAXPD       Y7, Y5, Y7
+	VMINPD       Y7, Y8, Y7
+	VCMPPD       $0x07, Y6, Y6, Y8
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y8, Y8
+	VPAND        bits8x2<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x2<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y8, Y8
+	VBLENDVPD    Y8, Y6, Y4, Y6
+	VMOVUPS      Y6, 64(AX)
+	VCMPPD       $0x07, Y7, Y7, Y6
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y6, Y6
+	VPAND        bits8x3<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x3<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y6, Y6
+	VBLENDVPD    Y6, Y7, Y4, Y7
+	VMOVUPS      Y7, 96(AX)
+	VMOVDQU      128(CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x4<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x4<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      160(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x5<>+0(SB), Y0, Y8
+	VPCMPEQQ     bits8x5<>+0(SB), Y8, Y8
+	VPAND        Y8, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 136(DX), Y5
+	VBROADCASTSD 144(DX), Y8
+	VMAXPD       Y6, Y5, Y6
+	VMINPD       Y6, Y8, Y6
+	VMAXPD       Y7, Y5, Y7
+	VMINPD       Y7, Y8, Y7
+	VCMPPD       $0x07, Y6, Y6, Y8
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y8, Y8
+	VPAND        bits8x4<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x4<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y8, Y8
+	VBLENDVPD    Y8, Y6, Y4, Y6
+	VMOVUPS      Y6, 128(AX)
+	VCMPPD       $0x07, Y7, Y7, Y6
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y6, Y6
+	VPAND        bits8x5<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x5<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y6, Y6
+	VBLENDVPD    Y6, Y7, Y4, Y7
+	VMOVUPS      Y7, 160(AX)
+	VMOVDQU      192(CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x6<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x6<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      224(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x7<>+0(SB), Y0, Y8
+	VPCMPEQQ     bits8x7<>+0(SB), Y8, Y8
+	VPAND        Y8, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 136(DX), Y5
+	VBROADCASTSD 144(DX), Y8
+	VMAXPD       Y6, Y5, Y6
+	VMINPD       Y6, Y8, Y6
+	VMAXPD       Y7, Y5, Y7
+	VMINPD       Y7, Y8, Y7
+	VCMPPD       $0x07, Y6, Y6, Y8
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y8, Y8
+	VPAND        bits8x6<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x6<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y8, Y8
+	VBLENDVPD    Y8, Y6, Y4, Y6
+	VMOVUPS      Y6, 192(AX)
+	VCMPPD       $0x07, Y7, Y7, Y6
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y6, Y6
+	VPAND        bits8x7<>+0(SB), Y0, Y0
+	VPCMPEQQ     bits8x7<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y6, Y6
+	VBLENDVPD    Y6, Y7, Y4, Y7
+	VMOVUPS      Y7, 224(AX)
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	VPTEST       Y1, Y1
+	SETNE        AL
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F64ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineI64F64ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVB            R8, K1
+	VCVTQQ2PD        (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTQQ2PD        64(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTQQ2PD        128(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 128(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTQQ2PD        192(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 192(AX)
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
 // func expand1AVX2(dst *byte, bits *byte, stride int, n int, width int, one uint64)
 // Requires: AVX, AVX2
 TEXT ·expand1AVX2(SB), NOSPLIT, $0-48

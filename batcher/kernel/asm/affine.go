@@ -92,8 +92,9 @@ func bound(name string, elem int) rower {
 	return r
 }
 
+func bounds() []rower { return []rower{bound("boundF32", 4), bound("boundF64", 8)} }
+
 func affines() (all []rower) {
-	all = append(all, bound("boundF32", 4), bound("boundF64", 8))
 	for _, to := range []int{4, 8} {
 		name := map[int]string{4: "F32", 8: "F64"}[to]
 		longs := affine("affineI64"+name, 8, to, doublesBy(VCVTQQ2PD, VCVTQQ2PD_Z, 8), lanesLongDoubles)
