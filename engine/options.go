@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/batcher/feature"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/format"
@@ -67,10 +68,13 @@ type Options struct {
 	IDs  []string // columns that come first in the output
 	Keep []string // columns that follow them
 
-	Features []string
-	Bind     map[string][]string
-	Nulls    batcher.NullPolicies
-	Lossy    batcher.LossyCasts
+	// FeatureSpecs are what columns become on their way into the model; Features and
+	// Bind name them like columns.
+	FeatureSpecs []feature.Feature
+	Features     []string
+	Bind         map[string][]string
+	Nulls        batcher.NullPolicies
+	Lossy        batcher.LossyCasts
 
 	ModelOutputs []string // outputs to write; all by default
 	OutputPrefix string   // put before the name of each prediction column
