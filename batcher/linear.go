@@ -13,7 +13,7 @@ import (
 type linearFeature[D kernel.Number] struct {
 	source Feature // the column
 	line   *kernel.Line[D]
-	fill   D    // of nulls
+	fill   D    // the line's
 	filled bool // nulls are no nulls of the feature
 }
 
@@ -28,12 +28,11 @@ func newLinear[D kernel.Number](b *Binding, f *Feature, fill D, columns []string
 	if !ok {
 		return nil
 	}
-	linear := &linearFeature[D]{line: kernel.NewLine[D](l.Function), fill: fill, filled: l.Filled}
-	if l.Filled {
-		linear.fill = D(l.Fill)
+	if !l.Filled {
+		l.Function.Fill = float64(fill)
 	}
-	linear.source = Feature{Column: l.Column, Type: f.Program.Type(), Field: slices.Index(columns, l.Column)}
-	return linear
+	source := Feature{Column: l.Column, Type: f.Program.Type(), Field: slices.Index(columns, l.Column)}
+	return &linearFeature[D]{source: source, line: kernel.NewLine[D](l.Function), fill: D(l.Function.Fill), filled: l.Filled}
 }
 
 // evaluated are a binding's programs that no kernel computes.

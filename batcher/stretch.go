@@ -147,7 +147,7 @@ func setNumbers[S, D kernel.Number](s *stretch[D], src []S) error {
 	if s.line != nil {
 		s.column, s.filled = s.column.Through(s.line), true
 		s.convert = func(dst []D, at int) kernel.CheckResult {
-			return kernel.FillAffine(dst, src[at:], s.validity, s.bit+at, s.fill, &s.line.Affine)
+			return kernel.FillAffine(dst, src[at:], s.validity, s.bit+at, s.line)
 		}
 		return nil
 	}

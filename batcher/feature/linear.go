@@ -16,10 +16,8 @@ type Linear struct {
 	// reciprocal, so that a float32 of the result may be the one beside that of the
 	// program.
 	Function kernel.Affine
-	// Filled says that nulls, and where Function says so NaNs, become Fill, which has
-	// passed the function. Otherwise a null stays one.
+	// Filled says that nulls become the function's fill. Otherwise a null stays one.
 	Filled bool
-	Fill   float64
 }
 
 // leastReciprocal is where reciprocals begin to lose digits.
@@ -41,10 +39,10 @@ func (p *Program) Linear() (Linear, bool) {
 			if err != nil {
 				return l, false
 			}
-			l.Filled, l.Fill, l.Function.FillNaN = true, fill, fill == fill
+			l.Filled, l.Function.Fill, l.Function.FillNaN = true, fill, fill == fill
 		case s.Clip != nil:
 			low, high, _ := s.Clip.bounds() // was compiled
-			l.Fill = min(max(l.Fill, low), high)
+			l.Function.Fill = min(max(l.Function.Fill, low), high)
 			if !scaled {
 				l.Function = l.Function.Clip(low, high)
 				continue
@@ -65,9 +63,7 @@ func (p *Program) Linear() (Linear, bool) {
 // scale puts a linear function after the bounds; false where kernels have none like it.
 func (l *Linear) scale(s *Scale) bool {
 	f, _ := s.linear() // was compiled
-	low, high := l.Function.Lo, l.Function.Hi
-	a := kernel.Identity
-	a.FillNaN = l.Function.FillNaN
+	before, a := l.Function, kernel.Identity
 	if f.div == 0 {
 		a.Mul, a.Add = f.mul, f.add
 	} else {
@@ -76,8 +72,8 @@ func (l *Linear) scale(s *Scale) bool {
 	if size := math.Abs(a.Mul); size < leastReciprocal || math.IsInf(size, 0) {
 		return false
 	}
-	l.Function = a.Clip(low, high)
-	l.Fill = a.At(l.Fill)
+	l.Function = a.Clip(before.Lo, before.Hi)
+	l.Function.FillNaN, l.Function.Fill = before.FillNaN, a.At(before.Fill)
 	return true
 }
 
