@@ -174,7 +174,9 @@ func damaged(typ arrow.DataType, encoding int, l layout) (a arrow.Array) {
 		l.first, l.second = l.second, l.first
 		dict := values(len(l.first)/8, 0, nil)
 		t := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: typ}
-		return array.MakeFromData(array.NewDataWithDictionary(t, l.rows, []*memory.Buffer{bitmap, memory.NewBufferBytes(l.second)}, array.UnknownNullCount, l.offset, dict))
+		whole := array.NewDictionaryData(array.NewDataWithDictionary(t, l.rows, []*memory.Buffer{bitmap, memory.NewBufferBytes(l.second)}, array.UnknownNullCount, l.offset, dict))
+		_ = whole.Dictionary() // made when it is first asked for
+		return whole
 	default:
 		l.first, l.second = l.second, l.first
 		n := len(l.second) / 4
