@@ -17,6 +17,7 @@ import (
 // decisive are the settings that decide what a run writes, by the flag that says
 // them. Workers, readers and memory are none: they change no byte.
 var decisive = []struct{ setting, flag string }{
+	{"where", "--where"},
 	{"features", "--features"},
 	{"bind", "--bind"},
 	{"nulls", "--nulls"},

@@ -67,6 +67,10 @@ type Options struct {
 	IDs  []string // columns that come first in the output
 	Keep []string // columns that follow them
 
+	// Where is an expression on the input's columns; rows for which it is not true are
+	// left out, and counted. None when empty; see package filter.
+	Where string
+
 	Features []string
 	Bind     map[string][]string
 	Nulls    batcher.NullPolicies

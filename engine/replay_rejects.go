@@ -100,7 +100,7 @@ func rejectedRow(run string, b arrow.RecordBatch, i int) RejectedRow {
 
 // rejectedRows gives, for each part in which rows were found, the places of its
 // rejected rows that are not in the output, in order.
-func (r *replayer) rejectedRows(ctx context.Context, l *layout, m *ledger.Manifest, found []*hit) (places map[int][]int64, err error) {
+func (r *replayer) rejectedRows(ctx context.Context, l *layout, m *ledger.Manifest, found []*hit, rank ranking) (places map[int][]int64, err error) {
 	wanted := map[int]bool{}
 	for _, f := range found {
 		part := m.Parts[f.part]
@@ -136,7 +136,10 @@ func (r *replayer) rejectedRows(ctx context.Context, l *layout, m *ledger.Manife
 			return nil
 		}
 		file, row := b.Column(0).ValueStr(i), b.Column(1).(*array.Int64).Value(i)
-		place, ok := w.next(l, part, file, row)
+		place, ok, err := w.next(l, part, fileRow{file, row}, rank)
+		if err != nil {
+			return err
+		}
 		if !ok {
 			return fmt.Errorf("%w: %s lists row %d of %q among the rejects of part %d, which has no such row", ledger.ErrUnsound, m.Rejects.Name, row, file, part)
 		}
@@ -162,22 +165,34 @@ type placeWalk struct {
 	after int64 // places up to here are past
 }
 
-// next gives the place of a row of a file.
-func (w *placeWalk) next(l *layout, part int, file string, row int64) (place int64, ok bool) {
+// fileRow is a row of a file.
+type fileRow struct {
+	file string
+	row  int64
+}
+
+// next gives the place of a row in a part.
+func (w *placeWalk) next(l *layout, part int, at fileRow, rank ranking) (place int64, ok bool, err error) {
 	spans := l.parts[part].Spans
 	for ; w.span < len(spans); w.span++ {
 		s := spans[w.span]
-		place := w.first + row - s.FirstRow
-		if row >= s.FirstRow && row < s.FirstRow+s.Rows && place >= w.after && sameFile(l.files[s.File], file) {
-			w.after = place + 1
-			return place, true
+		if at.row >= s.FirstRow && at.row < s.FirstRow+s.Rows && sameFile(l.files[s.File], at.file) {
+			n, passes, err := rank(s, at.row)
+			if err != nil {
+				return 0, false, err
+			}
+			if place := w.first + n; passes && place >= w.after {
+				w.after = place + 1
+				return place, true, nil
+			}
 		}
-		if w.first > math.MaxInt64-s.Rows {
+		rows := l.rowsOf(s)
+		if w.first > math.MaxInt64-rows {
 			break
 		}
-		w.first += s.Rows
+		w.first += rows
 	}
-	return 0, false
+	return 0, false, nil
 }
 
 // sameFile says that a path, as a run was given it, is that of an absolute one:

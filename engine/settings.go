@@ -23,6 +23,7 @@ type settings struct {
 	Compression   string              `json:"compression"`
 	IDs           []string            `json:"ids"`
 	Keep          []string            `json:"keep"`
+	Where         string              `json:"where"`
 	Features      []string            `json:"features"`
 	Bind          map[string][]string `json:"bind"`
 	Nulls         string              `json:"nulls"`
@@ -71,7 +72,7 @@ func (p *Plan) Settings() map[string]any {
 	}
 	s := settings{
 		Input: o.Inputs, Output: o.Output, OutputFormat: o.Format, Compression: o.Compression,
-		IDs: o.IDs, Keep: o.Keep, Features: o.Features, Bind: o.Bind,
+		IDs: o.IDs, Keep: o.Keep, Where: o.Where, Features: o.Features, Bind: o.Bind,
 		Nulls: o.Nulls.Default.String(), NullsByColumn: nulls, LossyCasts: o.Lossy == batcher.AllowLossy,
 		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout,
 		Provider: o.Provider, ProviderReason: o.ProviderReason, Devices: append([]int{}, o.Devices...), Streams: o.Streams,
@@ -106,7 +107,7 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 	o := Options{
 		Model: m.Model.Path, ModelSHA256: m.Model.SHA256,
 		Inputs: s.Input, Output: s.Output, Format: s.OutputFormat, Compression: s.Compression,
-		IDs: s.IDs, Keep: s.Keep, Features: s.Features, Bind: s.Bind,
+		IDs: s.IDs, Keep: s.Keep, Where: s.Where, Features: s.Features, Bind: s.Bind,
 		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout,
 		Provider: s.Provider, ProviderReason: s.ProviderReason, Devices: s.Devices, Streams: s.Streams,
 		TF32: s.TF32, DeviceMemory: s.DeviceMemory, AllowCPUNodes: s.AllowCPUNodes, EngineCache: s.EngineCache,
