@@ -59,8 +59,9 @@ func TestDecode(t *testing.T) {
 		{"numbers in each form of the core schema", "workers: 0x10\nreaders: 0o17\npart_rows: 010\n", nil, Job{Workers: 16, Readers: 15, PartRows: 10}},
 		{"settings of two forms", "batch_size: 512\nlimits: {max_bad_rows: 0.1%, memory: 2GiB, device_memory: 1000000}\n", nil,
 			Job{BatchSize: "512", Limits: Limits{MaxBadRows: "0.1%", Memory: "2GiB", DeviceMemory: "1000000"}}},
-		{"one null policy", "nulls: .nan\n", nil, Job{Nulls: Nulls{All: "nan"}}},
-		{"null policies by column", "nulls: {a: 0.10, b: reject, c: no, '*': nan}\n", nil, Job{Nulls: Nulls{All: "nan", Columns: map[string]string{"a": "0.10", "b": "reject", "c": "no"}}}},
+		{"one null policy", "nulls: .nan\n", nil, Job{Nulls: Nulls{All: new("nan")}}},
+		{"null policies by column", "nulls: {a: 0.10, b: reject, c: no, '*': nan}\n", nil, Job{Nulls: Nulls{All: new("nan"), Columns: map[string]string{"a": "0.10", "b": "reject", "c": "no"}}}},
+		{"a null that becomes the empty text", "nulls: ''\n", nil, Job{Nulls: Nulls{All: new("")}}},
 		{"columns alone are a list of features", "features: [a, b]\n", nil, Job{Names: []string{"a", "b"}}},
 		{"a column beside a feature is a feature", "features: [a, {name: c, column: b, transforms: [log1p, abs: ~, fill: 9007199254740993]}]\n", nil, Job{Specs: []feature.Feature{
 			{Column: "a"},
