@@ -67,6 +67,11 @@ func (c *collector) fixSchema(predictions []arrow.Field) (*arrow.Schema, error) 
 		if c.columns != nil && !slices.Equal(c.columns, columns) {
 			return nil, fmt.Errorf("%w: the columns are %v now and were %v when the run began", ErrOutputShape, columns, c.columns)
 		}
+		if c.staging != nil { // not in a trial
+			if err := c.staging.CheckColumns(columns); err != nil {
+				return nil, err
+			}
+		}
 		c.schema, c.columns = schema, columns
 		return c.schema, nil
 	}

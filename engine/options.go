@@ -11,8 +11,10 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/batcher/feature"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -60,12 +62,20 @@ type Options struct {
 	Model       string // path of the .onnx file
 	ModelSHA256 string // pins the model, in hex
 	Inputs      []string
+	// Partitions says which columns are made of KEY=VALUE folders in the inputs' paths:
+	// auto by default; see dataset.ParsePartitions.
+	Partitions  string
 	Output      string
 	Format      format.Name // by Output's extension, else Parquet
 	Compression string      // of the output; see format.WriteOptions
 
 	IDs  []string // columns that come first in the output
 	Keep []string // columns that follow them
+
+	// FeatureSpecs are features made from columns; Features, Bind and other features
+	// may name them. Where there are some and no Features, the model's one [N,F] input
+	// has all of them that are not hidden, in order.
+	FeatureSpecs []feature.Feature
 
 	Features []string
 	Bind     map[string][]string
@@ -121,6 +131,9 @@ type Options struct {
 	// default.
 	Digest DigestMode
 
+	// JobFile is the job file that the options are from, for the manifest.
+	JobFile JobFile
+
 	// ProfileDir is the folder of tuned profiles; none when empty.
 	ProfileDir string
 
@@ -131,6 +144,21 @@ type Options struct {
 
 	Library ort.LibraryOptions
 	Build   Build
+}
+
+// JobFile says which job file a run was made from. None of it decides anything: what
+// the file says is in the settings.
+type JobFile struct {
+	Path       string            `json:"path"`
+	SHA256     string            `json:"sha256"`
+	Parameters map[string]string `json:"parameters,omitempty"`
+	Fitted     []FittedFile      `json:"fitted,omitempty"`
+}
+
+// FittedFile is a file that features were taken from.
+type FittedFile struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
 }
 
 // Build says which program is running, for the manifest.
@@ -164,6 +192,9 @@ func (o *Options) EnsureDefaults() {
 	if o.IntraOpThreads == 0 {
 		o.IntraOpThreads = 1
 	}
+	if o.Partitions == "" {
+		o.Partitions = "auto"
+	}
 	if o.Layout == "" {
 		o.Layout = LayoutAuto
 	}
@@ -196,6 +227,9 @@ func (o *Options) Validate() error {
 	}
 	if len(o.Inputs) == 0 {
 		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
+	}
+	if _, err := dataset.ParsePartitions(o.Partitions); err != nil {
+		bad("--%w", err)
 	}
 	if o.BatchRows < 0 {
 		bad("--batch-size (%d) must be >= 1, or auto", o.BatchRows)

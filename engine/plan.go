@@ -114,7 +114,11 @@ func (p *Plan) openData(ctx context.Context) error {
 		return err
 	}
 	p.Skipped = listing.Skipped
-	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{Read: format.ReadOptions{Decoders: p.cores}})
+	partitions, err := dataset.ParsePartitions(p.Options.Partitions)
+	if err != nil {
+		return fmt.Errorf("%w: --%w", ErrUsage, err)
+	}
+	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{Read: format.ReadOptions{Decoders: p.cores}, Partitions: partitions})
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/batcher/feature"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/format"
@@ -21,12 +22,21 @@ import (
 // something, or which program runs, and decide no prediction by themselves.
 var notRecorded = []string{"ProfileDir", "Library", "Build", "Restart", "ScoreApart"}
 
+// someFeatures have numbers that a float64 or JSON does not hold as they are written.
+var someFeatures = []feature.Feature{
+	{Name: "id_known", Column: "id", Transforms: []feature.Step{
+		{Fill: &feature.Scalar{Kind: feature.Number, Number: math.Inf(1), Text: ".inf"}},
+		{OneHot: &feature.OneHot{Categories: []feature.Category{{{}, feature.TextOf("12")}, {{Kind: feature.Number, Number: 1 << 53, Text: "9007199254740993"}}}, Unknown: feature.UnknownOther}},
+	}},
+	{Name: "ratio", Columns: []string{"a", "b"}, Transforms: []feature.Step{{Ratio: &feature.Ratio{}}, {Log1p: &feature.Plain{}}}, Hidden: true},
+}
+
 // Every option comes back from a manifest, so that a replay has it. An option
 // that is new must be given a value here, and then a place in settings.
 func TestOptionsComeBackFromAManifest(t *testing.T) {
 	want := Options{
-		Model: "/m.onnx", ModelSHA256: "ab", Inputs: []string{"data/*.parquet"}, Output: "out", Format: format.ArrowFile, Compression: "zstd",
-		IDs: []string{"id"}, Keep: []string{"k"}, Features: []string{"a", "b"}, Bind: map[string][]string{"x": {"a", "b"}},
+		Model: "/m.onnx", ModelSHA256: "ab", Inputs: []string{"data/*.parquet"}, Partitions: "date=date", Output: "out", Format: format.ArrowFile, Compression: "zstd",
+		IDs: []string{"id"}, Keep: []string{"k"}, FeatureSpecs: someFeatures, Features: []string{"a", "b"}, Bind: map[string][]string{"x": {"a", "b"}},
 		Nulls: batcher.NullPolicies{
 			Default:  batcher.NullPolicy{Action: batcher.NullReject},
 			ByColumn: map[string]batcher.NullPolicy{"a": {Action: batcher.NullFill, Value: "nan"}, "b": {Action: batcher.NullNaN}, "c": {Action: batcher.NullFill}},
@@ -37,7 +47,8 @@ func TestOptionsComeBackFromAManifest(t *testing.T) {
 		IntraOpThreads: 2, Devices: []int{1, 0}, Streams: 5, ProviderReason: "it is there", TF32: true, DeviceMemory: 1<<60 + 1, AllowCPUNodes: true, EngineCache: "/c",
 		MemoryLimit: 1<<60 + 3, IfExists: ledger.IfExistsReplace, MaxRejects: 7, MaxRejectPercent: 2.5, OnBadRow: BadNull,
 		Finite: batcher.FinitePolicy{All: true, Columns: []string{"a"}}, RefuseNaN: true,
-		Digest: DigestXXH3,
+		Digest:  DigestXXH3,
+		JobFile: JobFile{Path: "job.yaml", SHA256: "cd", Parameters: map[string]string{"date": "2026-11-22"}, Fitted: []FittedFile{{Path: "f.json", SHA256: "ef"}}},
 	}
 	v := reflect.ValueOf(want)
 	for i := range v.NumField() {
