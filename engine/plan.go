@@ -315,7 +315,7 @@ func (p *Plan) knownNulls() error {
 	var choices []string // for the first of them
 	for i := range p.Binding.Bindings {
 		for _, f := range p.Binding.Bindings[i].Features {
-			if f.Nulls.Action != batcher.NullError {
+			if f.Nulls.Action != batcher.NullError || f.Program != nil {
 				continue
 			}
 			if n, ok := p.Dataset.NullCount(f.Column); ok && n > 0 {
