@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/format"
@@ -70,6 +71,8 @@ type Options struct {
 	// Where is an expression on the input's columns; rows for which it is not true are
 	// left out, and counted. None when empty; see package filter.
 	Where string
+	// Rules are what values have to be; a row that breaks one is bad.
+	Rules []filter.Rule
 
 	Features []string
 	Bind     map[string][]string

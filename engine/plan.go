@@ -33,7 +33,7 @@ type Plan struct {
 	Binding    *batcher.Plan
 	Parts      []dataset.Part
 	// Columns are the columns that are read: those of the binding, then ids, kept
-	// columns, and those of the filter that are not among them.
+	// columns, and those of the filter and of rules that are not among them.
 	Columns []string
 	// Passed are the fields that pass through to the output, ids first, and
 	// PassedAt their indexes into Columns.
@@ -63,6 +63,7 @@ type Plan struct {
 
 	passedSchema *arrow.Schema // of Passed
 	where        *where        // nil without a filter
+	rules        *rules        // nil without rules
 
 	stopping *stopping
 
@@ -180,6 +181,9 @@ func (p *Plan) fit() error {
 		return err
 	}
 	if err := p.fitWhere(schema); err != nil {
+		return err
+	}
+	if err := p.fitRules(schema); err != nil {
 		return err
 	}
 	if err := p.chooseBatch(); err != nil {

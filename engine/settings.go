@@ -7,6 +7,7 @@ import (
 	"reflect"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/format"
@@ -24,6 +25,7 @@ type settings struct {
 	IDs           []string            `json:"ids"`
 	Keep          []string            `json:"keep"`
 	Where         string              `json:"where"`
+	Rules         []filter.Rule       `json:"rules"`
 	Features      []string            `json:"features"`
 	Bind          map[string][]string `json:"bind"`
 	Nulls         string              `json:"nulls"`
@@ -72,7 +74,7 @@ func (p *Plan) Settings() map[string]any {
 	}
 	s := settings{
 		Input: o.Inputs, Output: o.Output, OutputFormat: o.Format, Compression: o.Compression,
-		IDs: o.IDs, Keep: o.Keep, Where: o.Where, Features: o.Features, Bind: o.Bind,
+		IDs: o.IDs, Keep: o.Keep, Where: o.Where, Rules: append([]filter.Rule{}, o.Rules...), Features: o.Features, Bind: o.Bind,
 		Nulls: o.Nulls.Default.String(), NullsByColumn: nulls, LossyCasts: o.Lossy == batcher.AllowLossy,
 		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout,
 		Provider: o.Provider, ProviderReason: o.ProviderReason, Devices: append([]int{}, o.Devices...), Streams: o.Streams,
@@ -107,7 +109,7 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 	o := Options{
 		Model: m.Model.Path, ModelSHA256: m.Model.SHA256,
 		Inputs: s.Input, Output: s.Output, Format: s.OutputFormat, Compression: s.Compression,
-		IDs: s.IDs, Keep: s.Keep, Where: s.Where, Features: s.Features, Bind: s.Bind,
+		IDs: s.IDs, Keep: s.Keep, Where: s.Where, Rules: s.Rules, Features: s.Features, Bind: s.Bind,
 		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout,
 		Provider: s.Provider, ProviderReason: s.ProviderReason, Devices: s.Devices, Streams: s.Streams,
 		TF32: s.TF32, DeviceMemory: s.DeviceMemory, AllowCPUNodes: s.AllowCPUNodes, EngineCache: s.EngineCache,

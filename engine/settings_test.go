@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/format"
@@ -24,6 +26,7 @@ var notRecorded = []string{"ProfileDir", "Library", "Build", "Restart", "ScoreAp
 // Every option comes back from a manifest, so that a replay has it. An option
 // that is new must be given a value here, and then a place in settings.
 func TestOptionsComeBackFromAManifest(t *testing.T) {
+	one := feature.NumberOf(1)
 	want := Options{
 		Model: "/m.onnx", ModelSHA256: "ab", Inputs: []string{"data/*.parquet"}, Output: "out", Format: format.ArrowFile, Compression: "zstd",
 		IDs: []string{"id"}, Keep: []string{"k"}, Features: []string{"a", "b"}, Bind: map[string][]string{"x": {"a", "b"}},
@@ -31,6 +34,7 @@ func TestOptionsComeBackFromAManifest(t *testing.T) {
 			Default:  batcher.NullPolicy{Action: batcher.NullReject},
 			ByColumn: map[string]batcher.NullPolicy{"a": {Action: batcher.NullFill, Value: "nan"}, "b": {Action: batcher.NullNaN}, "c": {Action: batcher.NullFill}},
 		},
+		Where: "a > 0", Rules: []filter.Rule{{Column: "a", NotNull: true, Range: &filter.Range{Min: &one}}},
 		Lossy: batcher.AllowLossy, ModelOutputs: []string{"y"}, OutputPrefix: "pred_", Layout: LayoutColumns,
 		Provider: ort.CUDA, Kernels: KernelsONNXRuntime, BatchRows: 512, Workers: 3, Readers: 2,
 		PartRows:       math.MaxInt64, // of a single file, which no float64 holds
