@@ -120,6 +120,7 @@ func (p *Plan) openData(ctx context.Context) error {
 	}
 	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{
 		Read: format.ReadOptions{Decoders: p.cores}, Statistics: filter.Names(p.Options.Where), Partitions: partitions,
+		Drift: dataset.DriftIsKept, // checkDrift knows which columns the run needs
 	})
 	return err
 }
@@ -159,16 +160,12 @@ func outside(output string, inputs []string) error {
 func (p *Plan) fit() error {
 	opts := &p.Options
 	schema := p.Dataset.Schema()
-	if err := p.bindModels(schema); err != nil {
-		return err
+	for _, step := range []func(*arrow.Schema) error{p.bindModels, p.pass, p.fitWhere, p.fitRules} {
+		if err := step(schema); err != nil {
+			return p.besideDrift(err)
+		}
 	}
-	if err := p.pass(schema); err != nil {
-		return err
-	}
-	if err := p.fitWhere(schema); err != nil {
-		return err
-	}
-	if err := p.fitRules(schema); err != nil {
+	if err := p.checkDrift(); err != nil {
 		return err
 	}
 	if err := p.chooseBatch(); err != nil {

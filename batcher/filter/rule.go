@@ -242,6 +242,15 @@ func listed(list []feature.Scalar) string {
 // Columns are the columns that the rules read, each once.
 func (r *Rules) Columns() []string { return slices.Clone(r.columns) }
 
+// Conditions are the rules as they are understood, one a condition.
+func (r *Rules) Conditions() []string {
+	texts := make([]string, len(r.checks))
+	for i := range r.checks {
+		texts[i] = r.checks[i].filter.String()
+	}
+	return texts
+}
+
 // Checker holds rows to rules. It belongs to one goroutine.
 type Checker struct {
 	rules *Rules
