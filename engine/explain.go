@@ -19,9 +19,16 @@ type Explanation struct {
 	Models   []ledger.NamedModel `json:"models,omitempty"` // of a run of several
 
 	Files []ExplainedFile `json:"files"`
-	Rows  int64           `json:"rows"`
-	Spans int             `json:"spans"`
-	Bytes int64           `json:"bytes"` // stored, of all columns
+	// Differences are where files differ from the first, in columns that the run does
+	// not need.
+	Differences []string `json:"differences"`
+	// Filter is nil without one.
+	Filter *ExplainedFilter `json:"filter,omitempty"`
+	Rules  []string         `json:"rules"`
+
+	Rows  int64 `json:"rows"`
+	Spans int   `json:"spans"`
+	Bytes int64 `json:"bytes"` // stored, of all columns
 	// Partitions are the columns made of folders in the files' paths.
 	Partitions []ExplainedPartition `json:"partitions"`
 
@@ -114,6 +121,7 @@ func (p *Plan) Explain() *Explanation {
 		Output:     p.Options.Output, Format: string(p.Options.Format), Provider: p.Options.Provider, ProviderReason: p.Options.ProviderReason,
 	}
 
+	e.Differences, e.Filter, e.Rules = p.drifted(), p.explainFilter(), p.explainRules()
 	for _, f := range p.Dataset.Files() {
 		e.Files = append(e.Files, ExplainedFile{Path: f.Path, Format: string(f.Format), Rows: f.Rows, Spans: f.Spans, Bytes: f.Bytes})
 		e.Spans += f.Spans
