@@ -90,11 +90,7 @@ func (r *planReport) Text(w io.Writer) error {
 		t.AppendRow(table.Row{c.Column, c.Type, c.From})
 	}
 	b.WriteString(t.Render() + "\n\n")
-	if r.PartRows == math.MaxInt64 {
-		fmt.Fprintf(&b, "parts    1: one %s file\n", r.Format)
-	} else {
-		fmt.Fprintf(&b, "parts    %d, of %s rows or more but the last; one %s file each\n", r.Parts, humanize.Comma(r.PartRows), r.Format)
-	}
+	r.partsText(&b)
 	fmt.Fprintf(&b, "batches  %s of up to %s rows; %d workers, %d readers\n", humanize.Comma(r.Batches), humanize.Comma(int64(r.BatchRows)), r.Workers, r.Readers)
 	if r.BatchAuto {
 		b.WriteString("         a tuned profile, or the first rows, may choose another size when the run starts (--batch-size auto)\n")
@@ -113,6 +109,22 @@ func (r *planReport) Text(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// partsText says which files come of the input's parts.
+func (r *planReport) partsText(b *strings.Builder) {
+	if r.PartRows == math.MaxInt64 {
+		fmt.Fprintf(b, "parts    1: one %s file\n", r.Format)
+		return
+	}
+	each := fmt.Sprintf("one %s file each", r.Format)
+	if r.TargetFileBytes > 0 {
+		each = fmt.Sprintf("%s files of about %s at most", r.Format, bytesOf(r.TargetFileBytes))
+	}
+	if len(r.PartitionBy) > 0 {
+		each += ", for each value of " + strings.Join(r.PartitionBy, ", ")
+	}
+	fmt.Fprintf(b, "parts    %d, of %s rows or more but the last; %s\n", r.Parts, humanize.Comma(r.PartRows), each)
 }
 
 // providerText says where the model would run.
