@@ -45,6 +45,9 @@ type Explanation struct {
 	Output    string `json:"output,omitempty"`
 	Format    string `json:"output_format"`
 
+	PartitionBy     []string `json:"partition_by"`
+	TargetFileBytes int64    `json:"target_file_bytes"` // 0: none
+
 	Provider       ort.Provider      `json:"provider"`
 	ProviderReason string            `json:"provider_reason,omitempty"` // where --provider auto chose it
 	Devices        *ExplainedDevices `json:"devices,omitempty"`         // nil on the CPU
@@ -117,8 +120,8 @@ func (p *Plan) Explain() *Explanation {
 		Model: p.Model.Path, SHA256: p.Model.SHA256, Rewrites: p.Rewrites(), Models: p.modelFiles(),
 		Rows: p.Dataset.Rows(), Parts: len(p.Parts), PartRows: p.Options.PartRows, Batches: p.Batches(),
 		BatchRows: p.Options.BatchRows, BatchAuto: p.autoBatch(), Workers: p.Options.Workers, Readers: p.Options.Readers,
-		Partitions: p.explainPartitions(),
-		Output:     p.Options.Output, Format: string(p.Options.Format), Provider: p.Options.Provider, ProviderReason: p.Options.ProviderReason,
+		Partitions: p.explainPartitions(), PartitionBy: append([]string{}, p.Options.PartitionBy...), TargetFileBytes: p.Options.TargetFileBytes,
+		Output: p.Options.Output, Format: string(p.Options.Format), Provider: p.Options.Provider, ProviderReason: p.Options.ProviderReason,
 	}
 
 	e.Differences, e.Filter, e.Rules = p.drifted(), p.explainFilter(), p.explainRules()
@@ -136,6 +139,9 @@ func (p *Plan) Explain() *Explanation {
 		from := "kept"
 		if i < p.ids {
 			from = "id"
+		}
+		if slices.Contains(p.Options.PartitionBy, f.Name) {
+			from += ", in the folders' names"
 		}
 		e.Outputs = append(e.Outputs, ExplainedColumn{Column: f.Name, Type: f.Type.String(), From: from})
 	}

@@ -95,11 +95,7 @@ func (r *planReport) Text(w io.Writer) error {
 		t.AppendRow(table.Row{c.Column, c.Type, c.From})
 	}
 	b.WriteString(t.Render() + "\n\n")
-	if r.PartRows == math.MaxInt64 {
-		fmt.Fprintf(&b, "parts    1: one %s file\n", r.Format)
-	} else {
-		fmt.Fprintf(&b, "parts    %d, of %s rows or more but the last; one %s file each\n", r.Parts, humanize.Comma(r.PartRows), r.Format)
-	}
+	r.partsText(&b)
 	most := ""
 	if r.Filter != nil {
 		most = "at most "
@@ -155,6 +151,22 @@ func (r *planReport) filterText(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "%-8s %s\n", name, rule)
 	}
+}
+
+// partsText says which files come of the input's parts.
+func (r *planReport) partsText(b *strings.Builder) {
+	if r.PartRows == math.MaxInt64 {
+		fmt.Fprintf(b, "parts    1: one %s file\n", r.Format)
+		return
+	}
+	each := fmt.Sprintf("one %s file each", r.Format)
+	if r.TargetFileBytes > 0 {
+		each = fmt.Sprintf("%s files of about %s at most", r.Format, bytesOf(r.TargetFileBytes))
+	}
+	if len(r.PartitionBy) > 0 {
+		each += ", for each value of " + strings.Join(r.PartitionBy, ", ")
+	}
+	fmt.Fprintf(b, "parts    %d, of %s rows or more but the last; %s\n", r.Parts, humanize.Comma(r.PartRows), each)
 }
 
 // providerText says where the model would run.
