@@ -4,6 +4,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/models"
@@ -22,6 +23,12 @@ type Explanation struct {
 	Bytes   int64             `json:"bytes"` // stored, of all columns
 	Inputs  []ExplainedInput  `json:"inputs"`
 	Outputs []ExplainedColumn `json:"outputs"` // ids and kept columns first
+
+	// Compared are the predictions of other models that are compared with those of the
+	// first, and NotCompared those that nothing is compared with, as far as the models'
+	// signatures tell.
+	Compared    []agreement.Pair `json:"compared,omitempty"`
+	NotCompared []string         `json:"not_compared,omitempty"`
 
 	Parts     int    `json:"parts"`
 	PartRows  int64  `json:"part_rows"`
@@ -123,6 +130,8 @@ func (p *Plan) Explain() *Explanation {
 	for i := range p.outputs {
 		e.Outputs = append(e.Outputs, p.outputs[i].explain()...)
 	}
+	pairs, left, _ := p.knownPairs() // it was without error when the plan was made
+	e.Compared, e.NotCompared = compared(pairs), left
 	e.Memory = p.estimateMemory()
 	if p.Options.Provider != ort.CPU {
 		e.Devices = p.explainDevices()

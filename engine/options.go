@@ -61,7 +61,10 @@ type Options struct {
 	ModelSHA256 string // pins the model, in hex
 	// Models, in place of Model, are several models that score the same rows in one
 	// pass: the first is the champion, which the others are compared with.
-	Models      []ModelOptions
+	Models []ModelOptions
+	// AgreementLimits are how far the others may be from the first.
+	AgreementLimits AgreementLimits
+
 	Inputs      []string
 	Output      string
 	Format      format.Name // by Output's extension, else Parquet
@@ -195,6 +198,7 @@ func (o *Options) Validate() error {
 	var problems []error
 	bad := func(f string, args ...any) { problems = append(problems, fmt.Errorf(f, args...)) }
 	o.validateModels(bad)
+	o.validateLimits(bad)
 	if len(o.Inputs) == 0 {
 		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
@@ -47,6 +48,9 @@ type Plan struct {
 	digested *DigestChoice
 	// rewriteCheck is how the rewritten model compares; nil unless it was checked.
 	rewriteCheck *RewriteCheck
+
+	// agreement is how far models agree; nil before everything is compared, and of one.
+	agreement []agreement.Summary
 
 	// limit is the memory limit in bytes, 0 for none, and lowered what it changed.
 	limit       int64
@@ -151,6 +155,9 @@ func (p *Plan) fit() error {
 	opts := &p.Options
 	schema := p.Dataset.Schema()
 	if err := p.bindModels(schema); err != nil {
+		return err
+	}
+	if _, _, err := p.knownPairs(); err != nil {
 		return err
 	}
 	if err := p.pass(schema); err != nil {

@@ -7,6 +7,7 @@ import (
 	"reflect"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/format"
@@ -33,7 +34,10 @@ type settings struct {
 	OutputLayout  Layout              `json:"output_layout"`
 	// Models are those of a run of several, without path and digest, which the manifest
 	// has.
-	Models []ModelOptions `json:"models"`
+	Models          []ModelOptions  `json:"models"`
+	AgreementLimits AgreementLimits `json:"agreement_limits"`
+	// Agreement is how far those models agreed.
+	Agreement []agreement.Summary `json:"agreement"`
 
 	Provider       ort.Provider `json:"provider"`
 	ProviderReason string       `json:"provider_reason"`
@@ -76,7 +80,7 @@ func (p *Plan) Settings() map[string]any {
 		Input: o.Inputs, Output: o.Output, OutputFormat: o.Format, Compression: o.Compression,
 		IDs: o.IDs, Keep: o.Keep, Features: o.Features, Bind: o.Bind,
 		Nulls: o.Nulls.Default.String(), NullsByColumn: nulls, LossyCasts: o.Lossy == batcher.AllowLossy,
-		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout, Models: o.unplaced(),
+		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout, Models: o.unplaced(), AgreementLimits: o.AgreementLimits, Agreement: p.agreement,
 		Provider: o.Provider, ProviderReason: o.ProviderReason, Devices: append([]int{}, o.Devices...), Streams: o.Streams,
 		TF32: o.TF32, DeviceMemory: o.DeviceMemory, AllowCPUNodes: o.AllowCPUNodes, EngineCache: o.EngineCache,
 		Kernels: o.Kernels, ModelRewrites: p.Rewrites(), RewriteCheck: p.rewriteCheck,
@@ -109,7 +113,7 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 	o := Options{
 		Inputs: s.Input, Output: s.Output, Format: s.OutputFormat, Compression: s.Compression,
 		IDs: s.IDs, Keep: s.Keep, Features: s.Features, Bind: s.Bind,
-		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout,
+		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout, AgreementLimits: s.AgreementLimits,
 		Provider: s.Provider, ProviderReason: s.ProviderReason, Devices: s.Devices, Streams: s.Streams,
 		TF32: s.TF32, DeviceMemory: s.DeviceMemory, AllowCPUNodes: s.AllowCPUNodes, EngineCache: s.EngineCache,
 		Kernels: s.Kernels, BatchRows: s.BatchSize, Workers: s.Workers, Readers: s.Readers, PartRows: s.PartRows, IntraOpThreads: s.IntraOpThreads,

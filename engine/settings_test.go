@@ -28,7 +28,8 @@ func TestOptionsComeBackFromAManifest(t *testing.T) {
 			Name: "a", Model: "/a.onnx", ModelSHA256: "cd", Features: []string{"a"}, Bind: map[string][]string{"x": {"a"}}, Nulls: map[string]string{"*": "nan"},
 			ModelOutputs: []string{"y"}, OutputPrefix: new(string), OutputLayout: LayoutList,
 		}, {Name: "b", Model: "/b.onnx", ModelSHA256: "ef", Compare: map[string]string{"y": "z"}}},
-		Inputs: []string{"data/*.parquet"}, Output: "out", Format: format.ArrowFile, Compression: "zstd",
+		AgreementLimits: AgreementLimits{MaxPSI: new(float64)},
+		Inputs:          []string{"data/*.parquet"}, Output: "out", Format: format.ArrowFile, Compression: "zstd",
 		IDs: []string{"id"}, Keep: []string{"k"}, Features: []string{"a", "b"}, Bind: map[string][]string{"x": {"a", "b"}},
 		Nulls: batcher.NullPolicies{
 			Default:  batcher.NullPolicy{Action: batcher.NullReject},
