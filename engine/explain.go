@@ -17,10 +17,13 @@ type Explanation struct {
 	Rewrites []string            `json:"model_rewrites"`
 	Models   []ledger.NamedModel `json:"models,omitempty"` // of a run of several
 
-	Files   []ExplainedFile   `json:"files"`
-	Rows    int64             `json:"rows"`
-	Spans   int               `json:"spans"`
-	Bytes   int64             `json:"bytes"` // stored, of all columns
+	Files []ExplainedFile `json:"files"`
+	Rows  int64           `json:"rows"`
+	Spans int             `json:"spans"`
+	Bytes int64           `json:"bytes"` // stored, of all columns
+	// Partitions are the columns made of folders in the files' paths.
+	Partitions []ExplainedPartition `json:"partitions"`
+
 	Inputs  []ExplainedInput  `json:"inputs"`
 	Outputs []ExplainedColumn `json:"outputs"` // ids and kept columns first
 
@@ -107,7 +110,8 @@ func (p *Plan) Explain() *Explanation {
 		Model: p.Model.Path, SHA256: p.Model.SHA256, Rewrites: p.Rewrites(), Models: p.modelFiles(),
 		Rows: p.Dataset.Rows(), Parts: len(p.Parts), PartRows: p.Options.PartRows, Batches: p.Batches(),
 		BatchRows: p.Options.BatchRows, BatchAuto: p.autoBatch(), Workers: p.Options.Workers, Readers: p.Options.Readers,
-		Output: p.Options.Output, Format: string(p.Options.Format), Provider: p.Options.Provider, ProviderReason: p.Options.ProviderReason,
+		Partitions: p.explainPartitions(),
+		Output:     p.Options.Output, Format: string(p.Options.Format), Provider: p.Options.Provider, ProviderReason: p.Options.ProviderReason,
 	}
 
 	for _, f := range p.Dataset.Files() {

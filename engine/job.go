@@ -17,11 +17,13 @@ import (
 // decisive are the settings that decide what a run writes, by the flag that says
 // them. Workers, readers and memory are none: they change no byte.
 var decisive = []struct{ setting, flag string }{
+	{"feature_specs", "the job's features"},
 	{"features", "--features"},
 	{"bind", "--bind"},
 	{"nulls", "--nulls"},
 	{"nulls_by_column", "--nulls COLUMN="},
 	{"allow_lossy_casts", "--allow-lossy-casts"},
+	{"partitions", "--partitions"},
 	{"ids", "--ids"},
 	{"keep", "--keep"},
 	{"models", "models"},
@@ -31,6 +33,8 @@ var decisive = []struct{ setting, flag string }{
 	{"output_format", "--output-format"},
 	{"compression", "--compression"},
 	{"part_rows", "--part-rows"},
+	{"partition_by", "--partition-by"},
+	{"target_file_bytes", "--target-file-size"},
 	{"provider", "--provider"},
 	{"tf32", "--tf32"},
 	{"kernels", "--kernels"},
@@ -48,13 +52,14 @@ func (p *Plan) job(lib *ort.Library) (*ledger.Job, error) {
 		{Name: "millrace's version", Value: fmt.Sprintf("%s (%s)", p.Options.Build.Version, p.Options.Build.Commit)},
 		{Name: "ONNX Runtime's version", Value: lib.Version},
 	}...)}
+	of := map[string]string{"model_rewrites": job.Facts[0].Name}
 	settings := p.Settings()
 	for _, d := range decisive {
 		value, err := json.Marshal(settings[d.setting])
 		if err != nil {
 			return nil, fmt.Errorf("%w: setting %s: %w", ErrInternal, d.setting, err)
 		}
-		job.Facts = append(job.Facts, ledger.Fact{Name: d.flag, Value: string(value)})
+		job.Facts = append(job.Facts, ledger.Fact{Name: d.flag, Value: string(value), Of: of[d.setting]})
 	}
 	// What is left to a run to choose is frozen in its journal.
 	asked := func(given bool, n int) string {
@@ -134,7 +139,7 @@ func (c *collector) takeOver(part *ledger.PartRecord) error {
 		return err
 	}
 	c.features.add(detail.Features)
-	c.outputs[part.Part], c.rejects[part.Part] = part.Output, part.Rejects
+	c.outputs[part.Part], c.rejects[part.Part] = part.Outputs, part.Rejects
 	c.parts[part.Part], c.done[part.Part] = part.Rows, true
 	if c.single != nil {
 		c.single.done[part.Part] = true

@@ -115,7 +115,11 @@ func (p *Plan) openData(ctx context.Context) error {
 		return err
 	}
 	p.Skipped = listing.Skipped
-	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{Read: format.ReadOptions{Decoders: p.cores}})
+	partitions, err := dataset.ParsePartitions(p.Options.Partitions)
+	if err != nil {
+		return fmt.Errorf("%w: --%w", ErrUsage, err)
+	}
+	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{Read: format.ReadOptions{Decoders: p.cores}, Partitions: partitions})
 	return err
 }
 
@@ -205,6 +209,9 @@ func (p *Plan) pass(schema *arrow.Schema) error {
 	}
 	// Outputs of unknown shape are checked again when their columns are known.
 	if err := p.checkNames(p.knownFields()); err != nil {
+		return err
+	}
+	if err := p.checkPartitionBy(); err != nil {
 		return err
 	}
 	return p.checkTypes()

@@ -484,7 +484,7 @@ func (r *Rig) Write(ctx context.Context, dir string, batchRows int, rows int64) 
 	if _, err := c.mergeRejects(ctx); err != nil {
 		return Measure{}, err
 	}
-	for _, o := range c.outputs {
+	for _, o := range c.flatOutputs() {
 		m.Bytes += o.Bytes
 	}
 	return m, nil

@@ -108,6 +108,7 @@ func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*
 	staging, err := ledger.Stage(ledger.StageOptions{
 		Output: p.Options.Output, Single: single, IfExists: p.Options.IfExists, RunID: ledger.NewRunID(started),
 		Ext: extensions[p.Options.Format], Job: job, Restart: p.Options.Restart, Pieces: p.singleFile(),
+		PartitionBy: p.Options.PartitionBy, Numbered: p.Options.TargetFileBytes > 0,
 	})
 	if done, ok := errors.AsType[*ledger.PublishedError](err); ok {
 		return p.alreadyDone(done.Manifest)
@@ -270,7 +271,12 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 		if err != nil {
 			return nil, errors.Join(err, c.single.abort())
 		}
-		c.outputs = []ledger.Output{whole}
+		c.outputs = [][]ledger.Output{{whole}}
+	}
+	if len(c.plan.Options.PartitionBy) > 0 {
+		if err := c.writeEmpty(); err != nil {
+			return nil, err
+		}
 	}
 	rejects, err := c.mergeRejects(ctx)
 	if err != nil {
@@ -307,7 +313,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	seconds := finished.Sub(started).Seconds()
 	times := c.progress.Times()
 	return &Summary{
-		Run: runID, Output: c.plan.Options.Output, Outputs: c.outputs, Rejects: rejects, Rows: total,
+		Run: runID, Output: c.plan.Options.Output, Outputs: c.flatOutputs(), Rejects: rejects, Rows: total,
 		Started: started.UTC(), Finished: finished.UTC(),
 		Seconds: seconds, RowsPerSecond: float64(total.Read-c.progress.RowsTaken.Load()) / seconds,
 		Starts: manifest.By.Starts, RowsTaken: c.progress.RowsTaken.Load(),
@@ -340,7 +346,7 @@ func (c *collector) manifest(lib *ort.Library, runID string, total ledger.Rows, 
 		Run:      runID,
 		Model:    ledger.ModelFile{Path: absolute(p.Model.Path), SHA256: p.Model.SHA256, Bytes: p.Model.Bytes},
 		Models:   p.modelFiles(),
-		Outputs:  c.outputs,
+		Outputs:  c.flatOutputs(),
 		Rejects:  rejects,
 		Schema:   c.columns,
 		Settings: p.Settings(),

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/batcher/feature"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/format"
@@ -19,6 +20,15 @@ import (
 // notRecorded are the options that no manifest has: they say where to look for
 // something, or which program runs, and decide no prediction by themselves.
 var notRecorded = []string{"ProfileDir", "Library", "Build", "Restart", "ScoreApart"}
+
+// someFeatures have numbers that a float64 or JSON does not hold as they are written.
+var someFeatures = []feature.Feature{
+	{Name: "id_known", Column: "id", Transforms: []feature.Step{
+		{Fill: &feature.Scalar{Kind: feature.Number, Number: math.Inf(1), Text: ".inf"}},
+		{OneHot: &feature.OneHot{Categories: []feature.Category{{{}, feature.TextOf("12")}, {{Kind: feature.Number, Number: 1 << 53, Text: "9007199254740993"}}}, Unknown: feature.UnknownOther}},
+	}},
+	{Name: "ratio", Columns: []string{"a", "b"}, Transforms: []feature.Step{{Ratio: &feature.Ratio{}}, {Log1p: &feature.Plain{}}}, Hidden: true},
+}
 
 // Every option comes back from a manifest, so that a replay has it. An option
 // that is new must be given a value here, and then a place in settings.
@@ -29,19 +39,21 @@ func TestOptionsComeBackFromAManifest(t *testing.T) {
 			ModelOutputs: []string{"y"}, OutputPrefix: new(string), OutputLayout: LayoutList,
 		}, {Name: "b", Model: "/b.onnx", ModelSHA256: "ef", Compare: map[string]string{"y": "z"}}},
 		AgreementLimits: AgreementLimits{MaxPSI: new(float64)},
-		Inputs:          []string{"data/*.parquet"}, Output: "out", Format: format.ArrowFile, Compression: "zstd",
-		IDs: []string{"id"}, Keep: []string{"k"}, Features: []string{"a", "b"}, Bind: map[string][]string{"x": {"a", "b"}},
+		Inputs:          []string{"data/*.parquet"}, Partitions: "date=date", Output: "out", Format: format.ArrowFile, Compression: "zstd",
+		IDs: []string{"id"}, Keep: []string{"k"}, FeatureSpecs: someFeatures, Features: []string{"a", "b"}, Bind: map[string][]string{"x": {"a", "b"}},
 		Nulls: batcher.NullPolicies{
 			Default:  batcher.NullPolicy{Action: batcher.NullReject},
 			ByColumn: map[string]batcher.NullPolicy{"a": {Action: batcher.NullFill, Value: "nan"}, "b": {Action: batcher.NullNaN}, "c": {Action: batcher.NullFill}},
 		},
 		Lossy: batcher.AllowLossy, ModelOutputs: []string{"y"}, OutputPrefix: "pred_", Layout: LayoutColumns,
+		PartitionBy: []string{"k"}, TargetFileBytes: 1<<60 + 2,
 		Provider: ort.CUDA, Kernels: KernelsONNXRuntime, BatchRows: 512, Workers: 3, Readers: 2,
 		PartRows:       math.MaxInt64, // of a single file, which no float64 holds
 		IntraOpThreads: 2, Devices: []int{1, 0}, Streams: 5, ProviderReason: "it is there", TF32: true, DeviceMemory: 1<<60 + 1, AllowCPUNodes: true, EngineCache: "/c",
 		MemoryLimit: 1<<60 + 3, IfExists: ledger.IfExistsReplace, MaxRejects: 7, MaxRejectPercent: 2.5, OnBadRow: BadNull,
 		Finite: batcher.FinitePolicy{All: true, Columns: []string{"a"}}, RefuseNaN: true,
-		Digest: DigestXXH3,
+		Digest:  DigestXXH3,
+		JobFile: JobFile{Path: "job.yaml", SHA256: "cd", Parameters: map[string]string{"date": "2026-11-22"}, Fitted: []FittedFile{{Path: "f.json", SHA256: "ef"}}},
 	}
 	v := reflect.ValueOf(want)
 	for i := range v.NumField() {
