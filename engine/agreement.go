@@ -7,7 +7,9 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
+	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ledger"
 )
@@ -29,7 +31,8 @@ type AgreementLimits struct {
 // limit is one of them.
 type limit struct {
 	name        string // in a job file
-	value       *float64
+	at          **float64
+	value       *float64 // what it is set to
 	kind        agreement.Kind
 	least, most float64
 	// atLeast says that it is a least value.
@@ -53,12 +56,23 @@ func (l *AgreementLimits) all() []limit {
 		}
 	}
 	return []limit{
-		{"max_mean_difference", l.MaxMeanDifference, agreement.Number, 0, math.MaxFloat64, false, differs(func(d *agreement.Difference) float64 { return d.MeanAbsolute })},
-		{"max_difference", l.MaxDifference, agreement.Number, 0, math.MaxFloat64, false, differs(func(d *agreement.Difference) float64 { return d.Max })},
-		{"min_rank_correlation", l.MinRankCorrelation, agreement.Number, -1, 1, true, func(s *agreement.Summary) (float64, bool) { return pointed(s.RankCorrelation) }},
-		{"max_psi", l.MaxPSI, agreement.Number, 0, math.MaxFloat64, false, func(s *agreement.Summary) (float64, bool) { return pointed(s.PSI) }},
-		{"min_equal_labels", l.MinEqualLabels, agreement.Label, 0, 1, true, func(s *agreement.Summary) (float64, bool) { return s.EqualShare(), true }},
+		{"max_mean_difference", &l.MaxMeanDifference, l.MaxMeanDifference, agreement.Number, 0, math.MaxFloat64, false, differs(func(d *agreement.Difference) float64 { return d.MeanAbsolute })},
+		{"max_difference", &l.MaxDifference, l.MaxDifference, agreement.Number, 0, math.MaxFloat64, false, differs(func(d *agreement.Difference) float64 { return d.Max })},
+		{"min_rank_correlation", &l.MinRankCorrelation, l.MinRankCorrelation, agreement.Number, -1, 1, true, func(s *agreement.Summary) (float64, bool) { return pointed(s.RankCorrelation) }},
+		{"max_psi", &l.MaxPSI, l.MaxPSI, agreement.Number, 0, math.MaxFloat64, false, func(s *agreement.Summary) (float64, bool) { return pointed(s.PSI) }},
+		{"min_equal_labels", &l.MinEqualLabels, l.MinEqualLabels, agreement.Label, 0, 1, true, func(s *agreement.Summary) (float64, bool) { return s.EqualShare(), true }},
 	}
+}
+
+// Set sets a limit by its name; the error wraps ErrUsage.
+func (l *AgreementLimits) Set(name string, value float64) error {
+	for _, one := range l.all() {
+		if one.name == name {
+			*one.at = &value
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: no limit on agreement is named %q%s; there are %s", ErrUsage, name, batcher.DidYouMean(name, LimitNames()), strings.Join(LimitNames(), ", "))
 }
 
 // LimitNames are the names of all limits, as a job file has them.
@@ -156,7 +170,7 @@ func (p *Plan) agreementBytes() int64 {
 			pairs += p.outputs[k].width()
 		}
 	}
-	return int64(min(pairs, mostPairs)) * agreement.TallyBytes
+	return int64(min(pairs, mostPairs)) * agreement.TallyBytes(p.Dataset.Rows())
 }
 
 // compared are the names of pairs.

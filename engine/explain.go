@@ -101,7 +101,8 @@ type ExplainedFeature struct {
 type ExplainedColumn struct {
 	Column string `json:"column"`
 	Type   string `json:"type"`
-	From   string `json:"from"` // id, kept, or the model output
+	From   string `json:"from"`            // id, kept, or the model output
+	Model  string `json:"model,omitempty"` // of several, whose output
 }
 
 // Explain describes the plan.
@@ -131,8 +132,14 @@ func (p *Plan) Explain() *Explanation {
 		}
 		e.Outputs = append(e.Outputs, ExplainedColumn{Column: f.Name, Type: f.Type.String(), From: from})
 	}
-	for i := range p.outputs {
-		e.Outputs = append(e.Outputs, p.outputs[i].explain()...)
+	for i := range p.models {
+		m := &p.models[i]
+		for k := m.from; k < m.to; k++ {
+			for _, c := range p.outputs[k].explain() {
+				c.Model = m.name
+				e.Outputs = append(e.Outputs, c)
+			}
+		}
 	}
 	pairs, left, _ := p.knownPairs() // it was without error when the plan was made
 	e.Compared, e.NotCompared = compared(pairs), left

@@ -17,8 +17,8 @@ func (p Place) before(other Place) bool {
 	return p.File < other.File || p.File == other.File && p.Row < other.Row
 }
 
-// TallyBytes is at most what a Tally holds.
-const TallyBytes = 8*(2*binsOfSign+1) + 2*SampleRows*24
+// TallyBytes is at most what a Tally of so many rows holds.
+func TallyBytes(rows int64) int64 { return 8*(2*binsOfSign+1) + 24*min(rows, 2*SampleRows) }
 
 // Tally is what was met of one prediction of two models. Differences are the
 // challenger's number less the champion's.
