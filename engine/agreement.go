@@ -276,8 +276,8 @@ func (w *partWriter) compare(res *result) error {
 	}
 	a := w.agree
 	a.rows.Reset()
-	for _, s := range res.batch.Segments {
-		a.rows.Append(s.Origin.File, s.Origin.Row, s.Rows)
+	for i := range res.batch.Segments {
+		a.add(&res.batch.Segments[i])
 	}
 	var out []bool
 	if len(res.rejects) > 0 {
@@ -304,6 +304,17 @@ type writerAgreement struct {
 	met                  partAgreement
 	rows                 agreement.Rows
 	champion, challenger []float64
+}
+
+// add notes where the rows of a segment lie.
+func (a *writerAgreement) add(s *batcher.Segment) {
+	if s.Numbers == nil {
+		a.rows.Append(s.Origin.File, s.Origin.Row, s.Rows)
+		return
+	}
+	for r := range s.Rows {
+		a.rows.Append(s.Origin.File, s.At(r).Row, 1)
+	}
 }
 
 func (w *partWriter) newAgreement(pairs []pairing) *writerAgreement {

@@ -209,6 +209,19 @@ func TestAgreementOfLabels(t *testing.T) {
 	}
 }
 
+// Of filtered rows, too, the row of the largest difference is that of the file.
+func TestAgreementOfFilteredRows(t *testing.T) {
+	dir := t.TempDir()
+	in := writeSpans(t, filepath.Join(dir, "in.arrow"), nil, named{"i", fromJSON(t, arrow.PrimitiveTypes.Int64, "[0,1,2,3,4,5,2,1]")})
+	summary := mustRun(t, engine.Options{
+		Models: []engine.ModelOptions{{Name: "a", Model: labelled(t, 0, 2, 4, 6, 8, 3)}, {Name: "b", Model: labelled(t, 20, 2, 5, 7, 8, 7)}},
+		Inputs: []string{in}, Output: filepath.Join(dir, "out.arrow"), Where: "i > 1",
+	})
+	if half := summary.Agreement[1]; half.Rows != 5 || half.Equal != 1 || half.Difference.Max != 2 || half.Difference.MaxRow != 5 {
+		t.Errorf("%+v %+v; want 1 of 5 equal, and 2 in row 5", half, half.Difference)
+	}
+}
+
 // Which prediction is compared with which: those of one kind and name, then the only
 // ones of a kind, or what a model's compare says.
 func TestWhatIsCompared(t *testing.T) {

@@ -78,6 +78,9 @@ type Options struct {
 	IDs  []string // columns that come first in the output
 	Keep []string // columns that follow them
 
+	// Where is an expression on the input's columns; rows for which it is not true are
+	// left out, and counted. None when empty; see package filter.
+	Where string
 	// FeatureSpecs are features made from columns; Features, Bind and other features
 	// may name them. Where there are some and no Features, the model's one [N,F] input
 	// has all of them that are not hidden, in order.
@@ -235,11 +238,8 @@ var ErrUsage = errors.New("usage")
 func (o *Options) Validate() error {
 	var problems []error
 	bad := func(f string, args ...any) { problems = append(problems, fmt.Errorf(f, args...)) }
-	o.validateModels(bad)
+	o.needed(bad)
 	o.validateLimits(bad)
-	if len(o.Inputs) == 0 {
-		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
-	}
 	if _, err := dataset.ParsePartitions(o.Partitions); err != nil {
 		bad("--%w", err)
 	}
@@ -325,6 +325,23 @@ func (o *Options) Validate() error {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
+}
+
+// NeedsModelAndInput says that one of them is missing; its error wraps ErrUsage.
+func (o *Options) NeedsModelAndInput() error {
+	var problems []error
+	o.needed(func(f string, args ...any) { problems = append(problems, fmt.Errorf(f, args...)) })
+	if len(problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
+}
+
+func (o *Options) needed(bad func(f string, args ...any)) {
+	o.validateModels(bad)
+	if len(o.Inputs) == 0 {
+		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
+	}
 }
 
 // FormatOf is the format that a file name's extension says; ok is false for a

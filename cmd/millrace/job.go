@@ -96,8 +96,8 @@ func (o *jobOptions) apply(job *jobfile.Job, opts *engine.Options) {
 		}
 	}
 	if !o.given("nulls") {
-		if job.Nulls.All != "" {
-			opts.Nulls.Default = batcher.ParseNullPolicy(job.Nulls.All)
+		if job.Nulls.All != nil {
+			opts.Nulls.Default = batcher.ParseNullPolicy(*job.Nulls.All)
 		}
 		for column, policy := range job.Nulls.Columns {
 			opts.Nulls.ByColumn[column] = batcher.ParseNullPolicy(policy)

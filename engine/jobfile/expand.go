@@ -178,5 +178,6 @@ func clipped(text string) string {
 	if len(text) > maxNameBytes {
 		text = text[:maxNameBytes] + "..."
 	}
-	return strings.Trim(fmt.Sprintf("%q", text), `"`)
+	text = fmt.Sprintf("%q", text)
+	return text[1 : len(text)-1]
 }
