@@ -6,6 +6,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/models"
@@ -34,6 +35,12 @@ type Explanation struct {
 
 	Inputs  []ExplainedInput  `json:"inputs"`
 	Outputs []ExplainedColumn `json:"outputs"` // ids and kept columns first
+
+	// Compared are the predictions of other models that are compared with those of the
+	// first, and NotCompared those that nothing is compared with, as far as the models'
+	// signatures tell.
+	Compared    []agreement.Pair `json:"compared,omitempty"`
+	NotCompared []string         `json:"not_compared,omitempty"`
 
 	Parts     int    `json:"parts"`
 	PartRows  int64  `json:"part_rows"`
@@ -111,7 +118,8 @@ type ExplainedFeature struct {
 type ExplainedColumn struct {
 	Column string `json:"column"`
 	Type   string `json:"type"`
-	From   string `json:"from"` // id, kept, or the model output
+	From   string `json:"from"`            // id, kept, or the model output
+	Model  string `json:"model,omitempty"` // of several, whose output
 }
 
 // Explain describes the plan.
@@ -145,9 +153,17 @@ func (p *Plan) Explain() *Explanation {
 		}
 		e.Outputs = append(e.Outputs, ExplainedColumn{Column: f.Name, Type: f.Type.String(), From: from})
 	}
-	for i := range p.outputs {
-		e.Outputs = append(e.Outputs, p.outputs[i].explain()...)
+	for i := range p.models {
+		m := &p.models[i]
+		for k := m.from; k < m.to; k++ {
+			for _, c := range p.outputs[k].explain() {
+				c.Model = m.name
+				e.Outputs = append(e.Outputs, c)
+			}
+		}
 	}
+	pairs, left, _ := p.knownPairs() // it was without error when the plan was made
+	e.Compared, e.NotCompared = compared(pairs), left
 	e.Memory = p.estimateMemory()
 	if p.Options.Provider != ort.CPU {
 		e.Devices = p.explainDevices()
