@@ -79,6 +79,8 @@ type Options struct {
 	Nulls   NullPolicies
 	Lossy   LossyCasts
 	Finite  FinitePolicy
+	// Read lists columns that are read anyway: Plan.Columns begins with them.
+	Read []string
 }
 
 // LossyCasts says whether a cast may round.
@@ -93,7 +95,7 @@ const (
 // Bind matches a model's inputs with the columns of a schema. Its error wraps
 // ErrBind and joins every problem found, not only the first.
 func Bind(inputs []models.Value, schema *arrow.Schema, opts Options) (*Plan, error) {
-	b := binder{inputs: inputs, schema: schema, opts: opts, plan: &Plan{}}
+	b := binder{inputs: inputs, schema: schema, opts: opts, plan: &Plan{Columns: slices.Clone(opts.Read)}}
 	b.checkOptions()
 	for i := range inputs {
 		if err := b.bindInput(&inputs[i]); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/millrace/millrace/batcher/feature"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -60,7 +61,13 @@ const (
 type Options struct {
 	Model       string // path of the .onnx file
 	ModelSHA256 string // pins the model, in hex
-	Inputs      []string
+	// Models, in place of Model, are several models that score the same rows in one
+	// pass: the first is the champion, which the others are compared with.
+	Models []ModelOptions
+	Inputs []string
+	// Partitions says which columns are made of KEY=VALUE folders in the inputs' paths:
+	// auto by default; see dataset.ParsePartitions.
+	Partitions  string
 	Output      string
 	Format      format.Name // by Output's extension, else Parquet
 	Compression string      // of the output; see format.WriteOptions
@@ -80,7 +87,14 @@ type Options struct {
 
 	ModelOutputs []string // outputs to write; all by default
 	OutputPrefix string   // put before the name of each prediction column
-	Layout       Layout
+
+	// PartitionBy are columns of IDs or Keep whose values name the folders of the output's
+	// files, outermost first, as Hive names them; the files do not have them.
+	PartitionBy []string
+	// TargetFileBytes is about how large the files of the output become, at most, before
+	// a part has another; 0: one file for each part and folder.
+	TargetFileBytes int64
+	Layout          Layout
 
 	Provider       ort.Provider // cpu by default
 	Kernels        Kernels      // auto by default; on TensorRT it changes nothing
@@ -188,6 +202,9 @@ func (o *Options) EnsureDefaults() {
 	if o.IntraOpThreads == 0 {
 		o.IntraOpThreads = 1
 	}
+	if o.Partitions == "" {
+		o.Partitions = "auto"
+	}
 	if o.Layout == "" {
 		o.Layout = LayoutAuto
 	}
@@ -215,7 +232,19 @@ var ErrUsage = errors.New("usage")
 func (o *Options) Validate() error {
 	var problems []error
 	bad := func(f string, args ...any) { problems = append(problems, fmt.Errorf(f, args...)) }
-	o.needed(bad)
+	o.validateModels(bad)
+	if len(o.Inputs) == 0 {
+		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
+	}
+	if _, err := dataset.ParsePartitions(o.Partitions); err != nil {
+		bad("--%w", err)
+	}
+	if o.TargetFileBytes < 0 {
+		bad("--target-file-size (%d) must be a number of bytes", o.TargetFileBytes)
+	}
+	if _, single := FormatOf(o.Output); single && (len(o.PartitionBy) > 0 || o.TargetFileBytes > 0) {
+		bad("--partition-by and --target-file-size need a directory to write files to, and --output %s is one file", o.Output)
+	}
 	if o.BatchRows < 0 {
 		bad("--batch-size (%d) must be >= 1, or auto", o.BatchRows)
 	}
@@ -292,25 +321,6 @@ func (o *Options) Validate() error {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
-}
-
-// NeedsModelAndInput says that one of them is missing; its error wraps ErrUsage.
-func (o *Options) NeedsModelAndInput() error {
-	var problems []error
-	o.needed(func(f string, args ...any) { problems = append(problems, fmt.Errorf(f, args...)) })
-	if len(problems) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
-}
-
-func (o *Options) needed(bad func(f string, args ...any)) {
-	if o.Model == "" {
-		bad("--model is missing: the path of an .onnx file")
-	}
-	if len(o.Inputs) == 0 {
-		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
-	}
 }
 
 // FormatOf is the format that a file name's extension says; ok is false for a

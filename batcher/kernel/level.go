@@ -24,6 +24,7 @@ type level struct {
 	// these are the same.
 	rows     [kinds][kinds]rowsKernel
 	rowsSame [9]rowsKernel
+	affines  [kinds][kinds]rowsKernel // for columns that pass an Affine
 	expands  [9]expandKernel
 	// wholeSteps says that the kernels on rows make stepRows rows of StepColumns
 	// columns at a time.

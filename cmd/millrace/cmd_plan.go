@@ -54,6 +54,13 @@ func (r *planReport) Text(w io.Writer) error {
 		fmt.Fprintf(&b, "         rewritten: %s\n", rewrite)
 	}
 	fmt.Fprintf(&b, "input    %s rows in %d files, %d spans, %s stored\n", humanize.Comma(r.Rows), len(r.Files), r.Spans, humanize.IBytes(uint64(r.Bytes)))
+	for _, c := range r.Partitions {
+		note := ""
+		if c.Shadows {
+			note = ", and not from the files, which have a column of that name too"
+		}
+		fmt.Fprintf(&b, "         column %s (%s) from folders%s\n", c.Column, c.Type, note)
+	}
 	b.WriteString("\nHow columns become tensors\n")
 	t := newTable()
 	t.AppendHeader(table.Row{"model input", "column", "type", "cast", "nulls expected", "a null becomes", "way"})
