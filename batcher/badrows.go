@@ -36,7 +36,7 @@ func (e *RowError) Error() string {
 func (a *Assembler) bad(b *Binding, feature, row int, reason, advice string) error {
 	column := b.Features[feature].Column
 	if !a.rejectBad {
-		return &RowError{Input: b.Input.Name, Column: column, Origin: a.segment.Origin.at(row), Reason: reason, Advice: advice}
+		return &RowError{Input: b.Input.Name, Column: column, Origin: a.segment.At(row), Reason: reason, Advice: advice}
 	}
 	a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + row, Column: column, Reason: reason})
 	return nil

@@ -93,8 +93,7 @@ func originOf(batch *batcher.Batch, row int) batcher.Origin {
 	for ; row >= batch.Segments[i].Rows; i++ {
 		row -= batch.Segments[i].Rows
 	}
-	o := batch.Segments[i].Origin
-	return batcher.Origin{File: o.File, Row: o.Row + int64(row)}
+	return batch.Segments[i].At(row)
 }
 
 // refuseNaN finds the rows of a result whose predictions have a NaN.

@@ -18,6 +18,7 @@ import (
 // them. Workers, readers and memory are none: they change no byte.
 var decisive = []struct{ setting, flag string }{
 	{"feature_specs", "the job's features"},
+	{"where", "--where"},
 	{"features", "--features"},
 	{"bind", "--bind"},
 	{"nulls", "--nulls"},

@@ -75,6 +75,9 @@ type Options struct {
 	IDs  []string // columns that come first in the output
 	Keep []string // columns that follow them
 
+	// Where is an expression on the input's columns; rows for which it is not true are
+	// left out, and counted. None when empty; see package filter.
+	Where string
 	// FeatureSpecs are features made from columns; Features, Bind and other features
 	// may name them. Where there are some and no Features, the model's one [N,F] input
 	// has all of them that are not hidden, in order.

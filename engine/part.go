@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -91,6 +92,15 @@ func (w *partWriter) write(res *result) error {
 func (w *partWriter) count(o batcher.Origin, rows ledger.Rows) {
 	span := w.collector.index.of(o)
 	w.spans[span] = w.spans[span].Add(rows)
+}
+
+// countFiltered adds rows that the filter took out, by span, to the accounts.
+func (w *partWriter) countFiltered(spans map[dataset.SpanRef]int64) {
+	for ref, n := range spans {
+		rows := ledger.Rows{Read: n, Filtered: n}
+		w.count(batcher.Origin{File: ref.File, Row: ref.FirstRow}, rows)
+		w.accounts = w.accounts.Add(rows)
+	}
 }
 
 // discard writes a result as write does, to nothing.

@@ -14,6 +14,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
@@ -31,8 +32,8 @@ type Plan struct {
 	Skipped    []string // files in input directories that are no data
 	Binding    *batcher.Plan
 	Parts      []dataset.Part
-	// Columns are the columns that are read: those of the binding, then ids
-	// and kept columns that are not among them.
+	// Columns are the columns that are read: those of the binding, then ids, kept
+	// columns, and those of the filter that are not among them.
 	Columns []string
 	// Passed are the fields that pass through to the output, ids first, and
 	// PassedAt their indexes into Columns.
@@ -61,6 +62,7 @@ type Plan struct {
 	cores chan struct{}
 
 	passedSchema *arrow.Schema // of Passed
+	where        *where        // nil without a filter
 
 	stopping *stopping
 
@@ -115,7 +117,9 @@ func (p *Plan) openData(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: --%w", ErrUsage, err)
 	}
-	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{Read: format.ReadOptions{Decoders: p.cores}, Partitions: partitions})
+	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{
+		Read: format.ReadOptions{Decoders: p.cores}, Statistics: filter.Names(p.Options.Where), Partitions: partitions,
+	})
 	return err
 }
 
@@ -160,6 +164,9 @@ func (p *Plan) fit() error {
 	if err := p.pass(schema); err != nil {
 		return err
 	}
+	if err := p.fitWhere(schema); err != nil {
+		return err
+	}
 	if err := p.chooseBatch(); err != nil {
 		return err
 	}
@@ -184,13 +191,8 @@ func (p *Plan) pass(schema *arrow.Schema) error {
 			if slices.ContainsFunc(p.Passed, func(f arrow.Field) bool { return f.Name == name }) {
 				continue
 			}
-			read := slices.Index(p.Columns, name)
-			if read < 0 {
-				read = len(p.Columns)
-				p.Columns = append(p.Columns, name)
-			}
 			p.Passed = append(p.Passed, schema.Field(at[0]))
-			p.PassedAt = append(p.PassedAt, read)
+			p.PassedAt = append(p.PassedAt, p.addColumn(name))
 		}
 	}
 	add("--ids", p.Options.IDs)
@@ -306,7 +308,7 @@ func elementBytes(e models.ElementType) int64 {
 // knownNulls fails a run before it starts when statistics already show nulls
 // where none are allowed.
 func (p *Plan) knownNulls() error {
-	if p.Options.OnBadRow != BadFail {
+	if p.Options.OnBadRow != BadFail || p.where != nil { // which may take them out
 		return nil
 	}
 	var columns []string
@@ -349,13 +351,13 @@ func nullChoices(column string, elem models.ElementType) []string {
 	return []string{"--nulls " + column + "=" + value, column + "=reject"}
 }
 
-// Batches is the number of batches that the run will have.
+// Batches is the number of batches that the run will have, or with a filter the most.
 func (p *Plan) Batches() int64 {
 	var total int64
 	for _, part := range p.Parts {
-		rows := make([]int64, len(part.Spans))
+		rows := make([]batcher.SpanRows, len(part.Spans))
 		for i, s := range part.Spans {
-			rows[i] = s.Rows
+			rows[i] = batcher.SpanRows{Announced: s.Rows, Cut: p.where.passingRows(s)}
 		}
 		total += batcher.CountBatches(rows, p.Options.BatchRows, p.joining)
 	}

@@ -229,8 +229,17 @@ func (r *replayer) locate(ctx context.Context, m *ledger.Manifest, opts Options,
 	if err == nil {
 		err = l.fits(m)
 	}
+	rank := ranking(plainRank)
+	if err == nil && l.passed != nil && leavesOut(m, found) {
+		// How many rows of a span pass before a rejected one only the filter tells.
+		files := l.filesOf(found)
+		if plan, err = r.planOf(ctx, m, opts, files); err == nil {
+			err = l.open(plan.Dataset, files)
+			rank = plan.ranks(ctx, l)
+		}
+	}
 	if err == nil {
-		err = r.places(ctx, l, m, found)
+		err = r.places(ctx, l, m, found, rank)
 	}
 	if err == nil && plan == nil {
 		near := l.near(found, int64(opts.BatchRows))
@@ -267,8 +276,8 @@ func (r *replayer) planOf(ctx context.Context, m *ledger.Manifest, opts Options,
 }
 
 // places finds the place of each row found in its part's input, and sorts by it.
-func (r *replayer) places(ctx context.Context, l *layout, m *ledger.Manifest, found []*hit) error {
-	rejected, err := r.rejectedRows(ctx, l, m, found)
+func (r *replayer) places(ctx context.Context, l *layout, m *ledger.Manifest, found []*hit, rank ranking) error {
+	rejected, err := r.rejectedRows(ctx, l, m, found, rank)
 	if err != nil {
 		return err
 	}
@@ -279,7 +288,7 @@ func (r *replayer) places(ctx context.Context, l *layout, m *ledger.Manifest, fo
 				f.place++
 			}
 		}
-		if f.place >= l.parts[f.part].Rows {
+		if f.place >= l.rowsOfPart(f.part) {
 			return fmt.Errorf("%w: %q has a row %d, and part %d of the input has no row for it", ledger.ErrUnsound, f.file, f.row, f.part)
 		}
 	}

@@ -26,6 +26,7 @@ type settings struct {
 	Compression   string              `json:"compression"`
 	IDs           []string            `json:"ids"`
 	Keep          []string            `json:"keep"`
+	Where         string              `json:"where"`
 	FeatureSpecs  []feature.Feature   `json:"feature_specs"`
 	Features      []string            `json:"features"`
 	Bind          map[string][]string `json:"bind"`
@@ -82,7 +83,7 @@ func (p *Plan) Settings() map[string]any {
 	}
 	s := settings{
 		Input: o.Inputs, Partitions: p.partitions(), Output: o.Output, OutputFormat: o.Format, Compression: o.Compression,
-		IDs: o.IDs, Keep: o.Keep, FeatureSpecs: append([]feature.Feature{}, o.FeatureSpecs...), Features: o.Features, Bind: o.Bind,
+		IDs: o.IDs, Keep: o.Keep, Where: o.Where, FeatureSpecs: append([]feature.Feature{}, o.FeatureSpecs...), Features: o.Features, Bind: o.Bind,
 		Nulls: o.Nulls.Default.String(), NullsByColumn: nulls, LossyCasts: o.Lossy == batcher.AllowLossy,
 		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout, Models: o.unplaced(),
 		PartitionBy: o.PartitionBy, TargetFileBytes: o.TargetFileBytes,
@@ -117,7 +118,7 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 	}
 	o := Options{
 		Inputs: s.Input, Partitions: cmp.Or(s.Partitions, "none"), Output: s.Output, Format: s.OutputFormat, Compression: s.Compression,
-		IDs: s.IDs, Keep: s.Keep, FeatureSpecs: s.FeatureSpecs, Features: s.Features, Bind: s.Bind,
+		IDs: s.IDs, Keep: s.Keep, Where: s.Where, FeatureSpecs: s.FeatureSpecs, Features: s.Features, Bind: s.Bind,
 		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout,
 		PartitionBy: s.PartitionBy, TargetFileBytes: s.TargetFileBytes,
 		Provider: s.Provider, ProviderReason: s.ProviderReason, Devices: s.Devices, Streams: s.Streams,

@@ -61,7 +61,11 @@ func narrow(batch *batcher.Batch, columns []int, schema *arrow.Schema) {
 		record := array.NewRecordBatch(schema, kept, int64(s.Rows))
 		releaseAll(kept)
 		s.Record.Release()
-		*s = batcher.Whole(record, s.Origin)
+		whole := batcher.Whole(record, s.Origin)
+		if s.Numbers != nil {
+			whole.Numbers = s.Numbers[s.From : s.From+s.Rows]
+		}
+		*s = whole
 	}
 }
 

@@ -161,6 +161,9 @@ func (r *scoreReport) Text(w io.Writer) error {
 		nulled = fmt.Sprintf(", %s of them in the output with null predictions", humanize.Comma(r.Rows.Nulled))
 	}
 	line("rejected", "%s rows%s", humanize.Comma(r.Rows.Rejected), nulled)
+	if r.Rows.Filtered > 0 {
+		line("filtered", "%s rows by --where", humanize.Comma(r.Rows.Filtered))
+	}
 	manifest := ledger.ManifestPath(r.Output, r.Run)
 	if r.Rejects != nil {
 		line("rejects", "%s", filepath.Join(filepath.Dir(manifest), filepath.Base(r.Rejects.Name)))

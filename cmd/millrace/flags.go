@@ -72,6 +72,7 @@ func (o *runOptions) addFitFlags(fs *pflag.FlagSet) {
 	addPartitionsFlag(fs, &o.Partitions)
 	fs.StringArrayVar(&o.ids, "ids", nil, "comma separated `COLUMNS` that identify a row; they come first in the output, and in rejects")
 	fs.StringArrayVar(&o.keep, "keep", nil, "comma separated `COLUMNS` to pass through to the output")
+	fs.StringVar(&o.Where, "where", "", "`EXPRESSION` on the input's columns, such as 'dep_delay != nil && distance > 0'; rows for which it is not true are left out and counted as filtered, and files and row groups that cannot hold others are not read (see docs/filters.md)")
 	fs.StringArrayVar(&o.features, "features", nil, "comma separated `COLUMNS`, or @FILE with one a line, of the model's one [N,F] input, in order (default: the model's metadata key feature_names)")
 	fs.StringArrayVar(&o.bind, "bind", nil, "`INPUT=COLUMN[,COLUMN...]`: columns of one model input (default: the column of the input's name); repeatable")
 	fs.StringArrayVar(&o.nulls, "nulls", nil, "`[COLUMN=]POLICY`: what a null becomes: error, nan, reject, or a constant; repeatable (default error)")

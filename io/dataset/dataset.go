@@ -25,6 +25,9 @@ type Options struct {
 	Parallel int
 	// IdleFiles is the most files kept open that nobody reads; 0 means 16.
 	IdleFiles int
+	// Statistics are the columns whose statistics by span are kept, for
+	// Dataset.Statistics; those that are no columns do not matter.
+	Statistics []string
 	// Openers opens files by format; nil means this program's own readers.
 	Openers map[format.Name]OpenFunc
 	// Partitions are the columns to make of directories; see PartitionValue.
@@ -184,6 +187,16 @@ func (d *Dataset) NullCount(column string) (nulls int64, ok bool) {
 		nulls += src.nulls[indexes[0]]
 	}
 	return nulls, true
+}
+
+// Statistics are what a file says about a column in one of its spans; the column must
+// be among Options.Statistics for anything to be known.
+func (d *Dataset) Statistics(file, span int, column string) format.Statistics {
+	kept := d.files[file].statistics[column]
+	if span < 0 || span >= len(kept) {
+		return format.Unknown()
+	}
+	return kept[span]
 }
 
 // Columns checks that each name stands once in the schema, and reports all
