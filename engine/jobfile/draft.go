@@ -61,7 +61,7 @@ func (d *draft) readData(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	data, err := dataset.Open(ctx, listing.Files, dataset.Options{})
+	data, err := dataset.Open(ctx, listing.Files, dataset.Options{Partitions: dataset.Partitions{Auto: true}})
 	if err != nil {
 		return err
 	}
