@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/dataset"
@@ -78,6 +79,8 @@ type Options struct {
 	// Where is an expression on the input's columns; rows for which it is not true are
 	// left out, and counted. None when empty; see package filter.
 	Where string
+	// Rules are what values have to be; a row that breaks one is bad.
+	Rules []filter.Rule
 	// FeatureSpecs are features made from columns; Features, Bind and other features
 	// may name them. Where there are some and no Features, the model's one [N,F] input
 	// has all of them that are not hidden, in order.

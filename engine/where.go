@@ -92,6 +92,15 @@ func (w *where) passingRows(ref dataset.SpanRef) int64 {
 	return ref.Rows
 }
 
+// batches are how many the run had: by the plan, or, where a filter decides, those that
+// this start scored.
+func (c *collector) batches() int64 {
+	if c.plan.where == nil {
+		return c.plan.Batches()
+	}
+	return c.progress.batches.Load()
+}
+
 // columnNames are the columns of the filter; none without one.
 func (w *where) columnNames() []string {
 	if w == nil {
