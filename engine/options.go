@@ -241,7 +241,10 @@ var ErrUsage = errors.New("usage")
 func (o *Options) Validate() error {
 	var problems []error
 	bad := func(f string, args ...any) { problems = append(problems, fmt.Errorf(f, args...)) }
-	o.needed(bad)
+	o.validateModels(bad)
+	if len(o.Inputs) == 0 {
+		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
+	}
 	o.validateLimits(bad)
 	if _, err := dataset.ParsePartitions(o.Partitions); err != nil {
 		bad("--%w", err)
@@ -328,23 +331,6 @@ func (o *Options) Validate() error {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
-}
-
-// NeedsModelAndInput says that one of them is missing; its error wraps ErrUsage.
-func (o *Options) NeedsModelAndInput() error {
-	var problems []error
-	o.needed(func(f string, args ...any) { problems = append(problems, fmt.Errorf(f, args...)) })
-	if len(problems) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
-}
-
-func (o *Options) needed(bad func(f string, args ...any)) {
-	o.validateModels(bad)
-	if len(o.Inputs) == 0 {
-		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
-	}
 }
 
 // FormatOf is the format that a file name's extension says; ok is false for a
