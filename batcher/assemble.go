@@ -160,7 +160,7 @@ func (a *Assembler) Counts() *Counts { return &a.counts }
 func newPacker(b *Binding, rows int, lossy LossyCasts, index int) packer {
 	switch b.Input.Elem {
 	case models.String:
-		return &stringPacker{binding: b, index: index}
+		return newStringPacker(b, index)
 	case models.Float32:
 		return newNumberPacker[float32](b, rows, lossy, index)
 	case models.Float64:

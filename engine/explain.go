@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
@@ -77,14 +79,19 @@ type ExplainedInput struct {
 	Features    []ExplainedFeature `json:"features"`
 }
 
-// ExplainedFeature is one column on its way into an input.
+// ExplainedFeature is one column, or computed feature, on its way into an input.
 type ExplainedFeature struct {
-	Column string       `json:"column"`
+	Column string       `json:"column"` // of what is computed the feature's name
 	Type   string       `json:"type"`
 	Cast   batcher.Cast `json:"cast"`
 	Policy string       `json:"null_policy"`
 	// Nulls is what the files' statistics say; nil where they do not.
 	Nulls *int64 `json:"nulls_expected"`
+	// Of what is computed: its columns or earlier features, its transforms, and how
+	// many values of a row it gives.
+	From       []string `json:"from,omitempty"`
+	Transforms []string `json:"transforms,omitempty"`
+	Values     int      `json:"values,omitempty"`
 }
 
 // ExplainedColumn is one column of the output.
@@ -151,7 +158,9 @@ func (p *Plan) explainInput(b *batcher.Binding, mapped bool) ExplainedInput {
 	for i := range b.Features {
 		f := &b.Features[i]
 		x := ExplainedFeature{Column: f.Column, Type: f.Type.String(), Cast: f.Cast, Policy: f.Nulls.String()}
-		if n, ok := p.Dataset.NullCount(f.Column); ok {
+		if f.Program != nil {
+			x.From, x.Transforms, x.Values = f.Program.Sources(), f.Program.Describe(), f.Width
+		} else if n, ok := p.Dataset.NullCount(f.Column); ok {
 			x.Nulls = &n
 			nulls = nulls || n > 0
 		}
@@ -159,6 +168,8 @@ func (p *Plan) explainInput(b *batcher.Binding, mapped bool) ExplainedInput {
 	}
 	in.Way, in.BytesPerRow = "copy", int64(b.Width)*elementBytes(b.Input.Elem)
 	switch {
+	case slices.ContainsFunc(b.Features, func(f batcher.Feature) bool { return f.Program != nil }):
+		in.Note = "features are computed as rows are made"
 	case len(b.Features) > 1:
 		in.Note = "columns become rows of one matrix"
 	case b.Input.Elem == models.String:

@@ -14,6 +14,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/batcher/feature"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
@@ -167,8 +168,11 @@ func (p *Plan) fit() error {
 	opts := &p.Options
 	schema := p.Dataset.Schema()
 	binding, err := batcher.Bind(p.Model.Inputs, schema, batcher.Options{
-		Features: opts.Features, Metadata: p.Model.FeatureNames(), Columns: opts.Bind, Nulls: opts.Nulls, Lossy: opts.Lossy, Finite: opts.Finite,
+		Specs: opts.FeatureSpecs, Features: opts.Features, Metadata: p.Model.FeatureNames(), Columns: opts.Bind, Nulls: opts.Nulls, Lossy: opts.Lossy, Finite: opts.Finite,
 	})
+	if errors.Is(err, feature.ErrFeature) { // what the data have is part of what was written wrongly
+		return fmt.Errorf("%w: %w", ErrUsage, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -329,7 +333,7 @@ func (p *Plan) knownNulls() error {
 	var choices []string // for the first of them
 	for i := range p.Binding.Bindings {
 		for _, f := range p.Binding.Bindings[i].Features {
-			if f.Nulls.Action != batcher.NullError {
+			if f.Nulls.Action != batcher.NullError || f.Program != nil {
 				continue
 			}
 			if n, ok := p.Dataset.NullCount(f.Column); ok && n > 0 {

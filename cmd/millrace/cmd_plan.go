@@ -87,7 +87,7 @@ func (r *planReport) Text(w io.Writer) error {
 			t.AppendRow(table.Row{name, f.Column, f.Type, f.Cast, nulls, policy, way})
 		}
 	}
-	b.WriteString(t.Render() + "\n\nWhat is written\n")
+	b.WriteString(t.Render() + "\n\n" + featuresText(r.Inputs) + "What is written\n")
 	t = newTable()
 	t.AppendHeader(table.Row{"column", "type", "from"})
 	for _, c := range r.Outputs {
