@@ -555,7 +555,7 @@ def _indicators(t: MissingIndicator, values: Sequence[Value], examples: Any) -> 
     for i in t.features_:
         value = values[i]
         if value.is_text or isinstance(examples[i], str):
-            steps: list[Step] = [{"map": {"values": {}, "default": 0.0, "null": 1.0}}]
+            steps: list[Step] = [{"map": {"values": {"": 0.0}, "default": 0.0, "null": 1.0}}]
         else:  # no absolute value is -1
             steps = [{"abs": {}}, {"fill": -1.0}, {"equals": -1.0}]
         name = f"missingindicator_{value.name}"
