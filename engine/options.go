@@ -61,7 +61,10 @@ const (
 type Options struct {
 	Model       string // path of the .onnx file
 	ModelSHA256 string // pins the model, in hex
-	Inputs      []string
+	// Models, in place of Model, are several models that score the same rows in one
+	// pass: the first is the champion, which the others are compared with.
+	Models []ModelOptions
+	Inputs []string
 	// Partitions says which columns are made of KEY=VALUE folders in the inputs' paths:
 	// auto by default; see dataset.ParsePartitions.
 	Partitions  string
@@ -84,7 +87,14 @@ type Options struct {
 
 	ModelOutputs []string // outputs to write; all by default
 	OutputPrefix string   // put before the name of each prediction column
-	Layout       Layout
+
+	// PartitionBy are columns of IDs or Keep whose values name the folders of the output's
+	// files, outermost first, as Hive names them; the files do not have them.
+	PartitionBy []string
+	// TargetFileBytes is about how large the files of the output become, at most, before
+	// a part has another; 0: one file for each part and folder.
+	TargetFileBytes int64
+	Layout          Layout
 
 	Provider       ort.Provider // cpu by default
 	Kernels        Kernels      // auto by default; on TensorRT it changes nothing
@@ -222,14 +232,18 @@ var ErrUsage = errors.New("usage")
 func (o *Options) Validate() error {
 	var problems []error
 	bad := func(f string, args ...any) { problems = append(problems, fmt.Errorf(f, args...)) }
-	if o.Model == "" {
-		bad("--model is missing: the path of an .onnx file")
-	}
+	o.validateModels(bad)
 	if len(o.Inputs) == 0 {
 		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
 	}
 	if _, err := dataset.ParsePartitions(o.Partitions); err != nil {
 		bad("--%w", err)
+	}
+	if o.TargetFileBytes < 0 {
+		bad("--target-file-size (%d) must be a number of bytes", o.TargetFileBytes)
+	}
+	if _, single := FormatOf(o.Output); single && (len(o.PartitionBy) > 0 || o.TargetFileBytes > 0) {
+		bad("--partition-by and --target-file-size need a directory to write files to, and --output %s is one file", o.Output)
 	}
 	if o.BatchRows < 0 {
 		bad("--batch-size (%d) must be >= 1, or auto", o.BatchRows)

@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
 // Affine is what fill, clip and scale come to: a linear function of a column's
 // numbers, with bounds. A number x, held as a float64, becomes
@@ -9,7 +12,7 @@ import "math"
 //
 // rounded to a float64 after each operation, and then to the element. What is less
 // than Lo, rounded like y, becomes Lo, and what is more than Hi becomes Hi. NaN
-// stays NaN, or becomes the column's fill, as nulls do.
+// stays NaN, or becomes Fill, as nulls do.
 //
 // Rounding keeps order, so bounds of y are bounds of x: a clip before the function
 // is one after it. Only a zero may have the other sign where y underflows.
@@ -19,6 +22,7 @@ import "math"
 type Affine struct {
 	Sub, Mul, Add float64
 	Lo, Hi        float64 // infinite: no bound
+	Fill          float64 // takes no part in function and bounds
 	FillNaN       bool
 }
 
@@ -47,14 +51,36 @@ func (a Affine) Clip(lo, hi float64) Affine {
 	return a
 }
 
-// FillAffine writes len(dst) values of the function a of src, and fill where the
+// FillAffine writes len(dst) values of a function of src, and its fill where the
 // validity bit is 0. bit is the bitmap's bit of src[0]. OutOfRange is the first
 // value that is finite and became infinite; nothing else is reported, as to round
 // is what such a function is for.
-func FillAffine[S, D Number](dst []D, src []S, validity []byte, bit int, fill D, a *Affine) CheckResult {
+func FillAffine[S, D Number](dst []D, src []S, validity []byte, bit int, line *Line[D]) CheckResult {
+	return fillAffine(best, dst, src[:len(dst)], validity, bit, line)
+}
+
+func fillAffine[S, D Number](l *level, dst []D, src []S, validity []byte, bit int, line *Line[D]) CheckResult {
+	k, done := l.affineValues[kindOf[S]()][kindOf[D]()], 0
+	column := rowColumn{fill: bitsOf(D(line.Fill)), line: line.row}
+	for k != nil && line.kernels && len(dst)-done >= block {
+		n := min(len(dst)-done, rowBits) &^ (block - 1)
+		from, at := pointer(allValid), 0
+		if validity != nil {
+			from, at = bitsFrom(validity, bit+done, n)
+		}
+		if k(pointer(dst[done:]), pointer(src[done:]), (*byte)(unsafe.Pointer(&column)), n, from, at) != 0 {
+			break // the plain loop finds which
+		}
+		done += n
+	}
 	res := CheckResult{OutOfRange: -1, FirstInexact: -1}
-	lo, hi := D(a.Lo), D(a.Hi)
-	for i, v := range src[:len(dst)] {
+	return Merge(res, fillAffinePlain(dst[done:], src[done:], validity, bit+done, &line.Affine), done)
+}
+
+func fillAffinePlain[S, D Number](dst []D, src []S, validity []byte, bit int, a *Affine) CheckResult {
+	res := CheckResult{OutOfRange: -1, FirstInexact: -1}
+	lo, hi, fill := D(a.Lo), D(a.Hi), D(a.Fill)
+	for i, v := range src {
 		x := float64(v)
 		y := D(a.At(x))
 		if y < lo {
@@ -93,50 +119,73 @@ type Line[D Number] struct {
 	Affine
 	row     rowLine
 	kernels bool // know such a function
+	bounds  bool // are all that it has
 }
 
 // NewLine prepares a function.
 func NewLine[D Number](a Affine) *Line[D] {
+	return &Line[D]{
+		Affine: a, row: rowLineOf[D](&a),
+		kernels: a.Sub == 0 || a.Add == 0, bounds: a.Sub == 0 && a.Mul == 1 && a.Add == 0,
+	}
+}
+
+func rowLineOf[D Number](a *Affine) rowLine {
 	nothing := math.Copysign(0, -1) // x + -0 is x, whatever the sign of a zero
-	l := &Line[D]{Affine: a, kernels: a.Sub == 0 || a.Add == 0}
-	l.row = rowLine{
+	row := rowLine{
 		mul0: 1, add0: -a.Sub, mul1: a.Mul, add1: nothing,
 		least: bitsOf(D(a.Lo)), most: bitsOf(D(a.Hi)), keepNaN: math.MaxUint64, fix: fixNothing,
 	}
 	if a.Add != 0 {
-		l.row.mul0, l.row.add0, l.row.mul1, l.row.add1 = a.Mul, nothing, 1, a.Add
+		row.mul0, row.add0, row.mul1, row.add1 = a.Mul, nothing, 1, a.Add
 	}
 	if a.FillNaN {
-		l.row.keepNaN, l.row.fix = 0, fixNaN
+		row.keepNaN, row.fix = 0, fixNaN
 	}
-	return l
+	return row
 }
 
-// Through has the column's values pass a function, which it borrows.
+// Through has the column's values pass a function, which it borrows; its fill counts.
 func (c Column[D]) Through(l *Line[D]) Column[D] {
-	c.line = l
+	c.line, c.fill = l, bitsOf(D(l.Fill))
 	return c
 }
 
-// setLines says whether columns of the group pass functions, and prepares them; ok is
-// whether a kernel can do all of them. A column without one passes the identity,
-// which no value of a type that D widens notices.
-func (g *Group[D]) setLines() (some, ok bool) {
-	ok = true
+// setLines prepares the group's functions, and says whether there are any. A column
+// without one passes the identity.
+func (g *Group[D]) setLines() (some bool) {
+	for i := range g.Columns {
+		some = some || g.Columns[i].line != nil
+	}
+	if !some {
+		return false
+	}
 	for i := range g.Columns {
 		if l := g.Columns[i].line; l != nil {
 			g.args[i].line = l.row
-			some, ok = true, ok && l.kernels
+		} else {
+			g.args[i].line = rowLineOf[D](&Identity)
 		}
 	}
-	if !some {
-		return false, true
-	}
+	return true
+}
+
+// linesKernel is the kernel for columns of which some pass functions; the zero one
+// where there is none. No value of a type that D widens notices the identity; what
+// other casts round has to be counted.
+func (g *Group[D]) linesKernel(l *level) *rowsKernel {
+	from, to, bounds := g.Columns[0].kind, kindOf[D](), true
 	for i := range g.Columns {
-		if c := &g.Columns[i]; c.line == nil {
-			g.args[i].line = NewLine[D](Identity).row
-			ok = ok && c.widens
+		c := &g.Columns[i]
+		switch {
+		case c.line == nil && !c.widens, c.line != nil && !c.line.kernels:
+			return &rowsKernel{}
+		case c.line != nil:
+			bounds = bounds && c.line.bounds
 		}
 	}
-	return true, ok
+	if bounds && from == to {
+		return &l.bounds[from]
+	}
+	return &l.affines[from][to]
 }

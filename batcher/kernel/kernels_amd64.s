@@ -15604,6 +15604,2784 @@ next:
 	VZEROUPPER
 	RET
 
+// func boundF32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, CMOV, MMX+, SSE
+TEXT ·boundF32AVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ         (BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VMOVUPS      (R9)(AX*4), Y0
+	VBROADCASTSS 136(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 144(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 24(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y3
+	VBROADCASTSD 152(BX), Y2
+	VORPS        Y2, Y3, Y3
+	VBLENDVPS    Y3, Y0, Y1, Y3
+	MOVQ         168(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VMOVUPS      (R9)(AX*4), Y0
+	VBROADCASTSS 304(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 312(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 192(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y4
+	VBROADCASTSD 320(BX), Y2
+	VORPS        Y2, Y4, Y4
+	VBLENDVPS    Y4, Y0, Y1, Y4
+	MOVQ         336(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VMOVUPS      (R9)(AX*4), Y0
+	VBROADCASTSS 472(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 480(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 360(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y5
+	VBROADCASTSD 488(BX), Y2
+	VORPS        Y2, Y5, Y5
+	VBLENDVPS    Y5, Y0, Y1, Y5
+	MOVQ         504(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VMOVUPS      (R9)(AX*4), Y0
+	VBROADCASTSS 640(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 648(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 528(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 656(BX), Y2
+	VORPS        Y2, Y6, Y6
+	VBLENDVPS    Y6, Y0, Y1, Y6
+	VUNPCKLPS    Y4, Y3, Y0
+	VUNPCKHPS    Y4, Y3, Y1
+	VUNPCKLPS    Y6, Y5, Y2
+	VUNPCKHPS    Y6, Y5, Y4
+	VUNPCKLPD    Y2, Y0, Y3
+	VUNPCKHPD    Y2, Y0, Y0
+	VUNPCKLPD    Y4, Y1, Y2
+	VUNPCKHPD    Y4, Y1, Y1
+	MOVQ         672(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VMOVUPS      (R9)(AX*4), Y4
+	VBROADCASTSS 808(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 816(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 696(BX), Y5
+	VCMPPS       $0x07, Y4, Y4, Y7
+	VBROADCASTSD 824(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VBLENDVPS    Y7, Y4, Y5, Y7
+	MOVQ         840(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VMOVUPS      (R9)(AX*4), Y4
+	VBROADCASTSS 976(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 984(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 864(BX), Y5
+	VCMPPS       $0x07, Y4, Y4, Y8
+	VBROADCASTSD 992(BX), Y6
+	VORPS        Y6, Y8, Y8
+	VBLENDVPS    Y8, Y4, Y5, Y8
+	MOVQ         1008(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VMOVUPS      (R9)(AX*4), Y4
+	VBROADCASTSS 1144(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 1152(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 1032(BX), Y5
+	VCMPPS       $0x07, Y4, Y4, Y9
+	VBROADCASTSD 1160(BX), Y6
+	VORPS        Y6, Y9, Y9
+	VBLENDVPS    Y9, Y4, Y5, Y9
+	MOVQ         1176(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VMOVUPS      (R9)(AX*4), Y4
+	VBROADCASTSS 1312(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 1320(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 1200(BX), Y5
+	VCMPPS       $0x07, Y4, Y4, Y10
+	VBROADCASTSD 1328(BX), Y6
+	VORPS        Y6, Y10, Y10
+	VBLENDVPS    Y10, Y4, Y5, Y10
+	VUNPCKLPS    Y8, Y7, Y4
+	VUNPCKHPS    Y8, Y7, Y5
+	VUNPCKLPS    Y10, Y9, Y6
+	VUNPCKHPS    Y10, Y9, Y8
+	VUNPCKLPD    Y6, Y4, Y7
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y8, Y5, Y6
+	VUNPCKHPD    Y8, Y5, Y5
+	VINSERTF128  $0x01, X7, Y3, Y8
+	VMOVUPS      Y8, (DI)
+	VINSERTF128  $0x01, X4, Y0, Y8
+	VMOVUPS      Y8, (DI)(CX*1)
+	VINSERTF128  $0x01, X6, Y2, Y8
+	VMOVUPS      Y8, (DI)(CX*2)
+	VINSERTF128  $0x01, X5, Y1, Y8
+	VMOVUPS      Y8, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VMOVUPS      Y3, (DI)
+	VPERM2F128   $0x31, Y4, Y0, Y0
+	VMOVUPS      Y0, (DI)(CX*1)
+	VPERM2F128   $0x31, Y6, Y2, Y0
+	VMOVUPS      Y0, (DI)(CX*2)
+	VPERM2F128   $0x31, Y5, Y1, Y0
+	VMOVUPS      Y0, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JLE          next
+	MOVQ         (BX), R9
+	VMOVUPS      (R9)(AX*4), Y0
+	VBROADCASTSS 136(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 144(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 24(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y3
+	VBROADCASTSD 152(BX), Y2
+	VORPS        Y2, Y3, Y3
+	VBLENDVPS    Y3, Y0, Y1, Y3
+	MOVQ         168(BX), R9
+	VMOVUPS      (R9)(AX*4), Y0
+	VBROADCASTSS 304(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 312(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 192(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y4
+	VBROADCASTSD 320(BX), Y2
+	VORPS        Y2, Y4, Y4
+	VBLENDVPS    Y4, Y0, Y1, Y4
+	MOVQ         336(BX), R9
+	VMOVUPS      (R9)(AX*4), Y0
+	VBROADCASTSS 472(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 480(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 360(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y5
+	VBROADCASTSD 488(BX), Y2
+	VORPS        Y2, Y5, Y5
+	VBLENDVPS    Y5, Y0, Y1, Y5
+	MOVQ         504(BX), R9
+	VMOVUPS      (R9)(AX*4), Y0
+	VBROADCASTSS 640(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 648(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 528(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 656(BX), Y2
+	VORPS        Y2, Y6, Y6
+	VBLENDVPS    Y6, Y0, Y1, Y6
+	VUNPCKLPS    Y4, Y3, Y0
+	VUNPCKHPS    Y4, Y3, Y1
+	VUNPCKLPS    Y6, Y5, Y2
+	VUNPCKHPS    Y6, Y5, Y4
+	VUNPCKLPD    Y2, Y0, Y3
+	VUNPCKHPD    Y2, Y0, Y0
+	VUNPCKLPD    Y4, Y1, Y2
+	VUNPCKHPD    Y4, Y1, Y1
+	MOVQ         672(BX), R9
+	VMOVUPS      (R9)(AX*4), Y4
+	VBROADCASTSS 808(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 816(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 696(BX), Y5
+	VCMPPS       $0x07, Y4, Y4, Y7
+	VBROADCASTSD 824(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VBLENDVPS    Y7, Y4, Y5, Y7
+	MOVQ         840(BX), R9
+	VMOVUPS      (R9)(AX*4), Y4
+	VBROADCASTSS 976(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 984(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 864(BX), Y5
+	VCMPPS       $0x07, Y4, Y4, Y8
+	VBROADCASTSD 992(BX), Y6
+	VORPS        Y6, Y8, Y8
+	VBLENDVPS    Y8, Y4, Y5, Y8
+	MOVQ         1008(BX), R9
+	VMOVUPS      (R9)(AX*4), Y4
+	VBROADCASTSS 1144(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 1152(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 1032(BX), Y5
+	VCMPPS       $0x07, Y4, Y4, Y9
+	VBROADCASTSD 1160(BX), Y6
+	VORPS        Y6, Y9, Y9
+	VBLENDVPS    Y9, Y4, Y5, Y9
+	MOVQ         1176(BX), R9
+	VMOVUPS      (R9)(AX*4), Y4
+	VBROADCASTSS 1312(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 1320(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 1200(BX), Y5
+	VCMPPS       $0x07, Y4, Y4, Y10
+	VBROADCASTSD 1328(BX), Y6
+	VORPS        Y6, Y10, Y10
+	VBLENDVPS    Y10, Y4, Y5, Y10
+	VUNPCKLPS    Y8, Y7, Y4
+	VUNPCKHPS    Y8, Y7, Y5
+	VUNPCKLPS    Y10, Y9, Y6
+	VUNPCKHPS    Y10, Y9, Y8
+	VUNPCKLPD    Y6, Y4, Y7
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y8, Y5, Y6
+	VUNPCKHPD    Y8, Y5, Y5
+	VINSERTF128  $0x01, X7, Y3, Y8
+	VMOVUPS      Y8, (DI)
+	VINSERTF128  $0x01, X4, Y0, Y8
+	VMOVUPS      Y8, (DI)(CX*1)
+	VINSERTF128  $0x01, X6, Y2, Y8
+	VMOVUPS      Y8, (DI)(CX*2)
+	VINSERTF128  $0x01, X5, Y1, Y8
+	VMOVUPS      Y8, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VMOVUPS      Y3, (DI)
+	VPERM2F128   $0x31, Y4, Y0, Y0
+	VMOVUPS      Y0, (DI)(CX*1)
+	VPERM2F128   $0x31, Y6, Y2, Y0
+	VMOVUPS      Y0, (DI)(CX*2)
+	VPERM2F128   $0x31, Y5, Y1, Y0
+	VMOVUPS      Y0, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000540, BX
+	ADDQ   $0x20, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x000000a8, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x02, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func boundF32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, SSE
+TEXT ·boundF32AVX512(SB), NOSPLIT, $40-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+	STMXCSR   32(SP)
+	MOVL      32(SP), DX
+	ANDL      $-9, DX
+	MOVL      DX, 32(SP)
+	LDMXCSR   32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    tail
+
+step:
+	CMPQ             R9, $0x10
+	JL               tail
+	MOVQ             (DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VMOVUPS          (SI)(BX*4), Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, Z3
+	MOVQ             168(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VMOVUPS          (SI)(BX*4), Z2
+	VBROADCASTSS     304(DX), Z4
+	VMAXPS           Z2, Z4, Z2
+	VBROADCASTSS     312(DX), Z4
+	VMINPS           Z2, Z4, Z2
+	VBROADCASTSS     192(DX), Z4
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, Z4
+	MOVQ             336(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VMOVUPS          (SI)(BX*4), Z2
+	VBROADCASTSS     472(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     480(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     360(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, Z5
+	MOVQ             504(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VMOVUPS          (SI)(BX*4), Z2
+	VBROADCASTSS     640(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     648(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     528(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, Z6
+	MOVQ             672(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VMOVUPS          (SI)(BX*4), Z2
+	VBROADCASTSS     808(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     816(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     696(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, Z7
+	MOVQ             840(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VMOVUPS          (SI)(BX*4), Z2
+	VBROADCASTSS     976(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     984(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     864(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, Z8
+	MOVQ             1008(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VMOVUPS          (SI)(BX*4), Z2
+	VBROADCASTSS     1144(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     1152(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     1032(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, Z9
+	MOVQ             1176(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VMOVUPS          (SI)(BX*4), Z2
+	VBROADCASTSS     1312(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1320(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1200(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, Z10
+	VUNPCKLPS        Z4, Z3, Z2
+	VUNPCKHPS        Z4, Z3, Z3
+	VUNPCKLPS        Z6, Z5, Z4
+	VUNPCKHPS        Z6, Z5, Z6
+	VUNPCKLPD        Z4, Z2, Z5
+	VUNPCKHPD        Z4, Z2, Z2
+	VUNPCKLPD        Z6, Z3, Z4
+	VUNPCKHPD        Z6, Z3, Z3
+	VUNPCKLPS        Z8, Z7, Z6
+	VUNPCKHPS        Z8, Z7, Z7
+	VUNPCKLPS        Z10, Z9, Z8
+	VUNPCKHPS        Z10, Z9, Z10
+	VUNPCKLPD        Z8, Z6, Z9
+	VUNPCKHPD        Z8, Z6, Z6
+	VUNPCKLPD        Z10, Z7, Z8
+	VUNPCKHPD        Z10, Z7, Z7
+	VMOVAPS          Z5, Z10
+	VPERMT2PD        Z9, Z0, Z10
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z2, Z9
+	VPERMT2PD        Z6, Z0, Z9
+	VPERMT2PD        Z6, Z1, Z2
+	VMOVAPS          Z4, Z6
+	VPERMT2PD        Z8, Z0, Z6
+	VPERMT2PD        Z8, Z1, Z4
+	VMOVAPS          Z3, Z8
+	VPERMT2PD        Z7, Z0, Z8
+	VPERMT2PD        Z7, Z1, Z3
+	VMOVUPS          Y10, K2, (DI)
+	VMOVUPS          Y9, K2, (DI)(AX*1)
+	VMOVUPS          Y6, K2, (DI)(AX*2)
+	VMOVUPS          Y8, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VEXTRACTF32X8    $0x01, Z10, (DI)
+	VEXTRACTF32X8    $0x01, Z9, (DI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z6, (DI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z8, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VMOVUPS          Y5, K2, (DI)
+	VMOVUPS          Y2, K2, (DI)(AX*1)
+	VMOVUPS          Y4, K2, (DI)(AX*2)
+	VMOVUPS          Y3, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VEXTRACTF32X8    $0x01, Z5, (DI)
+	VEXTRACTF32X8    $0x01, Z2, (DI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z4, (DI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	ADDQ             $0x10, BX
+	SUBQ             $0x10, R9
+	JMP              step
+
+tail:
+	TESTQ            R9, R9
+	JZ               next
+	MOVQ             $-1, SI
+	BZHIQ            R9, SI, SI
+	KMOVW            SI, K1
+	MOVQ             (DX), SI
+	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
+	MOVQ             168(DX), SI
+	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	VBROADCASTSS     304(DX), Z4
+	VMAXPS           Z2, Z4, Z2
+	VBROADCASTSS     312(DX), Z4
+	VMINPS           Z2, Z4, Z2
+	VBROADCASTSS     192(DX), Z4
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z4
+	MOVQ             336(DX), SI
+	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	VBROADCASTSS     472(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     480(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     360(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z5
+	MOVQ             504(DX), SI
+	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	VBROADCASTSS     640(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     648(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     528(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z6
+	MOVQ             672(DX), SI
+	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	VBROADCASTSS     808(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     816(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     696(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z7
+	MOVQ             840(DX), SI
+	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	VBROADCASTSS     976(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     984(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     864(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z8
+	MOVQ             1008(DX), SI
+	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	VBROADCASTSS     1144(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     1152(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     1032(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z9
+	MOVQ             1176(DX), SI
+	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	VBROADCASTSS     1312(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1320(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1200(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z10
+	VUNPCKLPS        Z4, Z3, Z2
+	VUNPCKHPS        Z4, Z3, Z3
+	VUNPCKLPS        Z6, Z5, Z4
+	VUNPCKHPS        Z6, Z5, Z6
+	VUNPCKLPD        Z4, Z2, Z5
+	VUNPCKHPD        Z4, Z2, Z2
+	VUNPCKLPD        Z6, Z3, Z4
+	VUNPCKHPD        Z6, Z3, Z3
+	VUNPCKLPS        Z8, Z7, Z6
+	VUNPCKHPS        Z8, Z7, Z7
+	VUNPCKLPS        Z10, Z9, Z8
+	VUNPCKHPS        Z10, Z9, Z10
+	VUNPCKLPD        Z8, Z6, Z9
+	VUNPCKHPD        Z8, Z6, Z6
+	VUNPCKLPD        Z10, Z7, Z8
+	VUNPCKHPD        Z10, Z7, Z7
+	VMOVAPS          Z5, Z10
+	VPERMT2PD        Z9, Z0, Z10
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z2, Z9
+	VPERMT2PD        Z6, Z0, Z9
+	VPERMT2PD        Z6, Z1, Z2
+	VMOVAPS          Z4, Z6
+	VPERMT2PD        Z8, Z0, Z6
+	VPERMT2PD        Z8, Z1, Z4
+	VMOVAPS          Z3, Z8
+	VPERMT2PD        Z7, Z0, Z8
+	VPERMT2PD        Z7, Z1, Z3
+	VMOVUPS          Y10, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y9, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y6, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y8, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z10, Y7
+	VMOVUPS          Y7, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z9, Y7
+	VMOVUPS          Y7, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z6, Y6
+	VMOVUPS          Y6, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z8, Y6
+	VMOVUPS          Y6, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y5, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y3, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z5, Y5
+	VMOVUPS          Y5, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z2, Y2
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z4, Y2
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z3, Y2
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	ADDQ             $0x10, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x20, R10
+	SUBQ    $0x08, R8
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func boundF32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+, SSE
+TEXT ·boundF32ValidAVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
+
+step:
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*4), Y1
+	VBROADCASTSS 136(BX), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS 144(BX), Y2
+	VMINPS       Y1, Y2, Y1
+	VBROADCASTSS 24(BX), Y2
+	VPSLLVD      40(BX), Y0, Y0
+	VCMPPS       $0x07, Y1, Y1, Y4
+	VBROADCASTSD 152(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VANDPS       Y4, Y0, Y0
+	VBLENDVPS    Y0, Y1, Y2, Y0
+	MOVQ         168(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         176(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VMOVUPS      (R10)(AX*4), Y2
+	VBROADCASTSS 304(BX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 312(BX), Y3
+	VMINPS       Y2, Y3, Y2
+	VBROADCASTSS 192(BX), Y3
+	VPSLLVD      208(BX), Y1, Y1
+	VCMPPS       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 320(BX), Y4
+	VORPS        Y4, Y5, Y5
+	VANDPS       Y5, Y1, Y1
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	MOVQ         336(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         344(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VMOVUPS      (R10)(AX*4), Y3
+	VBROADCASTSS 472(BX), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS 480(BX), Y4
+	VMINPS       Y3, Y4, Y3
+	VBROADCASTSS 360(BX), Y4
+	VPSLLVD      376(BX), Y2, Y2
+	VCMPPS       $0x07, Y3, Y3, Y6
+	VBROADCASTSD 488(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y2
+	MOVQ         504(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         512(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VMOVUPS      (R10)(AX*4), Y4
+	VBROADCASTSS 640(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 648(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 528(BX), Y5
+	VPSLLVD      544(BX), Y3, Y3
+	VCMPPS       $0x07, Y4, Y4, Y7
+	VBROADCASTSD 656(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VANDPS       Y7, Y3, Y3
+	VBLENDVPS    Y3, Y4, Y5, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y0
+	VUNPCKLPS    Y3, Y2, Y1
+	VUNPCKHPS    Y3, Y2, Y3
+	VUNPCKLPD    Y1, Y4, Y2
+	VUNPCKHPD    Y1, Y4, Y1
+	VUNPCKLPD    Y3, Y0, Y4
+	VUNPCKHPD    Y3, Y0, Y0
+	MOVQ         672(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         680(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VMOVUPS      (R10)(AX*4), Y5
+	VBROADCASTSS 808(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 816(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 696(BX), Y6
+	VPSLLVD      712(BX), Y3, Y3
+	VCMPPS       $0x07, Y5, Y5, Y8
+	VBROADCASTSD 824(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y3, Y3
+	VBLENDVPS    Y3, Y5, Y6, Y3
+	MOVQ         840(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         848(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y5
+	VMOVUPS      (R10)(AX*4), Y6
+	VBROADCASTSS 976(BX), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS 984(BX), Y7
+	VMINPS       Y6, Y7, Y6
+	VBROADCASTSS 864(BX), Y7
+	VPSLLVD      880(BX), Y5, Y5
+	VCMPPS       $0x07, Y6, Y6, Y9
+	VBROADCASTSD 992(BX), Y8
+	VORPS        Y8, Y9, Y9
+	VANDPS       Y9, Y5, Y5
+	VBLENDVPS    Y5, Y6, Y7, Y5
+	MOVQ         1008(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         1016(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y6
+	VMOVUPS      (R10)(AX*4), Y7
+	VBROADCASTSS 1144(BX), Y8
+	VMAXPS       Y7, Y8, Y7
+	VBROADCASTSS 1152(BX), Y8
+	VMINPS       Y7, Y8, Y7
+	VBROADCASTSS 1032(BX), Y8
+	VPSLLVD      1048(BX), Y6, Y6
+	VCMPPS       $0x07, Y7, Y7, Y10
+	VBROADCASTSD 1160(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y6, Y6
+	VBLENDVPS    Y6, Y7, Y8, Y6
+	MOVQ         1176(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         1184(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y7
+	VMOVUPS      (R10)(AX*4), Y8
+	VBROADCASTSS 1312(BX), Y9
+	VMAXPS       Y8, Y9, Y8
+	VBROADCASTSS 1320(BX), Y9
+	VMINPS       Y8, Y9, Y8
+	VBROADCASTSS 1200(BX), Y9
+	VPSLLVD      1216(BX), Y7, Y7
+	VCMPPS       $0x07, Y8, Y8, Y11
+	VBROADCASTSD 1328(BX), Y10
+	VORPS        Y10, Y11, Y11
+	VANDPS       Y11, Y7, Y7
+	VBLENDVPS    Y7, Y8, Y9, Y7
+	VUNPCKLPS    Y5, Y3, Y8
+	VUNPCKHPS    Y5, Y3, Y3
+	VUNPCKLPS    Y7, Y6, Y5
+	VUNPCKHPS    Y7, Y6, Y7
+	VUNPCKLPD    Y5, Y8, Y6
+	VUNPCKHPD    Y5, Y8, Y5
+	VUNPCKLPD    Y7, Y3, Y8
+	VUNPCKHPD    Y7, Y3, Y3
+	VINSERTF128  $0x01, X6, Y2, Y7
+	VMOVUPS      Y7, (R8)
+	VINSERTF128  $0x01, X5, Y1, Y7
+	VMOVUPS      Y7, (R8)(CX*1)
+	VINSERTF128  $0x01, X8, Y4, Y7
+	VMOVUPS      Y7, (R8)(CX*2)
+	VINSERTF128  $0x01, X3, Y0, Y7
+	VMOVUPS      Y7, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	VPERM2F128   $0x31, Y6, Y2, Y2
+	VMOVUPS      Y2, (R8)
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPS      Y1, (R8)(CX*1)
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VMOVUPS      Y1, (R8)(CX*2)
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VMOVUPS      Y0, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JLE          next
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (BX), R10
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*4), Y1
+	VBROADCASTSS 136(BX), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS 144(BX), Y2
+	VMINPS       Y1, Y2, Y1
+	VBROADCASTSS 24(BX), Y2
+	VPSLLVD      40(BX), Y0, Y0
+	VCMPPS       $0x07, Y1, Y1, Y4
+	VBROADCASTSD 152(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VANDPS       Y4, Y0, Y0
+	VBLENDVPS    Y0, Y1, Y2, Y0
+	MOVQ         168(BX), R10
+	MOVQ         176(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VMOVUPS      (R10)(AX*4), Y2
+	VBROADCASTSS 304(BX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 312(BX), Y3
+	VMINPS       Y2, Y3, Y2
+	VBROADCASTSS 192(BX), Y3
+	VPSLLVD      208(BX), Y1, Y1
+	VCMPPS       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 320(BX), Y4
+	VORPS        Y4, Y5, Y5
+	VANDPS       Y5, Y1, Y1
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	MOVQ         336(BX), R10
+	MOVQ         344(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VMOVUPS      (R10)(AX*4), Y3
+	VBROADCASTSS 472(BX), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS 480(BX), Y4
+	VMINPS       Y3, Y4, Y3
+	VBROADCASTSS 360(BX), Y4
+	VPSLLVD      376(BX), Y2, Y2
+	VCMPPS       $0x07, Y3, Y3, Y6
+	VBROADCASTSD 488(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y2
+	MOVQ         504(BX), R10
+	MOVQ         512(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VMOVUPS      (R10)(AX*4), Y4
+	VBROADCASTSS 640(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 648(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 528(BX), Y5
+	VPSLLVD      544(BX), Y3, Y3
+	VCMPPS       $0x07, Y4, Y4, Y7
+	VBROADCASTSD 656(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VANDPS       Y7, Y3, Y3
+	VBLENDVPS    Y3, Y4, Y5, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y0
+	VUNPCKLPS    Y3, Y2, Y1
+	VUNPCKHPS    Y3, Y2, Y3
+	VUNPCKLPD    Y1, Y4, Y2
+	VUNPCKHPD    Y1, Y4, Y1
+	VUNPCKLPD    Y3, Y0, Y4
+	VUNPCKHPD    Y3, Y0, Y0
+	MOVQ         672(BX), R10
+	MOVQ         680(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VMOVUPS      (R10)(AX*4), Y5
+	VBROADCASTSS 808(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 816(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 696(BX), Y6
+	VPSLLVD      712(BX), Y3, Y3
+	VCMPPS       $0x07, Y5, Y5, Y8
+	VBROADCASTSD 824(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y3, Y3
+	VBLENDVPS    Y3, Y5, Y6, Y3
+	MOVQ         840(BX), R10
+	MOVQ         848(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y5
+	VMOVUPS      (R10)(AX*4), Y6
+	VBROADCASTSS 976(BX), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS 984(BX), Y7
+	VMINPS       Y6, Y7, Y6
+	VBROADCASTSS 864(BX), Y7
+	VPSLLVD      880(BX), Y5, Y5
+	VCMPPS       $0x07, Y6, Y6, Y9
+	VBROADCASTSD 992(BX), Y8
+	VORPS        Y8, Y9, Y9
+	VANDPS       Y9, Y5, Y5
+	VBLENDVPS    Y5, Y6, Y7, Y5
+	MOVQ         1008(BX), R10
+	MOVQ         1016(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y6
+	VMOVUPS      (R10)(AX*4), Y7
+	VBROADCASTSS 1144(BX), Y8
+	VMAXPS       Y7, Y8, Y7
+	VBROADCASTSS 1152(BX), Y8
+	VMINPS       Y7, Y8, Y7
+	VBROADCASTSS 1032(BX), Y8
+	VPSLLVD      1048(BX), Y6, Y6
+	VCMPPS       $0x07, Y7, Y7, Y10
+	VBROADCASTSD 1160(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y6, Y6
+	VBLENDVPS    Y6, Y7, Y8, Y6
+	MOVQ         1176(BX), R10
+	MOVQ         1184(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y7
+	VMOVUPS      (R10)(AX*4), Y8
+	VBROADCASTSS 1312(BX), Y9
+	VMAXPS       Y8, Y9, Y8
+	VBROADCASTSS 1320(BX), Y9
+	VMINPS       Y8, Y9, Y8
+	VBROADCASTSS 1200(BX), Y9
+	VPSLLVD      1216(BX), Y7, Y7
+	VCMPPS       $0x07, Y8, Y8, Y11
+	VBROADCASTSD 1328(BX), Y10
+	VORPS        Y10, Y11, Y11
+	VANDPS       Y11, Y7, Y7
+	VBLENDVPS    Y7, Y8, Y9, Y7
+	VUNPCKLPS    Y5, Y3, Y8
+	VUNPCKHPS    Y5, Y3, Y3
+	VUNPCKLPS    Y7, Y6, Y5
+	VUNPCKHPS    Y7, Y6, Y7
+	VUNPCKLPD    Y5, Y8, Y6
+	VUNPCKHPD    Y5, Y8, Y5
+	VUNPCKLPD    Y7, Y3, Y8
+	VUNPCKHPD    Y7, Y3, Y3
+	VINSERTF128  $0x01, X6, Y2, Y7
+	VMOVUPS      Y7, (R8)
+	VINSERTF128  $0x01, X5, Y1, Y7
+	VMOVUPS      Y7, (R8)(CX*1)
+	VINSERTF128  $0x01, X8, Y4, Y7
+	VMOVUPS      Y7, (R8)(CX*2)
+	VINSERTF128  $0x01, X3, Y0, Y7
+	VMOVUPS      Y7, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	VPERM2F128   $0x31, Y6, Y2, Y2
+	VMOVUPS      Y2, (R8)
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPS      Y1, (R8)(CX*1)
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VMOVUPS      Y1, (R8)(CX*2)
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VMOVUPS      Y0, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000540, BX
+	ADDQ   $0x20, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x000000a8, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x02, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func boundF32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, SSE
+TEXT ·boundF32ValidAVX512(SB), NOSPLIT, $40-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+	STMXCSR   32(SP)
+	MOVL      32(SP), DX
+	ANDL      $-9, DX
+	MOVL      DX, 32(SP)
+	LDMXCSR   32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    tail
+
+step:
+	CMPQ             R10, $0x10
+	JL               tail
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             8(DX), R12
+	MOVQ             16(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (DI)(BX*4), Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             176(DX), R12
+	MOVQ             184(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (DI)(BX*4), Z2
+	VBROADCASTSS     304(DX), Z4
+	VMAXPS           Z2, Z4, Z2
+	VBROADCASTSS     312(DX), Z4
+	VMINPS           Z2, Z4, Z2
+	VBROADCASTSS     192(DX), Z4
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z4
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             344(DX), R12
+	MOVQ             352(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (DI)(BX*4), Z2
+	VBROADCASTSS     472(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     480(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     360(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z5
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             512(DX), R12
+	MOVQ             520(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (DI)(BX*4), Z2
+	VBROADCASTSS     640(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     648(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     528(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z6
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             680(DX), R12
+	MOVQ             688(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (DI)(BX*4), Z2
+	VBROADCASTSS     808(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     816(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     696(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z7
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             848(DX), R12
+	MOVQ             856(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (DI)(BX*4), Z2
+	VBROADCASTSS     976(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     984(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     864(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z8
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1016(DX), R12
+	MOVQ             1024(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (DI)(BX*4), Z2
+	VBROADCASTSS     1144(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     1152(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     1032(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z9
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1184(DX), R12
+	MOVQ             1192(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (DI)(BX*4), Z2
+	VBROADCASTSS     1312(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1320(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1200(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z10
+	VUNPCKLPS        Z4, Z3, Z2
+	VUNPCKHPS        Z4, Z3, Z3
+	VUNPCKLPS        Z6, Z5, Z4
+	VUNPCKHPS        Z6, Z5, Z6
+	VUNPCKLPD        Z4, Z2, Z5
+	VUNPCKHPD        Z4, Z2, Z2
+	VUNPCKLPD        Z6, Z3, Z4
+	VUNPCKHPD        Z6, Z3, Z3
+	VUNPCKLPS        Z8, Z7, Z6
+	VUNPCKHPS        Z8, Z7, Z7
+	VUNPCKLPS        Z10, Z9, Z8
+	VUNPCKHPS        Z10, Z9, Z10
+	VUNPCKLPD        Z8, Z6, Z9
+	VUNPCKHPD        Z8, Z6, Z6
+	VUNPCKLPD        Z10, Z7, Z8
+	VUNPCKHPD        Z10, Z7, Z7
+	VMOVAPS          Z5, Z10
+	VPERMT2PD        Z9, Z0, Z10
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z2, Z9
+	VPERMT2PD        Z6, Z0, Z9
+	VPERMT2PD        Z6, Z1, Z2
+	VMOVAPS          Z4, Z6
+	VPERMT2PD        Z8, Z0, Z6
+	VPERMT2PD        Z8, Z1, Z4
+	VMOVAPS          Z3, Z8
+	VPERMT2PD        Z7, Z0, Z8
+	VPERMT2PD        Z7, Z1, Z3
+	VMOVUPS          Y10, K2, (R8)
+	VMOVUPS          Y9, K2, (R8)(AX*1)
+	VMOVUPS          Y6, K2, (R8)(AX*2)
+	VMOVUPS          Y8, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VEXTRACTF32X8    $0x01, Z10, (R8)
+	VEXTRACTF32X8    $0x01, Z9, (R8)(AX*1)
+	VEXTRACTF32X8    $0x01, Z6, (R8)(AX*2)
+	VEXTRACTF32X8    $0x01, Z8, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VMOVUPS          Y5, K2, (R8)
+	VMOVUPS          Y2, K2, (R8)(AX*1)
+	VMOVUPS          Y4, K2, (R8)(AX*2)
+	VMOVUPS          Y3, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VEXTRACTF32X8    $0x01, Z5, (R8)
+	VEXTRACTF32X8    $0x01, Z2, (R8)(AX*1)
+	VEXTRACTF32X8    $0x01, Z4, (R8)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	ADDQ             $0x10, BX
+	SUBQ             $0x10, R10
+	JMP              step
+
+tail:
+	TESTQ            R10, R10
+	JZ               next
+	MOVQ             $-1, DI
+	BZHIQ            R10, DI, DI
+	KMOVW            DI, K1
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), R12
+	MOVQ             8(DX), R13
+	MOVQ             16(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
+	MOVQ             168(DX), R12
+	MOVQ             176(DX), R13
+	MOVQ             184(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z2
+	VBROADCASTSS     304(DX), Z4
+	VMAXPS           Z2, Z4, Z2
+	VBROADCASTSS     312(DX), Z4
+	VMINPS           Z2, Z4, Z2
+	VBROADCASTSS     192(DX), Z4
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z4
+	MOVQ             336(DX), R12
+	MOVQ             344(DX), R13
+	MOVQ             352(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z2
+	VBROADCASTSS     472(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     480(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     360(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z5
+	MOVQ             504(DX), R12
+	MOVQ             512(DX), R13
+	MOVQ             520(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z2
+	VBROADCASTSS     640(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     648(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     528(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z6
+	MOVQ             672(DX), R12
+	MOVQ             680(DX), R13
+	MOVQ             688(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z2
+	VBROADCASTSS     808(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     816(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     696(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z7
+	MOVQ             840(DX), R12
+	MOVQ             848(DX), R13
+	MOVQ             856(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z2
+	VBROADCASTSS     976(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     984(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     864(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z8
+	MOVQ             1008(DX), R12
+	MOVQ             1016(DX), R13
+	MOVQ             1024(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z2
+	VBROADCASTSS     1144(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     1152(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     1032(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z9
+	MOVQ             1176(DX), R12
+	MOVQ             1184(DX), R13
+	MOVQ             1192(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z2
+	VBROADCASTSS     1312(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1320(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1200(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z10
+	VUNPCKLPS        Z4, Z3, Z2
+	VUNPCKHPS        Z4, Z3, Z3
+	VUNPCKLPS        Z6, Z5, Z4
+	VUNPCKHPS        Z6, Z5, Z6
+	VUNPCKLPD        Z4, Z2, Z5
+	VUNPCKHPD        Z4, Z2, Z2
+	VUNPCKLPD        Z6, Z3, Z4
+	VUNPCKHPD        Z6, Z3, Z3
+	VUNPCKLPS        Z8, Z7, Z6
+	VUNPCKHPS        Z8, Z7, Z7
+	VUNPCKLPS        Z10, Z9, Z8
+	VUNPCKHPS        Z10, Z9, Z10
+	VUNPCKLPD        Z8, Z6, Z9
+	VUNPCKHPD        Z8, Z6, Z6
+	VUNPCKLPD        Z10, Z7, Z8
+	VUNPCKHPD        Z10, Z7, Z7
+	VMOVAPS          Z5, Z10
+	VPERMT2PD        Z9, Z0, Z10
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z2, Z9
+	VPERMT2PD        Z6, Z0, Z9
+	VPERMT2PD        Z6, Z1, Z2
+	VMOVAPS          Z4, Z6
+	VPERMT2PD        Z8, Z0, Z6
+	VPERMT2PD        Z8, Z1, Z4
+	VMOVAPS          Z3, Z8
+	VPERMT2PD        Z7, Z0, Z8
+	VPERMT2PD        Z7, Z1, Z3
+	VMOVUPS          Y10, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y9, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y6, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y8, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z10, Y7
+	VMOVUPS          Y7, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z9, Y7
+	VMOVUPS          Y7, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z6, Y6
+	VMOVUPS          Y6, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z8, Y6
+	VMOVUPS          Y6, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y5, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y3, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z5, Y5
+	VMOVUPS          Y5, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z2, Y2
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z4, Y2
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z3, Y2
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	ADDQ             $0x10, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x20, R11
+	SUBQ    $0x08, R9
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func boundF64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, CMOV, MMX+, SSE
+TEXT ·boundF64AVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ         672(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 808(BX), Y2
+	VBROADCASTSD 816(BX), Y3
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y3, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y3, Y1
+	VBROADCASTSD 696(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y4
+	VBROADCASTSD 824(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VBLENDVPD    Y4, Y0, Y2, Y4
+	VCMPPD       $0x07, Y1, Y1, Y3
+	VBROADCASTSD 824(BX), Y0
+	VORPS        Y0, Y3, Y3
+	VBLENDVPD    Y3, Y1, Y2, Y3
+	MOVQ         840(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 976(BX), Y2
+	VBROADCASTSD 984(BX), Y5
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y5, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y5, Y1
+	VBROADCASTSD 864(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 992(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VBLENDVPD    Y6, Y0, Y2, Y6
+	VCMPPD       $0x07, Y1, Y1, Y5
+	VBROADCASTSD 992(BX), Y0
+	VORPS        Y0, Y5, Y5
+	VBLENDVPD    Y5, Y1, Y2, Y5
+	MOVQ         1008(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 1144(BX), Y2
+	VBROADCASTSD 1152(BX), Y7
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y7, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y7, Y1
+	VBROADCASTSD 1032(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y8
+	VBROADCASTSD 1160(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VBLENDVPD    Y8, Y0, Y2, Y8
+	VCMPPD       $0x07, Y1, Y1, Y7
+	VBROADCASTSD 1160(BX), Y0
+	VORPS        Y0, Y7, Y7
+	VBLENDVPD    Y7, Y1, Y2, Y7
+	MOVQ         1176(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 1312(BX), Y2
+	VBROADCASTSD 1320(BX), Y9
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y9, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y9, Y1
+	VBROADCASTSD 1200(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y10
+	VBROADCASTSD 1328(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VBLENDVPD    Y10, Y0, Y2, Y10
+	VCMPPD       $0x07, Y1, Y1, Y9
+	VBROADCASTSD 1328(BX), Y0
+	VORPS        Y0, Y9, Y9
+	VBLENDVPD    Y9, Y1, Y2, Y9
+	VUNPCKLPD    Y6, Y4, Y0
+	VUNPCKHPD    Y6, Y4, Y1
+	VUNPCKLPD    Y10, Y8, Y2
+	VUNPCKHPD    Y10, Y8, Y8
+	VINSERTF128  $0x01, X2, Y0, Y4
+	VINSERTF128  $0x01, X8, Y1, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y8, Y1, Y1
+	VMOVUPD      Y4, 32(DI)
+	VMOVUPD      Y6, 32(DI)(CX*1)
+	VMOVUPD      Y0, 32(DI)(CX*2)
+	VMOVUPD      Y1, 32(DI)(DX*1)
+	LEAQ         (DI)(CX*4), R9
+	VUNPCKLPD    Y5, Y3, Y0
+	VUNPCKHPD    Y5, Y3, Y1
+	VUNPCKLPD    Y9, Y7, Y2
+	VUNPCKHPD    Y9, Y7, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, 32(R9)
+	VMOVUPD      Y4, 32(R9)(CX*1)
+	VMOVUPD      Y0, 32(R9)(CX*2)
+	VMOVUPD      Y1, 32(R9)(DX*1)
+	MOVQ         (BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 136(BX), Y2
+	VBROADCASTSD 144(BX), Y3
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y3, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y3, Y1
+	VBROADCASTSD 24(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y4
+	VBROADCASTSD 152(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VBLENDVPD    Y4, Y0, Y2, Y4
+	VCMPPD       $0x07, Y1, Y1, Y3
+	VBROADCASTSD 152(BX), Y0
+	VORPS        Y0, Y3, Y3
+	VBLENDVPD    Y3, Y1, Y2, Y3
+	MOVQ         168(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 304(BX), Y2
+	VBROADCASTSD 312(BX), Y5
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y5, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y5, Y1
+	VBROADCASTSD 192(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 320(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VBLENDVPD    Y6, Y0, Y2, Y6
+	VCMPPD       $0x07, Y1, Y1, Y5
+	VBROADCASTSD 320(BX), Y0
+	VORPS        Y0, Y5, Y5
+	VBLENDVPD    Y5, Y1, Y2, Y5
+	MOVQ         336(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 472(BX), Y2
+	VBROADCASTSD 480(BX), Y7
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y7, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y7, Y1
+	VBROADCASTSD 360(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y8
+	VBROADCASTSD 488(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VBLENDVPD    Y8, Y0, Y2, Y8
+	VCMPPD       $0x07, Y1, Y1, Y7
+	VBROADCASTSD 488(BX), Y0
+	VORPS        Y0, Y7, Y7
+	VBLENDVPD    Y7, Y1, Y2, Y7
+	MOVQ         504(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 640(BX), Y2
+	VBROADCASTSD 648(BX), Y9
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y9, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y9, Y1
+	VBROADCASTSD 528(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y10
+	VBROADCASTSD 656(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VBLENDVPD    Y10, Y0, Y2, Y10
+	VCMPPD       $0x07, Y1, Y1, Y9
+	VBROADCASTSD 656(BX), Y0
+	VORPS        Y0, Y9, Y9
+	VBLENDVPD    Y9, Y1, Y2, Y9
+	VUNPCKLPD    Y6, Y4, Y0
+	VUNPCKHPD    Y6, Y4, Y1
+	VUNPCKLPD    Y10, Y8, Y2
+	VUNPCKHPD    Y10, Y8, Y8
+	VINSERTF128  $0x01, X2, Y0, Y4
+	VINSERTF128  $0x01, X8, Y1, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y8, Y1, Y1
+	VMOVUPD      Y4, (DI)
+	VMOVUPD      Y6, (DI)(CX*1)
+	VMOVUPD      Y0, (DI)(CX*2)
+	VMOVUPD      Y1, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), R9
+	VUNPCKLPD    Y5, Y3, Y0
+	VUNPCKHPD    Y5, Y3, Y1
+	VUNPCKLPD    Y9, Y7, Y2
+	VUNPCKHPD    Y9, Y7, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, (R9)
+	VMOVUPD      Y4, (R9)(CX*1)
+	VMOVUPD      Y0, (R9)(CX*2)
+	VMOVUPD      Y1, (R9)(DX*1)
+	LEAQ         (DI)(CX*8), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000540, BX
+	ADDQ         $0x40, SI
+	MOVQ         $0x0000000000000008, DI
+	SUBQ         32(SP), DI
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x000000a8, DI, AX
+	SUBQ         AX, BX
+	SHLQ         $0x03, DI
+	SUBQ         DI, SI
+	JMP          columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func boundF64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+, SSE
+TEXT ·boundF64AVX512(SB), NOSPLIT, $40-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), AX
+	LEAQ    (AX)(AX*2), CX
+	KXORW   K1, K1, K1
+	STMXCSR 32(SP)
+	MOVL    32(SP), DX
+	ANDL    $-9, DX
+	MOVL    DX, 32(SP)
+	LDMXCSR 32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    tail
+
+step:
+	CMPQ             R9, $0x08
+	JL               tail
+	MOVQ             (DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, Z1
+	MOVQ             168(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, Z2
+	MOVQ             336(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, Z3
+	MOVQ             504(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, Z4
+	MOVQ             672(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, Z5
+	MOVQ             840(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, Z6
+	MOVQ             1008(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, Z7
+	MOVQ             1176(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (DI)
+	VMOVUPD          Z5, K2, (DI)(AX*1)
+	VMOVUPD          Z6, K2, (DI)(AX*2)
+	VMOVUPD          Z7, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VMOVUPD          Z2, K2, (DI)
+	VMOVUPD          Z3, K2, (DI)(AX*1)
+	VMOVUPD          Z0, K2, (DI)(AX*2)
+	VMOVUPD          Z1, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	ADDQ             $0x08, BX
+	SUBQ             $0x08, R9
+	JMP              step
+
+tail:
+	TESTQ            R9, R9
+	JZ               next
+	MOVQ             $-1, SI
+	BZHIQ            R9, SI, SI
+	KMOVW            SI, K1
+	MOVQ             (DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	MOVQ             168(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
+	MOVQ             336(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
+	MOVQ             504(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
+	MOVQ             672(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
+	MOVQ             840(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
+	MOVQ             1008(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
+	MOVQ             1176(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z5, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z6, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z7, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z3, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z0, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z1, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	ADDQ             $0x08, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x40, R10
+	SUBQ    $0x08, R8
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func boundF64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+, SSE
+TEXT ·boundF64ValidAVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
+
+step:
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         672(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         680(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*8), Y1
+	VMOVUPS      32(R10)(AX*8), Y2
+	VBROADCASTSD 808(BX), Y3
+	VBROADCASTSD 816(BX), Y4
+	VMAXPD       Y1, Y3, Y1
+	VMINPD       Y1, Y4, Y1
+	VMAXPD       Y2, Y3, Y2
+	VMINPD       Y2, Y4, Y2
+	VBROADCASTSD 696(BX), Y3
+	VPSLLVD      712(BX), Y0, Y4
+	VCMPPD       $0x07, Y1, Y1, Y6
+	VBROADCASTSD 824(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      744(BX), Y0, Y0
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 824(BX), Y1
+	VORPS        Y1, Y5, Y5
+	VANDPS       Y5, Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         840(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         848(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VMOVUPS      (R10)(AX*8), Y2
+	VMOVUPS      32(R10)(AX*8), Y3
+	VBROADCASTSD 976(BX), Y5
+	VBROADCASTSD 984(BX), Y6
+	VMAXPD       Y2, Y5, Y2
+	VMINPD       Y2, Y6, Y2
+	VMAXPD       Y3, Y5, Y3
+	VMINPD       Y3, Y6, Y3
+	VBROADCASTSD 864(BX), Y5
+	VPSLLVD      880(BX), Y1, Y6
+	VCMPPD       $0x07, Y2, Y2, Y8
+	VBROADCASTSD 992(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y6, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      912(BX), Y1, Y1
+	VCMPPD       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 992(BX), Y2
+	VORPS        Y2, Y7, Y7
+	VANDPS       Y7, Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         1008(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         1016(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VMOVUPS      (R10)(AX*8), Y3
+	VMOVUPS      32(R10)(AX*8), Y5
+	VBROADCASTSD 1144(BX), Y7
+	VBROADCASTSD 1152(BX), Y8
+	VMAXPD       Y3, Y7, Y3
+	VMINPD       Y3, Y8, Y3
+	VMAXPD       Y5, Y7, Y5
+	VMINPD       Y5, Y8, Y5
+	VBROADCASTSD 1032(BX), Y7
+	VPSLLVD      1048(BX), Y2, Y8
+	VCMPPD       $0x07, Y3, Y3, Y10
+	VBROADCASTSD 1160(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y8, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      1080(BX), Y2, Y2
+	VCMPPD       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 1160(BX), Y3
+	VORPS        Y3, Y9, Y9
+	VANDPS       Y9, Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         1176(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         1184(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VMOVUPS      (R10)(AX*8), Y5
+	VMOVUPS      32(R10)(AX*8), Y7
+	VBROADCASTSD 1312(BX), Y9
+	VBROADCASTSD 1320(BX), Y10
+	VMAXPD       Y5, Y9, Y5
+	VMINPD       Y5, Y10, Y5
+	VMAXPD       Y7, Y9, Y7
+	VMINPD       Y7, Y10, Y7
+	VBROADCASTSD 1200(BX), Y9
+	VPSLLVD      1216(BX), Y3, Y10
+	VCMPPD       $0x07, Y5, Y5, Y12
+	VBROADCASTSD 1328(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y10, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      1248(BX), Y3, Y3
+	VCMPPD       $0x07, Y7, Y7, Y11
+	VBROADCASTSD 1328(BX), Y5
+	VORPS        Y5, Y11, Y11
+	VANDPS       Y11, Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, 32(R8)
+	VMOVUPD      Y8, 32(R8)(CX*1)
+	VMOVUPD      Y5, 32(R8)(CX*2)
+	VMOVUPD      Y4, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, 32(R10)
+	VMOVUPD      Y3, 32(R10)(CX*1)
+	VMOVUPD      Y1, 32(R10)(CX*2)
+	VMOVUPD      Y0, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*8), Y1
+	VMOVUPS      32(R10)(AX*8), Y2
+	VBROADCASTSD 136(BX), Y3
+	VBROADCASTSD 144(BX), Y4
+	VMAXPD       Y1, Y3, Y1
+	VMINPD       Y1, Y4, Y1
+	VMAXPD       Y2, Y3, Y2
+	VMINPD       Y2, Y4, Y2
+	VBROADCASTSD 24(BX), Y3
+	VPSLLVD      40(BX), Y0, Y4
+	VCMPPD       $0x07, Y1, Y1, Y6
+	VBROADCASTSD 152(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      72(BX), Y0, Y0
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(BX), Y1
+	VORPS        Y1, Y5, Y5
+	VANDPS       Y5, Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         168(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         176(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VMOVUPS      (R10)(AX*8), Y2
+	VMOVUPS      32(R10)(AX*8), Y3
+	VBROADCASTSD 304(BX), Y5
+	VBROADCASTSD 312(BX), Y6
+	VMAXPD       Y2, Y5, Y2
+	VMINPD       Y2, Y6, Y2
+	VMAXPD       Y3, Y5, Y3
+	VMINPD       Y3, Y6, Y3
+	VBROADCASTSD 192(BX), Y5
+	VPSLLVD      208(BX), Y1, Y6
+	VCMPPD       $0x07, Y2, Y2, Y8
+	VBROADCASTSD 320(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y6, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      240(BX), Y1, Y1
+	VCMPPD       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 320(BX), Y2
+	VORPS        Y2, Y7, Y7
+	VANDPS       Y7, Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         336(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         344(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VMOVUPS      (R10)(AX*8), Y3
+	VMOVUPS      32(R10)(AX*8), Y5
+	VBROADCASTSD 472(BX), Y7
+	VBROADCASTSD 480(BX), Y8
+	VMAXPD       Y3, Y7, Y3
+	VMINPD       Y3, Y8, Y3
+	VMAXPD       Y5, Y7, Y5
+	VMINPD       Y5, Y8, Y5
+	VBROADCASTSD 360(BX), Y7
+	VPSLLVD      376(BX), Y2, Y8
+	VCMPPD       $0x07, Y3, Y3, Y10
+	VBROADCASTSD 488(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y8, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      408(BX), Y2, Y2
+	VCMPPD       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 488(BX), Y3
+	VORPS        Y3, Y9, Y9
+	VANDPS       Y9, Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         504(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         512(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VMOVUPS      (R10)(AX*8), Y5
+	VMOVUPS      32(R10)(AX*8), Y7
+	VBROADCASTSD 640(BX), Y9
+	VBROADCASTSD 648(BX), Y10
+	VMAXPD       Y5, Y9, Y5
+	VMINPD       Y5, Y10, Y5
+	VMAXPD       Y7, Y9, Y7
+	VMINPD       Y7, Y10, Y7
+	VBROADCASTSD 528(BX), Y9
+	VPSLLVD      544(BX), Y3, Y10
+	VCMPPD       $0x07, Y5, Y5, Y12
+	VBROADCASTSD 656(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y10, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      576(BX), Y3, Y3
+	VCMPPD       $0x07, Y7, Y7, Y11
+	VBROADCASTSD 656(BX), Y5
+	VORPS        Y5, Y11, Y11
+	VANDPS       Y11, Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, (R8)
+	VMOVUPD      Y8, (R8)(CX*1)
+	VMOVUPD      Y5, (R8)(CX*2)
+	VMOVUPD      Y4, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, (DI)
+	VMOVUPD      Y3, (DI)(CX*1)
+	VMOVUPD      Y1, (DI)(CX*2)
+	VMOVUPD      Y0, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000540, BX
+	ADDQ         $0x40, SI
+	MOVQ         $0x0000000000000008, DI
+	SUBQ         32(SP), DI
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x000000a8, DI, AX
+	SUBQ         AX, BX
+	SHLQ         $0x03, DI
+	SUBQ         DI, SI
+	JMP          columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func boundF64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+, SSE
+TEXT ·boundF64ValidAVX512(SB), NOSPLIT, $40-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), AX
+	LEAQ    (AX)(AX*2), CX
+	KXORW   K1, K1, K1
+	STMXCSR 32(SP)
+	MOVL    32(SP), DX
+	ANDL    $-9, DX
+	MOVL    DX, 32(SP)
+	LDMXCSR 32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    tail
+
+step:
+	CMPQ             R10, $0x08
+	JL               tail
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             8(DX), R12
+	MOVQ             16(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             176(DX), R12
+	MOVQ             184(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             344(DX), R12
+	MOVQ             352(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             512(DX), R12
+	MOVQ             520(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             680(DX), R12
+	MOVQ             688(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             848(DX), R12
+	MOVQ             856(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             1016(DX), R12
+	MOVQ             1024(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             1184(DX), R12
+	MOVQ             1192(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (R8)
+	VMOVUPD          Z5, K2, (R8)(AX*1)
+	VMOVUPD          Z6, K2, (R8)(AX*2)
+	VMOVUPD          Z7, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VMOVUPD          Z2, K2, (R8)
+	VMOVUPD          Z3, K2, (R8)(AX*1)
+	VMOVUPD          Z0, K2, (R8)(AX*2)
+	VMOVUPD          Z1, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	ADDQ             $0x08, BX
+	SUBQ             $0x08, R10
+	JMP              step
+
+tail:
+	TESTQ            R10, R10
+	JZ               next
+	MOVQ             $-1, DI
+	BZHIQ            R10, DI, DI
+	KMOVW            DI, K1
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), R12
+	MOVQ             8(DX), R13
+	MOVQ             16(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	MOVQ             168(DX), R12
+	MOVQ             176(DX), R13
+	MOVQ             184(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
+	MOVQ             336(DX), R12
+	MOVQ             344(DX), R13
+	MOVQ             352(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
+	MOVQ             504(DX), R12
+	MOVQ             512(DX), R13
+	MOVQ             520(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
+	MOVQ             672(DX), R12
+	MOVQ             680(DX), R13
+	MOVQ             688(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
+	MOVQ             840(DX), R12
+	MOVQ             848(DX), R13
+	MOVQ             856(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
+	MOVQ             1008(DX), R12
+	MOVQ             1016(DX), R13
+	MOVQ             1024(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
+	MOVQ             1176(DX), R12
+	MOVQ             1184(DX), R13
+	MOVQ             1192(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z5, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z6, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z7, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z3, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z0, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z1, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	ADDQ             $0x08, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x40, R11
+	SUBQ    $0x08, R9
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
 // func affineF32F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, CMOV, FMA3, MMX+, SSE
 TEXT ·affineF32F32AVX2(SB), NOSPLIT, $48-48
@@ -31571,6 +34349,2104 @@ next:
 	MOVL    32(SP), AX
 	ANDL    $0x00000008, AX
 	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineF32F32ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineF32F32ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VBROADCASTSS 24(DX), Y1
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VCVTPS2PD    (CX), Y2
+	VCVTPS2PD    16(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x0<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x0<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	VCVTPS2PD    32(CX), Y2
+	VCVTPS2PD    48(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x1<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x1<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 32(AX)
+	VCVTPS2PD    64(CX), Y2
+	VCVTPS2PD    80(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x2<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x2<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 64(AX)
+	VCVTPS2PD    96(CX), Y2
+	VCVTPS2PD    112(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x3<>+0(SB), Y0, Y0
+	VPCMPEQD     bits4x3<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 96(AX)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000080, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF32F32ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineF32F32ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVW            R8, K1
+	VCVTPS2PD        (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VCVTPS2PD        32(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x10, R8
+	KMOVW            R8, K1
+	VCVTPS2PD        64(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VCVTPS2PD        96(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000080, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F32ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineF64F32ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VBROADCASTSS 24(DX), Y1
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VMOVUPS      (CX), Y2
+	VMOVUPS      32(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x0<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x0<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      64(CX), Y2
+	VMOVUPS      96(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x1<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x1<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 32(AX)
+	VMOVUPS      128(CX), Y2
+	VMOVUPS      160(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x2<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x2<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      192(CX), Y2
+	VMOVUPS      224(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x3<>+0(SB), Y0, Y0
+	VPCMPEQD     bits4x3<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 96(AX)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F32ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineF64F32ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVW            R8, K1
+	VMOVUPD          (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VMOVUPD          64(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x10, R8
+	KMOVW            R8, K1
+	VMOVUPD          128(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VMOVUPD          192(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000100, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F32ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineI32F32ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VBROADCASTSS 24(DX), Y1
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VCVTDQ2PD    (CX), Y2
+	VCVTDQ2PD    16(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x0<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x0<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	VCVTDQ2PD    32(CX), Y2
+	VCVTDQ2PD    48(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x1<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x1<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 32(AX)
+	VCVTDQ2PD    64(CX), Y2
+	VCVTDQ2PD    80(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x2<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x2<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 64(AX)
+	VCVTDQ2PD    96(CX), Y2
+	VCVTDQ2PD    112(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x3<>+0(SB), Y0, Y0
+	VPCMPEQD     bits4x3<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 96(AX)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000080, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F32ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineI32F32ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVW            R8, K1
+	VCVTDQ2PD        (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VCVTDQ2PD        32(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x10, R8
+	KMOVW            R8, K1
+	VCVTDQ2PD        64(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VCVTDQ2PD        96(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000080, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F32ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineI64F32ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VPXOR        Y1, Y1, Y1
+	MOVQ         $0x4338000000000000, R8
+	VMOVQ        R8, X0
+	VPBROADCASTQ X0, Y2
+	MOVQ         $0x0008000000000000, R8
+	VMOVQ        R8, X0
+	VPBROADCASTQ X0, Y3
+	VBROADCASTSS 24(DX), Y4
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VMOVDQU      (CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x0<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x0<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      32(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x1<>+0(SB), Y0, Y9
+	VPCMPEQQ     bits8x1<>+0(SB), Y9, Y9
+	VPAND        Y9, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VCVTPD2PSY   Y6, X8
+	VCVTPD2PSY   Y7, X5
+	VINSERTF128  $0x01, X5, Y8, Y5
+	VBROADCASTSS 136(DX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 144(DX), Y6
+	VMINPS       Y5, Y6, Y5
+	VCMPPS       $0x07, Y5, Y5, Y7
+	VBROADCASTSD 152(DX), Y6
+	VORPS        Y6, Y7, Y7
+	VPAND        bits4x0<>+0(SB), Y0, Y6
+	VPCMPEQD     bits4x0<>+0(SB), Y6, Y6
+	VANDPS       Y6, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y4, Y5
+	VMOVUPS      Y5, (AX)
+	VMOVDQU      64(CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x2<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x2<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      96(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x3<>+0(SB), Y0, Y9
+	VPCMPEQQ     bits8x3<>+0(SB), Y9, Y9
+	VPAND        Y9, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VCVTPD2PSY   Y6, X8
+	VCVTPD2PSY   Y7, X5
+	VINSERTF128  $0x01, X5, Y8, Y5
+	VBROADCASTSS 136(DX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 144(DX), Y6
+	VMINPS       Y5, Y6, Y5
+	VCMPPS       $0x07, Y5, Y5, Y7
+	VBROADCASTSD 152(DX), Y6
+	VORPS        Y6, Y7, Y7
+	VPAND        bits4x1<>+0(SB), Y0, Y6
+	VPCMPEQD     bits4x1<>+0(SB), Y6, Y6
+	VANDPS       Y6, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y4, Y5
+	VMOVUPS      Y5, 32(AX)
+	VMOVDQU      128(CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x4<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x4<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      160(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x5<>+0(SB), Y0, Y9
+	VPCMPEQQ     bits8x5<>+0(SB), Y9, Y9
+	VPAND        Y9, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VCVTPD2PSY   Y6, X8
+	VCVTPD2PSY   Y7, X5
+	VINSERTF128  $0x01, X5, Y8, Y5
+	VBROADCASTSS 136(DX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 144(DX), Y6
+	VMINPS       Y5, Y6, Y5
+	VCMPPS       $0x07, Y5, Y5, Y7
+	VBROADCASTSD 152(DX), Y6
+	VORPS        Y6, Y7, Y7
+	VPAND        bits4x2<>+0(SB), Y0, Y6
+	VPCMPEQD     bits4x2<>+0(SB), Y6, Y6
+	VANDPS       Y6, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y4, Y5
+	VMOVUPS      Y5, 64(AX)
+	VMOVDQU      192(CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x6<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x6<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      224(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x7<>+0(SB), Y0, Y9
+	VPCMPEQQ     bits8x7<>+0(SB), Y9, Y9
+	VPAND        Y9, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VCVTPD2PSY   Y6, X8
+	VCVTPD2PSY   Y7, X5
+	VINSERTF128  $0x01, X5, Y8, Y5
+	VBROADCASTSS 136(DX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 144(DX), Y6
+	VMINPS       Y5, Y6, Y5
+	VCMPPS       $0x07, Y5, Y5, Y7
+	VBROADCASTSD 152(DX), Y6
+	VORPS        Y6, Y7, Y7
+	VPAND        bits4x3<>+0(SB), Y0, Y0
+	VPCMPEQD     bits4x3<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y4, Y5
+	VMOVUPS      Y5, 96(AX)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	VPTEST       Y1, Y1
+	SETNE        AL
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F32ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineI64F32ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVW            R8, K1
+	VCVTQQ2PD        (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VCVTQQ2PD        64(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x10, R8
+	KMOVW            R8, K1
+	VCVTQQ2PD        128(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VCVTQQ2PD        192(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000100, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF32F64ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineF32F64ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VBROADCASTSD 24(DX), Y1
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VCVTPS2PD    (CX), Y2
+	VCVTPS2PD    16(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x0<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x0<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x1<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x1<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 32(AX)
+	VCVTPS2PD    32(CX), Y2
+	VCVTPS2PD    48(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x2<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x2<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 64(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x3<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x3<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 96(AX)
+	VCVTPS2PD    64(CX), Y2
+	VCVTPS2PD    80(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x4<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x4<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 128(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x5<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x5<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 160(AX)
+	VCVTPS2PD    96(CX), Y2
+	VCVTPS2PD    112(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x6<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x6<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 192(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x7<>+0(SB), Y0, Y0
+	VPCMPEQQ     bits8x7<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 224(AX)
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000080, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF32F64ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineF32F64ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVB            R8, K1
+	VCVTPS2PD        (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTPS2PD        32(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTPS2PD        64(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 128(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTPS2PD        96(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 192(AX)
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000080, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F64ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineF64F64ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VBROADCASTSD 24(DX), Y1
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VMOVUPS      (CX), Y2
+	VMOVUPS      32(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x0<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x0<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x1<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x1<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 32(AX)
+	VMOVUPS      64(CX), Y2
+	VMOVUPS      96(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x2<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x2<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 64(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x3<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x3<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 96(AX)
+	VMOVUPS      128(CX), Y2
+	VMOVUPS      160(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x4<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x4<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 128(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x5<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x5<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 160(AX)
+	VMOVUPS      192(CX), Y2
+	VMOVUPS      224(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x6<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x6<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 192(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x7<>+0(SB), Y0, Y0
+	VPCMPEQQ     bits8x7<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 224(AX)
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F64ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineF64F64ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVB            R8, K1
+	VMOVUPD          (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VMOVUPD          64(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VMOVUPD          128(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 128(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VMOVUPD          192(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 192(AX)
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F64ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineI32F64ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VBROADCASTSD 24(DX), Y1
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VCVTDQ2PD    (CX), Y2
+	VCVTDQ2PD    16(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x0<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x0<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x1<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x1<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 32(AX)
+	VCVTDQ2PD    32(CX), Y2
+	VCVTDQ2PD    48(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x2<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x2<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 64(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x3<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x3<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 96(AX)
+	VCVTDQ2PD    64(CX), Y2
+	VCVTDQ2PD    80(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x4<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x4<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 128(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x5<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x5<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 160(AX)
+	VCVTDQ2PD    96(CX), Y2
+	VCVTDQ2PD    112(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x6<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x6<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 192(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x7<>+0(SB), Y0, Y0
+	VPCMPEQQ     bits8x7<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 224(AX)
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000080, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F64ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineI32F64ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVB            R8, K1
+	VCVTDQ2PD        (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTDQ2PD        32(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTDQ2PD        64(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 128(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTDQ2PD        96(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 192(AX)
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000080, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F64ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineI64F64ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VPXOR        Y1, Y1, Y1
+	MOVQ         $0x4338000000000000, R8
+	VMOVQ        R8, X0
+	VPBROADCASTQ X0, Y2
+	MOVQ         $0x0008000000000000, R8
+	VMOVQ        R8, X0
+	VPBROADCASTQ X0, Y3
+	VBROADCASTSD 24(DX), Y4
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VMOVDQU      (CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x0<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x0<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      32(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x1<>+0(SB), Y0, Y8
+	VPCMPEQQ     bits8x1<>+0(SB), Y8, Y8
+	VPAND        Y8, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 136(DX), Y5
+	VBROADCASTSD 144(DX), Y8
+	VMAXPD       Y6, Y5, Y6
+	VMINPD       Y6, Y8, Y6
+	VMAXPD       Y7, Y5, Y7
+	VMINPD       Y7, Y8, Y7
+	VCMPPD       $0x07, Y6, Y6, Y8
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y8, Y8
+	VPAND        bits8x0<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x0<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y8, Y8
+	VBLENDVPD    Y8, Y6, Y4, Y6
+	VMOVUPS      Y6, (AX)
+	VCMPPD       $0x07, Y7, Y7, Y6
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y6, Y6
+	VPAND        bits8x1<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x1<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y6, Y6
+	VBLENDVPD    Y6, Y7, Y4, Y7
+	VMOVUPS      Y7, 32(AX)
+	VMOVDQU      64(CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x2<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x2<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      96(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x3<>+0(SB), Y0, Y8
+	VPCMPEQQ     bits8x3<>+0(SB), Y8, Y8
+	VPAND        Y8, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 136(DX), Y5
+	VBROADCASTSD 144(DX), Y8
+	VMAXPD       Y6, Y5, Y6
+	VMINPD       Y6, Y8, Y6
+	VMAXPD       Y7, Y5, Y7
+	VMINPD       Y7, Y8, Y7
+	VCMPPD       $0x07, Y6, Y6, Y8
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y8, Y8
+	VPAND        bits8x2<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x2<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y8, Y8
+	VBLENDVPD    Y8, Y6, Y4, Y6
+	VMOVUPS      Y6, 64(AX)
+	VCMPPD       $0x07, Y7, Y7, Y6
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y6, Y6
+	VPAND        bits8x3<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x3<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y6, Y6
+	VBLENDVPD    Y6, Y7, Y4, Y7
+	VMOVUPS      Y7, 96(AX)
+	VMOVDQU      128(CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x4<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x4<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      160(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x5<>+0(SB), Y0, Y8
+	VPCMPEQQ     bits8x5<>+0(SB), Y8, Y8
+	VPAND        Y8, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 136(DX), Y5
+	VBROADCASTSD 144(DX), Y8
+	VMAXPD       Y6, Y5, Y6
+	VMINPD       Y6, Y8, Y6
+	VMAXPD       Y7, Y5, Y7
+	VMINPD       Y7, Y8, Y7
+	VCMPPD       $0x07, Y6, Y6, Y8
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y8, Y8
+	VPAND        bits8x4<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x4<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y8, Y8
+	VBLENDVPD    Y8, Y6, Y4, Y6
+	VMOVUPS      Y6, 128(AX)
+	VCMPPD       $0x07, Y7, Y7, Y6
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y6, Y6
+	VPAND        bits8x5<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x5<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y6, Y6
+	VBLENDVPD    Y6, Y7, Y4, Y7
+	VMOVUPS      Y7, 160(AX)
+	VMOVDQU      192(CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x6<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x6<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      224(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x7<>+0(SB), Y0, Y8
+	VPCMPEQQ     bits8x7<>+0(SB), Y8, Y8
+	VPAND        Y8, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 136(DX), Y5
+	VBROADCASTSD 144(DX), Y8
+	VMAXPD       Y6, Y5, Y6
+	VMINPD       Y6, Y8, Y6
+	VMAXPD       Y7, Y5, Y7
+	VMINPD       Y7, Y8, Y7
+	VCMPPD       $0x07, Y6, Y6, Y8
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y8, Y8
+	VPAND        bits8x6<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x6<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y8, Y8
+	VBLENDVPD    Y8, Y6, Y4, Y6
+	VMOVUPS      Y6, 192(AX)
+	VCMPPD       $0x07, Y7, Y7, Y6
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y6, Y6
+	VPAND        bits8x7<>+0(SB), Y0, Y0
+	VPCMPEQQ     bits8x7<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y6, Y6
+	VBLENDVPD    Y6, Y7, Y4, Y7
+	VMOVUPS      Y7, 224(AX)
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	VPTEST       Y1, Y1
+	SETNE        AL
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F64ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineI64F64ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVB            R8, K1
+	VCVTQQ2PD        (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTQQ2PD        64(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTQQ2PD        128(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 128(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTQQ2PD        192(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 192(AX)
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
 	VZEROUPPER
 	RET
 

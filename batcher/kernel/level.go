@@ -25,7 +25,10 @@ type level struct {
 	rows     [kinds][kinds]rowsKernel
 	rowsSame [9]rowsKernel
 	affines  [kinds][kinds]rowsKernel // for columns that pass an Affine
-	expands  [9]expandKernel
+	bounds   [kinds]rowsKernel        // for those where it has bounds alone
+	// affineValues are for the values of one such column.
+	affineValues [kinds][kinds]affineKernel
+	expands      [9]expandKernel
 	// wholeSteps says that the kernels on rows make stepRows rows of StepColumns
 	// columns at a time.
 	wholeSteps bool
@@ -51,6 +54,7 @@ type (
 	rowsKernel struct {
 		all, valid, alike func(dst, cols *byte, stride, rows, width int) (beyond int)
 	}
+	affineKernel func(dst, src, column *byte, n int, bits *byte, bit int) (beyond int)
 	expandKernel struct {
 		all   func(dst, bits *byte, stride, n, width int, one uint64)
 		valid func(dst, bits, valid, fills *byte, stride, n, width int, one uint64)

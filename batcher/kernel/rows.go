@@ -109,13 +109,11 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 		return true
 	}
 	kind := g.Columns[0].kind
-	k := l.rowsKernel(kind, kindOf[D]())
-	if lines, ok := g.setLines(); lines {
-		if k = &l.affines[kind][kindOf[D]()]; k.all == nil || !ok {
-			return false
-		}
+	k, lines := l.rowsKernel(kind, kindOf[D]()), false
+	if lines = g.setLines(); lines {
+		k = g.linesKernel(l)
 	}
-	if width > RowColumns[D]() || k.all == nil && kind != kindBits {
+	if width > RowColumns[D]() || k.all == nil && (kind != kindBits || lines) {
 		return false
 	}
 	// Here and nowhere else it is checked that all is there.

@@ -23,6 +23,8 @@ type runOptions struct {
 	engine.Options
 
 	ids, keep, features, bind, nulls, modelOutputs []string
+	partitionBy                                    []string
+	fileSize                                       byteSize
 	outputFormat, layout, ifExists, profileDir     string
 	kernels, provider, engineCache, digest         string
 	lossy                                          bool
@@ -104,6 +106,8 @@ func (o *runOptions) addEngineFlag(fs *pflag.FlagSet) {
 func (o *runOptions) addWriteFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.OutputPrefix, "output-prefix", "", "`TEXT` put before the name of each prediction column")
 	fs.StringVar(&o.layout, "output-layout", "auto", "`LAYOUT` of several values a row: list (one FixedSizeList column), columns (one column each), or auto (columns for class scores)")
+	fs.StringArrayVar(&o.partitionBy, "partition-by", nil, "comma separated `COLUMNS` of --ids or --keep whose values name the output's folders, such as date=2026-11-22/, in place of standing in the files")
+	fs.Var(&o.fileSize, "target-file-size", "about how large an output file becomes at most, as a `SIZE` (256MiB, 1GiB), before its part has another (default: one file for each part, and for each folder of it)")
 	fs.StringVar(&o.outputFormat, "output-format", "", "`FORMAT`: parquet, arrow or csv (default: by --output's ending, else parquet)")
 	fs.StringVar(&o.Compression, "compression", "", "`CODEC`: zstd, snappy, gzip, lz4 or none (default zstd for Parquet, else none)")
 	fs.StringVar(&o.digest, "digest", "auto", "`WHAT` the manifest proves inputs by: sha256 or xxh3 (XXH3-128) of every file's bytes; size-mtime (size and time of change, nothing is digested); or auto: the strongest of them that takes at most 3% of the run")
@@ -122,6 +126,8 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	}
 	opts.IDs = joinColumns(o.ids)
 	opts.Keep = joinColumns(o.keep)
+	opts.PartitionBy = joinColumns(o.partitionBy)
+	opts.TargetFileBytes = int64(o.fileSize)
 	opts.ModelOutputs = joinColumns(o.modelOutputs)
 	o.badRows.set(&opts)
 	opts.Layout = engine.Layout(o.layout)

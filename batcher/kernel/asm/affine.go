@@ -30,6 +30,9 @@ const (
 	columnFix     // the same as a table of VFIXUPIMM
 )
 
+// A bound kernel has no function, only bounds and fills, and leaves values in their
+// type.
+//
 // affine is a kernel of a pair of types, from how AVX-512 and AVX2 load values as
 // float64.
 func affine(name string, from, to int, doubles func(c *wideColumn, half int) VecVirtual, lanes func(k *cast, g int) []VecVirtual) rower {
@@ -61,6 +64,35 @@ func affine(name string, from, to int, doubles func(c *wideColumn, half int) Vec
 	}
 	return r
 }
+
+// bound is a kernel of float32 or float64.
+func bound(name string, elem int) rower {
+	r := rower{name: name, from: elem, to: elem, affine: true}
+	r.wide = func(c *wideColumn) VecVirtual {
+		if elem == 8 {
+			return c.bounded8(doublesBy(VMOVUPD, VMOVUPD_Z, 8)(c, 0))
+		}
+		v := ZMM()
+		if c.last {
+			VMOVUPS_Z(c.at(0), c.valid, v)
+		} else {
+			VMOVUPS(c.at(0), v)
+		}
+		return c.bounded4(v)
+	}
+	r.lanes = func(k *cast, g int) []VecVirtual {
+		values := lanesSame(elem/4)(k, g)
+		if elem == 8 {
+			k.bounded8(values)
+		} else {
+			k.bounded4(values[0])
+		}
+		return values
+	}
+	return r
+}
+
+func bounds() []rower { return []rower{bound("boundF32", 4), bound("boundF64", 8)} }
 
 func affines() (all []rower) {
 	for _, to := range []int{4, 8} {

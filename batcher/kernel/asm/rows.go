@@ -66,7 +66,7 @@ func rows() {
 		{name: "rowsF32F64", from: 4, to: 8, wide: wideOne(VCVTPS2PD), lanes: lanesWiden(VCVTPS2PD)},
 		{name: "rowsI32F64", from: 4, to: 8, wide: wideOne(VCVTDQ2PD), lanes: lanesWiden(VCVTDQ2PD)},
 		{name: "rowsI32I64", from: 4, to: 8, wide: wideOne(VPMOVSXDQ), lanes: lanesWiden(VPMOVSXDQ)},
-	}, affines()...) {
+	}, append(bounds(), affines()...)...) {
 		for _, validity := range []bool{false, true} {
 			r.generate256(validity, false)
 			r.generate512(validity)
