@@ -554,12 +554,12 @@ def _indicators(t: MissingIndicator, values: Sequence[Value], examples: Any) -> 
     out = []
     for i in t.features_:
         value = values[i]
-        if value.is_text or isinstance(examples[i], str):
-            steps: list[Step] = [{"map": {"values": {"": 0.0}, "default": 0.0, "null": 1.0}}]
-        else:  # no absolute value is -1
-            steps = [{"abs": {}}, {"fill": -1.0}, {"equals": -1.0}]
+        is_text = value.is_text or isinstance(examples[i], str)
+        # A map has a value: of a text, one that says what the default says.
+        known = {"": 0.0} if is_text else {".nan": 1.0}
+        step = _map(known, 0.0, 1.0)
         name = f"missingindicator_{value.name}"
-        out.append(replace(value.then(*steps), name=name, dtype=DOUBLE))
+        out.append(replace(value.then(step), name=name, dtype=DOUBLE))
     return out
 
 
@@ -682,27 +682,21 @@ def _label_encoder(t: LabelEncoder, values: Sequence[Value]) -> list[Value]:
 
 
 def _lookup(value: Value, codes: Sequence[tuple[Scalar, Scalar]], unknown: Scalar) -> Value:
-    """The number of each category. What is missing and no category is unknown, too.
-
-    A map leaves a null alone and finds no NaN, so a missing number goes by one that no
-    column holds: the least of float64 but for infinity.
-    """
+    """The number of each category. What is missing and no category is unknown, too."""
     known = {_key(c): code for c, code in codes if c is not None and c != NAN}
     missing = next((code for c, code in codes if c is None), unknown)
     if missing == REJECT:
         return value.then({"fill": REJECT}, _map(known, unknown))
-    if value.is_text or any(isinstance(c, (str, bool)) for c, _ in codes):
-        if missing == NAN:
-            return value.then(_map(known, unknown), {"fill": NAN})
-        return value.then(_map(known, unknown, missing))
-    value = value.then({"fill": -sys.float_info.max})
+    is_text = value.is_text or any(isinstance(c, (str, bool)) for c, _ in codes)
     if missing != NAN:
-        return value.then(_map(known | {_key(-sys.float_info.max): missing}, unknown))
-    # A map gives no NaN but by default: a second one makes it of a number of no category.
-    numbers = sorted({*known.values(), *([] if unknown in (REJECT, NAN) else [unknown])})
-    none = min(numbers) - 1 if numbers else -1.0
-    known[_key(-sys.float_info.max)] = none
-    return value.then(_map(known, unknown), _map({_key(n): n for n in numbers}, NAN))
+        return value.then(_map(known if is_text else known | {".nan": missing}, unknown, missing))
+    if is_text or unknown == NAN:
+        return value.then(_map(known, unknown), {"fill": NAN})
+    # A map gives NaN only by default: a second one makes it of a number that is no code.
+    numbers = sorted({*known.values(), *([] if unknown == REJECT else [unknown])})
+    none = min(numbers, default=0.0) - 1
+    codes_and_none = _map(known | {".nan": none}, unknown, none)
+    return value.then(codes_and_none, _map({_key(n): n for n in numbers}, NAN))
 
 
 def _map(values: dict[str, float], unknown: Scalar, null: float | None = None) -> Step:

@@ -234,6 +234,16 @@ def _one_hots() -> list[Case]:
 
 def _codes() -> list[Case]:
     return [
+        Case(
+            "ordinal_single",
+            "float32, unknown is -1",
+            OrdinalEncoder(
+                handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2
+            ),
+            ["precip", "humid"],
+        ),
+        Case("one_hot_single", "float32", OneHotEncoder(handle_unknown="ignore"), ["precip"]),
+        Case("ordinal_double", "float64, a null is NaN", OrdinalEncoder(), ["wind"]),
         Case("ordinal_error", "unknown is an error", OrdinalEncoder(), [*TEXT, "month"]),
         Case("ordinal_null", "a null is NaN", OrdinalEncoder(), [*HOLED_TEXT, *HOLED]),
         Case(
