@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from sklearn.compose import make_column_transformer
+from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import (
@@ -196,6 +196,12 @@ def _one_hots() -> list[Case]:
         ),
         Case(
             "one_hot_most", "at most 6", OneHotEncoder(max_categories=6, **ignored), [*TEXT, *HOLED]
+        ),
+        Case(
+            "one_hot_one",
+            "all are rare",
+            OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=1),
+            ["origin", "seats"],
         ),
         Case("one_hot_first", "without the first", OneHotEncoder(drop="first"), TEXT),
         Case(
@@ -389,7 +395,12 @@ def _several() -> list[Case]:
         MaxAbsScaler(),
         StandardScaler(),
     )
+    weighted = ColumnTransformer(
+        [("single", MinMaxScaler(), SINGLE), ("text", OneHotEncoder(), ["origin"])],
+        transformer_weights={"single": 0.3, "text": 2},
+    )
     return [
+        Case("weights", "times a number", weighted, [*SINGLE, "origin"]),
         Case(
             "columns",
             "a column transformer with a remainder",
