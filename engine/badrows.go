@@ -30,6 +30,7 @@ const (
 
 // Stages that reject rows, as the table of rejects names them.
 const (
+	stageRule     = "rule"     // it breaks a rule on its columns
 	stageAssemble = "assemble" // its values do not become tensors
 	stageInfer    = "infer"    // ONNX Runtime fails for it
 	stageOutput   = "output"   // its prediction is refused

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
@@ -18,9 +20,16 @@ type Explanation struct {
 	Models   []ledger.NamedModel `json:"models,omitempty"` // of a run of several
 
 	Files []ExplainedFile `json:"files"`
-	Rows  int64           `json:"rows"`
-	Spans int             `json:"spans"`
-	Bytes int64           `json:"bytes"` // stored, of all columns
+	// Differences are where files differ from the first, in columns that the run does
+	// not need.
+	Differences []string `json:"differences"`
+	// Filter is nil without one.
+	Filter *ExplainedFilter `json:"filter,omitempty"`
+	Rules  []string         `json:"rules"`
+
+	Rows  int64 `json:"rows"`
+	Spans int   `json:"spans"`
+	Bytes int64 `json:"bytes"` // stored, of all columns
 	// Partitions are the columns made of folders in the files' paths.
 	Partitions []ExplainedPartition `json:"partitions"`
 
@@ -42,6 +51,9 @@ type Explanation struct {
 	Readers   int    `json:"readers"`
 	Output    string `json:"output,omitempty"`
 	Format    string `json:"output_format"`
+
+	PartitionBy     []string `json:"partition_by"`
+	TargetFileBytes int64    `json:"target_file_bytes"` // 0: none
 
 	Provider       ort.Provider      `json:"provider"`
 	ProviderReason string            `json:"provider_reason,omitempty"` // where --provider auto chose it
@@ -87,14 +99,19 @@ type ExplainedInput struct {
 	Features    []ExplainedFeature `json:"features"`
 }
 
-// ExplainedFeature is one column on its way into an input.
+// ExplainedFeature is one column, or computed feature, on its way into an input.
 type ExplainedFeature struct {
-	Column string       `json:"column"`
+	Column string       `json:"column"` // of what is computed the feature's name
 	Type   string       `json:"type"`
 	Cast   batcher.Cast `json:"cast"`
 	Policy string       `json:"null_policy"`
 	// Nulls is what the files' statistics say; nil where they do not.
 	Nulls *int64 `json:"nulls_expected"`
+	// Of what is computed: its columns or earlier features, its transforms, and how
+	// many values of a row it gives.
+	From       []string `json:"from,omitempty"`
+	Transforms []string `json:"transforms,omitempty"`
+	Values     int      `json:"values,omitempty"`
 }
 
 // ExplainedColumn is one column of the output.
@@ -111,10 +128,11 @@ func (p *Plan) Explain() *Explanation {
 		Model: p.Model.Path, SHA256: p.Model.SHA256, Rewrites: p.Rewrites(), Models: p.modelFiles(),
 		Rows: p.Dataset.Rows(), Parts: len(p.Parts), PartRows: p.Options.PartRows, Batches: p.Batches(),
 		BatchRows: p.Options.BatchRows, BatchAuto: p.autoBatch(), Workers: p.Options.Workers, Readers: p.Options.Readers,
-		Partitions: p.explainPartitions(),
-		Output:     p.Options.Output, Format: string(p.Options.Format), Provider: p.Options.Provider, ProviderReason: p.Options.ProviderReason,
+		Partitions: p.explainPartitions(), PartitionBy: append([]string{}, p.Options.PartitionBy...), TargetFileBytes: p.Options.TargetFileBytes,
+		Output: p.Options.Output, Format: string(p.Options.Format), Provider: p.Options.Provider, ProviderReason: p.Options.ProviderReason,
 	}
 
+	e.Differences, e.Filter, e.Rules = p.drifted(), p.explainFilter(), p.explainRules()
 	for _, f := range p.Dataset.Files() {
 		e.Files = append(e.Files, ExplainedFile{Path: f.Path, Format: string(f.Format), Rows: f.Rows, Spans: f.Spans, Bytes: f.Bytes})
 		e.Spans += f.Spans
@@ -129,6 +147,9 @@ func (p *Plan) Explain() *Explanation {
 		from := "kept"
 		if i < p.ids {
 			from = "id"
+		}
+		if slices.Contains(p.Options.PartitionBy, f.Name) {
+			from += ", in the folders' names"
 		}
 		e.Outputs = append(e.Outputs, ExplainedColumn{Column: f.Name, Type: f.Type.String(), From: from})
 	}
@@ -176,7 +197,9 @@ func (p *Plan) explainInput(b *batcher.Binding, mapped bool) ExplainedInput {
 	for i := range b.Features {
 		f := &b.Features[i]
 		x := ExplainedFeature{Column: f.Column, Type: f.Type.String(), Cast: f.Cast, Policy: f.Nulls.String()}
-		if n, ok := p.Dataset.NullCount(f.Column); ok {
+		if f.Program != nil {
+			x.From, x.Transforms, x.Values = f.Program.Sources(), f.Program.Describe(), f.Width
+		} else if n, ok := p.Dataset.NullCount(f.Column); ok {
 			x.Nulls = &n
 			nulls = nulls || n > 0
 		}
@@ -184,6 +207,8 @@ func (p *Plan) explainInput(b *batcher.Binding, mapped bool) ExplainedInput {
 	}
 	in.Way, in.BytesPerRow = "copy", int64(b.Width)*elementBytes(b.Input.Elem)
 	switch {
+	case slices.ContainsFunc(b.Features, func(f batcher.Feature) bool { return f.Program != nil }):
+		in.Note = "features are computed as rows are made"
 	case len(b.Features) > 1:
 		in.Note = "columns become rows of one matrix"
 	case b.Input.Elem == models.String:

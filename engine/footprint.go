@@ -79,11 +79,15 @@ type footprint struct {
 	tensor    int64 // a row of inputs and outputs
 	lists     int64 // of result, what lies in lists, which have as many bytes of levels
 	result    int64 // a row of the output
+	sorted    int64 // what a part of a partitioned output gathers and sorts
 	agreement int64 // of all rows, and of a part
 }
 
 func (p *Plan) footprint() *footprint {
 	f := &footprint{model: p.modelBytes(), device: p.Options.Provider != ort.CPU, rows: p.Dataset.Rows(), parts: len(p.Parts), tensor: p.rowBytes(), result: p.resultBytes()}
+	if len(p.Options.PartitionBy) > 0 {
+		f.sorted = 3 * spillBytes // as gathered, joined and in order
+	}
 	for _, part := range p.Parts {
 		for _, s := range part.Spans {
 			f.spanRows = max(f.spanRows, s.Rows)
@@ -158,6 +162,7 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	// being filled, and that of the part before, which is being compressed.
 	waiting := waitingRows(a.WaitingRows, f.result, a.Workers, a.BatchRows)
 	m.Written = (f.result + f.lists) * min(waiting+2*rowGroupRows*int64(writersFor(a.Workers, f.parts)), f.rows)
+	m.Written += f.sorted * int64(writersFor(a.Workers, f.parts))
 	m.Agreement = f.agreement * (1 + int64(writersFor(a.Workers, f.parts)))
 	m.Slack = (garbage + m.Written) / 2 // see cmd/millrace: the heap grows by half before it is collected
 	m.Total = m.Program + m.Model + m.Tensors + m.Activations + m.Agreement + m.Decoded + m.Written + m.Slack

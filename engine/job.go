@@ -19,6 +19,7 @@ import (
 var decisive = []struct{ setting, flag string }{
 	{"feature_specs", "the job's features"},
 	{"where", "--where"},
+	{"rules", "rules"},
 	{"features", "--features"},
 	{"bind", "--bind"},
 	{"nulls", "--nulls"},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/dataset"
@@ -81,6 +82,8 @@ type Options struct {
 	// Where is an expression on the input's columns; rows for which it is not true are
 	// left out, and counted. None when empty; see package filter.
 	Where string
+	// Rules are what values have to be; a row that breaks one is bad.
+	Rules []filter.Rule
 	// FeatureSpecs are features made from columns; Features, Bind and other features
 	// may name them. Where there are some and no Features, the model's one [N,F] input
 	// has all of them that are not hidden, in order.
@@ -238,7 +241,10 @@ var ErrUsage = errors.New("usage")
 func (o *Options) Validate() error {
 	var problems []error
 	bad := func(f string, args ...any) { problems = append(problems, fmt.Errorf(f, args...)) }
-	o.needed(bad)
+	o.validateModels(bad)
+	if len(o.Inputs) == 0 {
+		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
+	}
 	o.validateLimits(bad)
 	if _, err := dataset.ParsePartitions(o.Partitions); err != nil {
 		bad("--%w", err)
@@ -325,23 +331,6 @@ func (o *Options) Validate() error {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
-}
-
-// NeedsModelAndInput says that one of them is missing; its error wraps ErrUsage.
-func (o *Options) NeedsModelAndInput() error {
-	var problems []error
-	o.needed(func(f string, args ...any) { problems = append(problems, fmt.Errorf(f, args...)) })
-	if len(problems) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
-}
-
-func (o *Options) needed(bad func(f string, args ...any)) {
-	o.validateModels(bad)
-	if len(o.Inputs) == 0 {
-		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
-	}
 }
 
 // FormatOf is the format that a file name's extension says; ok is false for a

@@ -34,7 +34,7 @@ type Plan struct {
 	Binding    *batcher.Plan
 	Parts      []dataset.Part
 	// Columns are the columns that are read: those of the binding, then ids, kept
-	// columns, and those of the filter that are not among them.
+	// columns, and those of the filter and of rules that are not among them.
 	Columns []string
 	// Passed are the fields that pass through to the output, ids first, and
 	// PassedAt their indexes into Columns.
@@ -67,6 +67,7 @@ type Plan struct {
 
 	passedSchema *arrow.Schema // of Passed
 	where        *where        // nil without a filter
+	rules        *rules        // nil without rules
 
 	stopping *stopping
 
@@ -123,6 +124,7 @@ func (p *Plan) openData(ctx context.Context) error {
 	}
 	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{
 		Read: format.ReadOptions{Decoders: p.cores}, Statistics: filter.Names(p.Options.Where), Partitions: partitions,
+		Drift: dataset.DriftIsKept, // checkDrift knows which columns the run needs
 	})
 	return err
 }
@@ -162,16 +164,15 @@ func outside(output string, inputs []string) error {
 func (p *Plan) fit() error {
 	opts := &p.Options
 	schema := p.Dataset.Schema()
-	if err := p.bindModels(schema); err != nil {
-		return err
+	for _, step := range []func(*arrow.Schema) error{p.bindModels, p.pass, p.fitWhere, p.fitRules} {
+		if err := step(schema); err != nil {
+			return p.besideDrift(err)
+		}
 	}
 	if _, _, err := p.knownPairs(); err != nil {
 		return err
 	}
-	if err := p.pass(schema); err != nil {
-		return err
-	}
-	if err := p.fitWhere(schema); err != nil {
+	if err := p.checkDrift(); err != nil {
 		return err
 	}
 	if err := p.chooseBatch(); err != nil {
@@ -322,7 +323,7 @@ func (p *Plan) knownNulls() error {
 	var choices []string // for the first of them
 	for i := range p.Binding.Bindings {
 		for _, f := range p.Binding.Bindings[i].Features {
-			if f.Nulls.Action != batcher.NullError {
+			if f.Nulls.Action != batcher.NullError || f.Program != nil {
 				continue
 			}
 			if n, ok := p.Dataset.NullCount(f.Column); ok && n > 0 {

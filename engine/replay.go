@@ -257,24 +257,31 @@ func (r *replayer) locate(ctx context.Context, m *ledger.Manifest, opts Options,
 	if err == nil {
 		err = l.fits(m)
 	}
+	open := func(files []int) {
+		if err == nil && plan == nil {
+			plan, err = r.planOf(ctx, m, opts, files)
+			if err == nil {
+				err = l.open(plan.Dataset, files)
+			}
+		}
+	}
 	rank := ranking(plainRank)
 	if err == nil && l.passed != nil && leavesOut(m, found) {
 		// How many rows of a span pass before a rejected one only the filter tells.
-		files := l.filesOf(found)
-		if plan, err = r.planOf(ctx, m, opts, files); err == nil {
-			err = l.open(plan.Dataset, files)
+		if open(l.filesOf(found)); err == nil {
 			rank = plan.ranks(ctx, l)
 		}
 	}
-	if err == nil {
+	if err == nil && len(m.PartitionBy) > 0 {
+		// Which rows went to a folder, only the values of all rows tell.
+		if open(l.filesOf(found)); err == nil {
+			err = r.folderPlaces(ctx, &replayed{plan: plan, layout: l, manifest: m, rank: rank}, found)
+		}
+	} else if err == nil {
 		err = r.places(ctx, l, m, found, rank)
 	}
-	if err == nil && plan == nil {
-		near := l.near(found, int64(opts.BatchRows))
-		plan, err = r.planOf(ctx, m, opts, near)
-		if err == nil {
-			err = l.open(plan.Dataset, near)
-		}
+	if err == nil {
+		open(l.near(found, int64(opts.BatchRows)))
 	}
 	if err != nil && plan != nil {
 		err = errors.Join(err, plan.Close())
@@ -320,6 +327,10 @@ func (r *replayer) places(ctx context.Context, l *layout, m *ledger.Manifest, fo
 			return fmt.Errorf("%w: %q has a row %d, and part %d of the input has no row for it", ledger.ErrUnsound, f.file, f.row, f.part)
 		}
 	}
-	slices.SortStableFunc(found, func(a, b *hit) int { return cmp.Or(a.part-b.part, cmp.Compare(a.place, b.place)) })
+	sortByPlace(found)
 	return nil
+}
+
+func sortByPlace(found []*hit) {
+	slices.SortStableFunc(found, func(a, b *hit) int { return cmp.Or(a.part-b.part, cmp.Compare(a.place, b.place)) })
 }

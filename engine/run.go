@@ -321,7 +321,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 			"read": times.Read.Seconds(), "assemble": times.Assemble.Seconds(), "infer": times.Infer.Seconds(), "write": times.Write.Seconds(),
 		},
 		Provider: c.plan.Options.Provider, Devices: uses, Nodes: manifest.Nodes,
-		BatchRows: c.plan.Options.BatchRows, Workers: c.plan.Options.Workers, Batches: c.plan.Batches(), Choice: c.plan.choice,
+		BatchRows: c.plan.Options.BatchRows, Workers: c.plan.Options.Workers, Batches: c.batches(), Choice: c.plan.choice,
 		BytesCopied: counts.BytesCopied, BytesViewed: counts.BytesViewed,
 		PeakMemoryBytes: peakMemory(),
 		Features:        c.features.summaries(c.plan),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
@@ -28,6 +29,7 @@ type settings struct {
 	IDs           []string            `json:"ids"`
 	Keep          []string            `json:"keep"`
 	Where         string              `json:"where"`
+	Rules         []filter.Rule       `json:"rules"`
 	FeatureSpecs  []feature.Feature   `json:"feature_specs"`
 	Features      []string            `json:"features"`
 	Bind          map[string][]string `json:"bind"`
@@ -87,7 +89,7 @@ func (p *Plan) Settings() map[string]any {
 	}
 	s := settings{
 		Input: o.Inputs, Partitions: p.partitions(), Output: o.Output, OutputFormat: o.Format, Compression: o.Compression,
-		IDs: o.IDs, Keep: o.Keep, Where: o.Where, FeatureSpecs: append([]feature.Feature{}, o.FeatureSpecs...), Features: o.Features, Bind: o.Bind,
+		IDs: o.IDs, Keep: o.Keep, Where: o.Where, Rules: append([]filter.Rule{}, o.Rules...), FeatureSpecs: append([]feature.Feature{}, o.FeatureSpecs...), Features: o.Features, Bind: o.Bind,
 		Nulls: o.Nulls.Default.String(), NullsByColumn: nulls, LossyCasts: o.Lossy == batcher.AllowLossy,
 		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout,
 		Models: o.unplaced(), AgreementLimits: o.AgreementLimits, Agreement: p.agreement,
@@ -123,7 +125,7 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 	}
 	o := Options{
 		Inputs: s.Input, Partitions: cmp.Or(s.Partitions, "none"), Output: s.Output, Format: s.OutputFormat, Compression: s.Compression,
-		IDs: s.IDs, Keep: s.Keep, Where: s.Where, FeatureSpecs: s.FeatureSpecs, Features: s.Features, Bind: s.Bind,
+		IDs: s.IDs, Keep: s.Keep, Where: s.Where, Rules: s.Rules, FeatureSpecs: s.FeatureSpecs, Features: s.Features, Bind: s.Bind,
 		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout, AgreementLimits: s.AgreementLimits,
 		PartitionBy: s.PartitionBy, TargetFileBytes: s.TargetFileBytes,
 		Provider: s.Provider, ProviderReason: s.ProviderReason, Devices: s.Devices, Streams: s.Streams,

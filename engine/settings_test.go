@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/format"
@@ -33,6 +34,7 @@ var someFeatures = []feature.Feature{
 // Every option comes back from a manifest, so that a replay has it. An option
 // that is new must be given a value here, and then a place in settings.
 func TestOptionsComeBackFromAManifest(t *testing.T) {
+	atLeast := feature.NumberOf(1)
 	want := Options{
 		Model: "/m.onnx", ModelSHA256: "ab", Models: []ModelOptions{{
 			Name: "a", Model: "/a.onnx", ModelSHA256: "cd", Features: []string{"a"}, Bind: map[string][]string{"x": {"a"}}, Nulls: map[string]string{"*": "nan"},
@@ -45,6 +47,7 @@ func TestOptionsComeBackFromAManifest(t *testing.T) {
 			Default:  batcher.NullPolicy{Action: batcher.NullReject},
 			ByColumn: map[string]batcher.NullPolicy{"a": {Action: batcher.NullFill, Value: "nan"}, "b": {Action: batcher.NullNaN}, "c": {Action: batcher.NullFill}},
 		},
+		Rules: []filter.Rule{{Column: "a", NotNull: true, Range: &filter.Range{Min: &atLeast}}},
 		Lossy: batcher.AllowLossy, ModelOutputs: []string{"y"}, OutputPrefix: "pred_", Layout: LayoutColumns,
 		PartitionBy: []string{"k"}, TargetFileBytes: 1<<60 + 2,
 		Provider: ort.CUDA, Kernels: KernelsONNXRuntime, BatchRows: 512, Workers: 3, Readers: 2,

@@ -92,12 +92,33 @@ func (w *where) passingRows(ref dataset.SpanRef) int64 {
 	return ref.Rows
 }
 
+// batches are how many the run had: by the plan, or, where a filter decides, those that
+// this start scored.
+func (c *collector) batches() int64 {
+	if c.plan.where == nil {
+		return c.plan.Batches()
+	}
+	return c.progress.batches.Load()
+}
+
 // columnNames are the columns of the filter; none without one.
 func (w *where) columnNames() []string {
 	if w == nil {
 		return nil
 	}
 	return w.filter.Columns()
+}
+
+// over is the same filter for record batches of these columns, the filter's among them.
+func (w *where) over(names []string) *where {
+	if w == nil {
+		return nil
+	}
+	o := &where{filter: w.filter, verdicts: w.verdicts}
+	for _, name := range w.filter.Columns() {
+		o.at = append(o.at, slices.Index(names, name))
+	}
+	return o
 }
 
 // sieve takes rows out of the record batches of one span; it belongs to one goroutine.

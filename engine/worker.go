@@ -88,6 +88,7 @@ type worker struct {
 	rows      int // of a full batch
 	padded    bool
 
+	rules      *ruleChecker // nil without rules
 	onBadRow   OnBadRow
 	refusesNaN bool // in predictions
 
@@ -104,7 +105,11 @@ type madeOf struct {
 
 func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, error) {
 	stop := stopwatch(&w.progress.assemble)
-	tensors, err := w.assembler.Assemble(batch)
+	broken, err := w.checkRules(batch)
+	var tensors *batcher.Tensors
+	if err == nil {
+		tensors, err = w.assembler.Assemble(batch)
+	}
 	if err == nil {
 		err = w.makeInputs(tensors)
 	}
@@ -112,7 +117,7 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, erro
 	if err != nil {
 		return nil, err
 	}
-	res := &result{batch: batch, outputs: w.outputs, rejects: rejectsOf(tensors.Rejects), features: w.seen.since(w.assembler.Counts())}
+	res := &result{batch: batch, outputs: w.outputs, rejects: append(broken, rejectsOf(tensors.Rejects)...), features: w.seen.since(w.assembler.Counts())}
 	stop = stopwatch(&w.progress.infer)
 	err = w.compute(ctx, res)
 	if rowsFail(ctx, err) {

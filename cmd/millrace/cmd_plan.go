@@ -61,6 +61,7 @@ func (r *planReport) Text(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "         column %s (%s) from folders%s\n", c.Column, c.Type, note)
 	}
+	r.filterText(&b)
 	b.WriteString("\nHow columns become tensors\n")
 	t := newTable()
 	t.AppendHeader(table.Row{"model input", "column", "type", "cast", "nulls expected", "a null becomes", "way"})
@@ -90,7 +91,7 @@ func (r *planReport) Text(w io.Writer) error {
 			t.AppendRow(table.Row{name, f.Column, f.Type, f.Cast, nulls, policy, way})
 		}
 	}
-	b.WriteString(t.Render() + "\n\nWhat is written\n")
+	b.WriteString(t.Render() + "\n\n" + featuresText(r.Inputs) + "What is written\n")
 	t = newTable()
 	t.AppendHeader(table.Row{"column", "type", "from"})
 	for _, c := range r.Outputs {
@@ -102,12 +103,12 @@ func (r *planReport) Text(w io.Writer) error {
 	}
 	b.WriteString(t.Render() + "\n\n")
 	r.comparedText(&b)
-	if r.PartRows == math.MaxInt64 {
-		fmt.Fprintf(&b, "parts    1: one %s file\n", r.Format)
-	} else {
-		fmt.Fprintf(&b, "parts    %d, of %s rows or more but the last; one %s file each\n", r.Parts, humanize.Comma(r.PartRows), r.Format)
+	r.partsText(&b)
+	most := ""
+	if r.Filter != nil {
+		most = "at most "
 	}
-	fmt.Fprintf(&b, "batches  %s of up to %s rows; %d workers, %d readers\n", humanize.Comma(r.Batches), humanize.Comma(int64(r.BatchRows)), r.Workers, r.Readers)
+	fmt.Fprintf(&b, "batches  %s%s of up to %s rows; %d workers, %d readers\n", most, humanize.Comma(r.Batches), humanize.Comma(int64(r.BatchRows)), r.Workers, r.Readers)
 	if r.BatchAuto {
 		b.WriteString("         a tuned profile, or the first rows, may choose another size when the run starts (--batch-size auto)\n")
 	}
@@ -129,6 +130,55 @@ func (r *planReport) Text(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// differencesShown is how many differences between files are written as text.
+const differencesShown = 20
+
+// filterText says which rows and values are wanted, and where files differ.
+func (r *planReport) filterText(b *strings.Builder) {
+	for i, line := range r.Differences {
+		if i == differencesShown {
+			fmt.Fprintf(b, "         and %d more differences; --json has all\n", len(r.Differences)-i)
+			break
+		}
+		name := "differ"
+		if i > 0 {
+			name = ""
+		}
+		fmt.Fprintf(b, "%-8s %s: not needed here\n", name, line)
+	}
+	if f := r.Filter; f != nil {
+		fmt.Fprintf(b, "filter   %s\n", f.Expression)
+		if f.SpansSkipped > 0 {
+			fmt.Fprintf(b, "         not read: %s rows, %d of %d files whole and %d of %d spans in all, none of which can pass by statistics and folders\n",
+				humanize.Comma(f.RowsSkipped), f.FilesSkipped, len(r.Files), f.SpansSkipped, r.Spans)
+		}
+		fmt.Fprintf(b, "         read: %s rows; every row passes in %d spans\n", humanize.Comma(f.RowsToRead), f.SpansWhole)
+	}
+	for i, rule := range r.Rules {
+		name := "rules"
+		if i > 0 {
+			name = ""
+		}
+		fmt.Fprintf(b, "%-8s %s\n", name, rule)
+	}
+}
+
+// partsText says which files come of the input's parts.
+func (r *planReport) partsText(b *strings.Builder) {
+	if r.PartRows == math.MaxInt64 {
+		fmt.Fprintf(b, "parts    1: one %s file\n", r.Format)
+		return
+	}
+	each := fmt.Sprintf("one %s file each", r.Format)
+	if r.TargetFileBytes > 0 {
+		each = fmt.Sprintf("%s files of about %s at most", r.Format, bytesOf(r.TargetFileBytes))
+	}
+	if len(r.PartitionBy) > 0 {
+		each += ", for each value of " + strings.Join(r.PartitionBy, ", ")
+	}
+	fmt.Fprintf(b, "parts    %d, of %s rows or more but the last; %s\n", r.Parts, humanize.Comma(r.PartRows), each)
 }
 
 // modelText says which models there are.

@@ -131,7 +131,7 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	}
 	r := &scoreReport{Summary: *summary}
 	if o.head > 0 {
-		if r.Head, err = readHead(ctx, summary, o.head); err != nil {
+		if r.Head, err = readHead(ctx, summary, plan.OutputPartitions(), o.head); err != nil {
 			return fmt.Errorf("the output is published, but its first rows cannot be shown: %w", err)
 		}
 	}

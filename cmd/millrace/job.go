@@ -80,6 +80,7 @@ func (o *jobOptions) apply(job *jobfile.Job, opts *engine.Options) {
 		{"keep", job.Keep, &opts.Keep},
 		{"features", job.Names, &opts.Features},
 		{"model-outputs", job.ModelOutputs, &opts.ModelOutputs},
+		{"partition-by", job.PartitionBy, &opts.PartitionBy},
 	}
 	for _, l := range lists {
 		if !o.given(l.flag) {
@@ -87,6 +88,9 @@ func (o *jobOptions) apply(job *jobfile.Job, opts *engine.Options) {
 		}
 	}
 	opts.FeatureSpecs = job.Specs
+	if !o.given("model") {
+		opts.Models = job.ModelOptions()
+	}
 	if !o.given("finite") {
 		opts.Finite = finitePolicy(job.Finite)
 	}

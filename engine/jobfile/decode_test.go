@@ -3,6 +3,7 @@ package jobfile
 import (
 	"errors"
 	"io/fs"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/engine"
 )
 
 // decode reads a job that lies in the folder jobs.
@@ -62,6 +64,13 @@ func TestDecode(t *testing.T) {
 		{"one null policy", "nulls: .nan\n", nil, Job{Nulls: Nulls{All: new("nan")}}},
 		{"null policies by column", "nulls: {a: 0.10, b: reject, c: no, '*': nan}\n", nil, Job{Nulls: Nulls{All: new("nan"), Columns: map[string]string{"a": "0.10", "b": "reject", "c": "no"}}}},
 		{"a null that becomes the empty text", "nulls: ''\n", nil, Job{Nulls: Nulls{All: new("")}}},
+		{"a filter, with a parameter as a literal of its language", "parameters: {d: {default: 'x\" || true'}, n: {type: integer, default: 3}}\nwhere: day == ${d} && n > ${n}\n", nil, Job{Where: `day == "x\" || true" && n > 3`}},
+		{"partition columns in both forms", "partitions: {date: date, 'a,b': int64}\npartition_by: date\n", nil, Job{Partitions: "date=date,a%2Cb=int64", PartitionBy: OneOrMore{"date"}}},
+		{"partition columns as the flag says them", "partitions: none\n", nil, Job{Partitions: "none"}},
+		{"several models", "models:\n- {name: a, model: a.onnx}\n- {name: b, model: /b.onnx, nulls: {x: 0, '*': nan}, bind: {i: x}, output_prefix: ''}\n", nil, Job{Models: []ModelEntry{
+			{Name: "a", Model: "jobs/a.onnx"},
+			{Name: "b", Model: "/b.onnx", Nulls: Nulls{All: new("nan"), Columns: map[string]string{"x": "0"}}, Bind: map[string]OneOrMore{"i": {"x"}}, OutputPrefix: new("")},
+		}}},
 		{"columns alone are a list of features", "features: [a, b]\n", nil, Job{Names: []string{"a", "b"}}},
 		{"a column beside a feature is a feature", "features: [a, {name: c, column: b, transforms: [log1p, abs: ~, fill: 9007199254740993]}]\n", nil, Job{Specs: []feature.Feature{
 			{Column: "a"},
@@ -135,6 +144,10 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a size without sense", "limits: {memory: lots}\n", []string{`memory is "lots", and must be a size such as 2GiB, none or auto`}},
 		{"an empty list's key", "features:\nkeep: a\n", []string{"1:1: features must be a list, and here is nothing"}},
 		{"a list where keys should be", "- model: x\n", []string{"1:1: a job file must be keys and values, and here is a list"}},
+		{"a partition column of an unknown type", "partitions: {date: dat}\n", []string{`1:20: the type of partition column "date" must be`, `(did you mean "date"?)`}},
+		{"partition columns in no form", "partitions: date\n", []string{"1:13: partitions (date) must be auto, none or COLUMN=TYPE"}},
+		{"a model without a name", "models: [{model: x}]\n", []string{"an entry of models needs name"}},
+		{"a model of a bad name", "models: [{name: 1x, model: x}]\n", []string{`name is "1x", and must be letters, digits, _ and -`}},
 		{"a scalar", "hello\n", []string{"a job file must be keys and values, and here is a text"}},
 		{"a transform that there is not", "features: [{column: a, transforms: [standardise]}]\n", []string{`no transform is called "standardise"; there are fill, clip`}},
 		{"two transforms in one entry", "features:\n- column: a\n  transforms:\n  - fill: 0\n    log1p:\n", []string{"5:5: a transform is one name with its settings, and here are 2"}},
@@ -264,4 +277,28 @@ func indented(depth int) string {
 		b.WriteString(strings.Repeat(" ", i) + "a:\n")
 	}
 	return b.String()
+}
+
+// Every field that the engine has of a model can be said, and gets there.
+func TestModelEntryIsWhole(t *testing.T) {
+	prefix := "p"
+	entry := ModelEntry{
+		Name: "n", Model: "m", ModelSHA256: "ab", Features: OneOrMore{"f"}, Bind: map[string]OneOrMore{"x": {"f"}}, Nulls: Nulls{All: new("nan"), Columns: map[string]string{"f": "0"}},
+		ModelOutputs: OneOrMore{"y"}, OutputPrefix: &prefix, OutputLayout: engine.LayoutList, Compare: map[string]string{"y": "z"},
+	}
+	got := (&Job{Models: []ModelEntry{entry}}).ModelOptions()
+	want := []engine.ModelOptions{{
+		Name: "n", Model: "m", ModelSHA256: "ab", Features: []string{"f"}, Bind: map[string][]string{"x": {"f"}}, Nulls: map[string]string{"f": "0", "*": "nan"},
+		ModelOutputs: []string{"y"}, OutputPrefix: &prefix, OutputLayout: engine.LayoutList, Compare: map[string]string{"y": "z"},
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("options of a model (-want +got):\n%s", diff)
+	}
+	for i, v := range []reflect.Value{reflect.ValueOf(entry), reflect.ValueOf(got[0])} {
+		for j := range v.NumField() {
+			if v.Field(j).IsZero() {
+				t.Errorf("field %s of struct %d has no value here: a new one needs its place in ModelEntry.options", v.Type().Field(j).Name, i)
+			}
+		}
+	}
 }

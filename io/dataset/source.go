@@ -119,8 +119,9 @@ func (p *pool) load(src *source) error {
 	if err != nil {
 		return err
 	}
-	err = src.describe(reader)
-	src.keepStatistics(reader, p.opts.Statistics)
+	if err = src.describe(reader); err == nil {
+		src.keepStatistics(reader, p.opts.Statistics)
+	}
 	return errors.Join(err, p.release(src))
 }
 
@@ -147,27 +148,6 @@ func (s *source) describe(reader format.Reader) error {
 		}
 	}
 	return nil
-}
-
-// keepStatistics copies the statistics of columns, in the metadata's place.
-func (s *source) keepStatistics(reader format.Reader, columns []string) {
-	for _, name := range columns {
-		at := s.shape.index[name]
-		if len(at) != 1 {
-			continue
-		}
-		spans := make([]format.Statistics, len(s.spans))
-		for i := range spans {
-			spans[i] = reader.Statistics(i, at[0])
-			if n := spans[i].Nulls; n < 0 || n > s.spans[i].Rows {
-				spans[i].Nulls = -1
-			}
-		}
-		if s.statistics == nil {
-			s.statistics = map[string][]format.Statistics{}
-		}
-		s.statistics[name] = spans
-	}
 }
 
 // acquire returns the source's open reader, for use until release.
