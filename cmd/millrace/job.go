@@ -87,7 +87,7 @@ func (o *jobOptions) apply(job *jobfile.Job, opts *engine.Options) {
 			*l.to = l.from
 		}
 	}
-	opts.FeatureSpecs = job.Specs
+	opts.FeatureSpecs, opts.Rules = job.Specs, job.Rules
 	if !o.given("model") {
 		opts.Models = job.ModelOptions()
 	}

@@ -24,7 +24,7 @@ import (
 var flagsOfAStart = []string{"job", "set", "restart", "head", isolatedFlag, "help"}
 
 // keysWithoutFlag are what only a job file can say.
-var keysWithoutFlag = []string{"parameters", "models"}
+var keysWithoutFlag = []string{"parameters", "models", "rules"}
 
 // jobKeys are the keys of job files by their flags, from the struct's tags.
 func jobKeys(t reflect.Type) map[string]string {

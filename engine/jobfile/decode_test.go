@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine"
 )
 
@@ -65,6 +66,9 @@ func TestDecode(t *testing.T) {
 		{"null policies by column", "nulls: {a: 0.10, b: reject, c: no, '*': nan}\n", nil, Job{Nulls: Nulls{All: new("nan"), Columns: map[string]string{"a": "0.10", "b": "reject", "c": "no"}}}},
 		{"a null that becomes the empty text", "nulls: ''\n", nil, Job{Nulls: Nulls{All: new("")}}},
 		{"a filter, with a parameter as a literal of its language", "parameters: {d: {default: 'x\" || true'}, n: {type: integer, default: 3}}\nwhere: day == ${d} && n > ${n}\n", nil, Job{Where: `day == "x\" || true" && n > 3`}},
+		{"rules on columns", "rules:\n- {column: a, not_null: true, range: {max: 3}}\n- {expr: a < b, column: c, in: [x]}\n", nil, Job{Rules: []filter.Rule{
+			{Column: "a", NotNull: true, Range: &filter.Range{Max: new(feature.NumberOf(3))}}, {Column: "c", In: []feature.Scalar{feature.TextOf("x")}, Expr: "a < b"},
+		}}},
 		{"partition columns in both forms", "partitions: {date: date, 'a,b': int64}\npartition_by: date\n", nil, Job{Partitions: "date=date,a%2Cb=int64", PartitionBy: OneOrMore{"date"}}},
 		{"partition columns as the flag says them", "partitions: none\n", nil, Job{Partitions: "none"}},
 		{"several models", "models:\n- {name: a, model: a.onnx}\n- {name: b, model: /b.onnx, nulls: {x: 0, '*': nan}, bind: {i: x}, output_prefix: ''}\n", nil, Job{Models: []ModelEntry{

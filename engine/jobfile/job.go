@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine"
 )
 
@@ -20,14 +21,15 @@ import (
 type Job struct {
 	Parameters map[string]Parameter `json:"parameters,omitempty" doc:"values that --set NAME=VALUE gives when a run is started; ${name} stands for one. Without this key every ${name} is a text that must be given"`
 
-	Model       string       `json:"model,omitempty" expand:"path" doc:"the model: path of an .onnx file"`
-	ModelSHA256 string       `json:"model_sha256,omitempty" pattern:"^[0-9a-fA-F]{64}$" form:"64 hexadecimal digits" expand:"text" doc:"any model file with another SHA-256 is refused"`
-	Models      []ModelEntry `json:"models,omitempty" doc:"in place of model, several models that score the same rows in one pass; the others are compared with the first"`
-	Input       OneOrMore    `json:"input,omitempty" expand:"path" doc:"a file, directory or glob of Parquet or Arrow files, or a list of them, read in that order"`
-	Partitions  Partitions   `json:"partitions,omitempty" doc:"columns made of the KEY=VALUE folders in the input's paths: auto, the default; none; or these alone, with their types"`
-	Where       string       `json:"where,omitempty" expand:"expression" doc:"an expression on the input's columns, such as dep_delay != nil && distance > 0; rows for which it is not true are left out and counted as filtered (docs/filters.md)"`
-	Output      string       `json:"output,omitempty" expand:"path" doc:"where predictions go: a directory, or one file that ends in .parquet, .arrow or .csv"`
-	IfExists    string       `json:"if_exists,omitempty" values:"error,replace,append" doc:"what to do when the output exists: error, the default; replace it; or append files to it"`
+	Model       string        `json:"model,omitempty" expand:"path" doc:"the model: path of an .onnx file"`
+	ModelSHA256 string        `json:"model_sha256,omitempty" pattern:"^[0-9a-fA-F]{64}$" form:"64 hexadecimal digits" expand:"text" doc:"any model file with another SHA-256 is refused"`
+	Models      []ModelEntry  `json:"models,omitempty" doc:"in place of model, several models that score the same rows in one pass; the others are compared with the first"`
+	Input       OneOrMore     `json:"input,omitempty" expand:"path" doc:"a file, directory or glob of Parquet or Arrow files, or a list of them, read in that order"`
+	Partitions  Partitions    `json:"partitions,omitempty" doc:"columns made of the KEY=VALUE folders in the input's paths: auto, the default; none; or these alone, with their types"`
+	Where       string        `json:"where,omitempty" expand:"expression" doc:"an expression on the input's columns, such as dep_delay != nil && distance > 0; rows for which it is not true are left out and counted as filtered (docs/filters.md)"`
+	Rules       []filter.Rule `json:"rules,omitempty" doc:"what the values of columns must be; a row that breaks one is bad"`
+	Output      string        `json:"output,omitempty" expand:"path" doc:"where predictions go: a directory, or one file that ends in .parquet, .arrow or .csv"`
+	IfExists    string        `json:"if_exists,omitempty" values:"error,replace,append" doc:"what to do when the output exists: error, the default; replace it; or append files to it"`
 
 	IDs  OneOrMore `json:"ids,omitempty" doc:"columns that identify a row; they come first in the output, and in rejects"`
 	Keep OneOrMore `json:"keep,omitempty" doc:"columns to pass through to the output"`
