@@ -65,6 +65,9 @@ type Options struct {
 	// Models, in place of Model, are several models that score the same rows in one
 	// pass: the first is the champion, which the others are compared with.
 	Models []ModelOptions
+	// AgreementLimits are how far the others may be from the first.
+	AgreementLimits AgreementLimits
+
 	Inputs []string
 	// Partitions says which columns are made of KEY=VALUE folders in the inputs' paths:
 	// auto by default; see dataset.ParsePartitions.
@@ -242,6 +245,7 @@ func (o *Options) Validate() error {
 	if len(o.Inputs) == 0 {
 		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
 	}
+	o.validateLimits(bad)
 	if _, err := dataset.ParsePartitions(o.Partitions); err != nil {
 		bad("--%w", err)
 	}

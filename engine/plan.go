@@ -15,6 +15,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/filter"
+	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
@@ -48,6 +49,9 @@ type Plan struct {
 	digested *DigestChoice
 	// rewriteCheck is how the rewritten model compares; nil unless it was checked.
 	rewriteCheck *RewriteCheck
+
+	// agreement is how far models agree; nil before everything is compared, and of one.
+	agreement []agreement.Summary
 
 	// limit is the memory limit in bytes, 0 for none, and lowered what it changed.
 	limit       int64
@@ -164,6 +168,9 @@ func (p *Plan) fit() error {
 		if err := step(schema); err != nil {
 			return p.besideDrift(err)
 		}
+	}
+	if _, _, err := p.knownPairs(); err != nil {
+		return err
 	}
 	if err := p.checkDrift(); err != nil {
 		return err

@@ -33,6 +33,7 @@ type result struct {
 	// order there: what the model needed goes back as soon as it is scored.
 	batch       *batcher.Batch
 	predictions []arrow.Array // columns of all outputs, in order
+	outputs     []outputSpec  // with the shapes of the predictions
 	fields      []arrow.Field
 	// rejects are the rows that are left out, or have no predictions; rejectForm.take
 	// puts them in order and makes rejected, their rows of the table of rejects.
@@ -116,7 +117,7 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, erro
 	if err != nil {
 		return nil, err
 	}
-	res := &result{batch: batch, rejects: append(broken, rejectsOf(tensors.Rejects)...), features: w.seen.since(w.assembler.Counts())}
+	res := &result{batch: batch, outputs: w.outputs, rejects: append(broken, rejectsOf(tensors.Rejects)...), features: w.seen.since(w.assembler.Counts())}
 	stop = stopwatch(&w.progress.infer)
 	err = w.compute(ctx, res)
 	if rowsFail(ctx, err) {
