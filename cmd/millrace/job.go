@@ -89,7 +89,13 @@ func (o *jobOptions) apply(job *jobfile.Job, opts *engine.Options) {
 	}
 	opts.FeatureSpecs, opts.Rules = job.Specs, job.Rules
 	if !o.given("model") {
-		opts.Models = job.ModelOptions()
+		opts.Model, opts.Models = job.Model, job.ModelOptions()
+	}
+	if !o.given("model-sha256") {
+		opts.ModelSHA256 = job.ModelSHA256
+	}
+	if !o.given("agreement-limit") {
+		opts.AgreementLimits = job.Limits.Agreement
 	}
 	if !o.given("finite") {
 		opts.Finite = finitePolicy(job.Finite)

@@ -129,7 +129,7 @@ func TestDecodeRefuses(t *testing.T) {
 		want       []string // in the message
 	}{
 		{"a misspelt key", "modle: x\n", []string{`jobs/job.yaml:1:1: unknown key "modle" (did you mean "model"?)`, "    1 | modle: x\n      | ^"}},
-		{"a key that is near to none", "limits:\n  xyz: 1\n", []string{`job.yaml:2:3: unknown key "xyz"; limits takes max_bad_rows, memory, device_memory`}},
+		{"a key that is near to none", "limits:\n  xyz: 1\n", []string{`job.yaml:2:3: unknown key "xyz"; limits takes max_bad_rows, memory, device_memory, agreement`}},
 		{"a doubled key", "workers: 1\nworkers: 2\n", []string{`job.yaml:2:1: key "workers" is doubled: line 1 has it too`}},
 		{"a doubled column of null policies", "nulls: {a: 0, a: 1}\n", []string{`1:15: key "a" is doubled`}},
 		{"a doubled category", "features: [{column: a, transforms: [map: {values: {x: 1, x: 2}}]}]\n", []string{`key "x" is doubled`}},

@@ -21,8 +21,8 @@ import (
 type Job struct {
 	Parameters map[string]Parameter `json:"parameters,omitempty" doc:"values that --set NAME=VALUE gives when a run is started; ${name} stands for one. Without this key every ${name} is a text that must be given"`
 
-	Model       string        `json:"model,omitempty" expand:"path" doc:"the model: path of an .onnx file"`
-	ModelSHA256 string        `json:"model_sha256,omitempty" pattern:"^[0-9a-fA-F]{64}$" form:"64 hexadecimal digits" expand:"text" doc:"any model file with another SHA-256 is refused"`
+	Model       string        `json:"model,omitempty" flag:"-" expand:"path" doc:"the model: path of an .onnx file"`
+	ModelSHA256 string        `json:"model_sha256,omitempty" flag:"-" pattern:"^[0-9a-fA-F]{64}$" form:"64 hexadecimal digits" expand:"text" doc:"any model file with another SHA-256 is refused"`
 	Models      []ModelEntry  `json:"models,omitempty" doc:"in place of model, several models that score the same rows in one pass; the others are compared with the first"`
 	Input       OneOrMore     `json:"input,omitempty" expand:"path" doc:"a file, directory or glob of Parquet or Arrow files, or a list of them, read in that order"`
 	Partitions  Partitions    `json:"partitions,omitempty" doc:"columns made of the KEY=VALUE folders in the input's paths: auto, the default; none; or these alone, with their types"`
@@ -83,6 +83,8 @@ type Limits struct {
 	MaxBadRows   Setting `json:"max_bad_rows,omitempty" flag:"max-bad-rows" min:"0" pattern:"^([0-9]+|[0-9]+(\\.[0-9]+)?%)$" form:"a number of rows, or a share such as 0.1%" doc:"most rows that may be rejected or null, or a share of the input's rows, such as 0.1%; above it nothing is published"`
 	Memory       Setting `json:"memory,omitempty" flag:"memory-limit" min:"1" pattern:"^(auto|none|[0-9]+(\\.[0-9]+)? ?([kKMGTP]i?)?B?)$" form:"a size such as 2GiB, none or auto" doc:"most memory that the run may take, in bytes or with a unit, such as 2GiB; none; or auto, the default: the cgroup's limit less 10%"`
 	DeviceMemory Setting `json:"device_memory,omitempty" flag:"device-memory" min:"1" pattern:"^[0-9]+(\\.[0-9]+)? ?([kKMGTP]i?)?B?$" form:"a size such as 2GiB" doc:"most memory that the run may take of each device"`
+
+	Agreement engine.AgreementLimits `json:"agreement,omitempty" flag:"agreement-limit" doc:"how far predictions of other models may be from the first's; beyond it nothing is published"`
 }
 
 // Given is what a job file is read with.
@@ -165,7 +167,8 @@ func (j *Job) Problem(path string, err error) error {
 type FlagSetting struct{ Path, Flag, Text string }
 
 // FlagSettings are the job's scalars that flags can say, in order. Lists are not among
-// them: a name in a list may have a comma.
+// them, since a name in a list may have a comma, nor is the model, whose path may have
+// the form of several models' flags.
 func (j *Job) FlagSettings() []FlagSetting {
 	var all []FlagSetting
 	v := reflect.ValueOf(*j)
@@ -193,11 +196,14 @@ func (j *Job) flagSettings(all []FlagSetting, v reflect.Value, f tags, path stri
 	default:
 		return all
 	}
-	if !j.Given(path) {
+	if !j.Given(path) || f.flag == noFlag {
 		return all
 	}
 	return append(all, FlagSetting{Path: path, Flag: f.flagName(), Text: text})
 }
+
+// noFlag is the tag of a key whose flag has another form.
+const noFlag = "-"
 
 // flagName is the flag that says the same as a key.
 func (f *tags) flagName() string {
