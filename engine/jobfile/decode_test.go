@@ -130,6 +130,9 @@ func TestDecodeRefuses(t *testing.T) {
 	}{
 		{"a misspelt key", "modle: x\n", []string{`jobs/job.yaml:1:1: unknown key "modle" (did you mean "model"?)`, "    1 | modle: x\n      | ^"}},
 		{"a key that is near to none", "limits:\n  xyz: 1\n", []string{`job.yaml:2:3: unknown key "xyz"; limits takes max_bad_rows, memory, device_memory, agreement`}},
+		{"a key by another name", "filters: a > 1\nformat: csv\n", []string{`1:1: unknown key "filters" (did you mean "where"?)`, `2:1: unknown key "format" (did you mean "output_format"?)`}},
+		{"a flag's name for a key", "on-bad-row: reject\nmemory-limit: 2GiB\n", []string{`unknown key "on-bad-row" (did you mean "on_bad_row"?)`, `unknown key "memory-limit"; it is memory, under limits`}},
+		{"a key of limits beside it", "max_bad_rows: 1\n", []string{`unknown key "max_bad_rows"; it is max_bad_rows, under limits`}},
 		{"a doubled key", "workers: 1\nworkers: 2\n", []string{`job.yaml:2:1: key "workers" is doubled: line 1 has it too`}},
 		{"a doubled column of null policies", "nulls: {a: 0, a: 1}\n", []string{`1:15: key "a" is doubled`}},
 		{"a doubled category", "features: [{column: a, transforms: [map: {values: {x: 1, x: 2}}]}]\n", []string{`key "x" is doubled`}},
