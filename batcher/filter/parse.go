@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/expr-lang/expr/ast"
@@ -100,6 +101,9 @@ func parse(text string) (tree ast.Node, numbers map[int]string, err error) {
 	parsed, err := parser.ParseWithConfig(short, config)
 	if err != nil {
 		if at, ok := errors.AsType[*file.Error](err); ok {
+			if at.Message == endsEarly {
+				return nil, nil, wrong(utf8.RuneCountInString(strings.TrimRight(text, " ")), "the expression ends here, and something is missing")
+			}
 			return nil, nil, wrong(at.From, "%s", reworded(at.Message))
 		}
 		return nil, nil, wrong(0, "%v", err)
@@ -107,13 +111,13 @@ func parse(text string) (tree ast.Node, numbers map[int]string, err error) {
 	return parsed.Node, numbers, nil
 }
 
+// endsEarly is the parser's message where the text ends too early.
+const endsEarly = "unexpected token EOF"
+
 // reworded is a message of the parser without its names for kinds of tokens.
 func reworded(message string) string {
 	if strings.Contains(message, "maximum allowed nodes") {
 		return fmt.Sprintf("an expression has %d names, values and operators at most", maxNodes)
-	}
-	if message == "unexpected token EOF" {
-		return "the expression ends here, and something is missing"
 	}
 	if rest, ok := strings.CutPrefix(message, "unexpected token "); ok {
 		hint := ""
