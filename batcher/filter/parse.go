@@ -3,6 +3,7 @@ package filter
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -96,6 +97,11 @@ func parse(text string) (tree ast.Node, numbers map[int]string, err error) {
 		}
 	}()
 	short, numbers := shortened(text)
+	for _, at := range slices.Sorted(maps.Keys(numbers)) {
+		if _, ok := parseNumber(numbers[at]); !ok {
+			return nil, nil, wrong(at, "%s is no number that fits into a float64", numbers[at])
+		}
+	}
 	config := conf.CreateNew()
 	config.MaxNodes, config.DisableIfOperator = maxNodes, true
 	parsed, err := parser.ParseWithConfig(short, config)
@@ -127,7 +133,8 @@ func reworded(message string) string {
 		case `Operator("&")`, `Operator("|")`:
 			hint = "; logic is && and ||"
 		}
-		return "unexpected " + strings.ToLower(rest[:1]) + rest[1:] + hint
+		kind, value, _ := strings.Cut(strings.TrimSuffix(rest, ")"), "(")
+		return strings.TrimSpace("unexpected "+strings.ToLower(kind)+" "+value) + hint
 	}
 	return message
 }
