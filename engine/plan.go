@@ -60,7 +60,7 @@ type Plan struct {
 	// workers wait; its capacity is as many as there should be.
 	cores chan struct{}
 
-	passedSchema *arrow.Schema // of Passed
+	passedSchema *arrow.Schema // of Passed, as they are read
 
 	stopping *stopping
 
@@ -193,6 +193,7 @@ func (p *Plan) fit() error {
 func (p *Plan) pass(schema *arrow.Schema) error {
 	p.Columns = slices.Clone(p.Binding.Columns)
 	var problems []error
+	var fields []arrow.Field
 	add := func(flag string, names []string) {
 		for _, name := range names {
 			at := schema.FieldIndices(name)
@@ -208,14 +209,15 @@ func (p *Plan) pass(schema *arrow.Schema) error {
 				read = len(p.Columns)
 				p.Columns = append(p.Columns, name)
 			}
-			p.Passed = append(p.Passed, schema.Field(at[0]))
+			fields = append(fields, schema.Field(at[0]))
+			p.Passed = append(p.Passed, p.passedField(schema.Field(at[0])))
 			p.PassedAt = append(p.PassedAt, read)
 		}
 	}
 	add("--ids", p.Options.IDs)
 	p.ids = len(p.Passed)
 	add("--keep", p.Options.Keep)
-	p.passedSchema = arrow.NewSchema(p.Passed, nil)
+	p.passedSchema = arrow.NewSchema(fields, nil)
 	if len(problems) > 0 {
 		return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
 	}
