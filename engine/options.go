@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/dataset"
@@ -60,7 +62,13 @@ const (
 type Options struct {
 	Model       string // path of the .onnx file
 	ModelSHA256 string // pins the model, in hex
-	Inputs      []string
+	// Models, in place of Model, are several models that score the same rows in one
+	// pass: the first is the champion, which the others are compared with.
+	Models []ModelOptions
+	// AgreementLimits are how far the others may be from the first.
+	AgreementLimits AgreementLimits
+
+	Inputs []string
 	// Partitions says which columns are made of KEY=VALUE folders in the inputs' paths:
 	// auto by default; see dataset.ParsePartitions.
 	Partitions  string
@@ -70,6 +78,16 @@ type Options struct {
 
 	IDs  []string // columns that come first in the output
 	Keep []string // columns that follow them
+
+	// Where is an expression on the input's columns; rows for which it is not true are
+	// left out, and counted. None when empty; see package filter.
+	Where string
+	// Rules are what values have to be; a row that breaks one is bad.
+	Rules []filter.Rule
+	// FeatureSpecs are features made from columns; Features, Bind and other features
+	// may name them. Where there are some and no Features, the model's one [N,F] input
+	// has all of them that are not hidden, in order.
+	FeatureSpecs []feature.Feature
 
 	Features []string
 	Bind     map[string][]string
@@ -132,6 +150,9 @@ type Options struct {
 	// default.
 	Digest DigestMode
 
+	// JobFile is the job file that the options are from, for the manifest.
+	JobFile JobFile
+
 	// ProfileDir is the folder of tuned profiles; none when empty.
 	ProfileDir string
 
@@ -142,6 +163,21 @@ type Options struct {
 
 	Library ort.LibraryOptions
 	Build   Build
+}
+
+// JobFile says which job file a run was made from. None of it decides anything: what
+// the file says is in the settings.
+type JobFile struct {
+	Path       string            `json:"path"`
+	SHA256     string            `json:"sha256"`
+	Parameters map[string]string `json:"parameters,omitempty"`
+	Fitted     []FittedFile      `json:"fitted,omitempty"`
+}
+
+// FittedFile is a file that features were taken from.
+type FittedFile struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
 }
 
 // Build says which program is running, for the manifest.
@@ -205,12 +241,11 @@ var ErrUsage = errors.New("usage")
 func (o *Options) Validate() error {
 	var problems []error
 	bad := func(f string, args ...any) { problems = append(problems, fmt.Errorf(f, args...)) }
-	if o.Model == "" {
-		bad("--model is missing: the path of an .onnx file")
-	}
+	o.validateModels(bad)
 	if len(o.Inputs) == 0 {
 		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
 	}
+	o.validateLimits(bad)
 	if _, err := dataset.ParsePartitions(o.Partitions); err != nil {
 		bad("--%w", err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/io/dataset"
 )
@@ -37,22 +38,18 @@ func partitionsOf(m *ledger.Manifest) (dataset.Partitions, error) {
 	return p, nil
 }
 
-// filesOf lists the files of the parts of the rows found.
-func (l *layout) filesOf(found []*hit) []int {
-	var files []int
-	for _, f := range found {
-		for _, s := range l.parts[f.part].Spans {
-			files = append(files, s.File)
-		}
-	}
-	slices.Sort(files)
-	return slices.Compact(files)
+// replayed is a run that is planned again, and what is recorded of it.
+type replayed struct {
+	plan     *Plan
+	layout   *layout
+	manifest *ledger.Manifest
+	rank     ranking
 }
 
 // folderPlaces is places for a partitioned output. The n-th row of a part in a folder
 // was the n-th of its input rows that were written and whose values name that folder.
-func (r *replayer) folderPlaces(ctx context.Context, p *Plan, l *layout, m *ledger.Manifest, found []*hit) error {
-	rejected, err := r.rejectedRows(ctx, l, m, found)
+func (r *replayer) folderPlaces(ctx context.Context, p *replayed, found []*hit) error {
+	rejected, err := r.rejectedRows(ctx, p.layout, p.manifest, found, p.rank)
 	if err != nil {
 		return err
 	}
@@ -61,7 +58,7 @@ func (r *replayer) folderPlaces(ctx context.Context, p *Plan, l *layout, m *ledg
 		byPart[f.part] = append(byPart[f.part], f)
 	}
 	for part, hits := range byPart {
-		walk := &folderWalk{plan: p, layout: l, part: part, gone: rejected[part], wanted: map[string]map[int64]*hit{}}
+		walk := &folderWalk{plan: p.plan, layout: p.layout, part: part, gone: rejected[part], wanted: map[string]map[int64]*hit{}}
 		for _, f := range hits {
 			if walk.wanted[f.folder] == nil {
 				walk.wanted[f.folder] = map[int64]*hit{}
@@ -82,7 +79,7 @@ func (r *replayer) folderPlaces(ctx context.Context, p *Plan, l *layout, m *ledg
 	return nil
 }
 
-// folderWalk goes through the input rows of a part.
+// folderWalk goes through the input rows of a part that pass the filter.
 type folderWalk struct {
 	plan   *Plan
 	layout *layout
@@ -95,18 +92,41 @@ type folderWalk struct {
 
 func (w *folderWalk) run(ctx context.Context) error {
 	w.seen = map[string]int64{}
+	names := slices.Clone(w.plan.Options.PartitionBy)
+	for _, name := range w.plan.where.columnNames() {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	where := w.plan.where.over(names)
 	for _, span := range w.layout.parts[w.part].Spans {
 		span.File = w.layout.opened[span.File]
-		err := w.plan.Dataset.ReadSpan(ctx, span, w.plan.Options.PartitionBy, w.rows)
-		if err != nil {
+		if where.verdict(span) == filter.None {
+			continue
+		}
+		if err := w.span(ctx, span, names, where); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// span goes through the rows of one span, of which it reads the named columns.
+func (w *folderWalk) span(ctx context.Context, span dataset.SpanRef, names []string, where *where) error {
+	sieve := where.newSieve(span)
+	defer sieve.close()
+	return w.plan.Dataset.ReadSpan(ctx, span, names, func(b arrow.RecordBatch) error {
+		c, err := sieve.sift(b)
+		if err != nil || c.record == nil {
+			return err
+		}
+		defer c.record.Release()
+		return w.rows(c.record)
+	})
+}
+
 func (w *folderWalk) rows(b arrow.RecordBatch) error {
-	folders, err := foldersOf(w.plan.Options.PartitionBy, b.Columns())
+	folders, err := foldersOf(w.plan.Options.PartitionBy, b.Columns()[:len(w.plan.Options.PartitionBy)])
 	if err != nil {
 		return err
 	}

@@ -133,6 +133,8 @@ func TestJobDifferences(t *testing.T) {
 		{"an input", []Fact{was.Facts[0], was.Facts[1], {Name: "input y", Value: "3", Input: true}}, []string{"input y was 2 and is 3"}, true},
 		{"another and a missing input", []Fact{was.Facts[0], was.Facts[1], {Name: "input z", Value: "3", Input: true}}, []string{"input z is new: 3", "input y is gone; it was 2"}, true},
 		{"both", []Fact{{Name: "model", Value: "b"}, was.Facts[1]}, []string{"model was a and is b", "input y is gone; it was 2"}, false},
+		{"the model, from which its rewrites follow", []Fact{{Name: "model", Value: "b"}, {Name: "rewrites", Value: "some", Of: "model"}, was.Facts[1], was.Facts[2]}, []string{"model was a and is b"}, false},
+		{"the rewrites of the same model", []Fact{was.Facts[0], {Name: "rewrites", Value: "some", Of: "model"}, was.Facts[1], was.Facts[2]}, []string{"rewrites is new: some"}, false},
 		{"the order", []Fact{was.Facts[0], was.Facts[2], was.Facts[1]}, []string{"order of the inputs was one and is another"}, true},
 	}
 	for _, test := range tests {
@@ -432,6 +434,32 @@ func TestAppend(t *testing.T) {
 		if _, err := runJob(again, -1); !errors.Is(err, ErrPublished) {
 			t.Errorf("appending again: %v; want ErrPublished", err)
 		}
+	}
+}
+
+// TestReplaceWhatWasAppended replaces an output by a job that is part of it already: to be
+// one of two is not to be the output.
+func TestReplaceWhatWasAppended(t *testing.T) {
+	opts := jobOptions(t)
+	if _, err := runJob(opts, -1); err != nil {
+		t.Fatal(err)
+	}
+	second := opts
+	second.Job, second.IfExists, second.RunID = &Job{Facts: []Fact{{Name: "model", Value: "another"}}}, IfExistsAppend, newRun
+	if _, err := runJob(second, -1); err != nil {
+		t.Fatal(err)
+	}
+	opts.IfExists, opts.RunID = IfExistsReplace, thirdRun
+	if wrote, err := runJob(opts, -1); wrote != jobParts || err != nil {
+		t.Errorf("replacing by a job that is half of the output: %d parts, %v; want it written", wrote, err)
+	}
+	checkJob(t, opts.Output, testJob, 0)
+	if _, err := os.Stat(filepath.Join(opts.Output, fmt.Sprintf("part-%05d.parquet", jobParts))); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file of the appended run is there still: %v", err)
+	}
+	opts.RunID = NewRunID(time.Now())
+	if _, err := runJob(opts, -1); !errors.Is(err, ErrPublished) {
+		t.Errorf("replacing by the same job: %v; want ErrPublished", err)
 	}
 }
 

@@ -26,13 +26,14 @@ type Manifest struct {
 	Mode Mode `json:"mode"`
 	// Job is the digest of everything that decides the output: model, inputs,
 	// settings and versions; see JobDigest.
-	Job      string    `json:"job"`
-	By       Starter   `json:"by"`
-	Started  time.Time `json:"started"`
-	Finished time.Time `json:"finished"`
-	Model    ModelFile `json:"model"`
-	Inputs   []Input   `json:"inputs"`
-	Outputs  []Output  `json:"outputs"` // by part; set by Publish
+	Job      string       `json:"job"`
+	By       Starter      `json:"by"`
+	Started  time.Time    `json:"started"`
+	Finished time.Time    `json:"finished"`
+	Model    ModelFile    `json:"model"`            // of several the first
+	Models   []NamedModel `json:"models,omitempty"` // of a run of several, in order
+	Inputs   []Input      `json:"inputs"`
+	Outputs  []Output     `json:"outputs"` // by part; set by Publish
 	// PartFiles is how many of the outputs each part has, where that is any number.
 	PartFiles []int `json:"part_files,omitempty"`
 	// PartitionBy are the columns that the outputs do not have, and their folders name.
@@ -82,6 +83,26 @@ type ModelFile struct {
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"`
 	Bytes  int64  `json:"bytes"`
+}
+
+// NamedModel is one of several models of a run.
+type NamedModel struct {
+	Name string `json:"name"`
+	ModelFile
+
+	Rewrites []string `json:"rewrites"` // what became of its graph before it ran
+}
+
+// ModelFiles are all models that made the predictions.
+func (m *Manifest) ModelFiles() []ModelFile {
+	if len(m.Models) == 0 {
+		return []ModelFile{m.Model}
+	}
+	files := make([]ModelFile, len(m.Models))
+	for i := range m.Models {
+		files[i] = m.Models[i].ModelFile
+	}
+	return files
 }
 
 // Input is one input file, listed as often as it was read.

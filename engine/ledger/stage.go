@@ -213,9 +213,14 @@ func resolveOutput(output string) (string, error) {
 		return "", outputError(output, err)
 	}
 	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
-		if path, err = filepath.EvalSymlinks(path); err != nil {
+		target, err := filepath.EvalSymlinks(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("output %q: %w: it is a link to what is not there; remove the link, or give the place that it leads to: %w", output, ErrOutput, err)
+		}
+		if err != nil {
 			return "", outputError(output, err)
 		}
+		path = target
 	}
 	if path == filepath.Dir(path) {
 		return "", fmt.Errorf("output %q: %w: it is the root directory", output, ErrOutput)
@@ -370,7 +375,7 @@ func (s *Staging) lookInside() (place, error) {
 		if len(s.mu.before.live) == 0 {
 			return fullDir, s.exists("it has no manifest, so nothing is known about what to append to; choose another place", "")
 		}
-		return fullDir, nil
+		return fullDir, s.checkFormat()
 	}
 	// Replacing removes the whole directory, so it must look like an output
 	// and not like somebody's home.
