@@ -65,7 +65,7 @@ type Plan struct {
 	// workers wait; its capacity is as many as there should be.
 	cores chan struct{}
 
-	passedSchema *arrow.Schema // of Passed
+	passedSchema *arrow.Schema // of Passed, as they are read
 	where        *where        // nil without a filter
 	rules        *rules        // nil without rules
 
@@ -189,6 +189,7 @@ func (p *Plan) fit() error {
 func (p *Plan) pass(schema *arrow.Schema) error {
 	p.Columns = slices.Clone(p.Binding.Columns)
 	var problems []error
+	var fields []arrow.Field
 	add := func(flag string, names []string) {
 		for _, name := range names {
 			at := schema.FieldIndices(name)
@@ -199,14 +200,15 @@ func (p *Plan) pass(schema *arrow.Schema) error {
 			if slices.ContainsFunc(p.Passed, func(f arrow.Field) bool { return f.Name == name }) {
 				continue
 			}
-			p.Passed = append(p.Passed, schema.Field(at[0]))
+			fields = append(fields, schema.Field(at[0]))
+			p.Passed = append(p.Passed, p.passedField(schema.Field(at[0])))
 			p.PassedAt = append(p.PassedAt, p.addColumn(name))
 		}
 	}
 	add("--ids", p.Options.IDs)
 	p.ids = len(p.Passed)
 	add("--keep", p.Options.Keep)
-	p.passedSchema = arrow.NewSchema(p.Passed, nil)
+	p.passedSchema = arrow.NewSchema(fields, nil)
 	if len(problems) > 0 {
 		return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
 	}
