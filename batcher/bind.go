@@ -53,8 +53,6 @@ type Binding struct {
 	Item []int64
 	// Width is the number of elements of one row: the product of Item.
 	Width int
-
-	columns []string // the plan's
 }
 
 // Rejects says whether rows can be rejected because the feature asks for that.
@@ -81,8 +79,8 @@ type Plan struct {
 
 // Options say how inputs and columns are matched.
 type Options struct {
-	// Specs are what columns can become; where one has a column's name it is meant.
-	Specs []feature.Feature
+	// Programs are what columns can become; where one has a column's name it is meant.
+	Programs []*feature.Program
 	// Features lists the columns of the one [N,F] input.
 	Features []string
 	// Metadata lists the same from the model's own metadata; Features wins.
@@ -93,6 +91,8 @@ type Options struct {
 	Nulls   NullPolicies
 	Lossy   LossyCasts
 	Finite  FinitePolicy
+	// Read lists columns that are read anyway: Plan.Columns begins with them.
+	Read []string
 }
 
 // LossyCasts says whether a cast may round.
@@ -105,13 +105,9 @@ const (
 )
 
 // Bind matches a model's inputs with the columns of a schema. Its error wraps
-// ErrBind, or feature.ErrFeature, and joins every problem found, not only the first.
+// ErrBind and joins every problem found, not only the first.
 func Bind(inputs []models.Value, schema *arrow.Schema, opts Options) (*Plan, error) {
-	programs, err := feature.Compile(opts.Specs, schema)
-	if err != nil {
-		return nil, err
-	}
-	b := binder{inputs: inputs, schema: schema, opts: opts, programs: programs, plan: &Plan{}}
+	b := binder{inputs: inputs, schema: schema, opts: opts, plan: &Plan{Columns: slices.Clone(opts.Read)}}
 	b.checkOptions()
 	for i := range inputs {
 		if err := b.bindInput(&inputs[i]); err != nil {
@@ -121,9 +117,6 @@ func Bind(inputs []models.Value, schema *arrow.Schema, opts Options) (*Plan, err
 	if len(b.problems) > 0 {
 		return nil, fmt.Errorf("%w: %w", ErrBind, errors.Join(joinNoColumns(b.problems)...))
 	}
-	for i := range b.plan.Bindings {
-		b.plan.Bindings[i].columns = b.plan.Columns
-	}
 	return b.plan, nil
 }
 
@@ -131,7 +124,6 @@ type binder struct {
 	inputs   []models.Value
 	schema   *arrow.Schema
 	opts     Options
-	programs []*feature.Program
 	plan     *Plan
 	problems []error
 }

@@ -28,7 +28,7 @@ func (e *entry) width() int64 {
 
 // program is the feature of a name; nil where there is none.
 func (b *binder) program(name string) *feature.Program {
-	for _, p := range b.programs {
+	for _, p := range b.opts.Programs {
 		if p.Name() == name {
 			return p
 		}
@@ -39,7 +39,7 @@ func (b *binder) program(name string) *feature.Program {
 // names are those of features and of columns.
 func (b *binder) names() []string {
 	var names []string
-	for _, p := range b.programs {
+	for _, p := range b.opts.Programs {
 		names = append(names, p.Name())
 	}
 	for _, column := range columnNames(b.schema) {
@@ -54,7 +54,7 @@ func (b *binder) names() []string {
 // each of its names is that of a feature or of a column, or else all features that are
 // not hidden.
 func (b *binder) defined() ([]string, listSource) {
-	if len(b.programs) == 0 {
+	if len(b.opts.Programs) == 0 {
 		return nil, ""
 	}
 	names := b.names()
@@ -62,7 +62,7 @@ func (b *binder) defined() ([]string, listSource) {
 		return b.opts.Metadata, fromMetadata
 	}
 	var all []string
-	for _, p := range b.programs {
+	for _, p := range b.opts.Programs {
 		if !p.Hidden() {
 			all = append(all, p.Name())
 		}
@@ -94,7 +94,7 @@ func (b *binder) entry(in *models.Value, name string) (entry, error) {
 	case 1:
 		return entry{name: name, field: b.schema.Field(at[0])}, nil
 	case 0:
-		if len(b.programs) > 0 {
+		if len(b.opts.Programs) > 0 {
 			return entry{}, fmt.Errorf("no feature or column %q for model input %q%s; there are %s", name, in.Name, DidYouMean(name, b.names()), quoted(b.names()))
 		}
 		columns := columnNames(b.schema)

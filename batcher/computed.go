@@ -8,19 +8,13 @@ import (
 	"github.com/millrace/millrace/batcher/feature"
 )
 
-// newEvaluator makes the evaluator of a binding's computed features; nil where there
-// are none.
-func newEvaluator(b *Binding) *feature.Evaluator {
-	var programs []*feature.Program
-	for i := range b.Features {
-		if p := b.Features[i].Program; p != nil {
-			programs = append(programs, p)
-		}
-	}
-	if programs == nil {
+// newEvaluator makes the evaluator of programs, for record batches of some columns; nil
+// where there are none.
+func newEvaluator(programs []*feature.Program, columns []string) *feature.Evaluator {
+	if len(programs) == 0 {
 		return nil
 	}
-	return feature.NewEvaluator(programs, func(column string) int { return slices.Index(b.columns, column) })
+	return feature.NewEvaluator(programs, func(column string) int { return slices.Index(columns, column) })
 }
 
 // openComputed has an evaluator take up the current segment.

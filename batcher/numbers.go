@@ -37,9 +37,10 @@ type numberPacker[D kernel.Number] struct {
 	stretches []stretch[D]
 	exponent  uint64 // of elements that have to be finite; 0 where none have
 
-	runs []columnRun
-	// Of a binding with computed features: what computes them, and room for a tile of
-	// one of them. todo are the groups of columns that are made tile by tile.
+	runs   []columnRun
+	linear []*linearFeature[D] // by feature: those that kernels compute
+	// Of a binding with other computed features: what computes them, and room for a
+	// tile of one of them. todo are the groups of columns that are made tile by tile.
 	evaluator *feature.Evaluator
 	column    []D
 	todo      [][2]int
@@ -62,19 +63,21 @@ func columnRuns(features []Feature) (runs []columnRun) {
 	return runs
 }
 
-func newNumberPacker[D kernel.Number](b *Binding, rows int, lossy LossyCasts, index int) *numberPacker[D] {
+func newNumberPacker[D kernel.Number](b *Binding, rows int, lossy LossyCasts, index int, columns []string) *numberPacker[D] {
 	features := len(b.Features)
 	p := &numberPacker[D]{binding: b, index: index, rows: rows, lossy: lossy}
 	p.tileWidth = min(features, lineBytes/b.Input.Elem.Bytes())
 	p.columns = make([][]D, p.tileWidth)
 	p.stretches = make([]stretch[D], features)
-	p.runs, p.evaluator = columnRuns(b.Features), newEvaluator(b)
+	p.runs = columnRuns(b.Features)
 	for i := range b.Features {
 		p.fills = append(p.fills, fillOf[D](b.Input.Elem, b.Features[i].fill))
+		p.linear = append(p.linear, newLinear(b, &b.Features[i], p.fills[i], columns))
 		if b.Features[i].Finite && b.Features[i].Program == nil {
 			p.exponent = exponents[b.Input.Elem]
 		}
 	}
+	p.evaluator = newEvaluator(p.evaluated(), columns)
 	return p
 }
 
@@ -186,6 +189,11 @@ func (p *numberPacker[D]) resolve(a *Assembler) error {
 	for i := range p.binding.Features {
 		f := &p.binding.Features[i]
 		if f.Program != nil {
+			if p.linear[i] != nil {
+				if err := p.resolveLinear(a, i); err != nil {
+					return err
+				}
+			}
 			continue
 		}
 		s := &p.stretches[i]
@@ -369,7 +377,7 @@ type misfit struct {
 func (p *numberPacker[D]) fillTile(a *Assembler, feature int, dst []D, at int) error {
 	s := &p.stretches[feature]
 	switch {
-	case p.binding.Features[feature].Program != nil:
+	case p.binding.Features[feature].Program != nil && p.linear[feature] == nil:
 		return p.computedColumn(a, feature, dst, at)
 	case s.allNull:
 		kernel.Fill(dst, s.fill)

@@ -32,17 +32,16 @@ type rowText struct {
 	mark feature.Mark
 }
 
-func newStringPacker(b *Binding, index int) *stringPacker {
-	p := &stringPacker{binding: b, index: index, evaluator: newEvaluator(b)}
-	if p.evaluator == nil {
-		return p
-	}
-	p.computed = make([][]rowText, len(b.Features))
+func newStringPacker(b *Binding, index int, columns []string) *stringPacker {
+	p := &stringPacker{binding: b, index: index, computed: make([][]rowText, len(b.Features))}
+	var programs []*feature.Program
 	for i := range b.Features {
-		if b.Features[i].Program != nil {
+		if program := b.Features[i].Program; program != nil {
+			programs = append(programs, program)
 			p.computed[i] = make([]rowText, tileRows)
 		}
 	}
+	p.evaluator = newEvaluator(programs, columns)
 	return p
 }
 
@@ -186,7 +185,7 @@ func (p *stringPacker) compute(a *Assembler, index, at int) error {
 func (p *stringPacker) appendRows(a *Assembler, from, to int) error {
 	for r := from; r < to; r++ {
 		for c := range p.columns {
-			if p.computed != nil && p.computed[c] != nil {
+			if p.computed[c] != nil {
 				p.appendComputed(c, p.computed[c][r%tileRows])
 				continue
 			}

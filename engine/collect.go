@@ -23,14 +23,14 @@ type collector struct {
 	deadly   map[int]int // parts to be scored apart, and how many starts died there
 
 	mu      sync.Mutex
-	schema  *arrow.Schema   // of the output, known with the first result
-	columns []ledger.Column // of the output, as its manifest has them: known with schema, or from the journal
-	spans   []ledger.Rows   // as index numbers them
-	outputs []ledger.Output
-	rejects []*ledger.Output // staged, by part; nil where a part has none
-	parts   []ledger.Rows    // finished ones, by part
-	done    []bool           // by part
-	single  *single          // makes one file of the parts; nil where each part is a file
+	schema  *arrow.Schema     // of the output, known with the first result
+	columns []ledger.Column   // of the output, as its manifest has them: known with schema, or from the journal
+	spans   []ledger.Rows     // as index numbers them
+	outputs [][]ledger.Output // by part
+	rejects []*ledger.Output  // staged, by part; nil where a part has none
+	parts   []ledger.Rows     // finished ones, by part
+	done    []bool            // by part
+	single  *single           // makes one file of the parts; nil where each part is a file
 	open    map[int]*partWriter
 	closing []*closingPart // in the order in which they ended
 
@@ -42,7 +42,7 @@ func (p *Plan) newCollector(staging *ledger.Staging, progress *Progress) *collec
 	index := newSpanIndex(p.Dataset)
 	c := &collector{
 		plan: p, progress: progress, staging: staging, form: p.newRejectForm(), index: index,
-		spans: make([]ledger.Rows, index.spans()), outputs: make([]ledger.Output, len(p.Parts)), rejects: make([]*ledger.Output, len(p.Parts)),
+		spans: make([]ledger.Rows, index.spans()), outputs: make([][]ledger.Output, len(p.Parts)), rejects: make([]*ledger.Output, len(p.Parts)),
 		parts: make([]ledger.Rows, len(p.Parts)), done: make([]bool, len(p.Parts)),
 		open: map[int]*partWriter{}, features: newFeatureCounts(p.Binding),
 	}
@@ -66,6 +66,11 @@ func (c *collector) fixSchema(predictions []arrow.Field) (*arrow.Schema, error) 
 		columns := ledger.Columns(schema)
 		if c.columns != nil && !slices.Equal(c.columns, columns) {
 			return nil, fmt.Errorf("%w: the columns are %v now and were %v when the run began", ErrOutputShape, columns, c.columns)
+		}
+		if c.staging != nil { // not in a trial
+			if err := c.staging.CheckColumns(columns); err != nil {
+				return nil, err
+			}
 		}
 		c.schema, c.columns = schema, columns
 		return c.schema, nil
@@ -111,7 +116,7 @@ type closingPart struct {
 
 // closed is what became of a part.
 type closed struct {
-	output  ledger.Output
+	outputs []ledger.Output
 	rejects *ledger.Output // nil where there are none
 	err     error
 }
@@ -145,7 +150,7 @@ func (c *collector) take(p *closingPart) error {
 		return got.err
 	}
 	c.mu.Lock()
-	c.outputs[p.part], c.rejects[p.part] = got.output, got.rejects
+	c.outputs[p.part], c.rejects[p.part] = got.outputs, got.rejects
 	c.mu.Unlock()
 	c.progress.PartsDone.Add(1)
 	if c.single != nil {

@@ -6,20 +6,25 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/models"
 )
 
 // Explanation is a plan in words and numbers, for people and for JSON.
 type Explanation struct {
-	Model    string   `json:"model"`
-	SHA256   string   `json:"model_sha256"`
-	Rewrites []string `json:"model_rewrites"`
+	Model    string              `json:"model"` // of several the first
+	SHA256   string              `json:"model_sha256"`
+	Rewrites []string            `json:"model_rewrites"`
+	Models   []ledger.NamedModel `json:"models,omitempty"` // of a run of several
 
-	Files   []ExplainedFile   `json:"files"`
-	Rows    int64             `json:"rows"`
-	Spans   int               `json:"spans"`
-	Bytes   int64             `json:"bytes"` // stored, of all columns
+	Files []ExplainedFile `json:"files"`
+	Rows  int64           `json:"rows"`
+	Spans int             `json:"spans"`
+	Bytes int64           `json:"bytes"` // stored, of all columns
+	// Partitions are the columns made of folders in the files' paths.
+	Partitions []ExplainedPartition `json:"partitions"`
+
 	Inputs  []ExplainedInput  `json:"inputs"`
 	Outputs []ExplainedColumn `json:"outputs"` // ids and kept columns first
 
@@ -67,6 +72,7 @@ type ExplainedFile struct {
 
 // ExplainedInput is how one model input is made.
 type ExplainedInput struct {
+	Models      []string           `json:"models,omitempty"` // of several, those that take it
 	Input       string             `json:"input"`
 	Type        string             `json:"type"` // such as float32[N,32]
 	Form        batcher.Form       `json:"form"`
@@ -101,10 +107,11 @@ type ExplainedColumn struct {
 // Explain describes the plan.
 func (p *Plan) Explain() *Explanation {
 	e := &Explanation{
-		Model: p.Model.Path, SHA256: p.Model.SHA256, Rewrites: append([]string{}, p.Model.Rewrites...),
+		Model: p.Model.Path, SHA256: p.Model.SHA256, Rewrites: p.Rewrites(), Models: p.modelFiles(),
 		Rows: p.Dataset.Rows(), Parts: len(p.Parts), PartRows: p.Options.PartRows, Batches: p.Batches(),
 		BatchRows: p.Options.BatchRows, BatchAuto: p.autoBatch(), Workers: p.Options.Workers, Readers: p.Options.Readers,
-		Output: p.Options.Output, Format: string(p.Options.Format), Provider: p.Options.Provider, ProviderReason: p.Options.ProviderReason,
+		Partitions: p.explainPartitions(),
+		Output:     p.Options.Output, Format: string(p.Options.Format), Provider: p.Options.Provider, ProviderReason: p.Options.ProviderReason,
 	}
 
 	for _, f := range p.Dataset.Files() {
@@ -113,7 +120,9 @@ func (p *Plan) Explain() *Explanation {
 		e.Bytes += f.Bytes
 	}
 	for i := range p.Binding.Bindings {
-		e.Inputs = append(e.Inputs, p.explainInput(&p.Binding.Bindings[i], p.Mapped()))
+		in := p.explainInput(&p.Binding.Bindings[i], p.Mapped())
+		in.Models = p.takers(i)
+		e.Inputs = append(e.Inputs, in)
 	}
 	for i, f := range p.Passed {
 		from := "kept"
@@ -134,7 +143,11 @@ func (p *Plan) Explain() *Explanation {
 
 func (p *Plan) explainDevices() *ExplainedDevices {
 	o := &p.Options
-	expected, _ := models.HostNodes(p.Model) // its bytes are those that a rewrite wrote or Open read
+	var expected []models.HostNode
+	for i := range p.models {
+		nodes, _ := models.HostNodes(p.models[i].Model) // its bytes are those that a rewrite wrote or Open read
+		expected = append(expected, nodes...)
+	}
 	e := &ExplainedDevices{
 		Numbers: o.Devices, Streams: o.Streams, TF32: o.TF32, Memory: o.DeviceMemory, OnCPU: expectedNodes(expected), AllowCPUNodes: o.AllowCPUNodes,
 	}

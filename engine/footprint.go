@@ -11,7 +11,7 @@ import (
 // bytes, and the limit that it was fitted into.
 type ExplainedMemory struct {
 	Program     int64 `json:"program"`     // millrace and ONNX Runtime themselves
-	Model       int64 `json:"model"`       // the file, and its weights in the session
+	Model       int64 `json:"model"`       // the files, and their weights in the sessions
 	Tensors     int64 `json:"tensors"`     // of all workers
 	Activations int64 `json:"activations"` // what ONNX Runtime holds between nodes, of all workers
 	Decoded     int64 `json:"decoded"`     // record batches on their way, mapped ones too
@@ -80,10 +80,7 @@ type footprint struct {
 }
 
 func (p *Plan) footprint() *footprint {
-	f := &footprint{model: 2 * p.Model.Bytes, device: p.Options.Provider != ort.CPU, rows: p.Dataset.Rows(), parts: len(p.Parts), tensor: p.rowBytes(), result: p.resultBytes()}
-	for _, e := range p.Model.External {
-		f.model += e.Bytes
-	}
+	f := &footprint{model: p.modelBytes(), device: p.Options.Provider != ort.CPU, rows: p.Dataset.Rows(), parts: len(p.Parts), tensor: p.rowBytes(), result: p.resultBytes()}
 	for _, part := range p.Parts {
 		for _, s := range part.Spans {
 			f.spanRows = max(f.spanRows, s.Rows)

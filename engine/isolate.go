@@ -203,7 +203,9 @@ func (p *Plan) ScoreApart(ctx context.Context, lib *ort.Library, path string) er
 	if a.Part < 0 || a.Part >= len(p.Parts) || job.Digest() != a.Job {
 		return fmt.Errorf("part %d: %w since the run began, or its model", a.Part, ledger.ErrInputChanged)
 	}
-	staging, err := ledger.StageApart(filepath.Dir(path), a.Run, extensions[p.Options.Format], job)
+	staging, err := ledger.StageApart(filepath.Dir(path), ledger.StageOptions{
+		RunID: a.Run, Ext: extensions[p.Options.Format], Job: job, PartitionBy: p.Options.PartitionBy, Numbered: p.Options.TargetFileBytes > 0,
+	})
 	if err != nil {
 		return err
 	}

@@ -23,14 +23,18 @@ var decisive = []struct{ setting, flag string }{
 	{"nulls", "--nulls"},
 	{"nulls_by_column", "--nulls COLUMN="},
 	{"allow_lossy_casts", "--allow-lossy-casts"},
+	{"partitions", "--partitions"},
 	{"ids", "--ids"},
 	{"keep", "--keep"},
+	{"models", "models"},
 	{"model_outputs", "--model-outputs"},
 	{"output_prefix", "--output-prefix"},
 	{"output_layout", "--output-layout"},
 	{"output_format", "--output-format"},
 	{"compression", "--compression"},
 	{"part_rows", "--part-rows"},
+	{"partition_by", "--partition-by"},
+	{"target_file_bytes", "--target-file-size"},
 	{"provider", "--provider"},
 	{"tf32", "--tf32"},
 	{"kernels", "--kernels"},
@@ -44,18 +48,18 @@ var decisive = []struct{ setting, flag string }{
 
 // job lists everything that decides what the run writes.
 func (p *Plan) job(lib *ort.Library) (*ledger.Job, error) {
-	job := &ledger.Job{Facts: []ledger.Fact{
-		{Name: "the model's sha256", Value: p.Model.SHA256},
+	job := &ledger.Job{Facts: append(p.modelFacts(), []ledger.Fact{
 		{Name: "millrace's version", Value: fmt.Sprintf("%s (%s)", p.Options.Build.Version, p.Options.Build.Commit)},
 		{Name: "ONNX Runtime's version", Value: lib.Version},
-	}}
+	}...)}
+	of := map[string]string{"model_rewrites": job.Facts[0].Name}
 	settings := p.Settings()
 	for _, d := range decisive {
 		value, err := json.Marshal(settings[d.setting])
 		if err != nil {
 			return nil, fmt.Errorf("%w: setting %s: %w", ErrInternal, d.setting, err)
 		}
-		job.Facts = append(job.Facts, ledger.Fact{Name: d.flag, Value: string(value)})
+		job.Facts = append(job.Facts, ledger.Fact{Name: d.flag, Value: string(value), Of: of[d.setting]})
 	}
 	// What is left to a run to choose is frozen in its journal.
 	asked := func(given bool, n int) string {
@@ -130,7 +134,7 @@ func (c *collector) takeOver(part *ledger.PartRecord) error {
 		return fmt.Errorf("%w: the columns of part %d are %v, and of others %v", ErrOutputShape, part.Part, detail.Schema, c.columns)
 	}
 	c.features.add(detail.Features)
-	c.outputs[part.Part], c.rejects[part.Part] = part.Output, part.Rejects
+	c.outputs[part.Part], c.rejects[part.Part] = part.Outputs, part.Rejects
 	c.parts[part.Part], c.done[part.Part] = part.Rows, true
 	if c.single != nil {
 		c.single.done[part.Part] = true
@@ -140,12 +144,12 @@ func (c *collector) takeOver(part *ledger.PartRecord) error {
 }
 
 // journalRecord is the journal's line of a part that is written.
-func (w *partWriter) journalRecord(output ledger.Output, rejects *ledger.Output, columns []ledger.Column) (ledger.PartRecord, error) {
+func (w *partWriter) journalRecord(outputs []ledger.Output, rejects *ledger.Output, columns []ledger.Column) (ledger.PartRecord, error) {
 	detail, err := json.Marshal(partDetail{Spans: w.spans, Features: w.features, Schema: columns})
 	if err != nil {
 		return ledger.PartRecord{}, fmt.Errorf("%w: part %d: %w", ErrInternal, w.number, err)
 	}
-	return ledger.PartRecord{Part: w.number, Output: output, Rejects: rejects, Rows: w.accounts, Detail: detail}, nil
+	return ledger.PartRecord{Part: w.number, Outputs: outputs, Rejects: rejects, Rows: w.accounts, Detail: detail}, nil
 }
 
 // resumable says whether what is finished is of use after an error: to fix its cause

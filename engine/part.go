@@ -3,7 +3,6 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -22,8 +21,7 @@ type partWriter struct {
 	spans     map[int]ledger.Rows // as collector.index numbers them
 	features  featureCounts
 
-	file    *ledger.PartFile
-	writer  format.Writer
+	out     partOutput // nil before the first row
 	rejects rejectFile
 	unable  error // why the part cannot be written
 }
@@ -81,7 +79,7 @@ func (w *partWriter) write(res *result) error {
 		return err
 	}
 	for _, r := range records {
-		if err := w.writer.Write(r); err != nil {
+		if err := w.out.write(r); err != nil {
 			return fmt.Errorf("write part %d: %w", w.number, err)
 		}
 	}
@@ -101,29 +99,26 @@ func (w *partWriter) discard(res *result) error {
 	if err != nil {
 		return err
 	}
-	if w.writer == nil {
-		if w.writer, err = writers[w.collector.plan.Options.Format](io.Discard, schema, w.collector.writeOptions()); err != nil {
+	if w.out == nil {
+		out, err := w.collector.newNoFile(schema)
+		if err != nil {
 			return err
 		}
+		w.out = out
 	}
 	return w.write(res)
 }
 
 // open makes the part's file, unless it is there.
 func (w *partWriter) open(schema *arrow.Schema) error {
-	if w.writer != nil || w.unable != nil {
+	if w.out != nil || w.unable != nil {
 		return w.unable
 	}
-	file, err := w.collector.staging.Part(w.number)
-	if err != nil {
-		return err
+	out, err := w.collector.newPartOutput(w.number, schema)
+	if err == nil {
+		w.out = out
 	}
-	writer, err := w.collector.newPartWriter(file, schema)
-	if err != nil {
-		return errors.Join(err, file.Abort())
-	}
-	w.file, w.writer = file, writer
-	return nil
+	return err
 }
 
 func (c *collector) writeOptions() format.WriteOptions {
@@ -145,22 +140,19 @@ func (w *partWriter) finish() error {
 	if err := w.open(schema); err != nil {
 		return err
 	}
-	file, writer, rejects, columns := w.file, w.writer, w.rejects, ledger.Columns(schema)
+	out, rejects, columns := w.out, w.rejects, ledger.Columns(schema)
 	outcome := make(chan closed, 1) // one outcome, so that nobody waits to give it
 	go func() {
 		var got closed
 		got.err = guarded(func() (err error) {
 			// First, since a part whose file is there is finished.
 			if got.rejects, err = rejects.commit(); err != nil {
-				return errors.Join(err, writer.Close(), file.Abort())
+				return errors.Join(err, out.abort())
 			}
-			if err := writer.Close(); err != nil {
-				return errors.Join(fmt.Errorf("write part %d: %w", w.number, err), file.Abort())
-			}
-			if got.output, err = file.Commit(w.accounts.Written()); err != nil {
+			if got.outputs, err = out.commit(w.accounts.Written()); err != nil {
 				return err
 			}
-			record, err := w.journalRecord(got.output, got.rejects, columns)
+			record, err := w.journalRecord(got.outputs, got.rejects, columns)
 			if err != nil {
 				return err
 			}
@@ -168,19 +160,17 @@ func (w *partWriter) finish() error {
 		})
 		outcome <- got
 	}()
-	w.file, w.writer, w.rejects = nil, nil, rejectFile{}
+	w.out, w.rejects = nil, rejectFile{}
 	return c.ended(w, outcome)
 }
 
-// abort drops the file that the part has so far.
+// abort drops what the part has so far.
 func (w *partWriter) abort() error {
-	if w.file == nil {
+	if w.out == nil {
 		return nil
 	}
-	// The writer holds memory that Close gives back; what it writes goes to a
-	// file that is dropped.
-	err := errors.Join(w.writer.Close(), w.file.Abort())
-	w.file, w.writer = nil, nil
+	err := w.out.abort()
+	w.out = nil
 	return err
 }
 

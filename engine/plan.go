@@ -14,7 +14,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
-	"github.com/millrace/millrace/batcher/feature"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
@@ -25,7 +24,7 @@ import (
 // Close, and for Run, which freezes what was left to it to choose.
 type Plan struct {
 	Options Options
-	Model   *models.Model // as it will run: after rewrites
+	Model   *models.Model // as it will run, after rewrites; of several the first
 	// OwnKernels says that millrace's kernels are among those rewrites.
 	OwnKernels bool
 	Dataset    *dataset.Dataset
@@ -66,7 +65,8 @@ type Plan struct {
 	stopping *stopping
 
 	ids     int // how many of the passed columns are ids
-	outputs []outputSpec
+	models  []plannedModel
+	outputs []outputSpec // of all models
 	joining batcher.Joining
 }
 
@@ -78,15 +78,12 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	p := &Plan{Options: opts, cores: make(chan struct{}, max(opts.Readers, opts.Workers)), stopping: &stopping{}}
+	p := &Plan{Options: opts, models: opts.planned(), cores: make(chan struct{}, max(opts.Readers, opts.Workers)), stopping: &stopping{}}
 	// Model and data at the same time: each can take tens of milliseconds.
 	var both sync.WaitGroup
 	var noModel error
 	both.Go(func() {
-		noModel = guarded(func() (err error) {
-			p.Model, err = opts.openModel(nil)
-			return err
-		})
+		noModel = guarded(p.openModels)
 	})
 	noData := p.openData(ctx)
 	both.Wait()
@@ -96,7 +93,6 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 		}
 		return nil, err
 	}
-	p.OwnKernels = p.Model.OwnKernels()
 	p.asked.batch, p.asked.workers, p.asked.intraOpThreads = given.BatchRows != 0, given.Workers != 0, given.IntraOpThreads != 0
 	p.asked.streams = given.Streams != 0
 	if err := p.fit(); err != nil {
@@ -115,7 +111,11 @@ func (p *Plan) openData(ctx context.Context) error {
 		return err
 	}
 	p.Skipped = listing.Skipped
-	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{Read: format.ReadOptions{Decoders: p.cores}})
+	partitions, err := dataset.ParsePartitions(p.Options.Partitions)
+	if err != nil {
+		return fmt.Errorf("%w: --%w", ErrUsage, err)
+	}
+	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{Read: format.ReadOptions{Decoders: p.cores}, Partitions: partitions})
 	return err
 }
 
@@ -126,15 +126,6 @@ func (o *Options) openModel(left *[]string) (*models.Model, error) {
 		ZipMap: true, Kernels: o.Kernels == KernelsAuto && o.Provider != ort.TensorRT, // which compiles tensor operators alone
 		Device: o.Provider != ort.CPU, Tensors: o.Provider != ort.CPU, Left: left,
 	})
-}
-
-// openExported reads the plan's model again and leaves its operators to ONNX
-// Runtime's own kernels. No plan keeps it: a run has no use for a second copy of
-// a large model.
-func (p *Plan) openExported() (*models.Model, error) {
-	o := p.Options
-	o.Kernels, o.ModelSHA256 = KernelsONNXRuntime, p.Model.SHA256
-	return o.openModel(nil)
 }
 
 // outside refuses an output that would replace a file it is made from.
@@ -163,17 +154,7 @@ func outside(output string, inputs []string) error {
 func (p *Plan) fit() error {
 	opts := &p.Options
 	schema := p.Dataset.Schema()
-	binding, err := batcher.Bind(p.Model.Inputs, schema, batcher.Options{
-		Specs: opts.FeatureSpecs, Features: opts.Features, Metadata: p.Model.FeatureNames(), Columns: opts.Bind, Nulls: opts.Nulls, Lossy: opts.Lossy, Finite: opts.Finite,
-	})
-	if errors.Is(err, feature.ErrFeature) { // what the data have is part of what was written wrongly
-		return fmt.Errorf("%w: %w", ErrUsage, err)
-	}
-	if err != nil {
-		return err
-	}
-	p.Binding = binding
-	if p.outputs, err = newOutputSpecs(p.Model, opts.ModelOutputs, opts.Layout, opts.OutputPrefix); err != nil {
+	if err := p.bindModels(schema); err != nil {
 		return err
 	}
 	if err := p.pass(schema); err != nil {
@@ -223,6 +204,9 @@ func (p *Plan) pass(schema *arrow.Schema) error {
 	if err := p.checkNames(p.knownFields()); err != nil {
 		return err
 	}
+	if err := p.checkPartitionBy(); err != nil {
+		return err
+	}
 	return p.checkTypes()
 }
 
@@ -256,7 +240,7 @@ func (p *Plan) checkNames(predictions []arrow.Field) error {
 	}
 	for _, f := range predictions {
 		if seen[f.Name] {
-			return fmt.Errorf("%w: the output would have two columns %q; give predictions another name by --output-prefix, such as --output-prefix pred_", ErrUsage, f.Name)
+			return fmt.Errorf("%w: the output would have two columns %q; give predictions another name by --output-prefix, such as --output-prefix pred_, or by output_prefix of one of several models", ErrUsage, f.Name)
 		}
 		seen[f.Name] = true
 	}
@@ -276,7 +260,7 @@ func (p *Plan) chooseBatch() error {
 	}
 	// ONNX Runtime's kernels on devices count elements in 32 bits.
 	most := math.MaxInt
-	if elements := p.Model.RowElements(); elements > 0 && opts.Provider != ort.CPU {
+	if elements := p.rowElements(); elements > 0 && opts.Provider != ort.CPU {
 		most = max(math.MaxInt32/elements, 1)
 	}
 	if opts.BatchRows > most {
@@ -333,7 +317,11 @@ func (p *Plan) knownNulls() error {
 				continue
 			}
 			if n, ok := p.Dataset.NullCount(f.Column); ok && n > 0 {
-				columns = append(columns, fmt.Sprintf("column %q has %d nulls", f.Column, n))
+				found := fmt.Sprintf("column %q has %d nulls", f.Column, n)
+				if slices.Contains(columns, found) { // for another model
+					continue
+				}
+				columns = append(columns, found)
 				if choices == nil {
 					choices = nullChoices(f.Column, p.Binding.Bindings[i].Input.Elem)
 				}

@@ -26,6 +26,7 @@ import (
 // columns, then all others that the run reads, so that it can be scored again.
 type rejectForm struct {
 	schema *arrow.Schema
+	whys   int      // columns that say why, the first ones
 	at     []int    // indexes into Plan.Columns of the columns after the reasons
 	files  []string // paths of the dataset's files
 	nulls  bool     // bad rows stay in the output, with null predictions
@@ -40,6 +41,10 @@ var reasonFields = []arrow.Field{
 	{Name: "reason", Type: arrow.BinaryTypes.String},
 }
 
+// nulledField follows them where bad rows stay in the output, since others do not even
+// there: it says which do.
+var nulledField = arrow.Field{Name: "nulled", Type: arrow.FixedWidthTypes.Boolean}
+
 // newRejectForm lays the table out. What was read keeps its name, so a reason gives
 // way: it gets a prefix where a column has its name, as in rejects that are scored
 // again and rejected again, or where a model's input has, which would take it for a
@@ -52,6 +57,10 @@ func (p *Plan) newRejectForm() *rejectForm {
 		taken = append(taken, p.Binding.Bindings[i].Input.Name)
 	}
 	fields := slices.Clone(reasonFields)
+	if f.nulls {
+		fields = append(fields, nulledField)
+	}
+	f.whys = len(fields)
 	for i := range fields {
 		for slices.Contains(taken, fields[i].Name) {
 			fields[i].Name = "reject_" + fields[i].Name
@@ -189,7 +198,7 @@ func (f *rejectForm) records(batch *batcher.Batch, rejects []reject) ([]arrow.Re
 // reasons are the first columns of the table, and where the rows lie: a run's row is
 // that of its segment, and its batchRow the row of the reasons.
 func (f *rejectForm) reasons(batch *batcher.Batch, rejects []reject) (arrow.RecordBatch, []rowRun) {
-	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema(reasonFields, nil))
+	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema(f.schema.Fields()[:f.whys], nil))
 	defer b.Release()
 	var runs []rowRun
 	segment, first := 0, 0 // and the segment's first row in the batch
@@ -204,6 +213,9 @@ func (f *rejectForm) reasons(batch *batcher.Batch, rejects []reject) (arrow.Reco
 		b.Field(2).(*array.StringBuilder).Append(r.Column)
 		b.Field(3).(*array.StringBuilder).Append(r.stage)
 		b.Field(4).(*array.StringBuilder).Append(r.Reason)
+		if f.nulls {
+			b.Field(5).(*array.BooleanBuilder).Append(!r.Asked)
+		}
 		row := r.Row - first
 		if n := len(runs); n > 0 && runs[n-1].segment == segment && runs[n-1].row+runs[n-1].rows == row {
 			runs[n-1].rows++
@@ -230,7 +242,7 @@ func (f *rejectForm) record(batch *batcher.Batch, reasons arrow.RecordBatch, run
 			s := &batch.Segments[j]
 			segments[j] = array.NewSlice(s.Record.Column(at), int64(s.From), int64(s.From+s.Rows))
 		}
-		field := f.schema.Field(len(reasonFields) + i)
+		field := f.schema.Field(f.whys + i)
 		column, err := gather(segments, runs)
 		releaseAll(segments)
 		if err != nil {

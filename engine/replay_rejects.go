@@ -23,7 +23,8 @@ func (r *replayer) findRejected(ctx context.Context, run *ledger.Recorded) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, data.Close()) }()
-	columns := data.Schema().Fields()[min(len(reasonFields), data.Schema().NumFields()):]
+	whys := whysOf(run.Manifest, data.Schema())
+	columns := data.Schema().Fields()[whys:]
 	for _, c := range r.opts.Where {
 		if !slices.ContainsFunc(columns, func(f arrow.Field) bool { return f.Name == c.Column }) {
 			r.Notes = append(r.Notes, fmt.Sprintf("run %s rejected %d rows, which are kept without the column %q: they were not looked through", run.Run, run.Manifest.Rejects.Rows, c.Column))
@@ -46,7 +47,11 @@ func (r *replayer) findRejected(ctx context.Context, run *ledger.Recorded) (err 
 			r.More = true
 			return errEnough
 		}
-		r.Rejected = append(r.Rejected, rejectedRow(run.Run, b, i))
+		row := rejectedRow(run.Run, b, i)
+		for c := whys; c < int(b.NumCols()); c++ {
+			row.Columns = append(row.Columns, ColumnValue{Column: b.ColumnName(c), Value: b.Column(c).ValueStr(i)})
+		}
+		r.Rejected = append(r.Rejected, row)
 		return nil
 	})
 }
@@ -63,7 +68,7 @@ func fieldNames(fields []arrow.Field) []string {
 // errEnough.
 func eachReject(ctx context.Context, data *dataset.Dataset, columns []string, each func(b arrow.RecordBatch, i int) error) error {
 	for i, f := range reasonFields {
-		if fields := data.Schema().Fields(); i >= len(fields) || !strings.HasSuffix(fields[i].Name, f.Name) || !arrow.TypeEqual(fields[i].Type, f.Type) {
+		if fields := data.Schema().Fields(); i >= len(fields) || !isReason(fields[i], f) {
 			return fmt.Errorf("%w: %q is no file of rejects: it has no column %q of %s", ledger.ErrUnsound, data.Files()[0].Path, f.Name, f.Type)
 		}
 	}
@@ -89,27 +94,39 @@ func eachReject(ctx context.Context, data *dataset.Dataset, columns []string, ea
 // rejectedRow reads one row of a rejects file.
 func rejectedRow(run string, b arrow.RecordBatch, i int) RejectedRow {
 	text := func(c int) string { return b.Column(c).ValueStr(i) }
-	row := RejectedRow{
+	return RejectedRow{
 		Run: run, Input: text(0), Row: b.Column(1).(*array.Int64).Value(i), Column: text(2), Stage: text(3), Reason: text(4),
 	}
-	for c := len(reasonFields); c < int(b.NumCols()); c++ {
-		row.Columns = append(row.Columns, ColumnValue{Column: b.ColumnName(c), Value: b.Column(c).ValueStr(i)})
+}
+
+// whysOf is how many of the first columns of a run's rejects say why.
+func whysOf(m *ledger.Manifest, schema *arrow.Schema) int {
+	if hasNulled(m, schema) {
+		return len(reasonFields) + 1
 	}
-	return row
+	return min(len(reasonFields), schema.NumFields())
+}
+
+// hasNulled says whether a run's rejects tell which of them stand in the output: runs of
+// earlier versions did not.
+func hasNulled(m *ledger.Manifest, schema *arrow.Schema) bool {
+	n := len(reasonFields)
+	return m.Settings["on_bad_row"] == string(BadNull) && schema.NumFields() > n && isReason(schema.Field(n), nulledField)
+}
+
+// isReason says whether a field is one of the columns that say why, whose name may have
+// given way to a column's.
+func isReason(field, reason arrow.Field) bool {
+	return strings.HasSuffix(field.Name, reason.Name) && arrow.TypeEqual(field.Type, reason.Type)
 }
 
 // rejectedRows gives, for each part in which rows were found, the places of its
 // rejected rows that are not in the output, in order.
 func (r *replayer) rejectedRows(ctx context.Context, l *layout, m *ledger.Manifest, found []*hit) (places map[int][]int64, err error) {
-	wanted := map[int]bool{}
+	wanted := map[int]*leftOut{}
 	for _, f := range found {
-		part := m.Parts[f.part]
-		if part.Nulled > 0 && part.Nulled < part.Rejected {
-			return nil, fmt.Errorf("%w: of the rejected rows of part %d, %d stand in the output with null predictions and %d do not, and it is not recorded which, so that it cannot be told which row is which",
-				ErrUsage, f.part, part.Nulled, part.Rejected-part.Nulled)
-		}
-		if part.Rejected > part.Nulled {
-			wanted[f.part] = true
+		if part := m.Parts[f.part]; part.Rejected > part.Nulled {
+			wanted[f.part] = &leftOut{}
 		}
 	}
 	if len(wanted) == 0 {
@@ -123,35 +140,69 @@ func (r *replayer) rejectedRows(ctx context.Context, l *layout, m *ledger.Manife
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, data.Close()) }()
-	places = map[int][]int64{}
-	part, left := 0, m.Parts[0].Rejected // the file has them by part
-	var w placeWalk
-	err = eachReject(ctx, data, fieldNames(data.Schema().Fields()[:2]), func(b arrow.RecordBatch, i int) error {
-		for left == 0 && part+1 < len(m.Parts) {
-			part++
-			left, w = m.Parts[part].Rejected, placeWalk{}
-		}
-		left--
-		if !wanted[part] {
-			return nil
-		}
-		file, row := b.Column(0).ValueStr(i), b.Column(1).(*array.Int64).Value(i)
-		place, ok := w.next(l, part, file, row)
-		if !ok {
-			return fmt.Errorf("%w: %s lists row %d of %q among the rejects of part %d, which has no such row", ledger.ErrUnsound, m.Rejects.Name, row, file, part)
-		}
-		places[part] = append(places[part], place)
-		return nil
-	})
-	if err != nil {
+	columns := fieldNames(data.Schema().Fields()[:min(2, data.Schema().NumFields())])
+	if hasNulled(m, data.Schema()) {
+		columns = append(columns, data.Schema().Field(len(reasonFields)).Name)
+	} else if err := tellsAnyway(m, wanted); err != nil {
 		return nil, err
 	}
-	for part := range wanted {
-		if int64(len(places[part])) != m.Parts[part].Rejected {
-			return nil, fmt.Errorf("%w: %s has %d of the %d rejected rows of part %d", ledger.ErrUnsound, m.Rejects.Name, len(places[part]), m.Parts[part].Rejected, part)
+	part, left := 0, m.Parts[0].Rejected // the file has them by part
+	err = eachReject(ctx, data, columns, func(b arrow.RecordBatch, i int) error {
+		for left == 0 && part+1 < len(m.Parts) {
+			part++
+			left = m.Parts[part].Rejected
 		}
+		left--
+		if wanted[part] == nil {
+			return nil
+		}
+		return wanted[part].add(l, part, b, i)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.Rejects.Name, err)
+	}
+	places = map[int][]int64{}
+	for part, w := range wanted {
+		if rows := m.Parts[part]; w.rows != rows.Rejected || int64(len(w.places)) != rows.Rejected-rows.Nulled {
+			return nil, fmt.Errorf("%w: %s has %d of the %d rejected rows of part %d, and %d of the %d that are not in the output",
+				ledger.ErrUnsound, m.Rejects.Name, w.rows, rows.Rejected, part, len(w.places), rows.Rejected-rows.Nulled)
+		}
+		places[part] = w.places
 	}
 	return places, nil
+}
+
+// tellsAnyway returns an error where, of a part's rejected rows, some stand in the output
+// and others do not, and nothing tells which.
+func tellsAnyway(m *ledger.Manifest, wanted map[int]*leftOut) error {
+	for part := range wanted {
+		if rows := m.Parts[part]; rows.Nulled > 0 {
+			return fmt.Errorf("%w: of the rejected rows of part %d, %d stand in the output with null predictions and %d do not, and the millrace that made it (%s) did not record which, so that it cannot be told which row is which",
+				ErrUsage, part, rows.Nulled, rows.Rejected-rows.Nulled, m.Versions.Millrace)
+		}
+	}
+	return nil
+}
+
+// leftOut gathers the places of a part's rejected rows that are not in the output.
+type leftOut struct {
+	walk   placeWalk
+	rows   int64 // rejected ones, wherever they are
+	places []int64
+}
+
+// add takes the i-th row of a batch of file, row and, where it is told, nulled.
+func (o *leftOut) add(l *layout, part int, b arrow.RecordBatch, i int) error {
+	file, row := b.Column(0).ValueStr(i), b.Column(1).(*array.Int64).Value(i)
+	place, ok := o.walk.next(l, part, file, row)
+	if !ok {
+		return fmt.Errorf("%w: it lists row %d of %q among the rejects of part %d, which has no such row", ledger.ErrUnsound, row, file, part)
+	}
+	o.rows++
+	if b.NumCols() < 3 || !b.Column(2).(*array.Boolean).Value(i) {
+		o.places = append(o.places, place)
+	}
+	return nil
 }
 
 // placeWalk goes through a part's spans along its rejected rows, which are in the

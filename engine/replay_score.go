@@ -19,6 +19,7 @@ type rescorer struct {
 	plan   *Plan
 	layout *layout
 	worker *worker
+	form   *rejectForm
 }
 
 // score scores the batches of the rows found, which are in the order of the input,
@@ -35,7 +36,7 @@ func (r *replayer) score(ctx context.Context, p *Plan, l *layout, lib *ort.Libra
 		rows = max(rows, n)
 	}
 	scoring.usePool(1)
-	s := &rescorer{replayer: r, plan: p, layout: l, worker: scoring.worker(int(rows), &Progress{})}
+	s := &rescorer{replayer: r, plan: p, layout: l, worker: scoring.worker(int(rows), &Progress{}), form: p.newRejectForm()}
 	defer func() { err = errors.Join(err, s.worker.close()) }()
 	for len(found) > 0 {
 		part := found[0].part
@@ -65,6 +66,9 @@ func (s *rescorer) batch(ctx context.Context, first, n int64, found []*hit) erro
 		return err
 	}
 	defer res.release()
+	if err := s.form.take(res); err != nil {
+		return err
+	}
 	narrow(res.batch, s.plan.PassedAt, s.plan.passedSchema)
 	for _, f := range found {
 		row, err := s.compareRow(res, f, int(f.place-first))
@@ -134,7 +138,7 @@ func (s *rescorer) compareRow(res *result, f *hit, at int) (*ReplayedRow, error)
 	if err := row.addPassed(s.plan, res, f, at); err != nil {
 		return nil, err
 	}
-	for _, reject := range res.rejects {
+	for _, reject := range res.dropped {
 		if reject.Row == at {
 			return nil, fmt.Errorf("%w: row %d of %q is in the output, and is rejected now: column %q: %s", format.ErrChanged, inputRow, row.Input, reject.Column, reject.Reason)
 		}

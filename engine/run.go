@@ -103,6 +103,7 @@ func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*
 	staging, err := ledger.Stage(ledger.StageOptions{
 		Output: p.Options.Output, Single: single, IfExists: p.Options.IfExists, RunID: ledger.NewRunID(started),
 		Ext: extensions[p.Options.Format], Job: job, Restart: p.Options.Restart, Pieces: p.singleFile(),
+		PartitionBy: p.Options.PartitionBy, Numbered: p.Options.TargetFileBytes > 0,
 	})
 	if done, ok := errors.AsType[*ledger.PublishedError](err); ok {
 		return p.alreadyDone(done.Manifest), nil
@@ -247,7 +248,12 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 		if err != nil {
 			return nil, errors.Join(err, c.single.abort())
 		}
-		c.outputs = []ledger.Output{whole}
+		c.outputs = [][]ledger.Output{{whole}}
+	}
+	if len(c.plan.Options.PartitionBy) > 0 {
+		if err := c.writeEmpty(); err != nil {
+			return nil, err
+		}
 	}
 	rejects, err := c.mergeRejects(ctx)
 	if err != nil {
@@ -284,7 +290,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	seconds := finished.Sub(started).Seconds()
 	times := c.progress.Times()
 	return &Summary{
-		Run: runID, Output: c.plan.Options.Output, Outputs: c.outputs, Rejects: rejects, Rows: total,
+		Run: runID, Output: c.plan.Options.Output, Outputs: c.flatOutputs(), Rejects: rejects, Rows: total,
 		Started: started.UTC(), Finished: finished.UTC(),
 		Seconds: seconds, RowsPerSecond: float64(total.Read-c.progress.RowsTaken.Load()) / seconds,
 		Starts: manifest.By.Starts, RowsTaken: c.progress.RowsTaken.Load(),
@@ -295,9 +301,9 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 		BatchRows: c.plan.Options.BatchRows, Workers: c.plan.Options.Workers, Batches: c.plan.Batches(), Choice: c.plan.choice,
 		BytesCopied: counts.BytesCopied, BytesViewed: counts.BytesViewed,
 		PeakMemoryBytes: peakMemory(),
-		Features:        c.features.summaries(c.plan.Binding),
+		Features:        c.features.summaries(c.plan),
 		Digest:          c.plan.digested,
-		ORTVersion:      lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Model.Rewrites, RewriteCheck: c.plan.rewriteCheck,
+		ORTVersion:      lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Rewrites(), RewriteCheck: c.plan.rewriteCheck,
 	}, nil
 }
 
@@ -315,7 +321,8 @@ func (c *collector) manifest(lib *ort.Library, runID string, total ledger.Rows, 
 	m := &ledger.Manifest{
 		Run:      runID,
 		Model:    ledger.ModelFile{Path: absolute(p.Model.Path), SHA256: p.Model.SHA256, Bytes: p.Model.Bytes},
-		Outputs:  c.outputs,
+		Models:   p.modelFiles(),
+		Outputs:  c.flatOutputs(),
 		Rejects:  rejects,
 		Schema:   c.columns,
 		Settings: p.Settings(),

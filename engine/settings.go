@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -18,7 +19,8 @@ import (
 // the same run again, so each option that decides a byte of the output must be
 // here; the test of the round trip fails for one that is not.
 type settings struct {
-	Input         []string            `json:"input"` // as asked for; the manifest lists the files
+	Input         []string            `json:"input"`      // as asked for; the manifest lists the files
+	Partitions    string              `json:"partitions"` // as found
 	Output        string              `json:"output"`
 	OutputFormat  format.Name         `json:"output_format"`
 	Compression   string              `json:"compression"`
@@ -33,6 +35,12 @@ type settings struct {
 	ModelOutputs  []string            `json:"model_outputs"`
 	OutputPrefix  string              `json:"output_prefix"`
 	OutputLayout  Layout              `json:"output_layout"`
+	// Models are those of a run of several, without path and digest, which the manifest
+	// has.
+	Models []ModelOptions `json:"models"`
+
+	PartitionBy     []string `json:"partition_by"`
+	TargetFileBytes int64    `json:"target_file_bytes"`
 
 	Provider       ort.Provider `json:"provider"`
 	ProviderReason string       `json:"provider_reason"`
@@ -62,6 +70,7 @@ type settings struct {
 	Finite            batcher.FinitePolicy `json:"finite"`
 	RefuseNaN         bool                 `json:"refuse_nan_output"`
 	Digest            *DigestChoice        `json:"digest"`
+	JobFile           JobFile              `json:"job_file"`
 }
 
 // Settings are the run's settings after defaults, for the manifest.
@@ -72,16 +81,17 @@ func (p *Plan) Settings() map[string]any {
 		nulls[column] = policy.String()
 	}
 	s := settings{
-		Input: o.Inputs, Output: o.Output, OutputFormat: o.Format, Compression: o.Compression,
+		Input: o.Inputs, Partitions: p.partitions(), Output: o.Output, OutputFormat: o.Format, Compression: o.Compression,
 		IDs: o.IDs, Keep: o.Keep, FeatureSpecs: append([]feature.Feature{}, o.FeatureSpecs...), Features: o.Features, Bind: o.Bind,
 		Nulls: o.Nulls.Default.String(), NullsByColumn: nulls, LossyCasts: o.Lossy == batcher.AllowLossy,
-		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout,
+		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout, Models: o.unplaced(),
+		PartitionBy: o.PartitionBy, TargetFileBytes: o.TargetFileBytes,
 		Provider: o.Provider, ProviderReason: o.ProviderReason, Devices: append([]int{}, o.Devices...), Streams: o.Streams,
 		TF32: o.TF32, DeviceMemory: o.DeviceMemory, AllowCPUNodes: o.AllowCPUNodes, EngineCache: o.EngineCache,
-		Kernels: o.Kernels, ModelRewrites: append([]string{}, p.Model.Rewrites...), RewriteCheck: p.rewriteCheck,
+		Kernels: o.Kernels, ModelRewrites: p.Rewrites(), RewriteCheck: p.rewriteCheck,
 		BatchSize: o.BatchRows, Choice: p.choice, Workers: o.Workers, Readers: o.Readers, PartRows: o.PartRows, IntraOpThreads: o.IntraOpThreads,
 		MemoryLimit: p.limit, MemoryLimitFrom: p.limitSource, MemoryLowered: append([]Lowered{}, p.lowered...),
-		IfExists: o.IfExists, MaxBadRows: o.MaxRejects, MaxBadRowsPercent: o.MaxRejectPercent, OnBadRow: o.OnBadRow, Finite: o.Finite, RefuseNaN: o.RefuseNaN, Digest: p.digested,
+		IfExists: o.IfExists, MaxBadRows: o.MaxRejects, MaxBadRowsPercent: o.MaxRejectPercent, OnBadRow: o.OnBadRow, Finite: o.Finite, RefuseNaN: o.RefuseNaN, Digest: p.digested, JobFile: o.JobFile,
 	}
 	byName := map[string]any{}
 	v := reflect.ValueOf(s)
@@ -106,14 +116,20 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 		return Options{}, fmt.Errorf("%w: settings of run %s, which millrace %s made: %w", ledger.ErrManifest, m.Run, m.Versions.Millrace, err)
 	}
 	o := Options{
-		Model: m.Model.Path, ModelSHA256: m.Model.SHA256,
-		Inputs: s.Input, Output: s.Output, Format: s.OutputFormat, Compression: s.Compression,
+		Inputs: s.Input, Partitions: cmp.Or(s.Partitions, "none"), Output: s.Output, Format: s.OutputFormat, Compression: s.Compression,
 		IDs: s.IDs, Keep: s.Keep, FeatureSpecs: s.FeatureSpecs, Features: s.Features, Bind: s.Bind,
 		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout,
+		PartitionBy: s.PartitionBy, TargetFileBytes: s.TargetFileBytes,
 		Provider: s.Provider, ProviderReason: s.ProviderReason, Devices: s.Devices, Streams: s.Streams,
 		TF32: s.TF32, DeviceMemory: s.DeviceMemory, AllowCPUNodes: s.AllowCPUNodes, EngineCache: s.EngineCache,
 		Kernels: s.Kernels, BatchRows: s.BatchSize, Workers: s.Workers, Readers: s.Readers, PartRows: s.PartRows, IntraOpThreads: s.IntraOpThreads,
-		MemoryLimit: s.MemoryLimit, IfExists: s.IfExists, MaxRejects: s.MaxBadRows, MaxRejectPercent: s.MaxBadRowsPercent, OnBadRow: s.OnBadRow, Finite: s.Finite, RefuseNaN: s.RefuseNaN,
+		MemoryLimit: s.MemoryLimit, IfExists: s.IfExists, MaxRejects: s.MaxBadRows, MaxRejectPercent: s.MaxBadRowsPercent, OnBadRow: s.OnBadRow, Finite: s.Finite, RefuseNaN: s.RefuseNaN, JobFile: s.JobFile,
+	}
+	if o.Model, o.ModelSHA256 = m.Model.Path, m.Model.SHA256; len(s.Models) > 0 {
+		o.Model, o.ModelSHA256 = "", ""
+		if o.Models, err = placedModels(s.Models, m.Models); err != nil {
+			return Options{}, fmt.Errorf("%w: settings of run %s: %w", ledger.ErrManifest, m.Run, err)
+		}
 	}
 	if s.Digest != nil {
 		o.Digest = s.Digest.Asked

@@ -31,6 +31,7 @@ var extensions = map[format.Name]string{format.Parquet: ".parquet", format.Arrow
 // only a Run tells are not among them.
 func (p *Plan) checkTypes() error {
 	fields := append(slices.Clone(p.Passed), p.Options.nullable(p.knownFields())...)
+	fields = without(arrow.NewSchema(fields, nil), p.partitionedAt()).Fields()
 	var problems []error
 	if len(fields) > 0 {
 		opts := format.WriteOptions{Compression: p.Options.Compression}

@@ -51,7 +51,7 @@ func (m *Map) categories(in valueType) (*categories, []float64, error) {
 	var problems []error
 	set := newCategories(in.form)
 	values := make([]float64, 0, len(m.Values)+1)
-	if len(m.Values) == 0 {
+	if len(m.Values) == 0 && m.Null == nil && m.Default == nil {
 		problems = append(problems, errors.New("has no values"))
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Values)) {

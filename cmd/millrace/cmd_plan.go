@@ -33,23 +33,34 @@ func newPlan(s streams, common *commonOptions) *cobra.Command {
 				return err
 			}
 			defer func() { _ = plan.Close() }()
-			return common.print(s, &planReport{plan.Explain()})
+			return common.print(s, &planReport{Explanation: plan.Explain(), JobFile: jobFileOf(&o)})
 		},
 	}
 	opts.AddFlags(cmd.Flags())
 	return cmd
 }
 
-type planReport struct{ *engine.Explanation }
+type planReport struct {
+	*engine.Explanation
+	JobFile *engine.JobFile `json:"job_file,omitempty"`
+}
 
 // Text writes the plan from what is read to what is written.
 func (r *planReport) Text(w io.Writer) error {
 	var b strings.Builder
+	jobText(&b, r.JobFile)
 	fmt.Fprintf(&b, "model    %s (sha256 %.12s…)\n", r.Model, r.SHA256)
 	for _, rewrite := range r.Rewrites {
 		fmt.Fprintf(&b, "         rewritten: %s\n", rewrite)
 	}
 	fmt.Fprintf(&b, "input    %s rows in %d files, %d spans, %s stored\n", humanize.Comma(r.Rows), len(r.Files), r.Spans, humanize.IBytes(uint64(r.Bytes)))
+	for _, c := range r.Partitions {
+		note := ""
+		if c.Shadows {
+			note = ", and not from the files, which have a column of that name too"
+		}
+		fmt.Fprintf(&b, "         column %s (%s) from folders%s\n", c.Column, c.Type, note)
+	}
 	b.WriteString("\nHow columns become tensors\n")
 	t := newTable()
 	t.AppendHeader(table.Row{"model input", "column", "type", "cast", "nulls expected", "a null becomes", "way"})

@@ -85,6 +85,9 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	for _, path := range plan.Skipped {
 		log.Warn("skipped: neither Parquet nor Arrow by name or content", "file", path)
 	}
+	for _, column := range plan.Dataset.Shadowed() {
+		log.Warn("a column stands in the paths and in the files: the paths' values are taken (--partitions says otherwise)", "column", column)
+	}
 	for _, rewrite := range plan.Model.Rewrites {
 		log.Info("model rewritten", "what", rewrite)
 	}

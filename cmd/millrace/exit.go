@@ -8,6 +8,7 @@ import (
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/bench"
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/jobfile"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/dataset"
@@ -62,7 +63,7 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case is(ledger.ErrInputChanged):
 		return exitInput
-	case is(engine.ErrUsage, ledger.ErrOtherJob, ort.ErrLibrary, ort.ErrProvider, bench.ErrIncomparable, bench.ErrRecords):
+	case is(engine.ErrUsage, jobfile.ErrJob, ledger.ErrOtherJob, ort.ErrLibrary, ort.ErrProvider, bench.ErrIncomparable, bench.ErrRecords):
 		return exitUsage
 	case is(ort.ErrOutOfMemory, ort.ErrDevice, engine.ErrMemory):
 		return exitDevice

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // link follows the runs' parents: it finds the newest and the live ones, puts
@@ -25,15 +26,13 @@ func (h *History) link() {
 			h.checkParent(r, byRun)
 		}
 	}
-	var heads []string
+	var ends []chainEnd
 	for _, r := range h.Runs {
 		if !named[r.Run] && r.Manifest != nil {
-			heads = append(heads, r.Run)
+			ends = append(ends, chainEnd{r.Run, r.Manifest.Finished})
 		}
 	}
-	slices.SortFunc(heads, func(a, b string) int {
-		return cmp.Or(byRun[b].Manifest.Finished.Compare(byRun[a].Manifest.Finished), strings.Compare(b, a))
-	})
+	heads := newestFirst(ends)
 	if len(heads) > 1 && !broken {
 		h.problem(Problem{
 			What: fmt.Sprintf("%d runs claim to be the newest: %s", len(heads), strings.Join(heads, ", ")),
@@ -44,6 +43,26 @@ func (h *History) link() {
 	if !broken {
 		h.checkCircles(byRun, heads)
 	}
+}
+
+// chainEnd is a run that no other names as its parent.
+type chainEnd struct {
+	run      string
+	finished time.Time
+}
+
+// newestFirst are runs that no other names as parent, of which there is one unless
+// somebody was at the manifests: whichever finished last counts as the newest, to who
+// reads the output and to who replaces it.
+func newestFirst(ends []chainEnd) []string {
+	slices.SortFunc(ends, func(a, b chainEnd) int {
+		return cmp.Or(b.finished.Compare(a.finished), strings.Compare(b.run, a.run))
+	})
+	runs := make([]string, len(ends))
+	for i, e := range ends {
+		runs[i] = e.run
+	}
+	return runs
 }
 
 // checkParent compares a run with the one that it says was before it.

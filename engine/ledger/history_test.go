@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -50,6 +51,36 @@ func TestReadHistoryFollowsParentsNotNames(t *testing.T) {
 	}
 	if h.Newest().Run != runNumber(5) || len(h.Live()) != 1 {
 		t.Errorf("newest is %s and %d are live; want %s alone", h.Newest().Run, len(h.Live()), runNumber(5))
+	}
+}
+
+// TestNewestOfTwo has two runs that nobody names as parent, as after somebody was at the
+// manifests: who reads the output and who replaces it take the same for the newest, the
+// one that finished last.
+func TestNewestOfTwo(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out")
+	madeOutput(t, out,
+		madeRun{run: runNumber(1), mode: ModeFresh, parts: 1, set: func(m *Manifest) { m.Finished = m.Started.Add(100 * 24 * time.Hour) }},
+		madeRun{run: runNumber(2), mode: ModeFresh, parts: 1, set: func(m *Manifest) { m.Parent = nil }})
+	h, err := ReadHistory(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.Newest().Run != runNumber(1) || len(h.Problems) == 0 {
+		t.Errorf("newest is %s, with problems %q; want %s, and one", h.Newest().Run, lines(h.Problems), runNumber(1))
+	}
+	opts := StageOptions{Output: out, IfExists: IfExistsReplace, RunID: runNumber(3)}
+	s, err := Stage(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Discard(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if live := s.mu.before.live; len(live) != 1 || live[0].Run != runNumber(1) {
+		t.Errorf("%d live runs to who replaces the output, the newest %s; want %s alone", len(live), live[0].Run, runNumber(1))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -14,6 +15,9 @@ type Fact struct {
 	// Input says that it is of the input's: what changed there is another thing
 	// than a setting that changed.
 	Input bool `json:"input,omitempty"`
+	// Of names the fact that this one follows from: where that changed too, this is no
+	// news.
+	Of string `json:"of,omitempty"`
 }
 
 // Job is everything that decides what a run writes, in a fixed order: two runs of
@@ -67,6 +71,9 @@ func (j Job) Differences(was Job) []Difference {
 			changed = append(changed, Difference{Fact: Fact{Name: f.Name, Input: f.Input}, Was: v})
 		}
 	}
+	changed = slices.DeleteFunc(changed, func(d Difference) bool {
+		return slices.ContainsFunc(changed, func(of Difference) bool { return of.Name == d.Of })
+	})
 	if len(changed) == 0 && j.Digest() != was.Digest() {
 		changed = append(changed, Difference{Fact: Fact{Name: "order of the inputs", Value: "another", Input: true}, Was: "one"})
 	}

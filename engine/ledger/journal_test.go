@@ -24,13 +24,13 @@ func journalLines(t *testing.T) []string {
 		{Begun: part(0)},
 		{Begun: part(1)},
 		{Digest: &DigestRecord{File: 2, Digest: "xxh3:00"}},
-		{Part: &PartRecord{Part: 0, Output: Output{Name: "part-00000.parquet", Bytes: 3}}},
+		{Part: &PartRecord{Part: 0, Outputs: []Output{{Name: "part-00000.parquet", Bytes: 3}}}},
 		{Start: &Start{Run: newRun, PID: 2}}, // the first was killed in part 1
 		{Begun: part(1)},
 		{Stopped: "interrupted"},
 		{Start: &Start{Run: thirdRun, PID: 3}},
 		{Begun: part(1)},
-		{Part: &PartRecord{Part: 1, Output: Output{Name: "part-00001.parquet", Bytes: 4}}},
+		{Part: &PartRecord{Part: 1, Outputs: []Output{{Name: "part-00001.parquet", Bytes: 4}}}},
 		{Begun: part(2)},
 	}
 	text := make([]string, len(lines))
@@ -50,7 +50,7 @@ func TestJournal(t *testing.T) {
 	if j.Head == nil || j.Head.Run != oldRun || string(j.Head.Frozen) != `{"rows":4096}` || len(j.Starts) != 3 || j.size != int64(len(text)) {
 		t.Errorf("parseJournal() = %+v, head %+v", j, j.Head)
 	}
-	if len(j.Parts) != 2 || j.Parts[0].Output.Bytes != 3 || j.Parts[1].Part != 1 {
+	if len(j.Parts) != 2 || j.Parts[0].Outputs[0].Bytes != 3 || j.Parts[1].Part != 1 {
 		t.Errorf("parts = %+v; want 0 and 1", j.Parts)
 	}
 	if diff := cmp.Diff(map[int]string{2: "xxh3:00"}, j.Digests); diff != "" {
@@ -133,6 +133,8 @@ func TestJobDifferences(t *testing.T) {
 		{"an input", []Fact{was.Facts[0], was.Facts[1], {Name: "input y", Value: "3", Input: true}}, []string{"input y was 2 and is 3"}, true},
 		{"another and a missing input", []Fact{was.Facts[0], was.Facts[1], {Name: "input z", Value: "3", Input: true}}, []string{"input z is new: 3", "input y is gone; it was 2"}, true},
 		{"both", []Fact{{Name: "model", Value: "b"}, was.Facts[1]}, []string{"model was a and is b", "input y is gone; it was 2"}, false},
+		{"the model, from which its rewrites follow", []Fact{{Name: "model", Value: "b"}, {Name: "rewrites", Value: "some", Of: "model"}, was.Facts[1], was.Facts[2]}, []string{"model was a and is b"}, false},
+		{"the rewrites of the same model", []Fact{was.Facts[0], {Name: "rewrites", Value: "some", Of: "model"}, was.Facts[1], was.Facts[2]}, []string{"rewrites is new: some"}, false},
 		{"the order", []Fact{was.Facts[0], was.Facts[2], was.Facts[1]}, []string{"order of the inputs was one and is another"}, true},
 	}
 	for _, test := range tests {
@@ -233,6 +235,9 @@ func writePart(s *Staging, i int, rows Rows) error {
 	if err := s.Enter(i); err != nil {
 		return err
 	}
+	if s.several() {
+		return writeFolders(s, i, rows)
+	}
 	p, err := s.Part(i)
 	if err != nil {
 		return err
@@ -247,7 +252,36 @@ func writePart(s *Staging, i int, rows Rows) error {
 	if err := s.RecordDigest(DigestRecord{File: i, Digest: "sha256:" + out.SHA256}); err != nil {
 		return err
 	}
-	return s.Record(PartRecord{Part: i, Output: out, Rows: rows, Detail: json.RawMessage(`{}`)})
+	return s.Record(PartRecord{Part: i, Outputs: []Output{out}, Rows: rows, Detail: json.RawMessage(`{}`)})
+}
+
+// partFolders are the folders that a part of several files has files in: one that all
+// parts have, and one of its own within another of all.
+func partFolders(i int) []string { return []string{"k=all", fmt.Sprintf("k=some/j=%d", i)} }
+
+// writeFolders writes a part that has a file in each of its folders.
+func writeFolders(s *Staging, i int, rows Rows) error {
+	p, err := s.PartFiles(i)
+	if err != nil {
+		return err
+	}
+	for n, folder := range partFolders(i) {
+		f, err := p.Create(folder)
+		if err != nil {
+			return errors.Join(err, p.Abort())
+		}
+		if _, err := f.Write(partFill(s.opts.Job, i)); err != nil {
+			return errors.Join(err, p.Abort())
+		}
+		if err := p.End(rows.Scored * int64(1-n)); err != nil {
+			return errors.Join(err, p.Abort())
+		}
+	}
+	outputs, err := p.Commit(rows.Scored)
+	if err != nil {
+		return err
+	}
+	return s.Record(PartRecord{Part: i, Outputs: outputs, Rows: rows, Detail: json.RawMessage(`{}`)})
 }
 
 // checkJob checks that an output has a job's parts from file number first on.
@@ -400,6 +434,32 @@ func TestAppend(t *testing.T) {
 		if _, err := runJob(again, -1); !errors.Is(err, ErrPublished) {
 			t.Errorf("appending again: %v; want ErrPublished", err)
 		}
+	}
+}
+
+// TestReplaceWhatWasAppended replaces an output by a job that is part of it already: to be
+// one of two is not to be the output.
+func TestReplaceWhatWasAppended(t *testing.T) {
+	opts := jobOptions(t)
+	if _, err := runJob(opts, -1); err != nil {
+		t.Fatal(err)
+	}
+	second := opts
+	second.Job, second.IfExists, second.RunID = &Job{Facts: []Fact{{Name: "model", Value: "another"}}}, IfExistsAppend, newRun
+	if _, err := runJob(second, -1); err != nil {
+		t.Fatal(err)
+	}
+	opts.IfExists, opts.RunID = IfExistsReplace, thirdRun
+	if wrote, err := runJob(opts, -1); wrote != jobParts || err != nil {
+		t.Errorf("replacing by a job that is half of the output: %d parts, %v; want it written", wrote, err)
+	}
+	checkJob(t, opts.Output, testJob, 0)
+	if _, err := os.Stat(filepath.Join(opts.Output, fmt.Sprintf("part-%05d.parquet", jobParts))); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file of the appended run is there still: %v", err)
+	}
+	opts.RunID = NewRunID(time.Now())
+	if _, err := runJob(opts, -1); !errors.Is(err, ErrPublished) {
+		t.Errorf("replacing by the same job: %v; want ErrPublished", err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // history is what stands at the output's name, by its manifests. Of runs before the
@@ -37,6 +38,7 @@ func (s *Staging) readHistory(dead []string) (*history, error) {
 		return nil, err
 	}
 	named := map[string]bool{} // as somebody's parent
+	var ends []chainEnd
 	for _, e := range entries {
 		if !ValidRunID(e.Name()) || slices.Contains(dead, e.Name()) {
 			continue
@@ -49,20 +51,23 @@ func (s *Staging) readHistory(dead []string) (*history, error) {
 			return nil, err
 		}
 		var link struct {
-			Version string  `json:"version"`
-			Run     string  `json:"run"`
-			Parent  *Parent `json:"parent"`
+			Version  string    `json:"version"`
+			Run      string    `json:"run"`
+			Finished time.Time `json:"finished"`
+			Parent   *Parent   `json:"parent"`
 		}
 		if json.Unmarshal(data, &link) != nil || link.Version != ManifestVersion || link.Run != e.Name() {
 			continue
 		}
 		h.runs = append(h.runs, link.Run)
+		ends = append(ends, chainEnd{link.Run, link.Finished})
 		if link.Parent != nil {
 			named[link.Parent.Run] = true
 		}
 	}
 	slices.Sort(h.runs)
-	return h, h.readLive(s.fs, named)
+	ends = slices.DeleteFunc(ends, func(e chainEnd) bool { return named[e.run] })
+	return h, h.readLive(s.fs, newestFirst(ends))
 }
 
 func (h *history) read(fsys FS, run string) ([]byte, error) {
@@ -83,19 +88,17 @@ func (h *history) whole(fsys FS, run string) (m *Manifest, sum string, err error
 	return m, hex.EncodeToString(digest[:]), nil
 }
 
-// readLive reads the newest manifest, the last that nobody names as parent, and, as long
-// as they are appends, those before.
-func (h *history) readLive(fsys FS, named map[string]bool) error {
-	for i := len(h.runs) - 1; i >= 0 && h.live == nil; i-- {
-		if named[h.runs[i]] {
-			continue
-		}
-		m, sum, err := h.whole(fsys, h.runs[i])
+// readLive reads the newest manifest, the first of heads that can be understood, and, as
+// long as they are appends, those before.
+func (h *history) readLive(fsys FS, heads []string) error {
+	for _, run := range heads {
+		m, sum, err := h.whole(fsys, run)
 		if err != nil {
 			return err
 		}
 		if m != nil {
 			h.live, h.sum = []*Manifest{m}, sum
+			break
 		}
 	}
 	for len(h.live) > 0 {
@@ -116,13 +119,15 @@ func (h *history) readLive(fsys FS, named map[string]bool) error {
 }
 
 // publishedAlready returns a *PublishedError when an equal job made what stands at
-// the output's name, and its files are there.
+// the output's name, and its files are there. Who replaces wants nothing else there: to
+// be one of several runs that were appended does not count.
 func (s *Staging) publishedAlready() error {
-	if s.opts.Job == nil || s.opts.Restart {
+	live := s.mu.before.live
+	if s.opts.Job == nil || s.opts.Restart || s.opts.IfExists == IfExistsReplace && len(live) > 1 {
 		return nil
 	}
 	job := s.opts.Job.Digest()
-	for _, m := range s.mu.before.live {
+	for _, m := range live {
 		if m.Job == job && s.complete(m) {
 			return &PublishedError{Output: s.output, Manifest: m}
 		}
@@ -163,7 +168,7 @@ func (s *Staging) firstFile() int {
 	for _, m := range s.mu.before.live {
 		for _, o := range m.Outputs {
 			var n int
-			if _, err := fmt.Sscanf(o.Name, "part-%d.", &n); err == nil && n >= first {
+			if _, err := fmt.Sscanf(filepath.Base(o.Name), "part-%d", &n); err == nil && n >= first {
 				first = n + 1
 			}
 		}
@@ -178,15 +183,8 @@ func (s *Staging) carryLocked(at place) error {
 		return nil
 	}
 	if s.opts.IfExists == IfExistsAppend {
-		for _, m := range s.mu.before.live {
-			for _, o := range m.Outputs {
-				if !filepath.IsLocal(o.Name) || filepath.Base(o.Name) != o.Name {
-					return fmt.Errorf("%w: %s of run %s lies outside of it", ErrManifest, o.Name, m.Run)
-				}
-				if err := s.link(filepath.Join(s.output, o.Name), filepath.Join(s.data, o.Name)); err != nil {
-					return err
-				}
-			}
+		if err := s.carryFilesLocked(); err != nil {
+			return err
 		}
 	}
 	carried := make([]string, 0, len(s.mu.before.runs)) // synced at once: each by itself is a commit of its own
@@ -209,6 +207,42 @@ func (s *Staging) carryLocked(at place) error {
 		carried = append(carried, to)
 	}
 	return s.fs.SyncDirs(carried...)
+}
+
+// carryFilesLocked links the files of the output into the new one, in folders of the
+// same names.
+func (s *Staging) carryFilesLocked() error {
+	folders := map[string]bool{s.data: true}
+	var made []string
+	var folder func(dir string) error
+	folder = func(dir string) error {
+		if folders[dir] {
+			return nil
+		}
+		if err := folder(filepath.Dir(dir)); err != nil {
+			return err
+		}
+		if err := s.fs.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) { // this run has files there too
+			return err
+		}
+		folders[dir], made = true, append(made, dir)
+		return nil
+	}
+	for _, m := range s.mu.before.live {
+		for _, o := range m.Outputs {
+			if !filepath.IsLocal(o.Name) || filepath.Clean(o.Name) != o.Name || len(m.PartitionBy) == 0 && filepath.Base(o.Name) != o.Name {
+				return fmt.Errorf("%w: %s of run %s lies outside of it", ErrManifest, o.Name, m.Run)
+			}
+			to := filepath.Join(s.data, o.Name)
+			if err := folder(filepath.Dir(to)); err != nil {
+				return err
+			}
+			if err := s.link(filepath.Join(s.output, o.Name), to); err != nil {
+				return err
+			}
+		}
+	}
+	return s.fs.SyncDirs(made...)
 }
 
 // link gives a file of the old output a name in the new, or copies it where the

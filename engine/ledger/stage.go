@@ -29,6 +29,11 @@ type StageOptions struct {
 	// Single makes one file instead of a directory. With Pieces, its parts are staged
 	// as files of their own, which the caller joins to the one of Whole.
 	Single, Pieces bool
+	// PartitionBy are the columns whose values name the folders of files, outermost
+	// first, and Numbered says that a part may have several files in one folder; with
+	// either, parts are made by PartFiles.
+	PartitionBy []string
+	Numbered    bool
 	// IfExists is what to do with an existing output; empty means
 	// IfExistsError. An empty directory does not count as existing.
 	IfExists IfExists
@@ -75,6 +80,9 @@ func (o *StageOptions) Validate() error {
 	default:
 		errs = append(errs, fmt.Errorf("IfExists (%q) must be %q, %q or %q", o.IfExists, IfExistsError, IfExistsReplace, IfExistsAppend))
 	}
+	if o.Single && (len(o.PartitionBy) > 0 || o.Numbered) {
+		errs = append(errs, errors.New("a single file cannot be several"))
+	}
 	if !ValidRunID(o.RunID) {
 		errs = append(errs, fmt.Errorf("RunID (%q) must be as NewRunID makes it", o.RunID))
 	}
@@ -102,7 +110,7 @@ func (o *StageOptions) Validate() error {
 //	    journal
 //	    rejects-00000.arrow                of each part that has some
 //	    data/                              becomes DIR/out
-//	        part-00000.parquet _SUCCESS
+//	        part-00000.parquet _SUCCESS    or date=2026-11-22/part-00000.parquet ...
 //	        _millrace/RUN/manifest.json, manifest.sha256, rejects.parquet
 //
 //	DIR/.scores.parquet.millrace-RUN/
@@ -152,6 +160,8 @@ type Staging struct {
 		parts     map[int]*PartFile
 		whole     *PartFile // of pieces
 		rejects   *PartFile
+		sets      map[int]*PartFiles
+		scratch   map[*PartFile]bool
 		unmerged  map[int]*PartFile
 		side      string // directory beside the output that this run made
 		moved     bool   // this run's own files may be in the side directory
@@ -189,6 +199,7 @@ func Stage(opts StageOptions) (*Staging, error) {
 	s.dir = s.dirOf(opts.RunID)
 	s.data = filepath.Join(s.dir, dataName)
 	s.mu.parts, s.mu.unmerged = make(map[int]*PartFile), make(map[int]*PartFile)
+	s.mu.sets, s.mu.scratch = make(map[int]*PartFiles), make(map[*PartFile]bool)
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, s.Discard())
 	}
@@ -202,9 +213,14 @@ func resolveOutput(output string) (string, error) {
 		return "", outputError(output, err)
 	}
 	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
-		if path, err = filepath.EvalSymlinks(path); err != nil {
+		target, err := filepath.EvalSymlinks(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("output %q: %w: it is a link to what is not there; remove the link, or give the place that it leads to: %w", output, ErrOutput, err)
+		}
+		if err != nil {
 			return "", outputError(output, err)
 		}
+		path = target
 	}
 	if path == filepath.Dir(path) {
 		return "", fmt.Errorf("output %q: %w: it is the root directory", output, ErrOutput)
@@ -233,6 +249,9 @@ func (s *Staging) prepare() error {
 		return err
 	}
 	if _, err := s.look(); err != nil {
+		return err
+	}
+	if err := s.checkLayout(); err != nil {
 		return err
 	}
 	s.mu.first = s.firstFile()
@@ -356,7 +375,7 @@ func (s *Staging) lookInside() (place, error) {
 		if len(s.mu.before.live) == 0 {
 			return fullDir, s.exists("it has no manifest, so nothing is known about what to append to; choose another place", "")
 		}
-		return fullDir, nil
+		return fullDir, s.checkFormat()
 	}
 	// Replacing removes the whole directory, so it must look like an output
 	// and not like somebody's home.

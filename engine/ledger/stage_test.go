@@ -139,6 +139,17 @@ func TestStageFollowsLink(t *testing.T) {
 	}
 }
 
+func TestStageRefusesALinkToNothing(t *testing.T) {
+	opts := options(t)
+	if err := os.Symlink("nowhere", opts.Output); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Stage(opts)
+	if !errors.Is(err, ErrOutput) || !strings.Contains(err.Error(), "a link to what is not there; remove the link") {
+		t.Errorf("Stage() on a dangling link = %v; want ErrOutput that says what to do", err)
+	}
+}
+
 func TestHeld(t *testing.T) {
 	opts := options(t)
 	s := stage(t, opts)

@@ -169,3 +169,10 @@ func (r *fakeReader) yieldBatch(first, rows int64, columns []int, yield func(arr
 	defer batch.Release()
 	return yield(batch)
 }
+
+// columnLoser is a reader that leaves the last column out.
+type columnLoser struct{ format.Reader }
+
+func (r *columnLoser) ReadSpan(ctx context.Context, span int, columns []int, yield func(arrow.RecordBatch) error) error {
+	return r.Reader.ReadSpan(ctx, span, columns[:len(columns)-1], yield)
+}

@@ -119,13 +119,16 @@ func (d *Dataset) reconcile() error {
 		if same[src.shape] {
 			continue
 		}
-		diffs := compare(src.path, first.shape, src.shape)
+		diffs := slices.DeleteFunc(compare(src.path, first.shape, src.shape), func(diff Difference) bool { return d.partitions.has(diff.Column) })
 		mismatch.Differences = append(mismatch.Differences, diffs...)
 		if len(diffs) > 0 {
 			continue
 		}
 		same[src.shape] = true
 		for name, at := range first.shape.index {
+			if d.partitions.has(name) {
+				continue // the paths' values count
+			}
 			for i, k := range at {
 				got := src.shape.schema.Field(src.shape.index[name][i])
 				fields[k].Nullable = fields[k].Nullable || got.Nullable
@@ -134,6 +137,10 @@ func (d *Dataset) reconcile() error {
 	}
 	if len(mismatch.Differences) > 0 {
 		return mismatch
+	}
+	fields, err := d.partitionFields(fields)
+	if err != nil {
+		return err
 	}
 	meta := first.shape.schema.Metadata()
 	d.shape = newShape(arrow.NewSchema(fields, &meta))

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -20,6 +22,8 @@ type source struct {
 	shape *shape
 	spans []format.Span
 	nulls []int64 // by column; -1 where the file does not say
+	// partition has one row for each partition column; files share equal ones.
+	partition []arrow.Array
 
 	mu struct {
 		sync.Mutex

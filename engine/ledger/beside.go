@@ -1,0 +1,52 @@
+package ledger
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// A directory of files is read as one table, so what is appended must look like what is
+// there.
+
+// checkFormat refuses to append files of another format; the lock is held, or nobody
+// else has the staging yet.
+func (s *Staging) checkFormat() error {
+	for _, m := range s.mu.before.live {
+		for _, o := range m.Outputs {
+			if ext := filepath.Ext(o.Name); ext != s.opts.Ext {
+				return s.exists(fmt.Sprintf("its files end in %s and this run's would in %s, and nobody could read both as one table; append the same --output-format", ext, s.opts.Ext), "")
+			}
+		}
+	}
+	return nil
+}
+
+// CheckColumns returns an error that wraps ErrExists where files of these columns cannot
+// stand beside those that the run appends to: names, order and types must be theirs. A
+// column may have nulls where theirs has none.
+func (s *Staging) CheckColumns(columns []Column) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opts.IfExists != IfExistsAppend || len(s.mu.before.live) == 0 {
+		return nil
+	}
+	there := s.mu.before.live[0]
+	same := len(there.Schema) == len(columns)
+	for i := 0; same && i < len(columns); i++ {
+		same = there.Schema[i].Name == columns[i].Name && there.Schema[i].Type == columns[i].Type
+	}
+	if same {
+		return nil
+	}
+	return s.exists(fmt.Sprintf("its columns are %s, and this run's would be %s, and nobody could read both as one table; append the same, or write elsewhere",
+		columnsText(there.Schema), columnsText(columns)), "")
+}
+
+func columnsText(columns []Column) string {
+	texts := make([]string, len(columns))
+	for i, c := range columns {
+		texts[i] = fmt.Sprintf("%q %s", c.Name, c.Type)
+	}
+	return strings.Join(texts, ", ")
+}
