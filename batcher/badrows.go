@@ -43,7 +43,7 @@ func (a *Assembler) bad(b *Binding, feature, row int, reason, advice string) err
 		return &RowError{Input: b.Input.Name, Feature: column, Origin: a.segment.Origin.at(row), Reason: reason, Advice: advice}
 	}
 	if !a.rejectBad {
-		return &RowError{Input: b.Input.Name, Column: column, Origin: a.segment.Origin.at(row), Reason: reason, Advice: advice}
+		return &RowError{Input: b.Input.Name, Column: column, Origin: a.segment.At(row), Reason: reason, Advice: advice}
 	}
 	a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + row, Column: column, Reason: reason})
 	return nil

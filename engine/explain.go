@@ -6,6 +6,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/models"
@@ -19,14 +20,27 @@ type Explanation struct {
 	Models   []ledger.NamedModel `json:"models,omitempty"` // of a run of several
 
 	Files []ExplainedFile `json:"files"`
-	Rows  int64           `json:"rows"`
-	Spans int             `json:"spans"`
-	Bytes int64           `json:"bytes"` // stored, of all columns
+	// Differences are where files differ from the first, in columns that the run does
+	// not need.
+	Differences []string `json:"differences"`
+	// Filter is nil without one.
+	Filter *ExplainedFilter `json:"filter,omitempty"`
+	Rules  []string         `json:"rules"`
+
+	Rows  int64 `json:"rows"`
+	Spans int   `json:"spans"`
+	Bytes int64 `json:"bytes"` // stored, of all columns
 	// Partitions are the columns made of folders in the files' paths.
 	Partitions []ExplainedPartition `json:"partitions"`
 
 	Inputs  []ExplainedInput  `json:"inputs"`
 	Outputs []ExplainedColumn `json:"outputs"` // ids and kept columns first
+
+	// Compared are the predictions of other models that are compared with those of the
+	// first, and NotCompared those that nothing is compared with, as far as the models'
+	// signatures tell.
+	Compared    []agreement.Pair `json:"compared,omitempty"`
+	NotCompared []string         `json:"not_compared,omitempty"`
 
 	Parts     int    `json:"parts"`
 	PartRows  int64  `json:"part_rows"`
@@ -37,6 +51,9 @@ type Explanation struct {
 	Readers   int    `json:"readers"`
 	Output    string `json:"output,omitempty"`
 	Format    string `json:"output_format"`
+
+	PartitionBy     []string `json:"partition_by"`
+	TargetFileBytes int64    `json:"target_file_bytes"` // 0: none
 
 	Provider       ort.Provider      `json:"provider"`
 	ProviderReason string            `json:"provider_reason,omitempty"` // where --provider auto chose it
@@ -101,7 +118,8 @@ type ExplainedFeature struct {
 type ExplainedColumn struct {
 	Column string `json:"column"`
 	Type   string `json:"type"`
-	From   string `json:"from"` // id, kept, or the model output
+	From   string `json:"from"`            // id, kept, or the model output
+	Model  string `json:"model,omitempty"` // of several, whose output
 }
 
 // Explain describes the plan.
@@ -110,10 +128,11 @@ func (p *Plan) Explain() *Explanation {
 		Model: p.Model.Path, SHA256: p.Model.SHA256, Rewrites: p.Rewrites(), Models: p.modelFiles(),
 		Rows: p.Dataset.Rows(), Parts: len(p.Parts), PartRows: p.Options.PartRows, Batches: p.Batches(),
 		BatchRows: p.Options.BatchRows, BatchAuto: p.autoBatch(), Workers: p.Options.Workers, Readers: p.Options.Readers,
-		Partitions: p.explainPartitions(),
-		Output:     p.Options.Output, Format: string(p.Options.Format), Provider: p.Options.Provider, ProviderReason: p.Options.ProviderReason,
+		Partitions: p.explainPartitions(), PartitionBy: append([]string{}, p.Options.PartitionBy...), TargetFileBytes: p.Options.TargetFileBytes,
+		Output: p.Options.Output, Format: string(p.Options.Format), Provider: p.Options.Provider, ProviderReason: p.Options.ProviderReason,
 	}
 
+	e.Differences, e.Filter, e.Rules = p.drifted(), p.explainFilter(), p.explainRules()
 	for _, f := range p.Dataset.Files() {
 		e.Files = append(e.Files, ExplainedFile{Path: f.Path, Format: string(f.Format), Rows: f.Rows, Spans: f.Spans, Bytes: f.Bytes})
 		e.Spans += f.Spans
@@ -129,11 +148,22 @@ func (p *Plan) Explain() *Explanation {
 		if i < p.ids {
 			from = "id"
 		}
+		if slices.Contains(p.Options.PartitionBy, f.Name) {
+			from += ", in the folders' names"
+		}
 		e.Outputs = append(e.Outputs, ExplainedColumn{Column: f.Name, Type: f.Type.String(), From: from})
 	}
-	for i := range p.outputs {
-		e.Outputs = append(e.Outputs, p.outputs[i].explain()...)
+	for i := range p.models {
+		m := &p.models[i]
+		for k := m.from; k < m.to; k++ {
+			for _, c := range p.outputs[k].explain() {
+				c.Model = m.name
+				e.Outputs = append(e.Outputs, c)
+			}
+		}
 	}
+	pairs, left, _ := p.knownPairs() // it was without error when the plan was made
+	e.Compared, e.NotCompared = compared(pairs), left
 	e.Memory = p.estimateMemory()
 	if p.Options.Provider != ort.CPU {
 		e.Devices = p.explainDevices()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/dataset"
@@ -64,6 +65,9 @@ type Options struct {
 	// Models, in place of Model, are several models that score the same rows in one
 	// pass: the first is the champion, which the others are compared with.
 	Models []ModelOptions
+	// AgreementLimits are how far the others may be from the first.
+	AgreementLimits AgreementLimits
+
 	Inputs []string
 	// Partitions says which columns are made of KEY=VALUE folders in the inputs' paths:
 	// auto by default; see dataset.ParsePartitions.
@@ -75,6 +79,11 @@ type Options struct {
 	IDs  []string // columns that come first in the output
 	Keep []string // columns that follow them
 
+	// Where is an expression on the input's columns; rows for which it is not true are
+	// left out, and counted. None when empty; see package filter.
+	Where string
+	// Rules are what values have to be; a row that breaks one is bad.
+	Rules []filter.Rule
 	// FeatureSpecs are features made from columns; Features, Bind and other features
 	// may name them. Where there are some and no Features, the model's one [N,F] input
 	// has all of them that are not hidden, in order.
@@ -236,6 +245,7 @@ func (o *Options) Validate() error {
 	if len(o.Inputs) == 0 {
 		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
 	}
+	o.validateLimits(bad)
 	if _, err := dataset.ParsePartitions(o.Partitions); err != nil {
 		bad("--%w", err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -20,6 +21,7 @@ type partWriter struct {
 	accounts  ledger.Rows
 	spans     map[int]ledger.Rows // as collector.index numbers them
 	features  featureCounts
+	agree     *writerAgreement // nil before there is something to compare
 
 	out     partOutput // nil before the first row
 	rejects rejectFile
@@ -55,6 +57,9 @@ func (w *partWriter) write(res *result) error {
 		w.count(s.Origin, ledger.Rows{Read: int64(s.Rows), Scored: int64(s.Rows)})
 	}
 	w.features.add(res.features)
+	if err := w.compare(res); err != nil {
+		return err
+	}
 	rows := int64(res.batch.Rows)
 	w.accounts.Read += rows
 	if len(res.rejects) > 0 {
@@ -91,6 +96,15 @@ func (w *partWriter) write(res *result) error {
 func (w *partWriter) count(o batcher.Origin, rows ledger.Rows) {
 	span := w.collector.index.of(o)
 	w.spans[span] = w.spans[span].Add(rows)
+}
+
+// countFiltered adds rows that the filter took out, by span, to the accounts.
+func (w *partWriter) countFiltered(spans map[dataset.SpanRef]int64) {
+	for ref, n := range spans {
+		rows := ledger.Rows{Read: n, Filtered: n}
+		w.count(batcher.Origin{File: ref.File, Row: ref.FirstRow}, rows)
+		w.accounts = w.accounts.Add(rows)
+	}
 }
 
 // discard writes a result as write does, to nothing.
@@ -140,7 +154,11 @@ func (w *partWriter) finish() error {
 	if err := w.open(schema); err != nil {
 		return err
 	}
-	out, rejects, columns := w.out, w.rejects, ledger.Columns(schema)
+	detail, err := w.detail(ledger.Columns(schema))
+	if err != nil {
+		return err
+	}
+	out, rejects := w.out, w.rejects
 	outcome := make(chan closed, 1) // one outcome, so that nobody waits to give it
 	go func() {
 		var got closed
@@ -152,11 +170,7 @@ func (w *partWriter) finish() error {
 			if got.outputs, err = out.commit(w.accounts.Written()); err != nil {
 				return err
 			}
-			record, err := w.journalRecord(got.outputs, got.rejects, columns)
-			if err != nil {
-				return err
-			}
-			return c.staging.Record(record)
+			return c.staging.Record(ledger.PartRecord{Part: w.number, Outputs: got.outputs, Rejects: got.rejects, Rows: w.accounts, Detail: detail})
 		})
 		outcome <- got
 	}()

@@ -14,6 +14,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/batcher/filter"
+	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
@@ -31,8 +33,8 @@ type Plan struct {
 	Skipped    []string // files in input directories that are no data
 	Binding    *batcher.Plan
 	Parts      []dataset.Part
-	// Columns are the columns that are read: those of the binding, then ids
-	// and kept columns that are not among them.
+	// Columns are the columns that are read: those of the binding, then ids, kept
+	// columns, and those of the filter and of rules that are not among them.
 	Columns []string
 	// Passed are the fields that pass through to the output, ids first, and
 	// PassedAt their indexes into Columns.
@@ -48,6 +50,9 @@ type Plan struct {
 	// rewriteCheck is how the rewritten model compares; nil unless it was checked.
 	rewriteCheck *RewriteCheck
 
+	// agreement is how far models agree; nil before everything is compared, and of one.
+	agreement []agreement.Summary
+
 	// limit is the memory limit in bytes, 0 for none, and lowered what it changed.
 	limit       int64
 	limitSource LimitSource
@@ -61,6 +66,8 @@ type Plan struct {
 	cores chan struct{}
 
 	passedSchema *arrow.Schema // of Passed
+	where        *where        // nil without a filter
+	rules        *rules        // nil without rules
 
 	stopping *stopping
 
@@ -115,7 +122,10 @@ func (p *Plan) openData(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: --%w", ErrUsage, err)
 	}
-	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{Read: format.ReadOptions{Decoders: p.cores}, Partitions: partitions})
+	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{
+		Read: format.ReadOptions{Decoders: p.cores}, Statistics: filter.Names(p.Options.Where), Partitions: partitions,
+		Drift: dataset.DriftIsKept, // checkDrift knows which columns the run needs
+	})
 	return err
 }
 
@@ -154,10 +164,15 @@ func outside(output string, inputs []string) error {
 func (p *Plan) fit() error {
 	opts := &p.Options
 	schema := p.Dataset.Schema()
-	if err := p.bindModels(schema); err != nil {
+	for _, step := range []func(*arrow.Schema) error{p.bindModels, p.pass, p.fitWhere, p.fitRules} {
+		if err := step(schema); err != nil {
+			return p.besideDrift(err)
+		}
+	}
+	if _, _, err := p.knownPairs(); err != nil {
 		return err
 	}
-	if err := p.pass(schema); err != nil {
+	if err := p.checkDrift(); err != nil {
 		return err
 	}
 	if err := p.chooseBatch(); err != nil {
@@ -184,13 +199,8 @@ func (p *Plan) pass(schema *arrow.Schema) error {
 			if slices.ContainsFunc(p.Passed, func(f arrow.Field) bool { return f.Name == name }) {
 				continue
 			}
-			read := slices.Index(p.Columns, name)
-			if read < 0 {
-				read = len(p.Columns)
-				p.Columns = append(p.Columns, name)
-			}
 			p.Passed = append(p.Passed, schema.Field(at[0]))
-			p.PassedAt = append(p.PassedAt, read)
+			p.PassedAt = append(p.PassedAt, p.addColumn(name))
 		}
 	}
 	add("--ids", p.Options.IDs)
@@ -306,7 +316,7 @@ func elementBytes(e models.ElementType) int64 {
 // knownNulls fails a run before it starts when statistics already show nulls
 // where none are allowed.
 func (p *Plan) knownNulls() error {
-	if p.Options.OnBadRow != BadFail {
+	if p.Options.OnBadRow != BadFail || p.where != nil { // which may take them out
 		return nil
 	}
 	var columns []string
@@ -349,13 +359,13 @@ func nullChoices(column string, elem models.ElementType) []string {
 	return []string{"--nulls " + column + "=" + value, column + "=reject"}
 }
 
-// Batches is the number of batches that the run will have.
+// Batches is the number of batches that the run will have, or with a filter the most.
 func (p *Plan) Batches() int64 {
 	var total int64
 	for _, part := range p.Parts {
-		rows := make([]int64, len(part.Spans))
+		rows := make([]batcher.SpanRows, len(part.Spans))
 		for i, s := range part.Spans {
-			rows[i] = s.Rows
+			rows[i] = batcher.SpanRows{Announced: s.Rows, Cut: p.where.passingRows(s)}
 		}
 		total += batcher.CountBatches(rows, p.Options.BatchRows, p.joining)
 	}

@@ -84,7 +84,7 @@ func (p *Plan) newRejectForm() *rejectForm {
 	}
 	for i := range p.Columns {
 		if !slices.Contains(p.PassedAt, i) {
-			add(i, true)
+			add(i, false) // what the filter and rules need, unless it is the model's
 		}
 	}
 	f.schema = arrow.NewSchema(fields, nil)
@@ -209,7 +209,7 @@ func (f *rejectForm) reasons(batch *batcher.Batch, rejects []reject) (arrow.Reco
 		}
 		s := &batch.Segments[segment]
 		b.Field(0).(*array.StringBuilder).Append(f.files[s.Origin.File])
-		b.Field(1).(*array.Int64Builder).Append(s.Origin.Row + int64(r.Row-first))
+		b.Field(1).(*array.Int64Builder).Append(s.At(r.Row - first).Row)
 		b.Field(2).(*array.StringBuilder).Append(r.Column)
 		b.Field(3).(*array.StringBuilder).Append(r.stage)
 		b.Field(4).(*array.StringBuilder).Append(r.Reason)

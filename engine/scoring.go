@@ -109,7 +109,7 @@ func (s *scoring) worker(rows int, progress *Progress) *worker {
 		scoring: s, assembler: assembler,
 		outputs: append([]outputSpec(nil), s.outputs...), pool: s.pool, progress: progress,
 		rows: rows, padded: s.plan.padded(), seen: newFeatureCounts(s.plan.Binding),
-		onBadRow: s.plan.Options.OnBadRow, refusesNaN: s.plan.Options.RefuseNaN,
+		rules: s.plan.rules.newChecker(), onBadRow: s.plan.Options.OnBadRow, refusesNaN: s.plan.Options.RefuseNaN,
 	}
 }
 

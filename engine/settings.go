@@ -9,6 +9,8 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/batcher/filter"
+	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/format"
@@ -26,6 +28,8 @@ type settings struct {
 	Compression   string              `json:"compression"`
 	IDs           []string            `json:"ids"`
 	Keep          []string            `json:"keep"`
+	Where         string              `json:"where"`
+	Rules         []filter.Rule       `json:"rules"`
 	FeatureSpecs  []feature.Feature   `json:"feature_specs"`
 	Features      []string            `json:"features"`
 	Bind          map[string][]string `json:"bind"`
@@ -37,7 +41,10 @@ type settings struct {
 	OutputLayout  Layout              `json:"output_layout"`
 	// Models are those of a run of several, without path and digest, which the manifest
 	// has.
-	Models []ModelOptions `json:"models"`
+	Models          []ModelOptions  `json:"models"`
+	AgreementLimits AgreementLimits `json:"agreement_limits"`
+	// Agreement is how far those models agreed.
+	Agreement []agreement.Summary `json:"agreement"`
 
 	PartitionBy     []string `json:"partition_by"`
 	TargetFileBytes int64    `json:"target_file_bytes"`
@@ -82,9 +89,10 @@ func (p *Plan) Settings() map[string]any {
 	}
 	s := settings{
 		Input: o.Inputs, Partitions: p.partitions(), Output: o.Output, OutputFormat: o.Format, Compression: o.Compression,
-		IDs: o.IDs, Keep: o.Keep, FeatureSpecs: append([]feature.Feature{}, o.FeatureSpecs...), Features: o.Features, Bind: o.Bind,
+		IDs: o.IDs, Keep: o.Keep, Where: o.Where, Rules: append([]filter.Rule{}, o.Rules...), FeatureSpecs: append([]feature.Feature{}, o.FeatureSpecs...), Features: o.Features, Bind: o.Bind,
 		Nulls: o.Nulls.Default.String(), NullsByColumn: nulls, LossyCasts: o.Lossy == batcher.AllowLossy,
-		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout, Models: o.unplaced(),
+		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout,
+		Models: o.unplaced(), AgreementLimits: o.AgreementLimits, Agreement: p.agreement,
 		PartitionBy: o.PartitionBy, TargetFileBytes: o.TargetFileBytes,
 		Provider: o.Provider, ProviderReason: o.ProviderReason, Devices: append([]int{}, o.Devices...), Streams: o.Streams,
 		TF32: o.TF32, DeviceMemory: o.DeviceMemory, AllowCPUNodes: o.AllowCPUNodes, EngineCache: o.EngineCache,
@@ -117,8 +125,8 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 	}
 	o := Options{
 		Inputs: s.Input, Partitions: cmp.Or(s.Partitions, "none"), Output: s.Output, Format: s.OutputFormat, Compression: s.Compression,
-		IDs: s.IDs, Keep: s.Keep, FeatureSpecs: s.FeatureSpecs, Features: s.Features, Bind: s.Bind,
-		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout,
+		IDs: s.IDs, Keep: s.Keep, Where: s.Where, Rules: s.Rules, FeatureSpecs: s.FeatureSpecs, Features: s.Features, Bind: s.Bind,
+		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout, AgreementLimits: s.AgreementLimits,
 		PartitionBy: s.PartitionBy, TargetFileBytes: s.TargetFileBytes,
 		Provider: s.Provider, ProviderReason: s.ProviderReason, Devices: s.Devices, Streams: s.Streams,
 		TF32: s.TF32, DeviceMemory: s.DeviceMemory, AllowCPUNodes: s.AllowCPUNodes, EngineCache: s.EngineCache,

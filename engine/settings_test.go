@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/format"
@@ -33,17 +34,20 @@ var someFeatures = []feature.Feature{
 // Every option comes back from a manifest, so that a replay has it. An option
 // that is new must be given a value here, and then a place in settings.
 func TestOptionsComeBackFromAManifest(t *testing.T) {
+	atLeast := feature.NumberOf(1)
 	want := Options{
 		Model: "/m.onnx", ModelSHA256: "ab", Models: []ModelOptions{{
 			Name: "a", Model: "/a.onnx", ModelSHA256: "cd", Features: []string{"a"}, Bind: map[string][]string{"x": {"a"}}, Nulls: map[string]string{"*": "nan"},
 			ModelOutputs: []string{"y"}, OutputPrefix: new(string), OutputLayout: LayoutList,
 		}, {Name: "b", Model: "/b.onnx", ModelSHA256: "ef", Compare: map[string]string{"y": "z"}}},
-		Inputs: []string{"data/*.parquet"}, Partitions: "date=date", Output: "out", Format: format.ArrowFile, Compression: "zstd",
-		IDs: []string{"id"}, Keep: []string{"k"}, FeatureSpecs: someFeatures, Features: []string{"a", "b"}, Bind: map[string][]string{"x": {"a", "b"}},
+		AgreementLimits: AgreementLimits{MaxPSI: new(float64)},
+		Inputs:          []string{"data/*.parquet"}, Partitions: "date=date", Output: "out", Format: format.ArrowFile, Compression: "zstd",
+		IDs: []string{"id"}, Keep: []string{"k"}, Where: "a > 1", FeatureSpecs: someFeatures, Features: []string{"a", "b"}, Bind: map[string][]string{"x": {"a", "b"}},
 		Nulls: batcher.NullPolicies{
 			Default:  batcher.NullPolicy{Action: batcher.NullReject},
 			ByColumn: map[string]batcher.NullPolicy{"a": {Action: batcher.NullFill, Value: "nan"}, "b": {Action: batcher.NullNaN}, "c": {Action: batcher.NullFill}},
 		},
+		Rules: []filter.Rule{{Column: "a", NotNull: true, Range: &filter.Range{Min: &atLeast}}},
 		Lossy: batcher.AllowLossy, ModelOutputs: []string{"y"}, OutputPrefix: "pred_", Layout: LayoutColumns,
 		PartitionBy: []string{"k"}, TargetFileBytes: 1<<60 + 2,
 		Provider: ort.CUDA, Kernels: KernelsONNXRuntime, BatchRows: 512, Workers: 3, Readers: 2,

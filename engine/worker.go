@@ -33,6 +33,7 @@ type result struct {
 	// order there: what the model needed goes back as soon as it is scored.
 	batch       *batcher.Batch
 	predictions []arrow.Array // columns of all outputs, in order
+	outputs     []outputSpec  // with the shapes of the predictions
 	fields      []arrow.Field
 	// rejects are the rows that are left out, or have no predictions; rejectForm.take
 	// puts them in order and makes rejected, their rows of the table of rejects.
@@ -61,7 +62,11 @@ func narrow(batch *batcher.Batch, columns []int, schema *arrow.Schema) {
 		record := array.NewRecordBatch(schema, kept, int64(s.Rows))
 		releaseAll(kept)
 		s.Record.Release()
-		*s = batcher.Whole(record, s.Origin)
+		whole := batcher.Whole(record, s.Origin)
+		if s.Numbers != nil {
+			whole.Numbers = s.Numbers[s.From : s.From+s.Rows]
+		}
+		*s = whole
 	}
 }
 
@@ -83,6 +88,7 @@ type worker struct {
 	rows      int // of a full batch
 	padded    bool
 
+	rules      *ruleChecker // nil without rules
 	onBadRow   OnBadRow
 	refusesNaN bool // in predictions
 
@@ -99,7 +105,11 @@ type madeOf struct {
 
 func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, error) {
 	stop := stopwatch(&w.progress.assemble)
-	tensors, err := w.assembler.Assemble(batch)
+	broken, err := w.checkRules(batch)
+	var tensors *batcher.Tensors
+	if err == nil {
+		tensors, err = w.assembler.Assemble(batch)
+	}
 	if err == nil {
 		err = w.makeInputs(tensors)
 	}
@@ -107,7 +117,7 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, erro
 	if err != nil {
 		return nil, err
 	}
-	res := &result{batch: batch, rejects: rejectsOf(tensors.Rejects), features: w.seen.since(w.assembler.Counts())}
+	res := &result{batch: batch, outputs: w.outputs, rejects: append(broken, rejectsOf(tensors.Rejects)...), features: w.seen.since(w.assembler.Counts())}
 	stop = stopwatch(&w.progress.infer)
 	err = w.compute(ctx, res)
 	if rowsFail(ctx, err) {

@@ -53,13 +53,14 @@ NAN = {"number": ".nan"}  # JSON has no NaN
 REJECT = "reject"
 SINGLE = np.dtype(np.float32)
 DOUBLE = np.dtype(np.float64)
+VERSION = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
 
 Step = dict[str, Any]
 Scalar = Any  # what JSON holds for one: text, number, truth value, None or NAN
 
 
 class NotExpressible(ValueError):
-    """A transformer, or a setting of it, that millrace's features cannot express."""
+    """What millrace's features cannot express: a transformer, or a setting of one."""
 
 
 def export(transformer: Any, columns: Any = None) -> dict[str, Any]:
@@ -171,7 +172,8 @@ def apply(transformer: Any, values: Sequence[Value]) -> list[Value]:
         known = sorted(t.__name__ for t in TRANSFORMERS)
         raise NotExpressible(
             f"{_kind(transformer)}: millrace's features have no counterpart. Leave it, and what "
-            f"follows it, in the ONNX model, and export what comes before. Known: {', '.join(known)}"
+            "follows it, in the ONNX model, and export what comes before. Known: "
+            + ", ".join(known)
         )
     return write(transformer, values)
 
@@ -192,11 +194,13 @@ def inputs(transformer: Any, columns: Any) -> list[Value]:
     names = list(dtypes)
     if fitted and set(fitted) <= set(names):
         names = fitted  # a frame may have more columns, in another order
-    count = getattr(transformer, "n_features_in_", 1)  # a LabelEncoder takes one
+    alone = isinstance(transformer, LabelEncoder)
+    count = 1 if alone else getattr(transformer, "n_features_in_", len(names))
     if len(names) != count:
+        called = f" ({', '.join(fitted)})" if fitted else ""
         raise NotExpressible(
-            f"{_kind(transformer)} was fitted on {count} columns ({', '.join(fitted) or 'no names'}); "
-            f"{len(names)} are named: {', '.join(names)}"
+            f"{_kind(transformer)} was fitted on {count} columns{called}; {len(names)} are named: "
+            + ", ".join(names)
         )
     return [Value(name, name, dtypes[name]) for name in names]
 
@@ -206,7 +210,7 @@ def _dtypes(columns: Any) -> dict[str, np.dtype | None]:
         columns = columns.head(0).to_arrow()
     columns = getattr(columns, "schema", columns)  # of a pyarrow table
     if hasattr(columns, "empty_table"):
-        columns = columns.empty_table().to_pandas()
+        columns = columns.empty_table().to_pandas(ignore_metadata=True)
     if hasattr(columns, "dtypes"):
         columns = dict(zip(columns.columns, columns.dtypes))
     if isinstance(columns, Mapping):
@@ -233,7 +237,9 @@ def features(values: Sequence[Value]) -> list[dict[str, Any]]:
     read = Counter(value.column for value in values)
     for value in values:
         if value.width == 0:
-            warnings.warn(f"{value.name}: every category is dropped, so that no value is left of it")
+            warnings.warn(
+                f"{value.name}: every category is dropped, so that no value is left of it"
+            )
             continue
         if value.onehot:
             value = value.then(value.onehot.step())
@@ -266,7 +272,9 @@ def _check_width(transformer: Any, values: Sequence[Value]) -> None:
     except (AttributeError, ValueError):  # a function without names; no names at all
         return
     if (got := sum(value.width for value in values)) != want:
-        raise RuntimeError(f"the features have {got} values, scikit-learn's output {want}: a fault here")
+        raise RuntimeError(
+            f"the features have {got} values, scikit-learn's output {want}: a fault here"
+        )
 
 
 # -- Transformers of transformers --------------------------------------------------
@@ -292,7 +300,7 @@ def _column_transformer(ct: ColumnTransformer, values: Sequence[Value]) -> list[
 
 
 def _feature_union(union: FeatureUnion, values: Sequence[Value]) -> list[Value]:
-    prefixes = union.verbose_feature_names_out
+    prefixes = getattr(union, "verbose_feature_names_out", True)  # 1.5 and later
     out = []
     for name, transformer in union.transformer_list:
         if transformer != "drop":
@@ -398,7 +406,8 @@ def _standard_scaler(t: StandardScaler, values: Sequence[Value]) -> list[Value]:
         )
     values = _numbers(values)
     less, by = t.mean_ if t.with_mean else None, t.scale_ if t.with_std else None
-    if values and values[0].dtype == SINGLE:
+    # Before 1.8 the parameters stayed float64, and only results were rounded.
+    if values and values[0].dtype == SINGLE and VERSION >= (1, 8):
         less, by = (None if x is None else x.astype(SINGLE) for x in (less, by))
     return _scaler(("mean", "std"), less, by, values)
 
@@ -496,7 +505,9 @@ def _function(t: FunctionTransformer, values: Sequence[Value]) -> list[Value]:
 def _log1p(value: Value) -> Value:
     dtype = None if value.dtype is None else np.log1p(np.zeros(0, value.dtype)).dtype
     if dtype not in (None, SINGLE, DOUBLE):
-        raise NotExpressible(f"{value.column}: np.log1p of {value.dtype} is {dtype}; cast it to float64")
+        raise NotExpressible(
+            f"{value.column}: np.log1p of {value.dtype} is {dtype}; cast it to float64"
+        )
     return replace(value.then({"log1p": {}}), dtype=dtype, rounded=dtype == SINGLE)
 
 
@@ -591,10 +602,16 @@ def _one_hot_encoder(t: OneHotEncoder, values: Sequence[Value]) -> list[Value]:
     for i, value in enumerate(_columns(values)):
         categories = _categories(t.categories_[i], value)
         rare = _infrequent(t, i)
-        groups = [(c, str(name)) for j, (c, name) in enumerate(zip(categories, t.categories_[i])) if j not in rare]
+        groups = [
+            (c, str(name))
+            for j, (c, name) in enumerate(zip(categories, t.categories_[i]))
+            if j not in rare
+        ]
         if rare:
             groups.append((tuple(s for j in rare for s in categories[j]), "infrequent_sklearn"))
-        unknown = {"error": REJECT, "ignore": "zeros"}.get(t.handle_unknown, "other" if rare else "zeros")
+        unknown = {"error": REJECT, "ignore": "zeros"}.get(
+            t.handle_unknown, "other" if rare else "zeros"
+        )
         dropped: tuple[Scalar, ...] = ()
         if t.drop_idx_ is not None and (drop := t.drop_idx_[i]) is not None:
             at = len(groups) - 1 if drop in rare else int(drop) - sum(j < drop for j in rare)
@@ -619,11 +636,17 @@ def _ordinal_encoder(t: OrdinalEncoder, values: Sequence[Value]) -> list[Value]:
         rare = _infrequent(t, i)
         frequent = [j for j in range(len(t.categories_[i])) if j not in rare]
         codes = []
-        for j, (category, name) in enumerate(zip(_categories(t.categories_[i], value), t.categories_[i])):
+        for j, (category, name) in enumerate(
+            zip(_categories(t.categories_[i], value), t.categories_[i])
+        ):
             if name is not None and _is_missing(name):
                 code = _code(t.encoded_missing_value)
             else:
-                code = float(frequent.index(j) if j not in rare else len(frequent) - _has_nan(t.categories_[i]))
+                code = float(
+                    frequent.index(j)
+                    if j not in rare
+                    else len(frequent) - _has_nan(t.categories_[i])
+                )
             codes += [(scalar, code) for scalar in category]
         out.append(replace(_lookup(value, codes, unknown), dtype=np.dtype(t.dtype)))
     return out
@@ -726,13 +749,19 @@ TRANSFORMERS: dict[type, Callable[[Any, Sequence[Value]], list[Value]]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Writes a fitted scikit-learn transformer down as features for millrace.",
-        epilog="A pickle runs the code that it holds: give only files that you or a colleague made. "
-        "Exit status: 0, or 1 where something cannot be expressed or read, 2 for usage.",
+        epilog="A pickle runs the code that it holds: give only files whose maker you trust. Exit "
+        "status: 0, or 1 where something cannot be expressed or read, 2 for usage.",
     )
     parser.add_argument("model", help="a pipeline or transformer, dumped by joblib or pickle")
-    parser.add_argument("--data", metavar="FILE", help="Parquet or Arrow file: the columns' names and types")
-    parser.add_argument("--columns", metavar="A,B", help="the columns' names, in the transformer's order")
-    parser.add_argument("-o", "--output", metavar="FILE", help="the fitted file; default: standard output")
+    parser.add_argument(
+        "--data", metavar="FILE", help="Parquet or Arrow file: the columns' names and types"
+    )
+    parser.add_argument(
+        "--columns", metavar="A,B", help="the columns' names, in the transformer's order"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="the fitted file; default: standard output"
+    )
     args = parser.parse_args(arguments)
     if args.data and args.columns:
         parser.error("--data and --columns both name the columns; give one")

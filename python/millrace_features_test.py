@@ -1,6 +1,6 @@
 """The exporter against scikit-learn itself, by a plain loop over what it writes.
 
-    make check-features
+make check-features
 """
 
 from __future__ import annotations
@@ -75,23 +75,35 @@ class Sklearn(unittest.TestCase):
         table = pq.read_table(FEATURES / "rows.parquet").slice(make.REAL_ROWS - REAL_ROWS)
         expected = pq.read_table(FEATURES / "expected.parquet").slice(make.REAL_ROWS - REAL_ROWS)
         names = [case.name for case in cases.cases()]
-        self.assertEqual(sorted(f"{name}.json" for name in names), sorted(p.name for p in (FEATURES / "fitted").iterdir()))
+        self.assertEqual(
+            sorted(f"{name}.json" for name in names),
+            sorted(p.name for p in (FEATURES / "fitted").iterdir()),
+        )
         for name in names:
             with self.subTest(name):
-                fitted = json.loads((FEATURES / "fitted" / f"{name}.json").read_text(encoding="utf-8"))
+                fitted = json.loads(
+                    (FEATURES / "fitted" / f"{name}.json").read_text(encoding="utf-8")
+                )
                 want = np.array(expected[name].to_pylist())
-                self._compare(fitted["features"], table.to_pylist(), want, expected[f"{name}.outcome"].to_pylist())
+                self._compare(
+                    fitted["features"],
+                    table.to_pylist(),
+                    want,
+                    expected[f"{name}.outcome"].to_pylist(),
+                )
 
-    def _compare(self, features: list[Any], rows: list[Any], want: np.ndarray, outcomes: list[str]) -> None:
+    def _compare(
+        self, features: list[Any], rows: list[Any], want: np.ndarray, outcomes: list[int]
+    ) -> None:
         for row, values, outcome in zip(rows, want, outcomes):
-            if outcome == "infinity":
+            if outcome == make.INFINITY:
                 continue  # millrace refuses them by --finite
             try:
                 got = loop.compute(features, row)
             except loop.BadRow as bad:
-                self.assertEqual(outcome, "error", f"{bad} in {row}")
+                self.assertEqual(outcome, make.ERROR, f"{bad} in {row}")
                 continue
-            self.assertEqual(outcome, "values", row)
+            self.assertEqual(outcome, make.VALUES, row)
             self.assertTrue(_within_one_ulp(got, values).all(), f"{got}, want {values}, of {row}")
 
 
@@ -104,13 +116,19 @@ def _within_one_ulp(got: Any, want: Any) -> Any:
 
 class Export(unittest.TestCase):
     def test_names_are_unique_and_hide_no_column(self) -> None:
-        bins = make_pipeline(SimpleImputer(), cases.KBinsDiscretizer(2, encode="onehot-dense", strategy="uniform"))
-        twice = make_column_transformer((StandardScaler(), ["x"]), (bins, ["x"]), verbose_feature_names_out=False)
+        bins = make_pipeline(
+            SimpleImputer(), cases.KBinsDiscretizer(2, encode="onehot-dense", strategy="uniform")
+        )
+        twice = make_column_transformer(
+            (StandardScaler(), ["x"]), (bins, ["x"]), verbose_feature_names_out=False
+        )
         names = [f.get("name", f["column"]) for f in mf.export(twice.fit(FRAME), FRAME)["features"]]
         self.assertEqual(names, ["x_2", "x_3"])
 
     def test_a_model_at_the_end_is_left_out(self) -> None:
-        pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(FRAME[["x", "n"]], [0, 1, 0, 1])
+        pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(
+            FRAME[["x", "n"]], [0, 1, 0, 1]
+        )
         alone = mf.export(pipeline[0], FRAME)
         self.assertEqual(mf.export(pipeline, FRAME), alone)
 
@@ -127,7 +145,12 @@ class Export(unittest.TestCase):
             self.assertEqual(mf.export(t, columns), want)
 
     def test_the_fitted_values_tell_the_type_where_they_can(self) -> None:
-        for t in (MinMaxScaler(), RobustScaler(), cases.MaxAbsScaler(), make_pipeline(SimpleImputer(), MinMaxScaler())):
+        for t in (
+            MinMaxScaler(),
+            RobustScaler(),
+            cases.MaxAbsScaler(),
+            make_pipeline(SimpleImputer(), MinMaxScaler()),
+        ):
             t.fit(FRAME[["x"]])
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
@@ -162,22 +185,86 @@ class Refusals(unittest.TestCase):
         x, s = FRAME[["x"]], FRAME[["s"]]
         holed = pd.DataFrame({"s": pd.Series(["a", None, np.nan], dtype=object)})
         table: list[tuple[str, BaseEstimator, Any, str]] = [
-            ("a transformer without a counterpart", PowerTransformer().fit(x), None, "^PowerTransformer: .*Leave it"),
-            ("one inside of others", make_pipeline(make_column_transformer((KNNImputer(), ["x"]))).fit(x), None, "^KNNImputer: "),
+            (
+                "a transformer without a counterpart",
+                PowerTransformer().fit(x),
+                None,
+                "^PowerTransformer: .*Leave it",
+            ),
+            (
+                "one inside of others",
+                make_pipeline(make_column_transformer((KNNImputer(), ["x"]))).fit(x),
+                None,
+                "^KNNImputer: ",
+            ),
             ("a class of the user's own", Doubled().fit(x), None, "^Doubled: "),
-            ("another function", FunctionTransformer(np.sqrt).fit(x), None, "^FunctionTransformer: sqrt is none of"),
-            ("a function of the user's own", FunctionTransformer(lambda x: x).fit(x), None, "<lambda> is none of"),
-            ("another missing value", SimpleImputer(missing_values=-1).fit(x), None, "^SimpleImputer: missing_values=-1; "),
-            ("an indicator that raises", MissingIndicator().fit(FRAME[["x", "y"]]), None, "error_on_new=False"),
-            ("None and NaN as two categories", OneHotEncoder().fit(holed), None, "^s: None and NaN are both"),
-            ("a column without a value", StandardScaler().fit(x * np.nan), FRAME, "^x: a fitted parameter is nan"),
-            ("no names", StandardScaler().fit(x.to_numpy()), None, "was fitted without column names"),
-            ("too few names", StandardScaler().fit(FRAME[["x", "n"]]), ["x"], r"fitted on 2 columns \(x, n\); 1 are named: x"),
-            ("dates as categories", OrdinalEncoder().fit(pd.DataFrame({"d": pd.to_datetime(["2013-01-01"])})), None, "^d: .*no text, number"),
-            ("a text that is a word of fill", SimpleImputer(strategy="constant", fill_value="reject").fit(s), None, "^s: 'reject'"),
+            (
+                "another function",
+                FunctionTransformer(np.sqrt).fit(x),
+                None,
+                "^FunctionTransformer: sqrt is none of",
+            ),
+            (
+                "a function of the user's own",
+                FunctionTransformer(lambda x: x).fit(x),
+                None,
+                "<lambda> is none of",
+            ),
+            (
+                "another missing value",
+                SimpleImputer(missing_values=-1).fit(x),
+                None,
+                "^SimpleImputer: missing_values=-1; ",
+            ),
+            (
+                "an indicator that raises",
+                MissingIndicator().fit(FRAME[["x", "y"]]),
+                None,
+                "error_on_new=False",
+            ),
+            (
+                "None and NaN as two categories",
+                OneHotEncoder().fit(holed),
+                None,
+                "^s: None and NaN are both",
+            ),
+            (
+                "a column without a value",
+                StandardScaler().fit(x * np.nan),
+                FRAME,
+                "^x: a fitted parameter is nan",
+            ),
+            (
+                "no names",
+                StandardScaler().fit(x.to_numpy()),
+                None,
+                "was fitted without column names",
+            ),
+            (
+                "too few names",
+                StandardScaler().fit(FRAME[["x", "n"]]),
+                ["x"],
+                r"fitted on 2 columns \(x, n\); 1 are named: x",
+            ),
+            (
+                "dates as categories",
+                OrdinalEncoder().fit(pd.DataFrame({"d": pd.to_datetime(["2013-01-01"])})),
+                None,
+                "^d: .*no text, number",
+            ),
+            (
+                "a text that is a word of fill",
+                SimpleImputer(strategy="constant", fill_value="reject").fit(s),
+                None,
+                "^s: 'reject'",
+            ),
         ]
         for sentence, transformer, columns, message in table:
-            with self.subTest(sentence), self.assertRaisesRegex(mf.NotExpressible, message), np.errstate(all="ignore"):
+            with (
+                self.subTest(sentence),
+                self.assertRaisesRegex(mf.NotExpressible, message),
+                np.errstate(all="ignore"),
+            ):
                 mf.export(transformer, columns)
 
     def test_what_is_not_fitted_is_refused_by_sklearn(self) -> None:
@@ -205,9 +292,13 @@ class CommandLine(unittest.TestCase):
     def test_a_dumped_pipeline_becomes_a_file(self) -> None:
         t = make_pipeline(SimpleImputer(), StandardScaler()).fit(FRAME[["x"]])
         joblib.dump(t, self.model)
-        cases.pa.parquet.write_table(cases.pa.Table.from_pandas(FRAME), self.folder / "train.parquet")
+        cases.pa.parquet.write_table(
+            cases.pa.Table.from_pandas(FRAME), self.folder / "train.parquet"
+        )
         file = self.folder / "fitted.json"
-        code, out, err = self.run_main("--data", str(self.folder / "train.parquet"), "-o", str(file))
+        code, out, err = self.run_main(
+            "--data", str(self.folder / "train.parquet"), "-o", str(file)
+        )
         self.assertEqual((code, out, err), (0, "", ""))
         self.assertEqual(json.loads(file.read_text()), mf.export(t, FRAME))
 

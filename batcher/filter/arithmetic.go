@@ -433,4 +433,3 @@ func magnitude(x int64) uint64 {
 	}
 	return uint64(x)
 }
-

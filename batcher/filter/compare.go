@@ -230,10 +230,14 @@ func (c *compiler) in(n *ast.BinaryNode) (predicate, error) {
 			return nil, c.at(values[i].where, "nil equals nothing; ask for nulls with == nil")
 		}
 	}
+	return c.memberOf(x, values)
+}
+
+// memberOf asks whether a value is one of several.
+func (c *compiler) memberOf(x operand, values []operand) (out predicate, err error) {
 	if set, err := c.set(x, values); set != nil || err != nil {
 		return set, err
 	}
-	var out predicate
 	for _, v := range values {
 		p, err := c.compare(v.where, opEqual, x, v)
 		if err != nil {
@@ -308,7 +312,7 @@ func (c *compiler) set(x operand, values []operand) (predicate, error) {
 	p := &leaf{column: col, text: fmt.Sprintf("(%s in [%s])", col, strings.Join(names, ", "))}
 	switch col.kind {
 	case kindText:
-		p.test = memberOf(texts)
+		p.test = textSet(texts)
 	case kindSigned, kindUnsigned, kindDate, kindTimestamp, kindTime, kindDuration:
 		p.test = newIntSet(numbers)
 	default:

@@ -79,8 +79,8 @@ func compareText(op comparison, with string) *texts {
 	return t
 }
 
-// memberOf is in of a list of texts.
-func memberOf(list []string) *texts {
+// textSet is in of a list of texts.
+func textSet(list []string) *texts {
 	has := make(map[string]struct{}, len(list))
 	for _, v := range list {
 		has[v] = struct{}{}

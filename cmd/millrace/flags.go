@@ -33,6 +33,7 @@ type runOptions struct {
 	deviceMemory                                   byteSize
 	grace                                          time.Duration
 	badRows                                        badRowOptions
+	models                                         modelFlags
 	job                                            jobOptions
 }
 
@@ -43,12 +44,13 @@ const defaultGrace = 20 * time.Second
 func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	o.addJobFlags(fs)
-	fs.StringVarP(&o.Model, "model", "m", "", "the model: path of an .onnx `FILE`")
+	o.models.AddFlags(fs)
 	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; repeatable, read in the given order")
 	fs.StringVarP(&o.Output, "output", "o", "", "where predictions go: a directory `PATH`, or one file that ends in .parquet, .arrow or .csv")
 	o.addFitFlags(fs)
 	o.addDeviceFlags(fs)
 	o.addWriteFlags(fs)
+	o.models.addLimitFlag(fs)
 	fs.StringVar(&o.ifExists, "if-exists", "error", "`WHAT` to do when the output exists: error; replace it in one step when the new one is whole; or append, in one step, files to a directory that a run published")
 	fs.BoolVar(&o.Restart, "restart", false, "drop the progress of an earlier start instead of continuing it, and score again what an equal run published")
 	fs.DurationVar(&o.grace, "grace", defaultGrace, "most `TIME` to finish parts that are begun after SIGTERM or SIGINT, such as 20s; a run that cannot finish them in it stops at once")
@@ -72,13 +74,14 @@ func (o *runOptions) addFitFlags(fs *pflag.FlagSet) {
 	addPartitionsFlag(fs, &o.Partitions)
 	fs.StringArrayVar(&o.ids, "ids", nil, "comma separated `COLUMNS` that identify a row; they come first in the output, and in rejects")
 	fs.StringArrayVar(&o.keep, "keep", nil, "comma separated `COLUMNS` to pass through to the output")
+	fs.StringVar(&o.Where, "where", "", "`EXPRESSION` on the input's columns, such as 'dep_delay != nil && distance > 0'; rows for which it is not true are left out and counted as filtered, and files and row groups that cannot hold others are not read (see docs/filters.md)")
 	fs.StringArrayVar(&o.features, "features", nil, "comma separated `COLUMNS`, or @FILE with one a line, of the model's one [N,F] input, in order (default: the model's metadata key feature_names)")
 	fs.StringArrayVar(&o.bind, "bind", nil, "`INPUT=COLUMN[,COLUMN...]`: columns of one model input (default: the column of the input's name); repeatable")
 	fs.StringArrayVar(&o.nulls, "nulls", nil, "`[COLUMN=]POLICY`: what a null becomes: error, nan, reject, or a constant; repeatable (default error)")
 	fs.BoolVar(&o.lossy, "allow-lossy-casts", false, "let casts round, such as float64 to float32, and count rounded values")
 	fs.StringArrayVar(&o.modelOutputs, "model-outputs", nil, "comma separated model `OUTPUTS` to write (default all)")
 	fs.StringVar(&o.kernels, "kernels", "auto", "`WHOSE` kernels compute: auto (millrace's for tree ensembles, imputers, scalers, linear regressors and chains of dense layers where they apply, else ONNX Runtime's), or onnxruntime (its own alone)")
-	fs.StringVar(&o.ModelSHA256, "model-sha256", "", "refuse any model file with another SHA-256 (`HEX`)")
+	o.models.addSumFlag(fs)
 }
 
 // addPartitionsFlag is for commands that read data.
@@ -164,7 +167,7 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	if job != nil {
 		o.job.apply(job, &opts)
 	}
-	return opts, nil
+	return opts, o.models.set(&opts)
 }
 
 // autoProvider leaves the choice to engine.AutoProvider.

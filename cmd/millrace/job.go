@@ -80,6 +80,7 @@ func (o *jobOptions) apply(job *jobfile.Job, opts *engine.Options) {
 		{"keep", job.Keep, &opts.Keep},
 		{"features", job.Names, &opts.Features},
 		{"model-outputs", job.ModelOutputs, &opts.ModelOutputs},
+		{"partition-by", job.PartitionBy, &opts.PartitionBy},
 	}
 	for _, l := range lists {
 		if !o.given(l.flag) {
@@ -87,6 +88,9 @@ func (o *jobOptions) apply(job *jobfile.Job, opts *engine.Options) {
 		}
 	}
 	opts.FeatureSpecs = job.Specs
+	if !o.given("model") {
+		opts.Models = job.ModelOptions()
+	}
 	if !o.given("finite") {
 		opts.Finite = finitePolicy(job.Finite)
 	}
@@ -96,8 +100,8 @@ func (o *jobOptions) apply(job *jobfile.Job, opts *engine.Options) {
 		}
 	}
 	if !o.given("nulls") {
-		if job.Nulls.All != "" {
-			opts.Nulls.Default = batcher.ParseNullPolicy(job.Nulls.All)
+		if job.Nulls.All != nil {
+			opts.Nulls.Default = batcher.ParseNullPolicy(*job.Nulls.All)
 		}
 		for column, policy := range job.Nulls.Columns {
 			opts.Nulls.ByColumn[column] = batcher.ParseNullPolicy(policy)

@@ -114,6 +114,10 @@ func (d *decoder) reference(n *node, name string, f tags) (string, bool) {
 			d.bad(n.at, "${%s}: the environment has no variable %s, or it is empty", name, name)
 			return "", false
 		}
+		if urlPassword.MatchString(value) {
+			d.bad(n.at, "${%s}: its value is a URL with a name or a password, which paths are not", name)
+			return "", false
+		}
 		return value, d.printable(n, name, value)
 	}
 	return "", false
@@ -178,5 +182,6 @@ func clipped(text string) string {
 	if len(text) > maxNameBytes {
 		text = text[:maxNameBytes] + "..."
 	}
-	return strings.Trim(fmt.Sprintf("%q", text), `"`)
+	text = fmt.Sprintf("%q", text)
+	return text[1 : len(text)-1]
 }

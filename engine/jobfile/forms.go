@@ -1,10 +1,5 @@
 package jobfile
 
-import (
-	"maps"
-	"slices"
-)
-
 // OneOrMore is a list of texts, or one text that stands for a list of it.
 type OneOrMore []string
 
@@ -59,7 +54,7 @@ func (s *Setting) fromNode(d *decoder, n *node, f tags) {
 
 // Nulls are null policies: of all columns, or by column.
 type Nulls struct {
-	All     string // of columns without their own
+	All     *string // of columns without their own; nil: the default
 	Columns map[string]string
 }
 
@@ -68,41 +63,42 @@ const othersKey = "*"
 
 func (p *Nulls) fromNode(d *decoder, n *node, f tags) {
 	if n.kind != mapNode {
-		p.All, _ = d.nullPolicy(n, f)
+		p.All = d.nullPolicy(n, f)
 		return
 	}
 	p.Columns = map[string]string{}
 	for _, e := range n.entries {
 		inner := f
 		inner.name = f.name + " of " + quoted(e.key)
-		policy, ok := d.nullPolicy(e.value, inner)
+		policy := d.nullPolicy(e.value, inner)
 		_, twice := p.Columns[e.key]
 		switch {
-		case twice || e.key == othersKey && p.All != "":
+		case twice || e.key == othersKey && p.All != nil:
 			d.bad(e.at, "key %s is doubled", quoted(e.key))
-		case !ok:
+		case policy == nil:
 		case e.key == othersKey:
 			p.All = policy
 		default:
-			p.Columns[e.key] = policy
+			p.Columns[e.key] = *policy
 		}
 	}
 }
 
-// nullPolicy is a policy as --nulls takes it.
-func (d *decoder) nullPolicy(n *node, f tags) (string, bool) {
+// nullPolicy is a policy as --nulls takes it; nil for what is none.
+func (d *decoder) nullPolicy(n *node, f tags) *string {
 	switch n.kind {
-	case textNode, boolNode:
-		return n.text, true
-	case numberNode:
-		if specialNumber.MatchString(n.text) && (n.text == ".nan" || n.text == ".NaN" || n.text == ".NAN") {
-			return "nan", true
+	case textNode:
+		text, ok := d.expand(n, f) // which refuses ${...}
+		if !ok {
+			return nil
 		}
-		return n.text, true
+		return &text
+	case boolNode, numberNode:
+		if x, ok := parseFloat(n.text); n.kind == numberNode && ok && x != x {
+			return new("nan")
+		}
+		return new(n.text)
 	}
 	d.want(n, f, "error, nan, reject or a constant")
-	return "", false
+	return nil
 }
-
-// Names are the columns that have a policy of their own, sorted.
-func (p *Nulls) Names() []string { return slices.Sorted(maps.Keys(p.Columns)) }

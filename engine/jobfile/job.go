@@ -20,11 +20,14 @@ import (
 type Job struct {
 	Parameters map[string]Parameter `json:"parameters,omitempty" doc:"values that --set NAME=VALUE gives when a run is started; ${name} stands for one. Without this key every ${name} is a text that must be given"`
 
-	Model       string    `json:"model,omitempty" expand:"path" doc:"the model: path of an .onnx file"`
-	ModelSHA256 string    `json:"model_sha256,omitempty" pattern:"^[0-9a-fA-F]{64}$" form:"64 hexadecimal digits" expand:"text" doc:"any model file with another SHA-256 is refused"`
-	Input       OneOrMore `json:"input,omitempty" expand:"path" doc:"a file, directory or glob of Parquet or Arrow files, or a list of them, read in that order"`
-	Output      string    `json:"output,omitempty" expand:"path" doc:"where predictions go: a directory, or one file that ends in .parquet, .arrow or .csv"`
-	IfExists    string    `json:"if_exists,omitempty" values:"error,replace,append" doc:"what to do when the output exists: error, the default; replace it; or append files to it"`
+	Model       string       `json:"model,omitempty" expand:"path" doc:"the model: path of an .onnx file"`
+	ModelSHA256 string       `json:"model_sha256,omitempty" pattern:"^[0-9a-fA-F]{64}$" form:"64 hexadecimal digits" expand:"text" doc:"any model file with another SHA-256 is refused"`
+	Models      []ModelEntry `json:"models,omitempty" doc:"in place of model, several models that score the same rows in one pass; the others are compared with the first"`
+	Input       OneOrMore    `json:"input,omitempty" expand:"path" doc:"a file, directory or glob of Parquet or Arrow files, or a list of them, read in that order"`
+	Partitions  Partitions   `json:"partitions,omitempty" doc:"columns made of the KEY=VALUE folders in the input's paths: auto, the default; none; or these alone, with their types"`
+	Where       string       `json:"where,omitempty" expand:"expression" doc:"an expression on the input's columns, such as dep_delay != nil && distance > 0; rows for which it is not true are left out and counted as filtered (docs/filters.md)"`
+	Output      string       `json:"output,omitempty" expand:"path" doc:"where predictions go: a directory, or one file that ends in .parquet, .arrow or .csv"`
+	IfExists    string       `json:"if_exists,omitempty" values:"error,replace,append" doc:"what to do when the output exists: error, the default; replace it; or append files to it"`
 
 	IDs  OneOrMore `json:"ids,omitempty" doc:"columns that identify a row; they come first in the output, and in rejects"`
 	Keep OneOrMore `json:"keep,omitempty" doc:"columns to pass through to the output"`
@@ -35,12 +38,14 @@ type Job struct {
 	Finite          OneOrMore            `json:"finite,omitempty" doc:"columns in which a NaN or an infinity makes a bad row, or all"`
 	AllowLossyCasts bool                 `json:"allow_lossy_casts,omitempty" doc:"let casts round, such as float64 to float32, and count rounded values"`
 
-	ModelOutputs OneOrMore `json:"model_outputs,omitempty" doc:"the model's outputs to write; default: all"`
-	OutputPrefix string    `json:"output_prefix,omitempty" expand:"text" doc:"what is put before the name of each prediction column"`
-	OutputLayout string    `json:"output_layout,omitempty" values:"auto,list,columns" doc:"several values a row as list, one column of lists; columns, one each; or auto, the default: columns for class scores"`
-	OutputFormat string    `json:"output_format,omitempty" values:"parquet,arrow,csv" doc:"parquet, arrow or csv; default: by the output's ending, else parquet"`
-	Compression  string    `json:"compression,omitempty" values:"zstd,snappy,gzip,lz4,none" doc:"zstd, the default for Parquet; snappy; gzip; lz4; or none"`
-	PartRows     int64     `json:"part_rows,omitempty" min:"1" doc:"least rows of an output part file; default 1048576"`
+	ModelOutputs   OneOrMore `json:"model_outputs,omitempty" doc:"the model's outputs to write; default: all"`
+	OutputPrefix   string    `json:"output_prefix,omitempty" expand:"text" doc:"what is put before the name of each prediction column"`
+	OutputLayout   string    `json:"output_layout,omitempty" values:"auto,list,columns" doc:"several values a row as list, one column of lists; columns, one each; or auto, the default: columns for class scores"`
+	OutputFormat   string    `json:"output_format,omitempty" values:"parquet,arrow,csv" doc:"parquet, arrow or csv; default: by the output's ending, else parquet"`
+	Compression    string    `json:"compression,omitempty" values:"zstd,snappy,gzip,lz4,none" doc:"zstd, the default for Parquet; snappy; gzip; lz4; or none"`
+	PartitionBy    OneOrMore `json:"partition_by,omitempty" doc:"columns of ids or keep whose values name the output's folders, such as date=2026-11-22/, in place of standing in the files"`
+	TargetFileSize Setting   `json:"target_file_size,omitempty" min:"1" pattern:"^[0-9]+(\\.[0-9]+)? ?([kKMGTP]i?)?B?$" form:"a size such as 256MiB" doc:"about how large an output file becomes at most, in bytes or with a unit; default: one file for each part, and for each folder of it"`
+	PartRows       int64     `json:"part_rows,omitempty" min:"1" doc:"least rows of an output part file; default 1048576"`
 
 	OnBadRow        string `json:"on_bad_row,omitempty" values:"fail,null,reject" doc:"what becomes of a row that cannot be scored: fail, the default, and the run does; null, and its predictions are; or reject, and it is left out"`
 	RefuseNaNOutput bool   `json:"refuse_nan_output,omitempty" doc:"a NaN in the model's output makes a bad row"`

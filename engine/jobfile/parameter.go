@@ -110,7 +110,7 @@ func (d *decoder) declare(e entry, p *Parameter) {
 	}
 	if p.Default != nil {
 		if err := p.checkDefault(); err != nil {
-			d.bad(e.at, "default %s of parameter %s %v", clipped(p.Default.String()), e.key, err)
+			d.bad(e.at, "default %s of parameter %s %v", quoted(p.Default.Text), e.key, err)
 			return
 		}
 	}

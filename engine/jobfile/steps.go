@@ -32,7 +32,7 @@ func (d *decoder) scalar(n *node, into *feature.Scalar, f tags) {
 		}
 	case mapNode:
 		special := n.field("number")
-		if special == nil || len(n.entries) != 1 || special.kind != textNode && special.kind != numberNode {
+		if d.vars != nil || special == nil || len(n.entries) != 1 || special.kind != textNode && special.kind != numberNode {
 			d.want(n, f, "a number, a text, true, false or null")
 			return
 		}

@@ -3,7 +3,6 @@ package jobfile
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -251,11 +250,11 @@ func (b *treeBuilder) mapping(values []*ast.MappingValueNode, at place, depth in
 			n.at = key.at
 		}
 		name := key.text
-		switch key.kind {
-		case listNode, mapNode:
+		switch t := v.Key.GetToken(); {
+		case key.kind == listNode || key.kind == mapNode:
 			b.bad(key.at, "a key must be a name")
-		case nullNode:
-			name = fmt.Sprint(v.Key)
+		case t != nil && !key.quoted: // as it is written: 1.50 is no other key than 1.50
+			name = strings.TrimSpace(t.Value)
 		}
 		n.entries = append(n.entries, entry{key: name, at: key.at, value: b.node(v.Value, key.at, depth+1)})
 	}

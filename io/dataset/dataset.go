@@ -25,6 +25,11 @@ type Options struct {
 	Parallel int
 	// IdleFiles is the most files kept open that nobody reads; 0 means 16.
 	IdleFiles int
+	// Drift says what becomes of files that differ from the first in columns or types.
+	Drift Drift
+	// Statistics are the columns whose statistics by span are kept, for
+	// Dataset.Statistics; those that are no columns do not matter.
+	Statistics []string
 	// Openers opens files by format; nil means this program's own readers.
 	Openers map[format.Name]OpenFunc
 	// Partitions are the columns to make of directories; see PartitionValue.
@@ -82,6 +87,8 @@ type Dataset struct {
 	shadowed   []string   // partition columns that some file has too
 	skipped    []string   // paths that Keep did not want
 
+	differences []Difference // of files from the first
+
 	// life is read-locked by readers and locked by Close.
 	life   sync.RWMutex
 	closed bool
@@ -109,16 +116,16 @@ func Open(ctx context.Context, paths []string, opts Options) (*Dataset, error) {
 		return nil, err
 	}
 	d.skip(opts.Keep)
-	if err := d.load(ctx, opts.Parallel); err != nil {
+	if err := d.load(ctx, &opts); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }
 
-func (d *Dataset) load(ctx context.Context, parallel int) error {
+func (d *Dataset) load(ctx context.Context, opts *Options) error {
 	errs := make([]error, len(d.unique))
 	var group errgroup.Group
-	group.SetLimit(parallel)
+	group.SetLimit(opts.Parallel)
 	for i, src := range d.unique {
 		if ctx.Err() != nil {
 			break
@@ -135,7 +142,7 @@ func (d *Dataset) load(ctx context.Context, parallel int) error {
 	if err := joinListed(errs); err != nil {
 		return err
 	}
-	if err := d.reconcile(); err != nil {
+	if err := d.reconcile(opts.Drift); err != nil {
 		return err
 	}
 	for _, src := range d.files {

@@ -114,6 +114,10 @@ func (r *fakeReader) NullCount(column int) (int64, bool) {
 	return int64(column), r.file.fields[column].Nullable
 }
 
+func (r *fakeReader) Statistics(span, column int) format.Statistics {
+	return format.Statistics{Nulls: int64(span), Min: int64(column), Max: int64(column)}
+}
+
 func (r *fakeReader) Close() error {
 	r.fakes.mu.Lock()
 	defer r.fakes.mu.Unlock()

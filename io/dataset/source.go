@@ -25,6 +25,8 @@ type source struct {
 	// partition has one row for each partition column; files share equal ones.
 	partition []arrow.Array
 
+	statistics map[string][]format.Statistics // by column and span; of those asked for
+
 	mu struct {
 		sync.Mutex
 
@@ -117,7 +119,9 @@ func (p *pool) load(src *source) error {
 	if err != nil {
 		return err
 	}
-	err = src.describe(reader)
+	if err = src.describe(reader); err == nil {
+		src.keepStatistics(reader, p.opts.Statistics)
+	}
 	return errors.Join(err, p.release(src))
 }
 

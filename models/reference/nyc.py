@@ -104,9 +104,7 @@ def _save_bare(pipeline: Pipeline, frame: pd.DataFrame) -> None:
     regression = pipeline[-1]
     types = [("features", FloatTensorType([None, regression.n_features_in_]))]
     opset = {"": OPSET, "ai.onnx.ml": 3}
-    model = to_onnx(
-        regression, initial_types=types, target_opset=opset, options={"zipmap": False}
-    )
+    model = to_onnx(regression, initial_types=types, target_opset=opset, options={"zipmap": False})
     save_model(model, BARE, {})
     millrace_features.save(pipeline, HERE / f"{BARE.name}.features.json", frame)
 

@@ -99,7 +99,9 @@ def _key(value: Any) -> str:
         return value
     if isinstance(value, bool):
         return str(value).lower()
-    return str(int(value)) if float(value).is_integer() and abs(value) < 2**53 else repr(float(value))
+    return (
+        str(int(value)) if float(value).is_integer() and abs(value) < 2**53 else repr(float(value))
+    )
 
 
 def _map(value: Any, settings: Any) -> Any:

@@ -4,8 +4,8 @@
 
 The transformers of cases.py are fitted on all flights of 2013. rows.parquet holds some
 of them and rows made to be awkward; expected.parquet has, by case, the values that
-scikit-learn gives for each, and what came of it: values, error, or infinity, which is an
-error, too. fitted/ has the features as python/millrace_features.py writes them.
+scikit-learn gives for each, and in CASE.outcome what came of it: VALUES, ERROR, or
+INFINITY, which is an error, too. fitted/ has the features as the exporter writes them.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ sys.path.insert(0, str(ROOT / "python"))
 import cases  # noqa: E402
 import millrace_features  # noqa: E402
 
+VALUES, ERROR, INFINITY = range(3)
 REAL_ROWS = 1500
 FLOAT = [0.0, -0.0, 1e-45, -1e-45, 3.4028234663852886e38, -3.4028234663852886e38]
 FLOAT += [math.nan, None, math.inf, -math.inf, 1.0, -1.0, 80.1, 57.0, 62.5]
@@ -41,7 +42,9 @@ AWKWARD: dict[str, list[Any]] = {
     **dict.fromkeys(cases.DOUBLE, [*FLOAT, 5e-324, 1.7e308, -1.7e308, 0.1, 1 / 3]),
     **dict.fromkeys(cases.INTEGERS, [0, -1, 13, 24, 1000, 1001, 17, 4983, 2**53 + 1, -(2**62)]),
     **dict.fromkeys(cases.HOLED, [None, 0, -1, 55, 2013, 2014, 2**53]),
-    **dict.fromkeys(cases.TEXT, ["", "ZZ", "aa", "AA ", "É", "AAA", "reject", "nan", "infrequent_sklearn"]),
+    **dict.fromkeys(
+        cases.TEXT, ["", "ZZ", "aa", "AA ", "É", "AAA", "reject", "nan", "infrequent_sklearn"]
+    ),
     **dict.fromkeys(cases.HOLED_TEXT, [None, "", "boeing", "BOEING", "NONE", "missing", "null"]),
 }
 
@@ -50,7 +53,8 @@ def main() -> int:
     flights = cases.raw(pq.read_table(DATA / "nyc-flights.parquet"))
     frame = flights.to_pandas()
     rows = _rows(flights)
-    write(rows, HERE / "rows.parquet")
+    ids = pa.array(range(rows.num_rows))
+    write(rows.add_column(0, "id", ids), HERE / "rows.parquet")
     (HERE / "fitted").mkdir(exist_ok=True)
     taken = rows.to_pandas()
     columns: dict[str, pa.Array] = {}
@@ -59,7 +63,7 @@ def main() -> int:
         millrace_features.save(transformer, HERE / "fitted" / f"{case.name}.json", frame)
         values, outcomes = transform(transformer, taken[case.columns])
         columns[case.name] = _lists(values)
-        columns[f"{case.name}.outcome"] = pa.array(outcomes)
+        columns[f"{case.name}.outcome"] = pa.array(outcomes, pa.int32())
     write(pa.table(columns), HERE / "expected.parquet")
     return 0
 
@@ -80,7 +84,7 @@ def _rows(flights: pa.Table) -> pa.Table:
     return pa.concat_tables([real, pa.Table.from_pylist(made, real.schema)])
 
 
-def transform(transformer: Any, frame: pd.DataFrame) -> tuple[npt.NDArray[np.float64], list[str]]:
+def transform(transformer: Any, frame: pd.DataFrame) -> tuple[npt.NDArray[np.float64], list[int]]:
     """The values of each row, and what came of it. Rows with an error are found by halving."""
     try:
         out = transformer.transform(frame)
@@ -89,11 +93,13 @@ def transform(transformer: Any, frame: pd.DataFrame) -> tuple[npt.NDArray[np.flo
             half = len(frame) // 2
             first, second = (transform(transformer, f) for f in (frame[:half], frame[half:]))
             width = max(first[0].shape[1], second[0].shape[1])
-            parts = [np.resize(v, (len(v), width)) if v.shape[1] == 0 else v for v, _ in (first, second)]
+            parts = [
+                np.resize(v, (len(v), width)) if v.shape[1] == 0 else v for v, _ in (first, second)
+            ]
             return np.concatenate(parts), first[1] + second[1]
-        return np.zeros((1, 0)), ["infinity" if "infinity" in str(error) else "error"]
+        return np.zeros((1, 0)), [INFINITY if "infinity" in str(error) else ERROR]
     dense = out.toarray() if scipy.sparse.issparse(out) else np.asarray(out)
-    return dense.astype(np.float64), ["values"] * len(frame)
+    return dense.astype(np.float64), [VALUES] * len(frame)
 
 
 def _lists(values: npt.NDArray[np.float64]) -> pa.Array:
