@@ -17,7 +17,10 @@ type ExplainedMemory struct {
 	Decoded     int64 `json:"decoded"`     // record batches on their way, mapped ones too
 	Written     int64 `json:"written"`     // results that wait, and row groups that are being filled and compressed
 	Slack       int64 `json:"slack"`       // what the collector of garbage lets lie
-	Total       int64 `json:"total"`
+	// Unique is what finding duplicates takes, before a session is open and anything is
+	// written: of the total only where that is more.
+	Unique int64 `json:"unique"`
+	Total  int64 `json:"total"`
 
 	Limit   int64       `json:"limit"` // 0: none
 	Source  LimitSource `json:"limit_from"`
@@ -77,6 +80,8 @@ type footprint struct {
 	tensor    int64 // a row of inputs and outputs
 	lists     int64 // of result, what lies in lists, which have as many bytes of levels
 	result    int64 // a row of the output
+	unique    int64 // of the keys of rows that are to be unique, while they are gathered
+	found     int64 // of those that are not, while the run goes on
 }
 
 func (p *Plan) footprint() *footprint {
@@ -90,6 +95,7 @@ func (p *Plan) footprint() *footprint {
 			f.spanBytes = max(f.spanBytes, p.Dataset.Spans(s.File)[s.Span].Bytes)
 		}
 	}
+	f.unique, f.found = p.uniqueBytes()
 	for i := range p.outputs {
 		if o := &p.outputs[i]; p.Options.Format == format.Parquet && len(o.fields()) == 1 && o.width() > 1 {
 			f.lists += int64(o.width()) * elementBytes(o.value.Elem)
@@ -158,7 +164,9 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	waiting := waitingRows(a.WaitingRows, f.result, a.Workers, a.BatchRows)
 	m.Written = (f.result + f.lists) * min(waiting+2*rowGroupRows*int64(writersFor(a.Workers, f.parts)), f.rows)
 	m.Slack = (garbage + m.Written) / 2 // see cmd/millrace: the heap grows by half before it is collected
-	m.Total = m.Program + m.Model + m.Tensors + m.Activations + m.Decoded + m.Written + m.Slack
+	m.Unique = f.unique + f.unique/2    // and garbage
+	m.Total = m.Program + m.Model + m.Tensors + m.Activations + m.Decoded + m.Written + m.Slack + f.found
+	m.Total = max(m.Total, m.Program+m.Model+m.Decoded+m.Unique)
 	return m
 }
 

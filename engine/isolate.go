@@ -226,11 +226,17 @@ func (p *Plan) stageApart(ctx context.Context, lib *ort.Library, staging *ledger
 	for part := range c.done {
 		c.done[part] = part != a.Part
 	}
+	found, err := p.findDuplicates(ctx, staging.Scratch)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, found.close()) }()
 	scoring, err := p.choose(ctx, lib, &a.Choice)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, scoring.close()) }()
+	scoring.reject(found)
 	if err := staging.Begin(json.RawMessage("{}")); err != nil {
 		return err
 	}

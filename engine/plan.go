@@ -45,6 +45,8 @@ type Plan struct {
 	choice *Choice
 	// digested is how the inputs were digested; nil before everything is read.
 	digested *DigestChoice
+	// duplicates are those of --unique; nil before they are looked for, and without it.
+	duplicates *DuplicatesFound
 	// rewriteCheck is how the rewritten model compares; nil unless it was checked.
 	rewriteCheck *RewriteCheck
 
@@ -173,6 +175,9 @@ func (p *Plan) fit() error {
 		return err
 	}
 	if err := p.pass(schema); err != nil {
+		return err
+	}
+	if _, err := p.uniqueKeys(); err != nil {
 		return err
 	}
 	if err := p.chooseBatch(); err != nil {

@@ -118,11 +118,20 @@ func (l *layout) batchOf(p *Plan, part int, place int64) (first, n int64) {
 
 // originOf is the input file and row at a place in a part.
 func (l *layout) originOf(part int, place int64) (file string, row int64) {
+	at, row := l.fileOf(part, place)
+	if at < 0 {
+		return "", -1
+	}
+	return l.files[at], row
+}
+
+// fileOf is originOf with the file's place among all; below 0 where there is none.
+func (l *layout) fileOf(part int, place int64) (file int, row int64) {
 	for _, s := range l.parts[part].Spans {
 		if place < s.Rows {
-			return l.files[s.File], s.FirstRow + place
+			return s.File, s.FirstRow + place
 		}
 		place -= s.Rows
 	}
-	return "", -1
+	return -1, -1
 }

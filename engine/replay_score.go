@@ -36,6 +36,11 @@ func (r *replayer) score(ctx context.Context, p *Plan, l *layout, lib *ort.Libra
 		rows = max(rows, n)
 	}
 	scoring.usePool(1)
+	if recorded, err := r.recordedDuplicates(ctx, p, l, found); err != nil {
+		return err
+	} else if len(recorded) > 0 {
+		scoring.duplicates = recorded
+	}
 	s := &rescorer{replayer: r, plan: p, layout: l, worker: scoring.worker(int(rows), &Progress{}), form: p.newRejectForm()}
 	defer func() { err = errors.Join(err, s.worker.close()) }()
 	for len(found) > 0 {

@@ -68,6 +68,8 @@ type Summary struct {
 	ORTVersion string           `json:"ort_version"`
 	ORTPath    string           `json:"ort_path"`
 	Rewrites   []string         `json:"rewrites,omitempty"`
+	// Duplicates are those of Options.Unique; nil without it.
+	Duplicates *DuplicatesFound `json:"duplicates,omitempty"`
 	// Digest is how the inputs were digested.
 	Digest *DigestChoice `json:"digest,omitempty"`
 	// RewriteCheck is how the first rows compared with the model as exported.
@@ -154,11 +156,20 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 			progress.OnResume(taken)
 		}
 	}
+	found, err := p.findDuplicates(ctx, staging.Scratch)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, found.close()) }()
+	if p.duplicates != nil && progress.OnDuplicates != nil {
+		progress.OnDuplicates(p.duplicates)
+	}
 	scoring, err := p.choose(ctx, lib, before)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, scoring.close()) }()
+	scoring.reject(found)
 	if progress.OnChoice != nil {
 		progress.OnChoice(p.choice)
 	}
@@ -297,6 +308,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 		PeakMemoryBytes: peakMemory(),
 		Features:        c.features.summaries(c.plan.Binding),
 		Digest:          c.plan.digested,
+		Duplicates:      c.plan.duplicates,
 		ORTVersion:      lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Model.Rewrites, RewriteCheck: c.plan.rewriteCheck,
 	}, nil
 }

@@ -16,6 +16,8 @@ type scoring struct {
 	memory  func(bytes int) ([]byte, error) // of tensors, page-locked; nil on the CPU
 	outputs []outputSpec
 	pool    *outputPool
+
+	duplicates duplicateSource // of the workers made from now on; nil where they are no rejects
 }
 
 // openScoring makes the session of the plan's model; the caller closes it.
@@ -65,6 +67,13 @@ func (p *Plan) openScoringOf(model *models.Model, lib *ort.Library, intraOpThrea
 	return s, nil
 }
 
+// reject has the workers made from now on reject duplicates, if there are rows to reject.
+func (s *scoring) reject(found *duplicates) {
+	if found != nil && s.plan.Options.rejectsDuplicates() {
+		s.duplicates = found
+	}
+}
+
 // usePool gives the workers made from now on output buffers to share, at most
 // inFlight of them kept for reuse.
 func (s *scoring) usePool(inFlight int) {
@@ -81,14 +90,14 @@ func (s *scoring) worker(rows int, progress *Progress) *worker {
 	if s.plan.padded() {
 		assembler.Pad()
 	}
-	if s.plan.Options.OnBadRow != BadFail {
+	if s.plan.Options.OnBadRow != BadFail || s.duplicates != nil {
 		assembler.RejectBad()
 	}
 	return &worker{
 		scoring: s, assembler: assembler,
 		outputs: append([]outputSpec(nil), s.outputs...), pool: s.pool, progress: progress,
 		rows: rows, padded: s.plan.padded(), seen: newFeatureCounts(s.plan.Binding),
-		onBadRow: s.plan.Options.OnBadRow, refusesNaN: s.plan.Options.RefuseNaN,
+		onBadRow: s.plan.Options.OnBadRow, refusesNaN: s.plan.Options.RefuseNaN, duplicates: s.duplicates,
 	}
 }
 

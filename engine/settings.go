@@ -9,6 +9,7 @@ import (
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -60,6 +61,8 @@ type settings struct {
 	Finite            batcher.FinitePolicy `json:"finite"`
 	RefuseNaN         bool                 `json:"refuse_nan_output"`
 	Digest            *DigestChoice        `json:"digest"`
+	Unique            unique.Spec          `json:"unique"`
+	Duplicates        *DuplicatesFound     `json:"duplicates"`
 }
 
 // Settings are the run's settings after defaults, for the manifest.
@@ -80,6 +83,7 @@ func (p *Plan) Settings() map[string]any {
 		BatchSize: o.BatchRows, Choice: p.choice, Workers: o.Workers, Readers: o.Readers, PartRows: o.PartRows, IntraOpThreads: o.IntraOpThreads,
 		MemoryLimit: p.limit, MemoryLimitFrom: p.limitSource, MemoryLowered: append([]Lowered{}, p.lowered...),
 		IfExists: o.IfExists, MaxBadRows: o.MaxRejects, MaxBadRowsPercent: o.MaxRejectPercent, OnBadRow: o.OnBadRow, Finite: o.Finite, RefuseNaN: o.RefuseNaN, Digest: p.digested,
+		Unique: o.Unique, Duplicates: p.duplicates,
 	}
 	byName := map[string]any{}
 	v := reflect.ValueOf(s)
@@ -112,6 +116,7 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 		TF32: s.TF32, DeviceMemory: s.DeviceMemory, AllowCPUNodes: s.AllowCPUNodes, EngineCache: s.EngineCache,
 		Kernels: s.Kernels, BatchRows: s.BatchSize, Workers: s.Workers, Readers: s.Readers, PartRows: s.PartRows, IntraOpThreads: s.IntraOpThreads,
 		MemoryLimit: s.MemoryLimit, IfExists: s.IfExists, MaxRejects: s.MaxBadRows, MaxRejectPercent: s.MaxBadRowsPercent, OnBadRow: s.OnBadRow, Finite: s.Finite, RefuseNaN: s.RefuseNaN,
+		Unique: s.Unique,
 	}
 	if s.Digest != nil {
 		o.Digest = s.Digest.Asked

@@ -13,6 +13,7 @@ import (
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/models"
 )
@@ -38,6 +39,7 @@ func TestOptionsComeBackFromAManifest(t *testing.T) {
 		MemoryLimit: 1<<60 + 3, IfExists: ledger.IfExistsReplace, MaxRejects: 7, MaxRejectPercent: 2.5, OnBadRow: BadNull,
 		Finite: batcher.FinitePolicy{All: true, Columns: []string{"a"}}, RefuseNaN: true,
 		Digest: DigestXXH3,
+		Unique: unique.Spec{Columns: []string{"id"}, On: unique.OnReject, Mode: unique.Exact},
 	}
 	v := reflect.ValueOf(want)
 	for i := range v.NumField() {

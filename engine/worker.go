@@ -86,6 +86,8 @@ type worker struct {
 	onBadRow   OnBadRow
 	refusesNaN bool // in predictions
 
+	duplicates duplicateSource // nil where they are no rejects
+
 	inputs []*ort.Tensor
 	made   []madeOf      // what inputs[i] was made of
 	seen   featureCounts // that earlier results carry
@@ -108,6 +110,9 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, erro
 		return nil, err
 	}
 	res := &result{batch: batch, rejects: rejectsOf(tensors.Rejects), features: w.seen.since(w.assembler.Counts())}
+	if err := w.rejectDuplicates(res, tensors.Rejects); err != nil {
+		return nil, err
+	}
 	stop = stopwatch(&w.progress.infer)
 	err = w.compute(ctx, res)
 	if rowsFail(ctx, err) {
@@ -127,6 +132,20 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, erro
 	w.progress.RowsScored.Add(int64(batch.Rows))
 	w.progress.batches.Add(1)
 	return res, nil
+}
+
+// rejectDuplicates puts a batch's duplicates before its other rejects, and fails where
+// another row is bad and none may be: that the assembler leaves to it.
+func (w *worker) rejectDuplicates(res *result, assembled []batcher.Reject) error {
+	if w.duplicates == nil {
+		return nil
+	}
+	out, err := w.duplicates.of(res.batch)
+	if err == nil && w.onBadRow == BadFail {
+		err = firstBad(res.batch, assembled, out)
+	}
+	res.rejects = append(out, res.rejects...)
+	return err
 }
 
 // compute makes a result's predictions of the inputs of its batch.

@@ -92,6 +92,9 @@ func (r *planReport) Text(w io.Writer) error {
 	if r.BatchAuto {
 		b.WriteString("         a tuned profile, or the first rows, may choose another size when the run starts (--batch-size auto)\n")
 	}
+	if r.Unique != nil {
+		fmt.Fprintf(&b, "unique   %s\n", uniqueText(r.Unique))
+	}
 	r.providerText(&b)
 	m := &r.Memory
 	fmt.Fprintf(&b, "memory   about %s: program %s, model %s, tensors %s, columns %s, results written %s, garbage %s\n",

@@ -31,6 +31,7 @@ type runOptions struct {
 	deviceMemory                                   byteSize
 	grace                                          time.Duration
 	badRows                                        badRowOptions
+	unique                                         uniqueOptions
 }
 
 // defaultGrace is how long a run that is asked to stop may go on to finish its parts:
@@ -100,6 +101,7 @@ func (o *runOptions) addWriteFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.Compression, "compression", "", "`CODEC`: zstd, snappy, gzip, lz4 or none (default zstd for Parquet, else none)")
 	fs.StringVar(&o.digest, "digest", "auto", "`WHAT` the manifest proves inputs by: sha256 or xxh3 (XXH3-128) of every file's bytes; size-mtime (size and time of change, nothing is digested); or auto: the strongest of them that takes at most 3% of the run")
 	o.badRows.AddFlags(fs, &o.Options)
+	o.unique.AddFlags(fs)
 }
 
 // options turns the flags into the engine's options.
@@ -112,6 +114,7 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	opts.Keep = joinColumns(o.keep)
 	opts.ModelOutputs = joinColumns(o.modelOutputs)
 	o.badRows.set(&opts)
+	o.unique.set(&opts)
 	opts.Layout = engine.Layout(o.layout)
 	opts.Kernels = engine.Kernels(o.kernels)
 	opts.Digest = engine.DigestMode(o.digest)

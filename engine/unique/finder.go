@@ -50,7 +50,7 @@ type Finder struct {
 // NewFinder makes a Finder of rows with such keys.
 func NewFinder(keys *Keys, opts Options) *Finder {
 	f := &Finder{keys: keys, opts: opts}
-	most := min(opts.Rows, opts.BudgetBytes/entryBytes)
+	most := min(opts.Rows, opts.BudgetBytes/EntryBytes)
 	for i := range f.mu.piles { // a little more, since hashes are spread by chance
 		f.mu.piles[i].entries = make([]entry, 0, most/piles+most/piles/16+16)
 	}
@@ -98,7 +98,7 @@ func (f *Finder) add(entries []entry, bytes []byte) error {
 		f.mu.piles[e.hi>>(64-pileBits)].add(*e, bytes[e.at:e.at+e.size])
 	}
 	f.mu.rows += int64(len(entries))
-	f.mu.bytes += int64(len(entries))*entryBytes + int64(len(bytes))
+	f.mu.bytes += int64(len(entries))*EntryBytes + int64(len(bytes))
 	if f.mu.bytes <= f.opts.BudgetBytes {
 		return nil
 	}
@@ -131,8 +131,9 @@ func (f *Finder) spillLocked() error {
 }
 
 func (f *Finder) sortLocked() error {
+	spare := &spares{}
 	return each(f.opts.Workers, func(i int) error {
-		f.mu.piles[i].sort()
+		f.mu.piles[i].sort(spare)
 		return nil
 	})
 }

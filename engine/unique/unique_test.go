@@ -106,7 +106,7 @@ func TestPropertyFind(t *testing.T) {
 			t.Fatal(err)
 		}
 		rows := len(values)
-		f := NewFinder(keys, Options{BudgetBytes: rapid.SampledFrom([]int64{1, 40 * entryBytes, 1 << 20}).Draw(t, "budget"), Dir: dir, Workers: 2, Rows: int64(rows)})
+		f := NewFinder(keys, Options{BudgetBytes: rapid.SampledFrom([]int64{1, 40 * EntryBytes, 1 << 20}).Draw(t, "budget"), Dir: dir, Workers: 2, Rows: int64(rows)})
 		var group sync.WaitGroup
 		pieces := rapid.Permutation([]int{0, 1, 2, 3, 4, 5, 6, 7}).Draw(t, "order")
 		for _, piece := range pieces {
