@@ -323,7 +323,7 @@ func elementBytes(e models.ElementType) int64 {
 // knownNulls fails a run before it starts when statistics already show nulls
 // where none are allowed.
 func (p *Plan) knownNulls() error {
-	if p.Options.OnBadRow != BadFail {
+	if p.Options.OnBadRow != BadFail || p.Options.rejectsDuplicates() { // whose nulls do not count
 		return nil
 	}
 	var columns []string
