@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -41,6 +42,15 @@ type DuplicatesFound struct {
 	MistakeChance float64 `json:"mistake_chance"`
 	SpilledBytes  int64   `json:"spilled_bytes"` // written to disk meanwhile
 	Seconds       float64 `json:"seconds"`
+}
+
+// recordedFound is what a published run found; nil where it did not look.
+func recordedFound(m *ledger.Manifest) (found *DuplicatesFound) {
+	text, err := json.Marshal(m.Settings["duplicates"])
+	if err != nil || json.Unmarshal(text, &found) != nil {
+		return nil
+	}
+	return found
 }
 
 // onDuplicate is what becomes of a duplicate, after the policy of bad rows is asked.
@@ -235,7 +245,7 @@ func (d *duplicates) word(p *Plan) {
 		names[i] = strconv.Quote(name)
 	}
 	if d.says = strings.Join(names, ", ") + " are those of"; len(names) == 1 {
-		d.column, d.says = p.Options.Unique.Columns[0], "is that of"
+		d.column, d.says = p.Options.Unique.Columns[0], names[0]+" is that of"
 	}
 }
 
@@ -271,12 +281,9 @@ func (d *duplicates) fail() error {
 	if !any {
 		return nil
 	}
-	at, column := d.numbers.origin(dup.Row), ""
-	if d.column != "" {
-		column = fmt.Sprintf("column %q, ", d.column)
-	}
-	return fmt.Errorf("%w: %d rows are duplicates; the first: %s: %srow %d: %s; correct them, or let them go by --on-duplicate reject, null or count",
-		ErrBadRows, d.found.Rows(), d.files[at.File], column, at.Row, d.reason(dup))
+	at := d.numbers.origin(dup.Row)
+	return fmt.Errorf("%w: %d rows are duplicates; the first: %s row %d: %s; correct them, or let them go by --on-duplicate reject, null or count",
+		ErrBadRows, d.found.Rows(), d.files[at.File], at.Row, d.reason(dup))
 }
 
 func (d *duplicates) close() error {

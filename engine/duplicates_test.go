@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -169,7 +170,7 @@ func (d *keyed) checkRejects(t *testing.T, opts engine.Options, of []int) {
 	}
 	column, says := "", `"t", "k" are those of`
 	if len(opts.Unique.Columns) == 1 {
-		column, says = "k", "is that of"
+		column, says = "k", `"k" is that of`
 	}
 	var want, got []string
 	for i, f := range of {
@@ -223,7 +224,7 @@ func TestDuplicatesThatFail(t *testing.T) {
 		says   string
 	}{
 		{"any", func(o *engine.Options) { o.Unique.On = unique.OnFail }, engine.ErrBadRows,
-			fmt.Sprintf(`%d rows are duplicates; the first: %s: column "k", row %d: duplicate: is that of row %d of %s`, count(of), d.files[0], first, of[first], d.files[0])},
+			fmt.Sprintf(`%d rows are duplicates; the first: %s row %d: duplicate: "k" is that of row %d of %s`, count(of), d.files[0], first, of[first], d.files[0])},
 		{"too many", func(o *engine.Options) { o.Unique.On, o.MaxRejects = unique.OnReject, 5 }, engine.ErrBadRows, "--max-bad-rows allows 5"},
 		{"no such column", func(o *engine.Options) { o.Unique.Columns = []string{"kk"} }, engine.ErrUsage, `--unique: no column "kk" in the data (did you mean "k"?)`},
 		{"another word", func(o *engine.Options) { o.Unique.On = "drop" }, engine.ErrUsage, "--on-duplicate (drop) must be"},
@@ -337,10 +338,14 @@ func TestDuplicatesOfContinuedRuns(t *testing.T) {
 	}
 	check(summary)
 	opts.Output = filepath.Join(t.TempDir(), "out")
-	killedIn(t, lib, opts, 2, 39)
-	opts.ScoreApart = apart(t, lib, opts)
-	if summary, err = start(t, lib, opts, func(*engine.Plan, *engine.Progress) {}); err != nil {
-		t.Fatal(err)
+	killedIn(t, lib, opts, 2, len(whole.Outputs)-1)
+	apartOnce, calls := apart(t, lib, opts), 0
+	opts.ScoreApart = func(ctx context.Context, path string) error {
+		calls++
+		return apartOnce(ctx, path)
+	}
+	if summary, err = start(t, lib, opts, func(*engine.Plan, *engine.Progress) {}); err != nil || calls != 1 {
+		t.Fatalf("%v, after %d processes; want one", err, calls)
 	}
 	check(summary)
 	opts.Unique.On = unique.OnNull

@@ -136,6 +136,7 @@ func (p *Plan) alreadyDone(m *ledger.Manifest) *Summary {
 	return &Summary{
 		Already: true, Run: m.Run, Output: p.Options.Output, Outputs: m.Outputs, Rejects: m.Rejects, Rows: m.Ledger,
 		Started: m.Started, Finished: m.Finished, Provider: p.Options.Provider, Features: []FeatureSummary{}, ORTVersion: m.Versions.ORT,
+		Duplicates: recordedFound(m),
 	}
 }
 
