@@ -50,6 +50,9 @@ type Plan struct {
 	// rewriteCheck is how the rewritten model compares; nil unless it was checked.
 	rewriteCheck *RewriteCheck
 
+	// loadDeaths is how many starts died while the model was loaded and tried.
+	loadDeaths int
+
 	// limit is the memory limit in bytes, 0 for none, and lowered what it changed.
 	limit       int64
 	limitSource LimitSource

@@ -100,6 +100,7 @@ func (o *StageOptions) Validate() error {
 //	DIR/.out.millrace.lock                 held from Stage to Discard
 //	DIR/.out.millrace-RUN/                 the run's own directory
 //	    journal
+//	    loading                            while the model is loaded
 //	    rejects-00000.arrow                of each part that has some
 //	    data/                              becomes DIR/out
 //	        part-00000.parquet _SUCCESS
@@ -164,6 +165,8 @@ type Staging struct {
 		first   int      // number of the first output file
 		taken   *Journal // of the run that is continued; nil for a fresh one
 		journal *journal // nil before Begin
+
+		loadDeaths int // of starts before this one, see LoadDeaths
 	}
 }
 
@@ -231,7 +234,10 @@ func (s *Staging) prepare() error {
 	if err != nil {
 		return outputError(s.output, err)
 	}
-	if s.mu.before, err = s.readHistory(dead); err != nil {
+	if s.mu.before, err = s.readHistory(dead); err == nil {
+		err = s.readLoading(dead)
+	}
+	if err != nil {
 		return outputError(s.output, err)
 	}
 	if err := s.publishedAlready(); err != nil {
