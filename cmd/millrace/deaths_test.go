@@ -99,9 +99,9 @@ func TestModelThatKillsAtLoad(t *testing.T) {
 // fourth publishes what a run would have that nobody touched.
 func TestKilledTwiceInOnePart(t *testing.T) {
 	k := newKillable(t)
-	writeDivisors(t, filepath.Join(k.dir, "in.parquet"), 60_000)
+	writeDivisors(t, filepath.Join(k.dir, "in.parquet"), 24_000)
 	// Batches of one row, so that a part takes its time.
-	args := []string{"--model", "divide.onnx", "--ids", "x", "--part-rows", "20000", "--batch-size", "1", "--workers", "1", "--quiet", "--output"}
+	args := []string{"--model", "divide.onnx", "--ids", "x", "--part-rows", "8000", "--batch-size", "1", "--workers", "1", "--quiet", "--output"}
 	if text, err := k.command(append(args, "whole")...).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
