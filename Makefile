@@ -91,6 +91,10 @@ data: venv ## Fetch the flights and derive the wide tables into .data/ (needs np
 reference-models: data ## Train the reference models and their golden predictions again
 	.venv/bin/python models/reference/train.py
 
+.PHONY: check-features
+check-features: venv ## Compare the exporter of scikit-learn's transformers with scikit-learn itself (15 seconds)
+	@.venv/bin/python -W ignore -m unittest discover -s python -p '*_test.py'
+
 .PHONY: memory
 memory: runtime build ## Measure peak memory for 30M and for 120M rows (needs make data)
 	@bench/memory.sh

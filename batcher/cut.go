@@ -22,6 +22,17 @@ type Segment struct {
 	Record     arrow.RecordBatch
 	From, Rows int
 	Origin     Origin // of row From
+	// Numbers are the row numbers in the file of the record batch's rows, where some
+	// of the file's were taken out; nil where they follow each other.
+	Numbers []int64
+}
+
+// At is where the segment's r-th row lies.
+func (s *Segment) At(r int) Origin {
+	if s.Numbers != nil {
+		return Origin{File: s.Origin.File, Row: s.Numbers[s.From+r]}
+	}
+	return s.Origin.at(r)
 }
 
 // Whole is the segment of all rows of a record batch, and takes it over.
@@ -45,14 +56,17 @@ func (b *Batch) Release() {
 
 // Cutter cuts the rows of a part into batches.
 //
-// Where batch edges fall depends on the spans' row counts and on the batch
-// size alone, so that any number of workers, any resume and any sharding by
-// parts give the same batches:
+// Where batch edges fall depends on the spans' row counts, of them on those that pass
+// a filter, and on the batch size alone, so that any number of workers, any resume and
+// any sharding by parts give the same batches:
 //
 //	a span of at least Rows rows starts and ends on a batch edge: every batch
 //	    within it holds Rows rows but its last. No batch then reaches over two
 //	    record batches of a mapped file, and all of them can be views;
 //	shorter spans that follow each other are joined up to Rows rows.
+//
+// Whether a span is a short one its announced rows say, whatever a filter leaves of them:
+// only where all pass are they what is cut.
 //
 // A model with a fixed batch dimension wants as few short batches as possible,
 // since each is padded: with JoinSpans spans are always joined.
@@ -85,7 +99,7 @@ func NewCutter(rows int, join Joining, emit func(*Batch) error) *Cutter {
 	return &Cutter{rows: rows, join: join, emit: emit, pending: &Batch{}}
 }
 
-// StartSpan announces a span and the rows it holds.
+// StartSpan announces a span and the rows it holds, before any filter.
 func (c *Cutter) StartSpan(rows int64) error {
 	wasLong := c.long
 	c.long = c.join == JoinShortSpans && rows >= int64(c.rows)
@@ -97,11 +111,15 @@ func (c *Cutter) StartSpan(rows int64) error {
 
 // Add cuts a record batch of the current span, which it borrows.
 func (c *Cutter) Add(record arrow.RecordBatch, origin Origin) error {
-	total := int(record.NumRows())
-	for at := 0; at < total; {
-		n := min(total-at, c.rows-c.pending.Rows)
-		record.Retain()
-		c.pending.Segments = append(c.pending.Segments, Segment{Record: record, From: at, Rows: n, Origin: origin.at(at)})
+	return c.AddSegment(Whole(record, origin))
+}
+
+// AddSegment cuts rows of a record batch of the current span, which it borrows.
+func (c *Cutter) AddSegment(s Segment) error {
+	for at := 0; at < s.Rows; {
+		n := min(s.Rows-at, c.rows-c.pending.Rows)
+		s.Record.Retain()
+		c.pending.Segments = append(c.pending.Segments, Segment{Record: s.Record, From: s.From + at, Rows: n, Origin: s.At(at), Numbers: s.Numbers})
 		c.pending.Rows += n
 		at += n
 		if c.pending.Rows == c.rows {
@@ -129,9 +147,12 @@ func (c *Cutter) Discard() {
 	c.pending = &Batch{}
 }
 
-// CountBatches is the number of batches that spans of these row counts are cut
-// into.
-func CountBatches(spans []int64, rows int, join Joining) int64 {
+// SpanRows are the rows that a span announces, and those of them that are cut: those
+// that pass a filter.
+type SpanRows struct{ Announced, Cut int64 }
+
+// CountBatches is the number of batches that spans are cut into.
+func CountBatches(spans []SpanRows, rows int, join Joining) int64 {
 	var batches, pending int64
 	size := int64(rows)
 	long := false
@@ -141,40 +162,40 @@ func CountBatches(spans []int64, rows int, join Joining) int64 {
 			pending = 0
 		}
 	}
-	for _, n := range spans {
+	for _, s := range spans {
 		wasLong := long
-		long = join == JoinShortSpans && n >= size
+		long = join == JoinShortSpans && s.Announced >= size
 		if long || wasLong {
 			flush()
 		}
-		batches += (pending + n) / size
-		pending = (pending + n) % size
+		batches += (pending + s.Cut) / size
+		pending = (pending + s.Cut) % size
 	}
 	flush()
 	return batches
 }
 
-// BatchAround says where the batch begins that spans of these row counts are cut
-// into around a row, and how many rows it has. Rows count from the first span's
-// first; at must be less than there are. It takes as long as there are spans.
-func BatchAround(spans []int64, rows int, join Joining, at int64) (first, n int64) {
+// BatchAround says where the batch begins that spans are cut into around a row, and
+// how many rows it has. Rows count those that are cut, from the first span's first; at
+// must be less than there are. It takes as long as there are spans.
+func BatchAround(spans []SpanRows, rows int, join Joining, at int64) (first, n int64) {
 	var start, pending int64 // of the batch that is being filled
 	size := int64(rows)
 	long := false
-	for _, n := range spans {
+	for _, s := range spans {
 		wasLong := long
-		long = join == JoinShortSpans && n >= size
+		long = join == JoinShortSpans && s.Announced >= size
 		if long || wasLong {
 			if at < start+pending {
 				return start, pending
 			}
 			start, pending = start+pending, 0
 		}
-		full := (pending + n) / size * size
+		full := (pending + s.Cut) / size * size
 		if at < start+full {
 			return start + (at-start)/size*size, size
 		}
-		start, pending = start+full, pending+n-full
+		start, pending = start+full, pending+s.Cut-full
 	}
 	return start, pending
 }

@@ -111,7 +111,7 @@ func TestCutterCoversEveryRow(t *testing.T) {
 		if total != want {
 			rt.Fatalf("%d rows came out; want %d", total, want)
 		}
-		if got := CountBatches(spans, rows, join); got != int64(len(batches)) {
+		if got := CountBatches(unfiltered(spans), rows, join); got != int64(len(batches)) {
 			rt.Fatalf("CountBatches(%v, %d) = %d; want %d", spans, rows, got, len(batches))
 		}
 		whole := cutSpans(t, spans, rows, join, func() int64 { return 1000 })
@@ -240,7 +240,7 @@ func TestBatchAroundIsTheCuttersBatch(t *testing.T) {
 		join := rapid.SampledFrom([]Joining{JoinShortSpans, JoinSpans}).Draw(rt, "join")
 		for _, batch := range cutSpans(t, spans, rows, join, func() int64 { return 7 }) {
 			for _, at := range batch {
-				first, n := BatchAround(spans, rows, join, at)
+				first, n := BatchAround(unfiltered(spans), rows, join, at)
 				if first != batch[0] || n != int64(len(batch)) {
 					rt.Fatalf("BatchAround(%v, %d, %d, %d) = %d, %d; want %d, %d", spans, rows, join, at, first, n, batch[0], len(batch))
 				}

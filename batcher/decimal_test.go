@@ -1,7 +1,6 @@
 package batcher
 
 import (
-	"math"
 	"math/big"
 	"testing"
 
@@ -9,7 +8,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/decimal256"
 	"github.com/apache/arrow-go/v18/arrow/memory"
-	"pgregory.net/rapid"
 
 	"github.com/millrace/millrace/models"
 )
@@ -62,16 +60,4 @@ func TestDecimalsRoundOnce(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestSmallDecimals: the short way and the long way say the same.
-func TestSmallDecimals(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		unscaled := rapid.Int64Range(-maxExactInt+1, maxExactInt-1).Draw(t, "unscaled")
-		scale := rapid.Int32Range(0, 22).Draw(t, "scale")
-		got, want := smallDecimal(unscaled, scale), bigDecimal(big.NewInt(unscaled), scale)
-		if got != want || math.Float64bits(got.odd()) != math.Float64bits(want.odd()) {
-			t.Fatalf("smallDecimal(%d, %d) = %+v; want %+v", unscaled, scale, got, want)
-		}
-	})
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
+	"github.com/millrace/millrace/batcher/decimal"
 	"github.com/millrace/millrace/batcher/kernel"
 	"github.com/millrace/millrace/models"
 )
@@ -78,12 +79,12 @@ func (s *stretch[D]) oddFloats(a arrow.Array) (func(dst []float64, at int), erro
 		src = src[min(s.first, len(src)):]
 		return func(dst []float64, at int) { kernel.CastOdd(dst, src[at:]) }, s.enough(len(src))
 	}
-	if value, ok := decimals(a); ok {
+	if value, ok := decimal.Values(a); ok {
 		return func(dst []float64, at int) {
 			for i := range dst {
 				dst[i] = 0
 				if !s.isNull(at + i) {
-					dst[i] = value(at + i).odd()
+					dst[i] = value(at + i).Odd()
 				}
 			}
 		}, nil

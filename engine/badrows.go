@@ -30,6 +30,7 @@ const (
 
 // Stages that reject rows, as the table of rejects names them.
 const (
+	stageRule     = "rule"     // it breaks a rule on its columns
 	stageAssemble = "assemble" // its values do not become tensors
 	stageInfer    = "infer"    // ONNX Runtime fails for it
 	stageOutput   = "output"   // its prediction is refused
@@ -93,8 +94,7 @@ func originOf(batch *batcher.Batch, row int) batcher.Origin {
 	for ; row >= batch.Segments[i].Rows; i++ {
 		row -= batch.Segments[i].Rows
 	}
-	o := batch.Segments[i].Origin
-	return batcher.Origin{File: o.File, Row: o.Row + int64(row)}
+	return batch.Segments[i].At(row)
 }
 
 // refuseNaN finds the rows of a result whose predictions have a NaN.

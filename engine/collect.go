@@ -23,18 +23,19 @@ type collector struct {
 	deadly   map[int]int // parts to be scored apart, and how many starts died there
 
 	mu      sync.Mutex
-	schema  *arrow.Schema   // of the output, known with the first result
-	columns []ledger.Column // of the output, as its manifest has them: known with schema, or from the journal
-	spans   []ledger.Rows   // as index numbers them
-	outputs []ledger.Output
-	rejects []*ledger.Output // staged, by part; nil where a part has none
-	parts   []ledger.Rows    // finished ones, by part
-	done    []bool           // by part
-	single  *single          // makes one file of the parts; nil where each part is a file
+	schema  *arrow.Schema     // of the output, known with the first result
+	columns []ledger.Column   // of the output, as its manifest has them: known with schema, or from the journal
+	spans   []ledger.Rows     // as index numbers them
+	outputs [][]ledger.Output // by part
+	rejects []*ledger.Output  // staged, by part; nil where a part has none
+	parts   []ledger.Rows     // finished ones, by part
+	done    []bool            // by part
+	single  *single           // makes one file of the parts; nil where each part is a file
 	open    map[int]*partWriter
 	closing []*closingPart // in the order in which they ended
 
 	features featureCounts // of the finished parts
+	agree    comparing     // of the finished parts
 }
 
 // newCollector makes the last stage of a run.
@@ -42,7 +43,7 @@ func (p *Plan) newCollector(staging *ledger.Staging, progress *Progress) *collec
 	index := newSpanIndex(p.Dataset)
 	c := &collector{
 		plan: p, progress: progress, staging: staging, form: p.newRejectForm(), index: index,
-		spans: make([]ledger.Rows, index.spans()), outputs: make([]ledger.Output, len(p.Parts)), rejects: make([]*ledger.Output, len(p.Parts)),
+		spans: make([]ledger.Rows, index.spans()), outputs: make([][]ledger.Output, len(p.Parts)), rejects: make([]*ledger.Output, len(p.Parts)),
 		parts: make([]ledger.Rows, len(p.Parts)), done: make([]bool, len(p.Parts)),
 		open: map[int]*partWriter{}, features: newFeatureCounts(p.Binding),
 	}
@@ -116,7 +117,7 @@ type closingPart struct {
 
 // closed is what became of a part.
 type closed struct {
-	output  ledger.Output
+	outputs []ledger.Output
 	rejects *ledger.Output // nil where there are none
 	err     error
 }
@@ -131,16 +132,17 @@ func (c *collector) ended(w *partWriter, outcome chan closed) error {
 		c.spans[span] = c.spans[span].Add(rows)
 	}
 	c.features.add(w.features)
+	err := c.takeAgreement(w.number, w.metAgreement())
 	c.closing = append(c.closing, &closingPart{w.number, outcome})
 	var oldest *closingPart
 	if len(c.closing) > c.plan.writers() {
 		oldest, c.closing = c.closing[0], c.closing[1:]
 	}
 	c.mu.Unlock()
-	if oldest != nil {
-		return c.take(oldest)
+	if err == nil && oldest != nil {
+		err = c.take(oldest)
 	}
-	return nil
+	return err
 }
 
 // take waits for a part to be committed.
@@ -150,7 +152,7 @@ func (c *collector) take(p *closingPart) error {
 		return got.err
 	}
 	c.mu.Lock()
-	c.outputs[p.part], c.rejects[p.part] = got.output, got.rejects
+	c.outputs[p.part], c.rejects[p.part] = got.outputs, got.rejects
 	c.mu.Unlock()
 	c.progress.PartsDone.Add(1)
 	if c.single != nil {

@@ -4,10 +4,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/apache/arrow-go/v18/arrow"
-
-	"github.com/millrace/millrace/batcher"
 )
 
 // crew is the workers of one run and what there is for them to do.
@@ -124,7 +120,7 @@ func (c *crew) drain(within time.Duration) bool {
 		left += p.left
 	}
 	p := c.pipeline.progress
-	written := p.RowsWritten.Load() + p.RowsRejected.Load() - p.RowsTaken.Load()
+	written := p.RowsWritten.Load() + p.RowsRejected.Load() + p.RowsFiltered.Load() - p.RowsTaken.Load()
 	return float64(left)*time.Since(c.started).Seconds() <= float64(written)*within.Seconds()
 }
 
@@ -170,20 +166,21 @@ func (c *crew) wake() {
 // read reads on in a span, and cuts what can be cut of its lane.
 func (c *crew) read(h *hand, t *task) error {
 	stop := stopwatch(&c.pipeline.progress.read)
-	chunks, ended, err := t.span.pull()
+	got, err := t.span.pull()
 	stop()
-	var rows int64
-	for _, r := range chunks {
-		rows += r.NumRows()
-	}
-	c.pipeline.progress.RowsRead.Add(rows)
+	c.pipeline.progress.RowsRead.Add(got.read)
+	c.pipeline.progress.RowsFiltered.Add(got.filtered)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := t.span
-	s.busy, s.ended = false, ended
-	s.chunks = append(s.chunks, chunks...)
-	c.mu.held += rows
-	if ended {
+	s.busy, s.ended = false, got.ended
+	s.chunks = append(s.chunks, got.chunks...)
+	c.mu.held += rowsOf(got.chunks)
+	t.lane.part.left -= got.filtered
+	if got.filtered > 0 {
+		t.lane.filtered[s.ref] += got.filtered
+	}
+	if got.ended {
 		c.mu.reading--
 	}
 	if err != nil {
@@ -230,19 +227,18 @@ func (c *crew) cut(l *lane) error {
 
 // cutSpan cuts record batches of a span, which it takes over; end says that they
 // are the lane's last.
-func (l *lane) cutSpan(s *openSpan, chunks []arrow.RecordBatch, end bool) error {
-	defer releaseRecords(chunks)
+func (l *lane) cutSpan(s *openSpan, chunks []chunk, end bool) error {
+	defer releaseChunks(chunks)
 	if !s.begun {
 		s.begun = true
 		if err := l.cutter.StartSpan(s.ref.Rows); err != nil {
 			return err
 		}
 	}
-	for _, r := range chunks {
-		if err := l.cutter.Add(r, batcher.Origin{File: s.ref.File, Row: s.row}); err != nil {
+	for i := range chunks {
+		if err := l.cutter.AddSegment(chunks[i].segment()); err != nil {
 			return err
 		}
-		s.row += r.NumRows()
 	}
 	if end {
 		return l.cutter.Flush()
@@ -282,6 +278,9 @@ func (c *crew) write(t *task) error {
 		results[i], rows = s.result, rows+int64(s.rows)
 	}
 	err := w.writeAll(results)
+	if t.ended {
+		w.countFiltered(t.lane.filtered)
+	}
 	if err == nil && t.part {
 		err = w.finish()
 	}

@@ -290,7 +290,7 @@ func CountNodes(nodes []ort.Node) map[string]map[string]int {
 }
 
 // checkPlacement refuses nodes on the CPU, unless they are allowed.
-func (p *Plan) checkPlacement(nodes []ort.Node) error {
+func (p *Plan) checkPlacement(model *models.Model, nodes []ort.Node) error {
 	if p.Options.AllowCPUNodes {
 		return nil
 	}
@@ -307,7 +307,7 @@ func (p *Plan) checkPlacement(nodes []ort.Node) error {
 		names = names[:nodesShown]
 	}
 	return fmt.Errorf("%w: model %s: %s has no kernel for %s%s; see `millrace rewrite` for what can be done, use --provider cpu, or accept copies to and fro with --allow-cpu-nodes",
-		ErrCPUNodes, p.Model.Path, p.Options.Provider, strings.Join(names, ", "), more)
+		ErrCPUNodes, model.Path, p.Options.Provider, strings.Join(names, ", "), more)
 }
 
 // AutoProvider is CUDA where the driver shows a device and there is an ONNX Runtime

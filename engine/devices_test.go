@@ -210,8 +210,9 @@ func TestCheckPlacement(t *testing.T) {
 		{Name: "a", Operator: models.Operator{Name: "MatMul"}, Provider: ort.CUDA},
 		{Name: "b", Operator: models.Operator{Domain: "ai.onnx.ml", Name: "Scaler"}, Provider: ort.CPU},
 	}
-	p := &Plan{Model: &models.Model{Path: "m.onnx"}, Options: Options{Provider: ort.CUDA}}
-	err := p.checkPlacement(nodes)
+	model := &models.Model{Path: "m.onnx"}
+	p := &Plan{Options: Options{Provider: ort.CUDA}}
+	err := p.checkPlacement(model, nodes)
 	if !errors.Is(err, ErrCPUNodes) || !errors.Is(err, models.ErrModel) {
 		t.Fatalf("checkPlacement() = %v; want ErrCPUNodes", err)
 	}
@@ -219,10 +220,10 @@ func TestCheckPlacement(t *testing.T) {
 		t.Errorf("checkPlacement() = %v; want it to name %s alone", err, want)
 	}
 	p.Options.AllowCPUNodes = true
-	if err := p.checkPlacement(nodes); err != nil {
+	if err := p.checkPlacement(model, nodes); err != nil {
 		t.Errorf("checkPlacement() with --allow-cpu-nodes = %v", err)
 	}
-	if err := p.checkPlacement(nodes[:1]); err != nil {
+	if err := p.checkPlacement(model, nodes[:1]); err != nil {
 		t.Errorf("checkPlacement() = %v; want nil where all nodes are on the device", err)
 	}
 }
@@ -257,7 +258,7 @@ func TestDeviceBatchRows(t *testing.T) {
 // smallDevice is a session on the CPU that takes few rows at a time, as a device
 // with little memory does.
 type smallDevice struct {
-	*ort.Session
+	sessions
 	rows int64
 }
 
@@ -265,18 +266,18 @@ func (d smallDevice) Run(ctx context.Context, inputs, outputs []*ort.Tensor) err
 	if inputs[0].Shape()[0] > d.rows {
 		return fmt.Errorf("run: %w", ort.ErrOutOfMemory)
 	}
-	return d.Session.Run(ctx, inputs, outputs)
+	return d.sessions.Run(ctx, inputs, outputs)
 }
 
 // shapedSession is a session on the CPU that notes how many rows it is given.
 type shapedSession struct {
-	*ort.Session
+	sessions
 	rows *sync.Map
 }
 
 func (d shapedSession) Run(ctx context.Context, inputs, outputs []*ort.Tensor) error {
 	d.rows.Store(inputs[0].Shape()[0], true)
-	return d.Session.Run(ctx, inputs, outputs)
+	return d.sessions.Run(ctx, inputs, outputs)
 }
 
 // For TensorRT every Run has the rows of a full batch, over all spans; predictions
@@ -299,8 +300,8 @@ func TestTensorRTBatchesArePadded(t *testing.T) {
 		t.Fatal(err)
 	}
 	var rows sync.Map
-	padded := &scoring{plan: plan, session: whole.session, outputs: whole.outputs}
-	padded.devices, err = openDevices([]int{0}, 1, func(int) (computer, error) { return shapedSession{whole.session, &rows}, nil })
+	padded := &scoring{plan: plan, sessions: whole.sessions, outputs: whole.outputs}
+	padded.devices, err = openDevices([]int{0}, 1, func(int) (computer, error) { return shapedSession{whole.sessions, &rows}, nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -365,13 +366,13 @@ func TestFirstBatchInPieces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pieces := &scoring{plan: plan, session: whole.session, outputs: whole.outputs}
+	pieces := &scoring{plan: plan, sessions: whole.sessions, outputs: whole.outputs}
 	pieces.devices, err = openDevices([]int{0}, 1, func(int) (computer, error) {
 		s, err := plan.openScoring(lib, 1)
 		if err != nil {
 			return nil, err
 		}
-		return smallDevice{s.session, 700}, nil
+		return smallDevice{s.sessions, 700}, nil
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -204,7 +206,7 @@ func spilled(err error) error {
 	return err
 }
 
-// readKeys gives a finder the keys of all rows.
+// readKeys gives a finder the keys of all rows that pass the filter.
 func (p *Plan) readKeys(ctx context.Context, finder *unique.Finder, numbers rowNumbers) error {
 	group, reading := errgroup.WithContext(ctx)
 	group.SetLimit(max(p.Options.Readers, 1))
@@ -213,18 +215,14 @@ func (p *Plan) readKeys(ctx context.Context, finder *unique.Finder, numbers rowN
 			if reading.Err() != nil {
 				break
 			}
+			if p.where.passingRows(span) == 0 {
+				continue
+			}
 			group.Go(func() error {
 				if done := p.atWork(); done != nil {
 					defer done()
 				}
-				number := numbers.of(batcher.Origin{File: span.File, Row: span.FirstRow})
-				return guarded(func() error {
-					return p.Dataset.ReadSpan(reading, span, p.Options.Unique.Columns, func(r arrow.RecordBatch) error {
-						err := finder.Add(r, number)
-						number += uint64(r.NumRows())
-						return spilled(err)
-					})
-				})
+				return guarded(func() error { return spilled(p.readKeysOf(reading, span, finder, numbers)) })
 			})
 		}
 	}
@@ -233,6 +231,28 @@ func (p *Plan) readKeys(ctx context.Context, finder *unique.Finder, numbers rowN
 		return context.Cause(ctx)
 	}
 	return (&pipeline{plan: p}).explain(err)
+}
+
+// readKeysOf gives a finder those of one span.
+func (p *Plan) readKeysOf(ctx context.Context, span dataset.SpanRef, finder *unique.Finder, numbers rowNumbers) error {
+	key := p.Options.Unique.Columns
+	names := slices.Clone(key)
+	for _, name := range p.where.columnNames() {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	sieve := p.where.over(names).newSieve(span)
+	defer sieve.close()
+	return p.Dataset.ReadSpan(ctx, span, names, func(r arrow.RecordBatch) error {
+		c, err := sieve.sift(r)
+		if err != nil || c.record == nil {
+			return err
+		}
+		defer c.record.Release()
+		segment := c.segment()
+		return finder.Add(c.record.Columns()[:len(key)], func(row int) uint64 { return numbers.of(segment.At(row)) })
+	})
 }
 
 // word prepares what is said of a duplicate.
@@ -260,15 +280,14 @@ func (d *duplicates) of(batch *batcher.Batch) (all rejects, err error) {
 	first := 0 // the segment's first row in the batch
 	for i := range batch.Segments {
 		s := &batch.Segments[i]
-		number := d.numbers.of(s.Origin)
-		some, err := d.found.In(number, number+uint64(s.Rows))
+		some, err := d.found.In(d.numbers.of(s.At(0)), d.numbers.of(s.At(s.Rows-1))+1)
 		if err != nil {
 			return nil, spilled(err)
 		}
+		row := 0 // in the segment, of which rows may have been taken out
 		for _, dup := range some {
-			all = append(all, reject{batcher.Reject{
-				Row: first + int(dup.Row-number), Column: d.column, Reason: d.reason(dup), Asked: d.asked,
-			}, stageUnique})
+			row += sort.Search(s.Rows-row, func(n int) bool { return d.numbers.of(s.At(row+n)) >= dup.Row })
+			all = append(all, reject{batcher.Reject{Row: first + row, Column: d.column, Reason: d.reason(dup), Asked: d.asked}, stageUnique})
 		}
 		first += s.Rows
 	}

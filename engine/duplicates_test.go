@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort/orttest"
@@ -411,5 +412,54 @@ func TestDuplicatesOfAFileListedTwice(t *testing.T) {
 	opts.Nulls = batcher.NullPolicies{}
 	if summary := mustRun(t, opts); summary.Rows.Scored != 200 || summary.Rows.Rejected != int64(200-d.second) {
 		t.Errorf("rows = %+v; want each of 200 once", summary.Rows)
+	}
+}
+
+// Rows that a filter drops are no duplicates, nor is any row one of theirs; and rules are
+// no matter for rows that are left out.
+func TestDuplicatesAmongFilteredRows(t *testing.T) {
+	d := newKeyed(t, 700)
+	kept := func(row int) bool { return row%3 != 1 && (row < 90 || row >= 270) }
+	first, want := map[string]int{}, []string{}
+	filtered := int64(0)
+	for i, r := range d.rows {
+		if !kept(i) {
+			filtered++
+			continue
+		}
+		if _, again := first[r.k]; !again {
+			first[r.k] = i
+			want = append(want, fmt.Sprint(i, " ", r.x))
+		}
+	}
+	for _, workers := range []int{1, 3} {
+		opts := d.options(t, "k")
+		opts.Where, opts.Workers, opts.Output = "id % 3 != 1 && (id < 90 || id >= 270)", workers, filepath.Join(t.TempDir(), "out")
+		opts.Unique.On = unique.OnReject
+		summary := mustRun(t, opts)
+		rows := ledger.Rows{Read: 700, Scored: int64(len(want)), Filtered: filtered, Rejected: 700 - filtered - int64(len(want))}
+		if summary.Rows != rows || summary.Duplicates.Rows != rows.Rejected {
+			t.Errorf("%d workers: %+v, %d duplicates; want %+v", workers, summary.Rows, summary.Duplicates.Rows, rows)
+		}
+		if diff := cmp.Diff(want, outputRows(t, opts.Output)); diff != "" {
+			t.Errorf("%d workers (-want +got):\n%.600s", workers, diff)
+		}
+	}
+	// A rule that only duplicates break, where bad rows make the run fail.
+	opts := d.options(t, "k")
+	opts.Unique.On, opts.Output = unique.OnReject, filepath.Join(t.TempDir(), "out")
+	last := 0
+	for _, row := range first {
+		last = max(last, row)
+	}
+	opts.Rules = []filter.Rule{{Expr: fmt.Sprintf("id <= %d", last)}}
+	opts.Where = "id % 3 != 1 && (id < 90 || id >= 270)"
+	if summary := mustRun(t, opts); summary.Rows.Scored != int64(len(want)) {
+		t.Errorf("with a rule: %+v; want %d scored", summary.Rows, len(want))
+	}
+	opts.Rules[0].Expr = fmt.Sprintf("id < %d", last)
+	opts.Output = filepath.Join(t.TempDir(), "out")
+	if _, err := run(t, opts); !errors.Is(err, engine.ErrBadRows) || !strings.Contains(err.Error(), `column "id"`) {
+		t.Errorf("with a rule that a first row breaks: %v; want ErrBadRows", err)
 	}
 }

@@ -1,9 +1,13 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/agreement"
+	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/models"
@@ -11,16 +15,33 @@ import (
 
 // Explanation is a plan in words and numbers, for people and for JSON.
 type Explanation struct {
-	Model    string   `json:"model"`
-	SHA256   string   `json:"model_sha256"`
-	Rewrites []string `json:"model_rewrites"`
+	Model    string              `json:"model"` // of several the first
+	SHA256   string              `json:"model_sha256"`
+	Rewrites []string            `json:"model_rewrites"`
+	Models   []ledger.NamedModel `json:"models,omitempty"` // of a run of several
 
-	Files   []ExplainedFile   `json:"files"`
-	Rows    int64             `json:"rows"`
-	Spans   int               `json:"spans"`
-	Bytes   int64             `json:"bytes"` // stored, of all columns
+	Files []ExplainedFile `json:"files"`
+	// Differences are where files differ from the first, in columns that the run does
+	// not need.
+	Differences []string `json:"differences"`
+	// Filter is nil without one.
+	Filter *ExplainedFilter `json:"filter,omitempty"`
+	Rules  []string         `json:"rules"`
+
+	Rows  int64 `json:"rows"`
+	Spans int   `json:"spans"`
+	Bytes int64 `json:"bytes"` // stored, of all columns
+	// Partitions are the columns made of folders in the files' paths.
+	Partitions []ExplainedPartition `json:"partitions"`
+
 	Inputs  []ExplainedInput  `json:"inputs"`
 	Outputs []ExplainedColumn `json:"outputs"` // ids and kept columns first
+
+	// Compared are the predictions of other models that are compared with those of the
+	// first, and NotCompared those that nothing is compared with, as far as the models'
+	// signatures tell.
+	Compared    []agreement.Pair `json:"compared,omitempty"`
+	NotCompared []string         `json:"not_compared,omitempty"`
 
 	Parts     int    `json:"parts"`
 	PartRows  int64  `json:"part_rows"`
@@ -31,6 +52,9 @@ type Explanation struct {
 	Readers   int    `json:"readers"`
 	Output    string `json:"output,omitempty"`
 	Format    string `json:"output_format"`
+
+	PartitionBy     []string `json:"partition_by"`
+	TargetFileBytes int64    `json:"target_file_bytes"` // 0: none
 
 	Provider       ort.Provider      `json:"provider"`
 	ProviderReason string            `json:"provider_reason,omitempty"` // where --provider auto chose it
@@ -78,6 +102,7 @@ type ExplainedFile struct {
 
 // ExplainedInput is how one model input is made.
 type ExplainedInput struct {
+	Models      []string           `json:"models,omitempty"` // of several, those that take it
 	Input       string             `json:"input"`
 	Type        string             `json:"type"` // such as float32[N,32]
 	Form        batcher.Form       `json:"form"`
@@ -87,50 +112,71 @@ type ExplainedInput struct {
 	Features    []ExplainedFeature `json:"features"`
 }
 
-// ExplainedFeature is one column on its way into an input.
+// ExplainedFeature is one column, or computed feature, on its way into an input.
 type ExplainedFeature struct {
-	Column string       `json:"column"`
+	Column string       `json:"column"` // of what is computed the feature's name
 	Type   string       `json:"type"`
 	Cast   batcher.Cast `json:"cast"`
 	Policy string       `json:"null_policy"`
 	// Nulls is what the files' statistics say; nil where they do not.
 	Nulls *int64 `json:"nulls_expected"`
+	// Of what is computed: its columns or earlier features, its transforms, and how
+	// many values of a row it gives.
+	From       []string `json:"from,omitempty"`
+	Transforms []string `json:"transforms,omitempty"`
+	Values     int      `json:"values,omitempty"`
 }
 
 // ExplainedColumn is one column of the output.
 type ExplainedColumn struct {
 	Column string `json:"column"`
 	Type   string `json:"type"`
-	From   string `json:"from"` // id, kept, or the model output
+	From   string `json:"from"`            // id, kept, or the model output
+	Model  string `json:"model,omitempty"` // of several, whose output
 }
 
 // Explain describes the plan.
 func (p *Plan) Explain() *Explanation {
 	e := &Explanation{
-		Model: p.Model.Path, SHA256: p.Model.SHA256, Rewrites: append([]string{}, p.Model.Rewrites...),
+		Model: p.Model.Path, SHA256: p.Model.SHA256, Rewrites: p.Rewrites(), Models: p.modelFiles(),
 		Rows: p.Dataset.Rows(), Parts: len(p.Parts), PartRows: p.Options.PartRows, Batches: p.Batches(),
 		BatchRows: p.Options.BatchRows, BatchAuto: p.autoBatch(), Workers: p.Options.Workers, Readers: p.Options.Readers,
+		Partitions: p.explainPartitions(), PartitionBy: append([]string{}, p.Options.PartitionBy...), TargetFileBytes: p.Options.TargetFileBytes,
 		Output: p.Options.Output, Format: string(p.Options.Format), Provider: p.Options.Provider, ProviderReason: p.Options.ProviderReason,
 	}
 
+	e.Differences, e.Filter, e.Rules = p.drifted(), p.explainFilter(), p.explainRules()
 	for _, f := range p.Dataset.Files() {
 		e.Files = append(e.Files, ExplainedFile{Path: f.Path, Format: string(f.Format), Rows: f.Rows, Spans: f.Spans, Bytes: f.Bytes})
 		e.Spans += f.Spans
 		e.Bytes += f.Bytes
 	}
 	for i := range p.Binding.Bindings {
-		e.Inputs = append(e.Inputs, p.explainInput(&p.Binding.Bindings[i], p.Mapped()))
+		in := p.explainInput(&p.Binding.Bindings[i], p.Mapped())
+		in.Models = p.takers(i)
+		e.Inputs = append(e.Inputs, in)
 	}
 	for i, f := range p.Passed {
 		from := "kept"
 		if i < p.ids {
 			from = "id"
 		}
+		if slices.Contains(p.Options.PartitionBy, f.Name) {
+			from += ", in the folders' names"
+		}
 		e.Outputs = append(e.Outputs, ExplainedColumn{Column: f.Name, Type: f.Type.String(), From: from})
 	}
-	for i := range p.outputs {
-		e.Outputs = append(e.Outputs, p.outputs[i].explain()...)
+	for i := range p.models {
+		m := &p.models[i]
+		for k := m.from; k < m.to; k++ {
+			for _, c := range p.outputs[k].explain() {
+				c.Model = m.name
+				e.Outputs = append(e.Outputs, c)
+			}
+		}
 	}
+	pairs, left, _ := p.knownPairs() // it was without error when the plan was made
+	e.Compared, e.NotCompared = compared(pairs), left
 	e.Memory, e.Unique = p.estimateMemory(), p.explainUnique()
 	if p.Options.Provider != ort.CPU {
 		e.Devices = p.explainDevices()
@@ -151,7 +197,11 @@ func (p *Plan) explainUnique() *ExplainedUnique {
 
 func (p *Plan) explainDevices() *ExplainedDevices {
 	o := &p.Options
-	expected, _ := models.HostNodes(p.Model) // its bytes are those that a rewrite wrote or Open read
+	var expected []models.HostNode
+	for i := range p.models {
+		nodes, _ := models.HostNodes(p.models[i].Model) // its bytes are those that a rewrite wrote or Open read
+		expected = append(expected, nodes...)
+	}
 	e := &ExplainedDevices{
 		Numbers: o.Devices, Streams: o.Streams, TF32: o.TF32, Memory: o.DeviceMemory, OnCPU: expectedNodes(expected), AllowCPUNodes: o.AllowCPUNodes,
 	}
@@ -171,7 +221,9 @@ func (p *Plan) explainInput(b *batcher.Binding, mapped bool) ExplainedInput {
 	for i := range b.Features {
 		f := &b.Features[i]
 		x := ExplainedFeature{Column: f.Column, Type: f.Type.String(), Cast: f.Cast, Policy: f.Nulls.String()}
-		if n, ok := p.Dataset.NullCount(f.Column); ok {
+		if f.Program != nil {
+			x.From, x.Transforms, x.Values = f.Program.Sources(), f.Program.Describe(), f.Width
+		} else if n, ok := p.Dataset.NullCount(f.Column); ok {
 			x.Nulls = &n
 			nulls = nulls || n > 0
 		}
@@ -179,6 +231,8 @@ func (p *Plan) explainInput(b *batcher.Binding, mapped bool) ExplainedInput {
 	}
 	in.Way, in.BytesPerRow = "copy", int64(b.Width)*elementBytes(b.Input.Elem)
 	switch {
+	case slices.ContainsFunc(b.Features, func(f batcher.Feature) bool { return f.Program != nil }):
+		in.Note = "features are computed as rows are made"
 	case len(b.Features) > 1:
 		in.Note = "columns become rows of one matrix"
 	case b.Input.Elem == models.String:

@@ -4,11 +4,12 @@ import "github.com/millrace/millrace/batcher"
 
 // FeatureSummary counts what was met in one feature.
 type FeatureSummary struct {
-	Input   string `json:"input"`
-	Column  string `json:"column"`
-	Nulls   int64  `json:"nulls"`
-	Policy  string `json:"null_policy"`
-	Rounded int64  `json:"rounded"`
+	Models  []string `json:"models,omitempty"` // of several, those that take it
+	Input   string   `json:"input"`
+	Column  string   `json:"column"`
+	Nulls   int64    `json:"nulls"`
+	Policy  string   `json:"null_policy"`
+	Rounded int64    `json:"rounded"`
 }
 
 // featureCounts are counts by feature, those of one binding after those of the one
@@ -52,13 +53,13 @@ func (c featureCounts) since(counts *batcher.Counts) (more featureCounts) {
 }
 
 // summaries are those of features in which something was met.
-func (c featureCounts) summaries(binding *batcher.Plan) []FeatureSummary {
+func (c featureCounts) summaries(p *Plan) []FeatureSummary {
 	all, at := []FeatureSummary{}, 0
-	for i := range binding.Bindings {
-		b := &binding.Bindings[i]
+	for i := range p.Binding.Bindings {
+		b := &p.Binding.Bindings[i]
 		for _, f := range b.Features {
 			if n := c[at]; n != (batcher.FeatureCount{}) {
-				all = append(all, FeatureSummary{Input: b.Input.Name, Column: f.Column, Nulls: n.Nulls, Policy: f.Nulls.String(), Rounded: n.Rounded})
+				all = append(all, FeatureSummary{Models: p.takers(i), Input: b.Input.Name, Column: f.Column, Nulls: n.Nulls, Policy: f.Nulls.String(), Rounded: n.Rounded})
 			}
 			at++
 		}

@@ -38,7 +38,7 @@ func TestFeatureCounts(t *testing.T) {
 		sum.add(got)
 	}
 	want := []FeatureSummary{{Column: "b", Nulls: 1, Policy: "error", Rounded: 7}, {Input: "y", Column: "c", Nulls: 2, Policy: "error", Rounded: 3}}
-	if diff := cmp.Diff(want, sum.summaries(binding)); diff != "" {
+	if diff := cmp.Diff(want, sum.summaries(&Plan{Binding: binding})); diff != "" {
 		t.Errorf("summaries (-want +got):\n%s", diff)
 	}
 }

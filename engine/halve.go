@@ -40,6 +40,15 @@ type failure struct {
 	err error
 }
 
+// reason is what ONNX Runtime says, and of several models which one failed.
+func (f failure) reason() string {
+	status, _ := errors.AsType[*ort.StatusError](f.err) // see rowsFail
+	if of, ok := errors.AsType[*modelError](f.err); ok {
+		return (&modelError{of.name, status}).Error()
+	}
+	return status.Error()
+}
+
 // rowsFail says whether a Run's error can be that of some rows: not one of memory, of a
 // device, of outputs that are no columns, and not an interrupted one.
 func rowsFail(ctx context.Context, err error) bool {
@@ -70,8 +79,7 @@ func (w *worker) halve(ctx context.Context, res *result, cause error) error {
 		return cause
 	}
 	for _, f := range h.bad {
-		status, _ := errors.AsType[*ort.StatusError](f.err) // see rowsFail
-		if err := w.bad(res, f.row, "", stageInfer, status.Error()); err != nil {
+		if err := w.bad(res, f.row, "", stageInfer, f.reason()); err != nil {
 			return err
 		}
 	}

@@ -220,7 +220,9 @@ func (p *Plan) ScoreApart(ctx context.Context, lib *ort.Library, path string) er
 	if a.Part < 0 || a.Part >= len(p.Parts) || job.Digest() != a.Job {
 		return fmt.Errorf("part %d: %w since the run began, or its model", a.Part, ledger.ErrInputChanged)
 	}
-	staging, err := ledger.StageApart(filepath.Dir(path), a.Run, extensions[p.Options.Format], job)
+	staging, err := ledger.StageApart(filepath.Dir(path), ledger.StageOptions{
+		RunID: a.Run, Ext: extensions[p.Options.Format], Job: job, PartitionBy: p.Options.PartitionBy, Numbered: p.Options.TargetFileBytes > 0,
+	})
 	if err != nil {
 		return err
 	}
@@ -243,7 +245,7 @@ func (p *Plan) stageApart(ctx context.Context, lib *ort.Library, staging *ledger
 	for part := range c.done {
 		c.done[part] = part != a.Part
 	}
-	found, err := p.findDuplicates(ctx, staging.Scratch)
+	found, err := p.findDuplicates(ctx, staging.ScratchDir)
 	if err != nil {
 		return err
 	}

@@ -17,19 +17,26 @@ import (
 // decisive are the settings that decide what a run writes, by the flag that says
 // them. Workers, readers and memory are none: they change no byte.
 var decisive = []struct{ setting, flag string }{
+	{"feature_specs", "the job's features"},
+	{"where", "--where"},
+	{"rules", "rules"},
 	{"features", "--features"},
 	{"bind", "--bind"},
 	{"nulls", "--nulls"},
 	{"nulls_by_column", "--nulls COLUMN="},
 	{"allow_lossy_casts", "--allow-lossy-casts"},
+	{"partitions", "--partitions"},
 	{"ids", "--ids"},
 	{"keep", "--keep"},
+	{"models", "models"},
 	{"model_outputs", "--model-outputs"},
 	{"output_prefix", "--output-prefix"},
 	{"output_layout", "--output-layout"},
 	{"output_format", "--output-format"},
 	{"compression", "--compression"},
 	{"part_rows", "--part-rows"},
+	{"partition_by", "--partition-by"},
+	{"target_file_bytes", "--target-file-size"},
 	{"provider", "--provider"},
 	{"tf32", "--tf32"},
 	{"kernels", "--kernels"},
@@ -44,11 +51,10 @@ var decisive = []struct{ setting, flag string }{
 
 // job lists everything that decides what the run writes.
 func (p *Plan) job(lib *ort.Library) (*ledger.Job, error) {
-	job := &ledger.Job{Facts: []ledger.Fact{
-		{Name: "the model's sha256", Value: p.Model.SHA256},
+	job := &ledger.Job{Facts: append(p.modelFacts(), []ledger.Fact{
 		{Name: "millrace's version", Value: fmt.Sprintf("%s (%s)", p.Options.Build.Version, p.Options.Build.Commit)},
 		{Name: "ONNX Runtime's version", Value: lib.Version},
-	}}
+	}...)}
 	of := map[string]string{"model_rewrites": job.Facts[0].Name}
 	settings := p.Settings()
 	for _, d := range decisive {
@@ -95,6 +101,8 @@ type partDetail struct {
 	Spans    map[int]ledger.Rows `json:"spans"` // as spanIndex numbers them
 	Features featureCounts       `json:"features"`
 	Schema   []ledger.Column     `json:"schema"`
+	// Agreement is what models were compared by; nil in a run of one.
+	Agreement *partAgreement `json:"agreement,omitempty"`
 }
 
 // resume takes over what an earlier start finished.
@@ -130,8 +138,11 @@ func (c *collector) takeOver(part *ledger.PartRecord) error {
 	if c.columns != nil && !slices.Equal(c.columns, detail.Schema) {
 		return fmt.Errorf("%w: the columns of part %d are %v, and of others %v", ErrOutputShape, part.Part, detail.Schema, c.columns)
 	}
+	if err := c.takeAgreement(part.Part, detail.Agreement); err != nil {
+		return err
+	}
 	c.features.add(detail.Features)
-	c.outputs[part.Part], c.rejects[part.Part] = part.Output, part.Rejects
+	c.outputs[part.Part], c.rejects[part.Part] = part.Outputs, part.Rejects
 	c.parts[part.Part], c.done[part.Part] = part.Rows, true
 	if c.single != nil {
 		c.single.done[part.Part] = true
@@ -140,13 +151,13 @@ func (c *collector) takeOver(part *ledger.PartRecord) error {
 	return nil
 }
 
-// journalRecord is the journal's line of a part that is written.
-func (w *partWriter) journalRecord(output ledger.Output, rejects *ledger.Output, columns []ledger.Column) (ledger.PartRecord, error) {
-	detail, err := json.Marshal(partDetail{Spans: w.spans, Features: w.features, Schema: columns})
+// detail is what the journal's line of a part that is written has for the engine.
+func (w *partWriter) detail(columns []ledger.Column) (json.RawMessage, error) {
+	detail, err := json.Marshal(partDetail{Spans: w.spans, Features: w.features, Schema: columns, Agreement: w.metAgreement()})
 	if err != nil {
-		return ledger.PartRecord{}, fmt.Errorf("%w: part %d: %w", ErrInternal, w.number, err)
+		return nil, fmt.Errorf("%w: part %d: %w", ErrInternal, w.number, err)
 	}
-	return ledger.PartRecord{Part: w.number, Output: output, Rejects: rejects, Rows: w.accounts, Detail: detail}, nil
+	return detail, nil
 }
 
 // resumable says whether what is finished is of use after an error: to fix its cause
@@ -158,7 +169,7 @@ func resumable(err error) bool {
 			return false
 		}
 	}
-	for _, passing := range []error{ErrInterrupted, ErrInternal, ErrMemory, ort.ErrOutOfMemory, ort.ErrDevice, ledger.ErrOutput, ledger.ErrHeld, dataset.ErrInput, ErrDeadly, ErrApart} {
+	for _, passing := range []error{ErrInterrupted, ErrInternal, ErrMemory, ort.ErrOutOfMemory, ort.ErrDevice, ledger.ErrOutput, ledger.ErrHeld, dataset.ErrInput, ErrDeadly, ErrApart, ErrDisagree} {
 		if errors.Is(err, passing) {
 			return true
 		}

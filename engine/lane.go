@@ -33,6 +33,8 @@ type lane struct {
 	last  bool              // the part ends with this lane
 	open  []*openSpan       // opened and not wholly cut, in order
 
+	filtered map[dataset.SpanRef]int64 // rows that were taken out, by span
+
 	cutter  *batcher.Cutter
 	cutting bool
 	fresh   []*slot // cut, and not yet among slots
@@ -60,9 +62,9 @@ type openSpan struct {
 	ended bool
 	begun bool  // the cutter has been told
 	read  int64 // rows given by next
-	row   int64 // the next row to cut, in the file
 
-	chunks []arrow.RecordBatch // read and not cut
+	sieve  *sieve
+	chunks []chunk // read and not cut
 }
 
 // chunkQueue bounds the record batches of a span that wait for the spans before
@@ -70,9 +72,18 @@ type openSpan struct {
 const chunkQueue = 2
 
 // openSpanOf turns a span's reader around: record batches are asked for, so that
-// whoever has time takes the next. Nothing is read before the first is.
-func openSpanOf(ctx context.Context, source spanSource, ref dataset.SpanRef, columns []string) *openSpan {
-	s := &openSpan{ref: ref, row: ref.FirstRow}
+// whoever has time takes the next. Nothing is read before the first is, and nothing at
+// all of a span whose rows the filter takes out.
+func openSpanOf(ctx context.Context, source spanSource, ref dataset.SpanRef, columns []string, filter *where) *openSpan {
+	s := &openSpan{ref: ref, sieve: filter.newSieve(ref)}
+	if filter.passingRows(ref) == 0 && ref.Rows > 0 {
+		s.stop = func() {}
+		s.next = func() (arrow.RecordBatch, error, bool) {
+			s.read, s.sieve.filtered = ref.Rows, ref.Rows
+			return nil, nil, false
+		}
+		return s
+	}
 	errStop := errors.New("stopped")
 	s.next, s.stop = iter.Pull2(func(yield func(arrow.RecordBatch, error) bool) {
 		stopped := false
@@ -90,22 +101,57 @@ func openSpanOf(ctx context.Context, source spanSource, ref dataset.SpanRef, col
 	return s
 }
 
-// pull reads the next record batches, which the caller releases: one, and with
-// the span's last rows its end, so that the reader's last checks and its memory
-// are not left for later.
-func (s *openSpan) pull() (chunks []arrow.RecordBatch, ended bool, err error) {
+// pulled is what one pull gave: rows that pass, and how many it read and took out.
+type pulled struct {
+	chunks         []chunk
+	read, filtered int64
+	ended          bool
+}
+
+// leastPulled is how many rows a pull gives at least, if the span has them: what a
+// filter leaves of a record batch may not be worth a worker's while.
+const leastPulled = 1024
+
+// pull reads the next record batches, whose rows the caller releases: as a rule one,
+// and with the span's last rows its end, so that the reader's last checks and its
+// memory are not left for later. After an error the span has ended.
+func (s *openSpan) pull() (pulled, error) {
+	var p pulled
+	before, taken := s.read, s.sieve.filtered
+	err := s.fill(&p)
+	p.read, p.filtered = s.read-before, s.sieve.filtered-taken
+	if p.ended {
+		s.sieve.close()
+	}
+	if err != nil {
+		releaseChunks(p.chunks)
+		p.chunks = nil
+		return p, err
+	}
+	p.chunks = joinChunks(p.chunks)
+	return p, nil
+}
+
+func (s *openSpan) fill(p *pulled) error {
 	for {
-		chunk, err, ok := s.next()
+		record, err, ok := s.next()
+		if err != nil || !ok {
+			p.ended = true
+			return err
+		}
+		rows := record.NumRows()
+		s.read += rows
+		c, err := s.sieve.sift(record)
+		record.Release()
 		if err != nil {
-			releaseRecords(chunks)
-			return nil, true, err
+			p.ended = true
+			return err
 		}
-		if !ok {
-			return chunks, true, nil
+		if c.record != nil {
+			p.chunks = append(p.chunks, c)
 		}
-		chunks = append(chunks, chunk)
-		if s.read += chunk.NumRows(); s.read < s.ref.Rows {
-			return chunks, false, nil
+		if s.read < s.ref.Rows && rowsOf(p.chunks) >= min(leastPulled, rows) {
+			return nil
 		}
 	}
 }
@@ -120,7 +166,8 @@ func releaseRecords(records []arrow.RecordBatch) {
 func (l *lane) release() {
 	for _, s := range l.open {
 		s.stop()
-		releaseRecords(s.chunks)
+		s.sieve.close()
+		releaseChunks(s.chunks)
 	}
 	if l.cutter != nil {
 		l.cutter.Discard()
@@ -233,7 +280,7 @@ func (s *lanes) next() *lane {
 			n++
 		}
 	}
-	l := &lane{part: p, spans: p.spans[:n], last: n == len(p.spans)}
+	l := &lane{part: p, spans: p.spans[:n], last: n == len(p.spans), filtered: map[dataset.SpanRef]int64{}}
 	p.spans, p.begun = p.spans[n:], true
 	p.lanes++
 	l.cutter = batcher.NewCutter(int(s.batchRows), s.joining, func(b *batcher.Batch) error {

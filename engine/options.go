@@ -11,9 +11,12 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/unique"
+	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -60,13 +63,32 @@ const (
 type Options struct {
 	Model       string // path of the .onnx file
 	ModelSHA256 string // pins the model, in hex
-	Inputs      []string
+	// Models, in place of Model, are several models that score the same rows in one
+	// pass: the first is the champion, which the others are compared with.
+	Models []ModelOptions
+	// AgreementLimits are how far the others may be from the first.
+	AgreementLimits AgreementLimits
+
+	Inputs []string
+	// Partitions says which columns are made of KEY=VALUE folders in the inputs' paths:
+	// auto by default; see dataset.ParsePartitions.
+	Partitions  string
 	Output      string
 	Format      format.Name // by Output's extension, else Parquet
 	Compression string      // of the output; see format.WriteOptions
 
 	IDs  []string // columns that come first in the output
 	Keep []string // columns that follow them
+
+	// Where is an expression on the input's columns; rows for which it is not true are
+	// left out, and counted. None when empty; see package filter.
+	Where string
+	// Rules are what values have to be; a row that breaks one is bad.
+	Rules []filter.Rule
+	// FeatureSpecs are features made from columns; Features, Bind and other features
+	// may name them. Where there are some and no Features, the model's one [N,F] input
+	// has all of them that are not hidden, in order.
+	FeatureSpecs []feature.Feature
 
 	Features []string
 	Bind     map[string][]string
@@ -75,7 +97,14 @@ type Options struct {
 
 	ModelOutputs []string // outputs to write; all by default
 	OutputPrefix string   // put before the name of each prediction column
-	Layout       Layout
+
+	// PartitionBy are columns of IDs or Keep whose values name the folders of the output's
+	// files, outermost first, as Hive names them; the files do not have them.
+	PartitionBy []string
+	// TargetFileBytes is about how large the files of the output become, at most, before
+	// a part has another; 0: one file for each part and folder.
+	TargetFileBytes int64
+	Layout          Layout
 
 	Provider       ort.Provider // cpu by default
 	Kernels        Kernels      // auto by default; on TensorRT it changes nothing
@@ -123,6 +152,9 @@ type Options struct {
 	// default.
 	Digest DigestMode
 
+	// JobFile is the job file that the options are from, for the manifest.
+	JobFile JobFile
+
 	// ProfileDir is the folder of tuned profiles; none when empty.
 	ProfileDir string
 
@@ -133,6 +165,21 @@ type Options struct {
 
 	Library ort.LibraryOptions
 	Build   Build
+}
+
+// JobFile says which job file a run was made from. None of it decides anything: what
+// the file says is in the settings.
+type JobFile struct {
+	Path       string            `json:"path"`
+	SHA256     string            `json:"sha256"`
+	Parameters map[string]string `json:"parameters,omitempty"`
+	Fitted     []FittedFile      `json:"fitted,omitempty"`
+}
+
+// FittedFile is a file that features were taken from.
+type FittedFile struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
 }
 
 // Build says which program is running, for the manifest.
@@ -166,6 +213,9 @@ func (o *Options) EnsureDefaults() {
 	if o.IntraOpThreads == 0 {
 		o.IntraOpThreads = 1
 	}
+	if o.Partitions == "" {
+		o.Partitions = "auto"
+	}
 	if o.Layout == "" {
 		o.Layout = LayoutAuto
 	}
@@ -194,11 +244,19 @@ var ErrUsage = errors.New("usage")
 func (o *Options) Validate() error {
 	var problems []error
 	bad := func(f string, args ...any) { problems = append(problems, fmt.Errorf(f, args...)) }
-	if o.Model == "" {
-		bad("--model is missing: the path of an .onnx file")
-	}
+	o.validateModels(bad)
 	if len(o.Inputs) == 0 {
 		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
+	}
+	o.validateLimits(bad)
+	if _, err := dataset.ParsePartitions(o.Partitions); err != nil {
+		bad("--%w", err)
+	}
+	if o.TargetFileBytes < 0 {
+		bad("--target-file-size (%d) must be a number of bytes", o.TargetFileBytes)
+	}
+	if _, single := FormatOf(o.Output); single && (len(o.PartitionBy) > 0 || o.TargetFileBytes > 0) {
+		bad("--partition-by and --target-file-size need a directory to write files to, and --output %s is one file", o.Output)
 	}
 	if o.BatchRows < 0 {
 		bad("--batch-size (%d) must be >= 1, or auto", o.BatchRows)

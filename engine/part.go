@@ -3,13 +3,13 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -21,9 +21,9 @@ type partWriter struct {
 	accounts  ledger.Rows
 	spans     map[int]ledger.Rows // as collector.index numbers them
 	features  featureCounts
+	agree     *writerAgreement // nil before there is something to compare
 
-	file    *ledger.PartFile
-	writer  format.Writer
+	out     partOutput // nil before the first row
 	rejects rejectFile
 	unable  error // why the part cannot be written
 }
@@ -57,6 +57,9 @@ func (w *partWriter) write(res *result) error {
 		w.count(s.Origin, ledger.Rows{Read: int64(s.Rows), Scored: int64(s.Rows)})
 	}
 	w.features.add(res.features)
+	if err := w.compare(res); err != nil {
+		return err
+	}
 	rows := int64(res.batch.Rows)
 	w.accounts.Read += rows
 	if len(res.rejects) > 0 {
@@ -81,7 +84,7 @@ func (w *partWriter) write(res *result) error {
 		return err
 	}
 	for _, r := range records {
-		if err := w.writer.Write(r); err != nil {
+		if err := w.out.write(r); err != nil {
 			return fmt.Errorf("write part %d: %w", w.number, err)
 		}
 	}
@@ -95,35 +98,41 @@ func (w *partWriter) count(o batcher.Origin, rows ledger.Rows) {
 	w.spans[span] = w.spans[span].Add(rows)
 }
 
+// countFiltered adds rows that the filter took out, by span, to the accounts.
+func (w *partWriter) countFiltered(spans map[dataset.SpanRef]int64) {
+	for ref, n := range spans {
+		rows := ledger.Rows{Read: n, Filtered: n}
+		w.count(batcher.Origin{File: ref.File, Row: ref.FirstRow}, rows)
+		w.accounts = w.accounts.Add(rows)
+	}
+}
+
 // discard writes a result as write does, to nothing.
 func (w *partWriter) discard(res *result) error {
 	schema, err := w.collector.fixSchema(res.fields)
 	if err != nil {
 		return err
 	}
-	if w.writer == nil {
-		if w.writer, err = writers[w.collector.plan.Options.Format](io.Discard, schema, w.collector.writeOptions()); err != nil {
+	if w.out == nil {
+		out, err := w.collector.newNoFile(schema)
+		if err != nil {
 			return err
 		}
+		w.out = out
 	}
 	return w.write(res)
 }
 
 // open makes the part's file, unless it is there.
 func (w *partWriter) open(schema *arrow.Schema) error {
-	if w.writer != nil || w.unable != nil {
+	if w.out != nil || w.unable != nil {
 		return w.unable
 	}
-	file, err := w.collector.staging.Part(w.number)
-	if err != nil {
-		return err
+	out, err := w.collector.newPartOutput(w.number, schema)
+	if err == nil {
+		w.out = out
 	}
-	writer, err := w.collector.newPartWriter(file, schema)
-	if err != nil {
-		return errors.Join(err, file.Abort())
-	}
-	w.file, w.writer = file, writer
-	return nil
+	return err
 }
 
 func (c *collector) writeOptions() format.WriteOptions {
@@ -145,42 +154,37 @@ func (w *partWriter) finish() error {
 	if err := w.open(schema); err != nil {
 		return err
 	}
-	file, writer, rejects, columns := w.file, w.writer, w.rejects, ledger.Columns(schema)
+	detail, err := w.detail(ledger.Columns(schema))
+	if err != nil {
+		return err
+	}
+	out, rejects := w.out, w.rejects
 	outcome := make(chan closed, 1) // one outcome, so that nobody waits to give it
 	go func() {
 		var got closed
 		got.err = guarded(func() (err error) {
 			// First, since a part whose file is there is finished.
 			if got.rejects, err = rejects.commit(); err != nil {
-				return errors.Join(err, writer.Close(), file.Abort())
+				return errors.Join(err, out.abort())
 			}
-			if err := writer.Close(); err != nil {
-				return errors.Join(fmt.Errorf("write part %d: %w", w.number, err), file.Abort())
-			}
-			if got.output, err = file.Commit(w.accounts.Written()); err != nil {
+			if got.outputs, err = out.commit(w.accounts.Written()); err != nil {
 				return err
 			}
-			record, err := w.journalRecord(got.output, got.rejects, columns)
-			if err != nil {
-				return err
-			}
-			return c.staging.Record(record)
+			return c.staging.Record(ledger.PartRecord{Part: w.number, Outputs: got.outputs, Rejects: got.rejects, Rows: w.accounts, Detail: detail})
 		})
 		outcome <- got
 	}()
-	w.file, w.writer, w.rejects = nil, nil, rejectFile{}
+	w.out, w.rejects = nil, rejectFile{}
 	return c.ended(w, outcome)
 }
 
-// abort drops the file that the part has so far.
+// abort drops what the part has so far.
 func (w *partWriter) abort() error {
-	if w.file == nil {
+	if w.out == nil {
 		return nil
 	}
-	// The writer holds memory that Close gives back; what it writes goes to a
-	// file that is dropped.
-	err := errors.Join(w.writer.Close(), w.file.Abort())
-	w.file, w.writer = nil, nil
+	err := w.out.abort()
+	w.out = nil
 	return err
 }
 

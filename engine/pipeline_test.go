@@ -159,7 +159,7 @@ func (l *line) rows(t *testing.T) (idRows, doubles []int64) {
 	if _, err := l.collector.mergeRejects(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	m := &ledger.Manifest{Outputs: l.collector.outputs, Parts: l.collector.parts}
+	m := &ledger.Manifest{Outputs: l.collector.flatOutputs(), Parts: l.collector.parts}
 	m.Ledger = ledger.Sum(m.Parts)
 	for i, f := range l.plan.Dataset.Files() {
 		spans := l.collector.index.ofFile(i, l.collector.spans)

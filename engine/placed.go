@@ -38,7 +38,7 @@ func (s *placedScorer) rowByRow(ctx context.Context, batch *batcher.Batch) error
 	for _, segment := range batch.Segments {
 		for row := range segment.Rows {
 			one := segment
-			one.From, one.Rows, one.Origin.Row = segment.From+row, 1, segment.Origin.Row+int64(row)
+			one.From, one.Rows, one.Origin = segment.From+row, 1, segment.At(row)
 			one.Record.Retain() // the result gives it up
 			single := &batcher.Batch{Segments: []batcher.Segment{one}, Rows: 1}
 			if err := s.note(placeOf(single)); err != nil {
@@ -70,9 +70,9 @@ func (s *placedScorer) note(at place) error {
 // placeOf is where a batch's rows lie: those of its first file.
 func placeOf(batch *batcher.Batch) place {
 	at := place{File: batch.Segments[0].Origin.File, Row: batch.Segments[0].Origin.Row}
-	for _, s := range batch.Segments {
-		if s.Origin.File == at.File {
-			at.Rows = s.Origin.Row + int64(s.Rows) - at.Row
+	for i := range batch.Segments {
+		if s := &batch.Segments[i]; s.Origin.File == at.File {
+			at.Rows = s.At(s.Rows-1).Row + 1 - at.Row
 		}
 	}
 	return at

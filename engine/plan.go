@@ -14,6 +14,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/batcher/filter"
+	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
@@ -24,15 +26,15 @@ import (
 // Close, and for Run, which freezes what was left to it to choose.
 type Plan struct {
 	Options Options
-	Model   *models.Model // as it will run: after rewrites
+	Model   *models.Model // as it will run, after rewrites; of several the first
 	// OwnKernels says that millrace's kernels are among those rewrites.
 	OwnKernels bool
 	Dataset    *dataset.Dataset
 	Skipped    []string // files in input directories that are no data
 	Binding    *batcher.Plan
 	Parts      []dataset.Part
-	// Columns are the columns that are read: those of the binding, then ids
-	// and kept columns that are not among them.
+	// Columns are the columns that are read: those of the binding, then ids, kept
+	// columns, and those of the filter and of rules that are not among them.
 	Columns []string
 	// Passed are the fields that pass through to the output, ids first, and
 	// PassedAt their indexes into Columns.
@@ -52,6 +54,8 @@ type Plan struct {
 
 	// loadDeaths is how many starts died while the model was loaded and tried.
 	loadDeaths int
+	// agreement is how far models agree; nil before everything is compared, and of one.
+	agreement []agreement.Summary
 
 	// limit is the memory limit in bytes, 0 for none, and lowered what it changed.
 	limit       int64
@@ -66,11 +70,14 @@ type Plan struct {
 	cores chan struct{}
 
 	passedSchema *arrow.Schema // of Passed
+	where        *where        // nil without a filter
+	rules        *rules        // nil without rules
 
 	stopping *stopping
 
 	ids     int // how many of the passed columns are ids
-	outputs []outputSpec
+	models  []plannedModel
+	outputs []outputSpec // of all models
 	joining batcher.Joining
 }
 
@@ -82,15 +89,12 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	p := &Plan{Options: opts, cores: make(chan struct{}, max(opts.Readers, opts.Workers)), stopping: &stopping{}}
+	p := &Plan{Options: opts, models: opts.planned(), cores: make(chan struct{}, max(opts.Readers, opts.Workers)), stopping: &stopping{}}
 	// Model and data at the same time: each can take tens of milliseconds.
 	var both sync.WaitGroup
 	var noModel error
 	both.Go(func() {
-		noModel = guarded(func() (err error) {
-			p.Model, err = opts.openModel(nil)
-			return err
-		})
+		noModel = guarded(p.openModels)
 	})
 	noData := p.openData(ctx)
 	both.Wait()
@@ -100,7 +104,6 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 		}
 		return nil, err
 	}
-	p.OwnKernels = p.Model.OwnKernels()
 	p.asked.batch, p.asked.workers, p.asked.intraOpThreads = given.BatchRows != 0, given.Workers != 0, given.IntraOpThreads != 0
 	p.asked.streams = given.Streams != 0
 	if err := p.fit(); err != nil {
@@ -119,7 +122,14 @@ func (p *Plan) openData(ctx context.Context) error {
 		return err
 	}
 	p.Skipped = listing.Skipped
-	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{Read: format.ReadOptions{Decoders: p.cores}})
+	partitions, err := dataset.ParsePartitions(p.Options.Partitions)
+	if err != nil {
+		return fmt.Errorf("%w: --%w", ErrUsage, err)
+	}
+	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{
+		Read: format.ReadOptions{Decoders: p.cores}, Statistics: filter.Names(p.Options.Where), Partitions: partitions,
+		Drift: dataset.DriftIsKept, // checkDrift knows which columns the run needs
+	})
 	return err
 }
 
@@ -130,15 +140,6 @@ func (o *Options) openModel(left *[]string) (*models.Model, error) {
 		ZipMap: true, Kernels: o.Kernels == KernelsAuto && o.Provider != ort.TensorRT, // which compiles tensor operators alone
 		Device: o.Provider != ort.CPU, Tensors: o.Provider != ort.CPU, Left: left,
 	})
-}
-
-// openExported reads the plan's model again and leaves its operators to ONNX
-// Runtime's own kernels. No plan keeps it: a run has no use for a second copy of
-// a large model.
-func (p *Plan) openExported() (*models.Model, error) {
-	o := p.Options
-	o.Kernels, o.ModelSHA256 = KernelsONNXRuntime, p.Model.SHA256
-	return o.openModel(nil)
 }
 
 // outside refuses an output that would replace a file it is made from.
@@ -167,17 +168,15 @@ func outside(output string, inputs []string) error {
 func (p *Plan) fit() error {
 	opts := &p.Options
 	schema := p.Dataset.Schema()
-	binding, err := batcher.Bind(p.Model.Inputs, schema, batcher.Options{
-		Features: opts.Features, Metadata: p.Model.FeatureNames(), Columns: opts.Bind, Nulls: opts.Nulls, Lossy: opts.Lossy, Finite: opts.Finite,
-	})
-	if err != nil {
+	for _, step := range []func(*arrow.Schema) error{p.bindModels, p.pass, p.fitWhere, p.fitRules} {
+		if err := step(schema); err != nil {
+			return p.besideDrift(err)
+		}
+	}
+	if _, _, err := p.knownPairs(); err != nil {
 		return err
 	}
-	p.Binding = binding
-	if p.outputs, err = newOutputSpecs(p.Model, opts.ModelOutputs, opts.Layout, opts.OutputPrefix); err != nil {
-		return err
-	}
-	if err := p.pass(schema); err != nil {
+	if err := p.checkDrift(); err != nil {
 		return err
 	}
 	if _, err := p.uniqueKeys(); err != nil {
@@ -207,13 +206,8 @@ func (p *Plan) pass(schema *arrow.Schema) error {
 			if slices.ContainsFunc(p.Passed, func(f arrow.Field) bool { return f.Name == name }) {
 				continue
 			}
-			read := slices.Index(p.Columns, name)
-			if read < 0 {
-				read = len(p.Columns)
-				p.Columns = append(p.Columns, name)
-			}
 			p.Passed = append(p.Passed, schema.Field(at[0]))
-			p.PassedAt = append(p.PassedAt, read)
+			p.PassedAt = append(p.PassedAt, p.addColumn(name))
 		}
 	}
 	add("--ids", p.Options.IDs)
@@ -225,6 +219,9 @@ func (p *Plan) pass(schema *arrow.Schema) error {
 	}
 	// Outputs of unknown shape are checked again when their columns are known.
 	if err := p.checkNames(p.knownFields()); err != nil {
+		return err
+	}
+	if err := p.checkPartitionBy(); err != nil {
 		return err
 	}
 	return p.checkTypes()
@@ -260,7 +257,7 @@ func (p *Plan) checkNames(predictions []arrow.Field) error {
 	}
 	for _, f := range predictions {
 		if seen[f.Name] {
-			return fmt.Errorf("%w: the output would have two columns %q; give predictions another name by --output-prefix, such as --output-prefix pred_", ErrUsage, f.Name)
+			return fmt.Errorf("%w: the output would have two columns %q; give predictions another name by --output-prefix, such as --output-prefix pred_, or by output_prefix of one of several models", ErrUsage, f.Name)
 		}
 		seen[f.Name] = true
 	}
@@ -280,7 +277,7 @@ func (p *Plan) chooseBatch() error {
 	}
 	// ONNX Runtime's kernels on devices count elements in 32 bits.
 	most := math.MaxInt
-	if elements := p.Model.RowElements(); elements > 0 && opts.Provider != ort.CPU {
+	if elements := p.rowElements(); elements > 0 && opts.Provider != ort.CPU {
 		most = max(math.MaxInt32/elements, 1)
 	}
 	if opts.BatchRows > most {
@@ -326,18 +323,22 @@ func elementBytes(e models.ElementType) int64 {
 // knownNulls fails a run before it starts when statistics already show nulls
 // where none are allowed.
 func (p *Plan) knownNulls() error {
-	if p.Options.OnBadRow != BadFail || p.Options.rejectsDuplicates() { // whose nulls do not count
+	if p.Options.OnBadRow != BadFail || p.where != nil || p.Options.rejectsDuplicates() { // which may take them out
 		return nil
 	}
 	var columns []string
 	var choices []string // for the first of them
 	for i := range p.Binding.Bindings {
 		for _, f := range p.Binding.Bindings[i].Features {
-			if f.Nulls.Action != batcher.NullError {
+			if f.Nulls.Action != batcher.NullError || f.Program != nil {
 				continue
 			}
 			if n, ok := p.Dataset.NullCount(f.Column); ok && n > 0 {
-				columns = append(columns, fmt.Sprintf("column %q has %d nulls", f.Column, n))
+				found := fmt.Sprintf("column %q has %d nulls", f.Column, n)
+				if slices.Contains(columns, found) { // for another model
+					continue
+				}
+				columns = append(columns, found)
 				if choices == nil {
 					choices = nullChoices(f.Column, p.Binding.Bindings[i].Input.Elem)
 				}
@@ -365,13 +366,13 @@ func nullChoices(column string, elem models.ElementType) []string {
 	return []string{"--nulls " + column + "=" + value, column + "=reject"}
 }
 
-// Batches is the number of batches that the run will have.
+// Batches is the number of batches that the run will have, or with a filter the most.
 func (p *Plan) Batches() int64 {
 	var total int64
 	for _, part := range p.Parts {
-		rows := make([]int64, len(part.Spans))
+		rows := make([]batcher.SpanRows, len(part.Spans))
 		for i, s := range part.Spans {
-			rows[i] = s.Rows
+			rows[i] = batcher.SpanRows{Announced: s.Rows, Cut: p.where.passingRows(s)}
 		}
 		total += batcher.CountBatches(rows, p.Options.BatchRows, p.joining)
 	}

@@ -143,7 +143,7 @@ func (p *Plan) ProfileKey(lib *ort.Library) ProfileKey {
 	if len(p.Options.Devices) > 0 {
 		device = p.Options.Devices[0] // the others are taken to be like it
 	}
-	return ProfileKey{ModelSHA256: p.Model.SHA256, Provider: p.Options.Provider, Hardware: Hardware(p.Options.Provider, device), ORT: lib.Version}
+	return ProfileKey{ModelSHA256: p.modelsDigest(), Provider: p.Options.Provider, Hardware: Hardware(p.Options.Provider, device), ORT: lib.Version}
 }
 
 // tuned is the plan's profile and where it is from, or nil and why there is

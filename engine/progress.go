@@ -27,9 +27,10 @@ type Progress struct {
 	RowsScored   atomic.Int64 // by ONNX Runtime, rows to reject among them
 	RowsWritten  atomic.Int64 // that were scored
 	RowsRejected atomic.Int64 // those with null predictions among them
+	RowsFiltered atomic.Int64 // those of spans that were not read among them
 	PartsDone    atomic.Int64
-	// RowsTaken are rows of parts that an earlier start of the run finished; they
-	// are among RowsRead, RowsWritten, RowsRejected and PartsDone, too.
+	// RowsTaken are rows of parts that an earlier start of the run finished; they are
+	// among RowsRead, RowsWritten, RowsRejected, RowsFiltered and PartsDone, too.
 	RowsTaken atomic.Int64
 
 	batches atomic.Int64 // scored
@@ -65,6 +66,7 @@ func (p *Progress) add(rows ledger.Rows) {
 	p.RowsRead.Add(rows.Read)
 	p.RowsWritten.Add(rows.Scored)
 	p.RowsRejected.Add(rows.Rejected)
+	p.RowsFiltered.Add(rows.Filtered)
 	p.PartsDone.Add(1)
 }
 

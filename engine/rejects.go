@@ -71,7 +71,10 @@ func (p *Plan) newRejectForm() *rejectForm {
 	add := func(at int, asked bool) {
 		field := schema.Field(schema.FieldIndices(p.Columns[at])[0])
 		if at < len(p.Binding.Columns) {
-			asked, field.Type = true, countedType(field.Type)
+			asked = true
+			if p.bound(field.Name) {
+				field.Type = countedType(field.Type)
+			}
 		}
 		if asked || tryWriter(parquetfile.NewWriter, arrow.NewSchema([]arrow.Field{field}, nil), format.WriteOptions{}) == nil {
 			f.at, fields = append(f.at, at), append(fields, field)
@@ -82,7 +85,7 @@ func (p *Plan) newRejectForm() *rejectForm {
 	}
 	for i := range p.Columns {
 		if !slices.Contains(p.PassedAt, i) {
-			add(i, true)
+			add(i, false) // what the filter and rules need, unless it is the model's
 		}
 	}
 	f.schema = arrow.NewSchema(fields, nil)
@@ -90,6 +93,13 @@ func (p *Plan) newRejectForm() *rejectForm {
 		f.files = append(f.files, file.Path)
 	}
 	return f
+}
+
+// bound says whether a column goes into the model as it is, and not only into features.
+func (p *Plan) bound(column string) bool {
+	return slices.ContainsFunc(p.Binding.Bindings, func(b batcher.Binding) bool {
+		return slices.ContainsFunc(b.Features, func(f batcher.Feature) bool { return f.Program == nil && f.Column == column })
+	})
 }
 
 // countedType is the type that the model's column has in the table: its own, but for
@@ -126,6 +136,9 @@ func (p *Plan) checkUnits() error {
 	}
 	schema := p.Dataset.Schema()
 	for _, name := range p.Binding.Columns {
+		if !p.bound(name) {
+			continue
+		}
 		if t := schema.Field(schema.FieldIndices(name)[0]).Type; within(t) && countedType(t) == t {
 			return fmt.Errorf("%w: column %q is %s, whose seconds Parquet holds as milliseconds; write the column in milliseconds", format.ErrColumnType, name, t)
 		}
@@ -202,7 +215,7 @@ func (f *rejectForm) reasons(batch *batcher.Batch, rejects []reject) (arrow.Reco
 		}
 		s := &batch.Segments[segment]
 		b.Field(0).(*array.StringBuilder).Append(f.files[s.Origin.File])
-		b.Field(1).(*array.Int64Builder).Append(s.Origin.Row + int64(r.Row-first))
+		b.Field(1).(*array.Int64Builder).Append(s.At(r.Row - first).Row)
 		b.Field(2).(*array.StringBuilder).Append(r.Column)
 		b.Field(3).(*array.StringBuilder).Append(r.stage)
 		b.Field(4).(*array.StringBuilder).Append(r.Reason)

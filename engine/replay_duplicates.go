@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/unique"
+	"github.com/millrace/millrace/io/dataset"
 )
 
 // recordedDuplicates are rows of a run that it found to be duplicates, as its rejects say:
@@ -27,19 +28,19 @@ func (d recordedDuplicates) of(batch *batcher.Batch) (all rejects, _ error) {
 	return all, nil
 }
 
-// recordedDuplicates gives those of the rows found that stand in the output although they
-// are duplicates, with null predictions: others are not in it. Rows are by their file in
-// the plan.
-func (r *replayer) recordedDuplicates(ctx context.Context, p *Plan, l *layout, found []*hit) (all recordedDuplicates, err error) {
-	m := found[0].run.Manifest
+// duplicatesAmong gives those of some rows that stand in the output although they are
+// duplicates, with null predictions: others are not in it. Rows are by their file in the
+// plan, whose files are those of the plan's dataset.
+func (r *replayer) duplicatesAmong(ctx context.Context, p *Plan, m *ledger.Manifest, rows []batcher.Origin) (all recordedDuplicates, err error) {
 	if p.Options.onDuplicate() != unique.OnNull || m.Rejects == nil {
 		return nil, nil
 	}
-	data, err := r.openOutput(ctx, m.Rejects.Name)
+	data, err := r.openOutput(ctx, m.Rejects.Name, dataset.Partitions{})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, data.Close()) }()
+	files := p.Dataset.Files()
 	all = recordedDuplicates{}
 	names := fieldNames(data.Schema().Fields()[:min(len(reasonFields), data.Schema().NumFields())])
 	err = eachReject(ctx, data, names, func(b arrow.RecordBatch, i int) error {
@@ -47,9 +48,8 @@ func (r *replayer) recordedDuplicates(ctx context.Context, p *Plan, l *layout, f
 			return nil
 		}
 		file, row := b.Column(0).ValueStr(i), b.Column(1).(*array.Int64).Value(i)
-		for _, f := range found {
-			if at, inFile := l.fileOf(f.part, f.place); inFile == row && sameFile(l.files[at], file) {
-				o := batcher.Origin{File: l.opened[at], Row: row}
+		for _, o := range rows {
+			if o.Row == row && sameFile(absolute(files[o.File].Path), file) {
 				all[o] = batcher.Reject{Column: b.Column(2).ValueStr(i), Reason: b.Column(4).ValueStr(i)}
 			}
 		}

@@ -15,6 +15,7 @@ import (
 type layout struct {
 	files  []string // in the order of the manifest
 	spans  [][]int64
+	passed [][]int64 // of spans, the rows that pass the filter; nil where the run had none
 	parts  []dataset.Part
 	opened map[int]int // the place in the plan's dataset of each file that it has
 }
@@ -22,7 +23,8 @@ type layout struct {
 // recordedLayout is the layout by a manifest alone; nil where it lists no spans.
 func recordedLayout(m *ledger.Manifest, partRows int64) (*layout, error) {
 	l := &layout{}
-	var total int64
+	var total, filtered int64
+	passed := make([][]int64, len(m.Inputs))
 	for i := range m.Inputs {
 		in := &m.Inputs[i]
 		spans := make([]int64, len(in.Spans))
@@ -31,7 +33,11 @@ func recordedLayout(m *ledger.Manifest, partRows int64) (*layout, error) {
 			if span.Read < 0 || span.Read > math.MaxInt64-total {
 				return nil, fmt.Errorf("%w: the manifest gives a span of %q %d rows", ledger.ErrUnsound, in.Path, span.Read)
 			}
+			if span.Filtered < 0 || span.Filtered > span.Read {
+				return nil, fmt.Errorf("%w: the manifest gives a span of %q %d rows, and %d of them filtered", ledger.ErrUnsound, in.Path, span.Read, span.Filtered)
+			}
 			spans[s], rows, total = span.Read, rows+span.Read, total+span.Read
+			passed[i], filtered = append(passed[i], span.Read-span.Filtered), filtered+span.Filtered
 		}
 		if rows != in.Rows {
 			return nil, nil //nolint:nilnil // not listed, or not all of them: the files tell
@@ -39,7 +45,26 @@ func recordedLayout(m *ledger.Manifest, partRows int64) (*layout, error) {
 		l.files, l.spans = append(l.files, in.Path), append(l.spans, spans)
 	}
 	l.parts = dataset.Cut(l.spans, partRows)
+	if filtered > 0 {
+		l.passed = passed
+	}
 	return l, nil
+}
+
+// rowsOf are the rows of a span that were cut into batches.
+func (l *layout) rowsOf(s dataset.SpanRef) int64 {
+	if l.passed == nil {
+		return s.Rows
+	}
+	return l.passed[s.File][s.Span]
+}
+
+// rowsOfPart are those of a part.
+func (l *layout) rowsOfPart(part int) (rows int64) {
+	for _, s := range l.parts[part].Spans {
+		rows += l.rowsOf(s)
+	}
+	return rows
 }
 
 // layout is that of a plan over all files.
@@ -61,9 +86,12 @@ func everyFile(n int) []int {
 
 // fits makes sure that the parts are those that the manifest counts.
 func (l *layout) fits(m *ledger.Manifest) error {
-	same := len(l.parts) == len(m.Parts) && (len(m.Outputs) == len(m.Parts) || len(m.Outputs) == 1)
+	if err := m.CheckWritten(); err != nil {
+		return fmt.Errorf("%w: %w", ledger.ErrUnsound, err)
+	}
+	same := len(l.parts) == len(m.Parts)
 	for i := 0; same && i < len(m.Parts); i++ {
-		same = l.parts[i].Rows == m.Parts[i].Read && m.Parts[i].Filtered == 0
+		same = l.parts[i].Rows == m.Parts[i].Read && l.rowsOfPart(i) == m.Parts[i].Read-m.Parts[i].Filtered
 	}
 	if !same {
 		return fmt.Errorf("%w: the input falls into other parts than the manifest counts, so that it cannot be told which row is which", format.ErrChanged)
@@ -78,10 +106,11 @@ func (l *layout) near(found []*hit, batchRows int64) []int {
 	for _, f := range found {
 		var at int64
 		for _, s := range l.parts[f.part].Spans {
-			if s.Rows > 0 && at < f.place+min(batchRows, math.MaxInt64-f.place) && at+s.Rows > f.place-batchRows {
+			rows := l.rowsOf(s)
+			if rows > 0 && at < f.place+min(batchRows, math.MaxInt64-f.place) && at+rows > f.place-batchRows {
 				files = append(files, s.File)
 			}
-			at += s.Rows
+			at += rows
 		}
 	}
 	slices.Sort(files)
@@ -109,29 +138,20 @@ func (l *layout) open(data *dataset.Dataset, files []int) error {
 // batchOf is the batch that a row of a part was in: its first row and how many it
 // has.
 func (l *layout) batchOf(p *Plan, part int, place int64) (first, n int64) {
-	spans := make([]int64, len(l.parts[part].Spans))
+	spans := make([]batcher.SpanRows, len(l.parts[part].Spans))
 	for i, s := range l.parts[part].Spans {
-		spans[i] = s.Rows
+		spans[i] = batcher.SpanRows{Announced: s.Rows, Cut: l.rowsOf(s)}
 	}
 	return batcher.BatchAround(spans, p.Options.BatchRows, p.joining, place)
 }
 
-// originOf is the input file and row at a place in a part.
-func (l *layout) originOf(part int, place int64) (file string, row int64) {
-	at, row := l.fileOf(part, place)
-	if at < 0 {
-		return "", -1
-	}
-	return l.files[at], row
-}
-
-// fileOf is originOf with the file's place among all; below 0 where there is none.
-func (l *layout) fileOf(part int, place int64) (file int, row int64) {
-	for _, s := range l.parts[part].Spans {
-		if place < s.Rows {
-			return s.File, s.FirstRow + place
+// filesOf lists the files of the parts in which rows were found.
+func (l *layout) filesOf(found []*hit) (files []int) {
+	for _, f := range found {
+		for _, s := range l.parts[f.part].Spans {
+			files = append(files, s.File)
 		}
-		place -= s.Rows
 	}
-	return -1, -1
+	slices.Sort(files)
+	return slices.Compact(files)
 }

@@ -18,7 +18,7 @@ import (
 
 // findRejected looks for the conditions among the ids of a run's rejected rows.
 func (r *replayer) findRejected(ctx context.Context, run *ledger.Recorded) (err error) {
-	data, err := r.openOutput(ctx, run.Manifest.Rejects.Name)
+	data, err := r.openOutput(ctx, run.Manifest.Rejects.Name, dataset.Partitions{})
 	if err != nil {
 		return err
 	}
@@ -122,11 +122,11 @@ func isReason(field, reason arrow.Field) bool {
 
 // rejectedRows gives, for each part in which rows were found, the places of its
 // rejected rows that are not in the output, in order.
-func (r *replayer) rejectedRows(ctx context.Context, l *layout, m *ledger.Manifest, found []*hit) (places map[int][]int64, err error) {
+func (r *replayer) rejectedRows(ctx context.Context, l *layout, m *ledger.Manifest, found []*hit, rank ranking) (places map[int][]int64, err error) {
 	wanted := map[int]*leftOut{}
 	for _, f := range found {
 		if part := m.Parts[f.part]; part.Rejected > part.Nulled {
-			wanted[f.part] = &leftOut{}
+			wanted[f.part] = &leftOut{rank: rank}
 		}
 	}
 	if len(wanted) == 0 {
@@ -135,7 +135,7 @@ func (r *replayer) rejectedRows(ctx context.Context, l *layout, m *ledger.Manife
 	if m.Rejects == nil {
 		return nil, fmt.Errorf("%w: the manifest counts rejected rows and names no file of them", ledger.ErrUnsound)
 	}
-	data, err := r.openOutput(ctx, m.Rejects.Name)
+	data, err := r.openOutput(ctx, m.Rejects.Name, dataset.Partitions{})
 	if err != nil {
 		return nil, err
 	}
@@ -186,6 +186,7 @@ func tellsAnyway(m *ledger.Manifest, wanted map[int]*leftOut) error {
 
 // leftOut gathers the places of a part's rejected rows that are not in the output.
 type leftOut struct {
+	rank   ranking
 	walk   placeWalk
 	rows   int64 // rejected ones, wherever they are
 	places []int64
@@ -194,7 +195,10 @@ type leftOut struct {
 // add takes the i-th row of a batch of file, row and, where it is told, nulled.
 func (o *leftOut) add(l *layout, part int, b arrow.RecordBatch, i int) error {
 	file, row := b.Column(0).ValueStr(i), b.Column(1).(*array.Int64).Value(i)
-	place, ok := o.walk.next(l, part, file, row)
+	place, ok, err := o.walk.next(l, part, fileRow{file, row}, o.rank)
+	if err != nil {
+		return err
+	}
 	if !ok {
 		return fmt.Errorf("%w: it lists row %d of %q among the rejects of part %d, which has no such row", ledger.ErrUnsound, row, file, part)
 	}
@@ -213,22 +217,34 @@ type placeWalk struct {
 	after int64 // places up to here are past
 }
 
-// next gives the place of a row of a file.
-func (w *placeWalk) next(l *layout, part int, file string, row int64) (place int64, ok bool) {
+// fileRow is a row of a file.
+type fileRow struct {
+	file string
+	row  int64
+}
+
+// next gives the place of a row in a part.
+func (w *placeWalk) next(l *layout, part int, at fileRow, rank ranking) (place int64, ok bool, err error) {
 	spans := l.parts[part].Spans
 	for ; w.span < len(spans); w.span++ {
 		s := spans[w.span]
-		place := w.first + row - s.FirstRow
-		if row >= s.FirstRow && row < s.FirstRow+s.Rows && place >= w.after && sameFile(l.files[s.File], file) {
-			w.after = place + 1
-			return place, true
+		if at.row >= s.FirstRow && at.row < s.FirstRow+s.Rows && sameFile(l.files[s.File], at.file) {
+			n, passes, err := rank(s, at.row)
+			if err != nil {
+				return 0, false, err
+			}
+			if place := w.first + n; passes && place >= w.after {
+				w.after = place + 1
+				return place, true, nil
+			}
 		}
-		if w.first > math.MaxInt64-s.Rows {
+		rows := l.rowsOf(s)
+		if w.first > math.MaxInt64-rows {
 			break
 		}
-		w.first += s.Rows
+		w.first += rows
 	}
-	return 0, false
+	return 0, false, nil
 }
 
 // sameFile says that a path, as a run was given it, is that of an absolute one:

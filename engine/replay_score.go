@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -36,13 +37,11 @@ func (r *replayer) score(ctx context.Context, p *Plan, l *layout, lib *ort.Libra
 		rows = max(rows, n)
 	}
 	scoring.usePool(1)
-	if recorded, err := r.recordedDuplicates(ctx, p, l, found); err != nil {
-		return err
-	} else if len(recorded) > 0 {
-		scoring.duplicates = recorded
-	}
 	s := &rescorer{replayer: r, plan: p, layout: l, worker: scoring.worker(int(rows), &Progress{}), form: p.newRejectForm()}
 	defer func() { err = errors.Join(err, s.worker.close()) }()
+	if p.Options.rejectsDuplicates() && s.worker.onBadRow == BadFail {
+		s.worker.onBadRow = BadReject // the run let no other rows be bad but duplicates, of which not all are known here
+	}
 	for len(found) > 0 {
 		part := found[0].part
 		first, n := l.batchOf(p, part, found[0].place)
@@ -63,6 +62,14 @@ func (r *replayer) score(ctx context.Context, p *Plan, l *layout, lib *ort.Libra
 func (s *rescorer) batch(ctx context.Context, first, n int64, found []*hit) error {
 	batch, err := s.read(ctx, found[0].part, first, n)
 	if err != nil {
+		return err
+	}
+	rows := make([]batcher.Origin, len(found))
+	for i, f := range found {
+		rows[i] = originOf(batch, int(f.place-first))
+	}
+	if s.worker.duplicates, err = s.duplicatesAmong(ctx, s.plan, found[0].run.Manifest, rows); err != nil {
+		batch.Release()
 		return err
 	}
 	res, err := s.worker.score(ctx, batch)
@@ -103,28 +110,15 @@ func (s *rescorer) read(ctx context.Context, part int, first, n int64) (_ *batch
 	}()
 	var at int64 // the place of the span's first row
 	for _, span := range s.layout.parts[part].Spans {
-		from, to := max(first-at, 0), min(first+n-at, span.Rows) // of the span's rows
-		at += span.Rows
+		rows := s.layout.rowsOf(span)
+		from, to := max(first-at, 0), min(first+n-at, rows) // of those of the span that pass
+		at += rows
 		file, opened := s.layout.opened[span.File]
 		if from >= to || !opened {
 			continue
 		}
 		span.File = file
-		var row int64
-		err := s.plan.Dataset.ReadSpan(ctx, span, s.plan.Columns, func(b arrow.RecordBatch) error {
-			if lo, hi := max(from-row, 0), min(to-row, b.NumRows()); lo < hi {
-				b.Retain()
-				batch.Segments = append(batch.Segments, batcher.Segment{
-					Record: b, From: int(lo), Rows: int(hi - lo), Origin: batcher.Origin{File: span.File, Row: span.FirstRow + row + lo},
-				})
-				batch.Rows += int(hi - lo)
-			}
-			if row += b.NumRows(); row >= to {
-				return errEnough
-			}
-			return nil
-		})
-		if err != nil && !errors.Is(err, errEnough) {
+		if err := s.readSpan(ctx, batch, span, from, to); err != nil {
 			return nil, err
 		}
 	}
@@ -134,18 +128,49 @@ func (s *rescorer) read(ctx context.Context, part int, first, n int64) (_ *batch
 	return batch, nil
 }
 
+// readSpan adds rows of a span to a batch: of those that pass, from one to another.
+func (s *rescorer) readSpan(ctx context.Context, batch *batcher.Batch, span dataset.SpanRef, from, to int64) error {
+	sieve := s.plan.where.newSieve(span)
+	defer sieve.close()
+	var row int64
+	err := s.plan.Dataset.ReadSpan(ctx, span, s.plan.Columns, func(b arrow.RecordBatch) error {
+		c, err := sieve.sift(b)
+		if err != nil || c.record == nil {
+			return err
+		}
+		lo, hi := max(from-row, 0), min(to-row, c.rows())
+		row += c.rows()
+		if lo >= hi {
+			c.record.Release()
+			return nil
+		}
+		segment := c.segment()
+		segment.Origin, segment.From, segment.Rows = segment.At(int(lo)), int(lo), int(hi-lo)
+		batch.Segments = append(batch.Segments, segment)
+		batch.Rows += segment.Rows
+		if row >= to {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
 // compareRow compares a row of the output with one of a scored batch.
 func (s *rescorer) compareRow(res *result, f *hit, at int) (*ReplayedRow, error) {
-	input, inputRow := s.layout.originOf(f.part, f.place)
+	from := originOf(res.batch, at)
 	row := &ReplayedRow{
-		Run: f.run.Run, File: f.file, Row: f.row, Input: input, InputRow: inputRow, Outcome: OutcomeEqual,
+		Run: f.run.Run, File: f.file, Row: f.row, Input: s.plan.Dataset.Files()[from.File].Path, InputRow: from.Row, Outcome: OutcomeEqual,
 	}
 	if err := row.addPassed(s.plan, res, f, at); err != nil {
 		return nil, err
 	}
 	for _, reject := range res.dropped {
 		if reject.Row == at {
-			return nil, fmt.Errorf("%w: row %d of %q is in the output, and is rejected now: column %q: %s", format.ErrChanged, inputRow, row.Input, reject.Column, reject.Reason)
+			return nil, fmt.Errorf("%w: row %d of %q is in the output, and is rejected now: column %q: %s", format.ErrChanged, row.InputRow, row.Input, reject.Column, reject.Reason)
 		}
 	}
 	for i, field := range res.fields {
@@ -186,7 +211,7 @@ func (row *ReplayedRow) addPassed(p *Plan, res *result, f *hit, at int) error {
 			return fmt.Errorf("%w: %q has no column %q, which the run passed through", ledger.ErrUnsound, f.file, field.Name)
 		}
 		was, is := recorded.ValueStr(0), record.Column(i).ValueStr(at)
-		if was != is {
+		if was != is && !sameFolder(p, field.Name, recorded, is) {
 			return fmt.Errorf("%w: row %d of %q should be row %d of the input %q, and its column %q is %.80q there and %.80q in the output",
 				format.ErrChanged, f.row, f.file, row.InputRow, row.Input, field.Name, is, was)
 		}

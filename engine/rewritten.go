@@ -22,6 +22,8 @@ type RewriteCheck struct {
 	// Largest is the largest difference of two numbers, as a share of the larger of
 	// the exported model's number and 1.
 	Largest float64 `json:"largest_difference"`
+	// Model is the one of several that it is of.
+	Model string `json:"model,omitempty"`
 	// Labels are how many labels differ, as they may where two scores are equal but
 	// for rounding.
 	Labels int `json:"labels_that_differ"`
@@ -79,22 +81,22 @@ func (p *Plan) checkRewrites(ctx context.Context, lib *ort.Library, s *scoring) 
 	if check.Largest <= limit && float64(check.Labels) <= checkLabelRows*float64(check.Rows) {
 		return nil
 	}
-	return fmt.Errorf("%w than as exported: on the first %d rows numbers differ by up to %.3g of their size (%.3g is rounding) and %d labels differ; use --kernels onnxruntime or --provider cpu, and please report it",
-		ErrRewrite, check.Rows, check.Largest, limit, check.Labels)
+	return namedError(check.Model, fmt.Errorf("%w than as exported: on the first %d rows numbers differ by up to %.3g of their size (%.3g is rounding) and %d labels differ; use --kernels onnxruntime or --provider cpu, and please report it",
+		ErrRewrite, check.Rows, check.Largest, limit, check.Labels))
 }
 
-// openExportedOnCPU makes a session of the model as it was exported.
+// openExportedOnCPU makes sessions of the models as they were exported.
 func (p *Plan) openExportedOnCPU(lib *ort.Library) (*scoring, error) {
 	onCPU := *p
 	onCPU.Options.Provider = ort.CPU
-	model, err := onCPU.openExported()
+	exported, err := onCPU.openExported()
 	if err != nil {
 		return nil, err
 	}
-	return onCPU.openScoringOf(model, lib, 1)
+	return onCPU.openScoringOf(exported, lib, 1)
 }
 
-// compare scores the first rows of a sample by two sessions; nil where the rows
+// compare scores the first rows of a sample by the models' sessions twice; nil where the rows
 // cannot be scored.
 func (p *Plan) compare(ctx context.Context, sample *sample, run, exported *scoring) (_ *RewriteCheck, err error) {
 	rows := sample.rows
@@ -112,21 +114,31 @@ func (p *Plan) compare(ctx context.Context, sample *sample, run, exported *scori
 	if err != nil {
 		return nil, nil //nolint:nilnil // the run says it better
 	}
-	differences, err := agree.Sessions(ctx, exported.session, run.session, w.inputs)
-	if err != nil {
+	check := &RewriteCheck{Rows: batches[0].Rows}
+	for i := range run.sessions {
+		m := &run.sessions[i]
+		differences, err := agree.Sessions(ctx, exported.sessions[i].session.(*ort.Session), m.session.(*ort.Session), m.taken(w.inputs))
 		if errors.Is(err, agree.ErrRefused) {
 			return nil, nil //nolint:nilnil // as above
 		}
-		return nil, err
-	}
-	check := &RewriteCheck{Rows: batches[0].Rows}
-	for _, d := range differences {
-		check.Largest = max(check.Largest, d.Largest)
-		if math.IsInf(d.Largest, 1) {
-			check.Largest = math.MaxFloat64 // which JSON can say
-		} else {
-			check.Labels += d.Differing
+		if err != nil {
+			return nil, m.model.named(err)
 		}
+		check.add(m.model.name, differences)
 	}
 	return check, nil
+}
+
+// add takes the differences of a model's outputs in.
+func (c *RewriteCheck) add(model string, differences []agree.Difference) {
+	for _, d := range differences {
+		if d.Largest > c.Largest {
+			c.Largest, c.Model = d.Largest, model
+		}
+		if math.IsInf(d.Largest, 1) {
+			c.Largest = math.MaxFloat64 // which JSON can say
+		} else {
+			c.Labels += d.Differing
+		}
+	}
 }

@@ -27,7 +27,7 @@ func checkOf(t *testing.T, name string) (*Plan, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := plan.openScoringOf(run, lib, 1)
+	s, err := plan.openScoringOf([]*models.Model{run}, lib, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

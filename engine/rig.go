@@ -333,11 +333,11 @@ func (r *Rig) InferExported(ctx context.Context, batchRows, workers, intraOpThre
 		return Measure{}, err
 	}
 	if r.exported == nil {
-		model, err := r.plan.openExported()
+		exported, err := r.plan.openExported()
 		if err != nil {
 			return Measure{}, err
 		}
-		if r.exported, err = r.plan.openScoringOf(model, r.lib, intraOpThreads); err != nil {
+		if r.exported, err = r.plan.openScoringOf(exported, r.lib, intraOpThreads); err != nil {
 			return Measure{}, err
 		}
 	}
@@ -484,7 +484,7 @@ func (r *Rig) Write(ctx context.Context, dir string, batchRows int, rows int64) 
 	if _, err := c.mergeRejects(ctx); err != nil {
 		return Measure{}, err
 	}
-	for _, o := range c.outputs {
+	for _, o := range c.flatOutputs() {
 		m.Bytes += o.Bytes
 	}
 	return m, nil

@@ -52,7 +52,7 @@ func (r *Rig) Compute(ctx context.Context, batchRows, streams, intraOpThreads in
 // deviceLane is what one stream has on the device: a batch and its results.
 type deviceLane struct {
 	runner          runner
-	session         *ort.Session
+	session         computer
 	inputs, outputs []*ort.DeviceMemory
 	in, out         []*ort.Tensor
 }
@@ -99,7 +99,7 @@ func (r *Rig) onDevice(ctx context.Context, batchRows, streams, intraOpThreads i
 // openLane puts the first batch on the device, and makes room for its results. All
 // batches have its shape but for the last, which a lane computes as if it had.
 func (r *Rig) openLane(s *scoring, res *resident) (_ *deviceLane, err error) {
-	l := &deviceLane{session: s.session}
+	l := &deviceLane{session: s.sessions}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.close())

@@ -133,8 +133,8 @@ func TestRigInferExported(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n := len(plan.Model.Rewrites) - len(asIs.Rewrites); n < 1 {
-				t.Errorf("rewrites of the model as exported: %q; want fewer than %q", asIs.Rewrites, plan.Model.Rewrites)
+			if n := len(plan.Model.Rewrites) - len(asIs[0].Rewrites); n < 1 {
+				t.Errorf("rewrites of the model as exported: %q; want fewer than %q", asIs[0].Rewrites, plan.Model.Rewrites)
 			}
 		})
 	}

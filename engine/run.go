@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/cpuid/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/models"
@@ -72,6 +73,10 @@ type Summary struct {
 	Duplicates *DuplicatesFound `json:"duplicates,omitempty"`
 	// Digest is how the inputs were digested.
 	Digest *DigestChoice `json:"digest,omitempty"`
+	// Agreement is how far other models agree with the first, and NotCompared are their
+	// predictions that nothing is compared with.
+	Agreement   []agreement.Summary `json:"agreement,omitempty"`
+	NotCompared []string            `json:"not_compared,omitempty"`
 	// RewriteCheck is how the first rows compared with the model as exported.
 	RewriteCheck *RewriteCheck `json:"rewrite_check,omitempty"`
 }
@@ -105,9 +110,10 @@ func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*
 	staging, err := ledger.Stage(ledger.StageOptions{
 		Output: p.Options.Output, Single: single, IfExists: p.Options.IfExists, RunID: ledger.NewRunID(started),
 		Ext: extensions[p.Options.Format], Job: job, Restart: p.Options.Restart, Pieces: p.singleFile(),
+		PartitionBy: p.Options.PartitionBy, Numbered: p.Options.TargetFileBytes > 0,
 	})
 	if done, ok := errors.AsType[*ledger.PublishedError](err); ok {
-		return p.alreadyDone(done.Manifest), nil
+		return p.alreadyDone(done.Manifest)
 	}
 	if err != nil {
 		return nil, err
@@ -125,19 +131,31 @@ func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*
 		return summary, errors.Join(err, staging.Discard())
 	}
 	kept, suspended := staging.Suspend(err.Error())
-	if kept > 0 {
+	switch {
+	case errors.Is(err, ErrDisagree):
+		err = fmt.Errorf("%w; nothing is published, and all that is scored is kept: the same command with other limits publishes it, and --restart drops it", err)
+	case kept > 0:
 		err = fmt.Errorf("%w; %d of %d parts are finished and kept: run the same command again to go on", err, kept, len(p.Parts))
 	}
 	return nil, errors.Join(err, suspended)
 }
 
-// alreadyDone is the summary of a run that found nothing to do.
-func (p *Plan) alreadyDone(m *ledger.Manifest) *Summary {
-	return &Summary{
+// alreadyDone is the summary of a run that found nothing to do. What was published holds
+// to this run's limits too.
+func (p *Plan) alreadyDone(m *ledger.Manifest) (*Summary, error) {
+	s := &Summary{
 		Already: true, Run: m.Run, Output: p.Options.Output, Outputs: m.Outputs, Rejects: m.Rejects, Rows: m.Ledger,
 		Started: m.Started, Finished: m.Finished, Provider: p.Options.Provider, Features: []FeatureSummary{}, ORTVersion: m.Versions.ORT,
 		Duplicates: recordedFound(m),
 	}
+	var err error
+	if s.Agreement, err = agreementOf(m); err != nil {
+		return nil, err
+	}
+	if err := p.Options.checkAgreement(s.Agreement); err != nil {
+		return nil, fmt.Errorf("output %q was published by an equal run, %s, and now is beyond a limit: %w", p.Options.Output, m.Run, err)
+	}
+	return s, nil
 }
 
 func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progress, staging *ledger.Staging, started time.Time) (_ *Summary, err error) {
@@ -157,7 +175,7 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 			progress.OnResume(taken)
 		}
 	}
-	found, err := p.findDuplicates(ctx, staging.Scratch)
+	found, err := p.findDuplicates(ctx, staging.ScratchDir)
 	if err != nil {
 		return nil, err
 	}
@@ -254,12 +272,23 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	if err != nil {
 		return nil, err
 	}
+	if err := c.agreed(); err != nil {
+		if c.single != nil {
+			err = errors.Join(err, c.single.abort())
+		}
+		return nil, err
+	}
 	if c.single != nil {
 		whole, err := c.single.finish()
 		if err != nil {
 			return nil, errors.Join(err, c.single.abort())
 		}
-		c.outputs = []ledger.Output{whole}
+		c.outputs = [][]ledger.Output{{whole}}
+	}
+	if len(c.plan.Options.PartitionBy) > 0 {
+		if err := c.writeEmpty(); err != nil {
+			return nil, err
+		}
 	}
 	rejects, err := c.mergeRejects(ctx)
 	if err != nil {
@@ -296,7 +325,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	seconds := finished.Sub(started).Seconds()
 	times := c.progress.Times()
 	return &Summary{
-		Run: runID, Output: c.plan.Options.Output, Outputs: c.outputs, Rejects: rejects, Rows: total,
+		Run: runID, Output: c.plan.Options.Output, Outputs: c.flatOutputs(), Rejects: rejects, Rows: total,
 		Started: started.UTC(), Finished: finished.UTC(),
 		Seconds: seconds, RowsPerSecond: float64(total.Read-c.progress.RowsTaken.Load()) / seconds,
 		Starts: manifest.By.Starts, RowsTaken: c.progress.RowsTaken.Load(),
@@ -304,13 +333,14 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 			"read": times.Read.Seconds(), "assemble": times.Assemble.Seconds(), "infer": times.Infer.Seconds(), "write": times.Write.Seconds(),
 		},
 		Provider: c.plan.Options.Provider, Devices: uses, Nodes: manifest.Nodes,
-		BatchRows: c.plan.Options.BatchRows, Workers: c.plan.Options.Workers, Batches: c.plan.Batches(), Choice: c.plan.choice,
+		BatchRows: c.plan.Options.BatchRows, Workers: c.plan.Options.Workers, Batches: c.batches(), Choice: c.plan.choice,
 		BytesCopied: counts.BytesCopied, BytesViewed: counts.BytesViewed,
 		PeakMemoryBytes: peakMemory(),
-		Features:        c.features.summaries(c.plan.Binding),
+		Features:        c.features.summaries(c.plan),
 		Digest:          c.plan.digested,
 		Duplicates:      c.plan.duplicates,
-		ORTVersion:      lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Model.Rewrites, RewriteCheck: c.plan.rewriteCheck,
+		Agreement:       c.plan.agreement, NotCompared: c.agree.left,
+		ORTVersion: lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Rewrites(), RewriteCheck: c.plan.rewriteCheck,
 	}, nil
 }
 
@@ -328,7 +358,8 @@ func (c *collector) manifest(lib *ort.Library, runID string, total ledger.Rows, 
 	m := &ledger.Manifest{
 		Run:      runID,
 		Model:    ledger.ModelFile{Path: absolute(p.Model.Path), SHA256: p.Model.SHA256, Bytes: p.Model.Bytes},
-		Outputs:  c.outputs,
+		Models:   p.modelFiles(),
+		Outputs:  c.flatOutputs(),
 		Rejects:  rejects,
 		Schema:   c.columns,
 		Settings: p.Settings(),

@@ -17,30 +17,36 @@ type sample struct {
 	rows   int
 }
 
-type chunk struct {
-	record arrow.RecordBatch
-	origin batcher.Origin
-}
-
 // errEnough stops a read; it never leaves this package.
 var errEnough = errors.New("enough rows")
 
-// readSample reads the first rows of the input; the caller releases them.
+// sampleShare is how many rows are read at most for each that a sample wants: where a
+// filter leaves fewer, so does the sample.
+const sampleShare = 32
+
+// readSample reads the first rows of the input that pass the filter; the caller
+// releases them.
 func (p *Plan) readSample(ctx context.Context, rows int) (*sample, error) {
 	s := &sample{}
+	most := int64(max(rows, leastPulled)) * sampleShare
 	for _, part := range p.Parts {
 		for _, ref := range part.Spans {
-			row := ref.FirstRow
+			if p.where.passingRows(ref) == 0 {
+				continue
+			}
+			sieve := p.where.newSieve(ref)
 			err := p.Dataset.ReadSpan(ctx, ref, p.Columns, func(r arrow.RecordBatch) error {
-				n := min(r.NumRows(), int64(rows-s.rows))
-				s.chunks = append(s.chunks, chunk{record: r.NewSlice(0, n), origin: batcher.Origin{File: ref.File, Row: row}})
-				s.rows += int(n)
-				row += n
-				if s.rows >= rows {
+				c, err := sieve.sift(r)
+				if err != nil {
+					return err
+				}
+				s.add(c, rows)
+				if most -= r.NumRows(); s.rows >= rows || most <= 0 {
 					return errEnough
 				}
 				return nil
 			})
+			sieve.close()
 			if errors.Is(err, errEnough) {
 				return s, nil
 			}
@@ -53,10 +59,25 @@ func (p *Plan) readSample(ctx context.Context, rows int) (*sample, error) {
 	return s, nil
 }
 
-func (s *sample) release() {
-	for _, c := range s.chunks {
-		c.record.Release()
+// add takes a chunk's rows over, up to so many of the sample's.
+func (s *sample) add(c chunk, rows int) {
+	if c.record == nil {
+		return
 	}
+	if n := int64(rows - s.rows); n < c.rows() {
+		few := c.record.NewSlice(0, n)
+		c.record.Release()
+		c.record = few
+		if c.numbers != nil {
+			c.numbers = c.numbers[:n]
+		}
+	}
+	s.chunks = append(s.chunks, c)
+	s.rows += int(c.rows())
+}
+
+func (s *sample) release() {
+	releaseChunks(s.chunks)
 	s.chunks = nil
 }
 
@@ -81,8 +102,8 @@ func (s *sample) batches(rows int) []*batcher.Batch {
 		all = append(all, b)
 		return nil
 	})
-	for _, c := range s.chunks {
-		_ = cutter.Add(c.record, c.origin) // emit has no errors
+	for i := range s.chunks {
+		_ = cutter.AddSegment(s.chunks[i].segment()) // emit has no errors
 	}
 	if len(all) == 0 {
 		_ = cutter.Flush()

@@ -8,44 +8,31 @@ import (
 	"github.com/millrace/millrace/models"
 )
 
-// scoring is a session of a plan's model and what the workers over it share.
+// scoring is the sessions of a plan's models and what the workers over them share.
 type scoring struct {
-	plan    *Plan
-	session *ort.Session                    // that of the first device
-	devices *devices                        // nil on the CPU
-	memory  func(bytes int) ([]byte, error) // of tensors, page-locked; nil on the CPU
-	outputs []outputSpec
-	pool    *outputPool
+	plan     *Plan
+	sessions sessions                        // on the CPU, or on the first device
+	devices  *devices                        // nil on the CPU
+	memory   func(bytes int) ([]byte, error) // of tensors, page-locked; nil on the CPU
+	outputs  []outputSpec
+	pool     *outputPool
 
 	duplicates duplicateSource // of the workers made from now on; nil where they are no rejects
 }
 
-// openScoring makes the session of the plan's model; the caller closes it.
+// openScoring makes the sessions of the plan's models; the caller closes them.
 func (p *Plan) openScoring(lib *ort.Library, intraOpThreads int) (*scoring, error) {
-	return p.openScoringOf(p.Model, lib, intraOpThreads)
+	return p.openScoringOf(p.asRun(), lib, intraOpThreads)
 }
 
-// openScoringOf makes the session of a model with the inputs and outputs of the
-// plan's; the caller closes it.
-func (p *Plan) openScoringOf(model *models.Model, lib *ort.Library, intraOpThreads int) (*scoring, error) {
-	outputs := append([]outputSpec(nil), p.outputs...)
-	names := make([]string, len(outputs))
-	for i := range outputs {
-		names[i] = outputs[i].value.Name
-	}
-	open := func(device int) (*ort.Session, error) {
-		return ort.NewSession(lib, model, ort.SessionOptions{
-			Provider: p.Options.Provider, Device: device, TF32: p.Options.TF32, DeviceMemory: p.Options.DeviceMemory,
-			EngineCache: p.Options.EngineCache, BatchRows: p.Options.BatchRows,
-			Outputs: names, IntraOpThreads: intraOpThreads,
-			// Batches vary in rows at the ends of spans; see SessionOptions.
-			DisableMemoryPattern: len(p.Binding.Bindings) > 1,
-		})
-	}
-	s := &scoring{plan: p, outputs: outputs}
+// openScoringOf makes the sessions of models with the inputs and outputs of the
+// plan's; the caller closes them.
+func (p *Plan) openScoringOf(all []*models.Model, lib *ort.Library, intraOpThreads int) (*scoring, error) {
+	s := &scoring{plan: p, outputs: append([]outputSpec(nil), p.outputs...)}
+	open := func(device int) (sessions, error) { return p.openSessions(all, lib, device, intraOpThreads) }
 	var err error
 	if p.Options.Provider == ort.CPU {
-		s.session, err = open(0)
+		s.sessions, err = open(0)
 	} else {
 		s.devices, err = openDevices(p.Options.Devices, p.Options.Streams, func(device int) (computer, error) { return open(device) })
 	}
@@ -53,13 +40,13 @@ func (p *Plan) openScoringOf(model *models.Model, lib *ort.Library, intraOpThrea
 		return nil, err
 	}
 	if s.devices != nil {
-		s.session = s.devices.all[0].session.(*ort.Session)
-		s.devices.placement = s.session.Placement()
+		s.sessions = s.devices.all[0].session.(sessions)
+		s.devices.placement = s.sessions.placement()
 		s.memory = s.devices.host.memory
-		err = p.checkPlacement(s.devices.placement)
+		err = s.checkPlacement()
 	}
 	if err == nil {
-		err = infer(outputs, s.session.Outputs())
+		err = s.sessions.infer(s.outputs)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.close())
@@ -72,6 +59,40 @@ func (s *scoring) reject(found *duplicates) {
 	if found != nil && s.plan.Options.rejectsDuplicates() {
 		s.duplicates = found
 	}
+}
+
+// openSessions makes a session of each model on one device.
+func (p *Plan) openSessions(all []*models.Model, lib *ort.Library, device, intraOpThreads int) (sessions, error) {
+	opened := make(sessions, 0, len(all))
+	for i, model := range all {
+		m := &p.models[i]
+		names := make([]string, 0, m.to-m.from)
+		for k := m.from; k < m.to; k++ {
+			names = append(names, p.outputs[k].value.Name)
+		}
+		session, err := ort.NewSession(lib, model, ort.SessionOptions{
+			Provider: p.Options.Provider, Device: device, TF32: p.Options.TF32, DeviceMemory: p.Options.DeviceMemory,
+			EngineCache: p.Options.EngineCache, BatchRows: p.Options.BatchRows,
+			Outputs: names, IntraOpThreads: intraOpThreads,
+			// Batches vary in rows at the ends of spans; see SessionOptions.
+			DisableMemoryPattern: len(m.inputs) > 1,
+		})
+		if err != nil {
+			return nil, errors.Join(m.named(err), opened.Close())
+		}
+		opened = append(opened, modelSession{session: session, model: m, inputs: m.inputs, from: m.from, to: m.to})
+	}
+	return opened, nil
+}
+
+// checkPlacement refuses nodes on the CPU, unless they are allowed.
+func (s *scoring) checkPlacement() error {
+	errs := make([]error, len(s.sessions))
+	for i := range s.sessions {
+		m := &s.sessions[i]
+		errs[i] = m.model.named(s.plan.checkPlacement(m.model.Model, m.session.Placement()))
+	}
+	return errors.Join(errs...)
 }
 
 // usePool gives the workers made from now on output buffers to share, at most
@@ -90,14 +111,14 @@ func (s *scoring) worker(rows int, progress *Progress) *worker {
 	if s.plan.padded() {
 		assembler.Pad()
 	}
-	if s.plan.Options.OnBadRow != BadFail || s.duplicates != nil {
+	if s.plan.Options.OnBadRow != BadFail || s.plan.Options.rejectsDuplicates() {
 		assembler.RejectBad()
 	}
 	return &worker{
 		scoring: s, assembler: assembler,
 		outputs: append([]outputSpec(nil), s.outputs...), pool: s.pool, progress: progress,
 		rows: rows, padded: s.plan.padded(), seen: newFeatureCounts(s.plan.Binding),
-		onBadRow: s.plan.Options.OnBadRow, refusesNaN: s.plan.Options.RefuseNaN, duplicates: s.duplicates,
+		rules: s.plan.rules.newChecker(), onBadRow: s.plan.Options.OnBadRow, refusesNaN: s.plan.Options.RefuseNaN, duplicates: s.duplicates,
 	}
 }
 
@@ -105,7 +126,7 @@ func (s *scoring) close() error {
 	if s.devices != nil {
 		return s.devices.close()
 	}
-	return s.session.Close()
+	return s.sessions.Close()
 }
 
 // run computes outputs from inputs: on the CPU at once, and on devices as soon as
@@ -114,5 +135,5 @@ func (s *scoring) run(ctx context.Context, inputs, outputs []*ort.Tensor) error 
 	if s.devices != nil {
 		return s.devices.run(ctx, inputs, outputs)
 	}
-	return s.session.Run(ctx, inputs, outputs)
+	return s.sessions.Run(ctx, inputs, outputs)
 }

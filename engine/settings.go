@@ -2,11 +2,15 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/batcher/filter"
+	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/unique"
@@ -18,12 +22,16 @@ import (
 // the same run again, so each option that decides a byte of the output must be
 // here; the test of the round trip fails for one that is not.
 type settings struct {
-	Input         []string            `json:"input"` // as asked for; the manifest lists the files
+	Input         []string            `json:"input"`      // as asked for; the manifest lists the files
+	Partitions    string              `json:"partitions"` // as found
 	Output        string              `json:"output"`
 	OutputFormat  format.Name         `json:"output_format"`
 	Compression   string              `json:"compression"`
 	IDs           []string            `json:"ids"`
 	Keep          []string            `json:"keep"`
+	Where         string              `json:"where"`
+	Rules         []filter.Rule       `json:"rules"`
+	FeatureSpecs  []feature.Feature   `json:"feature_specs"`
 	Features      []string            `json:"features"`
 	Bind          map[string][]string `json:"bind"`
 	Nulls         string              `json:"nulls"`
@@ -32,6 +40,15 @@ type settings struct {
 	ModelOutputs  []string            `json:"model_outputs"`
 	OutputPrefix  string              `json:"output_prefix"`
 	OutputLayout  Layout              `json:"output_layout"`
+	// Models are those of a run of several, without path and digest, which the manifest
+	// has.
+	Models          []ModelOptions  `json:"models"`
+	AgreementLimits AgreementLimits `json:"agreement_limits"`
+	// Agreement is how far those models agreed.
+	Agreement []agreement.Summary `json:"agreement"`
+
+	PartitionBy     []string `json:"partition_by"`
+	TargetFileBytes int64    `json:"target_file_bytes"`
 
 	Provider       ort.Provider `json:"provider"`
 	ProviderReason string       `json:"provider_reason"`
@@ -63,6 +80,7 @@ type settings struct {
 	Digest            *DigestChoice        `json:"digest"`
 	Unique            unique.Spec          `json:"unique"`
 	Duplicates        *DuplicatesFound     `json:"duplicates"`
+	JobFile           JobFile              `json:"job_file"`
 }
 
 // Settings are the run's settings after defaults, for the manifest.
@@ -73,16 +91,18 @@ func (p *Plan) Settings() map[string]any {
 		nulls[column] = policy.String()
 	}
 	s := settings{
-		Input: o.Inputs, Output: o.Output, OutputFormat: o.Format, Compression: o.Compression,
-		IDs: o.IDs, Keep: o.Keep, Features: o.Features, Bind: o.Bind,
+		Input: o.Inputs, Partitions: p.partitions(), Output: o.Output, OutputFormat: o.Format, Compression: o.Compression,
+		IDs: o.IDs, Keep: o.Keep, Where: o.Where, Rules: append([]filter.Rule{}, o.Rules...), FeatureSpecs: append([]feature.Feature{}, o.FeatureSpecs...), Features: o.Features, Bind: o.Bind,
 		Nulls: o.Nulls.Default.String(), NullsByColumn: nulls, LossyCasts: o.Lossy == batcher.AllowLossy,
 		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout,
+		Models: o.unplaced(), AgreementLimits: o.AgreementLimits, Agreement: p.agreement,
+		PartitionBy: o.PartitionBy, TargetFileBytes: o.TargetFileBytes,
 		Provider: o.Provider, ProviderReason: o.ProviderReason, Devices: append([]int{}, o.Devices...), Streams: o.Streams,
 		TF32: o.TF32, DeviceMemory: o.DeviceMemory, AllowCPUNodes: o.AllowCPUNodes, EngineCache: o.EngineCache,
-		Kernels: o.Kernels, ModelRewrites: append([]string{}, p.Model.Rewrites...), RewriteCheck: p.rewriteCheck,
+		Kernels: o.Kernels, ModelRewrites: p.Rewrites(), RewriteCheck: p.rewriteCheck,
 		BatchSize: o.BatchRows, Choice: p.choice, Workers: o.Workers, Readers: o.Readers, PartRows: o.PartRows, IntraOpThreads: o.IntraOpThreads,
 		MemoryLimit: p.limit, MemoryLimitFrom: p.limitSource, MemoryLowered: append([]Lowered{}, p.lowered...),
-		IfExists: o.IfExists, MaxBadRows: o.MaxRejects, MaxBadRowsPercent: o.MaxRejectPercent, OnBadRow: o.OnBadRow, Finite: o.Finite, RefuseNaN: o.RefuseNaN, Digest: p.digested,
+		IfExists: o.IfExists, MaxBadRows: o.MaxRejects, MaxBadRowsPercent: o.MaxRejectPercent, OnBadRow: o.OnBadRow, Finite: o.Finite, RefuseNaN: o.RefuseNaN, Digest: p.digested, JobFile: o.JobFile,
 		Unique: o.Unique, Duplicates: p.duplicates,
 	}
 	byName := map[string]any{}
@@ -108,15 +128,21 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 		return Options{}, fmt.Errorf("%w: settings of run %s, which millrace %s made: %w", ledger.ErrManifest, m.Run, m.Versions.Millrace, err)
 	}
 	o := Options{
-		Model: m.Model.Path, ModelSHA256: m.Model.SHA256,
-		Inputs: s.Input, Output: s.Output, Format: s.OutputFormat, Compression: s.Compression,
-		IDs: s.IDs, Keep: s.Keep, Features: s.Features, Bind: s.Bind,
-		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout,
+		Inputs: s.Input, Partitions: cmp.Or(s.Partitions, "none"), Output: s.Output, Format: s.OutputFormat, Compression: s.Compression,
+		IDs: s.IDs, Keep: s.Keep, Where: s.Where, Rules: s.Rules, FeatureSpecs: s.FeatureSpecs, Features: s.Features, Bind: s.Bind,
+		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout, AgreementLimits: s.AgreementLimits,
+		PartitionBy: s.PartitionBy, TargetFileBytes: s.TargetFileBytes,
 		Provider: s.Provider, ProviderReason: s.ProviderReason, Devices: s.Devices, Streams: s.Streams,
 		TF32: s.TF32, DeviceMemory: s.DeviceMemory, AllowCPUNodes: s.AllowCPUNodes, EngineCache: s.EngineCache,
 		Kernels: s.Kernels, BatchRows: s.BatchSize, Workers: s.Workers, Readers: s.Readers, PartRows: s.PartRows, IntraOpThreads: s.IntraOpThreads,
-		MemoryLimit: s.MemoryLimit, IfExists: s.IfExists, MaxRejects: s.MaxBadRows, MaxRejectPercent: s.MaxBadRowsPercent, OnBadRow: s.OnBadRow, Finite: s.Finite, RefuseNaN: s.RefuseNaN,
+		MemoryLimit: s.MemoryLimit, IfExists: s.IfExists, MaxRejects: s.MaxBadRows, MaxRejectPercent: s.MaxBadRowsPercent, OnBadRow: s.OnBadRow, Finite: s.Finite, RefuseNaN: s.RefuseNaN, JobFile: s.JobFile,
 		Unique: s.Unique,
+	}
+	if o.Model, o.ModelSHA256 = m.Model.Path, m.Model.SHA256; len(s.Models) > 0 {
+		o.Model, o.ModelSHA256 = "", ""
+		if o.Models, err = placedModels(s.Models, m.Models); err != nil {
+			return Options{}, fmt.Errorf("%w: settings of run %s: %w", ledger.ErrManifest, m.Run, err)
+		}
 	}
 	if s.Digest != nil {
 		o.Digest = s.Digest.Asked

@@ -9,7 +9,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
-	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/io/arrowfile"
 	"github.com/millrace/millrace/io/csvfile"
 	"github.com/millrace/millrace/io/format"
@@ -32,6 +31,7 @@ var extensions = map[format.Name]string{format.Parquet: ".parquet", format.Arrow
 // only a Run tells are not among them.
 func (p *Plan) checkTypes() error {
 	fields := append(slices.Clone(p.Passed), p.Options.nullable(p.knownFields())...)
+	fields = without(arrow.NewSchema(fields, nil), p.partitionedAt()).Fields()
 	var problems []error
 	if len(fields) > 0 {
 		opts := format.WriteOptions{Compression: p.Options.Compression}
@@ -66,7 +66,7 @@ func (p *Plan) canReject() bool {
 	}
 	for i := range p.Binding.Bindings {
 		for _, f := range p.Binding.Bindings[i].Features {
-			if f.Nulls.Action == batcher.NullReject {
+			if f.Rejects() {
 				return true
 			}
 		}

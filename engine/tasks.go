@@ -12,6 +12,7 @@ type task struct {
 	span  *openSpan // to read
 	slots []*slot   // to score, or to write
 	write bool
+	ended bool // the lane is, and what was taken out of it can be counted
 	part  bool // to finish after writing
 }
 
@@ -58,7 +59,7 @@ func (c *crew) writeOf(i int) (task, bool) {
 	if n == 0 && !ended {
 		return task{}, false
 	}
-	t := task{write: true, lane: l, slots: l.slots[:n:n], part: ended && l.last}
+	t := task{write: true, lane: l, slots: l.slots[:n:n], ended: ended, part: ended && l.last}
 	l.slots, l.given = l.slots[n:], l.given-n
 	if ended {
 		c.mu.lanes = slices.Delete(c.mu.lanes, i, i+1)
@@ -215,7 +216,7 @@ func (l *lane) readable() *openSpan {
 // open opens the lane's next span.
 func (c *crew) open(ctx context.Context, l *lane) *openSpan {
 	p := c.pipeline
-	s := openSpanOf(ctx, p.source, l.spans[0], p.plan.Columns)
+	s := openSpanOf(ctx, p.source, l.spans[0], p.plan.Columns, p.plan.where)
 	l.spans, l.open = l.spans[1:], append(l.open, s)
 	c.mu.reading++
 	return s

@@ -366,10 +366,8 @@ func (t *trial) drop() {
 		}
 		releaseBatches(a.batches)
 		for _, w := range a.workers {
-			_ = w.close() // tensors over memory of ours: closing has no effect beyond it
-			if w.part.writer != nil {
-				_ = w.part.writer.Close() // into nothing
-			}
+			_ = w.close()      // tensors over memory of ours: closing has no effect beyond it
+			_ = w.part.abort() // of what went into nothing
 		}
 		if a.memory != nil {
 			a.memory.free()

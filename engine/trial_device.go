@@ -31,7 +31,7 @@ const (
 func (p *Plan) deviceTrialSizes(base int) []int {
 	most := min(p.mostBatchRows(), mostDeviceRows)
 	row := p.rowBytes()
-	if elements := p.Model.RowElements(); elements > 0 {
+	if elements := p.rowElements(); elements > 0 {
 		most = min(most, math.MaxInt32/elements)
 		row += 4 * int64(elements)
 	}

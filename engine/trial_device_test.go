@@ -19,7 +19,7 @@ import (
 // Runs in flight. The session on the CPU shows shapes; where they are known it
 // computes nothing.
 type pacedSession struct {
-	*ort.Session
+	sessions
 	room     int64
 	inFlight *atomic.Int64
 	takes    func(rows int64, inFlight int64) time.Duration
@@ -34,7 +34,7 @@ func (d pacedSession) Run(ctx context.Context, inputs, outputs []*ort.Tensor) er
 	defer d.inFlight.Add(-1)
 	time.Sleep(d.takes(rows, now))
 	if slices.Contains(outputs, nil) {
-		return d.Session.Run(ctx, inputs, outputs)
+		return d.sessions.Run(ctx, inputs, outputs)
 	}
 	return nil
 }
@@ -45,9 +45,9 @@ func (pacedSession) Close() error { return nil } // it is every session's
 func openPaced(t *testing.T, plan *Plan, whole *scoring, streams int, room int64, takes func(rows, inFlight int64) time.Duration) (*scoring, *countedMemory) {
 	t.Helper()
 	inFlight := &atomic.Int64{}
-	s := &scoring{plan: plan, session: whole.session, outputs: whole.outputs}
+	s := &scoring{plan: plan, sessions: whole.sessions, outputs: whole.outputs}
 	var err error
-	s.devices, err = openDevices([]int{0}, streams, func(int) (computer, error) { return pacedSession{whole.session, room, inFlight, takes}, nil })
+	s.devices, err = openDevices([]int{0}, streams, func(int) (computer, error) { return pacedSession{whole.sessions, room, inFlight, takes}, nil })
 	if err != nil {
 		t.Fatal(err)
 	}

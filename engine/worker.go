@@ -33,6 +33,7 @@ type result struct {
 	// order there: what the model needed goes back as soon as it is scored.
 	batch       *batcher.Batch
 	predictions []arrow.Array // columns of all outputs, in order
+	outputs     []outputSpec  // with the shapes of the predictions
 	fields      []arrow.Field
 	// rejects are the rows that are left out, or have no predictions; rejectForm.take
 	// puts them in order and makes rejected, their rows of the table of rejects.
@@ -61,7 +62,11 @@ func narrow(batch *batcher.Batch, columns []int, schema *arrow.Schema) {
 		record := array.NewRecordBatch(schema, kept, int64(s.Rows))
 		releaseAll(kept)
 		s.Record.Release()
-		*s = batcher.Whole(record, s.Origin)
+		whole := batcher.Whole(record, s.Origin)
+		if s.Numbers != nil {
+			whole.Numbers = s.Numbers[s.From : s.From+s.Rows]
+		}
+		*s = whole
 	}
 }
 
@@ -83,6 +88,7 @@ type worker struct {
 	rows      int // of a full batch
 	padded    bool
 
+	rules      *ruleChecker // nil without rules
 	onBadRow   OnBadRow
 	refusesNaN bool // in predictions
 
@@ -101,7 +107,18 @@ type madeOf struct {
 
 func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, error) {
 	stop := stopwatch(&w.progress.assemble)
-	tensors, err := w.assembler.Assemble(batch)
+	out, err := w.findDuplicates(batch)
+	var broken rejects
+	if err == nil {
+		broken, err = w.checkRules(batch, out)
+	}
+	var tensors *batcher.Tensors
+	if err == nil {
+		tensors, err = w.assembler.Assemble(batch)
+	}
+	if err == nil {
+		err = w.checkAssembled(batch, tensors, out)
+	}
 	if err == nil {
 		err = w.makeInputs(tensors)
 	}
@@ -109,10 +126,7 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, erro
 	if err != nil {
 		return nil, err
 	}
-	res := &result{batch: batch, rejects: rejectsOf(tensors.Rejects), features: w.seen.since(w.assembler.Counts())}
-	if err := w.rejectDuplicates(res, tensors.Rejects); err != nil {
-		return nil, err
-	}
+	res := &result{batch: batch, outputs: w.outputs, rejects: slices.Concat(out, broken, rejectsOf(tensors.Rejects)), features: w.seen.since(w.assembler.Counts())}
 	stop = stopwatch(&w.progress.infer)
 	err = w.compute(ctx, res)
 	if rowsFail(ctx, err) {
@@ -134,18 +148,21 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, erro
 	return res, nil
 }
 
-// rejectDuplicates puts a batch's duplicates before its other rejects, and fails where
-// another row is bad and none may be: that the assembler leaves to it.
-func (w *worker) rejectDuplicates(res *result, assembled []batcher.Reject) error {
+// findDuplicates lists a batch's duplicates, where they are rejected.
+func (w *worker) findDuplicates(batch *batcher.Batch) (rejects, error) {
 	if w.duplicates == nil {
+		return nil, nil
+	}
+	return w.duplicates.of(batch)
+}
+
+// checkAssembled fails where an assembler that rejects bad rows, since some are left out as
+// duplicates, found another one, and none may be.
+func (w *worker) checkAssembled(batch *batcher.Batch, tensors *batcher.Tensors, out rejects) error {
+	if w.onBadRow != BadFail {
 		return nil
 	}
-	out, err := w.duplicates.of(res.batch)
-	if err == nil && w.onBadRow == BadFail {
-		err = firstBad(res.batch, assembled, out)
-	}
-	res.rejects = append(out, res.rejects...)
-	return err
+	return firstBad(batch, tensors.Rejects, out)
 }
 
 // compute makes a result's predictions of the inputs of its batch.

@@ -354,6 +354,286 @@ func rowsI32I64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int)
 //go:noescape
 func rowsI32I64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
+// boundF32AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func boundF32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// boundF32AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func boundF32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// boundF32ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func boundF32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// boundF32ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func boundF32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// boundF64AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func boundF64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// boundF64AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func boundF64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// boundF64ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func boundF64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// boundF64ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func boundF64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineF32F32AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineF32F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineF32F32AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineF32F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineF32F32ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineF32F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineF32F32ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineF32F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineF64F32AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineF64F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineF64F32AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineF64F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineF64F32ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineF64F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineF64F32ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineF64F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineI32F32AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineI32F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineI32F32AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineI32F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineI32F32ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineI32F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineI32F32ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineI32F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineI64F32AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineI64F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineI64F32AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineI64F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineI64F32ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineI64F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineI64F32ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineI64F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineF32F64AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineF32F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineF32F64AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineF32F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineF32F64ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineF32F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineF32F64ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineF32F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineF64F64AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineF64F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineF64F64AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineF64F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineF64F64ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineF64F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineF64F64ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineF64F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineI32F64AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineI32F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineI32F64AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineI32F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineI32F64ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineI32F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineI32F64ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineI32F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineI64F64AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineI64F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineI64F64AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineI64F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineI64F64ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineI64F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineI64F64ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func affineI64F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// affineF32F32ValuesAVX2 converts n values of a column; see the generator.
+//
+//go:noescape
+func affineF32F32ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+
+// affineF32F32ValuesAVX512 converts n values of a column; see the generator.
+//
+//go:noescape
+func affineF32F32ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+
+// affineF64F32ValuesAVX2 converts n values of a column; see the generator.
+//
+//go:noescape
+func affineF64F32ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+
+// affineF64F32ValuesAVX512 converts n values of a column; see the generator.
+//
+//go:noescape
+func affineF64F32ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+
+// affineI32F32ValuesAVX2 converts n values of a column; see the generator.
+//
+//go:noescape
+func affineI32F32ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+
+// affineI32F32ValuesAVX512 converts n values of a column; see the generator.
+//
+//go:noescape
+func affineI32F32ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+
+// affineI64F32ValuesAVX2 converts n values of a column; see the generator.
+//
+//go:noescape
+func affineI64F32ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+
+// affineI64F32ValuesAVX512 converts n values of a column; see the generator.
+//
+//go:noescape
+func affineI64F32ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+
+// affineF32F64ValuesAVX2 converts n values of a column; see the generator.
+//
+//go:noescape
+func affineF32F64ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+
+// affineF32F64ValuesAVX512 converts n values of a column; see the generator.
+//
+//go:noescape
+func affineF32F64ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+
+// affineF64F64ValuesAVX2 converts n values of a column; see the generator.
+//
+//go:noescape
+func affineF64F64ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+
+// affineF64F64ValuesAVX512 converts n values of a column; see the generator.
+//
+//go:noescape
+func affineF64F64ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+
+// affineI32F64ValuesAVX2 converts n values of a column; see the generator.
+//
+//go:noescape
+func affineI32F64ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+
+// affineI32F64ValuesAVX512 converts n values of a column; see the generator.
+//
+//go:noescape
+func affineI32F64ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+
+// affineI64F64ValuesAVX2 converts n values of a column; see the generator.
+//
+//go:noescape
+func affineI64F64ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+
+// affineI64F64ValuesAVX512 converts n values of a column; see the generator.
+//
+//go:noescape
+func affineI64F64ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+
 // expand1AVX2 makes rows of bitmaps; see the generator.
 //
 //go:noescape

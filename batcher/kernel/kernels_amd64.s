@@ -2740,7 +2740,7 @@ GLOBL pairs1<>(SB), RODATA|NOPTR, $64
 
 // func rows4AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, CMOV, MMX+
-TEXT ·rows4AVX2(SB), NOSPLIT, $40-48
+TEXT ·rows4AVX2(SB), NOSPLIT, $48-48
 	MOVQ dst+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ rows+24(FP), AX
@@ -2770,13 +2770,13 @@ step:
 	MOVQ        (BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y0
-	MOVQ        104(BX), R9
+	MOVQ        168(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y1
-	MOVQ        208(BX), R9
+	MOVQ        336(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y2
-	MOVQ        312(BX), R9
+	MOVQ        504(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y3
 	VUNPCKLPS   Y1, Y0, Y4
@@ -2787,16 +2787,16 @@ step:
 	VUNPCKHPD   Y1, Y4, Y1
 	VUNPCKLPD   Y3, Y0, Y4
 	VUNPCKHPD   Y3, Y0, Y0
-	MOVQ        416(BX), R9
+	MOVQ        672(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y3
-	MOVQ        520(BX), R9
+	MOVQ        840(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y5
-	MOVQ        624(BX), R9
+	MOVQ        1008(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y6
-	MOVQ        728(BX), R9
+	MOVQ        1176(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y7
 	VUNPCKLPS   Y5, Y3, Y8
@@ -2830,11 +2830,11 @@ step:
 	JLE         next
 	MOVQ        (BX), R9
 	VMOVUPS     (R9)(AX*4), Y0
-	MOVQ        104(BX), R9
+	MOVQ        168(BX), R9
 	VMOVUPS     (R9)(AX*4), Y1
-	MOVQ        208(BX), R9
+	MOVQ        336(BX), R9
 	VMOVUPS     (R9)(AX*4), Y2
-	MOVQ        312(BX), R9
+	MOVQ        504(BX), R9
 	VMOVUPS     (R9)(AX*4), Y3
 	VUNPCKLPS   Y1, Y0, Y4
 	VUNPCKHPS   Y1, Y0, Y0
@@ -2844,13 +2844,13 @@ step:
 	VUNPCKHPD   Y1, Y4, Y1
 	VUNPCKLPD   Y3, Y0, Y4
 	VUNPCKHPD   Y3, Y0, Y0
-	MOVQ        416(BX), R9
+	MOVQ        672(BX), R9
 	VMOVUPS     (R9)(AX*4), Y3
-	MOVQ        520(BX), R9
+	MOVQ        840(BX), R9
 	VMOVUPS     (R9)(AX*4), Y5
-	MOVQ        624(BX), R9
+	MOVQ        1008(BX), R9
 	VMOVUPS     (R9)(AX*4), Y6
-	MOVQ        728(BX), R9
+	MOVQ        1176(BX), R9
 	VMOVUPS     (R9)(AX*4), Y7
 	VUNPCKLPS   Y5, Y3, Y8
 	VUNPCKHPS   Y5, Y3, Y3
@@ -2885,14 +2885,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000340, BX
+	ADDQ   $0x00000540, BX
 	ADDQ   $0x20, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x68, DI, AX
+	IMUL3Q $0x000000a8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x02, DI
 	SUBQ   DI, SI
@@ -2912,7 +2912,7 @@ done:
 
 // func rows4AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+
-TEXT ·rows4AVX512(SB), NOSPLIT, $32-48
+TEXT ·rows4AVX512(SB), NOSPLIT, $40-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
 	MOVQ      rows+24(FP), AX
@@ -2949,25 +2949,25 @@ step:
 	MOVQ          (DX), SI
 	PREFETCHT1    1024(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z2
-	MOVQ          104(DX), SI
+	MOVQ          168(DX), SI
 	PREFETCHT1    1024(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z3
-	MOVQ          208(DX), SI
+	MOVQ          336(DX), SI
 	PREFETCHT1    1024(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z4
-	MOVQ          312(DX), SI
+	MOVQ          504(DX), SI
 	PREFETCHT1    1024(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z5
-	MOVQ          416(DX), SI
+	MOVQ          672(DX), SI
 	PREFETCHT1    1024(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z6
-	MOVQ          520(DX), SI
+	MOVQ          840(DX), SI
 	PREFETCHT1    1024(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z7
-	MOVQ          624(DX), SI
+	MOVQ          1008(DX), SI
 	PREFETCHT1    1024(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z8
-	MOVQ          728(DX), SI
+	MOVQ          1176(DX), SI
 	PREFETCHT1    1024(SI)(BX*4)
 	VMOVUPS       (SI)(BX*4), Z9
 	VUNPCKLPS     Z3, Z2, Z10
@@ -3039,26 +3039,26 @@ tail:
 	MOVQ          (DX), SI
 	VBROADCASTSS  24(DX), Z2
 	VMOVUPS       (SI)(BX*4), K1, Z2
-	MOVQ          104(DX), SI
-	VBROADCASTSS  128(DX), Z3
+	MOVQ          168(DX), SI
+	VBROADCASTSS  192(DX), Z3
 	VMOVUPS       (SI)(BX*4), K1, Z3
-	MOVQ          208(DX), SI
-	VBROADCASTSS  232(DX), Z4
+	MOVQ          336(DX), SI
+	VBROADCASTSS  360(DX), Z4
 	VMOVUPS       (SI)(BX*4), K1, Z4
-	MOVQ          312(DX), SI
-	VBROADCASTSS  336(DX), Z5
+	MOVQ          504(DX), SI
+	VBROADCASTSS  528(DX), Z5
 	VMOVUPS       (SI)(BX*4), K1, Z5
-	MOVQ          416(DX), SI
-	VBROADCASTSS  440(DX), Z6
+	MOVQ          672(DX), SI
+	VBROADCASTSS  696(DX), Z6
 	VMOVUPS       (SI)(BX*4), K1, Z6
-	MOVQ          520(DX), SI
-	VBROADCASTSS  544(DX), Z7
+	MOVQ          840(DX), SI
+	VBROADCASTSS  864(DX), Z7
 	VMOVUPS       (SI)(BX*4), K1, Z7
-	MOVQ          624(DX), SI
-	VBROADCASTSS  648(DX), Z8
+	MOVQ          1008(DX), SI
+	VBROADCASTSS  1032(DX), Z8
 	VMOVUPS       (SI)(BX*4), K1, Z8
-	MOVQ          728(DX), SI
-	VBROADCASTSS  752(DX), Z9
+	MOVQ          1176(DX), SI
+	VBROADCASTSS  1200(DX), Z9
 	VMOVUPS       (SI)(BX*4), K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
@@ -3162,7 +3162,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ $0x00000340, DX
+	ADDQ $0x00000540, DX
 	ADDQ $0x20, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -3179,7 +3179,7 @@ next:
 
 // func rows4ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX2, CMOV, MMX+
-TEXT ·rows4ValidAVX2(SB), NOSPLIT, $40-48
+TEXT ·rows4ValidAVX2(SB), NOSPLIT, $48-48
 	MOVQ dst+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ rows+24(FP), AX
@@ -3215,26 +3215,26 @@ step:
 	VBROADCASTSS 24(BX), Y1
 	VPSLLVD      40(BX), Y0, Y0
 	VBLENDVPS    Y0, (R10)(AX*4), Y1, Y0
-	MOVQ         104(BX), R10
+	MOVQ         168(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         112(BX), R11
+	MOVQ         176(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
-	VBROADCASTSS 128(BX), Y2
-	VPSLLVD      144(BX), Y1, Y1
+	VBROADCASTSS 192(BX), Y2
+	VPSLLVD      208(BX), Y1, Y1
 	VBLENDVPS    Y1, (R10)(AX*4), Y2, Y1
-	MOVQ         208(BX), R10
+	MOVQ         336(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         216(BX), R11
+	MOVQ         344(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
-	VBROADCASTSS 232(BX), Y3
-	VPSLLVD      248(BX), Y2, Y2
+	VBROADCASTSS 360(BX), Y3
+	VPSLLVD      376(BX), Y2, Y2
 	VBLENDVPS    Y2, (R10)(AX*4), Y3, Y2
-	MOVQ         312(BX), R10
+	MOVQ         504(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         320(BX), R11
+	MOVQ         512(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
-	VBROADCASTSS 336(BX), Y4
-	VPSLLVD      352(BX), Y3, Y3
+	VBROADCASTSS 528(BX), Y4
+	VPSLLVD      544(BX), Y3, Y3
 	VBLENDVPS    Y3, (R10)(AX*4), Y4, Y3
 	VUNPCKLPS    Y1, Y0, Y4
 	VUNPCKHPS    Y1, Y0, Y0
@@ -3244,33 +3244,33 @@ step:
 	VUNPCKHPD    Y1, Y4, Y1
 	VUNPCKLPD    Y3, Y0, Y4
 	VUNPCKHPD    Y3, Y0, Y0
-	MOVQ         416(BX), R10
+	MOVQ         672(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         424(BX), R11
+	MOVQ         680(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
-	VBROADCASTSS 440(BX), Y5
-	VPSLLVD      456(BX), Y3, Y3
+	VBROADCASTSS 696(BX), Y5
+	VPSLLVD      712(BX), Y3, Y3
 	VBLENDVPS    Y3, (R10)(AX*4), Y5, Y3
-	MOVQ         520(BX), R10
+	MOVQ         840(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         528(BX), R11
+	MOVQ         848(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y5
-	VBROADCASTSS 544(BX), Y6
-	VPSLLVD      560(BX), Y5, Y5
+	VBROADCASTSS 864(BX), Y6
+	VPSLLVD      880(BX), Y5, Y5
 	VBLENDVPS    Y5, (R10)(AX*4), Y6, Y5
-	MOVQ         624(BX), R10
+	MOVQ         1008(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         632(BX), R11
+	MOVQ         1016(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y6
-	VBROADCASTSS 648(BX), Y7
-	VPSLLVD      664(BX), Y6, Y6
+	VBROADCASTSS 1032(BX), Y7
+	VPSLLVD      1048(BX), Y6, Y6
 	VBLENDVPS    Y6, (R10)(AX*4), Y7, Y6
-	MOVQ         728(BX), R10
+	MOVQ         1176(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         736(BX), R11
+	MOVQ         1184(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y7
-	VBROADCASTSS 752(BX), Y8
-	VPSLLVD      768(BX), Y7, Y7
+	VBROADCASTSS 1200(BX), Y8
+	VPSLLVD      1216(BX), Y7, Y7
 	VBLENDVPS    Y7, (R10)(AX*4), Y8, Y7
 	VUNPCKLPS    Y5, Y3, Y8
 	VUNPCKHPS    Y5, Y3, Y3
@@ -3309,23 +3309,23 @@ step:
 	VBROADCASTSS 24(BX), Y1
 	VPSLLVD      40(BX), Y0, Y0
 	VBLENDVPS    Y0, (R10)(AX*4), Y1, Y0
-	MOVQ         104(BX), R10
-	MOVQ         112(BX), R11
+	MOVQ         168(BX), R10
+	MOVQ         176(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
-	VBROADCASTSS 128(BX), Y2
-	VPSLLVD      144(BX), Y1, Y1
+	VBROADCASTSS 192(BX), Y2
+	VPSLLVD      208(BX), Y1, Y1
 	VBLENDVPS    Y1, (R10)(AX*4), Y2, Y1
-	MOVQ         208(BX), R10
-	MOVQ         216(BX), R11
+	MOVQ         336(BX), R10
+	MOVQ         344(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
-	VBROADCASTSS 232(BX), Y3
-	VPSLLVD      248(BX), Y2, Y2
+	VBROADCASTSS 360(BX), Y3
+	VPSLLVD      376(BX), Y2, Y2
 	VBLENDVPS    Y2, (R10)(AX*4), Y3, Y2
-	MOVQ         312(BX), R10
-	MOVQ         320(BX), R11
+	MOVQ         504(BX), R10
+	MOVQ         512(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
-	VBROADCASTSS 336(BX), Y4
-	VPSLLVD      352(BX), Y3, Y3
+	VBROADCASTSS 528(BX), Y4
+	VPSLLVD      544(BX), Y3, Y3
 	VBLENDVPS    Y3, (R10)(AX*4), Y4, Y3
 	VUNPCKLPS    Y1, Y0, Y4
 	VUNPCKHPS    Y1, Y0, Y0
@@ -3335,29 +3335,29 @@ step:
 	VUNPCKHPD    Y1, Y4, Y1
 	VUNPCKLPD    Y3, Y0, Y4
 	VUNPCKHPD    Y3, Y0, Y0
-	MOVQ         416(BX), R10
-	MOVQ         424(BX), R11
+	MOVQ         672(BX), R10
+	MOVQ         680(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
-	VBROADCASTSS 440(BX), Y5
-	VPSLLVD      456(BX), Y3, Y3
+	VBROADCASTSS 696(BX), Y5
+	VPSLLVD      712(BX), Y3, Y3
 	VBLENDVPS    Y3, (R10)(AX*4), Y5, Y3
-	MOVQ         520(BX), R10
-	MOVQ         528(BX), R11
+	MOVQ         840(BX), R10
+	MOVQ         848(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y5
-	VBROADCASTSS 544(BX), Y6
-	VPSLLVD      560(BX), Y5, Y5
+	VBROADCASTSS 864(BX), Y6
+	VPSLLVD      880(BX), Y5, Y5
 	VBLENDVPS    Y5, (R10)(AX*4), Y6, Y5
-	MOVQ         624(BX), R10
-	MOVQ         632(BX), R11
+	MOVQ         1008(BX), R10
+	MOVQ         1016(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y6
-	VBROADCASTSS 648(BX), Y7
-	VPSLLVD      664(BX), Y6, Y6
+	VBROADCASTSS 1032(BX), Y7
+	VPSLLVD      1048(BX), Y6, Y6
 	VBLENDVPS    Y6, (R10)(AX*4), Y7, Y6
-	MOVQ         728(BX), R10
-	MOVQ         736(BX), R11
+	MOVQ         1176(BX), R10
+	MOVQ         1184(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y7
-	VBROADCASTSS 752(BX), Y8
-	VPSLLVD      768(BX), Y7, Y7
+	VBROADCASTSS 1200(BX), Y8
+	VPSLLVD      1216(BX), Y7, Y7
 	VBLENDVPS    Y7, (R10)(AX*4), Y8, Y7
 	VUNPCKLPS    Y5, Y3, Y8
 	VUNPCKHPS    Y5, Y3, Y3
@@ -3392,14 +3392,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000340, BX
+	ADDQ   $0x00000540, BX
 	ADDQ   $0x20, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x68, DI, AX
+	IMUL3Q $0x000000a8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x02, DI
 	SUBQ   DI, SI
@@ -3419,7 +3419,7 @@ done:
 
 // func rows4ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+
-TEXT ·rows4ValidAVX512(SB), NOSPLIT, $32-48
+TEXT ·rows4ValidAVX512(SB), NOSPLIT, $40-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
 	MOVQ      rows+24(FP), AX
@@ -3463,61 +3463,61 @@ step:
 	KMOVW         R12, K1
 	VBROADCASTSS  24(DX), Z2
 	VMOVUPS       (DI)(BX*4), K1, Z2
-	MOVQ          104(DX), DI
+	MOVQ          168(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
-	MOVQ          112(DX), R12
-	MOVQ          120(DX), R13
+	MOVQ          176(DX), R12
+	MOVQ          184(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  128(DX), Z3
+	VBROADCASTSS  192(DX), Z3
 	VMOVUPS       (DI)(BX*4), K1, Z3
-	MOVQ          208(DX), DI
+	MOVQ          336(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
-	MOVQ          216(DX), R12
-	MOVQ          224(DX), R13
+	MOVQ          344(DX), R12
+	MOVQ          352(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  232(DX), Z4
+	VBROADCASTSS  360(DX), Z4
 	VMOVUPS       (DI)(BX*4), K1, Z4
-	MOVQ          312(DX), DI
+	MOVQ          504(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
-	MOVQ          320(DX), R12
-	MOVQ          328(DX), R13
+	MOVQ          512(DX), R12
+	MOVQ          520(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  336(DX), Z5
+	VBROADCASTSS  528(DX), Z5
 	VMOVUPS       (DI)(BX*4), K1, Z5
-	MOVQ          416(DX), DI
+	MOVQ          672(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
-	MOVQ          424(DX), R12
-	MOVQ          432(DX), R13
+	MOVQ          680(DX), R12
+	MOVQ          688(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  440(DX), Z6
+	VBROADCASTSS  696(DX), Z6
 	VMOVUPS       (DI)(BX*4), K1, Z6
-	MOVQ          520(DX), DI
+	MOVQ          840(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
-	MOVQ          528(DX), R12
-	MOVQ          536(DX), R13
+	MOVQ          848(DX), R12
+	MOVQ          856(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  544(DX), Z7
+	VBROADCASTSS  864(DX), Z7
 	VMOVUPS       (DI)(BX*4), K1, Z7
-	MOVQ          624(DX), DI
+	MOVQ          1008(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
-	MOVQ          632(DX), R12
-	MOVQ          640(DX), R13
+	MOVQ          1016(DX), R12
+	MOVQ          1024(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  648(DX), Z8
+	VBROADCASTSS  1032(DX), Z8
 	VMOVUPS       (DI)(BX*4), K1, Z8
-	MOVQ          728(DX), DI
+	MOVQ          1176(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
-	MOVQ          736(DX), R12
-	MOVQ          744(DX), R13
+	MOVQ          1184(DX), R12
+	MOVQ          1192(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  752(DX), Z9
+	VBROADCASTSS  1200(DX), Z9
 	VMOVUPS       (DI)(BX*4), K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
@@ -3595,61 +3595,61 @@ tail:
 	KMOVW         R13, K1
 	VBROADCASTSS  24(DX), Z2
 	VMOVUPS       (R12)(BX*4), K1, Z2
-	MOVQ          104(DX), R12
-	MOVQ          112(DX), R13
-	MOVQ          120(DX), R14
+	MOVQ          168(DX), R12
+	MOVQ          176(DX), R13
+	MOVQ          184(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  128(DX), Z3
+	VBROADCASTSS  192(DX), Z3
 	VMOVUPS       (R12)(BX*4), K1, Z3
-	MOVQ          208(DX), R12
-	MOVQ          216(DX), R13
-	MOVQ          224(DX), R14
+	MOVQ          336(DX), R12
+	MOVQ          344(DX), R13
+	MOVQ          352(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  232(DX), Z4
+	VBROADCASTSS  360(DX), Z4
 	VMOVUPS       (R12)(BX*4), K1, Z4
-	MOVQ          312(DX), R12
-	MOVQ          320(DX), R13
-	MOVQ          328(DX), R14
+	MOVQ          504(DX), R12
+	MOVQ          512(DX), R13
+	MOVQ          520(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  336(DX), Z5
+	VBROADCASTSS  528(DX), Z5
 	VMOVUPS       (R12)(BX*4), K1, Z5
-	MOVQ          416(DX), R12
-	MOVQ          424(DX), R13
-	MOVQ          432(DX), R14
+	MOVQ          672(DX), R12
+	MOVQ          680(DX), R13
+	MOVQ          688(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  440(DX), Z6
+	VBROADCASTSS  696(DX), Z6
 	VMOVUPS       (R12)(BX*4), K1, Z6
-	MOVQ          520(DX), R12
-	MOVQ          528(DX), R13
-	MOVQ          536(DX), R14
+	MOVQ          840(DX), R12
+	MOVQ          848(DX), R13
+	MOVQ          856(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  544(DX), Z7
+	VBROADCASTSS  864(DX), Z7
 	VMOVUPS       (R12)(BX*4), K1, Z7
-	MOVQ          624(DX), R12
-	MOVQ          632(DX), R13
-	MOVQ          640(DX), R14
+	MOVQ          1008(DX), R12
+	MOVQ          1016(DX), R13
+	MOVQ          1024(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  648(DX), Z8
+	VBROADCASTSS  1032(DX), Z8
 	VMOVUPS       (R12)(BX*4), K1, Z8
-	MOVQ          728(DX), R12
-	MOVQ          736(DX), R13
-	MOVQ          744(DX), R14
+	MOVQ          1176(DX), R12
+	MOVQ          1184(DX), R13
+	MOVQ          1192(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  752(DX), Z9
+	VBROADCASTSS  1200(DX), Z9
 	VMOVUPS       (R12)(BX*4), K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
@@ -3753,7 +3753,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ $0x00000340, DX
+	ADDQ $0x00000540, DX
 	ADDQ $0x20, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -3770,7 +3770,7 @@ next:
 
 // func rows4ValidAlikeAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX2, CMOV, MMX+
-TEXT ·rows4ValidAlikeAVX2(SB), NOSPLIT, $40-48
+TEXT ·rows4ValidAlikeAVX2(SB), NOSPLIT, $48-48
 	MOVQ         dst+0(FP), AX
 	MOVQ         AX, (SP)
 	MOVQ         rows+24(FP), AX
@@ -3808,21 +3808,21 @@ step:
 	VPBROADCASTD (R11)(DI*1), Y2
 	VPSLLVD      Y1, Y2, Y2
 	VBLENDVPS    Y2, (R10)(AX*4), Y0, Y2
-	MOVQ         104(BX), R10
+	MOVQ         168(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         112(BX), R11
+	MOVQ         176(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VPSLLVD      Y1, Y3, Y3
 	VBLENDVPS    Y3, (R10)(AX*4), Y0, Y3
-	MOVQ         208(BX), R10
+	MOVQ         336(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         216(BX), R11
+	MOVQ         344(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y4
 	VPSLLVD      Y1, Y4, Y4
 	VBLENDVPS    Y4, (R10)(AX*4), Y0, Y4
-	MOVQ         312(BX), R10
+	MOVQ         504(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         320(BX), R11
+	MOVQ         512(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y5
 	VPSLLVD      Y1, Y5, Y5
 	VBLENDVPS    Y5, (R10)(AX*4), Y0, Y5
@@ -3834,27 +3834,27 @@ step:
 	VUNPCKHPD    Y3, Y6, Y3
 	VUNPCKLPD    Y5, Y2, Y6
 	VUNPCKHPD    Y5, Y2, Y2
-	MOVQ         416(BX), R10
+	MOVQ         672(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         424(BX), R11
+	MOVQ         680(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y5
 	VPSLLVD      Y1, Y5, Y5
 	VBLENDVPS    Y5, (R10)(AX*4), Y0, Y5
-	MOVQ         520(BX), R10
+	MOVQ         840(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         528(BX), R11
+	MOVQ         848(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y7
 	VPSLLVD      Y1, Y7, Y7
 	VBLENDVPS    Y7, (R10)(AX*4), Y0, Y7
-	MOVQ         624(BX), R10
+	MOVQ         1008(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         632(BX), R11
+	MOVQ         1016(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y8
 	VPSLLVD      Y1, Y8, Y8
 	VBLENDVPS    Y8, (R10)(AX*4), Y0, Y8
-	MOVQ         728(BX), R10
+	MOVQ         1176(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         736(BX), R11
+	MOVQ         1184(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y9
 	VPSLLVD      Y1, Y9, Y9
 	VBLENDVPS    Y9, (R10)(AX*4), Y0, Y9
@@ -3894,18 +3894,18 @@ step:
 	VPBROADCASTD (R11)(DI*1), Y2
 	VPSLLVD      Y1, Y2, Y2
 	VBLENDVPS    Y2, (R10)(AX*4), Y0, Y2
-	MOVQ         104(BX), R10
-	MOVQ         112(BX), R11
+	MOVQ         168(BX), R10
+	MOVQ         176(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VPSLLVD      Y1, Y3, Y3
 	VBLENDVPS    Y3, (R10)(AX*4), Y0, Y3
-	MOVQ         208(BX), R10
-	MOVQ         216(BX), R11
+	MOVQ         336(BX), R10
+	MOVQ         344(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y4
 	VPSLLVD      Y1, Y4, Y4
 	VBLENDVPS    Y4, (R10)(AX*4), Y0, Y4
-	MOVQ         312(BX), R10
-	MOVQ         320(BX), R11
+	MOVQ         504(BX), R10
+	MOVQ         512(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y5
 	VPSLLVD      Y1, Y5, Y5
 	VBLENDVPS    Y5, (R10)(AX*4), Y0, Y5
@@ -3917,23 +3917,23 @@ step:
 	VUNPCKHPD    Y3, Y6, Y3
 	VUNPCKLPD    Y5, Y2, Y6
 	VUNPCKHPD    Y5, Y2, Y2
-	MOVQ         416(BX), R10
-	MOVQ         424(BX), R11
+	MOVQ         672(BX), R10
+	MOVQ         680(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y5
 	VPSLLVD      Y1, Y5, Y5
 	VBLENDVPS    Y5, (R10)(AX*4), Y0, Y5
-	MOVQ         520(BX), R10
-	MOVQ         528(BX), R11
+	MOVQ         840(BX), R10
+	MOVQ         848(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y7
 	VPSLLVD      Y1, Y7, Y7
 	VBLENDVPS    Y7, (R10)(AX*4), Y0, Y7
-	MOVQ         624(BX), R10
-	MOVQ         632(BX), R11
+	MOVQ         1008(BX), R10
+	MOVQ         1016(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y8
 	VPSLLVD      Y1, Y8, Y8
 	VBLENDVPS    Y8, (R10)(AX*4), Y0, Y8
-	MOVQ         728(BX), R10
-	MOVQ         736(BX), R11
+	MOVQ         1176(BX), R10
+	MOVQ         1184(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y9
 	VPSLLVD      Y1, Y9, Y9
 	VBLENDVPS    Y9, (R10)(AX*4), Y0, Y9
@@ -3970,14 +3970,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000340, BX
+	ADDQ   $0x00000540, BX
 	ADDQ   $0x20, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x68, DI, AX
+	IMUL3Q $0x000000a8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x02, DI
 	SUBQ   DI, SI
@@ -3997,7 +3997,7 @@ done:
 
 // func rowsF64F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX2, CMOV, MMX+, POPCNT
-TEXT ·rowsF64F32AVX2(SB), NOSPLIT, $40-48
+TEXT ·rowsF64F32AVX2(SB), NOSPLIT, $48-48
 	MOVQ         dst+0(FP), AX
 	MOVQ         AX, (SP)
 	MOVQ         rows+24(FP), AX
@@ -4052,14 +4052,14 @@ step:
 	VANDPD      Y1, Y5, Y5
 	VMAXPD      Y5, Y0, Y0
 	VINSERTF128 $0x01, X4, Y3, Y4
-	MOVQ        104(BX), R9
+	MOVQ        168(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y5
 	VCMPPD      $0x0c, (R9)(AX*8), Y5, Y6
 	VMOVMSKPD   Y6, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 136(BX)
+	ADDQ        R10, 200(BX)
 	VANDPD      Y6, Y5, Y5
 	VANDPD      Y1, Y5, Y5
 	VMAXPD      Y5, Y0, Y0
@@ -4068,19 +4068,19 @@ step:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y6, Y7
 	VMOVMSKPD   Y7, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 136(BX)
+	ADDQ        R9, 200(BX)
 	VANDPD      Y7, Y6, Y6
 	VANDPD      Y1, Y6, Y6
 	VMAXPD      Y6, Y0, Y0
 	VINSERTF128 $0x01, X5, Y3, Y5
-	MOVQ        208(BX), R9
+	MOVQ        336(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y6
 	VCMPPD      $0x0c, (R9)(AX*8), Y6, Y7
 	VMOVMSKPD   Y7, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 240(BX)
+	ADDQ        R10, 368(BX)
 	VANDPD      Y7, Y6, Y6
 	VANDPD      Y1, Y6, Y6
 	VMAXPD      Y6, Y0, Y0
@@ -4089,19 +4089,19 @@ step:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y7, Y8
 	VMOVMSKPD   Y8, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 240(BX)
+	ADDQ        R9, 368(BX)
 	VANDPD      Y8, Y7, Y7
 	VANDPD      Y1, Y7, Y7
 	VMAXPD      Y7, Y0, Y0
 	VINSERTF128 $0x01, X6, Y3, Y6
-	MOVQ        312(BX), R9
+	MOVQ        504(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y7
 	VCMPPD      $0x0c, (R9)(AX*8), Y7, Y8
 	VMOVMSKPD   Y8, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 344(BX)
+	ADDQ        R10, 536(BX)
 	VANDPD      Y8, Y7, Y7
 	VANDPD      Y1, Y7, Y7
 	VMAXPD      Y7, Y0, Y0
@@ -4110,7 +4110,7 @@ step:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y8, Y9
 	VMOVMSKPD   Y9, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 344(BX)
+	ADDQ        R9, 536(BX)
 	VANDPD      Y9, Y8, Y8
 	VANDPD      Y1, Y8, Y8
 	VMAXPD      Y8, Y0, Y0
@@ -4123,14 +4123,14 @@ step:
 	VUNPCKHPD   Y5, Y8, Y5
 	VUNPCKLPD   Y7, Y4, Y8
 	VUNPCKHPD   Y7, Y4, Y4
-	MOVQ        416(BX), R9
+	MOVQ        672(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y7
 	VCMPPD      $0x0c, (R9)(AX*8), Y7, Y9
 	VMOVMSKPD   Y9, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 448(BX)
+	ADDQ        R10, 704(BX)
 	VANDPD      Y9, Y7, Y7
 	VANDPD      Y1, Y7, Y7
 	VMAXPD      Y7, Y0, Y0
@@ -4139,19 +4139,19 @@ step:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y9, Y10
 	VMOVMSKPD   Y10, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 448(BX)
+	ADDQ        R9, 704(BX)
 	VANDPD      Y10, Y9, Y9
 	VANDPD      Y1, Y9, Y9
 	VMAXPD      Y9, Y0, Y0
 	VINSERTF128 $0x01, X7, Y3, Y7
-	MOVQ        520(BX), R9
+	MOVQ        840(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y9
 	VCMPPD      $0x0c, (R9)(AX*8), Y9, Y10
 	VMOVMSKPD   Y10, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 552(BX)
+	ADDQ        R10, 872(BX)
 	VANDPD      Y10, Y9, Y9
 	VANDPD      Y1, Y9, Y9
 	VMAXPD      Y9, Y0, Y0
@@ -4160,19 +4160,19 @@ step:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y10, Y11
 	VMOVMSKPD   Y11, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 552(BX)
+	ADDQ        R9, 872(BX)
 	VANDPD      Y11, Y10, Y10
 	VANDPD      Y1, Y10, Y10
 	VMAXPD      Y10, Y0, Y0
 	VINSERTF128 $0x01, X9, Y3, Y9
-	MOVQ        624(BX), R9
+	MOVQ        1008(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y10
 	VCMPPD      $0x0c, (R9)(AX*8), Y10, Y11
 	VMOVMSKPD   Y11, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 656(BX)
+	ADDQ        R10, 1040(BX)
 	VANDPD      Y11, Y10, Y10
 	VANDPD      Y1, Y10, Y10
 	VMAXPD      Y10, Y0, Y0
@@ -4181,19 +4181,19 @@ step:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y11, Y12
 	VMOVMSKPD   Y12, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 656(BX)
+	ADDQ        R9, 1040(BX)
 	VANDPD      Y12, Y11, Y11
 	VANDPD      Y1, Y11, Y11
 	VMAXPD      Y11, Y0, Y0
 	VINSERTF128 $0x01, X10, Y3, Y10
-	MOVQ        728(BX), R9
+	MOVQ        1176(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y11
 	VCMPPD      $0x0c, (R9)(AX*8), Y11, Y12
 	VMOVMSKPD   Y12, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 760(BX)
+	ADDQ        R10, 1208(BX)
 	VANDPD      Y12, Y11, Y11
 	VANDPD      Y1, Y11, Y11
 	VMAXPD      Y11, Y0, Y0
@@ -4202,7 +4202,7 @@ step:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y12, Y13
 	VMOVMSKPD   Y13, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 760(BX)
+	ADDQ        R9, 1208(BX)
 	VANDPD      Y13, Y12, Y12
 	VANDPD      Y1, Y12, Y12
 	VMAXPD      Y12, Y0, Y0
@@ -4238,14 +4238,14 @@ step:
 	JG          step
 	SUBQ        $0x08, 32(SP)
 	JLE         done
-	ADDQ        $0x00000340, BX
+	ADDQ        $0x00000540, BX
 	ADDQ        $0x20, SI
 	MOVQ        $0x0000000000000008, DI
 	SUBQ        32(SP), DI
 	JLE         columns
 	MOVQ        $0x0000000000000008, AX
 	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x68, DI, AX
+	IMUL3Q      $0x000000a8, DI, AX
 	SUBQ        AX, BX
 	SHLQ        $0x02, DI
 	SUBQ        DI, SI
@@ -4268,7 +4268,7 @@ done:
 
 // func rowsF64F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, POPCNT
-TEXT ·rowsF64F32AVX512(SB), NOSPLIT, $32-48
+TEXT ·rowsF64F32AVX512(SB), NOSPLIT, $40-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
 	MOVQ      rows+24(FP), AX
@@ -4320,7 +4320,7 @@ step:
 	ADDQ          SI, 32(DX)
 	VFPCLASSPSZ   $0x18, Z2, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          104(DX), SI
+	MOVQ          168(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z3
@@ -4335,10 +4335,10 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 136(DX)
+	ADDQ          SI, 200(DX)
 	VFPCLASSPSZ   $0x18, Z3, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          208(DX), SI
+	MOVQ          336(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z4
@@ -4353,10 +4353,10 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 240(DX)
+	ADDQ          SI, 368(DX)
 	VFPCLASSPSZ   $0x18, Z4, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          312(DX), SI
+	MOVQ          504(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z6
@@ -4371,10 +4371,10 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 344(DX)
+	ADDQ          SI, 536(DX)
 	VFPCLASSPSZ   $0x18, Z6, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          416(DX), SI
+	MOVQ          672(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z7
@@ -4389,10 +4389,10 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 448(DX)
+	ADDQ          SI, 704(DX)
 	VFPCLASSPSZ   $0x18, Z7, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          520(DX), SI
+	MOVQ          840(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z8
@@ -4407,10 +4407,10 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 552(DX)
+	ADDQ          SI, 872(DX)
 	VFPCLASSPSZ   $0x18, Z8, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          624(DX), SI
+	MOVQ          1008(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z9
@@ -4425,10 +4425,10 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 656(DX)
+	ADDQ          SI, 1040(DX)
 	VFPCLASSPSZ   $0x18, Z9, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          728(DX), SI
+	MOVQ          1176(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z10
@@ -4443,7 +4443,7 @@ step:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 760(DX)
+	ADDQ          SI, 1208(DX)
 	VFPCLASSPSZ   $0x18, Z10, K2, K2
 	KORW          K2, K1, K1
 	VUNPCKLPS     Z3, Z2, Z11
@@ -4531,7 +4531,7 @@ tail:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          104(DX), SI
+	MOVQ          168(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z4
@@ -4545,12 +4545,12 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 136(DX)
+	ADDQ          SI, 200(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  128(DX), Z4
+	VBROADCASTSS  192(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          208(DX), SI
+	MOVQ          336(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z6
@@ -4564,12 +4564,12 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 240(DX)
+	ADDQ          SI, 368(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  232(DX), Z6
+	VBROADCASTSS  360(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          312(DX), SI
+	MOVQ          504(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z7
@@ -4583,12 +4583,12 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 344(DX)
+	ADDQ          SI, 536(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  336(DX), Z7
+	VBROADCASTSS  528(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          416(DX), SI
+	MOVQ          672(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z8
@@ -4602,12 +4602,12 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 448(DX)
+	ADDQ          SI, 704(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  440(DX), Z8
+	VBROADCASTSS  696(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          520(DX), SI
+	MOVQ          840(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z9
@@ -4621,12 +4621,12 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 552(DX)
+	ADDQ          SI, 872(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  544(DX), Z9
+	VBROADCASTSS  864(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          624(DX), SI
+	MOVQ          1008(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z10
@@ -4640,12 +4640,12 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 656(DX)
+	ADDQ          SI, 1040(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  648(DX), Z10
+	VBROADCASTSS  1032(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          728(DX), SI
+	MOVQ          1176(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z11
@@ -4659,10 +4659,10 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, BX
 	POPCNTL       BX, BX
-	ADDQ          BX, 760(DX)
+	ADDQ          BX, 1208(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  752(DX), Z11
+	VBROADCASTSS  1200(DX), Z11
 	VMOVAPS       Z2, K2, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -4766,7 +4766,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ  $0x00000340, DX
+	ADDQ  $0x00000540, DX
 	ADDQ  $0x20, R10
 	SUBQ  $0x08, R8
 	JG    columns
@@ -4784,7 +4784,7 @@ next:
 
 // func rowsF64F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX2, CMOV, MMX+, POPCNT
-TEXT ·rowsF64F32ValidAVX2(SB), NOSPLIT, $40-48
+TEXT ·rowsF64F32ValidAVX2(SB), NOSPLIT, $48-48
 	MOVQ         dst+0(FP), AX
 	MOVQ         AX, (SP)
 	MOVQ         rows+24(FP), AX
@@ -4854,10 +4854,10 @@ step:
 	VBROADCASTSS 24(BX), Y6
 	VPSLLVD      40(BX), Y3, Y3
 	VBLENDVPS    Y3, Y5, Y6, Y3
-	MOVQ         104(BX), R11
+	MOVQ         168(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         112(BX), R12
-	MOVQ         120(BX), R13
+	MOVQ         176(BX), R12
+	MOVQ         184(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y6
@@ -4867,7 +4867,7 @@ step:
 	VPAND        Y8, Y7, Y7
 	VMOVMSKPD    Y7, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 136(BX)
+	ADDQ         R12, 200(BX)
 	VANDPD       Y7, Y6, Y6
 	VANDPD       Y1, Y6, Y6
 	VMAXPD       Y6, Y0, Y0
@@ -4879,18 +4879,18 @@ step:
 	VPAND        Y9, Y8, Y8
 	VMOVMSKPD    Y8, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 136(BX)
+	ADDQ         R11, 200(BX)
 	VANDPD       Y8, Y7, Y7
 	VANDPD       Y1, Y7, Y7
 	VMAXPD       Y7, Y0, Y0
 	VINSERTF128  $0x01, X6, Y4, Y6
-	VBROADCASTSS 128(BX), Y7
-	VPSLLVD      144(BX), Y5, Y5
+	VBROADCASTSS 192(BX), Y7
+	VPSLLVD      208(BX), Y5, Y5
 	VBLENDVPS    Y5, Y6, Y7, Y5
-	MOVQ         208(BX), R11
+	MOVQ         336(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         216(BX), R12
-	MOVQ         224(BX), R13
+	MOVQ         344(BX), R12
+	MOVQ         352(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y6
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y7
@@ -4900,7 +4900,7 @@ step:
 	VPAND        Y9, Y8, Y8
 	VMOVMSKPD    Y8, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 240(BX)
+	ADDQ         R12, 368(BX)
 	VANDPD       Y8, Y7, Y7
 	VANDPD       Y1, Y7, Y7
 	VMAXPD       Y7, Y0, Y0
@@ -4912,18 +4912,18 @@ step:
 	VPAND        Y10, Y9, Y9
 	VMOVMSKPD    Y9, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 240(BX)
+	ADDQ         R11, 368(BX)
 	VANDPD       Y9, Y8, Y8
 	VANDPD       Y1, Y8, Y8
 	VMAXPD       Y8, Y0, Y0
 	VINSERTF128  $0x01, X7, Y4, Y7
-	VBROADCASTSS 232(BX), Y8
-	VPSLLVD      248(BX), Y6, Y6
+	VBROADCASTSS 360(BX), Y8
+	VPSLLVD      376(BX), Y6, Y6
 	VBLENDVPS    Y6, Y7, Y8, Y6
-	MOVQ         312(BX), R11
+	MOVQ         504(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         320(BX), R12
-	MOVQ         328(BX), R13
+	MOVQ         512(BX), R12
+	MOVQ         520(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y7
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y8
@@ -4933,7 +4933,7 @@ step:
 	VPAND        Y10, Y9, Y9
 	VMOVMSKPD    Y9, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 344(BX)
+	ADDQ         R12, 536(BX)
 	VANDPD       Y9, Y8, Y8
 	VANDPD       Y1, Y8, Y8
 	VMAXPD       Y8, Y0, Y0
@@ -4945,13 +4945,13 @@ step:
 	VPAND        Y11, Y10, Y10
 	VMOVMSKPD    Y10, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 344(BX)
+	ADDQ         R11, 536(BX)
 	VANDPD       Y10, Y9, Y9
 	VANDPD       Y1, Y9, Y9
 	VMAXPD       Y9, Y0, Y0
 	VINSERTF128  $0x01, X8, Y4, Y8
-	VBROADCASTSS 336(BX), Y9
-	VPSLLVD      352(BX), Y7, Y7
+	VBROADCASTSS 528(BX), Y9
+	VPSLLVD      544(BX), Y7, Y7
 	VBLENDVPS    Y7, Y8, Y9, Y7
 	VUNPCKLPS    Y5, Y3, Y8
 	VUNPCKHPS    Y5, Y3, Y3
@@ -4961,10 +4961,10 @@ step:
 	VUNPCKHPD    Y5, Y8, Y5
 	VUNPCKLPD    Y7, Y3, Y8
 	VUNPCKHPD    Y7, Y3, Y3
-	MOVQ         416(BX), R11
+	MOVQ         672(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         424(BX), R12
-	MOVQ         432(BX), R13
+	MOVQ         680(BX), R12
+	MOVQ         688(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y7
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y9
@@ -4974,7 +4974,7 @@ step:
 	VPAND        Y11, Y10, Y10
 	VMOVMSKPD    Y10, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 448(BX)
+	ADDQ         R12, 704(BX)
 	VANDPD       Y10, Y9, Y9
 	VANDPD       Y1, Y9, Y9
 	VMAXPD       Y9, Y0, Y0
@@ -4986,18 +4986,18 @@ step:
 	VPAND        Y12, Y11, Y11
 	VMOVMSKPD    Y11, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 448(BX)
+	ADDQ         R11, 704(BX)
 	VANDPD       Y11, Y10, Y10
 	VANDPD       Y1, Y10, Y10
 	VMAXPD       Y10, Y0, Y0
 	VINSERTF128  $0x01, X9, Y4, Y9
-	VBROADCASTSS 440(BX), Y10
-	VPSLLVD      456(BX), Y7, Y7
+	VBROADCASTSS 696(BX), Y10
+	VPSLLVD      712(BX), Y7, Y7
 	VBLENDVPS    Y7, Y9, Y10, Y7
-	MOVQ         520(BX), R11
+	MOVQ         840(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         528(BX), R12
-	MOVQ         536(BX), R13
+	MOVQ         848(BX), R12
+	MOVQ         856(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y9
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y10
@@ -5007,7 +5007,7 @@ step:
 	VPAND        Y12, Y11, Y11
 	VMOVMSKPD    Y11, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 552(BX)
+	ADDQ         R12, 872(BX)
 	VANDPD       Y11, Y10, Y10
 	VANDPD       Y1, Y10, Y10
 	VMAXPD       Y10, Y0, Y0
@@ -5019,18 +5019,18 @@ step:
 	VPAND        Y13, Y12, Y12
 	VMOVMSKPD    Y12, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 552(BX)
+	ADDQ         R11, 872(BX)
 	VANDPD       Y12, Y11, Y11
 	VANDPD       Y1, Y11, Y11
 	VMAXPD       Y11, Y0, Y0
 	VINSERTF128  $0x01, X10, Y4, Y10
-	VBROADCASTSS 544(BX), Y11
-	VPSLLVD      560(BX), Y9, Y9
+	VBROADCASTSS 864(BX), Y11
+	VPSLLVD      880(BX), Y9, Y9
 	VBLENDVPS    Y9, Y10, Y11, Y9
-	MOVQ         624(BX), R11
+	MOVQ         1008(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         632(BX), R12
-	MOVQ         640(BX), R13
+	MOVQ         1016(BX), R12
+	MOVQ         1024(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y10
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y11
@@ -5040,7 +5040,7 @@ step:
 	VPAND        Y13, Y12, Y12
 	VMOVMSKPD    Y12, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 656(BX)
+	ADDQ         R12, 1040(BX)
 	VANDPD       Y12, Y11, Y11
 	VANDPD       Y1, Y11, Y11
 	VMAXPD       Y11, Y0, Y0
@@ -5052,18 +5052,18 @@ step:
 	VPAND        Y14, Y13, Y13
 	VMOVMSKPD    Y13, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 656(BX)
+	ADDQ         R11, 1040(BX)
 	VANDPD       Y13, Y12, Y12
 	VANDPD       Y1, Y12, Y12
 	VMAXPD       Y12, Y0, Y0
 	VINSERTF128  $0x01, X11, Y4, Y11
-	VBROADCASTSS 648(BX), Y12
-	VPSLLVD      664(BX), Y10, Y10
+	VBROADCASTSS 1032(BX), Y12
+	VPSLLVD      1048(BX), Y10, Y10
 	VBLENDVPS    Y10, Y11, Y12, Y10
-	MOVQ         728(BX), R11
+	MOVQ         1176(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         736(BX), R12
-	MOVQ         744(BX), R13
+	MOVQ         1184(BX), R12
+	MOVQ         1192(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y11
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y12
@@ -5073,7 +5073,7 @@ step:
 	VPAND        Y14, Y13, Y13
 	VMOVMSKPD    Y13, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 760(BX)
+	ADDQ         R8, 1208(BX)
 	VANDPD       Y13, Y12, Y12
 	VANDPD       Y1, Y12, Y12
 	VMAXPD       Y12, Y0, Y0
@@ -5085,13 +5085,13 @@ step:
 	VPAND        Y15, Y14, Y14
 	VMOVMSKPD    Y14, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 760(BX)
+	ADDQ         R8, 1208(BX)
 	VANDPD       Y14, Y13, Y13
 	VANDPD       Y1, Y13, Y13
 	VMAXPD       Y13, Y0, Y0
 	VINSERTF128  $0x01, X12, Y4, Y12
-	VBROADCASTSS 752(BX), Y13
-	VPSLLVD      768(BX), Y11, Y11
+	VBROADCASTSS 1200(BX), Y13
+	VPSLLVD      1216(BX), Y11, Y11
 	VBLENDVPS    Y11, Y12, Y13, Y11
 	VUNPCKLPS    Y9, Y7, Y12
 	VUNPCKHPS    Y9, Y7, Y7
@@ -5124,14 +5124,14 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000340, BX
+	ADDQ         $0x00000540, BX
 	ADDQ         $0x20, DI
 	MOVQ         $0x0000000000000008, R8
 	SUBQ         32(SP), R8
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x68, R8, AX
+	IMUL3Q       $0x000000a8, R8, AX
 	SUBQ         AX, BX
 	SHLQ         $0x02, R8
 	SUBQ         R8, DI
@@ -5154,7 +5154,7 @@ done:
 
 // func rowsF64F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, POPCNT
-TEXT ·rowsF64F32ValidAVX512(SB), NOSPLIT, $32-48
+TEXT ·rowsF64F32ValidAVX512(SB), NOSPLIT, $40-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
 	MOVQ      rows+24(FP), AX
@@ -5215,11 +5215,11 @@ step:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          104(DX), DI
+	MOVQ          168(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          112(DX), R12
-	MOVQ          120(DX), R13
+	MOVQ          176(DX), R12
+	MOVQ          184(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -5235,16 +5235,16 @@ step:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 136(DX)
+	ADDQ          DI, 200(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  128(DX), Z4
+	VBROADCASTSS  192(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          208(DX), DI
+	MOVQ          336(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          216(DX), R12
-	MOVQ          224(DX), R13
+	MOVQ          344(DX), R12
+	MOVQ          352(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -5260,16 +5260,16 @@ step:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 240(DX)
+	ADDQ          DI, 368(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  232(DX), Z6
+	VBROADCASTSS  360(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          312(DX), DI
+	MOVQ          504(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          320(DX), R12
-	MOVQ          328(DX), R13
+	MOVQ          512(DX), R12
+	MOVQ          520(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -5285,16 +5285,16 @@ step:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 344(DX)
+	ADDQ          DI, 536(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  336(DX), Z7
+	VBROADCASTSS  528(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          416(DX), DI
+	MOVQ          672(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          424(DX), R12
-	MOVQ          432(DX), R13
+	MOVQ          680(DX), R12
+	MOVQ          688(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -5310,16 +5310,16 @@ step:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 448(DX)
+	ADDQ          DI, 704(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  440(DX), Z8
+	VBROADCASTSS  696(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          520(DX), DI
+	MOVQ          840(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          528(DX), R12
-	MOVQ          536(DX), R13
+	MOVQ          848(DX), R12
+	MOVQ          856(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -5335,16 +5335,16 @@ step:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 552(DX)
+	ADDQ          DI, 872(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  544(DX), Z9
+	VBROADCASTSS  864(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          624(DX), DI
+	MOVQ          1008(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          632(DX), R12
-	MOVQ          640(DX), R13
+	MOVQ          1016(DX), R12
+	MOVQ          1024(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -5360,16 +5360,16 @@ step:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 656(DX)
+	ADDQ          DI, 1040(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  648(DX), Z10
+	VBROADCASTSS  1032(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          728(DX), DI
+	MOVQ          1176(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          736(DX), R12
-	MOVQ          744(DX), R13
+	MOVQ          1184(DX), R12
+	MOVQ          1192(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -5385,10 +5385,10 @@ step:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 760(DX)
+	ADDQ          SI, 1208(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  752(DX), Z11
+	VBROADCASTSS  1200(DX), Z11
 	VMOVAPS       Z2, K2, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -5482,9 +5482,9 @@ tail:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          104(DX), R12
-	MOVQ          112(DX), R13
-	MOVQ          120(DX), R14
+	MOVQ          168(DX), R12
+	MOVQ          176(DX), R13
+	MOVQ          184(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -5501,14 +5501,14 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 136(DX)
+	ADDQ          R12, 200(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  128(DX), Z4
+	VBROADCASTSS  192(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          208(DX), R12
-	MOVQ          216(DX), R13
-	MOVQ          224(DX), R14
+	MOVQ          336(DX), R12
+	MOVQ          344(DX), R13
+	MOVQ          352(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -5525,14 +5525,14 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 240(DX)
+	ADDQ          R12, 368(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  232(DX), Z6
+	VBROADCASTSS  360(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          312(DX), R12
-	MOVQ          320(DX), R13
-	MOVQ          328(DX), R14
+	MOVQ          504(DX), R12
+	MOVQ          512(DX), R13
+	MOVQ          520(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -5549,14 +5549,14 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 344(DX)
+	ADDQ          R12, 536(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  336(DX), Z7
+	VBROADCASTSS  528(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          416(DX), R12
-	MOVQ          424(DX), R13
-	MOVQ          432(DX), R14
+	MOVQ          672(DX), R12
+	MOVQ          680(DX), R13
+	MOVQ          688(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -5573,14 +5573,14 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 448(DX)
+	ADDQ          R12, 704(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  440(DX), Z8
+	VBROADCASTSS  696(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          520(DX), R12
-	MOVQ          528(DX), R13
-	MOVQ          536(DX), R14
+	MOVQ          840(DX), R12
+	MOVQ          848(DX), R13
+	MOVQ          856(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -5597,14 +5597,14 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 552(DX)
+	ADDQ          R12, 872(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  544(DX), Z9
+	VBROADCASTSS  864(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          624(DX), R12
-	MOVQ          632(DX), R13
-	MOVQ          640(DX), R14
+	MOVQ          1008(DX), R12
+	MOVQ          1016(DX), R13
+	MOVQ          1024(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -5621,14 +5621,14 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 656(DX)
+	ADDQ          R12, 1040(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  648(DX), Z10
+	VBROADCASTSS  1032(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          728(DX), R12
-	MOVQ          736(DX), R13
-	MOVQ          744(DX), R14
+	MOVQ          1176(DX), R12
+	MOVQ          1184(DX), R13
+	MOVQ          1192(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -5645,10 +5645,10 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, BX
 	POPCNTL       BX, BX
-	ADDQ          BX, 760(DX)
+	ADDQ          BX, 1208(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  752(DX), Z11
+	VBROADCASTSS  1200(DX), Z11
 	VMOVAPS       Z2, K2, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -5752,7 +5752,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ  $0x00000340, DX
+	ADDQ  $0x00000540, DX
 	ADDQ  $0x20, R11
 	SUBQ  $0x08, R9
 	JG    columns
@@ -5770,7 +5770,7 @@ next:
 
 // func rowsI64F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX2, CMOV, MMX+, POPCNT
-TEXT ·rowsI64F32AVX2(SB), NOSPLIT, $40-48
+TEXT ·rowsI64F32AVX2(SB), NOSPLIT, $48-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
 	MOVQ  rows+24(FP), AX
@@ -5816,7 +5816,7 @@ step:
 	VMOVMSKPS   Y2, R9
 	POPCNTL     R9, R9
 	ADDQ        R9, 32(BX)
-	MOVQ        104(BX), R9
+	MOVQ        168(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y2
 	VMOVDQU     32(R9)(AX*8), Y3
@@ -5833,8 +5833,8 @@ step:
 	VPXOR       Y4, Y3, Y3
 	VMOVMSKPS   Y3, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 136(BX)
-	MOVQ        208(BX), R9
+	ADDQ        R9, 200(BX)
+	MOVQ        336(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VMOVDQU     32(R9)(AX*8), Y4
@@ -5851,8 +5851,8 @@ step:
 	VPXOR       Y5, Y4, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 240(BX)
-	MOVQ        312(BX), R9
+	ADDQ        R9, 368(BX)
+	MOVQ        504(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y4
 	VMOVDQU     32(R9)(AX*8), Y5
@@ -5869,7 +5869,7 @@ step:
 	VPXOR       Y6, Y5, Y5
 	VMOVMSKPS   Y5, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 344(BX)
+	ADDQ        R9, 536(BX)
 	VUNPCKLPS   Y2, Y1, Y5
 	VUNPCKHPS   Y2, Y1, Y1
 	VUNPCKLPS   Y4, Y3, Y2
@@ -5878,7 +5878,7 @@ step:
 	VUNPCKHPD   Y2, Y5, Y2
 	VUNPCKLPD   Y4, Y1, Y5
 	VUNPCKHPD   Y4, Y1, Y1
-	MOVQ        416(BX), R9
+	MOVQ        672(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y4
 	VMOVDQU     32(R9)(AX*8), Y6
@@ -5895,8 +5895,8 @@ step:
 	VPXOR       Y7, Y6, Y6
 	VMOVMSKPS   Y6, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 448(BX)
-	MOVQ        520(BX), R9
+	ADDQ        R9, 704(BX)
+	MOVQ        840(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y6
 	VMOVDQU     32(R9)(AX*8), Y7
@@ -5913,8 +5913,8 @@ step:
 	VPXOR       Y8, Y7, Y7
 	VMOVMSKPS   Y7, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 552(BX)
-	MOVQ        624(BX), R9
+	ADDQ        R9, 872(BX)
+	MOVQ        1008(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y7
 	VMOVDQU     32(R9)(AX*8), Y8
@@ -5931,8 +5931,8 @@ step:
 	VPXOR       Y9, Y8, Y8
 	VMOVMSKPS   Y8, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 656(BX)
-	MOVQ        728(BX), R9
+	ADDQ        R9, 1040(BX)
+	MOVQ        1176(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y8
 	VMOVDQU     32(R9)(AX*8), Y9
@@ -5949,7 +5949,7 @@ step:
 	VPXOR       Y10, Y9, Y9
 	VMOVMSKPS   Y9, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 760(BX)
+	ADDQ        R9, 1208(BX)
 	VUNPCKLPS   Y6, Y4, Y9
 	VUNPCKHPS   Y6, Y4, Y4
 	VUNPCKLPS   Y8, Y7, Y6
@@ -5981,14 +5981,14 @@ step:
 	JG          step
 	SUBQ        $0x08, 32(SP)
 	JLE         done
-	ADDQ        $0x00000340, BX
+	ADDQ        $0x00000540, BX
 	ADDQ        $0x20, SI
 	MOVQ        $0x0000000000000008, DI
 	SUBQ        32(SP), DI
 	JLE         columns
 	MOVQ        $0x0000000000000008, AX
 	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x68, DI, AX
+	IMUL3Q      $0x000000a8, DI, AX
 	SUBQ        AX, BX
 	SHLQ        $0x02, DI
 	SUBQ        DI, SI
@@ -6010,7 +6010,7 @@ done:
 
 // func rowsI64F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, POPCNT
-TEXT ·rowsI64F32AVX512(SB), NOSPLIT, $32-48
+TEXT ·rowsI64F32AVX512(SB), NOSPLIT, $40-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
 	MOVQ      rows+24(FP), AX
@@ -6060,7 +6060,7 @@ step:
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
 	ADDQ          SI, 32(DX)
-	MOVQ          104(DX), SI
+	MOVQ          168(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z3
@@ -6075,8 +6075,8 @@ step:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 136(DX)
-	MOVQ          208(DX), SI
+	ADDQ          SI, 200(DX)
+	MOVQ          336(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z4
@@ -6091,8 +6091,8 @@ step:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 240(DX)
-	MOVQ          312(DX), SI
+	ADDQ          SI, 368(DX)
+	MOVQ          504(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z6
@@ -6107,8 +6107,8 @@ step:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 344(DX)
-	MOVQ          416(DX), SI
+	ADDQ          SI, 536(DX)
+	MOVQ          672(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z7
@@ -6123,8 +6123,8 @@ step:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 448(DX)
-	MOVQ          520(DX), SI
+	ADDQ          SI, 704(DX)
+	MOVQ          840(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z8
@@ -6139,8 +6139,8 @@ step:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 552(DX)
-	MOVQ          624(DX), SI
+	ADDQ          SI, 872(DX)
+	MOVQ          1008(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z9
@@ -6155,8 +6155,8 @@ step:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 656(DX)
-	MOVQ          728(DX), SI
+	ADDQ          SI, 1040(DX)
+	MOVQ          1176(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z10
@@ -6171,7 +6171,7 @@ step:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 760(DX)
+	ADDQ          SI, 1208(DX)
 	VUNPCKLPS     Z3, Z2, Z11
 	VUNPCKHPS     Z3, Z2, Z2
 	VUNPCKLPS     Z6, Z4, Z3
@@ -6255,7 +6255,7 @@ tail:
 	ADDQ          SI, 32(DX)
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K1, Z3
-	MOVQ          104(DX), SI
+	MOVQ          168(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(SI)(BX*8), K3, Z4
@@ -6269,10 +6269,10 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 136(DX)
-	VBROADCASTSS  128(DX), Z4
+	ADDQ          SI, 200(DX)
+	VBROADCASTSS  192(DX), Z4
 	VMOVAPS       Z2, K1, Z4
-	MOVQ          208(DX), SI
+	MOVQ          336(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(SI)(BX*8), K3, Z6
@@ -6286,10 +6286,10 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 240(DX)
-	VBROADCASTSS  232(DX), Z6
+	ADDQ          SI, 368(DX)
+	VBROADCASTSS  360(DX), Z6
 	VMOVAPS       Z2, K1, Z6
-	MOVQ          312(DX), SI
+	MOVQ          504(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(SI)(BX*8), K3, Z7
@@ -6303,10 +6303,10 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 344(DX)
-	VBROADCASTSS  336(DX), Z7
+	ADDQ          SI, 536(DX)
+	VBROADCASTSS  528(DX), Z7
 	VMOVAPS       Z2, K1, Z7
-	MOVQ          416(DX), SI
+	MOVQ          672(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(SI)(BX*8), K3, Z8
@@ -6320,10 +6320,10 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 448(DX)
-	VBROADCASTSS  440(DX), Z8
+	ADDQ          SI, 704(DX)
+	VBROADCASTSS  696(DX), Z8
 	VMOVAPS       Z2, K1, Z8
-	MOVQ          520(DX), SI
+	MOVQ          840(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(SI)(BX*8), K3, Z9
@@ -6337,10 +6337,10 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 552(DX)
-	VBROADCASTSS  544(DX), Z9
+	ADDQ          SI, 872(DX)
+	VBROADCASTSS  864(DX), Z9
 	VMOVAPS       Z2, K1, Z9
-	MOVQ          624(DX), SI
+	MOVQ          1008(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(SI)(BX*8), K3, Z10
@@ -6354,10 +6354,10 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 656(DX)
-	VBROADCASTSS  648(DX), Z10
+	ADDQ          SI, 1040(DX)
+	VBROADCASTSS  1032(DX), Z10
 	VMOVAPS       Z2, K1, Z10
-	MOVQ          728(DX), SI
+	MOVQ          1176(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(SI)(BX*8), K3, Z11
@@ -6371,8 +6371,8 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, BX
 	POPCNTL       BX, BX
-	ADDQ          BX, 760(DX)
-	VBROADCASTSS  752(DX), Z11
+	ADDQ          BX, 1208(DX)
+	VBROADCASTSS  1200(DX), Z11
 	VMOVAPS       Z2, K1, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -6476,7 +6476,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ $0x00000340, DX
+	ADDQ $0x00000540, DX
 	ADDQ $0x20, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -6493,7 +6493,7 @@ next:
 
 // func rowsI64F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX2, CMOV, MMX+, POPCNT
-TEXT ·rowsI64F32ValidAVX2(SB), NOSPLIT, $40-48
+TEXT ·rowsI64F32ValidAVX2(SB), NOSPLIT, $48-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
 	MOVQ  rows+24(FP), AX
@@ -6553,10 +6553,10 @@ step:
 	VBROADCASTSS 24(BX), Y3
 	VPSLLVD      40(BX), Y1, Y1
 	VBLENDVPS    Y1, Y2, Y3, Y1
-	MOVQ         104(BX), R11
+	MOVQ         168(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         112(BX), R12
-	MOVQ         120(BX), R13
+	MOVQ         176(BX), R12
+	MOVQ         184(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y2
 	VMOVDQU      (R11)(AX*8), Y3
 	VMOVDQU      32(R11)(AX*8), Y4
@@ -6578,14 +6578,14 @@ step:
 	VPANDN       Y5, Y4, Y4
 	VMOVMSKPS    Y4, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 136(BX)
-	VBROADCASTSS 128(BX), Y4
-	VPSLLVD      144(BX), Y2, Y2
+	ADDQ         R11, 200(BX)
+	VBROADCASTSS 192(BX), Y4
+	VPSLLVD      208(BX), Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y2
-	MOVQ         208(BX), R11
+	MOVQ         336(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         216(BX), R12
-	MOVQ         224(BX), R13
+	MOVQ         344(BX), R12
+	MOVQ         352(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*8), Y4
 	VMOVDQU      32(R11)(AX*8), Y5
@@ -6607,14 +6607,14 @@ step:
 	VPANDN       Y6, Y5, Y5
 	VMOVMSKPS    Y5, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 240(BX)
-	VBROADCASTSS 232(BX), Y5
-	VPSLLVD      248(BX), Y3, Y3
+	ADDQ         R11, 368(BX)
+	VBROADCASTSS 360(BX), Y5
+	VPSLLVD      376(BX), Y3, Y3
 	VBLENDVPS    Y3, Y4, Y5, Y3
-	MOVQ         312(BX), R11
+	MOVQ         504(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         320(BX), R12
-	MOVQ         328(BX), R13
+	MOVQ         512(BX), R12
+	MOVQ         520(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y4
 	VMOVDQU      (R11)(AX*8), Y5
 	VMOVDQU      32(R11)(AX*8), Y6
@@ -6636,9 +6636,9 @@ step:
 	VPANDN       Y7, Y6, Y6
 	VMOVMSKPS    Y6, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 344(BX)
-	VBROADCASTSS 336(BX), Y6
-	VPSLLVD      352(BX), Y4, Y4
+	ADDQ         R11, 536(BX)
+	VBROADCASTSS 528(BX), Y6
+	VPSLLVD      544(BX), Y4, Y4
 	VBLENDVPS    Y4, Y5, Y6, Y4
 	VUNPCKLPS    Y2, Y1, Y5
 	VUNPCKHPS    Y2, Y1, Y1
@@ -6648,10 +6648,10 @@ step:
 	VUNPCKHPD    Y2, Y5, Y2
 	VUNPCKLPD    Y4, Y1, Y5
 	VUNPCKHPD    Y4, Y1, Y1
-	MOVQ         416(BX), R11
+	MOVQ         672(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         424(BX), R12
-	MOVQ         432(BX), R13
+	MOVQ         680(BX), R12
+	MOVQ         688(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y4
 	VMOVDQU      (R11)(AX*8), Y6
 	VMOVDQU      32(R11)(AX*8), Y7
@@ -6673,14 +6673,14 @@ step:
 	VPANDN       Y8, Y7, Y7
 	VMOVMSKPS    Y7, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 448(BX)
-	VBROADCASTSS 440(BX), Y7
-	VPSLLVD      456(BX), Y4, Y4
+	ADDQ         R11, 704(BX)
+	VBROADCASTSS 696(BX), Y7
+	VPSLLVD      712(BX), Y4, Y4
 	VBLENDVPS    Y4, Y6, Y7, Y4
-	MOVQ         520(BX), R11
+	MOVQ         840(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         528(BX), R12
-	MOVQ         536(BX), R13
+	MOVQ         848(BX), R12
+	MOVQ         856(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y6
 	VMOVDQU      (R11)(AX*8), Y7
 	VMOVDQU      32(R11)(AX*8), Y8
@@ -6702,14 +6702,14 @@ step:
 	VPANDN       Y9, Y8, Y8
 	VMOVMSKPS    Y8, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 552(BX)
-	VBROADCASTSS 544(BX), Y8
-	VPSLLVD      560(BX), Y6, Y6
+	ADDQ         R11, 872(BX)
+	VBROADCASTSS 864(BX), Y8
+	VPSLLVD      880(BX), Y6, Y6
 	VBLENDVPS    Y6, Y7, Y8, Y6
-	MOVQ         624(BX), R11
+	MOVQ         1008(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         632(BX), R12
-	MOVQ         640(BX), R13
+	MOVQ         1016(BX), R12
+	MOVQ         1024(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y7
 	VMOVDQU      (R11)(AX*8), Y8
 	VMOVDQU      32(R11)(AX*8), Y9
@@ -6731,14 +6731,14 @@ step:
 	VPANDN       Y10, Y9, Y9
 	VMOVMSKPS    Y9, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 656(BX)
-	VBROADCASTSS 648(BX), Y9
-	VPSLLVD      664(BX), Y7, Y7
+	ADDQ         R11, 1040(BX)
+	VBROADCASTSS 1032(BX), Y9
+	VPSLLVD      1048(BX), Y7, Y7
 	VBLENDVPS    Y7, Y8, Y9, Y7
-	MOVQ         728(BX), R11
+	MOVQ         1176(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         736(BX), R12
-	MOVQ         744(BX), R13
+	MOVQ         1184(BX), R12
+	MOVQ         1192(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y8
 	VMOVDQU      (R11)(AX*8), Y9
 	VMOVDQU      32(R11)(AX*8), Y10
@@ -6760,9 +6760,9 @@ step:
 	VPANDN       Y11, Y10, Y10
 	VMOVMSKPS    Y10, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 760(BX)
-	VBROADCASTSS 752(BX), Y10
-	VPSLLVD      768(BX), Y8, Y8
+	ADDQ         R8, 1208(BX)
+	VBROADCASTSS 1200(BX), Y10
+	VPSLLVD      1216(BX), Y8, Y8
 	VBLENDVPS    Y8, Y9, Y10, Y8
 	VUNPCKLPS    Y6, Y4, Y9
 	VUNPCKHPS    Y6, Y4, Y4
@@ -6795,14 +6795,14 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000340, BX
+	ADDQ         $0x00000540, BX
 	ADDQ         $0x20, DI
 	MOVQ         $0x0000000000000008, R8
 	SUBQ         32(SP), R8
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x68, R8, AX
+	IMUL3Q       $0x000000a8, R8, AX
 	SUBQ         AX, BX
 	SHLQ         $0x02, R8
 	SUBQ         R8, DI
@@ -6824,7 +6824,7 @@ done:
 
 // func rowsI64F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, POPCNT
-TEXT ·rowsI64F32ValidAVX512(SB), NOSPLIT, $32-48
+TEXT ·rowsI64F32ValidAVX512(SB), NOSPLIT, $40-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
 	MOVQ      rows+24(FP), AX
@@ -6883,11 +6883,11 @@ step:
 	ADDQ          DI, 32(DX)
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K1, Z3
-	MOVQ          104(DX), DI
+	MOVQ          168(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          112(DX), R12
-	MOVQ          120(DX), R13
+	MOVQ          176(DX), R12
+	MOVQ          184(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
@@ -6903,14 +6903,14 @@ step:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 136(DX)
-	VBROADCASTSS  128(DX), Z4
+	ADDQ          DI, 200(DX)
+	VBROADCASTSS  192(DX), Z4
 	VMOVAPS       Z2, K1, Z4
-	MOVQ          208(DX), DI
+	MOVQ          336(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          216(DX), R12
-	MOVQ          224(DX), R13
+	MOVQ          344(DX), R12
+	MOVQ          352(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
@@ -6926,14 +6926,14 @@ step:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 240(DX)
-	VBROADCASTSS  232(DX), Z6
+	ADDQ          DI, 368(DX)
+	VBROADCASTSS  360(DX), Z6
 	VMOVAPS       Z2, K1, Z6
-	MOVQ          312(DX), DI
+	MOVQ          504(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          320(DX), R12
-	MOVQ          328(DX), R13
+	MOVQ          512(DX), R12
+	MOVQ          520(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
@@ -6949,14 +6949,14 @@ step:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 344(DX)
-	VBROADCASTSS  336(DX), Z7
+	ADDQ          DI, 536(DX)
+	VBROADCASTSS  528(DX), Z7
 	VMOVAPS       Z2, K1, Z7
-	MOVQ          416(DX), DI
+	MOVQ          672(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          424(DX), R12
-	MOVQ          432(DX), R13
+	MOVQ          680(DX), R12
+	MOVQ          688(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
@@ -6972,14 +6972,14 @@ step:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 448(DX)
-	VBROADCASTSS  440(DX), Z8
+	ADDQ          DI, 704(DX)
+	VBROADCASTSS  696(DX), Z8
 	VMOVAPS       Z2, K1, Z8
-	MOVQ          520(DX), DI
+	MOVQ          840(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          528(DX), R12
-	MOVQ          536(DX), R13
+	MOVQ          848(DX), R12
+	MOVQ          856(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
@@ -6995,14 +6995,14 @@ step:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 552(DX)
-	VBROADCASTSS  544(DX), Z9
+	ADDQ          DI, 872(DX)
+	VBROADCASTSS  864(DX), Z9
 	VMOVAPS       Z2, K1, Z9
-	MOVQ          624(DX), DI
+	MOVQ          1008(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          632(DX), R12
-	MOVQ          640(DX), R13
+	MOVQ          1016(DX), R12
+	MOVQ          1024(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
@@ -7018,14 +7018,14 @@ step:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 656(DX)
-	VBROADCASTSS  648(DX), Z10
+	ADDQ          DI, 1040(DX)
+	VBROADCASTSS  1032(DX), Z10
 	VMOVAPS       Z2, K1, Z10
-	MOVQ          728(DX), DI
+	MOVQ          1176(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          736(DX), R12
-	MOVQ          744(DX), R13
+	MOVQ          1184(DX), R12
+	MOVQ          1192(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
@@ -7041,8 +7041,8 @@ step:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 760(DX)
-	VBROADCASTSS  752(DX), Z11
+	ADDQ          SI, 1208(DX)
+	VBROADCASTSS  1200(DX), Z11
 	VMOVAPS       Z2, K1, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -7134,9 +7134,9 @@ tail:
 	ADDQ          R12, 32(DX)
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K1, Z3
-	MOVQ          104(DX), R12
-	MOVQ          112(DX), R13
-	MOVQ          120(DX), R14
+	MOVQ          168(DX), R12
+	MOVQ          176(DX), R13
+	MOVQ          184(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -7153,12 +7153,12 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 136(DX)
-	VBROADCASTSS  128(DX), Z4
+	ADDQ          R12, 200(DX)
+	VBROADCASTSS  192(DX), Z4
 	VMOVAPS       Z2, K1, Z4
-	MOVQ          208(DX), R12
-	MOVQ          216(DX), R13
-	MOVQ          224(DX), R14
+	MOVQ          336(DX), R12
+	MOVQ          344(DX), R13
+	MOVQ          352(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -7175,12 +7175,12 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 240(DX)
-	VBROADCASTSS  232(DX), Z6
+	ADDQ          R12, 368(DX)
+	VBROADCASTSS  360(DX), Z6
 	VMOVAPS       Z2, K1, Z6
-	MOVQ          312(DX), R12
-	MOVQ          320(DX), R13
-	MOVQ          328(DX), R14
+	MOVQ          504(DX), R12
+	MOVQ          512(DX), R13
+	MOVQ          520(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -7197,12 +7197,12 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 344(DX)
-	VBROADCASTSS  336(DX), Z7
+	ADDQ          R12, 536(DX)
+	VBROADCASTSS  528(DX), Z7
 	VMOVAPS       Z2, K1, Z7
-	MOVQ          416(DX), R12
-	MOVQ          424(DX), R13
-	MOVQ          432(DX), R14
+	MOVQ          672(DX), R12
+	MOVQ          680(DX), R13
+	MOVQ          688(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -7219,12 +7219,12 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 448(DX)
-	VBROADCASTSS  440(DX), Z8
+	ADDQ          R12, 704(DX)
+	VBROADCASTSS  696(DX), Z8
 	VMOVAPS       Z2, K1, Z8
-	MOVQ          520(DX), R12
-	MOVQ          528(DX), R13
-	MOVQ          536(DX), R14
+	MOVQ          840(DX), R12
+	MOVQ          848(DX), R13
+	MOVQ          856(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -7241,12 +7241,12 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 552(DX)
-	VBROADCASTSS  544(DX), Z9
+	ADDQ          R12, 872(DX)
+	VBROADCASTSS  864(DX), Z9
 	VMOVAPS       Z2, K1, Z9
-	MOVQ          624(DX), R12
-	MOVQ          632(DX), R13
-	MOVQ          640(DX), R14
+	MOVQ          1008(DX), R12
+	MOVQ          1016(DX), R13
+	MOVQ          1024(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -7263,12 +7263,12 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 656(DX)
-	VBROADCASTSS  648(DX), Z10
+	ADDQ          R12, 1040(DX)
+	VBROADCASTSS  1032(DX), Z10
 	VMOVAPS       Z2, K1, Z10
-	MOVQ          728(DX), R12
-	MOVQ          736(DX), R13
-	MOVQ          744(DX), R14
+	MOVQ          1176(DX), R12
+	MOVQ          1184(DX), R13
+	MOVQ          1192(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -7285,8 +7285,8 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, BX
 	POPCNTL       BX, BX
-	ADDQ          BX, 760(DX)
-	VBROADCASTSS  752(DX), Z11
+	ADDQ          BX, 1208(DX)
+	VBROADCASTSS  1200(DX), Z11
 	VMOVAPS       Z2, K1, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -7390,7 +7390,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ $0x00000340, DX
+	ADDQ $0x00000540, DX
 	ADDQ $0x20, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -7407,7 +7407,7 @@ next:
 
 // func rowsI64I32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX2, CMOV, MMX+
-TEXT ·rowsI64I32AVX2(SB), NOSPLIT, $40-48
+TEXT ·rowsI64I32AVX2(SB), NOSPLIT, $48-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
 	MOVQ  rows+24(FP), AX
@@ -7445,7 +7445,7 @@ step:
 	VPXOR       Y2, Y1, Y1
 	VPERMQ      $0xd8, Y3, Y3
 	VPOR        Y1, Y0, Y0
-	MOVQ        104(BX), R9
+	MOVQ        168(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y1
 	VMOVDQU     32(R9)(AX*8), Y2
@@ -7455,7 +7455,7 @@ step:
 	VPXOR       Y2, Y1, Y1
 	VPERMQ      $0xd8, Y4, Y4
 	VPOR        Y1, Y0, Y0
-	MOVQ        208(BX), R9
+	MOVQ        336(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y1
 	VMOVDQU     32(R9)(AX*8), Y2
@@ -7465,7 +7465,7 @@ step:
 	VPXOR       Y2, Y1, Y1
 	VPERMQ      $0xd8, Y5, Y5
 	VPOR        Y1, Y0, Y0
-	MOVQ        312(BX), R9
+	MOVQ        504(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y1
 	VMOVDQU     32(R9)(AX*8), Y2
@@ -7483,7 +7483,7 @@ step:
 	VUNPCKHPD   Y3, Y1, Y1
 	VUNPCKLPD   Y5, Y2, Y3
 	VUNPCKHPD   Y5, Y2, Y2
-	MOVQ        416(BX), R9
+	MOVQ        672(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y5
 	VMOVDQU     32(R9)(AX*8), Y6
@@ -7493,7 +7493,7 @@ step:
 	VPXOR       Y6, Y5, Y5
 	VPERMQ      $0xd8, Y7, Y7
 	VPOR        Y5, Y0, Y0
-	MOVQ        520(BX), R9
+	MOVQ        840(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y5
 	VMOVDQU     32(R9)(AX*8), Y6
@@ -7503,7 +7503,7 @@ step:
 	VPXOR       Y6, Y5, Y5
 	VPERMQ      $0xd8, Y8, Y8
 	VPOR        Y5, Y0, Y0
-	MOVQ        624(BX), R9
+	MOVQ        1008(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y5
 	VMOVDQU     32(R9)(AX*8), Y6
@@ -7513,7 +7513,7 @@ step:
 	VPXOR       Y6, Y5, Y5
 	VPERMQ      $0xd8, Y9, Y9
 	VPOR        Y5, Y0, Y0
-	MOVQ        728(BX), R9
+	MOVQ        1176(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y5
 	VMOVDQU     32(R9)(AX*8), Y6
@@ -7554,14 +7554,14 @@ step:
 	JG          step
 	SUBQ        $0x08, 32(SP)
 	JLE         done
-	ADDQ        $0x00000340, BX
+	ADDQ        $0x00000540, BX
 	ADDQ        $0x20, SI
 	MOVQ        $0x0000000000000008, DI
 	SUBQ        32(SP), DI
 	JLE         columns
 	MOVQ        $0x0000000000000008, AX
 	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x68, DI, AX
+	IMUL3Q      $0x000000a8, DI, AX
 	SUBQ        AX, BX
 	SHLQ        $0x02, DI
 	SUBQ        DI, SI
@@ -7583,7 +7583,7 @@ done:
 
 // func rowsI64I32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+
-TEXT ·rowsI64I32AVX512(SB), NOSPLIT, $32-48
+TEXT ·rowsI64I32AVX512(SB), NOSPLIT, $40-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
 	MOVQ      rows+24(FP), AX
@@ -7631,7 +7631,7 @@ step:
 	VINSERTF32X8  $0x01, Y4, Z5, Z2
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          104(DX), SI
+	MOVQ          168(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z3
@@ -7645,7 +7645,7 @@ step:
 	VINSERTF32X8  $0x01, Y6, Z5, Z3
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          208(DX), SI
+	MOVQ          336(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z4
@@ -7659,7 +7659,7 @@ step:
 	VINSERTF32X8  $0x01, Y7, Z5, Z4
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          312(DX), SI
+	MOVQ          504(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z6
@@ -7673,7 +7673,7 @@ step:
 	VINSERTF32X8  $0x01, Y8, Z5, Z6
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          416(DX), SI
+	MOVQ          672(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z7
@@ -7687,7 +7687,7 @@ step:
 	VINSERTF32X8  $0x01, Y9, Z5, Z7
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          520(DX), SI
+	MOVQ          840(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z8
@@ -7701,7 +7701,7 @@ step:
 	VINSERTF32X8  $0x01, Y10, Z5, Z8
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          624(DX), SI
+	MOVQ          1008(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z9
@@ -7715,7 +7715,7 @@ step:
 	VINSERTF32X8  $0x01, Y11, Z5, Z9
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          728(DX), SI
+	MOVQ          1176(DX), SI
 	PREFETCHT1    1024(SI)(BX*8)
 	PREFETCHT1    1088(SI)(BX*8)
 	VMOVUPD       (SI)(BX*8), Z10
@@ -7810,7 +7810,7 @@ tail:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          104(DX), SI
+	MOVQ          168(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z4
@@ -7823,9 +7823,9 @@ tail:
 	VINSERTF32X8  $0x01, Y6, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  128(DX), Z4
+	VBROADCASTSS  192(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          208(DX), SI
+	MOVQ          336(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z6
@@ -7838,9 +7838,9 @@ tail:
 	VINSERTF32X8  $0x01, Y7, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  232(DX), Z6
+	VBROADCASTSS  360(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          312(DX), SI
+	MOVQ          504(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z7
@@ -7853,9 +7853,9 @@ tail:
 	VINSERTF32X8  $0x01, Y8, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  336(DX), Z7
+	VBROADCASTSS  528(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          416(DX), SI
+	MOVQ          672(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z8
@@ -7868,9 +7868,9 @@ tail:
 	VINSERTF32X8  $0x01, Y9, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  440(DX), Z8
+	VBROADCASTSS  696(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          520(DX), SI
+	MOVQ          840(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z9
@@ -7883,9 +7883,9 @@ tail:
 	VINSERTF32X8  $0x01, Y10, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  544(DX), Z9
+	VBROADCASTSS  864(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          624(DX), SI
+	MOVQ          1008(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z10
@@ -7898,9 +7898,9 @@ tail:
 	VINSERTF32X8  $0x01, Y11, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  648(DX), Z10
+	VBROADCASTSS  1032(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          728(DX), SI
+	MOVQ          1176(DX), SI
 	VMOVUPD.Z     (SI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(SI)(BX*8), K4, Z11
@@ -7913,7 +7913,7 @@ tail:
 	VINSERTF32X8  $0x01, Y12, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  752(DX), Z11
+	VBROADCASTSS  1200(DX), Z11
 	VMOVAPS       Z2, K2, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -8017,7 +8017,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ  $0x00000340, DX
+	ADDQ  $0x00000540, DX
 	ADDQ  $0x20, R10
 	SUBQ  $0x08, R8
 	JG    columns
@@ -8035,7 +8035,7 @@ next:
 
 // func rowsI64I32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX2, CMOV, MMX+
-TEXT ·rowsI64I32ValidAVX2(SB), NOSPLIT, $40-48
+TEXT ·rowsI64I32ValidAVX2(SB), NOSPLIT, $48-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
 	MOVQ  rows+24(FP), AX
@@ -8086,10 +8086,10 @@ step:
 	VBROADCASTSS 24(BX), Y2
 	VPSLLVD      40(BX), Y1, Y1
 	VBLENDVPS    Y1, Y4, Y2, Y1
-	MOVQ         104(BX), R11
+	MOVQ         168(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         112(BX), R12
-	MOVQ         120(BX), R13
+	MOVQ         176(BX), R12
+	MOVQ         184(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y2
 	VMOVDQU      (R11)(AX*8), Y3
 	VMOVDQU      32(R11)(AX*8), Y4
@@ -8103,13 +8103,13 @@ step:
 	VPCMPEQD     (SI)(R13*4), Y4, Y4
 	VPAND        Y4, Y3, Y3
 	VPOR         Y3, Y0, Y0
-	VBROADCASTSS 128(BX), Y3
-	VPSLLVD      144(BX), Y2, Y2
+	VBROADCASTSS 192(BX), Y3
+	VPSLLVD      208(BX), Y2, Y2
 	VBLENDVPS    Y2, Y5, Y3, Y2
-	MOVQ         208(BX), R11
+	MOVQ         336(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         216(BX), R12
-	MOVQ         224(BX), R13
+	MOVQ         344(BX), R12
+	MOVQ         352(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*8), Y4
 	VMOVDQU      32(R11)(AX*8), Y5
@@ -8123,13 +8123,13 @@ step:
 	VPCMPEQD     (SI)(R13*4), Y5, Y5
 	VPAND        Y5, Y4, Y4
 	VPOR         Y4, Y0, Y0
-	VBROADCASTSS 232(BX), Y4
-	VPSLLVD      248(BX), Y3, Y3
+	VBROADCASTSS 360(BX), Y4
+	VPSLLVD      376(BX), Y3, Y3
 	VBLENDVPS    Y3, Y6, Y4, Y3
-	MOVQ         312(BX), R11
+	MOVQ         504(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         320(BX), R12
-	MOVQ         328(BX), R13
+	MOVQ         512(BX), R12
+	MOVQ         520(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y4
 	VMOVDQU      (R11)(AX*8), Y5
 	VMOVDQU      32(R11)(AX*8), Y6
@@ -8143,8 +8143,8 @@ step:
 	VPCMPEQD     (SI)(R13*4), Y6, Y6
 	VPAND        Y6, Y5, Y5
 	VPOR         Y5, Y0, Y0
-	VBROADCASTSS 336(BX), Y5
-	VPSLLVD      352(BX), Y4, Y4
+	VBROADCASTSS 528(BX), Y5
+	VPSLLVD      544(BX), Y4, Y4
 	VBLENDVPS    Y4, Y7, Y5, Y4
 	VUNPCKLPS    Y2, Y1, Y5
 	VUNPCKHPS    Y2, Y1, Y1
@@ -8154,10 +8154,10 @@ step:
 	VUNPCKHPD    Y2, Y5, Y2
 	VUNPCKLPD    Y4, Y1, Y5
 	VUNPCKHPD    Y4, Y1, Y1
-	MOVQ         416(BX), R11
+	MOVQ         672(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         424(BX), R12
-	MOVQ         432(BX), R13
+	MOVQ         680(BX), R12
+	MOVQ         688(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y4
 	VMOVDQU      (R11)(AX*8), Y6
 	VMOVDQU      32(R11)(AX*8), Y7
@@ -8171,13 +8171,13 @@ step:
 	VPCMPEQD     (SI)(R13*4), Y7, Y7
 	VPAND        Y7, Y6, Y6
 	VPOR         Y6, Y0, Y0
-	VBROADCASTSS 440(BX), Y6
-	VPSLLVD      456(BX), Y4, Y4
+	VBROADCASTSS 696(BX), Y6
+	VPSLLVD      712(BX), Y4, Y4
 	VBLENDVPS    Y4, Y8, Y6, Y4
-	MOVQ         520(BX), R11
+	MOVQ         840(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         528(BX), R12
-	MOVQ         536(BX), R13
+	MOVQ         848(BX), R12
+	MOVQ         856(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y6
 	VMOVDQU      (R11)(AX*8), Y7
 	VMOVDQU      32(R11)(AX*8), Y8
@@ -8191,13 +8191,13 @@ step:
 	VPCMPEQD     (SI)(R13*4), Y8, Y8
 	VPAND        Y8, Y7, Y7
 	VPOR         Y7, Y0, Y0
-	VBROADCASTSS 544(BX), Y7
-	VPSLLVD      560(BX), Y6, Y6
+	VBROADCASTSS 864(BX), Y7
+	VPSLLVD      880(BX), Y6, Y6
 	VBLENDVPS    Y6, Y9, Y7, Y6
-	MOVQ         624(BX), R11
+	MOVQ         1008(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         632(BX), R12
-	MOVQ         640(BX), R13
+	MOVQ         1016(BX), R12
+	MOVQ         1024(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y7
 	VMOVDQU      (R11)(AX*8), Y8
 	VMOVDQU      32(R11)(AX*8), Y9
@@ -8211,13 +8211,13 @@ step:
 	VPCMPEQD     (SI)(R13*4), Y9, Y9
 	VPAND        Y9, Y8, Y8
 	VPOR         Y8, Y0, Y0
-	VBROADCASTSS 648(BX), Y8
-	VPSLLVD      664(BX), Y7, Y7
+	VBROADCASTSS 1032(BX), Y8
+	VPSLLVD      1048(BX), Y7, Y7
 	VBLENDVPS    Y7, Y10, Y8, Y7
-	MOVQ         728(BX), R11
+	MOVQ         1176(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         736(BX), R12
-	MOVQ         744(BX), R13
+	MOVQ         1184(BX), R12
+	MOVQ         1192(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y8
 	VMOVDQU      (R11)(AX*8), Y9
 	VMOVDQU      32(R11)(AX*8), Y10
@@ -8231,8 +8231,8 @@ step:
 	VPCMPEQD     (SI)(R13*4), Y10, Y10
 	VPAND        Y10, Y9, Y9
 	VPOR         Y9, Y0, Y0
-	VBROADCASTSS 752(BX), Y9
-	VPSLLVD      768(BX), Y8, Y8
+	VBROADCASTSS 1200(BX), Y9
+	VPSLLVD      1216(BX), Y8, Y8
 	VBLENDVPS    Y8, Y11, Y9, Y8
 	VUNPCKLPS    Y6, Y4, Y9
 	VUNPCKHPS    Y6, Y4, Y4
@@ -8265,14 +8265,14 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000340, BX
+	ADDQ         $0x00000540, BX
 	ADDQ         $0x20, DI
 	MOVQ         $0x0000000000000008, R8
 	SUBQ         32(SP), R8
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x68, R8, AX
+	IMUL3Q       $0x000000a8, R8, AX
 	SUBQ         AX, BX
 	SHLQ         $0x02, R8
 	SUBQ         R8, DI
@@ -8294,7 +8294,7 @@ done:
 
 // func rowsI64I32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+
-TEXT ·rowsI64I32ValidAVX512(SB), NOSPLIT, $32-48
+TEXT ·rowsI64I32ValidAVX512(SB), NOSPLIT, $40-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
 	MOVQ      rows+24(FP), AX
@@ -8351,11 +8351,11 @@ step:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          104(DX), DI
+	MOVQ          168(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          112(DX), R12
-	MOVQ          120(DX), R13
+	MOVQ          176(DX), R12
+	MOVQ          184(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -8370,13 +8370,13 @@ step:
 	VINSERTF32X8  $0x01, Y6, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  128(DX), Z4
+	VBROADCASTSS  192(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          208(DX), DI
+	MOVQ          336(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          216(DX), R12
-	MOVQ          224(DX), R13
+	MOVQ          344(DX), R12
+	MOVQ          352(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -8391,13 +8391,13 @@ step:
 	VINSERTF32X8  $0x01, Y7, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  232(DX), Z6
+	VBROADCASTSS  360(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          312(DX), DI
+	MOVQ          504(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          320(DX), R12
-	MOVQ          328(DX), R13
+	MOVQ          512(DX), R12
+	MOVQ          520(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -8412,13 +8412,13 @@ step:
 	VINSERTF32X8  $0x01, Y8, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  336(DX), Z7
+	VBROADCASTSS  528(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          416(DX), DI
+	MOVQ          672(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          424(DX), R12
-	MOVQ          432(DX), R13
+	MOVQ          680(DX), R12
+	MOVQ          688(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -8433,13 +8433,13 @@ step:
 	VINSERTF32X8  $0x01, Y9, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  440(DX), Z8
+	VBROADCASTSS  696(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          520(DX), DI
+	MOVQ          840(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          528(DX), R12
-	MOVQ          536(DX), R13
+	MOVQ          848(DX), R12
+	MOVQ          856(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -8454,13 +8454,13 @@ step:
 	VINSERTF32X8  $0x01, Y10, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  544(DX), Z9
+	VBROADCASTSS  864(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          624(DX), DI
+	MOVQ          1008(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          632(DX), R12
-	MOVQ          640(DX), R13
+	MOVQ          1016(DX), R12
+	MOVQ          1024(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -8475,13 +8475,13 @@ step:
 	VINSERTF32X8  $0x01, Y11, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  648(DX), Z10
+	VBROADCASTSS  1032(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          728(DX), DI
+	MOVQ          1176(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
-	MOVQ          736(DX), R12
-	MOVQ          744(DX), R13
+	MOVQ          1184(DX), R12
+	MOVQ          1192(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
@@ -8496,7 +8496,7 @@ step:
 	VINSERTF32X8  $0x01, Y12, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  752(DX), Z11
+	VBROADCASTSS  1200(DX), Z11
 	VMOVAPS       Z2, K2, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -8586,9 +8586,9 @@ tail:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          104(DX), R12
-	MOVQ          112(DX), R13
-	MOVQ          120(DX), R14
+	MOVQ          168(DX), R12
+	MOVQ          176(DX), R13
+	MOVQ          184(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -8604,11 +8604,11 @@ tail:
 	VINSERTF32X8  $0x01, Y6, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  128(DX), Z4
+	VBROADCASTSS  192(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          208(DX), R12
-	MOVQ          216(DX), R13
-	MOVQ          224(DX), R14
+	MOVQ          336(DX), R12
+	MOVQ          344(DX), R13
+	MOVQ          352(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -8624,11 +8624,11 @@ tail:
 	VINSERTF32X8  $0x01, Y7, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  232(DX), Z6
+	VBROADCASTSS  360(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          312(DX), R12
-	MOVQ          320(DX), R13
-	MOVQ          328(DX), R14
+	MOVQ          504(DX), R12
+	MOVQ          512(DX), R13
+	MOVQ          520(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -8644,11 +8644,11 @@ tail:
 	VINSERTF32X8  $0x01, Y8, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  336(DX), Z7
+	VBROADCASTSS  528(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          416(DX), R12
-	MOVQ          424(DX), R13
-	MOVQ          432(DX), R14
+	MOVQ          672(DX), R12
+	MOVQ          680(DX), R13
+	MOVQ          688(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -8664,11 +8664,11 @@ tail:
 	VINSERTF32X8  $0x01, Y9, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  440(DX), Z8
+	VBROADCASTSS  696(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          520(DX), R12
-	MOVQ          528(DX), R13
-	MOVQ          536(DX), R14
+	MOVQ          840(DX), R12
+	MOVQ          848(DX), R13
+	MOVQ          856(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -8684,11 +8684,11 @@ tail:
 	VINSERTF32X8  $0x01, Y10, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  544(DX), Z9
+	VBROADCASTSS  864(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          624(DX), R12
-	MOVQ          632(DX), R13
-	MOVQ          640(DX), R14
+	MOVQ          1008(DX), R12
+	MOVQ          1016(DX), R13
+	MOVQ          1024(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -8704,11 +8704,11 @@ tail:
 	VINSERTF32X8  $0x01, Y11, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  648(DX), Z10
+	VBROADCASTSS  1032(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          728(DX), R12
-	MOVQ          736(DX), R13
-	MOVQ          744(DX), R14
+	MOVQ          1176(DX), R12
+	MOVQ          1184(DX), R13
+	MOVQ          1192(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K2
@@ -8724,7 +8724,7 @@ tail:
 	VINSERTF32X8  $0x01, Y12, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  752(DX), Z11
+	VBROADCASTSS  1200(DX), Z11
 	VMOVAPS       Z2, K2, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -8828,7 +8828,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ  $0x00000340, DX
+	ADDQ  $0x00000540, DX
 	ADDQ  $0x20, R11
 	SUBQ  $0x08, R9
 	JG    columns
@@ -8846,7 +8846,7 @@ next:
 
 // func rowsI32F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX2, CMOV, MMX+, POPCNT
-TEXT ·rowsI32F32AVX2(SB), NOSPLIT, $40-48
+TEXT ·rowsI32F32AVX2(SB), NOSPLIT, $48-48
 	MOVQ dst+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ rows+24(FP), AX
@@ -8884,7 +8884,7 @@ step:
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
 	ADDQ        R9, 32(BX)
-	MOVQ        104(BX), R9
+	MOVQ        168(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y0
 	VCVTDQ2PS   Y0, Y2
@@ -8894,8 +8894,8 @@ step:
 	VPXOR       Y0, Y3, Y0
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 136(BX)
-	MOVQ        208(BX), R9
+	ADDQ        R9, 200(BX)
+	MOVQ        336(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y0
 	VCVTDQ2PS   Y0, Y3
@@ -8905,8 +8905,8 @@ step:
 	VPXOR       Y0, Y4, Y0
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 240(BX)
-	MOVQ        312(BX), R9
+	ADDQ        R9, 368(BX)
+	MOVQ        504(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y0
 	VCVTDQ2PS   Y0, Y4
@@ -8916,7 +8916,7 @@ step:
 	VPXOR       Y0, Y5, Y0
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 344(BX)
+	ADDQ        R9, 536(BX)
 	VUNPCKLPS   Y2, Y1, Y0
 	VUNPCKHPS   Y2, Y1, Y1
 	VUNPCKLPS   Y4, Y3, Y2
@@ -8925,7 +8925,7 @@ step:
 	VUNPCKHPD   Y2, Y0, Y0
 	VUNPCKLPD   Y4, Y1, Y2
 	VUNPCKHPD   Y4, Y1, Y1
-	MOVQ        416(BX), R9
+	MOVQ        672(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y5
@@ -8935,8 +8935,8 @@ step:
 	VPXOR       Y4, Y6, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 448(BX)
-	MOVQ        520(BX), R9
+	ADDQ        R9, 704(BX)
+	MOVQ        840(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y6
@@ -8946,8 +8946,8 @@ step:
 	VPXOR       Y4, Y7, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 552(BX)
-	MOVQ        624(BX), R9
+	ADDQ        R9, 872(BX)
+	MOVQ        1008(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y7
@@ -8957,8 +8957,8 @@ step:
 	VPXOR       Y4, Y8, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 656(BX)
-	MOVQ        728(BX), R9
+	ADDQ        R9, 1040(BX)
+	MOVQ        1176(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y8
@@ -8968,7 +8968,7 @@ step:
 	VPXOR       Y4, Y9, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 760(BX)
+	ADDQ        R9, 1208(BX)
 	VUNPCKLPS   Y6, Y5, Y4
 	VUNPCKHPS   Y6, Y5, Y5
 	VUNPCKLPS   Y8, Y7, Y6
@@ -9008,7 +9008,7 @@ step:
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
 	ADDQ        R9, 32(BX)
-	MOVQ        104(BX), R9
+	MOVQ        168(BX), R9
 	VMOVDQU     (R9)(AX*4), Y0
 	VCVTDQ2PS   Y0, Y2
 	VCVTTPS2DQ  Y2, Y3
@@ -9017,8 +9017,8 @@ step:
 	VPXOR       Y0, Y3, Y0
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 136(BX)
-	MOVQ        208(BX), R9
+	ADDQ        R9, 200(BX)
+	MOVQ        336(BX), R9
 	VMOVDQU     (R9)(AX*4), Y0
 	VCVTDQ2PS   Y0, Y3
 	VCVTTPS2DQ  Y3, Y4
@@ -9027,8 +9027,8 @@ step:
 	VPXOR       Y0, Y4, Y0
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 240(BX)
-	MOVQ        312(BX), R9
+	ADDQ        R9, 368(BX)
+	MOVQ        504(BX), R9
 	VMOVDQU     (R9)(AX*4), Y0
 	VCVTDQ2PS   Y0, Y4
 	VCVTTPS2DQ  Y4, Y5
@@ -9037,7 +9037,7 @@ step:
 	VPXOR       Y0, Y5, Y0
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 344(BX)
+	ADDQ        R9, 536(BX)
 	VUNPCKLPS   Y2, Y1, Y0
 	VUNPCKHPS   Y2, Y1, Y1
 	VUNPCKLPS   Y4, Y3, Y2
@@ -9046,7 +9046,7 @@ step:
 	VUNPCKHPD   Y2, Y0, Y0
 	VUNPCKLPD   Y4, Y1, Y2
 	VUNPCKHPD   Y4, Y1, Y1
-	MOVQ        416(BX), R9
+	MOVQ        672(BX), R9
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y5
 	VCVTTPS2DQ  Y5, Y6
@@ -9055,8 +9055,8 @@ step:
 	VPXOR       Y4, Y6, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 448(BX)
-	MOVQ        520(BX), R9
+	ADDQ        R9, 704(BX)
+	MOVQ        840(BX), R9
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y6
 	VCVTTPS2DQ  Y6, Y7
@@ -9065,8 +9065,8 @@ step:
 	VPXOR       Y4, Y7, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 552(BX)
-	MOVQ        624(BX), R9
+	ADDQ        R9, 872(BX)
+	MOVQ        1008(BX), R9
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y7
 	VCVTTPS2DQ  Y7, Y8
@@ -9075,8 +9075,8 @@ step:
 	VPXOR       Y4, Y8, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 656(BX)
-	MOVQ        728(BX), R9
+	ADDQ        R9, 1040(BX)
+	MOVQ        1176(BX), R9
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y8
 	VCVTTPS2DQ  Y8, Y9
@@ -9085,7 +9085,7 @@ step:
 	VPXOR       Y4, Y9, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 760(BX)
+	ADDQ        R9, 1208(BX)
 	VUNPCKLPS   Y6, Y5, Y4
 	VUNPCKHPS   Y6, Y5, Y5
 	VUNPCKLPS   Y8, Y7, Y6
@@ -9119,14 +9119,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000340, BX
+	ADDQ   $0x00000540, BX
 	ADDQ   $0x20, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x68, DI, AX
+	IMUL3Q $0x000000a8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x02, DI
 	SUBQ   DI, SI
@@ -9146,7 +9146,7 @@ done:
 
 // func rowsI32F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, POPCNT
-TEXT ·rowsI32F32AVX512(SB), NOSPLIT, $32-48
+TEXT ·rowsI32F32AVX512(SB), NOSPLIT, $40-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
 	MOVQ      rows+24(FP), AX
@@ -9189,7 +9189,7 @@ step:
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
 	ADDQ          SI, 32(DX)
-	MOVQ          104(DX), SI
+	MOVQ          168(DX), SI
 	PREFETCHT1    1024(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z4
@@ -9197,8 +9197,8 @@ step:
 	VPCMPD        $0x04, Z2, Z5, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 136(DX)
-	MOVQ          208(DX), SI
+	ADDQ          SI, 200(DX)
+	MOVQ          336(DX), SI
 	PREFETCHT1    1024(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z5
@@ -9206,8 +9206,8 @@ step:
 	VPCMPD        $0x04, Z2, Z6, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 240(DX)
-	MOVQ          312(DX), SI
+	ADDQ          SI, 368(DX)
+	MOVQ          504(DX), SI
 	PREFETCHT1    1024(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z6
@@ -9215,8 +9215,8 @@ step:
 	VPCMPD        $0x04, Z2, Z7, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 344(DX)
-	MOVQ          416(DX), SI
+	ADDQ          SI, 536(DX)
+	MOVQ          672(DX), SI
 	PREFETCHT1    1024(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z7
@@ -9224,8 +9224,8 @@ step:
 	VPCMPD        $0x04, Z2, Z8, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 448(DX)
-	MOVQ          520(DX), SI
+	ADDQ          SI, 704(DX)
+	MOVQ          840(DX), SI
 	PREFETCHT1    1024(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z8
@@ -9233,8 +9233,8 @@ step:
 	VPCMPD        $0x04, Z2, Z9, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 552(DX)
-	MOVQ          624(DX), SI
+	ADDQ          SI, 872(DX)
+	MOVQ          1008(DX), SI
 	PREFETCHT1    1024(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z9
@@ -9242,8 +9242,8 @@ step:
 	VPCMPD        $0x04, Z2, Z10, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 656(DX)
-	MOVQ          728(DX), SI
+	ADDQ          SI, 1040(DX)
+	MOVQ          1176(DX), SI
 	PREFETCHT1    1024(SI)(BX*4)
 	VMOVDQU32     (SI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z10
@@ -9251,7 +9251,7 @@ step:
 	VPCMPD        $0x04, Z2, Z11, K1
 	KMOVW         K1, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 760(DX)
+	ADDQ          SI, 1208(DX)
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
 	VUNPCKLPS     Z6, Z5, Z4
@@ -9328,75 +9328,75 @@ tail:
 	ADDQ          SI, 32(DX)
 	VBROADCASTSS  24(DX), Z2
 	VMOVAPS       Z3, K1, Z2
-	MOVQ          104(DX), SI
+	MOVQ          168(DX), SI
 	VMOVDQU32.Z   (SI)(BX*4), K1, Z3
 	VCVTDQ2PS     Z3, Z4
 	VCVTTPS2DQ    Z4, Z5
 	VPCMPD        $0x04, Z3, Z5, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 136(DX)
-	VBROADCASTSS  128(DX), Z3
+	ADDQ          SI, 200(DX)
+	VBROADCASTSS  192(DX), Z3
 	VMOVAPS       Z4, K1, Z3
-	MOVQ          208(DX), SI
+	MOVQ          336(DX), SI
 	VMOVDQU32.Z   (SI)(BX*4), K1, Z4
 	VCVTDQ2PS     Z4, Z5
 	VCVTTPS2DQ    Z5, Z6
 	VPCMPD        $0x04, Z4, Z6, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 240(DX)
-	VBROADCASTSS  232(DX), Z4
+	ADDQ          SI, 368(DX)
+	VBROADCASTSS  360(DX), Z4
 	VMOVAPS       Z5, K1, Z4
-	MOVQ          312(DX), SI
+	MOVQ          504(DX), SI
 	VMOVDQU32.Z   (SI)(BX*4), K1, Z5
 	VCVTDQ2PS     Z5, Z6
 	VCVTTPS2DQ    Z6, Z7
 	VPCMPD        $0x04, Z5, Z7, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 344(DX)
-	VBROADCASTSS  336(DX), Z5
+	ADDQ          SI, 536(DX)
+	VBROADCASTSS  528(DX), Z5
 	VMOVAPS       Z6, K1, Z5
-	MOVQ          416(DX), SI
+	MOVQ          672(DX), SI
 	VMOVDQU32.Z   (SI)(BX*4), K1, Z6
 	VCVTDQ2PS     Z6, Z7
 	VCVTTPS2DQ    Z7, Z8
 	VPCMPD        $0x04, Z6, Z8, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 448(DX)
-	VBROADCASTSS  440(DX), Z6
+	ADDQ          SI, 704(DX)
+	VBROADCASTSS  696(DX), Z6
 	VMOVAPS       Z7, K1, Z6
-	MOVQ          520(DX), SI
+	MOVQ          840(DX), SI
 	VMOVDQU32.Z   (SI)(BX*4), K1, Z7
 	VCVTDQ2PS     Z7, Z8
 	VCVTTPS2DQ    Z8, Z9
 	VPCMPD        $0x04, Z7, Z9, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 552(DX)
-	VBROADCASTSS  544(DX), Z7
+	ADDQ          SI, 872(DX)
+	VBROADCASTSS  864(DX), Z7
 	VMOVAPS       Z8, K1, Z7
-	MOVQ          624(DX), SI
+	MOVQ          1008(DX), SI
 	VMOVDQU32.Z   (SI)(BX*4), K1, Z8
 	VCVTDQ2PS     Z8, Z9
 	VCVTTPS2DQ    Z9, Z10
 	VPCMPD        $0x04, Z8, Z10, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 656(DX)
-	VBROADCASTSS  648(DX), Z8
+	ADDQ          SI, 1040(DX)
+	VBROADCASTSS  1032(DX), Z8
 	VMOVAPS       Z9, K1, Z8
-	MOVQ          728(DX), SI
+	MOVQ          1176(DX), SI
 	VMOVDQU32.Z   (SI)(BX*4), K1, Z9
 	VCVTDQ2PS     Z9, Z10
 	VCVTTPS2DQ    Z10, Z11
 	VPCMPD        $0x04, Z9, Z11, K3
 	KMOVW         K3, BX
 	POPCNTL       BX, BX
-	ADDQ          BX, 760(DX)
-	VBROADCASTSS  752(DX), Z9
+	ADDQ          BX, 1208(DX)
+	VBROADCASTSS  1200(DX), Z9
 	VMOVAPS       Z10, K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
@@ -9500,7 +9500,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ $0x00000340, DX
+	ADDQ $0x00000540, DX
 	ADDQ $0x20, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -9517,7 +9517,7 @@ next:
 
 // func rowsI32F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX2, CMOV, MMX+, POPCNT
-TEXT ·rowsI32F32ValidAVX2(SB), NOSPLIT, $40-48
+TEXT ·rowsI32F32ValidAVX2(SB), NOSPLIT, $48-48
 	MOVQ dst+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ rows+24(FP), AX
@@ -9565,10 +9565,10 @@ step:
 	VBROADCASTSS 24(BX), Y1
 	VPSLLVD      40(BX), Y0, Y0
 	VBLENDVPS    Y0, Y2, Y1, Y0
-	MOVQ         104(BX), R11
+	MOVQ         168(BX), R11
 	PREFETCHT1   1024(R11)(AX*4)
-	MOVQ         112(BX), R12
-	MOVQ         120(BX), R13
+	MOVQ         176(BX), R12
+	MOVQ         184(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y1
 	VMOVDQU      (R11)(AX*4), Y2
 	VCVTDQ2PS    Y2, Y3
@@ -9579,14 +9579,14 @@ step:
 	VPANDN       Y2, Y4, Y2
 	VMOVMSKPS    Y2, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 136(BX)
-	VBROADCASTSS 128(BX), Y2
-	VPSLLVD      144(BX), Y1, Y1
+	ADDQ         R11, 200(BX)
+	VBROADCASTSS 192(BX), Y2
+	VPSLLVD      208(BX), Y1, Y1
 	VBLENDVPS    Y1, Y3, Y2, Y1
-	MOVQ         208(BX), R11
+	MOVQ         336(BX), R11
 	PREFETCHT1   1024(R11)(AX*4)
-	MOVQ         216(BX), R12
-	MOVQ         224(BX), R13
+	MOVQ         344(BX), R12
+	MOVQ         352(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y2
 	VMOVDQU      (R11)(AX*4), Y3
 	VCVTDQ2PS    Y3, Y4
@@ -9597,14 +9597,14 @@ step:
 	VPANDN       Y3, Y5, Y3
 	VMOVMSKPS    Y3, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 240(BX)
-	VBROADCASTSS 232(BX), Y3
-	VPSLLVD      248(BX), Y2, Y2
+	ADDQ         R11, 368(BX)
+	VBROADCASTSS 360(BX), Y3
+	VPSLLVD      376(BX), Y2, Y2
 	VBLENDVPS    Y2, Y4, Y3, Y2
-	MOVQ         312(BX), R11
+	MOVQ         504(BX), R11
 	PREFETCHT1   1024(R11)(AX*4)
-	MOVQ         320(BX), R12
-	MOVQ         328(BX), R13
+	MOVQ         512(BX), R12
+	MOVQ         520(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*4), Y4
 	VCVTDQ2PS    Y4, Y5
@@ -9615,9 +9615,9 @@ step:
 	VPANDN       Y4, Y6, Y4
 	VMOVMSKPS    Y4, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 344(BX)
-	VBROADCASTSS 336(BX), Y4
-	VPSLLVD      352(BX), Y3, Y3
+	ADDQ         R11, 536(BX)
+	VBROADCASTSS 528(BX), Y4
+	VPSLLVD      544(BX), Y3, Y3
 	VBLENDVPS    Y3, Y5, Y4, Y3
 	VUNPCKLPS    Y1, Y0, Y4
 	VUNPCKHPS    Y1, Y0, Y0
@@ -9627,10 +9627,10 @@ step:
 	VUNPCKHPD    Y1, Y4, Y1
 	VUNPCKLPD    Y3, Y0, Y4
 	VUNPCKHPD    Y3, Y0, Y0
-	MOVQ         416(BX), R11
+	MOVQ         672(BX), R11
 	PREFETCHT1   1024(R11)(AX*4)
-	MOVQ         424(BX), R12
-	MOVQ         432(BX), R13
+	MOVQ         680(BX), R12
+	MOVQ         688(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*4), Y5
 	VCVTDQ2PS    Y5, Y6
@@ -9641,14 +9641,14 @@ step:
 	VPANDN       Y5, Y7, Y5
 	VMOVMSKPS    Y5, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 448(BX)
-	VBROADCASTSS 440(BX), Y5
-	VPSLLVD      456(BX), Y3, Y3
+	ADDQ         R11, 704(BX)
+	VBROADCASTSS 696(BX), Y5
+	VPSLLVD      712(BX), Y3, Y3
 	VBLENDVPS    Y3, Y6, Y5, Y3
-	MOVQ         520(BX), R11
+	MOVQ         840(BX), R11
 	PREFETCHT1   1024(R11)(AX*4)
-	MOVQ         528(BX), R12
-	MOVQ         536(BX), R13
+	MOVQ         848(BX), R12
+	MOVQ         856(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VMOVDQU      (R11)(AX*4), Y6
 	VCVTDQ2PS    Y6, Y7
@@ -9659,14 +9659,14 @@ step:
 	VPANDN       Y6, Y8, Y6
 	VMOVMSKPS    Y6, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 552(BX)
-	VBROADCASTSS 544(BX), Y6
-	VPSLLVD      560(BX), Y5, Y5
+	ADDQ         R11, 872(BX)
+	VBROADCASTSS 864(BX), Y6
+	VPSLLVD      880(BX), Y5, Y5
 	VBLENDVPS    Y5, Y7, Y6, Y5
-	MOVQ         624(BX), R11
+	MOVQ         1008(BX), R11
 	PREFETCHT1   1024(R11)(AX*4)
-	MOVQ         632(BX), R12
-	MOVQ         640(BX), R13
+	MOVQ         1016(BX), R12
+	MOVQ         1024(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y6
 	VMOVDQU      (R11)(AX*4), Y7
 	VCVTDQ2PS    Y7, Y8
@@ -9677,14 +9677,14 @@ step:
 	VPANDN       Y7, Y9, Y7
 	VMOVMSKPS    Y7, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 656(BX)
-	VBROADCASTSS 648(BX), Y7
-	VPSLLVD      664(BX), Y6, Y6
+	ADDQ         R11, 1040(BX)
+	VBROADCASTSS 1032(BX), Y7
+	VPSLLVD      1048(BX), Y6, Y6
 	VBLENDVPS    Y6, Y8, Y7, Y6
-	MOVQ         728(BX), R11
+	MOVQ         1176(BX), R11
 	PREFETCHT1   1024(R11)(AX*4)
-	MOVQ         736(BX), R12
-	MOVQ         744(BX), R13
+	MOVQ         1184(BX), R12
+	MOVQ         1192(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y7
 	VMOVDQU      (R11)(AX*4), Y8
 	VCVTDQ2PS    Y8, Y9
@@ -9695,9 +9695,9 @@ step:
 	VPANDN       Y8, Y10, Y8
 	VMOVMSKPS    Y8, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 760(BX)
-	VBROADCASTSS 752(BX), Y8
-	VPSLLVD      768(BX), Y7, Y7
+	ADDQ         R8, 1208(BX)
+	VBROADCASTSS 1200(BX), Y8
+	VPSLLVD      1216(BX), Y7, Y7
 	VBLENDVPS    Y7, Y9, Y8, Y7
 	VUNPCKLPS    Y5, Y3, Y8
 	VUNPCKHPS    Y5, Y3, Y3
@@ -9747,9 +9747,9 @@ step:
 	VBROADCASTSS 24(BX), Y1
 	VPSLLVD      40(BX), Y0, Y0
 	VBLENDVPS    Y0, Y2, Y1, Y0
-	MOVQ         104(BX), R11
-	MOVQ         112(BX), R12
-	MOVQ         120(BX), R13
+	MOVQ         168(BX), R11
+	MOVQ         176(BX), R12
+	MOVQ         184(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y1
 	VMOVDQU      (R11)(AX*4), Y2
 	VCVTDQ2PS    Y2, Y3
@@ -9760,13 +9760,13 @@ step:
 	VPANDN       Y2, Y4, Y2
 	VMOVMSKPS    Y2, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 136(BX)
-	VBROADCASTSS 128(BX), Y2
-	VPSLLVD      144(BX), Y1, Y1
+	ADDQ         R11, 200(BX)
+	VBROADCASTSS 192(BX), Y2
+	VPSLLVD      208(BX), Y1, Y1
 	VBLENDVPS    Y1, Y3, Y2, Y1
-	MOVQ         208(BX), R11
-	MOVQ         216(BX), R12
-	MOVQ         224(BX), R13
+	MOVQ         336(BX), R11
+	MOVQ         344(BX), R12
+	MOVQ         352(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y2
 	VMOVDQU      (R11)(AX*4), Y3
 	VCVTDQ2PS    Y3, Y4
@@ -9777,13 +9777,13 @@ step:
 	VPANDN       Y3, Y5, Y3
 	VMOVMSKPS    Y3, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 240(BX)
-	VBROADCASTSS 232(BX), Y3
-	VPSLLVD      248(BX), Y2, Y2
+	ADDQ         R11, 368(BX)
+	VBROADCASTSS 360(BX), Y3
+	VPSLLVD      376(BX), Y2, Y2
 	VBLENDVPS    Y2, Y4, Y3, Y2
-	MOVQ         312(BX), R11
-	MOVQ         320(BX), R12
-	MOVQ         328(BX), R13
+	MOVQ         504(BX), R11
+	MOVQ         512(BX), R12
+	MOVQ         520(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*4), Y4
 	VCVTDQ2PS    Y4, Y5
@@ -9794,9 +9794,9 @@ step:
 	VPANDN       Y4, Y6, Y4
 	VMOVMSKPS    Y4, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 344(BX)
-	VBROADCASTSS 336(BX), Y4
-	VPSLLVD      352(BX), Y3, Y3
+	ADDQ         R11, 536(BX)
+	VBROADCASTSS 528(BX), Y4
+	VPSLLVD      544(BX), Y3, Y3
 	VBLENDVPS    Y3, Y5, Y4, Y3
 	VUNPCKLPS    Y1, Y0, Y4
 	VUNPCKHPS    Y1, Y0, Y0
@@ -9806,9 +9806,9 @@ step:
 	VUNPCKHPD    Y1, Y4, Y1
 	VUNPCKLPD    Y3, Y0, Y4
 	VUNPCKHPD    Y3, Y0, Y0
-	MOVQ         416(BX), R11
-	MOVQ         424(BX), R12
-	MOVQ         432(BX), R13
+	MOVQ         672(BX), R11
+	MOVQ         680(BX), R12
+	MOVQ         688(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*4), Y5
 	VCVTDQ2PS    Y5, Y6
@@ -9819,13 +9819,13 @@ step:
 	VPANDN       Y5, Y7, Y5
 	VMOVMSKPS    Y5, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 448(BX)
-	VBROADCASTSS 440(BX), Y5
-	VPSLLVD      456(BX), Y3, Y3
+	ADDQ         R11, 704(BX)
+	VBROADCASTSS 696(BX), Y5
+	VPSLLVD      712(BX), Y3, Y3
 	VBLENDVPS    Y3, Y6, Y5, Y3
-	MOVQ         520(BX), R11
-	MOVQ         528(BX), R12
-	MOVQ         536(BX), R13
+	MOVQ         840(BX), R11
+	MOVQ         848(BX), R12
+	MOVQ         856(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VMOVDQU      (R11)(AX*4), Y6
 	VCVTDQ2PS    Y6, Y7
@@ -9836,13 +9836,13 @@ step:
 	VPANDN       Y6, Y8, Y6
 	VMOVMSKPS    Y6, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 552(BX)
-	VBROADCASTSS 544(BX), Y6
-	VPSLLVD      560(BX), Y5, Y5
+	ADDQ         R11, 872(BX)
+	VBROADCASTSS 864(BX), Y6
+	VPSLLVD      880(BX), Y5, Y5
 	VBLENDVPS    Y5, Y7, Y6, Y5
-	MOVQ         624(BX), R11
-	MOVQ         632(BX), R12
-	MOVQ         640(BX), R13
+	MOVQ         1008(BX), R11
+	MOVQ         1016(BX), R12
+	MOVQ         1024(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y6
 	VMOVDQU      (R11)(AX*4), Y7
 	VCVTDQ2PS    Y7, Y8
@@ -9853,13 +9853,13 @@ step:
 	VPANDN       Y7, Y9, Y7
 	VMOVMSKPS    Y7, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 656(BX)
-	VBROADCASTSS 648(BX), Y7
-	VPSLLVD      664(BX), Y6, Y6
+	ADDQ         R11, 1040(BX)
+	VBROADCASTSS 1032(BX), Y7
+	VPSLLVD      1048(BX), Y6, Y6
 	VBLENDVPS    Y6, Y8, Y7, Y6
-	MOVQ         728(BX), R11
-	MOVQ         736(BX), R12
-	MOVQ         744(BX), R13
+	MOVQ         1176(BX), R11
+	MOVQ         1184(BX), R12
+	MOVQ         1192(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y7
 	VMOVDQU      (R11)(AX*4), Y8
 	VCVTDQ2PS    Y8, Y9
@@ -9870,9 +9870,9 @@ step:
 	VPANDN       Y8, Y10, Y8
 	VMOVMSKPS    Y8, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 760(BX)
-	VBROADCASTSS 752(BX), Y8
-	VPSLLVD      768(BX), Y7, Y7
+	ADDQ         R8, 1208(BX)
+	VBROADCASTSS 1200(BX), Y8
+	VPSLLVD      1216(BX), Y7, Y7
 	VBLENDVPS    Y7, Y9, Y8, Y7
 	VUNPCKLPS    Y5, Y3, Y8
 	VUNPCKHPS    Y5, Y3, Y3
@@ -9907,14 +9907,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000340, BX
+	ADDQ   $0x00000540, BX
 	ADDQ   $0x20, DI
 	MOVQ   $0x0000000000000008, R8
 	SUBQ   32(SP), R8
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x68, R8, AX
+	IMUL3Q $0x000000a8, R8, AX
 	SUBQ   AX, BX
 	SHLQ   $0x02, R8
 	SUBQ   R8, DI
@@ -9934,7 +9934,7 @@ done:
 
 // func rowsI32F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, POPCNT
-TEXT ·rowsI32F32ValidAVX512(SB), NOSPLIT, $32-48
+TEXT ·rowsI32F32ValidAVX512(SB), NOSPLIT, $40-48
 	MOVQ      dst+0(FP), AX
 	MOVQ      AX, (SP)
 	MOVQ      rows+24(FP), AX
@@ -9985,10 +9985,10 @@ step:
 	ADDQ          DI, 32(DX)
 	VBROADCASTSS  24(DX), Z2
 	VMOVAPS       Z3, K1, Z2
-	MOVQ          104(DX), DI
+	MOVQ          168(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
-	MOVQ          112(DX), R12
-	MOVQ          120(DX), R13
+	MOVQ          176(DX), R12
+	MOVQ          184(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z3
@@ -9997,13 +9997,13 @@ step:
 	VPCMPD        $0x04, Z3, Z5, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 136(DX)
-	VBROADCASTSS  128(DX), Z3
+	ADDQ          DI, 200(DX)
+	VBROADCASTSS  192(DX), Z3
 	VMOVAPS       Z4, K1, Z3
-	MOVQ          208(DX), DI
+	MOVQ          336(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
-	MOVQ          216(DX), R12
-	MOVQ          224(DX), R13
+	MOVQ          344(DX), R12
+	MOVQ          352(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z4
@@ -10012,13 +10012,13 @@ step:
 	VPCMPD        $0x04, Z4, Z6, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 240(DX)
-	VBROADCASTSS  232(DX), Z4
+	ADDQ          DI, 368(DX)
+	VBROADCASTSS  360(DX), Z4
 	VMOVAPS       Z5, K1, Z4
-	MOVQ          312(DX), DI
+	MOVQ          504(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
-	MOVQ          320(DX), R12
-	MOVQ          328(DX), R13
+	MOVQ          512(DX), R12
+	MOVQ          520(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z5
@@ -10027,13 +10027,13 @@ step:
 	VPCMPD        $0x04, Z5, Z7, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 344(DX)
-	VBROADCASTSS  336(DX), Z5
+	ADDQ          DI, 536(DX)
+	VBROADCASTSS  528(DX), Z5
 	VMOVAPS       Z6, K1, Z5
-	MOVQ          416(DX), DI
+	MOVQ          672(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
-	MOVQ          424(DX), R12
-	MOVQ          432(DX), R13
+	MOVQ          680(DX), R12
+	MOVQ          688(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z6
@@ -10042,13 +10042,13 @@ step:
 	VPCMPD        $0x04, Z6, Z8, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 448(DX)
-	VBROADCASTSS  440(DX), Z6
+	ADDQ          DI, 704(DX)
+	VBROADCASTSS  696(DX), Z6
 	VMOVAPS       Z7, K1, Z6
-	MOVQ          520(DX), DI
+	MOVQ          840(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
-	MOVQ          528(DX), R12
-	MOVQ          536(DX), R13
+	MOVQ          848(DX), R12
+	MOVQ          856(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z7
@@ -10057,13 +10057,13 @@ step:
 	VPCMPD        $0x04, Z7, Z9, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 552(DX)
-	VBROADCASTSS  544(DX), Z7
+	ADDQ          DI, 872(DX)
+	VBROADCASTSS  864(DX), Z7
 	VMOVAPS       Z8, K1, Z7
-	MOVQ          624(DX), DI
+	MOVQ          1008(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
-	MOVQ          632(DX), R12
-	MOVQ          640(DX), R13
+	MOVQ          1016(DX), R12
+	MOVQ          1024(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z8
@@ -10072,13 +10072,13 @@ step:
 	VPCMPD        $0x04, Z8, Z10, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 656(DX)
-	VBROADCASTSS  648(DX), Z8
+	ADDQ          DI, 1040(DX)
+	VBROADCASTSS  1032(DX), Z8
 	VMOVAPS       Z9, K1, Z8
-	MOVQ          728(DX), DI
+	MOVQ          1176(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
-	MOVQ          736(DX), R12
-	MOVQ          744(DX), R13
+	MOVQ          1184(DX), R12
+	MOVQ          1192(DX), R13
 	SHRXL         R13, (R12)(SI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z9
@@ -10087,8 +10087,8 @@ step:
 	VPCMPD        $0x04, Z9, Z11, K3
 	KMOVW         K3, SI
 	POPCNTL       SI, SI
-	ADDQ          SI, 760(DX)
-	VBROADCASTSS  752(DX), Z9
+	ADDQ          SI, 1208(DX)
+	VBROADCASTSS  1200(DX), Z9
 	VMOVAPS       Z10, K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
@@ -10173,9 +10173,9 @@ tail:
 	ADDQ          R12, 32(DX)
 	VBROADCASTSS  24(DX), Z2
 	VMOVAPS       Z3, K1, Z2
-	MOVQ          104(DX), R12
-	MOVQ          112(DX), R13
-	MOVQ          120(DX), R14
+	MOVQ          168(DX), R12
+	MOVQ          176(DX), R13
+	MOVQ          184(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -10185,12 +10185,12 @@ tail:
 	VPCMPD        $0x04, Z3, Z5, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 136(DX)
-	VBROADCASTSS  128(DX), Z3
+	ADDQ          R12, 200(DX)
+	VBROADCASTSS  192(DX), Z3
 	VMOVAPS       Z4, K1, Z3
-	MOVQ          208(DX), R12
-	MOVQ          216(DX), R13
-	MOVQ          224(DX), R14
+	MOVQ          336(DX), R12
+	MOVQ          344(DX), R13
+	MOVQ          352(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -10200,12 +10200,12 @@ tail:
 	VPCMPD        $0x04, Z4, Z6, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 240(DX)
-	VBROADCASTSS  232(DX), Z4
+	ADDQ          R12, 368(DX)
+	VBROADCASTSS  360(DX), Z4
 	VMOVAPS       Z5, K1, Z4
-	MOVQ          312(DX), R12
-	MOVQ          320(DX), R13
-	MOVQ          328(DX), R14
+	MOVQ          504(DX), R12
+	MOVQ          512(DX), R13
+	MOVQ          520(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -10215,12 +10215,12 @@ tail:
 	VPCMPD        $0x04, Z5, Z7, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 344(DX)
-	VBROADCASTSS  336(DX), Z5
+	ADDQ          R12, 536(DX)
+	VBROADCASTSS  528(DX), Z5
 	VMOVAPS       Z6, K1, Z5
-	MOVQ          416(DX), R12
-	MOVQ          424(DX), R13
-	MOVQ          432(DX), R14
+	MOVQ          672(DX), R12
+	MOVQ          680(DX), R13
+	MOVQ          688(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -10230,12 +10230,12 @@ tail:
 	VPCMPD        $0x04, Z6, Z8, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 448(DX)
-	VBROADCASTSS  440(DX), Z6
+	ADDQ          R12, 704(DX)
+	VBROADCASTSS  696(DX), Z6
 	VMOVAPS       Z7, K1, Z6
-	MOVQ          520(DX), R12
-	MOVQ          528(DX), R13
-	MOVQ          536(DX), R14
+	MOVQ          840(DX), R12
+	MOVQ          848(DX), R13
+	MOVQ          856(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -10245,12 +10245,12 @@ tail:
 	VPCMPD        $0x04, Z7, Z9, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 552(DX)
-	VBROADCASTSS  544(DX), Z7
+	ADDQ          R12, 872(DX)
+	VBROADCASTSS  864(DX), Z7
 	VMOVAPS       Z8, K1, Z7
-	MOVQ          624(DX), R12
-	MOVQ          632(DX), R13
-	MOVQ          640(DX), R14
+	MOVQ          1008(DX), R12
+	MOVQ          1016(DX), R13
+	MOVQ          1024(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -10260,12 +10260,12 @@ tail:
 	VPCMPD        $0x04, Z8, Z10, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 656(DX)
-	VBROADCASTSS  648(DX), Z8
+	ADDQ          R12, 1040(DX)
+	VBROADCASTSS  1032(DX), Z8
 	VMOVAPS       Z9, K1, Z8
-	MOVQ          728(DX), R12
-	MOVQ          736(DX), R13
-	MOVQ          744(DX), R14
+	MOVQ          1176(DX), R12
+	MOVQ          1184(DX), R13
+	MOVQ          1192(DX), R14
 	SHRXL         R14, (R13)(SI*1), R13
 	ANDL          DI, R13
 	KMOVW         R13, K1
@@ -10275,8 +10275,8 @@ tail:
 	VPCMPD        $0x04, Z9, Z11, K3
 	KMOVW         K3, BX
 	POPCNTL       BX, BX
-	ADDQ          BX, 760(DX)
-	VBROADCASTSS  752(DX), Z9
+	ADDQ          BX, 1208(DX)
+	VBROADCASTSS  1200(DX), Z9
 	VMOVAPS       Z10, K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
@@ -10380,7 +10380,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ $0x00000340, DX
+	ADDQ $0x00000540, DX
 	ADDQ $0x20, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -10397,7 +10397,7 @@ next:
 
 // func rows8AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, CMOV, MMX+
-TEXT ·rows8AVX2(SB), NOSPLIT, $40-48
+TEXT ·rows8AVX2(SB), NOSPLIT, $48-48
 	MOVQ dst+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ rows+24(FP), AX
@@ -10424,19 +10424,19 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
-	MOVQ        416(BX), R9
+	MOVQ        672(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y0
 	VMOVUPS     32(R9)(AX*8), Y1
-	MOVQ        520(BX), R9
+	MOVQ        840(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y2
 	VMOVUPS     32(R9)(AX*8), Y3
-	MOVQ        624(BX), R9
+	MOVQ        1008(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y4
 	VMOVUPS     32(R9)(AX*8), Y5
-	MOVQ        728(BX), R9
+	MOVQ        1176(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y6
 	VMOVUPS     32(R9)(AX*8), Y7
@@ -10469,15 +10469,15 @@ step:
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y0
 	VMOVUPS     32(R9)(AX*8), Y1
-	MOVQ        104(BX), R9
+	MOVQ        168(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y2
 	VMOVUPS     32(R9)(AX*8), Y3
-	MOVQ        208(BX), R9
+	MOVQ        336(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y4
 	VMOVUPS     32(R9)(AX*8), Y5
-	MOVQ        312(BX), R9
+	MOVQ        504(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y6
 	VMOVUPS     32(R9)(AX*8), Y7
@@ -10512,14 +10512,14 @@ step:
 	JG          step
 	SUBQ        $0x08, 32(SP)
 	JLE         done
-	ADDQ        $0x00000340, BX
+	ADDQ        $0x00000540, BX
 	ADDQ        $0x40, SI
 	MOVQ        $0x0000000000000008, DI
 	SUBQ        32(SP), DI
 	JLE         columns
 	MOVQ        $0x0000000000000008, AX
 	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x68, DI, AX
+	IMUL3Q      $0x000000a8, DI, AX
 	SUBQ        AX, BX
 	SHLQ        $0x03, DI
 	SUBQ        DI, SI
@@ -10539,7 +10539,7 @@ done:
 
 // func rows8AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512F, BMI2, CMOV, MMX+
-TEXT ·rows8AVX512(SB), NOSPLIT, $32-48
+TEXT ·rows8AVX512(SB), NOSPLIT, $40-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
 	MOVQ  rows+24(FP), AX
@@ -10574,25 +10574,25 @@ step:
 	MOVQ       (DX), SI
 	PREFETCHT1 1024(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z0
-	MOVQ       104(DX), SI
+	MOVQ       168(DX), SI
 	PREFETCHT1 1024(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z1
-	MOVQ       208(DX), SI
+	MOVQ       336(DX), SI
 	PREFETCHT1 1024(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z2
-	MOVQ       312(DX), SI
+	MOVQ       504(DX), SI
 	PREFETCHT1 1024(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z3
-	MOVQ       416(DX), SI
+	MOVQ       672(DX), SI
 	PREFETCHT1 1024(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z4
-	MOVQ       520(DX), SI
+	MOVQ       840(DX), SI
 	PREFETCHT1 1024(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z5
-	MOVQ       624(DX), SI
+	MOVQ       1008(DX), SI
 	PREFETCHT1 1024(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z6
-	MOVQ       728(DX), SI
+	MOVQ       1176(DX), SI
 	PREFETCHT1 1024(SI)(BX*8)
 	VMOVUPD    (SI)(BX*8), Z7
 	VUNPCKLPD  Z1, Z0, Z8
@@ -10642,26 +10642,26 @@ tail:
 	MOVQ         (DX), SI
 	VBROADCASTSD 24(DX), Z0
 	VMOVUPD      (SI)(BX*8), K1, Z0
-	MOVQ         104(DX), SI
-	VBROADCASTSD 128(DX), Z1
+	MOVQ         168(DX), SI
+	VBROADCASTSD 192(DX), Z1
 	VMOVUPD      (SI)(BX*8), K1, Z1
-	MOVQ         208(DX), SI
-	VBROADCASTSD 232(DX), Z2
+	MOVQ         336(DX), SI
+	VBROADCASTSD 360(DX), Z2
 	VMOVUPD      (SI)(BX*8), K1, Z2
-	MOVQ         312(DX), SI
-	VBROADCASTSD 336(DX), Z3
+	MOVQ         504(DX), SI
+	VBROADCASTSD 528(DX), Z3
 	VMOVUPD      (SI)(BX*8), K1, Z3
-	MOVQ         416(DX), SI
-	VBROADCASTSD 440(DX), Z4
+	MOVQ         672(DX), SI
+	VBROADCASTSD 696(DX), Z4
 	VMOVUPD      (SI)(BX*8), K1, Z4
-	MOVQ         520(DX), SI
-	VBROADCASTSD 544(DX), Z5
+	MOVQ         840(DX), SI
+	VBROADCASTSD 864(DX), Z5
 	VMOVUPD      (SI)(BX*8), K1, Z5
-	MOVQ         624(DX), SI
-	VBROADCASTSD 648(DX), Z6
+	MOVQ         1008(DX), SI
+	VBROADCASTSD 1032(DX), Z6
 	VMOVUPD      (SI)(BX*8), K1, Z6
-	MOVQ         728(DX), SI
-	VBROADCASTSD 752(DX), Z7
+	MOVQ         1176(DX), SI
+	VBROADCASTSD 1200(DX), Z7
 	VMOVUPD      (SI)(BX*8), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -10721,7 +10721,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000340, DX
+	ADDQ $0x00000540, DX
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -10738,7 +10738,7 @@ next:
 
 // func rows8ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX2, CMOV, MMX+
-TEXT ·rows8ValidAVX2(SB), NOSPLIT, $40-48
+TEXT ·rows8ValidAVX2(SB), NOSPLIT, $48-48
 	MOVQ dst+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ rows+24(FP), AX
@@ -10767,41 +10767,41 @@ columns:
 step:
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         416(BX), R10
+	MOVQ         672(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         424(BX), R11
+	MOVQ         680(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
-	VBROADCASTSD 440(BX), Y1
-	VPSLLVD      456(BX), Y0, Y2
+	VBROADCASTSD 696(BX), Y1
+	VPSLLVD      712(BX), Y0, Y2
 	VBLENDVPD    Y2, (R10)(AX*8), Y1, Y2
-	VPSLLVD      488(BX), Y0, Y0
+	VPSLLVD      744(BX), Y0, Y0
 	VBLENDVPD    Y0, 32(R10)(AX*8), Y1, Y0
-	MOVQ         520(BX), R10
+	MOVQ         840(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         528(BX), R11
+	MOVQ         848(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
-	VBROADCASTSD 544(BX), Y3
-	VPSLLVD      560(BX), Y1, Y4
+	VBROADCASTSD 864(BX), Y3
+	VPSLLVD      880(BX), Y1, Y4
 	VBLENDVPD    Y4, (R10)(AX*8), Y3, Y4
-	VPSLLVD      592(BX), Y1, Y1
+	VPSLLVD      912(BX), Y1, Y1
 	VBLENDVPD    Y1, 32(R10)(AX*8), Y3, Y1
-	MOVQ         624(BX), R10
+	MOVQ         1008(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         632(BX), R11
+	MOVQ         1016(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
-	VBROADCASTSD 648(BX), Y5
-	VPSLLVD      664(BX), Y3, Y6
+	VBROADCASTSD 1032(BX), Y5
+	VPSLLVD      1048(BX), Y3, Y6
 	VBLENDVPD    Y6, (R10)(AX*8), Y5, Y6
-	VPSLLVD      696(BX), Y3, Y3
+	VPSLLVD      1080(BX), Y3, Y3
 	VBLENDVPD    Y3, 32(R10)(AX*8), Y5, Y3
-	MOVQ         728(BX), R10
+	MOVQ         1176(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         736(BX), R11
+	MOVQ         1184(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y5
-	VBROADCASTSD 752(BX), Y7
-	VPSLLVD      768(BX), Y5, Y8
+	VBROADCASTSD 1200(BX), Y7
+	VPSLLVD      1216(BX), Y5, Y8
 	VBLENDVPD    Y8, (R10)(AX*8), Y7, Y8
-	VPSLLVD      800(BX), Y5, Y5
+	VPSLLVD      1248(BX), Y5, Y5
 	VBLENDVPD    Y5, 32(R10)(AX*8), Y7, Y5
 	VUNPCKLPD    Y4, Y2, Y7
 	VUNPCKHPD    Y4, Y2, Y2
@@ -10837,32 +10837,32 @@ step:
 	VBLENDVPD    Y2, (R10)(AX*8), Y1, Y2
 	VPSLLVD      72(BX), Y0, Y0
 	VBLENDVPD    Y0, 32(R10)(AX*8), Y1, Y0
-	MOVQ         104(BX), R10
+	MOVQ         168(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         112(BX), R11
+	MOVQ         176(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
-	VBROADCASTSD 128(BX), Y3
-	VPSLLVD      144(BX), Y1, Y4
+	VBROADCASTSD 192(BX), Y3
+	VPSLLVD      208(BX), Y1, Y4
 	VBLENDVPD    Y4, (R10)(AX*8), Y3, Y4
-	VPSLLVD      176(BX), Y1, Y1
+	VPSLLVD      240(BX), Y1, Y1
 	VBLENDVPD    Y1, 32(R10)(AX*8), Y3, Y1
-	MOVQ         208(BX), R10
+	MOVQ         336(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         216(BX), R11
+	MOVQ         344(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
-	VBROADCASTSD 232(BX), Y5
-	VPSLLVD      248(BX), Y3, Y6
+	VBROADCASTSD 360(BX), Y5
+	VPSLLVD      376(BX), Y3, Y6
 	VBLENDVPD    Y6, (R10)(AX*8), Y5, Y6
-	VPSLLVD      280(BX), Y3, Y3
+	VPSLLVD      408(BX), Y3, Y3
 	VBLENDVPD    Y3, 32(R10)(AX*8), Y5, Y3
-	MOVQ         312(BX), R10
+	MOVQ         504(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         320(BX), R11
+	MOVQ         512(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y5
-	VBROADCASTSD 336(BX), Y7
-	VPSLLVD      352(BX), Y5, Y8
+	VBROADCASTSD 528(BX), Y7
+	VPSLLVD      544(BX), Y5, Y8
 	VBLENDVPD    Y8, (R10)(AX*8), Y7, Y8
-	VPSLLVD      384(BX), Y5, Y5
+	VPSLLVD      576(BX), Y5, Y5
 	VBLENDVPD    Y5, 32(R10)(AX*8), Y7, Y5
 	VUNPCKLPD    Y4, Y2, Y7
 	VUNPCKHPD    Y4, Y2, Y2
@@ -10895,14 +10895,14 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000340, BX
+	ADDQ         $0x00000540, BX
 	ADDQ         $0x40, SI
 	MOVQ         $0x0000000000000008, DI
 	SUBQ         32(SP), DI
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x68, DI, AX
+	IMUL3Q       $0x000000a8, DI, AX
 	SUBQ         AX, BX
 	SHLQ         $0x03, DI
 	SUBQ         DI, SI
@@ -10922,7 +10922,7 @@ done:
 
 // func rows8ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512F, BMI2, CMOV, MMX+
-TEXT ·rows8ValidAVX512(SB), NOSPLIT, $32-48
+TEXT ·rows8ValidAVX512(SB), NOSPLIT, $40-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
 	MOVQ  rows+24(FP), AX
@@ -10964,61 +10964,61 @@ step:
 	KMOVW        R12, K1
 	VBROADCASTSD 24(DX), Z0
 	VMOVUPD      (DI)(BX*8), K1, Z0
-	MOVQ         104(DX), DI
+	MOVQ         168(DX), DI
 	PREFETCHT1   1024(DI)(BX*8)
-	MOVQ         112(DX), R12
-	MOVQ         120(DX), R13
+	MOVQ         176(DX), R12
+	MOVQ         184(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 128(DX), Z1
+	VBROADCASTSD 192(DX), Z1
 	VMOVUPD      (DI)(BX*8), K1, Z1
-	MOVQ         208(DX), DI
+	MOVQ         336(DX), DI
 	PREFETCHT1   1024(DI)(BX*8)
-	MOVQ         216(DX), R12
-	MOVQ         224(DX), R13
+	MOVQ         344(DX), R12
+	MOVQ         352(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 232(DX), Z2
+	VBROADCASTSD 360(DX), Z2
 	VMOVUPD      (DI)(BX*8), K1, Z2
-	MOVQ         312(DX), DI
+	MOVQ         504(DX), DI
 	PREFETCHT1   1024(DI)(BX*8)
-	MOVQ         320(DX), R12
-	MOVQ         328(DX), R13
+	MOVQ         512(DX), R12
+	MOVQ         520(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 336(DX), Z3
+	VBROADCASTSD 528(DX), Z3
 	VMOVUPD      (DI)(BX*8), K1, Z3
-	MOVQ         416(DX), DI
+	MOVQ         672(DX), DI
 	PREFETCHT1   1024(DI)(BX*8)
-	MOVQ         424(DX), R12
-	MOVQ         432(DX), R13
+	MOVQ         680(DX), R12
+	MOVQ         688(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 440(DX), Z4
+	VBROADCASTSD 696(DX), Z4
 	VMOVUPD      (DI)(BX*8), K1, Z4
-	MOVQ         520(DX), DI
+	MOVQ         840(DX), DI
 	PREFETCHT1   1024(DI)(BX*8)
-	MOVQ         528(DX), R12
-	MOVQ         536(DX), R13
+	MOVQ         848(DX), R12
+	MOVQ         856(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 544(DX), Z5
+	VBROADCASTSD 864(DX), Z5
 	VMOVUPD      (DI)(BX*8), K1, Z5
-	MOVQ         624(DX), DI
+	MOVQ         1008(DX), DI
 	PREFETCHT1   1024(DI)(BX*8)
-	MOVQ         632(DX), R12
-	MOVQ         640(DX), R13
+	MOVQ         1016(DX), R12
+	MOVQ         1024(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 648(DX), Z6
+	VBROADCASTSD 1032(DX), Z6
 	VMOVUPD      (DI)(BX*8), K1, Z6
-	MOVQ         728(DX), DI
+	MOVQ         1176(DX), DI
 	PREFETCHT1   1024(DI)(BX*8)
-	MOVQ         736(DX), R12
-	MOVQ         744(DX), R13
+	MOVQ         1184(DX), R12
+	MOVQ         1192(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 752(DX), Z7
+	VBROADCASTSD 1200(DX), Z7
 	VMOVUPD      (DI)(BX*8), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -11074,61 +11074,61 @@ tail:
 	KMOVW        R13, K1
 	VBROADCASTSD 24(DX), Z0
 	VMOVUPD      (R12)(BX*8), K1, Z0
-	MOVQ         104(DX), R12
-	MOVQ         112(DX), R13
-	MOVQ         120(DX), R14
+	MOVQ         168(DX), R12
+	MOVQ         176(DX), R13
+	MOVQ         184(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 128(DX), Z1
+	VBROADCASTSD 192(DX), Z1
 	VMOVUPD      (R12)(BX*8), K1, Z1
-	MOVQ         208(DX), R12
-	MOVQ         216(DX), R13
-	MOVQ         224(DX), R14
+	MOVQ         336(DX), R12
+	MOVQ         344(DX), R13
+	MOVQ         352(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 232(DX), Z2
+	VBROADCASTSD 360(DX), Z2
 	VMOVUPD      (R12)(BX*8), K1, Z2
-	MOVQ         312(DX), R12
-	MOVQ         320(DX), R13
-	MOVQ         328(DX), R14
+	MOVQ         504(DX), R12
+	MOVQ         512(DX), R13
+	MOVQ         520(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 336(DX), Z3
+	VBROADCASTSD 528(DX), Z3
 	VMOVUPD      (R12)(BX*8), K1, Z3
-	MOVQ         416(DX), R12
-	MOVQ         424(DX), R13
-	MOVQ         432(DX), R14
+	MOVQ         672(DX), R12
+	MOVQ         680(DX), R13
+	MOVQ         688(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 440(DX), Z4
+	VBROADCASTSD 696(DX), Z4
 	VMOVUPD      (R12)(BX*8), K1, Z4
-	MOVQ         520(DX), R12
-	MOVQ         528(DX), R13
-	MOVQ         536(DX), R14
+	MOVQ         840(DX), R12
+	MOVQ         848(DX), R13
+	MOVQ         856(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 544(DX), Z5
+	VBROADCASTSD 864(DX), Z5
 	VMOVUPD      (R12)(BX*8), K1, Z5
-	MOVQ         624(DX), R12
-	MOVQ         632(DX), R13
-	MOVQ         640(DX), R14
+	MOVQ         1008(DX), R12
+	MOVQ         1016(DX), R13
+	MOVQ         1024(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 648(DX), Z6
+	VBROADCASTSD 1032(DX), Z6
 	VMOVUPD      (R12)(BX*8), K1, Z6
-	MOVQ         728(DX), R12
-	MOVQ         736(DX), R13
-	MOVQ         744(DX), R14
+	MOVQ         1176(DX), R12
+	MOVQ         1184(DX), R13
+	MOVQ         1192(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 752(DX), Z7
+	VBROADCASTSD 1200(DX), Z7
 	VMOVUPD      (R12)(BX*8), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -11188,7 +11188,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000340, DX
+	ADDQ $0x00000540, DX
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -11205,7 +11205,7 @@ next:
 
 // func rowsI64F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX2, CMOV, MMX+
-TEXT ·rowsI64F64AVX2(SB), NOSPLIT, $40-48
+TEXT ·rowsI64F64AVX2(SB), NOSPLIT, $48-48
 	MOVQ         dst+0(FP), AX
 	MOVQ         AX, (SP)
 	MOVQ         rows+24(FP), AX
@@ -11239,7 +11239,7 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
-	MOVQ        416(BX), R9
+	MOVQ        672(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y4
@@ -11253,7 +11253,7 @@ step:
 	VPADDQ      Y2, Y3, Y3
 	VPSRLQ      $0x34, Y3, Y3
 	VPOR        Y3, Y0, Y0
-	MOVQ        520(BX), R9
+	MOVQ        840(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y6
@@ -11267,7 +11267,7 @@ step:
 	VPADDQ      Y2, Y3, Y3
 	VPSRLQ      $0x34, Y3, Y3
 	VPOR        Y3, Y0, Y0
-	MOVQ        624(BX), R9
+	MOVQ        1008(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y8
@@ -11281,7 +11281,7 @@ step:
 	VPADDQ      Y2, Y3, Y3
 	VPSRLQ      $0x34, Y3, Y3
 	VPOR        Y3, Y0, Y0
-	MOVQ        728(BX), R9
+	MOVQ        1176(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y10
@@ -11334,7 +11334,7 @@ step:
 	VPADDQ      Y2, Y3, Y3
 	VPSRLQ      $0x34, Y3, Y3
 	VPOR        Y3, Y0, Y0
-	MOVQ        104(BX), R9
+	MOVQ        168(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y6
@@ -11348,7 +11348,7 @@ step:
 	VPADDQ      Y2, Y3, Y3
 	VPSRLQ      $0x34, Y3, Y3
 	VPOR        Y3, Y0, Y0
-	MOVQ        208(BX), R9
+	MOVQ        336(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y8
@@ -11362,7 +11362,7 @@ step:
 	VPADDQ      Y2, Y3, Y3
 	VPSRLQ      $0x34, Y3, Y3
 	VPOR        Y3, Y0, Y0
-	MOVQ        312(BX), R9
+	MOVQ        504(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y10
@@ -11407,14 +11407,14 @@ step:
 	JG          step
 	SUBQ        $0x08, 32(SP)
 	JLE         done
-	ADDQ        $0x00000340, BX
+	ADDQ        $0x00000540, BX
 	ADDQ        $0x40, SI
 	MOVQ        $0x0000000000000008, DI
 	SUBQ        32(SP), DI
 	JLE         columns
 	MOVQ        $0x0000000000000008, AX
 	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x68, DI, AX
+	IMUL3Q      $0x000000a8, DI, AX
 	SUBQ        AX, BX
 	SHLQ        $0x03, DI
 	SUBQ        DI, SI
@@ -11436,7 +11436,7 @@ done:
 
 // func rowsI64F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+, POPCNT
-TEXT ·rowsI64F64AVX512(SB), NOSPLIT, $32-48
+TEXT ·rowsI64F64AVX512(SB), NOSPLIT, $40-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
 	MOVQ  rows+24(FP), AX
@@ -11477,7 +11477,7 @@ step:
 	KMOVW      K1, SI
 	POPCNTL    SI, SI
 	ADDQ       SI, 32(DX)
-	MOVQ       104(DX), SI
+	MOVQ       168(DX), SI
 	PREFETCHT1 1024(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z2
@@ -11485,8 +11485,8 @@ step:
 	VPCMPQ     $0x04, Z0, Z3, K1
 	KMOVW      K1, SI
 	POPCNTL    SI, SI
-	ADDQ       SI, 136(DX)
-	MOVQ       208(DX), SI
+	ADDQ       SI, 200(DX)
+	MOVQ       336(DX), SI
 	PREFETCHT1 1024(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z3
@@ -11494,8 +11494,8 @@ step:
 	VPCMPQ     $0x04, Z0, Z4, K1
 	KMOVW      K1, SI
 	POPCNTL    SI, SI
-	ADDQ       SI, 240(DX)
-	MOVQ       312(DX), SI
+	ADDQ       SI, 368(DX)
+	MOVQ       504(DX), SI
 	PREFETCHT1 1024(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z4
@@ -11503,8 +11503,8 @@ step:
 	VPCMPQ     $0x04, Z0, Z5, K1
 	KMOVW      K1, SI
 	POPCNTL    SI, SI
-	ADDQ       SI, 344(DX)
-	MOVQ       416(DX), SI
+	ADDQ       SI, 536(DX)
+	MOVQ       672(DX), SI
 	PREFETCHT1 1024(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z5
@@ -11512,8 +11512,8 @@ step:
 	VPCMPQ     $0x04, Z0, Z6, K1
 	KMOVW      K1, SI
 	POPCNTL    SI, SI
-	ADDQ       SI, 448(DX)
-	MOVQ       520(DX), SI
+	ADDQ       SI, 704(DX)
+	MOVQ       840(DX), SI
 	PREFETCHT1 1024(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z6
@@ -11521,8 +11521,8 @@ step:
 	VPCMPQ     $0x04, Z0, Z7, K1
 	KMOVW      K1, SI
 	POPCNTL    SI, SI
-	ADDQ       SI, 552(DX)
-	MOVQ       624(DX), SI
+	ADDQ       SI, 872(DX)
+	MOVQ       1008(DX), SI
 	PREFETCHT1 1024(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z7
@@ -11530,8 +11530,8 @@ step:
 	VPCMPQ     $0x04, Z0, Z8, K1
 	KMOVW      K1, SI
 	POPCNTL    SI, SI
-	ADDQ       SI, 656(DX)
-	MOVQ       728(DX), SI
+	ADDQ       SI, 1040(DX)
+	MOVQ       1176(DX), SI
 	PREFETCHT1 1024(SI)(BX*8)
 	VMOVDQU64  (SI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z8
@@ -11539,7 +11539,7 @@ step:
 	VPCMPQ     $0x04, Z0, Z9, K1
 	KMOVW      K1, SI
 	POPCNTL    SI, SI
-	ADDQ       SI, 760(DX)
+	ADDQ       SI, 1208(DX)
 	VUNPCKLPD  Z2, Z1, Z0
 	VUNPCKHPD  Z2, Z1, Z1
 	VUNPCKLPD  Z4, Z3, Z2
@@ -11594,75 +11594,75 @@ tail:
 	ADDQ         SI, 32(DX)
 	VBROADCASTSD 24(DX), Z0
 	VMOVAPD      Z1, K1, Z0
-	MOVQ         104(DX), SI
+	MOVQ         168(DX), SI
 	VMOVDQU64.Z  (SI)(BX*8), K1, Z1
 	VCVTQQ2PD    Z1, Z2
 	VCVTTPD2QQ   Z2, Z3
 	VPCMPQ       $0x04, Z1, Z3, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 136(DX)
-	VBROADCASTSD 128(DX), Z1
+	ADDQ         SI, 200(DX)
+	VBROADCASTSD 192(DX), Z1
 	VMOVAPD      Z2, K1, Z1
-	MOVQ         208(DX), SI
+	MOVQ         336(DX), SI
 	VMOVDQU64.Z  (SI)(BX*8), K1, Z2
 	VCVTQQ2PD    Z2, Z3
 	VCVTTPD2QQ   Z3, Z4
 	VPCMPQ       $0x04, Z2, Z4, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 240(DX)
-	VBROADCASTSD 232(DX), Z2
+	ADDQ         SI, 368(DX)
+	VBROADCASTSD 360(DX), Z2
 	VMOVAPD      Z3, K1, Z2
-	MOVQ         312(DX), SI
+	MOVQ         504(DX), SI
 	VMOVDQU64.Z  (SI)(BX*8), K1, Z3
 	VCVTQQ2PD    Z3, Z4
 	VCVTTPD2QQ   Z4, Z5
 	VPCMPQ       $0x04, Z3, Z5, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 344(DX)
-	VBROADCASTSD 336(DX), Z3
+	ADDQ         SI, 536(DX)
+	VBROADCASTSD 528(DX), Z3
 	VMOVAPD      Z4, K1, Z3
-	MOVQ         416(DX), SI
+	MOVQ         672(DX), SI
 	VMOVDQU64.Z  (SI)(BX*8), K1, Z4
 	VCVTQQ2PD    Z4, Z5
 	VCVTTPD2QQ   Z5, Z6
 	VPCMPQ       $0x04, Z4, Z6, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 448(DX)
-	VBROADCASTSD 440(DX), Z4
+	ADDQ         SI, 704(DX)
+	VBROADCASTSD 696(DX), Z4
 	VMOVAPD      Z5, K1, Z4
-	MOVQ         520(DX), SI
+	MOVQ         840(DX), SI
 	VMOVDQU64.Z  (SI)(BX*8), K1, Z5
 	VCVTQQ2PD    Z5, Z6
 	VCVTTPD2QQ   Z6, Z7
 	VPCMPQ       $0x04, Z5, Z7, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 552(DX)
-	VBROADCASTSD 544(DX), Z5
+	ADDQ         SI, 872(DX)
+	VBROADCASTSD 864(DX), Z5
 	VMOVAPD      Z6, K1, Z5
-	MOVQ         624(DX), SI
+	MOVQ         1008(DX), SI
 	VMOVDQU64.Z  (SI)(BX*8), K1, Z6
 	VCVTQQ2PD    Z6, Z7
 	VCVTTPD2QQ   Z7, Z8
 	VPCMPQ       $0x04, Z6, Z8, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 656(DX)
-	VBROADCASTSD 648(DX), Z6
+	ADDQ         SI, 1040(DX)
+	VBROADCASTSD 1032(DX), Z6
 	VMOVAPD      Z7, K1, Z6
-	MOVQ         728(DX), SI
+	MOVQ         1176(DX), SI
 	VMOVDQU64.Z  (SI)(BX*8), K1, Z7
 	VCVTQQ2PD    Z7, Z8
 	VCVTTPD2QQ   Z8, Z9
 	VPCMPQ       $0x04, Z7, Z9, K3
 	KMOVW        K3, BX
 	POPCNTL      BX, BX
-	ADDQ         BX, 760(DX)
-	VBROADCASTSD 752(DX), Z7
+	ADDQ         BX, 1208(DX)
+	VBROADCASTSD 1200(DX), Z7
 	VMOVAPD      Z8, K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -11722,7 +11722,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000340, DX
+	ADDQ $0x00000540, DX
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -11739,7 +11739,7 @@ next:
 
 // func rowsI64F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX2, CMOV, MMX+
-TEXT ·rowsI64F64ValidAVX2(SB), NOSPLIT, $40-48
+TEXT ·rowsI64F64ValidAVX2(SB), NOSPLIT, $48-48
 	MOVQ         dst+0(FP), AX
 	MOVQ         AX, (SP)
 	MOVQ         rows+24(FP), AX
@@ -11776,10 +11776,10 @@ columns:
 step:
 	MOVQ         AX, R8
 	SHRQ         $0x03, R8
-	MOVQ         416(BX), R11
+	MOVQ         672(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         424(BX), R12
-	MOVQ         432(BX), R13
+	MOVQ         680(BX), R12
+	MOVQ         688(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*8), Y4
 	VPADDQ       Y1, Y4, Y5
@@ -11799,15 +11799,15 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y7, Y7
 	VPAND        Y7, Y4, Y4
 	VPOR         Y4, Y0, Y0
-	VBROADCASTSD 440(BX), Y4
-	VPSLLVD      456(BX), Y3, Y7
+	VBROADCASTSD 696(BX), Y4
+	VPSLLVD      712(BX), Y3, Y7
 	VBLENDVPD    Y7, Y5, Y4, Y7
-	VPSLLVD      488(BX), Y3, Y3
+	VPSLLVD      744(BX), Y3, Y3
 	VBLENDVPD    Y3, Y6, Y4, Y3
-	MOVQ         520(BX), R11
+	MOVQ         840(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         528(BX), R12
-	MOVQ         536(BX), R13
+	MOVQ         848(BX), R12
+	MOVQ         856(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y4
 	VMOVDQU      (R11)(AX*8), Y5
 	VPADDQ       Y1, Y5, Y6
@@ -11827,15 +11827,15 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y9, Y9
 	VPAND        Y9, Y5, Y5
 	VPOR         Y5, Y0, Y0
-	VBROADCASTSD 544(BX), Y5
-	VPSLLVD      560(BX), Y4, Y9
+	VBROADCASTSD 864(BX), Y5
+	VPSLLVD      880(BX), Y4, Y9
 	VBLENDVPD    Y9, Y6, Y5, Y9
-	VPSLLVD      592(BX), Y4, Y4
+	VPSLLVD      912(BX), Y4, Y4
 	VBLENDVPD    Y4, Y8, Y5, Y4
-	MOVQ         624(BX), R11
+	MOVQ         1008(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         632(BX), R12
-	MOVQ         640(BX), R13
+	MOVQ         1016(BX), R12
+	MOVQ         1024(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VMOVDQU      (R11)(AX*8), Y6
 	VPADDQ       Y1, Y6, Y8
@@ -11855,15 +11855,15 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y11, Y11
 	VPAND        Y11, Y6, Y6
 	VPOR         Y6, Y0, Y0
-	VBROADCASTSD 648(BX), Y6
-	VPSLLVD      664(BX), Y5, Y11
+	VBROADCASTSD 1032(BX), Y6
+	VPSLLVD      1048(BX), Y5, Y11
 	VBLENDVPD    Y11, Y8, Y6, Y11
-	VPSLLVD      696(BX), Y5, Y5
+	VPSLLVD      1080(BX), Y5, Y5
 	VBLENDVPD    Y5, Y10, Y6, Y5
-	MOVQ         728(BX), R11
+	MOVQ         1176(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         736(BX), R12
-	MOVQ         744(BX), R13
+	MOVQ         1184(BX), R12
+	MOVQ         1192(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y6
 	VMOVDQU      (R11)(AX*8), Y8
 	VPADDQ       Y1, Y8, Y10
@@ -11883,10 +11883,10 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y13, Y13
 	VPAND        Y13, Y8, Y8
 	VPOR         Y8, Y0, Y0
-	VBROADCASTSD 752(BX), Y8
-	VPSLLVD      768(BX), Y6, Y13
+	VBROADCASTSD 1200(BX), Y8
+	VPSLLVD      1216(BX), Y6, Y13
 	VBLENDVPD    Y13, Y10, Y8, Y13
-	VPSLLVD      800(BX), Y6, Y6
+	VPSLLVD      1248(BX), Y6, Y6
 	VBLENDVPD    Y6, Y12, Y8, Y6
 	VUNPCKLPD    Y9, Y7, Y8
 	VUNPCKHPD    Y9, Y7, Y7
@@ -11941,10 +11941,10 @@ step:
 	VBLENDVPD    Y7, Y5, Y4, Y7
 	VPSLLVD      72(BX), Y3, Y3
 	VBLENDVPD    Y3, Y6, Y4, Y3
-	MOVQ         104(BX), R11
+	MOVQ         168(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         112(BX), R12
-	MOVQ         120(BX), R13
+	MOVQ         176(BX), R12
+	MOVQ         184(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y4
 	VMOVDQU      (R11)(AX*8), Y5
 	VPADDQ       Y1, Y5, Y6
@@ -11964,15 +11964,15 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y9, Y9
 	VPAND        Y9, Y5, Y5
 	VPOR         Y5, Y0, Y0
-	VBROADCASTSD 128(BX), Y5
-	VPSLLVD      144(BX), Y4, Y9
+	VBROADCASTSD 192(BX), Y5
+	VPSLLVD      208(BX), Y4, Y9
 	VBLENDVPD    Y9, Y6, Y5, Y9
-	VPSLLVD      176(BX), Y4, Y4
+	VPSLLVD      240(BX), Y4, Y4
 	VBLENDVPD    Y4, Y8, Y5, Y4
-	MOVQ         208(BX), R11
+	MOVQ         336(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         216(BX), R12
-	MOVQ         224(BX), R13
+	MOVQ         344(BX), R12
+	MOVQ         352(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VMOVDQU      (R11)(AX*8), Y6
 	VPADDQ       Y1, Y6, Y8
@@ -11992,15 +11992,15 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y11, Y11
 	VPAND        Y11, Y6, Y6
 	VPOR         Y6, Y0, Y0
-	VBROADCASTSD 232(BX), Y6
-	VPSLLVD      248(BX), Y5, Y11
+	VBROADCASTSD 360(BX), Y6
+	VPSLLVD      376(BX), Y5, Y11
 	VBLENDVPD    Y11, Y8, Y6, Y11
-	VPSLLVD      280(BX), Y5, Y5
+	VPSLLVD      408(BX), Y5, Y5
 	VBLENDVPD    Y5, Y10, Y6, Y5
-	MOVQ         312(BX), R11
+	MOVQ         504(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         320(BX), R12
-	MOVQ         328(BX), R13
+	MOVQ         512(BX), R12
+	MOVQ         520(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y6
 	VMOVDQU      (R11)(AX*8), Y8
 	VPADDQ       Y1, Y8, Y10
@@ -12020,10 +12020,10 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y13, Y13
 	VPAND        Y13, Y8, Y8
 	VPOR         Y8, Y0, Y0
-	VBROADCASTSD 336(BX), Y8
-	VPSLLVD      352(BX), Y6, Y13
+	VBROADCASTSD 528(BX), Y8
+	VPSLLVD      544(BX), Y6, Y13
 	VBLENDVPD    Y13, Y10, Y8, Y13
-	VPSLLVD      384(BX), Y6, Y6
+	VPSLLVD      576(BX), Y6, Y6
 	VBLENDVPD    Y6, Y12, Y8, Y6
 	VUNPCKLPD    Y9, Y7, Y8
 	VUNPCKHPD    Y9, Y7, Y7
@@ -12056,14 +12056,14 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000340, BX
+	ADDQ         $0x00000540, BX
 	ADDQ         $0x40, DI
 	MOVQ         $0x0000000000000008, R8
 	SUBQ         32(SP), R8
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x68, R8, AX
+	IMUL3Q       $0x000000a8, R8, AX
 	SUBQ         AX, BX
 	SHLQ         $0x03, R8
 	SUBQ         R8, DI
@@ -12085,7 +12085,7 @@ done:
 
 // func rowsI64F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+, POPCNT
-TEXT ·rowsI64F64ValidAVX512(SB), NOSPLIT, $32-48
+TEXT ·rowsI64F64ValidAVX512(SB), NOSPLIT, $40-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
 	MOVQ  rows+24(FP), AX
@@ -12134,10 +12134,10 @@ step:
 	ADDQ         DI, 32(DX)
 	VBROADCASTSD 24(DX), Z0
 	VMOVAPD      Z1, K1, Z0
-	MOVQ         104(DX), DI
+	MOVQ         168(DX), DI
 	PREFETCHT1   1024(DI)(BX*8)
-	MOVQ         112(DX), R12
-	MOVQ         120(DX), R13
+	MOVQ         176(DX), R12
+	MOVQ         184(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z1
@@ -12146,13 +12146,13 @@ step:
 	VPCMPQ       $0x04, Z1, Z3, K3
 	KMOVW        K3, DI
 	POPCNTL      DI, DI
-	ADDQ         DI, 136(DX)
-	VBROADCASTSD 128(DX), Z1
+	ADDQ         DI, 200(DX)
+	VBROADCASTSD 192(DX), Z1
 	VMOVAPD      Z2, K1, Z1
-	MOVQ         208(DX), DI
+	MOVQ         336(DX), DI
 	PREFETCHT1   1024(DI)(BX*8)
-	MOVQ         216(DX), R12
-	MOVQ         224(DX), R13
+	MOVQ         344(DX), R12
+	MOVQ         352(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z2
@@ -12161,13 +12161,13 @@ step:
 	VPCMPQ       $0x04, Z2, Z4, K3
 	KMOVW        K3, DI
 	POPCNTL      DI, DI
-	ADDQ         DI, 240(DX)
-	VBROADCASTSD 232(DX), Z2
+	ADDQ         DI, 368(DX)
+	VBROADCASTSD 360(DX), Z2
 	VMOVAPD      Z3, K1, Z2
-	MOVQ         312(DX), DI
+	MOVQ         504(DX), DI
 	PREFETCHT1   1024(DI)(BX*8)
-	MOVQ         320(DX), R12
-	MOVQ         328(DX), R13
+	MOVQ         512(DX), R12
+	MOVQ         520(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z3
@@ -12176,13 +12176,13 @@ step:
 	VPCMPQ       $0x04, Z3, Z5, K3
 	KMOVW        K3, DI
 	POPCNTL      DI, DI
-	ADDQ         DI, 344(DX)
-	VBROADCASTSD 336(DX), Z3
+	ADDQ         DI, 536(DX)
+	VBROADCASTSD 528(DX), Z3
 	VMOVAPD      Z4, K1, Z3
-	MOVQ         416(DX), DI
+	MOVQ         672(DX), DI
 	PREFETCHT1   1024(DI)(BX*8)
-	MOVQ         424(DX), R12
-	MOVQ         432(DX), R13
+	MOVQ         680(DX), R12
+	MOVQ         688(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z4
@@ -12191,13 +12191,13 @@ step:
 	VPCMPQ       $0x04, Z4, Z6, K3
 	KMOVW        K3, DI
 	POPCNTL      DI, DI
-	ADDQ         DI, 448(DX)
-	VBROADCASTSD 440(DX), Z4
+	ADDQ         DI, 704(DX)
+	VBROADCASTSD 696(DX), Z4
 	VMOVAPD      Z5, K1, Z4
-	MOVQ         520(DX), DI
+	MOVQ         840(DX), DI
 	PREFETCHT1   1024(DI)(BX*8)
-	MOVQ         528(DX), R12
-	MOVQ         536(DX), R13
+	MOVQ         848(DX), R12
+	MOVQ         856(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z5
@@ -12206,13 +12206,13 @@ step:
 	VPCMPQ       $0x04, Z5, Z7, K3
 	KMOVW        K3, DI
 	POPCNTL      DI, DI
-	ADDQ         DI, 552(DX)
-	VBROADCASTSD 544(DX), Z5
+	ADDQ         DI, 872(DX)
+	VBROADCASTSD 864(DX), Z5
 	VMOVAPD      Z6, K1, Z5
-	MOVQ         624(DX), DI
+	MOVQ         1008(DX), DI
 	PREFETCHT1   1024(DI)(BX*8)
-	MOVQ         632(DX), R12
-	MOVQ         640(DX), R13
+	MOVQ         1016(DX), R12
+	MOVQ         1024(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z6
@@ -12221,13 +12221,13 @@ step:
 	VPCMPQ       $0x04, Z6, Z8, K3
 	KMOVW        K3, DI
 	POPCNTL      DI, DI
-	ADDQ         DI, 656(DX)
-	VBROADCASTSD 648(DX), Z6
+	ADDQ         DI, 1040(DX)
+	VBROADCASTSD 1032(DX), Z6
 	VMOVAPD      Z7, K1, Z6
-	MOVQ         728(DX), DI
+	MOVQ         1176(DX), DI
 	PREFETCHT1   1024(DI)(BX*8)
-	MOVQ         736(DX), R12
-	MOVQ         744(DX), R13
+	MOVQ         1184(DX), R12
+	MOVQ         1192(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z7
@@ -12236,8 +12236,8 @@ step:
 	VPCMPQ       $0x04, Z7, Z9, K3
 	KMOVW        K3, SI
 	POPCNTL      SI, SI
-	ADDQ         SI, 760(DX)
-	VBROADCASTSD 752(DX), Z7
+	ADDQ         SI, 1208(DX)
+	VBROADCASTSD 1200(DX), Z7
 	VMOVAPD      Z8, K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -12300,9 +12300,9 @@ tail:
 	ADDQ         R12, 32(DX)
 	VBROADCASTSD 24(DX), Z0
 	VMOVAPD      Z1, K1, Z0
-	MOVQ         104(DX), R12
-	MOVQ         112(DX), R13
-	MOVQ         120(DX), R14
+	MOVQ         168(DX), R12
+	MOVQ         176(DX), R13
+	MOVQ         184(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
@@ -12312,12 +12312,12 @@ tail:
 	VPCMPQ       $0x04, Z1, Z3, K3
 	KMOVW        K3, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 136(DX)
-	VBROADCASTSD 128(DX), Z1
+	ADDQ         R12, 200(DX)
+	VBROADCASTSD 192(DX), Z1
 	VMOVAPD      Z2, K1, Z1
-	MOVQ         208(DX), R12
-	MOVQ         216(DX), R13
-	MOVQ         224(DX), R14
+	MOVQ         336(DX), R12
+	MOVQ         344(DX), R13
+	MOVQ         352(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
@@ -12327,12 +12327,12 @@ tail:
 	VPCMPQ       $0x04, Z2, Z4, K3
 	KMOVW        K3, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 240(DX)
-	VBROADCASTSD 232(DX), Z2
+	ADDQ         R12, 368(DX)
+	VBROADCASTSD 360(DX), Z2
 	VMOVAPD      Z3, K1, Z2
-	MOVQ         312(DX), R12
-	MOVQ         320(DX), R13
-	MOVQ         328(DX), R14
+	MOVQ         504(DX), R12
+	MOVQ         512(DX), R13
+	MOVQ         520(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
@@ -12342,12 +12342,12 @@ tail:
 	VPCMPQ       $0x04, Z3, Z5, K3
 	KMOVW        K3, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 344(DX)
-	VBROADCASTSD 336(DX), Z3
+	ADDQ         R12, 536(DX)
+	VBROADCASTSD 528(DX), Z3
 	VMOVAPD      Z4, K1, Z3
-	MOVQ         416(DX), R12
-	MOVQ         424(DX), R13
-	MOVQ         432(DX), R14
+	MOVQ         672(DX), R12
+	MOVQ         680(DX), R13
+	MOVQ         688(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
@@ -12357,12 +12357,12 @@ tail:
 	VPCMPQ       $0x04, Z4, Z6, K3
 	KMOVW        K3, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 448(DX)
-	VBROADCASTSD 440(DX), Z4
+	ADDQ         R12, 704(DX)
+	VBROADCASTSD 696(DX), Z4
 	VMOVAPD      Z5, K1, Z4
-	MOVQ         520(DX), R12
-	MOVQ         528(DX), R13
-	MOVQ         536(DX), R14
+	MOVQ         840(DX), R12
+	MOVQ         848(DX), R13
+	MOVQ         856(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
@@ -12372,12 +12372,12 @@ tail:
 	VPCMPQ       $0x04, Z5, Z7, K3
 	KMOVW        K3, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 552(DX)
-	VBROADCASTSD 544(DX), Z5
+	ADDQ         R12, 872(DX)
+	VBROADCASTSD 864(DX), Z5
 	VMOVAPD      Z6, K1, Z5
-	MOVQ         624(DX), R12
-	MOVQ         632(DX), R13
-	MOVQ         640(DX), R14
+	MOVQ         1008(DX), R12
+	MOVQ         1016(DX), R13
+	MOVQ         1024(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
@@ -12387,12 +12387,12 @@ tail:
 	VPCMPQ       $0x04, Z6, Z8, K3
 	KMOVW        K3, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 656(DX)
-	VBROADCASTSD 648(DX), Z6
+	ADDQ         R12, 1040(DX)
+	VBROADCASTSD 1032(DX), Z6
 	VMOVAPD      Z7, K1, Z6
-	MOVQ         728(DX), R12
-	MOVQ         736(DX), R13
-	MOVQ         744(DX), R14
+	MOVQ         1176(DX), R12
+	MOVQ         1184(DX), R13
+	MOVQ         1192(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
@@ -12402,8 +12402,8 @@ tail:
 	VPCMPQ       $0x04, Z7, Z9, K3
 	KMOVW        K3, BX
 	POPCNTL      BX, BX
-	ADDQ         BX, 760(DX)
-	VBROADCASTSD 752(DX), Z7
+	ADDQ         BX, 1208(DX)
+	VBROADCASTSD 1200(DX), Z7
 	VMOVAPD      Z8, K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -12463,7 +12463,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000340, DX
+	ADDQ $0x00000540, DX
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -12480,7 +12480,7 @@ next:
 
 // func rowsF32F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, CMOV, MMX+
-TEXT ·rowsF32F64AVX2(SB), NOSPLIT, $40-48
+TEXT ·rowsF32F64AVX2(SB), NOSPLIT, $48-48
 	MOVQ dst+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ rows+24(FP), AX
@@ -12507,19 +12507,19 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
-	MOVQ        416(BX), R9
+	MOVQ        672(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y0
 	VCVTPS2PD   16(R9)(AX*4), Y1
-	MOVQ        520(BX), R9
+	MOVQ        840(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y2
 	VCVTPS2PD   16(R9)(AX*4), Y3
-	MOVQ        624(BX), R9
+	MOVQ        1008(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y4
 	VCVTPS2PD   16(R9)(AX*4), Y5
-	MOVQ        728(BX), R9
+	MOVQ        1176(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y6
 	VCVTPS2PD   16(R9)(AX*4), Y7
@@ -12552,15 +12552,15 @@ step:
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y0
 	VCVTPS2PD   16(R9)(AX*4), Y1
-	MOVQ        104(BX), R9
+	MOVQ        168(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y2
 	VCVTPS2PD   16(R9)(AX*4), Y3
-	MOVQ        208(BX), R9
+	MOVQ        336(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y4
 	VCVTPS2PD   16(R9)(AX*4), Y5
-	MOVQ        312(BX), R9
+	MOVQ        504(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y6
 	VCVTPS2PD   16(R9)(AX*4), Y7
@@ -12593,16 +12593,16 @@ step:
 	ADDQ        $0x08, AX
 	SUBQ        $0x08, R8
 	JLE         next
-	MOVQ        416(BX), R9
+	MOVQ        672(BX), R9
 	VCVTPS2PD   (R9)(AX*4), Y0
 	VCVTPS2PD   16(R9)(AX*4), Y1
-	MOVQ        520(BX), R9
+	MOVQ        840(BX), R9
 	VCVTPS2PD   (R9)(AX*4), Y2
 	VCVTPS2PD   16(R9)(AX*4), Y3
-	MOVQ        624(BX), R9
+	MOVQ        1008(BX), R9
 	VCVTPS2PD   (R9)(AX*4), Y4
 	VCVTPS2PD   16(R9)(AX*4), Y5
-	MOVQ        728(BX), R9
+	MOVQ        1176(BX), R9
 	VCVTPS2PD   (R9)(AX*4), Y6
 	VCVTPS2PD   16(R9)(AX*4), Y7
 	VUNPCKLPD   Y2, Y0, Y8
@@ -12633,13 +12633,13 @@ step:
 	MOVQ        (BX), R9
 	VCVTPS2PD   (R9)(AX*4), Y0
 	VCVTPS2PD   16(R9)(AX*4), Y1
-	MOVQ        104(BX), R9
+	MOVQ        168(BX), R9
 	VCVTPS2PD   (R9)(AX*4), Y2
 	VCVTPS2PD   16(R9)(AX*4), Y3
-	MOVQ        208(BX), R9
+	MOVQ        336(BX), R9
 	VCVTPS2PD   (R9)(AX*4), Y4
 	VCVTPS2PD   16(R9)(AX*4), Y5
-	MOVQ        312(BX), R9
+	MOVQ        504(BX), R9
 	VCVTPS2PD   (R9)(AX*4), Y6
 	VCVTPS2PD   16(R9)(AX*4), Y7
 	VUNPCKLPD   Y2, Y0, Y8
@@ -12675,14 +12675,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000340, BX
+	ADDQ   $0x00000540, BX
 	ADDQ   $0x40, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x68, DI, AX
+	IMUL3Q $0x000000a8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x03, DI
 	SUBQ   DI, SI
@@ -12702,7 +12702,7 @@ done:
 
 // func rowsF32F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512F, BMI2, CMOV, MMX+
-TEXT ·rowsF32F64AVX512(SB), NOSPLIT, $32-48
+TEXT ·rowsF32F64AVX512(SB), NOSPLIT, $40-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
 	MOVQ  rows+24(FP), AX
@@ -12737,25 +12737,25 @@ step:
 	MOVQ       (DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z0
-	MOVQ       104(DX), SI
+	MOVQ       168(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z1
-	MOVQ       208(DX), SI
+	MOVQ       336(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z2
-	MOVQ       312(DX), SI
+	MOVQ       504(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z3
-	MOVQ       416(DX), SI
+	MOVQ       672(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z4
-	MOVQ       520(DX), SI
+	MOVQ       840(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z5
-	MOVQ       624(DX), SI
+	MOVQ       1008(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z6
-	MOVQ       728(DX), SI
+	MOVQ       1176(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VCVTPS2PD  (SI)(BX*4), Z7
 	VUNPCKLPD  Z1, Z0, Z8
@@ -12805,26 +12805,26 @@ tail:
 	MOVQ         (DX), SI
 	VBROADCASTSD 24(DX), Z0
 	VCVTPS2PD    (SI)(BX*4), K1, Z0
-	MOVQ         104(DX), SI
-	VBROADCASTSD 128(DX), Z1
+	MOVQ         168(DX), SI
+	VBROADCASTSD 192(DX), Z1
 	VCVTPS2PD    (SI)(BX*4), K1, Z1
-	MOVQ         208(DX), SI
-	VBROADCASTSD 232(DX), Z2
+	MOVQ         336(DX), SI
+	VBROADCASTSD 360(DX), Z2
 	VCVTPS2PD    (SI)(BX*4), K1, Z2
-	MOVQ         312(DX), SI
-	VBROADCASTSD 336(DX), Z3
+	MOVQ         504(DX), SI
+	VBROADCASTSD 528(DX), Z3
 	VCVTPS2PD    (SI)(BX*4), K1, Z3
-	MOVQ         416(DX), SI
-	VBROADCASTSD 440(DX), Z4
+	MOVQ         672(DX), SI
+	VBROADCASTSD 696(DX), Z4
 	VCVTPS2PD    (SI)(BX*4), K1, Z4
-	MOVQ         520(DX), SI
-	VBROADCASTSD 544(DX), Z5
+	MOVQ         840(DX), SI
+	VBROADCASTSD 864(DX), Z5
 	VCVTPS2PD    (SI)(BX*4), K1, Z5
-	MOVQ         624(DX), SI
-	VBROADCASTSD 648(DX), Z6
+	MOVQ         1008(DX), SI
+	VBROADCASTSD 1032(DX), Z6
 	VCVTPS2PD    (SI)(BX*4), K1, Z6
-	MOVQ         728(DX), SI
-	VBROADCASTSD 752(DX), Z7
+	MOVQ         1176(DX), SI
+	VBROADCASTSD 1200(DX), Z7
 	VCVTPS2PD    (SI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -12884,7 +12884,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000340, DX
+	ADDQ $0x00000540, DX
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -12901,7 +12901,7 @@ next:
 
 // func rowsF32F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX2, CMOV, MMX+
-TEXT ·rowsF32F64ValidAVX2(SB), NOSPLIT, $40-48
+TEXT ·rowsF32F64ValidAVX2(SB), NOSPLIT, $48-48
 	MOVQ dst+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ rows+24(FP), AX
@@ -12930,49 +12930,49 @@ columns:
 step:
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         416(BX), R10
+	MOVQ         672(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         424(BX), R11
+	MOVQ         680(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
 	VCVTPS2PD    (R10)(AX*4), Y1
 	VCVTPS2PD    16(R10)(AX*4), Y2
-	VBROADCASTSD 440(BX), Y3
-	VPSLLVD      456(BX), Y0, Y4
+	VBROADCASTSD 696(BX), Y3
+	VPSLLVD      712(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y4
-	VPSLLVD      488(BX), Y0, Y0
+	VPSLLVD      744(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         520(BX), R10
+	MOVQ         840(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         528(BX), R11
+	MOVQ         848(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTPS2PD    (R10)(AX*4), Y2
 	VCVTPS2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 544(BX), Y5
-	VPSLLVD      560(BX), Y1, Y6
+	VBROADCASTSD 864(BX), Y5
+	VPSLLVD      880(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      592(BX), Y1, Y1
+	VPSLLVD      912(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         624(BX), R10
+	MOVQ         1008(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         632(BX), R11
+	MOVQ         1016(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTPS2PD    (R10)(AX*4), Y3
 	VCVTPS2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 648(BX), Y7
-	VPSLLVD      664(BX), Y2, Y8
+	VBROADCASTSD 1032(BX), Y7
+	VPSLLVD      1048(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      696(BX), Y2, Y2
+	VPSLLVD      1080(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         728(BX), R10
+	MOVQ         1176(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         736(BX), R11
+	MOVQ         1184(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTPS2PD    (R10)(AX*4), Y5
 	VCVTPS2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 752(BX), Y9
-	VPSLLVD      768(BX), Y3, Y10
+	VBROADCASTSD 1200(BX), Y9
+	VPSLLVD      1216(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      800(BX), Y3, Y3
+	VPSLLVD      1248(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -13010,38 +13010,38 @@ step:
 	VBLENDVPD    Y4, Y1, Y3, Y4
 	VPSLLVD      72(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         104(BX), R10
+	MOVQ         168(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         112(BX), R11
+	MOVQ         176(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTPS2PD    (R10)(AX*4), Y2
 	VCVTPS2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 128(BX), Y5
-	VPSLLVD      144(BX), Y1, Y6
+	VBROADCASTSD 192(BX), Y5
+	VPSLLVD      208(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      176(BX), Y1, Y1
+	VPSLLVD      240(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         208(BX), R10
+	MOVQ         336(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         216(BX), R11
+	MOVQ         344(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTPS2PD    (R10)(AX*4), Y3
 	VCVTPS2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 232(BX), Y7
-	VPSLLVD      248(BX), Y2, Y8
+	VBROADCASTSD 360(BX), Y7
+	VPSLLVD      376(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      280(BX), Y2, Y2
+	VPSLLVD      408(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         312(BX), R10
+	MOVQ         504(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         320(BX), R11
+	MOVQ         512(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTPS2PD    (R10)(AX*4), Y5
 	VCVTPS2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 336(BX), Y9
-	VPSLLVD      352(BX), Y3, Y10
+	VBROADCASTSD 528(BX), Y9
+	VPSLLVD      544(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      384(BX), Y3, Y3
+	VPSLLVD      576(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -13074,45 +13074,45 @@ step:
 	JLE          next
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         416(BX), R10
-	MOVQ         424(BX), R11
+	MOVQ         672(BX), R10
+	MOVQ         680(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
 	VCVTPS2PD    (R10)(AX*4), Y1
 	VCVTPS2PD    16(R10)(AX*4), Y2
-	VBROADCASTSD 440(BX), Y3
-	VPSLLVD      456(BX), Y0, Y4
+	VBROADCASTSD 696(BX), Y3
+	VPSLLVD      712(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y4
-	VPSLLVD      488(BX), Y0, Y0
+	VPSLLVD      744(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         520(BX), R10
-	MOVQ         528(BX), R11
+	MOVQ         840(BX), R10
+	MOVQ         848(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTPS2PD    (R10)(AX*4), Y2
 	VCVTPS2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 544(BX), Y5
-	VPSLLVD      560(BX), Y1, Y6
+	VBROADCASTSD 864(BX), Y5
+	VPSLLVD      880(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      592(BX), Y1, Y1
+	VPSLLVD      912(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         624(BX), R10
-	MOVQ         632(BX), R11
+	MOVQ         1008(BX), R10
+	MOVQ         1016(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTPS2PD    (R10)(AX*4), Y3
 	VCVTPS2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 648(BX), Y7
-	VPSLLVD      664(BX), Y2, Y8
+	VBROADCASTSD 1032(BX), Y7
+	VPSLLVD      1048(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      696(BX), Y2, Y2
+	VPSLLVD      1080(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         728(BX), R10
-	MOVQ         736(BX), R11
+	MOVQ         1176(BX), R10
+	MOVQ         1184(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTPS2PD    (R10)(AX*4), Y5
 	VCVTPS2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 752(BX), Y9
-	VPSLLVD      768(BX), Y3, Y10
+	VBROADCASTSD 1200(BX), Y9
+	VPSLLVD      1216(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      800(BX), Y3, Y3
+	VPSLLVD      1248(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -13149,35 +13149,35 @@ step:
 	VBLENDVPD    Y4, Y1, Y3, Y4
 	VPSLLVD      72(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         104(BX), R10
-	MOVQ         112(BX), R11
+	MOVQ         168(BX), R10
+	MOVQ         176(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTPS2PD    (R10)(AX*4), Y2
 	VCVTPS2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 128(BX), Y5
-	VPSLLVD      144(BX), Y1, Y6
+	VBROADCASTSD 192(BX), Y5
+	VPSLLVD      208(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      176(BX), Y1, Y1
+	VPSLLVD      240(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         208(BX), R10
-	MOVQ         216(BX), R11
+	MOVQ         336(BX), R10
+	MOVQ         344(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTPS2PD    (R10)(AX*4), Y3
 	VCVTPS2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 232(BX), Y7
-	VPSLLVD      248(BX), Y2, Y8
+	VBROADCASTSD 360(BX), Y7
+	VPSLLVD      376(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      280(BX), Y2, Y2
+	VPSLLVD      408(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         312(BX), R10
-	MOVQ         320(BX), R11
+	MOVQ         504(BX), R10
+	MOVQ         512(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTPS2PD    (R10)(AX*4), Y5
 	VCVTPS2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 336(BX), Y9
-	VPSLLVD      352(BX), Y3, Y10
+	VBROADCASTSD 528(BX), Y9
+	VPSLLVD      544(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      384(BX), Y3, Y3
+	VPSLLVD      576(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -13212,14 +13212,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000340, BX
+	ADDQ   $0x00000540, BX
 	ADDQ   $0x40, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x68, DI, AX
+	IMUL3Q $0x000000a8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x03, DI
 	SUBQ   DI, SI
@@ -13239,7 +13239,7 @@ done:
 
 // func rowsF32F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512F, BMI2, CMOV, MMX+
-TEXT ·rowsF32F64ValidAVX512(SB), NOSPLIT, $32-48
+TEXT ·rowsF32F64ValidAVX512(SB), NOSPLIT, $40-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
 	MOVQ  rows+24(FP), AX
@@ -13281,61 +13281,61 @@ step:
 	KMOVW        R12, K1
 	VBROADCASTSD 24(DX), Z0
 	VCVTPS2PD    (DI)(BX*4), K1, Z0
-	MOVQ         104(DX), DI
+	MOVQ         168(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         112(DX), R12
-	MOVQ         120(DX), R13
+	MOVQ         176(DX), R12
+	MOVQ         184(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 128(DX), Z1
+	VBROADCASTSD 192(DX), Z1
 	VCVTPS2PD    (DI)(BX*4), K1, Z1
-	MOVQ         208(DX), DI
+	MOVQ         336(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         216(DX), R12
-	MOVQ         224(DX), R13
+	MOVQ         344(DX), R12
+	MOVQ         352(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 232(DX), Z2
+	VBROADCASTSD 360(DX), Z2
 	VCVTPS2PD    (DI)(BX*4), K1, Z2
-	MOVQ         312(DX), DI
+	MOVQ         504(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         320(DX), R12
-	MOVQ         328(DX), R13
+	MOVQ         512(DX), R12
+	MOVQ         520(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 336(DX), Z3
+	VBROADCASTSD 528(DX), Z3
 	VCVTPS2PD    (DI)(BX*4), K1, Z3
-	MOVQ         416(DX), DI
+	MOVQ         672(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         424(DX), R12
-	MOVQ         432(DX), R13
+	MOVQ         680(DX), R12
+	MOVQ         688(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 440(DX), Z4
+	VBROADCASTSD 696(DX), Z4
 	VCVTPS2PD    (DI)(BX*4), K1, Z4
-	MOVQ         520(DX), DI
+	MOVQ         840(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         528(DX), R12
-	MOVQ         536(DX), R13
+	MOVQ         848(DX), R12
+	MOVQ         856(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 544(DX), Z5
+	VBROADCASTSD 864(DX), Z5
 	VCVTPS2PD    (DI)(BX*4), K1, Z5
-	MOVQ         624(DX), DI
+	MOVQ         1008(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         632(DX), R12
-	MOVQ         640(DX), R13
+	MOVQ         1016(DX), R12
+	MOVQ         1024(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 648(DX), Z6
+	VBROADCASTSD 1032(DX), Z6
 	VCVTPS2PD    (DI)(BX*4), K1, Z6
-	MOVQ         728(DX), DI
+	MOVQ         1176(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         736(DX), R12
-	MOVQ         744(DX), R13
+	MOVQ         1184(DX), R12
+	MOVQ         1192(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 752(DX), Z7
+	VBROADCASTSD 1200(DX), Z7
 	VCVTPS2PD    (DI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -13391,61 +13391,61 @@ tail:
 	KMOVW        R13, K1
 	VBROADCASTSD 24(DX), Z0
 	VCVTPS2PD    (R12)(BX*4), K1, Z0
-	MOVQ         104(DX), R12
-	MOVQ         112(DX), R13
-	MOVQ         120(DX), R14
+	MOVQ         168(DX), R12
+	MOVQ         176(DX), R13
+	MOVQ         184(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 128(DX), Z1
+	VBROADCASTSD 192(DX), Z1
 	VCVTPS2PD    (R12)(BX*4), K1, Z1
-	MOVQ         208(DX), R12
-	MOVQ         216(DX), R13
-	MOVQ         224(DX), R14
+	MOVQ         336(DX), R12
+	MOVQ         344(DX), R13
+	MOVQ         352(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 232(DX), Z2
+	VBROADCASTSD 360(DX), Z2
 	VCVTPS2PD    (R12)(BX*4), K1, Z2
-	MOVQ         312(DX), R12
-	MOVQ         320(DX), R13
-	MOVQ         328(DX), R14
+	MOVQ         504(DX), R12
+	MOVQ         512(DX), R13
+	MOVQ         520(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 336(DX), Z3
+	VBROADCASTSD 528(DX), Z3
 	VCVTPS2PD    (R12)(BX*4), K1, Z3
-	MOVQ         416(DX), R12
-	MOVQ         424(DX), R13
-	MOVQ         432(DX), R14
+	MOVQ         672(DX), R12
+	MOVQ         680(DX), R13
+	MOVQ         688(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 440(DX), Z4
+	VBROADCASTSD 696(DX), Z4
 	VCVTPS2PD    (R12)(BX*4), K1, Z4
-	MOVQ         520(DX), R12
-	MOVQ         528(DX), R13
-	MOVQ         536(DX), R14
+	MOVQ         840(DX), R12
+	MOVQ         848(DX), R13
+	MOVQ         856(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 544(DX), Z5
+	VBROADCASTSD 864(DX), Z5
 	VCVTPS2PD    (R12)(BX*4), K1, Z5
-	MOVQ         624(DX), R12
-	MOVQ         632(DX), R13
-	MOVQ         640(DX), R14
+	MOVQ         1008(DX), R12
+	MOVQ         1016(DX), R13
+	MOVQ         1024(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 648(DX), Z6
+	VBROADCASTSD 1032(DX), Z6
 	VCVTPS2PD    (R12)(BX*4), K1, Z6
-	MOVQ         728(DX), R12
-	MOVQ         736(DX), R13
-	MOVQ         744(DX), R14
+	MOVQ         1176(DX), R12
+	MOVQ         1184(DX), R13
+	MOVQ         1192(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 752(DX), Z7
+	VBROADCASTSD 1200(DX), Z7
 	VCVTPS2PD    (R12)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -13505,7 +13505,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000340, DX
+	ADDQ $0x00000540, DX
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -13522,7 +13522,7 @@ next:
 
 // func rowsI32F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, CMOV, MMX+
-TEXT ·rowsI32F64AVX2(SB), NOSPLIT, $40-48
+TEXT ·rowsI32F64AVX2(SB), NOSPLIT, $48-48
 	MOVQ dst+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ rows+24(FP), AX
@@ -13549,19 +13549,19 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
-	MOVQ        416(BX), R9
+	MOVQ        672(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y0
 	VCVTDQ2PD   16(R9)(AX*4), Y1
-	MOVQ        520(BX), R9
+	MOVQ        840(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y2
 	VCVTDQ2PD   16(R9)(AX*4), Y3
-	MOVQ        624(BX), R9
+	MOVQ        1008(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y4
 	VCVTDQ2PD   16(R9)(AX*4), Y5
-	MOVQ        728(BX), R9
+	MOVQ        1176(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y6
 	VCVTDQ2PD   16(R9)(AX*4), Y7
@@ -13594,15 +13594,15 @@ step:
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y0
 	VCVTDQ2PD   16(R9)(AX*4), Y1
-	MOVQ        104(BX), R9
+	MOVQ        168(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y2
 	VCVTDQ2PD   16(R9)(AX*4), Y3
-	MOVQ        208(BX), R9
+	MOVQ        336(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y4
 	VCVTDQ2PD   16(R9)(AX*4), Y5
-	MOVQ        312(BX), R9
+	MOVQ        504(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y6
 	VCVTDQ2PD   16(R9)(AX*4), Y7
@@ -13635,16 +13635,16 @@ step:
 	ADDQ        $0x08, AX
 	SUBQ        $0x08, R8
 	JLE         next
-	MOVQ        416(BX), R9
+	MOVQ        672(BX), R9
 	VCVTDQ2PD   (R9)(AX*4), Y0
 	VCVTDQ2PD   16(R9)(AX*4), Y1
-	MOVQ        520(BX), R9
+	MOVQ        840(BX), R9
 	VCVTDQ2PD   (R9)(AX*4), Y2
 	VCVTDQ2PD   16(R9)(AX*4), Y3
-	MOVQ        624(BX), R9
+	MOVQ        1008(BX), R9
 	VCVTDQ2PD   (R9)(AX*4), Y4
 	VCVTDQ2PD   16(R9)(AX*4), Y5
-	MOVQ        728(BX), R9
+	MOVQ        1176(BX), R9
 	VCVTDQ2PD   (R9)(AX*4), Y6
 	VCVTDQ2PD   16(R9)(AX*4), Y7
 	VUNPCKLPD   Y2, Y0, Y8
@@ -13675,13 +13675,13 @@ step:
 	MOVQ        (BX), R9
 	VCVTDQ2PD   (R9)(AX*4), Y0
 	VCVTDQ2PD   16(R9)(AX*4), Y1
-	MOVQ        104(BX), R9
+	MOVQ        168(BX), R9
 	VCVTDQ2PD   (R9)(AX*4), Y2
 	VCVTDQ2PD   16(R9)(AX*4), Y3
-	MOVQ        208(BX), R9
+	MOVQ        336(BX), R9
 	VCVTDQ2PD   (R9)(AX*4), Y4
 	VCVTDQ2PD   16(R9)(AX*4), Y5
-	MOVQ        312(BX), R9
+	MOVQ        504(BX), R9
 	VCVTDQ2PD   (R9)(AX*4), Y6
 	VCVTDQ2PD   16(R9)(AX*4), Y7
 	VUNPCKLPD   Y2, Y0, Y8
@@ -13717,14 +13717,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000340, BX
+	ADDQ   $0x00000540, BX
 	ADDQ   $0x40, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x68, DI, AX
+	IMUL3Q $0x000000a8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x03, DI
 	SUBQ   DI, SI
@@ -13744,7 +13744,7 @@ done:
 
 // func rowsI32F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512F, BMI2, CMOV, MMX+
-TEXT ·rowsI32F64AVX512(SB), NOSPLIT, $32-48
+TEXT ·rowsI32F64AVX512(SB), NOSPLIT, $40-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
 	MOVQ  rows+24(FP), AX
@@ -13779,25 +13779,25 @@ step:
 	MOVQ       (DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z0
-	MOVQ       104(DX), SI
+	MOVQ       168(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z1
-	MOVQ       208(DX), SI
+	MOVQ       336(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z2
-	MOVQ       312(DX), SI
+	MOVQ       504(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z3
-	MOVQ       416(DX), SI
+	MOVQ       672(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z4
-	MOVQ       520(DX), SI
+	MOVQ       840(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z5
-	MOVQ       624(DX), SI
+	MOVQ       1008(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z6
-	MOVQ       728(DX), SI
+	MOVQ       1176(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VCVTDQ2PD  (SI)(BX*4), Z7
 	VUNPCKLPD  Z1, Z0, Z8
@@ -13847,26 +13847,26 @@ tail:
 	MOVQ         (DX), SI
 	VBROADCASTSD 24(DX), Z0
 	VCVTDQ2PD    (SI)(BX*4), K1, Z0
-	MOVQ         104(DX), SI
-	VBROADCASTSD 128(DX), Z1
+	MOVQ         168(DX), SI
+	VBROADCASTSD 192(DX), Z1
 	VCVTDQ2PD    (SI)(BX*4), K1, Z1
-	MOVQ         208(DX), SI
-	VBROADCASTSD 232(DX), Z2
+	MOVQ         336(DX), SI
+	VBROADCASTSD 360(DX), Z2
 	VCVTDQ2PD    (SI)(BX*4), K1, Z2
-	MOVQ         312(DX), SI
-	VBROADCASTSD 336(DX), Z3
+	MOVQ         504(DX), SI
+	VBROADCASTSD 528(DX), Z3
 	VCVTDQ2PD    (SI)(BX*4), K1, Z3
-	MOVQ         416(DX), SI
-	VBROADCASTSD 440(DX), Z4
+	MOVQ         672(DX), SI
+	VBROADCASTSD 696(DX), Z4
 	VCVTDQ2PD    (SI)(BX*4), K1, Z4
-	MOVQ         520(DX), SI
-	VBROADCASTSD 544(DX), Z5
+	MOVQ         840(DX), SI
+	VBROADCASTSD 864(DX), Z5
 	VCVTDQ2PD    (SI)(BX*4), K1, Z5
-	MOVQ         624(DX), SI
-	VBROADCASTSD 648(DX), Z6
+	MOVQ         1008(DX), SI
+	VBROADCASTSD 1032(DX), Z6
 	VCVTDQ2PD    (SI)(BX*4), K1, Z6
-	MOVQ         728(DX), SI
-	VBROADCASTSD 752(DX), Z7
+	MOVQ         1176(DX), SI
+	VBROADCASTSD 1200(DX), Z7
 	VCVTDQ2PD    (SI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -13926,7 +13926,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000340, DX
+	ADDQ $0x00000540, DX
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -13943,7 +13943,7 @@ next:
 
 // func rowsI32F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX2, CMOV, MMX+
-TEXT ·rowsI32F64ValidAVX2(SB), NOSPLIT, $40-48
+TEXT ·rowsI32F64ValidAVX2(SB), NOSPLIT, $48-48
 	MOVQ dst+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ rows+24(FP), AX
@@ -13972,49 +13972,49 @@ columns:
 step:
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         416(BX), R10
+	MOVQ         672(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         424(BX), R11
+	MOVQ         680(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
 	VCVTDQ2PD    (R10)(AX*4), Y1
 	VCVTDQ2PD    16(R10)(AX*4), Y2
-	VBROADCASTSD 440(BX), Y3
-	VPSLLVD      456(BX), Y0, Y4
+	VBROADCASTSD 696(BX), Y3
+	VPSLLVD      712(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y4
-	VPSLLVD      488(BX), Y0, Y0
+	VPSLLVD      744(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         520(BX), R10
+	MOVQ         840(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         528(BX), R11
+	MOVQ         848(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTDQ2PD    (R10)(AX*4), Y2
 	VCVTDQ2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 544(BX), Y5
-	VPSLLVD      560(BX), Y1, Y6
+	VBROADCASTSD 864(BX), Y5
+	VPSLLVD      880(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      592(BX), Y1, Y1
+	VPSLLVD      912(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         624(BX), R10
+	MOVQ         1008(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         632(BX), R11
+	MOVQ         1016(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTDQ2PD    (R10)(AX*4), Y3
 	VCVTDQ2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 648(BX), Y7
-	VPSLLVD      664(BX), Y2, Y8
+	VBROADCASTSD 1032(BX), Y7
+	VPSLLVD      1048(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      696(BX), Y2, Y2
+	VPSLLVD      1080(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         728(BX), R10
+	MOVQ         1176(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         736(BX), R11
+	MOVQ         1184(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTDQ2PD    (R10)(AX*4), Y5
 	VCVTDQ2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 752(BX), Y9
-	VPSLLVD      768(BX), Y3, Y10
+	VBROADCASTSD 1200(BX), Y9
+	VPSLLVD      1216(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      800(BX), Y3, Y3
+	VPSLLVD      1248(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -14052,38 +14052,38 @@ step:
 	VBLENDVPD    Y4, Y1, Y3, Y4
 	VPSLLVD      72(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         104(BX), R10
+	MOVQ         168(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         112(BX), R11
+	MOVQ         176(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTDQ2PD    (R10)(AX*4), Y2
 	VCVTDQ2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 128(BX), Y5
-	VPSLLVD      144(BX), Y1, Y6
+	VBROADCASTSD 192(BX), Y5
+	VPSLLVD      208(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      176(BX), Y1, Y1
+	VPSLLVD      240(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         208(BX), R10
+	MOVQ         336(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         216(BX), R11
+	MOVQ         344(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTDQ2PD    (R10)(AX*4), Y3
 	VCVTDQ2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 232(BX), Y7
-	VPSLLVD      248(BX), Y2, Y8
+	VBROADCASTSD 360(BX), Y7
+	VPSLLVD      376(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      280(BX), Y2, Y2
+	VPSLLVD      408(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         312(BX), R10
+	MOVQ         504(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         320(BX), R11
+	MOVQ         512(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTDQ2PD    (R10)(AX*4), Y5
 	VCVTDQ2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 336(BX), Y9
-	VPSLLVD      352(BX), Y3, Y10
+	VBROADCASTSD 528(BX), Y9
+	VPSLLVD      544(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      384(BX), Y3, Y3
+	VPSLLVD      576(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -14116,45 +14116,45 @@ step:
 	JLE          next
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         416(BX), R10
-	MOVQ         424(BX), R11
+	MOVQ         672(BX), R10
+	MOVQ         680(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
 	VCVTDQ2PD    (R10)(AX*4), Y1
 	VCVTDQ2PD    16(R10)(AX*4), Y2
-	VBROADCASTSD 440(BX), Y3
-	VPSLLVD      456(BX), Y0, Y4
+	VBROADCASTSD 696(BX), Y3
+	VPSLLVD      712(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y4
-	VPSLLVD      488(BX), Y0, Y0
+	VPSLLVD      744(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         520(BX), R10
-	MOVQ         528(BX), R11
+	MOVQ         840(BX), R10
+	MOVQ         848(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTDQ2PD    (R10)(AX*4), Y2
 	VCVTDQ2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 544(BX), Y5
-	VPSLLVD      560(BX), Y1, Y6
+	VBROADCASTSD 864(BX), Y5
+	VPSLLVD      880(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      592(BX), Y1, Y1
+	VPSLLVD      912(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         624(BX), R10
-	MOVQ         632(BX), R11
+	MOVQ         1008(BX), R10
+	MOVQ         1016(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTDQ2PD    (R10)(AX*4), Y3
 	VCVTDQ2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 648(BX), Y7
-	VPSLLVD      664(BX), Y2, Y8
+	VBROADCASTSD 1032(BX), Y7
+	VPSLLVD      1048(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      696(BX), Y2, Y2
+	VPSLLVD      1080(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         728(BX), R10
-	MOVQ         736(BX), R11
+	MOVQ         1176(BX), R10
+	MOVQ         1184(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTDQ2PD    (R10)(AX*4), Y5
 	VCVTDQ2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 752(BX), Y9
-	VPSLLVD      768(BX), Y3, Y10
+	VBROADCASTSD 1200(BX), Y9
+	VPSLLVD      1216(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      800(BX), Y3, Y3
+	VPSLLVD      1248(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -14191,35 +14191,35 @@ step:
 	VBLENDVPD    Y4, Y1, Y3, Y4
 	VPSLLVD      72(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         104(BX), R10
-	MOVQ         112(BX), R11
+	MOVQ         168(BX), R10
+	MOVQ         176(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTDQ2PD    (R10)(AX*4), Y2
 	VCVTDQ2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 128(BX), Y5
-	VPSLLVD      144(BX), Y1, Y6
+	VBROADCASTSD 192(BX), Y5
+	VPSLLVD      208(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      176(BX), Y1, Y1
+	VPSLLVD      240(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         208(BX), R10
-	MOVQ         216(BX), R11
+	MOVQ         336(BX), R10
+	MOVQ         344(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTDQ2PD    (R10)(AX*4), Y3
 	VCVTDQ2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 232(BX), Y7
-	VPSLLVD      248(BX), Y2, Y8
+	VBROADCASTSD 360(BX), Y7
+	VPSLLVD      376(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      280(BX), Y2, Y2
+	VPSLLVD      408(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         312(BX), R10
-	MOVQ         320(BX), R11
+	MOVQ         504(BX), R10
+	MOVQ         512(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTDQ2PD    (R10)(AX*4), Y5
 	VCVTDQ2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 336(BX), Y9
-	VPSLLVD      352(BX), Y3, Y10
+	VBROADCASTSD 528(BX), Y9
+	VPSLLVD      544(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      384(BX), Y3, Y3
+	VPSLLVD      576(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -14254,14 +14254,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000340, BX
+	ADDQ   $0x00000540, BX
 	ADDQ   $0x40, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x68, DI, AX
+	IMUL3Q $0x000000a8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x03, DI
 	SUBQ   DI, SI
@@ -14281,7 +14281,7 @@ done:
 
 // func rowsI32F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512F, BMI2, CMOV, MMX+
-TEXT ·rowsI32F64ValidAVX512(SB), NOSPLIT, $32-48
+TEXT ·rowsI32F64ValidAVX512(SB), NOSPLIT, $40-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
 	MOVQ  rows+24(FP), AX
@@ -14323,61 +14323,61 @@ step:
 	KMOVW        R12, K1
 	VBROADCASTSD 24(DX), Z0
 	VCVTDQ2PD    (DI)(BX*4), K1, Z0
-	MOVQ         104(DX), DI
+	MOVQ         168(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         112(DX), R12
-	MOVQ         120(DX), R13
+	MOVQ         176(DX), R12
+	MOVQ         184(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 128(DX), Z1
+	VBROADCASTSD 192(DX), Z1
 	VCVTDQ2PD    (DI)(BX*4), K1, Z1
-	MOVQ         208(DX), DI
+	MOVQ         336(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         216(DX), R12
-	MOVQ         224(DX), R13
+	MOVQ         344(DX), R12
+	MOVQ         352(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 232(DX), Z2
+	VBROADCASTSD 360(DX), Z2
 	VCVTDQ2PD    (DI)(BX*4), K1, Z2
-	MOVQ         312(DX), DI
+	MOVQ         504(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         320(DX), R12
-	MOVQ         328(DX), R13
+	MOVQ         512(DX), R12
+	MOVQ         520(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 336(DX), Z3
+	VBROADCASTSD 528(DX), Z3
 	VCVTDQ2PD    (DI)(BX*4), K1, Z3
-	MOVQ         416(DX), DI
+	MOVQ         672(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         424(DX), R12
-	MOVQ         432(DX), R13
+	MOVQ         680(DX), R12
+	MOVQ         688(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 440(DX), Z4
+	VBROADCASTSD 696(DX), Z4
 	VCVTDQ2PD    (DI)(BX*4), K1, Z4
-	MOVQ         520(DX), DI
+	MOVQ         840(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         528(DX), R12
-	MOVQ         536(DX), R13
+	MOVQ         848(DX), R12
+	MOVQ         856(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 544(DX), Z5
+	VBROADCASTSD 864(DX), Z5
 	VCVTDQ2PD    (DI)(BX*4), K1, Z5
-	MOVQ         624(DX), DI
+	MOVQ         1008(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         632(DX), R12
-	MOVQ         640(DX), R13
+	MOVQ         1016(DX), R12
+	MOVQ         1024(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 648(DX), Z6
+	VBROADCASTSD 1032(DX), Z6
 	VCVTDQ2PD    (DI)(BX*4), K1, Z6
-	MOVQ         728(DX), DI
+	MOVQ         1176(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         736(DX), R12
-	MOVQ         744(DX), R13
+	MOVQ         1184(DX), R12
+	MOVQ         1192(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 752(DX), Z7
+	VBROADCASTSD 1200(DX), Z7
 	VCVTDQ2PD    (DI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -14433,61 +14433,61 @@ tail:
 	KMOVW        R13, K1
 	VBROADCASTSD 24(DX), Z0
 	VCVTDQ2PD    (R12)(BX*4), K1, Z0
-	MOVQ         104(DX), R12
-	MOVQ         112(DX), R13
-	MOVQ         120(DX), R14
+	MOVQ         168(DX), R12
+	MOVQ         176(DX), R13
+	MOVQ         184(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 128(DX), Z1
+	VBROADCASTSD 192(DX), Z1
 	VCVTDQ2PD    (R12)(BX*4), K1, Z1
-	MOVQ         208(DX), R12
-	MOVQ         216(DX), R13
-	MOVQ         224(DX), R14
+	MOVQ         336(DX), R12
+	MOVQ         344(DX), R13
+	MOVQ         352(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 232(DX), Z2
+	VBROADCASTSD 360(DX), Z2
 	VCVTDQ2PD    (R12)(BX*4), K1, Z2
-	MOVQ         312(DX), R12
-	MOVQ         320(DX), R13
-	MOVQ         328(DX), R14
+	MOVQ         504(DX), R12
+	MOVQ         512(DX), R13
+	MOVQ         520(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 336(DX), Z3
+	VBROADCASTSD 528(DX), Z3
 	VCVTDQ2PD    (R12)(BX*4), K1, Z3
-	MOVQ         416(DX), R12
-	MOVQ         424(DX), R13
-	MOVQ         432(DX), R14
+	MOVQ         672(DX), R12
+	MOVQ         680(DX), R13
+	MOVQ         688(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 440(DX), Z4
+	VBROADCASTSD 696(DX), Z4
 	VCVTDQ2PD    (R12)(BX*4), K1, Z4
-	MOVQ         520(DX), R12
-	MOVQ         528(DX), R13
-	MOVQ         536(DX), R14
+	MOVQ         840(DX), R12
+	MOVQ         848(DX), R13
+	MOVQ         856(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 544(DX), Z5
+	VBROADCASTSD 864(DX), Z5
 	VCVTDQ2PD    (R12)(BX*4), K1, Z5
-	MOVQ         624(DX), R12
-	MOVQ         632(DX), R13
-	MOVQ         640(DX), R14
+	MOVQ         1008(DX), R12
+	MOVQ         1016(DX), R13
+	MOVQ         1024(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 648(DX), Z6
+	VBROADCASTSD 1032(DX), Z6
 	VCVTDQ2PD    (R12)(BX*4), K1, Z6
-	MOVQ         728(DX), R12
-	MOVQ         736(DX), R13
-	MOVQ         744(DX), R14
+	MOVQ         1176(DX), R12
+	MOVQ         1184(DX), R13
+	MOVQ         1192(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 752(DX), Z7
+	VBROADCASTSD 1200(DX), Z7
 	VCVTDQ2PD    (R12)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -14547,7 +14547,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000340, DX
+	ADDQ $0x00000540, DX
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -14564,7 +14564,7 @@ next:
 
 // func rowsI32I64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX2, CMOV, MMX+
-TEXT ·rowsI32I64AVX2(SB), NOSPLIT, $40-48
+TEXT ·rowsI32I64AVX2(SB), NOSPLIT, $48-48
 	MOVQ dst+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ rows+24(FP), AX
@@ -14591,19 +14591,19 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
-	MOVQ        416(BX), R9
+	MOVQ        672(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y0
 	VPMOVSXDQ   16(R9)(AX*4), Y1
-	MOVQ        520(BX), R9
+	MOVQ        840(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y2
 	VPMOVSXDQ   16(R9)(AX*4), Y3
-	MOVQ        624(BX), R9
+	MOVQ        1008(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y4
 	VPMOVSXDQ   16(R9)(AX*4), Y5
-	MOVQ        728(BX), R9
+	MOVQ        1176(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y6
 	VPMOVSXDQ   16(R9)(AX*4), Y7
@@ -14636,15 +14636,15 @@ step:
 	PREFETCHT1  1024(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y0
 	VPMOVSXDQ   16(R9)(AX*4), Y1
-	MOVQ        104(BX), R9
+	MOVQ        168(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y2
 	VPMOVSXDQ   16(R9)(AX*4), Y3
-	MOVQ        208(BX), R9
+	MOVQ        336(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y4
 	VPMOVSXDQ   16(R9)(AX*4), Y5
-	MOVQ        312(BX), R9
+	MOVQ        504(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y6
 	VPMOVSXDQ   16(R9)(AX*4), Y7
@@ -14677,16 +14677,16 @@ step:
 	ADDQ        $0x08, AX
 	SUBQ        $0x08, R8
 	JLE         next
-	MOVQ        416(BX), R9
+	MOVQ        672(BX), R9
 	VPMOVSXDQ   (R9)(AX*4), Y0
 	VPMOVSXDQ   16(R9)(AX*4), Y1
-	MOVQ        520(BX), R9
+	MOVQ        840(BX), R9
 	VPMOVSXDQ   (R9)(AX*4), Y2
 	VPMOVSXDQ   16(R9)(AX*4), Y3
-	MOVQ        624(BX), R9
+	MOVQ        1008(BX), R9
 	VPMOVSXDQ   (R9)(AX*4), Y4
 	VPMOVSXDQ   16(R9)(AX*4), Y5
-	MOVQ        728(BX), R9
+	MOVQ        1176(BX), R9
 	VPMOVSXDQ   (R9)(AX*4), Y6
 	VPMOVSXDQ   16(R9)(AX*4), Y7
 	VUNPCKLPD   Y2, Y0, Y8
@@ -14717,13 +14717,13 @@ step:
 	MOVQ        (BX), R9
 	VPMOVSXDQ   (R9)(AX*4), Y0
 	VPMOVSXDQ   16(R9)(AX*4), Y1
-	MOVQ        104(BX), R9
+	MOVQ        168(BX), R9
 	VPMOVSXDQ   (R9)(AX*4), Y2
 	VPMOVSXDQ   16(R9)(AX*4), Y3
-	MOVQ        208(BX), R9
+	MOVQ        336(BX), R9
 	VPMOVSXDQ   (R9)(AX*4), Y4
 	VPMOVSXDQ   16(R9)(AX*4), Y5
-	MOVQ        312(BX), R9
+	MOVQ        504(BX), R9
 	VPMOVSXDQ   (R9)(AX*4), Y6
 	VPMOVSXDQ   16(R9)(AX*4), Y7
 	VUNPCKLPD   Y2, Y0, Y8
@@ -14759,14 +14759,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000340, BX
+	ADDQ   $0x00000540, BX
 	ADDQ   $0x40, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x68, DI, AX
+	IMUL3Q $0x000000a8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x03, DI
 	SUBQ   DI, SI
@@ -14786,7 +14786,7 @@ done:
 
 // func rowsI32I64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512F, BMI2, CMOV, MMX+
-TEXT ·rowsI32I64AVX512(SB), NOSPLIT, $32-48
+TEXT ·rowsI32I64AVX512(SB), NOSPLIT, $40-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
 	MOVQ  rows+24(FP), AX
@@ -14821,25 +14821,25 @@ step:
 	MOVQ       (DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z0
-	MOVQ       104(DX), SI
+	MOVQ       168(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z1
-	MOVQ       208(DX), SI
+	MOVQ       336(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z2
-	MOVQ       312(DX), SI
+	MOVQ       504(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z3
-	MOVQ       416(DX), SI
+	MOVQ       672(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z4
-	MOVQ       520(DX), SI
+	MOVQ       840(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z5
-	MOVQ       624(DX), SI
+	MOVQ       1008(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z6
-	MOVQ       728(DX), SI
+	MOVQ       1176(DX), SI
 	PREFETCHT1 1024(SI)(BX*4)
 	VPMOVSXDQ  (SI)(BX*4), Z7
 	VUNPCKLPD  Z1, Z0, Z8
@@ -14889,26 +14889,26 @@ tail:
 	MOVQ         (DX), SI
 	VBROADCASTSD 24(DX), Z0
 	VPMOVSXDQ    (SI)(BX*4), K1, Z0
-	MOVQ         104(DX), SI
-	VBROADCASTSD 128(DX), Z1
+	MOVQ         168(DX), SI
+	VBROADCASTSD 192(DX), Z1
 	VPMOVSXDQ    (SI)(BX*4), K1, Z1
-	MOVQ         208(DX), SI
-	VBROADCASTSD 232(DX), Z2
+	MOVQ         336(DX), SI
+	VBROADCASTSD 360(DX), Z2
 	VPMOVSXDQ    (SI)(BX*4), K1, Z2
-	MOVQ         312(DX), SI
-	VBROADCASTSD 336(DX), Z3
+	MOVQ         504(DX), SI
+	VBROADCASTSD 528(DX), Z3
 	VPMOVSXDQ    (SI)(BX*4), K1, Z3
-	MOVQ         416(DX), SI
-	VBROADCASTSD 440(DX), Z4
+	MOVQ         672(DX), SI
+	VBROADCASTSD 696(DX), Z4
 	VPMOVSXDQ    (SI)(BX*4), K1, Z4
-	MOVQ         520(DX), SI
-	VBROADCASTSD 544(DX), Z5
+	MOVQ         840(DX), SI
+	VBROADCASTSD 864(DX), Z5
 	VPMOVSXDQ    (SI)(BX*4), K1, Z5
-	MOVQ         624(DX), SI
-	VBROADCASTSD 648(DX), Z6
+	MOVQ         1008(DX), SI
+	VBROADCASTSD 1032(DX), Z6
 	VPMOVSXDQ    (SI)(BX*4), K1, Z6
-	MOVQ         728(DX), SI
-	VBROADCASTSD 752(DX), Z7
+	MOVQ         1176(DX), SI
+	VBROADCASTSD 1200(DX), Z7
 	VPMOVSXDQ    (SI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -14968,7 +14968,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000340, DX
+	ADDQ $0x00000540, DX
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -14985,7 +14985,7 @@ next:
 
 // func rowsI32I64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX2, CMOV, MMX+
-TEXT ·rowsI32I64ValidAVX2(SB), NOSPLIT, $40-48
+TEXT ·rowsI32I64ValidAVX2(SB), NOSPLIT, $48-48
 	MOVQ dst+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ rows+24(FP), AX
@@ -15014,49 +15014,49 @@ columns:
 step:
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         416(BX), R10
+	MOVQ         672(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         424(BX), R11
+	MOVQ         680(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
 	VPMOVSXDQ    (R10)(AX*4), Y1
 	VPMOVSXDQ    16(R10)(AX*4), Y2
-	VBROADCASTSD 440(BX), Y3
-	VPSLLVD      456(BX), Y0, Y4
+	VBROADCASTSD 696(BX), Y3
+	VPSLLVD      712(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y4
-	VPSLLVD      488(BX), Y0, Y0
+	VPSLLVD      744(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         520(BX), R10
+	MOVQ         840(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         528(BX), R11
+	MOVQ         848(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VPMOVSXDQ    (R10)(AX*4), Y2
 	VPMOVSXDQ    16(R10)(AX*4), Y3
-	VBROADCASTSD 544(BX), Y5
-	VPSLLVD      560(BX), Y1, Y6
+	VBROADCASTSD 864(BX), Y5
+	VPSLLVD      880(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      592(BX), Y1, Y1
+	VPSLLVD      912(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         624(BX), R10
+	MOVQ         1008(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         632(BX), R11
+	MOVQ         1016(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VPMOVSXDQ    (R10)(AX*4), Y3
 	VPMOVSXDQ    16(R10)(AX*4), Y5
-	VBROADCASTSD 648(BX), Y7
-	VPSLLVD      664(BX), Y2, Y8
+	VBROADCASTSD 1032(BX), Y7
+	VPSLLVD      1048(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      696(BX), Y2, Y2
+	VPSLLVD      1080(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         728(BX), R10
+	MOVQ         1176(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         736(BX), R11
+	MOVQ         1184(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VPMOVSXDQ    (R10)(AX*4), Y5
 	VPMOVSXDQ    16(R10)(AX*4), Y7
-	VBROADCASTSD 752(BX), Y9
-	VPSLLVD      768(BX), Y3, Y10
+	VBROADCASTSD 1200(BX), Y9
+	VPSLLVD      1216(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      800(BX), Y3, Y3
+	VPSLLVD      1248(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -15094,38 +15094,38 @@ step:
 	VBLENDVPD    Y4, Y1, Y3, Y4
 	VPSLLVD      72(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         104(BX), R10
+	MOVQ         168(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         112(BX), R11
+	MOVQ         176(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VPMOVSXDQ    (R10)(AX*4), Y2
 	VPMOVSXDQ    16(R10)(AX*4), Y3
-	VBROADCASTSD 128(BX), Y5
-	VPSLLVD      144(BX), Y1, Y6
+	VBROADCASTSD 192(BX), Y5
+	VPSLLVD      208(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      176(BX), Y1, Y1
+	VPSLLVD      240(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         208(BX), R10
+	MOVQ         336(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         216(BX), R11
+	MOVQ         344(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VPMOVSXDQ    (R10)(AX*4), Y3
 	VPMOVSXDQ    16(R10)(AX*4), Y5
-	VBROADCASTSD 232(BX), Y7
-	VPSLLVD      248(BX), Y2, Y8
+	VBROADCASTSD 360(BX), Y7
+	VPSLLVD      376(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      280(BX), Y2, Y2
+	VPSLLVD      408(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         312(BX), R10
+	MOVQ         504(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         320(BX), R11
+	MOVQ         512(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VPMOVSXDQ    (R10)(AX*4), Y5
 	VPMOVSXDQ    16(R10)(AX*4), Y7
-	VBROADCASTSD 336(BX), Y9
-	VPSLLVD      352(BX), Y3, Y10
+	VBROADCASTSD 528(BX), Y9
+	VPSLLVD      544(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      384(BX), Y3, Y3
+	VPSLLVD      576(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -15158,45 +15158,45 @@ step:
 	JLE          next
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         416(BX), R10
-	MOVQ         424(BX), R11
+	MOVQ         672(BX), R10
+	MOVQ         680(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
 	VPMOVSXDQ    (R10)(AX*4), Y1
 	VPMOVSXDQ    16(R10)(AX*4), Y2
-	VBROADCASTSD 440(BX), Y3
-	VPSLLVD      456(BX), Y0, Y4
+	VBROADCASTSD 696(BX), Y3
+	VPSLLVD      712(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y4
-	VPSLLVD      488(BX), Y0, Y0
+	VPSLLVD      744(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         520(BX), R10
-	MOVQ         528(BX), R11
+	MOVQ         840(BX), R10
+	MOVQ         848(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VPMOVSXDQ    (R10)(AX*4), Y2
 	VPMOVSXDQ    16(R10)(AX*4), Y3
-	VBROADCASTSD 544(BX), Y5
-	VPSLLVD      560(BX), Y1, Y6
+	VBROADCASTSD 864(BX), Y5
+	VPSLLVD      880(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      592(BX), Y1, Y1
+	VPSLLVD      912(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         624(BX), R10
-	MOVQ         632(BX), R11
+	MOVQ         1008(BX), R10
+	MOVQ         1016(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VPMOVSXDQ    (R10)(AX*4), Y3
 	VPMOVSXDQ    16(R10)(AX*4), Y5
-	VBROADCASTSD 648(BX), Y7
-	VPSLLVD      664(BX), Y2, Y8
+	VBROADCASTSD 1032(BX), Y7
+	VPSLLVD      1048(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      696(BX), Y2, Y2
+	VPSLLVD      1080(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         728(BX), R10
-	MOVQ         736(BX), R11
+	MOVQ         1176(BX), R10
+	MOVQ         1184(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VPMOVSXDQ    (R10)(AX*4), Y5
 	VPMOVSXDQ    16(R10)(AX*4), Y7
-	VBROADCASTSD 752(BX), Y9
-	VPSLLVD      768(BX), Y3, Y10
+	VBROADCASTSD 1200(BX), Y9
+	VPSLLVD      1216(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      800(BX), Y3, Y3
+	VPSLLVD      1248(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -15233,35 +15233,35 @@ step:
 	VBLENDVPD    Y4, Y1, Y3, Y4
 	VPSLLVD      72(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         104(BX), R10
-	MOVQ         112(BX), R11
+	MOVQ         168(BX), R10
+	MOVQ         176(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VPMOVSXDQ    (R10)(AX*4), Y2
 	VPMOVSXDQ    16(R10)(AX*4), Y3
-	VBROADCASTSD 128(BX), Y5
-	VPSLLVD      144(BX), Y1, Y6
+	VBROADCASTSD 192(BX), Y5
+	VPSLLVD      208(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      176(BX), Y1, Y1
+	VPSLLVD      240(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         208(BX), R10
-	MOVQ         216(BX), R11
+	MOVQ         336(BX), R10
+	MOVQ         344(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VPMOVSXDQ    (R10)(AX*4), Y3
 	VPMOVSXDQ    16(R10)(AX*4), Y5
-	VBROADCASTSD 232(BX), Y7
-	VPSLLVD      248(BX), Y2, Y8
+	VBROADCASTSD 360(BX), Y7
+	VPSLLVD      376(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      280(BX), Y2, Y2
+	VPSLLVD      408(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         312(BX), R10
-	MOVQ         320(BX), R11
+	MOVQ         504(BX), R10
+	MOVQ         512(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VPMOVSXDQ    (R10)(AX*4), Y5
 	VPMOVSXDQ    16(R10)(AX*4), Y7
-	VBROADCASTSD 336(BX), Y9
-	VPSLLVD      352(BX), Y3, Y10
+	VBROADCASTSD 528(BX), Y9
+	VPSLLVD      544(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      384(BX), Y3, Y3
+	VPSLLVD      576(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -15296,14 +15296,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000340, BX
+	ADDQ   $0x00000540, BX
 	ADDQ   $0x40, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x68, DI, AX
+	IMUL3Q $0x000000a8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x03, DI
 	SUBQ   DI, SI
@@ -15323,7 +15323,7 @@ done:
 
 // func rowsI32I64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 // Requires: AVX, AVX512F, BMI2, CMOV, MMX+
-TEXT ·rowsI32I64ValidAVX512(SB), NOSPLIT, $32-48
+TEXT ·rowsI32I64ValidAVX512(SB), NOSPLIT, $40-48
 	MOVQ  dst+0(FP), AX
 	MOVQ  AX, (SP)
 	MOVQ  rows+24(FP), AX
@@ -15365,61 +15365,61 @@ step:
 	KMOVW        R12, K1
 	VBROADCASTSD 24(DX), Z0
 	VPMOVSXDQ    (DI)(BX*4), K1, Z0
-	MOVQ         104(DX), DI
+	MOVQ         168(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         112(DX), R12
-	MOVQ         120(DX), R13
+	MOVQ         176(DX), R12
+	MOVQ         184(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 128(DX), Z1
+	VBROADCASTSD 192(DX), Z1
 	VPMOVSXDQ    (DI)(BX*4), K1, Z1
-	MOVQ         208(DX), DI
+	MOVQ         336(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         216(DX), R12
-	MOVQ         224(DX), R13
+	MOVQ         344(DX), R12
+	MOVQ         352(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 232(DX), Z2
+	VBROADCASTSD 360(DX), Z2
 	VPMOVSXDQ    (DI)(BX*4), K1, Z2
-	MOVQ         312(DX), DI
+	MOVQ         504(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         320(DX), R12
-	MOVQ         328(DX), R13
+	MOVQ         512(DX), R12
+	MOVQ         520(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 336(DX), Z3
+	VBROADCASTSD 528(DX), Z3
 	VPMOVSXDQ    (DI)(BX*4), K1, Z3
-	MOVQ         416(DX), DI
+	MOVQ         672(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         424(DX), R12
-	MOVQ         432(DX), R13
+	MOVQ         680(DX), R12
+	MOVQ         688(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 440(DX), Z4
+	VBROADCASTSD 696(DX), Z4
 	VPMOVSXDQ    (DI)(BX*4), K1, Z4
-	MOVQ         520(DX), DI
+	MOVQ         840(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         528(DX), R12
-	MOVQ         536(DX), R13
+	MOVQ         848(DX), R12
+	MOVQ         856(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 544(DX), Z5
+	VBROADCASTSD 864(DX), Z5
 	VPMOVSXDQ    (DI)(BX*4), K1, Z5
-	MOVQ         624(DX), DI
+	MOVQ         1008(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         632(DX), R12
-	MOVQ         640(DX), R13
+	MOVQ         1016(DX), R12
+	MOVQ         1024(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 648(DX), Z6
+	VBROADCASTSD 1032(DX), Z6
 	VPMOVSXDQ    (DI)(BX*4), K1, Z6
-	MOVQ         728(DX), DI
+	MOVQ         1176(DX), DI
 	PREFETCHT1   1024(DI)(BX*4)
-	MOVQ         736(DX), R12
-	MOVQ         744(DX), R13
+	MOVQ         1184(DX), R12
+	MOVQ         1192(DX), R13
 	SHRXL        R13, (R12)(SI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 752(DX), Z7
+	VBROADCASTSD 1200(DX), Z7
 	VPMOVSXDQ    (DI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -15475,61 +15475,61 @@ tail:
 	KMOVW        R13, K1
 	VBROADCASTSD 24(DX), Z0
 	VPMOVSXDQ    (R12)(BX*4), K1, Z0
-	MOVQ         104(DX), R12
-	MOVQ         112(DX), R13
-	MOVQ         120(DX), R14
+	MOVQ         168(DX), R12
+	MOVQ         176(DX), R13
+	MOVQ         184(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 128(DX), Z1
+	VBROADCASTSD 192(DX), Z1
 	VPMOVSXDQ    (R12)(BX*4), K1, Z1
-	MOVQ         208(DX), R12
-	MOVQ         216(DX), R13
-	MOVQ         224(DX), R14
+	MOVQ         336(DX), R12
+	MOVQ         344(DX), R13
+	MOVQ         352(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 232(DX), Z2
+	VBROADCASTSD 360(DX), Z2
 	VPMOVSXDQ    (R12)(BX*4), K1, Z2
-	MOVQ         312(DX), R12
-	MOVQ         320(DX), R13
-	MOVQ         328(DX), R14
+	MOVQ         504(DX), R12
+	MOVQ         512(DX), R13
+	MOVQ         520(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 336(DX), Z3
+	VBROADCASTSD 528(DX), Z3
 	VPMOVSXDQ    (R12)(BX*4), K1, Z3
-	MOVQ         416(DX), R12
-	MOVQ         424(DX), R13
-	MOVQ         432(DX), R14
+	MOVQ         672(DX), R12
+	MOVQ         680(DX), R13
+	MOVQ         688(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 440(DX), Z4
+	VBROADCASTSD 696(DX), Z4
 	VPMOVSXDQ    (R12)(BX*4), K1, Z4
-	MOVQ         520(DX), R12
-	MOVQ         528(DX), R13
-	MOVQ         536(DX), R14
+	MOVQ         840(DX), R12
+	MOVQ         848(DX), R13
+	MOVQ         856(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 544(DX), Z5
+	VBROADCASTSD 864(DX), Z5
 	VPMOVSXDQ    (R12)(BX*4), K1, Z5
-	MOVQ         624(DX), R12
-	MOVQ         632(DX), R13
-	MOVQ         640(DX), R14
+	MOVQ         1008(DX), R12
+	MOVQ         1016(DX), R13
+	MOVQ         1024(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 648(DX), Z6
+	VBROADCASTSD 1032(DX), Z6
 	VPMOVSXDQ    (R12)(BX*4), K1, Z6
-	MOVQ         728(DX), R12
-	MOVQ         736(DX), R13
-	MOVQ         744(DX), R14
+	MOVQ         1176(DX), R12
+	MOVQ         1184(DX), R13
+	MOVQ         1192(DX), R14
 	SHRXL        R14, (R13)(SI*1), R13
 	ANDL         DI, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 752(DX), Z7
+	VBROADCASTSD 1200(DX), Z7
 	VPMOVSXDQ    (R12)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -15589,7 +15589,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000340, DX
+	ADDQ $0x00000540, DX
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -15601,6 +15601,20852 @@ next:
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func boundF32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, CMOV, MMX+, SSE
+TEXT ·boundF32AVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ         (BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VMOVUPS      (R9)(AX*4), Y0
+	VBROADCASTSS 136(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 144(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 24(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y3
+	VBROADCASTSD 152(BX), Y2
+	VORPS        Y2, Y3, Y3
+	VBLENDVPS    Y3, Y0, Y1, Y3
+	MOVQ         168(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VMOVUPS      (R9)(AX*4), Y0
+	VBROADCASTSS 304(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 312(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 192(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y4
+	VBROADCASTSD 320(BX), Y2
+	VORPS        Y2, Y4, Y4
+	VBLENDVPS    Y4, Y0, Y1, Y4
+	MOVQ         336(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VMOVUPS      (R9)(AX*4), Y0
+	VBROADCASTSS 472(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 480(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 360(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y5
+	VBROADCASTSD 488(BX), Y2
+	VORPS        Y2, Y5, Y5
+	VBLENDVPS    Y5, Y0, Y1, Y5
+	MOVQ         504(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VMOVUPS      (R9)(AX*4), Y0
+	VBROADCASTSS 640(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 648(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 528(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 656(BX), Y2
+	VORPS        Y2, Y6, Y6
+	VBLENDVPS    Y6, Y0, Y1, Y6
+	VUNPCKLPS    Y4, Y3, Y0
+	VUNPCKHPS    Y4, Y3, Y1
+	VUNPCKLPS    Y6, Y5, Y2
+	VUNPCKHPS    Y6, Y5, Y4
+	VUNPCKLPD    Y2, Y0, Y3
+	VUNPCKHPD    Y2, Y0, Y0
+	VUNPCKLPD    Y4, Y1, Y2
+	VUNPCKHPD    Y4, Y1, Y1
+	MOVQ         672(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VMOVUPS      (R9)(AX*4), Y4
+	VBROADCASTSS 808(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 816(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 696(BX), Y5
+	VCMPPS       $0x07, Y4, Y4, Y7
+	VBROADCASTSD 824(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VBLENDVPS    Y7, Y4, Y5, Y7
+	MOVQ         840(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VMOVUPS      (R9)(AX*4), Y4
+	VBROADCASTSS 976(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 984(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 864(BX), Y5
+	VCMPPS       $0x07, Y4, Y4, Y8
+	VBROADCASTSD 992(BX), Y6
+	VORPS        Y6, Y8, Y8
+	VBLENDVPS    Y8, Y4, Y5, Y8
+	MOVQ         1008(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VMOVUPS      (R9)(AX*4), Y4
+	VBROADCASTSS 1144(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 1152(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 1032(BX), Y5
+	VCMPPS       $0x07, Y4, Y4, Y9
+	VBROADCASTSD 1160(BX), Y6
+	VORPS        Y6, Y9, Y9
+	VBLENDVPS    Y9, Y4, Y5, Y9
+	MOVQ         1176(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VMOVUPS      (R9)(AX*4), Y4
+	VBROADCASTSS 1312(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 1320(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 1200(BX), Y5
+	VCMPPS       $0x07, Y4, Y4, Y10
+	VBROADCASTSD 1328(BX), Y6
+	VORPS        Y6, Y10, Y10
+	VBLENDVPS    Y10, Y4, Y5, Y10
+	VUNPCKLPS    Y8, Y7, Y4
+	VUNPCKHPS    Y8, Y7, Y5
+	VUNPCKLPS    Y10, Y9, Y6
+	VUNPCKHPS    Y10, Y9, Y8
+	VUNPCKLPD    Y6, Y4, Y7
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y8, Y5, Y6
+	VUNPCKHPD    Y8, Y5, Y5
+	VINSERTF128  $0x01, X7, Y3, Y8
+	VMOVUPS      Y8, (DI)
+	VINSERTF128  $0x01, X4, Y0, Y8
+	VMOVUPS      Y8, (DI)(CX*1)
+	VINSERTF128  $0x01, X6, Y2, Y8
+	VMOVUPS      Y8, (DI)(CX*2)
+	VINSERTF128  $0x01, X5, Y1, Y8
+	VMOVUPS      Y8, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VMOVUPS      Y3, (DI)
+	VPERM2F128   $0x31, Y4, Y0, Y0
+	VMOVUPS      Y0, (DI)(CX*1)
+	VPERM2F128   $0x31, Y6, Y2, Y0
+	VMOVUPS      Y0, (DI)(CX*2)
+	VPERM2F128   $0x31, Y5, Y1, Y0
+	VMOVUPS      Y0, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JLE          next
+	MOVQ         (BX), R9
+	VMOVUPS      (R9)(AX*4), Y0
+	VBROADCASTSS 136(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 144(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 24(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y3
+	VBROADCASTSD 152(BX), Y2
+	VORPS        Y2, Y3, Y3
+	VBLENDVPS    Y3, Y0, Y1, Y3
+	MOVQ         168(BX), R9
+	VMOVUPS      (R9)(AX*4), Y0
+	VBROADCASTSS 304(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 312(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 192(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y4
+	VBROADCASTSD 320(BX), Y2
+	VORPS        Y2, Y4, Y4
+	VBLENDVPS    Y4, Y0, Y1, Y4
+	MOVQ         336(BX), R9
+	VMOVUPS      (R9)(AX*4), Y0
+	VBROADCASTSS 472(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 480(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 360(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y5
+	VBROADCASTSD 488(BX), Y2
+	VORPS        Y2, Y5, Y5
+	VBLENDVPS    Y5, Y0, Y1, Y5
+	MOVQ         504(BX), R9
+	VMOVUPS      (R9)(AX*4), Y0
+	VBROADCASTSS 640(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 648(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 528(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 656(BX), Y2
+	VORPS        Y2, Y6, Y6
+	VBLENDVPS    Y6, Y0, Y1, Y6
+	VUNPCKLPS    Y4, Y3, Y0
+	VUNPCKHPS    Y4, Y3, Y1
+	VUNPCKLPS    Y6, Y5, Y2
+	VUNPCKHPS    Y6, Y5, Y4
+	VUNPCKLPD    Y2, Y0, Y3
+	VUNPCKHPD    Y2, Y0, Y0
+	VUNPCKLPD    Y4, Y1, Y2
+	VUNPCKHPD    Y4, Y1, Y1
+	MOVQ         672(BX), R9
+	VMOVUPS      (R9)(AX*4), Y4
+	VBROADCASTSS 808(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 816(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 696(BX), Y5
+	VCMPPS       $0x07, Y4, Y4, Y7
+	VBROADCASTSD 824(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VBLENDVPS    Y7, Y4, Y5, Y7
+	MOVQ         840(BX), R9
+	VMOVUPS      (R9)(AX*4), Y4
+	VBROADCASTSS 976(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 984(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 864(BX), Y5
+	VCMPPS       $0x07, Y4, Y4, Y8
+	VBROADCASTSD 992(BX), Y6
+	VORPS        Y6, Y8, Y8
+	VBLENDVPS    Y8, Y4, Y5, Y8
+	MOVQ         1008(BX), R9
+	VMOVUPS      (R9)(AX*4), Y4
+	VBROADCASTSS 1144(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 1152(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 1032(BX), Y5
+	VCMPPS       $0x07, Y4, Y4, Y9
+	VBROADCASTSD 1160(BX), Y6
+	VORPS        Y6, Y9, Y9
+	VBLENDVPS    Y9, Y4, Y5, Y9
+	MOVQ         1176(BX), R9
+	VMOVUPS      (R9)(AX*4), Y4
+	VBROADCASTSS 1312(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 1320(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 1200(BX), Y5
+	VCMPPS       $0x07, Y4, Y4, Y10
+	VBROADCASTSD 1328(BX), Y6
+	VORPS        Y6, Y10, Y10
+	VBLENDVPS    Y10, Y4, Y5, Y10
+	VUNPCKLPS    Y8, Y7, Y4
+	VUNPCKHPS    Y8, Y7, Y5
+	VUNPCKLPS    Y10, Y9, Y6
+	VUNPCKHPS    Y10, Y9, Y8
+	VUNPCKLPD    Y6, Y4, Y7
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y8, Y5, Y6
+	VUNPCKHPD    Y8, Y5, Y5
+	VINSERTF128  $0x01, X7, Y3, Y8
+	VMOVUPS      Y8, (DI)
+	VINSERTF128  $0x01, X4, Y0, Y8
+	VMOVUPS      Y8, (DI)(CX*1)
+	VINSERTF128  $0x01, X6, Y2, Y8
+	VMOVUPS      Y8, (DI)(CX*2)
+	VINSERTF128  $0x01, X5, Y1, Y8
+	VMOVUPS      Y8, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VMOVUPS      Y3, (DI)
+	VPERM2F128   $0x31, Y4, Y0, Y0
+	VMOVUPS      Y0, (DI)(CX*1)
+	VPERM2F128   $0x31, Y6, Y2, Y0
+	VMOVUPS      Y0, (DI)(CX*2)
+	VPERM2F128   $0x31, Y5, Y1, Y0
+	VMOVUPS      Y0, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000540, BX
+	ADDQ   $0x20, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x000000a8, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x02, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func boundF32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, SSE
+TEXT ·boundF32AVX512(SB), NOSPLIT, $40-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+	STMXCSR   32(SP)
+	MOVL      32(SP), DX
+	ANDL      $-9, DX
+	MOVL      DX, 32(SP)
+	LDMXCSR   32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    tail
+
+step:
+	CMPQ             R9, $0x10
+	JL               tail
+	MOVQ             (DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VMOVUPS          (SI)(BX*4), Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, Z3
+	MOVQ             168(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VMOVUPS          (SI)(BX*4), Z2
+	VBROADCASTSS     304(DX), Z4
+	VMAXPS           Z2, Z4, Z2
+	VBROADCASTSS     312(DX), Z4
+	VMINPS           Z2, Z4, Z2
+	VBROADCASTSS     192(DX), Z4
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, Z4
+	MOVQ             336(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VMOVUPS          (SI)(BX*4), Z2
+	VBROADCASTSS     472(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     480(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     360(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, Z5
+	MOVQ             504(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VMOVUPS          (SI)(BX*4), Z2
+	VBROADCASTSS     640(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     648(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     528(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, Z6
+	MOVQ             672(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VMOVUPS          (SI)(BX*4), Z2
+	VBROADCASTSS     808(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     816(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     696(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, Z7
+	MOVQ             840(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VMOVUPS          (SI)(BX*4), Z2
+	VBROADCASTSS     976(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     984(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     864(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, Z8
+	MOVQ             1008(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VMOVUPS          (SI)(BX*4), Z2
+	VBROADCASTSS     1144(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     1152(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     1032(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, Z9
+	MOVQ             1176(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VMOVUPS          (SI)(BX*4), Z2
+	VBROADCASTSS     1312(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1320(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1200(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, Z10
+	VUNPCKLPS        Z4, Z3, Z2
+	VUNPCKHPS        Z4, Z3, Z3
+	VUNPCKLPS        Z6, Z5, Z4
+	VUNPCKHPS        Z6, Z5, Z6
+	VUNPCKLPD        Z4, Z2, Z5
+	VUNPCKHPD        Z4, Z2, Z2
+	VUNPCKLPD        Z6, Z3, Z4
+	VUNPCKHPD        Z6, Z3, Z3
+	VUNPCKLPS        Z8, Z7, Z6
+	VUNPCKHPS        Z8, Z7, Z7
+	VUNPCKLPS        Z10, Z9, Z8
+	VUNPCKHPS        Z10, Z9, Z10
+	VUNPCKLPD        Z8, Z6, Z9
+	VUNPCKHPD        Z8, Z6, Z6
+	VUNPCKLPD        Z10, Z7, Z8
+	VUNPCKHPD        Z10, Z7, Z7
+	VMOVAPS          Z5, Z10
+	VPERMT2PD        Z9, Z0, Z10
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z2, Z9
+	VPERMT2PD        Z6, Z0, Z9
+	VPERMT2PD        Z6, Z1, Z2
+	VMOVAPS          Z4, Z6
+	VPERMT2PD        Z8, Z0, Z6
+	VPERMT2PD        Z8, Z1, Z4
+	VMOVAPS          Z3, Z8
+	VPERMT2PD        Z7, Z0, Z8
+	VPERMT2PD        Z7, Z1, Z3
+	VMOVUPS          Y10, K2, (DI)
+	VMOVUPS          Y9, K2, (DI)(AX*1)
+	VMOVUPS          Y6, K2, (DI)(AX*2)
+	VMOVUPS          Y8, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VEXTRACTF32X8    $0x01, Z10, (DI)
+	VEXTRACTF32X8    $0x01, Z9, (DI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z6, (DI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z8, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VMOVUPS          Y5, K2, (DI)
+	VMOVUPS          Y2, K2, (DI)(AX*1)
+	VMOVUPS          Y4, K2, (DI)(AX*2)
+	VMOVUPS          Y3, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VEXTRACTF32X8    $0x01, Z5, (DI)
+	VEXTRACTF32X8    $0x01, Z2, (DI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z4, (DI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	ADDQ             $0x10, BX
+	SUBQ             $0x10, R9
+	JMP              step
+
+tail:
+	TESTQ            R9, R9
+	JZ               next
+	MOVQ             $-1, SI
+	BZHIQ            R9, SI, SI
+	KMOVW            SI, K1
+	MOVQ             (DX), SI
+	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
+	MOVQ             168(DX), SI
+	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	VBROADCASTSS     304(DX), Z4
+	VMAXPS           Z2, Z4, Z2
+	VBROADCASTSS     312(DX), Z4
+	VMINPS           Z2, Z4, Z2
+	VBROADCASTSS     192(DX), Z4
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z4
+	MOVQ             336(DX), SI
+	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	VBROADCASTSS     472(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     480(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     360(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z5
+	MOVQ             504(DX), SI
+	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	VBROADCASTSS     640(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     648(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     528(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z6
+	MOVQ             672(DX), SI
+	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	VBROADCASTSS     808(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     816(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     696(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z7
+	MOVQ             840(DX), SI
+	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	VBROADCASTSS     976(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     984(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     864(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z8
+	MOVQ             1008(DX), SI
+	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	VBROADCASTSS     1144(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     1152(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     1032(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z9
+	MOVQ             1176(DX), SI
+	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	VBROADCASTSS     1312(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1320(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1200(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z10
+	VUNPCKLPS        Z4, Z3, Z2
+	VUNPCKHPS        Z4, Z3, Z3
+	VUNPCKLPS        Z6, Z5, Z4
+	VUNPCKHPS        Z6, Z5, Z6
+	VUNPCKLPD        Z4, Z2, Z5
+	VUNPCKHPD        Z4, Z2, Z2
+	VUNPCKLPD        Z6, Z3, Z4
+	VUNPCKHPD        Z6, Z3, Z3
+	VUNPCKLPS        Z8, Z7, Z6
+	VUNPCKHPS        Z8, Z7, Z7
+	VUNPCKLPS        Z10, Z9, Z8
+	VUNPCKHPS        Z10, Z9, Z10
+	VUNPCKLPD        Z8, Z6, Z9
+	VUNPCKHPD        Z8, Z6, Z6
+	VUNPCKLPD        Z10, Z7, Z8
+	VUNPCKHPD        Z10, Z7, Z7
+	VMOVAPS          Z5, Z10
+	VPERMT2PD        Z9, Z0, Z10
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z2, Z9
+	VPERMT2PD        Z6, Z0, Z9
+	VPERMT2PD        Z6, Z1, Z2
+	VMOVAPS          Z4, Z6
+	VPERMT2PD        Z8, Z0, Z6
+	VPERMT2PD        Z8, Z1, Z4
+	VMOVAPS          Z3, Z8
+	VPERMT2PD        Z7, Z0, Z8
+	VPERMT2PD        Z7, Z1, Z3
+	VMOVUPS          Y10, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y9, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y6, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y8, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z10, Y7
+	VMOVUPS          Y7, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z9, Y7
+	VMOVUPS          Y7, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z6, Y6
+	VMOVUPS          Y6, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z8, Y6
+	VMOVUPS          Y6, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y5, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y3, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z5, Y5
+	VMOVUPS          Y5, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z2, Y2
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z4, Y2
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z3, Y2
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	ADDQ             $0x10, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x20, R10
+	SUBQ    $0x08, R8
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func boundF32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+, SSE
+TEXT ·boundF32ValidAVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
+
+step:
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*4), Y1
+	VBROADCASTSS 136(BX), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS 144(BX), Y2
+	VMINPS       Y1, Y2, Y1
+	VBROADCASTSS 24(BX), Y2
+	VPSLLVD      40(BX), Y0, Y0
+	VCMPPS       $0x07, Y1, Y1, Y4
+	VBROADCASTSD 152(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VANDPS       Y4, Y0, Y0
+	VBLENDVPS    Y0, Y1, Y2, Y0
+	MOVQ         168(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         176(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VMOVUPS      (R10)(AX*4), Y2
+	VBROADCASTSS 304(BX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 312(BX), Y3
+	VMINPS       Y2, Y3, Y2
+	VBROADCASTSS 192(BX), Y3
+	VPSLLVD      208(BX), Y1, Y1
+	VCMPPS       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 320(BX), Y4
+	VORPS        Y4, Y5, Y5
+	VANDPS       Y5, Y1, Y1
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	MOVQ         336(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         344(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VMOVUPS      (R10)(AX*4), Y3
+	VBROADCASTSS 472(BX), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS 480(BX), Y4
+	VMINPS       Y3, Y4, Y3
+	VBROADCASTSS 360(BX), Y4
+	VPSLLVD      376(BX), Y2, Y2
+	VCMPPS       $0x07, Y3, Y3, Y6
+	VBROADCASTSD 488(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y2
+	MOVQ         504(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         512(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VMOVUPS      (R10)(AX*4), Y4
+	VBROADCASTSS 640(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 648(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 528(BX), Y5
+	VPSLLVD      544(BX), Y3, Y3
+	VCMPPS       $0x07, Y4, Y4, Y7
+	VBROADCASTSD 656(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VANDPS       Y7, Y3, Y3
+	VBLENDVPS    Y3, Y4, Y5, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y0
+	VUNPCKLPS    Y3, Y2, Y1
+	VUNPCKHPS    Y3, Y2, Y3
+	VUNPCKLPD    Y1, Y4, Y2
+	VUNPCKHPD    Y1, Y4, Y1
+	VUNPCKLPD    Y3, Y0, Y4
+	VUNPCKHPD    Y3, Y0, Y0
+	MOVQ         672(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         680(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VMOVUPS      (R10)(AX*4), Y5
+	VBROADCASTSS 808(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 816(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 696(BX), Y6
+	VPSLLVD      712(BX), Y3, Y3
+	VCMPPS       $0x07, Y5, Y5, Y8
+	VBROADCASTSD 824(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y3, Y3
+	VBLENDVPS    Y3, Y5, Y6, Y3
+	MOVQ         840(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         848(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y5
+	VMOVUPS      (R10)(AX*4), Y6
+	VBROADCASTSS 976(BX), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS 984(BX), Y7
+	VMINPS       Y6, Y7, Y6
+	VBROADCASTSS 864(BX), Y7
+	VPSLLVD      880(BX), Y5, Y5
+	VCMPPS       $0x07, Y6, Y6, Y9
+	VBROADCASTSD 992(BX), Y8
+	VORPS        Y8, Y9, Y9
+	VANDPS       Y9, Y5, Y5
+	VBLENDVPS    Y5, Y6, Y7, Y5
+	MOVQ         1008(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         1016(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y6
+	VMOVUPS      (R10)(AX*4), Y7
+	VBROADCASTSS 1144(BX), Y8
+	VMAXPS       Y7, Y8, Y7
+	VBROADCASTSS 1152(BX), Y8
+	VMINPS       Y7, Y8, Y7
+	VBROADCASTSS 1032(BX), Y8
+	VPSLLVD      1048(BX), Y6, Y6
+	VCMPPS       $0x07, Y7, Y7, Y10
+	VBROADCASTSD 1160(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y6, Y6
+	VBLENDVPS    Y6, Y7, Y8, Y6
+	MOVQ         1176(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         1184(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y7
+	VMOVUPS      (R10)(AX*4), Y8
+	VBROADCASTSS 1312(BX), Y9
+	VMAXPS       Y8, Y9, Y8
+	VBROADCASTSS 1320(BX), Y9
+	VMINPS       Y8, Y9, Y8
+	VBROADCASTSS 1200(BX), Y9
+	VPSLLVD      1216(BX), Y7, Y7
+	VCMPPS       $0x07, Y8, Y8, Y11
+	VBROADCASTSD 1328(BX), Y10
+	VORPS        Y10, Y11, Y11
+	VANDPS       Y11, Y7, Y7
+	VBLENDVPS    Y7, Y8, Y9, Y7
+	VUNPCKLPS    Y5, Y3, Y8
+	VUNPCKHPS    Y5, Y3, Y3
+	VUNPCKLPS    Y7, Y6, Y5
+	VUNPCKHPS    Y7, Y6, Y7
+	VUNPCKLPD    Y5, Y8, Y6
+	VUNPCKHPD    Y5, Y8, Y5
+	VUNPCKLPD    Y7, Y3, Y8
+	VUNPCKHPD    Y7, Y3, Y3
+	VINSERTF128  $0x01, X6, Y2, Y7
+	VMOVUPS      Y7, (R8)
+	VINSERTF128  $0x01, X5, Y1, Y7
+	VMOVUPS      Y7, (R8)(CX*1)
+	VINSERTF128  $0x01, X8, Y4, Y7
+	VMOVUPS      Y7, (R8)(CX*2)
+	VINSERTF128  $0x01, X3, Y0, Y7
+	VMOVUPS      Y7, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	VPERM2F128   $0x31, Y6, Y2, Y2
+	VMOVUPS      Y2, (R8)
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPS      Y1, (R8)(CX*1)
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VMOVUPS      Y1, (R8)(CX*2)
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VMOVUPS      Y0, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JLE          next
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (BX), R10
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*4), Y1
+	VBROADCASTSS 136(BX), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS 144(BX), Y2
+	VMINPS       Y1, Y2, Y1
+	VBROADCASTSS 24(BX), Y2
+	VPSLLVD      40(BX), Y0, Y0
+	VCMPPS       $0x07, Y1, Y1, Y4
+	VBROADCASTSD 152(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VANDPS       Y4, Y0, Y0
+	VBLENDVPS    Y0, Y1, Y2, Y0
+	MOVQ         168(BX), R10
+	MOVQ         176(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VMOVUPS      (R10)(AX*4), Y2
+	VBROADCASTSS 304(BX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 312(BX), Y3
+	VMINPS       Y2, Y3, Y2
+	VBROADCASTSS 192(BX), Y3
+	VPSLLVD      208(BX), Y1, Y1
+	VCMPPS       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 320(BX), Y4
+	VORPS        Y4, Y5, Y5
+	VANDPS       Y5, Y1, Y1
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	MOVQ         336(BX), R10
+	MOVQ         344(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VMOVUPS      (R10)(AX*4), Y3
+	VBROADCASTSS 472(BX), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS 480(BX), Y4
+	VMINPS       Y3, Y4, Y3
+	VBROADCASTSS 360(BX), Y4
+	VPSLLVD      376(BX), Y2, Y2
+	VCMPPS       $0x07, Y3, Y3, Y6
+	VBROADCASTSD 488(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y2
+	MOVQ         504(BX), R10
+	MOVQ         512(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VMOVUPS      (R10)(AX*4), Y4
+	VBROADCASTSS 640(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 648(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 528(BX), Y5
+	VPSLLVD      544(BX), Y3, Y3
+	VCMPPS       $0x07, Y4, Y4, Y7
+	VBROADCASTSD 656(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VANDPS       Y7, Y3, Y3
+	VBLENDVPS    Y3, Y4, Y5, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y0
+	VUNPCKLPS    Y3, Y2, Y1
+	VUNPCKHPS    Y3, Y2, Y3
+	VUNPCKLPD    Y1, Y4, Y2
+	VUNPCKHPD    Y1, Y4, Y1
+	VUNPCKLPD    Y3, Y0, Y4
+	VUNPCKHPD    Y3, Y0, Y0
+	MOVQ         672(BX), R10
+	MOVQ         680(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VMOVUPS      (R10)(AX*4), Y5
+	VBROADCASTSS 808(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 816(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 696(BX), Y6
+	VPSLLVD      712(BX), Y3, Y3
+	VCMPPS       $0x07, Y5, Y5, Y8
+	VBROADCASTSD 824(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y3, Y3
+	VBLENDVPS    Y3, Y5, Y6, Y3
+	MOVQ         840(BX), R10
+	MOVQ         848(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y5
+	VMOVUPS      (R10)(AX*4), Y6
+	VBROADCASTSS 976(BX), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS 984(BX), Y7
+	VMINPS       Y6, Y7, Y6
+	VBROADCASTSS 864(BX), Y7
+	VPSLLVD      880(BX), Y5, Y5
+	VCMPPS       $0x07, Y6, Y6, Y9
+	VBROADCASTSD 992(BX), Y8
+	VORPS        Y8, Y9, Y9
+	VANDPS       Y9, Y5, Y5
+	VBLENDVPS    Y5, Y6, Y7, Y5
+	MOVQ         1008(BX), R10
+	MOVQ         1016(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y6
+	VMOVUPS      (R10)(AX*4), Y7
+	VBROADCASTSS 1144(BX), Y8
+	VMAXPS       Y7, Y8, Y7
+	VBROADCASTSS 1152(BX), Y8
+	VMINPS       Y7, Y8, Y7
+	VBROADCASTSS 1032(BX), Y8
+	VPSLLVD      1048(BX), Y6, Y6
+	VCMPPS       $0x07, Y7, Y7, Y10
+	VBROADCASTSD 1160(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y6, Y6
+	VBLENDVPS    Y6, Y7, Y8, Y6
+	MOVQ         1176(BX), R10
+	MOVQ         1184(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y7
+	VMOVUPS      (R10)(AX*4), Y8
+	VBROADCASTSS 1312(BX), Y9
+	VMAXPS       Y8, Y9, Y8
+	VBROADCASTSS 1320(BX), Y9
+	VMINPS       Y8, Y9, Y8
+	VBROADCASTSS 1200(BX), Y9
+	VPSLLVD      1216(BX), Y7, Y7
+	VCMPPS       $0x07, Y8, Y8, Y11
+	VBROADCASTSD 1328(BX), Y10
+	VORPS        Y10, Y11, Y11
+	VANDPS       Y11, Y7, Y7
+	VBLENDVPS    Y7, Y8, Y9, Y7
+	VUNPCKLPS    Y5, Y3, Y8
+	VUNPCKHPS    Y5, Y3, Y3
+	VUNPCKLPS    Y7, Y6, Y5
+	VUNPCKHPS    Y7, Y6, Y7
+	VUNPCKLPD    Y5, Y8, Y6
+	VUNPCKHPD    Y5, Y8, Y5
+	VUNPCKLPD    Y7, Y3, Y8
+	VUNPCKHPD    Y7, Y3, Y3
+	VINSERTF128  $0x01, X6, Y2, Y7
+	VMOVUPS      Y7, (R8)
+	VINSERTF128  $0x01, X5, Y1, Y7
+	VMOVUPS      Y7, (R8)(CX*1)
+	VINSERTF128  $0x01, X8, Y4, Y7
+	VMOVUPS      Y7, (R8)(CX*2)
+	VINSERTF128  $0x01, X3, Y0, Y7
+	VMOVUPS      Y7, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	VPERM2F128   $0x31, Y6, Y2, Y2
+	VMOVUPS      Y2, (R8)
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPS      Y1, (R8)(CX*1)
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VMOVUPS      Y1, (R8)(CX*2)
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VMOVUPS      Y0, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000540, BX
+	ADDQ   $0x20, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x000000a8, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x02, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func boundF32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, SSE
+TEXT ·boundF32ValidAVX512(SB), NOSPLIT, $40-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+	STMXCSR   32(SP)
+	MOVL      32(SP), DX
+	ANDL      $-9, DX
+	MOVL      DX, 32(SP)
+	LDMXCSR   32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    tail
+
+step:
+	CMPQ             R10, $0x10
+	JL               tail
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             8(DX), R12
+	MOVQ             16(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (DI)(BX*4), Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             176(DX), R12
+	MOVQ             184(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (DI)(BX*4), Z2
+	VBROADCASTSS     304(DX), Z4
+	VMAXPS           Z2, Z4, Z2
+	VBROADCASTSS     312(DX), Z4
+	VMINPS           Z2, Z4, Z2
+	VBROADCASTSS     192(DX), Z4
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z4
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             344(DX), R12
+	MOVQ             352(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (DI)(BX*4), Z2
+	VBROADCASTSS     472(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     480(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     360(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z5
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             512(DX), R12
+	MOVQ             520(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (DI)(BX*4), Z2
+	VBROADCASTSS     640(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     648(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     528(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z6
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             680(DX), R12
+	MOVQ             688(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (DI)(BX*4), Z2
+	VBROADCASTSS     808(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     816(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     696(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z7
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             848(DX), R12
+	MOVQ             856(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (DI)(BX*4), Z2
+	VBROADCASTSS     976(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     984(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     864(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z8
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1016(DX), R12
+	MOVQ             1024(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (DI)(BX*4), Z2
+	VBROADCASTSS     1144(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     1152(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     1032(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z9
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1184(DX), R12
+	MOVQ             1192(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (DI)(BX*4), Z2
+	VBROADCASTSS     1312(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1320(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1200(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z10
+	VUNPCKLPS        Z4, Z3, Z2
+	VUNPCKHPS        Z4, Z3, Z3
+	VUNPCKLPS        Z6, Z5, Z4
+	VUNPCKHPS        Z6, Z5, Z6
+	VUNPCKLPD        Z4, Z2, Z5
+	VUNPCKHPD        Z4, Z2, Z2
+	VUNPCKLPD        Z6, Z3, Z4
+	VUNPCKHPD        Z6, Z3, Z3
+	VUNPCKLPS        Z8, Z7, Z6
+	VUNPCKHPS        Z8, Z7, Z7
+	VUNPCKLPS        Z10, Z9, Z8
+	VUNPCKHPS        Z10, Z9, Z10
+	VUNPCKLPD        Z8, Z6, Z9
+	VUNPCKHPD        Z8, Z6, Z6
+	VUNPCKLPD        Z10, Z7, Z8
+	VUNPCKHPD        Z10, Z7, Z7
+	VMOVAPS          Z5, Z10
+	VPERMT2PD        Z9, Z0, Z10
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z2, Z9
+	VPERMT2PD        Z6, Z0, Z9
+	VPERMT2PD        Z6, Z1, Z2
+	VMOVAPS          Z4, Z6
+	VPERMT2PD        Z8, Z0, Z6
+	VPERMT2PD        Z8, Z1, Z4
+	VMOVAPS          Z3, Z8
+	VPERMT2PD        Z7, Z0, Z8
+	VPERMT2PD        Z7, Z1, Z3
+	VMOVUPS          Y10, K2, (R8)
+	VMOVUPS          Y9, K2, (R8)(AX*1)
+	VMOVUPS          Y6, K2, (R8)(AX*2)
+	VMOVUPS          Y8, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VEXTRACTF32X8    $0x01, Z10, (R8)
+	VEXTRACTF32X8    $0x01, Z9, (R8)(AX*1)
+	VEXTRACTF32X8    $0x01, Z6, (R8)(AX*2)
+	VEXTRACTF32X8    $0x01, Z8, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VMOVUPS          Y5, K2, (R8)
+	VMOVUPS          Y2, K2, (R8)(AX*1)
+	VMOVUPS          Y4, K2, (R8)(AX*2)
+	VMOVUPS          Y3, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VEXTRACTF32X8    $0x01, Z5, (R8)
+	VEXTRACTF32X8    $0x01, Z2, (R8)(AX*1)
+	VEXTRACTF32X8    $0x01, Z4, (R8)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	ADDQ             $0x10, BX
+	SUBQ             $0x10, R10
+	JMP              step
+
+tail:
+	TESTQ            R10, R10
+	JZ               next
+	MOVQ             $-1, DI
+	BZHIQ            R10, DI, DI
+	KMOVW            DI, K1
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), R12
+	MOVQ             8(DX), R13
+	MOVQ             16(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
+	MOVQ             168(DX), R12
+	MOVQ             176(DX), R13
+	MOVQ             184(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z2
+	VBROADCASTSS     304(DX), Z4
+	VMAXPS           Z2, Z4, Z2
+	VBROADCASTSS     312(DX), Z4
+	VMINPS           Z2, Z4, Z2
+	VBROADCASTSS     192(DX), Z4
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z4
+	MOVQ             336(DX), R12
+	MOVQ             344(DX), R13
+	MOVQ             352(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z2
+	VBROADCASTSS     472(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     480(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     360(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z5
+	MOVQ             504(DX), R12
+	MOVQ             512(DX), R13
+	MOVQ             520(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z2
+	VBROADCASTSS     640(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     648(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     528(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z6
+	MOVQ             672(DX), R12
+	MOVQ             680(DX), R13
+	MOVQ             688(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z2
+	VBROADCASTSS     808(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     816(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     696(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z7
+	MOVQ             840(DX), R12
+	MOVQ             848(DX), R13
+	MOVQ             856(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z2
+	VBROADCASTSS     976(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     984(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     864(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z8
+	MOVQ             1008(DX), R12
+	MOVQ             1016(DX), R13
+	MOVQ             1024(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z2
+	VBROADCASTSS     1144(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     1152(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     1032(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z9
+	MOVQ             1176(DX), R12
+	MOVQ             1184(DX), R13
+	MOVQ             1192(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z2
+	VBROADCASTSS     1312(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1320(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1200(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z10
+	VUNPCKLPS        Z4, Z3, Z2
+	VUNPCKHPS        Z4, Z3, Z3
+	VUNPCKLPS        Z6, Z5, Z4
+	VUNPCKHPS        Z6, Z5, Z6
+	VUNPCKLPD        Z4, Z2, Z5
+	VUNPCKHPD        Z4, Z2, Z2
+	VUNPCKLPD        Z6, Z3, Z4
+	VUNPCKHPD        Z6, Z3, Z3
+	VUNPCKLPS        Z8, Z7, Z6
+	VUNPCKHPS        Z8, Z7, Z7
+	VUNPCKLPS        Z10, Z9, Z8
+	VUNPCKHPS        Z10, Z9, Z10
+	VUNPCKLPD        Z8, Z6, Z9
+	VUNPCKHPD        Z8, Z6, Z6
+	VUNPCKLPD        Z10, Z7, Z8
+	VUNPCKHPD        Z10, Z7, Z7
+	VMOVAPS          Z5, Z10
+	VPERMT2PD        Z9, Z0, Z10
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z2, Z9
+	VPERMT2PD        Z6, Z0, Z9
+	VPERMT2PD        Z6, Z1, Z2
+	VMOVAPS          Z4, Z6
+	VPERMT2PD        Z8, Z0, Z6
+	VPERMT2PD        Z8, Z1, Z4
+	VMOVAPS          Z3, Z8
+	VPERMT2PD        Z7, Z0, Z8
+	VPERMT2PD        Z7, Z1, Z3
+	VMOVUPS          Y10, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y9, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y6, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y8, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z10, Y7
+	VMOVUPS          Y7, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z9, Y7
+	VMOVUPS          Y7, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z6, Y6
+	VMOVUPS          Y6, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z8, Y6
+	VMOVUPS          Y6, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y5, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y3, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z5, Y5
+	VMOVUPS          Y5, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z2, Y2
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z4, Y2
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z3, Y2
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	ADDQ             $0x10, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x20, R11
+	SUBQ    $0x08, R9
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func boundF64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, CMOV, MMX+, SSE
+TEXT ·boundF64AVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ         672(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 808(BX), Y2
+	VBROADCASTSD 816(BX), Y3
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y3, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y3, Y1
+	VBROADCASTSD 696(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y4
+	VBROADCASTSD 824(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VBLENDVPD    Y4, Y0, Y2, Y4
+	VCMPPD       $0x07, Y1, Y1, Y3
+	VBROADCASTSD 824(BX), Y0
+	VORPS        Y0, Y3, Y3
+	VBLENDVPD    Y3, Y1, Y2, Y3
+	MOVQ         840(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 976(BX), Y2
+	VBROADCASTSD 984(BX), Y5
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y5, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y5, Y1
+	VBROADCASTSD 864(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 992(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VBLENDVPD    Y6, Y0, Y2, Y6
+	VCMPPD       $0x07, Y1, Y1, Y5
+	VBROADCASTSD 992(BX), Y0
+	VORPS        Y0, Y5, Y5
+	VBLENDVPD    Y5, Y1, Y2, Y5
+	MOVQ         1008(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 1144(BX), Y2
+	VBROADCASTSD 1152(BX), Y7
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y7, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y7, Y1
+	VBROADCASTSD 1032(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y8
+	VBROADCASTSD 1160(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VBLENDVPD    Y8, Y0, Y2, Y8
+	VCMPPD       $0x07, Y1, Y1, Y7
+	VBROADCASTSD 1160(BX), Y0
+	VORPS        Y0, Y7, Y7
+	VBLENDVPD    Y7, Y1, Y2, Y7
+	MOVQ         1176(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 1312(BX), Y2
+	VBROADCASTSD 1320(BX), Y9
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y9, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y9, Y1
+	VBROADCASTSD 1200(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y10
+	VBROADCASTSD 1328(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VBLENDVPD    Y10, Y0, Y2, Y10
+	VCMPPD       $0x07, Y1, Y1, Y9
+	VBROADCASTSD 1328(BX), Y0
+	VORPS        Y0, Y9, Y9
+	VBLENDVPD    Y9, Y1, Y2, Y9
+	VUNPCKLPD    Y6, Y4, Y0
+	VUNPCKHPD    Y6, Y4, Y1
+	VUNPCKLPD    Y10, Y8, Y2
+	VUNPCKHPD    Y10, Y8, Y8
+	VINSERTF128  $0x01, X2, Y0, Y4
+	VINSERTF128  $0x01, X8, Y1, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y8, Y1, Y1
+	VMOVUPD      Y4, 32(DI)
+	VMOVUPD      Y6, 32(DI)(CX*1)
+	VMOVUPD      Y0, 32(DI)(CX*2)
+	VMOVUPD      Y1, 32(DI)(DX*1)
+	LEAQ         (DI)(CX*4), R9
+	VUNPCKLPD    Y5, Y3, Y0
+	VUNPCKHPD    Y5, Y3, Y1
+	VUNPCKLPD    Y9, Y7, Y2
+	VUNPCKHPD    Y9, Y7, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, 32(R9)
+	VMOVUPD      Y4, 32(R9)(CX*1)
+	VMOVUPD      Y0, 32(R9)(CX*2)
+	VMOVUPD      Y1, 32(R9)(DX*1)
+	MOVQ         (BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 136(BX), Y2
+	VBROADCASTSD 144(BX), Y3
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y3, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y3, Y1
+	VBROADCASTSD 24(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y4
+	VBROADCASTSD 152(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VBLENDVPD    Y4, Y0, Y2, Y4
+	VCMPPD       $0x07, Y1, Y1, Y3
+	VBROADCASTSD 152(BX), Y0
+	VORPS        Y0, Y3, Y3
+	VBLENDVPD    Y3, Y1, Y2, Y3
+	MOVQ         168(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 304(BX), Y2
+	VBROADCASTSD 312(BX), Y5
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y5, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y5, Y1
+	VBROADCASTSD 192(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 320(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VBLENDVPD    Y6, Y0, Y2, Y6
+	VCMPPD       $0x07, Y1, Y1, Y5
+	VBROADCASTSD 320(BX), Y0
+	VORPS        Y0, Y5, Y5
+	VBLENDVPD    Y5, Y1, Y2, Y5
+	MOVQ         336(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 472(BX), Y2
+	VBROADCASTSD 480(BX), Y7
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y7, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y7, Y1
+	VBROADCASTSD 360(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y8
+	VBROADCASTSD 488(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VBLENDVPD    Y8, Y0, Y2, Y8
+	VCMPPD       $0x07, Y1, Y1, Y7
+	VBROADCASTSD 488(BX), Y0
+	VORPS        Y0, Y7, Y7
+	VBLENDVPD    Y7, Y1, Y2, Y7
+	MOVQ         504(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 640(BX), Y2
+	VBROADCASTSD 648(BX), Y9
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y9, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y9, Y1
+	VBROADCASTSD 528(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y10
+	VBROADCASTSD 656(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VBLENDVPD    Y10, Y0, Y2, Y10
+	VCMPPD       $0x07, Y1, Y1, Y9
+	VBROADCASTSD 656(BX), Y0
+	VORPS        Y0, Y9, Y9
+	VBLENDVPD    Y9, Y1, Y2, Y9
+	VUNPCKLPD    Y6, Y4, Y0
+	VUNPCKHPD    Y6, Y4, Y1
+	VUNPCKLPD    Y10, Y8, Y2
+	VUNPCKHPD    Y10, Y8, Y8
+	VINSERTF128  $0x01, X2, Y0, Y4
+	VINSERTF128  $0x01, X8, Y1, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y8, Y1, Y1
+	VMOVUPD      Y4, (DI)
+	VMOVUPD      Y6, (DI)(CX*1)
+	VMOVUPD      Y0, (DI)(CX*2)
+	VMOVUPD      Y1, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), R9
+	VUNPCKLPD    Y5, Y3, Y0
+	VUNPCKHPD    Y5, Y3, Y1
+	VUNPCKLPD    Y9, Y7, Y2
+	VUNPCKHPD    Y9, Y7, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, (R9)
+	VMOVUPD      Y4, (R9)(CX*1)
+	VMOVUPD      Y0, (R9)(CX*2)
+	VMOVUPD      Y1, (R9)(DX*1)
+	LEAQ         (DI)(CX*8), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000540, BX
+	ADDQ         $0x40, SI
+	MOVQ         $0x0000000000000008, DI
+	SUBQ         32(SP), DI
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x000000a8, DI, AX
+	SUBQ         AX, BX
+	SHLQ         $0x03, DI
+	SUBQ         DI, SI
+	JMP          columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func boundF64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+, SSE
+TEXT ·boundF64AVX512(SB), NOSPLIT, $40-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), AX
+	LEAQ    (AX)(AX*2), CX
+	KXORW   K1, K1, K1
+	STMXCSR 32(SP)
+	MOVL    32(SP), DX
+	ANDL    $-9, DX
+	MOVL    DX, 32(SP)
+	LDMXCSR 32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    tail
+
+step:
+	CMPQ             R9, $0x08
+	JL               tail
+	MOVQ             (DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, Z1
+	MOVQ             168(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, Z2
+	MOVQ             336(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, Z3
+	MOVQ             504(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, Z4
+	MOVQ             672(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, Z5
+	MOVQ             840(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, Z6
+	MOVQ             1008(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, Z7
+	MOVQ             1176(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (DI)
+	VMOVUPD          Z5, K2, (DI)(AX*1)
+	VMOVUPD          Z6, K2, (DI)(AX*2)
+	VMOVUPD          Z7, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VMOVUPD          Z2, K2, (DI)
+	VMOVUPD          Z3, K2, (DI)(AX*1)
+	VMOVUPD          Z0, K2, (DI)(AX*2)
+	VMOVUPD          Z1, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	ADDQ             $0x08, BX
+	SUBQ             $0x08, R9
+	JMP              step
+
+tail:
+	TESTQ            R9, R9
+	JZ               next
+	MOVQ             $-1, SI
+	BZHIQ            R9, SI, SI
+	KMOVW            SI, K1
+	MOVQ             (DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	MOVQ             168(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
+	MOVQ             336(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
+	MOVQ             504(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
+	MOVQ             672(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
+	MOVQ             840(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
+	MOVQ             1008(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
+	MOVQ             1176(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z5, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z6, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z7, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z3, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z0, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z1, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	ADDQ             $0x08, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x40, R10
+	SUBQ    $0x08, R8
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func boundF64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, MMX+, SSE
+TEXT ·boundF64ValidAVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
+
+step:
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         672(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         680(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*8), Y1
+	VMOVUPS      32(R10)(AX*8), Y2
+	VBROADCASTSD 808(BX), Y3
+	VBROADCASTSD 816(BX), Y4
+	VMAXPD       Y1, Y3, Y1
+	VMINPD       Y1, Y4, Y1
+	VMAXPD       Y2, Y3, Y2
+	VMINPD       Y2, Y4, Y2
+	VBROADCASTSD 696(BX), Y3
+	VPSLLVD      712(BX), Y0, Y4
+	VCMPPD       $0x07, Y1, Y1, Y6
+	VBROADCASTSD 824(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      744(BX), Y0, Y0
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 824(BX), Y1
+	VORPS        Y1, Y5, Y5
+	VANDPS       Y5, Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         840(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         848(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VMOVUPS      (R10)(AX*8), Y2
+	VMOVUPS      32(R10)(AX*8), Y3
+	VBROADCASTSD 976(BX), Y5
+	VBROADCASTSD 984(BX), Y6
+	VMAXPD       Y2, Y5, Y2
+	VMINPD       Y2, Y6, Y2
+	VMAXPD       Y3, Y5, Y3
+	VMINPD       Y3, Y6, Y3
+	VBROADCASTSD 864(BX), Y5
+	VPSLLVD      880(BX), Y1, Y6
+	VCMPPD       $0x07, Y2, Y2, Y8
+	VBROADCASTSD 992(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y6, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      912(BX), Y1, Y1
+	VCMPPD       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 992(BX), Y2
+	VORPS        Y2, Y7, Y7
+	VANDPS       Y7, Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         1008(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         1016(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VMOVUPS      (R10)(AX*8), Y3
+	VMOVUPS      32(R10)(AX*8), Y5
+	VBROADCASTSD 1144(BX), Y7
+	VBROADCASTSD 1152(BX), Y8
+	VMAXPD       Y3, Y7, Y3
+	VMINPD       Y3, Y8, Y3
+	VMAXPD       Y5, Y7, Y5
+	VMINPD       Y5, Y8, Y5
+	VBROADCASTSD 1032(BX), Y7
+	VPSLLVD      1048(BX), Y2, Y8
+	VCMPPD       $0x07, Y3, Y3, Y10
+	VBROADCASTSD 1160(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y8, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      1080(BX), Y2, Y2
+	VCMPPD       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 1160(BX), Y3
+	VORPS        Y3, Y9, Y9
+	VANDPS       Y9, Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         1176(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         1184(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VMOVUPS      (R10)(AX*8), Y5
+	VMOVUPS      32(R10)(AX*8), Y7
+	VBROADCASTSD 1312(BX), Y9
+	VBROADCASTSD 1320(BX), Y10
+	VMAXPD       Y5, Y9, Y5
+	VMINPD       Y5, Y10, Y5
+	VMAXPD       Y7, Y9, Y7
+	VMINPD       Y7, Y10, Y7
+	VBROADCASTSD 1200(BX), Y9
+	VPSLLVD      1216(BX), Y3, Y10
+	VCMPPD       $0x07, Y5, Y5, Y12
+	VBROADCASTSD 1328(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y10, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      1248(BX), Y3, Y3
+	VCMPPD       $0x07, Y7, Y7, Y11
+	VBROADCASTSD 1328(BX), Y5
+	VORPS        Y5, Y11, Y11
+	VANDPS       Y11, Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, 32(R8)
+	VMOVUPD      Y8, 32(R8)(CX*1)
+	VMOVUPD      Y5, 32(R8)(CX*2)
+	VMOVUPD      Y4, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, 32(R10)
+	VMOVUPD      Y3, 32(R10)(CX*1)
+	VMOVUPD      Y1, 32(R10)(CX*2)
+	VMOVUPD      Y0, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*8), Y1
+	VMOVUPS      32(R10)(AX*8), Y2
+	VBROADCASTSD 136(BX), Y3
+	VBROADCASTSD 144(BX), Y4
+	VMAXPD       Y1, Y3, Y1
+	VMINPD       Y1, Y4, Y1
+	VMAXPD       Y2, Y3, Y2
+	VMINPD       Y2, Y4, Y2
+	VBROADCASTSD 24(BX), Y3
+	VPSLLVD      40(BX), Y0, Y4
+	VCMPPD       $0x07, Y1, Y1, Y6
+	VBROADCASTSD 152(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      72(BX), Y0, Y0
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(BX), Y1
+	VORPS        Y1, Y5, Y5
+	VANDPS       Y5, Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         168(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         176(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VMOVUPS      (R10)(AX*8), Y2
+	VMOVUPS      32(R10)(AX*8), Y3
+	VBROADCASTSD 304(BX), Y5
+	VBROADCASTSD 312(BX), Y6
+	VMAXPD       Y2, Y5, Y2
+	VMINPD       Y2, Y6, Y2
+	VMAXPD       Y3, Y5, Y3
+	VMINPD       Y3, Y6, Y3
+	VBROADCASTSD 192(BX), Y5
+	VPSLLVD      208(BX), Y1, Y6
+	VCMPPD       $0x07, Y2, Y2, Y8
+	VBROADCASTSD 320(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y6, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      240(BX), Y1, Y1
+	VCMPPD       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 320(BX), Y2
+	VORPS        Y2, Y7, Y7
+	VANDPS       Y7, Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         336(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         344(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VMOVUPS      (R10)(AX*8), Y3
+	VMOVUPS      32(R10)(AX*8), Y5
+	VBROADCASTSD 472(BX), Y7
+	VBROADCASTSD 480(BX), Y8
+	VMAXPD       Y3, Y7, Y3
+	VMINPD       Y3, Y8, Y3
+	VMAXPD       Y5, Y7, Y5
+	VMINPD       Y5, Y8, Y5
+	VBROADCASTSD 360(BX), Y7
+	VPSLLVD      376(BX), Y2, Y8
+	VCMPPD       $0x07, Y3, Y3, Y10
+	VBROADCASTSD 488(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y8, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      408(BX), Y2, Y2
+	VCMPPD       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 488(BX), Y3
+	VORPS        Y3, Y9, Y9
+	VANDPS       Y9, Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         504(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         512(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VMOVUPS      (R10)(AX*8), Y5
+	VMOVUPS      32(R10)(AX*8), Y7
+	VBROADCASTSD 640(BX), Y9
+	VBROADCASTSD 648(BX), Y10
+	VMAXPD       Y5, Y9, Y5
+	VMINPD       Y5, Y10, Y5
+	VMAXPD       Y7, Y9, Y7
+	VMINPD       Y7, Y10, Y7
+	VBROADCASTSD 528(BX), Y9
+	VPSLLVD      544(BX), Y3, Y10
+	VCMPPD       $0x07, Y5, Y5, Y12
+	VBROADCASTSD 656(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y10, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      576(BX), Y3, Y3
+	VCMPPD       $0x07, Y7, Y7, Y11
+	VBROADCASTSD 656(BX), Y5
+	VORPS        Y5, Y11, Y11
+	VANDPS       Y11, Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, (R8)
+	VMOVUPD      Y8, (R8)(CX*1)
+	VMOVUPD      Y5, (R8)(CX*2)
+	VMOVUPD      Y4, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, (DI)
+	VMOVUPD      Y3, (DI)(CX*1)
+	VMOVUPD      Y1, (DI)(CX*2)
+	VMOVUPD      Y0, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000540, BX
+	ADDQ         $0x40, SI
+	MOVQ         $0x0000000000000008, DI
+	SUBQ         32(SP), DI
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x000000a8, DI, AX
+	SUBQ         AX, BX
+	SHLQ         $0x03, DI
+	SUBQ         DI, SI
+	JMP          columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func boundF64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+, SSE
+TEXT ·boundF64ValidAVX512(SB), NOSPLIT, $40-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), AX
+	LEAQ    (AX)(AX*2), CX
+	KXORW   K1, K1, K1
+	STMXCSR 32(SP)
+	MOVL    32(SP), DX
+	ANDL    $-9, DX
+	MOVL    DX, 32(SP)
+	LDMXCSR 32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    tail
+
+step:
+	CMPQ             R10, $0x08
+	JL               tail
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             8(DX), R12
+	MOVQ             16(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             176(DX), R12
+	MOVQ             184(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             344(DX), R12
+	MOVQ             352(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             512(DX), R12
+	MOVQ             520(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             680(DX), R12
+	MOVQ             688(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             848(DX), R12
+	MOVQ             856(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             1016(DX), R12
+	MOVQ             1024(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             1184(DX), R12
+	MOVQ             1192(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (R8)
+	VMOVUPD          Z5, K2, (R8)(AX*1)
+	VMOVUPD          Z6, K2, (R8)(AX*2)
+	VMOVUPD          Z7, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VMOVUPD          Z2, K2, (R8)
+	VMOVUPD          Z3, K2, (R8)(AX*1)
+	VMOVUPD          Z0, K2, (R8)(AX*2)
+	VMOVUPD          Z1, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	ADDQ             $0x08, BX
+	SUBQ             $0x08, R10
+	JMP              step
+
+tail:
+	TESTQ            R10, R10
+	JZ               next
+	MOVQ             $-1, DI
+	BZHIQ            R10, DI, DI
+	KMOVW            DI, K1
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), R12
+	MOVQ             8(DX), R13
+	MOVQ             16(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	MOVQ             168(DX), R12
+	MOVQ             176(DX), R13
+	MOVQ             184(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
+	MOVQ             336(DX), R12
+	MOVQ             344(DX), R13
+	MOVQ             352(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
+	MOVQ             504(DX), R12
+	MOVQ             512(DX), R13
+	MOVQ             520(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
+	MOVQ             672(DX), R12
+	MOVQ             680(DX), R13
+	MOVQ             688(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
+	MOVQ             840(DX), R12
+	MOVQ             848(DX), R13
+	MOVQ             856(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
+	MOVQ             1008(DX), R12
+	MOVQ             1016(DX), R13
+	MOVQ             1024(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
+	MOVQ             1176(DX), R12
+	MOVQ             1184(DX), R13
+	MOVQ             1192(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z5, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z6, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z7, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z3, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z0, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z1, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	ADDQ             $0x08, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x40, R11
+	SUBQ    $0x08, R9
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineF32F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, CMOV, FMA3, MMX+, SSE
+TEXT ·affineF32F32AVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ         (BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 104(BX), Y2
+	VBROADCASTSD 112(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 120(BX), Y2
+	VBROADCASTSD 128(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 136(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 144(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 24(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y3
+	VBROADCASTSD 152(BX), Y2
+	VORPS        Y2, Y3, Y3
+	VBLENDVPS    Y3, Y0, Y1, Y3
+	MOVQ         168(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 272(BX), Y2
+	VBROADCASTSD 280(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 288(BX), Y2
+	VBROADCASTSD 296(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 304(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 312(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 192(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y5
+	VBROADCASTSD 320(BX), Y2
+	VORPS        Y2, Y5, Y5
+	VBLENDVPS    Y5, Y0, Y1, Y5
+	MOVQ         336(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 440(BX), Y2
+	VBROADCASTSD 448(BX), Y6
+	VFMADD213PD  Y6, Y2, Y0
+	VFMADD213PD  Y6, Y2, Y1
+	VBROADCASTSD 456(BX), Y2
+	VBROADCASTSD 464(BX), Y6
+	VFMADD213PD  Y6, Y2, Y0
+	VFMADD213PD  Y6, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 472(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 480(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 360(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 488(BX), Y2
+	VORPS        Y2, Y6, Y6
+	VBLENDVPS    Y6, Y0, Y1, Y6
+	MOVQ         504(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 608(BX), Y2
+	VBROADCASTSD 616(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 624(BX), Y2
+	VBROADCASTSD 632(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 640(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 648(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 528(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y7
+	VBROADCASTSD 656(BX), Y2
+	VORPS        Y2, Y7, Y7
+	VBLENDVPS    Y7, Y0, Y1, Y7
+	VUNPCKLPS    Y5, Y3, Y0
+	VUNPCKHPS    Y5, Y3, Y1
+	VUNPCKLPS    Y7, Y6, Y2
+	VUNPCKHPS    Y7, Y6, Y5
+	VUNPCKLPD    Y2, Y0, Y3
+	VUNPCKHPD    Y2, Y0, Y0
+	VUNPCKLPD    Y5, Y1, Y2
+	VUNPCKHPD    Y5, Y1, Y1
+	MOVQ         672(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTPS2PD    (R9)(AX*4), Y5
+	VCVTPS2PD    16(R9)(AX*4), Y6
+	VBROADCASTSD 776(BX), Y7
+	VBROADCASTSD 784(BX), Y8
+	VFMADD213PD  Y8, Y7, Y5
+	VFMADD213PD  Y8, Y7, Y6
+	VBROADCASTSD 792(BX), Y7
+	VBROADCASTSD 800(BX), Y8
+	VFMADD213PD  Y8, Y7, Y5
+	VFMADD213PD  Y8, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 808(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 816(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 696(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y8
+	VBROADCASTSD 824(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VBLENDVPS    Y8, Y5, Y6, Y8
+	MOVQ         840(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTPS2PD    (R9)(AX*4), Y5
+	VCVTPS2PD    16(R9)(AX*4), Y6
+	VBROADCASTSD 944(BX), Y7
+	VBROADCASTSD 952(BX), Y9
+	VFMADD213PD  Y9, Y7, Y5
+	VFMADD213PD  Y9, Y7, Y6
+	VBROADCASTSD 960(BX), Y7
+	VBROADCASTSD 968(BX), Y9
+	VFMADD213PD  Y9, Y7, Y5
+	VFMADD213PD  Y9, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 976(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 984(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 864(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 992(BX), Y7
+	VORPS        Y7, Y9, Y9
+	VBLENDVPS    Y9, Y5, Y6, Y9
+	MOVQ         1008(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTPS2PD    (R9)(AX*4), Y5
+	VCVTPS2PD    16(R9)(AX*4), Y6
+	VBROADCASTSD 1112(BX), Y7
+	VBROADCASTSD 1120(BX), Y10
+	VFMADD213PD  Y10, Y7, Y5
+	VFMADD213PD  Y10, Y7, Y6
+	VBROADCASTSD 1128(BX), Y7
+	VBROADCASTSD 1136(BX), Y10
+	VFMADD213PD  Y10, Y7, Y5
+	VFMADD213PD  Y10, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 1144(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 1152(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 1032(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y10
+	VBROADCASTSD 1160(BX), Y7
+	VORPS        Y7, Y10, Y10
+	VBLENDVPS    Y10, Y5, Y6, Y10
+	MOVQ         1176(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTPS2PD    (R9)(AX*4), Y5
+	VCVTPS2PD    16(R9)(AX*4), Y6
+	VBROADCASTSD 1280(BX), Y7
+	VBROADCASTSD 1288(BX), Y11
+	VFMADD213PD  Y11, Y7, Y5
+	VFMADD213PD  Y11, Y7, Y6
+	VBROADCASTSD 1296(BX), Y7
+	VBROADCASTSD 1304(BX), Y11
+	VFMADD213PD  Y11, Y7, Y5
+	VFMADD213PD  Y11, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 1312(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 1320(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 1200(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y11
+	VBROADCASTSD 1328(BX), Y7
+	VORPS        Y7, Y11, Y11
+	VBLENDVPS    Y11, Y5, Y6, Y11
+	VUNPCKLPS    Y9, Y8, Y5
+	VUNPCKHPS    Y9, Y8, Y6
+	VUNPCKLPS    Y11, Y10, Y7
+	VUNPCKHPS    Y11, Y10, Y9
+	VUNPCKLPD    Y7, Y5, Y8
+	VUNPCKHPD    Y7, Y5, Y5
+	VUNPCKLPD    Y9, Y6, Y7
+	VUNPCKHPD    Y9, Y6, Y6
+	VINSERTF128  $0x01, X8, Y3, Y9
+	VMOVUPS      Y9, (DI)
+	VINSERTF128  $0x01, X5, Y0, Y9
+	VMOVUPS      Y9, (DI)(CX*1)
+	VINSERTF128  $0x01, X7, Y2, Y9
+	VMOVUPS      Y9, (DI)(CX*2)
+	VINSERTF128  $0x01, X6, Y1, Y9
+	VMOVUPS      Y9, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	VPERM2F128   $0x31, Y8, Y3, Y3
+	VMOVUPS      Y3, (DI)
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPS      Y0, (DI)(CX*1)
+	VPERM2F128   $0x31, Y7, Y2, Y0
+	VMOVUPS      Y0, (DI)(CX*2)
+	VPERM2F128   $0x31, Y6, Y1, Y0
+	VMOVUPS      Y0, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JLE          next
+	MOVQ         (BX), R9
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 104(BX), Y2
+	VBROADCASTSD 112(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 120(BX), Y2
+	VBROADCASTSD 128(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 136(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 144(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 24(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y3
+	VBROADCASTSD 152(BX), Y2
+	VORPS        Y2, Y3, Y3
+	VBLENDVPS    Y3, Y0, Y1, Y3
+	MOVQ         168(BX), R9
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 272(BX), Y2
+	VBROADCASTSD 280(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 288(BX), Y2
+	VBROADCASTSD 296(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 304(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 312(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 192(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y5
+	VBROADCASTSD 320(BX), Y2
+	VORPS        Y2, Y5, Y5
+	VBLENDVPS    Y5, Y0, Y1, Y5
+	MOVQ         336(BX), R9
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 440(BX), Y2
+	VBROADCASTSD 448(BX), Y6
+	VFMADD213PD  Y6, Y2, Y0
+	VFMADD213PD  Y6, Y2, Y1
+	VBROADCASTSD 456(BX), Y2
+	VBROADCASTSD 464(BX), Y6
+	VFMADD213PD  Y6, Y2, Y0
+	VFMADD213PD  Y6, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 472(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 480(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 360(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 488(BX), Y2
+	VORPS        Y2, Y6, Y6
+	VBLENDVPS    Y6, Y0, Y1, Y6
+	MOVQ         504(BX), R9
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 608(BX), Y2
+	VBROADCASTSD 616(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 624(BX), Y2
+	VBROADCASTSD 632(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 640(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 648(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 528(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y7
+	VBROADCASTSD 656(BX), Y2
+	VORPS        Y2, Y7, Y7
+	VBLENDVPS    Y7, Y0, Y1, Y7
+	VUNPCKLPS    Y5, Y3, Y0
+	VUNPCKHPS    Y5, Y3, Y1
+	VUNPCKLPS    Y7, Y6, Y2
+	VUNPCKHPS    Y7, Y6, Y5
+	VUNPCKLPD    Y2, Y0, Y3
+	VUNPCKHPD    Y2, Y0, Y0
+	VUNPCKLPD    Y5, Y1, Y2
+	VUNPCKHPD    Y5, Y1, Y1
+	MOVQ         672(BX), R9
+	VCVTPS2PD    (R9)(AX*4), Y5
+	VCVTPS2PD    16(R9)(AX*4), Y6
+	VBROADCASTSD 776(BX), Y7
+	VBROADCASTSD 784(BX), Y8
+	VFMADD213PD  Y8, Y7, Y5
+	VFMADD213PD  Y8, Y7, Y6
+	VBROADCASTSD 792(BX), Y7
+	VBROADCASTSD 800(BX), Y8
+	VFMADD213PD  Y8, Y7, Y5
+	VFMADD213PD  Y8, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 808(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 816(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 696(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y8
+	VBROADCASTSD 824(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VBLENDVPS    Y8, Y5, Y6, Y8
+	MOVQ         840(BX), R9
+	VCVTPS2PD    (R9)(AX*4), Y5
+	VCVTPS2PD    16(R9)(AX*4), Y6
+	VBROADCASTSD 944(BX), Y7
+	VBROADCASTSD 952(BX), Y9
+	VFMADD213PD  Y9, Y7, Y5
+	VFMADD213PD  Y9, Y7, Y6
+	VBROADCASTSD 960(BX), Y7
+	VBROADCASTSD 968(BX), Y9
+	VFMADD213PD  Y9, Y7, Y5
+	VFMADD213PD  Y9, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 976(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 984(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 864(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 992(BX), Y7
+	VORPS        Y7, Y9, Y9
+	VBLENDVPS    Y9, Y5, Y6, Y9
+	MOVQ         1008(BX), R9
+	VCVTPS2PD    (R9)(AX*4), Y5
+	VCVTPS2PD    16(R9)(AX*4), Y6
+	VBROADCASTSD 1112(BX), Y7
+	VBROADCASTSD 1120(BX), Y10
+	VFMADD213PD  Y10, Y7, Y5
+	VFMADD213PD  Y10, Y7, Y6
+	VBROADCASTSD 1128(BX), Y7
+	VBROADCASTSD 1136(BX), Y10
+	VFMADD213PD  Y10, Y7, Y5
+	VFMADD213PD  Y10, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 1144(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 1152(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 1032(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y10
+	VBROADCASTSD 1160(BX), Y7
+	VORPS        Y7, Y10, Y10
+	VBLENDVPS    Y10, Y5, Y6, Y10
+	MOVQ         1176(BX), R9
+	VCVTPS2PD    (R9)(AX*4), Y5
+	VCVTPS2PD    16(R9)(AX*4), Y6
+	VBROADCASTSD 1280(BX), Y7
+	VBROADCASTSD 1288(BX), Y11
+	VFMADD213PD  Y11, Y7, Y5
+	VFMADD213PD  Y11, Y7, Y6
+	VBROADCASTSD 1296(BX), Y7
+	VBROADCASTSD 1304(BX), Y11
+	VFMADD213PD  Y11, Y7, Y5
+	VFMADD213PD  Y11, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 1312(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 1320(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 1200(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y11
+	VBROADCASTSD 1328(BX), Y7
+	VORPS        Y7, Y11, Y11
+	VBLENDVPS    Y11, Y5, Y6, Y11
+	VUNPCKLPS    Y9, Y8, Y5
+	VUNPCKHPS    Y9, Y8, Y6
+	VUNPCKLPS    Y11, Y10, Y7
+	VUNPCKHPS    Y11, Y10, Y9
+	VUNPCKLPD    Y7, Y5, Y8
+	VUNPCKHPD    Y7, Y5, Y5
+	VUNPCKLPD    Y9, Y6, Y7
+	VUNPCKHPD    Y9, Y6, Y6
+	VINSERTF128  $0x01, X8, Y3, Y9
+	VMOVUPS      Y9, (DI)
+	VINSERTF128  $0x01, X5, Y0, Y9
+	VMOVUPS      Y9, (DI)(CX*1)
+	VINSERTF128  $0x01, X7, Y2, Y9
+	VMOVUPS      Y9, (DI)(CX*2)
+	VINSERTF128  $0x01, X6, Y1, Y9
+	VMOVUPS      Y9, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	VPERM2F128   $0x31, Y8, Y3, Y3
+	VMOVUPS      Y3, (DI)
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPS      Y0, (DI)(CX*1)
+	VPERM2F128   $0x31, Y7, Y2, Y0
+	VMOVUPS      Y0, (DI)(CX*2)
+	VPERM2F128   $0x31, Y6, Y1, Y0
+	VMOVUPS      Y0, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000540, BX
+	ADDQ   $0x20, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x000000a8, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x02, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineF32F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, SSE
+TEXT ·affineF32F32AVX512(SB), NOSPLIT, $40-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+	STMXCSR   32(SP)
+	MOVL      32(SP), DX
+	ANDL      $-9, DX
+	MOVL      DX, 32(SP)
+	LDMXCSR   32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    tail
+
+step:
+	CMPQ             R9, $0x10
+	JL               tail
+	MOVQ             (DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTPS2PD        (SI)(BX*4), Z2
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z2
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z2
+	VCVTPS2PD        32(SI)(BX*4), Z3
+	VBROADCASTSD     104(DX), Z5
+	VFMADD213PD.BCST 112(DX), Z5, Z3
+	VBROADCASTSD     120(DX), Z5
+	VFMADD213PD.BCST 128(DX), Z5, Z3
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z3, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, Z3
+	MOVQ             168(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTPS2PD        (SI)(BX*4), Z2
+	VBROADCASTSD     272(DX), Z5
+	VFMADD213PD.BCST 280(DX), Z5, Z2
+	VBROADCASTSD     288(DX), Z5
+	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VCVTPS2PD        32(SI)(BX*4), Z5
+	VBROADCASTSD     272(DX), Z6
+	VFMADD213PD.BCST 280(DX), Z6, Z5
+	VBROADCASTSD     288(DX), Z6
+	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z5, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     304(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     312(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     192(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, Z5
+	MOVQ             336(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTPS2PD        (SI)(BX*4), Z2
+	VBROADCASTSD     440(DX), Z6
+	VFMADD213PD.BCST 448(DX), Z6, Z2
+	VBROADCASTSD     456(DX), Z6
+	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VCVTPS2PD        32(SI)(BX*4), Z6
+	VBROADCASTSD     440(DX), Z7
+	VFMADD213PD.BCST 448(DX), Z7, Z6
+	VBROADCASTSD     456(DX), Z7
+	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z6, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     472(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     480(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     360(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, Z6
+	MOVQ             504(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTPS2PD        (SI)(BX*4), Z2
+	VBROADCASTSD     608(DX), Z7
+	VFMADD213PD.BCST 616(DX), Z7, Z2
+	VBROADCASTSD     624(DX), Z7
+	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VCVTPS2PD        32(SI)(BX*4), Z7
+	VBROADCASTSD     608(DX), Z8
+	VFMADD213PD.BCST 616(DX), Z8, Z7
+	VBROADCASTSD     624(DX), Z8
+	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z7, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     640(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     648(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     528(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, Z7
+	MOVQ             672(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTPS2PD        (SI)(BX*4), Z2
+	VBROADCASTSD     776(DX), Z8
+	VFMADD213PD.BCST 784(DX), Z8, Z2
+	VBROADCASTSD     792(DX), Z8
+	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VCVTPS2PD        32(SI)(BX*4), Z8
+	VBROADCASTSD     776(DX), Z9
+	VFMADD213PD.BCST 784(DX), Z9, Z8
+	VBROADCASTSD     792(DX), Z9
+	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z8, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     808(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     816(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     696(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, Z8
+	MOVQ             840(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTPS2PD        (SI)(BX*4), Z2
+	VBROADCASTSD     944(DX), Z9
+	VFMADD213PD.BCST 952(DX), Z9, Z2
+	VBROADCASTSD     960(DX), Z9
+	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VCVTPS2PD        32(SI)(BX*4), Z9
+	VBROADCASTSD     944(DX), Z10
+	VFMADD213PD.BCST 952(DX), Z10, Z9
+	VBROADCASTSD     960(DX), Z10
+	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z9, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     976(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     984(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     864(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, Z9
+	MOVQ             1008(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTPS2PD        (SI)(BX*4), Z2
+	VBROADCASTSD     1112(DX), Z10
+	VFMADD213PD.BCST 1120(DX), Z10, Z2
+	VBROADCASTSD     1128(DX), Z10
+	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VCVTPS2PD        32(SI)(BX*4), Z10
+	VBROADCASTSD     1112(DX), Z11
+	VFMADD213PD.BCST 1120(DX), Z11, Z10
+	VBROADCASTSD     1128(DX), Z11
+	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z10, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1144(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1152(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1032(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, Z10
+	MOVQ             1176(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTPS2PD        (SI)(BX*4), Z2
+	VBROADCASTSD     1280(DX), Z11
+	VFMADD213PD.BCST 1288(DX), Z11, Z2
+	VBROADCASTSD     1296(DX), Z11
+	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VCVTPS2PD        32(SI)(BX*4), Z11
+	VBROADCASTSD     1280(DX), Z12
+	VFMADD213PD.BCST 1288(DX), Z12, Z11
+	VBROADCASTSD     1296(DX), Z12
+	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z11, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1312(DX), Z11
+	VMAXPS           Z2, Z11, Z2
+	VBROADCASTSS     1320(DX), Z11
+	VMINPS           Z2, Z11, Z2
+	VBROADCASTSS     1200(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, Z11
+	VUNPCKLPS        Z5, Z3, Z2
+	VUNPCKHPS        Z5, Z3, Z3
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z7
+	VUNPCKLPD        Z5, Z2, Z6
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPD        Z7, Z3, Z5
+	VUNPCKHPD        Z7, Z3, Z3
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z8
+	VUNPCKLPS        Z11, Z10, Z9
+	VUNPCKHPS        Z11, Z10, Z11
+	VUNPCKLPD        Z9, Z7, Z10
+	VUNPCKHPD        Z9, Z7, Z7
+	VUNPCKLPD        Z11, Z8, Z9
+	VUNPCKHPD        Z11, Z8, Z8
+	VMOVAPS          Z6, Z11
+	VPERMT2PD        Z10, Z0, Z11
+	VPERMT2PD        Z10, Z1, Z6
+	VMOVAPS          Z2, Z10
+	VPERMT2PD        Z7, Z0, Z10
+	VPERMT2PD        Z7, Z1, Z2
+	VMOVAPS          Z5, Z7
+	VPERMT2PD        Z9, Z0, Z7
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z3, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z3
+	VMOVUPS          Y11, K2, (DI)
+	VMOVUPS          Y10, K2, (DI)(AX*1)
+	VMOVUPS          Y7, K2, (DI)(AX*2)
+	VMOVUPS          Y9, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VEXTRACTF32X8    $0x01, Z11, (DI)
+	VEXTRACTF32X8    $0x01, Z10, (DI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z7, (DI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z9, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VMOVUPS          Y6, K2, (DI)
+	VMOVUPS          Y2, K2, (DI)(AX*1)
+	VMOVUPS          Y5, K2, (DI)(AX*2)
+	VMOVUPS          Y3, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VEXTRACTF32X8    $0x01, Z6, (DI)
+	VEXTRACTF32X8    $0x01, Z2, (DI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z5, (DI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	ADDQ             $0x10, BX
+	SUBQ             $0x10, R9
+	JMP              step
+
+tail:
+	TESTQ            R9, R9
+	JZ               next
+	MOVQ             $-1, SI
+	BZHIQ            R9, SI, SI
+	KMOVW            SI, K1
+	MOVQ             (DX), SI
+	VCVTPS2PD.Z      (SI)(BX*4), K1, Z2
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z2
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTPS2PD.Z      32(SI)(BX*4), K3, Z3
+	VBROADCASTSD     104(DX), Z5
+	VFMADD213PD.BCST 112(DX), Z5, Z3
+	VBROADCASTSD     120(DX), Z5
+	VFMADD213PD.BCST 128(DX), Z5, Z3
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z3, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
+	MOVQ             168(DX), SI
+	VCVTPS2PD.Z      (SI)(BX*4), K1, Z2
+	VBROADCASTSD     272(DX), Z5
+	VFMADD213PD.BCST 280(DX), Z5, Z2
+	VBROADCASTSD     288(DX), Z5
+	VFMADD213PD.BCST 296(DX), Z5, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTPS2PD.Z      32(SI)(BX*4), K3, Z5
+	VBROADCASTSD     272(DX), Z6
+	VFMADD213PD.BCST 280(DX), Z6, Z5
+	VBROADCASTSD     288(DX), Z6
+	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z5, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     304(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     312(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     192(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
+	MOVQ             336(DX), SI
+	VCVTPS2PD.Z      (SI)(BX*4), K1, Z2
+	VBROADCASTSD     440(DX), Z6
+	VFMADD213PD.BCST 448(DX), Z6, Z2
+	VBROADCASTSD     456(DX), Z6
+	VFMADD213PD.BCST 464(DX), Z6, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTPS2PD.Z      32(SI)(BX*4), K3, Z6
+	VBROADCASTSD     440(DX), Z7
+	VFMADD213PD.BCST 448(DX), Z7, Z6
+	VBROADCASTSD     456(DX), Z7
+	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z6, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     472(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     480(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     360(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
+	MOVQ             504(DX), SI
+	VCVTPS2PD.Z      (SI)(BX*4), K1, Z2
+	VBROADCASTSD     608(DX), Z7
+	VFMADD213PD.BCST 616(DX), Z7, Z2
+	VBROADCASTSD     624(DX), Z7
+	VFMADD213PD.BCST 632(DX), Z7, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTPS2PD.Z      32(SI)(BX*4), K3, Z7
+	VBROADCASTSD     608(DX), Z8
+	VFMADD213PD.BCST 616(DX), Z8, Z7
+	VBROADCASTSD     624(DX), Z8
+	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z7, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     640(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     648(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     528(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
+	MOVQ             672(DX), SI
+	VCVTPS2PD.Z      (SI)(BX*4), K1, Z2
+	VBROADCASTSD     776(DX), Z8
+	VFMADD213PD.BCST 784(DX), Z8, Z2
+	VBROADCASTSD     792(DX), Z8
+	VFMADD213PD.BCST 800(DX), Z8, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTPS2PD.Z      32(SI)(BX*4), K3, Z8
+	VBROADCASTSD     776(DX), Z9
+	VFMADD213PD.BCST 784(DX), Z9, Z8
+	VBROADCASTSD     792(DX), Z9
+	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z8, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     808(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     816(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     696(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
+	MOVQ             840(DX), SI
+	VCVTPS2PD.Z      (SI)(BX*4), K1, Z2
+	VBROADCASTSD     944(DX), Z9
+	VFMADD213PD.BCST 952(DX), Z9, Z2
+	VBROADCASTSD     960(DX), Z9
+	VFMADD213PD.BCST 968(DX), Z9, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTPS2PD.Z      32(SI)(BX*4), K3, Z9
+	VBROADCASTSD     944(DX), Z10
+	VFMADD213PD.BCST 952(DX), Z10, Z9
+	VBROADCASTSD     960(DX), Z10
+	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z9, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     976(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     984(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     864(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
+	MOVQ             1008(DX), SI
+	VCVTPS2PD.Z      (SI)(BX*4), K1, Z2
+	VBROADCASTSD     1112(DX), Z10
+	VFMADD213PD.BCST 1120(DX), Z10, Z2
+	VBROADCASTSD     1128(DX), Z10
+	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTPS2PD.Z      32(SI)(BX*4), K3, Z10
+	VBROADCASTSD     1112(DX), Z11
+	VFMADD213PD.BCST 1120(DX), Z11, Z10
+	VBROADCASTSD     1128(DX), Z11
+	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z10, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1144(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1152(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1032(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
+	MOVQ             1176(DX), SI
+	VCVTPS2PD.Z      (SI)(BX*4), K1, Z2
+	VBROADCASTSD     1280(DX), Z11
+	VFMADD213PD.BCST 1288(DX), Z11, Z2
+	VBROADCASTSD     1296(DX), Z11
+	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTPS2PD.Z      32(SI)(BX*4), K3, Z11
+	VBROADCASTSD     1280(DX), Z12
+	VFMADD213PD.BCST 1288(DX), Z12, Z11
+	VBROADCASTSD     1296(DX), Z12
+	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z11, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1312(DX), Z11
+	VMAXPS           Z2, Z11, Z2
+	VBROADCASTSS     1320(DX), Z11
+	VMINPS           Z2, Z11, Z2
+	VBROADCASTSS     1200(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VUNPCKLPS        Z5, Z3, Z2
+	VUNPCKHPS        Z5, Z3, Z3
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z7
+	VUNPCKLPD        Z5, Z2, Z6
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPD        Z7, Z3, Z5
+	VUNPCKHPD        Z7, Z3, Z3
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z8
+	VUNPCKLPS        Z11, Z10, Z9
+	VUNPCKHPS        Z11, Z10, Z11
+	VUNPCKLPD        Z9, Z7, Z10
+	VUNPCKHPD        Z9, Z7, Z7
+	VUNPCKLPD        Z11, Z8, Z9
+	VUNPCKHPD        Z11, Z8, Z8
+	VMOVAPS          Z6, Z11
+	VPERMT2PD        Z10, Z0, Z11
+	VPERMT2PD        Z10, Z1, Z6
+	VMOVAPS          Z2, Z10
+	VPERMT2PD        Z7, Z0, Z10
+	VPERMT2PD        Z7, Z1, Z2
+	VMOVAPS          Z5, Z7
+	VPERMT2PD        Z9, Z0, Z7
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z3, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z3
+	VMOVUPS          Y11, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y10, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y7, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y9, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z11, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z10, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z7, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z9, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y6, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y5, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y3, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z6, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z2, Y2
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z5, Y2
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z3, Y2
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	ADDQ             $0x10, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x20, R10
+	SUBQ    $0x08, R8
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineF32F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+, SSE
+TEXT ·affineF32F32ValidAVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
+
+step:
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y1
+	VCVTPS2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 104(BX), Y3
+	VBROADCASTSD 112(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 120(BX), Y3
+	VBROADCASTSD 128(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VCVTPD2PSY   Y1, X5
+	VCVTPD2PSY   Y2, X1
+	VINSERTF128  $0x01, X1, Y5, Y1
+	VBROADCASTSS 136(BX), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS 144(BX), Y2
+	VMINPS       Y1, Y2, Y1
+	VBROADCASTSS 24(BX), Y2
+	VPSLLVD      40(BX), Y0, Y0
+	VCMPPS       $0x07, Y1, Y1, Y4
+	VBROADCASTSD 152(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VANDPS       Y4, Y0, Y0
+	VBLENDVPS    Y0, Y1, Y2, Y0
+	MOVQ         168(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         176(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTPS2PD    (R10)(AX*4), Y2
+	VCVTPS2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 272(BX), Y4
+	VBROADCASTSD 280(BX), Y6
+	VFMADD213PD  Y6, Y4, Y2
+	VFMADD213PD  Y6, Y4, Y3
+	VBROADCASTSD 288(BX), Y4
+	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y4, Y2
+	VFMADD213PD  Y6, Y4, Y3
+	VCVTPD2PSY   Y2, X5
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y5, Y2
+	VBROADCASTSS 304(BX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 312(BX), Y3
+	VMINPS       Y2, Y3, Y2
+	VBROADCASTSS 192(BX), Y3
+	VPSLLVD      208(BX), Y1, Y1
+	VCMPPS       $0x07, Y2, Y2, Y6
+	VBROADCASTSD 320(BX), Y4
+	VORPS        Y4, Y6, Y6
+	VANDPS       Y6, Y1, Y1
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	MOVQ         336(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         344(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTPS2PD    (R10)(AX*4), Y3
+	VCVTPS2PD    16(R10)(AX*4), Y4
+	VBROADCASTSD 440(BX), Y6
+	VBROADCASTSD 448(BX), Y7
+	VFMADD213PD  Y7, Y6, Y3
+	VFMADD213PD  Y7, Y6, Y4
+	VBROADCASTSD 456(BX), Y6
+	VBROADCASTSD 464(BX), Y7
+	VFMADD213PD  Y7, Y6, Y3
+	VFMADD213PD  Y7, Y6, Y4
+	VCVTPD2PSY   Y3, X5
+	VCVTPD2PSY   Y4, X3
+	VINSERTF128  $0x01, X3, Y5, Y3
+	VBROADCASTSS 472(BX), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS 480(BX), Y4
+	VMINPS       Y3, Y4, Y3
+	VBROADCASTSS 360(BX), Y4
+	VPSLLVD      376(BX), Y2, Y2
+	VCMPPS       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 488(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VANDPS       Y7, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y2
+	MOVQ         504(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         512(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTPS2PD    (R10)(AX*4), Y4
+	VCVTPS2PD    16(R10)(AX*4), Y6
+	VBROADCASTSD 608(BX), Y7
+	VBROADCASTSD 616(BX), Y8
+	VFMADD213PD  Y8, Y7, Y4
+	VFMADD213PD  Y8, Y7, Y6
+	VBROADCASTSD 624(BX), Y7
+	VBROADCASTSD 632(BX), Y8
+	VFMADD213PD  Y8, Y7, Y4
+	VFMADD213PD  Y8, Y7, Y6
+	VCVTPD2PSY   Y4, X5
+	VCVTPD2PSY   Y6, X4
+	VINSERTF128  $0x01, X4, Y5, Y4
+	VBROADCASTSS 640(BX), Y6
+	VMAXPS       Y4, Y6, Y4
+	VBROADCASTSS 648(BX), Y6
+	VMINPS       Y4, Y6, Y4
+	VBROADCASTSS 528(BX), Y6
+	VPSLLVD      544(BX), Y3, Y3
+	VCMPPS       $0x07, Y4, Y4, Y8
+	VBROADCASTSD 656(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y3, Y3
+	VBLENDVPS    Y3, Y4, Y6, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y0
+	VUNPCKLPS    Y3, Y2, Y1
+	VUNPCKHPS    Y3, Y2, Y3
+	VUNPCKLPD    Y1, Y4, Y2
+	VUNPCKHPD    Y1, Y4, Y1
+	VUNPCKLPD    Y3, Y0, Y4
+	VUNPCKHPD    Y3, Y0, Y0
+	MOVQ         672(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         680(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTPS2PD    (R10)(AX*4), Y6
+	VCVTPS2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 776(BX), Y8
+	VBROADCASTSD 784(BX), Y9
+	VFMADD213PD  Y9, Y8, Y6
+	VFMADD213PD  Y9, Y8, Y7
+	VBROADCASTSD 792(BX), Y8
+	VBROADCASTSD 800(BX), Y9
+	VFMADD213PD  Y9, Y8, Y6
+	VFMADD213PD  Y9, Y8, Y7
+	VCVTPD2PSY   Y6, X5
+	VCVTPD2PSY   Y7, X6
+	VINSERTF128  $0x01, X6, Y5, Y6
+	VBROADCASTSS 808(BX), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS 816(BX), Y7
+	VMINPS       Y6, Y7, Y6
+	VBROADCASTSS 696(BX), Y7
+	VPSLLVD      712(BX), Y3, Y3
+	VCMPPS       $0x07, Y6, Y6, Y9
+	VBROADCASTSD 824(BX), Y8
+	VORPS        Y8, Y9, Y9
+	VANDPS       Y9, Y3, Y3
+	VBLENDVPS    Y3, Y6, Y7, Y3
+	MOVQ         840(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         848(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y6
+	VCVTPS2PD    (R10)(AX*4), Y7
+	VCVTPS2PD    16(R10)(AX*4), Y8
+	VBROADCASTSD 944(BX), Y9
+	VBROADCASTSD 952(BX), Y10
+	VFMADD213PD  Y10, Y9, Y7
+	VFMADD213PD  Y10, Y9, Y8
+	VBROADCASTSD 960(BX), Y9
+	VBROADCASTSD 968(BX), Y10
+	VFMADD213PD  Y10, Y9, Y7
+	VFMADD213PD  Y10, Y9, Y8
+	VCVTPD2PSY   Y7, X5
+	VCVTPD2PSY   Y8, X7
+	VINSERTF128  $0x01, X7, Y5, Y7
+	VBROADCASTSS 976(BX), Y8
+	VMAXPS       Y7, Y8, Y7
+	VBROADCASTSS 984(BX), Y8
+	VMINPS       Y7, Y8, Y7
+	VBROADCASTSS 864(BX), Y8
+	VPSLLVD      880(BX), Y6, Y6
+	VCMPPS       $0x07, Y7, Y7, Y10
+	VBROADCASTSD 992(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y6, Y6
+	VBLENDVPS    Y6, Y7, Y8, Y6
+	MOVQ         1008(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         1016(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y7
+	VCVTPS2PD    (R10)(AX*4), Y8
+	VCVTPS2PD    16(R10)(AX*4), Y9
+	VBROADCASTSD 1112(BX), Y10
+	VBROADCASTSD 1120(BX), Y11
+	VFMADD213PD  Y11, Y10, Y8
+	VFMADD213PD  Y11, Y10, Y9
+	VBROADCASTSD 1128(BX), Y10
+	VBROADCASTSD 1136(BX), Y11
+	VFMADD213PD  Y11, Y10, Y8
+	VFMADD213PD  Y11, Y10, Y9
+	VCVTPD2PSY   Y8, X5
+	VCVTPD2PSY   Y9, X8
+	VINSERTF128  $0x01, X8, Y5, Y8
+	VBROADCASTSS 1144(BX), Y9
+	VMAXPS       Y8, Y9, Y8
+	VBROADCASTSS 1152(BX), Y9
+	VMINPS       Y8, Y9, Y8
+	VBROADCASTSS 1032(BX), Y9
+	VPSLLVD      1048(BX), Y7, Y7
+	VCMPPS       $0x07, Y8, Y8, Y11
+	VBROADCASTSD 1160(BX), Y10
+	VORPS        Y10, Y11, Y11
+	VANDPS       Y11, Y7, Y7
+	VBLENDVPS    Y7, Y8, Y9, Y7
+	MOVQ         1176(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         1184(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y8
+	VCVTPS2PD    (R10)(AX*4), Y9
+	VCVTPS2PD    16(R10)(AX*4), Y10
+	VBROADCASTSD 1280(BX), Y11
+	VBROADCASTSD 1288(BX), Y12
+	VFMADD213PD  Y12, Y11, Y9
+	VFMADD213PD  Y12, Y11, Y10
+	VBROADCASTSD 1296(BX), Y11
+	VBROADCASTSD 1304(BX), Y12
+	VFMADD213PD  Y12, Y11, Y9
+	VFMADD213PD  Y12, Y11, Y10
+	VCVTPD2PSY   Y9, X5
+	VCVTPD2PSY   Y10, X9
+	VINSERTF128  $0x01, X9, Y5, Y9
+	VBROADCASTSS 1312(BX), Y10
+	VMAXPS       Y9, Y10, Y9
+	VBROADCASTSS 1320(BX), Y10
+	VMINPS       Y9, Y10, Y9
+	VBROADCASTSS 1200(BX), Y10
+	VPSLLVD      1216(BX), Y8, Y8
+	VCMPPS       $0x07, Y9, Y9, Y12
+	VBROADCASTSD 1328(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y8, Y8
+	VBLENDVPS    Y8, Y9, Y10, Y8
+	VUNPCKLPS    Y6, Y3, Y9
+	VUNPCKHPS    Y6, Y3, Y3
+	VUNPCKLPS    Y8, Y7, Y6
+	VUNPCKHPS    Y8, Y7, Y8
+	VUNPCKLPD    Y6, Y9, Y7
+	VUNPCKHPD    Y6, Y9, Y6
+	VUNPCKLPD    Y8, Y3, Y9
+	VUNPCKHPD    Y8, Y3, Y3
+	VINSERTF128  $0x01, X7, Y2, Y8
+	VMOVUPS      Y8, (R8)
+	VINSERTF128  $0x01, X6, Y1, Y8
+	VMOVUPS      Y8, (R8)(CX*1)
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VMOVUPS      Y8, (R8)(CX*2)
+	VINSERTF128  $0x01, X3, Y0, Y8
+	VMOVUPS      Y8, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	VPERM2F128   $0x31, Y7, Y2, Y2
+	VMOVUPS      Y2, (R8)
+	VPERM2F128   $0x31, Y6, Y1, Y1
+	VMOVUPS      Y1, (R8)(CX*1)
+	VPERM2F128   $0x31, Y9, Y4, Y1
+	VMOVUPS      Y1, (R8)(CX*2)
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VMOVUPS      Y0, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JLE          next
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (BX), R10
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y1
+	VCVTPS2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 104(BX), Y3
+	VBROADCASTSD 112(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 120(BX), Y3
+	VBROADCASTSD 128(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VCVTPD2PSY   Y1, X5
+	VCVTPD2PSY   Y2, X1
+	VINSERTF128  $0x01, X1, Y5, Y1
+	VBROADCASTSS 136(BX), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS 144(BX), Y2
+	VMINPS       Y1, Y2, Y1
+	VBROADCASTSS 24(BX), Y2
+	VPSLLVD      40(BX), Y0, Y0
+	VCMPPS       $0x07, Y1, Y1, Y4
+	VBROADCASTSD 152(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VANDPS       Y4, Y0, Y0
+	VBLENDVPS    Y0, Y1, Y2, Y0
+	MOVQ         168(BX), R10
+	MOVQ         176(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTPS2PD    (R10)(AX*4), Y2
+	VCVTPS2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 272(BX), Y4
+	VBROADCASTSD 280(BX), Y6
+	VFMADD213PD  Y6, Y4, Y2
+	VFMADD213PD  Y6, Y4, Y3
+	VBROADCASTSD 288(BX), Y4
+	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y4, Y2
+	VFMADD213PD  Y6, Y4, Y3
+	VCVTPD2PSY   Y2, X5
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y5, Y2
+	VBROADCASTSS 304(BX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 312(BX), Y3
+	VMINPS       Y2, Y3, Y2
+	VBROADCASTSS 192(BX), Y3
+	VPSLLVD      208(BX), Y1, Y1
+	VCMPPS       $0x07, Y2, Y2, Y6
+	VBROADCASTSD 320(BX), Y4
+	VORPS        Y4, Y6, Y6
+	VANDPS       Y6, Y1, Y1
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	MOVQ         336(BX), R10
+	MOVQ         344(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTPS2PD    (R10)(AX*4), Y3
+	VCVTPS2PD    16(R10)(AX*4), Y4
+	VBROADCASTSD 440(BX), Y6
+	VBROADCASTSD 448(BX), Y7
+	VFMADD213PD  Y7, Y6, Y3
+	VFMADD213PD  Y7, Y6, Y4
+	VBROADCASTSD 456(BX), Y6
+	VBROADCASTSD 464(BX), Y7
+	VFMADD213PD  Y7, Y6, Y3
+	VFMADD213PD  Y7, Y6, Y4
+	VCVTPD2PSY   Y3, X5
+	VCVTPD2PSY   Y4, X3
+	VINSERTF128  $0x01, X3, Y5, Y3
+	VBROADCASTSS 472(BX), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS 480(BX), Y4
+	VMINPS       Y3, Y4, Y3
+	VBROADCASTSS 360(BX), Y4
+	VPSLLVD      376(BX), Y2, Y2
+	VCMPPS       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 488(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VANDPS       Y7, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y2
+	MOVQ         504(BX), R10
+	MOVQ         512(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTPS2PD    (R10)(AX*4), Y4
+	VCVTPS2PD    16(R10)(AX*4), Y6
+	VBROADCASTSD 608(BX), Y7
+	VBROADCASTSD 616(BX), Y8
+	VFMADD213PD  Y8, Y7, Y4
+	VFMADD213PD  Y8, Y7, Y6
+	VBROADCASTSD 624(BX), Y7
+	VBROADCASTSD 632(BX), Y8
+	VFMADD213PD  Y8, Y7, Y4
+	VFMADD213PD  Y8, Y7, Y6
+	VCVTPD2PSY   Y4, X5
+	VCVTPD2PSY   Y6, X4
+	VINSERTF128  $0x01, X4, Y5, Y4
+	VBROADCASTSS 640(BX), Y6
+	VMAXPS       Y4, Y6, Y4
+	VBROADCASTSS 648(BX), Y6
+	VMINPS       Y4, Y6, Y4
+	VBROADCASTSS 528(BX), Y6
+	VPSLLVD      544(BX), Y3, Y3
+	VCMPPS       $0x07, Y4, Y4, Y8
+	VBROADCASTSD 656(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y3, Y3
+	VBLENDVPS    Y3, Y4, Y6, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y0
+	VUNPCKLPS    Y3, Y2, Y1
+	VUNPCKHPS    Y3, Y2, Y3
+	VUNPCKLPD    Y1, Y4, Y2
+	VUNPCKHPD    Y1, Y4, Y1
+	VUNPCKLPD    Y3, Y0, Y4
+	VUNPCKHPD    Y3, Y0, Y0
+	MOVQ         672(BX), R10
+	MOVQ         680(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTPS2PD    (R10)(AX*4), Y6
+	VCVTPS2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 776(BX), Y8
+	VBROADCASTSD 784(BX), Y9
+	VFMADD213PD  Y9, Y8, Y6
+	VFMADD213PD  Y9, Y8, Y7
+	VBROADCASTSD 792(BX), Y8
+	VBROADCASTSD 800(BX), Y9
+	VFMADD213PD  Y9, Y8, Y6
+	VFMADD213PD  Y9, Y8, Y7
+	VCVTPD2PSY   Y6, X5
+	VCVTPD2PSY   Y7, X6
+	VINSERTF128  $0x01, X6, Y5, Y6
+	VBROADCASTSS 808(BX), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS 816(BX), Y7
+	VMINPS       Y6, Y7, Y6
+	VBROADCASTSS 696(BX), Y7
+	VPSLLVD      712(BX), Y3, Y3
+	VCMPPS       $0x07, Y6, Y6, Y9
+	VBROADCASTSD 824(BX), Y8
+	VORPS        Y8, Y9, Y9
+	VANDPS       Y9, Y3, Y3
+	VBLENDVPS    Y3, Y6, Y7, Y3
+	MOVQ         840(BX), R10
+	MOVQ         848(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y6
+	VCVTPS2PD    (R10)(AX*4), Y7
+	VCVTPS2PD    16(R10)(AX*4), Y8
+	VBROADCASTSD 944(BX), Y9
+	VBROADCASTSD 952(BX), Y10
+	VFMADD213PD  Y10, Y9, Y7
+	VFMADD213PD  Y10, Y9, Y8
+	VBROADCASTSD 960(BX), Y9
+	VBROADCASTSD 968(BX), Y10
+	VFMADD213PD  Y10, Y9, Y7
+	VFMADD213PD  Y10, Y9, Y8
+	VCVTPD2PSY   Y7, X5
+	VCVTPD2PSY   Y8, X7
+	VINSERTF128  $0x01, X7, Y5, Y7
+	VBROADCASTSS 976(BX), Y8
+	VMAXPS       Y7, Y8, Y7
+	VBROADCASTSS 984(BX), Y8
+	VMINPS       Y7, Y8, Y7
+	VBROADCASTSS 864(BX), Y8
+	VPSLLVD      880(BX), Y6, Y6
+	VCMPPS       $0x07, Y7, Y7, Y10
+	VBROADCASTSD 992(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y6, Y6
+	VBLENDVPS    Y6, Y7, Y8, Y6
+	MOVQ         1008(BX), R10
+	MOVQ         1016(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y7
+	VCVTPS2PD    (R10)(AX*4), Y8
+	VCVTPS2PD    16(R10)(AX*4), Y9
+	VBROADCASTSD 1112(BX), Y10
+	VBROADCASTSD 1120(BX), Y11
+	VFMADD213PD  Y11, Y10, Y8
+	VFMADD213PD  Y11, Y10, Y9
+	VBROADCASTSD 1128(BX), Y10
+	VBROADCASTSD 1136(BX), Y11
+	VFMADD213PD  Y11, Y10, Y8
+	VFMADD213PD  Y11, Y10, Y9
+	VCVTPD2PSY   Y8, X5
+	VCVTPD2PSY   Y9, X8
+	VINSERTF128  $0x01, X8, Y5, Y8
+	VBROADCASTSS 1144(BX), Y9
+	VMAXPS       Y8, Y9, Y8
+	VBROADCASTSS 1152(BX), Y9
+	VMINPS       Y8, Y9, Y8
+	VBROADCASTSS 1032(BX), Y9
+	VPSLLVD      1048(BX), Y7, Y7
+	VCMPPS       $0x07, Y8, Y8, Y11
+	VBROADCASTSD 1160(BX), Y10
+	VORPS        Y10, Y11, Y11
+	VANDPS       Y11, Y7, Y7
+	VBLENDVPS    Y7, Y8, Y9, Y7
+	MOVQ         1176(BX), R10
+	MOVQ         1184(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y8
+	VCVTPS2PD    (R10)(AX*4), Y9
+	VCVTPS2PD    16(R10)(AX*4), Y10
+	VBROADCASTSD 1280(BX), Y11
+	VBROADCASTSD 1288(BX), Y12
+	VFMADD213PD  Y12, Y11, Y9
+	VFMADD213PD  Y12, Y11, Y10
+	VBROADCASTSD 1296(BX), Y11
+	VBROADCASTSD 1304(BX), Y12
+	VFMADD213PD  Y12, Y11, Y9
+	VFMADD213PD  Y12, Y11, Y10
+	VCVTPD2PSY   Y9, X5
+	VCVTPD2PSY   Y10, X9
+	VINSERTF128  $0x01, X9, Y5, Y9
+	VBROADCASTSS 1312(BX), Y10
+	VMAXPS       Y9, Y10, Y9
+	VBROADCASTSS 1320(BX), Y10
+	VMINPS       Y9, Y10, Y9
+	VBROADCASTSS 1200(BX), Y10
+	VPSLLVD      1216(BX), Y8, Y8
+	VCMPPS       $0x07, Y9, Y9, Y12
+	VBROADCASTSD 1328(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y8, Y8
+	VBLENDVPS    Y8, Y9, Y10, Y8
+	VUNPCKLPS    Y6, Y3, Y9
+	VUNPCKHPS    Y6, Y3, Y3
+	VUNPCKLPS    Y8, Y7, Y6
+	VUNPCKHPS    Y8, Y7, Y8
+	VUNPCKLPD    Y6, Y9, Y7
+	VUNPCKHPD    Y6, Y9, Y6
+	VUNPCKLPD    Y8, Y3, Y9
+	VUNPCKHPD    Y8, Y3, Y3
+	VINSERTF128  $0x01, X7, Y2, Y8
+	VMOVUPS      Y8, (R8)
+	VINSERTF128  $0x01, X6, Y1, Y8
+	VMOVUPS      Y8, (R8)(CX*1)
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VMOVUPS      Y8, (R8)(CX*2)
+	VINSERTF128  $0x01, X3, Y0, Y8
+	VMOVUPS      Y8, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	VPERM2F128   $0x31, Y7, Y2, Y2
+	VMOVUPS      Y2, (R8)
+	VPERM2F128   $0x31, Y6, Y1, Y1
+	VMOVUPS      Y1, (R8)(CX*1)
+	VPERM2F128   $0x31, Y9, Y4, Y1
+	VMOVUPS      Y1, (R8)(CX*2)
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VMOVUPS      Y0, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000540, BX
+	ADDQ   $0x20, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x000000a8, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x02, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineF32F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, SSE
+TEXT ·affineF32F32ValidAVX512(SB), NOSPLIT, $40-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+	STMXCSR   32(SP)
+	MOVL      32(SP), DX
+	ANDL      $-9, DX
+	MOVL      DX, 32(SP)
+	LDMXCSR   32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    tail
+
+step:
+	CMPQ             R10, $0x10
+	JL               tail
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             8(DX), R12
+	MOVQ             16(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTPS2PD        (DI)(BX*4), Z2
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z2
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z2
+	VCVTPS2PD        32(DI)(BX*4), Z3
+	VBROADCASTSD     104(DX), Z5
+	VFMADD213PD.BCST 112(DX), Z5, Z3
+	VBROADCASTSD     120(DX), Z5
+	VFMADD213PD.BCST 128(DX), Z5, Z3
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z3, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             176(DX), R12
+	MOVQ             184(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTPS2PD        (DI)(BX*4), Z2
+	VBROADCASTSD     272(DX), Z5
+	VFMADD213PD.BCST 280(DX), Z5, Z2
+	VBROADCASTSD     288(DX), Z5
+	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VCVTPS2PD        32(DI)(BX*4), Z5
+	VBROADCASTSD     272(DX), Z6
+	VFMADD213PD.BCST 280(DX), Z6, Z5
+	VBROADCASTSD     288(DX), Z6
+	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z5, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     304(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     312(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     192(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             344(DX), R12
+	MOVQ             352(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTPS2PD        (DI)(BX*4), Z2
+	VBROADCASTSD     440(DX), Z6
+	VFMADD213PD.BCST 448(DX), Z6, Z2
+	VBROADCASTSD     456(DX), Z6
+	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VCVTPS2PD        32(DI)(BX*4), Z6
+	VBROADCASTSD     440(DX), Z7
+	VFMADD213PD.BCST 448(DX), Z7, Z6
+	VBROADCASTSD     456(DX), Z7
+	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z6, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     472(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     480(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     360(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             512(DX), R12
+	MOVQ             520(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTPS2PD        (DI)(BX*4), Z2
+	VBROADCASTSD     608(DX), Z7
+	VFMADD213PD.BCST 616(DX), Z7, Z2
+	VBROADCASTSD     624(DX), Z7
+	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VCVTPS2PD        32(DI)(BX*4), Z7
+	VBROADCASTSD     608(DX), Z8
+	VFMADD213PD.BCST 616(DX), Z8, Z7
+	VBROADCASTSD     624(DX), Z8
+	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z7, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     640(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     648(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     528(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             680(DX), R12
+	MOVQ             688(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTPS2PD        (DI)(BX*4), Z2
+	VBROADCASTSD     776(DX), Z8
+	VFMADD213PD.BCST 784(DX), Z8, Z2
+	VBROADCASTSD     792(DX), Z8
+	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VCVTPS2PD        32(DI)(BX*4), Z8
+	VBROADCASTSD     776(DX), Z9
+	VFMADD213PD.BCST 784(DX), Z9, Z8
+	VBROADCASTSD     792(DX), Z9
+	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z8, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     808(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     816(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     696(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             848(DX), R12
+	MOVQ             856(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTPS2PD        (DI)(BX*4), Z2
+	VBROADCASTSD     944(DX), Z9
+	VFMADD213PD.BCST 952(DX), Z9, Z2
+	VBROADCASTSD     960(DX), Z9
+	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VCVTPS2PD        32(DI)(BX*4), Z9
+	VBROADCASTSD     944(DX), Z10
+	VFMADD213PD.BCST 952(DX), Z10, Z9
+	VBROADCASTSD     960(DX), Z10
+	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z9, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     976(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     984(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     864(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1016(DX), R12
+	MOVQ             1024(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTPS2PD        (DI)(BX*4), Z2
+	VBROADCASTSD     1112(DX), Z10
+	VFMADD213PD.BCST 1120(DX), Z10, Z2
+	VBROADCASTSD     1128(DX), Z10
+	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VCVTPS2PD        32(DI)(BX*4), Z10
+	VBROADCASTSD     1112(DX), Z11
+	VFMADD213PD.BCST 1120(DX), Z11, Z10
+	VBROADCASTSD     1128(DX), Z11
+	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z10, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1144(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1152(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1032(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1184(DX), R12
+	MOVQ             1192(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTPS2PD        (DI)(BX*4), Z2
+	VBROADCASTSD     1280(DX), Z11
+	VFMADD213PD.BCST 1288(DX), Z11, Z2
+	VBROADCASTSD     1296(DX), Z11
+	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VCVTPS2PD        32(DI)(BX*4), Z11
+	VBROADCASTSD     1280(DX), Z12
+	VFMADD213PD.BCST 1288(DX), Z12, Z11
+	VBROADCASTSD     1296(DX), Z12
+	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z11, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1312(DX), Z11
+	VMAXPS           Z2, Z11, Z2
+	VBROADCASTSS     1320(DX), Z11
+	VMINPS           Z2, Z11, Z2
+	VBROADCASTSS     1200(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VUNPCKLPS        Z5, Z3, Z2
+	VUNPCKHPS        Z5, Z3, Z3
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z7
+	VUNPCKLPD        Z5, Z2, Z6
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPD        Z7, Z3, Z5
+	VUNPCKHPD        Z7, Z3, Z3
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z8
+	VUNPCKLPS        Z11, Z10, Z9
+	VUNPCKHPS        Z11, Z10, Z11
+	VUNPCKLPD        Z9, Z7, Z10
+	VUNPCKHPD        Z9, Z7, Z7
+	VUNPCKLPD        Z11, Z8, Z9
+	VUNPCKHPD        Z11, Z8, Z8
+	VMOVAPS          Z6, Z11
+	VPERMT2PD        Z10, Z0, Z11
+	VPERMT2PD        Z10, Z1, Z6
+	VMOVAPS          Z2, Z10
+	VPERMT2PD        Z7, Z0, Z10
+	VPERMT2PD        Z7, Z1, Z2
+	VMOVAPS          Z5, Z7
+	VPERMT2PD        Z9, Z0, Z7
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z3, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z3
+	VMOVUPS          Y11, K2, (R8)
+	VMOVUPS          Y10, K2, (R8)(AX*1)
+	VMOVUPS          Y7, K2, (R8)(AX*2)
+	VMOVUPS          Y9, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VEXTRACTF32X8    $0x01, Z11, (R8)
+	VEXTRACTF32X8    $0x01, Z10, (R8)(AX*1)
+	VEXTRACTF32X8    $0x01, Z7, (R8)(AX*2)
+	VEXTRACTF32X8    $0x01, Z9, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VMOVUPS          Y6, K2, (R8)
+	VMOVUPS          Y2, K2, (R8)(AX*1)
+	VMOVUPS          Y5, K2, (R8)(AX*2)
+	VMOVUPS          Y3, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VEXTRACTF32X8    $0x01, Z6, (R8)
+	VEXTRACTF32X8    $0x01, Z2, (R8)(AX*1)
+	VEXTRACTF32X8    $0x01, Z5, (R8)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	ADDQ             $0x10, BX
+	SUBQ             $0x10, R10
+	JMP              step
+
+tail:
+	TESTQ            R10, R10
+	JZ               next
+	MOVQ             $-1, DI
+	BZHIQ            R10, DI, DI
+	KMOVW            DI, K1
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), R12
+	MOVQ             8(DX), R13
+	MOVQ             16(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z2
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTPS2PD.Z      32(R12)(BX*4), K3, Z3
+	VBROADCASTSD     104(DX), Z5
+	VFMADD213PD.BCST 112(DX), Z5, Z3
+	VBROADCASTSD     120(DX), Z5
+	VFMADD213PD.BCST 128(DX), Z5, Z3
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z3, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
+	MOVQ             168(DX), R12
+	MOVQ             176(DX), R13
+	MOVQ             184(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
+	VBROADCASTSD     272(DX), Z5
+	VFMADD213PD.BCST 280(DX), Z5, Z2
+	VBROADCASTSD     288(DX), Z5
+	VFMADD213PD.BCST 296(DX), Z5, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTPS2PD.Z      32(R12)(BX*4), K3, Z5
+	VBROADCASTSD     272(DX), Z6
+	VFMADD213PD.BCST 280(DX), Z6, Z5
+	VBROADCASTSD     288(DX), Z6
+	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z5, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     304(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     312(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     192(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
+	MOVQ             336(DX), R12
+	MOVQ             344(DX), R13
+	MOVQ             352(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
+	VBROADCASTSD     440(DX), Z6
+	VFMADD213PD.BCST 448(DX), Z6, Z2
+	VBROADCASTSD     456(DX), Z6
+	VFMADD213PD.BCST 464(DX), Z6, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTPS2PD.Z      32(R12)(BX*4), K3, Z6
+	VBROADCASTSD     440(DX), Z7
+	VFMADD213PD.BCST 448(DX), Z7, Z6
+	VBROADCASTSD     456(DX), Z7
+	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z6, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     472(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     480(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     360(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
+	MOVQ             504(DX), R12
+	MOVQ             512(DX), R13
+	MOVQ             520(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
+	VBROADCASTSD     608(DX), Z7
+	VFMADD213PD.BCST 616(DX), Z7, Z2
+	VBROADCASTSD     624(DX), Z7
+	VFMADD213PD.BCST 632(DX), Z7, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTPS2PD.Z      32(R12)(BX*4), K3, Z7
+	VBROADCASTSD     608(DX), Z8
+	VFMADD213PD.BCST 616(DX), Z8, Z7
+	VBROADCASTSD     624(DX), Z8
+	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z7, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     640(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     648(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     528(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
+	MOVQ             672(DX), R12
+	MOVQ             680(DX), R13
+	MOVQ             688(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
+	VBROADCASTSD     776(DX), Z8
+	VFMADD213PD.BCST 784(DX), Z8, Z2
+	VBROADCASTSD     792(DX), Z8
+	VFMADD213PD.BCST 800(DX), Z8, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTPS2PD.Z      32(R12)(BX*4), K3, Z8
+	VBROADCASTSD     776(DX), Z9
+	VFMADD213PD.BCST 784(DX), Z9, Z8
+	VBROADCASTSD     792(DX), Z9
+	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z8, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     808(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     816(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     696(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
+	MOVQ             840(DX), R12
+	MOVQ             848(DX), R13
+	MOVQ             856(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
+	VBROADCASTSD     944(DX), Z9
+	VFMADD213PD.BCST 952(DX), Z9, Z2
+	VBROADCASTSD     960(DX), Z9
+	VFMADD213PD.BCST 968(DX), Z9, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTPS2PD.Z      32(R12)(BX*4), K3, Z9
+	VBROADCASTSD     944(DX), Z10
+	VFMADD213PD.BCST 952(DX), Z10, Z9
+	VBROADCASTSD     960(DX), Z10
+	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z9, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     976(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     984(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     864(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
+	MOVQ             1008(DX), R12
+	MOVQ             1016(DX), R13
+	MOVQ             1024(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
+	VBROADCASTSD     1112(DX), Z10
+	VFMADD213PD.BCST 1120(DX), Z10, Z2
+	VBROADCASTSD     1128(DX), Z10
+	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTPS2PD.Z      32(R12)(BX*4), K3, Z10
+	VBROADCASTSD     1112(DX), Z11
+	VFMADD213PD.BCST 1120(DX), Z11, Z10
+	VBROADCASTSD     1128(DX), Z11
+	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z10, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1144(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1152(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1032(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
+	MOVQ             1176(DX), R12
+	MOVQ             1184(DX), R13
+	MOVQ             1192(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
+	VBROADCASTSD     1280(DX), Z11
+	VFMADD213PD.BCST 1288(DX), Z11, Z2
+	VBROADCASTSD     1296(DX), Z11
+	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTPS2PD.Z      32(R12)(BX*4), K3, Z11
+	VBROADCASTSD     1280(DX), Z12
+	VFMADD213PD.BCST 1288(DX), Z12, Z11
+	VBROADCASTSD     1296(DX), Z12
+	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z11, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1312(DX), Z11
+	VMAXPS           Z2, Z11, Z2
+	VBROADCASTSS     1320(DX), Z11
+	VMINPS           Z2, Z11, Z2
+	VBROADCASTSS     1200(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VUNPCKLPS        Z5, Z3, Z2
+	VUNPCKHPS        Z5, Z3, Z3
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z7
+	VUNPCKLPD        Z5, Z2, Z6
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPD        Z7, Z3, Z5
+	VUNPCKHPD        Z7, Z3, Z3
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z8
+	VUNPCKLPS        Z11, Z10, Z9
+	VUNPCKHPS        Z11, Z10, Z11
+	VUNPCKLPD        Z9, Z7, Z10
+	VUNPCKHPD        Z9, Z7, Z7
+	VUNPCKLPD        Z11, Z8, Z9
+	VUNPCKHPD        Z11, Z8, Z8
+	VMOVAPS          Z6, Z11
+	VPERMT2PD        Z10, Z0, Z11
+	VPERMT2PD        Z10, Z1, Z6
+	VMOVAPS          Z2, Z10
+	VPERMT2PD        Z7, Z0, Z10
+	VPERMT2PD        Z7, Z1, Z2
+	VMOVAPS          Z5, Z7
+	VPERMT2PD        Z9, Z0, Z7
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z3, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z3
+	VMOVUPS          Y11, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y10, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y7, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y9, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z11, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z10, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z7, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z9, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y6, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y5, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y3, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z6, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z2, Y2
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z5, Y2
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z3, Y2
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	ADDQ             $0x10, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x20, R11
+	SUBQ    $0x08, R9
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, CMOV, FMA3, MMX+, SSE
+TEXT ·affineF64F32AVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ         (BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 104(BX), Y2
+	VBROADCASTSD 112(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 120(BX), Y2
+	VBROADCASTSD 128(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 136(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 144(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 24(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y3
+	VBROADCASTSD 152(BX), Y2
+	VORPS        Y2, Y3, Y3
+	VBLENDVPS    Y3, Y0, Y1, Y3
+	MOVQ         168(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 272(BX), Y2
+	VBROADCASTSD 280(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 288(BX), Y2
+	VBROADCASTSD 296(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 304(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 312(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 192(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y5
+	VBROADCASTSD 320(BX), Y2
+	VORPS        Y2, Y5, Y5
+	VBLENDVPS    Y5, Y0, Y1, Y5
+	MOVQ         336(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 440(BX), Y2
+	VBROADCASTSD 448(BX), Y6
+	VFMADD213PD  Y6, Y2, Y0
+	VFMADD213PD  Y6, Y2, Y1
+	VBROADCASTSD 456(BX), Y2
+	VBROADCASTSD 464(BX), Y6
+	VFMADD213PD  Y6, Y2, Y0
+	VFMADD213PD  Y6, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 472(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 480(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 360(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 488(BX), Y2
+	VORPS        Y2, Y6, Y6
+	VBLENDVPS    Y6, Y0, Y1, Y6
+	MOVQ         504(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 608(BX), Y2
+	VBROADCASTSD 616(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 624(BX), Y2
+	VBROADCASTSD 632(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 640(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 648(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 528(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y7
+	VBROADCASTSD 656(BX), Y2
+	VORPS        Y2, Y7, Y7
+	VBLENDVPS    Y7, Y0, Y1, Y7
+	VUNPCKLPS    Y5, Y3, Y0
+	VUNPCKHPS    Y5, Y3, Y1
+	VUNPCKLPS    Y7, Y6, Y2
+	VUNPCKHPS    Y7, Y6, Y5
+	VUNPCKLPD    Y2, Y0, Y3
+	VUNPCKHPD    Y2, Y0, Y0
+	VUNPCKLPD    Y5, Y1, Y2
+	VUNPCKHPD    Y5, Y1, Y1
+	MOVQ         672(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y5
+	VMOVUPS      32(R9)(AX*8), Y6
+	VBROADCASTSD 776(BX), Y7
+	VBROADCASTSD 784(BX), Y8
+	VFMADD213PD  Y8, Y7, Y5
+	VFMADD213PD  Y8, Y7, Y6
+	VBROADCASTSD 792(BX), Y7
+	VBROADCASTSD 800(BX), Y8
+	VFMADD213PD  Y8, Y7, Y5
+	VFMADD213PD  Y8, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 808(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 816(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 696(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y8
+	VBROADCASTSD 824(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VBLENDVPS    Y8, Y5, Y6, Y8
+	MOVQ         840(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y5
+	VMOVUPS      32(R9)(AX*8), Y6
+	VBROADCASTSD 944(BX), Y7
+	VBROADCASTSD 952(BX), Y9
+	VFMADD213PD  Y9, Y7, Y5
+	VFMADD213PD  Y9, Y7, Y6
+	VBROADCASTSD 960(BX), Y7
+	VBROADCASTSD 968(BX), Y9
+	VFMADD213PD  Y9, Y7, Y5
+	VFMADD213PD  Y9, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 976(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 984(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 864(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 992(BX), Y7
+	VORPS        Y7, Y9, Y9
+	VBLENDVPS    Y9, Y5, Y6, Y9
+	MOVQ         1008(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y5
+	VMOVUPS      32(R9)(AX*8), Y6
+	VBROADCASTSD 1112(BX), Y7
+	VBROADCASTSD 1120(BX), Y10
+	VFMADD213PD  Y10, Y7, Y5
+	VFMADD213PD  Y10, Y7, Y6
+	VBROADCASTSD 1128(BX), Y7
+	VBROADCASTSD 1136(BX), Y10
+	VFMADD213PD  Y10, Y7, Y5
+	VFMADD213PD  Y10, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 1144(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 1152(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 1032(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y10
+	VBROADCASTSD 1160(BX), Y7
+	VORPS        Y7, Y10, Y10
+	VBLENDVPS    Y10, Y5, Y6, Y10
+	MOVQ         1176(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y5
+	VMOVUPS      32(R9)(AX*8), Y6
+	VBROADCASTSD 1280(BX), Y7
+	VBROADCASTSD 1288(BX), Y11
+	VFMADD213PD  Y11, Y7, Y5
+	VFMADD213PD  Y11, Y7, Y6
+	VBROADCASTSD 1296(BX), Y7
+	VBROADCASTSD 1304(BX), Y11
+	VFMADD213PD  Y11, Y7, Y5
+	VFMADD213PD  Y11, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 1312(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 1320(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 1200(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y11
+	VBROADCASTSD 1328(BX), Y7
+	VORPS        Y7, Y11, Y11
+	VBLENDVPS    Y11, Y5, Y6, Y11
+	VUNPCKLPS    Y9, Y8, Y5
+	VUNPCKHPS    Y9, Y8, Y6
+	VUNPCKLPS    Y11, Y10, Y7
+	VUNPCKHPS    Y11, Y10, Y9
+	VUNPCKLPD    Y7, Y5, Y8
+	VUNPCKHPD    Y7, Y5, Y5
+	VUNPCKLPD    Y9, Y6, Y7
+	VUNPCKHPD    Y9, Y6, Y6
+	VINSERTF128  $0x01, X8, Y3, Y9
+	VMOVUPS      Y9, (DI)
+	VINSERTF128  $0x01, X5, Y0, Y9
+	VMOVUPS      Y9, (DI)(CX*1)
+	VINSERTF128  $0x01, X7, Y2, Y9
+	VMOVUPS      Y9, (DI)(CX*2)
+	VINSERTF128  $0x01, X6, Y1, Y9
+	VMOVUPS      Y9, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	VPERM2F128   $0x31, Y8, Y3, Y3
+	VMOVUPS      Y3, (DI)
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPS      Y0, (DI)(CX*1)
+	VPERM2F128   $0x31, Y7, Y2, Y0
+	VMOVUPS      Y0, (DI)(CX*2)
+	VPERM2F128   $0x31, Y6, Y1, Y0
+	VMOVUPS      Y0, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000540, BX
+	ADDQ         $0x20, SI
+	MOVQ         $0x0000000000000008, DI
+	SUBQ         32(SP), DI
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x000000a8, DI, AX
+	SUBQ         AX, BX
+	SHLQ         $0x02, DI
+	SUBQ         DI, SI
+	JMP          columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, SSE
+TEXT ·affineF64F32AVX512(SB), NOSPLIT, $40-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+	STMXCSR   32(SP)
+	MOVL      32(SP), DX
+	ANDL      $-9, DX
+	MOVL      DX, 32(SP)
+	LDMXCSR   32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    tail
+
+step:
+	CMPQ             R9, $0x10
+	JL               tail
+	MOVQ             (DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	PREFETCHT1       1088(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z2
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z2
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z2
+	VMOVUPD          64(SI)(BX*8), Z3
+	VBROADCASTSD     104(DX), Z5
+	VFMADD213PD.BCST 112(DX), Z5, Z3
+	VBROADCASTSD     120(DX), Z5
+	VFMADD213PD.BCST 128(DX), Z5, Z3
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z3, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, Z3
+	MOVQ             168(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	PREFETCHT1       1088(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z2
+	VBROADCASTSD     272(DX), Z5
+	VFMADD213PD.BCST 280(DX), Z5, Z2
+	VBROADCASTSD     288(DX), Z5
+	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VMOVUPD          64(SI)(BX*8), Z5
+	VBROADCASTSD     272(DX), Z6
+	VFMADD213PD.BCST 280(DX), Z6, Z5
+	VBROADCASTSD     288(DX), Z6
+	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z5, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     304(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     312(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     192(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, Z5
+	MOVQ             336(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	PREFETCHT1       1088(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z2
+	VBROADCASTSD     440(DX), Z6
+	VFMADD213PD.BCST 448(DX), Z6, Z2
+	VBROADCASTSD     456(DX), Z6
+	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VMOVUPD          64(SI)(BX*8), Z6
+	VBROADCASTSD     440(DX), Z7
+	VFMADD213PD.BCST 448(DX), Z7, Z6
+	VBROADCASTSD     456(DX), Z7
+	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z6, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     472(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     480(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     360(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, Z6
+	MOVQ             504(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	PREFETCHT1       1088(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z2
+	VBROADCASTSD     608(DX), Z7
+	VFMADD213PD.BCST 616(DX), Z7, Z2
+	VBROADCASTSD     624(DX), Z7
+	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VMOVUPD          64(SI)(BX*8), Z7
+	VBROADCASTSD     608(DX), Z8
+	VFMADD213PD.BCST 616(DX), Z8, Z7
+	VBROADCASTSD     624(DX), Z8
+	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z7, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     640(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     648(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     528(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, Z7
+	MOVQ             672(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	PREFETCHT1       1088(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z2
+	VBROADCASTSD     776(DX), Z8
+	VFMADD213PD.BCST 784(DX), Z8, Z2
+	VBROADCASTSD     792(DX), Z8
+	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VMOVUPD          64(SI)(BX*8), Z8
+	VBROADCASTSD     776(DX), Z9
+	VFMADD213PD.BCST 784(DX), Z9, Z8
+	VBROADCASTSD     792(DX), Z9
+	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z8, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     808(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     816(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     696(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, Z8
+	MOVQ             840(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	PREFETCHT1       1088(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z2
+	VBROADCASTSD     944(DX), Z9
+	VFMADD213PD.BCST 952(DX), Z9, Z2
+	VBROADCASTSD     960(DX), Z9
+	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VMOVUPD          64(SI)(BX*8), Z9
+	VBROADCASTSD     944(DX), Z10
+	VFMADD213PD.BCST 952(DX), Z10, Z9
+	VBROADCASTSD     960(DX), Z10
+	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z9, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     976(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     984(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     864(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, Z9
+	MOVQ             1008(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	PREFETCHT1       1088(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z2
+	VBROADCASTSD     1112(DX), Z10
+	VFMADD213PD.BCST 1120(DX), Z10, Z2
+	VBROADCASTSD     1128(DX), Z10
+	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VMOVUPD          64(SI)(BX*8), Z10
+	VBROADCASTSD     1112(DX), Z11
+	VFMADD213PD.BCST 1120(DX), Z11, Z10
+	VBROADCASTSD     1128(DX), Z11
+	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z10, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1144(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1152(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1032(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, Z10
+	MOVQ             1176(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	PREFETCHT1       1088(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z2
+	VBROADCASTSD     1280(DX), Z11
+	VFMADD213PD.BCST 1288(DX), Z11, Z2
+	VBROADCASTSD     1296(DX), Z11
+	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VMOVUPD          64(SI)(BX*8), Z11
+	VBROADCASTSD     1280(DX), Z12
+	VFMADD213PD.BCST 1288(DX), Z12, Z11
+	VBROADCASTSD     1296(DX), Z12
+	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z11, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1312(DX), Z11
+	VMAXPS           Z2, Z11, Z2
+	VBROADCASTSS     1320(DX), Z11
+	VMINPS           Z2, Z11, Z2
+	VBROADCASTSS     1200(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, Z11
+	VUNPCKLPS        Z5, Z3, Z2
+	VUNPCKHPS        Z5, Z3, Z3
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z7
+	VUNPCKLPD        Z5, Z2, Z6
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPD        Z7, Z3, Z5
+	VUNPCKHPD        Z7, Z3, Z3
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z8
+	VUNPCKLPS        Z11, Z10, Z9
+	VUNPCKHPS        Z11, Z10, Z11
+	VUNPCKLPD        Z9, Z7, Z10
+	VUNPCKHPD        Z9, Z7, Z7
+	VUNPCKLPD        Z11, Z8, Z9
+	VUNPCKHPD        Z11, Z8, Z8
+	VMOVAPS          Z6, Z11
+	VPERMT2PD        Z10, Z0, Z11
+	VPERMT2PD        Z10, Z1, Z6
+	VMOVAPS          Z2, Z10
+	VPERMT2PD        Z7, Z0, Z10
+	VPERMT2PD        Z7, Z1, Z2
+	VMOVAPS          Z5, Z7
+	VPERMT2PD        Z9, Z0, Z7
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z3, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z3
+	VMOVUPS          Y11, K2, (DI)
+	VMOVUPS          Y10, K2, (DI)(AX*1)
+	VMOVUPS          Y7, K2, (DI)(AX*2)
+	VMOVUPS          Y9, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VEXTRACTF32X8    $0x01, Z11, (DI)
+	VEXTRACTF32X8    $0x01, Z10, (DI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z7, (DI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z9, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VMOVUPS          Y6, K2, (DI)
+	VMOVUPS          Y2, K2, (DI)(AX*1)
+	VMOVUPS          Y5, K2, (DI)(AX*2)
+	VMOVUPS          Y3, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VEXTRACTF32X8    $0x01, Z6, (DI)
+	VEXTRACTF32X8    $0x01, Z2, (DI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z5, (DI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	ADDQ             $0x10, BX
+	SUBQ             $0x10, R9
+	JMP              step
+
+tail:
+	TESTQ            R9, R9
+	JZ               next
+	MOVQ             $-1, SI
+	BZHIQ            R9, SI, SI
+	KMOVW            SI, K1
+	MOVQ             (DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z2
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z2
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VMOVUPD.Z        64(SI)(BX*8), K3, Z3
+	VBROADCASTSD     104(DX), Z5
+	VFMADD213PD.BCST 112(DX), Z5, Z3
+	VBROADCASTSD     120(DX), Z5
+	VFMADD213PD.BCST 128(DX), Z5, Z3
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z3, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
+	MOVQ             168(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z2
+	VBROADCASTSD     272(DX), Z5
+	VFMADD213PD.BCST 280(DX), Z5, Z2
+	VBROADCASTSD     288(DX), Z5
+	VFMADD213PD.BCST 296(DX), Z5, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VMOVUPD.Z        64(SI)(BX*8), K3, Z5
+	VBROADCASTSD     272(DX), Z6
+	VFMADD213PD.BCST 280(DX), Z6, Z5
+	VBROADCASTSD     288(DX), Z6
+	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z5, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     304(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     312(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     192(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
+	MOVQ             336(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z2
+	VBROADCASTSD     440(DX), Z6
+	VFMADD213PD.BCST 448(DX), Z6, Z2
+	VBROADCASTSD     456(DX), Z6
+	VFMADD213PD.BCST 464(DX), Z6, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VMOVUPD.Z        64(SI)(BX*8), K3, Z6
+	VBROADCASTSD     440(DX), Z7
+	VFMADD213PD.BCST 448(DX), Z7, Z6
+	VBROADCASTSD     456(DX), Z7
+	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z6, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     472(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     480(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     360(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
+	MOVQ             504(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z2
+	VBROADCASTSD     608(DX), Z7
+	VFMADD213PD.BCST 616(DX), Z7, Z2
+	VBROADCASTSD     624(DX), Z7
+	VFMADD213PD.BCST 632(DX), Z7, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VMOVUPD.Z        64(SI)(BX*8), K3, Z7
+	VBROADCASTSD     608(DX), Z8
+	VFMADD213PD.BCST 616(DX), Z8, Z7
+	VBROADCASTSD     624(DX), Z8
+	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z7, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     640(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     648(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     528(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
+	MOVQ             672(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z2
+	VBROADCASTSD     776(DX), Z8
+	VFMADD213PD.BCST 784(DX), Z8, Z2
+	VBROADCASTSD     792(DX), Z8
+	VFMADD213PD.BCST 800(DX), Z8, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VMOVUPD.Z        64(SI)(BX*8), K3, Z8
+	VBROADCASTSD     776(DX), Z9
+	VFMADD213PD.BCST 784(DX), Z9, Z8
+	VBROADCASTSD     792(DX), Z9
+	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z8, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     808(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     816(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     696(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
+	MOVQ             840(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z2
+	VBROADCASTSD     944(DX), Z9
+	VFMADD213PD.BCST 952(DX), Z9, Z2
+	VBROADCASTSD     960(DX), Z9
+	VFMADD213PD.BCST 968(DX), Z9, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VMOVUPD.Z        64(SI)(BX*8), K3, Z9
+	VBROADCASTSD     944(DX), Z10
+	VFMADD213PD.BCST 952(DX), Z10, Z9
+	VBROADCASTSD     960(DX), Z10
+	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z9, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     976(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     984(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     864(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
+	MOVQ             1008(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z2
+	VBROADCASTSD     1112(DX), Z10
+	VFMADD213PD.BCST 1120(DX), Z10, Z2
+	VBROADCASTSD     1128(DX), Z10
+	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VMOVUPD.Z        64(SI)(BX*8), K3, Z10
+	VBROADCASTSD     1112(DX), Z11
+	VFMADD213PD.BCST 1120(DX), Z11, Z10
+	VBROADCASTSD     1128(DX), Z11
+	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z10, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1144(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1152(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1032(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
+	MOVQ             1176(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z2
+	VBROADCASTSD     1280(DX), Z11
+	VFMADD213PD.BCST 1288(DX), Z11, Z2
+	VBROADCASTSD     1296(DX), Z11
+	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VMOVUPD.Z        64(SI)(BX*8), K3, Z11
+	VBROADCASTSD     1280(DX), Z12
+	VFMADD213PD.BCST 1288(DX), Z12, Z11
+	VBROADCASTSD     1296(DX), Z12
+	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z11, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1312(DX), Z11
+	VMAXPS           Z2, Z11, Z2
+	VBROADCASTSS     1320(DX), Z11
+	VMINPS           Z2, Z11, Z2
+	VBROADCASTSS     1200(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VUNPCKLPS        Z5, Z3, Z2
+	VUNPCKHPS        Z5, Z3, Z3
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z7
+	VUNPCKLPD        Z5, Z2, Z6
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPD        Z7, Z3, Z5
+	VUNPCKHPD        Z7, Z3, Z3
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z8
+	VUNPCKLPS        Z11, Z10, Z9
+	VUNPCKHPS        Z11, Z10, Z11
+	VUNPCKLPD        Z9, Z7, Z10
+	VUNPCKHPD        Z9, Z7, Z7
+	VUNPCKLPD        Z11, Z8, Z9
+	VUNPCKHPD        Z11, Z8, Z8
+	VMOVAPS          Z6, Z11
+	VPERMT2PD        Z10, Z0, Z11
+	VPERMT2PD        Z10, Z1, Z6
+	VMOVAPS          Z2, Z10
+	VPERMT2PD        Z7, Z0, Z10
+	VPERMT2PD        Z7, Z1, Z2
+	VMOVAPS          Z5, Z7
+	VPERMT2PD        Z9, Z0, Z7
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z3, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z3
+	VMOVUPS          Y11, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y10, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y7, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y9, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z11, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z10, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z7, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z9, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y6, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y5, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y3, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z6, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z2, Y2
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z5, Y2
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z3, Y2
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	ADDQ             $0x10, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x20, R10
+	SUBQ    $0x08, R8
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+, SSE
+TEXT ·affineF64F32ValidAVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
+
+step:
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*8), Y1
+	VMOVUPS      32(R10)(AX*8), Y2
+	VBROADCASTSD 104(BX), Y3
+	VBROADCASTSD 112(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 120(BX), Y3
+	VBROADCASTSD 128(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VCVTPD2PSY   Y1, X5
+	VCVTPD2PSY   Y2, X1
+	VINSERTF128  $0x01, X1, Y5, Y1
+	VBROADCASTSS 136(BX), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS 144(BX), Y2
+	VMINPS       Y1, Y2, Y1
+	VBROADCASTSS 24(BX), Y2
+	VPSLLVD      40(BX), Y0, Y0
+	VCMPPS       $0x07, Y1, Y1, Y4
+	VBROADCASTSD 152(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VANDPS       Y4, Y0, Y0
+	VBLENDVPS    Y0, Y1, Y2, Y0
+	MOVQ         168(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         176(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VMOVUPS      (R10)(AX*8), Y2
+	VMOVUPS      32(R10)(AX*8), Y3
+	VBROADCASTSD 272(BX), Y4
+	VBROADCASTSD 280(BX), Y6
+	VFMADD213PD  Y6, Y4, Y2
+	VFMADD213PD  Y6, Y4, Y3
+	VBROADCASTSD 288(BX), Y4
+	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y4, Y2
+	VFMADD213PD  Y6, Y4, Y3
+	VCVTPD2PSY   Y2, X5
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y5, Y2
+	VBROADCASTSS 304(BX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 312(BX), Y3
+	VMINPS       Y2, Y3, Y2
+	VBROADCASTSS 192(BX), Y3
+	VPSLLVD      208(BX), Y1, Y1
+	VCMPPS       $0x07, Y2, Y2, Y6
+	VBROADCASTSD 320(BX), Y4
+	VORPS        Y4, Y6, Y6
+	VANDPS       Y6, Y1, Y1
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	MOVQ         336(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         344(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VMOVUPS      (R10)(AX*8), Y3
+	VMOVUPS      32(R10)(AX*8), Y4
+	VBROADCASTSD 440(BX), Y6
+	VBROADCASTSD 448(BX), Y7
+	VFMADD213PD  Y7, Y6, Y3
+	VFMADD213PD  Y7, Y6, Y4
+	VBROADCASTSD 456(BX), Y6
+	VBROADCASTSD 464(BX), Y7
+	VFMADD213PD  Y7, Y6, Y3
+	VFMADD213PD  Y7, Y6, Y4
+	VCVTPD2PSY   Y3, X5
+	VCVTPD2PSY   Y4, X3
+	VINSERTF128  $0x01, X3, Y5, Y3
+	VBROADCASTSS 472(BX), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS 480(BX), Y4
+	VMINPS       Y3, Y4, Y3
+	VBROADCASTSS 360(BX), Y4
+	VPSLLVD      376(BX), Y2, Y2
+	VCMPPS       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 488(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VANDPS       Y7, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y2
+	MOVQ         504(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         512(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VMOVUPS      (R10)(AX*8), Y4
+	VMOVUPS      32(R10)(AX*8), Y6
+	VBROADCASTSD 608(BX), Y7
+	VBROADCASTSD 616(BX), Y8
+	VFMADD213PD  Y8, Y7, Y4
+	VFMADD213PD  Y8, Y7, Y6
+	VBROADCASTSD 624(BX), Y7
+	VBROADCASTSD 632(BX), Y8
+	VFMADD213PD  Y8, Y7, Y4
+	VFMADD213PD  Y8, Y7, Y6
+	VCVTPD2PSY   Y4, X5
+	VCVTPD2PSY   Y6, X4
+	VINSERTF128  $0x01, X4, Y5, Y4
+	VBROADCASTSS 640(BX), Y6
+	VMAXPS       Y4, Y6, Y4
+	VBROADCASTSS 648(BX), Y6
+	VMINPS       Y4, Y6, Y4
+	VBROADCASTSS 528(BX), Y6
+	VPSLLVD      544(BX), Y3, Y3
+	VCMPPS       $0x07, Y4, Y4, Y8
+	VBROADCASTSD 656(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y3, Y3
+	VBLENDVPS    Y3, Y4, Y6, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y0
+	VUNPCKLPS    Y3, Y2, Y1
+	VUNPCKHPS    Y3, Y2, Y3
+	VUNPCKLPD    Y1, Y4, Y2
+	VUNPCKHPD    Y1, Y4, Y1
+	VUNPCKLPD    Y3, Y0, Y4
+	VUNPCKHPD    Y3, Y0, Y0
+	MOVQ         672(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         680(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VMOVUPS      (R10)(AX*8), Y6
+	VMOVUPS      32(R10)(AX*8), Y7
+	VBROADCASTSD 776(BX), Y8
+	VBROADCASTSD 784(BX), Y9
+	VFMADD213PD  Y9, Y8, Y6
+	VFMADD213PD  Y9, Y8, Y7
+	VBROADCASTSD 792(BX), Y8
+	VBROADCASTSD 800(BX), Y9
+	VFMADD213PD  Y9, Y8, Y6
+	VFMADD213PD  Y9, Y8, Y7
+	VCVTPD2PSY   Y6, X5
+	VCVTPD2PSY   Y7, X6
+	VINSERTF128  $0x01, X6, Y5, Y6
+	VBROADCASTSS 808(BX), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS 816(BX), Y7
+	VMINPS       Y6, Y7, Y6
+	VBROADCASTSS 696(BX), Y7
+	VPSLLVD      712(BX), Y3, Y3
+	VCMPPS       $0x07, Y6, Y6, Y9
+	VBROADCASTSD 824(BX), Y8
+	VORPS        Y8, Y9, Y9
+	VANDPS       Y9, Y3, Y3
+	VBLENDVPS    Y3, Y6, Y7, Y3
+	MOVQ         840(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         848(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y6
+	VMOVUPS      (R10)(AX*8), Y7
+	VMOVUPS      32(R10)(AX*8), Y8
+	VBROADCASTSD 944(BX), Y9
+	VBROADCASTSD 952(BX), Y10
+	VFMADD213PD  Y10, Y9, Y7
+	VFMADD213PD  Y10, Y9, Y8
+	VBROADCASTSD 960(BX), Y9
+	VBROADCASTSD 968(BX), Y10
+	VFMADD213PD  Y10, Y9, Y7
+	VFMADD213PD  Y10, Y9, Y8
+	VCVTPD2PSY   Y7, X5
+	VCVTPD2PSY   Y8, X7
+	VINSERTF128  $0x01, X7, Y5, Y7
+	VBROADCASTSS 976(BX), Y8
+	VMAXPS       Y7, Y8, Y7
+	VBROADCASTSS 984(BX), Y8
+	VMINPS       Y7, Y8, Y7
+	VBROADCASTSS 864(BX), Y8
+	VPSLLVD      880(BX), Y6, Y6
+	VCMPPS       $0x07, Y7, Y7, Y10
+	VBROADCASTSD 992(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y6, Y6
+	VBLENDVPS    Y6, Y7, Y8, Y6
+	MOVQ         1008(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         1016(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y7
+	VMOVUPS      (R10)(AX*8), Y8
+	VMOVUPS      32(R10)(AX*8), Y9
+	VBROADCASTSD 1112(BX), Y10
+	VBROADCASTSD 1120(BX), Y11
+	VFMADD213PD  Y11, Y10, Y8
+	VFMADD213PD  Y11, Y10, Y9
+	VBROADCASTSD 1128(BX), Y10
+	VBROADCASTSD 1136(BX), Y11
+	VFMADD213PD  Y11, Y10, Y8
+	VFMADD213PD  Y11, Y10, Y9
+	VCVTPD2PSY   Y8, X5
+	VCVTPD2PSY   Y9, X8
+	VINSERTF128  $0x01, X8, Y5, Y8
+	VBROADCASTSS 1144(BX), Y9
+	VMAXPS       Y8, Y9, Y8
+	VBROADCASTSS 1152(BX), Y9
+	VMINPS       Y8, Y9, Y8
+	VBROADCASTSS 1032(BX), Y9
+	VPSLLVD      1048(BX), Y7, Y7
+	VCMPPS       $0x07, Y8, Y8, Y11
+	VBROADCASTSD 1160(BX), Y10
+	VORPS        Y10, Y11, Y11
+	VANDPS       Y11, Y7, Y7
+	VBLENDVPS    Y7, Y8, Y9, Y7
+	MOVQ         1176(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         1184(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y8
+	VMOVUPS      (R10)(AX*8), Y9
+	VMOVUPS      32(R10)(AX*8), Y10
+	VBROADCASTSD 1280(BX), Y11
+	VBROADCASTSD 1288(BX), Y12
+	VFMADD213PD  Y12, Y11, Y9
+	VFMADD213PD  Y12, Y11, Y10
+	VBROADCASTSD 1296(BX), Y11
+	VBROADCASTSD 1304(BX), Y12
+	VFMADD213PD  Y12, Y11, Y9
+	VFMADD213PD  Y12, Y11, Y10
+	VCVTPD2PSY   Y9, X5
+	VCVTPD2PSY   Y10, X9
+	VINSERTF128  $0x01, X9, Y5, Y9
+	VBROADCASTSS 1312(BX), Y10
+	VMAXPS       Y9, Y10, Y9
+	VBROADCASTSS 1320(BX), Y10
+	VMINPS       Y9, Y10, Y9
+	VBROADCASTSS 1200(BX), Y10
+	VPSLLVD      1216(BX), Y8, Y8
+	VCMPPS       $0x07, Y9, Y9, Y12
+	VBROADCASTSD 1328(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y8, Y8
+	VBLENDVPS    Y8, Y9, Y10, Y8
+	VUNPCKLPS    Y6, Y3, Y9
+	VUNPCKHPS    Y6, Y3, Y3
+	VUNPCKLPS    Y8, Y7, Y6
+	VUNPCKHPS    Y8, Y7, Y8
+	VUNPCKLPD    Y6, Y9, Y7
+	VUNPCKHPD    Y6, Y9, Y6
+	VUNPCKLPD    Y8, Y3, Y9
+	VUNPCKHPD    Y8, Y3, Y3
+	VINSERTF128  $0x01, X7, Y2, Y8
+	VMOVUPS      Y8, (R8)
+	VINSERTF128  $0x01, X6, Y1, Y8
+	VMOVUPS      Y8, (R8)(CX*1)
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VMOVUPS      Y8, (R8)(CX*2)
+	VINSERTF128  $0x01, X3, Y0, Y8
+	VMOVUPS      Y8, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	VPERM2F128   $0x31, Y7, Y2, Y2
+	VMOVUPS      Y2, (R8)
+	VPERM2F128   $0x31, Y6, Y1, Y1
+	VMOVUPS      Y1, (R8)(CX*1)
+	VPERM2F128   $0x31, Y9, Y4, Y1
+	VMOVUPS      Y1, (R8)(CX*2)
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VMOVUPS      Y0, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000540, BX
+	ADDQ         $0x20, SI
+	MOVQ         $0x0000000000000008, DI
+	SUBQ         32(SP), DI
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x000000a8, DI, AX
+	SUBQ         AX, BX
+	SHLQ         $0x02, DI
+	SUBQ         DI, SI
+	JMP          columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, SSE
+TEXT ·affineF64F32ValidAVX512(SB), NOSPLIT, $40-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+	STMXCSR   32(SP)
+	MOVL      32(SP), DX
+	ANDL      $-9, DX
+	MOVL      DX, 32(SP)
+	LDMXCSR   32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    tail
+
+step:
+	CMPQ             R10, $0x10
+	JL               tail
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             8(DX), R12
+	MOVQ             16(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z2
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z2
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z2
+	VMOVUPD          64(DI)(BX*8), Z3
+	VBROADCASTSD     104(DX), Z5
+	VFMADD213PD.BCST 112(DX), Z5, Z3
+	VBROADCASTSD     120(DX), Z5
+	VFMADD213PD.BCST 128(DX), Z5, Z3
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z3, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             176(DX), R12
+	MOVQ             184(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z2
+	VBROADCASTSD     272(DX), Z5
+	VFMADD213PD.BCST 280(DX), Z5, Z2
+	VBROADCASTSD     288(DX), Z5
+	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VMOVUPD          64(DI)(BX*8), Z5
+	VBROADCASTSD     272(DX), Z6
+	VFMADD213PD.BCST 280(DX), Z6, Z5
+	VBROADCASTSD     288(DX), Z6
+	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z5, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     304(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     312(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     192(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             344(DX), R12
+	MOVQ             352(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z2
+	VBROADCASTSD     440(DX), Z6
+	VFMADD213PD.BCST 448(DX), Z6, Z2
+	VBROADCASTSD     456(DX), Z6
+	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VMOVUPD          64(DI)(BX*8), Z6
+	VBROADCASTSD     440(DX), Z7
+	VFMADD213PD.BCST 448(DX), Z7, Z6
+	VBROADCASTSD     456(DX), Z7
+	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z6, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     472(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     480(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     360(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             512(DX), R12
+	MOVQ             520(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z2
+	VBROADCASTSD     608(DX), Z7
+	VFMADD213PD.BCST 616(DX), Z7, Z2
+	VBROADCASTSD     624(DX), Z7
+	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VMOVUPD          64(DI)(BX*8), Z7
+	VBROADCASTSD     608(DX), Z8
+	VFMADD213PD.BCST 616(DX), Z8, Z7
+	VBROADCASTSD     624(DX), Z8
+	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z7, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     640(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     648(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     528(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             680(DX), R12
+	MOVQ             688(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z2
+	VBROADCASTSD     776(DX), Z8
+	VFMADD213PD.BCST 784(DX), Z8, Z2
+	VBROADCASTSD     792(DX), Z8
+	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VMOVUPD          64(DI)(BX*8), Z8
+	VBROADCASTSD     776(DX), Z9
+	VFMADD213PD.BCST 784(DX), Z9, Z8
+	VBROADCASTSD     792(DX), Z9
+	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z8, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     808(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     816(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     696(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             848(DX), R12
+	MOVQ             856(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z2
+	VBROADCASTSD     944(DX), Z9
+	VFMADD213PD.BCST 952(DX), Z9, Z2
+	VBROADCASTSD     960(DX), Z9
+	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VMOVUPD          64(DI)(BX*8), Z9
+	VBROADCASTSD     944(DX), Z10
+	VFMADD213PD.BCST 952(DX), Z10, Z9
+	VBROADCASTSD     960(DX), Z10
+	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z9, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     976(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     984(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     864(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             1016(DX), R12
+	MOVQ             1024(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z2
+	VBROADCASTSD     1112(DX), Z10
+	VFMADD213PD.BCST 1120(DX), Z10, Z2
+	VBROADCASTSD     1128(DX), Z10
+	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VMOVUPD          64(DI)(BX*8), Z10
+	VBROADCASTSD     1112(DX), Z11
+	VFMADD213PD.BCST 1120(DX), Z11, Z10
+	VBROADCASTSD     1128(DX), Z11
+	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z10, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1144(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1152(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1032(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             1184(DX), R12
+	MOVQ             1192(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z2
+	VBROADCASTSD     1280(DX), Z11
+	VFMADD213PD.BCST 1288(DX), Z11, Z2
+	VBROADCASTSD     1296(DX), Z11
+	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VMOVUPD          64(DI)(BX*8), Z11
+	VBROADCASTSD     1280(DX), Z12
+	VFMADD213PD.BCST 1288(DX), Z12, Z11
+	VBROADCASTSD     1296(DX), Z12
+	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z11, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1312(DX), Z11
+	VMAXPS           Z2, Z11, Z2
+	VBROADCASTSS     1320(DX), Z11
+	VMINPS           Z2, Z11, Z2
+	VBROADCASTSS     1200(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VUNPCKLPS        Z5, Z3, Z2
+	VUNPCKHPS        Z5, Z3, Z3
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z7
+	VUNPCKLPD        Z5, Z2, Z6
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPD        Z7, Z3, Z5
+	VUNPCKHPD        Z7, Z3, Z3
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z8
+	VUNPCKLPS        Z11, Z10, Z9
+	VUNPCKHPS        Z11, Z10, Z11
+	VUNPCKLPD        Z9, Z7, Z10
+	VUNPCKHPD        Z9, Z7, Z7
+	VUNPCKLPD        Z11, Z8, Z9
+	VUNPCKHPD        Z11, Z8, Z8
+	VMOVAPS          Z6, Z11
+	VPERMT2PD        Z10, Z0, Z11
+	VPERMT2PD        Z10, Z1, Z6
+	VMOVAPS          Z2, Z10
+	VPERMT2PD        Z7, Z0, Z10
+	VPERMT2PD        Z7, Z1, Z2
+	VMOVAPS          Z5, Z7
+	VPERMT2PD        Z9, Z0, Z7
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z3, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z3
+	VMOVUPS          Y11, K2, (R8)
+	VMOVUPS          Y10, K2, (R8)(AX*1)
+	VMOVUPS          Y7, K2, (R8)(AX*2)
+	VMOVUPS          Y9, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VEXTRACTF32X8    $0x01, Z11, (R8)
+	VEXTRACTF32X8    $0x01, Z10, (R8)(AX*1)
+	VEXTRACTF32X8    $0x01, Z7, (R8)(AX*2)
+	VEXTRACTF32X8    $0x01, Z9, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VMOVUPS          Y6, K2, (R8)
+	VMOVUPS          Y2, K2, (R8)(AX*1)
+	VMOVUPS          Y5, K2, (R8)(AX*2)
+	VMOVUPS          Y3, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VEXTRACTF32X8    $0x01, Z6, (R8)
+	VEXTRACTF32X8    $0x01, Z2, (R8)(AX*1)
+	VEXTRACTF32X8    $0x01, Z5, (R8)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	ADDQ             $0x10, BX
+	SUBQ             $0x10, R10
+	JMP              step
+
+tail:
+	TESTQ            R10, R10
+	JZ               next
+	MOVQ             $-1, DI
+	BZHIQ            R10, DI, DI
+	KMOVW            DI, K1
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), R12
+	MOVQ             8(DX), R13
+	MOVQ             16(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z2
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z2
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VMOVUPD.Z        64(R12)(BX*8), K3, Z3
+	VBROADCASTSD     104(DX), Z5
+	VFMADD213PD.BCST 112(DX), Z5, Z3
+	VBROADCASTSD     120(DX), Z5
+	VFMADD213PD.BCST 128(DX), Z5, Z3
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z3, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
+	MOVQ             168(DX), R12
+	MOVQ             176(DX), R13
+	MOVQ             184(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z2
+	VBROADCASTSD     272(DX), Z5
+	VFMADD213PD.BCST 280(DX), Z5, Z2
+	VBROADCASTSD     288(DX), Z5
+	VFMADD213PD.BCST 296(DX), Z5, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VMOVUPD.Z        64(R12)(BX*8), K3, Z5
+	VBROADCASTSD     272(DX), Z6
+	VFMADD213PD.BCST 280(DX), Z6, Z5
+	VBROADCASTSD     288(DX), Z6
+	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z5, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     304(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     312(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     192(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
+	MOVQ             336(DX), R12
+	MOVQ             344(DX), R13
+	MOVQ             352(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z2
+	VBROADCASTSD     440(DX), Z6
+	VFMADD213PD.BCST 448(DX), Z6, Z2
+	VBROADCASTSD     456(DX), Z6
+	VFMADD213PD.BCST 464(DX), Z6, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VMOVUPD.Z        64(R12)(BX*8), K3, Z6
+	VBROADCASTSD     440(DX), Z7
+	VFMADD213PD.BCST 448(DX), Z7, Z6
+	VBROADCASTSD     456(DX), Z7
+	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z6, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     472(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     480(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     360(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
+	MOVQ             504(DX), R12
+	MOVQ             512(DX), R13
+	MOVQ             520(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z2
+	VBROADCASTSD     608(DX), Z7
+	VFMADD213PD.BCST 616(DX), Z7, Z2
+	VBROADCASTSD     624(DX), Z7
+	VFMADD213PD.BCST 632(DX), Z7, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VMOVUPD.Z        64(R12)(BX*8), K3, Z7
+	VBROADCASTSD     608(DX), Z8
+	VFMADD213PD.BCST 616(DX), Z8, Z7
+	VBROADCASTSD     624(DX), Z8
+	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z7, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     640(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     648(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     528(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
+	MOVQ             672(DX), R12
+	MOVQ             680(DX), R13
+	MOVQ             688(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z2
+	VBROADCASTSD     776(DX), Z8
+	VFMADD213PD.BCST 784(DX), Z8, Z2
+	VBROADCASTSD     792(DX), Z8
+	VFMADD213PD.BCST 800(DX), Z8, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VMOVUPD.Z        64(R12)(BX*8), K3, Z8
+	VBROADCASTSD     776(DX), Z9
+	VFMADD213PD.BCST 784(DX), Z9, Z8
+	VBROADCASTSD     792(DX), Z9
+	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z8, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     808(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     816(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     696(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
+	MOVQ             840(DX), R12
+	MOVQ             848(DX), R13
+	MOVQ             856(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z2
+	VBROADCASTSD     944(DX), Z9
+	VFMADD213PD.BCST 952(DX), Z9, Z2
+	VBROADCASTSD     960(DX), Z9
+	VFMADD213PD.BCST 968(DX), Z9, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VMOVUPD.Z        64(R12)(BX*8), K3, Z9
+	VBROADCASTSD     944(DX), Z10
+	VFMADD213PD.BCST 952(DX), Z10, Z9
+	VBROADCASTSD     960(DX), Z10
+	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z9, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     976(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     984(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     864(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
+	MOVQ             1008(DX), R12
+	MOVQ             1016(DX), R13
+	MOVQ             1024(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z2
+	VBROADCASTSD     1112(DX), Z10
+	VFMADD213PD.BCST 1120(DX), Z10, Z2
+	VBROADCASTSD     1128(DX), Z10
+	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VMOVUPD.Z        64(R12)(BX*8), K3, Z10
+	VBROADCASTSD     1112(DX), Z11
+	VFMADD213PD.BCST 1120(DX), Z11, Z10
+	VBROADCASTSD     1128(DX), Z11
+	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z10, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1144(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1152(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1032(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
+	MOVQ             1176(DX), R12
+	MOVQ             1184(DX), R13
+	MOVQ             1192(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z2
+	VBROADCASTSD     1280(DX), Z11
+	VFMADD213PD.BCST 1288(DX), Z11, Z2
+	VBROADCASTSD     1296(DX), Z11
+	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VMOVUPD.Z        64(R12)(BX*8), K3, Z11
+	VBROADCASTSD     1280(DX), Z12
+	VFMADD213PD.BCST 1288(DX), Z12, Z11
+	VBROADCASTSD     1296(DX), Z12
+	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z11, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1312(DX), Z11
+	VMAXPS           Z2, Z11, Z2
+	VBROADCASTSS     1320(DX), Z11
+	VMINPS           Z2, Z11, Z2
+	VBROADCASTSS     1200(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VUNPCKLPS        Z5, Z3, Z2
+	VUNPCKHPS        Z5, Z3, Z3
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z7
+	VUNPCKLPD        Z5, Z2, Z6
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPD        Z7, Z3, Z5
+	VUNPCKHPD        Z7, Z3, Z3
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z8
+	VUNPCKLPS        Z11, Z10, Z9
+	VUNPCKHPS        Z11, Z10, Z11
+	VUNPCKLPD        Z9, Z7, Z10
+	VUNPCKHPD        Z9, Z7, Z7
+	VUNPCKLPD        Z11, Z8, Z9
+	VUNPCKHPD        Z11, Z8, Z8
+	VMOVAPS          Z6, Z11
+	VPERMT2PD        Z10, Z0, Z11
+	VPERMT2PD        Z10, Z1, Z6
+	VMOVAPS          Z2, Z10
+	VPERMT2PD        Z7, Z0, Z10
+	VPERMT2PD        Z7, Z1, Z2
+	VMOVAPS          Z5, Z7
+	VPERMT2PD        Z9, Z0, Z7
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z3, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z3
+	VMOVUPS          Y11, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y10, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y7, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y9, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z11, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z10, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z7, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z9, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y6, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y5, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y3, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z6, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z2, Y2
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z5, Y2
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z3, Y2
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	ADDQ             $0x10, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x20, R11
+	SUBQ    $0x08, R9
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, CMOV, FMA3, MMX+, SSE
+TEXT ·affineI32F32AVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ         (BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 104(BX), Y2
+	VBROADCASTSD 112(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 120(BX), Y2
+	VBROADCASTSD 128(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 136(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 144(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 24(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y3
+	VBROADCASTSD 152(BX), Y2
+	VORPS        Y2, Y3, Y3
+	VBLENDVPS    Y3, Y0, Y1, Y3
+	MOVQ         168(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 272(BX), Y2
+	VBROADCASTSD 280(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 288(BX), Y2
+	VBROADCASTSD 296(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 304(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 312(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 192(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y5
+	VBROADCASTSD 320(BX), Y2
+	VORPS        Y2, Y5, Y5
+	VBLENDVPS    Y5, Y0, Y1, Y5
+	MOVQ         336(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 440(BX), Y2
+	VBROADCASTSD 448(BX), Y6
+	VFMADD213PD  Y6, Y2, Y0
+	VFMADD213PD  Y6, Y2, Y1
+	VBROADCASTSD 456(BX), Y2
+	VBROADCASTSD 464(BX), Y6
+	VFMADD213PD  Y6, Y2, Y0
+	VFMADD213PD  Y6, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 472(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 480(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 360(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 488(BX), Y2
+	VORPS        Y2, Y6, Y6
+	VBLENDVPS    Y6, Y0, Y1, Y6
+	MOVQ         504(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 608(BX), Y2
+	VBROADCASTSD 616(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 624(BX), Y2
+	VBROADCASTSD 632(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 640(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 648(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 528(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y7
+	VBROADCASTSD 656(BX), Y2
+	VORPS        Y2, Y7, Y7
+	VBLENDVPS    Y7, Y0, Y1, Y7
+	VUNPCKLPS    Y5, Y3, Y0
+	VUNPCKHPS    Y5, Y3, Y1
+	VUNPCKLPS    Y7, Y6, Y2
+	VUNPCKHPS    Y7, Y6, Y5
+	VUNPCKLPD    Y2, Y0, Y3
+	VUNPCKHPD    Y2, Y0, Y0
+	VUNPCKLPD    Y5, Y1, Y2
+	VUNPCKHPD    Y5, Y1, Y1
+	MOVQ         672(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTDQ2PD    (R9)(AX*4), Y5
+	VCVTDQ2PD    16(R9)(AX*4), Y6
+	VBROADCASTSD 776(BX), Y7
+	VBROADCASTSD 784(BX), Y8
+	VFMADD213PD  Y8, Y7, Y5
+	VFMADD213PD  Y8, Y7, Y6
+	VBROADCASTSD 792(BX), Y7
+	VBROADCASTSD 800(BX), Y8
+	VFMADD213PD  Y8, Y7, Y5
+	VFMADD213PD  Y8, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 808(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 816(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 696(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y8
+	VBROADCASTSD 824(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VBLENDVPS    Y8, Y5, Y6, Y8
+	MOVQ         840(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTDQ2PD    (R9)(AX*4), Y5
+	VCVTDQ2PD    16(R9)(AX*4), Y6
+	VBROADCASTSD 944(BX), Y7
+	VBROADCASTSD 952(BX), Y9
+	VFMADD213PD  Y9, Y7, Y5
+	VFMADD213PD  Y9, Y7, Y6
+	VBROADCASTSD 960(BX), Y7
+	VBROADCASTSD 968(BX), Y9
+	VFMADD213PD  Y9, Y7, Y5
+	VFMADD213PD  Y9, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 976(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 984(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 864(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 992(BX), Y7
+	VORPS        Y7, Y9, Y9
+	VBLENDVPS    Y9, Y5, Y6, Y9
+	MOVQ         1008(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTDQ2PD    (R9)(AX*4), Y5
+	VCVTDQ2PD    16(R9)(AX*4), Y6
+	VBROADCASTSD 1112(BX), Y7
+	VBROADCASTSD 1120(BX), Y10
+	VFMADD213PD  Y10, Y7, Y5
+	VFMADD213PD  Y10, Y7, Y6
+	VBROADCASTSD 1128(BX), Y7
+	VBROADCASTSD 1136(BX), Y10
+	VFMADD213PD  Y10, Y7, Y5
+	VFMADD213PD  Y10, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 1144(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 1152(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 1032(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y10
+	VBROADCASTSD 1160(BX), Y7
+	VORPS        Y7, Y10, Y10
+	VBLENDVPS    Y10, Y5, Y6, Y10
+	MOVQ         1176(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTDQ2PD    (R9)(AX*4), Y5
+	VCVTDQ2PD    16(R9)(AX*4), Y6
+	VBROADCASTSD 1280(BX), Y7
+	VBROADCASTSD 1288(BX), Y11
+	VFMADD213PD  Y11, Y7, Y5
+	VFMADD213PD  Y11, Y7, Y6
+	VBROADCASTSD 1296(BX), Y7
+	VBROADCASTSD 1304(BX), Y11
+	VFMADD213PD  Y11, Y7, Y5
+	VFMADD213PD  Y11, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 1312(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 1320(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 1200(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y11
+	VBROADCASTSD 1328(BX), Y7
+	VORPS        Y7, Y11, Y11
+	VBLENDVPS    Y11, Y5, Y6, Y11
+	VUNPCKLPS    Y9, Y8, Y5
+	VUNPCKHPS    Y9, Y8, Y6
+	VUNPCKLPS    Y11, Y10, Y7
+	VUNPCKHPS    Y11, Y10, Y9
+	VUNPCKLPD    Y7, Y5, Y8
+	VUNPCKHPD    Y7, Y5, Y5
+	VUNPCKLPD    Y9, Y6, Y7
+	VUNPCKHPD    Y9, Y6, Y6
+	VINSERTF128  $0x01, X8, Y3, Y9
+	VMOVUPS      Y9, (DI)
+	VINSERTF128  $0x01, X5, Y0, Y9
+	VMOVUPS      Y9, (DI)(CX*1)
+	VINSERTF128  $0x01, X7, Y2, Y9
+	VMOVUPS      Y9, (DI)(CX*2)
+	VINSERTF128  $0x01, X6, Y1, Y9
+	VMOVUPS      Y9, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	VPERM2F128   $0x31, Y8, Y3, Y3
+	VMOVUPS      Y3, (DI)
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPS      Y0, (DI)(CX*1)
+	VPERM2F128   $0x31, Y7, Y2, Y0
+	VMOVUPS      Y0, (DI)(CX*2)
+	VPERM2F128   $0x31, Y6, Y1, Y0
+	VMOVUPS      Y0, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JLE          next
+	MOVQ         (BX), R9
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 104(BX), Y2
+	VBROADCASTSD 112(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 120(BX), Y2
+	VBROADCASTSD 128(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 136(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 144(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 24(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y3
+	VBROADCASTSD 152(BX), Y2
+	VORPS        Y2, Y3, Y3
+	VBLENDVPS    Y3, Y0, Y1, Y3
+	MOVQ         168(BX), R9
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 272(BX), Y2
+	VBROADCASTSD 280(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 288(BX), Y2
+	VBROADCASTSD 296(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 304(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 312(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 192(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y5
+	VBROADCASTSD 320(BX), Y2
+	VORPS        Y2, Y5, Y5
+	VBLENDVPS    Y5, Y0, Y1, Y5
+	MOVQ         336(BX), R9
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 440(BX), Y2
+	VBROADCASTSD 448(BX), Y6
+	VFMADD213PD  Y6, Y2, Y0
+	VFMADD213PD  Y6, Y2, Y1
+	VBROADCASTSD 456(BX), Y2
+	VBROADCASTSD 464(BX), Y6
+	VFMADD213PD  Y6, Y2, Y0
+	VFMADD213PD  Y6, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 472(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 480(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 360(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 488(BX), Y2
+	VORPS        Y2, Y6, Y6
+	VBLENDVPS    Y6, Y0, Y1, Y6
+	MOVQ         504(BX), R9
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 608(BX), Y2
+	VBROADCASTSD 616(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 624(BX), Y2
+	VBROADCASTSD 632(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VCVTPD2PSY   Y0, X4
+	VCVTPD2PSY   Y1, X0
+	VINSERTF128  $0x01, X0, Y4, Y0
+	VBROADCASTSS 640(BX), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS 648(BX), Y1
+	VMINPS       Y0, Y1, Y0
+	VBROADCASTSS 528(BX), Y1
+	VCMPPS       $0x07, Y0, Y0, Y7
+	VBROADCASTSD 656(BX), Y2
+	VORPS        Y2, Y7, Y7
+	VBLENDVPS    Y7, Y0, Y1, Y7
+	VUNPCKLPS    Y5, Y3, Y0
+	VUNPCKHPS    Y5, Y3, Y1
+	VUNPCKLPS    Y7, Y6, Y2
+	VUNPCKHPS    Y7, Y6, Y5
+	VUNPCKLPD    Y2, Y0, Y3
+	VUNPCKHPD    Y2, Y0, Y0
+	VUNPCKLPD    Y5, Y1, Y2
+	VUNPCKHPD    Y5, Y1, Y1
+	MOVQ         672(BX), R9
+	VCVTDQ2PD    (R9)(AX*4), Y5
+	VCVTDQ2PD    16(R9)(AX*4), Y6
+	VBROADCASTSD 776(BX), Y7
+	VBROADCASTSD 784(BX), Y8
+	VFMADD213PD  Y8, Y7, Y5
+	VFMADD213PD  Y8, Y7, Y6
+	VBROADCASTSD 792(BX), Y7
+	VBROADCASTSD 800(BX), Y8
+	VFMADD213PD  Y8, Y7, Y5
+	VFMADD213PD  Y8, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 808(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 816(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 696(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y8
+	VBROADCASTSD 824(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VBLENDVPS    Y8, Y5, Y6, Y8
+	MOVQ         840(BX), R9
+	VCVTDQ2PD    (R9)(AX*4), Y5
+	VCVTDQ2PD    16(R9)(AX*4), Y6
+	VBROADCASTSD 944(BX), Y7
+	VBROADCASTSD 952(BX), Y9
+	VFMADD213PD  Y9, Y7, Y5
+	VFMADD213PD  Y9, Y7, Y6
+	VBROADCASTSD 960(BX), Y7
+	VBROADCASTSD 968(BX), Y9
+	VFMADD213PD  Y9, Y7, Y5
+	VFMADD213PD  Y9, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 976(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 984(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 864(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 992(BX), Y7
+	VORPS        Y7, Y9, Y9
+	VBLENDVPS    Y9, Y5, Y6, Y9
+	MOVQ         1008(BX), R9
+	VCVTDQ2PD    (R9)(AX*4), Y5
+	VCVTDQ2PD    16(R9)(AX*4), Y6
+	VBROADCASTSD 1112(BX), Y7
+	VBROADCASTSD 1120(BX), Y10
+	VFMADD213PD  Y10, Y7, Y5
+	VFMADD213PD  Y10, Y7, Y6
+	VBROADCASTSD 1128(BX), Y7
+	VBROADCASTSD 1136(BX), Y10
+	VFMADD213PD  Y10, Y7, Y5
+	VFMADD213PD  Y10, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 1144(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 1152(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 1032(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y10
+	VBROADCASTSD 1160(BX), Y7
+	VORPS        Y7, Y10, Y10
+	VBLENDVPS    Y10, Y5, Y6, Y10
+	MOVQ         1176(BX), R9
+	VCVTDQ2PD    (R9)(AX*4), Y5
+	VCVTDQ2PD    16(R9)(AX*4), Y6
+	VBROADCASTSD 1280(BX), Y7
+	VBROADCASTSD 1288(BX), Y11
+	VFMADD213PD  Y11, Y7, Y5
+	VFMADD213PD  Y11, Y7, Y6
+	VBROADCASTSD 1296(BX), Y7
+	VBROADCASTSD 1304(BX), Y11
+	VFMADD213PD  Y11, Y7, Y5
+	VFMADD213PD  Y11, Y7, Y6
+	VCVTPD2PSY   Y5, X4
+	VCVTPD2PSY   Y6, X5
+	VINSERTF128  $0x01, X5, Y4, Y5
+	VBROADCASTSS 1312(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 1320(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 1200(BX), Y6
+	VCMPPS       $0x07, Y5, Y5, Y11
+	VBROADCASTSD 1328(BX), Y7
+	VORPS        Y7, Y11, Y11
+	VBLENDVPS    Y11, Y5, Y6, Y11
+	VUNPCKLPS    Y9, Y8, Y5
+	VUNPCKHPS    Y9, Y8, Y6
+	VUNPCKLPS    Y11, Y10, Y7
+	VUNPCKHPS    Y11, Y10, Y9
+	VUNPCKLPD    Y7, Y5, Y8
+	VUNPCKHPD    Y7, Y5, Y5
+	VUNPCKLPD    Y9, Y6, Y7
+	VUNPCKHPD    Y9, Y6, Y6
+	VINSERTF128  $0x01, X8, Y3, Y9
+	VMOVUPS      Y9, (DI)
+	VINSERTF128  $0x01, X5, Y0, Y9
+	VMOVUPS      Y9, (DI)(CX*1)
+	VINSERTF128  $0x01, X7, Y2, Y9
+	VMOVUPS      Y9, (DI)(CX*2)
+	VINSERTF128  $0x01, X6, Y1, Y9
+	VMOVUPS      Y9, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	VPERM2F128   $0x31, Y8, Y3, Y3
+	VMOVUPS      Y3, (DI)
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPS      Y0, (DI)(CX*1)
+	VPERM2F128   $0x31, Y7, Y2, Y0
+	VMOVUPS      Y0, (DI)(CX*2)
+	VPERM2F128   $0x31, Y6, Y1, Y0
+	VMOVUPS      Y0, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000540, BX
+	ADDQ   $0x20, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x000000a8, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x02, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, SSE
+TEXT ·affineI32F32AVX512(SB), NOSPLIT, $40-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+	STMXCSR   32(SP)
+	MOVL      32(SP), DX
+	ANDL      $-9, DX
+	MOVL      DX, 32(SP)
+	LDMXCSR   32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    tail
+
+step:
+	CMPQ             R9, $0x10
+	JL               tail
+	MOVQ             (DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTDQ2PD        (SI)(BX*4), Z2
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z2
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z2
+	VCVTDQ2PD        32(SI)(BX*4), Z3
+	VBROADCASTSD     104(DX), Z5
+	VFMADD213PD.BCST 112(DX), Z5, Z3
+	VBROADCASTSD     120(DX), Z5
+	VFMADD213PD.BCST 128(DX), Z5, Z3
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z3, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, Z3
+	MOVQ             168(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTDQ2PD        (SI)(BX*4), Z2
+	VBROADCASTSD     272(DX), Z5
+	VFMADD213PD.BCST 280(DX), Z5, Z2
+	VBROADCASTSD     288(DX), Z5
+	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VCVTDQ2PD        32(SI)(BX*4), Z5
+	VBROADCASTSD     272(DX), Z6
+	VFMADD213PD.BCST 280(DX), Z6, Z5
+	VBROADCASTSD     288(DX), Z6
+	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z5, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     304(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     312(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     192(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, Z5
+	MOVQ             336(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTDQ2PD        (SI)(BX*4), Z2
+	VBROADCASTSD     440(DX), Z6
+	VFMADD213PD.BCST 448(DX), Z6, Z2
+	VBROADCASTSD     456(DX), Z6
+	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VCVTDQ2PD        32(SI)(BX*4), Z6
+	VBROADCASTSD     440(DX), Z7
+	VFMADD213PD.BCST 448(DX), Z7, Z6
+	VBROADCASTSD     456(DX), Z7
+	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z6, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     472(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     480(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     360(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, Z6
+	MOVQ             504(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTDQ2PD        (SI)(BX*4), Z2
+	VBROADCASTSD     608(DX), Z7
+	VFMADD213PD.BCST 616(DX), Z7, Z2
+	VBROADCASTSD     624(DX), Z7
+	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VCVTDQ2PD        32(SI)(BX*4), Z7
+	VBROADCASTSD     608(DX), Z8
+	VFMADD213PD.BCST 616(DX), Z8, Z7
+	VBROADCASTSD     624(DX), Z8
+	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z7, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     640(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     648(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     528(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, Z7
+	MOVQ             672(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTDQ2PD        (SI)(BX*4), Z2
+	VBROADCASTSD     776(DX), Z8
+	VFMADD213PD.BCST 784(DX), Z8, Z2
+	VBROADCASTSD     792(DX), Z8
+	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VCVTDQ2PD        32(SI)(BX*4), Z8
+	VBROADCASTSD     776(DX), Z9
+	VFMADD213PD.BCST 784(DX), Z9, Z8
+	VBROADCASTSD     792(DX), Z9
+	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z8, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     808(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     816(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     696(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, Z8
+	MOVQ             840(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTDQ2PD        (SI)(BX*4), Z2
+	VBROADCASTSD     944(DX), Z9
+	VFMADD213PD.BCST 952(DX), Z9, Z2
+	VBROADCASTSD     960(DX), Z9
+	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VCVTDQ2PD        32(SI)(BX*4), Z9
+	VBROADCASTSD     944(DX), Z10
+	VFMADD213PD.BCST 952(DX), Z10, Z9
+	VBROADCASTSD     960(DX), Z10
+	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z9, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     976(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     984(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     864(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, Z9
+	MOVQ             1008(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTDQ2PD        (SI)(BX*4), Z2
+	VBROADCASTSD     1112(DX), Z10
+	VFMADD213PD.BCST 1120(DX), Z10, Z2
+	VBROADCASTSD     1128(DX), Z10
+	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VCVTDQ2PD        32(SI)(BX*4), Z10
+	VBROADCASTSD     1112(DX), Z11
+	VFMADD213PD.BCST 1120(DX), Z11, Z10
+	VBROADCASTSD     1128(DX), Z11
+	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z10, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1144(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1152(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1032(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, Z10
+	MOVQ             1176(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTDQ2PD        (SI)(BX*4), Z2
+	VBROADCASTSD     1280(DX), Z11
+	VFMADD213PD.BCST 1288(DX), Z11, Z2
+	VBROADCASTSD     1296(DX), Z11
+	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VCVTDQ2PD        32(SI)(BX*4), Z11
+	VBROADCASTSD     1280(DX), Z12
+	VFMADD213PD.BCST 1288(DX), Z12, Z11
+	VBROADCASTSD     1296(DX), Z12
+	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z11, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1312(DX), Z11
+	VMAXPS           Z2, Z11, Z2
+	VBROADCASTSS     1320(DX), Z11
+	VMINPS           Z2, Z11, Z2
+	VBROADCASTSS     1200(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, Z11
+	VUNPCKLPS        Z5, Z3, Z2
+	VUNPCKHPS        Z5, Z3, Z3
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z7
+	VUNPCKLPD        Z5, Z2, Z6
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPD        Z7, Z3, Z5
+	VUNPCKHPD        Z7, Z3, Z3
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z8
+	VUNPCKLPS        Z11, Z10, Z9
+	VUNPCKHPS        Z11, Z10, Z11
+	VUNPCKLPD        Z9, Z7, Z10
+	VUNPCKHPD        Z9, Z7, Z7
+	VUNPCKLPD        Z11, Z8, Z9
+	VUNPCKHPD        Z11, Z8, Z8
+	VMOVAPS          Z6, Z11
+	VPERMT2PD        Z10, Z0, Z11
+	VPERMT2PD        Z10, Z1, Z6
+	VMOVAPS          Z2, Z10
+	VPERMT2PD        Z7, Z0, Z10
+	VPERMT2PD        Z7, Z1, Z2
+	VMOVAPS          Z5, Z7
+	VPERMT2PD        Z9, Z0, Z7
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z3, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z3
+	VMOVUPS          Y11, K2, (DI)
+	VMOVUPS          Y10, K2, (DI)(AX*1)
+	VMOVUPS          Y7, K2, (DI)(AX*2)
+	VMOVUPS          Y9, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VEXTRACTF32X8    $0x01, Z11, (DI)
+	VEXTRACTF32X8    $0x01, Z10, (DI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z7, (DI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z9, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VMOVUPS          Y6, K2, (DI)
+	VMOVUPS          Y2, K2, (DI)(AX*1)
+	VMOVUPS          Y5, K2, (DI)(AX*2)
+	VMOVUPS          Y3, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VEXTRACTF32X8    $0x01, Z6, (DI)
+	VEXTRACTF32X8    $0x01, Z2, (DI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z5, (DI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	ADDQ             $0x10, BX
+	SUBQ             $0x10, R9
+	JMP              step
+
+tail:
+	TESTQ            R9, R9
+	JZ               next
+	MOVQ             $-1, SI
+	BZHIQ            R9, SI, SI
+	KMOVW            SI, K1
+	MOVQ             (DX), SI
+	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z2
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z2
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTDQ2PD.Z      32(SI)(BX*4), K3, Z3
+	VBROADCASTSD     104(DX), Z5
+	VFMADD213PD.BCST 112(DX), Z5, Z3
+	VBROADCASTSD     120(DX), Z5
+	VFMADD213PD.BCST 128(DX), Z5, Z3
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z3, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
+	MOVQ             168(DX), SI
+	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z2
+	VBROADCASTSD     272(DX), Z5
+	VFMADD213PD.BCST 280(DX), Z5, Z2
+	VBROADCASTSD     288(DX), Z5
+	VFMADD213PD.BCST 296(DX), Z5, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTDQ2PD.Z      32(SI)(BX*4), K3, Z5
+	VBROADCASTSD     272(DX), Z6
+	VFMADD213PD.BCST 280(DX), Z6, Z5
+	VBROADCASTSD     288(DX), Z6
+	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z5, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     304(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     312(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     192(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
+	MOVQ             336(DX), SI
+	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z2
+	VBROADCASTSD     440(DX), Z6
+	VFMADD213PD.BCST 448(DX), Z6, Z2
+	VBROADCASTSD     456(DX), Z6
+	VFMADD213PD.BCST 464(DX), Z6, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTDQ2PD.Z      32(SI)(BX*4), K3, Z6
+	VBROADCASTSD     440(DX), Z7
+	VFMADD213PD.BCST 448(DX), Z7, Z6
+	VBROADCASTSD     456(DX), Z7
+	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z6, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     472(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     480(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     360(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
+	MOVQ             504(DX), SI
+	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z2
+	VBROADCASTSD     608(DX), Z7
+	VFMADD213PD.BCST 616(DX), Z7, Z2
+	VBROADCASTSD     624(DX), Z7
+	VFMADD213PD.BCST 632(DX), Z7, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTDQ2PD.Z      32(SI)(BX*4), K3, Z7
+	VBROADCASTSD     608(DX), Z8
+	VFMADD213PD.BCST 616(DX), Z8, Z7
+	VBROADCASTSD     624(DX), Z8
+	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z7, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     640(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     648(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     528(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
+	MOVQ             672(DX), SI
+	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z2
+	VBROADCASTSD     776(DX), Z8
+	VFMADD213PD.BCST 784(DX), Z8, Z2
+	VBROADCASTSD     792(DX), Z8
+	VFMADD213PD.BCST 800(DX), Z8, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTDQ2PD.Z      32(SI)(BX*4), K3, Z8
+	VBROADCASTSD     776(DX), Z9
+	VFMADD213PD.BCST 784(DX), Z9, Z8
+	VBROADCASTSD     792(DX), Z9
+	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z8, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     808(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     816(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     696(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
+	MOVQ             840(DX), SI
+	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z2
+	VBROADCASTSD     944(DX), Z9
+	VFMADD213PD.BCST 952(DX), Z9, Z2
+	VBROADCASTSD     960(DX), Z9
+	VFMADD213PD.BCST 968(DX), Z9, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTDQ2PD.Z      32(SI)(BX*4), K3, Z9
+	VBROADCASTSD     944(DX), Z10
+	VFMADD213PD.BCST 952(DX), Z10, Z9
+	VBROADCASTSD     960(DX), Z10
+	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z9, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     976(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     984(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     864(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
+	MOVQ             1008(DX), SI
+	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z2
+	VBROADCASTSD     1112(DX), Z10
+	VFMADD213PD.BCST 1120(DX), Z10, Z2
+	VBROADCASTSD     1128(DX), Z10
+	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTDQ2PD.Z      32(SI)(BX*4), K3, Z10
+	VBROADCASTSD     1112(DX), Z11
+	VFMADD213PD.BCST 1120(DX), Z11, Z10
+	VBROADCASTSD     1128(DX), Z11
+	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z10, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1144(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1152(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1032(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
+	MOVQ             1176(DX), SI
+	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z2
+	VBROADCASTSD     1280(DX), Z11
+	VFMADD213PD.BCST 1288(DX), Z11, Z2
+	VBROADCASTSD     1296(DX), Z11
+	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTDQ2PD.Z      32(SI)(BX*4), K3, Z11
+	VBROADCASTSD     1280(DX), Z12
+	VFMADD213PD.BCST 1288(DX), Z12, Z11
+	VBROADCASTSD     1296(DX), Z12
+	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z11, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1312(DX), Z11
+	VMAXPS           Z2, Z11, Z2
+	VBROADCASTSS     1320(DX), Z11
+	VMINPS           Z2, Z11, Z2
+	VBROADCASTSS     1200(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VUNPCKLPS        Z5, Z3, Z2
+	VUNPCKHPS        Z5, Z3, Z3
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z7
+	VUNPCKLPD        Z5, Z2, Z6
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPD        Z7, Z3, Z5
+	VUNPCKHPD        Z7, Z3, Z3
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z8
+	VUNPCKLPS        Z11, Z10, Z9
+	VUNPCKHPS        Z11, Z10, Z11
+	VUNPCKLPD        Z9, Z7, Z10
+	VUNPCKHPD        Z9, Z7, Z7
+	VUNPCKLPD        Z11, Z8, Z9
+	VUNPCKHPD        Z11, Z8, Z8
+	VMOVAPS          Z6, Z11
+	VPERMT2PD        Z10, Z0, Z11
+	VPERMT2PD        Z10, Z1, Z6
+	VMOVAPS          Z2, Z10
+	VPERMT2PD        Z7, Z0, Z10
+	VPERMT2PD        Z7, Z1, Z2
+	VMOVAPS          Z5, Z7
+	VPERMT2PD        Z9, Z0, Z7
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z3, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z3
+	VMOVUPS          Y11, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y10, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y7, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y9, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z11, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z10, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z7, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z9, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y6, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y5, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y3, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z6, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z2, Y2
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z5, Y2
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z3, Y2
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	ADDQ             $0x10, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x20, R10
+	SUBQ    $0x08, R8
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+, SSE
+TEXT ·affineI32F32ValidAVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
+
+step:
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y1
+	VCVTDQ2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 104(BX), Y3
+	VBROADCASTSD 112(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 120(BX), Y3
+	VBROADCASTSD 128(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VCVTPD2PSY   Y1, X5
+	VCVTPD2PSY   Y2, X1
+	VINSERTF128  $0x01, X1, Y5, Y1
+	VBROADCASTSS 136(BX), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS 144(BX), Y2
+	VMINPS       Y1, Y2, Y1
+	VBROADCASTSS 24(BX), Y2
+	VPSLLVD      40(BX), Y0, Y0
+	VCMPPS       $0x07, Y1, Y1, Y4
+	VBROADCASTSD 152(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VANDPS       Y4, Y0, Y0
+	VBLENDVPS    Y0, Y1, Y2, Y0
+	MOVQ         168(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         176(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTDQ2PD    (R10)(AX*4), Y2
+	VCVTDQ2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 272(BX), Y4
+	VBROADCASTSD 280(BX), Y6
+	VFMADD213PD  Y6, Y4, Y2
+	VFMADD213PD  Y6, Y4, Y3
+	VBROADCASTSD 288(BX), Y4
+	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y4, Y2
+	VFMADD213PD  Y6, Y4, Y3
+	VCVTPD2PSY   Y2, X5
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y5, Y2
+	VBROADCASTSS 304(BX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 312(BX), Y3
+	VMINPS       Y2, Y3, Y2
+	VBROADCASTSS 192(BX), Y3
+	VPSLLVD      208(BX), Y1, Y1
+	VCMPPS       $0x07, Y2, Y2, Y6
+	VBROADCASTSD 320(BX), Y4
+	VORPS        Y4, Y6, Y6
+	VANDPS       Y6, Y1, Y1
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	MOVQ         336(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         344(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTDQ2PD    (R10)(AX*4), Y3
+	VCVTDQ2PD    16(R10)(AX*4), Y4
+	VBROADCASTSD 440(BX), Y6
+	VBROADCASTSD 448(BX), Y7
+	VFMADD213PD  Y7, Y6, Y3
+	VFMADD213PD  Y7, Y6, Y4
+	VBROADCASTSD 456(BX), Y6
+	VBROADCASTSD 464(BX), Y7
+	VFMADD213PD  Y7, Y6, Y3
+	VFMADD213PD  Y7, Y6, Y4
+	VCVTPD2PSY   Y3, X5
+	VCVTPD2PSY   Y4, X3
+	VINSERTF128  $0x01, X3, Y5, Y3
+	VBROADCASTSS 472(BX), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS 480(BX), Y4
+	VMINPS       Y3, Y4, Y3
+	VBROADCASTSS 360(BX), Y4
+	VPSLLVD      376(BX), Y2, Y2
+	VCMPPS       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 488(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VANDPS       Y7, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y2
+	MOVQ         504(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         512(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTDQ2PD    (R10)(AX*4), Y4
+	VCVTDQ2PD    16(R10)(AX*4), Y6
+	VBROADCASTSD 608(BX), Y7
+	VBROADCASTSD 616(BX), Y8
+	VFMADD213PD  Y8, Y7, Y4
+	VFMADD213PD  Y8, Y7, Y6
+	VBROADCASTSD 624(BX), Y7
+	VBROADCASTSD 632(BX), Y8
+	VFMADD213PD  Y8, Y7, Y4
+	VFMADD213PD  Y8, Y7, Y6
+	VCVTPD2PSY   Y4, X5
+	VCVTPD2PSY   Y6, X4
+	VINSERTF128  $0x01, X4, Y5, Y4
+	VBROADCASTSS 640(BX), Y6
+	VMAXPS       Y4, Y6, Y4
+	VBROADCASTSS 648(BX), Y6
+	VMINPS       Y4, Y6, Y4
+	VBROADCASTSS 528(BX), Y6
+	VPSLLVD      544(BX), Y3, Y3
+	VCMPPS       $0x07, Y4, Y4, Y8
+	VBROADCASTSD 656(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y3, Y3
+	VBLENDVPS    Y3, Y4, Y6, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y0
+	VUNPCKLPS    Y3, Y2, Y1
+	VUNPCKHPS    Y3, Y2, Y3
+	VUNPCKLPD    Y1, Y4, Y2
+	VUNPCKHPD    Y1, Y4, Y1
+	VUNPCKLPD    Y3, Y0, Y4
+	VUNPCKHPD    Y3, Y0, Y0
+	MOVQ         672(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         680(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTDQ2PD    (R10)(AX*4), Y6
+	VCVTDQ2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 776(BX), Y8
+	VBROADCASTSD 784(BX), Y9
+	VFMADD213PD  Y9, Y8, Y6
+	VFMADD213PD  Y9, Y8, Y7
+	VBROADCASTSD 792(BX), Y8
+	VBROADCASTSD 800(BX), Y9
+	VFMADD213PD  Y9, Y8, Y6
+	VFMADD213PD  Y9, Y8, Y7
+	VCVTPD2PSY   Y6, X5
+	VCVTPD2PSY   Y7, X6
+	VINSERTF128  $0x01, X6, Y5, Y6
+	VBROADCASTSS 808(BX), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS 816(BX), Y7
+	VMINPS       Y6, Y7, Y6
+	VBROADCASTSS 696(BX), Y7
+	VPSLLVD      712(BX), Y3, Y3
+	VCMPPS       $0x07, Y6, Y6, Y9
+	VBROADCASTSD 824(BX), Y8
+	VORPS        Y8, Y9, Y9
+	VANDPS       Y9, Y3, Y3
+	VBLENDVPS    Y3, Y6, Y7, Y3
+	MOVQ         840(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         848(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y6
+	VCVTDQ2PD    (R10)(AX*4), Y7
+	VCVTDQ2PD    16(R10)(AX*4), Y8
+	VBROADCASTSD 944(BX), Y9
+	VBROADCASTSD 952(BX), Y10
+	VFMADD213PD  Y10, Y9, Y7
+	VFMADD213PD  Y10, Y9, Y8
+	VBROADCASTSD 960(BX), Y9
+	VBROADCASTSD 968(BX), Y10
+	VFMADD213PD  Y10, Y9, Y7
+	VFMADD213PD  Y10, Y9, Y8
+	VCVTPD2PSY   Y7, X5
+	VCVTPD2PSY   Y8, X7
+	VINSERTF128  $0x01, X7, Y5, Y7
+	VBROADCASTSS 976(BX), Y8
+	VMAXPS       Y7, Y8, Y7
+	VBROADCASTSS 984(BX), Y8
+	VMINPS       Y7, Y8, Y7
+	VBROADCASTSS 864(BX), Y8
+	VPSLLVD      880(BX), Y6, Y6
+	VCMPPS       $0x07, Y7, Y7, Y10
+	VBROADCASTSD 992(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y6, Y6
+	VBLENDVPS    Y6, Y7, Y8, Y6
+	MOVQ         1008(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         1016(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y7
+	VCVTDQ2PD    (R10)(AX*4), Y8
+	VCVTDQ2PD    16(R10)(AX*4), Y9
+	VBROADCASTSD 1112(BX), Y10
+	VBROADCASTSD 1120(BX), Y11
+	VFMADD213PD  Y11, Y10, Y8
+	VFMADD213PD  Y11, Y10, Y9
+	VBROADCASTSD 1128(BX), Y10
+	VBROADCASTSD 1136(BX), Y11
+	VFMADD213PD  Y11, Y10, Y8
+	VFMADD213PD  Y11, Y10, Y9
+	VCVTPD2PSY   Y8, X5
+	VCVTPD2PSY   Y9, X8
+	VINSERTF128  $0x01, X8, Y5, Y8
+	VBROADCASTSS 1144(BX), Y9
+	VMAXPS       Y8, Y9, Y8
+	VBROADCASTSS 1152(BX), Y9
+	VMINPS       Y8, Y9, Y8
+	VBROADCASTSS 1032(BX), Y9
+	VPSLLVD      1048(BX), Y7, Y7
+	VCMPPS       $0x07, Y8, Y8, Y11
+	VBROADCASTSD 1160(BX), Y10
+	VORPS        Y10, Y11, Y11
+	VANDPS       Y11, Y7, Y7
+	VBLENDVPS    Y7, Y8, Y9, Y7
+	MOVQ         1176(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         1184(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y8
+	VCVTDQ2PD    (R10)(AX*4), Y9
+	VCVTDQ2PD    16(R10)(AX*4), Y10
+	VBROADCASTSD 1280(BX), Y11
+	VBROADCASTSD 1288(BX), Y12
+	VFMADD213PD  Y12, Y11, Y9
+	VFMADD213PD  Y12, Y11, Y10
+	VBROADCASTSD 1296(BX), Y11
+	VBROADCASTSD 1304(BX), Y12
+	VFMADD213PD  Y12, Y11, Y9
+	VFMADD213PD  Y12, Y11, Y10
+	VCVTPD2PSY   Y9, X5
+	VCVTPD2PSY   Y10, X9
+	VINSERTF128  $0x01, X9, Y5, Y9
+	VBROADCASTSS 1312(BX), Y10
+	VMAXPS       Y9, Y10, Y9
+	VBROADCASTSS 1320(BX), Y10
+	VMINPS       Y9, Y10, Y9
+	VBROADCASTSS 1200(BX), Y10
+	VPSLLVD      1216(BX), Y8, Y8
+	VCMPPS       $0x07, Y9, Y9, Y12
+	VBROADCASTSD 1328(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y8, Y8
+	VBLENDVPS    Y8, Y9, Y10, Y8
+	VUNPCKLPS    Y6, Y3, Y9
+	VUNPCKHPS    Y6, Y3, Y3
+	VUNPCKLPS    Y8, Y7, Y6
+	VUNPCKHPS    Y8, Y7, Y8
+	VUNPCKLPD    Y6, Y9, Y7
+	VUNPCKHPD    Y6, Y9, Y6
+	VUNPCKLPD    Y8, Y3, Y9
+	VUNPCKHPD    Y8, Y3, Y3
+	VINSERTF128  $0x01, X7, Y2, Y8
+	VMOVUPS      Y8, (R8)
+	VINSERTF128  $0x01, X6, Y1, Y8
+	VMOVUPS      Y8, (R8)(CX*1)
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VMOVUPS      Y8, (R8)(CX*2)
+	VINSERTF128  $0x01, X3, Y0, Y8
+	VMOVUPS      Y8, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	VPERM2F128   $0x31, Y7, Y2, Y2
+	VMOVUPS      Y2, (R8)
+	VPERM2F128   $0x31, Y6, Y1, Y1
+	VMOVUPS      Y1, (R8)(CX*1)
+	VPERM2F128   $0x31, Y9, Y4, Y1
+	VMOVUPS      Y1, (R8)(CX*2)
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VMOVUPS      Y0, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JLE          next
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (BX), R10
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y1
+	VCVTDQ2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 104(BX), Y3
+	VBROADCASTSD 112(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 120(BX), Y3
+	VBROADCASTSD 128(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VCVTPD2PSY   Y1, X5
+	VCVTPD2PSY   Y2, X1
+	VINSERTF128  $0x01, X1, Y5, Y1
+	VBROADCASTSS 136(BX), Y2
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS 144(BX), Y2
+	VMINPS       Y1, Y2, Y1
+	VBROADCASTSS 24(BX), Y2
+	VPSLLVD      40(BX), Y0, Y0
+	VCMPPS       $0x07, Y1, Y1, Y4
+	VBROADCASTSD 152(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VANDPS       Y4, Y0, Y0
+	VBLENDVPS    Y0, Y1, Y2, Y0
+	MOVQ         168(BX), R10
+	MOVQ         176(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTDQ2PD    (R10)(AX*4), Y2
+	VCVTDQ2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 272(BX), Y4
+	VBROADCASTSD 280(BX), Y6
+	VFMADD213PD  Y6, Y4, Y2
+	VFMADD213PD  Y6, Y4, Y3
+	VBROADCASTSD 288(BX), Y4
+	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y4, Y2
+	VFMADD213PD  Y6, Y4, Y3
+	VCVTPD2PSY   Y2, X5
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y5, Y2
+	VBROADCASTSS 304(BX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 312(BX), Y3
+	VMINPS       Y2, Y3, Y2
+	VBROADCASTSS 192(BX), Y3
+	VPSLLVD      208(BX), Y1, Y1
+	VCMPPS       $0x07, Y2, Y2, Y6
+	VBROADCASTSD 320(BX), Y4
+	VORPS        Y4, Y6, Y6
+	VANDPS       Y6, Y1, Y1
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	MOVQ         336(BX), R10
+	MOVQ         344(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTDQ2PD    (R10)(AX*4), Y3
+	VCVTDQ2PD    16(R10)(AX*4), Y4
+	VBROADCASTSD 440(BX), Y6
+	VBROADCASTSD 448(BX), Y7
+	VFMADD213PD  Y7, Y6, Y3
+	VFMADD213PD  Y7, Y6, Y4
+	VBROADCASTSD 456(BX), Y6
+	VBROADCASTSD 464(BX), Y7
+	VFMADD213PD  Y7, Y6, Y3
+	VFMADD213PD  Y7, Y6, Y4
+	VCVTPD2PSY   Y3, X5
+	VCVTPD2PSY   Y4, X3
+	VINSERTF128  $0x01, X3, Y5, Y3
+	VBROADCASTSS 472(BX), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS 480(BX), Y4
+	VMINPS       Y3, Y4, Y3
+	VBROADCASTSS 360(BX), Y4
+	VPSLLVD      376(BX), Y2, Y2
+	VCMPPS       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 488(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VANDPS       Y7, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y2
+	MOVQ         504(BX), R10
+	MOVQ         512(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTDQ2PD    (R10)(AX*4), Y4
+	VCVTDQ2PD    16(R10)(AX*4), Y6
+	VBROADCASTSD 608(BX), Y7
+	VBROADCASTSD 616(BX), Y8
+	VFMADD213PD  Y8, Y7, Y4
+	VFMADD213PD  Y8, Y7, Y6
+	VBROADCASTSD 624(BX), Y7
+	VBROADCASTSD 632(BX), Y8
+	VFMADD213PD  Y8, Y7, Y4
+	VFMADD213PD  Y8, Y7, Y6
+	VCVTPD2PSY   Y4, X5
+	VCVTPD2PSY   Y6, X4
+	VINSERTF128  $0x01, X4, Y5, Y4
+	VBROADCASTSS 640(BX), Y6
+	VMAXPS       Y4, Y6, Y4
+	VBROADCASTSS 648(BX), Y6
+	VMINPS       Y4, Y6, Y4
+	VBROADCASTSS 528(BX), Y6
+	VPSLLVD      544(BX), Y3, Y3
+	VCMPPS       $0x07, Y4, Y4, Y8
+	VBROADCASTSD 656(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y3, Y3
+	VBLENDVPS    Y3, Y4, Y6, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y0
+	VUNPCKLPS    Y3, Y2, Y1
+	VUNPCKHPS    Y3, Y2, Y3
+	VUNPCKLPD    Y1, Y4, Y2
+	VUNPCKHPD    Y1, Y4, Y1
+	VUNPCKLPD    Y3, Y0, Y4
+	VUNPCKHPD    Y3, Y0, Y0
+	MOVQ         672(BX), R10
+	MOVQ         680(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTDQ2PD    (R10)(AX*4), Y6
+	VCVTDQ2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 776(BX), Y8
+	VBROADCASTSD 784(BX), Y9
+	VFMADD213PD  Y9, Y8, Y6
+	VFMADD213PD  Y9, Y8, Y7
+	VBROADCASTSD 792(BX), Y8
+	VBROADCASTSD 800(BX), Y9
+	VFMADD213PD  Y9, Y8, Y6
+	VFMADD213PD  Y9, Y8, Y7
+	VCVTPD2PSY   Y6, X5
+	VCVTPD2PSY   Y7, X6
+	VINSERTF128  $0x01, X6, Y5, Y6
+	VBROADCASTSS 808(BX), Y7
+	VMAXPS       Y6, Y7, Y6
+	VBROADCASTSS 816(BX), Y7
+	VMINPS       Y6, Y7, Y6
+	VBROADCASTSS 696(BX), Y7
+	VPSLLVD      712(BX), Y3, Y3
+	VCMPPS       $0x07, Y6, Y6, Y9
+	VBROADCASTSD 824(BX), Y8
+	VORPS        Y8, Y9, Y9
+	VANDPS       Y9, Y3, Y3
+	VBLENDVPS    Y3, Y6, Y7, Y3
+	MOVQ         840(BX), R10
+	MOVQ         848(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y6
+	VCVTDQ2PD    (R10)(AX*4), Y7
+	VCVTDQ2PD    16(R10)(AX*4), Y8
+	VBROADCASTSD 944(BX), Y9
+	VBROADCASTSD 952(BX), Y10
+	VFMADD213PD  Y10, Y9, Y7
+	VFMADD213PD  Y10, Y9, Y8
+	VBROADCASTSD 960(BX), Y9
+	VBROADCASTSD 968(BX), Y10
+	VFMADD213PD  Y10, Y9, Y7
+	VFMADD213PD  Y10, Y9, Y8
+	VCVTPD2PSY   Y7, X5
+	VCVTPD2PSY   Y8, X7
+	VINSERTF128  $0x01, X7, Y5, Y7
+	VBROADCASTSS 976(BX), Y8
+	VMAXPS       Y7, Y8, Y7
+	VBROADCASTSS 984(BX), Y8
+	VMINPS       Y7, Y8, Y7
+	VBROADCASTSS 864(BX), Y8
+	VPSLLVD      880(BX), Y6, Y6
+	VCMPPS       $0x07, Y7, Y7, Y10
+	VBROADCASTSD 992(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y6, Y6
+	VBLENDVPS    Y6, Y7, Y8, Y6
+	MOVQ         1008(BX), R10
+	MOVQ         1016(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y7
+	VCVTDQ2PD    (R10)(AX*4), Y8
+	VCVTDQ2PD    16(R10)(AX*4), Y9
+	VBROADCASTSD 1112(BX), Y10
+	VBROADCASTSD 1120(BX), Y11
+	VFMADD213PD  Y11, Y10, Y8
+	VFMADD213PD  Y11, Y10, Y9
+	VBROADCASTSD 1128(BX), Y10
+	VBROADCASTSD 1136(BX), Y11
+	VFMADD213PD  Y11, Y10, Y8
+	VFMADD213PD  Y11, Y10, Y9
+	VCVTPD2PSY   Y8, X5
+	VCVTPD2PSY   Y9, X8
+	VINSERTF128  $0x01, X8, Y5, Y8
+	VBROADCASTSS 1144(BX), Y9
+	VMAXPS       Y8, Y9, Y8
+	VBROADCASTSS 1152(BX), Y9
+	VMINPS       Y8, Y9, Y8
+	VBROADCASTSS 1032(BX), Y9
+	VPSLLVD      1048(BX), Y7, Y7
+	VCMPPS       $0x07, Y8, Y8, Y11
+	VBROADCASTSD 1160(BX), Y10
+	VORPS        Y10, Y11, Y11
+	VANDPS       Y11, Y7, Y7
+	VBLENDVPS    Y7, Y8, Y9, Y7
+	MOVQ         1176(BX), R10
+	MOVQ         1184(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y8
+	VCVTDQ2PD    (R10)(AX*4), Y9
+	VCVTDQ2PD    16(R10)(AX*4), Y10
+	VBROADCASTSD 1280(BX), Y11
+	VBROADCASTSD 1288(BX), Y12
+	VFMADD213PD  Y12, Y11, Y9
+	VFMADD213PD  Y12, Y11, Y10
+	VBROADCASTSD 1296(BX), Y11
+	VBROADCASTSD 1304(BX), Y12
+	VFMADD213PD  Y12, Y11, Y9
+	VFMADD213PD  Y12, Y11, Y10
+	VCVTPD2PSY   Y9, X5
+	VCVTPD2PSY   Y10, X9
+	VINSERTF128  $0x01, X9, Y5, Y9
+	VBROADCASTSS 1312(BX), Y10
+	VMAXPS       Y9, Y10, Y9
+	VBROADCASTSS 1320(BX), Y10
+	VMINPS       Y9, Y10, Y9
+	VBROADCASTSS 1200(BX), Y10
+	VPSLLVD      1216(BX), Y8, Y8
+	VCMPPS       $0x07, Y9, Y9, Y12
+	VBROADCASTSD 1328(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y8, Y8
+	VBLENDVPS    Y8, Y9, Y10, Y8
+	VUNPCKLPS    Y6, Y3, Y9
+	VUNPCKHPS    Y6, Y3, Y3
+	VUNPCKLPS    Y8, Y7, Y6
+	VUNPCKHPS    Y8, Y7, Y8
+	VUNPCKLPD    Y6, Y9, Y7
+	VUNPCKHPD    Y6, Y9, Y6
+	VUNPCKLPD    Y8, Y3, Y9
+	VUNPCKHPD    Y8, Y3, Y3
+	VINSERTF128  $0x01, X7, Y2, Y8
+	VMOVUPS      Y8, (R8)
+	VINSERTF128  $0x01, X6, Y1, Y8
+	VMOVUPS      Y8, (R8)(CX*1)
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VMOVUPS      Y8, (R8)(CX*2)
+	VINSERTF128  $0x01, X3, Y0, Y8
+	VMOVUPS      Y8, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	VPERM2F128   $0x31, Y7, Y2, Y2
+	VMOVUPS      Y2, (R8)
+	VPERM2F128   $0x31, Y6, Y1, Y1
+	VMOVUPS      Y1, (R8)(CX*1)
+	VPERM2F128   $0x31, Y9, Y4, Y1
+	VMOVUPS      Y1, (R8)(CX*2)
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VMOVUPS      Y0, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000540, BX
+	ADDQ   $0x20, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x000000a8, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x02, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, SSE
+TEXT ·affineI32F32ValidAVX512(SB), NOSPLIT, $40-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+	STMXCSR   32(SP)
+	MOVL      32(SP), DX
+	ANDL      $-9, DX
+	MOVL      DX, 32(SP)
+	LDMXCSR   32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    tail
+
+step:
+	CMPQ             R10, $0x10
+	JL               tail
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             8(DX), R12
+	MOVQ             16(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTDQ2PD        (DI)(BX*4), Z2
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z2
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z2
+	VCVTDQ2PD        32(DI)(BX*4), Z3
+	VBROADCASTSD     104(DX), Z5
+	VFMADD213PD.BCST 112(DX), Z5, Z3
+	VBROADCASTSD     120(DX), Z5
+	VFMADD213PD.BCST 128(DX), Z5, Z3
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z3, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             176(DX), R12
+	MOVQ             184(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTDQ2PD        (DI)(BX*4), Z2
+	VBROADCASTSD     272(DX), Z5
+	VFMADD213PD.BCST 280(DX), Z5, Z2
+	VBROADCASTSD     288(DX), Z5
+	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VCVTDQ2PD        32(DI)(BX*4), Z5
+	VBROADCASTSD     272(DX), Z6
+	VFMADD213PD.BCST 280(DX), Z6, Z5
+	VBROADCASTSD     288(DX), Z6
+	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z5, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     304(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     312(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     192(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             344(DX), R12
+	MOVQ             352(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTDQ2PD        (DI)(BX*4), Z2
+	VBROADCASTSD     440(DX), Z6
+	VFMADD213PD.BCST 448(DX), Z6, Z2
+	VBROADCASTSD     456(DX), Z6
+	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VCVTDQ2PD        32(DI)(BX*4), Z6
+	VBROADCASTSD     440(DX), Z7
+	VFMADD213PD.BCST 448(DX), Z7, Z6
+	VBROADCASTSD     456(DX), Z7
+	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z6, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     472(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     480(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     360(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             512(DX), R12
+	MOVQ             520(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTDQ2PD        (DI)(BX*4), Z2
+	VBROADCASTSD     608(DX), Z7
+	VFMADD213PD.BCST 616(DX), Z7, Z2
+	VBROADCASTSD     624(DX), Z7
+	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VCVTDQ2PD        32(DI)(BX*4), Z7
+	VBROADCASTSD     608(DX), Z8
+	VFMADD213PD.BCST 616(DX), Z8, Z7
+	VBROADCASTSD     624(DX), Z8
+	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z7, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     640(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     648(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     528(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             680(DX), R12
+	MOVQ             688(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTDQ2PD        (DI)(BX*4), Z2
+	VBROADCASTSD     776(DX), Z8
+	VFMADD213PD.BCST 784(DX), Z8, Z2
+	VBROADCASTSD     792(DX), Z8
+	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VCVTDQ2PD        32(DI)(BX*4), Z8
+	VBROADCASTSD     776(DX), Z9
+	VFMADD213PD.BCST 784(DX), Z9, Z8
+	VBROADCASTSD     792(DX), Z9
+	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z8, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     808(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     816(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     696(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             848(DX), R12
+	MOVQ             856(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTDQ2PD        (DI)(BX*4), Z2
+	VBROADCASTSD     944(DX), Z9
+	VFMADD213PD.BCST 952(DX), Z9, Z2
+	VBROADCASTSD     960(DX), Z9
+	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VCVTDQ2PD        32(DI)(BX*4), Z9
+	VBROADCASTSD     944(DX), Z10
+	VFMADD213PD.BCST 952(DX), Z10, Z9
+	VBROADCASTSD     960(DX), Z10
+	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z9, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     976(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     984(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     864(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1016(DX), R12
+	MOVQ             1024(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTDQ2PD        (DI)(BX*4), Z2
+	VBROADCASTSD     1112(DX), Z10
+	VFMADD213PD.BCST 1120(DX), Z10, Z2
+	VBROADCASTSD     1128(DX), Z10
+	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VCVTDQ2PD        32(DI)(BX*4), Z10
+	VBROADCASTSD     1112(DX), Z11
+	VFMADD213PD.BCST 1120(DX), Z11, Z10
+	VBROADCASTSD     1128(DX), Z11
+	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z10, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1144(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1152(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1032(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1184(DX), R12
+	MOVQ             1192(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTDQ2PD        (DI)(BX*4), Z2
+	VBROADCASTSD     1280(DX), Z11
+	VFMADD213PD.BCST 1288(DX), Z11, Z2
+	VBROADCASTSD     1296(DX), Z11
+	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VCVTDQ2PD        32(DI)(BX*4), Z11
+	VBROADCASTSD     1280(DX), Z12
+	VFMADD213PD.BCST 1288(DX), Z12, Z11
+	VBROADCASTSD     1296(DX), Z12
+	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z11, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1312(DX), Z11
+	VMAXPS           Z2, Z11, Z2
+	VBROADCASTSS     1320(DX), Z11
+	VMINPS           Z2, Z11, Z2
+	VBROADCASTSS     1200(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VUNPCKLPS        Z5, Z3, Z2
+	VUNPCKHPS        Z5, Z3, Z3
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z7
+	VUNPCKLPD        Z5, Z2, Z6
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPD        Z7, Z3, Z5
+	VUNPCKHPD        Z7, Z3, Z3
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z8
+	VUNPCKLPS        Z11, Z10, Z9
+	VUNPCKHPS        Z11, Z10, Z11
+	VUNPCKLPD        Z9, Z7, Z10
+	VUNPCKHPD        Z9, Z7, Z7
+	VUNPCKLPD        Z11, Z8, Z9
+	VUNPCKHPD        Z11, Z8, Z8
+	VMOVAPS          Z6, Z11
+	VPERMT2PD        Z10, Z0, Z11
+	VPERMT2PD        Z10, Z1, Z6
+	VMOVAPS          Z2, Z10
+	VPERMT2PD        Z7, Z0, Z10
+	VPERMT2PD        Z7, Z1, Z2
+	VMOVAPS          Z5, Z7
+	VPERMT2PD        Z9, Z0, Z7
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z3, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z3
+	VMOVUPS          Y11, K2, (R8)
+	VMOVUPS          Y10, K2, (R8)(AX*1)
+	VMOVUPS          Y7, K2, (R8)(AX*2)
+	VMOVUPS          Y9, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VEXTRACTF32X8    $0x01, Z11, (R8)
+	VEXTRACTF32X8    $0x01, Z10, (R8)(AX*1)
+	VEXTRACTF32X8    $0x01, Z7, (R8)(AX*2)
+	VEXTRACTF32X8    $0x01, Z9, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VMOVUPS          Y6, K2, (R8)
+	VMOVUPS          Y2, K2, (R8)(AX*1)
+	VMOVUPS          Y5, K2, (R8)(AX*2)
+	VMOVUPS          Y3, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VEXTRACTF32X8    $0x01, Z6, (R8)
+	VEXTRACTF32X8    $0x01, Z2, (R8)(AX*1)
+	VEXTRACTF32X8    $0x01, Z5, (R8)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	ADDQ             $0x10, BX
+	SUBQ             $0x10, R10
+	JMP              step
+
+tail:
+	TESTQ            R10, R10
+	JZ               next
+	MOVQ             $-1, DI
+	BZHIQ            R10, DI, DI
+	KMOVW            DI, K1
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), R12
+	MOVQ             8(DX), R13
+	MOVQ             16(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z2
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTDQ2PD.Z      32(R12)(BX*4), K3, Z3
+	VBROADCASTSD     104(DX), Z5
+	VFMADD213PD.BCST 112(DX), Z5, Z3
+	VBROADCASTSD     120(DX), Z5
+	VFMADD213PD.BCST 128(DX), Z5, Z3
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z3, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
+	MOVQ             168(DX), R12
+	MOVQ             176(DX), R13
+	MOVQ             184(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
+	VBROADCASTSD     272(DX), Z5
+	VFMADD213PD.BCST 280(DX), Z5, Z2
+	VBROADCASTSD     288(DX), Z5
+	VFMADD213PD.BCST 296(DX), Z5, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTDQ2PD.Z      32(R12)(BX*4), K3, Z5
+	VBROADCASTSD     272(DX), Z6
+	VFMADD213PD.BCST 280(DX), Z6, Z5
+	VBROADCASTSD     288(DX), Z6
+	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z5, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     304(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     312(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     192(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
+	MOVQ             336(DX), R12
+	MOVQ             344(DX), R13
+	MOVQ             352(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
+	VBROADCASTSD     440(DX), Z6
+	VFMADD213PD.BCST 448(DX), Z6, Z2
+	VBROADCASTSD     456(DX), Z6
+	VFMADD213PD.BCST 464(DX), Z6, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTDQ2PD.Z      32(R12)(BX*4), K3, Z6
+	VBROADCASTSD     440(DX), Z7
+	VFMADD213PD.BCST 448(DX), Z7, Z6
+	VBROADCASTSD     456(DX), Z7
+	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z6, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     472(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     480(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     360(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
+	MOVQ             504(DX), R12
+	MOVQ             512(DX), R13
+	MOVQ             520(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
+	VBROADCASTSD     608(DX), Z7
+	VFMADD213PD.BCST 616(DX), Z7, Z2
+	VBROADCASTSD     624(DX), Z7
+	VFMADD213PD.BCST 632(DX), Z7, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTDQ2PD.Z      32(R12)(BX*4), K3, Z7
+	VBROADCASTSD     608(DX), Z8
+	VFMADD213PD.BCST 616(DX), Z8, Z7
+	VBROADCASTSD     624(DX), Z8
+	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z7, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     640(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     648(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     528(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
+	MOVQ             672(DX), R12
+	MOVQ             680(DX), R13
+	MOVQ             688(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
+	VBROADCASTSD     776(DX), Z8
+	VFMADD213PD.BCST 784(DX), Z8, Z2
+	VBROADCASTSD     792(DX), Z8
+	VFMADD213PD.BCST 800(DX), Z8, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTDQ2PD.Z      32(R12)(BX*4), K3, Z8
+	VBROADCASTSD     776(DX), Z9
+	VFMADD213PD.BCST 784(DX), Z9, Z8
+	VBROADCASTSD     792(DX), Z9
+	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z8, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     808(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     816(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     696(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
+	MOVQ             840(DX), R12
+	MOVQ             848(DX), R13
+	MOVQ             856(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
+	VBROADCASTSD     944(DX), Z9
+	VFMADD213PD.BCST 952(DX), Z9, Z2
+	VBROADCASTSD     960(DX), Z9
+	VFMADD213PD.BCST 968(DX), Z9, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTDQ2PD.Z      32(R12)(BX*4), K3, Z9
+	VBROADCASTSD     944(DX), Z10
+	VFMADD213PD.BCST 952(DX), Z10, Z9
+	VBROADCASTSD     960(DX), Z10
+	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z9, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     976(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     984(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     864(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
+	MOVQ             1008(DX), R12
+	MOVQ             1016(DX), R13
+	MOVQ             1024(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
+	VBROADCASTSD     1112(DX), Z10
+	VFMADD213PD.BCST 1120(DX), Z10, Z2
+	VBROADCASTSD     1128(DX), Z10
+	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTDQ2PD.Z      32(R12)(BX*4), K3, Z10
+	VBROADCASTSD     1112(DX), Z11
+	VFMADD213PD.BCST 1120(DX), Z11, Z10
+	VBROADCASTSD     1128(DX), Z11
+	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z10, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1144(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1152(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1032(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
+	MOVQ             1176(DX), R12
+	MOVQ             1184(DX), R13
+	MOVQ             1192(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
+	VBROADCASTSD     1280(DX), Z11
+	VFMADD213PD.BCST 1288(DX), Z11, Z2
+	VBROADCASTSD     1296(DX), Z11
+	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTDQ2PD.Z      32(R12)(BX*4), K3, Z11
+	VBROADCASTSD     1280(DX), Z12
+	VFMADD213PD.BCST 1288(DX), Z12, Z11
+	VBROADCASTSD     1296(DX), Z12
+	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z11, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1312(DX), Z11
+	VMAXPS           Z2, Z11, Z2
+	VBROADCASTSS     1320(DX), Z11
+	VMINPS           Z2, Z11, Z2
+	VBROADCASTSS     1200(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VUNPCKLPS        Z5, Z3, Z2
+	VUNPCKHPS        Z5, Z3, Z3
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z7
+	VUNPCKLPD        Z5, Z2, Z6
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPD        Z7, Z3, Z5
+	VUNPCKHPD        Z7, Z3, Z3
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z8
+	VUNPCKLPS        Z11, Z10, Z9
+	VUNPCKHPS        Z11, Z10, Z11
+	VUNPCKLPD        Z9, Z7, Z10
+	VUNPCKHPD        Z9, Z7, Z7
+	VUNPCKLPD        Z11, Z8, Z9
+	VUNPCKHPD        Z11, Z8, Z8
+	VMOVAPS          Z6, Z11
+	VPERMT2PD        Z10, Z0, Z11
+	VPERMT2PD        Z10, Z1, Z6
+	VMOVAPS          Z2, Z10
+	VPERMT2PD        Z7, Z0, Z10
+	VPERMT2PD        Z7, Z1, Z2
+	VMOVAPS          Z5, Z7
+	VPERMT2PD        Z9, Z0, Z7
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z3, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z3
+	VMOVUPS          Y11, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y10, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y7, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y9, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z11, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z10, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z7, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z9, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y6, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y5, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y3, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z6, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z2, Y2
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z5, Y2
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z3, Y2
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	ADDQ             $0x10, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x20, R11
+	SUBQ    $0x08, R9
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+, SSE
+TEXT ·affineI64F32AVX2(SB), NOSPLIT, $48-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         AX, (SP)
+	MOVQ         rows+24(FP), AX
+	MOVQ         AX, 16(SP)
+	MOVQ         $0x0000000000000000, AX
+	MOVQ         AX, 8(SP)
+	MOVQ         stride+16(FP), CX
+	LEAQ         (CX)(CX*2), DX
+	STMXCSR      40(SP)
+	MOVL         40(SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, 40(SP)
+	LDMXCSR      40(SP)
+	VPXOR        Y0, Y0, Y0
+	MOVQ         $0x4338000000000000, AX
+	VMOVQ        AX, X1
+	VPBROADCASTQ X1, Y1
+	MOVQ         $0x0008000000000000, AX
+	VMOVQ        AX, X2
+	VPBROADCASTQ X2, Y2
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ         (BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVDQU      (R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y4
+	VSUBPD       Y1, Y4, Y4
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VMOVDQU      32(R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y6
+	VSUBPD       Y1, Y6, Y6
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VBROADCASTSD 104(BX), Y3
+	VBROADCASTSD 112(BX), Y7
+	VFMADD213PD  Y7, Y3, Y4
+	VFMADD213PD  Y7, Y3, Y6
+	VBROADCASTSD 120(BX), Y3
+	VBROADCASTSD 128(BX), Y7
+	VFMADD213PD  Y7, Y3, Y4
+	VFMADD213PD  Y7, Y3, Y6
+	VCVTPD2PSY   Y4, X5
+	VCVTPD2PSY   Y6, X3
+	VINSERTF128  $0x01, X3, Y5, Y3
+	VBROADCASTSS 136(BX), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS 144(BX), Y4
+	VMINPS       Y3, Y4, Y3
+	VBROADCASTSS 24(BX), Y4
+	VCMPPS       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 152(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VBLENDVPS    Y7, Y3, Y4, Y7
+	MOVQ         168(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVDQU      (R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y4
+	VSUBPD       Y1, Y4, Y4
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VMOVDQU      32(R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y6
+	VSUBPD       Y1, Y6, Y6
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VBROADCASTSD 272(BX), Y3
+	VBROADCASTSD 280(BX), Y8
+	VFMADD213PD  Y8, Y3, Y4
+	VFMADD213PD  Y8, Y3, Y6
+	VBROADCASTSD 288(BX), Y3
+	VBROADCASTSD 296(BX), Y8
+	VFMADD213PD  Y8, Y3, Y4
+	VFMADD213PD  Y8, Y3, Y6
+	VCVTPD2PSY   Y4, X5
+	VCVTPD2PSY   Y6, X3
+	VINSERTF128  $0x01, X3, Y5, Y3
+	VBROADCASTSS 304(BX), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS 312(BX), Y4
+	VMINPS       Y3, Y4, Y3
+	VBROADCASTSS 192(BX), Y4
+	VCMPPS       $0x07, Y3, Y3, Y8
+	VBROADCASTSD 320(BX), Y6
+	VORPS        Y6, Y8, Y8
+	VBLENDVPS    Y8, Y3, Y4, Y8
+	MOVQ         336(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVDQU      (R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y4
+	VSUBPD       Y1, Y4, Y4
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VMOVDQU      32(R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y6
+	VSUBPD       Y1, Y6, Y6
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VBROADCASTSD 440(BX), Y3
+	VBROADCASTSD 448(BX), Y9
+	VFMADD213PD  Y9, Y3, Y4
+	VFMADD213PD  Y9, Y3, Y6
+	VBROADCASTSD 456(BX), Y3
+	VBROADCASTSD 464(BX), Y9
+	VFMADD213PD  Y9, Y3, Y4
+	VFMADD213PD  Y9, Y3, Y6
+	VCVTPD2PSY   Y4, X5
+	VCVTPD2PSY   Y6, X3
+	VINSERTF128  $0x01, X3, Y5, Y3
+	VBROADCASTSS 472(BX), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS 480(BX), Y4
+	VMINPS       Y3, Y4, Y3
+	VBROADCASTSS 360(BX), Y4
+	VCMPPS       $0x07, Y3, Y3, Y9
+	VBROADCASTSD 488(BX), Y6
+	VORPS        Y6, Y9, Y9
+	VBLENDVPS    Y9, Y3, Y4, Y9
+	MOVQ         504(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVDQU      (R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y4
+	VSUBPD       Y1, Y4, Y4
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VMOVDQU      32(R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y6
+	VSUBPD       Y1, Y6, Y6
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VBROADCASTSD 608(BX), Y3
+	VBROADCASTSD 616(BX), Y10
+	VFMADD213PD  Y10, Y3, Y4
+	VFMADD213PD  Y10, Y3, Y6
+	VBROADCASTSD 624(BX), Y3
+	VBROADCASTSD 632(BX), Y10
+	VFMADD213PD  Y10, Y3, Y4
+	VFMADD213PD  Y10, Y3, Y6
+	VCVTPD2PSY   Y4, X5
+	VCVTPD2PSY   Y6, X3
+	VINSERTF128  $0x01, X3, Y5, Y3
+	VBROADCASTSS 640(BX), Y4
+	VMAXPS       Y3, Y4, Y3
+	VBROADCASTSS 648(BX), Y4
+	VMINPS       Y3, Y4, Y3
+	VBROADCASTSS 528(BX), Y4
+	VCMPPS       $0x07, Y3, Y3, Y10
+	VBROADCASTSD 656(BX), Y6
+	VORPS        Y6, Y10, Y10
+	VBLENDVPS    Y10, Y3, Y4, Y10
+	VUNPCKLPS    Y8, Y7, Y3
+	VUNPCKHPS    Y8, Y7, Y4
+	VUNPCKLPS    Y10, Y9, Y6
+	VUNPCKHPS    Y10, Y9, Y8
+	VUNPCKLPD    Y6, Y3, Y7
+	VUNPCKHPD    Y6, Y3, Y3
+	VUNPCKLPD    Y8, Y4, Y6
+	VUNPCKHPD    Y8, Y4, Y4
+	MOVQ         672(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVDQU      (R9)(AX*8), Y8
+	VPADDQ       Y1, Y8, Y9
+	VSUBPD       Y1, Y9, Y9
+	VPADDQ       Y2, Y8, Y8
+	VPSRLQ       $0x34, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VMOVDQU      32(R9)(AX*8), Y8
+	VPADDQ       Y1, Y8, Y10
+	VSUBPD       Y1, Y10, Y10
+	VPADDQ       Y2, Y8, Y8
+	VPSRLQ       $0x34, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VBROADCASTSD 776(BX), Y8
+	VBROADCASTSD 784(BX), Y11
+	VFMADD213PD  Y11, Y8, Y9
+	VFMADD213PD  Y11, Y8, Y10
+	VBROADCASTSD 792(BX), Y8
+	VBROADCASTSD 800(BX), Y11
+	VFMADD213PD  Y11, Y8, Y9
+	VFMADD213PD  Y11, Y8, Y10
+	VCVTPD2PSY   Y9, X5
+	VCVTPD2PSY   Y10, X8
+	VINSERTF128  $0x01, X8, Y5, Y8
+	VBROADCASTSS 808(BX), Y9
+	VMAXPS       Y8, Y9, Y8
+	VBROADCASTSS 816(BX), Y9
+	VMINPS       Y8, Y9, Y8
+	VBROADCASTSS 696(BX), Y9
+	VCMPPS       $0x07, Y8, Y8, Y11
+	VBROADCASTSD 824(BX), Y10
+	VORPS        Y10, Y11, Y11
+	VBLENDVPS    Y11, Y8, Y9, Y11
+	MOVQ         840(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVDQU      (R9)(AX*8), Y8
+	VPADDQ       Y1, Y8, Y9
+	VSUBPD       Y1, Y9, Y9
+	VPADDQ       Y2, Y8, Y8
+	VPSRLQ       $0x34, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VMOVDQU      32(R9)(AX*8), Y8
+	VPADDQ       Y1, Y8, Y10
+	VSUBPD       Y1, Y10, Y10
+	VPADDQ       Y2, Y8, Y8
+	VPSRLQ       $0x34, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VBROADCASTSD 944(BX), Y8
+	VBROADCASTSD 952(BX), Y12
+	VFMADD213PD  Y12, Y8, Y9
+	VFMADD213PD  Y12, Y8, Y10
+	VBROADCASTSD 960(BX), Y8
+	VBROADCASTSD 968(BX), Y12
+	VFMADD213PD  Y12, Y8, Y9
+	VFMADD213PD  Y12, Y8, Y10
+	VCVTPD2PSY   Y9, X5
+	VCVTPD2PSY   Y10, X8
+	VINSERTF128  $0x01, X8, Y5, Y8
+	VBROADCASTSS 976(BX), Y9
+	VMAXPS       Y8, Y9, Y8
+	VBROADCASTSS 984(BX), Y9
+	VMINPS       Y8, Y9, Y8
+	VBROADCASTSS 864(BX), Y9
+	VCMPPS       $0x07, Y8, Y8, Y12
+	VBROADCASTSD 992(BX), Y10
+	VORPS        Y10, Y12, Y12
+	VBLENDVPS    Y12, Y8, Y9, Y12
+	MOVQ         1008(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVDQU      (R9)(AX*8), Y8
+	VPADDQ       Y1, Y8, Y9
+	VSUBPD       Y1, Y9, Y9
+	VPADDQ       Y2, Y8, Y8
+	VPSRLQ       $0x34, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VMOVDQU      32(R9)(AX*8), Y8
+	VPADDQ       Y1, Y8, Y10
+	VSUBPD       Y1, Y10, Y10
+	VPADDQ       Y2, Y8, Y8
+	VPSRLQ       $0x34, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VBROADCASTSD 1112(BX), Y8
+	VBROADCASTSD 1120(BX), Y13
+	VFMADD213PD  Y13, Y8, Y9
+	VFMADD213PD  Y13, Y8, Y10
+	VBROADCASTSD 1128(BX), Y8
+	VBROADCASTSD 1136(BX), Y13
+	VFMADD213PD  Y13, Y8, Y9
+	VFMADD213PD  Y13, Y8, Y10
+	VCVTPD2PSY   Y9, X5
+	VCVTPD2PSY   Y10, X8
+	VINSERTF128  $0x01, X8, Y5, Y8
+	VBROADCASTSS 1144(BX), Y9
+	VMAXPS       Y8, Y9, Y8
+	VBROADCASTSS 1152(BX), Y9
+	VMINPS       Y8, Y9, Y8
+	VBROADCASTSS 1032(BX), Y9
+	VCMPPS       $0x07, Y8, Y8, Y13
+	VBROADCASTSD 1160(BX), Y10
+	VORPS        Y10, Y13, Y13
+	VBLENDVPS    Y13, Y8, Y9, Y13
+	MOVQ         1176(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVDQU      (R9)(AX*8), Y8
+	VPADDQ       Y1, Y8, Y9
+	VSUBPD       Y1, Y9, Y9
+	VPADDQ       Y2, Y8, Y8
+	VPSRLQ       $0x34, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VMOVDQU      32(R9)(AX*8), Y8
+	VPADDQ       Y1, Y8, Y10
+	VSUBPD       Y1, Y10, Y10
+	VPADDQ       Y2, Y8, Y8
+	VPSRLQ       $0x34, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VBROADCASTSD 1280(BX), Y8
+	VBROADCASTSD 1288(BX), Y14
+	VFMADD213PD  Y14, Y8, Y9
+	VFMADD213PD  Y14, Y8, Y10
+	VBROADCASTSD 1296(BX), Y8
+	VBROADCASTSD 1304(BX), Y14
+	VFMADD213PD  Y14, Y8, Y9
+	VFMADD213PD  Y14, Y8, Y10
+	VCVTPD2PSY   Y9, X5
+	VCVTPD2PSY   Y10, X8
+	VINSERTF128  $0x01, X8, Y5, Y8
+	VBROADCASTSS 1312(BX), Y9
+	VMAXPS       Y8, Y9, Y8
+	VBROADCASTSS 1320(BX), Y9
+	VMINPS       Y8, Y9, Y8
+	VBROADCASTSS 1200(BX), Y9
+	VCMPPS       $0x07, Y8, Y8, Y14
+	VBROADCASTSD 1328(BX), Y10
+	VORPS        Y10, Y14, Y14
+	VBLENDVPS    Y14, Y8, Y9, Y14
+	VUNPCKLPS    Y12, Y11, Y8
+	VUNPCKHPS    Y12, Y11, Y9
+	VUNPCKLPS    Y14, Y13, Y10
+	VUNPCKHPS    Y14, Y13, Y12
+	VUNPCKLPD    Y10, Y8, Y11
+	VUNPCKHPD    Y10, Y8, Y8
+	VUNPCKLPD    Y12, Y9, Y10
+	VUNPCKHPD    Y12, Y9, Y9
+	VINSERTF128  $0x01, X11, Y7, Y12
+	VMOVUPS      Y12, (DI)
+	VINSERTF128  $0x01, X8, Y3, Y12
+	VMOVUPS      Y12, (DI)(CX*1)
+	VINSERTF128  $0x01, X10, Y6, Y12
+	VMOVUPS      Y12, (DI)(CX*2)
+	VINSERTF128  $0x01, X9, Y4, Y12
+	VMOVUPS      Y12, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	VPERM2F128   $0x31, Y11, Y7, Y7
+	VMOVUPS      Y7, (DI)
+	VPERM2F128   $0x31, Y8, Y3, Y3
+	VMOVUPS      Y3, (DI)(CX*1)
+	VPERM2F128   $0x31, Y10, Y6, Y3
+	VMOVUPS      Y3, (DI)(CX*2)
+	VPERM2F128   $0x31, Y9, Y4, Y3
+	VMOVUPS      Y3, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000540, BX
+	ADDQ         $0x20, SI
+	MOVQ         $0x0000000000000008, DI
+	SUBQ         32(SP), DI
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x000000a8, DI, AX
+	SUBQ         AX, BX
+	SHLQ         $0x02, DI
+	SUBQ         DI, SI
+	JMP          columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	VPTEST  Y0, Y0
+	SETNE   AL
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, SSE
+TEXT ·affineI64F32AVX512(SB), NOSPLIT, $40-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+	STMXCSR   32(SP)
+	MOVL      32(SP), DX
+	ANDL      $-9, DX
+	MOVL      DX, 32(SP)
+	LDMXCSR   32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    tail
+
+step:
+	CMPQ             R9, $0x10
+	JL               tail
+	MOVQ             (DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	PREFETCHT1       1088(SI)(BX*8)
+	VCVTQQ2PD        (SI)(BX*8), Z2
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z2
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z2
+	VCVTQQ2PD        64(SI)(BX*8), Z3
+	VBROADCASTSD     104(DX), Z5
+	VFMADD213PD.BCST 112(DX), Z5, Z3
+	VBROADCASTSD     120(DX), Z5
+	VFMADD213PD.BCST 128(DX), Z5, Z3
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z3, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, Z3
+	MOVQ             168(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	PREFETCHT1       1088(SI)(BX*8)
+	VCVTQQ2PD        (SI)(BX*8), Z2
+	VBROADCASTSD     272(DX), Z5
+	VFMADD213PD.BCST 280(DX), Z5, Z2
+	VBROADCASTSD     288(DX), Z5
+	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VCVTQQ2PD        64(SI)(BX*8), Z5
+	VBROADCASTSD     272(DX), Z6
+	VFMADD213PD.BCST 280(DX), Z6, Z5
+	VBROADCASTSD     288(DX), Z6
+	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z5, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     304(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     312(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     192(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, Z5
+	MOVQ             336(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	PREFETCHT1       1088(SI)(BX*8)
+	VCVTQQ2PD        (SI)(BX*8), Z2
+	VBROADCASTSD     440(DX), Z6
+	VFMADD213PD.BCST 448(DX), Z6, Z2
+	VBROADCASTSD     456(DX), Z6
+	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VCVTQQ2PD        64(SI)(BX*8), Z6
+	VBROADCASTSD     440(DX), Z7
+	VFMADD213PD.BCST 448(DX), Z7, Z6
+	VBROADCASTSD     456(DX), Z7
+	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z6, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     472(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     480(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     360(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, Z6
+	MOVQ             504(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	PREFETCHT1       1088(SI)(BX*8)
+	VCVTQQ2PD        (SI)(BX*8), Z2
+	VBROADCASTSD     608(DX), Z7
+	VFMADD213PD.BCST 616(DX), Z7, Z2
+	VBROADCASTSD     624(DX), Z7
+	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VCVTQQ2PD        64(SI)(BX*8), Z7
+	VBROADCASTSD     608(DX), Z8
+	VFMADD213PD.BCST 616(DX), Z8, Z7
+	VBROADCASTSD     624(DX), Z8
+	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z7, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     640(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     648(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     528(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, Z7
+	MOVQ             672(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	PREFETCHT1       1088(SI)(BX*8)
+	VCVTQQ2PD        (SI)(BX*8), Z2
+	VBROADCASTSD     776(DX), Z8
+	VFMADD213PD.BCST 784(DX), Z8, Z2
+	VBROADCASTSD     792(DX), Z8
+	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VCVTQQ2PD        64(SI)(BX*8), Z8
+	VBROADCASTSD     776(DX), Z9
+	VFMADD213PD.BCST 784(DX), Z9, Z8
+	VBROADCASTSD     792(DX), Z9
+	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z8, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     808(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     816(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     696(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, Z8
+	MOVQ             840(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	PREFETCHT1       1088(SI)(BX*8)
+	VCVTQQ2PD        (SI)(BX*8), Z2
+	VBROADCASTSD     944(DX), Z9
+	VFMADD213PD.BCST 952(DX), Z9, Z2
+	VBROADCASTSD     960(DX), Z9
+	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VCVTQQ2PD        64(SI)(BX*8), Z9
+	VBROADCASTSD     944(DX), Z10
+	VFMADD213PD.BCST 952(DX), Z10, Z9
+	VBROADCASTSD     960(DX), Z10
+	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z9, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     976(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     984(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     864(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, Z9
+	MOVQ             1008(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	PREFETCHT1       1088(SI)(BX*8)
+	VCVTQQ2PD        (SI)(BX*8), Z2
+	VBROADCASTSD     1112(DX), Z10
+	VFMADD213PD.BCST 1120(DX), Z10, Z2
+	VBROADCASTSD     1128(DX), Z10
+	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VCVTQQ2PD        64(SI)(BX*8), Z10
+	VBROADCASTSD     1112(DX), Z11
+	VFMADD213PD.BCST 1120(DX), Z11, Z10
+	VBROADCASTSD     1128(DX), Z11
+	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z10, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1144(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1152(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1032(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, Z10
+	MOVQ             1176(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	PREFETCHT1       1088(SI)(BX*8)
+	VCVTQQ2PD        (SI)(BX*8), Z2
+	VBROADCASTSD     1280(DX), Z11
+	VFMADD213PD.BCST 1288(DX), Z11, Z2
+	VBROADCASTSD     1296(DX), Z11
+	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VCVTQQ2PD        64(SI)(BX*8), Z11
+	VBROADCASTSD     1280(DX), Z12
+	VFMADD213PD.BCST 1288(DX), Z12, Z11
+	VBROADCASTSD     1296(DX), Z12
+	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z11, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1312(DX), Z11
+	VMAXPS           Z2, Z11, Z2
+	VBROADCASTSS     1320(DX), Z11
+	VMINPS           Z2, Z11, Z2
+	VBROADCASTSS     1200(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, Z11
+	VUNPCKLPS        Z5, Z3, Z2
+	VUNPCKHPS        Z5, Z3, Z3
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z7
+	VUNPCKLPD        Z5, Z2, Z6
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPD        Z7, Z3, Z5
+	VUNPCKHPD        Z7, Z3, Z3
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z8
+	VUNPCKLPS        Z11, Z10, Z9
+	VUNPCKHPS        Z11, Z10, Z11
+	VUNPCKLPD        Z9, Z7, Z10
+	VUNPCKHPD        Z9, Z7, Z7
+	VUNPCKLPD        Z11, Z8, Z9
+	VUNPCKHPD        Z11, Z8, Z8
+	VMOVAPS          Z6, Z11
+	VPERMT2PD        Z10, Z0, Z11
+	VPERMT2PD        Z10, Z1, Z6
+	VMOVAPS          Z2, Z10
+	VPERMT2PD        Z7, Z0, Z10
+	VPERMT2PD        Z7, Z1, Z2
+	VMOVAPS          Z5, Z7
+	VPERMT2PD        Z9, Z0, Z7
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z3, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z3
+	VMOVUPS          Y11, K2, (DI)
+	VMOVUPS          Y10, K2, (DI)(AX*1)
+	VMOVUPS          Y7, K2, (DI)(AX*2)
+	VMOVUPS          Y9, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VEXTRACTF32X8    $0x01, Z11, (DI)
+	VEXTRACTF32X8    $0x01, Z10, (DI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z7, (DI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z9, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VMOVUPS          Y6, K2, (DI)
+	VMOVUPS          Y2, K2, (DI)(AX*1)
+	VMOVUPS          Y5, K2, (DI)(AX*2)
+	VMOVUPS          Y3, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VEXTRACTF32X8    $0x01, Z6, (DI)
+	VEXTRACTF32X8    $0x01, Z2, (DI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z5, (DI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	ADDQ             $0x10, BX
+	SUBQ             $0x10, R9
+	JMP              step
+
+tail:
+	TESTQ            R9, R9
+	JZ               next
+	MOVQ             $-1, SI
+	BZHIQ            R9, SI, SI
+	KMOVW            SI, K1
+	MOVQ             (DX), SI
+	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z2
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z2
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTQQ2PD.Z      64(SI)(BX*8), K3, Z3
+	VBROADCASTSD     104(DX), Z5
+	VFMADD213PD.BCST 112(DX), Z5, Z3
+	VBROADCASTSD     120(DX), Z5
+	VFMADD213PD.BCST 128(DX), Z5, Z3
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z3, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
+	MOVQ             168(DX), SI
+	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z2
+	VBROADCASTSD     272(DX), Z5
+	VFMADD213PD.BCST 280(DX), Z5, Z2
+	VBROADCASTSD     288(DX), Z5
+	VFMADD213PD.BCST 296(DX), Z5, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTQQ2PD.Z      64(SI)(BX*8), K3, Z5
+	VBROADCASTSD     272(DX), Z6
+	VFMADD213PD.BCST 280(DX), Z6, Z5
+	VBROADCASTSD     288(DX), Z6
+	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z5, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     304(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     312(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     192(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
+	MOVQ             336(DX), SI
+	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z2
+	VBROADCASTSD     440(DX), Z6
+	VFMADD213PD.BCST 448(DX), Z6, Z2
+	VBROADCASTSD     456(DX), Z6
+	VFMADD213PD.BCST 464(DX), Z6, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTQQ2PD.Z      64(SI)(BX*8), K3, Z6
+	VBROADCASTSD     440(DX), Z7
+	VFMADD213PD.BCST 448(DX), Z7, Z6
+	VBROADCASTSD     456(DX), Z7
+	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z6, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     472(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     480(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     360(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
+	MOVQ             504(DX), SI
+	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z2
+	VBROADCASTSD     608(DX), Z7
+	VFMADD213PD.BCST 616(DX), Z7, Z2
+	VBROADCASTSD     624(DX), Z7
+	VFMADD213PD.BCST 632(DX), Z7, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTQQ2PD.Z      64(SI)(BX*8), K3, Z7
+	VBROADCASTSD     608(DX), Z8
+	VFMADD213PD.BCST 616(DX), Z8, Z7
+	VBROADCASTSD     624(DX), Z8
+	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z7, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     640(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     648(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     528(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
+	MOVQ             672(DX), SI
+	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z2
+	VBROADCASTSD     776(DX), Z8
+	VFMADD213PD.BCST 784(DX), Z8, Z2
+	VBROADCASTSD     792(DX), Z8
+	VFMADD213PD.BCST 800(DX), Z8, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTQQ2PD.Z      64(SI)(BX*8), K3, Z8
+	VBROADCASTSD     776(DX), Z9
+	VFMADD213PD.BCST 784(DX), Z9, Z8
+	VBROADCASTSD     792(DX), Z9
+	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z8, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     808(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     816(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     696(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
+	MOVQ             840(DX), SI
+	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z2
+	VBROADCASTSD     944(DX), Z9
+	VFMADD213PD.BCST 952(DX), Z9, Z2
+	VBROADCASTSD     960(DX), Z9
+	VFMADD213PD.BCST 968(DX), Z9, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTQQ2PD.Z      64(SI)(BX*8), K3, Z9
+	VBROADCASTSD     944(DX), Z10
+	VFMADD213PD.BCST 952(DX), Z10, Z9
+	VBROADCASTSD     960(DX), Z10
+	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z9, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     976(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     984(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     864(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
+	MOVQ             1008(DX), SI
+	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z2
+	VBROADCASTSD     1112(DX), Z10
+	VFMADD213PD.BCST 1120(DX), Z10, Z2
+	VBROADCASTSD     1128(DX), Z10
+	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTQQ2PD.Z      64(SI)(BX*8), K3, Z10
+	VBROADCASTSD     1112(DX), Z11
+	VFMADD213PD.BCST 1120(DX), Z11, Z10
+	VBROADCASTSD     1128(DX), Z11
+	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z10, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1144(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1152(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1032(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
+	MOVQ             1176(DX), SI
+	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z2
+	VBROADCASTSD     1280(DX), Z11
+	VFMADD213PD.BCST 1288(DX), Z11, Z2
+	VBROADCASTSD     1296(DX), Z11
+	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTQQ2PD.Z      64(SI)(BX*8), K3, Z11
+	VBROADCASTSD     1280(DX), Z12
+	VFMADD213PD.BCST 1288(DX), Z12, Z11
+	VBROADCASTSD     1296(DX), Z12
+	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z11, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1312(DX), Z11
+	VMAXPS           Z2, Z11, Z2
+	VBROADCASTSS     1320(DX), Z11
+	VMINPS           Z2, Z11, Z2
+	VBROADCASTSS     1200(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VUNPCKLPS        Z5, Z3, Z2
+	VUNPCKHPS        Z5, Z3, Z3
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z7
+	VUNPCKLPD        Z5, Z2, Z6
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPD        Z7, Z3, Z5
+	VUNPCKHPD        Z7, Z3, Z3
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z8
+	VUNPCKLPS        Z11, Z10, Z9
+	VUNPCKHPS        Z11, Z10, Z11
+	VUNPCKLPD        Z9, Z7, Z10
+	VUNPCKHPD        Z9, Z7, Z7
+	VUNPCKLPD        Z11, Z8, Z9
+	VUNPCKHPD        Z11, Z8, Z8
+	VMOVAPS          Z6, Z11
+	VPERMT2PD        Z10, Z0, Z11
+	VPERMT2PD        Z10, Z1, Z6
+	VMOVAPS          Z2, Z10
+	VPERMT2PD        Z7, Z0, Z10
+	VPERMT2PD        Z7, Z1, Z2
+	VMOVAPS          Z5, Z7
+	VPERMT2PD        Z9, Z0, Z7
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z3, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z3
+	VMOVUPS          Y11, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y10, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y7, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y9, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z11, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z10, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z7, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z9, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y6, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y5, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y3, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z6, Y4
+	VMOVUPS          Y4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z2, Y2
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z5, Y2
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z3, Y2
+	VMOVUPS          Y2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	ADDQ             $0x10, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x20, R10
+	SUBQ    $0x08, R8
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+, SSE
+TEXT ·affineI64F32ValidAVX2(SB), NOSPLIT, $48-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         AX, (SP)
+	MOVQ         rows+24(FP), AX
+	MOVQ         AX, 16(SP)
+	MOVQ         $0x0000000000000000, AX
+	MOVQ         AX, 8(SP)
+	MOVQ         stride+16(FP), CX
+	LEAQ         (CX)(CX*2), DX
+	STMXCSR      40(SP)
+	MOVL         40(SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, 40(SP)
+	LDMXCSR      40(SP)
+	VPXOR        Y0, Y0, Y0
+	MOVQ         $0x4338000000000000, AX
+	VMOVQ        AX, X1
+	VPBROADCASTQ X1, Y1
+	MOVQ         $0x0008000000000000, AX
+	VMOVQ        AX, X2
+	VPBROADCASTQ X2, Y2
+	LEAQ         sliding<>+0(SB), SI
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), DI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ DI, R9
+	MOVQ 24(SP), R10
+
+step:
+	MOVQ         AX, R8
+	SHRQ         $0x03, R8
+	MOVQ         (BX), R11
+	PREFETCHT1   1024(R11)(AX*8)
+	MOVQ         8(BX), R12
+	MOVQ         16(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VMOVDQU      (R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y5
+	VSUBPD       Y1, Y5, Y5
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        64(SI)(R13*8), Y3, Y6
+	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	VPAND        Y6, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y6
+	VSUBPD       Y1, Y6, Y6
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        96(SI)(R13*8), Y3, Y8
+	VPCMPEQQ     96(SI)(R13*8), Y8, Y8
+	VPAND        Y8, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VBROADCASTSD 104(BX), Y4
+	VBROADCASTSD 112(BX), Y8
+	VFMADD213PD  Y8, Y4, Y5
+	VFMADD213PD  Y8, Y4, Y6
+	VBROADCASTSD 120(BX), Y4
+	VBROADCASTSD 128(BX), Y8
+	VFMADD213PD  Y8, Y4, Y5
+	VFMADD213PD  Y8, Y4, Y6
+	VCVTPD2PSY   Y5, X7
+	VCVTPD2PSY   Y6, X4
+	VINSERTF128  $0x01, X4, Y7, Y4
+	VBROADCASTSS 136(BX), Y5
+	VMAXPS       Y4, Y5, Y4
+	VBROADCASTSS 144(BX), Y5
+	VMINPS       Y4, Y5, Y4
+	VBROADCASTSS 24(BX), Y5
+	VPSLLVD      40(BX), Y3, Y3
+	VCMPPS       $0x07, Y4, Y4, Y8
+	VBROADCASTSD 152(BX), Y6
+	VORPS        Y6, Y8, Y8
+	VANDPS       Y8, Y3, Y3
+	VBLENDVPS    Y3, Y4, Y5, Y3
+	MOVQ         168(BX), R11
+	PREFETCHT1   1024(R11)(AX*8)
+	MOVQ         176(BX), R12
+	MOVQ         184(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVDQU      (R11)(AX*8), Y5
+	VPADDQ       Y1, Y5, Y6
+	VSUBPD       Y1, Y6, Y6
+	VPADDQ       Y2, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        64(SI)(R13*8), Y4, Y8
+	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	VPAND        Y8, Y5, Y5
+	VPOR         Y5, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y5
+	VPADDQ       Y1, Y5, Y8
+	VSUBPD       Y1, Y8, Y8
+	VPADDQ       Y2, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        96(SI)(R13*8), Y4, Y9
+	VPCMPEQQ     96(SI)(R13*8), Y9, Y9
+	VPAND        Y9, Y5, Y5
+	VPOR         Y5, Y0, Y0
+	VBROADCASTSD 272(BX), Y5
+	VBROADCASTSD 280(BX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y8
+	VBROADCASTSD 288(BX), Y5
+	VBROADCASTSD 296(BX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y8
+	VCVTPD2PSY   Y6, X7
+	VCVTPD2PSY   Y8, X5
+	VINSERTF128  $0x01, X5, Y7, Y5
+	VBROADCASTSS 304(BX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 312(BX), Y6
+	VMINPS       Y5, Y6, Y5
+	VBROADCASTSS 192(BX), Y6
+	VPSLLVD      208(BX), Y4, Y4
+	VCMPPS       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 320(BX), Y8
+	VORPS        Y8, Y9, Y9
+	VANDPS       Y9, Y4, Y4
+	VBLENDVPS    Y4, Y5, Y6, Y4
+	MOVQ         336(BX), R11
+	PREFETCHT1   1024(R11)(AX*8)
+	MOVQ         344(BX), R12
+	MOVQ         352(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y5
+	VMOVDQU      (R11)(AX*8), Y6
+	VPADDQ       Y1, Y6, Y8
+	VSUBPD       Y1, Y8, Y8
+	VPADDQ       Y2, Y6, Y6
+	VPSRLQ       $0x34, Y6, Y6
+	VPAND        64(SI)(R13*8), Y5, Y9
+	VPCMPEQQ     64(SI)(R13*8), Y9, Y9
+	VPAND        Y9, Y6, Y6
+	VPOR         Y6, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y6
+	VPADDQ       Y1, Y6, Y9
+	VSUBPD       Y1, Y9, Y9
+	VPADDQ       Y2, Y6, Y6
+	VPSRLQ       $0x34, Y6, Y6
+	VPAND        96(SI)(R13*8), Y5, Y10
+	VPCMPEQQ     96(SI)(R13*8), Y10, Y10
+	VPAND        Y10, Y6, Y6
+	VPOR         Y6, Y0, Y0
+	VBROADCASTSD 440(BX), Y6
+	VBROADCASTSD 448(BX), Y10
+	VFMADD213PD  Y10, Y6, Y8
+	VFMADD213PD  Y10, Y6, Y9
+	VBROADCASTSD 456(BX), Y6
+	VBROADCASTSD 464(BX), Y10
+	VFMADD213PD  Y10, Y6, Y8
+	VFMADD213PD  Y10, Y6, Y9
+	VCVTPD2PSY   Y8, X7
+	VCVTPD2PSY   Y9, X6
+	VINSERTF128  $0x01, X6, Y7, Y6
+	VBROADCASTSS 472(BX), Y8
+	VMAXPS       Y6, Y8, Y6
+	VBROADCASTSS 480(BX), Y8
+	VMINPS       Y6, Y8, Y6
+	VBROADCASTSS 360(BX), Y8
+	VPSLLVD      376(BX), Y5, Y5
+	VCMPPS       $0x07, Y6, Y6, Y10
+	VBROADCASTSD 488(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y5, Y5
+	VBLENDVPS    Y5, Y6, Y8, Y5
+	MOVQ         504(BX), R11
+	PREFETCHT1   1024(R11)(AX*8)
+	MOVQ         512(BX), R12
+	MOVQ         520(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y6
+	VMOVDQU      (R11)(AX*8), Y8
+	VPADDQ       Y1, Y8, Y9
+	VSUBPD       Y1, Y9, Y9
+	VPADDQ       Y2, Y8, Y8
+	VPSRLQ       $0x34, Y8, Y8
+	VPAND        64(SI)(R13*8), Y6, Y10
+	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	VPAND        Y10, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y8
+	VPADDQ       Y1, Y8, Y10
+	VSUBPD       Y1, Y10, Y10
+	VPADDQ       Y2, Y8, Y8
+	VPSRLQ       $0x34, Y8, Y8
+	VPAND        96(SI)(R13*8), Y6, Y11
+	VPCMPEQQ     96(SI)(R13*8), Y11, Y11
+	VPAND        Y11, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VBROADCASTSD 608(BX), Y8
+	VBROADCASTSD 616(BX), Y11
+	VFMADD213PD  Y11, Y8, Y9
+	VFMADD213PD  Y11, Y8, Y10
+	VBROADCASTSD 624(BX), Y8
+	VBROADCASTSD 632(BX), Y11
+	VFMADD213PD  Y11, Y8, Y9
+	VFMADD213PD  Y11, Y8, Y10
+	VCVTPD2PSY   Y9, X7
+	VCVTPD2PSY   Y10, X8
+	VINSERTF128  $0x01, X8, Y7, Y8
+	VBROADCASTSS 640(BX), Y9
+	VMAXPS       Y8, Y9, Y8
+	VBROADCASTSS 648(BX), Y9
+	VMINPS       Y8, Y9, Y8
+	VBROADCASTSS 528(BX), Y9
+	VPSLLVD      544(BX), Y6, Y6
+	VCMPPS       $0x07, Y8, Y8, Y11
+	VBROADCASTSD 656(BX), Y10
+	VORPS        Y10, Y11, Y11
+	VANDPS       Y11, Y6, Y6
+	VBLENDVPS    Y6, Y8, Y9, Y6
+	VUNPCKLPS    Y4, Y3, Y8
+	VUNPCKHPS    Y4, Y3, Y3
+	VUNPCKLPS    Y6, Y5, Y4
+	VUNPCKHPS    Y6, Y5, Y6
+	VUNPCKLPD    Y4, Y8, Y5
+	VUNPCKHPD    Y4, Y8, Y4
+	VUNPCKLPD    Y6, Y3, Y8
+	VUNPCKHPD    Y6, Y3, Y3
+	MOVQ         672(BX), R11
+	PREFETCHT1   1024(R11)(AX*8)
+	MOVQ         680(BX), R12
+	MOVQ         688(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y6
+	VMOVDQU      (R11)(AX*8), Y9
+	VPADDQ       Y1, Y9, Y10
+	VSUBPD       Y1, Y10, Y10
+	VPADDQ       Y2, Y9, Y9
+	VPSRLQ       $0x34, Y9, Y9
+	VPAND        64(SI)(R13*8), Y6, Y11
+	VPCMPEQQ     64(SI)(R13*8), Y11, Y11
+	VPAND        Y11, Y9, Y9
+	VPOR         Y9, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y9
+	VPADDQ       Y1, Y9, Y11
+	VSUBPD       Y1, Y11, Y11
+	VPADDQ       Y2, Y9, Y9
+	VPSRLQ       $0x34, Y9, Y9
+	VPAND        96(SI)(R13*8), Y6, Y12
+	VPCMPEQQ     96(SI)(R13*8), Y12, Y12
+	VPAND        Y12, Y9, Y9
+	VPOR         Y9, Y0, Y0
+	VBROADCASTSD 776(BX), Y9
+	VBROADCASTSD 784(BX), Y12
+	VFMADD213PD  Y12, Y9, Y10
+	VFMADD213PD  Y12, Y9, Y11
+	VBROADCASTSD 792(BX), Y9
+	VBROADCASTSD 800(BX), Y12
+	VFMADD213PD  Y12, Y9, Y10
+	VFMADD213PD  Y12, Y9, Y11
+	VCVTPD2PSY   Y10, X7
+	VCVTPD2PSY   Y11, X9
+	VINSERTF128  $0x01, X9, Y7, Y9
+	VBROADCASTSS 808(BX), Y10
+	VMAXPS       Y9, Y10, Y9
+	VBROADCASTSS 816(BX), Y10
+	VMINPS       Y9, Y10, Y9
+	VBROADCASTSS 696(BX), Y10
+	VPSLLVD      712(BX), Y6, Y6
+	VCMPPS       $0x07, Y9, Y9, Y12
+	VBROADCASTSD 824(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y6, Y6
+	VBLENDVPS    Y6, Y9, Y10, Y6
+	MOVQ         840(BX), R11
+	PREFETCHT1   1024(R11)(AX*8)
+	MOVQ         848(BX), R12
+	MOVQ         856(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y9
+	VMOVDQU      (R11)(AX*8), Y10
+	VPADDQ       Y1, Y10, Y11
+	VSUBPD       Y1, Y11, Y11
+	VPADDQ       Y2, Y10, Y10
+	VPSRLQ       $0x34, Y10, Y10
+	VPAND        64(SI)(R13*8), Y9, Y12
+	VPCMPEQQ     64(SI)(R13*8), Y12, Y12
+	VPAND        Y12, Y10, Y10
+	VPOR         Y10, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y10
+	VPADDQ       Y1, Y10, Y12
+	VSUBPD       Y1, Y12, Y12
+	VPADDQ       Y2, Y10, Y10
+	VPSRLQ       $0x34, Y10, Y10
+	VPAND        96(SI)(R13*8), Y9, Y13
+	VPCMPEQQ     96(SI)(R13*8), Y13, Y13
+	VPAND        Y13, Y10, Y10
+	VPOR         Y10, Y0, Y0
+	VBROADCASTSD 944(BX), Y10
+	VBROADCASTSD 952(BX), Y13
+	VFMADD213PD  Y13, Y10, Y11
+	VFMADD213PD  Y13, Y10, Y12
+	VBROADCASTSD 960(BX), Y10
+	VBROADCASTSD 968(BX), Y13
+	VFMADD213PD  Y13, Y10, Y11
+	VFMADD213PD  Y13, Y10, Y12
+	VCVTPD2PSY   Y11, X7
+	VCVTPD2PSY   Y12, X10
+	VINSERTF128  $0x01, X10, Y7, Y10
+	VBROADCASTSS 976(BX), Y11
+	VMAXPS       Y10, Y11, Y10
+	VBROADCASTSS 984(BX), Y11
+	VMINPS       Y10, Y11, Y10
+	VBROADCASTSS 864(BX), Y11
+	VPSLLVD      880(BX), Y9, Y9
+	VCMPPS       $0x07, Y10, Y10, Y13
+	VBROADCASTSD 992(BX), Y12
+	VORPS        Y12, Y13, Y13
+	VANDPS       Y13, Y9, Y9
+	VBLENDVPS    Y9, Y10, Y11, Y9
+	MOVQ         1008(BX), R11
+	PREFETCHT1   1024(R11)(AX*8)
+	MOVQ         1016(BX), R12
+	MOVQ         1024(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y10
+	VMOVDQU      (R11)(AX*8), Y11
+	VPADDQ       Y1, Y11, Y12
+	VSUBPD       Y1, Y12, Y12
+	VPADDQ       Y2, Y11, Y11
+	VPSRLQ       $0x34, Y11, Y11
+	VPAND        64(SI)(R13*8), Y10, Y13
+	VPCMPEQQ     64(SI)(R13*8), Y13, Y13
+	VPAND        Y13, Y11, Y11
+	VPOR         Y11, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y11
+	VPADDQ       Y1, Y11, Y13
+	VSUBPD       Y1, Y13, Y13
+	VPADDQ       Y2, Y11, Y11
+	VPSRLQ       $0x34, Y11, Y11
+	VPAND        96(SI)(R13*8), Y10, Y14
+	VPCMPEQQ     96(SI)(R13*8), Y14, Y14
+	VPAND        Y14, Y11, Y11
+	VPOR         Y11, Y0, Y0
+	VBROADCASTSD 1112(BX), Y11
+	VBROADCASTSD 1120(BX), Y14
+	VFMADD213PD  Y14, Y11, Y12
+	VFMADD213PD  Y14, Y11, Y13
+	VBROADCASTSD 1128(BX), Y11
+	VBROADCASTSD 1136(BX), Y14
+	VFMADD213PD  Y14, Y11, Y12
+	VFMADD213PD  Y14, Y11, Y13
+	VCVTPD2PSY   Y12, X7
+	VCVTPD2PSY   Y13, X11
+	VINSERTF128  $0x01, X11, Y7, Y11
+	VBROADCASTSS 1144(BX), Y12
+	VMAXPS       Y11, Y12, Y11
+	VBROADCASTSS 1152(BX), Y12
+	VMINPS       Y11, Y12, Y11
+	VBROADCASTSS 1032(BX), Y12
+	VPSLLVD      1048(BX), Y10, Y10
+	VCMPPS       $0x07, Y11, Y11, Y14
+	VBROADCASTSD 1160(BX), Y13
+	VORPS        Y13, Y14, Y14
+	VANDPS       Y14, Y10, Y10
+	VBLENDVPS    Y10, Y11, Y12, Y10
+	MOVQ         1176(BX), R11
+	PREFETCHT1   1024(R11)(AX*8)
+	MOVQ         1184(BX), R12
+	MOVQ         1192(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y11
+	VMOVDQU      (R11)(AX*8), Y12
+	VPADDQ       Y1, Y12, Y13
+	VSUBPD       Y1, Y13, Y13
+	VPADDQ       Y2, Y12, Y12
+	VPSRLQ       $0x34, Y12, Y12
+	VPAND        64(SI)(R13*8), Y11, Y14
+	VPCMPEQQ     64(SI)(R13*8), Y14, Y14
+	VPAND        Y14, Y12, Y12
+	VPOR         Y12, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y12
+	VPADDQ       Y1, Y12, Y14
+	VSUBPD       Y1, Y14, Y14
+	VPADDQ       Y2, Y12, Y12
+	VPSRLQ       $0x34, Y12, Y12
+	VPAND        96(SI)(R13*8), Y11, Y15
+	VPCMPEQQ     96(SI)(R13*8), Y15, Y15
+	VPAND        Y15, Y12, Y12
+	VPOR         Y12, Y0, Y0
+	VBROADCASTSD 1280(BX), Y12
+	VBROADCASTSD 1288(BX), Y15
+	VFMADD213PD  Y15, Y12, Y13
+	VFMADD213PD  Y15, Y12, Y14
+	VBROADCASTSD 1296(BX), Y12
+	VBROADCASTSD 1304(BX), Y15
+	VFMADD213PD  Y15, Y12, Y13
+	VFMADD213PD  Y15, Y12, Y14
+	VCVTPD2PSY   Y13, X7
+	VCVTPD2PSY   Y14, X12
+	VINSERTF128  $0x01, X12, Y7, Y12
+	VBROADCASTSS 1312(BX), Y13
+	VMAXPS       Y12, Y13, Y12
+	VBROADCASTSS 1320(BX), Y13
+	VMINPS       Y12, Y13, Y12
+	VBROADCASTSS 1200(BX), Y13
+	VPSLLVD      1216(BX), Y11, Y11
+	VCMPPS       $0x07, Y12, Y12, Y15
+	VBROADCASTSD 1328(BX), Y14
+	VORPS        Y14, Y15, Y15
+	VANDPS       Y15, Y11, Y11
+	VBLENDVPS    Y11, Y12, Y13, Y11
+	VUNPCKLPS    Y9, Y6, Y12
+	VUNPCKHPS    Y9, Y6, Y6
+	VUNPCKLPS    Y11, Y10, Y9
+	VUNPCKHPS    Y11, Y10, Y11
+	VUNPCKLPD    Y9, Y12, Y10
+	VUNPCKHPD    Y9, Y12, Y9
+	VUNPCKLPD    Y11, Y6, Y12
+	VUNPCKHPD    Y11, Y6, Y6
+	VINSERTF128  $0x01, X10, Y5, Y11
+	VMOVUPS      Y11, (R9)
+	VINSERTF128  $0x01, X9, Y4, Y11
+	VMOVUPS      Y11, (R9)(CX*1)
+	VINSERTF128  $0x01, X12, Y8, Y11
+	VMOVUPS      Y11, (R9)(CX*2)
+	VINSERTF128  $0x01, X6, Y3, Y11
+	VMOVUPS      Y11, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	VPERM2F128   $0x31, Y10, Y5, Y5
+	VMOVUPS      Y5, (R9)
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPS      Y4, (R9)(CX*1)
+	VPERM2F128   $0x31, Y12, Y8, Y4
+	VMOVUPS      Y4, (R9)(CX*2)
+	VPERM2F128   $0x31, Y6, Y3, Y3
+	VMOVUPS      Y3, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R9
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000540, BX
+	ADDQ         $0x20, DI
+	MOVQ         $0x0000000000000008, R8
+	SUBQ         32(SP), R8
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x000000a8, R8, AX
+	SUBQ         AX, BX
+	SHLQ         $0x02, R8
+	SUBQ         R8, DI
+	JMP          columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	VPTEST  Y0, Y0
+	SETNE   AL
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, SSE
+TEXT ·affineI64F32ValidAVX512(SB), NOSPLIT, $40-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+	STMXCSR   32(SP)
+	MOVL      32(SP), DX
+	ANDL      $-9, DX
+	MOVL      DX, 32(SP)
+	LDMXCSR   32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    tail
+
+step:
+	CMPQ             R10, $0x10
+	JL               tail
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             8(DX), R12
+	MOVQ             16(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTQQ2PD        (DI)(BX*8), Z2
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z2
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z2
+	VCVTQQ2PD        64(DI)(BX*8), Z3
+	VBROADCASTSD     104(DX), Z5
+	VFMADD213PD.BCST 112(DX), Z5, Z3
+	VBROADCASTSD     120(DX), Z5
+	VFMADD213PD.BCST 128(DX), Z5, Z3
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z3, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             176(DX), R12
+	MOVQ             184(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTQQ2PD        (DI)(BX*8), Z2
+	VBROADCASTSD     272(DX), Z5
+	VFMADD213PD.BCST 280(DX), Z5, Z2
+	VBROADCASTSD     288(DX), Z5
+	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VCVTQQ2PD        64(DI)(BX*8), Z5
+	VBROADCASTSD     272(DX), Z6
+	VFMADD213PD.BCST 280(DX), Z6, Z5
+	VBROADCASTSD     288(DX), Z6
+	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z5, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     304(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     312(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     192(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             344(DX), R12
+	MOVQ             352(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTQQ2PD        (DI)(BX*8), Z2
+	VBROADCASTSD     440(DX), Z6
+	VFMADD213PD.BCST 448(DX), Z6, Z2
+	VBROADCASTSD     456(DX), Z6
+	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VCVTQQ2PD        64(DI)(BX*8), Z6
+	VBROADCASTSD     440(DX), Z7
+	VFMADD213PD.BCST 448(DX), Z7, Z6
+	VBROADCASTSD     456(DX), Z7
+	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z6, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     472(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     480(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     360(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             512(DX), R12
+	MOVQ             520(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTQQ2PD        (DI)(BX*8), Z2
+	VBROADCASTSD     608(DX), Z7
+	VFMADD213PD.BCST 616(DX), Z7, Z2
+	VBROADCASTSD     624(DX), Z7
+	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VCVTQQ2PD        64(DI)(BX*8), Z7
+	VBROADCASTSD     608(DX), Z8
+	VFMADD213PD.BCST 616(DX), Z8, Z7
+	VBROADCASTSD     624(DX), Z8
+	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z7, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     640(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     648(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     528(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             680(DX), R12
+	MOVQ             688(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTQQ2PD        (DI)(BX*8), Z2
+	VBROADCASTSD     776(DX), Z8
+	VFMADD213PD.BCST 784(DX), Z8, Z2
+	VBROADCASTSD     792(DX), Z8
+	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VCVTQQ2PD        64(DI)(BX*8), Z8
+	VBROADCASTSD     776(DX), Z9
+	VFMADD213PD.BCST 784(DX), Z9, Z8
+	VBROADCASTSD     792(DX), Z9
+	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z8, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     808(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     816(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     696(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             848(DX), R12
+	MOVQ             856(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTQQ2PD        (DI)(BX*8), Z2
+	VBROADCASTSD     944(DX), Z9
+	VFMADD213PD.BCST 952(DX), Z9, Z2
+	VBROADCASTSD     960(DX), Z9
+	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VCVTQQ2PD        64(DI)(BX*8), Z9
+	VBROADCASTSD     944(DX), Z10
+	VFMADD213PD.BCST 952(DX), Z10, Z9
+	VBROADCASTSD     960(DX), Z10
+	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z9, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     976(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     984(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     864(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             1016(DX), R12
+	MOVQ             1024(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTQQ2PD        (DI)(BX*8), Z2
+	VBROADCASTSD     1112(DX), Z10
+	VFMADD213PD.BCST 1120(DX), Z10, Z2
+	VBROADCASTSD     1128(DX), Z10
+	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VCVTQQ2PD        64(DI)(BX*8), Z10
+	VBROADCASTSD     1112(DX), Z11
+	VFMADD213PD.BCST 1120(DX), Z11, Z10
+	VBROADCASTSD     1128(DX), Z11
+	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z10, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1144(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1152(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1032(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             1184(DX), R12
+	MOVQ             1192(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTQQ2PD        (DI)(BX*8), Z2
+	VBROADCASTSD     1280(DX), Z11
+	VFMADD213PD.BCST 1288(DX), Z11, Z2
+	VBROADCASTSD     1296(DX), Z11
+	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VCVTQQ2PD        64(DI)(BX*8), Z11
+	VBROADCASTSD     1280(DX), Z12
+	VFMADD213PD.BCST 1288(DX), Z12, Z11
+	VBROADCASTSD     1296(DX), Z12
+	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z11, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1312(DX), Z11
+	VMAXPS           Z2, Z11, Z2
+	VBROADCASTSS     1320(DX), Z11
+	VMINPS           Z2, Z11, Z2
+	VBROADCASTSS     1200(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VUNPCKLPS        Z5, Z3, Z2
+	VUNPCKHPS        Z5, Z3, Z3
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z7
+	VUNPCKLPD        Z5, Z2, Z6
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPD        Z7, Z3, Z5
+	VUNPCKHPD        Z7, Z3, Z3
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z8
+	VUNPCKLPS        Z11, Z10, Z9
+	VUNPCKHPS        Z11, Z10, Z11
+	VUNPCKLPD        Z9, Z7, Z10
+	VUNPCKHPD        Z9, Z7, Z7
+	VUNPCKLPD        Z11, Z8, Z9
+	VUNPCKHPD        Z11, Z8, Z8
+	VMOVAPS          Z6, Z11
+	VPERMT2PD        Z10, Z0, Z11
+	VPERMT2PD        Z10, Z1, Z6
+	VMOVAPS          Z2, Z10
+	VPERMT2PD        Z7, Z0, Z10
+	VPERMT2PD        Z7, Z1, Z2
+	VMOVAPS          Z5, Z7
+	VPERMT2PD        Z9, Z0, Z7
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z3, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z3
+	VMOVUPS          Y11, K2, (R8)
+	VMOVUPS          Y10, K2, (R8)(AX*1)
+	VMOVUPS          Y7, K2, (R8)(AX*2)
+	VMOVUPS          Y9, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VEXTRACTF32X8    $0x01, Z11, (R8)
+	VEXTRACTF32X8    $0x01, Z10, (R8)(AX*1)
+	VEXTRACTF32X8    $0x01, Z7, (R8)(AX*2)
+	VEXTRACTF32X8    $0x01, Z9, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VMOVUPS          Y6, K2, (R8)
+	VMOVUPS          Y2, K2, (R8)(AX*1)
+	VMOVUPS          Y5, K2, (R8)(AX*2)
+	VMOVUPS          Y3, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VEXTRACTF32X8    $0x01, Z6, (R8)
+	VEXTRACTF32X8    $0x01, Z2, (R8)(AX*1)
+	VEXTRACTF32X8    $0x01, Z5, (R8)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	ADDQ             $0x10, BX
+	SUBQ             $0x10, R10
+	JMP              step
+
+tail:
+	TESTQ            R10, R10
+	JZ               next
+	MOVQ             $-1, DI
+	BZHIQ            R10, DI, DI
+	KMOVW            DI, K1
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), R12
+	MOVQ             8(DX), R13
+	MOVQ             16(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z2
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTQQ2PD.Z      64(R12)(BX*8), K3, Z3
+	VBROADCASTSD     104(DX), Z5
+	VFMADD213PD.BCST 112(DX), Z5, Z3
+	VBROADCASTSD     120(DX), Z5
+	VFMADD213PD.BCST 128(DX), Z5, Z3
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z3, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     136(DX), Z3
+	VMAXPS           Z2, Z3, Z2
+	VBROADCASTSS     144(DX), Z3
+	VMINPS           Z2, Z3, Z2
+	VBROADCASTSS     24(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
+	MOVQ             168(DX), R12
+	MOVQ             176(DX), R13
+	MOVQ             184(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
+	VBROADCASTSD     272(DX), Z5
+	VFMADD213PD.BCST 280(DX), Z5, Z2
+	VBROADCASTSD     288(DX), Z5
+	VFMADD213PD.BCST 296(DX), Z5, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTQQ2PD.Z      64(R12)(BX*8), K3, Z5
+	VBROADCASTSD     272(DX), Z6
+	VFMADD213PD.BCST 280(DX), Z6, Z5
+	VBROADCASTSD     288(DX), Z6
+	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z5, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     304(DX), Z5
+	VMAXPS           Z2, Z5, Z2
+	VBROADCASTSS     312(DX), Z5
+	VMINPS           Z2, Z5, Z2
+	VBROADCASTSS     192(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
+	MOVQ             336(DX), R12
+	MOVQ             344(DX), R13
+	MOVQ             352(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
+	VBROADCASTSD     440(DX), Z6
+	VFMADD213PD.BCST 448(DX), Z6, Z2
+	VBROADCASTSD     456(DX), Z6
+	VFMADD213PD.BCST 464(DX), Z6, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTQQ2PD.Z      64(R12)(BX*8), K3, Z6
+	VBROADCASTSD     440(DX), Z7
+	VFMADD213PD.BCST 448(DX), Z7, Z6
+	VBROADCASTSD     456(DX), Z7
+	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z6, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     472(DX), Z6
+	VMAXPS           Z2, Z6, Z2
+	VBROADCASTSS     480(DX), Z6
+	VMINPS           Z2, Z6, Z2
+	VBROADCASTSS     360(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
+	MOVQ             504(DX), R12
+	MOVQ             512(DX), R13
+	MOVQ             520(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
+	VBROADCASTSD     608(DX), Z7
+	VFMADD213PD.BCST 616(DX), Z7, Z2
+	VBROADCASTSD     624(DX), Z7
+	VFMADD213PD.BCST 632(DX), Z7, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTQQ2PD.Z      64(R12)(BX*8), K3, Z7
+	VBROADCASTSD     608(DX), Z8
+	VFMADD213PD.BCST 616(DX), Z8, Z7
+	VBROADCASTSD     624(DX), Z8
+	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z7, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     640(DX), Z7
+	VMAXPS           Z2, Z7, Z2
+	VBROADCASTSS     648(DX), Z7
+	VMINPS           Z2, Z7, Z2
+	VBROADCASTSS     528(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
+	MOVQ             672(DX), R12
+	MOVQ             680(DX), R13
+	MOVQ             688(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
+	VBROADCASTSD     776(DX), Z8
+	VFMADD213PD.BCST 784(DX), Z8, Z2
+	VBROADCASTSD     792(DX), Z8
+	VFMADD213PD.BCST 800(DX), Z8, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTQQ2PD.Z      64(R12)(BX*8), K3, Z8
+	VBROADCASTSD     776(DX), Z9
+	VFMADD213PD.BCST 784(DX), Z9, Z8
+	VBROADCASTSD     792(DX), Z9
+	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z8, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     808(DX), Z8
+	VMAXPS           Z2, Z8, Z2
+	VBROADCASTSS     816(DX), Z8
+	VMINPS           Z2, Z8, Z2
+	VBROADCASTSS     696(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
+	MOVQ             840(DX), R12
+	MOVQ             848(DX), R13
+	MOVQ             856(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
+	VBROADCASTSD     944(DX), Z9
+	VFMADD213PD.BCST 952(DX), Z9, Z2
+	VBROADCASTSD     960(DX), Z9
+	VFMADD213PD.BCST 968(DX), Z9, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTQQ2PD.Z      64(R12)(BX*8), K3, Z9
+	VBROADCASTSD     944(DX), Z10
+	VFMADD213PD.BCST 952(DX), Z10, Z9
+	VBROADCASTSD     960(DX), Z10
+	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z9, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     976(DX), Z9
+	VMAXPS           Z2, Z9, Z2
+	VBROADCASTSS     984(DX), Z9
+	VMINPS           Z2, Z9, Z2
+	VBROADCASTSS     864(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
+	MOVQ             1008(DX), R12
+	MOVQ             1016(DX), R13
+	MOVQ             1024(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
+	VBROADCASTSD     1112(DX), Z10
+	VFMADD213PD.BCST 1120(DX), Z10, Z2
+	VBROADCASTSD     1128(DX), Z10
+	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTQQ2PD.Z      64(R12)(BX*8), K3, Z10
+	VBROADCASTSD     1112(DX), Z11
+	VFMADD213PD.BCST 1120(DX), Z11, Z10
+	VBROADCASTSD     1128(DX), Z11
+	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z10, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1144(DX), Z10
+	VMAXPS           Z2, Z10, Z2
+	VBROADCASTSS     1152(DX), Z10
+	VMINPS           Z2, Z10, Z2
+	VBROADCASTSS     1032(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
+	MOVQ             1176(DX), R12
+	MOVQ             1184(DX), R13
+	MOVQ             1192(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
+	VBROADCASTSD     1280(DX), Z11
+	VFMADD213PD.BCST 1288(DX), Z11, Z2
+	VBROADCASTSD     1296(DX), Z11
+	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	KSHIFTRW         $0x08, K1, K3
+	VCVTQQ2PD.Z      64(R12)(BX*8), K3, Z11
+	VBROADCASTSD     1280(DX), Z12
+	VFMADD213PD.BCST 1288(DX), Z12, Z11
+	VBROADCASTSD     1296(DX), Z12
+	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VCVTPD2PS        Z2, Y4
+	VCVTPD2PS        Z11, Y2
+	VINSERTF32X8     $0x01, Y2, Z4, Z2
+	VBROADCASTSS     1312(DX), Z11
+	VMAXPS           Z2, Z11, Z2
+	VBROADCASTSS     1320(DX), Z11
+	VMINPS           Z2, Z11, Z2
+	VBROADCASTSS     1200(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VUNPCKLPS        Z5, Z3, Z2
+	VUNPCKHPS        Z5, Z3, Z3
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z7
+	VUNPCKLPD        Z5, Z2, Z6
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPD        Z7, Z3, Z5
+	VUNPCKHPD        Z7, Z3, Z3
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z8
+	VUNPCKLPS        Z11, Z10, Z9
+	VUNPCKHPS        Z11, Z10, Z11
+	VUNPCKLPD        Z9, Z7, Z10
+	VUNPCKHPD        Z9, Z7, Z7
+	VUNPCKLPD        Z11, Z8, Z9
+	VUNPCKHPD        Z11, Z8, Z8
+	VMOVAPS          Z6, Z11
+	VPERMT2PD        Z10, Z0, Z11
+	VPERMT2PD        Z10, Z1, Z6
+	VMOVAPS          Z2, Z10
+	VPERMT2PD        Z7, Z0, Z10
+	VPERMT2PD        Z7, Z1, Z2
+	VMOVAPS          Z5, Z7
+	VPERMT2PD        Z9, Z0, Z7
+	VPERMT2PD        Z9, Z1, Z5
+	VMOVAPS          Z3, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z3
+	VMOVUPS          Y11, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y10, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y7, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y9, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z11, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z10, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z7, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z9, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y6, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y5, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y3, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z6, Y4
+	VMOVUPS          Y4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z2, Y2
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z5, Y2
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z3, Y2
+	VMOVUPS          Y2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	ADDQ             $0x10, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x20, R11
+	SUBQ    $0x08, R9
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineF32F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, CMOV, FMA3, MMX+, SSE
+TEXT ·affineF32F64AVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ         672(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 776(BX), Y2
+	VBROADCASTSD 784(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 792(BX), Y2
+	VBROADCASTSD 800(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 808(BX), Y2
+	VBROADCASTSD 816(BX), Y3
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y3, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y3, Y1
+	VBROADCASTSD 696(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y4
+	VBROADCASTSD 824(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VBLENDVPD    Y4, Y0, Y2, Y4
+	VCMPPD       $0x07, Y1, Y1, Y3
+	VBROADCASTSD 824(BX), Y0
+	VORPS        Y0, Y3, Y3
+	VBLENDVPD    Y3, Y1, Y2, Y3
+	MOVQ         840(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 944(BX), Y2
+	VBROADCASTSD 952(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 960(BX), Y2
+	VBROADCASTSD 968(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 976(BX), Y2
+	VBROADCASTSD 984(BX), Y5
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y5, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y5, Y1
+	VBROADCASTSD 864(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 992(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VBLENDVPD    Y6, Y0, Y2, Y6
+	VCMPPD       $0x07, Y1, Y1, Y5
+	VBROADCASTSD 992(BX), Y0
+	VORPS        Y0, Y5, Y5
+	VBLENDVPD    Y5, Y1, Y2, Y5
+	MOVQ         1008(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 1112(BX), Y2
+	VBROADCASTSD 1120(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 1128(BX), Y2
+	VBROADCASTSD 1136(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 1144(BX), Y2
+	VBROADCASTSD 1152(BX), Y7
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y7, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y7, Y1
+	VBROADCASTSD 1032(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y8
+	VBROADCASTSD 1160(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VBLENDVPD    Y8, Y0, Y2, Y8
+	VCMPPD       $0x07, Y1, Y1, Y7
+	VBROADCASTSD 1160(BX), Y0
+	VORPS        Y0, Y7, Y7
+	VBLENDVPD    Y7, Y1, Y2, Y7
+	MOVQ         1176(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 1280(BX), Y2
+	VBROADCASTSD 1288(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 1296(BX), Y2
+	VBROADCASTSD 1304(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 1312(BX), Y2
+	VBROADCASTSD 1320(BX), Y9
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y9, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y9, Y1
+	VBROADCASTSD 1200(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y10
+	VBROADCASTSD 1328(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VBLENDVPD    Y10, Y0, Y2, Y10
+	VCMPPD       $0x07, Y1, Y1, Y9
+	VBROADCASTSD 1328(BX), Y0
+	VORPS        Y0, Y9, Y9
+	VBLENDVPD    Y9, Y1, Y2, Y9
+	VUNPCKLPD    Y6, Y4, Y0
+	VUNPCKHPD    Y6, Y4, Y1
+	VUNPCKLPD    Y10, Y8, Y2
+	VUNPCKHPD    Y10, Y8, Y8
+	VINSERTF128  $0x01, X2, Y0, Y4
+	VINSERTF128  $0x01, X8, Y1, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y8, Y1, Y1
+	VMOVUPD      Y4, 32(DI)
+	VMOVUPD      Y6, 32(DI)(CX*1)
+	VMOVUPD      Y0, 32(DI)(CX*2)
+	VMOVUPD      Y1, 32(DI)(DX*1)
+	LEAQ         (DI)(CX*4), R9
+	VUNPCKLPD    Y5, Y3, Y0
+	VUNPCKHPD    Y5, Y3, Y1
+	VUNPCKLPD    Y9, Y7, Y2
+	VUNPCKHPD    Y9, Y7, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, 32(R9)
+	VMOVUPD      Y4, 32(R9)(CX*1)
+	VMOVUPD      Y0, 32(R9)(CX*2)
+	VMOVUPD      Y1, 32(R9)(DX*1)
+	MOVQ         (BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 104(BX), Y2
+	VBROADCASTSD 112(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 120(BX), Y2
+	VBROADCASTSD 128(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 136(BX), Y2
+	VBROADCASTSD 144(BX), Y3
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y3, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y3, Y1
+	VBROADCASTSD 24(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y4
+	VBROADCASTSD 152(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VBLENDVPD    Y4, Y0, Y2, Y4
+	VCMPPD       $0x07, Y1, Y1, Y3
+	VBROADCASTSD 152(BX), Y0
+	VORPS        Y0, Y3, Y3
+	VBLENDVPD    Y3, Y1, Y2, Y3
+	MOVQ         168(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 272(BX), Y2
+	VBROADCASTSD 280(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 288(BX), Y2
+	VBROADCASTSD 296(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 304(BX), Y2
+	VBROADCASTSD 312(BX), Y5
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y5, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y5, Y1
+	VBROADCASTSD 192(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 320(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VBLENDVPD    Y6, Y0, Y2, Y6
+	VCMPPD       $0x07, Y1, Y1, Y5
+	VBROADCASTSD 320(BX), Y0
+	VORPS        Y0, Y5, Y5
+	VBLENDVPD    Y5, Y1, Y2, Y5
+	MOVQ         336(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 440(BX), Y2
+	VBROADCASTSD 448(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 456(BX), Y2
+	VBROADCASTSD 464(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 472(BX), Y2
+	VBROADCASTSD 480(BX), Y7
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y7, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y7, Y1
+	VBROADCASTSD 360(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y8
+	VBROADCASTSD 488(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VBLENDVPD    Y8, Y0, Y2, Y8
+	VCMPPD       $0x07, Y1, Y1, Y7
+	VBROADCASTSD 488(BX), Y0
+	VORPS        Y0, Y7, Y7
+	VBLENDVPD    Y7, Y1, Y2, Y7
+	MOVQ         504(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 608(BX), Y2
+	VBROADCASTSD 616(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 624(BX), Y2
+	VBROADCASTSD 632(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 640(BX), Y2
+	VBROADCASTSD 648(BX), Y9
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y9, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y9, Y1
+	VBROADCASTSD 528(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y10
+	VBROADCASTSD 656(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VBLENDVPD    Y10, Y0, Y2, Y10
+	VCMPPD       $0x07, Y1, Y1, Y9
+	VBROADCASTSD 656(BX), Y0
+	VORPS        Y0, Y9, Y9
+	VBLENDVPD    Y9, Y1, Y2, Y9
+	VUNPCKLPD    Y6, Y4, Y0
+	VUNPCKHPD    Y6, Y4, Y1
+	VUNPCKLPD    Y10, Y8, Y2
+	VUNPCKHPD    Y10, Y8, Y8
+	VINSERTF128  $0x01, X2, Y0, Y4
+	VINSERTF128  $0x01, X8, Y1, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y8, Y1, Y1
+	VMOVUPD      Y4, (DI)
+	VMOVUPD      Y6, (DI)(CX*1)
+	VMOVUPD      Y0, (DI)(CX*2)
+	VMOVUPD      Y1, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), R9
+	VUNPCKLPD    Y5, Y3, Y0
+	VUNPCKHPD    Y5, Y3, Y1
+	VUNPCKLPD    Y9, Y7, Y2
+	VUNPCKHPD    Y9, Y7, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, (R9)
+	VMOVUPD      Y4, (R9)(CX*1)
+	VMOVUPD      Y0, (R9)(CX*2)
+	VMOVUPD      Y1, (R9)(DX*1)
+	LEAQ         (DI)(CX*8), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JLE          next
+	MOVQ         672(BX), R9
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 776(BX), Y2
+	VBROADCASTSD 784(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 792(BX), Y2
+	VBROADCASTSD 800(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 808(BX), Y2
+	VBROADCASTSD 816(BX), Y3
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y3, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y3, Y1
+	VBROADCASTSD 696(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y4
+	VBROADCASTSD 824(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VBLENDVPD    Y4, Y0, Y2, Y4
+	VCMPPD       $0x07, Y1, Y1, Y3
+	VBROADCASTSD 824(BX), Y0
+	VORPS        Y0, Y3, Y3
+	VBLENDVPD    Y3, Y1, Y2, Y3
+	MOVQ         840(BX), R9
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 944(BX), Y2
+	VBROADCASTSD 952(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 960(BX), Y2
+	VBROADCASTSD 968(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 976(BX), Y2
+	VBROADCASTSD 984(BX), Y5
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y5, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y5, Y1
+	VBROADCASTSD 864(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 992(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VBLENDVPD    Y6, Y0, Y2, Y6
+	VCMPPD       $0x07, Y1, Y1, Y5
+	VBROADCASTSD 992(BX), Y0
+	VORPS        Y0, Y5, Y5
+	VBLENDVPD    Y5, Y1, Y2, Y5
+	MOVQ         1008(BX), R9
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 1112(BX), Y2
+	VBROADCASTSD 1120(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 1128(BX), Y2
+	VBROADCASTSD 1136(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 1144(BX), Y2
+	VBROADCASTSD 1152(BX), Y7
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y7, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y7, Y1
+	VBROADCASTSD 1032(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y8
+	VBROADCASTSD 1160(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VBLENDVPD    Y8, Y0, Y2, Y8
+	VCMPPD       $0x07, Y1, Y1, Y7
+	VBROADCASTSD 1160(BX), Y0
+	VORPS        Y0, Y7, Y7
+	VBLENDVPD    Y7, Y1, Y2, Y7
+	MOVQ         1176(BX), R9
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 1280(BX), Y2
+	VBROADCASTSD 1288(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 1296(BX), Y2
+	VBROADCASTSD 1304(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 1312(BX), Y2
+	VBROADCASTSD 1320(BX), Y9
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y9, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y9, Y1
+	VBROADCASTSD 1200(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y10
+	VBROADCASTSD 1328(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VBLENDVPD    Y10, Y0, Y2, Y10
+	VCMPPD       $0x07, Y1, Y1, Y9
+	VBROADCASTSD 1328(BX), Y0
+	VORPS        Y0, Y9, Y9
+	VBLENDVPD    Y9, Y1, Y2, Y9
+	VUNPCKLPD    Y6, Y4, Y0
+	VUNPCKHPD    Y6, Y4, Y1
+	VUNPCKLPD    Y10, Y8, Y2
+	VUNPCKHPD    Y10, Y8, Y8
+	VINSERTF128  $0x01, X2, Y0, Y4
+	VINSERTF128  $0x01, X8, Y1, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y8, Y1, Y1
+	VMOVUPD      Y4, 32(DI)
+	VMOVUPD      Y6, 32(DI)(CX*1)
+	VMOVUPD      Y0, 32(DI)(CX*2)
+	VMOVUPD      Y1, 32(DI)(DX*1)
+	LEAQ         (DI)(CX*4), R9
+	VUNPCKLPD    Y5, Y3, Y0
+	VUNPCKHPD    Y5, Y3, Y1
+	VUNPCKLPD    Y9, Y7, Y2
+	VUNPCKHPD    Y9, Y7, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, 32(R9)
+	VMOVUPD      Y4, 32(R9)(CX*1)
+	VMOVUPD      Y0, 32(R9)(CX*2)
+	VMOVUPD      Y1, 32(R9)(DX*1)
+	MOVQ         (BX), R9
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 104(BX), Y2
+	VBROADCASTSD 112(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 120(BX), Y2
+	VBROADCASTSD 128(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 136(BX), Y2
+	VBROADCASTSD 144(BX), Y3
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y3, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y3, Y1
+	VBROADCASTSD 24(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y4
+	VBROADCASTSD 152(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VBLENDVPD    Y4, Y0, Y2, Y4
+	VCMPPD       $0x07, Y1, Y1, Y3
+	VBROADCASTSD 152(BX), Y0
+	VORPS        Y0, Y3, Y3
+	VBLENDVPD    Y3, Y1, Y2, Y3
+	MOVQ         168(BX), R9
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 272(BX), Y2
+	VBROADCASTSD 280(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 288(BX), Y2
+	VBROADCASTSD 296(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 304(BX), Y2
+	VBROADCASTSD 312(BX), Y5
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y5, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y5, Y1
+	VBROADCASTSD 192(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 320(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VBLENDVPD    Y6, Y0, Y2, Y6
+	VCMPPD       $0x07, Y1, Y1, Y5
+	VBROADCASTSD 320(BX), Y0
+	VORPS        Y0, Y5, Y5
+	VBLENDVPD    Y5, Y1, Y2, Y5
+	MOVQ         336(BX), R9
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 440(BX), Y2
+	VBROADCASTSD 448(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 456(BX), Y2
+	VBROADCASTSD 464(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 472(BX), Y2
+	VBROADCASTSD 480(BX), Y7
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y7, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y7, Y1
+	VBROADCASTSD 360(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y8
+	VBROADCASTSD 488(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VBLENDVPD    Y8, Y0, Y2, Y8
+	VCMPPD       $0x07, Y1, Y1, Y7
+	VBROADCASTSD 488(BX), Y0
+	VORPS        Y0, Y7, Y7
+	VBLENDVPD    Y7, Y1, Y2, Y7
+	MOVQ         504(BX), R9
+	VCVTPS2PD    (R9)(AX*4), Y0
+	VCVTPS2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 608(BX), Y2
+	VBROADCASTSD 616(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 624(BX), Y2
+	VBROADCASTSD 632(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 640(BX), Y2
+	VBROADCASTSD 648(BX), Y9
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y9, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y9, Y1
+	VBROADCASTSD 528(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y10
+	VBROADCASTSD 656(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VBLENDVPD    Y10, Y0, Y2, Y10
+	VCMPPD       $0x07, Y1, Y1, Y9
+	VBROADCASTSD 656(BX), Y0
+	VORPS        Y0, Y9, Y9
+	VBLENDVPD    Y9, Y1, Y2, Y9
+	VUNPCKLPD    Y6, Y4, Y0
+	VUNPCKHPD    Y6, Y4, Y1
+	VUNPCKLPD    Y10, Y8, Y2
+	VUNPCKHPD    Y10, Y8, Y8
+	VINSERTF128  $0x01, X2, Y0, Y4
+	VINSERTF128  $0x01, X8, Y1, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y8, Y1, Y1
+	VMOVUPD      Y4, (DI)
+	VMOVUPD      Y6, (DI)(CX*1)
+	VMOVUPD      Y0, (DI)(CX*2)
+	VMOVUPD      Y1, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), R9
+	VUNPCKLPD    Y5, Y3, Y0
+	VUNPCKHPD    Y5, Y3, Y1
+	VUNPCKLPD    Y9, Y7, Y2
+	VUNPCKHPD    Y9, Y7, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, (R9)
+	VMOVUPD      Y4, (R9)(CX*1)
+	VMOVUPD      Y0, (R9)(CX*2)
+	VMOVUPD      Y1, (R9)(DX*1)
+	LEAQ         (DI)(CX*8), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000540, BX
+	ADDQ   $0x40, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x000000a8, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x03, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineF32F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+, SSE
+TEXT ·affineF32F64AVX512(SB), NOSPLIT, $40-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), AX
+	LEAQ    (AX)(AX*2), CX
+	KXORW   K1, K1, K1
+	STMXCSR 32(SP)
+	MOVL    32(SP), DX
+	ANDL    $-9, DX
+	MOVL    DX, 32(SP)
+	LDMXCSR 32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    tail
+
+step:
+	CMPQ             R9, $0x08
+	JL               tail
+	MOVQ             (DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTPS2PD        (SI)(BX*4), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, Z1
+	MOVQ             168(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTPS2PD        (SI)(BX*4), Z0
+	VBROADCASTSD     272(DX), Z2
+	VFMADD213PD.BCST 280(DX), Z2, Z0
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, Z2
+	MOVQ             336(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTPS2PD        (SI)(BX*4), Z0
+	VBROADCASTSD     440(DX), Z3
+	VFMADD213PD.BCST 448(DX), Z3, Z0
+	VBROADCASTSD     456(DX), Z3
+	VFMADD213PD.BCST 464(DX), Z3, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, Z3
+	MOVQ             504(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTPS2PD        (SI)(BX*4), Z0
+	VBROADCASTSD     608(DX), Z4
+	VFMADD213PD.BCST 616(DX), Z4, Z0
+	VBROADCASTSD     624(DX), Z4
+	VFMADD213PD.BCST 632(DX), Z4, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, Z4
+	MOVQ             672(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTPS2PD        (SI)(BX*4), Z0
+	VBROADCASTSD     776(DX), Z5
+	VFMADD213PD.BCST 784(DX), Z5, Z0
+	VBROADCASTSD     792(DX), Z5
+	VFMADD213PD.BCST 800(DX), Z5, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, Z5
+	MOVQ             840(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTPS2PD        (SI)(BX*4), Z0
+	VBROADCASTSD     944(DX), Z6
+	VFMADD213PD.BCST 952(DX), Z6, Z0
+	VBROADCASTSD     960(DX), Z6
+	VFMADD213PD.BCST 968(DX), Z6, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, Z6
+	MOVQ             1008(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTPS2PD        (SI)(BX*4), Z0
+	VBROADCASTSD     1112(DX), Z7
+	VFMADD213PD.BCST 1120(DX), Z7, Z0
+	VBROADCASTSD     1128(DX), Z7
+	VFMADD213PD.BCST 1136(DX), Z7, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, Z7
+	MOVQ             1176(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTPS2PD        (SI)(BX*4), Z0
+	VBROADCASTSD     1280(DX), Z8
+	VFMADD213PD.BCST 1288(DX), Z8, Z0
+	VBROADCASTSD     1296(DX), Z8
+	VFMADD213PD.BCST 1304(DX), Z8, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (DI)
+	VMOVUPD          Z5, K2, (DI)(AX*1)
+	VMOVUPD          Z6, K2, (DI)(AX*2)
+	VMOVUPD          Z7, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VMOVUPD          Z2, K2, (DI)
+	VMOVUPD          Z3, K2, (DI)(AX*1)
+	VMOVUPD          Z0, K2, (DI)(AX*2)
+	VMOVUPD          Z1, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	ADDQ             $0x08, BX
+	SUBQ             $0x08, R9
+	JMP              step
+
+tail:
+	TESTQ            R9, R9
+	JZ               next
+	MOVQ             $-1, SI
+	BZHIQ            R9, SI, SI
+	KMOVW            SI, K1
+	MOVQ             (DX), SI
+	VCVTPS2PD.Z      (SI)(BX*4), K1, Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	MOVQ             168(DX), SI
+	VCVTPS2PD.Z      (SI)(BX*4), K1, Z0
+	VBROADCASTSD     272(DX), Z2
+	VFMADD213PD.BCST 280(DX), Z2, Z0
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
+	MOVQ             336(DX), SI
+	VCVTPS2PD.Z      (SI)(BX*4), K1, Z0
+	VBROADCASTSD     440(DX), Z3
+	VFMADD213PD.BCST 448(DX), Z3, Z0
+	VBROADCASTSD     456(DX), Z3
+	VFMADD213PD.BCST 464(DX), Z3, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
+	MOVQ             504(DX), SI
+	VCVTPS2PD.Z      (SI)(BX*4), K1, Z0
+	VBROADCASTSD     608(DX), Z4
+	VFMADD213PD.BCST 616(DX), Z4, Z0
+	VBROADCASTSD     624(DX), Z4
+	VFMADD213PD.BCST 632(DX), Z4, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
+	MOVQ             672(DX), SI
+	VCVTPS2PD.Z      (SI)(BX*4), K1, Z0
+	VBROADCASTSD     776(DX), Z5
+	VFMADD213PD.BCST 784(DX), Z5, Z0
+	VBROADCASTSD     792(DX), Z5
+	VFMADD213PD.BCST 800(DX), Z5, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
+	MOVQ             840(DX), SI
+	VCVTPS2PD.Z      (SI)(BX*4), K1, Z0
+	VBROADCASTSD     944(DX), Z6
+	VFMADD213PD.BCST 952(DX), Z6, Z0
+	VBROADCASTSD     960(DX), Z6
+	VFMADD213PD.BCST 968(DX), Z6, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
+	MOVQ             1008(DX), SI
+	VCVTPS2PD.Z      (SI)(BX*4), K1, Z0
+	VBROADCASTSD     1112(DX), Z7
+	VFMADD213PD.BCST 1120(DX), Z7, Z0
+	VBROADCASTSD     1128(DX), Z7
+	VFMADD213PD.BCST 1136(DX), Z7, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
+	MOVQ             1176(DX), SI
+	VCVTPS2PD.Z      (SI)(BX*4), K1, Z0
+	VBROADCASTSD     1280(DX), Z8
+	VFMADD213PD.BCST 1288(DX), Z8, Z0
+	VBROADCASTSD     1296(DX), Z8
+	VFMADD213PD.BCST 1304(DX), Z8, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z5, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z6, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z7, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z3, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z0, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z1, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	ADDQ             $0x08, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x40, R10
+	SUBQ    $0x08, R8
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineF32F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+, SSE
+TEXT ·affineF32F64ValidAVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
+
+step:
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         672(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         680(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y1
+	VCVTPS2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 776(BX), Y3
+	VBROADCASTSD 784(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 792(BX), Y3
+	VBROADCASTSD 800(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 808(BX), Y3
+	VBROADCASTSD 816(BX), Y4
+	VMAXPD       Y1, Y3, Y1
+	VMINPD       Y1, Y4, Y1
+	VMAXPD       Y2, Y3, Y2
+	VMINPD       Y2, Y4, Y2
+	VBROADCASTSD 696(BX), Y3
+	VPSLLVD      712(BX), Y0, Y4
+	VCMPPD       $0x07, Y1, Y1, Y6
+	VBROADCASTSD 824(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      744(BX), Y0, Y0
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 824(BX), Y1
+	VORPS        Y1, Y5, Y5
+	VANDPS       Y5, Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         840(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         848(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTPS2PD    (R10)(AX*4), Y2
+	VCVTPS2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 944(BX), Y5
+	VBROADCASTSD 952(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 960(BX), Y5
+	VBROADCASTSD 968(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 976(BX), Y5
+	VBROADCASTSD 984(BX), Y6
+	VMAXPD       Y2, Y5, Y2
+	VMINPD       Y2, Y6, Y2
+	VMAXPD       Y3, Y5, Y3
+	VMINPD       Y3, Y6, Y3
+	VBROADCASTSD 864(BX), Y5
+	VPSLLVD      880(BX), Y1, Y6
+	VCMPPD       $0x07, Y2, Y2, Y8
+	VBROADCASTSD 992(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y6, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      912(BX), Y1, Y1
+	VCMPPD       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 992(BX), Y2
+	VORPS        Y2, Y7, Y7
+	VANDPS       Y7, Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         1008(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         1016(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTPS2PD    (R10)(AX*4), Y3
+	VCVTPS2PD    16(R10)(AX*4), Y5
+	VBROADCASTSD 1112(BX), Y7
+	VBROADCASTSD 1120(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 1128(BX), Y7
+	VBROADCASTSD 1136(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 1144(BX), Y7
+	VBROADCASTSD 1152(BX), Y8
+	VMAXPD       Y3, Y7, Y3
+	VMINPD       Y3, Y8, Y3
+	VMAXPD       Y5, Y7, Y5
+	VMINPD       Y5, Y8, Y5
+	VBROADCASTSD 1032(BX), Y7
+	VPSLLVD      1048(BX), Y2, Y8
+	VCMPPD       $0x07, Y3, Y3, Y10
+	VBROADCASTSD 1160(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y8, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      1080(BX), Y2, Y2
+	VCMPPD       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 1160(BX), Y3
+	VORPS        Y3, Y9, Y9
+	VANDPS       Y9, Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         1176(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         1184(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTPS2PD    (R10)(AX*4), Y5
+	VCVTPS2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 1280(BX), Y9
+	VBROADCASTSD 1288(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 1296(BX), Y9
+	VBROADCASTSD 1304(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 1312(BX), Y9
+	VBROADCASTSD 1320(BX), Y10
+	VMAXPD       Y5, Y9, Y5
+	VMINPD       Y5, Y10, Y5
+	VMAXPD       Y7, Y9, Y7
+	VMINPD       Y7, Y10, Y7
+	VBROADCASTSD 1200(BX), Y9
+	VPSLLVD      1216(BX), Y3, Y10
+	VCMPPD       $0x07, Y5, Y5, Y12
+	VBROADCASTSD 1328(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y10, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      1248(BX), Y3, Y3
+	VCMPPD       $0x07, Y7, Y7, Y11
+	VBROADCASTSD 1328(BX), Y5
+	VORPS        Y5, Y11, Y11
+	VANDPS       Y11, Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, 32(R8)
+	VMOVUPD      Y8, 32(R8)(CX*1)
+	VMOVUPD      Y5, 32(R8)(CX*2)
+	VMOVUPD      Y4, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, 32(R10)
+	VMOVUPD      Y3, 32(R10)(CX*1)
+	VMOVUPD      Y1, 32(R10)(CX*2)
+	VMOVUPD      Y0, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y1
+	VCVTPS2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 104(BX), Y3
+	VBROADCASTSD 112(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 120(BX), Y3
+	VBROADCASTSD 128(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 136(BX), Y3
+	VBROADCASTSD 144(BX), Y4
+	VMAXPD       Y1, Y3, Y1
+	VMINPD       Y1, Y4, Y1
+	VMAXPD       Y2, Y3, Y2
+	VMINPD       Y2, Y4, Y2
+	VBROADCASTSD 24(BX), Y3
+	VPSLLVD      40(BX), Y0, Y4
+	VCMPPD       $0x07, Y1, Y1, Y6
+	VBROADCASTSD 152(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      72(BX), Y0, Y0
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(BX), Y1
+	VORPS        Y1, Y5, Y5
+	VANDPS       Y5, Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         168(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         176(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTPS2PD    (R10)(AX*4), Y2
+	VCVTPS2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 272(BX), Y5
+	VBROADCASTSD 280(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 288(BX), Y5
+	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 304(BX), Y5
+	VBROADCASTSD 312(BX), Y6
+	VMAXPD       Y2, Y5, Y2
+	VMINPD       Y2, Y6, Y2
+	VMAXPD       Y3, Y5, Y3
+	VMINPD       Y3, Y6, Y3
+	VBROADCASTSD 192(BX), Y5
+	VPSLLVD      208(BX), Y1, Y6
+	VCMPPD       $0x07, Y2, Y2, Y8
+	VBROADCASTSD 320(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y6, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      240(BX), Y1, Y1
+	VCMPPD       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 320(BX), Y2
+	VORPS        Y2, Y7, Y7
+	VANDPS       Y7, Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         336(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         344(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTPS2PD    (R10)(AX*4), Y3
+	VCVTPS2PD    16(R10)(AX*4), Y5
+	VBROADCASTSD 440(BX), Y7
+	VBROADCASTSD 448(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 456(BX), Y7
+	VBROADCASTSD 464(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 472(BX), Y7
+	VBROADCASTSD 480(BX), Y8
+	VMAXPD       Y3, Y7, Y3
+	VMINPD       Y3, Y8, Y3
+	VMAXPD       Y5, Y7, Y5
+	VMINPD       Y5, Y8, Y5
+	VBROADCASTSD 360(BX), Y7
+	VPSLLVD      376(BX), Y2, Y8
+	VCMPPD       $0x07, Y3, Y3, Y10
+	VBROADCASTSD 488(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y8, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      408(BX), Y2, Y2
+	VCMPPD       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 488(BX), Y3
+	VORPS        Y3, Y9, Y9
+	VANDPS       Y9, Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         504(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         512(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTPS2PD    (R10)(AX*4), Y5
+	VCVTPS2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 608(BX), Y9
+	VBROADCASTSD 616(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 624(BX), Y9
+	VBROADCASTSD 632(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 640(BX), Y9
+	VBROADCASTSD 648(BX), Y10
+	VMAXPD       Y5, Y9, Y5
+	VMINPD       Y5, Y10, Y5
+	VMAXPD       Y7, Y9, Y7
+	VMINPD       Y7, Y10, Y7
+	VBROADCASTSD 528(BX), Y9
+	VPSLLVD      544(BX), Y3, Y10
+	VCMPPD       $0x07, Y5, Y5, Y12
+	VBROADCASTSD 656(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y10, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      576(BX), Y3, Y3
+	VCMPPD       $0x07, Y7, Y7, Y11
+	VBROADCASTSD 656(BX), Y5
+	VORPS        Y5, Y11, Y11
+	VANDPS       Y11, Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, (R8)
+	VMOVUPD      Y8, (R8)(CX*1)
+	VMOVUPD      Y5, (R8)(CX*2)
+	VMOVUPD      Y4, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, (DI)
+	VMOVUPD      Y3, (DI)(CX*1)
+	VMOVUPD      Y1, (DI)(CX*2)
+	VMOVUPD      Y0, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JLE          next
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         672(BX), R10
+	MOVQ         680(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y1
+	VCVTPS2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 776(BX), Y3
+	VBROADCASTSD 784(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 792(BX), Y3
+	VBROADCASTSD 800(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 808(BX), Y3
+	VBROADCASTSD 816(BX), Y4
+	VMAXPD       Y1, Y3, Y1
+	VMINPD       Y1, Y4, Y1
+	VMAXPD       Y2, Y3, Y2
+	VMINPD       Y2, Y4, Y2
+	VBROADCASTSD 696(BX), Y3
+	VPSLLVD      712(BX), Y0, Y4
+	VCMPPD       $0x07, Y1, Y1, Y6
+	VBROADCASTSD 824(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      744(BX), Y0, Y0
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 824(BX), Y1
+	VORPS        Y1, Y5, Y5
+	VANDPS       Y5, Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         840(BX), R10
+	MOVQ         848(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTPS2PD    (R10)(AX*4), Y2
+	VCVTPS2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 944(BX), Y5
+	VBROADCASTSD 952(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 960(BX), Y5
+	VBROADCASTSD 968(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 976(BX), Y5
+	VBROADCASTSD 984(BX), Y6
+	VMAXPD       Y2, Y5, Y2
+	VMINPD       Y2, Y6, Y2
+	VMAXPD       Y3, Y5, Y3
+	VMINPD       Y3, Y6, Y3
+	VBROADCASTSD 864(BX), Y5
+	VPSLLVD      880(BX), Y1, Y6
+	VCMPPD       $0x07, Y2, Y2, Y8
+	VBROADCASTSD 992(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y6, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      912(BX), Y1, Y1
+	VCMPPD       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 992(BX), Y2
+	VORPS        Y2, Y7, Y7
+	VANDPS       Y7, Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         1008(BX), R10
+	MOVQ         1016(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTPS2PD    (R10)(AX*4), Y3
+	VCVTPS2PD    16(R10)(AX*4), Y5
+	VBROADCASTSD 1112(BX), Y7
+	VBROADCASTSD 1120(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 1128(BX), Y7
+	VBROADCASTSD 1136(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 1144(BX), Y7
+	VBROADCASTSD 1152(BX), Y8
+	VMAXPD       Y3, Y7, Y3
+	VMINPD       Y3, Y8, Y3
+	VMAXPD       Y5, Y7, Y5
+	VMINPD       Y5, Y8, Y5
+	VBROADCASTSD 1032(BX), Y7
+	VPSLLVD      1048(BX), Y2, Y8
+	VCMPPD       $0x07, Y3, Y3, Y10
+	VBROADCASTSD 1160(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y8, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      1080(BX), Y2, Y2
+	VCMPPD       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 1160(BX), Y3
+	VORPS        Y3, Y9, Y9
+	VANDPS       Y9, Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         1176(BX), R10
+	MOVQ         1184(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTPS2PD    (R10)(AX*4), Y5
+	VCVTPS2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 1280(BX), Y9
+	VBROADCASTSD 1288(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 1296(BX), Y9
+	VBROADCASTSD 1304(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 1312(BX), Y9
+	VBROADCASTSD 1320(BX), Y10
+	VMAXPD       Y5, Y9, Y5
+	VMINPD       Y5, Y10, Y5
+	VMAXPD       Y7, Y9, Y7
+	VMINPD       Y7, Y10, Y7
+	VBROADCASTSD 1200(BX), Y9
+	VPSLLVD      1216(BX), Y3, Y10
+	VCMPPD       $0x07, Y5, Y5, Y12
+	VBROADCASTSD 1328(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y10, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      1248(BX), Y3, Y3
+	VCMPPD       $0x07, Y7, Y7, Y11
+	VBROADCASTSD 1328(BX), Y5
+	VORPS        Y5, Y11, Y11
+	VANDPS       Y11, Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, 32(R8)
+	VMOVUPD      Y8, 32(R8)(CX*1)
+	VMOVUPD      Y5, 32(R8)(CX*2)
+	VMOVUPD      Y4, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, 32(R10)
+	VMOVUPD      Y3, 32(R10)(CX*1)
+	VMOVUPD      Y1, 32(R10)(CX*2)
+	VMOVUPD      Y0, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTPS2PD    (R10)(AX*4), Y1
+	VCVTPS2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 104(BX), Y3
+	VBROADCASTSD 112(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 120(BX), Y3
+	VBROADCASTSD 128(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 136(BX), Y3
+	VBROADCASTSD 144(BX), Y4
+	VMAXPD       Y1, Y3, Y1
+	VMINPD       Y1, Y4, Y1
+	VMAXPD       Y2, Y3, Y2
+	VMINPD       Y2, Y4, Y2
+	VBROADCASTSD 24(BX), Y3
+	VPSLLVD      40(BX), Y0, Y4
+	VCMPPD       $0x07, Y1, Y1, Y6
+	VBROADCASTSD 152(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      72(BX), Y0, Y0
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(BX), Y1
+	VORPS        Y1, Y5, Y5
+	VANDPS       Y5, Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         168(BX), R10
+	MOVQ         176(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTPS2PD    (R10)(AX*4), Y2
+	VCVTPS2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 272(BX), Y5
+	VBROADCASTSD 280(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 288(BX), Y5
+	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 304(BX), Y5
+	VBROADCASTSD 312(BX), Y6
+	VMAXPD       Y2, Y5, Y2
+	VMINPD       Y2, Y6, Y2
+	VMAXPD       Y3, Y5, Y3
+	VMINPD       Y3, Y6, Y3
+	VBROADCASTSD 192(BX), Y5
+	VPSLLVD      208(BX), Y1, Y6
+	VCMPPD       $0x07, Y2, Y2, Y8
+	VBROADCASTSD 320(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y6, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      240(BX), Y1, Y1
+	VCMPPD       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 320(BX), Y2
+	VORPS        Y2, Y7, Y7
+	VANDPS       Y7, Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         336(BX), R10
+	MOVQ         344(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTPS2PD    (R10)(AX*4), Y3
+	VCVTPS2PD    16(R10)(AX*4), Y5
+	VBROADCASTSD 440(BX), Y7
+	VBROADCASTSD 448(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 456(BX), Y7
+	VBROADCASTSD 464(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 472(BX), Y7
+	VBROADCASTSD 480(BX), Y8
+	VMAXPD       Y3, Y7, Y3
+	VMINPD       Y3, Y8, Y3
+	VMAXPD       Y5, Y7, Y5
+	VMINPD       Y5, Y8, Y5
+	VBROADCASTSD 360(BX), Y7
+	VPSLLVD      376(BX), Y2, Y8
+	VCMPPD       $0x07, Y3, Y3, Y10
+	VBROADCASTSD 488(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y8, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      408(BX), Y2, Y2
+	VCMPPD       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 488(BX), Y3
+	VORPS        Y3, Y9, Y9
+	VANDPS       Y9, Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         504(BX), R10
+	MOVQ         512(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTPS2PD    (R10)(AX*4), Y5
+	VCVTPS2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 608(BX), Y9
+	VBROADCASTSD 616(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 624(BX), Y9
+	VBROADCASTSD 632(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 640(BX), Y9
+	VBROADCASTSD 648(BX), Y10
+	VMAXPD       Y5, Y9, Y5
+	VMINPD       Y5, Y10, Y5
+	VMAXPD       Y7, Y9, Y7
+	VMINPD       Y7, Y10, Y7
+	VBROADCASTSD 528(BX), Y9
+	VPSLLVD      544(BX), Y3, Y10
+	VCMPPD       $0x07, Y5, Y5, Y12
+	VBROADCASTSD 656(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y10, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      576(BX), Y3, Y3
+	VCMPPD       $0x07, Y7, Y7, Y11
+	VBROADCASTSD 656(BX), Y5
+	VORPS        Y5, Y11, Y11
+	VANDPS       Y11, Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, (R8)
+	VMOVUPD      Y8, (R8)(CX*1)
+	VMOVUPD      Y5, (R8)(CX*2)
+	VMOVUPD      Y4, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, (DI)
+	VMOVUPD      Y3, (DI)(CX*1)
+	VMOVUPD      Y1, (DI)(CX*2)
+	VMOVUPD      Y0, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000540, BX
+	ADDQ   $0x40, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x000000a8, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x03, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineF32F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+, SSE
+TEXT ·affineF32F64ValidAVX512(SB), NOSPLIT, $40-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), AX
+	LEAQ    (AX)(AX*2), CX
+	KXORW   K1, K1, K1
+	STMXCSR 32(SP)
+	MOVL    32(SP), DX
+	ANDL    $-9, DX
+	MOVL    DX, 32(SP)
+	LDMXCSR 32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    tail
+
+step:
+	CMPQ             R10, $0x08
+	JL               tail
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             8(DX), R12
+	MOVQ             16(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTPS2PD        (DI)(BX*4), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             176(DX), R12
+	MOVQ             184(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTPS2PD        (DI)(BX*4), Z0
+	VBROADCASTSD     272(DX), Z2
+	VFMADD213PD.BCST 280(DX), Z2, Z0
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             344(DX), R12
+	MOVQ             352(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTPS2PD        (DI)(BX*4), Z0
+	VBROADCASTSD     440(DX), Z3
+	VFMADD213PD.BCST 448(DX), Z3, Z0
+	VBROADCASTSD     456(DX), Z3
+	VFMADD213PD.BCST 464(DX), Z3, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             512(DX), R12
+	MOVQ             520(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTPS2PD        (DI)(BX*4), Z0
+	VBROADCASTSD     608(DX), Z4
+	VFMADD213PD.BCST 616(DX), Z4, Z0
+	VBROADCASTSD     624(DX), Z4
+	VFMADD213PD.BCST 632(DX), Z4, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             680(DX), R12
+	MOVQ             688(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTPS2PD        (DI)(BX*4), Z0
+	VBROADCASTSD     776(DX), Z5
+	VFMADD213PD.BCST 784(DX), Z5, Z0
+	VBROADCASTSD     792(DX), Z5
+	VFMADD213PD.BCST 800(DX), Z5, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             848(DX), R12
+	MOVQ             856(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTPS2PD        (DI)(BX*4), Z0
+	VBROADCASTSD     944(DX), Z6
+	VFMADD213PD.BCST 952(DX), Z6, Z0
+	VBROADCASTSD     960(DX), Z6
+	VFMADD213PD.BCST 968(DX), Z6, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1016(DX), R12
+	MOVQ             1024(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTPS2PD        (DI)(BX*4), Z0
+	VBROADCASTSD     1112(DX), Z7
+	VFMADD213PD.BCST 1120(DX), Z7, Z0
+	VBROADCASTSD     1128(DX), Z7
+	VFMADD213PD.BCST 1136(DX), Z7, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1184(DX), R12
+	MOVQ             1192(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTPS2PD        (DI)(BX*4), Z0
+	VBROADCASTSD     1280(DX), Z8
+	VFMADD213PD.BCST 1288(DX), Z8, Z0
+	VBROADCASTSD     1296(DX), Z8
+	VFMADD213PD.BCST 1304(DX), Z8, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (R8)
+	VMOVUPD          Z5, K2, (R8)(AX*1)
+	VMOVUPD          Z6, K2, (R8)(AX*2)
+	VMOVUPD          Z7, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VMOVUPD          Z2, K2, (R8)
+	VMOVUPD          Z3, K2, (R8)(AX*1)
+	VMOVUPD          Z0, K2, (R8)(AX*2)
+	VMOVUPD          Z1, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	ADDQ             $0x08, BX
+	SUBQ             $0x08, R10
+	JMP              step
+
+tail:
+	TESTQ            R10, R10
+	JZ               next
+	MOVQ             $-1, DI
+	BZHIQ            R10, DI, DI
+	KMOVW            DI, K1
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), R12
+	MOVQ             8(DX), R13
+	MOVQ             16(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	MOVQ             168(DX), R12
+	MOVQ             176(DX), R13
+	MOVQ             184(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
+	VBROADCASTSD     272(DX), Z2
+	VFMADD213PD.BCST 280(DX), Z2, Z0
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
+	MOVQ             336(DX), R12
+	MOVQ             344(DX), R13
+	MOVQ             352(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
+	VBROADCASTSD     440(DX), Z3
+	VFMADD213PD.BCST 448(DX), Z3, Z0
+	VBROADCASTSD     456(DX), Z3
+	VFMADD213PD.BCST 464(DX), Z3, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
+	MOVQ             504(DX), R12
+	MOVQ             512(DX), R13
+	MOVQ             520(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
+	VBROADCASTSD     608(DX), Z4
+	VFMADD213PD.BCST 616(DX), Z4, Z0
+	VBROADCASTSD     624(DX), Z4
+	VFMADD213PD.BCST 632(DX), Z4, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
+	MOVQ             672(DX), R12
+	MOVQ             680(DX), R13
+	MOVQ             688(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
+	VBROADCASTSD     776(DX), Z5
+	VFMADD213PD.BCST 784(DX), Z5, Z0
+	VBROADCASTSD     792(DX), Z5
+	VFMADD213PD.BCST 800(DX), Z5, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
+	MOVQ             840(DX), R12
+	MOVQ             848(DX), R13
+	MOVQ             856(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
+	VBROADCASTSD     944(DX), Z6
+	VFMADD213PD.BCST 952(DX), Z6, Z0
+	VBROADCASTSD     960(DX), Z6
+	VFMADD213PD.BCST 968(DX), Z6, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
+	MOVQ             1008(DX), R12
+	MOVQ             1016(DX), R13
+	MOVQ             1024(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
+	VBROADCASTSD     1112(DX), Z7
+	VFMADD213PD.BCST 1120(DX), Z7, Z0
+	VBROADCASTSD     1128(DX), Z7
+	VFMADD213PD.BCST 1136(DX), Z7, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
+	MOVQ             1176(DX), R12
+	MOVQ             1184(DX), R13
+	MOVQ             1192(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
+	VBROADCASTSD     1280(DX), Z8
+	VFMADD213PD.BCST 1288(DX), Z8, Z0
+	VBROADCASTSD     1296(DX), Z8
+	VFMADD213PD.BCST 1304(DX), Z8, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z5, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z6, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z7, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z3, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z0, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z1, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	ADDQ             $0x08, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x40, R11
+	SUBQ    $0x08, R9
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, CMOV, FMA3, MMX+, SSE
+TEXT ·affineF64F64AVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ         672(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 776(BX), Y2
+	VBROADCASTSD 784(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 792(BX), Y2
+	VBROADCASTSD 800(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 808(BX), Y2
+	VBROADCASTSD 816(BX), Y3
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y3, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y3, Y1
+	VBROADCASTSD 696(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y4
+	VBROADCASTSD 824(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VBLENDVPD    Y4, Y0, Y2, Y4
+	VCMPPD       $0x07, Y1, Y1, Y3
+	VBROADCASTSD 824(BX), Y0
+	VORPS        Y0, Y3, Y3
+	VBLENDVPD    Y3, Y1, Y2, Y3
+	MOVQ         840(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 944(BX), Y2
+	VBROADCASTSD 952(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 960(BX), Y2
+	VBROADCASTSD 968(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 976(BX), Y2
+	VBROADCASTSD 984(BX), Y5
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y5, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y5, Y1
+	VBROADCASTSD 864(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 992(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VBLENDVPD    Y6, Y0, Y2, Y6
+	VCMPPD       $0x07, Y1, Y1, Y5
+	VBROADCASTSD 992(BX), Y0
+	VORPS        Y0, Y5, Y5
+	VBLENDVPD    Y5, Y1, Y2, Y5
+	MOVQ         1008(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 1112(BX), Y2
+	VBROADCASTSD 1120(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 1128(BX), Y2
+	VBROADCASTSD 1136(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 1144(BX), Y2
+	VBROADCASTSD 1152(BX), Y7
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y7, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y7, Y1
+	VBROADCASTSD 1032(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y8
+	VBROADCASTSD 1160(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VBLENDVPD    Y8, Y0, Y2, Y8
+	VCMPPD       $0x07, Y1, Y1, Y7
+	VBROADCASTSD 1160(BX), Y0
+	VORPS        Y0, Y7, Y7
+	VBLENDVPD    Y7, Y1, Y2, Y7
+	MOVQ         1176(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 1280(BX), Y2
+	VBROADCASTSD 1288(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 1296(BX), Y2
+	VBROADCASTSD 1304(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 1312(BX), Y2
+	VBROADCASTSD 1320(BX), Y9
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y9, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y9, Y1
+	VBROADCASTSD 1200(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y10
+	VBROADCASTSD 1328(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VBLENDVPD    Y10, Y0, Y2, Y10
+	VCMPPD       $0x07, Y1, Y1, Y9
+	VBROADCASTSD 1328(BX), Y0
+	VORPS        Y0, Y9, Y9
+	VBLENDVPD    Y9, Y1, Y2, Y9
+	VUNPCKLPD    Y6, Y4, Y0
+	VUNPCKHPD    Y6, Y4, Y1
+	VUNPCKLPD    Y10, Y8, Y2
+	VUNPCKHPD    Y10, Y8, Y8
+	VINSERTF128  $0x01, X2, Y0, Y4
+	VINSERTF128  $0x01, X8, Y1, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y8, Y1, Y1
+	VMOVUPD      Y4, 32(DI)
+	VMOVUPD      Y6, 32(DI)(CX*1)
+	VMOVUPD      Y0, 32(DI)(CX*2)
+	VMOVUPD      Y1, 32(DI)(DX*1)
+	LEAQ         (DI)(CX*4), R9
+	VUNPCKLPD    Y5, Y3, Y0
+	VUNPCKHPD    Y5, Y3, Y1
+	VUNPCKLPD    Y9, Y7, Y2
+	VUNPCKHPD    Y9, Y7, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, 32(R9)
+	VMOVUPD      Y4, 32(R9)(CX*1)
+	VMOVUPD      Y0, 32(R9)(CX*2)
+	VMOVUPD      Y1, 32(R9)(DX*1)
+	MOVQ         (BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 104(BX), Y2
+	VBROADCASTSD 112(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 120(BX), Y2
+	VBROADCASTSD 128(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 136(BX), Y2
+	VBROADCASTSD 144(BX), Y3
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y3, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y3, Y1
+	VBROADCASTSD 24(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y4
+	VBROADCASTSD 152(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VBLENDVPD    Y4, Y0, Y2, Y4
+	VCMPPD       $0x07, Y1, Y1, Y3
+	VBROADCASTSD 152(BX), Y0
+	VORPS        Y0, Y3, Y3
+	VBLENDVPD    Y3, Y1, Y2, Y3
+	MOVQ         168(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 272(BX), Y2
+	VBROADCASTSD 280(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 288(BX), Y2
+	VBROADCASTSD 296(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 304(BX), Y2
+	VBROADCASTSD 312(BX), Y5
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y5, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y5, Y1
+	VBROADCASTSD 192(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 320(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VBLENDVPD    Y6, Y0, Y2, Y6
+	VCMPPD       $0x07, Y1, Y1, Y5
+	VBROADCASTSD 320(BX), Y0
+	VORPS        Y0, Y5, Y5
+	VBLENDVPD    Y5, Y1, Y2, Y5
+	MOVQ         336(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 440(BX), Y2
+	VBROADCASTSD 448(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 456(BX), Y2
+	VBROADCASTSD 464(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 472(BX), Y2
+	VBROADCASTSD 480(BX), Y7
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y7, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y7, Y1
+	VBROADCASTSD 360(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y8
+	VBROADCASTSD 488(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VBLENDVPD    Y8, Y0, Y2, Y8
+	VCMPPD       $0x07, Y1, Y1, Y7
+	VBROADCASTSD 488(BX), Y0
+	VORPS        Y0, Y7, Y7
+	VBLENDVPD    Y7, Y1, Y2, Y7
+	MOVQ         504(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVUPS      (R9)(AX*8), Y0
+	VMOVUPS      32(R9)(AX*8), Y1
+	VBROADCASTSD 608(BX), Y2
+	VBROADCASTSD 616(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 624(BX), Y2
+	VBROADCASTSD 632(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 640(BX), Y2
+	VBROADCASTSD 648(BX), Y9
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y9, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y9, Y1
+	VBROADCASTSD 528(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y10
+	VBROADCASTSD 656(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VBLENDVPD    Y10, Y0, Y2, Y10
+	VCMPPD       $0x07, Y1, Y1, Y9
+	VBROADCASTSD 656(BX), Y0
+	VORPS        Y0, Y9, Y9
+	VBLENDVPD    Y9, Y1, Y2, Y9
+	VUNPCKLPD    Y6, Y4, Y0
+	VUNPCKHPD    Y6, Y4, Y1
+	VUNPCKLPD    Y10, Y8, Y2
+	VUNPCKHPD    Y10, Y8, Y8
+	VINSERTF128  $0x01, X2, Y0, Y4
+	VINSERTF128  $0x01, X8, Y1, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y8, Y1, Y1
+	VMOVUPD      Y4, (DI)
+	VMOVUPD      Y6, (DI)(CX*1)
+	VMOVUPD      Y0, (DI)(CX*2)
+	VMOVUPD      Y1, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), R9
+	VUNPCKLPD    Y5, Y3, Y0
+	VUNPCKHPD    Y5, Y3, Y1
+	VUNPCKLPD    Y9, Y7, Y2
+	VUNPCKHPD    Y9, Y7, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, (R9)
+	VMOVUPD      Y4, (R9)(CX*1)
+	VMOVUPD      Y0, (R9)(CX*2)
+	VMOVUPD      Y1, (R9)(DX*1)
+	LEAQ         (DI)(CX*8), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000540, BX
+	ADDQ         $0x40, SI
+	MOVQ         $0x0000000000000008, DI
+	SUBQ         32(SP), DI
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x000000a8, DI, AX
+	SUBQ         AX, BX
+	SHLQ         $0x03, DI
+	SUBQ         DI, SI
+	JMP          columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+, SSE
+TEXT ·affineF64F64AVX512(SB), NOSPLIT, $40-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), AX
+	LEAQ    (AX)(AX*2), CX
+	KXORW   K1, K1, K1
+	STMXCSR 32(SP)
+	MOVL    32(SP), DX
+	ANDL    $-9, DX
+	MOVL    DX, 32(SP)
+	LDMXCSR 32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    tail
+
+step:
+	CMPQ             R9, $0x08
+	JL               tail
+	MOVQ             (DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, Z1
+	MOVQ             168(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     272(DX), Z2
+	VFMADD213PD.BCST 280(DX), Z2, Z0
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, Z2
+	MOVQ             336(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     440(DX), Z3
+	VFMADD213PD.BCST 448(DX), Z3, Z0
+	VBROADCASTSD     456(DX), Z3
+	VFMADD213PD.BCST 464(DX), Z3, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, Z3
+	MOVQ             504(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     608(DX), Z4
+	VFMADD213PD.BCST 616(DX), Z4, Z0
+	VBROADCASTSD     624(DX), Z4
+	VFMADD213PD.BCST 632(DX), Z4, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, Z4
+	MOVQ             672(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     776(DX), Z5
+	VFMADD213PD.BCST 784(DX), Z5, Z0
+	VBROADCASTSD     792(DX), Z5
+	VFMADD213PD.BCST 800(DX), Z5, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, Z5
+	MOVQ             840(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     944(DX), Z6
+	VFMADD213PD.BCST 952(DX), Z6, Z0
+	VBROADCASTSD     960(DX), Z6
+	VFMADD213PD.BCST 968(DX), Z6, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, Z6
+	MOVQ             1008(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     1112(DX), Z7
+	VFMADD213PD.BCST 1120(DX), Z7, Z0
+	VBROADCASTSD     1128(DX), Z7
+	VFMADD213PD.BCST 1136(DX), Z7, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, Z7
+	MOVQ             1176(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VMOVUPD          (SI)(BX*8), Z0
+	VBROADCASTSD     1280(DX), Z8
+	VFMADD213PD.BCST 1288(DX), Z8, Z0
+	VBROADCASTSD     1296(DX), Z8
+	VFMADD213PD.BCST 1304(DX), Z8, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (DI)
+	VMOVUPD          Z5, K2, (DI)(AX*1)
+	VMOVUPD          Z6, K2, (DI)(AX*2)
+	VMOVUPD          Z7, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VMOVUPD          Z2, K2, (DI)
+	VMOVUPD          Z3, K2, (DI)(AX*1)
+	VMOVUPD          Z0, K2, (DI)(AX*2)
+	VMOVUPD          Z1, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	ADDQ             $0x08, BX
+	SUBQ             $0x08, R9
+	JMP              step
+
+tail:
+	TESTQ            R9, R9
+	JZ               next
+	MOVQ             $-1, SI
+	BZHIQ            R9, SI, SI
+	KMOVW            SI, K1
+	MOVQ             (DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	MOVQ             168(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     272(DX), Z2
+	VFMADD213PD.BCST 280(DX), Z2, Z0
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
+	MOVQ             336(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     440(DX), Z3
+	VFMADD213PD.BCST 448(DX), Z3, Z0
+	VBROADCASTSD     456(DX), Z3
+	VFMADD213PD.BCST 464(DX), Z3, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
+	MOVQ             504(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     608(DX), Z4
+	VFMADD213PD.BCST 616(DX), Z4, Z0
+	VBROADCASTSD     624(DX), Z4
+	VFMADD213PD.BCST 632(DX), Z4, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
+	MOVQ             672(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     776(DX), Z5
+	VFMADD213PD.BCST 784(DX), Z5, Z0
+	VBROADCASTSD     792(DX), Z5
+	VFMADD213PD.BCST 800(DX), Z5, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
+	MOVQ             840(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     944(DX), Z6
+	VFMADD213PD.BCST 952(DX), Z6, Z0
+	VBROADCASTSD     960(DX), Z6
+	VFMADD213PD.BCST 968(DX), Z6, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
+	MOVQ             1008(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     1112(DX), Z7
+	VFMADD213PD.BCST 1120(DX), Z7, Z0
+	VBROADCASTSD     1128(DX), Z7
+	VFMADD213PD.BCST 1136(DX), Z7, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
+	MOVQ             1176(DX), SI
+	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	VBROADCASTSD     1280(DX), Z8
+	VFMADD213PD.BCST 1288(DX), Z8, Z0
+	VBROADCASTSD     1296(DX), Z8
+	VFMADD213PD.BCST 1304(DX), Z8, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z5, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z6, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z7, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z3, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z0, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z1, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	ADDQ             $0x08, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x40, R10
+	SUBQ    $0x08, R8
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+, SSE
+TEXT ·affineF64F64ValidAVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
+
+step:
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         672(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         680(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*8), Y1
+	VMOVUPS      32(R10)(AX*8), Y2
+	VBROADCASTSD 776(BX), Y3
+	VBROADCASTSD 784(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 792(BX), Y3
+	VBROADCASTSD 800(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 808(BX), Y3
+	VBROADCASTSD 816(BX), Y4
+	VMAXPD       Y1, Y3, Y1
+	VMINPD       Y1, Y4, Y1
+	VMAXPD       Y2, Y3, Y2
+	VMINPD       Y2, Y4, Y2
+	VBROADCASTSD 696(BX), Y3
+	VPSLLVD      712(BX), Y0, Y4
+	VCMPPD       $0x07, Y1, Y1, Y6
+	VBROADCASTSD 824(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      744(BX), Y0, Y0
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 824(BX), Y1
+	VORPS        Y1, Y5, Y5
+	VANDPS       Y5, Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         840(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         848(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VMOVUPS      (R10)(AX*8), Y2
+	VMOVUPS      32(R10)(AX*8), Y3
+	VBROADCASTSD 944(BX), Y5
+	VBROADCASTSD 952(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 960(BX), Y5
+	VBROADCASTSD 968(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 976(BX), Y5
+	VBROADCASTSD 984(BX), Y6
+	VMAXPD       Y2, Y5, Y2
+	VMINPD       Y2, Y6, Y2
+	VMAXPD       Y3, Y5, Y3
+	VMINPD       Y3, Y6, Y3
+	VBROADCASTSD 864(BX), Y5
+	VPSLLVD      880(BX), Y1, Y6
+	VCMPPD       $0x07, Y2, Y2, Y8
+	VBROADCASTSD 992(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y6, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      912(BX), Y1, Y1
+	VCMPPD       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 992(BX), Y2
+	VORPS        Y2, Y7, Y7
+	VANDPS       Y7, Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         1008(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         1016(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VMOVUPS      (R10)(AX*8), Y3
+	VMOVUPS      32(R10)(AX*8), Y5
+	VBROADCASTSD 1112(BX), Y7
+	VBROADCASTSD 1120(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 1128(BX), Y7
+	VBROADCASTSD 1136(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 1144(BX), Y7
+	VBROADCASTSD 1152(BX), Y8
+	VMAXPD       Y3, Y7, Y3
+	VMINPD       Y3, Y8, Y3
+	VMAXPD       Y5, Y7, Y5
+	VMINPD       Y5, Y8, Y5
+	VBROADCASTSD 1032(BX), Y7
+	VPSLLVD      1048(BX), Y2, Y8
+	VCMPPD       $0x07, Y3, Y3, Y10
+	VBROADCASTSD 1160(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y8, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      1080(BX), Y2, Y2
+	VCMPPD       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 1160(BX), Y3
+	VORPS        Y3, Y9, Y9
+	VANDPS       Y9, Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         1176(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         1184(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VMOVUPS      (R10)(AX*8), Y5
+	VMOVUPS      32(R10)(AX*8), Y7
+	VBROADCASTSD 1280(BX), Y9
+	VBROADCASTSD 1288(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 1296(BX), Y9
+	VBROADCASTSD 1304(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 1312(BX), Y9
+	VBROADCASTSD 1320(BX), Y10
+	VMAXPD       Y5, Y9, Y5
+	VMINPD       Y5, Y10, Y5
+	VMAXPD       Y7, Y9, Y7
+	VMINPD       Y7, Y10, Y7
+	VBROADCASTSD 1200(BX), Y9
+	VPSLLVD      1216(BX), Y3, Y10
+	VCMPPD       $0x07, Y5, Y5, Y12
+	VBROADCASTSD 1328(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y10, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      1248(BX), Y3, Y3
+	VCMPPD       $0x07, Y7, Y7, Y11
+	VBROADCASTSD 1328(BX), Y5
+	VORPS        Y5, Y11, Y11
+	VANDPS       Y11, Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, 32(R8)
+	VMOVUPD      Y8, 32(R8)(CX*1)
+	VMOVUPD      Y5, 32(R8)(CX*2)
+	VMOVUPD      Y4, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, 32(R10)
+	VMOVUPD      Y3, 32(R10)(CX*1)
+	VMOVUPD      Y1, 32(R10)(CX*2)
+	VMOVUPD      Y0, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VMOVUPS      (R10)(AX*8), Y1
+	VMOVUPS      32(R10)(AX*8), Y2
+	VBROADCASTSD 104(BX), Y3
+	VBROADCASTSD 112(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 120(BX), Y3
+	VBROADCASTSD 128(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 136(BX), Y3
+	VBROADCASTSD 144(BX), Y4
+	VMAXPD       Y1, Y3, Y1
+	VMINPD       Y1, Y4, Y1
+	VMAXPD       Y2, Y3, Y2
+	VMINPD       Y2, Y4, Y2
+	VBROADCASTSD 24(BX), Y3
+	VPSLLVD      40(BX), Y0, Y4
+	VCMPPD       $0x07, Y1, Y1, Y6
+	VBROADCASTSD 152(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      72(BX), Y0, Y0
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(BX), Y1
+	VORPS        Y1, Y5, Y5
+	VANDPS       Y5, Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         168(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         176(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VMOVUPS      (R10)(AX*8), Y2
+	VMOVUPS      32(R10)(AX*8), Y3
+	VBROADCASTSD 272(BX), Y5
+	VBROADCASTSD 280(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 288(BX), Y5
+	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 304(BX), Y5
+	VBROADCASTSD 312(BX), Y6
+	VMAXPD       Y2, Y5, Y2
+	VMINPD       Y2, Y6, Y2
+	VMAXPD       Y3, Y5, Y3
+	VMINPD       Y3, Y6, Y3
+	VBROADCASTSD 192(BX), Y5
+	VPSLLVD      208(BX), Y1, Y6
+	VCMPPD       $0x07, Y2, Y2, Y8
+	VBROADCASTSD 320(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y6, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      240(BX), Y1, Y1
+	VCMPPD       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 320(BX), Y2
+	VORPS        Y2, Y7, Y7
+	VANDPS       Y7, Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         336(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         344(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VMOVUPS      (R10)(AX*8), Y3
+	VMOVUPS      32(R10)(AX*8), Y5
+	VBROADCASTSD 440(BX), Y7
+	VBROADCASTSD 448(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 456(BX), Y7
+	VBROADCASTSD 464(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 472(BX), Y7
+	VBROADCASTSD 480(BX), Y8
+	VMAXPD       Y3, Y7, Y3
+	VMINPD       Y3, Y8, Y3
+	VMAXPD       Y5, Y7, Y5
+	VMINPD       Y5, Y8, Y5
+	VBROADCASTSD 360(BX), Y7
+	VPSLLVD      376(BX), Y2, Y8
+	VCMPPD       $0x07, Y3, Y3, Y10
+	VBROADCASTSD 488(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y8, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      408(BX), Y2, Y2
+	VCMPPD       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 488(BX), Y3
+	VORPS        Y3, Y9, Y9
+	VANDPS       Y9, Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         504(BX), R10
+	PREFETCHT1   1024(R10)(AX*8)
+	MOVQ         512(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VMOVUPS      (R10)(AX*8), Y5
+	VMOVUPS      32(R10)(AX*8), Y7
+	VBROADCASTSD 608(BX), Y9
+	VBROADCASTSD 616(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 624(BX), Y9
+	VBROADCASTSD 632(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 640(BX), Y9
+	VBROADCASTSD 648(BX), Y10
+	VMAXPD       Y5, Y9, Y5
+	VMINPD       Y5, Y10, Y5
+	VMAXPD       Y7, Y9, Y7
+	VMINPD       Y7, Y10, Y7
+	VBROADCASTSD 528(BX), Y9
+	VPSLLVD      544(BX), Y3, Y10
+	VCMPPD       $0x07, Y5, Y5, Y12
+	VBROADCASTSD 656(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y10, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      576(BX), Y3, Y3
+	VCMPPD       $0x07, Y7, Y7, Y11
+	VBROADCASTSD 656(BX), Y5
+	VORPS        Y5, Y11, Y11
+	VANDPS       Y11, Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, (R8)
+	VMOVUPD      Y8, (R8)(CX*1)
+	VMOVUPD      Y5, (R8)(CX*2)
+	VMOVUPD      Y4, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, (DI)
+	VMOVUPD      Y3, (DI)(CX*1)
+	VMOVUPD      Y1, (DI)(CX*2)
+	VMOVUPD      Y0, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000540, BX
+	ADDQ         $0x40, SI
+	MOVQ         $0x0000000000000008, DI
+	SUBQ         32(SP), DI
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x000000a8, DI, AX
+	SUBQ         AX, BX
+	SHLQ         $0x03, DI
+	SUBQ         DI, SI
+	JMP          columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+, SSE
+TEXT ·affineF64F64ValidAVX512(SB), NOSPLIT, $40-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), AX
+	LEAQ    (AX)(AX*2), CX
+	KXORW   K1, K1, K1
+	STMXCSR 32(SP)
+	MOVL    32(SP), DX
+	ANDL    $-9, DX
+	MOVL    DX, 32(SP)
+	LDMXCSR 32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    tail
+
+step:
+	CMPQ             R10, $0x08
+	JL               tail
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             8(DX), R12
+	MOVQ             16(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             176(DX), R12
+	MOVQ             184(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     272(DX), Z2
+	VFMADD213PD.BCST 280(DX), Z2, Z0
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             344(DX), R12
+	MOVQ             352(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     440(DX), Z3
+	VFMADD213PD.BCST 448(DX), Z3, Z0
+	VBROADCASTSD     456(DX), Z3
+	VFMADD213PD.BCST 464(DX), Z3, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             512(DX), R12
+	MOVQ             520(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     608(DX), Z4
+	VFMADD213PD.BCST 616(DX), Z4, Z0
+	VBROADCASTSD     624(DX), Z4
+	VFMADD213PD.BCST 632(DX), Z4, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             680(DX), R12
+	MOVQ             688(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     776(DX), Z5
+	VFMADD213PD.BCST 784(DX), Z5, Z0
+	VBROADCASTSD     792(DX), Z5
+	VFMADD213PD.BCST 800(DX), Z5, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             848(DX), R12
+	MOVQ             856(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     944(DX), Z6
+	VFMADD213PD.BCST 952(DX), Z6, Z0
+	VBROADCASTSD     960(DX), Z6
+	VFMADD213PD.BCST 968(DX), Z6, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             1016(DX), R12
+	MOVQ             1024(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     1112(DX), Z7
+	VFMADD213PD.BCST 1120(DX), Z7, Z0
+	VBROADCASTSD     1128(DX), Z7
+	VFMADD213PD.BCST 1136(DX), Z7, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             1184(DX), R12
+	MOVQ             1192(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VMOVUPD          (DI)(BX*8), Z0
+	VBROADCASTSD     1280(DX), Z8
+	VFMADD213PD.BCST 1288(DX), Z8, Z0
+	VBROADCASTSD     1296(DX), Z8
+	VFMADD213PD.BCST 1304(DX), Z8, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (R8)
+	VMOVUPD          Z5, K2, (R8)(AX*1)
+	VMOVUPD          Z6, K2, (R8)(AX*2)
+	VMOVUPD          Z7, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VMOVUPD          Z2, K2, (R8)
+	VMOVUPD          Z3, K2, (R8)(AX*1)
+	VMOVUPD          Z0, K2, (R8)(AX*2)
+	VMOVUPD          Z1, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	ADDQ             $0x08, BX
+	SUBQ             $0x08, R10
+	JMP              step
+
+tail:
+	TESTQ            R10, R10
+	JZ               next
+	MOVQ             $-1, DI
+	BZHIQ            R10, DI, DI
+	KMOVW            DI, K1
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), R12
+	MOVQ             8(DX), R13
+	MOVQ             16(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	MOVQ             168(DX), R12
+	MOVQ             176(DX), R13
+	MOVQ             184(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     272(DX), Z2
+	VFMADD213PD.BCST 280(DX), Z2, Z0
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
+	MOVQ             336(DX), R12
+	MOVQ             344(DX), R13
+	MOVQ             352(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     440(DX), Z3
+	VFMADD213PD.BCST 448(DX), Z3, Z0
+	VBROADCASTSD     456(DX), Z3
+	VFMADD213PD.BCST 464(DX), Z3, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
+	MOVQ             504(DX), R12
+	MOVQ             512(DX), R13
+	MOVQ             520(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     608(DX), Z4
+	VFMADD213PD.BCST 616(DX), Z4, Z0
+	VBROADCASTSD     624(DX), Z4
+	VFMADD213PD.BCST 632(DX), Z4, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
+	MOVQ             672(DX), R12
+	MOVQ             680(DX), R13
+	MOVQ             688(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     776(DX), Z5
+	VFMADD213PD.BCST 784(DX), Z5, Z0
+	VBROADCASTSD     792(DX), Z5
+	VFMADD213PD.BCST 800(DX), Z5, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
+	MOVQ             840(DX), R12
+	MOVQ             848(DX), R13
+	MOVQ             856(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     944(DX), Z6
+	VFMADD213PD.BCST 952(DX), Z6, Z0
+	VBROADCASTSD     960(DX), Z6
+	VFMADD213PD.BCST 968(DX), Z6, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
+	MOVQ             1008(DX), R12
+	MOVQ             1016(DX), R13
+	MOVQ             1024(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     1112(DX), Z7
+	VFMADD213PD.BCST 1120(DX), Z7, Z0
+	VBROADCASTSD     1128(DX), Z7
+	VFMADD213PD.BCST 1136(DX), Z7, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
+	MOVQ             1176(DX), R12
+	MOVQ             1184(DX), R13
+	MOVQ             1192(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VMOVUPD.Z        (R12)(BX*8), K1, Z0
+	VBROADCASTSD     1280(DX), Z8
+	VFMADD213PD.BCST 1288(DX), Z8, Z0
+	VBROADCASTSD     1296(DX), Z8
+	VFMADD213PD.BCST 1304(DX), Z8, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z5, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z6, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z7, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z3, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z0, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z1, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	ADDQ             $0x08, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x40, R11
+	SUBQ    $0x08, R9
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, CMOV, FMA3, MMX+, SSE
+TEXT ·affineI32F64AVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ         672(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 776(BX), Y2
+	VBROADCASTSD 784(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 792(BX), Y2
+	VBROADCASTSD 800(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 808(BX), Y2
+	VBROADCASTSD 816(BX), Y3
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y3, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y3, Y1
+	VBROADCASTSD 696(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y4
+	VBROADCASTSD 824(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VBLENDVPD    Y4, Y0, Y2, Y4
+	VCMPPD       $0x07, Y1, Y1, Y3
+	VBROADCASTSD 824(BX), Y0
+	VORPS        Y0, Y3, Y3
+	VBLENDVPD    Y3, Y1, Y2, Y3
+	MOVQ         840(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 944(BX), Y2
+	VBROADCASTSD 952(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 960(BX), Y2
+	VBROADCASTSD 968(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 976(BX), Y2
+	VBROADCASTSD 984(BX), Y5
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y5, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y5, Y1
+	VBROADCASTSD 864(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 992(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VBLENDVPD    Y6, Y0, Y2, Y6
+	VCMPPD       $0x07, Y1, Y1, Y5
+	VBROADCASTSD 992(BX), Y0
+	VORPS        Y0, Y5, Y5
+	VBLENDVPD    Y5, Y1, Y2, Y5
+	MOVQ         1008(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 1112(BX), Y2
+	VBROADCASTSD 1120(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 1128(BX), Y2
+	VBROADCASTSD 1136(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 1144(BX), Y2
+	VBROADCASTSD 1152(BX), Y7
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y7, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y7, Y1
+	VBROADCASTSD 1032(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y8
+	VBROADCASTSD 1160(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VBLENDVPD    Y8, Y0, Y2, Y8
+	VCMPPD       $0x07, Y1, Y1, Y7
+	VBROADCASTSD 1160(BX), Y0
+	VORPS        Y0, Y7, Y7
+	VBLENDVPD    Y7, Y1, Y2, Y7
+	MOVQ         1176(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 1280(BX), Y2
+	VBROADCASTSD 1288(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 1296(BX), Y2
+	VBROADCASTSD 1304(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 1312(BX), Y2
+	VBROADCASTSD 1320(BX), Y9
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y9, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y9, Y1
+	VBROADCASTSD 1200(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y10
+	VBROADCASTSD 1328(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VBLENDVPD    Y10, Y0, Y2, Y10
+	VCMPPD       $0x07, Y1, Y1, Y9
+	VBROADCASTSD 1328(BX), Y0
+	VORPS        Y0, Y9, Y9
+	VBLENDVPD    Y9, Y1, Y2, Y9
+	VUNPCKLPD    Y6, Y4, Y0
+	VUNPCKHPD    Y6, Y4, Y1
+	VUNPCKLPD    Y10, Y8, Y2
+	VUNPCKHPD    Y10, Y8, Y8
+	VINSERTF128  $0x01, X2, Y0, Y4
+	VINSERTF128  $0x01, X8, Y1, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y8, Y1, Y1
+	VMOVUPD      Y4, 32(DI)
+	VMOVUPD      Y6, 32(DI)(CX*1)
+	VMOVUPD      Y0, 32(DI)(CX*2)
+	VMOVUPD      Y1, 32(DI)(DX*1)
+	LEAQ         (DI)(CX*4), R9
+	VUNPCKLPD    Y5, Y3, Y0
+	VUNPCKHPD    Y5, Y3, Y1
+	VUNPCKLPD    Y9, Y7, Y2
+	VUNPCKHPD    Y9, Y7, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, 32(R9)
+	VMOVUPD      Y4, 32(R9)(CX*1)
+	VMOVUPD      Y0, 32(R9)(CX*2)
+	VMOVUPD      Y1, 32(R9)(DX*1)
+	MOVQ         (BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 104(BX), Y2
+	VBROADCASTSD 112(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 120(BX), Y2
+	VBROADCASTSD 128(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 136(BX), Y2
+	VBROADCASTSD 144(BX), Y3
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y3, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y3, Y1
+	VBROADCASTSD 24(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y4
+	VBROADCASTSD 152(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VBLENDVPD    Y4, Y0, Y2, Y4
+	VCMPPD       $0x07, Y1, Y1, Y3
+	VBROADCASTSD 152(BX), Y0
+	VORPS        Y0, Y3, Y3
+	VBLENDVPD    Y3, Y1, Y2, Y3
+	MOVQ         168(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 272(BX), Y2
+	VBROADCASTSD 280(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 288(BX), Y2
+	VBROADCASTSD 296(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 304(BX), Y2
+	VBROADCASTSD 312(BX), Y5
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y5, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y5, Y1
+	VBROADCASTSD 192(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 320(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VBLENDVPD    Y6, Y0, Y2, Y6
+	VCMPPD       $0x07, Y1, Y1, Y5
+	VBROADCASTSD 320(BX), Y0
+	VORPS        Y0, Y5, Y5
+	VBLENDVPD    Y5, Y1, Y2, Y5
+	MOVQ         336(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 440(BX), Y2
+	VBROADCASTSD 448(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 456(BX), Y2
+	VBROADCASTSD 464(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 472(BX), Y2
+	VBROADCASTSD 480(BX), Y7
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y7, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y7, Y1
+	VBROADCASTSD 360(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y8
+	VBROADCASTSD 488(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VBLENDVPD    Y8, Y0, Y2, Y8
+	VCMPPD       $0x07, Y1, Y1, Y7
+	VBROADCASTSD 488(BX), Y0
+	VORPS        Y0, Y7, Y7
+	VBLENDVPD    Y7, Y1, Y2, Y7
+	MOVQ         504(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 608(BX), Y2
+	VBROADCASTSD 616(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 624(BX), Y2
+	VBROADCASTSD 632(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 640(BX), Y2
+	VBROADCASTSD 648(BX), Y9
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y9, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y9, Y1
+	VBROADCASTSD 528(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y10
+	VBROADCASTSD 656(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VBLENDVPD    Y10, Y0, Y2, Y10
+	VCMPPD       $0x07, Y1, Y1, Y9
+	VBROADCASTSD 656(BX), Y0
+	VORPS        Y0, Y9, Y9
+	VBLENDVPD    Y9, Y1, Y2, Y9
+	VUNPCKLPD    Y6, Y4, Y0
+	VUNPCKHPD    Y6, Y4, Y1
+	VUNPCKLPD    Y10, Y8, Y2
+	VUNPCKHPD    Y10, Y8, Y8
+	VINSERTF128  $0x01, X2, Y0, Y4
+	VINSERTF128  $0x01, X8, Y1, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y8, Y1, Y1
+	VMOVUPD      Y4, (DI)
+	VMOVUPD      Y6, (DI)(CX*1)
+	VMOVUPD      Y0, (DI)(CX*2)
+	VMOVUPD      Y1, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), R9
+	VUNPCKLPD    Y5, Y3, Y0
+	VUNPCKHPD    Y5, Y3, Y1
+	VUNPCKLPD    Y9, Y7, Y2
+	VUNPCKHPD    Y9, Y7, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, (R9)
+	VMOVUPD      Y4, (R9)(CX*1)
+	VMOVUPD      Y0, (R9)(CX*2)
+	VMOVUPD      Y1, (R9)(DX*1)
+	LEAQ         (DI)(CX*8), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JLE          next
+	MOVQ         672(BX), R9
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 776(BX), Y2
+	VBROADCASTSD 784(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 792(BX), Y2
+	VBROADCASTSD 800(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 808(BX), Y2
+	VBROADCASTSD 816(BX), Y3
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y3, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y3, Y1
+	VBROADCASTSD 696(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y4
+	VBROADCASTSD 824(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VBLENDVPD    Y4, Y0, Y2, Y4
+	VCMPPD       $0x07, Y1, Y1, Y3
+	VBROADCASTSD 824(BX), Y0
+	VORPS        Y0, Y3, Y3
+	VBLENDVPD    Y3, Y1, Y2, Y3
+	MOVQ         840(BX), R9
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 944(BX), Y2
+	VBROADCASTSD 952(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 960(BX), Y2
+	VBROADCASTSD 968(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 976(BX), Y2
+	VBROADCASTSD 984(BX), Y5
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y5, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y5, Y1
+	VBROADCASTSD 864(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 992(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VBLENDVPD    Y6, Y0, Y2, Y6
+	VCMPPD       $0x07, Y1, Y1, Y5
+	VBROADCASTSD 992(BX), Y0
+	VORPS        Y0, Y5, Y5
+	VBLENDVPD    Y5, Y1, Y2, Y5
+	MOVQ         1008(BX), R9
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 1112(BX), Y2
+	VBROADCASTSD 1120(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 1128(BX), Y2
+	VBROADCASTSD 1136(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 1144(BX), Y2
+	VBROADCASTSD 1152(BX), Y7
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y7, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y7, Y1
+	VBROADCASTSD 1032(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y8
+	VBROADCASTSD 1160(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VBLENDVPD    Y8, Y0, Y2, Y8
+	VCMPPD       $0x07, Y1, Y1, Y7
+	VBROADCASTSD 1160(BX), Y0
+	VORPS        Y0, Y7, Y7
+	VBLENDVPD    Y7, Y1, Y2, Y7
+	MOVQ         1176(BX), R9
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 1280(BX), Y2
+	VBROADCASTSD 1288(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 1296(BX), Y2
+	VBROADCASTSD 1304(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 1312(BX), Y2
+	VBROADCASTSD 1320(BX), Y9
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y9, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y9, Y1
+	VBROADCASTSD 1200(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y10
+	VBROADCASTSD 1328(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VBLENDVPD    Y10, Y0, Y2, Y10
+	VCMPPD       $0x07, Y1, Y1, Y9
+	VBROADCASTSD 1328(BX), Y0
+	VORPS        Y0, Y9, Y9
+	VBLENDVPD    Y9, Y1, Y2, Y9
+	VUNPCKLPD    Y6, Y4, Y0
+	VUNPCKHPD    Y6, Y4, Y1
+	VUNPCKLPD    Y10, Y8, Y2
+	VUNPCKHPD    Y10, Y8, Y8
+	VINSERTF128  $0x01, X2, Y0, Y4
+	VINSERTF128  $0x01, X8, Y1, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y8, Y1, Y1
+	VMOVUPD      Y4, 32(DI)
+	VMOVUPD      Y6, 32(DI)(CX*1)
+	VMOVUPD      Y0, 32(DI)(CX*2)
+	VMOVUPD      Y1, 32(DI)(DX*1)
+	LEAQ         (DI)(CX*4), R9
+	VUNPCKLPD    Y5, Y3, Y0
+	VUNPCKHPD    Y5, Y3, Y1
+	VUNPCKLPD    Y9, Y7, Y2
+	VUNPCKHPD    Y9, Y7, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, 32(R9)
+	VMOVUPD      Y4, 32(R9)(CX*1)
+	VMOVUPD      Y0, 32(R9)(CX*2)
+	VMOVUPD      Y1, 32(R9)(DX*1)
+	MOVQ         (BX), R9
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 104(BX), Y2
+	VBROADCASTSD 112(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 120(BX), Y2
+	VBROADCASTSD 128(BX), Y3
+	VFMADD213PD  Y3, Y2, Y0
+	VFMADD213PD  Y3, Y2, Y1
+	VBROADCASTSD 136(BX), Y2
+	VBROADCASTSD 144(BX), Y3
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y3, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y3, Y1
+	VBROADCASTSD 24(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y4
+	VBROADCASTSD 152(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VBLENDVPD    Y4, Y0, Y2, Y4
+	VCMPPD       $0x07, Y1, Y1, Y3
+	VBROADCASTSD 152(BX), Y0
+	VORPS        Y0, Y3, Y3
+	VBLENDVPD    Y3, Y1, Y2, Y3
+	MOVQ         168(BX), R9
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 272(BX), Y2
+	VBROADCASTSD 280(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 288(BX), Y2
+	VBROADCASTSD 296(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 304(BX), Y2
+	VBROADCASTSD 312(BX), Y5
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y5, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y5, Y1
+	VBROADCASTSD 192(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y6
+	VBROADCASTSD 320(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VBLENDVPD    Y6, Y0, Y2, Y6
+	VCMPPD       $0x07, Y1, Y1, Y5
+	VBROADCASTSD 320(BX), Y0
+	VORPS        Y0, Y5, Y5
+	VBLENDVPD    Y5, Y1, Y2, Y5
+	MOVQ         336(BX), R9
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 440(BX), Y2
+	VBROADCASTSD 448(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 456(BX), Y2
+	VBROADCASTSD 464(BX), Y7
+	VFMADD213PD  Y7, Y2, Y0
+	VFMADD213PD  Y7, Y2, Y1
+	VBROADCASTSD 472(BX), Y2
+	VBROADCASTSD 480(BX), Y7
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y7, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y7, Y1
+	VBROADCASTSD 360(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y8
+	VBROADCASTSD 488(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VBLENDVPD    Y8, Y0, Y2, Y8
+	VCMPPD       $0x07, Y1, Y1, Y7
+	VBROADCASTSD 488(BX), Y0
+	VORPS        Y0, Y7, Y7
+	VBLENDVPD    Y7, Y1, Y2, Y7
+	MOVQ         504(BX), R9
+	VCVTDQ2PD    (R9)(AX*4), Y0
+	VCVTDQ2PD    16(R9)(AX*4), Y1
+	VBROADCASTSD 608(BX), Y2
+	VBROADCASTSD 616(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 624(BX), Y2
+	VBROADCASTSD 632(BX), Y9
+	VFMADD213PD  Y9, Y2, Y0
+	VFMADD213PD  Y9, Y2, Y1
+	VBROADCASTSD 640(BX), Y2
+	VBROADCASTSD 648(BX), Y9
+	VMAXPD       Y0, Y2, Y0
+	VMINPD       Y0, Y9, Y0
+	VMAXPD       Y1, Y2, Y1
+	VMINPD       Y1, Y9, Y1
+	VBROADCASTSD 528(BX), Y2
+	VCMPPD       $0x07, Y0, Y0, Y10
+	VBROADCASTSD 656(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VBLENDVPD    Y10, Y0, Y2, Y10
+	VCMPPD       $0x07, Y1, Y1, Y9
+	VBROADCASTSD 656(BX), Y0
+	VORPS        Y0, Y9, Y9
+	VBLENDVPD    Y9, Y1, Y2, Y9
+	VUNPCKLPD    Y6, Y4, Y0
+	VUNPCKHPD    Y6, Y4, Y1
+	VUNPCKLPD    Y10, Y8, Y2
+	VUNPCKHPD    Y10, Y8, Y8
+	VINSERTF128  $0x01, X2, Y0, Y4
+	VINSERTF128  $0x01, X8, Y1, Y6
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y8, Y1, Y1
+	VMOVUPD      Y4, (DI)
+	VMOVUPD      Y6, (DI)(CX*1)
+	VMOVUPD      Y0, (DI)(CX*2)
+	VMOVUPD      Y1, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), R9
+	VUNPCKLPD    Y5, Y3, Y0
+	VUNPCKHPD    Y5, Y3, Y1
+	VUNPCKLPD    Y9, Y7, Y2
+	VUNPCKHPD    Y9, Y7, Y5
+	VINSERTF128  $0x01, X2, Y0, Y3
+	VINSERTF128  $0x01, X5, Y1, Y4
+	VPERM2F128   $0x31, Y2, Y0, Y0
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPD      Y3, (R9)
+	VMOVUPD      Y4, (R9)(CX*1)
+	VMOVUPD      Y0, (R9)(CX*2)
+	VMOVUPD      Y1, (R9)(DX*1)
+	LEAQ         (DI)(CX*8), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000540, BX
+	ADDQ   $0x40, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x000000a8, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x03, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+, SSE
+TEXT ·affineI32F64AVX512(SB), NOSPLIT, $40-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), AX
+	LEAQ    (AX)(AX*2), CX
+	KXORW   K1, K1, K1
+	STMXCSR 32(SP)
+	MOVL    32(SP), DX
+	ANDL    $-9, DX
+	MOVL    DX, 32(SP)
+	LDMXCSR 32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    tail
+
+step:
+	CMPQ             R9, $0x08
+	JL               tail
+	MOVQ             (DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTDQ2PD        (SI)(BX*4), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, Z1
+	MOVQ             168(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTDQ2PD        (SI)(BX*4), Z0
+	VBROADCASTSD     272(DX), Z2
+	VFMADD213PD.BCST 280(DX), Z2, Z0
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, Z2
+	MOVQ             336(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTDQ2PD        (SI)(BX*4), Z0
+	VBROADCASTSD     440(DX), Z3
+	VFMADD213PD.BCST 448(DX), Z3, Z0
+	VBROADCASTSD     456(DX), Z3
+	VFMADD213PD.BCST 464(DX), Z3, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, Z3
+	MOVQ             504(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTDQ2PD        (SI)(BX*4), Z0
+	VBROADCASTSD     608(DX), Z4
+	VFMADD213PD.BCST 616(DX), Z4, Z0
+	VBROADCASTSD     624(DX), Z4
+	VFMADD213PD.BCST 632(DX), Z4, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, Z4
+	MOVQ             672(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTDQ2PD        (SI)(BX*4), Z0
+	VBROADCASTSD     776(DX), Z5
+	VFMADD213PD.BCST 784(DX), Z5, Z0
+	VBROADCASTSD     792(DX), Z5
+	VFMADD213PD.BCST 800(DX), Z5, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, Z5
+	MOVQ             840(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTDQ2PD        (SI)(BX*4), Z0
+	VBROADCASTSD     944(DX), Z6
+	VFMADD213PD.BCST 952(DX), Z6, Z0
+	VBROADCASTSD     960(DX), Z6
+	VFMADD213PD.BCST 968(DX), Z6, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, Z6
+	MOVQ             1008(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTDQ2PD        (SI)(BX*4), Z0
+	VBROADCASTSD     1112(DX), Z7
+	VFMADD213PD.BCST 1120(DX), Z7, Z0
+	VBROADCASTSD     1128(DX), Z7
+	VFMADD213PD.BCST 1136(DX), Z7, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, Z7
+	MOVQ             1176(DX), SI
+	PREFETCHT1       1024(SI)(BX*4)
+	VCVTDQ2PD        (SI)(BX*4), Z0
+	VBROADCASTSD     1280(DX), Z8
+	VFMADD213PD.BCST 1288(DX), Z8, Z0
+	VBROADCASTSD     1296(DX), Z8
+	VFMADD213PD.BCST 1304(DX), Z8, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (DI)
+	VMOVUPD          Z5, K2, (DI)(AX*1)
+	VMOVUPD          Z6, K2, (DI)(AX*2)
+	VMOVUPD          Z7, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VMOVUPD          Z2, K2, (DI)
+	VMOVUPD          Z3, K2, (DI)(AX*1)
+	VMOVUPD          Z0, K2, (DI)(AX*2)
+	VMOVUPD          Z1, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	ADDQ             $0x08, BX
+	SUBQ             $0x08, R9
+	JMP              step
+
+tail:
+	TESTQ            R9, R9
+	JZ               next
+	MOVQ             $-1, SI
+	BZHIQ            R9, SI, SI
+	KMOVW            SI, K1
+	MOVQ             (DX), SI
+	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	MOVQ             168(DX), SI
+	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z0
+	VBROADCASTSD     272(DX), Z2
+	VFMADD213PD.BCST 280(DX), Z2, Z0
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
+	MOVQ             336(DX), SI
+	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z0
+	VBROADCASTSD     440(DX), Z3
+	VFMADD213PD.BCST 448(DX), Z3, Z0
+	VBROADCASTSD     456(DX), Z3
+	VFMADD213PD.BCST 464(DX), Z3, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
+	MOVQ             504(DX), SI
+	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z0
+	VBROADCASTSD     608(DX), Z4
+	VFMADD213PD.BCST 616(DX), Z4, Z0
+	VBROADCASTSD     624(DX), Z4
+	VFMADD213PD.BCST 632(DX), Z4, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
+	MOVQ             672(DX), SI
+	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z0
+	VBROADCASTSD     776(DX), Z5
+	VFMADD213PD.BCST 784(DX), Z5, Z0
+	VBROADCASTSD     792(DX), Z5
+	VFMADD213PD.BCST 800(DX), Z5, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
+	MOVQ             840(DX), SI
+	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z0
+	VBROADCASTSD     944(DX), Z6
+	VFMADD213PD.BCST 952(DX), Z6, Z0
+	VBROADCASTSD     960(DX), Z6
+	VFMADD213PD.BCST 968(DX), Z6, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
+	MOVQ             1008(DX), SI
+	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z0
+	VBROADCASTSD     1112(DX), Z7
+	VFMADD213PD.BCST 1120(DX), Z7, Z0
+	VBROADCASTSD     1128(DX), Z7
+	VFMADD213PD.BCST 1136(DX), Z7, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
+	MOVQ             1176(DX), SI
+	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z0
+	VBROADCASTSD     1280(DX), Z8
+	VFMADD213PD.BCST 1288(DX), Z8, Z0
+	VBROADCASTSD     1296(DX), Z8
+	VFMADD213PD.BCST 1304(DX), Z8, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z5, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z6, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z7, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z3, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z0, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z1, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	ADDQ             $0x08, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x40, R10
+	SUBQ    $0x08, R8
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+, SSE
+TEXT ·affineI32F64ValidAVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
+
+step:
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         672(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         680(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y1
+	VCVTDQ2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 776(BX), Y3
+	VBROADCASTSD 784(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 792(BX), Y3
+	VBROADCASTSD 800(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 808(BX), Y3
+	VBROADCASTSD 816(BX), Y4
+	VMAXPD       Y1, Y3, Y1
+	VMINPD       Y1, Y4, Y1
+	VMAXPD       Y2, Y3, Y2
+	VMINPD       Y2, Y4, Y2
+	VBROADCASTSD 696(BX), Y3
+	VPSLLVD      712(BX), Y0, Y4
+	VCMPPD       $0x07, Y1, Y1, Y6
+	VBROADCASTSD 824(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      744(BX), Y0, Y0
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 824(BX), Y1
+	VORPS        Y1, Y5, Y5
+	VANDPS       Y5, Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         840(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         848(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTDQ2PD    (R10)(AX*4), Y2
+	VCVTDQ2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 944(BX), Y5
+	VBROADCASTSD 952(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 960(BX), Y5
+	VBROADCASTSD 968(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 976(BX), Y5
+	VBROADCASTSD 984(BX), Y6
+	VMAXPD       Y2, Y5, Y2
+	VMINPD       Y2, Y6, Y2
+	VMAXPD       Y3, Y5, Y3
+	VMINPD       Y3, Y6, Y3
+	VBROADCASTSD 864(BX), Y5
+	VPSLLVD      880(BX), Y1, Y6
+	VCMPPD       $0x07, Y2, Y2, Y8
+	VBROADCASTSD 992(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y6, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      912(BX), Y1, Y1
+	VCMPPD       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 992(BX), Y2
+	VORPS        Y2, Y7, Y7
+	VANDPS       Y7, Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         1008(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         1016(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTDQ2PD    (R10)(AX*4), Y3
+	VCVTDQ2PD    16(R10)(AX*4), Y5
+	VBROADCASTSD 1112(BX), Y7
+	VBROADCASTSD 1120(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 1128(BX), Y7
+	VBROADCASTSD 1136(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 1144(BX), Y7
+	VBROADCASTSD 1152(BX), Y8
+	VMAXPD       Y3, Y7, Y3
+	VMINPD       Y3, Y8, Y3
+	VMAXPD       Y5, Y7, Y5
+	VMINPD       Y5, Y8, Y5
+	VBROADCASTSD 1032(BX), Y7
+	VPSLLVD      1048(BX), Y2, Y8
+	VCMPPD       $0x07, Y3, Y3, Y10
+	VBROADCASTSD 1160(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y8, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      1080(BX), Y2, Y2
+	VCMPPD       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 1160(BX), Y3
+	VORPS        Y3, Y9, Y9
+	VANDPS       Y9, Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         1176(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         1184(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTDQ2PD    (R10)(AX*4), Y5
+	VCVTDQ2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 1280(BX), Y9
+	VBROADCASTSD 1288(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 1296(BX), Y9
+	VBROADCASTSD 1304(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 1312(BX), Y9
+	VBROADCASTSD 1320(BX), Y10
+	VMAXPD       Y5, Y9, Y5
+	VMINPD       Y5, Y10, Y5
+	VMAXPD       Y7, Y9, Y7
+	VMINPD       Y7, Y10, Y7
+	VBROADCASTSD 1200(BX), Y9
+	VPSLLVD      1216(BX), Y3, Y10
+	VCMPPD       $0x07, Y5, Y5, Y12
+	VBROADCASTSD 1328(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y10, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      1248(BX), Y3, Y3
+	VCMPPD       $0x07, Y7, Y7, Y11
+	VBROADCASTSD 1328(BX), Y5
+	VORPS        Y5, Y11, Y11
+	VANDPS       Y11, Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, 32(R8)
+	VMOVUPD      Y8, 32(R8)(CX*1)
+	VMOVUPD      Y5, 32(R8)(CX*2)
+	VMOVUPD      Y4, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, 32(R10)
+	VMOVUPD      Y3, 32(R10)(CX*1)
+	VMOVUPD      Y1, 32(R10)(CX*2)
+	VMOVUPD      Y0, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y1
+	VCVTDQ2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 104(BX), Y3
+	VBROADCASTSD 112(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 120(BX), Y3
+	VBROADCASTSD 128(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 136(BX), Y3
+	VBROADCASTSD 144(BX), Y4
+	VMAXPD       Y1, Y3, Y1
+	VMINPD       Y1, Y4, Y1
+	VMAXPD       Y2, Y3, Y2
+	VMINPD       Y2, Y4, Y2
+	VBROADCASTSD 24(BX), Y3
+	VPSLLVD      40(BX), Y0, Y4
+	VCMPPD       $0x07, Y1, Y1, Y6
+	VBROADCASTSD 152(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      72(BX), Y0, Y0
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(BX), Y1
+	VORPS        Y1, Y5, Y5
+	VANDPS       Y5, Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         168(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         176(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTDQ2PD    (R10)(AX*4), Y2
+	VCVTDQ2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 272(BX), Y5
+	VBROADCASTSD 280(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 288(BX), Y5
+	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 304(BX), Y5
+	VBROADCASTSD 312(BX), Y6
+	VMAXPD       Y2, Y5, Y2
+	VMINPD       Y2, Y6, Y2
+	VMAXPD       Y3, Y5, Y3
+	VMINPD       Y3, Y6, Y3
+	VBROADCASTSD 192(BX), Y5
+	VPSLLVD      208(BX), Y1, Y6
+	VCMPPD       $0x07, Y2, Y2, Y8
+	VBROADCASTSD 320(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y6, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      240(BX), Y1, Y1
+	VCMPPD       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 320(BX), Y2
+	VORPS        Y2, Y7, Y7
+	VANDPS       Y7, Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         336(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         344(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTDQ2PD    (R10)(AX*4), Y3
+	VCVTDQ2PD    16(R10)(AX*4), Y5
+	VBROADCASTSD 440(BX), Y7
+	VBROADCASTSD 448(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 456(BX), Y7
+	VBROADCASTSD 464(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 472(BX), Y7
+	VBROADCASTSD 480(BX), Y8
+	VMAXPD       Y3, Y7, Y3
+	VMINPD       Y3, Y8, Y3
+	VMAXPD       Y5, Y7, Y5
+	VMINPD       Y5, Y8, Y5
+	VBROADCASTSD 360(BX), Y7
+	VPSLLVD      376(BX), Y2, Y8
+	VCMPPD       $0x07, Y3, Y3, Y10
+	VBROADCASTSD 488(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y8, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      408(BX), Y2, Y2
+	VCMPPD       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 488(BX), Y3
+	VORPS        Y3, Y9, Y9
+	VANDPS       Y9, Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         504(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         512(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTDQ2PD    (R10)(AX*4), Y5
+	VCVTDQ2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 608(BX), Y9
+	VBROADCASTSD 616(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 624(BX), Y9
+	VBROADCASTSD 632(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 640(BX), Y9
+	VBROADCASTSD 648(BX), Y10
+	VMAXPD       Y5, Y9, Y5
+	VMINPD       Y5, Y10, Y5
+	VMAXPD       Y7, Y9, Y7
+	VMINPD       Y7, Y10, Y7
+	VBROADCASTSD 528(BX), Y9
+	VPSLLVD      544(BX), Y3, Y10
+	VCMPPD       $0x07, Y5, Y5, Y12
+	VBROADCASTSD 656(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y10, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      576(BX), Y3, Y3
+	VCMPPD       $0x07, Y7, Y7, Y11
+	VBROADCASTSD 656(BX), Y5
+	VORPS        Y5, Y11, Y11
+	VANDPS       Y11, Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, (R8)
+	VMOVUPD      Y8, (R8)(CX*1)
+	VMOVUPD      Y5, (R8)(CX*2)
+	VMOVUPD      Y4, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, (DI)
+	VMOVUPD      Y3, (DI)(CX*1)
+	VMOVUPD      Y1, (DI)(CX*2)
+	VMOVUPD      Y0, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JLE          next
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         672(BX), R10
+	MOVQ         680(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y1
+	VCVTDQ2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 776(BX), Y3
+	VBROADCASTSD 784(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 792(BX), Y3
+	VBROADCASTSD 800(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 808(BX), Y3
+	VBROADCASTSD 816(BX), Y4
+	VMAXPD       Y1, Y3, Y1
+	VMINPD       Y1, Y4, Y1
+	VMAXPD       Y2, Y3, Y2
+	VMINPD       Y2, Y4, Y2
+	VBROADCASTSD 696(BX), Y3
+	VPSLLVD      712(BX), Y0, Y4
+	VCMPPD       $0x07, Y1, Y1, Y6
+	VBROADCASTSD 824(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      744(BX), Y0, Y0
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 824(BX), Y1
+	VORPS        Y1, Y5, Y5
+	VANDPS       Y5, Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         840(BX), R10
+	MOVQ         848(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTDQ2PD    (R10)(AX*4), Y2
+	VCVTDQ2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 944(BX), Y5
+	VBROADCASTSD 952(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 960(BX), Y5
+	VBROADCASTSD 968(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 976(BX), Y5
+	VBROADCASTSD 984(BX), Y6
+	VMAXPD       Y2, Y5, Y2
+	VMINPD       Y2, Y6, Y2
+	VMAXPD       Y3, Y5, Y3
+	VMINPD       Y3, Y6, Y3
+	VBROADCASTSD 864(BX), Y5
+	VPSLLVD      880(BX), Y1, Y6
+	VCMPPD       $0x07, Y2, Y2, Y8
+	VBROADCASTSD 992(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y6, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      912(BX), Y1, Y1
+	VCMPPD       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 992(BX), Y2
+	VORPS        Y2, Y7, Y7
+	VANDPS       Y7, Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         1008(BX), R10
+	MOVQ         1016(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTDQ2PD    (R10)(AX*4), Y3
+	VCVTDQ2PD    16(R10)(AX*4), Y5
+	VBROADCASTSD 1112(BX), Y7
+	VBROADCASTSD 1120(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 1128(BX), Y7
+	VBROADCASTSD 1136(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 1144(BX), Y7
+	VBROADCASTSD 1152(BX), Y8
+	VMAXPD       Y3, Y7, Y3
+	VMINPD       Y3, Y8, Y3
+	VMAXPD       Y5, Y7, Y5
+	VMINPD       Y5, Y8, Y5
+	VBROADCASTSD 1032(BX), Y7
+	VPSLLVD      1048(BX), Y2, Y8
+	VCMPPD       $0x07, Y3, Y3, Y10
+	VBROADCASTSD 1160(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y8, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      1080(BX), Y2, Y2
+	VCMPPD       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 1160(BX), Y3
+	VORPS        Y3, Y9, Y9
+	VANDPS       Y9, Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         1176(BX), R10
+	MOVQ         1184(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTDQ2PD    (R10)(AX*4), Y5
+	VCVTDQ2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 1280(BX), Y9
+	VBROADCASTSD 1288(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 1296(BX), Y9
+	VBROADCASTSD 1304(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 1312(BX), Y9
+	VBROADCASTSD 1320(BX), Y10
+	VMAXPD       Y5, Y9, Y5
+	VMINPD       Y5, Y10, Y5
+	VMAXPD       Y7, Y9, Y7
+	VMINPD       Y7, Y10, Y7
+	VBROADCASTSD 1200(BX), Y9
+	VPSLLVD      1216(BX), Y3, Y10
+	VCMPPD       $0x07, Y5, Y5, Y12
+	VBROADCASTSD 1328(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y10, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      1248(BX), Y3, Y3
+	VCMPPD       $0x07, Y7, Y7, Y11
+	VBROADCASTSD 1328(BX), Y5
+	VORPS        Y5, Y11, Y11
+	VANDPS       Y11, Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, 32(R8)
+	VMOVUPD      Y8, 32(R8)(CX*1)
+	VMOVUPD      Y5, 32(R8)(CX*2)
+	VMOVUPD      Y4, 32(R8)(DX*1)
+	LEAQ         (R8)(CX*4), R10
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, 32(R10)
+	VMOVUPD      Y3, 32(R10)(CX*1)
+	VMOVUPD      Y1, 32(R10)(CX*2)
+	VMOVUPD      Y0, 32(R10)(DX*1)
+	MOVQ         (BX), R10
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VCVTDQ2PD    (R10)(AX*4), Y1
+	VCVTDQ2PD    16(R10)(AX*4), Y2
+	VBROADCASTSD 104(BX), Y3
+	VBROADCASTSD 112(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 120(BX), Y3
+	VBROADCASTSD 128(BX), Y4
+	VFMADD213PD  Y4, Y3, Y1
+	VFMADD213PD  Y4, Y3, Y2
+	VBROADCASTSD 136(BX), Y3
+	VBROADCASTSD 144(BX), Y4
+	VMAXPD       Y1, Y3, Y1
+	VMINPD       Y1, Y4, Y1
+	VMAXPD       Y2, Y3, Y2
+	VMINPD       Y2, Y4, Y2
+	VBROADCASTSD 24(BX), Y3
+	VPSLLVD      40(BX), Y0, Y4
+	VCMPPD       $0x07, Y1, Y1, Y6
+	VBROADCASTSD 152(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y4, Y4
+	VBLENDVPD    Y4, Y1, Y3, Y4
+	VPSLLVD      72(BX), Y0, Y0
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(BX), Y1
+	VORPS        Y1, Y5, Y5
+	VANDPS       Y5, Y0, Y0
+	VBLENDVPD    Y0, Y2, Y3, Y0
+	MOVQ         168(BX), R10
+	MOVQ         176(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VCVTDQ2PD    (R10)(AX*4), Y2
+	VCVTDQ2PD    16(R10)(AX*4), Y3
+	VBROADCASTSD 272(BX), Y5
+	VBROADCASTSD 280(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 288(BX), Y5
+	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 304(BX), Y5
+	VBROADCASTSD 312(BX), Y6
+	VMAXPD       Y2, Y5, Y2
+	VMINPD       Y2, Y6, Y2
+	VMAXPD       Y3, Y5, Y3
+	VMINPD       Y3, Y6, Y3
+	VBROADCASTSD 192(BX), Y5
+	VPSLLVD      208(BX), Y1, Y6
+	VCMPPD       $0x07, Y2, Y2, Y8
+	VBROADCASTSD 320(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y6, Y6
+	VBLENDVPD    Y6, Y2, Y5, Y6
+	VPSLLVD      240(BX), Y1, Y1
+	VCMPPD       $0x07, Y3, Y3, Y7
+	VBROADCASTSD 320(BX), Y2
+	VORPS        Y2, Y7, Y7
+	VANDPS       Y7, Y1, Y1
+	VBLENDVPD    Y1, Y3, Y5, Y1
+	MOVQ         336(BX), R10
+	MOVQ         344(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VCVTDQ2PD    (R10)(AX*4), Y3
+	VCVTDQ2PD    16(R10)(AX*4), Y5
+	VBROADCASTSD 440(BX), Y7
+	VBROADCASTSD 448(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 456(BX), Y7
+	VBROADCASTSD 464(BX), Y8
+	VFMADD213PD  Y8, Y7, Y3
+	VFMADD213PD  Y8, Y7, Y5
+	VBROADCASTSD 472(BX), Y7
+	VBROADCASTSD 480(BX), Y8
+	VMAXPD       Y3, Y7, Y3
+	VMINPD       Y3, Y8, Y3
+	VMAXPD       Y5, Y7, Y5
+	VMINPD       Y5, Y8, Y5
+	VBROADCASTSD 360(BX), Y7
+	VPSLLVD      376(BX), Y2, Y8
+	VCMPPD       $0x07, Y3, Y3, Y10
+	VBROADCASTSD 488(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y8, Y8
+	VBLENDVPD    Y8, Y3, Y7, Y8
+	VPSLLVD      408(BX), Y2, Y2
+	VCMPPD       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 488(BX), Y3
+	VORPS        Y3, Y9, Y9
+	VANDPS       Y9, Y2, Y2
+	VBLENDVPD    Y2, Y5, Y7, Y2
+	MOVQ         504(BX), R10
+	MOVQ         512(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VCVTDQ2PD    (R10)(AX*4), Y5
+	VCVTDQ2PD    16(R10)(AX*4), Y7
+	VBROADCASTSD 608(BX), Y9
+	VBROADCASTSD 616(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 624(BX), Y9
+	VBROADCASTSD 632(BX), Y10
+	VFMADD213PD  Y10, Y9, Y5
+	VFMADD213PD  Y10, Y9, Y7
+	VBROADCASTSD 640(BX), Y9
+	VBROADCASTSD 648(BX), Y10
+	VMAXPD       Y5, Y9, Y5
+	VMINPD       Y5, Y10, Y5
+	VMAXPD       Y7, Y9, Y7
+	VMINPD       Y7, Y10, Y7
+	VBROADCASTSD 528(BX), Y9
+	VPSLLVD      544(BX), Y3, Y10
+	VCMPPD       $0x07, Y5, Y5, Y12
+	VBROADCASTSD 656(BX), Y11
+	VORPS        Y11, Y12, Y12
+	VANDPS       Y12, Y10, Y10
+	VBLENDVPD    Y10, Y5, Y9, Y10
+	VPSLLVD      576(BX), Y3, Y3
+	VCMPPD       $0x07, Y7, Y7, Y11
+	VBROADCASTSD 656(BX), Y5
+	VORPS        Y5, Y11, Y11
+	VANDPS       Y11, Y3, Y3
+	VBLENDVPD    Y3, Y7, Y9, Y3
+	VUNPCKLPD    Y6, Y4, Y5
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y10, Y8, Y6
+	VUNPCKHPD    Y10, Y8, Y9
+	VINSERTF128  $0x01, X6, Y5, Y7
+	VINSERTF128  $0x01, X9, Y4, Y8
+	VPERM2F128   $0x31, Y6, Y5, Y5
+	VPERM2F128   $0x31, Y9, Y4, Y4
+	VMOVUPD      Y7, (R8)
+	VMOVUPD      Y8, (R8)(CX*1)
+	VMOVUPD      Y5, (R8)(CX*2)
+	VMOVUPD      Y4, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), DI
+	VUNPCKLPD    Y1, Y0, Y4
+	VUNPCKHPD    Y1, Y0, Y0
+	VUNPCKLPD    Y3, Y2, Y1
+	VUNPCKHPD    Y3, Y2, Y5
+	VINSERTF128  $0x01, X1, Y4, Y2
+	VINSERTF128  $0x01, X5, Y0, Y3
+	VPERM2F128   $0x31, Y1, Y4, Y1
+	VPERM2F128   $0x31, Y5, Y0, Y0
+	VMOVUPD      Y2, (DI)
+	VMOVUPD      Y3, (DI)(CX*1)
+	VMOVUPD      Y1, (DI)(CX*2)
+	VMOVUPD      Y0, (DI)(DX*1)
+	LEAQ         (R8)(CX*8), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x00000540, BX
+	ADDQ   $0x40, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x000000a8, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x03, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512F, BMI2, CMOV, MMX+, SSE
+TEXT ·affineI32F64ValidAVX512(SB), NOSPLIT, $40-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), AX
+	LEAQ    (AX)(AX*2), CX
+	KXORW   K1, K1, K1
+	STMXCSR 32(SP)
+	MOVL    32(SP), DX
+	ANDL    $-9, DX
+	MOVL    DX, 32(SP)
+	LDMXCSR 32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    tail
+
+step:
+	CMPQ             R10, $0x08
+	JL               tail
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             8(DX), R12
+	MOVQ             16(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTDQ2PD        (DI)(BX*4), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             176(DX), R12
+	MOVQ             184(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTDQ2PD        (DI)(BX*4), Z0
+	VBROADCASTSD     272(DX), Z2
+	VFMADD213PD.BCST 280(DX), Z2, Z0
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             344(DX), R12
+	MOVQ             352(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTDQ2PD        (DI)(BX*4), Z0
+	VBROADCASTSD     440(DX), Z3
+	VFMADD213PD.BCST 448(DX), Z3, Z0
+	VBROADCASTSD     456(DX), Z3
+	VFMADD213PD.BCST 464(DX), Z3, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             512(DX), R12
+	MOVQ             520(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTDQ2PD        (DI)(BX*4), Z0
+	VBROADCASTSD     608(DX), Z4
+	VFMADD213PD.BCST 616(DX), Z4, Z0
+	VBROADCASTSD     624(DX), Z4
+	VFMADD213PD.BCST 632(DX), Z4, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             680(DX), R12
+	MOVQ             688(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTDQ2PD        (DI)(BX*4), Z0
+	VBROADCASTSD     776(DX), Z5
+	VFMADD213PD.BCST 784(DX), Z5, Z0
+	VBROADCASTSD     792(DX), Z5
+	VFMADD213PD.BCST 800(DX), Z5, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             848(DX), R12
+	MOVQ             856(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTDQ2PD        (DI)(BX*4), Z0
+	VBROADCASTSD     944(DX), Z6
+	VFMADD213PD.BCST 952(DX), Z6, Z0
+	VBROADCASTSD     960(DX), Z6
+	VFMADD213PD.BCST 968(DX), Z6, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1016(DX), R12
+	MOVQ             1024(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTDQ2PD        (DI)(BX*4), Z0
+	VBROADCASTSD     1112(DX), Z7
+	VFMADD213PD.BCST 1120(DX), Z7, Z0
+	VBROADCASTSD     1128(DX), Z7
+	VFMADD213PD.BCST 1136(DX), Z7, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1184(DX), R12
+	MOVQ             1192(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTDQ2PD        (DI)(BX*4), Z0
+	VBROADCASTSD     1280(DX), Z8
+	VFMADD213PD.BCST 1288(DX), Z8, Z0
+	VBROADCASTSD     1296(DX), Z8
+	VFMADD213PD.BCST 1304(DX), Z8, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (R8)
+	VMOVUPD          Z5, K2, (R8)(AX*1)
+	VMOVUPD          Z6, K2, (R8)(AX*2)
+	VMOVUPD          Z7, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VMOVUPD          Z2, K2, (R8)
+	VMOVUPD          Z3, K2, (R8)(AX*1)
+	VMOVUPD          Z0, K2, (R8)(AX*2)
+	VMOVUPD          Z1, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	ADDQ             $0x08, BX
+	SUBQ             $0x08, R10
+	JMP              step
+
+tail:
+	TESTQ            R10, R10
+	JZ               next
+	MOVQ             $-1, DI
+	BZHIQ            R10, DI, DI
+	KMOVW            DI, K1
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), R12
+	MOVQ             8(DX), R13
+	MOVQ             16(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	MOVQ             168(DX), R12
+	MOVQ             176(DX), R13
+	MOVQ             184(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
+	VBROADCASTSD     272(DX), Z2
+	VFMADD213PD.BCST 280(DX), Z2, Z0
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
+	MOVQ             336(DX), R12
+	MOVQ             344(DX), R13
+	MOVQ             352(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
+	VBROADCASTSD     440(DX), Z3
+	VFMADD213PD.BCST 448(DX), Z3, Z0
+	VBROADCASTSD     456(DX), Z3
+	VFMADD213PD.BCST 464(DX), Z3, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
+	MOVQ             504(DX), R12
+	MOVQ             512(DX), R13
+	MOVQ             520(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
+	VBROADCASTSD     608(DX), Z4
+	VFMADD213PD.BCST 616(DX), Z4, Z0
+	VBROADCASTSD     624(DX), Z4
+	VFMADD213PD.BCST 632(DX), Z4, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
+	MOVQ             672(DX), R12
+	MOVQ             680(DX), R13
+	MOVQ             688(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
+	VBROADCASTSD     776(DX), Z5
+	VFMADD213PD.BCST 784(DX), Z5, Z0
+	VBROADCASTSD     792(DX), Z5
+	VFMADD213PD.BCST 800(DX), Z5, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
+	MOVQ             840(DX), R12
+	MOVQ             848(DX), R13
+	MOVQ             856(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
+	VBROADCASTSD     944(DX), Z6
+	VFMADD213PD.BCST 952(DX), Z6, Z0
+	VBROADCASTSD     960(DX), Z6
+	VFMADD213PD.BCST 968(DX), Z6, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
+	MOVQ             1008(DX), R12
+	MOVQ             1016(DX), R13
+	MOVQ             1024(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
+	VBROADCASTSD     1112(DX), Z7
+	VFMADD213PD.BCST 1120(DX), Z7, Z0
+	VBROADCASTSD     1128(DX), Z7
+	VFMADD213PD.BCST 1136(DX), Z7, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
+	MOVQ             1176(DX), R12
+	MOVQ             1184(DX), R13
+	MOVQ             1192(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
+	VBROADCASTSD     1280(DX), Z8
+	VFMADD213PD.BCST 1288(DX), Z8, Z0
+	VBROADCASTSD     1296(DX), Z8
+	VFMADD213PD.BCST 1304(DX), Z8, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z5, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z6, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z7, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z3, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z0, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z1, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	ADDQ             $0x08, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x40, R11
+	SUBQ    $0x08, R9
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F64AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+, SSE
+TEXT ·affineI64F64AVX2(SB), NOSPLIT, $48-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         AX, (SP)
+	MOVQ         rows+24(FP), AX
+	MOVQ         AX, 16(SP)
+	MOVQ         $0x0000000000000000, AX
+	MOVQ         AX, 8(SP)
+	MOVQ         stride+16(FP), CX
+	LEAQ         (CX)(CX*2), DX
+	STMXCSR      40(SP)
+	MOVL         40(SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, 40(SP)
+	LDMXCSR      40(SP)
+	VPXOR        Y0, Y0, Y0
+	MOVQ         $0x4338000000000000, AX
+	VMOVQ        AX, X1
+	VPBROADCASTQ X1, Y1
+	MOVQ         $0x0008000000000000, AX
+	VMOVQ        AX, X2
+	VPBROADCASTQ X2, Y2
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ         672(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVDQU      (R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y4
+	VSUBPD       Y1, Y4, Y4
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VMOVDQU      32(R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y5
+	VSUBPD       Y1, Y5, Y5
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VBROADCASTSD 776(BX), Y3
+	VBROADCASTSD 784(BX), Y6
+	VFMADD213PD  Y6, Y3, Y4
+	VFMADD213PD  Y6, Y3, Y5
+	VBROADCASTSD 792(BX), Y3
+	VBROADCASTSD 800(BX), Y6
+	VFMADD213PD  Y6, Y3, Y4
+	VFMADD213PD  Y6, Y3, Y5
+	VBROADCASTSD 808(BX), Y3
+	VBROADCASTSD 816(BX), Y6
+	VMAXPD       Y4, Y3, Y4
+	VMINPD       Y4, Y6, Y4
+	VMAXPD       Y5, Y3, Y5
+	VMINPD       Y5, Y6, Y5
+	VBROADCASTSD 696(BX), Y3
+	VCMPPD       $0x07, Y4, Y4, Y7
+	VBROADCASTSD 824(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VBLENDVPD    Y7, Y4, Y3, Y7
+	VCMPPD       $0x07, Y5, Y5, Y6
+	VBROADCASTSD 824(BX), Y4
+	VORPS        Y4, Y6, Y6
+	VBLENDVPD    Y6, Y5, Y3, Y6
+	MOVQ         840(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVDQU      (R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y4
+	VSUBPD       Y1, Y4, Y4
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VMOVDQU      32(R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y5
+	VSUBPD       Y1, Y5, Y5
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VBROADCASTSD 944(BX), Y3
+	VBROADCASTSD 952(BX), Y8
+	VFMADD213PD  Y8, Y3, Y4
+	VFMADD213PD  Y8, Y3, Y5
+	VBROADCASTSD 960(BX), Y3
+	VBROADCASTSD 968(BX), Y8
+	VFMADD213PD  Y8, Y3, Y4
+	VFMADD213PD  Y8, Y3, Y5
+	VBROADCASTSD 976(BX), Y3
+	VBROADCASTSD 984(BX), Y8
+	VMAXPD       Y4, Y3, Y4
+	VMINPD       Y4, Y8, Y4
+	VMAXPD       Y5, Y3, Y5
+	VMINPD       Y5, Y8, Y5
+	VBROADCASTSD 864(BX), Y3
+	VCMPPD       $0x07, Y4, Y4, Y9
+	VBROADCASTSD 992(BX), Y8
+	VORPS        Y8, Y9, Y9
+	VBLENDVPD    Y9, Y4, Y3, Y9
+	VCMPPD       $0x07, Y5, Y5, Y8
+	VBROADCASTSD 992(BX), Y4
+	VORPS        Y4, Y8, Y8
+	VBLENDVPD    Y8, Y5, Y3, Y8
+	MOVQ         1008(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVDQU      (R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y4
+	VSUBPD       Y1, Y4, Y4
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VMOVDQU      32(R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y5
+	VSUBPD       Y1, Y5, Y5
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VBROADCASTSD 1112(BX), Y3
+	VBROADCASTSD 1120(BX), Y10
+	VFMADD213PD  Y10, Y3, Y4
+	VFMADD213PD  Y10, Y3, Y5
+	VBROADCASTSD 1128(BX), Y3
+	VBROADCASTSD 1136(BX), Y10
+	VFMADD213PD  Y10, Y3, Y4
+	VFMADD213PD  Y10, Y3, Y5
+	VBROADCASTSD 1144(BX), Y3
+	VBROADCASTSD 1152(BX), Y10
+	VMAXPD       Y4, Y3, Y4
+	VMINPD       Y4, Y10, Y4
+	VMAXPD       Y5, Y3, Y5
+	VMINPD       Y5, Y10, Y5
+	VBROADCASTSD 1032(BX), Y3
+	VCMPPD       $0x07, Y4, Y4, Y11
+	VBROADCASTSD 1160(BX), Y10
+	VORPS        Y10, Y11, Y11
+	VBLENDVPD    Y11, Y4, Y3, Y11
+	VCMPPD       $0x07, Y5, Y5, Y10
+	VBROADCASTSD 1160(BX), Y4
+	VORPS        Y4, Y10, Y10
+	VBLENDVPD    Y10, Y5, Y3, Y10
+	MOVQ         1176(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVDQU      (R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y4
+	VSUBPD       Y1, Y4, Y4
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VMOVDQU      32(R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y5
+	VSUBPD       Y1, Y5, Y5
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VBROADCASTSD 1280(BX), Y3
+	VBROADCASTSD 1288(BX), Y12
+	VFMADD213PD  Y12, Y3, Y4
+	VFMADD213PD  Y12, Y3, Y5
+	VBROADCASTSD 1296(BX), Y3
+	VBROADCASTSD 1304(BX), Y12
+	VFMADD213PD  Y12, Y3, Y4
+	VFMADD213PD  Y12, Y3, Y5
+	VBROADCASTSD 1312(BX), Y3
+	VBROADCASTSD 1320(BX), Y12
+	VMAXPD       Y4, Y3, Y4
+	VMINPD       Y4, Y12, Y4
+	VMAXPD       Y5, Y3, Y5
+	VMINPD       Y5, Y12, Y5
+	VBROADCASTSD 1200(BX), Y3
+	VCMPPD       $0x07, Y4, Y4, Y13
+	VBROADCASTSD 1328(BX), Y12
+	VORPS        Y12, Y13, Y13
+	VBLENDVPD    Y13, Y4, Y3, Y13
+	VCMPPD       $0x07, Y5, Y5, Y12
+	VBROADCASTSD 1328(BX), Y4
+	VORPS        Y4, Y12, Y12
+	VBLENDVPD    Y12, Y5, Y3, Y12
+	VUNPCKLPD    Y9, Y7, Y3
+	VUNPCKHPD    Y9, Y7, Y4
+	VUNPCKLPD    Y13, Y11, Y5
+	VUNPCKHPD    Y13, Y11, Y11
+	VINSERTF128  $0x01, X5, Y3, Y7
+	VINSERTF128  $0x01, X11, Y4, Y9
+	VPERM2F128   $0x31, Y5, Y3, Y3
+	VPERM2F128   $0x31, Y11, Y4, Y4
+	VMOVUPD      Y7, 32(DI)
+	VMOVUPD      Y9, 32(DI)(CX*1)
+	VMOVUPD      Y3, 32(DI)(CX*2)
+	VMOVUPD      Y4, 32(DI)(DX*1)
+	LEAQ         (DI)(CX*4), R9
+	VUNPCKLPD    Y8, Y6, Y3
+	VUNPCKHPD    Y8, Y6, Y4
+	VUNPCKLPD    Y12, Y10, Y5
+	VUNPCKHPD    Y12, Y10, Y8
+	VINSERTF128  $0x01, X5, Y3, Y6
+	VINSERTF128  $0x01, X8, Y4, Y7
+	VPERM2F128   $0x31, Y5, Y3, Y3
+	VPERM2F128   $0x31, Y8, Y4, Y4
+	VMOVUPD      Y6, 32(R9)
+	VMOVUPD      Y7, 32(R9)(CX*1)
+	VMOVUPD      Y3, 32(R9)(CX*2)
+	VMOVUPD      Y4, 32(R9)(DX*1)
+	MOVQ         (BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVDQU      (R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y4
+	VSUBPD       Y1, Y4, Y4
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VMOVDQU      32(R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y5
+	VSUBPD       Y1, Y5, Y5
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VBROADCASTSD 104(BX), Y3
+	VBROADCASTSD 112(BX), Y6
+	VFMADD213PD  Y6, Y3, Y4
+	VFMADD213PD  Y6, Y3, Y5
+	VBROADCASTSD 120(BX), Y3
+	VBROADCASTSD 128(BX), Y6
+	VFMADD213PD  Y6, Y3, Y4
+	VFMADD213PD  Y6, Y3, Y5
+	VBROADCASTSD 136(BX), Y3
+	VBROADCASTSD 144(BX), Y6
+	VMAXPD       Y4, Y3, Y4
+	VMINPD       Y4, Y6, Y4
+	VMAXPD       Y5, Y3, Y5
+	VMINPD       Y5, Y6, Y5
+	VBROADCASTSD 24(BX), Y3
+	VCMPPD       $0x07, Y4, Y4, Y7
+	VBROADCASTSD 152(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VBLENDVPD    Y7, Y4, Y3, Y7
+	VCMPPD       $0x07, Y5, Y5, Y6
+	VBROADCASTSD 152(BX), Y4
+	VORPS        Y4, Y6, Y6
+	VBLENDVPD    Y6, Y5, Y3, Y6
+	MOVQ         168(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVDQU      (R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y4
+	VSUBPD       Y1, Y4, Y4
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VMOVDQU      32(R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y5
+	VSUBPD       Y1, Y5, Y5
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VBROADCASTSD 272(BX), Y3
+	VBROADCASTSD 280(BX), Y8
+	VFMADD213PD  Y8, Y3, Y4
+	VFMADD213PD  Y8, Y3, Y5
+	VBROADCASTSD 288(BX), Y3
+	VBROADCASTSD 296(BX), Y8
+	VFMADD213PD  Y8, Y3, Y4
+	VFMADD213PD  Y8, Y3, Y5
+	VBROADCASTSD 304(BX), Y3
+	VBROADCASTSD 312(BX), Y8
+	VMAXPD       Y4, Y3, Y4
+	VMINPD       Y4, Y8, Y4
+	VMAXPD       Y5, Y3, Y5
+	VMINPD       Y5, Y8, Y5
+	VBROADCASTSD 192(BX), Y3
+	VCMPPD       $0x07, Y4, Y4, Y9
+	VBROADCASTSD 320(BX), Y8
+	VORPS        Y8, Y9, Y9
+	VBLENDVPD    Y9, Y4, Y3, Y9
+	VCMPPD       $0x07, Y5, Y5, Y8
+	VBROADCASTSD 320(BX), Y4
+	VORPS        Y4, Y8, Y8
+	VBLENDVPD    Y8, Y5, Y3, Y8
+	MOVQ         336(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVDQU      (R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y4
+	VSUBPD       Y1, Y4, Y4
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VMOVDQU      32(R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y5
+	VSUBPD       Y1, Y5, Y5
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VBROADCASTSD 440(BX), Y3
+	VBROADCASTSD 448(BX), Y10
+	VFMADD213PD  Y10, Y3, Y4
+	VFMADD213PD  Y10, Y3, Y5
+	VBROADCASTSD 456(BX), Y3
+	VBROADCASTSD 464(BX), Y10
+	VFMADD213PD  Y10, Y3, Y4
+	VFMADD213PD  Y10, Y3, Y5
+	VBROADCASTSD 472(BX), Y3
+	VBROADCASTSD 480(BX), Y10
+	VMAXPD       Y4, Y3, Y4
+	VMINPD       Y4, Y10, Y4
+	VMAXPD       Y5, Y3, Y5
+	VMINPD       Y5, Y10, Y5
+	VBROADCASTSD 360(BX), Y3
+	VCMPPD       $0x07, Y4, Y4, Y11
+	VBROADCASTSD 488(BX), Y10
+	VORPS        Y10, Y11, Y11
+	VBLENDVPD    Y11, Y4, Y3, Y11
+	VCMPPD       $0x07, Y5, Y5, Y10
+	VBROADCASTSD 488(BX), Y4
+	VORPS        Y4, Y10, Y10
+	VBLENDVPD    Y10, Y5, Y3, Y10
+	MOVQ         504(BX), R9
+	PREFETCHT1   1024(R9)(AX*8)
+	VMOVDQU      (R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y4
+	VSUBPD       Y1, Y4, Y4
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VMOVDQU      32(R9)(AX*8), Y3
+	VPADDQ       Y1, Y3, Y5
+	VSUBPD       Y1, Y5, Y5
+	VPADDQ       Y2, Y3, Y3
+	VPSRLQ       $0x34, Y3, Y3
+	VPOR         Y3, Y0, Y0
+	VBROADCASTSD 608(BX), Y3
+	VBROADCASTSD 616(BX), Y12
+	VFMADD213PD  Y12, Y3, Y4
+	VFMADD213PD  Y12, Y3, Y5
+	VBROADCASTSD 624(BX), Y3
+	VBROADCASTSD 632(BX), Y12
+	VFMADD213PD  Y12, Y3, Y4
+	VFMADD213PD  Y12, Y3, Y5
+	VBROADCASTSD 640(BX), Y3
+	VBROADCASTSD 648(BX), Y12
+	VMAXPD       Y4, Y3, Y4
+	VMINPD       Y4, Y12, Y4
+	VMAXPD       Y5, Y3, Y5
+	VMINPD       Y5, Y12, Y5
+	VBROADCASTSD 528(BX), Y3
+	VCMPPD       $0x07, Y4, Y4, Y13
+	VBROADCASTSD 656(BX), Y12
+	VORPS        Y12, Y13, Y13
+	VBLENDVPD    Y13, Y4, Y3, Y13
+	VCMPPD       $0x07, Y5, Y5, Y12
+	VBROADCASTSD 656(BX), Y4
+	VORPS        Y4, Y12, Y12
+	VBLENDVPD    Y12, Y5, Y3, Y12
+	VUNPCKLPD    Y9, Y7, Y3
+	VUNPCKHPD    Y9, Y7, Y4
+	VUNPCKLPD    Y13, Y11, Y5
+	VUNPCKHPD    Y13, Y11, Y11
+	VINSERTF128  $0x01, X5, Y3, Y7
+	VINSERTF128  $0x01, X11, Y4, Y9
+	VPERM2F128   $0x31, Y5, Y3, Y3
+	VPERM2F128   $0x31, Y11, Y4, Y4
+	VMOVUPD      Y7, (DI)
+	VMOVUPD      Y9, (DI)(CX*1)
+	VMOVUPD      Y3, (DI)(CX*2)
+	VMOVUPD      Y4, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), R9
+	VUNPCKLPD    Y8, Y6, Y3
+	VUNPCKHPD    Y8, Y6, Y4
+	VUNPCKLPD    Y12, Y10, Y5
+	VUNPCKHPD    Y12, Y10, Y8
+	VINSERTF128  $0x01, X5, Y3, Y6
+	VINSERTF128  $0x01, X8, Y4, Y7
+	VPERM2F128   $0x31, Y5, Y3, Y3
+	VPERM2F128   $0x31, Y8, Y4, Y4
+	VMOVUPD      Y6, (R9)
+	VMOVUPD      Y7, (R9)(CX*1)
+	VMOVUPD      Y3, (R9)(CX*2)
+	VMOVUPD      Y4, (R9)(DX*1)
+	LEAQ         (DI)(CX*8), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000540, BX
+	ADDQ         $0x40, SI
+	MOVQ         $0x0000000000000008, DI
+	SUBQ         32(SP), DI
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x000000a8, DI, AX
+	SUBQ         AX, BX
+	SHLQ         $0x03, DI
+	SUBQ         DI, SI
+	JMP          columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	VPTEST  Y0, Y0
+	SETNE   AL
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F64AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+, SSE
+TEXT ·affineI64F64AVX512(SB), NOSPLIT, $40-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), AX
+	LEAQ    (AX)(AX*2), CX
+	KXORW   K1, K1, K1
+	STMXCSR 32(SP)
+	MOVL    32(SP), DX
+	ANDL    $-9, DX
+	MOVL    DX, 32(SP)
+	LDMXCSR 32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, DI
+	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    tail
+
+step:
+	CMPQ             R9, $0x08
+	JL               tail
+	MOVQ             (DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VCVTQQ2PD        (SI)(BX*8), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, Z1
+	MOVQ             168(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VCVTQQ2PD        (SI)(BX*8), Z0
+	VBROADCASTSD     272(DX), Z2
+	VFMADD213PD.BCST 280(DX), Z2, Z0
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, Z2
+	MOVQ             336(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VCVTQQ2PD        (SI)(BX*8), Z0
+	VBROADCASTSD     440(DX), Z3
+	VFMADD213PD.BCST 448(DX), Z3, Z0
+	VBROADCASTSD     456(DX), Z3
+	VFMADD213PD.BCST 464(DX), Z3, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, Z3
+	MOVQ             504(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VCVTQQ2PD        (SI)(BX*8), Z0
+	VBROADCASTSD     608(DX), Z4
+	VFMADD213PD.BCST 616(DX), Z4, Z0
+	VBROADCASTSD     624(DX), Z4
+	VFMADD213PD.BCST 632(DX), Z4, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, Z4
+	MOVQ             672(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VCVTQQ2PD        (SI)(BX*8), Z0
+	VBROADCASTSD     776(DX), Z5
+	VFMADD213PD.BCST 784(DX), Z5, Z0
+	VBROADCASTSD     792(DX), Z5
+	VFMADD213PD.BCST 800(DX), Z5, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, Z5
+	MOVQ             840(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VCVTQQ2PD        (SI)(BX*8), Z0
+	VBROADCASTSD     944(DX), Z6
+	VFMADD213PD.BCST 952(DX), Z6, Z0
+	VBROADCASTSD     960(DX), Z6
+	VFMADD213PD.BCST 968(DX), Z6, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, Z6
+	MOVQ             1008(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VCVTQQ2PD        (SI)(BX*8), Z0
+	VBROADCASTSD     1112(DX), Z7
+	VFMADD213PD.BCST 1120(DX), Z7, Z0
+	VBROADCASTSD     1128(DX), Z7
+	VFMADD213PD.BCST 1136(DX), Z7, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, Z7
+	MOVQ             1176(DX), SI
+	PREFETCHT1       1024(SI)(BX*8)
+	VCVTQQ2PD        (SI)(BX*8), Z0
+	VBROADCASTSD     1280(DX), Z8
+	VFMADD213PD.BCST 1288(DX), Z8, Z0
+	VBROADCASTSD     1296(DX), Z8
+	VFMADD213PD.BCST 1304(DX), Z8, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (DI)
+	VMOVUPD          Z5, K2, (DI)(AX*1)
+	VMOVUPD          Z6, K2, (DI)(AX*2)
+	VMOVUPD          Z7, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	VMOVUPD          Z2, K2, (DI)
+	VMOVUPD          Z3, K2, (DI)(AX*1)
+	VMOVUPD          Z0, K2, (DI)(AX*2)
+	VMOVUPD          Z1, K2, (DI)(CX*1)
+	LEAQ             (DI)(AX*4), DI
+	ADDQ             $0x08, BX
+	SUBQ             $0x08, R9
+	JMP              step
+
+tail:
+	TESTQ            R9, R9
+	JZ               next
+	MOVQ             $-1, SI
+	BZHIQ            R9, SI, SI
+	KMOVW            SI, K1
+	MOVQ             (DX), SI
+	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	MOVQ             168(DX), SI
+	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z0
+	VBROADCASTSD     272(DX), Z2
+	VFMADD213PD.BCST 280(DX), Z2, Z0
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
+	MOVQ             336(DX), SI
+	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z0
+	VBROADCASTSD     440(DX), Z3
+	VFMADD213PD.BCST 448(DX), Z3, Z0
+	VBROADCASTSD     456(DX), Z3
+	VFMADD213PD.BCST 464(DX), Z3, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
+	MOVQ             504(DX), SI
+	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z0
+	VBROADCASTSD     608(DX), Z4
+	VFMADD213PD.BCST 616(DX), Z4, Z0
+	VBROADCASTSD     624(DX), Z4
+	VFMADD213PD.BCST 632(DX), Z4, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
+	MOVQ             672(DX), SI
+	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z0
+	VBROADCASTSD     776(DX), Z5
+	VFMADD213PD.BCST 784(DX), Z5, Z0
+	VBROADCASTSD     792(DX), Z5
+	VFMADD213PD.BCST 800(DX), Z5, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
+	MOVQ             840(DX), SI
+	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z0
+	VBROADCASTSD     944(DX), Z6
+	VFMADD213PD.BCST 952(DX), Z6, Z0
+	VBROADCASTSD     960(DX), Z6
+	VFMADD213PD.BCST 968(DX), Z6, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
+	MOVQ             1008(DX), SI
+	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z0
+	VBROADCASTSD     1112(DX), Z7
+	VFMADD213PD.BCST 1120(DX), Z7, Z0
+	VBROADCASTSD     1128(DX), Z7
+	VFMADD213PD.BCST 1136(DX), Z7, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
+	MOVQ             1176(DX), SI
+	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z0
+	VBROADCASTSD     1280(DX), Z8
+	VFMADD213PD.BCST 1288(DX), Z8, Z0
+	VBROADCASTSD     1296(DX), Z8
+	VFMADD213PD.BCST 1304(DX), Z8, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z5, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z6, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z7, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z2, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z3, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z0, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	VMOVUPD          Z1, K2, (DI)
+	ADDQ             AX, DI
+	DECQ             R9
+	JZ               next
+	ADDQ             $0x08, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x40, R10
+	SUBQ    $0x08, R8
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+, SSE
+TEXT ·affineI64F64ValidAVX2(SB), NOSPLIT, $48-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         AX, (SP)
+	MOVQ         rows+24(FP), AX
+	MOVQ         AX, 16(SP)
+	MOVQ         $0x0000000000000000, AX
+	MOVQ         AX, 8(SP)
+	MOVQ         stride+16(FP), CX
+	LEAQ         (CX)(CX*2), DX
+	STMXCSR      40(SP)
+	MOVL         40(SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, 40(SP)
+	LDMXCSR      40(SP)
+	VPXOR        Y0, Y0, Y0
+	MOVQ         $0x4338000000000000, AX
+	VMOVQ        AX, X1
+	VPBROADCASTQ X1, Y1
+	MOVQ         $0x0008000000000000, AX
+	VMOVQ        AX, X2
+	VPBROADCASTQ X2, Y2
+	LEAQ         sliding<>+0(SB), SI
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), DI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ DI, R9
+	MOVQ 24(SP), R10
+
+step:
+	MOVQ         AX, R8
+	SHRQ         $0x03, R8
+	MOVQ         672(BX), R11
+	PREFETCHT1   1024(R11)(AX*8)
+	MOVQ         680(BX), R12
+	MOVQ         688(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VMOVDQU      (R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y5
+	VSUBPD       Y1, Y5, Y5
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        64(SI)(R13*8), Y3, Y6
+	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	VPAND        Y6, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y6
+	VSUBPD       Y1, Y6, Y6
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        96(SI)(R13*8), Y3, Y7
+	VPCMPEQQ     96(SI)(R13*8), Y7, Y7
+	VPAND        Y7, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VBROADCASTSD 776(BX), Y4
+	VBROADCASTSD 784(BX), Y7
+	VFMADD213PD  Y7, Y4, Y5
+	VFMADD213PD  Y7, Y4, Y6
+	VBROADCASTSD 792(BX), Y4
+	VBROADCASTSD 800(BX), Y7
+	VFMADD213PD  Y7, Y4, Y5
+	VFMADD213PD  Y7, Y4, Y6
+	VBROADCASTSD 808(BX), Y4
+	VBROADCASTSD 816(BX), Y7
+	VMAXPD       Y5, Y4, Y5
+	VMINPD       Y5, Y7, Y5
+	VMAXPD       Y6, Y4, Y6
+	VMINPD       Y6, Y7, Y6
+	VBROADCASTSD 696(BX), Y4
+	VPSLLVD      712(BX), Y3, Y7
+	VCMPPD       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 824(BX), Y8
+	VORPS        Y8, Y9, Y9
+	VANDPS       Y9, Y7, Y7
+	VBLENDVPD    Y7, Y5, Y4, Y7
+	VPSLLVD      744(BX), Y3, Y3
+	VCMPPD       $0x07, Y6, Y6, Y8
+	VBROADCASTSD 824(BX), Y5
+	VORPS        Y5, Y8, Y8
+	VANDPS       Y8, Y3, Y3
+	VBLENDVPD    Y3, Y6, Y4, Y3
+	MOVQ         840(BX), R11
+	PREFETCHT1   1024(R11)(AX*8)
+	MOVQ         848(BX), R12
+	MOVQ         856(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVDQU      (R11)(AX*8), Y5
+	VPADDQ       Y1, Y5, Y6
+	VSUBPD       Y1, Y6, Y6
+	VPADDQ       Y2, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        64(SI)(R13*8), Y4, Y8
+	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	VPAND        Y8, Y5, Y5
+	VPOR         Y5, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y5
+	VPADDQ       Y1, Y5, Y8
+	VSUBPD       Y1, Y8, Y8
+	VPADDQ       Y2, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        96(SI)(R13*8), Y4, Y9
+	VPCMPEQQ     96(SI)(R13*8), Y9, Y9
+	VPAND        Y9, Y5, Y5
+	VPOR         Y5, Y0, Y0
+	VBROADCASTSD 944(BX), Y5
+	VBROADCASTSD 952(BX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y8
+	VBROADCASTSD 960(BX), Y5
+	VBROADCASTSD 968(BX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y8
+	VBROADCASTSD 976(BX), Y5
+	VBROADCASTSD 984(BX), Y9
+	VMAXPD       Y6, Y5, Y6
+	VMINPD       Y6, Y9, Y6
+	VMAXPD       Y8, Y5, Y8
+	VMINPD       Y8, Y9, Y8
+	VBROADCASTSD 864(BX), Y5
+	VPSLLVD      880(BX), Y4, Y9
+	VCMPPD       $0x07, Y6, Y6, Y11
+	VBROADCASTSD 992(BX), Y10
+	VORPS        Y10, Y11, Y11
+	VANDPS       Y11, Y9, Y9
+	VBLENDVPD    Y9, Y6, Y5, Y9
+	VPSLLVD      912(BX), Y4, Y4
+	VCMPPD       $0x07, Y8, Y8, Y10
+	VBROADCASTSD 992(BX), Y6
+	VORPS        Y6, Y10, Y10
+	VANDPS       Y10, Y4, Y4
+	VBLENDVPD    Y4, Y8, Y5, Y4
+	MOVQ         1008(BX), R11
+	PREFETCHT1   1024(R11)(AX*8)
+	MOVQ         1016(BX), R12
+	MOVQ         1024(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y5
+	VMOVDQU      (R11)(AX*8), Y6
+	VPADDQ       Y1, Y6, Y8
+	VSUBPD       Y1, Y8, Y8
+	VPADDQ       Y2, Y6, Y6
+	VPSRLQ       $0x34, Y6, Y6
+	VPAND        64(SI)(R13*8), Y5, Y10
+	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	VPAND        Y10, Y6, Y6
+	VPOR         Y6, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y6
+	VPADDQ       Y1, Y6, Y10
+	VSUBPD       Y1, Y10, Y10
+	VPADDQ       Y2, Y6, Y6
+	VPSRLQ       $0x34, Y6, Y6
+	VPAND        96(SI)(R13*8), Y5, Y11
+	VPCMPEQQ     96(SI)(R13*8), Y11, Y11
+	VPAND        Y11, Y6, Y6
+	VPOR         Y6, Y0, Y0
+	VBROADCASTSD 1112(BX), Y6
+	VBROADCASTSD 1120(BX), Y11
+	VFMADD213PD  Y11, Y6, Y8
+	VFMADD213PD  Y11, Y6, Y10
+	VBROADCASTSD 1128(BX), Y6
+	VBROADCASTSD 1136(BX), Y11
+	VFMADD213PD  Y11, Y6, Y8
+	VFMADD213PD  Y11, Y6, Y10
+	VBROADCASTSD 1144(BX), Y6
+	VBROADCASTSD 1152(BX), Y11
+	VMAXPD       Y8, Y6, Y8
+	VMINPD       Y8, Y11, Y8
+	VMAXPD       Y10, Y6, Y10
+	VMINPD       Y10, Y11, Y10
+	VBROADCASTSD 1032(BX), Y6
+	VPSLLVD      1048(BX), Y5, Y11
+	VCMPPD       $0x07, Y8, Y8, Y13
+	VBROADCASTSD 1160(BX), Y12
+	VORPS        Y12, Y13, Y13
+	VANDPS       Y13, Y11, Y11
+	VBLENDVPD    Y11, Y8, Y6, Y11
+	VPSLLVD      1080(BX), Y5, Y5
+	VCMPPD       $0x07, Y10, Y10, Y12
+	VBROADCASTSD 1160(BX), Y8
+	VORPS        Y8, Y12, Y12
+	VANDPS       Y12, Y5, Y5
+	VBLENDVPD    Y5, Y10, Y6, Y5
+	MOVQ         1176(BX), R11
+	PREFETCHT1   1024(R11)(AX*8)
+	MOVQ         1184(BX), R12
+	MOVQ         1192(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y6
+	VMOVDQU      (R11)(AX*8), Y8
+	VPADDQ       Y1, Y8, Y10
+	VSUBPD       Y1, Y10, Y10
+	VPADDQ       Y2, Y8, Y8
+	VPSRLQ       $0x34, Y8, Y8
+	VPAND        64(SI)(R13*8), Y6, Y12
+	VPCMPEQQ     64(SI)(R13*8), Y12, Y12
+	VPAND        Y12, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y8
+	VPADDQ       Y1, Y8, Y12
+	VSUBPD       Y1, Y12, Y12
+	VPADDQ       Y2, Y8, Y8
+	VPSRLQ       $0x34, Y8, Y8
+	VPAND        96(SI)(R13*8), Y6, Y13
+	VPCMPEQQ     96(SI)(R13*8), Y13, Y13
+	VPAND        Y13, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VBROADCASTSD 1280(BX), Y8
+	VBROADCASTSD 1288(BX), Y13
+	VFMADD213PD  Y13, Y8, Y10
+	VFMADD213PD  Y13, Y8, Y12
+	VBROADCASTSD 1296(BX), Y8
+	VBROADCASTSD 1304(BX), Y13
+	VFMADD213PD  Y13, Y8, Y10
+	VFMADD213PD  Y13, Y8, Y12
+	VBROADCASTSD 1312(BX), Y8
+	VBROADCASTSD 1320(BX), Y13
+	VMAXPD       Y10, Y8, Y10
+	VMINPD       Y10, Y13, Y10
+	VMAXPD       Y12, Y8, Y12
+	VMINPD       Y12, Y13, Y12
+	VBROADCASTSD 1200(BX), Y8
+	VPSLLVD      1216(BX), Y6, Y13
+	VCMPPD       $0x07, Y10, Y10, Y15
+	VBROADCASTSD 1328(BX), Y14
+	VORPS        Y14, Y15, Y15
+	VANDPS       Y15, Y13, Y13
+	VBLENDVPD    Y13, Y10, Y8, Y13
+	VPSLLVD      1248(BX), Y6, Y6
+	VCMPPD       $0x07, Y12, Y12, Y14
+	VBROADCASTSD 1328(BX), Y10
+	VORPS        Y10, Y14, Y14
+	VANDPS       Y14, Y6, Y6
+	VBLENDVPD    Y6, Y12, Y8, Y6
+	VUNPCKLPD    Y9, Y7, Y8
+	VUNPCKHPD    Y9, Y7, Y7
+	VUNPCKLPD    Y13, Y11, Y9
+	VUNPCKHPD    Y13, Y11, Y12
+	VINSERTF128  $0x01, X9, Y8, Y10
+	VINSERTF128  $0x01, X12, Y7, Y11
+	VPERM2F128   $0x31, Y9, Y8, Y8
+	VPERM2F128   $0x31, Y12, Y7, Y7
+	VMOVUPD      Y10, 32(R9)
+	VMOVUPD      Y11, 32(R9)(CX*1)
+	VMOVUPD      Y8, 32(R9)(CX*2)
+	VMOVUPD      Y7, 32(R9)(DX*1)
+	LEAQ         (R9)(CX*4), R11
+	VUNPCKLPD    Y4, Y3, Y7
+	VUNPCKHPD    Y4, Y3, Y3
+	VUNPCKLPD    Y6, Y5, Y4
+	VUNPCKHPD    Y6, Y5, Y8
+	VINSERTF128  $0x01, X4, Y7, Y5
+	VINSERTF128  $0x01, X8, Y3, Y6
+	VPERM2F128   $0x31, Y4, Y7, Y4
+	VPERM2F128   $0x31, Y8, Y3, Y3
+	VMOVUPD      Y5, 32(R11)
+	VMOVUPD      Y6, 32(R11)(CX*1)
+	VMOVUPD      Y4, 32(R11)(CX*2)
+	VMOVUPD      Y3, 32(R11)(DX*1)
+	MOVQ         (BX), R11
+	PREFETCHT1   1024(R11)(AX*8)
+	MOVQ         8(BX), R12
+	MOVQ         16(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y3
+	VMOVDQU      (R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y5
+	VSUBPD       Y1, Y5, Y5
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        64(SI)(R13*8), Y3, Y6
+	VPCMPEQQ     64(SI)(R13*8), Y6, Y6
+	VPAND        Y6, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y4
+	VPADDQ       Y1, Y4, Y6
+	VSUBPD       Y1, Y6, Y6
+	VPADDQ       Y2, Y4, Y4
+	VPSRLQ       $0x34, Y4, Y4
+	VPAND        96(SI)(R13*8), Y3, Y7
+	VPCMPEQQ     96(SI)(R13*8), Y7, Y7
+	VPAND        Y7, Y4, Y4
+	VPOR         Y4, Y0, Y0
+	VBROADCASTSD 104(BX), Y4
+	VBROADCASTSD 112(BX), Y7
+	VFMADD213PD  Y7, Y4, Y5
+	VFMADD213PD  Y7, Y4, Y6
+	VBROADCASTSD 120(BX), Y4
+	VBROADCASTSD 128(BX), Y7
+	VFMADD213PD  Y7, Y4, Y5
+	VFMADD213PD  Y7, Y4, Y6
+	VBROADCASTSD 136(BX), Y4
+	VBROADCASTSD 144(BX), Y7
+	VMAXPD       Y5, Y4, Y5
+	VMINPD       Y5, Y7, Y5
+	VMAXPD       Y6, Y4, Y6
+	VMINPD       Y6, Y7, Y6
+	VBROADCASTSD 24(BX), Y4
+	VPSLLVD      40(BX), Y3, Y7
+	VCMPPD       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 152(BX), Y8
+	VORPS        Y8, Y9, Y9
+	VANDPS       Y9, Y7, Y7
+	VBLENDVPD    Y7, Y5, Y4, Y7
+	VPSLLVD      72(BX), Y3, Y3
+	VCMPPD       $0x07, Y6, Y6, Y8
+	VBROADCASTSD 152(BX), Y5
+	VORPS        Y5, Y8, Y8
+	VANDPS       Y8, Y3, Y3
+	VBLENDVPD    Y3, Y6, Y4, Y3
+	MOVQ         168(BX), R11
+	PREFETCHT1   1024(R11)(AX*8)
+	MOVQ         176(BX), R12
+	MOVQ         184(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y4
+	VMOVDQU      (R11)(AX*8), Y5
+	VPADDQ       Y1, Y5, Y6
+	VSUBPD       Y1, Y6, Y6
+	VPADDQ       Y2, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        64(SI)(R13*8), Y4, Y8
+	VPCMPEQQ     64(SI)(R13*8), Y8, Y8
+	VPAND        Y8, Y5, Y5
+	VPOR         Y5, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y5
+	VPADDQ       Y1, Y5, Y8
+	VSUBPD       Y1, Y8, Y8
+	VPADDQ       Y2, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        96(SI)(R13*8), Y4, Y9
+	VPCMPEQQ     96(SI)(R13*8), Y9, Y9
+	VPAND        Y9, Y5, Y5
+	VPOR         Y5, Y0, Y0
+	VBROADCASTSD 272(BX), Y5
+	VBROADCASTSD 280(BX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y8
+	VBROADCASTSD 288(BX), Y5
+	VBROADCASTSD 296(BX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y8
+	VBROADCASTSD 304(BX), Y5
+	VBROADCASTSD 312(BX), Y9
+	VMAXPD       Y6, Y5, Y6
+	VMINPD       Y6, Y9, Y6
+	VMAXPD       Y8, Y5, Y8
+	VMINPD       Y8, Y9, Y8
+	VBROADCASTSD 192(BX), Y5
+	VPSLLVD      208(BX), Y4, Y9
+	VCMPPD       $0x07, Y6, Y6, Y11
+	VBROADCASTSD 320(BX), Y10
+	VORPS        Y10, Y11, Y11
+	VANDPS       Y11, Y9, Y9
+	VBLENDVPD    Y9, Y6, Y5, Y9
+	VPSLLVD      240(BX), Y4, Y4
+	VCMPPD       $0x07, Y8, Y8, Y10
+	VBROADCASTSD 320(BX), Y6
+	VORPS        Y6, Y10, Y10
+	VANDPS       Y10, Y4, Y4
+	VBLENDVPD    Y4, Y8, Y5, Y4
+	MOVQ         336(BX), R11
+	PREFETCHT1   1024(R11)(AX*8)
+	MOVQ         344(BX), R12
+	MOVQ         352(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y5
+	VMOVDQU      (R11)(AX*8), Y6
+	VPADDQ       Y1, Y6, Y8
+	VSUBPD       Y1, Y8, Y8
+	VPADDQ       Y2, Y6, Y6
+	VPSRLQ       $0x34, Y6, Y6
+	VPAND        64(SI)(R13*8), Y5, Y10
+	VPCMPEQQ     64(SI)(R13*8), Y10, Y10
+	VPAND        Y10, Y6, Y6
+	VPOR         Y6, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y6
+	VPADDQ       Y1, Y6, Y10
+	VSUBPD       Y1, Y10, Y10
+	VPADDQ       Y2, Y6, Y6
+	VPSRLQ       $0x34, Y6, Y6
+	VPAND        96(SI)(R13*8), Y5, Y11
+	VPCMPEQQ     96(SI)(R13*8), Y11, Y11
+	VPAND        Y11, Y6, Y6
+	VPOR         Y6, Y0, Y0
+	VBROADCASTSD 440(BX), Y6
+	VBROADCASTSD 448(BX), Y11
+	VFMADD213PD  Y11, Y6, Y8
+	VFMADD213PD  Y11, Y6, Y10
+	VBROADCASTSD 456(BX), Y6
+	VBROADCASTSD 464(BX), Y11
+	VFMADD213PD  Y11, Y6, Y8
+	VFMADD213PD  Y11, Y6, Y10
+	VBROADCASTSD 472(BX), Y6
+	VBROADCASTSD 480(BX), Y11
+	VMAXPD       Y8, Y6, Y8
+	VMINPD       Y8, Y11, Y8
+	VMAXPD       Y10, Y6, Y10
+	VMINPD       Y10, Y11, Y10
+	VBROADCASTSD 360(BX), Y6
+	VPSLLVD      376(BX), Y5, Y11
+	VCMPPD       $0x07, Y8, Y8, Y13
+	VBROADCASTSD 488(BX), Y12
+	VORPS        Y12, Y13, Y13
+	VANDPS       Y13, Y11, Y11
+	VBLENDVPD    Y11, Y8, Y6, Y11
+	VPSLLVD      408(BX), Y5, Y5
+	VCMPPD       $0x07, Y10, Y10, Y12
+	VBROADCASTSD 488(BX), Y8
+	VORPS        Y8, Y12, Y12
+	VANDPS       Y12, Y5, Y5
+	VBLENDVPD    Y5, Y10, Y6, Y5
+	MOVQ         504(BX), R11
+	PREFETCHT1   1024(R11)(AX*8)
+	MOVQ         512(BX), R12
+	MOVQ         520(BX), R13
+	VPBROADCASTD (R12)(R8*1), Y6
+	VMOVDQU      (R11)(AX*8), Y8
+	VPADDQ       Y1, Y8, Y10
+	VSUBPD       Y1, Y10, Y10
+	VPADDQ       Y2, Y8, Y8
+	VPSRLQ       $0x34, Y8, Y8
+	VPAND        64(SI)(R13*8), Y6, Y12
+	VPCMPEQQ     64(SI)(R13*8), Y12, Y12
+	VPAND        Y12, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VMOVDQU      32(R11)(AX*8), Y8
+	VPADDQ       Y1, Y8, Y12
+	VSUBPD       Y1, Y12, Y12
+	VPADDQ       Y2, Y8, Y8
+	VPSRLQ       $0x34, Y8, Y8
+	VPAND        96(SI)(R13*8), Y6, Y13
+	VPCMPEQQ     96(SI)(R13*8), Y13, Y13
+	VPAND        Y13, Y8, Y8
+	VPOR         Y8, Y0, Y0
+	VBROADCASTSD 608(BX), Y8
+	VBROADCASTSD 616(BX), Y13
+	VFMADD213PD  Y13, Y8, Y10
+	VFMADD213PD  Y13, Y8, Y12
+	VBROADCASTSD 624(BX), Y8
+	VBROADCASTSD 632(BX), Y13
+	VFMADD213PD  Y13, Y8, Y10
+	VFMADD213PD  Y13, Y8, Y12
+	VBROADCASTSD 640(BX), Y8
+	VBROADCASTSD 648(BX), Y13
+	VMAXPD       Y10, Y8, Y10
+	VMINPD       Y10, Y13, Y10
+	VMAXPD       Y12, Y8, Y12
+	VMINPD       Y12, Y13, Y12
+	VBROADCASTSD 528(BX), Y8
+	VPSLLVD      544(BX), Y6, Y13
+	VCMPPD       $0x07, Y10, Y10, Y15
+	VBROADCASTSD 656(BX), Y14
+	VORPS        Y14, Y15, Y15
+	VANDPS       Y15, Y13, Y13
+	VBLENDVPD    Y13, Y10, Y8, Y13
+	VPSLLVD      576(BX), Y6, Y6
+	VCMPPD       $0x07, Y12, Y12, Y14
+	VBROADCASTSD 656(BX), Y10
+	VORPS        Y10, Y14, Y14
+	VANDPS       Y14, Y6, Y6
+	VBLENDVPD    Y6, Y12, Y8, Y6
+	VUNPCKLPD    Y9, Y7, Y8
+	VUNPCKHPD    Y9, Y7, Y7
+	VUNPCKLPD    Y13, Y11, Y9
+	VUNPCKHPD    Y13, Y11, Y12
+	VINSERTF128  $0x01, X9, Y8, Y10
+	VINSERTF128  $0x01, X12, Y7, Y11
+	VPERM2F128   $0x31, Y9, Y8, Y8
+	VPERM2F128   $0x31, Y12, Y7, Y7
+	VMOVUPD      Y10, (R9)
+	VMOVUPD      Y11, (R9)(CX*1)
+	VMOVUPD      Y8, (R9)(CX*2)
+	VMOVUPD      Y7, (R9)(DX*1)
+	LEAQ         (R9)(CX*4), R8
+	VUNPCKLPD    Y4, Y3, Y7
+	VUNPCKHPD    Y4, Y3, Y3
+	VUNPCKLPD    Y6, Y5, Y4
+	VUNPCKHPD    Y6, Y5, Y8
+	VINSERTF128  $0x01, X4, Y7, Y5
+	VINSERTF128  $0x01, X8, Y3, Y6
+	VPERM2F128   $0x31, Y4, Y7, Y4
+	VPERM2F128   $0x31, Y8, Y3, Y3
+	VMOVUPD      Y5, (R8)
+	VMOVUPD      Y6, (R8)(CX*1)
+	VMOVUPD      Y4, (R8)(CX*2)
+	VMOVUPD      Y3, (R8)(DX*1)
+	LEAQ         (R9)(CX*8), R9
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R10
+	JG           step
+	SUBQ         $0x08, 32(SP)
+	JLE          done
+	ADDQ         $0x00000540, BX
+	ADDQ         $0x40, DI
+	MOVQ         $0x0000000000000008, R8
+	SUBQ         32(SP), R8
+	JLE          columns
+	MOVQ         $0x0000000000000008, AX
+	MOVQ         AX, 32(SP)
+	IMUL3Q       $0x000000a8, R8, AX
+	SUBQ         AX, BX
+	SHLQ         $0x03, R8
+	SUBQ         R8, DI
+	JMP          columns
+
+done:
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x07, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	VPTEST  Y0, Y0
+	SETNE   AL
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, MMX+, SSE
+TEXT ·affineI64F64ValidAVX512(SB), NOSPLIT, $40-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), AX
+	LEAQ    (AX)(AX*2), CX
+	KXORW   K1, K1, K1
+	STMXCSR 32(SP)
+	MOVL    32(SP), DX
+	ANDL    $-9, DX
+	MOVL    DX, 32(SP)
+	LDMXCSR 32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000080, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, R8
+	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    tail
+
+step:
+	CMPQ             R10, $0x08
+	JL               tail
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             8(DX), R12
+	MOVQ             16(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTQQ2PD        (DI)(BX*8), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             176(DX), R12
+	MOVQ             184(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTQQ2PD        (DI)(BX*8), Z0
+	VBROADCASTSD     272(DX), Z2
+	VFMADD213PD.BCST 280(DX), Z2, Z0
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             344(DX), R12
+	MOVQ             352(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTQQ2PD        (DI)(BX*8), Z0
+	VBROADCASTSD     440(DX), Z3
+	VFMADD213PD.BCST 448(DX), Z3, Z0
+	VBROADCASTSD     456(DX), Z3
+	VFMADD213PD.BCST 464(DX), Z3, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             512(DX), R12
+	MOVQ             520(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTQQ2PD        (DI)(BX*8), Z0
+	VBROADCASTSD     608(DX), Z4
+	VFMADD213PD.BCST 616(DX), Z4, Z0
+	VBROADCASTSD     624(DX), Z4
+	VFMADD213PD.BCST 632(DX), Z4, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             680(DX), R12
+	MOVQ             688(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTQQ2PD        (DI)(BX*8), Z0
+	VBROADCASTSD     776(DX), Z5
+	VFMADD213PD.BCST 784(DX), Z5, Z0
+	VBROADCASTSD     792(DX), Z5
+	VFMADD213PD.BCST 800(DX), Z5, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             848(DX), R12
+	MOVQ             856(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTQQ2PD        (DI)(BX*8), Z0
+	VBROADCASTSD     944(DX), Z6
+	VFMADD213PD.BCST 952(DX), Z6, Z0
+	VBROADCASTSD     960(DX), Z6
+	VFMADD213PD.BCST 968(DX), Z6, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             1016(DX), R12
+	MOVQ             1024(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTQQ2PD        (DI)(BX*8), Z0
+	VBROADCASTSD     1112(DX), Z7
+	VFMADD213PD.BCST 1120(DX), Z7, Z0
+	VBROADCASTSD     1128(DX), Z7
+	VFMADD213PD.BCST 1136(DX), Z7, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             1184(DX), R12
+	MOVQ             1192(DX), R13
+	SHRXL            R13, (R12)(SI*1), R12
+	KMOVW            R12, K1
+	VCVTQQ2PD        (DI)(BX*8), Z0
+	VBROADCASTSD     1280(DX), Z8
+	VFMADD213PD.BCST 1288(DX), Z8, Z0
+	VBROADCASTSD     1296(DX), Z8
+	VFMADD213PD.BCST 1304(DX), Z8, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (R8)
+	VMOVUPD          Z5, K2, (R8)(AX*1)
+	VMOVUPD          Z6, K2, (R8)(AX*2)
+	VMOVUPD          Z7, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	VMOVUPD          Z2, K2, (R8)
+	VMOVUPD          Z3, K2, (R8)(AX*1)
+	VMOVUPD          Z0, K2, (R8)(AX*2)
+	VMOVUPD          Z1, K2, (R8)(CX*1)
+	LEAQ             (R8)(AX*4), R8
+	ADDQ             $0x08, BX
+	SUBQ             $0x08, R10
+	JMP              step
+
+tail:
+	TESTQ            R10, R10
+	JZ               next
+	MOVQ             $-1, DI
+	BZHIQ            R10, DI, DI
+	KMOVW            DI, K1
+	MOVQ             BX, SI
+	SHRQ             $0x03, SI
+	MOVQ             (DX), R12
+	MOVQ             8(DX), R13
+	MOVQ             16(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	MOVQ             168(DX), R12
+	MOVQ             176(DX), R13
+	MOVQ             184(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
+	VBROADCASTSD     272(DX), Z2
+	VFMADD213PD.BCST 280(DX), Z2, Z0
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VBROADCASTSD     304(DX), Z2
+	VMAXPD           Z0, Z2, Z0
+	VBROADCASTSD     312(DX), Z2
+	VMINPD           Z0, Z2, Z0
+	VBROADCASTSD     192(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
+	MOVQ             336(DX), R12
+	MOVQ             344(DX), R13
+	MOVQ             352(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
+	VBROADCASTSD     440(DX), Z3
+	VFMADD213PD.BCST 448(DX), Z3, Z0
+	VBROADCASTSD     456(DX), Z3
+	VFMADD213PD.BCST 464(DX), Z3, Z0
+	VBROADCASTSD     472(DX), Z3
+	VMAXPD           Z0, Z3, Z0
+	VBROADCASTSD     480(DX), Z3
+	VMINPD           Z0, Z3, Z0
+	VBROADCASTSD     360(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
+	MOVQ             504(DX), R12
+	MOVQ             512(DX), R13
+	MOVQ             520(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
+	VBROADCASTSD     608(DX), Z4
+	VFMADD213PD.BCST 616(DX), Z4, Z0
+	VBROADCASTSD     624(DX), Z4
+	VFMADD213PD.BCST 632(DX), Z4, Z0
+	VBROADCASTSD     640(DX), Z4
+	VMAXPD           Z0, Z4, Z0
+	VBROADCASTSD     648(DX), Z4
+	VMINPD           Z0, Z4, Z0
+	VBROADCASTSD     528(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
+	MOVQ             672(DX), R12
+	MOVQ             680(DX), R13
+	MOVQ             688(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
+	VBROADCASTSD     776(DX), Z5
+	VFMADD213PD.BCST 784(DX), Z5, Z0
+	VBROADCASTSD     792(DX), Z5
+	VFMADD213PD.BCST 800(DX), Z5, Z0
+	VBROADCASTSD     808(DX), Z5
+	VMAXPD           Z0, Z5, Z0
+	VBROADCASTSD     816(DX), Z5
+	VMINPD           Z0, Z5, Z0
+	VBROADCASTSD     696(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
+	MOVQ             840(DX), R12
+	MOVQ             848(DX), R13
+	MOVQ             856(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
+	VBROADCASTSD     944(DX), Z6
+	VFMADD213PD.BCST 952(DX), Z6, Z0
+	VBROADCASTSD     960(DX), Z6
+	VFMADD213PD.BCST 968(DX), Z6, Z0
+	VBROADCASTSD     976(DX), Z6
+	VMAXPD           Z0, Z6, Z0
+	VBROADCASTSD     984(DX), Z6
+	VMINPD           Z0, Z6, Z0
+	VBROADCASTSD     864(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
+	MOVQ             1008(DX), R12
+	MOVQ             1016(DX), R13
+	MOVQ             1024(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
+	VBROADCASTSD     1112(DX), Z7
+	VFMADD213PD.BCST 1120(DX), Z7, Z0
+	VBROADCASTSD     1128(DX), Z7
+	VFMADD213PD.BCST 1136(DX), Z7, Z0
+	VBROADCASTSD     1144(DX), Z7
+	VMAXPD           Z0, Z7, Z0
+	VBROADCASTSD     1152(DX), Z7
+	VMINPD           Z0, Z7, Z0
+	VBROADCASTSD     1032(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
+	MOVQ             1176(DX), R12
+	MOVQ             1184(DX), R13
+	MOVQ             1192(DX), R14
+	SHRXL            R14, (R13)(SI*1), R13
+	ANDL             DI, R13
+	KMOVW            R13, K1
+	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
+	VBROADCASTSD     1280(DX), Z8
+	VFMADD213PD.BCST 1288(DX), Z8, Z0
+	VBROADCASTSD     1296(DX), Z8
+	VFMADD213PD.BCST 1304(DX), Z8, Z0
+	VBROADCASTSD     1312(DX), Z8
+	VMAXPD           Z0, Z8, Z0
+	VBROADCASTSD     1320(DX), Z8
+	VMINPD           Z0, Z8, Z0
+	VBROADCASTSD     1200(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VUNPCKLPD        Z2, Z1, Z0
+	VUNPCKHPD        Z2, Z1, Z1
+	VUNPCKLPD        Z4, Z3, Z2
+	VUNPCKHPD        Z4, Z3, Z3
+	VUNPCKLPD        Z6, Z5, Z4
+	VUNPCKHPD        Z6, Z5, Z5
+	VUNPCKLPD        Z8, Z7, Z6
+	VUNPCKHPD        Z8, Z7, Z7
+	VSHUFF32X4       $0x88, Z2, Z0, Z8
+	VSHUFF32X4       $0xdd, Z2, Z0, Z0
+	VSHUFF32X4       $0x88, Z6, Z4, Z2
+	VSHUFF32X4       $0xdd, Z6, Z4, Z9
+	VSHUFF32X4       $0x88, Z2, Z8, Z4
+	VSHUFF32X4       $0x88, Z9, Z0, Z6
+	VSHUFF32X4       $0xdd, Z2, Z8, Z2
+	VSHUFF32X4       $0xdd, Z9, Z0, Z0
+	VSHUFF32X4       $0x88, Z3, Z1, Z8
+	VSHUFF32X4       $0xdd, Z3, Z1, Z1
+	VSHUFF32X4       $0x88, Z7, Z5, Z3
+	VSHUFF32X4       $0xdd, Z7, Z5, Z9
+	VSHUFF32X4       $0x88, Z3, Z8, Z5
+	VSHUFF32X4       $0x88, Z9, Z1, Z7
+	VSHUFF32X4       $0xdd, Z3, Z8, Z3
+	VSHUFF32X4       $0xdd, Z9, Z1, Z1
+	VMOVUPD          Z4, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z5, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z6, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z7, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z2, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z3, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z0, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	VMOVUPD          Z1, K2, (R8)
+	ADDQ             AX, R8
+	DECQ             R10
+	JZ               next
+	ADDQ             $0x08, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x00000540, DX
+	ADDQ    $0x40, R11
+	SUBQ    $0x08, R9
+	JG      columns
+	ADDQ    $0x00000080, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x07, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000080, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func affineF32F32ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineF32F32ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VBROADCASTSS 24(DX), Y1
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VCVTPS2PD    (CX), Y2
+	VCVTPS2PD    16(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x0<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x0<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	VCVTPS2PD    32(CX), Y2
+	VCVTPS2PD    48(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x1<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x1<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 32(AX)
+	VCVTPS2PD    64(CX), Y2
+	VCVTPS2PD    80(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x2<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x2<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 64(AX)
+	VCVTPS2PD    96(CX), Y2
+	VCVTPS2PD    112(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x3<>+0(SB), Y0, Y0
+	VPCMPEQD     bits4x3<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 96(AX)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000080, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF32F32ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineF32F32ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVW            R8, K1
+	VCVTPS2PD        (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VCVTPS2PD        32(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x10, R8
+	KMOVW            R8, K1
+	VCVTPS2PD        64(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VCVTPS2PD        96(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000080, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F32ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineF64F32ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VBROADCASTSS 24(DX), Y1
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VMOVUPS      (CX), Y2
+	VMOVUPS      32(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x0<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x0<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      64(CX), Y2
+	VMOVUPS      96(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x1<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x1<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 32(AX)
+	VMOVUPS      128(CX), Y2
+	VMOVUPS      160(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x2<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x2<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      192(CX), Y2
+	VMOVUPS      224(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x3<>+0(SB), Y0, Y0
+	VPCMPEQD     bits4x3<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 96(AX)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F32ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineF64F32ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVW            R8, K1
+	VMOVUPD          (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VMOVUPD          64(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x10, R8
+	KMOVW            R8, K1
+	VMOVUPD          128(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VMOVUPD          192(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000100, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F32ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineI32F32ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VBROADCASTSS 24(DX), Y1
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VCVTDQ2PD    (CX), Y2
+	VCVTDQ2PD    16(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x0<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x0<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	VCVTDQ2PD    32(CX), Y2
+	VCVTDQ2PD    48(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x1<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x1<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 32(AX)
+	VCVTDQ2PD    64(CX), Y2
+	VCVTDQ2PD    80(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x2<>+0(SB), Y0, Y3
+	VPCMPEQD     bits4x2<>+0(SB), Y3, Y3
+	VANDPS       Y3, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 64(AX)
+	VCVTDQ2PD    96(CX), Y2
+	VCVTDQ2PD    112(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VCVTPD2PSY   Y2, X6
+	VCVTPD2PSY   Y3, X2
+	VINSERTF128  $0x01, X2, Y6, Y2
+	VBROADCASTSS 136(DX), Y3
+	VMAXPS       Y2, Y3, Y2
+	VBROADCASTSS 144(DX), Y3
+	VMINPS       Y2, Y3, Y2
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(DX), Y3
+	VORPS        Y3, Y4, Y4
+	VPAND        bits4x3<>+0(SB), Y0, Y0
+	VPCMPEQD     bits4x3<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y4, Y4
+	VBLENDVPS    Y4, Y2, Y1, Y2
+	VMOVUPS      Y2, 96(AX)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000080, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F32ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineI32F32ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVW            R8, K1
+	VCVTDQ2PD        (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VCVTDQ2PD        32(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x10, R8
+	KMOVW            R8, K1
+	VCVTDQ2PD        64(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VCVTDQ2PD        96(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000080, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F32ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineI64F32ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VPXOR        Y1, Y1, Y1
+	MOVQ         $0x4338000000000000, R8
+	VMOVQ        R8, X0
+	VPBROADCASTQ X0, Y2
+	MOVQ         $0x0008000000000000, R8
+	VMOVQ        R8, X0
+	VPBROADCASTQ X0, Y3
+	VBROADCASTSS 24(DX), Y4
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VMOVDQU      (CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x0<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x0<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      32(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x1<>+0(SB), Y0, Y9
+	VPCMPEQQ     bits8x1<>+0(SB), Y9, Y9
+	VPAND        Y9, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VCVTPD2PSY   Y6, X8
+	VCVTPD2PSY   Y7, X5
+	VINSERTF128  $0x01, X5, Y8, Y5
+	VBROADCASTSS 136(DX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 144(DX), Y6
+	VMINPS       Y5, Y6, Y5
+	VCMPPS       $0x07, Y5, Y5, Y7
+	VBROADCASTSD 152(DX), Y6
+	VORPS        Y6, Y7, Y7
+	VPAND        bits4x0<>+0(SB), Y0, Y6
+	VPCMPEQD     bits4x0<>+0(SB), Y6, Y6
+	VANDPS       Y6, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y4, Y5
+	VMOVUPS      Y5, (AX)
+	VMOVDQU      64(CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x2<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x2<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      96(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x3<>+0(SB), Y0, Y9
+	VPCMPEQQ     bits8x3<>+0(SB), Y9, Y9
+	VPAND        Y9, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VCVTPD2PSY   Y6, X8
+	VCVTPD2PSY   Y7, X5
+	VINSERTF128  $0x01, X5, Y8, Y5
+	VBROADCASTSS 136(DX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 144(DX), Y6
+	VMINPS       Y5, Y6, Y5
+	VCMPPS       $0x07, Y5, Y5, Y7
+	VBROADCASTSD 152(DX), Y6
+	VORPS        Y6, Y7, Y7
+	VPAND        bits4x1<>+0(SB), Y0, Y6
+	VPCMPEQD     bits4x1<>+0(SB), Y6, Y6
+	VANDPS       Y6, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y4, Y5
+	VMOVUPS      Y5, 32(AX)
+	VMOVDQU      128(CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x4<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x4<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      160(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x5<>+0(SB), Y0, Y9
+	VPCMPEQQ     bits8x5<>+0(SB), Y9, Y9
+	VPAND        Y9, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VCVTPD2PSY   Y6, X8
+	VCVTPD2PSY   Y7, X5
+	VINSERTF128  $0x01, X5, Y8, Y5
+	VBROADCASTSS 136(DX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 144(DX), Y6
+	VMINPS       Y5, Y6, Y5
+	VCMPPS       $0x07, Y5, Y5, Y7
+	VBROADCASTSD 152(DX), Y6
+	VORPS        Y6, Y7, Y7
+	VPAND        bits4x2<>+0(SB), Y0, Y6
+	VPCMPEQD     bits4x2<>+0(SB), Y6, Y6
+	VANDPS       Y6, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y4, Y5
+	VMOVUPS      Y5, 64(AX)
+	VMOVDQU      192(CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x6<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x6<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      224(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x7<>+0(SB), Y0, Y9
+	VPCMPEQQ     bits8x7<>+0(SB), Y9, Y9
+	VPAND        Y9, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y7
+	VCVTPD2PSY   Y6, X8
+	VCVTPD2PSY   Y7, X5
+	VINSERTF128  $0x01, X5, Y8, Y5
+	VBROADCASTSS 136(DX), Y6
+	VMAXPS       Y5, Y6, Y5
+	VBROADCASTSS 144(DX), Y6
+	VMINPS       Y5, Y6, Y5
+	VCMPPS       $0x07, Y5, Y5, Y7
+	VBROADCASTSD 152(DX), Y6
+	VORPS        Y6, Y7, Y7
+	VPAND        bits4x3<>+0(SB), Y0, Y0
+	VPCMPEQD     bits4x3<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y4, Y5
+	VMOVUPS      Y5, 96(AX)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	VPTEST       Y1, Y1
+	SETNE        AL
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F32ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineI64F32ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVW            R8, K1
+	VCVTQQ2PD        (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VCVTQQ2PD        64(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x10, R8
+	KMOVW            R8, K1
+	VCVTQQ2PD        128(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VCVTQQ2PD        192(CX), Z1
+	VBROADCASTSD     104(DX), Z3
+	VFMADD213PD.BCST 112(DX), Z3, Z1
+	VBROADCASTSD     120(DX), Z3
+	VFMADD213PD.BCST 128(DX), Z3, Z1
+	VCVTPD2PS        Z0, Y2
+	VCVTPD2PS        Z1, Y0
+	VINSERTF32X8     $0x01, Y0, Z2, Z0
+	VBROADCASTSS     136(DX), Z1
+	VMAXPS           Z0, Z1, Z0
+	VBROADCASTSS     144(DX), Z1
+	VMINPS           Z0, Z1, Z0
+	VBROADCASTSS     24(DX), Z1
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000100, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF32F64ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineF32F64ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VBROADCASTSD 24(DX), Y1
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VCVTPS2PD    (CX), Y2
+	VCVTPS2PD    16(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x0<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x0<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x1<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x1<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 32(AX)
+	VCVTPS2PD    32(CX), Y2
+	VCVTPS2PD    48(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x2<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x2<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 64(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x3<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x3<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 96(AX)
+	VCVTPS2PD    64(CX), Y2
+	VCVTPS2PD    80(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x4<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x4<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 128(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x5<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x5<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 160(AX)
+	VCVTPS2PD    96(CX), Y2
+	VCVTPS2PD    112(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x6<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x6<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 192(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x7<>+0(SB), Y0, Y0
+	VPCMPEQQ     bits8x7<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 224(AX)
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000080, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF32F64ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineF32F64ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVB            R8, K1
+	VCVTPS2PD        (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTPS2PD        32(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTPS2PD        64(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 128(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTPS2PD        96(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 192(AX)
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000080, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F64ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineF64F64ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VBROADCASTSD 24(DX), Y1
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VMOVUPS      (CX), Y2
+	VMOVUPS      32(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x0<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x0<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x1<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x1<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 32(AX)
+	VMOVUPS      64(CX), Y2
+	VMOVUPS      96(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x2<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x2<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 64(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x3<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x3<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 96(AX)
+	VMOVUPS      128(CX), Y2
+	VMOVUPS      160(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x4<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x4<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 128(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x5<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x5<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 160(AX)
+	VMOVUPS      192(CX), Y2
+	VMOVUPS      224(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x6<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x6<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 192(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x7<>+0(SB), Y0, Y0
+	VPCMPEQQ     bits8x7<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 224(AX)
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineF64F64ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineF64F64ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVB            R8, K1
+	VMOVUPD          (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VMOVUPD          64(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VMOVUPD          128(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 128(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VMOVUPD          192(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 192(AX)
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F64ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineI32F64ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VBROADCASTSD 24(DX), Y1
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VCVTDQ2PD    (CX), Y2
+	VCVTDQ2PD    16(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x0<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x0<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, (AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x1<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x1<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 32(AX)
+	VCVTDQ2PD    32(CX), Y2
+	VCVTDQ2PD    48(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x2<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x2<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 64(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x3<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x3<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 96(AX)
+	VCVTDQ2PD    64(CX), Y2
+	VCVTDQ2PD    80(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x4<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x4<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 128(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x5<>+0(SB), Y0, Y2
+	VPCMPEQQ     bits8x5<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 160(AX)
+	VCVTDQ2PD    96(CX), Y2
+	VCVTDQ2PD    112(CX), Y3
+	VBROADCASTSD 104(DX), Y4
+	VBROADCASTSD 112(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 120(DX), Y4
+	VBROADCASTSD 128(DX), Y5
+	VFMADD213PD  Y5, Y4, Y2
+	VFMADD213PD  Y5, Y4, Y3
+	VBROADCASTSD 136(DX), Y4
+	VBROADCASTSD 144(DX), Y5
+	VMAXPD       Y2, Y4, Y2
+	VMINPD       Y2, Y5, Y2
+	VMAXPD       Y3, Y4, Y3
+	VMINPD       Y3, Y5, Y3
+	VCMPPD       $0x07, Y2, Y2, Y5
+	VBROADCASTSD 152(DX), Y4
+	VORPS        Y4, Y5, Y5
+	VPAND        bits8x6<>+0(SB), Y0, Y4
+	VPCMPEQQ     bits8x6<>+0(SB), Y4, Y4
+	VANDPS       Y4, Y5, Y5
+	VBLENDVPD    Y5, Y2, Y1, Y2
+	VMOVUPS      Y2, 192(AX)
+	VCMPPD       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits8x7<>+0(SB), Y0, Y0
+	VPCMPEQQ     bits8x7<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y4, Y4
+	VBLENDVPD    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 224(AX)
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000080, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI32F64ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineI32F64ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVB            R8, K1
+	VCVTDQ2PD        (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTDQ2PD        32(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTDQ2PD        64(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 128(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTDQ2PD        96(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 192(AX)
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000080, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F64ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·affineI64F64ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VPXOR        Y1, Y1, Y1
+	MOVQ         $0x4338000000000000, R8
+	VMOVQ        R8, X0
+	VPBROADCASTQ X0, Y2
+	MOVQ         $0x0008000000000000, R8
+	VMOVQ        R8, X0
+	VPBROADCASTQ X0, Y3
+	VBROADCASTSD 24(DX), Y4
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VMOVDQU      (CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x0<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x0<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      32(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x1<>+0(SB), Y0, Y8
+	VPCMPEQQ     bits8x1<>+0(SB), Y8, Y8
+	VPAND        Y8, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 136(DX), Y5
+	VBROADCASTSD 144(DX), Y8
+	VMAXPD       Y6, Y5, Y6
+	VMINPD       Y6, Y8, Y6
+	VMAXPD       Y7, Y5, Y7
+	VMINPD       Y7, Y8, Y7
+	VCMPPD       $0x07, Y6, Y6, Y8
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y8, Y8
+	VPAND        bits8x0<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x0<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y8, Y8
+	VBLENDVPD    Y8, Y6, Y4, Y6
+	VMOVUPS      Y6, (AX)
+	VCMPPD       $0x07, Y7, Y7, Y6
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y6, Y6
+	VPAND        bits8x1<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x1<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y6, Y6
+	VBLENDVPD    Y6, Y7, Y4, Y7
+	VMOVUPS      Y7, 32(AX)
+	VMOVDQU      64(CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x2<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x2<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      96(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x3<>+0(SB), Y0, Y8
+	VPCMPEQQ     bits8x3<>+0(SB), Y8, Y8
+	VPAND        Y8, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 136(DX), Y5
+	VBROADCASTSD 144(DX), Y8
+	VMAXPD       Y6, Y5, Y6
+	VMINPD       Y6, Y8, Y6
+	VMAXPD       Y7, Y5, Y7
+	VMINPD       Y7, Y8, Y7
+	VCMPPD       $0x07, Y6, Y6, Y8
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y8, Y8
+	VPAND        bits8x2<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x2<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y8, Y8
+	VBLENDVPD    Y8, Y6, Y4, Y6
+	VMOVUPS      Y6, 64(AX)
+	VCMPPD       $0x07, Y7, Y7, Y6
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y6, Y6
+	VPAND        bits8x3<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x3<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y6, Y6
+	VBLENDVPD    Y6, Y7, Y4, Y7
+	VMOVUPS      Y7, 96(AX)
+	VMOVDQU      128(CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x4<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x4<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      160(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x5<>+0(SB), Y0, Y8
+	VPCMPEQQ     bits8x5<>+0(SB), Y8, Y8
+	VPAND        Y8, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 136(DX), Y5
+	VBROADCASTSD 144(DX), Y8
+	VMAXPD       Y6, Y5, Y6
+	VMINPD       Y6, Y8, Y6
+	VMAXPD       Y7, Y5, Y7
+	VMINPD       Y7, Y8, Y7
+	VCMPPD       $0x07, Y6, Y6, Y8
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y8, Y8
+	VPAND        bits8x4<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x4<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y8, Y8
+	VBLENDVPD    Y8, Y6, Y4, Y6
+	VMOVUPS      Y6, 128(AX)
+	VCMPPD       $0x07, Y7, Y7, Y6
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y6, Y6
+	VPAND        bits8x5<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x5<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y6, Y6
+	VBLENDVPD    Y6, Y7, Y4, Y7
+	VMOVUPS      Y7, 160(AX)
+	VMOVDQU      192(CX), Y5
+	VPADDQ       Y2, Y5, Y6
+	VSUBPD       Y2, Y6, Y6
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x6<>+0(SB), Y0, Y7
+	VPCMPEQQ     bits8x6<>+0(SB), Y7, Y7
+	VPAND        Y7, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VMOVDQU      224(CX), Y5
+	VPADDQ       Y2, Y5, Y7
+	VSUBPD       Y2, Y7, Y7
+	VPADDQ       Y3, Y5, Y5
+	VPSRLQ       $0x34, Y5, Y5
+	VPAND        bits8x7<>+0(SB), Y0, Y8
+	VPCMPEQQ     bits8x7<>+0(SB), Y8, Y8
+	VPAND        Y8, Y5, Y5
+	VPOR         Y5, Y1, Y1
+	VBROADCASTSD 104(DX), Y5
+	VBROADCASTSD 112(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 120(DX), Y5
+	VBROADCASTSD 128(DX), Y8
+	VFMADD213PD  Y8, Y5, Y6
+	VFMADD213PD  Y8, Y5, Y7
+	VBROADCASTSD 136(DX), Y5
+	VBROADCASTSD 144(DX), Y8
+	VMAXPD       Y6, Y5, Y6
+	VMINPD       Y6, Y8, Y6
+	VMAXPD       Y7, Y5, Y7
+	VMINPD       Y7, Y8, Y7
+	VCMPPD       $0x07, Y6, Y6, Y8
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y8, Y8
+	VPAND        bits8x6<>+0(SB), Y0, Y5
+	VPCMPEQQ     bits8x6<>+0(SB), Y5, Y5
+	VANDPS       Y5, Y8, Y8
+	VBLENDVPD    Y8, Y6, Y4, Y6
+	VMOVUPS      Y6, 192(AX)
+	VCMPPD       $0x07, Y7, Y7, Y6
+	VBROADCASTSD 152(DX), Y5
+	VORPS        Y5, Y6, Y6
+	VPAND        bits8x7<>+0(SB), Y0, Y0
+	VPCMPEQQ     bits8x7<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y6, Y6
+	VBLENDVPD    Y6, Y7, Y4, Y7
+	VMOVUPS      Y7, 224(AX)
+	ADDQ         $0x00000100, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	VPTEST       Y1, Y1
+	SETNE        AL
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func affineI64F64ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2, CMOV, SSE
+TEXT ·affineI64F64ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVB            R8, K1
+	VCVTQQ2PD        (CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, (AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTQQ2PD        64(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 64(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTQQ2PD        128(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 128(AX)
+	SHRQ             $0x08, R8
+	KMOVB            R8, K1
+	VCVTQQ2PD        192(CX), Z0
+	VBROADCASTSD     104(DX), Z1
+	VFMADD213PD.BCST 112(DX), Z1, Z0
+	VBROADCASTSD     120(DX), Z1
+	VFMADD213PD.BCST 128(DX), Z1, Z0
+	VBROADCASTSD     136(DX), Z1
+	VMAXPD           Z0, Z1, Z0
+	VBROADCASTSD     144(DX), Z1
+	VMINPD           Z0, Z1, Z0
+	VBROADCASTSD     24(DX), Z1
+	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
+	VMOVUPS          Z1, 192(AX)
+	ADDQ             $0x00000100, AX
+	ADDQ             $0x00000100, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
 	VZEROUPPER
 	RET
 

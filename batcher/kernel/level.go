@@ -24,7 +24,11 @@ type level struct {
 	// these are the same.
 	rows     [kinds][kinds]rowsKernel
 	rowsSame [9]rowsKernel
-	expands  [9]expandKernel
+	affines  [kinds][kinds]rowsKernel // for columns that pass an Affine
+	bounds   [kinds]rowsKernel        // for those where it has bounds alone
+	// affineValues are for the values of one such column.
+	affineValues [kinds][kinds]affineKernel
+	expands      [9]expandKernel
 	// wholeSteps says that the kernels on rows make stepRows rows of StepColumns
 	// columns at a time.
 	wholeSteps bool
@@ -50,6 +54,7 @@ type (
 	rowsKernel struct {
 		all, valid, alike func(dst, cols *byte, stride, rows, width int) (beyond int)
 	}
+	affineKernel func(dst, src, column *byte, n int, bits *byte, bit int) (beyond int)
 	expandKernel struct {
 		all   func(dst, bits *byte, stride, n, width int, one uint64)
 		valid func(dst, bits, valid, fills *byte, stride, n, width int, one uint64)

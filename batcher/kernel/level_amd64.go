@@ -7,9 +7,8 @@ import "github.com/klauspost/cpuid/v2"
 // levels are those that the processor and the system allow, the best last.
 func levels() []*level {
 	all := []*level{plain}
-	// Beside AVX2 its kernels use BMI2 (shifts) and
-	// POPCNT.
-	if !cpuid.CPU.Supports(cpuid.AVX, cpuid.AVX2, cpuid.BMI2, cpuid.POPCNT) {
+	// Beside AVX2 its kernels use BMI2 (shifts), POPCNT and FMA3.
+	if !cpuid.CPU.Supports(cpuid.AVX, cpuid.AVX2, cpuid.BMI2, cpuid.POPCNT, cpuid.FMA3) {
 		return all
 	}
 	avx2 := &level{name: "avx2"}
@@ -38,6 +37,24 @@ func levels() []*level {
 	avx2.rows[kindI32][kindF64] = rowsKernel{all: rowsI32F64AVX2, valid: rowsI32F64ValidAVX2}
 	avx2.rows[kindF32][kindF64] = rowsKernel{all: rowsF32F64AVX2, valid: rowsF32F64ValidAVX2}
 	avx2.rows[kindI32][kindI64] = rowsKernel{all: rowsI32I64AVX2, valid: rowsI32I64ValidAVX2}
+	avx2.bounds[kindF32] = rowsKernel{all: boundF32AVX2, valid: boundF32ValidAVX2}
+	avx2.bounds[kindF64] = rowsKernel{all: boundF64AVX2, valid: boundF64ValidAVX2}
+	avx2.affines[kindF32][kindF32] = rowsKernel{all: affineF32F32AVX2, valid: affineF32F32ValidAVX2}
+	avx2.affineValues[kindF32][kindF32] = affineF32F32ValuesAVX2
+	avx2.affines[kindF32][kindF64] = rowsKernel{all: affineF32F64AVX2, valid: affineF32F64ValidAVX2}
+	avx2.affineValues[kindF32][kindF64] = affineF32F64ValuesAVX2
+	avx2.affines[kindF64][kindF32] = rowsKernel{all: affineF64F32AVX2, valid: affineF64F32ValidAVX2}
+	avx2.affineValues[kindF64][kindF32] = affineF64F32ValuesAVX2
+	avx2.affines[kindF64][kindF64] = rowsKernel{all: affineF64F64AVX2, valid: affineF64F64ValidAVX2}
+	avx2.affineValues[kindF64][kindF64] = affineF64F64ValuesAVX2
+	avx2.affines[kindI32][kindF32] = rowsKernel{all: affineI32F32AVX2, valid: affineI32F32ValidAVX2}
+	avx2.affineValues[kindI32][kindF32] = affineI32F32ValuesAVX2
+	avx2.affines[kindI32][kindF64] = rowsKernel{all: affineI32F64AVX2, valid: affineI32F64ValidAVX2}
+	avx2.affineValues[kindI32][kindF64] = affineI32F64ValuesAVX2
+	avx2.affines[kindI64][kindF32] = rowsKernel{all: affineI64F32AVX2, valid: affineI64F32ValidAVX2}
+	avx2.affineValues[kindI64][kindF32] = affineI64F32ValuesAVX2
+	avx2.affines[kindI64][kindF64] = rowsKernel{all: affineI64F64AVX2, valid: affineI64F64ValidAVX2}
+	avx2.affineValues[kindI64][kindF64] = affineI64F64ValuesAVX2
 	avx2.ones, avx2.wholeSteps = onesAVX2, true
 	all = append(all, avx2)
 	if !cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512VL, cpuid.AVX512BW, cpuid.AVX512DQ) {
@@ -61,5 +78,23 @@ func levels() []*level {
 	avx512.rows[kindI32][kindF64] = rowsKernel{all: rowsI32F64AVX512, valid: rowsI32F64ValidAVX512}
 	avx512.rows[kindF32][kindF64] = rowsKernel{all: rowsF32F64AVX512, valid: rowsF32F64ValidAVX512}
 	avx512.rows[kindI32][kindI64] = rowsKernel{all: rowsI32I64AVX512, valid: rowsI32I64ValidAVX512}
+	avx512.bounds[kindF32] = rowsKernel{all: boundF32AVX512, valid: boundF32ValidAVX512}
+	avx512.bounds[kindF64] = rowsKernel{all: boundF64AVX512, valid: boundF64ValidAVX512}
+	avx512.affines[kindF32][kindF32] = rowsKernel{all: affineF32F32AVX512, valid: affineF32F32ValidAVX512}
+	avx512.affineValues[kindF32][kindF32] = affineF32F32ValuesAVX512
+	avx512.affines[kindF32][kindF64] = rowsKernel{all: affineF32F64AVX512, valid: affineF32F64ValidAVX512}
+	avx512.affineValues[kindF32][kindF64] = affineF32F64ValuesAVX512
+	avx512.affines[kindF64][kindF32] = rowsKernel{all: affineF64F32AVX512, valid: affineF64F32ValidAVX512}
+	avx512.affineValues[kindF64][kindF32] = affineF64F32ValuesAVX512
+	avx512.affines[kindF64][kindF64] = rowsKernel{all: affineF64F64AVX512, valid: affineF64F64ValidAVX512}
+	avx512.affineValues[kindF64][kindF64] = affineF64F64ValuesAVX512
+	avx512.affines[kindI32][kindF32] = rowsKernel{all: affineI32F32AVX512, valid: affineI32F32ValidAVX512}
+	avx512.affineValues[kindI32][kindF32] = affineI32F32ValuesAVX512
+	avx512.affines[kindI32][kindF64] = rowsKernel{all: affineI32F64AVX512, valid: affineI32F64ValidAVX512}
+	avx512.affineValues[kindI32][kindF64] = affineI32F64ValuesAVX512
+	avx512.affines[kindI64][kindF32] = rowsKernel{all: affineI64F32AVX512, valid: affineI64F32ValidAVX512}
+	avx512.affineValues[kindI64][kindF32] = affineI64F32ValuesAVX512
+	avx512.affines[kindI64][kindF64] = rowsKernel{all: affineI64F64AVX512, valid: affineI64F64ValidAVX512}
+	avx512.affineValues[kindI64][kindF64] = affineI64F64ValuesAVX512
 	return append(all, avx512)
 }

@@ -16,6 +16,8 @@ type Column[D Number] struct {
 	validity []byte
 	bit      int
 	fill     uint64
+	line     *Line[D] // nil: none
+	widens   bool     // every value is a D
 }
 
 // ColumnOf is a column of values. Where the validity bit is 0 rows get fill; a
@@ -23,7 +25,7 @@ type Column[D Number] struct {
 func ColumnOf[S, D Number](src []S, validity []byte, bit int, fill D) Column[D] {
 	return Column[D]{
 		kind: kindOf[S](), values: pointer(src), n: len(src),
-		validity: validity, bit: bit, fill: bitsOf(fill),
+		validity: validity, bit: bit, fill: bitsOf(fill), widens: widens[S, D](),
 	}
 }
 
@@ -36,6 +38,7 @@ type rowColumn struct {
 	// signs says how far left a validity bit is shifted to be a sign, by values
 	// of 4 or 8 bytes.
 	signs [8]uint64
+	line  rowLine
 }
 
 const (
@@ -106,8 +109,11 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 		return true
 	}
 	kind := g.Columns[0].kind
-	k := l.rowsKernel(kind, kindOf[D]())
-	if width > RowColumns[D]() || k.all == nil && kind != kindBits {
+	k, lines := l.rowsKernel(kind, kindOf[D]()), false
+	if lines = g.setLines(); lines {
+		k = g.linesKernel(l)
+	}
+	if width > RowColumns[D]() || k.all == nil && (kind != kindBits || lines) {
 		return false
 	}
 	// Here and nowhere else it is checked that all is there.
@@ -128,7 +134,7 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 			}
 			continue
 		}
-		g.args[i] = rowColumn{values: advance(c.values, from*kindSize(kind)), fill: c.fill}
+		g.args[i].values, g.args[i].fill, g.args[i].rounded = advance(c.values, from*kindSize(kind)), c.fill, 0
 	}
 	if kind == kindBits {
 		return g.rowsBits(l, dst, stride, from, to, masked)
@@ -138,7 +144,7 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 	}
 	// What is beyond the width is read, not written.
 	for i := width; i < rowColumns; i++ {
-		g.args[i] = rowColumn{values: g.args[0].values, bits: pointer(allValid), signs: signs[sizeOf[D]()][0]}
+		g.args[i] = rowColumn{values: g.args[0].values, bits: pointer(allValid), signs: signs[sizeOf[D]()][0], line: g.args[0].line}
 	}
 	run := rowsRun{kernel: k.all, size: kindSize(kind), masked: masked, wholeSteps: l.wholeSteps}
 	if masked {

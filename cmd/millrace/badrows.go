@@ -33,10 +33,15 @@ func (o *badRowOptions) AddFlags(fs *pflag.FlagSet, opts *engine.Options) {
 func (o *badRowOptions) set(opts *engine.Options) {
 	opts.OnBadRow = engine.OnBadRow(o.onBadRow)
 	opts.MaxRejects, opts.MaxRejectPercent = o.limit.rows, o.limit.percent
-	opts.Finite = batcher.FinitePolicy{Columns: joinColumns(o.finite)}
-	if len(opts.Finite.Columns) == 1 && opts.Finite.Columns[0] == allColumns {
-		opts.Finite = batcher.FinitePolicy{All: true}
+	opts.Finite = finitePolicy(joinColumns(o.finite))
+}
+
+// finitePolicy is the policy of columns that must be finite.
+func finitePolicy(columns []string) batcher.FinitePolicy {
+	if len(columns) == 1 && columns[0] == allColumns {
+		return batcher.FinitePolicy{All: true}
 	}
+	return batcher.FinitePolicy{Columns: columns}
 }
 
 // badRowLimit is the value of --max-bad-rows: a number of rows, below 0 for any, or a

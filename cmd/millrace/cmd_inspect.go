@@ -23,12 +23,13 @@ import (
 )
 
 // inspectOptions say where a model is to run, and on whose kernels.
-type inspectOptions struct{ provider, kernels string }
+type inspectOptions struct{ provider, kernels, partitions string }
 
 func (o *inspectOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	fs.StringVar(&o.provider, "provider", "cpu", "execution `PROVIDER` whose placement of a model's nodes is shown: cuda[:DEVICE] or tensorrt[:DEVICE], which opens a session there; cpu has all nodes, and shows none; or auto")
 	fs.StringVar(&o.kernels, "kernels", "auto", "`WHOSE` kernels compute, as for score: auto or onnxruntime")
+	addPartitionsFlag(fs, &o.partitions)
 }
 
 func newInspect(s streams, common *commonOptions) *cobra.Command {
@@ -50,7 +51,11 @@ func newInspect(s streams, common *commonOptions) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, err := inspect(cmd.Context(), args[0], run.Kernels)
+			partitions, err := dataset.ParsePartitions(opts.partitions)
+			if err != nil {
+				return fmt.Errorf("%w: --%w", engine.ErrUsage, err)
+			}
+			r, err := inspect(cmd.Context(), args[0], run.Kernels, partitions)
 			if err != nil {
 				return err
 			}
@@ -69,11 +74,11 @@ func newInspect(s streams, common *commonOptions) *cobra.Command {
 
 // inspect looks at a model when the name says so, or when it is a file that is
 // no data.
-func inspect(ctx context.Context, path string, kernels engine.Kernels) (report, error) {
+func inspect(ctx context.Context, path string, kernels engine.Kernels, partitions dataset.Partitions) (report, error) {
 	if strings.HasSuffix(strings.ToLower(path), ".onnx") {
 		return inspectModel(path, kernels)
 	}
-	r, err := inspectData(ctx, path)
+	r, err := inspectData(ctx, path, partitions)
 	if errors.Is(err, dataset.ErrUnknownFormat) {
 		if info, statErr := os.Stat(path); statErr == nil && info.Mode().IsRegular() {
 			m, modelErr := inspectModel(path, kernels)
@@ -256,14 +261,15 @@ type columnReport struct {
 	Type     string `json:"type"`
 	Nullable bool   `json:"nullable"`
 	Nulls    *int64 `json:"nulls"` // nil where the files do not say
+	From     string `json:"from"`  // file; path: a KEY=VALUE folder; or path, not file: where a file has the column too
 }
 
-func inspectData(ctx context.Context, path string) (*dataReport, error) {
+func inspectData(ctx context.Context, path string, partitions dataset.Partitions) (*dataReport, error) {
 	paths, err := dataset.Resolve([]string{path})
 	if err != nil {
 		return nil, err
 	}
-	data, err := dataset.Open(ctx, paths, dataset.Options{})
+	data, err := dataset.Open(ctx, paths, dataset.Options{Partitions: partitions})
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +284,13 @@ func inspectData(ctx context.Context, path string) (*dataReport, error) {
 		r.Files = append(r.Files, fileReport{Path: f.Path, Format: string(f.Format), Bytes: f.Size, Rows: f.Rows, Spans: f.Spans, Largest: largest[i]})
 	}
 	for _, f := range data.Schema().Fields() {
-		c := columnReport{Name: f.Name, Type: f.Type.String(), Nullable: f.Nullable}
+		c := columnReport{Name: f.Name, Type: f.Type.String(), Nullable: f.Nullable, From: "file"}
+		if _, ok := data.PartitionValue(0, f.Name); ok {
+			c.From = "path"
+			if slices.Contains(data.Shadowed(), f.Name) {
+				c.From = "path, not file"
+			}
+		}
 		if n, ok := data.NullCount(f.Name); ok {
 			c.Nulls = &n
 		}
@@ -305,13 +317,13 @@ func (r *dataReport) Text(w io.Writer) error {
 	b.WriteString(t.Render())
 	fmt.Fprintf(&b, "\n\n%s rows, %d columns\n", humanize.Comma(r.Rows), len(r.Columns))
 	t = newTable()
-	t.AppendHeader(table.Row{"column", "type", "nullable", "nulls"})
+	t.AppendHeader(table.Row{"column", "type", "nullable", "nulls", "from"})
 	for _, c := range r.Columns {
 		nulls := "unknown"
 		if c.Nulls != nil {
 			nulls = humanize.Comma(*c.Nulls)
 		}
-		t.AppendRow(table.Row{c.Name, c.Type, c.Nullable, nulls})
+		t.AppendRow(table.Row{c.Name, c.Type, c.Nullable, nulls, c.From})
 	}
 	b.WriteString(t.Render() + "\n")
 	_, err := io.WriteString(w, b.String())

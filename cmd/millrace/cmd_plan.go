@@ -33,23 +33,35 @@ func newPlan(s streams, common *commonOptions) *cobra.Command {
 				return err
 			}
 			defer func() { _ = plan.Close() }()
-			return common.print(s, &planReport{plan.Explain()})
+			return common.print(s, &planReport{Explanation: plan.Explain(), JobFile: jobFileOf(&o)})
 		},
 	}
 	opts.AddFlags(cmd.Flags())
 	return cmd
 }
 
-type planReport struct{ *engine.Explanation }
+type planReport struct {
+	*engine.Explanation
+	JobFile *engine.JobFile `json:"job_file,omitempty"`
+}
 
 // Text writes the plan from what is read to what is written.
 func (r *planReport) Text(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "model    %s (sha256 %.12s…)\n", r.Model, r.SHA256)
+	jobText(&b, r.JobFile)
+	r.modelText(&b)
 	for _, rewrite := range r.Rewrites {
 		fmt.Fprintf(&b, "         rewritten: %s\n", rewrite)
 	}
 	fmt.Fprintf(&b, "input    %s rows in %d files, %d spans, %s stored\n", humanize.Comma(r.Rows), len(r.Files), r.Spans, humanize.IBytes(uint64(r.Bytes)))
+	for _, c := range r.Partitions {
+		note := ""
+		if c.Shadows {
+			note = ", and not from the files, which have a column of that name too"
+		}
+		fmt.Fprintf(&b, "         column %s (%s) from folders%s\n", c.Column, c.Type, note)
+	}
+	r.filterText(&b)
 	b.WriteString("\nHow columns become tensors\n")
 	t := newTable()
 	t.AppendHeader(table.Row{"model input", "column", "type", "cast", "nulls expected", "a null becomes", "way"})
@@ -62,6 +74,9 @@ func (r *planReport) Text(w io.Writer) error {
 			name := ""
 			if i == 0 {
 				name = fmt.Sprintf("%s %s", in.Input, in.Type)
+				if len(in.Models) > 0 {
+					name += " of " + strings.Join(in.Models, ", ")
+				}
 			} else {
 				way = ""
 			}
@@ -76,19 +91,24 @@ func (r *planReport) Text(w io.Writer) error {
 			t.AppendRow(table.Row{name, f.Column, f.Type, f.Cast, nulls, policy, way})
 		}
 	}
-	b.WriteString(t.Render() + "\n\nWhat is written\n")
+	b.WriteString(t.Render() + "\n\n" + featuresText(r.Inputs) + "What is written\n")
 	t = newTable()
 	t.AppendHeader(table.Row{"column", "type", "from"})
 	for _, c := range r.Outputs {
-		t.AppendRow(table.Row{c.Column, c.Type, c.From})
+		from := c.From
+		if c.Model != "" {
+			from += " of " + c.Model
+		}
+		t.AppendRow(table.Row{c.Column, c.Type, from})
 	}
 	b.WriteString(t.Render() + "\n\n")
-	if r.PartRows == math.MaxInt64 {
-		fmt.Fprintf(&b, "parts    1: one %s file\n", r.Format)
-	} else {
-		fmt.Fprintf(&b, "parts    %d, of %s rows or more but the last; one %s file each\n", r.Parts, humanize.Comma(r.PartRows), r.Format)
+	r.comparedText(&b)
+	r.partsText(&b)
+	most := ""
+	if r.Filter != nil {
+		most = "at most "
 	}
-	fmt.Fprintf(&b, "batches  %s of up to %s rows; %d workers, %d readers\n", humanize.Comma(r.Batches), humanize.Comma(int64(r.BatchRows)), r.Workers, r.Readers)
+	fmt.Fprintf(&b, "batches  %s%s of up to %s rows; %d workers, %d readers\n", most, humanize.Comma(r.Batches), humanize.Comma(int64(r.BatchRows)), r.Workers, r.Readers)
 	if r.BatchAuto {
 		b.WriteString("         a tuned profile, or the first rows, may choose another size when the run starts (--batch-size auto)\n")
 	}
@@ -97,8 +117,12 @@ func (r *planReport) Text(w io.Writer) error {
 	}
 	r.providerText(&b)
 	m := &r.Memory
-	fmt.Fprintf(&b, "memory   about %s: program %s, model %s, tensors %s, columns %s, results written %s, garbage %s\n",
-		bytesOf(m.Total), bytesOf(m.Program), bytesOf(m.Model), bytesOf(m.Tensors+m.Activations), bytesOf(m.Decoded), bytesOf(m.Written), bytesOf(m.Slack))
+	comparison := ""
+	if m.Agreement > 0 {
+		comparison = ", comparison of models " + bytesOf(m.Agreement)
+	}
+	fmt.Fprintf(&b, "memory   about %s: program %s, model %s, tensors %s%s, columns %s, results written %s, garbage %s\n",
+		bytesOf(m.Total), bytesOf(m.Program), bytesOf(m.Model), bytesOf(m.Tensors+m.Activations), comparison, bytesOf(m.Decoded), bytesOf(m.Written), bytesOf(m.Slack))
 	switch {
 	case m.Limit == 0:
 		b.WriteString("limit    none\n")
@@ -109,6 +133,86 @@ func (r *planReport) Text(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// differencesShown is how many differences between files are written as text.
+const differencesShown = 20
+
+// filterText says which rows and values are wanted, and where files differ.
+func (r *planReport) filterText(b *strings.Builder) {
+	for i, line := range r.Differences {
+		if i == differencesShown {
+			fmt.Fprintf(b, "         and %d more differences; --json has all\n", len(r.Differences)-i)
+			break
+		}
+		name := "differ"
+		if i > 0 {
+			name = ""
+		}
+		fmt.Fprintf(b, "%-8s %s: not needed here\n", name, line)
+	}
+	if f := r.Filter; f != nil {
+		fmt.Fprintf(b, "filter   %s\n", f.Expression)
+		if f.SpansSkipped > 0 {
+			fmt.Fprintf(b, "         not read: %s rows, %d of %d files whole and %d of %d spans in all, none of which can pass by statistics and folders\n",
+				humanize.Comma(f.RowsSkipped), f.FilesSkipped, len(r.Files), f.SpansSkipped, r.Spans)
+		}
+		fmt.Fprintf(b, "         read: %s rows; every row passes in %d spans\n", humanize.Comma(f.RowsToRead), f.SpansWhole)
+	}
+	for i, rule := range r.Rules {
+		name := "rules"
+		if i > 0 {
+			name = ""
+		}
+		fmt.Fprintf(b, "%-8s %s\n", name, rule)
+	}
+}
+
+// partsText says which files come of the input's parts.
+func (r *planReport) partsText(b *strings.Builder) {
+	if r.PartRows == math.MaxInt64 {
+		fmt.Fprintf(b, "parts    1: one %s file\n", r.Format)
+		return
+	}
+	each := fmt.Sprintf("one %s file each", r.Format)
+	if r.TargetFileBytes > 0 {
+		each = fmt.Sprintf("%s files of about %s at most", r.Format, bytesOf(r.TargetFileBytes))
+	}
+	if len(r.PartitionBy) > 0 {
+		each += ", for each value of " + strings.Join(r.PartitionBy, ", ")
+	}
+	fmt.Fprintf(b, "parts    %d, of %s rows or more but the last; %s\n", r.Parts, humanize.Comma(r.PartRows), each)
+}
+
+// modelText says which models there are.
+func (r *planReport) modelText(b *strings.Builder) {
+	if len(r.Models) == 0 {
+		fmt.Fprintf(b, "model    %s (sha256 %.12s…)\n", r.Model, r.SHA256)
+	}
+	for i, m := range r.Models {
+		with := ""
+		if i > 0 {
+			with = ", compared with " + r.Models[0].Name
+		}
+		fmt.Fprintf(b, "model    %s: %s (sha256 %.12s…)%s\n", m.Name, m.Path, m.SHA256, with)
+	}
+}
+
+// comparedText says which predictions of several models are compared.
+func (r *planReport) comparedText(b *strings.Builder) {
+	if len(r.Compared) == 0 && len(r.NotCompared) == 0 {
+		return
+	}
+	b.WriteString("What is compared\n")
+	t := newTable()
+	t.AppendHeader(table.Row{"prediction", "beside", "kind"})
+	for _, p := range r.Compared {
+		t.AppendRow(table.Row{p.Challenger, p.Champion, p.Kind})
+	}
+	for _, name := range r.NotCompared {
+		t.AppendRow(table.Row{name, "nothing", ""})
+	}
+	b.WriteString(t.Render() + "\n\n")
 }
 
 // providerText says where the model would run.

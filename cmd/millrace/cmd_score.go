@@ -77,7 +77,7 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 		return err
 	}
 	log := common.logger(s)
-	log.Info("start", "model", filepath.Base(opts.Model), "files", len(plan.Dataset.Files()), "rows", plan.Dataset.Rows(),
+	log.Info("start", "model", modelsText(&opts), "files", len(plan.Dataset.Files()), "rows", plan.Dataset.Rows(),
 		"parts", len(plan.Parts), "onnxruntime", lib.Version)
 	if opts.ProviderReason != "" {
 		log.Info("provider chosen", "provider", opts.Provider, "why", opts.ProviderReason)
@@ -85,7 +85,10 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	for _, path := range plan.Skipped {
 		log.Warn("skipped: neither Parquet nor Arrow by name or content", "file", path)
 	}
-	for _, rewrite := range plan.Model.Rewrites {
+	for _, column := range plan.Dataset.Shadowed() {
+		log.Warn("a column stands in the paths and in the files: the paths' values are taken (--partitions says otherwise)", "column", column)
+	}
+	for _, rewrite := range plan.Rewrites() {
 		log.Info("model rewritten", "what", rewrite)
 	}
 	if m := plan.Explain().Memory; len(m.Lowered) > 0 {
@@ -131,7 +134,7 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	}
 	r := &scoreReport{Summary: *summary}
 	if o.head > 0 {
-		if r.Head, err = readHead(ctx, summary, o.head); err != nil {
+		if r.Head, err = readHead(ctx, summary, plan.OutputPartitions(), o.head); err != nil {
 			return fmt.Errorf("the output is published, but its first rows cannot be shown: %w", err)
 		}
 	}
@@ -161,6 +164,9 @@ func (r *scoreReport) Text(w io.Writer) error {
 		nulled = fmt.Sprintf(", %s of them in the output with null predictions", humanize.Comma(r.Rows.Nulled))
 	}
 	line("rejected", "%s rows%s", humanize.Comma(r.Rows.Rejected), nulled)
+	if r.Rows.Filtered > 0 {
+		line("filtered", "%s rows by --where", humanize.Comma(r.Rows.Filtered))
+	}
 	manifest := ledger.ManifestPath(r.Output, r.Run)
 	if r.Rejects != nil {
 		line("rejects", "%s", filepath.Join(filepath.Dir(manifest), filepath.Base(r.Rejects.Name)))
@@ -177,6 +183,7 @@ func (r *scoreReport) Text(w io.Writer) error {
 	}
 	line("output", "%s (%s, %s)", r.Output, english.Plural(len(r.Outputs), "file", ""), humanize.IBytes(uint64(bytes)))
 	line("manifest", "%s", manifest)
+	agreementText(&b, r.Agreement, r.NotCompared)
 	if r.Head != nil {
 		b.WriteString("\n" + r.Head.table() + "\n")
 	}

@@ -23,6 +23,8 @@ type runOptions struct {
 	engine.Options
 
 	ids, keep, features, bind, nulls, modelOutputs []string
+	partitionBy                                    []string
+	fileSize                                       byteSize
 	outputFormat, layout, ifExists, profileDir     string
 	kernels, provider, engineCache, digest         string
 	lossy                                          bool
@@ -32,6 +34,8 @@ type runOptions struct {
 	grace                                          time.Duration
 	badRows                                        badRowOptions
 	unique                                         uniqueOptions
+	models                                         modelFlags
+	job                                            jobOptions
 }
 
 // defaultGrace is how long a run that is asked to stop may go on to finish its parts:
@@ -40,12 +44,14 @@ const defaultGrace = 20 * time.Second
 
 func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
-	fs.StringVarP(&o.Model, "model", "m", "", "the model: path of an .onnx `FILE`")
+	o.addJobFlags(fs)
+	o.models.AddFlags(fs)
 	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; repeatable, read in the given order")
 	fs.StringVarP(&o.Output, "output", "o", "", "where predictions go: a directory `PATH`, or one file that ends in .parquet, .arrow or .csv")
 	o.addFitFlags(fs)
 	o.addDeviceFlags(fs)
 	o.addWriteFlags(fs)
+	o.models.addLimitFlag(fs)
 	fs.StringVar(&o.ifExists, "if-exists", "error", "`WHAT` to do when the output exists: error; replace it in one step when the new one is whole; or append, in one step, files to a directory that a run published")
 	fs.BoolVar(&o.Restart, "restart", false, "drop the progress of an earlier start instead of continuing it, and score again what an equal run published")
 	fs.DurationVar(&o.grace, "grace", defaultGrace, "most `TIME` to finish parts that are begun after SIGTERM or SIGINT, such as 20s; a run that cannot finish them in it stops at once")
@@ -66,15 +72,22 @@ func wordDefaults(fs *pflag.FlagSet) {
 
 // addFitFlags are those that fit the data to the model.
 func (o *runOptions) addFitFlags(fs *pflag.FlagSet) {
+	addPartitionsFlag(fs, &o.Partitions)
 	fs.StringArrayVar(&o.ids, "ids", nil, "comma separated `COLUMNS` that identify a row; they come first in the output, and in rejects")
 	fs.StringArrayVar(&o.keep, "keep", nil, "comma separated `COLUMNS` to pass through to the output")
+	fs.StringVar(&o.Where, "where", "", "`EXPRESSION` on the input's columns, such as 'dep_delay != nil && distance > 0'; rows for which it is not true are left out and counted as filtered, and files and row groups that cannot hold others are not read (see docs/filters.md)")
 	fs.StringArrayVar(&o.features, "features", nil, "comma separated `COLUMNS`, or @FILE with one a line, of the model's one [N,F] input, in order (default: the model's metadata key feature_names)")
 	fs.StringArrayVar(&o.bind, "bind", nil, "`INPUT=COLUMN[,COLUMN...]`: columns of one model input (default: the column of the input's name); repeatable")
 	fs.StringArrayVar(&o.nulls, "nulls", nil, "`[COLUMN=]POLICY`: what a null becomes: error, nan, reject, or a constant; repeatable (default error)")
 	fs.BoolVar(&o.lossy, "allow-lossy-casts", false, "let casts round, such as float64 to float32, and count rounded values")
 	fs.StringArrayVar(&o.modelOutputs, "model-outputs", nil, "comma separated model `OUTPUTS` to write (default all)")
 	fs.StringVar(&o.kernels, "kernels", "auto", "`WHOSE` kernels compute: auto (millrace's for tree ensembles, imputers, scalers, linear regressors and chains of dense layers where they apply, else ONNX Runtime's), or onnxruntime (its own alone)")
-	fs.StringVar(&o.ModelSHA256, "model-sha256", "", "refuse any model file with another SHA-256 (`HEX`)")
+	o.models.addSumFlag(fs)
+}
+
+// addPartitionsFlag is for commands that read data.
+func addPartitionsFlag(fs *pflag.FlagSet, partitions *string) {
+	fs.StringVar(partitions, "partitions", "auto", "`COLUMNS` made of the KEY=VALUE folders in the inputs' paths: auto (all, with types found: int64, date, else string), none, or these alone: COLUMN=TYPE,... such as date=date,region=string")
 }
 
 // addDeviceFlags are those that say where the model runs.
@@ -97,6 +110,8 @@ func (o *runOptions) addEngineFlag(fs *pflag.FlagSet) {
 func (o *runOptions) addWriteFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.OutputPrefix, "output-prefix", "", "`TEXT` put before the name of each prediction column")
 	fs.StringVar(&o.layout, "output-layout", "auto", "`LAYOUT` of several values a row: list (one FixedSizeList column), columns (one column each), or auto (columns for class scores)")
+	fs.StringArrayVar(&o.partitionBy, "partition-by", nil, "comma separated `COLUMNS` of --ids or --keep whose values name the output's folders, such as date=2026-11-22/, in place of standing in the files")
+	fs.Var(&o.fileSize, "target-file-size", "about how large an output file becomes at most, as a `SIZE` (256MiB, 1GiB), before its part has another (default: one file for each part, and for each folder of it)")
 	fs.StringVar(&o.outputFormat, "output-format", "", "`FORMAT`: parquet, arrow or csv (default: by --output's ending, else parquet)")
 	fs.StringVar(&o.Compression, "compression", "", "`CODEC`: zstd, snappy, gzip, lz4 or none (default zstd for Parquet, else none)")
 	fs.StringVar(&o.digest, "digest", "auto", "`WHAT` the manifest proves inputs by: sha256 or xxh3 (XXH3-128) of every file's bytes; size-mtime (size and time of change, nothing is digested); or auto: the strongest of them that takes at most 3% of the run")
@@ -104,14 +119,20 @@ func (o *runOptions) addWriteFlags(fs *pflag.FlagSet) {
 	o.unique.AddFlags(fs)
 }
 
-// options turns the flags into the engine's options.
+// options turns the flags, and the job file, into the engine's options.
 func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
+	job, err := o.job.read()
+	if err != nil {
+		return engine.Options{}, err
+	}
 	opts := o.Options
 	if o.grace < 0 {
 		return opts, fmt.Errorf("%w: --grace (%s) must not be negative", engine.ErrUsage, o.grace)
 	}
 	opts.IDs = joinColumns(o.ids)
 	opts.Keep = joinColumns(o.keep)
+	opts.PartitionBy = joinColumns(o.partitionBy)
+	opts.TargetFileBytes = int64(o.fileSize)
 	opts.ModelOutputs = joinColumns(o.modelOutputs)
 	o.badRows.set(&opts)
 	o.unique.set(&opts)
@@ -134,7 +155,6 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	if o.engineCache != "none" {
 		opts.EngineCache = o.engineCache
 	}
-	var err error
 	if err = chooseProvider(o.provider, &opts); err != nil {
 		return opts, err
 	}
@@ -147,7 +167,10 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	if opts.Nulls, err = parseNulls(o.nulls); err != nil {
 		return opts, err
 	}
-	return opts, nil
+	if job != nil {
+		o.job.apply(job, &opts)
+	}
+	return opts, o.models.set(&opts)
 }
 
 // autoProvider leaves the choice to engine.AutoProvider.

@@ -55,7 +55,7 @@ func showProgress(s streams, common *commonOptions, log *slog.Logger, p *engine.
 			bar.finish(p, ok)
 		}
 		if ok {
-			log.Info("published", "scored", p.RowsWritten.Load(), "rejected", p.RowsRejected.Load(), "seconds", round(time.Since(started).Seconds()))
+			log.Info("published", "scored", p.RowsWritten.Load(), "rejected", p.RowsRejected.Load(), "filtered", p.RowsFiltered.Load(), "seconds", round(time.Since(started).Seconds()))
 		}
 	}
 }
@@ -72,7 +72,9 @@ func logProgress(log *slog.Logger, p *engine.Progress, elapsed time.Duration) {
 }
 
 // doneRows are the rows that have left the pipeline.
-func doneRows(p *engine.Progress) int64 { return p.RowsWritten.Load() + p.RowsRejected.Load() }
+func doneRows(p *engine.Progress) int64 {
+	return p.RowsWritten.Load() + p.RowsRejected.Load() + p.RowsFiltered.Load()
+}
 
 func share(rows, total int64) float64 {
 	if total == 0 {

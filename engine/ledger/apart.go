@@ -3,8 +3,10 @@ package ledger
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // apartName is the directory in a run's own in which other processes score parts of
@@ -32,8 +34,9 @@ func (s *Staging) Apart() (dir string, err error) {
 
 // StageApart stages parts of the run in a directory that Apart made there. It is never
 // published: what Suspend leaves is for Adopt.
-func StageApart(dir, runID, ext string, job *Job) (*Staging, error) {
-	return Stage(StageOptions{Output: filepath.Join(dir, apartOutput), RunID: runID, Ext: ext, Job: job})
+func StageApart(dir string, opts StageOptions) (*Staging, error) {
+	opts.Output = filepath.Join(dir, apartOutput)
+	return Stage(opts)
 }
 
 // apartOutput names the output that is never published.
@@ -63,23 +66,47 @@ func (s *Staging) Adopt(dir string, part int) (PartRecord, error) {
 
 // adoptLocked moves a part's files, which are durable, here, and records it.
 func (s *Staging) adoptLocked(from string, record *PartRecord) error {
-	name := s.partName(record.Part)
 	if r := record.Rejects; r != nil {
 		if err := s.fs.Rename(filepath.Join(from, r.Name), filepath.Join(s.dir, partRejectsName(record.Part))); err != nil {
 			return err
 		}
 	}
-	if err := s.fs.Rename(filepath.Join(from, dataName, record.Output.Name), filepath.Join(s.partDir(), name)); err != nil {
+	dirs, err := s.adoptFilesLocked(filepath.Join(from, dataName), record)
+	if err != nil {
 		return err
 	}
-	record.Output.Name = name
-	if err := s.fs.SyncDirs(s.dir, s.data); err != nil {
+	if err := s.fs.SyncDirs(append(dirs, s.dir)...); err != nil {
 		return err
 	}
 	if !s.whole(*record) {
 		return fmt.Errorf("part %d is not as it was recorded", record.Part)
 	}
-	out := record.Output
-	s.mu.parts[record.Part] = &PartFile{staging: s, name: out.Name, done: &out}
+	s.haveLocked(*record)
 	return s.mu.journal.append(&line{Part: record}, true)
+}
+
+// adoptFilesLocked moves the output files of a part here, where its first file may have
+// another number, and lists the directories that have them now.
+func (s *Staging) adoptFilesLocked(from string, record *PartRecord) (dirs []string, err error) {
+	folders := &PartFiles{staging: s, touched: map[string]bool{s.data: true}}
+	there := fmt.Sprintf("part-%05d", record.Part) // apart, the first part has the number 0
+	for i := range record.Outputs {
+		o := &record.Outputs[i]
+		name := s.partName(record.Part)
+		if s.several() {
+			if !filepath.IsLocal(o.Name) {
+				return nil, fmt.Errorf("part %d has a file %q", record.Part, o.Name)
+			}
+			folder, base := filepath.Dir(o.Name), filepath.Base(o.Name)
+			if err := folders.makeFolder(folder); err != nil {
+				return nil, err
+			}
+			name = filepath.Join(folder, s.partStem(record.Part)+strings.TrimPrefix(base, there))
+		}
+		if err := s.fs.Rename(filepath.Join(from, o.Name), filepath.Join(s.partDir(), name)); err != nil {
+			return nil, err
+		}
+		o.Name = name
+	}
+	return slices.Sorted(maps.Keys(folders.touched)), nil
 }

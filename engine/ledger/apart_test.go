@@ -11,7 +11,7 @@ import (
 
 // scoreApart does what the process does that scores a part by itself.
 func scoreApart(dir, runID string, part int, rejects string) error {
-	s, err := StageApart(dir, runID, "parquet", testJob)
+	s, err := StageApart(dir, StageOptions{RunID: runID, Ext: "parquet", Job: testJob})
 	if err != nil {
 		return err
 	}
@@ -41,9 +41,11 @@ func scoreApart(dir, runID string, part int, rejects string) error {
 		if _, err := p.Write([]byte("abc")); err != nil {
 			return err
 		}
-		if record.Output, err = p.Commit(7); err != nil {
+		out, err := p.Commit(7)
+		if err != nil {
 			return err
 		}
+		record.Outputs = []Output{out}
 		return s.Record(record)
 	}()
 	_, kept := s.Suspend("to be taken over")
@@ -87,7 +89,7 @@ func TestAdopt(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, err := s.Adopt(dir, test.part)
-			if err != nil || got.Part != test.part || got.Output.Name != test.file || got.Rows.Read != 8 || (got.Rejects != nil) != (test.rejects != "") {
+			if err != nil || got.Part != test.part || got.Outputs[0].Name != test.file || got.Rows.Read != 8 || (got.Rejects != nil) != (test.rejects != "") {
 				t.Fatalf("Adopt() = %+v, %v; want %s", got, err, test.file)
 			}
 			if kept, err := s.Suspend("a test"); kept != 1 || err != nil {
@@ -96,7 +98,7 @@ func TestAdopt(t *testing.T) {
 			opts.RunID = newRun
 			next := stage(t, opts)
 			taken := next.Taken()
-			if taken == nil || len(taken.Parts) != 1 || taken.Parts[0].Output != got.Output {
+			if taken == nil || len(taken.Parts) != 1 || taken.Parts[0].Outputs[0] != got.Outputs[0] {
 				t.Fatalf("the next start finds %+v; want the part", taken)
 			}
 			if data, err := os.ReadFile(filepath.Join(next.data, test.file)); err != nil || string(data) != "abc" {

@@ -17,6 +17,7 @@ type crashCase struct {
 	ifExists IfExists
 	before   bool // an output of another job stands there
 	apart    bool // parts are written by other processes
+	folders  bool // a part has several files in folders
 }
 
 var crashCases = []crashCase{
@@ -24,6 +25,9 @@ var crashCases = []crashCase{
 	{name: "replace", ifExists: IfExistsReplace, before: true},
 	{name: "append", ifExists: IfExistsAppend, before: true},
 	{name: "fresh file", single: true, ifExists: IfExistsError},
+	{name: "fresh folders", ifExists: IfExistsError, folders: true},
+	{name: "replace folders", ifExists: IfExistsReplace, before: true, folders: true},
+	{name: "append folders", ifExists: IfExistsAppend, before: true, folders: true},
 	{name: "replace file", single: true, ifExists: IfExistsReplace, before: true},
 	{name: "parts that are scored apart", ifExists: IfExistsReplace, before: true, apart: true},
 	{name: "file that is scored apart", single: true, ifExists: IfExistsError, apart: true},
@@ -44,10 +48,14 @@ const crashOutput = "/d/out"
 
 // options are those of the n-th start of the case's job.
 func (c crashCase) options(fsys *crashFS, n int) StageOptions {
-	return StageOptions{
+	opts := StageOptions{
 		Output: crashOutput, Single: c.single, IfExists: c.ifExists, Ext: "parquet", FS: fsys, Job: testJob,
 		RunID: NewRunID(time.Unix(int64(1000+n), 0)),
 	}
+	if c.folders {
+		opts.PartitionBy = []string{"k"}
+	}
+	return opts
 }
 
 // newFS makes the state before, all of it durable.
@@ -75,7 +83,19 @@ func (c crashCase) whole(fsys *crashFS, job *Job, first int) int {
 		if c.single {
 			name = crashOutput
 		}
-		if node := fsys.entries[name]; node != nil && bytes.Equal(node.data, partFill(job, i)) {
+		names := []string{name}
+		if c.folders {
+			names = nil
+			for _, folder := range partFolders(i) {
+				names = append(names, filepath.Join(crashOutput, folder, fmt.Sprintf("part-%05d.parquet", first+i)))
+			}
+		}
+		whole := true
+		for _, name := range names {
+			node := fsys.entries[name]
+			whole = whole && node != nil && bytes.Equal(node.data, partFill(job, i))
+		}
+		if whole {
 			n++
 		}
 	}

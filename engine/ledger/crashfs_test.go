@@ -287,6 +287,16 @@ func (c *crashFS) Exchange(a, b string) error {
 	return nil
 }
 
+// SyncFiles syncs one after the other, so that a crash leaves some.
+func (c *crashFS) SyncFiles(files ...File) error {
+	for _, file := range files {
+		if err := file.Sync(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // SyncDirs makes the changes of names in the directories durable. A change that
 // moved a tree is one of the directory that the tree's name is in.
 func (c *crashFS) SyncDirs(dirs ...string) error {

@@ -41,11 +41,7 @@ func writeOutput(opts StageOptions, fill byte) (published bool, err error) {
 		parts = 1
 	}
 	for i := range parts {
-		p, err := s.Part(i)
-		if err != nil {
-			return false, err
-		}
-		if err := fillAndCommit(p, fill, 10); err != nil {
+		if err := fillPart(s, i, fill); err != nil {
 			return false, err
 		}
 		m.Parts = append(m.Parts, Rows{Read: 10, Scored: 10})
@@ -74,6 +70,35 @@ func writeOutput(opts StageOptions, fill byte) (published bool, err error) {
 	return err == nil || errors.Is(err, ErrNotDurable), err
 }
 
+// fillPart writes a part of 10 rows, as one file or as several.
+func fillPart(s *Staging, i int, fill byte) error {
+	if !s.several() {
+		p, err := s.Part(i)
+		if err != nil {
+			return err
+		}
+		return fillAndCommit(p, fill, 10)
+	}
+	p, err := s.PartFiles(i)
+	if err != nil {
+		return err
+	}
+	for _, folder := range []string{"k=a", "k=b/j=1"} {
+		f, err := p.Create(folder)
+		if err == nil {
+			_, err = f.Write(bytes.Repeat([]byte{fill}, fillBytes))
+		}
+		if err == nil {
+			err = p.End(5)
+		}
+		if err != nil {
+			return errors.Join(err, p.Abort())
+		}
+	}
+	_, err = p.Commit(10)
+	return err
+}
+
 func fillAndCommit(p *PartFile, fill byte, rows int64) error {
 	if _, err := p.Write(bytes.Repeat([]byte{fill}, fillBytes)); err != nil {
 		return errors.Join(err, p.Abort())
@@ -97,6 +122,9 @@ func seen(output string, single bool) string {
 			return "empty"
 		}
 		file = filepath.Join(output, "part-00000.parquet")
+		if isDir(filepath.Join(output, "k=a")) {
+			file = filepath.Join(output, "k=a", "part-00000.parquet")
+		}
 	}
 	fill, err := filledWith(file)
 	switch {
@@ -148,7 +176,11 @@ func wholeOutput(output string, single bool, fill byte) error {
 		if _, err := os.Stat(filepath.Join(output, "_SUCCESS")); err != nil {
 			return err
 		}
-		second, err := filledWith(filepath.Join(output, "part-00001.parquet"))
+		last := filepath.Join(output, "part-00001.parquet")
+		if isDir(filepath.Join(output, "k=a")) {
+			last = filepath.Join(output, "k=b", "j=1", "part-00001.parquet")
+		}
+		second, err := filledWith(last)
 		if err != nil || second != fill {
 			return fmt.Errorf("second part is %q: %w", second, err)
 		}
@@ -204,6 +236,7 @@ func tree(t *testing.T, dir string) []string {
 type faultCase struct {
 	name     string
 	single   bool
+	folders  bool
 	before   string // what stands at the output: absent, empty or old
 	noFlags  bool
 	mayBeOut []string // what a reader may find besides before and "new"
@@ -214,6 +247,8 @@ var faultCases = []faultCase{
 	{name: "empty directory", before: "empty"},
 	{name: "replace directory", before: "old"},
 	{name: "replace directory without exchange", before: "old", noFlags: true, mayBeOut: []string{"absent"}},
+	{name: "fresh folders", folders: true, before: "absent"},
+	{name: "replace folders", folders: true, before: "old"},
 	{name: "fresh file", single: true, before: "absent"},
 	{name: "fresh file without noreplace", single: true, before: "absent", noFlags: true},
 	{name: "replace file", single: true, before: "old"},
@@ -235,6 +270,9 @@ func (c faultCase) setUp(t *testing.T) StageOptions {
 	opts := StageOptions{
 		Output: filepath.Join(t.TempDir(), "a", "b", name), Single: c.single,
 		IfExists: IfExistsReplace, RunID: oldRun, Ext: "parquet", FS: &faultFS{},
+	}
+	if c.folders {
+		opts.PartitionBy = []string{"k", "j"}
 	}
 	switch c.before {
 	case "old":

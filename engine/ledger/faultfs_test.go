@@ -121,6 +121,15 @@ func (f *faultFS) Exchange(a, b string) error {
 	})
 }
 
+func (f *faultFS) SyncFiles(files ...File) error {
+	for _, file := range files {
+		if err := file.Sync(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (f *faultFS) SyncDirs(names ...string) error {
 	for _, name := range names {
 		if err := f.do("syncdir", name, noSync); err != nil {

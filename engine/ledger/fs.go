@@ -36,6 +36,8 @@ type FS interface {
 	// Exchange swaps two names atomically, or fails with
 	// errors.ErrUnsupported.
 	Exchange(a, b string) error
+	// SyncFiles makes what was written to files durable, in any order.
+	SyncFiles(files ...File) error
 	// SyncDirs makes the names in directories durable, in any order.
 	SyncDirs(names ...string) error
 	// Lstat describes a name without following a link.
@@ -204,7 +206,22 @@ func (osFS) SyncDirs(names ...string) error {
 	return errors.Join(errs...)
 }
 
-// syncsAtATime bounds the directories that are open to be synced.
+// SyncFiles syncs all at once, as SyncDirs does.
+func (osFS) SyncFiles(files ...File) error {
+	errs := make([]error, len(files))
+	var group errgroup.Group
+	group.SetLimit(syncsAtATime)
+	for i, file := range files {
+		group.Go(func() error {
+			errs[i] = file.Sync()
+			return nil
+		})
+	}
+	_ = group.Wait() // the goroutines report through errs
+	return errors.Join(errs...)
+}
+
+// syncsAtATime bounds the files and directories that are open to be synced.
 const syncsAtATime = 64
 
 func syncDir(name string) error {

@@ -281,7 +281,7 @@ func unjoined(err error) []error {
 
 // withoutLists drops what may be long and only live runs need.
 func (m *Manifest) withoutLists() {
-	m.Inputs, m.Outputs, m.Parts, m.Schema, m.Settings, m.Nodes = nil, nil, nil, nil, nil, nil
+	m.Inputs, m.Outputs, m.PartFiles, m.Parts, m.Schema, m.Settings, m.Nodes = nil, nil, nil, nil, nil, nil, nil
 }
 
 // readLive reads the manifests of live runs again, whole.

@@ -40,10 +40,10 @@ type Start struct {
 
 // PartRecord is a part that is finished: it is on the disk, under its name.
 type PartRecord struct {
-	Part    int     `json:"part"`
-	Output  Output  `json:"output"`
-	Rows    Rows    `json:"rows"`
-	Rejects *Output `json:"rejects,omitempty"`
+	Part    int      `json:"part"`
+	Outputs []Output `json:"outputs"` // one, unless it is of PartFiles
+	Rows    Rows     `json:"rows"`
+	Rejects *Output  `json:"rejects,omitempty"`
 	// Detail is the caller's own.
 	Detail json.RawMessage `json:"detail,omitempty"`
 }

@@ -24,13 +24,13 @@ func journalLines(t *testing.T) []string {
 		{Begun: part(0)},
 		{Begun: part(1)},
 		{Digest: &DigestRecord{File: 2, Digest: "xxh3:00"}},
-		{Part: &PartRecord{Part: 0, Output: Output{Name: "part-00000.parquet", Bytes: 3}}},
+		{Part: &PartRecord{Part: 0, Outputs: []Output{{Name: "part-00000.parquet", Bytes: 3}}}},
 		{Start: &Start{Run: newRun, PID: 2}}, // the first was killed in part 1
 		{Begun: part(1)},
 		{Stopped: "interrupted"},
 		{Start: &Start{Run: thirdRun, PID: 3}},
 		{Begun: part(1)},
-		{Part: &PartRecord{Part: 1, Output: Output{Name: "part-00001.parquet", Bytes: 4}}},
+		{Part: &PartRecord{Part: 1, Outputs: []Output{{Name: "part-00001.parquet", Bytes: 4}}}},
 		{Begun: part(2)},
 	}
 	text := make([]string, len(lines))
@@ -50,7 +50,7 @@ func TestJournal(t *testing.T) {
 	if j.Head == nil || j.Head.Run != oldRun || string(j.Head.Frozen) != `{"rows":4096}` || len(j.Starts) != 3 || j.size != int64(len(text)) {
 		t.Errorf("parseJournal() = %+v, head %+v", j, j.Head)
 	}
-	if len(j.Parts) != 2 || j.Parts[0].Output.Bytes != 3 || j.Parts[1].Part != 1 {
+	if len(j.Parts) != 2 || j.Parts[0].Outputs[0].Bytes != 3 || j.Parts[1].Part != 1 {
 		t.Errorf("parts = %+v; want 0 and 1", j.Parts)
 	}
 	if diff := cmp.Diff(map[int]string{2: "xxh3:00"}, j.Digests); diff != "" {
@@ -243,6 +243,9 @@ func writePart(s *Staging, i int, rows Rows) error {
 	if err := s.Enter(i); err != nil {
 		return err
 	}
+	if s.several() {
+		return writeFolders(s, i, rows)
+	}
 	p, err := s.Part(i)
 	if err != nil {
 		return err
@@ -257,7 +260,36 @@ func writePart(s *Staging, i int, rows Rows) error {
 	if err := s.RecordDigest(DigestRecord{File: i, Digest: "sha256:" + out.SHA256}); err != nil {
 		return err
 	}
-	return s.Record(PartRecord{Part: i, Output: out, Rows: rows, Detail: json.RawMessage(`{}`)})
+	return s.Record(PartRecord{Part: i, Outputs: []Output{out}, Rows: rows, Detail: json.RawMessage(`{}`)})
+}
+
+// partFolders are the folders that a part of several files has files in: one that all
+// parts have, and one of its own within another of all.
+func partFolders(i int) []string { return []string{"k=all", fmt.Sprintf("k=some/j=%d", i)} }
+
+// writeFolders writes a part that has a file in each of its folders.
+func writeFolders(s *Staging, i int, rows Rows) error {
+	p, err := s.PartFiles(i)
+	if err != nil {
+		return err
+	}
+	for n, folder := range partFolders(i) {
+		f, err := p.Create(folder)
+		if err != nil {
+			return errors.Join(err, p.Abort())
+		}
+		if _, err := f.Write(partFill(s.opts.Job, i)); err != nil {
+			return errors.Join(err, p.Abort())
+		}
+		if err := p.End(rows.Scored * int64(1-n)); err != nil {
+			return errors.Join(err, p.Abort())
+		}
+	}
+	outputs, err := p.Commit(rows.Scored)
+	if err != nil {
+		return err
+	}
+	return s.Record(PartRecord{Part: i, Outputs: outputs, Rows: rows, Detail: json.RawMessage(`{}`)})
 }
 
 // checkJob checks that an output has a job's parts from file number first on.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -25,18 +26,23 @@ type Manifest struct {
 	Mode Mode `json:"mode"`
 	// Job is the digest of everything that decides the output: model, inputs,
 	// settings and versions; see JobDigest.
-	Job      string         `json:"job"`
-	By       Starter        `json:"by"`
-	Started  time.Time      `json:"started"`
-	Finished time.Time      `json:"finished"`
-	Model    ModelFile      `json:"model"`
-	Inputs   []Input        `json:"inputs"`
-	Outputs  []Output       `json:"outputs"` // by part; set by Publish
-	Rejects  *Output        `json:"rejects,omitempty"`
-	Schema   []Column       `json:"schema"` // of every output
-	Settings map[string]any `json:"settings"`
-	Versions Versions       `json:"versions"`
-	Machine  Machine        `json:"machine"`
+	Job      string       `json:"job"`
+	By       Starter      `json:"by"`
+	Started  time.Time    `json:"started"`
+	Finished time.Time    `json:"finished"`
+	Model    ModelFile    `json:"model"`            // of several the first
+	Models   []NamedModel `json:"models,omitempty"` // of a run of several, in order
+	Inputs   []Input      `json:"inputs"`
+	Outputs  []Output     `json:"outputs"` // by part; set by Publish
+	// PartFiles is how many of the outputs each part has, where that is any number.
+	PartFiles []int `json:"part_files,omitempty"`
+	// PartitionBy are the columns that the outputs do not have, and their folders name.
+	PartitionBy []string       `json:"partition_by,omitempty"`
+	Rejects     *Output        `json:"rejects,omitempty"`
+	Schema      []Column       `json:"schema"` // of every output, with what its folders name
+	Settings    map[string]any `json:"settings"`
+	Versions    Versions       `json:"versions"`
+	Machine     Machine        `json:"machine"`
 	// Nodes counts the model's nodes, as run, by execution provider and operator;
 	// none for a run on the CPU alone.
 	Nodes  map[string]map[string]int `json:"nodes,omitempty"`
@@ -77,6 +83,26 @@ type ModelFile struct {
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"`
 	Bytes  int64  `json:"bytes"`
+}
+
+// NamedModel is one of several models of a run.
+type NamedModel struct {
+	Name string `json:"name"`
+	ModelFile
+
+	Rewrites []string `json:"rewrites"` // what became of its graph before it ran
+}
+
+// ModelFiles are all models that made the predictions.
+func (m *Manifest) ModelFiles() []ModelFile {
+	if len(m.Models) == 0 {
+		return []ModelFile{m.Model}
+	}
+	files := make([]ModelFile, len(m.Models))
+	for i := range m.Models {
+		files[i] = m.Models[i].ModelFile
+	}
+	return files
 }
 
 // Input is one input file, listed as often as it was read.
@@ -161,7 +187,7 @@ func (m *Manifest) Check() error {
 	if parts != m.Ledger {
 		errs = append(errs, fmt.Errorf("%w: parts %+v, run %+v", ErrAccounts, parts, m.Ledger))
 	}
-	return errors.Join(append(errs, m.checkWritten())...)
+	return errors.Join(append(errs, m.CheckWritten())...)
 }
 
 // checkSpans compares the accounts of an input's spans, where it has them, with its
@@ -181,10 +207,13 @@ func (in *Input) checkSpans() error {
 	return nil
 }
 
-// checkWritten compares the accounts with the rows in the files written.
-func (m *Manifest) checkWritten() error {
+// CheckWritten compares the accounts with the rows in the files written.
+func (m *Manifest) CheckWritten() error {
 	if m.Rejects != nil && m.Rejects.Rows != m.Ledger.Rejected {
 		return fmt.Errorf("%w: %d rows rejected, %d in %s", ErrAccounts, m.Ledger.Rejected, m.Rejects.Rows, m.Rejects.Name)
+	}
+	if len(m.PartFiles) > 0 {
+		return m.checkPartFiles()
 	}
 	if len(m.Outputs) == 1 && len(m.Parts) > 1 { // a single file of several parts
 		if out := m.Outputs[0]; out.Rows != m.Ledger.Written() {
@@ -203,6 +232,58 @@ func (m *Manifest) checkWritten() error {
 		}
 	}
 	return nil
+}
+
+// checkPartFiles compares the accounts of parts with the rows in their files.
+func (m *Manifest) checkPartFiles() error {
+	if len(m.PartFiles) != len(m.Parts) {
+		return fmt.Errorf("%w: %d parts, and the files of %d", ErrAccounts, len(m.Parts), len(m.PartFiles))
+	}
+	rest := m.Outputs
+	for i, n := range m.PartFiles {
+		if n < 0 || n > len(rest) {
+			return fmt.Errorf("%w: part %d has %d of %d files", ErrAccounts, i, n, len(rest))
+		}
+		var rows int64
+		for _, out := range rest[:n] {
+			rows += out.Rows
+		}
+		if part := m.Parts[i]; rows != part.Written() {
+			return fmt.Errorf("%w: part %d has %d rows scored and %d with null predictions, %d written to %d files",
+				ErrAccounts, i, part.Scored, part.Nulled, rows, n)
+		}
+		rest = rest[n:]
+	}
+	if len(rest) > 0 {
+		return fmt.Errorf("%w: %d files are of no part", ErrAccounts, len(rest))
+	}
+	return nil
+}
+
+// PartOf is the part that an output belongs to, by its place among the outputs; of a
+// single file that several parts were joined to, the first.
+func (m *Manifest) PartOf(output int) int {
+	if len(m.PartFiles) == 0 {
+		return output
+	}
+	for part, n := range m.PartFiles {
+		if output -= n; output < 0 {
+			return part
+		}
+	}
+	return len(m.PartFiles) // of none, which Check refuses
+}
+
+// RowsBefore is how many rows of an output's part stand in the part's files before it
+// that lie in the same folder.
+func (m *Manifest) RowsBefore(output int) (rows int64) {
+	folder := filepath.Dir(m.Outputs[output].Name)
+	for i, part := output-1, m.PartOf(output); i >= 0 && m.PartOf(i) == part; i-- {
+		if filepath.Dir(m.Outputs[i].Name) == folder {
+			rows += m.Outputs[i].Rows
+		}
+	}
+	return rows
 }
 
 func at(what string, i int, err error) error {

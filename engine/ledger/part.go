@@ -112,7 +112,7 @@ func (s *Staging) partName(index int) string {
 	case s.opts.Single:
 		return s.name
 	}
-	return fmt.Sprintf("part-%05d%s", s.mu.first+index, s.opts.Ext)
+	return s.partStem(index) + s.opts.Ext
 }
 
 // Rejects makes the file for rejected rows, rejects.parquet, which is
@@ -168,15 +168,21 @@ func (p *PartFile) Commit(rows int64) (Output, error) {
 	if err := p.commit(); err != nil {
 		return Output{}, errors.Join(outputError(p.staging.output, err), p.Abort())
 	}
-	out := Output{Name: p.name, Bytes: p.sink.bytes, Rows: rows}
-	if p.sink.hash != nil {
-		out.SHA256 = hex.EncodeToString(p.sink.hash.Sum(nil))
-	}
+	out := p.account(rows)
 	p.staging.mu.Lock()
 	p.done = &out
 	p.staging.mu.Unlock()
 	p.buf, p.sink = nil, nil // the staging keeps every part until it is published
 	return out, nil
+}
+
+// account describes the file, which has all its bytes.
+func (p *PartFile) account(rows int64) Output {
+	out := Output{Name: p.name, Bytes: p.sink.bytes, Rows: rows}
+	if p.sink.hash != nil {
+		out.SHA256 = hex.EncodeToString(p.sink.hash.Sum(nil))
+	}
+	return out
 }
 
 func (p *PartFile) commit() error {
@@ -234,6 +240,7 @@ func (s *Staging) forgetLocked(p *PartFile) {
 	if s.mu.whole == p {
 		s.mu.whole = nil
 	}
+	delete(s.mu.scratch, p)
 	for _, files := range []map[int]*PartFile{s.mu.parts, s.mu.unmerged} {
 		maps.DeleteFunc(files, func(_ int, q *PartFile) bool { return q == p })
 	}

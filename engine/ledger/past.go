@@ -168,7 +168,7 @@ func (s *Staging) firstFile() int {
 	for _, m := range s.mu.before.live {
 		for _, o := range m.Outputs {
 			var n int
-			if _, err := fmt.Sscanf(o.Name, "part-%d.", &n); err == nil && n >= first {
+			if _, err := fmt.Sscanf(filepath.Base(o.Name), "part-%d", &n); err == nil && n >= first {
 				first = n + 1
 			}
 		}
@@ -183,15 +183,8 @@ func (s *Staging) carryLocked(at place) error {
 		return nil
 	}
 	if s.opts.IfExists == IfExistsAppend {
-		for _, m := range s.mu.before.live {
-			for _, o := range m.Outputs {
-				if !filepath.IsLocal(o.Name) || filepath.Base(o.Name) != o.Name {
-					return fmt.Errorf("%w: %s of run %s lies outside of it", ErrManifest, o.Name, m.Run)
-				}
-				if err := s.link(filepath.Join(s.output, o.Name), filepath.Join(s.data, o.Name)); err != nil {
-					return err
-				}
-			}
+		if err := s.carryFilesLocked(); err != nil {
+			return err
 		}
 	}
 	carried := make([]string, 0, len(s.mu.before.runs)) // synced at once: each by itself is a commit of its own
@@ -214,6 +207,42 @@ func (s *Staging) carryLocked(at place) error {
 		carried = append(carried, to)
 	}
 	return s.fs.SyncDirs(carried...)
+}
+
+// carryFilesLocked links the files of the output into the new one, in folders of the
+// same names.
+func (s *Staging) carryFilesLocked() error {
+	folders := map[string]bool{s.data: true}
+	var made []string
+	var folder func(dir string) error
+	folder = func(dir string) error {
+		if folders[dir] {
+			return nil
+		}
+		if err := folder(filepath.Dir(dir)); err != nil {
+			return err
+		}
+		if err := s.fs.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) { // this run has files there too
+			return err
+		}
+		folders[dir], made = true, append(made, dir)
+		return nil
+	}
+	for _, m := range s.mu.before.live {
+		for _, o := range m.Outputs {
+			if !filepath.IsLocal(o.Name) || filepath.Clean(o.Name) != o.Name || len(m.PartitionBy) == 0 && filepath.Base(o.Name) != o.Name {
+				return fmt.Errorf("%w: %s of run %s lies outside of it", ErrManifest, o.Name, m.Run)
+			}
+			to := filepath.Join(s.data, o.Name)
+			if err := folder(filepath.Dir(to)); err != nil {
+				return err
+			}
+			if err := s.link(filepath.Join(s.output, o.Name), to); err != nil {
+				return err
+			}
+		}
+	}
+	return s.fs.SyncDirs(made...)
 }
 
 // link gives a file of the old output a name in the new, or copies it where the

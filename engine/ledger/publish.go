@@ -92,13 +92,10 @@ func (s *Staging) accountLocked(m *Manifest) error {
 	if m.Finished.IsZero() {
 		m.Finished = time.Now().UTC().Truncate(time.Millisecond)
 	}
-	m.Outputs, m.Rejects = make([]Output, 0, len(s.mu.parts)), nil
-	for i := range len(s.mu.parts) {
-		p := s.mu.parts[i]
-		if p == nil || p.done == nil {
-			return fmt.Errorf("%w: part %d is not committed", ErrAccounts, i)
-		}
-		m.Outputs = append(m.Outputs, *p.done)
+	m.PartitionBy, m.Rejects = s.opts.PartitionBy, nil
+	var err error
+	if m.Outputs, m.PartFiles, err = s.outputsLocked(); err != nil {
+		return err
 	}
 	if len(m.Outputs) == 0 {
 		return fmt.Errorf("%w: there is no part", ErrAccounts)

@@ -176,12 +176,13 @@ func (s *Staging) take(run string) error {
 	j.Parts = slices.DeleteFunc(j.Parts, func(p PartRecord) bool { return !s.whole(p) })
 	keep := map[string]bool{filepath.Join(s.dir, journalName): true, s.data: true}
 	for _, p := range j.Parts {
-		keep[filepath.Join(s.partDir(), p.Output.Name)] = true
+		for _, o := range p.Outputs {
+			keep[filepath.Join(s.partDir(), o.Name)] = true
+		}
 		if p.Rejects != nil {
 			keep[filepath.Join(s.dir, p.Rejects.Name)] = true
 		}
-		out := p.Output
-		s.mu.parts[p.Part] = &PartFile{staging: s, name: out.Name, done: &out}
+		s.haveLocked(p)
 	}
 	for _, dir := range []string{s.dir, s.data} {
 		if err := s.removeOthers(dir, keep); err != nil {
@@ -196,6 +197,15 @@ func (s *Staging) take(run string) error {
 	return nil
 }
 
+// haveLocked puts a part down as committed.
+func (s *Staging) haveLocked(p PartRecord) {
+	if s.several() {
+		s.mu.sets[p.Part] = &PartFiles{staging: s, index: p.Part, outputs: p.Outputs, done: true}
+		return
+	}
+	s.mu.parts[p.Part] = &PartFile{staging: s, name: p.Outputs[0].Name, done: &p.Outputs[0]}
+}
+
 // whole says whether the files of a recorded part are there, with their sizes. They
 // were durable before the record was, so one that is not was touched since, and
 // its part is scored again.
@@ -204,25 +214,48 @@ func (s *Staging) whole(p PartRecord) bool {
 		info, err := s.fs.Lstat(name)
 		return err == nil && info.Mode().IsRegular() && info.Size() == o.Bytes
 	}
-	if filepath.Base(p.Output.Name) != p.Output.Name || p.Output.Name != s.partName(p.Part) {
+	if !s.several() && (len(p.Outputs) != 1 || p.Outputs[0].Name != s.partName(p.Part)) {
 		return false
+	}
+	for i := range p.Outputs {
+		if o := &p.Outputs[i]; s.several() && !s.ofPart(p.Part, o.Name) || !sized(filepath.Join(s.partDir(), o.Name), o) {
+			return false
+		}
 	}
 	if r := p.Rejects; r != nil && (r.Name != partRejectsName(p.Part) || !sized(filepath.Join(s.dir, r.Name), r)) {
 		return false
 	}
-	return sized(filepath.Join(s.partDir(), p.Output.Name), &p.Output)
+	return true
 }
 
+// removeOthers removes all of a directory that is not kept: neither by its name nor,
+// for a folder of the output, for what is in it.
 func (s *Staging) removeOthers(dir string, keep map[string]bool) error {
+	folders := map[string]bool{}
+	for name := range keep {
+		for above := filepath.Dir(name); strings.HasPrefix(above, s.data+string(filepath.Separator)) && !folders[above]; above = filepath.Dir(above) {
+			folders[above] = true
+		}
+	}
+	return s.removeBut(dir, keep, folders)
+}
+
+func (s *Staging) removeBut(dir string, keep, folders map[string]bool) error {
 	entries, err := s.fs.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if name := filepath.Join(dir, e.Name()); !keep[name] {
-			if err := s.fs.RemoveAll(name); err != nil {
-				return err
-			}
+		name := filepath.Join(dir, e.Name())
+		switch {
+		case keep[name]:
+		case folders[name] && e.IsDir():
+			err = s.removeBut(name, keep, folders)
+		default:
+			err = s.fs.RemoveAll(name)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -347,6 +380,11 @@ func (s *Staging) Suspend(why string) (parts int, err error) {
 				parts++
 			}
 		}
+		for _, p := range s.mu.sets {
+			if p.done {
+				parts++
+			}
+		}
 	}
 	if parts == 0 && !deaths {
 		s.mu.Unlock()
@@ -380,6 +418,12 @@ func (s *Staging) closeFilesLocked() []error {
 		errs = append(errs, p.closeLocked())
 	}
 	for _, p := range s.mu.unmerged {
+		errs = append(errs, p.closeLocked())
+	}
+	for _, p := range s.mu.sets {
+		errs = append(errs, p.closeLocked()...)
+	}
+	for p := range s.mu.scratch {
 		errs = append(errs, p.closeLocked())
 	}
 	for _, p := range []*PartFile{s.mu.rejects, s.mu.whole} {

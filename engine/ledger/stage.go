@@ -29,6 +29,11 @@ type StageOptions struct {
 	// Single makes one file instead of a directory. With Pieces, its parts are staged
 	// as files of their own, which the caller joins to the one of Whole.
 	Single, Pieces bool
+	// PartitionBy are the columns whose values name the folders of files, outermost
+	// first, and Numbered says that a part may have several files in one folder; with
+	// either, parts are made by PartFiles.
+	PartitionBy []string
+	Numbered    bool
 	// IfExists is what to do with an existing output; empty means
 	// IfExistsError. An empty directory does not count as existing.
 	IfExists IfExists
@@ -75,6 +80,9 @@ func (o *StageOptions) Validate() error {
 	default:
 		errs = append(errs, fmt.Errorf("IfExists (%q) must be %q, %q or %q", o.IfExists, IfExistsError, IfExistsReplace, IfExistsAppend))
 	}
+	if o.Single && (len(o.PartitionBy) > 0 || o.Numbered) {
+		errs = append(errs, errors.New("a single file cannot be several"))
+	}
 	if !ValidRunID(o.RunID) {
 		errs = append(errs, fmt.Errorf("RunID (%q) must be as NewRunID makes it", o.RunID))
 	}
@@ -103,7 +111,7 @@ func (o *StageOptions) Validate() error {
 //	    loading                            while the model is loaded
 //	    rejects-00000.arrow                of each part that has some
 //	    data/                              becomes DIR/out
-//	        part-00000.parquet _SUCCESS
+//	        part-00000.parquet _SUCCESS    or date=2026-11-22/part-00000.parquet ...
 //	        _millrace/RUN/manifest.json, manifest.sha256, rejects.parquet
 //
 //	DIR/.scores.parquet.millrace-RUN/
@@ -153,6 +161,8 @@ type Staging struct {
 		parts     map[int]*PartFile
 		whole     *PartFile // of pieces
 		rejects   *PartFile
+		sets      map[int]*PartFiles
+		scratch   map[*PartFile]bool
 		unmerged  map[int]*PartFile
 		side      string // directory beside the output that this run made
 		moved     bool   // this run's own files may be in the side directory
@@ -192,6 +202,7 @@ func Stage(opts StageOptions) (*Staging, error) {
 	s.dir = s.dirOf(opts.RunID)
 	s.data = filepath.Join(s.dir, dataName)
 	s.mu.parts, s.mu.unmerged = make(map[int]*PartFile), make(map[int]*PartFile)
+	s.mu.sets, s.mu.scratch = make(map[int]*PartFiles), make(map[*PartFile]bool)
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, s.Discard())
 	}
@@ -244,6 +255,9 @@ func (s *Staging) prepare() error {
 		return err
 	}
 	if _, err := s.look(); err != nil {
+		return err
+	}
+	if err := s.checkLayout(); err != nil {
 		return err
 	}
 	s.mu.first = s.firstFile()

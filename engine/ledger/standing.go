@@ -84,10 +84,11 @@ func (v *verifier) standing() {
 		if r.Manifest == nil {
 			continue
 		}
-		m := &r.Manifest.Model
-		if f := (file{path: m.Path, digest: SHA256 + ":" + m.SHA256, bytes: m.Bytes}); !seen[f] {
-			seen[f] = true
-			v.lookAt(m.Path, r.Run, "model", stat(m.Path, m.Bytes, time.Time{}), m.Bytes, f.digest)
+		for _, m := range r.Manifest.ModelFiles() {
+			if f := (file{path: m.Path, digest: SHA256 + ":" + m.SHA256, bytes: m.Bytes}); !seen[f] {
+				seen[f] = true
+				v.lookAt(m.Path, r.Run, "model", stat(m.Path, m.Bytes, time.Time{}), m.Bytes, f.digest)
+			}
 		}
 		for i := range r.Manifest.Inputs {
 			in := &r.Manifest.Inputs[i]

@@ -30,7 +30,7 @@ func BenchmarkFind(b *testing.B) {
 			for b.Loop() {
 				f := NewFinder(keys, Options{BudgetBytes: budget, Dir: dir, Workers: 1, Rows: rows})
 				for i, batch := range batches {
-					if err := f.Add(batch, uint64(i*len(values))); err != nil {
+					if err := f.Add(batch.Columns(), numberedFrom(uint64(i*len(values)))); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -64,18 +64,18 @@ const (
 	blockBytes = 1 << 20
 )
 
-// Add adds the rows of a record batch, which it borrows and whose columns are those of the
-// keys, in order; first is the number of its first row. Its error wraps ErrSpill.
-func (f *Finder) Add(record arrow.RecordBatch, first uint64) error {
-	rows := int(record.NumRows())
+// Add adds rows, given by the columns of their keys in order, which it borrows; number
+// gives the number of each. Its error wraps ErrSpill.
+func (f *Finder) Add(columns []arrow.Array, number func(row int) uint64) error {
+	rows := columns[0].Len()
 	var entries []entry
 	var bytes []byte
-	hash := f.keys.hasher(record)
+	hash := f.keys.hasher(columns)
 	for row := 0; row < rows; {
 		entries, bytes = entries[:0], bytes[:0]
 		for ; row < rows && len(entries) < blockRows && len(bytes) < blockBytes; row++ {
 			e, key := hash(row)
-			e.row = first + uint64(row)
+			e.row = number(row)
 			if len(key) > 0 {
 				e.at, e.size = uint32(len(bytes)), uint32(len(key))
 				bytes = append(bytes, key...)

@@ -199,6 +199,9 @@ func (r *reader) Schema() *arrow.Schema { return r.layout.schema.schema }
 // Spans implements format.Reader: one for each record batch.
 func (r *reader) Spans() []format.Span { return r.spans }
 
+// Statistics implements format.Reader: an Arrow file has none.
+func (r *reader) Statistics(int, int) format.Statistics { return format.Unknown() }
+
 // NullCount implements format.Reader. It does not say for dictionaries, unions
 // and run-end encoded columns, whose nulls may stand in their values.
 func (r *reader) NullCount(column int) (nulls int64, ok bool) {

@@ -25,8 +25,19 @@ type Options struct {
 	Parallel int
 	// IdleFiles is the most files kept open that nobody reads; 0 means 16.
 	IdleFiles int
+	// Drift says what becomes of files that differ from the first in columns or types.
+	Drift Drift
+	// Statistics are the columns whose statistics by span are kept, for
+	// Dataset.Statistics; those that are no columns do not matter.
+	Statistics []string
 	// Openers opens files by format; nil means this program's own readers.
 	Openers map[format.Name]OpenFunc
+	// Partitions are the columns to make of directories; see PartitionValue.
+	Partitions Partitions
+	// Keep, unless nil, says which files to read by the values of their partition
+	// columns, arrays of one row by name. The others are not even opened; where it
+	// wants none at all the first is read, for its schema.
+	Keep func(path string, values map[string]arrow.Array) bool
 }
 
 // EnsureDefaults fills zero fields.
@@ -55,7 +66,8 @@ type FileInfo struct {
 
 // Dataset is a sequence of files that is read as one table.
 //
-//	paths -> sources (one per distinct path: metadata, and a reader while in use)
+//	paths -> sources (one per distinct path: its partition values, which may be
+//	         enough to skip it; metadata, and a reader while in use)
 //	      -> files   (one per listed path, in order)
 //	      -> spans   (file by file) -> parts
 //
@@ -69,6 +81,13 @@ type Dataset struct {
 	shape  *shape // reconciled
 	rows   int64
 	pool   *pool
+
+	partitions Partitions // with the types that were found
+	inferred   bool       // they were found, not given
+	shadowed   []string   // partition columns that some file has too
+	skipped    []string   // paths that Keep did not want
+
+	differences []Difference // of files from the first
 
 	// life is read-locked by readers and locked by Close.
 	life   sync.RWMutex
@@ -93,16 +112,20 @@ func Open(ctx context.Context, paths []string, opts Options) (*Dataset, error) {
 		}
 		d.files = append(d.files, src)
 	}
-	if err := d.load(ctx, opts.Parallel); err != nil {
+	if err := d.partition(opts.Partitions); err != nil {
+		return nil, err
+	}
+	d.skip(opts.Keep)
+	if err := d.load(ctx, &opts); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }
 
-func (d *Dataset) load(ctx context.Context, parallel int) error {
+func (d *Dataset) load(ctx context.Context, opts *Options) error {
 	errs := make([]error, len(d.unique))
 	var group errgroup.Group
-	group.SetLimit(parallel)
+	group.SetLimit(opts.Parallel)
 	for i, src := range d.unique {
 		if ctx.Err() != nil {
 			break
@@ -119,7 +142,7 @@ func (d *Dataset) load(ctx context.Context, parallel int) error {
 	if err := joinListed(errs); err != nil {
 		return err
 	}
-	if err := d.reconcile(); err != nil {
+	if err := d.reconcile(opts.Drift); err != nil {
 		return err
 	}
 	for _, src := range d.files {
@@ -141,7 +164,7 @@ func (d *Dataset) Files() []FileInfo {
 }
 
 // Schema is the first file's schema, with a column nullable where it is in
-// any file. Batches given by ReadSpan have these fields, whatever their file.
+// any file, and then the partition columns. Batches given by ReadSpan have these fields, whatever their file.
 func (d *Dataset) Schema() *arrow.Schema { return d.shape.schema }
 
 // Rows is the number of rows of all files, as their metadata say.
@@ -154,7 +177,13 @@ func (d *Dataset) Spans(file int) []format.Span { return d.files[file].spans }
 // NullCount is the number of nulls in a column over all files; ok is false
 // unless every file's statistics say it.
 func (d *Dataset) NullCount(column string) (nulls int64, ok bool) {
-	for _, src := range d.files {
+	for i, src := range d.files {
+		if value, ok := d.PartitionValue(i, column); ok {
+			if value.NullN() > 0 {
+				nulls += src.info.Rows
+			}
+			continue
+		}
 		indexes := src.shape.index[column]
 		if len(indexes) != 1 || src.nulls[indexes[0]] < 0 {
 			return 0, false
@@ -185,11 +214,12 @@ func (d *Dataset) ReadSpan(ctx context.Context, ref SpanRef, columns []string, y
 		return fmt.Errorf("dataset has no file %d, span %d", ref.File, ref.Span)
 	}
 	src := d.files[ref.File]
-	indexes, err := src.shape.project(columns)
+	schema, err := d.shape.subset(columns)
 	if err != nil {
 		return err
 	}
-	schema, err := d.shape.subset(columns)
+	stored, fill := d.splitColumns(src, columns, schema)
+	indexes, err := src.shape.project(stored)
 	if err != nil {
 		return err
 	}
@@ -197,7 +227,7 @@ func (d *Dataset) ReadSpan(ctx context.Context, ref SpanRef, columns []string, y
 	if err != nil {
 		return err
 	}
-	r := spanRead{schema: schema, want: src.spans[ref.Span].Rows, yield: yield}
+	r := spanRead{schema: schema, fill: fill, want: src.spans[ref.Span].Rows, yield: yield}
 	err = reader.ReadSpan(ctx, ref.Span, indexes, r.batch)
 	err = errors.Join(r.check(src.path, ref.Span, err), d.pool.release(src))
 	return err

@@ -116,12 +116,84 @@ func TestSchemaDifferencesAreAllListed(t *testing.T) {
 		t.Fatalf("Open() = %v; want a *SchemaError", err)
 	}
 	want := fmt.Sprintf(`files have different schemas: compared with %[1]q:
-  %[2]q: column "id" (int64) is missing
-  %[2]q: column "name" is int32, in the first file utf8
-  %[2]q: column "extra" (float32) is not in the first file
-  %[3]q: column "name" (utf8) is missing`, a, b, c)
+  column "id" (int64) is missing in %[2]q
+  column "name" is utf8 in the first file, and int32 in %[2]q
+  column "extra" (float32) is not in the first file, and is in %[2]q
+  column "name" (utf8) is missing in %[3]q`, a, b, c)
 	if diff := cmp.Diff(want, err.Error()); diff != "" {
 		t.Errorf("message (-want +got):\n%s", diff)
+	}
+}
+
+// Files that differ alike share a line, and every difference has one.
+func TestSchemaDifferencesOfManyFiles(t *testing.T) {
+	f := newFakes(t)
+	first := fakeFile{}
+	for i := range 300 {
+		first.fields = append(first.fields, arrow.Field{Name: fmt.Sprintf("c%03d", i), Type: arrow.PrimitiveTypes.Int64})
+	}
+	paths := []string{f.add(t, "first", first)}
+	for i := range 12 {
+		paths = append(paths, f.add(t, fmt.Sprintf("other%02d", i), fakeFile{fields: []arrow.Field{idField}}))
+	}
+	_, err := Open(t.Context(), paths, f.options())
+	if err == nil {
+		t.Fatal("Open() = nil; want a *SchemaError")
+	}
+	text := err.Error()
+	for i := range 300 {
+		want := fmt.Sprintf("\n  column \"c%03d\" (int64) is missing in %q, %q, %q, and 9 more", i, paths[1], paths[2], paths[3])
+		if strings.Count(text, want) != 1 {
+			t.Fatalf("Open() = %.200s...; want %s once", text, want)
+		}
+	}
+}
+
+// Where the caller keeps files that differ, the columns that do not are read of all of
+// them, and the others are said.
+func TestDriftIsKept(t *testing.T) {
+	f := newFakes(t)
+	extra := arrow.Field{Name: "extra", Type: arrow.PrimitiveTypes.Float32}
+	nullable := idField
+	nullable.Nullable = true
+	a := f.add(t, "a", fakeFile{fields: []arrow.Field{idField, nameField}, spans: []int64{2}})
+	b := f.add(t, "b", fakeFile{fields: []arrow.Field{extra, nullable}, spans: []int64{3}})
+	opts := f.options()
+	opts.Drift = DriftIsKept
+	d, err := Open(t.Context(), []string{a, b}, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := d.Differs([]string{"id"}); err != nil {
+		t.Errorf("Differs(id) = %v; want nil", err)
+	}
+	if err := d.Differs([]string{"id", "name"}); !errors.Is(err, ErrSchema) || strings.Contains(err.Error(), "extra") {
+		t.Errorf("Differs(id, name) = %v; want ErrSchema, about name alone", err)
+	}
+	if lines := d.Drifted().Lines(); len(lines) != 2 {
+		t.Errorf("Drifted() = %q; want name and extra", lines)
+	}
+	if f := d.Schema().Field(0); !f.Nullable {
+		t.Errorf("%v is not nullable, and is in a file that differs elsewhere", f)
+	}
+	for file, want := range []int64{2, 3} {
+		var rows int64
+		err := d.ReadSpan(t.Context(), SpanRef{File: file}, []string{"id"}, func(r arrow.RecordBatch) error {
+			rows += r.NumRows()
+			return nil
+		})
+		if err != nil || rows != want {
+			t.Errorf("file %d: %d rows, %v; want %d", file, rows, err, want)
+		}
+	}
+	err = d.ReadSpan(t.Context(), SpanRef{File: 1}, []string{"name"}, func(arrow.RecordBatch) error { return nil })
+	if !errors.Is(err, ErrNoSuchColumn) {
+		t.Errorf("reading a column that a file has not = %v; want ErrNoSuchColumn", err)
 	}
 }
 

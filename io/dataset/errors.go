@@ -26,6 +26,8 @@ var (
 	// ErrSchema says that files of one dataset differ in columns or types; the
 	// error is a *SchemaError.
 	ErrSchema error = inputError("files have different schemas")
+	// ErrPartitions says that the KEY=VALUE folders of paths make no columns.
+	ErrPartitions error = inputError("folders make no columns")
 	// ErrNoSuchColumn says that a column was asked for that is not there.
 	ErrNoSuchColumn error = inputError("no such column")
 	// ErrDuplicateColumn says that a column was asked for whose name stands

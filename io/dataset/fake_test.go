@@ -114,6 +114,10 @@ func (r *fakeReader) NullCount(column int) (int64, bool) {
 	return int64(column), r.file.fields[column].Nullable
 }
 
+func (r *fakeReader) Statistics(span, column int) format.Statistics {
+	return format.Statistics{Nulls: int64(span), Min: int64(column), Max: int64(column)}
+}
+
 func (r *fakeReader) Close() error {
 	r.fakes.mu.Lock()
 	defer r.fakes.mu.Unlock()
@@ -168,4 +172,11 @@ func (r *fakeReader) yieldBatch(first, rows int64, columns []int, yield func(arr
 	batch := b.NewRecordBatch()
 	defer batch.Release()
 	return yield(batch)
+}
+
+// columnLoser is a reader that leaves the last column out.
+type columnLoser struct{ format.Reader }
+
+func (r *columnLoser) ReadSpan(ctx context.Context, span int, columns []int, yield func(arrow.RecordBatch) error) error {
+	return r.Reader.ReadSpan(ctx, span, columns[:len(columns)-1], yield)
 }

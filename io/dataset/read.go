@@ -14,6 +14,7 @@ import (
 // caller's errors from the reader's.
 type spanRead struct {
 	schema *arrow.Schema
+	fill   *filler // of columns that the file does not have; nil where it has all
 	want   int64
 	yield  func(arrow.RecordBatch) error
 
@@ -28,7 +29,12 @@ func (r *spanRead) batch(b arrow.RecordBatch) error {
 		r.badBatch = fmt.Errorf("%w: more than the %d rows it announced", format.ErrDamaged, r.want)
 		return r.badBatch
 	}
-	if r.badBatch = r.fits(b); r.badBatch != nil {
+	columns := b.Columns()
+	if r.fill != nil {
+		columns = r.fill.columns(b)
+		defer r.fill.rest()
+	}
+	if r.badBatch = r.fits(columns, b.NumRows()); r.badBatch != nil {
 		return r.badBatch
 	}
 	if b.Schema() == r.schema {
@@ -37,23 +43,23 @@ func (r *spanRead) batch(b arrow.RecordBatch) error {
 	}
 	// The file's own fields may differ from the first file's in nullability
 	// and metadata; the columns themselves are shared, not copied.
-	out := array.NewRecordBatch(r.schema, b.Columns(), b.NumRows())
+	out := array.NewRecordBatch(r.schema, columns, b.NumRows())
 	defer out.Release()
 	r.yieldErr = r.yield(out)
 	return r.yieldErr
 }
 
-// fits says why a batch cannot be given with the dataset's fields, which
+// fits says why columns cannot be given with the dataset's fields, which
 // array.NewRecordBatch would panic about.
-func (r *spanRead) fits(b arrow.RecordBatch) error {
-	if int(b.NumCols()) != r.schema.NumFields() {
-		return fmt.Errorf("%w: %d columns where %d were asked for", format.ErrDamaged, b.NumCols(), r.schema.NumFields())
+func (r *spanRead) fits(columns []arrow.Array, rows int64) error {
+	if len(columns) != r.schema.NumFields() {
+		return fmt.Errorf("%w: %d columns where %d were asked for", format.ErrDamaged, len(columns), r.schema.NumFields())
 	}
-	for i, col := range b.Columns() {
+	for i, col := range columns {
 		want := r.schema.Field(i)
-		if !arrow.TypeEqual(col.DataType(), want.Type) || int64(col.Len()) != b.NumRows() {
+		if !arrow.TypeEqual(col.DataType(), want.Type) || int64(col.Len()) != rows {
 			return fmt.Errorf("%w: column %q is %s with %d rows, want %s with %d",
-				format.ErrDamaged, want.Name, col.DataType(), col.Len(), want.Type, b.NumRows())
+				format.ErrDamaged, want.Name, col.DataType(), col.Len(), want.Type, rows)
 		}
 	}
 	return nil

@@ -3,7 +3,6 @@ package dataset
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 )
@@ -61,56 +60,13 @@ func (s *shape) subset(names []string) (*arrow.Schema, error) {
 	return arrow.NewSchema(fields, nil), nil
 }
 
-// Difference is one column in which a file differs from the first file. Want
-// or Got is nil where the column is missing.
-type Difference struct {
-	File   string
-	Column string
-	Want   arrow.DataType // in the first file
-	Got    arrow.DataType // in File
-}
-
-func (d Difference) String() string {
-	switch {
-	case d.Got == nil:
-		return fmt.Sprintf("%q: column %q (%s) is missing", d.File, d.Column, d.Want)
-	case d.Want == nil:
-		return fmt.Sprintf("%q: column %q (%s) is not in the first file", d.File, d.Column, d.Got)
-	}
-	return fmt.Sprintf("%q: column %q is %s, in the first file %s", d.File, d.Column, d.Got, d.Want)
-}
-
-// SchemaError lists every difference of every file from the first. It wraps
-// ErrSchema.
-type SchemaError struct {
-	First       string // path of the first file
-	Differences []Difference
-}
-
-// Error spells out the first hundred differences and counts the rest.
-func (e *SchemaError) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%v: compared with %q:", ErrSchema, e.First)
-	for i, diff := range e.Differences {
-		if i == maxListed {
-			fmt.Fprintf(&b, "\n  and %d more differences", len(e.Differences)-i)
-			break
-		}
-		fmt.Fprintf(&b, "\n  %s", diff)
-	}
-	return b.String()
-}
-
-// Unwrap makes errors.Is(err, ErrSchema) true.
-func (e *SchemaError) Unwrap() error { return ErrSchema }
-
-// reconcile compares all files with the first and sets the dataset's shape.
+// reconcile compares all files with the first, notes where they differ, and sets the
+// dataset's shape.
 // Equal means the same types under the same names: the order of columns, the
 // nullability of top-level columns and all metadata may differ. Nested types
 // must agree in their children's nullability too.
-func (d *Dataset) reconcile() error {
+func (d *Dataset) reconcile(drift Drift) error {
 	first := d.files[0]
-	mismatch := &SchemaError{First: first.path}
 	fields := slices.Clone(first.shape.schema.Fields())
 	same := map[*shape]bool{first.shape: true}
 	interned := []*shape{first.shape}
@@ -119,21 +75,26 @@ func (d *Dataset) reconcile() error {
 		if same[src.shape] {
 			continue
 		}
-		diffs := compare(src.path, first.shape, src.shape)
-		mismatch.Differences = append(mismatch.Differences, diffs...)
-		if len(diffs) > 0 {
-			continue
-		}
-		same[src.shape] = true
+		diffs := slices.DeleteFunc(compare(src.path, first.shape, src.shape), func(diff Difference) bool { return d.partitions.has(diff.Column) })
+		d.differences = append(d.differences, diffs...)
+		same[src.shape] = len(diffs) == 0
 		for name, at := range first.shape.index {
-			for i, k := range at {
-				got := src.shape.schema.Field(src.shape.index[name][i])
-				fields[k].Nullable = fields[k].Nullable || got.Nullable
+			if d.partitions.has(name) {
+				continue // the paths' values count
+			}
+			for i, k := range src.shape.index[name] {
+				if i < len(at) {
+					fields[at[i]].Nullable = fields[at[i]].Nullable || src.shape.schema.Field(k).Nullable
+				}
 			}
 		}
 	}
-	if len(mismatch.Differences) > 0 {
-		return mismatch
+	if len(d.differences) > 0 && drift == DriftFails {
+		return d.schemaError(d.differences)
+	}
+	fields, err := d.partitionFields(fields)
+	if err != nil {
+		return err
 	}
 	meta := first.shape.schema.Metadata()
 	d.shape = newShape(arrow.NewSchema(fields, &meta))

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/apache/arrow-go/v18/arrow"
+
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -20,6 +22,10 @@ type source struct {
 	shape *shape
 	spans []format.Span
 	nulls []int64 // by column; -1 where the file does not say
+	// partition has one row for each partition column; files share equal ones.
+	partition []arrow.Array
+
+	statistics map[string][]format.Statistics // by column and span; of those asked for
 
 	mu struct {
 		sync.Mutex
@@ -113,7 +119,9 @@ func (p *pool) load(src *source) error {
 	if err != nil {
 		return err
 	}
-	err = src.describe(reader)
+	if err = src.describe(reader); err == nil {
+		src.keepStatistics(reader, p.opts.Statistics)
+	}
 	return errors.Join(err, p.release(src))
 }
 

@@ -44,6 +44,19 @@ type Span struct {
 	Bytes int64 // stored (encoded, compressed) bytes of all columns
 }
 
+// Statistics are what a file says about the values of one column in one span.
+type Statistics struct {
+	Nulls int64 // -1 where it does not say
+	// Min and Max bound the values that are neither null nor NaN: bool, int64, uint64,
+	// float64, or string for text and bytes, in the order of their bytes; nil where
+	// the file does not say, or not reliably. Dates, times and decimals are counts of
+	// the column's own unit.
+	Min, Max any
+}
+
+// Unknown are the statistics of a file that has none.
+func Unknown() Statistics { return Statistics{Nulls: -1} }
+
 // ReadOptions bound what a reader may take.
 type ReadOptions struct {
 	// ChunkRows is the most rows of one record batch given to a span's yield;
@@ -95,6 +108,8 @@ type Reader interface {
 	// NullCount is the number of nulls in a top-level column, from the file's
 	// own statistics; ok is false where the file does not say.
 	NullCount(column int) (nulls int64, ok bool)
+	// Statistics are the file's own of a top-level column in a span.
+	Statistics(span, column int) Statistics
 	// Changed returns an error that wraps ErrChanged when the file is no
 	// longer the one that was opened, by size, modification time or inode, or
 	// when a read of its mapping faulted.

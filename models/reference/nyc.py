@@ -1,6 +1,10 @@
-"""nyc_pipeline: one ONNX input per column, strings and integers among them, and a ZipMap."""
+"""nyc_pipeline: one ONNX input per column, strings and integers among them, and a ZipMap;
+nyc_bare: its logistic regression alone, and the features that it takes as a fitted file."""
 
 from __future__ import annotations
+
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,13 +21,19 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from shared import (
     DATA,
+    HERE,
     LATE_MINUTES,
     OPSET,
+    ROOT,
     Output,
     Reference,
     save_golden,
     save_model,
 )
+
+sys.path.insert(0, str(ROOT / "python"))
+
+import millrace_features  # noqa: E402
 
 STRINGS = ["carrier", "origin", "dest", "manufacturer"]
 INTEGERS = ["month", "hour", "distance"]
@@ -55,6 +65,12 @@ NYC = Reference(
     ),
 )
 
+BARE = replace(
+    NYC,
+    name="nyc_bare",
+    what="scikit-learn: the logistic regression of nyc_pipeline, which takes its features",
+)
+
 
 def train_nyc() -> None:
     table = pq.read_table(DATA / "nyc-flights.parquet")
@@ -71,6 +87,7 @@ def train_nyc() -> None:
     types += [(name, FloatTensorType([None, 1])) for name in WEATHER]
     model = to_onnx(pipeline, initial_types=types, target_opset={"": OPSET, "ai.onnx.ml": 3})
     save_model(model, NYC, {})
+    _save_bare(pipeline, _frame(table))
 
     sample = _frame(pq.read_table(NYC.sample_path))
     probability = pipeline.predict_proba(sample)
@@ -80,6 +97,16 @@ def train_nyc() -> None:
         "probability_1": probability[:, 1],
     }
     save_golden(NYC, golden)
+
+
+def _save_bare(pipeline: Pipeline, frame: pd.DataFrame) -> None:
+    """Writes what the pipeline's last step is as a model, and what comes before it as features."""
+    regression = pipeline[-1]
+    types = [("features", FloatTensorType([None, regression.n_features_in_]))]
+    opset = {"": OPSET, "ai.onnx.ml": 3}
+    model = to_onnx(regression, initial_types=types, target_opset=opset, options={"zipmap": False})
+    save_model(model, BARE, {})
+    millrace_features.save(pipeline, HERE / f"{BARE.name}.features.json", frame)
 
 
 def _pipeline() -> Pipeline:

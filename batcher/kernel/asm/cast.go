@@ -39,6 +39,7 @@ type cast struct {
 	// largest collects magnitudes.
 	beyond, largest VecVirtual
 	constants       []VecVirtual
+	param           func(offset int) Mem // of a column's function; see affine
 }
 
 // validity makes masks of values: of eight 4-byte values, and of four 8-byte

@@ -25,6 +25,7 @@ func main() {
 	casts()
 	wides()
 	rows()
+	affineValues()
 	expands()
 	Generate()
 }

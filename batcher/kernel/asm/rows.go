@@ -29,7 +29,7 @@ const (
 	columnFill    = 24
 	columnRounded = 32
 	columnSigns   = 40
-	columnBytes   = 104
+	columnBytes   = 168
 )
 
 // rower is a pair of types.
@@ -42,6 +42,7 @@ type rower struct {
 	// prepare and lanes are those of the cast for AVX2; see caster.
 	prepare func(k *cast)
 	lanes   func(k *cast, g int) []VecVirtual
+	affine  bool // see affines
 }
 
 // pairs are the indexes that interleave the lanes of two registers.
@@ -54,7 +55,7 @@ func rows() {
 			DATA(8*place, U64(4*i+place&1+place>>1&1*8+place>>2*2))
 		}
 	}
-	for _, r := range []rower{
+	for _, r := range append([]rower{
 		{name: "rows4", from: 4, to: 4, wide: wide4, lanes: lanesSame(1)},
 		{name: "rowsF64F32", from: 8, to: 4, judges: true, wide: wideDoubles, prepare: prepareDoubles, lanes: lanesDoubles},
 		{name: "rowsI64F32", from: 8, to: 4, wide: wideLongs, prepare: prepareLongs, lanes: lanesLongs},
@@ -65,12 +66,12 @@ func rows() {
 		{name: "rowsF32F64", from: 4, to: 8, wide: wideOne(VCVTPS2PD), lanes: lanesWiden(VCVTPS2PD)},
 		{name: "rowsI32F64", from: 4, to: 8, wide: wideOne(VCVTDQ2PD), lanes: lanesWiden(VCVTDQ2PD)},
 		{name: "rowsI32I64", from: 4, to: 8, wide: wideOne(VPMOVSXDQ), lanes: lanesWiden(VPMOVSXDQ)},
-	} {
+	}, append(bounds(), affines()...)...) {
 		for _, validity := range []bool{false, true} {
 			r.generate256(validity, false)
 			r.generate512(validity)
 		}
-		if r.from == 4 && r.to == 4 && r.prepare == nil {
+		if r.from == 4 && r.to == 4 && r.prepare == nil && !r.affine {
 			r.generate256(true, true)
 		}
 	}
@@ -80,6 +81,8 @@ func rows() {
 type wideColumn struct {
 	at            func(disp int) Mem // values from the step's first row on
 	fill, rounded Mem
+	param         func(offset int) Mem // of an affine kernel
+	last          bool                 // the last rows: what is not valid may not be there
 	// masked says that valid, the values not to be filled, is there.
 	masked bool
 	valid  OpmaskVirtual
@@ -115,6 +118,10 @@ func (r *rower) generate512(validity bool) {
 		VMOVDQU64(pairs[0], indexes[0])
 		VMOVDQU64(pairs[1], indexes[1])
 	}
+	state := AllocLocal(8)
+	if r.affine {
+		forgetOverflow(state)
+	}
 	step := 64 / r.to
 	cols, row, bitsAt, rowMaskBits := GP64(), GP64(), GP64(), GP64()
 	block := func(tail bool) []store {
@@ -133,6 +140,8 @@ func (r *rower) generate512(validity bool) {
 				at:      func(disp int) Mem { return Mem{Base: p, Index: row, Scale: uint8(r.from), Disp: disp} },
 				fill:    Mem{Base: cols, Disp: i*columnBytes + columnFill},
 				rounded: Mem{Base: cols, Disp: i*columnBytes + columnRounded},
+				param:   func(offset int) Mem { return Mem{Base: cols, Disp: i*columnBytes + offset} },
+				last:    tail,
 				masked:  validity || tail, valid: rowMask, beyond: beyond,
 			}
 			if validity {
@@ -149,7 +158,7 @@ func (r *rower) generate512(validity bool) {
 			v[i] = r.wide(c)
 		}
 		if r.to == 4 {
-			return turn16(v, indexes, write)
+			return turn16(v, indexes, write, r.affine && !tail)
 		}
 		return turn8(v, write)
 	}
@@ -175,6 +184,10 @@ func (r *rower) generate512(validity bool) {
 	MOVQ(first, d)
 	MOVQ(chunk, left)
 
+	if r.affine {
+		CMPQ(columns, U8(rowsColumns))
+		JL(LabelRef("tail")) // for all rows
+	}
 	Label("step")
 	CMPQ(left, U8(step))
 	JL(LabelRef("tail"))
@@ -201,6 +214,10 @@ func (r *rower) generate512(validity bool) {
 		DECQ(left)
 		JZ(LabelRef("next"))
 	}
+	if r.affine {
+		ADDQ(U8(step), row)
+		JMP(LabelRef("tail"))
+	}
 
 	Label("next")
 	ADDQ(U32(rowsColumns*columnBytes), cols)
@@ -217,8 +234,11 @@ func (r *rower) generate512(validity bool) {
 
 	result := GP64()
 	XORQ(result, result)
-	if r.judges {
+	switch {
+	case r.judges:
 		KMOVW(beyond, result.As32())
+	case r.affine:
+		hasOverflowed(state, result)
 	}
 	Store(result, ReturnIndex(0))
 	VZEROUPPER()
@@ -243,8 +263,10 @@ func prefetch(base, row Register, elem, bytes int) {
 	}
 }
 
-// turn16 makes sixteen rows of eight columns of 4-byte values.
-func turn16(v []VecVirtual, indexes [2]VecVirtual, write OpmaskVirtual) []store {
+// turn16 makes sixteen rows of eight columns of 4-byte values. Where they are whole
+// half a register goes to memory as it is; with a mask it would take no heed of what
+// may not be written.
+func turn16(v []VecVirtual, indexes [2]VecVirtual, write OpmaskVirtual, whole bool) []store {
 	left, right := turn4([4]VecVirtual(v[:4])), turn4([4]VecVirtual(v[4:]))
 	rows := make([]store, 16)
 	for j := range 4 {
@@ -255,6 +277,10 @@ func turn16(v []VecVirtual, indexes [2]VecVirtual, write OpmaskVirtual) []store 
 		for i, v := range []VecVirtual{low, high} {
 			rows[8*i+j] = func(to Mem) { VMOVUPS(v.AsY(), write, to) }
 			rows[8*i+4+j] = func(to Mem) {
+				if whole {
+					VEXTRACTF32X8(U8(1), v, to)
+					return
+				}
 				y := YMM()
 				VEXTRACTF32X8(U8(1), v, y)
 				VMOVUPS(y, write, to)

@@ -74,6 +74,10 @@ func (r *rower) generate256(validity, alike bool) {
 	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, stride3)
 	cols, row, bitsAt, table := GP64(), GP64(), GP64(), GP64()
 	k := &cast{}
+	state := AllocLocal(8)
+	if r.affine {
+		forgetOverflow(state)
+	}
 	if r.prepare != nil {
 		r.prepare(k)
 	}
@@ -105,7 +109,12 @@ func (r *rower) generate256(validity, alike bool) {
 			POPCNTL(n.As32(), n.As32())
 			ADDQ(n, Mem{Base: cols, Disp: i*columnBytes + columnRounded})
 		}
-		if !validity {
+		column := Mem{Base: cols, Disp: i * columnBytes}
+		k.param = column.Offset
+		switch {
+		case r.affine && !validity:
+			return r.filled(k, nil, column, nil)
+		case !validity:
 			return r.lanes(k, 0)
 		}
 		bits := GP64()
@@ -117,7 +126,7 @@ func (r *rower) generate256(validity, alike bool) {
 		}
 		VPBROADCASTD(Mem{Base: bits, Index: bitsAt, Scale: 1}, mask.all)
 		k.bits = mask
-		return r.filled(k, mask.all, Mem{Base: cols, Disp: i * columnBytes}, common)
+		return r.filled(k, mask.all, column, common)
 	}
 
 	Label("chunk")
@@ -206,7 +215,7 @@ func (r *rower) generate256(validity, alike bool) {
 	JLE(LabelRef("columns"))
 	MOVQ(U64(rowsColumns), tmp)
 	MOVQ(tmp, columnsLeft)
-	IMUL3Q(U8(columnBytes), over, tmp)
+	IMUL3Q(U32(columnBytes), over, tmp)
 	SUBQ(tmp, cols)
 	SHLQ(U8(r.to/4+1), over)
 	SUBQ(over, first)
@@ -224,6 +233,11 @@ func (r *rower) generate256(validity, alike bool) {
 	result := GP64()
 	XORQ(result, result)
 	k.isBeyond(result)
+	if r.affine {
+		overflow := GP64()
+		hasOverflowed(state, overflow)
+		ORQ(overflow, result)
+	}
 	Store(result, ReturnIndex(0))
 	VZEROUPPER()
 	RET()
@@ -260,10 +274,11 @@ func (f *filling) keep() {
 
 // filled puts a column's fill, or what all columns have in common, where values
 // are not valid. A blend looks at the signs of a mask, and shifted by the column's
-// signs, bits are there.
+// signs, bits are there. Without bits all are valid, and only a function's NaN is
+// filled.
 func (r *rower) filled(k *cast, bits VecVirtual, column Mem, fill *filling) (out []VecVirtual) {
 	values := []Op{k.at(0), k.at(32)}[:r.to/4]
-	if r.from != r.to || r.prepare != nil {
+	if r.from != r.to || r.prepare != nil || r.affine {
 		for h, v := range r.lanes(k, 0) {
 			values[h] = v
 		}
@@ -273,7 +288,15 @@ func (r *rower) filled(k *cast, bits VecVirtual, column Mem, fill *filling) (out
 	}
 	for h, v := range values {
 		signs := YMM()
-		VPSLLVD(fill.signs[h], bits, signs)
+		switch {
+		case bits == nil:
+			signs = k.stays(v, r.to)
+		case r.affine:
+			VPSLLVD(fill.signs[h], bits, signs)
+			VANDPS(k.stays(v, r.to), signs, signs)
+		default:
+			VPSLLVD(fill.signs[h], bits, signs)
+		}
 		if r.to == 4 {
 			VBLENDVPS(signs, v, fill.value, signs)
 		} else {

@@ -1,0 +1,282 @@
+package filter
+
+import (
+	"math"
+	"math/big"
+	"math/bits"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+)
+
+// numberTest compares a computed number with one of the expression.
+type numberTest struct {
+	of    numeric
+	op    comparison
+	with  *literal
+	ints  ints
+	float float64
+}
+
+func newNumberTest(op comparison, of numeric, with *literal) *numberTest {
+	p := &numberTest{of: of, op: op, with: with}
+	if of.class() == classInt {
+		op, bound := whole(op, with.number, integerLimits(arrow.PrimitiveTypes.Int64))
+		p.ints = ints{op, bound.Int64()}
+		return p
+	}
+	p.float, _ = with.number.Float64()
+	return p
+}
+
+func (p *numberTest) eval(t *tile) truth {
+	out := t.bits()
+	n := p.of.eval(t)
+	if p.of.class() == classInt {
+		meet(out, n.ints, p.ints.op, p.ints.with)
+	} else {
+		meet(out, n.floats, p.op, p.float)
+	}
+	return t.of(out, n.valid)
+}
+
+func (p *numberTest) outcomes(statistics) outcomes { return anyOutcome }
+
+func (p *numberTest) String() string {
+	return "(" + p.of.String() + " " + p.op.String() + " " + p.with.String() + ")"
+}
+
+// isMissing is == nil of a computed number, or !=.
+type isMissing struct {
+	of     numeric
+	negate bool
+}
+
+func (p *isMissing) eval(t *tile) truth {
+	out := truth{t.bits(), t.bits()}
+	valid := p.of.eval(t).valid
+	if valid == nil {
+		fill(out.no, t.rows)
+		clear(out.yes)
+	} else {
+		copy(out.no, valid)
+		invert(out.yes, valid, t.rows)
+	}
+	if p.negate {
+		return out.not()
+	}
+	return out
+}
+
+func (p *isMissing) outcomes(statistics) outcomes { return mayBeTrue | mayBeFalse }
+
+func (p *isMissing) String() string {
+	if p.negate {
+		return "(" + p.of.String() + " != nil)"
+	}
+	return "(" + p.of.String() + " == nil)"
+}
+
+// numberPair compares two numbers of a row, exactly: an integer with a float64 by its
+// value, and decimals by theirs unless the other is floating.
+type numberPair struct {
+	op   comparison
+	a, b numeric
+}
+
+func (p *numberPair) outcomes(statistics) outcomes { return anyOutcome }
+
+func (p *numberPair) String() string {
+	return "(" + p.a.String() + " " + p.op.String() + " " + p.b.String() + ")"
+}
+
+func (p *numberPair) eval(t *tile) truth {
+	out := t.bits()
+	clear(out)
+	x, y := p.a.class(), p.b.class()
+	if max(x, y) == classDecimal && x != classFloat && y != classFloat {
+		return p.exact(t, out)
+	}
+	a, b := p.a.eval(t), p.b.eval(t)
+	if y < x { // the floating one, and then the unsigned one, is the second
+		a, b, x, y = b, a, y, x
+	}
+	signs := pairSigns(x, y, a, b)
+	op := p.op
+	if p.b.class() < p.a.class() {
+		op = op.flipped()
+	}
+	for i := range t.rows {
+		out[i/64] |= bit(signs(i, op)) << (i % 64)
+	}
+	return t.of(out, a.valid.and(b.valid, t))
+}
+
+// pairSigns says whether the numbers of a row meet a comparison; of classes x <= y.
+func pairSigns(x, y class, a, b numbers) func(i int, op comparison) bool {
+	switch {
+	case x == classInt && y == classInt:
+		return func(i int, op comparison) bool { return op.of(sign(a.ints[i], b.ints[i])) }
+	case x == classUint && y == classUint:
+		return func(i int, op comparison) bool { return op.of(sign(uint64(a.ints[i]), uint64(b.ints[i]))) }
+	case x == classInt && y == classUint:
+		return func(i int, op comparison) bool {
+			if a.ints[i] < 0 {
+				return op.of(-1)
+			}
+			return op.of(sign(uint64(a.ints[i]), uint64(b.ints[i])))
+		}
+	case x == classInt:
+		return func(i int, op comparison) bool {
+			return ofFloat(op, b.floats[i], func(f float64) int { return signIntFloat(a.ints[i], f) })
+		}
+	case x == classUint:
+		return func(i int, op comparison) bool {
+			return ofFloat(op, b.floats[i], func(f float64) int { return signUintFloat(uint64(a.ints[i]), f) })
+		}
+	default:
+		return func(i int, op comparison) bool {
+			return ofFloat(op, b.floats[i], func(f float64) int {
+				if g := a.floats[i]; g == g {
+					return sign(g, f)
+				}
+				return unordered
+			})
+		}
+	}
+}
+
+// unordered is what a NaN compares as.
+const unordered = math.MaxInt
+
+func ofFloat(op comparison, f float64, compare func(f float64) int) bool {
+	if f != f {
+		return op == opNotEqual
+	}
+	s := compare(f)
+	if s == unordered {
+		return op == opNotEqual
+	}
+	return op.of(s)
+}
+
+// signIntFloat compares without rounding.
+func signIntFloat(i int64, f float64) int {
+	switch {
+	case f >= 1<<63:
+		return -1
+	case f < -(1 << 63):
+		return 1
+	}
+	whole := math.Trunc(f)
+	if s := sign(i, int64(whole)); s != 0 {
+		return s
+	}
+	return sign(whole, f)
+}
+
+// signUintFloat compares without rounding.
+func signUintFloat(u uint64, f float64) int {
+	switch {
+	case f >= 1<<64:
+		return -1
+	case f < 0:
+		return 1
+	}
+	whole := math.Trunc(f)
+	if s := sign(u, uint64(whole)); s != 0 {
+		return s
+	}
+	return sign(whole, f)
+}
+
+// exact compares decimals, with integers too, row by row.
+func (p *numberPair) exact(t *tile, out []uint64) truth {
+	a, validA := exactOf(p.a, t)
+	b, validB := exactOf(p.b, t)
+	valid := validA.and(validB, t)
+	for i := range t.rows {
+		if valid == nil || valid[i/64]>>(i%64)&1 != 0 {
+			out[i/64] |= bit(p.op.of(a(i).Cmp(b(i)))) << (i % 64)
+		}
+	}
+	return t.of(out, valid)
+}
+
+// exactOf gives the numbers of rows of a tile.
+func exactOf(n numeric, t *tile) (value func(i int) *big.Rat, valid nullness) {
+	if n.class() != classDecimal {
+		got := n.eval(t)
+		return func(i int) *big.Rat {
+			if n.class() == classUint {
+				return new(big.Rat).SetUint64(uint64(got.ints[i]))
+			}
+			return new(big.Rat).SetInt64(got.ints[i])
+		}, got.valid
+	}
+	col := n.(columnNumber).column
+	a := col.array(t)
+	scale, decimal := powerOfTen(col.typ.(arrow.DecimalType).GetScale()), decimalOf(a)
+	return func(i int) *big.Rat {
+		r := new(big.Rat).SetInt(decimal(t.from + i))
+		return r.Quo(r, scale)
+	}, t.validOf(a)
+}
+
+// timePair compares two columns of times, which may count in other units.
+type timePair struct {
+	op           comparison
+	a, b         *column
+	unitA, unitB uint64 // in nanoseconds
+}
+
+func newTimePair(op comparison, a, b *column) *timePair {
+	return &timePair{op: op, a: a, b: b, unitA: uint64(unitsOf(a.typ)), unitB: uint64(unitsOf(b.typ))}
+}
+
+func (p *timePair) eval(t *tile) truth {
+	out := t.bits()
+	clear(out)
+	a, b := timesOf(p.a, t), timesOf(p.b, t)
+	for i := range t.rows {
+		out[i/64] |= bit(p.op.of(signScaled(a.ints[i], p.unitA, b.ints[i], p.unitB))) << (i % 64)
+	}
+	return t.of(out, a.valid.and(b.valid, t))
+}
+
+func (p *timePair) outcomes(statistics) outcomes { return anyOutcome }
+
+func (p *timePair) String() string {
+	return "(" + p.a.String() + " " + p.op.String() + " " + p.b.String() + ")"
+}
+
+// timesOf are the counts of a column of times.
+func timesOf(c *column, t *tile) numbers {
+	a := c.array(t)
+	out := numbers{ints: t.int64s(), valid: t.validOf(a)}
+	if d, ok := a.(*array.Dictionary); ok {
+		all := make([]int64, d.Dictionary().Len())
+		widen(all, storage(d.Dictionary()), 0)
+		pick(out.ints, all, d, t.from)
+		return out
+	}
+	widen(out.ints, a, t.from)
+	return out
+}
+
+// signScaled compares a*unitA with b*unitB, which take up to 128 bits.
+func signScaled(a int64, unitA uint64, b int64, unitB uint64) int {
+	if (a < 0) != (b < 0) {
+		return sign(a, b)
+	}
+	highA, lowA := bits.Mul64(magnitude(a), unitA)
+	highB, lowB := bits.Mul64(magnitude(b), unitB)
+	s := sign(highA, highB)
+	if s == 0 {
+		s = sign(lowA, lowB)
+	}
+	if a < 0 {
+		return -s
+	}
+	return s
+}

@@ -1,0 +1,166 @@
+package filter
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/conf"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/parser/lexer"
+)
+
+// Bounds of an expression.
+const (
+	maxBytes = 64 << 10
+	maxNodes = 10_000
+)
+
+// Filter is an expression on the columns of a schema.
+type Filter struct {
+	text    string
+	columns []string
+	root    predicate
+}
+
+// Parse reads an expression that is true or false for each row of the schema. Its
+// error is an *Error.
+func Parse(text string, schema *arrow.Schema) (*Filter, error) {
+	tree, numbers, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	c := &compiler{text: text, schema: schema, numbers: numbers}
+	root, err := c.predicate(tree)
+	if err != nil {
+		return nil, err
+	}
+	return &Filter{text: text, columns: c.names, root: root}, nil
+}
+
+// String is the expression as it is understood, with all of its parentheses.
+func (f *Filter) String() string { return f.root.String() }
+
+// Columns are the columns that the expression reads, each once.
+func (f *Filter) Columns() []string { return slices.Clone(f.columns) }
+
+// Names lists the names in a text that may be columns, whether or not it is an
+// expression: what to know of the data before its schema is known.
+func Names(text string) []string {
+	tree, _, err := parse(text)
+	if err != nil {
+		return nil // Parse will say it
+	}
+	var found nameVisitor
+	ast.Walk(&tree, &found)
+	return found
+}
+
+// nameVisitor collects identifiers and texts: col("a b") has its name in one.
+type nameVisitor []string
+
+// Visit implements ast.Visitor.
+func (v *nameVisitor) Visit(node *ast.Node) {
+	name := ""
+	switch n := (*node).(type) {
+	case *ast.IdentifierNode:
+		name = n.Value
+	case *ast.StringNode:
+		name = n.Value
+	}
+	if name != "" && !slices.Contains(*v, name) {
+		*v = append(*v, name)
+	}
+}
+
+// parse gives the tree of a text, and the numbers in it as they are written, by
+// their place.
+func parse(text string) (tree ast.Node, numbers map[int]string, err error) {
+	wrong := func(at int, format string, args ...any) error {
+		return &Error{Text: text, At: at, Reason: fmt.Sprintf(format, args...)}
+	}
+	if strings.TrimSpace(text) == "" {
+		return nil, nil, wrong(0, "the expression is empty; such as distance > 0")
+	}
+	if len(text) > maxBytes {
+		return nil, nil, wrong(maxBytes, "an expression has %d bytes at most, this one %d", maxBytes, len(text))
+	}
+	defer func() {
+		if r := recover(); r != nil { // the parser's fault: the text is no expression in any case
+			tree, numbers, err = nil, nil, wrong(0, "it cannot be parsed (%v)", r)
+		}
+	}()
+	short, numbers := shortened(text)
+	config := conf.CreateNew()
+	config.MaxNodes, config.DisableIfOperator = maxNodes, true
+	parsed, err := parser.ParseWithConfig(short, config)
+	if err != nil {
+		if at, ok := errors.AsType[*file.Error](err); ok {
+			return nil, nil, wrong(at.From, "%s", reworded(at.Message))
+		}
+		return nil, nil, wrong(0, "%v", err)
+	}
+	return parsed.Node, numbers, nil
+}
+
+// reworded is a message of the parser without its names for kinds of tokens.
+func reworded(message string) string {
+	if strings.Contains(message, "maximum allowed nodes") {
+		return fmt.Sprintf("an expression has %d names, values and operators at most", maxNodes)
+	}
+	if message == "unexpected token EOF" {
+		return "the expression ends here, and something is missing"
+	}
+	if rest, ok := strings.CutPrefix(message, "unexpected token "); ok {
+		hint := ""
+		switch rest {
+		case `Operator("=")`:
+			hint = "; equality is =="
+		case `Operator("&")`, `Operator("|")`:
+			hint = "; logic is && and ||"
+		}
+		return "unexpected " + strings.ToLower(rest[:1]) + rest[1:] + hint
+	}
+	return message
+}
+
+// longestInt is how many digits of a number the parser reads without loss.
+const longestInt = 18
+
+// shortened replaces integers that the parser has no room for by shorter ones in the
+// same places. numbers has all numbers as they were written, by their place.
+func shortened(text string) (short string, numbers map[int]string) {
+	numbers = map[int]string{}
+	tokens, err := lexer.Lex(file.NewSource(text))
+	if err != nil {
+		return text, numbers // the parser will say it
+	}
+	var runes []rune
+	for _, t := range tokens {
+		if t.Kind != lexer.Number {
+			continue
+		}
+		digits := strings.ReplaceAll(t.Value, "_", "")
+		numbers[t.From] = digits
+		if len(digits) <= longestInt || strings.Trim(digits, "0123456789") != "" {
+			continue
+		}
+		if runes == nil {
+			runes = []rune(text)
+		}
+		for i := t.From; i < t.To && i < len(runes); i++ {
+			runes[i] = '1'
+			if i >= t.From+longestInt {
+				runes[i] = ' '
+			}
+		}
+	}
+	if runes == nil {
+		return text, numbers
+	}
+	return string(runes), numbers
+}

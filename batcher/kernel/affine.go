@@ -1,0 +1,191 @@
+package kernel
+
+import (
+	"math"
+	"unsafe"
+)
+
+// Affine is what fill, clip and scale come to: a linear function of a column's
+// numbers, with bounds. A number x, held as a float64, becomes
+//
+//	y = (x-Sub)*Mul + Add
+//
+// rounded to a float64 after each operation, and then to the element. What is less
+// than Lo, rounded like y, becomes Lo, and what is more than Hi becomes Hi. NaN
+// stays NaN, or becomes Fill, as nulls do.
+//
+// Rounding keeps order, so bounds of y are bounds of x: a clip before the function
+// is one after it. Only a zero may have the other sign where y underflows.
+//
+// Mul is finite and not 0, Sub and Add are finite, and Lo is not above Hi. Kernels
+// are for functions whose Sub or Add is 0, which is then left out.
+type Affine struct {
+	Sub, Mul, Add float64
+	Lo, Hi        float64 // infinite: no bound
+	Fill          float64 // takes no part in function and bounds
+	FillNaN       bool
+}
+
+// Identity is the function that changes nothing.
+var Identity = Affine{Mul: 1, Lo: math.Inf(-1), Hi: math.Inf(1)}
+
+// At is the function of one number, without the bounds.
+func (a *Affine) At(x float64) float64 {
+	// Conversions keep a compiler from fusing operations.
+	y := float64(float64(x-a.Sub) * a.Mul)
+	if a.Add != 0 {
+		y += a.Add
+	}
+	return y
+}
+
+// Clip is the function after which x has been bounded: less than lo becomes lo, more
+// than hi becomes hi.
+func (a Affine) Clip(lo, hi float64) Affine {
+	least, most := a.At(lo), a.At(hi)
+	if a.Mul < 0 {
+		least, most = most, least
+	}
+	// A clip that is outside of these bounds still ends at them.
+	a.Lo, a.Hi = min(max(a.Lo, least), a.Hi), max(min(a.Hi, most), a.Lo)
+	return a
+}
+
+// FillAffine writes len(dst) values of a function of src, and its fill where the
+// validity bit is 0. bit is the bitmap's bit of src[0]. OutOfRange is the first
+// value that is finite and became infinite; nothing else is reported, as to round
+// is what such a function is for.
+func FillAffine[S, D Number](dst []D, src []S, validity []byte, bit int, line *Line[D]) CheckResult {
+	return fillAffine(best, dst, src[:len(dst)], validity, bit, line)
+}
+
+func fillAffine[S, D Number](l *level, dst []D, src []S, validity []byte, bit int, line *Line[D]) CheckResult {
+	k, done := l.affineValues[kindOf[S]()][kindOf[D]()], 0
+	column := rowColumn{fill: bitsOf(D(line.Fill)), line: line.row}
+	for k != nil && line.kernels && len(dst)-done >= block {
+		n := min(len(dst)-done, rowBits) &^ (block - 1)
+		from, at := pointer(allValid), 0
+		if validity != nil {
+			from, at = bitsFrom(validity, bit+done, n)
+		}
+		if k(pointer(dst[done:]), pointer(src[done:]), (*byte)(unsafe.Pointer(&column)), n, from, at) != 0 {
+			break // the plain loop finds which
+		}
+		done += n
+	}
+	res := CheckResult{OutOfRange: -1, FirstInexact: -1}
+	return Merge(res, fillAffinePlain(dst[done:], src[done:], validity, bit+done, &line.Affine), done)
+}
+
+func fillAffinePlain[S, D Number](dst []D, src []S, validity []byte, bit int, a *Affine) CheckResult {
+	res := CheckResult{OutOfRange: -1, FirstInexact: -1}
+	lo, hi, fill := D(a.Lo), D(a.Hi), D(a.Fill)
+	for i, v := range src {
+		x := float64(v)
+		y := D(a.At(x))
+		if y < lo {
+			y = lo
+		}
+		if y > hi {
+			y = hi
+		}
+		switch {
+		case !isValid(validity, bit+i) || y != y && a.FillNaN: //nolint:gocritic // y is NaN
+			y = fill
+		case math.IsInf(float64(y), 0) && !math.IsInf(x, 0) && res.OutOfRange < 0:
+			res.OutOfRange = i
+		}
+		dst[i] = y
+	}
+	return res
+}
+
+// rowLine is what kernels know about a column's function; see asm.
+type rowLine struct {
+	mul0, add0, mul1, add1 float64
+	least, most            uint64 // bits of elements
+	keepNaN, fix           uint64
+}
+
+// Tables of VFIXUPIMM: four bits for each class of numbers, the two of NaN first. 0
+// leaves the fill, 1 takes the value.
+const (
+	fixNothing = 0x11111111
+	fixNaN     = 0x11111100
+)
+
+// Line is an Affine on its way to D, prepared once.
+type Line[D Number] struct {
+	Affine
+	row     rowLine
+	kernels bool // know such a function
+	bounds  bool // are all that it has
+}
+
+// NewLine prepares a function.
+func NewLine[D Number](a Affine) *Line[D] {
+	return &Line[D]{
+		Affine: a, row: rowLineOf[D](&a),
+		kernels: a.Sub == 0 || a.Add == 0, bounds: a.Sub == 0 && a.Mul == 1 && a.Add == 0,
+	}
+}
+
+func rowLineOf[D Number](a *Affine) rowLine {
+	nothing := math.Copysign(0, -1) // x + -0 is x, whatever the sign of a zero
+	row := rowLine{
+		mul0: 1, add0: -a.Sub, mul1: a.Mul, add1: nothing,
+		least: bitsOf(D(a.Lo)), most: bitsOf(D(a.Hi)), keepNaN: math.MaxUint64, fix: fixNothing,
+	}
+	if a.Add != 0 {
+		row.mul0, row.add0, row.mul1, row.add1 = a.Mul, nothing, 1, a.Add
+	}
+	if a.FillNaN {
+		row.keepNaN, row.fix = 0, fixNaN
+	}
+	return row
+}
+
+// Through has the column's values pass a function, which it borrows; its fill counts.
+func (c Column[D]) Through(l *Line[D]) Column[D] {
+	c.line, c.fill = l, bitsOf(D(l.Fill))
+	return c
+}
+
+// setLines prepares the group's functions, and says whether there are any. A column
+// without one passes the identity.
+func (g *Group[D]) setLines() (some bool) {
+	for i := range g.Columns {
+		some = some || g.Columns[i].line != nil
+	}
+	if !some {
+		return false
+	}
+	for i := range g.Columns {
+		if l := g.Columns[i].line; l != nil {
+			g.args[i].line = l.row
+		} else {
+			g.args[i].line = rowLineOf[D](&Identity)
+		}
+	}
+	return true
+}
+
+// linesKernel is the kernel for columns of which some pass functions; the zero one
+// where there is none. No value of a type that D widens notices the identity; what
+// other casts round has to be counted.
+func (g *Group[D]) linesKernel(l *level) *rowsKernel {
+	from, to, bounds := g.Columns[0].kind, kindOf[D](), true
+	for i := range g.Columns {
+		c := &g.Columns[i]
+		switch {
+		case c.line == nil && !c.widens, c.line != nil && !c.line.kernels:
+			return &rowsKernel{}
+		case c.line != nil:
+			bounds = bounds && c.line.bounds
+		}
+	}
+	if bounds && from == to {
+		return &l.bounds[from]
+	}
+	return &l.affines[from][to]
+}

@@ -1,0 +1,206 @@
+package jobfile
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/engine"
+)
+
+// Job is what a job file can say; each field's tags say how (see decoder). What is
+// missing is left to flags, variables and defaults.
+type Job struct {
+	Parameters map[string]Parameter `json:"parameters,omitempty" doc:"values that --set NAME=VALUE gives when a run is started; ${name} stands for one. Without this key every ${name} is a text that must be given"`
+
+	Model       string       `json:"model,omitempty" expand:"path" doc:"the model: path of an .onnx file"`
+	ModelSHA256 string       `json:"model_sha256,omitempty" pattern:"^[0-9a-fA-F]{64}$" form:"64 hexadecimal digits" expand:"text" doc:"any model file with another SHA-256 is refused"`
+	Models      []ModelEntry `json:"models,omitempty" doc:"in place of model, several models that score the same rows in one pass; the others are compared with the first"`
+	Input       OneOrMore    `json:"input,omitempty" expand:"path" doc:"a file, directory or glob of Parquet or Arrow files, or a list of them, read in that order"`
+	Partitions  Partitions   `json:"partitions,omitempty" doc:"columns made of the KEY=VALUE folders in the input's paths: auto, the default; none; or these alone, with their types"`
+	Where       string       `json:"where,omitempty" expand:"expression" doc:"an expression on the input's columns, such as dep_delay != nil && distance > 0; rows for which it is not true are left out and counted as filtered (docs/filters.md)"`
+	Output      string       `json:"output,omitempty" expand:"path" doc:"where predictions go: a directory, or one file that ends in .parquet, .arrow or .csv"`
+	IfExists    string       `json:"if_exists,omitempty" values:"error,replace,append" doc:"what to do when the output exists: error, the default; replace it; or append files to it"`
+
+	IDs  OneOrMore `json:"ids,omitempty" doc:"columns that identify a row; they come first in the output, and in rejects"`
+	Keep OneOrMore `json:"keep,omitempty" doc:"columns to pass through to the output"`
+
+	Features        []FeatureEntry       `json:"features,omitempty" doc:"what the model's one [N,F] input, or bind, is made of, in order: names of columns, features, and fitted files"`
+	Bind            map[string]OneOrMore `json:"bind,omitempty" doc:"by model input, the columns or features that it is made of; default: the one of the input's name"`
+	Nulls           Nulls                `json:"nulls,omitempty" doc:"what a null becomes: error, the default; nan; reject; or a constant. For all columns, or by column, with \"*\" for all others"`
+	Finite          OneOrMore            `json:"finite,omitempty" doc:"columns in which a NaN or an infinity makes a bad row, or all"`
+	AllowLossyCasts bool                 `json:"allow_lossy_casts,omitempty" doc:"let casts round, such as float64 to float32, and count rounded values"`
+
+	ModelOutputs   OneOrMore `json:"model_outputs,omitempty" doc:"the model's outputs to write; default: all"`
+	OutputPrefix   string    `json:"output_prefix,omitempty" expand:"text" doc:"what is put before the name of each prediction column"`
+	OutputLayout   string    `json:"output_layout,omitempty" values:"auto,list,columns" doc:"several values a row as list, one column of lists; columns, one each; or auto, the default: columns for class scores"`
+	OutputFormat   string    `json:"output_format,omitempty" values:"parquet,arrow,csv" doc:"parquet, arrow or csv; default: by the output's ending, else parquet"`
+	Compression    string    `json:"compression,omitempty" values:"zstd,snappy,gzip,lz4,none" doc:"zstd, the default for Parquet; snappy; gzip; lz4; or none"`
+	PartitionBy    OneOrMore `json:"partition_by,omitempty" doc:"columns of ids or keep whose values name the output's folders, such as date=2026-11-22/, in place of standing in the files"`
+	TargetFileSize Setting   `json:"target_file_size,omitempty" min:"1" pattern:"^[0-9]+(\\.[0-9]+)? ?([kKMGTP]i?)?B?$" form:"a size such as 256MiB" doc:"about how large an output file becomes at most, in bytes or with a unit; default: one file for each part, and for each folder of it"`
+	PartRows       int64     `json:"part_rows,omitempty" min:"1" doc:"least rows of an output part file; default 1048576"`
+
+	OnBadRow        string `json:"on_bad_row,omitempty" values:"fail,null,reject" doc:"what becomes of a row that cannot be scored: fail, the default, and the run does; null, and its predictions are; or reject, and it is left out"`
+	RefuseNaNOutput bool   `json:"refuse_nan_output,omitempty" doc:"a NaN in the model's output makes a bad row"`
+	Limits          Limits `json:"limits,omitempty" doc:"what a run must not exceed"`
+	Digest          string `json:"digest,omitempty" values:"auto,sha256,xxh3,size-mtime" doc:"what the manifest proves inputs by: sha256; xxh3; size-mtime; or auto, the default: the strongest that takes at most 3% of the run"`
+
+	Provider       string  `json:"provider,omitempty" pattern:"^(cpu|auto|(cuda|tensorrt)(:[0-9]+(,[0-9]+)*)?)$" form:"cpu, auto, cuda or tensorrt, the last two with :DEVICE,... if need be" doc:"execution provider: cpu, the default; cuda or tensorrt, with :DEVICE,... if need be; or auto"`
+	Kernels        string  `json:"kernels,omitempty" values:"auto,onnxruntime" doc:"whose kernels compute: auto, the default, or onnxruntime"`
+	Streams        int     `json:"streams,omitempty" min:"1" doc:"Runs in flight on each device; default 4"`
+	AllowCPUNodes  bool    `json:"allow_cpu_nodes,omitempty" doc:"let nodes that the device has no kernel for run on the CPU"`
+	TF32           bool    `json:"tf32,omitempty" doc:"let matrix products on devices round to TF32"`
+	EngineCache    string  `json:"engine_cache,omitempty" expand:"folder" doc:"folder in which the provider tensorrt keeps what it has compiled, or none"`
+	BatchSize      Setting `json:"batch_size,omitempty" min:"1" pattern:"^(auto|[1-9][0-9]*)$" form:"a number of rows, or auto" doc:"rows of one Run, or auto, the default"`
+	Workers        int     `json:"workers,omitempty" min:"1" doc:"how many goroutines read, assemble and score; default: the cores that the cgroup grants"`
+	Readers        int     `json:"readers,omitempty" min:"1" doc:"spans decoded at a time; default: like workers"`
+	IntraOpThreads int     `json:"intra_op_threads,omitempty" min:"1" doc:"threads within one Run; default 1"`
+	Grace          string  `json:"grace,omitempty" pattern:"^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$" form:"a time, such as 20s" doc:"most time to finish parts that are begun when the run is asked to stop; default 20s"`
+	ProfileDir     string  `json:"profile_dir,omitempty" expand:"folder" doc:"folder of tuned profiles, or none"`
+
+	// Specs are the features of Features, those of fitted files too; nil where it
+	// only names columns, which Names are then.
+	Specs []feature.Feature `json:"-"`
+	Names []string          `json:"-"`
+	// Record is for the manifest.
+	Record engine.JobFile `json:"-"`
+
+	given map[string]place
+	file  *source
+}
+
+// Limits are what a run must not exceed.
+type Limits struct {
+	MaxBadRows   Setting `json:"max_bad_rows,omitempty" flag:"max-bad-rows" min:"0" pattern:"^([0-9]+|[0-9]+(\\.[0-9]+)?%)$" form:"a number of rows, or a share such as 0.1%" doc:"most rows that may be rejected or null, or a share of the input's rows, such as 0.1%; above it nothing is published"`
+	Memory       Setting `json:"memory,omitempty" flag:"memory-limit" min:"1" pattern:"^(auto|none|[0-9]+(\\.[0-9]+)? ?([kKMGTP]i?)?B?)$" form:"a size such as 2GiB, none or auto" doc:"most memory that the run may take, in bytes or with a unit, such as 2GiB; none; or auto, the default: the cgroup's limit less 10%"`
+	DeviceMemory Setting `json:"device_memory,omitempty" flag:"device-memory" min:"1" pattern:"^[0-9]+(\\.[0-9]+)? ?([kKMGTP]i?)?B?$" form:"a size such as 2GiB" doc:"most memory that the run may take of each device"`
+}
+
+// Given is what a job file is read with.
+type Given struct {
+	// Parameters are those of --set, as texts.
+	Parameters map[string]string
+	// LookupEnv gives variables of the environment.
+	LookupEnv func(string) (string, bool)
+	// ReadFile reads a fitted file of at most so many bytes.
+	ReadFile func(path string, most int64) ([]byte, error)
+}
+
+// Read reads the job file at path. Its error wraps ErrJob and has all problems.
+func Read(path string, parameters map[string]string) (*Job, error) {
+	text, err := readFile(path, maxSourceBytes)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrJob, err)
+	}
+	return Decode(path, text, Given{Parameters: parameters, LookupEnv: os.LookupEnv, ReadFile: readFile})
+}
+
+// readFile reads a whole file of at most so many bytes. A pipe may be one: the shell's
+// <(...) makes some.
+func readFile(path string, most int64) (_ []byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(text)) > most {
+		return nil, fmt.Errorf("%s has more than %d KiB", path, most>>10)
+	}
+	return text, nil
+}
+
+// Decode reads the text of a job file that lies at path; relative paths in it are from
+// its folder.
+func Decode(path string, text []byte, given Given) (*Job, error) {
+	s := newSource(path, text)
+	root := parseYAML(s, text)
+	if root == nil {
+		return nil, problemsOf(path, s)
+	}
+	if root.kind == nullNode {
+		root.kind = mapNode // all comments
+	}
+	d := &decoder{source: s, given: map[string]place{}, vars: &variables{dir: filepath.Dir(path), lookup: given.LookupEnv, used: map[string]bool{}}}
+	d.parameters(root, given.Parameters)
+	job := &Job{given: d.given, file: s}
+	d.value(root, reflect.ValueOf(job).Elem(), tags{name: "a job file"})
+	fitted := job.include(d, given)
+	d.unusedParameters(given.Parameters)
+	if err := problemsOf(path, append([]*source{s}, fitted...)...); err != nil {
+		return nil, err
+	}
+	digest := sha256.Sum256(text)
+	job.Record.Path, job.Record.SHA256 = path, hex.EncodeToString(digest[:])
+	job.Record.Parameters = d.vars.texts()
+	return job, nil
+}
+
+// Given says whether the file has a key, by its path, such as limits.memory.
+func (j *Job) Given(path string) bool {
+	_, ok := j.given[path]
+	return ok
+}
+
+// Problem is an error about a key's value.
+func (j *Job) Problem(path string, err error) error {
+	s := &source{file: j.file.file, lines: j.file.lines}
+	s.bad(j.given[path], "%s: %v", path, err)
+	return problemsOf(s.file, s)
+}
+
+// FlagSetting is one scalar of a job as its flag takes it.
+type FlagSetting struct{ Path, Flag, Text string }
+
+// FlagSettings are the job's scalars that flags can say, in order. Lists are not among
+// them: a name in a list may have a comma.
+func (j *Job) FlagSettings() []FlagSetting {
+	var all []FlagSetting
+	v := reflect.ValueOf(*j)
+	for _, f := range fieldsOf(v.Type()) {
+		all = j.flagSettings(all, v.FieldByIndex(f.index), f, f.key)
+	}
+	return all
+}
+
+func (j *Job) flagSettings(all []FlagSetting, v reflect.Value, f tags, path string) []FlagSetting {
+	text := ""
+	switch v.Kind() {
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[Nulls]() {
+			return all
+		}
+		for _, inner := range fieldsOf(v.Type()) {
+			all = j.flagSettings(all, v.FieldByIndex(inner.index), inner, path+"."+inner.key)
+		}
+		return all
+	case reflect.String:
+		text = v.String()
+	case reflect.Bool, reflect.Int, reflect.Int64:
+		text = fmt.Sprint(v.Interface())
+	default:
+		return all
+	}
+	if !j.Given(path) {
+		return all
+	}
+	return append(all, FlagSetting{Path: path, Flag: f.flagName(), Text: text})
+}
+
+// flagName is the flag that says the same as a key.
+func (f *tags) flagName() string {
+	if f.flag != "" {
+		return f.flag
+	}
+	return strings.ReplaceAll(f.key, "_", "-")
+}

@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/io/format"
+)
+
+// partOutput is where a part's rows go. It ends by commit, which aborts on an error, or
+// by abort.
+type partOutput interface {
+	// write appends a record's rows, which it borrows.
+	write(record arrow.RecordBatch) error
+	// commit makes the part durable, which has so many rows.
+	commit(rows int64) ([]ledger.Output, error)
+	abort() error
+}
+
+// newPartOutput begins the output of a part.
+func (c *collector) newPartOutput(part int, schema *arrow.Schema) (partOutput, error) {
+	if !c.plan.severalFiles() {
+		return c.newOneFile(part, schema)
+	}
+	files, err := c.staging.PartFiles(part)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.plan.Options.PartitionBy) > 0 {
+		return c.newSpread(part, files, schema), nil
+	}
+	return &sizedPart{files: files, sized: c.sizedFiles(files, "", schema)}, nil
+}
+
+// sizedFiles are the files of a part in one folder.
+func (c *collector) sizedFiles(files *ledger.PartFiles, folder string, schema *arrow.Schema) *sizedFiles {
+	opts, target := c.writeOptions(), c.plan.Options.TargetFileBytes
+	var rowBytes int64
+	for _, f := range schema.Fields() {
+		rowBytes += typeBytes(f.Type)
+	}
+	opts.RowGroupRows = stepRows(target, rowBytes)
+	return &sizedFiles{
+		files: files, folder: folder, target: target, perStep: opts.RowGroupRows,
+		open: func(file *ledger.PartFile) (format.Writer, error) {
+			return writers[c.plan.Options.Format](file, schema, opts)
+		},
+	}
+}
+
+// oneFile is a part that is one file, or a piece of one.
+type oneFile struct {
+	part   int
+	file   *ledger.PartFile // nil where nothing is kept, in a trial
+	writer format.Writer
+}
+
+func (c *collector) newOneFile(part int, schema *arrow.Schema) (*oneFile, error) {
+	file, err := c.staging.Part(part)
+	if err != nil {
+		return nil, err
+	}
+	writer, err := c.newPartWriter(file, schema)
+	if err != nil {
+		return nil, errors.Join(err, file.Abort())
+	}
+	return &oneFile{part: part, file: file, writer: writer}, nil
+}
+
+// newNoFile encodes as oneFile does, into nothing.
+func (c *collector) newNoFile(schema *arrow.Schema) (*oneFile, error) {
+	writer, err := writers[c.plan.Options.Format](io.Discard, schema, c.writeOptions())
+	if err != nil {
+		return nil, err
+	}
+	return &oneFile{writer: writer}, nil
+}
+
+func (f *oneFile) write(record arrow.RecordBatch) error { return f.writer.Write(record) }
+
+func (f *oneFile) commit(rows int64) ([]ledger.Output, error) {
+	if err := f.writer.Close(); err != nil {
+		return nil, errors.Join(fmt.Errorf("write part %d: %w", f.part, err), f.file.Abort())
+	}
+	out, err := f.file.Commit(rows)
+	return []ledger.Output{out}, err
+}
+
+// abort drops the file. The writer holds memory that Close gives back; what it writes
+// goes to a file that is dropped.
+func (f *oneFile) abort() error {
+	err := f.writer.Close()
+	if f.file == nil {
+		return err
+	}
+	return errors.Join(err, f.file.Abort())
+}

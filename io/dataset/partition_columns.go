@@ -1,0 +1,152 @@
+package dataset
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+)
+
+// Partitions are the columns that were made of directories, with their types.
+func (d *Dataset) Partitions() Partitions { return d.partitions }
+
+// Shadowed are the partition columns that files have too: the paths' values count, and
+// the files' are not read.
+func (d *Dataset) Shadowed() []string { return d.shadowed }
+
+// SkippedFiles are the paths that Options.Keep did not want, in order.
+func (d *Dataset) SkippedFiles() []string { return d.skipped }
+
+// PartitionValue is the value that all rows of a file have in a partition column, as an
+// array of one row; ok is false for other columns.
+func (d *Dataset) PartitionValue(file int, column string) (value arrow.Array, ok bool) {
+	at := slices.IndexFunc(d.partitions.Columns, func(c PartitionColumn) bool { return c.Name == column })
+	if at < 0 {
+		return nil, false
+	}
+	return ownArray(d.files[file].partition[at]), true
+}
+
+// ownArray is another array of the same memory: arrays remember what they are first
+// asked, and files share values.
+func ownArray(value arrow.Array) arrow.Array { return array.MakeFromData(value.Data()) }
+
+// skip drops the files that keep does not want.
+func (d *Dataset) skip(keep func(path string, values map[string]arrow.Array) bool) {
+	if keep == nil || len(d.partitions.Columns) == 0 {
+		return
+	}
+	wanted := make(map[*source]bool, len(d.unique))
+	some := false
+	for _, src := range d.unique {
+		values := make(map[string]arrow.Array, len(src.partition))
+		for i, c := range d.partitions.Columns {
+			values[c.Name] = ownArray(src.partition[i])
+		}
+		wanted[src] = keep(src.path, values)
+		some = some || wanted[src]
+	}
+	if !some {
+		wanted[d.unique[0]] = true
+	}
+	for _, src := range d.files {
+		if !wanted[src] {
+			d.skipped = append(d.skipped, src.path)
+		}
+	}
+	unwanted := func(src *source) bool { return !wanted[src] }
+	d.files, d.unique = slices.DeleteFunc(d.files, unwanted), slices.DeleteFunc(d.unique, unwanted)
+}
+
+// partitionFields puts the partition columns behind the files' own, in place of any of
+// their names. Where the types are found and not given, the two must be of one kind.
+func (d *Dataset) partitionFields(fields []arrow.Field) ([]arrow.Field, error) {
+	var errs []error
+	for i, c := range d.partitions.Columns {
+		for _, src := range d.unique {
+			at := src.shape.index[c.Name]
+			if len(at) == 0 {
+				continue
+			}
+			if !slices.Contains(d.shadowed, c.Name) {
+				d.shadowed = append(d.shadowed, c.Name)
+			}
+			if own := src.shape.schema.Field(at[0]).Type; d.inferred && kindOf(own) != kindOf(c.Type) {
+				errs = append(errs, fmt.Errorf("input %q: %w: column %q is %s in the file, and %s by its folder; --partitions %s=%s takes the folder's, --partitions none the file's",
+					src.path, ErrPartitions, c.Name, own, c.TypeName(), escapeKey(c.Name), c.TypeName()))
+			}
+		}
+		nullable := slices.ContainsFunc(d.unique, func(src *source) bool { return src.partition[i].NullN() > 0 })
+		fields = slices.DeleteFunc(fields, func(f arrow.Field) bool { return f.Name == c.Name })
+		fields = append(fields, arrow.Field{Name: c.Name, Type: c.Type, Nullable: nullable})
+	}
+	return fields, joinListed(errs)
+}
+
+// kindOf tells types apart whose values mean other things.
+func kindOf(t arrow.DataType) string {
+	if d, ok := t.(*arrow.DictionaryType); ok {
+		t = d.ValueType
+	}
+	switch id := t.ID(); {
+	case arrow.IsInteger(id):
+		return "integer"
+	case id == arrow.STRING, id == arrow.LARGE_STRING, id == arrow.STRING_VIEW:
+		return "text"
+	}
+	return t.String()
+}
+
+// filler puts partition columns among those that are read of a file.
+type filler struct {
+	values []arrow.Array // by column asked for: the one value; nil where the file has it
+	made   []arrow.Array // of the longest batch so far
+	given  []arrow.Array // of the batch at hand
+}
+
+// splitColumns lists the columns that are read of the file, and what fills the others:
+// nil where there are none.
+func (d *Dataset) splitColumns(src *source, columns []string, schema *arrow.Schema) (stored []string, fill *filler) {
+	for i, name := range columns {
+		at := slices.IndexFunc(d.partitions.Columns, func(c PartitionColumn) bool { return c.Name == name })
+		if at < 0 {
+			stored = append(stored, name)
+			continue
+		}
+		if fill == nil {
+			fill = &filler{values: make([]arrow.Array, schema.NumFields()), made: make([]arrow.Array, schema.NumFields())}
+		}
+		fill.values[i] = src.partition[at]
+	}
+	return stored, fill
+}
+
+// columns are all columns of a batch, until rest. The columns of the file are the
+// batch's own.
+func (f *filler) columns(b arrow.RecordBatch) []arrow.Array {
+	all, stored := make([]arrow.Array, 0, len(f.values)), b.Columns()
+	rows := int(b.NumRows())
+	for i, value := range f.values {
+		switch {
+		case value == nil && len(stored) == 0:
+			return nil // fewer than were asked for
+		case value == nil:
+			all, stored = append(all, stored[0]), stored[1:]
+			continue
+		case f.made[i] == nil || f.made[i].Len() < rows:
+			f.made[i] = repeat(value, rows)
+		}
+		part := array.NewSlice(f.made[i], 0, int64(rows))
+		all, f.given = append(all, part), append(f.given, part)
+	}
+	return append(all, stored...) // more than were asked for
+}
+
+// rest gives up what the last batch was given.
+func (f *filler) rest() {
+	for _, a := range f.given {
+		a.Release()
+	}
+	f.given = f.given[:0]
+}
