@@ -12,8 +12,8 @@ import (
 // ErrJob says that a job file cannot be read, or asks for what no job can do.
 var ErrJob = errors.New("job file")
 
-// Problem is one thing that is wrong in a file.
-type Problem struct {
+// problemError is one thing that is wrong in a file.
+type problemError struct {
 	File         string
 	Line, Column int    // from 1; 0: of the whole file
 	Text         string // what is wrong, and what to do
@@ -23,7 +23,7 @@ type Problem struct {
 }
 
 // Error gives the place first, as compilers do.
-func (p *Problem) Error() string {
+func (p *problemError) Error() string {
 	at := p.File
 	if p.Line > 0 {
 		at = fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
@@ -46,7 +46,7 @@ const (
 type source struct {
 	file     string
 	lines    []string
-	problems []*Problem
+	problems []*problemError
 }
 
 func newSource(file string, text []byte) *source {
@@ -56,7 +56,7 @@ func newSource(file string, text []byte) *source {
 // bad notes a problem at a place. Its line is only taken where it is shown: a line can
 // be all of the file, and have a problem at every second character.
 func (s *source) bad(at place, format string, args ...any) {
-	s.problems = append(s.problems, &Problem{File: s.file, Line: at.line, Column: at.column, Text: fmt.Sprintf(format, args...)})
+	s.problems = append(s.problems, &problemError{File: s.file, Line: at.line, Column: at.column, Text: fmt.Sprintf(format, args...)})
 }
 
 // badSecret does so, and its line is never shown.
@@ -93,7 +93,7 @@ func problemsOf(path string, sources ...*source) error {
 	var all []error
 	total := 0
 	for _, s := range sources {
-		slices.SortStableFunc(s.problems, func(a, b *Problem) int {
+		slices.SortStableFunc(s.problems, func(a, b *problemError) int {
 			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 		})
 		for _, p := range s.problems {
