@@ -28,6 +28,8 @@ type Reject struct {
 	// Asked says that the column's own null policy is to reject such rows; other
 	// rows are bad, see RejectBad.
 	Asked bool
+	// Advice says what to do about it; empty where it was asked for.
+	Advice string
 }
 
 // FeatureCount is what was met in one feature's values.
@@ -97,7 +99,7 @@ func (p *Plan) NewAssembler(rows int, lossy LossyCasts) *Assembler {
 	a.rows = rows
 	for i := range p.Bindings {
 		b := &p.Bindings[i]
-		a.packers[i] = newPacker(b, rows, lossy, i)
+		a.packers[i] = newPacker(b, rows, lossy, i, p.Columns)
 		a.tensors.Inputs[i] = Input{Name: b.Input.Name, Elem: b.Input.Elem}
 		a.counts.Features[i] = make([]FeatureCount, len(b.Features))
 	}
@@ -157,29 +159,29 @@ func (a *Assembler) pack(batch *Batch, rows int) error {
 // Counts returns what was done so far; it is borrowed.
 func (a *Assembler) Counts() *Counts { return &a.counts }
 
-func newPacker(b *Binding, rows int, lossy LossyCasts, index int) packer {
+func newPacker(b *Binding, rows int, lossy LossyCasts, index int, columns []string) packer {
 	switch b.Input.Elem {
 	case models.String:
-		return &stringPacker{binding: b, index: index}
+		return newStringPacker(b, index, columns)
 	case models.Float32:
-		return newNumberPacker[float32](b, rows, lossy, index)
+		return newNumberPacker[float32](b, rows, lossy, index, columns)
 	case models.Float64:
-		return newNumberPacker[float64](b, rows, lossy, index)
+		return newNumberPacker[float64](b, rows, lossy, index, columns)
 	case models.Int8:
-		return newNumberPacker[int8](b, rows, lossy, index)
+		return newNumberPacker[int8](b, rows, lossy, index, columns)
 	case models.Int16:
-		return newNumberPacker[int16](b, rows, lossy, index)
+		return newNumberPacker[int16](b, rows, lossy, index, columns)
 	case models.Int32:
-		return newNumberPacker[int32](b, rows, lossy, index)
+		return newNumberPacker[int32](b, rows, lossy, index, columns)
 	case models.Int64:
-		return newNumberPacker[int64](b, rows, lossy, index)
+		return newNumberPacker[int64](b, rows, lossy, index, columns)
 	case models.Uint8, models.Bool:
-		return newNumberPacker[uint8](b, rows, lossy, index)
+		return newNumberPacker[uint8](b, rows, lossy, index, columns)
 	case models.Uint16, models.Float16, models.BFloat16:
-		return newNumberPacker[uint16](b, rows, lossy, index)
+		return newNumberPacker[uint16](b, rows, lossy, index, columns)
 	case models.Uint32:
-		return newNumberPacker[uint32](b, rows, lossy, index)
+		return newNumberPacker[uint32](b, rows, lossy, index, columns)
 	default:
-		return newNumberPacker[uint64](b, rows, lossy, index)
+		return newNumberPacker[uint64](b, rows, lossy, index, columns)
 	}
 }

@@ -17,6 +17,7 @@ func (a *Assembler) RejectBad() { a.rejectBad = true }
 // RowError says which row cannot become part of a tensor, and why.
 type RowError struct {
 	Input, Column string
+	Feature       string // in Column's place, where it is computed
 	Origin        Origin
 	Reason        string
 	Advice        string
@@ -26,7 +27,10 @@ type RowError struct {
 // them.
 func (e *RowError) Error() string {
 	column := ""
-	if e.Column != "" {
+	switch {
+	case e.Feature != "":
+		column = fmt.Sprintf("feature %q, ", e.Feature)
+	case e.Column != "":
 		column = fmt.Sprintf("column %q, ", e.Column)
 	}
 	return fmt.Sprintf("%srow %d: %s; %s", column, e.Origin.Row, e.Reason, e.Advice)
@@ -35,10 +39,13 @@ func (e *RowError) Error() string {
 // bad deals with a row of the current segment, of which a feature's value is bad.
 func (a *Assembler) bad(b *Binding, feature, row int, reason, advice string) error {
 	column := b.Features[feature].Column
+	if !a.rejectBad && b.Features[feature].Program != nil {
+		return &RowError{Input: b.Input.Name, Feature: column, Origin: a.segment.Origin.at(row), Reason: reason, Advice: advice}
+	}
 	if !a.rejectBad {
 		return &RowError{Input: b.Input.Name, Column: column, Origin: a.segment.At(row), Reason: reason, Advice: advice}
 	}
-	a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + row, Column: column, Reason: reason})
+	a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + row, Column: column, Reason: reason, Advice: advice})
 	return nil
 }
 
@@ -70,8 +77,12 @@ func (a *Assembler) checkRows(b *Binding, index, feature int, e *extent) error {
 	asked := f.Nulls.Action == NullReject
 	switch {
 	case asked, f.Nulls.Action == NullError && a.rejectBad:
+		advice := ""
+		if !asked {
+			advice = nullAdvice(f.Column, b.Input.Elem)
+		}
 		for r := range e.nullRows() {
-			a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + r, Column: f.Column, Reason: "null", Asked: asked})
+			a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + r, Column: f.Column, Reason: "null", Asked: asked, Advice: advice})
 		}
 	case f.Nulls.Action == NullError:
 		for r := range e.nullRows() {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/millrace/millrace/batcher/feature"
 	"github.com/millrace/millrace/models"
 )
 
@@ -25,14 +26,18 @@ const (
 	Vector Form = "vector" // one list column of k values a row: [N,k], [N,a,b], ...
 )
 
-// Feature is one column on its way into a tensor.
+// Feature is one column on its way into a tensor, or what is computed of columns.
 type Feature struct {
-	Column string         // the column's name
+	Column string         // the column's name; of what is computed the feature's
 	Type   arrow.DataType // the column's type
 	Cast   Cast           // of the column's values, or of a list's elements
 	Nulls  NullPolicy     // after defaults
 	Finite bool           // a NaN or an infinity is a bad value
 	Field  int            // index into Plan.Columns
+	// Program computes the feature; nil for a column as it is. Width is the number of
+	// its elements in a row, of which the first is the row's element Offset.
+	Program       *feature.Program
+	Width, Offset int
 
 	fill fillValue
 	// sameBytes: a value's bytes are those of the tensor's element.
@@ -48,6 +53,11 @@ type Binding struct {
 	Item []int64
 	// Width is the number of elements of one row: the product of Item.
 	Width int
+}
+
+// Rejects says whether rows can be rejected because the feature asks for that.
+func (f *Feature) Rejects() bool {
+	return f.Nulls.Action == NullReject || f.Program != nil && f.Program.Rejects()
 }
 
 // Viewable reports whether the tensor can be a view of the column's memory,
@@ -69,6 +79,8 @@ type Plan struct {
 
 // Options say how inputs and columns are matched.
 type Options struct {
+	// Programs are what columns can become; where one has a column's name it is meant.
+	Programs []*feature.Program
 	// Features lists the columns of the one [N,F] input.
 	Features []string
 	// Metadata lists the same from the model's own metadata; Features wins.
@@ -130,7 +142,7 @@ func (b *binder) checkOptions() {
 			b.fail("--bind names input %q, which the model does not have (its inputs: %s)%s", input, quoted(names), DidYouMean(input, names))
 		}
 	}
-	columns := columnNames(b.schema)
+	columns := b.names()
 	for _, column := range slices.Sorted(maps.Keys(b.opts.Nulls.ByColumn)) {
 		if !slices.Contains(columns, column) {
 			b.fail("--nulls names column %q, which the data does not have%s", column, DidYouMean(column, columns))
@@ -155,7 +167,7 @@ func (b *binder) matrixInput() *models.Value {
 		if _, bound := b.opts.Columns[in.Name]; bound {
 			continue
 		}
-		if len(b.inputs) > 1 && len(b.schema.FieldIndices(in.Name)) > 0 {
+		if len(b.inputs) > 1 && (b.program(in.Name) != nil || len(b.schema.FieldIndices(in.Name)) > 0) {
 			continue
 		}
 		if in.HasShape && len(in.Shape) < 2 {
@@ -186,14 +198,14 @@ func (b *binder) bindInput(in *models.Value) error {
 	if len(columns) == 0 {
 		return fmt.Errorf("model input %q has an empty list of columns: give --bind %s=column", in.Name, in.Name)
 	}
-	fields, err := b.fields(in, columns)
+	entries, err := b.entries(in, columns)
 	if err != nil {
 		return err
 	}
-	if len(columns) == 1 && isList(fields[0].Type) {
-		return b.bindVector(in, fields[0])
+	if len(columns) == 1 && entries[0].program == nil && isList(entries[0].field.Type) {
+		return b.bindVector(in, entries[0])
 	}
-	return b.bindScalars(in, fields, source)
+	return b.bindScalars(in, entries, source)
 }
 
 func (b *binder) fixedRows(in *models.Value) error {
@@ -214,7 +226,8 @@ func (b *binder) fixedRows(in *models.Value) error {
 }
 
 // feature checks the type of one column's values and its null policy.
-func (b *binder) feature(in *models.Value, f arrow.Field, values arrow.DataType) (Feature, error) {
+func (b *binder) feature(in *models.Value, e entry, values arrow.DataType) (Feature, error) {
+	f := e.field
 	cast, why := CastOf(values, in.Elem)
 	switch {
 	case cast == Refused:
@@ -223,19 +236,25 @@ func (b *binder) feature(in *models.Value, f arrow.Field, values arrow.DataType)
 		return Feature{}, fmt.Errorf("column %q is %s, but model input %q wants %s, and that cast rounds: allow it by --allow-lossy-casts (rounded values are counted), or write the column as %s",
 			f.Name, f.Type, in.Name, in.Elem, in.Elem)
 	}
-	policy, fill, err := b.opts.Nulls.resolve(f.Name, in.Elem)
+	policy, fill, err := b.opts.Nulls.resolve(b.known(e, b.opts.Nulls.ByColumn), in.Elem)
 	if err != nil {
 		return Feature{}, err
 	}
-	at := slices.Index(b.plan.Columns, f.Name)
+	return Feature{
+		Column: f.Name, Type: f.Type, Cast: cast, Nulls: policy, Field: b.read(f.Name), fill: fill, Width: 1,
+		sameBytes: cast == Exact && in.Elem != models.String,
+		Finite:    b.opts.Finite.of(f.Name, values, in.Elem) || e.name != f.Name && b.opts.Finite.of(e.name, values, in.Elem),
+	}, nil
+}
+
+// read is a column's place in the plan's columns.
+func (b *binder) read(column string) int {
+	at := slices.Index(b.plan.Columns, column)
 	if at < 0 {
 		at = len(b.plan.Columns)
-		b.plan.Columns = append(b.plan.Columns, f.Name)
+		b.plan.Columns = append(b.plan.Columns, column)
 	}
-	return Feature{
-		Column: f.Name, Type: f.Type, Cast: cast, Nulls: policy, Field: at, fill: fill,
-		sameBytes: cast == Exact && in.Elem != models.String, Finite: b.opts.Finite.of(f.Name, values, in.Elem),
-	}, nil
+	return at
 }
 
 func (b *binder) signature() string {

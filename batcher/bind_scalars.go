@@ -4,22 +4,27 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/apache/arrow-go/v18/arrow"
+	"strings"
 
 	"github.com/millrace/millrace/models"
 )
 
 // bindScalars binds columns of one value a row: [N], [N,1] or [N,F].
-func (b *binder) bindScalars(in *models.Value, fields []arrow.Field, source listSource) error {
-	width := int64(len(fields))
-	binding := Binding{Input: *in, Form: Column, Width: len(fields)}
+func (b *binder) bindScalars(in *models.Value, entries []entry, source listSource) error {
+	width := int64(0)
+	for i := range entries {
+		width += entries[i].width()
+	}
+	if width > maxWidth {
+		return fmt.Errorf("model input %q: the features have %d values a row, more than a tensor can", in.Name, width)
+	}
+	binding := Binding{Input: *in, Form: Column, Width: int(width)}
 	switch {
 	case !in.HasShape:
 		binding.Item = []int64{width}
 	case len(in.Shape) == 1:
 		if width != 1 {
-			return fmt.Errorf("model input %q is [N], one value a row, but %d columns are bound to it", in.Name, width)
+			return fmt.Errorf("model input %q is [N], one value a row, but %d %s are bound to it", in.Name, width, counted(entries))
 		}
 	default:
 		want, open := itemElements(in.Shape)
@@ -27,7 +32,7 @@ func (b *binder) bindScalars(in *models.Value, fields []arrow.Field, source list
 			return fmt.Errorf("model input %q %s leaves more than its rows open: only a FixedSizeList column can tell its shape", in.Name, describe(in))
 		}
 		if open == 0 && want != width {
-			return b.wrongWidth(in, fields, want, source)
+			return b.wrongWidth(in, entries, want, source)
 		}
 		for _, d := range in.Shape[1:] {
 			binding.Item = append(binding.Item, d.Size)
@@ -36,20 +41,19 @@ func (b *binder) bindScalars(in *models.Value, fields []arrow.Field, source list
 			binding.Item = []int64{width}
 		}
 	}
-	if len(fields) > 1 {
+	if width > 1 {
 		binding.Form = Matrix
 	}
 	var problems []error
-	for _, f := range fields {
-		if isList(f.Type) {
-			problems = append(problems, fmt.Errorf("model input %q takes %d columns of one value each, but %q is a %s", in.Name, len(fields), f.Name, f.Type))
-			continue
-		}
-		feature, err := b.feature(in, f, f.Type)
+	offset := 0
+	for _, e := range entries {
+		feature, err := b.scalar(in, e, len(entries))
 		if err != nil {
 			problems = append(problems, err)
 			continue
 		}
+		feature.Offset = offset
+		offset += feature.Width
 		binding.Features = append(binding.Features, feature)
 	}
 	if len(problems) > 0 {
@@ -59,22 +63,51 @@ func (b *binder) bindScalars(in *models.Value, fields []arrow.Field, source list
 	return nil
 }
 
-func (b *binder) wrongWidth(in *models.Value, fields []arrow.Field, want int64, source listSource) error {
-	names := make([]string, len(fields))
-	for i, f := range fields {
-		names[i] = f.Name
+// scalar is the feature of one of some entries that are no lists.
+func (b *binder) scalar(in *models.Value, e entry, of int) (Feature, error) {
+	if e.program != nil {
+		return b.computed(in, e)
 	}
-	if source == fromName {
+	if isList(e.field.Type) {
+		return Feature{}, fmt.Errorf("model input %q takes %d columns of one value each, but %q is a %s", in.Name, of, e.name, e.field.Type)
+	}
+	return b.feature(in, e, e.field.Type)
+}
+
+// counted is what is counted of entries: columns, or the values of features.
+func counted(entries []entry) string {
+	if slices.ContainsFunc(entries, func(e entry) bool { return e.program != nil }) {
+		return "values of features"
+	}
+	return "columns"
+}
+
+func (b *binder) wrongWidth(in *models.Value, entries []entry, want int64, source listSource) error {
+	names := make([]string, len(entries))
+	wide := []string{}
+	total := int64(0)
+	for i := range entries {
+		e := &entries[i]
+		names[i] = e.name
+		total += e.width()
+		if e.width() != 1 {
+			wide = append(wide, fmt.Sprintf("%q has %d", e.name, e.width()))
+		}
+	}
+	if source == fromName && entries[0].program == nil {
 		return fmt.Errorf("model input %q wants %d features a row, but column %q has one value a row; give --features, or a FixedSizeList column", in.Name, want, names[0])
 	}
 	if source == fromBind {
 		source += listSource(" " + in.Name)
 	}
+	if len(wide) > 0 {
+		return fmt.Errorf("model input %q wants %d features; %s gives %d values a row: %s", in.Name, want, source, total, some(wide))
+	}
 	hint := ""
-	if int64(len(fields)) < want {
+	if int64(len(entries)) < want {
 		candidates := b.opts.Metadata
 		if len(candidates) == 0 || source == fromMetadata {
-			candidates = columnNames(b.schema)
+			candidates = b.names()
 		}
 		missing := slices.DeleteFunc(slices.Clone(candidates), func(c string) bool { return slices.Contains(names, c) })
 		if len(missing) > 0 {
@@ -91,5 +124,14 @@ func (b *binder) wrongWidth(in *models.Value, fields []arrow.Field, want int64, 
 			hint = fmt.Sprintf(" (too many: %s?)", quoted(extra))
 		}
 	}
-	return fmt.Errorf("model input %q wants %d features; %s names %d%s", in.Name, want, source, len(fields), hint)
+	return fmt.Errorf("model input %q wants %d features; %s names %d%s", in.Name, want, source, len(entries), hint)
+}
+
+// some joins the first of some words, and counts the others.
+func some(words []string) string {
+	const most = 8
+	if len(words) <= most {
+		return strings.Join(words, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(words[:most], ", "), len(words)-most)
 }

@@ -3,14 +3,13 @@ package batcher
 import (
 	"fmt"
 
-	"github.com/apache/arrow-go/v18/arrow"
-
 	"github.com/millrace/millrace/models"
 )
 
 // bindVector binds a list column of k values a row: [N,k] or, nested or flat,
 // higher ranks.
-func (b *binder) bindVector(in *models.Value, f arrow.Field) error {
+func (b *binder) bindVector(in *models.Value, e entry) error {
+	f := e.field
 	elem, dims, known := listShape(f.Type)
 	binding := Binding{Input: *in, Form: Vector}
 	if in.HasShape && len(in.Shape) == 1 {
@@ -53,13 +52,14 @@ func (b *binder) bindVector(in *models.Value, f arrow.Field) error {
 	default:
 		return fmt.Errorf("model input %q %s leaves its shape open, and column %q, a %s, has another rank", in.Name, describe(in), f.Name, f.Type)
 	}
-	feature, err := b.feature(in, f, elem)
+	feature, err := b.feature(in, e, elem)
 	if err != nil {
 		return err
 	}
 	if !known && feature.Cast < Checked {
 		feature.Cast = Checked // of the lengths
 	}
+	feature.Width = int(total)
 	binding.Features = []Feature{feature}
 	binding.Width = int(total)
 	b.plan.Bindings = append(b.plan.Bindings, binding)

@@ -2,6 +2,7 @@ package batcher
 
 import (
 	"slices"
+	"sort"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -59,12 +60,20 @@ func firstWith[W uint16 | uint32 | uint64](words []W, mask W) int {
 	return -1
 }
 
+// featureOf is the feature that an element of a row belongs to.
+func (p *numberPacker[D]) featureOf(element int) int {
+	if p.evaluator == nil {
+		return element
+	}
+	return sort.Search(len(p.binding.Features), func(i int) bool { return p.binding.Features[i].Offset > element }) - 1
+}
+
 // checkFinite deals with the values of the current segment that are not finite and
 // have to be, once they are in dst. A null that became one is none of them.
 func (p *numberPacker[D]) checkFinite(a *Assembler, dst []D) error {
 	width := p.binding.Width
 	for at := notFinite(dst, 0, p.exponent); at >= 0; at = notFinite(dst, at+1, p.exponent) {
-		row, feature, value := at/width, at%width, at/width
+		row, feature, value := at/width, p.featureOf(at%width), at/width
 		if p.binding.Form != Matrix {
 			start, null := p.stretches[0].row(row)
 			if null {
@@ -73,7 +82,7 @@ func (p *numberPacker[D]) checkFinite(a *Assembler, dst []D) error {
 			feature, value = 0, start+at%width
 		}
 		s := &p.stretches[feature]
-		if !p.binding.Features[feature].Finite || s.isNull(value) {
+		if !p.binding.Features[feature].Finite || p.binding.Features[feature].Program != nil || s.isNull(value) {
 			continue
 		}
 		dst[at] = 0

@@ -3,6 +3,7 @@ package batcher
 import (
 	"fmt"
 
+	"github.com/millrace/millrace/batcher/feature"
 	"github.com/millrace/millrace/batcher/kernel"
 	"github.com/millrace/millrace/models"
 )
@@ -35,20 +36,48 @@ type numberPacker[D kernel.Number] struct {
 	group     kernel.Group[D]
 	stretches []stretch[D]
 	exponent  uint64 // of elements that have to be finite; 0 where none have
+
+	runs   []columnRun
+	linear []*linearFeature[D] // by feature: those that kernels compute
+	// Of a binding with other computed features: what computes them, and room for a
+	// tile of one of them. todo are the groups of columns that are made tile by tile.
+	evaluator *feature.Evaluator
+	column    []D
+	todo      [][2]int
 }
 
-func newNumberPacker[D kernel.Number](b *Binding, rows int, lossy LossyCasts, index int) *numberPacker[D] {
+// columnRun is features that follow each other and have one value a row each.
+type columnRun struct{ from, to int }
+
+// columnRuns are those of a binding, up to the wide features between them.
+func columnRuns(features []Feature) (runs []columnRun) {
+	for i := range features {
+		switch n := len(runs); {
+		case features[i].Program != nil && features[i].Program.Wide():
+		case n > 0 && runs[n-1].to == i:
+			runs[n-1].to++
+		default:
+			runs = append(runs, columnRun{i, i + 1})
+		}
+	}
+	return runs
+}
+
+func newNumberPacker[D kernel.Number](b *Binding, rows int, lossy LossyCasts, index int, columns []string) *numberPacker[D] {
 	features := len(b.Features)
 	p := &numberPacker[D]{binding: b, index: index, rows: rows, lossy: lossy}
 	p.tileWidth = min(features, lineBytes/b.Input.Elem.Bytes())
 	p.columns = make([][]D, p.tileWidth)
 	p.stretches = make([]stretch[D], features)
+	p.runs = columnRuns(b.Features)
 	for i := range b.Features {
 		p.fills = append(p.fills, fillOf[D](b.Input.Elem, b.Features[i].fill))
-		if b.Features[i].Finite {
+		p.linear = append(p.linear, newLinear(b, &b.Features[i], p.fills[i], columns))
+		if b.Features[i].Finite && b.Features[i].Program == nil {
 			p.exponent = exponents[b.Input.Elem]
 		}
 	}
+	p.evaluator = newEvaluator(p.evaluated(), columns)
 	return p
 }
 
@@ -152,8 +181,21 @@ func (p *numberPacker[D]) view(batch *Batch, n, total int) []D {
 
 // resolve finds the stretches of the current segment and deals with its nulls.
 func (p *numberPacker[D]) resolve(a *Assembler) error {
+	if p.evaluator != nil {
+		if err := a.openComputed(p.evaluator); err != nil {
+			return err
+		}
+	}
 	for i := range p.binding.Features {
 		f := &p.binding.Features[i]
+		if f.Program != nil {
+			if p.linear[i] != nil {
+				if err := p.resolveLinear(a, i); err != nil {
+					return err
+				}
+			}
+			continue
+		}
 		s := &p.stretches[i]
 		s.fill = p.fills[i]
 		err := s.resolve(a.segment, f, p.binding)
@@ -168,6 +210,9 @@ func (p *numberPacker[D]) resolve(a *Assembler) error {
 }
 
 func (p *numberPacker[D]) releaseStretches() {
+	if p.evaluator != nil {
+		p.evaluator.Close()
+	}
 	for i := range p.stretches {
 		p.stretches[i].release()
 		p.stretches[i] = stretch[D]{}
@@ -181,15 +226,44 @@ func (p *numberPacker[D]) packMatrix(a *Assembler, dst []D, n int) error {
 	if p.scratch == nil {
 		p.scratch = kernel.Aligned[D](tileRows * p.tileWidth)
 	}
-	width := len(p.stretches)
-	for left := 0; left < width; left += p.tileWidth {
-		right := min(left+p.tileWidth, width)
-		if p.packRows(a, dst, left, right, n) {
-			continue
+	p.todo = p.todo[:0]
+	for _, run := range p.runs {
+		for left := run.from; left < run.to; left += p.tileWidth {
+			right := min(left+p.tileWidth, run.to)
+			if !p.packRows(a, dst, run, [2]int{left, right}, n) {
+				p.todo = append(p.todo, [2]int{left, right})
+			}
 		}
+	}
+	if p.evaluator != nil {
+		return p.packComputed(a, dst, n)
+	}
+	for _, group := range p.todo {
 		for at := 0; at < n; at += tileRows {
-			if err := p.packTile(a, dst[at*width:], left, right, at, min(tileRows, n-at)); err != nil {
+			if err := p.packTile(a, dst[at*p.binding.Width:], group, at, min(tileRows, n-at)); err != nil {
 				return err
+			}
+		}
+	}
+	return nil
+}
+
+// packComputed writes the groups of columns that are left and the wide features, all of
+// a tile after each other: what several features are made of is computed once for them.
+func (p *numberPacker[D]) packComputed(a *Assembler, dst []D, n int) error {
+	for at := 0; at < n; at += tileRows {
+		rows := dst[at*p.binding.Width:]
+		p.evaluator.Tile(at, min(tileRows, n-at))
+		for _, group := range p.todo {
+			if err := p.packTile(a, rows, group, at, min(tileRows, n-at)); err != nil {
+				return err
+			}
+		}
+		for i := range p.binding.Features {
+			if f := &p.binding.Features[i]; f.Program != nil && f.Program.Wide() {
+				if err := p.computedWide(a, i, rows, at); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -198,8 +272,10 @@ func (p *numberPacker[D]) packMatrix(a *Assembler, dst []D, n int) error {
 
 // packTile writes some rows of columns that no kernel takes as they are: it
 // converts those that are not the tensor's elements.
-func (p *numberPacker[D]) packTile(a *Assembler, dst []D, left, right, at, rows int) error {
-	g, width := &p.group, len(p.stretches)
+func (p *numberPacker[D]) packTile(a *Assembler, dst []D, group [2]int, at, rows int) error {
+	g, width := &p.group, p.binding.Width
+	left, right := group[0], group[1]
+	dst = dst[p.binding.Features[left].Offset:]
 	g.Columns = g.Columns[:0]
 	for i := left; i < right; i++ {
 		s := &p.stretches[i]
@@ -213,7 +289,7 @@ func (p *numberPacker[D]) packTile(a *Assembler, dst []D, left, right, at, rows 
 		}
 		g.Columns = append(g.Columns, kernel.ColumnOf(column, nil, 0, s.fill))
 	}
-	if g.Rows(dst[left:], width, 0, rows) {
+	if g.Rows(dst, width, 0, rows) {
 		return nil
 	}
 	for i := left; i < right; i++ {
@@ -225,7 +301,7 @@ func (p *numberPacker[D]) packTile(a *Assembler, dst []D, left, right, at, rows 
 		}
 		p.columns[i-left] = column
 	}
-	kernel.Transpose(dst[left:], width, p.columns[:right-left], rows)
+	kernel.Transpose(dst, width, p.columns[:right-left], rows)
 	return nil
 }
 
@@ -234,17 +310,18 @@ func (p *numberPacker[D]) packTile(a *Assembler, dst []D, left, right, at, rows 
 //
 // Kernels take eight columns at a time: the last ones of a wide row are made
 // eight by columns that are done already.
-func (p *numberPacker[D]) packRows(a *Assembler, dst []D, left, right, n int) bool {
+func (p *numberPacker[D]) packRows(a *Assembler, dst []D, run columnRun, group [2]int, n int) bool {
 	g := &p.group
+	left, right := group[0], group[1]
 	g.Columns = g.Columns[:0]
-	first := max(0, min(left, right-kernel.StepColumns))
+	first := max(run.from, min(left, right-kernel.StepColumns))
 	for i := first; i < right; i++ {
 		if !p.stretches[i].numbers {
 			return false
 		}
 		g.Columns = append(g.Columns, p.stretches[i].column)
 	}
-	if !g.Rows(dst[first:], len(p.stretches), 0, n) {
+	if !g.Rows(dst[p.binding.Features[first].Offset:], p.binding.Width, 0, n) {
 		return false
 	}
 	for i, count := range g.Rounded[left-first : right-first] {
@@ -259,6 +336,15 @@ func (p *numberPacker[D]) packRows(a *Assembler, dst []D, left, right, n int) bo
 // packOne writes a column or vector input, whose values need no transpose.
 func (p *numberPacker[D]) packOne(a *Assembler, dst []D, n int) error {
 	s, width := &p.stretches[0], p.binding.Width
+	if p.evaluator != nil {
+		for at := 0; at < n; at += tileRows {
+			p.evaluator.Tile(at, min(tileRows, n-at))
+			if err := p.computedOne(a, dst[at:min(at+tileRows, n)], at); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	if s.starts == nil {
 		for at := 0; at < n*width; at += runValues {
 			if err := p.fillTile(a, 0, dst[at:min(at+runValues, n*width)], at); err != nil {
@@ -291,6 +377,8 @@ type misfit struct {
 func (p *numberPacker[D]) fillTile(a *Assembler, feature int, dst []D, at int) error {
 	s := &p.stretches[feature]
 	switch {
+	case p.binding.Features[feature].Program != nil && p.linear[feature] == nil:
+		return p.computedColumn(a, feature, dst, at)
 	case s.allNull:
 		kernel.Fill(dst, s.fill)
 		return nil

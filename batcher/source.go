@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/apache/arrow-go/v18/arrow"
-
 	"github.com/millrace/millrace/models"
 )
 
@@ -18,11 +16,14 @@ const (
 	fromFeatures listSource = "--features"
 	fromMetadata listSource = "the model's metadata"
 	fromName     listSource = "the column of its name"
+	fromSpecs    listSource = "the list of features"
 )
 
-// columnsOf decides which columns make an input: --bind, then --features for
-// the matrix input, then the column of the input's name, then the model's own
-// list. Anything else would be a guess. source says which it was.
+// columnsOf decides which columns or features make an input: --bind, then --features
+// for the matrix input, then the feature of the input's name, then, where features are
+// defined, the model's own list or all of them for the matrix input, then the column of
+// the input's name, then the model's own list. Anything else would be a guess. source
+// says which it was.
 func (b *binder) columnsOf(in *models.Value) (columns []string, source listSource, err error) {
 	if columns, ok := b.opts.Columns[in.Name]; ok {
 		return columns, fromBind, nil
@@ -31,13 +32,21 @@ func (b *binder) columnsOf(in *models.Value) (columns []string, source listSourc
 	if in == matrix && len(b.opts.Features) > 0 {
 		return b.opts.Features, fromFeatures, nil
 	}
+	if b.program(in.Name) != nil {
+		return []string{in.Name}, fromName, nil
+	}
+	if in == matrix {
+		if columns, source := b.defined(); len(columns) > 0 {
+			return columns, source, nil
+		}
+	}
 	if len(b.schema.FieldIndices(in.Name)) > 0 {
 		return []string{in.Name}, fromName, nil
 	}
 	if in == matrix && len(b.opts.Metadata) > 0 {
 		return b.opts.Metadata, fromMetadata, nil
 	}
-	return nil, fromName, &noColumnError{input: in, matrix: in == matrix, columns: columnNames(b.schema)}
+	return nil, fromName, &noColumnError{input: in, matrix: in == matrix, columns: b.names()}
 }
 
 // noColumnError says that nothing names the columns of an input.
@@ -78,28 +87,4 @@ func joinNoColumns(problems []error) []error {
 	}
 	return append(others, fmt.Errorf("%d model inputs have no column of their name: %s; give --bind input=column for each; the data's columns are %s",
 		len(missing), strings.Join(inputs, ", "), quoted(columns)))
-}
-
-// fields finds the columns in the schema; its error names every one that is
-// not there.
-func (b *binder) fields(in *models.Value, columns []string) ([]arrow.Field, error) {
-	fields := make([]arrow.Field, len(columns))
-	problems := make([]error, len(columns))
-	for i, name := range columns {
-		fields[i], problems[i] = b.field(in, name)
-	}
-	return fields, errors.Join(problems...)
-}
-
-func (b *binder) field(in *models.Value, name string) (arrow.Field, error) {
-	at := b.schema.FieldIndices(name)
-	switch len(at) {
-	case 1:
-		return b.schema.Field(at[0]), nil
-	case 0:
-		columns := columnNames(b.schema)
-		return arrow.Field{}, fmt.Errorf("no column %q for model input %q%s; the data's columns are %s", name, in.Name, DidYouMean(name, columns), quoted(columns))
-	default:
-		return arrow.Field{}, fmt.Errorf("column %q for model input %q stands %d times in the data; which one is meant cannot be told", name, in.Name, len(at))
-	}
 }

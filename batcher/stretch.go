@@ -21,6 +21,7 @@ type stretch[D kernel.Number] struct {
 	// column is the same for kernel.Rows; numbers says that it is there.
 	column  kernel.Column[D]
 	numbers bool
+	line    *kernel.Line[D] // that the values pass; nil: none
 	fill    D
 	filled  bool
 }
@@ -143,6 +144,13 @@ func setNumbers[S, D kernel.Number](s *stretch[D], src []S) error {
 		return err
 	}
 	s.column, s.numbers = kernel.ColumnOf(src, s.validity, s.bit, s.fill), true
+	if s.line != nil {
+		s.column, s.filled = s.column.Through(s.line), true
+		s.convert = func(dst []D, at int) kernel.CheckResult {
+			return kernel.FillAffine(dst, src[at:], s.validity, s.bit+at, s.line)
+		}
+		return nil
+	}
 	if same, ok := any(src).([]D); ok {
 		s.direct = same
 		return nil

@@ -8,6 +8,8 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/millrace/millrace/batcher/feature"
 )
 
 // stringPacker makes string tensors: offsets and text, which ONNX Runtime
@@ -19,6 +21,28 @@ type stringPacker struct {
 	offsets []int64
 	text    []byte
 	columns []texts
+
+	evaluator *feature.Evaluator // of computed features; nil where there are none
+	computed  [][]rowText        // by feature: its tile
+}
+
+// rowText is a computed feature's text in a row; it is borrowed from the evaluator.
+type rowText struct {
+	text []byte
+	mark feature.Mark
+}
+
+func newStringPacker(b *Binding, index int, columns []string) *stringPacker {
+	p := &stringPacker{binding: b, index: index, computed: make([][]rowText, len(b.Features))}
+	var programs []*feature.Program
+	for i := range b.Features {
+		if program := b.Features[i].Program; program != nil {
+			programs = append(programs, program)
+			p.computed[i] = make([]rowText, tileRows)
+		}
+	}
+	p.evaluator = newEvaluator(programs, columns)
+	return p
 }
 
 // texts gives the bytes of the values of one column in one segment.
@@ -72,6 +96,9 @@ func (p *stringPacker) pack(a *Assembler, batch *Batch, in *Input) error {
 }
 
 func (p *stringPacker) release() {
+	if p.evaluator != nil {
+		p.evaluator.Close()
+	}
 	for i := range p.columns {
 		p.columns[i].release()
 		p.columns[i] = texts{}
@@ -80,8 +107,17 @@ func (p *stringPacker) release() {
 }
 
 func (p *stringPacker) resolve(a *Assembler) error {
+	if p.evaluator != nil {
+		if err := a.openComputed(p.evaluator); err != nil {
+			return err
+		}
+	}
 	for i := range p.binding.Features {
 		f := &p.binding.Features[i]
+		if f.Program != nil {
+			p.columns = append(p.columns, texts{})
+			continue
+		}
 		t, err := newTexts(a.segment, f, p.binding)
 		if err == nil {
 			p.columns = append(p.columns, t)
@@ -102,10 +138,57 @@ func (p *stringPacker) viewable(batch *Batch, n, total int) bool {
 		t.offsets != nil && !t.check && t.nulls == 0 && t.starts == nil
 }
 
-// append copies the values of n rows of the current segment, row by row.
+// append copies the values of n rows of the current segment, a tile at a time where
+// some are computed.
 func (p *stringPacker) append(a *Assembler, n int) error {
-	for r := range n {
+	if p.evaluator == nil {
+		return p.appendRows(a, 0, n)
+	}
+	for at := 0; at < n; at += tileRows {
+		rows := min(tileRows, n-at)
+		p.evaluator.Tile(at, rows)
+		for i := range p.binding.Features {
+			if err := p.compute(a, i, at); err != nil {
+				return err
+			}
+		}
+		if err := p.appendRows(a, at, at+rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compute computes a feature's tile, if it is computed.
+func (p *stringPacker) compute(a *Assembler, index, at int) error {
+	rows := p.computed[index]
+	if rows == nil {
+		return nil
+	}
+	res, err := a.compute(p.evaluator, p.binding, computedRow{p.index, index, at})
+	if err != nil {
+		return err
+	}
+	for r := range res.Slots {
+		rows[r] = rowText{}
+		if res.Marks != nil {
+			rows[r].mark = res.Marks[r]
+		}
+		if rows[r].mark == feature.Present {
+			rows[r].text = res.Text(r)
+		}
+	}
+	return nil
+}
+
+// appendRows copies the values of some rows of the current segment, row by row.
+func (p *stringPacker) appendRows(a *Assembler, from, to int) error {
+	for r := from; r < to; r++ {
 		for c := range p.columns {
+			if p.computed[c] != nil {
+				p.appendComputed(c, p.computed[c][r%tileRows])
+				continue
+			}
 			t := &p.columns[c]
 			start, null := t.row(r)
 			for i := start; i < start+t.width; i++ {
@@ -121,6 +204,17 @@ func (p *stringPacker) append(a *Assembler, n int) error {
 		}
 	}
 	return nil
+}
+
+// appendComputed appends a computed feature's text.
+func (p *stringPacker) appendComputed(index int, v rowText) {
+	switch v.mark {
+	case feature.Present:
+		p.text = append(p.text, v.text...)
+	case feature.NullMark:
+		p.text = append(p.text, p.binding.Features[index].fill.text...)
+	}
+	p.offsets = append(p.offsets, int64(len(p.text)))
 }
 
 func (p *stringPacker) notText(a *Assembler, column, row int, v []byte) error {

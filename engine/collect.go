@@ -35,6 +35,7 @@ type collector struct {
 	closing []*closingPart // in the order in which they ended
 
 	features featureCounts // of the finished parts
+	agree    comparing     // of the finished parts
 }
 
 // newCollector makes the last stage of a run.
@@ -131,16 +132,17 @@ func (c *collector) ended(w *partWriter, outcome chan closed) error {
 		c.spans[span] = c.spans[span].Add(rows)
 	}
 	c.features.add(w.features)
+	err := c.takeAgreement(w.number, w.metAgreement())
 	c.closing = append(c.closing, &closingPart{w.number, outcome})
 	var oldest *closingPart
 	if len(c.closing) > c.plan.writers() {
 		oldest, c.closing = c.closing[0], c.closing[1:]
 	}
 	c.mu.Unlock()
-	if oldest != nil {
-		return c.take(oldest)
+	if err == nil && oldest != nil {
+		err = c.take(oldest)
 	}
-	return nil
+	return err
 }
 
 // take waits for a part to be committed.

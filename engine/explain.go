@@ -1,11 +1,15 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/models"
 )
 
@@ -33,6 +37,12 @@ type Explanation struct {
 	Inputs  []ExplainedInput  `json:"inputs"`
 	Outputs []ExplainedColumn `json:"outputs"` // ids and kept columns first
 
+	// Compared are the predictions of other models that are compared with those of the
+	// first, and NotCompared those that nothing is compared with, as far as the models'
+	// signatures tell.
+	Compared    []agreement.Pair `json:"compared,omitempty"`
+	NotCompared []string         `json:"not_compared,omitempty"`
+
 	Parts     int    `json:"parts"`
 	PartRows  int64  `json:"part_rows"`
 	Batches   int64  `json:"batches"`
@@ -43,11 +53,26 @@ type Explanation struct {
 	Output    string `json:"output,omitempty"`
 	Format    string `json:"output_format"`
 
+	PartitionBy     []string `json:"partition_by"`
+	TargetFileBytes int64    `json:"target_file_bytes"` // 0: none
+
 	Provider       ort.Provider      `json:"provider"`
 	ProviderReason string            `json:"provider_reason,omitempty"` // where --provider auto chose it
 	Devices        *ExplainedDevices `json:"devices,omitempty"`         // nil on the CPU
 
+	// Unique is how duplicates will be looked for; nil where nobody asks.
+	Unique *ExplainedUnique `json:"unique,omitempty"`
+
 	Memory ExplainedMemory `json:"memory"`
+}
+
+// ExplainedUnique is the pass that finds duplicates before the first row is scored.
+type ExplainedUnique struct {
+	Columns []string  `json:"columns"`
+	On      unique.On `json:"on"`           // what becomes of them; never auto
+	Exact   bool      `json:"exact"`        // no two keys can be mistaken for each other
+	Bytes   int64     `json:"bytes"`        // of the columns' values, which are read for it
+	Budget  int64     `json:"budget_bytes"` // of memory, beyond which rows are written to disk
 }
 
 // ExplainedDevices is how the devices of a provider are used.
@@ -87,21 +112,27 @@ type ExplainedInput struct {
 	Features    []ExplainedFeature `json:"features"`
 }
 
-// ExplainedFeature is one column on its way into an input.
+// ExplainedFeature is one column, or computed feature, on its way into an input.
 type ExplainedFeature struct {
-	Column string       `json:"column"`
+	Column string       `json:"column"` // of what is computed the feature's name
 	Type   string       `json:"type"`
 	Cast   batcher.Cast `json:"cast"`
 	Policy string       `json:"null_policy"`
 	// Nulls is what the files' statistics say; nil where they do not.
 	Nulls *int64 `json:"nulls_expected"`
+	// Of what is computed: its columns or earlier features, its transforms, and how
+	// many values of a row it gives.
+	From       []string `json:"from,omitempty"`
+	Transforms []string `json:"transforms,omitempty"`
+	Values     int      `json:"values,omitempty"`
 }
 
 // ExplainedColumn is one column of the output.
 type ExplainedColumn struct {
 	Column string `json:"column"`
 	Type   string `json:"type"`
-	From   string `json:"from"` // id, kept, or the model output
+	From   string `json:"from"`            // id, kept, or the model output
+	Model  string `json:"model,omitempty"` // of several, whose output
 }
 
 // Explain describes the plan.
@@ -110,8 +141,8 @@ func (p *Plan) Explain() *Explanation {
 		Model: p.Model.Path, SHA256: p.Model.SHA256, Rewrites: p.Rewrites(), Models: p.modelFiles(),
 		Rows: p.Dataset.Rows(), Parts: len(p.Parts), PartRows: p.Options.PartRows, Batches: p.Batches(),
 		BatchRows: p.Options.BatchRows, BatchAuto: p.autoBatch(), Workers: p.Options.Workers, Readers: p.Options.Readers,
-		Partitions: p.explainPartitions(),
-		Output:     p.Options.Output, Format: string(p.Options.Format), Provider: p.Options.Provider, ProviderReason: p.Options.ProviderReason,
+		Partitions: p.explainPartitions(), PartitionBy: append([]string{}, p.Options.PartitionBy...), TargetFileBytes: p.Options.TargetFileBytes,
+		Output: p.Options.Output, Format: string(p.Options.Format), Provider: p.Options.Provider, ProviderReason: p.Options.ProviderReason,
 	}
 
 	e.Differences, e.Filter, e.Rules = p.drifted(), p.explainFilter(), p.explainRules()
@@ -130,16 +161,38 @@ func (p *Plan) Explain() *Explanation {
 		if i < p.ids {
 			from = "id"
 		}
+		if slices.Contains(p.Options.PartitionBy, f.Name) {
+			from += ", in the folders' names"
+		}
 		e.Outputs = append(e.Outputs, ExplainedColumn{Column: f.Name, Type: f.Type.String(), From: from})
 	}
-	for i := range p.outputs {
-		e.Outputs = append(e.Outputs, p.outputs[i].explain()...)
+	for i := range p.models {
+		m := &p.models[i]
+		for k := m.from; k < m.to; k++ {
+			for _, c := range p.outputs[k].explain() {
+				c.Model = m.name
+				e.Outputs = append(e.Outputs, c)
+			}
+		}
 	}
-	e.Memory = p.estimateMemory()
+	pairs, left, _ := p.knownPairs() // it was without error when the plan was made
+	e.Compared, e.NotCompared = compared(pairs), left
+	e.Memory, e.Unique = p.estimateMemory(), p.explainUnique()
 	if p.Options.Provider != ort.CPU {
 		e.Devices = p.explainDevices()
 	}
 	return e
+}
+
+func (p *Plan) explainUnique() *ExplainedUnique {
+	keys, err := p.uniqueKeys()
+	if len(p.Options.Unique.Columns) == 0 || err != nil { // which the plan has seen
+		return nil
+	}
+	return &ExplainedUnique{
+		Columns: p.Options.Unique.Columns, On: p.Options.onDuplicate(), Exact: keys.Exact(),
+		Bytes: p.keyBytes() * p.Dataset.Rows(), Budget: p.uniqueBudget(),
+	}
 }
 
 func (p *Plan) explainDevices() *ExplainedDevices {
@@ -168,7 +221,9 @@ func (p *Plan) explainInput(b *batcher.Binding, mapped bool) ExplainedInput {
 	for i := range b.Features {
 		f := &b.Features[i]
 		x := ExplainedFeature{Column: f.Column, Type: f.Type.String(), Cast: f.Cast, Policy: f.Nulls.String()}
-		if n, ok := p.Dataset.NullCount(f.Column); ok {
+		if f.Program != nil {
+			x.From, x.Transforms, x.Values = f.Program.Sources(), f.Program.Describe(), f.Width
+		} else if n, ok := p.Dataset.NullCount(f.Column); ok {
 			x.Nulls = &n
 			nulls = nulls || n > 0
 		}
@@ -176,6 +231,8 @@ func (p *Plan) explainInput(b *batcher.Binding, mapped bool) ExplainedInput {
 	}
 	in.Way, in.BytesPerRow = "copy", int64(b.Width)*elementBytes(b.Input.Elem)
 	switch {
+	case slices.ContainsFunc(b.Features, func(f batcher.Feature) bool { return f.Program != nil }):
+		in.Note = "features are computed as rows are made"
 	case len(b.Features) > 1:
 		in.Note = "columns become rows of one matrix"
 	case b.Input.Elem == models.String:

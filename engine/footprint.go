@@ -14,10 +14,14 @@ type ExplainedMemory struct {
 	Model       int64 `json:"model"`       // the files, and their weights in the sessions
 	Tensors     int64 `json:"tensors"`     // of all workers
 	Activations int64 `json:"activations"` // what ONNX Runtime holds between nodes, of all workers
+	Agreement   int64 `json:"agreement"`   // what models are compared by
 	Decoded     int64 `json:"decoded"`     // record batches on their way, mapped ones too
 	Written     int64 `json:"written"`     // results that wait, and row groups that are being filled and compressed
 	Slack       int64 `json:"slack"`       // what the collector of garbage lets lie
-	Total       int64 `json:"total"`
+	// Unique is what finding duplicates takes, before a session is open and anything is
+	// written: of the total only where that is more.
+	Unique int64 `json:"unique"`
+	Total  int64 `json:"total"`
 
 	Limit   int64       `json:"limit"` // 0: none
 	Source  LimitSource `json:"limit_from"`
@@ -35,6 +39,7 @@ func (m *ExplainedMemory) parts() []memoryPart {
 		{"program", m.Program},
 		{"model", m.Model},
 		{"tensors", m.Tensors + m.Activations},
+		{"comparison of models", m.Agreement},
 		{"columns", m.Decoded},
 		{"results and row group written", m.Written},
 		{"garbage", m.Slack},
@@ -78,21 +83,30 @@ type footprint struct {
 	tensor    int64 // a row of inputs and outputs
 	lists     int64 // of result, what lies in lists, which have as many bytes of levels
 	result    int64 // a row of the output
+	unique    int64 // of the keys of rows that are to be unique, while they are gathered
+	found     int64 // of those that are not, while the run goes on
+	sorted    int64 // what a part of a partitioned output gathers and sorts
+	agreement int64 // of all rows, and of a part
 }
 
 func (p *Plan) footprint() *footprint {
 	f := &footprint{model: p.modelBytes(), device: p.Options.Provider != ort.CPU, filtered: p.where != nil, rows: p.Dataset.Rows(), parts: len(p.Parts), tensor: p.rowBytes(), result: p.resultBytes()}
+	if len(p.Options.PartitionBy) > 0 {
+		f.sorted = 3 * spillBytes // as gathered, joined and in order
+	}
 	for _, part := range p.Parts {
 		for _, s := range part.Spans {
 			f.spanRows = max(f.spanRows, s.Rows)
 			f.spanBytes = max(f.spanBytes, p.Dataset.Spans(s.File)[s.Span].Bytes)
 		}
 	}
+	f.unique, f.found = p.uniqueBytes()
 	for i := range p.outputs {
 		if o := &p.outputs[i]; p.Options.Format == format.Parquet && len(o.fields()) == 1 && o.width() > 1 {
 			f.lists += int64(o.width()) * elementBytes(o.value.Elem)
 		}
 	}
+	f.agreement = p.agreementBytes()
 	schema := p.Dataset.Schema()
 	for _, name := range p.Columns {
 		for _, at := range schema.FieldIndices(name) {
@@ -163,8 +177,12 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	// being filled, and that of the part before, which is being compressed.
 	waiting := waitingRows(a.WaitingRows, f.result, a.Workers, a.BatchRows)
 	m.Written = (f.result + f.lists) * min(waiting+2*rowGroupRows*int64(writersFor(a.Workers, f.parts)), f.rows)
+	m.Written += f.sorted * int64(writersFor(a.Workers, f.parts))
+	m.Agreement = f.agreement * (1 + int64(writersFor(a.Workers, f.parts)))
 	m.Slack = (garbage + m.Written) / 2 // see cmd/millrace: the heap grows by half before it is collected
-	m.Total = m.Program + m.Model + m.Tensors + m.Activations + m.Decoded + m.Written + m.Slack
+	m.Unique = f.unique + f.unique/2    // and garbage
+	m.Total = m.Program + m.Model + m.Tensors + m.Activations + m.Agreement + m.Decoded + m.Written + m.Slack + f.found
+	m.Total = max(m.Total, m.Program+m.Model+m.Decoded+m.Unique)
 	return m
 }
 

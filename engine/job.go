@@ -46,6 +46,7 @@ var decisive = []struct{ setting, flag string }{
 	{"on_bad_row", "--on-bad-row"},
 	{"finite", "--finite"},
 	{"refuse_nan_output", "--refuse-nan-output"},
+	{"unique", "--unique"},
 }
 
 // job lists everything that decides what the run writes.
@@ -100,6 +101,8 @@ type partDetail struct {
 	Spans    map[int]ledger.Rows `json:"spans"` // as spanIndex numbers them
 	Features featureCounts       `json:"features"`
 	Schema   []ledger.Column     `json:"schema"`
+	// Agreement is what models were compared by; nil in a run of one.
+	Agreement *partAgreement `json:"agreement,omitempty"`
 }
 
 // resume takes over what an earlier start finished.
@@ -135,6 +138,9 @@ func (c *collector) takeOver(part *ledger.PartRecord) error {
 	if c.columns != nil && !slices.Equal(c.columns, detail.Schema) {
 		return fmt.Errorf("%w: the columns of part %d are %v, and of others %v", ErrOutputShape, part.Part, detail.Schema, c.columns)
 	}
+	if err := c.takeAgreement(part.Part, detail.Agreement); err != nil {
+		return err
+	}
 	c.features.add(detail.Features)
 	c.outputs[part.Part], c.rejects[part.Part] = part.Outputs, part.Rejects
 	c.parts[part.Part], c.done[part.Part] = part.Rows, true
@@ -145,13 +151,13 @@ func (c *collector) takeOver(part *ledger.PartRecord) error {
 	return nil
 }
 
-// journalRecord is the journal's line of a part that is written.
-func (w *partWriter) journalRecord(outputs []ledger.Output, rejects *ledger.Output, columns []ledger.Column) (ledger.PartRecord, error) {
-	detail, err := json.Marshal(partDetail{Spans: w.spans, Features: w.features, Schema: columns})
+// detail is what the journal's line of a part that is written has for the engine.
+func (w *partWriter) detail(columns []ledger.Column) (json.RawMessage, error) {
+	detail, err := json.Marshal(partDetail{Spans: w.spans, Features: w.features, Schema: columns, Agreement: w.metAgreement()})
 	if err != nil {
-		return ledger.PartRecord{}, fmt.Errorf("%w: part %d: %w", ErrInternal, w.number, err)
+		return nil, fmt.Errorf("%w: part %d: %w", ErrInternal, w.number, err)
 	}
-	return ledger.PartRecord{Part: w.number, Outputs: outputs, Rejects: rejects, Rows: w.accounts, Detail: detail}, nil
+	return detail, nil
 }
 
 // resumable says whether what is finished is of use after an error: to fix its cause
@@ -163,7 +169,7 @@ func resumable(err error) bool {
 			return false
 		}
 	}
-	for _, passing := range []error{ErrInterrupted, ErrInternal, ErrMemory, ort.ErrOutOfMemory, ort.ErrDevice, ledger.ErrOutput, ledger.ErrHeld, dataset.ErrInput, ErrDeadly, ErrApart} {
+	for _, passing := range []error{ErrInterrupted, ErrInternal, ErrMemory, ort.ErrOutOfMemory, ort.ErrDevice, ledger.ErrOutput, ledger.ErrHeld, dataset.ErrInput, ErrDeadly, ErrApart, ErrDisagree} {
 		if errors.Is(err, passing) {
 			return true
 		}

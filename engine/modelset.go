@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/batcher/feature"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/models"
 )
@@ -67,6 +68,11 @@ func (p *Plan) asRun() []*models.Model {
 // bindModels fits the inputs of all models to the columns.
 func (p *Plan) bindModels(schema *arrow.Schema) error {
 	p.Binding = &batcher.Plan{}
+	// Once for all models, so that they share what they make of columns alike.
+	programs, err := feature.Compile(p.Options.FeatureSpecs, schema)
+	if err != nil { // what the data lacks of it, they lack for what was written
+		return fmt.Errorf("%w: %w", ErrUsage, err)
+	}
 	var problems []error
 	for i := range p.models {
 		m := &p.models[i]
@@ -74,14 +80,15 @@ func (p *Plan) bindModels(schema *arrow.Schema) error {
 		if len(p.Options.Models) > 0 {
 			own = &p.Options.Models[i]
 		}
-		problems = append(problems, m.named(p.bindModel(m, m.bindOptions(own), schema)))
+		problems = append(problems, m.named(p.bindModel(m, own, programs)))
 	}
 	return errors.Join(problems...)
 }
 
-func (p *Plan) bindModel(m *plannedModel, opts batcher.Options, schema *arrow.Schema) error {
-	opts.Read = p.Binding.Columns
-	binding, err := batcher.Bind(m.Inputs, schema, opts)
+func (p *Plan) bindModel(m *plannedModel, own *ModelOptions, programs []*feature.Program) error {
+	opts := m.bindOptions(own)
+	opts.Read, opts.Programs = p.Binding.Columns, programs
+	binding, err := batcher.Bind(m.Inputs, p.Dataset.Schema(), opts)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 )
@@ -65,6 +66,9 @@ type Options struct {
 	// Models, in place of Model, are several models that score the same rows in one
 	// pass: the first is the champion, which the others are compared with.
 	Models []ModelOptions
+	// AgreementLimits are how far the others may be from the first.
+	AgreementLimits AgreementLimits
+
 	Inputs []string
 	// Partitions says which columns are made of KEY=VALUE folders in the inputs' paths:
 	// auto by default; see dataset.ParsePartitions.
@@ -138,6 +142,7 @@ type Options struct {
 	OnBadRow   OnBadRow
 	Finite     batcher.FinitePolicy // columns in which a NaN or an infinity is bad
 	RefuseNaN  bool                 // a prediction that is NaN makes its row bad
+	Unique     unique.Spec          // columns whose values only one row may have; none by default
 	MaxRejects int64                // rejected rows above which the run fails; below 0: any number
 	// MaxRejectPercent is the same as a share of the input's rows, in percent; 0: MaxRejects
 	// alone counts.
@@ -217,6 +222,7 @@ func (o *Options) EnsureDefaults() {
 	if o.OnBadRow == "" {
 		o.OnBadRow = BadFail
 	}
+	o.Unique.EnsureDefaults()
 	if o.Digest == "" {
 		o.Digest = DigestAuto
 	}
@@ -238,7 +244,11 @@ var ErrUsage = errors.New("usage")
 func (o *Options) Validate() error {
 	var problems []error
 	bad := func(f string, args ...any) { problems = append(problems, fmt.Errorf(f, args...)) }
-	o.needed(bad)
+	o.validateModels(bad)
+	if len(o.Inputs) == 0 {
+		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
+	}
+	o.validateLimits(bad)
 	if _, err := dataset.ParsePartitions(o.Partitions); err != nil {
 		bad("--%w", err)
 	}
@@ -297,6 +307,9 @@ func (o *Options) Validate() error {
 	default:
 		bad("--on-bad-row (%s) must be fail, null or reject", o.OnBadRow)
 	}
+	if err := o.Unique.Validate(); err != nil {
+		problems = append(problems, err)
+	}
 	if o.MaxRejectPercent < 0 || o.MaxRejectPercent > 100 {
 		bad("--max-bad-rows (%v%%) must be between 0%% and 100%%", o.MaxRejectPercent)
 	}
@@ -324,23 +337,6 @@ func (o *Options) Validate() error {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
-}
-
-// NeedsModelAndInput says that one of them is missing; its error wraps ErrUsage.
-func (o *Options) NeedsModelAndInput() error {
-	var problems []error
-	o.needed(func(f string, args ...any) { problems = append(problems, fmt.Errorf(f, args...)) })
-	if len(problems) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
-}
-
-func (o *Options) needed(bad func(f string, args ...any)) {
-	o.validateModels(bad)
-	if len(o.Inputs) == 0 {
-		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
-	}
 }
 
 // FormatOf is the format that a file name's extension says; ok is false for a

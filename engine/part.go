@@ -21,6 +21,7 @@ type partWriter struct {
 	accounts  ledger.Rows
 	spans     map[int]ledger.Rows // as collector.index numbers them
 	features  featureCounts
+	agree     *writerAgreement // nil before there is something to compare
 
 	out     partOutput // nil before the first row
 	rejects rejectFile
@@ -56,6 +57,9 @@ func (w *partWriter) write(res *result) error {
 		w.count(s.Origin, ledger.Rows{Read: int64(s.Rows), Scored: int64(s.Rows)})
 	}
 	w.features.add(res.features)
+	if err := w.compare(res); err != nil {
+		return err
+	}
 	rows := int64(res.batch.Rows)
 	w.accounts.Read += rows
 	if len(res.rejects) > 0 {
@@ -150,7 +154,11 @@ func (w *partWriter) finish() error {
 	if err := w.open(schema); err != nil {
 		return err
 	}
-	out, rejects, columns := w.out, w.rejects, ledger.Columns(schema)
+	detail, err := w.detail(ledger.Columns(schema))
+	if err != nil {
+		return err
+	}
+	out, rejects := w.out, w.rejects
 	outcome := make(chan closed, 1) // one outcome, so that nobody waits to give it
 	go func() {
 		var got closed
@@ -162,11 +170,7 @@ func (w *partWriter) finish() error {
 			if got.outputs, err = out.commit(w.accounts.Written()); err != nil {
 				return err
 			}
-			record, err := w.journalRecord(got.outputs, got.rejects, columns)
-			if err != nil {
-				return err
-			}
-			return c.staging.Record(record)
+			return c.staging.Record(ledger.PartRecord{Part: w.number, Outputs: got.outputs, Rejects: got.rejects, Rows: w.accounts, Detail: detail})
 		})
 		outcome <- got
 	}()
@@ -226,7 +230,7 @@ func (w *partWriter) record(schema *arrow.Schema, res *result, runs []rowRun) (a
 		if err != nil {
 			return nil, fmt.Errorf("column %q: %w", w.collector.plan.Passed[i].Name, err)
 		}
-		columns = append(columns, column)
+		columns = append(columns, plainText(column, schema.Field(i).Type))
 	}
 	inBatch := make([]rowRun, len(runs))
 	for i, r := range runs {

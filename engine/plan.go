@@ -15,6 +15,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/filter"
+	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
@@ -46,8 +47,15 @@ type Plan struct {
 	choice *Choice
 	// digested is how the inputs were digested; nil before everything is read.
 	digested *DigestChoice
+	// duplicates are those of --unique; nil before they are looked for, and without it.
+	duplicates *DuplicatesFound
 	// rewriteCheck is how the rewritten model compares; nil unless it was checked.
 	rewriteCheck *RewriteCheck
+
+	// loadDeaths is how many starts died while the model was loaded and tried.
+	loadDeaths int
+	// agreement is how far models agree; nil before everything is compared, and of one.
+	agreement []agreement.Summary
 
 	// limit is the memory limit in bytes, 0 for none, and lowered what it changed.
 	limit       int64
@@ -61,7 +69,7 @@ type Plan struct {
 	// workers wait; its capacity is as many as there should be.
 	cores chan struct{}
 
-	passedSchema *arrow.Schema // of Passed
+	passedSchema *arrow.Schema // of Passed, as they are read
 	where        *where        // nil without a filter
 	rules        *rules        // nil without rules
 
@@ -165,7 +173,13 @@ func (p *Plan) fit() error {
 			return p.besideDrift(err)
 		}
 	}
+	if _, _, err := p.knownPairs(); err != nil {
+		return err
+	}
 	if err := p.checkDrift(); err != nil {
+		return err
+	}
+	if _, err := p.uniqueKeys(); err != nil {
 		return err
 	}
 	if err := p.chooseBatch(); err != nil {
@@ -182,6 +196,7 @@ func (p *Plan) fit() error {
 func (p *Plan) pass(schema *arrow.Schema) error {
 	p.Columns = slices.Clone(p.Binding.Columns)
 	var problems []error
+	var fields []arrow.Field
 	add := func(flag string, names []string) {
 		for _, name := range names {
 			at := schema.FieldIndices(name)
@@ -192,14 +207,15 @@ func (p *Plan) pass(schema *arrow.Schema) error {
 			if slices.ContainsFunc(p.Passed, func(f arrow.Field) bool { return f.Name == name }) {
 				continue
 			}
-			p.Passed = append(p.Passed, schema.Field(at[0]))
+			fields = append(fields, schema.Field(at[0]))
+			p.Passed = append(p.Passed, p.passedField(schema.Field(at[0])))
 			p.PassedAt = append(p.PassedAt, p.addColumn(name))
 		}
 	}
 	add("--ids", p.Options.IDs)
 	p.ids = len(p.Passed)
 	add("--keep", p.Options.Keep)
-	p.passedSchema = arrow.NewSchema(p.Passed, nil)
+	p.passedSchema = arrow.NewSchema(fields, nil)
 	if len(problems) > 0 {
 		return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
 	}
@@ -309,14 +325,14 @@ func elementBytes(e models.ElementType) int64 {
 // knownNulls fails a run before it starts when statistics already show nulls
 // where none are allowed.
 func (p *Plan) knownNulls() error {
-	if p.Options.OnBadRow != BadFail || p.where != nil { // which may take them out
+	if p.Options.OnBadRow != BadFail || p.where != nil || p.Options.rejectsDuplicates() { // which may take them out
 		return nil
 	}
 	var columns []string
 	var choices []string // for the first of them
 	for i := range p.Binding.Bindings {
 		for _, f := range p.Binding.Bindings[i].Features {
-			if f.Nulls.Action != batcher.NullError {
+			if f.Nulls.Action != batcher.NullError || f.Program != nil {
 				continue
 			}
 			if n, ok := p.Dataset.NullCount(f.Column); ok && n > 0 {

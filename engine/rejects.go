@@ -29,7 +29,8 @@ type rejectForm struct {
 	whys   int      // columns that say why, the first ones
 	at     []int    // indexes into Plan.Columns of the columns after the reasons
 	files  []string // paths of the dataset's files
-	nulls  bool     // bad rows stay in the output, with null predictions
+	nulls  bool     // some rows stay in the output, with null predictions
+	drops  bool     // and of those only duplicates
 }
 
 // reasonFields are the first columns of the table.
@@ -51,7 +52,7 @@ var nulledField = arrow.Field{Name: "nulled", Type: arrow.FixedWidthTypes.Boolea
 // column of its own name. Kept columns of types that Parquet does not have are left
 // out; ids and the model's are not, see checkTypes.
 func (p *Plan) newRejectForm() *rejectForm {
-	f := &rejectForm{nulls: p.Options.OnBadRow == BadNull}
+	f := &rejectForm{nulls: p.Options.keepsNulled(), drops: p.Options.OnBadRow != BadNull}
 	taken := slices.Clone(p.Columns)
 	for i := range p.Binding.Bindings {
 		taken = append(taken, p.Binding.Bindings[i].Input.Name)
@@ -70,7 +71,10 @@ func (p *Plan) newRejectForm() *rejectForm {
 	add := func(at int, asked bool) {
 		field := schema.Field(schema.FieldIndices(p.Columns[at])[0])
 		if at < len(p.Binding.Columns) {
-			asked, field.Type = true, countedType(field.Type)
+			asked = true
+			if p.bound(field.Name) {
+				field.Type = countedType(field.Type)
+			}
 		}
 		if asked || tryWriter(parquetfile.NewWriter, arrow.NewSchema([]arrow.Field{field}, nil), format.WriteOptions{}) == nil {
 			f.at, fields = append(f.at, at), append(fields, field)
@@ -89,6 +93,13 @@ func (p *Plan) newRejectForm() *rejectForm {
 		f.files = append(f.files, file.Path)
 	}
 	return f
+}
+
+// bound says whether a column goes into the model as it is, and not only into features.
+func (p *Plan) bound(column string) bool {
+	return slices.ContainsFunc(p.Binding.Bindings, func(b batcher.Binding) bool {
+		return slices.ContainsFunc(b.Features, func(f batcher.Feature) bool { return f.Program == nil && f.Column == column })
+	})
 }
 
 // countedType is the type that the model's column has in the table: its own, but for
@@ -125,6 +136,9 @@ func (p *Plan) checkUnits() error {
 	}
 	schema := p.Dataset.Schema()
 	for _, name := range p.Binding.Columns {
+		if !p.bound(name) {
+			continue
+		}
 		if t := schema.Field(schema.FieldIndices(name)[0]).Type; within(t) && countedType(t) == t {
 			return fmt.Errorf("%w: column %q is %s, whose seconds Parquet holds as milliseconds; write the column in milliseconds", format.ErrColumnType, name, t)
 		}
@@ -138,6 +152,11 @@ func (p *Plan) checkUnits() error {
 func (f *rejectForm) take(res *result) (err error) {
 	if len(res.rejects) == 0 {
 		return nil
+	}
+	for i := range res.rejects {
+		if r := &res.rejects[i]; f.drops && r.stage != stageUnique {
+			r.Asked = true
+		}
 	}
 	res.rejects = firstPerRow(res.rejects)
 	res.dropped = res.rejects

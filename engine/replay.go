@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
+	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/format"
@@ -30,6 +32,8 @@ type ReplayOptions struct {
 	// the larger of that and 1; 0 asks for equal ones.
 	Tolerance float64
 	Model     string // where the model is now; as recorded when empty
+	// Models are where those of a run of several are now, by name; as recorded for others.
+	Models map[string]string
 	// Provider, unless empty, scores the rows in place of the recorded one: cpu, for
 	// a machine without the devices of the run. Last bits will differ.
 	Provider ort.Provider
@@ -201,7 +205,9 @@ func (r *replayer) optionsOf(m *ledger.Manifest) (Options, error) {
 	if err != nil {
 		return opts, fmt.Errorf("%w (this millrace is %s: replay with the one that made the run)", err, r.opts.Build.Version)
 	}
-	opts.Model = cmp.Or(r.opts.Model, opts.Model)
+	if err := r.opts.place(&opts); err != nil {
+		return opts, err
+	}
 	opts.PartRows = cmp.Or(opts.PartRows, DefaultPartRows)
 	// What follows decides no prediction: nothing is written, and one batch at a
 	// time is scored.
@@ -213,6 +219,28 @@ func (r *replayer) optionsOf(m *ledger.Manifest) (Options, error) {
 		opts.TF32, opts.DeviceMemory, opts.AllowCPUNodes = false, 0, false
 	}
 	return opts, nil
+}
+
+// place puts the models where they are now.
+func (o *ReplayOptions) place(opts *Options) error {
+	names := make([]string, len(opts.Models))
+	for i := range opts.Models {
+		m := &opts.Models[i]
+		names[i], m.Model = m.Name, cmp.Or(o.Models[m.Name], m.Model)
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Models)) {
+		if !slices.Contains(names, name) {
+			return fmt.Errorf("%w: --model: the run has no model %q%s", ErrUsage, name, batcher.DidYouMean(name, names))
+		}
+	}
+	if o.Model == "" {
+		return nil
+	}
+	if len(names) > 0 {
+		return fmt.Errorf("%w: --model (%s): the run has the models %q; say NAME=FILE", ErrUsage, o.Model, names)
+	}
+	opts.Model = o.Model
+	return nil
 }
 
 // locate finds the input row of each row found, and plans the run again over the
@@ -229,24 +257,31 @@ func (r *replayer) locate(ctx context.Context, m *ledger.Manifest, opts Options,
 	if err == nil {
 		err = l.fits(m)
 	}
+	open := func(files []int) {
+		if err == nil && plan == nil {
+			plan, err = r.planOf(ctx, m, opts, files)
+			if err == nil {
+				err = l.open(plan.Dataset, files)
+			}
+		}
+	}
 	rank := ranking(plainRank)
 	if err == nil && l.passed != nil && leavesOut(m, found) {
 		// How many rows of a span pass before a rejected one only the filter tells.
-		files := l.filesOf(found)
-		if plan, err = r.planOf(ctx, m, opts, files); err == nil {
-			err = l.open(plan.Dataset, files)
+		if open(l.filesOf(found)); err == nil {
 			rank = plan.ranks(ctx, l)
 		}
 	}
-	if err == nil {
+	if err == nil && len(m.PartitionBy) > 0 {
+		// Which rows went to a folder, only the values of all rows tell.
+		if open(l.filesOf(found)); err == nil {
+			err = r.folderPlaces(ctx, &replayed{plan: plan, layout: l, manifest: m, rank: rank}, found)
+		}
+	} else if err == nil {
 		err = r.places(ctx, l, m, found, rank)
 	}
-	if err == nil && plan == nil {
-		near := l.near(found, int64(opts.BatchRows))
-		plan, err = r.planOf(ctx, m, opts, near)
-		if err == nil {
-			err = l.open(plan.Dataset, near)
-		}
+	if err == nil {
+		open(l.near(found, int64(opts.BatchRows)))
 	}
 	if err != nil && plan != nil {
 		err = errors.Join(err, plan.Close())
@@ -292,6 +327,10 @@ func (r *replayer) places(ctx context.Context, l *layout, m *ledger.Manifest, fo
 			return fmt.Errorf("%w: %q has a row %d, and part %d of the input has no row for it", ledger.ErrUnsound, f.file, f.row, f.part)
 		}
 	}
-	slices.SortStableFunc(found, func(a, b *hit) int { return cmp.Or(a.part-b.part, cmp.Compare(a.place, b.place)) })
+	sortByPlace(found)
 	return nil
+}
+
+func sortByPlace(found []*hit) {
+	slices.SortStableFunc(found, func(a, b *hit) int { return cmp.Or(a.part-b.part, cmp.Compare(a.place, b.place)) })
 }

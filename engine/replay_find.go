@@ -20,12 +20,16 @@ import (
 
 // hit is a row of an output that meets the conditions.
 type hit struct {
-	run   *ledger.Recorded
-	part  int
-	file  string // of the output, as the manifest names it
-	row   int64  // in that file
-	first int64  // of the part's rows in that file: not 0 where parts are joined to one
-	place int64  // in the part's input; known from places on
+	run  *ledger.Recorded
+	part int
+	file string // of the output, as the manifest names it
+	row  int64  // in that file
+	// first is the part's first row in that file: above 0 where parts are joined to one,
+	// and below where the part has rows in files before it: of the same folder, if the
+	// output is partitioned.
+	first  int64
+	folder string
+	place  int64 // in the part's input; known from places on
 
 	columns []arrow.Field
 	values  []arrow.Array // of one row each; owned
@@ -62,12 +66,19 @@ func (r *replayer) find(ctx context.Context) (found []*hit, err error) {
 		if m == nil {
 			return found, fmt.Errorf("%w: the manifest of run %s cannot be read; see millrace verify", ledger.ErrUnsound, run.Run)
 		}
-		for part := range m.Outputs {
-			out := &m.Outputs[part]
-			rows, err := r.findIn(ctx, out, r.opts.Limit-len(found)+1)
+		partitions, err := partitionsOf(m)
+		if err != nil {
+			return found, err
+		}
+		for file := range m.Outputs {
+			out := &m.Outputs[file]
+			rows, err := r.findIn(ctx, out, partitions, r.opts.Limit-len(found)+1)
 			for _, h := range rows {
-				h.run, h.part, h.file = run, part, out.Name
-				if len(m.Outputs) < len(m.Parts) {
+				h.run, h.part, h.file = run, m.PartOf(file), out.Name
+				switch {
+				case len(m.PartFiles) > 0:
+					h.first, h.folder = -m.RowsBefore(file), filepath.Dir(out.Name)
+				case len(m.Outputs) < len(m.Parts):
 					h.seek(m.Parts)
 				}
 			}
@@ -91,7 +102,7 @@ func (r *replayer) find(ctx context.Context) (found []*hit, err error) {
 }
 
 // openOutput opens a file of the output to be read.
-func (r *replayer) openOutput(ctx context.Context, name string) (*dataset.Dataset, error) {
+func (r *replayer) openOutput(ctx context.Context, name string, partitions dataset.Partitions) (*dataset.Dataset, error) {
 	path, err := r.history.Path(name)
 	if err != nil {
 		return nil, err
@@ -99,7 +110,7 @@ func (r *replayer) openOutput(ctx context.Context, name string) (*dataset.Datase
 	if strings.EqualFold(filepath.Ext(name), ".csv") {
 		return nil, fmt.Errorf("%w: the output is CSV, which rounds nothing but cannot be read back; replay takes Parquet and Arrow outputs", ErrUsage)
 	}
-	data, err := dataset.Open(ctx, []string{path}, dataset.Options{})
+	data, err := dataset.Open(ctx, []string{path}, dataset.Options{Partitions: partitions})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %q: %w", ledger.ErrUnsound, r.history.Output, err)
 	}
@@ -108,8 +119,8 @@ func (r *replayer) openOutput(ctx context.Context, name string) (*dataset.Datase
 
 // findIn gives the first rows of one file that meet the conditions, with all
 // their values.
-func (r *replayer) findIn(ctx context.Context, out *ledger.Output, most int) (found []*hit, err error) {
-	data, err := r.openOutput(ctx, out.Name)
+func (r *replayer) findIn(ctx context.Context, out *ledger.Output, partitions dataset.Partitions, most int) (found []*hit, err error) {
+	data, err := r.openOutput(ctx, out.Name, partitions)
 	if err != nil {
 		return nil, err
 	}

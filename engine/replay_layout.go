@@ -86,7 +86,10 @@ func everyFile(n int) []int {
 
 // fits makes sure that the parts are those that the manifest counts.
 func (l *layout) fits(m *ledger.Manifest) error {
-	same := len(l.parts) == len(m.Parts) && (len(m.Outputs) == len(m.Parts) || len(m.Outputs) == 1)
+	if err := m.CheckWritten(); err != nil {
+		return fmt.Errorf("%w: %w", ledger.ErrUnsound, err)
+	}
+	same := len(l.parts) == len(m.Parts)
 	for i := 0; same && i < len(m.Parts); i++ {
 		same = l.parts[i].Rows == m.Parts[i].Read && l.rowsOfPart(i) == m.Parts[i].Read-m.Parts[i].Filtered
 	}

@@ -18,7 +18,7 @@ import (
 
 // findRejected looks for the conditions among the ids of a run's rejected rows.
 func (r *replayer) findRejected(ctx context.Context, run *ledger.Recorded) (err error) {
-	data, err := r.openOutput(ctx, run.Manifest.Rejects.Name)
+	data, err := r.openOutput(ctx, run.Manifest.Rejects.Name, dataset.Partitions{})
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func whysOf(m *ledger.Manifest, schema *arrow.Schema) int {
 // earlier versions did not.
 func hasNulled(m *ledger.Manifest, schema *arrow.Schema) bool {
 	n := len(reasonFields)
-	return m.Settings["on_bad_row"] == string(BadNull) && schema.NumFields() > n && isReason(schema.Field(n), nulledField)
+	return keepsNulled(m) && schema.NumFields() > n && isReason(schema.Field(n), nulledField)
 }
 
 // isReason says whether a field is one of the columns that say why, whose name may have
@@ -135,7 +135,7 @@ func (r *replayer) rejectedRows(ctx context.Context, l *layout, m *ledger.Manife
 	if m.Rejects == nil {
 		return nil, fmt.Errorf("%w: the manifest counts rejected rows and names no file of them", ledger.ErrUnsound)
 	}
-	data, err := r.openOutput(ctx, m.Rejects.Name)
+	data, err := r.openOutput(ctx, m.Rejects.Name, dataset.Partitions{})
 	if err != nil {
 		return nil, err
 	}

@@ -29,10 +29,7 @@ func (p *Plan) ranks(ctx context.Context, l *layout) ranking {
 		return plainRank
 	}
 	names := p.where.columnNames()
-	alone := &where{filter: p.where.filter, verdicts: p.where.verdicts}
-	for i := range names {
-		alone.at = append(alone.at, i)
-	}
+	alone := p.where.over(names)
 	var of dataset.SpanRef
 	var numbers []int64 // of the rows of it that pass
 	known := false

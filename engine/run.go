@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/cpuid/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/models"
@@ -68,8 +69,14 @@ type Summary struct {
 	ORTVersion string           `json:"ort_version"`
 	ORTPath    string           `json:"ort_path"`
 	Rewrites   []string         `json:"rewrites,omitempty"`
+	// Duplicates are those of Options.Unique; nil without it.
+	Duplicates *DuplicatesFound `json:"duplicates,omitempty"`
 	// Digest is how the inputs were digested.
 	Digest *DigestChoice `json:"digest,omitempty"`
+	// Agreement is how far other models agree with the first, and NotCompared are their
+	// predictions that nothing is compared with.
+	Agreement   []agreement.Summary `json:"agreement,omitempty"`
+	NotCompared []string            `json:"not_compared,omitempty"`
 	// RewriteCheck is how the first rows compared with the model as exported.
 	RewriteCheck *RewriteCheck `json:"rewrite_check,omitempty"`
 }
@@ -106,7 +113,7 @@ func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*
 		PartitionBy: p.Options.PartitionBy, Numbered: p.Options.TargetFileBytes > 0,
 	})
 	if done, ok := errors.AsType[*ledger.PublishedError](err); ok {
-		return p.alreadyDone(done.Manifest), nil
+		return p.alreadyDone(done.Manifest)
 	}
 	if err != nil {
 		return nil, err
@@ -124,18 +131,31 @@ func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*
 		return summary, errors.Join(err, staging.Discard())
 	}
 	kept, suspended := staging.Suspend(err.Error())
-	if kept > 0 {
+	switch {
+	case errors.Is(err, ErrDisagree):
+		err = fmt.Errorf("%w; nothing is published, and all that is scored is kept: the same command with other limits publishes it, and --restart drops it", err)
+	case kept > 0:
 		err = fmt.Errorf("%w; %d of %d parts are finished and kept: run the same command again to go on", err, kept, len(p.Parts))
 	}
 	return nil, errors.Join(err, suspended)
 }
 
-// alreadyDone is the summary of a run that found nothing to do.
-func (p *Plan) alreadyDone(m *ledger.Manifest) *Summary {
-	return &Summary{
+// alreadyDone is the summary of a run that found nothing to do. What was published holds
+// to this run's limits too.
+func (p *Plan) alreadyDone(m *ledger.Manifest) (*Summary, error) {
+	s := &Summary{
 		Already: true, Run: m.Run, Output: p.Options.Output, Outputs: m.Outputs, Rejects: m.Rejects, Rows: m.Ledger,
 		Started: m.Started, Finished: m.Finished, Provider: p.Options.Provider, Features: []FeatureSummary{}, ORTVersion: m.Versions.ORT,
+		Duplicates: recordedFound(m),
 	}
+	var err error
+	if s.Agreement, err = agreementOf(m); err != nil {
+		return nil, err
+	}
+	if err := p.Options.checkAgreement(s.Agreement); err != nil {
+		return nil, fmt.Errorf("output %q was published by an equal run, %s, and now is beyond a limit: %w", p.Options.Output, m.Run, err)
+	}
+	return s, nil
 }
 
 func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progress, staging *ledger.Staging, started time.Time) (_ *Summary, err error) {
@@ -155,11 +175,20 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 			progress.OnResume(taken)
 		}
 	}
-	scoring, err := p.choose(ctx, lib, before)
+	found, err := p.findDuplicates(ctx, staging.ScratchDir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, found.close()) }()
+	if p.duplicates != nil && progress.OnDuplicates != nil {
+		progress.OnDuplicates(p.duplicates)
+	}
+	scoring, err := p.load(ctx, lib, staging, before)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, scoring.close()) }()
+	scoring.reject(found)
 	if progress.OnChoice != nil {
 		progress.OnChoice(p.choice)
 	}
@@ -243,6 +272,12 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	if err != nil {
 		return nil, err
 	}
+	if err := c.agreed(); err != nil {
+		if c.single != nil {
+			err = errors.Join(err, c.single.abort())
+		}
+		return nil, err
+	}
 	if c.single != nil {
 		whole, err := c.single.finish()
 		if err != nil {
@@ -303,7 +338,9 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 		PeakMemoryBytes: peakMemory(),
 		Features:        c.features.summaries(c.plan),
 		Digest:          c.plan.digested,
-		ORTVersion:      lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Rewrites(), RewriteCheck: c.plan.rewriteCheck,
+		Duplicates:      c.plan.duplicates,
+		Agreement:       c.plan.agreement, NotCompared: c.agree.left,
+		ORTVersion: lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Rewrites(), RewriteCheck: c.plan.rewriteCheck,
 	}, nil
 }
 

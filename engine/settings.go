@@ -10,8 +10,10 @@ import (
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/feature"
 	"github.com/millrace/millrace/batcher/filter"
+	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -40,7 +42,10 @@ type settings struct {
 	OutputLayout  Layout              `json:"output_layout"`
 	// Models are those of a run of several, without path and digest, which the manifest
 	// has.
-	Models []ModelOptions `json:"models"`
+	Models          []ModelOptions  `json:"models"`
+	AgreementLimits AgreementLimits `json:"agreement_limits"`
+	// Agreement is how far those models agreed.
+	Agreement []agreement.Summary `json:"agreement"`
 
 	PartitionBy     []string `json:"partition_by"`
 	TargetFileBytes int64    `json:"target_file_bytes"`
@@ -73,6 +78,8 @@ type settings struct {
 	Finite            batcher.FinitePolicy `json:"finite"`
 	RefuseNaN         bool                 `json:"refuse_nan_output"`
 	Digest            *DigestChoice        `json:"digest"`
+	Unique            unique.Spec          `json:"unique"`
+	Duplicates        *DuplicatesFound     `json:"duplicates"`
 	JobFile           JobFile              `json:"job_file"`
 }
 
@@ -87,7 +94,8 @@ func (p *Plan) Settings() map[string]any {
 		Input: o.Inputs, Partitions: p.partitions(), Output: o.Output, OutputFormat: o.Format, Compression: o.Compression,
 		IDs: o.IDs, Keep: o.Keep, Where: o.Where, Rules: append([]filter.Rule{}, o.Rules...), FeatureSpecs: append([]feature.Feature{}, o.FeatureSpecs...), Features: o.Features, Bind: o.Bind,
 		Nulls: o.Nulls.Default.String(), NullsByColumn: nulls, LossyCasts: o.Lossy == batcher.AllowLossy,
-		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout, Models: o.unplaced(),
+		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout,
+		Models: o.unplaced(), AgreementLimits: o.AgreementLimits, Agreement: p.agreement,
 		PartitionBy: o.PartitionBy, TargetFileBytes: o.TargetFileBytes,
 		Provider: o.Provider, ProviderReason: o.ProviderReason, Devices: append([]int{}, o.Devices...), Streams: o.Streams,
 		TF32: o.TF32, DeviceMemory: o.DeviceMemory, AllowCPUNodes: o.AllowCPUNodes, EngineCache: o.EngineCache,
@@ -95,6 +103,7 @@ func (p *Plan) Settings() map[string]any {
 		BatchSize: o.BatchRows, Choice: p.choice, Workers: o.Workers, Readers: o.Readers, PartRows: o.PartRows, IntraOpThreads: o.IntraOpThreads,
 		MemoryLimit: p.limit, MemoryLimitFrom: p.limitSource, MemoryLowered: append([]Lowered{}, p.lowered...),
 		IfExists: o.IfExists, MaxBadRows: o.MaxRejects, MaxBadRowsPercent: o.MaxRejectPercent, OnBadRow: o.OnBadRow, Finite: o.Finite, RefuseNaN: o.RefuseNaN, Digest: p.digested, JobFile: o.JobFile,
+		Unique: o.Unique, Duplicates: p.duplicates,
 	}
 	byName := map[string]any{}
 	v := reflect.ValueOf(s)
@@ -121,12 +130,13 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 	o := Options{
 		Inputs: s.Input, Partitions: cmp.Or(s.Partitions, "none"), Output: s.Output, Format: s.OutputFormat, Compression: s.Compression,
 		IDs: s.IDs, Keep: s.Keep, Where: s.Where, Rules: s.Rules, FeatureSpecs: s.FeatureSpecs, Features: s.Features, Bind: s.Bind,
-		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout,
+		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout, AgreementLimits: s.AgreementLimits,
 		PartitionBy: s.PartitionBy, TargetFileBytes: s.TargetFileBytes,
 		Provider: s.Provider, ProviderReason: s.ProviderReason, Devices: s.Devices, Streams: s.Streams,
 		TF32: s.TF32, DeviceMemory: s.DeviceMemory, AllowCPUNodes: s.AllowCPUNodes, EngineCache: s.EngineCache,
 		Kernels: s.Kernels, BatchRows: s.BatchSize, Workers: s.Workers, Readers: s.Readers, PartRows: s.PartRows, IntraOpThreads: s.IntraOpThreads,
 		MemoryLimit: s.MemoryLimit, IfExists: s.IfExists, MaxRejects: s.MaxBadRows, MaxRejectPercent: s.MaxBadRowsPercent, OnBadRow: s.OnBadRow, Finite: s.Finite, RefuseNaN: s.RefuseNaN, JobFile: s.JobFile,
+		Unique: s.Unique,
 	}
 	if o.Model, o.ModelSHA256 = m.Model.Path, m.Model.SHA256; len(s.Models) > 0 {
 		o.Model, o.ModelSHA256 = "", ""

@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -40,13 +41,14 @@ func TestOptionsComeBackFromAManifest(t *testing.T) {
 			Name: "a", Model: "/a.onnx", ModelSHA256: "cd", Features: []string{"a"}, Bind: map[string][]string{"x": {"a"}}, Nulls: map[string]string{"*": "nan"},
 			ModelOutputs: []string{"y"}, OutputPrefix: new(string), OutputLayout: LayoutList,
 		}, {Name: "b", Model: "/b.onnx", ModelSHA256: "ef", Compare: map[string]string{"y": "z"}}},
-		Inputs: []string{"data/*.parquet"}, Partitions: "date=date", Output: "out", Format: format.ArrowFile, Compression: "zstd",
-		IDs: []string{"id"}, Keep: []string{"k"}, FeatureSpecs: someFeatures, Features: []string{"a", "b"}, Bind: map[string][]string{"x": {"a", "b"}},
+		AgreementLimits: AgreementLimits{MaxPSI: new(float64)},
+		Inputs:          []string{"data/*.parquet"}, Partitions: "date=date", Output: "out", Format: format.ArrowFile, Compression: "zstd",
+		IDs: []string{"id"}, Keep: []string{"k"}, Where: "a > 1", FeatureSpecs: someFeatures, Features: []string{"a", "b"}, Bind: map[string][]string{"x": {"a", "b"}},
 		Nulls: batcher.NullPolicies{
 			Default:  batcher.NullPolicy{Action: batcher.NullReject},
 			ByColumn: map[string]batcher.NullPolicy{"a": {Action: batcher.NullFill, Value: "nan"}, "b": {Action: batcher.NullNaN}, "c": {Action: batcher.NullFill}},
 		},
-		Where: "a > 0", Rules: []filter.Rule{{Column: "a", NotNull: true, Range: &filter.Range{Min: &atLeast}}},
+		Rules: []filter.Rule{{Column: "a", NotNull: true, Range: &filter.Range{Min: &atLeast}}},
 		Lossy: batcher.AllowLossy, ModelOutputs: []string{"y"}, OutputPrefix: "pred_", Layout: LayoutColumns,
 		PartitionBy: []string{"k"}, TargetFileBytes: 1<<60 + 2,
 		Provider: ort.CUDA, Kernels: KernelsONNXRuntime, BatchRows: 512, Workers: 3, Readers: 2,
@@ -55,6 +57,7 @@ func TestOptionsComeBackFromAManifest(t *testing.T) {
 		MemoryLimit: 1<<60 + 3, IfExists: ledger.IfExistsReplace, MaxRejects: 7, MaxRejectPercent: 2.5, OnBadRow: BadNull,
 		Finite: batcher.FinitePolicy{All: true, Columns: []string{"a"}}, RefuseNaN: true,
 		Digest:  DigestXXH3,
+		Unique:  unique.Spec{Columns: []string{"id"}, On: unique.OnReject, Mode: unique.Exact},
 		JobFile: JobFile{Path: "job.yaml", SHA256: "cd", Parameters: map[string]string{"date": "2026-11-22"}, Fitted: []FittedFile{{Path: "f.json", SHA256: "ef"}}},
 	}
 	v := reflect.ValueOf(want)

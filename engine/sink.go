@@ -9,7 +9,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
-	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/io/arrowfile"
 	"github.com/millrace/millrace/io/csvfile"
 	"github.com/millrace/millrace/io/format"
@@ -67,7 +66,7 @@ func (p *Plan) canReject() bool {
 	}
 	for i := range p.Binding.Bindings {
 		for _, f := range p.Binding.Bindings[i].Features {
-			if f.Nulls.Action == batcher.NullReject {
+			if f.Rejects() {
 				return true
 			}
 		}

@@ -41,6 +41,7 @@ type spread struct {
 
 	pending []arrow.RecordBatch
 	bytes   int64 // of those
+	most    int64 // bytes that may be pending: spillBytes except in tests
 
 	only  *sizedFiles // the one folder that all rows so far are of; nil before the first
 	spill []*spill
@@ -53,14 +54,14 @@ const spillBytes = 16 << 20
 // newSpread begins a part.
 func (c *collector) newSpread(part int, files *ledger.PartFiles, schema *arrow.Schema) *spread {
 	at := c.plan.partitionedAt()
-	return &spread{collector: c, number: part, files: files, schema: without(schema, at), names: c.plan.Options.PartitionBy, at: at}
+	return &spread{collector: c, number: part, files: files, schema: without(schema, at), names: c.plan.Options.PartitionBy, at: at, most: spillBytes}
 }
 
 // write gathers a record, which it borrows.
 func (s *spread) write(record arrow.RecordBatch) error {
 	record.Retain()
 	s.pending, s.bytes = append(s.pending, record), s.bytes+recordBytes(record)
-	if s.bytes < spillBytes {
+	if s.bytes < s.most {
 		return nil
 	}
 	return s.sort()

@@ -109,6 +109,18 @@ func (w *where) columnNames() []string {
 	return w.filter.Columns()
 }
 
+// over is the same filter for record batches of these columns, the filter's among them.
+func (w *where) over(names []string) *where {
+	if w == nil {
+		return nil
+	}
+	o := &where{filter: w.filter, verdicts: w.verdicts}
+	for _, name := range w.filter.Columns() {
+		o.at = append(o.at, slices.Index(names, name))
+	}
+	return o
+}
+
 // sieve takes rows out of the record batches of one span; it belongs to one goroutine.
 type sieve struct {
 	where *where

@@ -49,7 +49,7 @@ type planReport struct {
 func (r *planReport) Text(w io.Writer) error {
 	var b strings.Builder
 	jobText(&b, r.JobFile)
-	fmt.Fprintf(&b, "model    %s (sha256 %.12s…)\n", r.Model, r.SHA256)
+	r.modelText(&b)
 	for _, rewrite := range r.Rewrites {
 		fmt.Fprintf(&b, "         rewritten: %s\n", rewrite)
 	}
@@ -74,6 +74,9 @@ func (r *planReport) Text(w io.Writer) error {
 			name := ""
 			if i == 0 {
 				name = fmt.Sprintf("%s %s", in.Input, in.Type)
+				if len(in.Models) > 0 {
+					name += " of " + strings.Join(in.Models, ", ")
+				}
 			} else {
 				way = ""
 			}
@@ -88,18 +91,19 @@ func (r *planReport) Text(w io.Writer) error {
 			t.AppendRow(table.Row{name, f.Column, f.Type, f.Cast, nulls, policy, way})
 		}
 	}
-	b.WriteString(t.Render() + "\n\nWhat is written\n")
+	b.WriteString(t.Render() + "\n\n" + featuresText(r.Inputs) + "What is written\n")
 	t = newTable()
 	t.AppendHeader(table.Row{"column", "type", "from"})
 	for _, c := range r.Outputs {
-		t.AppendRow(table.Row{c.Column, c.Type, c.From})
+		from := c.From
+		if c.Model != "" {
+			from += " of " + c.Model
+		}
+		t.AppendRow(table.Row{c.Column, c.Type, from})
 	}
 	b.WriteString(t.Render() + "\n\n")
-	if r.PartRows == math.MaxInt64 {
-		fmt.Fprintf(&b, "parts    1: one %s file\n", r.Format)
-	} else {
-		fmt.Fprintf(&b, "parts    %d, of %s rows or more but the last; one %s file each\n", r.Parts, humanize.Comma(r.PartRows), r.Format)
-	}
+	r.comparedText(&b)
+	r.partsText(&b)
 	most := ""
 	if r.Filter != nil {
 		most = "at most "
@@ -108,10 +112,17 @@ func (r *planReport) Text(w io.Writer) error {
 	if r.BatchAuto {
 		b.WriteString("         a tuned profile, or the first rows, may choose another size when the run starts (--batch-size auto)\n")
 	}
+	if r.Unique != nil {
+		fmt.Fprintf(&b, "unique   %s\n", uniqueText(r.Unique))
+	}
 	r.providerText(&b)
 	m := &r.Memory
-	fmt.Fprintf(&b, "memory   about %s: program %s, model %s, tensors %s, columns %s, results written %s, garbage %s\n",
-		bytesOf(m.Total), bytesOf(m.Program), bytesOf(m.Model), bytesOf(m.Tensors+m.Activations), bytesOf(m.Decoded), bytesOf(m.Written), bytesOf(m.Slack))
+	comparison := ""
+	if m.Agreement > 0 {
+		comparison = ", comparison of models " + bytesOf(m.Agreement)
+	}
+	fmt.Fprintf(&b, "memory   about %s: program %s, model %s, tensors %s%s, columns %s, results written %s, garbage %s\n",
+		bytesOf(m.Total), bytesOf(m.Program), bytesOf(m.Model), bytesOf(m.Tensors+m.Activations), comparison, bytesOf(m.Decoded), bytesOf(m.Written), bytesOf(m.Slack))
 	switch {
 	case m.Limit == 0:
 		b.WriteString("limit    none\n")
@@ -155,6 +166,53 @@ func (r *planReport) filterText(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "%-8s %s\n", name, rule)
 	}
+}
+
+// partsText says which files come of the input's parts.
+func (r *planReport) partsText(b *strings.Builder) {
+	if r.PartRows == math.MaxInt64 {
+		fmt.Fprintf(b, "parts    1: one %s file\n", r.Format)
+		return
+	}
+	each := fmt.Sprintf("one %s file each", r.Format)
+	if r.TargetFileBytes > 0 {
+		each = fmt.Sprintf("%s files of about %s at most", r.Format, bytesOf(r.TargetFileBytes))
+	}
+	if len(r.PartitionBy) > 0 {
+		each += ", for each value of " + strings.Join(r.PartitionBy, ", ")
+	}
+	fmt.Fprintf(b, "parts    %d, of %s rows or more but the last; %s\n", r.Parts, humanize.Comma(r.PartRows), each)
+}
+
+// modelText says which models there are.
+func (r *planReport) modelText(b *strings.Builder) {
+	if len(r.Models) == 0 {
+		fmt.Fprintf(b, "model    %s (sha256 %.12s…)\n", r.Model, r.SHA256)
+	}
+	for i, m := range r.Models {
+		with := ""
+		if i > 0 {
+			with = ", compared with " + r.Models[0].Name
+		}
+		fmt.Fprintf(b, "model    %s: %s (sha256 %.12s…)%s\n", m.Name, m.Path, m.SHA256, with)
+	}
+}
+
+// comparedText says which predictions of several models are compared.
+func (r *planReport) comparedText(b *strings.Builder) {
+	if len(r.Compared) == 0 && len(r.NotCompared) == 0 {
+		return
+	}
+	b.WriteString("What is compared\n")
+	t := newTable()
+	t.AppendHeader(table.Row{"prediction", "beside", "kind"})
+	for _, p := range r.Compared {
+		t.AppendRow(table.Row{p.Challenger, p.Champion, p.Kind})
+	}
+	for _, name := range r.NotCompared {
+		t.AppendRow(table.Row{name, "nothing", ""})
+	}
+	b.WriteString(t.Render() + "\n\n")
 }
 
 // providerText says where the model would run.

@@ -20,6 +20,7 @@ import (
 type replayOptions struct {
 	engine.ReplayOptions
 	where    []string
+	models   []string
 	provider string
 }
 
@@ -28,7 +29,7 @@ func (o *replayOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&o.where, "where", nil, "`COLUMN=VALUE` of the rows to score again: an id, a kept column or a prediction; repeatable, and a row meets all")
 	fs.IntVar(&o.Limit, "limit", 20, "most `ROWS` to score again")
 	fs.Float64Var(&o.Tolerance, "tolerance", 1e-5, "how far a number may be from the one published, as a `SHARE` of the larger of that and 1; 0: not at all")
-	fs.StringVarP(&o.Model, "model", "m", "", "path of the model `FILE` where it has moved; it must have the recorded SHA-256")
+	fs.StringArrayVarP(&o.models, "model", "m", nil, "path of the model `FILE` where it has moved, or NAME=FILE of one of several; it must have the recorded SHA-256")
 	fs.StringVar(&o.provider, "provider", "", "execution `PROVIDER`: cpu, for a run on devices that this machine lacks (default: the recorded one)")
 }
 
@@ -56,6 +57,10 @@ func runReplay(ctx context.Context, o *replayOptions, common *commonOptions, s s
 			return fmt.Errorf("%w: --where (%s) must be COLUMN=VALUE, such as id=4711", engine.ErrUsage, text)
 		}
 		o.Where = append(o.Where, engine.Condition{Column: column, Value: value})
+	}
+	var err error
+	if o.Model, o.Models, err = movedModels(o.models); err != nil {
+		return err
 	}
 	o.Provider = ort.Provider(o.provider)
 	o.Build = engine.Build{Version: version, Commit: commit}

@@ -61,16 +61,17 @@ const (
 )
 
 type runReport struct {
-	Run           string           `json:"run"`
-	State         runState         `json:"state"`
-	Mode          ledger.Mode      `json:"mode,omitempty"`
-	Started       time.Time        `json:"started,omitzero"`
-	Finished      time.Time        `json:"finished,omitzero"`
-	Seconds       float64          `json:"seconds"`
-	RowsPerSecond float64          `json:"rows_per_second"`
-	By            ledger.Starter   `json:"by"`
-	Model         ledger.ModelFile `json:"model"`
-	Rows          ledger.Rows      `json:"rows"`
+	Run           string              `json:"run"`
+	State         runState            `json:"state"`
+	Mode          ledger.Mode         `json:"mode,omitempty"`
+	Started       time.Time           `json:"started,omitzero"`
+	Finished      time.Time           `json:"finished,omitzero"`
+	Seconds       float64             `json:"seconds"`
+	RowsPerSecond float64             `json:"rows_per_second"`
+	By            ledger.Starter      `json:"by"`
+	Model         ledger.ModelFile    `json:"model"`            // of several the first
+	Models        []ledger.NamedModel `json:"models,omitempty"` // of a run of several
+	Rows          ledger.Rows         `json:"rows"`
 }
 
 func listRuns(ctx context.Context, path string) (*runsReport, error) {
@@ -96,7 +97,7 @@ func reportRun(r *ledger.Recorded) runReport {
 	}
 	out := runReport{
 		Run: r.Run, State: stateReplaced, Mode: m.Mode, Started: m.Started, Finished: m.Finished,
-		Seconds: m.Finished.Sub(m.Started).Seconds(), By: m.By, Model: m.Model, Rows: m.Ledger,
+		Seconds: m.Finished.Sub(m.Started).Seconds(), By: m.By, Model: m.Model, Models: m.Models, Rows: m.Ledger,
 	}
 	if r.Live {
 		out.State = stateLive
@@ -105,6 +106,15 @@ func reportRun(r *ledger.Recorded) runReport {
 		out.RowsPerSecond = float64(m.Ledger.Read) / out.Seconds
 	}
 	return out
+}
+
+// modelName is what the table has room for.
+func (r *runReport) modelName() string {
+	name := cell(strings.TrimSuffix(filepath.Base(r.Model.Path), ".onnx"), 18)
+	if more := len(r.Models) - 1; more > 0 {
+		name = fmt.Sprintf("%s and %d more", name, more)
+	}
+	return name
 }
 
 // Text writes a table for each output.
@@ -159,7 +169,7 @@ var runColumns = []runColumn{
 	{"mode", 4, false, func(r *runReport) string { return cell(string(r.Mode), 10) }},
 	{"finished", 9, false, func(r *runReport) string { return r.Finished.UTC().Format("2006-01-02 15:04:05Z") }},
 	{"by", 6, false, func(r *runReport) string { return cell(r.By.User, 24) }},
-	{"model", 3, false, func(r *runReport) string { return cell(strings.TrimSuffix(filepath.Base(r.Model.Path), ".onnx"), 18) }},
+	{"model", 3, false, (*runReport).modelName},
 	{"sha256", 7, false, func(r *runReport) string { return cell(fmt.Sprintf("%.8s", r.Model.SHA256), 8) }},
 	{"read", 11, true, func(r *runReport) string { return humanize.Comma(r.Rows.Read) }},
 	{"scored", 2, true, func(r *runReport) string { return humanize.Comma(r.Rows.Scored) }},

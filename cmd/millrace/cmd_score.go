@@ -77,7 +77,7 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 		return err
 	}
 	log := common.logger(s)
-	log.Info("start", "model", filepath.Base(opts.Model), "files", len(plan.Dataset.Files()), "rows", plan.Dataset.Rows(),
+	log.Info("start", "model", modelsText(&opts), "files", len(plan.Dataset.Files()), "rows", plan.Dataset.Rows(),
 		"parts", len(plan.Parts), "onnxruntime", lib.Version)
 	if opts.ProviderReason != "" {
 		log.Info("provider chosen", "provider", opts.Provider, "why", opts.ProviderReason)
@@ -88,7 +88,7 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	for _, column := range plan.Dataset.Shadowed() {
 		log.Warn("a column stands in the paths and in the files: the paths' values are taken (--partitions says otherwise)", "column", column)
 	}
-	for _, rewrite := range plan.Model.Rewrites {
+	for _, rewrite := range plan.Rewrites() {
 		log.Info("model rewritten", "what", rewrite)
 	}
 	if m := plan.Explain().Memory; len(m.Lowered) > 0 {
@@ -101,6 +101,9 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	}
 	progress.OnApart = func(part, deaths int) {
 		log.Warn("scoring a part by itself, in a process of its own: earlier starts died in it", "part", part, "times", deaths)
+	}
+	progress.OnDuplicates = func(d *engine.DuplicatesFound) {
+		log.Info("duplicates looked for", "columns", d.Columns, "found", d.Rows, "on_duplicate", d.On, "exact", d.Exact, "seconds", d.Seconds)
 	}
 	progress.OnChoice = func(c *engine.Choice) {
 		settings := []any{"rows", c.BatchRows, "workers", c.Workers}
@@ -131,7 +134,7 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	}
 	r := &scoreReport{Summary: *summary}
 	if o.head > 0 {
-		if r.Head, err = readHead(ctx, summary, o.head); err != nil {
+		if r.Head, err = readHead(ctx, summary, plan.OutputPartitions(), o.head); err != nil {
 			return fmt.Errorf("the output is published, but its first rows cannot be shown: %w", err)
 		}
 	}
@@ -168,6 +171,9 @@ func (r *scoreReport) Text(w io.Writer) error {
 	if r.Rejects != nil {
 		line("rejects", "%s", filepath.Join(filepath.Dir(manifest), filepath.Base(r.Rejects.Name)))
 	}
+	if r.Duplicates != nil {
+		line("duplicates", "%s", duplicatesText(r.Duplicates))
+	}
 	if !r.Already {
 		r.workLines(line)
 	}
@@ -177,6 +183,7 @@ func (r *scoreReport) Text(w io.Writer) error {
 	}
 	line("output", "%s (%s, %s)", r.Output, english.Plural(len(r.Outputs), "file", ""), humanize.IBytes(uint64(bytes)))
 	line("manifest", "%s", manifest)
+	agreementText(&b, r.Agreement, r.NotCompared)
 	if r.Head != nil {
 		b.WriteString("\n" + r.Head.table() + "\n")
 	}

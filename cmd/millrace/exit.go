@@ -32,7 +32,7 @@ const (
 const exitTable = `   0  done
    1  a fault of millrace's
    2  usage, settings, or no ONNX Runtime library, or one without the execution provider
-   3  more rows cannot be scored than allowed, nothing is published; or bench found a regression, or replay a difference
+   3  more rows cannot be scored than allowed, or models agree less than limits ask for: nothing is published; or bench found a regression, or replay a difference
    4  input cannot be read, or changed while it was read; or an output is not as it was published
    5  model cannot be loaded or does not fit the data
    6  output cannot be written, or exists
@@ -67,7 +67,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case is(ort.ErrOutOfMemory, ort.ErrDevice, engine.ErrMemory):
 		return exitDevice
-	case is(engine.ErrBadRows, errRegression, engine.ErrReplayDiffers):
+	case is(engine.ErrBadRows, engine.ErrDisagree, errRegression, engine.ErrReplayDiffers):
 		return exitBadRows
 	case is(format.ErrChanged, ledger.ErrNoOutput, ledger.ErrUnsound, ledger.ErrManifest, engine.ErrNoRow):
 		return exitInput

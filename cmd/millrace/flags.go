@@ -33,6 +33,8 @@ type runOptions struct {
 	deviceMemory                                   byteSize
 	grace                                          time.Duration
 	badRows                                        badRowOptions
+	unique                                         uniqueOptions
+	models                                         modelFlags
 	job                                            jobOptions
 }
 
@@ -43,12 +45,13 @@ const defaultGrace = 20 * time.Second
 func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	o.addJobFlags(fs)
-	fs.StringVarP(&o.Model, "model", "m", "", "the model: path of an .onnx `FILE`")
+	o.models.AddFlags(fs)
 	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; repeatable, read in the given order")
 	fs.StringVarP(&o.Output, "output", "o", "", "where predictions go: a directory `PATH`, or one file that ends in .parquet, .arrow or .csv")
 	o.addFitFlags(fs)
 	o.addDeviceFlags(fs)
 	o.addWriteFlags(fs)
+	o.models.addLimitFlag(fs)
 	fs.StringVar(&o.ifExists, "if-exists", "error", "`WHAT` to do when the output exists: error; replace it in one step when the new one is whole; or append, in one step, files to a directory that a run published")
 	fs.BoolVar(&o.Restart, "restart", false, "drop the progress of an earlier start instead of continuing it, and score again what an equal run published")
 	fs.DurationVar(&o.grace, "grace", defaultGrace, "most `TIME` to finish parts that are begun after SIGTERM or SIGINT, such as 20s; a run that cannot finish them in it stops at once")
@@ -79,7 +82,7 @@ func (o *runOptions) addFitFlags(fs *pflag.FlagSet) {
 	fs.BoolVar(&o.lossy, "allow-lossy-casts", false, "let casts round, such as float64 to float32, and count rounded values")
 	fs.StringArrayVar(&o.modelOutputs, "model-outputs", nil, "comma separated model `OUTPUTS` to write (default all)")
 	fs.StringVar(&o.kernels, "kernels", "auto", "`WHOSE` kernels compute: auto (millrace's for tree ensembles, imputers, scalers, linear regressors and chains of dense layers where they apply, else ONNX Runtime's), or onnxruntime (its own alone)")
-	fs.StringVar(&o.ModelSHA256, "model-sha256", "", "refuse any model file with another SHA-256 (`HEX`)")
+	o.models.addSumFlag(fs)
 }
 
 // addPartitionsFlag is for commands that read data.
@@ -113,6 +116,7 @@ func (o *runOptions) addWriteFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.Compression, "compression", "", "`CODEC`: zstd, snappy, gzip, lz4 or none (default zstd for Parquet, else none)")
 	fs.StringVar(&o.digest, "digest", "auto", "`WHAT` the manifest proves inputs by: sha256 or xxh3 (XXH3-128) of every file's bytes; size-mtime (size and time of change, nothing is digested); or auto: the strongest of them that takes at most 3% of the run")
 	o.badRows.AddFlags(fs, &o.Options)
+	o.unique.AddFlags(fs)
 }
 
 // options turns the flags, and the job file, into the engine's options.
@@ -131,6 +135,7 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	opts.TargetFileBytes = int64(o.fileSize)
 	opts.ModelOutputs = joinColumns(o.modelOutputs)
 	o.badRows.set(&opts)
+	o.unique.set(&opts)
 	opts.Layout = engine.Layout(o.layout)
 	opts.Kernels = engine.Kernels(o.kernels)
 	opts.Digest = engine.DigestMode(o.digest)
@@ -165,7 +170,7 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	if job != nil {
 		o.job.apply(job, &opts)
 	}
-	return opts, nil
+	return opts, o.models.set(&opts)
 }
 
 // autoProvider leaves the choice to engine.AutoProvider.

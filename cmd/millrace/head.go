@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -23,7 +24,7 @@ var errEnough = errors.New("enough")
 
 // readHead reads the first rows back from what was published. CSV is not read
 // back; its first lines are for the reader's own eyes.
-func readHead(ctx context.Context, s *engine.Summary, rows int) (*head, error) {
+func readHead(ctx context.Context, s *engine.Summary, partitions dataset.Partitions, rows int) (*head, error) {
 	if f, ok := engine.FormatOf(s.Outputs[0].Name); ok && f == "csv" {
 		return nil, nil
 	}
@@ -31,7 +32,7 @@ func readHead(ctx context.Context, s *engine.Summary, rows int) (*head, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := dataset.Open(ctx, paths[:1], dataset.Options{})
+	data, err := dataset.Open(ctx, paths[:1], dataset.Options{Partitions: partitions})
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +54,8 @@ func (h *head) read(ctx context.Context, data *dataset.Dataset, rows int) error 
 					}
 					row := make([]string, batch.NumCols())
 					for c := range row {
-						row[c] = shorten(batch.Column(c).ValueStr(i))
+						// A copy: the text may lie in the mapped file.
+						row[c] = strings.Clone(shorten(batch.Column(c).ValueStr(i)))
 					}
 					h.Rows = append(h.Rows, row)
 				}

@@ -80,13 +80,23 @@ func (o *jobOptions) apply(job *jobfile.Job, opts *engine.Options) {
 		{"keep", job.Keep, &opts.Keep},
 		{"features", job.Names, &opts.Features},
 		{"model-outputs", job.ModelOutputs, &opts.ModelOutputs},
+		{"partition-by", job.PartitionBy, &opts.PartitionBy},
 	}
 	for _, l := range lists {
 		if !o.given(l.flag) {
 			*l.to = l.from
 		}
 	}
-	opts.FeatureSpecs = job.Specs
+	opts.FeatureSpecs, opts.Rules = job.Specs, job.Rules
+	if !o.given("model") {
+		opts.Model, opts.Models = job.Model, job.ModelOptions()
+	}
+	if !o.given("model-sha256") {
+		opts.ModelSHA256 = job.ModelSHA256
+	}
+	if !o.given("agreement-limit") {
+		opts.AgreementLimits = job.Limits.Agreement
+	}
 	if !o.given("finite") {
 		opts.Finite = finitePolicy(job.Finite)
 	}

@@ -3,6 +3,7 @@ package jobfile
 import (
 	"errors"
 	"io/fs"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -10,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/batcher/filter"
+	"github.com/millrace/millrace/engine"
 )
 
 // decode reads a job that lies in the folder jobs.
@@ -62,6 +65,16 @@ func TestDecode(t *testing.T) {
 		{"one null policy", "nulls: .nan\n", nil, Job{Nulls: Nulls{All: new("nan")}}},
 		{"null policies by column", "nulls: {a: 0.10, b: reject, c: no, '*': nan}\n", nil, Job{Nulls: Nulls{All: new("nan"), Columns: map[string]string{"a": "0.10", "b": "reject", "c": "no"}}}},
 		{"a null that becomes the empty text", "nulls: ''\n", nil, Job{Nulls: Nulls{All: new("")}}},
+		{"a filter, with a parameter as a literal of its language", "parameters: {d: {default: 'x\" || true'}, n: {type: integer, default: 3}}\nwhere: day == ${d} && n > ${n}\n", nil, Job{Where: `day == "x\" || true" && n > 3`}},
+		{"rules on columns", "rules:\n- {column: a, not_null: true, range: {max: 3}}\n- {expr: a < b, column: c, in: [x]}\n", nil, Job{Rules: []filter.Rule{
+			{Column: "a", NotNull: true, Range: &filter.Range{Max: new(feature.NumberOf(3))}}, {Column: "c", In: []feature.Scalar{feature.TextOf("x")}, Expr: "a < b"},
+		}}},
+		{"partition columns in both forms", "partitions: {date: date, 'a,b': int64}\npartition_by: date\n", nil, Job{Partitions: "date=date,a%2Cb=int64", PartitionBy: OneOrMore{"date"}}},
+		{"partition columns as the flag says them", "partitions: none\n", nil, Job{Partitions: "none"}},
+		{"several models", "models:\n- {name: a, model: a.onnx}\n- {name: b, model: /b.onnx, nulls: {x: 0, '*': nan}, bind: {i: x}, output_prefix: ''}\n", nil, Job{Models: []ModelEntry{
+			{Name: "a", Model: "jobs/a.onnx"},
+			{Name: "b", Model: "/b.onnx", Nulls: Nulls{All: new("nan"), Columns: map[string]string{"x": "0"}}, Bind: map[string]OneOrMore{"i": {"x"}}, OutputPrefix: new("")},
+		}}},
 		{"columns alone are a list of features", "features: [a, b]\n", nil, Job{Names: []string{"a", "b"}}},
 		{"a column beside a feature is a feature", "features: [a, {name: c, column: b, transforms: [log1p, abs: ~, fill: 9007199254740993]}]\n", nil, Job{Specs: []feature.Feature{
 			{Column: "a"},
@@ -116,7 +129,10 @@ func TestDecodeRefuses(t *testing.T) {
 		want       []string // in the message
 	}{
 		{"a misspelt key", "modle: x\n", []string{`jobs/job.yaml:1:1: unknown key "modle" (did you mean "model"?)`, "    1 | modle: x\n      | ^"}},
-		{"a key that is near to none", "limits:\n  xyz: 1\n", []string{`job.yaml:2:3: unknown key "xyz"; limits takes max_bad_rows, memory, device_memory`}},
+		{"a key that is near to none", "limits:\n  xyz: 1\n", []string{`job.yaml:2:3: unknown key "xyz"; limits takes max_bad_rows, memory, device_memory, agreement`}},
+		{"a key by another name", "filters: a > 1\nformat: csv\n", []string{`1:1: unknown key "filters" (did you mean "where"?)`, `2:1: unknown key "format" (did you mean "output_format"?)`}},
+		{"a flag's name for a key", "on-bad-row: reject\nmemory-limit: 2GiB\n", []string{`unknown key "on-bad-row" (did you mean "on_bad_row"?)`, `unknown key "memory-limit"; it is memory, under limits`}},
+		{"a key of limits beside it", "max_bad_rows: 1\n", []string{`unknown key "max_bad_rows"; it is max_bad_rows, under limits`}},
 		{"a doubled key", "workers: 1\nworkers: 2\n", []string{`job.yaml:2:1: key "workers" is doubled: line 1 has it too`}},
 		{"a doubled column of null policies", "nulls: {a: 0, a: 1}\n", []string{`1:15: key "a" is doubled`}},
 		{"a doubled category", "features: [{column: a, transforms: [map: {values: {x: 1, x: 2}}]}]\n", []string{`key "x" is doubled`}},
@@ -135,6 +151,10 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a size without sense", "limits: {memory: lots}\n", []string{`memory is "lots", and must be a size such as 2GiB, none or auto`}},
 		{"an empty list's key", "features:\nkeep: a\n", []string{"1:1: features must be a list, and here is nothing"}},
 		{"a list where keys should be", "- model: x\n", []string{"1:1: a job file must be keys and values, and here is a list"}},
+		{"a partition column of an unknown type", "partitions: {date: dat}\n", []string{`1:20: the type of partition column "date" must be`, `(did you mean "date"?)`}},
+		{"partition columns in no form", "partitions: date\n", []string{"1:13: partitions (date) must be auto, none or COLUMN=TYPE"}},
+		{"a model without a name", "models: [{model: x}]\n", []string{"an entry of models needs name"}},
+		{"a model of a bad name", "models: [{name: 1x, model: x}]\n", []string{`name is "1x", and must be letters, digits, _ and -`}},
 		{"a scalar", "hello\n", []string{"a job file must be keys and values, and here is a text"}},
 		{"a transform that there is not", "features: [{column: a, transforms: [standardise]}]\n", []string{`no transform is called "standardise"; there are fill, clip`}},
 		{"two transforms in one entry", "features:\n- column: a\n  transforms:\n  - fill: 0\n    log1p:\n", []string{"5:5: a transform is one name with its settings, and here are 2"}},
@@ -264,4 +284,28 @@ func indented(depth int) string {
 		b.WriteString(strings.Repeat(" ", i) + "a:\n")
 	}
 	return b.String()
+}
+
+// Every field that the engine has of a model can be said, and gets there.
+func TestModelEntryIsWhole(t *testing.T) {
+	prefix := "p"
+	entry := ModelEntry{
+		Name: "n", Model: "m", ModelSHA256: "ab", Features: OneOrMore{"f"}, Bind: map[string]OneOrMore{"x": {"f"}}, Nulls: Nulls{All: new("nan"), Columns: map[string]string{"f": "0"}},
+		ModelOutputs: OneOrMore{"y"}, OutputPrefix: &prefix, OutputLayout: engine.LayoutList, Compare: map[string]string{"y": "z"},
+	}
+	got := (&Job{Models: []ModelEntry{entry}}).ModelOptions()
+	want := []engine.ModelOptions{{
+		Name: "n", Model: "m", ModelSHA256: "ab", Features: []string{"f"}, Bind: map[string][]string{"x": {"f"}}, Nulls: map[string]string{"f": "0", "*": "nan"},
+		ModelOutputs: []string{"y"}, OutputPrefix: &prefix, OutputLayout: engine.LayoutList, Compare: map[string]string{"y": "z"},
+	}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("options of a model (-want +got):\n%s", diff)
+	}
+	for i, v := range []reflect.Value{reflect.ValueOf(entry), reflect.ValueOf(got[0])} {
+		for j := range v.NumField() {
+			if v.Field(j).IsZero() {
+				t.Errorf("field %s of struct %d has no value here: a new one needs its place in ModelEntry.options", v.Type().Field(j).Name, i)
+			}
+		}
+	}
 }

@@ -38,7 +38,9 @@ type draft struct {
 // that cannot be made.
 func Draft(ctx context.Context, opts engine.Options, dir string) (text []byte, guesses []string, err error) {
 	d := &draft{opts: opts, dir: dir, nulls: map[string]int64{}}
-	if err := opts.NeedsModelAndInput(); err != nil {
+	checked := opts
+	checked.EnsureDefaults()
+	if err := checked.Validate(); err != nil {
 		return nil, nil, err
 	}
 	if d.model, err = models.Open(opts.Model, models.Options{}); err != nil {
@@ -59,7 +61,7 @@ func (d *draft) readData(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	data, err := dataset.Open(ctx, listing.Files, dataset.Options{})
+	data, err := dataset.Open(ctx, listing.Files, dataset.Options{Partitions: dataset.Partitions{Auto: true}})
 	if err != nil {
 		return err
 	}

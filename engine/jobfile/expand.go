@@ -114,6 +114,10 @@ func (d *decoder) reference(n *node, name string, f tags) (string, bool) {
 			d.bad(n.at, "${%s}: the environment has no variable %s, or it is empty", name, name)
 			return "", false
 		}
+		if urlPassword.MatchString(value) {
+			d.bad(n.at, "${%s}: its value is a URL with a name or a password, which paths are not", name)
+			return "", false
+		}
 		return value, d.printable(n, name, value)
 	}
 	return "", false

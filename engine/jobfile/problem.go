@@ -66,7 +66,11 @@ func (s *source) excerpt(at place) string {
 	if at.line < 1 || at.line > len(s.lines) {
 		return ""
 	}
-	line := []rune(strings.TrimRight(s.lines[at.line-1], "\r"))
+	text := strings.TrimRight(s.lines[at.line-1], "\r")
+	if safe := masked(text); safe != text {
+		text, at.column = safe, min(at.column, 1+len(text)-len(strings.TrimLeft(text, " "))) // where the caret still stands right
+	}
+	line := []rune(text)
 	column := min(max(at.column-1, 0), len(line))
 	from, to := max(column-excerptBefore, 0), min(column+excerptAfter, len(line))
 	shown := make([]rune, 0, to-from)

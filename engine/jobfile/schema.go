@@ -7,6 +7,7 @@ import (
 	"reflect"
 
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/io/dataset"
 )
 
 // SchemaID is where the schema of job files lies.
@@ -131,6 +132,10 @@ func (w *schemaWriter) of(t reflect.Type, f tags) schema {
 		return anyOf(nonEmptyText(), w.of(reflect.TypeFor[feature.Feature](), f), w.of(reflect.TypeFor[Fitted](), f))
 	case reflect.TypeFor[OneOrMore]():
 		return anyOf(nonEmptyText(), schema{{"type", "array"}, {"items", nonEmptyText()}})
+	case reflect.TypeFor[Secret]():
+		return schema{{"type", "string"}, {"pattern", secretReference.String()}}
+	case reflect.TypeFor[Partitions]():
+		return anyOf(nonEmptyText(), schema{{"type", "object"}, {"additionalProperties", schema{{"enum", dataset.PartitionTypes()}}}})
 	case reflect.TypeFor[Nulls]():
 		return anyOf(nullPolicy, schema{{"type", "object"}, {"additionalProperties", nullPolicy}})
 	case reflect.TypeFor[Setting]():

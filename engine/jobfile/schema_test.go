@@ -142,15 +142,25 @@ func TestDecodeRefusesWhatTheSchemaRefuses(t *testing.T) {
 
 func noFile(string, int64) ([]byte, error) { return nil, os.ErrNotExist }
 
-// odd are values that stand where others should.
-var odd = []any{nil, true, 0.0, -1.0, 1.5, 1e300, "", "x", "12", "reject", "${date}", "${x}", "log1p", []any{}, []any{"a"}, map[string]any{}, map[string]any{"x": 1.0}, []any{map[string]any{"log1p": nil}}}
+// odd are values that stand where others should, as JSON: each use has its own.
+var odd = []string{
+	`null`, `true`, `0`, `-1`, `1.5`, `1e300`, `""`, `"x"`, `"12"`, `"reject"`, `"${date}"`, `"${x}"`, `"log1p"`, `[]`, `["a"]`, `{}`, `{"x": 1}`, `[{"log1p": null}]`,
+}
+
+func drawOdd(t *rapid.T) any {
+	var v any
+	if err := json.Unmarshal([]byte(rapid.SampledFrom(odd).Draw(t, "odd")), &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
 
 // mutate changes one thing somewhere in a document.
 func mutate(t *rapid.T, doc any) any {
 	switch v := doc.(type) {
 	case map[string]any:
 		if len(v) == 0 {
-			return rapid.SampledFrom(odd).Draw(t, "odd")
+			return drawOdd(t)
 		}
 		keys := make([]string, 0, len(v))
 		for k := range v {
@@ -167,17 +177,17 @@ func mutate(t *rapid.T, doc any) any {
 			v[strings.ToUpper(key)] = v[key]
 			delete(v, key)
 		default:
-			v[rapid.SampledFrom([]string{"x", "min", "values", "column", "from"}).Draw(t, "new")] = rapid.SampledFrom(odd).Draw(t, "odd")
+			v[rapid.SampledFrom([]string{"x", "min", "values", "column", "from"}).Draw(t, "new")] = drawOdd(t)
 		}
 		return v
 	case []any:
 		if len(v) == 0 {
-			return rapid.SampledFrom(odd).Draw(t, "odd")
+			return drawOdd(t)
 		}
 		i := rapid.IntRange(0, len(v)-1).Draw(t, "item")
 		v[i] = mutate(t, v[i])
 		return v
 	default:
-		return rapid.SampledFrom(odd).Draw(t, "odd")
+		return drawOdd(t)
 	}
 }

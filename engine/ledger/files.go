@@ -287,3 +287,6 @@ func (s *Staging) checkLayout() error {
 	words := func(columns []string) string { return cmp.Or(strings.Join(columns, ", "), "nothing") }
 	return s.exists(fmt.Sprintf("it is partitioned by %s, and files partitioned by %s cannot be appended to it: partition them alike, or choose another place", words(was), words(s.opts.PartitionBy)), "")
 }
+
+// DataPath is the directory in which the output is staged.
+func (s *Staging) DataPath() string { return s.data }

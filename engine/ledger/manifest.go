@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -186,7 +187,7 @@ func (m *Manifest) Check() error {
 	if parts != m.Ledger {
 		errs = append(errs, fmt.Errorf("%w: parts %+v, run %+v", ErrAccounts, parts, m.Ledger))
 	}
-	return errors.Join(append(errs, m.checkWritten())...)
+	return errors.Join(append(errs, m.CheckWritten())...)
 }
 
 // checkSpans compares the accounts of an input's spans, where it has them, with its
@@ -206,8 +207,8 @@ func (in *Input) checkSpans() error {
 	return nil
 }
 
-// checkWritten compares the accounts with the rows in the files written.
-func (m *Manifest) checkWritten() error {
+// CheckWritten compares the accounts with the rows in the files written.
+func (m *Manifest) CheckWritten() error {
 	if m.Rejects != nil && m.Rejects.Rows != m.Ledger.Rejected {
 		return fmt.Errorf("%w: %d rows rejected, %d in %s", ErrAccounts, m.Ledger.Rejected, m.Rejects.Rows, m.Rejects.Name)
 	}
@@ -271,6 +272,18 @@ func (m *Manifest) PartOf(output int) int {
 		}
 	}
 	return len(m.PartFiles) // of none, which Check refuses
+}
+
+// RowsBefore is how many rows of an output's part stand in the part's files before it
+// that lie in the same folder.
+func (m *Manifest) RowsBefore(output int) (rows int64) {
+	folder := filepath.Dir(m.Outputs[output].Name)
+	for i, part := output-1, m.PartOf(output); i >= 0 && m.PartOf(i) == part; i-- {
+		if filepath.Dir(m.Outputs[i].Name) == folder {
+			rows += m.Outputs[i].Rows
+		}
+	}
+	return rows
 }
 
 func at(what string, i int, err error) error {

@@ -1,0 +1,137 @@
+package batcher
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/models"
+)
+
+// entry is one name of an input's list: a column, or a feature that is computed.
+type entry struct {
+	name    string
+	field   arrow.Field      // of a column
+	program *feature.Program // nil for a column
+}
+
+// width is the number of values a row.
+func (e *entry) width() int64 {
+	if e.program == nil {
+		return 1
+	}
+	return int64(e.program.Width())
+}
+
+// program is the feature of a name; nil where there is none.
+func (b *binder) program(name string) *feature.Program {
+	for _, p := range b.opts.Programs {
+		if p.Name() == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// names are those of features and of columns.
+func (b *binder) names() []string {
+	var names []string
+	for _, p := range b.opts.Programs {
+		names = append(names, p.Name())
+	}
+	for _, column := range columnNames(b.schema) {
+		if !slices.Contains(names, column) {
+			names = append(names, column)
+		}
+	}
+	return names
+}
+
+// defined is the matrix input's list where features are defined: the model's own, if
+// each of its names is that of a feature or of a column, or else all features that are
+// not hidden.
+func (b *binder) defined() ([]string, listSource) {
+	if len(b.opts.Programs) == 0 {
+		return nil, ""
+	}
+	names := b.names()
+	if len(b.opts.Metadata) > 0 && !slices.ContainsFunc(b.opts.Metadata, func(n string) bool { return !slices.Contains(names, n) }) {
+		return b.opts.Metadata, fromMetadata
+	}
+	var all []string
+	for _, p := range b.opts.Programs {
+		if !p.Hidden() {
+			all = append(all, p.Name())
+		}
+	}
+	return all, fromSpecs
+}
+
+// entries finds features and columns by name; its error names every one that is not
+// there.
+func (b *binder) entries(in *models.Value, names []string) ([]entry, error) {
+	entries := make([]entry, len(names))
+	problems := make([]error, len(names))
+	for i, name := range names {
+		entries[i], problems[i] = b.entry(in, name)
+	}
+	return entries, errors.Join(problems...)
+}
+
+func (b *binder) entry(in *models.Value, name string) (entry, error) {
+	column := name
+	if p := b.program(name); p != nil {
+		bare := false
+		if column, bare = p.Column(); !bare {
+			return entry{name: name, program: p}, nil
+		}
+	}
+	at := b.schema.FieldIndices(column)
+	switch len(at) {
+	case 1:
+		return entry{name: name, field: b.schema.Field(at[0])}, nil
+	case 0:
+		if len(b.opts.Programs) > 0 {
+			return entry{}, fmt.Errorf("no feature or column %q for model input %q%s; there are %s", name, in.Name, DidYouMean(name, b.names()), quoted(b.names()))
+		}
+		columns := columnNames(b.schema)
+		return entry{}, fmt.Errorf("no column %q for model input %q%s; the data's columns are %s", name, in.Name, DidYouMean(name, columns), quoted(columns))
+	default:
+		return entry{}, fmt.Errorf("column %q for model input %q stands %d times in the data; which one is meant cannot be told", name, in.Name, len(at))
+	}
+}
+
+// known is the name by which settings of columns say something of an entry: its own,
+// or that of the column that it is.
+func (b *binder) known(e entry, byName map[string]NullPolicy) string {
+	if _, ok := byName[e.name]; ok || e.program != nil {
+		return e.name
+	}
+	return e.field.Name
+}
+
+// computed checks that a computed feature's values are what an input wants.
+func (b *binder) computed(in *models.Value, e entry) (Feature, error) {
+	text := e.program.Values() == feature.Texts
+	switch {
+	case text && in.Elem != models.String:
+		return Feature{}, fmt.Errorf("feature %q is text, but model input %q wants %s: give it a number by map, onehot, hash or cast", e.name, in.Name, in.Elem)
+	case !text && in.Elem == models.String:
+		return Feature{}, fmt.Errorf("feature %q is a number, but model input %q wants text: cast it (cast: {to: string})", e.name, in.Name)
+	}
+	policy, fill, err := b.opts.Nulls.resolve(e.name, in.Elem)
+	if err != nil {
+		return Feature{}, err
+	}
+	for _, column := range e.program.Columns() {
+		b.read(column)
+	}
+	finite := elementNumbers[in.Elem].class == classFloat && (b.opts.Finite.All || slices.Contains(b.opts.Finite.Columns, e.name))
+	return Feature{
+		Column: e.name, Type: e.program.Type(), Cast: Widening, Nulls: policy, Field: -1, fill: fill,
+		Program: e.program, Width: e.program.Width(), Finite: finite,
+	}, nil
+}

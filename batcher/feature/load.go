@@ -1,0 +1,263 @@
+package feature
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
+
+	"github.com/millrace/millrace/batcher/decimal"
+	"github.com/millrace/millrace/batcher/kernel"
+)
+
+// span is n values of an array: those from first on, or, where place is set, those at
+// its places.
+type span struct {
+	first, n int
+	place    []int32
+}
+
+// end is one more than the last value of the span can be.
+func (s span) end(length int) int {
+	if s.place != nil {
+		return length
+	}
+	return s.first + s.n
+}
+
+// enough checks that as many values are there as a span can ask for.
+func (s span) enough(a arrow.Array, values int) error {
+	if want := s.end(a.Len()); values < want {
+		return fmt.Errorf("%w: of %d values %d are there", ErrDamaged, want, values)
+	}
+	return nil
+}
+
+// number is what Go converts to float64.
+type number interface {
+	int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64 | float32 | float64
+}
+
+// take converts the values of a span.
+func take[S, D number](dst []D, src []S, s span) {
+	if s.place != nil {
+		for r, k := range s.place[:s.n] {
+			dst[r] = D(src[k])
+		}
+		return
+	}
+	for r, v := range src[s.first:][:s.n] {
+		dst[r] = D(v)
+	}
+}
+
+// checked is take, of an array whose buffer may be too short.
+func checked[S, D number](dst []D, a arrow.Array, src []S, s span) error {
+	if err := s.enough(a, len(src)); err != nil {
+		return err
+	}
+	take(dst, src, s)
+	return nil
+}
+
+// loadNumbers reads numbers and times into a lane, by the form of their type.
+func loadNumbers(l *lane, a arrow.Array, s span) error {
+	switch t := a.(type) {
+	case *array.Int8:
+		return checked(l.f, a, t.Int8Values(), s)
+	case *array.Int16:
+		return checked(l.f, a, t.Int16Values(), s)
+	case *array.Int32:
+		return checked(l.f, a, t.Int32Values(), s)
+	case *array.Uint8:
+		return checked(l.f, a, t.Uint8Values(), s)
+	case *array.Uint16:
+		return checked(l.f, a, t.Uint16Values(), s)
+	case *array.Uint32:
+		return checked(l.f, a, t.Uint32Values(), s)
+	case *array.Float32:
+		return checked(l.f, a, t.Float32Values(), s)
+	case *array.Float64:
+		return checked(l.f, a, t.Float64Values(), s)
+	case *array.Int64:
+		return checked(l.i, a, t.Int64Values(), s)
+	case *array.Uint64:
+		return checked(l.i, a, t.Uint64Values(), s)
+	case *array.Boolean:
+		return loadBools(l, t, s)
+	case *array.Float16:
+		return loadHalves(l, t, s)
+	case *array.Date32:
+		return checked(l.i, a, arrow.Int32Traits.CastFromBytes(arrow.Date32Traits.CastToBytes(t.Date32Values())), s)
+	case *array.Time32:
+		return checked(l.i, a, arrow.Int32Traits.CastFromBytes(arrow.Time32Traits.CastToBytes(t.Time32Values())), s)
+	case *array.Date64:
+		return checked(l.i, a, arrow.Int64Traits.CastFromBytes(arrow.Date64Traits.CastToBytes(t.Date64Values())), s)
+	case *array.Time64:
+		return checked(l.i, a, arrow.Int64Traits.CastFromBytes(arrow.Time64Traits.CastToBytes(t.Time64Values())), s)
+	case *array.Timestamp:
+		return checked(l.i, a, arrow.Int64Traits.CastFromBytes(arrow.TimestampTraits.CastToBytes(t.TimestampValues())), s)
+	default:
+		return loadDecimals(l, a, s)
+	}
+}
+
+func loadBools(l *lane, a *array.Boolean, s span) error {
+	var bitmap []byte
+	if b := a.Data().Buffers()[1]; b != nil {
+		bitmap = b.Bytes()
+	}
+	bit := a.Data().Offset()
+	if len(bitmap)*8 < bit+s.end(a.Len()) {
+		return fmt.Errorf("%w: %d values are %d bytes", ErrDamaged, bit+s.end(a.Len()), len(bitmap))
+	}
+	if s.place == nil {
+		kernel.Bools(l.f[:s.n], bitmap, bit+s.first)
+		return nil
+	}
+	for r, k := range s.place[:s.n] {
+		l.f[r] = 0
+		if bitutil.BitIsSet(bitmap, bit+int(k)) {
+			l.f[r] = 1
+		}
+	}
+	return nil
+}
+
+func loadHalves(l *lane, a *array.Float16, s span) error {
+	bits := arrow.Uint16Traits.CastFromBytes(arrow.Float16Traits.CastToBytes(a.Values()))
+	if err := s.enough(a, len(bits)); err != nil {
+		return err
+	}
+	if s.place == nil {
+		kernel.Float16.Widen(l.f[:s.n], bits[s.first:])
+		return nil
+	}
+	for r, k := range s.place[:s.n] {
+		kernel.Float16.Widen(l.f[r:r+1], bits[k:])
+	}
+	return nil
+}
+
+// loadDecimals reads decimals as the nearest float64.
+func loadDecimals(l *lane, a arrow.Array, s span) error {
+	value, ok := decimal.Values(a)
+	if !ok {
+		return fmt.Errorf("%w: it is %s", ErrType, a.DataType())
+	}
+	if err := s.enough(a, a.Len()); err != nil {
+		return err
+	}
+	l.each(s.n, func(r int) {
+		at := s.first + r
+		if s.place != nil {
+			at = int(s.place[r])
+		}
+		l.f[r] = value(at).Nearest
+	})
+	return nil
+}
+
+// loadTexts reads texts into a lane, as codes.
+func (s *source) loadTexts(t *tile, l *lane, a arrow.Array, first int) error {
+	if noneLeft(l, t.n) {
+		return nil // the values are nobody's business, and may not be there
+	}
+	if s.entries == nil || s.valued != s.epoch {
+		value, err := s.textsOf(a, first, t.n)
+		if err != nil {
+			return err
+		}
+		s.value, s.valued = value, s.epoch
+	}
+	if s.entries == nil {
+		l.each(t.n, func(r int) { l.c[r] = s.texts.code(s.value(first + r)) })
+	} else {
+		if len(s.codes) < a.Len() {
+			s.codes = make([]entryCode, a.Len())
+		}
+		l.each(t.n, func(r int) {
+			k := s.place[r]
+			if e := &s.codes[k]; e.epoch != s.epoch {
+				*e = entryCode{epoch: s.epoch, code: s.texts.code(s.value(int(k)))}
+			}
+			l.c[r] = s.codes[k].code
+		})
+	}
+	if s.texts.broken > 0 {
+		s.badTexts(t, l)
+	}
+	return nil
+}
+
+func noneLeft(l *lane, n int) bool {
+	return l.marked && !slices.Contains(l.marks[:n], Present)
+}
+
+// badTexts reports the rows whose bytes are not UTF-8.
+func (s *source) badTexts(t *tile, l *lane) {
+	valid := s.valid.all(s.texts)
+	l.each(t.n, func(r int) {
+		if !valid[l.c[r]] {
+			t.bad(l, r, fmt.Sprintf("value %.40q is not UTF-8", s.texts.text(l.c[r])), "write the column as text")
+		}
+	})
+}
+
+// textsOf gives access to texts by their place in an array: of a column without
+// entries those of n rows from first on.
+func (s *source) textsOf(a arrow.Array, first, n int) (value func(i int) []byte, err error) {
+	if s.entries != nil {
+		first, n = 0, a.Len()
+	}
+	if first+n > a.Len() {
+		return nil, fmt.Errorf("%w: of %d values %d are there", ErrDamaged, first+n, a.Len())
+	}
+	switch v := a.(type) {
+	case *array.String:
+		return textAt(v.Data(), v.ValueOffsets, first, n)
+	case *array.LargeString:
+		return textAt(v.Data(), v.ValueOffsets, first, n)
+	case *array.Binary:
+		return textAt(v.Data(), v.ValueOffsets, first, n)
+	case *array.LargeBinary:
+		return textAt(v.Data(), v.ValueOffsets, first, n)
+	case *array.StringView:
+		return func(i int) []byte { return []byte(v.Value(i)) }, nil
+	case *array.BinaryView:
+		return v.Value, nil
+	case *array.FixedSizeBinary:
+		width, d := v.DataType().(*arrow.FixedSizeBinaryType).ByteWidth, v.Data()
+		if b := d.Buffers()[1]; b == nil || b.Len() < (d.Offset()+d.Len())*width {
+			return nil, fmt.Errorf("%w: %d values of %d bytes are not there", ErrDamaged, d.Len(), width)
+		}
+		return v.Value, nil
+	default:
+		return nil, fmt.Errorf("%w: it is %s", ErrType, a.DataType())
+	}
+}
+
+// textAt checks the offsets of some texts.
+func textAt[O int32 | int64](d arrow.ArrayData, valueOffsets func() []O, first, n int) (func(i int) []byte, error) {
+	var last O
+	need := (d.Offset() + d.Len() + 1) * binary.Size(last)
+	if b := d.Buffers()[1]; b == nil || b.Len() < need {
+		return nil, fmt.Errorf("%w: %d texts do not have as many offsets", ErrDamaged, d.Len())
+	}
+	var data []byte
+	if b := d.Buffers()[2]; b != nil {
+		data = b.Bytes()
+	}
+	offsets := valueOffsets()
+	last = offsets[first]
+	for _, o := range offsets[first : first+n+1] {
+		if o < last || o < 0 || int64(o) > int64(len(data)) {
+			return nil, fmt.Errorf("%w: its text offsets do not fit its %d bytes of text", ErrDamaged, len(data))
+		}
+		last = o
+	}
+	return func(i int) []byte { return data[offsets[i]:offsets[i+1]] }, nil
+}

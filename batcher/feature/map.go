@@ -1,0 +1,135 @@
+package feature
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// unlisted is what becomes of a category that nobody listed.
+type unlisted struct {
+	reject bool
+	value  float64
+}
+
+// adviseCategory is what to do about an unknown category.
+const (
+	adviseMap    = "add it to the map's values, or give the map a default"
+	adviseOneHot = "add it to the categories, or say what an unknown one becomes: unknown: zeros or unknown: other"
+)
+
+func compileMap(m *Map, in valueType) (compiled, error) {
+	out := compiled{out: valueType{form: formFloat64}}
+	if err := wantsCategory(in); err != nil {
+		return out, err
+	}
+	set, values, err := m.categories(in)
+	if err != nil {
+		return out, err
+	}
+	other := unlisted{reject: true}
+	if d := m.Default; d != nil && (d.Kind != Text || d.Text != wordReject) {
+		v, err := numberOrNaN(*d)
+		if err != nil {
+			return out, fmt.Errorf("default: %w", err)
+		}
+		other = unlisted{value: v}
+	}
+	out.make = func() runner {
+		find, slots := set.finder(), make([]int32, TileRows)
+		return func(t *tile, l *lane) {
+			find(t.n, l, slots)
+			mapSlots(t, l, slots, mapped{values: values, other: other, in: in})
+		}
+	}
+	return out, nil
+}
+
+// categories are those of the map's values, by name, and their numbers.
+func (m *Map) categories(in valueType) (*categories, []float64, error) {
+	var problems []error
+	set := newCategories(in.form)
+	values := make([]float64, 0, len(m.Values)+1)
+	if len(m.Values) == 0 && m.Null == nil && m.Default == nil {
+		problems = append(problems, errors.New("has no values"))
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Values)) {
+		problems = append(problems, set.add(TextOf(name), int32(len(values))), finite(fmt.Sprintf("value of %q", name), m.Values[name]))
+		values = append(values, m.Values[name])
+	}
+	if m.Null != nil {
+		problems = append(problems, finite("null", *m.Null), set.add(Scalar{}, int32(len(values))))
+		values = append(values, *m.Null)
+	}
+	set.seal()
+	return set, values, errors.Join(problems...)
+}
+
+// mapped says what slots become.
+type mapped struct {
+	values []float64
+	other  unlisted
+	in     valueType
+}
+
+// mapSlots writes the values of slots; a null that has one is none any more.
+func mapSlots(t *tile, l *lane, slots []int32, m mapped) {
+	if l.marked {
+		for r, k := range slots[:t.n] {
+			if k >= 0 {
+				l.marks[r] = Present
+			}
+		}
+	}
+	for r, k := range slots[:t.n] {
+		switch {
+		case k >= 0:
+			l.f[r] = m.values[k]
+		case k != unknownSlot:
+			l.f[r] = 0
+		case m.other.reject:
+			t.badCategory(l, m.in, r, adviseMap)
+		default:
+			l.f[r] = m.other.value
+		}
+	}
+}
+
+// badCategory reports a row whose value is no category.
+func (t *tile) badCategory(l *lane, in valueType, row int, advice string) {
+	t.bad(l, row, "category "+l.quote(in, row)+" is unknown", advice)
+}
+
+// quote is the value of a row, for messages.
+func (l *lane) quote(in valueType, row int) string {
+	switch {
+	case in.form == formText:
+		return fmt.Sprintf("%.40q", l.texts.text(l.c[row]))
+	case in.isNumber():
+		return string(writtenRow(nil, l, in.form, row))
+	default:
+		return fmt.Sprint(l.i[row])
+	}
+}
+
+func compileEquals(s Scalar, in valueType) (compiled, error) {
+	out := compiled{out: valueType{form: formFloat64}}
+	if err := wantsCategory(in); err != nil {
+		return out, err
+	}
+	set := newCategories(in.form)
+	if err := set.add(s, 1); err != nil {
+		return out, err
+	}
+	set.seal()
+	m := mapped{values: []float64{0, 1}, other: unlisted{}, in: in}
+	out.make = func() runner {
+		find, slots := set.finder(), make([]int32, TileRows)
+		return func(t *tile, l *lane) {
+			find(t.n, l, slots)
+			mapSlots(t, l, slots, m)
+		}
+	}
+	return out, nil
+}

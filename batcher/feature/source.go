@@ -1,0 +1,303 @@
+package feature
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"unicode/utf8"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
+)
+
+// Sentinels of what can be wrong with a column.
+var (
+	// ErrDamaged says that a column's buffers contradict each other.
+	ErrDamaged = errors.New("column is damaged")
+	// ErrType says that a column is of another type than was compiled for.
+	ErrType = errors.New("column has another type here")
+)
+
+// source reads a column of record batches, some rows at a time. Nothing that the
+// column's buffers say is believed before it is checked.
+type source struct {
+	column string
+	field  int // in record batches
+	typ    valueType
+
+	texts *texts // of a column of text, or of nulls that stand for it
+	lane  *lane  // of text: the tile's codes, for all who read it
+	stamp int    // of the tile that lane is of
+
+	// Of the record batch, borrowed: the column, and what its values are taken from
+	// by index, nil where they are its own.
+	array   arrow.Array
+	slice   arrow.Array // that array is of, owned; nil where array is the record batch's
+	entries arrow.Array
+	place   []int32 // of the tile's rows in entries
+	codes   []entryCode
+	epoch   int // of codes: counts record batches
+	value   func(i int) []byte
+	valued  int // the epoch of value, of a column with entries
+	valid   perText[bool]
+	first   int // row of the segment's first
+}
+
+// entryCode is the code of a dictionary's entry, if it is of the current epoch.
+type entryCode struct {
+	epoch int
+	code  int32
+}
+
+func newSource(column string, field int, typ valueType) *source {
+	s := &source{column: column, field: field, typ: typ, stamp: -1, place: make([]int32, TileRows)}
+	switch typ.form {
+	case formText:
+		s.texts, s.lane = newTexts(), newLane()
+		s.valid.of = utf8.Valid
+	case formNull:
+		s.texts = newTexts()
+	}
+	return s
+}
+
+// open takes up rows of a record batch.
+func (s *source) open(record arrow.RecordBatch, from, rows int) error {
+	s.close()
+	column := record.Column(s.field)
+	s.array, s.first = column, from
+	if id := column.DataType().ID(); id < arrow.BOOL || id > arrow.FLOAT64 || id == arrow.FLOAT16 {
+		// A slice of its own: arrays know their dictionaries when they are first asked,
+		// and others may be at work on the same record.
+		s.slice, s.first = array.NewSlice(column, int64(from), int64(from+rows)), 0
+		s.array = storage(s.slice)
+	}
+	if typ, err := typeOf(s.array.DataType()); err != nil || typ != s.typ {
+		return fmt.Errorf("%w: it is %s", ErrType, s.array.DataType())
+	}
+	switch a := s.array.(type) {
+	case *array.Dictionary:
+		s.entries = storage(a.Dictionary())
+	case *array.RunEndEncoded:
+		s.entries = storage(a.Values())
+	}
+	s.epoch++
+	return nil
+}
+
+func (s *source) close() {
+	if s.slice != nil {
+		s.slice.Release()
+	}
+	s.slice, s.array, s.entries, s.value = nil, nil, nil, nil
+}
+
+// bound keeps the codes of texts within bounds, between tiles.
+func (s *source) bound() {
+	if s.texts != nil && s.texts.bound() {
+		s.epoch++
+	}
+}
+
+// storage strips an array's extension types.
+func storage(a arrow.Array) arrow.Array {
+	for {
+		ext, ok := a.(array.ExtensionArray)
+		if !ok {
+			return a
+		}
+		a = ext.Storage()
+	}
+}
+
+// read is load, with the column's name on its error.
+func (s *source) read(t *tile, l *lane, at int) error {
+	if err := s.load(t, l, at); err != nil {
+		return fmt.Errorf("column %q: %w", s.column, err)
+	}
+	return nil
+}
+
+// load reads rows, counted from the segment's first, into a lane's first places. Its
+// error wraps ErrDamaged.
+func (s *source) load(t *tile, l *lane, at int) error {
+	l.marked, l.c, l.texts = false, l.codes, s.texts
+	if t.n == 0 {
+		return nil
+	}
+	first := s.first + at
+	if err := markNulls(l, s.array, first, t.n); err != nil {
+		return err
+	}
+	values := s.array
+	if s.entries != nil {
+		if err := s.locate(l, first, t.n); err != nil {
+			return err
+		}
+		if s.entries.Len() == 0 {
+			return nil // every row is null
+		}
+		values = s.entries
+	}
+	if s.typ.form == formText {
+		return s.loadTexts(t, l, values, first)
+	}
+	if _, ok := values.(*array.Null); ok {
+		markAll(l, t.n)
+		return nil
+	}
+	return loadNumbers(l, values, span{first: first, n: t.n, place: s.placeOrNil()})
+}
+
+func (s *source) placeOrNil() []int32 {
+	if s.entries == nil {
+		return nil
+	}
+	return s.place
+}
+
+func markAll(l *lane, n int) {
+	for r := range n {
+		if l.at(r) == Present {
+			l.mark(r, NullMark)
+		}
+	}
+}
+
+// markNulls marks the nulls of an array's own bitmap.
+func markNulls(l *lane, a arrow.Array, first, n int) error {
+	bitmap, bit := a.NullBitmapBytes(), a.Data().Offset()+first
+	if len(bitmap) == 0 {
+		return nil
+	}
+	if len(bitmap)*8 < bit+n {
+		return fmt.Errorf("%w: %d values have a validity bitmap of %d bytes", ErrDamaged, bit+n, len(bitmap))
+	}
+	if bitutil.CountSetBits(bitmap, bit, n) == n {
+		return nil
+	}
+	for r := range n {
+		if bitmap[(bit+r)>>3]>>((bit+r)&7)&1 == 0 {
+			l.mark(r, NullMark)
+		}
+	}
+	return nil
+}
+
+// locate finds the places of rows in the entries, and marks those whose entry is null.
+func (s *source) locate(l *lane, first, n int) error {
+	var err error
+	switch a := s.array.(type) {
+	case *array.Dictionary:
+		err = s.locateIndices(l, a.Indices(), first, n)
+	case *array.RunEndEncoded:
+		err = s.locateRuns(a, first, n)
+	}
+	if err != nil {
+		return err
+	}
+	bitmap, bit := s.entries.NullBitmapBytes(), s.entries.Data().Offset()
+	if len(bitmap) == 0 {
+		return nil
+	}
+	if len(bitmap)*8 < bit+s.entries.Len() {
+		return fmt.Errorf("%w: %d entries have a validity bitmap of %d bytes", ErrDamaged, s.entries.Len(), len(bitmap))
+	}
+	for r, k := range s.place[:n] {
+		if l.at(r) == Present && !bitutil.BitIsSet(bitmap, bit+int(k)) {
+			l.mark(r, NullMark)
+		}
+	}
+	return nil
+}
+
+// locateIndices takes a dictionary's indices.
+func (s *source) locateIndices(l *lane, indices arrow.Array, first, n int) error {
+	places := places{dst: s.place[:n], first: first, entries: s.entries.Len(), lane: l}
+	switch i := indices.(type) {
+	case *array.Int8:
+		return placesOf(places, i.Int8Values())
+	case *array.Int16:
+		return placesOf(places, i.Int16Values())
+	case *array.Int32:
+		return placesOf(places, i.Int32Values())
+	case *array.Int64:
+		return placesOf(places, i.Int64Values())
+	case *array.Uint8:
+		return placesOf(places, i.Uint8Values())
+	case *array.Uint16:
+		return placesOf(places, i.Uint16Values())
+	case *array.Uint32:
+		return placesOf(places, i.Uint32Values())
+	case *array.Uint64:
+		return placesOf(places, i.Uint64Values())
+	default:
+		return fmt.Errorf("%w: its indices are %s", ErrDamaged, indices.DataType())
+	}
+}
+
+// places are where rows from first on are to be found among entries.
+type places struct {
+	dst            []int32
+	first, entries int
+	lane           *lane
+}
+
+// placesOf checks the indices of rows that are not null; that of a null may be anything.
+func placesOf[I int8 | int16 | int32 | int64 | uint8 | uint16 | uint32 | uint64](p places, indices []I) error {
+	if len(indices) < p.first+len(p.dst) {
+		return fmt.Errorf("%w: of %d indices %d are there", ErrDamaged, p.first+len(p.dst), len(indices))
+	}
+	for r, k := range indices[p.first:][:len(p.dst)] {
+		if u := uint64(k); u < uint64(p.entries) {
+			p.dst[r] = int32(u)
+			continue
+		}
+		if p.lane.at(r) == Present {
+			return fmt.Errorf("%w: a value is entry %d of a dictionary of %d", ErrDamaged, k, p.entries)
+		}
+		p.dst[r] = 0
+	}
+	return nil
+}
+
+// locateRuns finds each row's run.
+func (s *source) locateRuns(a *array.RunEndEncoded, first, n int) error {
+	end, runs, err := runEnds(a.RunEndsArr())
+	if err != nil {
+		return err
+	}
+	row := a.Offset() + first
+	at := sort.Search(runs, func(i int) bool { return end(i) > row })
+	for r := range n {
+		for at < runs && end(at) <= row+r {
+			at++
+		}
+		if at > 0 && at < runs && end(at) <= end(at-1) {
+			return fmt.Errorf("%w: run %d ends before it begins", ErrDamaged, at)
+		}
+		if at >= runs || at >= s.entries.Len() {
+			return fmt.Errorf("%w: row %d is beyond its %d runs of %d values", ErrDamaged, row+r, runs, s.entries.Len())
+		}
+		s.place[r] = int32(at)
+	}
+	return nil
+}
+
+// runEnds gives access to where runs end.
+func runEnds(a arrow.Array) (end func(i int) int, runs int, err error) {
+	switch a := a.(type) {
+	case *array.Int16:
+		v := a.Int16Values()
+		return func(i int) int { return int(v[i]) }, len(v), nil
+	case *array.Int32:
+		v := a.Int32Values()
+		return func(i int) int { return int(v[i]) }, len(v), nil
+	case *array.Int64:
+		v := a.Int64Values()
+		return func(i int) int { return int(v[i]) }, len(v), nil
+	default:
+		return nil, 0, fmt.Errorf("%w: its run ends are %s", ErrDamaged, a.DataType())
+	}
+}

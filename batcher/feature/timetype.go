@@ -1,0 +1,81 @@
+package feature
+
+import "github.com/apache/arrow-go/v18/arrow"
+
+// timeClass is what a time says.
+type timeClass int
+
+const (
+	instant   timeClass = iota // a point in time
+	clockTime                  // what some clock and calendar showed
+	date                       // the same at midnight
+	timeOfDay
+)
+
+var timeClassNames = [...]string{instant: "timestamp", clockTime: "timestamp without a time zone", date: "date", timeOfDay: "time of day"}
+
+func (c timeClass) String() string { return timeClassNames[c] }
+
+const secondsOfDay = 86400
+
+// maxSeconds bounds times, in seconds of 1970: beyond any that Arrow's dates can say.
+const maxSeconds = 1 << 48
+
+// timeType says how a lane's counts are times: perSecond units are a second, or, where
+// it is 0, each is a day.
+type timeType struct {
+	class     timeClass
+	perSecond int64
+	zone      string // of an instant
+}
+
+func timeTypeOf(t arrow.DataType) (timeType, bool) {
+	switch t := t.(type) {
+	case *arrow.TimestampType:
+		if t.TimeZone == "" {
+			return timeType{class: clockTime, perSecond: perSecond(t.Unit)}, true
+		}
+		return timeType{class: instant, perSecond: perSecond(t.Unit), zone: t.TimeZone}, true
+	case *arrow.Date32Type:
+		return timeType{class: date}, true
+	case *arrow.Date64Type:
+		return timeType{class: date, perSecond: perSecond(arrow.Millisecond)}, true
+	case *arrow.Time32Type:
+		return timeType{class: timeOfDay, perSecond: perSecond(t.Unit)}, true
+	case *arrow.Time64Type:
+		return timeType{class: timeOfDay, perSecond: perSecond(t.Unit)}, true
+	default:
+		return timeType{}, false
+	}
+}
+
+func perSecond(unit arrow.TimeUnit) int64 {
+	switch unit {
+	case arrow.Second:
+		return 1
+	case arrow.Millisecond:
+		return 1e3
+	case arrow.Microsecond:
+		return 1e6
+	default:
+		return 1e9
+	}
+}
+
+// seconds are a count's whole seconds of 1970, and the units that are left over; ok is
+// false beyond maxSeconds.
+func (t timeType) seconds(count int64) (seconds, rest int64, ok bool) {
+	switch {
+	case t.perSecond == 0:
+		seconds = count * secondsOfDay // of 32 bits
+	case t.perSecond == 1:
+		seconds = count
+	default:
+		seconds = floorDiv(count, t.perSecond)
+		rest = count - seconds*t.perSecond
+	}
+	if t.class == date {
+		seconds, rest = seconds-floorMod(seconds, secondsOfDay), 0
+	}
+	return seconds, rest, seconds >= -maxSeconds && seconds <= maxSeconds
+}

@@ -1,0 +1,73 @@
+package agreement
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// spearman is the rank correlation of two sides, equal numbers having the mean of their
+// ranks; ok is false where one side is constant.
+func spearman(a, b []float64) (r float64, ok bool) {
+	m, _ := momentsOf(ranks(a), ranks(b))
+	return m.correlation()
+}
+
+// ranks are the numbers' places in their order, from 1.
+func ranks(values []float64) []float64 {
+	order := make([]int32, len(values))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(i, j int32) int { return cmp.Compare(values[i], values[j]) })
+	ranks := make([]float64, len(values))
+	for from := 0; from < len(order); {
+		to := from + 1
+		for to < len(order) && values[order[to]] == values[order[from]] {
+			to++
+		}
+		for _, i := range order[from:to] {
+			ranks[i] = float64(from+to+1) / 2
+		}
+		from = to
+	}
+	return ranks
+}
+
+// psiBins are how many bins of as many champion's numbers each the population stability
+// index has: deciles.
+const psiBins = 10
+
+// psi is the population stability index of the challenger's numbers b against the
+// champion's a: the sum over bins of (q - p) ln(q / p), p and q being the shares of a
+// and b (Siddiqi, Credit Risk Scorecards, 2006, chapter 10). Bins end at the deciles of
+// a, that is at the least number that so many tenths of a do not exceed; equal ends
+// are one. A bin that has none of one side counts half a row of it.
+func psi(a, b []float64) (index float64, ok bool) {
+	if len(a) == 0 {
+		return 0, false
+	}
+	sorted := slices.Sorted(slices.Values(a))
+	var ends []float64
+	for k := 1; k < psiBins; k++ {
+		at := max((k*len(sorted)+psiBins-1)/psiBins, 1) - 1
+		ends = append(ends, sorted[at])
+	}
+	ends = slices.Compact(ends)
+	shares := func(values []float64) []float64 {
+		counts := make([]float64, len(ends)+1)
+		for _, v := range values {
+			at, _ := slices.BinarySearch(ends, v) // a bin has its end
+			counts[at]++
+		}
+		for i := range counts {
+			counts[i] = max(counts[i], 0.5) / float64(len(values))
+		}
+		return counts
+	}
+	p, q := shares(a), shares(b)
+	for i := range p {
+		index += (q[i] - p[i]) * math.Log(q[i]/p[i])
+	}
+	return index, true
+}
