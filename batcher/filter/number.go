@@ -381,15 +381,16 @@ func (p *intSet) eval(t *tile, a arrow.Array) truth {
 	widen(values, a, t.from)
 	out := t.bits()
 	clear(out)
-	for i, v := range values {
-		has := false
-		if p.near != nil {
-			at := uint64(v) - uint64(p.sorted[0])
-			has = at < uint64(len(p.near)) && p.near[at]
-		} else {
-			_, has = p.has[v]
+	if p.near == nil {
+		for i, v := range values {
+			_, has := p.has[v]
+			out[i/64] |= bit(has) << (i & 63)
 		}
-		out[i/64] |= bit(has) << (i & 63)
+		return t.of(out, t.valid(a))
+	}
+	for i, v := range values {
+		at := uint64(v) - uint64(p.sorted[0])
+		out[i/64] |= bit(at < uint64(len(p.near)) && p.near[at]) << (i & 63)
 	}
 	return t.of(out, t.valid(a))
 }
