@@ -47,9 +47,13 @@ type Plan struct {
 	choice *Choice
 	// digested is how the inputs were digested; nil before everything is read.
 	digested *DigestChoice
+	// duplicates are those of --unique; nil before they are looked for, and without it.
+	duplicates *DuplicatesFound
 	// rewriteCheck is how the rewritten model compares; nil unless it was checked.
 	rewriteCheck *RewriteCheck
 
+	// loadDeaths is how many starts died while the model was loaded and tried.
+	loadDeaths int
 	// agreement is how far models agree; nil before everything is compared, and of one.
 	agreement []agreement.Summary
 
@@ -173,6 +177,9 @@ func (p *Plan) fit() error {
 		return err
 	}
 	if err := p.checkDrift(); err != nil {
+		return err
+	}
+	if _, err := p.uniqueKeys(); err != nil {
 		return err
 	}
 	if err := p.chooseBatch(); err != nil {
@@ -318,7 +325,7 @@ func elementBytes(e models.ElementType) int64 {
 // knownNulls fails a run before it starts when statistics already show nulls
 // where none are allowed.
 func (p *Plan) knownNulls() error {
-	if p.Options.OnBadRow != BadFail || p.where != nil { // which may take them out
+	if p.Options.OnBadRow != BadFail || p.where != nil || p.Options.rejectsDuplicates() { // which may take them out
 		return nil
 	}
 	var columns []string

@@ -87,9 +87,15 @@ func (o *jobOptions) apply(job *jobfile.Job, opts *engine.Options) {
 			*l.to = l.from
 		}
 	}
-	opts.FeatureSpecs = job.Specs
+	opts.FeatureSpecs, opts.Rules = job.Specs, job.Rules
 	if !o.given("model") {
-		opts.Models = job.ModelOptions()
+		opts.Model, opts.Models = job.Model, job.ModelOptions()
+	}
+	if !o.given("model-sha256") {
+		opts.ModelSHA256 = job.ModelSHA256
+	}
+	if !o.given("agreement-limit") {
+		opts.AgreementLimits = job.Limits.Agreement
 	}
 	if !o.given("finite") {
 		opts.Finite = finitePolicy(job.Finite)

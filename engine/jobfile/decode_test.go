@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine"
 )
 
@@ -65,6 +66,9 @@ func TestDecode(t *testing.T) {
 		{"null policies by column", "nulls: {a: 0.10, b: reject, c: no, '*': nan}\n", nil, Job{Nulls: Nulls{All: new("nan"), Columns: map[string]string{"a": "0.10", "b": "reject", "c": "no"}}}},
 		{"a null that becomes the empty text", "nulls: ''\n", nil, Job{Nulls: Nulls{All: new("")}}},
 		{"a filter, with a parameter as a literal of its language", "parameters: {d: {default: 'x\" || true'}, n: {type: integer, default: 3}}\nwhere: day == ${d} && n > ${n}\n", nil, Job{Where: `day == "x\" || true" && n > 3`}},
+		{"rules on columns", "rules:\n- {column: a, not_null: true, range: {max: 3}}\n- {expr: a < b, column: c, in: [x]}\n", nil, Job{Rules: []filter.Rule{
+			{Column: "a", NotNull: true, Range: &filter.Range{Max: new(feature.NumberOf(3))}}, {Column: "c", In: []feature.Scalar{feature.TextOf("x")}, Expr: "a < b"},
+		}}},
 		{"partition columns in both forms", "partitions: {date: date, 'a,b': int64}\npartition_by: date\n", nil, Job{Partitions: "date=date,a%2Cb=int64", PartitionBy: OneOrMore{"date"}}},
 		{"partition columns as the flag says them", "partitions: none\n", nil, Job{Partitions: "none"}},
 		{"several models", "models:\n- {name: a, model: a.onnx}\n- {name: b, model: /b.onnx, nulls: {x: 0, '*': nan}, bind: {i: x}, output_prefix: ''}\n", nil, Job{Models: []ModelEntry{
@@ -125,7 +129,10 @@ func TestDecodeRefuses(t *testing.T) {
 		want       []string // in the message
 	}{
 		{"a misspelt key", "modle: x\n", []string{`jobs/job.yaml:1:1: unknown key "modle" (did you mean "model"?)`, "    1 | modle: x\n      | ^"}},
-		{"a key that is near to none", "limits:\n  xyz: 1\n", []string{`job.yaml:2:3: unknown key "xyz"; limits takes max_bad_rows, memory, device_memory`}},
+		{"a key that is near to none", "limits:\n  xyz: 1\n", []string{`job.yaml:2:3: unknown key "xyz"; limits takes max_bad_rows, memory, device_memory, agreement`}},
+		{"a key by another name", "filters: a > 1\nformat: csv\n", []string{`1:1: unknown key "filters" (did you mean "where"?)`, `2:1: unknown key "format" (did you mean "output_format"?)`}},
+		{"a flag's name for a key", "on-bad-row: reject\nmemory-limit: 2GiB\n", []string{`unknown key "on-bad-row" (did you mean "on_bad_row"?)`, `unknown key "memory-limit"; it is memory, under limits`}},
+		{"a key of limits beside it", "max_bad_rows: 1\n", []string{`unknown key "max_bad_rows"; it is max_bad_rows, under limits`}},
 		{"a doubled key", "workers: 1\nworkers: 2\n", []string{`job.yaml:2:1: key "workers" is doubled: line 1 has it too`}},
 		{"a doubled column of null policies", "nulls: {a: 0, a: 1}\n", []string{`1:15: key "a" is doubled`}},
 		{"a doubled category", "features: [{column: a, transforms: [map: {values: {x: 1, x: 2}}]}]\n", []string{`key "x" is doubled`}},

@@ -21,6 +21,7 @@ type tags struct {
 	form     string
 	expand   string
 	flag     string
+	alike    []string
 
 	index []int
 	typ   reflect.Type
@@ -44,6 +45,9 @@ func fieldsOf(t reflect.Type) []tags {
 		}
 		if list := field.Tag.Get("values"); list != "" {
 			f.values = strings.Split(list, ",")
+		}
+		if list := field.Tag.Get("alike"); list != "" {
+			f.alike = strings.Split(list, ",")
 		}
 		if p := field.Tag.Get("pattern"); p != "" {
 			f.pattern = regexp.MustCompile(p)
