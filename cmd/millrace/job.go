@@ -81,6 +81,7 @@ func (o *jobOptions) apply(job *jobfile.Job, opts *engine.Options) {
 		{"features", job.Names, &opts.Features},
 		{"model-outputs", job.ModelOutputs, &opts.ModelOutputs},
 		{"partition-by", job.PartitionBy, &opts.PartitionBy},
+		{"unique", job.Unique.Columns, &opts.Unique.Columns},
 	}
 	for _, l := range lists {
 		if !o.given(l.flag) {

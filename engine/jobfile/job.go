@@ -50,6 +50,7 @@ type Job struct {
 	PartRows       int64     `json:"part_rows,omitempty" min:"1" doc:"least rows of an output part file; default 1048576"`
 
 	OnBadRow        string `json:"on_bad_row,omitempty" alike:"on_bad_rows,on_error" values:"fail,null,reject" doc:"what becomes of a row that cannot be scored: fail, the default, and the run does; null, and its predictions are; or reject, and it is left out"`
+	Unique          Unique `json:"unique,omitempty" doc:"columns whose values, taken together, only one row may have; or these and what becomes of other rows"`
 	RefuseNaNOutput bool   `json:"refuse_nan_output,omitempty" doc:"a NaN in the model's output makes a bad row"`
 	Limits          Limits `json:"limits,omitempty" doc:"what a run must not exceed"`
 	Digest          string `json:"digest,omitempty" values:"auto,sha256,xxh3,size-mtime" doc:"what the manifest proves inputs by: sha256; xxh3; size-mtime; or auto, the default: the strongest that takes at most 3% of the run"`

@@ -102,6 +102,9 @@ func (w *referenceWriter) form(t reflect.Type, f tags) string {
 		return "scalar"
 	case reflect.TypeFor[OneOrMore]():
 		return "text, or a list of them"
+	case reflect.TypeFor[Unique]():
+		w.refer("`"+f.key+"`", t)
+		return "column, a list of them, or keys"
 	case reflect.TypeFor[Nulls]():
 		return "policy, or policies by column"
 	case reflect.TypeFor[Partitions]():

@@ -132,6 +132,8 @@ func (w *schemaWriter) of(t reflect.Type, f tags) schema {
 		return anyOf(nonEmptyText(), w.of(reflect.TypeFor[feature.Feature](), f), w.of(reflect.TypeFor[Fitted](), f))
 	case reflect.TypeFor[OneOrMore]():
 		return anyOf(nonEmptyText(), schema{{"type", "array"}, {"items", nonEmptyText()}})
+	case reflect.TypeFor[Unique]():
+		return anyOf(w.of(reflect.TypeFor[OneOrMore](), f), w.ref(t, func() schema { return w.structure(t) }))
 	case reflect.TypeFor[Secret]():
 		return schema{{"type", "string"}, {"pattern", secretReference.String()}}
 	case reflect.TypeFor[Partitions]():
