@@ -145,6 +145,13 @@ type layout struct {
 	first, second, valid []byte
 }
 
+// words are bytes as a reader has them: whole words at a word's address.
+func words(bytes []byte) []byte {
+	whole := make([]byte, (len(bytes)+7)&^7)
+	copy(whole, bytes)
+	return whole
+}
+
 // damaged makes an array, where arrow-go itself lets it be made: plain, a dictionary or
 // in runs.
 func damaged(typ arrow.DataType, encoding int, l layout) (a arrow.Array) {
@@ -153,6 +160,7 @@ func damaged(typ arrow.DataType, encoding int, l layout) (a arrow.Array) {
 			a = nil // arrow-go refuses such buffers
 		}
 	}()
+	l.first, l.second = words(l.first), words(l.second)
 	var bitmap *memory.Buffer
 	if len(l.valid) > 0 {
 		bitmap = memory.NewBufferBytes(l.valid)
