@@ -18,32 +18,43 @@ import (
 
 // go test -run '^$' -bench LinearFeatures -benchtime 30x ./batcher
 //
-// A [4096,32] float32 tensor from 32 columns, by turns as they are and as features
-// through fill, clip and scale; x-plain is the least time of the one as a multiple of
-// the other's.
+// A [4096,32] tensor from 32 columns like BenchmarkAssemble's, by turns as they are and
+// as features through fill, clip and scale; x-plain is the least time of the one as a
+// multiple of the other's.
 func BenchmarkLinearFeatures(b *testing.B) {
-	for _, nulls := range []int{0, 5} {
-		for _, place := range []string{"cache", "memory"} {
-			b.Run(fmt.Sprintf("nulls=%d/place=%s", nulls, place), func(b *testing.B) {
-				c := &columnsBench{from: arrow.PrimitiveTypes.Float32, nulls: nulls, bits: 32, width: benchWidth, batch: benchRows, rows: benchRows}
-				if place == "memory" {
-					c.rows = benchMemory / 4 / benchWidth
-				}
-				c.store = kernel.Aligned[byte](c.rows * 4 * benchWidth)
-				names, fields, specs := make([]string, c.width), make([]any, 0, 2*c.width), make([]feature.Feature, c.width)
-				for i := range names {
-					names[i] = fmt.Sprint("c", i)
-					fields = append(fields, names[i], c.from)
-					low, high, mean, std, fill := -1e3, 3e3, 2048.0, 1200.0, feature.NumberOf(7)
-					specs[i] = feature.Feature{Column: names[i], Transforms: []feature.Step{
-						{Fill: &fill}, {Clip: &feature.Clip{Min: &low, Max: &high}}, {Scale: &feature.Scale{Mean: &mean, Std: &std}},
-					}}
-				}
-				schema := schemaOf(fields...)
-				batches := c.batches(schema)
-				plain := benchAssembler(b, models.Float32, schema, names, ParseNullPolicy("7"))
-				inTurns(b, plain, featuresAssembler(b, schema, specs), batches)
-			})
+	for _, pair := range []struct {
+		from arrow.DataType
+		to   models.ElementType
+	}{
+		{arrow.PrimitiveTypes.Float32, models.Float32},
+		{arrow.PrimitiveTypes.Float64, models.Float32},
+		{arrow.PrimitiveTypes.Int64, models.Float32},
+		{arrow.PrimitiveTypes.Float64, models.Float64},
+	} {
+		for _, nulls := range []int{0, 5} {
+			for _, place := range []string{"cache", "memory"} {
+				b.Run(fmt.Sprintf("from=%s/to=%s/nulls=%d/place=%s", pair.from, pair.to, nulls, place), func(b *testing.B) {
+					bits := pair.from.(arrow.FixedWidthDataType).BitWidth() //nolint:forcetypeassert // the table has no others
+					c := &columnsBench{from: pair.from, nulls: nulls, bits: bits, width: benchWidth, batch: benchRows, rows: benchRows}
+					if place == "memory" {
+						c.rows = benchMemory * 8 / bits / benchWidth
+					}
+					c.store = kernel.Aligned[byte](c.rows * bits / 8 * benchWidth)
+					names, fields, specs := make([]string, c.width), make([]any, 0, 2*c.width), make([]feature.Feature, c.width)
+					for i := range names {
+						names[i] = fmt.Sprint("c", i)
+						fields = append(fields, names[i], c.from)
+						low, high, mean, std, fill := -1e3, 3e3, 2048.0, 1200.0, feature.NumberOf(7)
+						specs[i] = feature.Feature{Column: names[i], Transforms: []feature.Step{
+							{Fill: &fill}, {Clip: &feature.Clip{Min: &low, Max: &high}}, {Scale: &feature.Scale{Mean: &mean, Std: &std}},
+						}}
+					}
+					schema := schemaOf(fields...)
+					batches := c.batches(schema)
+					plain := benchAssembler(b, pair.to, schema, names, ParseNullPolicy("7"))
+					inTurns(b, plain, featuresAssembler(b, pair.to, schema, specs), batches)
+				})
+			}
 		}
 	}
 }
@@ -71,7 +82,7 @@ func BenchmarkOneHotFeature(b *testing.B) {
 			}
 			schema := schemaOf("c", typ)
 			batch := batchOf(schema, []arrow.Array{builder.NewArray()})
-			a := featuresAssembler(b, schema, []feature.Feature{{Column: "c", Transforms: []feature.Step{{OneHot: one}}}})
+			a := featuresAssembler(b, models.Float32, schema, []feature.Feature{{Column: "c", Transforms: []feature.Step{{OneHot: one}}}})
 			room := kernel.Aligned[float32](benchRows * categories)
 			least := [2]time.Duration{math.MaxInt64, math.MaxInt64}
 			b.SetBytes(benchRows * categories * 4)
@@ -91,13 +102,13 @@ func BenchmarkOneHotFeature(b *testing.B) {
 	}
 }
 
-func featuresAssembler(b *testing.B, schema *arrow.Schema, specs []feature.Feature) *Assembler {
+func featuresAssembler(b *testing.B, to models.ElementType, schema *arrow.Schema, specs []feature.Feature) *Assembler {
 	b.Helper()
 	programs, err := feature.Compile(specs, schema)
 	if err != nil {
 		b.Fatal(err)
 	}
-	plan, err := Bind([]models.Value{input("x", models.Float32, -1, -1)}, schema, Options{Programs: programs})
+	plan, err := Bind([]models.Value{input("x", to, -1, -1)}, schema, Options{Programs: programs})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -114,7 +125,7 @@ func inTurns(b *testing.B, one, other *Assembler, batches []*Batch) {
 	}()
 	least := [2]time.Duration{math.MaxInt64, math.MaxInt64}
 	next := 0
-	b.SetBytes(benchRows * benchWidth * 4)
+	b.ReportAllocs()
 	for b.Loop() {
 		for arm, a := range []*Assembler{one, other} {
 			start := time.Now()
