@@ -18,7 +18,10 @@ type ExplainedMemory struct {
 	Decoded     int64 `json:"decoded"`     // record batches on their way, mapped ones too
 	Written     int64 `json:"written"`     // results that wait, and row groups that are being filled and compressed
 	Slack       int64 `json:"slack"`       // what the collector of garbage lets lie
-	Total       int64 `json:"total"`
+	// Unique is what finding duplicates takes, before a session is open and anything is
+	// written: of the total only where that is more.
+	Unique int64 `json:"unique"`
+	Total  int64 `json:"total"`
 
 	Limit   int64       `json:"limit"` // 0: none
 	Source  LimitSource `json:"limit_from"`
@@ -67,6 +70,7 @@ type footprint struct {
 	model     int64
 	device    bool
 	mapped    bool  // spans are views of a mapped file
+	filtered  bool  // rows that pass are copied out of what is read
 	parquet   bool  // columns are decoded from pages
 	spanRows  int64 // of the largest span
 	rows      int64 // of the whole input
@@ -79,12 +83,14 @@ type footprint struct {
 	tensor    int64 // a row of inputs and outputs
 	lists     int64 // of result, what lies in lists, which have as many bytes of levels
 	result    int64 // a row of the output
+	unique    int64 // of the keys of rows that are to be unique, while they are gathered
+	found     int64 // of those that are not, while the run goes on
 	sorted    int64 // what a part of a partitioned output gathers and sorts
 	agreement int64 // of all rows, and of a part
 }
 
 func (p *Plan) footprint() *footprint {
-	f := &footprint{model: p.modelBytes(), device: p.Options.Provider != ort.CPU, rows: p.Dataset.Rows(), parts: len(p.Parts), tensor: p.rowBytes(), result: p.resultBytes()}
+	f := &footprint{model: p.modelBytes(), device: p.Options.Provider != ort.CPU, filtered: p.where != nil, rows: p.Dataset.Rows(), parts: len(p.Parts), tensor: p.rowBytes(), result: p.resultBytes()}
 	if len(p.Options.PartitionBy) > 0 {
 		f.sorted = 3 * spillBytes // as gathered, joined and in order
 	}
@@ -94,6 +100,7 @@ func (p *Plan) footprint() *footprint {
 			f.spanBytes = max(f.spanBytes, p.Dataset.Spans(s.File)[s.Span].Bytes)
 		}
 	}
+	f.unique, f.found = p.uniqueBytes()
 	for i := range p.outputs {
 		if o := &p.outputs[i]; p.Options.Format == format.Parquet && len(o.fields()) == 1 && o.width() > 1 {
 			f.lists += int64(o.width()) * elementBytes(o.value.Elem)
@@ -155,6 +162,14 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 		}
 		m.Decoded = heap
 	}
+	if f.filtered { // of each reader, of a record batch that is being sifted
+		copied := min(int64(a.ChunkRows), f.spanRows)
+		if f.mapped { // which are spans, and of each those that wait
+			copied = f.spanRows * (1 + chunkQueue)
+		}
+		m.Decoded += f.row * min(copied*readers, f.rows)
+		garbage += f.row * min(copied*readers, f.rows)
+	}
 	if f.mapped { // whole spans, of the page cache: read, waiting, being cut, and being scored
 		m.Decoded += f.stored * min(f.spanRows*(2*readers+2), f.rows)
 	}
@@ -165,7 +180,9 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	m.Written += f.sorted * int64(writersFor(a.Workers, f.parts))
 	m.Agreement = f.agreement * (1 + int64(writersFor(a.Workers, f.parts)))
 	m.Slack = (garbage + m.Written) / 2 // see cmd/millrace: the heap grows by half before it is collected
-	m.Total = m.Program + m.Model + m.Tensors + m.Activations + m.Agreement + m.Decoded + m.Written + m.Slack
+	m.Unique = f.unique + f.unique/2    // and garbage
+	m.Total = m.Program + m.Model + m.Tensors + m.Activations + m.Agreement + m.Decoded + m.Written + m.Slack + f.found
+	m.Total = max(m.Total, m.Program+m.Model+m.Decoded+m.Unique)
 	return m
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/batcher/feature"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort/orttest"
@@ -217,5 +218,34 @@ func TestModelThatFixesTheBatchOfAll(t *testing.T) {
 	want := []float64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}
 	if summary.BatchRows != 4 || !slices.Equal(got["open_y"], want) || !slices.Equal(got["fixed_y"], want) {
 		t.Errorf("batches of %d, %v; want 4, and %v twice", summary.BatchRows, got, want)
+	}
+}
+
+// Features are computed once for models that take them alike.
+func TestModelsShareFeatures(t *testing.T) {
+	dir := t.TempDir()
+	in := writeSpans(t, filepath.Join(dir, "in.arrow"), nil,
+		named{"a", fromJSON(t, arrow.PrimitiveTypes.Float32, "[1,null,-3]")}, named{"b", fromJSON(t, arrow.PrimitiveTypes.Float64, "[10,20,30]")})
+	fill := feature.NumberOf(7)
+	matrix := onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_FLOAT, "N", 2))
+	one := onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_FLOAT, "N", 1))
+	out := filepath.Join(dir, "out.arrow")
+	summary := mustRun(t, engine.Options{
+		Models: []engine.ModelOptions{
+			{Name: "m", Model: matrix}, {Name: "n", Model: matrix}, {Name: "o", Model: one, Bind: map[string][]string{"x": {"ratio"}}},
+		},
+		FeatureSpecs: []feature.Feature{
+			{Name: "size", Column: "a", Transforms: []feature.Step{{Fill: &fill}, {Abs: &feature.Plain{}}}},
+			{Name: "ratio", Columns: []string{"b", "size"}, Transforms: []feature.Step{{Ratio: &feature.Ratio{}}}},
+		},
+		Inputs: []string{in}, Output: out, Layout: engine.LayoutColumns,
+	})
+	size, ratio := []float64{1, 7, 3}, []float64{10, float64(float32(20. / 7)), 10}
+	want := map[string][]float64{"m_y_0": size, "m_y_1": ratio, "n_y_0": size, "n_y_1": ratio, "o_y": ratio}
+	if diff := cmp.Diff(want, readColumns(t, out, []string{"m_y_0", "m_y_1", "n_y_0", "n_y_1", "o_y"})); diff != "" {
+		t.Errorf("output (-want +got):\n%s", diff)
+	}
+	if summary.BytesCopied != 3*(2+1)*4 {
+		t.Errorf("%d bytes were copied into tensors; want those of one [3,2] and one [3,1]", summary.BytesCopied)
 	}
 }

@@ -21,7 +21,7 @@ type Rule struct {
 	Range   *Range           `json:"range,omitempty" doc:"values outside of it make the row bad"`
 	In      []feature.Scalar `json:"in,omitempty" doc:"a value that is not on this list makes the row bad"`
 	Regex   string           `json:"regex,omitempty" doc:"a text in which this regular expression (RE2) matches nothing makes the row bad; ^ and $ stand for its ends"`
-	Expr    string           `json:"expr,omitempty" doc:"an expression of the language of where, on any columns; a row for which it is false is bad"`
+	Expr    string           `json:"expr,omitempty" expand:"expression" doc:"an expression of the language of where, on any columns; a row for which it is false is bad"`
 }
 
 // Range is an interval that has its ends. At least one is set: a number, or a text that

@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/jobfile"
+	"github.com/millrace/millrace/engine/unique"
 )
 
 // jobOptions are the flags that say which job file a run is made from.
@@ -87,9 +88,15 @@ func (o *jobOptions) apply(job *jobfile.Job, opts *engine.Options) {
 			*l.to = l.from
 		}
 	}
-	opts.FeatureSpecs = job.Specs
+	opts.FeatureSpecs, opts.Rules = job.Specs, job.Rules
 	if !o.given("model") {
-		opts.Models = job.ModelOptions()
+		opts.Model, opts.Models = job.Model, job.ModelOptions()
+	}
+	if !o.given("model-sha256") {
+		opts.ModelSHA256 = job.ModelSHA256
+	}
+	if !o.given("agreement-limit") {
+		opts.AgreementLimits = job.Limits.Agreement
 	}
 	if !o.given("finite") {
 		opts.Finite = finitePolicy(job.Finite)
@@ -107,7 +114,21 @@ func (o *jobOptions) apply(job *jobfile.Job, opts *engine.Options) {
 			opts.Nulls.ByColumn[column] = batcher.ParseNullPolicy(policy)
 		}
 	}
+	o.unique(&job.Unique.Spec, &opts.Unique)
 	opts.JobFile = job.Record
+}
+
+// unique takes over what the job says of duplicates and no flag does.
+func (o *jobOptions) unique(from, to *unique.Spec) {
+	if !o.given("unique") {
+		to.Columns = from.Columns
+	}
+	if !o.given("on-duplicate") && from.On != "" {
+		to.On = from.On
+	}
+	if !o.given("unique-mode") && from.Mode != "" {
+		to.Mode = from.Mode
+	}
 }
 
 // parseParameters reads the entries of --set.

@@ -23,20 +23,22 @@ import (
 // or of the process.
 var flagsOfAStart = []string{"job", "set", "restart", "head", isolatedFlag, "help"}
 
+// flagsInside say what lies under a key whose own flag is another.
+var flagsInside = []string{"on-duplicate", "unique-mode"}
+
 // keysWithoutFlag are what only a job file can say.
-var keysWithoutFlag = []string{"parameters", "models"}
+var keysWithoutFlag = []string{"parameters", "models", "rules"}
 
 // jobKeys are the keys of job files by their flags, from the struct's tags.
 func jobKeys(t reflect.Type) map[string]string {
 	keys := map[string]string{}
-	for i := range t.NumField() {
-		field := t.Field(i)
+	for field := range t.Fields() {
 		key, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		switch {
 		case key == "" || key == "-":
 		case field.Type == reflect.TypeFor[jobfile.Limits]():
 			maps.Copy(keys, jobKeys(field.Type))
-		case field.Tag.Get("flag") != "":
+		case field.Tag.Get("flag") != "" && field.Tag.Get("flag") != "-":
 			keys[field.Tag.Get("flag")] = key
 		default:
 			keys[strings.ReplaceAll(key, "_", "-")] = key
@@ -62,7 +64,7 @@ func TestFlagsAreKeysOfJobFiles(t *testing.T) {
 	keys := jobKeys(reflect.TypeFor[jobfile.Job]())
 	flags := scoreFlags(t)
 	flags.VisitAll(func(f *pflag.Flag) {
-		if _, ok := keys[f.Name]; !ok && !slices.Contains(flagsOfAStart, f.Name) {
+		if _, ok := keys[f.Name]; !ok && !slices.Contains(flagsOfAStart, f.Name) && !slices.Contains(flagsInside, f.Name) {
 			t.Errorf("--%s has no key in jobfile.Job", f.Name)
 		}
 	})
@@ -96,7 +98,14 @@ func TestJobSaysWhatFlagsSay(t *testing.T) {
 		{"nulls and casts", "nulls: {a: 0.50, b: reject, '*': nan}\nallow_lossy_casts: true\nfinite: all", "--nulls nan --nulls a=0.50 --nulls b=reject --allow-lossy-casts --finite all"},
 		{"one null policy", "nulls: nan", "--nulls nan"},
 		{"what is written", "output_prefix: p_\noutput_layout: list\noutput_format: arrow\ncompression: lz4\npart_rows: 7\npartition_by: [a]\ntarget_file_size: 256MiB", "--output-prefix p_ --output-layout list --output-format arrow --compression lz4 --part-rows 7 --partition-by a --target-file-size 256MiB"},
+		{"a model whose path has an equals sign", "model: /a=b", "--model /a=b"},
+		{
+			"several models", "models: [{name: a, model: /a}, {name: b, model: /b, model_sha256: " + strings.Repeat("0a", 32) + "}]\nlimits: {agreement: {max_psi: 0.1, min_rank_correlation: 0.5}}",
+			"--model a=/a --model b=/b --model-sha256 b=" + strings.Repeat("0a", 32) + " --agreement-limit max_psi=0.1 --agreement-limit min_rank_correlation=0.5",
+		},
 		{"what is read", "partitions: {date: date}\nwhere: a>1", "--partitions date=date --where a>1"},
+		{"duplicates", "unique: [a, b]", "--unique a,b"},
+		{"what becomes of duplicates", "unique: {columns: [a], on: reject, mode: exact}", "--unique a --on-duplicate reject --unique-mode exact"},
 		{"bad rows", "on_bad_row: 'null'\nrefuse_nan_output: true\nlimits: {max_bad_rows: 0.1%}", "--on-bad-row null --refuse-nan-output --max-bad-rows 0.1%"},
 		{"a number of bad rows", "limits: {max_bad_rows: 0}", "--max-bad-rows 0"},
 		{"memory", "limits: {memory: 2GiB, device_memory: 1000000}", "--memory-limit 2GiB --device-memory 1000000"},
@@ -125,7 +134,7 @@ func TestJobSaysWhatFlagsSay(t *testing.T) {
 			t.Errorf("%s: %v", tc.name, got.Validate())
 		}
 		// What is given beside the file wins, whatever the file says.
-		flags := strings.Fields("--model /n --input /c --ids z --keep z --features z --bind z=z --nulls z=1 --finite z --batch-size 3 --max-bad-rows 5 --output-prefix z")
+		flags := strings.Fields("--model /n --agreement-limit max_psi=0.5 --input /c --ids z --keep z --features z --bind z=z --nulls z=1 --finite z --batch-size 3 --max-bad-rows 5 --output-prefix z")
 		both, err := optionsOf(t, append([]string{"--job", job}, flags...)...)
 		if err != nil {
 			t.Fatal(err)
@@ -136,7 +145,7 @@ func TestJobSaysWhatFlagsSay(t *testing.T) {
 		}
 		overridden := func(o engine.Options) engine.Options {
 			return engine.Options{
-				Model: o.Model, Inputs: o.Inputs, IDs: o.IDs, Keep: o.Keep, Features: o.Features, Bind: o.Bind, Nulls: o.Nulls, Finite: o.Finite,
+				Model: o.Model, Models: o.Models, AgreementLimits: o.AgreementLimits, Inputs: o.Inputs, IDs: o.IDs, Keep: o.Keep, Features: o.Features, Bind: o.Bind, Nulls: o.Nulls, Finite: o.Finite,
 				BatchRows: o.BatchRows, MaxRejects: o.MaxRejects, MaxRejectPercent: o.MaxRejectPercent, OutputPrefix: o.OutputPrefix,
 			}
 		}

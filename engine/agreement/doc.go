@@ -11,9 +11,9 @@
 //   - the rank correlation and the population stability index are exact on a sample of
 //     at most SampleRows rows, which is all of them where there are no more. A row is in
 //     the sample by a hash of its file and number alone. Of more rows the standard error
-//     of the rank correlation r is about (1 - r*r) * sqrt(1 + r*r/2) / 256 (Bonett and
+//     of the rank correlation r is about (1 - r*r) * sqrt(1 + r*r/2) / 181 (Bonett and
 //     Wright, Sample size requirements for estimating correlations, 2000), and the index
-//     of two independent samples of one distribution comes out as 9 * 2/65536 = 0.0003 on
+//     of two independent samples of one distribution comes out as 9 * 2/32768 = 0.0005 on
 //     average.
 //
 // A Tally is for one goroutine.

@@ -53,20 +53,18 @@ func middle(bin int) float64 {
 	return sign * (least + most) / 2
 }
 
-func (h *Histogram) add(x float64) {
+// open makes the bins, unless they are there.
+func (h *Histogram) open() {
 	if h.bins == nil {
 		h.bins = make([]int64, 2*binsOfSign+1)
 	}
-	h.bins[binOf(x)]++
 }
 
 func (h *Histogram) merge(other *Histogram) {
 	if other.bins == nil {
 		return
 	}
-	if h.bins == nil {
-		h.bins = make([]int64, 2*binsOfSign+1)
-	}
+	h.open()
 	for i, n := range other.bins {
 		h.bins[i] += n
 	}
@@ -82,10 +80,8 @@ func (h *Histogram) count() (n int64) {
 // sizes are the numbers without their signs.
 func (h *Histogram) sizes() *Histogram {
 	all := &Histogram{}
+	all.open()
 	for i, n := range h.bins {
-		if all.bins == nil {
-			all.bins = make([]int64, 2*binsOfSign+1)
-		}
 		all.bins[max(i, 2*binsOfSign-i)] += n
 	}
 	return all
@@ -125,9 +121,7 @@ func (h *Histogram) UnmarshalJSON(text []byte) error {
 		if p[0] < 0 || p[0] > 2*binsOfSign || p[1] < 1 {
 			return fmt.Errorf("bin %d has %d numbers", p[0], p[1])
 		}
-		if h.bins == nil {
-			h.bins = make([]int64, 2*binsOfSign+1)
-		}
+		h.open()
 		h.bins[p[0]] = p[1]
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 // spearman is the rank correlation of two sides, equal numbers having the mean of their
 // ranks; ok is false where one side is constant.
 func spearman(a, b []float64) (r float64, ok bool) {
-	m := momentsOf(ranks(a), ranks(b))
+	m, _ := momentsOf(ranks(a), ranks(b))
 	return m.correlation()
 }
 

@@ -10,10 +10,10 @@ import (
 )
 
 // SampleRows is the most rows of a sample.
-const SampleRows = 1 << 16
+const SampleRows = 1 << 15
 
-// leastSampleRows are what the sample of a part may have, however small the part: where
-// filters leave rows in few parts, theirs are then not too few.
+// leastSampleRows are what the sample of a part may have besides, however small the
+// part: where filters leave rows in few parts, theirs are then not too few.
 const leastSampleRows = 1 << 8
 
 // Sample is the rows with the smallest hashes, so that samples of parts of the rows
@@ -31,14 +31,14 @@ type Point struct {
 }
 
 // NewSample makes the sample of a part of the rows, or of all: part and all are rows that
-// the input announces. Each part may have twice its share, since bad rows and filters
-// leave parts unevenly.
+// the input announces. Each part may have more than its share, since bad rows, filters
+// and chance leave parts unevenly.
 func NewSample(part, all int64) Sample {
 	share := 1.0
 	if all > 0 {
-		share = min(2*float64(part)/float64(all), 1)
+		share = min(1.25*float64(part)/float64(all), 1)
 	}
-	return Sample{rows: max(int(math.Ceil(share*SampleRows)), leastSampleRows)}
+	return Sample{rows: min(int(math.Ceil(share*SampleRows))+leastSampleRows, SampleRows)}
 }
 
 // below is the hash from which on no row is of use.
@@ -166,27 +166,42 @@ func (s *Sample) UnmarshalJSON(data []byte) error {
 
 // Rows are the places of a batch's rows, and their hashes.
 type Rows struct {
-	Places []Place
-	Hashes []uint64
+	runs   []run
+	hashes []uint64
+}
+
+// run is rows that follow each other in a file.
+type run struct {
+	first Place
+	at    int // the first's index among the rows
 }
 
 // Reset makes the rows none.
-func (r *Rows) Reset() { r.Places, r.Hashes = r.Places[:0], r.Hashes[:0] }
+func (r *Rows) Reset() { r.runs, r.hashes = r.runs[:0], r.hashes[:0] }
 
 // Append adds count rows of a file from its row first on.
 func (r *Rows) Append(file int, first int64, count int) {
-	for i := range int64(count) {
-		p := Place{file, first + i}
-		r.Places = append(r.Places, p)
-		r.Hashes = append(r.Hashes, p.hash())
+	r.runs = append(r.runs, run{Place{file, first}, len(r.hashes)})
+	of := mix(uint64(file))
+	for i := range uint64(count) {
+		r.hashes = append(r.hashes, mix(of+uint64(first)+i))
 	}
 }
 
-// hash mixes a place by the finaliser of SplitMix64 (Steele, Lea, Flood: Fast splittable
-// pseudorandom number generators, 2014), twice, so that neither file nor row can be
-// told from it.
-func (p Place) hash() uint64 { return mix(mix(uint64(p.File)) + uint64(p.Row)) }
+// place is where the i-th row lies.
+func (r *Rows) place(i int) Place {
+	at, found := slices.BinarySearchFunc(r.runs, i, func(r run, i int) int { return cmp.Compare(r.at, i) })
+	if !found {
+		at--
+	}
+	p := r.runs[at].first
+	p.Row += int64(i - r.runs[at].at)
+	return p
+}
 
+// mix is the finaliser of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom
+// number generators, 2014). Of a row it is taken twice, so that neither its file nor
+// its number can be told from the hash.
 func mix(z uint64) uint64 {
 	z += 0x9e3779b97f4a7c15
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9

@@ -55,33 +55,49 @@ type Numbers struct {
 // AddNumbers takes in the predictions of a batch, which it borrows.
 func (t *Tally) AddNumbers(n Numbers) {
 	t.a, t.b = t.a[:0], t.b[:0]
-	first := t.Moments.Count == 0
+	t.Bins.open()
+	largest, at := t.Largest.Difference, -1
+	if t.Moments.Count == 0 {
+		largest = -1 // a difference of 0 has a place too
+	}
+	below, rows := t.Sample.below(), int64(0)
 	for i, a := range n.Champion {
 		if n.Out != nil && n.Out[i] {
 			continue
 		}
+		rows++
 		b := n.Challenger[i]
-		t.Rows++
-		d := b - a
-		if a == b || a != a && b != b {
-			t.Equal++
-		}
 		if !(math.Abs(a) <= mostNumber && math.Abs(b) <= mostNumber) {
-			if a != b && (a == a || b == b) {
-				t.Apart++
-			}
+			t.addOdd(a, b)
 			continue
 		}
 		t.a, t.b = append(t.a, a), append(t.b, b)
-		t.Bins.add(d)
-		if d = math.Abs(d); d > t.Largest.Difference || first {
-			t.Largest, first = Largest{d, n.Rows.Places[i]}, false
+		d := b - a
+		t.Bins.bins[binOf(d)]++
+		if size := math.Abs(d); size > largest {
+			largest, at = size, i
 		}
-		if hash := n.Rows.Hashes[i]; hash < t.Sample.below() {
+		if hash := n.Rows.hashes[i]; hash < below {
 			t.Sample.add(Point{hash, a, b})
+			below = t.Sample.below()
 		}
 	}
-	t.Moments.Add(momentsOf(t.a, t.b))
+	t.Rows += rows
+	if at >= 0 {
+		t.Largest = Largest{largest, n.Rows.place(at)}
+	}
+	m, equal := momentsOf(t.a, t.b)
+	t.Equal += equal
+	t.Moments.Add(m)
+}
+
+// addOdd counts a row whose difference says nothing.
+func (t *Tally) addOdd(a, b float64) {
+	if a == b || a != a && b != b {
+		t.Equal++
+	} else {
+		t.Apart++
+	}
 }
 
 // AddLabels takes in how many labels of a batch there are, and how many of them both
@@ -120,27 +136,35 @@ type Moments struct {
 	AB    float64 `json:"ab"`
 }
 
-func momentsOf(a, b []float64) Moments {
-	m := Moments{Count: int64(len(a))}
+// momentsOf are those of two sides, and how many numbers are equal.
+func momentsOf(a, b []float64) (m Moments, equal int64) {
+	m.Count = int64(len(a))
 	if len(a) == 0 {
-		return m
+		return m, 0
 	}
+	var sum, absolute, sumA, sumB float64
+	b = b[:len(a)]
 	for i, x := range a {
 		d := b[i] - x
-		m.Sum += d
-		m.Absolute += math.Abs(d)
-		m.MeanA += x
-		m.MeanB += b[i]
+		sum += d
+		absolute += math.Abs(d)
+		sumA += x
+		sumB += b[i]
+		if d == 0 {
+			equal++
+		}
 	}
-	m.MeanA /= float64(len(a))
-	m.MeanB /= float64(len(a))
+	m.Sum, m.Absolute = sum, absolute
+	m.MeanA, m.MeanB = sumA/float64(len(a)), sumB/float64(len(a))
+	var aa, bb, ab float64
 	for i, x := range a {
 		x, y := x-m.MeanA, b[i]-m.MeanB
-		m.AA += x * x
-		m.BB += y * y
-		m.AB += x * y
+		aa += x * x
+		bb += y * y
+		ab += x * y
 	}
-	return m
+	m.AA, m.BB, m.AB = aa, bb, ab
+	return m, equal
 }
 
 // Add adds the moments of other rows, by the formulas of Chan, Golub and LeVeque

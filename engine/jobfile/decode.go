@@ -1,6 +1,7 @@
 package jobfile
 
 import (
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -21,6 +22,7 @@ import (
 //	pattern  what a text must match, and form says in words
 //	expand   where ${...} is replaced: path, text or expression
 //	flag     the flag that says the same, if it is not the key with dashes
+//	alike    what the key may be called by mistake, comma separated
 type decoder struct {
 	*source
 	vars *variables
@@ -39,7 +41,7 @@ type values interface{ Values() []string }
 // value decodes one node.
 func (d *decoder) value(n *node, v reflect.Value, f tags) {
 	if v.CanAddr() {
-		if c, ok := v.Addr().Interface().(custom); ok {
+		if c, ok := reflect.TypeAssert[custom](v.Addr()); ok {
 			c.fromNode(d, n, f)
 			return
 		}
@@ -141,11 +143,39 @@ func (d *decoder) unknown(e entry, f tags, fields []tags) {
 	for i := range fields {
 		names[i] = fields[i].key
 	}
-	hint := didYouMean(e.key, names)
+	hint := elsewhere(e.key, fields)
+	if hint == "" {
+		hint = didYouMean(e.key, names)
+	}
 	if hint == "" && len(names) <= maxListed {
 		hint = "; " + f.name + " takes " + strings.Join(names, ", ")
 	}
 	d.bad(e.at, "unknown key %s%s", quoted(e.key), hint)
+}
+
+// elsewhere says where a key stands that has another name here, or lies deeper: people
+// know what they want by its flag, or by what other programs call it.
+func elsewhere(key string, fields []tags) string {
+	key = strings.ReplaceAll(strings.ToLower(key), "-", "_")
+	is := func(f *tags) bool {
+		return key == f.key || key == strings.ReplaceAll(f.flagName(), "-", "_") || slices.Contains(f.alike, key)
+	}
+	for i := range fields {
+		if is(&fields[i]) {
+			return fmt.Sprintf(" (did you mean %q?)", fields[i].key)
+		}
+	}
+	for i := range fields {
+		if fields[i].typ.Kind() != reflect.Struct {
+			continue
+		}
+		for _, inner := range fieldsOf(fields[i].typ) {
+			if is(&inner) {
+				return fmt.Sprintf("; it is %s, under %s", inner.key, fields[i].key)
+			}
+		}
+	}
+	return ""
 }
 
 // maxListed is how many names a message lists.

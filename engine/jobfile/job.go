@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine"
 )
 
@@ -20,36 +21,38 @@ import (
 type Job struct {
 	Parameters map[string]Parameter `json:"parameters,omitempty" doc:"values that --set NAME=VALUE gives when a run is started; ${name} stands for one. Without this key every ${name} is a text that must be given"`
 
-	Model       string       `json:"model,omitempty" expand:"path" doc:"the model: path of an .onnx file"`
-	ModelSHA256 string       `json:"model_sha256,omitempty" pattern:"^[0-9a-fA-F]{64}$" form:"64 hexadecimal digits" expand:"text" doc:"any model file with another SHA-256 is refused"`
-	Models      []ModelEntry `json:"models,omitempty" doc:"in place of model, several models that score the same rows in one pass; the others are compared with the first"`
-	Input       OneOrMore    `json:"input,omitempty" expand:"path" doc:"a file, directory or glob of Parquet or Arrow files, or a list of them, read in that order"`
-	Partitions  Partitions   `json:"partitions,omitempty" doc:"columns made of the KEY=VALUE folders in the input's paths: auto, the default; none; or these alone, with their types"`
-	Where       string       `json:"where,omitempty" expand:"expression" doc:"an expression on the input's columns, such as dep_delay != nil && distance > 0; rows for which it is not true are left out and counted as filtered (docs/filters.md)"`
-	Output      string       `json:"output,omitempty" expand:"path" doc:"where predictions go: a directory, or one file that ends in .parquet, .arrow or .csv"`
-	IfExists    string       `json:"if_exists,omitempty" values:"error,replace,append" doc:"what to do when the output exists: error, the default; replace it; or append files to it"`
+	Model       string        `json:"model,omitempty" flag:"-" expand:"path" doc:"the model: path of an .onnx file"`
+	ModelSHA256 string        `json:"model_sha256,omitempty" flag:"-" pattern:"^[0-9a-fA-F]{64}$" form:"64 hexadecimal digits" expand:"text" doc:"any model file with another SHA-256 is refused"`
+	Models      []ModelEntry  `json:"models,omitempty" doc:"in place of model, several models that score the same rows in one pass; the others are compared with the first"`
+	Input       OneOrMore     `json:"input,omitempty" alike:"inputs,data,dataset" expand:"path" doc:"a file, directory or glob of Parquet or Arrow files, or a list of them, read in that order"`
+	Partitions  Partitions    `json:"partitions,omitempty" doc:"columns made of the KEY=VALUE folders in the input's paths: auto, the default; none; or these alone, with their types"`
+	Where       string        `json:"where,omitempty" alike:"filter,filters" expand:"expression" doc:"an expression on the input's columns, such as dep_delay != nil && distance > 0; rows for which it is not true are left out and counted as filtered (docs/filters.md)"`
+	Rules       []filter.Rule `json:"rules,omitempty" doc:"what the values of columns must be; a row that breaks one is bad"`
+	Unique      Unique        `json:"unique,omitzero" doc:"columns whose values, taken together, only one row may have; all others but the first are duplicates"`
+	Output      string        `json:"output,omitempty" expand:"path" doc:"where predictions go: a directory, or one file that ends in .parquet, .arrow or .csv"`
+	IfExists    string        `json:"if_exists,omitempty" values:"error,replace,append" doc:"what to do when the output exists: error, the default; replace it; or append files to it"`
 
 	IDs  OneOrMore `json:"ids,omitempty" doc:"columns that identify a row; they come first in the output, and in rejects"`
 	Keep OneOrMore `json:"keep,omitempty" doc:"columns to pass through to the output"`
 
 	Features        []FeatureEntry       `json:"features,omitempty" doc:"what the model's one [N,F] input, or bind, is made of, in order: names of columns, features, and fitted files"`
 	Bind            map[string]OneOrMore `json:"bind,omitempty" doc:"by model input, the columns or features that it is made of; default: the one of the input's name"`
-	Nulls           Nulls                `json:"nulls,omitempty" doc:"what a null becomes: error, the default; nan; reject; or a constant. For all columns, or by column, with \"*\" for all others"`
+	Nulls           Nulls                `json:"nulls,omitzero" doc:"what a null becomes: error, the default; nan; reject; or a constant. For all columns, or by column, with \"*\" for all others"`
 	Finite          OneOrMore            `json:"finite,omitempty" doc:"columns in which a NaN or an infinity makes a bad row, or all"`
 	AllowLossyCasts bool                 `json:"allow_lossy_casts,omitempty" doc:"let casts round, such as float64 to float32, and count rounded values"`
 
 	ModelOutputs   OneOrMore `json:"model_outputs,omitempty" doc:"the model's outputs to write; default: all"`
 	OutputPrefix   string    `json:"output_prefix,omitempty" expand:"text" doc:"what is put before the name of each prediction column"`
 	OutputLayout   string    `json:"output_layout,omitempty" values:"auto,list,columns" doc:"several values a row as list, one column of lists; columns, one each; or auto, the default: columns for class scores"`
-	OutputFormat   string    `json:"output_format,omitempty" values:"parquet,arrow,csv" doc:"parquet, arrow or csv; default: by the output's ending, else parquet"`
+	OutputFormat   string    `json:"output_format,omitempty" alike:"format" values:"parquet,arrow,csv" doc:"parquet, arrow or csv; default: by the output's ending, else parquet"`
 	Compression    string    `json:"compression,omitempty" values:"zstd,snappy,gzip,lz4,none" doc:"zstd, the default for Parquet; snappy; gzip; lz4; or none"`
 	PartitionBy    OneOrMore `json:"partition_by,omitempty" doc:"columns of ids or keep whose values name the output's folders, such as date=2026-11-22/, in place of standing in the files"`
 	TargetFileSize Setting   `json:"target_file_size,omitempty" min:"1" pattern:"^[0-9]+(\\.[0-9]+)? ?([kKMGTP]i?)?B?$" form:"a size such as 256MiB" doc:"about how large an output file becomes at most, in bytes or with a unit; default: one file for each part, and for each folder of it"`
 	PartRows       int64     `json:"part_rows,omitempty" min:"1" doc:"least rows of an output part file; default 1048576"`
 
-	OnBadRow        string `json:"on_bad_row,omitempty" values:"fail,null,reject" doc:"what becomes of a row that cannot be scored: fail, the default, and the run does; null, and its predictions are; or reject, and it is left out"`
+	OnBadRow        string `json:"on_bad_row,omitempty" alike:"on_bad_rows,on_error" values:"fail,null,reject" doc:"what becomes of a row that cannot be scored: fail, the default, and the run does; null, and its predictions are; or reject, and it is left out"`
 	RefuseNaNOutput bool   `json:"refuse_nan_output,omitempty" doc:"a NaN in the model's output makes a bad row"`
-	Limits          Limits `json:"limits,omitempty" doc:"what a run must not exceed"`
+	Limits          Limits `json:"limits,omitzero" doc:"what a run must not exceed"`
 	Digest          string `json:"digest,omitempty" values:"auto,sha256,xxh3,size-mtime" doc:"what the manifest proves inputs by: sha256; xxh3; size-mtime; or auto, the default: the strongest that takes at most 3% of the run"`
 
 	Provider       string  `json:"provider,omitempty" pattern:"^(cpu|auto|(cuda|tensorrt)(:[0-9]+(,[0-9]+)*)?)$" form:"cpu, auto, cuda or tensorrt, the last two with :DEVICE,... if need be" doc:"execution provider: cpu, the default; cuda or tensorrt, with :DEVICE,... if need be; or auto"`
@@ -81,6 +84,8 @@ type Limits struct {
 	MaxBadRows   Setting `json:"max_bad_rows,omitempty" flag:"max-bad-rows" min:"0" pattern:"^([0-9]+|[0-9]+(\\.[0-9]+)?%)$" form:"a number of rows, or a share such as 0.1%" doc:"most rows that may be rejected or null, or a share of the input's rows, such as 0.1%; above it nothing is published"`
 	Memory       Setting `json:"memory,omitempty" flag:"memory-limit" min:"1" pattern:"^(auto|none|[0-9]+(\\.[0-9]+)? ?([kKMGTP]i?)?B?)$" form:"a size such as 2GiB, none or auto" doc:"most memory that the run may take, in bytes or with a unit, such as 2GiB; none; or auto, the default: the cgroup's limit less 10%"`
 	DeviceMemory Setting `json:"device_memory,omitempty" flag:"device-memory" min:"1" pattern:"^[0-9]+(\\.[0-9]+)? ?([kKMGTP]i?)?B?$" form:"a size such as 2GiB" doc:"most memory that the run may take of each device"`
+
+	Agreement engine.AgreementLimits `json:"agreement,omitzero" flag:"agreement-limit" doc:"how far predictions of other models may be from the first's; beyond it nothing is published"`
 }
 
 // Given is what a job file is read with.
@@ -163,7 +168,8 @@ func (j *Job) Problem(path string, err error) error {
 type FlagSetting struct{ Path, Flag, Text string }
 
 // FlagSettings are the job's scalars that flags can say, in order. Lists are not among
-// them: a name in a list may have a comma.
+// them, since a name in a list may have a comma, nor is the model, whose path may have
+// the form of several models' flags.
 func (j *Job) FlagSettings() []FlagSetting {
 	var all []FlagSetting
 	v := reflect.ValueOf(*j)
@@ -174,12 +180,9 @@ func (j *Job) FlagSettings() []FlagSetting {
 }
 
 func (j *Job) flagSettings(all []FlagSetting, v reflect.Value, f tags, path string) []FlagSetting {
-	text := ""
+	var text string
 	switch v.Kind() {
 	case reflect.Struct:
-		if v.Type() == reflect.TypeFor[Nulls]() {
-			return all
-		}
 		for _, inner := range fieldsOf(v.Type()) {
 			all = j.flagSettings(all, v.FieldByIndex(inner.index), inner, path+"."+inner.key)
 		}
@@ -191,11 +194,14 @@ func (j *Job) flagSettings(all []FlagSetting, v reflect.Value, f tags, path stri
 	default:
 		return all
 	}
-	if !j.Given(path) {
+	if !j.Given(path) || f.flag == noFlag {
 		return all
 	}
 	return append(all, FlagSetting{Path: path, Flag: f.flagName(), Text: text})
 }
+
+// noFlag is the tag of a key whose flag has another form.
+const noFlag = "-"
 
 // flagName is the flag that says the same as a key.
 func (f *tags) flagName() string {
