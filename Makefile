@@ -100,8 +100,9 @@ memory: runtime build ## Measure peak memory for 30M and for 120M rows (needs ma
 	@bench/memory.sh
 
 .PHONY: bench
-bench: runtime build data ## Measure ceilings and how close whole runs come, into BENCH_OUT (.bench/): records, table, page (5 minutes)
+bench: runtime build data ## Measure ceilings and how close whole runs come, and features beside plain assembly, into BENCH_OUT (.bench/): records, table, page (6 minutes)
 	@bench/ceilings.sh $(BENCH_OUT)
+	go test -run '^$$' -bench 'LinearFeatures|OneHotFeature' -benchtime 100x ./batcher | tee $(BENCH_OUT)/features.txt
 
 .PHONY: bench-peers-venv
 bench-peers-venv: .venv-peers/.done ## Make the Python environment of the peers: pandas, Ray, Spark ... (1 GB)
@@ -114,6 +115,10 @@ bench-peers-venv: .venv-peers/.done ## Make the Python environment of the peers:
 bench-peers: runtime build venv .venv-peers/.done ## Run millrace against its peers, into bench/results/peers.md (needs make data and Java 17; 40 minutes; PEERS_FLAGS=--quick: 3)
 	.venv/bin/python bench/peers/native.py .peers/models
 	.venv-peers/bin/python bench/peers/run.py $(PEERS_FLAGS)
+
+.PHONY: bench-features
+bench-features: .venv-peers/.done ## Compare features with the same by pyarrow and by polars on one core, into bench/results/features.md (3 minutes)
+	.venv-peers/bin/python bench/features/run.py
 
 .PHONY: cuda-kernels
 cuda-kernels: ## Compile the kernels for NVIDIA devices into the file that is built in (needs pip; no GPU)

@@ -28,6 +28,8 @@ type Reject struct {
 	// Asked says that the column's own null policy is to reject such rows; other
 	// rows are bad, see RejectBad.
 	Asked bool
+	// Advice says what to do about it; empty where it was asked for.
+	Advice string
 }
 
 // FeatureCount is what was met in one feature's values.

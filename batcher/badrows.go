@@ -45,7 +45,7 @@ func (a *Assembler) bad(b *Binding, feature, row int, reason, advice string) err
 	if !a.rejectBad {
 		return &RowError{Input: b.Input.Name, Column: column, Origin: a.segment.At(row), Reason: reason, Advice: advice}
 	}
-	a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + row, Column: column, Reason: reason})
+	a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + row, Column: column, Reason: reason, Advice: advice})
 	return nil
 }
 
@@ -77,8 +77,12 @@ func (a *Assembler) checkRows(b *Binding, index, feature int, e *extent) error {
 	asked := f.Nulls.Action == NullReject
 	switch {
 	case asked, f.Nulls.Action == NullError && a.rejectBad:
+		advice := ""
+		if !asked {
+			advice = nullAdvice(f.Column, b.Input.Elem)
+		}
 		for r := range e.nullRows() {
-			a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + r, Column: f.Column, Reason: "null", Asked: asked})
+			a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + r, Column: f.Column, Reason: "null", Asked: asked, Advice: advice})
 		}
 	case f.Nulls.Action == NullError:
 		for r := range e.nullRows() {

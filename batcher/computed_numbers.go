@@ -171,16 +171,15 @@ func (p *numberPacker[D]) computedWide(a *Assembler, index int, dst []D, at int)
 		return nil
 	}
 	one := fillOf[D](p.binding.Input.Elem, fillValue{float: 1, int: 1, uint: 1})
-	for r, slot := range res.Slots {
-		row := dst[r*p.binding.Width+f.Offset:][:f.Width]
-		clear(row)
-		switch {
-		case res.Marks != nil && res.Marks[r] != feature.Present:
-			if res.Marks[r] == feature.NullMark {
-				kernel.Fill(row, p.fills[index])
-			}
-		case slot >= 0:
-			row[slot] = one
+	dst = dst[f.Offset:]
+	kernel.SetOneHot(dst, p.binding.Width, f.Width, res.Slots, one)
+	for r, m := range res.Marks {
+		if m == feature.Present {
+			continue
+		}
+		row := dst[r*p.binding.Width:][:f.Width]
+		if clear(row); m == feature.NullMark {
+			kernel.Fill(row, p.fills[index])
 		}
 	}
 	return nil

@@ -172,7 +172,7 @@ func withNulls(a arrow.Array, rows []reject) arrow.Array {
 func (o *Options) nullable(predictions []arrow.Field) []arrow.Field {
 	predictions = slices.Clone(predictions)
 	for i := range predictions {
-		predictions[i].Nullable = o.OnBadRow == BadNull
+		predictions[i].Nullable = o.keepsNulled()
 	}
 	return predictions
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/models"
 )
 
@@ -59,7 +60,19 @@ type Explanation struct {
 	ProviderReason string            `json:"provider_reason,omitempty"` // where --provider auto chose it
 	Devices        *ExplainedDevices `json:"devices,omitempty"`         // nil on the CPU
 
+	// Unique is how duplicates will be looked for; nil where nobody asks.
+	Unique *ExplainedUnique `json:"unique,omitempty"`
+
 	Memory ExplainedMemory `json:"memory"`
+}
+
+// ExplainedUnique is the pass that finds duplicates before the first row is scored.
+type ExplainedUnique struct {
+	Columns []string  `json:"columns"`
+	On      unique.On `json:"on"`           // what becomes of them; never auto
+	Exact   bool      `json:"exact"`        // no two keys can be mistaken for each other
+	Bytes   int64     `json:"bytes"`        // of the columns' values, which are read for it
+	Budget  int64     `json:"budget_bytes"` // of memory, beyond which rows are written to disk
 }
 
 // ExplainedDevices is how the devices of a provider are used.
@@ -164,11 +177,22 @@ func (p *Plan) Explain() *Explanation {
 	}
 	pairs, left, _ := p.knownPairs() // it was without error when the plan was made
 	e.Compared, e.NotCompared = compared(pairs), left
-	e.Memory = p.estimateMemory()
+	e.Memory, e.Unique = p.estimateMemory(), p.explainUnique()
 	if p.Options.Provider != ort.CPU {
 		e.Devices = p.explainDevices()
 	}
 	return e
+}
+
+func (p *Plan) explainUnique() *ExplainedUnique {
+	keys, err := p.uniqueKeys()
+	if len(p.Options.Unique.Columns) == 0 || err != nil { // which the plan has seen
+		return nil
+	}
+	return &ExplainedUnique{
+		Columns: p.Options.Unique.Columns, On: p.Options.onDuplicate(), Exact: keys.Exact(),
+		Bytes: p.keyBytes() * p.Dataset.Rows(), Budget: p.uniqueBudget(),
+	}
 }
 
 func (p *Plan) explainDevices() *ExplainedDevices {

@@ -18,7 +18,10 @@ type ExplainedMemory struct {
 	Decoded     int64 `json:"decoded"`     // record batches on their way, mapped ones too
 	Written     int64 `json:"written"`     // results that wait, and row groups that are being filled and compressed
 	Slack       int64 `json:"slack"`       // what the collector of garbage lets lie
-	Total       int64 `json:"total"`
+	// Unique is what finding duplicates takes, before a session is open and anything is
+	// written: of the total only where that is more.
+	Unique int64 `json:"unique"`
+	Total  int64 `json:"total"`
 
 	Limit   int64       `json:"limit"` // 0: none
 	Source  LimitSource `json:"limit_from"`
@@ -79,6 +82,8 @@ type footprint struct {
 	tensor    int64 // a row of inputs and outputs
 	lists     int64 // of result, what lies in lists, which have as many bytes of levels
 	result    int64 // a row of the output
+	unique    int64 // of the keys of rows that are to be unique, while they are gathered
+	found     int64 // of those that are not, while the run goes on
 	sorted    int64 // what a part of a partitioned output gathers and sorts
 	agreement int64 // of all rows, and of a part
 }
@@ -94,6 +99,7 @@ func (p *Plan) footprint() *footprint {
 			f.spanBytes = max(f.spanBytes, p.Dataset.Spans(s.File)[s.Span].Bytes)
 		}
 	}
+	f.unique, f.found = p.uniqueBytes()
 	for i := range p.outputs {
 		if o := &p.outputs[i]; p.Options.Format == format.Parquet && len(o.fields()) == 1 && o.width() > 1 {
 			f.lists += int64(o.width()) * elementBytes(o.value.Elem)
@@ -165,7 +171,9 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	m.Written += f.sorted * int64(writersFor(a.Workers, f.parts))
 	m.Agreement = f.agreement * (1 + int64(writersFor(a.Workers, f.parts)))
 	m.Slack = (garbage + m.Written) / 2 // see cmd/millrace: the heap grows by half before it is collected
-	m.Total = m.Program + m.Model + m.Tensors + m.Activations + m.Agreement + m.Decoded + m.Written + m.Slack
+	m.Unique = f.unique + f.unique/2    // and garbage
+	m.Total = m.Program + m.Model + m.Tensors + m.Activations + m.Agreement + m.Decoded + m.Written + m.Slack + f.found
+	m.Total = max(m.Total, m.Program+m.Model+m.Decoded+m.Unique)
 	return m
 }
 

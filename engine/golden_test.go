@@ -195,7 +195,7 @@ func compareGolden(t *testing.T, ref *reference, output string) {
 		}
 		columns, golden = append(columns, column), append(golden, o.Golden)
 	}
-	got := readColumns(t, output, unique(columns))
+	got := readColumns(t, output, distinct(columns))
 	want := readColumns(t, "../"+ref.Golden, golden)
 	rows := len(want["id"])
 	if rows == 0 || len(got["id"]) != rows {
@@ -230,7 +230,7 @@ func compare(t *testing.T, ref *reference, column string, exact bool, n int, at 
 	}
 }
 
-func unique(names []string) []string {
+func distinct(names []string) []string {
 	seen := map[string]bool{}
 	var out []string
 	for _, n := range names {

@@ -75,6 +75,23 @@ func (p *Plan) deadly(j *ledger.Journal, done []bool) map[int]int {
 	return deadly
 }
 
+// load chooses what was left to the run, and opens the session. A model that kills every
+// process that loads it is left alone the third time.
+func (p *Plan) load(ctx context.Context, lib *ort.Library, staging *ledger.Staging, before *Choice) (*scoring, error) {
+	if p.loadDeaths = staging.LoadDeaths(); p.loadDeaths >= deadlyDeaths {
+		return nil, fmt.Errorf("%w: %d starts died while it was loaded, before a row was scored (or were killed then, as when memory runs out); try --kernels onnxruntime or another ONNX Runtime (--ort-lib), and please report it with the model; the next start tries again",
+			ErrDeadly, p.loadDeaths)
+	}
+	if err := staging.Loading(); err != nil {
+		return nil, err
+	}
+	s, err := p.choose(ctx, lib, before)
+	if noted := staging.Loaded(); noted != nil && s != nil {
+		return nil, errors.Join(noted, s.close())
+	}
+	return s, err
+}
+
 // unscored is which parts are left to the run's workers: false by part.
 func (c *collector) unscored() []bool {
 	rest := slices.Clone(c.done)
@@ -228,11 +245,17 @@ func (p *Plan) stageApart(ctx context.Context, lib *ort.Library, staging *ledger
 	for part := range c.done {
 		c.done[part] = part != a.Part
 	}
+	found, err := p.findDuplicates(ctx, staging.ScratchDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, found.close()) }()
 	scoring, err := p.choose(ctx, lib, &a.Choice)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, scoring.close()) }()
+	scoring.reject(found)
 	if err := staging.Begin(json.RawMessage("{}")); err != nil {
 		return err
 	}

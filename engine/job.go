@@ -46,6 +46,7 @@ var decisive = []struct{ setting, flag string }{
 	{"on_bad_row", "--on-bad-row"},
 	{"finite", "--finite"},
 	{"refuse_nan_output", "--refuse-nan-output"},
+	{"unique", "--unique"},
 }
 
 // job lists everything that decides what the run writes.

@@ -10,6 +10,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 
+	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -76,6 +77,43 @@ type Lowered struct {
 	To      int64  `json:"to"`
 }
 
+// uniqueBudget bounds what the keys of rows that are to be unique take in memory, in
+// bytes, before they are written to disk: a quarter of the memory limit, within bounds.
+func (p *Plan) uniqueBudget() int64 {
+	if p.limit == 0 {
+		return mostUniqueBytes
+	}
+	return min(max(p.limit/4, leastUniqueBytes), mostUniqueBytes)
+}
+
+// uniqueBytes is what the search for duplicates takes at most: keys while they are
+// gathered, and what was found while the run goes on.
+func (p *Plan) uniqueBytes() (gathering, kept int64) {
+	if len(p.Options.Unique.Columns) == 0 {
+		return 0, 0
+	}
+	row := int64(unique.EntryBytes)
+	if p.Options.Unique.Mode == unique.Exact {
+		row += p.keyBytes()
+	}
+	gathering = min(p.uniqueBudget(), p.Dataset.Rows()*row)
+	if p.Options.rejectsDuplicates() {
+		kept = gathering / 8
+	}
+	return gathering, kept
+}
+
+// keyBytes is the size of one row's values of the columns that are to be unique.
+func (p *Plan) keyBytes() (n int64) {
+	schema := p.Dataset.Schema()
+	for _, name := range p.Options.Unique.Columns {
+		for _, at := range schema.FieldIndices(name) {
+			n += typeBytes(schema.Field(at).Type)
+		}
+	}
+	return n
+}
+
 // lowering is one setting of an allotment: how it is lowered by one step, and
 // no further than least.
 type lowering struct {
@@ -84,6 +122,12 @@ type lowering struct {
 	set     func(*allotment, int64)
 	least   int64
 }
+
+// Bounds of uniqueBudget.
+const (
+	leastUniqueBytes = 4 << 20
+	mostUniqueBytes  = 256 << 20
+)
 
 // Least settings: below them a run is slower and not smaller.
 const (

@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 )
@@ -141,6 +142,7 @@ type Options struct {
 	OnBadRow   OnBadRow
 	Finite     batcher.FinitePolicy // columns in which a NaN or an infinity is bad
 	RefuseNaN  bool                 // a prediction that is NaN makes its row bad
+	Unique     unique.Spec          // columns whose values only one row may have; none by default
 	MaxRejects int64                // rejected rows above which the run fails; below 0: any number
 	// MaxRejectPercent is the same as a share of the input's rows, in percent; 0: MaxRejects
 	// alone counts.
@@ -220,6 +222,7 @@ func (o *Options) EnsureDefaults() {
 	if o.OnBadRow == "" {
 		o.OnBadRow = BadFail
 	}
+	o.Unique.EnsureDefaults()
 	if o.Digest == "" {
 		o.Digest = DigestAuto
 	}
@@ -303,6 +306,9 @@ func (o *Options) Validate() error {
 	case BadFail, BadNull, BadReject:
 	default:
 		bad("--on-bad-row (%s) must be fail, null or reject", o.OnBadRow)
+	}
+	if err := o.Unique.Validate(); err != nil {
+		problems = append(problems, err)
 	}
 	if o.MaxRejectPercent < 0 || o.MaxRejectPercent > 100 {
 		bad("--max-bad-rows (%v%%) must be between 0%% and 100%%", o.MaxRejectPercent)

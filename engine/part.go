@@ -230,7 +230,7 @@ func (w *partWriter) record(schema *arrow.Schema, res *result, runs []rowRun) (a
 		if err != nil {
 			return nil, fmt.Errorf("column %q: %w", w.collector.plan.Passed[i].Name, err)
 		}
-		columns = append(columns, column)
+		columns = append(columns, plainText(column, schema.Field(i).Type))
 	}
 	inBatch := make([]rowRun, len(runs))
 	for i, r := range runs {

@@ -47,9 +47,13 @@ type Plan struct {
 	choice *Choice
 	// digested is how the inputs were digested; nil before everything is read.
 	digested *DigestChoice
+	// duplicates are those of --unique; nil before they are looked for, and without it.
+	duplicates *DuplicatesFound
 	// rewriteCheck is how the rewritten model compares; nil unless it was checked.
 	rewriteCheck *RewriteCheck
 
+	// loadDeaths is how many starts died while the model was loaded and tried.
+	loadDeaths int
 	// agreement is how far models agree; nil before everything is compared, and of one.
 	agreement []agreement.Summary
 
@@ -65,7 +69,7 @@ type Plan struct {
 	// workers wait; its capacity is as many as there should be.
 	cores chan struct{}
 
-	passedSchema *arrow.Schema // of Passed
+	passedSchema *arrow.Schema // of Passed, as they are read
 	where        *where        // nil without a filter
 	rules        *rules        // nil without rules
 
@@ -175,6 +179,9 @@ func (p *Plan) fit() error {
 	if err := p.checkDrift(); err != nil {
 		return err
 	}
+	if _, err := p.uniqueKeys(); err != nil {
+		return err
+	}
 	if err := p.chooseBatch(); err != nil {
 		return err
 	}
@@ -189,6 +196,7 @@ func (p *Plan) fit() error {
 func (p *Plan) pass(schema *arrow.Schema) error {
 	p.Columns = slices.Clone(p.Binding.Columns)
 	var problems []error
+	var fields []arrow.Field
 	add := func(flag string, names []string) {
 		for _, name := range names {
 			at := schema.FieldIndices(name)
@@ -199,14 +207,15 @@ func (p *Plan) pass(schema *arrow.Schema) error {
 			if slices.ContainsFunc(p.Passed, func(f arrow.Field) bool { return f.Name == name }) {
 				continue
 			}
-			p.Passed = append(p.Passed, schema.Field(at[0]))
+			fields = append(fields, schema.Field(at[0]))
+			p.Passed = append(p.Passed, p.passedField(schema.Field(at[0])))
 			p.PassedAt = append(p.PassedAt, p.addColumn(name))
 		}
 	}
 	add("--ids", p.Options.IDs)
 	p.ids = len(p.Passed)
 	add("--keep", p.Options.Keep)
-	p.passedSchema = arrow.NewSchema(p.Passed, nil)
+	p.passedSchema = arrow.NewSchema(fields, nil)
 	if len(problems) > 0 {
 		return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
 	}
@@ -316,7 +325,7 @@ func elementBytes(e models.ElementType) int64 {
 // knownNulls fails a run before it starts when statistics already show nulls
 // where none are allowed.
 func (p *Plan) knownNulls() error {
-	if p.Options.OnBadRow != BadFail || p.where != nil { // which may take them out
+	if p.Options.OnBadRow != BadFail || p.where != nil || p.Options.rejectsDuplicates() { // which may take them out
 		return nil
 	}
 	var columns []string

@@ -20,7 +20,9 @@ type Progress struct {
 	OnResume func(*ledger.Journal)
 	// OnApart, if set, is called when a part in which so many starts died is about to
 	// be scored in a process of its own.
-	OnApart      func(part, deaths int)
+	OnApart func(part, deaths int)
+	// OnDuplicates, if set, is called when duplicates have been looked for.
+	OnDuplicates func(*DuplicatesFound)
 	RowsRead     atomic.Int64
 	RowsScored   atomic.Int64 // by ONNX Runtime, rows to reject among them
 	RowsWritten  atomic.Int64 // that were scored

@@ -117,7 +117,7 @@ func (m *rejectMerger) open(*arrow.Schema) (err error) {
 	if m.out.file, err = m.staging.Rejects(); err != nil {
 		return err
 	}
-	m.out.writer, err = parquetfile.NewWriter(m.out.file, m.schema, format.WriteOptions{})
+	m.out.writer, err = parquetfile.NewWriter(m.out.file, m.schema, format.WriteOptions{RowGroupRows: rowGroupRows})
 	return err
 }
 

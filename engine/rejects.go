@@ -29,7 +29,8 @@ type rejectForm struct {
 	whys   int      // columns that say why, the first ones
 	at     []int    // indexes into Plan.Columns of the columns after the reasons
 	files  []string // paths of the dataset's files
-	nulls  bool     // bad rows stay in the output, with null predictions
+	nulls  bool     // some rows stay in the output, with null predictions
+	drops  bool     // and of those only duplicates
 }
 
 // reasonFields are the first columns of the table.
@@ -51,7 +52,7 @@ var nulledField = arrow.Field{Name: "nulled", Type: arrow.FixedWidthTypes.Boolea
 // column of its own name. Kept columns of types that Parquet does not have are left
 // out; ids and the model's are not, see checkTypes.
 func (p *Plan) newRejectForm() *rejectForm {
-	f := &rejectForm{nulls: p.Options.OnBadRow == BadNull}
+	f := &rejectForm{nulls: p.Options.keepsNulled(), drops: p.Options.OnBadRow != BadNull}
 	taken := slices.Clone(p.Columns)
 	for i := range p.Binding.Bindings {
 		taken = append(taken, p.Binding.Bindings[i].Input.Name)
@@ -151,6 +152,11 @@ func (p *Plan) checkUnits() error {
 func (f *rejectForm) take(res *result) (err error) {
 	if len(res.rejects) == 0 {
 		return nil
+	}
+	for i := range res.rejects {
+		if r := &res.rejects[i]; f.drops && r.stage != stageUnique {
+			r.Asked = true
+		}
 	}
 	res.rejects = firstPerRow(res.rejects)
 	res.dropped = res.rejects

@@ -111,7 +111,7 @@ func whysOf(m *ledger.Manifest, schema *arrow.Schema) int {
 // earlier versions did not.
 func hasNulled(m *ledger.Manifest, schema *arrow.Schema) bool {
 	n := len(reasonFields)
-	return m.Settings["on_bad_row"] == string(BadNull) && schema.NumFields() > n && isReason(schema.Field(n), nulledField)
+	return keepsNulled(m) && schema.NumFields() > n && isReason(schema.Field(n), nulledField)
 }
 
 // isReason says whether a field is one of the columns that say why, whose name may have

@@ -39,6 +39,9 @@ func (r *replayer) score(ctx context.Context, p *Plan, l *layout, lib *ort.Libra
 	scoring.usePool(1)
 	s := &rescorer{replayer: r, plan: p, layout: l, worker: scoring.worker(int(rows), &Progress{}), form: p.newRejectForm()}
 	defer func() { err = errors.Join(err, s.worker.close()) }()
+	if p.Options.rejectsDuplicates() && s.worker.onBadRow == BadFail {
+		s.worker.onBadRow = BadReject // the run let no other rows be bad but duplicates, of which not all are known here
+	}
 	for len(found) > 0 {
 		part := found[0].part
 		first, n := l.batchOf(p, part, found[0].place)
@@ -59,6 +62,14 @@ func (r *replayer) score(ctx context.Context, p *Plan, l *layout, lib *ort.Libra
 func (s *rescorer) batch(ctx context.Context, first, n int64, found []*hit) error {
 	batch, err := s.read(ctx, found[0].part, first, n)
 	if err != nil {
+		return err
+	}
+	rows := make([]batcher.Origin, len(found))
+	for i, f := range found {
+		rows[i] = originOf(batch, int(f.place-first))
+	}
+	if s.worker.duplicates, err = s.duplicatesAmong(ctx, s.plan, found[0].run.Manifest, rows); err != nil {
+		batch.Release()
 		return err
 	}
 	res, err := s.worker.score(ctx, batch)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -71,14 +72,18 @@ func (c *ruleChecker) broken(batch *batcher.Batch) (all rejects) {
 }
 
 // checkRules finds the rows of a batch that break a rule; where bad rows make the run
-// fail, the first of them is the error.
-func (w *worker) checkRules(batch *batcher.Batch) (rejects, error) {
+// fail, the first of them that is not left out anyway is the error.
+func (w *worker) checkRules(batch *batcher.Batch, out rejects) (rejects, error) {
 	if w.rules == nil {
 		return nil, nil
 	}
 	broken := w.rules.broken(batch)
-	if w.onBadRow != BadFail || len(broken) == 0 {
+	if w.onBadRow != BadFail {
 		return broken, nil
+	}
+	broken = slices.DeleteFunc(broken, func(r reject) bool { return out.has(r.Row) })
+	if len(broken) == 0 {
+		return nil, nil
 	}
 	first := firstPerRow(broken)[0]
 	return nil, &batcher.RowError{Column: first.Column, Origin: originOf(batch, first.Row), Reason: first.Reason, Advice: "correct the row"}

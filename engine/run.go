@@ -69,6 +69,8 @@ type Summary struct {
 	ORTVersion string           `json:"ort_version"`
 	ORTPath    string           `json:"ort_path"`
 	Rewrites   []string         `json:"rewrites,omitempty"`
+	// Duplicates are those of Options.Unique; nil without it.
+	Duplicates *DuplicatesFound `json:"duplicates,omitempty"`
 	// Digest is how the inputs were digested.
 	Digest *DigestChoice `json:"digest,omitempty"`
 	// Agreement is how far other models agree with the first, and NotCompared are their
@@ -144,6 +146,7 @@ func (p *Plan) alreadyDone(m *ledger.Manifest) (*Summary, error) {
 	s := &Summary{
 		Already: true, Run: m.Run, Output: p.Options.Output, Outputs: m.Outputs, Rejects: m.Rejects, Rows: m.Ledger,
 		Started: m.Started, Finished: m.Finished, Provider: p.Options.Provider, Features: []FeatureSummary{}, ORTVersion: m.Versions.ORT,
+		Duplicates: recordedFound(m),
 	}
 	var err error
 	if s.Agreement, err = agreementOf(m); err != nil {
@@ -172,11 +175,20 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 			progress.OnResume(taken)
 		}
 	}
-	scoring, err := p.choose(ctx, lib, before)
+	found, err := p.findDuplicates(ctx, staging.ScratchDir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, found.close()) }()
+	if p.duplicates != nil && progress.OnDuplicates != nil {
+		progress.OnDuplicates(p.duplicates)
+	}
+	scoring, err := p.load(ctx, lib, staging, before)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, scoring.close()) }()
+	scoring.reject(found)
 	if progress.OnChoice != nil {
 		progress.OnChoice(p.choice)
 	}
@@ -326,6 +338,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 		PeakMemoryBytes: peakMemory(),
 		Features:        c.features.summaries(c.plan),
 		Digest:          c.plan.digested,
+		Duplicates:      c.plan.duplicates,
 		Agreement:       c.plan.agreement, NotCompared: c.agree.left,
 		ORTVersion: lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Rewrites(), RewriteCheck: c.plan.rewriteCheck,
 	}, nil

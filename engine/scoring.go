@@ -16,6 +16,8 @@ type scoring struct {
 	memory   func(bytes int) ([]byte, error) // of tensors, page-locked; nil on the CPU
 	outputs  []outputSpec
 	pool     *outputPool
+
+	duplicates duplicateSource // of the workers made from now on; nil where they are no rejects
 }
 
 // openScoring makes the sessions of the plan's models; the caller closes them.
@@ -50,6 +52,13 @@ func (p *Plan) openScoringOf(all []*models.Model, lib *ort.Library, intraOpThrea
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
+}
+
+// reject has the workers made from now on reject duplicates, if there are rows to reject.
+func (s *scoring) reject(found *duplicates) {
+	if found != nil && s.plan.Options.rejectsDuplicates() {
+		s.duplicates = found
+	}
 }
 
 // openSessions makes a session of each model on one device.
@@ -102,14 +111,14 @@ func (s *scoring) worker(rows int, progress *Progress) *worker {
 	if s.plan.padded() {
 		assembler.Pad()
 	}
-	if s.plan.Options.OnBadRow != BadFail {
+	if s.plan.Options.OnBadRow != BadFail || s.plan.Options.rejectsDuplicates() {
 		assembler.RejectBad()
 	}
 	return &worker{
 		scoring: s, assembler: assembler,
 		outputs: append([]outputSpec(nil), s.outputs...), pool: s.pool, progress: progress,
 		rows: rows, padded: s.plan.padded(), seen: newFeatureCounts(s.plan.Binding),
-		rules: s.plan.rules.newChecker(), onBadRow: s.plan.Options.OnBadRow, refusesNaN: s.plan.Options.RefuseNaN,
+		rules: s.plan.rules.newChecker(), onBadRow: s.plan.Options.OnBadRow, refusesNaN: s.plan.Options.RefuseNaN, duplicates: s.duplicates,
 	}
 }
 

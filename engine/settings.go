@@ -13,6 +13,7 @@ import (
 	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -77,6 +78,8 @@ type settings struct {
 	Finite            batcher.FinitePolicy `json:"finite"`
 	RefuseNaN         bool                 `json:"refuse_nan_output"`
 	Digest            *DigestChoice        `json:"digest"`
+	Unique            unique.Spec          `json:"unique"`
+	Duplicates        *DuplicatesFound     `json:"duplicates"`
 	JobFile           JobFile              `json:"job_file"`
 }
 
@@ -100,6 +103,7 @@ func (p *Plan) Settings() map[string]any {
 		BatchSize: o.BatchRows, Choice: p.choice, Workers: o.Workers, Readers: o.Readers, PartRows: o.PartRows, IntraOpThreads: o.IntraOpThreads,
 		MemoryLimit: p.limit, MemoryLimitFrom: p.limitSource, MemoryLowered: append([]Lowered{}, p.lowered...),
 		IfExists: o.IfExists, MaxBadRows: o.MaxRejects, MaxBadRowsPercent: o.MaxRejectPercent, OnBadRow: o.OnBadRow, Finite: o.Finite, RefuseNaN: o.RefuseNaN, Digest: p.digested, JobFile: o.JobFile,
+		Unique: o.Unique, Duplicates: p.duplicates,
 	}
 	byName := map[string]any{}
 	v := reflect.ValueOf(s)
@@ -132,6 +136,7 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 		TF32: s.TF32, DeviceMemory: s.DeviceMemory, AllowCPUNodes: s.AllowCPUNodes, EngineCache: s.EngineCache,
 		Kernels: s.Kernels, BatchRows: s.BatchSize, Workers: s.Workers, Readers: s.Readers, PartRows: s.PartRows, IntraOpThreads: s.IntraOpThreads,
 		MemoryLimit: s.MemoryLimit, IfExists: s.IfExists, MaxRejects: s.MaxBadRows, MaxRejectPercent: s.MaxBadRowsPercent, OnBadRow: s.OnBadRow, Finite: s.Finite, RefuseNaN: s.RefuseNaN, JobFile: s.JobFile,
+		Unique: s.Unique,
 	}
 	if o.Model, o.ModelSHA256 = m.Model.Path, m.Model.SHA256; len(s.Models) > 0 {
 		o.Model, o.ModelSHA256 = "", ""

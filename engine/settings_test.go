@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -56,6 +57,7 @@ func TestOptionsComeBackFromAManifest(t *testing.T) {
 		MemoryLimit: 1<<60 + 3, IfExists: ledger.IfExistsReplace, MaxRejects: 7, MaxRejectPercent: 2.5, OnBadRow: BadNull,
 		Finite: batcher.FinitePolicy{All: true, Columns: []string{"a"}}, RefuseNaN: true,
 		Digest:  DigestXXH3,
+		Unique:  unique.Spec{Columns: []string{"id"}, On: unique.OnReject, Mode: unique.Exact},
 		JobFile: JobFile{Path: "job.yaml", SHA256: "cd", Parameters: map[string]string{"date": "2026-11-22"}, Fitted: []FittedFile{{Path: "f.json", SHA256: "ef"}}},
 	}
 	v := reflect.ValueOf(want)

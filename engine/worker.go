@@ -92,6 +92,8 @@ type worker struct {
 	onBadRow   OnBadRow
 	refusesNaN bool // in predictions
 
+	duplicates duplicateSource // nil where they are no rejects
+
 	inputs []*ort.Tensor
 	made   []madeOf      // what inputs[i] was made of
 	seen   featureCounts // that earlier results carry
@@ -105,10 +107,17 @@ type madeOf struct {
 
 func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, error) {
 	stop := stopwatch(&w.progress.assemble)
-	broken, err := w.checkRules(batch)
+	out, err := w.findDuplicates(batch)
+	var broken rejects
+	if err == nil {
+		broken, err = w.checkRules(batch, out)
+	}
 	var tensors *batcher.Tensors
 	if err == nil {
 		tensors, err = w.assembler.Assemble(batch)
+	}
+	if err == nil {
+		err = w.checkAssembled(batch, tensors, out)
 	}
 	if err == nil {
 		err = w.makeInputs(tensors)
@@ -117,7 +126,7 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, erro
 	if err != nil {
 		return nil, err
 	}
-	res := &result{batch: batch, outputs: w.outputs, rejects: append(broken, rejectsOf(tensors.Rejects)...), features: w.seen.since(w.assembler.Counts())}
+	res := &result{batch: batch, outputs: w.outputs, rejects: slices.Concat(out, broken, rejectsOf(tensors.Rejects)), features: w.seen.since(w.assembler.Counts())}
 	stop = stopwatch(&w.progress.infer)
 	err = w.compute(ctx, res)
 	if rowsFail(ctx, err) {
@@ -137,6 +146,23 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, erro
 	w.progress.RowsScored.Add(int64(batch.Rows))
 	w.progress.batches.Add(1)
 	return res, nil
+}
+
+// findDuplicates lists a batch's duplicates, where they are rejected.
+func (w *worker) findDuplicates(batch *batcher.Batch) (rejects, error) {
+	if w.duplicates == nil {
+		return nil, nil
+	}
+	return w.duplicates.of(batch)
+}
+
+// checkAssembled fails where an assembler that rejects bad rows, since some are left out as
+// duplicates, found another one, and none may be.
+func (w *worker) checkAssembled(batch *batcher.Batch, tensors *batcher.Tensors, out rejects) error {
+	if w.onBadRow != BadFail {
+		return nil
+	}
+	return firstBad(batch, tensors.Rejects, out)
 }
 
 // compute makes a result's predictions of the inputs of its batch.

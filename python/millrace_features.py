@@ -156,7 +156,7 @@ class Value:
 
     def number(self) -> Value:
         """A null as NaN, which is what it is in scikit-learn's matrix."""
-        known = any("fill" in step for step in self.steps)
+        known = any("fill" in s or "null" in s.get("map", ()) for s in self.steps)
         return self if known else self.then({"fill": NAN})
 
     def whole(self) -> Value:
@@ -311,15 +311,18 @@ def _feature_union(union: FeatureUnion, values: Sequence[Value]) -> list[Value]:
 
 def _member(transformer: Any, values: Sequence[Value], weight: float | None) -> list[Value]:
     made = list(values) if transformer == "passthrough" else apply(transformer, values)
-    if weight is None:
-        return made
-    return [
-        replace(
-            v.number().then({"scale": {"multiply": float(weight), "add": 0.0}}),
-            rounded=v.dtype == SINGLE,
-        )
-        for v in _columns(made)
-    ]
+    return made if weight is None else [_weighted(v, weight) for v in _columns(made)]
+
+
+def _weighted(value: Value, weight: float) -> Value:
+    dtype = None if value.dtype is None else (np.zeros(0, value.dtype) * weight).dtype
+    step = {"scale": {"multiply": _held(weight, dtype), "add": 0.0}}
+    return replace(value.number().then(step), dtype=dtype, rounded=dtype == SINGLE)
+
+
+def _held(number: float, dtype: np.dtype | None) -> float:
+    """A number as an array of the type holds it."""
+    return float(np.float32(number) if dtype == SINGLE else number)
 
 
 def _stacked(values: Sequence[Value]) -> list[Value]:
@@ -442,18 +445,16 @@ def _min_max_scaler(t: MinMaxScaler, values: Sequence[Value]) -> list[Value]:
     return out
 
 
-def _range(low: Any, high: Any, dtype: np.dtype | None) -> dict[str, float]:
-    """The bounds of a clip, as an array of the type holds them."""
+def _range(low: float | None, high: float | None, dtype: np.dtype | None) -> dict[str, float]:
     bounds = {"min": low, "max": high}
-    as_array = np.float32 if dtype == SINGLE else float
-    return {name: float(as_array(x)) for name, x in bounds.items() if x is not None}
+    return {name: _held(x, dtype) for name, x in bounds.items() if x is not None}
 
 
 def _binarizer(t: Binarizer, values: Sequence[Value]) -> list[Value]:
     out = []
     for value in _whole_numbers(values):
-        threshold = _range(t.threshold, None, value.dtype)["min"]
-        out.append(value.then({"bucketize": {"edges": [threshold], "right": True}}))
+        edges = [_held(t.threshold, value.dtype)]
+        out.append(value.then({"bucketize": {"edges": edges, "right": True}}))
     return out
 
 
@@ -494,12 +495,17 @@ def _function(t: FunctionTransformer, values: Sequence[Value]) -> list[Value]:
     if func is np.clip and settings.keys() <= {"a_min", "a_max", "min", "max"}:
         low, high = (settings.get(f"a_{end}", settings.get(end)) for end in ("min", "max"))
         if all(x is None or np.isscalar(x) for x in (low, high)) and (low, high) != (None, None):
-            return [value.then({"clip": _range(low, high, value.dtype)}) for value in values]
+            return [_clip(value, low, high) for value in values]
     called = getattr(func, "__name__", repr(func)) + (f" with {settings}" if settings else "")
     raise NotExpressible(
         f"FunctionTransformer: {called} is none of np.log1p, np.abs and np.clip with numbers; a "
         "job file can write other features by hand (docs/features.md)"
     )
+
+
+def _clip(value: Value, low: float | None, high: float | None) -> Value:
+    dtype = None if value.dtype is None else np.clip(np.zeros(0, value.dtype), low, high).dtype
+    return replace(value.then({"clip": _range(low, high, dtype)}), dtype=dtype)
 
 
 def _log1p(value: Value) -> Value:
@@ -554,12 +560,12 @@ def _indicators(t: MissingIndicator, values: Sequence[Value], examples: Any) -> 
     out = []
     for i in t.features_:
         value = values[i]
-        if value.is_text or isinstance(examples[i], str):
-            steps: list[Step] = [{"map": {"values": {}, "default": 0.0, "null": 1.0}}]
-        else:  # no absolute value is -1
-            steps = [{"abs": {}}, {"fill": -1.0}, {"equals": -1.0}]
+        is_text = value.is_text or isinstance(examples[i], str)
+        # A map has a value: of a text, one that says what the default says.
+        known = {"": 0.0} if is_text else {".nan": 1.0}
+        step = _map(known, 0.0, 1.0)
         name = f"missingindicator_{value.name}"
-        out.append(replace(value.then(*steps), name=name, dtype=DOUBLE))
+        out.append(replace(value.then(step), name=name, dtype=DOUBLE))
     return out
 
 
@@ -620,7 +626,9 @@ def _one_hot_encoder(t: OneHotEncoder, values: Sequence[Value]) -> list[Value]:
                 unknown = "zeros"
         slots, labels = tuple(g[0] for g in groups), tuple(g[1] for g in groups)
         onehot = OneHot(slots, labels, dropped, unknown)
-        out.append(replace(value.then(), onehot=onehot, dtype=np.dtype(t.dtype)))
+        made = replace(value.then(), onehot=onehot, dtype=np.dtype(t.dtype))
+        # A one-hot names a category; where all are rare, it would not.
+        out += _split(made) if unknown == "other" and len(slots) == 1 else [made]
     return out
 
 
@@ -682,27 +690,21 @@ def _label_encoder(t: LabelEncoder, values: Sequence[Value]) -> list[Value]:
 
 
 def _lookup(value: Value, codes: Sequence[tuple[Scalar, Scalar]], unknown: Scalar) -> Value:
-    """The number of each category. What is missing and no category is unknown, too.
-
-    A map leaves a null alone and finds no NaN, so a missing number goes by one that no
-    column holds: the least of float64 but for infinity.
-    """
+    """The number of each category. What is missing and no category is unknown, too."""
     known = {_key(c): code for c, code in codes if c is not None and c != NAN}
     missing = next((code for c, code in codes if c is None), unknown)
     if missing == REJECT:
         return value.then({"fill": REJECT}, _map(known, unknown))
-    if value.is_text or any(isinstance(c, (str, bool)) for c, _ in codes):
-        if missing == NAN:
-            return value.then(_map(known, unknown), {"fill": NAN})
-        return value.then(_map(known, unknown, missing))
-    value = value.then({"fill": -sys.float_info.max})
+    is_text = value.is_text or any(isinstance(c, (str, bool)) for c, _ in codes)
     if missing != NAN:
-        return value.then(_map(known | {_key(-sys.float_info.max): missing}, unknown))
-    # A map gives no NaN but by default: a second one makes it of a number of no category.
-    numbers = sorted({*known.values(), *([] if unknown in (REJECT, NAN) else [unknown])})
-    none = min(numbers) - 1 if numbers else -1.0
-    known[_key(-sys.float_info.max)] = none
-    return value.then(_map(known, unknown), _map({_key(n): n for n in numbers}, NAN))
+        return value.then(_map(known if is_text else known | {".nan": missing}, unknown, missing))
+    if is_text or unknown == NAN:
+        return value.then(_map(known, unknown), {"fill": NAN})
+    # A map gives NaN only by default: a second one makes it of a number that is no code.
+    numbers = sorted({*known.values(), *([] if unknown == REJECT else [unknown])})
+    none = min(numbers, default=0.0) - 1
+    codes_and_none = _map(known | {".nan": none}, unknown, none)
+    return value.then(codes_and_none, _map({_key(n): n for n in numbers}, NAN))
 
 
 def _map(values: dict[str, float], unknown: Scalar, null: float | None = None) -> Step:

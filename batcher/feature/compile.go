@@ -114,7 +114,7 @@ func (c *compiler) input(name string) (input, error) {
 		return input{column: name, typ: field.Type}, nil
 	case len(fields) > 1:
 		return input{}, fmt.Errorf("column %q stands %d times in the data; which one is meant cannot be told", name, len(fields))
-	case slices.ContainsFunc(c.specs[at:], func(f Feature) bool { return f.Name == name }):
+	case slices.ContainsFunc(c.specs[at+1:], func(f Feature) bool { return f.Name == name }):
 		return input{}, fmt.Errorf("%q is a feature that comes later; move it before this one", name)
 	}
 	var known []string

@@ -163,7 +163,6 @@ func loadDecimals(l *lane, a arrow.Array, s span) error {
 
 // loadTexts reads texts into a lane, as codes.
 func (s *source) loadTexts(t *tile, l *lane, a arrow.Array, first int) error {
-	l.c, l.texts = l.codes, s.texts
 	if noneLeft(l, t.n) {
 		return nil // the values are nobody's business, and may not be there
 	}
@@ -231,6 +230,10 @@ func (s *source) textsOf(a arrow.Array, first, n int) (value func(i int) []byte,
 	case *array.BinaryView:
 		return v.Value, nil
 	case *array.FixedSizeBinary:
+		width, d := v.DataType().(*arrow.FixedSizeBinaryType).ByteWidth, v.Data()
+		if b := d.Buffers()[1]; b == nil || b.Len() < (d.Offset()+d.Len())*width {
+			return nil, fmt.Errorf("%w: %d values of %d bytes are not there", ErrDamaged, d.Len(), width)
+		}
 		return v.Value, nil
 	default:
 		return nil, fmt.Errorf("%w: it is %s", ErrType, a.DataType())

@@ -122,7 +122,7 @@ func (s *source) read(t *tile, l *lane, at int) error {
 // load reads rows, counted from the segment's first, into a lane's first places. Its
 // error wraps ErrDamaged.
 func (s *source) load(t *tile, l *lane, at int) error {
-	l.marked = false
+	l.marked, l.c, l.texts = false, l.codes, s.texts
 	if t.n == 0 {
 		return nil
 	}
@@ -144,7 +144,6 @@ func (s *source) load(t *tile, l *lane, at int) error {
 		return s.loadTexts(t, l, values, first)
 	}
 	if _, ok := values.(*array.Null); ok {
-		l.c, l.texts = l.codes, s.texts
 		markAll(l, t.n)
 		return nil
 	}

@@ -204,8 +204,12 @@ func integerLimits(t arrow.DataType) interval {
 	if arrow.IsUnsignedInteger(t.ID()) {
 		return interval{new(big.Int), new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), uint(bits)), big.NewInt(1))}
 	}
-	most := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
-	return interval{new(big.Int).Neg(most), new(big.Int).Sub(most, big.NewInt(1))}
+	power := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
+	most, least := new(big.Int).Sub(power, big.NewInt(1)), new(big.Int).Neg(power)
+	if _, ok := t.(arrow.DecimalType); ok {
+		least.Neg(most) // arrow-go makes no decimal of the power itself, which no precision has
+	}
+	return interval{least, most}
 }
 
 // in compiles x in [a, b, c] and x in 1..5.

@@ -100,6 +100,8 @@ func TestFilter(t *testing.T) {
 		{"a literal has the column's precision", `f32 == 0.1 && half == 0.1`, []int{0}},
 		{"0 is -0", `f == 0`, []int{2}},
 		{"decimals are exact", `price == 10.25 || price < 0`, []int{0, 1}},
+		{"no decimal has so many digits", `price != 0.001 && price > -1e40 && price < 1e40`, []int{0, 1, 2}},
+		{"nor is the least of its bits one", `price <= -1701411834604692317316873037158841057.28`, nil},
 		{"a decimal between two", `price > 10.249 && price < 10.251`, []int{0}},
 		{"text", `s == "EWR" || s == ""`, []int{0, 1}},
 		{"text has an order by bytes", `large >= "JFK"`, []int{1, 2}},

@@ -69,7 +69,7 @@ func whole(op comparison, with *big.Rat, among interval) (comparison, *big.Int) 
 	switch op {
 	case opEqual, opNotEqual:
 		if !with.IsInt() || floor.Cmp(least) < 0 || floor.Cmp(most) > 0 {
-			return [...]comparison{opNever, opAlways}[op], least
+			return [...]comparison{opNever, opAlways}[op], new(big.Int)
 		}
 		return op, floor
 	case opLess:
@@ -88,17 +88,17 @@ func whole(op comparison, with *big.Rat, among interval) (comparison, *big.Int) 
 	if op == opLessEqual {
 		switch {
 		case floor.Cmp(least) < 0:
-			return opNever, least
+			return opNever, new(big.Int)
 		case floor.Cmp(most) >= 0:
-			return opAlways, least
+			return opAlways, new(big.Int)
 		}
 		return op, floor
 	}
 	switch {
 	case floor.Cmp(most) > 0:
-		return opNever, least
+		return opNever, new(big.Int)
 	case floor.Cmp(least) <= 0:
-		return opAlways, least
+		return opAlways, new(big.Int)
 	}
 	return op, floor
 }

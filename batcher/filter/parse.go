@@ -3,8 +3,10 @@ package filter
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/expr-lang/expr/ast"
@@ -95,11 +97,19 @@ func parse(text string) (tree ast.Node, numbers map[int]string, err error) {
 		}
 	}()
 	short, numbers := shortened(text)
+	for _, at := range slices.Sorted(maps.Keys(numbers)) {
+		if _, ok := parseNumber(numbers[at]); !ok {
+			return nil, nil, wrong(at, "%s is no number that fits into a float64", numbers[at])
+		}
+	}
 	config := conf.CreateNew()
 	config.MaxNodes, config.DisableIfOperator = maxNodes, true
 	parsed, err := parser.ParseWithConfig(short, config)
 	if err != nil {
 		if at, ok := errors.AsType[*file.Error](err); ok {
+			if at.Message == endsEarly {
+				return nil, nil, wrong(utf8.RuneCountInString(strings.TrimRight(text, " ")), "the expression ends here, and something is missing")
+			}
 			return nil, nil, wrong(at.From, "%s", reworded(at.Message))
 		}
 		return nil, nil, wrong(0, "%v", err)
@@ -107,13 +117,13 @@ func parse(text string) (tree ast.Node, numbers map[int]string, err error) {
 	return parsed.Node, numbers, nil
 }
 
+// endsEarly is the parser's message where the text ends too early.
+const endsEarly = "unexpected token EOF"
+
 // reworded is a message of the parser without its names for kinds of tokens.
 func reworded(message string) string {
 	if strings.Contains(message, "maximum allowed nodes") {
 		return fmt.Sprintf("an expression has %d names, values and operators at most", maxNodes)
-	}
-	if message == "unexpected token EOF" {
-		return "the expression ends here, and something is missing"
 	}
 	if rest, ok := strings.CutPrefix(message, "unexpected token "); ok {
 		hint := ""
@@ -123,7 +133,8 @@ func reworded(message string) string {
 		case `Operator("&")`, `Operator("|")`:
 			hint = "; logic is && and ||"
 		}
-		return "unexpected " + strings.ToLower(rest[:1]) + rest[1:] + hint
+		kind, value, _ := strings.Cut(strings.TrimSuffix(rest, ")"), "(")
+		return strings.TrimSpace("unexpected "+strings.ToLower(kind)+" "+value) + hint
 	}
 	return message
 }

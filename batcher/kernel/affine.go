@@ -18,7 +18,8 @@ import (
 // is one after it. Only a zero may have the other sign where y underflows.
 //
 // Mul is finite and not 0, Sub and Add are finite, and Lo is not above Hi. Kernels
-// are for functions whose Sub or Add is 0, which is then left out.
+// are for functions whose Sub or Add is 0. To add -0 changes nothing, to add 0 makes
+// it of a -0.
 type Affine struct {
 	Sub, Mul, Add float64
 	Lo, Hi        float64 // infinite: no bound
@@ -27,16 +28,12 @@ type Affine struct {
 }
 
 // Identity is the function that changes nothing.
-var Identity = Affine{Mul: 1, Lo: math.Inf(-1), Hi: math.Inf(1)}
+var Identity = Affine{Mul: 1, Add: math.Copysign(0, -1), Lo: math.Inf(-1), Hi: math.Inf(1)}
 
 // At is the function of one number, without the bounds.
 func (a *Affine) At(x float64) float64 {
 	// Conversions keep a compiler from fusing operations.
-	y := float64(float64(x-a.Sub) * a.Mul)
-	if a.Add != 0 {
-		y += a.Add
-	}
-	return y
+	return float64(float64(x-a.Sub)*a.Mul) + a.Add
 }
 
 // Clip is the function after which x has been bounded: less than lo becomes lo, more
@@ -126,18 +123,17 @@ type Line[D Number] struct {
 func NewLine[D Number](a Affine) *Line[D] {
 	return &Line[D]{
 		Affine: a, row: rowLineOf[D](&a),
-		kernels: a.Sub == 0 || a.Add == 0, bounds: a.Sub == 0 && a.Mul == 1 && a.Add == 0,
+		kernels: a.Sub == 0 || a.Add == 0, bounds: a.Sub == 0 && a.Mul == 1 && a.Add == 0 && math.Signbit(a.Add),
 	}
 }
 
 func rowLineOf[D Number](a *Affine) rowLine {
-	nothing := math.Copysign(0, -1) // x + -0 is x, whatever the sign of a zero
 	row := rowLine{
-		mul0: 1, add0: -a.Sub, mul1: a.Mul, add1: nothing,
+		mul0: 1, add0: -a.Sub, mul1: a.Mul, add1: a.Add,
 		least: bitsOf(D(a.Lo)), most: bitsOf(D(a.Hi)), keepNaN: math.MaxUint64, fix: fixNothing,
 	}
-	if a.Add != 0 {
-		row.mul0, row.add0, row.mul1, row.add1 = a.Mul, nothing, 1, a.Add
+	if a.Sub == 0 {
+		row.mul0, row.add0, row.mul1, row.add1 = a.Mul, math.Copysign(0, -1), 1, a.Add
 	}
 	if a.FillNaN {
 		row.keepNaN, row.fix = 0, fixNaN

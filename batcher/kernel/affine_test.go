@@ -48,14 +48,9 @@ func affineLoop[S, D Number](v S, valid bool, a *Affine) (d D, overflows bool) {
 	if !valid || x != x && a.FillNaN {
 		return D(a.Fill), false
 	}
-	y := x
-	if a.Sub != 0 {
-		y -= a.Sub
-	}
+	y := x - a.Sub
 	y *= a.Mul
-	if a.Add != 0 {
-		y += a.Add
-	}
+	y += a.Add
 	d = D(y)
 	if d < D(a.Lo) {
 		d = D(a.Lo)
@@ -72,7 +67,9 @@ func drawAffine(r *rand.Rand) Affine {
 	if r.IntN(4) > 0 {
 		a.Mul = r.NormFloat64() * math.Ldexp(1, r.IntN(10)-5)
 	}
-	switch r.IntN(4) {
+	switch r.IntN(5) {
+	case 4:
+		a.Add = 0
 	case 0:
 		a.Add = r.NormFloat64() * 10
 	case 1:
@@ -138,7 +135,7 @@ func checkAffine[S, D Number](t *testing.T) {
 				}
 				a := drawAffine(r)
 				if bounds {
-					a.Sub, a.Mul, a.Add = 0, 1, 0
+					a.Sub, a.Mul, a.Add = Identity.Sub, Identity.Mul, Identity.Add
 				}
 				group.Columns[c] = ColumnOf(src, bitmap, bit, D(7)).Through(NewLine[D](a))
 				if widens[S, D]() && c > 0 && r.IntN(4) == 0 {

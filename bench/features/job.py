@@ -86,7 +86,8 @@ Way = Callable[[pa.Table], Floats]
 
 
 def measure(peer: str, ways: dict[str, dict[str, Way]]) -> int:
-    """Does one job in every way and batch size, writes the result and says the least time.
+    """Does one job in every way and batch size, writes the result and says the least
+    processor time.
 
     ways are those of each job, by name. Each gives the row-major matrix of a table.
     """
@@ -113,9 +114,9 @@ def measure(peer: str, ways: dict[str, dict[str, Way]]) -> int:
 def _pass(way: Way, table: pa.Table, rows: int) -> float:
     seconds = 0.0
     for batch in _batches(table, rows):
-        start = time.perf_counter()
+        start = time.process_time()
         result = way(batch)
-        seconds += time.perf_counter() - start
+        seconds += time.process_time() - start
         assert result.dtype == np.float32 and result.flags.c_contiguous, result.flags
     return seconds
 

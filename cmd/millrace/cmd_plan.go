@@ -112,6 +112,9 @@ func (r *planReport) Text(w io.Writer) error {
 	if r.BatchAuto {
 		b.WriteString("         a tuned profile, or the first rows, may choose another size when the run starts (--batch-size auto)\n")
 	}
+	if r.Unique != nil {
+		fmt.Fprintf(&b, "unique   %s\n", uniqueText(r.Unique))
+	}
 	r.providerText(&b)
 	m := &r.Memory
 	comparison := ""

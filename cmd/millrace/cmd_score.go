@@ -102,6 +102,9 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	progress.OnApart = func(part, deaths int) {
 		log.Warn("scoring a part by itself, in a process of its own: earlier starts died in it", "part", part, "times", deaths)
 	}
+	progress.OnDuplicates = func(d *engine.DuplicatesFound) {
+		log.Info("duplicates looked for", "columns", d.Columns, "found", d.Rows, "on_duplicate", d.On, "exact", d.Exact, "seconds", d.Seconds)
+	}
 	progress.OnChoice = func(c *engine.Choice) {
 		settings := []any{"rows", c.BatchRows, "workers", c.Workers}
 		if c.Streams > 0 {
@@ -167,6 +170,9 @@ func (r *scoreReport) Text(w io.Writer) error {
 	manifest := ledger.ManifestPath(r.Output, r.Run)
 	if r.Rejects != nil {
 		line("rejects", "%s", filepath.Join(filepath.Dir(manifest), filepath.Base(r.Rejects.Name)))
+	}
+	if r.Duplicates != nil {
+		line("duplicates", "%s", duplicatesText(r.Duplicates))
 	}
 	if !r.Already {
 		r.workLines(line)

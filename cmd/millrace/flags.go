@@ -33,6 +33,7 @@ type runOptions struct {
 	deviceMemory                                   byteSize
 	grace                                          time.Duration
 	badRows                                        badRowOptions
+	unique                                         uniqueOptions
 	models                                         modelFlags
 	job                                            jobOptions
 }
@@ -115,6 +116,7 @@ func (o *runOptions) addWriteFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.Compression, "compression", "", "`CODEC`: zstd, snappy, gzip, lz4 or none (default zstd for Parquet, else none)")
 	fs.StringVar(&o.digest, "digest", "auto", "`WHAT` the manifest proves inputs by: sha256 or xxh3 (XXH3-128) of every file's bytes; size-mtime (size and time of change, nothing is digested); or auto: the strongest of them that takes at most 3% of the run")
 	o.badRows.AddFlags(fs, &o.Options)
+	o.unique.AddFlags(fs)
 }
 
 // options turns the flags, and the job file, into the engine's options.
@@ -133,6 +135,7 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	opts.TargetFileBytes = int64(o.fileSize)
 	opts.ModelOutputs = joinColumns(o.modelOutputs)
 	o.badRows.set(&opts)
+	o.unique.set(&opts)
 	opts.Layout = engine.Layout(o.layout)
 	opts.Kernels = engine.Kernels(o.kernels)
 	opts.Digest = engine.DigestMode(o.digest)

@@ -57,7 +57,7 @@ func (s *Staging) Adopt(dir string, part int) (PartRecord, error) {
 	}
 	i := slices.IndexFunc(j.Parts, func(p PartRecord) bool { return p.Part == part })
 	if i < 0 {
-		return PartRecord{}, fmt.Errorf("output %q: adopt part %d: %w", s.output, part, fs.ErrNotExist)
+		return PartRecord{}, outputError(s.output, fmt.Errorf("adopt part %d: %w", part, fs.ErrNotExist))
 	}
 	record := j.Parts[i]
 	err = s.failedLocked(s.adoptLocked(from, &record))

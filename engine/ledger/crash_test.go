@@ -16,6 +16,7 @@ type crashCase struct {
 	single   bool
 	ifExists IfExists
 	before   bool // an output of another job stands there
+	apart    bool // parts are written by other processes
 	folders  bool // a part has several files in folders
 }
 
@@ -28,6 +29,18 @@ var crashCases = []crashCase{
 	{name: "replace folders", ifExists: IfExistsReplace, before: true, folders: true},
 	{name: "append folders", ifExists: IfExistsAppend, before: true, folders: true},
 	{name: "replace file", single: true, ifExists: IfExistsReplace, before: true},
+	{name: "parts that are scored apart", ifExists: IfExistsReplace, before: true, apart: true},
+	{name: "file that is scored apart", single: true, ifExists: IfExistsError, apart: true},
+}
+
+// run carries the case's job out.
+func (c crashCase) run(opts StageOptions) error {
+	write := writePart
+	if c.apart {
+		write = adoptPart
+	}
+	_, err := runJobBy(opts, -1, write)
+	return err
 }
 
 // crashOutput is where the runs of these tests write.
@@ -141,7 +154,7 @@ func (c crashCase) crashEverywhere(t *testing.T, lose float64, set func(*crashFS
 				first = fmt.Errorf("%s, losing %.0f%%, crash at operation %d: %w\n%s", c.name, 100*lose, k, err, fsys.list())
 			}
 		}
-		_, err := runJob(c.options(fsys, 1), -1)
+		err := c.run(c.options(fsys, 1))
 		if !fsys.dead {
 			if err != nil {
 				t.Fatal(err)
@@ -151,11 +164,11 @@ func (c crashCase) crashEverywhere(t *testing.T, lose float64, set func(*crashFS
 		fsys.crash(lose, random)
 		note(c.problem(fsys, false))
 		fsys.crashAt = random.IntN(2 * k) // and again while it is repaired
-		_, err = runJob(c.options(fsys, 2), -1)
+		err = c.run(c.options(fsys, 2))
 		if fsys.dead {
 			fsys.crash(lose, random)
 			note(c.problem(fsys, false))
-			_, err = runJob(c.options(fsys, 3), -1)
+			err = c.run(c.options(fsys, 3))
 		}
 		if err != nil && !errors.Is(err, ErrPublished) {
 			note(fmt.Errorf("start again: %w", err))

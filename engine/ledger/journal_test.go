@@ -185,6 +185,11 @@ func (o *StageOptions) partsOf() int {
 // runJob does what a run does: it stages, begins, writes the parts that are not there,
 // publishes. It stops before part stopAt, as at a signal.
 func runJob(opts StageOptions, stopAt int) (wrote int, err error) {
+	return runJobBy(opts, stopAt, writePart)
+}
+
+// runJobBy is runJob with parts that something else writes.
+func runJobBy(opts StageOptions, stopAt int, writePart func(s *Staging, i int, rows Rows) error) (wrote int, err error) {
 	s, err := Stage(opts)
 	if err != nil {
 		return 0, err
@@ -198,6 +203,9 @@ func runJob(opts StageOptions, stopAt int) (wrote int, err error) {
 			err = errors.Join(err, kept)
 		}
 	}()
+	if err := errors.Join(s.Loading(), s.Loaded()); err != nil {
+		return 0, err
+	}
 	if err := s.Begin(json.RawMessage(`{}`)); err != nil {
 		return 0, err
 	}

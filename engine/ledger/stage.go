@@ -108,6 +108,7 @@ func (o *StageOptions) Validate() error {
 //	DIR/.out.millrace.lock                 held from Stage to Discard
 //	DIR/.out.millrace-RUN/                 the run's own directory
 //	    journal
+//	    loading                            while the model is loaded
 //	    rejects-00000.arrow                of each part that has some
 //	    data/                              becomes DIR/out
 //	        part-00000.parquet _SUCCESS    or date=2026-11-22/part-00000.parquet ...
@@ -174,6 +175,8 @@ type Staging struct {
 		first   int      // number of the first output file
 		taken   *Journal // of the run that is continued; nil for a fresh one
 		journal *journal // nil before Begin
+
+		loadDeaths int // of starts before this one, see LoadDeaths
 	}
 }
 
@@ -242,7 +245,10 @@ func (s *Staging) prepare() error {
 	if err != nil {
 		return outputError(s.output, err)
 	}
-	if s.mu.before, err = s.readHistory(dead); err != nil {
+	if s.mu.before, err = s.readHistory(dead); err == nil {
+		err = s.readLoading(dead)
+	}
+	if err != nil {
 		return outputError(s.output, err)
 	}
 	if err := s.publishedAlready(); err != nil {

@@ -50,7 +50,7 @@ type Finder struct {
 // NewFinder makes a Finder of rows with such keys.
 func NewFinder(keys *Keys, opts Options) *Finder {
 	f := &Finder{keys: keys, opts: opts}
-	most := min(opts.Rows, opts.BudgetBytes/entryBytes)
+	most := min(opts.Rows, opts.BudgetBytes/EntryBytes)
 	for i := range f.mu.piles { // a little more, since hashes are spread by chance
 		f.mu.piles[i].entries = make([]entry, 0, most/piles+most/piles/16+16)
 	}
@@ -64,18 +64,18 @@ const (
 	blockBytes = 1 << 20
 )
 
-// Add adds the rows of a record batch, which it borrows and whose columns are those of the
-// keys, in order; first is the number of its first row. Its error wraps ErrSpill.
-func (f *Finder) Add(record arrow.RecordBatch, first uint64) error {
-	rows := int(record.NumRows())
+// Add adds rows, given by the columns of their keys in order, which it borrows; number
+// gives the number of each. Its error wraps ErrSpill.
+func (f *Finder) Add(columns []arrow.Array, number func(row int) uint64) error {
+	rows := columns[0].Len()
 	var entries []entry
 	var bytes []byte
-	hash := f.keys.hasher(record)
+	hash := f.keys.hasher(columns)
 	for row := 0; row < rows; {
 		entries, bytes = entries[:0], bytes[:0]
 		for ; row < rows && len(entries) < blockRows && len(bytes) < blockBytes; row++ {
 			e, key := hash(row)
-			e.row = first + uint64(row)
+			e.row = number(row)
 			if len(key) > 0 {
 				e.at, e.size = uint32(len(bytes)), uint32(len(key))
 				bytes = append(bytes, key...)
@@ -98,7 +98,7 @@ func (f *Finder) add(entries []entry, bytes []byte) error {
 		f.mu.piles[e.hi>>(64-pileBits)].add(*e, bytes[e.at:e.at+e.size])
 	}
 	f.mu.rows += int64(len(entries))
-	f.mu.bytes += int64(len(entries))*entryBytes + int64(len(bytes))
+	f.mu.bytes += int64(len(entries))*EntryBytes + int64(len(bytes))
 	if f.mu.bytes <= f.opts.BudgetBytes {
 		return nil
 	}
@@ -131,8 +131,9 @@ func (f *Finder) spillLocked() error {
 }
 
 func (f *Finder) sortLocked() error {
+	spare := &spares{}
 	return each(f.opts.Workers, func(i int) error {
-		f.mu.piles[i].sort()
+		f.mu.piles[i].sort(spare)
 		return nil
 	})
 }

@@ -3,7 +3,6 @@ package unique
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -81,7 +80,30 @@ func (p *pairs) add(some []Duplicate) error {
 	return p.spillLocked()
 }
 
-func byRow(a, b Duplicate) int { return cmp.Compare(a.Row, b.Row) }
+// sortByRow sorts by the bytes of rows, from the last to the first in which any differ.
+func sortByRow(all []Duplicate) []Duplicate {
+	var most uint64
+	for _, d := range all {
+		most = max(most, d.Row)
+	}
+	room := make([]Duplicate, len(all))
+	for shift := 0; shift < 64 && most>>shift > 0; shift += 8 {
+		var at [257]int
+		for _, d := range all {
+			at[d.Row>>shift&0xff+1]++
+		}
+		for i := range 256 {
+			at[i+1] += at[i]
+		}
+		for _, d := range all {
+			b := d.Row >> shift & 0xff
+			room[at[b]] = d
+			at[b]++
+		}
+		all, room = room, all
+	}
+	return all
+}
 
 // spillLocked writes what is in memory to the file, sorted.
 func (p *pairs) spillLocked() error {
@@ -92,7 +114,7 @@ func (p *pairs) spillLocked() error {
 		}
 		p.mu.file = file
 	}
-	slices.SortFunc(p.mu.held, byRow)
+	p.mu.held = sortByRow(p.mu.held)
 	var at int64
 	for _, n := range p.mu.runs {
 		at += n * pairBytes
@@ -114,8 +136,7 @@ func (p *pairs) found() (*Found, error) {
 	defer p.mu.Unlock()
 	f := &Found{rows: p.mu.rows, one: p.mu.one}
 	if p.mu.file == nil {
-		slices.SortFunc(p.mu.held, byRow)
-		f.held = slices.Clip(p.mu.held)
+		f.held = slices.Clip(sortByRow(p.mu.held))
 		return f, nil
 	}
 	if err := p.spillLocked(); err != nil {
@@ -204,10 +225,10 @@ func (f *Found) merge(from *os.File, runs []int64, dir string) (err error) {
 	heads := make([]Duplicate, 0, len(runs))
 	order := make([]int, 0, len(runs)) // runs by their heads
 	var start int64
+	text := make([]byte, pairBytes)
 	next := func(i int) (Duplicate, error) {
-		var text [pairBytes]byte
-		_, err := io.ReadFull(in[i], text[:])
-		return readPair(text[:]), err
+		_, err := io.ReadFull(in[i], text)
+		return readPair(text), err
 	}
 	insert := func(i int) {
 		at := sort.Search(len(order), func(k int) bool { return heads[order[k]].Row > heads[i].Row })

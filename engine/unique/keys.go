@@ -96,18 +96,17 @@ type entry struct {
 	at, size uint32
 }
 
-// hasher gives the entries of the rows of a record batch, whose columns are the key's in
-// order, and, where they are kept, the bytes of their keys, which it lends until it is
+// hasher gives the entries of rows, by the columns of the key in order, and, where they are kept, the bytes of their keys, which it lends until it is
 // called again.
-func (k *Keys) hasher(record arrow.RecordBatch) func(row int) (e entry, key []byte) {
-	columns := make([]encoder, record.NumCols())
-	for i, column := range record.Columns() {
-		columns[i] = encoderOf(column)
+func (k *Keys) hasher(columns []arrow.Array) func(row int) (e entry, key []byte) {
+	encoders := make([]encoder, len(columns))
+	for i, column := range columns {
+		encoders[i] = encoderOf(column)
 	}
 	key := make([]byte, 0, 256)
 	return func(row int) (e entry, kept []byte) {
 		key = key[:0]
-		for _, encode := range columns {
+		for _, encode := range encoders {
 			key = encode(key, row)
 		}
 		if k.packed {

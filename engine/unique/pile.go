@@ -3,6 +3,7 @@ package unique
 import (
 	"bytes"
 	"cmp"
+	"math/bits"
 	"slices"
 	"sync"
 )
@@ -19,8 +20,9 @@ type pile struct {
 	keys    []byte
 }
 
-// entryBytes is what an entry takes in memory.
-const entryBytes = 32
+// EntryBytes is what a row takes in memory, beside the bytes of its key where these are
+// kept.
+const EntryBytes = 32
 
 func (p *pile) add(e entry, key []byte) {
 	if len(key) > 0 {
@@ -32,11 +34,79 @@ func (p *pile) add(e entry, key []byte) {
 
 func (p *pile) key(e *entry) []byte { return p.keys[e.at : e.at+e.size] }
 
-// sort puts entries in the order of keys, and equal ones by their row.
-func (p *pile) sort() {
-	slices.SortFunc(p.entries, func(a, b entry) int {
-		return cmp.Or(compareKeys(&a, &b, p.key(&a), p.key(&b)), cmp.Compare(a.row, b.row))
-	})
+// sort puts entries in the order of keys, and equal ones by their row. Hashes are spread
+// evenly, so one pass that counts by their next bits leaves little to compare.
+func (p *pile) sort(spare *spares) {
+	n := len(p.entries)
+	if n < 2 {
+		return
+	}
+	shift := 64 - pileBits - min(max(bits.Len(uint(n))-2, 1), 16)
+	bucket := func(e *entry) uint64 { return e.hi << pileBits >> (pileBits + shift) }
+	ends := make([]int32, 1<<(64-pileBits-shift)+1)
+	for i := range p.entries {
+		ends[bucket(&p.entries[i])+1]++
+	}
+	for i := 1; i < len(ends); i++ {
+		ends[i] += ends[i-1]
+	}
+	to := spare.take(n)
+	for i := range p.entries {
+		at := &ends[bucket(&p.entries[i])] // its bucket's begin, which becomes its end
+		to[*at] = p.entries[i]
+		*at++
+	}
+	begin := int32(0)
+	for _, end := range ends[:len(ends)-1] {
+		if end-begin > 1 {
+			slices.SortFunc(to[begin:end], p.compare)
+		}
+		begin = end
+	}
+	p.entries, to = to, p.entries
+	spare.give(to)
+}
+
+func (p *pile) compare(a, b entry) int {
+	switch {
+	case a.hi != b.hi:
+		return cmp.Compare(a.hi, b.hi)
+	case a.lo != b.lo:
+		return cmp.Compare(a.lo, b.lo)
+	case a.size > 0 || b.size > 0:
+		if c := bytes.Compare(p.key(&a), p.key(&b)); c != 0 {
+			return c
+		}
+	}
+	return cmp.Compare(a.row, b.row)
+}
+
+// spares is memory that piles are sorted into: the sorted one takes it and gives its own.
+type spares struct {
+	mu   sync.Mutex
+	free [][]entry
+}
+
+// take gives room for n entries.
+func (s *spares) take(n int) []entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, f := range s.free {
+		if cap(f) >= n {
+			s.free = slices.Delete(s.free, i, i+1)
+			return f[:n]
+		}
+	}
+	if len(s.free) > 0 { // too small for this one, and so perhaps for all
+		s.free = s.free[1:]
+	}
+	return make([]entry, n, n+n/16)
+}
+
+func (s *spares) give(room []entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free = append(s.free, room)
 }
 
 func (p *pile) reset() { p.entries, p.keys = p.entries[:0], p.keys[:0] }

@@ -117,6 +117,7 @@ type runReader struct {
 
 	head entry
 	key  []byte // of head
+	text [28]byte
 }
 
 // next reads the next entry into head; ok is false at the end.
@@ -125,15 +126,14 @@ func (r *runReader) next() (ok bool, err error) {
 		return false, nil
 	}
 	r.left--
-	var fixed [28]byte
-	n := 24
+	fixed := r.text[:24]
 	if r.keep {
-		n = 28
+		fixed = r.text[:]
 	}
-	if _, err := io.ReadFull(r.in, fixed[:n]); err != nil {
+	if _, err := io.ReadFull(r.in, fixed); err != nil {
 		return false, spillError(fmt.Errorf("read back: %w", err))
 	}
-	r.head = entry{hi: binary.LittleEndian.Uint64(fixed[:]), lo: binary.LittleEndian.Uint64(fixed[8:]), row: binary.LittleEndian.Uint64(fixed[16:])}
+	r.head = entry{hi: binary.LittleEndian.Uint64(fixed), lo: binary.LittleEndian.Uint64(fixed[8:]), row: binary.LittleEndian.Uint64(fixed[16:])}
 	if !r.keep {
 		return true, nil
 	}

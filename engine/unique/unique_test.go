@@ -81,6 +81,11 @@ func drawTable(t *rapid.T) (record arrow.RecordBatch, values []string) {
 	return array.NewRecordBatch(arrow.NewSchema(fields, nil), columns, int64(rows)), values
 }
 
+// numberedFrom numbers rows from one on.
+func numberedFrom(first uint64) func(row int) uint64 {
+	return func(row int) uint64 { return first + uint64(row) }
+}
+
 // duplicatesOf finds duplicates by a plain loop over rows that stand for their keys.
 func duplicatesOf(keys []string) (want []Duplicate) {
 	first := map[string]uint64{}
@@ -106,7 +111,7 @@ func TestPropertyFind(t *testing.T) {
 			t.Fatal(err)
 		}
 		rows := len(values)
-		f := NewFinder(keys, Options{BudgetBytes: rapid.SampledFrom([]int64{1, 40 * entryBytes, 1 << 20}).Draw(t, "budget"), Dir: dir, Workers: 2, Rows: int64(rows)})
+		f := NewFinder(keys, Options{BudgetBytes: rapid.SampledFrom([]int64{1, 40 * EntryBytes, 1 << 20}).Draw(t, "budget"), Dir: dir, Workers: 2, Rows: int64(rows)})
 		var group sync.WaitGroup
 		pieces := rapid.Permutation([]int{0, 1, 2, 3, 4, 5, 6, 7}).Draw(t, "order")
 		for _, piece := range pieces {
@@ -114,7 +119,7 @@ func TestPropertyFind(t *testing.T) {
 			group.Go(func() {
 				slice := record.NewSlice(int64(from), int64(to))
 				defer slice.Release()
-				if err := f.Add(slice, uint64(from)); err != nil {
+				if err := f.Add(slice.Columns(), numberedFrom(uint64(from))); err != nil {
 					t.Error(err)
 				}
 			})
@@ -191,7 +196,7 @@ func TestManyDuplicates(t *testing.T) {
 	}
 	for _, budget := range []int64{64 << 10, 64 << 20} {
 		f := NewFinder(keys, Options{BudgetBytes: budget, Dir: t.TempDir(), Workers: 3, Rows: rows})
-		if err := f.Add(record, 0); err != nil {
+		if err := f.Add(record.Columns(), numberedFrom(0)); err != nil {
 			t.Fatal(err)
 		}
 		if spilled := f.Spilled() > 0; spilled != (budget < 1<<20) {
@@ -234,7 +239,7 @@ func TestFloatsThatAreEqual(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := NewFinder(keys, Options{BudgetBytes: 1 << 20, Rows: 5})
-		if err := f.Add(array.NewRecordBatch(schema, []arrow.Array{column}, 5), 0); err != nil {
+		if err := f.Add([]arrow.Array{column}, numberedFrom(0)); err != nil {
 			t.Fatal(err)
 		}
 		found, err := f.Find()
@@ -264,7 +269,7 @@ func TestWhereTextEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := NewFinder(keys, Options{BudgetBytes: 1 << 20, Rows: 5})
-	if err := f.Add(record, 0); err != nil {
+	if err := f.Add(record.Columns(), numberedFrom(0)); err != nil {
 		t.Fatal(err)
 	}
 	found, err := f.Find()
@@ -376,12 +381,12 @@ func TestSpillFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := NewFinder(keys, Options{BudgetBytes: 100, Dir: filepath.Join(t.TempDir(), "gone"), Rows: 1000})
-	if err := f.Add(record, 0); !errors.Is(err, ErrSpill) || !errors.Is(err, os.ErrNotExist) {
+	if err := f.Add(record.Columns(), numberedFrom(0)); !errors.Is(err, ErrSpill) || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Add() without a directory = %v; want ErrSpill", err)
 	}
 	// A file that another hand has cut.
 	f = NewFinder(keys, Options{BudgetBytes: 100, Dir: t.TempDir(), Rows: 1000})
-	if err := f.Add(record, 0); err != nil {
+	if err := f.Add(record.Columns(), numberedFrom(0)); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.mu.spill.file.Truncate(10); err != nil {
@@ -403,7 +408,7 @@ func TestCountAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := NewFinder(keys, Options{BudgetBytes: 1 << 20, Rows: 5, Want: WantCount})
-	if err := f.Add(record, 100); err != nil {
+	if err := f.Add(record.Columns(), numberedFrom(100)); err != nil {
 		t.Fatal(err)
 	}
 	found, err := f.Find()

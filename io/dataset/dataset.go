@@ -34,10 +34,6 @@ type Options struct {
 	Openers map[format.Name]OpenFunc
 	// Partitions are the columns to make of directories; see PartitionValue.
 	Partitions Partitions
-	// Keep, unless nil, says which files to read by the values of their partition
-	// columns, arrays of one row by name. The others are not even opened; where it
-	// wants none at all the first is read, for its schema.
-	Keep func(path string, values map[string]arrow.Array) bool
 }
 
 // EnsureDefaults fills zero fields.
@@ -66,8 +62,8 @@ type FileInfo struct {
 
 // Dataset is a sequence of files that is read as one table.
 //
-//	paths -> sources (one per distinct path: its partition values, which may be
-//	         enough to skip it; metadata, and a reader while in use)
+//	paths -> sources (one per distinct path: partition values, metadata, and a
+//	         reader while in use)
 //	      -> files   (one per listed path, in order)
 //	      -> spans   (file by file) -> parts
 //
@@ -85,7 +81,6 @@ type Dataset struct {
 	partitions Partitions // with the types that were found
 	inferred   bool       // they were found, not given
 	shadowed   []string   // partition columns that some file has too
-	skipped    []string   // paths that Keep did not want
 
 	differences []Difference // of files from the first
 
@@ -115,7 +110,6 @@ func Open(ctx context.Context, paths []string, opts Options) (*Dataset, error) {
 	if err := d.partition(opts.Partitions); err != nil {
 		return nil, err
 	}
-	d.skip(opts.Keep)
 	if err := d.load(ctx, &opts); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -164,7 +158,8 @@ func (d *Dataset) Files() []FileInfo {
 }
 
 // Schema is the first file's schema, with a column nullable where it is in
-// any file, and then the partition columns. Batches given by ReadSpan have these fields, whatever their file.
+// any file, and then the partition columns. Batches given by ReadSpan have these
+// fields, whatever their file.
 func (d *Dataset) Schema() *arrow.Schema { return d.shape.schema }
 
 // Rows is the number of rows of all files, as their metadata say.

@@ -15,9 +15,6 @@ func (d *Dataset) Partitions() Partitions { return d.partitions }
 // the files' are not read.
 func (d *Dataset) Shadowed() []string { return d.shadowed }
 
-// SkippedFiles are the paths that Options.Keep did not want, in order.
-func (d *Dataset) SkippedFiles() []string { return d.skipped }
-
 // PartitionValue is the value that all rows of a file have in a partition column, as an
 // array of one row; ok is false for other columns.
 func (d *Dataset) PartitionValue(file int, column string) (value arrow.Array, ok bool) {
@@ -31,33 +28,6 @@ func (d *Dataset) PartitionValue(file int, column string) (value arrow.Array, ok
 // ownArray is another array of the same memory: arrays remember what they are first
 // asked, and files share values.
 func ownArray(value arrow.Array) arrow.Array { return array.MakeFromData(value.Data()) }
-
-// skip drops the files that keep does not want.
-func (d *Dataset) skip(keep func(path string, values map[string]arrow.Array) bool) {
-	if keep == nil || len(d.partitions.Columns) == 0 {
-		return
-	}
-	wanted := make(map[*source]bool, len(d.unique))
-	some := false
-	for _, src := range d.unique {
-		values := make(map[string]arrow.Array, len(src.partition))
-		for i, c := range d.partitions.Columns {
-			values[c.Name] = ownArray(src.partition[i])
-		}
-		wanted[src] = keep(src.path, values)
-		some = some || wanted[src]
-	}
-	if !some {
-		wanted[d.unique[0]] = true
-	}
-	for _, src := range d.files {
-		if !wanted[src] {
-			d.skipped = append(d.skipped, src.path)
-		}
-	}
-	unwanted := func(src *source) bool { return !wanted[src] }
-	d.files, d.unique = slices.DeleteFunc(d.files, unwanted), slices.DeleteFunc(d.unique, unwanted)
-}
 
 // partitionFields puts the partition columns behind the files' own, in place of any of
 // their names. Where the types are found and not given, the two must be of one kind.

@@ -233,45 +233,6 @@ func TestPartitionsRefused(t *testing.T) {
 	}
 }
 
-func TestFilesSkippedByPartition(t *testing.T) {
-	f := newFakes(t)
-	var paths []string
-	for day := range 5 {
-		paths = append(paths, f.add(t, fmt.Sprintf("day=%d/a.parquet", day), fakeFile{fields: []arrow.Field{idField}, spans: []int64{2}}))
-	}
-	paths = append(paths, paths[1]) // listed again
-	opts := f.options()
-	opts.Partitions = Partitions{Auto: true}
-	for _, c := range []struct {
-		sentence, day string
-		opened        int
-		rows          int64
-		skipped       int
-	}{
-		{"the others are not opened", "3", 1, 2, 5},
-		{"a file that is listed twice is read twice", "1", 1, 4, 4},
-		{"where none is wanted the first says the schema", "9", 1, 2, 5},
-	} {
-		f.mu.opened = 0
-		opts.Keep = func(path string, values map[string]arrow.Array) bool {
-			if !strings.Contains(path, "day="+values["day"].ValueStr(0)) {
-				t.Errorf("Keep(%q, day %v)", path, values["day"])
-			}
-			return values["day"].ValueStr(0) == c.day
-		}
-		d, err := Open(t.Context(), paths, opts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if f.mu.opened != c.opened || d.Rows() != c.rows || len(d.SkippedFiles()) != c.skipped || len(d.Files())+c.skipped != len(paths) {
-			t.Errorf("%s: %d files opened, %d rows, %d files skipped; want %d, %d, %d", c.sentence, f.mu.opened, d.Rows(), len(d.SkippedFiles()), c.opened, c.rows, c.skipped)
-		}
-		if err := d.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
 // A reader that gives fewer columns than it was asked for is damaged, and no crash.
 func TestPartitionsBesideADamagedReader(t *testing.T) {
 	f := newFakes(t)

@@ -15,8 +15,7 @@ import (
 )
 
 // partition gives every source its values of the partition columns, and the dataset
-// the columns. Types are found over all paths, so that a file which is skipped changes
-// none.
+// the columns. Types are found over all paths.
 func (d *Dataset) partition(p Partitions) error {
 	if !p.Auto && len(p.Columns) == 0 {
 		return nil

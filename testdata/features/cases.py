@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from sklearn.compose import make_column_transformer
+from sklearn.compose import ColumnTransformer, make_column_transformer
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import (
@@ -197,6 +197,12 @@ def _one_hots() -> list[Case]:
         Case(
             "one_hot_most", "at most 6", OneHotEncoder(max_categories=6, **ignored), [*TEXT, *HOLED]
         ),
+        Case(
+            "one_hot_one",
+            "all are rare",
+            OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=1),
+            ["origin", "seats"],
+        ),
         Case("one_hot_first", "without the first", OneHotEncoder(drop="first"), TEXT),
         Case(
             "one_hot_first_rare",
@@ -234,6 +240,16 @@ def _one_hots() -> list[Case]:
 
 def _codes() -> list[Case]:
     return [
+        Case(
+            "ordinal_single",
+            "float32, unknown is -1",
+            OrdinalEncoder(
+                handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2
+            ),
+            ["precip", "humid"],
+        ),
+        Case("one_hot_single", "float32", OneHotEncoder(handle_unknown="ignore"), ["precip"]),
+        Case("ordinal_double", "float64, a null is NaN", OrdinalEncoder(), ["wind"]),
         Case("ordinal_error", "unknown is an error", OrdinalEncoder(), [*TEXT, "month"]),
         Case("ordinal_null", "a null is NaN", OrdinalEncoder(), [*HOLED_TEXT, *HOLED]),
         Case(
@@ -379,7 +395,12 @@ def _several() -> list[Case]:
         MaxAbsScaler(),
         StandardScaler(),
     )
+    weighted = ColumnTransformer(
+        [("single", MinMaxScaler(), SINGLE), ("text", OneHotEncoder(), ["origin"])],
+        transformer_weights={"single": 0.3, "text": 2},
+    )
     return [
+        Case("weights", "times a number", weighted, [*SINGLE, "origin"]),
         Case(
             "columns",
             "a column transformer with a remainder",

@@ -99,6 +99,8 @@ def _key(value: Any) -> str:
         return value
     if isinstance(value, bool):
         return str(value).lower()
+    if _is_nan(value):
+        return ".nan"
     return (
         str(int(value)) if float(value).is_integer() and abs(value) < 2**53 else repr(float(value))
     )
@@ -107,7 +109,7 @@ def _key(value: Any) -> str:
 def _map(value: Any, settings: Any) -> Any:
     if value is None:
         return settings.get("null")
-    number = None if _is_nan(value) else settings["values"].get(_key(value))
+    number = settings["values"].get(_key(value))
     if number is None:
         number = _scalar(settings.get("default", "reject"))
     if number == "reject":

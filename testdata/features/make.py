@@ -43,7 +43,7 @@ AWKWARD: dict[str, list[Any]] = {
     **dict.fromkeys(cases.INTEGERS, [0, -1, 13, 24, 1000, 1001, 17, 4983, 2**53 + 1, -(2**62)]),
     **dict.fromkeys(cases.HOLED, [None, 0, -1, 55, 2013, 2014, 2**53]),
     **dict.fromkeys(
-        cases.TEXT, ["", "ZZ", "aa", "AA ", "É", "AAA", "reject", "nan", "infrequent_sklearn"]
+        cases.TEXT, [None, "", "ZZ", "aa", "AA ", "É", "AAA", "reject", "nan", "infrequent_sklearn"]
     ),
     **dict.fromkeys(cases.HOLED_TEXT, [None, "", "boeing", "BOEING", "NONE", "missing", "null"]),
 }
