@@ -83,9 +83,9 @@ func outputTable(t *testing.T, output string, columns ...string) []string {
 		for _, span := range part.Spans {
 			err := data.ReadSpan(t.Context(), span, columns, func(b arrow.RecordBatch) error {
 				for i := range int(b.NumRows()) {
-					var row []string
-					for _, c := range b.Columns() {
-						row = append(row, c.ValueStr(i))
+					row := make([]string, b.NumCols())
+					for k, c := range b.Columns() {
+						row[k] = c.ValueStr(i)
 					}
 					rows = append(rows, strings.Join(row, "|"))
 				}
@@ -214,7 +214,7 @@ func TestFilesOfATargetSize(t *testing.T) {
 // Input that is partitioned, and output by the same columns and others.
 func TestPartitionedInputAndOutput(t *testing.T) {
 	dir := t.TempDir()
-	var want []string
+	want := make([]string, 0, 30)
 	id := 0
 	for _, day := range []string{"2026-11-21", "2026-11-22"} {
 		for _, region := range []string{"EU", "a%2Fb", "__HIVE_DEFAULT_PARTITION__"} {
