@@ -428,3 +428,34 @@ func TestPartitionByALongText(t *testing.T) {
 		t.Errorf("run = %v; want ErrOutput that names column and value", err)
 	}
 }
+
+// What a replay says of a rejected row stays true when the file of rejects is read on,
+// in memory that is used again.
+func TestReplayKeepsWhatItSays(t *testing.T) {
+	dir := t.TempDir()
+	const rows = 30_000
+	ids, words := make([]string, rows), make([]string, rows)
+	for i := range rows {
+		ids[i], words[i] = strconv.Itoa(i), fmt.Sprintf(`"word %d"`, i)
+	}
+	folder := filepath.Join(dir, "in", "a=__HIVE_DEFAULT_PARTITION__")
+	if err := os.MkdirAll(folder, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	writeParquet(t, filepath.Join(folder, "in.parquet"), 5000,
+		named{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, "["+strings.Join(ids, ",")+"]")},
+		named{"word", fromJSON(t, arrow.BinaryTypes.String, "["+strings.Join(words, ",")+"]")})
+	out := filepath.Join(dir, "out")
+	mustRun(t, engine.Options{
+		Model: onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_FLOAT, "N", 1)), Bind: map[string][]string{"x": {"a"}}, Partitions: "a=float32",
+		Inputs: []string{filepath.Join(dir, "in")}, Output: out, IDs: []string{"id", "word"}, OnBadRow: engine.BadReject, MaxRejects: -1,
+	})
+	r := replay(t, replayOf(t, out, 7))
+	if len(r.Rejected) != 1 {
+		t.Fatalf("%+v; want one rejected row", r)
+	}
+	got := r.Rejected[0]
+	if got.Column != "a" || got.Stage != "assemble" || got.Reason != "null" || got.Row != 7 || got.Columns[1].Value != "word 7" {
+		t.Errorf("rejected row %+v; want column a, assemble, null, word 7", got)
+	}
+}
