@@ -94,6 +94,7 @@ type footprint struct {
 	model     int64
 	device    bool
 	mapped    bool  // spans are views of a mapped file
+	filtered  bool  // rows that pass are copied out of what is read
 	parquet   bool  // columns are decoded from pages
 	spanRows  int64 // of the largest span
 	rows      int64 // of the whole input
@@ -114,7 +115,7 @@ type footprint struct {
 }
 
 func (p *Plan) footprint() *footprint {
-	f := &footprint{model: p.modelBytes(), device: p.Options.Provider != ort.CPU, rows: p.Dataset.Rows(), parts: len(p.Parts), tensor: p.rowBytes(), result: p.resultBytes()}
+	f := &footprint{model: p.modelBytes(), device: p.Options.Provider != ort.CPU, filtered: p.where != nil, rows: p.Dataset.Rows(), parts: len(p.Parts), tensor: p.rowBytes(), result: p.resultBytes()}
 	if len(p.Options.PartitionBy) > 0 {
 		f.sorted = 3 * spillBytes // as gathered, joined and in order
 	}
@@ -186,6 +187,14 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 			heap += readers * pages
 		}
 		m.Decoded = heap
+	}
+	if f.filtered { // of each reader, of a record batch that is being sifted
+		copied := min(int64(a.ChunkRows), f.spanRows)
+		if f.mapped { // which are spans, and of each those that wait
+			copied = f.spanRows * (1 + chunkQueue)
+		}
+		m.Decoded += f.row * min(copied*readers, f.rows)
+		garbage += f.row * min(copied*readers, f.rows)
 	}
 	if f.mapped { // whole spans, of the page cache: read, waiting, being cut, and being scored
 		m.Decoded += f.stored * min(f.spanRows*(2*readers+2), f.rows)

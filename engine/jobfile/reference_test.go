@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/engine/unique"
 )
 
 // The reference in docs/jobs.md is made from the structs' tags.
@@ -103,8 +104,8 @@ func (w *referenceWriter) form(t reflect.Type, f tags) string {
 	case reflect.TypeFor[OneOrMore]():
 		return "text, or a list of them"
 	case reflect.TypeFor[Unique]():
-		w.refer("`"+f.key+"`", t)
-		return "column, a list of them, or keys"
+		w.refer("`unique`", reflect.TypeFor[unique.Spec]())
+		return "text, or a list of them, or keys"
 	case reflect.TypeFor[Nulls]():
 		return "policy, or policies by column"
 	case reflect.TypeFor[Partitions]():
