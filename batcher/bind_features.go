@@ -38,7 +38,7 @@ func (b *binder) program(name string) *feature.Program {
 
 // names are those of features and of columns.
 func (b *binder) names() []string {
-	var names []string
+	names := make([]string, 0, len(b.opts.Programs)+b.schema.NumFields())
 	for _, p := range b.opts.Programs {
 		names = append(names, p.Name())
 	}
@@ -84,10 +84,11 @@ func (b *binder) entries(in *models.Value, names []string) ([]entry, error) {
 func (b *binder) entry(in *models.Value, name string) (entry, error) {
 	column := name
 	if p := b.program(name); p != nil {
-		bare := false
-		if column, bare = p.Column(); !bare {
+		bare, ok := p.Column()
+		if !ok {
 			return entry{name: name, program: p}, nil
 		}
+		column = bare
 	}
 	at := b.schema.FieldIndices(column)
 	switch len(at) {

@@ -20,20 +20,20 @@ import (
 )
 
 // specsOf reads features as a job file has them, in JSON.
-func specsOf(t testing.TB, text string) []feature.Feature {
-	t.Helper()
+func specsOf(tb testing.TB, text string) []feature.Feature {
+	tb.Helper()
 	var specs []feature.Feature
 	if err := json.Unmarshal([]byte(text), &specs); err != nil {
-		t.Fatalf("%s: %v", text, err)
+		tb.Fatalf("%s: %v", text, err)
 	}
 	return specs
 }
 
-func programsOf(t testing.TB, schema *arrow.Schema, text string) []*feature.Program {
-	t.Helper()
-	programs, err := feature.Compile(specsOf(t, text), schema)
+func programsOf(tb testing.TB, schema *arrow.Schema, text string) []*feature.Program {
+	tb.Helper()
+	programs, err := feature.Compile(specsOf(tb, text), schema)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return programs
 }
@@ -58,24 +58,33 @@ func TestBindFeatures(t *testing.T) {
 		{"a list in the model's metadata, of names that are there", matrix, Options{Metadata: []string{"kind", "half", "b"}}, "x: kind+3 half+1 b+1; s a b"},
 		{"a list in the model's metadata, of other names", matrix, Options{Metadata: []string{"f0", "f1", "f2", "f3", "f4"}}, "x: half+1 kind+3 b+1; a s b"},
 		{
-			"inputs take the features of their names, before columns", []models.Value{input("half", models.Float32, -1), input("kind", models.Float32, -1, 3), input("word", models.String, -1, 1)},
-			Options{}, "half: half+1; kind: kind+3; word: word+1; a s",
+			"inputs take the features of their names, before columns",
+			[]models.Value{input("half", models.Float32, -1), input("kind", models.Float32, -1, 3), input("word", models.String, -1, 1)},
+			Options{},
+			"half: half+1; kind: kind+3; word: word+1; a s",
 		},
 		{"--bind names features", []models.Value{input("x", models.Float32, -1, 1)}, Options{Columns: map[string][]string{"x": {"other"}}}, "x: b+1; b"},
 		{
-			"values are counted, not names", []models.Value{input("x", models.Float32, -1, 4)}, Options{Features: []string{"half", "kind", "b"}},
+			"values are counted, not names",
+			[]models.Value{input("x", models.Float32, -1, 4)},
+			Options{Features: []string{"half", "kind", "b"}},
 			`error: model input "x" wants 4 features; --features gives 5 values a row: "kind" has 3`,
 		},
 		{
-			"text does not go into numbers", matrix, Options{Features: []string{"word"}},
+			"text does not go into numbers", matrix,
+			Options{Features: []string{"word"}},
 			`error: model input "x" wants 5 features; --features names 1`,
 		},
 		{
-			"text does not go into a number", []models.Value{input("x", models.Float32, -1, 1)}, Options{Features: []string{"word"}},
+			"text does not go into a number",
+			[]models.Value{input("x", models.Float32, -1, 1)},
+			Options{Features: []string{"word"}},
 			`error: feature "word" is text, but model input "x" wants float32: give it a number`,
 		},
 		{
-			"a number does not go into text", []models.Value{input("x", models.String, -1, 1)}, Options{Features: []string{"half"}},
+			"a number does not go into text",
+			[]models.Value{input("x", models.String, -1, 1)},
+			Options{Features: []string{"half"}},
 			`error: feature "half" is a number, but model input "x" wants text: cast it`,
 		},
 		{"a name nobody has", matrix, Options{Features: []string{"hafl"}}, `error: no feature or column "hafl" for model input "x" (did you mean "half"?)`},
@@ -86,20 +95,21 @@ func TestBindFeatures(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			test.opts.Programs = programsOf(t, schema, specs)
 			plan, err := Bind(test.inputs, schema, test.opts)
-			got := ""
+			var got string
 			if err != nil {
 				got = "error: " + strings.TrimPrefix(err.Error(), ErrBind.Error()+": ")
 			} else {
+				var text strings.Builder
 				for _, b := range plan.Bindings {
-					got += b.Input.Name + ":"
+					text.WriteString(b.Input.Name + ":")
 					for _, f := range b.Features {
-						got += fmt.Sprintf(" %s+%d", f.Column, f.Width)
+						fmt.Fprintf(&text, " %s+%d", f.Column, f.Width)
 					}
-					got += "; "
+					text.WriteString("; ")
 				}
-				got += strings.Join(plan.Columns, " ")
+				got = text.String() + strings.Join(plan.Columns, " ")
 			}
-			if got != test.want && !(strings.HasPrefix(test.want, "error: ") && strings.HasPrefix(got, test.want)) {
+			if got != test.want && (!strings.HasPrefix(test.want, "error: ") || !strings.HasPrefix(got, test.want)) {
 				t.Errorf("Bind() = %s; want %s", got, test.want)
 			}
 		})
@@ -112,14 +122,11 @@ func TestBindFeatures(t *testing.T) {
 func TestFeaturesBesideColumns(t *testing.T) {
 	const rows = 5000
 	r := rand.New(rand.NewPCG(1, 2))
-	var a, b []float32
-	var words []string
-	var hours []int64
+	a, b, words, hours := make([]float32, rows), make([]float32, rows), make([]string, rows), make([]int64, rows)
 	missing := make([]bool, rows)
 	for i := range rows {
-		a, b = append(a, float32(r.NormFloat64())), append(b, float32(r.IntN(100)))
-		words = append(words, []string{"x", "y", "z", ""}[r.IntN(4)])
-		hours = append(hours, r.Int64N(1e6))
+		a[i], b[i] = float32(r.NormFloat64()), float32(r.IntN(100))
+		words[i], hours[i] = []string{"x", "y", "z", ""}[r.IntN(4)], r.Int64N(1e6)
 		missing[i] = r.IntN(7) == 0
 	}
 	builders := []array.Builder{
@@ -136,7 +143,7 @@ func TestFeaturesBesideColumns(t *testing.T) {
 		builders[2].(*array.StringBuilder).Append(words[i])
 		builders[3].(*array.TimestampBuilder).Append(arrow.Timestamp(hours[i] * 3600))
 	}
-	var columns []arrow.Array
+	columns := make([]arrow.Array, 0, len(builders))
 	for _, builder := range builders {
 		columns = append(columns, builder.NewArray())
 	}
@@ -193,7 +200,7 @@ func TestFeaturesBesideColumns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		batch, taken := &Batch{}, []int(nil)
+		batch, taken := &Batch{}, make([]int, 0, rows)
 		for range 1 + r.IntN(3) {
 			from := r.IntN(rows)
 			n := r.IntN(min(rows-from, 2500) + 1)
@@ -209,7 +216,7 @@ func TestFeaturesBesideColumns(t *testing.T) {
 		}
 		got := elementsOf(&tensors.Inputs[0])
 		for row, i := range taken {
-			var want []float64
+			want := make([]float64, 0, 3*len(list))
 			for _, name := range list {
 				want = append(want, loop[name](i)...)
 			}
@@ -231,8 +238,7 @@ func near(got, want float64) bool {
 
 // reordered is a record batch of some columns.
 func reordered(record arrow.RecordBatch, names []string) arrow.RecordBatch {
-	var fields []arrow.Field
-	var columns []arrow.Array
+	fields, columns := make([]arrow.Field, 0, len(names)), make([]arrow.Array, 0, len(names))
 	for _, name := range names {
 		at := record.Schema().FieldIndices(name)[0]
 		fields, columns = append(fields, record.Schema().Field(at)), append(columns, record.Column(at))
@@ -283,7 +289,7 @@ func TestFeaturesIntoElements(t *testing.T) {
 				case elementNumbers[test.elem].class == classFloat:
 					got = append(got, strconv.FormatFloat(e.float, 'f', -1, 64))
 				default:
-					got = append(got, fmt.Sprint(int64(e.int)))
+					got = append(got, strconv.FormatInt(int64(e.int), 10))
 				}
 			}
 			if strings.Join(got, " ") != test.want {
@@ -306,42 +312,58 @@ func TestBadFeatureRows(t *testing.T) {
 		fails       string
 	}{
 		{
-			"an unknown category", `[{"name": "f", "column": "s", "transforms": [{"map": {"values": {"x": 1, "12": 2}, "null": 0}}]}]`, Options{},
-			[]string{`1 f category "?" is unknown`}, `feature "f", row 1: category "?" is unknown; add it to the map's values, or give the map a default`,
+			"an unknown category", `[{"name": "f", "column": "s", "transforms": [{"map": {"values": {"x": 1, "12": 2}, "null": 0}}]}]`,
+			Options{},
+			[]string{`1 f category "?" is unknown`},
+			`feature "f", row 1: category "?" is unknown; add it to the map's values, or give the map a default`,
 		},
 		{
-			"a null is no category", `[{"name": "f", "column": "s", "transforms": [{"onehot": {"categories": [["x"], ["12"], ["?"]]}}]}]`, Options{},
-			[]string{`2 f null is no category`}, `feature "f", row 2: null is no category; add it to the categories`,
+			"a null is no category", `[{"name": "f", "column": "s", "transforms": [{"onehot": {"categories": [["x"], ["12"], ["?"]]}}]}]`,
+			Options{},
+			[]string{`2 f null is no category`},
+			`feature "f", row 2: null is no category; add it to the categories`,
 		},
 		{
-			"a fill that rejects is asked for, whatever becomes of bad rows", `[{"name": "f", "column": "x", "transforms": [{"fill": "reject"}]}]`, Options{},
-			[]string{"3 f null, asked", "4 f NaN, asked"}, "",
+			"a fill that rejects is asked for, whatever becomes of bad rows", `[{"name": "f", "column": "x", "transforms": [{"fill": "reject"}]}]`,
+			Options{},
+			[]string{"3 f null, asked", "4 f NaN, asked"},
+			"",
 		},
 		{
-			"what an earlier feature rejects", `[{"name": "g", "column": "x", "transforms": [{"fill": "reject"}], "hidden": true}, {"name": "f", "columns": ["g", "g"], "transforms": [{"product": {}}]}]`, Options{},
-			[]string{"3 g null, asked", "4 g NaN, asked"}, "",
+			"what an earlier feature rejects", `[{"name": "g", "column": "x", "transforms": [{"fill": "reject"}], "hidden": true}, {"name": "f", "columns": ["g", "g"], "transforms": [{"product": {}}]}]`,
+			Options{},
+			[]string{"3 g null, asked", "4 g NaN, asked"},
+			"",
 		},
 		{
-			"a text that is no number", `[{"name": "f", "column": "s", "transforms": [{"fill": "0"}, {"cast": {"to": "float64"}}, {"clip": {"min": 0}}]}]`, Options{},
-			[]string{`0 f text "x" is no number`, `1 f text "?" is no number`, `3 f text "x" is no number`}, `feature "f", row 0: text "x" is no number; correct the data`,
+			"a text that is no number", `[{"name": "f", "column": "s", "transforms": [{"fill": "0"}, {"cast": {"to": "float64"}}, {"clip": {"min": 0}}]}]`,
+			Options{},
+			[]string{`0 f text "x" is no number`, `1 f text "?" is no number`, `3 f text "x" is no number`},
+			`feature "f", row 0: text "x" is no number; correct the data`,
 		},
 		{
-			"a null that is left, by default", `[{"name": "f", "column": "x", "transforms": [{"log1p": {}}]}]`, Options{},
-			[]string{"3 f null"}, `feature "f", row 3: is null; give it a transform that fills (fill), or say what a null becomes: --nulls f=nan`,
+			"a null that is left, by default", `[{"name": "f", "column": "x", "transforms": [{"log1p": {}}]}]`,
+			Options{},
+			[]string{"3 f null"},
+			`feature "f", row 3: is null; give it a transform that fills (fill), or say what a null becomes: --nulls f=nan`,
 		},
 		{
-			"a null that is left, of a feature that kernels compute", `[{"name": "f", "column": "x", "transforms": [{"clip": {"min": 0}}]}]`, Options{},
-			[]string{"3 f null"}, `feature "f", row 3: is null;`,
+			"a null that is left, of a feature that kernels compute", `[{"name": "f", "column": "x", "transforms": [{"clip": {"min": 0}}]}]`,
+			Options{},
+			[]string{"3 f null"},
+			`feature "f", row 3: is null;`,
 		},
 		{
 			"a null that is left, by policy", `[{"name": "f", "column": "x", "transforms": [{"log1p": {}}]}]`,
 			Options{Nulls: NullPolicies{ByColumn: map[string]NullPolicy{"f": {Action: NullReject}}}},
-			[]string{"3 f null, asked"}, "",
+			[]string{"3 f null, asked"},
+			"",
 		},
 		{
 			"a NaN that has to be finite", `[{"name": "f", "column": "x", "transforms": [{"fill": 0}, {"scale": {"multiply": 6e307, "add": 0}}, {"log1p": {}}]}]`,
 			Options{Finite: FinitePolicy{Columns: []string{"f"}}},
-			[]string{"2 f value +Inf is not finite"}, `feature "f", row 2: value +Inf is not finite`,
+			[]string{"2 f value +Inf is not finite"},
+			`feature "f", row 2: value +Inf is not finite`,
 		},
 	}
 	for _, test := range tests {
@@ -399,8 +421,8 @@ func TestTextFeatures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got []string
 	in := &tensors.Inputs[0]
+	got := make([]string, 0, len(in.Offsets))
 	for i := range in.Offsets[1:] {
 		got = append(got, string(in.Text[in.Offsets[i]:in.Offsets[i+1]]))
 	}

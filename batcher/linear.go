@@ -17,11 +17,10 @@ type linearFeature[D kernel.Number] struct {
 	filled bool // nulls are no nulls of the feature
 }
 
-// newLinear finds how kernels compute a feature; nil where they do not. They round to
-// float32, where it does not matter that they divide by multiplying. fill is that of
+// newLinear finds how kernels compute a feature; nil where they do not. fill is that of
 // the feature's null policy.
 func newLinear[D kernel.Number](b *Binding, f *Feature, fill D, columns []string) *linearFeature[D] {
-	if f.Program == nil || f.Finite || b.Input.Elem != models.Float32 {
+	if f.Program == nil || f.Finite || b.Input.Elem != models.Float32 && b.Input.Elem != models.Float64 {
 		return nil
 	}
 	l, ok := f.Program.Linear()

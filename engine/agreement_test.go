@@ -93,18 +93,25 @@ func TestAgreementIsTheSameHoweverItRuns(t *testing.T) {
 		name    string
 		workers int
 		output  string
-		stop    bool
+		stop    func(*engine.Options)
 	}{
-		{"one worker", 1, "out", false}, {"two", 2, "out", false}, {"five", 5, "out.parquet", false},
-		{"stopped and continued", 2, "out", true}, {"stopped and continued into one file", 5, "out.arrow", true},
+		{"one worker", 1, "out", nil},
+		{"two", 2, "out", nil},
+		{"five", 5, "out.parquet", nil},
+		{"stopped and continued", 2, "out", func(o *engine.Options) { halfDone(t, lib, *o) }},
+		{"stopped and continued into one file", 5, "out.arrow", func(o *engine.Options) { halfDone(t, lib, *o) }},
+		{"a part scored apart", 2, "out", func(o *engine.Options) {
+			killedIn(t, lib, *o, 2, 4)
+			o.ScoreApart = apart(t, lib, *o)
+		}},
 	} {
 		opts := challenged(t)
 		opts.Workers, opts.Output = run.workers, filepath.Join(filepath.Dir(opts.Output), run.output)
-		if run.stop {
-			halfDone(t, lib, opts)
+		if run.stop != nil {
+			run.stop(&opts)
 		}
 		summary := mustRun(t, opts)
-		if run.stop && summary.RowsTaken == 0 {
+		if run.stop != nil && summary.RowsTaken == 0 {
 			t.Errorf("%s: nothing was taken from the start before", run.name)
 		}
 		if want == nil {

@@ -355,10 +355,20 @@ func (m plainMemory) Bytes() []byte { return m }
 func (plainMemory) Free()           {}
 
 // A batch that is too large already when nobody knows the outputs' shapes is
-// scored as on the CPU, by pieces.
+// scored as on the CPU, by pieces, whether by one model or by several.
 func TestFirstBatchInPieces(t *testing.T) {
+	one := sampleRun(t, "flights_xgb", 1)
+	several := one
+	several.Model, several.Models = "", []ModelOptions{{Name: "a", Model: one.Model}, {Name: "b", Model: "../models/reference/flights_mlp.onnx"}}
+	for _, opts := range []Options{one, several} {
+		firstBatchInPieces(t, opts)
+	}
+}
+
+func firstBatchInPieces(t *testing.T, opts Options) {
+	t.Helper()
 	lib := orttest.Library(t)
-	plan, err := NewPlan(t.Context(), sampleRun(t, "flights_xgb", 1))
+	plan, err := NewPlan(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,16 @@
 package engine
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // checkDrift refuses files that differ from the first in a column that the run needs:
-// the model's, ids, kept ones, and those of the filter and of rules. Others may differ,
-// and the plan says so.
-func (p *Plan) checkDrift() error { return p.Dataset.Differs(p.Columns) }
+// the model's, ids, kept ones, those of the filter and of rules, and those by which rows
+// are to be unique. Others may differ, and the plan says so.
+func (p *Plan) checkDrift() error {
+	return p.Dataset.Differs(slices.Concat(p.Columns, p.Options.Unique.Columns))
+}
 
 // drifted lists how files differ from the first.
 func (p *Plan) drifted() []string {

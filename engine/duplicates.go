@@ -81,6 +81,12 @@ func (o *Options) keepsNulled() bool {
 	return o.OnBadRow == BadNull || o.onDuplicate() == unique.OnNull
 }
 
+// fitUnique checks that rows can be compared by the columns of the key.
+func (p *Plan) fitUnique(*arrow.Schema) error {
+	_, err := p.uniqueKeys()
+	return err
+}
+
 // uniqueKeys is how the run's keys are compared.
 func (p *Plan) uniqueKeys() (*unique.Keys, error) {
 	schema := p.Dataset.Schema()

@@ -82,14 +82,15 @@ func TestFeaturesAreScored(t *testing.T) {
 		opts.Workers, opts.Output = workers, filepath.Join(dir, fmt.Sprint("out", workers))
 		mustRun(t, opts)
 		checkFeatures(t, opts.Output, func(row int) bool { _, known := wantFeatures(row); return known })
-		all := ""
+		var text strings.Builder
 		for _, part := range partsOf(t, opts.Output) {
 			data, err := os.ReadFile(part)
 			if err != nil {
 				t.Fatal(err)
 			}
-			all += string(data)
+			text.Write(data)
 		}
+		all := text.String()
 		if first == "" {
 			first = all
 		}

@@ -3,6 +3,7 @@ package engine
 import (
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/format"
 )
@@ -17,6 +18,7 @@ type ExplainedMemory struct {
 	Agreement   int64 `json:"agreement"`   // what models are compared by
 	Decoded     int64 `json:"decoded"`     // record batches on their way, mapped ones too
 	Written     int64 `json:"written"`     // results that wait, and row groups that are being filled and compressed
+	Rejects     int64 `json:"rejects"`     // rows with all their columns that wait to be written, should all be bad
 	Slack       int64 `json:"slack"`       // what the collector of garbage lets lie
 	// Unique is what finding duplicates takes, before a session is open and anything is
 	// written: of the total only where that is more.
@@ -42,6 +44,7 @@ func (m *ExplainedMemory) parts() []memoryPart {
 		{"comparison of models", m.Agreement},
 		{"columns", m.Decoded},
 		{"results and row group written", m.Written},
+		{"rejected rows", m.Rejects},
 		{"garbage", m.Slack},
 	}
 }
@@ -64,12 +67,34 @@ const (
 	columnAheadBytes = 256 << 10
 )
 
+// reasonBytes is what says why a row was rejected: a path, a column, a stage and a reason,
+// and what holds them.
+const reasonBytes = 120
+
+// mostRejects is how many rows may be rejected before the run fails; 0 where bad rows
+// make it fail at once and nothing asks for any to be left out.
+func (p *Plan) mostRejects() int64 {
+	o := &p.Options
+	asked := o.OnBadRow != BadFail || o.rejectsDuplicates() || o.Nulls.Default.Action == batcher.NullReject || len(o.FeatureSpecs) > 0
+	for _, policy := range o.Nulls.ByColumn {
+		asked = asked || policy.Action == batcher.NullReject
+	}
+	if !asked {
+		return 0
+	}
+	if limit, _ := p.mostBadRows(); limit >= 0 {
+		return min(limit, p.Dataset.Rows())
+	}
+	return p.Dataset.Rows()
+}
+
 // footprint is all that a run's memory depends on and no setting changes. Its
 // numbers are bytes and rows.
 type footprint struct {
 	model     int64
 	device    bool
 	mapped    bool  // spans are views of a mapped file
+	filtered  bool  // rows that pass are copied out of what is read
 	parquet   bool  // columns are decoded from pages
 	spanRows  int64 // of the largest span
 	rows      int64 // of the whole input
@@ -82,6 +107,7 @@ type footprint struct {
 	tensor    int64 // a row of inputs and outputs
 	lists     int64 // of result, what lies in lists, which have as many bytes of levels
 	result    int64 // a row of the output
+	rejects   int64 // the most rows that may be rejected
 	unique    int64 // of the keys of rows that are to be unique, while they are gathered
 	found     int64 // of those that are not, while the run goes on
 	sorted    int64 // what a part of a partitioned output gathers and sorts
@@ -89,7 +115,7 @@ type footprint struct {
 }
 
 func (p *Plan) footprint() *footprint {
-	f := &footprint{model: p.modelBytes(), device: p.Options.Provider != ort.CPU, rows: p.Dataset.Rows(), parts: len(p.Parts), tensor: p.rowBytes(), result: p.resultBytes()}
+	f := &footprint{model: p.modelBytes(), device: p.Options.Provider != ort.CPU, filtered: p.where != nil, rows: p.Dataset.Rows(), parts: len(p.Parts), tensor: p.rowBytes(), result: p.resultBytes()}
 	if len(p.Options.PartitionBy) > 0 {
 		f.sorted = 3 * spillBytes // as gathered, joined and in order
 	}
@@ -100,6 +126,7 @@ func (p *Plan) footprint() *footprint {
 		}
 	}
 	f.unique, f.found = p.uniqueBytes()
+	f.rejects = p.mostRejects()
 	for i := range p.outputs {
 		if o := &p.outputs[i]; p.Options.Format == format.Parquet && len(o.fields()) == 1 && o.width() > 1 {
 			f.lists += int64(o.width()) * elementBytes(o.value.Elem)
@@ -161,6 +188,14 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 		}
 		m.Decoded = heap
 	}
+	if f.filtered { // of each reader, of a record batch that is being sifted
+		copied := min(int64(a.ChunkRows), f.spanRows)
+		if f.mapped { // which are spans, and of each those that wait
+			copied = f.spanRows * (1 + chunkQueue)
+		}
+		m.Decoded += f.row * min(copied*readers, f.rows)
+		garbage += f.row * min(copied*readers, f.rows)
+	}
 	if f.mapped { // whole spans, of the page cache: read, waiting, being cut, and being scored
 		m.Decoded += f.stored * min(f.spanRows*(2*readers+2), f.rows)
 	}
@@ -170,10 +205,14 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	m.Written = (f.result + f.lists) * min(waiting+2*rowGroupRows*int64(writersFor(a.Workers, f.parts)), f.rows)
 	m.Written += f.sorted * int64(writersFor(a.Workers, f.parts))
 	m.Agreement = f.agreement * (1 + int64(writersFor(a.Workers, f.parts)))
-	m.Slack = (garbage + m.Written) / 2 // see cmd/millrace: the heap grows by half before it is collected
-	m.Unique = f.unique + f.unique/2    // and garbage
-	m.Total = m.Program + m.Model + m.Tensors + m.Activations + m.Agreement + m.Decoded + m.Written + m.Slack + f.found
-	m.Total = max(m.Total, m.Program+m.Model+m.Decoded+m.Unique)
+	m.Rejects = (f.row + reasonBytes) * min(waiting, f.rejects)
+	m.Slack = (garbage + m.Written + m.Rejects) / 2 // see cmd/millrace: the heap grows by half before it is collected
+	m.Unique = f.unique + f.unique/2                // and garbage
+	m.Total = m.Program + m.Model + m.Tensors + m.Activations + m.Agreement + m.Decoded + m.Written + m.Rejects + m.Slack + f.found
+	// Before the session is open, and after the last row: a row group of rejects is
+	// gathered then, and encoded.
+	merging := 2 * (f.row + reasonBytes) * min(rejectGroupRows, f.rejects)
+	m.Total = max(m.Total, m.Program+m.Model+m.Decoded+m.Unique, m.Program+m.Model+merging)
 	return m
 }
 

@@ -132,6 +132,32 @@ func TestPlanFitsItsLimit(t *testing.T) {
 	}
 }
 
+// Rows that may be rejected wait with all their columns: as many as may be.
+func TestEstimateOfRejects(t *testing.T) {
+	estimate := func(set func(*Options)) ExplainedMemory {
+		t.Helper()
+		opts := sampleRun(t, "flights_gbdt", 1)
+		opts.MemoryLimit, opts.MaxRejects = NoMemoryLimit, -1
+		set(&opts)
+		plan, err := NewPlan(t.Context(), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = plan.Close() }()
+		return plan.Explain().Memory
+	}
+	none := estimate(func(*Options) {})
+	if none.Rejects != 0 {
+		t.Errorf("%d bytes of rejects where none may be", none.Rejects)
+	}
+	all := estimate(func(o *Options) { o.OnBadRow = BadReject })
+	some := estimate(func(o *Options) { o.OnBadRow, o.MaxRejects = BadNull, 100 })
+	row := some.Rejects / 100
+	if row < reasonBytes+32*4 || all.Rejects < 10_000*row || all.Total < none.Total+all.Rejects {
+		t.Errorf("%d bytes for 100 rows, %d for any number, totals %d and %d without", some.Rejects, all.Rejects, all.Total, none.Total)
+	}
+}
+
 // A trial within a limit tries no batch that would break it.
 func TestTrialKeepsWithinTheLimit(t *testing.T) {
 	lib := orttest.Library(t)

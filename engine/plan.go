@@ -168,7 +168,7 @@ func outside(output string, inputs []string) error {
 func (p *Plan) fit() error {
 	opts := &p.Options
 	schema := p.Dataset.Schema()
-	for _, step := range []func(*arrow.Schema) error{p.bindModels, p.pass, p.fitWhere, p.fitRules} {
+	for _, step := range []func(*arrow.Schema) error{p.bindModels, p.pass, p.fitWhere, p.fitRules, p.fitUnique} {
 		if err := step(schema); err != nil {
 			return p.besideDrift(err)
 		}
@@ -177,9 +177,6 @@ func (p *Plan) fit() error {
 		return err
 	}
 	if err := p.checkDrift(); err != nil {
-		return err
-	}
-	if _, err := p.uniqueKeys(); err != nil {
 		return err
 	}
 	if err := p.chooseBatch(); err != nil {

@@ -86,6 +86,10 @@ func (c *collector) mergeRejects(ctx context.Context) (*ledger.Output, error) {
 	return m.out.commit()
 }
 
+// rejectGroupRows is the size of the row groups of rejects, whose rows are wide: a group is
+// gathered in memory.
+const rejectGroupRows = 1 << 15
+
 // rejectMerger writes the file that is published.
 type rejectMerger struct {
 	staging *ledger.Staging
@@ -117,7 +121,7 @@ func (m *rejectMerger) open(*arrow.Schema) (err error) {
 	if m.out.file, err = m.staging.Rejects(); err != nil {
 		return err
 	}
-	m.out.writer, err = parquetfile.NewWriter(m.out.file, m.schema, format.WriteOptions{RowGroupRows: rowGroupRows})
+	m.out.writer, err = parquetfile.NewWriter(m.out.file, m.schema, format.WriteOptions{RowGroupRows: rejectGroupRows})
 	return err
 }
 

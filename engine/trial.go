@@ -146,6 +146,9 @@ func (t *trial) read(ctx context.Context, rows int) error {
 	if err != nil && !errors.Is(err, ErrInternal) {
 		return errors.New("the first rows could not be read")
 	}
+	if err == nil && t.plan.where != nil && t.sample.rows < rows {
+		return errFiltered
+	}
 	return err
 }
 

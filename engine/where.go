@@ -254,6 +254,6 @@ func joinChunks(chunks []chunk) []chunk {
 	return []chunk{whole}
 }
 
-// errFiltered says that a sample ends because the filter leaves too little of what was
-// read; it never leaves this package.
-var errFiltered = errors.New("few rows pass the filter")
+// errFiltered says in words why there is no trial: the filter leaves too little of what
+// it may read.
+var errFiltered = errors.New("too few of the first rows pass the filter to measure on")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -54,7 +55,7 @@ func (c *compiler) bad(err error) {
 	at := len(c.done)
 	name := fmt.Sprintf("%q", c.specs[at].Name)
 	if c.specs[at].Name == "" {
-		name = fmt.Sprint(at + 1)
+		name = strconv.Itoa(at + 1)
 	}
 	c.problems = append(c.problems, fmt.Errorf("feature %s: %w", name, err))
 }

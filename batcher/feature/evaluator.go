@@ -197,7 +197,7 @@ func (e *Evaluator) run(r *run) error {
 
 // feed puts a column's or a run's values into a lane.
 func (e *Evaluator) feed(f feed, l *lane) error {
-	from := (*lane)(nil)
+	var from *lane
 	switch {
 	case f.run != nil:
 		from = f.run.lane

@@ -58,9 +58,16 @@ func TestCombined(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rows := rapid.IntRange(1, 30).Draw(t, "rows")
 		step := rapid.SampledFrom([]feature.Step{
-			{Diff: &feature.Plain{}}, {Product: &feature.Plain{}}, {Ratio: &feature.Ratio{}}, {Ratio: &feature.Ratio{OnZero: pointer(feature.TextOf("reject"))}},
-			{Ratio: &feature.Ratio{OnZero: pointer(feature.NumberOf(-1))}}, {Ratio: &feature.Ratio{OnZero: pointer(feature.TextOf("nan"))}},
-			{Haversine: &feature.Haversine{}}, {Haversine: &feature.Haversine{Unit: "mi"}}, {Haversine: &feature.Haversine{Unit: "nmi"}}, {Haversine: &feature.Haversine{Unit: "m"}},
+			{Diff: &feature.Plain{}},
+			{Product: &feature.Plain{}},
+			{Ratio: &feature.Ratio{}},
+			{Ratio: &feature.Ratio{OnZero: new(feature.TextOf("reject"))}},
+			{Ratio: &feature.Ratio{OnZero: new(feature.NumberOf(-1))}},
+			{Ratio: &feature.Ratio{OnZero: new(feature.TextOf("nan"))}},
+			{Haversine: &feature.Haversine{}},
+			{Haversine: &feature.Haversine{Unit: "mi"}},
+			{Haversine: &feature.Haversine{Unit: "nmi"}},
+			{Haversine: &feature.Haversine{Unit: "m"}},
 		}).Draw(t, "transform")
 		n, types := 2, numbers
 		if step.Haversine != nil {

@@ -1,8 +1,6 @@
 package feature
 
 import (
-	"math"
-
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher/kernel"
@@ -11,17 +9,11 @@ import (
 // Linear is a program that is a linear function of one column with bounds, which
 // kernels can compute as they make rows.
 type Linear struct {
-	Column string
-	// Function is applied to each number. A division is a multiplication by the
-	// reciprocal, so that a float32 of the result may be the one beside that of the
-	// program.
-	Function kernel.Affine
+	Column   string
+	Function kernel.Affine // of each number; see kernel.NewLine on float32
 	// Filled says that nulls become the function's fill. Otherwise a null stays one.
 	Filled bool
 }
-
-// leastReciprocal is where reciprocals begin to lose digits.
-const leastReciprocal = 0x1p-1000
 
 // Linear reports whether the program is fill, clip and scale alone, at most one of each
 // but clips, of a column of plain numbers.
@@ -67,9 +59,9 @@ func (l *Linear) scale(s *Scale) bool {
 	if f.div == 0 {
 		a.Mul, a.Add = f.mul, f.add
 	} else {
-		a.Sub, a.Mul = f.sub, 1/f.div
+		a.Sub, a.Div = f.sub, f.div
 	}
-	if size := math.Abs(a.Mul); size < leastReciprocal || math.IsInf(size, 0) {
+	if a.Mul == 0 {
 		return false
 	}
 	l.Function = a.Clip(before.Lo, before.Hi)

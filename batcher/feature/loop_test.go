@@ -510,10 +510,10 @@ var units = map[string]time.Duration{"s": time.Second, "ms": time.Millisecond, "
 
 // wall is what the time's own clock shows, as if it were UTC.
 func (m moment) wall() time.Time {
-	switch {
-	case m.unit == "d":
+	switch m.unit {
+	case "d":
 		return time.Unix(0, 0).UTC().AddDate(0, 0, int(m.count))
-	case m.unit == "s":
+	case "s":
 		return time.Unix(m.count, 0).UTC()
 	}
 	per := int64(time.Second / units[m.unit])

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 )
 
 // unlisted is what becomes of a category that nobody listed.
@@ -109,7 +110,7 @@ func (l *lane) quote(in valueType, row int) string {
 	case in.isNumber():
 		return string(writtenRow(nil, l, in.form, row))
 	default:
-		return fmt.Sprint(l.i[row])
+		return strconv.FormatInt(l.i[row], 10)
 	}
 }
 

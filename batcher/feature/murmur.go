@@ -3,6 +3,7 @@ package feature
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
 // murmur3 is MurmurHash3_x86_32 (github.com/aappleby/smhasher: src/MurmurHash3.cpp).
@@ -15,8 +16,8 @@ func murmur3(data []byte, seed uint32) uint32 {
 		h = bits.RotateLeft32(h, 13)*5 + 0xe6546b64
 	}
 	var k uint32
-	for i := len(data) - 1; i >= 0; i-- {
-		k = k<<8 | uint32(data[i])
+	for _, b := range slices.Backward(data) {
+		k = k<<8 | uint32(b)
 	}
 	h ^= bits.RotateLeft32(k*c1, 15) * c2
 	h ^= uint32(n)

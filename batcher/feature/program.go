@@ -26,7 +26,7 @@ type input struct {
 	is     valueType
 }
 
-// Kind of values that a program gives.
+// Values says what a program gives.
 type Values int
 
 // The kinds of values.

@@ -190,17 +190,15 @@ func randomStep(t *rapid.T, k kind, c *column) feature.Step {
 		names = []string{"datetime", "datetime", "fill", "cast"}
 	case 's':
 	default:
-		names = append(names, "clip", "scale", "log1p", "abs", "bucketize")
+		names = []string{"fill", "map", "onehot", "hash", "equals", "cast", "clip", "scale", "log1p", "abs", "bucketize"}
 	}
 	return stepOf(t, rapid.SampledFrom(names).Draw(t, "transform"), k, c)
 }
 
-func pointer[T any](v T) *T { return &v }
-
 func stepOf(t *rapid.T, name string, k kind, c *column) feature.Step {
 	switch name {
 	case "fill":
-		return feature.Step{Fill: pointer(fillOf(t, k))}
+		return feature.Step{Fill: new(fillOf(t, k))}
 	case "map":
 		m := &feature.Map{Values: map[string]float64{}}
 		for _, s := range categoriesOf(t, k) {
@@ -211,8 +209,8 @@ func stepOf(t *rapid.T, name string, k kind, c *column) feature.Step {
 		if len(m.Values) == 0 {
 			m.Values[categoryOf(t, k).Text] = -1
 		}
-		m.Default = rapid.SampledFrom([]*feature.Scalar{nil, pointer(feature.TextOf("reject")), pointer(feature.TextOf("nan")), pointer(feature.NumberOf(-5))}).Draw(t, "default")
-		m.Null = rapid.SampledFrom([]*float64{nil, pointer(77.0)}).Draw(t, "null")
+		m.Default = rapid.SampledFrom([]*feature.Scalar{nil, new(feature.TextOf("reject")), new(feature.TextOf("nan")), new(feature.NumberOf(-5))}).Draw(t, "default")
+		m.Null = rapid.SampledFrom([]*float64{nil, new(77.0)}).Draw(t, "null")
 		return feature.Step{Map: m}
 	case "onehot":
 		o := &feature.OneHot{Unknown: rapid.SampledFrom([]feature.Unknown{"", "zeros", "other", "reject"}).Draw(t, "unknown")}
@@ -234,7 +232,7 @@ func stepOf(t *rapid.T, name string, k kind, c *column) feature.Step {
 			Algorithm: rapid.SampledFrom([]feature.HashAlgorithm{"", "xxh64", "murmur3_32"}).Draw(t, "algorithm"), OneHot: rapid.Bool().Draw(t, "onehot"),
 		}}
 	case "equals":
-		return feature.Step{Equals: pointer(categoryOf(t, k))}
+		return feature.Step{Equals: new(categoryOf(t, k))}
 	case "cast":
 		cast := &feature.Cast{To: feature.ToInt64}
 		if k != 't' {
@@ -248,7 +246,7 @@ func stepOf(t *rapid.T, name string, k kind, c *column) feature.Step {
 		return feature.Step{DateTime: dateTimeOf(t, c)}
 	case "clip":
 		low := float64(rapid.IntRange(-8, 8).Draw(t, "low")) / 2
-		clip := &feature.Clip{Min: &low, Max: pointer(low + float64(rapid.IntRange(0, 9).Draw(t, "range")))}
+		clip := &feature.Clip{Min: &low, Max: new(low + float64(rapid.IntRange(0, 9).Draw(t, "range")))}
 		if rapid.Bool().Draw(t, "one end") {
 			clip.Max = nil
 		}
@@ -256,7 +254,7 @@ func stepOf(t *rapid.T, name string, k kind, c *column) feature.Step {
 	case "scale":
 		a, b := float64(rapid.IntRange(-9, 9).Draw(t, "a"))/3, float64(rapid.IntRange(1, 9).Draw(t, "b"))/7
 		return feature.Step{Scale: rapid.SampledFrom([]*feature.Scale{
-			{Mean: &a, Std: &b}, {Min: &a, Max: pointer(a + b)}, {Center: &a, Scale: pointer(-b)}, {Multiply: &b, Add: &a},
+			{Mean: &a, Std: &b}, {Min: &a, Max: new(a + b)}, {Center: &a, Scale: new(-b)}, {Multiply: &b, Add: &a},
 		}).Draw(t, "scale")}
 	case "log1p":
 		return feature.Step{Log1p: &feature.Plain{}}

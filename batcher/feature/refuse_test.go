@@ -21,7 +21,8 @@ var refuseSchema = arrow.NewSchema([]arrow.Field{
 	{Name: "clock", Type: arrow.FixedWidthTypes.Time32s, Nullable: true},
 	{Name: "late", Type: arrow.FixedWidthTypes.Boolean, Nullable: true},
 	{Name: "list", Type: arrow.ListOf(arrow.PrimitiveTypes.Float32), Nullable: true},
-	{Name: "twice", Type: arrow.PrimitiveTypes.Float32}, {Name: "twice", Type: arrow.PrimitiveTypes.Float32},
+	{Name: "twice", Type: arrow.PrimitiveTypes.Float32},
+	{Name: "twice", Type: arrow.PrimitiveTypes.Float32},
 }, nil)
 
 // TestCompileRefuses: what is wrong, where, and what to do.
@@ -105,7 +106,7 @@ func TestCompileNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got []string
+	got := make([]string, 0, len(programs))
 	for _, p := range programs {
 		var values []string
 		for i := range p.Width() {

@@ -23,9 +23,8 @@ type compiled struct {
 
 // transforms are the names of the transforms in a job file, in order of Step's fields.
 var transforms = func() (names []string) {
-	t := reflect.TypeFor[Step]()
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+	for field := range reflect.TypeFor[Step]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		names = append(names, name)
 	}
 	return names

@@ -65,10 +65,10 @@ func perSecond(unit arrow.TimeUnit) int64 {
 // seconds are a count's whole seconds of 1970, and the units that are left over; ok is
 // false beyond maxSeconds.
 func (t timeType) seconds(count int64) (seconds, rest int64, ok bool) {
-	switch {
-	case t.perSecond == 0:
+	switch t.perSecond {
+	case 0:
 		seconds = count * secondsOfDay // of 32 bits
-	case t.perSecond == 1:
+	case 1:
 		seconds = count
 	default:
 		seconds = floorDiv(count, t.perSecond)

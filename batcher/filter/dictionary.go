@@ -117,13 +117,8 @@ func look[T integer](out truth, indices []T, of []trivalent) {
 			if at := uint64(index); at < uint64(len(of)) {
 				v = of[at]
 			}
-			switch v {
-			case isTrue:
-				yes |= 1 << i
-			case isFalse:
-				no |= 1 << i
-			case isUnknown:
-			}
+			yes |= bit(v == isTrue) << (i & 63)
+			no |= bit(v == isFalse) << (i & 63)
 		}
 		out.yes[w], out.no[w] = yes, no
 	}

@@ -42,32 +42,32 @@ const sampleRows = `[
  {"i": null, "u": null, "small": null, "f": null, "f32": null, "half": null, "price": null, "s": null, "large": null, "view": null, "b": null, "c": null, "day": null, "at": null, "zoned": null, "clock": null, "code": null, "arr delay": null, "list": null}
 ]`
 
-func sample(t testing.TB) arrow.RecordBatch {
-	t.Helper()
+func sample(tb testing.TB) arrow.RecordBatch {
+	tb.Helper()
 	fields := slices.Clone(sampleFields)
 	for i := range fields {
 		fields[i].Nullable = true
 	}
 	record, _, err := array.RecordFromJSON(memory.DefaultAllocator, arrow.NewSchema(fields, nil), strings.NewReader(sampleRows))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return record
 }
 
 // rowsOf are the rows of a record batch that pass.
-func rowsOf(t testing.TB, f *Filter, record arrow.RecordBatch) []int {
-	t.Helper()
+func rowsOf(tb testing.TB, f *Filter, record arrow.RecordBatch) []int {
+	tb.Helper()
 	e := f.NewEvaluator()
 	defer e.Close()
-	var columns []arrow.Array
+	columns := make([]arrow.Array, 0, len(f.Columns()))
 	for _, name := range f.Columns() {
 		columns = append(columns, record.Column(record.Schema().FieldIndices(name)[0]))
 	}
 	passed, failed := e.Eval(columns, int(record.NumRows()))
 	for i := range passed.words {
 		if passed.words[i]&failed.words[i] != 0 {
-			t.Errorf("%s: rows pass and fail: %b, %b", f, passed.words, failed.words)
+			tb.Errorf("%s: rows pass and fail: %b, %b", f, passed.words, failed.words)
 		}
 	}
 	return slices.Collect(passed.Rows)

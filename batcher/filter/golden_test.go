@@ -27,26 +27,26 @@ type goldenCase struct {
 	Rows  string `json:"rows"` // one bit a row, in hexadecimal
 }
 
-func goldenCases(t testing.TB) []goldenCase {
-	t.Helper()
+func goldenCases(tb testing.TB) []goldenCase {
+	tb.Helper()
 	data, err := os.ReadFile(filepath.Join(goldenDir, "expected.json"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var all struct{ Cases []goldenCase }
 	if err := json.Unmarshal(data, &all); err != nil || len(all.Cases) == 0 {
-		t.Fatalf("expected.json: %d cases, %v", len(all.Cases), err)
+		tb.Fatalf("expected.json: %d cases, %v", len(all.Cases), err)
 	}
 	return all.Cases
 }
 
 // goldenRows reads rows.parquet by arrow-go's own reader, which gives dictionaries as
 // the writer had them.
-func goldenRows(t testing.TB) arrow.Table {
-	t.Helper()
+func goldenRows(tb testing.TB) arrow.Table {
+	tb.Helper()
 	f, err := os.Open(filepath.Join(goldenDir, "rows.parquet"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	table, err := func() (arrow.Table, error) {
 		r, err := file.NewParquetReader(f)
@@ -57,10 +57,10 @@ func goldenRows(t testing.TB) arrow.Table {
 		if err != nil {
 			return nil, err
 		}
-		return a.ReadTable(t.Context())
+		return a.ReadTable(tb.Context())
 	}()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return table
 }

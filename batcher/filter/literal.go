@@ -72,8 +72,8 @@ func parseNumber(digits string) (*literal, bool) {
 	if _, err := strconv.ParseFloat(digits, 64); err != nil {
 		return nil, false
 	}
-	if at := strings.IndexByte(lower, 'e'); at >= 0 {
-		if exponent, err := strconv.Atoi(lower[at+1:]); err != nil || exponent < -1000 {
+	if _, power, ok := strings.Cut(lower, "e"); ok {
+		if exponent, err := strconv.Atoi(power); err != nil || exponent < -1000 {
 			return &literal{kind: literalNumber, number: new(big.Rat), text: digits}, true
 		}
 	}

@@ -354,12 +354,24 @@ func (p decimals) outcomes(s Stats) outcomes {
 type intSet struct {
 	sorted []int64
 	has    map[int64]struct{}
+	near   []bool // of values from the first on, where they lie near each other
 }
+
+// mostNear bounds the values between the first and the last of a set that has a table.
+const mostNear = 1 << 12
 
 func newIntSet(values []int64) *intSet {
 	s := &intSet{sorted: slices.Compact(slices.Sorted(slices.Values(values))), has: map[int64]struct{}{}}
 	for _, v := range s.sorted {
 		s.has[v] = struct{}{}
+	}
+	if n := len(s.sorted); n > 0 {
+		if width := uint64(s.sorted[n-1]) - uint64(s.sorted[0]); width < mostNear {
+			s.near = make([]bool, width+1)
+			for v := range s.has {
+				s.near[v-s.sorted[0]] = true
+			}
+		}
 	}
 	return s
 }
@@ -369,9 +381,16 @@ func (p *intSet) eval(t *tile, a arrow.Array) truth {
 	widen(values, a, t.from)
 	out := t.bits()
 	clear(out)
+	if p.near == nil {
+		for i, v := range values {
+			_, has := p.has[v]
+			out[i/64] |= bit(has) << (i & 63)
+		}
+		return t.of(out, t.valid(a))
+	}
 	for i, v := range values {
-		_, has := p.has[v]
-		out[i/64] |= bit(has) << (i % 64)
+		at := uint64(v) - uint64(p.sorted[0])
+		out[i/64] |= bit(at < uint64(len(p.near)) && p.near[at]) << (i & 63)
 	}
 	return t.of(out, t.valid(a))
 }

@@ -101,22 +101,52 @@ func (p *numberPair) eval(t *tile) truth {
 	if y < x { // the floating one, and then the unsigned one, is the second
 		a, b, x, y = b, a, y, x
 	}
-	signs := pairSigns(x, y, a, b)
 	op := p.op
 	if p.b.class() < p.a.class() {
 		op = op.flipped()
 	}
+	if x >= classFloat {
+		meetPairs(out, a.floats, b.floats, op)
+		return t.of(out, a.valid.and(b.valid, t))
+	}
+	if y == classInt {
+		meetPairs(out, a.ints, b.ints, op)
+		return t.of(out, a.valid.and(b.valid, t))
+	}
+	signs := pairSigns(x, y, a, b)
 	for i := range t.rows {
 		out[i/64] |= bit(signs(i, op)) << (i % 64)
 	}
 	return t.of(out, a.valid.and(b.valid, t))
 }
 
-// pairSigns says whether the numbers of a row meet a comparison; of classes x <= y.
+// meetPairs sets the bit of each row whose numbers compare as op says.
+func meetPairs[T int64 | float64](out []uint64, a, b []T, op comparison) {
+	for i, x := range a {
+		y := b[i]
+		var meets bool
+		switch op {
+		case opEqual:
+			meets = x == y
+		case opNotEqual:
+			meets = x != y
+		case opLess:
+			meets = x < y
+		case opLessEqual:
+			meets = x <= y
+		case opGreater:
+			meets = x > y
+		default:
+			meets = x >= y
+		}
+		out[i/64] |= bit(meets) << (i & 63)
+	}
+}
+
+// pairSigns says whether the numbers of a row meet a comparison; of classes x <= y that
+// are not one of integers or floats.
 func pairSigns(x, y class, a, b numbers) func(i int, op comparison) bool {
 	switch {
-	case x == classInt && y == classInt:
-		return func(i int, op comparison) bool { return op.of(sign(a.ints[i], b.ints[i])) }
 	case x == classUint && y == classUint:
 		return func(i int, op comparison) bool { return op.of(sign(uint64(a.ints[i]), uint64(b.ints[i]))) }
 	case x == classInt && y == classUint:
@@ -130,34 +160,19 @@ func pairSigns(x, y class, a, b numbers) func(i int, op comparison) bool {
 		return func(i int, op comparison) bool {
 			return ofFloat(op, b.floats[i], func(f float64) int { return signIntFloat(a.ints[i], f) })
 		}
-	case x == classUint:
-		return func(i int, op comparison) bool {
-			return ofFloat(op, b.floats[i], func(f float64) int { return signUintFloat(uint64(a.ints[i]), f) })
-		}
 	default:
 		return func(i int, op comparison) bool {
-			return ofFloat(op, b.floats[i], func(f float64) int {
-				if g := a.floats[i]; g == g {
-					return sign(g, f)
-				}
-				return unordered
-			})
+			return ofFloat(op, b.floats[i], func(f float64) int { return signUintFloat(uint64(a.ints[i]), f) })
 		}
 	}
 }
 
-// unordered is what a NaN compares as.
-const unordered = math.MaxInt
-
+// ofFloat compares with a number that may be NaN, which only differs.
 func ofFloat(op comparison, f float64, compare func(f float64) int) bool {
 	if f != f {
 		return op == opNotEqual
 	}
-	s := compare(f)
-	if s == unordered {
-		return op == opNotEqual
-	}
-	return op.of(s)
+	return op.of(compare(f))
 }
 
 // signIntFloat compares without rounding.

@@ -95,8 +95,8 @@ func ofNulls(s Stats, negate bool) outcomes {
 }
 
 // ordered are the outcomes of a comparison of what lies between two bounds with a
-// value; min and max are how the bounds compare with it.
-func ordered(op comparison, min, max int) (out outcomes) {
+// value; low and high are how the bounds compare with it.
+func ordered(op comparison, low, high int) (out outcomes) {
 	may := func(yes, no bool) {
 		if yes {
 			out |= mayBeTrue
@@ -105,20 +105,20 @@ func ordered(op comparison, min, max int) (out outcomes) {
 			out |= mayBeFalse
 		}
 	}
-	one := min == 0 && max == 0
+	one := low == 0 && high == 0
 	switch op {
 	case opEqual:
-		may(min <= 0 && max >= 0, !one)
+		may(low <= 0 && high >= 0, !one)
 	case opNotEqual:
-		may(!one, min <= 0 && max >= 0)
+		may(!one, low <= 0 && high >= 0)
 	case opLess:
-		may(min < 0, max >= 0)
+		may(low < 0, high >= 0)
 	case opLessEqual:
-		may(min <= 0, max > 0)
+		may(low <= 0, high > 0)
 	case opGreater:
-		may(max > 0, min <= 0)
+		may(high > 0, low <= 0)
 	case opGreaterEqual:
-		may(max >= 0, min < 0)
+		may(high >= 0, low < 0)
 	case opAlways:
 		return mayBeTrue
 	case opNever:

@@ -90,7 +90,7 @@ func buffer(data arrow.ArrayData, i int) []byte {
 
 // made is an array of taken values, with the nulls of their rows.
 func made(a arrow.Array, rows []int, buffers ...[]byte) (arrow.Array, error) {
-	all, nulls := []*memory.Buffer{nil}, 0
+	all, nulls := make([]*memory.Buffer, 1, 1+len(buffers)), 0 // no nulls
 	if a.NullN() > 0 {
 		valid := takenBits(a.NullBitmapBytes(), a.Data().Offset(), rows)
 		nulls = len(rows) - bitutil.CountSetBits(valid, 0, len(rows))

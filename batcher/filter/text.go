@@ -11,6 +11,7 @@ import (
 // texts tests each value by itself: a text, or bytes as one.
 type texts struct {
 	meets func(value string) bool
+	equal *string                         // what meets is equality with, if it is
 	reach func(low, high string) outcomes // of values between two bounds
 }
 
@@ -18,6 +19,12 @@ func (p *texts) eval(t *tile, a arrow.Array) truth {
 	out := t.bits()
 	clear(out)
 	valid := t.valid(a)
+	if s, ok := a.(*array.String); ok && p.equal != nil {
+		for i := range t.rows { // nulls too: what is there is some text
+			out[i/64] |= bit(s.Value(t.from+i) == *p.equal) << (i & 63)
+		}
+		return t.of(out, valid)
+	}
 	value := textOf(a)
 	for i := range t.rows {
 		if valid != nil && valid[i/64]>>(i%64)&1 == 0 {
@@ -71,7 +78,7 @@ func compareText(op comparison, with string) *texts {
 	}
 	switch op {
 	case opEqual: // most differ in their length
-		t.meets = func(v string) bool { return v == with }
+		t.meets, t.equal = func(v string) bool { return v == with }, &with
 	case opNotEqual:
 		t.meets = func(v string) bool { return v != with }
 	default:

@@ -8,7 +8,7 @@ import (
 // Affine is what fill, clip and scale come to: a linear function of a column's
 // numbers, with bounds. A number x, held as a float64, becomes
 //
-//	y = (x-Sub)*Mul + Add
+//	y = (x-Sub)*Mul/Div + Add
 //
 // rounded to a float64 after each operation, and then to the element. What is less
 // than Lo, rounded like y, becomes Lo, and what is more than Hi becomes Hi. NaN
@@ -17,30 +17,43 @@ import (
 // Rounding keeps order, so bounds of y are bounds of x: a clip before the function
 // is one after it. Only a zero may have the other sign where y underflows.
 //
-// Mul is finite and not 0, Sub and Add are finite, and Lo is not above Hi. Kernels
-// are for functions whose Sub or Add is 0. To add -0 changes nothing, to add 0 makes
-// it of a -0.
+// Mul and Div are finite and not 0, Sub and Add are finite, and Lo is not above Hi. To
+// add -0 changes nothing, to add 0 makes it of a -0. Kernels are for functions that
+// subtract and divide, or multiply and add.
 type Affine struct {
-	Sub, Mul, Add float64
-	Lo, Hi        float64 // infinite: no bound
-	Fill          float64 // takes no part in function and bounds
-	FillNaN       bool
+	Sub, Mul, Div, Add float64
+	Lo, Hi             float64 // infinite: no bound
+	Fill               float64 // takes no part in function and bounds
+	FillNaN            bool
 }
 
 // Identity is the function that changes nothing.
-var Identity = Affine{Mul: 1, Add: math.Copysign(0, -1), Lo: math.Inf(-1), Hi: math.Inf(1)}
+var Identity = Affine{Mul: 1, Div: 1, Add: math.Copysign(0, -1), Lo: math.Inf(-1), Hi: math.Inf(1)}
 
 // At is the function of one number, without the bounds.
 func (a *Affine) At(x float64) float64 {
 	// Conversions keep a compiler from fusing operations.
-	return float64(float64(x-a.Sub)*a.Mul) + a.Add
+	return float64(float64(x-a.Sub)*a.Mul)/a.Div + a.Add
+}
+
+// leastReciprocal is where reciprocals begin to lose digits.
+const leastReciprocal = 0x1p-1000
+
+// multiplied is the function with its division as a multiplication, where that does:
+// a float32 of its result is the same but where the quotient is within 2 ulp of float64
+// of being between two, and then may be the other of them.
+func (a Affine) multiplied() Affine {
+	if r := 1 / a.Div; a.Mul == 1 && math.Abs(r) > leastReciprocal && !math.IsInf(r, 0) {
+		a.Mul, a.Div = r, 1
+	}
+	return a
 }
 
 // Clip is the function after which x has been bounded: less than lo becomes lo, more
 // than hi becomes hi.
 func (a Affine) Clip(lo, hi float64) Affine {
 	least, most := a.At(lo), a.At(hi)
-	if a.Mul < 0 {
+	if least > most {
 		least, most = most, least
 	}
 	// A clip that is outside of these bounds still ends at them.
@@ -50,8 +63,8 @@ func (a Affine) Clip(lo, hi float64) Affine {
 
 // FillAffine writes len(dst) values of a function of src, and its fill where the
 // validity bit is 0. bit is the bitmap's bit of src[0]. OutOfRange is the first
-// value that is finite and became infinite; nothing else is reported, as to round
-// is what such a function is for.
+// value whose y is finite and no D; nothing else is reported, as to round is what
+// such a function is for.
 func FillAffine[S, D Number](dst []D, src []S, validity []byte, bit int, line *Line[D]) CheckResult {
 	return fillAffine(best, dst, src[:len(dst)], validity, bit, line)
 }
@@ -78,21 +91,21 @@ func fillAffinePlain[S, D Number](dst []D, src []S, validity []byte, bit int, a 
 	res := CheckResult{OutOfRange: -1, FirstInexact: -1}
 	lo, hi, fill := D(a.Lo), D(a.Hi), D(a.Fill)
 	for i, v := range src {
-		x := float64(v)
-		y := D(a.At(x))
-		if y < lo {
-			y = lo
+		y := a.At(float64(v))
+		d := D(y)
+		if d < lo {
+			d = lo
 		}
-		if y > hi {
-			y = hi
+		if d > hi {
+			d = hi
 		}
 		switch {
-		case !isValid(validity, bit+i) || y != y && a.FillNaN: //nolint:gocritic // y is NaN
-			y = fill
-		case math.IsInf(float64(y), 0) && !math.IsInf(x, 0) && res.OutOfRange < 0:
+		case !isValid(validity, bit+i) || y != y && a.FillNaN:
+			d = fill
+		case math.IsInf(float64(d), 0) && !math.IsInf(y, 0) && res.OutOfRange < 0:
 			res.OutOfRange = i
 		}
-		dst[i] = y
+		dst[i] = d
 	}
 	return res
 }
@@ -119,21 +132,32 @@ type Line[D Number] struct {
 	bounds  bool // are all that it has
 }
 
-// NewLine prepares a function.
+// NewLine prepares a function. On its way to a float32 it multiplies by the reciprocal
+// where it would divide.
 func NewLine[D Number](a Affine) *Line[D] {
-	return &Line[D]{
-		Affine: a, row: rowLineOf[D](&a),
-		kernels: a.Sub == 0 || a.Add == 0, bounds: a.Sub == 0 && a.Mul == 1 && a.Add == 0 && math.Signbit(a.Add),
+	nothing := a.Add == 0 && math.Signbit(a.Add)
+	l := &Line[D]{bounds: a.Sub == 0 && a.Mul == 1 && a.Div == 1 && nothing}
+	if sizeOf[D]() == 4 {
+		a = a.multiplied()
+		l.kernels = a.Div == 1 && (a.Sub == 0 || a.Add == 0)
+	} else {
+		l.kernels = a.Sub == 0 || a.Mul == 1
 	}
+	l.Affine, l.row = a, rowLineOf[D](&a)
+	return l
 }
 
 func rowLineOf[D Number](a *Affine) rowLine {
 	row := rowLine{
-		mul0: 1, add0: -a.Sub, mul1: a.Mul, add1: a.Add,
 		least: bitsOf(D(a.Lo)), most: bitsOf(D(a.Hi)), keepNaN: math.MaxUint64, fix: fixNothing,
 	}
-	if a.Sub == 0 {
-		row.mul0, row.add0, row.mul1, row.add1 = a.Mul, math.Copysign(0, -1), 1, a.Add
+	switch wide := sizeOf[D]() == 8; {
+	case a.Sub == 0: // x*Mul/Div + Add, and one of these divides by 1
+		row.mul0, row.add0, row.mul1, row.add1 = a.Mul, math.Copysign(0, -1), a.Div, a.Add
+	case wide: // (x-Sub)/Div + Add
+		row.mul0, row.add0, row.mul1, row.add1 = 1, -a.Sub, a.Div, a.Add
+	default: // (x-Sub)*Mul
+		row.mul0, row.add0, row.mul1, row.add1 = 1, -a.Sub, a.Mul, a.Add
 	}
 	if a.FillNaN {
 		row.keepNaN, row.fix = 0, fixNaN

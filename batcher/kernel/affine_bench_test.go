@@ -20,7 +20,7 @@ func BenchmarkAffineRows(b *testing.B) {
 	for i := range store {
 		store[i] = float32(r.NormFloat64())
 	}
-	a := NewLine[float32](Affine{Sub: 0.25, Mul: 1.5, Lo: math.Inf(-1), Hi: math.Inf(1), Fill: 0.5, FillNaN: true}.Clip(-2, 2))
+	a := NewLine[float32](Affine{Sub: 0.25, Mul: 1, Div: 1.5, Add: math.Copysign(0, -1), Lo: math.Inf(-1), Hi: math.Inf(1), Fill: 0.5, FillNaN: true}.Clip(-2, 2))
 	for _, l := range levels()[1:] {
 		for _, nulls := range []bool{false, true} {
 			for _, place := range []string{"cache", "memory"} {

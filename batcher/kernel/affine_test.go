@@ -41,8 +41,8 @@ func TestAffineLevels(t *testing.T) {
 	}
 }
 
-// affineLoop is what an Affine says, value by value; whether a finite value became
-// infinite decides if a row is bad.
+// affineLoop is what an Affine says, value by value; overflows says that the element
+// cannot hold it.
 func affineLoop[S, D Number](v S, valid bool, a *Affine) (d D, overflows bool) {
 	x := float64(v)
 	if !valid || x != x && a.FillNaN {
@@ -50,6 +50,7 @@ func affineLoop[S, D Number](v S, valid bool, a *Affine) (d D, overflows bool) {
 	}
 	y := x - a.Sub
 	y *= a.Mul
+	y /= a.Div
 	y += a.Add
 	d = D(y)
 	if d < D(a.Lo) {
@@ -58,24 +59,23 @@ func affineLoop[S, D Number](v S, valid bool, a *Affine) (d D, overflows bool) {
 	if d > D(a.Hi) {
 		d = D(a.Hi)
 	}
-	return d, math.IsInf(float64(d), 0) && !math.IsInf(x, 0)
+	return d, math.IsInf(float64(d), 0) && !math.IsInf(y, 0)
 }
 
 // drawAffine draws a function for which there is a kernel.
 func drawAffine(r *rand.Rand) Affine {
-	a := Identity
-	if r.IntN(4) > 0 {
-		a.Mul = r.NormFloat64() * math.Ldexp(1, r.IntN(10)-5)
-	}
-	switch r.IntN(5) {
-	case 4:
-		a.Add = 0
+	a, factor := Identity, r.NormFloat64()*math.Ldexp(1, r.IntN(10)-5)
+	switch r.IntN(6) {
 	case 0:
-		a.Add = r.NormFloat64() * 10
+		a.Mul, a.Add = factor, r.NormFloat64()*10
 	case 1:
-		a.Sub = r.NormFloat64() * 10
+		a.Mul, a.Add = factor, 0
 	case 2:
-		a.Sub = float64(r.IntN(200)) // of values here: x - Sub is 0
+		a.Sub, a.Div = r.NormFloat64()*10, factor
+	case 3:
+		a.Sub, a.Div = float64(r.IntN(200)), factor // of values here: x - Sub is 0
+	case 4:
+		a.Div = factor
 	}
 	if r.IntN(2) == 0 {
 		a.Lo = r.NormFloat64() * 5
@@ -135,13 +135,16 @@ func checkAffine[S, D Number](t *testing.T) {
 				}
 				a := drawAffine(r)
 				if bounds {
-					a.Sub, a.Mul, a.Add = Identity.Sub, Identity.Mul, Identity.Add
+					a.Sub, a.Mul, a.Div, a.Add = Identity.Sub, Identity.Mul, Identity.Div, Identity.Add
 				}
 				group.Columns[c] = ColumnOf(src, bitmap, bit, D(7)).Through(NewLine[D](a))
 				if widens[S, D]() && c > 0 && r.IntN(4) == 0 {
 					a = Identity
 					a.Fill = 7
 					group.Columns[c] = ColumnOf(src, bitmap, bit, D(7))
+				}
+				if sizeOf[D]() == 4 {
+					a = a.multiplied()
 				}
 				got := leveltest.Slice[D](g, n-first)
 				res := fillAffine(l, got, src[first:], bitmap, bit+first, NewLine[D](a))
@@ -215,6 +218,9 @@ func checkAffineClip[S, D Number](t *testing.T) {
 				src[i] = drawSpecial[S](r)
 			}
 		}
+		if sizeOf[D]() == 4 {
+			a = a.multiplied()
+		}
 		clipped := a.Clip(bounds[0], bounds[1])
 		got := make([]D, len(src))
 		FillAffine(got, src, nil, 0, NewLine[D](clipped))
@@ -226,7 +232,7 @@ func checkAffineClip[S, D Number](t *testing.T) {
 			if x > bounds[1] {
 				x = bounds[1]
 			}
-			if want, _ := affineLoop[float64, D](x, true, &a); got[i] != want && !(want != want && got[i] != got[i]) { //nolint:gocritic // want is NaN
+			if want, _ := affineLoop[float64, D](x, true, &a); got[i] != want && (want == want || got[i] == got[i]) { //nolint:gocritic // want may be NaN
 				t.Fatalf("%v, bounded by %v, through %+v = %v; want %v", v, bounds, a, got[i], want)
 			}
 		}
@@ -236,13 +242,13 @@ func checkAffineClip[S, D Number](t *testing.T) {
 // A function that both subtracts and adds is the plain loop's.
 func TestAffineWithoutKernel(t *testing.T) {
 	g := Group[float32]{Columns: []Column[float32]{
-		ColumnOf([]float32{1}, nil, 0, float32(0)).Through(NewLine[float32](Affine{Sub: 1, Mul: 2, Add: 3})),
+		ColumnOf([]float32{1}, nil, 0, float32(0)).Through(NewLine[float32](Affine{Sub: 1, Mul: 2, Div: 1, Add: 3})),
 	}}
 	if g.Rows(make([]float32, 1), 1, 0, 1) {
 		t.Error("Rows of a function that subtracts and adds = true; want false")
 	}
 	values, want := slices.Repeat([]float32{2}, 2*block), slices.Repeat([]float32{5}, 2*block)
-	FillAffine(values, values, nil, 0, NewLine[float32](Affine{Sub: 1, Mul: 2, Add: 3, Lo: math.Inf(-1), Hi: math.Inf(1)}))
+	FillAffine(values, values, nil, 0, NewLine[float32](Affine{Sub: 1, Mul: 2, Div: 1, Add: 3, Lo: math.Inf(-1), Hi: math.Inf(1)}))
 	if !slices.Equal(values, want) {
 		t.Errorf("(2-1)*2 + 3 = %v; want 5", values)
 	}
@@ -257,5 +263,32 @@ func TestAffineWithoutKernel(t *testing.T) {
 	}}
 	if mixed.Rows(make([]float32, 2), 2, 0, 1) {
 		t.Error("Rows of a checked cast beside a function = true; want false, as nobody counts what it rounds")
+	}
+}
+
+// A float32 of the product with a reciprocal is that of the quotient, or the one beside
+// it; a float64 is the quotient's own.
+func TestAffineDivides(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	a := Identity
+	for range 1000 {
+		a.Sub, a.Div = r.NormFloat64()*100, r.NormFloat64()*math.Ldexp(1, r.IntN(100)-50)
+		x := r.NormFloat64() * 100
+		want := (x - a.Sub) / a.Div
+		single, double := []float32{0}, []float64{0}
+		FillAffine(single, []float64{x}, nil, 0, NewLine[float32](a))
+		FillAffine(double, []float64{x}, nil, 0, NewLine[float64](a))
+		if math.Abs(float64(single[0])-want) > math.Abs(float64(math.Nextafter32(float32(want), float32(math.Inf(1)))-float32(want))) {
+			t.Errorf("(%v - %v) / %v = %v as float32; want %v", x, a.Sub, a.Div, single[0], want)
+		}
+		if double[0] != want {
+			t.Errorf("(%v - %v) / %v = %v; want %v", x, a.Sub, a.Div, double[0], want)
+		}
+	}
+	for _, div := range []float64{5e-324, 1e308} {
+		a.Sub, a.Div = 0, div
+		if l := NewLine[float32](a); l.kernels || l.Div != div {
+			t.Errorf("a line that divides by %v multiplies; its reciprocal is none", div)
+		}
 	}
 }

@@ -202,6 +202,9 @@ func (o *benchOptions) measure(ctx context.Context, common *commonOptions, s str
 	if opts.Engine, err = o.options(common); err != nil {
 		return nil, err
 	}
+	if len(opts.Engine.Models) > 0 {
+		return nil, fmt.Errorf("%w: bench measures one model, and the job file has several: give one by --model FILE", engine.ErrUsage)
+	}
 	opts.Engine.ProfileDir = ""
 	if len(opts.Engine.Inputs) == 0 && o.rows > 0 {
 		opts.Made = &bench.Made{Rows: o.rows, NullShare: o.nullShare, Seed: o.seed}

@@ -121,8 +121,12 @@ func (r *planReport) Text(w io.Writer) error {
 	if m.Agreement > 0 {
 		comparison = ", comparison of models " + bytesOf(m.Agreement)
 	}
-	fmt.Fprintf(&b, "memory   about %s: program %s, model %s, tensors %s%s, columns %s, results written %s, garbage %s\n",
-		bytesOf(m.Total), bytesOf(m.Program), bytesOf(m.Model), bytesOf(m.Tensors+m.Activations), comparison, bytesOf(m.Decoded), bytesOf(m.Written), bytesOf(m.Slack))
+	rejects := ""
+	if m.Rejects > 0 {
+		rejects = ", rejected rows " + bytesOf(m.Rejects)
+	}
+	fmt.Fprintf(&b, "memory   about %s: program %s, model %s, tensors %s%s, columns %s, results written %s%s, garbage %s\n",
+		bytesOf(m.Total), bytesOf(m.Program), bytesOf(m.Model), bytesOf(m.Tensors+m.Activations), comparison, bytesOf(m.Decoded), bytesOf(m.Written), rejects, bytesOf(m.Slack))
 	switch {
 	case m.Limit == 0:
 		b.WriteString("limit    none\n")

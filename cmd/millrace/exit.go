@@ -31,7 +31,7 @@ const (
 
 const exitTable = `   0  done
    1  a fault of millrace's
-   2  usage, settings, or no ONNX Runtime library, or one without the execution provider
+   2  usage, settings, a job file, or no ONNX Runtime library, or one without the execution provider
    3  more rows cannot be scored than allowed, or models agree less than limits ask for: nothing is published; or bench found a regression, or replay a difference
    4  input cannot be read, or changed while it was read; or an output is not as it was published
    5  model cannot be loaded or does not fit the data

@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/jobfile"
+	"github.com/millrace/millrace/engine/unique"
 )
 
 // jobOptions are the flags that say which job file a run is made from.
@@ -113,7 +114,21 @@ func (o *jobOptions) apply(job *jobfile.Job, opts *engine.Options) {
 			opts.Nulls.ByColumn[column] = batcher.ParseNullPolicy(policy)
 		}
 	}
+	o.unique(&job.Unique.Spec, &opts.Unique)
 	opts.JobFile = job.Record
+}
+
+// unique takes over what the job says of duplicates and no flag does.
+func (o *jobOptions) unique(from, to *unique.Spec) {
+	if !o.given("unique") {
+		to.Columns = from.Columns
+	}
+	if !o.given("on-duplicate") && from.On != "" {
+		to.On = from.On
+	}
+	if !o.given("unique-mode") && from.Mode != "" {
+		to.Mode = from.Mode
+	}
 }
 
 // parseParameters reads the entries of --set.

@@ -322,7 +322,8 @@ Flags of every command:
 {{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}
 {{- end}}
 
-A flag that is not given is taken from the environment variable in brackets.
+A flag that is not given is taken from the environment variable in brackets, and then,
+by commands with --job, from the job file.
 
 Exit status:
 ` + exitTable + `

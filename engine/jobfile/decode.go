@@ -41,7 +41,7 @@ type values interface{ Values() []string }
 // value decodes one node.
 func (d *decoder) value(n *node, v reflect.Value, f tags) {
 	if v.CanAddr() {
-		if c, ok := v.Addr().Interface().(custom); ok {
+		if c, ok := reflect.TypeAssert[custom](v.Addr()); ok {
 			c.fromNode(d, n, f)
 			return
 		}
@@ -166,7 +166,7 @@ func elsewhere(key string, fields []tags) string {
 		}
 	}
 	for i := range fields {
-		if fields[i].typ.Kind() != reflect.Struct || fields[i].typ == reflect.TypeFor[Nulls]() {
+		if fields[i].typ.Kind() != reflect.Struct {
 			continue
 		}
 		for _, inner := range fieldsOf(fields[i].typ) {

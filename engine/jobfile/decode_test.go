@@ -13,6 +13,7 @@ import (
 	"github.com/millrace/millrace/batcher/feature"
 	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/unique"
 )
 
 // decode reads a job that lies in the folder jobs.
@@ -53,19 +54,22 @@ func TestDecode(t *testing.T) {
 	}{
 		{"nothing but comments", "# later\n", nil, Job{}},
 		{"a document mark before it", "# why\n---\nmodel: /m.onnx\n", nil, Job{Model: "/m.onnx"}},
-		{"paths are relative to the file's folder, and absolute ones and URIs are not", "model: m.onnx\ninput: [/a, b/*.parquet, 's3://c/d', ../e]\noutput: out/\n", nil,
-			Job{Model: "jobs/m.onnx", Input: OneOrMore{"/a", "jobs/b/*.parquet", "s3://c/d", "e"}, Output: "jobs/out/"}},
+		{
+			"paths are relative to the file's folder, and absolute ones and URIs are not", "model: m.onnx\ninput: [/a, b/*.parquet, 's3://c/d', ../e]\noutput: out/\n", nil,
+			Job{Model: "jobs/m.onnx", Input: OneOrMore{"/a", "jobs/b/*.parquet", "s3://c/d", "e"}, Output: "jobs/out/"},
+		},
 		{"one text is a list of one", "ids: id\nkeep: [a, 'b,c']\n", nil, Job{IDs: OneOrMore{"id"}, Keep: OneOrMore{"a", "b,c"}}},
 		{"CRLF and a byte order mark", "\ufeffmodel: /m\r\nids: id\r\n", nil, Job{Model: "/m", IDs: OneOrMore{"id"}}},
 		{"JSON is YAML", `{"model": "/m", "tf32": true}`, nil, Job{Model: "/m", TF32: true}},
 		{"what looks like YAML 1.1's booleans and dates is text", "keep: [no, on, y, 2026-11-22, 1_000, 12:30]\n", nil, Job{Keep: OneOrMore{"no", "on", "y", "2026-11-22", "1_000", "12:30"}}},
 		{"numbers in each form of the core schema", "workers: 0x10\nreaders: 0o17\npart_rows: 010\n", nil, Job{Workers: 16, Readers: 15, PartRows: 10}},
-		{"settings of two forms", "batch_size: 512\nlimits: {max_bad_rows: 0.1%, memory: 2GiB, device_memory: 1000000}\n", nil,
-			Job{BatchSize: "512", Limits: Limits{MaxBadRows: "0.1%", Memory: "2GiB", DeviceMemory: "1000000"}}},
+		{"settings of two forms", "batch_size: 512\nlimits: {max_bad_rows: 0.1%, memory: 2GiB, device_memory: 1000000}\n", nil, Job{BatchSize: "512", Limits: Limits{MaxBadRows: "0.1%", Memory: "2GiB", DeviceMemory: "1000000"}}},
 		{"one null policy", "nulls: .nan\n", nil, Job{Nulls: Nulls{All: new("nan")}}},
 		{"null policies by column", "nulls: {a: 0.10, b: reject, c: no, '*': nan}\n", nil, Job{Nulls: Nulls{All: new("nan"), Columns: map[string]string{"a": "0.10", "b": "reject", "c": "no"}}}},
 		{"a null that becomes the empty text", "nulls: ''\n", nil, Job{Nulls: Nulls{All: new("")}}},
 		{"a filter, with a parameter as a literal of its language", "parameters: {d: {default: 'x\" || true'}, n: {type: integer, default: 3}}\nwhere: day == ${d} && n > ${n}\n", nil, Job{Where: `day == "x\" || true" && n > 3`}},
+		{"columns that are unique, alone and with more", "unique: [a, b]\n", nil, Job{Unique: Unique{unique.Spec{Columns: []string{"a", "b"}}}}},
+		{"what becomes of duplicates", "unique: {columns: [a], on: reject, mode: exact}\n", nil, Job{Unique: Unique{unique.Spec{Columns: []string{"a"}, On: unique.OnReject, Mode: unique.Exact}}}},
 		{"rules on columns", "rules:\n- {column: a, not_null: true, range: {max: 3}}\n- {expr: a < b, column: c, in: [x]}\n", nil, Job{Rules: []filter.Rule{
 			{Column: "a", NotNull: true, Range: &filter.Range{Max: new(feature.NumberOf(3))}}, {Column: "c", In: []feature.Scalar{feature.TextOf("x")}, Expr: "a < b"},
 		}}},
@@ -79,6 +83,9 @@ func TestDecode(t *testing.T) {
 		{"a column beside a feature is a feature", "features: [a, {name: c, column: b, transforms: [log1p, abs: ~, fill: 9007199254740993]}]\n", nil, Job{Specs: []feature.Feature{
 			{Column: "a"},
 			{Name: "c", Column: "b", Transforms: []feature.Step{{Log1p: &feature.Plain{}}, {Abs: &feature.Plain{}}, {Fill: &feature.Scalar{Kind: feature.Number, Number: 1 << 53, Text: "9007199254740993"}}}},
+		}}},
+		{"an integer of a category is written in the fewest digits", "features: [{column: a, transforms: [fill: +007, equals: 0x10]}]\n", nil, Job{Specs: []feature.Feature{
+			{Column: "a", Transforms: []feature.Step{{Fill: new(feature.NumberOf(7))}, {Equals: new(feature.NumberOf(16))}}},
 		}}},
 		{"settings of a transform", "features:\n- column: a\n  transforms:\n  - clip: {min: -0.5}\n  - fill: reject\n  - fill: ~\n  - fill: 'null'\n  - hash: {buckets: 8, algorithm: murmur3_32, seed: 4294967295}\n", nil, Job{Specs: []feature.Feature{
 			{Column: "a", Transforms: append(append(append([]feature.Step{{Clip: &feature.Clip{Min: &half}}},
@@ -128,7 +135,7 @@ func TestDecodeRefuses(t *testing.T) {
 		name, text string
 		want       []string // in the message
 	}{
-		{"a misspelt key", "modle: x\n", []string{`jobs/job.yaml:1:1: unknown key "modle" (did you mean "model"?)`, "    1 | modle: x\n      | ^"}},
+		{"a misspelt key", "modell: x\n", []string{`jobs/job.yaml:1:1: unknown key "modell" (did you mean "model"?)`, "    1 | modell: x\n      | ^"}},
 		{"a key that is near to none", "limits:\n  xyz: 1\n", []string{`job.yaml:2:3: unknown key "xyz"; limits takes max_bad_rows, memory, device_memory, agreement`}},
 		{"a key by another name", "filters: a > 1\nformat: csv\n", []string{`1:1: unknown key "filters" (did you mean "where"?)`, `2:1: unknown key "format" (did you mean "output_format"?)`}},
 		{"a flag's name for a key", "on-bad-row: reject\nmemory-limit: 2GiB\n", []string{`unknown key "on-bad-row" (did you mean "on_bad_row"?)`, `unknown key "memory-limit"; it is memory, under limits`}},
@@ -155,6 +162,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"partition columns in no form", "partitions: date\n", []string{"1:13: partitions (date) must be auto, none or COLUMN=TYPE"}},
 		{"a model without a name", "models: [{model: x}]\n", []string{"an entry of models needs name"}},
 		{"a model of a bad name", "models: [{name: 1x, model: x}]\n", []string{`name is "1x", and must be letters, digits, _ and -`}},
+		{"a fate of duplicates that there is not", "unique: {columns: [a], on: drop}\n", []string{`on is "drop", and must be auto, count`}},
 		{"a scalar", "hello\n", []string{"a job file must be keys and values, and here is a text"}},
 		{"a transform that there is not", "features: [{column: a, transforms: [standardise]}]\n", []string{`no transform is called "standardise"; there are fill, clip`}},
 		{"two transforms in one entry", "features:\n- column: a\n  transforms:\n  - fill: 0\n    log1p:\n", []string{"5:5: a transform is one name with its settings, and here are 2"}},
@@ -177,6 +185,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a question mark", "? model\n: x\n", []string{"keys with a question mark are not taken"}},
 		{"two documents", "model: x\n---\nmodel: y\n", []string{"2:1: a second document begins here"}},
 		{"no YAML", "model: [a\n", []string{"this is not YAML"}},
+		{"a path with a line's end", "model: \"a\\nb\"\n", []string{`1:8: model is "a\nb": a path with a control character`}},
 		{"a quote without end", "model: \"a\n", []string{"1:8: this is not YAML: could not find end character of double-quoted text"}},
 		{"bytes that are no UTF-8", "model: \xff\n", []string{"1:1: this line is not UTF-8"}},
 		{"a control character", "model: a\nids: \x00\n", []string{"2:1: this line has the control character U+0000"}},
@@ -262,9 +271,11 @@ func TestParameterIsALiteral(t *testing.T) {
 func TestDecodeIsBounded(t *testing.T) {
 	for name, tc := range map[string]struct{ text, want string }{
 		"a large file":      {strings.Repeat("# x\n", maxSourceBytes/4+1), "it has more than 256 KiB"},
-		"deep lists":        {strings.Repeat("[", 1000) + strings.Repeat("]", 1000), "more than 32 deep"},
+		"deep lists":        {strings.Repeat("[", 200_000), "more than 32 deep"},
 		"deep lists of one": {strings.Repeat("- ", 1000), "more than 32 deep"},
 		"deep maps":         {indented(60), "more than 32 deep"},
+		"many refusals":     {strings.Repeat("? ", 100_000), "keys with a question mark"},
+		"many aliases":      {"keep: [" + strings.Repeat("*a,", 60_000) + "]", "aliases (*) are not taken"},
 		"many keys":         {strings.Repeat("k: v\n", maxKeys+1), "more than 10000 keys"},
 		"many problems":     {strings.Repeat("k: v\n", 100), "and 75 problems more"},
 		"a long name":       {"model: " + strings.Repeat("x", 5000) + "\n" + strings.Repeat("y", 5000) + ": 1\n", `yyy"...`},

@@ -61,6 +61,9 @@ func (d *decoder) expand(n *node, f tags) (string, bool) {
 	}
 	switch {
 	case text == "", f.expand == expandFolder && text == "none":
+	case (f.expand == expandPath || f.expand == expandFolder) && strings.ContainsFunc(text, isControl):
+		d.bad(n.at, "%s is %s: a path with a control character", f.name, quoted(text))
+		return "", false
 	case f.expand == expandPath, f.expand == expandFolder:
 		text = d.vars.resolve(text)
 	}
@@ -125,12 +128,14 @@ func (d *decoder) reference(n *node, name string, f tags) (string, bool) {
 
 // printable refuses control characters, which no path has for a good reason.
 func (d *decoder) printable(n *node, name, value string) bool {
-	if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if strings.ContainsFunc(value, isControl) {
 		d.bad(n.at, "${%s}: its value has a control character", name)
 		return false
 	}
 	return true
 }
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // parameter gives the value of one parameter, in the form of the place that it is for.
 func (d *decoder) parameter(n *node, name string, f tags) (string, bool) {

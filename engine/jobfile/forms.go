@@ -1,5 +1,11 @@
 package jobfile
 
+import (
+	"reflect"
+
+	"github.com/millrace/millrace/engine/unique"
+)
+
 // OneOrMore is a list of texts, or one text that stands for a list of it.
 type OneOrMore []string
 
@@ -101,4 +107,18 @@ func (d *decoder) nullPolicy(n *node, f tags) *string {
 	}
 	d.want(n, f, "error, nan, reject or a constant")
 	return nil
+}
+
+// Unique is by which columns rows are to be unique: a list of them, or all that
+// unique.Spec says.
+type Unique struct{ unique.Spec }
+
+func (u *Unique) fromNode(d *decoder, n *node, f tags) {
+	if n.kind == mapNode {
+		d.value(n, reflect.ValueOf(&u.Spec).Elem(), f)
+		return
+	}
+	var columns OneOrMore
+	columns.fromNode(d, n, f)
+	u.Columns = columns
 }

@@ -28,6 +28,7 @@ type Job struct {
 	Partitions  Partitions    `json:"partitions,omitempty" doc:"columns made of the KEY=VALUE folders in the input's paths: auto, the default; none; or these alone, with their types"`
 	Where       string        `json:"where,omitempty" alike:"filter,filters" expand:"expression" doc:"an expression on the input's columns, such as dep_delay != nil && distance > 0; rows for which it is not true are left out and counted as filtered (docs/filters.md)"`
 	Rules       []filter.Rule `json:"rules,omitempty" doc:"what the values of columns must be; a row that breaks one is bad"`
+	Unique      Unique        `json:"unique,omitzero" doc:"columns whose values, taken together, only one row may have; all others but the first are duplicates"`
 	Output      string        `json:"output,omitempty" expand:"path" doc:"where predictions go: a directory, or one file that ends in .parquet, .arrow or .csv"`
 	IfExists    string        `json:"if_exists,omitempty" values:"error,replace,append" doc:"what to do when the output exists: error, the default; replace it; or append files to it"`
 
@@ -36,7 +37,7 @@ type Job struct {
 
 	Features        []FeatureEntry       `json:"features,omitempty" doc:"what the model's one [N,F] input, or bind, is made of, in order: names of columns, features, and fitted files"`
 	Bind            map[string]OneOrMore `json:"bind,omitempty" doc:"by model input, the columns or features that it is made of; default: the one of the input's name"`
-	Nulls           Nulls                `json:"nulls,omitempty" doc:"what a null becomes: error, the default; nan; reject; or a constant. For all columns, or by column, with \"*\" for all others"`
+	Nulls           Nulls                `json:"nulls,omitzero" doc:"what a null becomes: error, the default; nan; reject; or a constant. For all columns, or by column, with \"*\" for all others"`
 	Finite          OneOrMore            `json:"finite,omitempty" doc:"columns in which a NaN or an infinity makes a bad row, or all"`
 	AllowLossyCasts bool                 `json:"allow_lossy_casts,omitempty" doc:"let casts round, such as float64 to float32, and count rounded values"`
 
@@ -51,7 +52,7 @@ type Job struct {
 
 	OnBadRow        string `json:"on_bad_row,omitempty" alike:"on_bad_rows,on_error" values:"fail,null,reject" doc:"what becomes of a row that cannot be scored: fail, the default, and the run does; null, and its predictions are; or reject, and it is left out"`
 	RefuseNaNOutput bool   `json:"refuse_nan_output,omitempty" doc:"a NaN in the model's output makes a bad row"`
-	Limits          Limits `json:"limits,omitempty" doc:"what a run must not exceed"`
+	Limits          Limits `json:"limits,omitzero" doc:"what a run must not exceed"`
 	Digest          string `json:"digest,omitempty" values:"auto,sha256,xxh3,size-mtime" doc:"what the manifest proves inputs by: sha256; xxh3; size-mtime; or auto, the default: the strongest that takes at most 3% of the run"`
 
 	Provider       string  `json:"provider,omitempty" pattern:"^(cpu|auto|(cuda|tensorrt)(:[0-9]+(,[0-9]+)*)?)$" form:"cpu, auto, cuda or tensorrt, the last two with :DEVICE,... if need be" doc:"execution provider: cpu, the default; cuda or tensorrt, with :DEVICE,... if need be; or auto"`
@@ -84,7 +85,7 @@ type Limits struct {
 	Memory       Setting `json:"memory,omitempty" flag:"memory-limit" min:"1" pattern:"^(auto|none|[0-9]+(\\.[0-9]+)? ?([kKMGTP]i?)?B?)$" form:"a size such as 2GiB, none or auto" doc:"most memory that the run may take, in bytes or with a unit, such as 2GiB; none; or auto, the default: the cgroup's limit less 10%"`
 	DeviceMemory Setting `json:"device_memory,omitempty" flag:"device-memory" min:"1" pattern:"^[0-9]+(\\.[0-9]+)? ?([kKMGTP]i?)?B?$" form:"a size such as 2GiB" doc:"most memory that the run may take of each device"`
 
-	Agreement engine.AgreementLimits `json:"agreement,omitempty" flag:"agreement-limit" doc:"how far predictions of other models may be from the first's; beyond it nothing is published"`
+	Agreement engine.AgreementLimits `json:"agreement,omitzero" flag:"agreement-limit" doc:"how far predictions of other models may be from the first's; beyond it nothing is published"`
 }
 
 // Given is what a job file is read with.
@@ -179,12 +180,9 @@ func (j *Job) FlagSettings() []FlagSetting {
 }
 
 func (j *Job) flagSettings(all []FlagSetting, v reflect.Value, f tags, path string) []FlagSetting {
-	text := ""
+	var text string
 	switch v.Kind() {
 	case reflect.Struct:
-		if v.Type() == reflect.TypeFor[Nulls]() {
-			return all
-		}
 		for _, inner := range fieldsOf(v.Type()) {
 			all = j.flagSettings(all, v.FieldByIndex(inner.index), inner, path+"."+inner.key)
 		}

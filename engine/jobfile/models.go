@@ -1,6 +1,7 @@
 package jobfile
 
 import (
+	"maps"
 	"strings"
 
 	"github.com/millrace/millrace/engine"
@@ -14,7 +15,7 @@ type ModelEntry struct {
 	ModelSHA256  string               `json:"model_sha256,omitempty" pattern:"^[0-9a-fA-F]{64}$" form:"64 hexadecimal digits" expand:"text" doc:"any model file with another SHA-256 is refused"`
 	Features     OneOrMore            `json:"features,omitempty" doc:"columns or features of the model's one [N,F] input, in order; default: the model's metadata, else those of the job"`
 	Bind         map[string]OneOrMore `json:"bind,omitempty" doc:"by model input, the columns or features that it is made of; default: those of the job for inputs that the model has"`
-	Nulls        Nulls                `json:"nulls,omitempty" doc:"what a null becomes, as for the job; default: the job's"`
+	Nulls        Nulls                `json:"nulls,omitzero" doc:"what a null becomes, as for the job; default: the job's"`
 	ModelOutputs OneOrMore            `json:"model_outputs,omitempty" doc:"the model's outputs to write; default: all"`
 	OutputPrefix *string              `json:"output_prefix,omitempty" expand:"text" doc:"what is put before the name of each prediction column; default: the job's own, the model's name and _"`
 	OutputLayout engine.Layout        `json:"output_layout,omitempty" values:"auto,list,columns" doc:"as for the job; default: the job's"`
@@ -38,7 +39,10 @@ func (m *ModelEntry) options() engine.ModelOptions {
 
 // ModelOptions are the job's models as the engine takes them.
 func (j *Job) ModelOptions() []engine.ModelOptions {
-	var all []engine.ModelOptions
+	if j.Models == nil {
+		return nil
+	}
+	all := make([]engine.ModelOptions, 0, len(j.Models))
 	for i := range j.Models {
 		all = append(all, j.Models[i].options())
 	}
@@ -51,9 +55,7 @@ func (p *Nulls) texts() map[string]string {
 		return nil
 	}
 	all := map[string]string{}
-	for column, policy := range p.Columns {
-		all[column] = policy
-	}
+	maps.Copy(all, p.Columns)
 	if p.All != nil {
 		all[othersKey] = *p.All
 	}

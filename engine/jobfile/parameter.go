@@ -58,7 +58,7 @@ func (p *Parameter) check(text string) error {
 			return errors.New("must be a date, such as 2026-11-22")
 		}
 	default:
-		if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		if strings.ContainsFunc(text, isControl) {
 			return errors.New("must not have control characters")
 		}
 	}

@@ -12,16 +12,18 @@ import (
 // ErrJob says that a job file cannot be read, or asks for what no job can do.
 var ErrJob = errors.New("job file")
 
-// Problem is one thing that is wrong in a file.
-type Problem struct {
+// problemError is one thing that is wrong in a file.
+type problemError struct {
 	File         string
 	Line, Column int    // from 1; 0: of the whole file
 	Text         string // what is wrong, and what to do
 	Excerpt      string // the line, and a caret under the column; empty where it may hold a secret
+
+	secret bool
 }
 
 // Error gives the place first, as compilers do.
-func (p *Problem) Error() string {
+func (p *problemError) Error() string {
 	at := p.File
 	if p.Line > 0 {
 		at = fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
@@ -44,21 +46,23 @@ const (
 type source struct {
 	file     string
 	lines    []string
-	problems []*Problem
+	problems []*problemError
 }
 
 func newSource(file string, text []byte) *source {
 	return &source{file: file, lines: strings.Split(string(text), "\n")}
 }
 
-// bad notes a problem at a place.
+// bad notes a problem at a place. Its line is only taken where it is shown: a line can
+// be all of the file, and have a problem at every second character.
 func (s *source) bad(at place, format string, args ...any) {
-	s.problems = append(s.problems, &Problem{File: s.file, Line: at.line, Column: at.column, Text: fmt.Sprintf(format, args...), Excerpt: s.excerpt(at)})
+	s.problems = append(s.problems, &problemError{File: s.file, Line: at.line, Column: at.column, Text: fmt.Sprintf(format, args...)})
 }
 
-// badSecret does so without the line.
+// badSecret does so, and its line is never shown.
 func (s *source) badSecret(at place, text string) {
-	s.problems = append(s.problems, &Problem{File: s.file, Line: at.line, Column: at.column, Text: text})
+	s.bad(at, "%s", text)
+	s.problems[len(s.problems)-1].secret = true
 }
 
 // excerpt draws a line and a caret under a column.
@@ -87,19 +91,26 @@ func (s *source) excerpt(at place) string {
 // problemsOf joins the problems of files in the order of their lines; nil for none.
 func problemsOf(path string, sources ...*source) error {
 	var all []error
+	total := 0
 	for _, s := range sources {
-		slices.SortStableFunc(s.problems, func(a, b *Problem) int {
+		slices.SortStableFunc(s.problems, func(a, b *problemError) int {
 			return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 		})
 		for _, p := range s.problems {
+			if total++; total > maxProblems {
+				continue
+			}
+			if !p.secret {
+				p.Excerpt = s.excerpt(place{p.Line, p.Column})
+			}
 			all = append(all, p)
 		}
 	}
-	switch more := len(all) - maxProblems; {
-	case len(all) == 0:
+	switch {
+	case total == 0:
 		return nil
-	case more > 0:
-		all = append(all[:maxProblems], fmt.Errorf("and %d problems more", more))
+	case total > maxProblems:
+		all = append(all, fmt.Errorf("and %d problems more", total-maxProblems))
 	}
 	return fmt.Errorf("%w %s:\n%w", ErrJob, path, errors.Join(all...))
 }

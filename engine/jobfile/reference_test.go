@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/engine/unique"
 )
 
 // The reference in docs/jobs.md is made from the structs' tags.
@@ -102,6 +103,9 @@ func (w *referenceWriter) form(t reflect.Type, f tags) string {
 		return "scalar"
 	case reflect.TypeFor[OneOrMore]():
 		return "text, or a list of them"
+	case reflect.TypeFor[Unique]():
+		w.refer("`unique`", reflect.TypeFor[unique.Spec]())
+		return "text, or a list of them, or keys"
 	case reflect.TypeFor[Nulls]():
 		return "policy, or policies by column"
 	case reflect.TypeFor[Partitions]():

@@ -7,6 +7,7 @@ import (
 	"reflect"
 
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/dataset"
 )
 
@@ -85,8 +86,9 @@ func (w *schemaWriter) ref(t reflect.Type, write func() schema) schema {
 
 // structure is the object that a struct is decoded from.
 func (w *schemaWriter) structure(t reflect.Type) schema {
-	properties, required := schema{}, []string(nil)
-	for _, f := range fieldsOf(t) {
+	fields := fieldsOf(t)
+	properties, required := make(schema, 0, len(fields)), []string(nil)
+	for _, f := range fields {
 		properties = append(properties, member{f.key, w.described(f.typ, f)})
 		if f.required {
 			required = append(required, f.key)
@@ -136,6 +138,8 @@ func (w *schemaWriter) of(t reflect.Type, f tags) schema {
 		return schema{{"type", "string"}, {"pattern", secretReference.String()}}
 	case reflect.TypeFor[Partitions]():
 		return anyOf(nonEmptyText(), schema{{"type", "object"}, {"additionalProperties", schema{{"enum", dataset.PartitionTypes()}}}})
+	case reflect.TypeFor[Unique]():
+		return anyOf(w.of(reflect.TypeFor[OneOrMore](), f), w.of(reflect.TypeFor[unique.Spec](), f))
 	case reflect.TypeFor[Nulls]():
 		return anyOf(nullPolicy, schema{{"type", "object"}, {"additionalProperties", nullPolicy}})
 	case reflect.TypeFor[Setting]():
@@ -182,9 +186,9 @@ func textSchema(t reflect.Type, f tags) schema {
 
 // step is a transform: its name, or one key with its settings.
 func (w *schemaWriter) step() schema {
-	var bare []string
-	properties := schema{}
-	for _, f := range fieldsOf(reflect.TypeFor[feature.Step]()) {
+	fields := fieldsOf(reflect.TypeFor[feature.Step]())
+	bare, properties := []string(nil), make(schema, 0, len(fields))
+	for _, f := range fields {
 		if bareStep(f) {
 			bare = append(bare, f.key)
 		}

@@ -66,7 +66,9 @@ func (d *decoder) category(n *node, into *feature.Category, f tags) {
 // step decodes one transform: its name and settings, or its name alone.
 func (d *decoder) step(n *node, into *feature.Step, f tags) {
 	known := fieldsOf(reflect.TypeFor[feature.Step]())
-	settings, name, at := (*node)(nil), "", n.at
+	var settings *node
+	var name string
+	at := n.at
 	switch {
 	case n.kind == textNode:
 		name = n.text

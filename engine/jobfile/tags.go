@@ -31,14 +31,13 @@ type tags struct {
 // is no key.
 func fieldsOf(t reflect.Type) []tags {
 	var all []tags
-	for i := range t.NumField() {
-		field := t.Field(i)
+	for field := range t.Fields() {
 		key, rest, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if key == "" || key == "-" {
 			continue
 		}
 		f := tags{
-			name: key, key: key, doc: field.Tag.Get("doc"), required: !strings.Contains(rest, "omitempty"),
+			name: key, key: key, doc: field.Tag.Get("doc"), required: !strings.Contains(rest, "omit"),
 			form: field.Tag.Get("form"), expand: field.Tag.Get("expand"), flag: field.Tag.Get("flag"),
 			min: bound(field.Tag.Get("min")), max: bound(field.Tag.Get("max")),
 			index: field.Index, typ: field.Type,
@@ -73,7 +72,7 @@ func (f *tags) valuesFor(v reflect.Value) []string {
 	if f.values != nil {
 		return f.values
 	}
-	if v, ok := v.Interface().(values); ok {
+	if v, ok := reflect.TypeAssert[values](v); ok {
 		return v.Values()
 	}
 	return nil

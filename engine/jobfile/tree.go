@@ -150,6 +150,9 @@ func checkTokens(s *source, tokens token.Tokens) bool {
 		}
 		if why, ok := refused[t.Type]; ok {
 			s.bad(placeOf(t), "%s", why)
+			if len(s.problems) > maxProblems {
+				return false
+			}
 			continue
 		}
 		switch t.Type {

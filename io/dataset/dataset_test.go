@@ -132,7 +132,8 @@ func TestSchemaDifferencesOfManyFiles(t *testing.T) {
 	for i := range 300 {
 		first.fields = append(first.fields, arrow.Field{Name: fmt.Sprintf("c%03d", i), Type: arrow.PrimitiveTypes.Int64})
 	}
-	paths := []string{f.add(t, "first", first)}
+	paths := make([]string, 1, 13)
+	paths[0] = f.add(t, "first", first)
 	for i := range 12 {
 		paths = append(paths, f.add(t, fmt.Sprintf("other%02d", i), fakeFile{fields: []arrow.Field{idField}}))
 	}

@@ -13,7 +13,8 @@ import (
 //
 // where each bracket and the whole is one fused operation, so is rounded once:
 // with mul0 = 1 the first one subtracts, with add1 = -0 the second multiplies, and
-// no value comes out otherwise than by those. Then it is rounded to the element,
+// no value comes out otherwise than by those. On its way to a float64 it is divided
+// by mul1, rounded, and add1 is added. Then it is rounded to the element,
 // bounded there, and NaN becomes the fill where the column says so. beyond is not
 // 0 when a number became infinite on the way, if only before it was bounded, or
 // where it is null: the processor itself notes that it happened (MXCSR).
@@ -38,11 +39,11 @@ const (
 func affine(name string, from, to int, doubles func(c *wideColumn, half int) VecVirtual, lanes func(k *cast, g int) []VecVirtual) rower {
 	r := rower{name: name, from: from, to: to, affine: true}
 	r.wide = func(c *wideColumn) VecVirtual {
-		v := c.linear(doubles(c, 0))
+		v := c.linear(doubles(c, 0), to)
 		if to == 8 {
 			return c.bounded8(v)
 		}
-		high, y := c.linear(doubles(c, 1)), [2]VecVirtual{YMM(), YMM()}
+		high, y := c.linear(doubles(c, 1), to), [2]VecVirtual{YMM(), YMM()}
 		VCVTPD2PS(v, y[0])
 		VCVTPD2PS(high, y[1])
 		v = ZMM()
@@ -51,7 +52,7 @@ func affine(name string, from, to int, doubles func(c *wideColumn, half int) Vec
 	}
 	r.lanes = func(k *cast, g int) []VecVirtual {
 		values := lanes(k, g)
-		k.linear(values)
+		k.linear(values, to)
 		if to == 8 {
 			k.bounded8(values)
 			return values
@@ -128,13 +129,19 @@ func doublesBy(load func(ops ...Op), masked func(mxyz, k, xyz Op), elem int) fun
 	}
 }
 
-// linear is the linear function of eight float64.
-func (c *wideColumn) linear(v VecVirtual) VecVirtual {
-	for _, mul := range []int{columnMul0, columnMul1} {
-		m := ZMM()
-		VBROADCASTSD(c.param(mul), m)
-		VFMADD213PD_BCST(c.param(mul+8), m, v)
+// linear is the linear function of eight float64, which become elements of some size.
+func (c *wideColumn) linear(v VecVirtual, to int) VecVirtual {
+	m := ZMM()
+	VBROADCASTSD(c.param(columnMul0), m)
+	VFMADD213PD_BCST(c.param(columnAdd0), m, v)
+	if to == 8 {
+		VDIVPD_BCST(c.param(columnMul1), v, v)
+		VADDPD_BCST(c.param(columnAdd1), v, v)
+		return v
 	}
+	m = ZMM()
+	VBROADCASTSD(c.param(columnMul1), m)
+	VFMADD213PD_BCST(c.param(columnAdd1), m, v)
 	return v
 }
 
@@ -172,12 +179,17 @@ func (c *wideColumn) bounded8(v VecVirtual) VecVirtual {
 }
 
 // linear is the same for AVX2.
-func (k *cast) linear(values []VecVirtual) {
+func (k *cast) linear(values []VecVirtual, to int) {
 	for _, mul := range []int{columnMul0, columnMul1} {
 		m, a := YMM(), YMM()
 		VBROADCASTSD(k.param(mul), m)
 		VBROADCASTSD(k.param(mul+8), a)
 		for _, v := range values {
+			if mul == columnMul1 && to == 8 {
+				VDIVPD(m, v, v)
+				VADDPD(a, v, v)
+				continue
+			}
 			VFMADD213PD(a, m, v)
 		}
 	}
