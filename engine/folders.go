@@ -17,7 +17,7 @@ import (
 // whoever reads the folder understands as the type.
 func namesFolders(t arrow.DataType) bool {
 	if d, ok := t.(*arrow.DictionaryType); ok {
-		t = d.ValueType
+		return d.ValueType.ID() == arrow.STRING || d.ValueType.ID() == arrow.LARGE_STRING
 	}
 	switch id := t.ID(); id {
 	case arrow.BOOL, arrow.DATE32, arrow.STRING, arrow.LARGE_STRING, arrow.STRING_VIEW:

@@ -34,6 +34,8 @@ func (p *Plan) checkPartitionBy() error {
 			bad("column %q is named twice", name)
 		case !namesFolders(p.Passed[at].Type):
 			bad("column %q is %s, and only bools, integers, dates and texts can name folders", name, p.Passed[at].Type)
+		case name == "":
+			bad("a column without a name cannot name folders")
 		case strings.HasPrefix(name, "_") || strings.HasPrefix(name, "."):
 			bad("column %q: readers pass over folders whose names begin with %q", name, name[:1])
 		}

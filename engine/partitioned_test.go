@@ -389,6 +389,7 @@ func startPlain(t *testing.T, opts engine.Options) (*engine.Summary, error) {
 
 func TestPartitionByRefuses(t *testing.T) {
 	opts := manyParts(t)
+	hidden := writeParquet(t, filepath.Join(t.TempDir(), "in.parquet"), 500, append(wideColumns(t, 9), named{"_day", fromJSON(t, arrow.PrimitiveTypes.Int64, "[1,2,3,4,5,6,7,8,9]")})...)
 	for _, c := range []struct {
 		sentence string
 		change   func(o *engine.Options)
@@ -399,6 +400,10 @@ func TestPartitionByRefuses(t *testing.T) {
 		{"a column twice", func(o *engine.Options) { o.PartitionBy = []string{"word", "word"} }, `column "word" is named twice`},
 		{"a list", func(o *engine.Options) { o.Keep, o.PartitionBy = []string{"list"}, []string{"list"} }, "only bools, integers, dates and texts can name folders"},
 		{"a float", func(o *engine.Options) { o.Keep, o.PartitionBy = []string{"x0"}, []string{"x0"} }, `column "x0" is float32, and only`},
+		{"a name that readers pass over", func(o *engine.Options) {
+			o.Inputs = []string{hidden}
+			o.Keep, o.PartitionBy = []string{"_day"}, []string{"_day"}
+		}, "readers pass over folders whose names begin with \"_\""},
 		{"a single file", func(o *engine.Options) { o.Output, o.PartitionBy = o.Output+".parquet", []string{"word"} }, "need a directory"},
 		{"sizes of a single file", func(o *engine.Options) { o.Output, o.TargetFileBytes = o.Output+".csv", 5 }, "need a directory"},
 		{"a size below 0", func(o *engine.Options) { o.TargetFileBytes = -1 }, "--target-file-size (-1)"},
