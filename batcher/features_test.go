@@ -95,7 +95,7 @@ func TestBindFeatures(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			test.opts.Programs = programsOf(t, schema, specs)
 			plan, err := Bind(test.inputs, schema, test.opts)
-			got := ""
+			var got string
 			if err != nil {
 				got = "error: " + strings.TrimPrefix(err.Error(), ErrBind.Error()+": ")
 			} else {

@@ -95,7 +95,9 @@ func TestAgreementIsTheSameHoweverItRuns(t *testing.T) {
 		output  string
 		stop    func(*engine.Options)
 	}{
-		{"one worker", 1, "out", nil}, {"two", 2, "out", nil}, {"five", 5, "out.parquet", nil},
+		{"one worker", 1, "out", nil},
+		{"two", 2, "out", nil},
+		{"five", 5, "out.parquet", nil},
 		{"stopped and continued", 2, "out", func(o *engine.Options) { halfDone(t, lib, *o) }},
 		{"stopped and continued into one file", 5, "out.arrow", func(o *engine.Options) { halfDone(t, lib, *o) }},
 		{"a part scored apart", 2, "out", func(o *engine.Options) {

@@ -86,7 +86,7 @@ func (m *twoModels) stages(name string) (read, infer float64) {
 // Two models in one pass beside the sum of their inference and one read, and beside two
 // runs; arms in turn, the least of the rounds counts.
 //
-// go test ./engine -run '^$' -bench TwoModels -benchtime 5x
+//	go test ./engine -run '^$' -bench TwoModels -benchtime 5x
 func BenchmarkTwoModels(b *testing.B) {
 	for _, names := range [][]string{{"flights_gbdt", "flights_xgb"}, {"flights_gbdt", "flights_mlp"}, {"flights_mlp", "flights_linear"}} {
 		b.Run("models="+names[0]+"+"+names[1], func(b *testing.B) {

@@ -47,7 +47,7 @@ func (p *Plan) openExported() ([]*models.Model, error) {
 	all := make([]*models.Model, len(p.models))
 	for i := range p.models {
 		m := p.models[i]
-		m.sha256 = m.Model.SHA256
+		m.sha256 = m.SHA256
 		if err := m.open(&o); err != nil {
 			return nil, err
 		}
@@ -172,7 +172,7 @@ func (p *Plan) modelFiles() []ledger.NamedModel {
 		m := &p.models[i]
 		all[i] = ledger.NamedModel{
 			Name:      m.name,
-			ModelFile: ledger.ModelFile{Path: absolute(m.Model.Path), SHA256: m.SHA256, Bytes: m.Bytes},
+			ModelFile: ledger.ModelFile{Path: absolute(m.Path), SHA256: m.SHA256, Bytes: m.Bytes},
 			Rewrites:  append([]string{}, m.Rewrites...),
 		}
 	}

@@ -46,8 +46,9 @@ func (p *Plan) checkPartitionBy() error {
 
 // OutputPartitions are the columns of the output that its folders name.
 func (p *Plan) OutputPartitions() dataset.Partitions {
-	var columns []dataset.PartitionColumn
-	for _, at := range p.partitionedAt() {
+	at := p.partitionedAt()
+	columns := make([]dataset.PartitionColumn, 0, len(at))
+	for _, at := range at {
 		columns = append(columns, dataset.PartitionColumn{Name: p.Passed[at].Name, Type: folderType(p.Passed[at].Type)})
 	}
 	return dataset.Partitions{Columns: columns}

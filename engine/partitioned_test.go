@@ -83,9 +83,9 @@ func outputTable(t *testing.T, output string, columns ...string) []string {
 		for _, span := range part.Spans {
 			err := data.ReadSpan(t.Context(), span, columns, func(b arrow.RecordBatch) error {
 				for i := range int(b.NumRows()) {
-					var row []string
-					for _, c := range b.Columns() {
-						row = append(row, c.ValueStr(i))
+					row := make([]string, b.NumCols())
+					for k, c := range b.Columns() {
+						row[k] = c.ValueStr(i)
 					}
 					rows = append(rows, strings.Join(row, "|"))
 				}
@@ -214,7 +214,7 @@ func TestFilesOfATargetSize(t *testing.T) {
 // Input that is partitioned, and output by the same columns and others.
 func TestPartitionedInputAndOutput(t *testing.T) {
 	dir := t.TempDir()
-	var want []string
+	want := make([]string, 0, 30)
 	id := 0
 	for _, day := range []string{"2026-11-21", "2026-11-22"} {
 		for _, region := range []string{"EU", "a%2Fb", "__HIVE_DEFAULT_PARTITION__"} {
@@ -426,5 +426,36 @@ func TestPartitionByALongText(t *testing.T) {
 	})
 	if !errors.Is(err, ledger.ErrOutput) || !strings.Contains(err.Error(), `column "word" has the value "////`) || !strings.Contains(err.Error(), "305 bytes") {
 		t.Errorf("run = %v; want ErrOutput that names column and value", err)
+	}
+}
+
+// What a replay says of a rejected row stays true when the file of rejects is read on,
+// in memory that is used again.
+func TestReplayKeepsWhatItSays(t *testing.T) {
+	dir := t.TempDir()
+	const rows = 30_000
+	ids, words := make([]string, rows), make([]string, rows)
+	for i := range rows {
+		ids[i], words[i] = strconv.Itoa(i), fmt.Sprintf(`"word %d"`, i)
+	}
+	folder := filepath.Join(dir, "in", "a=__HIVE_DEFAULT_PARTITION__")
+	if err := os.MkdirAll(folder, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	writeParquet(t, filepath.Join(folder, "in.parquet"), 5000,
+		named{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, "["+strings.Join(ids, ",")+"]")},
+		named{"word", fromJSON(t, arrow.BinaryTypes.String, "["+strings.Join(words, ",")+"]")})
+	out := filepath.Join(dir, "out")
+	mustRun(t, engine.Options{
+		Model: onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_FLOAT, "N", 1)), Bind: map[string][]string{"x": {"a"}}, Partitions: "a=float32",
+		Inputs: []string{filepath.Join(dir, "in")}, Output: out, IDs: []string{"id", "word"}, OnBadRow: engine.BadReject, MaxRejects: -1,
+	})
+	r := replay(t, replayOf(t, out, 7))
+	if len(r.Rejected) != 1 {
+		t.Fatalf("%+v; want one rejected row", r)
+	}
+	got := r.Rejected[0]
+	if got.Column != "a" || got.Stage != "assemble" || got.Reason != "null" || got.Row != 7 || got.Columns[1].Value != "word 7" {
+		t.Errorf("rejected row %+v; want column a, assemble, null, word 7", got)
 	}
 }

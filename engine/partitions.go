@@ -26,8 +26,9 @@ func (p *Plan) partitions() string {
 }
 
 func (p *Plan) explainPartitions() []ExplainedPartition {
-	explained := []ExplainedPartition{}
-	for _, c := range p.Dataset.Partitions().Columns {
+	columns := p.Dataset.Partitions().Columns
+	explained := make([]ExplainedPartition, 0, len(columns))
+	for _, c := range columns {
 		explained = append(explained, ExplainedPartition{Column: c.Name, Type: c.TypeName(), Shadows: slices.Contains(p.Dataset.Shadowed(), c.Name)})
 	}
 	return explained

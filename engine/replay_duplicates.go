@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -50,7 +51,7 @@ func (r *replayer) duplicatesAmong(ctx context.Context, p *Plan, m *ledger.Manif
 		file, row := b.Column(0).ValueStr(i), b.Column(1).(*array.Int64).Value(i)
 		for _, o := range rows {
 			if o.Row == row && sameFile(absolute(files[o.File].Path), file) {
-				all[o] = batcher.Reject{Column: b.Column(2).ValueStr(i), Reason: b.Column(4).ValueStr(i)}
+				all[o] = batcher.Reject{Column: strings.Clone(b.Column(2).ValueStr(i)), Reason: strings.Clone(b.Column(4).ValueStr(i))}
 			}
 		}
 		return nil

@@ -49,7 +49,7 @@ func (r *replayer) findRejected(ctx context.Context, run *ledger.Recorded) (err 
 		}
 		row := rejectedRow(run.Run, b, i)
 		for c := whys; c < int(b.NumCols()); c++ {
-			row.Columns = append(row.Columns, ColumnValue{Column: b.ColumnName(c), Value: b.Column(c).ValueStr(i)})
+			row.Columns = append(row.Columns, ColumnValue{Column: b.ColumnName(c), Value: strings.Clone(b.Column(c).ValueStr(i))})
 		}
 		r.Rejected = append(r.Rejected, row)
 		return nil
@@ -93,7 +93,8 @@ func eachReject(ctx context.Context, data *dataset.Dataset, columns []string, ea
 
 // rejectedRow reads one row of a rejects file.
 func rejectedRow(run string, b arrow.RecordBatch, i int) RejectedRow {
-	text := func(c int) string { return b.Column(c).ValueStr(i) }
+	// Copies: the texts lie in memory of the batch, which the next one takes.
+	text := func(c int) string { return strings.Clone(b.Column(c).ValueStr(i)) }
 	return RejectedRow{
 		Run: run, Input: text(0), Row: b.Column(1).(*array.Int64).Value(i), Column: text(2), Stage: text(3), Reason: text(4),
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -215,7 +216,7 @@ func (row *ReplayedRow) addPassed(p *Plan, res *result, f *hit, at int) error {
 			return fmt.Errorf("%w: row %d of %q should be row %d of the input %q, and its column %q is %.80q there and %.80q in the output",
 				format.ErrChanged, f.row, f.file, row.InputRow, row.Input, field.Name, is, was)
 		}
-		row.Columns = append(row.Columns, ColumnValue{Column: field.Name, Value: was})
+		row.Columns = append(row.Columns, ColumnValue{Column: field.Name, Value: strings.Clone(was)})
 	}
 	return nil
 }

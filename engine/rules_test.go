@@ -21,7 +21,7 @@ import (
 // that has the column, the value and the rule; and other rows are what they were.
 func TestRules(t *testing.T) {
 	low, high := feature.NumberOf(0), feature.NumberOf(90)
-	text := func(s string) feature.Scalar { return feature.TextOf(s) }
+	text := feature.TextOf
 	for _, c := range []struct {
 		sentence string
 		rule     filter.Rule

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/ort/orttest"
 	"github.com/millrace/millrace/models"
 )
 
@@ -76,6 +77,7 @@ func closeTensors(t *testing.T, all []*ort.Tensor) {
 // A Run of several models gives each its inputs and its outputs, in order. Where one
 // fails, its error names it, and what others made is closed.
 func TestSessions(t *testing.T) {
+	orttest.Library(t)
 	broken := errors.New("broken")
 	for _, test := range []struct {
 		name  string

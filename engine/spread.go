@@ -293,9 +293,9 @@ func (s *spread) mergeFolder(name string) error {
 
 // empty makes a file without rows, in the folder of null.
 func (s *spread) empty() error {
-	var folder []string
-	for _, name := range s.names {
-		folder = append(folder, dataset.EscapePartition(name, "", true))
+	folder := make([]string, len(s.names))
+	for i, name := range s.names {
+		folder[i] = dataset.EscapePartition(name, "", true)
 	}
 	files := s.folderFiles(strings.Join(folder, "/"))
 	return cmp.Or(files.begin(), files.close())

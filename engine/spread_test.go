@@ -282,9 +282,9 @@ func TestFoldersOfValues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got []string
-	for _, of := range f.of {
-		got = append(got, f.names[of])
+	got := make([]string, len(f.of))
+	for i, of := range f.of {
+		got[i] = f.names[of]
 	}
 	want := []string{"a=x/b=1", "a=__HIVE_DEFAULT_PARTITION__/b=1", "a=__HIVE_DEFAULT_PARTITION__/b=1", "a=x/b=2", "a=x/b=1"}
 	if diff := cmp.Diff(want, got); diff != "" {

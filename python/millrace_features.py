@@ -12,7 +12,7 @@ A job file then takes them by `features: [{from: fitted.json}]`. Their values st
 the order of get_feature_names_out(). docs/features.md says what each transform does.
 
 The file stands alone: copy it to where the pipeline is trained. It needs scikit-learn
-1.4 or later.
+1.4 or later, and is tested with 1.9.
 """
 
 from __future__ import annotations
@@ -615,9 +615,11 @@ def _one_hot_encoder(t: OneHotEncoder, values: Sequence[Value]) -> list[Value]:
         ]
         if rare:
             groups.append((tuple(s for j in rare for s in categories[j]), "infrequent_sklearn"))
-        unknown = {"error": REJECT, "ignore": "zeros"}.get(
-            t.handle_unknown, "other" if rare else "zeros"
-        )
+        unknown = {"error": REJECT, "ignore": "zeros"}.get(t.handle_unknown)
+        if unknown is None:
+            # Before 1.8 "warn" did not find the rare ones.
+            found = rare and (t.handle_unknown != "warn" or VERSION >= (1, 8))
+            unknown = "other" if found else "zeros"
         dropped: tuple[Scalar, ...] = ()
         if t.drop_idx_ is not None and (drop := t.drop_idx_[i]) is not None:
             at = len(groups) - 1 if drop in rare else int(drop) - sum(j < drop for j in rare)

@@ -100,7 +100,7 @@ func fillAffinePlain[S, D Number](dst []D, src []S, validity []byte, bit int, a 
 			d = hi
 		}
 		switch {
-		case !isValid(validity, bit+i) || y != y && a.FillNaN: //nolint:gocritic // y is NaN
+		case !isValid(validity, bit+i) || y != y && a.FillNaN:
 			d = fill
 		case math.IsInf(float64(d), 0) && !math.IsInf(y, 0) && res.OutOfRange < 0:
 			res.OutOfRange = i

@@ -232,7 +232,7 @@ func checkAffineClip[S, D Number](t *testing.T) {
 			if x > bounds[1] {
 				x = bounds[1]
 			}
-			if want, _ := affineLoop[float64, D](x, true, &a); got[i] != want && !(want != want && got[i] != got[i]) { //nolint:gocritic // want is NaN
+			if want, _ := affineLoop[float64, D](x, true, &a); got[i] != want && (want == want || got[i] == got[i]) { //nolint:gocritic // want may be NaN
 				t.Fatalf("%v, bounded by %v, through %+v = %v; want %v", v, bounds, a, got[i], want)
 			}
 		}

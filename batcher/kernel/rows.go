@@ -108,12 +108,15 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 	if n == 0 || width == 0 {
 		return true
 	}
+	if width > RowColumns[D]() {
+		return false
+	}
 	kind := g.Columns[0].kind
-	k, lines := l.rowsKernel(kind, kindOf[D]()), false
-	if lines = g.setLines(); lines {
+	k, lines := l.rowsKernel(kind, kindOf[D]()), g.setLines()
+	if lines {
 		k = g.linesKernel(l)
 	}
-	if width > RowColumns[D]() || k.all == nil && (kind != kindBits || lines) {
+	if k.all == nil && (kind != kindBits || lines) {
 		return false
 	}
 	// Here and nowhere else it is checked that all is there.

@@ -290,7 +290,9 @@ func TestDamagedTallies(t *testing.T) {
 	}
 }
 
-// go test ./engine/agreement -run '^$' -bench Tally
+// What a row of one prediction costs.
+//
+//	go test ./engine/agreement -run '^$' -bench Tally
 func BenchmarkTally(b *testing.B) {
 	x, y := largeCase(1 << 20)
 	rows := &Rows{}

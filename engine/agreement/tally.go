@@ -115,7 +115,7 @@ func (t *Tally) Add(other *Tally) {
 	t.Equal += other.Equal
 	t.Apart += other.Apart
 	more, less := other.Largest, t.Largest
-	if other.Bins.count() > 0 && (none || more.Difference > less.Difference || more.Difference == less.Difference && more.Place.before(less.Place)) {
+	if other.Bins.count() > 0 && (none || more.Difference > less.Difference || more.Difference == less.Difference && more.before(less.Place)) {
 		t.Largest = more
 	}
 	t.Bins.merge(&other.Bins)

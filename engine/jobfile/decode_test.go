@@ -84,6 +84,9 @@ func TestDecode(t *testing.T) {
 			{Column: "a"},
 			{Name: "c", Column: "b", Transforms: []feature.Step{{Log1p: &feature.Plain{}}, {Abs: &feature.Plain{}}, {Fill: &feature.Scalar{Kind: feature.Number, Number: 1 << 53, Text: "9007199254740993"}}}},
 		}}},
+		{"an integer of a category is written in the fewest digits", "features: [{column: a, transforms: [fill: +007, equals: 0x10]}]\n", nil, Job{Specs: []feature.Feature{
+			{Column: "a", Transforms: []feature.Step{{Fill: new(feature.NumberOf(7))}, {Equals: new(feature.NumberOf(16))}}},
+		}}},
 		{"settings of a transform", "features:\n- column: a\n  transforms:\n  - clip: {min: -0.5}\n  - fill: reject\n  - fill: ~\n  - fill: 'null'\n  - hash: {buckets: 8, algorithm: murmur3_32, seed: 4294967295}\n", nil, Job{Specs: []feature.Feature{
 			{Column: "a", Transforms: append(append(append([]feature.Step{{Clip: &feature.Clip{Min: &half}}},
 				fill(feature.TextOf("reject"))...), append(fill(feature.Scalar{}), fill(feature.TextOf("null"))...)...),
@@ -268,7 +271,7 @@ func TestParameterIsALiteral(t *testing.T) {
 func TestDecodeIsBounded(t *testing.T) {
 	for name, tc := range map[string]struct{ text, want string }{
 		"a large file":      {strings.Repeat("# x\n", maxSourceBytes/4+1), "it has more than 256 KiB"},
-		"deep lists":        {strings.Repeat("[", 1000) + strings.Repeat("]", 1000), "more than 32 deep"},
+		"deep lists":        {strings.Repeat("[", 200_000), "more than 32 deep"},
 		"deep lists of one": {strings.Repeat("- ", 1000), "more than 32 deep"},
 		"deep maps":         {indented(60), "more than 32 deep"},
 		"many refusals":     {strings.Repeat("? ", 100_000), "keys with a question mark"},

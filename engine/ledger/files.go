@@ -41,7 +41,7 @@ func (s *Staging) PartFiles(index int) (*PartFiles, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old := s.mu.sets[index]; old != nil && !(old.done && len(old.outputs) == 0) {
+	if old := s.mu.sets[index]; old != nil && (!old.done || len(old.outputs) > 0) {
 		return nil, fmt.Errorf("output %q: part %d is made twice", s.output, index)
 	}
 	p := &PartFiles{staging: s, index: index, begun: map[string]int{}, touched: map[string]bool{s.data: true}}

@@ -85,7 +85,7 @@ func TestPartOfManyFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	const files = 300
-	want := []string{"", "k=a"}
+	want := append(make([]string, 0, files+2), "", "k=a")
 	for i := range files {
 		folder := fmt.Sprintf("k=a/j=%03d", i)
 		want = append(want, folder)
@@ -206,14 +206,17 @@ func TestTakenPartsOfSeveralFiles(t *testing.T) {
 	}{
 		{"as it was", func(*testing.T, string) {}, 2},
 		{"a file is gone", func(t *testing.T, data string) {
+			t.Helper()
 			if err := os.Remove(filepath.Join(data, "k=some", "j=1", "part-00001.parquet")); err != nil {
 				t.Fatal(err)
 			}
 		}, 1},
 		{"a file has another size", func(t *testing.T, data string) {
+			t.Helper()
 			put(t, filepath.Join(data, "k=all", "part-00000.parquet"), []byte("more than there was, much more"))
 		}, 1},
 		{"files and folders of nobody", func(t *testing.T, data string) {
+			t.Helper()
 			put(t, filepath.Join(data, "k=all", "part-00009.parquet"), []byte("x"))
 			put(t, filepath.Join(data, "k=none", "x", "part-00000.parquet"), []byte("x"))
 		}, 2},

@@ -102,11 +102,11 @@ func TestTypesOfPartitions(t *testing.T) {
 			if last := d.Schema().Field(d.Schema().NumFields() - 1); last.Name != "p" || !arrow.TypeEqual(last.Type, PartitionType(c.want)) || last.Nullable != strings.Contains(c.values, "(null)") {
 				t.Errorf("Schema() ends with %v; want p of %s", last, c.want)
 			}
-			want := ""
+			var want strings.Builder
 			for value := range strings.SplitSeq(c.values, " ") {
-				want += strings.Repeat(value+"\n", 3)
+				want.WriteString(strings.Repeat(value+"\n", 3))
 			}
-			if diff := cmp.Diff(want, table(t, d, "p")); diff != "" {
+			if diff := cmp.Diff(want.String(), table(t, d, "p")); diff != "" {
 				t.Errorf("values (-want +got):\n%s", diff)
 			}
 		})

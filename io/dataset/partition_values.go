@@ -43,10 +43,11 @@ func (d *Dataset) partition(p Partitions) error {
 		return err
 	}
 	d.partitions, d.inferred = p, inferred
+	typed := make([]error, len(p.Columns))
 	for c := range p.Columns {
-		errs = append(errs, d.partitionColumn(c, keys))
+		typed[c] = d.partitionColumn(c, keys)
 	}
-	return joinListed(errs)
+	return joinListed(typed)
 }
 
 // onceEach refuses a path whose directories say a key twice.
