@@ -199,7 +199,7 @@ func checkBadRows(t *testing.T, kind badKind, data *badData, on engine.OnBadRow,
 	if on == engine.BadNull {
 		whys = append(whys, "nulled")
 	}
-	if got, want := fieldNames(schema), append(whys, "id", "i", "x", "n", "s"); !slices.Equal(got, want) {
+	if got, want := fieldNames(schema), slices.Concat(whys, []string{"id", "i", "x", "n", "s"}); !slices.Equal(got, want) {
 		t.Errorf("%s: rejects have columns %q; want %q", kind.name, got, want)
 	}
 	for k, want := range []string{"", "", strconv.Quote(kind.column), strconv.Quote(kind.stage), kind.reason} {

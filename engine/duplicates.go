@@ -302,8 +302,8 @@ func (d *duplicates) of(batch *batcher.Batch) (all rejects, err error) {
 
 // fail is the error of a run that must have none.
 func (d *duplicates) fail() error {
-	dup, any := d.found.First()
-	if !any {
+	dup, ok := d.found.First()
+	if !ok {
 		return nil
 	}
 	at := d.numbers.origin(dup.Row)

@@ -48,9 +48,9 @@ func newKeyed(t *testing.T, rows int) *keyed {
 	}
 	dir := t.TempDir()
 	for i, some := range [][]keyedRow{d.rows[:d.second], d.rows[d.second:]} {
-		var ids, ks, ts, xs []string
+		ids, ks, ts, xs := make([]string, len(some)), make([]string, len(some)), make([]string, len(some)), make([]string, len(some))
 		for j, r := range some {
-			ids, ks, ts, xs = append(ids, strconv.Itoa(i*d.second+j)), append(ks, r.k), append(ts, r.t), append(xs, r.x)
+			ids[j], ks[j], ts[j], xs[j] = strconv.Itoa(i*d.second+j), r.k, r.t, r.x
 		}
 		column := func(name, kind string, values []string) named {
 			return named{name, fromJSON(t, elementNamed(t, kind).column, "["+strings.Join(values, ",")+"]")}
@@ -224,8 +224,10 @@ func TestDuplicatesThatFail(t *testing.T) {
 		want   error
 		says   string
 	}{
-		{"any", func(o *engine.Options) { o.Unique.On = unique.OnFail }, engine.ErrBadRows,
-			fmt.Sprintf(`%d rows are duplicates; the first: %s row %d: duplicate: "k" is that of row %d of %s`, count(of), d.files[0], first, of[first], d.files[0])},
+		{
+			"any", func(o *engine.Options) { o.Unique.On = unique.OnFail }, engine.ErrBadRows,
+			fmt.Sprintf(`%d rows are duplicates; the first: %s row %d: duplicate: "k" is that of row %d of %s`, count(of), d.files[0], first, of[first], d.files[0]),
+		},
 		{"too many", func(o *engine.Options) { o.Unique.On, o.MaxRejects = unique.OnReject, 5 }, engine.ErrBadRows, "--max-bad-rows allows 5"},
 		{"no such column", func(o *engine.Options) { o.Unique.Columns = []string{"kk"} }, engine.ErrUsage, `--unique: no column "kk" in the data (did you mean "k"?)`},
 		{"another word", func(o *engine.Options) { o.Unique.On = "drop" }, engine.ErrUsage, "--on-duplicate (drop) must be"},

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -29,7 +30,9 @@ func domains() []domain {
 	texts := []string{"null", `""`, `"a"`, `"b"`, `"ab"`, `"a\u0000"`, `"` + strings.Repeat("x", 400) + `"`}
 	list := []string{"null", "[]", "[null]", "[0]", "[0,0]", "[0,null]", "[1]"}
 	number := arrow.PrimitiveTypes
-	all := []domain{
+	ofNumbers := []arrow.DataType{number.Int8, number.Int16, number.Int32, number.Int64, number.Uint8, number.Uint16, number.Uint32, number.Uint64, number.Date32, number.Float32, number.Float64}
+	all := make([]domain, 0, 20+len(ofNumbers))
+	all = append(all, []domain{
 		{arrow.FixedWidthTypes.Boolean, []string{"null", "true", "false"}},
 		{arrow.BinaryTypes.String, texts},
 		{arrow.BinaryTypes.LargeString, texts},
@@ -50,8 +53,8 @@ func domains() []domain {
 		{&arrow.DictionaryType{IndexType: number.Int8, ValueType: arrow.BinaryTypes.String}, texts},
 		{&arrow.DictionaryType{IndexType: number.Int8, ValueType: number.Int64}, numbers},
 		{arrow.Null, []string{"null"}},
-	}
-	for _, t := range []arrow.DataType{number.Int8, number.Int16, number.Int32, number.Int64, number.Uint8, number.Uint16, number.Uint32, number.Uint64, number.Date32, number.Float32, number.Float64} {
+	}...)
+	for _, t := range ofNumbers {
 		all = append(all, domain{t, numbers})
 	}
 	return all
@@ -62,9 +65,9 @@ func drawTable(t *rapid.T) (record arrow.RecordBatch, values []string) {
 	all := domains()
 	rows := rapid.IntRange(0, 300).Draw(t, "rows")
 	values = make([]string, rows)
-	var columns []arrow.Array
-	var fields []arrow.Field
-	for c := range rapid.IntRange(1, 3).Draw(t, "columns") {
+	n := rapid.IntRange(1, 3).Draw(t, "columns")
+	columns, fields := make([]arrow.Array, 0, n), make([]arrow.Field, 0, n)
+	for c := range n {
 		d := all[rapid.IntRange(0, len(all)-1).Draw(t, "type")]
 		texts := make([]string, rows)
 		for i := range rows {
@@ -186,7 +189,7 @@ func TestManyDuplicates(t *testing.T) {
 		if i < rows/2 {
 			values[i] = 5 // the same for half of all
 		}
-		texts[i] = fmt.Sprint(values[i])
+		texts[i] = strconv.FormatInt(values[i], 10)
 	}
 	record := int64s(values)
 	defer record.Release()
