@@ -255,20 +255,24 @@ func TestWhatIsCompared(t *testing.T) {
 		{"each with the first", []engine.ModelOptions{{Name: "a", Model: identity}, {Name: "b", Model: identity}, {Name: "c", Model: numbers}}, nil, []string{"b_y beside a_y", "c_half beside a_y"}, []string{"c_label"}, nil, ""},
 		{"as asked", []engine.ModelOptions{{Name: "a", Model: numbers}, {Name: "b", Model: numbers, Compare: map[string]string{"half": "half"}}}, nil, []string{"b_half beside a_half"}, []string{"b_label"}, nil, ""},
 		{
-			"asked for what is not there", []engine.ModelOptions{{Name: "a", Model: numbers}, {Name: "b", Model: numbers, Compare: map[string]string{"halv": "half"}}},
+			"asked for what is not there",
+			[]engine.ModelOptions{{Name: "a", Model: numbers}, {Name: "b", Model: numbers, Compare: map[string]string{"halv": "half"}}},
 			nil, nil, nil, engine.ErrUsage, `model "b": usage: compare names "halv", which is no number, score of a class or label of the model (did you mean "half"?)`,
 		},
 		{
-			"a label beside a number", []engine.ModelOptions{{Name: "a", Model: numbers}, {Name: "b", Model: numbers, Compare: map[string]string{"half": "label"}}},
+			"a label beside a number",
+			[]engine.ModelOptions{{Name: "a", Model: numbers}, {Name: "b", Model: numbers, Compare: map[string]string{"half": "label"}}},
 			nil, nil, nil, engine.ErrUsage, `"half" is a number and "label" of the first model a label`,
 		},
 		{
-			"a limit with nothing to compare", []engine.ModelOptions{{Name: "a", Model: numbers}, {Name: "b", Model: numbers, ModelOutputs: []string{"label"}}},
+			"a limit with nothing to compare",
+			[]engine.ModelOptions{{Name: "a", Model: numbers}, {Name: "b", Model: numbers, ModelOutputs: []string{"label"}}},
 			rankLimit, nil, nil, engine.ErrUsage, `limit min_rank_correlation: no number that model "b" gives can be compared with one of "a"`,
 		},
 		{"a limit of one model", []engine.ModelOptions{{Name: "a", Model: numbers}}, rankLimit, nil, nil, engine.ErrUsage, "the run has one"},
 		{
-			"a limit that is none", []engine.ModelOptions{{Name: "a", Model: numbers}, {Name: "b", Model: numbers}},
+			"a limit that is none",
+			[]engine.ModelOptions{{Name: "a", Model: numbers}, {Name: "b", Model: numbers}},
 			func(o *engine.Options) { nan := math.NaN(); o.AgreementLimits.MaxPSI = &nan }, nil, nil, engine.ErrUsage, "max_psi (NaN) must be a number of 0 or more",
 		},
 	}

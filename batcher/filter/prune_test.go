@@ -37,7 +37,9 @@ func TestBoundsOfComparisonsAreExact(t *testing.T) {
 // Bounds say nothing of NaN, and what contradicts itself says nothing at all.
 func TestWhatStatisticsDoNotSay(t *testing.T) {
 	schema := arrow.NewSchema([]arrow.Field{
-		{Name: "f", Type: arrow.PrimitiveTypes.Float64}, {Name: "i", Type: arrow.PrimitiveTypes.Int64}, {Name: "s", Type: arrow.BinaryTypes.String},
+		{Name: "f", Type: arrow.PrimitiveTypes.Float64},
+		{Name: "i", Type: arrow.PrimitiveTypes.Int64},
+		{Name: "s", Type: arrow.BinaryTypes.String},
 		{Name: "l", Type: arrow.ListOf(arrow.PrimitiveTypes.Int64)},
 	}, nil)
 	for _, c := range []struct {
