@@ -73,7 +73,9 @@ func (d *decoder) value(n *node, v reflect.Value, f tags) {
 	case reflect.Slice:
 		d.list(n, v, f)
 	case reflect.String:
-		if text, ok := d.text(n, f); ok && d.allowed(n, text, v, f) {
+		if n.kind == nullNode && slices.Contains(f.valuesFor(v), "null") {
+			d.bad(n.at, `%s must be a text, and null is YAML's nothing: write "null" in quotes`, f.name)
+		} else if text, ok := d.text(n, f); ok && d.allowed(n, text, v, f) {
 			v.SetString(text)
 		}
 	case reflect.Bool:

@@ -153,7 +153,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a seed below 0", "features: [{column: a, transforms: [hash: {buckets: 1, seed: -1}]}]\n", []string{"seed is \"-1\", and must be between 0 and 4294967295"}},
 		{"a number that is none", "features: [{column: a, transforms: [clip: {min: 1e999}]}]\n", []string{`no float64 holds "1e999"`}},
 		{"another value of an enumeration", "on_bad_row: nul\n", []string{`on_bad_row is "nul", and must be fail, null or reject (did you mean "null"?)`}},
-		{"YAML's null where the word is meant", "on_bad_row: null\n", []string{"on_bad_row must be a text, and here is nothing"}},
+		{"YAML's null where the word is meant", "on_bad_row: null\n", []string{`on_bad_row must be a text, and null is YAML's nothing: write "null" in quotes`}},
 		{"a provider that there is not", "provider: gpu\n", []string{"must be cpu, auto, cuda or tensorrt"}},
 		{"a size without sense", "limits: {memory: lots}\n", []string{`memory is "lots", and must be a size such as 2GiB, none or auto`}},
 		{"an empty list's key", "features:\nkeep: a\n", []string{"1:1: features must be a list, and here is nothing"}},
