@@ -75,21 +75,30 @@ func TestSpread(t *testing.T) {
 		t.Skip("the kernel, or the C library, has no rseq")
 	}
 
-	<-onThread(func() {
-		allow(t, first)
-		allow(t, first, second) // and it stays where it is
-		if cpu(t) != first {
-			return // moved by itself: nothing to see this time
-		}
-		slot := spreadBegin()
-		defer spreadEnd(slot)
-		if got := cpu(t); got != second {
-			t.Errorf("a thread that shares processor %d is on %d; want %d", first, got, second)
-		}
-		if got := allowed(t); len(got) != 2 {
-			t.Errorf("after the move it may use %v; want both", got)
-		}
-	})
+	// Other load on the machine may move a thread at any time, here or back: what counts
+	// is that it is found moved soon.
+	const tries = 50
+	moved := 0
+	for range tries {
+		<-onThread(func() {
+			allow(t, first)
+			allow(t, first, second) // and it stays where it is
+			if cpu(t) != first {
+				return // moved by itself: nothing to see this time
+			}
+			slot := spreadBegin()
+			defer spreadEnd(slot)
+			if cpu(t) == second {
+				moved++
+			}
+			if got := allowed(t); len(got) != 2 {
+				t.Errorf("after the move it may use %v; want both", got)
+			}
+		})
+	}
+	if moved < tries/5 {
+		t.Errorf("a thread that shares processor %d was found on %d %d times of %d", first, second, moved, tries)
+	}
 
 	<-onThread(func() { // nowhere to go
 		allow(t, first)
