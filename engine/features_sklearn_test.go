@@ -47,6 +47,9 @@ func fittedFeatures(t *testing.T, path string) []feature.Feature {
 // an error for, or has to make an infinity of. A model that gives its input back shows
 // them.
 func TestFeaturesOfSklearn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("of numbers, which other tests race for")
+	}
 	lib := orttest.Library(t)
 	paths, err := filepath.Glob(sklearnFolder + "fitted/*.json")
 	if err != nil || len(paths) < 50 {

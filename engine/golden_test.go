@@ -60,6 +60,9 @@ func references(t *testing.T) []reference {
 // Arrow, into each output format that is read back, with one worker and with
 // three.
 func TestReferenceModels(t *testing.T) {
+	if testing.Short() {
+		t.Skip("of numbers, which other tests race for")
+	}
 	lib := orttest.Library(t)
 	for _, ref := range references(t) {
 		for _, sample := range []string{ref.SampleParquet, ref.SampleArrow} {

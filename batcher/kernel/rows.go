@@ -149,7 +149,7 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 	for i := width; i < rowColumns; i++ {
 		g.args[i] = rowColumn{values: g.args[0].values, bits: pointer(allValid), signs: signs[sizeOf[D]()][0], line: g.args[0].line}
 	}
-	run := rowsRun{kernel: k.all, size: kindSize(kind), masked: masked, wholeSteps: l.wholeSteps}
+	run := rowsRun{kernel: k.all, size: kindSize(kind), end: to, masked: masked, wholeSteps: l.wholeSteps}
 	if masked {
 		run.kernel, run.alike = k.valid, k.alike
 	}
@@ -169,6 +169,7 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 type rowsRun struct {
 	kernel, alike func(dst, cols *byte, stride, rows, width int) (beyond int)
 	size          int
+	end           int // the last row's, and one
 
 	masked, wholeSteps bool
 }
@@ -187,10 +188,11 @@ func (g *Group[D]) run(r rowsRun, dst []D, stride, from, to int) bool {
 		if kernel(pointer(dst[(at-from)*stride:]), (*byte)(unsafe.Pointer(&g.args)), stride*sizeOf[D](), n, len(g.Columns)) != 0 {
 			return false
 		}
-		for i := range g.args {
-			g.args[i].values = advance(g.args[i].values, n*r.size)
+		if at += n; at < r.end { // and else it would point at what is not theirs
+			for i := range g.args {
+				g.args[i].values = advance(g.args[i].values, n*r.size)
+			}
 		}
-		at += n
 	}
 	return true
 }
@@ -245,7 +247,9 @@ func (g *Group[D]) runLast(r rowsRun, dst []D, stride, from, to int) bool {
 		v := &g.last.values[i]
 		if i < len(g.Columns) {
 			copy(v[:], unsafe.Slice(g.args[i].values, n*r.size))
-			g.args[i].values = advance(g.args[i].values, n*r.size)
+			if to < r.end {
+				g.args[i].values = advance(g.args[i].values, n*r.size)
+			}
 		}
 		g.last.args[i] = g.args[i]
 		g.last.args[i].values = &v[0]
