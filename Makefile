@@ -100,9 +100,9 @@ memory: runtime build ## Measure peak memory for 30M and for 120M rows (needs ma
 	@bench/memory.sh
 
 .PHONY: bench
-bench: runtime build data ## Measure ceilings and how close whole runs come, and features beside plain assembly, into BENCH_OUT (.bench/): records, table, page (6 minutes)
+bench: runtime build data ## Measure ceilings and how close whole runs come, and features beside plain assembly, into BENCH_OUT (.bench/): records, table, page (5 minutes)
 	@bench/ceilings.sh $(BENCH_OUT)
-	go test -run '^$$' -bench 'LinearFeatures|OneHotFeature' -benchtime 100x ./batcher | tee $(BENCH_OUT)/features.txt
+	go test -run '^$$' -bench 'LinearFeatures/from=float32|OneHotFeature' -benchtime 60x ./batcher | tee $(BENCH_OUT)/features.txt
 
 .PHONY: bench-peers-venv
 bench-peers-venv: .venv-peers/.done ## Make the Python environment of the peers: pandas, Ray, Spark ... (1 GB)

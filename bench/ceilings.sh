@@ -12,7 +12,7 @@ mkdir -p "$out"
 rm -f "$out/ceilings.jsonl"
 for format in parquet arrow; do
 	linear=9
-	if [ "$format" = arrow ]; then linear=27; fi
+	if [ "$format" = arrow ]; then linear=18; fi
 	for job in "linear $linear" "mlp 6" "gbdt 3"; do
 		read -r model times <<<"$job"
 		echo "== flights_$model on flights-nulls.$format, $times x 3,000,000 rows" >&2
