@@ -268,22 +268,28 @@ func (p *process) summary(t *testing.T) (s struct {
 	return s
 }
 
-// finished counts the parts in the journal of an output that is not published.
-func finished(t *testing.T, out string) int {
+// finished counts the parts in the journal of an output that is not published, and gives
+// the beginnings of its lines. A line that a kill cut off is of no finished part.
+func finished(t *testing.T, out string) (parts int, lines string) {
 	t.Helper()
+	var said strings.Builder
 	journals, err := filepath.Glob(filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+".millrace-*", "journal"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	most := 0
 	for _, name := range journals {
 		data, err := os.ReadFile(name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)
 		}
-		most = max(most, bytes.Count(data, []byte(`{"part":{`)))
+		whole := data[:bytes.LastIndexByte(data, '\n')+1]
+		parts = max(parts, bytes.Count(whole, []byte(`{"part":{`)))
+		fmt.Fprintf(&said, "%s, of %d bytes, %d in whole lines:\n", name, len(data), len(whole))
+		for line := range bytes.Lines(data) {
+			fmt.Fprintf(&said, "\t%.90q\n", line)
+		}
 	}
-	return most
+	return parts, said.String()
 }
 
 // watch polls an output every millisecond until the function that it gives is called,
@@ -370,7 +376,7 @@ func (s *soak) check(t *testing.T, out, what string) {
 // start ends. It returns how many starts there were.
 func (s *soak) untilDone(t *testing.T, out string, end func(p *process, n int), allowed []int, more ...string) (starts int) {
 	t.Helper()
-	kept := 0
+	kept, lines := 0, ""
 	for {
 		p := s.start(out, more...)
 		starts++
@@ -379,21 +385,21 @@ func (s *soak) untilDone(t *testing.T, out string, end func(p *process, n int), 
 		if code == 0 {
 			sum := p.summary(t)
 			if want := int64(kept); !sum.Already && sum.RowsTaken != want*s.rows {
-				t.Errorf("start %d took over %d rows; %d parts were finished", starts, sum.RowsTaken, kept)
+				t.Errorf("start %d took over %d rows; %d parts were finished, by\n%s", starts, sum.RowsTaken, kept, lines)
 			}
 			return starts
 		}
 		if !slices.Contains(allowed, code) {
 			t.Fatalf("start %d exits %d: %s", starts, code, text)
 		}
-		now := finished(t, out)
+		now, said := finished(t, out)
 		if now < kept {
 			if _, err := os.Stat(filepath.Join(out, "_SUCCESS")); err == nil {
 				continue // killed between publishing and tidying up
 			}
 			t.Errorf("start %d: %d parts are finished, %d were before", starts, now, kept)
 		}
-		kept = now
+		kept, lines = now, said
 	}
 }
 
