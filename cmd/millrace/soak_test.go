@@ -173,7 +173,7 @@ func TestSoakStalled(t *testing.T) {
 	for i := range runs {
 		out := filepath.Join(s.dir, fmt.Sprint("stalled", i))
 		stalled := s.start(out)
-		for ledger.Held(out) == nil {
+		for ledger.Held(out) == nil && time.Since(stalled.started) < time.Minute {
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(s.pause(1) / 2)
@@ -228,7 +228,7 @@ func TestSoakChanged(t *testing.T) {
 			}
 			out := filepath.Join(s.dir, fmt.Sprint(what, i))
 			p := s.start(out)
-			for ledger.Held(out) == nil {
+			for ledger.Held(out) == nil && time.Since(p.started) < time.Minute {
 				time.Sleep(100 * time.Microsecond)
 			}
 			if err := change(last); err != nil {

@@ -86,10 +86,16 @@ type fileLock struct {
 // maxNoteBytes bounds what is read of somebody else's note.
 const maxNoteBytes = 4096
 
+// A lock that is taken is tried a few times, for who asks Held has it for a moment.
+const (
+	lockTries = 5
+	lockPause = 4 * time.Millisecond
+)
+
 // Lock takes the lock. Since Release unlinks the file, a lock may be won on a
 // file that is no longer the one at the path: then it is tried again.
 func (osFS) Lock(name string, note []byte) (Lock, error) {
-	for {
+	for tries := 1; ; {
 		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o666)
 		if err != nil {
 			return nil, err
@@ -97,6 +103,11 @@ func (osFS) Lock(name string, note []byte) (Lock, error) {
 		l := &fileLock{path: name, file: f}
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		switch {
+		case errors.Is(err, unix.EWOULDBLOCK) && tries < lockTries:
+			_ = f.Close() // nothing was written
+			tries++
+			time.Sleep(lockPause)
+			continue
 		case errors.Is(err, unix.EWOULDBLOCK):
 			err := &lockedError{note: readNote(f)}
 			return nil, errors.Join(err, f.Close())

@@ -1,0 +1,44 @@
+package ledger
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Who only asks whether an output is held does not make the run fail that takes it.
+func TestLockOutlastsALook(t *testing.T) {
+	for _, tc := range []struct {
+		what string
+		look time.Duration // how long the other has the file
+		won  bool
+	}{
+		{"a look, which is over soon", lockPause, true},
+		{"a holder", time.Minute, false},
+	} {
+		name := filepath.Join(t.TempDir(), ".out.millrace.lock")
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
+			t.Fatal(err)
+		}
+		over := time.AfterFunc(tc.look, func() { _ = unix.Flock(int(f.Fd()), unix.LOCK_UN) })
+		lock, err := osFS{}.Lock(name, []byte("{}"))
+		over.Stop()
+		if taken, ok := errors.AsType[*lockedError](err); tc.won != (err == nil) || !tc.won && !ok {
+			t.Errorf("%s: Lock() = %v, %v", tc.what, err, taken)
+		}
+		if err == nil {
+			if err := lock.Release(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
