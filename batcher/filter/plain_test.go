@@ -331,7 +331,9 @@ func TestFilterIsThePlainLoop(t *testing.T) {
 			rt.Fatalf("%s by %+v: verdict %d, and %d of %d rows pass", e.text, stats, verdict, len(yes), len(rows))
 		}
 	})
-	if verdicts[All] == 0 || verdicts[None] == 0 || verdicts[Some] == 0 {
+	// One in eleven is All: of a hundred draws some are, of the twenty of a short test too
+	// often none.
+	if !testing.Short() && (verdicts[All] == 0 || verdicts[None] == 0 || verdicts[Some] == 0) {
 		t.Errorf("verdicts %v; want some of each", verdicts)
 	}
 }

@@ -29,9 +29,14 @@ func TestLockOutlastsALook(t *testing.T) {
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
 			t.Fatal(err)
 		}
-		over := time.AfterFunc(tc.look, func() { _ = unix.Flock(int(f.Fd()), unix.LOCK_UN) })
+		over := make(chan error, 1)
+		timer := time.AfterFunc(tc.look, func() { over <- unix.Flock(int(f.Fd()), unix.LOCK_UN) })
 		lock, err := osFS{}.Lock(name, []byte("{}"))
-		over.Stop()
+		if !timer.Stop() {
+			if err := <-over; err != nil {
+				t.Error(err)
+			}
+		}
 		if taken, ok := errors.AsType[*lockedError](err); tc.won != (err == nil) || !tc.won && !ok {
 			t.Errorf("%s: Lock() = %v, %v", tc.what, err, taken)
 		}
