@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -97,7 +96,7 @@ func writeNew(path string, text []byte) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ledger.ErrOutput, err)
 	}
-	_, err = io.Copy(f, bytes.NewReader(text))
+	_, err = f.Write(text)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("%w: %w", ledger.ErrOutput, errors.Join(err, os.Remove(path)))
 	}
