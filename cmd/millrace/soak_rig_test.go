@@ -20,8 +20,6 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/engine/ledger"
-	"github.com/millrace/millrace/engine/ort"
-	"github.com/millrace/millrace/engine/ort/orttest"
 )
 
 // soakRuns is how many runs of each kind there are: 20, or what SOAK_RUNS says (make
@@ -124,24 +122,12 @@ func newSoakJob(t *testing.T) *soak {
 // bareSoak has inputs, all of one sample, and a program.
 func bareSoak(t *testing.T, sample string) (s *soak, repo string) {
 	t.Helper()
-	library, ok := orttest.Path()
-	if !ok {
-		t.Skip("SKIPPED FOR WANT OF ONNX RUNTIME: run make runtime, or set " + ort.EnvVariable)
-	}
 	repo, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s = &soak{dir: t.TempDir(), random: rand.New(rand.NewPCG(7, uint64(time.Now().UnixNano())))}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.program = filepath.Join(s.dir, "millrace") // by which TestMain knows what it is to be
-	if err := os.Symlink(self, s.program); err != nil {
-		t.Fatal(err)
-	}
-	s.env = append(os.Environ(), ort.EnvVariable+"="+library)
+	s.program, s.env = programIn(t, s.dir)
 	for i := range soakFiles {
 		if err := os.Symlink(filepath.Join(repo, sample), s.input(i)); err != nil {
 			t.Fatal(err)
