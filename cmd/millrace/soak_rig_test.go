@@ -214,17 +214,22 @@ func readFileset(t *testing.T, out string) fileset {
 type process struct {
 	cmd            *exec.Cmd
 	stdout, stderr bytes.Buffer
-	started        time.Time
 }
 
 func (s *soak) start(out string, more ...string) *process {
-	p := &process{started: time.Now()}
+	p := &process{}
 	p.cmd = exec.Command(s.program, slices.Concat(s.args, []string{"--output", out}, more)...)
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = s.env, &p.stdout, &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		panic(err)
 	}
 	return p
+}
+
+// waitHeld waits for a start to hold its output.
+func waitHeld(t *testing.T, out string) {
+	t.Helper()
+	waitFor(t, "a start to hold "+out, func() bool { return ledger.Held(out) != nil })
 }
 
 // wait gives the exit code, -1 for a process that was killed, and what it said.
