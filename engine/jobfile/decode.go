@@ -28,6 +28,21 @@ type decoder struct {
 	vars *variables
 	// given are the places of the values of keys, by their path, such as limits.memory.
 	given map[string]place
+	// known are the tags of the structs that were met: a fitted file has a few, many times.
+	known map[reflect.Type][]tags
+}
+
+// fieldsOf reads the tags of a struct's fields once; see the function.
+func (d *decoder) fieldsOf(t reflect.Type) []tags {
+	fields, ok := d.known[t]
+	if !ok {
+		if d.known == nil {
+			d.known = map[reflect.Type][]tags{}
+		}
+		fields = fieldsOf(t)
+		d.known[t] = fields
+	}
+	return fields
 }
 
 // custom is a type that a node of more than one form makes.
@@ -103,7 +118,7 @@ func (d *decoder) object(n *node, v reflect.Value, f tags) {
 		d.want(n, f, mapNode.String())
 		return
 	}
-	fields := fieldsOf(v.Type())
+	fields := d.fieldsOf(v.Type())
 	lines := map[string]int{}
 	for _, e := range n.entries {
 		if d.doubled(e, lines) {
