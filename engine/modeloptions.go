@@ -15,16 +15,18 @@ import (
 // ModelOptions are one of several models of a run, in a job file's list of models. What
 // it leaves out is as the run's own settings of the same names say.
 type ModelOptions struct {
-	Name         string              `json:"name" doc:"what the model is called in columns, rejects and the summary: letters, digits, _ and -, a letter first"`
-	Model        string              `json:"model,omitempty" doc:"path of the .onnx file"`
-	ModelSHA256  string              `json:"model_sha256,omitempty" doc:"the SHA-256, in hex, that the file must have"`
-	Features     []string            `json:"features,omitempty" doc:"columns of the model's one [N,F] input, in order; default: the model's metadata, else those of the job"`
-	Bind         map[string][]string `json:"bind,omitempty" doc:"columns of each input; default: those of the job for inputs that the model has"`
-	Nulls        map[string]string   `json:"nulls,omitempty" doc:"what a null becomes, by column, and under * for all others; default: as for the job"`
-	ModelOutputs []string            `json:"model_outputs,omitempty" doc:"outputs to write; default: all"`
-	OutputPrefix *string             `json:"output_prefix,omitempty" doc:"text before the name of each prediction column; default: the job's own, the model's name and _"`
-	OutputLayout Layout              `json:"output_layout,omitempty" doc:"auto, list or columns; default: as for the job"`
-	Compare      map[string]string   `json:"compare,omitempty" doc:"which prediction of the first model each of this one is compared with, both without prefix; default: outputs of the same kind"`
+	Name         string              `json:"name"` // in columns, rejects and the summary
+	Model        string              `json:"model,omitempty"`
+	ModelSHA256  string              `json:"model_sha256,omitempty"`
+	Features     []string            `json:"features,omitempty"` // by default the model's metadata, else the run's
+	Bind         map[string][]string `json:"bind,omitempty"`     // by default the run's, for inputs that the model has
+	Nulls        map[string]string   `json:"nulls,omitempty"`    // by column, and under * for all others
+	ModelOutputs []string            `json:"model_outputs,omitempty"`
+	OutputPrefix *string             `json:"output_prefix,omitempty"` // by default the run's, the model's name and _
+	OutputLayout Layout              `json:"output_layout,omitempty"`
+	// Compare is which prediction of the first model each of this one is compared with,
+	// both without prefix; by default outputs of the same kind.
+	Compare map[string]string `json:"compare,omitempty"`
 }
 
 // allNulls is the key of ModelOptions.Nulls that stands for all other columns.

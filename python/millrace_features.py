@@ -315,9 +315,14 @@ def _member(transformer: Any, values: Sequence[Value], weight: float | None) -> 
 
 
 def _weighted(value: Value, weight: float) -> Value:
-    dtype = None if value.dtype is None else (np.zeros(0, value.dtype) * weight).dtype
+    dtype = _dtype_of(lambda x: x * weight, value)
     step = {"scale": {"multiply": _held(weight, dtype), "add": 0.0}}
     return replace(value.number().then(step), dtype=dtype, rounded=dtype == SINGLE)
+
+
+def _dtype_of(function: Callable[[np.ndarray], np.ndarray], value: Value) -> np.dtype | None:
+    """The type of what a function of NumPy's makes of an array of the value."""
+    return None if value.dtype is None else function(np.zeros(0, value.dtype)).dtype
 
 
 def _held(number: float, dtype: np.dtype | None) -> float:
@@ -395,10 +400,14 @@ def _scaler(names: tuple[str, str], less: Any, by: Any, values: Sequence[Value])
     ]
 
 
-def _numbers(values: Sequence[Value], fitted: np.dtype | None = None) -> list[Value]:
+def _numbers(
+    values: Sequence[Value],
+    fitted: np.dtype | None = None,
+    null: Callable[[Value], Value] = Value.number,
+) -> list[Value]:
     values = _columns(values)
     dtype = _precision(values, fitted)
-    return [replace(value.number(), dtype=dtype) for value in values]
+    return [replace(null(value), dtype=dtype) for value in values]
 
 
 def _standard_scaler(t: StandardScaler, values: Sequence[Value]) -> list[Value]:
@@ -452,21 +461,16 @@ def _range(low: float | None, high: float | None, dtype: np.dtype | None) -> dic
 
 def _binarizer(t: Binarizer, values: Sequence[Value]) -> list[Value]:
     out = []
-    for value in _whole_numbers(values):
+    for value in _numbers(values, null=Value.whole):
         edges = [_held(t.threshold, value.dtype)]
         out.append(value.then({"bucketize": {"edges": edges, "right": True}}))
     return out
 
 
-def _whole_numbers(values: Sequence[Value]) -> list[Value]:
-    values = _columns(values)
-    dtype = _precision(values)
-    return [replace(value.whole(), dtype=dtype) for value in values]
-
-
 def _k_bins(t: KBinsDiscretizer, values: Sequence[Value]) -> list[Value]:
     out = []
-    for value, edges, count in zip(_whole_numbers(values), t.bin_edges_, t.n_bins_):
+    numbers = _numbers(values, null=Value.whole)
+    for value, edges, count in zip(numbers, t.bin_edges_, t.n_bins_):
         if t.dtype is not None and np.dtype(t.dtype) == SINGLE and value.dtype != SINGLE:
             value = replace(value, rounded=True, dtype=SINGLE)
         inner = [float(edge) for edge in edges[1:-1]]
@@ -504,12 +508,12 @@ def _function(t: FunctionTransformer, values: Sequence[Value]) -> list[Value]:
 
 
 def _clip(value: Value, low: float | None, high: float | None) -> Value:
-    dtype = None if value.dtype is None else np.clip(np.zeros(0, value.dtype), low, high).dtype
+    dtype = _dtype_of(lambda x: np.clip(x, low, high), value)
     return replace(value.then({"clip": _range(low, high, dtype)}), dtype=dtype)
 
 
 def _log1p(value: Value) -> Value:
-    dtype = None if value.dtype is None else np.log1p(np.zeros(0, value.dtype)).dtype
+    dtype = _dtype_of(np.log1p, value)
     if dtype not in (None, SINGLE, DOUBLE):
         raise NotExpressible(
             f"{value.column}: np.log1p of {value.dtype} is {dtype}; cast it to float64"
@@ -520,9 +524,10 @@ def _log1p(value: Value) -> Value:
 def _imputer(t: SimpleImputer, values: Sequence[Value]) -> list[Value]:
     _check_missing(t)
     values = _columns(values)
-    dtype = _common(values) or t._fit_dtype
     if t.strategy in ("mean", "median"):
-        dtype = SINGLE if dtype == SINGLE else DOUBLE
+        dtype = _precision(values, t._fit_dtype)
+    else:
+        dtype = _common(values) or t._fit_dtype
     out = []
     for value, statistic in zip(values, t.statistics_):
         if _is_missing(statistic) and not t.keep_empty_features:

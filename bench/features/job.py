@@ -11,8 +11,9 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +68,7 @@ def make(directory: Path) -> None:
     indices = pa.array(codes, mask=random.random(len(codes)) < NULLS)
     texts = pa.array([category(code) for code in range(CATEGORIES)])
     write(directory / "onehot.arrow", pa.table([pa.DictionaryArray.from_arrays(indices, texts)], ["c"]))
-    settings = [c.__dict__ for c in columns()]
+    settings = [asdict(c) for c in columns()]
     (directory / "scale.json").write_text(json.dumps(settings))
 
 
@@ -96,14 +97,14 @@ def measure(peer: str, ways: dict[str, dict[str, Way]]) -> int:
     parser.add_argument("job", choices=sorted(ROWS))
     args = parser.parse_args()
     table = read(args.directory, args.job)
-    best: dict[str, object] = {"seconds": float("inf")}
+    best: dict[str, Any] = {"seconds": float("inf")}
     for name, way in ways[args.job].items():
         for rows in BATCHES[args.job]:
             for _ in range(REPEATS):
                 seconds = _pass(way, table, rows)
-                if seconds < float(str(best["seconds"])):
+                if seconds < best["seconds"]:
                     best = {"seconds": seconds, "way": name, "batch_rows": rows}
-    way = ways[args.job][str(best["way"])]
+    way = ways[args.job][best["way"]]
     with (args.directory / f"{args.job}.{peer}").open("wb") as out:
         for batch in _batches(table, ROWS[args.job] // 8):
             out.write(np.ascontiguousarray(way(batch), dtype=np.float32).data)

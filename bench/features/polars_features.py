@@ -19,7 +19,6 @@ def scale(table: pa.Table) -> job.Floats:
     return frame.lazy().select(steps).collect().to_numpy(order="c")
 
 
-
 def equals(table: pa.Table) -> job.Floats:
     """A comparison for each category, of codes."""
     column = _codes(table)

@@ -15,6 +15,7 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,13 +43,13 @@ def main() -> int:
     job.make(work)
     tests = work / "batcher.test"
     subprocess.run(["go", "test", "-c", "-o", str(tests), "./batcher"], check=True)
-    best: dict[tuple[str, str], dict[str, object]] = {}
+    best: dict[tuple[str, str], dict[str, Any]] = {}
     for _ in range(args.rounds):
         for name in job.ROWS:
             for peer in ("millrace", *PEERS):
                 run = millrace(tests, work, name) if peer == "millrace" else python(peer, work, name)
                 known = best.get((name, peer))
-                if known is None or float(str(run["seconds"])) < float(str(known["seconds"])):
+                if known is None or run["seconds"] < known["seconds"]:
                     best[name, peer] = run
                 print(name, peer, run, file=sys.stderr)
     for name in job.ROWS:
@@ -58,7 +59,7 @@ def main() -> int:
     return 0
 
 
-def millrace(tests: Path, work: Path, name: str) -> dict[str, object]:
+def millrace(tests: Path, work: Path, name: str) -> dict[str, Any]:
     """The Go benchmark, which assembles batches as a run does."""
     command = [str(tests), "-test.run", "^$", "-test.bench", f"PeersFeatures/job={name}$", "-test.benchtime", "10x"]
     out = _pinned(command, {"MILLRACE_FEATURES_DIR": str(work)})
@@ -68,8 +69,8 @@ def millrace(tests: Path, work: Path, name: str) -> dict[str, object]:
     return {"seconds": float(found[1]), "way": "batches", "batch_rows": 4096}
 
 
-def python(peer: str, work: Path, name: str) -> dict[str, object]:
-    run: dict[str, object] = json.loads(_pinned([sys.executable, str(HERE / PEERS[peer]), str(work), name], {}))
+def python(peer: str, work: Path, name: str) -> dict[str, Any]:
+    run: dict[str, Any] = json.loads(_pinned([sys.executable, str(HERE / PEERS[peer]), str(work), name], {}))
     return run
 
 
@@ -96,7 +97,7 @@ def compare(work: Path, name: str, peer: str) -> None:
     print(f"{name}: {peer} differs by {worst} at most", file=sys.stderr)
 
 
-def table(best: dict[tuple[str, str], dict[str, object]], rounds: int) -> list[str]:
+def table(best: dict[tuple[str, str], dict[str, Any]], rounds: int) -> list[str]:
     commit = _output("git", "rev-parse", "--short=12", "HEAD")
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("pyarrow", "polars", "numpy"))
     lines = [
@@ -110,11 +111,11 @@ def table(best: dict[tuple[str, str], dict[str, object]], rounds: int) -> list[s
         f"rounds in which each has its turn: {rounds}. Results were compared.",
     ]
     for name, title in TITLES.items():
-        ours = float(str(best[name, "millrace"]["seconds"]))
+        ours = best[name, "millrace"]["seconds"]
         lines += ["", f"## {title}", "", "| | seconds | ns a value | times millrace | target | fastest way | rows at a time |", "|---|---|---|---|---|---|---|"]
         for peer in ("millrace", *PEERS):
             run = best[name, peer]
-            seconds = float(str(run["seconds"]))
+            seconds = run["seconds"]
             values = job.ROWS[name] * job.VALUES[name]
             verdict = ""
             if peer != "millrace":

@@ -48,11 +48,7 @@ func agreementText(b *strings.Builder, all []agreement.Summary, left []string) {
 		fmt.Fprintf(b, "Rank correlation and PSI are of a sample of %s rows.\n", humanize.Comma(int64(sampled)))
 	}
 	if len(left) > 0 {
-		text := strings.Join(left[:min(len(left), leftShown)], ", ")
-		if more := len(left) - leftShown; more > 0 {
-			text += fmt.Sprintf(" and %d more", more)
-		}
-		fmt.Fprintf(b, "Compared with nothing: %s.\n", text)
+		fmt.Fprintf(b, "Compared with nothing: %s.\n", firstOf(left, leftShown, ""))
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +21,7 @@ import (
 type initOptions struct {
 	model, output     string
 	inputs, ids, keep []string
-	features, bind    []string
+	columns           inputColumns
 }
 
 func (o *initOptions) AddFlags(fs *pflag.FlagSet) {
@@ -32,8 +31,7 @@ func (o *initOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVarP(&o.output, "output", "o", "job.yaml", "the job `FILE` to write, or - for stdout; one that is there is left alone")
 	fs.StringArrayVar(&o.ids, "ids", nil, "comma separated `COLUMNS` that identify a row (default: id, if there is one)")
 	fs.StringArrayVar(&o.keep, "keep", nil, "comma separated `COLUMNS` to pass through to the output")
-	fs.StringArrayVar(&o.features, "features", nil, "comma separated `COLUMNS`, or @FILE with one a line, of the model's one [N,F] input, in order (default: the model's metadata key feature_names)")
-	fs.StringArrayVar(&o.bind, "bind", nil, "`INPUT=COLUMN[,COLUMN...]`: columns of one model input (default: the column of the input's name); repeatable")
+	o.columns.AddFlags(fs)
 }
 
 func newInit(s streams, common *commonOptions) *cobra.Command {
@@ -57,11 +55,7 @@ const stdoutName = "-"
 
 func runInit(ctx context.Context, o *initOptions, common *commonOptions, s streams) error {
 	opts := engine.Options{Model: o.model, Inputs: o.inputs, IDs: joinColumns(o.ids), Keep: joinColumns(o.keep)}
-	var err error
-	if opts.Features, err = readList("features", o.features); err != nil {
-		return err
-	}
-	if opts.Bind, err = parseBind(o.bind); err != nil {
+	if err := o.columns.set(&opts); err != nil {
 		return err
 	}
 	dir := "."
@@ -102,7 +96,7 @@ func writeNew(path string, text []byte) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ledger.ErrOutput, err)
 	}
-	_, err = io.Copy(f, bytes.NewReader(text))
+	_, err = f.Write(text)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("%w: %w", ledger.ErrOutput, errors.Join(err, os.Remove(path)))
 	}

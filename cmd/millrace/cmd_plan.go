@@ -33,7 +33,7 @@ func newPlan(s streams, common *commonOptions) *cobra.Command {
 				return err
 			}
 			defer func() { _ = plan.Close() }()
-			return common.print(s, &planReport{Explanation: plan.Explain(), JobFile: jobFileOf(&o)})
+			return common.print(s, &planReport{Explanation: plan.Explain(), JobFile: o.JobFile})
 		},
 	}
 	opts.AddFlags(cmd.Flags())
@@ -42,13 +42,13 @@ func newPlan(s streams, common *commonOptions) *cobra.Command {
 
 type planReport struct {
 	*engine.Explanation
-	JobFile *engine.JobFile `json:"job_file,omitempty"`
+	JobFile engine.JobFile `json:"job_file,omitzero"`
 }
 
 // Text writes the plan from what is read to what is written.
 func (r *planReport) Text(w io.Writer) error {
 	var b strings.Builder
-	jobText(&b, r.JobFile)
+	jobText(&b, &r.JobFile)
 	r.modelText(&b)
 	for _, rewrite := range r.Rewrites {
 		fmt.Fprintf(&b, "         rewritten: %s\n", rewrite)

@@ -256,6 +256,15 @@ func nodesText(counts map[string]int) string {
 // featureColumnsShown is how many columns one line of the summary names.
 const featureColumnsShown = 4
 
+// firstOf joins the first of some names, and says how many more there are of what.
+func firstOf(names []string, most int, what string) string {
+	text := strings.Join(names[:min(len(names), most)], ", ")
+	if more := len(names) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more%s", more, what)
+	}
+	return text
+}
+
 // featureLines writes one line per null policy, and one about rounded values.
 func (r *scoreReport) featureLines(line func(name, format string, args ...any)) {
 	type group struct {
@@ -278,13 +287,7 @@ func (r *scoreReport) featureLines(line func(name, format string, args ...any)) 
 			rounded.columns = append(rounded.columns, f.Column)
 		}
 	}
-	names := func(columns []string) string {
-		text := strings.Join(columns[:min(len(columns), featureColumnsShown)], ", ")
-		if more := len(columns) - featureColumnsShown; more > 0 {
-			text += fmt.Sprintf(" and %d more columns", more)
-		}
-		return text
-	}
+	names := func(columns []string) string { return firstOf(columns, featureColumnsShown, " columns") }
 	for _, policy := range slices.Sorted(maps.Keys(nulls)) {
 		became := fmt.Sprintf("became %q", policy)
 		switch policy {

@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/millrace/millrace/engine/ort"
-	"github.com/millrace/millrace/engine/ort/orttest"
 	"github.com/millrace/millrace/models"
 	"github.com/millrace/millrace/models/onnxpb"
 )
@@ -34,24 +32,14 @@ func deadlyAtLoad() *onnxpb.ModelProto {
 
 // killable is a directory with this program, models and data, for runs that die.
 type killable struct {
-	dir, program, library string
+	dir, program string
+	env          []string
 }
 
 func newKillable(t *testing.T) *killable {
 	t.Helper()
-	library, ok := orttest.Path()
-	if !ok {
-		t.Skip("SKIPPED FOR WANT OF ONNX RUNTIME: run make runtime, or set " + ort.EnvVariable)
-	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := &killable{dir: t.TempDir(), library: library}
-	k.program = filepath.Join(k.dir, "millrace") // by which TestMain knows what it is to be
-	if err := os.Symlink(self, k.program); err != nil {
-		t.Fatal(err)
-	}
+	k := &killable{dir: t.TempDir()}
+	k.program, k.env = programIn(t, k.dir)
 	write(t, filepath.Join(k.dir, "divide.onnx"), encode(t, divideModel()))
 	write(t, filepath.Join(k.dir, "load.onnx"), encode(t, deadlyAtLoad()))
 	return k
@@ -60,7 +48,7 @@ func newKillable(t *testing.T) *killable {
 // command is a run of some rows of its directory.
 func (k *killable) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(k.program, append([]string{"score", "--input", "in.parquet"}, args...)...)
-	cmd.Dir, cmd.Env = k.dir, append(os.Environ(), ort.EnvVariable+"="+k.library)
+	cmd.Dir, cmd.Env = k.dir, k.env
 	return cmd
 }
 
@@ -156,14 +144,13 @@ func kill(t *testing.T, cmd *exec.Cmd) {
 	_ = cmd.Wait() // it was killed
 }
 
-// waitFor waits for something that another process does.
+// waitFor waits for something that another process does, a minute at most.
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for range 60_000 {
+	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(100 * time.Microsecond) {
 		if done() {
 			return
 		}
-		time.Sleep(time.Millisecond)
 	}
 	t.Fatalf("waited for %s, in vain", what)
 }

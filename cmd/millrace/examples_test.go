@@ -11,9 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/millrace/millrace/engine/ort"
-	"github.com/millrace/millrace/engine/ort/orttest"
 )
 
 // example is a file of docs/examples. What the schedulers themselves say of it is checked by
@@ -58,13 +55,10 @@ func examples() []example {
 // TestExamples runs each example's command with the flights in the places that it names,
 // and compares what it says of exit codes and times with what millrace does.
 func TestExamples(t *testing.T) {
-	library, ok := orttest.Path()
-	if !ok {
-		t.Skip("SKIPPED FOR WANT OF ONNX RUNTIME: run make runtime, or set " + ort.EnvVariable)
-	}
 	for _, e := range examples() {
 		t.Run(e.file, func(t *testing.T) {
-			dir, program := examplesDir(t)
+			dir := examplesDir(t)
+			program, env := programIn(t, dir)
 			data, err := os.ReadFile(filepath.Join("../../docs/examples", e.file))
 			if err != nil {
 				t.Fatal(err)
@@ -78,7 +72,7 @@ func TestExamples(t *testing.T) {
 				args[j] = strings.ReplaceAll(args[j], "/srv/millrace", dir)
 			}
 			cmd := exec.Command(program, args...)
-			cmd.Env = append(os.Environ(), ort.EnvVariable+"="+library)
+			cmd.Env = env
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("millrace %q: %v\n%s", args, err, out)
 			}
@@ -120,16 +114,11 @@ func checkGrace(t *testing.T, e example, text string, args []string) {
 	}
 }
 
-// examplesDir lays out what the examples name under /srv/millrace, and returns its place and
-// the program.
-func examplesDir(t *testing.T) (dir, program string) {
+// examplesDir lays out what the examples name under /srv/millrace, and returns its place.
+func examplesDir(t *testing.T) string {
 	t.Helper()
-	dir = t.TempDir()
+	dir := t.TempDir()
 	repo, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,9 +127,7 @@ func examplesDir(t *testing.T) (dir, program string) {
 			t.Fatal(err)
 		}
 	}
-	program = filepath.Join(dir, "millrace") // by which TestMain knows what it is to be
 	for to, from := range map[string]string{
-		program:                                  self,
 		filepath.Join(dir, "model.onnx"):         filepath.Join(repo, "models/reference/flights_gbdt.onnx"),
 		filepath.Join(dir, "in/flights.parquet"): filepath.Join(repo, "testdata/flights-sample.parquet"),
 	} {
@@ -148,7 +135,7 @@ func examplesDir(t *testing.T) (dir, program string) {
 			t.Fatal(err)
 		}
 	}
-	return dir, program
+	return dir
 }
 
 // shellArguments takes the command as sh splits it, up to a redirection, & or the line's end.

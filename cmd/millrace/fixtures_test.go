@@ -12,6 +12,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/ort/orttest"
 	"github.com/millrace/millrace/io/arrowfile"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/parquetfile"
@@ -193,6 +195,32 @@ func write(t *testing.T, path string, data []byte) {
 	if err := os.WriteFile(path, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// libraryPath is the ONNX Runtime that runs of this program take; the test is skipped
+// without one.
+func libraryPath(t *testing.T) string {
+	t.Helper()
+	library, ok := orttest.Path()
+	if !ok {
+		t.Skip("SKIPPED FOR WANT OF ONNX RUNTIME: run make runtime, or set " + ort.EnvVariable)
+	}
+	return library
+}
+
+// programIn puts this program into a directory, and gives the environment to start it in.
+func programIn(t *testing.T, dir string) (program string, env []string) {
+	t.Helper()
+	env = append(os.Environ(), ort.EnvVariable+"="+libraryPath(t))
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program = filepath.Join(dir, "millrace") // by which TestMain knows what it is to be
+	if err := os.Symlink(self, program); err != nil {
+		t.Fatal(err)
+	}
+	return program, env
 }
 
 // canUnshare reports whether a script may make a small file system of its own.

@@ -22,20 +22,20 @@ import (
 type runOptions struct {
 	engine.Options
 
-	ids, keep, features, bind, nulls, modelOutputs []string
-	partitionBy                                    []string
-	fileSize                                       byteSize
-	outputFormat, layout, ifExists, profileDir     string
-	kernels, provider, engineCache, digest         string
-	lossy                                          bool
-	batch                                          batchSize
-	memory                                         memoryLimit
-	deviceMemory                                   byteSize
-	grace                                          time.Duration
-	badRows                                        badRowOptions
-	unique                                         uniqueOptions
-	models                                         modelFlags
-	job                                            jobOptions
+	ids, keep, nulls, modelOutputs, partitionBy []string
+	columns                                     inputColumns
+	fileSize                                    byteSize
+	outputFormat, layout, ifExists, profileDir  string
+	kernels, provider, engineCache, digest      string
+	lossy                                       bool
+	batch                                       batchSize
+	memory                                      memoryLimit
+	deviceMemory                                byteSize
+	grace                                       time.Duration
+	badRows                                     badRowOptions
+	unique                                      uniqueOptions
+	models                                      modelFlags
+	job                                         jobOptions
 }
 
 // defaultGrace is how long a run that is asked to stop may go on to finish its parts:
@@ -76,13 +76,29 @@ func (o *runOptions) addFitFlags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&o.ids, "ids", nil, "comma separated `COLUMNS` that identify a row; they come first in the output, and in rejects")
 	fs.StringArrayVar(&o.keep, "keep", nil, "comma separated `COLUMNS` to pass through to the output")
 	fs.StringVar(&o.Where, "where", "", "`EXPRESSION` on the input's columns, such as 'dep_delay != nil && distance > 0'; rows for which it is not true are left out and counted as filtered, and files and row groups that cannot hold others are not read (see docs/filters.md)")
-	fs.StringArrayVar(&o.features, "features", nil, "comma separated `COLUMNS`, or @FILE with one a line, of the model's one [N,F] input, in order (default: the model's metadata key feature_names)")
-	fs.StringArrayVar(&o.bind, "bind", nil, "`INPUT=COLUMN[,COLUMN...]`: columns of one model input (default: the column of the input's name); repeatable")
+	o.columns.AddFlags(fs)
 	fs.StringArrayVar(&o.nulls, "nulls", nil, "`[COLUMN=]POLICY`: what a null becomes: error, nan, reject, or a constant; repeatable (default error)")
 	fs.BoolVar(&o.lossy, "allow-lossy-casts", false, "let casts round, such as float64 to float32, and count rounded values")
 	fs.StringArrayVar(&o.modelOutputs, "model-outputs", nil, "comma separated model `OUTPUTS` to write (default all)")
 	fs.StringVar(&o.kernels, "kernels", "auto", "`WHOSE` kernels compute: auto (millrace's for tree ensembles, imputers, scalers, linear regressors and chains of dense layers where they apply, else ONNX Runtime's), or onnxruntime (its own alone)")
 	o.models.addSumFlag(fs)
+}
+
+// inputColumns are the flags that say which columns the model's inputs are made of.
+type inputColumns struct{ features, bind []string }
+
+func (o *inputColumns) AddFlags(fs *pflag.FlagSet) {
+	fs.StringArrayVar(&o.features, "features", nil, "comma separated `COLUMNS`, or @FILE with one a line, of the model's one [N,F] input, in order (default: the model's metadata key feature_names)")
+	fs.StringArrayVar(&o.bind, "bind", nil, "`INPUT=COLUMN[,COLUMN...]`: columns of one model input (default: the column of the input's name); repeatable")
+}
+
+// set puts the flags into the engine's options.
+func (o *inputColumns) set(opts *engine.Options) (err error) {
+	if opts.Features, err = readList("features", o.features); err != nil {
+		return err
+	}
+	opts.Bind, err = parseBind(o.bind)
+	return err
 }
 
 // addPartitionsFlag is for commands that read data.
@@ -158,10 +174,7 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	if err = chooseProvider(o.provider, &opts); err != nil {
 		return opts, err
 	}
-	if opts.Features, err = readList("features", o.features); err != nil {
-		return opts, err
-	}
-	if opts.Bind, err = parseBind(o.bind); err != nil {
+	if err = o.columns.set(&opts); err != nil {
 		return opts, err
 	}
 	if opts.Nulls, err = parseNulls(o.nulls); err != nil {

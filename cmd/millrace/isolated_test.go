@@ -18,8 +18,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/engine"
-	"github.com/millrace/millrace/engine/ort"
-	"github.com/millrace/millrace/engine/ort/orttest"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/parquetfile"
 	"github.com/millrace/millrace/models"
@@ -74,31 +72,16 @@ func writeDivisors(t *testing.T, path string, rows int, deadly ...int) {
 // TestDeadlyModel scores a row that kills the process, until the run knows which row it
 // is; then, beside that, everything else is scored. It is a real fault in ONNX Runtime.
 func TestDeadlyModel(t *testing.T) {
-	library, ok := orttest.Path()
-	if !ok {
-		t.Skip("SKIPPED FOR WANT OF ONNX RUNTIME: run make runtime, or set " + ort.EnvVariable)
-	}
 	if runtime.GOARCH != "amd64" {
 		t.Skip("only x86-64 faults on this division")
 	}
 	const rows, deadly = 10_000, 6543
 	for _, output := range []string{"out", "out.parquet"} {
 		t.Run("output="+output, func(t *testing.T) {
-			dir := t.TempDir()
-			self, err := os.Executable()
-			if err != nil {
-				t.Fatal(err)
-			}
-			program := filepath.Join(dir, "millrace") // by which TestMain knows what it is to be
-			if err := os.Symlink(self, program); err != nil {
-				t.Fatal(err)
-			}
-			write(t, filepath.Join(dir, "divide.onnx"), encode(t, divideModel()))
-			writeDivisors(t, filepath.Join(dir, "in.parquet"), rows, deadly)
+			k := newKillable(t)
+			writeDivisors(t, filepath.Join(k.dir, "in.parquet"), rows, deadly)
 			score := func() (syscall.WaitStatus, string) {
-				cmd := exec.Command(program, "score", "--model", "divide.onnx", "--input", "in.parquet", "--ids", "x", "--part-rows", "1000", "--batch-size", "256", "--output", output)
-				cmd.Dir, cmd.Env = dir, append(os.Environ(), ort.EnvVariable+"="+library)
-				text, err := cmd.CombinedOutput()
+				text, err := k.command("--model", "divide.onnx", "--ids", "x", "--part-rows", "1000", "--batch-size", "256", "--output", output).CombinedOutput()
 				if exit, ok := errors.AsType[*exec.ExitError](err); !ok {
 					t.Fatalf("a run that must die ends with %v: %s", err, text)
 				} else {
@@ -121,7 +104,7 @@ func TestDeadlyModel(t *testing.T) {
 				if status.ExitStatus() != exitModel {
 					t.Errorf("exit %d; want %d", status.ExitStatus(), exitModel)
 				}
-				if _, err := os.Stat(filepath.Join(dir, output)); !errors.Is(err, os.ErrNotExist) {
+				if _, err := os.Stat(filepath.Join(k.dir, output)); !errors.Is(err, os.ErrNotExist) {
 					t.Errorf("the output exists: %v", err)
 				}
 			}

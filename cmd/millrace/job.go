@@ -147,17 +147,9 @@ func parseParameters(entries []string) (map[string]string, error) {
 	return parameters, nil
 }
 
-// jobFileOf is the job file that options are from; nil for none.
-func jobFileOf(opts *engine.Options) *engine.JobFile {
-	if opts.JobFile.Path == "" {
-		return nil
-	}
-	return &opts.JobFile
-}
-
 // jobText says which files a plan is from, and with which parameters.
 func jobText(b *strings.Builder, j *engine.JobFile) {
-	if j == nil {
+	if j.Path == "" {
 		return
 	}
 	fmt.Fprintf(b, "job      %s (sha256 %.12s…)\n", j.Path, j.SHA256)

@@ -10,7 +10,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/millrace/millrace/engine/ort"
-	"github.com/millrace/millrace/engine/ort/orttest"
 )
 
 // TestMain makes the program callable from scripts as millrace.
@@ -25,10 +24,7 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	library, ok := orttest.Path()
-	if !ok {
-		t.Skip("SKIPPED FOR WANT OF ONNX RUNTIME: run make runtime, or set " + ort.EnvVariable)
-	}
+	library := libraryPath(t)
 	fixtures := t.TempDir()
 	writeFixtures(t, fixtures)
 	testscript.Run(t, testscript.Params{

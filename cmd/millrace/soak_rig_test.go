@@ -20,8 +20,6 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/engine/ledger"
-	"github.com/millrace/millrace/engine/ort"
-	"github.com/millrace/millrace/engine/ort/orttest"
 )
 
 // soakRuns is how many runs of each kind there are: 20, or what SOAK_RUNS says (make
@@ -124,24 +122,12 @@ func newSoakJob(t *testing.T) *soak {
 // bareSoak has inputs, all of one sample, and a program.
 func bareSoak(t *testing.T, sample string) (s *soak, repo string) {
 	t.Helper()
-	library, ok := orttest.Path()
-	if !ok {
-		t.Skip("SKIPPED FOR WANT OF ONNX RUNTIME: run make runtime, or set " + ort.EnvVariable)
-	}
 	repo, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s = &soak{dir: t.TempDir(), random: rand.New(rand.NewPCG(7, uint64(time.Now().UnixNano())))}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.program = filepath.Join(s.dir, "millrace") // by which TestMain knows what it is to be
-	if err := os.Symlink(self, s.program); err != nil {
-		t.Fatal(err)
-	}
-	s.env = append(os.Environ(), ort.EnvVariable+"="+library)
+	s.program, s.env = programIn(t, s.dir)
 	for i := range soakFiles {
 		if err := os.Symlink(filepath.Join(repo, sample), s.input(i)); err != nil {
 			t.Fatal(err)
@@ -228,17 +214,22 @@ func readFileset(t *testing.T, out string) fileset {
 type process struct {
 	cmd            *exec.Cmd
 	stdout, stderr bytes.Buffer
-	started        time.Time
 }
 
 func (s *soak) start(out string, more ...string) *process {
-	p := &process{started: time.Now()}
+	p := &process{}
 	p.cmd = exec.Command(s.program, slices.Concat(s.args, []string{"--output", out}, more)...)
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = s.env, &p.stdout, &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		panic(err)
 	}
 	return p
+}
+
+// waitHeld waits for a start to hold its output.
+func waitHeld(t *testing.T, out string) {
+	t.Helper()
+	waitFor(t, "a start to hold "+out, func() bool { return ledger.Held(out) != nil })
 }
 
 // wait gives the exit code, -1 for a process that was killed, and what it said.

@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/millrace/millrace/engine/ledger"
 )
 
 // TestSoakKill kills starts with SIGKILL at random moments until one publishes, with a
@@ -173,9 +171,7 @@ func TestSoakStalled(t *testing.T) {
 	for i := range runs {
 		out := filepath.Join(s.dir, fmt.Sprint("stalled", i))
 		stalled := s.start(out)
-		for ledger.Held(out) == nil && time.Since(stalled.started) < time.Minute {
-			time.Sleep(time.Millisecond)
-		}
+		waitHeld(t, out)
 		time.Sleep(s.pause(1) / 2)
 		if err := stalled.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
@@ -228,9 +224,7 @@ func TestSoakChanged(t *testing.T) {
 			}
 			out := filepath.Join(s.dir, fmt.Sprint(what, i))
 			p := s.start(out)
-			for ledger.Held(out) == nil && time.Since(p.started) < time.Minute {
-				time.Sleep(100 * time.Microsecond)
-			}
+			waitHeld(t, out)
 			if err := change(last); err != nil {
 				t.Fatal(err)
 			}

@@ -28,6 +28,21 @@ type decoder struct {
 	vars *variables
 	// given are the places of the values of keys, by their path, such as limits.memory.
 	given map[string]place
+	// known are the tags of the structs that were met: a fitted file has a few, many times.
+	known map[reflect.Type][]tags
+}
+
+// fieldsOf reads the tags of a struct's fields once; see the function.
+func (d *decoder) fieldsOf(t reflect.Type) []tags {
+	fields, ok := d.known[t]
+	if !ok {
+		if d.known == nil {
+			d.known = map[reflect.Type][]tags{}
+		}
+		fields = fieldsOf(t)
+		d.known[t] = fields
+	}
+	return fields
 }
 
 // custom is a type that a node of more than one form makes.
@@ -103,14 +118,12 @@ func (d *decoder) object(n *node, v reflect.Value, f tags) {
 		d.want(n, f, mapNode.String())
 		return
 	}
-	fields := fieldsOf(v.Type())
-	at := map[string]place{}
+	fields := d.fieldsOf(v.Type())
+	lines := map[string]int{}
 	for _, e := range n.entries {
-		if first, twice := at[e.key]; twice {
-			d.bad(e.at, "key %s is doubled: line %d has it too", quoted(e.key), first.line)
+		if d.doubled(e, lines) {
 			continue
 		}
-		at[e.key] = e.at
 		i := slices.IndexFunc(fields, func(t tags) bool { return t.key == e.key })
 		if i < 0 {
 			d.unknown(e, f, fields)
@@ -123,13 +136,24 @@ func (d *decoder) object(n *node, v reflect.Value, f tags) {
 	}
 	var missing []string
 	for _, field := range fields {
-		if _, ok := at[field.key]; field.required && !ok {
+		if _, ok := lines[field.key]; field.required && !ok {
 			missing = append(missing, field.key)
 		}
 	}
 	if len(missing) > 0 {
 		d.bad(n.at, "%s needs %s", f.name, strings.Join(missing, " and "))
 	}
+}
+
+// doubled says that a key stands a second time; lines are those of the keys before it.
+func (d *decoder) doubled(e entry, lines map[string]int) bool {
+	line, twice := lines[e.key]
+	if twice {
+		d.bad(e.at, "key %s is doubled: line %d has it too", quoted(e.key), line)
+		return true
+	}
+	lines[e.key] = e.at.line
+	return false
 }
 
 func joinPath(path, key string) string {
@@ -200,11 +224,9 @@ func (d *decoder) table(n *node, v reflect.Value, f tags) {
 	v.Set(reflect.MakeMapWithSize(v.Type(), len(n.entries)))
 	lines := map[string]int{}
 	for _, e := range n.entries {
-		if line, twice := lines[e.key]; twice {
-			d.bad(e.at, "key %s is doubled: line %d has it too", quoted(e.key), line)
+		if d.doubled(e, lines) {
 			continue
 		}
-		lines[e.key] = e.at.line
 		item := reflect.New(v.Type().Elem()).Elem()
 		inner := f
 		inner.name, inner.path = f.name+" of "+quoted(e.key), joinPath(f.path, e.key)

@@ -142,6 +142,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a key of limits beside it", "max_bad_rows: 1\n", []string{`unknown key "max_bad_rows"; it is max_bad_rows, under limits`}},
 		{"a doubled key", "workers: 1\nworkers: 2\n", []string{`job.yaml:2:1: key "workers" is doubled: line 1 has it too`}},
 		{"a doubled column of null policies", "nulls: {a: 0, a: 1}\n", []string{`1:15: key "a" is doubled`}},
+		{"a doubled column of folders", "partitions: {a: date, a: string}\n", []string{`1:23: key "a" is doubled: line 1 has it too`}},
 		{"a doubled category", "features: [{column: a, transforms: [map: {values: {x: 1, x: 2}}]}]\n", []string{`key "x" is doubled`}},
 		{"all problems at once, in order", "tf32: no\nkeep: 1\nworkers: 0\n", []string{
 			"1:7: tf32 must be true or false, and here is a text: in YAML 1.2 no is a text", "2:7: keep must be a text, and 1 is a number: write it in quotes", "3:10: workers is 0, and must be 1 or more",

@@ -2,11 +2,11 @@ package jobfile
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
-
-	"github.com/millrace/millrace/batcher"
 )
 
 // Where ${...} is replaced in a text: the values of the tag expand.
@@ -145,11 +145,7 @@ func (d *decoder) parameter(n *node, name string, f tags) (string, bool) {
 	p, declared := v.declared[name]
 	switch {
 	case v.declared != nil && !declared:
-		names := make([]string, 0, len(v.declared))
-		for known := range v.declared {
-			names = append(names, known)
-		}
-		d.bad(n.at, "${%s}: no such parameter is declared%s", name, batcher.DidYouMean(name, names))
+		d.bad(n.at, "${%s}: no such parameter is declared%s", name, didYouMean(name, slices.Sorted(maps.Keys(v.declared))))
 		return "", false
 	case !ok:
 		if !declared && !v.missing[name] { // a declared one is said to be missing where it is declared

@@ -73,14 +73,14 @@ func (p *Nulls) fromNode(d *decoder, n *node, f tags) {
 		return
 	}
 	p.Columns = map[string]string{}
+	lines := map[string]int{}
 	for _, e := range n.entries {
+		if d.doubled(e, lines) {
+			continue
+		}
 		inner := f
 		inner.name = f.name + " of " + quoted(e.key)
-		policy := d.nullPolicy(e.value, inner)
-		_, twice := p.Columns[e.key]
-		switch {
-		case twice || e.key == othersKey && p.All != nil:
-			d.bad(e.at, "key %s is doubled", quoted(e.key))
+		switch policy := d.nullPolicy(e.value, inner); {
 		case policy == nil:
 		case e.key == othersKey:
 			p.All = policy

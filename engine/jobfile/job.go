@@ -151,12 +151,6 @@ func Decode(path string, text []byte, given Given) (*Job, error) {
 	return job, nil
 }
 
-// Given says whether the file has a key, by its path, such as limits.memory.
-func (j *Job) Given(path string) bool {
-	_, ok := j.given[path]
-	return ok
-}
-
 // Problem is an error about a key's value.
 func (j *Job) Problem(path string, err error) error {
 	s := &source{file: j.file.file, lines: j.file.lines}
@@ -194,7 +188,7 @@ func (j *Job) flagSettings(all []FlagSetting, v reflect.Value, f tags, path stri
 	default:
 		return all
 	}
-	if !j.Given(path) || f.flag == noFlag {
+	if _, given := j.given[path]; !given || f.flag == noFlag {
 		return all
 	}
 	return append(all, FlagSetting{Path: path, Flag: f.flagName(), Text: text})

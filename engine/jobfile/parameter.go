@@ -153,9 +153,9 @@ func (p *Parameter) checkDefault() error {
 
 // unusedParameters refuses what was given and stands for nothing.
 func (d *decoder) unusedParameters(set map[string]string) {
-	known := slices.Collect(maps.Keys(d.vars.used))
+	known := slices.Sorted(maps.Keys(d.vars.used))
 	if d.vars.declared != nil {
-		known = slices.Collect(maps.Keys(d.vars.declared))
+		known = slices.Sorted(maps.Keys(d.vars.declared))
 	}
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		if slices.Contains(known, name) {
@@ -163,7 +163,6 @@ func (d *decoder) unusedParameters(set map[string]string) {
 		}
 		hint := didYouMean(name, known)
 		if hint == "" && len(known) > 0 && len(known) <= maxListed {
-			slices.Sort(known)
 			hint = ": it has " + strings.Join(known, ", ")
 		}
 		d.bad(place{}, "--set %s: the job has no such parameter%s", clipped(name), hint)

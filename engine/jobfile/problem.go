@@ -79,7 +79,7 @@ func (s *source) excerpt(at place) string {
 	from, to := max(column-excerptBefore, 0), min(column+excerptAfter, len(line))
 	shown := make([]rune, 0, to-from)
 	for _, r := range line[from:to] {
-		if r < ' ' || r == utf8.RuneError || r == 0x7f {
+		if isControl(r) || r == utf8.RuneError {
 			r = ' ' // so that the caret stands right, and a terminal is left alone
 		}
 		shown = append(shown, r)

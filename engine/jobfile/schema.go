@@ -11,8 +11,8 @@ import (
 	"github.com/millrace/millrace/io/dataset"
 )
 
-// SchemaID is where the schema of job files lies.
-const SchemaID = "https://github.com/millrace/millrace/blob/main/docs/job.schema.json"
+// schemaID is where the schema of job files lies.
+const schemaID = "https://github.com/millrace/millrace/blob/main/docs/job.schema.json"
 
 // Schema is the JSON Schema (draft 2020-12) of job files, as indented JSON. What it
 // refuses Decode refuses too; Decode also checks what a schema cannot say.
@@ -21,7 +21,7 @@ func Schema() ([]byte, error) {
 	root := w.structure(reflect.TypeFor[Job]())
 	doc := schema{
 		{"$schema", "https://json-schema.org/draft/2020-12/schema"},
-		{"$id", SchemaID},
+		{"$id", schemaID},
 		{"title", "millrace job file"},
 		{"description", "What one run of millrace does: docs/jobs.md"},
 	}

@@ -65,7 +65,7 @@ func (d *decoder) category(n *node, into *feature.Category, f tags) {
 
 // step decodes one transform: its name and settings, or its name alone.
 func (d *decoder) step(n *node, into *feature.Step, f tags) {
-	known := fieldsOf(reflect.TypeFor[feature.Step]())
+	known := d.fieldsOf(reflect.TypeFor[feature.Step]())
 	var settings *node
 	var name string
 	at := n.at

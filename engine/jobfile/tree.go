@@ -116,7 +116,7 @@ func checkText(s *source, text []byte) bool {
 			return false
 		case r == '\n':
 			line++
-		case r < ' ' && r != '\t' && r != '\r' || r == 0x7f:
+		case isControl(r) && r != '\t' && r != '\r':
 			s.bad(place{line, 1}, "this line has the control character %U, which YAML refuses", r)
 			return false
 		}

@@ -1,6 +1,6 @@
 """Makes rows.parquet, expected.parquet and fitted/: what scikit-learn itself gives.
 
-    python testdata/features/make.py        (half a minute; needs make data)
+    python testdata/features/make.py        (needs make data)
 
 The transformers of cases.py are fitted on all flights of 2013. rows.parquet holds some
 of them and rows made to be awkward; expected.parquet has, by case, the values that
