@@ -26,7 +26,7 @@ type PartFiles struct {
 	staging *Staging
 	index   int
 	begun   map[string]int // files, by folder
-	touched map[string]bool
+	folders *folders
 	open    []*PartFile // not yet renamed
 	rows    []int64     // of those that are ended
 	outputs []Output
@@ -44,7 +44,7 @@ func (s *Staging) PartFiles(index int) (*PartFiles, error) {
 	if old := s.mu.sets[index]; old != nil && (!old.done || len(old.outputs) > 0) {
 		return nil, fmt.Errorf("output %q: part %d is made twice", s.output, index)
 	}
-	p := &PartFiles{staging: s, index: index, begun: map[string]int{}, touched: map[string]bool{s.data: true}}
+	p := &PartFiles{staging: s, index: index, begun: map[string]int{}, folders: s.newFolders()}
 	s.mu.sets[index] = p
 	return p, nil
 }
@@ -59,7 +59,7 @@ func (p *PartFiles) Create(folder string) (*PartFile, error) {
 	if folder != "" && (!filepath.IsLocal(folder) || filepath.Clean(folder) != folder || passedOver(folder)) {
 		return nil, fmt.Errorf("output %q: %w: the folder %q would lie outside of it, or be passed over by readers", s.output, ErrOutput, folder)
 	}
-	if err := p.makeFolder(folder); err != nil {
+	if err := p.folders.make(folder); err != nil {
 		return nil, outputError(s.output, err)
 	}
 	name := filepath.Join(folder, s.fileName(p.index, p.begun[folder]))
@@ -72,25 +72,6 @@ func (p *PartFiles) Create(folder string) (*PartFile, error) {
 	p.begun[folder]++
 	p.open = append(p.open, file)
 	return file, nil
-}
-
-// makeFolder makes a folder and those above it, unless they are there: other parts make
-// the same.
-func (p *PartFiles) makeFolder(folder string) error {
-	dir := filepath.Join(p.staging.data, folder)
-	if p.touched[dir] {
-		return nil
-	}
-	if above := filepath.Dir(folder); above != "." {
-		if err := p.makeFolder(above); err != nil {
-			return err
-		}
-	}
-	if err := p.staging.fs.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	p.touched[dir] = true
-	return nil
 }
 
 // fileName is the name of the n-th file of a part in one folder. Numbered files have a
@@ -161,7 +142,7 @@ func (p *PartFiles) Commit(rows int64) ([]Output, error) {
 	}
 	slices.SortFunc(p.outputs, func(a, b Output) int { return strings.Compare(a.Name, b.Name) })
 	p.staging.mu.Lock()
-	p.done, p.begun, p.touched = true, nil, nil
+	p.done, p.begun, p.folders = true, nil, nil
 	p.staging.mu.Unlock()
 	return p.outputs, nil
 }
@@ -177,12 +158,7 @@ func (p *PartFiles) commit(rows int64) error {
 	if written != rows {
 		return fmt.Errorf("%w: part %d has %d rows, and its files %d", ErrAccounts, p.index, rows, written)
 	}
-	dirs := make([]string, 0, len(p.touched))
-	for dir := range p.touched {
-		dirs = append(dirs, dir)
-	}
-	slices.Sort(dirs)
-	return p.staging.fs.SyncDirs(dirs...)
+	return p.staging.fs.SyncDirs(append([]string{p.staging.data}, p.folders.paths()...)...)
 }
 
 // Abort removes the part's files, but not its folders, which other parts may be using.
