@@ -23,13 +23,7 @@ func (s *Staging) Job() string {
 
 // Apart makes an empty directory for another process to stage a part in; see
 // StageApart.
-func (s *Staging) Apart() (dir string, err error) {
-	dir = filepath.Join(s.dir, apartName)
-	if err := s.fs.RemoveAll(dir); err != nil {
-		return "", outputError(s.output, err)
-	}
-	return dir, outputError(s.output, s.fs.Mkdir(dir))
-}
+func (s *Staging) Apart() (dir string, err error) { return s.freshDir(apartName) }
 
 // StageApart stages parts of the run in a directory that Apart made there. It is never
 // published: what Suspend leaves is for Adopt.
