@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -248,20 +247,6 @@ func (s *Staging) outputsLocked() (outputs []Output, files []int, err error) {
 		}
 	}
 	return outputs, files, nil
-}
-
-// checkLayout refuses to append files of one layout to those of another, which readers
-// could not read as one table.
-func (s *Staging) checkLayout() error {
-	if s.opts.IfExists != IfExistsAppend || len(s.mu.before.live) == 0 {
-		return nil
-	}
-	was := s.mu.before.live[0].PartitionBy
-	if slices.Equal(was, s.opts.PartitionBy) {
-		return nil
-	}
-	words := func(columns []string) string { return cmp.Or(strings.Join(columns, ", "), "nothing") }
-	return s.exists(fmt.Sprintf("it is partitioned by %s, and files partitioned by %s cannot be appended to it: partition them alike, or choose another place", words(was), words(s.opts.PartitionBy)), "")
 }
 
 // DataPath is the directory in which the output is staged.

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -257,9 +258,6 @@ func (s *Staging) prepare() error {
 	if _, err := s.look(); err != nil {
 		return err
 	}
-	if err := s.checkLayout(); err != nil {
-		return err
-	}
 	s.mu.first = s.firstFile()
 	if took, err := s.takeOver(dead); err != nil || took {
 		s.mu.staged = took && err == nil
@@ -381,7 +379,7 @@ func (s *Staging) lookInside() (place, error) {
 		if len(s.mu.before.live) == 0 {
 			return fullDir, s.exists("it has no manifest, so nothing is known about what to append to; choose another place", "")
 		}
-		return fullDir, s.checkFormat()
+		return fullDir, cmp.Or(s.checkFormat(), s.checkLayout())
 	}
 	// Replacing removes the whole directory, so it must look like an output
 	// and not like somebody's home.
