@@ -40,11 +40,13 @@ func (s *Staging) PartFiles(index int) (*PartFiles, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old := s.mu.sets[index]; old != nil && (!old.done || len(old.outputs) > 0) {
-		return nil, fmt.Errorf("output %q: part %d is made twice", s.output, index)
+	if old := s.mu.parts[index]; old != nil {
+		if outputs, done := old.writtenLocked(); !done || len(outputs) > 0 {
+			return nil, fmt.Errorf("output %q: part %d is made twice", s.output, index)
+		}
 	}
 	p := &PartFiles{staging: s, index: index, begun: map[string]int{}, folders: s.newFolders()}
-	s.mu.sets[index] = p
+	s.mu.parts[index] = p
 	return p, nil
 }
 
@@ -95,8 +97,8 @@ func (s *Staging) ofPart(index int, name string) bool {
 // End says that the file that was created last has all its rows.
 func (p *PartFiles) End(rows int64) error {
 	file := p.open[len(p.open)-1]
-	if err := file.buf.Flush(); err != nil {
-		return outputError(p.staging.output, err)
+	if err := file.Flush(); err != nil {
+		return err
 	}
 	file.buf = nil // many may wait
 	p.rows = append(p.rows, rows)
@@ -108,22 +110,10 @@ func (p *PartFiles) End(rows int64) error {
 
 // settle makes the ended files durable and gives them their names, which are not.
 func (p *PartFiles) settle() error {
-	files := make([]File, len(p.open))
-	for i, file := range p.open {
-		files[i] = file.file
-	}
-	if err := p.staging.fs.SyncFiles(files...); err != nil {
+	if err := p.staging.settle(p.open...); err != nil {
 		return err
 	}
 	for i, file := range p.open {
-		err := file.closeLocked() // nobody else has it
-		if err == nil {
-			err = p.staging.fs.Rename(file.path, file.final)
-		}
-		if err != nil {
-			return err
-		}
-		file.path = file.final
 		p.outputs = append(p.outputs, file.account(p.rows[i]))
 	}
 	p.open, p.rows = nil, nil
@@ -169,7 +159,7 @@ func (p *PartFiles) Abort() error {
 	if p.done {
 		return nil
 	}
-	errs := p.closeLocked()
+	errs := []error{p.closeLocked()}
 	if s.mu.staged && !s.mu.published {
 		for _, file := range p.open {
 			errs = append(errs, s.removeIfThere(file.path))
@@ -182,18 +172,21 @@ func (p *PartFiles) Abort() error {
 		return outputError(s.output, err)
 	}
 	p.open, p.outputs = nil, nil
-	if s.mu.sets[p.index] == p {
-		delete(s.mu.sets, p.index)
+	if s.mu.parts[p.index] == stagedPart(p) {
+		delete(s.mu.parts, p.index)
 	}
 	return nil
 }
 
+func (p *PartFiles) writtenLocked() (outputs []Output, done bool) { return p.outputs, p.done }
+
 // closeLocked closes the files that are not committed.
-func (p *PartFiles) closeLocked() (errs []error) {
+func (p *PartFiles) closeLocked() error {
+	errs := make([]error, 0, len(p.open))
 	for _, file := range p.open {
 		errs = append(errs, file.closeLocked())
 	}
-	return errs
+	return errors.Join(errs...)
 }
 
 func (s *Staging) removeIfThere(name string) error {
@@ -235,15 +228,18 @@ func (p *PartFile) Bytes() int64 { return p.sink.bytes + int64(p.buf.Buffered())
 // outputsLocked are the files of all parts, in the order of the parts, and how many each
 // part has where that is any number.
 func (s *Staging) outputsLocked() (outputs []Output, files []int, err error) {
-	for i := range max(len(s.mu.parts), len(s.mu.sets)) {
-		part, set := s.mu.parts[i], s.mu.sets[i]
-		switch {
-		case set != nil && set.done:
-			outputs, files = append(outputs, set.outputs...), append(files, len(set.outputs))
-		case part != nil && part.done != nil:
-			outputs = append(outputs, *part.done)
-		default:
+	for i := range len(s.mu.parts) {
+		var written []Output
+		done := false
+		if part := s.mu.parts[i]; part != nil {
+			written, done = part.writtenLocked()
+		}
+		if !done {
 			return nil, nil, fmt.Errorf("%w: part %d is not committed", ErrAccounts, i)
+		}
+		outputs = append(outputs, written...)
+		if s.several() {
+			files = append(files, len(written))
 		}
 	}
 	return outputs, files, nil

@@ -159,10 +159,9 @@ type Staging struct {
 
 		lock      Lock
 		made      []string // directories made above the output, outermost first
-		parts     map[int]*PartFile
+		parts     map[int]stagedPart
 		whole     *PartFile // of pieces
 		rejects   *PartFile
-		sets      map[int]*PartFiles
 		scratch   map[*PartFile]bool
 		unmerged  map[int]*PartFile
 		side      string // directory beside the output that this run made
@@ -202,8 +201,7 @@ func Stage(opts StageOptions) (*Staging, error) {
 	}
 	s.dir = s.dirOf(opts.RunID)
 	s.data = filepath.Join(s.dir, dataName)
-	s.mu.parts, s.mu.unmerged = make(map[int]*PartFile), make(map[int]*PartFile)
-	s.mu.sets, s.mu.scratch = make(map[int]*PartFiles), make(map[*PartFile]bool)
+	s.mu.parts, s.mu.unmerged, s.mu.scratch = make(map[int]stagedPart), make(map[int]*PartFile), make(map[*PartFile]bool)
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, s.Discard())
 	}
