@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/io/dataset"
 )
@@ -175,7 +176,7 @@ func (s *spread) sorted(records []arrow.RecordBatch) (*sortedRows, error) {
 			return nil, err
 		}
 		if len(found) > 1 {
-			inOrder, err := permute(column, order)
+			inOrder, err := filter.TakeRows(column, order)
 			column.Release()
 			if err != nil {
 				return nil, fmt.Errorf("column %q: %w", s.schema.Field(len(columns)).Name, err)
