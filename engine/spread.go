@@ -130,9 +130,6 @@ func (s *spread) sortRecords(records []arrow.RecordBatch) error {
 	return s.spillRecord(sorted)
 }
 
-// errUnjoined says that records cannot be made one.
-var errUnjoined = errors.New("records cannot be joined")
-
 // sortedRows are rows by folder, folders by name.
 type sortedRows struct {
 	record  arrow.RecordBatch // owned; without the columns that name folders
@@ -186,23 +183,6 @@ func (s *spread) sorted(records []arrow.RecordBatch) (*sortedRows, error) {
 		columns = append(columns, column)
 	}
 	return &sortedRows{record: array.NewRecordBatch(s.schema, columns, rows), folders: found}, nil
-}
-
-// joined is a column of records as one array, which the caller releases. Its error wraps
-// errUnjoined.
-func joined(records []arrow.RecordBatch, at int) (arrow.Array, error) {
-	segments, runs := make([]arrow.Array, len(records)), make([]rowRun, 0, len(records))
-	for i, r := range records {
-		segments[i] = r.Column(at)
-		if n := segments[i].Len(); n > 0 {
-			runs = append(runs, rowRun{segment: i, rows: n})
-		}
-	}
-	column, err := gather(segments, runs)
-	if err != nil {
-		return nil, fmt.Errorf("column %q: %w: %w", records[0].ColumnName(at), errUnjoined, err)
-	}
-	return column, nil
 }
 
 // order puts rows in the order of their folders' names, and says where each folder's lie.

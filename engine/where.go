@@ -7,7 +7,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/filter"
@@ -222,18 +221,15 @@ func joinChunks(chunks []chunk) []chunk {
 	if len(chunks) < 2 {
 		return chunks
 	}
-	first := chunks[0].record
+	records := make([]arrow.RecordBatch, len(chunks))
+	for i := range chunks {
+		records[i] = chunks[i].record
+	}
+	first := records[0]
 	columns := make([]arrow.Array, 0, first.NumCols())
 	defer func() { releaseAll(columns) }()
-	pieces := make([]arrow.Array, len(chunks))
 	for i := range int(first.NumCols()) {
-		for k := range chunks {
-			pieces[k] = chunks[k].record.Column(i)
-		}
-		if hasOrderedDictionary(pieces[0].DataType()) {
-			return chunks
-		}
-		column, err := array.Concatenate(pieces, memory.DefaultAllocator)
+		column, err := joined(records, i)
 		if err != nil {
 			return chunks
 		}
