@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -190,6 +191,28 @@ type chunk struct {
 	record  arrow.RecordBatch
 	origin  batcher.Origin // of its first row
 	numbers []int64        // in the file, where rows were taken out
+}
+
+// readPassing reads columns of a span and gives the rows that pass the filter, a record
+// batch at a time, which each borrows: the named columns first, and behind them those of
+// the filter.
+func (p *Plan) readPassing(ctx context.Context, span dataset.SpanRef, names []string, each func(c *chunk) error) error {
+	names = slices.Clone(names)
+	for _, name := range p.where.columnNames() {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	sieve := p.where.over(names).newSieve(span)
+	defer sieve.close()
+	return p.Dataset.ReadSpan(ctx, span, names, func(b arrow.RecordBatch) error {
+		c, err := sieve.sift(b)
+		if err != nil || c.record == nil {
+			return err
+		}
+		defer c.record.Release()
+		return each(&c)
+	})
 }
 
 // segment is all rows of the chunk; it aliases the record.
