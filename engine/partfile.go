@@ -33,7 +33,7 @@ func (c *collector) newPartOutput(part int, schema *arrow.Schema) (partOutput, e
 	if len(c.plan.Options.PartitionBy) > 0 {
 		return c.newSpread(part, files, schema), nil
 	}
-	return &sizedPart{files: files, sized: c.sizedFiles(files, "", schema)}, nil
+	return sizedPart{c.sizedFiles(files, "", schema)}, nil
 }
 
 // sizedFiles are the files of a part in one folder.
