@@ -247,6 +247,15 @@ func hasOrderedDictionary(t arrow.DataType) bool {
 	return false
 }
 
+// everyIndex are the indexes of n things, such as columns, all of which are wanted.
+func everyIndex(n int) []int {
+	indexes := make([]int, n)
+	for i := range indexes {
+		indexes[i] = i
+	}
+	return indexes
+}
+
 func releaseAll(arrays []arrow.Array) {
 	for _, a := range arrays {
 		a.Release()

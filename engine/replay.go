@@ -266,7 +266,7 @@ func (r *replayer) locate(ctx context.Context, m *ledger.Manifest, opts Options,
 		return nil, err
 	}
 	if p.layout == nil {
-		if p.plan, err = r.planOf(ctx, m, opts, everyFile(len(m.Inputs))); err != nil {
+		if p.plan, err = r.planOf(ctx, m, opts, everyIndex(len(m.Inputs))); err != nil {
 			return nil, err
 		}
 		p.layout = p.plan.layout()
