@@ -183,6 +183,26 @@ func gather(segments []arrow.Array, runs []rowRun) (arrow.Array, error) {
 	return array.Concatenate(pieces, memory.DefaultAllocator)
 }
 
+// errUnjoined says that records cannot be made one.
+var errUnjoined = errors.New("records cannot be joined")
+
+// joined is a column of records as one array, which the caller releases. Its error wraps
+// errUnjoined.
+func joined(records []arrow.RecordBatch, at int) (arrow.Array, error) {
+	segments, runs := make([]arrow.Array, len(records)), make([]rowRun, 0, len(records))
+	for i, r := range records {
+		segments[i] = r.Column(at)
+		if n := segments[i].Len(); n > 0 {
+			runs = append(runs, rowRun{segment: i, rows: n})
+		}
+	}
+	column, err := gather(segments, runs)
+	if err != nil {
+		return nil, fmt.Errorf("column %q: %w: %w", records[0].ColumnName(at), errUnjoined, err)
+	}
+	return column, nil
+}
+
 func gatherIndices(d *array.Dictionary, runs []rowRun) (arrow.Array, error) {
 	inOne := make([]rowRun, len(runs))
 	for i, r := range runs {
@@ -225,6 +245,15 @@ func hasOrderedDictionary(t arrow.DataType) bool {
 		return slices.ContainsFunc(t.Fields(), func(f arrow.Field) bool { return hasOrderedDictionary(f.Type) })
 	}
 	return false
+}
+
+// everyIndex are the indexes of n things, such as columns, all of which are wanted.
+func everyIndex(n int) []int {
+	indexes := make([]int, n)
+	for i := range indexes {
+		indexes[i] = i
+	}
+	return indexes
 }
 
 func releaseAll(arrays []arrow.Array) {

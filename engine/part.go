@@ -107,22 +107,6 @@ func (w *partWriter) countFiltered(spans map[dataset.SpanRef]int64) {
 	}
 }
 
-// discard writes a result as write does, to nothing.
-func (w *partWriter) discard(res *result) error {
-	schema, err := w.collector.fixSchema(res.fields)
-	if err != nil {
-		return err
-	}
-	if w.out == nil {
-		out, err := w.collector.newNoFile(schema)
-		if err != nil {
-			return err
-		}
-		w.out = out
-	}
-	return w.write(res)
-}
-
 // open makes the part's file, unless it is there.
 func (w *partWriter) open(schema *arrow.Schema) error {
 	if w.out != nil || w.unable != nil {

@@ -23,6 +23,9 @@ type partOutput interface {
 
 // newPartOutput begins the output of a part.
 func (c *collector) newPartOutput(part int, schema *arrow.Schema) (partOutput, error) {
+	if c.staging == nil { // in a trial
+		return c.newNoFile(schema)
+	}
 	if !c.plan.severalFiles() {
 		return c.newOneFile(part, schema)
 	}
@@ -33,7 +36,7 @@ func (c *collector) newPartOutput(part int, schema *arrow.Schema) (partOutput, e
 	if len(c.plan.Options.PartitionBy) > 0 {
 		return c.newSpread(part, files, schema), nil
 	}
-	return &sizedPart{files: files, sized: c.sizedFiles(files, "", schema)}, nil
+	return sizedPart{c.sizedFiles(files, "", schema)}, nil
 }
 
 // sizedFiles are the files of a part in one folder.

@@ -136,10 +136,7 @@ func eachStaged(ctx context.Context, path string, begin func(*arrow.Schema) erro
 	if err := begin(in.Schema()); err != nil {
 		return err
 	}
-	columns := make([]int, in.Schema().NumFields())
-	for i := range columns {
-		columns[i] = i
-	}
+	columns := everyIndex(in.Schema().NumFields())
 	for span := range in.Spans() {
 		if err := in.ReadSpan(ctx, span, columns, yield); err != nil {
 			return err

@@ -181,10 +181,11 @@ func (r *replayer) again(ctx context.Context, found []*hit) (err error) {
 	if err != nil {
 		return err
 	}
-	plan, l, err := r.locate(ctx, m, opts, found)
+	p, err := r.locate(ctx, m, opts, found)
 	if err != nil {
 		return err
 	}
+	plan := p.plan
 	defer func() { err = errors.Join(err, plan.Close()) }()
 	lib, err := r.opts.Load(plan.Options.Provider)
 	if err != nil {
@@ -193,7 +194,7 @@ func (r *replayer) again(ctx context.Context, found []*hit) (err error) {
 	if lib.Version != m.Versions.ORT {
 		r.Notes = append(r.Notes, fmt.Sprintf("run %s was scored by ONNX Runtime %s, and is by %s now: last bits may differ", m.Run, m.Versions.ORT, lib.Version))
 	}
-	if err := guarded(func() error { return r.score(ctx, plan, l, lib, found) }); err != nil {
+	if err := guarded(func() error { return r.score(ctx, p, lib, found) }); err != nil {
 		return cmp.Or(plan.Dataset.Changed(), err) // the cause, and not the symptom
 	}
 	return plan.Dataset.Changed()
@@ -243,50 +244,60 @@ func (o *ReplayOptions) place(opts *Options) error {
 	return nil
 }
 
+// replayed is a run that is planned again, and what is recorded of it.
+type replayed struct {
+	plan     *Plan // nil before input is opened
+	layout   *layout
+	manifest *ledger.Manifest
+	rank     ranking
+}
+
 // locate finds the input row of each row found, and plans the run again over the
 // files that their batches need. A manifest that lists spans tells which these are,
 // so that no other input needs to be there still; else all are opened.
-func (r *replayer) locate(ctx context.Context, m *ledger.Manifest, opts Options, found []*hit) (plan *Plan, l *layout, err error) {
-	l, err = recordedLayout(m, opts.PartRows)
-	if err == nil && l == nil {
-		plan, err = r.planOf(ctx, m, opts, everyFile(len(m.Inputs)))
-		if err == nil {
-			l = plan.layout()
+func (r *replayer) locate(ctx context.Context, m *ledger.Manifest, opts Options, found []*hit) (_ *replayed, err error) {
+	p := &replayed{manifest: m, rank: plainRank}
+	defer func() {
+		if err != nil && p.plan != nil {
+			err = errors.Join(err, p.plan.Close())
+		}
+	}()
+	if p.layout, err = recordedLayout(m, opts.PartRows); err != nil {
+		return nil, err
+	}
+	if p.layout == nil {
+		if p.plan, err = r.planOf(ctx, m, opts, everyIndex(len(m.Inputs))); err != nil {
+			return nil, err
+		}
+		p.layout = p.plan.layout()
+	}
+	if err := p.layout.fits(m); err != nil {
+		return nil, err
+	}
+	open := func(files []int) error {
+		if p.plan != nil {
+			return nil
+		}
+		if p.plan, err = r.planOf(ctx, m, opts, files); err != nil {
+			return err
+		}
+		return p.layout.open(p.plan.Dataset, files)
+	}
+	// How many rows of a span pass before a rejected one only the filter tells, and which
+	// rows went to a folder only the values of all rows.
+	filtered := p.layout.passed != nil && leavesOut(m, found)
+	if filtered || len(m.PartitionBy) > 0 {
+		if err := open(p.layout.filesOf(found)); err != nil {
+			return nil, err
 		}
 	}
-	if err == nil {
-		err = l.fits(m)
+	if filtered {
+		p.rank = p.plan.ranks(ctx, p.layout)
 	}
-	open := func(files []int) {
-		if err == nil && plan == nil {
-			plan, err = r.planOf(ctx, m, opts, files)
-			if err == nil {
-				err = l.open(plan.Dataset, files)
-			}
-		}
+	if err := r.places(ctx, p, found); err != nil {
+		return nil, err
 	}
-	rank := ranking(plainRank)
-	if err == nil && l.passed != nil && leavesOut(m, found) {
-		// How many rows of a span pass before a rejected one only the filter tells.
-		if open(l.filesOf(found)); err == nil {
-			rank = plan.ranks(ctx, l)
-		}
-	}
-	if err == nil && len(m.PartitionBy) > 0 {
-		// Which rows went to a folder, only the values of all rows tell.
-		if open(l.filesOf(found)); err == nil {
-			err = r.folderPlaces(ctx, &replayed{plan: plan, layout: l, manifest: m, rank: rank}, found)
-		}
-	} else if err == nil {
-		err = r.places(ctx, l, m, found, rank)
-	}
-	if err == nil {
-		open(l.near(found, int64(opts.BatchRows)))
-	}
-	if err != nil && plan != nil {
-		err = errors.Join(err, plan.Close())
-	}
-	return plan, l, err
+	return p, open(p.layout.near(found, int64(opts.BatchRows)))
 }
 
 // planOf plans the run of a manifest again over some of its inputs, after a look
@@ -311,11 +322,30 @@ func (r *replayer) planOf(ctx context.Context, m *ledger.Manifest, opts Options,
 }
 
 // places finds the place of each row found in its part's input, and sorts by it.
-func (r *replayer) places(ctx context.Context, l *layout, m *ledger.Manifest, found []*hit, rank ranking) error {
-	rejected, err := r.rejectedRows(ctx, l, m, found, rank)
+func (r *replayer) places(ctx context.Context, p *replayed, found []*hit) error {
+	rejected, err := r.rejectedRows(ctx, p, found)
 	if err != nil {
 		return err
 	}
+	if len(p.manifest.PartitionBy) > 0 {
+		if err := p.folderPlaces(ctx, found, rejected); err != nil {
+			return err
+		}
+	} else {
+		placesAmong(found, rejected)
+	}
+	for _, f := range found {
+		if f.place < 0 || f.place >= p.layout.rowsOfPart(f.part) {
+			return fmt.Errorf("%w: %q has a row %d, and part %d of the input has no row for it", ledger.ErrUnsound, f.file, f.row, f.part)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b *hit) int { return cmp.Or(a.part-b.part, cmp.Compare(a.place, b.place)) })
+	return nil
+}
+
+// placesAmong gives rows their places by their numbers in their parts, from which rejected
+// ones are missing.
+func placesAmong(found []*hit, rejected map[int][]int64) {
 	for _, f := range found {
 		f.place = f.row - f.first
 		for _, gone := range rejected[f.part] { // in order
@@ -323,14 +353,5 @@ func (r *replayer) places(ctx context.Context, l *layout, m *ledger.Manifest, fo
 				f.place++
 			}
 		}
-		if f.place >= l.rowsOfPart(f.part) {
-			return fmt.Errorf("%w: %q has a row %d, and part %d of the input has no row for it", ledger.ErrUnsound, f.file, f.row, f.part)
-		}
 	}
-	sortByPlace(found)
-	return nil
-}
-
-func sortByPlace(found []*hit) {
-	slices.SortStableFunc(found, func(a, b *hit) int { return cmp.Or(a.part-b.part, cmp.Compare(a.place, b.place)) })
 }

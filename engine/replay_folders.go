@@ -8,7 +8,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
-	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/io/dataset"
 )
@@ -38,44 +37,28 @@ func partitionsOf(m *ledger.Manifest) (dataset.Partitions, error) {
 	return p, nil
 }
 
-// replayed is a run that is planned again, and what is recorded of it.
-type replayed struct {
-	plan     *Plan
-	layout   *layout
-	manifest *ledger.Manifest
-	rank     ranking
-}
-
-// folderPlaces is places for a partitioned output. The n-th row of a part in a folder
-// was the n-th of its input rows that were written and whose values name that folder.
-func (r *replayer) folderPlaces(ctx context.Context, p *replayed, found []*hit) error {
-	rejected, err := r.rejectedRows(ctx, p.layout, p.manifest, found, p.rank)
-	if err != nil {
-		return err
-	}
-	byPart := map[int][]*hit{}
+// folderPlaces gives rows of a partitioned output their places. The n-th row of a part in
+// a folder was the n-th of its input rows that were written and whose values name that
+// folder. Of a row that is not there the place is -1.
+func (p *replayed) folderPlaces(ctx context.Context, found []*hit, rejected map[int][]int64) error {
+	walks := map[int]*folderWalk{}
 	for _, f := range found {
-		byPart[f.part] = append(byPart[f.part], f)
-	}
-	for part, hits := range byPart {
-		walk := &folderWalk{plan: p.plan, layout: p.layout, part: part, gone: rejected[part], wanted: map[string]map[int64]*hit{}}
-		for _, f := range hits {
-			if walk.wanted[f.folder] == nil {
-				walk.wanted[f.folder] = map[int64]*hit{}
-			}
-			walk.wanted[f.folder][f.row-f.first] = f
-			f.place = -1
+		walk := walks[f.part]
+		if walk == nil {
+			walk = &folderWalk{plan: p.plan, layout: p.layout, part: f.part, gone: rejected[f.part], wanted: map[string]map[int64]*hit{}, seen: map[string]int64{}}
+			walks[f.part] = walk
 		}
+		if walk.wanted[f.folder] == nil {
+			walk.wanted[f.folder] = map[int64]*hit{}
+		}
+		walk.wanted[f.folder][f.row-f.first] = f
+		f.place = -1
+	}
+	for _, walk := range walks {
 		if err := walk.run(ctx); err != nil {
 			return err
 		}
-		for _, f := range hits {
-			if f.place < 0 {
-				return fmt.Errorf("%w: %q has a row %d, and part %d of the input has no row for it", ledger.ErrUnsound, f.file, f.row, part)
-			}
-		}
 	}
-	sortByPlace(found)
 	return nil
 }
 
@@ -91,38 +74,17 @@ type folderWalk struct {
 }
 
 func (w *folderWalk) run(ctx context.Context) error {
-	w.seen = map[string]int64{}
-	names := slices.Clone(w.plan.Options.PartitionBy)
-	for _, name := range w.plan.where.columnNames() {
-		if !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	where := w.plan.where.over(names)
 	for _, span := range w.layout.parts[w.part].Spans {
 		span.File = w.layout.opened[span.File]
-		if where.verdict(span) == filter.None {
+		if w.plan.where.passingRows(span) == 0 {
 			continue
 		}
-		if err := w.span(ctx, span, names, where); err != nil {
+		err := w.plan.readPassing(ctx, span, w.plan.Options.PartitionBy, func(c *chunk) error { return w.rows(c.record) })
+		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// span goes through the rows of one span, of which it reads the named columns.
-func (w *folderWalk) span(ctx context.Context, span dataset.SpanRef, names []string, where *where) error {
-	sieve := where.newSieve(span)
-	defer sieve.close()
-	return w.plan.Dataset.ReadSpan(ctx, span, names, func(b arrow.RecordBatch) error {
-		c, err := sieve.sift(b)
-		if err != nil || c.record == nil {
-			return err
-		}
-		defer c.record.Release()
-		return w.rows(c.record)
-	})
 }
 
 func (w *folderWalk) rows(b arrow.RecordBatch) error {

@@ -76,14 +76,6 @@ func (p *Plan) layout() *layout {
 	return l
 }
 
-func everyFile(n int) []int {
-	files := make([]int, n)
-	for i := range files {
-		files[i] = i
-	}
-	return files
-}
-
 // fits makes sure that the parts are those that the manifest counts.
 func (l *layout) fits(m *ledger.Manifest) error {
 	if err := m.CheckWritten(); err != nil {

@@ -123,11 +123,12 @@ func isReason(field, reason arrow.Field) bool {
 
 // rejectedRows gives, for each part in which rows were found, the places of its
 // rejected rows that are not in the output, in order.
-func (r *replayer) rejectedRows(ctx context.Context, l *layout, m *ledger.Manifest, found []*hit, rank ranking) (places map[int][]int64, err error) {
+func (r *replayer) rejectedRows(ctx context.Context, p *replayed, found []*hit) (places map[int][]int64, err error) {
+	m := p.manifest
 	wanted := map[int]*leftOut{}
 	for _, f := range found {
 		if part := m.Parts[f.part]; part.Rejected > part.Nulled {
-			wanted[f.part] = &leftOut{rank: rank}
+			wanted[f.part] = &leftOut{}
 		}
 	}
 	if len(wanted) == 0 {
@@ -157,7 +158,7 @@ func (r *replayer) rejectedRows(ctx context.Context, l *layout, m *ledger.Manife
 		if wanted[part] == nil {
 			return nil
 		}
-		return wanted[part].add(l, part, b, i)
+		return wanted[part].add(p, part, b, i)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.Rejects.Name, err)
@@ -187,16 +188,15 @@ func tellsAnyway(m *ledger.Manifest, wanted map[int]*leftOut) error {
 
 // leftOut gathers the places of a part's rejected rows that are not in the output.
 type leftOut struct {
-	rank   ranking
 	walk   placeWalk
 	rows   int64 // rejected ones, wherever they are
 	places []int64
 }
 
 // add takes the i-th row of a batch of file, row and, where it is told, nulled.
-func (o *leftOut) add(l *layout, part int, b arrow.RecordBatch, i int) error {
+func (o *leftOut) add(p *replayed, part int, b arrow.RecordBatch, i int) error {
 	file, row := b.Column(0).ValueStr(i), b.Column(1).(*array.Int64).Value(i)
-	place, ok, err := o.walk.next(l, part, fileRow{file, row}, o.rank)
+	place, ok, err := o.walk.next(p, part, fileRow{file, row})
 	if err != nil {
 		return err
 	}
@@ -225,12 +225,13 @@ type fileRow struct {
 }
 
 // next gives the place of a row in a part.
-func (w *placeWalk) next(l *layout, part int, at fileRow, rank ranking) (place int64, ok bool, err error) {
+func (w *placeWalk) next(p *replayed, part int, at fileRow) (place int64, ok bool, err error) {
+	l := p.layout
 	spans := l.parts[part].Spans
 	for ; w.span < len(spans); w.span++ {
 		s := spans[w.span]
 		if at.row >= s.FirstRow && at.row < s.FirstRow+s.Rows && sameFile(l.files[s.File], at.file) {
-			n, passes, err := rank(s, at.row)
+			n, passes, err := p.rank(s, at.row)
 			if err != nil {
 				return 0, false, err
 			}

@@ -18,15 +18,15 @@ import (
 // rescorer scores rows of one run again.
 type rescorer struct {
 	*replayer
-	plan   *Plan
-	layout *layout
+	*replayed
 	worker *worker
 	form   *rejectForm
 }
 
 // score scores the batches of the rows found, which are in the order of the input,
 // and compares.
-func (r *replayer) score(ctx context.Context, p *Plan, l *layout, lib *ort.Library, found []*hit) (err error) {
+func (r *replayer) score(ctx context.Context, again *replayed, lib *ort.Library, found []*hit) (err error) {
+	p, l := again.plan, again.layout
 	scoring, err := p.openScoring(lib, p.Options.IntraOpThreads)
 	if err != nil {
 		return err
@@ -38,7 +38,7 @@ func (r *replayer) score(ctx context.Context, p *Plan, l *layout, lib *ort.Libra
 		rows = max(rows, n)
 	}
 	scoring.usePool(1)
-	s := &rescorer{replayer: r, plan: p, layout: l, worker: scoring.worker(int(rows), &Progress{}), form: p.newRejectForm()}
+	s := &rescorer{replayer: r, replayed: again, worker: scoring.worker(int(rows), &Progress{}), form: p.newRejectForm()}
 	defer func() { err = errors.Join(err, s.worker.close()) }()
 	if p.Options.rejectsDuplicates() && s.worker.onBadRow == BadFail {
 		s.worker.onBadRow = BadReject // the run let no other rows be bad but duplicates, of which not all are known here

@@ -113,20 +113,15 @@ func stepRows(target, rowBytes int64) int {
 }
 
 // sizedPart is a part whose files have a target size and stand in the output itself.
-type sizedPart struct {
-	files *ledger.PartFiles
-	sized *sizedFiles
-}
+type sizedPart struct{ *sizedFiles }
 
-func (p *sizedPart) write(record arrow.RecordBatch) error { return p.sized.write(record) }
-
-func (p *sizedPart) commit(rows int64) ([]ledger.Output, error) {
+func (p sizedPart) commit(rows int64) ([]ledger.Output, error) {
 	var err error
-	if p.sized.file == nil {
-		err = p.sized.begin() // a part without rows has a file too
+	if p.file == nil {
+		err = p.begin() // a part without rows has a file too
 	}
 	if err == nil {
-		err = p.sized.close()
+		err = p.close()
 	}
 	if err != nil {
 		return nil, errors.Join(err, p.abort())
@@ -134,4 +129,4 @@ func (p *sizedPart) commit(rows int64) ([]ledger.Output, error) {
 	return p.files.Commit(rows)
 }
 
-func (p *sizedPart) abort() error { return errors.Join(p.sized.drop(), p.files.Abort()) }
+func (p sizedPart) abort() error { return errors.Join(p.drop(), p.files.Abort()) }

@@ -108,10 +108,7 @@ func (s *spill) rowsOf(ctx context.Context, name string, write func(arrow.Record
 			return fmt.Errorf("%w: %s has %d records, and %d were written", ledger.ErrOutput, s.path, n, s.records)
 		}
 	}
-	columns := make([]int, s.reader.Schema().NumFields())
-	for i := range columns {
-		columns[i] = i
-	}
+	columns := everyIndex(s.reader.Schema().NumFields())
 	for span := s.folders[at].first; span < s.folders[at].end; span++ {
 		if err := s.reader.ReadSpan(ctx, span, columns, write); err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
+	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/io/dataset"
 )
@@ -129,9 +130,6 @@ func (s *spread) sortRecords(records []arrow.RecordBatch) error {
 	return s.spillRecord(sorted)
 }
 
-// errUnjoined says that records cannot be made one.
-var errUnjoined = errors.New("records cannot be joined")
-
 // sortedRows are rows by folder, folders by name.
 type sortedRows struct {
 	record  arrow.RecordBatch // owned; without the columns that name folders
@@ -175,7 +173,7 @@ func (s *spread) sorted(records []arrow.RecordBatch) (*sortedRows, error) {
 			return nil, err
 		}
 		if len(found) > 1 {
-			inOrder, err := permute(column, order)
+			inOrder, err := filter.TakeRows(column, order)
 			column.Release()
 			if err != nil {
 				return nil, fmt.Errorf("column %q: %w", s.schema.Field(len(columns)).Name, err)
@@ -185,23 +183,6 @@ func (s *spread) sorted(records []arrow.RecordBatch) (*sortedRows, error) {
 		columns = append(columns, column)
 	}
 	return &sortedRows{record: array.NewRecordBatch(s.schema, columns, rows), folders: found}, nil
-}
-
-// joined is a column of records as one array, which the caller releases. Its error wraps
-// errUnjoined.
-func joined(records []arrow.RecordBatch, at int) (arrow.Array, error) {
-	segments, runs := make([]arrow.Array, len(records)), make([]rowRun, 0, len(records))
-	for i, r := range records {
-		segments[i] = r.Column(at)
-		if n := segments[i].Len(); n > 0 {
-			runs = append(runs, rowRun{segment: i, rows: n})
-		}
-	}
-	column, err := gather(segments, runs)
-	if err != nil {
-		return nil, fmt.Errorf("column %q: %w: %w", records[0].ColumnName(at), errUnjoined, err)
-	}
-	return column, nil
 }
 
 // order puts rows in the order of their folders' names, and says where each folder's lie.

@@ -20,7 +20,7 @@ import (
 	"github.com/millrace/millrace/io/format"
 )
 
-// spreadFields are columns to partition by, and others of every way that permute has.
+// spreadFields are columns to partition by, and others of every way that rows are taken.
 var spreadFields = []arrow.Field{
 	{Name: "day", Type: arrow.FixedWidthTypes.Date32, Nullable: true},
 	{Name: "word", Type: arrow.BinaryTypes.String, Nullable: true},

@@ -77,7 +77,7 @@ func (w *trialWorker) process(ctx context.Context, batch *batcher.Batch, p *Plan
 	defer res.release()
 	narrow(own, p.PassedAt, p.passedSchema)
 	res.rejects = nil // they go to a file
-	return w.part.discard(res)
+	return w.part.write(res)
 }
 
 // clock is the time that counts: of the calling thread, or on the wall where

@@ -1,13 +1,13 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/filter"
@@ -193,6 +193,28 @@ type chunk struct {
 	numbers []int64        // in the file, where rows were taken out
 }
 
+// readPassing reads columns of a span and gives the rows that pass the filter, a record
+// batch at a time, which each borrows: the named columns first, and behind them those of
+// the filter.
+func (p *Plan) readPassing(ctx context.Context, span dataset.SpanRef, names []string, each func(c *chunk) error) error {
+	names = slices.Clone(names)
+	for _, name := range p.where.columnNames() {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	sieve := p.where.over(names).newSieve(span)
+	defer sieve.close()
+	return p.Dataset.ReadSpan(ctx, span, names, func(b arrow.RecordBatch) error {
+		c, err := sieve.sift(b)
+		if err != nil || c.record == nil {
+			return err
+		}
+		defer c.record.Release()
+		return each(&c)
+	})
+}
+
 // segment is all rows of the chunk; it aliases the record.
 func (c *chunk) segment() batcher.Segment {
 	s := batcher.Whole(c.record, c.origin)
@@ -222,18 +244,15 @@ func joinChunks(chunks []chunk) []chunk {
 	if len(chunks) < 2 {
 		return chunks
 	}
-	first := chunks[0].record
+	records := make([]arrow.RecordBatch, len(chunks))
+	for i := range chunks {
+		records[i] = chunks[i].record
+	}
+	first := records[0]
 	columns := make([]arrow.Array, 0, first.NumCols())
 	defer func() { releaseAll(columns) }()
-	pieces := make([]arrow.Array, len(chunks))
 	for i := range int(first.NumCols()) {
-		for k := range chunks {
-			pieces[k] = chunks[k].record.Column(i)
-		}
-		if hasOrderedDictionary(pieces[0].DataType()) {
-			return chunks
-		}
-		column, err := array.Concatenate(pieces, memory.DefaultAllocator)
+		column, err := joined(records, i)
 		if err != nil {
 			return chunks
 		}

@@ -1,7 +1,6 @@
 package filter
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -28,18 +27,22 @@ func (s Selection) Take(record arrow.RecordBatch) (arrow.RecordBatch, error) {
 	}()
 	for i, column := range record.Columns() {
 		var err error
-		if columns[i], err = take(column, rows); err != nil {
+		if columns[i], err = TakeRows(column, rows); err != nil {
 			return nil, fmt.Errorf("column %q: %w", record.ColumnName(i), err)
 		}
 	}
 	return array.NewRecordBatch(record.Schema(), columns, int64(len(rows))), nil
 }
 
-// take copies rows of an array.
-func take(a arrow.Array, rows []int) (arrow.Array, error) {
+// rowNumber is the place of a row in an array.
+type rowNumber interface{ int | int32 }
+
+// TakeRows copies rows of an array, in any order, into one of its own, which the caller
+// releases. Its error is that of a type whose rows cannot be taken apart.
+func TakeRows[R rowNumber](a arrow.Array, rows []R) (arrow.Array, error) {
 	data := a.Data()
 	if d, ok := a.(*array.Dictionary); ok {
-		indices, err := take(d.Indices(), rows)
+		indices, err := TakeRows(d.Indices(), rows)
 		if err != nil {
 			return nil, err
 		}
@@ -48,7 +51,7 @@ func take(a arrow.Array, rows []int) (arrow.Array, error) {
 	}
 	switch t := a.DataType().(type) {
 	case arrow.ExtensionType:
-		inner, err := take(a.(array.ExtensionArray).Storage(), rows)
+		inner, err := TakeRows(a.(array.ExtensionArray).Storage(), rows)
 		if err != nil {
 			return nil, err
 		}
@@ -89,7 +92,7 @@ func buffer(data arrow.ArrayData, i int) []byte {
 }
 
 // made is an array of taken values, with the nulls of their rows.
-func made(a arrow.Array, rows []int, buffers ...[]byte) (arrow.Array, error) {
+func made[R rowNumber](a arrow.Array, rows []R, buffers ...[]byte) (arrow.Array, error) {
 	all, nulls := make([]*memory.Buffer, 1, 1+len(buffers)), 0 // no nulls
 	if a.NullN() > 0 {
 		valid := takenBits(a.NullBitmapBytes(), a.Data().Offset(), rows)
@@ -104,38 +107,42 @@ func made(a arrow.Array, rows []int, buffers ...[]byte) (arrow.Array, error) {
 	return array.MakeFromData(data), nil
 }
 
-func takenBits(bits []byte, first int, rows []int) []byte {
+func takenBits[R rowNumber](bits []byte, first int, rows []R) []byte {
 	out := make([]byte, bitutil.BytesForBits(int64(len(rows))))
 	for i, row := range rows {
-		at := first + row
+		at := first + int(row)
 		out[i/8] |= bits[at/8] >> (at % 8) & 1 << (i % 8)
 	}
 	return out
 }
 
 // takenFixed copies values of so many bytes.
-func takenFixed(values []byte, first, width int, rows []int) []byte {
+func takenFixed[R rowNumber](values []byte, first, width int, rows []R) []byte {
 	out := make([]byte, len(rows)*width)
 	values = values[first*width:]
 	switch width {
+	case 1:
+		takeValues(out, values, rows)
 	case 4:
-		for i, row := range rows {
-			binary.NativeEndian.PutUint32(out[i*4:], binary.NativeEndian.Uint32(values[row*4:]))
-		}
+		takeValues(arrow.Uint32Traits.CastFromBytes(out), arrow.Uint32Traits.CastFromBytes(values), rows)
 	case 8:
-		for i, row := range rows {
-			binary.NativeEndian.PutUint64(out[i*8:], binary.NativeEndian.Uint64(values[row*8:]))
-		}
+		takeValues(arrow.Uint64Traits.CastFromBytes(out), arrow.Uint64Traits.CastFromBytes(values), rows)
 	default:
 		for i, row := range rows {
-			copy(out[i*width:(i+1)*width], values[row*width:])
+			copy(out[i*width:(i+1)*width], values[int(row)*width:])
 		}
 	}
 	return out
 }
 
+func takeValues[T any, R rowNumber](out, values []T, rows []R) {
+	for i, row := range rows {
+		out[i] = values[row]
+	}
+}
+
 // takenText copies texts; ok is false where they are too long for their offsets.
-func takenText[T int32 | int64](offsets []T, first int, values []byte, rows []int) (text []byte, ends []T, ok bool) {
+func takenText[T int32 | int64, R rowNumber](offsets []T, first int, values []byte, rows []R) (text []byte, ends []T, ok bool) {
 	offsets = offsets[first:]
 	total := 0
 	for _, row := range rows {
@@ -153,7 +160,7 @@ func takenText[T int32 | int64](offsets []T, first int, values []byte, rows []in
 }
 
 // joined takes rows of any type that arrow-go can join: each run of rows is cut out.
-func joined(a arrow.Array, rows []int) (arrow.Array, error) {
+func joined[R rowNumber](a arrow.Array, rows []R) (arrow.Array, error) {
 	var runs []arrow.Array
 	defer func() {
 		for _, r := range runs {

@@ -3,7 +3,6 @@ package ledger
 import (
 	"fmt"
 	"io/fs"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,13 +23,7 @@ func (s *Staging) Job() string {
 
 // Apart makes an empty directory for another process to stage a part in; see
 // StageApart.
-func (s *Staging) Apart() (dir string, err error) {
-	dir = filepath.Join(s.dir, apartName)
-	if err := s.fs.RemoveAll(dir); err != nil {
-		return "", outputError(s.output, err)
-	}
-	return dir, outputError(s.output, s.fs.Mkdir(dir))
-}
+func (s *Staging) Apart() (dir string, err error) { return s.freshDir(apartName) }
 
 // StageApart stages parts of the run in a directory that Apart made there. It is never
 // published: what Suspend leaves is for Adopt.
@@ -88,7 +81,7 @@ func (s *Staging) adoptLocked(from string, record *PartRecord) error {
 // adoptFilesLocked moves the output files of a part here, where its first file may have
 // another number, and lists the directories that have them now.
 func (s *Staging) adoptFilesLocked(from string, record *PartRecord) (dirs []string, err error) {
-	folders := &PartFiles{staging: s, touched: map[string]bool{s.data: true}}
+	folders := s.newFolders()
 	there := fmt.Sprintf("part-%05d", record.Part) // apart, the first part has the number 0
 	for i := range record.Outputs {
 		o := &record.Outputs[i]
@@ -98,7 +91,7 @@ func (s *Staging) adoptFilesLocked(from string, record *PartRecord) (dirs []stri
 				return nil, fmt.Errorf("part %d has a file %q", record.Part, o.Name)
 			}
 			folder, base := filepath.Dir(o.Name), filepath.Base(o.Name)
-			if err := folders.makeFolder(folder); err != nil {
+			if err := folders.make(folder); err != nil {
 				return nil, err
 			}
 			name = filepath.Join(folder, s.partStem(record.Part)+strings.TrimPrefix(base, there))
@@ -108,5 +101,5 @@ func (s *Staging) adoptFilesLocked(from string, record *PartRecord) (dirs []stri
 		}
 		o.Name = name
 	}
-	return slices.Sorted(maps.Keys(folders.touched)), nil
+	return append([]string{s.data}, folders.paths()...), nil
 }

@@ -1,8 +1,10 @@
 package ledger
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -20,6 +22,16 @@ func (s *Staging) checkFormat() error {
 		}
 	}
 	return nil
+}
+
+// checkLayout refuses to append files of one layout to those of another; as checkFormat.
+func (s *Staging) checkLayout() error {
+	was := s.mu.before.live[0].PartitionBy
+	if slices.Equal(was, s.opts.PartitionBy) {
+		return nil
+	}
+	words := func(columns []string) string { return cmp.Or(strings.Join(columns, ", "), "nothing") }
+	return s.exists(fmt.Sprintf("it is partitioned by %s, and files partitioned by %s cannot be appended to it: partition them alike, or choose another place", words(was), words(s.opts.PartitionBy)), "")
 }
 
 // CheckColumns returns an error that wraps ErrExists where files of these columns cannot

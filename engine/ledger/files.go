@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,7 +25,7 @@ type PartFiles struct {
 	staging *Staging
 	index   int
 	begun   map[string]int // files, by folder
-	touched map[string]bool
+	folders *folders
 	open    []*PartFile // not yet renamed
 	rows    []int64     // of those that are ended
 	outputs []Output
@@ -41,11 +40,13 @@ func (s *Staging) PartFiles(index int) (*PartFiles, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old := s.mu.sets[index]; old != nil && (!old.done || len(old.outputs) > 0) {
-		return nil, fmt.Errorf("output %q: part %d is made twice", s.output, index)
+	if old := s.mu.parts[index]; old != nil {
+		if outputs, done := old.writtenLocked(); !done || len(outputs) > 0 {
+			return nil, fmt.Errorf("output %q: part %d is made twice", s.output, index)
+		}
 	}
-	p := &PartFiles{staging: s, index: index, begun: map[string]int{}, touched: map[string]bool{s.data: true}}
-	s.mu.sets[index] = p
+	p := &PartFiles{staging: s, index: index, begun: map[string]int{}, folders: s.newFolders()}
+	s.mu.parts[index] = p
 	return p, nil
 }
 
@@ -59,7 +60,7 @@ func (p *PartFiles) Create(folder string) (*PartFile, error) {
 	if folder != "" && (!filepath.IsLocal(folder) || filepath.Clean(folder) != folder || passedOver(folder)) {
 		return nil, fmt.Errorf("output %q: %w: the folder %q would lie outside of it, or be passed over by readers", s.output, ErrOutput, folder)
 	}
-	if err := p.makeFolder(folder); err != nil {
+	if err := p.folders.make(folder); err != nil {
 		return nil, outputError(s.output, err)
 	}
 	name := filepath.Join(folder, s.fileName(p.index, p.begun[folder]))
@@ -72,25 +73,6 @@ func (p *PartFiles) Create(folder string) (*PartFile, error) {
 	p.begun[folder]++
 	p.open = append(p.open, file)
 	return file, nil
-}
-
-// makeFolder makes a folder and those above it, unless they are there: other parts make
-// the same.
-func (p *PartFiles) makeFolder(folder string) error {
-	dir := filepath.Join(p.staging.data, folder)
-	if p.touched[dir] {
-		return nil
-	}
-	if above := filepath.Dir(folder); above != "." {
-		if err := p.makeFolder(above); err != nil {
-			return err
-		}
-	}
-	if err := p.staging.fs.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	p.touched[dir] = true
-	return nil
 }
 
 // fileName is the name of the n-th file of a part in one folder. Numbered files have a
@@ -115,8 +97,8 @@ func (s *Staging) ofPart(index int, name string) bool {
 // End says that the file that was created last has all its rows.
 func (p *PartFiles) End(rows int64) error {
 	file := p.open[len(p.open)-1]
-	if err := file.buf.Flush(); err != nil {
-		return outputError(p.staging.output, err)
+	if err := file.Flush(); err != nil {
+		return err
 	}
 	file.buf = nil // many may wait
 	p.rows = append(p.rows, rows)
@@ -128,22 +110,10 @@ func (p *PartFiles) End(rows int64) error {
 
 // settle makes the ended files durable and gives them their names, which are not.
 func (p *PartFiles) settle() error {
-	files := make([]File, len(p.open))
-	for i, file := range p.open {
-		files[i] = file.file
-	}
-	if err := p.staging.fs.SyncFiles(files...); err != nil {
+	if err := p.staging.settle(p.open...); err != nil {
 		return err
 	}
 	for i, file := range p.open {
-		err := file.closeLocked() // nobody else has it
-		if err == nil {
-			err = p.staging.fs.Rename(file.path, file.final)
-		}
-		if err != nil {
-			return err
-		}
-		file.path = file.final
 		p.outputs = append(p.outputs, file.account(p.rows[i]))
 	}
 	p.open, p.rows = nil, nil
@@ -161,7 +131,7 @@ func (p *PartFiles) Commit(rows int64) ([]Output, error) {
 	}
 	slices.SortFunc(p.outputs, func(a, b Output) int { return strings.Compare(a.Name, b.Name) })
 	p.staging.mu.Lock()
-	p.done, p.begun, p.touched = true, nil, nil
+	p.done, p.begun, p.folders = true, nil, nil
 	p.staging.mu.Unlock()
 	return p.outputs, nil
 }
@@ -177,12 +147,7 @@ func (p *PartFiles) commit(rows int64) error {
 	if written != rows {
 		return fmt.Errorf("%w: part %d has %d rows, and its files %d", ErrAccounts, p.index, rows, written)
 	}
-	dirs := make([]string, 0, len(p.touched))
-	for dir := range p.touched {
-		dirs = append(dirs, dir)
-	}
-	slices.Sort(dirs)
-	return p.staging.fs.SyncDirs(dirs...)
+	return p.staging.fs.SyncDirs(append([]string{p.staging.data}, p.folders.paths()...)...)
 }
 
 // Abort removes the part's files, but not its folders, which other parts may be using.
@@ -194,7 +159,7 @@ func (p *PartFiles) Abort() error {
 	if p.done {
 		return nil
 	}
-	errs := p.closeLocked()
+	errs := []error{p.closeLocked()}
 	if s.mu.staged && !s.mu.published {
 		for _, file := range p.open {
 			errs = append(errs, s.removeIfThere(file.path))
@@ -207,18 +172,21 @@ func (p *PartFiles) Abort() error {
 		return outputError(s.output, err)
 	}
 	p.open, p.outputs = nil, nil
-	if s.mu.sets[p.index] == p {
-		delete(s.mu.sets, p.index)
+	if s.mu.parts[p.index] == stagedPart(p) {
+		delete(s.mu.parts, p.index)
 	}
 	return nil
 }
 
+func (p *PartFiles) writtenLocked() (outputs []Output, done bool) { return p.outputs, p.done }
+
 // closeLocked closes the files that are not committed.
-func (p *PartFiles) closeLocked() (errs []error) {
+func (p *PartFiles) closeLocked() error {
+	errs := make([]error, 0, len(p.open))
 	for _, file := range p.open {
 		errs = append(errs, file.closeLocked())
 	}
-	return errs
+	return errors.Join(errs...)
 }
 
 func (s *Staging) removeIfThere(name string) error {
@@ -260,32 +228,21 @@ func (p *PartFile) Bytes() int64 { return p.sink.bytes + int64(p.buf.Buffered())
 // outputsLocked are the files of all parts, in the order of the parts, and how many each
 // part has where that is any number.
 func (s *Staging) outputsLocked() (outputs []Output, files []int, err error) {
-	for i := range max(len(s.mu.parts), len(s.mu.sets)) {
-		part, set := s.mu.parts[i], s.mu.sets[i]
-		switch {
-		case set != nil && set.done:
-			outputs, files = append(outputs, set.outputs...), append(files, len(set.outputs))
-		case part != nil && part.done != nil:
-			outputs = append(outputs, *part.done)
-		default:
+	for i := range len(s.mu.parts) {
+		var written []Output
+		done := false
+		if part := s.mu.parts[i]; part != nil {
+			written, done = part.writtenLocked()
+		}
+		if !done {
 			return nil, nil, fmt.Errorf("%w: part %d is not committed", ErrAccounts, i)
+		}
+		outputs = append(outputs, written...)
+		if s.several() {
+			files = append(files, len(written))
 		}
 	}
 	return outputs, files, nil
-}
-
-// checkLayout refuses to append files of one layout to those of another, which readers
-// could not read as one table.
-func (s *Staging) checkLayout() error {
-	if s.opts.IfExists != IfExistsAppend || len(s.mu.before.live) == 0 {
-		return nil
-	}
-	was := s.mu.before.live[0].PartitionBy
-	if slices.Equal(was, s.opts.PartitionBy) {
-		return nil
-	}
-	words := func(columns []string) string { return cmp.Or(strings.Join(columns, ", "), "nothing") }
-	return s.exists(fmt.Sprintf("it is partitioned by %s, and files partitioned by %s cannot be appended to it: partition them alike, or choose another place", words(was), words(s.opts.PartitionBy)), "")
 }
 
 // DataPath is the directory in which the output is staged.

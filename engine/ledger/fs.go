@@ -192,28 +192,18 @@ func rename(from, to string, flags uint) error {
 
 // SyncDirs syncs all at once: the file system writes its journal for several as
 // soon as for one.
-func (osFS) SyncDirs(names ...string) error {
-	errs := make([]error, len(names))
-	var group errgroup.Group
-	group.SetLimit(syncsAtATime)
-	for i, name := range names {
-		group.Go(func() error {
-			errs[i] = syncDir(name)
-			return nil
-		})
-	}
-	_ = group.Wait() // the goroutines report through errs
-	return errors.Join(errs...)
-}
+func (osFS) SyncDirs(names ...string) error { return syncEach(names, syncDir) }
 
 // SyncFiles syncs all at once, as SyncDirs does.
-func (osFS) SyncFiles(files ...File) error {
-	errs := make([]error, len(files))
+func (osFS) SyncFiles(files ...File) error { return syncEach(files, File.Sync) }
+
+func syncEach[T any](all []T, sync func(T) error) error {
+	errs := make([]error, len(all))
 	var group errgroup.Group
 	group.SetLimit(syncsAtATime)
-	for i, file := range files {
+	for i, one := range all {
 		group.Go(func() error {
-			errs[i] = file.Sync()
+			errs[i] = sync(one)
 			return nil
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,5 +46,22 @@ func TestLockOutlastsALook(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	}
+}
+
+func TestHeldAsks(t *testing.T) {
+	opts := options(t)
+	if err := Held(opts.Output); err != nil {
+		t.Errorf("Held() before = %v", err)
+	}
+	s := stage(t, opts)
+	if err := Held(opts.Output); !errors.Is(err, ErrHeld) || !strings.Contains(err.Error(), opts.RunID) {
+		t.Errorf("Held() = %v; want the run's name", err)
+	}
+	if err := s.Discard(); err != nil {
+		t.Fatal(err)
+	}
+	if err := Held(opts.Output); err != nil {
+		t.Errorf("Held() after = %v", err)
 	}
 }

@@ -14,6 +14,14 @@ import (
 // partBufferBytes is the size of the writes that reach the file system.
 const partBufferBytes = 256 << 10
 
+// stagedPart is what is staged of a part of the output: one file, or any number of them.
+type stagedPart interface {
+	// writtenLocked gives its files; done is false before they are committed.
+	writtenLocked() (outputs []Output, done bool)
+	// closeLocked closes what is not committed.
+	closeLocked() error
+}
+
 // PartFile is one file being written into the staging directory. It is an
 // io.Writer and, on purpose, no io.Closer: format writers close what they can,
 // and a part ends by Commit or Abort alone. One goroutine uses it at a time.
@@ -189,19 +197,32 @@ func (p *PartFile) commit() error {
 	if err := p.buf.Flush(); err != nil {
 		return err
 	}
-	if err := p.file.Sync(); err != nil {
+	if err := p.staging.settle(p); err != nil {
 		return err
 	}
-	err := p.file.Close()
-	p.file = nil
-	if err != nil {
-		return err
-	}
-	if err := p.staging.fs.Rename(p.path, p.final); err != nil {
-		return err
-	}
-	p.path = p.final
 	return p.staging.fs.SyncDirs(filepath.Dir(p.final))
+}
+
+// settle makes the bytes of files durable, which are flushed and which nobody else has,
+// and gives them their names, which are not.
+func (s *Staging) settle(parts ...*PartFile) error {
+	files := make([]File, len(parts))
+	for i, p := range parts {
+		files[i] = p.file
+	}
+	if err := s.fs.SyncFiles(files...); err != nil {
+		return err
+	}
+	for _, p := range parts {
+		if err := p.closeLocked(); err != nil {
+			return err
+		}
+		if err := s.fs.Rename(p.path, p.final); err != nil {
+			return err
+		}
+		p.path = p.final
+	}
+	return nil
 }
 
 // Abort closes and removes the file. It does nothing after a Commit that
@@ -223,6 +244,13 @@ func (p *PartFile) Abort() error {
 	return outputError(p.staging.output, err)
 }
 
+func (p *PartFile) writtenLocked() (outputs []Output, done bool) {
+	if p.done == nil {
+		return nil, false
+	}
+	return []Output{*p.done}, true
+}
+
 func (p *PartFile) closeLocked() error {
 	if p.file == nil {
 		return nil
@@ -241,7 +269,6 @@ func (s *Staging) forgetLocked(p *PartFile) {
 		s.mu.whole = nil
 	}
 	delete(s.mu.scratch, p)
-	for _, files := range []map[int]*PartFile{s.mu.parts, s.mu.unmerged} {
-		maps.DeleteFunc(files, func(_ int, q *PartFile) bool { return q == p })
-	}
+	maps.DeleteFunc(s.mu.parts, func(_ int, q stagedPart) bool { return q == stagedPart(p) })
+	maps.DeleteFunc(s.mu.unmerged, func(_ int, q *PartFile) bool { return q == p })
 }

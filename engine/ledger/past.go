@@ -212,37 +212,21 @@ func (s *Staging) carryLocked(at place) error {
 // carryFilesLocked links the files of the output into the new one, in folders of the
 // same names.
 func (s *Staging) carryFilesLocked() error {
-	folders := map[string]bool{s.data: true}
-	var made []string
-	var folder func(dir string) error
-	folder = func(dir string) error {
-		if folders[dir] {
-			return nil
-		}
-		if err := folder(filepath.Dir(dir)); err != nil {
-			return err
-		}
-		if err := s.fs.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) { // this run has files there too
-			return err
-		}
-		folders[dir], made = true, append(made, dir)
-		return nil
-	}
+	folders := s.newFolders() // this run has files in some of them too
 	for _, m := range s.mu.before.live {
 		for _, o := range m.Outputs {
 			if !filepath.IsLocal(o.Name) || filepath.Clean(o.Name) != o.Name || len(m.PartitionBy) == 0 && filepath.Base(o.Name) != o.Name {
 				return fmt.Errorf("%w: %s of run %s lies outside of it", ErrManifest, o.Name, m.Run)
 			}
-			to := filepath.Join(s.data, o.Name)
-			if err := folder(filepath.Dir(to)); err != nil {
+			if err := folders.make(filepath.Dir(o.Name)); err != nil {
 				return err
 			}
-			if err := s.link(filepath.Join(s.output, o.Name), to); err != nil {
+			if err := s.link(filepath.Join(s.output, o.Name), filepath.Join(s.data, o.Name)); err != nil {
 				return err
 			}
 		}
 	}
-	return s.fs.SyncDirs(made...)
+	return s.fs.SyncDirs(folders.paths()...)
 }
 
 // link gives a file of the old output a name in the new, or copies it where the

@@ -199,11 +199,7 @@ func (s *Staging) take(run string) error {
 
 // haveLocked puts a part down as committed.
 func (s *Staging) haveLocked(p PartRecord) {
-	if s.several() {
-		s.mu.sets[p.Part] = &PartFiles{staging: s, index: p.Part, outputs: p.Outputs, done: true}
-		return
-	}
-	s.mu.parts[p.Part] = &PartFile{staging: s, name: p.Outputs[0].Name, done: &p.Outputs[0]}
+	s.mu.parts[p.Part] = &PartFiles{staging: s, index: p.Part, outputs: p.Outputs, done: true}
 }
 
 // whole says whether the files of a recorded part are there, with their sizes. They
@@ -376,12 +372,7 @@ func (s *Staging) Suspend(why string) (parts int, err error) {
 	if begun && !s.mu.published && s.mu.lock != nil && s.mu.lock.Held() == nil {
 		deaths = s.mu.journal != nil && s.mu.taken != nil && len(s.mu.taken.Deaths) > 0
 		for _, p := range s.mu.parts {
-			if p.done != nil {
-				parts++
-			}
-		}
-		for _, p := range s.mu.sets {
-			if p.done {
+			if _, done := p.writtenLocked(); done {
 				parts++
 			}
 		}
@@ -419,9 +410,6 @@ func (s *Staging) closeFilesLocked() []error {
 	}
 	for _, p := range s.mu.unmerged {
 		errs = append(errs, p.closeLocked())
-	}
-	for _, p := range s.mu.sets {
-		errs = append(errs, p.closeLocked()...)
 	}
 	for p := range s.mu.scratch {
 		errs = append(errs, p.closeLocked())

@@ -8,8 +8,11 @@ const scratchDirName = "scratch"
 
 // ScratchDir makes an empty directory beside what is staged, on the same file system, which
 // the caller removes when it is done.
-func (s *Staging) ScratchDir() (dir string, err error) {
-	dir = filepath.Join(s.dir, scratchDirName)
+func (s *Staging) ScratchDir() (dir string, err error) { return s.freshDir(scratchDirName) }
+
+// freshDir makes an empty directory in the run's own, in place of one that is there.
+func (s *Staging) freshDir(name string) (dir string, err error) {
+	dir = filepath.Join(s.dir, name)
 	if err := s.fs.RemoveAll(dir); err != nil {
 		return "", outputError(s.output, err)
 	}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -158,10 +159,9 @@ type Staging struct {
 
 		lock      Lock
 		made      []string // directories made above the output, outermost first
-		parts     map[int]*PartFile
+		parts     map[int]stagedPart
 		whole     *PartFile // of pieces
 		rejects   *PartFile
-		sets      map[int]*PartFiles
 		scratch   map[*PartFile]bool
 		unmerged  map[int]*PartFile
 		side      string // directory beside the output that this run made
@@ -201,8 +201,7 @@ func Stage(opts StageOptions) (*Staging, error) {
 	}
 	s.dir = s.dirOf(opts.RunID)
 	s.data = filepath.Join(s.dir, dataName)
-	s.mu.parts, s.mu.unmerged = make(map[int]*PartFile), make(map[int]*PartFile)
-	s.mu.sets, s.mu.scratch = make(map[int]*PartFiles), make(map[*PartFile]bool)
+	s.mu.parts, s.mu.unmerged, s.mu.scratch = make(map[int]stagedPart), make(map[int]*PartFile), make(map[*PartFile]bool)
 	if err := s.prepare(); err != nil {
 		return nil, errors.Join(err, s.Discard())
 	}
@@ -255,9 +254,6 @@ func (s *Staging) prepare() error {
 		return err
 	}
 	if _, err := s.look(); err != nil {
-		return err
-	}
-	if err := s.checkLayout(); err != nil {
 		return err
 	}
 	s.mu.first = s.firstFile()
@@ -381,7 +377,7 @@ func (s *Staging) lookInside() (place, error) {
 		if len(s.mu.before.live) == 0 {
 			return fullDir, s.exists("it has no manifest, so nothing is known about what to append to; choose another place", "")
 		}
-		return fullDir, s.checkFormat()
+		return fullDir, cmp.Or(s.checkFormat(), s.checkLayout())
 	}
 	// Replacing removes the whole directory, so it must look like an output
 	// and not like somebody's home.

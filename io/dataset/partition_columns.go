@@ -18,7 +18,7 @@ func (d *Dataset) Shadowed() []string { return d.shadowed }
 // PartitionValue is the value that all rows of a file have in a partition column, as an
 // array of one row; ok is false for other columns.
 func (d *Dataset) PartitionValue(file int, column string) (value arrow.Array, ok bool) {
-	at := slices.IndexFunc(d.partitions.Columns, func(c PartitionColumn) bool { return c.Name == column })
+	at := d.partitions.index(column)
 	if at < 0 {
 		return nil, false
 	}
@@ -79,7 +79,7 @@ type filler struct {
 // nil where there are none.
 func (d *Dataset) splitColumns(src *source, columns []string, schema *arrow.Schema) (stored []string, fill *filler) {
 	for i, name := range columns {
-		at := slices.IndexFunc(d.partitions.Columns, func(c PartitionColumn) bool { return c.Name == name })
+		at := d.partitions.index(name)
 		if at < 0 {
 			stored = append(stored, name)
 			continue

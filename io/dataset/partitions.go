@@ -125,10 +125,13 @@ func (c PartitionColumn) TypeName() string {
 	return c.Type.String()
 }
 
-// has says whether there is a column of that name.
-func (p Partitions) has(name string) bool {
-	return slices.ContainsFunc(p.Columns, func(c PartitionColumn) bool { return c.Name == name })
+// index is the place of the column of that name; -1 where there is none.
+func (p Partitions) index(name string) int {
+	return slices.IndexFunc(p.Columns, func(c PartitionColumn) bool { return c.Name == name })
 }
+
+// has says whether there is a column of that name.
+func (p Partitions) has(name string) bool { return p.index(name) >= 0 }
 
 // names are those of the columns, in order.
 func (p Partitions) names() []string {
