@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -221,9 +220,6 @@ func (p *Plan) readKeys(ctx context.Context, finder *unique.Finder, numbers rowN
 			if reading.Err() != nil {
 				break
 			}
-			if p.where.passingRows(span) == 0 {
-				continue
-			}
 			group.Go(func() error {
 				if done := p.atWork(); done != nil {
 					defer done()
@@ -242,20 +238,7 @@ func (p *Plan) readKeys(ctx context.Context, finder *unique.Finder, numbers rowN
 // readKeysOf gives a finder those of one span.
 func (p *Plan) readKeysOf(ctx context.Context, span dataset.SpanRef, finder *unique.Finder, numbers rowNumbers) error {
 	key := p.Options.Unique.Columns
-	names := slices.Clone(key)
-	for _, name := range p.where.columnNames() {
-		if !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	sieve := p.where.over(names).newSieve(span)
-	defer sieve.close()
-	return p.Dataset.ReadSpan(ctx, span, names, func(r arrow.RecordBatch) error {
-		c, err := sieve.sift(r)
-		if err != nil || c.record == nil {
-			return err
-		}
-		defer c.record.Release()
+	return p.readPassing(ctx, span, key, func(c *chunk) error {
 		segment := c.segment()
 		return finder.Add(c.record.Columns()[:len(key)], func(row int) uint64 { return numbers.of(segment.At(row)) })
 	})

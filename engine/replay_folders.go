@@ -8,7 +8,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
-	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/io/dataset"
 )
@@ -92,41 +91,17 @@ type folderWalk struct {
 
 func (w *folderWalk) run(ctx context.Context) error {
 	w.seen = map[string]int64{}
-	names := slices.Clone(w.plan.Options.PartitionBy)
-	for _, name := range w.plan.where.columnNames() {
-		if !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	where := w.plan.where.over(names)
 	for _, span := range w.layout.parts[w.part].Spans {
 		span.File = w.layout.opened[span.File]
-		if where.verdict(span) == filter.None {
-			continue
-		}
-		if err := w.span(ctx, span, names, where); err != nil {
+		if err := w.plan.readPassing(ctx, span, w.plan.Options.PartitionBy, w.rows); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// span goes through the rows of one span, of which it reads the named columns.
-func (w *folderWalk) span(ctx context.Context, span dataset.SpanRef, names []string, where *where) error {
-	sieve := where.newSieve(span)
-	defer sieve.close()
-	return w.plan.Dataset.ReadSpan(ctx, span, names, func(b arrow.RecordBatch) error {
-		c, err := sieve.sift(b)
-		if err != nil || c.record == nil {
-			return err
-		}
-		defer c.record.Release()
-		return w.rows(c.record)
-	})
-}
-
-func (w *folderWalk) rows(b arrow.RecordBatch) error {
-	folders, err := foldersOf(w.plan.Options.PartitionBy, b.Columns()[:len(w.plan.Options.PartitionBy)])
+func (w *folderWalk) rows(c *chunk) error {
+	folders, err := foldersOf(w.plan.Options.PartitionBy, c.record.Columns()[:len(w.plan.Options.PartitionBy)])
 	if err != nil {
 		return err
 	}

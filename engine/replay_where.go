@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/apache/arrow-go/v18/arrow"
-
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/io/dataset"
 )
@@ -28,8 +26,6 @@ func (p *Plan) ranks(ctx context.Context, l *layout) ranking {
 	if p.where == nil {
 		return plainRank
 	}
-	names := p.where.columnNames()
-	alone := p.where.over(names)
 	var of dataset.SpanRef
 	var numbers []int64 // of the rows of it that pass
 	known := false
@@ -37,14 +33,7 @@ func (p *Plan) ranks(ctx context.Context, l *layout) ranking {
 		if !known || s != of {
 			of, known, numbers = s, true, nil
 			s.File = l.opened[s.File]
-			sieve := alone.newSieve(s)
-			defer sieve.close()
-			err := p.Dataset.ReadSpan(ctx, s, names, func(b arrow.RecordBatch) error {
-				c, err := sieve.sift(b)
-				if err != nil || c.record == nil {
-					return err
-				}
-				defer c.record.Release()
+			err := p.readPassing(ctx, s, nil, func(c *chunk) error {
 				segment := c.segment()
 				for r := range segment.Rows {
 					numbers = append(numbers, segment.At(r).Row)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -183,6 +184,30 @@ func taken(record arrow.RecordBatch, rows filter.Selection, origin batcher.Origi
 	}
 	origin.Row = numbers[0]
 	return chunk{record: few, origin: origin, numbers: numbers}, nil
+}
+
+// readPassing reads columns of a span, and gives its rows that pass the filter as chunks,
+// which yield borrows. What the filter needs besides follows the columns asked for.
+func (p *Plan) readPassing(ctx context.Context, span dataset.SpanRef, columns []string, yield func(c *chunk) error) error {
+	if p.where.passingRows(span) == 0 {
+		return nil
+	}
+	names := slices.Clone(columns)
+	for _, name := range p.where.columnNames() {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	sieve := p.where.over(names).newSieve(span)
+	defer sieve.close()
+	return p.Dataset.ReadSpan(ctx, span, names, func(r arrow.RecordBatch) error {
+		c, err := sieve.sift(r)
+		if err != nil || c.record == nil {
+			return err
+		}
+		defer c.record.Release()
+		return yield(&c)
+	})
 }
 
 // chunk is rows that were read and pass the filter, and where they lie. It owns a
