@@ -300,19 +300,3 @@ func (d *duplicates) close() error {
 	}
 	return d.found.Close()
 }
-
-// firstBad is the error of a batch some of whose rows are bad where none may be: of rows
-// that are left out as duplicates nobody asks. The rejects are an assembler's.
-func firstBad(batch *batcher.Batch, assembled []batcher.Reject, out rejects) error {
-	var first *batcher.Reject
-	for i := range assembled {
-		r := &assembled[i]
-		if !r.Asked && (first == nil || r.Row < first.Row) && !out.has(r.Row) {
-			first = r
-		}
-	}
-	if first == nil {
-		return nil
-	}
-	return &batcher.RowError{Column: first.Column, Origin: originOf(batch, first.Row), Reason: first.Reason, Advice: first.Advice}
-}
