@@ -63,7 +63,7 @@ func (a *Assembler) problem(b *Binding, p *feature.Problem, at int) error {
 	case a.rejectBad:
 		a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + row, Column: p.Feature, Reason: p.Reason})
 	default:
-		return &RowError{Input: b.Input.Name, Feature: p.Feature, Origin: a.segment.Origin.at(row), Reason: p.Reason, Advice: p.Advice}
+		return &RowError{Input: b.Input.Name, Feature: p.Feature, Origin: a.segment.At(row), Reason: p.Reason, Advice: p.Advice}
 	}
 	return nil
 }

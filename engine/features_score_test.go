@@ -112,6 +112,10 @@ func TestFeaturesAreScored(t *testing.T) {
 	if _, err := run(t, failing); !errors.Is(err, engine.ErrBadRows) || !strings.Contains(err.Error(), `feature "who", row `) || !strings.Contains(err.Error(), `category "ZZ" is unknown`) {
 		t.Errorf("run() = %v; want ErrBadRows that names the feature, the row and the category", err)
 	}
+	failing.Where, failing.Workers = "id < 2 or id > 500", 1 // the first unknown carrier is in row 503 then
+	if _, err := run(t, failing); !errors.Is(err, engine.ErrBadRows) || !strings.Contains(err.Error(), `feature "who", row 503: `) {
+		t.Errorf("run() of filtered rows = %v; want ErrBadRows that names the row in the file", err)
+	}
 }
 
 // checkFeatures compares an output of featureRows, which the model gives back as they
