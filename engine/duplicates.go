@@ -118,7 +118,7 @@ type duplicateSource interface {
 type duplicates struct {
 	found   *unique.Found
 	numbers rowNumbers
-	files   []string
+	files   []dataset.FileInfo
 	column  string // of the key, where it is the only one
 	says    string // what a duplicate has in common with the first
 	asked   bool   // they are left out, whatever becomes of bad rows
@@ -140,14 +140,7 @@ func (n rowNumbers) of(o batcher.Origin) uint64 { return n[o.File] + uint64(o.Ro
 
 // origin is the row of a number.
 func (n rowNumbers) origin(number uint64) batcher.Origin {
-	file := 0
-	for lo, hi := 0, len(n)-1; lo < hi; { // the last file that begins at or before it
-		if mid := (lo + hi) / 2; n[mid+1] <= number {
-			lo, file = mid+1, mid+1
-		} else {
-			hi = mid
-		}
-	}
+	file := sort.Search(len(n)-1, func(i int) bool { return n[i+1] > number }) // the last that begins at or before it
 	return batcher.Origin{File: file, Row: int64(number - n[file])}
 }
 
@@ -178,7 +171,8 @@ func (p *Plan) findDuplicates(ctx context.Context, scratch func() (string, error
 	}
 	finder := unique.NewFinder(keys, unique.Options{BudgetBytes: p.uniqueBudget(), Dir: dir, Workers: p.Options.Workers, Rows: p.Dataset.Rows(), Want: want})
 	defer func() { err = errors.Join(err, finder.Close()) }()
-	d := &duplicates{numbers: numberRows(p.Dataset.Files()), asked: p.Options.onDuplicate() == unique.OnReject}
+	files := p.Dataset.Files()
+	d := &duplicates{numbers: numberRows(files), files: files, asked: p.Options.onDuplicate() == unique.OnReject}
 	if err := p.readKeys(ctx, finder, d.numbers); err != nil {
 		return nil, err
 	}
@@ -246,9 +240,6 @@ func (p *Plan) readKeysOf(ctx context.Context, span dataset.SpanRef, finder *uni
 
 // word prepares what is said of a duplicate.
 func (d *duplicates) word(p *Plan) {
-	for _, f := range p.Dataset.Files() {
-		d.files = append(d.files, f.Path)
-	}
 	names := make([]string, len(p.Options.Unique.Columns))
 	for i, name := range p.Options.Unique.Columns {
 		names[i] = strconv.Quote(name)
@@ -261,7 +252,7 @@ func (d *duplicates) word(p *Plan) {
 // reason says why a row is one.
 func (d *duplicates) reason(dup unique.Duplicate) string {
 	first := d.numbers.origin(dup.First)
-	return "duplicate: " + d.says + " row " + strconv.FormatInt(first.Row, 10) + " of " + d.files[first.File] // there may be millions
+	return "duplicate: " + d.says + " row " + strconv.FormatInt(first.Row, 10) + " of " + d.files[first.File].Path // there may be millions
 }
 
 // of implements duplicateSource.
@@ -291,7 +282,7 @@ func (d *duplicates) fail() error {
 	}
 	at := d.numbers.origin(dup.Row)
 	return fmt.Errorf("%w: %d rows are duplicates; the first: %s row %d: %s; correct them, or let them go by --on-duplicate reject, null or count",
-		ErrBadRows, d.found.Rows(), d.files[at.File], at.Row, d.reason(dup))
+		ErrBadRows, d.found.Rows(), d.files[at.File].Path, at.Row, d.reason(dup))
 }
 
 func (d *duplicates) close() error {
