@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -43,15 +42,6 @@ type DuplicatesFound struct {
 	MistakeChance float64 `json:"mistake_chance"`
 	SpilledBytes  int64   `json:"spilled_bytes"` // written to disk meanwhile
 	Seconds       float64 `json:"seconds"`
-}
-
-// recordedFound is what a published run found; nil where it did not look.
-func recordedFound(m *ledger.Manifest) (found *DuplicatesFound) {
-	text, err := json.Marshal(m.Settings["duplicates"])
-	if err != nil || json.Unmarshal(text, &found) != nil {
-		return nil
-	}
-	return found
 }
 
 // onDuplicate is what becomes of a duplicate, after the policy of bad rows is asked.
