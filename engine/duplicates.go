@@ -70,15 +70,11 @@ func (o *Options) keepsNulled() bool {
 	return o.OnBadRow == BadNull || o.onDuplicate() == unique.OnNull
 }
 
-// fitUnique checks that rows can be compared by the columns of the key.
-func (p *Plan) fitUnique(*arrow.Schema) error {
-	_, err := p.uniqueKeys()
-	return err
-}
-
-// uniqueKeys is how the run's keys are compared.
-func (p *Plan) uniqueKeys() (*unique.Keys, error) {
-	schema := p.Dataset.Schema()
+// fitUnique finds out how rows are compared by the columns of the key.
+func (p *Plan) fitUnique(schema *arrow.Schema) (err error) {
+	if len(p.Options.Unique.Columns) == 0 {
+		return nil
+	}
 	fields := make([]arrow.Field, 0, len(p.Options.Unique.Columns))
 	var problems []error
 	for _, name := range p.Options.Unique.Columns {
@@ -90,13 +86,12 @@ func (p *Plan) uniqueKeys() (*unique.Keys, error) {
 		fields = append(fields, schema.Field(at[0]))
 	}
 	if len(problems) > 0 {
-		return nil, fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
+		return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
 	}
-	keys, err := unique.NewKeys(fields, p.Options.Unique.Mode)
-	if err != nil {
-		return nil, fmt.Errorf("%w: --unique: %w", ErrUsage, err)
+	if p.keys, err = unique.NewKeys(fields, p.Options.Unique.Mode); err != nil {
+		return fmt.Errorf("%w: --unique: %w", ErrUsage, err)
 	}
-	return keys, nil
+	return nil
 }
 
 // duplicateSource says which rows of a batch are duplicates, as rejects of it.
@@ -138,7 +133,7 @@ func (n rowNumbers) origin(number uint64) batcher.Origin {
 // one's; nil where nobody asks which. scratch gives a directory for what does not fit into
 // memory. The caller closes what it gives.
 func (p *Plan) findDuplicates(ctx context.Context, scratch func() (string, error)) (_ *duplicates, err error) {
-	if len(p.Options.Unique.Columns) == 0 {
+	if p.keys == nil {
 		return nil, nil //nolint:nilnil // there are none to ask for
 	}
 	started := time.Now()
@@ -151,15 +146,11 @@ func (p *Plan) findDuplicates(ctx context.Context, scratch func() (string, error
 			err = errors.Join(err, fmt.Errorf("%w: %w", ledger.ErrOutput, removed))
 		}
 	}()
-	keys, err := p.uniqueKeys()
-	if err != nil {
-		return nil, err
-	}
 	want := unique.WantCount
 	if p.Options.rejectsDuplicates() {
 		want = unique.WantRows
 	}
-	finder := unique.NewFinder(keys, unique.Options{BudgetBytes: p.uniqueBudget(), Dir: dir, Workers: p.Options.Workers, Rows: p.Dataset.Rows(), Want: want})
+	finder := unique.NewFinder(p.keys, unique.Options{BudgetBytes: p.uniqueBudget(), Dir: dir, Workers: p.Options.Workers, Rows: p.Dataset.Rows(), Want: want})
 	defer func() { err = errors.Join(err, finder.Close()) }()
 	files := p.Dataset.Files()
 	d := &duplicates{numbers: numberRows(files), files: files, asked: p.Options.onDuplicate() == unique.OnReject}
@@ -171,10 +162,10 @@ func (p *Plan) findDuplicates(ctx context.Context, scratch func() (string, error
 	}
 	d.word(p)
 	p.duplicates = &DuplicatesFound{
-		Columns: p.Options.Unique.Columns, On: p.Options.onDuplicate(), Rows: d.found.Rows(), Exact: keys.Exact(),
+		Columns: p.Options.Unique.Columns, On: p.Options.onDuplicate(), Rows: d.found.Rows(), Exact: p.keys.Exact(),
 		SpilledBytes: finder.Spilled(), Seconds: time.Since(started).Seconds(),
 	}
-	if !keys.Exact() {
+	if !p.keys.Exact() {
 		n := float64(finder.Rows())
 		p.duplicates.MistakeChance = math.Min(n*n*0x1p-129, 1)
 	}
