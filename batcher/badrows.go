@@ -40,7 +40,7 @@ func (e *RowError) Error() string {
 func (a *Assembler) bad(b *Binding, feature, row int, reason, advice string) error {
 	column := b.Features[feature].Column
 	if !a.rejectBad && b.Features[feature].Program != nil {
-		return &RowError{Input: b.Input.Name, Feature: column, Origin: a.segment.Origin.at(row), Reason: reason, Advice: advice}
+		return &RowError{Input: b.Input.Name, Feature: column, Origin: a.segment.At(row), Reason: reason, Advice: advice}
 	}
 	if !a.rejectBad {
 		return &RowError{Input: b.Input.Name, Column: column, Origin: a.segment.At(row), Reason: reason, Advice: advice}

@@ -61,9 +61,9 @@ func (a *Assembler) problem(b *Binding, p *feature.Problem, at int) error {
 	case p.Asked:
 		a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + row, Column: p.Feature, Reason: p.Reason, Asked: true})
 	case a.rejectBad:
-		a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + row, Column: p.Feature, Reason: p.Reason})
+		a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + row, Column: p.Feature, Reason: p.Reason, Advice: p.Advice})
 	default:
-		return &RowError{Input: b.Input.Name, Feature: p.Feature, Origin: a.segment.Origin.at(row), Reason: p.Reason, Advice: p.Advice}
+		return &RowError{Input: b.Input.Name, Feature: p.Feature, Origin: a.segment.At(row), Reason: p.Reason, Advice: p.Advice}
 	}
 	return nil
 }
@@ -72,16 +72,20 @@ func (a *Assembler) problem(b *Binding, p *feature.Problem, at int) error {
 func (a *Assembler) checkComputed(b *Binding, c computedRow, marks []feature.Mark) error {
 	f := &b.Features[c.feature]
 	asked := f.Nulls.Action == NullReject
+	advice := "" // made for the first null
 	for r, m := range marks {
 		if m != feature.NullMark {
 			continue
 		}
 		a.counts.Features[c.index][c.feature].Nulls++
+		if advice == "" && f.Nulls.Action == NullError {
+			advice = "give it a transform that fills (fill), or " + nullAdvice(f.Column, b.Input.Elem)
+		}
 		switch {
 		case asked, f.Nulls.Action == NullError && a.rejectBad:
-			a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + c.at + r, Column: f.Column, Reason: "null", Asked: asked})
+			a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + c.at + r, Column: f.Column, Reason: "null", Asked: asked, Advice: advice})
 		case f.Nulls.Action == NullError:
-			return a.bad(b, c.feature, c.at+r, "is null", "give it a transform that fills (fill), or "+nullAdvice(f.Column, b.Input.Elem))
+			return a.bad(b, c.feature, c.at+r, "is null", advice)
 		}
 	}
 	return nil

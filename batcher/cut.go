@@ -12,9 +12,6 @@ type Origin struct {
 	Row  int64 // row number in the file of the segment's first row
 }
 
-// at is the origin of the r-th row after this one.
-func (o Origin) at(r int) Origin { return Origin{File: o.File, Row: o.Row + int64(r)} }
-
 // Segment is consecutive rows of one record batch: Rows of them, from row From
 // on. It owns a reference to Record. It is no slice of it, since slicing tens of
 // columns for every batch costs as much as reading a mapped file does.
@@ -32,7 +29,7 @@ func (s *Segment) At(r int) Origin {
 	if s.Numbers != nil {
 		return Origin{File: s.Origin.File, Row: s.Numbers[s.From+r]}
 	}
-	return s.Origin.at(r)
+	return Origin{File: s.Origin.File, Row: s.Origin.Row + int64(r)}
 }
 
 // Whole is the segment of all rows of a record batch, and takes it over.

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/agreement"
-	"github.com/millrace/millrace/engine/ledger"
 )
 
 // ErrDisagree says that models agree less than the run's limits ask for.
@@ -336,16 +334,4 @@ func (w *partWriter) metAgreement() *partAgreement {
 		return nil
 	}
 	return &w.agree.met
-}
-
-// agreementOf is what a manifest says of its run's models.
-func agreementOf(m *ledger.Manifest) (all []agreement.Summary, err error) {
-	text, err := json.Marshal(m.Settings["agreement"])
-	if err == nil {
-		err = json.Unmarshal(text, &all)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: agreement of run %s: %w", ledger.ErrManifest, m.Run, err)
-	}
-	return all, nil
 }

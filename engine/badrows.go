@@ -88,6 +88,22 @@ func (w *worker) bad(res *result, row int, column, stage, reason string) error {
 	return nil
 }
 
+// firstBad is the error of a batch some of whose rows are bad where none may be: of rows
+// that are left out as duplicates nobody asks.
+func firstBad(batch *batcher.Batch, found, out rejects) error {
+	var first *reject
+	for i := range found {
+		r := &found[i]
+		if !r.Asked && (first == nil || r.Row < first.Row) && !out.has(r.Row) {
+			first = r
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	return &batcher.RowError{Column: first.Column, Origin: originOf(batch, first.Row), Reason: first.Reason, Advice: first.Advice}
+}
+
 // originOf is where a row of a batch lies.
 func originOf(batch *batcher.Batch, row int) batcher.Origin {
 	i := 0

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -45,15 +44,6 @@ type DuplicatesFound struct {
 	Seconds       float64 `json:"seconds"`
 }
 
-// recordedFound is what a published run found; nil where it did not look.
-func recordedFound(m *ledger.Manifest) (found *DuplicatesFound) {
-	text, err := json.Marshal(m.Settings["duplicates"])
-	if err != nil || json.Unmarshal(text, &found) != nil {
-		return nil
-	}
-	return found
-}
-
 // onDuplicate is what becomes of a duplicate, after the policy of bad rows is asked.
 func (o *Options) onDuplicate() unique.On {
 	switch {
@@ -80,15 +70,11 @@ func (o *Options) keepsNulled() bool {
 	return o.OnBadRow == BadNull || o.onDuplicate() == unique.OnNull
 }
 
-// fitUnique checks that rows can be compared by the columns of the key.
-func (p *Plan) fitUnique(*arrow.Schema) error {
-	_, err := p.uniqueKeys()
-	return err
-}
-
-// uniqueKeys is how the run's keys are compared.
-func (p *Plan) uniqueKeys() (*unique.Keys, error) {
-	schema := p.Dataset.Schema()
+// fitUnique finds out how rows are compared by the columns of the key.
+func (p *Plan) fitUnique(schema *arrow.Schema) (err error) {
+	if len(p.Options.Unique.Columns) == 0 {
+		return nil
+	}
 	fields := make([]arrow.Field, 0, len(p.Options.Unique.Columns))
 	var problems []error
 	for _, name := range p.Options.Unique.Columns {
@@ -100,13 +86,12 @@ func (p *Plan) uniqueKeys() (*unique.Keys, error) {
 		fields = append(fields, schema.Field(at[0]))
 	}
 	if len(problems) > 0 {
-		return nil, fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
+		return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
 	}
-	keys, err := unique.NewKeys(fields, p.Options.Unique.Mode)
-	if err != nil {
-		return nil, fmt.Errorf("%w: --unique: %w", ErrUsage, err)
+	if p.keys, err = unique.NewKeys(fields, p.Options.Unique.Mode); err != nil {
+		return fmt.Errorf("%w: --unique: %w", ErrUsage, err)
 	}
-	return keys, nil
+	return nil
 }
 
 // duplicateSource says which rows of a batch are duplicates, as rejects of it.
@@ -118,7 +103,7 @@ type duplicateSource interface {
 type duplicates struct {
 	found   *unique.Found
 	numbers rowNumbers
-	files   []string
+	files   []dataset.FileInfo
 	column  string // of the key, where it is the only one
 	says    string // what a duplicate has in common with the first
 	asked   bool   // they are left out, whatever becomes of bad rows
@@ -140,14 +125,7 @@ func (n rowNumbers) of(o batcher.Origin) uint64 { return n[o.File] + uint64(o.Ro
 
 // origin is the row of a number.
 func (n rowNumbers) origin(number uint64) batcher.Origin {
-	file := 0
-	for lo, hi := 0, len(n)-1; lo < hi; { // the last file that begins at or before it
-		if mid := (lo + hi) / 2; n[mid+1] <= number {
-			lo, file = mid+1, mid+1
-		} else {
-			hi = mid
-		}
-	}
+	file := sort.Search(len(n)-1, func(i int) bool { return n[i+1] > number }) // the last that begins at or before it
 	return batcher.Origin{File: file, Row: int64(number - n[file])}
 }
 
@@ -155,7 +133,7 @@ func (n rowNumbers) origin(number uint64) batcher.Origin {
 // one's; nil where nobody asks which. scratch gives a directory for what does not fit into
 // memory. The caller closes what it gives.
 func (p *Plan) findDuplicates(ctx context.Context, scratch func() (string, error)) (_ *duplicates, err error) {
-	if len(p.Options.Unique.Columns) == 0 {
+	if p.keys == nil {
 		return nil, nil //nolint:nilnil // there are none to ask for
 	}
 	started := time.Now()
@@ -168,17 +146,14 @@ func (p *Plan) findDuplicates(ctx context.Context, scratch func() (string, error
 			err = errors.Join(err, fmt.Errorf("%w: %w", ledger.ErrOutput, removed))
 		}
 	}()
-	keys, err := p.uniqueKeys()
-	if err != nil {
-		return nil, err
-	}
 	want := unique.WantCount
 	if p.Options.rejectsDuplicates() {
 		want = unique.WantRows
 	}
-	finder := unique.NewFinder(keys, unique.Options{BudgetBytes: p.uniqueBudget(), Dir: dir, Workers: p.Options.Workers, Rows: p.Dataset.Rows(), Want: want})
+	finder := unique.NewFinder(p.keys, unique.Options{BudgetBytes: p.uniqueBudget(), Dir: dir, Workers: p.Options.Workers, Rows: p.Dataset.Rows(), Want: want})
 	defer func() { err = errors.Join(err, finder.Close()) }()
-	d := &duplicates{numbers: numberRows(p.Dataset.Files()), asked: p.Options.onDuplicate() == unique.OnReject}
+	files := p.Dataset.Files()
+	d := &duplicates{numbers: numberRows(files), files: files, asked: p.Options.onDuplicate() == unique.OnReject}
 	if err := p.readKeys(ctx, finder, d.numbers); err != nil {
 		return nil, err
 	}
@@ -187,10 +162,10 @@ func (p *Plan) findDuplicates(ctx context.Context, scratch func() (string, error
 	}
 	d.word(p)
 	p.duplicates = &DuplicatesFound{
-		Columns: p.Options.Unique.Columns, On: p.Options.onDuplicate(), Rows: d.found.Rows(), Exact: keys.Exact(),
+		Columns: p.Options.Unique.Columns, On: p.Options.onDuplicate(), Rows: d.found.Rows(), Exact: p.keys.Exact(),
 		SpilledBytes: finder.Spilled(), Seconds: time.Since(started).Seconds(),
 	}
-	if !keys.Exact() {
+	if !p.keys.Exact() {
 		n := float64(finder.Rows())
 		p.duplicates.MistakeChance = math.Min(n*n*0x1p-129, 1)
 	}
@@ -220,9 +195,6 @@ func (p *Plan) readKeys(ctx context.Context, finder *unique.Finder, numbers rowN
 			if reading.Err() != nil {
 				break
 			}
-			if p.where.passingRows(span) == 0 {
-				continue
-			}
 			group.Go(func() error {
 				if done := p.atWork(); done != nil {
 					defer done()
@@ -249,9 +221,6 @@ func (p *Plan) readKeysOf(ctx context.Context, span dataset.SpanRef, finder *uni
 
 // word prepares what is said of a duplicate.
 func (d *duplicates) word(p *Plan) {
-	for _, f := range p.Dataset.Files() {
-		d.files = append(d.files, f.Path)
-	}
 	names := make([]string, len(p.Options.Unique.Columns))
 	for i, name := range p.Options.Unique.Columns {
 		names[i] = strconv.Quote(name)
@@ -264,7 +233,7 @@ func (d *duplicates) word(p *Plan) {
 // reason says why a row is one.
 func (d *duplicates) reason(dup unique.Duplicate) string {
 	first := d.numbers.origin(dup.First)
-	return "duplicate: " + d.says + " row " + strconv.FormatInt(first.Row, 10) + " of " + d.files[first.File] // there may be millions
+	return "duplicate: " + d.says + " row " + strconv.FormatInt(first.Row, 10) + " of " + d.files[first.File].Path // there may be millions
 }
 
 // of implements duplicateSource.
@@ -294,7 +263,7 @@ func (d *duplicates) fail() error {
 	}
 	at := d.numbers.origin(dup.Row)
 	return fmt.Errorf("%w: %d rows are duplicates; the first: %s row %d: %s; correct them, or let them go by --on-duplicate reject, null or count",
-		ErrBadRows, d.found.Rows(), d.files[at.File], at.Row, d.reason(dup))
+		ErrBadRows, d.found.Rows(), d.files[at.File].Path, at.Row, d.reason(dup))
 }
 
 func (d *duplicates) close() error {
@@ -302,20 +271,4 @@ func (d *duplicates) close() error {
 		return nil
 	}
 	return d.found.Close()
-}
-
-// firstBad is the error of a batch some of whose rows are bad where none may be: of rows
-// that are left out as duplicates nobody asks. The rejects are an assembler's.
-func firstBad(batch *batcher.Batch, assembled []batcher.Reject, out rejects) error {
-	var first *batcher.Reject
-	for i := range assembled {
-		r := &assembled[i]
-		if !r.Asked && (first == nil || r.Row < first.Row) && !out.has(r.Row) {
-			first = r
-		}
-	}
-	if first == nil {
-		return nil
-	}
-	return &batcher.RowError{Column: first.Column, Origin: originOf(batch, first.Row), Reason: first.Reason, Advice: first.Advice}
 }

@@ -185,12 +185,11 @@ func (p *Plan) Explain() *Explanation {
 }
 
 func (p *Plan) explainUnique() *ExplainedUnique {
-	keys, err := p.uniqueKeys()
-	if len(p.Options.Unique.Columns) == 0 || err != nil { // which the plan has seen
+	if p.keys == nil {
 		return nil
 	}
 	return &ExplainedUnique{
-		Columns: p.Options.Unique.Columns, On: p.Options.onDuplicate(), Exact: keys.Exact(),
+		Columns: p.Options.Unique.Columns, On: p.Options.onDuplicate(), Exact: p.keys.Exact(),
 		Bytes: p.keyBytes() * p.Dataset.Rows(), Budget: p.uniqueBudget(),
 	}
 }

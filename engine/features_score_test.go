@@ -16,6 +16,7 @@ import (
 
 	"github.com/millrace/millrace/batcher/feature"
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/format"
 	pb "github.com/millrace/millrace/models/onnxpb"
 	"github.com/millrace/millrace/models/onnxpb/onnxtest"
@@ -111,6 +112,18 @@ func TestFeaturesAreScored(t *testing.T) {
 	failing.OnBadRow, failing.Output = engine.BadFail, filepath.Join(dir, "failing")
 	if _, err := run(t, failing); !errors.Is(err, engine.ErrBadRows) || !strings.Contains(err.Error(), `feature "who", row `) || !strings.Contains(err.Error(), `category "ZZ" is unknown`) {
 		t.Errorf("run() = %v; want ErrBadRows that names the feature, the row and the category", err)
+	}
+	failing.Where, failing.Workers = "id < 2 or id > 500", 1 // the first unknown carrier is in row 503 then
+	if _, err := run(t, failing); !errors.Is(err, engine.ErrBadRows) || !strings.Contains(err.Error(), `feature "who", row 503: `) {
+		t.Errorf("run() of filtered rows = %v; want ErrBadRows that names the row in the file", err)
+	}
+	failing.Unique = unique.Spec{Columns: []string{"id"}, On: unique.OnReject}
+	if _, err := run(t, failing); !errors.Is(err, engine.ErrBadRows) || !strings.Contains(err.Error(), `"who", row 503: category "ZZ" is unknown; add it to the categories`) {
+		t.Errorf("run() where duplicates are left out = %v; want ErrBadRows that says what to do", err)
+	}
+	failing.FeatureSpecs, failing.Where = specsOf(t, strings.Replace(featureSpecs, `{"fill": -1}`, `{"abs": {}}`, 1)), "id > 503"
+	if _, err := run(t, failing); !errors.Is(err, engine.ErrBadRows) || !strings.Contains(err.Error(), `"delay", row 507: null; give it a transform that fills (fill), or `) {
+		t.Errorf("run() where duplicates are left out = %v; want ErrBadRows that says what to do with a null", err)
 	}
 }
 

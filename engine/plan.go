@@ -17,6 +17,7 @@ import (
 	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/models"
@@ -72,6 +73,7 @@ type Plan struct {
 	passedSchema *arrow.Schema // of Passed, as they are read
 	where        *where        // nil without a filter
 	rules        *rules        // nil without rules
+	keys         *unique.Keys  // nil without --unique
 
 	stopping *stopping
 

@@ -76,19 +76,15 @@ type folderWalk struct {
 func (w *folderWalk) run(ctx context.Context) error {
 	for _, span := range w.layout.parts[w.part].Spans {
 		span.File = w.layout.opened[span.File]
-		if w.plan.where.passingRows(span) == 0 {
-			continue
-		}
-		err := w.plan.readPassing(ctx, span, w.plan.Options.PartitionBy, func(c *chunk) error { return w.rows(c.record) })
-		if err != nil {
+		if err := w.plan.readPassing(ctx, span, w.plan.Options.PartitionBy, w.rows); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *folderWalk) rows(b arrow.RecordBatch) error {
-	folders, err := foldersOf(w.plan.Options.PartitionBy, b.Columns()[:len(w.plan.Options.PartitionBy)])
+func (w *folderWalk) rows(c *chunk) error {
+	folders, err := foldersOf(w.plan.Options.PartitionBy, c.record.Columns()[:len(w.plan.Options.PartitionBy)])
 	if err != nil {
 		return err
 	}

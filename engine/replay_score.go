@@ -131,20 +131,14 @@ func (s *rescorer) read(ctx context.Context, part int, first, n int64) (_ *batch
 
 // readSpan adds rows of a span to a batch: of those that pass, from one to another.
 func (s *rescorer) readSpan(ctx context.Context, batch *batcher.Batch, span dataset.SpanRef, from, to int64) error {
-	sieve := s.plan.where.newSieve(span)
-	defer sieve.close()
 	var row int64
-	err := s.plan.Dataset.ReadSpan(ctx, span, s.plan.Columns, func(b arrow.RecordBatch) error {
-		c, err := sieve.sift(b)
-		if err != nil || c.record == nil {
-			return err
-		}
+	err := s.plan.readPassing(ctx, span, s.plan.Columns, func(c *chunk) error {
 		lo, hi := max(from-row, 0), min(to-row, c.rows())
 		row += c.rows()
 		if lo >= hi {
-			c.record.Release()
 			return nil
 		}
+		c.record.Retain()
 		segment := c.segment()
 		segment.Origin, segment.From, segment.Rows = segment.At(int(lo)), int(lo), int(hi-lo)
 		batch.Segments = append(batch.Segments, segment)

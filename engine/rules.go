@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -63,7 +62,7 @@ func (c *ruleChecker) broken(batch *batcher.Batch) (all rejects) {
 			columns[k] = array.NewSlice(s.Record.Column(at), int64(s.From), int64(s.From+s.Rows))
 		}
 		for _, b := range c.checker.Check(columns, s.Rows) {
-			all = append(all, reject{batcher.Reject{Row: first + b.Row, Column: b.Column, Reason: b.Reason}, stageRule})
+			all = append(all, reject{batcher.Reject{Row: first + b.Row, Column: b.Column, Reason: b.Reason, Advice: "correct the row"}, stageRule})
 		}
 		releaseAll(columns)
 		first += s.Rows
@@ -81,10 +80,5 @@ func (w *worker) checkRules(batch *batcher.Batch, out rejects) (rejects, error) 
 	if w.onBadRow != BadFail {
 		return broken, nil
 	}
-	broken = slices.DeleteFunc(broken, func(r reject) bool { return out.has(r.Row) })
-	if len(broken) == 0 {
-		return nil, nil
-	}
-	first := firstPerRow(broken)[0]
-	return nil, &batcher.RowError{Column: first.Column, Origin: originOf(batch, first.Row), Reason: first.Reason, Advice: "correct the row"}
+	return nil, firstBad(batch, broken, out)
 }

@@ -146,10 +146,10 @@ func (p *Plan) alreadyDone(m *ledger.Manifest) (*Summary, error) {
 	s := &Summary{
 		Already: true, Run: m.Run, Output: p.Options.Output, Outputs: m.Outputs, Rejects: m.Rejects, Rows: m.Ledger,
 		Started: m.Started, Finished: m.Finished, Provider: p.Options.Provider, Features: []FeatureSummary{}, ORTVersion: m.Versions.ORT,
-		Duplicates: recordedFound(m),
 	}
+	s.Duplicates, _ = recordedSetting[*DuplicatesFound](m, "duplicates") // decides nothing
 	var err error
-	if s.Agreement, err = agreementOf(m); err != nil {
+	if s.Agreement, err = recordedSetting[[]agreement.Summary](m, "agreement"); err != nil {
 		return nil, err
 	}
 	if err := p.Options.checkAgreement(s.Agreement); err != nil {

@@ -160,3 +160,17 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 	}
 	return o, nil
 }
+
+// recordedSetting reads one of the settings that a manifest has; it is the zero value where
+// that has none of the name.
+func recordedSetting[T any](m *ledger.Manifest, name string) (T, error) {
+	var value, none T
+	text, err := json.Marshal(m.Settings[name])
+	if err == nil {
+		err = json.Unmarshal(text, &value)
+	}
+	if err != nil {
+		return none, fmt.Errorf("%w: %s of run %s: %w", ledger.ErrManifest, name, m.Run, err)
+	}
+	return value, nil
+}

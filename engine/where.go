@@ -185,19 +185,13 @@ func taken(record arrow.RecordBatch, rows filter.Selection, origin batcher.Origi
 	return chunk{record: few, origin: origin, numbers: numbers}, nil
 }
 
-// chunk is rows that were read and pass the filter, and where they lie. It owns a
-// reference to its record.
-type chunk struct {
-	record  arrow.RecordBatch
-	origin  batcher.Origin // of its first row
-	numbers []int64        // in the file, where rows were taken out
-}
-
-// readPassing reads columns of a span and gives the rows that pass the filter, a record
-// batch at a time, which each borrows: the named columns first, and behind them those of
-// the filter.
-func (p *Plan) readPassing(ctx context.Context, span dataset.SpanRef, names []string, each func(c *chunk) error) error {
-	names = slices.Clone(names)
+// readPassing reads columns of a span, and gives its rows that pass the filter as chunks,
+// which yield borrows. What the filter needs besides follows the columns asked for.
+func (p *Plan) readPassing(ctx context.Context, span dataset.SpanRef, columns []string, yield func(c *chunk) error) error {
+	if p.where.passingRows(span) == 0 {
+		return nil
+	}
+	names := slices.Clone(columns)
 	for _, name := range p.where.columnNames() {
 		if !slices.Contains(names, name) {
 			names = append(names, name)
@@ -205,14 +199,22 @@ func (p *Plan) readPassing(ctx context.Context, span dataset.SpanRef, names []st
 	}
 	sieve := p.where.over(names).newSieve(span)
 	defer sieve.close()
-	return p.Dataset.ReadSpan(ctx, span, names, func(b arrow.RecordBatch) error {
-		c, err := sieve.sift(b)
+	return p.Dataset.ReadSpan(ctx, span, names, func(r arrow.RecordBatch) error {
+		c, err := sieve.sift(r)
 		if err != nil || c.record == nil {
 			return err
 		}
 		defer c.record.Release()
-		return each(&c)
+		return yield(&c)
 	})
+}
+
+// chunk is rows that were read and pass the filter, and where they lie. It owns a
+// reference to its record.
+type chunk struct {
+	record  arrow.RecordBatch
+	origin  batcher.Origin // of its first row
+	numbers []int64        // in the file, where rows were taken out
 }
 
 // segment is all rows of the chunk; it aliases the record.

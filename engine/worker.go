@@ -116,8 +116,10 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, erro
 	if err == nil {
 		tensors, err = w.assembler.Assemble(batch)
 	}
+	var assembled rejects
 	if err == nil {
-		err = w.checkAssembled(batch, tensors, out)
+		assembled = rejectsOf(tensors.Rejects)
+		err = w.checkAssembled(batch, assembled, out)
 	}
 	if err == nil {
 		err = w.makeInputs(tensors)
@@ -126,7 +128,7 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, erro
 	if err != nil {
 		return nil, err
 	}
-	res := &result{batch: batch, outputs: w.outputs, rejects: slices.Concat(out, broken, rejectsOf(tensors.Rejects)), features: w.seen.since(w.assembler.Counts())}
+	res := &result{batch: batch, outputs: w.outputs, rejects: slices.Concat(out, broken, assembled), features: w.seen.since(w.assembler.Counts())}
 	stop = stopwatch(&w.progress.infer)
 	err = w.compute(ctx, res)
 	if rowsFail(ctx, err) {
@@ -158,11 +160,11 @@ func (w *worker) findDuplicates(batch *batcher.Batch) (rejects, error) {
 
 // checkAssembled fails where an assembler that rejects bad rows, since some are left out as
 // duplicates, found another one, and none may be.
-func (w *worker) checkAssembled(batch *batcher.Batch, tensors *batcher.Tensors, out rejects) error {
+func (w *worker) checkAssembled(batch *batcher.Batch, assembled, out rejects) error {
 	if w.onBadRow != BadFail {
 		return nil
 	}
-	return firstBad(batch, tensors.Rejects, out)
+	return firstBad(batch, assembled, out)
 }
 
 // compute makes a result's predictions of the inputs of its batch.

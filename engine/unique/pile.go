@@ -3,9 +3,12 @@ package unique
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"math/bits"
 	"slices"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // piles is how many piles rows fall into by the first bits of their hash: they are sorted
@@ -125,29 +128,13 @@ func compareKeys(a, b *entry, aKey, bKey []byte) int {
 // each calls a function with the number of every pile, by some goroutines, until one
 // fails.
 func each(workers int, do func(pile int) error) error {
-	var group sync.WaitGroup
-	var mu sync.Mutex
-	var failed error
-	next := 0
-	take := func(err error) (pile int, ok bool) {
-		mu.Lock()
-		defer mu.Unlock()
-		failed = cmp.Or(failed, err)
-		next++
-		return next - 1, failed == nil && next <= piles
+	group, working := errgroup.WithContext(context.Background())
+	group.SetLimit(max(workers, 1))
+	for i := range piles {
+		if working.Err() != nil {
+			break
+		}
+		group.Go(func() error { return do(i) })
 	}
-	for range max(workers, 1) {
-		group.Go(func() {
-			var err error
-			for {
-				pile, ok := take(err)
-				if !ok {
-					return
-				}
-				err = do(pile)
-			}
-		})
-	}
-	group.Wait()
-	return failed
+	return group.Wait()
 }
