@@ -62,6 +62,9 @@ func (p NullPolicy) String() string {
 // MarshalText writes the policy as ParseNullPolicy reads it.
 func (p NullPolicy) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
+// rejects says that a null has no value in a tensor: its row is bad, or rejected.
+func (p NullPolicy) rejects() bool { return p.Action == NullError || p.Action == NullReject }
+
 // NullPolicies are the policies of a run: one for all features, and others for
 // some by the name of their column.
 type NullPolicies struct {

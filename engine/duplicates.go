@@ -331,5 +331,9 @@ func firstBad(batch *batcher.Batch, assembled []batcher.Reject, out rejects) err
 	if first == nil {
 		return nil
 	}
-	return &batcher.RowError{Column: first.Column, Origin: originOf(batch, first.Row), Reason: first.Reason, Advice: first.Advice}
+	err := &batcher.RowError{Column: first.Column, Origin: originOf(batch, first.Row), Reason: first.Reason, Advice: first.Advice}
+	if first.Computed {
+		err.Column, err.Feature = "", first.Column
+	}
+	return err
 }
