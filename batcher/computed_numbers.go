@@ -66,10 +66,7 @@ func castComputed[S computedNumber, D kernel.Number](elem models.ElementType, ds
 // castHalf goes through float64, rounded to odd where that cannot hold a value, so that
 // the one rounding that counts is the last.
 func castHalf[S computedNumber](elem models.ElementType, dst []uint16, src []S) int {
-	format := kernel.Float16
-	if elem == models.BFloat16 {
-		format = kernel.BFloat16
-	}
+	format := halfFormats[elem]
 	var block [halfBlock]float64
 	for from := 0; from < len(dst); from += halfBlock {
 		n := min(halfBlock, len(dst)-from)
