@@ -9,6 +9,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/internal/nearest"
+	"github.com/millrace/millrace/internal/storage"
 	"github.com/millrace/millrace/models"
 )
 
@@ -46,7 +47,7 @@ func product(dims []int64) int64 {
 }
 
 func isList(t arrow.DataType) bool {
-	switch plainType(t).(type) {
+	switch storage.Type(t).(type) {
 	case *arrow.FixedSizeListType, *arrow.ListType, *arrow.LargeListType:
 		return true
 	default:
@@ -59,7 +60,7 @@ func isList(t arrow.DataType) bool {
 func listShape(t arrow.DataType) (elem arrow.DataType, dims []int64, known bool) {
 	known = true
 	for {
-		t = plainType(t)
+		t = storage.Type(t)
 		switch list := t.(type) {
 		case *arrow.FixedSizeListType:
 			dims = append(dims, int64(list.Len()))
