@@ -8,7 +8,6 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
-	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/internal/storage"
 	"github.com/millrace/millrace/models"
 )
@@ -107,11 +106,3 @@ func quoted(names []string) string {
 	}
 	return b.String()
 }
-
-// DidYouMean names the candidate nearest to a name, as the end of a sentence;
-// empty when none is near.
-func DidYouMean(name string, candidates []string) string { return nearest.DidYouMean(name, candidates) }
-
-// Nearest is the candidate with the fewest edits to a name, case aside; empty
-// when that takes more than a third of the name's letters.
-func Nearest(name string, candidates []string) string { return nearest.Name(name, candidates) }

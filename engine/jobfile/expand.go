@@ -6,7 +6,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/internal/nearest"
 )
 
 // Where ${...} is replaced in a text: the values of the tag expand.
@@ -149,7 +149,7 @@ func (d *decoder) parameter(n *node, name string, f tags) (string, bool) {
 		for known := range v.declared {
 			names = append(names, known)
 		}
-		d.bad(n.at, "${%s}: no such parameter is declared%s", name, batcher.DidYouMean(name, names))
+		d.bad(n.at, "${%s}: no such parameter is declared%s", name, nearest.DidYouMean(name, names))
 		return "", false
 	case !ok:
 		if !declared && !v.missing[name] { // a declared one is said to be missing where it is declared
