@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/internal/nearest"
@@ -106,9 +107,20 @@ func (s *Step) settle() valueType {
 	}
 }
 
-// wrongWord is the error of a setting that is none of its words.
-func wrongWord(setting, word string, words []string) error {
-	return fmt.Errorf("%s is %q, which is none of %s%s", setting, word, strings.Join(words, ", "), nearest.DidYouMean(word, words))
+// word is a setting's text of few.
+type word interface {
+	~string
+	Values() []string
+}
+
+// oneOf is the error of a setting that is none of its words; nil for one that is not
+// given.
+func oneOf[W word](setting string, w W) error {
+	words := w.Values()
+	if w == "" || slices.Contains(words, string(w)) {
+		return nil
+	}
+	return fmt.Errorf("%s is %q, which is none of %s%s", setting, string(w), strings.Join(words, ", "), nearest.DidYouMean(string(w), words))
 }
 
 // wantsNumber is the error of numbers' transforms for other values; nil for numbers.
