@@ -59,11 +59,8 @@ func (s *Step) combines() bool {
 // errCombines says that a transform of several columns stands where there is one.
 var errCombines = errors.New("combines columns, so it is the first transform of a feature whose columns list them")
 
-// compile fits a step of one column to the values that it gets.
+// compile fits a step of one column to the values that it gets, which are settled.
 func (s *Step) compile(in valueType) (compiled, error) {
-	if in.form == formNull {
-		in = s.settle()
-	}
 	switch {
 	case s.Fill != nil:
 		return compileFill(s.Fill, in)
