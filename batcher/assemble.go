@@ -22,14 +22,15 @@ type Input struct {
 
 // Reject is a row that cannot be scored.
 type Reject struct {
-	Row    int // in the batch
-	Column string
+	Row    int    // in the batch
+	Column string // or the feature, where it is computed
 	Reason string
 	// Asked says that the column's own null policy is to reject such rows; other
 	// rows are bad, see RejectBad.
 	Asked bool
 	// Advice says what to do about it; empty where it was asked for.
-	Advice string
+	Advice   string
+	Computed bool // Column names a feature
 }
 
 // FeatureCount is what was met in one feature's values.

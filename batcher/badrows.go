@@ -1,6 +1,7 @@
 package batcher
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -38,14 +39,25 @@ func (e *RowError) Error() string {
 
 // bad deals with a row of the current segment, of which a feature's value is bad.
 func (a *Assembler) bad(b *Binding, feature, row int, reason, advice string) error {
-	column := b.Features[feature].Column
-	if !a.rejectBad && b.Features[feature].Program != nil {
-		return &RowError{Input: b.Input.Name, Feature: column, Origin: a.segment.At(row), Reason: reason, Advice: advice}
+	e := RowError{Input: b.Input.Name, Reason: reason, Advice: advice}
+	if f := &b.Features[feature]; f.Program != nil {
+		e.Feature = f.Column
+	} else {
+		e.Column = f.Column
 	}
+	return a.badRow(row, e)
+}
+
+// badRow deals with a row of the current segment that cannot become part of a tensor:
+// it is rejected, or the error with its origin is returned.
+func (a *Assembler) badRow(row int, e RowError) error {
 	if !a.rejectBad {
-		return &RowError{Input: b.Input.Name, Column: column, Origin: a.segment.At(row), Reason: reason, Advice: advice}
+		e.Origin = a.segment.At(row)
+		return &e
 	}
-	a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + row, Column: column, Reason: reason, Advice: advice})
+	a.tensors.Rejects = append(a.tensors.Rejects, Reject{
+		Row: a.first + row, Column: cmp.Or(e.Feature, e.Column), Reason: e.Reason, Advice: e.Advice, Computed: e.Feature != "",
+	})
 	return nil
 }
 
@@ -74,21 +86,32 @@ func (a *Assembler) checkRows(b *Binding, index, feature int, e *extent) error {
 	}
 	f := &b.Features[feature]
 	a.counts.Features[index][feature].Nulls += count
-	asked := f.Nulls.Action == NullReject
-	switch {
-	case asked, f.Nulls.Action == NullError && a.rejectBad:
-		advice := ""
-		if !asked {
-			advice = nullAdvice(f.Column, b.Input.Elem)
-		}
-		for r := range e.nullRows() {
-			a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + r, Column: f.Column, Reason: "null", Asked: asked, Advice: advice})
-		}
-	case f.Nulls.Action == NullError:
-		for r := range e.nullRows() {
-			return a.bad(b, feature, r, "is null", nullAdvice(f.Column, b.Input.Elem))
+	if !f.Nulls.rejects() {
+		return nil
+	}
+	advice := nullAdvice(f.Column, b.Input.Elem)
+	for r := range e.nullRows() {
+		if err := a.nullRow(b, feature, r, advice); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// nullRow deals with a row of the current segment in which a feature is null, whose
+// policy rejects.
+func (a *Assembler) nullRow(b *Binding, feature, row int, advice string) error {
+	f := &b.Features[feature]
+	reject := Reject{Row: a.first + row, Column: f.Column, Reason: "null", Computed: f.Program != nil}
+	switch {
+	case f.Nulls.Action == NullReject:
+		reject.Asked = true
+	case a.rejectBad:
+		reject.Advice = advice
+	default:
+		return a.bad(b, feature, row, "is null", advice)
+	}
+	a.tensors.Rejects = append(a.tensors.Rejects, reject)
 	return nil
 }
 

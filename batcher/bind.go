@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/models"
 )
 
@@ -139,18 +140,18 @@ func (b *binder) checkOptions() {
 	}
 	for _, input := range slices.Sorted(maps.Keys(b.opts.Columns)) {
 		if !slices.Contains(names, input) {
-			b.fail("--bind names input %q, which the model does not have (its inputs: %s)%s", input, quoted(names), DidYouMean(input, names))
+			b.fail("--bind names input %q, which the model does not have (its inputs: %s)%s", input, quoted(names), nearest.DidYouMean(input, names))
 		}
 	}
 	columns := b.names()
 	for _, column := range slices.Sorted(maps.Keys(b.opts.Nulls.ByColumn)) {
 		if !slices.Contains(columns, column) {
-			b.fail("--nulls names column %q, which the data does not have%s", column, DidYouMean(column, columns))
+			b.fail("--nulls names column %q, which the data does not have%s", column, nearest.DidYouMean(column, columns))
 		}
 	}
 	for _, column := range b.opts.Finite.Columns {
 		if !slices.Contains(columns, column) {
-			b.fail("--finite names column %q, which the data does not have%s", column, DidYouMean(column, columns))
+			b.fail("--finite names column %q, which the data does not have%s", column, nearest.DidYouMean(column, columns))
 		}
 	}
 	if len(b.opts.Features) > 0 && b.matrixInput() == nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/models"
 )
 
@@ -96,10 +97,10 @@ func (b *binder) entry(in *models.Value, name string) (entry, error) {
 		return entry{name: name, field: b.schema.Field(at[0])}, nil
 	case 0:
 		if len(b.opts.Programs) > 0 {
-			return entry{}, fmt.Errorf("no feature or column %q for model input %q%s; there are %s", name, in.Name, DidYouMean(name, b.names()), quoted(b.names()))
+			return entry{}, fmt.Errorf("no feature or column %q for model input %q%s; there are %s", name, in.Name, nearest.DidYouMean(name, b.names()), quoted(b.names()))
 		}
 		columns := columnNames(b.schema)
-		return entry{}, fmt.Errorf("no column %q for model input %q%s; the data's columns are %s", name, in.Name, DidYouMean(name, columns), quoted(columns))
+		return entry{}, fmt.Errorf("no column %q for model input %q%s; the data's columns are %s", name, in.Name, nearest.DidYouMean(name, columns), quoted(columns))
 	default:
 		return entry{}, fmt.Errorf("column %q for model input %q stands %d times in the data; which one is meant cannot be told", name, in.Name, len(at))
 	}

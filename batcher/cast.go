@@ -5,6 +5,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/millrace/millrace/internal/storage"
 	"github.com/millrace/millrace/models"
 )
 
@@ -85,12 +86,12 @@ var arrowNumbers = map[arrow.Type]number{
 // CastOf is one cell of the type table: how values of an Arrow type become
 // elements of a tensor, and for a Refused cast why not and what to do.
 func CastOf(from arrow.DataType, to models.ElementType) (cast Cast, why string) {
-	from = plainType(from)
+	from = storage.Type(from)
 	dst, ok := elementNumbers[to]
 	if !ok {
 		return Refused, fmt.Sprintf("millrace does not make %s tensors", to)
 	}
-	if dict, isDict := from.(*arrow.DictionaryType); isDict && plainType(dict.ValueType).ID() != arrow.DICTIONARY {
+	if dict, isDict := from.(*arrow.DictionaryType); isDict && storage.Type(dict.ValueType).ID() != arrow.DICTIONARY {
 		cast, why = CastOf(dict.ValueType, to)
 		return max(cast, Widening), why
 	}
@@ -167,16 +168,5 @@ func numberCast(src, dst number) Cast {
 		return Widening
 	default:
 		return Checked
-	}
-}
-
-// plainType strips extension types down to their storage.
-func plainType(t arrow.DataType) arrow.DataType {
-	for {
-		ext, ok := t.(arrow.ExtensionType)
-		if !ok {
-			return t
-		}
-		t = ext.StorageType()
 	}
 }

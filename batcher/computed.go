@@ -57,35 +57,32 @@ func (a *Assembler) compute(e *feature.Evaluator, b *Binding, c computedRow) (*f
 // computed for.
 func (a *Assembler) problem(b *Binding, p *feature.Problem, at int) error {
 	row := at + p.Row
-	switch {
-	case p.Asked:
-		a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + row, Column: p.Feature, Reason: p.Reason, Asked: true})
-	case a.rejectBad:
-		a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + row, Column: p.Feature, Reason: p.Reason, Advice: p.Advice})
-	default:
-		return &RowError{Input: b.Input.Name, Feature: p.Feature, Origin: a.segment.At(row), Reason: p.Reason, Advice: p.Advice}
+	if p.Asked {
+		a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + row, Column: p.Feature, Reason: p.Reason, Asked: true, Computed: true})
+		return nil
 	}
-	return nil
+	return a.badRow(row, RowError{Input: b.Input.Name, Feature: p.Feature, Reason: p.Reason, Advice: p.Advice})
 }
 
 // checkComputed counts the nulls that a feature ends in, and applies its policy.
 func (a *Assembler) checkComputed(b *Binding, c computedRow, marks []feature.Mark) error {
-	f := &b.Features[c.feature]
-	asked := f.Nulls.Action == NullReject
-	advice := "" // made for the first null
+	f, nulls := &b.Features[c.feature], int64(0)
+	for _, m := range marks {
+		if m == feature.NullMark {
+			nulls++
+		}
+	}
+	a.counts.Features[c.index][c.feature].Nulls += nulls
+	if nulls == 0 || !f.Nulls.rejects() {
+		return nil
+	}
+	advice := "give it a transform that fills (fill), or " + nullAdvice(f.Column, b.Input.Elem)
 	for r, m := range marks {
 		if m != feature.NullMark {
 			continue
 		}
-		a.counts.Features[c.index][c.feature].Nulls++
-		if advice == "" && f.Nulls.Action == NullError {
-			advice = "give it a transform that fills (fill), or " + nullAdvice(f.Column, b.Input.Elem)
-		}
-		switch {
-		case asked, f.Nulls.Action == NullError && a.rejectBad:
-			a.tensors.Rejects = append(a.tensors.Rejects, Reject{Row: a.first + c.at + r, Column: f.Column, Reason: "null", Asked: asked, Advice: advice})
-		case f.Nulls.Action == NullError:
-			return a.bad(b, c.feature, c.at+r, "is null", advice)
+		if err := a.nullRow(b, c.feature, c.at+r, advice); err != nil {
+			return err
 		}
 	}
 	return nil

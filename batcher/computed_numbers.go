@@ -11,18 +11,18 @@ import (
 // computedColumn computes a feature of one value a row into dst, for the rows of the
 // evaluator's tile, which begin at row at of the segment.
 func (p *numberPacker[D]) computedColumn(a *Assembler, index int, dst []D, at int) error {
-	res, err := a.compute(p.evaluator, p.binding, computedRow{p.index, index, at})
+	row := computedRow{p.index, index, at}
+	res, err := a.compute(p.evaluator, p.binding, row)
 	if err != nil {
 		return err
 	}
-	values := computedValues[D]{row: computedRow{p.index, index, at}, marks: res.Marks, dst: dst}
 	switch p.binding.Features[index].Program.Values() {
 	case feature.Integers:
-		return p.take(a, &values, castTo[int64, D](p.binding.Input.Elem, res.Ints))
+		return takeComputed(p, a, row, computedValues[int64]{res.Ints, res.Marks}, dst)
 	case feature.Unsigned:
-		return p.take(a, &values, castTo[uint64, D](p.binding.Input.Elem, kernel.Of[uint64](kernel.Bytes(res.Ints))))
+		return takeComputed(p, a, row, computedValues[uint64]{kernel.Of[uint64](kernel.Bytes(res.Ints)), res.Marks}, dst)
 	default:
-		return p.take(a, &values, castTo[float64, D](p.binding.Input.Elem, res.Numbers))
+		return takeComputed(p, a, row, computedValues[float64]{res.Numbers, res.Marks}, dst)
 	}
 }
 
@@ -35,50 +35,38 @@ func (p *numberPacker[D]) computedOne(a *Assembler, dst []D, at int) error {
 	return p.computedColumn(a, 0, dst, at)
 }
 
-// computedValues are a feature's, on their way to elements.
-type computedValues[D kernel.Number] struct {
-	row   computedRow
-	marks []feature.Mark
-	dst   []D
+// computedNumber is what a feature's values are before they become elements.
+type computedNumber interface{ int64 | uint64 | float64 }
+
+// computedValues are a feature's; below marks they may be anything.
+type computedValues[S computedNumber] struct {
+	values []S
+	marks  []feature.Mark
 }
 
-// elements rounds values to elements of a type, once; it writes those from at on, and
-// returns the index of the first that does not fit, -1 if there is none. text is a
-// value for messages.
-type elements[D kernel.Number] struct {
-	cast func(dst []D, at int) int
-	text func(at int) string
-}
-
-// castTo makes elements of values. A value beyond the element's range, and a fraction
-// where it is an integer, does not fit.
-func castTo[S int64 | uint64 | float64, D kernel.Number](elem models.ElementType, src []S) elements[D] {
-	e := elements[D]{text: func(at int) string { return fmt.Sprint(src[at]) }}
+// castComputed rounds values to elements of a type, once, and returns the index of the
+// first that does not fit, -1 if there is none: beyond the element's range, or a fraction
+// where it is an integer.
+func castComputed[S computedNumber, D kernel.Number](elem models.ElementType, dst []D, src []S) int {
 	switch elem {
 	case models.Float16, models.BFloat16:
-		e.cast = func(dst []D, at int) int { return castHalf(elem, kernel.Of[uint16](kernel.Bytes(dst)), src[at:]) }
+		return castHalf(elem, kernel.Of[uint16](kernel.Bytes(dst)), src)
 	case models.Bool:
-		e.cast = func(dst []D, at int) int {
-			for r, v := range src[at:][:len(dst)] {
-				if dst[r] = D(v); v != 0 && v != 1 {
-					return r
-				}
+		for r, v := range src[:len(dst)] {
+			if dst[r] = D(v); v != 0 && v != 1 {
+				return r
 			}
-			return -1
 		}
+		return -1
 	default:
-		e.cast = func(dst []D, at int) int { return kernel.CastFill(dst, src[at:], nil, 0, 0).OutOfRange }
+		return kernel.CastFill(dst, src, nil, 0, 0).OutOfRange
 	}
-	return e
 }
 
 // castHalf goes through float64, rounded to odd where that cannot hold a value, so that
 // the one rounding that counts is the last.
-func castHalf[S int64 | uint64 | float64](elem models.ElementType, dst []uint16, src []S) int {
-	format := kernel.Float16
-	if elem == models.BFloat16 {
-		format = kernel.BFloat16
-	}
+func castHalf[S computedNumber](elem models.ElementType, dst []uint16, src []S) int {
+	format := halfFormats[elem]
 	var block [halfBlock]float64
 	for from := 0; from < len(dst); from += halfBlock {
 		n := min(halfBlock, len(dst)-from)
@@ -97,52 +85,50 @@ func castHalf[S int64 | uint64 | float64](elem models.ElementType, dst []uint16,
 	return -1
 }
 
-// take writes a feature's elements: where there is no value, the fill of its null
+// takeComputed writes a feature's elements: where there is no value, the fill of its null
 // policy. A value that does not fit is bad, and so is one that is not finite and has to
 // be.
-func (p *numberPacker[D]) take(a *Assembler, v *computedValues[D], e elements[D]) error {
-	f := &p.binding.Features[v.row.feature]
-	for from := 0; from < len(v.dst); {
-		bad := e.cast(v.dst[from:], from)
+func takeComputed[S computedNumber, D kernel.Number](p *numberPacker[D], a *Assembler, row computedRow, v computedValues[S], dst []D) error {
+	for from := 0; from < len(dst); {
+		bad := castComputed(p.binding.Input.Elem, dst[from:], v.values[from:])
 		if bad < 0 {
 			break
 		}
 		r := from + bad
-		if v.marks == nil || v.marks[r] == feature.Present { // below marks may be anything
-			reason := fmt.Sprintf("value %s does not fit %s, which model input %q wants", e.text(r), p.binding.Input.Elem, p.binding.Input.Name)
-			if err := a.bad(p.binding, v.row.feature, v.row.at+r, reason, "clip the feature, or cast it with rounding (cast: {to: int64, round: nearest})"); err != nil {
+		if v.marks == nil || v.marks[r] == feature.Present {
+			reason := fmt.Sprintf("value %v does not fit %s, which model input %q wants", v.values[r], p.binding.Input.Elem, p.binding.Input.Name)
+			if err := a.bad(p.binding, row.feature, row.at+r, reason, "clip the feature, or cast it with rounding (cast: {to: int64, round: nearest})"); err != nil {
 				return err
 			}
 		}
-		v.dst[r] = 0
+		dst[r] = 0
 		from = r + 1
 	}
 	for r, m := range v.marks {
-		switch m {
-		case feature.NullMark, feature.DeadMark:
-			v.dst[r] = 0
+		if m != feature.Present {
+			dst[r] = 0
 		}
 	}
-	if f.Finite {
-		if err := p.finiteComputed(a, v, e); err != nil {
+	if p.binding.Features[row.feature].Finite {
+		if err := finiteComputed(p, a, row, v, dst); err != nil {
 			return err
 		}
 	}
 	for r, m := range v.marks {
 		if m == feature.NullMark {
-			v.dst[r] = p.fills[v.row.feature]
+			dst[r] = p.fills[row.feature]
 		}
 	}
 	return nil
 }
 
 // finiteComputed deals with a feature's values that are not finite.
-func (p *numberPacker[D]) finiteComputed(a *Assembler, v *computedValues[D], e elements[D]) error {
+func finiteComputed[S computedNumber, D kernel.Number](p *numberPacker[D], a *Assembler, row computedRow, v computedValues[S], dst []D) error {
 	exponent := exponents[p.binding.Input.Elem]
-	for r := notFinite(v.dst, 0, exponent); r >= 0; r = notFinite(v.dst, r+1, exponent) {
-		v.dst[r] = 0
-		reason := "value " + e.text(r) + " is not finite"
-		if err := a.bad(p.binding, v.row.feature, v.row.at+r, reason, "fill and clip the feature, or leave it out of --finite"); err != nil {
+	for r := notFinite(dst, 0, exponent); r >= 0; r = notFinite(dst, r+1, exponent) {
+		dst[r] = 0
+		reason := fmt.Sprintf("value %v is not finite", v.values[r])
+		if err := a.bad(p.binding, row.feature, row.at+r, reason, "fill and clip the feature, or leave it out of --finite"); err != nil {
 			return err
 		}
 	}
@@ -153,15 +139,15 @@ func (p *numberPacker[D]) finiteComputed(a *Assembler, v *computedValues[D], e e
 // the rows of the evaluator's tile: dst begins with the first one's.
 func (p *numberPacker[D]) computedWide(a *Assembler, index int, dst []D, at int) error {
 	f := &p.binding.Features[index]
-	res, err := a.compute(p.evaluator, p.binding, computedRow{p.index, index, at})
+	row := computedRow{p.index, index, at}
+	res, err := a.compute(p.evaluator, p.binding, row)
 	if err != nil {
 		return err
 	}
 	if f.Program.Values() == feature.Pairs {
 		for k, numbers := range [][]float64{res.Numbers, res.Seconds} {
 			column := p.scratchColumn(len(numbers))
-			values := computedValues[D]{row: computedRow{p.index, index, at}, marks: res.Marks, dst: column}
-			if err := p.take(a, &values, castTo[float64, D](p.binding.Input.Elem, numbers)); err != nil {
+			if err := takeComputed(p, a, row, computedValues[float64]{numbers, res.Marks}, column); err != nil {
 				return err
 			}
 			for r, v := range column {
@@ -177,9 +163,9 @@ func (p *numberPacker[D]) computedWide(a *Assembler, index int, dst []D, at int)
 		if m == feature.Present {
 			continue
 		}
-		row := dst[r*p.binding.Width:][:f.Width]
-		if clear(row); m == feature.NullMark {
-			kernel.Fill(row, p.fills[index])
+		item := dst[r*p.binding.Width:][:f.Width]
+		if clear(item); m == feature.NullMark {
+			kernel.Fill(item, p.fills[index])
 		}
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 
 	"github.com/millrace/millrace/batcher/kernel"
+	"github.com/millrace/millrace/internal/storage"
 )
 
 // ErrDamaged says that a column's buffers contradict each other.
@@ -103,9 +104,9 @@ func (e *extent) descend() error {
 		var err error
 		switch t := e.values.(type) {
 		case array.ExtensionArray:
-			storage := t.Storage()
-			storage.Retain()
-			e.replace(storage)
+			inner := t.Storage()
+			inner.Retain()
+			e.replace(inner)
 		case *array.FixedSizeList:
 			lists, err = e.enterFixed(t, lists)
 		case *array.List:
@@ -177,14 +178,7 @@ func (e *extent) setValidity(lists []byte) error {
 // setDictionary checks the values' places in the dictionary. A value is null
 // when its place is, and when the entry there is.
 func (e *extent) setDictionary(dict *array.Dictionary) error {
-	e.entries = dict.Dictionary()
-	for {
-		ext, ok := e.entries.(array.ExtensionArray)
-		if !ok {
-			break
-		}
-		e.entries = ext.Storage()
-	}
+	e.entries = storage.Array(dict.Dictionary())
 	if _, ok := e.entries.(*array.Null); ok {
 		e.allNull, e.nulls = true, e.length
 		return nil
@@ -300,7 +294,7 @@ func sameValues(a, b arrow.DataType) bool {
 // entryType is the type of a dictionary's entries, or the type itself.
 func entryType(t arrow.DataType) arrow.DataType {
 	if dict, ok := t.(*arrow.DictionaryType); ok {
-		return plainType(dict.ValueType)
+		return storage.Type(dict.ValueType)
 	}
 	return t
 }

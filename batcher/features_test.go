@@ -404,6 +404,49 @@ func TestBadFeatureRows(t *testing.T) {
 	}
 }
 
+// TestBadFeatureRowsOfFilteredBatches: a bad row of a feature has its number in the file,
+// though others were taken out before it, and is rejected with what the error advises.
+func TestBadFeatureRowsOfFilteredBatches(t *testing.T) {
+	schema := schemaOf("s", text, "x", f64, "y", f64)
+	columns := func() []arrow.Array {
+		return []arrow.Array{parsed(t, text, `["a", "a", "b"]`), parsed(t, f64, `[1, 2, null]`), parsed(t, f64, `[1, 2, 1e300]`)}
+	}
+	for name, spec := range map[string]string{
+		"what a transform cannot compute": `{"name": "f", "column": "s", "transforms": [{"map": {"values": {"a": 1}}}]}`,
+		"what an element cannot hold":     `{"name": "f", "column": "y", "transforms": [{"abs": {}}]}`,
+		"a null":                          `{"name": "f", "column": "x", "transforms": [{"log1p": {}}]}`,
+		"a null of what kernels compute":  `{"name": "f", "column": "x", "transforms": [{"scale": {"multiply": 2, "add": 0}}]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			plan, err := Bind([]models.Value{input("f", models.Float32, -1)}, schema, Options{Programs: programsOf(t, schema, "["+spec+"]")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			batch := batchOf(schema, columns())
+			defer batch.Release()
+			segment := &batch.Segments[0]
+			segment.Record, segment.Origin, segment.Numbers = reordered(segment.Record, plan.Columns), Origin{File: 1, Row: 10}, []int64{10, 17, 29}
+			_, err = plan.NewAssembler(batch.Rows, RefuseLossy).Assemble(batch)
+			row, ok := errors.AsType[*RowError](err)
+			if !ok || row.Feature != "f" || row.Column != "" || row.Advice == "" {
+				t.Fatalf("Assemble() = %v; want a row of feature f, with advice", err)
+			}
+			if want := (Origin{File: 1, Row: 29}); row.Origin != want {
+				t.Errorf("Assemble() is of row %v; want %v", row.Origin, want)
+			}
+			a := plan.NewAssembler(batch.Rows, RefuseLossy)
+			a.RejectBad()
+			tensors, err := a.Assemble(batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := tensors.Rejects; len(got) != 1 || got[0].Row != 2 || got[0].Column != "f" || !got[0].Computed || got[0].Advice != row.Advice {
+				t.Errorf("rejects %+v; want row 2 of feature f, with the advice %q", got, row.Advice)
+			}
+		})
+	}
+}
+
 // TestTextFeatures: features of text, beside columns of it, become strings.
 func TestTextFeatures(t *testing.T) {
 	schema := schemaOf("s", text, "n", i64)

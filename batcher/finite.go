@@ -7,6 +7,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher/kernel"
+	"github.com/millrace/millrace/internal/storage"
 	"github.com/millrace/millrace/models"
 )
 
@@ -22,7 +23,7 @@ func (p FinitePolicy) of(column string, from arrow.DataType, to models.ElementTy
 	if !p.All && !slices.Contains(p.Columns, column) {
 		return false
 	}
-	return arrowNumbers[entryType(plainType(from)).ID()].class == classFloat && elementNumbers[to].class == classFloat
+	return arrowNumbers[entryType(storage.Type(from)).ID()].class == classFloat && elementNumbers[to].class == classFloat
 }
 
 // exponents are the bits of an element that are all 1 in a NaN or an infinity, and

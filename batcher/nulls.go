@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/millrace/millrace/batcher/kernel"
 	"github.com/millrace/millrace/models"
 )
 
@@ -61,6 +60,9 @@ func (p NullPolicy) String() string {
 
 // MarshalText writes the policy as ParseNullPolicy reads it.
 func (p NullPolicy) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// rejects says that a null has no value in a tensor: its row is bad, or rejected.
+func (p NullPolicy) rejects() bool { return p.Action == NullError || p.Action == NullReject }
 
 // NullPolicies are the policies of a run: one for all features, and others for
 // some by the name of their column.
@@ -154,14 +156,8 @@ func parseFill(s string, elem models.ElementType) (fillValue, error) {
 
 // overflows reports whether a number becomes infinite as an element.
 func overflows(v float64, elem models.ElementType) bool {
-	switch elem {
-	case models.Float32:
-		return math.IsInf(float64(float32(v)), 0)
-	case models.Float16:
-		return kernel.Float16.Narrow([]uint16{0}, []float64{v}, nil, 0).OutOfRange >= 0
-	case models.BFloat16:
-		return kernel.BFloat16.Narrow([]uint16{0}, []float64{v}, nil, 0).OutOfRange >= 0
-	default:
-		return false
+	if format, ok := halfFormats[elem]; ok {
+		return format.Narrow([]uint16{0}, []float64{v}, nil, 0).OutOfRange >= 0
 	}
+	return elem == models.Float32 && math.IsInf(float64(float32(v)), 0)
 }

@@ -83,17 +83,15 @@ func newNumberPacker[D kernel.Number](b *Binding, rows int, lossy LossyCasts, in
 
 // fillOf is a constant as an element, or its bits.
 func fillOf[D kernel.Number](elem models.ElementType, v fillValue) D {
-	half := []uint16{0}
-	switch {
-	case elem == models.Float16:
-		kernel.Float16.Narrow(half, []float64{v.float}, nil, 0)
+	if format, ok := halfFormats[elem]; ok {
+		half := []uint16{0}
+		format.Narrow(half, []float64{v.float}, nil, 0)
 		return D(half[0])
-	case elem == models.BFloat16:
-		kernel.BFloat16.Narrow(half, []float64{v.float}, nil, 0)
-		return D(half[0])
-	case elementNumbers[elem].class == classFloat:
+	}
+	switch elementNumbers[elem].class {
+	case classFloat:
 		return D(v.float)
-	case elementNumbers[elem].class == classSigned:
+	case classSigned:
 		return D(v.int)
 	default:
 		return D(v.uint)

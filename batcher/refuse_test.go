@@ -280,20 +280,3 @@ func quotedRange(n int) string {
 	}
 	return strings.Join(names, ", ")
 }
-
-func TestNearest(t *testing.T) {
-	columns := []string{"dep_delay", "arr_delay", "distance", "Carrier"}
-	tests := []struct{ why, name, want string }{
-		{"a letter more", "dep_delayy", "dep_delay"},
-		{"case aside", "CARRIER", "Carrier"},
-		{"two of nine", "ar_dely", "arr_delay"},
-		{"a third is the most", "xyz_delay", "dep_delay"},
-		{"nothing near", "temperature", ""},
-		{"no name", "", ""},
-	}
-	for _, test := range tests {
-		if got := Nearest(test.name, columns); got != test.want {
-			t.Errorf("%s: Nearest(%q) = %q; want %q", test.why, test.name, got, test.want)
-		}
-	}
-}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
-	"github.com/millrace/millrace/internal/nearest"
+	"github.com/millrace/millrace/internal/storage"
 	"github.com/millrace/millrace/models"
 )
 
@@ -46,7 +46,7 @@ func product(dims []int64) int64 {
 }
 
 func isList(t arrow.DataType) bool {
-	switch plainType(t).(type) {
+	switch storage.Type(t).(type) {
 	case *arrow.FixedSizeListType, *arrow.ListType, *arrow.LargeListType:
 		return true
 	default:
@@ -59,7 +59,7 @@ func isList(t arrow.DataType) bool {
 func listShape(t arrow.DataType) (elem arrow.DataType, dims []int64, known bool) {
 	known = true
 	for {
-		t = plainType(t)
+		t = storage.Type(t)
 		switch list := t.(type) {
 		case *arrow.FixedSizeListType:
 			dims = append(dims, int64(list.Len()))
@@ -106,11 +106,3 @@ func quoted(names []string) string {
 	}
 	return b.String()
 }
-
-// DidYouMean names the candidate nearest to a name, as the end of a sentence;
-// empty when none is near.
-func DidYouMean(name string, candidates []string) string { return nearest.DidYouMean(name, candidates) }
-
-// Nearest is the candidate with the fewest edits to a name, case aside; empty
-// when that takes more than a third of the name's letters.
-func Nearest(name string, candidates []string) string { return nearest.Name(name, candidates) }

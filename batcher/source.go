@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/models"
 )
 
@@ -63,7 +64,7 @@ func (e *noColumnError) Error() string {
 			in.Name, describe(in), in.Name, quoted(e.columns))
 	}
 	return fmt.Sprintf("model input %q %s has no column of its name%s: give --bind %s=column; the data's columns are %s",
-		in.Name, describe(in), DidYouMean(in.Name, e.columns), in.Name, quoted(e.columns))
+		in.Name, describe(in), nearest.DidYouMean(in.Name, e.columns), in.Name, quoted(e.columns))
 }
 
 // joinNoColumns makes one problem of all inputs that have no column, so that a
@@ -79,7 +80,7 @@ func joinNoColumns(problems []error) []error {
 			continue
 		}
 		missing = append(missing, err)
-		inputs = append(inputs, fmt.Sprintf("%q %s%s", none.input.Name, describe(none.input), DidYouMean(none.input.Name, none.columns)))
+		inputs = append(inputs, fmt.Sprintf("%q %s%s", none.input.Name, describe(none.input), nearest.DidYouMean(none.input.Name, none.columns)))
 		columns = none.columns
 	}
 	if len(missing) < 2 {

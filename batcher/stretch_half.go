@@ -11,6 +11,9 @@ import (
 	"github.com/millrace/millrace/models"
 )
 
+// halfFormats are the formats of elements of 16 bits.
+var halfFormats = map[models.ElementType]kernel.HalfFormat{models.Float16: kernel.Float16, models.BFloat16: kernel.BFloat16}
+
 // halfBlock is how many values go through float64 at a time.
 const halfBlock = 256
 
@@ -31,10 +34,7 @@ func (s *stretch[D]) setHalf(a arrow.Array, elem models.ElementType) error {
 	if err != nil {
 		return err
 	}
-	format := kernel.Float16
-	if elem == models.BFloat16 {
-		format = kernel.BFloat16
-	}
+	format := halfFormats[elem]
 	s.convert = func(dst []D, at int) kernel.CheckResult {
 		bits, ok := any(dst).([]uint16)
 		if !ok {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/agreement"
+	"github.com/millrace/millrace/internal/nearest"
 )
 
 // ErrDisagree says that models agree less than the run's limits ask for.
@@ -70,7 +71,7 @@ func (l *AgreementLimits) Set(name string, value float64) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: no limit on agreement is named %q%s; there are %s", ErrUsage, name, batcher.DidYouMean(name, LimitNames()), strings.Join(LimitNames(), ", "))
+	return fmt.Errorf("%w: no limit on agreement is named %q%s; there are %s", ErrUsage, name, nearest.DidYouMean(name, LimitNames()), strings.Join(LimitNames(), ", "))
 }
 
 // LimitNames are the names of all limits, as a job file has them.

@@ -101,7 +101,11 @@ func firstBad(batch *batcher.Batch, found, out rejects) error {
 	if first == nil {
 		return nil
 	}
-	return &batcher.RowError{Column: first.Column, Origin: originOf(batch, first.Row), Reason: first.Reason, Advice: first.Advice}
+	err := &batcher.RowError{Column: first.Column, Origin: originOf(batch, first.Row), Reason: first.Reason, Advice: first.Advice}
+	if first.Computed {
+		err.Column, err.Feature = "", first.Column
+	}
+	return err
 }
 
 // originOf is where a row of a batch lies.

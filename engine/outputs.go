@@ -9,7 +9,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
-	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/models"
 )
 
@@ -61,7 +61,7 @@ func newOutputSpecs(m *models.Model, names []string, layout Layout, prefix strin
 		i := slices.Index(all, name)
 		if i < 0 {
 			return nil, fmt.Errorf("%w: --model-outputs names %q, which the model does not have%s; its outputs: %q",
-				ErrUsage, name, batcher.DidYouMean(name, all), all)
+				ErrUsage, name, nearest.DidYouMean(name, all), all)
 		}
 		spec := outputSpec{index: i, value: m.Outputs[i], layout: layout, prefix: prefix}
 		spec.labels, _ = m.OutputLabels(i)

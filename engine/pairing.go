@@ -8,8 +8,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
-	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/agreement"
+	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/models"
 )
 
@@ -214,7 +214,7 @@ func asked(champion, challenger *shaped, compare map[string]string) (pairs []pai
 			names[i] = s.name
 		}
 		return side{}, fmt.Errorf("%w: compare names %q, which is no number, score of a class or label of the %s%s; it has %q",
-			ErrUsage, name, of, batcher.DidYouMean(name, names), names)
+			ErrUsage, name, of, nearest.DidYouMean(name, names), names)
 	}
 	for _, name := range slices.Sorted(maps.Keys(compare)) {
 		b, err := find("model", challenger.all(), name)

@@ -8,8 +8,8 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
-	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/dataset"
 )
 
@@ -29,7 +29,7 @@ func (p *Plan) checkPartitionBy() error {
 		at := slices.IndexFunc(p.Passed, func(f arrow.Field) bool { return f.Name == name })
 		switch {
 		case at < 0:
-			bad("column %q must be among --ids or --keep%s", name, batcher.DidYouMean(name, fieldNames(p.Passed)))
+			bad("column %q must be among --ids or --keep%s", name, nearest.DidYouMean(name, fieldNames(p.Passed)))
 		case slices.Contains(p.Options.PartitionBy[:i], name):
 			bad("column %q is named twice", name)
 		case !namesFolders(p.Passed[at].Type):

@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/unique"
+	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/models"
@@ -236,7 +237,7 @@ func (p *Plan) noColumn(flag, name string, found int) error {
 	for _, f := range p.Dataset.Schema().Fields() {
 		names = append(names, f.Name)
 	}
-	return fmt.Errorf("%s: no column %q in the data%s", flag, name, batcher.DidYouMean(name, names))
+	return fmt.Errorf("%s: no column %q in the data%s", flag, name, nearest.DidYouMean(name, names))
 }
 
 // knownFields are the prediction columns whose shape the signature gives.

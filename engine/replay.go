@@ -9,9 +9,9 @@ import (
 	"math"
 	"slices"
 
-	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/models"
 )
@@ -231,7 +231,7 @@ func (o *ReplayOptions) place(opts *Options) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.Models)) {
 		if !slices.Contains(names, name) {
-			return fmt.Errorf("%w: --model: the run has no model %q%s", ErrUsage, name, batcher.DidYouMean(name, names))
+			return fmt.Errorf("%w: --model: the run has no model %q%s", ErrUsage, name, nearest.DidYouMean(name, names))
 		}
 	}
 	if o.Model == "" {

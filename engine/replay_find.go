@@ -13,8 +13,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
-	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/dataset"
 )
 
@@ -225,7 +225,7 @@ func (o *ReplayOptions) matches(schema *arrow.Schema) (columns []string, matches
 		at := schema.FieldIndices(c.Column)
 		if len(at) != 1 {
 			names := fieldNames(schema.Fields())
-			problems = append(problems, fmt.Errorf("--where: no column %q in the output%s; its columns: %q", c.Column, batcher.DidYouMean(c.Column, names), names))
+			problems = append(problems, fmt.Errorf("--where: no column %q in the output%s; its columns: %q", c.Column, nearest.DidYouMean(c.Column, names), names))
 			continue
 		}
 		same, err := matcherOf(schema.Field(at[0]), c)

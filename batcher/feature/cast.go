@@ -24,21 +24,14 @@ func compileCast(c *Cast, in valueType) (compiled, error) {
 }
 
 func (c *Cast) check(in valueType) error {
-	var problems []error
-	switch c.To {
-	case ToInt64, ToFloat32, ToFloat64, ToBool, ToString:
-	case "":
+	problems := []error{oneOf("to", c.To)}
+	if c.To == "" {
 		problems = append(problems, errors.New("to is missing: int64, float32, float64, bool or string"))
-	default:
-		problems = append(problems, wrongWord("to", string(c.To), c.To.Values()))
 	}
-	switch c.Round {
-	case "", RoundError, RoundTrunc, RoundFloor, RoundNearest:
-		if c.Round != "" && c.To != ToInt64 {
-			problems = append(problems, errors.New("round is for a cast to int64"))
-		}
-	default:
-		problems = append(problems, wrongWord("round", string(c.Round), c.Round.Values()))
+	if err := oneOf("round", c.Round); err != nil {
+		problems = append(problems, err)
+	} else if c.Round != "" && c.To != ToInt64 {
+		problems = append(problems, errors.New("round is for a cast to int64"))
 	}
 	switch {
 	case in.form == formTime && c.To != ToInt64:

@@ -124,11 +124,10 @@ const earthRadius = 6371.0088
 var perKilometre = map[LengthUnit]float64{"": 1, Kilometres: 1, Metres: 1000, Miles: 1 / 1.609344, NauticalMiles: 1 / 1.852}
 
 func (h *Haversine) combiner() (combiner, error) {
-	per, ok := perKilometre[h.Unit]
-	if !ok {
-		return nil, wrongWord("unit", string(h.Unit), h.Unit.Values())
+	if err := oneOf("unit", h.Unit); err != nil {
+		return nil, err
 	}
-	diameter := 2 * earthRadius * per
+	diameter := 2 * earthRadius * perKilometre[h.Unit]
 	return func(t *tile, in []*lane, out *lane) {
 		lat1, lon1, lat2, lon2 := in[0].f, in[1].f, in[2].f, in[3].f
 		for r := range t.n {

@@ -215,13 +215,13 @@ func (c *compiler) step(p *Program, s *Step, name string) bool {
 		c.bad(fmt.Errorf("transform %d (%s): comes after one that gives several values a row, which must be the last", number, name))
 		return false
 	}
+	if p.typ().form == formNull {
+		p.types[len(p.types)-1] = s.settle()
+	}
 	compiled, err := s.compile(p.typ())
 	if err != nil {
 		c.bad(fmt.Errorf("transform %d (%s): %w", number, name, err))
 		return false
-	}
-	if p.typ().form == formNull {
-		p.types[len(p.types)-1] = s.settle()
 	}
 	p.steps = append(p.steps, compiled)
 	p.types = append(p.types, compiled.out)

@@ -69,17 +69,14 @@ func (d *DateTime) check(in valueType) error {
 	case d.Part == "":
 		problems = append(problems, errors.New("part is missing: year, month, day, day_of_year, weekday, hour, minute, second or epoch"))
 	case !known:
-		problems = append(problems, wrongWord("part", string(d.Part), d.Part.Values()))
+		problems = append(problems, oneOf("part", d.Part))
 	case in.time.class == timeOfDay && d.Part != Hour && d.Part != Minute && d.Part != Second:
 		problems = append(problems, fmt.Errorf("a time of day has no %s, only hour, minute and second", d.Part))
 	}
-	switch d.Cyclic {
-	case "", CyclicSin, CyclicCos, CyclicBoth:
-		if d.Cyclic != "" && known && part.period == 0 {
-			problems = append(problems, fmt.Errorf("cyclic is for parts that come again, and %s does not", d.Part))
-		}
-	default:
-		problems = append(problems, wrongWord("cyclic", string(d.Cyclic), d.Cyclic.Values()))
+	if err := oneOf("cyclic", d.Cyclic); err != nil {
+		problems = append(problems, err)
+	} else if d.Cyclic != "" && known && part.period == 0 {
+		problems = append(problems, fmt.Errorf("cyclic is for parts that come again, and %s does not", d.Part))
 	}
 	return errors.Join(problems...)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/internal/storage"
 )
 
 // form is how the values of a lane are held, and what they are.
@@ -52,13 +54,13 @@ func (t valueType) isNumber() bool { return t.form <= formUint }
 
 // typeOf is what the values of a column are; its error says why they are none.
 func typeOf(t arrow.DataType) (valueType, error) {
-	switch coded := plainType(t).(type) {
+	switch coded := storage.Type(t).(type) {
 	case *arrow.DictionaryType:
 		t = coded.ValueType
 	case *arrow.RunEndEncodedType:
 		t = coded.Encoded()
 	}
-	switch t := plainType(t).(type) {
+	switch t := storage.Type(t).(type) {
 	case *arrow.NullType:
 		return valueType{form: formNull}, nil
 	case *arrow.BooleanType:
@@ -80,16 +82,5 @@ func typeOf(t arrow.DataType) (valueType, error) {
 			return valueType{form: formTime, time: time}, nil
 		}
 		return valueType{}, fmt.Errorf("transforms do not read single values of type %s", t)
-	}
-}
-
-// plainType strips extension types down to their storage.
-func plainType(t arrow.DataType) arrow.DataType {
-	for {
-		ext, ok := t.(arrow.ExtensionType)
-		if !ok {
-			return t
-		}
-		t = ext.StorageType()
 	}
 }

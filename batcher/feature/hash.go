@@ -51,12 +51,7 @@ func (h *Hash) check() error {
 	case h.Buckets > most:
 		problems = append(problems, fmt.Errorf("buckets (%d) must be %d or fewer", h.Buckets, most))
 	}
-	switch h.Algorithm {
-	case "", XXH64, Murmur3x32:
-	default:
-		problems = append(problems, wrongWord("algorithm", string(h.Algorithm), h.Algorithm.Values()))
-	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, oneOf("algorithm", h.Algorithm))...)
 }
 
 func (h *Hash) most() int {

@@ -14,7 +14,7 @@ type unlisted struct {
 	value  float64
 }
 
-// adviseCategory is what to do about an unknown category.
+// What to do about an unknown category.
 const (
 	adviseMap    = "add it to the map's values, or give the map a default"
 	adviseOneHot = "add it to the categories, or say what an unknown one becomes: unknown: zeros or unknown: other"
@@ -37,13 +37,7 @@ func compileMap(m *Map, in valueType) (compiled, error) {
 		}
 		other = unlisted{value: v}
 	}
-	out.make = func() runner {
-		find, slots := set.finder(), make([]int32, TileRows)
-		return func(t *tile, l *lane) {
-			find(t.n, l, slots)
-			mapSlots(t, l, slots, mapped{values: values, other: other, in: in})
-		}
-	}
+	out.make = mapped{values: values, other: other, in: in}.runnerOf(set)
 	return out, nil
 }
 
@@ -74,8 +68,19 @@ type mapped struct {
 	in     valueType
 }
 
-// mapSlots writes the values of slots; a null that has one is none any more.
-func mapSlots(t *tile, l *lane, slots []int32, m mapped) {
+// runnerOf makes a step of a set of categories.
+func (m mapped) runnerOf(set *categories) func() runner {
+	return func() runner {
+		find, slots := set.finder(), make([]int32, TileRows)
+		return func(t *tile, l *lane) {
+			find(t.n, l, slots)
+			m.write(t, l, slots)
+		}
+	}
+}
+
+// write writes the values of slots; a null that has one is none any more.
+func (m mapped) write(t *tile, l *lane, slots []int32) {
 	if l.marked {
 		for r, k := range slots[:t.n] {
 			if k >= 0 {
@@ -124,13 +129,6 @@ func compileEquals(s Scalar, in valueType) (compiled, error) {
 		return out, err
 	}
 	set.seal()
-	m := mapped{values: []float64{0, 1}, other: unlisted{}, in: in}
-	out.make = func() runner {
-		find, slots := set.finder(), make([]int32, TileRows)
-		return func(t *tile, l *lane) {
-			find(t.n, l, slots)
-			mapSlots(t, l, slots, m)
-		}
-	}
+	out.make = mapped{values: []float64{0, 1}, other: unlisted{}, in: in}.runnerOf(set)
 	return out, nil
 }

@@ -54,11 +54,7 @@ func (o *OneHot) categories(in valueType) (*categories, error) {
 	for _, s := range o.Drop {
 		problems = append(problems, set.add(s, dropped))
 	}
-	switch o.Unknown {
-	case "", UnknownReject, UnknownZeros, UnknownOther:
-	default:
-		problems = append(problems, wrongWord("unknown", string(o.Unknown), o.Unknown.Values()))
-	}
+	problems = append(problems, oneOf("unknown", o.Unknown))
 	set.seal()
 	return set, errors.Join(problems...)
 }

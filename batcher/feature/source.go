@@ -9,6 +9,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
+
+	"github.com/millrace/millrace/internal/storage"
 )
 
 // Sentinels of what can be wrong with a column.
@@ -71,16 +73,16 @@ func (s *source) open(record arrow.RecordBatch, from, rows int) error {
 		// A slice of its own: arrays know their dictionaries when they are first asked,
 		// and others may be at work on the same record.
 		s.slice, s.first = array.NewSlice(column, int64(from), int64(from+rows)), 0
-		s.array = storage(s.slice)
+		s.array = storage.Array(s.slice)
 	}
 	if typ, err := typeOf(s.array.DataType()); err != nil || typ != s.typ {
 		return fmt.Errorf("%w: it is %s", ErrType, s.array.DataType())
 	}
 	switch a := s.array.(type) {
 	case *array.Dictionary:
-		s.entries = storage(a.Dictionary())
+		s.entries = storage.Array(a.Dictionary())
 	case *array.RunEndEncoded:
-		s.entries = storage(a.Values())
+		s.entries = storage.Array(a.Values())
 	}
 	s.epoch++
 	return nil
@@ -97,17 +99,6 @@ func (s *source) close() {
 func (s *source) bound() {
 	if s.texts != nil && s.texts.bound() {
 		s.epoch++
-	}
-}
-
-// storage strips an array's extension types.
-func storage(a arrow.Array) arrow.Array {
-	for {
-		ext, ok := a.(array.ExtensionArray)
-		if !ok {
-			return a
-		}
-		a = ext.Storage()
 	}
 }
 

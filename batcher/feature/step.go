@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/internal/nearest"
@@ -58,11 +59,8 @@ func (s *Step) combines() bool {
 // errCombines says that a transform of several columns stands where there is one.
 var errCombines = errors.New("combines columns, so it is the first transform of a feature whose columns list them")
 
-// compile fits a step of one column to the values that it gets.
+// compile fits a step of one column to the values that it gets, which are settled.
 func (s *Step) compile(in valueType) (compiled, error) {
-	if in.form == formNull {
-		in = s.settle()
-	}
 	switch {
 	case s.Fill != nil:
 		return compileFill(s.Fill, in)
@@ -106,9 +104,20 @@ func (s *Step) settle() valueType {
 	}
 }
 
-// wrongWord is the error of a setting that is none of its words.
-func wrongWord(setting, word string, words []string) error {
-	return fmt.Errorf("%s is %q, which is none of %s%s", setting, word, strings.Join(words, ", "), nearest.DidYouMean(word, words))
+// word is a setting's text of few.
+type word interface {
+	~string
+	Values() []string
+}
+
+// oneOf is the error of a setting that is none of its words; nil for one that is not
+// given.
+func oneOf[W word](setting string, w W) error {
+	words := w.Values()
+	if w == "" || slices.Contains(words, string(w)) {
+		return nil
+	}
+	return fmt.Errorf("%s is %q, which is none of %s%s", setting, string(w), strings.Join(words, ", "), nearest.DidYouMean(string(w), words))
 }
 
 // wantsNumber is the error of numbers' transforms for other values; nil for numbers.

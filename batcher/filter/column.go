@@ -6,6 +6,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/expr-lang/expr/parser/utils"
+
+	"github.com/millrace/millrace/internal/storage"
 )
 
 // kind is what the operators make of a column's type.
@@ -114,17 +116,7 @@ var reserved = map[string]bool{
 }
 
 // array is the column's array in a tile, without its extension.
-func (c *column) array(t *tile) arrow.Array { return storage(t.columns[c.at]) }
-
-func storage(a arrow.Array) arrow.Array {
-	for {
-		ext, ok := a.(array.ExtensionArray)
-		if !ok {
-			return a
-		}
-		a = ext.Storage()
-	}
-}
+func (c *column) array(t *tile) arrow.Array { return storage.Array(t.columns[c.at]) }
 
 // leaf is a test of the values of one column.
 type leaf struct {

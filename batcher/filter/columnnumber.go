@@ -5,6 +5,9 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/millrace/millrace/batcher/decimal"
+	"github.com/millrace/millrace/internal/storage"
 )
 
 // columnNumber is a column as a number.
@@ -34,7 +37,7 @@ func (n columnNumber) eval(t *tile) numbers {
 	from, values := t.from, a
 	d, encoded := a.(*array.Dictionary)
 	if encoded { // all its values, of which rows take theirs
-		from, values = 0, storage(d.Dictionary())
+		from, values = 0, storage.Array(d.Dictionary())
 	}
 	rows := t.rows
 	if encoded {
@@ -82,11 +85,10 @@ func pick[T any](out, values []T, d *array.Dictionary, from int) {
 
 // decimalFloats are decimals as the nearest float64.
 func decimalFloats(out []float64, a arrow.Array, from int) {
-	scale := powerOfTen(a.DataType().(arrow.DecimalType).GetScale())
-	value := decimalOf(a)
+	value, _ := decimal.Values(a) // it is one
 	for i := range out {
 		if a.IsValid(from + i) {
-			out[i], _ = new(big.Rat).Quo(new(big.Rat).SetInt(value(from+i)), scale).Float64()
+			out[i] = value(from + i).Nearest
 		}
 	}
 }
@@ -103,7 +105,7 @@ func decimalOf(a arrow.Array) func(row int) *big.Int {
 	case *array.Decimal256:
 		return func(row int) *big.Int { return a.Value(row).BigInt() }
 	case *array.Dictionary:
-		value := decimalOf(storage(a.Dictionary()))
+		value := decimalOf(storage.Array(a.Dictionary()))
 		return func(row int) *big.Int { return value(a.GetValueIndex(row)) }
 	}
 	return func(int) *big.Int { return new(big.Int) }

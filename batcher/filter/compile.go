@@ -11,7 +11,7 @@ import (
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/file"
 
-	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/internal/nearest"
 )
 
 // compiler turns the parser's tree into predicates and checks types on the way.
@@ -181,7 +181,7 @@ func (c *compiler) column(name string, where file.Location) (*column, error) {
 		for i, f := range c.schema.Fields() {
 			names[i] = f.Name
 		}
-		return nil, c.at(where, "no column %q in the data%s%s", name, batcher.DidYouMean(name, names), columnHint(name, names))
+		return nil, c.at(where, "no column %q in the data%s%s", name, nearest.DidYouMean(name, names), columnHint(name, names))
 	default:
 		return nil, c.at(where, "column %q stands %d times in the data; which one is meant cannot be told", name, len(at))
 	}
@@ -229,7 +229,7 @@ var functions = []string{"col", "date", "timestamp", "time", "duration"}
 // call compiles a function: col("name"), or one that marks a text as a time.
 func (c *compiler) call(o operand, name string, arguments []ast.Node) (operand, error) {
 	if !slices.Contains(functions, name) {
-		return o, c.at(o.where, "no function %q in a filter's language%s; it has %s", name, batcher.DidYouMean(name, functions), strings.Join(functions, ", "))
+		return o, c.at(o.where, "no function %q in a filter's language%s; it has %s", name, nearest.DidYouMean(name, functions), strings.Join(functions, ", "))
 	}
 	var text *ast.StringNode
 	if len(arguments) == 1 {

@@ -3,6 +3,8 @@ package filter
 import (
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/millrace/millrace/internal/storage"
 )
 
 // tables keep what tests are of the values of dictionaries, each tested once for as
@@ -51,7 +53,7 @@ func (t *tile) table(p *leaf, dictionary arrow.Array) []trivalent {
 		delete(t.tables, p)
 	}
 	of := make([]trivalent, dictionary.Len())
-	values := storage(dictionary)
+	values := storage.Array(dictionary)
 	var inner tile // of the values
 	for at := 0; at < len(of); at += tileRows {
 		inner.reset(mark{})

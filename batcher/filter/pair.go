@@ -7,6 +7,8 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/millrace/millrace/internal/storage"
 )
 
 // numberTest compares a computed number with one of the expression.
@@ -271,7 +273,7 @@ func timesOf(c *column, t *tile) numbers {
 	out := numbers{ints: t.int64s(), valid: t.validOf(a)}
 	if d, ok := a.(*array.Dictionary); ok {
 		all := make([]int64, d.Dictionary().Len())
-		widen(all, storage(d.Dictionary()), 0)
+		widen(all, storage.Array(d.Dictionary()), 0)
 		pick(out.ints, all, d, t.from)
 		return out
 	}

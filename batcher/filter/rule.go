@@ -11,6 +11,7 @@ import (
 	"github.com/expr-lang/expr/file"
 
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/internal/storage"
 )
 
 // Rule is what the values of a column have to be; a row for which it is false is bad.
@@ -321,8 +322,8 @@ func shown(a arrow.Array, row int) string {
 	if d, ok := a.(*array.Dictionary); ok {
 		return shown(d.Dictionary(), d.GetValueIndex(row))
 	}
-	if kindOf(storage(a).DataType()) == kindText {
-		return fmt.Sprintf("%.*q", shownValue, textOf(storage(a))(row))
+	if kindOf(storage.Array(a).DataType()) == kindText {
+		return fmt.Sprintf("%.*q", shownValue, textOf(storage.Array(a))(row))
 	}
 	return fmt.Sprintf("%.*s", shownValue, a.ValueStr(row))
 }

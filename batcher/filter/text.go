@@ -6,6 +6,8 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/millrace/millrace/internal/storage"
 )
 
 // texts tests each value by itself: a text, or bytes as one.
@@ -62,7 +64,7 @@ func textOf(a arrow.Array) func(row int) string {
 	case *array.FixedSizeBinary:
 		return func(row int) string { return string(a.Value(row)) }
 	case *array.Dictionary:
-		value := textOf(storage(a.Dictionary()))
+		value := textOf(storage.Array(a.Dictionary()))
 		return func(row int) string { return value(a.GetValueIndex(row)) }
 	}
 	return func(int) string { return "" }

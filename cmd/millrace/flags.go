@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -209,7 +210,7 @@ func parseProvider(text string) (provider ort.Provider, devices []int, err error
 	provider = ort.Provider(name)
 	if provider != ort.CPU && provider != ort.CUDA && provider != ort.TensorRT {
 		return "", nil, fmt.Errorf("%w: --provider (%s) must be cpu, auto, cuda or tensorrt, the last two with :DEVICE,... if need be%s",
-			engine.ErrUsage, text, batcher.DidYouMean(name, []string{string(ort.CPU), string(ort.CUDA), string(ort.TensorRT), autoProvider}))
+			engine.ErrUsage, text, nearest.DidYouMean(name, []string{string(ort.CPU), string(ort.CUDA), string(ort.TensorRT), autoProvider}))
 	}
 	if !named {
 		return provider, nil, nil

@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/internal/nearest"
 )
 
 // modelFlags are the flags that say which models score the rows.
@@ -82,7 +82,7 @@ func (o *modelFlags) setSums(opts *engine.Options) error {
 			for i := range opts.Models {
 				names[i] = opts.Models[i].Name
 			}
-			return fmt.Errorf("%w: --model-sha256 (%s): no model is named %q%s", engine.ErrUsage, text, name, batcher.DidYouMean(name, names))
+			return fmt.Errorf("%w: --model-sha256 (%s): no model is named %q%s", engine.ErrUsage, text, name, nearest.DidYouMean(name, names))
 		}
 		opts.Models[at].ModelSHA256 = sum
 	}

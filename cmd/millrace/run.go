@@ -17,11 +17,11 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
-	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/internal/cpulevel"
 	"github.com/millrace/millrace/internal/hugepage"
+	"github.com/millrace/millrace/internal/nearest"
 )
 
 // streams are where a command reads and writes: data and answers on Out,
@@ -171,7 +171,7 @@ func newRoot(s streams, common *commonOptions) *cobra.Command {
 			for _, c := range cmd.Commands() {
 				names = append(names, c.Name())
 			}
-			return fmt.Errorf("%w: no command %q%s; see millrace --help", engine.ErrUsage, args[0], batcher.DidYouMean(args[0], names))
+			return fmt.Errorf("%w: no command %q%s; see millrace --help", engine.ErrUsage, args[0], nearest.DidYouMean(args[0], names))
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -214,7 +214,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		if near := batcher.Nearest(unknown.GetSpecifiedName(), names); near != "" {
+		if near := nearest.Name(unknown.GetSpecifiedName(), names); near != "" {
 			return fmt.Errorf("%w: unknown flag --%s (did you mean --%s?)", engine.ErrUsage, unknown.GetSpecifiedName(), near)
 		}
 		return fmt.Errorf("%w: unknown flag --%s; see %s --help", engine.ErrUsage, unknown.GetSpecifiedName(), cmd.CommandPath())
@@ -277,7 +277,7 @@ func applyEnvironment(flags *pflag.FlagSet, environ, known []string) error {
 		flag, ok := names[key]
 		if !ok {
 			hint := ""
-			if near := batcher.Nearest(key, variables); near != "" {
+			if near := nearest.Name(key, variables); near != "" {
 				hint = fmt.Sprintf(" (did you mean %s?)", near)
 			}
 			problems = append(problems, fmt.Errorf("environment: unknown variable %s%s", key, hint))

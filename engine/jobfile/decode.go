@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/feature"
+	"github.com/millrace/millrace/internal/nearest"
 )
 
 // decoder fills tagged structs from nodes. What it takes, the schema says too; both
@@ -212,7 +212,7 @@ func didYouMean(name string, known []string) string {
 	if len(name) > maxNameBytes {
 		return ""
 	}
-	return batcher.DidYouMean(name, known)
+	return nearest.DidYouMean(name, known)
 }
 
 // table decodes keys of the user's own into a map.

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/millrace/millrace/internal/nearest"
 )
 
 // Where ${...} is replaced in a text: the values of the tag expand.
@@ -145,7 +147,7 @@ func (d *decoder) parameter(n *node, name string, f tags) (string, bool) {
 	p, declared := v.declared[name]
 	switch {
 	case v.declared != nil && !declared:
-		d.bad(n.at, "${%s}: no such parameter is declared%s", name, didYouMean(name, slices.Sorted(maps.Keys(v.declared))))
+		d.bad(n.at, "${%s}: no such parameter is declared%s", name, nearest.DidYouMean(name, slices.Sorted(maps.Keys(v.declared))))
 		return "", false
 	case !ok:
 		if !declared && !v.missing[name] { // a declared one is said to be missing where it is declared

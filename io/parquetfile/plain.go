@@ -9,6 +9,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/millrace/millrace/internal/storage"
 )
 
 // slots are the values of a column by slot: an array's own, or those that the
@@ -24,14 +26,7 @@ func slotsOf(a arrow.Array) slots {
 }
 
 func slotsOfDictionary(a *array.Dictionary) slots {
-	values := a.Dictionary()
-	for {
-		ext, ok := values.(array.ExtensionArray)
-		if !ok {
-			break
-		}
-		values = ext.Storage()
-	}
+	values := storage.Array(a.Dictionary())
 	return slots{a.Len(), values, func(i int) (int, bool) {
 		if a.IsNull(i) {
 			return 0, false
