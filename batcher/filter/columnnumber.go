@@ -5,6 +5,8 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/millrace/millrace/batcher/decimal"
 )
 
 // columnNumber is a column as a number.
@@ -82,11 +84,10 @@ func pick[T any](out, values []T, d *array.Dictionary, from int) {
 
 // decimalFloats are decimals as the nearest float64.
 func decimalFloats(out []float64, a arrow.Array, from int) {
-	scale := powerOfTen(a.DataType().(arrow.DecimalType).GetScale())
-	value := decimalOf(a)
+	value, _ := decimal.Values(a) // it is one
 	for i := range out {
 		if a.IsValid(from + i) {
-			out[i], _ = new(big.Rat).Quo(new(big.Rat).SetInt(value(from+i)), scale).Float64()
+			out[i] = value(from + i).Nearest
 		}
 	}
 }
