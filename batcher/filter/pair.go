@@ -6,7 +6,6 @@ import (
 	"math/bits"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 )
 
 // numberTest compares a computed number with one of the expression.
@@ -252,7 +251,7 @@ func newTimePair(op comparison, a, b *column) *timePair {
 func (p *timePair) eval(t *tile) truth {
 	out := t.bits()
 	clear(out)
-	a, b := timesOf(p.a, t), timesOf(p.b, t)
+	a, b := columnNumber{p.a}.eval(t), columnNumber{p.b}.eval(t)
 	for i := range t.rows {
 		out[i/64] |= bit(p.op.of(signScaled(a.ints[i], p.unitA, b.ints[i], p.unitB))) << (i % 64)
 	}
@@ -263,20 +262,6 @@ func (p *timePair) outcomes(statistics) outcomes { return anyOutcome }
 
 func (p *timePair) String() string {
 	return "(" + p.a.String() + " " + p.op.String() + " " + p.b.String() + ")"
-}
-
-// timesOf are the counts of a column of times.
-func timesOf(c *column, t *tile) numbers {
-	a := c.array(t)
-	out := numbers{ints: t.int64s(), valid: t.validOf(a)}
-	if d, ok := a.(*array.Dictionary); ok {
-		all := make([]int64, d.Dictionary().Len())
-		widen(all, storage(d.Dictionary()), 0)
-		pick(out.ints, all, d, t.from)
-		return out
-	}
-	widen(out.ints, a, t.from)
-	return out
 }
 
 // signScaled compares a*unitA with b*unitB, which take up to 128 bits.
