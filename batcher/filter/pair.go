@@ -97,24 +97,21 @@ func (p *numberPair) eval(t *tile) truth {
 		return p.exact(t, out)
 	}
 	a, b := p.a.eval(t), p.b.eval(t)
-	if y < x { // the floating one, and then the unsigned one, is the second
-		a, b, x, y = b, a, y, x
-	}
 	op := p.op
-	if p.b.class() < p.a.class() {
-		op = op.flipped()
+	if y < x { // the floating one, and then the unsigned one, is the second
+		a, b, x, y, op = b, a, y, x, op.flipped()
 	}
-	if x >= classFloat {
+	switch {
+	case x >= classFloat:
 		meetPairs(out, a.floats, b.floats, op)
-		return t.of(out, a.valid.and(b.valid, t))
-	}
-	if y == classInt {
+	case y == classInt:
 		meetPairs(out, a.ints, b.ints, op)
-		return t.of(out, a.valid.and(b.valid, t))
-	}
-	signs := pairSigns(x, y, a, b)
-	for i := range t.rows {
-		out[i/64] |= bit(signs(i, op)) << (i % 64)
+	default:
+		compare := comparer(x, y, a, b)
+		for i := range t.rows {
+			s, ordered := compare(i)
+			out[i/64] |= bit(ordered && op.of(s) || !ordered && op == opNotEqual) << (i % 64)
+		}
 	}
 	return t.of(out, a.valid.and(b.valid, t))
 }
@@ -142,36 +139,24 @@ func meetPairs[T int64 | float64](out []uint64, a, b []T, op comparison) {
 	}
 }
 
-// pairSigns says whether the numbers of a row meet a comparison; of classes x <= y that
-// are not one of integers or floats.
-func pairSigns(x, y class, a, b numbers) func(i int, op comparison) bool {
+// comparer says how the numbers of a row compare, of classes x <= y that are not one of
+// integers or floats; with a NaN they have no order.
+func comparer(x, y class, a, b numbers) func(i int) (s int, ordered bool) {
 	switch {
 	case x == classUint && y == classUint:
-		return func(i int, op comparison) bool { return op.of(sign(uint64(a.ints[i]), uint64(b.ints[i]))) }
-	case x == classInt && y == classUint:
-		return func(i int, op comparison) bool {
+		return func(i int) (int, bool) { return sign(uint64(a.ints[i]), uint64(b.ints[i])), true }
+	case y == classUint:
+		return func(i int) (int, bool) {
 			if a.ints[i] < 0 {
-				return op.of(-1)
+				return -1, true
 			}
-			return op.of(sign(uint64(a.ints[i]), uint64(b.ints[i])))
+			return sign(uint64(a.ints[i]), uint64(b.ints[i])), true
 		}
 	case x == classInt:
-		return func(i int, op comparison) bool {
-			return ofFloat(op, b.floats[i], func(f float64) int { return signIntFloat(a.ints[i], f) })
-		}
+		return func(i int) (int, bool) { f := b.floats[i]; return signIntFloat(a.ints[i], f), f == f }
 	default:
-		return func(i int, op comparison) bool {
-			return ofFloat(op, b.floats[i], func(f float64) int { return signUintFloat(uint64(a.ints[i]), f) })
-		}
+		return func(i int) (int, bool) { f := b.floats[i]; return signUintFloat(uint64(a.ints[i]), f), f == f }
 	}
-}
-
-// ofFloat compares with a number that may be NaN, which only differs.
-func ofFloat(op comparison, f float64, compare func(f float64) int) bool {
-	if f != f {
-		return op == opNotEqual
-	}
-	return op.of(compare(f))
 }
 
 // signIntFloat compares without rounding.
