@@ -36,9 +36,8 @@ func (p *texts) eval(t *tile, a arrow.Array) truth {
 }
 
 func (p *texts) outcomes(s Stats) outcomes {
-	low, lowest := s.Min.(string)
-	high, highest := s.Max.(string)
-	if !lowest || !highest || low > high || p.reach == nil {
+	low, high, known := boundsOf[string](s)
+	if !known || p.reach == nil {
 		return mayBeTrue | mayBeFalse
 	}
 	return p.reach(low, high)
