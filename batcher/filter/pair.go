@@ -52,15 +52,7 @@ type isMissing struct {
 }
 
 func (p *isMissing) eval(t *tile) truth {
-	out := truth{t.bits(), t.bits()}
-	valid := p.of.eval(t).valid
-	if valid == nil {
-		fill(out.no, t.rows)
-		clear(out.yes)
-	} else {
-		copy(out.no, valid)
-		invert(out.yes, valid, t.rows)
-	}
+	out := t.unset(p.of.eval(t).valid)
 	if p.negate {
 		return out.not()
 	}
@@ -90,12 +82,12 @@ func (p *numberPair) String() string {
 }
 
 func (p *numberPair) eval(t *tile) truth {
-	out := t.bits()
-	clear(out)
 	x, y := p.a.class(), p.b.class()
 	if max(x, y) == classDecimal && x != classFloat && y != classFloat {
-		return p.exact(t, out)
+		return p.exact(t)
 	}
+	out := t.bits()
+	clear(out)
 	a, b := p.a.eval(t), p.b.eval(t)
 	op := p.op
 	if y < x { // the floating one, and then the unsigned one, is the second
@@ -190,16 +182,10 @@ func signUintFloat(u uint64, f float64) int {
 }
 
 // exact compares decimals, with integers too, row by row.
-func (p *numberPair) exact(t *tile, out []uint64) truth {
+func (p *numberPair) exact(t *tile) truth {
 	a, validA := exactOf(p.a, t)
 	b, validB := exactOf(p.b, t)
-	valid := validA.and(validB, t)
-	for i := range t.rows {
-		if valid == nil || valid[i/64]>>(i%64)&1 != 0 {
-			out[i/64] |= bit(p.op.of(a(i).Cmp(b(i)))) << (i % 64)
-		}
-	}
-	return t.of(out, valid)
+	return t.where(validA.and(validB, t), func(i int) bool { return p.op.of(a(i).Cmp(b(i))) })
 }
 
 // exactOf gives the numbers of rows of a tile.
@@ -234,13 +220,10 @@ func newTimePair(op comparison, a, b *column) *timePair {
 }
 
 func (p *timePair) eval(t *tile) truth {
-	out := t.bits()
-	clear(out)
 	a, b := columnNumber{p.a}.eval(t), columnNumber{p.b}.eval(t)
-	for i := range t.rows {
-		out[i/64] |= bit(p.op.of(signScaled(a.ints[i], p.unitA, b.ints[i], p.unitB))) << (i % 64)
-	}
-	return t.of(out, a.valid.and(b.valid, t))
+	return t.where(a.valid.and(b.valid, t), func(i int) bool {
+		return p.op.of(signScaled(a.ints[i], p.unitA, b.ints[i], p.unitB))
+	})
 }
 
 func (p *timePair) outcomes(statistics) outcomes { return anyOutcome }
