@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 )
 
 // Origin says where the rows of a segment lie in the input.
@@ -33,6 +34,13 @@ func (s *Segment) At(r int) Origin {
 		return Origin{File: s.Origin.File, Row: s.Numbers[s.From+r]}
 	}
 	return s.Origin.at(r)
+}
+
+// Column is the segment's rows of a column, which the caller releases: an array of its
+// own, since arrays know their nulls and dictionaries when they are first asked, and
+// others may be at work on the same record.
+func (s *Segment) Column(i int) arrow.Array {
+	return array.NewSlice(s.Record.Column(i), int64(s.From), int64(s.From+s.Rows))
 }
 
 // Whole is the segment of all rows of a record batch, and takes it over.
