@@ -90,7 +90,7 @@ const maxDrift = 1000
 // Unwrap makes errors.Is(err, ErrSchema) true.
 func (e *SchemaError) Unwrap() error { return ErrSchema }
 
-func (d *Dataset) schemaError(differences []Difference) error {
+func (d *Dataset) schemaError(differences []Difference) *SchemaError {
 	return &SchemaError{First: d.files[0].path, Differences: differences}
 }
 
@@ -110,5 +110,5 @@ func (d *Dataset) Drifted() *SchemaError {
 	if len(d.differences) == 0 {
 		return nil
 	}
-	return &SchemaError{First: d.files[0].path, Differences: d.differences}
+	return d.schemaError(d.differences)
 }
