@@ -117,13 +117,8 @@ func (c *Cutter) StartSpan(rows int64) error {
 	return nil
 }
 
-// Add cuts a record batch of the current span, which it borrows.
-func (c *Cutter) Add(record arrow.RecordBatch, origin Origin) error {
-	return c.AddSegment(Whole(record, origin))
-}
-
-// AddSegment cuts rows of a record batch of the current span, which it borrows.
-func (c *Cutter) AddSegment(s Segment) error {
+// Add cuts rows of a record batch of the current span, which it borrows.
+func (c *Cutter) Add(s Segment) error {
 	for at := 0; at < s.Rows; {
 		n := min(s.Rows-at, c.rows-c.pending.Rows)
 		s.Record.Retain()
