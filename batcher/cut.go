@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
 )
 
 // Origin says where the rows of a segment lie in the input.
@@ -30,6 +31,13 @@ func (s *Segment) At(r int) Origin {
 		return Origin{File: s.Origin.File, Row: s.Numbers[s.From+r]}
 	}
 	return Origin{File: s.Origin.File, Row: s.Origin.Row + int64(r)}
+}
+
+// Column is the segment's rows of a column, which the caller releases: an array of its
+// own, since arrays know their nulls and dictionaries when they are first asked, and
+// others may be at work on the same record.
+func (s *Segment) Column(i int) arrow.Array {
+	return array.NewSlice(s.Record.Column(i), int64(s.From), int64(s.From+s.Rows))
 }
 
 // Whole is the segment of all rows of a record batch, and takes it over.
@@ -106,13 +114,8 @@ func (c *Cutter) StartSpan(rows int64) error {
 	return nil
 }
 
-// Add cuts a record batch of the current span, which it borrows.
-func (c *Cutter) Add(record arrow.RecordBatch, origin Origin) error {
-	return c.AddSegment(Whole(record, origin))
-}
-
-// AddSegment cuts rows of a record batch of the current span, which it borrows.
-func (c *Cutter) AddSegment(s Segment) error {
+// Add cuts rows of a record batch of the current span, which it borrows.
+func (c *Cutter) Add(s Segment) error {
 	for at := 0; at < s.Rows; {
 		n := min(s.Rows-at, c.rows-c.pending.Rows)
 		s.Record.Retain()

@@ -55,7 +55,7 @@ func TestCutterCutsWhatPasses(t *testing.T) {
 				continue
 			}
 			record := array.NewRecordBatch(schema, nil, int64(len(numbers)))
-			err := cutter.AddSegment(Segment{Record: record, Rows: len(numbers), Origin: Origin{File: i, Row: numbers[0]}, Numbers: numbers})
+			err := cutter.Add(Segment{Record: record, Rows: len(numbers), Origin: Origin{File: i, Row: numbers[0]}, Numbers: numbers})
 			record.Release()
 			if err != nil {
 				rt.Fatal(err)

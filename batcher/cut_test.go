@@ -57,7 +57,7 @@ func cutSpans(tb testing.TB, spans []int64, rows int, join Joining, chunk func()
 		for end := at + n; at < end; {
 			next := min(at+chunk(), end)
 			record := numbered(alloc, at, next)
-			err := cutter.Add(record, Origin{Row: at})
+			err := cutter.Add(Whole(record, Origin{Row: at}))
 			record.Release()
 			if err != nil {
 				tb.Fatal(err)
@@ -198,7 +198,7 @@ func TestCutterTransfersOnError(t *testing.T) {
 	})
 	record := numbered(alloc, 0, 5)
 	defer record.Release()
-	if err := cutter.Add(record, Origin{}); !errors.Is(err, full) {
+	if err := cutter.Add(Whole(record, Origin{})); !errors.Is(err, full) {
 		t.Errorf("Add = %v; want %v", err, full)
 	}
 	cutter.Discard()
@@ -216,14 +216,14 @@ func TestCutterDiscard(t *testing.T) {
 	})
 	record := numbered(alloc, 0, 7)
 	defer record.Release()
-	if err := cutter.Add(record, Origin{}); err != nil {
+	if err := cutter.Add(Whole(record, Origin{})); err != nil {
 		t.Fatal(err)
 	}
 	cutter.Discard()
 	if err := cutter.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	if err := cutter.Add(record, Origin{}); err != nil {
+	if err := cutter.Add(Whole(record, Origin{})); err != nil {
 		t.Fatal(err)
 	}
 	cutter.Discard()

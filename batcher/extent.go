@@ -71,7 +71,7 @@ func (e *extent) open(segment Segment, f *Feature, b *Binding) error {
 	if plainNumbers(column.DataType().ID()) {
 		e.first = segment.From // nothing to make, and nobody else's counters to touch
 	} else {
-		e.replace(array.NewSlice(column, int64(segment.From), int64(segment.From+segment.Rows)))
+		e.replace(segment.Column(f.Field))
 	}
 	if b.Form == Vector {
 		e.width = b.Width

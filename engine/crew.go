@@ -236,7 +236,7 @@ func (l *lane) cutSpan(s *openSpan, chunks []chunk, end bool) error {
 		}
 	}
 	for i := range chunks {
-		if err := l.cutter.AddSegment(chunks[i].segment()); err != nil {
+		if err := l.cutter.Add(chunks[i].segment()); err != nil {
 			return err
 		}
 	}

@@ -85,7 +85,7 @@ func serialEdges(parts []dataset.Part, rows int, join batcher.Joining) map[int64
 		for _, s := range p.Spans {
 			_ = cutter.StartSpan(s.Rows) // emit has no errors
 			r := ids(id, s.Rows)
-			_ = cutter.Add(r, batcher.Origin{})
+			_ = cutter.Add(batcher.Whole(r, batcher.Origin{}))
 			r.Release()
 			id += s.Rows
 		}

@@ -79,7 +79,7 @@ func openSpanOf(ctx context.Context, source spanSource, ref dataset.SpanRef, col
 	if filter.passingRows(ref) == 0 && ref.Rows > 0 {
 		s.stop = func() {}
 		s.next = func() (arrow.RecordBatch, error, bool) {
-			s.read, s.sieve.filtered = ref.Rows, ref.Rows
+			s.read = ref.Rows
 			return nil, nil, false
 		}
 		return s
@@ -117,9 +117,10 @@ const leastPulled = 1024
 // memory are not left for later. After an error the span has ended.
 func (s *openSpan) pull() (pulled, error) {
 	var p pulled
-	before, taken := s.read, s.sieve.filtered
+	before := s.read
 	err := s.fill(&p)
-	p.read, p.filtered = s.read-before, s.sieve.filtered-taken
+	p.read = s.read - before
+	p.filtered = p.read - rowsOf(p.chunks)
 	if p.ended {
 		s.sieve.close()
 	}
@@ -140,13 +141,13 @@ func (s *openSpan) fill(p *pulled) error {
 			return err
 		}
 		rows := record.NumRows()
-		s.read += rows
 		c, err := s.sieve.sift(record)
 		record.Release()
 		if err != nil {
 			p.ended = true
 			return err
 		}
+		s.read += rows
 		if c.record != nil {
 			p.chunks = append(p.chunks, c)
 		}

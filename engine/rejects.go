@@ -242,11 +242,8 @@ func (f *rejectForm) record(batch *batcher.Batch, reasons arrow.RecordBatch, run
 	}
 	segments := make([]arrow.Array, len(batch.Segments))
 	for i, at := range f.at {
-		// Slices of its own: arrays know their nulls and dictionaries when they are first
-		// asked, and others may be at work on the same record.
 		for j := range batch.Segments {
-			s := &batch.Segments[j]
-			segments[j] = array.NewSlice(s.Record.Column(at), int64(s.From), int64(s.From+s.Rows))
+			segments[j] = batch.Segments[j].Column(at)
 		}
 		field := f.schema.Field(f.whys + i)
 		column, err := gather(segments, runs)

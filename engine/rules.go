@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/filter"
@@ -57,9 +56,7 @@ func (c *ruleChecker) broken(batch *batcher.Batch) (all rejects) {
 		s := &batch.Segments[i]
 		columns := make([]arrow.Array, len(c.at))
 		for k, at := range c.at {
-			// Slices of its own: arrays know their nulls and dictionaries when they are
-			// first asked, and others may be at work on the same record.
-			columns[k] = array.NewSlice(s.Record.Column(at), int64(s.From), int64(s.From+s.Rows))
+			columns[k] = s.Column(at)
 		}
 		for _, b := range c.checker.Check(columns, s.Rows) {
 			all = append(all, reject{batcher.Reject{Row: first + b.Row, Column: b.Column, Reason: b.Reason, Advice: "correct the row"}, stageRule})

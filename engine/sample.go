@@ -103,7 +103,7 @@ func (s *sample) batches(rows int) []*batcher.Batch {
 		return nil
 	})
 	for i := range s.chunks {
-		_ = cutter.AddSegment(s.chunks[i].segment()) // emit has no errors
+		_ = cutter.Add(s.chunks[i].segment()) // emit has no errors
 	}
 	if len(all) == 0 {
 		_ = cutter.Flush()

@@ -127,8 +127,6 @@ type sieve struct {
 	eval  *filter.Evaluator // nil where every row passes
 	file  int
 	row   int64 // in the file, of the next record batch
-
-	filtered int64
 }
 
 // newSieve is for a span that is about to be read.
@@ -158,8 +156,7 @@ func (s *sieve) sift(record arrow.RecordBatch) (chunk, error) {
 			columns[i] = record.Column(at)
 		}
 		passed, _ := s.eval.Eval(columns, int(record.NumRows()))
-		if n := int64(passed.Count()); n < record.NumRows() {
-			s.filtered += record.NumRows() - n
+		if int64(passed.Count()) < record.NumRows() {
 			return taken(record, passed, origin)
 		}
 	}

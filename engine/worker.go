@@ -57,7 +57,7 @@ func narrow(batch *batcher.Batch, columns []int, schema *arrow.Schema) {
 		s := &batch.Segments[i]
 		kept := make([]arrow.Array, len(columns))
 		for k, at := range columns {
-			kept[k] = array.NewSlice(s.Record.Column(at), int64(s.From), int64(s.From+s.Rows))
+			kept[k] = s.Column(at)
 		}
 		record := array.NewRecordBatch(schema, kept, int64(s.Rows))
 		releaseAll(kept)

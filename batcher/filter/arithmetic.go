@@ -249,11 +249,10 @@ func (n *computed) coalesce(t *tile, a, b numbers) numbers {
 			out.valid[i] = a.valid[i] | b.valid[i]
 		}
 	}
-	has := func(i int) bool { return a.valid[i/64]>>(i%64)&1 != 0 }
 	if n.of == classFloat {
 		out.floats = t.float64s()
 		for i := range out.floats {
-			if out.floats[i] = b.floats[i]; has(i) {
+			if out.floats[i] = b.floats[i]; a.valid.has(i) {
 				out.floats[i] = a.floats[i]
 			}
 		}
@@ -261,7 +260,7 @@ func (n *computed) coalesce(t *tile, a, b numbers) numbers {
 	}
 	out.ints = t.int64s()
 	for i := range out.ints {
-		if out.ints[i] = b.ints[i]; has(i) {
+		if out.ints[i] = b.ints[i]; a.valid.has(i) {
 			out.ints[i] = a.ints[i]
 		}
 	}

@@ -155,15 +155,7 @@ type isNull struct {
 }
 
 func (p *isNull) eval(t *tile) truth {
-	out := truth{t.bits(), t.bits()}
-	valid := t.validOf(p.column.array(t))
-	if valid == nil {
-		clear(out.yes)
-		fill(out.no, t.rows)
-	} else {
-		copy(out.no, valid)
-		invert(out.yes, valid, t.rows)
-	}
+	out := t.unset(t.validOf(p.column.array(t)))
 	if p.negate {
 		return out.not()
 	}

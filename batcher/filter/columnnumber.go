@@ -10,7 +10,7 @@ import (
 	"github.com/millrace/millrace/internal/storage"
 )
 
-// columnNumber is a column as a number.
+// columnNumber is a column as a number; one of times counts its unit.
 type columnNumber struct{ column *column }
 
 func (n columnNumber) class() class {
@@ -34,51 +34,34 @@ func (n columnNumber) String() string { return n.column.String() }
 func (n columnNumber) eval(t *tile) numbers {
 	a := n.column.array(t)
 	out := numbers{valid: t.validOf(a)}
-	from, values := t.from, a
-	d, encoded := a.(*array.Dictionary)
-	if encoded { // all its values, of which rows take theirs
-		from, values = 0, storage.Array(d.Dictionary())
-	}
-	rows := t.rows
-	if encoded {
-		rows = values.Len()
-	}
 	switch n.class() {
 	case classInt, classUint:
-		all := t.int64s()
-		if encoded {
-			all = make([]int64, rows)
-		}
-		widen(all, values, from)
-		out.ints = all
-		if encoded {
-			out.ints = t.int64s()
-			pick(out.ints, all, d, t.from)
-		}
+		out.ints = t.int64s()
+		eachRow(out.ints, a, t.from, widen)
+	case classDecimal:
+		out.floats = t.float64s()
+		eachRow(out.floats, a, t.from, decimalFloats)
 	default:
-		all := t.float64s()
-		if encoded {
-			all = make([]float64, rows)
-		}
-		if n.class() == classDecimal {
-			decimalFloats(all, values, from)
-		} else {
-			widenFloats(all, values, from)
-		}
-		out.floats = all
-		if encoded {
-			out.floats = t.float64s()
-			pick(out.floats, all, d, t.from)
-		}
+		out.floats = t.float64s()
+		eachRow(out.floats, a, t.from, widenFloats)
 	}
 	return out
 }
 
-// pick gives each row the value of its index.
-func pick[T any](out, values []T, d *array.Dictionary, from int) {
+// eachRow reads the values of rows: of a dictionary all its values, of which each row
+// takes that of its index.
+func eachRow[T any](out []T, a arrow.Array, from int, read func(out []T, values arrow.Array, from int)) {
+	d, ok := a.(*array.Dictionary)
+	if !ok {
+		read(out, a, from)
+		return
+	}
+	values := storage.Array(d.Dictionary())
+	all := make([]T, values.Len())
+	read(all, values, 0)
 	for i := range out {
 		if row := from + i; d.IsValid(row) {
-			out[i] = values[d.GetValueIndex(row)]
+			out[i] = all[d.GetValueIndex(row)]
 		}
 	}
 }

@@ -55,9 +55,8 @@ func (p *intSet) eval(t *tile, a arrow.Array) truth {
 }
 
 func (p *intSet) outcomes(s Stats) outcomes {
-	low, lowest := s.Min.(int64)
-	high, highest := s.Max.(int64)
-	if !lowest || !highest || low > high {
+	low, high, known := boundsOf[int64](s)
+	if !known {
 		return mayBeTrue | mayBeFalse
 	}
 	at, _ := slices.BinarySearch(p.sorted, low)

@@ -172,8 +172,34 @@ func (t *tile) of(meet []uint64, nulls nullness) truth {
 	return nulls.take(out)
 }
 
+// where makes a truth of what is asked of each row that has a value: what lies in others
+// means nothing.
+func (t *tile) where(valid nullness, meets func(row int) bool) truth {
+	out := t.bits()
+	clear(out)
+	for i := range t.rows {
+		if valid.has(i) {
+			out[i/64] |= bit(meets(i)) << (i % 64)
+		}
+	}
+	return t.of(out, valid)
+}
+
+// unset is true in the rows that have no value, and false in others.
+func (t *tile) unset(valid nullness) truth {
+	out := t.constant(isFalse)
+	if valid != nil {
+		invert(out.yes, valid, t.rows)
+		copy(out.no, valid)
+	}
+	return out
+}
+
 // nullness is which rows of a tile have a value: nil where all have one.
 type nullness []uint64
+
+// has says whether a row has one.
+func (n nullness) has(row int) bool { return n == nil || n[row/64]>>(row%64)&1 != 0 }
 
 // take makes a truth unknown where there is no value.
 func (n nullness) take(a truth) truth {

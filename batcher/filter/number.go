@@ -194,9 +194,8 @@ func (p ints) eval(t *tile, a arrow.Array) truth {
 }
 
 func (p ints) outcomes(s Stats) outcomes {
-	low, lowest := s.Min.(int64)
-	high, highest := s.Max.(int64)
-	if !lowest || !highest || low > high {
+	low, high, known := boundsOf[int64](s)
+	if !known {
 		return p.op.unbounded()
 	}
 	return ordered(p.op, sign(low, p.with), sign(high, p.with))
@@ -246,9 +245,8 @@ func (p uints) eval(t *tile, a arrow.Array) truth {
 }
 
 func (p uints) outcomes(s Stats) outcomes {
-	low, lowest := s.Min.(uint64)
-	high, highest := s.Max.(uint64)
-	if !lowest || !highest || low > high {
+	low, high, known := boundsOf[uint64](s)
+	if !known {
 		return p.op.unbounded()
 	}
 	return ordered(p.op, sign(low, p.with), sign(high, p.with))
@@ -278,9 +276,8 @@ func (p floats) eval(t *tile, a arrow.Array) truth {
 
 // outcomes: a NaN, which bounds leave out, meets != and nothing else.
 func (p floats) outcomes(s Stats) outcomes {
-	low, lowest := s.Min.(float64)
-	high, highest := s.Max.(float64)
-	if !lowest || !highest || !(low <= high) {
+	low, high, known := boundsOf[float64](s)
+	if !known {
 		return mayBeTrue | mayBeFalse
 	}
 	out := ordered(p.op, sign(low, p.with), sign(high, p.with))
@@ -341,9 +338,8 @@ func meetDecimals[T wideDecimal[T]](out []uint64, values []T, op comparison, wit
 }
 
 func (p decimals) outcomes(s Stats) outcomes {
-	low, lowest := s.Min.(int64)
-	high, highest := s.Max.(int64)
-	if !lowest || !highest || low > high || p.op == opAlways || p.op == opNever {
+	low, high, known := boundsOf[int64](s)
+	if !known {
 		return p.op.unbounded()
 	}
 	return ordered(p.op, big.NewInt(low).Cmp(p.with), big.NewInt(high).Cmp(p.with))

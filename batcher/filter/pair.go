@@ -6,9 +6,6 @@ import (
 	"math/bits"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-
-	"github.com/millrace/millrace/internal/storage"
 )
 
 // numberTest compares a computed number with one of the expression.
@@ -55,15 +52,7 @@ type isMissing struct {
 }
 
 func (p *isMissing) eval(t *tile) truth {
-	out := truth{t.bits(), t.bits()}
-	valid := p.of.eval(t).valid
-	if valid == nil {
-		fill(out.no, t.rows)
-		clear(out.yes)
-	} else {
-		copy(out.no, valid)
-		invert(out.yes, valid, t.rows)
-	}
+	out := t.unset(p.of.eval(t).valid)
 	if p.negate {
 		return out.not()
 	}
@@ -93,31 +82,28 @@ func (p *numberPair) String() string {
 }
 
 func (p *numberPair) eval(t *tile) truth {
-	out := t.bits()
-	clear(out)
 	x, y := p.a.class(), p.b.class()
 	if max(x, y) == classDecimal && x != classFloat && y != classFloat {
-		return p.exact(t, out)
+		return p.exact(t)
 	}
+	out := t.bits()
+	clear(out)
 	a, b := p.a.eval(t), p.b.eval(t)
-	if y < x { // the floating one, and then the unsigned one, is the second
-		a, b, x, y = b, a, y, x
-	}
 	op := p.op
-	if p.b.class() < p.a.class() {
-		op = op.flipped()
+	if y < x { // the floating one, and then the unsigned one, is the second
+		a, b, x, y, op = b, a, y, x, op.flipped()
 	}
-	if x >= classFloat {
+	switch {
+	case x >= classFloat:
 		meetPairs(out, a.floats, b.floats, op)
-		return t.of(out, a.valid.and(b.valid, t))
-	}
-	if y == classInt {
+	case y == classInt:
 		meetPairs(out, a.ints, b.ints, op)
-		return t.of(out, a.valid.and(b.valid, t))
-	}
-	signs := pairSigns(x, y, a, b)
-	for i := range t.rows {
-		out[i/64] |= bit(signs(i, op)) << (i % 64)
+	default:
+		compare := comparer(x, y, a, b)
+		for i := range t.rows {
+			s, ordered := compare(i)
+			out[i/64] |= bit(ordered && op.of(s) || !ordered && op == opNotEqual) << (i % 64)
+		}
 	}
 	return t.of(out, a.valid.and(b.valid, t))
 }
@@ -145,36 +131,24 @@ func meetPairs[T int64 | float64](out []uint64, a, b []T, op comparison) {
 	}
 }
 
-// pairSigns says whether the numbers of a row meet a comparison; of classes x <= y that
-// are not one of integers or floats.
-func pairSigns(x, y class, a, b numbers) func(i int, op comparison) bool {
+// comparer says how the numbers of a row compare, of classes x <= y that are not one of
+// integers or floats; with a NaN they have no order.
+func comparer(x, y class, a, b numbers) func(i int) (s int, ordered bool) {
 	switch {
 	case x == classUint && y == classUint:
-		return func(i int, op comparison) bool { return op.of(sign(uint64(a.ints[i]), uint64(b.ints[i]))) }
-	case x == classInt && y == classUint:
-		return func(i int, op comparison) bool {
+		return func(i int) (int, bool) { return sign(uint64(a.ints[i]), uint64(b.ints[i])), true }
+	case y == classUint:
+		return func(i int) (int, bool) {
 			if a.ints[i] < 0 {
-				return op.of(-1)
+				return -1, true
 			}
-			return op.of(sign(uint64(a.ints[i]), uint64(b.ints[i])))
+			return sign(uint64(a.ints[i]), uint64(b.ints[i])), true
 		}
 	case x == classInt:
-		return func(i int, op comparison) bool {
-			return ofFloat(op, b.floats[i], func(f float64) int { return signIntFloat(a.ints[i], f) })
-		}
+		return func(i int) (int, bool) { f := b.floats[i]; return signIntFloat(a.ints[i], f), f == f }
 	default:
-		return func(i int, op comparison) bool {
-			return ofFloat(op, b.floats[i], func(f float64) int { return signUintFloat(uint64(a.ints[i]), f) })
-		}
+		return func(i int) (int, bool) { f := b.floats[i]; return signUintFloat(uint64(a.ints[i]), f), f == f }
 	}
-}
-
-// ofFloat compares with a number that may be NaN, which only differs.
-func ofFloat(op comparison, f float64, compare func(f float64) int) bool {
-	if f != f {
-		return op == opNotEqual
-	}
-	return op.of(compare(f))
 }
 
 // signIntFloat compares without rounding.
@@ -208,16 +182,10 @@ func signUintFloat(u uint64, f float64) int {
 }
 
 // exact compares decimals, with integers too, row by row.
-func (p *numberPair) exact(t *tile, out []uint64) truth {
+func (p *numberPair) exact(t *tile) truth {
 	a, validA := exactOf(p.a, t)
 	b, validB := exactOf(p.b, t)
-	valid := validA.and(validB, t)
-	for i := range t.rows {
-		if valid == nil || valid[i/64]>>(i%64)&1 != 0 {
-			out[i/64] |= bit(p.op.of(a(i).Cmp(b(i)))) << (i % 64)
-		}
-	}
-	return t.of(out, valid)
+	return t.where(validA.and(validB, t), func(i int) bool { return p.op.of(a(i).Cmp(b(i))) })
 }
 
 // exactOf gives the numbers of rows of a tile.
@@ -252,33 +220,16 @@ func newTimePair(op comparison, a, b *column) *timePair {
 }
 
 func (p *timePair) eval(t *tile) truth {
-	out := t.bits()
-	clear(out)
-	a, b := timesOf(p.a, t), timesOf(p.b, t)
-	for i := range t.rows {
-		out[i/64] |= bit(p.op.of(signScaled(a.ints[i], p.unitA, b.ints[i], p.unitB))) << (i % 64)
-	}
-	return t.of(out, a.valid.and(b.valid, t))
+	a, b := columnNumber{p.a}.eval(t), columnNumber{p.b}.eval(t)
+	return t.where(a.valid.and(b.valid, t), func(i int) bool {
+		return p.op.of(signScaled(a.ints[i], p.unitA, b.ints[i], p.unitB))
+	})
 }
 
 func (p *timePair) outcomes(statistics) outcomes { return anyOutcome }
 
 func (p *timePair) String() string {
 	return "(" + p.a.String() + " " + p.op.String() + " " + p.b.String() + ")"
-}
-
-// timesOf are the counts of a column of times.
-func timesOf(c *column, t *tile) numbers {
-	a := c.array(t)
-	out := numbers{ints: t.int64s(), valid: t.validOf(a)}
-	if d, ok := a.(*array.Dictionary); ok {
-		all := make([]int64, d.Dictionary().Len())
-		widen(all, storage.Array(d.Dictionary()), 0)
-		pick(out.ints, all, d, t.from)
-		return out
-	}
-	widen(out.ints, a, t.from)
-	return out
 }
 
 // signScaled compares a*unitA with b*unitB, which take up to 128 bits.

@@ -24,7 +24,6 @@ const (
 
 // Filter is an expression on the columns of a schema.
 type Filter struct {
-	text    string
 	columns []string
 	root    predicate
 }
@@ -41,7 +40,7 @@ func Parse(text string, schema *arrow.Schema) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Filter{text: text, columns: c.names, root: root}, nil
+	return &Filter{columns: c.names, root: root}, nil
 }
 
 // String is the expression as it is understood, with all of its parentheses.

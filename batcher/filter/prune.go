@@ -34,6 +34,13 @@ func (f *Filter) Prune(stats func(column int) Stats) Verdict {
 	}
 }
 
+// boundsOf are the bounds of values, where both are known, of one type and in order.
+func boundsOf[T int64 | uint64 | float64 | string](s Stats) (low, high T, known bool) {
+	low, lowest := s.Min.(T)
+	high, highest := s.Max.(T)
+	return low, high, lowest && highest && low <= high
+}
+
 // statistics gives what is known of a column.
 type statistics func(column int) Stats
 

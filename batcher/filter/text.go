@@ -18,29 +18,22 @@ type texts struct {
 }
 
 func (p *texts) eval(t *tile, a arrow.Array) truth {
-	out := t.bits()
-	clear(out)
 	valid := t.valid(a)
 	if s, ok := a.(*array.String); ok && p.equal != nil {
+		out := t.bits()
+		clear(out)
 		for i := range t.rows { // nulls too: what is there is some text
 			out[i/64] |= bit(s.Value(t.from+i) == *p.equal) << (i & 63)
 		}
 		return t.of(out, valid)
 	}
 	value := textOf(a)
-	for i := range t.rows {
-		if valid != nil && valid[i/64]>>(i%64)&1 == 0 {
-			continue // what lies there means nothing
-		}
-		out[i/64] |= bit(p.meets(value(t.from+i))) << (i % 64)
-	}
-	return t.of(out, valid)
+	return t.where(valid, func(i int) bool { return p.meets(value(t.from + i)) })
 }
 
 func (p *texts) outcomes(s Stats) outcomes {
-	low, lowest := s.Min.(string)
-	high, highest := s.Max.(string)
-	if !lowest || !highest || low > high || p.reach == nil {
+	low, high, known := boundsOf[string](s)
+	if !known || p.reach == nil {
 		return mayBeTrue | mayBeFalse
 	}
 	return p.reach(low, high)
@@ -151,17 +144,10 @@ type textPair struct {
 
 func (p *textPair) eval(t *tile) truth {
 	x, y := p.a.array(t), p.b.array(t)
-	out := t.bits()
-	clear(out)
-	valid := t.validOf(x).and(t.validOf(y), t)
 	left, right := textOf(x), textOf(y)
-	for i := range t.rows {
-		if valid != nil && valid[i/64]>>(i%64)&1 == 0 {
-			continue
-		}
-		out[i/64] |= bit(p.op.of(strings.Compare(left(t.from+i), right(t.from+i)))) << (i % 64)
-	}
-	return t.of(out, valid)
+	return t.where(t.validOf(x).and(t.validOf(y), t), func(i int) bool {
+		return p.op.of(strings.Compare(left(t.from+i), right(t.from+i)))
+	})
 }
 
 func (p *textPair) outcomes(s statistics) outcomes {
