@@ -317,26 +317,28 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	}
 	manifest.By = ledger.StarterFromEnvironment()
 	manifest.By.Starts = c.staging.Starts()
+	if manifest.Predictions, err = c.predictions(); err != nil {
+		return nil, err
+	}
+	manifest.Features = c.features.summaries(c.plan)
+	manifest.Work = c.work(line, started, total.Read-c.progress.RowsTaken.Load())
 	if err := c.staging.Publish(manifest); err != nil {
 		return nil, err
 	}
 	counts := line.counts()
 	finished = time.Now()
 	seconds := finished.Sub(started).Seconds()
-	times := c.progress.Times()
 	return &Summary{
 		Run: runID, Output: c.plan.Options.Output, Outputs: c.flatOutputs(), Rejects: rejects, Rows: total,
 		Started: started.UTC(), Finished: finished.UTC(),
 		Seconds: seconds, RowsPerSecond: float64(total.Read-c.progress.RowsTaken.Load()) / seconds,
 		Starts: manifest.By.Starts, RowsTaken: c.progress.RowsTaken.Load(),
-		Stages: map[string]float64{
-			"read": times.Read.Seconds(), "assemble": times.Assemble.Seconds(), "infer": times.Infer.Seconds(), "write": times.Write.Seconds(),
-		},
+		Stages:   c.progress.stageSeconds(),
 		Provider: c.plan.Options.Provider, Devices: uses, Nodes: manifest.Nodes,
 		BatchRows: c.plan.Options.BatchRows, Workers: c.plan.Options.Workers, Batches: c.batches(), Choice: c.plan.choice,
 		BytesCopied: counts.BytesCopied, BytesViewed: counts.BytesViewed,
 		PeakMemoryBytes: peakMemory(),
-		Features:        c.features.summaries(c.plan),
+		Features:        manifest.Features,
 		Digest:          c.plan.digested,
 		Duplicates:      c.plan.duplicates,
 		Agreement:       c.plan.agreement, NotCompared: c.agree.left,

@@ -282,6 +282,7 @@ func unjoined(err error) []error {
 // withoutLists drops what may be long and only live runs need.
 func (m *Manifest) withoutLists() {
 	m.Inputs, m.Outputs, m.PartFiles, m.Parts, m.Schema, m.Settings, m.Nodes = nil, nil, nil, nil, nil, nil, nil
+	m.Predictions, m.Features, m.Work = nil, nil, nil
 }
 
 // readLive reads the manifests of live runs again, whole.
