@@ -216,7 +216,7 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 		err = c.scoreApart(ctx, staging.Job())
 	}
 	if errors.Is(err, ErrBadRows) {
-		return nil, c.keepRejects(ctx, err)
+		return nil, c.unpublished(ctx, lib, started, err)
 	}
 	if err != nil {
 		return nil, err
@@ -267,7 +267,7 @@ func (p *Plan) emptyFields() []arrow.Field {
 func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Library, started time.Time) (*Summary, error) {
 	total, err := c.reconcile()
 	if errors.Is(err, ErrBadRows) {
-		return nil, c.keepRejects(ctx, err)
+		return nil, c.unpublished(ctx, lib, started, err)
 	}
 	if err != nil {
 		return nil, err
@@ -359,7 +359,7 @@ func (c *collector) manifest(lib *ort.Library, runID string, total ledger.Rows, 
 	p := c.plan
 	m := &ledger.Manifest{
 		Run:      runID,
-		Model:    ledger.ModelFile{Path: absolute(p.Model.Path), SHA256: p.Model.SHA256, Bytes: p.Model.Bytes},
+		Model:    modelFile(p.Model),
 		Models:   p.modelFiles(),
 		Outputs:  c.flatOutputs(),
 		Rejects:  rejects,

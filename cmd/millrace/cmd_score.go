@@ -57,6 +57,9 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 		return runIsolated(ctx, opts, o.isolated)
 	}
 	opts.ScoreApart = common.isolate
+	if err := o.page.check("--report", opts.Output); err != nil {
+		return err
+	}
 	// Before anything that takes time: whoever comes second should know at once.
 	if err := ledger.Held(opts.Output); err != nil {
 		return err
@@ -124,6 +127,7 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	done()
 	finish(err == nil && !summary.Already)
 	if err != nil && summary == nil {
+		o.page.writeUnpublished(ctx, opts.Output, err, log)
 		return err
 	}
 	if err != nil {
@@ -132,7 +136,7 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	if summary.Already {
 		log.Info("nothing to do: an equal run published this already", "run", summary.Run, "output", summary.Output)
 	}
-	r := &scoreReport{Summary: *summary}
+	r := &scoreReport{Summary: *summary, Report: o.page.writePublished(ctx, summary, log)}
 	if o.head > 0 {
 		if r.Head, err = readHead(ctx, summary, plan.OutputPartitions(), o.head); err != nil {
 			return fmt.Errorf("the output is published, but its first rows cannot be shown: %w", err)
@@ -144,7 +148,8 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 // scoreReport is the answer of score.
 type scoreReport struct {
 	engine.Summary
-	Head *head `json:"head,omitempty"`
+	Head   *head  `json:"head,omitempty"`
+	Report string `json:"report,omitempty"` // path of the page that was written
 }
 
 // Text writes the summary as short lines, and the first rows as a table.
@@ -183,6 +188,9 @@ func (r *scoreReport) Text(w io.Writer) error {
 	}
 	line("output", "%s (%s, %s)", r.Output, english.Plural(len(r.Outputs), "file", ""), humanize.IBytes(uint64(bytes)))
 	line("manifest", "%s", manifest)
+	if r.Report != "" {
+		line("report", "%s", r.Report)
+	}
 	agreementText(&b, r.Agreement, r.NotCompared)
 	if r.Head != nil {
 		b.WriteString("\n" + r.Head.table() + "\n")

@@ -311,6 +311,19 @@ func (h *History) whole(r *Recorded) (*Manifest, error) {
 	return ParseManifest(data)
 }
 
+// Whole reads a run's manifest with all its lists, which those of runs before the live
+// ones do not have in Runs.
+func (h *History) Whole(r *Recorded) (*Manifest, error) {
+	if r.Live && r.Manifest != nil {
+		return r.Manifest, nil
+	}
+	m, err := h.whole(r)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %q: %s", ErrManifest, h.file(r.Run, manifestName), cause(err))
+	}
+	return m, nil
+}
+
 // Newest is the newest run.
 func (h *History) Newest() *Recorded { return h.Runs[0] }
 

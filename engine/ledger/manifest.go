@@ -94,6 +94,10 @@ type ModelFile struct {
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"`
 	Bytes  int64  `json:"bytes"`
+	// Version and Producer are what the file says of itself: the version that whoever
+	// made it gave it, 0 for none, and the tool.
+	Version  int64  `json:"model_version,omitempty"`
+	Producer string `json:"producer,omitempty"`
 }
 
 // NamedModel is one of several models of a run.
