@@ -44,7 +44,8 @@ func (c *collector) unpublished(ctx context.Context, lib *ort.Library, started t
 	}
 	c.digests, c.plan.digested = nil, nil // of files that were not read to their ends
 	p := c.progress
-	rows := ledger.Rows{Read: p.RowsRead.Load(), Scored: p.RowsWritten.Load(), Rejected: p.RowsRejected.Load(), Filtered: p.RowsFiltered.Load()}
+	rows := ledger.Rows{Scored: p.RowsWritten.Load(), Rejected: p.RowsRejected.Load(), Filtered: p.RowsFiltered.Load()}
+	rows.Read = rows.Scored + rows.Rejected + rows.Filtered // others were read and not yet judged
 	m := c.manifest(lib, c.staging.RunID(), rows, rejects)
 	m.Outputs, m.Parts = nil, nil
 	m.Started, m.Finished = started, time.Now()

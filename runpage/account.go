@@ -111,15 +111,11 @@ func ReadUnpublished(ctx context.Context, output string, e *engine.UnpublishedEr
 	if err != nil {
 		return nil, err
 	}
-	a := &Account{Manifest: m, Failure: e.Cause(), RejectsPath: e.Rejects, output: output, Chain: []*ledger.Manifest{m}}
+	a := &Account{Manifest: m, Failure: e.Cause(), RejectsPath: e.Rejects, output: output}
 	if h, err := ledger.ReadHistory(output); err == nil { // the run would have followed it
-		a.Chain = nil
-		a.addChain(h, h.Newest())
 		if a.Before, err = h.Whole(h.Newest()); err != nil {
 			a.Before, a.BeforeMissing = nil, err.Error()
 		}
-		a.Chain = append(a.Chain, m)
-		a.Chain = a.Chain[max(len(a.Chain)-chainRuns, 0):]
 	}
 	if e.Rejects != "" {
 		if a.Rejects, err = readRejects(ctx, e.Rejects, m, opts.Examples); err != nil {

@@ -133,7 +133,9 @@ func (a *Account) proof() []page.Fact {
 	add("published", modeText(m.Mode))
 	add("started", moment(m.Started))
 	add("finished", moment(m.Finished))
-	add("by", page.Plain(m.By.User)+" on "+page.Plain(m.By.Host))
+	if m.By.User != "" {
+		add("by", page.Plain(m.By.User), " on ", page.Plain(m.By.Host))
+	}
 	add("scheduler", page.PlainTo(strings.Join(m.By.Scheduler, ", "), 200))
 	if len(m.Models) == 0 {
 		add("model", page.PlainTo(m.Model.Path, nameRunes))
@@ -147,7 +149,7 @@ func (a *Account) proof() []page.Fact {
 	for _, r := range setting[[]string](m, "model_rewrites") {
 		add("as run", page.PlainTo(r, 200))
 	}
-	add("manifest sha256", a.SHA256)
+	add("manifest sha256", page.Plain(a.SHA256))
 	add("job digest", page.Plain(m.Job))
 	add("millrace", page.Plain(strings.TrimSpace(m.Versions.Millrace+" "+m.Versions.Commit)))
 	add("ONNX Runtime", page.Plain(m.Versions.ORT))

@@ -123,21 +123,16 @@ func newAxis(s, before *distribution.Summary) axis {
 	return axis{math.Floor(low/step) * step, math.Ceil(high/step) * step, step}
 }
 
-// span is where all but one row of a thousand at each end lie, or all where the others are
-// near.
+// span is where nearly all rows lie: from the first percentile to the last, and a quarter of
+// that to each side, but not beyond what there is.
 func span(s *distribution.Summary) (low, high float64) {
 	low, high = *s.Min, *s.Max
-	a, b := quantile(s, 0.001), quantile(s, 0.999)
-	if a == nil || b == nil {
+	a, b := quantile(s, 0.01), quantile(s, 0.99)
+	if a == nil || b == nil || *b <= *a {
 		return low, high
 	}
-	if wide := *b - *a; high-*b > wide/4 {
-		high = *b
-	}
-	if wide := *b - *a; *a-low > wide/4 {
-		low = *a
-	}
-	return low, high
+	beside := (*b - *a) / 4
+	return max(low, *a-beside), min(high, *b+beside)
 }
 
 func (a axis) edge(i int) float64 { return a.from + (a.to-a.from)*float64(i)/columns }

@@ -73,7 +73,7 @@ func newView(a *Account, folder string) *view {
 	m := a.Manifest
 	v := &view{
 		Eyebrow: "millrace run", Failed: a.Failure != "",
-		Lead: a.lead(), Odd: a.odd(), Tiles: a.tiles(), Ledger: ledgerBars(&m.Ledger), Rejects: newRejectsView(a, folder),
+		Lead: a.lead(), Odd: a.odd(), Tiles: a.tiles(), Ledger: a.ledgerBars(), Rejects: newRejectsView(a, folder),
 		Agreement: newAgreementView(m), Trend: newTrend(a), Outputs: newOutputsView(a, folder), Inputs: newInputsView(m),
 		Proof: a.proof(), Commands: a.commands(), Settings: settingRows(m), Schema: plainColumns(m.Schema),
 	}
@@ -171,13 +171,16 @@ func list(names []string) string {
 }
 
 // ledgerBars are the rows of the run, by what became of them.
-func ledgerBars(l *ledger.Rows) *page.Bars {
-	b := &page.Bars{}
+func (a *Account) ledgerBars() *page.Bars {
+	l, b, scored := &a.Manifest.Ledger, &page.Bars{}, "in the output"
+	if a.Failure != "" {
+		scored = "not published"
+	}
 	for _, r := range []struct {
 		label, note, class string
 		rows               int64
 	}{
-		{"scored", "in the output", "s3", l.Scored},
+		{"scored", scored, "s3", l.Scored},
 		{"with null predictions", "in the output, and among the rejected", "s2", l.Nulled},
 		{"rejected", "left out of the output", "s4", l.Rejected - l.Nulled},
 		{"filtered", "by where: left out", "rest", l.Filtered},

@@ -45,6 +45,14 @@ func psiWord(psi float64) string {
 	}
 }
 
+// psiText writes an index; what is nearly none is noise.
+func psiText(psi float64) string {
+	if psi < 0.001 {
+		return "below 0.001"
+	}
+	return page.Significant(psi)
+}
+
 // number writes a value of a prediction.
 func number(v float64) string {
 	text := strconv.FormatFloat(v, 'g', 4, 64)
@@ -65,10 +73,14 @@ func change(before, now float64) string {
 	if d == 0 {
 		return "0"
 	}
-	if d > 0 {
-		return "+" + number(d)
+	sign := "+"
+	if d < 0 {
+		sign = "−"
 	}
-	return number(d)
+	if a := math.Abs(d); a >= 1000 && a < 1e15 {
+		return sign + page.Whole(a)
+	}
+	return sign + strings.ReplaceAll(page.Significant(math.Abs(d)), "-", "−")
 }
 
 // before is the same column of the run before; nil where that says nothing of it.
@@ -90,7 +102,7 @@ func (a *Account) whyNotCompared() string {
 	case a.Before == nil && a.BeforeMissing != "":
 		return "Not compared: of the run before, " + a.BeforeMissing + "."
 	case a.Before == nil:
-		return "There is no run before to compare with."
+		return "" // the first screen says so
 	case a.Before.Predictions == nil:
 		return "Not compared: the run before did not record how its predictions are distributed."
 	default:
@@ -108,7 +120,7 @@ func newScores(id string, a *Account, s *distribution.Summary) *scores {
 	if before == nil {
 		v.Absent = a.whyNotCompared()
 	} else if psi, ok := distribution.PSI(before, s); ok {
-		v.Word = fmt.Sprintf("PSI %s against the run before: %s.", page.Significant(psi), psiWord(psi))
+		v.Word = fmt.Sprintf("PSI %s against the run before: %s.", psiText(psi), psiWord(psi))
 	}
 	add := func(name string, of func(s *distribution.Summary) (text string, value *float64)) {
 		row := scoreRow{Name: name, Before: page.Unknown, Change: page.Unknown}
@@ -145,6 +157,9 @@ func newScores(id string, a *Account, s *distribution.Summary) *scores {
 			return humanize.Comma(int64(s.Distinct)), &n
 		})
 		v.Labels = labelBars(s, before)
+		if before != nil && len(before.Labels) > 0 {
+			v.Say = "The mark on a bar is the share in the run before."
+		}
 		if s.ManyLabels {
 			v.Say = fmt.Sprintf("It has more than %s different labels, or one that is very long: none is counted.", humanize.Comma(distribution.MostLabels))
 		}

@@ -21,7 +21,7 @@ func (a *Account) tiles() []tile {
 		return page.CountParts(float64(n))
 	}
 	value, unit := count(l.Scored)
-	out := []tile{{value, unit, "rows scored", "of " + humanize.Comma(l.Read) + " read"}}
+	out := []tile{{value, unit, "rows scored", a.readText()}}
 	value, unit = count(l.Rejected)
 	out = append(out, tile{value, unit, "rows rejected", rejectShare(l)})
 	if l.Filtered > 0 {
@@ -49,9 +49,17 @@ func (a *Account) tiles() []tile {
 	return out
 }
 
+// readText says of how many rows.
+func (a *Account) readText() string {
+	if a.Failure != "" {
+		return fmt.Sprintf("of %s, when it ended", humanize.Comma(inputRows(a.Manifest)))
+	}
+	return "of " + humanize.Comma(a.Manifest.Ledger.Read) + " read"
+}
+
 // compared is the run beside the one before, in numbers.
 func (a *Account) compared() (rows []scoreRow, say string) {
-	if a.Before == nil {
+	if a.Before == nil || a.Failure != "" { // which met a part of the rows
 		return nil, ""
 	}
 	now, was := a.Manifest, a.Before

@@ -18,12 +18,11 @@ func (a *Account) lead() []string {
 	m := a.Manifest
 	l := &m.Ledger
 	if a.Failure != "" {
-		out := []string{
-			fmt.Sprintf("The run of %s, started on %s, ended after %s were read: %s.", modelNames(m), moment(m.Started), rowsText(l.Read, "row"), page.PlainTo(a.Failure, 400)),
-			"Nothing is published: what stood at the output's place is as it was.",
+		return []string{
+			fmt.Sprintf("The run of %s, started on %s, ended after %s of %s: %s.", modelNames(m), moment(m.Started), humanize.Comma(l.Read), rowsText(inputRows(m), "row"), page.PlainTo(a.Failure, 400)),
+			"Nothing is published: what stood at the output's place is as it was." + a.rejectedBefore(),
 			"What to do: look at the reasons below, mend the data or the job, and run the same command again; or, where so many bad rows are to be expected, let more pass (--max-bad-rows).",
 		}
-		return out
 	}
 	say := fmt.Sprintf("On %s, %s scored %s of %s read", moment(m.Finished), modelNames(m), humanize.Comma(l.Scored), humanize.Comma(l.Read))
 	say += fmt.Sprintf("; %s rejected", humanize.Comma(l.Rejected))
@@ -40,6 +39,23 @@ func (a *Account) lead() []string {
 		say += fmt.Sprintf(". It took %s, at %s rows/s", page.Time(s), page.Count(rowsPerSecond(m)))
 	}
 	return append([]string{say + "."}, a.leadBefore()...)
+}
+
+// inputRows are the rows of all inputs, by their own metadata.
+func inputRows(m *ledger.Manifest) (rows int64) {
+	for i := range m.Inputs {
+		rows += m.Inputs[i].Rows
+	}
+	return rows
+}
+
+// rejectedBefore says what was usual.
+func (a *Account) rejectedBefore() string {
+	if a.Before == nil {
+		return ""
+	}
+	l := &a.Before.Ledger
+	return fmt.Sprintf(" The last run that was (%s) rejected %s of %s rows (%s).", moment(a.Before.Finished), humanize.Comma(l.Rejected), humanize.Comma(l.Read), rejectShare(l))
 }
 
 // mainReasons are those of most rejected rows.
@@ -83,29 +99,37 @@ func (a *Account) leadBefore() []string {
 	}
 	if before != nil {
 		if psi, ok := distribution.PSI(before, s); ok {
-			say += fmt.Sprintf(", PSI %s: %s", page.Significant(psi), psiWord(psi))
+			say += fmt.Sprintf(", PSI %s: %s", psiText(psi), psiWord(psi))
 		}
 	}
 	return []string{say + "."}
 }
 
-// mainScore is the column that the first screen speaks of: the last of numbers of the
-// first model, which of class scores is that of the last class; else the first column.
+// mainScore is the column that the first screen speaks of: the first of numbers; of class
+// scores, which stand beside a label, the last. Where there are no numbers it is the first
+// column.
 func (a *Account) mainScore() *distribution.Summary {
-	all := a.Manifest.Predictions
-	if len(all) == 0 {
+	var numbers []*distribution.Summary
+	labels := 0
+	for i := range a.Manifest.Predictions {
+		switch s := &a.Manifest.Predictions[i]; s.Kind {
+		case distribution.Number:
+			numbers = append(numbers, s)
+		case distribution.Label:
+			labels++
+		case distribution.List:
+		}
+	}
+	switch {
+	case len(numbers) > 0 && labels > 0 && len(a.Manifest.Models) == 0:
+		return numbers[len(numbers)-1]
+	case len(numbers) > 0:
+		return numbers[0]
+	case len(a.Manifest.Predictions) > 0:
+		return &a.Manifest.Predictions[0]
+	default:
 		return nil
 	}
-	best := &all[0]
-	for i := range all {
-		if all[i].Kind != distribution.Number {
-			continue
-		}
-		if best.Kind != distribution.Number {
-			best = &all[i]
-		}
-	}
-	return best
 }
 
 // changeOf writes how far a count is from one before.
@@ -266,7 +290,7 @@ func (a *Account) oddScores(strong func(string, ...any)) {
 		}
 		if before := a.before(s.Column); before != nil {
 			if psi, ok := distribution.PSI(before, s); ok && psi >= psiSome {
-				strong("%s is distributed otherwise than in the run before: PSI %s, %s.", page.Plain(s.Column), page.Significant(psi), psiWord(psi))
+				strong("%s is distributed otherwise than in the run before: PSI %s, %s.", page.Plain(s.Column), psiText(psi), psiWord(psi))
 				said++
 			}
 		}
