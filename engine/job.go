@@ -34,6 +34,8 @@ var decisive = []struct{ setting, flag string }{
 	{"output_layout", "--output-layout"},
 	{"output_format", "--output-format"},
 	{"compression", "--compression"},
+	{"output_delimiter", "--output-delimiter"},
+	{"spreadsheet_safe", "--spreadsheet-safe"},
 	{"part_rows", "--part-rows"},
 	{"partition_by", "--partition-by"},
 	{"target_file_bytes", "--target-file-size"},

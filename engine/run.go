@@ -101,7 +101,7 @@ func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*
 	started := time.Now()
 	_, single := FormatOf(p.Options.Output)
 	if p.Options.Output == "" {
-		return nil, fmt.Errorf("%w: --output is missing: a directory, or a file that ends in .parquet, .arrow or .csv", ErrUsage)
+		return nil, fmt.Errorf("%w: --output is missing: a directory, or a file that ends in %s", ErrUsage, OneFileEndings)
 	}
 	job, err := p.job(lib)
 	if err != nil {
@@ -109,7 +109,7 @@ func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*
 	}
 	staging, err := ledger.Stage(ledger.StageOptions{
 		Output: p.Options.Output, Single: single, IfExists: p.Options.IfExists, RunID: ledger.NewRunID(started),
-		Ext: extensions[p.Options.Format], Job: job, Restart: p.Options.Restart, Pieces: p.singleFile(),
+		Ext: p.Options.partEnding(), Job: job, Restart: p.Options.Restart, Pieces: p.singleFile(),
 		PartitionBy: p.Options.PartitionBy, Numbered: p.Options.TargetFileBytes > 0,
 	})
 	if done, ok := errors.AsType[*ledger.PublishedError](err); ok {

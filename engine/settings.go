@@ -27,6 +27,8 @@ type settings struct {
 	Output        string              `json:"output"`
 	OutputFormat  format.Name         `json:"output_format"`
 	Compression   string              `json:"compression"`
+	Delimiter     string              `json:"output_delimiter"`
+	Spreadsheet   bool                `json:"spreadsheet_safe"`
 	IDs           []string            `json:"ids"`
 	Keep          []string            `json:"keep"`
 	Where         string              `json:"where"`
@@ -91,7 +93,7 @@ func (p *Plan) Settings() map[string]any {
 		nulls[column] = policy.String()
 	}
 	s := settings{
-		Input: o.Inputs, Partitions: p.partitions(), Output: o.Output, OutputFormat: o.Format, Compression: o.Compression,
+		Input: o.Inputs, Partitions: p.partitions(), Output: o.Output, OutputFormat: o.Format, Compression: o.Compression, Delimiter: o.Delimiter, Spreadsheet: o.SpreadsheetSafe,
 		IDs: o.IDs, Keep: o.Keep, Where: o.Where, Rules: append([]filter.Rule{}, o.Rules...), FeatureSpecs: append([]feature.Feature{}, o.FeatureSpecs...), Features: o.Features, Bind: o.Bind,
 		Nulls: o.Nulls.Default.String(), NullsByColumn: nulls, LossyCasts: o.Lossy == batcher.AllowLossy,
 		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout,
@@ -128,7 +130,7 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 		return Options{}, fmt.Errorf("%w: settings of run %s, which millrace %s made: %w", ledger.ErrManifest, m.Run, m.Versions.Millrace, err)
 	}
 	o := Options{
-		Inputs: s.Input, Partitions: cmp.Or(s.Partitions, "none"), Output: s.Output, Format: s.OutputFormat, Compression: s.Compression,
+		Inputs: s.Input, Partitions: cmp.Or(s.Partitions, "none"), Output: s.Output, Format: s.OutputFormat, Compression: s.Compression, Delimiter: s.Delimiter, SpreadsheetSafe: s.Spreadsheet,
 		IDs: s.IDs, Keep: s.Keep, Where: s.Where, Rules: s.Rules, FeatureSpecs: s.FeatureSpecs, Features: s.Features, Bind: s.Bind,
 		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout, AgreementLimits: s.AgreementLimits,
 		PartitionBy: s.PartitionBy, TargetFileBytes: s.TargetFileBytes,

@@ -42,7 +42,7 @@ func TestOptionsComeBackFromAManifest(t *testing.T) {
 			ModelOutputs: []string{"y"}, OutputPrefix: new(string), OutputLayout: LayoutList,
 		}, {Name: "b", Model: "/b.onnx", ModelSHA256: "ef", Compare: map[string]string{"y": "z"}}},
 		AgreementLimits: AgreementLimits{MaxPSI: new(float64)},
-		Inputs:          []string{"data/*.parquet"}, Partitions: "date=date", Output: "out", Format: format.ArrowFile, Compression: "zstd",
+		Inputs:          []string{"data/*.parquet"}, Partitions: "date=date", Output: "out", Format: format.ArrowFile, Compression: "zstd", Delimiter: "tab", SpreadsheetSafe: true,
 		IDs: []string{"id"}, Keep: []string{"k"}, Where: "a > 1", FeatureSpecs: someFeatures, Features: []string{"a", "b"}, Bind: map[string][]string{"x": {"a", "b"}},
 		Nulls: batcher.NullPolicies{
 			Default:  batcher.NullPolicy{Action: batcher.NullReject},

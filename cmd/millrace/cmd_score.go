@@ -51,7 +51,7 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 		return err
 	}
 	if opts.Output == "" {
-		return fmt.Errorf("%w: --output is missing: a directory, or a file that ends in .parquet, .arrow or .csv", engine.ErrUsage)
+		return fmt.Errorf("%w: --output is missing: a directory, or a file that ends in %s", engine.ErrUsage, engine.OneFileEndings)
 	}
 	if o.isolated != "" {
 		return runIsolated(ctx, opts, o.isolated)

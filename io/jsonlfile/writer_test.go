@@ -48,7 +48,7 @@ func TestTypes(t *testing.T) {
 		{"booleans", arrow.FixedWidthTypes.Boolean, `[true, null]`, []string{"true", "null"}},
 		{"extremes of int64 have all their digits", arrow.PrimitiveTypes.Int64, `[-9223372036854775808, 9223372036854775807]`, []string{"-9223372036854775808", "9223372036854775807"}},
 		{"extremes of uint64", arrow.PrimitiveTypes.Uint64, `[18446744073709551615]`, []string{"18446744073709551615"}},
-		{"float32 has float32's digits", arrow.PrimitiveTypes.Float32, `[0.1, 16777216, 1e-7]`, []string{"0.1", "16777216", "1e-07"}},
+		{"float32 has float32's digits", arrow.PrimitiveTypes.Float32, `[0.1, 16777216, 1e-7]`, []string{"0.1", "16777216.0", "1e-07"}},
 		{"float64", arrow.PrimitiveTypes.Float64, `[0.1, 1e21, -0.5]`, []string{"0.1", "1e+21", "-0.5"}},
 		{
 			"strings escape what JSON must", arrow.BinaryTypes.String, `["a", "", "say \"hi\" \\", "x\ny\r\t\u0001", "é\u2028😀"]`,
@@ -60,7 +60,7 @@ func TestTypes(t *testing.T) {
 		{"dates", arrow.FixedWidthTypes.Date32, `["2013-01-31", "2013-01-31", "1969-12-31"]`, []string{`"2013-01-31"`, `"2013-01-31"`, `"1969-12-31"`}},
 		{"timestamps with zone stand in UTC", &arrow.TimestampType{Unit: arrow.Millisecond, TimeZone: "Europe/Berlin"}, `["2013-01-31T17:05:00.25Z"]`, []string{`"2013-01-31T17:05:00.250Z"`}},
 		{"timestamps without zone", &arrow.TimestampType{Unit: arrow.Second}, `["2013-01-31T17:05:00"]`, []string{`"2013-01-31T17:05:00"`}},
-		{"lists", arrow.ListOf(arrow.PrimitiveTypes.Float32), `[[1, null], [], null]`, []string{"[1,null]", "[]", "null"}},
+		{"lists", arrow.ListOf(arrow.PrimitiveTypes.Float32), `[[1, null], [], null]`, []string{"[1.0,null]", "[]", "null"}},
 		{"structs", arrow.StructOf(arrow.Field{Name: `y"`, Type: arrow.BinaryTypes.String, Nullable: true}), `[{"y\"": "a"}, {"y\"": null}, null]`, []string{`{"y\"":"a"}`, `{"y\"":null}`, "null"}},
 		{
 			"maps keep order and repeated keys", arrow.MapOf(arrow.BinaryTypes.String, arrow.PrimitiveTypes.Int32),

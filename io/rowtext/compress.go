@@ -28,10 +28,10 @@ const (
 	zstdWindow = 4 << 20
 )
 
-// compressed puts a codec (none, which is the default, gzip or zstd) in front of a
+// Compressed puts a codec (none, which is the default, gzip or zstd) in front of a
 // stream; its Close does not close that. Each makes one member or frame, since some
-// readers stop at the first.
-func compressed(w io.Writer, codec string) (io.WriteCloser, error) {
+// readers stop at the first. The error of another codec wraps ErrCodec.
+func Compressed(w io.Writer, codec string) (io.WriteCloser, error) {
 	switch codec {
 	case "", "none":
 		return plain{w}, nil

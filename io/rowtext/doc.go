@@ -12,8 +12,9 @@
 //	bool                 true, false
 //	integer              all its digits
 //	float                the shortest text that reads back as the same number of
-//	                     its width; NaN, inf, -inf, which JSON does not have: null,
-//	                     or "NaN", "inf", "-inf" in JSON that is inside of CSV
+//	                     its width, in JSON Lines with a point or an exponent always;
+//	                     NaN, inf, -inf, which JSON does not have: null there, and
+//	                     "NaN", "inf", "-inf" in JSON that is inside of CSV
 //	decimal              exact, with as many digits after the point as its scale
 //	date, time           2013-01-31, 17:05:00.250
 //	timestamp            2013-01-31T17:05:00.250000, and with Z, in UTC, when the

@@ -34,8 +34,12 @@ func (c cell) json() Append {
 	case missingKind:
 		value = func(dst []byte, row int) []byte {
 			start := len(dst)
-			if dst = c.value(dst, row); !isNumber(dst[start:]) {
+			dst = c.value(dst, row)
+			switch text := dst[start:]; {
+			case !isNumber(text):
 				return append(dst[:start], null...)
+			case isWhole(text): // else readers would find integers, and no sign of a zero
+				return append(dst, '.', '0')
 			}
 			return dst
 		}
@@ -57,6 +61,16 @@ const null = "null"
 func isNumber(text []byte) bool {
 	last := text[len(text)-1]
 	return last != 'N' && last != 'f'
+}
+
+// isWhole says that a number has neither a point nor an exponent.
+func isWhole(text []byte) bool {
+	for _, b := range text {
+		if b == '.' || b == 'e' {
+			return false
+		}
+	}
+	return true
 }
 
 // plainJSON are the bytes that stand for themselves in a JSON string.

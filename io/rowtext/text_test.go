@@ -37,7 +37,7 @@ func TestFloatsThatAreNoNumber(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []struct{ csv, inside, json string }{{"NaN", `"NaN"`, "null"}, {"inf", `"inf"`, "null"}, {"-inf", `"-inf"`, "null"}, {"-0", "-0", "-0"}} {
+	for i, want := range []struct{ csv, inside, json string }{{"NaN", `"NaN"`, "null"}, {"inf", `"inf"`, "null"}, {"-inf", `"-inf"`, "null"}, {"-0", "-0", "-0.0"}} {
 		for _, got := range []struct{ in, text, want string }{
 			{"CSV", string(inCSV([]byte{','}, i)[1:]), want.csv},
 			{"JSON inside of CSV", string(insideCSV([]byte{'['}, i)[1:]), want.inside},

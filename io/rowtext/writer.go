@@ -42,7 +42,7 @@ func NewWriter(w io.Writer, schema *arrow.Schema, layout Layout, opts format.Wri
 			return nil, fmt.Errorf("write %s: column %q: %w", layout.Name, f.Name, err)
 		}
 	}
-	out, err := compressed(w, opts.Compression)
+	out, err := Compressed(w, opts.Compression)
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", layout.Name, err)
 	}
