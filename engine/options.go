@@ -13,6 +13,7 @@ import (
 	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
@@ -165,6 +166,9 @@ type Options struct {
 	// it, a part in which starts died is scored like any other.
 	ScoreApart func(ctx context.Context, path string) error
 
+	// Stores are where inputs may lie that are URIs, by scheme.
+	Stores map[string]dataset.Store
+
 	Library ort.LibraryOptions
 	Build   Build
 }
@@ -252,8 +256,8 @@ func (o *Options) Validate() error {
 	if o.TargetFileBytes < 0 {
 		bad("--target-file-size (%d) must be a number of bytes", o.TargetFileBytes)
 	}
-	if _, single := FormatOf(o.Output); single && (len(o.PartitionBy) > 0 || o.TargetFileBytes > 0) {
-		bad("--partition-by and --target-file-size need a directory to write files to, and --output %s is one file", o.Output)
+	if err := o.checkDestination(); err != nil {
+		problems = append(problems, err)
 	}
 	if o.BatchRows < 0 {
 		bad("--batch-size (%d) must be >= 1, or auto", o.BatchRows)
@@ -314,7 +318,7 @@ func (o *Options) Validate() error {
 	case ledger.IfExistsError, ledger.IfExistsReplace:
 	case ledger.IfExistsAppend:
 		if _, single := FormatOf(o.Output); single {
-			bad("--if-exists append needs a directory to add files to, and --output %s is one file", o.Output)
+			bad("--if-exists append needs a directory to add files to, and --output %s is one file", sink.Shown(o.Output))
 		}
 	default:
 		bad("--if-exists (%s) must be error, replace or append", o.IfExists)

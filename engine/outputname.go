@@ -2,17 +2,32 @@ package engine
 
 import (
 	"cmp"
+	"net/url"
 	"path/filepath"
 	"strings"
 
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/io/format"
 )
 
 // FormatOf is the format that a file name's extension says, .csv.gz and the like too; ok
 // is false for a name without one of them, which is a directory's then.
 func FormatOf(path string) (name format.Name, ok bool) {
-	kind, ok := format.KindOf(path)
+	kind, ok := format.KindOf(filesPath(path))
 	return kind.Format, ok
+}
+
+// filesPath is the path that an output's name gives to files; empty where it takes rows.
+func filesPath(output string) string {
+	if traitsOf(output).Records {
+		return ""
+	}
+	if _, ok := sink.Scheme(output); ok {
+		if u, err := url.Parse(output); err == nil {
+			return u.Path
+		}
+	}
+	return output
 }
 
 // OneFileEndings are the endings of an output that is one file, for messages.
@@ -27,7 +42,7 @@ var delimiters = map[string]byte{"": ',', ",": ',', ";": ';', "|": '|', tab: '\t
 
 // nameDefaults fills what the output's name says.
 func (o *Options) nameDefaults() {
-	kind, ok := format.KindOf(o.Output)
+	kind, ok := format.KindOf(filesPath(o.Output))
 	if ok {
 		o.Format = cmp.Or(o.Format, kind.Format)
 		if o.Compression == "" {
@@ -37,7 +52,7 @@ func (o *Options) nameDefaults() {
 			o.Delimiter = tab
 		}
 	}
-	o.Format = cmp.Or(o.Format, format.Parquet)
+	o.Format = cmp.Or(o.Format, formatFor(o.Output))
 	if o.Delimiter == "\t" {
 		o.Delimiter = tab
 	}
@@ -59,20 +74,21 @@ func (o *Options) validateWriting(bad func(f string, args ...any)) {
 }
 
 func (o *Options) validateName(bad func(f string, args ...any)) {
-	kind, single := format.KindOf(o.Output)
-	ending := strings.ToLower(filepath.Ext(o.Output))
+	place, shown := filesPath(o.Output), sink.Shown(o.Output)
+	kind, single := format.KindOf(place)
+	ending := strings.ToLower(filepath.Ext(place))
 	switch {
 	case !single && kind.Codec != "":
-		bad("--output %s does not say which text is compressed: only CSV and JSON Lines are compressed as whole files, such as scores.csv%s", o.Output, ending)
+		bad("--output %s does not say which text is compressed: only CSV and JSON Lines are compressed as whole files, such as scores.csv%s", shown, ending)
 	case ending == ".json":
-		bad("--output %s: JSON is written as JSON Lines, in files that end in .jsonl or .ndjson", o.Output)
+		bad("--output %s: JSON is written as JSON Lines, in files that end in .jsonl or .ndjson", shown)
 	case !single:
 	case kind.Format != o.Format:
-		bad("--output-format is %s, but --output %s says %s", o.Format, o.Output, kind.Format)
+		bad("--output-format is %s, but --output %s says %s", o.Format, shown, kind.Format)
 	case kind.Format.IsText():
-		name, known := kind.Renamed(o.Output, o.Compression)
-		if known && name != o.Output {
-			bad("--compression is %s, but --output %s says %s: name it %s", o.Compression, o.Output, cmp.Or(kind.Codec, "none"), filepath.Base(name))
+		name, known := kind.Renamed(place, o.Compression)
+		if known && name != place {
+			bad("--compression is %s, but --output %s says %s: name it %s", o.Compression, shown, cmp.Or(kind.Codec, "none"), filepath.Base(name))
 		}
 	}
 }
