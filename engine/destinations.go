@@ -129,6 +129,7 @@ func (p *Plan) stage(ctx context.Context, run string, job *ledger.Job) (sink.Sta
 		return nil, err
 	}
 	opts := p.Options.sinkOptions()
+	opts.Follows = p.follows
 	opts.RunID, opts.Job, opts.Pieces, opts.Parts = run, job, p.singleFile(), len(p.Parts)
 	return d.Stage(ctx, opts)
 }

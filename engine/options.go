@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"time"
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/feature"
@@ -71,7 +72,13 @@ type Options struct {
 	Inputs []string
 	// Partitions says which columns are made of KEY=VALUE folders in the inputs' paths:
 	// auto by default; see dataset.ParsePartitions.
-	Partitions  string
+	Partitions string
+	// OnlyNew leaves out files that runs of the output have read, and OnChanged says what
+	// becomes of those that are others since: fail by default. Since leaves out those from
+	// before a time; none when zero. See Selection.
+	OnlyNew     bool
+	OnChanged   OnChanged
+	Since       time.Time
 	Output      string
 	Format      format.Name // by Output's extension, else Parquet
 	Compression string      // of the output, by its extension too; see format.WriteOptions
@@ -329,6 +336,7 @@ func (o *Options) Validate() error {
 		bad("--digest (%s) must be auto, sha256, xxh3 or size-mtime", o.Digest)
 	}
 	o.validateWriting(bad)
+	o.validateSelection(bad)
 	if len(problems) == 0 {
 		return nil
 	}

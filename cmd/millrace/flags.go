@@ -36,6 +36,7 @@ type runOptions struct {
 	badRows                                     badRowOptions
 	unique                                      uniqueOptions
 	models                                      modelFlags
+	selection                                   selectionFlags
 	job                                         jobOptions
 }
 
@@ -48,6 +49,7 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	o.addJobFlags(fs)
 	o.models.AddFlags(fs)
 	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; repeatable, read in the given order")
+	o.selection.AddFlags(fs, &o.Options)
 	fs.StringVarP(&o.Output, "output", "o", "", "where predictions go: a directory `PATH`, or one file that ends in "+engine.OneFileEndings)
 	o.addFitFlags(fs)
 	o.addDeviceFlags(fs)
@@ -155,6 +157,7 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	opts.ModelOutputs = joinColumns(o.modelOutputs)
 	o.badRows.set(&opts)
 	o.unique.set(&opts)
+	o.selection.set(&opts)
 	opts.Layout = engine.Layout(o.layout)
 	opts.Kernels = engine.Kernels(o.kernels)
 	opts.Digest = engine.DigestMode(o.digest)

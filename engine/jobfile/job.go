@@ -30,6 +30,9 @@ type Job struct {
 	Rules       []filter.Rule `json:"rules,omitempty" doc:"what the values of columns must be; a row that breaks one is bad"`
 	Unique      Unique        `json:"unique,omitzero" doc:"columns whose values, taken together, only one row may have; all others but the first are duplicates"`
 	Output      string        `json:"output,omitempty" expand:"path" doc:"where predictions go: a directory, or one file that ends in .parquet, .arrow, .csv or .jsonl, the last two with .gz or .zst if need be"`
+	OnlyNew     bool          `json:"only_new,omitempty" doc:"leave out files that a published run of output has read"`
+	OnChanged   string        `json:"on_changed,omitempty" values:"fail,skip,score" doc:"what becomes of a file that a run has read and that is another since, with only_new: fail, the default; skip; or score, as if it were new"`
+	Since       string        `json:"since,omitempty" doc:"leave out files from before a time: a date, a timestamp, or how long ago, such as 36h or 7d"`
 	IfExists    string        `json:"if_exists,omitempty" values:"error,replace,append" doc:"what to do when the output exists: error, the default; replace it; or append files to it"`
 
 	IDs  OneOrMore `json:"ids,omitempty" doc:"columns that identify a row; they come first in the output, and in rejects"`
