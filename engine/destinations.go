@@ -115,7 +115,7 @@ func (o *Options) sinkOptions() sink.Options {
 	_, single := FormatOf(o.Output)
 	return sink.Options{
 		StageOptions: ledger.StageOptions{
-			Output: o.Output, Single: single, IfExists: o.IfExists, Ext: extensions[o.Format], Restart: o.Restart,
+			Output: o.Output, Single: single, IfExists: o.IfExists, Ext: o.partEnding(), Restart: o.Restart,
 			PartitionBy: o.PartitionBy, Numbered: o.TargetFileBytes > 0,
 		},
 		IDs: o.IDs,
@@ -129,6 +129,7 @@ func (p *Plan) stage(ctx context.Context, run string, job *ledger.Job) (sink.Sta
 		return nil, err
 	}
 	opts := p.Options.sinkOptions()
+	opts.Follows = p.follows
 	opts.RunID, opts.Job, opts.Pieces, opts.Parts = run, job, p.singleFile(), len(p.Parts)
 	return d.Stage(ctx, opts)
 }

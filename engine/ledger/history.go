@@ -73,17 +73,8 @@ func ReadHistory(output string) (*History, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(filepath.Join(h.folder, h.side))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %q: %w", ErrNoOutput, h.Output, err)
-	}
-	if len(entries) > maxRuns {
-		return nil, fmt.Errorf("%w: %q has %d entries where runs keep their manifests, more than the %d that are read", ErrNoOutput, h.Output, len(entries), maxRuns)
-	}
-	for _, entry := range entries {
-		if entry.IsDir() && ValidRunID(entry.Name()) {
-			h.readRun(entry.Name())
-		}
+	if err := h.readRuns(); err != nil {
+		return nil, err
 	}
 	if len(h.Runs) == 0 {
 		return nil, fmt.Errorf("%w: %q: no manifest is in %s, so nothing says what it should hold", ErrNoOutput, h.Output, h.side)
@@ -91,6 +82,23 @@ func ReadHistory(output string) (*History, error) {
 	h.link()
 	h.readLive()
 	return h, nil
+}
+
+// readRuns reads the manifests that are there.
+func (h *History) readRuns() error {
+	entries, err := os.ReadDir(filepath.Join(h.folder, h.side))
+	if err != nil {
+		return fmt.Errorf("%w: %q: %w", ErrNoOutput, h.Output, err)
+	}
+	if len(entries) > maxRuns {
+		return fmt.Errorf("%w: %q has %d entries where runs keep their manifests, more than the %d that are read", ErrNoOutput, h.Output, len(entries), maxRuns)
+	}
+	for _, entry := range entries {
+		if entry.IsDir() && ValidRunID(entry.Name()) {
+			h.readRun(entry.Name())
+		}
+	}
+	return nil
 }
 
 // locate finds out where an output keeps its runs' own files.

@@ -42,6 +42,11 @@ func (Local) FindHistories(ctx context.Context, path string) (*ledger.Found, err
 	return ledger.FindHistories(ctx, path)
 }
 
+// Seen is ledger.ReadSeen.
+func (Local) Seen(_ context.Context, output string) (*ledger.Seen, error) {
+	return ledger.ReadSeen(output)
+}
+
 // LocalStaging is a ledger's Staging as one of files.
 func LocalStaging(s *ledger.Staging) Files { return local{s} }
 

@@ -36,6 +36,12 @@ type Reader interface {
 	FindHistories(ctx context.Context, path string) (*ledger.Found, error)
 }
 
+// Rememberer is a Destination that tells what the runs of an output have read; see
+// ledger.ReadSeen. Its Stage heeds Options.Follows.
+type Rememberer interface {
+	Seen(ctx context.Context, output string) (*ledger.Seen, error)
+}
+
 // Traits say how an output is to be written.
 type Traits struct {
 	// Records says that Stage gives a Records: parts are rows, and there are no files to
