@@ -130,5 +130,7 @@ func (p *Plan) stage(ctx context.Context, run string, job *ledger.Job) (sink.Sta
 	}
 	opts := p.Options.sinkOptions()
 	opts.RunID, opts.Job, opts.Pieces, opts.Parts = run, job, p.singleFile(), len(p.Parts)
+	opts.Fields = append(slices.Clone(p.Passed), p.Options.nullable(p.knownFields())...)
+	opts.AllFields = !slices.ContainsFunc(p.outputs, func(o outputSpec) bool { return o.item == nil })
 	return d.Stage(ctx, opts)
 }

@@ -30,7 +30,7 @@ type Job struct {
 	Rules       []filter.Rule `json:"rules,omitempty" doc:"what the values of columns must be; a row that breaks one is bad"`
 	Unique      Unique        `json:"unique,omitzero" doc:"columns whose values, taken together, only one row may have; all others but the first are duplicates"`
 	Output      string        `json:"output,omitempty" expand:"path" doc:"where predictions go: a directory, or one file that ends in .parquet, .arrow or .csv"`
-	IfExists    string        `json:"if_exists,omitempty" values:"error,replace,append" doc:"what to do when the output exists: error, the default; replace it; or append files to it"`
+	IfExists    string        `json:"if_exists,omitempty" values:"error,replace,append,upsert" doc:"what to do when the output exists: error, the default; replace it; append to it; or, in a table, upsert: replace the rows of the same ids"`
 
 	IDs  OneOrMore `json:"ids,omitempty" doc:"columns that identify a row; they come first in the output, and in rejects"`
 	Keep OneOrMore `json:"keep,omitempty" doc:"columns to pass through to the output"`
