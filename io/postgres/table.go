@@ -94,6 +94,26 @@ func (t *Target) Describe(ctx context.Context, q Queryer, schema, name string) (
 	return table, t.Wrap(err)
 }
 
+// Rights lists those of rights that the connection's user does not have on a table that is
+// there: privileges, or OWNER.
+func (t *Target) Rights(ctx context.Context, q Queryer, table *Table, rights []string) (missing []string, err error) {
+	for _, right := range rights {
+		var has bool
+		if right == "OWNER" {
+			err = q.QueryRow(ctx, "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = $1", table.OID).Scan(&has)
+		} else {
+			err = q.QueryRow(ctx, "SELECT has_table_privilege($1::oid, $2)", table.OID, right).Scan(&has)
+		}
+		if err != nil {
+			return nil, t.Wrap(err)
+		}
+		if !has {
+			missing = append(missing, right)
+		}
+	}
+	return missing, nil
+}
+
 func (t *Target) columns(ctx context.Context, q Queryer, table uint32) ([]Column, error) {
 	rows, err := q.Query(ctx, `SELECT a.attname::text, a.atttypid, a.atttypmod, format_type(a.atttypid, a.atttypmod), a.attnotnull,
 			a.atthasdef OR a.attidentity <> '', a.attgenerated <> '' OR a.attidentity = 'a'
@@ -200,9 +220,7 @@ func (t *Target) Fit(table *Table, schema *arrow.Schema) ([]Type, error) {
 	types := make([]Type, len(wanted))
 	var problems []error
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	named := map[string]bool{t.RunColumn: true}
 	for i, f := range schema.Fields() {
-		named[f.Name] = true
 		c, there := table.Column(f.Name)
 		switch {
 		case !there:
@@ -223,15 +241,25 @@ func (t *Target) Fit(table *Table, schema *arrow.Schema) ([]Type, error) {
 	case run.Type.Array || run.Type.OID != pgtype.TextOID && run.Type.OID != pgtype.VarcharOID || run.Generated:
 		bad("column %q, for the run of each row, is %s: it has to be text", t.RunColumn, run.Written)
 	}
-	for _, c := range table.Columns {
-		if !named[c.Name] && c.NotNull && !c.Filled && !c.Generated {
-			bad("column %q is NOT NULL without a default, and the output does not have it%s", c.Name, nearest.DidYouMean(c.Name, fieldNames(schema)))
-		}
-	}
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("%s: %w: %w", t.Address(), ErrTable, errors.Join(problems...))
 	}
 	return types, nil
+}
+
+// Complete checks that a table that is there has nothing that a schema, which has all there
+// is, leaves out. Its error wraps ErrTable and joins all problems.
+func (t *Target) Complete(table *Table, schema *arrow.Schema) error {
+	var problems []error
+	for _, c := range table.Columns {
+		if !schema.HasField(c.Name) && c.Name != t.RunColumn && c.NotNull && !c.Filled && !c.Generated {
+			problems = append(problems, fmt.Errorf("column %q is NOT NULL without a default, and the output does not have it%s", c.Name, nearest.DidYouMean(c.Name, fieldNames(schema))))
+		}
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("%s: %w: %w", t.Address(), ErrTable, errors.Join(problems...))
+	}
+	return nil
 }
 
 func (table *Table) names() []string {

@@ -287,6 +287,12 @@ func Hide(uri string) string {
 	return shownURI(u, query)
 }
 
+// Sets says whether the URI, or what libpq takes beside it, sets a parameter of the session.
+func (t *Target) Sets(parameter string) bool {
+	_, there := t.config.RuntimeParams[parameter]
+	return there
+}
+
 // Connect makes a connection.
 func (t *Target) Connect(ctx context.Context) (*pgx.Conn, error) {
 	conn, err := pgx.ConnectConfig(ctx, t.config.Copy())

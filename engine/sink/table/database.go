@@ -35,6 +35,12 @@ type Standing struct {
 	Rows  bool // it has some
 }
 
+// Columns are those of the output, as far as they are known.
+type Columns struct {
+	Fields []arrow.Field
+	All    bool // there will be no others
+}
+
 // Publication is what becomes visible.
 type Publication struct {
 	Run      string
@@ -57,10 +63,9 @@ type Database interface {
 	// Held is nil while nobody else took the table.
 	Held(ctx context.Context) error
 	// Standing looks at the table, and Fit says, with every problem at once, whether it
-	// can take the fields, or one be made for them; whole says that they are all there
-	// will be.
+	// can take columns, or one be made for them.
 	Standing(ctx context.Context) (Standing, error)
-	Fit(ctx context.Context, fields []arrow.Field, whole bool) error
+	Fit(ctx context.Context, columns Columns) error
 
 	// Runs are all runs, oldest first, and Count is how many rows of one the table has.
 	Runs(ctx context.Context) ([]Run, error)

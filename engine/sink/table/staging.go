@@ -69,7 +69,7 @@ func Stage(ctx context.Context, db Database, opts sink.Options) (_ sink.Records,
 	if s.there.Rows && opts.IfExists == ledger.IfExistsError {
 		return nil, fmt.Errorf("%w: %s has rows; --if-exists append adds to them, replace takes their place when the new ones are whole, upsert replaces those of the same ids", ledger.ErrExists, s.output)
 	}
-	if err := db.Fit(ctx, opts.Fields, opts.AllFields); err != nil {
+	if err := db.Fit(ctx, Columns{Fields: opts.Fields, All: opts.AllFields}); err != nil {
 		return nil, err
 	}
 	return s, s.takeOver(runs)
