@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -41,6 +42,9 @@ func traitsOf(output string) sink.Traits {
 	}
 	return sink.Traits{}
 }
+
+// TakesRows says whether an output is no file or folder of files.
+func TakesRows(output string) bool { return traitsOf(output).Records }
 
 // Held returns an error that wraps ledger.ErrHeld if a run holds an output now. The answer
 // may be another a moment later.
@@ -81,6 +85,26 @@ func FindHistories(ctx context.Context, path string) (*ledger.Found, error) {
 		return nil, err
 	}
 	return r.FindHistories(ctx, path)
+}
+
+// ManifestPlace says where the manifest of a published run is: a path, or words.
+func ManifestPlace(output, run string) string {
+	if d, err := destinationOf(output); err == nil {
+		if p, ok := d.(sink.Placer); ok {
+			return p.ManifestPlace(output, run)
+		}
+	}
+	return ledger.ManifestPath(output, run)
+}
+
+// RejectsPlace says where the rejects of a published run are: a path, or words.
+func RejectsPlace(output, run string, rejects *ledger.Output) string {
+	if d, err := destinationOf(output); err == nil {
+		if p, ok := d.(sink.Placer); ok {
+			return p.RejectsPlace(output, run)
+		}
+	}
+	return filepath.Join(filepath.Dir(ledger.ManifestPath(output, run)), filepath.Base(rejects.Name))
 }
 
 // formatFor is the format of files where nobody chooses one. Rows that go elsewhere are

@@ -36,6 +36,14 @@ type Reader interface {
 	FindHistories(ctx context.Context, path string) (*ledger.Found, error)
 }
 
+// Placer is a Destination that keeps manifests and rejects otherwise than as files.
+type Placer interface {
+	// ManifestPlace and RejectsPlace say where those of a run are, in words. output may be
+	// one that Shown gave.
+	ManifestPlace(output, run string) string
+	RejectsPlace(output, run string) string
+}
+
 // Traits say how an output is to be written.
 type Traits struct {
 	// Records says that Stage gives a Records: parts are rows, and there are no files to
