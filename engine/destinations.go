@@ -10,13 +10,14 @@ import (
 
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/engine/sink/objects"
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/format"
 )
 
 // destinations are the places that an output's name can lead to, by what stands before the
 // colon of its URI, or "-" by itself. Names without one are paths.
-var destinations = map[string]sink.Destination{}
+var destinations = map[string]sink.Destination{"s3": &objects.Destination{}}
 
 // destinationOf is the kind of place that an output is. Its error wraps ErrUsage.
 func destinationOf(output string) (sink.Destination, error) {
