@@ -17,7 +17,9 @@ import (
 
 // destinations are the places that an output's name can lead to, by what stands before the
 // colon of its URI, or "-" by itself. Names without one are paths.
-var destinations = map[string]sink.Destination{"s3": &objects.Destination{}}
+var destinations = map[string]sink.Destination{
+	"s3": &objects.Destination{}, "gs": &objects.Destination{}, "az": &objects.Destination{},
+}
 
 // destinationOf is the kind of place that an output is. Its error wraps ErrUsage.
 func destinationOf(output string) (sink.Destination, error) {

@@ -1,13 +1,12 @@
 package objects
 
 import (
-	"errors"
 	"fmt"
-	"net/url"
 	"path"
 	"strings"
+	"unicode"
 
-	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/io/blobstore"
 )
 
 // Names in an output's own folder.
@@ -34,35 +33,27 @@ const (
 
 // place is where an output lies in a store.
 type place struct {
-	shown  string // as messages name it
-	bucket string // URI of the bucket, with the query that says how to open it
-	prefix string // of the output's keys: empty, or with a slash at its end
-	name   string // of a single file, below prefix
-	own    string // prefix of the runs' own objects
+	shown  string             // as messages name it
+	at     blobstore.Location // its bucket, without a key
+	prefix string             // of the output's keys: empty, or with a slash at its end
+	name   string             // of a single file, below prefix
+	own    string             // prefix of the runs' own objects
 }
 
 // parsePlace takes an output's URI apart.
 func parsePlace(output string, single bool) (*place, error) {
-	u, err := url.Parse(output)
+	at, err := blobstore.ParseURI(output)
 	if err != nil {
-		return nil, fmt.Errorf("--output %s: it is not a URI", sink.Shown(output))
+		return nil, fmt.Errorf("--output: %w", err)
 	}
-	p := &place{shown: sink.Shown(output)}
+	p, key := &place{shown: output, at: blobstore.Location{Scheme: at.Scheme, Bucket: at.Bucket}}, at.Key
 	bad := func(what string) error { return fmt.Errorf("--output %s: %s", p.shown, what) }
-	switch {
-	case u.User != nil:
-		return nil, bad("credentials do not belong into a URI; the store's own variables and files have them")
-	case u.Host == "":
-		return nil, bad("a bucket is missing: " + u.Scheme + "://BUCKET/FOLDER/")
-	case u.Fragment != "":
-		return nil, bad(`a name cannot have a "#": write %23`)
-	}
-	key := strings.TrimPrefix(u.Path, "/")
 	if trimmed := strings.TrimSuffix(key, "/"); trimmed != "" && path.Clean("/"+trimmed) != "/"+trimmed {
 		return nil, bad(`a name cannot have parts that are empty, "." or ".."`)
 	}
-	u.Path, u.RawPath = "", ""
-	p.bucket = u.String()
+	if i := strings.IndexFunc(key, unicode.IsControl); i >= 0 {
+		return nil, fmt.Errorf("--output %q: a name cannot have control characters", p.shown)
+	}
 	if single {
 		var dir string
 		dir, p.name = path.Split(key)
@@ -75,7 +66,7 @@ func parsePlace(output string, single bool) (*place, error) {
 	p.own = p.prefix + ownName
 	for part := range strings.SplitSeq(key, "/") {
 		if strings.HasSuffix(part, ".millrace") && strings.HasPrefix(part, "_") || part == strings.TrimSuffix(ownName, "/") {
-			return nil, errors.New("--output " + p.shown + ": it lies in a folder that runs keep for themselves")
+			return nil, bad("it lies in a folder that runs keep for themselves")
 		}
 	}
 	return p, nil
@@ -93,9 +84,9 @@ func (p *place) label(key string) string { return strings.TrimPrefix(key, p.pref
 
 // uri is what a key is called in messages.
 func (p *place) uri(key string) string {
-	scheme, rest, _ := strings.Cut(p.bucket, "://")
-	bucket, _, _ := strings.Cut(rest, "?")
-	return scheme + "://" + bucket + "/" + key
+	at := p.at
+	at.Key = key
+	return at.String()
 }
 
 // keptRejects is where the rejects of a run lie that published nothing: beside the output,

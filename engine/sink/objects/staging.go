@@ -14,6 +14,7 @@ import (
 
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/io/blobstore"
 )
 
 // staging is an output in a store that nobody sees yet; see the package's comment.
@@ -241,7 +242,7 @@ func outputError(p *place, err error) error {
 	if err == nil || errors.Is(err, ledger.ErrHeld) || errors.Is(err, ledger.ErrExists) || errors.Is(err, ledger.ErrOtherJob) || errors.Is(err, ledger.ErrOutput) || errors.Is(err, ledger.ErrAccounts) {
 		return err
 	}
-	return fmt.Errorf("output %q: %w: %w", p.shown, ledger.ErrOutput, err)
+	return fmt.Errorf("output %q: %w: %w", p.shown, ledger.ErrOutput, blobstore.Clean(err))
 }
 
 // failed words an error of the store. When another run took the output, that is what there
