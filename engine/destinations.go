@@ -83,6 +83,31 @@ func FindHistories(ctx context.Context, path string) (*ledger.Found, error) {
 	return r.FindHistories(ctx, path)
 }
 
+// readHistory reads the manifests of an output whose files can be read.
+func readHistory(ctx context.Context, output string) (*ledger.History, error) {
+	d, err := destinationOf(output)
+	if err != nil {
+		return nil, err
+	}
+	if r, ok := d.(sink.FileReader); ok {
+		return r.ReadHistory(ctx, output)
+	}
+	return nil, fmt.Errorf("%w: %s is not made of files, whose rows could be found again", ErrUsage, sink.Shown(output))
+}
+
+// ManifestPath is where the manifest of a published run lies; empty where it is no file.
+func ManifestPath(output, run string) string {
+	d, err := destinationOf(output)
+	if err != nil {
+		return ""
+	}
+	if r, ok := d.(sink.FileReader); ok {
+		_, single := FormatOf(output)
+		return r.ManifestPath(output, run, single)
+	}
+	return ""
+}
+
 // formatFor is the format of files where nobody chooses one. Rows that go elsewhere are
 // files only where a part is scored apart.
 func formatFor(output string) format.Name {

@@ -111,7 +111,7 @@ func (o ReplayOptions) Replay(ctx context.Context) (*Replay, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	h, err := ledger.ReadHistory(o.Output)
+	h, err := readHistory(ctx, o.Output)
 	if err != nil {
 		return nil, err
 	}

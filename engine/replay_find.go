@@ -110,7 +110,7 @@ func (r *replayer) openOutput(ctx context.Context, name string, partitions datas
 	if strings.EqualFold(filepath.Ext(name), ".csv") {
 		return nil, fmt.Errorf("%w: the output is CSV, which rounds nothing but cannot be read back; replay takes Parquet and Arrow outputs", ErrUsage)
 	}
-	data, err := dataset.Open(ctx, []string{path}, dataset.Options{Partitions: partitions})
+	data, err := dataset.Open(ctx, []string{path}, dataset.Options{Partitions: partitions, Stores: r.opts.Stores})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %q: %w", ledger.ErrUnsound, r.history.Output, err)
 	}

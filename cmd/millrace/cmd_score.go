@@ -167,9 +167,9 @@ func (r *scoreReport) Text(w io.Writer) error {
 	if r.Rows.Filtered > 0 {
 		line("filtered", "%s rows by --where", humanize.Comma(r.Rows.Filtered))
 	}
-	manifest := ledger.ManifestPath(r.Output, r.Run)
-	if r.Rejects != nil {
-		line("rejects", "%s", filepath.Join(filepath.Dir(manifest), filepath.Base(r.Rejects.Name)))
+	manifest := engine.ManifestPath(r.Output, r.Run)
+	if r.Rejects != nil && manifest != "" {
+		line("rejects", "%s", strings.TrimSuffix(manifest, filepath.Base(manifest))+filepath.Base(r.Rejects.Name))
 	}
 	if r.Duplicates != nil {
 		line("duplicates", "%s", duplicatesText(r.Duplicates))
@@ -182,7 +182,9 @@ func (r *scoreReport) Text(w io.Writer) error {
 		bytes += o.Bytes
 	}
 	line("output", "%s (%s, %s)", r.Output, english.Plural(len(r.Outputs), "file", ""), humanize.IBytes(uint64(bytes)))
-	line("manifest", "%s", manifest)
+	if manifest != "" {
+		line("manifest", "%s", manifest)
+	}
 	agreementText(&b, r.Agreement, r.NotCompared)
 	if r.Head != nil {
 		b.WriteString("\n" + r.Head.table() + "\n")

@@ -23,6 +23,8 @@ type Destination struct {
 	Lease time.Duration
 }
 
+var _ sink.FileReader = (*Destination)(nil)
+
 // Traits says that parts are files.
 func (*Destination) Traits() sink.Traits { return sink.Traits{} }
 
