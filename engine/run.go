@@ -38,6 +38,9 @@ type Summary struct {
 	Starts    int   `json:"starts"`
 	RowsTaken int64 `json:"rows_taken,omitempty"`
 
+	// Manifest is the published run's.
+	Manifest *ledger.Manifest `json:"-"`
+
 	Output   string          `json:"output"`
 	Outputs  []ledger.Output `json:"outputs"`
 	Rejects  *ledger.Output  `json:"rejects,omitempty"`
@@ -102,7 +105,7 @@ func (p *Plan) NewProgress() *Progress {
 func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*Summary, error) {
 	started := time.Now()
 	if p.Options.Output == "" {
-		return nil, fmt.Errorf("%w: --output is missing: a directory, or a file that ends in .parquet, .arrow or .csv", ErrUsage)
+		return nil, fmt.Errorf("%w: --output is missing: a directory, or a file that ends in %s", ErrUsage, OneFileEndings)
 	}
 	job, err := p.job(lib)
 	if err != nil {
@@ -141,7 +144,7 @@ func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*
 // to this run's limits too.
 func (p *Plan) alreadyDone(m *ledger.Manifest) (*Summary, error) {
 	s := &Summary{
-		Already: true, Run: m.Run, Output: sink.Shown(p.Options.Output), Outputs: m.Outputs, Rejects: m.Rejects, Rows: m.Ledger,
+		Already: true, Manifest: m, Run: m.Run, Output: sink.Shown(p.Options.Output), Outputs: m.Outputs, Rejects: m.Rejects, Rows: m.Ledger,
 		Started: m.Started, Finished: m.Finished, Provider: p.Options.Provider, Features: []FeatureSummary{}, ORTVersion: m.Versions.ORT,
 	}
 	s.Duplicates, _ = recordedSetting[*DuplicatesFound](m, "duplicates") // decides nothing
@@ -326,7 +329,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	finished = time.Now()
 	seconds := finished.Sub(started).Seconds()
 	return &Summary{
-		Run: runID, Output: sink.Shown(c.plan.Options.Output), Outputs: c.flatOutputs(), Rejects: rejects, Rows: total,
+		Manifest: manifest, Run: runID, Output: sink.Shown(c.plan.Options.Output), Outputs: c.flatOutputs(), Rejects: rejects, Rows: total,
 		Started: started.UTC(), Finished: finished.UTC(),
 		Seconds: seconds, RowsPerSecond: float64(total.Read-c.progress.RowsTaken.Load()) / seconds,
 		Starts: manifest.By.Starts, RowsTaken: c.progress.RowsTaken.Load(),

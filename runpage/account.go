@@ -11,7 +11,9 @@ import (
 
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/internal/nearest"
+	"github.com/millrace/millrace/io/dataset"
 )
 
 // Account is what is known of one run.
@@ -39,8 +41,9 @@ type Account struct {
 	Failure     string
 	RejectsPath string
 
-	output string // as it was asked for
+	output string // as it may be shown
 	path   func(name string) (string, error)
+	stores map[string]dataset.Store
 }
 
 // chainRuns is how many runs the page's history has.
@@ -50,6 +53,7 @@ const chainRuns = 30
 type Options struct {
 	Run      string // the run's id; the newest when empty
 	Examples Examples
+	Stores   map[string]dataset.Store // where outputs may lie that are URIs, by scheme
 }
 
 // Examples says whether rejected rows are shown, with their ids.
@@ -61,68 +65,85 @@ const (
 	ExamplesLeft  Examples = "left out"
 )
 
-// Read gathers the account of a published run of an output. Its error wraps
-// engine.ErrUsage for a run that the output does not have, or is that of
-// ledger.ReadHistory.
-func Read(ctx context.Context, output string, opts Options) (*Account, error) {
-	h, err := ledger.ReadHistory(output)
-	if err != nil {
-		return nil, err
-	}
-	r, err := find(h, opts.Run)
-	if err != nil {
-		return nil, err
-	}
-	m, err := h.Whole(r)
-	if err != nil {
-		return nil, err
-	}
-	a := &Account{Manifest: m, SHA256: r.SHA256, Live: r.Live, Problems: h.Problems, output: output, path: h.Path}
-	a.addChain(h, r)
-	a.addBefore(h)
-	if m.Predictions == nil && r.Live {
-		if err := a.compute(ctx); err != nil {
-			a.Uncomputed = err.Error()
-		}
-		if err := context.Cause(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if m.Rejects != nil {
-		path, err := h.Path(m.Rejects.Name)
-		if err == nil {
-			a.RejectsPath = path
-			a.Rejects, err = readRejects(ctx, path, m, opts.Examples)
-		}
+// Read gathers the account of a published run of an output, wherever that is. Its error
+// wraps engine.ErrUsage for a run that the output does not have, or is that of
+// engine.WithHistory.
+func Read(ctx context.Context, output string, opts Options) (a *Account, err error) {
+	err = engine.WithHistory(ctx, output, func(h *ledger.History) error {
+		r, err := find(h, opts.Run)
 		if err != nil {
-			a.Rejects = &Rejects{Unread: unreadable(err)}
+			return err
 		}
+		m, err := h.Whole(r)
+		if err != nil {
+			return err
+		}
+		a = &Account{Manifest: m, SHA256: r.SHA256, Live: r.Live, Problems: h.Problems, output: sink.Shown(output), path: h.Path, stores: opts.Stores}
+		a.addChain(h, r)
+		a.addBefore(h)
+		if m.Predictions == nil && r.Live {
+			if err := a.compute(ctx); err != nil {
+				a.Uncomputed = err.Error()
+			}
+		}
+		if m.Rejects != nil {
+			a.RejectsPath = engine.RejectsPlace(output, m.Run, m.Rejects)
+			path, err := h.Path(m.Rejects.Name)
+			a.addRejects(ctx, path, err, opts.Examples)
+		}
+		return context.Cause(ctx)
+	})
+	return a, err
+}
+
+// Of makes the account of a run that was published where no account is kept: to a stream.
+func Of(m *ledger.Manifest, output string) (*Account, error) {
+	m, err := encoded(m)
+	return &Account{Manifest: m, Live: true, BeforeMissing: "the output keeps no account of its runs", output: sink.Shown(output)}, err
+}
+
+// encoded is a manifest as it comes from a file: settings are what JSON makes of them.
+func encoded(m *ledger.Manifest) (*ledger.Manifest, error) {
+	text, err := m.Encode()
+	if err != nil {
+		return nil, err
 	}
-	return a, nil
+	return ledger.ParseManifest(text)
 }
 
 // ReadUnpublished gathers the account of a run that ended with too many bad rows.
 func ReadUnpublished(ctx context.Context, output string, e *engine.UnpublishedError, opts Options) (*Account, error) {
-	text, err := e.Manifest.Encode() // settings become what they are in a file
+	m, err := encoded(e.Manifest)
 	if err != nil {
 		return nil, err
 	}
-	m, err := ledger.ParseManifest(text)
-	if err != nil {
-		return nil, err
-	}
-	a := &Account{Manifest: m, Failure: e.Cause(), RejectsPath: e.Rejects, output: output}
-	if h, err := ledger.ReadHistory(output); err == nil { // the run would have followed it
+	a := &Account{Manifest: m, Failure: e.Cause(), RejectsPath: e.Rejects, output: sink.Shown(output), stores: opts.Stores}
+	// The run would have followed it; without one there is nothing to say.
+	_ = engine.WithHistory(ctx, output, func(h *ledger.History) (err error) {
 		if a.Before, err = h.Whole(h.Newest()); err != nil {
 			a.Before, a.BeforeMissing = nil, err.Error()
 		}
-	}
+		return nil
+	})
 	if e.Rejects != "" {
-		if a.Rejects, err = readRejects(ctx, e.Rejects, m, opts.Examples); err != nil {
-			a.Rejects = &Rejects{Unread: unreadable(err)}
-		}
+		a.addRejects(ctx, e.Rejects, nil, opts.Examples)
 	}
-	return a, nil
+	return a, context.Cause(ctx)
+}
+
+// addRejects counts the rejected rows in the file at a path, unless they are in a table or
+// there is no such file.
+func (a *Account) addRejects(ctx context.Context, path string, err error, examples Examples) {
+	if engine.TakesRows(a.output) {
+		a.Rejects = &Rejects{Elsewhere: true}
+		return
+	}
+	if err == nil {
+		a.Rejects, err = a.readRejects(ctx, path, examples)
+	}
+	if err != nil {
+		a.Rejects = &Rejects{Unread: unreadable(err)}
+	}
 }
 
 // unreadable words an error of a file that is not there, or is damaged.
@@ -198,12 +219,13 @@ func (a *Account) link(name, folder string) string {
 	return address(path, folder)
 }
 
-// sideFile is where one of the run's own files lies: manifest.json and others.
+// sideFile is where one of the run's own files lies on this machine: manifest.json and
+// others.
 func (a *Account) sideFile(name string) string {
-	if a.SHA256 == "" {
+	if _, elsewhere := sink.Scheme(a.output); elsewhere || a.SHA256 == "" {
 		return ""
 	}
-	return filepath.Join(filepath.Dir(ledger.ManifestPath(a.output, a.Manifest.Run)), name)
+	return filepath.Join(filepath.Dir(engine.ManifestPlace(a.output, a.Manifest.Run)), name)
 }
 
 // seconds is how long the run took, of a continued one the last start.

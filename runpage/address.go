@@ -4,11 +4,16 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+
+	"github.com/millrace/millrace/engine/sink"
 )
 
 // address is the relative URL of a file, as seen from a folder; empty where there is none.
 // It begins with ./ or ../, so that no name can be a scheme or a host.
 func address(path, folder string) string {
+	if _, elsewhere := sink.Scheme(path); elsewhere {
+		return ""
+	}
 	from, err := filepath.Abs(folder)
 	if err != nil {
 		return ""

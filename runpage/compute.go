@@ -35,7 +35,7 @@ func (a *Account) compute(ctx context.Context) (err error) {
 		if err != nil {
 			return nil //nolint:nilerr // verify says more
 		}
-		if tallies, err = addFile(ctx, path, columns, tallies, moments); err != nil {
+		if tallies, err = a.addFile(ctx, path, columns, tallies, moments); err != nil {
 			return err
 		}
 	}
@@ -51,8 +51,8 @@ func (a *Account) compute(ctx context.Context) (err error) {
 }
 
 // addFile takes in the values of one output file.
-func addFile(ctx context.Context, path string, columns []string, tallies []*distribution.Tally, moments []distribution.Moments) (_ []*distribution.Tally, err error) {
-	data, err := dataset.Open(ctx, []string{path}, dataset.Options{})
+func (a *Account) addFile(ctx context.Context, path string, columns []string, tallies []*distribution.Tally, moments []distribution.Moments) (_ []*distribution.Tally, err error) {
+	data, err := dataset.Open(ctx, []string{path}, dataset.Options{Stores: a.stores})
 	if err != nil {
 		return nil, fmt.Errorf("distribution of predictions: %w", err)
 	}

@@ -9,7 +9,9 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/internal/page"
 )
 
@@ -111,8 +113,15 @@ func (a *Account) links(folder string) []link {
 			out = append(out, link{name, address(path, folder)})
 		}
 	}
-	if a.RejectsPath != "" && stands(a.RejectsPath) {
+	switch {
+	case a.RejectsPath == "":
+	case stands(a.RejectsPath):
 		out = append(out, link{filepath.Base(a.RejectsPath), address(a.RejectsPath, folder)})
+	default:
+		out = append(out, link{page.PlainTo(a.RejectsPath, nameRunes), ""})
+	}
+	if _, elsewhere := sink.Scheme(a.output); elsewhere && a.SHA256 != "" {
+		out = append(out, link{page.PlainTo(engine.ManifestPlace(a.output, a.Manifest.Run), nameRunes), ""})
 	}
 	return out
 }

@@ -73,7 +73,7 @@ func newView(a *Account, folder string) *view {
 	m := a.Manifest
 	v := &view{
 		Eyebrow: "millrace run", Failed: a.Failure != "",
-		Lead: a.lead(), Odd: a.odd(), Tiles: a.tiles(), Ledger: a.ledgerBars(), Rejects: newRejectsView(a, folder),
+		Lead: a.lead(), Odd: a.odd(), Tiles: a.tiles(), Ledger: a.ledgerBars(), Rejects: newRejectsView(a),
 		Agreement: newAgreementView(m), Trend: newTrend(a), Outputs: newOutputsView(a, folder), Inputs: newInputsView(m),
 		Proof: a.proof(), Commands: a.commands(), Settings: settingRows(m), Schema: plainColumns(m.Schema),
 	}

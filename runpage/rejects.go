@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
-	"github.com/millrace/millrace/engine/ledger"
-	"github.com/millrace/millrace/io/format"
-	"github.com/millrace/millrace/io/parquetfile"
+	"github.com/millrace/millrace/io/dataset"
 )
 
 // Rejects are a run's rejected rows, by reason.
@@ -20,6 +19,8 @@ type Rejects struct {
 	Others  int64    // rows of reasons that are not listed
 	IDs     []string // the names of the examples' ids
 	Unread  string   // why the file could not be read; empty where it was
+	// Elsewhere says that they are in a table, which is not read.
+	Elsewhere bool
 }
 
 // Reason is rows that were rejected for the same, in the same column.
@@ -56,38 +57,36 @@ var errNoRejects = errors.New("it is no file of rejected rows")
 var errEnough = errors.New("enough")
 
 // readRejects counts the rows of a file of rejected rows by reason.
-func readRejects(ctx context.Context, path string, m *ledger.Manifest, examples Examples) (_ *Rejects, err error) {
-	in, err := parquetfile.Open(path, format.ReadOptions{})
+func (a *Account) readRejects(ctx context.Context, path string, examples Examples) (_ *Rejects, err error) {
+	in, err := dataset.Open(ctx, []string{path}, dataset.Options{Stores: a.stores})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	schema := in.Schema()
 	types := []arrow.Type{arrow.STRING, arrow.INT64, arrow.STRING, arrow.STRING, arrow.STRING}
-	columns := []int{}
+	var columns []string
 	for i, t := range types {
 		if i >= schema.NumFields() || schema.Field(i).Type.ID() != t {
 			return nil, fmt.Errorf("%q: %w", path, errNoRejects)
 		}
-		columns = append(columns, i)
+		columns = append(columns, schema.Field(i).Name)
 	}
-	r := &Rejects{}
-	for _, span := range in.Spans() {
-		r.Rows += span.Rows
-	}
+	r := &Rejects{Rows: in.Rows()}
 	if examples == ExamplesShown {
-		for _, id := range setting[[]string](m, "ids") {
-			at := schema.FieldIndices(id)
-			if len(at) > 0 && at[len(at)-1] >= reasonColumns && len(r.IDs) < mostIDs {
-				r.IDs, columns = append(r.IDs, id), append(columns, at[len(at)-1])
+		for _, id := range setting[[]string](a.Manifest, "ids") {
+			if len(schema.FieldIndices(id)) == 1 && !slices.Contains(columns, id) && len(r.IDs) < mostIDs {
+				r.IDs, columns = append(r.IDs, id), append(columns, id)
 			}
 		}
 	}
 	c := &reasonCounter{rejects: r, byKey: map[reasonKey]*Reason{}, examples: examples}
-	for span := range in.Spans() {
-		if err := in.ReadSpan(ctx, span, columns, c.add); errors.Is(err, errEnough) {
+	for span := range in.Spans(0) {
+		err := in.ReadSpan(ctx, dataset.SpanRef{Span: span, Rows: in.Spans(0)[span].Rows}, columns, c.add)
+		if errors.Is(err, errEnough) {
 			break
-		} else if err != nil {
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

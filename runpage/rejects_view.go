@@ -13,7 +13,6 @@ import (
 // rejectsView are the rejected rows as the page shows them.
 type rejectsView struct {
 	Say     string
-	File    link
 	Reasons []reasonRow
 	IDs     []string
 	Samples []sampleRow
@@ -31,14 +30,15 @@ type sampleRow struct {
 const shownExamples = 15
 
 // newRejectsView is nil where no row was rejected.
-func newRejectsView(a *Account, folder string) *rejectsView {
+func newRejectsView(a *Account) *rejectsView {
 	r := a.Rejects
 	if r == nil {
 		return nil
 	}
 	v := &rejectsView{}
-	if a.RejectsPath != "" && stands(a.RejectsPath) {
-		v.File = link{filepath.Base(a.RejectsPath), address(a.RejectsPath, folder)}
+	if r.Elsewhere {
+		v.Say = "The rejected rows are here: " + page.PlainTo(a.RejectsPath, 300) + "."
+		return v
 	}
 	if r.Unread != "" {
 		v.Say = "The rejected rows cannot be read: " + page.PlainTo(r.Unread, 300) + "."

@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/runpage"
 )
 
@@ -33,8 +35,8 @@ func addExamplesFlag(fs *pflag.FlagSet, examples *bool) {
 	fs.BoolVar(examples, "report-examples", true, "show the first rejected rows on the page, by file, row and ids; =false: none")
 }
 
-func (o *pageOptions) options(run string) runpage.Options {
-	opts := runpage.Options{Run: run, Examples: runpage.ExamplesLeft}
+func (o *pageOptions) options(run string, stores map[string]dataset.Store) runpage.Options {
+	opts := runpage.Options{Run: run, Stores: stores, Examples: runpage.ExamplesLeft}
 	if o.examples {
 		opts.Examples = runpage.ExamplesShown
 	}
@@ -53,6 +55,9 @@ func (o *pageOptions) check(flag, output string) error {
 	}
 	if info, err := os.Stat(o.path); err == nil && info.IsDir() {
 		return fmt.Errorf("%w: %s %s is a folder; name a file in it, such as %s", engine.ErrUsage, flag, o.path, filepath.Join(o.path, "run.html"))
+	}
+	if _, elsewhere := sink.Scheme(output); elsewhere {
+		return nil
 	}
 	within, err := lies(o.path, output)
 	if err != nil {
@@ -92,11 +97,14 @@ func lies(path, folder string) (bool, error) {
 
 // writePublished writes the page of a published run, and says where. The run stands
 // whether that can be done or not, so a failure is a warning.
-func (o *pageOptions) writePublished(ctx context.Context, summary *engine.Summary, log *slog.Logger) string {
+func (o *pageOptions) writePublished(ctx context.Context, opts *engine.Options, summary *engine.Summary, log *slog.Logger) string {
 	if o.path == "" {
 		return ""
 	}
-	a, err := runpage.Read(ctx, summary.Output, o.options(summary.Run))
+	a, err := runpage.Read(ctx, opts.Output, o.options(summary.Run, opts.Stores))
+	if errors.Is(err, engine.ErrUsage) { // a place that keeps no account
+		a, err = runpage.Of(summary.Manifest, opts.Output)
+	}
 	if err == nil {
 		err = writePage(o.path, a)
 	}
@@ -109,12 +117,12 @@ func (o *pageOptions) writePublished(ctx context.Context, summary *engine.Summar
 
 // writeUnpublished writes the page of a run that ended with too many bad rows; of one that
 // ended otherwise there is none.
-func (o *pageOptions) writeUnpublished(ctx context.Context, output string, ended error, log *slog.Logger) {
+func (o *pageOptions) writeUnpublished(ctx context.Context, opts *engine.Options, ended error, log *slog.Logger) {
 	e, ok := errors.AsType[*engine.UnpublishedError](ended)
 	if o.path == "" || !ok {
 		return
 	}
-	a, err := runpage.ReadUnpublished(ctx, output, e, o.options(""))
+	a, err := runpage.ReadUnpublished(ctx, opts.Output, e, o.options("", opts.Stores))
 	if err == nil {
 		err = writePage(o.path, a)
 	}
@@ -177,7 +185,7 @@ func makeReport(ctx context.Context, output string, o *reportOptions, common *co
 			return err
 		}
 	}
-	a, err := runpage.Read(ctx, output, o.options(o.run))
+	a, err := runpage.Read(ctx, output, o.options(o.run, common.stores()))
 	if err != nil {
 		return err
 	}
