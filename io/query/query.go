@@ -8,8 +8,9 @@ import (
 
 // Sentinels; each stands in an error that says what to do.
 var (
-	// ErrQuery says that a query is no single statement that gives rows, or that the
-	// database does not take it.
+	// ErrStatement says that a text is no single statement that gives rows.
+	ErrStatement = errors.New("query is not one statement that gives rows")
+	// ErrQuery says that the database does not take a query, or has no such table.
 	ErrQuery = errors.New("query cannot be run")
 	// ErrOrder says that nothing tells in which order rows come.
 	ErrOrder = errors.New("rows have no stable order")
@@ -27,13 +28,13 @@ type Spec struct {
 	Unordered bool
 }
 
-// Statement checks Text, and gives it without what ends it. Its error wraps ErrQuery or
-// ErrOrder.
+// Statement checks Text, and gives it without what ends it. Its error wraps ErrStatement
+// or ErrOrder.
 func (s *Spec) Statement(d Dialect) (string, error) {
 	text, ordered, err := scan(s.Text, d)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("%w: %w", ErrQuery, err)
+		return "", fmt.Errorf("%w: %w", ErrStatement, err)
 	case !ordered && !s.Unordered:
 		return "", fmt.Errorf("%w: the query has no ORDER BY of its own; end it with one that no two rows tie in, such as ORDER BY id, or say --unordered and have a run that is continued refuse where rows come in another order", ErrOrder)
 	}

@@ -57,7 +57,7 @@ func scan(text string, d Dialect) (statement string, ordered bool, err error) {
 	case s.depth != 0:
 		return "", false, errors.New("a bracket is not closed")
 	case s.first != "(" && !slices.Contains(begins[d], s.first):
-		return "", false, fmt.Errorf("it begins with %s, and must be one statement that gives rows, such as SELECT", Shorten(s.first))
+		return "", false, fmt.Errorf("it begins with %s, and does not give rows", Shorten(s.first))
 	}
 	if s.ended {
 		text = text[:s.end]

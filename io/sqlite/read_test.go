@@ -152,9 +152,9 @@ func TestQueriesThatAreRefused(t *testing.T) {
 	}{
 		{"no order", "SELECT * FROM t", query.ErrOrder, "ORDER BY"},
 		{"no such column", "SELECT b FROM t ORDER BY 1", query.ErrQuery, "no such column: b"},
-		{"a statement that writes", "INSERT INTO t VALUES (2)", query.ErrQuery, "begins with"},
+		{"a statement that writes", "INSERT INTO t VALUES (2)", query.ErrStatement, "begins with"},
 		{"a statement that writes after WITH", "WITH x AS (SELECT 1 ORDER BY 1) INSERT INTO t SELECT * FROM x ORDER BY 1", query.ErrQuery, "readonly"},
-		{"two statements", "SELECT 1 ORDER BY 1; SELECT 2", query.ErrQuery, "one statement"},
+		{"two statements", "SELECT 1 ORDER BY 1; SELECT 2", query.ErrStatement, "one statement"},
 		{"a parameter", "SELECT ? ORDER BY 1", query.ErrQuery, ""},
 	} {
 		_, _, err := rowsOf(path, query.Spec{Text: c.text})

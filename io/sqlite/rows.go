@@ -36,8 +36,8 @@ type Rows struct {
 	read   int64            // rows given
 }
 
-// Open runs a query on a database file. Errors wrap query.ErrQuery or query.ErrOrder where
-// it is to blame, and format.ErrDamaged where the file is.
+// Open runs a query on a database file. Errors wrap one of package query where that is to
+// blame, and format.ErrDamaged where the file is.
 func Open(ctx context.Context, path string, spec query.Spec) (_ *Rows, err error) {
 	conn, err := openReader(ctx, path)
 	if err != nil {
@@ -59,10 +59,10 @@ func Open(ctx context.Context, path string, spec query.Spec) (_ *Rows, err error
 	}
 	rows, err := conn.QueryContext(ctx, text, nil)
 	if err != nil {
-		if err = fault(err); ctx.Err() == nil && !errors.Is(err, query.ErrQuery) {
-			err = fmt.Errorf("%w: %w", query.ErrQuery, err)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", query.ErrQuery, fault(err))
 	}
 	r.rows = rows
 	if err := r.describe(); err != nil {
