@@ -163,6 +163,9 @@ type Options struct {
 	// it, a part in which starts died is scored like any other.
 	ScoreApart func(ctx context.Context, path string) error
 
+	// Stores are where inputs may lie that are URIs, by scheme.
+	Stores map[string]dataset.Store
+
 	Library ort.LibraryOptions
 	Build   Build
 }

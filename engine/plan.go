@@ -117,7 +117,7 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 
 // openData lists the input's files and reads their metadata.
 func (p *Plan) openData(ctx context.Context) error {
-	listing, err := dataset.List(p.Options.Inputs)
+	listing, err := dataset.ListIn(ctx, p.Options.Inputs, p.Options.Stores)
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,8 @@ func (p *Plan) openData(ctx context.Context) error {
 	}
 	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{
 		Read: format.ReadOptions{Decoders: p.cores}, Statistics: filter.Names(p.Options.Where), Partitions: partitions,
-		Drift: dataset.DriftIsKept, // checkDrift knows which columns the run needs
+		Drift:  dataset.DriftIsKept, // checkDrift knows which columns the run needs
+		Stores: p.Options.Stores,
 	})
 	return err
 }
@@ -156,6 +157,9 @@ func outside(output string, inputs []string) error {
 	}
 	place = absolute(place)
 	for _, in := range inputs {
+		if dataset.Scheme(in) != "" {
+			continue
+		}
 		file := absolute(in)
 		if target, err := filepath.EvalSymlinks(file); err == nil {
 			file = target

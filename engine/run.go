@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/models"
 )
 
@@ -373,14 +374,18 @@ func (c *collector) manifest(lib *ort.Library, runID string, total ledger.Rows, 
 	for i, f := range p.Dataset.Files() {
 		spans := c.index.ofFile(i, c.spans)
 		m.Inputs = append(m.Inputs, ledger.Input{
-			Path: absolute(f.Path), Format: string(f.Format), Bytes: f.Size, Rows: f.Rows, ModTime: f.ModTime, Digest: c.digests.of(i),
+			Path: absolute(f.Path), Format: string(f.Format), Bytes: f.Size, Rows: f.Rows, ModTime: f.ModTime, Version: f.Version, Digest: c.digests.of(i),
 			Ledger: ledger.Sum(spans), Spans: spans,
 		})
 	}
 	return m
 }
 
+// absolute is a path from the root; a URI is one.
 func absolute(path string) string {
+	if dataset.Scheme(path) != "" {
+		return path
+	}
 	if abs, err := filepath.Abs(path); err == nil {
 		return abs
 	}
