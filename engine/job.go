@@ -125,7 +125,7 @@ func (c *collector) resume(j *ledger.Journal) error {
 		}
 		c.progress.take(j.Parts[i].Rows)
 	}
-	c.deadly = c.plan.deadly(j, c.done)
+	c.deadly = c.plan.deadly(c.staging, j, c.done)
 	return nil
 }
 

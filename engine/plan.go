@@ -17,6 +17,7 @@ import (
 	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/dataset"
@@ -148,7 +149,7 @@ func (o *Options) openModel(left *[]string) (*models.Model, error) {
 
 // outside refuses an output that would replace a file it is made from.
 func outside(output string, inputs []string) error {
-	if output == "" {
+	if _, elsewhere := sink.Scheme(output); output == "" || elsewhere {
 		return nil
 	}
 	place, err := filepath.EvalSymlinks(output)
