@@ -36,6 +36,7 @@ type runOptions struct {
 	badRows                                     badRowOptions
 	unique                                      uniqueOptions
 	models                                      modelFlags
+	query                                       queryOptions
 	job                                         jobOptions
 }
 
@@ -47,7 +48,8 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	o.addJobFlags(fs)
 	o.models.AddFlags(fs)
-	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; repeatable, read in the given order")
+	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; or a database, such as sqlite:PATH?table=NAME (docs/databases.md); repeatable, read in the given order")
+	o.query.AddFlags(fs)
 	fs.StringVarP(&o.Output, "output", "o", "", "where predictions go: a directory `PATH`, or one file that ends in .parquet, .arrow or .csv")
 	o.addFitFlags(fs)
 	o.addDeviceFlags(fs)
@@ -183,6 +185,9 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	}
 	if job != nil {
 		o.job.apply(job, &opts)
+	}
+	if err := o.query.set(&opts); err != nil {
+		return opts, err
 	}
 	return opts, o.models.set(&opts)
 }
