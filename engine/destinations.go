@@ -10,13 +10,16 @@ import (
 
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/engine/sink/postgres"
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/format"
 )
 
 // destinations are the places that an output's name can lead to, by what stands before the
 // colon of its URI, or "-" by itself. Names without one are paths.
-var destinations = map[string]sink.Destination{}
+var destinations = map[string]sink.Destination{
+	"postgres": postgres.Destination{}, "postgresql": postgres.Destination{},
+}
 
 // destinationOf is the kind of place that an output is. Its error wraps ErrUsage.
 func destinationOf(output string) (sink.Destination, error) {
@@ -130,5 +133,7 @@ func (p *Plan) stage(ctx context.Context, run string, job *ledger.Job) (sink.Sta
 	}
 	opts := p.Options.sinkOptions()
 	opts.RunID, opts.Job, opts.Pieces, opts.Parts = run, job, p.singleFile(), len(p.Parts)
+	opts.Fields = append(slices.Clone(p.Passed), p.Options.nullable(p.knownFields())...)
+	opts.AllFields = !slices.ContainsFunc(p.outputs, func(o outputSpec) bool { return o.item == nil })
 	return d.Stage(ctx, opts)
 }

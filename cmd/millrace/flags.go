@@ -48,7 +48,7 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	o.addJobFlags(fs)
 	o.models.AddFlags(fs)
-	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; or a database, such as sqlite:PATH?table=NAME (docs/databases.md); repeatable, read in the given order")
+	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; or a database, such as sqlite:PATH?table=NAME (docs/queries.md); repeatable, read in the given order")
 	o.query.AddFlags(fs)
 	fs.StringVarP(&o.Output, "output", "o", "", "where predictions go: a directory `PATH`, or one file that ends in .parquet, .arrow or .csv")
 	o.addFitFlags(fs)

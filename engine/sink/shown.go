@@ -18,7 +18,7 @@ func Scheme(output string) (scheme string, ok bool) {
 }
 
 // Shown is an output's name without what may be a secret: for messages, logs, journals and
-// manifests. Of a URI it keeps scheme, user, host and path.
+// manifests. Of a URI it keeps scheme, user, host and path, and of a query the table.
 func Shown(output string) string {
 	if _, ok := Scheme(output); !ok {
 		return output
@@ -31,6 +31,9 @@ func Shown(output string) string {
 	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
 	if u.User != nil {
 		shown.User = url.User(u.User.Username())
+	}
+	if table := u.Query().Get("table"); table != "" {
+		shown.RawQuery = "table=" + url.QueryEscape(table)
 	}
 	return shown.String()
 }

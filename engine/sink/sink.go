@@ -51,6 +51,10 @@ type Options struct {
 
 	Parts int      // that the run has
 	IDs   []string // columns that say which row it is, in order
+	// Fields are the output's columns, as far as they are known before the model ran, and
+	// AllFields says that there will be no others.
+	Fields    []arrow.Field
+	AllFields bool
 }
 
 // Staging is a run's output while nobody sees it. Its methods may be called

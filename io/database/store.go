@@ -19,7 +19,7 @@ import (
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/duckdb"
 	"github.com/millrace/millrace/io/format"
-	"github.com/millrace/millrace/io/postgres"
+	"github.com/millrace/millrace/io/postgres/pgrows"
 	"github.com/millrace/millrace/io/query"
 	"github.com/millrace/millrace/io/spool"
 	"github.com/millrace/millrace/io/sqlite"
@@ -144,7 +144,7 @@ func open(ctx context.Context, u query.URI) (rows, error) {
 	case query.SchemeDuckDB:
 		return orNil(duckdb.Open(ctx, u.Place, u.Spec))
 	}
-	return orNil(postgres.OpenRows(ctx, u.Place, u.Spec))
+	return orNil(pgrows.Open(ctx, u.Place, u.Spec))
 }
 
 // orNil keeps a nil pointer from becoming an interface that is not nil.

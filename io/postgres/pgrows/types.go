@@ -1,4 +1,4 @@
-package postgres
+package pgrows
 
 import (
 	"encoding/binary"

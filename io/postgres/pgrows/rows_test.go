@@ -1,11 +1,10 @@
-package postgres
+package pgrows
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"testing"
 
@@ -13,42 +12,27 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/millrace/millrace/io/postgres/pgtest"
 	"github.com/millrace/millrace/io/query"
 )
 
-// server gives the URI of an empty database of the server that MILLRACE_TEST_POSTGRES
-// names, for this test alone.
-func server(t *testing.T) string {
-	t.Helper()
-	uri := os.Getenv("MILLRACE_TEST_POSTGRES")
-	if uri == "" {
-		t.Skip("MILLRACE_TEST_POSTGRES names no server")
-	}
-	ctx := context.Background()
-	name := fmt.Sprintf("read_%d_%s", os.Getpid(), strings.ToLower(strings.Map(func(r rune) rune {
-		if r < 'A' || r > 'z' {
-			return '_'
-		}
-		return r
-	}, t.Name())))
-	do := func(statement string) {
-		conn, err := pgx.Connect(ctx, uri)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close(ctx)
-		if _, err := conn.Exec(ctx, statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	do("CREATE DATABASE " + pgx.Identifier{name}.Sanitize())
-	t.Cleanup(func() { do("DROP DATABASE " + pgx.Identifier{name}.Sanitize() + " WITH (FORCE)") })
-	u, err := url.Parse(uri)
+func TestOfServer(t *testing.T) {
+	u, err := url.Parse("postgres://" + pgtest.User + "@/" + pgtest.Database)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.Path = "/" + name
-	return u.String()
+	u.RawQuery = "host=" + pgtest.Start(t).Dir
+	for _, of := range []struct {
+		name string
+		test func(*testing.T, string)
+	}{
+		{"types", testTypes}, {"values", testValuesThatHaveNoPlace}, {"tables", testTables}, {"refuses", testRefuses}, {"order", testManyRowsComeInOrder},
+	} {
+		u.Path = "/" + pgtest.Database
+		exec(t, u.String(), `CREATE DATABASE "`+of.name+`"`)
+		u.Path = "/" + of.name
+		t.Run(of.name, func(t *testing.T) { of.test(t, u.String()) })
+	}
 }
 
 func exec(t *testing.T, uri, statements string) {
@@ -65,7 +49,7 @@ func exec(t *testing.T, uri, statements string) {
 
 // rowsOf gives the rows of a query as JSON lines, and their schema.
 func rowsOf(uri string, spec query.Spec) (_ string, schema *arrow.Schema, err error) {
-	r, err := OpenRows(context.Background(), uri, spec)
+	r, err := Open(context.Background(), uri, spec)
 	if err != nil {
 		return "", nil, err
 	}
@@ -75,8 +59,7 @@ func rowsOf(uri string, spec query.Spec) (_ string, schema *arrow.Schema, err er
 	return strings.Join(strings.Split(strings.TrimSpace(b.String()), "\n"), " "), r.Schema(), err
 }
 
-func TestReadTypes(t *testing.T) {
-	uri := server(t)
+func testTypes(t *testing.T, uri string) {
 	exec(t, uri, `CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE DOMAIN price AS numeric(6, 2)`)
 	for _, c := range []struct{ value, kind, want string }{
 		{"true", "bool", "true"},
@@ -135,8 +118,7 @@ func TestReadTypes(t *testing.T) {
 	}
 }
 
-func TestValuesThatHaveNoPlace(t *testing.T) {
-	uri := server(t)
+func testValuesThatHaveNoPlace(t *testing.T, uri string) {
 	for value, want := range map[string]string{
 		"'infinity'::date":               "it is infinite",
 		"'-infinity'::timestamptz":       "it is infinite",
@@ -166,8 +148,7 @@ func typeOf(value string) string {
 	return "int[]"
 }
 
-func TestReadTables(t *testing.T) {
-	uri := server(t)
+func testTables(t *testing.T, uri string) {
 	exec(t, uri, `CREATE TABLE flights (carrier text, n int, at point, PRIMARY KEY (n, carrier));
 		INSERT INTO flights VALUES ('b', 1, '(1,2)'), ('a', 1, NULL), ('z', 0, NULL);
 		CREATE TABLE heap (a int); CREATE VIEW looked AS SELECT 1 AS a;
@@ -182,6 +163,7 @@ func TestReadTables(t *testing.T) {
 		{"by its key, and a type that is not read as text", "flights", false, `{"at":null,"carrier":"z","n":0} {"at":null,"carrier":"a","n":1} {"at":"(1,2)","carrier":"b","n":1}`},
 		{"of another schema", "other.flights", false, `{"id":1} {"id":2}`},
 		{"names with dots, quotes and the start of a comment", `other.we.ird " name; --`, false, `{"se \"lect":5}`},
+		{"a name with a dot in double quotes", `other."we.ird "" name; --"`, false, `{"se \"lect":5}`},
 		{"capitals count", "Flights", false, ``},
 		{"no key", "heap", false, `table "heap" has no primary key; read it by --query with an ORDER BY, or say --unordered`},
 		{"a view", "looked", false, "has no primary key"},
@@ -198,8 +180,7 @@ func TestReadTables(t *testing.T) {
 	}
 }
 
-func TestReadRefuses(t *testing.T) {
-	uri := server(t)
+func testRefuses(t *testing.T, uri string) {
 	exec(t, uri, "CREATE TABLE t (a int); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'INSERT INTO t VALUES (1) RETURNING a'")
 	for _, c := range []struct {
 		says, text string
@@ -225,9 +206,8 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-func TestManyRowsComeInOrder(t *testing.T) {
-	uri := server(t)
-	r, err := OpenRows(context.Background(), uri, query.Spec{Text: "SELECT i, CASE WHEN i % 3 > 0 THEN repeat('x', i % 50) END AS x FROM generate_series(1, 100000) i ORDER BY i DESC"})
+func testManyRowsComeInOrder(t *testing.T, uri string) {
+	r, err := Open(context.Background(), uri, query.Spec{Text: "SELECT i, CASE WHEN i % 3 > 0 THEN repeat('x', i % 50) END AS x FROM generate_series(1, 100000) i ORDER BY i DESC"})
 	if err != nil {
 		t.Fatal(err)
 	}

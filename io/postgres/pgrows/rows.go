@@ -1,4 +1,4 @@
-package postgres
+package pgrows
 
 import (
 	"context"
@@ -34,10 +34,10 @@ type Rows struct {
 	schema  *arrow.Schema
 }
 
-// OpenRows begins to read a table or a query of the database that a URI names, in a
+// Open begins to read a table or a query of the database that a URI names, in a
 // transaction that cannot write. Errors wrap one of package query where that is to blame,
 // and ErrServer; none has the password.
-func OpenRows(ctx context.Context, uri string, spec query.Spec) (_ *Rows, err error) {
+func Open(ctx context.Context, uri string, spec query.Spec) (_ *Rows, err error) {
 	config, err := pgx.ParseConfig(uri)
 	if err != nil {
 		return nil, err // of pgx, which hides the password
@@ -139,7 +139,8 @@ func (r *Rows) statement(ctx context.Context, spec *query.Spec) (string, error) 
 func (r *Rows) find(ctx context.Context, table string) (schema, name string, err error) {
 	const which = `FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND `
 	err = r.conn.QueryRow(ctx, `SELECT n.nspname, c.relname `+which+
-		`(c.relname = $1 AND pg_table_is_visible(c.oid) OR n.nspname || '.' || c.relname = $1) ORDER BY c.relname = $1 DESC LIMIT 1`, table).Scan(&schema, &name)
+		`($1::text IN (c.relname::text, quote_ident(c.relname)) AND pg_table_is_visible(c.oid) OR $1::text IN (n.nspname || '.' || c.relname, quote_ident(n.nspname) || '.' || quote_ident(c.relname)))
+		ORDER BY c.relname = $1::text DESC, n.nspname, c.relname LIMIT 1`, table).Scan(&schema, &name)
 	if !errors.Is(err, pgx.ErrNoRows) {
 		if err != nil {
 			err = r.fault(err)
