@@ -10,6 +10,7 @@ import (
 
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/engine/sink/duckdb"
 	"github.com/millrace/millrace/engine/sink/embedded"
 	"github.com/millrace/millrace/engine/sink/postgres"
 	"github.com/millrace/millrace/engine/sink/sqlite"
@@ -21,7 +22,7 @@ import (
 // colon of its URI, or "-" by itself. Names without one are paths.
 var destinations = map[string]sink.Destination{
 	"postgres": postgres.Destination{}, "postgresql": postgres.Destination{},
-	"sqlite": embedded.Destination{Dialect: sqlite.Dialect{}},
+	"sqlite": embedded.Destination{Dialect: sqlite.Dialect{}}, "duckdb": duckdb.New(),
 }
 
 // destinationOf is the kind of place that an output is. Its error wraps ErrUsage.
