@@ -5,18 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/engine/sink/postgres"
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/format"
 )
 
 // destinations are the places that an output's name can lead to, by what stands before the
 // colon of its URI, or "-" by itself. Names without one are paths.
-var destinations = map[string]sink.Destination{}
+var destinations = map[string]sink.Destination{
+	"postgres": postgres.Destination{}, "postgresql": postgres.Destination{},
+}
 
 // destinationOf is the kind of place that an output is. Its error wraps ErrUsage.
 func destinationOf(output string) (sink.Destination, error) {
@@ -38,6 +42,9 @@ func traitsOf(output string) sink.Traits {
 	}
 	return sink.Traits{}
 }
+
+// TakesRows says whether an output is no file or folder of files.
+func TakesRows(output string) bool { return traitsOf(output).Records }
 
 // Held returns an error that wraps ledger.ErrHeld if a run holds an output now. The answer
 // may be another a moment later.
@@ -78,6 +85,26 @@ func FindHistories(ctx context.Context, path string) (*ledger.Found, error) {
 		return nil, err
 	}
 	return r.FindHistories(ctx, path)
+}
+
+// ManifestPlace says where the manifest of a published run is: a path, or words.
+func ManifestPlace(output, run string) string {
+	if d, err := destinationOf(output); err == nil {
+		if p, ok := d.(sink.Placer); ok {
+			return p.ManifestPlace(output, run)
+		}
+	}
+	return ledger.ManifestPath(output, run)
+}
+
+// RejectsPlace says where the rejects of a published run are: a path, or words.
+func RejectsPlace(output, run string, rejects *ledger.Output) string {
+	if d, err := destinationOf(output); err == nil {
+		if p, ok := d.(sink.Placer); ok {
+			return p.RejectsPlace(output, run)
+		}
+	}
+	return filepath.Join(filepath.Dir(ledger.ManifestPath(output, run)), filepath.Base(rejects.Name))
 }
 
 // formatFor is the format of files where nobody chooses one. Rows that go elsewhere are
@@ -131,5 +158,7 @@ func (p *Plan) stage(ctx context.Context, run string, job *ledger.Job) (sink.Sta
 	opts := p.Options.sinkOptions()
 	opts.Follows = p.follows
 	opts.RunID, opts.Job, opts.Pieces, opts.Parts = run, job, p.singleFile(), len(p.Parts)
+	opts.Fields = append(slices.Clone(p.Passed), p.Options.nullable(p.knownFields())...)
+	opts.AllFields = !slices.ContainsFunc(p.outputs, func(o outputSpec) bool { return o.item == nil })
 	return d.Stage(ctx, opts)
 }

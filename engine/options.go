@@ -327,8 +327,12 @@ func (o *Options) Validate() error {
 		if _, single := FormatOf(o.Output); single {
 			bad("--if-exists append needs a directory to add files to, and --output %s is one file", sink.Shown(o.Output))
 		}
+	case ledger.IfExistsUpsert:
+		if !traitsOf(o.Output).Records {
+			bad("--if-exists upsert replaces rows of a table, and --output %s is of files", sink.Shown(o.Output))
+		}
 	default:
-		bad("--if-exists (%s) must be error, replace or append", o.IfExists)
+		bad("--if-exists (%s) must be error, replace, append or upsert", o.IfExists)
 	}
 	switch o.Digest {
 	case DigestAuto, DigestSHA256, DigestXXH3, DigestSizeMTime:

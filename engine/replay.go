@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
@@ -111,6 +112,9 @@ type RejectedRow struct {
 func (o ReplayOptions) Replay(ctx context.Context) (*Replay, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
+	}
+	if traitsOf(o.Output).Records {
+		return nil, fmt.Errorf("%w: replay reads files, whose rows have an order that leads to the input's, and %s has none: score those rows again into a file (--where on the input, --output rows.parquet) and compare", ErrUsage, sink.Shown(o.Output))
 	}
 	h, err := ledger.ReadHistory(o.Output)
 	if err != nil {

@@ -98,7 +98,7 @@ func TestContinuedRunsAreTheSameBytes(t *testing.T) {
 	want, rejects := sums(t, whole, opts.Output), rejectBytes(t, whole)
 	random := rand.New(rand.NewPCG(1, 2))
 	starts := 0
-	for i := range 6 {
+	for i := range rounds(6) {
 		opts.Output = filepath.Join(t.TempDir(), fmt.Sprint("out", i))
 		for n := 1; ; n++ {
 			opts.Workers = []int{1, 2, 5}[random.IntN(3)]
@@ -130,10 +130,19 @@ func TestContinuedRunsAreTheSameBytes(t *testing.T) {
 			break
 		}
 	}
-	if starts <= 6 {
+	if starts <= rounds(6) {
 		t.Errorf("%d starts: none was stopped", starts)
 	}
 	t.Logf("%d starts", starts)
+}
+
+// rounds are how often a test repeats itself: a third of n where it is to be short, since
+// the race detector makes runs ten times as slow.
+func rounds(n int) int {
+	if testing.Short() {
+		return (n + 2) / 3
+	}
+	return n
 }
 
 // halfDone starts a run and stops it with some parts finished.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +17,7 @@ import (
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/sink"
 )
 
 type scoreOptions struct {
@@ -60,6 +60,9 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	}
 	if o.isolated != "" {
 		return runIsolated(ctx, opts, o.isolated)
+	}
+	if o.head > 0 && engine.TakesRows(opts.Output) {
+		return fmt.Errorf("%w: --head shows the first rows of files, and --output %s takes rows, which have no first one", engine.ErrUsage, sink.Shown(opts.Output))
 	}
 	opts.ScoreApart = common.isolate
 	// Before anything that takes time: whoever comes second should know at once.
@@ -227,9 +230,8 @@ func (r *scoreReport) Text(w io.Writer) error {
 	if r.Rows.Filtered > 0 {
 		line("filtered", "%s rows by --where", humanize.Comma(r.Rows.Filtered))
 	}
-	manifest := ledger.ManifestPath(r.Output, r.Run)
 	if r.Rejects != nil {
-		line("rejects", "%s", filepath.Join(filepath.Dir(manifest), filepath.Base(r.Rejects.Name)))
+		line("rejects", "%s", engine.RejectsPlace(r.Output, r.Run, r.Rejects))
 	}
 	if r.Duplicates != nil {
 		line("duplicates", "%s", duplicatesText(r.Duplicates))
@@ -242,7 +244,7 @@ func (r *scoreReport) Text(w io.Writer) error {
 		bytes += o.Bytes
 	}
 	line("output", "%s (%s, %s)", r.Output, english.Plural(len(r.Outputs), "file", ""), humanize.IBytes(uint64(bytes)))
-	line("manifest", "%s", manifest)
+	line("manifest", "%s", engine.ManifestPlace(r.Output, r.Run))
 	agreementText(&b, r.Agreement, r.NotCompared)
 	if r.Head != nil {
 		b.WriteString("\n" + r.Head.table() + "\n")

@@ -33,7 +33,7 @@ type Job struct {
 	OnlyNew     bool          `json:"only_new,omitempty" doc:"leave out files that a published run of output has read"`
 	OnChanged   string        `json:"on_changed,omitempty" values:"fail,skip,score" doc:"what becomes of a file that a run has read and that is another since, with only_new: fail, the default; skip; or score, as if it were new"`
 	Since       string        `json:"since,omitempty" doc:"leave out files from before a time: a date, a timestamp, or how long ago, such as 36h or 7d"`
-	IfExists    string        `json:"if_exists,omitempty" values:"error,replace,append" doc:"what to do when the output exists: error, the default; replace it; or append files to it"`
+	IfExists    string        `json:"if_exists,omitempty" values:"error,replace,append,upsert" doc:"what to do when the output exists: error, the default; replace it; append to it; or, in a table, upsert: replace the rows of the same ids"`
 
 	IDs  OneOrMore `json:"ids,omitempty" doc:"columns that identify a row; they come first in the output, and in rejects"`
 	Keep OneOrMore `json:"keep,omitempty" doc:"columns to pass through to the output"`

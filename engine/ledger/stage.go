@@ -20,6 +20,8 @@ const (
 	IfExistsReplace IfExists = "replace"
 	// IfExistsAppend adds files to a directory that a run published.
 	IfExistsAppend IfExists = "append"
+	// IfExistsUpsert puts rows into a table in the place of those with the same ids.
+	IfExistsUpsert IfExists = "upsert"
 )
 
 // StageOptions describe an output.
