@@ -11,8 +11,11 @@ import (
 
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/engine/sink/duckdb"
+	"github.com/millrace/millrace/engine/sink/embedded"
 	"github.com/millrace/millrace/engine/sink/objects"
 	"github.com/millrace/millrace/engine/sink/postgres"
+	"github.com/millrace/millrace/engine/sink/sqlite"
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/format"
 )
@@ -22,6 +25,7 @@ import (
 var destinations = map[string]sink.Destination{
 	"postgres": postgres.Destination{}, "postgresql": postgres.Destination{},
 	"s3": &objects.Destination{}, "gs": &objects.Destination{}, "az": &objects.Destination{},
+	"sqlite": embedded.Destination{Dialect: sqlite.Dialect{}}, "duckdb": duckdb.New(),
 }
 
 // destinationOf is the kind of place that an output is. Its error wraps ErrUsage.
