@@ -174,6 +174,16 @@ func (s *staging) claim(ctx context.Context) error {
 	return nil
 }
 
+// ask looks in the log whether this run still has the output.
+func (s *staging) ask(ctx context.Context) {
+	if s.TakenOver() != nil {
+		return
+	}
+	if passed, err := s.passed(ctx); err == nil && passed {
+		s.lose()
+	}
+}
+
 // heldBy says which run has the output.
 func (s *staging) heldBy(ctx context.Context) error {
 	held := &ledger.HeldError{Output: s.place.shown}
@@ -251,8 +261,16 @@ func (s *staging) failed(err error) error {
 	if err == nil {
 		return nil
 	}
-	if lost := s.TakenOver(); lost != nil && !errors.Is(err, ledger.ErrHeld) {
-		return errors.Join(lost, err)
+	if errors.Is(err, ledger.ErrHeld) {
+		return err
+	}
+	if s.newest().Number > 0 {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.during()), s.lease)
+		defer cancel()
+		s.ask(ctx)
+	}
+	if lost := s.TakenOver(); lost != nil {
+		return fmt.Errorf("%w: %w", lost, err)
 	}
 	return outputError(s.place, err)
 }
@@ -333,11 +351,12 @@ func (s *staging) Discard() error {
 	ctx, cancel := anyway(s.during())
 	defer cancel()
 	errs := []error{s.endWriting(ctx)}
+	if ours {
+		s.ask(ctx)
+	}
+	// What a run did that was taken over is the other's now, which goes on with it.
 	if ours && s.newest().Pending == "" && s.TakenOver() == nil {
-		runs := append(slices.Clone(s.mu.chain), s.opts.RunID)
-		errs = append(errs, s.store.drop(ctx, s.place, runs))
-	} else if s.TakenOver() != nil { // what earlier starts did is the other's now
-		errs = append(errs, s.store.drop(ctx, s.place, []string{s.opts.RunID}))
+		errs = append(errs, s.store.drop(ctx, s.place, append(slices.Clone(s.mu.chain), s.opts.RunID)))
 	}
 	errs = append(errs, s.giveUp(ctx))
 	return s.failed(errors.Join(errs...))
@@ -364,6 +383,9 @@ func (s *staging) giveUp(ctx context.Context) error {
 	var err error
 	if now := s.newest(); now.Holder != nil && s.TakenOver() == nil {
 		err = s.move(ctx, func(e *entry) { e.Holder = nil })
+	}
+	if errors.Is(err, ledger.ErrHeld) { // nothing is left to give up
+		err = nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
