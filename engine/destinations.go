@@ -5,20 +5,41 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/engine/sink/objects"
+	"github.com/millrace/millrace/engine/sink/postgres"
 	"github.com/millrace/millrace/internal/nearest"
+	"github.com/millrace/millrace/io/blobstore"
 	"github.com/millrace/millrace/io/format"
 )
 
 // destinations are the places that an output's name can lead to, by what stands before the
 // colon of its URI, or "-" by itself. Names without one are paths.
 var destinations = map[string]sink.Destination{
-	"s3": &objects.Destination{}, "gs": &objects.Destination{}, "az": &objects.Destination{},
+	"s3": inStores, "gs": inStores, "az": inStores,
+	"postgres": postgres.Destination{}, "postgresql": postgres.Destination{},
+}
+
+// inStores are object stores, reached by their own conventions.
+var inStores = &objects.Destination{}
+
+// Places say how the places of outputs are reached. The zero value is of use.
+type Places struct {
+	Buckets blobstore.Options // of object stores
+}
+
+// of is destinationOf as it is to be reached.
+func (p Places) of(output string) (sink.Destination, error) {
+	d, err := destinationOf(output)
+	if _, ok := d.(*objects.Destination); ok {
+		return &objects.Destination{Buckets: p.Buckets}, err
+	}
+	return d, err
 }
 
 // destinationOf is the kind of place that an output is. Its error wraps ErrUsage.
@@ -42,10 +63,13 @@ func traitsOf(output string) sink.Traits {
 	return sink.Traits{}
 }
 
+// TakesRows says whether an output is no file or folder of files.
+func TakesRows(output string) bool { return traitsOf(output).Records }
+
 // Held returns an error that wraps ledger.ErrHeld if a run holds an output now. The answer
 // may be another a moment later.
-func Held(ctx context.Context, output string) error {
-	d, err := destinationOf(output)
+func (p Places) Held(ctx context.Context, output string) error {
+	d, err := p.of(output)
 	if err != nil {
 		return err
 	}
@@ -53,8 +77,8 @@ func Held(ctx context.Context, output string) error {
 }
 
 // readerOf is the place of an output as one that can be read.
-func readerOf(output string) (sink.Reader, error) {
-	d, err := destinationOf(output)
+func (p Places) readerOf(output string) (sink.Reader, error) {
+	d, err := p.of(output)
 	if err != nil {
 		return nil, err
 	}
@@ -65,8 +89,8 @@ func readerOf(output string) (sink.Reader, error) {
 }
 
 // Verify compares an output with the manifests of its runs; see ledger.Verify.
-func Verify(ctx context.Context, output string, opts ledger.VerifyOptions) (*ledger.Verification, error) {
-	r, err := readerOf(output)
+func (p Places) Verify(ctx context.Context, output string, opts ledger.VerifyOptions) (*ledger.Verification, error) {
+	r, err := p.readerOf(output)
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +99,8 @@ func Verify(ctx context.Context, output string, opts ledger.VerifyOptions) (*led
 
 // FindHistories reads the runs of an output, or of those below a folder; see
 // ledger.FindHistories.
-func FindHistories(ctx context.Context, path string) (*ledger.Found, error) {
-	r, err := readerOf(path)
+func (p Places) FindHistories(ctx context.Context, path string) (*ledger.Found, error) {
+	r, err := p.readerOf(path)
 	if err != nil {
 		return nil, err
 	}
@@ -84,8 +108,8 @@ func FindHistories(ctx context.Context, path string) (*ledger.Found, error) {
 }
 
 // readHistory reads the manifests of an output whose files can be read.
-func readHistory(ctx context.Context, output string) (*ledger.History, error) {
-	d, err := destinationOf(output)
+func (p Places) readHistory(ctx context.Context, output string) (*ledger.History, error) {
+	d, err := p.of(output)
 	if err != nil {
 		return nil, err
 	}
@@ -95,17 +119,24 @@ func readHistory(ctx context.Context, output string) (*ledger.History, error) {
 	return nil, fmt.Errorf("%w: %s is not made of files, whose rows could be found again", ErrUsage, sink.Shown(output))
 }
 
-// ManifestPath is where the manifest of a published run lies; empty where it is no file.
-func ManifestPath(output, run string) string {
-	d, err := destinationOf(output)
-	if err != nil {
-		return ""
+// ManifestPlace says where the manifest of a published run is: a path, or words.
+func ManifestPlace(output, run string) string {
+	if d, err := destinationOf(output); err == nil {
+		if p, ok := d.(sink.Placer); ok {
+			return p.ManifestPlace(output, run)
+		}
 	}
-	if r, ok := d.(sink.FileReader); ok {
-		_, single := FormatOf(output)
-		return r.ManifestPath(output, run, single)
+	return ledger.ManifestPath(output, run)
+}
+
+// RejectsPlace says where the rejects of a published run are: a path, or words.
+func RejectsPlace(output, run string, rejects *ledger.Output) string {
+	if d, err := destinationOf(output); err == nil {
+		if p, ok := d.(sink.Placer); ok {
+			return p.RejectsPlace(output, run)
+		}
 	}
-	return ""
+	return filepath.Join(filepath.Dir(ledger.ManifestPath(output, run)), filepath.Base(rejects.Name))
 }
 
 // formatFor is the format of files where nobody chooses one. Rows that go elsewhere are
@@ -143,7 +174,7 @@ func (o *Options) sinkOptions() sink.Options {
 	_, single := FormatOf(o.Output)
 	return sink.Options{
 		StageOptions: ledger.StageOptions{
-			Output: o.Output, Single: single, IfExists: o.IfExists, Ext: extensions[o.Format], Restart: o.Restart,
+			Output: o.Output, Single: single, IfExists: o.IfExists, Ext: o.partEnding(), Restart: o.Restart,
 			PartitionBy: o.PartitionBy, Numbered: o.TargetFileBytes > 0,
 		},
 		IDs: o.IDs,
@@ -152,11 +183,14 @@ func (o *Options) sinkOptions() sink.Options {
 
 // stage takes the output for a run.
 func (p *Plan) stage(ctx context.Context, run string, job *ledger.Job) (sink.Staging, error) {
-	d, err := destinationOf(p.Options.Output)
+	d, err := p.Options.Places.of(p.Options.Output)
 	if err != nil {
 		return nil, err
 	}
 	opts := p.Options.sinkOptions()
+	opts.Follows = p.follows
 	opts.RunID, opts.Job, opts.Pieces, opts.Parts = run, job, p.singleFile(), len(p.Parts)
+	opts.Fields = append(slices.Clone(p.Passed), p.Options.nullable(p.knownFields())...)
+	opts.AllFields = !slices.ContainsFunc(p.outputs, func(o outputSpec) bool { return o.item == nil })
 	return d.Stage(ctx, opts)
 }

@@ -76,7 +76,7 @@ type runReport struct {
 }
 
 func listRuns(ctx context.Context, path string) (*runsReport, error) {
-	found, err := engine.FindHistories(ctx, path)
+	found, err := engine.Places{}.FindHistories(ctx, path)
 	if err != nil {
 		return nil, err
 	}

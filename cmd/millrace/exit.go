@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/engine/jobfile"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/models"
@@ -59,7 +60,7 @@ func exitCode(err error) int {
 		return exitOK
 	case is(engine.ErrInternal):
 		return exitFault
-	case is(engine.ErrInterrupted, ledger.ErrHeld, context.Canceled):
+	case is(engine.ErrInterrupted, ledger.ErrHeld, context.Canceled, sink.ErrPasses):
 		return exitInterrupted
 	case is(ledger.ErrInputChanged):
 		return exitInput

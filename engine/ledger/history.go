@@ -74,7 +74,7 @@ func ReadHistory(output string) (*History, error) {
 	if err != nil {
 		return nil, err
 	}
-	return h, h.readRuns()
+	return h, h.readAll()
 }
 
 // ReadHistoryIn is ReadHistory of an output in a tree: the tree itself, or a single file in
@@ -84,9 +84,22 @@ func ReadHistoryIn(tree Tree, output, single string) (*History, error) {
 	if h.Single {
 		h.side = sideName(single)
 	}
-	return h, h.readRuns()
+	return h, h.readAll()
 }
 
+func (h *History) readAll() error {
+	if err := h.readRuns(); err != nil {
+		return err
+	}
+	if len(h.Runs) == 0 {
+		return fmt.Errorf("%w: %q: no manifest is in %s, so nothing says what it should hold", ErrNoOutput, h.Output, h.side)
+	}
+	h.link()
+	h.readLive()
+	return nil
+}
+
+// readRuns reads the manifests that are there.
 func (h *History) readRuns() error {
 	entries, err := h.tree.ReadDir(h.side)
 	if err != nil {
@@ -100,11 +113,6 @@ func (h *History) readRuns() error {
 			h.readRun(entry.Name())
 		}
 	}
-	if len(h.Runs) == 0 {
-		return fmt.Errorf("%w: %q: no manifest is in %s, so nothing says what it should hold", ErrNoOutput, h.Output, h.side)
-	}
-	h.link()
-	h.readLive()
 	return nil
 }
 

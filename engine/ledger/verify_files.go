@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/io/dataset"
+	"github.com/millrace/millrace/io/format"
 )
 
 // maxEntries bounds the files of an output that are looked at.
@@ -169,9 +170,9 @@ func (v *verifier) check(ctx context.Context, name string, e *expectation) error
 	return v.checkRows(ctx, name, v.history.tree.Path(name), e)
 }
 
-// checkRows compares the row count that a file itself announces; CSV has none.
+// checkRows compares the row count that a file itself announces; text has none.
 func (v *verifier) checkRows(ctx context.Context, name, path string, e *expectation) error {
-	if strings.EqualFold(filepath.Ext(name), ".csv") {
+	if kind, ok := format.KindOf(name); ok && kind.Format.IsText() {
 		return nil
 	}
 	data, err := dataset.Open(ctx, []string{path}, dataset.Options{Stores: v.opts.Stores})

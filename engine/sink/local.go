@@ -47,8 +47,10 @@ func (Local) ReadHistory(_ context.Context, output string) (*ledger.History, err
 	return ledger.ReadHistory(output)
 }
 
-// ManifestPath is ledger.ManifestPath.
-func (Local) ManifestPath(output, run string, _ bool) string { return ledger.ManifestPath(output, run) }
+// Seen is ledger.ReadSeen.
+func (Local) Seen(_ context.Context, output string) (*ledger.Seen, error) {
+	return ledger.ReadSeen(output)
+}
 
 // LocalStaging is a ledger's Staging as one of files.
 func LocalStaging(s *ledger.Staging) Files { return local{s} }

@@ -128,6 +128,9 @@ func (s *staging) prepare(ctx context.Context) error {
 		return s.failed(err)
 	}
 	s.mu.before = before
+	if follows := s.opts.Follows; follows != nil && *follows != before.sum {
+		return &ledger.HeldError{Output: s.place.shown, Holder: ledger.Holder{Run: s.newest().Published}}
+	}
 	if err := s.publishedAlready(ctx); err != nil {
 		return err
 	}
