@@ -3,8 +3,10 @@ package objects
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -191,9 +193,14 @@ func (g *gateway) objects(t *testing.T, prefix string) map[string][]byte {
 	}
 	all := map[string][]byte{}
 	for _, o := range found {
-		if all[o.key], err = g.direct.get(t.Context(), o.key, maxSmallBytes); err != nil {
+		data, err := g.direct.get(t.Context(), o.key, maxSmallBytes)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it went meanwhile
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
+		all[o.key] = data
 	}
 	return all
 }

@@ -35,9 +35,10 @@ type staging struct {
 		now     entry // the log's newest, which is this run's
 		lost    *ledger.HeldError
 		beat    beat
-		stop    func() // ends the beating, and waits for its end
-		begun   bool   // the journal is
-		watched bool   // an earlier start died without a word: note parts before they are worked on
+		stop    func()     // ends the beating, and waits for its end
+		begun   bool       // the journal is
+		noted   chan error // has the outcome of the note that the model is being loaded
+		watched bool       // an earlier start died without a word: note parts before they are worked on
 
 		parts   map[int]*partState
 		open    map[int]bool // parts that are being worked on
@@ -111,16 +112,22 @@ func (s *staging) prepare(ctx context.Context) error {
 	if err := s.claim(ctx); err != nil {
 		return s.failed(err)
 	}
-	if _, err := s.store.abortUploads(ctx, s.place.own); err != nil { // nobody else's: they are dead
-		return s.failed(err)
-	}
 	if pending := s.newest().Pending; pending != "" {
 		if err := s.finish(ctx, pending); err != nil {
 			return s.failed(err)
 		}
 	}
-	own, err := s.store.listOwn(ctx, s.place)
-	if err != nil {
+	var own *own
+	looks, looking := errgroup.WithContext(ctx)
+	looks.Go(func() error {
+		_, err := s.store.abortUploads(looking, s.place.own) // nobody else's: who began them is dead
+		return err
+	})
+	looks.Go(func() (err error) {
+		own, err = s.store.listOwn(looking, s.place)
+		return err
+	})
+	if err := looks.Wait(); err != nil {
 		return s.failed(err)
 	}
 	before, err := s.store.readPast(ctx, s.place, own, s.newest().Published)
@@ -164,7 +171,7 @@ func (s *staging) claim(ctx context.Context) error {
 	if !won {
 		return errors.Join(s.heldBy(ctx), s.store.remove(ctx, s.place.staging(s.opts.RunID)+beatName))
 	}
-	s.mu.now = claim
+	s.mu.now, s.mu.watched = claim, now.Holder != nil // who died, and may again
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -354,6 +361,7 @@ func (s *staging) Discard() error {
 	ctx, cancel := anyway(s.during())
 	defer cancel()
 	errs := []error{s.endWriting(ctx)}
+	ours = ours && s.newest().Holder != nil // else it has published, and nothing is left
 	if ours {
 		s.ask(ctx)
 	}
@@ -444,17 +452,36 @@ func (s *staging) Loading() error {
 	if err != nil {
 		return err
 	}
-	return s.failed(s.store.put(s.during(), s.place.staging(s.opts.RunID)+loadingName, text))
-}
-
-// Loaded notes that it went well.
-func (s *staging) Loaded() error {
-	if s.opts.Job == nil {
+	key := s.place.staging(s.opts.RunID) + loadingName
+	noted := make(chan error, 1) // the one outcome
+	go func() { noted <- s.store.put(s.during(), key, text) }()
+	s.mu.Lock()
+	watched := s.mu.watched
+	s.mu.noted = noted
+	s.mu.Unlock()
+	if !watched { // a first death goes unseen if it comes before the note: the next start waits
 		return nil
 	}
-	ctx, cancel := anyway(s.during())
-	defer cancel()
-	return s.failed(s.store.remove(ctx, s.place.staging(s.opts.RunID)+loadingName))
+	err = <-noted
+	noted <- err
+	return s.failed(err)
+}
+
+// Loaded notes that it went well. Nobody waits for that.
+func (s *staging) Loaded() error {
+	s.mu.Lock()
+	noted := s.mu.noted
+	s.mu.Unlock()
+	if noted == nil {
+		return nil
+	}
+	s.notes.Go(func() error {
+		<-noted
+		ctx, cancel := anyway(s.during())
+		defer cancel()
+		return s.store.remove(ctx, s.place.staging(s.opts.RunID)+loadingName)
+	})
+	return nil
 }
 
 // readLoading counts the starts of the job, of dead runs, that died while it was loaded.
