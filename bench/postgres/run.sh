@@ -1,4 +1,4 @@
-#!/bin/bash
+#!/usr/bin/env bash
 # Compares whole runs into a table of PostgreSQL with psql's \copy of the same rows into the
 # same table, in turns, and prints the rates. Needs make runtime build data, and Debian's
 # postgresql; starts a server of its own, on a socket in a folder of its own.
@@ -7,6 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 rounds=${1:-5}
+load=$(cut -d' ' -f1 /proc/loadavg)
 bin=$(find /usr/lib/postgresql -name initdb -printf '%h\n' | sort -V | tail -1)
 dir=$(mktemp -d)
 as=()
@@ -54,5 +55,16 @@ for _ in $(seq "$rounds"); do
 	sql -c "SET client_min_messages = error; DELETE FROM rows_millrace.run WHERE live AND mode = 'append'"
 	for part in $(sql -c "SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'rows'::regclass OFFSET 1"); do sql -c "DROP TABLE $part"; done
 done
-awk -v rows="$rows" '{ if (!($1 in best) || $2 < best[$1]) best[$1] = $2 }
-	END { for (arm in best) printf "%-20s %5.2f s  %5.2f M rows/s  %4.2f of \\copy (csv)  %4.2f of \\copy (binary)\n", arm, best[arm], rows / best[arm] / 1e6, best["copy-csv"] / best[arm], best["copy-binary"] / best[arm] }' "$dir/times" | sort
+{
+	echo "# Runs into a table of PostgreSQL, beside psql's \\copy"
+	echo
+	echo "\`make bench-postgres\` on $(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1); $("$bin/postgres" --version); commit $(git rev-parse --short HEAD); load before: $load."
+	echo "$rows rows of a run, an id and a prediction, into the same table, in turns; least of $rounds rounds. Of a run all is counted: reading"
+	echo "32 columns of Parquet, scoring, COPY and publishing; \\copy has its rows in a file. *-plain*: a table that others made, where"
+	echo "publishing copies rows once more; *append*: to a table with another run's."
+	echo
+	echo "| | seconds | M rows/s | of \\copy, CSV | of \\copy, binary |"
+	echo "|---|---|---|---|---|"
+	awk -v rows="$rows" '{ if (!($1 in best) || $2 < best[$1]) best[$1] = $2 }
+		END { for (arm in best) printf "| %s | %.2f | %.2f | %.2f | %.2f |\n", arm, best[arm], rows / best[arm] / 1e6, best["copy-csv"] / best[arm], best["copy-binary"] / best[arm] }' "$dir/times" | sort
+} | tee bench/results/postgres.md
