@@ -103,7 +103,7 @@ func copyIn(t *testing.T, target *Target, conn *pgx.Conn, batch arrow.RecordBatc
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := conn.Exec(t.Context(), "CREATE TABLE "+target.Name()+target.Definition(batch.Schema(), types)); err != nil {
+	if _, err := conn.Exec(t.Context(), "CREATE TABLE "+target.Name()+target.Definition(ColumnsOf(batch.Schema(), types))); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := conn.Exec(t.Context(), "ALTER TABLE "+target.Name()+" ALTER millrace_run SET DEFAULT 'r'"); err != nil {

@@ -32,7 +32,7 @@ var (
 // SQLSTATE classes and codes, by "Appendix A. PostgreSQL Error Codes" of its manual.
 var (
 	lostCodes = []string{"08", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04"}
-	busyCodes = []string{"55P03", "40001", "40P01", "53300", "53400", "57014"}
+	busyCodes = []string{"55P03", "40001", "40P01", "53300", "53400"}
 )
 
 // hints say what to do, by code.

@@ -224,7 +224,7 @@ func (t *Target) Fit(table *Table, schema *arrow.Schema) ([]Type, error) {
 		c, there := table.Column(f.Name)
 		switch {
 		case !there:
-			bad("it has no column %q%s: ALTER TABLE %s ADD COLUMN %s %s", f.Name, nearest.DidYouMean(f.Name, table.names()), t.Name(), pgx.Identifier{f.Name}.Sanitize(), wanted[i])
+			bad("it has no column %q%s: ALTER TABLE %s ADD COLUMN %s %s", f.Name, nearest.DidYouMean(f.Name, table.Names()), t.Name(), pgx.Identifier{f.Name}.Sanitize(), wanted[i])
 		case c.Generated:
 			bad("column %q is generated, and nothing can be written to it", f.Name)
 		case !c.Type.Takes(wanted[i]):
@@ -262,7 +262,8 @@ func (t *Target) Complete(table *Table, schema *arrow.Schema) error {
 	return nil
 }
 
-func (table *Table) names() []string {
+// Names are those of the columns, in order.
+func (table *Table) Names() []string {
 	all := make([]string, len(table.Columns))
 	for i, c := range table.Columns {
 		all[i] = c.Name
@@ -278,12 +279,21 @@ func fieldNames(schema *arrow.Schema) []string {
 	return all
 }
 
-// Definition is the list of columns of CREATE TABLE for a schema: the run's first. All others
-// may be null, since those of a later run may be (--on-bad-row null).
-func (t *Target) Definition(schema *arrow.Schema, types []Type) string {
+// ColumnsOf are the columns that a schema becomes.
+func ColumnsOf(schema *arrow.Schema, types []Type) []Column {
+	columns := make([]Column, len(types))
+	for i, t := range types {
+		columns[i] = Column{Name: schema.Field(i).Name, Type: t, Written: t.String()}
+	}
+	return columns
+}
+
+// Definition is the list of columns of CREATE TABLE: the run's first. All others may be
+// null, since those of a later run may be (--on-bad-row null).
+func (t *Target) Definition(columns []Column) string {
 	lines := []string{pgx.Identifier{t.RunColumn}.Sanitize() + " text NOT NULL"}
-	for i, f := range schema.Fields() {
-		lines = append(lines, pgx.Identifier{f.Name}.Sanitize()+" "+types[i].String())
+	for _, c := range columns {
+		lines = append(lines, pgx.Identifier{c.Name}.Sanitize()+" "+c.Type.String())
 	}
 	return "(" + strings.Join(lines, ", ") + ")"
 }

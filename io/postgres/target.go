@@ -63,6 +63,9 @@ func ParseTarget(uri string) (*Target, error) {
 	if err != nil || !IsURI(uri) { // url's own error has the URI, and so its password
 		return nil, fmt.Errorf("%w: the URI cannot be read: it should look like postgres://user@host/database?table=schema.name, with %%XX for special characters", ErrURI)
 	}
+	if u.Host == "" && u.Path == "" {
+		u.Path = "/" // without, the text of the URI would have no "//"
+	}
 	t := &Target{Views: true, RunColumn: DefaultRunColumn}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {

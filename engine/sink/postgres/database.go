@@ -83,9 +83,19 @@ func (db *database) Hold(ctx context.Context, holder ledger.Holder) error {
 	if err != nil {
 		return err
 	}
+	db.endOthers(ctx)
 	// Waits for transactions of a run that had the table before, see lock_timeout.
 	err = db.control.QueryRow(ctx, "UPDATE "+db.own("holder")+" SET epoch = epoch + 1, holder = $1 RETURNING epoch", string(note)).Scan(&db.epoch)
 	return db.failed(err)
+}
+
+// endOthers ends what connections of a run that lost its lock still do to staged rows. One
+// that is stalled would block this one until its server gave up on it; that it may not be
+// ended by this user is no error, since it can commit nothing.
+func (db *database) endOthers(ctx context.Context) {
+	_, _ = db.control.Exec(ctx, `SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = $1 AND l.mode = 'RowExclusiveLock' AND l.pid <> pg_backend_pid() AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		AND c.oid = ANY (SELECT to_regclass(format('%I.%I', $1::text, 'rows_' || run)) FROM `+db.own("run")+` WHERE state = $2)`, db.target.Ledger, string(table.Staged))
 }
 
 // heldError says who has the table, as far as that can be read.
@@ -331,6 +341,9 @@ func (db *database) Standing(ctx context.Context) (standing table.Standing, err 
 			return fmt.Errorf("%w: %s is %s, and rows are published to tables", ledger.ErrExists, db.target.Address(), found.Kind)
 		}
 		standing.There = true
+		if err := db.checkRights(ctx, tx, found); err != nil {
+			return err
+		}
 		return tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+db.target.Name()+")").Scan(&standing.Rows)
 	})
 	return standing, err

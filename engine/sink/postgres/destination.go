@@ -57,3 +57,21 @@ func (Destination) Stage(ctx context.Context, opts sink.Options) (sink.Staging, 
 	}
 	return s, nil
 }
+
+// ManifestPlace names the row that has it.
+func (Destination) ManifestPlace(output, run string) string {
+	return place(output, "run", run)
+}
+
+// RejectsPlace names the rows.
+func (Destination) RejectsPlace(output, run string) string {
+	return place(output, "reject", run)
+}
+
+func place(output, name, run string) string {
+	target, err := postgres.ParseTarget(output)
+	if err != nil {
+		return "" // of what Check took there is none
+	}
+	return fmt.Sprintf("%s, where run = '%s'", (&database{pool: &pool{target: target}}).own(name), run)
+}

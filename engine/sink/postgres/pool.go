@@ -46,9 +46,6 @@ func (p *pool) connect(ctx context.Context) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.target.Resolve(ctx, conn); err != nil { // by the user's own search path
-		return nil, errors.Join(err, closeConn(conn))
-	}
 	calls := []string{"current_setting('server_version_num')::int"}
 	for _, set := range settings {
 		if !p.target.Sets(set.name) {
@@ -62,6 +59,9 @@ func (p *pool) connect(ctx context.Context) (*pgx.Conn, error) {
 	}
 	if err != nil {
 		return nil, errors.Join(p.target.Wrap(err), closeConn(conn))
+	}
+	if err := p.target.Resolve(ctx, conn); err != nil {
+		return nil, errors.Join(err, closeConn(conn))
 	}
 	return conn, nil
 }

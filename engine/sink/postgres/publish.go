@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,14 +60,10 @@ func (db *database) publish(ctx context.Context, tx pgx.Tx, p *table.Publication
 	if err := db.fence(ctx, tx, alone); err != nil {
 		return err
 	}
-	s := db.staged.rows
-	if s == nil { // every part is of an earlier start
-		return fmt.Errorf("%w: nothing is known of the staged rows", postgres.ErrTable)
-	}
 	if err := db.count(ctx, tx, p); err != nil {
 		return err
 	}
-	if err := db.rows(ctx, tx, s, p); err != nil {
+	if err := db.rows(ctx, tx, p); err != nil {
 		return err
 	}
 	if err := db.addRejects(ctx, tx, p); err != nil {
@@ -96,16 +93,24 @@ func (db *database) count(ctx context.Context, tx pgx.Tx, p *table.Publication) 
 	return nil
 }
 
-// rows makes the staged rows the table's.
-func (db *database) rows(ctx context.Context, tx pgx.Tx, s *staged, p *table.Publication) error {
-	now, err := db.fit(ctx, tx, s.schema)
+// rows makes the staged rows the table's: by their own columns, since every part may be of
+// an earlier start.
+func (db *database) rows(ctx context.Context, tx pgx.Tx, p *table.Publication) error {
+	rows, err := db.target.Describe(ctx, tx, db.target.Ledger, stagedName(p.Run))
 	if err != nil {
 		return err
 	}
-	if now.target.Layout != s.target.Layout {
-		return fmt.Errorf("%s: %w: it was %s when the run staged its rows and is %s now; start over with --restart", db.target.Address(), postgres.ErrTable, s.target.Layout, now.target.Layout)
+	rows.Columns = slices.DeleteFunc(rows.Columns, func(c postgres.Column) bool { return c.Name == db.target.RunColumn })
+	now, err := db.target.Describe(ctx, tx, db.target.Schema, db.target.Table)
+	if err != nil {
+		return err
 	}
-	if now.target.Layout != postgres.Absent && db.ifExists == ledger.IfExistsError {
+	if now.Layout != postgres.Absent {
+		if err := errors.Join(db.stillFits(now, rows), db.checkRights(ctx, tx, now)); err != nil {
+			return err
+		}
+	}
+	if now.Layout != postgres.Absent && db.ifExists == ledger.IfExistsError {
 		var some bool
 		if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+db.target.Name()+")").Scan(&some); err != nil {
 			return err
@@ -120,33 +125,54 @@ func (db *database) rows(ctx context.Context, tx pgx.Tx, s *staged, p *table.Pub
 			return err
 		}
 	}
-	if db.ifExists != ledger.IfExistsAppend && db.ifExists != ledger.IfExistsUpsert || now.target.Layout == postgres.Absent {
+	if db.ifExists != ledger.IfExistsAppend && db.ifExists != ledger.IfExistsUpsert || now.Layout == postgres.Absent {
 		if _, err := tx.Exec(ctx, "UPDATE "+db.own("run")+" SET live = false WHERE live"); err != nil {
 			return err
 		}
 	}
 	switch {
-	case now.target.Layout == postgres.Absent && db.ifExists == ledger.IfExistsUpsert:
+	case now.Layout == postgres.Absent && db.ifExists == ledger.IfExistsUpsert:
 		return run(ctx, tx,
 			"ALTER TABLE "+name+" ALTER "+db.runColumn()+" DROP DEFAULT",
 			"ALTER TABLE "+name+" SET SCHEMA "+pgx.Identifier{db.target.Schema}.Sanitize(),
 			"ALTER TABLE "+pgx.Identifier{db.target.Schema, stagedName(p.Run)}.Sanitize()+" RENAME TO "+pgx.Identifier{db.target.Table}.Sanitize(),
 			"CREATE UNIQUE INDEX ON "+db.target.Name()+" ("+quoted(db.ids)+")")
-	case now.target.Layout == postgres.Absent:
-		err := run(ctx, tx, "CREATE TABLE "+db.target.Name()+" "+db.target.Definition(s.schema, s.types)+" PARTITION BY LIST ("+db.runColumn()+")")
+	case now.Layout == postgres.Absent:
+		err := run(ctx, tx, "CREATE TABLE "+db.target.Name()+" "+db.target.Definition(rows.Columns)+" PARTITION BY LIST ("+db.runColumn()+")")
 		if err != nil {
 			return err
 		}
 		return db.attach(ctx, tx, p.Run)
-	case now.target.Layout == postgres.ByRun:
+	case now.Layout == postgres.ByRun:
 		if db.ifExists == ledger.IfExistsReplace {
-			if err := db.dropPartitions(ctx, tx, now.target.OID); err != nil {
+			if err := db.dropPartitions(ctx, tx, now.OID); err != nil {
 				return err
 			}
 		}
 		return db.attach(ctx, tx, p.Run)
 	}
-	return db.move(ctx, tx, s, name)
+	return db.move(ctx, tx, rows, name)
+}
+
+// stillFits compares the table, which may have been altered while the run was working, with
+// the rows that were staged for it.
+func (db *database) stillFits(now, rows *postgres.Table) error {
+	var problems []error
+	for _, c := range rows.Columns {
+		found, there := now.Column(c.Name)
+		switch {
+		case now.Layout == postgres.Foreign:
+			return fmt.Errorf("%w: %s is %s now", ledger.ErrExists, db.target.Address(), now.Kind)
+		case !there:
+			problems = append(problems, fmt.Errorf("it has no column %q any more", c.Name))
+		case found.Type != c.Type:
+			problems = append(problems, fmt.Errorf("column %q is %s now, and was %s when rows were staged for it", c.Name, found.Written, c.Written))
+		}
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("%s: %w: %w; alter it back, and the same command publishes, or start over with --restart", db.target.Address(), postgres.ErrTable, errors.Join(problems...))
+	}
+	return nil
 }
 
 func run(ctx context.Context, tx pgx.Tx, statements ...string) error {
@@ -184,17 +210,17 @@ func (db *database) dropPartitions(ctx context.Context, tx pgx.Tx, table uint32)
 }
 
 // move copies the staged rows to a table that has others.
-func (db *database) move(ctx context.Context, tx pgx.Tx, s *staged, name string) error {
+func (db *database) move(ctx context.Context, tx pgx.Tx, rows *postgres.Table, name string) error {
 	if db.ifExists == ledger.IfExistsReplace {
 		// Not TRUNCATE, after which readers with an older snapshot find nothing at all.
 		if err := run(ctx, tx, "DELETE FROM "+db.target.Name()); err != nil {
 			return err
 		}
 	}
-	columns := db.runColumn() + ", " + postgres.ColumnList(s.schema)
+	columns := db.runColumn() + ", " + quoted(rows.Names())
 	sql := "INSERT INTO " + db.target.Name() + " (" + columns + ") SELECT " + columns + " FROM " + name
 	if db.ifExists == ledger.IfExistsUpsert {
-		sql += " ON CONFLICT (" + quoted(db.ids) + ") DO UPDATE SET " + db.newValues(s)
+		sql += " ON CONFLICT (" + quoted(db.ids) + ") DO UPDATE SET " + db.newValues(rows)
 	}
 	tag, err := tx.Exec(ctx, sql)
 	if err != nil {
@@ -211,11 +237,11 @@ func (db *database) move(ctx context.Context, tx pgx.Tx, s *staged, name string)
 }
 
 // newValues sets each column but the ids to the staged row's.
-func (db *database) newValues(s *staged) string {
+func (db *database) newValues(rows *postgres.Table) string {
 	sets := []string{db.runColumn() + " = EXCLUDED." + db.runColumn()}
-	for _, f := range s.schema.Fields() {
-		column := quoted([]string{f.Name})
-		if !strings.Contains(", "+quoted(db.ids)+", ", ", "+column+", ") {
+	for _, name := range rows.Names() {
+		if !slices.Contains(db.ids, name) {
+			column := quoted([]string{name})
 			sets = append(sets, column+" = EXCLUDED."+column)
 		}
 	}

@@ -148,7 +148,7 @@ func (db *database) stage(ctx context.Context, run string, schema *arrow.Schema)
 // the columns of the output alone.
 func (db *database) makeStaged(ctx context.Context, tx pgx.Tx, run string, s *staged) error {
 	name := db.own(stagedName(run))
-	sql := "CREATE TABLE " + name + " " + db.target.Definition(s.schema, s.types)
+	sql := "CREATE TABLE " + name + " " + db.target.Definition(postgres.ColumnsOf(s.schema, s.types))
 	if s.target.Layout == postgres.ByRun {
 		sql = "CREATE TABLE " + name + " (LIKE " + db.target.Name() + " INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED INCLUDING STORAGE)"
 	}

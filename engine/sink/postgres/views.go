@@ -63,19 +63,21 @@ func (db *database) runsView() string {
 
 // predictionsView has the table's rows with what is known of their runs.
 func (db *database) predictionsView(found *postgres.Table) string {
-	columns := []string{"t." + db.runColumn()}
-	taken := map[string]bool{db.target.RunColumn: true}
+	taken := map[string]bool{}
+	var columns []string
 	for _, c := range found.Columns {
 		if c.Name != db.target.RunColumn {
-			columns = append(columns, "t."+pgx.Identifier{c.Name}.Sanitize())
+			columns, taken[c.Name] = append(columns, "t."+pgx.Identifier{c.Name}.Sanitize()), true
 		}
-		taken[c.Name] = true
 	}
-	for _, of := range []struct{ name, from string }{
-		{"run", "run"}, {"run_finished", "finished"}, {"run_published", "published"}, {"run_model", "model"}, {"run_model_sha256", "model_sha256"},
-	} {
-		if !taken[of.name] { // the table's own column of the name is what it shows
-			columns = append(columns, "r."+of.from+" AS "+of.name)
+	run := "t." + db.runColumn()
+	if !taken["run"] {
+		run += " AS run"
+	}
+	columns = append([]string{run}, columns...)
+	for _, of := range []string{"finished", "published", "model", "model_sha256"} {
+		if name := "run_" + of; !taken[name] && name != db.target.RunColumn { // else the table's own is what it shows
+			columns = append(columns, "r."+of+" AS "+name)
 		}
 	}
 	return "SELECT " + strings.Join(columns, ", ") + " FROM " + db.target.Name() + " t JOIN " + db.own("run") + " r ON r.run = t." + db.runColumn()

@@ -202,6 +202,20 @@ func (s *Server) URI(table, params string) string {
 	return fmt.Sprintf("postgres://%s@/%s?host=%s&table=%s%s", User, Database, s.Dir, table, params)
 }
 
+// RequirePasswords asks a user for a password from now on.
+func (s *Server) RequirePasswords(user string) error {
+	path := filepath.Join(s.data(), "pg_hba.conf")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, append([]byte("local all "+user+" scram-sha-256\n"), text...), 0o600); err != nil {
+		return err
+	}
+	_, err = s.Query("SELECT pg_reload_conf()")
+	return err
+}
+
 // Query runs statements by psql, an eye that is not millrace's, and gives the rows: fields
 // are parted by |, nulls are \N.
 func (s *Server) Query(sql string) (string, error) {
