@@ -24,8 +24,8 @@ import (
 // colon of its URI, or "-" by itself. Names without one are paths.
 var destinations = map[string]sink.Destination{
 	"postgres": postgres.Destination{}, "postgresql": postgres.Destination{},
-	"sqlite": embedded.Destination{Dialect: sqlite.Dialect{}}, "duckdb": duckdb.New(),
 	"s3": &objects.Destination{}, "gs": &objects.Destination{}, "az": &objects.Destination{},
+	"sqlite": embedded.Destination{Dialect: sqlite.Dialect{}}, "duckdb": duckdb.New(),
 }
 
 // destinationOf is the kind of place that an output is. Its error wraps ErrUsage.

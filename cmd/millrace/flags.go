@@ -36,8 +36,8 @@ type runOptions struct {
 	badRows                                     badRowOptions
 	unique                                      uniqueOptions
 	models                                      modelFlags
-	query                                       queryOptions
 	selection                                   selectionFlags
+	query                                       queryOptions
 	job                                         jobOptions
 }
 
@@ -50,8 +50,8 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	o.addJobFlags(fs)
 	o.models.AddFlags(fs)
 	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; or a database, such as sqlite:PATH?table=NAME (docs/queries.md); repeatable, read in the given order")
-	o.selection.AddFlags(fs, &o.Options)
 	o.query.AddFlags(fs)
+	o.selection.AddFlags(fs, &o.Options)
 	fs.StringVarP(&o.Output, "output", "o", "", "where predictions go: a directory `PATH`, or one file that ends in "+engine.OneFileEndings)
 	o.addFitFlags(fs)
 	o.addDeviceFlags(fs)

@@ -63,6 +63,7 @@ type Recorded struct {
 	// read, which is a problem.
 	Manifest *Manifest
 	Live     bool
+	Interval Interval // of its inputs, of all runs whose manifest can be read
 }
 
 // ReadHistory reads the manifests of the output at a path and checks each by
@@ -188,6 +189,7 @@ func (h *History) readRun(run string) {
 		h.problem(Problem{File: name, Run: run, What: err.Error(), Do: "restore it from a copy, or verify with the millrace that wrote it"})
 	} else {
 		h.checkManifest(name, r)
+		r.Interval = r.Manifest.Interval()
 		r.Manifest.withoutLists()
 	}
 	h.Runs = append(h.Runs, r)
