@@ -26,12 +26,12 @@ func (db *database) NewPart(ctx context.Context, run string, number int, schema 
 		return nil, err
 	}
 	if err := db.begin(ctx); err != nil {
-		return nil, db.failed(err)
+		return nil, db.failed(ctx, err)
 	}
 	insert, err := db.session.Insert(ctx, db.staged(run), run, schema)
 	if err != nil {
 		db.rollback(ctx)
-		return nil, db.failed(err)
+		return nil, db.failed(ctx, err)
 	}
 	return &part{db: db, ctx: ctx, run: run, number: number, insert: insert}, nil
 }
@@ -39,7 +39,7 @@ func (db *database) NewPart(ctx context.Context, run string, number int, schema 
 // Write implements table.Part.
 func (p *part) Write(record arrow.RecordBatch) error {
 	if err := p.insert.Write(record); err != nil {
-		return p.db.failed(err)
+		return p.db.failed(p.ctx, err)
 	}
 	p.rows += record.NumRows()
 	return nil
@@ -50,7 +50,7 @@ func (p *part) End() (ledger.Output, error) {
 	insert := p.insert
 	p.insert = nil
 	if err := insert.Close(); err != nil {
-		return ledger.Output{}, p.db.failed(err)
+		return ledger.Output{}, p.db.failed(p.ctx, err)
 	}
 	return ledger.Output{Rows: p.rows}, nil
 }
@@ -64,9 +64,9 @@ func (p *part) Commit(text, rejects []byte) error {
 	}
 	if err != nil {
 		p.db.rollback(p.ctx)
-		return p.db.failed(err)
+		return p.db.failed(p.ctx, err)
 	}
-	return p.db.failed(p.db.commit(p.ctx))
+	return p.db.failed(p.ctx, p.db.commit(p.ctx))
 }
 
 // Abort implements table.Part.
