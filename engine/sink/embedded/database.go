@@ -59,10 +59,14 @@ func (db *database) table() string { return db.tableRef().String() }
 
 func (db *database) runColumn() string { return query.QuoteName(db.target.runColumn) }
 
-// failed puts an error of the database's into the words of an output.
-func (db *database) failed(err error) error {
-	if err == nil || errors.Is(err, ledger.ErrHeld) || errors.Is(err, ledger.ErrExists) {
+// failed puts an error of the database's into the words of an output; of what was canceled
+// it gives the cause.
+func (db *database) failed(ctx context.Context, err error) error {
+	switch {
+	case err == nil, errors.Is(err, ledger.ErrHeld), errors.Is(err, ledger.ErrExists):
 		return err
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
 	if !errors.Is(err, ledger.ErrOutput) && !errors.Is(err, ledger.ErrAccounts) {
 		err = fmt.Errorf("%w: %w", ledger.ErrOutput, err)
@@ -122,13 +126,13 @@ func (db *database) commit(ctx context.Context) error {
 // inTx runs do in a transaction.
 func (db *database) inTx(ctx context.Context, do func() error) error {
 	if err := db.begin(ctx); err != nil {
-		return db.failed(err)
+		return db.failed(ctx, err)
 	}
 	if err := do(); err != nil {
 		db.rollback(ctx)
-		return db.failed(err)
+		return db.failed(ctx, err)
 	}
-	return db.failed(db.commit(ctx))
+	return db.failed(ctx, db.commit(ctx))
 }
 
 // exec runs statements of a transaction.
@@ -178,7 +182,7 @@ func asText(v any) string {
 // tables, unless they are there.
 func (db *database) Hold(ctx context.Context, holder ledger.Holder) (err error) {
 	if err := os.MkdirAll(filepath.Dir(db.target.path), 0o777); err != nil {
-		return db.failed(err)
+		return db.failed(ctx, err)
 	}
 	if db.lock, err = ledger.TakeLock(db.target.path, holder.Run); err != nil {
 		if held, ok := errors.AsType[*ledger.HeldError](err); ok {
@@ -192,7 +196,7 @@ func (db *database) Hold(ctx context.Context, holder ledger.Holder) (err error) 
 		db.fresh = info.Size() == 0
 	}
 	if db.session, err = db.dialect.Open(ctx, db.target.path); err != nil {
-		return db.failed(err)
+		return db.failed(ctx, err)
 	}
 	note, err := json.Marshal(holder)
 	if err != nil {
@@ -209,7 +213,7 @@ func (db *database) Hold(ctx context.Context, holder ledger.Holder) (err error) 
 		return err
 	})
 	if err == nil && db.fresh {
-		err = db.failed(syncDir(filepath.Dir(db.target.path)))
+		err = db.failed(ctx, syncDir(filepath.Dir(db.target.path)))
 	}
 	return err
 }
@@ -239,7 +243,7 @@ func (db *database) migrate(ctx context.Context) error {
 			parent TEXT, mode TEXT, started TIMESTAMP, finished TIMESTAMP, published TIMESTAMP, model TEXT, model_sha256 TEXT,
 			rows_read BIGINT, rows_scored BIGINT, rows_rejected BIGINT, rows_filtered BIGINT, rows_written BIGINT, manifest TEXT, manifest_sha256 TEXT)`,
 		"CREATE TABLE IF NOT EXISTS "+db.own("journal")+` (run TEXT NOT NULL, line BIGINT NOT NULL, part BIGINT, "text" TEXT NOT NULL)`,
-		"CREATE TABLE IF NOT EXISTS "+db.own("rejects")+" (run TEXT NOT NULL, part BIGINT NOT NULL, bytes BLOB NOT NULL)",
+		"CREATE TABLE IF NOT EXISTS "+db.own("rejects")+" (run TEXT NOT NULL, part BIGINT NOT NULL, piece BIGINT NOT NULL, bytes BLOB NOT NULL)",
 		"CREATE TABLE IF NOT EXISTS "+db.own("reject")+` (run TEXT NOT NULL, file TEXT, "row" BIGINT, "column" TEXT, stage TEXT, reason TEXT, "values" TEXT)`,
 	)
 	if err != nil {
@@ -308,7 +312,7 @@ func (db *database) Close() error {
 		errs = append(errs, db.lock.Release())
 		db.lock = nil
 	}
-	return db.failed(errors.Join(errs...))
+	return db.failed(context.Background(), errors.Join(errs...))
 }
 
 // nothing says whether the file has no run and no table but millrace's own.
