@@ -11,7 +11,11 @@ import (
 
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/engine/sink/duckdb"
+	"github.com/millrace/millrace/engine/sink/embedded"
+	"github.com/millrace/millrace/engine/sink/objects"
 	"github.com/millrace/millrace/engine/sink/postgres"
+	"github.com/millrace/millrace/engine/sink/sqlite"
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/format"
 )
@@ -20,6 +24,8 @@ import (
 // colon of its URI, or "-" by itself. Names without one are paths.
 var destinations = map[string]sink.Destination{
 	"postgres": postgres.Destination{}, "postgresql": postgres.Destination{},
+	"s3": &objects.Destination{}, "gs": &objects.Destination{}, "az": &objects.Destination{},
+	"sqlite": embedded.Destination{Dialect: sqlite.Dialect{}}, "duckdb": duckdb.New(),
 }
 
 // destinationOf is the kind of place that an output is. Its error wraps ErrUsage.
@@ -87,24 +93,43 @@ func FindHistories(ctx context.Context, path string) (*ledger.Found, error) {
 	return r.FindHistories(ctx, path)
 }
 
-// ManifestPlace says where the manifest of a published run is: a path, or words.
+// ManifestPlace says where the manifest of a published run is: a path, a URI, or words.
 func ManifestPlace(output, run string) string {
-	if d, err := destinationOf(output); err == nil {
-		if p, ok := d.(sink.Placer); ok {
-			return p.ManifestPlace(output, run)
-		}
+	d, err := destinationOf(output)
+	if err != nil {
+		return ""
+	}
+	if p, ok := d.(sink.Placer); ok {
+		return p.ManifestPlace(output, run)
+	}
+	if r, ok := d.(sink.FileReader); ok {
+		_, single := FormatOf(output)
+		return r.ManifestPath(output, run, single)
 	}
 	return ledger.ManifestPath(output, run)
 }
 
-// RejectsPlace says where the rejects of a published run are: a path, or words.
+// RejectsPlace says where the rejects of a published run are: a path, a URI, or words.
 func RejectsPlace(output, run string, rejects *ledger.Output) string {
 	if d, err := destinationOf(output); err == nil {
 		if p, ok := d.(sink.Placer); ok {
 			return p.RejectsPlace(output, run)
 		}
 	}
-	return filepath.Join(filepath.Dir(ledger.ManifestPath(output, run)), filepath.Base(rejects.Name))
+	manifest := ManifestPlace(output, run)
+	return strings.TrimSuffix(manifest, filepath.Base(manifest)) + filepath.Base(rejects.Name)
+}
+
+// readHistory reads the manifests of an output whose files can be read.
+func readHistory(ctx context.Context, output string) (*ledger.History, error) {
+	d, err := destinationOf(output)
+	if err != nil {
+		return nil, err
+	}
+	if r, ok := d.(sink.FileReader); ok {
+		return r.ReadHistory(ctx, output)
+	}
+	return nil, fmt.Errorf("%w: %s is not made of files, whose rows could be found again", ErrUsage, sink.Shown(output))
 }
 
 // formatFor is the format of files where nobody chooses one. Rows that go elsewhere are

@@ -111,7 +111,7 @@ func (r *replayer) openOutput(ctx context.Context, name string, partitions datas
 	if kind, ok := format.KindOf(name); ok && kind.Format.IsText() {
 		return nil, fmt.Errorf("%w: the output is text (%s), which is not read back; replay takes Parquet and Arrow outputs", ErrUsage, kind.Format)
 	}
-	data, err := dataset.Open(ctx, []string{path}, dataset.Options{Partitions: partitions})
+	data, err := dataset.Open(ctx, []string{path}, dataset.Options{Partitions: partitions, Stores: r.opts.Stores})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %q: %w", ledger.ErrUnsound, r.history.Output, err)
 	}

@@ -37,6 +37,7 @@ type runOptions struct {
 	unique                                      uniqueOptions
 	models                                      modelFlags
 	selection                                   selectionFlags
+	query                                       queryOptions
 	job                                         jobOptions
 }
 
@@ -48,7 +49,8 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	o.addJobFlags(fs)
 	o.models.AddFlags(fs)
-	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; repeatable, read in the given order")
+	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; or a database, such as sqlite:PATH?table=NAME (docs/queries.md); repeatable, read in the given order")
+	o.query.AddFlags(fs)
 	o.selection.AddFlags(fs, &o.Options)
 	fs.StringVarP(&o.Output, "output", "o", "", "where predictions go: a directory `PATH`, or one file that ends in "+engine.OneFileEndings)
 	o.addFitFlags(fs)
@@ -188,6 +190,9 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	}
 	if job != nil {
 		o.job.apply(job, &opts)
+	}
+	if err := o.query.set(&opts); err != nil {
+		return opts, err
 	}
 	return opts, o.models.set(&opts)
 }

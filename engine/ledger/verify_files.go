@@ -30,11 +30,7 @@ func (v *verifier) walk() {
 	}
 	entries := 0
 	for _, root := range roots {
-		err := filepath.WalkDir(filepath.Join(h.folder, root), func(path string, d fs.DirEntry, err error) error {
-			name, relErr := filepath.Rel(h.folder, path)
-			if relErr != nil {
-				return relErr
-			}
+		err := fs.WalkDir(h.tree, root, func(name string, d fs.DirEntry, err error) error {
 			if entries++; entries > maxEntries {
 				return fmt.Errorf("it has more than %d files and folders, which no run makes", maxEntries)
 			}
@@ -128,7 +124,7 @@ func (v *verifier) plan(name string, e *expectation, info fs.FileInfo) {
 		})
 		if v.isSingle(name) && !v.opts.Quick { // another run's, perhaps
 			v.looks = append(v.looks, look{bytes: info.Size(), do: func(ctx context.Context) error {
-				v.swapped, _ = v.digest(ctx, filepath.Join(v.history.folder, name), info.Size())
+				v.swapped, _ = v.digest(ctx, name, info.Size())
 				return ctx.Err()
 			}})
 		}
@@ -152,9 +148,8 @@ func (v *verifier) isSingle(name string) bool {
 
 // check compares one file with what its manifest says.
 func (v *verifier) check(ctx context.Context, name string, e *expectation) error {
-	path := filepath.Join(v.history.folder, name)
 	if !v.opts.Quick {
-		digest, err := v.digest(ctx, path, e.Bytes)
+		digest, err := v.digest(ctx, name, e.Bytes)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -172,7 +167,7 @@ func (v *verifier) check(ctx context.Context, name string, e *expectation) error
 			return nil
 		}
 	}
-	return v.checkRows(ctx, name, path, e)
+	return v.checkRows(ctx, name, v.history.tree.Path(name), e)
 }
 
 // checkRows compares the row count that a file itself announces; text has none.
@@ -180,7 +175,7 @@ func (v *verifier) checkRows(ctx context.Context, name, path string, e *expectat
 	if kind, ok := format.KindOf(name); ok && kind.Format.IsText() {
 		return nil
 	}
-	data, err := dataset.Open(ctx, []string{path}, dataset.Options{})
+	data, err := dataset.Open(ctx, []string{path}, dataset.Options{Stores: v.opts.Stores})
 	if err == nil {
 		rows := data.Rows()
 		err = data.Close()
@@ -205,19 +200,28 @@ const hashBytes = 1 << 20
 
 // digest is the SHA-256 in hex of a file's bytes; one that has grown past size
 // bytes is an error.
-func (v *verifier) digest(ctx context.Context, path string, size int64) (string, error) {
-	return v.digestBy(ctx, path, SHA256, size)
-}
-
-// digestBy is digest by one of the algorithms of NewHash.
-func (v *verifier) digestBy(ctx context.Context, path, algorithm string, size int64) (string, error) {
-	sum, err := NewHash(algorithm)
+func (v *verifier) digest(ctx context.Context, name string, size int64) (string, error) {
+	f, err := v.history.tree.Open(name)
 	if err != nil {
 		return "", err
 	}
+	return v.digestOf(ctx, f, SHA256, size)
+}
+
+// digestBy is the digest of a file on this machine by one of the algorithms of NewHash.
+func (v *verifier) digestBy(ctx context.Context, path, algorithm string, size int64) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
+	}
+	return v.digestOf(ctx, f, algorithm, size)
+}
+
+// digestOf digests a file and closes it.
+func (v *verifier) digestOf(ctx context.Context, f io.ReadCloser, algorithm string, size int64) (string, error) {
+	sum, err := NewHash(algorithm)
+	if err != nil {
+		return "", errors.Join(err, f.Close())
 	}
 	n, err := v.copyTo(ctx, sum, io.LimitReader(f, size))
 	if err == nil && n == size && size > 0 {

@@ -50,6 +50,14 @@ type Placer interface {
 	RejectsPlace(output, run string) string
 }
 
+// FileReader is a Reader whose outputs are files that can be read again by their URIs.
+type FileReader interface {
+	Reader
+	ReadHistory(ctx context.Context, output string) (*ledger.History, error)
+	// ManifestPath is where the manifest of a published run lies.
+	ManifestPath(output, run string, single bool) string
+}
+
 // Traits say how an output is to be written.
 type Traits struct {
 	// Records says that Stage gives a Records: parts are rows, and there are no files to
