@@ -16,7 +16,7 @@ import (
 func (s *Staging) checkFormat() error {
 	for _, m := range s.mu.before.live {
 		for _, o := range m.Outputs {
-			if ext := endings(o.Name); ext != s.opts.Ext {
+			if ext := Endings(o.Name); ext != s.opts.Ext {
 				return s.exists(fmt.Sprintf("its files end in %s and this run's would in %s, and nobody could read both as one table; append the same --output-format", ext, s.opts.Ext), "")
 			}
 		}
@@ -24,8 +24,8 @@ func (s *Staging) checkFormat() error {
 	return nil
 }
 
-// endings are all that a part file's name ends in, such as .csv.gz.
-func endings(name string) string {
+// Endings are all that a part file's name ends in, such as .csv.gz.
+func Endings(name string) string {
 	base := filepath.Base(name)
 	_, ending, ok := strings.Cut(base, ".")
 	if !ok {

@@ -204,7 +204,7 @@ func (s *staging) lookFile(ctx context.Context) (there bool, err error) {
 func (s *staging) beside() error {
 	for _, m := range s.mu.before.live {
 		for _, o := range m.Outputs {
-			if ext := path.Ext(o.Name); ext != s.opts.Ext {
+			if ext := ledger.Endings(o.Name); ext != s.opts.Ext {
 				return s.exists(fmt.Sprintf("its files end in %s and this run's would in %s, and nobody could read both as one table; append the same --output-format", ext, s.opts.Ext))
 			}
 		}

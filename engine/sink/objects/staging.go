@@ -128,6 +128,9 @@ func (s *staging) prepare(ctx context.Context) error {
 		return s.failed(err)
 	}
 	s.mu.before = before
+	if s.opts.Follows != nil && *s.opts.Follows != before.sum {
+		return fmt.Errorf("output %q: %w until a moment ago, which published: run the same command again", s.place.shown, ledger.ErrHeld)
+	}
 	if err := s.publishedAlready(ctx); err != nil {
 		return err
 	}
