@@ -93,6 +93,34 @@ func FindHistories(ctx context.Context, path string) (*ledger.Found, error) {
 	return r.FindHistories(ctx, path)
 }
 
+// WithHistory reads the runs of one output, wherever it is, and calls read with them, which
+// can read their manifests whole. Its error wraps ledger.ErrNoOutput where there is none, and
+// ErrUsage where the place keeps no account.
+func WithHistory(ctx context.Context, output string, read func(*ledger.History) error) error {
+	d, err := destinationOf(output)
+	if err != nil {
+		return err
+	}
+	if h, ok := d.(sink.HistoryHolder); ok {
+		return h.WithHistory(ctx, output, read)
+	}
+	if f, ok := d.(sink.FileReader); ok {
+		h, err := f.ReadHistory(ctx, output)
+		if err != nil {
+			return err
+		}
+		return read(h)
+	}
+	found, err := FindHistories(ctx, output)
+	if err != nil {
+		return err
+	}
+	if len(found.Histories) != 1 {
+		return fmt.Errorf("%w: %s is %d outputs; name one of them", ErrUsage, sink.Shown(output), len(found.Histories))
+	}
+	return read(found.Histories[0])
+}
+
 // ManifestPlace says where the manifest of a published run is: a path, a URI, or words.
 func ManifestPlace(output, run string) string {
 	d, err := destinationOf(output)
