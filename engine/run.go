@@ -180,6 +180,7 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 	if p.duplicates != nil && progress.OnDuplicates != nil {
 		progress.OnDuplicates(p.duplicates)
 	}
+	defer p.readAhead(ctx, c.done)()
 	scoring, err := p.load(ctx, lib, staging, before)
 	if err != nil {
 		return nil, err

@@ -1,9 +1,33 @@
 package main
 
-import "github.com/millrace/millrace/io/dataset"
+import (
+	"github.com/spf13/pflag"
 
-// stores are what opens inputs that are URIs, by scheme. To make them costs nothing: each
-// connects when it is asked for something.
+	"github.com/millrace/millrace/io/blobstore"
+	"github.com/millrace/millrace/io/dataset"
+)
+
+// storeOptions say how object stores are reached.
+type storeOptions struct {
+	blobstore.Options
+
+	blobs *blobstore.Store
+}
+
+func (o *storeOptions) addFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&o.Endpoint, "endpoint", "", "`URL` of a server that speaks as an object store does, for all s3://, gs:// and az:// URIs (default: the store's own, or what its variables say, such as AWS_ENDPOINT_URL)")
+	fs.IntVar(&o.Attempts, "store-attempts", 8, "how often a request to an object store is made at most, the first time included: `COUNT` in a row that came to nothing")
+}
+
+// stores are what opens inputs and models that are URIs, by scheme. To make them costs
+// nothing: each connects when it is asked for something.
 func (o *commonOptions) stores() map[string]dataset.Store {
-	return map[string]dataset.Store{}
+	if o.store.blobs == nil {
+		o.store.blobs = blobstore.New(o.store.Options)
+	}
+	all := map[string]dataset.Store{}
+	for _, scheme := range blobstore.Schemes() {
+		all[scheme] = o.store.blobs
+	}
+	return all
 }
