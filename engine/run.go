@@ -292,7 +292,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	if err != nil {
 		return nil, err
 	}
-	if err := c.plan.Dataset.Changed(); err != nil {
+	if err := cmp.Or(c.plan.Dataset.Verify(ctx), c.plan.Dataset.Changed()); err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil {

@@ -84,6 +84,24 @@ func (c *blocks) get(id blockID, size int64, urgent bool) (b *block, mine bool) 
 	return b, true
 }
 
+// have gives a block to use until put, if it is there.
+func (c *blocks) have(id blockID) *block {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := c.held[id]
+	if b == nil {
+		return nil
+	}
+	select {
+	case <-b.ready:
+	default:
+		return nil
+	}
+	b.users++
+	c.usedLocked(b)
+	return b
+}
+
 // put ends a use.
 func (c *blocks) put(b *block) {
 	c.mu.Lock()
@@ -184,12 +202,12 @@ func (c *blocks) waitForRoom(ctx context.Context) error {
 	}
 }
 
-// forget drops all blocks of an object; none is in use.
+// forget drops all blocks of an object that are not in use.
 func (c *blocks) forget(o *object) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for id, b := range c.held {
-		if id.object == o {
+		if id.object == o && b.users == 0 {
 			b.wanted = 0
 			c.dropLocked(b)
 		}

@@ -25,6 +25,15 @@ type object struct {
 	end    context.CancelCauseFunc
 	spool  spool
 	fetchs sync.WaitGroup
+
+	verifier *verifier // nil where TLS sees to it
+	watching sync.Once
+	watched  chan struct{} // closed when it is known how the object is summed up
+	filled   struct {
+		sync.Mutex
+
+		next int64 // block from which on none was fetched for the verifier
+	}
 }
 
 var _ dataset.Ranged = (*object)(nil)
@@ -71,7 +80,10 @@ func (s *Store) look(ctx context.Context, b *blob.Bucket, l Location) (f found, 
 }
 
 func (s *Store) object(l Location, b *blob.Bucket, f found) *object {
-	o := &object{store: s, bucket: b, at: l, found: f}
+	o := &object{store: s, bucket: b, at: l, found: f, watched: make(chan struct{})}
+	if s.opts.Checks == ChecksAlways || s.opts.Checks == ChecksAuto && plain(l.Scheme, b, &s.opts) {
+		o.verifier = &verifier{prints: map[int64]uint64{}}
+	}
 	o.life, o.end = context.WithCancelCause(context.Background())
 	return o
 }

@@ -114,9 +114,12 @@ func (o *object) fetchRun(run []*block) {
 		made.did = int64(n)
 		return err
 	})
-	err = changed(o.at, err)
+	err = corrupted(changed(o.at, err))
 	for _, b := range run[came:] {
 		o.store.blocks.came(b, err)
+	}
+	if o.verifier != nil {
+		o.catchUp()
 	}
 }
 
@@ -138,6 +141,11 @@ func (o *object) requestRun(ctx context.Context, run []*block) (came int, err er
 		if _, err := io.ReadFull(r, b.data); err != nil {
 			return came, bodyError(err)
 		}
+		if o.verifier != nil {
+			if err := o.verifier.arrived(b.id.index, b.data); err != nil {
+				return came, err
+			}
+		}
 		o.store.blocks.came(b, nil)
 		came++
 	}
@@ -146,6 +154,7 @@ func (o *object) requestRun(ctx context.Context, run []*block) (came int, err er
 
 // Ahead implements dataset.Ranged.
 func (o *object) Ahead(ctx context.Context, ranges []format.Range) error {
+	o.watch()
 	a := &aheadRun{object: o}
 	defer a.flush()
 	for _, r := range ranges {
@@ -182,6 +191,9 @@ func (a *aheadRun) add(ctx context.Context, index, bytes int64) error {
 	if o.life.Err() != nil || index*blockBytes >= o.found.size {
 		return context.Cause(o.life)
 	}
+	if o.verifier != nil {
+		a.fill(index)
+	}
 	for {
 		b, mine := o.store.blocks.get(blockID{o, index}, o.sizeOf(index), false)
 		switch {
@@ -201,6 +213,26 @@ func (a *aheadRun) add(ctx context.Context, index, bytes int64) error {
 			o.store.blocks.put(b)
 		}
 		return nil
+	}
+}
+
+// fill fetches what the verifier needs besides, up to a block.
+func (a *aheadRun) fill(index int64) {
+	o := a.object
+	o.filled.Lock()
+	next := o.filled.next
+	o.filled.next = max(next, index+1)
+	o.filled.Unlock()
+	for ; next < index; next++ {
+		b, mine := o.store.blocks.get(blockID{o, next}, o.sizeOf(next), false)
+		if b == nil {
+			return // it is fetched in the end
+		}
+		o.store.blocks.put(b)
+		if mine {
+			a.join(next)
+			a.run = append(a.run, b)
+		}
 	}
 }
 

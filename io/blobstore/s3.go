@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/logging"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/s3blob"
 )
@@ -39,6 +40,7 @@ func openS3(ctx context.Context, name string, o *Options) (*blob.Bucket, error) 
 		return nil, err
 	}
 	cfg.Region = cmp.Or(cfg.Region, defaultRegion)
+	cfg.Logger = logging.Nop{} // errors say it
 	client := s3.NewFromConfig(cfg, func(s *s3.Options) {
 		if o.Endpoint != "" {
 			s.BaseEndpoint = aws.String(o.Endpoint)

@@ -6,6 +6,8 @@ import (
 	"io"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/parquetfile"
 )
@@ -23,6 +25,38 @@ type Ranged interface {
 	// Done says that nobody reads the ranges any more.
 	Done(ranges []format.Range)
 }
+
+// Verified is an Object that can tell later whether its bytes came as the store has them.
+type Verified interface {
+	// Verify returns an error that wraps format.ErrDamaged where they did not, as far as
+	// that can be known. It may fetch all of them.
+	Verify(ctx context.Context) error
+}
+
+// Verify asks all objects whether what was read of them is what their stores have.
+func (d *Dataset) Verify(ctx context.Context) error {
+	d.life.RLock()
+	defer d.life.RUnlock()
+	if d.closed {
+		return ErrClosed
+	}
+	errs := make([]error, len(d.unique))
+	var group errgroup.Group
+	group.SetLimit(parallelVerified)
+	for i, src := range d.unique {
+		if v, ok := src.object.(Verified); ok {
+			group.Go(func() error {
+				errs[i] = asInput(v.Verify(ctx))
+				return nil
+			})
+		}
+	}
+	_ = group.Wait() // the goroutines report through errs
+	return joinListed(errs)
+}
+
+// parallelVerified bounds the objects that are verified at a time.
+const parallelVerified = 4
 
 // openSource opens a reader of a source.
 type openSource func(ctx context.Context, src format.Source, opts format.ReadOptions) (format.Reader, error)
