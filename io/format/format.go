@@ -35,6 +35,7 @@ const (
 	ArrowStream Name = "arrow-stream" // Arrow IPC stream
 	Parquet     Name = "parquet"
 	CSV         Name = "csv"
+	JSONLines   Name = "jsonl"
 )
 
 // Span is the smallest piece of a file that can be read alone: a Parquet row
