@@ -31,7 +31,12 @@ type partWriter struct {
 // writers is how many parts are written at a time: a third of the workers keep
 // themselves busy with it where the model costs nothing (bench/results/gpu-h200.jsonl:
 // of 77 ns of processor time for a row of a model on a GPU, 23 are the writing).
-func (p *Plan) writers() int { return writersFor(p.Options.Workers, len(p.Parts)) }
+func (p *Plan) writers() int {
+	if traitsOf(p.Options.Output).OneWriter {
+		return 1
+	}
+	return writersFor(p.Options.Workers, len(p.Parts))
+}
 
 func writersFor(workers, parts int) int { return max(min((workers+2)/3, parts), 1) }
 

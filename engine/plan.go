@@ -17,6 +17,7 @@ import (
 	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/dataset"
@@ -117,7 +118,7 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 
 // openData lists the input's files and reads their metadata.
 func (p *Plan) openData(ctx context.Context) error {
-	listing, err := dataset.List(p.Options.Inputs)
+	listing, err := dataset.ListIn(ctx, p.Options.Inputs, p.Options.Stores)
 	if err != nil {
 		return err
 	}
@@ -131,7 +132,8 @@ func (p *Plan) openData(ctx context.Context) error {
 	}
 	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{
 		Read: format.ReadOptions{Decoders: p.cores}, Statistics: filter.Names(p.Options.Where), Partitions: partitions,
-		Drift: dataset.DriftIsKept, // checkDrift knows which columns the run needs
+		Drift:  dataset.DriftIsKept, // checkDrift knows which columns the run needs
+		Stores: p.Options.Stores,
 	})
 	return err
 }
@@ -147,7 +149,7 @@ func (o *Options) openModel(left *[]string) (*models.Model, error) {
 
 // outside refuses an output that would replace a file it is made from.
 func outside(output string, inputs []string) error {
-	if output == "" {
+	if _, elsewhere := sink.Scheme(output); output == "" || elsewhere {
 		return nil
 	}
 	place, err := filepath.EvalSymlinks(output)
@@ -156,6 +158,9 @@ func outside(output string, inputs []string) error {
 	}
 	place = absolute(place)
 	for _, in := range inputs {
+		if dataset.Scheme(in) != "" {
+			continue
+		}
 		file := absolute(in)
 		if target, err := filepath.EvalSymlinks(file); err == nil {
 			file = target

@@ -58,7 +58,7 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	}
 	opts.ScoreApart = common.isolate
 	// Before anything that takes time: whoever comes second should know at once.
-	if err := ledger.Held(opts.Output); err != nil {
+	if err := engine.Held(ctx, opts.Output); err != nil {
 		return err
 	}
 	// ONNX Runtime takes as long to load as a model takes to check: 40 ms that a
