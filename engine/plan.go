@@ -76,6 +76,7 @@ type Plan struct {
 	where        *where        // nil without a filter
 	rules        *rules        // nil without rules
 	keys         *unique.Keys  // nil without --unique
+	lines        *lineReading  // nil where no file is one of lines
 
 	stopping *stopping
 
@@ -118,7 +119,11 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 
 // openData lists the input's files and reads their metadata.
 func (p *Plan) openData(ctx context.Context) error {
-	listing, err := dataset.ListIn(ctx, p.Options.Inputs, p.Options.Stores)
+	as, err := p.Options.inputFormat()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUsage, err)
+	}
+	listing, err := dataset.Lister{Stores: p.Options.Stores, Format: as}.List(ctx, p.Options.Inputs)
 	if err != nil {
 		return err
 	}
@@ -133,9 +138,9 @@ func (p *Plan) openData(ctx context.Context) error {
 	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{
 		Read: format.ReadOptions{Decoders: p.cores}, Statistics: filter.Names(p.Options.Where), Partitions: partitions,
 		Drift:  dataset.DriftIsKept, // checkDrift knows which columns the run needs
-		Stores: p.Options.Stores,
+		Stores: p.Options.Stores, Format: as, Lines: p.Options.Lines,
 	})
-	return err
+	return usage(err)
 }
 
 // openModel reads the model and rewrites it into what will run; left, unless nil, is
@@ -181,6 +186,7 @@ func (p *Plan) fit() error {
 			return p.besideDrift(err)
 		}
 	}
+	p.fitLines()
 	if _, _, err := p.knownPairs(); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/lines"
 )
 
 // settings are a run's settings after defaults, as its manifest has them: what
@@ -26,6 +27,8 @@ import (
 type settings struct {
 	Input         []string            `json:"input"`      // as asked for; the manifest lists the files
 	Partitions    string              `json:"partitions"` // as found
+	InputFormat   string              `json:"input_format"`
+	Lines         lines.Options       `json:"lines"` // with the types that were found
 	Output        string              `json:"output"`
 	OutputFormat  format.Name         `json:"output_format"`
 	Compression   string              `json:"compression"`
@@ -93,7 +96,7 @@ func (p *Plan) Settings() map[string]any {
 		nulls[column] = policy.String()
 	}
 	s := settings{
-		Input: dataset.RedactAll(o.Inputs), Partitions: p.partitions(), Output: sink.Shown(o.Output), OutputFormat: o.Format, Compression: o.Compression,
+		Input: dataset.RedactAll(o.Inputs), Partitions: p.partitions(), InputFormat: o.InputFormat, Lines: p.withTypes(), Output: sink.Shown(o.Output), OutputFormat: o.Format, Compression: o.Compression,
 		IDs: o.IDs, Keep: o.Keep, Where: o.Where, Rules: append([]filter.Rule{}, o.Rules...), FeatureSpecs: append([]feature.Feature{}, o.FeatureSpecs...), Features: o.Features, Bind: o.Bind,
 		Nulls: o.Nulls.Default.String(), NullsByColumn: nulls, LossyCasts: o.Lossy == batcher.AllowLossy,
 		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout,
@@ -130,7 +133,7 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 		return Options{}, fmt.Errorf("%w: settings of run %s, which millrace %s made: %w", ledger.ErrManifest, m.Run, m.Versions.Millrace, err)
 	}
 	o := Options{
-		Inputs: s.Input, Partitions: cmp.Or(s.Partitions, "none"), Output: s.Output, Format: s.OutputFormat, Compression: s.Compression,
+		Inputs: s.Input, Partitions: cmp.Or(s.Partitions, "none"), InputFormat: s.InputFormat, Lines: s.Lines, Output: s.Output, Format: s.OutputFormat, Compression: s.Compression,
 		IDs: s.IDs, Keep: s.Keep, Where: s.Where, Rules: s.Rules, FeatureSpecs: s.FeatureSpecs, Features: s.Features, Bind: s.Bind,
 		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout, AgreementLimits: s.AgreementLimits,
 		PartitionBy: s.PartitionBy, TargetFileBytes: s.TargetFileBytes,

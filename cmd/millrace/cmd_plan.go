@@ -62,6 +62,7 @@ func (r *planReport) Text(w io.Writer) error {
 		fmt.Fprintf(&b, "         column %s (%s) from folders%s\n", c.Column, c.Type, note)
 	}
 	r.filterText(&b)
+	linesText(&b, r.Lines)
 	b.WriteString("\nHow columns become tensors\n")
 	t := newTable()
 	t.AppendHeader(table.Row{"model input", "column", "type", "cast", "nulls expected", "a null becomes", "way"})

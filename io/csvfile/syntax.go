@@ -18,8 +18,9 @@ type syntax struct {
 }
 
 // NewSyntax is CSV as a lines.Set reads it.
-func NewSyntax(delimiter byte, header lines.Header) lines.Syntax {
-	return &syntax{delimiter: delimiter, header: header}
+func NewSyntax(path string, opts *lines.Options) (lines.Syntax, error) {
+	delimiter, err := opts.DelimiterOf(path)
+	return &syntax{delimiter: delimiter, header: opts.Header}, err
 }
 
 // Format implements lines.Syntax.

@@ -31,14 +31,11 @@ func (s *syntax) Tokenizer(columns []string, wanted []int, most int) lines.Token
 func (*tokenizer) Special(first byte) bool { return first == '"' }
 
 // Value implements lines.Tokenizer.
-func (*tokenizer) Value(scratch, field []byte) (value []byte, ok bool) {
-	if len(field) < 2 || field[0] != '"' || field[len(field)-1] != '"' {
-		return nil, false
-	}
+func (*tokenizer) Value(scratch, field []byte) (value []byte, why string) {
 	field = field[1 : len(field)-1]
 	at := bytes.IndexByte(field, '"')
 	if at < 0 {
-		return field, true
+		return field, ""
 	}
 	scratch = scratch[:0]
 	for at >= 0 { // each is doubled
@@ -46,7 +43,7 @@ func (*tokenizer) Value(scratch, field []byte) (value []byte, ok bool) {
 		field = field[min(at+2, len(field)):]
 		at = bytes.IndexByte(field, '"')
 	}
-	return append(scratch, field...), true
+	return append(scratch, field...), ""
 }
 
 // Next implements lines.Tokenizer.
@@ -154,7 +151,7 @@ func (t *tokenizer) split(text []byte, at, end int, row []uint32) int {
 }
 
 func (t *tokenizer) wrongFields(n int) string {
-	return fmt.Sprintf("has %d fields, and %d are the columns", n, t.columns)
+	return fmt.Sprintf("has %d fields and not %d", n, t.columns)
 }
 
 func (t *tokenizer) tooLong() string {

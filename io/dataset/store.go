@@ -98,11 +98,11 @@ func (p *pool) loadStored(ctx context.Context, src *source, store Store) error {
 	facts := object.Facts()
 	src.object = object
 	src.info = FileInfo{Path: src.path, Format: facts.Format, Size: facts.Size, ModTime: facts.ModTime, Version: facts.Version}
-	if facts.Format != "" {
+	if facts.Format != "" && p.opts.Format == "" {
 		return nil
 	}
 	return src.withLocal(ctx, func(path string) error {
-		src.info.Format, err = detect(path, src.path)
+		src.info.Format, err = detect(path, src.path, p.opts.Format)
 		return err
 	})
 }

@@ -28,6 +28,8 @@ type piece struct {
 	tokens Tokenizer
 	nulls  [][]byte // texts that stand for no value
 	ascii  bool     // the text has no byte above 127
+	// quotedNulls says that a text in quotes may stand for no value, as in JSON.
+	quotedNulls bool
 	// bad takes a row whose value in a field does not fit, with the value.
 	bad     func(row, field int, value []byte, why string)
 	scratch []byte
@@ -49,14 +51,14 @@ func (p *piece) isNull(value []byte) bool {
 	return false
 }
 
-// bare is a field without quotes and spaces around it; ok is false where it is no text.
-func (p *piece) bare(field []byte) (value []byte, ok bool) {
+// bare is a field without quotes and spaces around it; why says why it has no value.
+func (p *piece) bare(field []byte) (value []byte, why string) {
 	if p.tokens.Special(field[0]) {
-		if field, ok = p.tokens.Value(p.scratch[:0], field); !ok {
-			return nil, false
+		if field, why = p.tokens.Value(p.scratch[:0], field); why != "" {
+			return nil, why
 		}
 	}
-	return bytes.Trim(field, " \t"), true
+	return bytes.Trim(field, " \t"), ""
 }
 
 // fixed is a column of values of one size, each read by itself.
@@ -115,21 +117,19 @@ func (c *fixed[T]) convert(p *piece, field int) {
 
 // slow reads a field that has quotes, or spaces around it, or no value.
 func (c *fixed[T]) slow(p *piece, row, field int, text []byte) (v T, ok bool) {
-	value, ok := p.bare(text)
-	if ok && (len(value) == 0 || p.isNull(value)) {
+	value, why := p.bare(text)
+	if why == "" && (len(value) == 0 || p.isNull(value)) {
 		return v, false
 	}
-	if ok {
+	if why == "" {
 		p.scratch = append(append(append(p.scratch[:0], make([]byte, pad)...), value...), make([]byte, pad)...)
 		from, to := pad, pad+len(value)
 		if v, ok = c.parse(p.scratch, from, to); ok {
 			return v, true
 		}
-		text = p.scratch[from:to]
-	}
-	why := ""
-	if c.why != nil && ok {
-		why = c.why(text)
+		if text = p.scratch[from:to]; c.why != nil {
+			why = c.why(text)
+		}
 	}
 	p.bad(row, field, text, why)
 	return v, false
@@ -216,15 +216,15 @@ func (c *texts) convert(p *piece, field int) {
 func (c *texts) put(p *piece, row, field int, value []byte) {
 	quoted := p.tokens.Special(value[0])
 	if quoted {
-		var ok bool
-		if value, ok = p.tokens.Value(p.scratch[:0], value); !ok {
+		var why string
+		if value, why = p.tokens.Value(p.scratch[:0], value); why != "" {
 			from, to := p.cell(row, field)
-			p.bad(row, field, p.Text[from:to], "")
+			p.bad(row, field, p.Text[from:to], why)
 			c.valid.null(len(c.ends) - 1)
 			return
 		}
 	}
-	if !quoted && p.isNull(value) {
+	if (!quoted || p.quotedNulls) && p.isNull(value) {
 		c.valid.null(len(c.ends) - 1)
 		return
 	}
@@ -252,9 +252,9 @@ func (c *none) convert(p *piece, field int) {
 	c.rows += p.Rows
 	for r := range p.Rows {
 		if from, to := p.cell(r, field); to > from {
-			value, ok := p.bare(p.Text[from:to])
-			if !ok || len(value) > 0 && !p.isNull(value) {
-				p.bad(r, field, p.Text[from:to], "")
+			value, why := p.bare(p.Text[from:to])
+			if why != "" || len(value) > 0 && !p.isNull(value) {
+				p.bad(r, field, p.Text[from:to], why)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package lines
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -54,14 +55,14 @@ func codecIn(head []byte) codec {
 const maxWindow = 128 << 20
 
 // openText opens a file, and decompresses it where its first bytes say that it is
-// compressed. The context of the read is asked between extents.
-func openText(path string, scratch *scratch, stop func() error) (_ *textFile, err error) {
+// compressed. name is what it stands in for, if anything. stop is asked meanwhile.
+func openText(path, name string, scratch *scratch, stop func() error) (_ *textFile, err error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	f := &textFile{path: path}
+	f := &textFile{path: cmp.Or(name, path), standIn: name != ""}
 	if f.seen, err = file.Stat(); err != nil {
 		return nil, err
 	}
@@ -71,7 +72,7 @@ func openText(path string, scratch *scratch, stop func() error) (_ *textFile, er
 		return nil, err
 	}
 	f.codec = codecIn(head[:n])
-	if want := codecOf(filepath.Ext(path)); want != plain && want != f.codec {
+	if want := codecOf(filepath.Ext(f.path)); want != plain && want != f.codec {
 		return nil, fmt.Errorf("%w: its name says %s, and its first bytes (%q) do not", format.ErrDamaged, want, head[:n])
 	}
 	if f.codec == plain {

@@ -86,7 +86,7 @@ func (o *Options) Validate() error {
 	default:
 		bad("--nested (%s) must be refuse or dots", o.Nested)
 	}
-	if _, err := o.delimiter(""); err != nil {
+	if _, err := o.DelimiterOf(""); err != nil {
 		bad("%w", err)
 	}
 	for i, t := range o.Types {
@@ -100,8 +100,8 @@ func (o *Options) Validate() error {
 	return fmt.Errorf("%w: %w", ErrOptions, errors.Join(problems...))
 }
 
-// delimiter is the one of a file.
-func (o *Options) delimiter(path string) (byte, error) {
+// DelimiterOf is what stands between the fields of a file of CSV.
+func (o *Options) DelimiterOf(path string) (byte, error) {
 	switch o.Delimiter {
 	case "":
 		if ext := Extension(path); ext == ".tsv" || ext == ".tab" {

@@ -1,11 +1,14 @@
 package lines
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/format"
@@ -60,30 +63,32 @@ func (s *Set) isNull(value []byte) bool {
 	return slices.ContainsFunc(s.nulls, func(n []byte) bool { return string(n) == string(value) })
 }
 
-// Open opens a file. Its error names the path and wraps format.ErrDamaged,
+// Open opens a file, which has the name read.Name where it stands in for another. Its
+// error names it and wraps format.ErrDamaged,
 // format.ErrUnsupported, or ErrOptions.
 func (s *Set) Open(path string, name format.Name, read format.ReadOptions) (format.Reader, error) {
 	read.EnsureDefaults()
+	key := cmp.Or(read.Name, path)
 	s.mu.Lock()
-	o := s.tables[path]
+	o := s.tables[key]
 	if o == nil {
 		o = &opening{}
-		s.tables[path] = o
+		s.tables[key] = o
 	}
 	s.mu.Unlock()
 	o.once.Do(func() {
 		o.err = guarded(func() (err error) {
-			syntax, err := s.syntaxes[name](path, &s.opts)
+			syntax, err := s.syntaxes[name](key, &s.opts)
 			if err == nil {
-				o.table, err = s.load(path, syntax)
+				o.table, err = s.load(path, read.Name, syntax)
 			}
 			return err
 		})
 	})
 	if o.err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, o.err)
+		return nil, fmt.Errorf("open %s: %w", key, o.err)
 	}
-	if err := o.table.text.open(); err != nil {
+	if err := o.table.text.open(path); err != nil {
 		return nil, err
 	}
 	return &reader{table: o.table, opts: read}, nil
@@ -103,6 +108,7 @@ func guarded(step func() error) (err error) {
 // paths, in their order. Nobody may be reading.
 func (s *Set) Settle(paths []string) error {
 	s.order = slices.DeleteFunc(slices.Clone(paths), func(path string) bool { return s.tables[path] == nil })
+	s.shareNames()
 	s.joined = map[string]*guess{}
 	for _, path := range s.order {
 		t := s.tables[path].table
@@ -123,6 +129,44 @@ func (s *Set) Settle(paths []string) error {
 	}
 	return errors.Join(problems...)
 }
+
+// shareNames gives files whose records name their own fields the names of all such
+// files, and a file without any text the names of the first.
+func (s *Set) shareNames() {
+	seen := map[string]bool{}
+	var own, first []string
+	for _, path := range s.order {
+		t := s.tables[path].table
+		if first == nil {
+			first = t.names
+		}
+		for _, name := range t.names {
+			if t.own && !seen[name] {
+				seen[name], own = true, append(own, name)
+			}
+		}
+	}
+	for _, path := range s.order {
+		t := s.tables[path].table
+		guesses := map[string]guess{}
+		for i, name := range t.names {
+			guesses[name] = t.guess[i]
+		}
+		switch {
+		case t.own:
+			t.names = own
+		case len(t.names) == 0:
+			t.names = first
+		}
+		t.guess = make([]guess, len(t.names))
+		for i, name := range t.names {
+			t.guess[i] = guesses[name]
+		}
+	}
+}
+
+// Schema is the schema of a file.
+func (s *Set) Schema(path string) *arrow.Schema { return s.tables[path].table.schema }
 
 // Columns are the columns of the first file, and of others those that it does not have.
 func (s *Set) Columns() (all []Column) {

@@ -107,7 +107,7 @@ func (s *spanReader) read(ctx context.Context, span block) error {
 // take makes columns of the records of the buffer, up to filled, and says where they
 // end.
 func (s *spanReader) take(filled int, last bool) (next int, err error) {
-	s.piece.ascii = isASCII(s.buffer[pad:filled])
+	s.piece.ascii = IsASCII(s.buffer[pad:filled])
 	for at := pad; ; {
 		most := min(pieceRows, s.opts.ChunkRows-s.rows)
 		next, s.skipping = s.tokens.Next(s.piece.Fields, s.buffer[:filled], at, most, last)
@@ -248,8 +248,8 @@ func (s *spanReader) lineOf(at int) int64 {
 	return s.line + s.lines + int64(bytes.Count(s.buffer[pad:at], []byte{'\n'}))
 }
 
-// isASCII says that a text has no byte above 127.
-func isASCII(text []byte) bool {
+// IsASCII says that a text has no byte above 127.
+func IsASCII(text []byte) bool {
 	var all byte
 	for ; len(text) >= 8; text = text[8:] {
 		if binary.LittleEndian.Uint64(text)&0x8080808080808080 != 0 {

@@ -80,6 +80,6 @@ type Tokenizer interface {
 	// Special says that a field beginning with this byte has to be asked its Value.
 	Special(first byte) bool
 	// Value is the text of a field with quotes and escapes taken off, which may lie in
-	// scratch; ok is false where it is no text.
-	Value(scratch, field []byte) (value []byte, ok bool)
+	// scratch; why says why it has none.
+	Value(scratch, field []byte) (value []byte, why string)
 }

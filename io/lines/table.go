@@ -19,6 +19,7 @@ type table struct {
 	text   *textFile
 	index  index
 
+	own    bool // records name their own fields
 	names  []string
 	guess  []guess
 	schema *arrow.Schema // nil before types are settled
@@ -29,12 +30,12 @@ type table struct {
 const headBytes = 1 << 20
 
 // load learns all there is to know of a file but its types.
-func (s *Set) load(path string, syntax Syntax) (_ *table, err error) {
+func (s *Set) load(path, name string, syntax Syntax) (_ *table, err error) {
 	t := &table{set: s, syntax: syntax}
-	if t.text, err = openText(path, &s.scratch, s.stop); err != nil {
+	if t.text, err = openText(path, name, &s.scratch, s.stop); err != nil {
 		return nil, err
 	}
-	if err := t.text.open(); err != nil {
+	if err := t.text.open(path); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -46,6 +47,11 @@ func (s *Set) load(path string, syntax Syntax) (_ *table, err error) {
 	if err := t.text.read(head, 0); err != nil {
 		return nil, err
 	}
+	if len(head) == 0 { // some writers leave such files where there are no rows
+		t.own = syntax.Format() == format.JSONLines
+		t.index = index{file: t.text, opts: &s.opts}
+		return t, nil
+	}
 	names, at, err := syntax.Begin(head, int64(len(head)) == t.text.size)
 	if err != nil {
 		return nil, err
@@ -54,7 +60,7 @@ func (s *Set) load(path string, syntax Syntax) (_ *table, err error) {
 	if err := t.index.run(); err != nil {
 		return nil, err
 	}
-	if names == nil {
+	if t.own = names == nil; t.own {
 		if names, err = t.findNames(); err != nil {
 			return nil, err
 		}
@@ -81,17 +87,21 @@ func (t *table) see(g *guess, f *Fields, tokens Tokenizer, scratch []byte, row, 
 	value := f.Text[from:to]
 	quoted := tokens.Special(value[0])
 	if quoted {
-		var ok bool
-		if value, ok = tokens.Value(scratch, value); !ok {
+		var why string
+		if value, why = tokens.Value(scratch, value); why != "" {
 			value, quoted = f.Text[from:to], true // an object, which is no value
 		}
 	}
-	if t.set.isNull(value) || quoted && len(value) == 0 && t.syntax.Format() == format.CSV {
+	if t.set.isNull(value) || quoted && len(value) == 0 && !t.quotedNulls() {
 		g.see(nil, false)
 		return
 	}
-	g.see(value, quoted && t.syntax.Format() != format.CSV)
+	g.see(value, quoted && t.quotedNulls())
 }
+
+// quotedNulls says that quotes make text of a value, whatever it looks like, which can
+// still be one that stands for null.
+func (t *table) quotedNulls() bool { return t.syntax.Format() == format.JSONLines }
 
 // Bounds of the sample that types are inferred from: rows of the first span, and of
 // some that lie evenly among the others.
