@@ -173,11 +173,7 @@ func (t *tokenizer) record(f *lines.Fields, at int, last bool) (next int, skip, 
 	}
 	switch {
 	case reason != "":
-		t.bad(f, reason)
-		if lf := bytes.IndexByte(f.Text[at:], '\n'); lf >= 0 {
-			return at + lf + 1, false, true
-		}
-		return len(f.Text), !last, true
+		return t.firstLine(f, at, end, reason, last)
 	case n != t.columns:
 		t.bad(f, t.wrongFields(n))
 		return end, false, true
@@ -187,17 +183,37 @@ func (t *tokenizer) record(f *lines.Fields, at int, last bool) (next int, skip, 
 	return end, false, true
 }
 
-// quoted splits one record of text at an offset into t.at, as a row of Fields has it,
-// but for where a record that is broken ends. ok is false where the text does not have
-// all of it.
+const notClosed = "has a quote that is not closed"
+
+// firstLine takes the first line of a record for a row that is none. What is said of it
+// does not depend on what comes after that line, which another span may have.
+func (t *tokenizer) firstLine(f *lines.Fields, at, broken int, reason string, last bool) (next int, skip, ok bool) {
+	lf := bytes.IndexByte(f.Text[at:], '\n')
+	next = at + lf + 1
+	if lf < 0 {
+		next = len(f.Text)
+	}
+	switch {
+	case next-at > t.most:
+		reason = t.tooLong()
+	case lf >= 0 && next < broken:
+		reason = notClosed
+	}
+	t.bad(f, reason)
+	return next, lf < 0 && !last, true
+}
+
+// quoted splits one record of text at an offset into t.at, as a row of Fields has it.
+// Of a record that is broken it says why, and by what is before the end. ok is false
+// where the text does not have all of it.
 func (t *tokenizer) quoted(text []byte, at int, last bool) (end, fields int, reason string, ok bool) {
 	start := at
 	t.at = append(t.at[:0], uint32(at-1))
 	unknown := func(broken string) (int, int, string, bool) { // the text ends
 		if len(text)-start > t.most {
-			return 0, 0, t.tooLong(), true
+			return len(text) + 1, 0, t.tooLong(), true
 		}
-		return 0, 0, broken, last
+		return len(text) + 1, 0, broken, last
 	}
 	for {
 		stop := at
@@ -206,7 +222,7 @@ func (t *tokenizer) quoted(text []byte, at int, last bool) (end, fields int, rea
 			for stop++; ; stop++ { // to behind the closing quote
 				q := bytes.IndexByte(text[stop:], '"')
 				if q < 0 {
-					return unknown("has a quote that is not closed")
+					return unknown(notClosed)
 				}
 				if stop += q + 1; stop == len(text) || text[stop] != '"' {
 					break
@@ -232,13 +248,13 @@ func (t *tokenizer) quoted(text []byte, at int, last bool) (end, fields int, rea
 		case text[stop] == '\n':
 			end = stop + 1
 		default:
-			return 0, 0, "has text after a closing quote", true
+			return stop + 1, 0, "has text after a closing quote", true
 		}
 		if !inQuotes && stop > at && text[stop-1] == '\r' {
 			stop--
 		}
 		if end-start > t.most {
-			return 0, 0, t.tooLong(), true
+			return end, 0, t.tooLong(), true
 		}
 		t.at = append(t.at, uint32(stop))
 		return end, len(t.at) - 1, "", true

@@ -28,8 +28,6 @@ type piece struct {
 	tokens Tokenizer
 	nulls  [][]byte // texts that stand for no value
 	ascii  bool     // the text has no byte above 127
-	// quotedNulls says that a text in quotes may stand for no value, as in JSON.
-	quotedNulls bool
 	// bad takes a row whose value in a field does not fit, with the value.
 	bad     func(row, field int, value []byte, why string)
 	scratch []byte
@@ -214,8 +212,7 @@ func (c *texts) convert(p *piece, field int) {
 
 // put appends a text, unless it is none.
 func (c *texts) put(p *piece, row, field int, value []byte) {
-	quoted := p.tokens.Special(value[0])
-	if quoted {
+	if p.tokens.Special(value[0]) {
 		var why string
 		if value, why = p.tokens.Value(p.scratch[:0], value); why != "" {
 			from, to := p.cell(row, field)
@@ -224,7 +221,7 @@ func (c *texts) put(p *piece, row, field int, value []byte) {
 			return
 		}
 	}
-	if (!quoted || p.quotedNulls) && p.isNull(value) {
+	if p.isNull(value) {
 		c.valid.null(len(c.ends) - 1)
 		return
 	}

@@ -108,7 +108,7 @@ func ofValue(value []byte) guess {
 		if _, ok := parseUint64(padded, from, to); ok {
 			return guess{kind: positive}
 		}
-		if d, ok := scanDecimal(padded, from, to); ok && !(d.exponent == 0 && isInteger(trimmed)) {
+		if _, ok := scanDecimal(padded, from, to); ok && !isInteger(trimmed) {
 			if _, ok := parseFloat64(padded, from, to); ok {
 				return guess{kind: number}
 			}

@@ -26,7 +26,7 @@ type index struct {
 	begin  int64        // of the first record
 
 	spans []block
-	lines []int64 // ends of lines from the first record on, by block
+	lines []int64 // ends of lines from the first record on, by block; -1 where nobody counted
 	head  int64   // ends of lines before it
 	// What follows is about the walk's place.
 	state State
@@ -53,6 +53,9 @@ func (x *index) bounds(i int64) (from, to int64) {
 func (x *index) run() error {
 	x.open = x.begin
 	x.lines = make([]int64, (x.file.size+x.blockBytes()-1)/x.blockBytes())
+	for i := range x.lines {
+		x.lines[i] = -1
+	}
 	first, end := x.begin/x.blockBytes(), (x.file.size+x.blockBytes()-1)/x.blockBytes()
 	together := int64(min(runtime.GOMAXPROCS(0), parallelSplits))
 	for i := first; i < end; {
@@ -254,9 +257,23 @@ func (x *index) join() {
 func (x *index) lineOf(at int64) (int64, error) {
 	line, from := 1+x.head, x.begin
 	for i := x.begin / x.blockBytes(); (i+1)*x.blockBytes() <= at; i++ {
-		line += x.lines[i]
 		from = (i + 1) * x.blockBytes()
+		if x.lines[i] >= 0 {
+			line += x.lines[i]
+			continue
+		}
+		n, err := x.count(x.bounds(i))
+		if err != nil {
+			return 0, err
+		}
+		line += n
 	}
-	text, _, err := x.text(min(from, at), at)
-	return line + int64(bytes.Count(text, []byte{'\n'})), err
+	n, err := x.count(min(from, at), at)
+	return line + n, err
+}
+
+// count counts the ends of lines of a piece of the text.
+func (x *index) count(from, to int64) (int64, error) {
+	text, _, err := x.text(from, to)
+	return int64(bytes.Count(text, []byte{'\n'})), err
 }

@@ -112,6 +112,6 @@ func (r *reader) newSpanReader(columns []int, yield func(arrow.RecordBatch) erro
 		s.made = append(s.made, newColumn(r.opts.Allocator, t.schema.Field(c).Type))
 	}
 	s.tokens = t.syntax.Tokenizer(t.names, wanted, t.set.opts.MaxLineBytes)
-	s.piece = piece{Fields: &Fields{}, tokens: s.tokens, nulls: t.set.nulls, quotedNulls: t.quotedNulls(), bad: s.badValue, scratch: make([]byte, 0, 256)}
+	s.piece = piece{Fields: &Fields{}, tokens: s.tokens, nulls: t.set.nulls, bad: s.badValue, scratch: make([]byte, 0, 256)}
 	return s
 }

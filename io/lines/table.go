@@ -92,16 +92,15 @@ func (t *table) see(g *guess, f *Fields, tokens Tokenizer, scratch []byte, row, 
 			value, quoted = f.Text[from:to], true // an object, which is no value
 		}
 	}
-	if t.set.isNull(value) || quoted && len(value) == 0 && !t.quotedNulls() {
+	if t.set.isNull(value) || quoted && len(value) == 0 && !t.quotesMakeText() {
 		g.see(nil, false)
 		return
 	}
-	g.see(value, quoted && t.quotedNulls())
+	g.see(value, quoted && t.quotesMakeText())
 }
 
-// quotedNulls says that quotes make text of a value, whatever it looks like, which can
-// still be one that stands for null.
-func (t *table) quotedNulls() bool { return t.syntax.Format() == format.JSONLines }
+// quotesMakeText says that a value in quotes is text, whatever it looks like.
+func (t *table) quotesMakeText() bool { return t.syntax.Format() == format.JSONLines }
 
 // Bounds of the sample that types are inferred from: rows of the first span, and of
 // some that lie evenly among the others.
