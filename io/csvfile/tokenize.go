@@ -9,8 +9,8 @@ import (
 	"github.com/millrace/millrace/io/lines"
 )
 
-// tokenizer finds the fields of records: of a line without quotes eight bytes at a
-// time, of others field by field.
+// tokenizer finds the fields of records: of a line eight bytes at a time, and field by
+// field where quotes are not just around fields.
 type tokenizer struct {
 	*syntax
 
@@ -18,8 +18,7 @@ type tokenizer struct {
 	wanted  []int
 	most    int
 
-	quote int      // the next quote of the text at or after where Next is
-	at    []uint32 // of one record
+	at []uint32 // of one record
 }
 
 // Tokenizer implements lines.Syntax.
@@ -53,18 +52,12 @@ func (t *tokenizer) Next(f *lines.Fields, text []byte, at, most int, last bool) 
 		f.At = make([]uint32, need)
 	}
 	f.At, f.Starts = f.At[:cap(f.At)], append(f.Starts[:0], uint32(at))
-	t.quote = -1
 	for f.Rows < most && at < len(text) {
 		end, whole := len(text), last
 		if lf := bytes.IndexByte(text[at:], '\n'); lf >= 0 {
 			end, whole = at+lf, true
 		}
-		if t.findQuote(text, at); t.quote < end {
-			next, skip, whole = t.record(f, at, last)
-		} else {
-			next, skip, whole = t.line(f, at, end, whole)
-		}
-		if !whole {
+		if next, skip, whole = t.line(f, at, end, last, whole); !whole {
 			break
 		}
 		if at = next; len(f.Starts) == f.Rows {
@@ -79,44 +72,49 @@ func (t *tokenizer) Next(f *lines.Fields, text []byte, at, most int, last bool) 
 	return at, false
 }
 
-// findQuote finds the next quote from at on.
-func (t *tokenizer) findQuote(text []byte, at int) {
-	if t.quote >= at {
-		return
-	}
-	if t.quote = len(text); at < len(text) {
-		if i := bytes.IndexByte(text[at:], '"'); i >= 0 {
-			t.quote = at + i
-		}
-	}
-}
-
-// line splits a line without quotes, or what there is of it.
-func (t *tokenizer) line(f *lines.Fields, at, end int, whole bool) (next int, skip, ok bool) {
+// line splits the line from one offset to another, or the record that begins with it.
+// Most records are a line, of which each field that has quotes has two, around it.
+func (t *tokenizer) line(f *lines.Fields, at, end int, last, whole bool) (next int, skip, ok bool) {
 	text := f.Text
-	next = min(end+1, len(text))
-	if next-at > t.most {
-		t.bad(f, t.tooLong())
-		return next, !whole, true
-	}
 	if !whole {
-		return at, false, false
+		return t.record(f, at, last)
 	}
-	if end > at && text[end-1] == '\r' {
-		end--
+	next, to := min(end+1, len(text)), end
+	if to > at && text[to-1] == '\r' {
+		to--
 	}
-	if end == at {
+	if to == at && next-at <= t.most {
 		return next, false, true
 	}
 	row := f.At[f.Rows*f.Stride:]
-	n := t.split(text, at, end, row)
-	if n != t.columns {
-		t.bad(f, t.wrongFields(n))
+	n, quotes := t.split(text, at, to, row)
+	if next-at > t.most || n != t.columns {
+		if quotes > 0 {
+			return t.record(f, at, last)
+		}
+		why := t.wrongFields(n)
+		if next-at > t.most {
+			why = t.tooLong()
+		}
+		t.bad(f, why)
 		return next, false, true
 	}
-	row[0], row[n] = uint32(at-1), uint32(end)
+	row[0], row[n] = uint32(at-1), uint32(to)
+	if quotes > 0 && quotes != around(text, row[:n+1]) {
+		return t.record(f, at, last)
+	}
 	f.Rows++
 	return next, false, true
+}
+
+// around counts the quotes that stand around fields.
+func around(text []byte, row []uint32) (quotes int) {
+	for i, to := range row[1:] {
+		if from := row[i] + 1; to > from+1 && text[from] == '"' && text[to-1] == '"' {
+			quotes += 2
+		}
+	}
+	return quotes
 }
 
 // The bytes of a word with one value each.
@@ -125,29 +123,35 @@ const (
 	sevens = 0x7f7f7f7f7f7f7f7f
 )
 
+// zeros has the top bit of each byte that is 0, and no other.
+func zeros(w uint64) uint64 { return ^((w&sevens + sevens) | w | sevens) }
+
 // split notes the delimiters of a line from row[1] on, as many as a row has and at most
-// some more, and gives the number of fields.
-func (t *tokenizer) split(text []byte, at, end int, row []uint32) int {
-	pattern, n, columns := uint64(t.delimiter)*ones, 1, t.columns
+// some more, and gives the number of fields, and of quotes.
+func (t *tokenizer) split(text []byte, at, end int, row []uint32) (n, quotes int) {
+	pattern, columns := uint64(t.delimiter)*ones, t.columns
 	row = row[:columns+8]
-	for ; at < end; at += 8 {
-		w := binary.LittleEndian.Uint64(text[at:at+8]) ^ pattern
-		found := ^((w&sevens + sevens) | w | sevens) // the top bit of each byte that is 0
+	for n = 1; at < end; at += 8 {
+		w := binary.LittleEndian.Uint64(text[at : at+8])
+		found, quote := zeros(w^pattern), zeros(w^('"'*ones))
 		if rest := end - at; rest < 8 {
 			found &= 1<<(8*rest) - 1
+			quote &= 1<<(8*rest) - 1
 		}
+		quotes += bits.OnesCount64(quote)
 		if found == 0 {
 			continue
 		}
 		if n >= columns {
-			return n + bytes.Count(text[at:end], []byte{t.delimiter})
+			rest := text[at:end]
+			return n + bytes.Count(rest, []byte{t.delimiter}), quotes + bytes.Count(rest, []byte{'"'})
 		}
 		for ; found != 0; found &= found - 1 {
 			row[n] = uint32(at + bits.TrailingZeros64(found)/8)
 			n++
 		}
 	}
-	return n
+	return n, quotes
 }
 
 func (t *tokenizer) wrongFields(n int) string {

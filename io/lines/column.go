@@ -19,6 +19,8 @@ type column interface {
 	convert(p *piece, field int)
 	// finish gives the array of all rows appended, and forgets them.
 	finish() arrow.Array
+	// drop forgets them.
+	drop()
 }
 
 // piece is rows whose fields are known, with what their columns need to know.
@@ -66,48 +68,46 @@ type fixed[T any] struct {
 	// parse reads the value that lies between two offsets; ok is false where that is
 	// none of the type's.
 	parse func(text []byte, from, to int) (v T, ok bool)
-	// array makes the array's data of values.
-	array func(mem memory.Allocator, values []T) *memory.Buffer
+	// cast gives a buffer's bytes as values, of which each takes so many.
+	cast  func([]byte) []T
+	bytes int
 	// why says of a text without a value why; nil where its type says it all.
 	why func(text []byte) string
 
-	values []T
+	buffer *memory.Buffer
+	values []T // of the buffer
+	n      int
 	valid  validity
 }
 
 func (c *fixed[T]) begin(rows int) {
-	if cap(c.values) < rows {
-		c.values = make([]T, 0, rows)
-	}
-	c.values = c.values[:0]
+	c.buffer = memory.NewResizableBuffer(c.mem)
+	c.buffer.Resize(rows * c.bytes)
+	c.values, c.n = c.cast(c.buffer.Bytes()), 0
 	c.valid.begin(rows)
 }
 
 func (c *fixed[T]) convert(p *piece, field int) {
-	base := len(c.values)
-	c.values = append(c.values, make([]T, p.Rows)...)
-	values := c.values[base:]
-	clear(values)
+	base := c.n
+	c.n += p.Rows
+	values := c.values[base:c.n]
 	at, stride := p.At[p.First[field]:], p.Stride
 	checked := len(p.nulls) > 0
+	var zero T
 	for r := range values {
 		k := r * stride
 		from, to := int(at[k])+1, int(at[k+1])
-		if to <= from {
-			c.valid.null(base + r)
-			continue
-		}
-		if checked && p.isNull(p.Text[from:to]) {
+		if to <= from || checked && p.isNull(p.Text[from:to]) {
+			values[r] = zero
 			c.valid.null(base + r)
 			continue
 		}
 		v, ok := c.parse(p.Text, from, to)
 		if !ok {
-			v, ok = c.slow(p, r, field, p.Text[from:to])
-		}
-		if !ok {
-			c.valid.null(base + r)
-			continue
+			if v, ok = c.slow(p, r, field, p.Text[from:to]); !ok {
+				v = zero
+				c.valid.null(base + r)
+			}
 		}
 		values[r] = v
 	}
@@ -134,10 +134,45 @@ func (c *fixed[T]) slow(p *piece, row, field int, text []byte) (v T, ok bool) {
 }
 
 func (c *fixed[T]) finish() arrow.Array {
-	n := len(c.values)
-	values := c.array(c.mem, c.values)
-	defer values.Release()
-	return c.valid.array(c.mem, c.dataType, n, values)
+	c.buffer.ResizeNoShrink(c.n * c.bytes)
+	a := c.valid.array(c.mem, c.dataType, c.n, c.buffer)
+	c.drop()
+	return a
+}
+
+func (c *fixed[T]) drop() {
+	if c.buffer != nil {
+		c.buffer.Release()
+		c.buffer, c.values = nil, nil
+	}
+}
+
+// truths is a column of booleans, which take a bit each.
+type truths struct {
+	fixed[bool]
+
+	all []bool
+}
+
+func (c *truths) begin(rows int) {
+	if cap(c.all) < rows {
+		c.all = make([]bool, rows)
+	}
+	c.values, c.n = c.all[:rows], 0
+	c.valid.begin(rows)
+}
+
+func (c *truths) finish() arrow.Array {
+	bits := memory.NewResizableBuffer(c.mem)
+	defer bits.Release()
+	bits.Resize(int(bitutil.BytesForBits(int64(c.n))))
+	clear(bits.Bytes())
+	for i, v := range c.values[:c.n] {
+		if v {
+			bitutil.SetBit(bits.Bytes(), i)
+		}
+	}
+	return c.valid.array(c.mem, c.dataType, c.n, bits)
 }
 
 // validity are the null rows of a column.
@@ -240,6 +275,8 @@ func (c *texts) finish() arrow.Array {
 	return c.valid.array(c.mem, arrow.BinaryTypes.String, len(c.ends)-1, ends, text)
 }
 
+func (c *texts) drop() {}
+
 // none is a column whose rows are all null.
 type none struct{ rows int }
 
@@ -259,56 +296,46 @@ func (c *none) convert(p *piece, field int) {
 
 func (c *none) finish() arrow.Array { return array.NewNull(c.rows) }
 
+func (c *none) drop() {}
+
+// numbers is a column of values as they lie in memory.
+func numbers[T any](mem memory.Allocator, t arrow.FixedWidthDataType, cast func([]byte) []T, parse func(text []byte, from, to int) (T, bool)) *fixed[T] {
+	return &fixed[T]{dataType: t, mem: mem, parse: parse, cast: cast, bytes: t.BitWidth() / 8}
+}
+
 // newColumn makes the column of a type that ParseType knows.
 func newColumn(mem memory.Allocator, t arrow.DataType) column {
 	switch t := t.(type) {
 	case *arrow.Int64Type:
-		return &fixed[int64]{dataType: t, mem: mem, parse: parseInt64, array: plainValues(arrow.Int64Traits.CastToBytes)}
+		return numbers(mem, t, arrow.Int64Traits.CastFromBytes, parseInt64)
 	case *arrow.Int32Type:
-		return &fixed[int32]{dataType: t, mem: mem, parse: smallInt[int32], array: plainValues(arrow.Int32Traits.CastToBytes)}
+		return numbers(mem, t, arrow.Int32Traits.CastFromBytes, smallInt[int32])
 	case *arrow.Int16Type:
-		return &fixed[int16]{dataType: t, mem: mem, parse: smallInt[int16], array: plainValues(arrow.Int16Traits.CastToBytes)}
+		return numbers(mem, t, arrow.Int16Traits.CastFromBytes, smallInt[int16])
 	case *arrow.Int8Type:
-		return &fixed[int8]{dataType: t, mem: mem, parse: smallInt[int8], array: plainValues(arrow.Int8Traits.CastToBytes)}
+		return numbers(mem, t, arrow.Int8Traits.CastFromBytes, smallInt[int8])
 	case *arrow.Uint64Type:
-		return &fixed[uint64]{dataType: t, mem: mem, parse: parseUint64, array: plainValues(arrow.Uint64Traits.CastToBytes)}
+		return numbers(mem, t, arrow.Uint64Traits.CastFromBytes, parseUint64)
 	case *arrow.Uint32Type:
-		return &fixed[uint32]{dataType: t, mem: mem, parse: smallUint[uint32], array: plainValues(arrow.Uint32Traits.CastToBytes)}
+		return numbers(mem, t, arrow.Uint32Traits.CastFromBytes, smallUint[uint32])
 	case *arrow.Uint16Type:
-		return &fixed[uint16]{dataType: t, mem: mem, parse: smallUint[uint16], array: plainValues(arrow.Uint16Traits.CastToBytes)}
+		return numbers(mem, t, arrow.Uint16Traits.CastFromBytes, smallUint[uint16])
 	case *arrow.Uint8Type:
-		return &fixed[uint8]{dataType: t, mem: mem, parse: smallUint[uint8], array: plainValues(func(v []uint8) []byte { return v })}
+		return numbers(mem, t, func(b []byte) []uint8 { return b }, smallUint[uint8])
 	case *arrow.Float64Type:
-		return &fixed[float64]{dataType: t, mem: mem, parse: parseFloat64, array: plainValues(arrow.Float64Traits.CastToBytes)}
+		return numbers(mem, t, arrow.Float64Traits.CastFromBytes, parseFloat64)
 	case *arrow.Float32Type:
-		return &fixed[float32]{dataType: t, mem: mem, parse: parseFloat32, array: plainValues(arrow.Float32Traits.CastToBytes)}
+		return numbers(mem, t, arrow.Float32Traits.CastFromBytes, parseFloat32)
 	case *arrow.BooleanType:
-		return &fixed[bool]{dataType: t, mem: mem, parse: parseBool, array: bitValues}
+		return &truths{fixed: fixed[bool]{dataType: t, mem: mem, parse: parseBool}}
 	case *arrow.Date32Type:
-		return &fixed[arrow.Date32]{dataType: t, mem: mem, parse: parseDate, array: plainValues(arrow.Date32Traits.CastToBytes)}
+		return numbers(mem, t, arrow.Date32Traits.CastFromBytes, parseDate)
 	case *arrow.TimestampType:
-		c := &fixed[arrow.Timestamp]{dataType: t, mem: mem, array: plainValues(arrow.TimestampTraits.CastToBytes)}
-		c.parse = func(text []byte, from, to int) (arrow.Timestamp, bool) {
-			m, ok := parseMoment(text[from:to])
-			if !ok {
-				return 0, false
-			}
-			v, why := m.ticks(t)
-			return arrow.Timestamp(v), why == ""
-		}
-		c.why = func(text []byte) string {
-			m, ok := parseMoment(text)
-			if !ok {
-				return ""
-			}
-			_, why := m.ticks(t)
-			return why
-		}
-		return c
+		return timestamps(mem, t)
 	case *arrow.Decimal128Type:
-		return &fixed[decimal128.Num]{dataType: t, mem: mem, array: plainValues(arrow.Decimal128Traits.CastToBytes), parse: func(text []byte, from, to int) (decimal128.Num, bool) {
+		return numbers(mem, t, arrow.Decimal128Traits.CastFromBytes, func(text []byte, from, to int) (decimal128.Num, bool) {
 			return parseDecimal(text[from:to], t)
-		}}
+		})
 	case *arrow.StringType:
 		return &texts{mem: mem}
 	default:
@@ -316,19 +343,24 @@ func newColumn(mem memory.Allocator, t arrow.DataType) column {
 	}
 }
 
-// plainValues are values as they lie in memory.
-func plainValues[T any](bytesOf func([]T) []byte) func(memory.Allocator, []T) *memory.Buffer {
-	return func(mem memory.Allocator, values []T) *memory.Buffer { return filled(mem, bytesOf(values)) }
-}
-
-func bitValues(mem memory.Allocator, values []bool) *memory.Buffer {
-	bits := make([]byte, bitutil.BytesForBits(int64(len(values))))
-	for i, v := range values {
-		if v {
-			bitutil.SetBit(bits, i)
+func timestamps(mem memory.Allocator, t *arrow.TimestampType) column {
+	c := numbers(mem, t, arrow.TimestampTraits.CastFromBytes, func(text []byte, from, to int) (arrow.Timestamp, bool) {
+		m, ok := parseMoment(text[from:to])
+		if !ok {
+			return 0, false
 		}
+		v, why := m.ticks(t)
+		return arrow.Timestamp(v), why == ""
+	})
+	c.why = func(text []byte) string {
+		m, ok := parseMoment(text)
+		if !ok {
+			return ""
+		}
+		_, why := m.ticks(t)
+		return why
 	}
-	return filled(mem, bits)
+	return c
 }
 
 func parseDate(text []byte, from, to int) (arrow.Date32, bool) {

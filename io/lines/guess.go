@@ -50,12 +50,16 @@ func (g *guess) see(value []byte, isText bool) {
 	case value == nil:
 		g.nulls++
 		return
+	case g.kind == text: // and stays it
+		return
 	case isText:
 		v = ofText(value)
 	default:
 		v = ofValue(value)
 	}
-	v.why = shortText(value)
+	if v.kind != g.kind {
+		v.why = shortText(value)
+	}
 	g.join(&v)
 }
 
@@ -96,7 +100,12 @@ func ofValue(value []byte) guess {
 	if len(trimmed) == 0 {
 		return guess{kind: text}
 	}
-	padded := padded(trimmed)
+	var room [64]byte
+	padded := room[:]
+	if need := len(trimmed) + 2*pad; need > len(room) {
+		padded = make([]byte, need)
+	}
+	copy(padded[pad:], trimmed)
 	from, to := pad, pad+len(trimmed)
 	switch c := trimmed[0]; {
 	case leadingZero(trimmed):
@@ -148,13 +157,6 @@ func leadingZero(value []byte) bool {
 // a float64.
 func isInteger(value []byte) bool {
 	return bytes.IndexFunc(value[1:], func(r rune) bool { return r < '0' || r > '9' }) < 0
-}
-
-// padded copies a value to where eight bytes before and after it may be read.
-func padded(value []byte) []byte {
-	p := make([]byte, len(value)+2*pad)
-	copy(p[pad:], value)
-	return p
 }
 
 // shortText is a value for a message.

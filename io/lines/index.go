@@ -3,6 +3,7 @@ package lines
 import (
 	"bytes"
 	"runtime"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -91,10 +92,11 @@ func (x *index) guess(first, n int64) ([]splits, error) {
 				return err
 			}
 			from, to := x.bounds(first + k)
-			text, before, err := x.text(from, to)
+			text, before, release, err := x.pooled(from, to)
 			if err != nil {
 				return err
 			}
+			defer release()
 			x.lines[first+k] = int64(bytes.Count(text, []byte{'\n'})) // of no other goroutine's
 			s := &all[k]
 			s.from = []State{AtRecord}
@@ -121,6 +123,28 @@ func (x *index) text(from, to int64) (text []byte, before byte, err error) {
 		return piece, '\n', nil
 	}
 	return piece[1:], piece[0], nil
+}
+
+// blocks are buffers of blocks of text, which are read one after the other.
+var blocks sync.Pool
+
+// pooled is text in a buffer that release gives back.
+func (x *index) pooled(from, to int64) (text []byte, before byte, release func(), err error) {
+	buffer, _ := blocks.Get().(*[]byte)
+	if buffer == nil || int64(cap(*buffer)) < to-from+1 {
+		buffer = new(make([]byte, max(x.blockBytes(), to-from)+1))
+	}
+	release = func() { blocks.Put(buffer) }
+	at := max(from-1, 0)
+	piece := (*buffer)[:to-at]
+	if err := x.file.read(piece, at); err != nil {
+		release()
+		return nil, 0, nil, err
+	}
+	if at == from {
+		return piece, '\n', release, nil
+	}
+	return piece[1:], piece[0], release, nil
 }
 
 // step takes the i-th block, and says which is next.

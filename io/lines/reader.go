@@ -17,6 +17,12 @@ type reader struct {
 	table  *table
 	opts   format.ReadOptions
 	closed sync.Once
+
+	mu struct {
+		sync.Mutex
+
+		free []*spanReader
+	}
 }
 
 // Format implements format.Reader.
@@ -62,10 +68,12 @@ func (r *reader) ReadSpan(ctx context.Context, span int, columns []int, yield fu
 	}
 	var given error
 	err := guarded(func() error {
-		s := r.newSpanReader(columns, func(b arrow.RecordBatch) error {
+		s := r.take(columns)
+		defer r.give(s)
+		s.yield = func(b arrow.RecordBatch) error {
 			given = yield(b)
 			return given
-		})
+		}
 		return s.read(ctx, r.table.index.spans[span])
 	})
 	if err == nil || given != nil {
@@ -74,10 +82,39 @@ func (r *reader) ReadSpan(ctx context.Context, span int, columns []int, yield fu
 	return fmt.Errorf("read %s: span %d: %w", r.table.text.path, span, err)
 }
 
+// take gives what reads one span, one that was used before if there is one.
+func (r *reader) take(columns []int) *spanReader {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, s := range r.mu.free {
+		if slices.Equal(s.columns, columns) && slices.Equal(s.checked, r.table.set.checked) {
+			r.mu.free = slices.Delete(r.mu.free, i, i+1)
+			return s
+		}
+	}
+	return r.newSpanReader(columns)
+}
+
+// mostFree is how many that are not used are kept: as many as read different columns at
+// different times.
+const mostFree = 16
+
+func (r *reader) give(s *spanReader) {
+	s.reset(nil)
+	if len(s.buffer) > 2*pieceBytes {
+		s.buffer = nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.mu.free) < mostFree {
+		r.mu.free = append(r.mu.free, s)
+	}
+}
+
 // newSpanReader makes what reads one span.
-func (r *reader) newSpanReader(columns []int, yield func(arrow.RecordBatch) error) *spanReader {
+func (r *reader) newSpanReader(columns []int) *spanReader {
 	t := r.table
-	s := &spanReader{table: t, opts: &r.opts, columns: columns, yield: yield}
+	s := &spanReader{table: t, opts: &r.opts, columns: slices.Clone(columns), checked: t.set.checked}
 	var wanted []int // in the order in which their problems are looked for
 	want := func(column int) {
 		if !slices.Contains(wanted, column) {

@@ -29,6 +29,7 @@ type spanReader struct {
 	table   *table
 	opts    *format.ReadOptions
 	columns []int // asked for
+	checked []string
 	place   []int // of each among made; -1 for the column of problems
 	asked   bool  // for problems
 	wanted  []int // columns that are made
@@ -47,7 +48,8 @@ type spanReader struct {
 	skipping bool  // the text goes on with a line that is no record
 	failed   error // what kept a line from being numbered
 
-	rows     int // of the chunk
+	most     int // rows of the chunk
+	rows     int // of the chunk, so far
 	text     int // bytes of its lines
 	given    int64
 	problems []rowProblem
@@ -61,7 +63,9 @@ type rowProblem struct {
 
 func (s *spanReader) read(ctx context.Context, span block) error {
 	s.span, s.at = span, span.from
-	s.buffer = make([]byte, pad+pieceBytes+2*pad)
+	if s.buffer == nil {
+		s.buffer = make([]byte, pad+pieceBytes+2*pad)
+	}
 	s.begin()
 	filled := pad
 	for s.at < span.to {
@@ -109,7 +113,7 @@ func (s *spanReader) read(ctx context.Context, span block) error {
 func (s *spanReader) take(filled int, last bool) (next int, err error) {
 	s.piece.ascii = IsASCII(s.buffer[pad:filled])
 	for at := pad; ; {
-		most := min(pieceRows, s.opts.ChunkRows-s.rows)
+		most := min(pieceRows, s.most-s.rows)
 		next, s.skipping = s.tokens.Next(s.piece.Fields, s.buffer[:filled], at, most, last)
 		for _, b := range s.piece.Bad {
 			s.badRecord(b)
@@ -119,7 +123,7 @@ func (s *spanReader) take(filled int, last bool) (next int, err error) {
 		}
 		s.rows += s.piece.Rows
 		s.text += next - at
-		if s.rows >= s.opts.ChunkRows || s.text >= chunkBytes {
+		if s.rows >= s.most || s.text >= chunkBytes {
 			if err := s.flush(); err != nil {
 				return 0, err
 			}
@@ -150,10 +154,19 @@ func (s *spanReader) skipLine() error {
 }
 
 func (s *spanReader) begin() {
+	s.most = int(max(min(int64(s.opts.ChunkRows), s.span.rows-s.given), 1)) // blank lines may follow the last
 	for _, c := range s.made {
-		c.begin(s.opts.ChunkRows)
+		c.begin(s.most)
 	}
 	s.rows, s.text, s.problems = 0, 0, nil
+}
+
+// reset prepares for another span, whatever became of the last.
+func (s *spanReader) reset(yield func(arrow.RecordBatch) error) {
+	for _, c := range s.made {
+		c.drop()
+	}
+	s.yield, s.lines, s.line, s.skipping, s.failed, s.given = yield, 0, 0, false, nil, 0
 }
 
 // flush gives the rows of the chunk.
