@@ -48,9 +48,12 @@ func (s *Set) load(path, name string, syntax Syntax) (_ *table, err error) {
 		return nil, err
 	}
 	if len(head) == 0 { // some writers leave such files where there are no rows
-		t.own = syntax.Format() == format.JSONLines
 		t.index = index{file: t.text, opts: &s.opts}
-		return t, nil
+		if t.own = syntax.Format() == format.JSONLines; t.own {
+			t.names, err = t.findNames()
+			t.guess = make([]guess, len(t.names))
+		}
+		return t, err
 	}
 	names, at, err := syntax.Begin(head, int64(len(head)) == t.text.size)
 	if err != nil {
