@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -71,6 +73,34 @@ func (p *Plan) fitLines() {
 	if p.where != nil {
 		p.where.problems = p.lines.problems
 	}
+}
+
+// besideTypes adds to an error, of data that do not fit, which of the columns that it
+// names have a type that was inferred, and from what.
+func (p *Plan) besideTypes(err error) error {
+	if !p.Dataset.HasLines() {
+		return err
+	}
+	const most = 3
+	text := err.Error()
+	var said []string
+	more := 0
+	for _, c := range p.Dataset.LineColumns() {
+		switch name := strconv.Quote(c.Name); {
+		case c.Given || !strings.Contains(text, "column "+name):
+		case len(said) == most:
+			more++
+		default:
+			said = append(said, fmt.Sprintf("%s is %s (%s)", name, c.Type, c.Why))
+		}
+	}
+	if len(said) == 0 {
+		return err
+	}
+	if more > 0 {
+		said = append(said, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Errorf("%w\nthe files are text, of which the types were inferred: %s; --types COLUMN=TYPE,... gives others, such as float32 where the model wants that", err, strings.Join(said, ", "))
 }
 
 // withTypes are what was said of files of lines, with the types that were found: a

@@ -183,7 +183,7 @@ func (p *Plan) fit() error {
 	schema := p.Dataset.Schema()
 	for _, step := range []func(*arrow.Schema) error{p.bindModels, p.pass, p.fitWhere, p.fitRules, p.fitUnique} {
 		if err := step(schema); err != nil {
-			return p.besideDrift(err)
+			return p.besideTypes(p.besideDrift(err))
 		}
 	}
 	p.fitLines()

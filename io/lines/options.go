@@ -8,7 +8,7 @@ import (
 )
 
 // ErrOptions says that what was said of files of lines is wrong, or does not fit them.
-var ErrOptions = errors.New("files of lines")
+var ErrOptions = errors.New("text input")
 
 // Header says where the names of a CSV file's columns are.
 type Header string

@@ -72,7 +72,12 @@ func (s *Set) load(path, name string, syntax Syntax) (_ *table, err error) {
 	return t, t.sample(func(f *Fields, tokens Tokenizer) {
 		scratch := []byte{}
 		for i := range t.guess {
+			bad := f.Bad
 			for r := range f.Rows {
+				if len(bad) > 0 && bad[0].Row == r {
+					bad = bad[1:]
+					continue
+				}
 				t.see(&t.guess[i], f, tokens, scratch, r, i)
 			}
 		}
