@@ -36,6 +36,8 @@ var decisive = []struct{ setting, flag string }{
 	{"output_layout", "--output-layout"},
 	{"output_format", "--output-format"},
 	{"compression", "--compression"},
+	{"output_delimiter", "--output-delimiter"},
+	{"spreadsheet_safe", "--spreadsheet-safe"},
 	{"part_rows", "--part-rows"},
 	{"partition_by", "--partition-by"},
 	{"target_file_bytes", "--target-file-size"},
@@ -81,7 +83,7 @@ func (p *Plan) job(lib *ort.Library) (*ledger.Job, error) {
 	for _, f := range p.Dataset.Files() {
 		path := absolute(f.Path)
 		listed[path]++
-		name := "input " + path
+		name := factName(path)
 		if n := listed[path]; n > 1 {
 			name = fmt.Sprintf("%s (listed %d times)", name, n)
 		}
@@ -104,6 +106,9 @@ func inputFact(f dataset.FileInfo) string {
 	}
 	return fact
 }
+
+// factName names the fact of an input.
+func factName(path string) string { return "input " + path }
 
 // frozen is what the first start of a run chose, for all that continue it.
 type frozen struct {

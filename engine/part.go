@@ -124,9 +124,7 @@ func (w *partWriter) open(schema *arrow.Schema) error {
 	return err
 }
 
-func (c *collector) writeOptions() format.WriteOptions {
-	return format.WriteOptions{Compression: c.plan.Options.Compression, RowGroupRows: rowGroupRows}
-}
+func (c *collector) writeOptions() format.WriteOptions { return c.plan.Options.writing() }
 
 // finish ends the part and begins to commit it; the collector's settle says how
 // that went.

@@ -102,7 +102,7 @@ func (p *Plan) NewProgress() *Progress {
 func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*Summary, error) {
 	started := time.Now()
 	if p.Options.Output == "" {
-		return nil, fmt.Errorf("%w: --output is missing: a directory, or a file that ends in .parquet, .arrow or .csv", ErrUsage)
+		return nil, fmt.Errorf("%w: --output is missing: a directory, or a file that ends in %s", ErrUsage, OneFileEndings)
 	}
 	job, err := p.job(lib)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/google/go-cmp/cmp"
@@ -49,7 +50,7 @@ func TestOptionsComeBackFromAManifest(t *testing.T) {
 			Types:      []lines.ColumnType{{Name: "a,=b", Type: arrow.PrimitiveTypes.Int64}, {Name: "c", Type: &arrow.Decimal128Type{Precision: 10, Scale: 2}}},
 			NullValues: []string{"NA", "-"}, Delimiter: ";", Header: lines.HeaderNone, Nested: lines.NestedDots,
 		},
-		Inputs: []string{"data/*.parquet"}, Partitions: "date=date", Output: "out", Format: format.ArrowFile, Compression: "zstd",
+		Inputs: []string{"data/*.parquet"}, Partitions: "date=date", OnlyNew: true, OnChanged: ChangedScore, Since: time.Date(2026, 11, 22, 1, 2, 3, 4, time.UTC), Output: "out", Format: format.ArrowFile, Compression: "zstd", Delimiter: "tab", SpreadsheetSafe: true,
 		IDs: []string{"id"}, Keep: []string{"k"}, Where: "a > 1", FeatureSpecs: someFeatures, Features: []string{"a", "b"}, Bind: map[string][]string{"x": {"a", "b"}},
 		Nulls: batcher.NullPolicies{
 			Default:  batcher.NullPolicy{Action: batcher.NullReject},

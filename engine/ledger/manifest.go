@@ -64,6 +64,7 @@ const (
 	ModeFresh   Mode = "fresh"   // nothing was there
 	ModeReplace Mode = "replace" // the output took the place of the parent's
 	ModeAppend  Mode = "append"  // its files came beside the parent's
+	ModeUpsert  Mode = "upsert"  // its rows came beside the parent's, and in the place of those with the same ids
 )
 
 // Starter says who started a run.
@@ -130,6 +131,8 @@ type Output struct {
 	SHA256 string `json:"sha256"`
 	Bytes  int64  `json:"bytes"`
 	Rows   int64  `json:"rows"`
+	// RowDigest is ALGORITHM:HEX of rows that are no file: the same whatever their order.
+	RowDigest string `json:"row_digest,omitempty"`
 }
 
 // Column is one column of the output.
