@@ -163,6 +163,9 @@ type Options struct {
 	// it, a part in which starts died is scored like any other.
 	ScoreApart func(ctx context.Context, path string) error
 
+	// Piped are the ends of streams, where Inputs or Output are StreamName.
+	Piped Piped
+
 	Library ort.LibraryOptions
 	Build   Build
 }
@@ -229,6 +232,9 @@ func (o *Options) EnsureDefaults() {
 	if o.IfExists == "" {
 		o.IfExists = ledger.IfExistsError
 	}
+	if o.StreamsOut() && (o.Format == "" || o.Format == format.ArrowFile) {
+		o.Format = format.ArrowStream
+	}
 	if o.Format == "" {
 		o.Format, _ = FormatOf(o.Output)
 		if o.Format == "" {
@@ -249,6 +255,7 @@ func (o *Options) Validate() error {
 		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
 	}
 	o.validateLimits(bad)
+	o.validateStreams(bad)
 	if _, err := dataset.ParsePartitions(o.Partitions); err != nil {
 		bad("--%w", err)
 	}

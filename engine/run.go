@@ -83,6 +83,9 @@ type Summary struct {
 
 // NewProgress makes the counters for a run of the plan.
 func (p *Plan) NewProgress() *Progress {
+	if p.live() {
+		return &Progress{TotalRows: UnknownRows, TotalParts: len(p.Parts)}
+	}
 	return &Progress{TotalRows: p.Dataset.Rows(), TotalParts: len(p.Parts)}
 }
 
@@ -102,6 +105,9 @@ func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*
 	_, single := FormatOf(p.Options.Output)
 	if p.Options.Output == "" {
 		return nil, fmt.Errorf("%w: --output is missing: a directory, or a file that ends in .parquet, .arrow or .csv", ErrUsage)
+	}
+	if p.Options.StreamsOut() {
+		return p.runToStream(ctx, lib, progress)
 	}
 	job, err := p.job(lib)
 	if err != nil {
@@ -300,18 +306,9 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	finished := time.Now()
-	uses, driver := line.devices.uses()
-	runID := c.staging.RunID()
-	manifest := c.manifest(lib, runID, total, rejects)
-	manifest.Versions.Driver, manifest.Nodes = driver, line.devices.nodes()
-	if c.plan.Options.Provider == ort.TensorRT {
-		manifest.Versions.TensorRT = ort.TensorRTVersion(lib.Path)
-	}
-	for _, u := range uses {
-		manifest.Machine.GPUs = append(manifest.Machine.GPUs, u.Name)
-	}
-	manifest.Started, manifest.Finished = started, finished
+	manifest := c.manifest(lib, c.staging.RunID(), total, rejects)
+	line.describe(manifest, lib)
+	manifest.Started, manifest.Finished = started, time.Now()
 	if taken := c.staging.Taken(); taken != nil {
 		manifest.Started = taken.Head.Started
 	}
@@ -320,19 +317,25 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	if err := c.staging.Publish(manifest); err != nil {
 		return nil, err
 	}
+	return c.summary(line, lib, started, manifest), nil
+}
+
+// summary is what a run did that was published just now, by its manifest.
+func (c *collector) summary(line *pipeline, lib *ort.Library, started time.Time, m *ledger.Manifest) *Summary {
 	counts := line.counts()
-	finished = time.Now()
+	uses, _ := line.devices.uses()
+	finished := time.Now()
 	seconds := finished.Sub(started).Seconds()
 	times := c.progress.Times()
 	return &Summary{
-		Run: runID, Output: c.plan.Options.Output, Outputs: c.flatOutputs(), Rejects: rejects, Rows: total,
+		Run: m.Run, Output: c.plan.Options.Output, Outputs: c.flatOutputs(), Rejects: m.Rejects, Rows: m.Ledger,
 		Started: started.UTC(), Finished: finished.UTC(),
-		Seconds: seconds, RowsPerSecond: float64(total.Read-c.progress.RowsTaken.Load()) / seconds,
-		Starts: manifest.By.Starts, RowsTaken: c.progress.RowsTaken.Load(),
+		Seconds: seconds, RowsPerSecond: float64(m.Ledger.Read-c.progress.RowsTaken.Load()) / seconds,
+		Starts: m.By.Starts, RowsTaken: c.progress.RowsTaken.Load(),
 		Stages: map[string]float64{
 			"read": times.Read.Seconds(), "assemble": times.Assemble.Seconds(), "infer": times.Infer.Seconds(), "write": times.Write.Seconds(),
 		},
-		Provider: c.plan.Options.Provider, Devices: uses, Nodes: manifest.Nodes,
+		Provider: c.plan.Options.Provider, Devices: uses, Nodes: m.Nodes,
 		BatchRows: c.plan.Options.BatchRows, Workers: c.plan.Options.Workers, Batches: c.batches(), Choice: c.plan.choice,
 		BytesCopied: counts.BytesCopied, BytesViewed: counts.BytesViewed,
 		PeakMemoryBytes: peakMemory(),
@@ -341,7 +344,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 		Duplicates:      c.plan.duplicates,
 		Agreement:       c.plan.agreement, NotCompared: c.agree.left,
 		ORTVersion: lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Rewrites(), RewriteCheck: c.plan.rewriteCheck,
-	}, nil
+	}
 }
 
 // peakMemory is the process's largest resident set so far, in bytes.
@@ -351,6 +354,18 @@ func peakMemory() int64 {
 		return 0
 	}
 	return usage.Maxrss << 10 // Linux counts KiB
+}
+
+// describe adds what a manifest says of devices.
+func (p *pipeline) describe(m *ledger.Manifest, lib *ort.Library) {
+	uses, driver := p.devices.uses()
+	m.Versions.Driver, m.Nodes = driver, p.devices.nodes()
+	if p.plan.Options.Provider == ort.TensorRT {
+		m.Versions.TensorRT = ort.TensorRTVersion(lib.Path)
+	}
+	for _, u := range uses {
+		m.Machine.GPUs = append(m.Machine.GPUs, u.Name)
+	}
 }
 
 func (c *collector) manifest(lib *ort.Library, runID string, total ledger.Rows, rejects *ledger.Output) *ledger.Manifest {

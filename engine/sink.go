@@ -20,6 +20,8 @@ var writers = map[format.Name]format.NewWriterFunc{
 	format.Parquet:   parquetfile.NewWriter,
 	format.ArrowFile: arrowfile.NewWriter,
 	format.CSV:       csvfile.NewWriter,
+
+	format.ArrowStream: arrowfile.NewStreamWriter, // of Options.Output StreamName alone
 }
 
 // extensions of part files by format.

@@ -57,8 +57,16 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 		return runIsolated(ctx, opts, o.isolated)
 	}
 	opts.ScoreApart = common.isolate
-	// Before anything that takes time: whoever comes second should know at once.
-	if err := ledger.Held(opts.Output); err != nil {
+	if opts.StreamsOut() {
+		if o.head > 0 {
+			return fmt.Errorf("%w: --head shows rows of what is published, and --output - is a stream", engine.ErrUsage)
+		}
+	} else if err := ledger.Held(opts.Output); err != nil { // before anything that takes time: whoever comes second should know at once
+		return err
+	}
+	closePipes, err := openPipes(&opts, s)
+	defer closePipes()
+	if err != nil {
 		return err
 	}
 	// ONNX Runtime takes as long to load as a model takes to check: 40 ms that a
@@ -77,8 +85,13 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 		return err
 	}
 	log := common.logger(s)
-	log.Info("start", "model", modelsText(&opts), "files", len(plan.Dataset.Files()), "rows", plan.Dataset.Rows(),
-		"parts", len(plan.Parts), "onnxruntime", lib.Version)
+	progress := plan.NewProgress()
+	if progress.TotalRows == engine.UnknownRows {
+		log.Info("start", "model", modelsText(&opts), "input", "a stream", "onnxruntime", lib.Version)
+	} else {
+		log.Info("start", "model", modelsText(&opts), "files", len(plan.Dataset.Files()), "rows", plan.Dataset.Rows(),
+			"parts", len(plan.Parts), "onnxruntime", lib.Version)
+	}
 	if opts.ProviderReason != "" {
 		log.Info("provider chosen", "provider", opts.Provider, "why", opts.ProviderReason)
 	}
@@ -95,7 +108,6 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 		log.Info("settings lowered for memory", "limit", humanize.IBytes(uint64(m.Limit)), "from", m.Source, "lowered", loweredText(m.Lowered))
 	}
 	defer limitHeap(plan)()
-	progress := plan.NewProgress()
 	progress.OnResume = func(j *ledger.Journal) {
 		logResume(log, j, len(plan.Parts))
 	}
@@ -123,6 +135,10 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	summary, err := plan.Run(ctx, lib, progress)
 	done()
 	finish(err == nil && !summary.Already)
+	if closedByReader(&opts, err) {
+		log.Info("stopping: nobody reads the stream any more", "rows", progress.RowsWritten.Load())
+		return &quietError{err}
+	}
 	if err != nil && summary == nil {
 		return err
 	}
@@ -132,11 +148,14 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	if summary.Already {
 		log.Info("nothing to do: an equal run published this already", "run", summary.Run, "output", summary.Output)
 	}
-	r := &scoreReport{Summary: *summary}
+	r := &scoreReport{Summary: *summary, manifest: opts.Piped.Manifest}
 	if o.head > 0 {
 		if r.Head, err = readHead(ctx, summary, plan.OutputPartitions(), o.head); err != nil {
 			return fmt.Errorf("the output is published, but its first rows cannot be shown: %w", err)
 		}
+	}
+	if opts.StreamsOut() { // standard output has the rows
+		s.Out = s.Err
 	}
 	return common.print(s, r)
 }
@@ -145,6 +164,8 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 type scoreReport struct {
 	engine.Summary
 	Head *head `json:"head,omitempty"`
+
+	manifest string // of a stream; empty where there is none
 }
 
 // Text writes the summary as short lines, and the first rows as a table.
@@ -167,9 +188,16 @@ func (r *scoreReport) Text(w io.Writer) error {
 	if r.Rows.Filtered > 0 {
 		line("filtered", "%s rows by --where", humanize.Comma(r.Rows.Filtered))
 	}
-	manifest := ledger.ManifestPath(r.Output, r.Run)
+	manifest := r.manifest
+	if r.Output != engine.StreamName {
+		manifest = ledger.ManifestPath(r.Output, r.Run)
+	}
 	if r.Rejects != nil {
-		line("rejects", "%s", filepath.Join(filepath.Dir(manifest), filepath.Base(r.Rejects.Name)))
+		rejects := r.Rejects.Name
+		if r.Output != engine.StreamName {
+			rejects = filepath.Join(filepath.Dir(manifest), filepath.Base(rejects))
+		}
+		line("rejects", "%s", rejects)
 	}
 	if r.Duplicates != nil {
 		line("duplicates", "%s", duplicatesText(r.Duplicates))
@@ -181,8 +209,14 @@ func (r *scoreReport) Text(w io.Writer) error {
 	for _, o := range r.Outputs {
 		bytes += o.Bytes
 	}
-	line("output", "%s (%s, %s)", r.Output, english.Plural(len(r.Outputs), "file", ""), humanize.IBytes(uint64(bytes)))
-	line("manifest", "%s", manifest)
+	if r.Output == engine.StreamName {
+		line("output", "a stream of %s", humanize.IBytes(uint64(bytes)))
+	} else {
+		line("output", "%s (%s, %s)", r.Output, english.Plural(len(r.Outputs), "file", ""), humanize.IBytes(uint64(bytes)))
+	}
+	if manifest != "" {
+		line("manifest", "%s", manifest)
+	}
 	agreementText(&b, r.Agreement, r.NotCompared)
 	if r.Head != nil {
 		b.WriteString("\n" + r.Head.table() + "\n")
@@ -213,7 +247,9 @@ func (r *scoreReport) workLines(line func(name, format string, args ...any)) {
 	}
 	line("batches", "of %s rows%s: %s", humanize.Comma(int64(r.BatchRows)), streams, r.Choice.Reason)
 	line("copied", "%s into tensors, %s read where it lay", humanize.IBytes(uint64(r.BytesCopied)), humanize.IBytes(uint64(r.BytesViewed)))
-	r.digestLine(line)
+	if r.Output != engine.StreamName || r.manifest != "" {
+		r.digestLine(line)
+	}
 	line("memory", "%s at most", humanize.IBytes(uint64(r.PeakMemoryBytes)))
 }
 

@@ -47,8 +47,9 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	o.addJobFlags(fs)
 	o.models.AddFlags(fs)
-	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; repeatable, read in the given order")
-	fs.StringVarP(&o.Output, "output", "o", "", "where predictions go: a directory `PATH`, or one file that ends in .parquet, .arrow or .csv")
+	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; repeatable, read in the given order; - reads an Arrow IPC stream from standard input")
+	fs.StringVarP(&o.Output, "output", "o", "", "where predictions go: a directory `PATH`, or one file that ends in .parquet, .arrow or .csv; - writes an Arrow IPC stream to standard output")
+	o.addPipeFlags(fs)
 	o.addFitFlags(fs)
 	o.addDeviceFlags(fs)
 	o.addWriteFlags(fs)

@@ -64,6 +64,7 @@ const (
 	ModeFresh   Mode = "fresh"   // nothing was there
 	ModeReplace Mode = "replace" // the output took the place of the parent's
 	ModeAppend  Mode = "append"  // its files came beside the parent's
+	ModeStream  Mode = "stream"  // the rows went out as a stream, and nothing of them stays
 )
 
 // Starter says who started a run.

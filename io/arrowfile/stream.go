@@ -77,7 +77,6 @@ type Stream struct {
 	off     int64 // bytes read
 	batches int   // record batches read
 	rows    int64 // in them
-	ended   bool
 	err     error
 }
 
@@ -167,6 +166,11 @@ func (s *Stream) Want(columns []int) error {
 		visit(&s.schema.columns[c])
 	}
 	return nil
+}
+
+// Limit sets StreamOptions.MessageBytes anew, before Want.
+func (s *Stream) Limit(bytes int64) {
+	s.opts.MessageBytes, s.bodies.limit, s.memory = bytes, bytes, newBudget(s.opts.Allocator, bytes)
 }
 
 // Next reads the next record batch, an empty one too; the caller releases it. After the
@@ -315,7 +319,6 @@ const maxTrailingRead = 4 << 10
 
 // trailing makes sure that nothing but padding follows the end mark.
 func (s *Stream) trailing() error {
-	s.ended = true
 	if timed, ok := s.source.(interface{ SetReadDeadline(t time.Time) error }); ok {
 		if timed.SetReadDeadline(time.Now().Add(s.opts.Trailing)) == nil {
 			defer func() { _ = timed.SetReadDeadline(time.Time{}) }() // nothing is read any more

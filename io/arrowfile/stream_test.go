@@ -148,7 +148,7 @@ func TestStreamRefuses(t *testing.T) {
 		{"text", []byte("id,score\n1,2\n"), format.ErrDamaged, `it starts with "id,score"`},
 		{"two streams in one input", append(bytes.Clone(stream), stream...), format.ErrUnsupported, "several streams"},
 		{"one byte after the end", append(bytes.Clone(stream), 1), format.ErrUnsupported, "follow the end"},
-		{"an end and nothing before it", endMark, format.ErrDamaged, "must start with a schema"},
+		{"an end and nothing before it", []byte(EndMark), format.ErrDamaged, "must start with a schema"},
 		{"metadata of 2 GiB that never come", []byte("\xff\xff\xff\xff\xff\xff\xff\x7f"), format.ErrUnsupported, "metadata"},
 	}
 	for _, c := range tests {
@@ -245,7 +245,7 @@ func TestStreamWriterFlushes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := w.Write(batch); err != nil {
+		if err := errors.Join(w.Write(batch), w.Flush()); err != nil {
 			t.Fatal(err)
 		}
 		pass()
@@ -254,14 +254,14 @@ func TestStreamWriterFlushes(t *testing.T) {
 			t.Fatal(err)
 		}
 		got.Release()
-		if bytes.HasSuffix(buf.Bytes(), endMark) {
+		if bytes.HasSuffix(buf.Bytes(), []byte(EndMark)) {
 			t.Error("an end mark before End")
 		}
 	}
 	if err := w.End(); err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.HasSuffix(buf.Bytes(), endMark) {
+	if !bytes.HasSuffix(buf.Bytes(), []byte(EndMark)) {
 		t.Error("no end mark after End")
 	}
 	go func() {
@@ -279,7 +279,7 @@ func TestStreamWriterDrop(t *testing.T) {
 	batch := everyBatch(t)
 	w, err := StartStream(&buf, batch.Schema(), format.WriteOptions{Allocator: checkedAllocator(t)})
 	if err == nil {
-		err = errors.Join(w.Write(batch), w.Drop(), w.Drop())
+		err = errors.Join(w.Write(batch), w.Flush(), w.Drop(), w.Drop())
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -11,13 +11,13 @@ import (
 	"github.com/millrace/millrace/io/format"
 )
 
-// endMark ends a stream: a message without metadata.
-var endMark = []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}
+// EndMark ends a stream: a message without metadata.
+const EndMark = "\xff\xff\xff\xff\x00\x00\x00\x00"
 
 // StreamWriter writes an Arrow IPC stream for whoever reads it as it comes: the schema's
 // message before there is a record batch, each record batch as one message (and those of
-// its dictionaries, where they are new), flushed, and the end mark only when End is
-// called. It is for one goroutine at a time.
+// its dictionaries, where they are new), and the end mark only when End is called. It is
+// for one goroutine at a time.
 type StreamWriter struct {
 	out     *bufio.Writer
 	encoder writer
@@ -46,13 +46,11 @@ func StartStream(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (*
 	return s, nil
 }
 
-// Write writes a record batch, which it borrows, and flushes it.
-func (s *StreamWriter) Write(batch arrow.RecordBatch) error {
-	if err := s.encoder.Write(batch); err != nil {
-		return err
-	}
-	return s.encoder.step("write", s.out.Flush)
-}
+// Write writes a record batch, which it borrows. All of it is on its way after Flush.
+func (s *StreamWriter) Write(batch arrow.RecordBatch) error { return s.encoder.Write(batch) }
+
+// Flush sends what was written on its way.
+func (s *StreamWriter) Flush() error { return s.encoder.step("flush", s.out.Flush) }
 
 // End writes the end mark and lets go of what the writer holds. After a Write that failed
 // it writes nothing and returns that error again.
@@ -61,7 +59,7 @@ func (s *StreamWriter) End() error {
 		return err
 	}
 	return s.encoder.step("end", func() error {
-		if _, err := s.out.Write(endMark); err != nil {
+		if _, err := s.out.WriteString(EndMark); err != nil {
 			return err
 		}
 		return s.out.Flush()
@@ -91,4 +89,3 @@ func (a afterSchema) WritePayload(p ipc.Payload) error {
 
 // Close implements ipc.PayloadWriter.
 func (afterSchema) Close() error { return nil }
-
