@@ -9,13 +9,14 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
 )
 
 // collector gathers what parts become: their files, accounts and rejects, in the
 // order of the parts, whichever is done first.
 type collector struct {
 	plan     *Plan
-	staging  *ledger.Staging
+	staging  sink.Staging // nil in a trial
 	form     *rejectForm
 	index    *spanIndex
 	progress *Progress
@@ -42,7 +43,7 @@ type collector struct {
 }
 
 // newCollector makes the last stage of a run.
-func (p *Plan) newCollector(staging *ledger.Staging, progress *Progress) *collector {
+func (p *Plan) newCollector(staging sink.Staging, progress *Progress) *collector {
 	index := newSpanIndex(p.Dataset)
 	c := &collector{
 		plan: p, progress: progress, staging: staging, form: p.newRejectForm(), index: index,

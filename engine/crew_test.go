@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/io/dataset"
 )
 
@@ -115,7 +116,7 @@ func TestPropertyCrew(t *testing.T) {
 		}
 		join := rapid.SampledFrom([]batcher.Joining{batcher.JoinShortSpans, batcher.JoinSpans}).Draw(rt, "joining")
 		l.plan.Parts, l.plan.joining, l.source = parts, join, source
-		l.collector = l.plan.newCollector(l.staging, l.progress)
+		l.collector = l.plan.newCollector(sink.LocalStaging(l.staging), l.progress)
 		l.plan.Options.BatchRows = rapid.SampledFrom([]int{1, 7, 64, 200}).Draw(rt, "batch rows")
 		l.plan.Options.Readers = rapid.IntRange(1, 3).Draw(rt, "readers")
 		l.plan.waitingRows = rapid.SampledFrom([]int64{1, 100, 1 << 20}).Draw(rt, "waiting rows")

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,6 +58,7 @@ type DigestChoice struct {
 // is cut is a fault and no error.
 type digests struct {
 	mode     DigestMode
+	open     func(ctx context.Context, input int) (io.ReadCloser, error) // by its place among the inputs
 	files    []digestFile
 	listed   []int // by place among the inputs: which of files
 	rows     int64 // of all listed files
@@ -88,7 +91,7 @@ const pause = 5 * time.Millisecond
 // newDigests takes over what an earlier start found, which may be nil.
 func (p *Plan) newDigests(progress *Progress, record func(ledger.DigestRecord) error, before *ledger.Journal) *digests {
 	d := &digests{
-		mode: p.Options.Digest, rows: p.Dataset.Rows(), progress: progress, record: record, meter: newMeter(),
+		mode: p.Options.Digest, open: p.Dataset.OpenBytes, rows: p.Dataset.Rows(), progress: progress, record: record, meter: newMeter(),
 		ended: make(chan struct{}), done: make(chan struct{}),
 	}
 	at := map[string]int{}
@@ -149,6 +152,10 @@ func (d *digests) run(ctx context.Context) error {
 			f.digest = ""
 			continue
 		}
+		if d.mode == DigestAuto && f.Version != "" { // which proves it, and costs nothing
+			d.position += f.Size
+			continue
+		}
 		if algorithmOf(f.digest) == d.choice.Algorithm {
 			d.position += f.Size
 			continue
@@ -172,7 +179,7 @@ func algorithmOf(digest string) string {
 // take digests one file. Its error wraps dataset.ErrInput, and format.ErrChanged
 // where the file is not the one that was planned.
 func (d *digests) take(ctx context.Context, f *digestFile) error {
-	file, err := os.Open(f.Path)
+	file, err := d.open(ctx, f.first)
 	if err != nil {
 		return digestError(f.Path, err)
 	}
@@ -185,13 +192,17 @@ func (d *digests) take(ctx context.Context, f *digestFile) error {
 		}
 		return digestError(f.Path, err)
 	}
+	same := true // of an object, its store gives no other bytes
 	// What was read is what Dataset.Changed looks at, unless it changed before this
 	// look; what changes after it, Changed finds before anything is published.
-	info, err := file.Stat()
-	if err != nil {
-		return digestError(f.Path, err)
+	if local, ok := file.(*os.File); ok {
+		info, err := local.Stat()
+		if err != nil {
+			return digestError(f.Path, err)
+		}
+		same = info.Size() == f.Size && info.ModTime().Equal(f.ModTime)
 	}
-	if n != f.Size || info.Size() != f.Size || !info.ModTime().Equal(f.ModTime) {
+	if n != f.Size || !same {
 		return fmt.Errorf("input %q: %w: %w: it had %d bytes when the run began, and %d were read for its digest",
 			f.Path, dataset.ErrInput, format.ErrChanged, f.Size, n)
 	}
@@ -211,7 +222,7 @@ func digestError(path string, err error) error {
 type pacedReader struct {
 	ctx     context.Context //nolint:containedctx // a reader has no other way to end
 	digests *digests
-	file    *os.File
+	file    io.Reader
 }
 
 // Read waits until the run is near.
@@ -258,6 +269,11 @@ func (d *digests) over() bool {
 	}
 }
 
+// unproved are the files that no store has a version of.
+func (d *digests) unproved() []digestFile {
+	return slices.DeleteFunc(slices.Clone(d.files), func(f digestFile) bool { return f.Version != "" })
+}
+
 // choose fixes the algorithm for all files.
 func (d *digests) choose(ctx context.Context) error {
 	d.choice = DigestChoice{Asked: d.mode, Reason: "--digest"}
@@ -273,6 +289,10 @@ func (d *digests) choose(ctx context.Context) error {
 			d.choice.Algorithm, d.choice.Reason = a, "as the run's first start chose"
 			return nil
 		}
+	}
+	if unproved := d.unproved(); len(unproved) == 0 {
+		d.choice.Reason = "the stores' own versions"
+		return nil
 	}
 	var err error
 	d.choice.Algorithm, d.choice.Reason, err = d.afford(ctx)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -57,7 +56,7 @@ type meter struct {
 	processor func() time.Duration // of the process, since the run began
 	wall      func() time.Duration // since the run began
 	// prices are those of a file's first bytes, the strongest algorithm first.
-	prices func(path string) ([]price, error)
+	prices func(file io.Reader) ([]price, error)
 }
 
 func newMeter() meter {
@@ -72,7 +71,11 @@ func newMeter() meter {
 // afford finds the strongest algorithm that the budget allows, and says why it is
 // that one; empty where it allows none.
 func (d *digests) afford(ctx context.Context) (algorithm, reason string, err error) {
-	if d.size <= smallBytes {
+	files, size := d.unproved(), int64(0)
+	for i := range files {
+		size += files[i].Size
+	}
+	if size <= smallBytes {
 		return ledger.SHA256, "the input is small", nil
 	}
 	p := d.progress
@@ -91,12 +94,12 @@ func (d *digests) afford(ctx context.Context) (algorithm, reason string, err err
 		b.processor += time.Duration(perRow * rowsLeft)
 		b.wall += b.left
 	}
-	largest := slices.MaxFunc(d.files, func(a, b digestFile) int { return cmp.Compare(a.Size, b.Size) })
-	prices, err := d.meter.prices(largest.Path)
+	largest := slices.MaxFunc(files, func(a, b digestFile) int { return cmp.Compare(a.Size, b.Size) })
+	prices, err := d.priced(ctx, &largest)
 	if err != nil {
 		return "", "", digestError(largest.Path, err)
 	}
-	algorithm, reason = b.choose(prices, d.size)
+	algorithm, reason = b.choose(prices, size)
 	return algorithm, reason, nil
 }
 
@@ -120,14 +123,19 @@ func (b budget) choose(prices []price, size int64) (algorithm, reason string) {
 // pricePieces is how many pieces of a file are digested to find what that costs.
 const pricePieces = 4
 
-// measurePrices reads the first MiB of a file and digests it by each algorithm. Times
-// are of the thread, so that what else the machine does does not count.
-func measurePrices(path string) ([]price, error) {
-	file, err := os.Open(path)
+// priced is what the meter says of a file.
+func (d *digests) priced(ctx context.Context, f *digestFile) ([]price, error) {
+	file, err := d.open(ctx, f.first)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }() // it was only read
+	return d.meter.prices(file)
+}
+
+// measurePrices reads the first MiB of a file and digests it by each algorithm. Times
+// are of the thread, so that what else the machine does does not count.
+func measurePrices(file io.Reader) ([]price, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	algorithms := []string{ledger.SHA256, ledger.XXH3}

@@ -3,10 +3,13 @@ package engine
 import (
 	"context"
 	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -63,6 +66,7 @@ func testDigests(t *testing.T, size int64, rows int64) *digests {
 	return &digests{
 		mode: DigestAuto, rows: rows, size: size, progress: &Progress{TotalRows: rows},
 		files:  []digestFile{{FileInfo: dataset.FileInfo{Path: path, Size: size, ModTime: info.ModTime()}}},
+		open:   func(context.Context, int) (io.ReadCloser, error) { return os.Open(path) },
 		listed: []int{0}, record: func(ledger.DigestRecord) error { return nil },
 		ended: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -96,7 +100,7 @@ func TestAutoWaitsForTheRate(t *testing.T) {
 						return threads()
 					},
 					wall:   func() time.Duration { return time.Since(began) },
-					prices: func(string) ([]price, error) { return testPrices, nil },
+					prices: func(io.Reader) ([]price, error) { return testPrices, nil },
 				}
 				time.AfterFunc(test.ends, func() { close(d.ended) })
 				if err := d.choose(t.Context()); err != nil || d.choice.Algorithm != test.want {
@@ -193,14 +197,19 @@ func TestDigestSeesOtherFiles(t *testing.T) {
 // SHA-256 take longer than those of XXH3, and both less than 100 ns.
 func TestMeasuredPrices(t *testing.T) {
 	d := testDigests(t, 3<<20, 10)
-	prices, err := measurePrices(d.files[0].Path)
+	file, err := os.Open(d.files[0].Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	prices, err := measurePrices(file)
 	if err != nil || len(prices) != 2 || prices[0].algorithm != ledger.SHA256 || prices[1].algorithm != ledger.XXH3 {
 		t.Fatalf("measurePrices() = %+v, %v", prices, err)
 	}
 	if sha, xxh := prices[0].perByte, prices[1].perByte; sha <= xxh || xxh <= 0 || sha > 100 {
 		t.Errorf("%.2f ns a byte of sha256, %.2f of xxh3", sha, xxh)
 	}
-	if _, err := measurePrices(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("measurePrices() of no file = %v", err)
+	if _, err := measurePrices(iotest.ErrReader(fs.ErrPermission)); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("measurePrices() of a file that cannot be read = %v", err)
 	}
 }

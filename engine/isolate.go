@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/models"
 )
 
@@ -62,9 +63,9 @@ const (
 )
 
 // deadly lists the parts that are to be scored apart, with how many starts died there.
-func (p *Plan) deadly(j *ledger.Journal, done []bool) map[int]int {
+func (p *Plan) deadly(staging sink.Staging, j *ledger.Journal, done []bool) map[int]int {
 	deadly := map[int]int{}
-	if p.Options.ScoreApart == nil {
+	if _, can := staging.(sink.Apart); p.Options.ScoreApart == nil || !can {
 		return deadly
 	}
 	for part, deaths := range j.Deaths {
@@ -77,7 +78,7 @@ func (p *Plan) deadly(j *ledger.Journal, done []bool) map[int]int {
 
 // load chooses what was left to the run, and opens the session. A model that kills every
 // process that loads it is left alone the third time.
-func (p *Plan) load(ctx context.Context, lib *ort.Library, staging *ledger.Staging, before *Choice) (*scoring, error) {
+func (p *Plan) load(ctx context.Context, lib *ort.Library, staging sink.Staging, before *Choice) (*scoring, error) {
 	if p.loadDeaths = staging.LoadDeaths(); p.loadDeaths >= deadlyDeaths {
 		return nil, fmt.Errorf("%w: %d starts died while it was loaded, before a row was scored (or were killed then, as when memory runs out); try --kernels onnxruntime or another ONNX Runtime (--ort-lib), and please report it with the model; the next start tries again",
 			ErrDeadly, p.loadDeaths)
@@ -103,13 +104,13 @@ func (c *collector) unscored() []bool {
 
 // scoreApart scores the deadly parts, each in a process of its own. One that dies does
 // not keep the others from being scored.
-func (c *collector) scoreApart(ctx context.Context, job string) error {
+func (c *collector) scoreApart(ctx context.Context) error {
 	var died []error
 	for _, part := range slices.Sorted(maps.Keys(c.deadly)) {
 		if c.progress.OnApart != nil {
 			c.progress.OnApart(part, c.deadly[part])
 		}
-		err := c.scorePartApart(ctx, Apart{Part: part, Run: c.staging.RunID(), Job: job, Choice: *c.plan.choice})
+		err := c.scorePartApart(ctx, Apart{Part: part, Run: c.staging.RunID(), Job: c.apart().Job(), Choice: *c.plan.choice})
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -121,6 +122,10 @@ func (c *collector) scoreApart(ctx context.Context, job string) error {
 	}
 	return errors.Join(died...)
 }
+
+// apart is the staging where parts are deadly, which they are only in one that takes what
+// others staged.
+func (c *collector) apart() sink.Apart { return c.staging.(sink.Apart) }
 
 // scorePartApart scores one part in another process and takes it over. Where the first
 // dies, a second one looks closer. The error wraps ErrDeadly where that dies too.
@@ -137,7 +142,7 @@ func (c *collector) scorePartApart(ctx context.Context, a Apart) error {
 	if err != nil {
 		return fmt.Errorf("%w: part %d: %w", ErrApart, a.Part, err)
 	}
-	record, err := c.staging.Adopt(dir, a.Part)
+	record, err := c.apart().Adopt(dir, a.Part)
 	if err != nil {
 		return err
 	}
@@ -150,7 +155,7 @@ func (c *collector) scorePartApart(ctx context.Context, a Apart) error {
 
 // inProcess starts a process for a part and waits for it.
 func (c *collector) inProcess(ctx context.Context, a Apart) (dir string, err error) {
-	if dir, err = c.staging.Apart(); err != nil {
+	if dir, err = c.apart().Apart(); err != nil {
 		return "", err
 	}
 	text, err := json.Marshal(a)
@@ -220,12 +225,13 @@ func (p *Plan) ScoreApart(ctx context.Context, lib *ort.Library, path string) er
 	if a.Part < 0 || a.Part >= len(p.Parts) || job.Digest() != a.Job {
 		return fmt.Errorf("part %d: %w since the run began, or its model", a.Part, ledger.ErrInputChanged)
 	}
-	staging, err := ledger.StageApart(filepath.Dir(path), ledger.StageOptions{
+	staged, err := ledger.StageApart(filepath.Dir(path), ledger.StageOptions{
 		RunID: a.Run, Ext: extensions[p.Options.Format], Job: job, PartitionBy: p.Options.PartitionBy, Numbered: p.Options.TargetFileBytes > 0,
 	})
 	if err != nil {
 		return err
 	}
+	staging := sink.LocalStaging(staged)
 	ctx, stopped := p.stopping.begin(ctx)
 	defer stopped()
 	if err := p.stageApart(ctx, lib, staging, &a, filepath.Dir(path)); err != nil {
@@ -237,7 +243,7 @@ func (p *Plan) ScoreApart(ctx context.Context, lib *ort.Library, path string) er
 
 // stageApart scores the part with one worker, so that what it was scoring when it died
 // is known.
-func (p *Plan) stageApart(ctx context.Context, lib *ort.Library, staging *ledger.Staging, a *Apart, dir string) (err error) {
+func (p *Plan) stageApart(ctx context.Context, lib *ort.Library, staging sink.Staging, a *Apart, dir string) (err error) {
 	p.Options.Workers, p.Options.Readers = 1, 1
 	progress := p.NewProgress()
 	c := p.newCollector(staging, progress)

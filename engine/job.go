@@ -85,10 +85,22 @@ func (p *Plan) job(lib *ort.Library) (*ledger.Job, error) {
 		}
 		job.Facts = append(job.Facts, ledger.Fact{
 			Name: name, Input: true,
-			Value: fmt.Sprintf("%d bytes, %d rows, changed at %s", f.Size, f.Rows, f.ModTime.UTC().Format(time.RFC3339Nano)),
+			Value: inputFact(f),
 		})
 	}
 	return job, nil
+}
+
+// inputFact is what tells an input from itself at another time.
+func inputFact(f dataset.FileInfo) string {
+	fact := fmt.Sprintf("%d bytes, %d rows", f.Size, f.Rows)
+	if !f.ModTime.IsZero() {
+		fact += ", changed at " + f.ModTime.UTC().Format(time.RFC3339Nano)
+	}
+	if f.Version != "" {
+		fact += ", version " + f.Version
+	}
+	return fact
 }
 
 // frozen is what the first start of a run chose, for all that continue it.
@@ -113,7 +125,7 @@ func (c *collector) resume(j *ledger.Journal) error {
 		}
 		c.progress.take(j.Parts[i].Rows)
 	}
-	c.deadly = c.plan.deadly(j, c.done)
+	c.deadly = c.plan.deadly(c.staging, j, c.done)
 	return nil
 }
 

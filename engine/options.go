@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
@@ -163,6 +165,8 @@ type Options struct {
 	// it, a part in which starts died is scored like any other.
 	ScoreApart func(ctx context.Context, path string) error
 
+	// Stores are where inputs may lie that are URIs, by scheme.
+	Stores map[string]dataset.Store
 	// Piped are the ends of streams, where Inputs or Output are StreamName.
 	Piped Piped
 
@@ -232,13 +236,10 @@ func (o *Options) EnsureDefaults() {
 	if o.IfExists == "" {
 		o.IfExists = ledger.IfExistsError
 	}
-	if o.StreamsOut() && (o.Format == "" || o.Format == format.ArrowFile) {
-		o.Format = format.ArrowStream
-	}
 	if o.Format == "" {
 		o.Format, _ = FormatOf(o.Output)
 		if o.Format == "" {
-			o.Format = format.Parquet
+			o.Format = formatFor(o.Output)
 		}
 	}
 }
@@ -262,8 +263,8 @@ func (o *Options) Validate() error {
 	if o.TargetFileBytes < 0 {
 		bad("--target-file-size (%d) must be a number of bytes", o.TargetFileBytes)
 	}
-	if _, single := FormatOf(o.Output); single && (len(o.PartitionBy) > 0 || o.TargetFileBytes > 0) {
-		bad("--partition-by and --target-file-size need a directory to write files to, and --output %s is one file", o.Output)
+	if err := o.checkDestination(); err != nil {
+		problems = append(problems, err)
 	}
 	if o.BatchRows < 0 {
 		bad("--batch-size (%d) must be >= 1, or auto", o.BatchRows)
@@ -324,7 +325,7 @@ func (o *Options) Validate() error {
 	case ledger.IfExistsError, ledger.IfExistsReplace:
 	case ledger.IfExistsAppend:
 		if _, single := FormatOf(o.Output); single {
-			bad("--if-exists append needs a directory to add files to, and --output %s is one file", o.Output)
+			bad("--if-exists append needs a directory to add files to, and --output %s is one file", sink.Shown(o.Output))
 		}
 	default:
 		bad("--if-exists (%s) must be error, replace or append", o.IfExists)
@@ -338,7 +339,7 @@ func (o *Options) Validate() error {
 		bad("--output-format (%s) must be parquet, arrow or csv", o.Format)
 	}
 	if byName, ok := FormatOf(o.Output); ok && byName != o.Format {
-		bad("--output-format is %s, but --output %s says %s", o.Format, o.Output, byName)
+		bad("--output-format is %s, but --output %s says %s", o.Format, sink.Shown(o.Output), byName)
 	}
 	if len(problems) == 0 {
 		return nil
@@ -349,6 +350,14 @@ func (o *Options) Validate() error {
 // FormatOf is the format that a file name's extension says; ok is false for a
 // name without one of them, which is a directory's then.
 func FormatOf(path string) (name format.Name, ok bool) {
+	if traitsOf(path).Records {
+		return "", false
+	}
+	if _, ok := sink.Scheme(path); ok {
+		if u, err := url.Parse(path); err == nil {
+			path = u.Path
+		}
+	}
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".parquet", ".pq":
 		return format.Parquet, true

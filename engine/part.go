@@ -31,9 +31,8 @@ type partWriter struct {
 // writers is how many parts are written at a time: a third of the workers keep
 // themselves busy with it where the model costs nothing (bench/results/gpu-h200.jsonl:
 // of 77 ns of processor time for a row of a model on a GPU, 23 are the writing).
-// A stream has one end.
 func (p *Plan) writers() int {
-	if p.Options.StreamsOut() {
+	if traitsOf(p.Options.Output).OneWriter {
 		return 1
 	}
 	return writersFor(p.Options.Workers, len(p.Parts))

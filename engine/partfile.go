@@ -8,6 +8,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -29,10 +30,14 @@ func (c *collector) newPartOutput(part int, schema *arrow.Schema) (partOutput, e
 	if c.staging == nil { // in a trial
 		return c.newNoFile(schema)
 	}
+	if records, ok := c.staging.(sink.Records); ok {
+		rows, err := records.NewPart(part, schema)
+		return rowsPart{rows}, err
+	}
 	if !c.plan.severalFiles() {
 		return c.newOneFile(part, schema)
 	}
-	files, err := c.staging.PartFiles(part)
+	files, err := c.files().PartFiles(part)
 	if err != nil {
 		return nil, err
 	}
@@ -42,8 +47,18 @@ func (c *collector) newPartOutput(part int, schema *arrow.Schema) (partOutput, e
 	return sizedPart{c.sizedFiles(files, "", schema)}, nil
 }
 
+// rowsPart is a part that goes where rows are taken.
+type rowsPart struct{ rows sink.Part }
+
+func (p rowsPart) write(record arrow.RecordBatch) error       { return p.rows.Write(record) }
+func (p rowsPart) commit(rows int64) ([]ledger.Output, error) { return p.rows.Commit(rows) }
+func (p rowsPart) abort() error                               { return p.rows.Abort() }
+
+// files is the staging where it takes files: whoever asks has files for it.
+func (c *collector) files() sink.Files { return c.staging.(sink.Files) }
+
 // sizedFiles are the files of a part in one folder.
-func (c *collector) sizedFiles(files *ledger.PartFiles, folder string, schema *arrow.Schema) *sizedFiles {
+func (c *collector) sizedFiles(files sink.PartFiles, folder string, schema *arrow.Schema) *sizedFiles {
 	opts, target := c.writeOptions(), c.plan.Options.TargetFileBytes
 	var rowBytes int64
 	for _, f := range schema.Fields() {
@@ -52,7 +67,7 @@ func (c *collector) sizedFiles(files *ledger.PartFiles, folder string, schema *a
 	opts.RowGroupRows = stepRows(target, rowBytes)
 	return &sizedFiles{
 		files: files, folder: folder, target: target, perStep: opts.RowGroupRows,
-		open: func(file *ledger.PartFile) (format.Writer, error) {
+		open: func(file io.Writer) (format.Writer, error) {
 			return writers[c.plan.Options.Format](file, schema, opts)
 		},
 	}
@@ -61,12 +76,12 @@ func (c *collector) sizedFiles(files *ledger.PartFiles, folder string, schema *a
 // oneFile is a part that is one file, or a piece of one.
 type oneFile struct {
 	part   int
-	file   *ledger.PartFile // nil where nothing is kept, in a trial
+	file   sink.File // nil where nothing is kept, in a trial
 	writer format.Writer
 }
 
 func (c *collector) newOneFile(part int, schema *arrow.Schema) (*oneFile, error) {
-	file, err := c.staging.Part(part)
+	file, err := c.files().Part(part)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/io/arrowfile"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
@@ -148,7 +149,7 @@ func newLine(t *testing.T, files []string, workers int, fail func(int64) error) 
 	progress := plan.NewProgress()
 	plan.ids = 1
 	number := new(atomic.Int64)
-	p := &pipeline{plan: plan, source: data, progress: progress, collector: plan.newCollector(staging, progress)}
+	p := &pipeline{plan: plan, source: data, progress: progress, collector: plan.newCollector(sink.LocalStaging(staging), progress)}
 	p.newScorer = func() scorer { return &doubler{seed: uint64(workers), fail: fail, number: number} }
 	return &line{pipeline: p, staging: staging, output: output}
 }

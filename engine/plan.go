@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/arrowfile"
@@ -124,7 +125,7 @@ func (p *Plan) openData(ctx context.Context) error {
 	if p.Options.StreamsIn() && p.Options.StreamsOut() {
 		return p.openStream(ctx)
 	}
-	listing, err := dataset.List(p.Options.Inputs)
+	listing, err := dataset.ListIn(ctx, p.Options.Inputs, p.Options.Stores)
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,8 @@ func (p *Plan) openData(ctx context.Context) error {
 	}
 	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{
 		Read: format.ReadOptions{Decoders: p.cores}, Statistics: filter.Names(p.Options.Where), Partitions: partitions,
-		Drift: dataset.DriftIsKept, // checkDrift knows which columns the run needs
+		Drift:  dataset.DriftIsKept, // checkDrift knows which columns the run needs
+		Stores: p.Options.Stores,
 	})
 	return err
 }
@@ -154,7 +156,7 @@ func (o *Options) openModel(left *[]string) (*models.Model, error) {
 
 // outside refuses an output that would replace a file it is made from.
 func outside(output string, inputs []string) error {
-	if output == "" || output == StreamName {
+	if _, elsewhere := sink.Scheme(output); output == "" || output == StreamName || elsewhere {
 		return nil
 	}
 	place, err := filepath.EvalSymlinks(output)
@@ -163,6 +165,9 @@ func outside(output string, inputs []string) error {
 	}
 	place = absolute(place)
 	for _, in := range inputs {
+		if dataset.Scheme(in) != "" {
+			continue
+		}
 		file := absolute(in)
 		if target, err := filepath.EvalSymlinks(file); err == nil {
 			file = target

@@ -8,6 +8,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/io/arrowfile"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/parquetfile"
@@ -15,13 +16,13 @@ import (
 
 // rejectFile is the staged file of one part's rejects, made with the first.
 type rejectFile struct {
-	file   *ledger.PartFile
+	file   sink.File
 	writer format.Writer
 	rows   int64
 }
 
 // write appends rows, which it borrows.
-func (f *rejectFile) write(staging *ledger.Staging, part int, rows []arrow.RecordBatch) (err error) {
+func (f *rejectFile) write(staging sink.Staging, part int, rows []arrow.RecordBatch) (err error) {
 	for _, r := range rows {
 		if f.writer == nil {
 			if f.file, err = staging.PartRejects(part); err != nil {
@@ -92,7 +93,7 @@ const rejectGroupRows = 1 << 15
 
 // rejectMerger writes the file that is published.
 type rejectMerger struct {
-	staging *ledger.Staging
+	staging sink.Staging
 	schema  *arrow.Schema
 	out     rejectFile
 }
@@ -100,7 +101,11 @@ type rejectMerger struct {
 // add appends the rejects of a part, a record at a time.
 func (m *rejectMerger) add(ctx context.Context, part int, staged *ledger.Output) error {
 	before := m.out.rows
-	err := eachStaged(ctx, m.staging.PartRejectsPath(part), m.open, func(r arrow.RecordBatch) error {
+	path, err := m.staging.PartRejectsPath(part)
+	if err != nil {
+		return err
+	}
+	err = eachStaged(ctx, path, m.open, func(r arrow.RecordBatch) error {
 		m.out.rows += r.NumRows()
 		return m.out.writer.Write(r)
 	})

@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/internal/nearest"
+	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/models"
 )
@@ -40,6 +41,8 @@ type ReplayOptions struct {
 	// Load finds ONNX Runtime, once rows are found, for the run's provider.
 	Load  func(provider ort.Provider) (*ort.Library, error)
 	Build Build
+	// Stores are where inputs lie that are URIs, by scheme.
+	Stores map[string]dataset.Store
 }
 
 // Condition is a column's value, as text.
@@ -212,7 +215,7 @@ func (r *replayer) optionsOf(m *ledger.Manifest) (Options, error) {
 	opts.PartRows = cmp.Or(opts.PartRows, DefaultPartRows)
 	// What follows decides no prediction: nothing is written, and one batch at a
 	// time is scored.
-	opts.Output, opts.MemoryLimit, opts.Build = "", NoMemoryLimit, r.opts.Build
+	opts.Output, opts.MemoryLimit, opts.Build, opts.Stores = "", NoMemoryLimit, r.opts.Build, r.opts.Stores
 	opts.Workers, opts.Readers = 1, 1
 	if r.opts.Provider != "" && r.opts.Provider != opts.Provider {
 		r.Notes = append(r.Notes, fmt.Sprintf("run %s was scored on %s, and is on %s now: last bits may differ", m.Run, opts.Provider, r.opts.Provider))
@@ -306,7 +309,7 @@ func (r *replayer) planOf(ctx context.Context, m *ledger.Manifest, opts Options,
 	opts.Inputs = nil
 	for _, i := range files {
 		in := &m.Inputs[i]
-		if err := in.Changed(ctx); err != nil {
+		if err := in.Changed(ctx, r.opts.Stores); err != nil {
 			if ctx.Err() != nil {
 				return nil, err
 			}

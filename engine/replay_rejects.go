@@ -252,6 +252,9 @@ func (w *placeWalk) next(p *replayed, part int, at fileRow) (place int64, ok boo
 // sameFile says that a path, as a run was given it, is that of an absolute one:
 // what it was relative to is not recorded.
 func sameFile(absolute, given string) bool {
+	if given == absolute { // a URI too, which Clean would change
+		return true
+	}
 	given = filepath.Clean(given)
 	if filepath.IsAbs(given) {
 		return given == absolute

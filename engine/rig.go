@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/io/dataset"
 )
 
@@ -451,14 +452,14 @@ func (r *Rig) Write(ctx context.Context, dir string, batchRows int, rows int64) 
 		narrow(res.batch, r.plan.PassedAt, r.plan.passedSchema)
 	}
 	output := filepath.Join(dir, "write")
-	staging, err := ledger.Stage(ledger.StageOptions{
+	staged, err := ledger.Stage(ledger.StageOptions{
 		Output: output, IfExists: ledger.IfExistsError, RunID: ledger.NewRunID(time.Now()), Ext: extensions[r.plan.Options.Format],
 	})
 	if err != nil {
 		return Measure{}, err
 	}
-	defer func() { err = errors.Join(err, staging.Discard(), os.RemoveAll(output)) }()
-	c := r.plan.newCollector(staging, &Progress{})
+	defer func() { err = errors.Join(err, staged.Discard(), os.RemoveAll(output)) }()
+	c := r.plan.newCollector(sink.LocalStaging(staged), &Progress{})
 	parts := make([]*partWriter, r.plan.writers())
 	for i := range parts {
 		parts[i] = c.begin(i)

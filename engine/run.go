@@ -18,6 +18,8 @@ import (
 	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/models"
 )
 
@@ -102,7 +104,6 @@ func (p *Plan) NewProgress() *Progress {
 // output, and the message says where.
 func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*Summary, error) {
 	started := time.Now()
-	_, single := FormatOf(p.Options.Output)
 	if p.Options.Output == "" {
 		return nil, fmt.Errorf("%w: --output is missing: a directory, or a file that ends in .parquet, .arrow or .csv", ErrUsage)
 	}
@@ -113,19 +114,15 @@ func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*
 	if err != nil {
 		return nil, err
 	}
-	staging, err := ledger.Stage(ledger.StageOptions{
-		Output: p.Options.Output, Single: single, IfExists: p.Options.IfExists, RunID: ledger.NewRunID(started),
-		Ext: extensions[p.Options.Format], Job: job, Restart: p.Options.Restart, Pieces: p.singleFile(),
-		PartitionBy: p.Options.PartitionBy, Numbered: p.Options.TargetFileBytes > 0,
-	})
+	ctx, stopped := p.stopping.begin(ctx)
+	defer stopped()
+	staging, err := p.stage(ctx, ledger.NewRunID(started), job)
 	if done, ok := errors.AsType[*ledger.PublishedError](err); ok {
 		return p.alreadyDone(done.Manifest)
 	}
 	if err != nil {
 		return nil, err
 	}
-	ctx, stopped := p.stopping.begin(ctx)
-	defer stopped()
 	summary, err := p.runStaged(ctx, lib, progress, staging, started)
 	if err != nil && summary == nil {
 		if lost := staging.TakenOver(); lost != nil { // what failed is what the other run did
@@ -150,7 +147,7 @@ func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*
 // to this run's limits too.
 func (p *Plan) alreadyDone(m *ledger.Manifest) (*Summary, error) {
 	s := &Summary{
-		Already: true, Run: m.Run, Output: p.Options.Output, Outputs: m.Outputs, Rejects: m.Rejects, Rows: m.Ledger,
+		Already: true, Run: m.Run, Output: sink.Shown(p.Options.Output), Outputs: m.Outputs, Rejects: m.Rejects, Rows: m.Ledger,
 		Started: m.Started, Finished: m.Finished, Provider: p.Options.Provider, Features: []FeatureSummary{}, ORTVersion: m.Versions.ORT,
 	}
 	s.Duplicates, _ = recordedSetting[*DuplicatesFound](m, "duplicates") // decides nothing
@@ -159,12 +156,12 @@ func (p *Plan) alreadyDone(m *ledger.Manifest) (*Summary, error) {
 		return nil, err
 	}
 	if err := p.Options.checkAgreement(s.Agreement); err != nil {
-		return nil, fmt.Errorf("output %q was published by an equal run, %s, and now is beyond a limit: %w", p.Options.Output, m.Run, err)
+		return nil, fmt.Errorf("output %q was published by an equal run, %s, and now is beyond a limit: %w", sink.Shown(p.Options.Output), m.Run, err)
 	}
 	return s, nil
 }
 
-func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progress, staging *ledger.Staging, started time.Time) (_ *Summary, err error) {
+func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progress, staging sink.Staging, started time.Time) (_ *Summary, err error) {
 	c := p.newCollector(staging, progress)
 	c.digests = p.newDigests(progress, staging.RecordDigest, staging.Taken())
 	var before *Choice
@@ -219,7 +216,7 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 	line.newScorer = func() scorer { return scoring.worker(p.Options.BatchRows, progress) }
 	err = line.run(ctx)
 	if err == nil && len(c.deadly) > 0 {
-		err = c.scoreApart(ctx, staging.Job())
+		err = c.scoreApart(ctx)
 	}
 	if errors.Is(err, ErrBadRows) {
 		return nil, c.keepRejects(ctx, err)
@@ -328,7 +325,7 @@ func (c *collector) summary(line *pipeline, lib *ort.Library, started time.Time,
 	seconds := finished.Sub(started).Seconds()
 	times := c.progress.Times()
 	return &Summary{
-		Run: m.Run, Output: c.plan.Options.Output, Outputs: c.flatOutputs(), Rejects: m.Rejects, Rows: m.Ledger,
+		Run: m.Run, Output: sink.Shown(c.plan.Options.Output), Outputs: c.flatOutputs(), Rejects: m.Rejects, Rows: m.Ledger,
 		Started: started.UTC(), Finished: finished.UTC(),
 		Seconds: seconds, RowsPerSecond: float64(m.Ledger.Read-c.progress.RowsTaken.Load()) / seconds,
 		Starts: m.By.Starts, RowsTaken: c.progress.RowsTaken.Load(),
@@ -388,14 +385,18 @@ func (c *collector) manifest(lib *ort.Library, runID string, total ledger.Rows, 
 	for i, f := range p.Dataset.Files() {
 		spans := c.index.ofFile(i, c.spans)
 		m.Inputs = append(m.Inputs, ledger.Input{
-			Path: absolute(f.Path), Format: string(f.Format), Bytes: f.Size, Rows: f.Rows, ModTime: f.ModTime, Digest: c.digests.of(i),
+			Path: absolute(f.Path), Format: string(f.Format), Bytes: f.Size, Rows: f.Rows, ModTime: f.ModTime, Version: f.Version, Digest: c.digests.of(i),
 			Ledger: ledger.Sum(spans), Spans: spans,
 		})
 	}
 	return m
 }
 
+// absolute is a path from the root; a URI is one.
 func absolute(path string) string {
+	if dataset.Scheme(path) != "" {
+		return path
+	}
 	if abs, err := filepath.Abs(path); err == nil {
 		return abs
 	}

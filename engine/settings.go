@@ -13,7 +13,9 @@ import (
 	"github.com/millrace/millrace/engine/agreement"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/engine/unique"
+	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -91,7 +93,7 @@ func (p *Plan) Settings() map[string]any {
 		nulls[column] = policy.String()
 	}
 	s := settings{
-		Input: o.Inputs, Partitions: p.partitions(), Output: o.Output, OutputFormat: o.Format, Compression: o.Compression,
+		Input: dataset.RedactAll(o.Inputs), Partitions: p.partitions(), Output: sink.Shown(o.Output), OutputFormat: o.Format, Compression: o.Compression,
 		IDs: o.IDs, Keep: o.Keep, Where: o.Where, Rules: append([]filter.Rule{}, o.Rules...), FeatureSpecs: append([]feature.Feature{}, o.FeatureSpecs...), Features: o.Features, Bind: o.Bind,
 		Nulls: o.Nulls.Default.String(), NullsByColumn: nulls, LossyCasts: o.Lossy == batcher.AllowLossy,
 		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout,

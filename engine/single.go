@@ -11,6 +11,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/io/arrowfile"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/parquetfile"
@@ -26,7 +27,7 @@ type single struct {
 	done []bool // pieces that are committed
 	next int    // the first piece that is not in the file
 	rows int64
-	file *ledger.PartFile
+	file sink.File
 	out  joiner // nil until the first piece
 	err  error  // the first failure; what follows it would not be a file
 	over bool   // aborted
@@ -77,14 +78,17 @@ func (s *single) committed(piece int) error {
 func (s *single) advance() (err error) {
 	for ; s.next < len(s.done) && s.done[s.next]; s.next++ {
 		if s.out == nil {
-			if s.file, err = s.collector.staging.Whole(); err != nil {
+			if s.file, err = s.collector.files().Whole(); err != nil {
 				return err
 			}
 			if s.out, err = s.newJoiner(); err != nil {
 				return err
 			}
 		}
-		path := s.collector.staging.PiecePath(s.next)
+		path, err := s.collector.files().PiecePath(s.next)
+		if err != nil {
+			return err
+		}
 		rows, err := s.out.add(path)
 		if err != nil {
 			return fmt.Errorf("join %s: %w: %w", path, ledger.ErrOutput, err)
@@ -108,7 +112,7 @@ func (s *single) finish() (ledger.Output, error) {
 		return ledger.Output{}, fmt.Errorf("%w: %d of %d pieces are in the file", ledger.ErrAccounts, s.next, len(s.done))
 	}
 	if err := s.out.close(); err != nil {
-		return ledger.Output{}, fmt.Errorf("end %s: %w: %w", s.collector.plan.Options.Output, ledger.ErrOutput, err)
+		return ledger.Output{}, fmt.Errorf("end %s: %w: %w", sink.Shown(s.collector.plan.Options.Output), ledger.ErrOutput, err)
 	}
 	out, err := s.file.Commit(s.rows)
 	s.file = nil

@@ -20,8 +20,6 @@ var writers = map[format.Name]format.NewWriterFunc{
 	format.Parquet:   parquetfile.NewWriter,
 	format.ArrowFile: arrowfile.NewWriter,
 	format.CSV:       csvfile.NewWriter,
-
-	format.ArrowStream: arrowfile.NewStreamWriter, // of Options.Output StreamName alone
 }
 
 // extensions of part files by format.
@@ -35,7 +33,9 @@ func (p *Plan) checkTypes() error {
 	fields := append(slices.Clone(p.Passed), p.Options.nullable(p.knownFields())...)
 	fields = without(arrow.NewSchema(fields, nil), p.partitionedAt()).Fields()
 	var problems []error
-	if len(fields) > 0 {
+	if d, err := destinationOf(p.Options.Output); err == nil && d.Traits().Records {
+		problems = append(problems, d.CheckFields(fields))
+	} else if len(fields) > 0 {
 		opts := format.WriteOptions{Compression: p.Options.Compression}
 		if err := tryWriter(writers[p.Options.Format], arrow.NewSchema(fields, nil), opts); err != nil {
 			if !errors.Is(err, format.ErrColumnType) {

@@ -3,10 +3,12 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -14,12 +16,12 @@ import (
 // ends where its next row group would take it beyond the target size, by what the last
 // one took: a function of the rows alone.
 type sizedFiles struct {
-	files   *ledger.PartFiles
+	files   sink.PartFiles
 	folder  string
-	open    func(*ledger.PartFile) (format.Writer, error)
+	open    func(io.Writer) (format.Writer, error)
 	target  int64 // bytes; 0: one file
 	perStep int   // rows after which the size is looked at: a row group
-	file    *ledger.PartFile
+	file    sink.CountedFile
 	writer  format.Writer
 	rows    int64 // in the file
 	before  int64 // bytes of the file before the row group at hand

@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/io/arrowfile"
 	"github.com/millrace/millrace/io/format"
 )
@@ -17,7 +18,7 @@ import (
 // spill is a scratch file with rows sorted by folder: a stream of Arrow in which no
 // record has rows of two. Written by spillRecord, then read by rowsOf, folders in order.
 type spill struct {
-	file    *ledger.PartFile
+	file    sink.ScratchFile
 	path    string
 	writer  format.Writer
 	reader  format.Reader
@@ -44,7 +45,7 @@ func (s *spread) spillRecord(sorted *sortedRows) error {
 		return fmt.Errorf("%w: --partition-by: part %d has more than %d MiB of output, and they are of several folders: choose smaller parts (--part-rows), or write row groups or record batches of fewer rows to the input",
 			ErrUsage, s.number, maxSpills*spillBytes>>20)
 	}
-	file, path, err := s.collector.staging.Scratch(fmt.Sprintf("%05d-%03d", s.number, len(s.spill)))
+	file, path, err := s.collector.files().Scratch(fmt.Sprintf("%05d-%03d", s.number, len(s.spill)))
 	if err != nil {
 		return err
 	}

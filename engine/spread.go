@@ -14,6 +14,7 @@ import (
 
 	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/io/dataset"
 )
 
@@ -35,7 +36,7 @@ import (
 type spread struct {
 	collector *collector
 	number    int // of the part
-	files     *ledger.PartFiles
+	files     sink.PartFiles
 	schema    *arrow.Schema // of the files
 	names     []string      // of the columns that name folders
 	at        []int         // their places in the records
@@ -53,7 +54,7 @@ type spread struct {
 const spillBytes = 16 << 20
 
 // newSpread begins a part.
-func (c *collector) newSpread(part int, files *ledger.PartFiles, schema *arrow.Schema) *spread {
+func (c *collector) newSpread(part int, files sink.PartFiles, schema *arrow.Schema) *spread {
 	at := c.plan.partitionedAt()
 	return &spread{collector: c, number: part, files: files, schema: without(schema, at), names: c.plan.Options.PartitionBy, at: at, most: spillBytes}
 }

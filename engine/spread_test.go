@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 )
@@ -109,8 +110,9 @@ func TestSpreadLikeAPlainLoop(t *testing.T) {
 			random := rand.New(rand.NewPCG(1, uint64(c.most)))
 			plan := spreadPlan(c.by, c.target)
 			staging := stageSpread(t, plan)
-			col := &collector{plan: plan, staging: staging}
-			files, err := staging.PartFiles(0)
+			local := sink.LocalStaging(staging)
+			col := &collector{plan: plan, staging: local}
+			files, err := local.PartFiles(0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -207,8 +209,9 @@ func arrowRows(t *testing.T, path string) (rows []string) {
 func TestSpreadOfManyFoldersOpensFewFiles(t *testing.T) {
 	plan := spreadPlan([]string{"n"}, 0)
 	staging := stageSpread(t, plan)
-	col := &collector{plan: plan, staging: staging}
-	files, err := staging.PartFiles(0)
+	local := sink.LocalStaging(staging)
+	col := &collector{plan: plan, staging: local}
+	files, err := local.PartFiles(0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,19 +51,12 @@ func (o *Options) validateStreams(bad func(f string, args ...any)) {
 		if o.Piped.Rejects != "" || o.Piped.Manifest != "" {
 			bad("--rejects and --manifest are for --output -: any other output has them in its _millrace directory")
 		}
-		if o.Format == format.ArrowStream {
-			bad("--output-format (%s) must be parquet, arrow or csv", o.Format)
-		}
 		return
 	}
-	if o.Format != format.ArrowStream {
-		bad("--output - writes an Arrow stream, and --output-format is %s", o.Format)
-	}
-	if len(o.PartitionBy) > 0 || o.TargetFileBytes > 0 {
-		bad("--partition-by and --target-file-size need a directory to write files to, and --output - is a stream")
-	}
-	if o.IfExists != ledger.IfExistsError {
-		bad("--if-exists %s needs an output that can be there before, and --output - is a stream", o.IfExists)
+	switch o.Compression {
+	case "", "none", "lz4", "zstd":
+	default:
+		bad("--compression (%s) must be none, lz4 or zstd: an Arrow stream has no other", o.Compression)
 	}
 	if len(o.Unique.Columns) > 0 && o.StreamsIn() {
 		bad("--unique reads all rows before it lets the first one through, and a stream passes once: give --output a directory or a file, or --input files")

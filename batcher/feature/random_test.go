@@ -149,7 +149,7 @@ func dictionaryOf(t *rapid.T, of columnType, cells []cell) arrow.Array {
 	indices := array.NewInt16Builder(memory.DefaultAllocator)
 	defer indices.Release()
 	for _, v := range cells {
-		at := slices.IndexFunc(entries, func(e cell) bool { return e == v })
+		at := slices.IndexFunc(entries, func(e cell) bool { return same(e, v) })
 		if at < 0 {
 			at = len(entries)
 			entries = append(entries, v)
@@ -166,12 +166,15 @@ func dictionaryOf(t *rapid.T, of columnType, cells []cell) arrow.Array {
 	return array.NewDictionaryArray(&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int16, ValueType: of.typ}, index, values)
 }
 
+// same says that one stored value can stand for both: -0 equals 0, and is another number.
+func same(a, b cell) bool { return a == b && fmt.Sprint(a) == fmt.Sprint(b) }
+
 func runsOf(of columnType, cells []cell) arrow.Array {
 	ends := array.NewInt32Builder(memory.DefaultAllocator)
 	defer ends.Release()
 	var values []cell
 	for i, v := range cells {
-		if i+1 == len(cells) || cells[i+1] != v {
+		if i+1 == len(cells) || !same(cells[i+1], v) {
 			ends.Append(int32(i + 1))
 			values = append(values, v)
 		}

@@ -67,6 +67,11 @@ func (c *compiler) compareNil(where file.Location, op comparison, a operand) (pr
 
 // compareLiterals compares two values of the expression itself.
 func (c *compiler) compareLiterals(where file.Location, op comparison, a, b operand) (predicate, error) {
+	for _, o := range []operand{a, b} {
+		if l := o.literal; l.kind == literalText && c.schema.HasField(l.text) {
+			return nil, c.at(o.where, "%s is the same in every row; the column of that name is written %s", o.describe(), &column{name: l.text})
+		}
+	}
 	x, y := a.literal, b.literal
 	var is bool
 	switch {

@@ -53,6 +53,8 @@ func TestErrorsPointAtTheCharacter(t *testing.T) {
 		{"text against numbers", `s == i`, 3, "cannot be compared with column i"},
 		{"a date against a zone's time", `day == zoned`, 5, "cannot be compared"},
 		{"a division by 0", `i > 1 / 0`, 7, "is no number"},
+		{"a quoted column, as SQL has it", `"s" == "a"`, 1, `the text "s" is the same in every row; the column of that name is written s`},
+		{"a quoted column asked for nulls", "i > 1 || `arr delay` != nil", 10, `is written col("arr delay")`},
 		{"true has no order", `b > true`, 5, "cannot be compared with true by >"},
 		{"a number that is too large", `i > 1e999`, 5, "1e999 is no number that fits"},
 		{"many digits are no trouble, and a name is", `u > 99999999999999999999999999 && x`, 35, `no column "x"`},

@@ -54,7 +54,7 @@ func newInit(s streams, common *commonOptions) *cobra.Command {
 const stdoutName = "-"
 
 func runInit(ctx context.Context, o *initOptions, common *commonOptions, s streams) error {
-	opts := engine.Options{Model: o.model, Inputs: o.inputs, IDs: joinColumns(o.ids), Keep: joinColumns(o.keep)}
+	opts := engine.Options{Model: o.model, Inputs: o.inputs, IDs: joinColumns(o.ids), Keep: joinColumns(o.keep), Stores: common.stores()}
 	if err := o.columns.set(&opts); err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func newInspect(s streams, common *commonOptions) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%w: --%w", engine.ErrUsage, err)
 			}
-			r, err := inspect(cmd.Context(), args[0], run.Kernels, partitions)
+			r, err := inspect(cmd.Context(), args[0], run.Kernels, dataset.Options{Partitions: partitions, Stores: common.stores()})
 			if err != nil {
 				return err
 			}
@@ -74,11 +74,11 @@ func newInspect(s streams, common *commonOptions) *cobra.Command {
 
 // inspect looks at a model when the name says so, or when it is a file that is
 // no data.
-func inspect(ctx context.Context, path string, kernels engine.Kernels, partitions dataset.Partitions) (report, error) {
+func inspect(ctx context.Context, path string, kernels engine.Kernels, opts dataset.Options) (report, error) {
 	if strings.HasSuffix(strings.ToLower(path), ".onnx") {
 		return inspectModel(path, kernels)
 	}
-	r, err := inspectData(ctx, path, partitions)
+	r, err := inspectData(ctx, path, opts)
 	if errors.Is(err, dataset.ErrUnknownFormat) {
 		if info, statErr := os.Stat(path); statErr == nil && info.Mode().IsRegular() {
 			m, modelErr := inspectModel(path, kernels)
@@ -264,12 +264,12 @@ type columnReport struct {
 	From     string `json:"from"`  // file; path: a KEY=VALUE folder; or path, not file: where a file has the column too
 }
 
-func inspectData(ctx context.Context, path string, partitions dataset.Partitions) (*dataReport, error) {
-	paths, err := dataset.Resolve([]string{path})
+func inspectData(ctx context.Context, path string, opts dataset.Options) (*dataReport, error) {
+	listing, err := dataset.ListIn(ctx, []string{path}, opts.Stores)
 	if err != nil {
 		return nil, err
 	}
-	data, err := dataset.Open(ctx, paths, dataset.Options{Partitions: partitions})
+	data, err := dataset.Open(ctx, listing.Files, opts)
 	if err != nil {
 		return nil, err
 	}

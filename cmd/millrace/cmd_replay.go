@@ -63,7 +63,7 @@ func runReplay(ctx context.Context, o *replayOptions, common *commonOptions, s s
 		return err
 	}
 	o.Provider = ort.Provider(o.provider)
-	o.Build = engine.Build{Version: version, Commit: commit}
+	o.Build, o.Stores = engine.Build{Version: version, Commit: commit}, common.stores()
 	o.Load = func(provider ort.Provider) (*ort.Library, error) {
 		library := common.library()
 		library.Provider = provider

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
 )
 
@@ -75,7 +76,7 @@ type runReport struct {
 }
 
 func listRuns(ctx context.Context, path string) (*runsReport, error) {
-	found, err := ledger.FindHistories(ctx, path)
+	found, err := engine.FindHistories(ctx, path)
 	if err != nil {
 		return nil, err
 	}

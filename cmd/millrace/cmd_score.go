@@ -57,12 +57,12 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 		return runIsolated(ctx, opts, o.isolated)
 	}
 	opts.ScoreApart = common.isolate
-	if opts.StreamsOut() {
-		if o.head > 0 {
-			return fmt.Errorf("%w: --head shows rows of what is published, and --output - is a stream", engine.ErrUsage)
-		}
-	} else if err := ledger.Held(opts.Output); err != nil { // before anything that takes time: whoever comes second should know at once
+	// Before anything that takes time: whoever comes second should know at once.
+	if err := engine.Held(ctx, opts.Output); err != nil {
 		return err
+	}
+	if opts.StreamsOut() && o.head > 0 {
+		return fmt.Errorf("%w: --head shows rows of what is published, and --output - is a stream", engine.ErrUsage)
 	}
 	closePipes, err := openPipes(&opts, s)
 	defer closePipes()

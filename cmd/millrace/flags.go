@@ -164,7 +164,7 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	if o.profileDir != "none" {
 		opts.ProfileDir = o.profileDir
 	}
-	opts.Library = common.library()
+	opts.Library, opts.Stores = common.library(), common.stores()
 	opts.Build = engine.Build{Version: version, Commit: commit}
 	if o.lossy {
 		opts.Lossy = batcher.AllowLossy

@@ -57,11 +57,11 @@ func Draft(ctx context.Context, opts engine.Options, dir string) (text []byte, g
 }
 
 func (d *draft) readData(ctx context.Context) (err error) {
-	listing, err := dataset.List(d.opts.Inputs)
+	listing, err := dataset.ListIn(ctx, d.opts.Inputs, d.opts.Stores)
 	if err != nil {
 		return err
 	}
-	data, err := dataset.Open(ctx, listing.Files, dataset.Options{Partitions: dataset.Partitions{Auto: true}})
+	data, err := dataset.Open(ctx, listing.Files, dataset.Options{Partitions: dataset.Partitions{Auto: true}, Stores: d.opts.Stores})
 	if err != nil {
 		return err
 	}

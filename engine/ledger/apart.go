@@ -43,18 +43,32 @@ func (s *Staging) Adopt(dir string, part int) (PartRecord, error) {
 	if s.mu.closed || s.mu.journal == nil {
 		return PartRecord{}, fmt.Errorf("output %q: adopt part %d: %w", s.output, part, ErrDiscarded)
 	}
-	from := filepath.Join(dir, "."+apartOutput+".millrace-"+s.opts.RunID)
-	j, err := readJournal(s.fs, from)
+	from, record, err := findApart(s.fs, dir, s.opts.RunID, part)
 	if err != nil {
 		return PartRecord{}, outputError(s.output, err)
 	}
-	i := slices.IndexFunc(j.Parts, func(p PartRecord) bool { return p.Part == part })
-	if i < 0 {
-		return PartRecord{}, outputError(s.output, fmt.Errorf("adopt part %d: %w", part, fs.ErrNotExist))
-	}
-	record := j.Parts[i]
 	err = s.failedLocked(s.adoptLocked(from, &record))
 	return record, err
+}
+
+// FindApart finds a part that another process staged in a directory that was made for it.
+// The files that the record names lie in from, those of rejects, and in the folder data
+// there, those of the output.
+func FindApart(dir, run string, part int) (from string, record PartRecord, err error) {
+	return findApart(osFS{}, dir, run, part)
+}
+
+func findApart(fsys FS, dir, run string, part int) (from string, record PartRecord, err error) {
+	from = filepath.Join(dir, "."+apartOutput+".millrace-"+run)
+	j, err := readJournal(fsys, from)
+	if err != nil {
+		return "", PartRecord{}, err
+	}
+	i := slices.IndexFunc(j.Parts, func(p PartRecord) bool { return p.Part == part })
+	if i < 0 {
+		return "", PartRecord{}, fmt.Errorf("adopt part %d: %w", part, fs.ErrNotExist)
+	}
+	return from, j.Parts[i], nil
 }
 
 // adoptLocked moves a part's files, which are durable, here, and records it.
@@ -75,7 +89,7 @@ func (s *Staging) adoptLocked(from string, record *PartRecord) error {
 		return fmt.Errorf("part %d is not as it was recorded", record.Part)
 	}
 	s.haveLocked(*record)
-	return s.mu.journal.append(&line{Part: record}, true)
+	return s.mu.journal.append(&Line{Part: record}, true)
 }
 
 // adoptFilesLocked moves the output files of a part here, where its first file may have

@@ -43,16 +43,24 @@ func (s *Staging) CheckColumns(columns []Column) error {
 	if s.opts.IfExists != IfExistsAppend || len(s.mu.before.live) == 0 {
 		return nil
 	}
-	there := s.mu.before.live[0]
-	same := len(there.Schema) == len(columns)
+	if why := OtherColumns(s.mu.before.live[0].Schema, columns); why != "" {
+		return s.exists(why, "")
+	}
+	return nil
+}
+
+// OtherColumns says why files of some columns cannot stand beside those there, as
+// CheckColumns has it; empty where they can.
+func OtherColumns(there, columns []Column) string {
+	same := len(there) == len(columns)
 	for i := 0; same && i < len(columns); i++ {
-		same = there.Schema[i].Name == columns[i].Name && there.Schema[i].Type == columns[i].Type
+		same = there[i].Name == columns[i].Name && there[i].Type == columns[i].Type
 	}
 	if same {
-		return nil
+		return ""
 	}
-	return s.exists(fmt.Sprintf("its columns are %s, and this run's would be %s, and nobody could read both as one table; append the same, or write elsewhere",
-		columnsText(there.Schema), columnsText(columns)), "")
+	return fmt.Sprintf("its columns are %s, and this run's would be %s, and nobody could read both as one table; append the same, or write elsewhere",
+		columnsText(there), columnsText(columns))
 }
 
 func columnsText(columns []Column) string {

@@ -192,7 +192,7 @@ func TestInputChanged(t *testing.T) {
 			in.Digest = "sha256:" + o.SHA256
 		}
 		test.change()
-		err = in.Changed(context.Background())
+		err = in.Changed(t.Context(), nil)
 		if (err == nil) != (test.changed == "") || err != nil && !strings.Contains(err.Error(), test.changed) {
 			t.Errorf("%s: Changed() = %v; want %q", test.name, err, test.changed)
 		}

@@ -54,8 +54,8 @@ type DigestRecord struct {
 	Digest string `json:"digest"` // as Input.Digest
 }
 
-// line is one line of a journal: exactly one field is set.
-type line struct {
+// Line is one line of a journal: exactly one field is set.
+type Line struct {
 	Head  *Head       `json:"head,omitempty"`
 	Start *Start      `json:"start,omitempty"`
 	Begun *int        `json:"begun,omitempty"` // a part that somebody works on
@@ -91,7 +91,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // journalName is the journal's name in a run's directory.
 const journalName = "journal"
 
-func encodeLine(l *line) ([]byte, error) {
+// EncodeLine is a line as a journal has it, with its newline.
+func EncodeLine(l *Line) ([]byte, error) {
 	text, err := json.Marshal(l)
 	if err != nil {
 		return nil, fmt.Errorf("encode journal: %w", err)
@@ -101,21 +102,22 @@ func encodeLine(l *line) ([]byte, error) {
 
 // parseLine reads a line without its newline; ok is false for one that is not
 // whole.
-func parseLine(text []byte) (l line, ok bool) {
+func parseLine(text []byte) (l Line, ok bool) {
 	if len(text) < 9 || text[8] != ' ' {
-		return line{}, false
+		return Line{}, false
 	}
 	sum, err := strconv.ParseUint(string(text[:8]), 16, 32)
 	if err != nil || uint32(sum) != crc32.Checksum(text[9:], castagnoli) {
-		return line{}, false
+		return Line{}, false
 	}
 	dec := json.NewDecoder(bytes.NewReader(text[9:]))
 	dec.DisallowUnknownFields()
 	return l, dec.Decode(&l) == nil
 }
 
-// parseJournal reads the lines of a journal that count.
-func parseJournal(data []byte) *Journal {
+// ParseJournal reads the lines of a journal that count. It fails on nothing: what is
+// damaged ends the journal.
+func ParseJournal(data []byte) *Journal {
 	j := &Journal{Deaths: map[int]int{}, Digests: map[int]string{}}
 	open := map[int]bool{} // parts begun and not finished by the start at hand
 	done := map[int]bool{}
@@ -170,7 +172,7 @@ func readJournal(fsys FS, dir string) (*Journal, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	return parseJournal(data), nil
+	return ParseJournal(data), nil
 }
 
 // maxJournalBytes bounds what is read of a journal: a million parts are a tenth.
@@ -182,8 +184,8 @@ type journal struct {
 }
 
 // append writes a line; durable says that it must outlive a power failure.
-func (j *journal) append(l *line, durable bool) error {
-	text, err := encodeLine(l)
+func (j *journal) append(l *Line, durable bool) error {
+	text, err := EncodeLine(l)
 	if err != nil {
 		return err
 	}

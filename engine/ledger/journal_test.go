@@ -16,7 +16,7 @@ import (
 func journalLines(t *testing.T) []string {
 	t.Helper()
 	part := func(n int) *int { return &n }
-	lines := []*line{
+	lines := []*Line{
 		{Head: &Head{Version: JournalVersion, Run: oldRun, Started: time.Unix(0, 0).UTC(), Job: Job{Facts: []Fact{{Name: "model", Value: "a"}}}, Frozen: json.RawMessage(`{"rows":4096}`)}},
 		{Start: &Start{Run: oldRun, PID: 1}},
 		{Begun: part(0)},
@@ -33,7 +33,7 @@ func journalLines(t *testing.T) []string {
 	}
 	text := make([]string, len(lines))
 	for i, l := range lines {
-		b, err := encodeLine(l)
+		b, err := EncodeLine(l)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,9 +44,9 @@ func journalLines(t *testing.T) []string {
 
 func TestJournal(t *testing.T) {
 	text := strings.Join(journalLines(t), "")
-	j := parseJournal([]byte(text))
+	j := ParseJournal([]byte(text))
 	if j.Head == nil || j.Head.Run != oldRun || string(j.Head.Frozen) != `{"rows":4096}` || len(j.Starts) != 3 || j.size != int64(len(text)) {
-		t.Errorf("parseJournal() = %+v, head %+v", j, j.Head)
+		t.Errorf("ParseJournal() = %+v, head %+v", j, j.Head)
 	}
 	if len(j.Parts) != 2 || j.Parts[0].Outputs[0].Bytes != 3 || j.Parts[1].Part != 1 {
 		t.Errorf("parts = %+v; want 0 and 1", j.Parts)
@@ -81,7 +81,7 @@ func TestJournalDamaged(t *testing.T) {
 			}
 			whole += int64(len(l))
 		}
-		j := parseJournal(data)
+		j := ParseJournal(data)
 		if j.size != whole {
 			t.Errorf("damage at %d: %d bytes count; want %d", at, j.size, whole)
 		}
@@ -90,20 +90,20 @@ func TestJournalDamaged(t *testing.T) {
 
 func TestJournalIsNoJournal(t *testing.T) {
 	for _, text := range []string{"", "x", "00000000 {}\n", strings.Repeat("a", 100) + "\n", "\n\n\n"} {
-		if j := parseJournal([]byte(text)); j.Head != nil || j.size != 0 {
-			t.Errorf("parseJournal(%q) = %+v; want nothing", text, j)
+		if j := ParseJournal([]byte(text)); j.Head != nil || j.size != 0 {
+			t.Errorf("ParseJournal(%q) = %+v; want nothing", text, j)
 		}
 	}
 	// Another version's head, and a head that is not the first line.
-	other, err := encodeLine(&line{Head: &Head{Version: "millrace.journal/99"}})
+	other, err := EncodeLine(&Line{Head: &Head{Version: "millrace.journal/99"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if j := parseJournal(other); j.Head != nil {
+	if j := ParseJournal(other); j.Head != nil {
 		t.Errorf("head of another version was read: %+v", j.Head)
 	}
 	lines := journalLines(t)
-	if j := parseJournal([]byte(lines[1] + lines[0])); j.size != 0 {
+	if j := ParseJournal([]byte(lines[1] + lines[0])); j.size != 0 {
 		t.Errorf("a journal without a head first was read to %d", j.size)
 	}
 }
@@ -111,9 +111,9 @@ func TestJournalIsNoJournal(t *testing.T) {
 func FuzzJournal(f *testing.F) {
 	f.Add([]byte("00000000 {}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		j := parseJournal(data)
+		j := ParseJournal(data)
 		if j.size > int64(len(data)) || j.size > 0 && j.Head == nil {
-			t.Errorf("parseJournal() = %+v of %d bytes", j, len(data))
+			t.Errorf("ParseJournal() = %+v of %d bytes", j, len(data))
 		}
 	})
 }

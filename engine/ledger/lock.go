@@ -20,8 +20,13 @@ type Holder struct {
 	Since time.Time `json:"since"`
 }
 
-// hostName is this host's, for messages and journals.
-func hostName() string {
+// NewHolder is this process as the holder of an output, for a run.
+func NewHolder(run string) Holder {
+	return Holder{Run: run, PID: os.Getpid(), Host: HostName(), Since: time.Now().UTC().Truncate(time.Second)}
+}
+
+// HostName is this host's, for messages and journals.
+func HostName() string {
 	if host, err := os.Hostname(); err == nil {
 		return host
 	}
@@ -30,7 +35,7 @@ func hostName() string {
 
 // takeLock locks an output for a run.
 func takeLock(fsys FS, path, output, run string) (Lock, error) {
-	note, err := json.Marshal(Holder{Run: run, PID: os.Getpid(), Host: hostName(), Since: time.Now().UTC().Truncate(time.Second)})
+	note, err := json.Marshal(NewHolder(run))
 	if err != nil {
 		return nil, fmt.Errorf("describe holder of the lock: %w", err)
 	}

@@ -108,11 +108,14 @@ func (m *Manifest) ModelFiles() []ModelFile {
 
 // Input is one input file, listed as often as it was read.
 type Input struct {
-	Path    string    `json:"path"`
+	Path    string    `json:"path"` // or URI
 	Format  string    `json:"format"`
 	Bytes   int64     `json:"bytes"`
 	Rows    int64     `json:"rows"` // as the file's own metadata says
 	ModTime time.Time `json:"mtime"`
+	// Version is what the store that a URI leads to calls these bytes: an ETag, a
+	// generation or a digest; empty for files.
+	Version string `json:"version,omitempty"`
 	// Digest is ALGORITHM:HEX of the whole file's bytes as they were read, or empty
 	// where size and time of change stand for it.
 	Digest string `json:"digest,omitempty"`

@@ -87,7 +87,7 @@ func (s *Staging) takeOver(dead []string) (took bool, err error) {
 			}
 			continue
 		}
-		if changed := s.changedSince(j); len(changed) > 0 {
+		if changed := j.ChangedSince(s.opts.Job, s.base()); len(changed) > 0 {
 			return false, &OtherJobError{Output: s.output, Run: d, Parts: len(j.Parts), Differences: changed}
 		}
 		lesser := run // only one can be continued
@@ -120,10 +120,11 @@ func (s *Staging) progressOf(run string) (*Journal, error) {
 	return j, nil
 }
 
-// changedSince lists what makes this job another than the journal's.
-func (s *Staging) changedSince(j *Journal) []Difference {
-	changed := s.opts.Job.Differences(j.Head.Job)
-	if base := s.base(); base != j.Head.Base {
+// ChangedSince lists what makes a job another than the journal's, which has a head. base
+// is the digest of the manifest that the job would append to now; see Head.
+func (j *Journal) ChangedSince(job *Job, base string) []Difference {
+	changed := job.Differences(j.Head.Job)
+	if base != j.Head.Base {
 		changed = append(changed, Difference{Fact: Fact{Name: "the output to append to", Value: fmt.Sprintf("%.12s", base)}, Was: fmt.Sprintf("%.12s", j.Head.Base)})
 	}
 	return changed
@@ -306,11 +307,11 @@ func (s *Staging) beginLocked(frozen json.RawMessage) error {
 			Version: JournalVersion, Run: s.opts.RunID, Started: now, Job: *s.opts.Job, Frozen: frozen,
 			Base: s.base(), FirstFile: s.mu.first,
 		}
-		if err := s.mu.journal.append(&line{Head: head}, false); err != nil {
+		if err := s.mu.journal.append(&Line{Head: head}, false); err != nil {
 			return err
 		}
 	}
-	if err := s.mu.journal.append(&line{Start: &Start{Run: s.opts.RunID, Time: now, PID: os.Getpid(), Host: hostName()}}, true); err != nil {
+	if err := s.mu.journal.append(&Line{Start: &Start{Run: s.opts.RunID, Time: now, PID: os.Getpid(), Host: HostName()}}, true); err != nil {
 		return err
 	}
 	return s.fs.SyncDirs(s.dir, s.data, s.parent)
@@ -318,18 +319,18 @@ func (s *Staging) beginLocked(frozen json.RawMessage) error {
 
 // Enter notes in the journal that a part is being worked on, so that, should it
 // kill the process, the next start knows.
-func (s *Staging) Enter(part int) error { return s.note(&line{Begun: &part}, false) }
+func (s *Staging) Enter(part int) error { return s.note(&Line{Begun: &part}, false) }
 
 // Record puts a committed part into the journal, durably. From then on no start of
 // an equal job scores it again.
-func (s *Staging) Record(p PartRecord) error { return s.note(&line{Part: &p}, true) }
+func (s *Staging) Record(p PartRecord) error { return s.note(&Line{Part: &p}, true) }
 
 // RecordDigest notes the digest of an input in the journal, so that the next start
 // need not take it again.
-func (s *Staging) RecordDigest(d DigestRecord) error { return s.note(&line{Digest: &d}, false) }
+func (s *Staging) RecordDigest(d DigestRecord) error { return s.note(&Line{Digest: &d}, false) }
 
 // note appends a line to the journal, if the run has one.
-func (s *Staging) note(l *line, durable bool) error {
+func (s *Staging) note(l *Line, durable bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.journal == nil {
@@ -385,7 +386,7 @@ func (s *Staging) Suspend(why string) (parts int, err error) {
 	errs := s.closeFilesLocked()
 	errs = append(errs, s.undoSideLocked())
 	if s.mu.journal != nil {
-		errs = append(errs, s.mu.journal.append(&line{Stopped: why}, true), s.closeJournalLocked())
+		errs = append(errs, s.mu.journal.append(&Line{Stopped: why}, true), s.closeJournalLocked())
 	}
 	s.mu.closed, s.mu.staged, s.mu.made = true, false, nil // kept: not ours to remove
 	errs = append(errs, s.mu.lock.Release())

@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/millrace/millrace/io/dataset"
 )
 
 // Standing says how a file that a run read compares with what it was then.
@@ -37,13 +39,51 @@ func stat(path string, bytes int64, mtime time.Time) Standing {
 	return Standing{Same: true}
 }
 
-// Standing compares an input by size and time of change.
+// Standing compares an input, which is a file, by size and time of change.
 func (in *Input) Standing() Standing { return stat(in.Path, in.Bytes, in.ModTime) }
+
+// stored compares an input that lies in a store, which is asked, by size and version, or
+// where it has none by time of change.
+func (in *Input) stored(ctx context.Context, stores map[string]dataset.Store) Standing {
+	scheme := dataset.Scheme(in.Path)
+	store := stores[scheme]
+	if store == nil {
+		return Standing{What: fmt.Sprintf("cannot be looked at: nothing here opens %s", scheme)}
+	}
+	object, err := store.Open(ctx, in.Path)
+	if err != nil {
+		return Standing{What: "cannot be looked at: " + cause(err)}
+	}
+	now := object.Facts()
+	if err := object.Close(); err != nil {
+		return Standing{What: "cannot be looked at: " + cause(err)}
+	}
+	switch {
+	case now.Size != in.Bytes:
+		return Standing{What: fmt.Sprintf("has changed: it has %d bytes and had %d", now.Size, in.Bytes)}
+	case now.Version != in.Version:
+		return Standing{What: fmt.Sprintf("has changed: its version is %s, and was %s", now.Version, in.Version)}
+	case in.Version == "" && !now.ModTime.Equal(in.ModTime):
+		return Standing{What: fmt.Sprintf("was written to: %s, and it was of %s", now.ModTime.UTC().Format(time.RFC3339Nano), in.ModTime.UTC().Format(time.RFC3339Nano))}
+	}
+	return Standing{Same: true}
+}
 
 // Changed returns an error, which says what is different, unless an input is as
 // it was: by size and time of change or, where only the time is another and the
-// manifest has its digest, by its bytes.
-func (in *Input) Changed(ctx context.Context) error {
+// manifest has its digest, by its bytes. One that is a URI is looked up in the store of
+// its scheme.
+func (in *Input) Changed(ctx context.Context, stores map[string]dataset.Store) error {
+	if dataset.Scheme(in.Path) != "" {
+		s := in.stored(ctx, stores)
+		switch {
+		case s.Same:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		}
+		return fmt.Errorf("input %q %s", in.Path, s.What)
+	}
 	s := in.Standing()
 	if s.Same {
 		return nil
@@ -92,6 +132,10 @@ func (v *verifier) standing() {
 		}
 		for i := range r.Manifest.Inputs {
 			in := &r.Manifest.Inputs[i]
+			if dataset.Scheme(in.Path) != "" {
+				v.lookUp(in, r.Run)
+				continue
+			}
 			digest := ""
 			if in.digested() {
 				digest = in.Digest
@@ -108,6 +152,28 @@ func (v *verifier) standing() {
 			v.lookAt(in.Path, r.Run, "input", s, in.Bytes, digest)
 		}
 	}
+}
+
+// lookUp plans to ask the store of an input that is a URI, once each and only on
+// request: a look at an output needs no network.
+func (v *verifier) lookUp(in *Input, run string) {
+	if !v.opts.Inputs || v.asked[in.Path+"\n"+in.Version] {
+		return
+	}
+	if v.asked == nil {
+		v.asked = map[string]bool{}
+	}
+	v.asked[in.Path+"\n"+in.Version] = true
+	v.looks = append(v.looks, look{do: func(ctx context.Context) error {
+		s := in.stored(ctx, v.opts.Stores)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if !s.Same {
+			v.otherwise(in.Path, run, "input", s.What)
+		}
+		return nil
+	}})
 }
 
 // lookAt reports a model or input that is not the same and, where its bytes are

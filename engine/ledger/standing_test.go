@@ -18,7 +18,7 @@ func TestInputsByDigest(t *testing.T) {
 		if in.Digest, err = DigestFile(path, algorithm); err != nil {
 			t.Fatal(err)
 		}
-		if err := in.Changed(t.Context()); err != nil {
+		if err := in.Changed(t.Context(), nil); err != nil {
 			t.Errorf("%s: Changed() = %v; want nil: only the time is another", algorithm, err)
 		}
 		output := filepath.Join(t.TempDir(), "out")
@@ -33,7 +33,7 @@ func TestInputsByDigest(t *testing.T) {
 			t.Fatal(err)
 		}
 		says := "has changed: its " + algorithm + " is "
-		if err := in.Changed(t.Context()); err == nil || !strings.Contains(err.Error(), says) {
+		if err := in.Changed(t.Context(), nil); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: Changed() = %v; want an error that says %q", algorithm, err, says)
 		}
 		if v := verify(t, output, VerifyOptions{Inputs: true}); len(v.Problems) != 1 || !strings.Contains(v.Problems[0].String(), says) {

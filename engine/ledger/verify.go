@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/millrace/millrace/io/dataset"
 )
 
 // VerifyOptions say how closely to look.
@@ -28,6 +30,8 @@ type VerifyOptions struct {
 	Manifest string
 	// Progress, unless nil, is counted in.
 	Progress *VerifyProgress
+	// Stores are asked, with Inputs, for those that are URIs, by scheme.
+	Stores map[string]dataset.Store
 }
 
 // VerifyProgress counts what has been read. It may be read at any time.
@@ -113,7 +117,8 @@ type verifier struct {
 	expected map[string]expectation // files, by name
 	folders  map[string]bool        // that hold expected files
 	looks    []look
-	swapped  string // what a single file's digest is, where it is not the manifest's
+	asked    map[string]bool // URIs with their versions, that looks ask for
+	swapped  string          // what a single file's digest is, where it is not the manifest's
 }
 
 // expectation is a file that a manifest, or the form of an output, promises.

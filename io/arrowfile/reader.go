@@ -1,6 +1,7 @@
 package arrowfile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 // reader implements format.Reader. It owns one reference of file until Close.
 type reader struct {
 	file   *mapped.File
+	name   string // of the file in errors
 	opts   format.ReadOptions
 	layout *layout
 	spans  []format.Span
@@ -49,10 +51,10 @@ func Open(path string, opts format.ReadOptions) (format.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{file: file, opts: opts, zstd: sync.OnceValues(newZstd)}
+	r := &reader{file: file, name: cmp.Or(opts.Name, path), opts: opts, zstd: sync.OnceValues(newZstd)}
 	r.advise(mapped.Dense)
 	if err := guarded(r.open); err != nil {
-		err = r.explain(fmt.Errorf("open %q: %w", path, err))
+		err = r.explain(fmt.Errorf("open %q: %w", r.name, err))
 		file.Release()
 		return nil, err
 	}
@@ -227,10 +229,10 @@ func (r *reader) Close() error {
 // that wraps format.ErrBudget, and what yield returns as it is.
 func (r *reader) ReadSpan(ctx context.Context, span int, columns []int, yield func(arrow.RecordBatch) error) error {
 	if r.closed.Load() {
-		return fmt.Errorf("read %q: %w", r.file.Path(), fs.ErrClosed)
+		return fmt.Errorf("read %q: %w", r.name, fs.ErrClosed)
 	}
 	if span < 0 || span >= len(r.spans) {
-		return fmt.Errorf("read %q: span %d: the file has %d", r.file.Path(), span, len(r.spans))
+		return fmt.Errorf("read %q: span %d: the file has %d", r.name, span, len(r.spans))
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -245,7 +247,7 @@ func (r *reader) ReadSpan(ctx context.Context, span int, columns []int, yield fu
 		return err
 	})
 	if err != nil {
-		return r.explain(fmt.Errorf("read %q: record batch %d: %w", r.file.Path(), span, err))
+		return r.explain(fmt.Errorf("read %q: record batch %d: %w", r.name, span, err))
 	}
 	defer batch.Release()
 	if err := r.file.Err(); err != nil {

@@ -34,6 +34,8 @@ type Options struct {
 	Openers map[format.Name]OpenFunc
 	// Partitions are the columns to make of directories; see PartitionValue.
 	Partitions Partitions
+	// Stores open paths that are URIs, by their schemes; see Scheme.
+	Stores map[string]Store
 }
 
 // EnsureDefaults fills zero fields.
@@ -51,13 +53,14 @@ func (o *Options) EnsureDefaults() {
 
 // FileInfo describes one file of a dataset.
 type FileInfo struct {
-	Path    string
+	Path    string // or URI
 	Format  format.Name
 	Size    int64 // bytes of the whole file
 	Rows    int64
 	Spans   int
 	Bytes   int64 // stored bytes of all spans
 	ModTime time.Time
+	Version string // of an object; see Facts
 }
 
 // Dataset is a sequence of files that is read as one table.
@@ -125,7 +128,7 @@ func (d *Dataset) load(ctx context.Context, opts *Options) error {
 			break
 		}
 		group.Go(func() error {
-			errs[i] = d.pool.load(src)
+			errs[i] = d.pool.load(ctx, src)
 			return nil
 		})
 	}
@@ -218,7 +221,7 @@ func (d *Dataset) ReadSpan(ctx context.Context, ref SpanRef, columns []string, y
 	if err != nil {
 		return err
 	}
-	reader, err := d.pool.acquire(src)
+	reader, err := d.pool.acquire(ctx, src)
 	if err != nil {
 		return err
 	}
@@ -242,6 +245,9 @@ func (d *Dataset) SetChunkRows(rows int) error {
 	return d.pool.reopenWith(read)
 }
 
+// parallelLooks bounds the objects that stores are asked for at a time.
+const parallelLooks = 32
+
 // Changed returns an error that wraps format.ErrChanged and names each file
 // that is no longer the one that Open saw.
 func (d *Dataset) Changed() error {
@@ -251,9 +257,19 @@ func (d *Dataset) Changed() error {
 		return ErrClosed
 	}
 	errs := make([]error, len(d.unique))
+	var group errgroup.Group
+	group.SetLimit(parallelLooks)
 	for i, src := range d.unique {
-		errs[i] = src.changed()
+		if src.object == nil {
+			errs[i] = src.changed()
+			continue
+		}
+		group.Go(func() error {
+			errs[i] = src.changed()
+			return nil
+		})
 	}
+	_ = group.Wait() // the goroutines report through errs
 	return joinListed(errs)
 }
 

@@ -24,24 +24,30 @@ func Detect(path string) (format.Name, error) {
 		// Spans are read in any order, so a pipe or device cannot do.
 		return "", asInput(fmt.Errorf("input %q: not a regular file (%s)", path, info.Mode().Type()))
 	}
-	name, err := sniff(path)
+	return detect(path, path)
+}
+
+// detect is Detect for a regular file, which messages name otherwise.
+func detect(path, name string) (format.Name, error) {
+	found, err := sniff(path)
 	switch {
 	case err != nil:
 		return "", err
-	case name != "":
-		return name, nil
-	case info.Size() == 0:
-		return "", asInput(fmt.Errorf("input %q: %w: file is empty", path, ErrUnknownFormat))
+	case found != "":
+		return found, nil
 	}
-	return "", unknownFormat(path)
+	head, err := readHead(path)
+	switch {
+	case err != nil:
+		return "", err
+	case len(head) == 0:
+		return "", asInput(fmt.Errorf("input %q: %w: file is empty", name, ErrUnknownFormat))
+	}
+	return "", unknownFormat(name, head)
 }
 
 // unknownFormat says what a file is, where its first bytes are well known.
-func unknownFormat(path string) error {
-	head, err := readHead(path)
-	if err != nil {
-		return err
-	}
+func unknownFormat(path string, head []byte) error {
 	for magic, is := range map[string]string{
 		"FEA1":         "a Feather version 1 file; write it again as Feather version 2 (Arrow IPC)",
 		"Obj\x01":      "an Avro file",

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -43,13 +44,18 @@ func Resolve(inputs []string) ([]string, error) {
 //
 // Every problem of every input is in the error, which wraps ErrInput.
 func List(inputs []string) (Listing, error) {
+	return ListIn(context.Background(), inputs, nil)
+}
+
+// ListIn is List, and inputs may be URIs of stores too, by scheme.
+func ListIn(ctx context.Context, inputs []string, stores map[string]Store) (Listing, error) {
 	var l Listing
 	var errs []error
 	if len(inputs) == 0 {
 		errs = append(errs, fmt.Errorf("no input given: %w", ErrNoMatch))
 	}
 	for _, input := range inputs {
-		one, err := listInput(input)
+		one, err := listInput(ctx, input, stores)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -63,8 +69,11 @@ func List(inputs []string) (Listing, error) {
 	return l, nil
 }
 
-func listInput(input string) (Listing, error) {
-	path, err := localPath(input)
+func listInput(ctx context.Context, input string, stores map[string]Store) (Listing, error) {
+	if store := stores[Scheme(input)]; store != nil {
+		return listStored(ctx, store, input)
+	}
+	path, err := localPath(input, stores)
 	if err != nil {
 		return Listing{}, err
 	}
@@ -100,17 +109,16 @@ func emptyDir(path string, skipped []string) error {
 }
 
 // localPath takes the file scheme off a URI and refuses all others.
-func localPath(input string) (string, error) {
+func localPath(input string, stores map[string]Store) (string, error) {
 	if input == "" {
 		return "", fmt.Errorf("input %q: %w", input, ErrNoSuchFile)
 	}
-	scheme, rest, ok := strings.Cut(input, "://")
-	if !ok || strings.ContainsAny(scheme, "/*?[") {
+	_, rest, ok := strings.Cut(input, "://")
+	switch scheme := Scheme(input); {
+	case !ok || scheme == "":
 		return input, nil
-	}
-	if scheme != "file" || !strings.HasPrefix(rest, "/") {
-		// Only the scheme is printed: the rest may carry a password.
-		return "", fmt.Errorf("input %q: %w; give a path or file:///path", scheme+"://", ErrScheme)
+	case scheme != "file" || !strings.HasPrefix(rest, "/"):
+		return "", schemeError(scheme, stores)
 	}
 	return rest, nil
 }

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -16,8 +17,10 @@ import (
 // source is one distinct file: what Open learned about it, and a reader while
 // one is needed. The fields up to mu do not change after Open.
 type source struct {
-	path  string
-	seen  os.FileInfo // identity
+	path   string      // or the URI, of an object
+	seen   os.FileInfo // identity; nil for an object
+	object Object      // of a Store; nil for a file
+
 	info  FileInfo
 	shape *shape
 	spans []format.Span
@@ -38,6 +41,9 @@ type source struct {
 
 // unchanged compares the path's present file with the one first seen.
 func (s *source) unchanged() error {
+	if s.object != nil {
+		return asInput(s.object.Changed())
+	}
 	now, err := os.Stat(s.path)
 	switch {
 	case err != nil:
@@ -84,11 +90,15 @@ func (s *source) closeLocked() error {
 	return nil
 }
 
-// shut is closeLocked when nobody reads any more.
+// shut is closeLocked when nobody reads any more, for good.
 func (s *source) shut() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.closeLocked()
+	err := s.closeLocked()
+	if s.object != nil {
+		err = errors.Join(err, asInput(s.object.Close()))
+	}
+	return err
 }
 
 // pool opens readers on demand and keeps a few that are idle.
@@ -106,7 +116,25 @@ type pool struct {
 func newPool(opts Options) *pool { return &pool{opts: opts} }
 
 // load reads the metadata of a source for the first time.
-func (p *pool) load(src *source) error {
+func (p *pool) load(ctx context.Context, src *source) error {
+	if err := p.look(ctx, src); err != nil {
+		return err
+	}
+	reader, err := p.acquire(ctx, src)
+	if err != nil {
+		return err
+	}
+	if err = src.describe(reader); err == nil {
+		src.keepStatistics(reader, p.opts.Statistics)
+	}
+	return errors.Join(err, p.release(src))
+}
+
+// look finds out what is at a source's path, without its metadata.
+func (p *pool) look(ctx context.Context, src *source) error {
+	if store := p.opts.Stores[Scheme(src.path)]; store != nil {
+		return p.loadStored(ctx, src, store)
+	}
 	name, err := Detect(src.path)
 	if err != nil {
 		return err
@@ -115,14 +143,7 @@ func (p *pool) load(src *source) error {
 		return statError(src.path, err)
 	}
 	src.info = FileInfo{Path: src.path, Format: name, Size: src.seen.Size(), ModTime: src.seen.ModTime()}
-	reader, err := p.acquire(src)
-	if err != nil {
-		return err
-	}
-	if err = src.describe(reader); err == nil {
-		src.keepStatistics(reader, p.opts.Statistics)
-	}
-	return errors.Join(err, p.release(src))
+	return nil
 }
 
 // describe copies the metadata out of a reader and checks its arithmetic.
@@ -151,14 +172,14 @@ func (s *source) describe(reader format.Reader) error {
 }
 
 // acquire returns the source's open reader, for use until release.
-func (p *pool) acquire(src *source) (format.Reader, error) {
+func (p *pool) acquire(ctx context.Context, src *source) (format.Reader, error) {
 	src.mu.Lock()
 	defer src.mu.Unlock()
 	if src.mu.changed != nil {
 		return nil, src.mu.changed
 	}
 	if src.mu.reader == nil {
-		reader, err := p.open(src)
+		reader, err := p.open(ctx, src)
 		if err != nil {
 			return nil, err
 		}
@@ -172,11 +193,19 @@ func (p *pool) acquire(src *source) (format.Reader, error) {
 }
 
 // open opens a reader and makes sure that it reads the file first seen: the
-// reader's file is what stands at the path (Changed), and that is the first.
-func (p *pool) open(src *source) (format.Reader, error) {
+// reader's file is what stands at the path (Changed), and that is the first. An
+// object gives the bytes that it had when it was opened, or an error.
+func (p *pool) open(ctx context.Context, src *source) (format.Reader, error) {
 	opener := p.opts.Openers[src.info.Format]
 	if opener == nil {
 		return nil, fmt.Errorf("input %q: %w: no reader for format %s", src.path, ErrUnknownFormat, src.info.Format)
+	}
+	if src.object != nil {
+		reader, err := src.openStored(ctx, opener, p.opts.Read)
+		if err != nil {
+			return nil, asInput(err)
+		}
+		return reader, nil
 	}
 	reader, err := opener(src.path, p.opts.Read)
 	if err != nil {

@@ -74,6 +74,8 @@ type ReadOptions struct {
 	// A ReadSpan that finds room in it decodes columns of one span
 	// concurrently. nil means that every ReadSpan decodes alone.
 	Decoders chan struct{}
+	// Name stands for the file in errors; empty means its path.
+	Name string
 }
 
 // EnsureDefaults fills zero fields.

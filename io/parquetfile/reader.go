@@ -1,6 +1,7 @@
 package parquetfile
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,6 +18,7 @@ import (
 // Reader is an open Parquet file. It implements format.Reader.
 type Reader struct {
 	path string
+	name string // of the file in errors
 	opts format.ReadOptions
 	file *os.File
 	stat fs.FileInfo // when opened
@@ -41,9 +43,9 @@ func Open(path string, opts format.ReadOptions) (format.Reader, error) {
 	if err != nil {
 		return nil, err // names path
 	}
-	r := &Reader{path: path, opts: opts, file: f, mem: newRecycler(opts.Allocator, opts.BudgetBytes/4)}
+	r := &Reader{path: path, name: cmp.Or(opts.Name, path), opts: opts, file: f, mem: newRecycler(opts.Allocator, opts.BudgetBytes/4)}
 	if err := r.open(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("open %s: %w", r.name, err), f.Close())
 	}
 	return r, nil
 }
@@ -106,15 +108,15 @@ func (r *Reader) NullCount(column int) (nulls int64, ok bool) {
 func (r *Reader) Changed() error {
 	now, err := os.Stat(r.path)
 	if err != nil {
-		return fmt.Errorf("%s: %w: %w", r.path, format.ErrChanged, err)
+		return fmt.Errorf("%s: %w: %w", r.name, format.ErrChanged, err)
 	}
 	switch {
 	case !os.SameFile(now, r.stat):
-		return fmt.Errorf("%s: %w: replaced by another file", r.path, format.ErrChanged)
+		return fmt.Errorf("%s: %w: replaced by another file", r.name, format.ErrChanged)
 	case now.Size() != r.stat.Size():
-		return fmt.Errorf("%s: %w: %d bytes, had %d", r.path, format.ErrChanged, now.Size(), r.stat.Size())
+		return fmt.Errorf("%s: %w: %d bytes, had %d", r.name, format.ErrChanged, now.Size(), r.stat.Size())
 	case !now.ModTime().Equal(r.stat.ModTime()):
-		return fmt.Errorf("%s: %w: modified %s, was %s", r.path, format.ErrChanged, now.ModTime(), r.stat.ModTime())
+		return fmt.Errorf("%s: %w: modified %s, was %s", r.name, format.ErrChanged, now.ModTime(), r.stat.ModTime())
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ type spanReader struct {
 // and the column.
 func (r *Reader) ReadSpan(ctx context.Context, span int, columns []int, yield func(arrow.RecordBatch) error) error {
 	if span < 0 || span >= len(r.spans) {
-		return fmt.Errorf("%s: no row group %d, the file has %d", r.path, span, len(r.spans))
+		return fmt.Errorf("%s: no row group %d, the file has %d", r.name, span, len(r.spans))
 	}
 	s := &spanReader{
 		r: r, span: span, source: source{r: r.file},
@@ -74,7 +74,7 @@ func (r *Reader) ReadSpan(ctx context.Context, span int, columns []int, yield fu
 	fields := make([]arrow.Field, len(columns))
 	for i, c := range columns {
 		if c < 0 || c >= len(r.fields) {
-			return fmt.Errorf("%s: no column %d, the file has %d", r.path, c, len(r.fields))
+			return fmt.Errorf("%s: no column %d, the file has %d", r.name, c, len(r.fields))
 		}
 		fields[i] = r.schema.Field(c)
 		s.nodes, s.names = append(s.nodes, r.fields[c]), append(s.names, fields[i].Name)
@@ -125,9 +125,9 @@ func (s *spanReader) failed(err error) error {
 		return fmt.Errorf("row group %d: %w (%w)", s.span, changed, err)
 	}
 	if read := s.source.err.Load(); read != nil && !errors.Is(*read, io.EOF) {
-		return fmt.Errorf("read %s: row group %d: %w", s.r.path, s.span, *read)
+		return fmt.Errorf("read %s: row group %d: %w", s.r.name, s.span, *read)
 	}
-	return fmt.Errorf("read %s: row group %d: %w", s.r.path, s.span, err)
+	return fmt.Errorf("read %s: row group %d: %w", s.r.name, s.span, err)
 }
 
 // open makes the decoders of the columns that were asked for.

@@ -1,0 +1,136 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/internal/nearest"
+	"github.com/millrace/millrace/io/format"
+)
+
+// destinations are the places that an output's name can lead to, by what stands before the
+// colon of its URI, or "-" by itself. Names without one are paths.
+var destinations = map[string]sink.Destination{
+	StreamName: streamDestination{},
+}
+
+// destinationOf is the kind of place that an output is. Its error wraps ErrUsage.
+func destinationOf(output string) (sink.Destination, error) {
+	scheme, _, found := strings.Cut(strings.ToLower(output), ":")
+	if d, ok := destinations[scheme]; ok && (found || scheme == "-") {
+		return d, nil
+	}
+	if _, ok := sink.Scheme(output); !ok {
+		return sink.Local{}, nil
+	}
+	known := slices.Sorted(maps.Keys(destinations))
+	return nil, fmt.Errorf("%w: --output %s: nothing is known of %s://%s", ErrUsage, sink.Shown(output), scheme, nearest.DidYouMean(scheme, known))
+}
+
+// traitsOf are those of an output's place; of local files where there is no such place.
+func traitsOf(output string) sink.Traits {
+	if d, err := destinationOf(output); err == nil {
+		return d.Traits()
+	}
+	return sink.Traits{}
+}
+
+// Held returns an error that wraps ledger.ErrHeld if a run holds an output now. The answer
+// may be another a moment later.
+func Held(ctx context.Context, output string) error {
+	d, err := destinationOf(output)
+	if err != nil {
+		return err
+	}
+	return d.Held(ctx, output)
+}
+
+// readerOf is the place of an output as one that can be read.
+func readerOf(output string) (sink.Reader, error) {
+	d, err := destinationOf(output)
+	if err != nil {
+		return nil, err
+	}
+	if r, ok := d.(sink.Reader); ok {
+		return r, nil
+	}
+	return nil, fmt.Errorf("%w: %s keeps no account of its runs that could be read", ErrUsage, sink.Shown(output))
+}
+
+// Verify compares an output with the manifests of its runs; see ledger.Verify.
+func Verify(ctx context.Context, output string, opts ledger.VerifyOptions) (*ledger.Verification, error) {
+	r, err := readerOf(output)
+	if err != nil {
+		return nil, err
+	}
+	return r.Verify(ctx, output, opts)
+}
+
+// FindHistories reads the runs of an output, or of those below a folder; see
+// ledger.FindHistories.
+func FindHistories(ctx context.Context, path string) (*ledger.Found, error) {
+	r, err := readerOf(path)
+	if err != nil {
+		return nil, err
+	}
+	return r.FindHistories(ctx, path)
+}
+
+// formatFor is the format of files where nobody chooses one. Rows that go elsewhere are
+// files only where a part is scored apart.
+func formatFor(output string) format.Name {
+	if traitsOf(output).Records {
+		return format.ArrowFile
+	}
+	return format.Parquet
+}
+
+// checkDestination holds the settings to what the output's place takes.
+func (o *Options) checkDestination() error {
+	d, err := destinationOf(o.Output)
+	if err != nil || o.Output == "" {
+		return err
+	}
+	var problems []error
+	_, single := FormatOf(o.Output)
+	files := len(o.PartitionBy) > 0 || o.TargetFileBytes > 0
+	switch shown := sink.Shown(o.Output); {
+	case d.Traits().Records && files:
+		problems = append(problems, fmt.Errorf("--partition-by and --target-file-size are of files, and --output %s takes rows", shown))
+	case d.Traits().Records && o.Format != formatFor(o.Output):
+		problems = append(problems, fmt.Errorf("--output-format %s is of files, and --output %s takes rows: leave it out", o.Format, shown))
+	case single && files:
+		problems = append(problems, fmt.Errorf("--partition-by and --target-file-size need a directory to write files to, and --output %s is one file", shown))
+	}
+	opts := o.sinkOptions()
+	return errors.Join(append(problems, d.Check(&opts))...)
+}
+
+// sinkOptions describe the output to its place, but for run and job.
+func (o *Options) sinkOptions() sink.Options {
+	_, single := FormatOf(o.Output)
+	return sink.Options{
+		StageOptions: ledger.StageOptions{
+			Output: o.Output, Single: single, IfExists: o.IfExists, Ext: extensions[o.Format], Restart: o.Restart,
+			PartitionBy: o.PartitionBy, Numbered: o.TargetFileBytes > 0,
+		},
+		IDs: o.IDs,
+	}
+}
+
+// stage takes the output for a run.
+func (p *Plan) stage(ctx context.Context, run string, job *ledger.Job) (sink.Staging, error) {
+	d, err := destinationOf(p.Options.Output)
+	if err != nil {
+		return nil, err
+	}
+	opts := p.Options.sinkOptions()
+	opts.RunID, opts.Job, opts.Pieces, opts.Parts = run, job, p.singleFile(), len(p.Parts)
+	return d.Stage(ctx, opts)
+}
