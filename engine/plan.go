@@ -122,7 +122,10 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 
 // openData lists the input's files and reads their metadata.
 func (p *Plan) openData(ctx context.Context) error {
-	if p.Options.StreamsIn() && p.Options.StreamsOut() {
+	switch {
+	case p.Options.StreamsIn() && p.Options.Piped.In == nil:
+		return fmt.Errorf("%w: --input -: only score reads a stream, which passes once; name files of the same schema", ErrUsage)
+	case p.Options.StreamsIn() && p.Options.StreamsOut():
 		return p.openStream(ctx)
 	}
 	listing, err := dataset.ListIn(ctx, p.Options.Inputs, p.Options.Stores)

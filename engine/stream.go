@@ -81,9 +81,6 @@ func (p *Plan) live() bool { return p.stream != nil }
 
 // openStream reads the schema of a stream that is scored as it comes.
 func (p *Plan) openStream(ctx context.Context) error {
-	if p.Options.Piped.In == nil {
-		return fmt.Errorf("%w: --input -: only score reads a stream, which passes once; name files of the same schema", ErrUsage)
-	}
 	defer context.AfterFunc(ctx, func() { interrupt(p.Options.Piped.In) })()
 	in, err := p.digestedInput()
 	if err != nil {

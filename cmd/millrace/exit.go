@@ -13,6 +13,7 @@ import (
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/spool"
 	"github.com/millrace/millrace/models"
 )
 
@@ -71,7 +72,7 @@ func exitCode(err error) int {
 		return exitBadRows
 	case is(format.ErrChanged, ledger.ErrNoOutput, ledger.ErrUnsound, ledger.ErrManifest, engine.ErrNoRow):
 		return exitInput
-	case is(ledger.ErrExists, ledger.ErrOutput, format.ErrColumnType):
+	case is(ledger.ErrExists, ledger.ErrOutput, format.ErrColumnType, spool.ErrSpool):
 		return exitOutput
 	case is(dataset.ErrInput, format.ErrDamaged, format.ErrUnsupported, format.ErrBudget, batcher.ErrDamaged):
 		return exitInput

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/io/spool"
+	"github.com/millrace/millrace/io/stream"
 )
 
 // addPipeFlags adds the flags of runs that write a stream.
@@ -37,6 +39,10 @@ func openPipes(opts *engine.Options, s streams) (done func(), err error) {
 		if opts.Piped.In, err = interruptibleEnd(s.In, os.O_RDONLY, &open); err != nil {
 			return done, err
 		}
+		if !opts.StreamsOut() {
+			opts.Stores[engine.StreamName] = stream.NewStore(opts.Piped.In, spool.Options{})
+		}
+		opts.ScoreApart = nil // another process has no stream
 	}
 	if opts.StreamsOut() {
 		if isTerminal(s.Out) {
