@@ -5,11 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/engine/sink/duckdb"
+	"github.com/millrace/millrace/engine/sink/embedded"
+	"github.com/millrace/millrace/engine/sink/objects"
+	"github.com/millrace/millrace/engine/sink/postgres"
+	"github.com/millrace/millrace/engine/sink/sqlite"
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/format"
 )
@@ -17,6 +23,9 @@ import (
 // destinations are the places that an output's name can lead to, by what stands before the
 // colon of its URI, or "-" by itself. Names without one are paths.
 var destinations = map[string]sink.Destination{
+	"postgres": postgres.Destination{}, "postgresql": postgres.Destination{},
+	"s3": &objects.Destination{}, "gs": &objects.Destination{}, "az": &objects.Destination{},
+	"sqlite": embedded.Destination{Dialect: sqlite.Dialect{}}, "duckdb": duckdb.New(),
 	StreamName: streamDestination{},
 }
 
@@ -40,6 +49,9 @@ func traitsOf(output string) sink.Traits {
 	}
 	return sink.Traits{}
 }
+
+// TakesRows says whether an output is no file or folder of files.
+func TakesRows(output string) bool { return traitsOf(output).Records }
 
 // Held returns an error that wraps ledger.ErrHeld if a run holds an output now. The answer
 // may be another a moment later.
@@ -82,6 +94,73 @@ func FindHistories(ctx context.Context, path string) (*ledger.Found, error) {
 	return r.FindHistories(ctx, path)
 }
 
+// WithHistory reads the runs of one output, wherever it is, and calls read with them, which
+// can read their manifests whole. Its error wraps ledger.ErrNoOutput where there is none, and
+// ErrUsage where the place keeps no account.
+func WithHistory(ctx context.Context, output string, read func(*ledger.History) error) error {
+	d, err := destinationOf(output)
+	if err != nil {
+		return err
+	}
+	if h, ok := d.(sink.HistoryHolder); ok {
+		return h.WithHistory(ctx, output, read)
+	}
+	if f, ok := d.(sink.FileReader); ok {
+		h, err := f.ReadHistory(ctx, output)
+		if err != nil {
+			return err
+		}
+		return read(h)
+	}
+	found, err := FindHistories(ctx, output)
+	if err != nil {
+		return err
+	}
+	if len(found.Histories) != 1 {
+		return fmt.Errorf("%w: %s is %d outputs; name one of them", ErrUsage, sink.Shown(output), len(found.Histories))
+	}
+	return read(found.Histories[0])
+}
+
+// ManifestPlace says where the manifest of a published run is: a path, a URI, or words.
+func ManifestPlace(output, run string) string {
+	d, err := destinationOf(output)
+	if err != nil {
+		return ""
+	}
+	if p, ok := d.(sink.Placer); ok {
+		return p.ManifestPlace(output, run)
+	}
+	if r, ok := d.(sink.FileReader); ok {
+		_, single := FormatOf(output)
+		return r.ManifestPath(output, run, single)
+	}
+	return ledger.ManifestPath(output, run)
+}
+
+// RejectsPlace says where the rejects of a published run are: a path, a URI, or words.
+func RejectsPlace(output, run string, rejects *ledger.Output) string {
+	if d, err := destinationOf(output); err == nil {
+		if p, ok := d.(sink.Placer); ok {
+			return p.RejectsPlace(output, run)
+		}
+	}
+	manifest := ManifestPlace(output, run)
+	return strings.TrimSuffix(manifest, filepath.Base(manifest)) + filepath.Base(rejects.Name)
+}
+
+// readHistory reads the manifests of an output whose files can be read.
+func readHistory(ctx context.Context, output string) (*ledger.History, error) {
+	d, err := destinationOf(output)
+	if err != nil {
+		return nil, err
+	}
+	if r, ok := d.(sink.FileReader); ok {
+		return r.ReadHistory(ctx, output)
+	}
+	return nil, fmt.Errorf("%w: %s is not made of files, whose rows could be found again", ErrUsage, sink.Shown(output))
+}
+
 // formatFor is the format of files where nobody chooses one. Rows that go elsewhere are
 // files only where a part is scored apart.
 func formatFor(output string) format.Name {
@@ -117,7 +196,7 @@ func (o *Options) sinkOptions() sink.Options {
 	_, single := FormatOf(o.Output)
 	return sink.Options{
 		StageOptions: ledger.StageOptions{
-			Output: o.Output, Single: single, IfExists: o.IfExists, Ext: extensions[o.Format], Restart: o.Restart,
+			Output: o.Output, Single: single, IfExists: o.IfExists, Ext: o.partEnding(), Restart: o.Restart,
 			PartitionBy: o.PartitionBy, Numbered: o.TargetFileBytes > 0,
 		},
 		IDs: o.IDs,
@@ -131,6 +210,9 @@ func (p *Plan) stage(ctx context.Context, run string, job *ledger.Job) (sink.Sta
 		return nil, err
 	}
 	opts := p.Options.sinkOptions()
+	opts.Follows = p.follows
 	opts.RunID, opts.Job, opts.Pieces, opts.Parts = run, job, p.singleFile(), len(p.Parts)
+	opts.Fields = append(slices.Clone(p.Passed), p.Options.nullable(p.knownFields())...)
+	opts.AllFields = !slices.ContainsFunc(p.outputs, func(o outputSpec) bool { return o.item == nil })
 	return d.Stage(ctx, opts)
 }

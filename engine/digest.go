@@ -136,7 +136,7 @@ func (d *digests) abandon() { <-d.done }
 // of is the digest of an input by its place; empty where there is none. It may be
 // asked after finish.
 func (d *digests) of(input int) string {
-	if d == nil { // nobody asked
+	if d == nil {
 		return ""
 	}
 	return d.files[d.listed[input]].digest

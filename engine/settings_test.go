@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -42,7 +43,7 @@ func TestOptionsComeBackFromAManifest(t *testing.T) {
 			ModelOutputs: []string{"y"}, OutputPrefix: new(string), OutputLayout: LayoutList,
 		}, {Name: "b", Model: "/b.onnx", ModelSHA256: "ef", Compare: map[string]string{"y": "z"}}},
 		AgreementLimits: AgreementLimits{MaxPSI: new(float64)},
-		Inputs:          []string{"data/*.parquet"}, Partitions: "date=date", Output: "out", Format: format.ArrowFile, Compression: "zstd",
+		Inputs:          []string{"data/*.parquet"}, Partitions: "date=date", OnlyNew: true, OnChanged: ChangedScore, Since: time.Date(2026, 11, 22, 1, 2, 3, 4, time.UTC), Output: "out", Format: format.ArrowFile, Compression: "zstd", Delimiter: "tab", SpreadsheetSafe: true,
 		IDs: []string{"id"}, Keep: []string{"k"}, Where: "a > 1", FeatureSpecs: someFeatures, Features: []string{"a", "b"}, Bind: map[string][]string{"x": {"a", "b"}},
 		Nulls: batcher.NullPolicies{
 			Default:  batcher.NullPolicy{Action: batcher.NullReject},

@@ -253,6 +253,7 @@ func (c *collector) endStream(ctx context.Context, line *pipeline, lib *ort.Libr
 	line.describe(manifest, lib)
 	manifest.Started, manifest.Finished, manifest.By = started, time.Now(), ledger.StarterFromEnvironment()
 	manifest.By.Starts = 1
+	manifest.Features, manifest.Work = c.features.summaries(c.plan), c.work(line, started, total.Read)
 	if err := manifest.Check(); err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,11 +17,13 @@ import (
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/sink"
 )
 
 type scoreOptions struct {
 	runOptions
 	head     int
+	dryRun   bool
 	isolated string // path of the engine.Apart that this process is to score
 }
 
@@ -41,28 +42,35 @@ func newScore(s streams, common *commonOptions) *cobra.Command {
 	opts.AddFlags(cmd.Flags())
 	cmd.Flags().StringVar(&opts.isolated, isolatedFlag, "", "`FILE` that says which part of another process's run to score")
 	_ = cmd.Flags().MarkHidden(isolatedFlag) // it was just made
+	cmd.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be done, as millrace plan does, and do none of it")
 	cmd.Flags().IntVar(&opts.head, "head", 0, "print the first `ROWS` of the output as a table")
 	return cmd
 }
 
 func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s streams) error {
+	if o.dryRun {
+		return runPlan(ctx, &o.runOptions, common, s)
+	}
 	opts, err := o.options(common)
 	if err != nil {
 		return err
 	}
 	if opts.Output == "" {
-		return fmt.Errorf("%w: --output is missing: a directory, or a file that ends in .parquet, .arrow or .csv", engine.ErrUsage)
+		return fmt.Errorf("%w: --output is missing: a directory, or a file that ends in %s", engine.ErrUsage, engine.OneFileEndings)
 	}
 	if o.isolated != "" {
 		return runIsolated(ctx, opts, o.isolated)
 	}
+	if o.head > 0 && engine.TakesRows(opts.Output) {
+		return fmt.Errorf("%w: --head shows the first rows of files, and --output %s takes rows, which have no first one", engine.ErrUsage, sink.Shown(opts.Output))
+	}
 	opts.ScoreApart = common.isolate
+	if err := o.page.check("--report", opts.Output); err != nil {
+		return err
+	}
 	// Before anything that takes time: whoever comes second should know at once.
 	if err := engine.Held(ctx, opts.Output); err != nil {
 		return err
-	}
-	if opts.StreamsOut() && o.head > 0 {
-		return fmt.Errorf("%w: --head shows rows of what is published, and --output - is a stream", engine.ErrUsage)
 	}
 	closePipes, err := openPipes(&opts, s)
 	defer closePipes()
@@ -75,14 +83,56 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	var loading sync.WaitGroup
 	loading.Go(func() { _, _ = load() })
 	defer loading.Wait()
+	if opts.StreamsOut() { // standard output has the rows
+		s.Out = s.Err
+	}
+	sc := &scorer{scoreOptions: o, opts: opts, load: load, common: common, streams: s}
+	return sc.run(ctx)
+}
+
+// scorer runs a command's run, and where that finishes one that stopped, the run of what
+// is new since.
+type scorer struct {
+	*scoreOptions
+	opts    engine.Options
+	load    func() (*ort.Library, error)
+	common  *commonOptions
+	streams streams
+}
+
+func (c *scorer) run(ctx context.Context) error {
+	var r *scoreReport
+	for {
+		next, err := c.score(ctx)
+		nothing, isNothing := nothingNew(err)
+		switch {
+		case isNothing && r != nil: // what was left is older than --since
+			return c.common.print(c.streams, r)
+		case isNothing:
+			c.common.logger(c.streams).Info("nothing new", "output", nothing.Output, "files", nothing.Selection.Listed, "seen", nothing.Selection.Seen,
+				"older", nothing.Selection.Older, "changed", len(nothing.Selection.Changed))
+			return c.common.print(c.streams, nothing)
+		case err != nil:
+			return err
+		}
+		next.Before = r
+		if r = next; r.Selection == nil || r.Selection.Later == 0 {
+			return c.common.print(c.streams, r)
+		}
+	}
+}
+
+// score is one run.
+func (c *scorer) score(ctx context.Context) (*scoreReport, error) {
+	o, opts, common, s := c.scoreOptions, c.opts, c.common, c.streams
 	plan, err := engine.NewPlan(ctx, opts)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = plan.Close() }()
-	lib, err := load()
+	lib, err := c.load()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	log := common.logger(s)
 	progress := plan.NewProgress()
@@ -91,6 +141,9 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	} else {
 		log.Info("start", "model", modelsText(&opts), "files", len(plan.Dataset.Files()), "rows", plan.Dataset.Rows(),
 			"parts", len(plan.Parts), "onnxruntime", lib.Version)
+	}
+	if sel := plan.Selection; sel != nil {
+		log.Info("files chosen", "read", sel.Chosen, "of", sel.Listed, "seen", sel.Seen, "older", sel.Older, "changed", len(sel.Changed), "left_for_later", sel.Later)
 	}
 	if opts.ProviderReason != "" {
 		log.Info("provider chosen", "provider", opts.Provider, "why", opts.ProviderReason)
@@ -137,10 +190,11 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	finish(err == nil && !summary.Already)
 	if closedByReader(&opts, err) {
 		log.Info("stopping: nobody reads the stream any more", "rows", progress.RowsWritten.Load())
-		return &quietError{err}
+		return nil, &quietError{err}
 	}
 	if err != nil && summary == nil {
-		return err
+		o.page.writeUnpublished(ctx, &opts, err, log)
+		return nil, err
 	}
 	if err != nil {
 		log.Warn(err.Error()) // published, and untidy
@@ -148,22 +202,23 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	if summary.Already {
 		log.Info("nothing to do: an equal run published this already", "run", summary.Run, "output", summary.Output)
 	}
-	r := &scoreReport{Summary: *summary, manifest: opts.Piped.Manifest}
+	r := &scoreReport{Summary: *summary, manifest: opts.Piped.Manifest, Selection: plan.Selection, Report: o.page.writePublished(ctx, &opts, summary, log)}
 	if o.head > 0 {
 		if r.Head, err = readHead(ctx, summary, plan.OutputPartitions(), o.head); err != nil {
-			return fmt.Errorf("the output is published, but its first rows cannot be shown: %w", err)
+			return nil, fmt.Errorf("the output is published, but its first rows cannot be shown: %w", err)
 		}
 	}
-	if opts.StreamsOut() { // standard output has the rows
-		s.Out = s.Err
-	}
-	return common.print(s, r)
+	return r, nil
 }
 
 // scoreReport is the answer of score.
 type scoreReport struct {
 	engine.Summary
-	Head *head `json:"head,omitempty"`
+	Selection *engine.Selection `json:"selection,omitempty"` // nil: all that the input names
+	Head      *head             `json:"head,omitempty"`
+	Report    string            `json:"report,omitempty"` // path of the page that was written
+	// Before is the run that had stopped, which this command finished first.
+	Before *scoreReport `json:"finished_before,omitempty"`
 
 	manifest string // of a stream; empty where there is none
 }
@@ -173,6 +228,16 @@ func (r *scoreReport) Text(w io.Writer) error {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-10s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	if r.Before != nil {
+		if err := r.Before.Text(w); err != nil {
+			return err
+		}
+		b.WriteByte('\n')
+	}
+	if r.Selection != nil {
+		line("files", "%s", r.Selection)
+		changedText(&b, r.Selection)
 	}
 	if r.Already {
 		line("published", "already, by run %s at %s, of the same model, input, settings and versions: nothing to do (--restart scores again)",
@@ -188,16 +253,12 @@ func (r *scoreReport) Text(w io.Writer) error {
 	if r.Rows.Filtered > 0 {
 		line("filtered", "%s rows by --where", humanize.Comma(r.Rows.Filtered))
 	}
-	manifest := r.manifest
-	if r.Output != engine.StreamName {
-		manifest = ledger.ManifestPath(r.Output, r.Run)
-	}
 	if r.Rejects != nil {
-		rejects := r.Rejects.Name
+		place := r.Rejects.Name // of a stream
 		if r.Output != engine.StreamName {
-			rejects = filepath.Join(filepath.Dir(manifest), filepath.Base(rejects))
+			place = engine.RejectsPlace(r.Output, r.Run, r.Rejects)
 		}
-		line("rejects", "%s", rejects)
+		line("rejects", "%s", place)
 	}
 	if r.Duplicates != nil {
 		line("duplicates", "%s", duplicatesText(r.Duplicates))
@@ -213,9 +274,13 @@ func (r *scoreReport) Text(w io.Writer) error {
 		line("output", "a stream of %s", humanize.IBytes(uint64(bytes)))
 	} else {
 		line("output", "%s (%s, %s)", r.Output, english.Plural(len(r.Outputs), "file", ""), humanize.IBytes(uint64(bytes)))
+		r.manifest = engine.ManifestPlace(r.Output, r.Run)
 	}
-	if manifest != "" {
-		line("manifest", "%s", manifest)
+	if r.manifest != "" {
+		line("manifest", "%s", r.manifest)
+	}
+	if r.Report != "" {
+		line("report", "%s", r.Report)
 	}
 	agreementText(&b, r.Agreement, r.NotCompared)
 	if r.Head != nil {

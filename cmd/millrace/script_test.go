@@ -37,7 +37,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv(ort.EnvVariable, library)
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "close": closeTo, "golden": golden, "sealed": sealed, "follow": follow, "ended": ended},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "close": closeTo, "golden": golden, "sealed": sealed, "follow": follow, "older": older, "ended": ended},
 		Condition: func(cond string) (bool, error) {
 			switch cond {
 			case "userns": // an own mount namespace, for a small file system

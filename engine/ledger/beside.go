@@ -16,12 +16,22 @@ import (
 func (s *Staging) checkFormat() error {
 	for _, m := range s.mu.before.live {
 		for _, o := range m.Outputs {
-			if ext := filepath.Ext(o.Name); ext != s.opts.Ext {
+			if ext := endings(o.Name); ext != s.opts.Ext {
 				return s.exists(fmt.Sprintf("its files end in %s and this run's would in %s, and nobody could read both as one table; append the same --output-format", ext, s.opts.Ext), "")
 			}
 		}
 	}
 	return nil
+}
+
+// endings are all that a part file's name ends in, such as .csv.gz.
+func endings(name string) string {
+	base := filepath.Base(name)
+	_, ending, ok := strings.Cut(base, ".")
+	if !ok {
+		return ""
+	}
+	return "." + ending
 }
 
 // checkLayout refuses to append files of one layout to those of another; as checkFormat.

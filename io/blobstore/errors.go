@@ -1,0 +1,181 @@
+package blobstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+	"gocloud.dev/gcerrors"
+	"google.golang.org/api/googleapi"
+)
+
+// ErrStore says that a store did not do what it was asked for.
+var ErrStore = errors.New("object store")
+
+// cleanError is an error of a store's client in words that have no secret in them.
+type cleanError struct {
+	text  string
+	cause error
+}
+
+func (e *cleanError) Error() string   { return e.text }
+func (e *cleanError) Unwrap() []error { return []error{ErrStore, e.cause} }
+
+// Clean gives an error of a bucket in one line without secrets: neither what stands in
+// the parameters of URLs, where signatures are, nor the values of variables that hold
+// credentials. The error wraps ErrStore and what it was.
+func Clean(err error) error {
+	var clean *cleanError
+	if err == nil || errors.As(err, &clean) || errors.Is(err, ErrOptions) || errors.Is(err, ErrURI) {
+		return err
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && !isTimeout(err) {
+		return err
+	}
+	return &cleanError{text: scrub(wording(err)), cause: err}
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// wording is what is worth saying of an error: of a store's answer its code and words,
+// else the innermost reason of the wrapped ones.
+func wording(err error) string {
+	status := statusOf(err)
+	var api smithy.APIError
+	var google *googleapi.Error
+	var azure *azcore.ResponseError
+	switch {
+	case errors.As(err, &api):
+		return answer(status, api.ErrorCode(), api.ErrorMessage())
+	case errors.As(err, &google):
+		return answer(status, "", google.Message)
+	case errors.As(err, &azure):
+		return answer(status, azure.ErrorCode, "")
+	case status != 0:
+		return answer(status, "", "")
+	case isTimeout(err):
+		return "the connection stalled: " + oneLine(err.Error())
+	}
+	return oneLine(err.Error())
+}
+
+// answer words a store's answer, and what to do about the usual ones.
+func answer(status int, code, message string) string {
+	text := strings.TrimSpace(code + ": " + oneLine(message))
+	if text = strings.Trim(text, ": "); text == "" {
+		text = "an answer without words"
+	}
+	if status != 0 {
+		text = fmt.Sprintf("%s (HTTP %d)", text, status)
+	}
+	switch status {
+	case http.StatusForbidden, http.StatusUnauthorized:
+		text += "; see docs/stores.md for where credentials come from"
+	case http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		text += "; the bucket lies in another region: set AWS_REGION"
+	}
+	return text
+}
+
+// statusOf is the HTTP status of a store's answer; 0 where there was none.
+func statusOf(err error) int {
+	var aws *awshttp.ResponseError
+	var google *googleapi.Error
+	var azure *azcore.ResponseError
+	switch {
+	case errors.As(err, &aws):
+		return aws.HTTPStatusCode()
+	case errors.As(err, &google):
+		return google.Code
+	case errors.As(err, &azure):
+		return azure.StatusCode
+	}
+	return 0
+}
+
+// Gone says that there is no such object or bucket, Refused that the store does not let
+// us, and Unmet that a condition of the request did not hold: what was asked for has
+// changed, or is there already.
+func Gone(err error) bool {
+	return statusOf(err) == http.StatusNotFound || gcerrors.Code(err) == gcerrors.NotFound
+}
+
+// Refused see Gone.
+func Refused(err error) bool {
+	return slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden}, statusOf(err))
+}
+
+// Unmet see Gone.
+func Unmet(err error) bool {
+	return slices.Contains([]int{http.StatusPreconditionFailed, http.StatusConflict}, statusOf(err)) || gcerrors.Code(err) == gcerrors.FailedPrecondition
+}
+
+// Passing says that an error may be gone at another attempt: a connection's, or an answer
+// of a server that is busy or broken.
+func Passing(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrOptions) || errors.Is(err, ErrURI) {
+		return false
+	}
+	switch status := statusOf(err); {
+	case status == 0, status >= 500, status < 300:
+		return !noCredentials(err)
+	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests:
+		return true
+	case status == http.StatusBadRequest:
+		// S3 words timeouts of a connection so.
+		var api smithy.APIError
+		return errors.As(err, &api) && (api.ErrorCode() == "RequestTimeout" || api.ErrorCode() == "IncompleteBody")
+	}
+	return false
+}
+
+// noCredentials says that a client found none to sign a request with.
+func noCredentials(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "get credentials") || strings.Contains(text, "failed to refresh cached credentials") || strings.Contains(text, "could not find default credentials")
+}
+
+// secretVariables are those of the environment whose values no message may have.
+var secretVariables = []string{
+	"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID",
+	"AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_CONNECTION_STRING", "AZURE_CLIENT_SECRET",
+}
+
+// parameters are those of a URL in a text.
+var parameters = regexp.MustCompile(`(https?://[^\s"'?]*)\?[^\s"']*`)
+
+// credentialsInURL are those before a host.
+var credentialsInURL = regexp.MustCompile(`(https?://)[^\s/"'@]*@`)
+
+// scrub takes secrets out of a text.
+func scrub(text string) string {
+	text = parameters.ReplaceAllString(text, "$1")
+	text = credentialsInURL.ReplaceAllString(text, "$1")
+	for _, name := range secretVariables {
+		if value := os.Getenv(name); len(value) > 3 {
+			text = strings.ReplaceAll(text, value, "xxxxx")
+		}
+	}
+	return text
+}
+
+// oneLine is a text without line breaks and of a bounded length: it may be a server's.
+func oneLine(text string) string {
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "�")), " ")
+	if len(text) > 400 {
+		text = strings.ToValidUTF8(text[:400], "") + "…"
+	}
+	return text
+}

@@ -1,0 +1,66 @@
+package blobstore
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/s3blob"
+)
+
+// mostPause bounds the pause between two attempts.
+const mostPause = 10 * time.Second
+
+// defaultRegion is what signs requests where nobody names a region: a compatible server
+// takes any, and S3 itself names the right one in its refusal.
+const defaultRegion = "us-east-1"
+
+// openS3 opens a bucket with what the AWS tools take: variables, ~/.aws, the instance's
+// role.
+func openS3(ctx context.Context, name string, o *Options) (*blob.Bucket, error) {
+	cfg, err := config.LoadDefaultConfig(ctx,
+		config.WithHTTPClient(httpClient(o)),
+		config.WithRetryer(func() aws.Retryer {
+			return retry.NewStandard(func(r *retry.StandardOptions) {
+				r.MaxAttempts, r.MaxBackoff, r.RateLimiter = o.Attempts, mostPause, ratelimit.None
+			})
+		}))
+	if err != nil {
+		return nil, err
+	}
+	cfg.Region = cmp.Or(cfg.Region, defaultRegion)
+	client := s3.NewFromConfig(cfg, func(s *s3.Options) {
+		if o.Endpoint != "" {
+			s.BaseEndpoint = aws.String(o.Endpoint)
+		}
+		// A server at an address has no names of buckets before it.
+		s.UsePathStyle = s.BaseEndpoint != nil
+	})
+	return s3blob.OpenBucket(ctx, client, name, nil)
+}
+
+// s3Version is the ETag of a listed object.
+func s3Version(o *blob.ListObject) string {
+	var object types.Object
+	if !o.As(&object) {
+		return ""
+	}
+	return aws.ToString(object.ETag)
+}
+
+// s3IfVersion asks for one version.
+func s3IfVersion(as func(any) bool, version string) bool {
+	var in *s3.GetObjectInput
+	if !as(&in) {
+		return false
+	}
+	in.IfMatch = aws.String(version)
+	return true
+}
