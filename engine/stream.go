@@ -155,6 +155,7 @@ func (p *Plan) runToStream(ctx context.Context, lib *ort.Library, progress *Prog
 func (p *Plan) runPiped(ctx context.Context, lib *ort.Library, progress *Progress, started time.Time) (_ *Summary, err error) {
 	c := p.newCollector(nil, progress)
 	c.stream = p.newStreamOut()
+	c.stream.run = ledger.NewRunID(started)
 	defer c.stream.drop()
 	if c.streamRejects, err = c.newStreamRejects(); err != nil {
 		return nil, err
@@ -249,7 +250,7 @@ func (c *collector) endStream(ctx context.Context, line *pipeline, lib *ort.Libr
 		return nil, err
 	}
 	c.outputs = [][]ledger.Output{{c.stream.account()}}
-	manifest := c.manifest(lib, ledger.NewRunID(started), total, rejects)
+	manifest := c.manifest(lib, c.stream.run, total, rejects)
 	line.describe(manifest, lib)
 	manifest.Started, manifest.Finished, manifest.By = started, time.Now(), ledger.StarterFromEnvironment()
 	manifest.By.Starts = 1

@@ -26,6 +26,7 @@ type streamOut struct {
 	schema *arrow.Schema // nil before it is known
 	writer *arrowfile.StreamWriter
 	owed   int // empty record batches that came before that
+	run    string
 	rows   int64
 }
 
