@@ -222,6 +222,15 @@ func (o *Options) maxBadRows() string {
 	return strconv.FormatInt(o.MaxRejects, 10)
 }
 
+// checkBadSoFar is checkBadRows while the run goes on: of how many rows a share is, only
+// the end of a stream tells.
+func (p *Plan) checkBadSoFar(bad int64) error {
+	if p.live() && p.Options.MaxRejectPercent != 0 {
+		return nil
+	}
+	return p.checkBadRows(bad)
+}
+
 // checkBadRows returns an error that wraps ErrBadRows when more rows are bad than the
 // run may have.
 func (p *Plan) checkBadRows(bad int64) error {

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"math"
+
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
@@ -116,6 +118,7 @@ type footprint struct {
 	found     int64 // of those that are not, while the run goes on
 	sorted    int64 // what a part of a partitioned output gathers and sorts
 	agreement int64 // of all rows, and of a part
+	received  int64 // of a stream, record batches that wait
 }
 
 func (p *Plan) footprint() *footprint {
@@ -137,6 +140,9 @@ func (p *Plan) footprint() *footprint {
 		}
 	}
 	f.agreement = p.agreementBytes()
+	if p.live() {
+		f.rows, f.received = math.MaxInt32, heldBytes
+	}
 	schema := p.Dataset.Schema()
 	for _, name := range p.Columns {
 		for _, at := range schema.FieldIndices(name) {
@@ -207,6 +213,7 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	if f.mapped { // whole spans, of the page cache: read, waiting, being cut, and being scored
 		m.Decoded += f.stored * min(f.spanRows*(2*readers+2), f.rows)
 	}
+	m.Decoded += f.received
 	// Results that wait, and for each part that is written the row group that is
 	// being filled, and that of the part before, which is being compressed.
 	waiting := waitingRows(a.WaitingRows, f.result, a.Workers, a.BatchRows)

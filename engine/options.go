@@ -180,6 +180,8 @@ type Options struct {
 	Stores map[string]dataset.Store
 	// Places say how the output's place is reached.
 	Places Places
+	// Piped are the ends of streams, where Inputs or Output are StreamName.
+	Piped Piped
 
 	Library ort.LibraryOptions
 	Build   Build
@@ -266,6 +268,7 @@ func (o *Options) Validate() error {
 		bad("--input is missing: a file, a directory or a glob, such as 'data/*.parquet'")
 	}
 	o.validateLimits(bad)
+	o.validateStreams(bad)
 	if _, err := dataset.ParsePartitions(o.Partitions); err != nil {
 		bad("--%w", err)
 	}

@@ -140,6 +140,15 @@ func (w *where) newSieve(ref dataset.SpanRef) *sieve {
 	return s
 }
 
+// liveSieve is for a stream, of whose rows nothing is known before they come.
+func (w *where) liveSieve() *sieve {
+	s := &sieve{where: w}
+	if w != nil {
+		s.eval = w.filter.NewEvaluator()
+	}
+	return s
+}
+
 // close gives up what the sieve has seen; it is idempotent.
 func (s *sieve) close() {
 	if s.eval != nil {

@@ -51,10 +51,11 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	o.addJobFlags(fs)
 	o.models.AddFlags(fs)
-	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet, Arrow, CSV or JSON Lines files; or a database, such as sqlite:PATH?table=NAME (docs/queries.md); repeatable, read in the given order")
+	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet, Arrow, CSV or JSON Lines files; or a database, such as sqlite:PATH?table=NAME (docs/queries.md); repeatable, read in the given order; - reads an Arrow IPC stream from standard input")
 	o.query.AddFlags(fs)
 	o.selection.AddFlags(fs, &o.Options)
-	fs.StringVarP(&o.Output, "output", "o", "", "where predictions go: a directory `PATH`, or one file that ends in "+engine.OneFileEndings)
+	fs.StringVarP(&o.Output, "output", "o", "", "where predictions go: a directory `PATH`, or one file that ends in "+engine.OneFileEndings+"; - writes an Arrow IPC stream to standard output")
+	o.addPipeFlags(fs)
 	o.addFitFlags(fs)
 	o.addDeviceFlags(fs)
 	o.addWriteFlags(fs)

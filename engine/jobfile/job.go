@@ -24,7 +24,7 @@ type Job struct {
 	Model       string            `json:"model,omitempty" flag:"-" expand:"path" doc:"the model: path of an .onnx file"`
 	ModelSHA256 string            `json:"model_sha256,omitempty" flag:"-" pattern:"^[0-9a-fA-F]{64}$" form:"64 hexadecimal digits" expand:"text" doc:"any model file with another SHA-256 is refused"`
 	Models      []ModelEntry      `json:"models,omitempty" doc:"in place of model, several models that score the same rows in one pass; the others are compared with the first"`
-	Input       OneOrMore         `json:"input,omitempty" alike:"inputs,data,dataset" expand:"path" doc:"a file, directory or glob of Parquet, Arrow, CSV or JSON Lines files, or a list of them, read in that order"`
+	Input       OneOrMore         `json:"input,omitempty" alike:"inputs,data,dataset" expand:"path" doc:"a file, directory or glob of Parquet, Arrow, CSV or JSON Lines files, or a list of them, read in that order; - is standard input, an Arrow IPC stream"`
 	Query       string            `json:"query,omitempty" alike:"sql" expand:"query" doc:"what is read of the database that input names: one statement that gives rows, with an ORDER BY (docs/queries.md); a parameter in it is a literal"`
 	Unordered   bool              `json:"unordered,omitempty" doc:"let a query or a table be read in whatever order the database gives"`
 	Partitions  Partitions        `json:"partitions,omitempty" doc:"columns made of the KEY=VALUE folders in the input's paths: auto, the default; none; or these alone, with their types"`
@@ -37,7 +37,9 @@ type Job struct {
 	Where       string            `json:"where,omitempty" alike:"filter,filters" expand:"expression" doc:"an expression on the input's columns, such as dep_delay != nil && distance > 0; rows for which it is not true are left out and counted as filtered (docs/filters.md)"`
 	Rules       []filter.Rule     `json:"rules,omitempty" doc:"what the values of columns must be; a row that breaks one is bad"`
 	Unique      Unique            `json:"unique,omitzero" doc:"columns whose values, taken together, only one row may have; all others but the first are duplicates"`
-	Output      string            `json:"output,omitempty" expand:"path" doc:"where predictions go: a directory, or one file that ends in .parquet, .arrow, .csv or .jsonl, the last two with .gz or .zst if need be"`
+	Output      string            `json:"output,omitempty" expand:"path" doc:"where predictions go: a directory, or one file that ends in .parquet, .arrow, .csv or .jsonl, the last two with .gz or .zst if need be; or -, an Arrow IPC stream on standard output"`
+	Rejects     string            `json:"rejects,omitempty" expand:"folder" doc:"with output \"-\", the Parquet file that rejected rows go to, or none to drop them"`
+	Manifest    string            `json:"manifest,omitempty" expand:"path" doc:"with output \"-\", the file that the run's manifest goes to"`
 	OnlyNew     bool              `json:"only_new,omitempty" doc:"leave out files that a published run of output has read"`
 	OnChanged   string            `json:"on_changed,omitempty" values:"fail,skip,score" doc:"what becomes of a file that a run has read and that is another since, with only_new: fail, the default; skip; or score, as if it were new"`
 	Since       string            `json:"since,omitempty" doc:"leave out files from before a time: a date, a timestamp, or how long ago, such as 36h or 7d"`
