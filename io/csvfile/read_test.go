@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -37,23 +38,23 @@ type table struct {
 
 // read reads a text as CSV, all columns of it, and checks that each span has the rows
 // that it announces.
-func read(t testing.TB, text []byte, opts lines.Options) (*table, error) {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "x.csv")
+func read(tb testing.TB, text []byte, opts lines.Options) (*table, error) {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "x.csv")
 	if err := os.WriteFile(path, text, 0o666); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return readFile(t, path, opts)
+	return readFile(tb, path, opts)
 }
 
-func readFile(t testing.TB, path string, opts lines.Options) (*table, error) {
-	t.Helper()
+func readFile(tb testing.TB, path string, opts lines.Options) (*table, error) {
+	tb.Helper()
 	alloc := memory.NewCheckedAllocator(memory.NewGoAllocator())
-	defer alloc.AssertSize(t, 0)
+	defer alloc.AssertSize(tb, 0)
 	set := lines.NewSet(opts, map[format.Name]lines.NewSyntaxFunc{format.CSV: csvfile.NewSyntax}, func() error { return nil })
 	defer func() {
 		if err := set.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	}()
 	r, err := set.Open(path, format.CSV, format.ReadOptions{Allocator: alloc})
@@ -62,7 +63,7 @@ func readFile(t testing.TB, path string, opts lines.Options) (*table, error) {
 	}
 	defer func() {
 		if err := r.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	}()
 	if err := set.Settle([]string{path}); err != nil {
@@ -81,7 +82,7 @@ func readFile(t testing.TB, path string, opts lines.Options) (*table, error) {
 			return nil, err
 		}
 		if n := len(got.rows) - before; int64(n) != span.Rows {
-			t.Fatalf("span %d gives %d rows; it announces %d", i, n, span.Rows)
+			tb.Fatalf("span %d gives %d rows; it announces %d", i, n, span.Rows)
 		}
 	}
 	return got, nil
@@ -110,30 +111,17 @@ func (g *table) add(b arrow.RecordBatch) error {
 	return nil
 }
 
-// texts are options by which every column is text.
-func texts(text []byte) lines.Options {
-	head, _ := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")))).Read()
-	opts := lines.Options{Header: lines.HeaderFirst}
-	for i, name := range head {
-		if name == "" {
-			name = fmt.Sprintf("f%d", i)
-		}
-		opts.Types = append(opts.Types, lines.ColumnType{Name: name, Type: arrow.BinaryTypes.String})
-	}
-	return opts
-}
-
 // compare holds what was read to what encoding/csv reads, where that accepts the text:
 // it drops a CR before the LF within quotes, and does not tell a null from an empty text.
-func compare(t testing.TB, text []byte, got *table) {
-	t.Helper()
+func compare(tb testing.TB, text []byte, got *table) {
+	tb.Helper()
 	want := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))))
 	all, err := want.ReadAll()
 	if err != nil || len(got.bad) > 0 || len(all) == 0 {
 		return
 	}
 	if len(all)-1 != len(got.rows) {
-		t.Fatalf("%q: %d rows; encoding/csv has %d", text, len(got.rows), len(all)-1)
+		tb.Fatalf("%q: %d rows; encoding/csv has %d", text, len(got.rows), len(all)-1)
 	}
 	for i, row := range got.rows {
 		for c, cell := range row {
@@ -141,7 +129,7 @@ func compare(t testing.TB, text []byte, got *table) {
 				cell = ""
 			}
 			if cell = strings.ReplaceAll(cell, "\r\n", "\n"); cell != all[i+1][c] {
-				t.Fatalf("%q: row %d, column %d is %q; encoding/csv has %q", text, i, c, cell, all[i+1][c])
+				tb.Fatalf("%q: row %d, column %d is %q; encoding/csv has %q", text, i, c, cell, all[i+1][c])
 			}
 		}
 	}
@@ -265,7 +253,7 @@ func TestBadLines(t *testing.T) {
 			continue
 		}
 		p := got.problems[0]
-		if s := fmt.Sprint(got.rows); s != tc.rows || fmt.Sprint(p.Line) != tc.line || p.Column+": "+p.Reason != tc.reason && ": "+p.Reason != tc.reason || p.Text != tc.kept || p.Advice == "" {
+		if s := fmt.Sprint(got.rows); s != tc.rows || strconv.FormatInt(p.Line, 10) != tc.line || p.Column+": "+p.Reason != tc.reason && ": "+p.Reason != tc.reason || p.Text != tc.kept || p.Advice == "" {
 			t.Errorf("%s: read(%q) = %s %+v; want %s, line %s, %s", tc.name, tc.text, s, p, tc.rows, tc.line, tc.reason)
 		}
 	}

@@ -2,6 +2,8 @@ package csvfile
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 
 	"github.com/millrace/millrace/io/lines"
 )
@@ -134,7 +136,9 @@ func (p *splitter) step() bool {
 		case '\r':
 			p.at, p.state = p.at+1, atReturn
 		default:
-			p.state = atField
+			if p.state = atField; p.quote < len(p.text) {
+				p.wholeLine()
+			}
 		}
 	case atReturn:
 		if c == '\n' {
@@ -180,6 +184,44 @@ func (p *splitter) step() bool {
 		p.end(p.at+lf+1, 1)
 	}
 	return true
+}
+
+// wholeLine goes to behind a line whose quotes all stand around fields, since most do:
+// every other one behind a delimiter, and those between them before one. Where it cannot
+// tell it stays where it is.
+func (p *splitter) wholeLine() {
+	lf := bytes.IndexByte(p.text[p.at:], '\n')
+	if lf < 0 || lf >= p.most {
+		return
+	}
+	end, closing := p.at+lf, false
+	for at := p.at; at < end; at += 8 {
+		if at+8 > len(p.text) {
+			return
+		}
+		found := zeros(binary.LittleEndian.Uint64(p.text[at:at+8]) ^ ('"' * ones))
+		if rest := end - at; rest < 8 {
+			found &= 1<<(8*rest) - 1
+		}
+		for ; found != 0; found &= found - 1 {
+			q := at + bits.TrailingZeros64(found)/8
+			if closing {
+				if c := p.text[q+1]; c != p.delimiter && c != '\n' {
+					return
+				}
+			} else if q > p.at && p.text[q-1] != p.delimiter {
+				return
+			}
+			closing = !closing
+		}
+	}
+	if closing {
+		return
+	}
+	p.end(end+1, 1)
+	if p.quote < p.at {
+		p.findQuote()
+	}
 }
 
 // stepField goes to the end of the record, or to a field that begins with a quote.

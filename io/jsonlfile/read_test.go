@@ -30,14 +30,14 @@ type table struct {
 
 // read reads a text as JSON Lines, all columns of it, and checks that each span has the
 // rows that it announces.
-func read(t testing.TB, text []byte, opts lines.Options) (*table, error) {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "x.jsonl")
+func read(tb testing.TB, text []byte, opts lines.Options) (*table, error) {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "x.jsonl")
 	if err := os.WriteFile(path, text, 0o666); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	alloc := memory.NewCheckedAllocator(memory.NewGoAllocator())
-	defer alloc.AssertSize(t, 0)
+	defer alloc.AssertSize(tb, 0)
 	set := lines.NewSet(opts, map[format.Name]lines.NewSyntaxFunc{format.JSONLines: jsonlfile.NewSyntax}, func() error { return nil })
 	r, err := set.Open(path, format.JSONLines, format.ReadOptions{Allocator: alloc})
 	if err != nil {
@@ -45,7 +45,7 @@ func read(t testing.TB, text []byte, opts lines.Options) (*table, error) {
 	}
 	defer func() {
 		if err := r.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	}()
 	if err := set.Settle([]string{path}); err != nil {
@@ -63,7 +63,7 @@ func read(t testing.TB, text []byte, opts lines.Options) (*table, error) {
 			return nil, err
 		}
 		if n := len(got.rows) - before; int64(n) != span.Rows {
-			t.Fatalf("span %d gives %d rows; it announces %d", i, n, span.Rows)
+			tb.Fatalf("span %d gives %d rows; it announces %d", i, n, span.Rows)
 		}
 	}
 	return got, nil
@@ -72,7 +72,7 @@ func read(t testing.TB, text []byte, opts lines.Options) (*table, error) {
 func (g *table) add(b arrow.RecordBatch) error {
 	problems := b.Column(int(b.NumCols()) - 1).(*array.String)
 	for r := range int(b.NumRows()) {
-		var row []string
+		row := make([]string, 0, b.NumCols())
 		for _, c := range b.Columns()[:b.NumCols()-1] {
 			cell := "-"
 			if c.IsValid(r) && c.DataType().ID() != arrow.NULL {
@@ -163,7 +163,7 @@ func TestBadLines(t *testing.T) {
 // objects are the lines of a text by encoding/json; ok is false where one is no object
 // for it, or for us: it takes half of a surrogate pair and a name twice.
 func objects(text []byte) (all []map[string]any, ok bool) {
-	for _, line := range bytes.Split(text, []byte("\n")) {
+	for line := range bytes.SplitSeq(text, []byte("\n")) {
 		if len(bytes.Trim(line, " \t\r")) == 0 {
 			continue
 		}
@@ -222,15 +222,15 @@ func TestBlocksOfAnySize(t *testing.T) {
 			r.Fatalf("%q in blocks of %d: %v", text, opts.BlockBytes, err)
 		}
 		row := func(t *table) string { // columns that the sample finds may differ
-			all := ""
+			var all []string
 			for _, r := range t.rows {
 				for i, c := range t.columns {
 					if c == "a=string" || c == "b=string" {
-						all += c + r[i] + ";"
+						all = append(all, c, r[i])
 					}
 				}
 			}
-			return all + fmt.Sprint(len(t.rows))
+			return fmt.Sprint(len(t.rows), all)
 		}
 		if row(cut) != row(whole) {
 			r.Fatalf("%q in blocks of %d: %s\nas one: %s", text, opts.BlockBytes, row(cut), row(whole))

@@ -142,7 +142,7 @@ func (t *tokenizer) take1(f *lines.Fields, at, end int, tooLong bool) {
 	if len(t.before) > mostNames {
 		t.before = t.before[:mostNames:mostNames]
 	}
-	why := ""
+	var why string
 	switch line := f.Text[at:end]; {
 	case tooLong:
 		why = fmt.Sprintf("is longer than %d bytes", t.most)

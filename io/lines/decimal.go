@@ -13,7 +13,7 @@ func parseDecimal(text []byte, t *arrow.Decimal128Type) (v decimal128.Num, ok bo
 		negative = text[0] == '-'
 		text = text[1:]
 	}
-	digits, after, any := int32(0), int32(-1), false
+	digits, after, found := int32(0), int32(-1), false
 	ten := decimal128.FromU64(10)
 	for _, c := range text {
 		switch {
@@ -23,7 +23,7 @@ func parseDecimal(text []byte, t *arrow.Decimal128Type) (v decimal128.Num, ok bo
 		case c-'0' > 9:
 			return v, false
 		}
-		any = true
+		found = true
 		if after >= 0 && after == t.Scale {
 			if c != '0' {
 				return v, false
@@ -51,5 +51,5 @@ func parseDecimal(text []byte, t *arrow.Decimal128Type) (v decimal128.Num, ok bo
 	if negative {
 		v = v.Negate()
 	}
-	return v, any
+	return v, found
 }

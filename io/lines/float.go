@@ -2,6 +2,7 @@ package lines
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 	"strconv"
 )
@@ -29,9 +30,8 @@ func scanDecimal(text []byte, from, to int) (d decimalText, ok bool) {
 	begin := from
 	v, from := whileDigits(text, from, to, 0)
 	n := from - begin
-	point := from
 	if from < to && text[from] == '.' {
-		point = from + 1
+		point := from + 1
 		v, from = whileDigits(text, point, to, v)
 		d.exponent = point - from
 		n += from - point
@@ -57,6 +57,13 @@ func scanDecimal(text []byte, from, to int) (d decimalText, ok bool) {
 // whileDigits goes on with a number through the digits that follow, which may be too
 // many for it.
 func whileDigits(text []byte, from, to int, v uint64) (uint64, int) {
+	for from+8 <= to {
+		w, ok := eight(binary.LittleEndian.Uint64(text[from : from+8]))
+		if !ok {
+			break
+		}
+		v, from = v*1e8+w, from+8
+	}
 	for ; from < to; from++ {
 		c := uint64(text[from]) - '0'
 		if c > 9 {

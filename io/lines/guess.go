@@ -19,7 +19,7 @@ const (
 	day
 	instant      // a time without an offset
 	zonedInstant // with one
-	text
+	textKind
 )
 
 // types are those that columns of a kind get.
@@ -27,7 +27,7 @@ var types = [...]arrow.DataType{
 	nothing: arrow.Null, truth: arrow.FixedWidthTypes.Boolean, whole: arrow.PrimitiveTypes.Int64, positive: arrow.PrimitiveTypes.Uint64,
 	number: arrow.PrimitiveTypes.Float64, day: arrow.FixedWidthTypes.Date32,
 	instant: &arrow.TimestampType{Unit: arrow.Microsecond}, zonedInstant: &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"},
-	text: arrow.BinaryTypes.String,
+	textKind: arrow.BinaryTypes.String,
 }
 
 // guess is what is known of a column by the values that were looked at.
@@ -50,7 +50,7 @@ func (g *guess) see(value []byte, isText bool) {
 	case value == nil:
 		g.nulls++
 		return
-	case g.kind == text: // and stays it
+	case g.kind == textKind: // and stays it
 		return
 	case isText:
 		v = ofText(value)
@@ -61,6 +61,29 @@ func (g *guess) see(value []byte, isText bool) {
 		v.why = shortText(value)
 	}
 	g.join(&v)
+}
+
+// agrees says that a value, which lies in a text as Fields have it, is plainly of the
+// guess's kind, and takes it into account then; most values are.
+func (g *guess) agrees(text []byte, from, to int) bool {
+	c := text[from]
+	if g.kind != textKind && (c-'0' > 9 || c == '0' && to-from > 1 && text[from+1] != '.' || to-from > 18) {
+		return false
+	}
+	ok := false
+	switch g.kind {
+	case whole:
+		_, ok = parseInt64(text, from, to)
+	case number:
+		_, ok = scanDecimal(text, from, to)
+	case textKind:
+		ok = true
+	default:
+	}
+	if ok {
+		g.rows++
+	}
+	return ok
 }
 
 // join makes one guess of two, of which the other saw later rows.
@@ -76,10 +99,10 @@ func (g *guess) join(o *guess) {
 		a == day && b == instant:
 		g.kind = b
 	default:
-		g.kind = text
+		g.kind = textKind
 	}
 	if g.kind == positive && g.negative {
-		g.kind = text
+		g.kind = textKind
 	}
 	if g.kind != was && o.why != "" {
 		g.why = o.why
@@ -98,7 +121,7 @@ func (g *guess) dataType() arrow.DataType {
 func ofValue(value []byte) guess {
 	trimmed := bytes.TrimSpace(value)
 	if len(trimmed) == 0 {
-		return guess{kind: text}
+		return guess{kind: textKind}
 	}
 	var room [64]byte
 	padded := room[:]
@@ -109,7 +132,7 @@ func ofValue(value []byte) guess {
 	from, to := pad, pad+len(trimmed)
 	switch c := trimmed[0]; {
 	case leadingZero(trimmed):
-		return guess{kind: text} // a code, such as of a place: 01234
+		return guess{kind: textKind} // a code, such as of a place: 01234
 	case c-'0' <= 9, c == '-', c == '+', c == '.':
 		if _, ok := parseInt64(padded, from, to); ok {
 			return guess{kind: whole, negative: c == '-'}
@@ -136,7 +159,7 @@ func ofText(value []byte) guess {
 	m, ok := parseMoment(bytes.TrimSpace(value))
 	switch {
 	case !ok:
-		return guess{kind: text}
+		return guess{kind: textKind}
 	case m.dated:
 		return guess{kind: day}
 	case m.zoned:

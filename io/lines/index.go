@@ -87,42 +87,37 @@ func (x *index) guess(first, n int64) ([]splits, error) {
 	all := make([]splits, n)
 	var group errgroup.Group
 	for k := range n {
-		group.Go(func() error {
-			if err := x.stop(); err != nil {
-				return err
-			}
-			from, to := x.bounds(first + k)
-			text, before, release, err := x.pooled(from, to)
-			if err != nil {
-				return err
-			}
-			defer release()
-			x.lines[first+k] = int64(bytes.Count(text, []byte{'\n'})) // of no other goroutine's
-			s := &all[k]
-			s.from = []State{AtRecord}
-			if from > x.begin {
-				s.from = x.syntax.Guess(before, text)
-			}
-			for _, state := range s.from {
-				s.to = append(s.to, x.syntax.Split(text, state, x.opts.MaxLineBytes))
-			}
-			return nil
-		})
+		group.Go(func() error { return guarded(func() error { return x.guessOne(first+k, &all[k]) }) })
 	}
 	return all, group.Wait()
 }
 
-// text reads a piece of the text, and the byte before it.
-func (x *index) text(from, to int64) (text []byte, before byte, err error) {
-	at := max(from-1, 0)
-	piece := make([]byte, to-at)
-	if err := x.file.read(piece, at); err != nil {
-		return nil, 0, err
+// guessOne splits the i-th block.
+func (x *index) guessOne(i int64, s *splits) error {
+	if err := x.stop(); err != nil {
+		return err
 	}
-	if at == from {
-		return piece, '\n', nil
+	from, to := x.bounds(i)
+	text, before, release, err := x.pooled(from, to)
+	if err != nil {
+		return err
 	}
-	return piece[1:], piece[0], nil
+	defer release()
+	x.lines[i] = int64(bytes.Count(text, []byte{'\n'})) // of no other goroutine's
+	s.from = []State{AtRecord}
+	if from > x.begin {
+		s.from = x.syntax.Guess(before, text)
+	}
+	for _, state := range s.from {
+		s.to = append(s.to, x.syntax.Split(text, state, x.opts.MaxLineBytes))
+	}
+	return nil
+}
+
+// text reads a piece of the text.
+func (x *index) text(from, to int64) ([]byte, error) {
+	piece := make([]byte, to-from)
+	return piece, x.file.read(piece, from)
 }
 
 // blocks are buffers of blocks of text, which are read one after the other.
@@ -158,7 +153,7 @@ func (x *index) step(i int64, guessed *splits) (next int64, err error) {
 		}
 	}
 	if !known {
-		text, _, err := x.text(from, to)
+		text, err := x.text(from, to)
 		if err != nil {
 			return 0, err
 		}
@@ -209,7 +204,7 @@ func (x *index) again() (next int64, err error) {
 	at, piece := x.open, min(x.blockBytes(), 64<<10)
 	end := x.file.size
 	for ; at < x.file.size; at += piece {
-		text, _, err := x.text(at, min(at+piece, x.file.size))
+		text, err := x.text(at, min(at+piece, x.file.size))
 		if err != nil {
 			return 0, err
 		}
@@ -225,7 +220,7 @@ func (x *index) again() (next int64, err error) {
 	if end == to {
 		return i + 1, nil
 	}
-	text, _, err := x.text(end, to)
+	text, err := x.text(end, to)
 	if err != nil {
 		return 0, err
 	}
@@ -298,6 +293,6 @@ func (x *index) lineOf(at int64) (int64, error) {
 
 // count counts the ends of lines of a piece of the text.
 func (x *index) count(from, to int64) (int64, error) {
-	text, _, err := x.text(from, to)
+	text, err := x.text(from, to)
 	return int64(bytes.Count(text, []byte{'\n'})), err
 }

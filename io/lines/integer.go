@@ -42,7 +42,8 @@ func digits(text []byte, from, to int) (v uint64, ok bool) {
 		low, b := upToEight(text, to, 8)
 		return high*1e8 + low, a && b
 	}
-	for ; from < to-19 && text[from] == '0'; from++ {
+	for from < to-19 && text[from] == '0' {
+		from++
 	}
 	for ; from < to; from++ {
 		d := uint64(text[from]) - '0'

@@ -82,11 +82,11 @@ func parseMoment(text []byte) (m moment, ok bool) {
 	if len(text) < 6 || text[0] != ' ' && text[0] != 'T' && text[0] != 't' || text[3] != ':' {
 		return m, false
 	}
-	h, min := two(text[1:3]), two(text[4:6])
-	if h > 23 || min > 59 {
+	h, minutes := two(text[1:3]), two(text[4:6])
+	if h > 23 || minutes > 59 {
 		return m, false
 	}
-	m.seconds += h*3600 + min*60
+	m.seconds += h*3600 + minutes*60
 	if text = text[6:]; len(text) >= 3 && text[0] == ':' {
 		s := two(text[1:3])
 		if s > 59 {
@@ -128,20 +128,20 @@ func parseOffset(text []byte) (seconds int64, ok bool) {
 	if len(text) < 3 || text[0] != '+' && text[0] != '-' {
 		return 0, false
 	}
-	h, min := two(text[1:3]), int64(0)
+	h, minutes := two(text[1:3]), int64(0)
 	switch rest := text[3:]; {
 	case len(rest) == 0:
 	case len(rest) == 2:
-		min = two(rest)
+		minutes = two(rest)
 	case len(rest) == 3 && rest[0] == ':':
-		min = two(rest[1:])
+		minutes = two(rest[1:])
 	default:
 		return 0, false
 	}
-	if h > 23 || min > 59 {
+	if h > 23 || minutes > 59 {
 		return 0, false
 	}
-	if seconds = h*3600 + min*60; text[0] == '-' {
+	if seconds = h*3600 + minutes*60; text[0] == '-' {
 		seconds = -seconds
 	}
 	return seconds, true

@@ -94,6 +94,9 @@ func (t *table) see(g *guess, f *Fields, tokens Tokenizer, scratch []byte, row, 
 	}
 	value := f.Text[from:to]
 	quoted := tokens.Special(value[0])
+	if !quoted && len(t.set.nulls) == 0 && g.agrees(f.Text, from, to) {
+		return
+	}
 	if quoted {
 		var why string
 		if value, why = tokens.Value(scratch, value); why != "" {
