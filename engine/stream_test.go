@@ -164,7 +164,7 @@ func TestStreamBatchForBatch(t *testing.T) {
 	for workers := range 4 {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(1, uint64(workers)))
-			sizes := []int64{0, 1, 64, 65, 1000, 0, 7}
+			sizes := append(make([]int64, 0, 256), 0, 1, 64, 65, 1000, 0, 7)
 			for range 200 {
 				sizes = append(sizes, rng.Int64N(1+rng.Int64N(400)))
 			}

@@ -127,16 +127,17 @@ func (c *streamCrew) work(ctx context.Context, s scorer) error {
 			return context.Cause(ctx)
 		}
 		var err error
-		if ready := c.ready(); ready > 0 {
+		switch ready, in := c.ready(), c.unscored(); {
+		case ready > 0:
 			err = c.write(ready)
-		} else if in := c.unscored(); in != nil {
+		case in != nil:
 			err = c.score(ctx, s, in)
-		} else if c.mayRead() {
+		case c.mayRead():
 			err = c.read(ctx)
-		} else if c.mu.ended && len(c.mu.queue) == 0 {
+		case c.mu.ended && len(c.mu.queue) == 0:
 			c.changed.Broadcast() // the others are done too
 			return nil
-		} else {
+		default:
 			c.mu.idle++
 			c.changed.Wait()
 			c.mu.idle--

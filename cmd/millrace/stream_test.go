@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -218,7 +219,7 @@ func TestStreamExamples(t *testing.T) {
 	run := func(args ...string) string {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), python, args...)
-		cmd.Env = append(env, "PATH="+dir+":"+os.Getenv("PATH"))
+		cmd.Env = slices.Concat(env, []string{"PATH=" + dir + ":" + os.Getenv("PATH")})
 		cmd.Dir = dir
 		out, err := cmd.CombinedOutput()
 		if err != nil {

@@ -3,6 +3,7 @@ package arrowfile
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -95,12 +96,9 @@ func (s *Stream) takeDictionary(meta *batchMeta, values *column) error {
 // replaced: they must come again before they are used.
 func (s *Stream) forgetAround(id int64) {
 	for outer, data := range s.dicts {
-		for _, within := range s.schema.within(outer) {
-			if within == id {
-				data.Release()
-				delete(s.dicts, outer)
-				break
-			}
+		if slices.Contains(s.schema.within(outer), id) {
+			data.Release()
+			delete(s.dicts, outer)
 		}
 	}
 }
