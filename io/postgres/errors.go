@@ -108,11 +108,3 @@ func hasPrefix(code string, prefixes []string) bool {
 	}
 	return false
 }
-
-// code is the SQLSTATE of an error; empty where it is none of the server's.
-func code(err error) string {
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return pg.Code
-	}
-	return ""
-}

@@ -18,6 +18,7 @@ import (
 // pool makes connections, and keeps those that are idle.
 type pool struct {
 	target *postgres.Target
+	ctx    context.Context //nolint:containedctx // for the goodbye to a server, when that of a call may have ended
 
 	mu   sync.Mutex
 	idle []*pgx.Conn
@@ -58,10 +59,10 @@ func (p *pool) connect(ctx context.Context) (*pgx.Conn, error) {
 		_, err = conn.Exec(ctx, "SET client_connection_check_interval = '2s'")
 	}
 	if err != nil {
-		return nil, errors.Join(p.target.Wrap(err), closeConn(conn))
+		return nil, errors.Join(p.target.Wrap(err), p.closeConn(conn))
 	}
 	if err := p.target.Resolve(ctx, conn); err != nil {
-		return nil, errors.Join(err, closeConn(conn))
+		return nil, errors.Join(err, p.closeConn(conn))
 	}
 	return conn, nil
 }
@@ -81,14 +82,14 @@ func (p *pool) get(ctx context.Context) (*pgx.Conn, error) {
 		if conn.Ping(ctx) == nil {
 			return conn, nil
 		}
-		_ = closeConn(conn) // it is of no use, and the next may be
+		_ = p.closeConn(conn) // it is of no use, and the next may be
 	}
 }
 
 // put takes a connection back; one that is in a transaction or broken is closed.
 func (p *pool) put(conn *pgx.Conn) {
 	if conn.IsClosed() || conn.PgConn().TxStatus() != 'I' {
-		_ = closeConn(conn) // the server drops what is open
+		_ = p.closeConn(conn) // the server drops what is open
 		return
 	}
 	p.mu.Lock()
@@ -96,18 +97,18 @@ func (p *pool) put(conn *pgx.Conn) {
 	p.idle = append(p.idle, conn)
 }
 
-func (p *pool) close() error {
+func (p *pool) closeIdle() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, conn := range p.idle {
-		_ = closeConn(conn) // nothing hangs on it
+		_ = p.closeConn(conn) // nothing hangs on it
 	}
 	p.idle = nil
 	return nil
 }
 
-func closeConn(conn *pgx.Conn) error {
-	ctx, done := context.WithTimeout(context.Background(), closing)
+func (p *pool) closeConn(conn *pgx.Conn) error {
+	ctx, done := context.WithTimeout(context.WithoutCancel(p.ctx), closing)
 	defer done()
 	return conn.Close(ctx)
 }

@@ -375,7 +375,7 @@ func (s *staging) Discard() error {
 func (s *staging) dropOpen() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var errs []error
+	errs := make([]error, 0, len(s.parts))
 	for _, p := range s.parts {
 		errs = append(errs, p.Abort())
 	}
