@@ -37,7 +37,7 @@ type staging struct {
 	recorded map[int]ledger.PartRecord
 	rejects  map[int]*file // committed
 	merged   *file         // of all; nil where there are none
-	dir      string        // of files on this machine; "" before there are some
+	dir      *folder       // of files on this machine; nil before there are some
 	begun    bool
 	over     bool // published, or its rejects are kept
 	closed   bool
@@ -396,14 +396,15 @@ func (s *staging) ScratchDir() (string, error) {
 func (s *staging) folder() (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.dir == "" {
-		dir, err := os.MkdirTemp("", "millrace-")
-		if err != nil {
-			return "", s.localError(err)
-		}
-		s.dir = dir
+	if s.dir != nil {
+		return s.dir.path, nil
 	}
-	return s.dir, nil
+	dir, err := newFolder(os.TempDir())
+	if err != nil {
+		return "", s.localError(err)
+	}
+	s.dir = dir
+	return dir.path, nil
 }
 
 func (s *staging) localError(err error) error {
@@ -416,12 +417,12 @@ func (s *staging) localError(err error) error {
 func (s *staging) removeFiles() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.dir == "" {
+	if s.dir == nil {
 		return nil
 	}
 	dir := s.dir
-	s.dir = ""
-	return s.localError(os.RemoveAll(dir))
+	s.dir = nil
+	return s.localError(dir.remove())
 }
 
 func (s *staging) path(name string) (string, error) {
