@@ -31,6 +31,7 @@ type database struct {
 	turn    chan struct{} // holds a token while nobody has a transaction
 	epoch   int64         // of holder, once it is ours
 	fresh   bool          // the file was not there before
+	reading bool          // and nothing else
 
 	mu      sync.Mutex
 	schema  *arrow.Schema // of the staged rows; nil before there are some
@@ -85,7 +86,11 @@ func (db *database) begin(ctx context.Context) error {
 		db.turn <- struct{}{}
 		return os.ErrClosed
 	}
-	if _, err := db.session.Exec(ctx, db.dialect.Begin()); err != nil {
+	sql := db.dialect.Begin()
+	if db.reading {
+		sql = "BEGIN"
+	}
+	if _, err := db.session.Exec(ctx, sql); err != nil {
 		db.turn <- struct{}{}
 		return err
 	}

@@ -51,10 +51,11 @@ func (p *part) Write(record arrow.RecordBatch) error {
 func (p *part) End() (ledger.Output, error) {
 	insert := p.insert
 	p.insert = nil
-	if err := insert.Close(); err != nil {
-		return ledger.Output{}, p.db.failed(p.ctx, err)
+	out := ledger.Output{Rows: p.rows}
+	if d, ok := insert.Digest(); ok {
+		out.RowDigest = digestName + d.String()
 	}
-	return ledger.Output{Rows: p.rows}, nil
+	return out, p.db.failed(p.ctx, insert.Close())
 }
 
 // Commit implements table.Part.
