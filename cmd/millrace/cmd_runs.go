@@ -92,7 +92,7 @@ func day(text string) string {
 }
 
 func listRuns(ctx context.Context, path string) (*runsReport, error) {
-	found, err := engine.FindHistories(ctx, path)
+	found, err := engine.Places{}.FindHistories(ctx, path)
 	if err != nil {
 		return nil, err
 	}

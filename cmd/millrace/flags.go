@@ -39,6 +39,7 @@ type runOptions struct {
 	selection                                   selectionFlags
 	query                                       queryOptions
 	job                                         jobOptions
+	page                                        pageOptions
 }
 
 // defaultGrace is how long a run that is asked to stop may go on to finish its parts:
@@ -67,6 +68,7 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&o.IntraOpThreads, "intra-op-threads", 0, "`COUNT` of threads within one Run (default 1)")
 	fs.Var(&o.memory, "memory-limit", "most memory that the run may take, as a `SIZE` in bytes or with a unit (512MiB, 2GiB, 1.5G = 1.5 x 10^9), or none, or auto: the cgroup's limit less 10%, if it has one; what it lowers does not change predictions or their order")
 	fs.StringVar(&o.profileDir, "profile-dir", defaultProfileDir(), "`FOLDER` of tuned profiles; none: do not look for any")
+	o.page.AddFlags(fs)
 	wordDefaults(fs)
 }
 

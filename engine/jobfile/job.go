@@ -73,6 +73,8 @@ type Job struct {
 	Readers        int     `json:"readers,omitempty" min:"1" doc:"spans decoded at a time; default: like workers"`
 	IntraOpThreads int     `json:"intra_op_threads,omitempty" min:"1" doc:"threads within one Run; default 1"`
 	Grace          string  `json:"grace,omitempty" pattern:"^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$" form:"a time, such as 20s" doc:"most time to finish parts that are begun when the run is asked to stop; default 20s"`
+	Report         string  `json:"report,omitempty" expand:"path" doc:"write a page of the run for people to this .html file, beside the output"`
+	ReportExamples bool    `json:"report_examples,omitempty" doc:"false: no rejected rows on that page, not even their ids; default true"`
 	ProfileDir     string  `json:"profile_dir,omitempty" expand:"folder" doc:"folder of tuned profiles, or none"`
 
 	// Specs are the features of Features, those of fitted files too; nil where it

@@ -248,7 +248,7 @@ func (db *database) migrate(ctx context.Context) error {
 			parent TEXT, mode TEXT, started TIMESTAMP, finished TIMESTAMP, published TIMESTAMP, model TEXT, model_sha256 TEXT,
 			rows_read BIGINT, rows_scored BIGINT, rows_rejected BIGINT, rows_filtered BIGINT, rows_written BIGINT, manifest TEXT, manifest_sha256 TEXT)`,
 		"CREATE TABLE IF NOT EXISTS "+db.own("journal")+` (run TEXT NOT NULL, line BIGINT NOT NULL, part BIGINT, "text" TEXT NOT NULL)`,
-		"CREATE TABLE IF NOT EXISTS "+db.own("rejects")+" (run TEXT NOT NULL, part BIGINT NOT NULL, bytes BLOB NOT NULL)",
+		"CREATE TABLE IF NOT EXISTS "+db.own("rejects")+" (run TEXT NOT NULL, part BIGINT NOT NULL, piece BIGINT NOT NULL, bytes BLOB NOT NULL)",
 		"CREATE TABLE IF NOT EXISTS "+db.own("reject")+` (run TEXT NOT NULL, file TEXT, "row" BIGINT, "column" TEXT, stage TEXT, reason TEXT, "values" TEXT)`,
 	)
 	if err != nil {
