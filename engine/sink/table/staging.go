@@ -64,6 +64,9 @@ func Stage(ctx context.Context, db Database, opts sink.Options) (_ sink.Records,
 	if s.there, err = db.Standing(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.follows(runs); err != nil {
+		return nil, err
+	}
 	if err := s.publishedAlready(runs); err != nil {
 		return nil, err
 	}
