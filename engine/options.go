@@ -175,6 +175,8 @@ type Options struct {
 
 	// Stores are where inputs may lie that are URIs, by scheme.
 	Stores map[string]dataset.Store
+	// Places say how the output's place is reached.
+	Places Places
 
 	Library ort.LibraryOptions
 	Build   Build

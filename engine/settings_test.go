@@ -22,7 +22,7 @@ import (
 
 // notRecorded are the options that no manifest has: they say where to look for
 // something, or which program runs, and decide no prediction by themselves.
-var notRecorded = []string{"ProfileDir", "Library", "Build", "Restart", "ScoreApart", "Stores"}
+var notRecorded = []string{"ProfileDir", "Library", "Build", "Restart", "ScoreApart", "Stores", "Places"}
 
 // someFeatures have numbers that a float64 or JSON does not hold as they are written.
 var someFeatures = []feature.Feature{

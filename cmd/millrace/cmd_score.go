@@ -69,7 +69,7 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 		return err
 	}
 	// Before anything that takes time: whoever comes second should know at once.
-	if err := engine.Held(ctx, opts.Output); err != nil {
+	if err := opts.Places.Held(ctx, opts.Output); err != nil {
 		return err
 	}
 	// ONNX Runtime takes as long to load as a model takes to check: 40 ms that a
@@ -292,6 +292,9 @@ func (r *scoreReport) digestLine(line func(name, format string, args ...any)) {
 	by := r.Digest.Algorithm
 	if by == "" {
 		by = "size and time of change"
+	}
+	if r.Digest.Reason == engine.VersionsReason {
+		by = "version"
 	}
 	line("inputs", "known by %s (%s)", by, r.Digest.Reason)
 }

@@ -172,7 +172,7 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	if o.profileDir != "none" {
 		opts.ProfileDir = o.profileDir
 	}
-	opts.Library, opts.Stores = common.library(), common.stores()
+	opts.Library, opts.Stores, opts.Places = common.library(), common.stores(), common.places()
 	opts.Build = engine.Build{Version: version, Commit: commit}
 	if o.lossy {
 		opts.Lossy = batcher.AllowLossy

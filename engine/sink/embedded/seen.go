@@ -25,12 +25,12 @@ func (d Destination) Seen(ctx context.Context, output string) (_ *ledger.Seen, e
 	}
 	db := newDatabase(d.Dialect, t, &sink.Options{StageOptions: ledger.StageOptions{Output: output}})
 	if err != nil {
-		return nil, db.failed(err)
+		return nil, db.failed(ctx, err)
 	}
 	if db.session, err = d.Dialect.Open(ctx, t.path); err != nil {
-		return nil, db.failed(err)
+		return nil, db.failed(ctx, err)
 	}
-	defer func() { err = errors.Join(err, db.failed(db.session.Close())) }()
+	defer func() { err = errors.Join(err, db.failed(ctx, db.session.Close())) }()
 	there := false
 	err = db.inTx(ctx, func() error {
 		found, err := db.session.Describe(ctx, d.Dialect.Own(t.ledger, "run"))
