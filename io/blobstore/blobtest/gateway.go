@@ -60,7 +60,7 @@ func Start(t testing.TB) *Gateway {
 	}
 	address := freeAddress(t)
 	g.URL = "http://" + address
-	server := exec.CommandContext(context.Background(), program, "--port", address, "--quiet", "posix", g.Dir)
+	server := exec.CommandContext(context.Background(), program, "--port", address, "--quiet", "--keep-alive", "posix", g.Dir)
 	server.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+AccessKey, "ROOT_SECRET_KEY="+SecretKey)
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
