@@ -23,8 +23,11 @@ func FetchModel(ctx context.Context, stores map[string]dataset.Store) func(uri s
 			return nil, fmt.Errorf("%w: nothing here reads a model from %q; give a path, or a URI of an object store", ErrUsage, scheme+"://")
 		}
 		data, err := store.ReadAll(ctx, uri, most)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", models.ErrModel, err)
+		switch {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case err != nil: // in words: it is an input's error, and this is none
+			return nil, fmt.Errorf("%w: %s", models.ErrModel, err)
 		}
 		return data, nil
 	}

@@ -46,6 +46,10 @@ func Start(t testing.TB) *Gateway {
 	if _, err := os.Stat(program); err != nil {
 		t.Skipf("SKIPPED FOR WANT OF AN S3 SERVER: run make test-stores (%v)", err)
 	}
+	t.Setenv(GatewayVariable, "") // so that it comes back
+	if err := os.Unsetenv(GatewayVariable); err != nil { // it is none of millrace's own
+		t.Fatal(err)
+	}
 	t.Setenv("AWS_ACCESS_KEY_ID", AccessKey)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", SecretKey)
 	for _, name := range []string{"AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE"} {
