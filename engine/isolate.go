@@ -226,7 +226,7 @@ func (p *Plan) ScoreApart(ctx context.Context, lib *ort.Library, path string) er
 		return fmt.Errorf("part %d: %w since the run began, or its model", a.Part, ledger.ErrInputChanged)
 	}
 	staged, err := ledger.StageApart(filepath.Dir(path), ledger.StageOptions{
-		RunID: a.Run, Ext: extensions[p.Options.Format], Job: job, PartitionBy: p.Options.PartitionBy, Numbered: p.Options.TargetFileBytes > 0,
+		RunID: a.Run, Ext: p.Options.partEnding(), Job: job, PartitionBy: p.Options.PartitionBy, Numbered: p.Options.TargetFileBytes > 0,
 	})
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/millrace/millrace/engine/distribution"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/dataset"
@@ -34,6 +35,8 @@ var decisive = []struct{ setting, flag string }{
 	{"output_layout", "--output-layout"},
 	{"output_format", "--output-format"},
 	{"compression", "--compression"},
+	{"output_delimiter", "--output-delimiter"},
+	{"spreadsheet_safe", "--spreadsheet-safe"},
 	{"part_rows", "--part-rows"},
 	{"partition_by", "--partition-by"},
 	{"target_file_bytes", "--target-file-size"},
@@ -79,7 +82,7 @@ func (p *Plan) job(lib *ort.Library) (*ledger.Job, error) {
 	for _, f := range p.Dataset.Files() {
 		path := absolute(f.Path)
 		listed[path]++
-		name := "input " + path
+		name := factName(path)
 		if n := listed[path]; n > 1 {
 			name = fmt.Sprintf("%s (listed %d times)", name, n)
 		}
@@ -103,6 +106,9 @@ func inputFact(f dataset.FileInfo) string {
 	return fact
 }
 
+// factName names the fact of an input.
+func factName(path string) string { return "input " + path }
+
 // frozen is what the first start of a run chose, for all that continue it.
 type frozen struct {
 	Choice Choice `json:"choice"`
@@ -115,6 +121,9 @@ type partDetail struct {
 	Schema   []ledger.Column     `json:"schema"`
 	// Agreement is what models were compared by; nil in a run of one.
 	Agreement *partAgreement `json:"agreement,omitempty"`
+	// Predictions are how those of the part are distributed, by column; nil where it has
+	// no rows.
+	Predictions []*distribution.Tally `json:"predictions,omitempty"`
 }
 
 // resume takes over what an earlier start finished.
@@ -153,6 +162,9 @@ func (c *collector) takeOver(part *ledger.PartRecord) error {
 	if err := c.takeAgreement(part.Part, detail.Agreement); err != nil {
 		return err
 	}
+	if err := c.takePredicted(part.Part, detail.Predictions); err != nil {
+		return err
+	}
 	c.features.add(detail.Features)
 	c.outputs[part.Part], c.rejects[part.Part] = part.Outputs, part.Rejects
 	c.parts[part.Part], c.done[part.Part] = part.Rows, true
@@ -165,7 +177,7 @@ func (c *collector) takeOver(part *ledger.PartRecord) error {
 
 // detail is what the journal's line of a part that is written has for the engine.
 func (w *partWriter) detail(columns []ledger.Column) (json.RawMessage, error) {
-	detail, err := json.Marshal(partDetail{Spans: w.spans, Features: w.features, Schema: columns, Agreement: w.metAgreement()})
+	detail, err := json.Marshal(partDetail{Spans: w.spans, Features: w.features, Schema: columns, Agreement: w.metAgreement(), Predictions: w.predicted})
 	if err != nil {
 		return nil, fmt.Errorf("%w: part %d: %w", ErrInternal, w.number, err)
 	}

@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
+	"time"
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/feature"
@@ -74,10 +72,20 @@ type Options struct {
 	Inputs []string
 	// Partitions says which columns are made of KEY=VALUE folders in the inputs' paths:
 	// auto by default; see dataset.ParsePartitions.
-	Partitions  string
+	Partitions string
+	// OnlyNew leaves out files that runs of the output have read, and OnChanged says what
+	// becomes of those that are others since: fail by default. Since leaves out those from
+	// before a time; none when zero. See Selection.
+	OnlyNew     bool
+	OnChanged   OnChanged
+	Since       time.Time
 	Output      string
 	Format      format.Name // by Output's extension, else Parquet
-	Compression string      // of the output; see format.WriteOptions
+	Compression string      // of the output, by its extension too; see format.WriteOptions
+	Delimiter   string      // of CSV output's fields; a comma by default, a tab in .tsv
+	// SpreadsheetSafe has texts in CSV that spreadsheets would take for formulas begin
+	// with an apostrophe.
+	SpreadsheetSafe bool
 
 	IDs  []string // columns that come first in the output
 	Keep []string // columns that follow them
@@ -167,6 +175,8 @@ type Options struct {
 
 	// Stores are where inputs may lie that are URIs, by scheme.
 	Stores map[string]dataset.Store
+	// Places say how the output's place is reached.
+	Places Places
 
 	Library ort.LibraryOptions
 	Build   Build
@@ -234,12 +244,7 @@ func (o *Options) EnsureDefaults() {
 	if o.IfExists == "" {
 		o.IfExists = ledger.IfExistsError
 	}
-	if o.Format == "" {
-		o.Format, _ = FormatOf(o.Output)
-		if o.Format == "" {
-			o.Format = formatFor(o.Output)
-		}
-	}
+	o.nameDefaults()
 }
 
 // ErrUsage says that settings are wrong or contradict each other.
@@ -324,45 +329,22 @@ func (o *Options) Validate() error {
 		if _, single := FormatOf(o.Output); single {
 			bad("--if-exists append needs a directory to add files to, and --output %s is one file", sink.Shown(o.Output))
 		}
+	case ledger.IfExistsUpsert:
+		if !traitsOf(o.Output).Records {
+			bad("--if-exists upsert replaces rows of a table, and --output %s is of files", sink.Shown(o.Output))
+		}
 	default:
-		bad("--if-exists (%s) must be error, replace or append", o.IfExists)
+		bad("--if-exists (%s) must be error, replace, append or upsert", o.IfExists)
 	}
 	switch o.Digest {
 	case DigestAuto, DigestSHA256, DigestXXH3, DigestSizeMTime:
 	default:
 		bad("--digest (%s) must be auto, sha256, xxh3 or size-mtime", o.Digest)
 	}
-	if _, ok := writers[o.Format]; !ok {
-		bad("--output-format (%s) must be parquet, arrow or csv", o.Format)
-	}
-	if byName, ok := FormatOf(o.Output); ok && byName != o.Format {
-		bad("--output-format is %s, but --output %s says %s", o.Format, sink.Shown(o.Output), byName)
-	}
+	o.validateWriting(bad)
+	o.validateSelection(bad)
 	if len(problems) == 0 {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
-}
-
-// FormatOf is the format that a file name's extension says; ok is false for a
-// name without one of them, which is a directory's then.
-func FormatOf(path string) (name format.Name, ok bool) {
-	if traitsOf(path).Records {
-		return "", false
-	}
-	if _, ok := sink.Scheme(path); ok {
-		if u, err := url.Parse(path); err == nil {
-			path = u.Path
-		}
-	}
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".parquet", ".pq":
-		return format.Parquet, true
-	case ".arrow", ".feather", ".ipc":
-		return format.ArrowFile, true
-	case ".csv":
-		return format.CSV, true
-	default:
-		return "", false
-	}
 }

@@ -150,7 +150,7 @@ func TestPartitionedOutputIsTheSameBytes(t *testing.T) {
 	want := outputSums(t, whole)
 	random := rand.New(rand.NewPCG(1, 2))
 	starts := 0
-	for i := range 4 {
+	for i := range rounds(4) {
 		opts.Output = filepath.Join(t.TempDir(), fmt.Sprint("out", i))
 		for n := 1; ; n++ {
 			opts.Workers = []int{1, 2, 5}[random.IntN(3)]
@@ -175,7 +175,7 @@ func TestPartitionedOutputIsTheSameBytes(t *testing.T) {
 			break
 		}
 	}
-	if starts <= 4 {
+	if starts <= rounds(4) {
 		t.Errorf("%d starts: none was stopped", starts)
 	}
 }

@@ -34,8 +34,10 @@ type Plan struct {
 	OwnKernels bool
 	Dataset    *dataset.Dataset
 	Skipped    []string // files in input directories that are no data
-	Binding    *batcher.Plan
-	Parts      []dataset.Part
+	// Selection says which files the run reads; nil where it is all that the input names.
+	Selection *Selection
+	Binding   *batcher.Plan
+	Parts     []dataset.Part
 	// Columns are the columns that are read: those of the binding, then ids, kept
 	// columns, and those of the filter and of rules that are not among them.
 	Columns []string
@@ -46,6 +48,8 @@ type Plan struct {
 
 	// asked says which settings the user gave, so that no choice overrules them.
 	asked struct{ batch, workers, intraOpThreads, streams bool }
+	// follows is the manifest from which new files were told; see StageOptions.Follows.
+	follows *string
 	// choice is what the run was frozen to; nil before it starts.
 	choice *Choice
 	// digested is how the inputs were digested; nil before everything is read.
@@ -123,6 +127,9 @@ func (p *Plan) openData(ctx context.Context) error {
 		return err
 	}
 	if err := outside(p.Options.Output, listing.Files); err != nil {
+		return err
+	}
+	if listing.Files, err = p.selectFiles(ctx, listing.Files); err != nil {
 		return err
 	}
 	p.Skipped = listing.Skipped

@@ -8,9 +8,11 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
@@ -43,6 +45,7 @@ type ReplayOptions struct {
 	Build Build
 	// Stores are where inputs lie that are URIs, by scheme.
 	Stores map[string]dataset.Store
+	Places Places // of outputs
 }
 
 // Condition is a column's value, as text.
@@ -111,7 +114,10 @@ func (o ReplayOptions) Replay(ctx context.Context) (*Replay, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	h, err := ledger.ReadHistory(o.Output)
+	if traitsOf(o.Output).Records {
+		return nil, fmt.Errorf("%w: replay reads files, whose rows have an order that leads to the input's, and %s has none: score those rows again into a file (--where on the input, --output rows.parquet) and compare", ErrUsage, sink.Shown(o.Output))
+	}
+	h, err := o.Places.readHistory(ctx, o.Output)
 	if err != nil {
 		return nil, err
 	}
@@ -306,7 +312,7 @@ func (r *replayer) locate(ctx context.Context, m *ledger.Manifest, opts Options,
 // planOf plans the run of a manifest again over some of its inputs, after a look
 // that these are as they were; the model's digest is pinned.
 func (r *replayer) planOf(ctx context.Context, m *ledger.Manifest, opts Options, files []int) (*Plan, error) {
-	opts.Inputs = nil
+	opts.Inputs, opts.OnlyNew, opts.OnChanged, opts.Since = nil, false, "", time.Time{} // these are chosen
 	for _, i := range files {
 		in := &m.Inputs[i]
 		if err := in.Changed(ctx, r.opts.Stores); err != nil {

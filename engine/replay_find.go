@@ -16,6 +16,7 @@ import (
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/dataset"
+	"github.com/millrace/millrace/io/format"
 )
 
 // hit is a row of an output that meets the conditions.
@@ -107,10 +108,10 @@ func (r *replayer) openOutput(ctx context.Context, name string, partitions datas
 	if err != nil {
 		return nil, err
 	}
-	if strings.EqualFold(filepath.Ext(name), ".csv") {
-		return nil, fmt.Errorf("%w: the output is CSV, which rounds nothing but cannot be read back; replay takes Parquet and Arrow outputs", ErrUsage)
+	if kind, ok := format.KindOf(name); ok && kind.Format.IsText() {
+		return nil, fmt.Errorf("%w: the output is text (%s), which is not read back; replay takes Parquet and Arrow outputs", ErrUsage, kind.Format)
 	}
-	data, err := dataset.Open(ctx, []string{path}, dataset.Options{Partitions: partitions})
+	data, err := dataset.Open(ctx, []string{path}, dataset.Options{Partitions: partitions, Stores: r.opts.Stores})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %q: %w", ledger.ErrUnsound, r.history.Output, err)
 	}

@@ -1,8 +1,11 @@
 package engine_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -12,6 +15,7 @@ import (
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine"
@@ -19,6 +23,7 @@ import (
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/ort/orttest"
 	"github.com/millrace/millrace/io/dataset"
+	"github.com/millrace/millrace/io/format"
 )
 
 // manyParts are the options of a run of some forty parts, of which rows of every
@@ -93,7 +98,7 @@ func TestContinuedRunsAreTheSameBytes(t *testing.T) {
 	want, rejects := sums(t, whole, opts.Output), rejectBytes(t, whole)
 	random := rand.New(rand.NewPCG(1, 2))
 	starts := 0
-	for i := range 6 {
+	for i := range rounds(6) {
 		opts.Output = filepath.Join(t.TempDir(), fmt.Sprint("out", i))
 		for n := 1; ; n++ {
 			opts.Workers = []int{1, 2, 5}[random.IntN(3)]
@@ -125,10 +130,19 @@ func TestContinuedRunsAreTheSameBytes(t *testing.T) {
 			break
 		}
 	}
-	if starts <= 6 {
+	if starts <= rounds(6) {
 		t.Errorf("%d starts: none was stopped", starts)
 	}
 	t.Logf("%d starts", starts)
+}
+
+// rounds are how often a test repeats itself: a third of n where it is to be short, since
+// the race detector makes runs ten times as slow.
+func rounds(n int) int {
+	if testing.Short() {
+		return (n + 2) / 3
+	}
+	return n
 }
 
 // halfDone starts a run and stops it with some parts finished.
@@ -260,22 +274,20 @@ func TestSingleFilesAreContinued(t *testing.T) {
 		want = append(want, rowsOf(t, part)...)
 	}
 	random := rand.New(rand.NewPCG(3, 4))
-	for _, name := range []string{"one.parquet", "one.arrow", "one.csv"} {
+	for _, name := range []string{"one.parquet", "one.arrow", "one.csv", "one.csv.gz", "one.jsonl.zst"} {
 		opts.Output, opts.Workers = filepath.Join(t.TempDir(), name), 1
 		whole, took := wholeRun(t, opts)
 		if whole.Rows != directory.Rows || len(whole.Outputs) != 1 || whole.Outputs[0].Rows != directory.Rows.Scored {
 			t.Errorf("%s: %+v of %+v; want the rows of a directory, %+v", name, whole.Outputs, whole.Rows, directory.Rows)
 		}
-		bytes, err := os.ReadFile(opts.Output)
+		once, err := os.ReadFile(opts.Output)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.HasSuffix(name, ".csv") {
-			if got := rowsOf(t, opts.Output); !slices.Equal(got, want) {
-				t.Errorf("%s has other rows than the directory, %d of %d", name, len(got), len(want))
-			}
-		} else if n := strings.Count(string(bytes), "\n"); n != len(want)+1 {
-			t.Errorf("%s has %d lines; want a header and %d rows", name, n, len(want))
+		if f, _ := engine.FormatOf(name); f.IsText() {
+			checkText(t, opts, once)
+		} else if got := rowsOf(t, opts.Output); !slices.Equal(got, want) {
+			t.Errorf("%s has other rows than the directory, %d of %d", name, len(got), len(want))
 		}
 		opts.Output = filepath.Join(t.TempDir(), name)
 		for n := 1; ; n++ {
@@ -293,12 +305,47 @@ func TestSingleFilesAreContinued(t *testing.T) {
 			}
 		}
 		again, err := os.ReadFile(opts.Output)
-		if err != nil || string(again) != string(bytes) {
-			t.Errorf("%s: %d bytes after it was stopped, %v; want the %d of a run that was not", name, len(again), err, len(bytes))
+		if err != nil || string(again) != string(once) {
+			t.Errorf("%s: %d bytes after it was stopped, %v; want the %d of a run that was not", name, len(again), err, len(once))
 		}
 		if left, _ := filepath.Glob(filepath.Join(filepath.Dir(opts.Output), ".*")); len(left) > 0 {
 			t.Errorf("left behind: %v", left)
 		}
+	}
+}
+
+// checkText compares a single text file with the lines of the same run's files in a
+// directory, which are not joined.
+func checkText(t *testing.T, opts engine.Options, got []byte) {
+	t.Helper()
+	single := opts.Output
+	opts.Format, _ = engine.FormatOf(single)
+	opts.Output, opts.Compression = filepath.Join(t.TempDir(), "parts"), "none"
+	mustRun(t, opts)
+	var want []byte
+	for i, part := range partsOf(t, opts.Output) {
+		text, err := os.ReadFile(part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if opts.Format == format.CSV && i > 0 {
+			text = text[bytes.IndexByte(text, '\n')+1:]
+		}
+		want = append(want, text...)
+	}
+	var from io.Reader = bytes.NewReader(got)
+	var err error
+	switch filepath.Ext(single) {
+	case ".gz":
+		from, err = gzip.NewReader(from)
+	case ".zst":
+		from, err = zstd.NewReader(from, zstd.WithDecoderConcurrency(1))
+	}
+	if err == nil {
+		got, err = io.ReadAll(from)
+	}
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s has %d bytes of text, %v; want the %d of the parts", single, len(got), err, len(want))
 	}
 }
 

@@ -453,7 +453,7 @@ func (r *Rig) Write(ctx context.Context, dir string, batchRows int, rows int64) 
 	}
 	output := filepath.Join(dir, "write")
 	staged, err := ledger.Stage(ledger.StageOptions{
-		Output: output, IfExists: ledger.IfExistsError, RunID: ledger.NewRunID(time.Now()), Ext: extensions[r.plan.Options.Format],
+		Output: output, IfExists: ledger.IfExistsError, RunID: ledger.NewRunID(time.Now()), Ext: r.plan.Options.partEnding(),
 	})
 	if err != nil {
 		return Measure{}, err

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"time"
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/feature"
@@ -24,11 +25,16 @@ import (
 // the same run again, so each option that decides a byte of the output must be
 // here; the test of the round trip fails for one that is not.
 type settings struct {
-	Input         []string            `json:"input"`      // as asked for; the manifest lists the files
+	Input         []string            `json:"input"` // as asked for; the manifest lists the files
+	OnlyNew       bool                `json:"only_new"`
+	OnChanged     OnChanged           `json:"on_changed"`
+	Since         string              `json:"since"`      // empty: any time
 	Partitions    string              `json:"partitions"` // as found
 	Output        string              `json:"output"`
 	OutputFormat  format.Name         `json:"output_format"`
 	Compression   string              `json:"compression"`
+	Delimiter     string              `json:"output_delimiter"`
+	Spreadsheet   bool                `json:"spreadsheet_safe"`
 	IDs           []string            `json:"ids"`
 	Keep          []string            `json:"keep"`
 	Where         string              `json:"where"`
@@ -93,7 +99,8 @@ func (p *Plan) Settings() map[string]any {
 		nulls[column] = policy.String()
 	}
 	s := settings{
-		Input: dataset.RedactAll(o.Inputs), Partitions: p.partitions(), Output: sink.Shown(o.Output), OutputFormat: o.Format, Compression: o.Compression,
+		Input: dataset.RedactAll(o.Inputs), OnlyNew: o.OnlyNew, OnChanged: o.OnChanged, Since: o.sinceText(),
+		Partitions: p.partitions(), Output: sink.Shown(o.Output), OutputFormat: o.Format, Compression: o.Compression, Delimiter: o.Delimiter, Spreadsheet: o.SpreadsheetSafe,
 		IDs: o.IDs, Keep: o.Keep, Where: o.Where, Rules: append([]filter.Rule{}, o.Rules...), FeatureSpecs: append([]feature.Feature{}, o.FeatureSpecs...), Features: o.Features, Bind: o.Bind,
 		Nulls: o.Nulls.Default.String(), NullsByColumn: nulls, LossyCasts: o.Lossy == batcher.AllowLossy,
 		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout,
@@ -130,7 +137,8 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 		return Options{}, fmt.Errorf("%w: settings of run %s, which millrace %s made: %w", ledger.ErrManifest, m.Run, m.Versions.Millrace, err)
 	}
 	o := Options{
-		Inputs: s.Input, Partitions: cmp.Or(s.Partitions, "none"), Output: s.Output, Format: s.OutputFormat, Compression: s.Compression,
+		Inputs: s.Input, OnlyNew: s.OnlyNew, OnChanged: s.OnChanged,
+		Partitions: cmp.Or(s.Partitions, "none"), Output: s.Output, Format: s.OutputFormat, Compression: s.Compression, Delimiter: s.Delimiter, SpreadsheetSafe: s.Spreadsheet,
 		IDs: s.IDs, Keep: s.Keep, Where: s.Where, Rules: s.Rules, FeatureSpecs: s.FeatureSpecs, Features: s.Features, Bind: s.Bind,
 		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout, AgreementLimits: s.AgreementLimits,
 		PartitionBy: s.PartitionBy, TargetFileBytes: s.TargetFileBytes,
@@ -144,6 +152,11 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 		o.Model, o.ModelSHA256 = "", ""
 		if o.Models, err = placedModels(s.Models, m.Models); err != nil {
 			return Options{}, fmt.Errorf("%w: settings of run %s: %w", ledger.ErrManifest, m.Run, err)
+		}
+	}
+	if s.Since != "" {
+		if o.Since, err = time.Parse(time.RFC3339Nano, s.Since); err != nil {
+			return Options{}, fmt.Errorf("%w: settings of run %s: since: %w", ledger.ErrManifest, m.Run, err)
 		}
 	}
 	if s.Digest != nil {

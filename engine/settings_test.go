@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -21,7 +22,7 @@ import (
 
 // notRecorded are the options that no manifest has: they say where to look for
 // something, or which program runs, and decide no prediction by themselves.
-var notRecorded = []string{"ProfileDir", "Library", "Build", "Restart", "ScoreApart", "Stores"}
+var notRecorded = []string{"ProfileDir", "Library", "Build", "Restart", "ScoreApart", "Stores", "Places"}
 
 // someFeatures have numbers that a float64 or JSON does not hold as they are written.
 var someFeatures = []feature.Feature{
@@ -42,7 +43,7 @@ func TestOptionsComeBackFromAManifest(t *testing.T) {
 			ModelOutputs: []string{"y"}, OutputPrefix: new(string), OutputLayout: LayoutList,
 		}, {Name: "b", Model: "/b.onnx", ModelSHA256: "ef", Compare: map[string]string{"y": "z"}}},
 		AgreementLimits: AgreementLimits{MaxPSI: new(float64)},
-		Inputs:          []string{"data/*.parquet"}, Partitions: "date=date", Output: "out", Format: format.ArrowFile, Compression: "zstd",
+		Inputs:          []string{"data/*.parquet"}, Partitions: "date=date", OnlyNew: true, OnChanged: ChangedScore, Since: time.Date(2026, 11, 22, 1, 2, 3, 4, time.UTC), Output: "out", Format: format.ArrowFile, Compression: "zstd", Delimiter: "tab", SpreadsheetSafe: true,
 		IDs: []string{"id"}, Keep: []string{"k"}, Where: "a > 1", FeatureSpecs: someFeatures, Features: []string{"a", "b"}, Bind: map[string][]string{"x": {"a", "b"}},
 		Nulls: batcher.NullPolicies{
 			Default:  batcher.NullPolicy{Action: batcher.NullReject},

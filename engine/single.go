@@ -35,7 +35,7 @@ type single struct {
 
 // joiner appends pieces to a file.
 type joiner interface {
-	add(path string) (rows int64, err error)
+	add(path string, piece int) (rows int64, err error)
 	close() error
 }
 
@@ -45,21 +45,29 @@ func (p *Plan) singleFile() bool {
 	return single && len(p.Parts) > 1
 }
 
-// newPartWriter is the writer of a part's file: of a piece a stream of Arrow where the
-// output's format is not Parquet, since CSV's header and Arrow's dictionaries are one
-// for a file.
+// newPartWriter is the writer of a part's file. A piece of Arrow is a stream, since
+// dictionaries are one for a file; one of text has no header and is not compressed, since
+// these are one for a file too.
 func (c *collector) newPartWriter(w io.Writer, schema *arrow.Schema) (format.Writer, error) {
-	if c.plan.singleFile() && c.plan.Options.Format != format.Parquet {
+	opts := c.writeOptions()
+	switch name := c.plan.Options.Format; {
+	case !c.plan.singleFile():
+	case name.IsText():
+		opts.Headless, opts.Compression = true, ""
+	case name != format.Parquet:
 		return arrowfile.NewStreamWriter(w, schema, format.WriteOptions{})
 	}
-	return writers[c.plan.Options.Format](w, schema, c.writeOptions())
+	return writers[c.plan.Options.Format](w, schema, opts)
 }
 
 // newJoiner begins the file.
 func (s *single) newJoiner() (joiner, error) {
-	if s.collector.plan.Options.Format == format.Parquet {
+	switch name := s.collector.plan.Options.Format; {
+	case name == format.Parquet:
 		j, err := parquetfile.NewJoiner(s.file)
 		return &parquetJoiner{j}, err
+	case name.IsText():
+		return s.newTextJoiner()
 	}
 	return &arrowJoiner{single: s}, nil
 }
@@ -89,7 +97,7 @@ func (s *single) advance() (err error) {
 		if err != nil {
 			return err
 		}
-		rows, err := s.out.add(path)
+		rows, err := s.out.add(path, s.next)
 		if err != nil {
 			return fmt.Errorf("join %s: %w: %w", path, ledger.ErrOutput, err)
 		}
@@ -138,7 +146,7 @@ func (s *single) abort() error {
 // parquetJoiner copies column chunks.
 type parquetJoiner struct{ *parquetfile.Joiner }
 
-func (j *parquetJoiner) add(path string) (rows int64, err error) {
+func (j *parquetJoiner) add(path string, _ int) (rows int64, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return 0, err
@@ -159,7 +167,7 @@ type arrowJoiner struct {
 	writer format.Writer
 }
 
-func (j *arrowJoiner) add(path string) (rows int64, err error) {
+func (j *arrowJoiner) add(path string, _ int) (rows int64, err error) {
 	// Without a context: a piece is a moment's work, and a file that is half joined is of
 	// no use.
 	err = eachStaged(context.Background(), path, j.open, func(r arrow.RecordBatch) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/io/arrowfile"
 	"github.com/millrace/millrace/io/csvfile"
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/jsonlfile"
 	"github.com/millrace/millrace/io/parquetfile"
 )
 
@@ -20,10 +21,8 @@ var writers = map[format.Name]format.NewWriterFunc{
 	format.Parquet:   parquetfile.NewWriter,
 	format.ArrowFile: arrowfile.NewWriter,
 	format.CSV:       csvfile.NewWriter,
+	format.JSONLines: jsonlfile.NewWriter,
 }
-
-// extensions of part files by format.
-var extensions = map[format.Name]string{format.Parquet: ".parquet", format.ArrowFile: ".arrow", format.CSV: ".csv"}
 
 // checkTypes refuses, before anything is read or written, columns that the
 // output's format cannot hold, and those that the rejects file cannot. Its error
@@ -36,8 +35,7 @@ func (p *Plan) checkTypes() error {
 	if d, err := destinationOf(p.Options.Output); err == nil && d.Traits().Records {
 		problems = append(problems, d.CheckFields(fields))
 	} else if len(fields) > 0 {
-		opts := format.WriteOptions{Compression: p.Options.Compression}
-		if err := tryWriter(writers[p.Options.Format], arrow.NewSchema(fields, nil), opts); err != nil {
+		if err := tryWriter(writers[p.Options.Format], arrow.NewSchema(fields, nil), p.Options.writing()); err != nil {
 			if !errors.Is(err, format.ErrColumnType) {
 				err = fmt.Errorf("%w: %w", ErrUsage, err) // a codec that the format does not have
 			}

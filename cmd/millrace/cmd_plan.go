@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"math"
@@ -24,25 +25,36 @@ func newPlan(s streams, common *commonOptions) *cobra.Command {
   millrace plan --model models/reference/nyc_pipeline.onnx --input testdata/nyc-sample.parquet --nulls nan --json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := opts.options(common)
-			if err != nil {
-				return err
-			}
-			plan, err := engine.NewPlan(cmd.Context(), o)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = plan.Close() }()
-			return common.print(s, &planReport{Explanation: plan.Explain(), JobFile: o.JobFile})
+			return runPlan(cmd.Context(), opts, common, s)
 		},
 	}
 	opts.AddFlags(cmd.Flags())
 	return cmd
 }
 
+func runPlan(ctx context.Context, opts *runOptions, common *commonOptions, s streams) error {
+	o, err := opts.options(common)
+	if err != nil {
+		return err
+	}
+	if o.OnlyNew && (o.OnChanged == "" || o.OnChanged == engine.ChangedFail) {
+		o.OnChanged = engine.ChangedList
+	}
+	plan, err := engine.NewPlan(ctx, o)
+	if nothing, ok := nothingNew(err); ok {
+		return common.print(s, nothing)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = plan.Close() }()
+	return common.print(s, &planReport{Explanation: plan.Explain(), Selection: plan.Selection, JobFile: o.JobFile})
+}
+
 type planReport struct {
 	*engine.Explanation
-	JobFile engine.JobFile `json:"job_file,omitzero"`
+	Selection *engine.Selection `json:"selection,omitempty"` // nil: all that the input names
+	JobFile   engine.JobFile    `json:"job_file,omitzero"`
 }
 
 // Text writes the plan from what is read to what is written.
@@ -61,6 +73,7 @@ func (r *planReport) Text(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "         column %s (%s) from folders%s\n", c.Column, c.Type, note)
 	}
+	r.selectionText(&b)
 	r.filterText(&b)
 	b.WriteString("\nHow columns become tensors\n")
 	t := newTable()

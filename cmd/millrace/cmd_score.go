@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,11 +17,13 @@ import (
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/engine/sink"
 )
 
 type scoreOptions struct {
 	runOptions
 	head     int
+	dryRun   bool
 	isolated string // path of the engine.Apart that this process is to score
 }
 
@@ -41,24 +42,34 @@ func newScore(s streams, common *commonOptions) *cobra.Command {
 	opts.AddFlags(cmd.Flags())
 	cmd.Flags().StringVar(&opts.isolated, isolatedFlag, "", "`FILE` that says which part of another process's run to score")
 	_ = cmd.Flags().MarkHidden(isolatedFlag) // it was just made
+	cmd.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be done, as millrace plan does, and do none of it")
 	cmd.Flags().IntVar(&opts.head, "head", 0, "print the first `ROWS` of the output as a table")
 	return cmd
 }
 
 func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s streams) error {
+	if o.dryRun {
+		return runPlan(ctx, &o.runOptions, common, s)
+	}
 	opts, err := o.options(common)
 	if err != nil {
 		return err
 	}
 	if opts.Output == "" {
-		return fmt.Errorf("%w: --output is missing: a directory, or a file that ends in .parquet, .arrow or .csv", engine.ErrUsage)
+		return fmt.Errorf("%w: --output is missing: a directory, or a file that ends in %s", engine.ErrUsage, engine.OneFileEndings)
 	}
 	if o.isolated != "" {
 		return runIsolated(ctx, opts, o.isolated)
 	}
+	if o.head > 0 && engine.TakesRows(opts.Output) {
+		return fmt.Errorf("%w: --head shows the first rows of files, and --output %s takes rows, which have no first one", engine.ErrUsage, sink.Shown(opts.Output))
+	}
 	opts.ScoreApart = common.isolate
+	if err := o.page.check("--report", opts.Output); err != nil {
+		return err
+	}
 	// Before anything that takes time: whoever comes second should know at once.
-	if err := engine.Held(ctx, opts.Output); err != nil {
+	if err := opts.Places.Held(ctx, opts.Output); err != nil {
 		return err
 	}
 	// ONNX Runtime takes as long to load as a model takes to check: 40 ms that a
@@ -67,18 +78,60 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	var loading sync.WaitGroup
 	loading.Go(func() { _, _ = load() })
 	defer loading.Wait()
+	sc := &scorer{scoreOptions: o, opts: opts, load: load, common: common, streams: s}
+	return sc.run(ctx)
+}
+
+// scorer runs a command's run, and where that finishes one that stopped, the run of what
+// is new since.
+type scorer struct {
+	*scoreOptions
+	opts    engine.Options
+	load    func() (*ort.Library, error)
+	common  *commonOptions
+	streams streams
+}
+
+func (c *scorer) run(ctx context.Context) error {
+	var r *scoreReport
+	for {
+		next, err := c.score(ctx)
+		nothing, isNothing := nothingNew(err)
+		switch {
+		case isNothing && r != nil: // what was left is older than --since
+			return c.common.print(c.streams, r)
+		case isNothing:
+			c.common.logger(c.streams).Info("nothing new", "output", nothing.Output, "files", nothing.Selection.Listed, "seen", nothing.Selection.Seen,
+				"older", nothing.Selection.Older, "changed", len(nothing.Selection.Changed))
+			return c.common.print(c.streams, nothing)
+		case err != nil:
+			return err
+		}
+		next.Before = r
+		if r = next; r.Selection == nil || r.Selection.Later == 0 {
+			return c.common.print(c.streams, r)
+		}
+	}
+}
+
+// score is one run.
+func (c *scorer) score(ctx context.Context) (*scoreReport, error) {
+	o, opts, common, s := c.scoreOptions, c.opts, c.common, c.streams
 	plan, err := engine.NewPlan(ctx, opts)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = plan.Close() }()
-	lib, err := load()
+	lib, err := c.load()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	log := common.logger(s)
 	log.Info("start", "model", modelsText(&opts), "files", len(plan.Dataset.Files()), "rows", plan.Dataset.Rows(),
 		"parts", len(plan.Parts), "onnxruntime", lib.Version)
+	if sel := plan.Selection; sel != nil {
+		log.Info("files chosen", "read", sel.Chosen, "of", sel.Listed, "seen", sel.Seen, "older", sel.Older, "changed", len(sel.Changed), "left_for_later", sel.Later)
+	}
 	if opts.ProviderReason != "" {
 		log.Info("provider chosen", "provider", opts.Provider, "why", opts.ProviderReason)
 	}
@@ -124,7 +177,8 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	done()
 	finish(err == nil && !summary.Already)
 	if err != nil && summary == nil {
-		return err
+		o.page.writeUnpublished(ctx, &opts, err, log)
+		return nil, err
 	}
 	if err != nil {
 		log.Warn(err.Error()) // published, and untidy
@@ -132,19 +186,23 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	if summary.Already {
 		log.Info("nothing to do: an equal run published this already", "run", summary.Run, "output", summary.Output)
 	}
-	r := &scoreReport{Summary: *summary}
+	r := &scoreReport{Summary: *summary, Selection: plan.Selection, Report: o.page.writePublished(ctx, &opts, summary, log)}
 	if o.head > 0 {
 		if r.Head, err = readHead(ctx, summary, plan.OutputPartitions(), o.head); err != nil {
-			return fmt.Errorf("the output is published, but its first rows cannot be shown: %w", err)
+			return nil, fmt.Errorf("the output is published, but its first rows cannot be shown: %w", err)
 		}
 	}
-	return common.print(s, r)
+	return r, nil
 }
 
 // scoreReport is the answer of score.
 type scoreReport struct {
 	engine.Summary
-	Head *head `json:"head,omitempty"`
+	Selection *engine.Selection `json:"selection,omitempty"` // nil: all that the input names
+	Head      *head             `json:"head,omitempty"`
+	Report    string            `json:"report,omitempty"` // path of the page that was written
+	// Before is the run that had stopped, which this command finished first.
+	Before *scoreReport `json:"finished_before,omitempty"`
 }
 
 // Text writes the summary as short lines, and the first rows as a table.
@@ -152,6 +210,16 @@ func (r *scoreReport) Text(w io.Writer) error {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-10s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	if r.Before != nil {
+		if err := r.Before.Text(w); err != nil {
+			return err
+		}
+		b.WriteByte('\n')
+	}
+	if r.Selection != nil {
+		line("files", "%s", r.Selection)
+		changedText(&b, r.Selection)
 	}
 	if r.Already {
 		line("published", "already, by run %s at %s, of the same model, input, settings and versions: nothing to do (--restart scores again)",
@@ -167,9 +235,8 @@ func (r *scoreReport) Text(w io.Writer) error {
 	if r.Rows.Filtered > 0 {
 		line("filtered", "%s rows by --where", humanize.Comma(r.Rows.Filtered))
 	}
-	manifest := ledger.ManifestPath(r.Output, r.Run)
 	if r.Rejects != nil {
-		line("rejects", "%s", filepath.Join(filepath.Dir(manifest), filepath.Base(r.Rejects.Name)))
+		line("rejects", "%s", engine.RejectsPlace(r.Output, r.Run, r.Rejects))
 	}
 	if r.Duplicates != nil {
 		line("duplicates", "%s", duplicatesText(r.Duplicates))
@@ -182,7 +249,10 @@ func (r *scoreReport) Text(w io.Writer) error {
 		bytes += o.Bytes
 	}
 	line("output", "%s (%s, %s)", r.Output, english.Plural(len(r.Outputs), "file", ""), humanize.IBytes(uint64(bytes)))
-	line("manifest", "%s", manifest)
+	line("manifest", "%s", engine.ManifestPlace(r.Output, r.Run))
+	if r.Report != "" {
+		line("report", "%s", r.Report)
+	}
 	agreementText(&b, r.Agreement, r.NotCompared)
 	if r.Head != nil {
 		b.WriteString("\n" + r.Head.table() + "\n")

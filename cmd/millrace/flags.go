@@ -36,7 +36,10 @@ type runOptions struct {
 	badRows                                     badRowOptions
 	unique                                      uniqueOptions
 	models                                      modelFlags
+	selection                                   selectionFlags
+	query                                       queryOptions
 	job                                         jobOptions
+	page                                        pageOptions
 }
 
 // defaultGrace is how long a run that is asked to stop may go on to finish its parts:
@@ -47,8 +50,10 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	o.addJobFlags(fs)
 	o.models.AddFlags(fs)
-	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; repeatable, read in the given order")
-	fs.StringVarP(&o.Output, "output", "o", "", "where predictions go: a directory `PATH`, or one file that ends in .parquet, .arrow or .csv")
+	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; or a database, such as sqlite:PATH?table=NAME (docs/queries.md); repeatable, read in the given order")
+	o.query.AddFlags(fs)
+	o.selection.AddFlags(fs, &o.Options)
+	fs.StringVarP(&o.Output, "output", "o", "", "where predictions go: a directory `PATH`, or one file that ends in "+engine.OneFileEndings)
 	o.addFitFlags(fs)
 	o.addDeviceFlags(fs)
 	o.addWriteFlags(fs)
@@ -63,6 +68,7 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&o.IntraOpThreads, "intra-op-threads", 0, "`COUNT` of threads within one Run (default 1)")
 	fs.Var(&o.memory, "memory-limit", "most memory that the run may take, as a `SIZE` in bytes or with a unit (512MiB, 2GiB, 1.5G = 1.5 x 10^9), or none, or auto: the cgroup's limit less 10%, if it has one; what it lowers does not change predictions or their order")
 	fs.StringVar(&o.profileDir, "profile-dir", defaultProfileDir(), "`FOLDER` of tuned profiles; none: do not look for any")
+	o.page.AddFlags(fs)
 	wordDefaults(fs)
 }
 
@@ -129,8 +135,10 @@ func (o *runOptions) addWriteFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.layout, "output-layout", "auto", "`LAYOUT` of several values a row: list (one FixedSizeList column), columns (one column each), or auto (columns for class scores)")
 	fs.StringArrayVar(&o.partitionBy, "partition-by", nil, "comma separated `COLUMNS` of --ids or --keep whose values name the output's folders, such as date=2026-11-22/, in place of standing in the files")
 	fs.Var(&o.fileSize, "target-file-size", "about how large an output file becomes at most, as a `SIZE` (256MiB, 1GiB), before its part has another (default: one file for each part, and for each folder of it)")
-	fs.StringVar(&o.outputFormat, "output-format", "", "`FORMAT`: parquet, arrow or csv (default: by --output's ending, else parquet)")
-	fs.StringVar(&o.Compression, "compression", "", "`CODEC`: zstd, snappy, gzip, lz4 or none (default zstd for Parquet, else none)")
+	fs.StringVar(&o.outputFormat, "output-format", "", "`FORMAT`: parquet, arrow, csv or jsonl (default: by --output's ending, else parquet)")
+	fs.StringVar(&o.Compression, "compression", "", "`CODEC`: zstd, snappy, gzip, lz4 or none; CSV and JSON Lines have gzip and zstd, and their files end in .gz or .zst then (default: by --output's ending, else zstd for Parquet and none for others)")
+	fs.StringVar(&o.Delimiter, "output-delimiter", "", "`CHARACTER` between fields of CSV output: , ; | or tab (default: a comma, and a tab where --output ends in .tsv)")
+	fs.BoolVar(&o.SpreadsheetSafe, "spreadsheet-safe", false, "put an apostrophe before texts in CSV output that a spreadsheet would take for a formula (they begin with = + - @, a tab or a line end); numbers stay numbers")
 	fs.StringVar(&o.digest, "digest", "auto", "`WHAT` the manifest proves inputs by: sha256 or xxh3 (XXH3-128) of every file's bytes; size-mtime (size and time of change, nothing is digested); or auto: the strongest of them that takes at most 3% of the run")
 	o.badRows.AddFlags(fs, &o.Options)
 	o.unique.AddFlags(fs)
@@ -153,6 +161,7 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	opts.ModelOutputs = joinColumns(o.modelOutputs)
 	o.badRows.set(&opts)
 	o.unique.set(&opts)
+	o.selection.set(&opts)
 	opts.Layout = engine.Layout(o.layout)
 	opts.Kernels = engine.Kernels(o.kernels)
 	opts.Digest = engine.DigestMode(o.digest)
@@ -163,7 +172,7 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	if o.profileDir != "none" {
 		opts.ProfileDir = o.profileDir
 	}
-	opts.Library, opts.Stores = common.library(), common.stores()
+	opts.Library, opts.Stores, opts.Places = common.library(), common.stores(), common.places()
 	opts.Build = engine.Build{Version: version, Commit: commit}
 	if o.lossy {
 		opts.Lossy = batcher.AllowLossy
@@ -183,6 +192,9 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	}
 	if job != nil {
 		o.job.apply(job, &opts)
+	}
+	if err := o.query.set(&opts); err != nil {
+		return opts, err
 	}
 	return opts, o.models.set(&opts)
 }

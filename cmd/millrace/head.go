@@ -22,10 +22,10 @@ type head struct {
 // errEnough stops a read that has all it wants.
 var errEnough = errors.New("enough")
 
-// readHead reads the first rows back from what was published. CSV is not read
+// readHead reads the first rows back from what was published. Text is not read
 // back; its first lines are for the reader's own eyes.
 func readHead(ctx context.Context, s *engine.Summary, partitions dataset.Partitions, rows int) (*head, error) {
-	if f, ok := engine.FormatOf(s.Outputs[0].Name); ok && f == "csv" {
+	if f, ok := engine.FormatOf(s.Outputs[0].Name); ok && f.IsText() {
 		return nil, nil
 	}
 	paths, err := dataset.Resolve([]string{s.Output})

@@ -31,7 +31,7 @@ func (d *draft) text() []byte {
 	line("# %s rows in %s.", humanize.Comma(d.rows), english.Plural(d.files, "file", ""))
 	d.list(&b, "input", d.relativeAll(d.opts.Inputs), nil)
 	line("")
-	line("# A directory, or one file that ends in .parquet, .arrow or .csv.")
+	line("# A directory, or one file that ends in .parquet, .arrow, .csv or .jsonl.")
 	line("output: scores")
 	line("# if_exists: replace # or append; default: an output that is there is left alone")
 	line("")

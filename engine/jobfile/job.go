@@ -25,12 +25,17 @@ type Job struct {
 	ModelSHA256 string        `json:"model_sha256,omitempty" flag:"-" pattern:"^[0-9a-fA-F]{64}$" form:"64 hexadecimal digits" expand:"text" doc:"any model file with another SHA-256 is refused"`
 	Models      []ModelEntry  `json:"models,omitempty" doc:"in place of model, several models that score the same rows in one pass; the others are compared with the first"`
 	Input       OneOrMore     `json:"input,omitempty" alike:"inputs,data,dataset" expand:"path" doc:"a file, directory or glob of Parquet or Arrow files, or a list of them, read in that order"`
+	Query       string        `json:"query,omitempty" alike:"sql" expand:"query" doc:"what is read of the database that input names: one statement that gives rows, with an ORDER BY (docs/queries.md); a parameter in it is a literal"`
+	Unordered   bool          `json:"unordered,omitempty" doc:"let a query or a table be read in whatever order the database gives"`
 	Partitions  Partitions    `json:"partitions,omitempty" doc:"columns made of the KEY=VALUE folders in the input's paths: auto, the default; none; or these alone, with their types"`
 	Where       string        `json:"where,omitempty" alike:"filter,filters" expand:"expression" doc:"an expression on the input's columns, such as dep_delay != nil && distance > 0; rows for which it is not true are left out and counted as filtered (docs/filters.md)"`
 	Rules       []filter.Rule `json:"rules,omitempty" doc:"what the values of columns must be; a row that breaks one is bad"`
 	Unique      Unique        `json:"unique,omitzero" doc:"columns whose values, taken together, only one row may have; all others but the first are duplicates"`
-	Output      string        `json:"output,omitempty" expand:"path" doc:"where predictions go: a directory, or one file that ends in .parquet, .arrow or .csv"`
-	IfExists    string        `json:"if_exists,omitempty" values:"error,replace,append" doc:"what to do when the output exists: error, the default; replace it; or append files to it"`
+	Output      string        `json:"output,omitempty" expand:"path" doc:"where predictions go: a directory, or one file that ends in .parquet, .arrow, .csv or .jsonl, the last two with .gz or .zst if need be"`
+	OnlyNew     bool          `json:"only_new,omitempty" doc:"leave out files that a published run of output has read"`
+	OnChanged   string        `json:"on_changed,omitempty" values:"fail,skip,score" doc:"what becomes of a file that a run has read and that is another since, with only_new: fail, the default; skip; or score, as if it were new"`
+	Since       string        `json:"since,omitempty" doc:"leave out files from before a time: a date, a timestamp, or how long ago, such as 36h or 7d"`
+	IfExists    string        `json:"if_exists,omitempty" values:"error,replace,append,upsert" doc:"what to do when the output exists: error, the default; replace it; append to it; or, in a table, upsert: replace the rows of the same ids"`
 
 	IDs  OneOrMore `json:"ids,omitempty" doc:"columns that identify a row; they come first in the output, and in rejects"`
 	Keep OneOrMore `json:"keep,omitempty" doc:"columns to pass through to the output"`
@@ -41,14 +46,16 @@ type Job struct {
 	Finite          OneOrMore            `json:"finite,omitempty" doc:"columns in which a NaN or an infinity makes a bad row, or all"`
 	AllowLossyCasts bool                 `json:"allow_lossy_casts,omitempty" doc:"let casts round, such as float64 to float32, and count rounded values"`
 
-	ModelOutputs   OneOrMore `json:"model_outputs,omitempty" doc:"the model's outputs to write; default: all"`
-	OutputPrefix   string    `json:"output_prefix,omitempty" expand:"text" doc:"what is put before the name of each prediction column"`
-	OutputLayout   string    `json:"output_layout,omitempty" values:"auto,list,columns" doc:"several values a row as list, one column of lists; columns, one each; or auto, the default: columns for class scores"`
-	OutputFormat   string    `json:"output_format,omitempty" alike:"format" values:"parquet,arrow,csv" doc:"parquet, arrow or csv; default: by the output's ending, else parquet"`
-	Compression    string    `json:"compression,omitempty" values:"zstd,snappy,gzip,lz4,none" doc:"zstd, the default for Parquet; snappy; gzip; lz4; or none"`
-	PartitionBy    OneOrMore `json:"partition_by,omitempty" doc:"columns of ids or keep whose values name the output's folders, such as date=2026-11-22/, in place of standing in the files"`
-	TargetFileSize Setting   `json:"target_file_size,omitempty" min:"1" pattern:"^[0-9]+(\\.[0-9]+)? ?([kKMGTP]i?)?B?$" form:"a size such as 256MiB" doc:"about how large an output file becomes at most, in bytes or with a unit; default: one file for each part, and for each folder of it"`
-	PartRows       int64     `json:"part_rows,omitempty" min:"1" doc:"least rows of an output part file; default 1048576"`
+	ModelOutputs    OneOrMore `json:"model_outputs,omitempty" doc:"the model's outputs to write; default: all"`
+	OutputPrefix    string    `json:"output_prefix,omitempty" expand:"text" doc:"what is put before the name of each prediction column"`
+	OutputLayout    string    `json:"output_layout,omitempty" values:"auto,list,columns" doc:"several values a row as list, one column of lists; columns, one each; or auto, the default: columns for class scores"`
+	OutputFormat    string    `json:"output_format,omitempty" alike:"format" values:"parquet,arrow,csv,jsonl" doc:"parquet, arrow, csv or jsonl; default: by the output's ending, else parquet"`
+	Compression     string    `json:"compression,omitempty" values:"zstd,snappy,gzip,lz4,none" doc:"zstd, the default for Parquet; snappy; gzip; lz4; or none. CSV and JSON Lines have gzip and zstd; default: by the output's ending"`
+	OutputDelimiter string    `json:"output_delimiter,omitempty" pattern:"^(,|;|\\||tab)$" form:", ; | or tab" doc:"what stands between fields of CSV output: , ; | or tab; default: a comma, and a tab where the output ends in .tsv"`
+	SpreadsheetSafe bool      `json:"spreadsheet_safe,omitempty" doc:"put an apostrophe before texts in CSV output that a spreadsheet would take for a formula; numbers stay numbers"`
+	PartitionBy     OneOrMore `json:"partition_by,omitempty" doc:"columns of ids or keep whose values name the output's folders, such as date=2026-11-22/, in place of standing in the files"`
+	TargetFileSize  Setting   `json:"target_file_size,omitempty" min:"1" pattern:"^[0-9]+(\\.[0-9]+)? ?([kKMGTP]i?)?B?$" form:"a size such as 256MiB" doc:"about how large an output file becomes at most, in bytes or with a unit; default: one file for each part, and for each folder of it"`
+	PartRows        int64     `json:"part_rows,omitempty" min:"1" doc:"least rows of an output part file; default 1048576"`
 
 	OnBadRow        string `json:"on_bad_row,omitempty" alike:"on_bad_rows,on_error" values:"fail,null,reject" doc:"what becomes of a row that cannot be scored: fail, the default, and the run does; null, and its predictions are; or reject, and it is left out"`
 	RefuseNaNOutput bool   `json:"refuse_nan_output,omitempty" doc:"a NaN in the model's output makes a bad row"`
@@ -66,6 +73,8 @@ type Job struct {
 	Readers        int     `json:"readers,omitempty" min:"1" doc:"spans decoded at a time; default: like workers"`
 	IntraOpThreads int     `json:"intra_op_threads,omitempty" min:"1" doc:"threads within one Run; default 1"`
 	Grace          string  `json:"grace,omitempty" pattern:"^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$" form:"a time, such as 20s" doc:"most time to finish parts that are begun when the run is asked to stop; default 20s"`
+	Report         string  `json:"report,omitempty" expand:"path" doc:"write a page of the run for people to this .html file, beside the output"`
+	ReportExamples bool    `json:"report_examples,omitempty" doc:"false: no rejected rows on that page, not even their ids; default true"`
 	ProfileDir     string  `json:"profile_dir,omitempty" expand:"folder" doc:"folder of tuned profiles, or none"`
 
 	// Specs are the features of Features, those of fitted files too; nil where it

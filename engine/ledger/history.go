@@ -46,7 +46,8 @@ type History struct {
 	// Problems are those of manifests and their chain.
 	Problems []Problem
 
-	folder string   // that names of files are relative to
+	tree   Tree     // that names of files are relative to
+	folder string   // of a tree on this machine; empty otherwise
 	side   string   // holds the runs' own files; relative to folder
 	kept   []string // runs that published nothing and left their rejects
 	cut    bool     // a live run is missing, or its manifest cannot be read
@@ -62,6 +63,7 @@ type Recorded struct {
 	// read, which is a problem.
 	Manifest *Manifest
 	Live     bool
+	Interval Interval // of its inputs, of all runs whose manifest can be read
 }
 
 // ReadHistory reads the manifests of the output at a path and checks each by
@@ -73,24 +75,46 @@ func ReadHistory(output string) (*History, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(filepath.Join(h.folder, h.side))
+	return h, h.readAll()
+}
+
+// ReadHistoryIn is ReadHistory of an output in a tree: the tree itself, or a single file in
+// it. output is what it is called.
+func ReadHistoryIn(tree Tree, output, single string) (*History, error) {
+	h := &History{Output: output, Single: single != "", tree: tree, side: ownName}
+	if h.Single {
+		h.side = sideName(single)
+	}
+	return h, h.readAll()
+}
+
+func (h *History) readAll() error {
+	if err := h.readRuns(); err != nil {
+		return err
+	}
+	if len(h.Runs) == 0 {
+		return fmt.Errorf("%w: %q: no manifest is in %s, so nothing says what it should hold", ErrNoOutput, h.Output, h.side)
+	}
+	h.link()
+	h.readLive()
+	return nil
+}
+
+// readRuns reads the manifests that are there.
+func (h *History) readRuns() error {
+	entries, err := h.tree.ReadDir(h.side)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %q: %w", ErrNoOutput, h.Output, err)
+		return fmt.Errorf("%w: %q: %w", ErrNoOutput, h.Output, err)
 	}
 	if len(entries) > maxRuns {
-		return nil, fmt.Errorf("%w: %q has %d entries where runs keep their manifests, more than the %d that are read", ErrNoOutput, h.Output, len(entries), maxRuns)
+		return fmt.Errorf("%w: %q has %d entries where runs keep their manifests, more than the %d that are read", ErrNoOutput, h.Output, len(entries), maxRuns)
 	}
 	for _, entry := range entries {
 		if entry.IsDir() && ValidRunID(entry.Name()) {
 			h.readRun(entry.Name())
 		}
 	}
-	if len(h.Runs) == 0 {
-		return nil, fmt.Errorf("%w: %q: no manifest is in %s, so nothing says what it should hold", ErrNoOutput, h.Output, h.side)
-	}
-	h.link()
-	h.readLive()
-	return h, nil
+	return nil
 }
 
 // locate finds out where an output keeps its runs' own files.
@@ -104,13 +128,14 @@ func locate(output string) (*History, error) {
 		return nil, fmt.Errorf("%w: %q: %w", ErrNoOutput, output, err)
 	}
 	if err == nil && info.IsDir() {
-		h := &History{Output: path, folder: path, side: ownName}
+		h := &History{Output: path, tree: folderTree{path}, folder: path, side: ownName}
 		if !isDir(filepath.Join(path, h.side)) {
 			return nil, fmt.Errorf("%w: %q has no folder %s with its runs' manifests; name the directory or file that score's --output named (millrace runs lists those below a folder)", ErrNoOutput, output, h.side)
 		}
 		return h, nil
 	}
-	h := &History{Output: path, Single: true, folder: filepath.Dir(path), side: sideName(filepath.Base(path))}
+	folder := filepath.Dir(path)
+	h := &History{Output: path, Single: true, tree: folderTree{folder}, folder: folder, side: sideName(filepath.Base(path))}
 	if isDir(filepath.Join(h.folder, h.side)) {
 		return h, nil // the file may be gone: that is a problem of the output's
 	}
@@ -164,6 +189,7 @@ func (h *History) readRun(run string) {
 		h.problem(Problem{File: name, Run: run, What: err.Error(), Do: "restore it from a copy, or verify with the millrace that wrote it"})
 	} else {
 		h.checkManifest(name, r)
+		r.Interval = r.Manifest.Interval()
 		r.Manifest.withoutLists()
 	}
 	h.Runs = append(h.Runs, r)
@@ -171,7 +197,7 @@ func (h *History) readRun(run string) {
 
 // read reads a regular file of the output whole.
 func (h *History) read(name string, most int64) ([]byte, error) {
-	info, err := os.Lstat(filepath.Join(h.folder, name))
+	info, err := h.tree.Stat(name)
 	switch {
 	case err != nil:
 		return nil, err
@@ -180,7 +206,7 @@ func (h *History) read(name string, most int64) ([]byte, error) {
 	case info.Size() > most:
 		return nil, fmt.Errorf("it has %d bytes, more than the %d that are read", info.Size(), most)
 	}
-	f, err := os.OpenInRoot(h.folder, name)
+	f, err := h.tree.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +227,7 @@ func cause(err error) string {
 }
 
 func (h *History) onlyRejects(run string) bool {
-	entries, err := os.ReadDir(filepath.Join(h.folder, h.side, run))
+	entries, err := h.tree.ReadDir(h.side + "/" + run)
 	return err == nil && len(entries) == 1 && entries[0].Name() == rejectsName && entries[0].Type().IsRegular()
 }
 
@@ -282,6 +308,7 @@ func unjoined(err error) []error {
 // withoutLists drops what may be long and only live runs need.
 func (m *Manifest) withoutLists() {
 	m.Inputs, m.Outputs, m.PartFiles, m.Parts, m.Schema, m.Settings, m.Nodes = nil, nil, nil, nil, nil, nil, nil
+	m.Predictions, m.Features, m.Work = nil, nil, nil
 }
 
 // readLive reads the manifests of live runs again, whole.
@@ -310,6 +337,22 @@ func (h *History) whole(r *Recorded) (*Manifest, error) {
 	return ParseManifest(data)
 }
 
+// Whole reads a run's manifest with all its lists, which those of runs before the live
+// ones do not have in Runs. That of an output that is no files has them all.
+func (h *History) Whole(r *Recorded) (*Manifest, error) {
+	if r.Manifest != nil && (r.Live || h.tree == nil) {
+		return r.Manifest, nil
+	}
+	if h.tree == nil {
+		return nil, fmt.Errorf("%w: that of run %s of %q cannot be read", ErrManifest, r.Run, h.Output)
+	}
+	m, err := h.whole(r)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %q: %s", ErrManifest, h.file(r.Run, manifestName), cause(err))
+	}
+	return m, nil
+}
+
 // Newest is the newest run.
 func (h *History) Newest() *Recorded { return h.Runs[0] }
 
@@ -322,6 +365,12 @@ func (h *History) Live() []*Recorded {
 // names that lead out of the output, and links, with an error that wraps
 // ErrUnsound.
 func (h *History) Path(name string) (string, error) {
+	if h.tree == nil {
+		return "", fmt.Errorf("%w: %q has no files", ErrUnsound, h.Output)
+	}
+	if h.folder == "" {
+		return h.pathInTree(name)
+	}
 	folder, err := filepath.EvalSymlinks(h.folder)
 	if err != nil {
 		return "", fmt.Errorf("%w: %q: %w", ErrUnsound, h.Output, err)
@@ -338,4 +387,15 @@ func (h *History) Path(name string) (string, error) {
 		return "", fmt.Errorf("%w: %q: %q is no plain file of it", ErrUnsound, h.Output, name)
 	}
 	return path, nil
+}
+
+// pathInTree is Path where there are no links.
+func (h *History) pathInTree(name string) (string, error) {
+	if !fs.ValidPath(name) {
+		return "", fmt.Errorf("%w: %q: a manifest names the file %q, outside of it", ErrUnsound, h.Output, name)
+	}
+	if _, err := h.tree.Stat(name); err != nil {
+		return "", fmt.Errorf("%w: %q: %q: %s", ErrUnsound, h.Output, name, cause(err))
+	}
+	return h.tree.Path(name), nil
 }

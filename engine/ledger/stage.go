@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,6 +19,8 @@ const (
 	IfExistsReplace IfExists = "replace"
 	// IfExistsAppend adds files to a directory that a run published.
 	IfExistsAppend IfExists = "append"
+	// IfExistsUpsert puts rows into a table in the place of those with the same ids.
+	IfExistsUpsert IfExists = "upsert"
 )
 
 // StageOptions describe an output.
@@ -47,6 +48,10 @@ type StageOptions struct {
 	// Restart drops the progress of earlier runs, and does not ask whether an equal
 	// run published the output.
 	Restart bool
+	// Follows, unless nil, is the SHA-256 of the newest run's manifest, empty where there
+	// is none, from which the run's inputs were chosen: when another run has published
+	// since, ErrHeld says so.
+	Follows *string
 	// Ext is the extension of part files, with or without its dot.
 	Ext string
 	// FS is the file system; nil means the local one.
@@ -250,6 +255,9 @@ func (s *Staging) prepare() error {
 	if err != nil {
 		return outputError(s.output, err)
 	}
+	if s.opts.Follows != nil && *s.opts.Follows != s.mu.before.sum {
+		return fmt.Errorf("output %q: %w until a moment ago, which published: run the same command again", s.output, ErrHeld)
+	}
 	if err := s.publishedAlready(); err != nil {
 		return err
 	}
@@ -377,7 +385,7 @@ func (s *Staging) lookInside() (place, error) {
 		if len(s.mu.before.live) == 0 {
 			return fullDir, s.exists("it has no manifest, so nothing is known about what to append to; choose another place", "")
 		}
-		return fullDir, cmp.Or(s.checkFormat(), s.checkLayout())
+		return fullDir, s.checkBeside()
 	}
 	// Replacing removes the whole directory, so it must look like an output
 	// and not like somebody's home.

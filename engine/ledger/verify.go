@@ -80,6 +80,11 @@ func Verify(ctx context.Context, output string, opts VerifyOptions) (*Verificati
 	if err != nil {
 		return nil, err
 	}
+	return VerifyHistory(ctx, h, opts)
+}
+
+// VerifyHistory is Verify of an output whose history is read.
+func VerifyHistory(ctx context.Context, h *History, opts VerifyOptions) (*Verification, error) {
 	if opts.Progress == nil {
 		opts.Progress = &VerifyProgress{}
 	}

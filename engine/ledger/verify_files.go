@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/io/dataset"
+	"github.com/millrace/millrace/io/format"
 )
 
 // maxEntries bounds the files of an output that are looked at.
@@ -29,11 +30,7 @@ func (v *verifier) walk() {
 	}
 	entries := 0
 	for _, root := range roots {
-		err := filepath.WalkDir(filepath.Join(h.folder, root), func(path string, d fs.DirEntry, err error) error {
-			name, relErr := filepath.Rel(h.folder, path)
-			if relErr != nil {
-				return relErr
-			}
+		err := fs.WalkDir(h.tree, root, func(name string, d fs.DirEntry, err error) error {
 			if entries++; entries > maxEntries {
 				return fmt.Errorf("it has more than %d files and folders, which no run makes", maxEntries)
 			}
@@ -127,7 +124,7 @@ func (v *verifier) plan(name string, e *expectation, info fs.FileInfo) {
 		})
 		if v.isSingle(name) && !v.opts.Quick { // another run's, perhaps
 			v.looks = append(v.looks, look{bytes: info.Size(), do: func(ctx context.Context) error {
-				v.swapped, _ = v.digest(ctx, filepath.Join(v.history.folder, name), info.Size())
+				v.swapped, _ = v.digest(ctx, name, info.Size())
 				return ctx.Err()
 			}})
 		}
@@ -151,9 +148,8 @@ func (v *verifier) isSingle(name string) bool {
 
 // check compares one file with what its manifest says.
 func (v *verifier) check(ctx context.Context, name string, e *expectation) error {
-	path := filepath.Join(v.history.folder, name)
 	if !v.opts.Quick {
-		digest, err := v.digest(ctx, path, e.Bytes)
+		digest, err := v.digest(ctx, name, e.Bytes)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -171,15 +167,15 @@ func (v *verifier) check(ctx context.Context, name string, e *expectation) error
 			return nil
 		}
 	}
-	return v.checkRows(ctx, name, path, e)
+	return v.checkRows(ctx, name, v.history.tree.Path(name), e)
 }
 
-// checkRows compares the row count that a file itself announces; CSV has none.
+// checkRows compares the row count that a file itself announces; text has none.
 func (v *verifier) checkRows(ctx context.Context, name, path string, e *expectation) error {
-	if strings.EqualFold(filepath.Ext(name), ".csv") {
+	if kind, ok := format.KindOf(name); ok && kind.Format.IsText() {
 		return nil
 	}
-	data, err := dataset.Open(ctx, []string{path}, dataset.Options{})
+	data, err := dataset.Open(ctx, []string{path}, dataset.Options{Stores: v.opts.Stores})
 	if err == nil {
 		rows := data.Rows()
 		err = data.Close()
@@ -204,19 +200,28 @@ const hashBytes = 1 << 20
 
 // digest is the SHA-256 in hex of a file's bytes; one that has grown past size
 // bytes is an error.
-func (v *verifier) digest(ctx context.Context, path string, size int64) (string, error) {
-	return v.digestBy(ctx, path, SHA256, size)
-}
-
-// digestBy is digest by one of the algorithms of NewHash.
-func (v *verifier) digestBy(ctx context.Context, path, algorithm string, size int64) (string, error) {
-	sum, err := NewHash(algorithm)
+func (v *verifier) digest(ctx context.Context, name string, size int64) (string, error) {
+	f, err := v.history.tree.Open(name)
 	if err != nil {
 		return "", err
 	}
+	return v.digestOf(ctx, f, SHA256, size)
+}
+
+// digestBy is the digest of a file on this machine by one of the algorithms of NewHash.
+func (v *verifier) digestBy(ctx context.Context, path, algorithm string, size int64) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
+	}
+	return v.digestOf(ctx, f, algorithm, size)
+}
+
+// digestOf digests a file and closes it.
+func (v *verifier) digestOf(ctx context.Context, f io.ReadCloser, algorithm string, size int64) (string, error) {
+	sum, err := NewHash(algorithm)
+	if err != nil {
+		return "", errors.Join(err, f.Close())
 	}
 	n, err := v.copyTo(ctx, sum, io.LimitReader(f, size))
 	if err == nil && n == size && size > 0 {

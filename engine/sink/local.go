@@ -42,6 +42,16 @@ func (Local) FindHistories(ctx context.Context, path string) (*ledger.Found, err
 	return ledger.FindHistories(ctx, path)
 }
 
+// ReadHistory is ledger.ReadHistory.
+func (Local) ReadHistory(_ context.Context, output string) (*ledger.History, error) {
+	return ledger.ReadHistory(output)
+}
+
+// Seen is ledger.ReadSeen.
+func (Local) Seen(_ context.Context, output string) (*ledger.Seen, error) {
+	return ledger.ReadSeen(output)
+}
+
 // LocalStaging is a ledger's Staging as one of files.
 func LocalStaging(s *ledger.Staging) Files { return local{s} }
 

@@ -18,7 +18,8 @@ func Scheme(output string) (scheme string, ok bool) {
 }
 
 // Shown is an output's name without what may be a secret: for messages, logs, journals and
-// manifests. Of a URI it keeps scheme, user, host and path.
+// manifests. Of a URI it keeps scheme, user, host and path, and of a query
+// what is a part of the place: the table, and the schema of what runs keep beside it.
 func Shown(output string) string {
 	if _, ok := Scheme(output); !ok {
 		return output
@@ -32,5 +33,15 @@ func Shown(output string) string {
 	if u.User != nil {
 		shown.User = url.User(u.User.Username())
 	}
+	if u.Host == "" && u.Path == "" {
+		shown.Path = "/" // without, there would be no "//"
+	}
+	kept := url.Values{}
+	for _, name := range []string{"table", "ledger"} {
+		if value := u.Query().Get(name); value != "" {
+			kept.Set(name, value)
+		}
+	}
+	shown.RawQuery = kept.Encode()
 	return shown.String()
 }

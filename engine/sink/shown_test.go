@@ -8,6 +8,8 @@ func TestShown(t *testing.T) {
 		{"a path that looks odd is too", "a:b?c=d@e", "a:b?c=d@e"},
 		{"a password is left out", "postgres://me:secret@host:5432/db", "postgres://me@host:5432/db"},
 		{"so is a query, which may have one", "postgres://host/db?user=me&password=secret", "postgres://host/db"},
+		{"but the table is part of the place", "postgres://host/db?password=secret&table=a.b", "postgres://host/db?table=a.b"},
+		{"a URI of parameters alone is one still", "postgres://?service=x&table=a", "postgres:///?table=a"},
 		{"and what follows #", "s3://bucket/out#secret", "s3://bucket/out"},
 		{"escapes stay", "s3://bucket/a%2Fb/c%20d", "s3://bucket/a%2Fb/c%20d"},
 		{"of what is no URI nothing is told", "postgres://me:sec%zzret@host/db", "postgres://…"},

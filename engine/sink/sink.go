@@ -36,6 +36,31 @@ type Reader interface {
 	FindHistories(ctx context.Context, path string) (*ledger.Found, error)
 }
 
+// FileReader is a Reader whose outputs are files that can be read again by their URIs.
+type FileReader interface {
+	Reader
+	ReadHistory(ctx context.Context, output string) (*ledger.History, error)
+}
+
+// Rememberer is a Destination that tells what the runs of an output have read; see
+// ledger.ReadSeen. Its Stage heeds Options.Follows.
+type Rememberer interface {
+	Seen(ctx context.Context, output string) (*ledger.Seen, error)
+}
+
+// Placer is a Destination that keeps manifests and rejects otherwise than as files.
+type Placer interface {
+	// ManifestPlace and RejectsPlace say where those of a run are, in words. output may be
+	// one that Shown gave.
+	ManifestPlace(output, run string) string
+	RejectsPlace(output, run string) string
+}
+
+// HistoryHolder is a Reader whose histories can be read on only while they are held.
+type HistoryHolder interface {
+	WithHistory(ctx context.Context, output string, read func(*ledger.History) error) error
+}
+
 // Traits say how an output is to be written.
 type Traits struct {
 	// Records says that Stage gives a Records: parts are rows, and there are no files to
@@ -51,6 +76,10 @@ type Options struct {
 
 	Parts int      // that the run has
 	IDs   []string // columns that say which row it is, in order
+	// Fields are the output's columns, as far as they are known before the model ran, and
+	// AllFields says that there will be no others.
+	Fields    []arrow.Field
+	AllFields bool
 }
 
 // Staging is a run's output while nobody sees it. Its methods may be called

@@ -35,6 +35,7 @@ const (
 	ArrowStream Name = "arrow-stream" // Arrow IPC stream
 	Parquet     Name = "parquet"
 	CSV         Name = "csv"
+	JSONLines   Name = "jsonl"
 )
 
 // Span is the smallest piece of a file that can be read alone: a Parquet row
@@ -144,8 +145,16 @@ type Reader interface {
 type WriteOptions struct {
 	// Compression is a codec's name: zstd, snappy, gzip, lz4 or none. The
 	// empty string means the format's default: zstd for Parquet, none for
-	// Arrow and CSV.
+	// the others. CSV and JSON Lines have gzip and zstd, of the whole file.
 	Compression string
+	// Delimiter separates the fields of CSV: , ; | or a tab; 0 means a comma.
+	Delimiter byte
+	// SpreadsheetSafe has texts in CSV that a spreadsheet would take for formulas begin
+	// with an apostrophe.
+	SpreadsheetSafe bool
+	// Headless leaves out what stands once at the start of a text file, so that it can be
+	// appended to another.
+	Headless bool
 	// RowGroupRows is the most rows of one Parquet row group; 0 means
 	// 1,048,576. Other formats write one span per Write.
 	RowGroupRows int

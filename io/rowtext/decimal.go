@@ -1,4 +1,4 @@
-package csvfile
+package rowtext
 
 import (
 	"math/big"
@@ -22,33 +22,42 @@ func decimalCell(a arrow.Array) (cell, bool) {
 	var c cell
 	switch a := a.(type) {
 	case *array.Decimal32:
-		c = texts(a, func(dst []byte, v decimal.Decimal32) []byte {
-			return appendScaled(dst, strconv.FormatInt(int64(v), 10), scale)
-		})
+		c = codes(a, a.Values(), func(dst []byte, v decimal.Decimal32) []byte { return appendSmall(dst, int64(v), scale) })
 	case *array.Decimal64:
-		c = texts(a, func(dst []byte, v decimal.Decimal64) []byte {
-			return appendScaled(dst, strconv.FormatInt(int64(v), 10), scale)
-		})
+		c = codes(a, a.Values(), func(dst []byte, v decimal.Decimal64) []byte { return appendSmall(dst, int64(v), scale) })
 	case *array.Decimal128:
-		c = texts(a, func(dst []byte, v decimal128.Num) []byte { return appendBig(dst, v.BigInt(), scale) })
+		c = codes(a, a.Values(), func(dst []byte, v decimal128.Num) []byte {
+			if low := int64(v.LowBits()); v.HighBits() == low>>63 {
+				return appendSmall(dst, low, scale)
+			}
+			return appendBig(dst, v.BigInt(), scale)
+		})
 	case *array.Decimal256:
-		c = texts(a, func(dst []byte, v decimal256.Num) []byte { return appendBig(dst, v.BigInt(), scale) })
+		c = codes(a, a.Values(), func(dst []byte, v decimal256.Num) []byte { return appendBig(dst, v.BigInt(), scale) })
 	default:
 		return cell{}, false
 	}
+	c.kind = exactKind
 	return c, true
 }
 
-func appendBig(dst []byte, v *big.Int, scale int) []byte { return appendScaled(dst, v.String(), scale) }
+func appendSmall(dst []byte, v int64, scale int) []byte {
+	var digits [20]byte // of the longest, with its sign
+	return appendScaled(dst, strconv.AppendInt(digits[:0], v, 10), scale)
+}
+
+func appendBig(dst []byte, v *big.Int, scale int) []byte {
+	return appendScaled(dst, v.Append(nil, 10), scale)
+}
 
 // appendScaled appends digits, an integer, divided by 10 to the scale.
-func appendScaled(dst []byte, digits string, scale int) []byte {
+func appendScaled(dst, digits []byte, scale int) []byte {
 	if digits[0] == '-' {
 		dst, digits = append(dst, '-'), digits[1:]
 	}
 	if scale <= 0 {
 		dst = append(dst, digits...)
-		if digits != "0" {
+		if digits[0] != '0' {
 			for range -scale {
 				dst = append(dst, '0')
 			}

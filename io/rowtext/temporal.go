@@ -1,4 +1,4 @@
-package csvfile
+package rowtext
 
 import (
 	"strconv"
@@ -22,24 +22,27 @@ var (
 func temporalCell(a arrow.Array) (cell, bool) {
 	switch a := a.(type) {
 	case *array.Date32:
-		return texts(a, func(dst []byte, v arrow.Date32) []byte { return appendDate(dst, int64(v)) }), true
+		var day dayText
+		return codes(a, a.Values(), func(dst []byte, v arrow.Date32) []byte { return day.append(dst, int64(v)) }), true
 	case *array.Date64:
-		return texts(a, func(dst []byte, v arrow.Date64) []byte {
+		var day dayText
+		return codes(a, a.Values(), func(dst []byte, v arrow.Date64) []byte {
 			if int64(v)%msPerDay != 0 { // against the format; lose nothing
-				return appendTimestamp(dst, int64(v), arrow.Millisecond)
+				return day.appendTimestamp(dst, int64(v), arrow.Millisecond)
 			}
-			return appendDate(dst, int64(v)/msPerDay)
+			return day.append(dst, int64(v)/msPerDay)
 		}), true
 	case *array.Time32:
 		unit := a.DataType().(*arrow.Time32Type).Unit
-		return texts(a, func(dst []byte, v arrow.Time32) []byte { return appendTime(dst, int64(v), unit) }), true
+		return codes(a, a.Values(), func(dst []byte, v arrow.Time32) []byte { return appendTime(dst, int64(v), unit) }), true
 	case *array.Time64:
 		unit := a.DataType().(*arrow.Time64Type).Unit
-		return texts(a, func(dst []byte, v arrow.Time64) []byte { return appendTime(dst, int64(v), unit) }), true
+		return codes(a, a.Values(), func(dst []byte, v arrow.Time64) []byte { return appendTime(dst, int64(v), unit) }), true
 	case *array.Timestamp:
 		dt := a.DataType().(*arrow.TimestampType)
-		return texts(a, func(dst []byte, v arrow.Timestamp) []byte {
-			dst = appendTimestamp(dst, int64(v), dt.Unit)
+		var day dayText
+		return codes(a, a.Values(), func(dst []byte, v arrow.Timestamp) []byte {
+			dst = day.appendTimestamp(dst, int64(v), dt.Unit)
 			if dt.TimeZone != "" {
 				dst = append(dst, 'Z')
 			}
@@ -47,20 +50,20 @@ func temporalCell(a arrow.Array) (cell, bool) {
 		}), true
 	case *array.Duration:
 		unit := a.DataType().(*arrow.DurationType).Unit
-		return texts(a, func(dst []byte, v arrow.Duration) []byte {
+		return codes(a, a.Values(), func(dst []byte, v arrow.Duration) []byte {
 			return append(appendSeconds(append(dst, "PT"...), int64(v), unit), 'S')
 		}), true
 	case *array.MonthInterval:
-		return texts(a, func(dst []byte, v arrow.MonthInterval) []byte {
+		return codes(a, a.Values(), func(dst []byte, v arrow.MonthInterval) []byte {
 			return append(strconv.AppendInt(append(dst, 'P'), int64(v), 10), 'M')
 		}), true
 	case *array.DayTimeInterval:
-		return texts(a, func(dst []byte, v arrow.DayTimeInterval) []byte {
+		return codes(a, a.DayTimeIntervalValues(), func(dst []byte, v arrow.DayTimeInterval) []byte {
 			dst = strconv.AppendInt(append(dst, 'P'), int64(v.Days), 10)
 			return append(appendSeconds(append(dst, "DT"...), int64(v.Milliseconds), arrow.Millisecond), 'S')
 		}), true
 	case *array.MonthDayNanoInterval:
-		return texts(a, func(dst []byte, v arrow.MonthDayNanoInterval) []byte {
+		return codes(a, a.MonthDayNanoIntervalValues(), func(dst []byte, v arrow.MonthDayNanoInterval) []byte {
 			dst = strconv.AppendInt(append(dst, 'P'), int64(v.Months), 10)
 			dst = strconv.AppendInt(append(dst, 'M'), int64(v.Days), 10)
 			return append(appendSeconds(append(dst, "DT"...), v.Nanoseconds, arrow.Nanosecond), 'S')
@@ -79,16 +82,38 @@ func divide(a, b int64) (quotient, rest int64) {
 	return quotient, rest
 }
 
-// appendPadded appends v, not negative, with at least width digits.
+// appendPadded appends v, not negative, with at least width digits, up to 9.
 func appendPadded(dst []byte, v int64, width int) []byte {
-	limit := int64(1)
-	for i := 1; i < width; i++ {
-		limit *= 10
-		if v < limit {
-			dst = append(dst, '0')
-		}
+	var digits [9]byte
+	for i := width - 1; i >= 0; i-- {
+		digits[i] = '0' + byte(v%10)
+		v /= 10
 	}
-	return strconv.AppendInt(dst, v, 10)
+	if v > 0 { // the digits beyond the width
+		dst = strconv.AppendInt(dst, v, 10)
+	}
+	return append(dst, digits[:width]...)
+}
+
+// dayText is the text of the day that was asked for last: neighbours often have the
+// same.
+type dayText struct {
+	day  int64
+	text []byte
+}
+
+// append appends a day counted from 1970-01-01.
+func (d *dayText) append(dst []byte, day int64) []byte {
+	if d.text == nil || d.day != day {
+		d.day, d.text = day, appendDate(d.text[:0], day)
+	}
+	return append(dst, d.text...)
+}
+
+func (d *dayText) appendTimestamp(dst []byte, v int64, unit arrow.TimeUnit) []byte {
+	seconds, ticks := divide(v, perSecond[unit])
+	day, second := divide(seconds, secondsPerDay)
+	return appendTime(append(d.append(dst, day), 'T'), second*perSecond[unit]+ticks, unit)
 }
 
 // appendDate appends a day counted from 1970-01-01. package time would wrap
@@ -128,12 +153,6 @@ func appendTime(dst []byte, v int64, unit arrow.TimeUnit) []byte {
 		dst = appendPadded(append(dst, '.'), ticks, n)
 	}
 	return dst
-}
-
-func appendTimestamp(dst []byte, v int64, unit arrow.TimeUnit) []byte {
-	seconds, ticks := divide(v, perSecond[unit])
-	days, second := divide(seconds, secondsPerDay)
-	return appendTime(append(appendDate(dst, days), 'T'), second*perSecond[unit]+ticks, unit)
 }
 
 // appendSeconds appends v in seconds, exactly, without zeros at the end.

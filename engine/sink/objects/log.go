@@ -1,0 +1,95 @@
+package objects
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/millrace/millrace/engine/ledger"
+)
+
+// entry is what one object of the log says: all that holds of the output from then on. The
+// log is a register that can only be changed by who knows what it holds: the next entry is
+// created where none is, and of two who try one is refused. So a run that lost the output
+// while it was stalled can decide nothing any more, whenever it wakes up.
+//
+//	claim    Holder is set: a run works on the output
+//	publish  Published and Pending are the run: THE STEP
+//	done     Pending is empty: all names are final; Holder is gone
+//	release  Holder is gone: a run stopped, and left its progress or nothing
+type entry struct {
+	Number    int64   `json:"number"`
+	Run       string  `json:"run"` // that wrote it
+	Holder    *holder `json:"holder,omitempty"`
+	Pending   string  `json:"pending,omitempty"`   // the published run whose names are not all final
+	Published string  `json:"published,omitempty"` // the newest published run
+}
+
+// keptEntries is how many old entries stay. Where one is missing a stalled run may create it
+// anew, so who published looks that its entry is the newest.
+const keptEntries = 128
+
+func (p *place) logKey(number int64) string { return fmt.Sprintf("%s%s%010d", p.own, logName, number) }
+
+// logNumber is the number of a log's entry, by its key.
+func (p *place) logNumber(key string) (number int64, ok bool) {
+	digits, ok := strings.CutPrefix(key, p.own+logName)
+	if !ok || len(digits) != 10 {
+		return 0, false
+	}
+	number, err := strconv.ParseInt(digits, 10, 64)
+	return number, err == nil && number > 0
+}
+
+// newest reads the log's newest entry; one without a number where there is none.
+func (s *store) newest(ctx context.Context, p *place) (e entry, err error) {
+	numbers, err := s.logNumbers(ctx, p)
+	if err != nil || len(numbers) == 0 {
+		return entry{}, err
+	}
+	number := numbers[len(numbers)-1]
+	data, err := s.get(ctx, p.logKey(number), maxSmallBytes)
+	if err != nil {
+		return entry{}, err
+	}
+	if json.Unmarshal(data, &e) != nil || e.Number != number || e.Pending != "" && !ledger.ValidRunID(e.Pending) {
+		return entry{}, fmt.Errorf("%s is no entry of a log of runs: move it away, or choose another place", p.uri(p.logKey(number)))
+	}
+	return e, nil
+}
+
+// logNumbers lists the entries, oldest first.
+func (s *store) logNumbers(ctx context.Context, p *place) (numbers []int64, err error) {
+	err = s.list(ctx, p.own+logName, "", func(o object) error {
+		if number, ok := p.logNumber(o.key); ok {
+			numbers = append(numbers, number)
+		}
+		return nil
+	})
+	return numbers, err
+}
+
+// next tries to put an entry after the one at hand, and says whether it stands there.
+func (s *store) next(ctx context.Context, p *place, at int64, e *entry) (bool, error) {
+	e.Number = at + 1
+	data, err := json.Marshal(e)
+	if err != nil {
+		return false, err
+	}
+	return s.create(ctx, p.logKey(e.Number), data)
+}
+
+// trim removes old entries.
+func (s *store) trim(ctx context.Context, p *place) error {
+	numbers, err := s.logNumbers(ctx, p)
+	if err != nil || len(numbers) <= keptEntries {
+		return err
+	}
+	var old []string
+	for _, number := range numbers[:len(numbers)-keptEntries] {
+		old = append(old, p.logKey(number))
+	}
+	return s.remove(ctx, old...)
+}

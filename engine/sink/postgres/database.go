@@ -1,0 +1,355 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink/table"
+	"github.com/millrace/millrace/io/postgres"
+)
+
+// database implements table.Database.
+type database struct {
+	*pool
+
+	ifExists ledger.IfExists
+	ids      []string
+	epoch    int64 // of holder, once it is ours
+
+	mu      sync.Mutex
+	control *pgx.Conn // has the advisory lock; nil before and after
+
+	staged struct {
+		sync.Mutex
+
+		rows *staged // nil before there are some
+	}
+}
+
+var _ table.Database = (*database)(nil)
+
+// open connects.
+func open(ctx context.Context, uri string, ifExists ledger.IfExists, ids []string) (*database, error) {
+	target, err := postgres.ParseTarget(uri)
+	if err != nil {
+		return nil, err
+	}
+	db := &database{pool: &pool{target: target}, ifExists: ifExists, ids: ids}
+	db.control, err = db.connect(ctx)
+	return db, db.failed(err)
+}
+
+// own is the quoted name of one of the run's own tables.
+func (db *database) own(name string) string {
+	return pgx.Identifier{db.target.Ledger, name}.Sanitize()
+}
+
+// stagedName is the table of a run's staged rows.
+func stagedName(run string) string { return "rows_" + run }
+
+// A lock that is taken is tried again for a while: a process that was killed has it until
+// its server notices.
+const (
+	lockPatience = 3 * time.Second
+	lockPause    = 100 * time.Millisecond
+)
+
+// Hold implements table.Database.
+func (db *database) Hold(ctx context.Context, holder ledger.Holder) error {
+	for deadline := time.Now().Add(lockPatience); ; time.Sleep(lockPause) {
+		var got bool
+		// Locks are of the database, and the table may not be there yet.
+		err := db.control.QueryRow(ctx, "SELECT pg_catalog.pg_try_advisory_lock(pg_catalog.hashtextextended($1, 0))", "millrace "+db.target.Ledger).Scan(&got)
+		if err != nil {
+			return db.failed(err)
+		}
+		if got {
+			break
+		}
+		if time.Now().After(deadline) {
+			return db.heldError(ctx)
+		}
+	}
+	if err := db.migrate(ctx); err != nil {
+		return err
+	}
+	note, err := json.Marshal(holder)
+	if err != nil {
+		return err
+	}
+	db.endOthers(ctx)
+	// Waits for transactions of a run that had the table before, see lock_timeout.
+	err = db.control.QueryRow(ctx, "UPDATE "+db.own("holder")+" SET epoch = epoch + 1, holder = $1 RETURNING epoch", string(note)).Scan(&db.epoch)
+	return db.failed(err)
+}
+
+// endOthers ends what connections of a run that lost its lock still do to staged rows. One
+// that is stalled would block this one until its server gave up on it; that it may not be
+// ended by this user is no error, since it can commit nothing.
+func (db *database) endOthers(ctx context.Context) {
+	_, _ = db.control.Exec(ctx, `SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = $1 AND l.mode = 'RowExclusiveLock' AND l.pid <> pg_backend_pid() AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		AND c.oid = ANY (SELECT to_regclass(format('%I.%I', $1::text, 'rows_' || run)) FROM `+db.own("run")+` WHERE state = $2)`, db.target.Ledger, string(table.Staged))
+}
+
+// heldError says who has the table, as far as that can be read.
+func (db *database) heldError(ctx context.Context) error {
+	held := &ledger.HeldError{Output: db.target.String()}
+	var note *string
+	if err := db.control.QueryRow(ctx, "SELECT holder::text FROM "+db.own("holder")).Scan(&note); err == nil && note != nil {
+		_ = json.Unmarshal([]byte(*note), &held.Holder) // one that cannot be read leaves it unnamed
+	}
+	return held
+}
+
+// version is that of the run's own tables.
+const version = 1
+
+// migrate makes the run's own tables, unless they are there.
+func (db *database) migrate(ctx context.Context) error {
+	return db.failed(onConn(ctx, db.control, func(tx pgx.Tx) error {
+		var there bool
+		err := tx.QueryRow(ctx, "SELECT pg_catalog.to_regclass($1) IS NOT NULL", db.own("holder")).Scan(&there)
+		if err != nil {
+			return err
+		}
+		name := db.target.Schema + "." + db.target.Table
+		if !there {
+			return db.create(ctx, tx, name)
+		}
+		var found int
+		var of string
+		err = tx.QueryRow(ctx, "SELECT version, of_table FROM "+db.own("holder")).Scan(&found, &of)
+		switch {
+		case err != nil:
+			return fmt.Errorf("schema %q has a table holder that is not millrace's; name another schema by ledger= in the URI: %w", db.target.Ledger, err)
+		case found != version:
+			return fmt.Errorf("schema %q has millrace's tables of version %d, and this millrace has version %d; use the millrace that made them, or name another schema by ledger= in the URI", db.target.Ledger, found, version)
+		case of != name:
+			return fmt.Errorf("schema %q belongs to the table %s, and the output is %s; name another schema by ledger= in the URI", db.target.Ledger, of, name)
+		}
+		return nil
+	}))
+}
+
+func (db *database) create(ctx context.Context, tx pgx.Tx, name string) error {
+	var schema, target bool
+	err := tx.QueryRow(ctx, "SELECT pg_catalog.to_regnamespace($1) IS NOT NULL, pg_catalog.to_regnamespace($2) IS NOT NULL",
+		pgx.Identifier{db.target.Ledger}.Sanitize(), pgx.Identifier{db.target.Schema}.Sanitize()).Scan(&schema, &target)
+	if err != nil {
+		return err
+	}
+	if !target {
+		return fmt.Errorf("there is no schema %q: CREATE SCHEMA %s", db.target.Schema, pgx.Identifier{db.target.Schema}.Sanitize())
+	}
+	statements := []string{
+		"CREATE TABLE " + db.own("holder") + " (version integer NOT NULL, of_table text NOT NULL, epoch bigint NOT NULL, holder json)",
+		"CREATE TABLE " + db.own("run") + ` (run text PRIMARY KEY, state text NOT NULL, live boolean NOT NULL DEFAULT false, job text NOT NULL, begun timestamptz NOT NULL DEFAULT pg_catalog.now(),
+			parent text, mode text, started timestamptz, finished timestamptz, published timestamptz, model text, model_sha256 text,
+			rows_read bigint, rows_scored bigint, rows_rejected bigint, rows_filtered bigint, rows_written bigint, manifest json, manifest_sha256 text)`,
+		"CREATE TABLE " + db.own("journal") + ` (run text NOT NULL REFERENCES ` + db.own("run") + ` ON DELETE CASCADE, line bigint GENERATED ALWAYS AS IDENTITY, part integer, "text" text NOT NULL, PRIMARY KEY (run, line))`,
+		"CREATE UNIQUE INDEX ON " + db.own("journal") + " (run, part)",
+		"CREATE TABLE " + db.own("rejects") + ` (run text NOT NULL REFERENCES ` + db.own("run") + ` ON DELETE CASCADE, part integer NOT NULL, piece integer NOT NULL, bytes bytea NOT NULL, PRIMARY KEY (run, part, piece))`,
+		"CREATE TABLE " + db.own("reject") + ` (run text NOT NULL REFERENCES ` + db.own("run") + ` ON DELETE CASCADE, file text, "row" bigint, "column" text, stage text, reason text, "values" json)`,
+		"CREATE INDEX ON " + db.own("reject") + " (run)",
+	}
+	if !schema {
+		statements = append([]string{"CREATE SCHEMA " + pgx.Identifier{db.target.Ledger}.Sanitize()}, statements...)
+	}
+	for _, sql := range statements {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("make the run's own tables in schema %q (the user needs CREATE on the database, or a schema of that name which it may create in; ledger= names another): %w", db.target.Ledger, err)
+		}
+	}
+	_, err = tx.Exec(ctx, "INSERT INTO "+db.own("holder")+" VALUES ($1, $2, 0, NULL)", version, name)
+	return err
+}
+
+// fence is an error unless the table is still this run's, and keeps it so until the
+// transaction ends.
+func (db *database) fence(ctx context.Context, tx session, strength string) error {
+	var epoch int64
+	var note *string
+	err := tx.QueryRow(ctx, "SELECT epoch, holder::text FROM "+db.own("holder")+" FOR "+strength).Scan(&epoch, &note)
+	if err != nil {
+		return err
+	}
+	if epoch == db.epoch {
+		return nil
+	}
+	held := &ledger.HeldError{Output: db.target.String()}
+	if note != nil {
+		_ = json.Unmarshal([]byte(*note), &held.Holder)
+	}
+	return fmt.Errorf("%w, which took it over while this one was stalled; this one publishes nothing", held)
+}
+
+// How strongly a transaction holds the table: parts side by side, publishing alone.
+const (
+	shared = "SHARE"
+	alone  = "UPDATE"
+)
+
+// Held implements table.Database.
+func (db *database) Held(ctx context.Context) error {
+	return db.inTx(ctx, func(tx pgx.Tx) error { return db.fence(ctx, tx, shared) })
+}
+
+// fenced runs do in a transaction of a run that has the table.
+func (db *database) fenced(ctx context.Context, do func(tx pgx.Tx) error) error {
+	return db.inTx(ctx, func(tx pgx.Tx) error {
+		if err := do(tx); err != nil {
+			return err
+		}
+		return db.fence(ctx, tx, shared)
+	})
+}
+
+// Runs implements table.Database.
+func (db *database) Runs(ctx context.Context) (runs []table.Run, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, "SELECT run, state, live, job, coalesce(rows_written, 0), coalesce(manifest_sha256, '') FROM "+db.own("run")+" ORDER BY published NULLS LAST, begun")
+		if err != nil {
+			return err
+		}
+		runs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (table.Run, error) {
+			var r table.Run
+			err := row.Scan(&r.ID, &r.State, &r.Live, &r.Job, &r.Rows, &r.SHA256)
+			return r, err
+		})
+		return err
+	})
+	return runs, err
+}
+
+// Count implements table.Database.
+func (db *database) Count(ctx context.Context, run string) (n int64, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM %s WHERE %s = $1", db.target.Name(), db.runColumn()), run).Scan(&n)
+	})
+	return n, err
+}
+
+func (db *database) runColumn() string { return pgx.Identifier{db.target.RunColumn}.Sanitize() }
+
+// Manifest implements table.Database.
+func (db *database) Manifest(ctx context.Context, run string) (data []byte, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, "SELECT manifest::text FROM "+db.own("run")+" WHERE run = $1", run).Scan(&data)
+	})
+	return data, err
+}
+
+// Begin implements table.Database.
+func (db *database) Begin(ctx context.Context, run, job string, lines []byte) error {
+	return db.fenced(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "INSERT INTO "+db.own("run")+" (run, state, job) VALUES ($1, $2, $3)", run, table.Staged, job); err != nil {
+			return err
+		}
+		return db.addLine(ctx, tx, line{run: run, text: lines})
+	})
+}
+
+// line is one of a journal.
+type line struct {
+	run  string
+	part *int // of a recorded part
+	text []byte
+}
+
+// addLine adds to the journal of a run that is staged: one that is published has none.
+func (db *database) addLine(ctx context.Context, tx session, l line) error {
+	tag, err := tx.Exec(ctx, "INSERT INTO "+db.own("journal")+` (run, part, "text") SELECT run, $2, $3 FROM `+db.own("run")+" WHERE run = $1 AND state = $4",
+		l.run, l.part, string(l.text), string(table.Staged))
+	if err == nil && tag.RowsAffected() != 1 {
+		err = fmt.Errorf("%w: run %s is no longer staged", ledger.ErrDiscarded, l.run)
+	}
+	return err
+}
+
+// Append implements table.Database.
+func (db *database) Append(ctx context.Context, run string, text []byte, durable bool) error {
+	return db.fenced(ctx, func(tx pgx.Tx) error {
+		if !durable {
+			if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = off"); err != nil {
+				return err
+			}
+		}
+		return db.addLine(ctx, tx, line{run: run, text: text})
+	})
+}
+
+// Journal implements table.Database.
+func (db *database) Journal(ctx context.Context, run string) (text []byte, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `SELECT coalesce(string_agg("text", '' ORDER BY line), '') FROM `+db.own("journal")+" WHERE run = $1", run).Scan(&text)
+	})
+	return text, err
+}
+
+// Staged implements table.Database.
+func (db *database) Staged(ctx context.Context, run string) (n int64, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		found, err := db.target.Describe(ctx, tx, db.target.Ledger, stagedName(run))
+		if err != nil || found.Layout == postgres.Absent {
+			n = -1
+			return err
+		}
+		return tx.QueryRow(ctx, "SELECT count(*) FROM "+db.own(stagedName(run))).Scan(&n)
+	})
+	return n, err
+}
+
+// Drop implements table.Database. A run that is published meanwhile is left alone.
+func (db *database) Drop(ctx context.Context, run string) error {
+	return db.fenced(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, "DELETE FROM "+db.own("run")+" WHERE run = $1 AND state = $2", run, table.Staged)
+		if err != nil || tag.RowsAffected() == 0 {
+			return err
+		}
+		_, err = tx.Exec(ctx, "DROP TABLE IF EXISTS "+db.own(stagedName(run)))
+		return err
+	})
+}
+
+// RejectsName implements table.Database.
+func (db *database) RejectsName() string { return db.own("reject") }
+
+// Close implements table.Database. The advisory lock goes with its connection.
+func (db *database) Close() error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.control != nil {
+		_ = closeConn(db.control) // the server notices in any case
+		db.control = nil
+	}
+	return db.pool.close()
+}
+
+// Standing implements table.Database.
+func (db *database) Standing(ctx context.Context) (standing table.Standing, err error) {
+	err = db.inTx(ctx, func(tx pgx.Tx) error {
+		found, err := db.target.Describe(ctx, tx, db.target.Schema, db.target.Table)
+		if err != nil {
+			return err
+		}
+		switch found.Layout {
+		case postgres.Absent:
+			return nil
+		case postgres.Foreign:
+			return fmt.Errorf("%w: %s is %s, and rows are published to tables", ledger.ErrExists, db.target.Address(), found.Kind)
+		}
+		standing.There = true
+		if err := db.checkRights(ctx, tx, found); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+db.target.Name()+")").Scan(&standing.Rows)
+	})
+	return standing, err
+}

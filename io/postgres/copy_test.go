@@ -1,0 +1,230 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/extensions"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/millrace/millrace/io/postgres/pgtest"
+)
+
+// typeCase is values of a type as JSON, and what psql shows of them.
+type typeCase struct {
+	why    string
+	from   arrow.DataType
+	values string // a JSON array
+	column string // the type of the column, as the server names it
+	shown  string // by psql, a row each
+}
+
+var typeCases = []typeCase{
+	{"truth", arrow.FixedWidthTypes.Boolean, `[true,false,null]`, "boolean", "t\nf\n\\N"},
+	{"a byte", arrow.PrimitiveTypes.Int8, `[-128,127,null]`, "smallint", "-128\n127\n\\N"},
+	{"16 bits", arrow.PrimitiveTypes.Int16, `[-32768,32767]`, "smallint", "-32768\n32767"},
+	{"32 bits", arrow.PrimitiveTypes.Int32, `[-2147483648,2147483647]`, "integer", "-2147483648\n2147483647"},
+	{"64 bits", arrow.PrimitiveTypes.Int64, `[-9223372036854775808,9223372036854775807]`, "bigint", "-9223372036854775808\n9223372036854775807"},
+	{"a byte without sign", arrow.PrimitiveTypes.Uint8, `[0,255]`, "smallint", "0\n255"},
+	{"16 bits without sign", arrow.PrimitiveTypes.Uint16, `[0,65535]`, "integer", "0\n65535"},
+	{"32 bits without sign", arrow.PrimitiveTypes.Uint32, `[0,4294967295]`, "bigint", "0\n4294967295"},
+	{"64 bits without sign are more than a bigint", arrow.PrimitiveTypes.Uint64, `[0,1,9999,10000,18446744073709551615,null]`, "numeric(20,0)", "0\n1\n9999\n10000\n18446744073709551615\n\\N"},
+	{"half a float", arrow.FixedWidthTypes.Float16, `[0.5,-2]`, "real", "0.5\n-2"},
+	{"a float", arrow.PrimitiveTypes.Float32, `[0.1,-3.4028235e38,null]`, "real", "0.1\n-3.4028235e+38\n\\N"},
+	{"a double", arrow.PrimitiveTypes.Float64, `[0.1,5e-324]`, "double precision", "0.1\n5e-324"},
+	{"decimals", &arrow.Decimal128Type{Precision: 10, Scale: 3}, `["0.001","-1234567.890","0","10000.000",null]`, "numeric(10,3)", "0.001\n-1234567.890\n0.000\n10000.000\n\\N"},
+	{"decimals of nothing but a fraction", &arrow.Decimal128Type{Precision: 9, Scale: 9}, `["0.000000001","0.123456789"]`, "numeric(9,9)", "0.000000001\n0.123456789"},
+	{"decimals of 256 bits", &arrow.Decimal256Type{Precision: 50, Scale: 1}, `["-1234567890123456789012345678901234567890123456789.5"]`, "numeric(50,1)", "-1234567890123456789012345678901234567890123456789.5"},
+	{"text", arrow.BinaryTypes.String, `["","é|\"x",null]`, "text", "\né|\"x\n\\N"},
+	{"large text", arrow.BinaryTypes.LargeString, `["x"]`, "text", "x"},
+	{"views of text", arrow.BinaryTypes.StringView, `["a text that is longer than a view"]`, "text", "a text that is longer than a view"},
+	{"bytes", arrow.BinaryTypes.Binary, `["AP8=",""]`, "bytea", `\x00ff` + "\n" + `\x`},
+	{"bytes of one size", &arrow.FixedSizeBinaryType{ByteWidth: 2}, `["AP8="]`, "bytea", `\x00ff`},
+	{"a date", arrow.FixedWidthTypes.Date32, `["1969-12-31","2026-11-28",null]`, "date", "1969-12-31\n2026-11-28\n\\N"},
+	{"a date in milliseconds", arrow.FixedWidthTypes.Date64, `["1999-12-31"]`, "date", "1999-12-31"},
+	{"a time of day in seconds", arrow.FixedWidthTypes.Time32s, `["17:05:01"]`, "time without time zone", "17:05:01"},
+	{"a time of day in nanoseconds", arrow.FixedWidthTypes.Time64ns, `["17:05:01.000001"]`, "time without time zone", "17:05:01.000001"},
+	{"a time without a zone", &arrow.TimestampType{Unit: arrow.Second}, `["1969-12-31 23:59:59","2026-11-28 03:00:00"]`, "timestamp without time zone", "1969-12-31 23:59:59\n2026-11-28 03:00:00"},
+	{"a time in milliseconds", &arrow.TimestampType{Unit: arrow.Millisecond}, `["1999-12-31 23:59:59.999"]`, "timestamp without time zone", "1999-12-31 23:59:59.999"},
+	{"a time in nanoseconds that are whole microseconds", &arrow.TimestampType{Unit: arrow.Nanosecond}, `["2026-11-28 03:00:00.000001"]`, "timestamp without time zone", "2026-11-28 03:00:00.000001"},
+	{"a time in a zone is an instant", &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"}, `["2026-11-28T03:00:00.5Z"]`, "timestamp with time zone", "2026-11-28 03:00:00.5+00"},
+	{"a span", arrow.FixedWidthTypes.Duration_s, `[90061,-1]`, "interval", "25:01:01\n-00:00:01"},
+	{"a span of months", arrow.FixedWidthTypes.MonthInterval, `[{"months":14}]`, "interval", "1 year 2 mons"},
+	{"a list", arrow.ListOf(arrow.PrimitiveTypes.Int32), `[[1,null,3],[],null]`, "integer[]", "{1,NULL,3}\n{}\n\\N"},
+	{"a list of one size", arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Float32), `[[1,0.5],[2,3]]`, "real[]", "{1,0.5}\n{2,3}"},
+	{"lists of one size within one another", arrow.FixedSizeListOf(2, arrow.FixedSizeListOf(3, arrow.PrimitiveTypes.Int8)), `[[[1,2,3],[4,5,6]],[[7,8,9],[0,1,2]]]`, "smallint[]", "{{1,2,3},{4,5,6}}\n{{7,8,9},{0,1,2}}"},
+	{"a list of texts", arrow.ListOf(arrow.BinaryTypes.String), `[["a","b c"]]`, "text[]", `{a,"b c"}`},
+	{"a dictionary is its values", &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}, `["x","y","x",null]`, "text", "x\ny\nx\n\\N"},
+	{"nothing but nulls", arrow.Null, `[null,null]`, "text", "\\N\n\\N"},
+}
+
+// batchOf makes a batch of one column, twice as long as its values: the first half is cut
+// off again, so that it has an offset.
+func batchOf(t *testing.T, from arrow.DataType, values string) arrow.RecordBatch {
+	t.Helper()
+	twice := "[" + strings.Trim(values, "[]") + "," + strings.Trim(values, "[]") + "]"
+	if strings.HasPrefix(values, "[[") || strings.HasSuffix(values, "]]") {
+		twice = "[" + values[1:len(values)-1] + "," + values[1:len(values)-1] + "]"
+	}
+	a, _, err := array.FromJSON(memory.DefaultAllocator, from, strings.NewReader(twice))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Release()
+	half := array.NewSlice(a, int64(a.Len()/2), int64(a.Len()))
+	defer half.Release()
+	return array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "v", Type: from, Nullable: true}}, nil), []arrow.Array{half}, int64(half.Len()))
+}
+
+func connect(t *testing.T, s *pgtest.Server, table string) (*Target, *pgx.Conn) {
+	t.Helper()
+	target, err := ParseTarget(s.URI(table, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := target.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return target, conn
+}
+
+// copyIn makes a table for a batch and copies it there.
+func copyIn(t *testing.T, target *Target, conn *pgx.Conn, batch arrow.RecordBatch) (*Copy, error) {
+	t.Helper()
+	types, err := target.TypesOf(batch.Schema())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "CREATE TABLE "+target.Name()+target.Definition(ColumnsOf(batch.Schema(), types))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "ALTER TABLE "+target.Name()+" ALTER millrace_run SET DEFAULT 'r'"); err != nil {
+		t.Fatal(err)
+	}
+	c := target.NewCopy(t.Context(), conn.PgConn(), fmt.Sprintf("COPY %s (%s) FROM STDIN (FORMAT binary)", target.Name(), ColumnList(batch.Schema())), types)
+	if err := c.Write(batch); err != nil {
+		c.Abort()
+		return c, err
+	}
+	return c, c.Close()
+}
+
+// TestTypes copies values of every type and has psql show them; then the server sends them
+// back, and their digest is that of what was sent.
+func TestTypes(t *testing.T) {
+	s := pgtest.Start(t, "timezone='UTC'")
+	for i, test := range typeCases {
+		t.Run(test.why, func(t *testing.T) {
+			table := fmt.Sprintf("t%d", i)
+			target, conn := connect(t, s, table)
+			batch := batchOf(t, test.from, test.values)
+			defer batch.Release()
+			c, err := copyIn(t, target, conn, batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := s.Must(t, "SELECT v FROM "+table); got != test.shown {
+				t.Errorf("psql shows %q; want %q", got, test.shown)
+			}
+			if got := s.Must(t, "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = '"+table+"'::regclass AND attname = 'v'"); got != test.column {
+				t.Errorf("the column is %s; want %s", got, test.column)
+			}
+			back, err := target.ReadDigest(t.Context(), conn.PgConn(), "SELECT v FROM "+table)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if back != (Account{Rows: c.Rows, Bytes: c.Bytes, Digest: c.Digest}) {
+				t.Errorf("the server sends back %+v; sent were %d rows, %d bytes, %s", back, c.Rows, c.Bytes, c.Digest)
+			}
+			// The table that was made takes the schema that it was made for.
+			found, err := target.Describe(t.Context(), conn, "public", table)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := target.Fit(found, batch.Schema()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestUUID(t *testing.T) {
+	s := pgtest.Start(t)
+	target, conn := connect(t, s, "u")
+	b := extensions.NewUUIDBuilder(memory.DefaultAllocator)
+	defer b.Release()
+	if err := b.AppendValueFromString("01234567-89ab-cdef-0123-456789abcdef"); err != nil {
+		t.Fatal(err)
+	}
+	a := b.NewArray()
+	defer a.Release()
+	batch := array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "v", Type: a.DataType()}}, nil), []arrow.Array{a}, 1)
+	defer batch.Release()
+	if _, err := copyIn(t, target, conn, batch); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Must(t, "SELECT v FROM u"); got != "01234567-89ab-cdef-0123-456789abcdef" {
+		t.Errorf("psql shows %s", got)
+	}
+}
+
+// TestSpecialFloats: NaN and infinities are values like others.
+func TestSpecialFloats(t *testing.T) {
+	s := pgtest.Start(t)
+	target, conn := connect(t, s, "f")
+	b := array.NewFloat64Builder(memory.DefaultAllocator)
+	defer b.Release()
+	for _, text := range []string{"NaN", "+Inf", "-Inf", "-0"} {
+		if err := b.AppendValueFromString(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := b.NewArray()
+	defer a.Release()
+	batch := array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "v", Type: a.DataType()}}, nil), []arrow.Array{a}, 4)
+	defer batch.Release()
+	if _, err := copyIn(t, target, conn, batch); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s.Must(t, "SELECT v FROM f"), "NaN\nInfinity\n-Infinity\n-0"; got != want {
+		t.Errorf("psql shows %q; want %q", got, want)
+	}
+}
+
+// TestValuesRefused: what PostgreSQL cannot hold is an error that names column, row and why.
+func TestValuesRefused(t *testing.T) {
+	tests := []struct {
+		why    string
+		from   arrow.DataType
+		values string
+		want   string
+	}{
+		{"a NUL in a text", arrow.BinaryTypes.String, `["a","b\u0000c"]`, `column "v": row 1: value cannot be stored in PostgreSQL: text has a NUL character`},
+		{"nanoseconds", &arrow.TimestampType{Unit: arrow.Nanosecond}, `["2026-11-28 03:00:00.000000001"]`, "finer than a microsecond"},
+		{"a time beyond the calendar", &arrow.TimestampType{Unit: arrow.Second}, `[9223372036854775]`, "beyond PostgreSQL's calendar"},
+		{"a date beyond it", arrow.FixedWidthTypes.Date32, `[-2147483648]`, "beyond PostgreSQL's calendar"},
+	}
+	for _, test := range tests {
+		t.Run(test.why, func(t *testing.T) {
+			batch := batchOf(t, test.from, test.values)
+			defer batch.Release()
+			to, err := TypeOf(test.from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := &Copy{types: []Type{to}}
+			err = c.Write(batch)
+			if !errors.Is(err, ErrValue) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("Write = %v; want %s", err, test.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,118 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+var (
+	// ErrURI says that a URI names no table of a PostgreSQL database.
+	ErrURI = errors.New("not a PostgreSQL output")
+	// ErrServer says that the server refused something, or cannot be reached.
+	ErrServer = errors.New("PostgreSQL")
+	// ErrLost says that the connection broke or the server went away, which may pass. It
+	// wraps ErrServer.
+	ErrLost = fmt.Errorf("%w: connection lost", ErrServer)
+	// ErrBusy says that the server did not do something now, and may later: a lock that
+	// was not given, a deadlock, too many connections. It wraps ErrServer.
+	ErrBusy = fmt.Errorf("%w is busy", ErrServer)
+	// ErrTable says that a table is there and does not take the rows.
+	ErrTable = errors.New("table does not fit")
+	// ErrType says that PostgreSQL has no type for a column.
+	ErrType = errors.New("column type cannot be stored in PostgreSQL")
+	// ErrValue says that PostgreSQL cannot hold a value.
+	ErrValue = errors.New("value cannot be stored in PostgreSQL")
+)
+
+// SQLSTATE classes and codes, by "Appendix A. PostgreSQL Error Codes" of its manual.
+var (
+	lostCodes = []string{"08", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04"}
+	busyCodes = []string{"55P03", "40001", "40P01", "53300", "53400"}
+)
+
+// hints say what to do, by code.
+var hints = map[string]string{
+	"42501": "grant the right to the user of the connection",
+	"3D000": "create the database, or name another in the URI",
+	"28P01": "give the password by PGPASSWORD, .pgpass or a service file",
+	"28000": "see pg_hba.conf of the server",
+	"53100": "the server's disk is full: make room there",
+	"53200": "the server is out of memory",
+	"57014": "a timeout of the server's or the user's ended it: raise statement_timeout for the user, or for this run by ?statement_timeout=0 in the URI",
+	"25006": "the server is a standby or set to read only: name the primary, or let target_session_attrs=read-write find it",
+	"55P03": "something else holds a lock on the table",
+	"53300": "the server has no connection left",
+}
+
+// Wrap puts a sentinel of this package around an error of the driver, says what to do, and
+// keeps secrets out; nil stays nil.
+func (t *Target) Wrap(err error) error {
+	if err == nil || errors.Is(err, ErrServer) || errors.Is(err, ErrTable) || errors.Is(err, ErrValue) {
+		return err
+	}
+	kind, hint := ErrServer, ""
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch {
+		case hasPrefix(pg.Code, lostCodes):
+			kind = ErrLost
+		case hasPrefix(pg.Code, busyCodes):
+			kind = ErrBusy
+		}
+		hint = hints[pg.Code]
+		if pg.Detail != "" && pg.Code != "23505" { // which has values of the row
+			hint = strings.TrimPrefix(hint+"; "+pg.Detail, "; ")
+		}
+		if pg.Hint != "" && hint == "" {
+			hint = pg.Hint
+		}
+	} else if isLost(err) {
+		kind = ErrLost
+	}
+	if hint != "" {
+		hint = " (" + hint + ")"
+	}
+	return &serverError{kind: kind, cause: err, text: t.hide(err.Error()) + hint}
+}
+
+// serverError has a text without secrets; its cause is for errors.As alone.
+type serverError struct {
+	kind, cause error
+	text        string
+}
+
+func (e *serverError) Error() string   { return e.kind.Error() + ": " + e.text }
+func (e *serverError) Unwrap() []error { return []error{e.kind, e.cause} }
+
+// isLost says whether an error is of the way to the server, and not its answer.
+func isLost(err error) bool {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return false // who never got there may have the wrong address
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, pgconn.ErrConnClosed) ||
+		strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "conn busy") // of a connection that is of no use any more
+}
+
+func hasPrefix(code string, prefixes []string) bool {
+	for _, p := range prefixes {
+		if strings.HasPrefix(code, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// code is the SQLSTATE of an error; empty where it is none of the server's.
+func code(err error) string {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pg.Code
+	}
+	return ""
+}

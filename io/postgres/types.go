@@ -1,0 +1,165 @@
+package postgres
+
+import (
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/millrace/millrace/internal/storage"
+)
+
+// Type is a column type of PostgreSQL.
+type Type struct {
+	OID uint32 // of the type itself, or of an array's elements
+	// Precision and Scale are a numeric's; 0 where it takes any number.
+	Precision, Scale int
+	Length           int // of varchar, in characters; 0: any
+	Array            bool
+	Rounds           bool // to less than microseconds
+}
+
+// names of types, by OID.
+var names = map[uint32]string{
+	pgtype.BoolOID: "boolean", pgtype.Int2OID: "smallint", pgtype.Int4OID: "integer", pgtype.Int8OID: "bigint",
+	pgtype.Float4OID: "real", pgtype.Float8OID: "double precision", pgtype.NumericOID: "numeric",
+	pgtype.TextOID: "text", pgtype.VarcharOID: "character varying", pgtype.ByteaOID: "bytea", pgtype.UUIDOID: "uuid",
+	pgtype.DateOID: "date", pgtype.TimeOID: "time without time zone",
+	pgtype.TimestampOID: "timestamp without time zone", pgtype.TimestamptzOID: "timestamp with time zone", pgtype.IntervalOID: "interval",
+}
+
+// arrays are the array types of those types.
+var arrays = map[uint32]uint32{
+	pgtype.BoolArrayOID: pgtype.BoolOID, pgtype.Int2ArrayOID: pgtype.Int2OID, pgtype.Int4ArrayOID: pgtype.Int4OID, pgtype.Int8ArrayOID: pgtype.Int8OID,
+	pgtype.Float4ArrayOID: pgtype.Float4OID, pgtype.Float8ArrayOID: pgtype.Float8OID, pgtype.NumericArrayOID: pgtype.NumericOID,
+	pgtype.TextArrayOID: pgtype.TextOID, pgtype.VarcharArrayOID: pgtype.VarcharOID, pgtype.ByteaArrayOID: pgtype.ByteaOID, pgtype.UUIDArrayOID: pgtype.UUIDOID,
+	pgtype.DateArrayOID: pgtype.DateOID, pgtype.TimeArrayOID: pgtype.TimeOID,
+	pgtype.TimestampArrayOID: pgtype.TimestampOID, pgtype.TimestamptzArrayOID: pgtype.TimestamptzOID, pgtype.IntervalArrayOID: pgtype.IntervalOID,
+}
+
+// String is the type as CREATE TABLE takes it.
+func (t Type) String() string {
+	name := names[t.OID]
+	switch {
+	case t.OID == pgtype.NumericOID && t.Precision > 0:
+		name = fmt.Sprintf("numeric(%d,%d)", t.Precision, t.Scale)
+	case t.OID == pgtype.VarcharOID && t.Length > 0:
+		name = fmt.Sprintf("character varying(%d)", t.Length)
+	}
+	if t.Array {
+		name += "[]"
+	}
+	return name
+}
+
+// maxPrecision is the most digits that numeric can be declared with.
+const maxPrecision = 1000
+
+// TypeOf is the type that a column gets in a table that is made for it. The error wraps
+// ErrType.
+func TypeOf(t arrow.DataType) (Type, error) {
+	if elem, ok := listElem(t); ok {
+		for { // lists of a fixed size within one another are an array of several dimensions
+			inner, fixed := storage.Type(elem).(*arrow.FixedSizeListType)
+			if _, outer := storage.Type(t).(*arrow.FixedSizeListType); !fixed || !outer {
+				break
+			}
+			elem = inner.Elem()
+		}
+		of, err := TypeOf(elem)
+		if err != nil || of.Array {
+			return Type{}, fmt.Errorf("%w: %s, whose lists may have different lengths, which an array of several dimensions may not", ErrType, t)
+		}
+		of.Array = true
+		return of, nil
+	}
+	if ext, ok := t.(arrow.ExtensionType); ok && ext.ExtensionName() == "arrow.uuid" {
+		return Type{OID: pgtype.UUIDOID}, nil
+	}
+	switch t := storage.Type(t).(type) {
+	case *arrow.DictionaryType:
+		return TypeOf(t.ValueType)
+	case arrow.DecimalType:
+		if t.GetScale() < 0 || t.GetScale() > t.GetPrecision() || t.GetPrecision() > maxPrecision {
+			return Type{OID: pgtype.NumericOID}, nil
+		}
+		return Type{OID: pgtype.NumericOID, Precision: int(t.GetPrecision()), Scale: int(t.GetScale())}, nil
+	case *arrow.TimestampType:
+		if t.TimeZone != "" {
+			return Type{OID: pgtype.TimestamptzOID}, nil
+		}
+		return Type{OID: pgtype.TimestampOID}, nil
+	}
+	if oid, ok := plain[storage.Type(t).ID()]; ok {
+		of := Type{OID: oid}
+		if oid == pgtype.NumericOID {
+			of.Precision = 20 // of the largest uint64
+		}
+		return of, nil
+	}
+	return Type{}, fmt.Errorf("%w: %s", ErrType, t)
+}
+
+// plain are the types of Arrow that one of PostgreSQL's stands for.
+var plain = map[arrow.Type]uint32{
+	arrow.NULL: pgtype.TextOID, arrow.BOOL: pgtype.BoolOID,
+	arrow.INT8: pgtype.Int2OID, arrow.INT16: pgtype.Int2OID, arrow.INT32: pgtype.Int4OID, arrow.INT64: pgtype.Int8OID,
+	arrow.UINT8: pgtype.Int2OID, arrow.UINT16: pgtype.Int4OID, arrow.UINT32: pgtype.Int8OID, arrow.UINT64: pgtype.NumericOID,
+	arrow.FLOAT16: pgtype.Float4OID, arrow.FLOAT32: pgtype.Float4OID, arrow.FLOAT64: pgtype.Float8OID,
+	arrow.STRING: pgtype.TextOID, arrow.LARGE_STRING: pgtype.TextOID, arrow.STRING_VIEW: pgtype.TextOID,
+	arrow.BINARY: pgtype.ByteaOID, arrow.LARGE_BINARY: pgtype.ByteaOID, arrow.BINARY_VIEW: pgtype.ByteaOID, arrow.FIXED_SIZE_BINARY: pgtype.ByteaOID,
+	arrow.DATE32: pgtype.DateOID, arrow.DATE64: pgtype.DateOID, arrow.TIME32: pgtype.TimeOID, arrow.TIME64: pgtype.TimeOID,
+	arrow.DURATION: pgtype.IntervalOID, arrow.INTERVAL_MONTHS: pgtype.IntervalOID, arrow.INTERVAL_DAY_TIME: pgtype.IntervalOID, arrow.INTERVAL_MONTH_DAY_NANO: pgtype.IntervalOID,
+}
+
+// listElem is the type of a list's elements.
+func listElem(t arrow.DataType) (arrow.DataType, bool) {
+	switch t := storage.Type(t).(type) {
+	case *arrow.ListType:
+		return t.Elem(), true
+	case *arrow.LargeListType:
+		return t.Elem(), true
+	case *arrow.FixedSizeListType:
+		return t.Elem(), true
+	case *arrow.ListViewType:
+		return t.Elem(), true
+	case *arrow.LargeListViewType:
+		return t.Elem(), true
+	}
+	return nil, false
+}
+
+// wider are the types of columns that take every value of another's, beside itself.
+var wider = map[uint32][]uint32{
+	pgtype.Int2OID:   {pgtype.Int4OID, pgtype.Int8OID, pgtype.NumericOID, pgtype.Float4OID, pgtype.Float8OID},
+	pgtype.Int4OID:   {pgtype.Int8OID, pgtype.NumericOID, pgtype.Float8OID},
+	pgtype.Int8OID:   {pgtype.NumericOID},
+	pgtype.Float4OID: {pgtype.Float8OID},
+	pgtype.TextOID:   {pgtype.VarcharOID}, // the server refuses what is too long
+}
+
+// digits are the most decimal digits of integers.
+var digits = map[uint32]int{pgtype.Int2OID: 5, pgtype.Int4OID: 10, pgtype.Int8OID: 19}
+
+// Takes says whether a column of type t takes every value of one of type from, as Copy
+// writes it.
+func (t Type) Takes(from Type) bool {
+	if t.Array != from.Array || t.Rounds {
+		return false
+	}
+	if t.OID == pgtype.NumericOID && t.Precision > 0 {
+		if from.OID == pgtype.NumericOID {
+			return from.Precision > 0 && t.Scale >= from.Scale && t.Precision-t.Scale >= from.Precision-from.Scale
+		}
+		return digits[from.OID] > 0 && t.Precision-t.Scale >= digits[from.OID]
+	}
+	if t.OID == from.OID {
+		return true
+	}
+	for _, w := range wider[from.OID] {
+		if w == t.OID {
+			return true
+		}
+	}
+	return false
+}
