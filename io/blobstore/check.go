@@ -44,11 +44,11 @@ type verifier struct {
 func (v *verifier) arrived(index int64, data []byte) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	print := xxh3.Hash(data)
-	if before, ok := v.prints[index]; ok && before != print {
+	seen := xxh3.Hash(data)
+	if before, ok := v.prints[index]; ok && before != seen {
 		return errDiffers
 	}
-	v.prints[index] = print
+	v.prints[index] = seen
 	v.addLocked(index, data)
 	return nil
 }

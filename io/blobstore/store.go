@@ -117,7 +117,7 @@ func (s *Store) once(ctx context.Context, do func(ctx context.Context, p *progre
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var errs []error
+	errs := make([]error, 0, len(s.mu.buckets))
 	for _, b := range s.mu.buckets {
 		errs = append(errs, Clean(b.Close()))
 	}

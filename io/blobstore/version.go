@@ -99,7 +99,7 @@ var errAnswer = errors.New("the store answered with other bytes than it was aske
 // check compares an answer's headers with what was asked for: a server, or what stands
 // before it, may know neither conditions nor ranges.
 func (f *found) check(scheme string, r *blob.Reader, off int64) error {
-	version, rangeText := f.version, fmt.Sprintf("bytes %d-", off) // of a driver that says neither
+	version, rangeText := f.version, fmt.Sprintf("bytes %d-", off)    // of a driver that says neither
 	if at := r.ModTime(); f.byTime && at.Unix() != f.modTime.Unix() { // headers have seconds
 		return fmt.Errorf("%w: it was written at %s", format.ErrChanged, at.UTC().Format(time.RFC3339))
 	}
