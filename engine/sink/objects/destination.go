@@ -21,6 +21,8 @@ type Destination struct {
 	// Lease is how long a run may not have been heard of before another takes it for dead;
 	// 12 s if zero.
 	Lease time.Duration
+
+	opener func(ctx context.Context, p *place) (*store, error) // of tests; nil outside of them
 }
 
 // What outputs in stores can do beside being staged.
@@ -74,6 +76,9 @@ func (d *Destination) Stage(ctx context.Context, opts sink.Options) (sink.Stagin
 
 // open opens the bucket.
 func (d *Destination) open(ctx context.Context, p *place) (*store, error) {
+	if d.opener != nil {
+		return d.opener(ctx, p)
+	}
 	bucket, err := blobstore.OpenBucket(ctx, p.at, d.Buckets)
 	if err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"gocloud.dev/blob/fileblob"
 
 	"github.com/millrace/millrace/io/blobstore"
 )
@@ -29,6 +30,7 @@ import (
 type gateway struct {
 	proxy  *httptestServer
 	direct *store // past the proxy
+	folder string // of a store that is a folder, without server and proxy
 
 	mu     sync.Mutex
 	count  int
@@ -48,6 +50,26 @@ const (
 type httptestServer struct {
 	url  string
 	stop func()
+}
+
+// eachStore runs a test with a folder for a store, as drivers without uploads in pieces are,
+// and with a gateway, where there is one.
+func eachStore(t *testing.T, test func(t *testing.T, g *gateway)) {
+	t.Helper()
+	t.Run("folder", func(t *testing.T) {
+		g := &gateway{folder: t.TempDir()}
+		var err error
+		if g.direct, err = openFolder(g.folder); err != nil {
+			t.Fatal(err)
+		}
+		test(t, g)
+	})
+	t.Run("versitygw", func(t *testing.T) { test(t, startGateway(t)) })
+}
+
+func openFolder(dir string) (*store, error) {
+	bucket, err := fileblob.OpenBucket(dir, &fileblob.Options{Metadata: fileblob.MetadataDontWrite})
+	return &store{bucket: bucket}, err
 }
 
 // startGateway starts both; the test is skipped where there is no versitygw.
@@ -172,6 +194,9 @@ func (g *gateway) requests() int {
 
 // destination is the store through the proxy.
 func (g *gateway) destination(attempts int) *Destination {
+	if g.folder != "" {
+		return &Destination{Lease: 400 * time.Millisecond, opener: func(context.Context, *place) (*store, error) { return openFolder(g.folder) }}
+	}
 	return &Destination{Buckets: blobstore.Options{Endpoint: g.proxy.url, Attempts: attempts}, Lease: 400 * time.Millisecond}
 }
 
@@ -208,7 +233,10 @@ func (g *gateway) objects(t *testing.T, prefix string) map[string][]byte {
 // uploads counts the unfinished uploads of the whole bucket.
 func (g *gateway) uploads(t *testing.T) int {
 	t.Helper()
-	b := g.direct.multi.(*s3Bucket)
+	b, ok := g.direct.multi.(*s3Bucket)
+	if !ok {
+		return 0
+	}
 	page, err := b.client.ListMultipartUploads(context.WithoutCancel(t.Context()), &s3.ListMultipartUploadsInput{Bucket: &b.name})
 	if err != nil {
 		t.Fatal(err)
