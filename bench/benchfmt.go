@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/perf/benchfmt"
+
+	"github.com/millrace/millrace/internal/page"
 )
 
 // WriteBenchfmt writes each repeat that is not warm-up as a line of the Go
@@ -26,7 +28,7 @@ func WriteBenchfmt(w io.Writer, benches []*Bench) error {
 	for _, b := range benches {
 		v := &b.Head.Versions
 		if _, err := fmt.Fprintf(w, "# millrace %s, commit %s, Go %s, ONNX Runtime %s, measurement %s\n",
-			plain(v.Millrace), plain(v.Commit), plain(v.Go), plain(v.ORT), plain(b.ID)); err != nil {
+			page.Plain(v.Millrace), page.Plain(v.Commit), page.Plain(v.Go), page.Plain(v.ORT), page.Plain(b.ID)); err != nil {
 			return fmt.Errorf("write benchfmt: %w", err)
 		}
 		config := fileConfig(b)
@@ -62,7 +64,7 @@ func fileConfig(b *Bench) []benchfmt.Config {
 		{"data", h.Data.Format},
 		{"data-sha256", h.Data.SHA256},
 	} {
-		if v := strings.TrimSpace(plain(c[1])); v != "" {
+		if v := strings.TrimSpace(page.Plain(c[1])); v != "" {
 			config = append(config, benchfmt.Config{Key: c[0], Value: []byte(v), File: true})
 		}
 	}
@@ -90,7 +92,7 @@ func nameWord(s string) string {
 		default:
 			return '_'
 		}
-	}, cut(s, plainRunes))
+	}, cut(s, page.PlainRunes))
 }
 
 func benchValues(r *Repeat) []benchfmt.Value {

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/millrace/millrace/internal/page"
 )
 
 // ErrIncomparable says that two sets of measurements have nothing in common that
@@ -94,7 +96,7 @@ func Compare(old, recent []*Bench) (*Comparison, error) {
 	for _, b := range recent {
 		before := partner(old, b)
 		if before == nil {
-			c.Unpaired = append(c.Unpaired, fmt.Sprintf("%s on %s", plain(b.Head.Model.Name), machineName(&b.Head.Machine)))
+			c.Unpaired = append(c.Unpaired, fmt.Sprintf("%s on %s", page.Plain(b.Head.Model.Name), machineName(&b.Head.Machine)))
 			continue
 		}
 		c.Pairs = append(c.Pairs, newPair(Summarize(before), Summarize(b)))
@@ -140,7 +142,7 @@ func whyIncomparable(old, recent []*Bench) string {
 			for _, b := range all {
 				name, sha := of(&b.Head)
 				if !slices.Contains(shas, sha) {
-					names, shas = append(names, fmt.Sprintf("%s (sha256 %s…)", name, plain(cut(sha, 12)))), append(shas, sha)
+					names, shas = append(names, fmt.Sprintf("%s (sha256 %s…)", name, page.Plain(cut(sha, 12)))), append(shas, sha)
 				}
 			}
 			return names, shas
@@ -150,9 +152,9 @@ func whyIncomparable(old, recent []*Bench) string {
 		common := slices.ContainsFunc(oldSHA, func(sha string) bool { return slices.Contains(newSHA, sha) })
 		return strings.Join(oldNames, ", ") + " then, " + strings.Join(newNames, ", ") + " now", !common
 	}
-	model, modelDiffers := sides(func(h *Head) (string, string) { return plain(h.Model.Name), h.Model.SHA256 })
+	model, modelDiffers := sides(func(h *Head) (string, string) { return page.Plain(h.Model.Name), h.Model.SHA256 })
 	data, dataDiffers := sides(func(h *Head) (string, string) {
-		return fmt.Sprintf("%d rows of %s", h.Data.Rows, plain(h.Data.Format)), h.Data.SHA256
+		return fmt.Sprintf("%d rows of %s", h.Data.Rows, page.Plain(h.Data.Format)), h.Data.SHA256
 	})
 	switch {
 	case modelDiffers && dataDiffers:
@@ -172,7 +174,7 @@ func machineDiffers(a, b *Machine) []string {
 	var out []string
 	differ := func(what string, x, y any) {
 		if x != y {
-			out = append(out, fmt.Sprintf("%s: %s then, %s now", what, plain(fmt.Sprint(x)), plain(fmt.Sprint(y))))
+			out = append(out, fmt.Sprintf("%s: %s then, %s now", what, page.Plain(fmt.Sprint(x)), page.Plain(fmt.Sprint(y))))
 		}
 	}
 	if a.Name != "" && b.Name != "" {
@@ -204,7 +206,7 @@ func versionsDiffer(a, b *Versions) []string {
 		{"kernels", a.Kernels, b.Kernels},
 	} {
 		if v[1] != v[2] {
-			out = append(out, fmt.Sprintf("%s: %s then, %s now", v[0], plain(v[1]), plain(v[2])))
+			out = append(out, fmt.Sprintf("%s: %s then, %s now", v[0], page.Plain(v[1]), page.Plain(v[2])))
 		}
 	}
 	return out
@@ -220,7 +222,7 @@ func settingsDiffer(a, b map[string]string) []string {
 	var out []string
 	for _, flag := range slices.Sorted(maps.Keys(all)) {
 		if a[flag] != b[flag] {
-			out = append(out, fmt.Sprintf("--%s: %s then, %s now", plain(flag), plain(cmp.Or(a[flag], "default")), plain(cmp.Or(b[flag], "default"))))
+			out = append(out, fmt.Sprintf("--%s: %s then, %s now", page.Plain(flag), page.Plain(cmp.Or(a[flag], "default")), page.Plain(cmp.Or(b[flag], "default"))))
 		}
 	}
 	return out

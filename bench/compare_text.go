@@ -6,13 +6,15 @@ import (
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+
+	"github.com/millrace/millrace/internal/page"
 )
 
 // Text writes the comparison for a terminal: what counts first, then the sweep.
 func (c *Comparison) Text(w io.Writer) error {
 	var b strings.Builder
 	for _, p := range c.Pairs {
-		fmt.Fprintf(&b, "%s on %s: %s (%s) then, %s (%s) now\n", plain(p.New.Model.Name), machineName(&p.New.Machine),
+		fmt.Fprintf(&b, "%s on %s: %s (%s) then, %s (%s) now\n", page.Plain(p.New.Model.Name), machineName(&p.New.Machine),
 			versionName(&p.Old.Versions), p.Old.Started.UTC().Format("2 Jan 2006 15:04"),
 			versionName(&p.New.Versions), p.New.Started.UTC().Format("2 Jan 2006 15:04"))
 		for _, v := range p.Versions {
@@ -65,7 +67,7 @@ func (c *Comparison) named(v Verdict) []string {
 	for _, p := range c.Pairs {
 		for _, change := range p.Changes {
 			if change.Counts && change.Verdict == v {
-				out = append(out, fmt.Sprintf("%s %s (p=%.2g)", stageName(change.Stage), changeOf(change.Ratio), change.P))
+				out = append(out, fmt.Sprintf("%s %s (p=%.2g)", stageName(change.Stage), page.Change(change.Ratio), change.P))
 			}
 		}
 	}
@@ -73,7 +75,7 @@ func (c *Comparison) named(v Verdict) []string {
 }
 
 func versionName(v *Versions) string {
-	name, commit := plain(v.Millrace), plain(cut(v.Commit, 7))
+	name, commit := page.Plain(v.Millrace), page.Plain(cut(v.Commit, 7))
 	if !strings.Contains(name, commit) { // a version of no tag is the commit
 		name = strings.TrimSpace(name + " " + commit)
 	}
@@ -102,17 +104,17 @@ func changesTable(p *Pair, counts bool) string {
 		if c.NewArm != nil {
 			at += " → " + settings(*c.NewArm, false)
 		}
-		row := table.Row{stageName(c.Stage), at, countOf(c.Old.Median)}
+		row := table.Row{stageName(c.Stage), at, page.Count(c.Old.Median)}
 		if counts {
-			row = append(row, rangeOf(c.Old, countOf), countOf(c.New.Median), rangeOf(c.New, countOf))
+			row = append(row, rangeOf(c.Old, page.Count), page.Count(c.New.Median), rangeOf(c.New, page.Count))
 		} else {
-			row = append(row, countOf(c.New.Median))
+			row = append(row, page.Count(c.New.Median))
 		}
 		chance := "<0.001"
 		if c.P >= 0.001 {
 			chance = fmt.Sprintf("%.3f", c.P)
 		}
-		t.AppendRow(append(row, changeOf(c.Ratio), chance, fmt.Sprintf("%d+%d", c.Old.Repeats, c.New.Repeats), c.Verdict))
+		t.AppendRow(append(row, page.Change(c.Ratio), chance, fmt.Sprintf("%d+%d", c.Old.Repeats, c.New.Repeats), c.Verdict))
 	}
 	switch {
 	case t.Length() > 0 && others > 0:

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	_ "embed"
 	"fmt"
-	"html/template"
 	"io"
 	"maps"
 	"regexp"
@@ -13,12 +12,14 @@ import (
 	"unicode"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/millrace/millrace/internal/page"
 )
 
 //go:embed report.html.tmpl
 var reportHTML string
 
-var reportTemplate = template.Must(template.New("report").Parse(reportHTML))
+var reportTemplate = page.New("report", reportHTML)
 
 // reportPage is what report.html.tmpl draws.
 type reportPage struct {
@@ -27,10 +28,10 @@ type reportPage struct {
 	Warnings       []string
 	Several        bool
 	Benches        []*reportBench
-	Compare        []*bars
+	Compare        []*page.Bars
 	Labels         []string
 	Beside         []besideRow
-	Facts          []fact
+	Facts          []page.Fact
 }
 
 // reportBench is one measurement on the page.
@@ -40,8 +41,8 @@ type reportBench struct {
 	NumberOf, Within    string
 	Tiles               []tile
 	Throughput, Memory  *lineChart
-	Ceilings, Time      *bars
-	Bytes               *bars
+	Ceilings, Time      *page.Bars
+	Bytes               *page.Bars
 	Strips              *strips
 	Numbers             []numbers
 	Joules, Device      bool // some arm tells energy, and memory of a device
@@ -58,13 +59,6 @@ type tile struct{ Value, Unit, Name, Note string }
 type numbers struct {
 	Stage, Batch, Workers, Intra, Provider, Repeats, Rate, Low, High, CPU, Bytes, Memory, Device, PerJoule string
 	Best                                                                                                   bool
-}
-
-// fact is one line about machine, versions, model and data, a cell for each
-// measurement.
-type fact struct {
-	Name  string
-	Cells []string
 }
 
 // WriteReport writes the measurements as one HTML page that stands alone: no
@@ -97,7 +91,7 @@ func newReportPage(all []*Summary) *reportPage {
 	}
 	models := each(all, func(s *Summary) string { return s.Head.Model.SHA256 })
 	data := each(all, func(s *Summary) string { return s.Head.Data.SHA256 })
-	name := plain(all[0].Head.Model.Name)
+	name := page.Plain(all[0].Head.Model.Name)
 	switch {
 	case !p.Several:
 		p.Title = name + " on " + p.Labels[0]
@@ -134,21 +128,21 @@ func newReportPage(all []*Summary) *reportPage {
 func leadOne(s *Summary) []string {
 	var out []string
 	if t := billion(s); t.known() {
-		sentence := "A billion rows take " + timeOf(t.Median)
+		sentence := "A billion rows take " + page.Time(t.Median)
 		if s.RowsPerUnit.known() {
-			sentence += fmt.Sprintf(" and cost %s at %g an hour", significant(1e9/s.RowsPerUnit.Median), s.Head.PricePerHour)
+			sentence += fmt.Sprintf(" and cost %s at %g an hour", page.Significant(1e9/s.RowsPerUnit.Median), s.Head.PricePerHour)
 		}
 		out = append(out, sentence+", from file to file.")
 	}
 	if s.OfCeiling.known() && s.OfCeiling.Median <= 1 { // more is noise, and needs no praise
-		out = append(out, fmt.Sprintf("That is %s of what this machine allows, measured stage by stage.", percentOf(s.OfCeiling.Median)))
+		out = append(out, fmt.Sprintf("That is %s of what this machine allows, measured stage by stage.", page.Percent(s.OfCeiling.Median)))
 	}
 	var sum float64
 	for _, a := range s.Best {
 		sum += a.CPUSecondsPerRow.Median
 	}
 	if a := s.Best[StageInfer]; a != nil && sum > 0 && len(s.Best) > 1 {
-		out = append(out, fmt.Sprintf("Inference itself is %s of the CPU time.", percentOf(a.CPUSecondsPerRow.Median/sum)))
+		out = append(out, fmt.Sprintf("Inference itself is %s of the CPU time.", page.Percent(a.CPUSecondsPerRow.Median/sum)))
 	}
 	return out
 }
@@ -196,7 +190,7 @@ func leadSeveral(all []*Summary, names []string) []string {
 			out = append(out, m.same)
 			continue
 		}
-		out = append(out, fmt.Sprintf(m.more, names[first], significant(ratio.Median), names[last]))
+		out = append(out, fmt.Sprintf(m.more, names[first], page.Significant(ratio.Median), names[last]))
 	}
 	return out
 }
@@ -213,18 +207,18 @@ func newReportBench(id, label string, s *Summary) *reportBench {
 		head, b.NumberOf = s.Best[StageInfer], "rows a second, inference alone"
 	}
 	if head != nil {
-		b.Number, b.Prefix = countParts(head.RowsPerSecond.Median)
+		b.Number, b.Prefix = page.CountParts(head.RowsPerSecond.Median)
 		if b.Within = sureness(head.RowsPerSecond); head.RowsPerSecond.Repeats > 1 {
-			b.Within = fmt.Sprintf("%s (%s)", rangeOf(head.RowsPerSecond, countOf), b.Within)
+			b.Within = fmt.Sprintf("%s (%s)", rangeOf(head.RowsPerSecond, page.Count), b.Within)
 		}
 	}
 	if c := s.Ceiling; c != nil {
 		switch c.Binds {
 		case BySharedCores:
 			b.Bound = fmt.Sprintf("The cores bind: the stages together need %s of CPU a row, and %d cores give no more than %s rows/s.",
-				timeOf(c.CPUSeconds.Median), c.Cores, countOf(c.SharedCores.Median))
+				page.Time(c.CPUSeconds.Median), c.Cores, page.Count(c.SharedCores.Median))
 		case BySlowestStage:
-			b.Bound = fmt.Sprintf("The slowest stage binds: %s alone reaches %s rows/s.", stageName(c.SlowestStage), countOf(c.SlowestAlone.Median))
+			b.Bound = fmt.Sprintf("The slowest stage binds: %s alone reaches %s rows/s.", stageName(c.SlowestStage), page.Count(c.SlowestAlone.Median))
 		}
 		if len(c.MissingStages) > 0 {
 			b.Bound += " Not measured: " + stageList(c.MissingStages) + "; the true ceiling may be lower."
@@ -246,7 +240,7 @@ func exportedSentence(s *Summary) string {
 		return ""
 	}
 	out := fmt.Sprintf("As exported, on ONNX Runtime's own kernels, inference alone reaches %s rows/s (%s, %s)",
-		countOf(e.RowsPerSecond.Median), rangeOf(e.RowsPerSecond, countOf), sureness(e.RowsPerSecond))
+		page.Count(e.RowsPerSecond.Median), rangeOf(e.RowsPerSecond, page.Count), sureness(e.RowsPerSecond))
 	if s.OfExported.known() {
 		out += "; end to end against that: " + timesOf(s.OfExported.Median)
 	}
@@ -257,10 +251,10 @@ func exportedSentence(s *Summary) string {
 func tiles(s *Summary) []tile {
 	var out []tile
 	if s.OfCeiling.known() {
-		number := strings.TrimSuffix(percentOf(s.OfCeiling.Median), "%")
-		out = append(out, tile{number, "%", "of the ceiling", rangeOf(s.OfCeiling, percentOf)})
+		number := strings.TrimSuffix(page.Percent(s.OfCeiling.Median), "%")
+		out = append(out, tile{number, "%", "of the ceiling", rangeOf(s.OfCeiling, page.Percent)})
 	} else if infer := s.Best[StageInfer]; infer != nil && infer.CPUSecondsPerRow.known() {
-		value, unit, _ := strings.Cut(timeOf(infer.CPUSecondsPerRow.Median), " ")
+		value, unit, _ := strings.Cut(page.Time(infer.CPUSecondsPerRow.Median), " ")
 		out = append(out, tile{value, unit, "of CPU a row", "inference alone"})
 	}
 	best := s.BestFixed
@@ -272,7 +266,7 @@ func tiles(s *Summary) []tile {
 		if s.Auto != nil {
 			t.Note = "auto chose " + humanize.Comma(int64(s.Auto.BatchRows))
 			if s.AutoOfBestFixed.known() {
-				t.Note += ", " + changeOf(s.AutoOfBestFixed.Median)
+				t.Note += ", " + page.Change(s.AutoOfBestFixed.Median)
 			}
 		}
 		out = append(out, t)
@@ -282,8 +276,8 @@ func tiles(s *Summary) []tile {
 		memory = s.Best[StageInfer]
 	}
 	if memory != nil && memory.PeakMemoryBytes > 0 {
-		value, unit, _ := strings.Cut(memoryOf(memory.PeakMemoryBytes), " ")
-		out = append(out, tile{value, unit, "peak memory", "most of " + numberOf(memory.RowsPerSecond.Repeats, "repeat")})
+		value, unit, _ := strings.Cut(page.Memory(memory.PeakMemoryBytes), " ")
+		out = append(out, tile{value, unit, "peak memory", "most of " + page.Number(memory.RowsPerSecond.Repeats, "repeat")})
 	}
 	if memory != nil && memory.PeakDeviceMemoryBytes > 0 {
 		value, unit, _ := strings.Cut(deviceMemoryOf(memory), " ")
@@ -303,7 +297,7 @@ func tiles(s *Summary) []tile {
 func allNumbers(s *Summary) []numbers {
 	count := func(n int) string {
 		if n <= 0 {
-			return unknown
+			return page.Unknown
 		}
 		return humanize.Comma(int64(n))
 	}
@@ -311,20 +305,20 @@ func allNumbers(s *Summary) []numbers {
 	joules, device := anyJoules(s), anyDevice(s)
 	for _, a := range s.Arms {
 		n := numbers{
-			Stage: stageName(a.Stage), Batch: count(a.BatchRows), Workers: count(a.Workers), Intra: count(a.IntraOpThreads), Provider: plain(a.Provider),
+			Stage: stageName(a.Stage), Batch: count(a.BatchRows), Workers: count(a.Workers), Intra: count(a.IntraOpThreads), Provider: page.Plain(a.Provider),
 			Repeats: count(a.RowsPerSecond.Repeats),
-			Rate:    wholeOf(a.RowsPerSecond.Median), Low: wholeOf(a.RowsPerSecond.Low), High: wholeOf(a.RowsPerSecond.High),
-			CPU: timeOf(a.CPUSecondsPerRow.Median), Bytes: unknown, Memory: memoryOf(a.PeakMemoryBytes),
+			Rate:    page.Whole(a.RowsPerSecond.Median), Low: page.Whole(a.RowsPerSecond.Low), High: page.Whole(a.RowsPerSecond.High),
+			CPU: page.Time(a.CPUSecondsPerRow.Median), Bytes: page.Unknown, Memory: page.Memory(a.PeakMemoryBytes),
 			Best: a == s.BestFixed || a == s.EndToEnd || s.Best[a.Stage] != nil && a.key() == s.Best[a.Stage].key(),
 		}
 		if a.BytesPerSecond.known() {
-			n.Bytes = countOf(a.BytesPerSecond.Median) + "B/s"
+			n.Bytes = page.Count(a.BytesPerSecond.Median) + "B/s"
 		}
 		if joules {
-			n.PerJoule = countOf(a.RowsPerJoule.Median)
+			n.PerJoule = page.Count(a.RowsPerJoule.Median)
 		}
 		if device {
-			n.Device = cmp.Or(deviceMemoryOf(a), unknown)
+			n.Device = cmp.Or(deviceMemoryOf(a), page.Unknown)
 		}
 		if a.Chosen {
 			n.Stage += ", auto"
@@ -347,41 +341,41 @@ func anyDevice(s *Summary) bool {
 
 // facts are what was measured with what, one line each; lines that nobody knows
 // are left out.
-func facts(all []*Summary) []fact {
-	var out []fact
+func facts(all []*Summary) []page.Fact {
+	var out []page.Fact
 	for _, f := range []struct {
 		name string
 		of   func(s *Summary, h *Head) string
 	}{
 		{"machine", func(_ *Summary, h *Head) string { return machineName(&h.Machine) }},
-		{"processor", func(_ *Summary, h *Head) string { return plain(h.Machine.CPU) }},
-		{"architecture", func(_ *Summary, h *Head) string { return plain(h.Machine.Arch) }},
+		{"processor", func(_ *Summary, h *Head) string { return page.Plain(h.Machine.CPU) }},
+		{"architecture", func(_ *Summary, h *Head) string { return page.Plain(h.Machine.Arch) }},
 		{"cores granted", func(_ *Summary, h *Head) string {
 			return fmt.Sprintf("%d of %d", h.Machine.Cores, h.Machine.CoresOnline)
 		}},
-		{"features", func(_ *Summary, h *Head) string { return plain(strings.Join(h.Machine.CPUFeatures, ", ")) }},
+		{"features", func(_ *Summary, h *Head) string { return page.Plain(strings.Join(h.Machine.CPUFeatures, ", ")) }},
 		{"caches L1, L2, L3", func(_ *Summary, h *Head) string {
 			if h.Machine.L1Bytes+h.Machine.L2Bytes+h.Machine.L3Bytes <= 0 {
 				return ""
 			}
-			return memoryOf(h.Machine.L1Bytes) + ", " + memoryOf(h.Machine.L2Bytes) + ", " + memoryOf(h.Machine.L3Bytes)
+			return page.Memory(h.Machine.L1Bytes) + ", " + page.Memory(h.Machine.L2Bytes) + ", " + page.Memory(h.Machine.L3Bytes)
 		}},
-		{"memory granted", func(_ *Summary, h *Head) string { return known(h.Machine.MemoryBytes, memoryOf) }},
+		{"memory granted", func(_ *Summary, h *Head) string { return known(h.Machine.MemoryBytes, page.Memory) }},
 		{"GPUs", func(_ *Summary, h *Head) string { return gpuNames(&h.Machine) }},
-		{"kernel", func(_ *Summary, h *Head) string { return plain(h.Machine.Kernel) }},
+		{"kernel", func(_ *Summary, h *Head) string { return page.Plain(h.Machine.Kernel) }},
 		{"cgroup limits", func(_ *Summary, h *Head) string {
 			var limits []string
 			if h.Machine.CgroupCores > 0 {
 				limits = append(limits, fmt.Sprintf("%g cores", h.Machine.CgroupCores))
 			}
 			if h.Machine.CgroupMemoryBytes > 0 {
-				limits = append(limits, memoryOf(h.Machine.CgroupMemoryBytes))
+				limits = append(limits, page.Memory(h.Machine.CgroupMemoryBytes))
 			}
 			return strings.Join(limits, ", ")
 		}},
-		{"power told by", func(_ *Summary, h *Head) string { return plain(h.Machine.PowerSource) }},
-		{"no power", func(_ *Summary, h *Head) string { return plain(h.Machine.NoPower) }},
-		{"commit", func(_ *Summary, h *Head) string { return plain(h.Versions.Commit) }},
+		{"power told by", func(_ *Summary, h *Head) string { return page.Plain(h.Machine.PowerSource) }},
+		{"no power", func(_ *Summary, h *Head) string { return page.Plain(h.Machine.NoPower) }},
+		{"commit", func(_ *Summary, h *Head) string { return page.Plain(h.Versions.Commit) }},
 		{"price an hour", func(_ *Summary, h *Head) string {
 			if h.PricePerHour <= 0 {
 				return ""
@@ -391,27 +385,27 @@ func facts(all []*Summary) []fact {
 		{"millrace", func(_ *Summary, h *Head) string {
 			return versionName(&h.Versions)
 		}},
-		{"ONNX Runtime", func(_ *Summary, h *Head) string { return plain(h.Versions.ORT) }},
-		{"Go", func(_ *Summary, h *Head) string { return plain(h.Versions.Go) }},
-		{"kernels in use", func(_ *Summary, h *Head) string { return plain(h.Versions.Kernels) }},
+		{"ONNX Runtime", func(_ *Summary, h *Head) string { return page.Plain(h.Versions.ORT) }},
+		{"Go", func(_ *Summary, h *Head) string { return page.Plain(h.Versions.Go) }},
+		{"kernels in use", func(_ *Summary, h *Head) string { return page.Plain(h.Versions.Kernels) }},
 		{"model", func(_ *Summary, h *Head) string {
-			return strings.Trim(plain(h.Model.Name)+", "+known(h.Model.Bytes, memoryOf), ", ")
+			return strings.Trim(page.Plain(h.Model.Name)+", "+known(h.Model.Bytes, page.Memory), ", ")
 		}},
 		{"rewritten", func(_ *Summary, h *Head) string { return rewritesOf(h) }},
-		{"model sha256", func(_ *Summary, h *Head) string { return plain(h.Model.SHA256) }},
+		{"model sha256", func(_ *Summary, h *Head) string { return page.Plain(h.Model.SHA256) }},
 		{"data", func(_ *Summary, h *Head) string {
-			return fmt.Sprintf("%s rows of %s, %d columns; %s", humanize.Comma(h.Data.Rows), plain(h.Data.Format), h.Data.Columns, dataKind(&h.Data))
+			return fmt.Sprintf("%s rows of %s, %d columns; %s", humanize.Comma(h.Data.Rows), page.Plain(h.Data.Format), h.Data.Columns, dataKind(&h.Data))
 		}},
-		{"data sha256", func(_ *Summary, h *Head) string { return plain(h.Data.SHA256) }},
+		{"data sha256", func(_ *Summary, h *Head) string { return page.Plain(h.Data.SHA256) }},
 		{"settings", func(_ *Summary, h *Head) string {
 			var set []string
 			for _, flag := range slices.Sorted(maps.Keys(h.Settings)) {
-				set = append(set, plain("--"+flag+" "+h.Settings[flag]))
+				set = append(set, page.Plain("--"+flag+" "+h.Settings[flag]))
 			}
 			return strings.Join(set, " ")
 		}},
 		{"measured", func(_ *Summary, h *Head) string { return h.Started.UTC().Format("2 January 2006, 15:04 UTC") }},
-		{"records", func(s *Summary, _ *Head) string { return plain(s.ID) }},
+		{"records", func(s *Summary, _ *Head) string { return page.Plain(s.ID) }},
 	} {
 		cells := each(all, func(s *Summary) string { return f.of(s, s.Head) })
 		if !slices.ContainsFunc(cells, func(c string) bool { return c != "" }) {
@@ -419,10 +413,10 @@ func facts(all []*Summary) []fact {
 		}
 		for i := range cells {
 			if cells[i] == "" {
-				cells[i] = unknown
+				cells[i] = page.Unknown
 			}
 		}
-		out = append(out, fact{f.name, cells})
+		out = append(out, page.Fact{Name: f.name, Cells: cells})
 	}
 	return out
 }

@@ -4,45 +4,13 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/millrace/millrace/internal/page"
 )
-
-// bars is a list of horizontal bars with one scale.
-type bars struct {
-	Title, Desc string
-	Rows        []bar
-	Legend      []legend
-	Level       string // where to draw a line through all bars, in percent; "" for none
-	Columns     []string
-	Table       []fact // the same in numbers, where the bars do not say them
-}
-
-// bar is one of them, of one part or several. Cut says that it goes on beyond
-// the scale.
-type bar struct {
-	Label, Note, Value string
-	Parts              []barPart
-	Low, High          string // interval, in percent; "" for none
-	Cut, Strong        bool
-}
-
-// barPart is one colour of a bar. Wide says that its label needs a wide chart.
-type barPart struct {
-	Class, X, Width, Label, Tip string
-	Wide                        bool
-}
-
-type legend struct{ Class, Label string }
-
-func pct(v, of float64) string {
-	if of <= 0 {
-		return "0"
-	}
-	return fmt.Sprintf("%.2f", min(100, 100*v/of))
-}
 
 // ceilingBars holds the stages alone and the shared cores against end to end, and
 // that against the model as exported, which is part of no ceiling. A stage that is far faster than the rest is cut, or the rest could not be seen.
-func ceilingBars(s *Summary) *bars {
+func ceilingBars(s *Summary) *page.Bars {
 	type row struct {
 		label, note, class string
 		rate               Estimate
@@ -57,7 +25,7 @@ func ceilingBars(s *Summary) *bars {
 	scale := math.Inf(1)
 	if c := s.Ceiling; c != nil {
 		if c.SharedCores.known() {
-			rows = append(rows, row{"all stages on shared cores", fmt.Sprintf("%d cores ÷ %s of CPU a row", c.Cores, timeOf(c.CPUSeconds.Median)), "shared", c.SharedCores, false})
+			rows = append(rows, row{"all stages on shared cores", fmt.Sprintf("%d cores ÷ %s of CPU a row", c.Cores, page.Time(c.CPUSeconds.Median)), "shared", c.SharedCores, false})
 		}
 		scale = 1.6 * c.RowsPerSecond.High
 	}
@@ -76,15 +44,15 @@ func ceilingBars(s *Summary) *bars {
 		most = max(most, r.rate.High)
 	}
 	scale = min(scale, most)
-	out := &bars{Title: "Ceilings and end to end", Desc: "Rows a second, at the fastest settings of each."}
+	out := &page.Bars{Title: "Ceilings and end to end", Desc: "Rows a second, at the fastest settings of each."}
 	if c := s.Ceiling; c != nil && s.EndToEnd != nil {
-		out.Level = pct(c.RowsPerSecond.Median, scale)
+		out.Level = page.Percentage(c.RowsPerSecond.Median, scale)
 	}
 	for _, r := range rows {
-		b := bar{Label: r.label, Note: r.note, Value: countOf(r.rate.Median), Strong: r.strong, Cut: r.rate.Median > scale*1.0001}
-		b.Parts = []barPart{{Class: r.class, X: "0", Width: pct(r.rate.Median, scale), Tip: fmt.Sprintf("%s: %s rows/s (%s)", r.label, countOf(r.rate.Median), rangeOf(r.rate, countOf))}}
+		b := page.Bar{Label: r.label, Note: r.note, Value: page.Count(r.rate.Median), Strong: r.strong, Cut: r.rate.Median > scale*1.0001}
+		b.Parts = []page.BarPart{{Class: r.class, X: "0", Width: page.Percentage(r.rate.Median, scale), Tip: fmt.Sprintf("%s: %s rows/s (%s)", r.label, page.Count(r.rate.Median), rangeOf(r.rate, page.Count))}}
 		if !b.Cut && r.rate.Repeats > 1 {
-			b.Low, b.High = pct(r.rate.Low, scale), pct(r.rate.High, scale)
+			b.Low, b.High = page.Percentage(r.rate.Low, scale), page.Percentage(r.rate.High, scale)
 		}
 		out.Rows = append(out.Rows, b)
 	}
@@ -93,7 +61,7 @@ func ceilingBars(s *Summary) *bars {
 
 // timeBars is where the time of a million rows goes: CPU seconds of the stages
 // alone, and busy seconds of the stages within end to end.
-func timeBars(s *Summary) *bars {
+func timeBars(s *Summary) *page.Bars {
 	const million = 1e6
 	type stack struct {
 		label, note string
@@ -129,27 +97,27 @@ func timeBars(s *Summary) *bars {
 	if most <= 0 {
 		return nil
 	}
-	out := &bars{Title: "Where the time goes", Desc: "Seconds of core time for a million rows."}
+	out := &page.Bars{Title: "Where the time goes", Desc: "Seconds of core time for a million rows."}
 	seen := map[string]bool{}
 	for _, st := range stacks {
 		all := sum(st)
 		if all <= 0 {
 			continue
 		}
-		b := bar{Label: st.label, Note: st.note, Value: timeOf(all)}
+		b := page.Bar{Label: st.label, Note: st.note, Value: page.Time(all)}
 		at := 0.0
 		add := func(class, name string, v float64) {
 			if v <= 0 {
 				return
 			}
-			part := barPart{Class: class, X: pct(at, most), Width: pct(v, most), Tip: fmt.Sprintf("%s: %s, %s", name, timeOf(v), percentOf(v/all))}
+			part := page.BarPart{Class: class, X: page.Percentage(at, most), Width: page.Percentage(v, most), Tip: fmt.Sprintf("%s: %s, %s", name, page.Time(v), page.Percent(v/all))}
 			if v/most > 0.14 {
-				part.Label, part.Wide = name+" "+percentOf(v/all), v/most < 0.5
+				part.Label, part.Wide = name+" "+page.Percent(v/all), v/most < 0.5
 			}
 			b.Parts, at = append(b.Parts, part), at+v
 			if !seen[class] {
 				seen[class] = true
-				out.Legend = append(out.Legend, legend{class, name})
+				out.Legend = append(out.Legend, page.Legend{Class: class, Label: name})
 			}
 		}
 		for i, stage := range Stages {
@@ -169,7 +137,7 @@ func timeBars(s *Summary) *bars {
 		if !seen[class] {
 			continue
 		}
-		row := fact{Name: name}
+		row := page.Fact{Name: name}
 		for _, st := range stacks {
 			all := sum(st)
 			if all <= 0 {
@@ -179,11 +147,11 @@ func timeBars(s *Summary) *bars {
 			if stage != "" {
 				v = st.seconds[stage]
 			}
-			row.Cells = append(row.Cells, timeOf(v), percentOf(v/all))
+			row.Cells = append(row.Cells, page.Time(v), page.Percent(v/all))
 		}
 		out.Table = append(out.Table, row)
 	}
-	slices.SortStableFunc(out.Legend, func(a, b legend) int { // s1 to s4, then the rest
+	slices.SortStableFunc(out.Legend, func(a, b page.Legend) int { // s1 to s4, then the rest
 		order := func(class string) int { return map[bool]int{true: 1}[class == "rest"] }
 		return order(a.Class) - order(b.Class)
 	})
@@ -192,7 +160,7 @@ func timeBars(s *Summary) *bars {
 
 // bytesBars is what happens to the bytes of a row, end to end, or what that does
 // not tell, in the stages alone.
-func bytesBars(s *Summary) *bars {
+func bytesBars(s *Summary) *page.Bars {
 	var decoded, copied, viewed, written float64
 	if e := s.EndToEnd; e != nil {
 		decoded, copied, viewed, written = e.BytesReadPerRow, e.BytesCopiedPerRow, e.BytesViewedPerRow, e.BytesWrittenPerRow
@@ -210,7 +178,7 @@ func bytesBars(s *Summary) *bars {
 	if most <= 0 {
 		return nil
 	}
-	out := &bars{Title: "Bytes of a row", Desc: "Bytes a row that are decoded, copied into tensors, viewed in place, and written."}
+	out := &page.Bars{Title: "Bytes of a row", Desc: "Bytes a row that are decoded, copied into tensors, viewed in place, and written."}
 	for _, r := range []struct {
 		label, note, class string
 		v                  float64
@@ -223,10 +191,10 @@ func bytesBars(s *Summary) *bars {
 		if r.v == 0 && (r.class != "s3" || copied == 0) {
 			continue // not counted; a view of no bytes says something only beside copies
 		}
-		value := significant(r.v) + " B"
-		out.Rows = append(out.Rows, bar{
+		value := page.Significant(r.v) + " B"
+		out.Rows = append(out.Rows, page.Bar{
 			Label: r.label, Note: r.note, Value: value,
-			Parts: []barPart{{Class: r.class, X: "0", Width: pct(r.v, most), Tip: r.label + ": " + value + " a row"}},
+			Parts: []page.BarPart{{Class: r.class, X: "0", Width: page.Percentage(r.v, most), Tip: r.label + ": " + value + " a row"}},
 		})
 	}
 	return out
@@ -235,27 +203,27 @@ func bytesBars(s *Summary) *bars {
 // compareBars are the measures by which hardware is chosen, a group of bars
 // each, a bar for each measurement. Measures that fewer than two know are left
 // out.
-func compareBars(all []*Summary, names []string) []*bars {
-	var out []*bars
+func compareBars(all []*Summary, names []string) []*page.Bars {
+	var out []*page.Bars
 	for _, m := range []struct {
 		title, unit string
 		write       func(float64) string
 		of          func(s *Summary) Estimate
 	}{
-		{"End to end", "rows a second", countOf, func(s *Summary) Estimate {
+		{"End to end", "rows a second", page.Count, func(s *Summary) Estimate {
 			if s.EndToEnd != nil {
 				return s.EndToEnd.RowsPerSecond
 			}
 			return Estimate{}
 		}},
-		{"Bare inference", "rows a second, best settings", countOf, func(s *Summary) Estimate {
+		{"Bare inference", "rows a second, best settings", page.Count, func(s *Summary) Estimate {
 			if a := s.Best[StageInfer]; a != nil {
 				return a.RowsPerSecond
 			}
 			return Estimate{}
 		}},
-		{"Per core", "rows a second for each core granted", countOf, func(s *Summary) Estimate { return s.RowsPerSecondPerCore }},
-		{"Per watt", "rows a second for each watt", countOf, func(s *Summary) Estimate { return s.RowsPerJoule }},
+		{"Per core", "rows a second for each core granted", page.Count, func(s *Summary) Estimate { return s.RowsPerSecondPerCore }},
+		{"Per watt", "rows a second for each watt", page.Count, func(s *Summary) Estimate { return s.RowsPerJoule }},
 		{"For the money", "million rows for one unit of money", millionsOf, func(s *Summary) Estimate { return s.RowsPerUnit }},
 	} {
 		most, known := 0.0, 0
@@ -267,15 +235,15 @@ func compareBars(all []*Summary, names []string) []*bars {
 		if known < 2 {
 			continue
 		}
-		group := &bars{Title: m.title, Desc: m.unit}
+		group := &page.Bars{Title: m.title, Desc: m.unit}
 		for i, s := range all {
 			e := m.of(s)
-			b := bar{Label: names[i], Value: unknown}
+			b := page.Bar{Label: names[i], Value: page.Unknown}
 			if e.known() {
 				b.Value = m.write(e.Median)
-				b.Parts = []barPart{{Class: fmt.Sprintf("c%d", i%maxCurves+1), X: "0", Width: pct(e.Median, most), Tip: fmt.Sprintf("%s: %s (%s)", names[i], m.write(e.Median), rangeOf(e, m.write))}}
+				b.Parts = []page.BarPart{{Class: fmt.Sprintf("c%d", i%maxCurves+1), X: "0", Width: page.Percentage(e.Median, most), Tip: fmt.Sprintf("%s: %s (%s)", names[i], m.write(e.Median), rangeOf(e, m.write))}}
 				if e.Repeats > 1 {
-					b.Low, b.High = pct(e.Low, most), pct(e.High, most)
+					b.Low, b.High = page.Percentage(e.Low, most), page.Percentage(e.High, most)
 				}
 			}
 			group.Rows = append(group.Rows, b)
@@ -340,7 +308,7 @@ func newStrips(s *Summary) *strips {
 	x := func(ratio float64) float64 { return 50 + 46*min(1, max(-1, (ratio-1)/reach)) }
 	out := &strips{
 		Title: "Every repeat", Desc: "Each dot is one repeat, the first above the last, as its distance from the median.",
-		Left: changeOf(1 - reach), Right: changeOf(1 + reach),
+		Left: page.Change(1 - reach), Right: page.Change(1 + reach),
 	}
 	for _, a := range arms {
 		e := a.RowsPerSecond
@@ -352,7 +320,7 @@ func newStrips(s *Summary) *strips {
 			r := &a.repeats[i]
 			ratio := r.RowsPerSecond() / e.Median
 			d := dot{X: px(x(ratio)), Y: px(dotPixels * (float64(i) + 1)), Warmup: r.Warmup, Edge: math.Abs(ratio-1) > reach*1.0001}
-			d.Tip = fmt.Sprintf("repeat %d: %s rows/s, %s", i+1, countOf(r.RowsPerSecond()), changeOf(ratio))
+			d.Tip = fmt.Sprintf("repeat %d: %s rows/s, %s", i+1, page.Count(r.RowsPerSecond()), page.Change(ratio))
 			if r.Warmup {
 				d.Tip += ", warm-up, not counted"
 			}

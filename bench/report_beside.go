@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/millrace/millrace/internal/page"
 )
 
 // besideRow is one measure of several measurements; nil cells separate groups.
@@ -33,7 +35,7 @@ func beside(all []*Summary) []besideRow {
 			return
 		}
 		for i, e := range estimates {
-			if row.Cells[i].Text = unknown; e.known() {
+			if row.Cells[i].Text = page.Unknown; e.known() {
 				row.Cells[i] = besideCell{write(e.Median), oneTask && clearly(i, estimates)}
 			}
 		}
@@ -42,7 +44,7 @@ func beside(all []*Summary) []besideRow {
 	words := func(name string, of func(s *Summary) string) {
 		row := besideRow{Name: name}
 		for _, s := range all {
-			row.Cells = append(row.Cells, besideCell{Text: cmp.Or(of(s), unknown)})
+			row.Cells = append(row.Cells, besideCell{Text: cmp.Or(of(s), page.Unknown)})
 		}
 		rows = append(rows, row)
 	}
@@ -53,39 +55,39 @@ func beside(all []*Summary) []besideRow {
 	}
 	words("cores", func(s *Summary) string { return humanize.Comma(int64(s.Head.Machine.Cores)) })
 	if !same(each(all, func(s *Summary) string { return s.Head.Model.SHA256 })) {
-		words("model", func(s *Summary) string { return plain(s.Head.Model.Name) })
+		words("model", func(s *Summary) string { return page.Plain(s.Head.Model.Name) })
 	}
 	separate()
-	add("end to end, rows/s", countOf, func(s *Summary) Estimate {
+	add("end to end, rows/s", page.Count, func(s *Summary) Estimate {
 		if s.EndToEnd == nil {
 			return Estimate{}
 		}
 		return s.EndToEnd.RowsPerSecond
 	})
-	add("rows/s per core", countOf, func(s *Summary) Estimate { return s.RowsPerSecondPerCore })
-	add("rows/s per watt", countOf, func(s *Summary) Estimate { return s.RowsPerJoule })
+	add("rows/s per core", page.Count, func(s *Summary) Estimate { return s.RowsPerSecondPerCore })
+	add("rows/s per watt", page.Count, func(s *Summary) Estimate { return s.RowsPerJoule })
 	add("M rows per unit of money", millionsOf, func(s *Summary) Estimate { return s.RowsPerUnit })
-	words("a billion rows", func(s *Summary) string { return timeOf(billion(s).Median) })
+	words("a billion rows", func(s *Summary) string { return page.Time(billion(s).Median) })
 	separate()
-	add("ceiling, rows/s", countOf, func(s *Summary) Estimate {
+	add("ceiling, rows/s", page.Count, func(s *Summary) Estimate {
 		if s.Ceiling == nil {
 			return Estimate{}
 		}
 		return s.Ceiling.RowsPerSecond
 	})
-	add("of the ceiling", percentOf, func(s *Summary) Estimate { return s.OfCeiling })
-	add("of bare inference", percentOf, func(s *Summary) Estimate { return s.OfBareInference })
+	add("of the ceiling", page.Percent, func(s *Summary) Estimate { return s.OfCeiling })
+	add("of bare inference", page.Percent, func(s *Summary) Estimate { return s.OfBareInference })
 	add("of ONNX Runtime's own kernels", timesOf, func(s *Summary) Estimate { return s.OfExported })
 	separate()
 	for _, stage := range Stages {
-		add(stageName(stage)+" alone, rows/s", countOf, func(s *Summary) Estimate {
+		add(stageName(stage)+" alone, rows/s", page.Count, func(s *Summary) Estimate {
 			if a := s.Best[stage]; a != nil {
 				return a.RowsPerSecond
 			}
 			return Estimate{}
 		})
 	}
-	add("infer as exported, rows/s", countOf, func(s *Summary) Estimate {
+	add("infer as exported, rows/s", page.Count, func(s *Summary) Estimate {
 		if s.Exported == nil {
 			return Estimate{}
 		}
@@ -94,7 +96,7 @@ func beside(all []*Summary) []besideRow {
 	separate()
 	words("infer, CPU a row", func(s *Summary) string {
 		if a := s.Best[StageInfer]; a != nil {
-			return timeOf(a.CPUSecondsPerRow.Median)
+			return page.Time(a.CPUSecondsPerRow.Median)
 		}
 		return ""
 	})
@@ -114,12 +116,12 @@ func beside(all []*Summary) []besideRow {
 		}
 		return settings(s.Auto.Arm, false)
 	})
-	words("auto against best fixed", func(s *Summary) string { return changeOf(s.AutoOfBestFixed.Median) })
+	words("auto against best fixed", func(s *Summary) string { return page.Change(s.AutoOfBestFixed.Median) })
 	words("peak memory", func(s *Summary) string {
 		if s.EndToEnd == nil {
 			return ""
 		}
-		return memoryOf(s.EndToEnd.PeakMemoryBytes)
+		return page.Memory(s.EndToEnd.PeakMemoryBytes)
 	})
 	if slices.ContainsFunc(all, anyDevice) {
 		words("memory of the device", func(s *Summary) string {

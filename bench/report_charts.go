@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/millrace/millrace/internal/page"
 )
 
 // Charts are laid out here and drawn by report.html.tmpl. Across, positions are
@@ -157,17 +159,6 @@ func batchTicks(rows []int, x func(int) float64) []tick {
 	return out
 }
 
-// niceStep divides 0 to most by 1, 2 or 5 times a power of ten.
-func niceStep(most float64) float64 {
-	power := math.Pow(10, math.Floor(math.Log10(most/4)))
-	for _, m := range []float64{1, 2, 2.5, 5} {
-		if power*m*5 >= most {
-			return power * m
-		}
-	}
-	return power * 10
-}
-
 // niceBytes divides 0 to most by a power of two.
 func niceBytes(most float64) float64 { return math.Pow(2, math.Ceil(math.Log2(most/5))) }
 
@@ -212,12 +203,12 @@ func throughputChart(id string, s *Summary) *lineChart {
 		if key.whole {
 			label = "end to end"
 		}
-		label += ", " + numberOf(key.workers, "worker")
+		label += ", " + page.Number(key.workers, "worker")
 		if key.intra > 1 {
 			label += fmt.Sprintf(", intra %d", key.intra)
 		}
 		if len(providers) > 1 {
-			label += ", " + plain(key.provider)
+			label += ", " + page.Plain(key.provider)
 		}
 		curves = append(curves, curve{label: label, thin: !key.whole, samples: samples[key]})
 	}
@@ -229,7 +220,7 @@ func throughputChart(id string, s *Summary) *lineChart {
 	if c := s.Ceiling; c != nil && s.EndToEnd != nil {
 		levels = []float64{c.RowsPerSecond.Median}
 	}
-	c := newLineChart(id, "Rows a second against batch size", tall, curves, chosen, levels, countOf, niceStep)
+	c := newLineChart(id, "Rows a second against batch size", tall, curves, chosen, levels, page.Count, page.NiceStep)
 	if c != nil {
 		c.Desc = fmt.Sprintf("%d lines over batch sizes from %s to %s rows; the numbers are in the table of all numbers.",
 			len(c.Series), c.XTicks[0].Label, c.XTicks[len(c.XTicks)-1].Label)
@@ -249,9 +240,9 @@ func memoryChart(id string, s *Summary) *lineChart {
 		at := map[string][]sample{}
 		for _, a := range s.Arms {
 			if a.Stage == stage && !a.Chosen && a.PeakMemoryBytes > 0 {
-				label := stageName(stage) + ", " + numberOf(a.Workers, "worker")
+				label := stageName(stage) + ", " + page.Number(a.Workers, "worker")
 				if a.Provider != "cpu" {
-					label += ", " + plain(a.Provider)
+					label += ", " + page.Plain(a.Provider)
 				}
 				if v := float64(a.PeakMemoryBytes); len(at[label]) == 0 || at[label][len(at[label])-1].rows != a.BatchRows {
 					at[label] = append(at[label], sample{rows: a.BatchRows, value: v, low: v, high: v})
@@ -281,7 +272,7 @@ func memoryChart(id string, s *Summary) *lineChart {
 		v := float64(a.PeakMemoryBytes)
 		chosen = []sample{{rows: a.BatchRows, value: v, low: v, high: v}}
 	}
-	c := newLineChart(id, "Peak memory against batch size", low, curves, chosen, nil, func(v float64) string { return memoryOf(int64(v)) }, niceBytes)
+	c := newLineChart(id, "Peak memory against batch size", low, curves, chosen, nil, func(v float64) string { return page.Memory(int64(v)) }, niceBytes)
 	if c != nil {
 		c.Desc = "The most memory that the process held, of all repeats."
 	}

@@ -2,139 +2,33 @@ package bench
 
 import (
 	"fmt"
-	"math"
 	"strings"
-	"time"
-	"unicode"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/millrace/millrace/internal/page"
 )
-
-// How numbers are written, on the terminal and on the page alike: three digits
-// that count, and a unit that a person says. What is not known is a dash.
-
-const unknown = "–"
-
-// significant writes v with three digits that count.
-func significant(v float64) string {
-	switch a := math.Abs(v); {
-	case a == 0:
-		return "0"
-	case a < 0.001:
-		return fmt.Sprintf("%.2g", v)
-	case a < 0.0999:
-		return fmt.Sprintf("%.3g", v)
-	case a < 9.995:
-		return fmt.Sprintf("%.2f", v)
-	case a < 99.95:
-		return fmt.Sprintf("%.1f", v)
-	default:
-		return fmt.Sprintf("%.0f", v)
-	}
-}
-
-// countOf writes a large number with k, M, G or T.
-func countOf(v float64) string {
-	if v <= 0 {
-		return unknown
-	}
-	number, unit := countParts(v)
-	return strings.TrimRight(number+" "+unit, " ")
-}
-
-// countParts is a number and its prefix, apart so that a column of numbers with
-// one prefix can be aligned.
-func countParts(v float64) (number, prefix string) {
-	for _, prefix = range []string{"", "k", "M", "G", "T"} {
-		if v < 999.5 {
-			break
-		}
-		if prefix != "T" {
-			v /= 1000
-		}
-	}
-	return significant(v), prefix
-}
 
 // millionsOf writes a number of rows in millions.
 func millionsOf(v float64) string {
 	if v < 999.5e6 {
-		return significant(v / 1e6)
+		return page.Significant(v / 1e6)
 	}
-	return wholeOf(v / 1e6)
-}
-
-// wholeOf writes a number in full.
-func wholeOf(v float64) string {
-	if v >= 1e15 {
-		return countOf(v)
-	}
-	return humanize.Comma(int64(v + 0.5))
-}
-
-// timeOf writes seconds with the unit that fits.
-func timeOf(seconds float64) string {
-	switch {
-	case seconds <= 0:
-		return unknown
-	case seconds < 999.5e-9:
-		return significant(seconds*1e9) + " ns"
-	case seconds < 999.5e-6:
-		return significant(seconds*1e6) + " µs"
-	case seconds < 0.9995:
-		return significant(seconds*1e3) + " ms"
-	case seconds < 59.95:
-		return significant(seconds) + " s"
-	case seconds < 48*3600:
-		d := time.Duration(seconds * float64(time.Second)).Round(time.Second)
-		if d < time.Hour {
-			return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
-		}
-		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
-	default:
-		return countOf(seconds/86400) + " days"
-	}
-}
-
-func memoryOf(n int64) string {
-	if n <= 0 {
-		return unknown
-	}
-	return humanize.IBytes(uint64(n))
-}
-
-// percentOf writes a ratio as a percentage.
-func percentOf(ratio float64) string {
-	if ratio <= 0 {
-		return unknown
-	}
-	return fmt.Sprintf("%.1f%%", ratio*100)
+	return page.Whole(v / 1e6)
 }
 
 // timesOf writes a ratio as a percentage, or from twice on as a multiple.
 func timesOf(ratio float64) string {
 	if ratio < 1.9995 {
-		return percentOf(ratio)
+		return page.Percent(ratio)
 	}
-	return significant(ratio) + "x"
-}
-
-// changeOf writes how far a ratio is from 1, with its sign.
-func changeOf(ratio float64) string {
-	if ratio <= 0 {
-		return unknown
-	}
-	change := (ratio - 1) * 100
-	if math.Abs(change) < 0.05 {
-		return "0.0%"
-	}
-	return strings.Replace(fmt.Sprintf("%+.1f%%", change), "-", "−", 1)
+	return page.Significant(ratio) + "x"
 }
 
 // rangeOf writes an interval with the prefix said once when both ends share it.
 func rangeOf(e Estimate, write func(float64) string) string {
 	if !e.known() {
-		return unknown
+		return page.Unknown
 	}
 	low, high := write(e.Low), write(e.High)
 	if low == high {
@@ -175,7 +69,7 @@ func restless(s *Summary) string {
 	e := a.RowsPerSecond
 	if width := (e.High - e.Low) / e.Median; width > unrest {
 		return fmt.Sprintf("The repeats are far apart (%s, %s wide): the machine was busy with something else, or is shared. Measure again when it is quiet.",
-			rangeOf(e, countOf), percentOf(width))
+			rangeOf(e, page.Count), page.Percent(width))
 	}
 	return ""
 }
@@ -193,7 +87,7 @@ func stageName(s Stage) string {
 		return "copy from the device"
 	case StageRead, StageAssemble, StageInfer, StageWrite, StageCompute:
 	}
-	return plain(string(s))
+	return page.Plain(string(s))
 }
 
 // maxRewrites is how many rewrites are told apart.
@@ -204,7 +98,7 @@ const maxRewrites = 3
 func rewritesOf(h *Head) string {
 	var parts []string
 	for _, rewrite := range h.Rewrites[:min(len(h.Rewrites), maxRewrites)] {
-		parts = append(parts, plainTo(rewrite, 2*plainRunes))
+		parts = append(parts, page.PlainTo(rewrite, 2*page.PlainRunes))
 	}
 	if more := len(h.Rewrites) - maxRewrites; more > 0 {
 		parts = append(parts, fmt.Sprintf("and %d more", more))
@@ -212,28 +106,20 @@ func rewritesOf(h *Head) string {
 	return strings.Join(parts, "; ")
 }
 
-// numberOf writes a number of things.
-func numberOf(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return humanize.Comma(int64(n)) + " " + thing + "s"
-}
-
 // settings names an arm.
 func settings(a Arm, chosen bool) string {
 	if a.BatchRows == 0 && a.Workers == 0 && a.IntraOpThreads == 0 {
-		return plain(a.Provider)
+		return page.Plain(a.Provider)
 	}
 	s := humanize.Comma(int64(a.BatchRows)) + " rows"
 	if a.Workers > 0 {
-		s += ", " + numberOf(a.Workers, "worker")
+		s += ", " + page.Number(a.Workers, "worker")
 	}
 	if a.IntraOpThreads > 1 {
 		s += fmt.Sprintf(", intra %d", a.IntraOpThreads)
 	}
 	if a.Provider != "" && a.Provider != "cpu" {
-		s += ", " + plain(a.Provider)
+		s += ", " + page.Plain(a.Provider)
 	}
 	if chosen {
 		s = "auto: " + s
@@ -241,37 +127,13 @@ func settings(a Arm, chosen bool) string {
 	return s
 }
 
-// plainRunes bounds how much of a string from a file is shown.
-const plainRunes = 80
-
-// plain makes a string from a file fit to show: one line, nothing that moves the
-// cursor, turns the writing direction or hides, and not endless.
-func plain(s string) string { return plainTo(s, plainRunes) }
-
-// plainTo is plain with another bound.
-func plainTo(s string, most int) string {
-	var b strings.Builder
-	n := 0
-	for _, r := range s {
-		if n++; n > most {
-			b.WriteRune('…')
-			break
-		}
-		if r == unicode.ReplacementChar || r != ' ' && !unicode.IsPrint(r) { // controls, bidi and zero-width are not printable
-			r = '\uFFFD'
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
-
 // machineName is what a machine is called: by its user, or by its processor.
 func machineName(m *Machine) string {
 	switch {
 	case m.Name != "":
-		return plain(m.Name)
+		return page.Plain(m.Name)
 	case m.CPU != "":
-		return plain(m.CPU)
+		return page.Plain(m.CPU)
 	default:
 		return "unnamed machine"
 	}
@@ -281,14 +143,14 @@ func machineName(m *Machine) string {
 func machineKind(m *Machine) string {
 	var parts []string
 	if m.Cores > 0 {
-		cores := numberOf(m.Cores, "core")
+		cores := page.Number(m.Cores, "core")
 		if m.CoresOnline > m.Cores {
 			cores += fmt.Sprintf(" of %d", m.CoresOnline)
 		}
 		parts = append(parts, cores)
 	}
 	if m.CPU != "" {
-		parts = append(parts, plain(m.CPU))
+		parts = append(parts, page.Plain(m.CPU))
 	}
 	if gpus := gpuNames(m); gpus != "" {
 		parts = append(parts, gpus)
@@ -306,7 +168,7 @@ func gpuNames(m *Machine) string {
 		}
 	}
 	for i, name := range names {
-		if names[i] = plain(name); count[name] > 1 {
+		if names[i] = page.Plain(name); count[name] > 1 {
 			names[i] = fmt.Sprintf("%d × %s", count[name], names[i])
 		}
 	}
@@ -318,7 +180,7 @@ func bytesOf(v float64) string {
 	if v <= 0 {
 		return "0 B"
 	}
-	number, prefix := countParts(v)
+	number, prefix := page.CountParts(v)
 	return number + " " + prefix + "B"
 }
 
@@ -330,7 +192,7 @@ func labels(all []*Summary) []string {
 		out[i] = machineName(&s.Head.Machine)
 	}
 	for _, also := range []func(h *Head) string{
-		func(h *Head) string { return plain(h.Model.Name) },
+		func(h *Head) string { return page.Plain(h.Model.Name) },
 		func(h *Head) string { return h.Data.Format },
 		func(h *Head) string { return cut(h.Versions.Commit, 7) },
 		func(h *Head) string { return h.Started.UTC().Format("2 Jan 15:04") },
@@ -340,7 +202,7 @@ func labels(all []*Summary) []string {
 		}
 		more := make([]string, len(all))
 		for i, s := range all {
-			more[i] = plain(also(s.Head))
+			more[i] = page.Plain(also(s.Head))
 		}
 		if same(more) {
 			continue

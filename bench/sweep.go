@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/engine"
+
+	"github.com/millrace/millrace/internal/page"
 )
 
 // arm is one choice of settings on its way through a sweep.
@@ -57,7 +59,7 @@ func (m *measurement) sweep(ctx context.Context) (Arm, error) {
 				rows = max(int64(a.median()*m.opts.Target.Seconds()), 1)
 			}
 			r := Repeat{Stage: StageInfer, Arm: a.Arm, Index: max(round, 0), Warmup: round < 0}
-			m.step(fmt.Sprintf("infer: batches of %d, %s", a.BatchRows, numberOf(a.Workers, "worker")), m.opts.Target)
+			m.step(fmt.Sprintf("infer: batches of %d, %s", a.BatchRows, page.Number(a.Workers, "worker")), m.opts.Target)
 			err := m.repeat(ctx, &r, func() (engine.Measure, error) {
 				return m.rig.Infer(ctx, a.BatchRows, a.Workers, a.IntraOpThreads, rows)
 			})

@@ -10,6 +10,8 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/millrace/millrace/internal/page"
 )
 
 // WriteTable writes what the measurements say for a terminal of 100 columns: one
@@ -79,7 +81,7 @@ func heading(s *Summary) string {
 		kind = name + ", " + kind
 	}
 	out := fmt.Sprintf("%s on %s\n%s of %s, %s; millrace %s, ONNX Runtime %s",
-		plain(h.Model.Name), kind, numberOf(int(h.Data.Rows), "row"), plain(h.Data.Format), dataKind(&h.Data), versionName(&h.Versions), plain(h.Versions.ORT))
+		page.Plain(h.Model.Name), kind, page.Number(int(h.Data.Rows), "row"), page.Plain(h.Data.Format), dataKind(&h.Data), versionName(&h.Versions), page.Plain(h.Versions.ORT))
 	if rewrites := rewritesOf(h); rewrites != "" {
 		out += "\nrewritten: " + rewrites
 	}
@@ -93,7 +95,7 @@ func dataKind(d *Data) string {
 	if d.Source == "made" {
 		return "made"
 	}
-	return fmt.Sprintf("%s, %s stored", numberOf(d.Files, "file"), memoryOf(d.Bytes))
+	return fmt.Sprintf("%s, %s stored", page.Number(d.Files, "file"), page.Memory(d.Bytes))
 }
 
 // ceilingTable holds end to end against its bounds.
@@ -103,16 +105,16 @@ func ceilingTable(s *Summary) string {
 		if !rate.known() {
 			return
 		}
-		is := unknown
+		is := page.Unknown
 		if ratio.known() {
 			is = timesOf(ratio.Median)
 		}
-		t.AppendRow(table.Row{what, countOf(rate.Median), rangeOf(rate, countOf), is, note})
+		t.AppendRow(table.Row{what, page.Count(rate.Median), rangeOf(rate, page.Count), is, note})
 	}
 	var rate Estimate
 	if s.EndToEnd != nil {
 		rate = s.EndToEnd.RowsPerSecond
-		t.AppendRow(table.Row{"end to end", countOf(rate.Median), rangeOf(rate, countOf), "", settings(s.EndToEnd.Arm, s.EndToEnd.Chosen)})
+		t.AppendRow(table.Row{"end to end", page.Count(rate.Median), rangeOf(rate, page.Count), "", settings(s.EndToEnd.Arm, s.EndToEnd.Chosen)})
 	}
 	if c := s.Ceiling; c != nil {
 		binds := func(term CeilingTerm) string {
@@ -143,7 +145,7 @@ func ceilingTable(s *Summary) string {
 		out += "  not measured: " + stageList(c.MissingStages) + "; the true ceiling may be lower\n"
 	}
 	if s.OfCeiling.known() {
-		out += fmt.Sprintf("  %s of the ceiling (%s)\n", percentOf(s.OfCeiling.Median), rangeOf(s.OfCeiling, percentOf))
+		out += fmt.Sprintf("  %s of the ceiling (%s)\n", page.Percent(s.OfCeiling.Median), rangeOf(s.OfCeiling, page.Percent))
 	}
 	return out
 }
@@ -170,13 +172,13 @@ func stagesTable(s *Summary) string {
 		if a == nil {
 			continue
 		}
-		share := unknown
+		share := page.Unknown
 		if sum > 0 && !slices.Contains(DeviceStages, stage) { // those are in infer's
-			share = percentOf(a.CPUSecondsPerRow.Median / sum)
+			share = page.Percent(a.CPUSecondsPerRow.Median / sum)
 		}
 		t.AppendRow(table.Row{
-			stageName(stage), countOf(a.RowsPerSecond.Median), rangeOf(a.RowsPerSecond, countOf), sureness(a.RowsPerSecond),
-			timeOf(a.CPUSecondsPerRow.Median), share, countOf(a.BytesPerSecond.Median), settings(a.Arm, false),
+			stageName(stage), page.Count(a.RowsPerSecond.Median), rangeOf(a.RowsPerSecond, page.Count), sureness(a.RowsPerSecond),
+			page.Time(a.CPUSecondsPerRow.Median), share, page.Count(a.BytesPerSecond.Median), settings(a.Arm, false),
 		})
 	}
 	if t.Length() == 0 {
@@ -204,7 +206,7 @@ func deviceMemoryOf(a *ArmSummary) string {
 	if a.PeakDeviceMemoryBytes == 0 {
 		return ""
 	}
-	return memoryOf(a.PeakDeviceMemoryBytes)
+	return page.Memory(a.PeakDeviceMemoryBytes)
 }
 
 // sweepTable shows what each choice of settings gave.
@@ -219,20 +221,20 @@ func sweepTable(s *Summary) string {
 		if a == nil {
 			return []any{"", "", ""}
 		}
-		vs := unknown
+		vs := page.Unknown
 		switch {
 		case a.Stopped != nil:
 			vs = "stopped"
 		case a == best:
 			vs = "best"
 		case best != nil:
-			vs = changeOf(a.RowsPerSecond.Median / best.RowsPerSecond.Median)
+			vs = page.Change(a.RowsPerSecond.Median / best.RowsPerSecond.Median)
 		}
-		return []any{countOf(a.RowsPerSecond.Median), rangeOf(a.RowsPerSecond, countOf), vs}
+		return []any{page.Count(a.RowsPerSecond.Median), rangeOf(a.RowsPerSecond, page.Count), vs}
 	}
 	oneProvider := !slices.ContainsFunc(rows, func(r *swept) bool { return r.Provider != rows[0].Provider })
 	for _, r := range rows {
-		provider := plain(r.Provider)
+		provider := page.Plain(r.Provider)
 		if oneProvider {
 			provider = ""
 		}
@@ -289,10 +291,10 @@ func costTable(s *Summary) string {
 			device = " and " + deviceMemoryOf(e) + " of the device's"
 		}
 		out += fmt.Sprintf("      %s of memory%s at most, %s copied into tensors a row, %s read in place\n",
-			memoryOf(e.PeakMemoryBytes), device, bytesOf(e.BytesCopiedPerRow), bytesOf(e.BytesViewedPerRow))
+			page.Memory(e.PeakMemoryBytes), device, bytesOf(e.BytesCopiedPerRow), bytesOf(e.BytesViewedPerRow))
 	}
 	if why := s.Head.Machine.NoPower; why != "" {
-		out += "      no rows/s per watt: " + plain(why) + "\n"
+		out += "      no rows/s per watt: " + page.Plain(why) + "\n"
 	}
 	return out
 }
@@ -308,10 +310,10 @@ func costs(s *Summary) []measure {
 		return write(e.Median)
 	}
 	return []measure{
-		{"rows/s per core", value(s.RowsPerSecondPerCore, countOf)},
-		{"rows/s per watt", value(s.RowsPerJoule, countOf)},
+		{"rows/s per core", value(s.RowsPerSecondPerCore, page.Count)},
+		{"rows/s per watt", value(s.RowsPerJoule, page.Count)},
 		{"million rows per unit of money", value(s.RowsPerUnit, millionsOf)},
-		{"for a billion rows", value(billion(s), timeOf)},
+		{"for a billion rows", value(billion(s), page.Time)},
 	}
 }
 
@@ -333,10 +335,10 @@ func autoLine(s *Summary) string {
 		out += fmt.Sprintf(" most often, of %d choices", s.Auto.Choices)
 	}
 	if s.AutoOfBestFixed.known() {
-		out += fmt.Sprintf(": %s against the best fixed choice (%s)", changeOf(s.AutoOfBestFixed.Median), settings(s.BestFixed.Arm, false))
+		out += fmt.Sprintf(": %s against the best fixed choice (%s)", page.Change(s.AutoOfBestFixed.Median), settings(s.BestFixed.Arm, false))
 	}
 	if s.AutoOfFixed1024.known() {
-		out += fmt.Sprintf(",\n  %s against the best with 1,024 rows (%s)", changeOf(s.AutoOfFixed1024.Median), settings(s.Fixed1024.Arm, false))
+		out += fmt.Sprintf(",\n  %s against the best with 1,024 rows (%s)", page.Change(s.AutoOfFixed1024.Median), settings(s.Fixed1024.Arm, false))
 	}
 	return out + "\n"
 }
@@ -375,16 +377,16 @@ func stopLines(s *Summary) string {
 		stop := &s.Stops[i]
 		switch {
 		case stop.After == 0:
-			fmt.Fprintf(&b, "Not measured: %s: %s\n", settings(stop.Arm, false), plainTo(stop.Reason, 4*plainRunes))
+			fmt.Fprintf(&b, "Not measured: %s: %s\n", settings(stop.Arm, false), page.PlainTo(stop.Reason, 4*page.PlainRunes))
 		case len(s.Stops) <= maxStopLines:
-			fmt.Fprintf(&b, "Given up after %d: %s, %s: %s\n", stop.After, stageName(stop.Stage), settings(stop.Arm, false), plain(stop.Reason))
+			fmt.Fprintf(&b, "Given up after %d: %s, %s: %s\n", stop.After, stageName(stop.Stage), settings(stop.Arm, false), page.Plain(stop.Reason))
 		default:
 			many[stop.Stage]++
 		}
 	}
 	parts := make([]string, 0, len(many))
 	for _, stage := range slices.Sorted(maps.Keys(many)) {
-		parts = append(parts, fmt.Sprintf("%s of %s", numberOf(many[stage], "setting"), stageName(stage)))
+		parts = append(parts, fmt.Sprintf("%s of %s", page.Number(many[stage], "setting"), stageName(stage)))
 	}
 	if len(parts) > 0 {
 		fmt.Fprintf(&b, "Given up early, far behind the best: %s\n", strings.Join(parts, ", "))

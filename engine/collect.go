@@ -35,8 +35,9 @@ type collector struct {
 	open    map[int]*partWriter
 	closing []*closingPart // in the order in which they ended
 
-	features featureCounts // of the finished parts
-	agree    comparing     // of the finished parts
+	features  featureCounts // of the finished parts
+	agree     comparing     // of the finished parts
+	predicted predicted     // of the finished parts
 }
 
 // newCollector makes the last stage of a run.
@@ -133,7 +134,7 @@ func (c *collector) ended(w *partWriter, outcome chan closed) error {
 		c.spans[span] = c.spans[span].Add(rows)
 	}
 	c.features.add(w.features)
-	err := c.takeAgreement(w.number, w.metAgreement())
+	err := errors.Join(c.takeAgreement(w.number, w.metAgreement()), c.takePredicted(w.number, w.predicted))
 	c.closing = append(c.closing, &closingPart{w.number, outcome})
 	var oldest *closingPart
 	if len(c.closing) > c.plan.writers() {

@@ -11,8 +11,11 @@ import (
 
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/engine/sink/duckdb"
+	"github.com/millrace/millrace/engine/sink/embedded"
 	"github.com/millrace/millrace/engine/sink/objects"
 	"github.com/millrace/millrace/engine/sink/postgres"
+	"github.com/millrace/millrace/engine/sink/sqlite"
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/blobstore"
 	"github.com/millrace/millrace/io/format"
@@ -21,8 +24,9 @@ import (
 // destinations are the places that an output's name can lead to, by what stands before the
 // colon of its URI, or "-" by itself. Names without one are paths.
 var destinations = map[string]sink.Destination{
-	"s3": inStores, "gs": inStores, "az": inStores,
 	"postgres": postgres.Destination{}, "postgresql": postgres.Destination{},
+	"s3": inStores, "gs": inStores, "az": inStores,
+	"sqlite": embedded.Destination{Dialect: sqlite.Dialect{}}, "duckdb": duckdb.New(),
 }
 
 // inStores are object stores, reached by their own conventions.
@@ -111,6 +115,35 @@ func (p Places) FindHistories(ctx context.Context, path string) (*ledger.Found, 
 		return nil, err
 	}
 	return r.FindHistories(ctx, path)
+}
+
+// WithHistory reads the runs of one output, wherever it is, and calls read with them, which
+// can read their manifests whole. Its error wraps ledger.ErrNoOutput where there is none, and
+// ErrUsage where the place keeps no account.
+func (p Places) WithHistory(ctx context.Context, output string, read func(*ledger.History) error) error {
+	output = sink.LocalPath(output)
+	d, err := p.of(output)
+	if err != nil {
+		return err
+	}
+	if h, ok := d.(sink.HistoryHolder); ok {
+		return h.WithHistory(ctx, output, read)
+	}
+	if f, ok := d.(sink.FileReader); ok {
+		h, err := f.ReadHistory(ctx, output)
+		if err != nil {
+			return err
+		}
+		return read(h)
+	}
+	found, err := p.FindHistories(ctx, output)
+	if err != nil {
+		return err
+	}
+	if len(found.Histories) != 1 {
+		return fmt.Errorf("%w: %s is %d outputs; name one of them", ErrUsage, sink.Shown(output), len(found.Histories))
+	}
+	return read(found.Histories[0])
 }
 
 // readHistory reads the manifests of an output whose files can be read.

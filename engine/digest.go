@@ -135,7 +135,12 @@ func (d *digests) abandon() { <-d.done }
 
 // of is the digest of an input by its place; empty where there is none. It may be
 // asked after finish.
-func (d *digests) of(input int) string { return d.files[d.listed[input]].digest }
+func (d *digests) of(input int) string {
+	if d == nil {
+		return ""
+	}
+	return d.files[d.listed[input]].digest
+}
 
 func (d *digests) run(ctx context.Context) error {
 	if err := d.choose(ctx); err != nil {

@@ -22,7 +22,7 @@ import (
 // manifestOf reads a run's manifest.
 func manifestOf(t *testing.T, summary *engine.Summary) *ledger.Manifest {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join(summary.Output, "_millrace", summary.Run, "manifest.json"))
+	data, err := os.ReadFile(ledger.ManifestPath(summary.Output, summary.Run))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,16 +1,12 @@
 package engine
 
-import "github.com/millrace/millrace/batcher"
+import (
+	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/ledger"
+)
 
 // FeatureSummary counts what was met in one feature.
-type FeatureSummary struct {
-	Models  []string `json:"models,omitempty"` // of several, those that take it
-	Input   string   `json:"input"`
-	Column  string   `json:"column"`
-	Nulls   int64    `json:"nulls"`
-	Policy  string   `json:"null_policy"`
-	Rounded int64    `json:"rounded"`
-}
+type FeatureSummary = ledger.FeatureCount
 
 // featureCounts are counts by feature, those of one binding after those of the one
 // before; nil where all are 0. They go with results and parts, so that those of a

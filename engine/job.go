@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/millrace/millrace/engine/distribution"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/io/dataset"
@@ -120,6 +121,9 @@ type partDetail struct {
 	Schema   []ledger.Column     `json:"schema"`
 	// Agreement is what models were compared by; nil in a run of one.
 	Agreement *partAgreement `json:"agreement,omitempty"`
+	// Predictions are how those of the part are distributed, by column; nil where it has
+	// no rows.
+	Predictions []*distribution.Tally `json:"predictions,omitempty"`
 }
 
 // resume takes over what an earlier start finished.
@@ -158,6 +162,9 @@ func (c *collector) takeOver(part *ledger.PartRecord) error {
 	if err := c.takeAgreement(part.Part, detail.Agreement); err != nil {
 		return err
 	}
+	if err := c.takePredicted(part.Part, detail.Predictions); err != nil {
+		return err
+	}
 	c.features.add(detail.Features)
 	c.outputs[part.Part], c.rejects[part.Part] = part.Outputs, part.Rejects
 	c.parts[part.Part], c.done[part.Part] = part.Rows, true
@@ -170,7 +177,7 @@ func (c *collector) takeOver(part *ledger.PartRecord) error {
 
 // detail is what the journal's line of a part that is written has for the engine.
 func (w *partWriter) detail(columns []ledger.Column) (json.RawMessage, error) {
-	detail, err := json.Marshal(partDetail{Spans: w.spans, Features: w.features, Schema: columns, Agreement: w.metAgreement()})
+	detail, err := json.Marshal(partDetail{Spans: w.spans, Features: w.features, Schema: columns, Agreement: w.metAgreement(), Predictions: w.predicted})
 	if err != nil {
 		return nil, fmt.Errorf("%w: part %d: %w", ErrInternal, w.number, err)
 	}

@@ -172,7 +172,7 @@ func (p *Plan) modelFiles() []ledger.NamedModel {
 		m := &p.models[i]
 		all[i] = ledger.NamedModel{
 			Name:      m.name,
-			ModelFile: ledger.ModelFile{Path: absolute(m.Path), SHA256: m.SHA256, Bytes: m.Bytes},
+			ModelFile: modelFile(m.Model),
 			Rewrites:  append([]string{}, m.Rewrites...),
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/distribution"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
@@ -22,6 +23,7 @@ type partWriter struct {
 	spans     map[int]ledger.Rows // as collector.index numbers them
 	features  featureCounts
 	agree     *writerAgreement // nil before there is something to compare
+	predicted []*distribution.Tally
 
 	out     partOutput // nil before the first row
 	rejects rejectFile
@@ -85,6 +87,7 @@ func (w *partWriter) write(res *result) error {
 		return fmt.Errorf("%w: batch of %d rows without %d became %d rows", ledger.ErrAccounts, rows, len(res.dropped), written)
 	}
 	w.accounts.Scored += scored
+	w.summarise(records)
 	if err := w.open(schema); err != nil {
 		return err
 	}

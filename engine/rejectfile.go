@@ -150,18 +150,12 @@ func eachStaged(ctx context.Context, path string, begin func(*arrow.Schema) erro
 	return nil
 }
 
-// keepRejects saves the rejects of a run that has too many, and says where.
-func (c *collector) keepRejects(ctx context.Context, cause error) error {
-	out, err := c.mergeRejects(ctx)
-	if err != nil {
-		return errors.Join(cause, err)
+// keepRejects saves the rejects of a run that has too many, and says where; the path is
+// empty where there are none.
+func (c *collector) keepRejects(ctx context.Context) (out *ledger.Output, path string, err error) {
+	if out, err = c.mergeRejects(ctx); err != nil || out == nil {
+		return nil, "", err
 	}
-	if out == nil {
-		return cause
-	}
-	path, err := c.staging.KeepRejects()
-	if err != nil {
-		return errors.Join(cause, err)
-	}
-	return fmt.Errorf("%w (nothing is published; the rejected rows are in %s)", cause, path)
+	path, err = c.staging.KeepRejects()
+	return out, path, err
 }

@@ -38,6 +38,9 @@ type Summary struct {
 	Starts    int   `json:"starts"`
 	RowsTaken int64 `json:"rows_taken,omitempty"`
 
+	// Manifest is the published run's.
+	Manifest *ledger.Manifest `json:"-"`
+
 	Output   string          `json:"output"`
 	Outputs  []ledger.Output `json:"outputs"`
 	Rejects  *ledger.Output  `json:"rejects,omitempty"`
@@ -141,7 +144,7 @@ func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*
 // to this run's limits too.
 func (p *Plan) alreadyDone(m *ledger.Manifest) (*Summary, error) {
 	s := &Summary{
-		Already: true, Run: m.Run, Output: sink.Shown(p.Options.Output), Outputs: m.Outputs, Rejects: m.Rejects, Rows: m.Ledger,
+		Already: true, Manifest: m, Run: m.Run, Output: sink.Shown(p.Options.Output), Outputs: m.Outputs, Rejects: m.Rejects, Rows: m.Ledger,
 		Started: m.Started, Finished: m.Finished, Provider: p.Options.Provider, Features: []FeatureSummary{}, ORTVersion: m.Versions.ORT,
 	}
 	s.Duplicates, _ = recordedSetting[*DuplicatesFound](m, "duplicates") // decides nothing
@@ -213,7 +216,7 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 		err = c.scoreApart(ctx)
 	}
 	if errors.Is(err, ErrBadRows) {
-		return nil, c.keepRejects(ctx, err)
+		return nil, c.unpublished(ctx, lib, started, err)
 	}
 	if err != nil {
 		return nil, err
@@ -264,7 +267,7 @@ func (p *Plan) emptyFields() []arrow.Field {
 func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Library, started time.Time) (*Summary, error) {
 	total, err := c.reconcile()
 	if errors.Is(err, ErrBadRows) {
-		return nil, c.keepRejects(ctx, err)
+		return nil, c.unpublished(ctx, lib, started, err)
 	}
 	if err != nil {
 		return nil, err
@@ -314,26 +317,28 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	}
 	manifest.By = ledger.StarterFromEnvironment()
 	manifest.By.Starts = c.staging.Starts()
+	if manifest.Predictions, err = c.predictions(); err != nil {
+		return nil, err
+	}
+	manifest.Features = c.features.summaries(c.plan)
+	manifest.Work = c.work(line, started, total.Read-c.progress.RowsTaken.Load())
 	if err := c.staging.Publish(manifest); err != nil {
 		return nil, err
 	}
 	counts := line.counts()
 	finished = time.Now()
 	seconds := finished.Sub(started).Seconds()
-	times := c.progress.Times()
 	return &Summary{
-		Run: runID, Output: sink.Shown(c.plan.Options.Output), Outputs: c.flatOutputs(), Rejects: rejects, Rows: total,
+		Manifest: manifest, Run: runID, Output: sink.Shown(c.plan.Options.Output), Outputs: c.flatOutputs(), Rejects: rejects, Rows: total,
 		Started: started.UTC(), Finished: finished.UTC(),
 		Seconds: seconds, RowsPerSecond: float64(total.Read-c.progress.RowsTaken.Load()) / seconds,
 		Starts: manifest.By.Starts, RowsTaken: c.progress.RowsTaken.Load(),
-		Stages: map[string]float64{
-			"read": times.Read.Seconds(), "assemble": times.Assemble.Seconds(), "infer": times.Infer.Seconds(), "write": times.Write.Seconds(),
-		},
+		Stages:   c.progress.stageSeconds(),
 		Provider: c.plan.Options.Provider, Devices: uses, Nodes: manifest.Nodes,
 		BatchRows: c.plan.Options.BatchRows, Workers: c.plan.Options.Workers, Batches: c.batches(), Choice: c.plan.choice,
 		BytesCopied: counts.BytesCopied, BytesViewed: counts.BytesViewed,
 		PeakMemoryBytes: peakMemory(),
-		Features:        c.features.summaries(c.plan),
+		Features:        manifest.Features,
 		Digest:          c.plan.digested,
 		Duplicates:      c.plan.duplicates,
 		Agreement:       c.plan.agreement, NotCompared: c.agree.left,
@@ -354,7 +359,7 @@ func (c *collector) manifest(lib *ort.Library, runID string, total ledger.Rows, 
 	p := c.plan
 	m := &ledger.Manifest{
 		Run:      runID,
-		Model:    ledger.ModelFile{Path: absolute(p.Model.Path), SHA256: p.Model.SHA256, Bytes: p.Model.Bytes},
+		Model:    modelFile(p.Model),
 		Models:   p.modelFiles(),
 		Outputs:  c.flatOutputs(),
 		Rejects:  rejects,

@@ -79,12 +79,15 @@ func (*NothingNewError) Unwrap() error { return ErrNothingNew }
 
 // String counts what the files are.
 func (s Selection) String() string {
-	text := fmt.Sprintf("of %s", english.Plural(s.Listed, "file", ""))
+	text := fmt.Sprintf("%s: %d to read", english.Plural(s.Listed, "file", ""), s.Chosen)
+	if s.OnChanged != "" { // new ones were asked for
+		text += fmt.Sprintf(", %d read by earlier runs", s.Seen)
+	}
 	for _, c := range []struct {
 		n    int
 		what string
-	}{{s.Chosen, "are read now"}, {s.Seen, "were read by earlier runs"}, {s.Older, "are older than --since"}, {len(s.Changed), "have changed since a run read them"}, {s.Later, "are left for the next run"}} {
-		if c.n > 0 || c.what == "were read by earlier runs" {
+	}{{s.Older, "older than --since"}, {len(s.Changed), "changed since a run read them"}, {s.Later, "left for the next run"}} {
+		if c.n > 0 {
 			text += fmt.Sprintf(", %d %s", c.n, c.what)
 		}
 	}

@@ -69,7 +69,7 @@ machine.`,
 // sweeps what score is told.
 func (o *benchOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
-	o.addJobFlags(fs, "batch-size", "workers", "intra-op-threads") // which are swept
+	o.addJobFlags(fs, "batch-size", "workers", "intra-op-threads", "report") // which are swept, or another page
 	fs.StringVarP(&o.Model, "model", "m", "", "the model: path of an .onnx `FILE`")
 	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob of Parquet or Arrow files, as for score; repeatable")
 	fs.Int64Var(&o.rows, "rows", 0, "without --input: how many `ROWS` of data to make, shaped like the model's signature")

@@ -28,7 +28,7 @@ func newRuns(s streams, common *commonOptions) *cobra.Command {
   millrace runs /data/predictions --json`,
 		Args: oneOutput,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := listRuns(cmd.Context(), args[0])
+			r, err := listRuns(cmd.Context(), args[0], common.places())
 			if err != nil {
 				return err
 			}
@@ -73,10 +73,26 @@ type runReport struct {
 	Model         ledger.ModelFile    `json:"model"`            // of several the first
 	Models        []ledger.NamedModel `json:"models,omitempty"` // of a run of several
 	Rows          ledger.Rows         `json:"rows"`
+	Inputs        ledger.Interval     `json:"inputs"`
 }
 
-func listRuns(ctx context.Context, path string) (*runsReport, error) {
-	found, err := engine.Places{}.FindHistories(ctx, path)
+// interval is what time the run's inputs are of, for the table.
+func (r *runReport) interval() string {
+	from, to := day(r.Inputs.From), day(r.Inputs.To)
+	if from == to {
+		return from
+	}
+	return from + " to " + to
+}
+
+// day is the date that a time begins with.
+func day(text string) string {
+	date, _, _ := strings.Cut(text, "T")
+	return date
+}
+
+func listRuns(ctx context.Context, path string, places engine.Places) (*runsReport, error) {
+	found, err := places.FindHistories(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +115,7 @@ func reportRun(r *ledger.Recorded) runReport {
 	out := runReport{
 		Run: r.Run, State: stateReplaced, Mode: m.Mode, Started: m.Started, Finished: m.Finished,
 		Seconds: m.Finished.Sub(m.Started).Seconds(), By: m.By, Model: m.Model, Models: m.Models, Rows: m.Ledger,
+		Inputs: r.Interval,
 	}
 	if r.Live {
 		out.State = stateLive
@@ -170,6 +187,8 @@ var runColumns = []runColumn{
 	{"mode", 4, false, func(r *runReport) string { return cell(string(r.Mode), 10) }},
 	{"finished", 9, false, func(r *runReport) string { return r.Finished.UTC().Format("2006-01-02 15:04:05Z") }},
 	{"by", 6, false, func(r *runReport) string { return cell(r.By.User, 24) }},
+	{"interval", 10, false, (*runReport).interval},
+	{"files", 13, true, func(r *runReport) string { return humanize.Comma(int64(r.Inputs.Files)) }},
 	{"model", 3, false, (*runReport).modelName},
 	{"sha256", 7, false, func(r *runReport) string { return cell(fmt.Sprintf("%.8s", r.Model.SHA256), 8) }},
 	{"read", 11, true, func(r *runReport) string { return humanize.Comma(r.Rows.Read) }},

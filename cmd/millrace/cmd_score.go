@@ -65,6 +65,9 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 		return fmt.Errorf("%w: --head shows the first rows of files, and --output %s takes rows, which have no first one", engine.ErrUsage, sink.Shown(opts.Output))
 	}
 	opts.ScoreApart = common.isolate
+	if err := o.page.check("--report", opts.Output); err != nil {
+		return err
+	}
 	// Before anything that takes time: whoever comes second should know at once.
 	if err := opts.Places.Held(ctx, opts.Output); err != nil {
 		return err
@@ -174,6 +177,7 @@ func (c *scorer) score(ctx context.Context) (*scoreReport, error) {
 	done()
 	finish(err == nil && !summary.Already)
 	if err != nil && summary == nil {
+		o.page.writeUnpublished(ctx, &opts, err, log)
 		return nil, err
 	}
 	if err != nil {
@@ -182,7 +186,7 @@ func (c *scorer) score(ctx context.Context) (*scoreReport, error) {
 	if summary.Already {
 		log.Info("nothing to do: an equal run published this already", "run", summary.Run, "output", summary.Output)
 	}
-	r := &scoreReport{Summary: *summary, Selection: plan.Selection}
+	r := &scoreReport{Summary: *summary, Selection: plan.Selection, Report: o.page.writePublished(ctx, &opts, summary, log)}
 	if o.head > 0 {
 		if r.Head, err = readHead(ctx, summary, plan.OutputPartitions(), o.head); err != nil {
 			return nil, fmt.Errorf("the output is published, but its first rows cannot be shown: %w", err)
@@ -196,6 +200,7 @@ type scoreReport struct {
 	engine.Summary
 	Selection *engine.Selection `json:"selection,omitempty"` // nil: all that the input names
 	Head      *head             `json:"head,omitempty"`
+	Report    string            `json:"report,omitempty"` // path of the page that was written
 	// Before is the run that had stopped, which this command finished first.
 	Before *scoreReport `json:"finished_before,omitempty"`
 }
@@ -245,6 +250,9 @@ func (r *scoreReport) Text(w io.Writer) error {
 	}
 	line("output", "%s (%s, %s)", r.Output, english.Plural(len(r.Outputs), "file", ""), humanize.IBytes(uint64(bytes)))
 	line("manifest", "%s", engine.ManifestPlace(r.Output, r.Run))
+	if r.Report != "" {
+		line("report", "%s", r.Report)
+	}
 	agreementText(&b, r.Agreement, r.NotCompared)
 	if r.Head != nil {
 		b.WriteString("\n" + r.Head.table() + "\n")

@@ -13,7 +13,10 @@ import (
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/io/dataset"
+	"github.com/millrace/millrace/io/duckdb"
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/query"
+	"github.com/millrace/millrace/io/spool"
 	"github.com/millrace/millrace/models"
 )
 
@@ -64,7 +67,8 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case is(ledger.ErrInputChanged):
 		return exitInput
-	case is(engine.ErrUsage, jobfile.ErrJob, ledger.ErrOtherJob, ort.ErrLibrary, ort.ErrProvider, bench.ErrIncomparable, bench.ErrRecords):
+	case is(engine.ErrUsage, jobfile.ErrJob, ledger.ErrOtherJob, ort.ErrLibrary, ort.ErrProvider, bench.ErrIncomparable, bench.ErrRecords,
+		query.ErrURI, query.ErrOrder, query.ErrStatement, duckdb.ErrNotBuilt):
 		return exitUsage
 	case is(ort.ErrOutOfMemory, ort.ErrDevice, engine.ErrMemory):
 		return exitDevice
@@ -72,7 +76,7 @@ func exitCode(err error) int {
 		return exitBadRows
 	case is(format.ErrChanged, ledger.ErrNoOutput, ledger.ErrUnsound, ledger.ErrManifest, engine.ErrNoRow):
 		return exitInput
-	case is(ledger.ErrExists, ledger.ErrOutput, format.ErrColumnType):
+	case is(ledger.ErrExists, ledger.ErrOutput, format.ErrColumnType, spool.ErrSpool):
 		return exitOutput
 	case is(dataset.ErrInput, format.ErrDamaged, format.ErrUnsupported, format.ErrBudget, batcher.ErrDamaged):
 		return exitInput

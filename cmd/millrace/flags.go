@@ -37,7 +37,9 @@ type runOptions struct {
 	unique                                      uniqueOptions
 	models                                      modelFlags
 	selection                                   selectionFlags
+	query                                       queryOptions
 	job                                         jobOptions
+	page                                        pageOptions
 }
 
 // defaultGrace is how long a run that is asked to stop may go on to finish its parts:
@@ -48,7 +50,8 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	o.addJobFlags(fs)
 	o.models.AddFlags(fs)
-	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; repeatable, read in the given order")
+	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; or a database, such as sqlite:PATH?table=NAME (docs/queries.md); repeatable, read in the given order")
+	o.query.AddFlags(fs)
 	o.selection.AddFlags(fs, &o.Options)
 	fs.StringVarP(&o.Output, "output", "o", "", "where predictions go: a directory `PATH`, or one file that ends in "+engine.OneFileEndings)
 	o.addFitFlags(fs)
@@ -65,6 +68,7 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.IntVar(&o.IntraOpThreads, "intra-op-threads", 0, "`COUNT` of threads within one Run (default 1)")
 	fs.Var(&o.memory, "memory-limit", "most memory that the run may take, as a `SIZE` in bytes or with a unit (512MiB, 2GiB, 1.5G = 1.5 x 10^9), or none, or auto: the cgroup's limit less 10%, if it has one; what it lowers does not change predictions or their order")
 	fs.StringVar(&o.profileDir, "profile-dir", defaultProfileDir(), "`FOLDER` of tuned profiles; none: do not look for any")
+	o.page.AddFlags(fs)
 	wordDefaults(fs)
 }
 
@@ -168,7 +172,7 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	if o.profileDir != "none" {
 		opts.ProfileDir = o.profileDir
 	}
-	opts.Library, opts.Stores = common.library(), common.stores()
+	opts.Library, opts.Stores, opts.Places = common.library(), common.stores(), common.places()
 	opts.Build = engine.Build{Version: version, Commit: commit}
 	if o.lossy {
 		opts.Lossy = batcher.AllowLossy
@@ -188,6 +192,9 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	}
 	if job != nil {
 		o.job.apply(job, &opts)
+	}
+	if err := o.query.set(&opts); err != nil {
+		return opts, err
 	}
 	return opts, o.models.set(&opts)
 }

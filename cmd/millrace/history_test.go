@@ -59,6 +59,15 @@ func follow(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.RemoveAll(next))
 }
 
+// older OUT makes the newest manifest of an output one of before there were distributions
+// and accounts of the work.
+func older(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: older OUT")
+	}
+	editNewest(ts, ts.MkAbs(args[0]), func(m *ledger.Manifest) { m.Predictions, m.Features, m.Work = nil, nil, nil })
+}
+
 // editNewest changes the newest manifest of an output and seals it.
 func editNewest(ts *testscript.TestScript, out string, change func(m *ledger.Manifest)) (run string) {
 	h, err := ledger.ReadHistory(out)

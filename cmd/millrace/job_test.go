@@ -21,7 +21,7 @@ import (
 
 // flagsOfAStart say nothing of a run that is worth writing down: they are of one start,
 // or of the process.
-var flagsOfAStart = []string{"job", "set", "restart", "head", isolatedFlag, "help"}
+var flagsOfAStart = []string{"job", "set", "restart", "head", "dry-run", isolatedFlag, "help"}
 
 // flagsInside say what lies under a key whose own flag is another.
 var flagsInside = []string{"on-duplicate", "unique-mode"}
@@ -98,6 +98,8 @@ func TestJobSaysWhatFlagsSay(t *testing.T) {
 		{"nulls and casts", "nulls: {a: 0.50, b: reject, '*': nan}\nallow_lossy_casts: true\nfinite: all", "--nulls nan --nulls a=0.50 --nulls b=reject --allow-lossy-casts --finite all"},
 		{"one null policy", "nulls: nan", "--nulls nan"},
 		{"what is written", "output_prefix: p_\noutput_layout: list\noutput_format: arrow\ncompression: lz4\npart_rows: 7\npartition_by: [a]\ntarget_file_size: 256MiB", "--output-prefix p_ --output-layout list --output-format arrow --compression lz4 --part-rows 7 --partition-by a --target-file-size 256MiB"},
+		{"text that is written", "output: /o.csv\noutput_delimiter: ;\nspreadsheet_safe: true", "--output /o.csv --output-delimiter ; --spreadsheet-safe"},
+		{"which files", "output: /o\nonly_new: true\non_changed: skip\nsince: 2026-11-22T06:00", "--output /o --only-new --on-changed skip --since 2026-11-22T06:00"},
 		{"a model whose path has an equals sign", "model: /a=b", "--model /a=b"},
 		{
 			"several models", "models: [{name: a, model: /a}, {name: b, model: /b, model_sha256: " + strings.Repeat("0a", 32) + "}]\nlimits: {agreement: {max_psi: 0.1, min_rank_correlation: 0.5}}",
@@ -125,7 +127,7 @@ func TestJobSaysWhatFlagsSay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ignore := cmp.Options{cmpopts.IgnoreFields(engine.Options{}, "JobFile", "ScoreApart"), cmpopts.EquateEmpty()}
+		ignore := cmp.Options{cmpopts.IgnoreFields(engine.Options{}, "JobFile", "ScoreApart", "Stores", "Places"), cmpopts.EquateEmpty()}
 		if diff := cmp.Diff(want, got, ignore); diff != "" {
 			t.Errorf("%s: options of the job file differ from those of %s (-flags +job):\n%s", tc.name, tc.flags, diff)
 		}

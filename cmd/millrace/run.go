@@ -185,7 +185,7 @@ func newRoot(s streams, common *commonOptions) *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	common.addFlags(root.PersistentFlags())
 	root.AddCommand(
-		newScore(s, common), newPlan(s, common), newInit(s, common), newSchema(s), newBench(s, common), newInspect(s, common), newRewrite(s, common), newVerify(s, common), newRuns(s, common), newReplay(s, common), newDoctor(s, common), newVersion(s, common),
+		newScore(s, common), newPlan(s, common), newInit(s, common), newSchema(s), newBench(s, common), newInspect(s, common), newRewrite(s, common), newVerify(s, common), newRuns(s, common), newReplay(s, common), newReport(s, common), newDoctor(s, common), newVersion(s, common),
 	)
 	for _, c := range root.Commands() {
 		before := c.RunE

@@ -35,7 +35,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv(ort.EnvVariable, library)
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "close": closeTo, "golden": golden, "sealed": sealed, "follow": follow},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "close": closeTo, "golden": golden, "sealed": sealed, "follow": follow, "older": older},
 		Condition: func(cond string) (bool, error) {
 			switch cond {
 			case "userns": // an own mount namespace, for a small file system

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/internal/nearest"
+	"github.com/millrace/millrace/io/query"
 )
 
 // Where ${...} is replaced in a text: the values of the tag expand.
@@ -17,6 +18,7 @@ const (
 	expandFolder     = "folder"     // the same, but none stays none
 	expandText       = "text"       // by parameters
 	expandExpression = "expression" // by parameters, each as a literal of the language
+	expandQuery      = "query"      // by parameters, each as a literal of SQL
 )
 
 // Names of parameters are lower case, and those of the environment upper case, so that
@@ -106,7 +108,7 @@ func (d *decoder) replace(n *node, f tags) (string, bool) {
 func (d *decoder) reference(n *node, name string, f tags) (string, bool) {
 	switch {
 	case f.expand == "":
-		d.bad(n.at, "${%s} stands in %s, where nothing is replaced: that is done in paths (model, input, output, from) and in output_prefix, model_sha256 and where; write $${ for ${ itself", clipped(name), f.name)
+		d.bad(n.at, "${%s} stands in %s, where nothing is replaced: that is done in paths (model, input, output, from) and in output_prefix, model_sha256, query and where; write $${ for ${ itself", clipped(name), f.name)
 	case parameterName.MatchString(name):
 		return d.parameter(n, name, f)
 	case !variableName.MatchString(name):
@@ -157,6 +159,8 @@ func (d *decoder) parameter(n *node, name string, f tags) (string, bool) {
 		return "", false
 	case f.expand == expandExpression:
 		return p.literal(value), true
+	case f.expand == expandQuery:
+		return p.sqlLiteral(value), true
 	}
 	return value, true
 }
@@ -164,6 +168,12 @@ func (d *decoder) parameter(n *node, name string, f tags) (string, bool) {
 // resolve makes a path relative to where millrace was started, of one relative to the
 // job file's folder. Characters of the folder's name are no glob's.
 func (v *variables) resolve(path string) string {
+	if u, err := query.Parse(path); err == nil && u.Local() {
+		if !filepath.IsAbs(u.Place) && v.dir != "." {
+			u.Place = filepath.Join(v.dir, u.Place)
+		}
+		return u.String()
+	}
 	if filepath.IsAbs(path) || v.dir == "." || strings.Contains(path, "://") {
 		return path
 	}

@@ -25,6 +25,8 @@ type Job struct {
 	ModelSHA256 string        `json:"model_sha256,omitempty" flag:"-" pattern:"^[0-9a-fA-F]{64}$" form:"64 hexadecimal digits" expand:"text" doc:"any model file with another SHA-256 is refused"`
 	Models      []ModelEntry  `json:"models,omitempty" doc:"in place of model, several models that score the same rows in one pass; the others are compared with the first"`
 	Input       OneOrMore     `json:"input,omitempty" alike:"inputs,data,dataset" expand:"path" doc:"a file, directory or glob of Parquet or Arrow files, or a list of them, read in that order"`
+	Query       string        `json:"query,omitempty" alike:"sql" expand:"query" doc:"what is read of the database that input names: one statement that gives rows, with an ORDER BY (docs/queries.md); a parameter in it is a literal"`
+	Unordered   bool          `json:"unordered,omitempty" doc:"let a query or a table be read in whatever order the database gives"`
 	Partitions  Partitions    `json:"partitions,omitempty" doc:"columns made of the KEY=VALUE folders in the input's paths: auto, the default; none; or these alone, with their types"`
 	Where       string        `json:"where,omitempty" alike:"filter,filters" expand:"expression" doc:"an expression on the input's columns, such as dep_delay != nil && distance > 0; rows for which it is not true are left out and counted as filtered (docs/filters.md)"`
 	Rules       []filter.Rule `json:"rules,omitempty" doc:"what the values of columns must be; a row that breaks one is bad"`
@@ -71,6 +73,8 @@ type Job struct {
 	Readers        int     `json:"readers,omitempty" min:"1" doc:"spans decoded at a time; default: like workers"`
 	IntraOpThreads int     `json:"intra_op_threads,omitempty" min:"1" doc:"threads within one Run; default 1"`
 	Grace          string  `json:"grace,omitempty" pattern:"^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$" form:"a time, such as 20s" doc:"most time to finish parts that are begun when the run is asked to stop; default 20s"`
+	Report         string  `json:"report,omitempty" expand:"path" doc:"write a page of the run for people to this .html file, beside the output"`
+	ReportExamples bool    `json:"report_examples,omitempty" doc:"false: no rejected rows on that page, not even their ids; default true"`
 	ProfileDir     string  `json:"profile_dir,omitempty" expand:"folder" doc:"folder of tuned profiles, or none"`
 
 	// Specs are the features of Features, those of fitted files too; nil where it

@@ -76,6 +76,17 @@ func (p *Parameter) literal(text string) string {
 	}
 }
 
+// sqlLiteral writes a value as a literal of SQL, in which a quote stands for itself when it
+// stands twice.
+func (p *Parameter) sqlLiteral(text string) string {
+	switch p.Type {
+	case IntegerParameter, NumberParameter, BooleanParameter:
+		return text
+	default:
+		return "'" + strings.ReplaceAll(text, "'", "''") + "'"
+	}
+}
+
 // parameters decodes what the file declares, and checks what was given.
 func (d *decoder) parameters(root *node, set map[string]string) {
 	d.vars.values, d.vars.missing = maps.Clone(set), map[string]bool{}

@@ -63,6 +63,7 @@ type Recorded struct {
 	// read, which is a problem.
 	Manifest *Manifest
 	Live     bool
+	Interval Interval // of its inputs, of all runs whose manifest can be read
 }
 
 // ReadHistory reads the manifests of the output at a path and checks each by
@@ -188,6 +189,7 @@ func (h *History) readRun(run string) {
 		h.problem(Problem{File: name, Run: run, What: err.Error(), Do: "restore it from a copy, or verify with the millrace that wrote it"})
 	} else {
 		h.checkManifest(name, r)
+		r.Interval = r.Manifest.Interval()
 		r.Manifest.withoutLists()
 	}
 	h.Runs = append(h.Runs, r)
@@ -306,6 +308,7 @@ func unjoined(err error) []error {
 // withoutLists drops what may be long and only live runs need.
 func (m *Manifest) withoutLists() {
 	m.Inputs, m.Outputs, m.PartFiles, m.Parts, m.Schema, m.Settings, m.Nodes = nil, nil, nil, nil, nil, nil, nil
+	m.Predictions, m.Features, m.Work = nil, nil, nil
 }
 
 // readLive reads the manifests of live runs again, whole.
@@ -334,6 +337,22 @@ func (h *History) whole(r *Recorded) (*Manifest, error) {
 	return ParseManifest(data)
 }
 
+// Whole reads a run's manifest with all its lists, which those of runs before the live
+// ones do not have in Runs. That of an output that is no files has them all.
+func (h *History) Whole(r *Recorded) (*Manifest, error) {
+	if r.Manifest != nil && (r.Live || h.tree == nil) {
+		return r.Manifest, nil
+	}
+	if h.tree == nil {
+		return nil, fmt.Errorf("%w: that of run %s of %q cannot be read", ErrManifest, r.Run, h.Output)
+	}
+	m, err := h.whole(r)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %q: %s", ErrManifest, h.file(r.Run, manifestName), cause(err))
+	}
+	return m, nil
+}
+
 // Newest is the newest run.
 func (h *History) Newest() *Recorded { return h.Runs[0] }
 
@@ -346,6 +365,9 @@ func (h *History) Live() []*Recorded {
 // names that lead out of the output, and links, with an error that wraps
 // ErrUnsound.
 func (h *History) Path(name string) (string, error) {
+	if h.tree == nil {
+		return "", fmt.Errorf("%w: %q has no files", ErrUnsound, h.Output)
+	}
 	if h.folder == "" {
 		return h.pathInTree(name)
 	}

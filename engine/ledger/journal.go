@@ -36,6 +36,8 @@ type Start struct {
 	Time time.Time `json:"time"`
 	PID  int       `json:"pid"`
 	Host string    `json:"host"`
+	// Rows are those of the parts that it finished.
+	Rows int64 `json:"-"`
 }
 
 // PartRecord is a part that is finished: it is on the disk, under its name.
@@ -142,6 +144,9 @@ func ParseJournal(data []byte) *Journal {
 			delete(open, l.Part.Part)
 			if !done[l.Part.Part] {
 				j.Parts = append(j.Parts, *l.Part)
+				if n := len(j.Starts); n > 0 {
+					j.Starts[n-1].Rows += l.Part.Rows.Read
+				}
 			}
 			done[l.Part.Part] = true
 		case l.Digest != nil:

@@ -185,3 +185,13 @@ func (l *fileLock) Release() error {
 	l.file = nil
 	return err
 }
+
+// TakeLock locks an output that is a file for a run, as Stage does, for who stages in the
+// file itself. Its error wraps ErrHeld or ErrOutput.
+func TakeLock(output, run string) (Lock, error) {
+	path, err := resolveOutput(output)
+	if err != nil {
+		return nil, err
+	}
+	return takeLock(osFS{}, lockPath(path), output, run)
+}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/engine/distribution"
 )
 
 // ManifestVersion names the form of the manifests written here.
@@ -48,6 +50,15 @@ type Manifest struct {
 	Nodes  map[string]map[string]int `json:"nodes,omitempty"`
 	Ledger Rows                      `json:"ledger"`
 	Parts  []Rows                    `json:"parts"` // by part
+	// Predictions are how the values of prediction columns are distributed, of the first
+	// distribution.MostColumns; none in manifests before there were such, and where no row
+	// was written.
+	Predictions []distribution.Summary `json:"predictions,omitempty"`
+	// Features are those in which nulls or rounded values were met.
+	Features []FeatureCount `json:"features,omitempty"`
+	// Work is how the run went, which decides nothing; nil in manifests before there was
+	// such.
+	Work *Work `json:"work,omitempty"`
 }
 
 // Parent names a manifest by its run and by the SHA-256 of its file.
@@ -84,6 +95,10 @@ type ModelFile struct {
 	Path   string `json:"path"`
 	SHA256 string `json:"sha256"`
 	Bytes  int64  `json:"bytes"`
+	// Version and Producer are what the file says of itself: the version that whoever
+	// made it gave it, 0 for none, and the tool.
+	Version  int64  `json:"model_version,omitempty"`
+	Producer string `json:"producer,omitempty"`
 }
 
 // NamedModel is one of several models of a run.

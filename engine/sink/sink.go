@@ -56,6 +56,11 @@ type Placer interface {
 	RejectsPlace(output, run string) string
 }
 
+// HistoryHolder is a Reader whose histories can be read on only while they are held.
+type HistoryHolder interface {
+	WithHistory(ctx context.Context, output string, read func(*ledger.History) error) error
+}
+
 // Traits say how an output is to be written.
 type Traits struct {
 	// Records says that Stage gives a Records: parts are rows, and there are no files to

@@ -13,6 +13,7 @@ import (
 
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/query"
 )
 
 // Store reads the inputs of a URI scheme: an object store, a database, a pipe. Its
@@ -53,10 +54,14 @@ type Facts struct {
 }
 
 // Scheme is the scheme of a URI, such as "s3", in lower case. It is empty for a path;
-// "-", for standard input, is one of its own.
+// "-", for standard input, is one of its own. Those of databases that are files stand
+// before a colon alone.
 func Scheme(input string) string {
 	if input == "-" {
 		return input
+	}
+	if scheme := query.SchemeOf(input); scheme != "" {
+		return scheme
 	}
 	scheme, _, ok := strings.Cut(input, "://")
 	if !ok || scheme == "" || strings.ContainsAny(scheme, "/*?[") {
@@ -179,6 +184,17 @@ func RedactAll(inputs []string) []string {
 	return redacted
 }
 
+// queryAt finds the parameter of a database's URI that is a query, and last.
+func queryAt(rest string) int {
+	first := -1
+	for _, begin := range []string{"?query=", "&query="} {
+		if i := strings.Index(rest, begin); i >= 0 && (first < 0 || i < first) {
+			first = i
+		}
+	}
+	return first
+}
+
 // secretKeys are parts of the names of a URI's parameters whose values are secret.
 var secretKeys = []string{"pass", "secret", "token", "key", "sig", "credential", "auth"}
 
@@ -188,7 +204,15 @@ func Redact(input string) string {
 	if Scheme(input) == "" || input == "-" {
 		return input
 	}
-	scheme, rest, _ := strings.Cut(input, "://")
+	scheme, rest, slashes := strings.Cut(input, "://")
+	switch query.SchemeOf(input) {
+	case query.SchemeSQLite, query.SchemeDuckDB: // files
+		return input
+	case query.SchemePostgres, query.SchemePostgreSQL:
+		if i := queryAt(rest); slashes && i >= 0 { // which may have any character
+			return Redact(scheme+"://"+rest[:i]) + rest[i:]
+		}
+	}
 	// The last "@", since people write passwords as they are.
 	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
 		user, _, given := strings.Cut(rest[:i], ":")

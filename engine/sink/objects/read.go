@@ -160,13 +160,26 @@ func (f *found) unfinished(ctx context.Context) (notes []ledger.Problem, err err
 }
 
 // ReadHistory reads the manifests of an output, whose files can be read by their URIs.
-func (d *Destination) ReadHistory(ctx context.Context, output string) (_ *ledger.History, err error) {
+func (d *Destination) ReadHistory(ctx context.Context, output string) (history *ledger.History, err error) {
+	err = d.WithHistory(ctx, output, func(h *ledger.History) error {
+		history = h
+		return nil
+	})
+	return history, err
+}
+
+// WithHistory does the same, and calls read while more can be read of it.
+func (d *Destination) WithHistory(ctx context.Context, output string, read func(*ledger.History) error) (err error) {
 	f, err := d.find(ctx, output)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, f.store.bucket.Close()) }()
-	return f.history(ctx)
+	h, err := f.history(ctx)
+	if err != nil {
+		return err
+	}
+	return read(h)
 }
 
 // FindHistories reads the manifests of an output, or of all below a folder.

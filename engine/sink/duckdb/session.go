@@ -1,0 +1,189 @@
+//go:build duckdb && duckdb_arrow
+
+package duckdb
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	duckdb "github.com/duckdb/duckdb-go/v2"
+
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/engine/sink/embedded"
+	"github.com/millrace/millrace/io/query"
+)
+
+// session is a connection to a file.
+type session struct {
+	connector *duckdb.Connector
+	conn      *duckdb.Conn
+	arrow     *duckdb.Arrow
+}
+
+func open(ctx context.Context, path string) (_ *session, err error) {
+	if strings.ContainsRune(path, '?') {
+		return nil, fmt.Errorf("%w: DuckDB takes no path with a question mark: %q", ledger.ErrOutput, path)
+	}
+	if info, err := os.Stat(path); err == nil && info.Size() == 0 { // which DuckDB takes for no database
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	settings := url.Values{"enable_external_access": {"false"}, "autoinstall_known_extensions": {"false"}, "autoload_known_extensions": {"false"}}
+	s := &session{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fault(err), s.Close())
+		}
+	}()
+	if s.connector, err = duckdb.NewConnector(path+"?"+settings.Encode(), nil); err != nil {
+		return nil, err
+	}
+	conn, err := s.connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.conn = conn.(*duckdb.Conn)
+	s.arrow, err = duckdb.NewArrowFromConn(conn)
+	return s, err
+}
+
+// fault words an error of DuckDB's.
+func fault(err error) error {
+	if err == nil || errors.Is(err, ledger.ErrOutput) {
+		return err
+	}
+	switch text := err.Error(); {
+	case strings.Contains(text, "Could not set lock"):
+		return fmt.Errorf("%w, %w: another process has the database open, which DuckDB lets be alone: %w", ledger.ErrOutput, sink.ErrPasses, err)
+	case strings.Contains(text, "not a valid DuckDB database file"):
+		return fmt.Errorf("%w: the file is there and is no DuckDB database: %w", ledger.ErrOutput, err)
+	}
+	return fmt.Errorf("%w: %w", ledger.ErrOutput, err)
+}
+
+func named(args []any) []driver.NamedValue {
+	values := make([]driver.NamedValue, len(args))
+	for i, a := range args {
+		values[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
+	}
+	return values
+}
+
+// Exec implements embedded.Session.
+func (s *session) Exec(ctx context.Context, sql string, args ...any) (int64, error) {
+	result, err := s.conn.ExecContext(ctx, sql, named(args))
+	if err != nil {
+		return 0, fault(err)
+	}
+	return result.RowsAffected()
+}
+
+// Query implements embedded.Session.
+func (s *session) Query(ctx context.Context, sql string, args ...any) (all [][]any, err error) {
+	rows, err := s.conn.QueryContext(ctx, sql, named(args))
+	if err != nil {
+		return nil, fault(err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	row := make([]driver.Value, len(rows.Columns()))
+	for {
+		switch err := rows.Next(row); {
+		case errors.Is(err, io.EOF):
+			return all, nil
+		case err != nil:
+			return nil, fault(err)
+		}
+		kept := make([]any, len(row))
+		for i, v := range row {
+			kept[i] = v
+		}
+		all = append(all, kept)
+	}
+}
+
+// Close implements embedded.Session.
+func (s *session) Close() error {
+	var errs []error
+	if s.conn != nil {
+		errs = append(errs, s.conn.Close())
+	}
+	if s.connector != nil {
+		errs = append(errs, s.connector.Close())
+	}
+	s.conn, s.connector = nil, nil
+	return fault(errors.Join(errs...))
+}
+
+// Describe implements embedded.Session.
+func (s *session) Describe(ctx context.Context, table embedded.Ref) (*embedded.Table, error) {
+	found := &embedded.Table{}
+	where := " WHERE database_name = current_database() AND schema_name = CASE WHEN ? = '' THEN current_schema() ELSE ? END AND lower("
+	views, err := s.Query(ctx, "SELECT 1 FROM duckdb_views()"+where+"view_name) = lower(?)", table.Schema, table.Schema, table.Table)
+	if err != nil {
+		return nil, err
+	}
+	if len(views) > 0 {
+		found.There, found.Foreign = true, "the name of a view"
+		return found, nil
+	}
+	columns, err := s.Query(ctx, "SELECT column_name, data_type, NOT is_nullable, column_default IS NOT NULL FROM duckdb_columns()"+where+"table_name) = lower(?) ORDER BY column_index", table.Schema, table.Schema, table.Table)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range columns {
+		found.There = true
+		found.Columns = append(found.Columns, embedded.Column{Name: c[0].(string), Type: c[1].(string), NotNull: c[2] == true, Filled: c[3] == true})
+	}
+	return found, nil
+}
+
+// viewName is that of a record while its rows are added.
+const viewName = "millrace_record"
+
+// Insert implements embedded.Session.
+func (s *session) Insert(ctx context.Context, into, run string, schema *arrow.Schema) (embedded.Inserter, error) {
+	columns := make([]string, schema.NumFields())
+	for i, f := range schema.Fields() {
+		columns[i] = query.QuoteName(f.Name)
+	}
+	return &inserter{session: s, ctx: ctx, sql: "INSERT INTO " + into + " SELECT ?, " + strings.Join(columns, ", ") + " FROM " + viewName, run: run}, nil
+}
+
+type inserter struct {
+	session *session
+	ctx     context.Context //nolint:containedctx // of the part that it is of
+	sql     string
+	run     string
+}
+
+// Write implements embedded.Inserter.
+func (i *inserter) Write(record arrow.RecordBatch) (err error) {
+	reader, err := array.NewRecordReader(record.Schema(), []arrow.RecordBatch{record})
+	if err != nil {
+		return err
+	}
+	defer reader.Release()
+	release, err := i.session.arrow.RegisterView(reader, viewName)
+	if err != nil {
+		return fault(err)
+	}
+	defer release()
+	n, err := i.session.Exec(i.ctx, i.sql, i.run)
+	if err == nil && n != record.NumRows() {
+		err = fmt.Errorf("%w: DuckDB took %d rows of %d", ledger.ErrAccounts, n, record.NumRows())
+	}
+	return err
+}
+
+// Close implements embedded.Inserter.
+func (i *inserter) Close() error { return nil }

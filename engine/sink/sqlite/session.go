@@ -1,0 +1,177 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+
+	sqlite3 "github.com/mattn/go-sqlite3"
+
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/engine/sink/embedded"
+)
+
+// busyMillis is how long another process that writes is waited for.
+const busyMillis = 30_000
+
+// session is a connection to a file.
+type session struct {
+	conn *sqlite3.SQLiteConn
+}
+
+// open opens a file by its name alone, which may have any character.
+func open(ctx context.Context, path string) (_ *session, err error) {
+	name := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"mode": {"rwc"}, "_busy_timeout": {fmt.Sprint(busyMillis)}}.Encode()}
+	conn, err := (&sqlite3.SQLiteDriver{}).Open(name.String())
+	if err != nil {
+		return nil, fault(err)
+	}
+	s := &session{conn: conn.(*sqlite3.SQLiteConn)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	pages, err := s.Query(ctx, "PRAGMA page_count")
+	if err != nil {
+		return nil, err
+	}
+	if pages[0][0] == int64(0) { // the file is new
+		if _, err := s.Query(ctx, "PRAGMA journal_mode = WAL"); err != nil {
+			return nil, err
+		}
+	}
+	for _, pragma := range []string{
+		"PRAGMA synchronous = EXTRA", "PRAGMA trusted_schema = OFF", "PRAGMA cache_size = -32768", // KiB
+		"PRAGMA legacy_alter_table = ON", // to rename a table must not fail for a view that is broken
+	} {
+		if _, err := s.Exec(ctx, pragma); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// fault words an error of SQLite's, whose texts have no values of rows.
+func fault(err error) error {
+	said, ok := errors.AsType[sqlite3.Error](err)
+	if !ok || err == nil {
+		return err
+	}
+	switch said.Code {
+	case sqlite3.ErrBusy, sqlite3.ErrLocked:
+		return fmt.Errorf("%w, %w: another process has the database locked, for %d s now: %w", ledger.ErrOutput, sink.ErrPasses, busyMillis/1000, err)
+	case sqlite3.ErrFull:
+		return fmt.Errorf("%w: the disk is full, or the database has its largest size; make room and run the same command again: %w", ledger.ErrOutput, err)
+	case sqlite3.ErrNotADB:
+		return fmt.Errorf("%w: the file is there and is no SQLite database: %w", ledger.ErrOutput, err)
+	case sqlite3.ErrReadonly, sqlite3.ErrPerm, sqlite3.ErrCantOpen:
+		return fmt.Errorf("%w: the file and its folder have to be writable: %w", ledger.ErrOutput, err)
+	}
+	return fmt.Errorf("%w: %w", ledger.ErrOutput, err)
+}
+
+func named(args []any) []driver.NamedValue {
+	values := make([]driver.NamedValue, len(args))
+	for i, a := range args {
+		values[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
+	}
+	return values
+}
+
+// Exec implements embedded.Session.
+func (s *session) Exec(ctx context.Context, sql string, args ...any) (int64, error) {
+	result, err := s.conn.ExecContext(ctx, sql, named(args))
+	if err != nil {
+		return 0, fault(err)
+	}
+	return result.RowsAffected()
+}
+
+// Query implements embedded.Session.
+func (s *session) Query(ctx context.Context, sql string, args ...any) (all [][]any, err error) {
+	rows, err := s.conn.QueryContext(ctx, sql, named(args))
+	if err != nil {
+		return nil, fault(err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	row := make([]driver.Value, len(rows.Columns()))
+	for {
+		switch err := rows.Next(row); {
+		case errors.Is(err, io.EOF):
+			return all, nil
+		case err != nil:
+			return nil, fault(err)
+		}
+		kept := make([]any, len(row))
+		for i, v := range row {
+			kept[i] = v
+		}
+		all = append(all, kept)
+	}
+}
+
+// Close implements embedded.Session.
+func (s *session) Close() error { return fault(s.conn.Close()) }
+
+// Describe implements embedded.Session.
+func (s *session) Describe(ctx context.Context, table embedded.Ref) (*embedded.Table, error) {
+	found := &embedded.Table{}
+	kind, err := s.Query(ctx, "SELECT type FROM sqlite_schema WHERE name = ? COLLATE NOCASE AND type <> 'trigger'", table.Table)
+	if err != nil || len(kind) == 0 {
+		return found, err
+	}
+	found.There = true
+	if kind[0][0] != "table" {
+		found.Foreign = fmt.Sprintf("the name of %s", map[any]string{"view": "a view", "index": "an index"}[kind[0][0]])
+		return found, nil
+	}
+	columns, err := s.Query(ctx, `SELECT name, type, "notnull", dflt_value IS NOT NULL, pk, hidden FROM pragma_table_xinfo(?)`, table.Table)
+	if err != nil {
+		return nil, err
+	}
+	var key []string
+	for _, c := range columns {
+		column := embedded.Column{Name: c[0].(string), Type: c[1].(string), NotNull: c[2] != int64(0), Filled: c[3] != int64(0), Generated: c[5] != int64(0)}
+		if c[4] != int64(0) {
+			key = append(key, column.Name)
+		}
+		found.Columns = append(found.Columns, column)
+	}
+	if len(key) == 1 { // an INTEGER PRIMARY KEY is filled with the next number, and has no index
+		c := &found.Columns[indexOf(found.Columns, key[0])]
+		c.Filled = c.Filled || strings.EqualFold(c.Type, "INTEGER")
+		found.Unique = append(found.Unique, key)
+	}
+	indexes, err := s.Query(ctx, `SELECT name FROM pragma_index_list(?) WHERE "unique" AND NOT partial`, table.Table)
+	if err != nil {
+		return nil, err
+	}
+	for _, index := range indexes {
+		names, err := s.Query(ctx, "SELECT name FROM pragma_index_info(?)", index[0])
+		if err != nil {
+			return nil, err
+		}
+		var unique []string
+		for _, n := range names {
+			name, _ := n[0].(string) // an expression has none
+			unique = append(unique, name)
+		}
+		found.Unique = append(found.Unique, unique)
+	}
+	return found, nil
+}
+
+func indexOf(columns []embedded.Column, name string) int {
+	for i := range columns {
+		if columns[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}

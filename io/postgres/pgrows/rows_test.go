@@ -1,0 +1,240 @@
+package pgrows
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/millrace/millrace/io/postgres/pgtest"
+	"github.com/millrace/millrace/io/query"
+)
+
+func TestOfServer(t *testing.T) {
+	u, err := url.Parse("postgres://" + pgtest.User + "@/" + pgtest.Database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.RawQuery = "host=" + pgtest.Start(t).Dir
+	for _, of := range []struct {
+		name string
+		test func(*testing.T, string)
+	}{
+		{"types", testTypes}, {"values", testValuesThatHaveNoPlace}, {"tables", testTables}, {"refuses", testRefuses}, {"order", testManyRowsComeInOrder},
+	} {
+		u.Path = "/" + pgtest.Database
+		exec(t, u.String(), `CREATE DATABASE "`+of.name+`"`)
+		u.Path = "/" + of.name
+		t.Run(of.name, func(t *testing.T) { of.test(t, u.String()) })
+	}
+}
+
+func exec(t *testing.T, uri, statements string) {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(context.Background(), statements); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rowsOf gives the rows of a query as JSON lines, and their schema.
+func rowsOf(uri string, spec query.Spec) (_ string, schema *arrow.Schema, err error) {
+	r, err := Open(context.Background(), uri, spec)
+	if err != nil {
+		return "", nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	var b strings.Builder
+	err = r.Each(context.Background(), func(batch arrow.RecordBatch) error { return array.RecordToJSON(batch, &b) })
+	return strings.Join(strings.Split(strings.TrimSpace(b.String()), "\n"), " "), r.Schema(), err
+}
+
+func testTypes(t *testing.T, uri string) {
+	exec(t, uri, `CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE DOMAIN price AS numeric(6, 2)`)
+	for _, c := range []struct{ value, kind, want string }{
+		{"true", "bool", "true"},
+		{"(-32768)::int2", "int16", "-32768"},
+		{"7::int4", "int32", "7"},
+		{"(-9223372036854775808)::int8", "int64", "-9223372036854775808"},
+		{"4294967295::oid", "int64", "4294967295"},
+		{"1.5::float4", "float32", "1.5"},
+		{"'NaN'::float8", "float64", `"NaN"`},
+		{"'-inf'::float8", "float64", `"-Inf"`},
+		{"12345.678::numeric(12, 3)", "decimal(12, 3)", `"12345.678"`},
+		{"(-0.001)::numeric(12, 3)", "decimal(12, 3)", `"-0.001"`},
+		{"10000::numeric(12, 3)", "decimal(12, 3)", `"10000"`},
+		{"0::numeric(12, 3)", "decimal(12, 3)", `"0"`},
+		{"99999999999999999999999999999999999999::numeric(38)", "decimal(38, 0)", `"99999999999999999999999999999999999999"`},
+		{"(repeat('9', 38) || '.5')::numeric(40, 1)", "decimal256(40, 1)", `"99999999999999999999999999999999999999.5"`},
+		{"0.00012::numeric(3, 5)", "decimal(5, 5)", `"0.00012"`},
+		{"12345::numeric(3, -3)", "utf8", `"12000"`},
+		{"1.50::numeric", "utf8", `"1.50"`},
+		{"(-1e-9)::numeric", "utf8", `"-0.000000001"`},
+		{"1e30::numeric + 0.5", "utf8", `"1000000000000000000000000000000.5"`},
+		{"'NaN'::numeric", "utf8", `"NaN"`},
+		{"12.5::price", "decimal(6, 2)", `"12.5"`},
+		{"'häh?'::text", "utf8", `"häh?"`},
+		{"''::varchar(3)", "utf8", `""`},
+		{"'a'::char(3)", "utf8", `"a  "`},
+		{"'n'::name", "utf8", `"n"`},
+		{"'c'::\"char\"", "utf8", `"c"`},
+		{"'ok'::mood", "utf8", `"ok"`},
+		{`'{"a": 1}'::jsonb`, "utf8", `"{\"a\": 1}"`},
+		{`'{"a" :1}'::json`, "utf8", `"{\"a\" :1}"`},
+		{"'6f1f5a50-6f4f-4b6e-8a1c-0123456789ab'::uuid", "utf8", `"6f1f5a50-6f4f-4b6e-8a1c-0123456789ab"`},
+		{"'\\x0001'::bytea", "binary", `"AAE="`},
+		{"'2026-11-28'::date", "date32", `"2026-11-28"`},
+		{"'1969-12-31'::date", "date32", `"1969-12-31"`},
+		{"'2026-11-28 03:00:00.000001'::timestamp", "timestamp[us]", `"2026-11-28T03:00:00.000001"`},
+		{"'1950-01-01 00:00:00'::timestamp", "timestamp[us]", `"1950-01-01T00:00:00"`},
+		{"'2026-11-28 03:00+02'::timestamptz", "timestamp[us, tz=UTC]", `"2026-11-28T01:00:00Z"`},
+		{"'03:00:00.5'::time", "time64[us]", `"03:00:00.5"`},
+		{"ARRAY[1, NULL, 3]", "list<item: int32, nullable>", "[1,null,3]"},
+		{"ARRAY[]::text[]", "list<item: utf8, nullable>", "[]"},
+		{"ARRAY['ok']::mood[]", "list<item: utf8, nullable>", `["ok"]`},
+		{"ARRAY[1.5, 2]::numeric(4, 1)[]", "list<item: decimal(4, 1), nullable>", `["1.5","2"]`},
+		{"NULL::int8", "int64", "null"},
+		{"NULL", "utf8", "null"},
+	} {
+		got, schema, err := rowsOf(uri, query.Spec{Text: "SELECT v FROM (SELECT 1 AS n, " + c.value + " AS v) s ORDER BY n -- the end"})
+		if err != nil {
+			t.Errorf("%s: %v", c.value, err)
+			continue
+		}
+		kind := strings.Replace(fmt.Sprint(schema.Field(0).Type), "decimal128", "decimal", 1)
+		if got != `{"v":`+c.want+`}` || strings.Replace(kind, "decimal128", "decimal", 1) != c.kind {
+			t.Errorf("%s = %s of %s; want %s of %s", c.value, got, kind, c.want, c.kind)
+		}
+	}
+}
+
+func testValuesThatHaveNoPlace(t *testing.T, uri string) {
+	for value, want := range map[string]string{
+		"'infinity'::date":               "it is infinite",
+		"'-infinity'::timestamptz":       "it is infinite",
+		"'24:00'::time":                  "24:00:00",
+		"'NaN'::numeric(5, 2)":           "it is NaN, which no decimal is",
+		"ARRAY[[1, 2], [3, 4]]":          "array has 2 dimensions",
+		"ARRAY['infinity']::timestamp[]": "it is infinite",
+	} {
+		_, _, err := rowsOf(uri, query.Spec{Text: "SELECT 1 AS id, NULL::" + typeOf(value) + " AS v UNION ALL SELECT 2, " + value + " ORDER BY id"})
+		if !errors.Is(err, query.ErrValue) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `row 2: column "v"`) {
+			t.Errorf("%s: %v; want row 2, column v, %s", value, err, want)
+		}
+	}
+	for value, want := range map[string]string{"'1 day'::interval": "interval", "'(1,2)'::point": "point", "'12:00+01'::timetz": "time with time zone", "'10.0.0.1'::inet": "inet"} {
+		_, _, err := rowsOf(uri, query.Spec{Text: "SELECT " + value + ` AS "a v", 1 ORDER BY 2`})
+		if !errors.Is(err, query.ErrQuery) || !strings.Contains(err.Error(), "of type "+want) || !strings.Contains(err.Error(), `"a v"::text`) {
+			t.Errorf("%s: %v; want an error that names %s and the cast", value, err, want)
+		}
+	}
+}
+
+// typeOf is what a value of the tests is cast to.
+func typeOf(value string) string {
+	if _, after, ok := strings.Cut(value, "::"); ok {
+		return after
+	}
+	return "int[]"
+}
+
+func testTables(t *testing.T, uri string) {
+	exec(t, uri, `CREATE TABLE flights (carrier text, n int, at point, PRIMARY KEY (n, carrier));
+		INSERT INTO flights VALUES ('b', 1, '(1,2)'), ('a', 1, NULL), ('z', 0, NULL);
+		CREATE TABLE heap (a int); CREATE VIEW looked AS SELECT 1 AS a;
+		CREATE SCHEMA other; CREATE TABLE other.flights (id int PRIMARY KEY); CREATE TABLE other."we.ird "" name; --" ("se ""lect" int PRIMARY KEY);
+		INSERT INTO other.flights VALUES (2), (1); INSERT INTO other."we.ird "" name; --" VALUES (5);
+		CREATE TABLE "Flights" (id int PRIMARY KEY)`)
+	for _, c := range []struct {
+		says, table string
+		unordered   bool
+		want        string
+	}{
+		{"by its key, and a type that is not read as text", "flights", false, `{"at":null,"carrier":"z","n":0} {"at":null,"carrier":"a","n":1} {"at":"(1,2)","carrier":"b","n":1}`},
+		{"of another schema", "other.flights", false, `{"id":1} {"id":2}`},
+		{"names with dots, quotes and the start of a comment", `other.we.ird " name; --`, false, `{"se \"lect":5}`},
+		{"a name with a dot in double quotes", `other."we.ird "" name; --"`, false, `{"se \"lect":5}`},
+		{"capitals count", "Flights", false, ``},
+		{"no key", "heap", false, `table "heap" has no primary key; read it by --query with an ORDER BY, or say --unordered`},
+		{"a view", "looked", false, "has no primary key"},
+		{"a view in any order", "looked", true, `{"a":1}`},
+		{"no such table", "flihgts", false, `no table "flihgts" (did you mean "Flights"?)`},
+	} {
+		got, _, err := rowsOf(uri, query.Spec{Table: c.table, Unordered: c.unordered})
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("%s: %s; want %s", c.says, got, c.want)
+		}
+	}
+}
+
+func testRefuses(t *testing.T, uri string) {
+	exec(t, uri, "CREATE TABLE t (a int); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'INSERT INTO t VALUES (1) RETURNING a'")
+	for _, c := range []struct {
+		says, text string
+		want       error
+		part       string
+	}{
+		{"no order", "SELECT a FROM t", query.ErrOrder, "ORDER BY"},
+		{"a statement that writes", "DELETE FROM t", query.ErrStatement, "begins with"},
+		{"a statement that writes within WITH", "WITH x AS (INSERT INTO t VALUES (1) RETURNING a) SELECT a FROM x ORDER BY 1", query.ErrQuery, "read-only"},
+		{"a function that writes", "SELECT f() ORDER BY 1", query.ErrQuery, "read-only"},
+		{"a query that leaves its brackets", "SELECT 1) TO PROGRAM 'touch x' --", query.ErrStatement, "bracket"},
+		{"a parameter", "SELECT $1::int ORDER BY 1", query.ErrQuery, "parameters"},
+		{"no such column", "SELECT b FROM t ORDER BY 1", query.ErrQuery, `column "b" does not exist`},
+		{"an error at a later row", "SELECT 1 / (3 - i) FROM generate_series(1, 5) i ORDER BY i", query.ErrQuery, "division by zero"},
+	} {
+		_, _, err := rowsOf(uri, query.Spec{Text: c.text})
+		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.part) {
+			t.Errorf("%s: %v; want %v with %q", c.says, err, c.want, c.part)
+		}
+	}
+	if got, _, err := rowsOf(uri, query.Spec{Text: "SELECT count(*) AS n FROM t ORDER BY 1"}); got != `{"n":0}` {
+		t.Errorf("what was written: %s, %v", got, err)
+	}
+}
+
+func testManyRowsComeInOrder(t *testing.T, uri string) {
+	r, err := Open(context.Background(), uri, query.Spec{Text: "SELECT i, CASE WHEN i % 3 > 0 THEN repeat('x', i % 50) END AS x FROM generate_series(1, 100000) i ORDER BY i DESC"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	want := int32(100000)
+	err = r.Each(context.Background(), func(batch arrow.RecordBatch) error {
+		ids, texts := batch.Column(0).(*array.Int32), batch.Column(1).(*array.String)
+		for i := range ids.Len() {
+			if ids.Value(i) != want || texts.IsNull(i) != (want%3 == 0) || texts.IsValid(i) && texts.Value(i) != strings.Repeat("x", int(want%50)) {
+				return fmt.Errorf("row of %d is %d, %v", want, ids.Value(i), texts.ValueStr(i))
+			}
+			want--
+		}
+		return nil
+	})
+	if err != nil || want != 0 {
+		t.Errorf("%d rows are left: %v", want, err)
+	}
+}
+
+func TestServerThatIsNotThere(t *testing.T) {
+	_, _, err := rowsOf("postgres://me:sentinel-4711@127.0.0.1:1/db?connect_timeout=2", query.Spec{Table: "t"})
+	if !errors.Is(err, ErrServer) || strings.Contains(err.Error(), "sentinel-4711") {
+		t.Errorf("%v; want ErrServer, without the password", err)
+	}
+	_, _, err = rowsOf("postgres://me:sentinel-4711@host/db?sslmode=never", query.Spec{Table: "t"})
+	if err == nil || strings.Contains(err.Error(), "sentinel-4711") {
+		t.Errorf("%v; want an error without the password", err)
+	}
+}

@@ -1,0 +1,256 @@
+package spool
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/millrace/millrace/io/arrowfile"
+	"github.com/millrace/millrace/io/format"
+)
+
+// fields have a column of each way in which values lie in memory.
+var fields = []arrow.Field{
+	{Name: "id", Type: arrow.PrimitiveTypes.Int64},
+	{Name: "x", Type: arrow.PrimitiveTypes.Float32, Nullable: true},
+	{Name: "b", Type: arrow.FixedWidthTypes.Boolean, Nullable: true},
+	{Name: "t", Type: arrow.BinaryTypes.String, Nullable: true},
+	{Name: "big", Type: arrow.BinaryTypes.LargeBinary, Nullable: true},
+	{Name: "d", Type: &arrow.Decimal128Type{Precision: 20, Scale: 3}, Nullable: true},
+	{Name: "l", Type: arrow.ListOf(arrow.BinaryTypes.String), Nullable: true},
+	{Name: "v", Type: arrow.FixedSizeListOf(3, arrow.PrimitiveTypes.Float32), Nullable: true},
+	{Name: "s", Type: arrow.StructOf(arrow.Field{Name: "u", Type: arrow.PrimitiveTypes.Int16, Nullable: true}), Nullable: true},
+	{Name: "view", Type: arrow.BinaryTypes.StringView, Nullable: true},
+}
+
+// rowsJSON are n rows, in which about one value of eight is null.
+func rowsJSON(n int) string {
+	r := rand.New(rand.NewPCG(1, 2))
+	maybe := func(format string, value any) string {
+		if r.IntN(8) == 0 {
+			return "null"
+		}
+		return fmt.Sprintf(format, value)
+	}
+	var b strings.Builder
+	b.WriteByte('[')
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		text := strings.Repeat("é", r.IntN(30))
+		fmt.Fprintf(&b, `{"id":%d,"x":%s,"b":%s,"t":%s,"big":%s,"d":%s,"l":%s,"v":%s,"s":%s,"view":%s}`, i,
+			maybe("%v", float32(r.IntN(1000))/8), maybe("%v", r.IntN(2) == 0), maybe("%q", text), maybe("%q", "AAEC"),
+			maybe(`"%d.125"`, r.IntN(1e6)), maybe(`["a",%s]`, maybe("%q", text)), maybe("[1,2,%d]", i), maybe(`{"u":%s}`, maybe("%d", i%100)), maybe("%q", text))
+	}
+	b.WriteByte(']')
+	return b.String()
+}
+
+func batchOf(t *testing.T, text string) arrow.RecordBatch {
+	t.Helper()
+	batch, _, err := array.RecordFromJSON(memory.DefaultAllocator, arrow.NewSchema(fields, nil), strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return batch
+}
+
+// spooled gives the spool of slices of a batch that end after rows of cuts.
+func spooled(t *testing.T, batch arrow.RecordBatch, cuts ...int64) *Spool {
+	t.Helper()
+	w, err := Create(batch.Schema(), Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := int64(0)
+	for _, to := range append(cuts, batch.NumRows()) {
+		part := batch.NewSlice(from, to)
+		if err := w.Write(part); err != nil {
+			t.Fatal(err)
+		}
+		part.Release()
+		from = to
+	}
+	s, err := w.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func open(t *testing.T, s *Spool) format.Reader {
+	t.Helper()
+	r, err := arrowfile.Open(s.Path(), format.ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+func TestSpansAndDigestAreOfTheRowsAlone(t *testing.T) {
+	const n = SpanRows + 3000
+	batch := batchOf(t, rowsJSON(n))
+	defer batch.Release()
+	whole := spooled(t, batch)
+	pieces := spooled(t, batch, 1, 7, 1000, 1024, 5000, SpanRows, SpanRows+1)
+	if whole.Digest != pieces.Digest || whole.Rows != n || pieces.Rows != n {
+		t.Errorf("digests are %s of %d rows, and in pieces %s of %d", whole.Digest, whole.Rows, pieces.Digest, pieces.Rows)
+	}
+	for _, s := range []*Spool{whole, pieces} {
+		r := open(t, s)
+		if spans := r.Spans(); len(spans) != 2 || spans[0].Rows != SpanRows {
+			t.Errorf("spans are %v; want one of %d rows and one more", spans, SpanRows)
+		}
+		at := int64(0)
+		for span := range r.Spans() {
+			err := r.ReadSpan(context.Background(), span, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, func(got arrow.RecordBatch) error {
+				want := batch.NewSlice(at, at+got.NumRows())
+				defer want.Release()
+				at += got.NumRows()
+				for i, f := range fields {
+					if !array.Equal(got.Column(i), want.Column(i)) {
+						t.Errorf("rows up to %d: column %s differs", at, f.Name)
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if at != n {
+			t.Errorf("%d rows came back of %d", at, n)
+		}
+	}
+}
+
+func TestDigestSeesEveryValue(t *testing.T) {
+	const row = `{"id":1,"x":1.5,"b":true,"t":"ab","big":"AAEC","d":"1.5","l":["a","b"],"v":[1,2,3],"s":{"u":4},"view":"w"}`
+	digests := map[string]string{}
+	for _, rows := range []string{
+		row, row + "," + row,
+		strings.Replace(row, `"id":1`, `"id":2`, 1),
+		strings.Replace(row, "1.5,", "null,", 1),
+		strings.Replace(row, "1.5,", "1.25,", 1),
+		strings.Replace(row, "true", "false", 1),
+		strings.Replace(row, `"ab"`, `"ba"`, 1),
+		strings.Replace(row, `"ab"`, `""`, 1),
+		strings.Replace(row, `"ab"`, `null`, 1),
+		strings.Replace(row, "AAEC", "AAED", 1),
+		strings.Replace(row, `"d":"1.5"`, `"d":"1.501"`, 1),
+		strings.Replace(row, `["a","b"]`, `["ab"]`, 1),
+		strings.Replace(row, `["a","b"]`, `["a","b",null]`, 1),
+		strings.Replace(row, "[1,2,3]", "[1,2,4]", 1),
+		strings.Replace(row, `{"u":4}`, `{"u":null}`, 1),
+		strings.Replace(row, `{"u":4}`, `null`, 1),
+		strings.Replace(row, `"w"`, `"ww"`, 1),
+		"",
+	} {
+		batch := batchOf(t, "["+rows+"]")
+		digest := spooled(t, batch).Digest
+		batch.Release()
+		if before, ok := digests[digest]; ok {
+			t.Errorf("rows %s have the digest of %s", rows, before)
+		}
+		digests[digest] = rows
+	}
+	renamed := arrow.NewSchema([]arrow.Field{{Name: "other", Type: arrow.PrimitiveTypes.Int64}}, nil)
+	if newDigester(renamed).sum() == newDigester(arrow.NewSchema(fields[:1], nil)).sum() {
+		t.Error("a column's name does not count")
+	}
+}
+
+// TestDigestPassesOverWhatNobodySees: the value below a null, and how a dictionary is laid out.
+func TestDigestPassesOverWhatNobodySees(t *testing.T) {
+	numbers := func(below int64) arrow.RecordBatch {
+		b := array.NewInt64Builder(memory.DefaultAllocator)
+		defer b.Release()
+		b.AppendValues([]int64{1, below, 3}, []bool{true, false, true})
+		column := b.NewArray()
+		defer column.Release()
+		return array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "n", Type: column.DataType(), Nullable: true}}, nil), []arrow.Array{column}, 3)
+	}
+	words := func(first ...string) arrow.RecordBatch {
+		dt := &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}
+		b := array.NewDictionaryBuilder(memory.DefaultAllocator, dt).(*array.BinaryDictionaryBuilder)
+		defer b.Release()
+		for _, w := range append(first, "a", "b", "a") {
+			if err := b.AppendString(w); err != nil {
+				t.Fatal(err)
+			}
+		}
+		column := b.NewArray()
+		defer column.Release()
+		from := int64(len(first))
+		all := array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "w", Type: dt}}, nil), []arrow.Array{column}, 3+from)
+		defer all.Release()
+		return all.NewSlice(from, 3+from)
+	}
+	for _, pair := range [][2]arrow.RecordBatch{{numbers(2), numbers(99)}, {words(), words("b", "c")}} {
+		if a, b := spooled(t, pair[0]).Digest, spooled(t, pair[1]).Digest; a != b {
+			t.Errorf("%v and %v have digests %s and %s", pair[0], pair[1], a, b)
+		}
+		pair[0].Release()
+		pair[1].Release()
+	}
+}
+
+func TestSpansEndEarlyWhereRowsAreLarge(t *testing.T) {
+	schema := arrow.NewSchema([]arrow.Field{{Name: "t", Type: arrow.BinaryTypes.String}}, nil)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer b.Release()
+	text := strings.Repeat("x", 16<<10) // 32 MiB are 2,048 rows, less their offsets
+	for range 5000 {
+		b.Field(0).(*array.StringBuilder).Append(text)
+	}
+	batch := b.NewRecordBatch()
+	defer batch.Release()
+	r := open(t, spooled(t, batch, 100, 3000))
+	var rows []int64
+	for _, s := range r.Spans() {
+		rows = append(rows, s.Rows)
+	}
+	if fmt.Sprint(rows) != "[2048 2048 904]" {
+		t.Errorf("spans have %v rows; want [2048 2048 904]", rows)
+	}
+}
+
+func TestSpoolLeavesNoFile(t *testing.T) {
+	dir := t.TempDir()
+	batch := batchOf(t, rowsJSON(10))
+	defer batch.Release()
+	w, err := Create(batch.Schema(), Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Write(batch); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("while it is written its folder has %v, %v", left, err)
+	}
+	if err := w.Abort(); err != nil {
+		t.Error(err)
+	}
+	if _, err := Create(batch.Schema(), Options{Dir: dir + "/gone"}); err == nil || !strings.Contains(err.Error(), "TMPDIR") {
+		t.Errorf("Create in no folder: %v; want an error that names TMPDIR", err)
+	}
+}
