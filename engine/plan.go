@@ -102,7 +102,7 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 	var both sync.WaitGroup
 	var noModel error
 	both.Go(func() {
-		noModel = guarded(p.openModels)
+		noModel = guarded(func() error { return p.openModels(ctx) })
 	})
 	noData := p.openData(ctx)
 	both.Wait()
@@ -147,8 +147,8 @@ func (p *Plan) openData(ctx context.Context) error {
 
 // openModel reads the model and rewrites it into what will run; left, unless nil, is
 // where nodes are named that a device would need rewritten and that stay.
-func (o *Options) openModel(left *[]string) (*models.Model, error) {
-	return models.OpenRewritten(o.Model, models.Options{SHA256: o.ModelSHA256}, models.Rewrites{
+func (o *Options) openModel(ctx context.Context, left *[]string) (*models.Model, error) {
+	return models.OpenRewritten(o.Model, models.Options{SHA256: o.ModelSHA256, Fetch: FetchModel(ctx, o.Stores)}, models.Rewrites{
 		ZipMap: true, Kernels: o.Kernels == KernelsAuto && o.Provider != ort.TensorRT, // which compiles tensor operators alone
 		Device: o.Provider != ort.CPU, Tensors: o.Provider != ort.CPU, Left: left,
 	})

@@ -61,7 +61,7 @@ func newInspect(s streams, common *commonOptions) *cobra.Command {
 			}
 			var unplaced error
 			if m, ok := r.(*modelReport); ok && run.Provider != ort.CPU {
-				if unplaced = m.place(run); m.Placement == nil {
+				if unplaced = m.place(cmd.Context(), run); m.Placement == nil {
 					return unplaced
 				}
 			}
@@ -76,12 +76,12 @@ func newInspect(s streams, common *commonOptions) *cobra.Command {
 // no data.
 func inspect(ctx context.Context, path string, kernels engine.Kernels, opts dataset.Options) (report, error) {
 	if strings.HasSuffix(strings.ToLower(path), ".onnx") {
-		return inspectModel(path, kernels)
+		return inspectModel(ctx, path, kernels, opts.Stores)
 	}
 	r, err := inspectData(ctx, path, opts)
 	if errors.Is(err, dataset.ErrUnknownFormat) {
 		if info, statErr := os.Stat(path); statErr == nil && info.Mode().IsRegular() {
-			m, modelErr := inspectModel(path, kernels)
+			m, modelErr := inspectModel(ctx, path, kernels, opts.Stores)
 			if modelErr == nil {
 				return m, nil
 			}
@@ -119,8 +119,8 @@ type valueReport struct {
 	Classes any    `json:"classes,omitempty"`
 }
 
-func inspectModel(path string, kernels engine.Kernels) (*modelReport, error) {
-	m, err := models.Open(path, models.Options{})
+func inspectModel(ctx context.Context, path string, kernels engine.Kernels, stores map[string]dataset.Store) (*modelReport, error) {
+	m, err := models.Open(path, models.Options{Fetch: engine.FetchModel(ctx, stores)})
 	if err != nil {
 		return nil, err
 	}

@@ -293,6 +293,9 @@ func (r *scoreReport) digestLine(line func(name, format string, args ...any)) {
 	if by == "" {
 		by = "size and time of change"
 	}
+	if r.Digest.Reason == engine.VersionsReason {
+		by = "version"
+	}
 	line("inputs", "known by %s (%s)", by, r.Digest.Reason)
 }
 

@@ -43,7 +43,7 @@ func Draft(ctx context.Context, opts engine.Options, dir string) (text []byte, g
 	if err := checked.Validate(); err != nil {
 		return nil, nil, err
 	}
-	if d.model, err = models.Open(opts.Model, models.Options{}); err != nil {
+	if d.model, err = models.Open(opts.Model, models.Options{Fetch: engine.FetchModel(ctx, opts.Stores)}); err != nil {
 		return nil, nil, err
 	}
 	if err := d.readData(ctx); err != nil {

@@ -86,6 +86,7 @@ type Dataset struct {
 	shadowed   []string   // partition columns that some file has too
 
 	differences []Difference // of files from the first
+	aheads      aheads
 
 	// life is read-locked by readers and locked by Close.
 	life   sync.RWMutex
@@ -225,6 +226,7 @@ func (d *Dataset) ReadSpan(ctx context.Context, ref SpanRef, columns []string, y
 	if err != nil {
 		return err
 	}
+	defer d.fetching(ctx, reader, ref, indexes)()
 	r := spanRead{schema: schema, fill: fill, want: src.spans[ref.Span].Rows, yield: yield}
 	err = reader.ReadSpan(ctx, ref.Span, indexes, r.batch)
 	err = errors.Join(r.check(src.path, ref.Span, err), d.pool.release(src))

@@ -72,17 +72,25 @@ func sniff(path string) (format.Name, error) {
 	if err != nil {
 		return "", err
 	}
+	return Sniff(head, path), nil
+}
+
+// HeadBytes is how many of a file's first bytes Sniff wants, if there are as many.
+const HeadBytes = 8
+
+// Sniff is the format that a file's first bytes are of; "" for none that is known.
+func Sniff(head []byte, name string) format.Name {
 	switch {
 	case bytes.HasPrefix(head, []byte("PAR1")), bytes.HasPrefix(head, []byte("PARE")):
-		return format.Parquet, nil
+		return format.Parquet
 	case bytes.HasPrefix(head, []byte("ARROW1")):
-		return format.ArrowFile, nil
+		return format.ArrowFile
 	case bytes.HasPrefix(head, []byte{0xff, 0xff, 0xff, 0xff}) && len(head) >= 8:
-		return format.ArrowStream, nil
-	case legacyStream(head) && knownExtension(path):
-		return format.ArrowStream, nil
+		return format.ArrowStream
+	case legacyStream(head) && knownExtension(name):
+		return format.ArrowStream
 	}
-	return "", nil
+	return ""
 }
 
 // legacyStream recognises a stream written before Arrow 0.15, which starts
@@ -103,7 +111,7 @@ func readHead(path string) ([]byte, error) {
 		return nil, statError(path, err)
 	}
 	defer f.Close()
-	head := make([]byte, 8)
+	head := make([]byte, HeadBytes)
 	n, err := io.ReadFull(f, head)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, statError(path, err)
