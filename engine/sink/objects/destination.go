@@ -49,11 +49,11 @@ func (d *Destination) Held(ctx context.Context, output string) error {
 	lease := cmp.Or(d.Lease, defaultLease)
 	p, err := parsePlace(output, isFile(output))
 	if err != nil {
-		return nil //nolint:nilerr // Check says it
+		return nil // Check says it
 	}
 	s, err := d.open(ctx, p)
 	if err != nil {
-		return nil //nolint:nilerr // Stage says it
+		return nil // Stage says it
 	}
 	defer func() { _ = s.bucket.Close() }()
 	now, err := s.newest(ctx, p)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +71,7 @@ func (w *work) want(first int) map[string][]byte {
 		}
 	}
 	if w.single {
-		var whole []byte
+		whole := make([]byte, 0, 4*pieceBytes)
 		for i := range w.parts {
 			whole = append(whole, content(w.job, fmt.Sprint(i, "."), i < w.large)...)
 		}
@@ -481,7 +482,7 @@ func testStalled(t *testing.T, g *gateway) {
 		what   string
 		finish bool // the other run, before the stalled one wakes
 	}{{"the other run has published", true}, {"the other run is at work", false}} {
-		w := work{output: "s3://bucket/stalled/" + fmt.Sprint(c.finish), job: "j", parts: 2}
+		w := work{output: "s3://bucket/stalled/" + strconv.FormatBool(c.finish), job: "j", parts: 2}
 		staged, err := g.destination(4).Stage(t.Context(), w.options(ledger.NewRunID(time.Now())))
 		if err != nil {
 			t.Fatal(err)
