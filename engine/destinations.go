@@ -24,8 +24,8 @@ import (
 // destinations are the places that an output's name can lead to, by what stands before the
 // colon of its URI, or "-" by itself. Names without one are paths.
 var destinations = map[string]sink.Destination{
-	"postgres": postgres.Destination{}, "postgresql": postgres.Destination{},
 	"s3": inStores, "gs": inStores, "az": inStores,
+	"postgres": postgres.Destination{}, "postgresql": postgres.Destination{},
 	"sqlite": embedded.Destination{Dialect: sqlite.Dialect{}}, "duckdb": duckdb.New(),
 }
 

@@ -80,6 +80,7 @@ type Plan struct {
 	where        *where        // nil without a filter
 	rules        *rules        // nil without rules
 	keys         *unique.Keys  // nil without --unique
+	lines        *lineReading  // nil where no file is one of lines
 
 	stopping *stopping
 
@@ -122,7 +123,11 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 
 // openData lists the input's files and reads their metadata.
 func (p *Plan) openData(ctx context.Context) error {
-	listing, err := dataset.ListIn(ctx, p.Options.Inputs, p.Options.Stores)
+	as, err := p.Options.inputFormat()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUsage, err)
+	}
+	listing, err := dataset.Lister{Stores: p.Options.Stores, Format: as}.List(ctx, p.Options.Inputs)
 	if err != nil {
 		return err
 	}
@@ -140,9 +145,9 @@ func (p *Plan) openData(ctx context.Context) error {
 	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{
 		Read: format.ReadOptions{Decoders: p.cores}, Statistics: filter.Names(p.Options.Where), Partitions: partitions,
 		Drift:  dataset.DriftIsKept, // checkDrift knows which columns the run needs
-		Stores: p.Options.Stores,
+		Stores: p.Options.Stores, Format: as, Lines: p.Options.Lines,
 	})
-	return err
+	return usage(err)
 }
 
 // openModel reads the model and rewrites it into what will run; left, unless nil, is
@@ -185,9 +190,10 @@ func (p *Plan) fit() error {
 	schema := p.Dataset.Schema()
 	for _, step := range []func(*arrow.Schema) error{p.bindModels, p.pass, p.fitWhere, p.fitRules, p.fitUnique} {
 		if err := step(schema); err != nil {
-			return p.besideDrift(err)
+			return p.besideTypes(p.besideDrift(err))
 		}
 	}
+	p.fitLines()
 	if _, _, err := p.knownPairs(); err != nil {
 		return err
 	}

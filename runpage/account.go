@@ -54,7 +54,7 @@ type Options struct {
 	Run      string // the run's id; the newest when empty
 	Examples Examples
 	Stores   map[string]dataset.Store // where outputs may lie that are URIs, by scheme
-	Places   engine.Places            // how those of outputs are reached
+	Places   engine.Places            // how the output is reached
 }
 
 // Examples says whether rejected rows are shown, with their ids.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/io/blobstore"
 	"github.com/millrace/millrace/io/database"
 	"github.com/millrace/millrace/io/dataset"
@@ -29,10 +30,12 @@ func (o *commonOptions) stores() map[string]dataset.Store {
 	if o.store.blobs == nil {
 		o.store.blobs = blobstore.New(o.store.Options)
 	}
-	all := map[string]dataset.Store{}
-	maps.Copy(all, database.Stores())
+	all := maps.Clone(database.Stores())
 	for _, scheme := range blobstore.Schemes() {
 		all[scheme] = o.store.blobs
 	}
 	return all
 }
+
+// places say how outputs are reached.
+func (o *commonOptions) places() engine.Places { return engine.Places{Buckets: o.store.Options} }

@@ -42,14 +42,14 @@ func (Local) FindHistories(ctx context.Context, path string) (*ledger.Found, err
 	return ledger.FindHistories(ctx, path)
 }
 
-// Seen is ledger.ReadSeen.
-func (Local) Seen(_ context.Context, output string) (*ledger.Seen, error) {
-	return ledger.ReadSeen(output)
-}
-
 // ReadHistory is ledger.ReadHistory.
 func (Local) ReadHistory(_ context.Context, output string) (*ledger.History, error) {
 	return ledger.ReadHistory(output)
+}
+
+// Seen is ledger.ReadSeen.
+func (Local) Seen(_ context.Context, output string) (*ledger.Seen, error) {
+	return ledger.ReadSeen(output)
 }
 
 // LocalStaging is a ledger's Staging as one of files.

@@ -107,7 +107,7 @@ func (d *Destination) stage(ctx context.Context, opts *sink.Options) (sink.Stagi
 	s.mu.parts, s.mu.open, s.mu.pieces = map[int]*partState{}, map[int]bool{}, map[int]string{}
 	s.mu.badRows, s.mu.paths = map[int]string{}, map[string]string{}
 	if err := s.prepare(ctx); err != nil {
-		return nil, errors.Join(err, s.Discard())
+		return nil, errors.Join(err, s.Discard()) //nolint:contextcheck // a Staging has the run's context
 	}
 	return s, nil
 }

@@ -96,13 +96,13 @@ func (w *work) run(ctx context.Context, d *Destination) (run string, wrote []int
 		return run, nil, err
 	}
 	s := staged.(*staging)
-	if wrote, err = w.write(s); err == nil {
-		err = s.Publish(w.manifest())
+	if wrote, err = w.write(s); err == nil { //nolint:contextcheck // a Staging has the run's context
+		err = s.Publish(w.manifest()) //nolint:contextcheck // a Staging has the run's context
 	}
 	if err == nil {
-		return run, wrote, s.Discard()
+		return run, wrote, s.Discard() //nolint:contextcheck // a Staging has the run's context
 	}
-	_, suspended := s.Suspend("test")
+	_, suspended := s.Suspend("test") //nolint:contextcheck // a Staging has the run's context
 	return run, wrote, errors.Join(err, suspended)
 }
 
