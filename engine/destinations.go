@@ -56,6 +56,9 @@ func destinationOf(output string) (sink.Destination, error) {
 	if _, ok := sink.Scheme(output); !ok {
 		return sink.Local{}, nil
 	}
+	if scheme == "file" {
+		return nil, fmt.Errorf("%w: --output %s: write file:///PATH, from the root, or the path by itself", ErrUsage, sink.Shown(output))
+	}
 	known := slices.Sorted(maps.Keys(destinations))
 	return nil, fmt.Errorf("%w: --output %s: nothing is known of %s://%s", ErrUsage, sink.Shown(output), scheme, nearest.DidYouMean(scheme, known))
 }
@@ -74,6 +77,7 @@ func TakesRows(output string) bool { return traitsOf(output).Records }
 // Held returns an error that wraps ledger.ErrHeld if a run holds an output now. The answer
 // may be another a moment later.
 func (p Places) Held(ctx context.Context, output string) error {
+	output = sink.LocalPath(output)
 	d, err := p.of(output)
 	if err != nil {
 		return err
@@ -95,6 +99,7 @@ func (p Places) readerOf(output string) (sink.Reader, error) {
 
 // Verify compares an output with the manifests of its runs; see ledger.Verify.
 func (p Places) Verify(ctx context.Context, output string, opts ledger.VerifyOptions) (*ledger.Verification, error) {
+	output = sink.LocalPath(output)
 	r, err := p.readerOf(output)
 	if err != nil {
 		return nil, err
@@ -105,6 +110,7 @@ func (p Places) Verify(ctx context.Context, output string, opts ledger.VerifyOpt
 // FindHistories reads the runs of an output, or of those below a folder; see
 // ledger.FindHistories.
 func (p Places) FindHistories(ctx context.Context, path string) (*ledger.Found, error) {
+	path = sink.LocalPath(path)
 	r, err := p.readerOf(path)
 	if err != nil {
 		return nil, err
@@ -116,6 +122,7 @@ func (p Places) FindHistories(ctx context.Context, path string) (*ledger.Found, 
 // can read their manifests whole. Its error wraps ledger.ErrNoOutput where there is none, and
 // ErrUsage where the place keeps no account.
 func (p Places) WithHistory(ctx context.Context, output string, read func(*ledger.History) error) error {
+	output = sink.LocalPath(output)
 	d, err := p.of(output)
 	if err != nil {
 		return err
@@ -142,6 +149,7 @@ func (p Places) WithHistory(ctx context.Context, output string, read func(*ledge
 
 // readHistory reads the manifests of an output whose files can be read.
 func (p Places) readHistory(ctx context.Context, output string) (*ledger.History, error) {
+	output = sink.LocalPath(output)
 	d, err := p.of(output)
 	if err != nil {
 		return nil, err

@@ -40,6 +40,7 @@ var delimiters = map[string]byte{"": ',', ",": ',', ";": ';', "|": '|', tab: '\t
 
 // nameDefaults fills what the output's name says.
 func (o *Options) nameDefaults() {
+	o.Output = sink.LocalPath(o.Output)
 	kind, ok := format.KindOf(filesPath(o.Output))
 	if ok {
 		o.Format = cmp.Or(o.Format, kind.Format)

@@ -45,3 +45,13 @@ func Shown(output string) string {
 	shown.RawQuery = kept.Encode()
 	return shown.String()
 }
+
+// LocalPath is an output's name as a path where it is one: of file:///PATH its path, of what
+// is no URI the name itself.
+func LocalPath(output string) string {
+	const files = "file://"
+	if len(output) > len(files) && strings.EqualFold(output[:len(files)], files) && output[len(files)] == '/' {
+		return output[len(files):]
+	}
+	return output
+}

@@ -20,6 +20,17 @@ func TestShown(t *testing.T) {
 	}
 }
 
+func TestLocalPath(t *testing.T) {
+	for output, want := range map[string]string{
+		"file:///data/out": "/data/out", "FILE:///a b%20": "/a b%20", "file://host/out": "file://host/out", "file://": "file://",
+		"out/": "out/", "s3://b/out": "s3://b/out", "": "",
+	} {
+		if got := LocalPath(output); got != want {
+			t.Errorf("LocalPath(%q) = %q; want %q", output, got, want)
+		}
+	}
+}
+
 func TestScheme(t *testing.T) {
 	for output, want := range map[string]string{
 		"s3://bucket/out": "s3", "S3://bucket/out": "s3", "gs+x://b": "gs+x",

@@ -212,7 +212,7 @@ func (p *partFiles) Commit(rows int64) ([]ledger.Output, error) {
 // over when the part is tried again.
 func (p *partFiles) Abort() error {
 	_ = p.ended.Wait() // said already, or of no interest
-	var errs []error
+	errs := make([]error, 0, len(p.made))
 	for _, u := range p.made {
 		errs = append(errs, u.Abort())
 	}

@@ -1,7 +1,6 @@
 package objects
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,24 +10,24 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"gocloud.dev/blob/fileblob"
 
 	"github.com/millrace/millrace/io/blobstore"
+	"github.com/millrace/millrace/io/blobstore/blobtest"
 )
 
 // gateway is a versitygw, which is a real S3 server over a folder, and a proxy before it
 // that can fail.
 type gateway struct {
-	proxy  *httptestServer
+	proxy  string // its URL
 	direct *store // past the proxy
+	folder string // of a store that is a folder, without server and proxy
 
 	mu     sync.Mutex
 	count  int
@@ -45,65 +44,35 @@ const (
 	busy         // 503
 )
 
-type httptestServer struct {
-	url  string
-	stop func()
+// eachStore runs a test with a folder for a store, as drivers without uploads in pieces are,
+// and with a gateway, where there is one.
+func eachStore(t *testing.T, test func(t *testing.T, g *gateway)) {
+	t.Helper()
+	t.Run("folder", func(t *testing.T) {
+		g := &gateway{folder: t.TempDir()}
+		var err error
+		if g.direct, err = openFolder(g.folder); err != nil {
+			t.Fatal(err)
+		}
+		test(t, g)
+	})
+	t.Run("versitygw", func(t *testing.T) { test(t, startGateway(t)) })
+}
+
+func openFolder(dir string) (*store, error) {
+	bucket, err := fileblob.OpenBucket(dir, &fileblob.Options{Metadata: fileblob.MetadataDontWrite})
+	return &store{bucket: bucket}, err
 }
 
 // startGateway starts both; the test is skipped where there is no versitygw.
 func startGateway(t *testing.T) *gateway {
 	t.Helper()
-	program := os.Getenv("MILLRACE_VERSITYGW")
-	if program == "" {
-		program = filepath.Join("..", "..", "..", ".tools", "versitygw")
-	}
-	if _, err := os.Stat(program); err != nil {
-		t.Skip("no versitygw: see make store-test, or set MILLRACE_VERSITYGW")
-	}
-	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "millrace-test", "AWS_SECRET_ACCESS_KEY": "hush-hush-hush", "AWS_REGION": "us-east-1",
-		"AWS_CA_BUNDLE": "", "AWS_EC2_METADATA_DISABLED": "true", "HTTP_PROXY": "", "http_proxy": "",
-	} {
-		t.Setenv(name, value)
-	}
-	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "bucket"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	var said bytes.Buffer
-	cmd := exec.Command(program, "--port", address, "--quiet", "posix", dir)
-	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY=millrace-test", "ROOT_SECRET_KEY=hush-hush-hush")
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it has nothing to save
-		_ = cmd.Wait()
-	})
+	server := blobtest.Start(t)
 	g := &gateway{}
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		c, err := net.Dial("tcp", address)
-		if err == nil {
-			_ = c.Close()
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("versitygw does not listen: %v: %s", err, said.String())
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	g.startProxy(t, address)
-	bucket := &Destination{Buckets: blobstore.Options{Endpoint: "http://" + address}}
-	if g.direct, err = bucket.open(t.Context(), g.place(t, "s3://bucket/", false)); err != nil {
+	g.startProxy(t, strings.TrimPrefix(server.URL, "http://"))
+	direct := &Destination{Buckets: blobstore.Options{Endpoint: server.URL}}
+	var err error
+	if g.direct, err = direct.open(t.Context(), g.place(t, "s3://bucket/", false)); err != nil {
 		t.Fatal(err)
 	}
 	return g
@@ -146,7 +115,7 @@ func (g *gateway) startProxy(t *testing.T, address string) {
 	}
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(func() { _ = server.Close() })
-	g.proxy = &httptestServer{url: "http://" + l.Addr().String()}
+	g.proxy = "http://" + l.Addr().String()
 }
 
 // nowhere takes an answer that nobody gets.
@@ -172,7 +141,10 @@ func (g *gateway) requests() int {
 
 // destination is the store through the proxy.
 func (g *gateway) destination(attempts int) *Destination {
-	return &Destination{Buckets: blobstore.Options{Endpoint: g.proxy.url, Attempts: attempts}, Lease: 400 * time.Millisecond}
+	if g.folder != "" {
+		return &Destination{Lease: 400 * time.Millisecond, opener: func(context.Context, *place) (*store, error) { return openFolder(g.folder) }}
+	}
+	return &Destination{Buckets: blobstore.Options{Endpoint: g.proxy, Attempts: attempts}, Lease: 400 * time.Millisecond}
 }
 
 func (g *gateway) place(t *testing.T, output string, single bool) *place {
@@ -208,7 +180,10 @@ func (g *gateway) objects(t *testing.T, prefix string) map[string][]byte {
 // uploads counts the unfinished uploads of the whole bucket.
 func (g *gateway) uploads(t *testing.T) int {
 	t.Helper()
-	b := g.direct.multi.(*s3Bucket)
+	b, ok := g.direct.multi.(*s3Bucket)
+	if !ok {
+		return 0
+	}
 	page, err := b.client.ListMultipartUploads(context.WithoutCancel(t.Context()), &s3.ListMultipartUploadsInput{Bucket: &b.name})
 	if err != nil {
 		t.Fatal(err)

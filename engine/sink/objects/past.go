@@ -37,7 +37,6 @@ func (s *store) readPast(ctx context.Context, p *place, o *own, newest string) (
 		return err
 	}
 	if !o.manifests[newest] {
-		newest = ""
 		for _, run := range slices.Sorted(maps.Keys(o.manifests)) {
 			if err := read(ctx, run); err != nil {
 				return nil, err

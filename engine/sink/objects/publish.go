@@ -44,6 +44,10 @@ func (s *staging) Publish(m *ledger.Manifest) error {
 		return fmt.Errorf("output %q: %w", s.place.shown, ledger.ErrDiscarded)
 	}
 	ctx := s.during()
+	s.ask(ctx)
+	if lost := s.lost(); lost != nil {
+		return lost
+	}
 	files, err := s.account(m)
 	if err != nil {
 		return fmt.Errorf("output %q: not published: %w", s.place.shown, err)
@@ -100,8 +104,8 @@ func (s *staging) step(ctx context.Context) error {
 		return err
 	}
 	if len(numbers) == 0 || numbers[len(numbers)-1] != s.newest().Number {
-		s.lose()
-		return s.TakenOver()
+		s.lose(ctx)
+		return s.lost()
 	}
 	return nil
 }

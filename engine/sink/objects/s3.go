@@ -18,24 +18,19 @@ type s3Bucket struct {
 	copied int64 // bytes of a range of copyLarge
 }
 
-// abortUploads lists until nothing is left: to abort an upload while a part of it is being
-// taken can leave that part, and so the upload.
-func (b *s3Bucket) abortUploads(ctx context.Context, prefix string) (n int, err error) {
+// abortUploads aborts all, a page at a time.
+func (b *s3Bucket) abortUploads(ctx context.Context, prefix string) error {
 	in := &s3.ListMultipartUploadsInput{Bucket: &b.name, Prefix: &prefix}
 	for {
 		page, err := b.client.ListMultipartUploads(ctx, in)
 		if err != nil {
-			return n, fmt.Errorf("list unfinished uploads: %w", err)
+			return fmt.Errorf("list unfinished uploads: %w", err)
 		}
 		err = each(ctx, page.Uploads, func(ctx context.Context, u types.MultipartUpload) error {
 			return b.abort(ctx, aws.ToString(u.Key), aws.ToString(u.UploadId))
 		})
-		n += len(page.Uploads)
-		if err != nil {
-			return n, err
-		}
-		if !aws.ToBool(page.IsTruncated) {
-			return n, nil
+		if err != nil || !aws.ToBool(page.IsTruncated) {
+			return err
 		}
 		in.KeyMarker, in.UploadIdMarker = page.NextKeyMarker, page.NextUploadIdMarker
 	}

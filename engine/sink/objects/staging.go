@@ -77,7 +77,12 @@ const endWithin = 60 * time.Second
 
 // anyway is a context for what must be done also after another has ended.
 func anyway(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), endWithin)
+	return within(ctx, endWithin)
+}
+
+// within is anyway for a time.
+func within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), d)
 }
 
 // stage takes the output.
@@ -102,7 +107,7 @@ func (d *Destination) stage(ctx context.Context, opts *sink.Options) (sink.Stagi
 	s.mu.parts, s.mu.open, s.mu.pieces = map[int]*partState{}, map[int]bool{}, map[int]string{}
 	s.mu.badRows, s.mu.paths = map[int]string{}, map[string]string{}
 	if err := s.prepare(ctx); err != nil {
-		return nil, errors.Join(err, s.Discard())
+		return nil, errors.Join(err, s.Discard()) //nolint:contextcheck // a Staging has the run's context
 	}
 	return s, nil
 }
@@ -119,9 +124,8 @@ func (s *staging) prepare(ctx context.Context) error {
 	}
 	var own *own
 	looks, looking := errgroup.WithContext(ctx)
-	looks.Go(func() error {
-		_, err := s.store.abortUploads(looking, s.place.own) // nobody else's: who began them is dead
-		return err
+	looks.Go(func() error { // nobody else's: who began them is dead
+		return s.store.abortUploads(looking, s.place.own)
 	})
 	looks.Go(func() (err error) {
 		own, err = s.store.listOwn(looking, s.place)
@@ -186,11 +190,11 @@ func (s *staging) claim(ctx context.Context) error {
 
 // ask looks in the log whether this run still has the output.
 func (s *staging) ask(ctx context.Context) {
-	if s.TakenOver() != nil {
+	if s.lost() != nil {
 		return
 	}
 	if passed, err := s.passed(ctx); err == nil && passed {
-		s.lose()
+		s.lose(ctx)
 	}
 }
 
@@ -226,8 +230,8 @@ func (s *staging) move(ctx context.Context, change func(*entry)) error {
 		return err
 	}
 	if !won {
-		s.lose()
-		return s.TakenOver()
+		s.lose(ctx)
+		return s.lost()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -236,9 +240,7 @@ func (s *staging) move(ctx context.Context, change func(*entry)) error {
 }
 
 // lose notes that another run has the output.
-func (s *staging) lose() {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.during()), s.lease)
-	defer cancel()
+func (s *staging) lose(ctx context.Context) {
 	held, ok := errors.AsType[*ledger.HeldError](s.heldBy(ctx))
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -247,8 +249,21 @@ func (s *staging) lose() {
 	}
 }
 
-// TakenOver says who took the output.
+// TakenOver asks whether another run took the output, and says who.
 func (s *staging) TakenOver() error {
+	s.mu.Lock()
+	ours := s.mu.now.Holder != nil && !s.mu.ended
+	s.mu.Unlock()
+	if ours {
+		ctx, cancel := within(s.during(), s.lease)
+		defer cancel()
+		s.ask(ctx)
+	}
+	return s.lost()
+}
+
+// lost says who took the output, as far as this run knows.
+func (s *staging) lost() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.lost == nil {
@@ -268,18 +283,10 @@ func outputError(p *place, err error) error {
 // failed words an error of the store. When another run took the output, that is what there
 // is to say.
 func (s *staging) failed(err error) error {
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, ledger.ErrHeld) {
+	if err == nil || errors.Is(err, ledger.ErrHeld) {
 		return err
 	}
-	if s.newest().Number > 0 {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.during()), s.lease)
-		defer cancel()
-		s.ask(ctx)
-	}
-	if lost := s.TakenOver(); lost != nil {
+	if lost := s.lost(); lost != nil {
 		return fmt.Errorf("%w: %w", lost, err)
 	}
 	return outputError(s.place, err)
@@ -366,7 +373,7 @@ func (s *staging) Discard() error {
 		s.ask(ctx)
 	}
 	// What a run did that was taken over is the other's now, which goes on with it.
-	if ours && s.newest().Pending == "" && s.TakenOver() == nil {
+	if ours && s.newest().Pending == "" && s.lost() == nil {
 		errs = append(errs, s.store.drop(ctx, s.place, append(slices.Clone(s.mu.chain), s.opts.RunID)))
 	}
 	errs = append(errs, s.giveUp(ctx))
@@ -383,8 +390,7 @@ func (s *staging) endWriting(ctx context.Context) error {
 	errs := []error{s.work.close()}
 	if stop != nil {
 		stop()
-		_, err := s.store.abortUploads(ctx, s.place.run(s.opts.RunID))
-		errs = append(errs, err)
+		errs = append(errs, s.store.abortUploads(ctx, s.place.run(s.opts.RunID)))
 	}
 	return errors.Join(errs...)
 }
@@ -392,7 +398,7 @@ func (s *staging) endWriting(ctx context.Context) error {
 // giveUp says in the log that nobody holds the output.
 func (s *staging) giveUp(ctx context.Context) error {
 	var err error
-	if now := s.newest(); now.Holder != nil && s.TakenOver() == nil {
+	if now := s.newest(); now.Holder != nil && s.lost() == nil {
 		err = s.move(ctx, func(e *entry) { e.Holder = nil })
 	}
 	if errors.Is(err, ledger.ErrHeld) { // nothing is left to give up
@@ -454,7 +460,8 @@ func (s *staging) Loading() error {
 	}
 	key := s.place.staging(s.opts.RunID) + loadingName
 	noted := make(chan error, 1) // the one outcome
-	go func() { noted <- s.store.put(s.during(), key, text) }()
+	ctx := s.during()
+	go func() { noted <- s.store.put(ctx, key, text) }()
 	s.mu.Lock()
 	watched := s.mu.watched
 	s.mu.noted = noted
@@ -476,7 +483,9 @@ func (s *staging) Loaded() error {
 		return nil
 	}
 	s.notes.Go(func() error {
-		<-noted
+		if err := <-noted; err != nil {
+			return err
+		}
 		ctx, cancel := anyway(s.during())
 		defer cancel()
 		return s.store.remove(ctx, s.place.staging(s.opts.RunID)+loadingName)

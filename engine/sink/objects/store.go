@@ -34,8 +34,8 @@ type store struct {
 
 // multipart is what stores have whose unfinished uploads stay.
 type multipart interface {
-	// abortUploads ends the uploads of keys with a prefix, and says how many there were.
-	abortUploads(ctx context.Context, prefix string) (int, error)
+	// abortUploads ends the uploads of keys with a prefix.
+	abortUploads(ctx context.Context, prefix string) error
 	// copyLarge copies an object in ranges.
 	copyLarge(ctx context.Context, from, to string, size int64) error
 	// deleteAll removes objects, which need not be there.
@@ -197,9 +197,9 @@ func (s *store) copy(ctx context.Context, from, to string, size int64) error {
 }
 
 // abortUploads ends the unfinished uploads below a prefix.
-func (s *store) abortUploads(ctx context.Context, prefix string) (int, error) {
+func (s *store) abortUploads(ctx context.Context, prefix string) error {
 	if s.multi == nil {
-		return 0, nil
+		return nil
 	}
 	return s.multi.abortUploads(ctx, prefix)
 }
