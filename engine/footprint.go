@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"math"
+
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
@@ -64,6 +66,9 @@ const (
 	// columnPageBytes is a decompressed page of a Parquet column: the size that
 	// most writers use, and a dictionary has at most.
 	columnPageBytes = 1 << 20
+	// lineBytes is the text that is read of a span at a time, and where its fields lie;
+	// see io/lines.
+	lineBytes = 1 << 20
 	// columnAheadBytes is what is read of a column at a time; see
 	// io/parquetfile.
 	columnAheadBytes = 256 << 10
@@ -98,6 +103,7 @@ type footprint struct {
 	mapped    bool  // spans are views of a mapped file
 	filtered  bool  // rows that pass are copied out of what is read
 	parquet   bool  // columns are decoded from pages
+	text      bool  // they are made of text
 	spanRows  int64 // of the largest span
 	rows      int64 // of the whole input
 	parts     int
@@ -115,6 +121,7 @@ type footprint struct {
 	sorted    int64 // what a part of a partitioned output gathers and sorts
 	agreement int64 // of all rows, and of a part
 	ahead     int64 // of objects in stores
+	received  int64 // of a stream, record batches that wait
 }
 
 func (p *Plan) footprint() *footprint {
@@ -136,6 +143,9 @@ func (p *Plan) footprint() *footprint {
 		}
 	}
 	f.agreement, f.ahead = p.agreementBytes(), p.aheadBytes()
+	if p.live() {
+		f.rows, f.received = math.MaxInt32, heldBytes
+	}
 	schema := p.Dataset.Schema()
 	for _, name := range p.Columns {
 		for _, at := range schema.FieldIndices(name) {
@@ -154,7 +164,8 @@ func (p *Plan) footprint() *footprint {
 		case format.ArrowFile, format.ArrowStream:
 			f.mapped = true
 			f.stored = max(f.stored, file.Bytes/max(file.Rows, 1))
-		case format.CSV:
+		case format.CSV, format.JSONLines:
+			f.text = true
 		}
 	}
 	return f
@@ -189,6 +200,9 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 			}
 			heap += readers * pages
 		}
+		if f.text { // of each reader, with a copy of the column that is being made
+			heap += readers * (lineBytes + f.row*chunk)
+		}
 		m.Decoded = heap
 	}
 	if f.filtered { // of each reader, of a record batch that is being sifted
@@ -202,6 +216,7 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	if f.mapped { // whole spans, of the page cache: read, waiting, being cut, and being scored
 		m.Decoded += f.stored * min(f.spanRows*(2*readers+2), f.rows)
 	}
+	m.Decoded += f.received
 	// Results that wait, and for each part that is written the row group that is
 	// being filled, and that of the part before, which is being compressed.
 	waiting := waitingRows(a.WaitingRows, f.result, a.Workers, a.BatchRows)
