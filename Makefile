@@ -16,8 +16,8 @@ help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build bin/millrace
-	@go build -ldflags '$(LDFLAGS)' -o bin/millrace ./cmd/millrace
+build: ## Build bin/millrace; TAGS=duckdb,duckdb_arrow has DuckDB in it (70 MB more)
+	@go build $(if $(TAGS),-tags $(TAGS)) -ldflags '$(LDFLAGS)' -o bin/millrace ./cmd/millrace
 
 .PHONY: runtime
 runtime: ## Fetch ONNX Runtime for the CPU into .ort/ (needs pip), unless MILLRACE_ORT_LIB names one
@@ -46,6 +46,13 @@ test-postgres: runtime ## Run the tests of tables on PostgreSQL servers of their
 	@/usr/lib/postgresql/*/bin/postgres --version
 	SOAK_RUNS=$${SOAK_RUNS:-12} go test -count=1 ./io/postgres/... ./engine/sink/postgres
 	SOAK_RUNS=$${SOAK_RUNS:-12} go test -count=1 ./cmd/millrace -run 'Table|Postgres' -timeout 30m
+
+DUCKDB_TAGS := duckdb,duckdb_arrow
+
+.PHONY: test-duckdb
+test-duckdb: runtime ## Run the tests of DuckDB, in a program that has it (3 minutes)
+	go vet -tags $(DUCKDB_TAGS) ./io/duckdb ./engine/sink/duckdb ./engine/sink/embedded
+	go test -count=1 -tags $(DUCKDB_TAGS) ./io/duckdb ./engine/sink/duckdb ./engine/sink/embedded
 
 .PHONY: bench-postgres
 bench-postgres: runtime build data ## Compare runs into a table of PostgreSQL with psql's \copy, into bench/results/postgres.md (3 minutes; needs make test-postgres's server)
@@ -131,6 +138,10 @@ bench-peers: runtime build venv .venv-peers/.done ## Run millrace against its pe
 .PHONY: bench-features
 bench-features: .venv-peers/.done ## Compare features with the same by pyarrow and by polars on one core, into bench/results/features.md (3 minutes)
 	.venv-peers/bin/python bench/features/run.py
+
+.PHONY: bench-lines
+bench-lines: data ## Compare reading CSV and JSON Lines with pyarrow on one core, into bench/results/lines.md (3 minutes)
+	.venv/bin/python bench/lines/run.py
 
 .PHONY: cuda-kernels
 cuda-kernels: ## Compile the kernels for NVIDIA devices into the file that is built in (needs pip; no GPU)

@@ -185,7 +185,7 @@ func makeReport(ctx context.Context, output string, o *reportOptions, common *co
 			return err
 		}
 	}
-	a, err := runpage.Read(ctx, output, o.options(o.run, common.stores(), engine.Places{}))
+	a, err := runpage.Read(ctx, output, o.options(o.run, common.stores(), common.places()))
 	if err != nil {
 		return err
 	}

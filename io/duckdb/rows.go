@@ -40,6 +40,9 @@ func Open(ctx context.Context, path string, spec query.Spec) (_ *Rows, err error
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
+	if err := IsDatabase(path); err != nil {
+		return nil, err
+	}
 	r := &Rows{}
 	defer func() {
 		if err != nil {

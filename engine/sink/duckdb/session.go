@@ -20,6 +20,7 @@ import (
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/engine/sink/embedded"
+	files "github.com/millrace/millrace/io/duckdb"
 	"github.com/millrace/millrace/io/query"
 )
 
@@ -51,6 +52,10 @@ func open(ctx context.Context, path, mode string) (*session, error) {
 		if err := os.Remove(path); err != nil {
 			return nil, err
 		}
+	} else if err == nil {
+		if err := files.IsDatabase(path); err != nil {
+			return nil, fmt.Errorf("%w: the file is there: %w", ledger.ErrOutput, err)
+		}
 	}
 	settings := url.Values{"access_mode": {mode}, "enable_external_access": {"false"}, "autoinstall_known_extensions": {"false"}, "autoload_known_extensions": {"false"}}
 	for deadline := time.Now().Add(lockPatience); ; {
@@ -81,6 +86,13 @@ func connect(ctx context.Context, name string) (_ *session, err error) {
 		return nil, err
 	}
 	s.conn = conn.(*duckdb.Conn)
+	place, err := s.Query(ctx, "SELECT path FROM duckdb_databases() WHERE database_name = current_database()")
+	if err == nil && (len(place) != 1 || place[0][0] == nil) {
+		err = errors.New("DuckDB opened it in memory, where nothing would last; give the file another ending, such as .duckdb")
+	}
+	if err != nil {
+		return nil, err
+	}
 	s.arrow, err = duckdb.NewArrowFromConn(conn)
 	return s, err
 }
