@@ -139,6 +139,10 @@ bench-peers: runtime build venv .venv-peers/.done ## Run millrace against its pe
 bench-features: .venv-peers/.done ## Compare features with the same by pyarrow and by polars on one core, into bench/results/features.md (3 minutes)
 	.venv-peers/bin/python bench/features/run.py
 
+.PHONY: bench-lines
+bench-lines: data ## Compare reading CSV and JSON Lines with pyarrow on one core, into bench/results/lines.md (3 minutes)
+	.venv/bin/python bench/lines/run.py
+
 .PHONY: cuda-kernels
 cuda-kernels: ## Compile the kernels for NVIDIA devices into the file that is built in (needs pip; no GPU)
 	@engine/ort/cuda/compile.sh

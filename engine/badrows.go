@@ -13,6 +13,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/io/format"
 )
 
 // OnBadRow says what becomes of a row that cannot be scored: a null where none is
@@ -42,6 +43,7 @@ type reject struct {
 	batcher.Reject
 
 	stage string
+	line  *format.Problem // of one that was read wrong
 }
 
 // rejects are those of one batch.
@@ -55,7 +57,7 @@ func (r rejects) has(row int) bool {
 // rejectsOf are an assembler's.
 func rejectsOf(assembled []batcher.Reject) (all rejects) {
 	for _, r := range assembled {
-		all = append(all, reject{r, stageAssemble})
+		all = append(all, reject{Reject: r, stage: stageAssemble})
 	}
 	return all
 }
@@ -84,7 +86,7 @@ func (w *worker) bad(res *result, row int, column, stage, reason string) error {
 		}
 		return &batcher.RowError{Origin: originOf(res.batch, row), Reason: reason, Advice: "correct the row"}
 	}
-	res.rejects = append(res.rejects, reject{batcher.Reject{Row: row, Column: column, Reason: reason}, stage})
+	res.rejects = append(res.rejects, reject{Reject: batcher.Reject{Row: row, Column: column, Reason: reason}, stage: stage})
 	return nil
 }
 
@@ -218,6 +220,15 @@ func (o *Options) maxBadRows() string {
 		return strconv.FormatFloat(o.MaxRejectPercent, 'f', -1, 64) + "%"
 	}
 	return strconv.FormatInt(o.MaxRejects, 10)
+}
+
+// checkBadSoFar is checkBadRows while the run goes on: of how many rows a share is, only
+// the end of a stream tells.
+func (p *Plan) checkBadSoFar(bad int64) error {
+	if p.live() && p.Options.MaxRejectPercent != 0 {
+		return nil
+	}
+	return p.checkBadRows(bad)
 }
 
 // checkBadRows returns an error that wraps ErrBadRows when more rows are bad than the

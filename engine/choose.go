@@ -81,6 +81,8 @@ func (p *Plan) choose(ctx context.Context, lib *ort.Library, before *Choice) (*s
 	var t *trial
 	switch {
 	case c.Source != ChosenByDefault || before != nil:
+	case p.live():
+		c.Reason += "; a stream's rows are not known before they come, so nothing is measured"
 	case p.loadDeaths > 0: // a row of the sample may have killed it: a part's death is found out
 		c.Reason += "; an earlier start died before its first part, so this one measures nothing"
 	case opts.Provider == ort.TensorRT: // each size would be compiled

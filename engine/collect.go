@@ -23,6 +23,9 @@ type collector struct {
 	digests  *digests    // of the inputs; nil in a trial
 	deadly   map[int]int // parts to be scored apart, and how many starts died there
 
+	stream        *streamOut     // nil where the output is no stream, and in a trial
+	streamRejects *streamRejects // beside stream
+
 	mu      sync.Mutex
 	schema  *arrow.Schema     // of the output, known with the first result
 	columns []ledger.Column   // of the output, as its manifest has them: known with schema, or from the journal

@@ -27,6 +27,7 @@ var destinations = map[string]sink.Destination{
 	"s3": inStores, "gs": inStores, "az": inStores,
 	"postgres": postgres.Destination{}, "postgresql": postgres.Destination{},
 	"sqlite": embedded.Destination{Dialect: sqlite.Dialect{}}, "duckdb": duckdb.New(),
+	StreamName: streamDestination{},
 }
 
 // inStores are object stores, reached by their own conventions.

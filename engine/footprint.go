@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"math"
+
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/batcher"
@@ -62,6 +64,9 @@ const (
 	// columnPageBytes is a decompressed page of a Parquet column: the size that
 	// most writers use, and a dictionary has at most.
 	columnPageBytes = 1 << 20
+	// lineBytes is the text that is read of a span at a time, and where its fields lie;
+	// see io/lines.
+	lineBytes = 1 << 20
 	// columnAheadBytes is what is read of a column at a time; see
 	// io/parquetfile.
 	columnAheadBytes = 256 << 10
@@ -96,6 +101,7 @@ type footprint struct {
 	mapped    bool  // spans are views of a mapped file
 	filtered  bool  // rows that pass are copied out of what is read
 	parquet   bool  // columns are decoded from pages
+	text      bool  // they are made of text
 	spanRows  int64 // of the largest span
 	rows      int64 // of the whole input
 	parts     int
@@ -112,6 +118,7 @@ type footprint struct {
 	found     int64 // of those that are not, while the run goes on
 	sorted    int64 // what a part of a partitioned output gathers and sorts
 	agreement int64 // of all rows, and of a part
+	received  int64 // of a stream, record batches that wait
 }
 
 func (p *Plan) footprint() *footprint {
@@ -133,6 +140,9 @@ func (p *Plan) footprint() *footprint {
 		}
 	}
 	f.agreement = p.agreementBytes()
+	if p.live() {
+		f.rows, f.received = math.MaxInt32, heldBytes
+	}
 	schema := p.Dataset.Schema()
 	for _, name := range p.Columns {
 		for _, at := range schema.FieldIndices(name) {
@@ -151,7 +161,8 @@ func (p *Plan) footprint() *footprint {
 		case format.ArrowFile, format.ArrowStream:
 			f.mapped = true
 			f.stored = max(f.stored, file.Bytes/max(file.Rows, 1))
-		case format.CSV:
+		case format.CSV, format.JSONLines:
+			f.text = true
 		}
 	}
 	return f
@@ -186,6 +197,9 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 			}
 			heap += readers * pages
 		}
+		if f.text { // of each reader, with a copy of the column that is being made
+			heap += readers * (lineBytes + f.row*chunk)
+		}
 		m.Decoded = heap
 	}
 	if f.filtered { // of each reader, of a record batch that is being sifted
@@ -199,6 +213,7 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	if f.mapped { // whole spans, of the page cache: read, waiting, being cut, and being scored
 		m.Decoded += f.stored * min(f.spanRows*(2*readers+2), f.rows)
 	}
+	m.Decoded += f.received
 	// Results that wait, and for each part that is written the row group that is
 	// being filled, and that of the part before, which is being compressed.
 	waiting := waitingRows(a.WaitingRows, f.result, a.Workers, a.BatchRows)

@@ -56,24 +56,11 @@ func (w *partWriter) writeAll(results []*result) error {
 
 // write appends one result to the part. It borrows the result.
 func (w *partWriter) write(res *result) error {
-	schema, err := w.collector.fixSchema(res.fields)
+	schema, err := w.account(res)
 	if err != nil {
 		return err
 	}
-	for _, s := range res.batch.Segments {
-		w.count(s.Origin, ledger.Rows{Read: int64(s.Rows), Scored: int64(s.Rows)})
-	}
-	w.features.add(res.features)
-	if err := w.compare(res); err != nil {
-		return err
-	}
 	rows := int64(res.batch.Rows)
-	w.accounts.Read += rows
-	if len(res.rejects) > 0 {
-		if err := w.reject(res); err != nil {
-			return err
-		}
-	}
 	records, err := w.records(schema, res)
 	if err != nil {
 		return err
@@ -100,6 +87,27 @@ func (w *partWriter) write(res *result) error {
 	return nil
 }
 
+// account takes in what a result comes to, and its rejects, and gives the output's schema.
+// Its rows are yet to be written, and counted as scored. It borrows the result.
+func (w *partWriter) account(res *result) (*arrow.Schema, error) {
+	schema, err := w.collector.fixSchema(res.fields)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range res.batch.Segments {
+		w.count(s.Origin, ledger.Rows{Read: int64(s.Rows), Scored: int64(s.Rows)})
+	}
+	w.features.add(res.features)
+	if err := w.compare(res); err != nil {
+		return nil, err
+	}
+	w.accounts.Read += int64(res.batch.Rows)
+	if len(res.rejects) > 0 {
+		err = w.reject(res)
+	}
+	return schema, err
+}
+
 // count adds to the accounts of the span of a row.
 func (w *partWriter) count(o batcher.Origin, rows ledger.Rows) {
 	span := w.collector.index.of(o)
@@ -109,10 +117,15 @@ func (w *partWriter) count(o batcher.Origin, rows ledger.Rows) {
 // countFiltered adds rows that the filter took out, by span, to the accounts.
 func (w *partWriter) countFiltered(spans map[dataset.SpanRef]int64) {
 	for ref, n := range spans {
-		rows := ledger.Rows{Read: n, Filtered: n}
-		w.count(batcher.Origin{File: ref.File, Row: ref.FirstRow}, rows)
-		w.accounts = w.accounts.Add(rows)
+		w.countFilteredAt(batcher.Origin{File: ref.File, Row: ref.FirstRow}, n)
 	}
+}
+
+// countFilteredAt adds rows that the filter took out, of the span of a row.
+func (w *partWriter) countFilteredAt(o batcher.Origin, n int64) {
+	rows := ledger.Rows{Read: n, Filtered: n}
+	w.count(o, rows)
+	w.accounts = w.accounts.Add(rows)
 }
 
 // open makes the part's file, unless it is there.
@@ -159,6 +172,9 @@ func (w *partWriter) finish() error {
 			}
 			if got.outputs, err = out.commit(w.accounts.Written()); err != nil {
 				return err
+			}
+			if c.stream != nil { // nobody takes it over
+				return nil
 			}
 			return c.staging.Record(ledger.PartRecord{Part: w.number, Outputs: got.outputs, Rejects: got.rejects, Rows: w.accounts, Detail: detail})
 		})
@@ -244,7 +260,7 @@ func (w *partWriter) reject(res *result) error {
 	n := int64(len(res.rejects))
 	w.accounts.Rejected += n
 	w.accounts.Nulled += n - int64(len(res.dropped))
-	if err := w.rejects.write(w.collector.staging, w.number, res.rejected); err != nil {
+	if err := w.keepRejects(res.rejected); err != nil {
 		return err
 	}
 	for _, r := range res.rejects {
@@ -254,7 +270,7 @@ func (w *partWriter) reject(res *result) error {
 		}
 		w.count(originOf(res.batch, r.Row), rows)
 	}
-	if err := w.collector.plan.checkBadRows(w.collector.progress.RowsRejected.Add(n)); err != nil {
+	if err := w.collector.plan.checkBadSoFar(w.collector.progress.RowsRejected.Add(n)); err != nil {
 		last := res.rejects[n-1]
 		o, column := originOf(res.batch, last.Row), ""
 		if last.Column != "" {
@@ -263,6 +279,14 @@ func (w *partWriter) reject(res *result) error {
 		return fmt.Errorf("%w; the last: %s row %d%s: %s", err, w.collector.form.files[o.File], o.Row, column, last.Reason)
 	}
 	return nil
+}
+
+// keepRejects writes rows of the table of rejects.
+func (w *partWriter) keepRejects(rows []arrow.RecordBatch) error {
+	if c := w.collector; c.stream != nil {
+		return c.streamRejects.write(rows)
+	}
+	return w.rejects.write(w.collector.staging, w.number, rows)
 }
 
 // rowRun is rows of a batch that stay and lie side by side in one segment.

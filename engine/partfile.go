@@ -24,6 +24,9 @@ type partOutput interface {
 
 // newPartOutput begins the output of a part.
 func (c *collector) newPartOutput(part int, schema *arrow.Schema) (partOutput, error) {
+	if c.stream != nil {
+		return c.stream, c.stream.begin(schema)
+	}
 	if c.staging == nil { // in a trial
 		return c.newNoFile(schema)
 	}

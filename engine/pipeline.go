@@ -37,7 +37,10 @@ func (p *pipeline) run(ctx context.Context) (err error) {
 	group, ctx := errgroup.WithContext(caller)
 	crew := newCrew(p)
 	defer p.plan.stopping.at(crew)()
-	defer context.AfterFunc(ctx, crew.stop)()
+	defer context.AfterFunc(ctx, func() {
+		crew.stop()
+		p.collector.interrupt(context.Cause(ctx))
+	})()
 	for range p.plan.Options.Workers {
 		s := p.newScorer()
 		p.scorers = append(p.scorers, s)

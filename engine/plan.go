@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash"
 	"math"
 	"path/filepath"
 	"slices"
@@ -20,6 +21,7 @@ import (
 	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/internal/nearest"
+	"github.com/millrace/millrace/io/arrowfile"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/models"
@@ -80,8 +82,11 @@ type Plan struct {
 	where        *where        // nil without a filter
 	rules        *rules        // nil without rules
 	keys         *unique.Keys  // nil without --unique
+	lines        *lineReading  // nil where no file is one of lines
 
 	stopping *stopping
+	stream   *arrowfile.Stream // of a run that scores it as it comes; nil otherwise
+	received hash.Hash         // of its bytes; nil where nobody asks
 
 	ids     int // how many of the passed columns are ids
 	models  []plannedModel
@@ -108,21 +113,31 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 	both.Wait()
 	if err := cmp.Or(noModel, noData); err != nil { // one at a time, the model's first
 		if noData == nil {
-			err = errors.Join(err, p.Dataset.Close())
+			err = errors.Join(err, p.Close())
 		}
 		return nil, err
 	}
 	p.asked.batch, p.asked.workers, p.asked.intraOpThreads = given.BatchRows != 0, given.Workers != 0, given.IntraOpThreads != 0
 	p.asked.streams = given.Streams != 0
 	if err := p.fit(); err != nil {
-		return nil, errors.Join(err, p.Dataset.Close())
+		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
 }
 
 // openData lists the input's files and reads their metadata.
 func (p *Plan) openData(ctx context.Context) error {
-	listing, err := dataset.ListIn(ctx, p.Options.Inputs, p.Options.Stores)
+	switch {
+	case p.Options.StreamsIn() && p.Options.Piped.In == nil:
+		return fmt.Errorf("%w: --input -: only score reads a stream, which passes once; name files of the same schema", ErrUsage)
+	case p.Options.StreamsIn() && p.Options.StreamsOut():
+		return p.openStream(ctx)
+	}
+	as, err := p.Options.inputFormat()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUsage, err)
+	}
+	listing, err := dataset.Lister{Stores: p.Options.Stores, Format: as}.List(ctx, p.Options.Inputs)
 	if err != nil {
 		return err
 	}
@@ -140,9 +155,9 @@ func (p *Plan) openData(ctx context.Context) error {
 	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{
 		Read: format.ReadOptions{Decoders: p.cores}, Statistics: filter.Names(p.Options.Where), Partitions: partitions,
 		Drift:  dataset.DriftIsKept, // checkDrift knows which columns the run needs
-		Stores: p.Options.Stores,
+		Stores: p.Options.Stores, Format: as, Lines: p.Options.Lines,
 	})
-	return err
+	return usage(err)
 }
 
 // openModel reads the model and rewrites it into what will run; left, unless nil, is
@@ -156,7 +171,7 @@ func (o *Options) openModel(ctx context.Context, left *[]string) (*models.Model,
 
 // outside refuses an output that would replace a file it is made from.
 func outside(output string, inputs []string) error {
-	if _, elsewhere := sink.Scheme(output); output == "" || elsewhere {
+	if _, elsewhere := sink.Scheme(output); output == "" || output == StreamName || elsewhere {
 		return nil
 	}
 	place, err := filepath.EvalSymlinks(output)
@@ -185,9 +200,10 @@ func (p *Plan) fit() error {
 	schema := p.Dataset.Schema()
 	for _, step := range []func(*arrow.Schema) error{p.bindModels, p.pass, p.fitWhere, p.fitRules, p.fitUnique} {
 		if err := step(schema); err != nil {
-			return p.besideDrift(err)
+			return p.besideTypes(p.besideDrift(err))
 		}
 	}
+	p.fitLines()
 	if _, _, err := p.knownPairs(); err != nil {
 		return err
 	}
@@ -199,6 +215,9 @@ func (p *Plan) fit() error {
 	}
 	p.Parts = p.Dataset.Parts(opts.PartRows)
 	if err := p.fitMemory(); err != nil {
+		return err
+	}
+	if err := p.fitStream(); err != nil {
 		return err
 	}
 	return p.knownNulls()
@@ -235,7 +254,7 @@ func (p *Plan) pass(schema *arrow.Schema) error {
 	if err := p.checkNames(p.knownFields()); err != nil {
 		return err
 	}
-	if err := p.checkPartitionBy(); err != nil {
+	if err := cmp.Or(p.checkPartitionBy(), p.checkStreams()); err != nil {
 		return err
 	}
 	return p.checkTypes()
@@ -253,11 +272,13 @@ func (p *Plan) noColumn(flag, name string, found int) error {
 }
 
 // knownFields are the prediction columns whose shape the signature gives.
-func (p *Plan) knownFields() []arrow.Field {
+func (p *Plan) knownFields() []arrow.Field { return knownFieldsOf(p.outputs) }
+
+func knownFieldsOf(outputs []outputSpec) []arrow.Field {
 	var fields []arrow.Field
-	for i := range p.outputs {
-		if p.outputs[i].item != nil {
-			fields = append(fields, p.outputs[i].fields()...)
+	for i := range outputs {
+		if outputs[i].item != nil {
+			fields = append(fields, outputs[i].fields()...)
 		}
 	}
 	return fields
@@ -394,7 +415,12 @@ func (p *Plan) Batches() int64 {
 }
 
 // Close releases the input.
-func (p *Plan) Close() error { return p.Dataset.Close() }
+func (p *Plan) Close() error {
+	if p.live() {
+		p.stream.Close()
+	}
+	return p.Dataset.Close()
+}
 
 // atWork takes a token of cores, if there is one; done, which is nil if not,
 // gives it back.

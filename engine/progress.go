@@ -8,10 +8,13 @@ import (
 	"github.com/millrace/millrace/engine/timeline"
 )
 
+// UnknownRows as Progress.TotalRows says that nobody knows before the end.
+const UnknownRows = -1
+
 // Progress counts what a run has done. It is written by the pipeline and may be
 // read at any time.
 type Progress struct {
-	TotalRows  int64 // of the input
+	TotalRows  int64 // of the input; UnknownRows of a stream
 	TotalParts int
 	// OnChoice, if set, is called once before the first batch.
 	OnChoice func(*Choice)

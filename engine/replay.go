@@ -315,6 +315,9 @@ func (r *replayer) planOf(ctx context.Context, m *ledger.Manifest, opts Options,
 	opts.Inputs, opts.OnlyNew, opts.OnChanged, opts.Since = nil, false, "", time.Time{} // these are chosen
 	for _, i := range files {
 		in := &m.Inputs[i]
+		if in.Path == StreamName {
+			return nil, fmt.Errorf("%w: the run's input was a stream on standard input, which is gone: its rows cannot be scored again", dataset.ErrInput)
+		}
 		if err := in.Changed(ctx, r.opts.Stores); err != nil {
 			if ctx.Err() != nil {
 				return nil, err

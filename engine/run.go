@@ -88,6 +88,9 @@ type Summary struct {
 
 // NewProgress makes the counters for a run of the plan.
 func (p *Plan) NewProgress() *Progress {
+	if p.live() {
+		return &Progress{TotalRows: UnknownRows, TotalParts: len(p.Parts)}
+	}
 	return &Progress{TotalRows: p.Dataset.Rows(), TotalParts: len(p.Parts)}
 }
 
@@ -106,6 +109,9 @@ func (p *Plan) Run(ctx context.Context, lib *ort.Library, progress *Progress) (*
 	started := time.Now()
 	if p.Options.Output == "" {
 		return nil, fmt.Errorf("%w: --output is missing: a directory, or a file that ends in %s", ErrUsage, OneFileEndings)
+	}
+	if p.Options.StreamsOut() {
+		return p.runToStream(ctx, lib, progress)
 	}
 	job, err := p.job(lib)
 	if err != nil {
@@ -301,18 +307,9 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	finished := time.Now()
-	uses, driver := line.devices.uses()
-	runID := c.staging.RunID()
-	manifest := c.manifest(lib, runID, total, rejects)
-	manifest.Versions.Driver, manifest.Nodes = driver, line.devices.nodes()
-	if c.plan.Options.Provider == ort.TensorRT {
-		manifest.Versions.TensorRT = ort.TensorRTVersion(lib.Path)
-	}
-	for _, u := range uses {
-		manifest.Machine.GPUs = append(manifest.Machine.GPUs, u.Name)
-	}
-	manifest.Started, manifest.Finished = started, finished
+	manifest := c.manifest(lib, c.staging.RunID(), total, rejects)
+	line.describe(manifest, lib)
+	manifest.Started, manifest.Finished = started, time.Now()
 	if taken := c.staging.Taken(); taken != nil {
 		manifest.Started = taken.Head.Started
 	}
@@ -326,25 +323,31 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	if err := c.staging.Publish(manifest); err != nil {
 		return nil, err
 	}
+	return c.summary(line, lib, started, manifest), nil
+}
+
+// summary is what a run did that was published just now, by its manifest.
+func (c *collector) summary(line *pipeline, lib *ort.Library, started time.Time, m *ledger.Manifest) *Summary {
 	counts := line.counts()
-	finished = time.Now()
+	uses, _ := line.devices.uses()
+	finished := time.Now()
 	seconds := finished.Sub(started).Seconds()
 	return &Summary{
-		Manifest: manifest, Run: runID, Output: sink.Shown(c.plan.Options.Output), Outputs: c.flatOutputs(), Rejects: rejects, Rows: total,
+		Manifest: m, Run: m.Run, Output: sink.Shown(c.plan.Options.Output), Outputs: c.flatOutputs(), Rejects: m.Rejects, Rows: m.Ledger,
 		Started: started.UTC(), Finished: finished.UTC(),
-		Seconds: seconds, RowsPerSecond: float64(total.Read-c.progress.RowsTaken.Load()) / seconds,
-		Starts: manifest.By.Starts, RowsTaken: c.progress.RowsTaken.Load(),
+		Seconds: seconds, RowsPerSecond: float64(m.Ledger.Read-c.progress.RowsTaken.Load()) / seconds,
+		Starts: m.By.Starts, RowsTaken: c.progress.RowsTaken.Load(),
 		Stages:   c.progress.stageSeconds(),
-		Provider: c.plan.Options.Provider, Devices: uses, Nodes: manifest.Nodes,
+		Provider: c.plan.Options.Provider, Devices: uses, Nodes: m.Nodes,
 		BatchRows: c.plan.Options.BatchRows, Workers: c.plan.Options.Workers, Batches: c.batches(), Choice: c.plan.choice,
 		BytesCopied: counts.BytesCopied, BytesViewed: counts.BytesViewed,
 		PeakMemoryBytes: peakMemory(),
-		Features:        manifest.Features,
+		Features:        m.Features,
 		Digest:          c.plan.digested,
 		Duplicates:      c.plan.duplicates,
 		Agreement:       c.plan.agreement, NotCompared: c.agree.left,
 		ORTVersion: lib.Version, ORTPath: lib.Path, Rewrites: c.plan.Rewrites(), RewriteCheck: c.plan.rewriteCheck,
-	}, nil
+	}
 }
 
 // peakMemory is the process's largest resident set so far, in bytes.
@@ -354,6 +357,18 @@ func peakMemory() int64 {
 		return 0
 	}
 	return usage.Maxrss << 10 // Linux counts KiB
+}
+
+// describe adds what a manifest says of devices.
+func (p *pipeline) describe(m *ledger.Manifest, lib *ort.Library) {
+	uses, driver := p.devices.uses()
+	m.Versions.Driver, m.Nodes = driver, p.devices.nodes()
+	if p.plan.Options.Provider == ort.TensorRT {
+		m.Versions.TensorRT = ort.TensorRTVersion(lib.Path)
+	}
+	for _, u := range uses {
+		m.Machine.GPUs = append(m.Machine.GPUs, u.Name)
+	}
 }
 
 func (c *collector) manifest(lib *ort.Library, runID string, total ledger.Rows, rejects *ledger.Output) *ledger.Manifest {

@@ -27,6 +27,8 @@ func (p *Plan) Stop(cause error, grace time.Duration) {
 	}
 	switch {
 	case s.cancel == nil:
+	case p.Options.StreamsOut(): // of which nothing is kept
+		s.cancel(cause)
 	case s.crew != nil && s.crew.drain(grace):
 		time.AfterFunc(grace, func() { s.stopNow(cause) })
 	default:

@@ -20,12 +20,11 @@ func (c *collector) work(line *pipeline, started time.Time, rows int64) *ledger.
 		StageSeconds: c.progress.stageSeconds(), PeakMemoryBytes: peakMemory(),
 		Batches: c.batches(), BytesCopied: counts.BytesCopied, BytesViewed: counts.BytesViewed,
 	}
-	if taken := c.staging.Taken(); taken != nil {
-		for _, s := range taken.Starts {
-			w.Starts = append(w.Starts, ledger.StartWork{Run: s.Run, Time: s.Time, Host: s.Host, Rows: s.Rows})
-		}
+	if c.stream != nil { // which has one start
+		w.Starts = []ledger.StartWork{{Run: c.stream.run, Time: started.UTC(), Host: host, Rows: rows}}
+	} else {
+		w.Starts = c.startsWork(ledger.StartWork{Run: c.staging.RunID(), Time: started.UTC(), Host: host, Rows: rows})
 	}
-	w.Starts = append(w.Starts, ledger.StartWork{Run: c.staging.RunID(), Time: started.UTC(), Host: host, Rows: rows})
 	if f := c.plan.explainFilter(); f != nil {
 		w.Filter = &ledger.FilterWork{FilesSkipped: f.FilesSkipped, SpansSkipped: f.SpansSkipped, RowsSkipped: f.RowsSkipped}
 	}
@@ -33,4 +32,14 @@ func (c *collector) work(line *pipeline, started time.Time, rows int64) *ledger.
 		w.Drift = drift
 	}
 	return w
+}
+
+// startsWork is the work of the starts before, and of this one.
+func (c *collector) startsWork(this ledger.StartWork) (all []ledger.StartWork) {
+	if taken := c.staging.Taken(); taken != nil {
+		for _, s := range taken.Starts {
+			all = append(all, ledger.StartWork{Run: s.Run, Time: s.Time, Host: s.Host, Rows: s.Rows})
+		}
+	}
+	return append(all, this)
 }

@@ -67,4 +67,11 @@ done
 	echo "|---|---|---|---|---|"
 	awk -v rows="$rows" '{ if (!($1 in best) || $2 < best[$1]) best[$1] = $2 }
 		END { for (arm in best) printf "| %s | %.2f | %.2f | %.2f | %.2f |\n", arm, best[arm], rows / best[arm] / 1e6, best["copy-csv"] / best[arm], best["copy-binary"] / best[arm] }' "$dir/times" | sort
+	echo
+	echo "Rows that are there already, without reading and scoring, 1.05M of an id and a double (BenchmarkPublish, mean of 5):"
+	echo
+	echo "| | M rows/s |"
+	echo "|---|---|"
+	go test ./engine/sink/postgres -run '^$' -bench Publish -benchtime 5x |
+		awk '/^Benchmark/ { sub(/.*arm=/, "", $1); sub(/-[0-9]+$/, "", $1); printf "| %s | %.2f |\n", $1, $5 / 1e6 }'
 } | tee bench/results/postgres.md

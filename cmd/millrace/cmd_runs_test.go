@@ -22,8 +22,8 @@ func TestRunsTableFitsTheTerminal(t *testing.T) {
 		want  []string
 		not   []string
 	}{
-		{0, []string{"run", "state", "mode", "finished", "by", "model", "sha256", "read", "scored", "rejected", "seconds", "rows/s"}, []string{"Left out"}},
-		{120, []string{"run", "state", "mode", "by", "model", "sha256", "scored", "rejected", "Left out for want of room: finished, read, seconds, rows/s (--json has all)."}, nil},
+		{0, []string{"run", "state", "mode", "finished", "interval", "files", "by", "model", "sha256", "read", "scored", "rejected", "seconds", "rows/s"}, []string{"Left out"}},
+		{120, []string{"run", "state", "mode", "by", "model", "sha256", "scored", "rejected", "Left out for want of room: finished, interval, files, read, seconds, rows/s (--json has all)."}, nil},
 		{80, []string{"run", "state", "model", "scored", "Left out"}, []string{"rejected  "}},
 		{20, []string{"run", "20261127T020000Z-0a1b2c"}, nil}, // a run's name stays whole
 	}

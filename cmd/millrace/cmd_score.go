@@ -72,12 +72,20 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	if err := opts.Places.Held(ctx, opts.Output); err != nil {
 		return err
 	}
+	closePipes, err := openPipes(&opts, s)
+	defer closePipes()
+	if err != nil {
+		return err
+	}
 	// ONNX Runtime takes as long to load as a model takes to check: 40 ms that a
 	// small run would notice.
 	load := sync.OnceValues(func() (*ort.Library, error) { return ort.Load(opts.Library) })
 	var loading sync.WaitGroup
 	loading.Go(func() { _, _ = load() })
 	defer loading.Wait()
+	if opts.StreamsOut() { // standard output has the rows
+		s.Out = s.Err
+	}
 	sc := &scorer{scoreOptions: o, opts: opts, load: load, common: common, streams: s}
 	return sc.run(ctx)
 }
@@ -127,8 +135,13 @@ func (c *scorer) score(ctx context.Context) (*scoreReport, error) {
 		return nil, err
 	}
 	log := common.logger(s)
-	log.Info("start", "model", modelsText(&opts), "files", len(plan.Dataset.Files()), "rows", plan.Dataset.Rows(),
-		"parts", len(plan.Parts), "onnxruntime", lib.Version)
+	progress := plan.NewProgress()
+	if progress.TotalRows == engine.UnknownRows {
+		log.Info("start", "model", modelsText(&opts), "input", "a stream", "onnxruntime", lib.Version)
+	} else {
+		log.Info("start", "model", modelsText(&opts), "files", len(plan.Dataset.Files()), "rows", plan.Dataset.Rows(),
+			"parts", len(plan.Parts), "onnxruntime", lib.Version)
+	}
 	if sel := plan.Selection; sel != nil {
 		log.Info("files chosen", "read", sel.Chosen, "of", sel.Listed, "seen", sel.Seen, "older", sel.Older, "changed", len(sel.Changed), "left_for_later", sel.Later)
 	}
@@ -148,7 +161,6 @@ func (c *scorer) score(ctx context.Context) (*scoreReport, error) {
 		log.Info("settings lowered for memory", "limit", humanize.IBytes(uint64(m.Limit)), "from", m.Source, "lowered", loweredText(m.Lowered))
 	}
 	defer limitHeap(plan)()
-	progress := plan.NewProgress()
 	progress.OnResume = func(j *ledger.Journal) {
 		logResume(log, j, len(plan.Parts))
 	}
@@ -176,6 +188,10 @@ func (c *scorer) score(ctx context.Context) (*scoreReport, error) {
 	summary, err := plan.Run(ctx, lib, progress)
 	done()
 	finish(err == nil && !summary.Already)
+	if closedByReader(&opts, err) {
+		log.Info("stopping: nobody reads the stream any more", "rows", progress.RowsWritten.Load())
+		return nil, &quietError{err}
+	}
 	if err != nil && summary == nil {
 		o.page.writeUnpublished(ctx, &opts, err, log)
 		return nil, err
@@ -186,7 +202,7 @@ func (c *scorer) score(ctx context.Context) (*scoreReport, error) {
 	if summary.Already {
 		log.Info("nothing to do: an equal run published this already", "run", summary.Run, "output", summary.Output)
 	}
-	r := &scoreReport{Summary: *summary, Selection: plan.Selection, Report: o.page.writePublished(ctx, &opts, summary, log)}
+	r := &scoreReport{Summary: *summary, manifest: opts.Piped.Manifest, Selection: plan.Selection, Report: o.page.writePublished(ctx, &opts, summary, log)}
 	if o.head > 0 {
 		if r.Head, err = readHead(ctx, summary, plan.OutputPartitions(), o.head); err != nil {
 			return nil, fmt.Errorf("the output is published, but its first rows cannot be shown: %w", err)
@@ -203,6 +219,8 @@ type scoreReport struct {
 	Report    string            `json:"report,omitempty"` // path of the page that was written
 	// Before is the run that had stopped, which this command finished first.
 	Before *scoreReport `json:"finished_before,omitempty"`
+
+	manifest string // of a stream; empty where there is none
 }
 
 // Text writes the summary as short lines, and the first rows as a table.
@@ -236,7 +254,11 @@ func (r *scoreReport) Text(w io.Writer) error {
 		line("filtered", "%s rows by --where", humanize.Comma(r.Rows.Filtered))
 	}
 	if r.Rejects != nil {
-		line("rejects", "%s", engine.RejectsPlace(r.Output, r.Run, r.Rejects))
+		place := r.Rejects.Name // of a stream
+		if r.Output != engine.StreamName {
+			place = engine.RejectsPlace(r.Output, r.Run, r.Rejects)
+		}
+		line("rejects", "%s", place)
 	}
 	if r.Duplicates != nil {
 		line("duplicates", "%s", duplicatesText(r.Duplicates))
@@ -248,8 +270,15 @@ func (r *scoreReport) Text(w io.Writer) error {
 	for _, o := range r.Outputs {
 		bytes += o.Bytes
 	}
-	line("output", "%s (%s, %s)", r.Output, english.Plural(len(r.Outputs), "file", ""), humanize.IBytes(uint64(bytes)))
-	line("manifest", "%s", engine.ManifestPlace(r.Output, r.Run))
+	if r.Output == engine.StreamName {
+		line("output", "a stream of %s", humanize.IBytes(uint64(bytes)))
+	} else {
+		line("output", "%s (%s, %s)", r.Output, english.Plural(len(r.Outputs), "file", ""), humanize.IBytes(uint64(bytes)))
+		r.manifest = engine.ManifestPlace(r.Output, r.Run)
+	}
+	if r.manifest != "" {
+		line("manifest", "%s", r.manifest)
+	}
 	if r.Report != "" {
 		line("report", "%s", r.Report)
 	}
@@ -283,7 +312,9 @@ func (r *scoreReport) workLines(line func(name, format string, args ...any)) {
 	}
 	line("batches", "of %s rows%s: %s", humanize.Comma(int64(r.BatchRows)), streams, r.Choice.Reason)
 	line("copied", "%s into tensors, %s read where it lay", humanize.IBytes(uint64(r.BytesCopied)), humanize.IBytes(uint64(r.BytesViewed)))
-	r.digestLine(line)
+	if r.Output != engine.StreamName || r.manifest != "" {
+		r.digestLine(line)
+	}
 	line("memory", "%s at most", humanize.IBytes(uint64(r.PeakMemoryBytes)))
 }
 

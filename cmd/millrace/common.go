@@ -84,8 +84,8 @@ func (o *commonOptions) reportError(s streams, err error, code int) {
 }
 
 // isTerminal reports whether a stream is one that a person looks at.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	if !ok {
 		return false
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"math"
 	"os"
 	"os/exec"
@@ -30,6 +31,8 @@ import (
 //	truncated.onnx the first half of sum.onnx
 //	good.parquet   id int64, a float32, b float32, s string; 3 rows
 //	good.arrow     the same
+//	good.arrows    the same twice, a stream of two record batches
+//	nulls.arrows   nulls.parquet and good.parquet, a stream of two
 //	nulls.parquet  the same with a null in a, row 1
 //	nan.parquet    the same with a NaN in b, row 2
 //	wide.parquet   a and b are float64
@@ -62,6 +65,8 @@ func writeFixtures(t *testing.T, dir string) {
 	nulls := record(t, arrow.PrimitiveTypes.Float32, []bool{true, false, true})
 	defer nulls.Release()
 	save(t, path("nulls.parquet"), nulls, newParquet)
+	write(t, path("good.arrows"), streamOf(t, good, good))
+	write(t, path("nulls.arrows"), streamOf(t, nulls, good))
 	nan := record(t, arrow.PrimitiveTypes.Float32, nil)
 	defer nan.Release()
 	nan.Column(2).(*array.Float32).Float32Values()[2] = float32(math.NaN())
@@ -75,6 +80,23 @@ func writeFixtures(t *testing.T, dir string) {
 	}
 	copy(damaged[len(damaged)/2:], make([]byte, len(damaged)/4))
 	write(t, path("bad.parquet"), damaged)
+}
+
+// streamOf are the bytes of an Arrow IPC stream.
+func streamOf(t *testing.T, records ...arrow.RecordBatch) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := arrowfile.StartStream(&b, records[0].Schema(), format.WriteOptions{})
+	for i := 0; err == nil && i < len(records); i++ {
+		err = w.Write(records[i])
+	}
+	if err == nil {
+		err = w.End()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
 
 func newParquet(f *os.File, s *arrow.Schema) (format.Writer, error) {

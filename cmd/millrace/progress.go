@@ -63,8 +63,12 @@ func showProgress(s streams, common *commonOptions, log *slog.Logger, p *engine.
 func logProgress(log *slog.Logger, p *engine.Progress, elapsed time.Duration) {
 	rows := doneRows(p)
 	rate := float64(rows-p.RowsTaken.Load()) / elapsed.Seconds()
-	attrs := []any{"rows", rows, "of", p.TotalRows, "share", fmt.Sprintf("%.1f%%", share(rows, p.TotalRows)), "rows_per_second", int64(rate), "rejected", p.RowsRejected.Load()}
-	if rate > 0 {
+	attrs := []any{"rows", rows}
+	if p.TotalRows != engine.UnknownRows {
+		attrs = append(attrs, "of", p.TotalRows, "share", fmt.Sprintf("%.1f%%", share(rows, p.TotalRows)))
+	}
+	attrs = append(attrs, "rows_per_second", int64(rate), "rejected", p.RowsRejected.Load())
+	if rate > 0 && p.TotalRows != engine.UnknownRows {
 		left := time.Duration(float64(p.TotalRows-rows) / rate * float64(time.Second))
 		attrs = append(attrs, "left", left.Round(time.Second).String())
 	}
@@ -91,6 +95,7 @@ type progressBar struct {
 }
 
 func newProgressBar(s streams, p *engine.Progress, started time.Time) *progressBar {
+	unknown := p.TotalRows == engine.UnknownRows
 	container := mpb.New(mpb.WithOutput(s.Err), mpb.WithWidth(26), mpb.WithRefreshRate(100*time.Millisecond))
 	rate := func(decor.Statistics) string {
 		rows := doneRows(p)
@@ -102,21 +107,33 @@ func newProgressBar(s streams, p *engine.Progress, started time.Time) *progressB
 		}
 		return text
 	}
-	bar := container.AddBar(p.TotalRows,
-		mpb.PrependDecorators(decor.Name("scoring  "), decor.Percentage(decor.WC{W: 5})),
+	bar := container.AddBar(max(p.TotalRows, 0),
+		mpb.PrependDecorators(decor.Name("scoring  "), decor.Conditional(!unknown, decor.Percentage(decor.WC{W: 5}), decor.Name(""))),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
+			if unknown {
+				return si(float64(doneRows(p))) + " rows"
+			}
 			return fmt.Sprintf("%s of %s rows", si(float64(doneRows(p))), si(float64(p.TotalRows)))
 		}), decor.Any(rate)),
 	)
 	return &progressBar{container: container, bar: bar}
 }
 
-func (b *progressBar) update(p *engine.Progress) { b.bar.SetCurrent(min(doneRows(p), p.TotalRows-1)) }
+func (b *progressBar) update(p *engine.Progress) {
+	if p.TotalRows != engine.UnknownRows { // and without a total nothing fills
+		b.bar.SetCurrent(min(doneRows(p), p.TotalRows-1))
+	}
+}
 
 func (b *progressBar) finish(p *engine.Progress, ok bool) {
 	if ok {
-		b.bar.SetCurrent(p.TotalRows)
-		b.bar.SetTotal(p.TotalRows, true)
+		total := p.TotalRows
+		if total == engine.UnknownRows {
+			total = doneRows(p)
+		}
+		b.bar.SetTotal(total, false)
+		b.bar.SetCurrent(total)
+		b.bar.SetTotal(total, true)
 	} else {
 		b.bar.Abort(false)
 	}

@@ -52,7 +52,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitOK
 	}
 	code = exitCode(err)
-	common.reportError(s, err, code)
+	if _, quiet := errors.AsType[*quietError](err); !quiet {
+		common.reportError(s, err, code)
+	}
 	return code
 }
 

@@ -5,11 +5,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/arrowfile"
 )
 
 // TestMain makes the program callable from scripts as millrace.
@@ -35,7 +37,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv(ort.EnvVariable, library)
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "close": closeTo, "golden": golden, "sealed": sealed, "follow": follow, "older": older},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "close": closeTo, "golden": golden, "sealed": sealed, "follow": follow, "older": older, "ended": ended},
 		Condition: func(cond string) (bool, error) {
 			switch cond {
 			case "userns": // an own mount namespace, for a small file system
@@ -47,6 +49,16 @@ func TestScripts(t *testing.T) {
 			return false, nil
 		},
 	})
+}
+
+// ended FILE fails the script unless the file is an Arrow IPC stream with an end mark.
+func ended(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: [!] ended FILE")
+	}
+	if strings.HasSuffix(ts.ReadFile(args[0]), arrowfile.EndMark) == neg {
+		ts.Fatalf("%s: end mark there = %v", args[0], neg)
+	}
 }
 
 // exits CODE COMMAND [ARGS...] runs a command and fails the script unless it

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/query"
 )
@@ -64,7 +65,7 @@ func (d *decoder) expand(n *node, f tags) (string, bool) {
 		return "", false
 	}
 	switch {
-	case text == "", f.expand == expandFolder && text == "none":
+	case text == "", text == engine.StreamName, f.expand == expandFolder && text == "none":
 	case (f.expand == expandPath || f.expand == expandFolder) && strings.ContainsFunc(text, isControl):
 		d.bad(n.at, "%s is %s: a path with a control character", f.name, quoted(text))
 		return "", false

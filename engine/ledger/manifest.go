@@ -76,6 +76,7 @@ const (
 	ModeReplace Mode = "replace" // the output took the place of the parent's
 	ModeAppend  Mode = "append"  // its files came beside the parent's
 	ModeUpsert  Mode = "upsert"  // its rows came beside the parent's, and in the place of those with the same ids
+	ModeStream  Mode = "stream"  // the rows went out as a stream, and nothing of them stays
 )
 
 // Starter says who started a run.

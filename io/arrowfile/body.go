@@ -94,6 +94,9 @@ func (l *loader) buffer(need int64, w word) (*memory.Buffer, error) {
 		}
 		return buf, nil
 	}
+	if l.whole != nil {
+		return l.own(memory.SliceBuffer(l.whole, l.placeOf(raw), len(raw))), nil
+	}
 	if err := l.populate(raw); err != nil {
 		return nil, err
 	}
@@ -236,6 +239,7 @@ func (l *loader) populate(view []byte) error {
 }
 
 // bodyAt is a view's offset in the file; the view is a part of l.body.
-func (l *loader) bodyAt(view []byte) int64 {
-	return l.meta.bodyOffset() + int64(cap(l.body)-cap(view))
-}
+func (l *loader) bodyAt(view []byte) int64 { return l.meta.bodyOffset() + int64(l.placeOf(view)) }
+
+// placeOf is a view's offset in l.body.
+func (l *loader) placeOf(view []byte) int { return cap(l.body) - cap(view) }

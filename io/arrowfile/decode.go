@@ -19,7 +19,8 @@ import (
 // Everything that it makes on the way is noted in buffers and datas and
 // released by release, on every path; what it returns has a reference more.
 type loader struct {
-	file  *mapped.File
+	file  *mapped.File   // that the body lies in; nil where it was received
+	whole *memory.Buffer // the body, where it was received
 	mem   *budget
 	zstd  func() (*zstd.Decoder, error)
 	dicts func(id int64) (*array.Data, error)
@@ -40,6 +41,12 @@ type loader struct {
 func newLoader(file *mapped.File, meta *batchMeta, swapped bool) *loader {
 	off := meta.bodyOffset()
 	return &loader{file: file, meta: meta, body: file.Bytes()[off : off+meta.body : off+meta.body], swap: swapped}
+}
+
+// newReceivedLoader prepares to load a batch whose body is a buffer, which the caller
+// holds a reference of.
+func newReceivedLoader(body *memory.Buffer, meta *batchMeta, swapped bool) *loader {
+	return &loader{whole: body, meta: meta, body: body.Bytes()[:meta.body:meta.body], swap: swapped}
 }
 
 func (l *loader) release() {

@@ -13,6 +13,9 @@
 //	          uncompressed, aligned, little-endian: a view of the mapping
 //	          otherwise: decompressed, swapped or moved into counted memory
 //
+// A stream that comes through a pipe is read by a Stream, batch by batch, with the same
+// checks; a StreamWriter writes one for whoever reads it as it comes.
+//
 // A column that is not asked for is not touched. A span that is stored without
 // compression in the machine's byte order is given as one batch; others are
 // given in slices of ReadOptions.ChunkRows.

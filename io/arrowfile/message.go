@@ -81,7 +81,14 @@ func messageAt(data []byte, off int64) (message, error) {
 		return message{block: b}, err
 	}
 	start := off + int64(b.prefix)
-	f := &flat{b: append([]byte(nil), data[start:start+int64(b.metadata)]...)}
+	own := append([]byte(nil), data[start:start+int64(b.metadata)]...)
+	return parseMessage(b, own, int64(len(data))-b.bodyOffset())
+}
+
+// parseMessage reads the metadata of a message, which has room for so many bytes of
+// body behind it. The message keeps the metadata.
+func parseMessage(b block, metadata []byte, room int64) (message, error) {
+	f, off := &flat{b: metadata}, b.offset
 	t := f.root()
 	m := message{block: b, version: t.i16(0, 0), kind: t.u8(1)}
 	header, hasHeader := t.table(2)
@@ -90,8 +97,8 @@ func messageAt(data []byte, off int64) (message, error) {
 	if f.err == nil && (m.version < versionV4 || m.version > versionV5) {
 		return m, unsupported("message at byte %d has metadata version V%d; V4 and V5 are read", off, int(m.version)+1)
 	}
-	if f.err == nil && (m.body < 0 || m.body > int64(len(data))-m.bodyOffset()) {
-		f.fail("body of %d bytes; %d are left", m.body, int64(len(data))-m.bodyOffset())
+	if f.err == nil && (m.body < 0 || m.body > room) {
+		f.fail("body of %d bytes; %d are left", m.body, room)
 	}
 	if f.err == nil && !hasHeader {
 		f.fail("no header")

@@ -299,13 +299,18 @@ func (r *reader) load(span int, columns []int) (batch arrow.RecordBatch, view bo
 	l.mem, l.zstd = newBudget(r.opts.Allocator, r.opts.BudgetBytes), r.zstd
 	l.dicts = func(id int64) (*array.Data, error) { return r.dictionary(id, r.layout.epochs[span]) }
 	defer l.release()
-	datas, err := r.loadColumns(l, columns)
+	datas, err := r.layout.schema.loadColumns(l, columns)
 	if err != nil {
 		return nil, false, err
 	}
 	if float64(l.asked) < denseShare*float64(meta.body) && !r.sparse.Swap(true) {
 		r.advise(mapped.Sparse)
 	}
+	return recordOf(schema, columns, datas, meta.rows), meta.codec == codecNone && !swapped, nil
+}
+
+// recordOf makes a record batch of the columns listed, in their order.
+func recordOf(schema *arrow.Schema, columns []int, datas map[int]*array.Data, rows int64) arrow.RecordBatch {
 	arrays := make([]arrow.Array, 0, len(columns))
 	defer func() {
 		for _, a := range arrays {
@@ -315,11 +320,11 @@ func (r *reader) load(span int, columns []int) (batch arrow.RecordBatch, view bo
 	for _, c := range columns {
 		arrays = append(arrays, array.MakeFromData(datas[c]))
 	}
-	return array.NewRecordBatch(schema, arrays, meta.rows), meta.codec == codecNone && !swapped, nil
+	return array.NewRecordBatch(schema, arrays, rows)
 }
 
 // loadColumns decodes the columns that are listed and passes over the others.
-func (r *reader) loadColumns(l *loader, columns []int) (map[int]*array.Data, error) {
+func (s *fileSchema) loadColumns(l *loader, columns []int) (map[int]*array.Data, error) {
 	last := -1
 	datas := make(map[int]*array.Data, len(columns))
 	for _, c := range columns {
@@ -327,7 +332,7 @@ func (r *reader) loadColumns(l *loader, columns []int) (map[int]*array.Data, err
 		last = max(last, c)
 	}
 	for c := range last + 1 {
-		col := &r.layout.schema.columns[c]
+		col := &s.columns[c]
 		if _, wanted := datas[c]; !wanted {
 			if _, err := l.skip(col); err != nil {
 				return nil, err
@@ -339,7 +344,7 @@ func (r *reader) loadColumns(l *loader, columns []int) (map[int]*array.Data, err
 			err = damaged("%d values for %d rows", data.Len(), l.meta.rows)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("column %q: %w", r.layout.schema.schema.Field(c).Name, err)
+			return nil, fmt.Errorf("column %q: %w", s.schema.Field(c).Name, err)
 		}
 		datas[c] = data
 	}

@@ -1,4 +1,4 @@
-// Package csvfile writes CSV as RFC 4180 describes it, with LF at the end of
+// Package csvfile reads CSV, by package lines, and writes it as RFC 4180 describes it, with LF at the end of
 // lines: a header line of column names, then one line for each row. The same
 // batches always give the same bytes. How each type stands in a field says
 // package rowtext.

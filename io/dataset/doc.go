@@ -1,8 +1,8 @@
 // Package dataset makes one table out of many files: it resolves inputs to
-// files in a stable order, finds out each file's format from its first bytes,
+// files in a stable order, finds out each file's format from its first bytes, or of text its name,
 // reconciles the schemas, and cuts the spans of all files into parts.
 //
-// It refuses files that are neither Arrow nor Parquet, files whose columns
+// It refuses files that are neither Arrow, Parquet, CSV nor JSON Lines, files whose columns
 // differ in name or type, and files that changed after they were first seen.
 // Every such error wraps ErrInput and names the file.
 //

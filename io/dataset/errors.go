@@ -21,8 +21,8 @@ var (
 	ErrNoMatch error = inputError("no file to read")
 	// ErrScheme says that an input's URI scheme is not supported.
 	ErrScheme error = inputError("URI scheme is not supported")
-	// ErrUnknownFormat says that a file is neither Arrow nor Parquet.
-	ErrUnknownFormat error = inputError("not an Arrow or Parquet file")
+	// ErrUnknownFormat says that a file is of no format that is read.
+	ErrUnknownFormat error = inputError("not an Arrow or Parquet file, nor CSV or JSON Lines by its name")
 	// ErrSchema says that files of one dataset differ in columns or types; the
 	// error is a *SchemaError.
 	ErrSchema error = inputError("files have different schemas")

@@ -118,7 +118,7 @@ func (p *pool) loadStored(ctx context.Context, src *source, store Store) error {
 		}
 	}
 	return src.withLocal(ctx, func(path string) error {
-		src.info.Format, err = detect(path, src.path)
+		src.info.Format, err = detect(path, src.path, p.opts.Format)
 		return err
 	})
 }

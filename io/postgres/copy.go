@@ -106,7 +106,7 @@ func (c *Copy) Write(batch arrow.RecordBatch) error {
 		for i, cell := range cells {
 			var err error
 			if c.chunk, err = cell(c.chunk, row); err != nil {
-				return fmt.Errorf("column %q: row %d: %w: %w", batch.ColumnName(i), row, ErrValue, err)
+				return fmt.Errorf("column %q: %s: %w: %w", batch.ColumnName(i), c.rowName(batch, row), ErrValue, err)
 			}
 		}
 		c.Digest.add(c.chunk[start:])
@@ -119,6 +119,17 @@ func (c *Copy) Write(batch arrow.RecordBatch) error {
 		}
 	}
 	return nil
+}
+
+// rowName says which row it is: its place in what was written, and its first column, which is
+// an id where rows have any.
+func (c *Copy) rowName(batch arrow.RecordBatch, row int) string {
+	const most = 64 // bytes of a value that are of use
+	value := batch.Column(0).ValueStr(row)
+	if len(value) > most {
+		value = value[:most] + "..."
+	}
+	return fmt.Sprintf("row %d, whose %q is %q", c.Rows, batch.ColumnName(0), value)
 }
 
 // send hands the chunk on.

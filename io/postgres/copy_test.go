@@ -207,7 +207,7 @@ func TestValuesRefused(t *testing.T) {
 		values string
 		want   string
 	}{
-		{"a NUL in a text", arrow.BinaryTypes.String, `["a","b\u0000c"]`, `column "v": row 1: value cannot be stored in PostgreSQL: text has a NUL character`},
+		{"a NUL in a text", arrow.BinaryTypes.String, `["a","b\u0000c"]`, `column "v": row 1, whose "v" is "b\x00c": value cannot be stored in PostgreSQL: text has a NUL character`},
 		{"nanoseconds", &arrow.TimestampType{Unit: arrow.Nanosecond}, `["2026-11-28 03:00:00.000000001"]`, "finer than a microsecond"},
 		{"a time beyond the calendar", &arrow.TimestampType{Unit: arrow.Second}, `[9223372036854775]`, "beyond PostgreSQL's calendar"},
 		{"a date beyond it", arrow.FixedWidthTypes.Date32, `[-2147483648]`, "beyond PostgreSQL's calendar"},

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/millrace/millrace/io/format"
 )
 
 var (
@@ -23,8 +25,8 @@ var (
 	ErrBusy = fmt.Errorf("%w is busy", ErrServer)
 	// ErrTable says that a table is there and does not take the rows.
 	ErrTable = errors.New("table does not fit")
-	// ErrType says that PostgreSQL has no type for a column.
-	ErrType = errors.New("column type cannot be stored in PostgreSQL")
+	// ErrType says that PostgreSQL has no type for a column. It wraps format.ErrColumnType.
+	ErrType = fmt.Errorf("%w: PostgreSQL has none like it", format.ErrColumnType)
 	// ErrValue says that PostgreSQL cannot hold a value.
 	ErrValue = errors.New("value cannot be stored in PostgreSQL")
 )
@@ -107,12 +109,4 @@ func hasPrefix(code string, prefixes []string) bool {
 		}
 	}
 	return false
-}
-
-// code is the SQLSTATE of an error; empty where it is none of the server's.
-func code(err error) string {
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return pg.Code
-	}
-	return ""
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"encoding/binary"
 	"math/big"
+	"slices"
 )
 
 // A numeric in binary, as numeric_recv of PostgreSQL's numeric.c reads it:
@@ -18,7 +19,7 @@ const (
 	numericNegative = 0x4000
 )
 
-// appendUint appends a number with its length before it.
+// appendNumericUint appends a number with its length before it.
 func appendNumericUint(dst []byte, v uint64) []byte {
 	var digits [5]uint16 // of 20 decimal ones
 	n := 0
@@ -66,8 +67,8 @@ func appendNumericDigits(dst []byte, digits []uint16, form numericForm) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, uint16(int16(form.weight)))
 	dst = binary.BigEndian.AppendUint16(dst, sign)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(form.scale))
-	for i := len(digits) - 1; i >= 0; i-- {
-		dst = binary.BigEndian.AppendUint16(dst, digits[i])
+	for _, d := range slices.Backward(digits) {
+		dst = binary.BigEndian.AppendUint16(dst, d)
 	}
 	return dst
 }
@@ -78,11 +79,9 @@ func appendNumericBig(dst []byte, v *big.Int, scale int) []byte {
 	v = new(big.Int).Abs(v)
 	form := numericForm{scale: max(scale, 0), negative: negative}
 	// The point has to stand between two digits of base 10,000.
-	pad := 0
+	pad := -scale
 	if scale > 0 {
 		pad = (numericBasePow - scale%numericBasePow) % numericBasePow
-	} else {
-		pad = -scale
 	}
 	if pad > 0 {
 		v.Mul(v, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(pad)), nil))

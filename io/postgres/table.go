@@ -291,7 +291,7 @@ func ColumnsOf(schema *arrow.Schema, types []Type) []Column {
 // Definition is the list of columns of CREATE TABLE: the run's first. All others may be
 // null, since those of a later run may be (--on-bad-row null).
 func (t *Target) Definition(columns []Column) string {
-	lines := []string{pgx.Identifier{t.RunColumn}.Sanitize() + " text NOT NULL"}
+	lines := append(make([]string, 0, len(columns)+1), pgx.Identifier{t.RunColumn}.Sanitize()+" text NOT NULL")
 	for _, c := range columns {
 		lines = append(lines, pgx.Identifier{c.Name}.Sanitize()+" "+c.Type.String())
 	}

@@ -239,15 +239,14 @@ func shownURI(u *url.URL, query url.Values) string {
 	if name := u.User.Username(); name != "" {
 		shown.User = url.User(name)
 	}
-	text := shown.String()
-	sep := "?"
+	var params []string
 	for _, name := range shownParams {
 		for _, value := range query[name] {
-			text += sep + name + "=" + strings.ReplaceAll(url.QueryEscape(value), "%2F", "/")
-			sep = "&"
+			params = append(params, name+"="+strings.ReplaceAll(url.QueryEscape(value), "%2F", "/"))
 		}
 	}
-	return text
+	shown.RawQuery = strings.Join(params, "&")
+	return shown.String()
 }
 
 // secretsOf are the texts of a URI that nobody may see, decoded and not.

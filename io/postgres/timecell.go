@@ -104,39 +104,39 @@ func timeOfDay(value func(row int) int64, unit arrow.TimeUnit) cell {
 
 // interval is a span of time as PostgreSQL has it: parts that no other can stand for.
 type interval struct {
-	micros       int64
+	time         int64 // in a unit
 	days, months int32
 }
 
 func intervalCell(a arrow.Array, to Type) (cell, error) {
-	var value func(row int) (interval, error)
+	var value func(row int) interval
+	unit := arrow.Microsecond
 	switch a := a.(type) {
 	case *array.Duration:
-		unit := a.DataType().(*arrow.DurationType).Unit
-		value = func(row int) (interval, error) {
-			v, err := micros(int64(a.Value(row)), unit)
-			return interval{micros: v}, err
-		}
+		unit = a.DataType().(*arrow.DurationType).Unit
+		value = func(row int) interval { return interval{time: int64(a.Value(row))} }
 	case *array.MonthInterval:
-		value = func(row int) (interval, error) { return interval{months: int32(a.Value(row))}, nil }
+		value = func(row int) interval { return interval{months: int32(a.Value(row))} }
 	case *array.DayTimeInterval:
-		value = func(row int) (interval, error) {
+		unit = arrow.Millisecond
+		value = func(row int) interval {
 			v := a.Value(row)
-			return interval{micros: int64(v.Milliseconds) * 1000, days: v.Days}, nil
+			return interval{time: int64(v.Milliseconds), days: v.Days}
 		}
 	case *array.MonthDayNanoInterval:
-		value = func(row int) (interval, error) {
+		unit = arrow.Nanosecond
+		value = func(row int) interval {
 			v := a.Value(row)
-			us, err := micros(v.Nanoseconds, arrow.Nanosecond)
-			return interval{micros: us, days: v.Days, months: v.Months}, err
+			return interval{time: v.Nanoseconds, days: v.Days, months: v.Months}
 		}
 	}
 	if value == nil || to.OID != pgtype.IntervalOID {
 		return nil, mismatch(a, to)
 	}
 	return func(dst []byte, row int) ([]byte, error) {
-		v, err := value(row)
-		dst = binary.BigEndian.AppendUint64(append(dst, 0, 0, 0, 16), uint64(v.micros))
+		v := value(row)
+		us, err := micros(v.time, unit)
+		dst = binary.BigEndian.AppendUint64(append(dst, 0, 0, 0, 16), uint64(us))
 		dst = binary.BigEndian.AppendUint32(dst, uint32(v.days))
 		return binary.BigEndian.AppendUint32(dst, uint32(v.months)), err
 	}, nil

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -156,10 +157,5 @@ func (t Type) Takes(from Type) bool {
 	if t.OID == from.OID {
 		return true
 	}
-	for _, w := range wider[from.OID] {
-		if w == t.OID {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(wider[from.OID], t.OID)
 }

@@ -18,6 +18,7 @@ import (
 type database struct {
 	*pool
 
+	ctx      context.Context //nolint:containedctx // for the goodbye to the server
 	ifExists ledger.IfExists
 	ids      []string
 	epoch    int64 // of holder, once it is ours
@@ -40,7 +41,7 @@ func open(ctx context.Context, uri string, ifExists ledger.IfExists, ids []strin
 	if err != nil {
 		return nil, err
 	}
-	db := &database{pool: &pool{target: target}, ifExists: ifExists, ids: ids}
+	db := &database{pool: &pool{target: target}, ctx: ctx, ifExists: ifExists, ids: ids}
 	db.control, err = db.connect(ctx)
 	return db, db.failed(err)
 }
@@ -326,10 +327,10 @@ func (db *database) Close() error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if db.control != nil {
-		_ = closeConn(db.control) // the server notices in any case
+		_ = closeConn(db.ctx, db.control) // the server notices in any case
 		db.control = nil
 	}
-	return db.pool.close()
+	return db.closeIdle(db.ctx)
 }
 
 // Standing implements table.Database.

@@ -65,7 +65,7 @@ func (db *database) relay(ctx context.Context, tx pgx.Tx, columns, name string) 
 	if err != nil {
 		return 0, err
 	}
-	defer db.put(conn)
+	defer db.put(ctx, conn)
 	in, out := io.Pipe()
 	read := make(chan error, 1) // there is one
 	go func() {

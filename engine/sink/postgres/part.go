@@ -37,7 +37,7 @@ func (db *database) NewPart(ctx context.Context, run string, number int, schema 
 		return nil, db.failed(err)
 	}
 	if _, err := conn.Exec(ctx, "BEGIN"); err != nil {
-		db.put(conn)
+		db.put(ctx, conn)
 		return nil, db.failed(err)
 	}
 	copying := db.target.NewCopy(ctx, conn.PgConn(), fmt.Sprintf("COPY %s (%s) FROM STDIN (FORMAT binary)", db.own(stagedName(run)), postgres.ColumnList(schema)), s.types)
@@ -76,7 +76,7 @@ func (p *part) Commit(text []byte, rejects io.Reader) error {
 	if err != nil {
 		return p.db.failed(fmt.Errorf("part %d: %w", p.number, err))
 	}
-	p.db.put(p.conn)
+	p.db.put(p.ctx, p.conn)
 	p.conn = nil
 	return nil
 }
@@ -139,7 +139,7 @@ func (p *part) Abort() error {
 	if !conn.IsClosed() && p.ctx.Err() == nil {
 		_, _ = conn.Exec(p.ctx, "ROLLBACK") // where that fails, the connection is closed
 	}
-	p.db.put(conn)
+	p.db.put(p.ctx, conn)
 	return nil
 }
 

@@ -58,10 +58,10 @@ func (p *pool) connect(ctx context.Context) (*pgx.Conn, error) {
 		_, err = conn.Exec(ctx, "SET client_connection_check_interval = '2s'")
 	}
 	if err != nil {
-		return nil, errors.Join(p.target.Wrap(err), closeConn(conn))
+		return nil, errors.Join(p.target.Wrap(err), closeConn(ctx, conn))
 	}
 	if err := p.target.Resolve(ctx, conn); err != nil {
-		return nil, errors.Join(err, closeConn(conn))
+		return nil, errors.Join(err, closeConn(ctx, conn))
 	}
 	return conn, nil
 }
@@ -81,14 +81,14 @@ func (p *pool) get(ctx context.Context) (*pgx.Conn, error) {
 		if conn.Ping(ctx) == nil {
 			return conn, nil
 		}
-		_ = closeConn(conn) // it is of no use, and the next may be
+		_ = closeConn(ctx, conn) // it is of no use, and the next may be
 	}
 }
 
 // put takes a connection back; one that is in a transaction or broken is closed.
-func (p *pool) put(conn *pgx.Conn) {
+func (p *pool) put(ctx context.Context, conn *pgx.Conn) {
 	if conn.IsClosed() || conn.PgConn().TxStatus() != 'I' {
-		_ = closeConn(conn) // the server drops what is open
+		_ = closeConn(ctx, conn) // the server drops what is open
 		return
 	}
 	p.mu.Lock()
@@ -96,18 +96,18 @@ func (p *pool) put(conn *pgx.Conn) {
 	p.idle = append(p.idle, conn)
 }
 
-func (p *pool) close() error {
+func (p *pool) closeIdle(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, conn := range p.idle {
-		_ = closeConn(conn) // nothing hangs on it
+		_ = closeConn(ctx, conn) // nothing hangs on it
 	}
 	p.idle = nil
 	return nil
 }
 
-func closeConn(conn *pgx.Conn) error {
-	ctx, done := context.WithTimeout(context.Background(), closing)
+func closeConn(ctx context.Context, conn *pgx.Conn) error {
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), closing)
 	defer done()
 	return conn.Close(ctx)
 }
@@ -130,7 +130,7 @@ func (p *pool) inTx(ctx context.Context, do func(tx pgx.Tx) error) error {
 	if err != nil {
 		return p.failed(err)
 	}
-	defer p.put(conn)
+	defer p.put(ctx, conn)
 	return p.failed(onConn(ctx, conn, do))
 }
 

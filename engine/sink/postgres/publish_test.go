@@ -3,6 +3,7 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -158,7 +159,7 @@ func TestHostileNames(t *testing.T) {
 			if name == "id" || name == "score" {
 				run = "r"
 			}
-			uri := s.URI(escape(`"`+strings.ReplaceAll(name, `"`, `""`)+`"."`+strings.ReplaceAll(name, `"`, `""`)+`"`), "&ledger=l"+fmt.Sprint(i)+"&run_column="+escape(run))
+			uri := s.URI(escape(`"`+strings.ReplaceAll(name, `"`, `""`)+`"."`+strings.ReplaceAll(name, `"`, `""`)+`"`), "&ledger=l"+strconv.Itoa(i)+"&run_column="+escape(run))
 			j := newJob(uri)
 			j.parts, j.rows = 2, 3
 			if _, err := j.run(t.Context()); err != nil {

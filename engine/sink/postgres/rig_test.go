@@ -28,6 +28,7 @@ type job struct {
 	restart  bool
 	from     int // the first id
 	before   func(stage string)
+	made     []arrow.RecordBatch // by part, where they are there already
 }
 
 const (
@@ -43,6 +44,10 @@ var scoreSchema = arrow.NewSchema([]arrow.Field{
 }, nil)
 
 func (j job) batch(part int) arrow.RecordBatch {
+	if j.made != nil {
+		j.made[part].Retain()
+		return j.made[part]
+	}
 	b := array.NewRecordBuilder(memory.DefaultAllocator, scoreSchema)
 	defer b.Release()
 	for i := range j.rows {

@@ -37,7 +37,7 @@ type staging struct {
 	recorded map[int]ledger.PartRecord
 	rejects  map[int]*file // committed
 	merged   *file         // of all; nil where there are none
-	dir      string        // of files on this machine; "" before there are some
+	dir      *folder       // of files on this machine; nil before there are some
 	begun    bool
 	over     bool // published, or its rejects are kept
 	closed   bool
@@ -378,7 +378,7 @@ func (s *staging) Discard() error {
 func (s *staging) dropOpen() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var errs []error
+	errs := make([]error, 0, len(s.parts))
 	for _, p := range s.parts {
 		errs = append(errs, p.Abort())
 	}
@@ -399,14 +399,15 @@ func (s *staging) ScratchDir() (string, error) {
 func (s *staging) folder() (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.dir == "" {
-		dir, err := os.MkdirTemp("", "millrace-")
-		if err != nil {
-			return "", s.localError(err)
-		}
-		s.dir = dir
+	if s.dir != nil {
+		return s.dir.path, nil
 	}
-	return s.dir, nil
+	dir, err := newFolder(os.TempDir())
+	if err != nil {
+		return "", s.localError(err)
+	}
+	s.dir = dir
+	return dir.path, nil
 }
 
 func (s *staging) localError(err error) error {
@@ -419,12 +420,12 @@ func (s *staging) localError(err error) error {
 func (s *staging) removeFiles() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.dir == "" {
+	if s.dir == nil {
 		return nil
 	}
 	dir := s.dir
-	s.dir = ""
-	return s.localError(os.RemoveAll(dir))
+	s.dir = nil
+	return s.localError(dir.remove())
 }
 
 func (s *staging) path(name string) (string, error) {

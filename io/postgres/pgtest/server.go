@@ -183,7 +183,7 @@ func (s *Server) Kill() {
 func childrenOf(pid int) []int {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid)) // none where it is gone
 	var children []int
-	for _, field := range bytes.Fields(text) {
+	for field := range bytes.FieldsSeq(text) {
 		if n, err := strconv.Atoi(string(field)); err == nil {
 			children = append(children, n)
 		}

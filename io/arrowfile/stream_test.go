@@ -1,0 +1,381 @@
+package arrowfile
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/millrace/millrace/io/format"
+)
+
+// streamed reads a whole stream; the batches are released with the test.
+func streamed(t *testing.T, in io.Reader, columns ...int) ([]arrow.RecordBatch, error) {
+	t.Helper()
+	s, err := OpenStream(in, StreamOptions{Allocator: checkedAllocator(t)})
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	if columns == nil {
+		for i := range s.Schema().NumFields() {
+			columns = append(columns, i)
+		}
+	}
+	if err := s.Want(columns); err != nil {
+		t.Fatal(err)
+	}
+	var batches []arrow.RecordBatch
+	t.Cleanup(func() {
+		for _, b := range batches {
+			b.Release()
+		}
+	})
+	for {
+		b, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			return batches, nil
+		}
+		if err != nil {
+			return batches, err
+		}
+		batches = append(batches, b)
+	}
+}
+
+// streamSeeds are the streams that pyarrow wrote, by name.
+func streamSeeds(tb testing.TB) map[string][]byte {
+	tb.Helper()
+	all := seeds(tb)
+	for name, data := range all {
+		if bytes.HasPrefix(data, []byte(magic)) {
+			delete(all, name)
+		}
+	}
+	if len(all) < 3 {
+		tb.Fatalf("testdata/pyarrow has %d streams", len(all))
+	}
+	return all
+}
+
+// dribble gives a reader's bytes a few at a time, as a pipe may.
+type dribble struct{ io.Reader }
+
+func (d dribble) Read(b []byte) (int, error) { return d.Reader.Read(b[:min(len(b), 7)]) }
+
+// A stream that is read as it comes gives what the reader of files gives, whose values
+// pyarrow's own say (expected_test.go): delta and replaced dictionaries, codecs, types.
+func TestStreamIsAsTheFile(t *testing.T) {
+	for name, data := range streamSeeds(t) {
+		t.Run(name, func(t *testing.T) {
+			want := batchesOf(t, mustOpen(t, "testdata/pyarrow/"+name, format.ReadOptions{ChunkRows: 1 << 20}))
+			got, err := streamed(t, dribble{bytes.NewReader(data)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got) != len(want) {
+				t.Fatalf("%d batches; want %d", len(got), len(want))
+			}
+			for i := range want {
+				if !array.RecordEqual(got[i], want[i]) {
+					t.Errorf("batch %d = %v; want %v", i, got[i], want[i])
+				}
+			}
+		})
+	}
+}
+
+// Every column alone is what it is beside all others.
+func TestStreamGivesTheColumnsWanted(t *testing.T) {
+	for name, data := range streamSeeds(t) {
+		all, err := streamed(t, bytes.NewReader(data))
+		if err != nil || len(all) == 0 {
+			t.Fatalf("%s: %d batches, %v", name, len(all), err)
+		}
+		for c := range int(all[0].NumCols()) {
+			got, err := streamed(t, bytes.NewReader(data), c)
+			if err != nil {
+				t.Fatalf("%s: column %d: %v", name, c, err)
+			}
+			for i := range all {
+				if got[i].NumCols() != 1 || !array.Equal(got[i].Column(0), all[i].Column(c)) {
+					t.Errorf("%s: batch %d, column %d alone = %v; want %v", name, i, c, got[i], all[i].Column(c))
+				}
+			}
+		}
+	}
+}
+
+// Wherever a stream is cut, it has no end, and what came before is given.
+func TestStreamWithoutEnd(t *testing.T) {
+	for name, data := range streamSeeds(t) {
+		whole, err := streamed(t, bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for cut := 1; cut < len(data); cut += 1 + cut/64 {
+			got, err := streamed(t, bytes.NewReader(data[:cut]))
+			if !errors.Is(err, ErrNoEnd) || !errors.Is(err, format.ErrDamaged) {
+				t.Fatalf("%s cut at byte %d of %d: %v; want ErrNoEnd", name, cut, len(data), err)
+			}
+			if len(got) > len(whole) {
+				t.Fatalf("%s cut at byte %d: %d batches of %d", name, cut, len(got), len(whole))
+			}
+		}
+	}
+}
+
+func TestStreamRefuses(t *testing.T) {
+	all := seeds(t)
+	stream := all["all.stream"]
+	tests := []struct {
+		name string
+		data []byte
+		want error
+		says string
+	}{
+		{"nothing at all", nil, format.ErrDamaged, "empty"},
+		{"a file where a stream is wanted", all["all.arrow"], format.ErrUnsupported, "Arrow IPC file and not a stream"},
+		{"Parquet", []byte("PAR1\x15\x04\x15\x10"), format.ErrUnsupported, "Parquet"},
+		{"text", []byte("id,score\n1,2\n"), format.ErrDamaged, `it starts with "id,score"`},
+		{"two streams in one input", append(bytes.Clone(stream), stream...), format.ErrUnsupported, "several streams"},
+		{"one byte after the end", append(bytes.Clone(stream), 1), format.ErrUnsupported, "follow the end"},
+		{"an end and nothing before it", []byte(EndMark), format.ErrDamaged, "must start with a schema"},
+		{"metadata of 2 GiB that never come", []byte("\xff\xff\xff\xff\xff\xff\xff\x7f"), format.ErrUnsupported, "metadata"},
+	}
+	for _, c := range tests {
+		t.Run(c.name, func(t *testing.T) {
+			if _, err := streamed(t, bytes.NewReader(c.data)); !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v; want %v that says %q", err, c.want, c.says)
+			}
+		})
+	}
+}
+
+// Padding may follow the end.
+func TestStreamPadding(t *testing.T) {
+	for name, data := range streamSeeds(t) {
+		if _, err := streamed(t, bytes.NewReader(append(bytes.Clone(data), make([]byte, 100)...))); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A message that says it is larger than allowed is refused before memory is taken for it,
+// and one that says more than comes takes little more than what came.
+func TestStreamMessageBudget(t *testing.T) {
+	var buf bytes.Buffer
+	batch := everyBatch(t)
+	w, err := StartStream(&buf, batch.Schema(), format.WriteOptions{})
+	if err == nil {
+		err = errors.Join(w.Write(batch), w.End())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenStream(bytes.NewReader(buf.Bytes()), StreamOptions{Allocator: checkedAllocator(t), MessageBytes: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Want([]int{0}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Next(); !errors.Is(err, format.ErrBudget) {
+		t.Errorf("a message beyond the budget: %v; want ErrBudget", err)
+	}
+	mem := checkedAllocator(t)
+	p := &bodies{mem: mem, limit: 1 << 40}
+	defer p.close()
+	if _, err := p.receive(bytes.NewReader(make([]byte, 100)), 1<<39); !errors.Is(err, ErrNoEnd) {
+		t.Errorf("a body that does not come: %v; want ErrNoEnd", err)
+	}
+	if held := mem.CurrentAlloc(); held > 2*firstBytes {
+		t.Errorf("%d bytes are held for a body of which 100 came", held)
+	}
+}
+
+// What is written to a stream can be read before its end: the schema at once, each batch
+// when it is written, and the end mark only at End.
+func TestStreamWriterFlushes(t *testing.T) {
+	var buf bytes.Buffer
+	batch := everyBatch(t)
+	w, err := StartStream(&buf, batch.Schema(), format.WriteOptions{Compression: "zstd", Allocator: checkedAllocator(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, out := io.Pipe()
+	defer in.Close()
+	s := make(chan *Stream, 1)
+	go func() {
+		opened, err := OpenStream(in, StreamOptions{})
+		if err != nil {
+			t.Error(err)
+		}
+		s <- opened
+	}()
+	passed := 0
+	pass := func() { // a pipe's Write ends when all is read, but for what is read ahead
+		fresh := buf.Bytes()[passed:]
+		passed = buf.Len()
+		go func() {
+			if _, err := out.Write(fresh); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	pass()
+	opened := <-s // before there is a batch
+	if opened == nil {
+		t.Fatal("no schema")
+	}
+	defer opened.Close()
+	if !opened.Schema().Equal(batch.Schema()) {
+		t.Errorf("schema = %v; want %v", opened.Schema(), batch.Schema())
+	}
+	if err := opened.Want([]int{0, 1}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := errors.Join(w.Write(batch), w.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		pass()
+		got, err := opened.Next() // before the next is written
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.Release()
+		if bytes.HasSuffix(buf.Bytes(), []byte(EndMark)) {
+			t.Error("an end mark before End")
+		}
+	}
+	if err := w.End(); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.HasSuffix(buf.Bytes(), []byte(EndMark)) {
+		t.Error("no end mark after End")
+	}
+	go func() {
+		_, _ = out.Write(buf.Bytes()[passed:])
+		_ = out.Close()
+	}()
+	if _, err := opened.Next(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the end: %v; want EOF", err)
+	}
+}
+
+// A stream that is dropped, or whose writer failed, has no end mark.
+func TestStreamWriterDrop(t *testing.T) {
+	var buf bytes.Buffer
+	batch := everyBatch(t)
+	w, err := StartStream(&buf, batch.Schema(), format.WriteOptions{Allocator: checkedAllocator(t)})
+	if err == nil {
+		err = errors.Join(w.Write(batch), w.Flush(), w.Drop(), w.Drop())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := streamed(t, &buf); !errors.Is(err, ErrNoEnd) {
+		t.Errorf("a dropped stream: %v; want ErrNoEnd", err)
+	}
+	full := errors.New("closed")
+	if _, err := StartStream(failing{full}, batch.Schema(), format.WriteOptions{}); !errors.Is(err, full) {
+		t.Errorf("StartStream: %v; want %v", err, full)
+	}
+}
+
+// Who writes may keep its end of the pipe open after the end mark.
+func TestStreamEndsWhileThePipeIsOpen(t *testing.T) {
+	for name, data := range streamSeeds(t) {
+		in, out, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		defer out.Close()
+		go func() { _, _ = out.Write(data) }()
+		s, err := OpenStream(in, StreamOptions{Trailing: time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Want(nil); err != nil {
+			t.Fatal(err)
+		}
+		for err == nil {
+			var b arrow.RecordBatch
+			if b, err = s.Next(); err == nil {
+				b.Release()
+			}
+		}
+		if !errors.Is(err, io.EOF) {
+			t.Errorf("%s: %v; want EOF", name, err)
+		}
+		s.Close()
+	}
+}
+
+// drain reads whatever comes, and looks at every value.
+func drain(t *testing.T, data []byte) {
+	t.Helper()
+	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
+	defer mem.AssertSize(t, 0)
+	s, err := OpenStream(bytes.NewReader(data), StreamOptions{Allocator: mem, MessageBytes: 64 << 20})
+	if err != nil {
+		return
+	}
+	defer s.Close()
+	columns := make([]int, s.Schema().NumFields())
+	for i := range columns {
+		columns[i] = i
+	}
+	if err := s.Want(columns); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		b, err := s.Next()
+		if err != nil {
+			if b != nil {
+				t.Errorf("a batch and an error: %v", err)
+			}
+			return
+		}
+		look(b)
+		b.Release()
+	}
+}
+
+// One flipped bit anywhere gives rows or an error, never a panic, a hang or memory that
+// is not given back.
+func TestStreamBitFlips(t *testing.T) {
+	for name, data := range streamSeeds(t) {
+		rng := rand.New(rand.NewPCG(1, uint64(len(data))))
+		for range flips {
+			at, bit := rng.IntN(len(data)), byte(1)<<rng.IntN(8)
+			broken := bytes.Clone(data)
+			broken[at] ^= bit
+			drain(t, broken)
+			if t.Failed() {
+				t.Fatalf("%s: byte %d, bit %#x", name, at, bit)
+			}
+		}
+	}
+}
+
+// FuzzStream reads any bytes as they come.
+//
+//	go test -run '^$' -fuzz FuzzStream -fuzztime 60s -fuzzminimizetime 10x ./io/arrowfile
+func FuzzStream(f *testing.F) {
+	for _, data := range streamSeeds(f) {
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { drain(t, data) })
+}
