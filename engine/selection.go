@@ -79,19 +79,19 @@ func (*NothingNewError) Unwrap() error { return ErrNothingNew }
 
 // String counts what the files are.
 func (s Selection) String() string {
-	text := fmt.Sprintf("%s: %d to read", english.Plural(s.Listed, "file", ""), s.Chosen)
+	counts := []string{fmt.Sprintf("%d to read", s.Chosen)}
 	if s.OnChanged != "" { // new ones were asked for
-		text += fmt.Sprintf(", %d read by earlier runs", s.Seen)
+		counts = append(counts, fmt.Sprintf("%d read by earlier runs", s.Seen))
 	}
 	for _, c := range []struct {
 		n    int
 		what string
 	}{{s.Older, "older than --since"}, {len(s.Changed), "changed since a run read them"}, {s.Later, "left for the next run"}} {
 		if c.n > 0 {
-			text += fmt.Sprintf(", %d %s", c.n, c.what)
+			counts = append(counts, fmt.Sprintf("%d %s", c.n, c.what))
 		}
 	}
-	return text
+	return english.Plural(s.Listed, "file", "") + ": " + strings.Join(counts, ", ")
 }
 
 // selects says whether the run may read less than the input names.

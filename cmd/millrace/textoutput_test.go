@@ -26,7 +26,7 @@ func TestTextsForOthers(t *testing.T) {
 		}
 	}
 	ask("write", dir)
-	var outputs []string
+	compare := []string{"compare", dir}
 	for _, tc := range []struct {
 		output string
 		args   []string
@@ -50,7 +50,7 @@ func TestTextsForOthers(t *testing.T) {
 		if code := run(t.Context(), args, nil, &stderr, &stderr); code != 0 {
 			t.Fatalf("millrace %v exits %d\n%s", args, code, stderr.String())
 		}
-		outputs = append(outputs, tc.output)
+		compare = append(compare, tc.output)
 	}
-	ask(append([]string{"compare", dir}, outputs...)...)
+	ask(compare...)
 }

@@ -64,7 +64,8 @@ func TestTypes(t *testing.T) {
 		{"structs", arrow.StructOf(arrow.Field{Name: `y"`, Type: arrow.BinaryTypes.String, Nullable: true}), `[{"y\"": "a"}, {"y\"": null}, null]`, []string{`{"y\"":"a"}`, `{"y\"":null}`, "null"}},
 		{
 			"maps keep order and repeated keys", arrow.MapOf(arrow.BinaryTypes.String, arrow.PrimitiveTypes.Int32),
-			`[[{"key": "k", "value": 1}, {"key": "k", "value": null}]]`, []string{`[{"key":"k","value":1},{"key":"k","value":null}]`},
+			`[[{"key": "k", "value": 1}, {"key": "k", "value": null}]]`,
+			[]string{`[{"key":"k","value":1},{"key":"k","value":null}]`},
 		},
 		{
 			"dictionaries give values", &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String},
