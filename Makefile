@@ -39,6 +39,16 @@ test: runtime build ## Run every test, and print what they ran against
 	@[ -d "$${MILLRACE_CORPORA:-../shared/corpora}" ] || echo "corpora: not at $${MILLRACE_CORPORA:-../shared/corpora}; the tests of foreign files are SKIPPED"
 	go test ./...
 
+VERSITYGW_VERSION := v1.8.0
+
+.tools/versitygw-$(VERSITYGW_VERSION):
+	@mkdir -p .tools && GOBIN=$(CURDIR)/.tools go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION) && touch $@
+
+.PHONY: test-stores
+test-stores: runtime .tools/versitygw-$(VERSITYGW_VERSION) ## Run the tests of object stores on an S3 server (versitygw, which it installs), through a proxy that fails (1 minute)
+	go test -count=1 ./io/blobstore/... ./io/dataset
+	go test -count=1 ./cmd/millrace -run 'Bucket' -timeout 30m
+
 .PHONY: test-postgres
 test-postgres: runtime ## Run the tests of tables on PostgreSQL servers of their own; installs Debian's where there is none (root, apt-get; 4 minutes)
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf && \

@@ -19,6 +19,7 @@ type ExplainedMemory struct {
 	Activations int64 `json:"activations"` // what ONNX Runtime holds between nodes, of all workers
 	Agreement   int64 `json:"agreement"`   // what models are compared by
 	Decoded     int64 `json:"decoded"`     // record batches on their way, mapped ones too
+	Ahead       int64 `json:"ahead"`       // what is fetched from object stores before it is read
 	Written     int64 `json:"written"`     // results that wait, and row groups that are being filled and compressed
 	Rejects     int64 `json:"rejects"`     // rows with all their columns that wait to be written, should all be bad
 	Slack       int64 `json:"slack"`       // what the collector of garbage lets lie
@@ -45,6 +46,7 @@ func (m *ExplainedMemory) parts() []memoryPart {
 		{"tensors", m.Tensors + m.Activations},
 		{"comparison of models", m.Agreement},
 		{"columns", m.Decoded},
+		{"fetched ahead", m.Ahead},
 		{"results and row group written", m.Written},
 		{"rejected rows", m.Rejects},
 		{"garbage", m.Slack},
@@ -119,6 +121,7 @@ type footprint struct {
 	sorted    int64 // what a part of a partitioned output gathers and sorts
 	agreement int64 // of all rows, and of a part
 	received  int64 // of a stream, record batches that wait
+	ahead     int64 // of objects in stores
 }
 
 func (p *Plan) footprint() *footprint {
@@ -139,7 +142,7 @@ func (p *Plan) footprint() *footprint {
 			f.lists += int64(o.width()) * elementBytes(o.value.Elem)
 		}
 	}
-	f.agreement = p.agreementBytes()
+	f.agreement, f.ahead = p.agreementBytes(), p.aheadBytes()
 	if p.live() {
 		f.rows, f.received = math.MaxInt32, heldBytes
 	}
@@ -172,7 +175,7 @@ func (p *Plan) footprint() *footprint {
 // so that this does not depend on the input's size.
 func (f *footprint) estimate(a allotment) ExplainedMemory {
 	workers, readers := int64(a.Workers), int64(a.Readers)
-	m := ExplainedMemory{Program: programBytes, Model: f.model}
+	m := ExplainedMemory{Program: programBytes, Model: f.model, Ahead: f.ahead}
 	if f.device {
 		m.Program += deviceBytes
 	}
@@ -223,11 +226,11 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	m.Rejects = (f.row + reasonBytes) * min(waiting, f.rejects)
 	m.Slack = (garbage + m.Written + m.Rejects) / 2 // see cmd/millrace: the heap grows by half before it is collected
 	m.Unique = f.unique + f.unique/2                // and garbage
-	m.Total = m.Program + m.Model + m.Tensors + m.Activations + m.Agreement + m.Decoded + m.Written + m.Rejects + m.Slack + f.found
+	m.Total = m.Program + m.Model + m.Tensors + m.Activations + m.Agreement + m.Decoded + m.Ahead + m.Written + m.Rejects + m.Slack + f.found
 	// Before the session is open, and after the last row: a row group of rejects is
 	// gathered then, and encoded.
 	merging := 2 * (f.row + reasonBytes) * min(rejectGroupRows, f.rejects)
-	m.Total = max(m.Total, m.Program+m.Model+m.Decoded+m.Unique, m.Program+m.Model+merging)
+	m.Total = max(m.Total, m.Program+m.Model+m.Decoded+m.Ahead+m.Unique, m.Program+m.Model+merging)
 	return m
 }
 

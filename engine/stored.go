@@ -23,11 +23,41 @@ func FetchModel(ctx context.Context, stores map[string]dataset.Store) func(uri s
 			return nil, fmt.Errorf("%w: nothing here reads a model from %q; give a path, or a URI of an object store", ErrUsage, scheme+"://")
 		}
 		data, err := store.ReadAll(ctx, uri, most)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", models.ErrModel, err)
+		switch {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case err != nil: // in words: it is an input's error, and this is none
+			return nil, fmt.Errorf("%w: %s", models.ErrModel, err)
 		}
 		return data, nil
 	}
+}
+
+// buffered is a store that holds what it fetched ahead.
+type buffered interface {
+	BufferBytes() int64
+	SetBufferBytes(bytes int64)
+}
+
+// leastAheadBytes is what a store needs to fetch from some columns at a time.
+const leastAheadBytes = 8 << 20
+
+// aheadBytes is what stores hold of the plan's inputs at most; with a memory limit an
+// eighth of it.
+func (p *Plan) aheadBytes() (bytes int64) {
+	stored := map[buffered]int64{} // bytes of inputs
+	for _, f := range p.Dataset.Files() {
+		if s, ok := p.Options.Stores[dataset.Scheme(f.Path)].(buffered); ok {
+			stored[s] += f.Size
+		}
+	}
+	for s, size := range stored {
+		if p.limit > 0 {
+			s.SetBufferBytes(min(s.BufferBytes(), max(p.limit/8, leastAheadBytes)))
+		}
+		bytes += min(s.BufferBytes(), size)
+	}
+	return bytes
 }
 
 // readAhead has the rows that the run is still to read fetched, where they lie in a store

@@ -55,6 +55,12 @@ func (o *commonOptions) validate() error {
 	if o.LogFormat != "text" && o.LogFormat != "json" {
 		return fmt.Errorf("%w: --log-format (%s) must be text or json", engine.ErrUsage, o.LogFormat)
 	}
+	if o.store.Attempts == 0 && o.store.Endpoint == "" { // made without flags
+		return nil
+	}
+	if err := o.store.Validate(); err != nil {
+		return fmt.Errorf("%w: %w", engine.ErrUsage, err)
+	}
 	return nil
 }
 

@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -125,6 +127,10 @@ func (v *verifier) standing() {
 			continue
 		}
 		for _, m := range r.Manifest.ModelFiles() {
+			if dataset.Scheme(m.Path) != "" {
+				v.lookUpModel(m, r.Run)
+				continue
+			}
 			if f := (file{path: m.Path, digest: SHA256 + ":" + m.SHA256, bytes: m.Bytes}); !seen[f] {
 				seen[f] = true
 				v.lookAt(m.Path, r.Run, "model", stat(m.Path, m.Bytes, time.Time{}), m.Bytes, f.digest)
@@ -171,6 +177,37 @@ func (v *verifier) lookUp(in *Input, run string) {
 		}
 		if !s.Same {
 			v.otherwise(in.Path, run, "input", s.What)
+		}
+		return nil
+	}})
+}
+
+// lookUpModel plans to read a model that is a URI again, as lookUp does.
+func (v *verifier) lookUpModel(m ModelFile, run string) {
+	if !v.opts.Inputs || v.asked[m.Path+"\n"+m.SHA256] {
+		return
+	}
+	if v.asked == nil {
+		v.asked = map[string]bool{}
+	}
+	v.asked[m.Path+"\n"+m.SHA256] = true
+	v.looks = append(v.looks, look{bytes: m.Bytes, do: func(ctx context.Context) error {
+		store, ok := v.opts.Stores[dataset.Scheme(m.Path)].(interface {
+			ReadAll(ctx context.Context, uri string, most int64) ([]byte, error)
+		})
+		if !ok {
+			v.otherwise(m.Path, run, "model", "cannot be looked at: nothing here opens it")
+			return nil
+		}
+		data, err := store.ReadAll(ctx, m.Path, m.Bytes)
+		sum := sha256.Sum256(data)
+		switch got := hex.EncodeToString(sum[:]); {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			v.otherwise(m.Path, run, "model", "cannot be read: "+cause(err))
+		case !strings.EqualFold(got, m.SHA256):
+			v.otherwise(m.Path, run, "model", fmt.Sprintf("has changed: its SHA-256 is %.12s…, and was %.12s…", got, m.SHA256))
 		}
 		return nil
 	}})

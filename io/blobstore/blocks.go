@@ -27,14 +27,13 @@ const gapBlocks = 1
 // and in either case coming, until its bytes are there. Memory of blocks is used again and
 // again, so that the collector of garbage does not see it come and go.
 type blocks struct {
-	budget int64 // bytes
-
-	mu    sync.Mutex
-	held  map[blockID]*block
-	idle  *list.List // of *block, least recently read first
-	free  [][]byte
-	count int64         // blocks held, coming ones among them
-	room  chan struct{} // closed and replaced when a block becomes idle or goes
+	mu     sync.Mutex
+	budget int64 // blocks
+	held   map[blockID]*block
+	idle   *list.List // of *block, least recently read first
+	free   [][]byte
+	count  int64         // blocks held, coming ones among them
+	room   chan struct{} // closed and replaced when a block becomes idle or goes
 }
 
 type blockID struct {
@@ -53,7 +52,25 @@ type block struct {
 }
 
 func newBlocks(budget int64) *blocks {
-	return &blocks{budget: max(budget/blockBytes, 4), held: map[blockID]*block{}, idle: list.New(), room: make(chan struct{})}
+	return &blocks{budget: max(budget/blockBytes, leastBlocks), held: map[blockID]*block{}, idle: list.New(), room: make(chan struct{})}
+}
+
+// leastBlocks is how few are of use.
+const leastBlocks = 4
+
+// bytes is what is held at most.
+func (c *blocks) bytes() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.budget * blockBytes
+}
+
+// bound changes that. What is held beyond it goes when it is read.
+func (c *blocks) bound(bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.budget = max(bytes/blockBytes, leastBlocks)
+	c.madeRoomLocked()
 }
 
 // get gives a block to use until put, and says whether the caller must fetch it, until

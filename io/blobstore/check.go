@@ -44,11 +44,11 @@ type verifier struct {
 func (v *verifier) arrived(index int64, data []byte) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	print := xxh3.Hash(data)
-	if before, ok := v.prints[index]; ok && before != print {
+	seen := xxh3.Hash(data)
+	if before, ok := v.prints[index]; ok && before != seen {
 		return errDiffers
 	}
-	v.prints[index] = print
+	v.prints[index] = seen
 	v.addLocked(index, data)
 	return nil
 }
@@ -221,9 +221,7 @@ func (o *object) sumUp(ctx context.Context) error {
 			return nil
 		}
 		if next%requestBlocks == 0 {
-			o.fetchs.Go(func() {
-				_ = o.Ahead(o.life, []format.Range{{Offset: off, Length: min(4*requestBlocks*blockBytes, o.found.size-off)}})
-			})
+			o.fetchs.Go(func() { _ = o.Ahead(o.life, []format.Range{o.some(next + requestBlocks)}) }) // ReadAt has its error
 		}
 		piece := data[:o.sizeOf(next)]
 		if _, err := o.ReadAt(ctx, piece, off); err != nil {
@@ -233,6 +231,12 @@ func (o *object) sumUp(ctx context.Context) error {
 		v.addLocked(next, piece) // unless it was as it came
 		v.mu.Unlock()
 	}
+}
+
+// some are the blocks of one request, from a block on; none at the end.
+func (o *object) some(first int64) format.Range {
+	off := min(first*blockBytes, o.found.size)
+	return format.Range{Offset: off, Length: min(requestBlocks*blockBytes, o.found.size-off)}
 }
 
 // corrupted words that bytes came as no store has them.

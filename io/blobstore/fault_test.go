@@ -136,7 +136,7 @@ func sampleColumns(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	var names []string
+	names := make([]string, 0, d.Schema().NumFields())
 	for _, f := range d.Schema().Fields() {
 		names = append(names, f.Name)
 	}

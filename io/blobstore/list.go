@@ -9,9 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"gocloud.dev/blob"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/io/dataset"
 )
@@ -218,7 +217,7 @@ func match(pattern, key []string) (rest []string, ok bool) {
 	}
 	element := pattern[0]
 	if element == "**" {
-		for i := 0; i < len(key); i++ {
+		for i := range key {
 			if rest, ok := match(pattern[1:], key[i:]); ok && (len(pattern) > 1 || len(rest) > 0) {
 				return rest, true
 			}

@@ -34,10 +34,7 @@ func (o *object) ReadAt(ctx context.Context, p []byte, off int64) (n int, err er
 // readBlock reads what one block has of it.
 func (o *object) readBlock(ctx context.Context, p []byte, off int64) (int, error) {
 	index := off / blockBytes
-	b, err := o.urgent(index, off+int64(len(p)))
-	if err != nil {
-		return 0, err
-	}
+	b := o.urgent(index, off+int64(len(p)))
 	defer o.store.blocks.put(b)
 	select {
 	case <-b.ready:
@@ -55,10 +52,10 @@ func (o *object) readBlock(ctx context.Context, p []byte, off int64) (int, error
 // urgent gives a block that is read now. Where it is not even coming, it is fetched with
 // those after it up to end, and with the rest of the object where that is a short way: a
 // footer is read from its end.
-func (o *object) urgent(index, end int64) (*block, error) {
+func (o *object) urgent(index, end int64) *block {
 	b, mine := o.store.blocks.get(blockID{o, index}, o.sizeOf(index), true)
 	if !mine {
-		return b, nil
+		return b
 	}
 	run := []*block{b}
 	if from := (o.found.size - tailBytes) / blockBytes; index >= from {
@@ -85,7 +82,8 @@ func (o *object) urgent(index, end int64) (*block, error) {
 			o.store.blocks.put(other) // whoever fetches it has it until then
 		}
 	}
-	return b, o.launch(run)
+	o.launch(run)
+	return b
 }
 
 func (o *object) sizeOf(index int64) int64 {
@@ -94,15 +92,14 @@ func (o *object) sizeOf(index int64) int64 {
 
 // launch fetches blocks beside each other, which are all its own to fetch, in the
 // background.
-func (o *object) launch(run []*block) error {
+func (o *object) launch(run []*block) {
 	if o.life.Err() != nil {
 		for _, b := range run {
 			o.store.blocks.came(b, fmt.Errorf("%s: %w", o.at, errClosed))
 		}
-		return nil
+		return
 	}
 	o.fetchs.Go(func() { o.fetchRun(run) })
-	return nil
 }
 
 // fetchRun fetches blocks beside each other: each is there as soon as its bytes are.
@@ -188,8 +185,11 @@ type aheadRun struct {
 // add has a block fetched, when there is room for it.
 func (a *aheadRun) add(ctx context.Context, index, bytes int64) error {
 	o := a.object
-	if o.life.Err() != nil || index*blockBytes >= o.found.size {
-		return context.Cause(o.life)
+	switch {
+	case o.life.Err() != nil:
+		return errClosed
+	case index*blockBytes >= o.found.size: // a chunk may be said to end behind its file
+		return nil
 	}
 	if o.verifier != nil {
 		a.fill(index)
@@ -261,7 +261,7 @@ func (a *aheadRun) join(index int64) {
 
 func (a *aheadRun) flush() {
 	if len(a.run) > 0 {
-		_ = a.object.launch(a.run) // whoever reads a block has its error
+		a.object.launch(a.run)
 		a.run = nil
 	}
 }

@@ -45,7 +45,10 @@ func New(o Options) *Store {
 }
 
 // BufferBytes is what the store holds at most of what is fetched ahead.
-func (s *Store) BufferBytes() int64 { return s.opts.BufferBytes }
+func (s *Store) BufferBytes() int64 { return s.blocks.bytes() }
+
+// SetBufferBytes changes it.
+func (s *Store) SetBufferBytes(bytes int64) { s.blocks.bound(bytes) }
 
 // bucket opens the bucket of a location once.
 func (s *Store) bucket(ctx context.Context, l Location) (*blob.Bucket, error) {
@@ -114,7 +117,7 @@ func (s *Store) once(ctx context.Context, do func(ctx context.Context, p *progre
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var errs []error
+	errs := make([]error, 0, len(s.mu.buckets))
 	for _, b := range s.mu.buckets {
 		errs = append(errs, Clean(b.Close()))
 	}

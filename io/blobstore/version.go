@@ -48,7 +48,12 @@ func foundBy(scheme string, a *blob.Attributes) found {
 		if a.As(&attrs) {
 			f.version = strconv.FormatInt(attrs.Generation, 10)
 		}
-	case S3, Azure:
+	case S3:
+		var out s3.HeadObjectOutput
+		if !a.As(&out) { // another driver, whose requests are not conditional
+			f.version = ""
+		}
+	case Azure:
 	default:
 		f.version = ""
 	}
@@ -62,6 +67,9 @@ func (f found) known() found {
 	}
 	return f
 }
+
+// errNoCondition says that a driver is not the one of its scheme.
+var errNoCondition = fmt.Errorf("%w: a request cannot say which version it is for", ErrOptions)
 
 // ifVersion are the options of a request that only the version first seen may answer.
 func (f *found) ifVersion(scheme string) *blob.ReaderOptions {
@@ -79,7 +87,7 @@ func (f *found) ifVersion(scheme string) *blob.ReaderOptions {
 			ok = azureIfVersion(as, f.version)
 		}
 		if !ok {
-			return errors.New("a request cannot say which version it is for")
+			return errNoCondition
 		}
 		return nil
 	}}
@@ -91,7 +99,7 @@ var errAnswer = errors.New("the store answered with other bytes than it was aske
 // check compares an answer's headers with what was asked for: a server, or what stands
 // before it, may know neither conditions nor ranges.
 func (f *found) check(scheme string, r *blob.Reader, off int64) error {
-	version, rangeText := f.version, ""
+	version, rangeText := f.version, fmt.Sprintf("bytes %d-", off)    // of a driver that says neither
 	if at := r.ModTime(); f.byTime && at.Unix() != f.modTime.Unix() { // headers have seconds
 		return fmt.Errorf("%w: it was written at %s", format.ErrChanged, at.UTC().Format(time.RFC3339))
 	}
@@ -117,8 +125,6 @@ func (f *found) check(scheme string, r *blob.Reader, off int64) error {
 			}
 			rangeText = aws.ToString(out.ContentRange)
 		}
-	default:
-		rangeText = fmt.Sprintf("bytes %d-", off)
 	}
 	switch {
 	case !f.byTime && strings.Trim(version, `"`) != f.version:

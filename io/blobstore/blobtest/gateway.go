@@ -36,61 +36,65 @@ type Gateway struct {
 
 // Start starts a server with one bucket, and points the AWS variables to its account. It
 // skips the test where there is no server to start: make test-stores gets one.
-func Start(t testing.TB) *Gateway {
-	t.Helper()
+func Start(tb testing.TB) *Gateway {
+	tb.Helper()
 	program := os.Getenv(GatewayVariable)
 	if program == "" {
 		_, here, _, _ := runtime.Caller(0)
 		program = filepath.Join(filepath.Dir(here), "../../../.tools/versitygw")
 	}
 	if _, err := os.Stat(program); err != nil {
-		t.Skipf("SKIPPED FOR WANT OF AN S3 SERVER: run make test-stores (%v)", err)
+		tb.Skipf("SKIPPED FOR WANT OF AN S3 SERVER: run make test-stores (%v)", err)
 	}
-	t.Setenv("AWS_ACCESS_KEY_ID", AccessKey)
-	t.Setenv("AWS_SECRET_ACCESS_KEY", SecretKey)
+	tb.Setenv(GatewayVariable, "")                       // so that it comes back
+	if err := os.Unsetenv(GatewayVariable); err != nil { // it is none of millrace's own
+		tb.Fatal(err)
+	}
+	tb.Setenv("AWS_ACCESS_KEY_ID", AccessKey)
+	tb.Setenv("AWS_SECRET_ACCESS_KEY", SecretKey)
 	for _, name := range []string{"AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE"} {
-		t.Setenv(name, "")
+		tb.Setenv(name, "")
 	}
-	t.Setenv("AWS_CONFIG_FILE", "/nowhere")
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
-	g := &Gateway{Dir: t.TempDir()}
+	tb.Setenv("AWS_CONFIG_FILE", "/nowhere")
+	tb.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+	tb.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	g := &Gateway{Dir: tb.TempDir()}
 	if err := os.Mkdir(filepath.Join(g.Dir, "bucket"), 0o755); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	address := freeAddress(t)
+	address := freeAddress(tb)
 	g.URL = "http://" + address
-	server := exec.CommandContext(context.Background(), program, "--port", address, "--quiet", "posix", g.Dir)
+	server := exec.CommandContext(context.Background(), program, "--port", address, "--quiet", "--keep-alive", "posix", g.Dir)
 	server.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+AccessKey, "ROOT_SECRET_KEY="+SecretKey)
 	if err := server.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = server.Process.Kill() // it has nothing to save
 		_ = server.Wait()
 	})
-	g.await(t)
+	g.await(tb)
 	var err error
-	if g.Bucket, err = blobstore.OpenBucket(t.Context(), blobstore.Location{Scheme: blobstore.S3, Bucket: "bucket"}, blobstore.Options{Endpoint: g.URL}); err != nil {
-		t.Fatal(err)
+	if g.Bucket, err = blobstore.OpenBucket(tb.Context(), blobstore.Location{Scheme: blobstore.S3, Bucket: "bucket"}, blobstore.Options{Endpoint: g.URL}); err != nil {
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = g.Bucket.Close() })
+	tb.Cleanup(func() { _ = g.Bucket.Close() })
 	return g
 }
 
-func freeAddress(t testing.TB) string {
-	t.Helper()
+func freeAddress(tb testing.TB) string {
+	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer l.Close()
 	return l.Addr().String()
 }
 
 // await waits until the server answers.
-func (g *Gateway) await(t testing.TB) {
-	t.Helper()
+func (g *Gateway) await(tb testing.TB) {
+	tb.Helper()
 	for range 200 {
 		if r, err := http.Get(g.URL); err == nil {
 			_ = r.Body.Close()
@@ -98,23 +102,23 @@ func (g *Gateway) await(t testing.TB) {
 		}
 		time.Sleep(25 * time.Millisecond)
 	}
-	t.Fatal("the S3 server does not answer")
+	tb.Fatal("the S3 server does not answer")
 }
 
 // Put writes an object.
-func (g *Gateway) Put(t testing.TB, key string, data []byte) {
-	t.Helper()
-	if err := g.Bucket.WriteAll(t.Context(), key, data, nil); err != nil {
-		t.Fatal(err)
+func (g *Gateway) Put(tb testing.TB, key string, data []byte) {
+	tb.Helper()
+	if err := g.Bucket.WriteAll(tb.Context(), key, data, nil); err != nil {
+		tb.Fatal(err)
 	}
 }
 
 // PutFile writes a file's bytes.
-func (g *Gateway) PutFile(t testing.TB, key, path string) {
-	t.Helper()
+func (g *Gateway) PutFile(tb testing.TB, key, path string) {
+	tb.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	g.Put(t, key, data)
+	g.Put(tb, key, data)
 }

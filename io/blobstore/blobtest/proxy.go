@@ -54,11 +54,11 @@ type Proxy struct {
 }
 
 // NewProxy makes a proxy that ends with the test.
-func NewProxy(t testing.TB, server string) *Proxy {
-	t.Helper()
+func NewProxy(tb testing.TB, server string) *Proxy {
+	tb.Helper()
 	to, err := url.Parse(server)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	p := &Proxy{end: make(chan struct{})}
 	p.forward = &httputil.ReverseProxy{
@@ -73,7 +73,7 @@ func NewProxy(t testing.TB, server string) *Proxy {
 	}
 	front := httptest.NewServer(http.HandlerFunc(p.serve))
 	p.URL = front.URL
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		close(p.end)
 		front.CloseClientConnections()
 		front.Close()

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/blobstore/blobtest"
+)
+
+// millrace runs a command in this process.
+func millrace(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(t.Context(), args, nil, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// A run of objects by a model in a bucket gives the bytes of one of files, its manifest
+// names URIs and versions, and its commands know them; none says a credential.
+func TestScoreFromABucket(t *testing.T) {
+	t.Setenv(ort.EnvVariable, libraryPath(t))
+	gateway := blobtest.Start(t)
+	proxy := blobtest.NewProxy(t, gateway.URL)
+	dir := t.TempDir()
+	const model, sample = "../../models/reference/flights_gbdt.onnx", "../../testdata/flights-sample.parquet"
+	data, err := os.ReadFile(sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateway.PutFile(t, "models/gbdt.onnx", model)
+	for _, day := range []string{"2026-11-21", "2026-11-22"} {
+		gateway.Put(t, "flights/date="+day+"/part-0.parquet", data)
+		local := filepath.Join(dir, "flights", "date="+day)
+		if err := os.MkdirAll(local, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(local, "part-0.parquet"), data)
+	}
+	args := func(command, model, input, output string) []string {
+		return []string{command, "--model", model, "--input", input, "--nulls", "nan", "--ids", "id", "--keep", "date", "--output", filepath.Join(dir, output), "--endpoint", proxy.URL, "--json", "--batch-size", "4096"}
+	}
+	must := func(args []string) string {
+		t.Helper()
+		code, stdout, stderr := millrace(t, args...)
+		if code != 0 {
+			t.Fatalf("millrace %q exits %d: %s", args, code, stderr)
+		}
+		if all := stdout + stderr; strings.Contains(all, blobtest.SecretKey) || strings.Contains(all, blobtest.AccessKey) {
+			t.Errorf("millrace %q says a credential: %s", args, all)
+		}
+		return stdout
+	}
+	const remoteModel, remoteInput = "s3://bucket/models/gbdt.onnx", "s3://bucket/flights/date=*/*.parquet"
+	must(args("score", model, filepath.Join(dir, "flights/date=*/*.parquet"), "local"))
+	must(args("score", remoteModel, remoteInput, "remote"))
+	want, err := os.ReadFile(filepath.Join(dir, "local/part-00000.parquet"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "remote/part-00000.parquet")); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the output has other bytes than that of files (%v)", err)
+	}
+	h, err := ledger.ReadHistory(filepath.Join(dir, "remote"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := h.Live()[0].Manifest
+	if m.Model.Path != remoteModel || len(m.Inputs) != 2 || m.Inputs[0].Path != "s3://bucket/flights/date=2026-11-21/part-0.parquet" || m.Inputs[0].Version == "" {
+		t.Errorf("the manifest has the model %+v and inputs %+v", m.Model, m.Inputs)
+	}
+
+	// A filter on folders reads no object of others, but for their footers.
+	proxy.Set(0, nil)
+	must(append(args("score", model, remoteInput, "filtered"), "--where", `date == date("2026-11-22")`))
+	if read := proxy.Bytes(); read > int64(len(data))+(1<<20)+1<<19 {
+		t.Logf("%d bytes were read of two objects of %d", read, len(data))
+	}
+
+	must([]string{"verify", filepath.Join(dir, "remote"), "--inputs", "--endpoint", proxy.URL})
+	must([]string{"replay", filepath.Join(dir, "remote"), "--where", "id=60", "--tolerance", "0", "--endpoint", proxy.URL})
+	must(append(args("plan", remoteModel, "s3://bucket/flights/", "planned"), "--memory-limit", "512MiB"))
+	var inspected struct{ Rows int64 }
+	if err := json.Unmarshal([]byte(must([]string{"inspect", "s3://bucket/flights", "--endpoint", proxy.URL, "--json"})), &inspected); err != nil || inspected.Rows != 100_000 {
+		t.Errorf("inspect says %+v, %v; want 100,000 rows", inspected, err)
+	}
+	must([]string{"inspect", remoteModel, "--endpoint", proxy.URL})
+
+	for _, c := range []struct {
+		name  string
+		args  []string
+		fault func(int, *http.Request) blobtest.Fault
+		code  int
+		says  string
+	}{
+		{"no such object", args("score", model, "s3://bucket/none.parquet", "none"), nil, 4, "s3://bucket/none.parquet"},
+		{"no such bucket", args("score", model, "s3://nobody-has-this/none.parquet", "none"), nil, 4, "NoSuchBucket"},
+		{"no such model", args("score", "s3://bucket/none.onnx", remoteInput, "none"), nil, 5, "s3://bucket/none.onnx"},
+		{"credentials in a URI", args("score", model, "s3://me:topsecret@bucket/none", "none"), nil, 4, "credentials"},
+		{"a scheme that is not known", args("score", model, "s4://bucket/none", "none"), nil, 4, `did you mean "s3"`},
+		{"an endpoint that is none", append(args("score", model, remoteInput, "none"), "--endpoint", "nowhere"), nil, 2, "--endpoint"},
+		{"a server that is busy for good", append(args("score", model, remoteInput, "none"), "--store-attempts", "2"), func(int, *http.Request) blobtest.Fault { return blobtest.Busy }, 4, "tried 2 times"},
+		{"an object that changes under the run", args("score", model, remoteInput, "none"), func(n int, _ *http.Request) blobtest.Fault {
+			if n == 4 {
+				gateway.Put(t, "flights/date=2026-11-22/part-0.parquet", data[:len(data)-1])
+			}
+			return blobtest.None
+		}, 4, "changed"},
+	} {
+		proxy.Set(0, c.fault)
+		code, stdout, stderr := millrace(t, c.args...)
+		if code != c.code || !strings.Contains(stderr, c.says) || strings.Contains(stdout+stderr, "topsecret") || strings.Contains(stderr, blobtest.SecretKey) {
+			t.Errorf("%s: exit %d: %s; want exit %d that says %q", c.name, code, stderr, c.code, c.says)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "none", "_SUCCESS")); err == nil {
+			t.Errorf("%s: it is published", c.name)
+		}
+	}
+}
