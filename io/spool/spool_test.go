@@ -224,7 +224,7 @@ func TestSpansEndEarlyWhereRowsAreLarge(t *testing.T) {
 	batch := b.NewRecordBatch()
 	defer batch.Release()
 	r := open(t, spooled(t, batch, 100, 3000))
-	var rows []int64
+	rows := make([]int64, 0, 3)
 	for _, s := range r.Spans() {
 		rows = append(rows, s.Rows)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	sqlite3 "github.com/mattn/go-sqlite3"
 
@@ -46,7 +47,7 @@ func connect(path string, values url.Values) (*sqlite3.SQLiteConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	values.Set("_busy_timeout", fmt.Sprint(busyMillis))
+	values.Set("_busy_timeout", strconv.Itoa(busyMillis))
 	name := url.URL{Scheme: "file", Path: path, RawQuery: values.Encode()}
 	conn, err := (&sqlite3.SQLiteDriver{}).Open(name.String())
 	if err != nil {

@@ -72,8 +72,10 @@ func TestTypes(t *testing.T) {
 		{"DATE", "DATE", "('2026-11-28'), ('0001-01-01')", arrow.FixedWidthTypes.Date32, `"2026-11-28" "0001-01-01"`},
 		{"DATE that is none", "DATE", "('2026-02-30')", nil, `TEXT "2026-02-30" is not a DATE`},
 		{"DATE as a number of seconds", "DATE", "(1700000000)", nil, "INTEGER 1700000000 is not a DATE"},
-		{"TIMESTAMP in SQLite's forms", "TIMESTAMP", "('2026-11-28 03:00:00.25'), ('2026-11-28T03:00'), ('2026-11-28'), ('2026-11-28 03:00:00+01:00'), ('2026-11-28T03:00:00Z')", &arrow.TimestampType{Unit: arrow.Microsecond},
-			`"2026-11-28T03:00:00.25" "2026-11-28T03:00:00" "2026-11-28T00:00:00" "2026-11-28T02:00:00" "2026-11-28T03:00:00"`},
+		{
+			"TIMESTAMP in SQLite's forms", "TIMESTAMP", "('2026-11-28 03:00:00.25'), ('2026-11-28T03:00'), ('2026-11-28'), ('2026-11-28 03:00:00+01:00'), ('2026-11-28T03:00:00Z')", &arrow.TimestampType{Unit: arrow.Microsecond},
+			`"2026-11-28T03:00:00.25" "2026-11-28T03:00:00" "2026-11-28T00:00:00" "2026-11-28T02:00:00" "2026-11-28T03:00:00"`,
+		},
 		{"DATETIME that the driver would take for the year 1", "DATETIME", "('yesterday')", nil, `TEXT "yesterday" is not a time`},
 		{"DATETIME finer than a microsecond", "DATETIME", "('2026-11-28 03:00:00.0000001')", nil, "is not a time"},
 		{"no declared type: whole numbers", "", "(1), (NULL), (2)", arrow.PrimitiveTypes.Int64, "1 null 2"},
@@ -100,12 +102,12 @@ func TestTypes(t *testing.T) {
 			continue
 		}
 		var want strings.Builder
-		for _, v := range strings.Split(c.want, `" `) {
+		for v := range strings.SplitSeq(c.want, `" `) {
 			if strings.HasPrefix(v, `"`) {
 				want.WriteString(`{"v":` + strings.TrimSuffix(v, `"`) + "\"}\n")
 				continue
 			}
-			for _, v := range strings.Fields(v) {
+			for v := range strings.FieldsSeq(v) {
 				want.WriteString(`{"v":` + v + "}\n")
 			}
 		}

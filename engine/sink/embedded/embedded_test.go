@@ -30,6 +30,7 @@ func sum(from, to, letters int) float64 {
 
 func TestModes(t *testing.T) {
 	each(t, func(t *testing.T, j job) {
+		t.Helper()
 		steps := []struct {
 			says     string
 			name     string
@@ -77,6 +78,7 @@ func TestModes(t *testing.T) {
 
 func TestUpsert(t *testing.T) {
 	each(t, func(t *testing.T, j job) {
+		t.Helper()
 		j.ifExists = ledger.IfExistsUpsert
 		for i, want := range []string{
 			fmt.Sprintf("300 300 %v 1", sum(0, 300, 1)),
@@ -105,6 +107,7 @@ func TestUpsert(t *testing.T) {
 // every row once, and nothing before the end.
 func TestStoppedAnywhere(t *testing.T) {
 	each(t, func(t *testing.T, j job) {
+		t.Helper()
 		for k := 0; ; k++ {
 			path := filepath.Join(t.TempDir(), "scores.db")
 			one := j
@@ -161,6 +164,7 @@ func TestTablesThatAreThere(t *testing.T) {
 		{"a view", "CREATE VIEW scores AS SELECT 1 AS id", "the name of a view"},
 	} {
 		each(t, func(t *testing.T, j job) {
+			t.Helper()
 			j.do(t, c.create)
 			_, err := j.run(context.Background())
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
@@ -177,6 +181,7 @@ func TestTablesThatAreThere(t *testing.T) {
 
 func TestNothingIsLeftWhereNothingBegan(t *testing.T) {
 	each(t, func(t *testing.T, j job) {
+		t.Helper()
 		j.schema = arrow.NewSchema([]arrow.Field{{Name: "ID", Type: arrow.PrimitiveTypes.Int64}, {Name: "id", Type: arrow.PrimitiveTypes.Int64}}, nil)
 		if _, err := j.run(context.Background()); err == nil || !strings.Contains(err.Error(), "does not tell capitals") {
 			t.Errorf("two columns that differ in capitals: %v", err)
@@ -189,6 +194,7 @@ func TestNothingIsLeftWhereNothingBegan(t *testing.T) {
 
 func TestOneRunAtATime(t *testing.T) {
 	each(t, func(t *testing.T, j job) {
+		t.Helper()
 		s, err := j.take(context.Background())
 		if err != nil {
 			t.Fatal(err)
@@ -210,6 +216,7 @@ func TestOneRunAtATime(t *testing.T) {
 
 func TestTakenOverWritesNothing(t *testing.T) {
 	each(t, func(t *testing.T, j job) {
+		t.Helper()
 		if j.dialect.Scheme() == "duckdb" {
 			t.Skip("DuckDB itself lets no second process in")
 		}
@@ -237,6 +244,7 @@ func TestTakenOverWritesNothing(t *testing.T) {
 
 func TestHostileNames(t *testing.T) {
 	each(t, func(t *testing.T, j job) {
+		t.Helper()
 		for i, name := range []string{
 			"select", "a b", `a"b`, "a'b", "a;drop table x;--", "a`b", "[a]", "a.b", "ü", "日本", "a\nb", "%", "?", "a&b", "#", "$1", ":x", `\`, "rowid", "1", "/*", `"`, strings.Repeat("x", 200), "ORDER",
 		} {
@@ -258,6 +266,7 @@ func TestHostileNames(t *testing.T) {
 
 func TestOutputsThatAreRefused(t *testing.T) {
 	each(t, func(t *testing.T, j job) {
+		t.Helper()
 		scheme := j.dialect.Scheme() + ":"
 		for output, want := range map[string]string{
 			scheme + "a.db":                       "table= is missing",

@@ -21,22 +21,21 @@ var ErrTable = errors.New("table does not fit")
 // Fit implements table.Database.
 func (db *database) Fit(ctx context.Context, columns table.Columns) error {
 	return db.inTx(ctx, func() error {
-		_, err := db.fit(ctx, arrow.NewSchema(columns.Fields, nil), columns.All)
-		return err
+		return db.fit(ctx, columns)
 	})
 }
 
-// fit compares a schema, which has all columns or those known so far, with the table or with
-// what can be made.
-func (db *database) fit(ctx context.Context, schema *arrow.Schema, all bool) (*Table, error) {
+// fit compares columns with the table or with what can be made.
+func (db *database) fit(ctx context.Context, columns table.Columns) error {
+	schema := arrow.NewSchema(columns.Fields, nil)
 	found, err := db.session.Describe(ctx, db.tableRef())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	problems := db.names(schema)
 	switch {
 	case found.Foreign != "":
-		return nil, fmt.Errorf("%w: %q is %s", ledger.ErrExists, db.target.table, found.Foreign)
+		return fmt.Errorf("%w: %q is %s", ledger.ErrExists, db.target.table, found.Foreign)
 	case !found.There:
 		for _, f := range schema.Fields() {
 			if _, err := db.dialect.TypeOf(f.Type); err != nil {
@@ -45,14 +44,14 @@ func (db *database) fit(ctx context.Context, schema *arrow.Schema, all bool) (*T
 		}
 	default:
 		problems = append(problems, db.takes(found, schema)...)
-		if all {
+		if columns.All {
 			problems = append(problems, db.leaves(found, schema)...)
 		}
 	}
 	if len(problems) > 0 {
-		return nil, fmt.Errorf("table %q: %w: %w", db.target.table, ErrTable, errors.Join(problems...))
+		return fmt.Errorf("table %q: %w: %w", db.target.table, ErrTable, errors.Join(problems...))
 	}
-	return found, nil
+	return nil
 }
 
 // names says which columns have names that no table can have together.
@@ -159,7 +158,7 @@ func quoted(names []string) []string {
 
 // columns are those of the staged rows, quoted: the run's, and the output's.
 func (db *database) columns(schema *arrow.Schema) []string {
-	names := []string{db.runColumn()}
+	names := append(make([]string, 0, 1+schema.NumFields()), db.runColumn())
 	for _, f := range schema.Fields() {
 		names = append(names, query.QuoteName(f.Name))
 	}
@@ -189,7 +188,7 @@ func (db *database) stage(ctx context.Context, run string, schema *arrow.Schema)
 		return nil
 	}
 	err := db.inTx(ctx, func() error {
-		if _, err := db.fit(ctx, schema, true); err != nil {
+		if err := db.fit(ctx, table.Columns{Fields: schema.Fields(), All: true}); err != nil {
 			return err
 		}
 		definition, err := db.definition(schema)

@@ -21,7 +21,7 @@ func (d Destination) FindHistories(ctx context.Context, output string) (*ledger.
 	if err != nil {
 		return nil, err
 	}
-	return &ledger.Found{Histories: []*ledger.History{r.history}}, r.db.Close()
+	return &ledger.Found{Histories: []*ledger.History{r.history}}, r.db.Close() //nolint:contextcheck // what ends must end whatever is canceled
 }
 
 // Verify compares a table with the manifests of its runs: how many rows it has of each, and
@@ -31,7 +31,7 @@ func (d Destination) Verify(ctx context.Context, output string, opts ledger.Veri
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, r.db.Close()) }()
+	defer func() { err = errors.Join(err, r.db.Close()) }() //nolint:contextcheck // what ends must end whatever is canceled
 	h := r.history
 	v := &ledger.Verification{
 		Output: h.Output, Run: h.Newest().Run, ManifestSHA256: h.Newest().SHA256, Runs: len(h.Runs),
@@ -92,7 +92,7 @@ func (d Destination) openReader(ctx context.Context, output string) (_ *reader, 
 	}
 	r := &reader{db: db, history: &ledger.History{Output: output, Single: true}}
 	if err := r.read(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: %s: %w", ledger.ErrNoOutput, output, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("%w: %s: %w", ledger.ErrNoOutput, output, err), db.Close()) //nolint:contextcheck // what ends must end whatever is canceled
 	}
 	return r, nil
 }

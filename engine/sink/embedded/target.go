@@ -41,7 +41,7 @@ func parse(scheme, output string) (*target, error) {
 	t := &target{runColumn: DefaultRunColumn, views: true}
 	values, err := url.ParseQuery(parameters)
 	if err != nil {
-		return nil, fmt.Errorf("the parameters after \"?\" cannot be read: special characters are written as %%XX")
+		return nil, errors.New("the parameters after \"?\" cannot be read: special characters are written as %XX")
 	}
 	problems := t.take(values)
 	if path == "" || strings.ContainsRune(path, 0) {

@@ -106,7 +106,7 @@ for path in sys.argv[1:]:
 		{arrow.Null, "[null]", "None null"},
 		{extensions.NewUUIDType(), `["6f1f5a50-6f4f-4b6e-8a1c-0123456789ab"]`, `b'o\x1fZPoOKn\x8a\x1c\x01#Eg\x89\xab' blob`},
 	}
-	args := []string{"-c", script}
+	args := append(make([]string, 0, 2+len(cases)), "-c", script)
 	for _, c := range cases {
 		path, err := written(t, c.kind, c.values)
 		if err != nil {

@@ -126,7 +126,7 @@ func (d Dialect) Takes(c *embedded.Column, t arrow.DataType) bool {
 		affinity = "TEXT"
 	case has("BLOB"), declared == "", declared == "ANY":
 		return true // nothing is converted
-	case has("REAL", "FLOA", "DOUB"):
+	case has("REAL", "FLOA", "DOUB"): //nolint:misspell // as the manual has it
 		affinity = "REAL"
 	}
 	switch wanted {

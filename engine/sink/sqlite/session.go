@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strconv"
 	"strings"
 
 	sqlite3 "github.com/mattn/go-sqlite3"
@@ -26,7 +27,7 @@ type session struct {
 
 // connect opens a file by its name alone, which may have any character.
 func connect(path, mode string) (*session, error) {
-	name := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"mode": {mode}, "_busy_timeout": {fmt.Sprint(busyMillis)}}.Encode()}
+	name := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"mode": {mode}, "_busy_timeout": {strconv.Itoa(busyMillis)}}.Encode()}
 	conn, err := (&sqlite3.SQLiteDriver{}).Open(name.String())
 	if err != nil {
 		return nil, fault(err)
@@ -136,7 +137,7 @@ func (s *session) Describe(ctx context.Context, table embedded.Ref) (*embedded.T
 	}
 	found.There = true
 	if kind[0][0] != "table" {
-		found.Foreign = fmt.Sprintf("the name of %s", map[any]string{"view": "a view", "index": "an index"}[kind[0][0]])
+		found.Foreign = "the name of " + map[any]string{"view": "a view", "index": "an index"}[kind[0][0]]
 		return found, nil
 	}
 	columns, err := s.Query(ctx, `SELECT name, type, "notnull", dflt_value IS NOT NULL, pk, hidden FROM pragma_table_xinfo(?)`, table.Table)

@@ -49,7 +49,7 @@ func numericKind(modifier int32) *kind {
 }
 
 // decimals is the kind of numerics as a type of Arrow's decimals.
-func decimals[B array.Builder, V any](t arrow.DecimalType, make func(*big.Int) V, add func(B, V)) *kind {
+func decimals[B array.Builder, V any](t arrow.DecimalType, from func(*big.Int) V, add func(B, V)) *kind {
 	return &kind{t, func(b array.Builder) appender {
 		builder := b.(B)
 		return func(v []byte) error {
@@ -61,7 +61,7 @@ func decimals[B array.Builder, V any](t arrow.DecimalType, make func(*big.Int) V
 			if err != nil {
 				return err
 			}
-			add(builder, make(whole))
+			add(builder, from(whole))
 			return nil
 		}
 	}}

@@ -54,7 +54,7 @@ func Open(ctx context.Context, uri string, spec query.Spec) (_ *Rows, err error)
 	if r.conn, err = pgx.ConnectConfig(ctx, config); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrServer, err)
 	}
-	defer func() {
+	defer func() { //nolint:contextcheck // what ends must end whatever is canceled
 		if err != nil {
 			err = errors.Join(err, r.Close())
 		}

@@ -60,6 +60,7 @@ func rowsOf(uri string, spec query.Spec) (_ string, schema *arrow.Schema, err er
 }
 
 func testTypes(t *testing.T, uri string) {
+	t.Helper()
 	exec(t, uri, `CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE DOMAIN price AS numeric(6, 2)`)
 	for _, c := range []struct{ value, kind, want string }{
 		{"true", "bool", "true"},
@@ -119,6 +120,7 @@ func testTypes(t *testing.T, uri string) {
 }
 
 func testValuesThatHaveNoPlace(t *testing.T, uri string) {
+	t.Helper()
 	for value, want := range map[string]string{
 		"'infinity'::date":               "it is infinite",
 		"'-infinity'::timestamptz":       "it is infinite",
@@ -149,6 +151,7 @@ func typeOf(value string) string {
 }
 
 func testTables(t *testing.T, uri string) {
+	t.Helper()
 	exec(t, uri, `CREATE TABLE flights (carrier text, n int, at point, PRIMARY KEY (n, carrier));
 		INSERT INTO flights VALUES ('b', 1, '(1,2)'), ('a', 1, NULL), ('z', 0, NULL);
 		CREATE TABLE heap (a int); CREATE VIEW looked AS SELECT 1 AS a;
@@ -181,6 +184,7 @@ func testTables(t *testing.T, uri string) {
 }
 
 func testRefuses(t *testing.T, uri string) {
+	t.Helper()
 	exec(t, uri, "CREATE TABLE t (a int); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'INSERT INTO t VALUES (1) RETURNING a'")
 	for _, c := range []struct {
 		says, text string
@@ -207,6 +211,7 @@ func testRefuses(t *testing.T, uri string) {
 }
 
 func testManyRowsComeInOrder(t *testing.T, uri string) {
+	t.Helper()
 	r, err := Open(context.Background(), uri, query.Spec{Text: "SELECT i, CASE WHEN i % 3 > 0 THEN repeat('x', i % 50) END AS x FROM generate_series(1, 100000) i ORDER BY i DESC"})
 	if err != nil {
 		t.Fatal(err)
