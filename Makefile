@@ -39,6 +39,18 @@ test: runtime build ## Run every test, and print what they ran against
 	@[ -d "$${MILLRACE_CORPORA:-../shared/corpora}" ] || echo "corpora: not at $${MILLRACE_CORPORA:-../shared/corpora}; the tests of foreign files are SKIPPED"
 	go test ./...
 
+.PHONY: test-postgres
+test-postgres: runtime ## Run the tests of tables on PostgreSQL servers of their own; installs Debian's where there is none (root, apt-get; 4 minutes)
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; }
+	@/usr/lib/postgresql/*/bin/postgres --version
+	SOAK_RUNS=$${SOAK_RUNS:-12} go test -count=1 ./io/postgres/... ./engine/sink/postgres
+	SOAK_RUNS=$${SOAK_RUNS:-12} go test -count=1 ./cmd/millrace -run 'Table|Postgres' -timeout 30m
+
+.PHONY: bench-postgres
+bench-postgres: runtime build data ## Compare runs into a table of PostgreSQL with psql's \copy, into bench/results/postgres.md (3 minutes; needs make test-postgres's server)
+	@bench/postgres/run.sh
+
 .PHONY: test-race
 test-race: runtime ## Run every test under the race detector
 	go test -race -short ./...

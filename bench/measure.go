@@ -325,7 +325,7 @@ func (m *measurement) prepare(ctx context.Context) (err error) {
 		if m.opts.Made == nil {
 			return fmt.Errorf("%w: no data: give --input, or --rows to have data made", engine.ErrUsage)
 		}
-		model, err := models.Open(m.run.Model, models.Options{SHA256: m.run.ModelSHA256})
+		model, err := models.Open(m.run.Model, models.Options{SHA256: m.run.ModelSHA256, Fetch: engine.FetchModel(ctx, m.run.Stores)})
 		if err != nil {
 			return err
 		}

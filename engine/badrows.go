@@ -13,6 +13,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/io/format"
 )
 
 // OnBadRow says what becomes of a row that cannot be scored: a null where none is
@@ -42,6 +43,7 @@ type reject struct {
 	batcher.Reject
 
 	stage string
+	line  *format.Problem // of one that was read wrong
 }
 
 // rejects are those of one batch.
@@ -55,7 +57,7 @@ func (r rejects) has(row int) bool {
 // rejectsOf are an assembler's.
 func rejectsOf(assembled []batcher.Reject) (all rejects) {
 	for _, r := range assembled {
-		all = append(all, reject{r, stageAssemble})
+		all = append(all, reject{Reject: r, stage: stageAssemble})
 	}
 	return all
 }
@@ -84,7 +86,7 @@ func (w *worker) bad(res *result, row int, column, stage, reason string) error {
 		}
 		return &batcher.RowError{Origin: originOf(res.batch, row), Reason: reason, Advice: "correct the row"}
 	}
-	res.rejects = append(res.rejects, reject{batcher.Reject{Row: row, Column: column, Reason: reason}, stage})
+	res.rejects = append(res.rejects, reject{Reject: batcher.Reject{Row: row, Column: column, Reason: reason}, stage: stage})
 	return nil
 }
 

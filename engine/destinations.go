@@ -17,16 +17,34 @@ import (
 	"github.com/millrace/millrace/engine/sink/postgres"
 	"github.com/millrace/millrace/engine/sink/sqlite"
 	"github.com/millrace/millrace/internal/nearest"
+	"github.com/millrace/millrace/io/blobstore"
 	"github.com/millrace/millrace/io/format"
 )
 
 // destinations are the places that an output's name can lead to, by what stands before the
 // colon of its URI, or "-" by itself. Names without one are paths.
 var destinations = map[string]sink.Destination{
+	"s3": inStores, "gs": inStores, "az": inStores,
 	"postgres": postgres.Destination{}, "postgresql": postgres.Destination{},
-	"s3": &objects.Destination{}, "gs": &objects.Destination{}, "az": &objects.Destination{},
 	"sqlite": embedded.Destination{Dialect: sqlite.Dialect{}}, "duckdb": duckdb.New(),
 	StreamName: streamDestination{},
+}
+
+// inStores are object stores, reached by their own conventions.
+var inStores = &objects.Destination{}
+
+// Places say how the places of outputs are reached. The zero value is of use.
+type Places struct {
+	Buckets blobstore.Options // of object stores
+}
+
+// of is destinationOf as it is to be reached.
+func (p Places) of(output string) (sink.Destination, error) {
+	d, err := destinationOf(output)
+	if _, ok := d.(*objects.Destination); ok {
+		return &objects.Destination{Buckets: p.Buckets}, err
+	}
+	return d, err
 }
 
 // destinationOf is the kind of place that an output is. Its error wraps ErrUsage.
@@ -55,8 +73,8 @@ func TakesRows(output string) bool { return traitsOf(output).Records }
 
 // Held returns an error that wraps ledger.ErrHeld if a run holds an output now. The answer
 // may be another a moment later.
-func Held(ctx context.Context, output string) error {
-	d, err := destinationOf(output)
+func (p Places) Held(ctx context.Context, output string) error {
+	d, err := p.of(output)
 	if err != nil {
 		return err
 	}
@@ -64,8 +82,8 @@ func Held(ctx context.Context, output string) error {
 }
 
 // readerOf is the place of an output as one that can be read.
-func readerOf(output string) (sink.Reader, error) {
-	d, err := destinationOf(output)
+func (p Places) readerOf(output string) (sink.Reader, error) {
+	d, err := p.of(output)
 	if err != nil {
 		return nil, err
 	}
@@ -76,8 +94,8 @@ func readerOf(output string) (sink.Reader, error) {
 }
 
 // Verify compares an output with the manifests of its runs; see ledger.Verify.
-func Verify(ctx context.Context, output string, opts ledger.VerifyOptions) (*ledger.Verification, error) {
-	r, err := readerOf(output)
+func (p Places) Verify(ctx context.Context, output string, opts ledger.VerifyOptions) (*ledger.Verification, error) {
+	r, err := p.readerOf(output)
 	if err != nil {
 		return nil, err
 	}
@@ -86,8 +104,8 @@ func Verify(ctx context.Context, output string, opts ledger.VerifyOptions) (*led
 
 // FindHistories reads the runs of an output, or of those below a folder; see
 // ledger.FindHistories.
-func FindHistories(ctx context.Context, path string) (*ledger.Found, error) {
-	r, err := readerOf(path)
+func (p Places) FindHistories(ctx context.Context, path string) (*ledger.Found, error) {
+	r, err := p.readerOf(path)
 	if err != nil {
 		return nil, err
 	}
@@ -97,8 +115,8 @@ func FindHistories(ctx context.Context, path string) (*ledger.Found, error) {
 // WithHistory reads the runs of one output, wherever it is, and calls read with them, which
 // can read their manifests whole. Its error wraps ledger.ErrNoOutput where there is none, and
 // ErrUsage where the place keeps no account.
-func WithHistory(ctx context.Context, output string, read func(*ledger.History) error) error {
-	d, err := destinationOf(output)
+func (p Places) WithHistory(ctx context.Context, output string, read func(*ledger.History) error) error {
+	d, err := p.of(output)
 	if err != nil {
 		return err
 	}
@@ -112,7 +130,7 @@ func WithHistory(ctx context.Context, output string, read func(*ledger.History) 
 		}
 		return read(h)
 	}
-	found, err := FindHistories(ctx, output)
+	found, err := p.FindHistories(ctx, output)
 	if err != nil {
 		return err
 	}
@@ -122,36 +140,9 @@ func WithHistory(ctx context.Context, output string, read func(*ledger.History) 
 	return read(found.Histories[0])
 }
 
-// ManifestPlace says where the manifest of a published run is: a path, a URI, or words.
-func ManifestPlace(output, run string) string {
-	d, err := destinationOf(output)
-	if err != nil {
-		return ""
-	}
-	if p, ok := d.(sink.Placer); ok {
-		return p.ManifestPlace(output, run)
-	}
-	if r, ok := d.(sink.FileReader); ok {
-		_, single := FormatOf(output)
-		return r.ManifestPath(output, run, single)
-	}
-	return ledger.ManifestPath(output, run)
-}
-
-// RejectsPlace says where the rejects of a published run are: a path, a URI, or words.
-func RejectsPlace(output, run string, rejects *ledger.Output) string {
-	if d, err := destinationOf(output); err == nil {
-		if p, ok := d.(sink.Placer); ok {
-			return p.RejectsPlace(output, run)
-		}
-	}
-	manifest := ManifestPlace(output, run)
-	return strings.TrimSuffix(manifest, filepath.Base(manifest)) + filepath.Base(rejects.Name)
-}
-
 // readHistory reads the manifests of an output whose files can be read.
-func readHistory(ctx context.Context, output string) (*ledger.History, error) {
-	d, err := destinationOf(output)
+func (p Places) readHistory(ctx context.Context, output string) (*ledger.History, error) {
+	d, err := p.of(output)
 	if err != nil {
 		return nil, err
 	}
@@ -159,6 +150,26 @@ func readHistory(ctx context.Context, output string) (*ledger.History, error) {
 		return r.ReadHistory(ctx, output)
 	}
 	return nil, fmt.Errorf("%w: %s is not made of files, whose rows could be found again", ErrUsage, sink.Shown(output))
+}
+
+// ManifestPlace says where the manifest of a published run is: a path, or words.
+func ManifestPlace(output, run string) string {
+	if d, err := destinationOf(output); err == nil {
+		if p, ok := d.(sink.Placer); ok {
+			return p.ManifestPlace(output, run)
+		}
+	}
+	return ledger.ManifestPath(output, run)
+}
+
+// RejectsPlace says where the rejects of a published run are: a path, or words.
+func RejectsPlace(output, run string, rejects *ledger.Output) string {
+	if d, err := destinationOf(output); err == nil {
+		if p, ok := d.(sink.Placer); ok {
+			return p.RejectsPlace(output, run)
+		}
+	}
+	return filepath.Join(filepath.Dir(ledger.ManifestPath(output, run)), filepath.Base(rejects.Name))
 }
 
 // formatFor is the format of files where nobody chooses one. Rows that go elsewhere are
@@ -205,7 +216,7 @@ func (o *Options) sinkOptions() sink.Options {
 
 // stage takes the output for a run.
 func (p *Plan) stage(ctx context.Context, run string, job *ledger.Job) (sink.Staging, error) {
-	d, err := destinationOf(p.Options.Output)
+	d, err := p.Options.Places.of(p.Options.Output)
 	if err != nil {
 		return nil, err
 	}

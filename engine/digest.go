@@ -37,6 +37,9 @@ type DigestChoice struct {
 	Reason    string `json:"reason"`
 }
 
+// VersionsReason is that of inputs that all lie in stores which tell versions of them.
+const VersionsReason = "the stores tell one version of an object from another"
+
 // digests takes the digests of a run's inputs while it goes on.
 //
 // One goroutine reads every file once, from its first byte to its last, whichever
@@ -291,7 +294,7 @@ func (d *digests) choose(ctx context.Context) error {
 		}
 	}
 	if unproved := d.unproved(); len(unproved) == 0 {
-		d.choice.Reason = "the stores' own versions"
+		d.choice.Reason = VersionsReason
 		return nil
 	}
 	var err error

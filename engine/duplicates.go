@@ -214,6 +214,14 @@ func (p *Plan) readKeys(ctx context.Context, finder *unique.Finder, numbers rowN
 func (p *Plan) readKeysOf(ctx context.Context, span dataset.SpanRef, finder *unique.Finder, numbers rowNumbers) error {
 	key := p.Options.Unique.Columns
 	return p.readPassing(ctx, span, key, func(c *chunk) error {
+		if p.lines != nil {
+			some, err := withoutProblems(c)
+			if err != nil || some.record == nil {
+				return err
+			}
+			defer some.record.Release()
+			c = &some
+		}
 		segment := c.segment()
 		return finder.Add(c.record.Columns()[:len(key)], func(row int) uint64 { return numbers.of(segment.At(row)) })
 	})
@@ -248,7 +256,7 @@ func (d *duplicates) of(batch *batcher.Batch) (all rejects, err error) {
 		row := 0 // in the segment, of which rows may have been taken out
 		for _, dup := range some {
 			row += sort.Search(s.Rows-row, func(n int) bool { return d.numbers.of(s.At(row+n)) >= dup.Row })
-			all = append(all, reject{batcher.Reject{Row: first + row, Column: d.column, Reason: d.reason(dup), Asked: d.asked}, stageUnique})
+			all = append(all, reject{Reject: batcher.Reject{Row: first + row, Column: d.column, Reason: d.reason(dup), Asked: d.asked}, stage: stageUnique})
 		}
 		first += s.Rows
 	}

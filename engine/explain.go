@@ -34,6 +34,8 @@ type Explanation struct {
 	Bytes int64 `json:"bytes"` // stored, of all columns
 	// Partitions are the columns made of folders in the files' paths.
 	Partitions []ExplainedPartition `json:"partitions"`
+	// Lines is how files of lines are read; nil where there are none.
+	Lines *ExplainedLines `json:"lines,omitempty"`
 
 	Inputs  []ExplainedInput  `json:"inputs"`
 	Outputs []ExplainedColumn `json:"outputs"` // ids and kept columns first
@@ -146,6 +148,7 @@ func (p *Plan) Explain() *Explanation {
 		Output: sink.Shown(p.Options.Output), Format: string(p.Options.Format), Provider: p.Options.Provider, ProviderReason: p.Options.ProviderReason,
 	}
 
+	e.Lines = p.explainLines()
 	e.Differences, e.Filter, e.Rules = p.drifted(), p.explainFilter(), p.explainRules()
 	for _, f := range p.Dataset.Files() {
 		e.Files = append(e.Files, ExplainedFile{Path: f.Path, Format: string(f.Format), Rows: f.Rows, Spans: f.Spans, Bytes: f.Bytes})

@@ -46,7 +46,7 @@ func TestFeatureCounts(t *testing.T) {
 // The first reason of a row counts, and any that was asked for.
 func TestFirstPerRow(t *testing.T) {
 	at := func(row int, reason string, asked bool) reject {
-		return reject{batcher.Reject{Row: row, Reason: reason, Asked: asked}, stageAssemble}
+		return reject{Reject: batcher.Reject{Row: row, Reason: reason, Asked: asked}, stage: stageAssemble}
 	}
 	got := firstPerRow(rejects{at(4, "a", false), at(1, "b", false), at(4, "c", true), at(1, "d", false), at(0, "e", true)})
 	want := rejects{at(0, "e", true), at(1, "b", false), at(4, "a", true)}

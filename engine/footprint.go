@@ -64,6 +64,9 @@ const (
 	// columnPageBytes is a decompressed page of a Parquet column: the size that
 	// most writers use, and a dictionary has at most.
 	columnPageBytes = 1 << 20
+	// lineBytes is the text that is read of a span at a time, and where its fields lie;
+	// see io/lines.
+	lineBytes = 1 << 20
 	// columnAheadBytes is what is read of a column at a time; see
 	// io/parquetfile.
 	columnAheadBytes = 256 << 10
@@ -98,6 +101,7 @@ type footprint struct {
 	mapped    bool  // spans are views of a mapped file
 	filtered  bool  // rows that pass are copied out of what is read
 	parquet   bool  // columns are decoded from pages
+	text      bool  // they are made of text
 	spanRows  int64 // of the largest span
 	rows      int64 // of the whole input
 	parts     int
@@ -157,7 +161,8 @@ func (p *Plan) footprint() *footprint {
 		case format.ArrowFile, format.ArrowStream:
 			f.mapped = true
 			f.stored = max(f.stored, file.Bytes/max(file.Rows, 1))
-		case format.CSV:
+		case format.CSV, format.JSONLines:
+			f.text = true
 		}
 	}
 	return f
@@ -191,6 +196,9 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 				pages += min(columnPageBytes, f.spanRows*width)
 			}
 			heap += readers * pages
+		}
+		if f.text { // of each reader, with a copy of the column that is being made
+			heap += readers * (lineBytes + f.row*chunk)
 		}
 		m.Decoded = heap
 	}

@@ -27,6 +27,8 @@ var decisive = []struct{ setting, flag string }{
 	{"nulls_by_column", "--nulls COLUMN="},
 	{"allow_lossy_casts", "--allow-lossy-casts"},
 	{"partitions", "--partitions"},
+	{"input_format", "--input-format"},
+	{"lines", "--types and what else is said of CSV and JSON Lines"},
 	{"ids", "--ids"},
 	{"keep", "--keep"},
 	{"models", "models"},

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"regexp"
@@ -122,10 +123,10 @@ func (m *plannedModel) bindOptions(own *ModelOptions) batcher.Options {
 }
 
 // open reads the model and rewrites it into what will run.
-func (m *plannedModel) open(o *Options) (err error) {
+func (m *plannedModel) open(ctx context.Context, o *Options) (err error) {
 	one := *o
 	one.Model, one.ModelSHA256 = m.path, m.sha256
-	m.Model, err = one.openModel(nil)
+	m.Model, err = one.openModel(ctx, nil)
 	return m.named(err)
 }
 

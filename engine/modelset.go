@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -23,11 +24,11 @@ import (
 
 // openModels reads the plan's models, at the same time: a large one takes a while to
 // check.
-func (p *Plan) openModels() error {
+func (p *Plan) openModels(ctx context.Context) error {
 	errs := make([]error, len(p.models))
 	var all sync.WaitGroup
 	for i := range p.models {
-		all.Go(func() { errs[i] = guarded(func() error { return p.models[i].open(&p.Options) }) })
+		all.Go(func() { errs[i] = guarded(func() error { return p.models[i].open(ctx, &p.Options) }) })
 	}
 	all.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -41,14 +42,14 @@ func (p *Plan) openModels() error {
 // openExported reads the plan's models again and leaves their operators to ONNX
 // Runtime's own kernels. No plan keeps them: a run has no use for a second copy of
 // a large model.
-func (p *Plan) openExported() ([]*models.Model, error) {
+func (p *Plan) openExported(ctx context.Context) ([]*models.Model, error) {
 	o := p.Options
 	o.Kernels = KernelsONNXRuntime
 	all := make([]*models.Model, len(p.models))
 	for i := range p.models {
 		m := p.models[i]
 		m.sha256 = m.SHA256
-		if err := m.open(&o); err != nil {
+		if err := m.open(ctx, &o); err != nil {
 			return nil, err
 		}
 		all[i] = m.Model

@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/lines"
 )
 
 // Layout says how an output of several values a row becomes columns.
@@ -72,7 +73,9 @@ type Options struct {
 	Inputs []string
 	// Partitions says which columns are made of KEY=VALUE folders in the inputs' paths:
 	// auto by default; see dataset.ParsePartitions.
-	Partitions string
+	Partitions  string
+	InputFormat string        // of all inputs: csv or jsonl; auto: what their bytes and names say
+	Lines       lines.Options // how CSV and JSON Lines are read
 	// OnlyNew leaves out files that runs of the output have read, and OnChanged says what
 	// becomes of those that are others since: fail by default. Since leaves out those from
 	// before a time; none when zero. See Selection.
@@ -175,6 +178,8 @@ type Options struct {
 
 	// Stores are where inputs may lie that are URIs, by scheme.
 	Stores map[string]dataset.Store
+	// Places say how the output's place is reached.
+	Places Places
 	// Piped are the ends of streams, where Inputs or Output are StreamName.
 	Piped Piped
 
@@ -231,6 +236,10 @@ func (o *Options) EnsureDefaults() {
 	if o.Partitions == "" {
 		o.Partitions = "auto"
 	}
+	if o.InputFormat == "" {
+		o.InputFormat = "auto"
+	}
+	o.Lines.EnsureDefaults()
 	if o.Layout == "" {
 		o.Layout = LayoutAuto
 	}
@@ -262,6 +271,12 @@ func (o *Options) Validate() error {
 	o.validateStreams(bad)
 	if _, err := dataset.ParsePartitions(o.Partitions); err != nil {
 		bad("--%w", err)
+	}
+	if _, err := o.inputFormat(); err != nil {
+		problems = append(problems, err)
+	}
+	if err := o.Lines.Validate(); err != nil {
+		problems = append(problems, err)
 	}
 	if o.TargetFileBytes < 0 {
 		bad("--target-file-size (%d) must be a number of bytes", o.TargetFileBytes)

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"cmp"
-	"net/url"
 	"path/filepath"
 	"strings"
 
@@ -22,10 +21,9 @@ func filesPath(output string) string {
 	if traitsOf(output).Records {
 		return ""
 	}
-	if _, ok := sink.Scheme(output); ok {
-		if u, err := url.Parse(output); err == nil {
-			return u.Path
-		}
+	if _, ok := sink.Scheme(output); ok { // nothing in it is escaped
+		_, place, _ := strings.Cut(output, "://")
+		_, output, _ = strings.Cut(place, "/")
 	}
 	return output
 }

@@ -102,7 +102,7 @@ func (d *doubler) double(batch *batcher.Batch) *result {
 		for _, id := range s.Record.Column(0).(*array.Int64).Int64Values()[s.From : s.From+s.Rows] {
 			b.Append(2 * id)
 			if id%10 == 7 {
-				res.rejects = append(res.rejects, reject{batcher.Reject{Row: row, Column: "id", Reason: "ends in 7"}, stageAssemble})
+				res.rejects = append(res.rejects, reject{Reject: batcher.Reject{Row: row, Column: "id", Reason: "ends in 7"}, stage: stageAssemble})
 			}
 			row++
 		}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/millrace/millrace/engine/ort"
@@ -36,18 +37,18 @@ type CPUNode struct {
 // counts. Where no session can be made it gives what is to be expected together
 // with the error, which wraps ort.ErrProvider or ort.ErrLibrary where the machine
 // is to blame.
-func PlaceNodes(opts Options) (*Placement, error) {
+func PlaceNodes(ctx context.Context, opts Options) (*Placement, error) {
 	opts.EnsureDefaults()
 	if opts.Provider == ort.CPU {
 		return nil, fmt.Errorf("%w: on --provider cpu every node runs on the CPU", ErrUsage)
 	}
 	p := &Placement{Provider: opts.Provider, Device: opts.Devices[0], Rewrites: []string{}, Left: []string{}, OnCPU: []CPUNode{}}
-	model, err := opts.openModel(&p.Left)
+	model, err := opts.openModel(ctx, &p.Left)
 	if err != nil {
 		return nil, err
 	}
 	p.Rewrites = append(p.Rewrites, model.Rewrites...)
-	if p.OnCPURewritten, err = expectedAfterRewrite(opts.Model); err != nil {
+	if p.OnCPURewritten, err = expectedAfterRewrite(ctx, &opts); err != nil {
 		return nil, err
 	}
 	expected, err := models.HostNodes(model)
@@ -105,8 +106,8 @@ func expectedNodes(nodes []models.HostNode) []CPUNode {
 
 // expectedAfterRewrite counts the nodes that would stay on the CPU after all that
 // `millrace rewrite` can do.
-func expectedAfterRewrite(path string) (int, error) {
-	m, err := models.OpenRewritten(path, models.Options{}, models.Rewrites{ZipMap: true})
+func expectedAfterRewrite(ctx context.Context, o *Options) (int, error) {
+	m, err := models.OpenRewritten(o.Model, models.Options{Fetch: FetchModel(ctx, o.Stores)}, models.Rewrites{ZipMap: true})
 	if err != nil {
 		return 0, err
 	}

@@ -19,7 +19,7 @@ func TestPlaceNodesWithoutDevice(t *testing.T) {
 	opts := engine.Options{
 		Model: "../models/reference/nyc_pipeline.onnx", Provider: ort.CUDA, Kernels: engine.KernelsONNXRuntime, Library: ort.LibraryOptions{Path: lib.Path},
 	}
-	p, err := engine.PlaceNodes(opts)
+	p, err := engine.PlaceNodes(t.Context(), opts)
 	if !errors.Is(err, ort.ErrProvider) || p == nil {
 		t.Fatalf("PlaceNodes() = %+v, %v; want what is to be expected, and ErrProvider", p, err)
 	}
@@ -32,11 +32,11 @@ func TestPlaceNodesWithoutDevice(t *testing.T) {
 		}
 	}
 	opts.Model = "none.onnx"
-	if p, err := engine.PlaceNodes(opts); p != nil || err == nil {
+	if p, err := engine.PlaceNodes(t.Context(), opts); p != nil || err == nil {
 		t.Errorf("PlaceNodes of no file = %+v, %v", p, err)
 	}
 	opts.Provider = ort.CPU
-	if p, err := engine.PlaceNodes(opts); p != nil || !errors.Is(err, engine.ErrUsage) {
+	if p, err := engine.PlaceNodes(t.Context(), opts); p != nil || !errors.Is(err, engine.ErrUsage) {
 		t.Errorf("PlaceNodes on the CPU = %+v, %v; want ErrUsage", p, err)
 	}
 }
@@ -46,7 +46,7 @@ func TestGPUPlaceNodes(t *testing.T) {
 	lib := gpuLibrary(t)
 	for _, ref := range references(t) {
 		for _, way := range ways {
-			p, err := engine.PlaceNodes(engine.Options{
+			p, err := engine.PlaceNodes(t.Context(), engine.Options{
 				Model: "../" + ref.ONNX, Provider: ort.CUDA, Kernels: way, Library: ort.LibraryOptions{Path: lib.Path},
 			})
 			if err != nil {

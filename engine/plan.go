@@ -82,6 +82,7 @@ type Plan struct {
 	where        *where        // nil without a filter
 	rules        *rules        // nil without rules
 	keys         *unique.Keys  // nil without --unique
+	lines        *lineReading  // nil where no file is one of lines
 
 	stopping *stopping
 	stream   *arrowfile.Stream // of a run that scores it as it comes; nil otherwise
@@ -106,7 +107,7 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 	var both sync.WaitGroup
 	var noModel error
 	both.Go(func() {
-		noModel = guarded(p.openModels)
+		noModel = guarded(func() error { return p.openModels(ctx) })
 	})
 	noData := p.openData(ctx)
 	both.Wait()
@@ -132,7 +133,11 @@ func (p *Plan) openData(ctx context.Context) error {
 	case p.Options.StreamsIn() && p.Options.StreamsOut():
 		return p.openStream(ctx)
 	}
-	listing, err := dataset.ListIn(ctx, p.Options.Inputs, p.Options.Stores)
+	as, err := p.Options.inputFormat()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUsage, err)
+	}
+	listing, err := dataset.Lister{Stores: p.Options.Stores, Format: as}.List(ctx, p.Options.Inputs)
 	if err != nil {
 		return err
 	}
@@ -150,15 +155,15 @@ func (p *Plan) openData(ctx context.Context) error {
 	p.Dataset, err = dataset.Open(ctx, listing.Files, dataset.Options{
 		Read: format.ReadOptions{Decoders: p.cores}, Statistics: filter.Names(p.Options.Where), Partitions: partitions,
 		Drift:  dataset.DriftIsKept, // checkDrift knows which columns the run needs
-		Stores: p.Options.Stores,
+		Stores: p.Options.Stores, Format: as, Lines: p.Options.Lines,
 	})
-	return err
+	return usage(err)
 }
 
 // openModel reads the model and rewrites it into what will run; left, unless nil, is
 // where nodes are named that a device would need rewritten and that stay.
-func (o *Options) openModel(left *[]string) (*models.Model, error) {
-	return models.OpenRewritten(o.Model, models.Options{SHA256: o.ModelSHA256}, models.Rewrites{
+func (o *Options) openModel(ctx context.Context, left *[]string) (*models.Model, error) {
+	return models.OpenRewritten(o.Model, models.Options{SHA256: o.ModelSHA256, Fetch: FetchModel(ctx, o.Stores)}, models.Rewrites{
 		ZipMap: true, Kernels: o.Kernels == KernelsAuto && o.Provider != ort.TensorRT, // which compiles tensor operators alone
 		Device: o.Provider != ort.CPU, Tensors: o.Provider != ort.CPU, Left: left,
 	})
@@ -195,9 +200,10 @@ func (p *Plan) fit() error {
 	schema := p.Dataset.Schema()
 	for _, step := range []func(*arrow.Schema) error{p.bindModels, p.pass, p.fitWhere, p.fitRules, p.fitUnique} {
 		if err := step(schema); err != nil {
-			return p.besideDrift(err)
+			return p.besideTypes(p.besideDrift(err))
 		}
 	}
+	p.fitLines()
 	if _, _, err := p.knownPairs(); err != nil {
 		return err
 	}

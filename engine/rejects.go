@@ -31,6 +31,7 @@ type rejectForm struct {
 	files  []string // paths of the dataset's files
 	nulls  bool     // some rows stay in the output, with null predictions
 	drops  bool     // and of those only duplicates
+	lines  int      // of the columns that say why, the first of lineFields; 0 without them
 }
 
 // reasonFields are the first columns of the table.
@@ -61,6 +62,10 @@ func (p *Plan) newRejectForm() *rejectForm {
 	if f.nulls {
 		fields = append(fields, nulledField)
 	}
+	if p.lines != nil {
+		f.lines = len(fields)
+		fields = append(fields, lineFields...)
+	}
 	f.whys = len(fields)
 	for i := range fields {
 		for slices.Contains(taken, fields[i].Name) {
@@ -84,7 +89,7 @@ func (p *Plan) newRejectForm() *rejectForm {
 		add(at, i < p.ids)
 	}
 	for i := range p.Columns {
-		if !slices.Contains(p.PassedAt, i) {
+		if !slices.Contains(p.PassedAt, i) && p.Columns[i] != format.ProblemField.Name {
 			add(i, false) // what the filter and rules need, unless it is the model's
 		}
 	}
@@ -221,6 +226,9 @@ func (f *rejectForm) reasons(batch *batcher.Batch, rejects []reject) (arrow.Reco
 		b.Field(4).(*array.StringBuilder).Append(r.Reason)
 		if f.nulls {
 			b.Field(5).(*array.BooleanBuilder).Append(!r.Asked)
+		}
+		if f.lines > 0 {
+			appendLine(b.Field(f.lines).(*array.Int64Builder), b.Field(f.lines+1).(*array.StringBuilder), r.line)
 		}
 		row := r.Row - first
 		if n := len(runs); n > 0 && runs[n-1].segment == segment && runs[n-1].row+runs[n-1].rows == row {

@@ -45,6 +45,7 @@ type ReplayOptions struct {
 	Build Build
 	// Stores are where inputs lie that are URIs, by scheme.
 	Stores map[string]dataset.Store
+	Places Places // of outputs
 }
 
 // Condition is a column's value, as text.
@@ -116,7 +117,7 @@ func (o ReplayOptions) Replay(ctx context.Context) (*Replay, error) {
 	if traitsOf(o.Output).Records {
 		return nil, fmt.Errorf("%w: replay reads files, whose rows have an order that leads to the input's, and %s has none: score those rows again into a file (--where on the input, --output rows.parquet) and compare", ErrUsage, sink.Shown(o.Output))
 	}
-	h, err := readHistory(ctx, o.Output)
+	h, err := o.Places.readHistory(ctx, o.Output)
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func (d recordedDuplicates) of(batch *batcher.Batch) (all rejects, _ error) {
 	for row := range batch.Rows {
 		if r, ok := d[originOf(batch, row)]; ok {
 			r.Row = row
-			all = append(all, reject{r, stageUnique})
+			all = append(all, reject{Reject: r, stage: stageUnique})
 		}
 	}
 	return all, nil

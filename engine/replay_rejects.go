@@ -102,10 +102,14 @@ func rejectedRow(run string, b arrow.RecordBatch, i int) RejectedRow {
 
 // whysOf is how many of the first columns of a run's rejects say why.
 func whysOf(m *ledger.Manifest, schema *arrow.Schema) int {
+	n := len(reasonFields)
 	if hasNulled(m, schema) {
-		return len(reasonFields) + 1
+		n++
 	}
-	return min(len(reasonFields), schema.NumFields())
+	if at := n + len(lineFields); schema.NumFields() >= at && isReason(schema.Field(n), lineFields[0]) && isReason(schema.Field(at-1), lineFields[1]) {
+		n = at
+	}
+	return min(n, schema.NumFields())
 }
 
 // hasNulled says whether a run's rejects tell which of them stand in the output: runs of

@@ -65,7 +65,7 @@ func (p *Plan) checkRewrites(ctx context.Context, lib *ort.Library, s *scoring) 
 		return ctx.Err()
 	}
 	defer sample.release()
-	exported, err := p.openExportedOnCPU(lib)
+	exported, err := p.openExportedOnCPU(ctx, lib)
 	if err != nil {
 		return fmt.Errorf("check of the model as rewritten: %w", err)
 	}
@@ -86,10 +86,10 @@ func (p *Plan) checkRewrites(ctx context.Context, lib *ort.Library, s *scoring) 
 }
 
 // openExportedOnCPU makes sessions of the models as they were exported.
-func (p *Plan) openExportedOnCPU(lib *ort.Library) (*scoring, error) {
+func (p *Plan) openExportedOnCPU(ctx context.Context, lib *ort.Library) (*scoring, error) {
 	onCPU := *p
 	onCPU.Options.Provider = ort.CPU
-	exported, err := onCPU.openExported()
+	exported, err := onCPU.openExported(ctx)
 	if err != nil {
 		return nil, err
 	}

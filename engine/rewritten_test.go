@@ -61,7 +61,7 @@ func TestDenseLayersByProvider(t *testing.T) {
 		t.Helper()
 		opts := Options{Model: "../models/reference/flights_mlp.onnx", Provider: provider}
 		opts.EnsureDefaults()
-		m, err := opts.openModel(nil)
+		m, err := opts.openModel(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

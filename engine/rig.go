@@ -334,7 +334,7 @@ func (r *Rig) InferExported(ctx context.Context, batchRows, workers, intraOpThre
 		return Measure{}, err
 	}
 	if r.exported == nil {
-		exported, err := r.plan.openExported()
+		exported, err := r.plan.openExported(ctx)
 		if err != nil {
 			return Measure{}, err
 		}

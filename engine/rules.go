@@ -59,7 +59,7 @@ func (c *ruleChecker) broken(batch *batcher.Batch) (all rejects) {
 			columns[k] = s.Column(at)
 		}
 		for _, b := range c.checker.Check(columns, s.Rows) {
-			all = append(all, reject{batcher.Reject{Row: first + b.Row, Column: b.Column, Reason: b.Reason, Advice: "correct the row"}, stageRule})
+			all = append(all, reject{Reject: batcher.Reject{Row: first + b.Row, Column: b.Column, Reason: b.Reason, Advice: "correct the row"}, stage: stageRule})
 		}
 		releaseAll(columns)
 		first += s.Rows

@@ -189,6 +189,7 @@ func (p *Plan) runStaged(ctx context.Context, lib *ort.Library, progress *Progre
 	if p.duplicates != nil && progress.OnDuplicates != nil {
 		progress.OnDuplicates(p.duplicates)
 	}
+	defer p.readAhead(ctx, c.done)()
 	scoring, err := p.load(ctx, lib, staging, before)
 	if err != nil {
 		return nil, err
@@ -300,7 +301,7 @@ func (c *collector) publish(ctx context.Context, line *pipeline, lib *ort.Librar
 	if err != nil {
 		return nil, err
 	}
-	if err := c.plan.Dataset.Changed(); err != nil {
+	if err := cmp.Or(c.plan.Dataset.Verify(ctx), c.plan.Dataset.Changed()); err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil {

@@ -170,7 +170,7 @@ func (p *Plan) selectFiles(ctx context.Context, listed []string) ([]string, erro
 // remember reads what runs of the output have read.
 func (s *selector) remember(ctx context.Context) error {
 	output := s.plan.Options.Output
-	d, err := destinationOf(output)
+	d, err := s.plan.Options.Places.of(output)
 	if err != nil {
 		return err
 	}

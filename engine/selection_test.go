@@ -12,6 +12,8 @@ import (
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort/orttest"
+	"github.com/millrace/millrace/io/dataset"
+	"github.com/millrace/millrace/io/dataset/datasettest"
 )
 
 // nightly are the options of a run of two files, of forty parts each, that appends what is
@@ -206,5 +208,42 @@ func TestOnlyNewRefusesABrokenChain(t *testing.T) {
 		if _, err := engine.NewPlan(t.Context(), opts); !errors.Is(err, ledger.ErrUnsound) || !strings.Contains(err.Error(), tc.says) {
 			t.Errorf("%s: NewPlan() = %v; want ErrUnsound saying %q", tc.why, err, tc.says)
 		}
+	}
+}
+
+// Objects of a store are known by their versions: the same bytes under another name are
+// new, and other bytes under a name that was read are a change.
+func TestOnlyNewOfAStore(t *testing.T) {
+	dir := t.TempDir()
+	for i, name := range []string{"1", "2"} {
+		powers(t, filepath.Join(dir, name+".arrow"), i*31, 31)
+	}
+	store := &datasettest.Folder{Dir: dir, Versions: map[string]string{"box://1.arrow": "v1", "box://2.arrow": "v1"}}
+	opts := engine.Options{
+		Model: batchSum(t), Inputs: []string{"box://?.arrow"}, Output: filepath.Join(dir, "out"), IDs: []string{"id"}, BatchRows: 4, OnlyNew: true,
+		IfExists: ledger.IfExistsAppend, Stores: map[string]dataset.Store{"box": store},
+	}
+	mustRun(t, opts)
+	plan := func() (*engine.Selection, error) {
+		p, err := engine.NewPlan(t.Context(), opts)
+		if err != nil {
+			return nil, err
+		}
+		return p.Selection, p.Close()
+	}
+	if _, err := plan(); !errors.Is(err, engine.ErrNothingNew) {
+		t.Errorf("the same objects = %v; want ErrNothingNew", err)
+	}
+	powers(t, filepath.Join(dir, "3.arrow"), 62, 31)
+	store.Versions["box://3.arrow"] = "v1"
+	if s, err := plan(); err != nil || s.Chosen != 1 || s.Seen != 2 {
+		t.Errorf("an object more = %+v, %v; want it alone", s, err)
+	}
+	store.Versions["box://1.arrow"] = "v2"
+	if _, err := plan(); !errors.Is(err, ledger.ErrInputChanged) || !strings.Contains(err.Error(), `"box://1.arrow", which run`) {
+		t.Errorf("another version = %v; want ErrInputChanged that names it", err)
+	}
+	if store.Opened.Load() != 0 {
+		t.Errorf("%d objects are left open", store.Opened.Load())
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/lines"
 )
 
 // settings are a run's settings after defaults, as its manifest has them: what
@@ -30,6 +31,8 @@ type settings struct {
 	OnChanged     OnChanged           `json:"on_changed"`
 	Since         string              `json:"since"`      // empty: any time
 	Partitions    string              `json:"partitions"` // as found
+	InputFormat   string              `json:"input_format"`
+	Lines         lines.Options       `json:"lines"` // with the types that were found
 	Output        string              `json:"output"`
 	OutputFormat  format.Name         `json:"output_format"`
 	Compression   string              `json:"compression"`
@@ -100,7 +103,7 @@ func (p *Plan) Settings() map[string]any {
 	}
 	s := settings{
 		Input: dataset.RedactAll(o.Inputs), OnlyNew: o.OnlyNew, OnChanged: o.OnChanged, Since: o.sinceText(),
-		Partitions: p.partitions(), Output: sink.Shown(o.Output), OutputFormat: o.Format, Compression: o.Compression, Delimiter: o.Delimiter, Spreadsheet: o.SpreadsheetSafe,
+		Partitions: p.partitions(), InputFormat: o.InputFormat, Lines: p.withTypes(), Output: sink.Shown(o.Output), OutputFormat: o.Format, Compression: o.Compression, Delimiter: o.Delimiter, Spreadsheet: o.SpreadsheetSafe,
 		IDs: o.IDs, Keep: o.Keep, Where: o.Where, Rules: append([]filter.Rule{}, o.Rules...), FeatureSpecs: append([]feature.Feature{}, o.FeatureSpecs...), Features: o.Features, Bind: o.Bind,
 		Nulls: o.Nulls.Default.String(), NullsByColumn: nulls, LossyCasts: o.Lossy == batcher.AllowLossy,
 		ModelOutputs: o.ModelOutputs, OutputPrefix: o.OutputPrefix, OutputLayout: o.Layout,
@@ -138,7 +141,7 @@ func OptionsOf(m *ledger.Manifest) (Options, error) {
 	}
 	o := Options{
 		Inputs: s.Input, OnlyNew: s.OnlyNew, OnChanged: s.OnChanged,
-		Partitions: cmp.Or(s.Partitions, "none"), Output: s.Output, Format: s.OutputFormat, Compression: s.Compression, Delimiter: s.Delimiter, SpreadsheetSafe: s.Spreadsheet,
+		Partitions: cmp.Or(s.Partitions, "none"), InputFormat: s.InputFormat, Lines: s.Lines, Output: s.Output, Format: s.OutputFormat, Compression: s.Compression, Delimiter: s.Delimiter, SpreadsheetSafe: s.Spreadsheet,
 		IDs: s.IDs, Keep: s.Keep, Where: s.Where, Rules: s.Rules, FeatureSpecs: s.FeatureSpecs, Features: s.Features, Bind: s.Bind,
 		ModelOutputs: s.ModelOutputs, OutputPrefix: s.OutputPrefix, Layout: s.OutputLayout, AgreementLimits: s.AgreementLimits,
 		PartitionBy: s.PartitionBy, TargetFileBytes: s.TargetFileBytes,

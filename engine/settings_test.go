@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/millrace/millrace/batcher"
@@ -18,11 +19,12 @@ import (
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/lines"
 )
 
 // notRecorded are the options that no manifest has: they say where to look for
 // something, or which program runs, and decide no prediction by themselves.
-var notRecorded = []string{"ProfileDir", "Library", "Build", "Restart", "ScoreApart", "Stores", "Piped"}
+var notRecorded = []string{"ProfileDir", "Library", "Build", "Restart", "ScoreApart", "Stores", "Places", "Piped"}
 
 // someFeatures have numbers that a float64 or JSON does not hold as they are written.
 var someFeatures = []feature.Feature{
@@ -43,7 +45,12 @@ func TestOptionsComeBackFromAManifest(t *testing.T) {
 			ModelOutputs: []string{"y"}, OutputPrefix: new(string), OutputLayout: LayoutList,
 		}, {Name: "b", Model: "/b.onnx", ModelSHA256: "ef", Compare: map[string]string{"y": "z"}}},
 		AgreementLimits: AgreementLimits{MaxPSI: new(float64)},
-		Inputs:          []string{"data/*.parquet"}, Partitions: "date=date", OnlyNew: true, OnChanged: ChangedScore, Since: time.Date(2026, 11, 22, 1, 2, 3, 4, time.UTC), Output: "out", Format: format.ArrowFile, Compression: "zstd", Delimiter: "tab", SpreadsheetSafe: true,
+		InputFormat:     "csv",
+		Lines: lines.Options{
+			Types:      []lines.ColumnType{{Name: "a,=b", Type: arrow.PrimitiveTypes.Int64}, {Name: "c", Type: &arrow.Decimal128Type{Precision: 10, Scale: 2}}},
+			NullValues: []string{"NA", "-"}, Delimiter: ";", Header: lines.HeaderNone, Nested: lines.NestedDots,
+		},
+		Inputs: []string{"data/*.parquet"}, Partitions: "date=date", OnlyNew: true, OnChanged: ChangedScore, Since: time.Date(2026, 11, 22, 1, 2, 3, 4, time.UTC), Output: "out", Format: format.ArrowFile, Compression: "zstd", Delimiter: "tab", SpreadsheetSafe: true,
 		IDs: []string{"id"}, Keep: []string{"k"}, Where: "a > 1", FeatureSpecs: someFeatures, Features: []string{"a", "b"}, Bind: map[string][]string{"x": {"a", "b"}},
 		Nulls: batcher.NullPolicies{
 			Default:  batcher.NullPolicy{Action: batcher.NullReject},

@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/batcher/filter"
 	"github.com/millrace/millrace/io/dataset"
+	"github.com/millrace/millrace/io/format"
 )
 
 // Rows that do not pass the filter never reach a batch:
@@ -30,6 +31,7 @@ type where struct {
 	filter   *filter.Filter
 	at       []int              // of the filter's columns in Plan.Columns
 	verdicts [][]filter.Verdict // by file and span
+	problems int                // of lines, in Plan.Columns; -1 where no file is one of lines
 }
 
 // addColumn puts a column among those that are read, unless it is there, and says
@@ -52,7 +54,7 @@ func (p *Plan) fitWhere(schema *arrow.Schema) error {
 	if err != nil {
 		return fmt.Errorf("%w: --where: %w", ErrUsage, err)
 	}
-	w := &where{filter: f}
+	w := &where{filter: f, problems: -1}
 	for _, name := range f.Columns() {
 		w.at = append(w.at, p.addColumn(name))
 	}
@@ -114,7 +116,7 @@ func (w *where) over(names []string) *where {
 	if w == nil {
 		return nil
 	}
-	o := &where{filter: w.filter, verdicts: w.verdicts}
+	o := &where{filter: w.filter, verdicts: w.verdicts, problems: slices.Index(names, format.ProblemField.Name)}
 	for _, name := range w.filter.Columns() {
 		o.at = append(o.at, slices.Index(names, name))
 	}
@@ -165,6 +167,9 @@ func (s *sieve) sift(record arrow.RecordBatch) (chunk, error) {
 			columns[i] = record.Column(at)
 		}
 		passed, _ := s.eval.Eval(columns, int(record.NumRows()))
+		if s.where.problems >= 0 {
+			keepProblems(passed, record.Column(s.where.problems).(*array.String))
+		}
 		if int64(passed.Count()) < record.NumRows() {
 			return taken(record, passed, origin)
 		}
@@ -192,7 +197,8 @@ func taken(record arrow.RecordBatch, rows filter.Selection, origin batcher.Origi
 }
 
 // readPassing reads columns of a span, and gives its rows that pass the filter as chunks,
-// which yield borrows. What the filter needs besides follows the columns asked for.
+// which yield borrows. What the filter needs besides follows the columns asked for, and
+// then the problems of lines.
 func (p *Plan) readPassing(ctx context.Context, span dataset.SpanRef, columns []string, yield func(c *chunk) error) error {
 	if p.where.passingRows(span) == 0 {
 		return nil
@@ -202,6 +208,9 @@ func (p *Plan) readPassing(ctx context.Context, span dataset.SpanRef, columns []
 		if !slices.Contains(names, name) {
 			names = append(names, name)
 		}
+	}
+	if p.lines != nil && !slices.Contains(names, format.ProblemField.Name) {
+		names = append(names, format.ProblemField.Name)
 	}
 	sieve := p.where.over(names).newSieve(span)
 	defer sieve.close()

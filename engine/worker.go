@@ -107,8 +107,11 @@ type madeOf struct {
 
 func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, error) {
 	stop := stopwatch(&w.progress.assemble)
-	out, err := w.findDuplicates(batch)
-	var broken rejects
+	unread, err := w.badLines(batch)
+	var out, broken rejects
+	if err == nil {
+		out, err = w.findDuplicates(batch)
+	}
 	if err == nil {
 		broken, err = w.checkRules(batch, out)
 	}
@@ -128,7 +131,7 @@ func (w *worker) score(ctx context.Context, batch *batcher.Batch) (*result, erro
 	if err != nil {
 		return nil, err
 	}
-	res := &result{batch: batch, outputs: w.outputs, rejects: slices.Concat(out, broken, assembled), features: w.seen.since(w.assembler.Counts())}
+	res := &result{batch: batch, outputs: w.outputs, rejects: slices.Concat(unread, out, broken, assembled), features: w.seen.since(w.assembler.Counts())}
 	stop = stopwatch(&w.progress.infer)
 	err = w.compute(ctx, res)
 	if rowsFail(ctx, err) {

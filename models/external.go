@@ -63,8 +63,11 @@ func externalOf(t *onnxpb.TensorProto, size int64) (externalRef, error) {
 // only as long as they stay there, checks that each tensor lies within its
 // file, and hashes the files.
 func checkExternal(folder string, refs []externalRef) (files []ExternalFile, err error) {
-	if len(refs) == 0 {
+	switch {
+	case len(refs) == 0:
 		return nil, nil
+	case folder == "":
+		return nil, fmt.Errorf("%w: weights lie in other files (%.80q is one), which are not fetched from a store: copy the model's folder to a disk, or save the model as one file", ErrMissingData, refs[0].location)
 	}
 	root, err := os.OpenRoot(folder)
 	if err != nil {

@@ -34,6 +34,8 @@ type Options struct {
 	MaxNodes       int    // in all graphs together
 	MaxGraphDepth  int    // of graphs inside attributes of nodes (If, Loop, Scan)
 	SHA256         string // hex digest the file must have; empty takes any
+	// Fetch reads a model whose path is a URI, of at most so many bytes; nil refuses them.
+	Fetch func(uri string, most int64) ([]byte, error)
 }
 
 // EnsureDefaults fills what was left zero.
@@ -68,7 +70,7 @@ func Open(path string, opts Options) (*Model, error) {
 // openFile is Open, and gives the parsed form too.
 func openFile(path string, opts Options) (*Model, *onnxpb.ModelProto, error) {
 	opts.EnsureDefaults()
-	data, err := readFile(path, opts.MaxBytes)
+	data, err := read(&path, opts)
 	if err != nil {
 		return nil, nil, fmt.Errorf("model %s: %w", path, err)
 	}
@@ -77,6 +79,21 @@ func openFile(path string, opts Options) (*Model, *onnxpb.ModelProto, error) {
 		return nil, nil, fmt.Errorf("model %s: %w", path, err)
 	}
 	return m, p, nil
+}
+
+// read reads a path, or URI. That of a file becomes its path.
+func read(path *string, opts Options) ([]byte, error) {
+	scheme, rest, ok := strings.Cut(*path, "://")
+	switch {
+	case !ok || scheme == "" || strings.Contains(scheme, "/"):
+	case strings.EqualFold(scheme, "file") && strings.HasPrefix(rest, "/"):
+		*path = rest
+	case opts.Fetch == nil:
+		return nil, fmt.Errorf("%w: a model is not read from %s://", ErrModel, scheme)
+	default:
+		return opts.Fetch(*path, opts.MaxBytes)
+	}
+	return readFile(*path, opts.MaxBytes)
 }
 
 // openBytes gives the model and its parsed form.
@@ -105,7 +122,9 @@ func openBytes(path string, data []byte, opts Options) (*Model, *onnxpb.ModelPro
 		Metadata:        map[string]string{},
 		Opsets:          opsetsOf(p),
 		data:            data,
-		folder:          filepath.Dir(path),
+	}
+	if !strings.Contains(path, "://") {
+		m.folder = filepath.Dir(path)
 	}
 	for _, e := range p.GetMetadataProps() {
 		m.Metadata[e.GetKey()] = e.GetValue()

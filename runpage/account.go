@@ -54,6 +54,7 @@ type Options struct {
 	Run      string // the run's id; the newest when empty
 	Examples Examples
 	Stores   map[string]dataset.Store // where outputs may lie that are URIs, by scheme
+	Places   engine.Places            // how the output is reached
 }
 
 // Examples says whether rejected rows are shown, with their ids.
@@ -67,9 +68,9 @@ const (
 
 // Read gathers the account of a published run of an output, wherever that is. Its error
 // wraps engine.ErrUsage for a run that the output does not have, or is that of
-// engine.WithHistory.
+// engine.Places.WithHistory.
 func Read(ctx context.Context, output string, opts Options) (a *Account, err error) {
-	err = engine.WithHistory(ctx, output, func(h *ledger.History) error {
+	err = opts.Places.WithHistory(ctx, output, func(h *ledger.History) error {
 		r, err := find(h, opts.Run)
 		if err != nil {
 			return err
@@ -119,7 +120,7 @@ func ReadUnpublished(ctx context.Context, output string, e *engine.UnpublishedEr
 	}
 	a := &Account{Manifest: m, Failure: e.Cause(), RejectsPath: e.Rejects, output: sink.Shown(output), stores: opts.Stores}
 	// The run would have followed it; without one there is nothing to say.
-	_ = engine.WithHistory(ctx, output, func(h *ledger.History) (err error) {
+	_ = opts.Places.WithHistory(ctx, output, func(h *ledger.History) (err error) {
 		if a.Before, err = h.Whole(h.Newest()); err != nil {
 			a.Before, a.BeforeMissing = nil, err.Error()
 		}

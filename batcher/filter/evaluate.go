@@ -53,6 +53,20 @@ func (e *Evaluator) Eval(columns []arrow.Array, rows int) (passed, failed Select
 	return Selection{e.passed, rows}, Selection{e.failed, rows}
 }
 
+// Select selects the rows that something holds for.
+func Select(rows int, holds func(row int) bool) Selection {
+	s := Selection{make([]uint64, wordsOf(rows)), rows}
+	for row := range rows {
+		if holds(row) {
+			s.Add(row)
+		}
+	}
+	return s
+}
+
+// Add selects a row.
+func (s Selection) Add(row int) { s.words[row/64] |= 1 << (row % 64) }
+
 // Count is how many rows are selected.
 func (s Selection) Count() int { return count(s.words) }
 

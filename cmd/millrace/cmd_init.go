@@ -22,16 +22,18 @@ type initOptions struct {
 	model, output     string
 	inputs, ids, keep []string
 	columns           inputColumns
+	lines             lineOptions
 }
 
 func (o *initOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	fs.StringVarP(&o.model, "model", "m", "", "the model: path of an .onnx `FILE`")
-	fs.StringArrayVarP(&o.inputs, "input", "i", nil, "input `FILE`, directory or quoted glob of Parquet or Arrow files; repeatable")
+	fs.StringArrayVarP(&o.inputs, "input", "i", nil, "input `FILE`, directory or quoted glob of Parquet, Arrow, CSV or JSON Lines files; repeatable")
 	fs.StringVarP(&o.output, "output", "o", "job.yaml", "the job `FILE` to write, or - for stdout; one that is there is left alone")
 	fs.StringArrayVar(&o.ids, "ids", nil, "comma separated `COLUMNS` that identify a row (default: id, if there is one)")
 	fs.StringArrayVar(&o.keep, "keep", nil, "comma separated `COLUMNS` to pass through to the output")
 	o.columns.AddFlags(fs)
+	o.lines.AddFlags(fs)
 }
 
 func newInit(s streams, common *commonOptions) *cobra.Command {
@@ -56,6 +58,9 @@ const stdoutName = "-"
 func runInit(ctx context.Context, o *initOptions, common *commonOptions, s streams) error {
 	opts := engine.Options{Model: o.model, Inputs: o.inputs, IDs: joinColumns(o.ids), Keep: joinColumns(o.keep), Stores: common.stores()}
 	if err := o.columns.set(&opts); err != nil {
+		return err
+	}
+	if err := o.lines.set(&opts); err != nil {
 		return err
 	}
 	dir := "."

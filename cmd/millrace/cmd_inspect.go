@@ -23,13 +23,17 @@ import (
 )
 
 // inspectOptions say where a model is to run, and on whose kernels.
-type inspectOptions struct{ provider, kernels, partitions string }
+type inspectOptions struct {
+	provider, kernels, partitions string
+	lines                         lineOptions
+}
 
 func (o *inspectOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	fs.StringVar(&o.provider, "provider", "cpu", "execution `PROVIDER` whose placement of a model's nodes is shown: cuda[:DEVICE] or tensorrt[:DEVICE], which opens a session there; cpu has all nodes, and shows none; or auto")
 	fs.StringVar(&o.kernels, "kernels", "auto", "`WHOSE` kernels compute, as for score: auto or onnxruntime")
 	addPartitionsFlag(fs, &o.partitions)
+	o.lines.AddFlags(fs)
 }
 
 func newInspect(s streams, common *commonOptions) *cobra.Command {
@@ -55,13 +59,17 @@ func newInspect(s streams, common *commonOptions) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%w: --%w", engine.ErrUsage, err)
 			}
-			r, err := inspect(cmd.Context(), args[0], run.Kernels, dataset.Options{Partitions: partitions, Stores: common.stores()})
+			as, read, err := opts.lines.read()
+			if err != nil {
+				return err
+			}
+			r, err := inspect(cmd.Context(), args[0], run.Kernels, dataset.Options{Partitions: partitions, Stores: common.stores(), Format: as, Lines: read})
 			if err != nil {
 				return err
 			}
 			var unplaced error
 			if m, ok := r.(*modelReport); ok && run.Provider != ort.CPU {
-				if unplaced = m.place(run); m.Placement == nil {
+				if unplaced = m.place(cmd.Context(), run); m.Placement == nil {
 					return unplaced
 				}
 			}
@@ -76,12 +84,12 @@ func newInspect(s streams, common *commonOptions) *cobra.Command {
 // no data.
 func inspect(ctx context.Context, path string, kernels engine.Kernels, opts dataset.Options) (report, error) {
 	if strings.HasSuffix(strings.ToLower(path), ".onnx") {
-		return inspectModel(path, kernels)
+		return inspectModel(ctx, path, kernels, opts.Stores)
 	}
 	r, err := inspectData(ctx, path, opts)
 	if errors.Is(err, dataset.ErrUnknownFormat) {
 		if info, statErr := os.Stat(path); statErr == nil && info.Mode().IsRegular() {
-			m, modelErr := inspectModel(path, kernels)
+			m, modelErr := inspectModel(ctx, path, kernels, opts.Stores)
 			if modelErr == nil {
 				return m, nil
 			}
@@ -119,8 +127,8 @@ type valueReport struct {
 	Classes any    `json:"classes,omitempty"`
 }
 
-func inspectModel(path string, kernels engine.Kernels) (*modelReport, error) {
-	m, err := models.Open(path, models.Options{})
+func inspectModel(ctx context.Context, path string, kernels engine.Kernels, stores map[string]dataset.Store) (*modelReport, error) {
+	m, err := models.Open(path, models.Options{Fetch: engine.FetchModel(ctx, stores)})
 	if err != nil {
 		return nil, err
 	}
@@ -241,10 +249,11 @@ func (r *modelReport) Text(w io.Writer) error {
 
 // dataReport is a data set as inspect shows it.
 type dataReport struct {
-	Kind    string         `json:"kind"` // data
-	Rows    int64          `json:"rows"`
-	Files   []fileReport   `json:"files"`
-	Columns []columnReport `json:"columns"`
+	Kind    string                 `json:"kind"` // data
+	Rows    int64                  `json:"rows"`
+	Files   []fileReport           `json:"files"`
+	Columns []columnReport         `json:"columns"`
+	Lines   *engine.ExplainedLines `json:"lines,omitempty"` // of CSV and JSON Lines
 }
 
 type fileReport struct {
@@ -265,7 +274,7 @@ type columnReport struct {
 }
 
 func inspectData(ctx context.Context, path string, opts dataset.Options) (*dataReport, error) {
-	listing, err := dataset.ListIn(ctx, []string{path}, opts.Stores)
+	listing, err := dataset.Lister{Stores: opts.Stores, Format: opts.Format}.List(ctx, []string{path})
 	if err != nil {
 		return nil, err
 	}
@@ -295,6 +304,9 @@ func inspectData(ctx context.Context, path string, opts dataset.Options) (*dataR
 			c.Nulls = &n
 		}
 		r.Columns = append(r.Columns, c)
+	}
+	if data.HasLines() {
+		r.Lines = &engine.ExplainedLines{Columns: data.LineColumns()}
 	}
 	return r, data.Close()
 }
@@ -326,6 +338,7 @@ func (r *dataReport) Text(w io.Writer) error {
 		t.AppendRow(table.Row{c.Name, c.Type, c.Nullable, nulls, c.From})
 	}
 	b.WriteString(t.Render() + "\n")
+	linesText(&b, r.Lines)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -75,6 +75,7 @@ func (r *planReport) Text(w io.Writer) error {
 	}
 	r.selectionText(&b)
 	r.filterText(&b)
+	linesText(&b, r.Lines)
 	b.WriteString("\nHow columns become tensors\n")
 	t := newTable()
 	t.AppendHeader(table.Row{"model input", "column", "type", "cast", "nulls expected", "a null becomes", "way"})

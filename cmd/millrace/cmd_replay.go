@@ -63,7 +63,7 @@ func runReplay(ctx context.Context, o *replayOptions, common *commonOptions, s s
 		return err
 	}
 	o.Provider = ort.Provider(o.provider)
-	o.Build, o.Stores = engine.Build{Version: version, Commit: commit}, common.stores()
+	o.Build, o.Stores, o.Places = engine.Build{Version: version, Commit: commit}, common.stores(), common.places()
 	o.Load = func(provider ort.Provider) (*ort.Library, error) {
 		library := common.library()
 		library.Provider = provider

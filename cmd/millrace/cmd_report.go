@@ -35,8 +35,8 @@ func addExamplesFlag(fs *pflag.FlagSet, examples *bool) {
 	fs.BoolVar(examples, "report-examples", true, "show the first rejected rows on the page, by file, row and ids; =false: none")
 }
 
-func (o *pageOptions) options(run string, stores map[string]dataset.Store) runpage.Options {
-	opts := runpage.Options{Run: run, Stores: stores, Examples: runpage.ExamplesLeft}
+func (o *pageOptions) options(run string, stores map[string]dataset.Store, places engine.Places) runpage.Options {
+	opts := runpage.Options{Run: run, Stores: stores, Places: places, Examples: runpage.ExamplesLeft}
 	if o.examples {
 		opts.Examples = runpage.ExamplesShown
 	}
@@ -101,7 +101,7 @@ func (o *pageOptions) writePublished(ctx context.Context, opts *engine.Options, 
 	if o.path == "" {
 		return ""
 	}
-	a, err := runpage.Read(ctx, opts.Output, o.options(summary.Run, opts.Stores))
+	a, err := runpage.Read(ctx, opts.Output, o.options(summary.Run, opts.Stores, opts.Places))
 	if errors.Is(err, engine.ErrUsage) { // a place that keeps no account
 		a, err = runpage.Of(summary.Manifest, opts.Output)
 	}
@@ -122,7 +122,7 @@ func (o *pageOptions) writeUnpublished(ctx context.Context, opts *engine.Options
 	if o.path == "" || !ok {
 		return
 	}
-	a, err := runpage.ReadUnpublished(ctx, opts.Output, e, o.options("", opts.Stores))
+	a, err := runpage.ReadUnpublished(ctx, opts.Output, e, o.options("", opts.Stores, opts.Places))
 	if err == nil {
 		err = writePage(o.path, a)
 	}
@@ -185,7 +185,7 @@ func makeReport(ctx context.Context, output string, o *reportOptions, common *co
 			return err
 		}
 	}
-	a, err := runpage.Read(ctx, output, o.options(o.run, common.stores()))
+	a, err := runpage.Read(ctx, output, o.options(o.run, common.stores(), common.places()))
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func newRuns(s streams, common *commonOptions) *cobra.Command {
   millrace runs /data/predictions --json`,
 		Args: oneOutput,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := listRuns(cmd.Context(), args[0])
+			r, err := listRuns(cmd.Context(), args[0], common.places())
 			if err != nil {
 				return err
 			}
@@ -91,8 +91,8 @@ func day(text string) string {
 	return date
 }
 
-func listRuns(ctx context.Context, path string) (*runsReport, error) {
-	found, err := engine.FindHistories(ctx, path)
+func listRuns(ctx context.Context, path string, places engine.Places) (*runsReport, error) {
+	found, err := places.FindHistories(ctx, path)
 	if err != nil {
 		return nil, err
 	}

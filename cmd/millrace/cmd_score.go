@@ -69,7 +69,7 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 		return err
 	}
 	// Before anything that takes time: whoever comes second should know at once.
-	if err := engine.Held(ctx, opts.Output); err != nil {
+	if err := opts.Places.Held(ctx, opts.Output); err != nil {
 		return err
 	}
 	closePipes, err := openPipes(&opts, s)
@@ -323,6 +323,9 @@ func (r *scoreReport) digestLine(line func(name, format string, args ...any)) {
 	by := r.Digest.Algorithm
 	if by == "" {
 		by = "size and time of change"
+	}
+	if r.Digest.Reason == engine.VersionsReason {
+		by = "version"
 	}
 	line("inputs", "known by %s (%s)", by, r.Digest.Reason)
 }

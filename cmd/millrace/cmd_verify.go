@@ -59,7 +59,7 @@ func runVerify(ctx context.Context, output string, o *verifyOptions, common *com
 	}
 	progress := &ledger.VerifyProgress{}
 	finish := showVerifyProgress(s, common, progress)
-	v, err := engine.Verify(ctx, output, ledger.VerifyOptions{Quick: o.quick, Inputs: o.inputs, Manifest: o.manifest, Progress: progress, Stores: common.stores()})
+	v, err := common.places().Verify(ctx, output, ledger.VerifyOptions{Quick: o.quick, Inputs: o.inputs, Manifest: o.manifest, Progress: progress, Stores: common.stores()})
 	finish()
 	if err != nil {
 		return err

@@ -35,6 +35,8 @@ type commonOptions struct {
 	Profile   string
 	ProfileTo string
 
+	store storeOptions
+
 	// timeline gets what a run's workers do, for --profile device; nil otherwise.
 	timeline *timeline.Recorder
 }
@@ -46,6 +48,7 @@ func (o *commonOptions) addFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.Profile, "profile", "", "record a `KIND` of profile of this program: cpu, mem, mutex, block or trace; or device, a timeline of workers and NVIDIA devices")
 	fs.StringVar(&o.ProfileTo, "profile-to", ".", "`FOLDER` for --profile's file")
 	fs.StringVar(&o.ORTLib, "ort-lib", "", "`PATH` of ONNX Runtime's shared library, or a folder with it (default: see millrace doctor)")
+	o.store.addFlags(fs)
 }
 
 func (o *commonOptions) validate() error {

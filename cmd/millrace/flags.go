@@ -25,6 +25,7 @@ type runOptions struct {
 
 	ids, keep, nulls, modelOutputs, partitionBy []string
 	columns                                     inputColumns
+	lines                                       lineOptions
 	fileSize                                    byteSize
 	outputFormat, layout, ifExists, profileDir  string
 	kernels, provider, engineCache, digest      string
@@ -50,7 +51,7 @@ func (o *runOptions) AddFlags(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	o.addJobFlags(fs)
 	o.models.AddFlags(fs)
-	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet or Arrow files; or a database, such as sqlite:PATH?table=NAME (docs/queries.md); repeatable, read in the given order; - reads an Arrow IPC stream from standard input")
+	fs.StringArrayVarP(&o.Inputs, "input", "i", nil, "input `FILE`, directory or quoted glob (** too) of Parquet, Arrow, CSV or JSON Lines files; or a database, such as sqlite:PATH?table=NAME (docs/queries.md); repeatable, read in the given order; - reads an Arrow IPC stream from standard input")
 	o.query.AddFlags(fs)
 	o.selection.AddFlags(fs, &o.Options)
 	fs.StringVarP(&o.Output, "output", "o", "", "where predictions go: a directory `PATH`, or one file that ends in "+engine.OneFileEndings+"; - writes an Arrow IPC stream to standard output")
@@ -81,6 +82,7 @@ func wordDefaults(fs *pflag.FlagSet) {
 // addFitFlags are those that fit the data to the model.
 func (o *runOptions) addFitFlags(fs *pflag.FlagSet) {
 	addPartitionsFlag(fs, &o.Partitions)
+	o.lines.AddFlags(fs)
 	fs.StringArrayVar(&o.ids, "ids", nil, "comma separated `COLUMNS` that identify a row; they come first in the output, and in rejects")
 	fs.StringArrayVar(&o.keep, "keep", nil, "comma separated `COLUMNS` to pass through to the output")
 	fs.StringVar(&o.Where, "where", "", "`EXPRESSION` on the input's columns, such as 'dep_delay != nil && distance > 0'; rows for which it is not true are left out and counted as filtered, and files and row groups that cannot hold others are not read (see docs/filters.md)")
@@ -173,7 +175,7 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	if o.profileDir != "none" {
 		opts.ProfileDir = o.profileDir
 	}
-	opts.Library, opts.Stores = common.library(), common.stores()
+	opts.Library, opts.Stores, opts.Places = common.library(), common.stores(), common.places()
 	opts.Build = engine.Build{Version: version, Commit: commit}
 	if o.lossy {
 		opts.Lossy = batcher.AllowLossy
@@ -188,11 +190,17 @@ func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	if err = o.columns.set(&opts); err != nil {
 		return opts, err
 	}
+	if err = o.lines.set(&opts); err != nil {
+		return opts, err
+	}
 	if opts.Nulls, err = parseNulls(o.nulls); err != nil {
 		return opts, err
 	}
 	if job != nil {
 		o.job.apply(job, &opts)
+		if err = o.job.lines(job, &opts.Lines); err != nil {
+			return opts, err
+		}
 	}
 	if err := o.query.set(&opts); err != nil {
 		return opts, err

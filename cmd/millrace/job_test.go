@@ -106,6 +106,7 @@ func TestJobSaysWhatFlagsSay(t *testing.T) {
 			"--model a=/a --model b=/b --model-sha256 b=" + strings.Repeat("0a", 32) + " --agreement-limit max_psi=0.1 --agreement-limit min_rank_correlation=0.5",
 		},
 		{"what is read", "partitions: {date: date}\nwhere: a>1", "--partitions date=date --where a>1"},
+		{"how text is read", "input_format: csv\ntypes: {a: int64, b: 'decimal(10, 2)'}\nnull_values: [NA, '-']\ndelimiter: ;\nheader: none\nnested: dots", "--input-format csv --types a=int64 --types b=decimal(10,2) --null-values NA,- --delimiter ; --header none --nested dots"},
 		{"duplicates", "unique: [a, b]", "--unique a,b"},
 		{"what becomes of duplicates", "unique: {columns: [a], on: reject, mode: exact}", "--unique a --on-duplicate reject --unique-mode exact"},
 		{"bad rows", "on_bad_row: 'null'\nrefuse_nan_output: true\nlimits: {max_bad_rows: 0.1%}", "--on-bad-row null --refuse-nan-output --max-bad-rows 0.1%"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,7 +21,7 @@ type placementReport struct {
 
 // run is the part of a run's options that says where a model runs.
 func (o *inspectOptions) run(common *commonOptions) (engine.Options, error) {
-	opts := engine.Options{Kernels: engine.Kernels(o.kernels), Library: common.library()}
+	opts := engine.Options{Kernels: engine.Kernels(o.kernels), Library: common.library(), Stores: common.stores()}
 	if opts.Kernels != engine.KernelsAuto && opts.Kernels != engine.KernelsONNXRuntime {
 		return opts, fmt.Errorf("%w: --kernels (%s) must be auto or onnxruntime", engine.ErrUsage, o.kernels)
 	}
@@ -30,9 +31,9 @@ func (o *inspectOptions) run(common *commonOptions) (engine.Options, error) {
 
 // place adds a model's placement to its report. Where no session can be made, that
 // is what is to be expected, and the error says why.
-func (r *modelReport) place(run engine.Options) error {
+func (r *modelReport) place(ctx context.Context, run engine.Options) error {
 	run.Model, run.ModelSHA256 = r.Path, r.SHA256
-	p, err := engine.PlaceNodes(run)
+	p, err := engine.PlaceNodes(ctx, run)
 	if p == nil {
 		return err
 	}

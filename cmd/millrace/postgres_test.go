@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -191,5 +192,94 @@ func TestTableSecret(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPostgresPage runs what docs/postgres.md shows: two days of scores, and the three
+// questions.
+func TestPostgresPage(t *testing.T) {
+	server := pgtest.Start(t)
+	page, err := os.ReadFile("../../docs/postgres.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, env := programIn(t, t.TempDir())
+	blocks := func(kind string) (all []string) {
+		for _, after := range strings.Split(string(page), "```"+kind+"\n")[1:] {
+			block, _, _ := strings.Cut(after, "```")
+			all = append(all, block)
+		}
+		return all
+	}
+	commands, queries := blocks("sh"), blocks("sql")
+	if len(commands) != 1 || len(queries) != 3 {
+		t.Fatalf("the page has %d commands and %d queries", len(commands), len(queries))
+	}
+	score := func(more ...string) {
+		t.Helper()
+		args := strings.Fields(strings.NewReplacer("\\\n", " ", "'", "", "postgres://me@db.example/scoring?", server.URI("", "")[:strings.Index(server.URI("", ""), "table=")]).Replace(commands[0]))
+		p := &process{}
+		p.cmd = exec.Command(program, append(append(args[1:], "--quiet"), more...)...)
+		p.cmd.Env, p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = env, "../..", &p.stdout, &p.stderr
+		if err := p.cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if code, said := p.wait(t); code != 0 {
+			t.Fatalf("%v: exit %d: %s", p.cmd.Args, code, said)
+		}
+	}
+	score()
+	server.Must(t, "UPDATE flights_millrace.run SET finished = finished - interval '1 day', published = published - interval '1 day'")
+	score("--if-exists", "append", "--where", "month <= 6", "--restart")
+	first := server.Must(t, "SELECT run FROM flights_millrace.runs ORDER BY published LIMIT 1")
+	half := server.Must(t, "SELECT count(*) FROM flights WHERE millrace_run <> '"+first+"'")
+
+	latest := strings.Split(server.Must(t, queries[0]), "\n")
+	if len(latest) != 50000 {
+		t.Errorf("the latest scores are %d; want one of each of 50,000 ids", len(latest))
+	}
+	if got := server.Must(t, "SELECT count(*) FROM ("+strings.TrimSuffix(strings.TrimSpace(queries[0]), ";")+") q JOIN flights_millrace.runs r ON r.published = q.run_published WHERE r.run <> '"+first+"'"); got != half || half == "0" {
+		t.Errorf("%s of them are of the second run, which wrote %s", got, half)
+	}
+	days := strings.Split(server.Must(t, queries[1]), "\n")
+	if len(days) != 2 || !strings.Contains(days[0], "|50000|") || !strings.Contains(days[1], "|"+half+"|") {
+		t.Errorf("by day: %q", days)
+	}
+	runs := strings.Split(server.Must(t, queries[2]), "\n")
+	if len(runs) != 2 || !strings.Contains(runs[0], "|flights_gbdt.onnx|") || !strings.HasSuffix(runs[0], "|50000|"+half+"|0") || !strings.HasSuffix(runs[1], "|50000|50000|0") {
+		t.Errorf("by run: %q", runs)
+	}
+
+	// verify finds what was changed, and runs lists both.
+	uri := server.URI("public.flights", "")
+	ask := func(args ...string) (int, string) {
+		p := &process{}
+		p.cmd = exec.Command(program, args...)
+		p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = env, &p.stdout, &p.stderr
+		if err := p.cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		code, said := p.wait(t)
+		return code, p.stdout.String() + said
+	}
+	if code, said := ask("verify", uri); code != 0 || !strings.Contains(said, "every byte is as its run wrote it") {
+		t.Errorf("verify: exit %d: %s", code, said)
+	}
+	if code, said := ask("runs", uri); code != 0 || strings.Count(said, "live") != 2 {
+		t.Errorf("runs: exit %d: %s", code, said)
+	}
+	if code, said := ask("replay", uri, "--where", "id=60"); code != 2 || !strings.Contains(said, "replay reads files") {
+		t.Errorf("replay: exit %d: %s", code, said)
+	}
+	for _, change := range []struct{ why, do, want string }{
+		{"a value", "UPDATE flights SET variable = variable + 1 WHERE id = 60 AND millrace_run = '" + first + "'", "other values"},
+		{"a row", "DELETE FROM flights WHERE id = 60 AND millrace_run = '" + first + "'", "has 49999 rows of the run"},
+		{"the manifest", "UPDATE flights_millrace.run SET manifest = replace(manifest::text, '50000', '50001')::json", "was changed since it was published"},
+		{"the table", "DROP TABLE flights CASCADE", "is gone"},
+	} {
+		server.Must(t, change.do)
+		if code, said := ask("verify", uri); code != 4 || !strings.Contains(said, change.want) {
+			t.Errorf("verify after %s was changed: exit %d: %s", change.why, code, said)
+		}
 	}
 }

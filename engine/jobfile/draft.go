@@ -3,6 +3,7 @@ package jobfile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -43,7 +44,7 @@ func Draft(ctx context.Context, opts engine.Options, dir string) (text []byte, g
 	if err := checked.Validate(); err != nil {
 		return nil, nil, err
 	}
-	if d.model, err = models.Open(opts.Model, models.Options{}); err != nil {
+	if d.model, err = models.Open(opts.Model, models.Options{Fetch: engine.FetchModel(ctx, opts.Stores)}); err != nil {
 		return nil, nil, err
 	}
 	if err := d.readData(ctx); err != nil {
@@ -57,11 +58,15 @@ func Draft(ctx context.Context, opts engine.Options, dir string) (text []byte, g
 }
 
 func (d *draft) readData(ctx context.Context) (err error) {
-	listing, err := dataset.ListIn(ctx, d.opts.Inputs, d.opts.Stores)
+	as, err := dataset.LinesFormat(d.opts.InputFormat)
+	if err != nil {
+		return fmt.Errorf("%w: --%w", engine.ErrUsage, err)
+	}
+	listing, err := dataset.Lister{Stores: d.opts.Stores, Format: as}.List(ctx, d.opts.Inputs)
 	if err != nil {
 		return err
 	}
-	data, err := dataset.Open(ctx, listing.Files, dataset.Options{Partitions: dataset.Partitions{Auto: true}, Stores: d.opts.Stores})
+	data, err := dataset.Open(ctx, listing.Files, dataset.Options{Partitions: dataset.Partitions{Auto: true}, Stores: d.opts.Stores, Format: as, Lines: d.opts.Lines})
 	if err != nil {
 		return err
 	}

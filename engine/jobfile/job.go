@@ -21,23 +21,29 @@ import (
 type Job struct {
 	Parameters map[string]Parameter `json:"parameters,omitempty" doc:"values that --set NAME=VALUE gives when a run is started; ${name} stands for one. Without this key every ${name} is a text that must be given"`
 
-	Model       string        `json:"model,omitempty" flag:"-" expand:"path" doc:"the model: path of an .onnx file"`
-	ModelSHA256 string        `json:"model_sha256,omitempty" flag:"-" pattern:"^[0-9a-fA-F]{64}$" form:"64 hexadecimal digits" expand:"text" doc:"any model file with another SHA-256 is refused"`
-	Models      []ModelEntry  `json:"models,omitempty" doc:"in place of model, several models that score the same rows in one pass; the others are compared with the first"`
-	Input       OneOrMore     `json:"input,omitempty" alike:"inputs,data,dataset" expand:"path" doc:"a file, directory or glob of Parquet or Arrow files, or a list of them, read in that order; - is standard input, an Arrow IPC stream"`
-	Query       string        `json:"query,omitempty" alike:"sql" expand:"query" doc:"what is read of the database that input names: one statement that gives rows, with an ORDER BY (docs/queries.md); a parameter in it is a literal"`
-	Unordered   bool          `json:"unordered,omitempty" doc:"let a query or a table be read in whatever order the database gives"`
-	Partitions  Partitions    `json:"partitions,omitempty" doc:"columns made of the KEY=VALUE folders in the input's paths: auto, the default; none; or these alone, with their types"`
-	Where       string        `json:"where,omitempty" alike:"filter,filters" expand:"expression" doc:"an expression on the input's columns, such as dep_delay != nil && distance > 0; rows for which it is not true are left out and counted as filtered (docs/filters.md)"`
-	Rules       []filter.Rule `json:"rules,omitempty" doc:"what the values of columns must be; a row that breaks one is bad"`
-	Unique      Unique        `json:"unique,omitzero" doc:"columns whose values, taken together, only one row may have; all others but the first are duplicates"`
-	Output      string        `json:"output,omitempty" expand:"path" doc:"where predictions go: a directory, or one file that ends in .parquet, .arrow, .csv or .jsonl, the last two with .gz or .zst if need be; or -, an Arrow IPC stream on standard output"`
-	Rejects     string        `json:"rejects,omitempty" expand:"folder" doc:"with output \"-\", the Parquet file that rejected rows go to, or none to drop them"`
-	Manifest    string        `json:"manifest,omitempty" expand:"path" doc:"with output \"-\", the file that the run's manifest goes to"`
-	OnlyNew     bool          `json:"only_new,omitempty" doc:"leave out files that a published run of output has read"`
-	OnChanged   string        `json:"on_changed,omitempty" values:"fail,skip,score" doc:"what becomes of a file that a run has read and that is another since, with only_new: fail, the default; skip; or score, as if it were new"`
-	Since       string        `json:"since,omitempty" doc:"leave out files from before a time: a date, a timestamp, or how long ago, such as 36h or 7d"`
-	IfExists    string        `json:"if_exists,omitempty" values:"error,replace,append,upsert" doc:"what to do when the output exists: error, the default; replace it; append to it; or, in a table, upsert: replace the rows of the same ids"`
+	Model       string            `json:"model,omitempty" flag:"-" expand:"path" doc:"the model: path of an .onnx file"`
+	ModelSHA256 string            `json:"model_sha256,omitempty" flag:"-" pattern:"^[0-9a-fA-F]{64}$" form:"64 hexadecimal digits" expand:"text" doc:"any model file with another SHA-256 is refused"`
+	Models      []ModelEntry      `json:"models,omitempty" doc:"in place of model, several models that score the same rows in one pass; the others are compared with the first"`
+	Input       OneOrMore         `json:"input,omitempty" alike:"inputs,data,dataset" expand:"path" doc:"a file, directory or glob of Parquet, Arrow, CSV or JSON Lines files, or a list of them, read in that order; - is standard input, an Arrow IPC stream"`
+	Query       string            `json:"query,omitempty" alike:"sql" expand:"query" doc:"what is read of the database that input names: one statement that gives rows, with an ORDER BY (docs/queries.md); a parameter in it is a literal"`
+	Unordered   bool              `json:"unordered,omitempty" doc:"let a query or a table be read in whatever order the database gives"`
+	Partitions  Partitions        `json:"partitions,omitempty" doc:"columns made of the KEY=VALUE folders in the input's paths: auto, the default; none; or these alone, with their types"`
+	InputFormat string            `json:"input_format,omitempty" values:"auto,csv,jsonl" doc:"format of all inputs: csv; jsonl; or auto, the default: what their first bytes and names say"`
+	Types       map[string]string `json:"types,omitempty" doc:"types of columns of CSV and JSON Lines, such as int64, float32, string, date, timestamp[us, UTC] or decimal(10, 2); those of others are inferred"`
+	NullValues  OneOrMore         `json:"null_values,omitempty" doc:"texts that stand for no value in CSV and JSON Lines, besides an empty field without quotes"`
+	Delimiter   string            `json:"delimiter,omitempty" doc:"what stands between the fields of CSV input: one character, or tab; default: a comma, and tab in files named .tsv"`
+	Header      string            `json:"header,omitempty" values:"auto,first,none" doc:"where the names of CSV's columns are: auto, the default, and first: the first line, which auto refuses where it is of numbers alone; or none: they are f0, f1, ..."`
+	Nested      string            `json:"nested,omitempty" values:"refuse,dots" doc:"objects within the objects of JSON Lines: refuse, the default; or dots, and their members are columns such as a.b"`
+	Where       string            `json:"where,omitempty" alike:"filter,filters" expand:"expression" doc:"an expression on the input's columns, such as dep_delay != nil && distance > 0; rows for which it is not true are left out and counted as filtered (docs/filters.md)"`
+	Rules       []filter.Rule     `json:"rules,omitempty" doc:"what the values of columns must be; a row that breaks one is bad"`
+	Unique      Unique            `json:"unique,omitzero" doc:"columns whose values, taken together, only one row may have; all others but the first are duplicates"`
+	Output      string            `json:"output,omitempty" expand:"path" doc:"where predictions go: a directory, or one file that ends in .parquet, .arrow, .csv or .jsonl, the last two with .gz or .zst if need be; or -, an Arrow IPC stream on standard output"`
+	Rejects     string            `json:"rejects,omitempty" expand:"folder" doc:"with output \"-\", the Parquet file that rejected rows go to, or none to drop them"`
+	Manifest    string            `json:"manifest,omitempty" expand:"path" doc:"with output \"-\", the file that the run's manifest goes to"`
+	OnlyNew     bool              `json:"only_new,omitempty" doc:"leave out files that a published run of output has read"`
+	OnChanged   string            `json:"on_changed,omitempty" values:"fail,skip,score" doc:"what becomes of a file that a run has read and that is another since, with only_new: fail, the default; skip; or score, as if it were new"`
+	Since       string            `json:"since,omitempty" doc:"leave out files from before a time: a date, a timestamp, or how long ago, such as 36h or 7d"`
+	IfExists    string            `json:"if_exists,omitempty" values:"error,replace,append,upsert" doc:"what to do when the output exists: error, the default; replace it; append to it; or, in a table, upsert: replace the rows of the same ids"`
 
 	IDs  OneOrMore `json:"ids,omitempty" doc:"columns that identify a row; they come first in the output, and in rejects"`
 	Keep OneOrMore `json:"keep,omitempty" doc:"columns to pass through to the output"`

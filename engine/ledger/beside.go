@@ -11,17 +11,30 @@ import (
 // A directory of files is read as one table, so what is appended must look like what is
 // there.
 
-// checkFormat refuses to append files of another format; the lock is held, or nobody
-// else has the staging yet.
-func (s *Staging) checkFormat() error {
-	for _, m := range s.mu.before.live {
+// checkBeside refuses to append files that would not look like those there; the lock is
+// held, or nobody else has the staging yet.
+func (s *Staging) checkBeside() error {
+	if why := OtherFiles(s.mu.before.live, s.opts.Ext, s.opts.PartitionBy); why != "" {
+		return s.exists(why, "")
+	}
+	return nil
+}
+
+// OtherFiles says why files with an ending and a layout cannot stand beside those of live
+// runs, the newest first; empty where they can.
+func OtherFiles(live []*Manifest, ext string, partitionBy []string) string {
+	for _, m := range live {
 		for _, o := range m.Outputs {
-			if ext := endings(o.Name); ext != s.opts.Ext {
-				return s.exists(fmt.Sprintf("its files end in %s and this run's would in %s, and nobody could read both as one table; append the same --output-format", ext, s.opts.Ext), "")
+			if there := endings(o.Name); there != ext {
+				return fmt.Sprintf("its files end in %s and this run's would in %s, and nobody could read both as one table; append the same --output-format", there, ext)
 			}
 		}
 	}
-	return nil
+	if was := live[0].PartitionBy; !slices.Equal(was, partitionBy) {
+		words := func(columns []string) string { return cmp.Or(strings.Join(columns, ", "), "nothing") }
+		return fmt.Sprintf("it is partitioned by %s, and files partitioned by %s cannot be appended to it: partition them alike, or choose another place", words(was), words(partitionBy))
+	}
+	return ""
 }
 
 // endings are all that a part file's name ends in, such as .csv.gz.
@@ -32,16 +45,6 @@ func endings(name string) string {
 		return ""
 	}
 	return "." + ending
-}
-
-// checkLayout refuses to append files of one layout to those of another; as checkFormat.
-func (s *Staging) checkLayout() error {
-	was := s.mu.before.live[0].PartitionBy
-	if slices.Equal(was, s.opts.PartitionBy) {
-		return nil
-	}
-	words := func(columns []string) string { return cmp.Or(strings.Join(columns, ", "), "nothing") }
-	return s.exists(fmt.Sprintf("it is partitioned by %s, and files partitioned by %s cannot be appended to it: partition them alike, or choose another place", words(was), words(s.opts.PartitionBy)), "")
 }
 
 // CheckColumns returns an error that wraps ErrExists where files of these columns cannot

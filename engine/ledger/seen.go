@@ -96,6 +96,12 @@ func ReadSeen(output string) (*Seen, error) {
 	return s, s.take(h)
 }
 
+// SeenBy is what the runs of a history have read; of a local output, ReadSeen is.
+func SeenBy(h *History) (*Seen, error) {
+	s := &Seen{}
+	return s, s.take(h)
+}
+
 // take notes the runs of a history's chain.
 func (s *Seen) take(h *History) error {
 	for i, r := range h.Runs {

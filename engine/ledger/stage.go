@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -386,7 +385,7 @@ func (s *Staging) lookInside() (place, error) {
 		if len(s.mu.before.live) == 0 {
 			return fullDir, s.exists("it has no manifest, so nothing is known about what to append to; choose another place", "")
 		}
-		return fullDir, cmp.Or(s.checkFormat(), s.checkLayout())
+		return fullDir, s.checkBeside()
 	}
 	// Replacing removes the whole directory, so it must look like an output
 	// and not like somebody's home.

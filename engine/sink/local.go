@@ -42,18 +42,15 @@ func (Local) FindHistories(ctx context.Context, path string) (*ledger.Found, err
 	return ledger.FindHistories(ctx, path)
 }
 
-// Seen is ledger.ReadSeen.
-func (Local) Seen(_ context.Context, output string) (*ledger.Seen, error) {
-	return ledger.ReadSeen(output)
-}
-
 // ReadHistory is ledger.ReadHistory.
 func (Local) ReadHistory(_ context.Context, output string) (*ledger.History, error) {
 	return ledger.ReadHistory(output)
 }
 
-// ManifestPath is ledger.ManifestPath.
-func (Local) ManifestPath(output, run string, _ bool) string { return ledger.ManifestPath(output, run) }
+// Seen is ledger.ReadSeen.
+func (Local) Seen(_ context.Context, output string) (*ledger.Seen, error) {
+	return ledger.ReadSeen(output)
+}
 
 // LocalStaging is a ledger's Staging as one of files.
 func LocalStaging(s *ledger.Staging) Files { return local{s} }

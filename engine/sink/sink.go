@@ -36,6 +36,12 @@ type Reader interface {
 	FindHistories(ctx context.Context, path string) (*ledger.Found, error)
 }
 
+// FileReader is a Reader whose outputs are files that can be read again by their URIs.
+type FileReader interface {
+	Reader
+	ReadHistory(ctx context.Context, output string) (*ledger.History, error)
+}
+
 // Rememberer is a Destination that tells what the runs of an output have read; see
 // ledger.ReadSeen. Its Stage heeds Options.Follows.
 type Rememberer interface {
@@ -48,14 +54,6 @@ type Placer interface {
 	// one that Shown gave.
 	ManifestPlace(output, run string) string
 	RejectsPlace(output, run string) string
-}
-
-// FileReader is a Reader whose outputs are files that can be read again by their URIs.
-type FileReader interface {
-	Reader
-	ReadHistory(ctx context.Context, output string) (*ledger.History, error)
-	// ManifestPath is where the manifest of a published run lies.
-	ManifestPath(output, run string, single bool) string
 }
 
 // HistoryHolder is a Reader whose histories can be read on only while they are held.

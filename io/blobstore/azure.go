@@ -88,10 +88,7 @@ func azureIfVersion(as func(any) bool, version string) bool {
 	if !as(&opts) {
 		return false
 	}
-	tag := azcore.ETag(version)
-	if !strings.HasPrefix(version, `"`) && !strings.HasPrefix(version, "W/") { // listings leave the quotes out
-		tag = azcore.ETag(`"` + version + `"`)
-	}
+	tag := azcore.ETag(`"` + version + `"`)
 	opts.AccessConditions = &azblobblob.AccessConditions{ModifiedAccessConditions: &azblobblob.ModifiedAccessConditions{IfMatch: &tag}}
 	return true
 }

@@ -5,8 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"gocloud.dev/blob"
 )
 
@@ -27,10 +32,23 @@ type Options struct {
 	Requests int
 	// BufferBytes is what is read ahead of all objects, in bytes; 0 means 64 MiB.
 	BufferBytes int64
+	// Checks says when all bytes of an object are fetched and compared with the store's
+	// checksum; empty means ChecksAuto.
+	Checks Checks
 	// TempDir is where objects are kept that are not read by ranges; empty means
 	// os.TempDir.
 	TempDir string
 }
+
+// Checks say when objects are compared with the store's checksums of them.
+type Checks string
+
+// The checks.
+const (
+	ChecksAuto   Checks = "auto" // where the store does not speak TLS
+	ChecksAlways Checks = "always"
+	ChecksNever  Checks = "never"
+)
 
 // EnsureDefaults fills zero fields.
 func (o *Options) EnsureDefaults() {
@@ -42,6 +60,9 @@ func (o *Options) EnsureDefaults() {
 	}
 	if o.Requests == 0 {
 		o.Requests = 32
+	}
+	if o.Checks == "" {
+		o.Checks = ChecksAuto
 	}
 	if o.BufferBytes == 0 {
 		o.BufferBytes = 64 << 20
@@ -62,6 +83,9 @@ func (o *Options) Validate() error {
 	}
 	if o.Attempts < 1 {
 		problems = append(problems, fmt.Errorf("--store-attempts (%d) must be >= 1", o.Attempts))
+	}
+	if !slices.Contains([]Checks{"", ChecksAuto, ChecksAlways, ChecksNever}, o.Checks) {
+		problems = append(problems, fmt.Errorf("--store-checks (%s) must be auto, always or never", o.Checks))
 	}
 	if len(problems) == 0 {
 		return nil
@@ -93,4 +117,25 @@ func OpenBucket(ctx context.Context, l Location, o Options) (*blob.Bucket, error
 		return nil, fmt.Errorf("%s://%s: %w", l.Scheme, l.Bucket, Clean(err))
 	}
 	return b, nil
+}
+
+// plain says that a bucket is reached without TLS.
+func plain(scheme string, b *blob.Bucket, o *Options) bool {
+	endpoint := o.Endpoint
+	switch scheme {
+	case S3:
+		var client *s3.Client
+		if b.As(&client) {
+			endpoint = aws.ToString(client.Options().BaseEndpoint)
+		}
+	case GS:
+		if host := os.Getenv("STORAGE_EMULATOR_HOST"); endpoint == "" && host != "" {
+			return !strings.HasPrefix(host, "https://")
+		}
+	case Azure:
+		if endpoint == "" && os.Getenv("AZURE_STORAGE_PROTOCOL") == "http" {
+			return true
+		}
+	}
+	return strings.HasPrefix(endpoint, "http://")
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -65,10 +66,25 @@ func wording(err error) string {
 		return answer(status, azure.ErrorCode, "")
 	case status != 0:
 		return answer(status, "", "")
-	case isTimeout(err):
-		return "the connection stalled: " + oneLine(err.Error())
 	}
-	return oneLine(err.Error())
+	return oneLine(innermost(err))
+}
+
+// innermost is what is worth saying of an error that is no store's answer.
+func innermost(err error) string {
+	var op *net.OpError
+	var get *url.Error
+	text := err.Error()
+	switch {
+	case errors.As(err, &op):
+		text = op.Error()
+	case errors.As(err, &get):
+		text = get.Err.Error()
+	}
+	if isTimeout(err) {
+		text = "the connection stalled: " + text
+	}
+	return text
 }
 
 // answer words a store's answer, and what to do about the usual ones.

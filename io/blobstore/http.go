@@ -10,24 +10,26 @@ import (
 // httpClient makes a client whose connections are given up when they stall, in whatever
 // they are doing: between requests too, which costs a new one. Bodies come as they are.
 func httpClient(o *Options) *http.Client {
+	t := &http.Transport{Proxy: http.ProxyFromEnvironment}
+	setTransport(t, o)
+	return &http.Client{Transport: t}
+}
+
+func setTransport(t *http.Transport, o *Options) {
 	dialer := &net.Dialer{Timeout: min(10*time.Second, o.Stall), KeepAlive: 30 * time.Second}
-	return &http.Client{Transport: &http.Transport{
-		Proxy: http.ProxyFromEnvironment,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			c, err := dialer.DialContext(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			return &stallConn{Conn: c, stall: o.Stall}, nil
-		},
-		TLSHandshakeTimeout: o.Stall,
-		MaxIdleConns:        2 * o.Requests,
-		MaxIdleConnsPerHost: 2 * o.Requests,
-		IdleConnTimeout:     time.Minute,
-		ReadBufferSize:      64 << 10,
-		DisableCompression:  true,
-		ForceAttemptHTTP2:   false, // a connection per request is faster for large bodies
-	}}
+	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dialer.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &stallConn{Conn: c, stall: o.Stall}, nil
+	}
+	t.TLSHandshakeTimeout = o.Stall
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 2*o.Requests, 2*o.Requests
+	t.IdleConnTimeout = time.Minute
+	t.ReadBufferSize = 64 << 10
+	t.DisableCompression = true
+	t.ForceAttemptHTTP2 = false // a connection for each request is faster for large bodies
 }
 
 // stallConn is a connection whose every read and write must come to something in time.

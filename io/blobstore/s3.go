@@ -3,14 +3,17 @@ package blobstore
 import (
 	"cmp"
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/logging"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/s3blob"
 )
@@ -26,7 +29,8 @@ const defaultRegion = "us-east-1"
 // role.
 func openS3(ctx context.Context, name string, o *Options) (*blob.Bucket, error) {
 	cfg, err := config.LoadDefaultConfig(ctx,
-		config.WithHTTPClient(httpClient(o)),
+		// Of this type, so that AWS_CA_BUNDLE can be added to it.
+		config.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { setTransport(t, o) })),
 		config.WithRetryer(func() aws.Retryer {
 			return retry.NewStandard(func(r *retry.StandardOptions) {
 				r.MaxAttempts, r.MaxBackoff, r.RateLimiter = o.Attempts, mostPause, ratelimit.None
@@ -36,6 +40,7 @@ func openS3(ctx context.Context, name string, o *Options) (*blob.Bucket, error) 
 		return nil, err
 	}
 	cfg.Region = cmp.Or(cfg.Region, defaultRegion)
+	cfg.Logger = logging.Nop{} // errors say it
 	client := s3.NewFromConfig(cfg, func(s *s3.Options) {
 		if o.Endpoint != "" {
 			s.BaseEndpoint = aws.String(o.Endpoint)
@@ -61,6 +66,6 @@ func s3IfVersion(as func(any) bool, version string) bool {
 	if !as(&in) {
 		return false
 	}
-	in.IfMatch = aws.String(version)
+	in.IfMatch = aws.String(`"` + version + `"`)
 	return true
 }

@@ -283,7 +283,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// BenchmarkWrite writes tables of two columns, as bench/write_csv.py does by pyarrow:
+// BenchmarkWrite writes tables of two columns, as bench/peers/write_csv.py does by pyarrow:
 //
 //	go test -run '^$' -bench . -count 5 ./io/csvfile
 func BenchmarkWrite(b *testing.B) {

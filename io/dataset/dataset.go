@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/lines"
 )
 
 // OpenFunc opens one file of a known format.
@@ -36,6 +37,11 @@ type Options struct {
 	Partitions Partitions
 	// Stores open paths that are URIs, by their schemes; see Scheme.
 	Stores map[string]Store
+	// Format is that of all files, where it is one of lines; empty: what their first
+	// bytes and names say.
+	Format format.Name
+	// Lines say how files of lines are read.
+	Lines lines.Options
 }
 
 // EnsureDefaults fills zero fields.
@@ -86,6 +92,7 @@ type Dataset struct {
 	shadowed   []string   // partition columns that some file has too
 
 	differences []Difference // of files from the first
+	aheads      aheads
 
 	// life is read-locked by readers and locked by Close.
 	life   sync.RWMutex
@@ -100,6 +107,7 @@ func Open(ctx context.Context, paths []string, opts Options) (*Dataset, error) {
 		return nil, fmt.Errorf("no input given: %w", ErrNoMatch)
 	}
 	d := &Dataset{pool: newPool(opts)}
+	d.pool.lines = newLines(ctx, &opts)
 	byPath := make(map[string]*source, len(paths))
 	for _, path := range paths {
 		src := byPath[path]
@@ -137,6 +145,9 @@ func (d *Dataset) load(ctx context.Context, opts *Options) error {
 		return fmt.Errorf("open dataset: %w", context.Cause(ctx))
 	}
 	if err := joinListed(errs); err != nil {
+		return err
+	}
+	if err := d.settleLines(ctx); err != nil {
 		return err
 	}
 	if err := d.reconcile(opts.Drift); err != nil {
@@ -212,12 +223,12 @@ func (d *Dataset) ReadSpan(ctx context.Context, ref SpanRef, columns []string, y
 		return fmt.Errorf("dataset has no file %d, span %d", ref.File, ref.Span)
 	}
 	src := d.files[ref.File]
-	schema, err := d.shape.subset(columns)
+	schema, err := d.subset(columns)
 	if err != nil {
 		return err
 	}
 	stored, fill := d.splitColumns(src, columns, schema)
-	indexes, err := src.shape.project(stored)
+	indexes, err := src.indexes(stored)
 	if err != nil {
 		return err
 	}
@@ -225,6 +236,7 @@ func (d *Dataset) ReadSpan(ctx context.Context, ref SpanRef, columns []string, y
 	if err != nil {
 		return err
 	}
+	defer d.fetching(ctx, reader, ref, indexes)()
 	r := spanRead{schema: schema, fill: fill, want: src.spans[ref.Span].Rows, yield: yield}
 	err = reader.ReadSpan(ctx, ref.Span, indexes, r.batch)
 	err = errors.Join(r.check(src.path, ref.Span, err), d.pool.release(src))
@@ -286,5 +298,5 @@ func (d *Dataset) Close() error {
 	for _, src := range d.unique {
 		errs = append(errs, src.shut())
 	}
-	return joinListed(errs)
+	return joinListed(append(errs, d.pool.lines.Close()))
 }

@@ -14,27 +14,43 @@ import (
 // Detect finds a file's format from its first bytes. The error names the file
 // and wraps ErrUnknownFormat where they are no format's.
 func Detect(path string) (format.Name, error) {
+	if err := regular(path); err != nil {
+		return "", err
+	}
+	return detect(path, path, "")
+}
+
+// regular makes sure that a file can be read from any place on.
+func regular(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return "", statError(path, err)
+		return statError(path, err)
 	case info.IsDir():
-		return "", asInput(fmt.Errorf("input %q: is a directory", path))
+		return asInput(fmt.Errorf("input %q: is a directory", path))
 	case !info.Mode().IsRegular():
 		// Spans are read in any order, so a pipe or device cannot do.
-		return "", asInput(fmt.Errorf("input %q: not a regular file (%s)", path, info.Mode().Type()))
+		return asInput(fmt.Errorf("input %q: not a regular file (%s)", path, info.Mode().Type()))
 	}
-	return detect(path, path)
+	return nil
 }
 
-// detect is Detect for a regular file, which messages name otherwise.
-func detect(path, name string) (format.Name, error) {
+// detect is Detect for a regular file, which messages name otherwise, and whose format
+// may be asked for.
+func detect(path, name string, asked format.Name) (format.Name, error) {
 	found, err := sniff(path)
 	switch {
 	case err != nil:
 		return "", err
+	case asked != "" && found != "" && found != asked:
+		return "", asInput(fmt.Errorf("input %q: %w: its first bytes say %s, and --input-format %s", name, ErrUnknownFormat, found, asked))
+	case asked != "":
+		return asked, nil
 	case found != "":
 		return found, nil
+	}
+	if byName := linesByName(name); byName != "" {
+		return byName, nil
 	}
 	head, err := readHead(path)
 	switch {
@@ -52,8 +68,8 @@ func unknownFormat(path string, head []byte) error {
 		"FEA1":         "a Feather version 1 file; write it again as Feather version 2 (Arrow IPC)",
 		"Obj\x01":      "an Avro file",
 		"ORC":          "an ORC file",
-		"\x1f\x8b":     "a gzip archive",
-		"\x28\xb5\x2f": "a zstd archive",
+		"\x1f\x8b":     "compressed by gzip; a name such as x.csv.gz or x.jsonl.gz, or --input-format, says that it is CSV or JSON Lines",
+		"\x28\xb5\x2f": "compressed by zstd; a name such as x.csv.zst or x.jsonl.zst, or --input-format, says that it is CSV or JSON Lines",
 		"PK\x03\x04":   "a zip archive",
 	} {
 		if bytes.HasPrefix(head, []byte(magic)) {
@@ -72,17 +88,25 @@ func sniff(path string) (format.Name, error) {
 	if err != nil {
 		return "", err
 	}
+	return Sniff(head, path), nil
+}
+
+// HeadBytes is how many of a file's first bytes Sniff wants, if there are as many.
+const HeadBytes = 8
+
+// Sniff is the format that a file's first bytes are of; "" for none that is known.
+func Sniff(head []byte, name string) format.Name {
 	switch {
 	case bytes.HasPrefix(head, []byte("PAR1")), bytes.HasPrefix(head, []byte("PARE")):
-		return format.Parquet, nil
+		return format.Parquet
 	case bytes.HasPrefix(head, []byte("ARROW1")):
-		return format.ArrowFile, nil
+		return format.ArrowFile
 	case bytes.HasPrefix(head, []byte{0xff, 0xff, 0xff, 0xff}) && len(head) >= 8:
-		return format.ArrowStream, nil
-	case legacyStream(head) && knownExtension(path):
-		return format.ArrowStream, nil
+		return format.ArrowStream
+	case legacyStream(head) && knownExtension(name):
+		return format.ArrowStream
 	}
-	return "", nil
+	return ""
 }
 
 // legacyStream recognises a stream written before Arrow 0.15, which starts
@@ -103,7 +127,7 @@ func readHead(path string) ([]byte, error) {
 		return nil, statError(path, err)
 	}
 	defer f.Close()
-	head := make([]byte, 8)
+	head := make([]byte, HeadBytes)
 	n, err := io.ReadFull(f, head)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, statError(path, err)

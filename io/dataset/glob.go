@@ -13,7 +13,7 @@ import (
 func hasMeta(path string) bool { return strings.ContainsAny(path, `*?[\`) }
 
 // listGlob lists what a pattern matches; an empty result is not an error.
-func listGlob(pattern string) (Listing, error) {
+func (a Lister) listGlob(pattern string) (Listing, error) {
 	clean := strings.Split(pattern, "/")
 	base, rest := ".", make([]string, 0, len(clean))
 	for i, elem := range clean {
@@ -29,7 +29,7 @@ func listGlob(pattern string) (Listing, error) {
 			rest = append(rest, elem)
 		}
 	}
-	g := globber{walker: walker{accept: acceptByName}}
+	g := globber{walker: walker{accept: a.accept}}
 	if err := g.match(base, rest); err != nil {
 		return Listing{}, err
 	}

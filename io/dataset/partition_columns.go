@@ -6,6 +6,8 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+
+	"github.com/millrace/millrace/io/format"
 )
 
 // Partitions are the columns that were made of directories, with their types.
@@ -80,14 +82,16 @@ type filler struct {
 func (d *Dataset) splitColumns(src *source, columns []string, schema *arrow.Schema) (stored []string, fill *filler) {
 	for i, name := range columns {
 		at := d.partitions.index(name)
-		if at < 0 {
+		if lacks := name == format.ProblemField.Name && !src.lines; at < 0 && !lacks {
 			stored = append(stored, name)
 			continue
 		}
 		if fill == nil {
 			fill = &filler{values: make([]arrow.Array, schema.NumFields()), made: make([]arrow.Array, schema.NumFields())}
 		}
-		fill.values[i] = src.partition[at]
+		if fill.values[i] = noProblem; at >= 0 {
+			fill.values[i] = src.partition[at]
+		}
 	}
 	return stored, fill
 }

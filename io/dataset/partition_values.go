@@ -219,6 +219,9 @@ func constantText(v pathKey) arrow.Array {
 // repeat is an array of n times the one value of another. All its memory is n values
 // of a fixed width: a batch's worth stays in cache for whoever reads it again and again.
 func repeat(value arrow.Array, n int) arrow.Array {
+	if value == noProblem {
+		return array.MakeArrayOfNull(memory.DefaultAllocator, value.DataType(), n)
+	}
 	bits := value.DataType().(arrow.FixedWidthDataType).BitWidth()
 	buffers := []*memory.Buffer{nil, memory.NewBufferBytes(make([]byte, (n*bits+7)/8))}
 	all, nulls := buffers[1].Bytes(), 0

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/millrace/millrace/io/format"
 )
 
 // Listing is what inputs resolve to.
@@ -16,7 +18,7 @@ type Listing struct {
 	// Files are the files to read, in order.
 	Files []string
 	// Skipped are the files that a directory holds and that are not read,
-	// because neither name nor first bytes make them Arrow or Parquet. Hidden
+	// because neither name nor first bytes make them of a format that is read. Hidden
 	// files (name starts with "_" or ".") are not mentioned.
 	Skipped []string
 }
@@ -34,9 +36,9 @@ func Resolve(inputs []string) ([]string, error) {
 //   - A path that exists is taken as it is, even if it has glob characters.
 //   - A directory is walked recursively, through symbolic links too. Names
 //     that start with "_" or "." are passed over (_SUCCESS, _millrace, .crc
-//     files). Of the others, files with a known extension are listed, and
-//     those without one whose first bytes are Arrow's or Parquet's; the rest
-//     goes to Skipped.
+//     files). Of the others, files with a known extension are listed (of x.csv.gz
+//     it is .csv), and those without one whose first bytes are Arrow's or
+//     Parquet's; the rest goes to Skipped.
 //   - In a glob, * ? [a-z] stay within a name and ** stands for any number of
 //     directories. Wildcards do not match hidden names unless the pattern
 //     starts with the same "_" or ".". Files that match are listed whatever
@@ -49,13 +51,27 @@ func List(inputs []string) (Listing, error) {
 
 // ListIn is List, and inputs may be URIs of stores too, by scheme.
 func ListIn(ctx context.Context, inputs []string, stores map[string]Store) (Listing, error) {
+	return Lister{Stores: stores}.List(ctx, inputs)
+}
+
+// Lister lists inputs.
+type Lister struct {
+	// Stores are those of URIs, by scheme.
+	Stores map[string]Store
+	// Format is that of all files, as in Options: then a directory's files are listed
+	// whatever their extension, unless that or their first bytes say another format.
+	Format format.Name
+}
+
+// List is as the package's List.
+func (a Lister) List(ctx context.Context, inputs []string) (Listing, error) {
 	var l Listing
 	var errs []error
 	if len(inputs) == 0 {
 		errs = append(errs, fmt.Errorf("no input given: %w", ErrNoMatch))
 	}
 	for _, input := range inputs {
-		one, err := listInput(ctx, input, stores)
+		one, err := a.listInput(ctx, input)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -69,18 +85,18 @@ func ListIn(ctx context.Context, inputs []string, stores map[string]Store) (List
 	return l, nil
 }
 
-func listInput(ctx context.Context, input string, stores map[string]Store) (Listing, error) {
-	if store := stores[Scheme(input)]; store != nil {
+func (a Lister) listInput(ctx context.Context, input string) (Listing, error) {
+	if store := a.Stores[Scheme(input)]; store != nil {
 		return listStored(ctx, store, input)
 	}
-	path, err := localPath(input, stores)
+	path, err := localPath(input, a.Stores)
 	if err != nil {
 		return Listing{}, err
 	}
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.IsDir():
-		l, err := listDir(path)
+		l, err := a.listDir(path)
 		if err == nil && len(l.Files) == 0 {
 			err = emptyDir(path, l.Skipped)
 		}
@@ -90,7 +106,7 @@ func listInput(ctx context.Context, input string, stores map[string]Store) (List
 	case !errors.Is(err, os.ErrNotExist) || !hasMeta(path):
 		return Listing{}, statError(input, err)
 	}
-	l, err := listGlob(path)
+	l, err := a.listGlob(path)
 	if err == nil && len(l.Files) == 0 {
 		err = fmt.Errorf("glob %q: %w", input, ErrNoMatch)
 		if len(l.Skipped) > 0 {
@@ -104,7 +120,7 @@ func emptyDir(path string, skipped []string) error {
 	if len(skipped) == 0 {
 		return fmt.Errorf("directory %q: %w", path, ErrNoMatch)
 	}
-	return fmt.Errorf("directory %q: %w: none is Arrow or Parquet by name or content (skipped: %s)",
+	return fmt.Errorf("directory %q: %w: none is of a format that is read, by name or content (skipped: %s)",
 		path, ErrNoMatch, quoteList(skipped, 5))
 }
 
@@ -138,8 +154,8 @@ func knownExtension(name string) bool {
 }
 
 // listDir walks a directory; an empty result is not an error.
-func listDir(dir string) (Listing, error) {
-	w := walker{accept: acceptByName}
+func (a Lister) listDir(dir string) (Listing, error) {
+	w := walker{accept: a.accept}
 	if err := w.walk(dir, nil); err != nil {
 		return Listing{}, err
 	}
@@ -147,16 +163,17 @@ func listDir(dir string) (Listing, error) {
 	return w.Listing, nil
 }
 
-// acceptByName decides on a file that nobody named.
-func acceptByName(path string) (bool, error) {
-	if knownExtension(path) {
-		return true, nil
+// accept decides on a file that nobody named.
+func (a Lister) accept(path string) (bool, error) {
+	byName := linesByName(path)
+	if knownExtension(path) || byName != "" {
+		return a.Format == "" || a.Format == byName, nil
 	}
 	name, err := sniff(path)
 	if err != nil {
 		return false, err
 	}
-	return name != "", nil
+	return name != "" && a.Format == "" || name == "" && a.Format != "", nil
 }
 
 // walker collects the files under a directory.

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/lines"
 )
 
 // source is one distinct file: what Open learned about it, and a reader while
@@ -22,6 +23,7 @@ type source struct {
 	object Object      // of a Store; nil for a file
 
 	info  FileInfo
+	lines bool // it is a file of lines
 	shape *shape
 	spans []format.Span
 	nulls []int64 // by column; -1 where the file does not say
@@ -103,7 +105,8 @@ func (s *source) shut() error {
 
 // pool opens readers on demand and keeps a few that are idle.
 type pool struct {
-	opts Options
+	opts  Options
+	lines *lines.Set
 
 	// mu is taken after a source's lock, never before it.
 	mu struct {
@@ -124,6 +127,7 @@ func (p *pool) load(ctx context.Context, src *source) error {
 	if err != nil {
 		return err
 	}
+	src.lines = p.lines.Has(src.info.Format)
 	if err = src.describe(reader); err == nil {
 		src.keepStatistics(reader, p.opts.Statistics)
 	}
@@ -135,7 +139,10 @@ func (p *pool) look(ctx context.Context, src *source) error {
 	if store := p.opts.Stores[Scheme(src.path)]; store != nil {
 		return p.loadStored(ctx, src, store)
 	}
-	name, err := Detect(src.path)
+	if err := regular(src.path); err != nil {
+		return err
+	}
+	name, err := detect(src.path, src.path, p.opts.Format)
 	if err != nil {
 		return err
 	}
@@ -196,7 +203,7 @@ func (p *pool) acquire(ctx context.Context, src *source) (format.Reader, error) 
 // reader's file is what stands at the path (Changed), and that is the first. An
 // object gives the bytes that it had when it was opened, or an error.
 func (p *pool) open(ctx context.Context, src *source) (format.Reader, error) {
-	opener := p.opts.Openers[src.info.Format]
+	opener := p.opener(src.info.Format)
 	if opener == nil {
 		return nil, fmt.Errorf("input %q: %w: no reader for format %s", src.path, ErrUnknownFormat, src.info.Format)
 	}

@@ -70,6 +70,12 @@ func Scheme(input string) string {
 	return strings.ToLower(scheme)
 }
 
+// Hidden says whether an element of a path is passed over unless it is asked for.
+func Hidden(element string) bool { return hidden(element) }
+
+// KnownExtension says whether a name promises a format that is read here.
+func KnownExtension(name string) bool { return knownExtension(name) }
+
 // schemeError says that no store has a scheme. Only the scheme is printed: the rest may
 // carry a password.
 func schemeError(scheme string, stores map[string]Store) error {
@@ -106,8 +112,13 @@ func (p *pool) loadStored(ctx context.Context, src *source, store Store) error {
 	if facts.Format != "" {
 		return nil
 	}
+	if r, ok := object.(Ranged); ok {
+		if src.info.Format, err = detectRanged(ctx, r); err != nil || src.info.Format != "" {
+			return err
+		}
+	}
 	return src.withLocal(ctx, func(path string) error {
-		src.info.Format, err = detect(path, src.path)
+		src.info.Format, err = detect(path, src.path, p.opts.Format)
 		return err
 	})
 }
@@ -133,6 +144,9 @@ func (r *storedReader) Close() error { return errors.Join(r.Reader.Close(), r.do
 
 // openStored opens a reader of the object's local file.
 func (s *source) openStored(ctx context.Context, opener OpenFunc, opts format.ReadOptions) (format.Reader, error) {
+	if object, open := s.ranged(); object != nil {
+		return s.openRanged(ctx, object, open, opts)
+	}
 	path, done, err := s.object.Local(ctx)
 	if err != nil {
 		return nil, err

@@ -45,6 +45,26 @@ type Span struct {
 	Bytes int64 // stored (encoded, compressed) bytes of all columns
 }
 
+// Range is a part of a file, in bytes.
+type Range struct{ Offset, Length int64 }
+
+// Source is a file that is read by ranges and lies where no path leads. All methods may
+// be called concurrently.
+type Source interface {
+	// ReadAt fills p with the bytes from off on, or returns an error.
+	ReadAt(ctx context.Context, p []byte, off int64) (int, error)
+	// Size is the number of its bytes.
+	Size() int64
+}
+
+// RangeReader is a Reader that says what it reads.
+type RangeReader interface {
+	Reader
+
+	// Ranges are the bytes that ReadSpan of the listed columns reads, in about that order.
+	Ranges(span int, columns []int) []Range
+}
+
 // Statistics are what a file says about the values of one column in one span.
 type Statistics struct {
 	Nulls int64 // -1 where it does not say

@@ -2,6 +2,7 @@ package parquetfile
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,7 +21,9 @@ type Reader struct {
 	path string
 	name string // of the file in errors
 	opts format.ReadOptions
-	file *os.File
+	src  format.Source
+	size int64
+	file *os.File    // nil of OpenSource
 	stat fs.FileInfo // when opened
 
 	md     *metadata.FileMetaData
@@ -58,7 +61,14 @@ func (r *Reader) open() (err error) {
 	if !r.stat.Mode().IsRegular() {
 		return unsupported("not a regular file: %s", r.stat.Mode())
 	}
-	if r.md, err = readFooter(r.file, r.stat.Size(), r.opts.BudgetBytes); err != nil {
+	r.size = r.stat.Size()
+	r.src = fileSource{r.file, r.size}
+	return r.describe(context.Background())
+}
+
+// describe reads the footer.
+func (r *Reader) describe(ctx context.Context) (err error) {
+	if r.md, err = readFooter(readerAt{ctx, r.src}, r.size, r.opts.BudgetBytes); err != nil {
 		return err
 	}
 	if r.schema, r.fields, err = schemaOf(r.md); err != nil {
@@ -106,6 +116,9 @@ func (r *Reader) NullCount(column int) (nulls int64, ok bool) {
 
 // Changed implements format.Reader.
 func (r *Reader) Changed() error {
+	if r.file == nil {
+		return nil
+	}
 	now, err := os.Stat(r.path)
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", r.name, format.ErrChanged, err)
@@ -125,7 +138,9 @@ func (r *Reader) Changed() error {
 func (r *Reader) Close() (err error) {
 	r.closing.Do(func() {
 		r.mem.close()
-		err = r.file.Close()
+		if r.file != nil {
+			err = r.file.Close()
+		}
 	})
 	return err
 }

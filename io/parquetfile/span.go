@@ -68,7 +68,7 @@ func (r *Reader) ReadSpan(ctx context.Context, span int, columns []int, yield fu
 		return fmt.Errorf("%s: no row group %d, the file has %d", r.name, span, len(r.spans))
 	}
 	s := &spanReader{
-		r: r, span: span, source: source{r: r.file},
+		r: r, span: span, source: source{r: readerAt{ctx, r.src}},
 		mem: newBudget(r.mem, r.opts.BudgetBytes),
 	}
 	fields := make([]arrow.Field, len(columns))
@@ -207,7 +207,7 @@ func (s *spanReader) openLeaf(n *node, i, ahead int) (*leaf, error) {
 func (s *spanReader) chunkEnd(c chunk) int64 {
 	end := c.start + c.bytes
 	if s.r.md.WriterVersion().LessThan(metadata.Parquet816FixedVersion) {
-		end = min(end+maxDictionaryHeaderBytes, s.r.stat.Size())
+		end = min(end+maxDictionaryHeaderBytes, s.r.size)
 	}
 	return end
 }

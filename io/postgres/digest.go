@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -33,7 +34,9 @@ type Account struct {
 func (t *Target) ReadDigest(ctx context.Context, conn *pgconn.PgConn, query string) (Account, error) {
 	in, out := io.Pipe()
 	go func() {
-		_, err := conn.CopyTo(ctx, out, "COPY ("+query+") TO STDOUT (FORMAT binary)")
+		gathered := bufio.NewWriterSize(out, chunkBytes) // the driver writes row by row
+		_, err := conn.CopyTo(ctx, gathered, "COPY ("+query+") TO STDOUT (FORMAT binary)")
+		err = cmp.Or(err, gathered.Flush())
 		_ = out.CloseWithError(err) // never fails
 	}()
 	account, err := digestTuples(bufio.NewReaderSize(in, chunkBytes))

@@ -8,7 +8,7 @@
 //	Copy          COPY ... FROM STDIN (FORMAT binary), pushed a batch at a time
 //	Digest        of a table's rows, as Copy summed them up
 //
-// It refuses types that PostgreSQL has nothing like (docs/databases.md has the table), and
+// It refuses types that PostgreSQL has nothing like (docs/postgres.md has the table), and
 // values that it cannot hold: text with a NUL byte or that is no UTF-8, times finer than a
 // microsecond or beyond its calendar. Names are quoted by pgx.Identifier, values are
 // parameters or binary; none is ever put into a statement as it is. A password stands in no

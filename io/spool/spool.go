@@ -14,7 +14,7 @@ import (
 )
 
 // ErrSpool says that the file cannot be made or written: no space, or no such folder.
-var ErrSpool = errors.New("rows cannot be kept in the temporary folder; TMPDIR names another")
+var ErrSpool = errors.New("rows cannot be kept in the temporary folder, which TMPDIR names")
 
 // What a span has: SpanRows rows, or fewer where these are of more than spanBytes,
 // counted by blocks of blockRows.

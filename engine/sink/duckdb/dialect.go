@@ -33,7 +33,16 @@ func (Dialect) Name() string { return "DuckDB" }
 
 // Open implements embedded.Dialect.
 func (Dialect) Open(ctx context.Context, path string) (embedded.Session, error) {
-	s, err := open(ctx, path)
+	s, err := open(ctx, path, readWrite)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// OpenToRead implements embedded.Dialect.
+func (Dialect) OpenToRead(ctx context.Context, path string) (embedded.Session, error) {
+	s, err := open(ctx, path, readOnly)
 	if err != nil {
 		return nil, err
 	}

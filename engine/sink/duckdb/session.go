@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -29,23 +30,50 @@ type session struct {
 	arrow     *duckdb.Arrow
 }
 
-func open(ctx context.Context, path string) (_ *session, err error) {
+// Another process that has the file open is waited for.
+const (
+	lockPatience = 10 * time.Second
+	lockPause    = 200 * time.Millisecond
+)
+
+// Access modes of DuckDB's.
+const (
+	readWrite = "READ_WRITE"
+	readOnly  = "READ_ONLY"
+)
+
+// open opens a file in an access mode.
+func open(ctx context.Context, path, mode string) (*session, error) {
 	if strings.ContainsRune(path, '?') {
 		return nil, fmt.Errorf("%w: DuckDB takes no path with a question mark: %q", ledger.ErrOutput, path)
 	}
-	if info, err := os.Stat(path); err == nil && info.Size() == 0 { // which DuckDB takes for no database
+	if info, err := os.Stat(path); err == nil && info.Size() == 0 && mode == readWrite { // which DuckDB takes for no database
 		if err := os.Remove(path); err != nil {
 			return nil, err
 		}
 	}
-	settings := url.Values{"enable_external_access": {"false"}, "autoinstall_known_extensions": {"false"}, "autoload_known_extensions": {"false"}}
+	settings := url.Values{"access_mode": {mode}, "enable_external_access": {"false"}, "autoinstall_known_extensions": {"false"}, "autoload_known_extensions": {"false"}}
+	for deadline := time.Now().Add(lockPatience); ; {
+		s, err := connect(ctx, path+"?"+settings.Encode())
+		if err == nil || !errors.Is(err, sink.ErrPasses) || time.Now().After(deadline) {
+			return s, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(lockPause):
+		}
+	}
+}
+
+func connect(ctx context.Context, name string) (_ *session, err error) {
 	s := &session{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fault(err), s.Close())
 		}
 	}()
-	if s.connector, err = duckdb.NewConnector(path+"?"+settings.Encode(), nil); err != nil {
+	if s.connector, err = duckdb.NewConnector(name, nil); err != nil {
 		return nil, err
 	}
 	conn, err := s.connector.Connect(ctx)
@@ -147,6 +175,9 @@ func (s *session) Describe(ctx context.Context, table embedded.Ref) (*embedded.T
 	return found, nil
 }
 
+// Digest implements embedded.Session; nobody asks.
+func (s *session) Digest(context.Context, string, ...any) (embedded.Digest, error) { return 0, nil }
+
 // viewName is that of a record while its rows are added.
 const viewName = "millrace_record"
 
@@ -184,6 +215,9 @@ func (i *inserter) Write(record arrow.RecordBatch) (err error) {
 	}
 	return err
 }
+
+// Digest implements embedded.Inserter: DuckDB's own hashes are others in each version.
+func (i *inserter) Digest() (embedded.Digest, bool) { return 0, false }
 
 // Close implements embedded.Inserter.
 func (i *inserter) Close() error { return nil }

@@ -31,6 +31,7 @@ type database struct {
 	turn    chan struct{} // holds a token while nobody has a transaction
 	epoch   int64         // of holder, once it is ours
 	fresh   bool          // the file was not there before
+	reading bool          // and nothing else
 
 	mu      sync.Mutex
 	schema  *arrow.Schema // of the staged rows; nil before there are some
@@ -59,10 +60,14 @@ func (db *database) table() string { return db.tableRef().String() }
 
 func (db *database) runColumn() string { return query.QuoteName(db.target.runColumn) }
 
-// failed puts an error of the database's into the words of an output.
-func (db *database) failed(err error) error {
-	if err == nil || errors.Is(err, ledger.ErrHeld) || errors.Is(err, ledger.ErrExists) {
+// failed puts an error of the database's into the words of an output; of what was canceled
+// it gives the cause.
+func (db *database) failed(ctx context.Context, err error) error {
+	switch {
+	case err == nil, errors.Is(err, ledger.ErrHeld), errors.Is(err, ledger.ErrExists):
 		return err
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
 	if !errors.Is(err, ledger.ErrOutput) && !errors.Is(err, ledger.ErrAccounts) {
 		err = fmt.Errorf("%w: %w", ledger.ErrOutput, err)
@@ -81,7 +86,11 @@ func (db *database) begin(ctx context.Context) error {
 		db.turn <- struct{}{}
 		return os.ErrClosed
 	}
-	if _, err := db.session.Exec(ctx, db.dialect.Begin()); err != nil {
+	sql := db.dialect.Begin()
+	if db.reading {
+		sql = "BEGIN"
+	}
+	if _, err := db.session.Exec(ctx, sql); err != nil {
 		db.turn <- struct{}{}
 		return err
 	}
@@ -122,13 +131,13 @@ func (db *database) commit(ctx context.Context) error {
 // inTx runs do in a transaction.
 func (db *database) inTx(ctx context.Context, do func() error) error {
 	if err := db.begin(ctx); err != nil {
-		return db.failed(err)
+		return db.failed(ctx, err)
 	}
 	if err := do(); err != nil {
 		db.rollback(ctx)
-		return db.failed(err)
+		return db.failed(ctx, err)
 	}
-	return db.failed(db.commit(ctx))
+	return db.failed(ctx, db.commit(ctx))
 }
 
 // exec runs statements of a transaction.
@@ -178,7 +187,7 @@ func asText(v any) string {
 // tables, unless they are there.
 func (db *database) Hold(ctx context.Context, holder ledger.Holder) (err error) {
 	if err := os.MkdirAll(filepath.Dir(db.target.path), 0o777); err != nil {
-		return db.failed(err)
+		return db.failed(ctx, err)
 	}
 	if db.lock, err = ledger.TakeLock(db.target.path, holder.Run); err != nil {
 		if held, ok := errors.AsType[*ledger.HeldError](err); ok {
@@ -192,7 +201,7 @@ func (db *database) Hold(ctx context.Context, holder ledger.Holder) (err error) 
 		db.fresh = info.Size() == 0
 	}
 	if db.session, err = db.dialect.Open(ctx, db.target.path); err != nil {
-		return db.failed(err)
+		return db.failed(ctx, err)
 	}
 	note, err := json.Marshal(holder)
 	if err != nil {
@@ -209,7 +218,7 @@ func (db *database) Hold(ctx context.Context, holder ledger.Holder) (err error) 
 		return err
 	})
 	if err == nil && db.fresh {
-		err = db.failed(syncDir(filepath.Dir(db.target.path)))
+		err = db.failed(ctx, syncDir(filepath.Dir(db.target.path)))
 	}
 	return err
 }
@@ -239,7 +248,7 @@ func (db *database) migrate(ctx context.Context) error {
 			parent TEXT, mode TEXT, started TIMESTAMP, finished TIMESTAMP, published TIMESTAMP, model TEXT, model_sha256 TEXT,
 			rows_read BIGINT, rows_scored BIGINT, rows_rejected BIGINT, rows_filtered BIGINT, rows_written BIGINT, manifest TEXT, manifest_sha256 TEXT)`,
 		"CREATE TABLE IF NOT EXISTS "+db.own("journal")+` (run TEXT NOT NULL, line BIGINT NOT NULL, part BIGINT, "text" TEXT NOT NULL)`,
-		"CREATE TABLE IF NOT EXISTS "+db.own("rejects")+" (run TEXT NOT NULL, part BIGINT NOT NULL, bytes BLOB NOT NULL)",
+		"CREATE TABLE IF NOT EXISTS "+db.own("rejects")+" (run TEXT NOT NULL, part BIGINT NOT NULL, piece BIGINT NOT NULL, bytes BLOB NOT NULL)",
 		"CREATE TABLE IF NOT EXISTS "+db.own("reject")+` (run TEXT NOT NULL, file TEXT, "row" BIGINT, "column" TEXT, stage TEXT, reason TEXT, "values" TEXT)`,
 	)
 	if err != nil {
@@ -308,7 +317,7 @@ func (db *database) Close() error {
 		errs = append(errs, db.lock.Release())
 		db.lock = nil
 	}
-	return db.failed(errors.Join(errs...))
+	return db.failed(context.Background(), errors.Join(errs...))
 }
 
 // nothing says whether the file has no run and no table but millrace's own.

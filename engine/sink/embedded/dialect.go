@@ -17,6 +17,8 @@ type Dialect interface {
 	// Open opens a database file, which it makes where there is none. Errors wrap
 	// ledger.ErrOutput, and sink.ErrPasses where another process has it for now.
 	Open(ctx context.Context, path string) (Session, error)
+	// OpenToRead opens a file that is there and changes nothing of it.
+	OpenToRead(ctx context.Context, path string) (Session, error)
 
 	// Own is where one of the run's own tables or views stands, below a prefix, and MakeRoom
 	// what makes a place for them; empty where nothing is needed.
@@ -71,6 +73,8 @@ type Session interface {
 	Describe(ctx context.Context, table Ref) (*Table, error)
 	// Insert begins to add rows to a staged table, whose first column is the run.
 	Insert(ctx context.Context, into, run string, schema *arrow.Schema) (Inserter, error)
+	// Digest reads rows and digests them as Inserter does; asked only where that did.
+	Digest(ctx context.Context, sql string, args ...any) (Digest, error)
 	Close() error
 }
 
@@ -78,6 +82,8 @@ type Session interface {
 type Inserter interface {
 	// Write adds a record's rows, which it borrows.
 	Write(record arrow.RecordBatch) error
+	// Digest is that of the rows; ok is false where the dialect has none that would last.
+	Digest() (d Digest, ok bool)
 	Close() error
 }
 

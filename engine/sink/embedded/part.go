@@ -2,6 +2,8 @@ package embedded
 
 import (
 	"context"
+	"errors"
+	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -26,12 +28,12 @@ func (db *database) NewPart(ctx context.Context, run string, number int, schema 
 		return nil, err
 	}
 	if err := db.begin(ctx); err != nil {
-		return nil, db.failed(err)
+		return nil, db.failed(ctx, err)
 	}
 	insert, err := db.session.Insert(ctx, db.staged(run), run, schema)
 	if err != nil {
 		db.rollback(ctx)
-		return nil, db.failed(err)
+		return nil, db.failed(ctx, err)
 	}
 	return &part{db: db, ctx: ctx, run: run, number: number, insert: insert}, nil
 }
@@ -39,7 +41,7 @@ func (db *database) NewPart(ctx context.Context, run string, number int, schema 
 // Write implements table.Part.
 func (p *part) Write(record arrow.RecordBatch) error {
 	if err := p.insert.Write(record); err != nil {
-		return p.db.failed(err)
+		return p.db.failed(p.ctx, err)
 	}
 	p.rows += record.NumRows()
 	return nil
@@ -49,24 +51,47 @@ func (p *part) Write(record arrow.RecordBatch) error {
 func (p *part) End() (ledger.Output, error) {
 	insert := p.insert
 	p.insert = nil
-	if err := insert.Close(); err != nil {
-		return ledger.Output{}, p.db.failed(err)
+	out := ledger.Output{Rows: p.rows}
+	if d, ok := insert.Digest(); ok {
+		out.RowDigest = digestName + d.String()
 	}
-	return ledger.Output{Rows: p.rows}, nil
+	return out, p.db.failed(p.ctx, insert.Close())
 }
 
 // Commit implements table.Part.
-func (p *part) Commit(text, rejects []byte) error {
+func (p *part) Commit(text []byte, rejects io.Reader) error {
 	p.over = true
 	err := p.db.addLine(p.ctx, line{run: p.run, part: int64(p.number), text: text})
-	if err == nil && len(rejects) > 0 {
-		_, err = p.db.session.Exec(p.ctx, "INSERT INTO "+p.db.own("rejects")+" VALUES (?, ?, ?)", p.run, int64(p.number), rejects)
+	if err == nil {
+		err = p.addRejects(rejects)
 	}
 	if err != nil {
 		p.db.rollback(p.ctx)
-		return p.db.failed(err)
+		return p.db.failed(p.ctx, err)
 	}
-	return p.db.failed(p.db.commit(p.ctx))
+	return p.db.failed(p.ctx, p.db.commit(p.ctx))
+}
+
+// rejectsPiece is how many bytes of rejects a row has: a value of SQLite's has a gigabyte at
+// most, and lies in memory whole.
+const rejectsPiece = 1 << 20
+
+func (p *part) addRejects(rejects io.Reader) error {
+	bytes := make([]byte, rejectsPiece)
+	for piece := int64(0); ; piece++ {
+		n, err := io.ReadFull(rejects, bytes)
+		if n > 0 {
+			if _, err := p.db.session.Exec(p.ctx, "INSERT INTO "+p.db.own("rejects")+" VALUES (?, ?, ?, ?)", p.run, int64(p.number), piece, bytes[:n]); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // Abort implements table.Part.
@@ -84,13 +109,16 @@ func (p *part) Abort() error {
 }
 
 // Rejects implements table.Database.
-func (db *database) Rejects(ctx context.Context, run string, number int) (data []byte, err error) {
-	err = db.inTx(ctx, func() error {
-		row, err := db.one(ctx, "SELECT bytes FROM "+db.own("rejects")+" WHERE run = ? AND part = ?", run, int64(number))
-		if err == nil && row != nil {
-			data = []byte(asText(row[0]))
+func (db *database) Rejects(ctx context.Context, run string, number int, to io.Writer) error {
+	return db.inTx(ctx, func() error {
+		for piece := int64(0); ; piece++ {
+			row, err := db.one(ctx, "SELECT bytes FROM "+db.own("rejects")+" WHERE run = ? AND part = ? AND piece = ?", run, int64(number), piece)
+			if err != nil || row == nil {
+				return err
+			}
+			if _, err := io.WriteString(to, asText(row[0])); err != nil {
+				return err
+			}
 		}
-		return err
 	})
-	return data, err
 }

@@ -23,7 +23,12 @@ type Destination struct {
 	Lease time.Duration
 }
 
-var _ sink.FileReader = (*Destination)(nil)
+// What outputs in stores can do beside being staged.
+var (
+	_ sink.FileReader = (*Destination)(nil)
+	_ sink.Rememberer = (*Destination)(nil)
+	_ sink.Placer     = (*Destination)(nil)
+)
 
 // Traits says that parts are files.
 func (*Destination) Traits() sink.Traits { return sink.Traits{} }
@@ -40,20 +45,10 @@ func (*Destination) CheckFields([]arrow.Field) error { return nil }
 // Held looks for a third of a lease, unless nobody says that it holds the output.
 func (d *Destination) Held(ctx context.Context, output string) error {
 	lease := cmp.Or(d.Lease, defaultLease)
-	for _, single := range []bool{false, true} {
-		p, err := parsePlace(output, single)
-		if err != nil || p.name == "" && single {
-			return nil //nolint:nilerr // Check says it
-		}
-		if err := d.heldAt(ctx, p, lease/3); err != nil {
-			return err
-		}
+	p, err := parsePlace(output, isFile(output))
+	if err != nil {
+		return nil //nolint:nilerr // Check says it
 	}
-	return nil
-}
-
-// heldAt watches the holder of one place.
-func (d *Destination) heldAt(ctx context.Context, p *place, watch time.Duration) error {
 	s, err := d.open(ctx, p)
 	if err != nil {
 		return nil //nolint:nilerr // Stage says it
@@ -61,7 +56,7 @@ func (d *Destination) heldAt(ctx context.Context, p *place, watch time.Duration)
 	defer func() { _ = s.bucket.Close() }()
 	now, err := s.newest(ctx, p)
 	if err == nil {
-		err = s.alive(ctx, p, &now, watch)
+		err = s.alive(ctx, p, &now, lease/3)
 	}
 	if errors.Is(err, ledger.ErrHeld) {
 		return err

@@ -124,9 +124,7 @@ func (s *staging) beating(ctx context.Context, stop <-chan struct{}) {
 		}
 		tick, cancel := context.WithTimeout(ctx, s.lease/2)
 		_ = s.beatOnce(tick) // the next one may do; who doubts asks the log
-		if lost, err := s.passed(tick); err == nil && lost {
-			s.lose()
-		}
+		s.ask(tick)
 		cancel()
 	}
 }

@@ -294,7 +294,7 @@ func (s *staging) take(u *unfinished) {
 	defer s.mu.Unlock()
 	s.mu.taken, s.mu.chain, s.mu.head = u.journal, u.runs(), u.starts[0].start.Head
 	s.mu.first = s.mu.head.FirstFile
-	s.mu.watched = len(u.journal.Deaths) > 0 || slices.ContainsFunc(u.starts, func(l *leftover) bool { return !l.stopped })
+	s.mu.watched = s.mu.watched || len(u.journal.Deaths) > 0 || slices.ContainsFunc(u.starts, func(l *leftover) bool { return !l.stopped })
 	for _, r := range u.journal.Parts {
 		left, state := u.staged[r.Part], &partState{done: true}
 		for _, o := range r.Outputs {

@@ -202,16 +202,8 @@ func (s *staging) lookFile(ctx context.Context) (there bool, err error) {
 
 // beside refuses to append files of another format or layout: a folder is read as one table.
 func (s *staging) beside() error {
-	for _, m := range s.mu.before.live {
-		for _, o := range m.Outputs {
-			if ext := path.Ext(o.Name); ext != s.opts.Ext {
-				return s.exists(fmt.Sprintf("its files end in %s and this run's would in %s, and nobody could read both as one table; append the same --output-format", ext, s.opts.Ext))
-			}
-		}
-	}
-	if was := s.mu.before.live[0].PartitionBy; !slices.Equal(was, s.opts.PartitionBy) {
-		words := func(columns []string) string { return cmp.Or(strings.Join(columns, ", "), "nothing") }
-		return s.exists(fmt.Sprintf("it is partitioned by %s, and files partitioned by %s cannot be appended to it: partition them alike, or choose another place", words(was), words(s.opts.PartitionBy)))
+	if why := ledger.OtherFiles(s.mu.before.live, s.opts.Ext, s.opts.PartitionBy); why != "" {
+		return s.exists(why)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"github.com/millrace/millrace/io/blobstore"
+	"github.com/millrace/millrace/io/format"
 )
 
 // Names in an output's own folder.
@@ -70,6 +71,16 @@ func parsePlace(output string, single bool) (*place, error) {
 		}
 	}
 	return p, nil
+}
+
+// isFile says whether an output is a single file, by its name.
+func isFile(output string) bool {
+	at, err := blobstore.ParseURI(output)
+	if err != nil {
+		return false
+	}
+	_, file := format.KindOf(at.Key)
+	return file
 }
 
 // run is the prefix of a run's own objects, and staging that of what it has staged.

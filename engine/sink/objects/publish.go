@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ type commit struct {
 	// Removes are keys of an output that is replaced, which no copy takes the place of.
 	Removes []string `json:"removes,omitempty"`
 	Success string   `json:"success,omitempty"` // key of _SUCCESS, for a folder
+	Fresh   bool     `json:"fresh,omitempty"`   // nothing stood there
 }
 
 // stagedCopy is an object that gets another name.
@@ -63,12 +65,27 @@ func (s *staging) Publish(m *ledger.Manifest) error {
 	if err := s.step(after); err != nil {
 		return s.failed(err)
 	}
-	if err := s.finish(after, s.opts.RunID); err != nil {
+	if err := s.store.give(after, c); err != nil {
 		return fmt.Errorf("output %q: %w: it is decided that run %s is published, but not all files have their names: the same command, or millrace verify, gives them: %w",
 			s.place.shown, ledger.ErrOutput, s.opts.RunID, err)
 	}
-	_ = s.store.trim(after, s.place) // the next run tries again
+	s.tidy(after, c)
 	return nil
+}
+
+// tidy removes what was staged, and says that nothing is left to do. Where it cannot, the
+// next run does: the output is there.
+func (s *staging) tidy(ctx context.Context, c *commit) {
+	s.mu.stop() // a beat that comes late would stay
+	if err := s.store.dropStaged(ctx, s.place, c); err != nil {
+		return
+	}
+	if err := s.move(ctx, func(e *entry) { e.Pending, e.Holder = "", nil }); err != nil {
+		return
+	}
+	if s.newest().Number%keptEntries == 0 {
+		_ = s.store.trim(ctx, s.place) // it grows a little
+	}
 }
 
 // step decides that this run is published, unless another run decided something meanwhile.
@@ -78,11 +95,11 @@ func (s *staging) step(ctx context.Context) error {
 		return err
 	}
 	// See keptEntries.
-	now, err := s.store.newest(ctx, s.place)
+	numbers, err := s.store.logNumbers(ctx, s.place)
 	if err != nil {
 		return err
 	}
-	if now.Number != s.newest().Number {
+	if len(numbers) == 0 || numbers[len(numbers)-1] != s.newest().Number {
 		s.lose()
 		return s.TakenOver()
 	}
@@ -146,7 +163,7 @@ func (s *staging) descend(m *ledger.Manifest, there bool) {
 // newCommit lists what is to be done after the step.
 func (s *staging) newCommit(ctx context.Context, files []stagedFile, m *ledger.Manifest, there bool) (*commit, error) {
 	p := s.place
-	c := &commit{Run: s.opts.RunID, Starts: append(slices.Clone(s.mu.chain), s.opts.RunID)}
+	c := &commit{Run: s.opts.RunID, Fresh: !there, Starts: append(slices.Clone(s.mu.chain), s.opts.RunID)}
 	kept := map[string]bool{}
 	for _, f := range files {
 		c.Copies = append(c.Copies, stagedCopy{From: f.key, To: p.final(f.Name), Size: f.Bytes})
@@ -179,20 +196,16 @@ func (s *staging) seal(ctx context.Context, m *ledger.Manifest, c *commit) error
 	}
 	staging, run := s.place.staging(s.opts.RunID), s.place.run(s.opts.RunID)
 	sum := fmt.Appendf(nil, "%x  %s\n", sha256.Sum256(data), manifestName) // as sha256sum writes it
-	for _, own := range []struct {
-		name string
-		data []byte
-	}{{sealName, sum}, {manifestName, data}} {
-		if err := s.store.put(ctx, staging+own.name, own.data); err != nil {
-			return err
-		}
-		c.Own = append(c.Own, stagedCopy{From: staging + own.name, To: run + own.name, Size: int64(len(own.data))})
+	texts := map[string][]byte{sealName: sum, manifestName: data}
+	for _, name := range []string{sealName, manifestName} {
+		c.Own = append(c.Own, stagedCopy{From: staging + name, To: run + name, Size: int64(len(texts[name]))})
 	}
-	text, err := json.Marshal(c)
-	if err != nil {
+	if texts[commitName], err = json.Marshal(c); err != nil {
 		return err
 	}
-	return s.store.put(ctx, staging+commitName, text)
+	return each(ctx, slices.Collect(maps.Keys(texts)), func(ctx context.Context, name string) error {
+		return s.store.put(ctx, staging+name, texts[name])
+	})
 }
 
 // finish gives the files of a published run their names, removes what it had staged, and
@@ -225,23 +238,34 @@ func (s *store) finish(ctx context.Context, p *place, run string) error {
 	if err != nil {
 		return err
 	}
-	if !named {
-		if err := s.give(ctx, &c); err != nil {
-			return err
-		}
+	if named {
+		return s.dropStaged(ctx, p, &c)
 	}
+	return s.finishBy(ctx, p, &c)
+}
+
+// finishBy does all that a commit says.
+func (s *store) finishBy(ctx context.Context, p *place, c *commit) error {
+	if err := s.give(ctx, c); err != nil {
+		return err
+	}
+	return s.dropStaged(ctx, p, c)
+}
+
+// dropStaged removes what the starts of a run had staged, the commit last.
+func (s *store) dropStaged(ctx context.Context, p *place, c *commit) error {
 	for _, start := range c.Starts[:len(c.Starts)-1] {
 		if err := s.drop(ctx, p, []string{start}); err != nil {
 			return err
 		}
 	}
-	return s.dropButCommit(ctx, p, run)
+	return s.dropButCommit(ctx, p, c.Run)
 }
 
 // check refuses a commit that leads out of the output.
 func (c *commit) check(p *place, run string) error {
 	inside := func(key string) bool { return strings.HasPrefix(key, p.prefix) }
-	ok := c.Run == run && len(c.Starts) > 0 && c.Starts[len(c.Starts)-1] == run
+	ok := c.Run == run && len(c.Own) > 0 && len(c.Starts) > 0 && c.Starts[len(c.Starts)-1] == run
 	for _, copies := range [][]stagedCopy{c.Copies, c.Own} {
 		for _, one := range copies {
 			ok = ok && strings.HasPrefix(one.From, p.own) && inside(one.To)
@@ -277,7 +301,7 @@ func (s *store) named(ctx context.Context, p *place, c *commit) (bool, error) {
 
 // give gives the files their names. While that goes on, _SUCCESS is missing.
 func (s *store) give(ctx context.Context, c *commit) error {
-	if c.Success != "" {
+	if c.Success != "" && !c.Fresh {
 		if err := s.remove(ctx, c.Success); err != nil {
 			return err
 		}
@@ -291,13 +315,12 @@ func (s *store) give(ctx context.Context, c *commit) error {
 	if err := s.remove(ctx, c.Removes...); err != nil {
 		return err
 	}
-	for _, one := range c.Own {
-		if err := give(ctx, one); err != nil {
-			return err
-		}
+	last := len(c.Own) - 1 // the manifest, by which named knows of a single file
+	if err := each(ctx, c.Own[:last], give); err != nil {
+		return err
 	}
-	if c.Success == "" {
-		return nil
+	if err := give(ctx, c.Own[last]); err != nil || c.Success == "" {
+		return err
 	}
 	return s.put(ctx, c.Success, nil)
 }

@@ -23,6 +23,9 @@ type found struct {
 	now   entry
 }
 
+// errNothing says that no run has left anything.
+var errNothing = fmt.Errorf("%w", ledger.ErrNoOutput)
+
 // errUnread marks what keeps an output from being looked at.
 func errUnread(output string, err error) error {
 	return fmt.Errorf("%w: %q: %w", ledger.ErrNoOutput, output, blobstore.Clean(err))
@@ -56,7 +59,7 @@ func (d *Destination) find(ctx context.Context, output string) (_ *found, err er
 			return f, nil
 		}
 	}
-	return nil, errors.Join(fmt.Errorf("%w: %q has no %s with its runs' manifests; name what score's --output named (millrace runs lists those below a folder)", ledger.ErrNoOutput, output, ownName), s.bucket.Close())
+	return nil, errors.Join(fmt.Errorf("%w: %q has no %s with its runs' manifests; name what score's --output named (millrace runs lists those below a folder)", errNothing, output, ownName), s.bucket.Close())
 }
 
 // settle gives the names to the files of a run that was published and died before all had
@@ -253,11 +256,55 @@ func outputOf(key string) (string, bool) {
 	return dir + file[1:], true
 }
 
-// ManifestPath is the URI of a run's manifest, or a file that it should be in.
-func (d *Destination) ManifestPath(output, run string, single bool) string {
-	p, err := parsePlace(output, single)
+// Seen tells what the runs of an output have read. One that is not there has seen nothing.
+func (d *Destination) Seen(ctx context.Context, output string) (_ *ledger.Seen, err error) {
+	f, err := d.find(ctx, output)
+	if errors.Is(err, errNothing) {
+		return &ledger.Seen{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.store.bucket.Close()) }()
+	if _, err := d.settle(ctx, f); err != nil {
+		return nil, err
+	}
+	runs, _, err := f.store.unfinished(ctx, f.place, f.own)
+	if err != nil {
+		return nil, errUnread(output, err)
+	}
+	seen := &ledger.Seen{}
+	if len(f.own.manifests) > 0 {
+		h, err := f.history(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if seen, err = ledger.SeenBy(h); err != nil {
+			return nil, err
+		}
+	}
+	for _, u := range runs {
+		if len(u.journal.Parts) > 0 || len(u.journal.Deaths) > 0 {
+			seen.Unfinished = append(seen.Unfinished, u.journal.Head.Job)
+		}
+	}
+	return seen, nil
+}
+
+// ManifestPlace is the URI of a run's manifest.
+func (d *Destination) ManifestPlace(output, run string) string {
+	return d.ownPlace(output, run, manifestName)
+}
+
+// RejectsPlace is the URI of a run's rejects.
+func (d *Destination) RejectsPlace(output, run string) string {
+	return d.ownPlace(output, run, rejectsName)
+}
+
+func (*Destination) ownPlace(output, run, name string) string {
+	p, err := parsePlace(output, isFile(output))
 	if err != nil {
 		return output
 	}
-	return p.uri(p.run(run) + manifestName)
+	return p.uri(p.run(run) + name)
 }

@@ -35,9 +35,10 @@ type staging struct {
 		now     entry // the log's newest, which is this run's
 		lost    *ledger.HeldError
 		beat    beat
-		stop    func() // ends the beating, and waits for its end
-		begun   bool   // the journal is
-		watched bool   // an earlier start died without a word: note parts before they are worked on
+		stop    func()     // ends the beating, and waits for its end
+		begun   bool       // the journal is
+		noted   chan error // has the outcome of the note that the model is being loaded
+		watched bool       // an earlier start died without a word: note parts before they are worked on
 
 		parts   map[int]*partState
 		open    map[int]bool // parts that are being worked on
@@ -111,16 +112,22 @@ func (s *staging) prepare(ctx context.Context) error {
 	if err := s.claim(ctx); err != nil {
 		return s.failed(err)
 	}
-	if _, err := s.store.abortUploads(ctx, s.place.own); err != nil { // nobody else's: they are dead
-		return s.failed(err)
-	}
 	if pending := s.newest().Pending; pending != "" {
 		if err := s.finish(ctx, pending); err != nil {
 			return s.failed(err)
 		}
 	}
-	own, err := s.store.listOwn(ctx, s.place)
-	if err != nil {
+	var own *own
+	looks, looking := errgroup.WithContext(ctx)
+	looks.Go(func() error {
+		_, err := s.store.abortUploads(looking, s.place.own) // nobody else's: who began them is dead
+		return err
+	})
+	looks.Go(func() (err error) {
+		own, err = s.store.listOwn(looking, s.place)
+		return err
+	})
+	if err := looks.Wait(); err != nil {
 		return s.failed(err)
 	}
 	before, err := s.store.readPast(ctx, s.place, own, s.newest().Published)
@@ -128,6 +135,9 @@ func (s *staging) prepare(ctx context.Context) error {
 		return s.failed(err)
 	}
 	s.mu.before = before
+	if follows := s.opts.Follows; follows != nil && *follows != before.sum {
+		return &ledger.HeldError{Output: s.place.shown, Holder: ledger.Holder{Run: s.newest().Published}}
+	}
 	if err := s.publishedAlready(ctx); err != nil {
 		return err
 	}
@@ -161,7 +171,7 @@ func (s *staging) claim(ctx context.Context) error {
 	if !won {
 		return errors.Join(s.heldBy(ctx), s.store.remove(ctx, s.place.staging(s.opts.RunID)+beatName))
 	}
-	s.mu.now = claim
+	s.mu.now, s.mu.watched = claim, now.Holder != nil // who died, and may again
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -172,6 +182,16 @@ func (s *staging) claim(ctx context.Context) error {
 		<-stopped
 	})
 	return nil
+}
+
+// ask looks in the log whether this run still has the output.
+func (s *staging) ask(ctx context.Context) {
+	if s.TakenOver() != nil {
+		return
+	}
+	if passed, err := s.passed(ctx); err == nil && passed {
+		s.lose()
+	}
 }
 
 // heldBy says which run has the output.
@@ -251,8 +271,16 @@ func (s *staging) failed(err error) error {
 	if err == nil {
 		return nil
 	}
-	if lost := s.TakenOver(); lost != nil && !errors.Is(err, ledger.ErrHeld) {
-		return errors.Join(lost, err)
+	if errors.Is(err, ledger.ErrHeld) {
+		return err
+	}
+	if s.newest().Number > 0 {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.during()), s.lease)
+		defer cancel()
+		s.ask(ctx)
+	}
+	if lost := s.TakenOver(); lost != nil {
+		return fmt.Errorf("%w: %w", lost, err)
 	}
 	return outputError(s.place, err)
 }
@@ -333,11 +361,13 @@ func (s *staging) Discard() error {
 	ctx, cancel := anyway(s.during())
 	defer cancel()
 	errs := []error{s.endWriting(ctx)}
+	ours = ours && s.newest().Holder != nil // else it has published, and nothing is left
+	if ours {
+		s.ask(ctx)
+	}
+	// What a run did that was taken over is the other's now, which goes on with it.
 	if ours && s.newest().Pending == "" && s.TakenOver() == nil {
-		runs := append(slices.Clone(s.mu.chain), s.opts.RunID)
-		errs = append(errs, s.store.drop(ctx, s.place, runs))
-	} else if s.TakenOver() != nil { // what earlier starts did is the other's now
-		errs = append(errs, s.store.drop(ctx, s.place, []string{s.opts.RunID}))
+		errs = append(errs, s.store.drop(ctx, s.place, append(slices.Clone(s.mu.chain), s.opts.RunID)))
 	}
 	errs = append(errs, s.giveUp(ctx))
 	return s.failed(errors.Join(errs...))
@@ -364,6 +394,9 @@ func (s *staging) giveUp(ctx context.Context) error {
 	var err error
 	if now := s.newest(); now.Holder != nil && s.TakenOver() == nil {
 		err = s.move(ctx, func(e *entry) { e.Holder = nil })
+	}
+	if errors.Is(err, ledger.ErrHeld) { // nothing is left to give up
+		err = nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -419,17 +452,36 @@ func (s *staging) Loading() error {
 	if err != nil {
 		return err
 	}
-	return s.failed(s.store.put(s.during(), s.place.staging(s.opts.RunID)+loadingName, text))
-}
-
-// Loaded notes that it went well.
-func (s *staging) Loaded() error {
-	if s.opts.Job == nil {
+	key := s.place.staging(s.opts.RunID) + loadingName
+	noted := make(chan error, 1) // the one outcome
+	go func() { noted <- s.store.put(s.during(), key, text) }()
+	s.mu.Lock()
+	watched := s.mu.watched
+	s.mu.noted = noted
+	s.mu.Unlock()
+	if !watched { // a first death goes unseen if it comes before the note: the next start waits
 		return nil
 	}
-	ctx, cancel := anyway(s.during())
-	defer cancel()
-	return s.failed(s.store.remove(ctx, s.place.staging(s.opts.RunID)+loadingName))
+	err = <-noted
+	noted <- err
+	return s.failed(err)
+}
+
+// Loaded notes that it went well. Nobody waits for that.
+func (s *staging) Loaded() error {
+	s.mu.Lock()
+	noted := s.mu.noted
+	s.mu.Unlock()
+	if noted == nil {
+		return nil
+	}
+	s.notes.Go(func() error {
+		<-noted
+		ctx, cancel := anyway(s.during())
+		defer cancel()
+		return s.store.remove(ctx, s.place.staging(s.opts.RunID)+loadingName)
+	})
+	return nil
 }
 
 // readLoading counts the starts of the job, of dead runs, that died while it was loaded.

@@ -263,8 +263,13 @@ type line struct {
 	text []byte
 }
 
+// addLine adds to the journal of a run that is staged: one that is published has none.
 func (db *database) addLine(ctx context.Context, tx session, l line) error {
-	_, err := tx.Exec(ctx, "INSERT INTO "+db.own("journal")+` (run, part, "text") VALUES ($1, $2, $3)`, l.run, l.part, string(l.text))
+	tag, err := tx.Exec(ctx, "INSERT INTO "+db.own("journal")+` (run, part, "text") SELECT run, $2, $3 FROM `+db.own("run")+" WHERE run = $1 AND state = $4",
+		l.run, l.part, string(l.text), string(table.Staged))
+	if err == nil && tag.RowsAffected() != 1 {
+		err = fmt.Errorf("%w: run %s is no longer staged", ledger.ErrDiscarded, l.run)
+	}
 	return err
 }
 

@@ -1,5 +1,5 @@
 // Package postgres publishes a run's rows to a table of PostgreSQL: the dialect of package
-// table, and the tables and views that a run keeps beside its own (docs/databases.md).
+// table, and the tables and views that a run keeps beside its own (docs/postgres.md).
 //
 // They lie in a schema of their own, by default the table's name and _millrace:
 //

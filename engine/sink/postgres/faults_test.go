@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -273,4 +274,32 @@ func TestStagedRowsTouched(t *testing.T) {
 		t.Errorf("again: %d parts taken over, %v; want none", taken, err)
 	}
 	j.check(t, s, "g")
+}
+
+// TestDiskFull: the disk of the server's tables fills up, and the run says so; with more
+// room it goes on with what was finished.
+func TestDiskFull(t *testing.T) {
+	s := pgtest.Start(t)
+	dir, err := s.SmallDisk(t, "6M")
+	if err != nil {
+		t.Skipf("no small disk can be made here: %v", err)
+	}
+	s.Must(t, "CREATE TABLESPACE small LOCATION '"+dir+"'; CREATE ROLE full LOGIN SUPERUSER; ALTER ROLE full SET default_tablespace = small")
+	j := newJob(strings.Replace(s.URI("filled", ""), "postgres://postgres@", "postgres://full@", 1))
+	j.rows = 60000
+	_, err = j.run(t.Context())
+	if !errors.Is(err, ledger.ErrOutput) || errors.Is(err, sink.ErrPasses) || !strings.Contains(err.Error(), "make room there") {
+		t.Fatalf("run = %v; want exit 6, and what to do", err)
+	}
+	if got := s.Must(t, "SELECT to_regclass('public.filled') IS NULL"); got != "t" {
+		t.Error("the table is there")
+	}
+	if out, err := exec.Command("mount", "-o", "remount,size=64M", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	taken, err := j.run(t.Context())
+	if err != nil || taken == 0 {
+		t.Errorf("with more room: %d parts taken over, %v; want some", taken, err)
+	}
+	j.check(t, s, "filled")
 }

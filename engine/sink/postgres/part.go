@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/jackc/pgx/v5"
@@ -62,10 +63,10 @@ func (p *part) End() (ledger.Output, error) {
 
 // rejectsPiece is how many bytes of rejects a row has: the server takes a gigabyte, and
 // keeps several copies of it for a moment.
-const rejectsPiece = 4 << 20
+const rejectsPiece = 1 << 20
 
 // Commit implements table.Part.
-func (p *part) Commit(text, rejects []byte) error {
+func (p *part) Commit(text []byte, rejects io.Reader) error {
 	err := p.commit(text, rejects)
 	if _, ok := errors.AsType[*commitError](err); ok && errors.Is(p.db.target.Wrap(err), postgres.ErrLost) {
 		if there, asked := p.db.isRecorded(p.ctx, p.run, p.number); asked == nil && there {
@@ -80,13 +81,21 @@ func (p *part) Commit(text, rejects []byte) error {
 	return nil
 }
 
-func (p *part) commit(text, rejects []byte) error {
-	for piece := 0; len(rejects) > 0; piece++ {
-		n := min(len(rejects), rejectsPiece)
-		if _, err := p.conn.Exec(p.ctx, "INSERT INTO "+p.db.own("rejects")+" VALUES ($1, $2, $3, $4)", p.run, p.number, piece, rejects[:n]); err != nil {
+func (p *part) commit(text []byte, rejects io.Reader) error {
+	piece := make([]byte, rejectsPiece)
+	for n := 0; ; n++ {
+		got, err := io.ReadFull(rejects, piece)
+		if got > 0 {
+			if _, err := p.conn.Exec(p.ctx, "INSERT INTO "+p.db.own("rejects")+" VALUES ($1, $2, $3, $4)", p.run, p.number, n, piece[:got]); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			break
+		}
+		if err != nil {
 			return err
 		}
-		rejects = rejects[n:]
 	}
 	if err := p.db.addLine(p.ctx, p.conn, line{run: p.run, part: &p.number, text: text}); err != nil {
 		return err
@@ -135,19 +144,22 @@ func (p *part) Abort() error {
 }
 
 // Rejects implements table.Database.
-func (db *database) Rejects(ctx context.Context, run string, number int) (data []byte, err error) {
-	err = db.inTx(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, "SELECT bytes FROM "+db.own("rejects")+" WHERE run = $1 AND part = $2 ORDER BY piece", run, number)
-		if err != nil {
-			return err
+func (db *database) Rejects(ctx context.Context, run string, number int, to io.Writer) error {
+	return db.inTx(ctx, func(tx pgx.Tx) error {
+		for n := 0; ; n++ {
+			var piece []byte
+			err := tx.QueryRow(ctx, "SELECT bytes FROM "+db.own("rejects")+" WHERE run = $1 AND part = $2 AND piece = $3", run, number, n).Scan(&piece)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return nil
+			}
+			if err == nil {
+				_, err = to.Write(piece)
+			}
+			if err != nil {
+				return err
+			}
 		}
-		pieces, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
-		for _, piece := range pieces {
-			data = append(data, piece...)
-		}
-		return err
 	})
-	return data, err
 }
 
 // session is a connection in a transaction, or pgx's own word for it.

@@ -209,69 +209,6 @@ func (db *database) dropPartitions(ctx context.Context, tx pgx.Tx, table uint32)
 	return nil
 }
 
-// move copies the staged rows to a table that has others.
-func (db *database) move(ctx context.Context, tx pgx.Tx, rows *postgres.Table, name string) error {
-	if db.ifExists == ledger.IfExistsReplace {
-		// Not TRUNCATE, after which readers with an older snapshot find nothing at all.
-		if err := run(ctx, tx, "DELETE FROM "+db.target.Name()); err != nil {
-			return err
-		}
-	}
-	columns := db.runColumn() + ", " + quoted(rows.Names())
-	sql := "INSERT INTO " + db.target.Name() + " (" + columns + ") SELECT " + columns + " FROM " + name
-	if db.ifExists == ledger.IfExistsUpsert {
-		sql += " ON CONFLICT (" + quoted(db.ids) + ") DO UPDATE SET " + db.newValues(rows)
-	}
-	tag, err := tx.Exec(ctx, sql)
-	if err != nil {
-		return err
-	}
-	var staged int64
-	if err := tx.QueryRow(ctx, "SELECT count(*) FROM "+name).Scan(&staged); err != nil {
-		return err
-	}
-	if tag.RowsAffected() != staged {
-		return fmt.Errorf("%w: the table took %d rows of %d: a trigger or a rule of its own changes what is written", ledger.ErrAccounts, tag.RowsAffected(), staged)
-	}
-	return run(ctx, tx, "DROP TABLE "+name)
-}
-
-// newValues sets each column but the ids to the staged row's.
-func (db *database) newValues(rows *postgres.Table) string {
-	sets := []string{db.runColumn() + " = EXCLUDED." + db.runColumn()}
-	for _, name := range rows.Names() {
-		if !slices.Contains(db.ids, name) {
-			column := quoted([]string{name})
-			sets = append(sets, column+" = EXCLUDED."+column)
-		}
-	}
-	return strings.Join(sets, ", ")
-}
-
-// checkIDs refuses rows that upsert cannot tell apart: which of them were to stay?
-func (db *database) checkIDs(ctx context.Context, tx pgx.Tx, name string) error {
-	ids := quoted(db.ids)
-	parts := make([]string, len(db.ids))
-	nulls := make([]string, len(db.ids))
-	for i, id := range db.ids {
-		column := quoted([]string{id})
-		parts[i] = "coalesce(" + column + "::text, 'null')"
-		nulls[i] = column + " IS NULL"
-	}
-	var example string
-	var times int64
-	err := tx.QueryRow(ctx, "SELECT concat_ws(', ', "+strings.Join(parts, ", ")+"), count(*) FROM "+name+" GROUP BY "+ids+" HAVING count(*) > 1 OR "+strings.Join(nulls, " OR ")+" LIMIT 1").Scan(&example, &times)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return nil
-	case err != nil:
-		return err
-	case times > 1:
-		return fmt.Errorf("%w: --if-exists upsert: %d rows of this run have the ids %s = %q, and one would have to replace the other; --unique %s --on-duplicate reject --restart keeps the first", postgres.ErrValue, times, strings.Join(db.ids, ", "), example, strings.Join(db.ids, ","))
-	}
-	return fmt.Errorf("%w: --if-exists upsert: a row of this run has null in its ids %s = %q, and no row equals it", postgres.ErrValue, strings.Join(db.ids, ", "), example)
-}
-
 // record writes the run's row.
 func (db *database) record(ctx context.Context, tx pgx.Tx, p *table.Publication) error {
 	m := p.Manifest

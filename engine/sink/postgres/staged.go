@@ -58,7 +58,7 @@ func (db *database) mayCreate(ctx context.Context, tx pgx.Tx) error {
 	var may bool
 	err := tx.QueryRow(ctx, "SELECT has_schema_privilege(to_regnamespace($1)::oid, 'CREATE')", pgx.Identifier{db.target.Schema}.Sanitize()).Scan(&may)
 	if err == nil && !may {
-		err = fmt.Errorf("%w: the user may make no table in schema %q: GRANT CREATE ON SCHEMA %s, or make the table (docs/databases.md has its types)",
+		err = fmt.Errorf("%w: the user may make no table in schema %q: GRANT CREATE ON SCHEMA %s, or make the table (docs/postgres.md has its types)",
 			postgres.ErrTable, db.target.Schema, pgx.Identifier{db.target.Schema}.Sanitize())
 	}
 	return err

@@ -103,7 +103,15 @@ func longCellOf(a arrow.Array) (cell, error) {
 			form += "Z07:00" // all are in UTC
 		}
 		return func(row int) (any, error) { return timeText(a.Value(row).ToTime(t.Unit), form) }, nil
-	case *array.Decimal32, *array.Decimal64, *array.Decimal128, *array.Decimal256, *array.Time32, *array.Time64:
+	case *array.Decimal32:
+		return decimals(a, a.Value), nil
+	case *array.Decimal64:
+		return decimals(a, a.Value), nil
+	case *array.Decimal128:
+		return decimals(a, a.Value), nil
+	case *array.Decimal256:
+		return decimals(a, a.Value), nil
+	case *array.Time32, *array.Time64:
 		return func(row int) (any, error) { return a.ValueStr(row), nil }, nil
 	case array.ListLike:
 		return func(row int) (any, error) {
@@ -116,6 +124,12 @@ func longCellOf(a arrow.Array) (cell, error) {
 
 func integers[T int8 | int16 | int32 | int64 | uint8 | uint16 | uint32](values []T) cell {
 	return func(row int) (any, error) { return int64(values[row]), nil }
+}
+
+// decimals writes all their digits.
+func decimals[V interface{ ToString(scale int32) string }](a arrow.Array, value func(int) V) cell {
+	scale := a.DataType().(arrow.DecimalType).GetScale()
+	return func(row int) (any, error) { return value(row).ToString(scale), nil }
 }
 
 // number refuses what SQLite would make null.

@@ -32,6 +32,15 @@ func (Dialect) Open(ctx context.Context, path string) (embedded.Session, error) 
 	return s, nil
 }
 
+// OpenToRead implements embedded.Dialect.
+func (Dialect) OpenToRead(_ context.Context, path string) (embedded.Session, error) {
+	s, err := connect(path, "ro")
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
 // Own implements embedded.Dialect: SQLite has no schemas.
 func (Dialect) Own(prefix, name string) embedded.Ref {
 	return embedded.Ref{Table: prefix + "_" + name}

@@ -29,13 +29,14 @@ type inserter struct {
 	step    int                 // rows of many
 	many    *sqlite3.SQLiteStmt // of step rows
 	values  []driver.NamedValue
-	run     string
+	digest  embedded.Digest
+	encoded []byte // one encoded for the digest
 }
 
 // Insert implements embedded.Session.
 func (s *session) Insert(ctx context.Context, into, run string, schema *arrow.Schema) (embedded.Inserter, error) {
 	columns := schema.NumFields() + 1
-	i := &inserter{session: s, ctx: ctx, run: run, step: max(min(maxRows, maxValues/columns), 1)}
+	i := &inserter{session: s, ctx: ctx, step: max(min(maxRows, maxValues/columns), 1)}
 	i.sql = "INSERT INTO " + into + " VALUES "
 	i.row = "(" + strings.TrimSuffix(strings.Repeat("?,", columns), ",") + ")"
 	stmt, err := i.prepare(i.step)
@@ -89,6 +90,13 @@ func (i *inserter) Write(record arrow.RecordBatch) error {
 		if err := i.exec(n, columns); err != nil {
 			return err
 		}
+		for r := range n {
+			i.encoded = i.encoded[:0]
+			for _, v := range i.values[r*columns+1 : (r+1)*columns] {
+				i.encoded = appendValue(i.encoded, v.Value)
+			}
+			i.digest.Add(i.encoded)
+		}
 	}
 	return nil
 }
@@ -104,6 +112,9 @@ func (i *inserter) exec(rows, columns int) (err error) {
 	_, err = stmt.ExecContext(i.ctx, i.values[:rows*columns])
 	return fault(err)
 }
+
+// Digest implements embedded.Inserter.
+func (i *inserter) Digest() (embedded.Digest, bool) { return i.digest, true }
 
 // Close implements embedded.Inserter.
 func (i *inserter) Close() error { return fault(i.many.Close()) }

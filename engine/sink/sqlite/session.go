@@ -24,14 +24,22 @@ type session struct {
 	conn *sqlite3.SQLiteConn
 }
 
-// open opens a file by its name alone, which may have any character.
-func open(ctx context.Context, path string) (_ *session, err error) {
-	name := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"mode": {"rwc"}, "_busy_timeout": {fmt.Sprint(busyMillis)}}.Encode()}
+// connect opens a file by its name alone, which may have any character.
+func connect(path, mode string) (*session, error) {
+	name := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"mode": {mode}, "_busy_timeout": {fmt.Sprint(busyMillis)}}.Encode()}
 	conn, err := (&sqlite3.SQLiteDriver{}).Open(name.String())
 	if err != nil {
 		return nil, fault(err)
 	}
-	s := &session{conn: conn.(*sqlite3.SQLiteConn)}
+	return &session{conn: conn.(*sqlite3.SQLiteConn)}, nil
+}
+
+// open opens a file to write to it.
+func open(ctx context.Context, path string) (_ *session, err error) {
+	s, err := connect(path, "rwc")
+	if err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())

@@ -2,6 +2,7 @@ package table
 
 import (
 	"context"
+	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -84,8 +85,8 @@ type Database interface {
 
 	// NewPart begins a part of a run in a transaction.
 	NewPart(ctx context.Context, run string, part int, schema *arrow.Schema) (Part, error)
-	// Rejects gives the bytes of a recorded part's rejects.
-	Rejects(ctx context.Context, run string, part int) ([]byte, error)
+	// Rejects writes the bytes of a recorded part's rejects.
+	Rejects(ctx context.Context, run string, part int, to io.Writer) error
 
 	// Publish is the one step.
 	Publish(ctx context.Context, p *Publication) error
@@ -106,7 +107,7 @@ type Part interface {
 	// still.
 	End() (ledger.Output, error)
 	// Commit adds the part's line to the journal, with the bytes of its rejects, and commits.
-	Commit(line, rejects []byte) error
+	Commit(line []byte, rejects io.Reader) error
 	// Abort drops the part, and may be called again.
 	Abort() error
 }

@@ -82,15 +82,16 @@ func (s *staging) PartRejectsPath(part int) (string, error) {
 	if f != nil {
 		return f.path, nil
 	}
-	data, err := s.db.Rejects(s.ctx, s.run, part)
+	path, err := s.path(partRejectsName(part))
 	if err != nil {
 		return "", err
 	}
-	path, err := s.path(partRejectsName(part))
-	if err == nil {
-		err = s.localError(os.WriteFile(path, data, 0o600))
+	out, err := os.Create(path)
+	if err != nil {
+		return "", s.localError(err)
 	}
-	return path, err
+	err = s.db.Rejects(s.ctx, s.run, part, out)
+	return path, errors.Join(err, s.localError(out.Close()))
 }
 
 func (s *staging) Rejects() (sink.File, error) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,6 +62,9 @@ func Stage(ctx context.Context, db Database, opts sink.Options) (_ sink.Records,
 		return nil, err
 	}
 	if s.there, err = db.Standing(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.follows(runs); err != nil {
 		return nil, err
 	}
 	if err := s.publishedAlready(runs); err != nil {
@@ -291,21 +295,30 @@ func (s *staging) Record(record ledger.PartRecord) error {
 	if p == nil {
 		return fmt.Errorf("output %s: %w: part %d is recorded and was not written", s.output, ledger.ErrAccounts, record.Part)
 	}
-	line, err := ledger.EncodeLine(&ledger.Line{Part: &record})
-	var bytes []byte
-	if err == nil && rejects != nil {
-		bytes, err = os.ReadFile(rejects.path)
-	}
-	if err == nil {
-		err = p.Commit(line, bytes)
-	}
-	if err != nil {
+	if err := s.commit(p, &record, rejects); err != nil {
 		return errors.Join(err, p.Abort())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.recorded[record.Part] = record
 	return nil
+}
+
+// commit commits a part with its line and its rejects, which are nil where it has none.
+func (s *staging) commit(p Part, record *ledger.PartRecord, rejects *file) (err error) {
+	line, err := ledger.EncodeLine(&ledger.Line{Part: record})
+	if err != nil {
+		return err
+	}
+	if rejects == nil {
+		return p.Commit(line, strings.NewReader(""))
+	}
+	in, err := os.Open(rejects.path)
+	if err != nil {
+		return s.localError(err)
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	return p.Commit(line, in)
 }
 
 func (s *staging) TakenOver() error {

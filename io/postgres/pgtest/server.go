@@ -202,6 +202,30 @@ func (s *Server) URI(table, params string) string {
 	return fmt.Sprintf("postgres://%s@/%s?host=%s&table=%s%s", User, Database, s.Dir, table, params)
 }
 
+// SmallDisk mounts a file system of a size, such as "4M", that the server may write to. It
+// takes root's rights.
+func (s *Server) SmallDisk(tb testing.TB, size string) (dir string, err error) {
+	tb.Helper()
+	dir = filepath.Join(s.Dir, "small")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", err
+	}
+	options := "size=" + size
+	if s.as != nil {
+		options += fmt.Sprintf(",uid=%d,gid=%d,mode=700", s.as.Uid, s.as.Gid)
+	}
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", options, "tmpfs", dir).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	tb.Cleanup(func() {
+		s.Kill()
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			tb.Errorf("%v: %s", err, out)
+		}
+	})
+	return dir, nil
+}
+
 // RequirePasswords asks a user for a password from now on.
 func (s *Server) RequirePasswords(user string) error {
 	path := filepath.Join(s.data(), "pg_hba.conf")

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/pflag"
+
+	"github.com/millrace/millrace/engine"
+	"github.com/millrace/millrace/engine/jobfile"
+	"github.com/millrace/millrace/io/dataset"
+	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/lines"
+)
+
+// lineOptions are the flags that say how CSV and JSON Lines are read.
+type lineOptions struct {
+	format, delimiter, header, nested string
+	types, nulls                      []string
+}
+
+func (o *lineOptions) AddFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&o.format, "input-format", "auto", "`FORMAT` of all inputs: csv, jsonl, or auto: what their first bytes say, and for text their names (.csv, .tsv, .jsonl, .ndjson, with .gz or .zst behind it)")
+	fs.StringArrayVar(&o.types, "types", nil, "comma separated `COLUMN=TYPE` of CSV and JSON Lines: int8 to int64, uint8 to uint64, float32, float64, bool, string, date, timestamp[UNIT], timestamp[UNIT, ZONE] or decimal(DIGITS, SCALE); others are inferred from rows of all files, and plan shows them; repeatable")
+	fs.StringArrayVar(&o.nulls, "null-values", nil, "comma separated `TEXTS` that stand for no value in CSV and JSON Lines, such as NA,NULL, besides an empty field without quotes; repeatable")
+	fs.StringVar(&o.delimiter, "delimiter", "", "`CHARACTER` between the fields of CSV input, such as ';' or tab (default: a comma, and tab in files named .tsv)")
+	fs.StringVar(&o.header, "header", "auto", "`WHERE` the names of CSV's columns are: auto (the first line, unless it is of numbers alone, which is an error), first (the first line), or none (they are f0, f1, ...)")
+	fs.StringVar(&o.nested, "nested", "refuse", "`WHAT` becomes of objects within the objects of JSON Lines: refuse (in a column that is read they are bad values), or dots (their members are columns, such as a.b)")
+}
+
+// set puts the flags into the engine's options.
+func (o *lineOptions) set(opts *engine.Options) error {
+	opts.InputFormat = o.format
+	opts.Lines = lines.Options{NullValues: joinColumns(o.nulls), Delimiter: o.delimiter, Header: lines.Header(o.header), Nested: lines.Nested(o.nested)}
+	for _, entry := range o.types {
+		types, err := lines.ParseTypes(entry)
+		if err != nil {
+			return fmt.Errorf("%w: %w", engine.ErrUsage, err)
+		}
+		opts.Lines.Types = append(opts.Lines.Types, types...)
+	}
+	return nil
+}
+
+// read gives the format of all inputs, if one is asked for, and how their lines are read.
+func (o *lineOptions) read() (format.Name, lines.Options, error) {
+	var opts engine.Options
+	if err := o.set(&opts); err != nil {
+		return "", opts.Lines, err
+	}
+	as, err := dataset.LinesFormat(o.format)
+	if err != nil {
+		return "", opts.Lines, fmt.Errorf("%w: --%w", engine.ErrUsage, err)
+	}
+	if err := opts.Lines.Validate(); err != nil {
+		return "", opts.Lines, fmt.Errorf("%w: %w", engine.ErrUsage, err)
+	}
+	return as, opts.Lines, nil
+}
+
+// lines takes over what the job says of files of lines and no flag does.
+func (o *jobOptions) lines(job *jobfile.Job, to *lines.Options) error {
+	if !o.given("null-values") && len(job.NullValues) > 0 {
+		to.NullValues = job.NullValues
+	}
+	if o.given("types") {
+		return nil
+	}
+	to.Types = nil
+	for _, name := range slices.Sorted(maps.Keys(job.Types)) {
+		t, err := lines.ParseType(job.Types[name])
+		if err != nil {
+			return job.Problem("types."+name, err)
+		}
+		to.Types = append(to.Types, lines.ColumnType{Name: name, Type: t})
+	}
+	return nil
+}
+
+// linesText writes the types of the columns of CSV and JSON Lines, and why they have them.
+func linesText(w io.Writer, l *engine.ExplainedLines) {
+	if l == nil {
+		return
+	}
+	fmt.Fprintf(w, "\nTypes of columns of text (--types gives others)\n")
+	t := newTable()
+	t.AppendHeader(table.Row{"column", "type", "why"})
+	for _, c := range l.Columns {
+		t.AppendRow(table.Row{c.Name, c.Type, strings.ToValidUTF8(c.Why, "?")})
+	}
+	fmt.Fprintln(w, t.Render())
+}

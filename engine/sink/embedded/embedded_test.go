@@ -1,0 +1,280 @@
+package embedded_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/engine/sink/embedded"
+)
+
+// what the table has, by its ids: rows, distinct ids, and the sum of scores.
+const whole = `SELECT count(*), count(DISTINCT id), CAST(sum(score) AS DOUBLE PRECISION), count(DISTINCT millrace_run) FROM scores`
+
+// sum is that of scores of ids from from to before to, by a job of a name of so many letters.
+func sum(from, to, letters int) float64 {
+	s := 0.0
+	for id := from; id < to; id++ {
+		s += float64(id)/8 + float64(letters)
+	}
+	return s
+}
+
+func TestModes(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		steps := []struct {
+			says     string
+			name     string
+			ifExists ledger.IfExists
+			from     int
+			err      error
+			want     string
+		}{
+			{"a fresh table", "a", "", 0, nil, fmt.Sprintf("300 300 %v 1", sum(0, 300, 1))},
+			{"an equal job does nothing", "a", "", 0, errAlready, fmt.Sprintf("300 300 %v 1", sum(0, 300, 1))},
+			{"another is refused", "b", "", 300, ledger.ErrExists, fmt.Sprintf("300 300 %v 1", sum(0, 300, 1))},
+			{"append", "b", ledger.IfExistsAppend, 300, nil, fmt.Sprintf("600 600 %v 2", sum(0, 300, 1)+sum(300, 600, 1))},
+			{"append again does nothing", "b", ledger.IfExistsAppend, 300, errAlready, fmt.Sprintf("600 600 %v 2", sum(0, 300, 1)+sum(300, 600, 1))},
+			{"replace", "cc", ledger.IfExistsReplace, 100, nil, fmt.Sprintf("300 300 %v 1", sum(100, 400, 2))},
+			{"replace by the same again does nothing", "cc", ledger.IfExistsReplace, 100, errAlready, fmt.Sprintf("300 300 %v 1", sum(100, 400, 2))},
+		}
+		for _, step := range steps {
+			j.name, j.ifExists, j.from = step.name, step.ifExists, step.from
+			if _, err := j.run(context.Background()); !errors.Is(err, step.err) || err != nil && step.err == nil {
+				t.Fatalf("%s: %v; want %v", step.says, err, step.err)
+			}
+			if got := strings.Replace(j.ask(t, whole), "e+06", "", 1); got != strings.Replace(step.want, "e+06", "", 1) {
+				t.Errorf("%s: the table has %s; want %s", step.says, got, step.want)
+			}
+			if got := j.stagedTables(t); got != "0" {
+				t.Errorf("%s: %s tables of staged rows are left", step.says, got)
+			}
+		}
+		if got := j.ask(t, "SELECT count(*), sum(CASE WHEN live THEN 1 ELSE 0 END) FROM "+j.dialect.Own("scores_millrace", "runs").String()); got != "3 1" {
+			t.Errorf("runs and live ones are %s; want 3 1", got)
+		}
+		if got := j.ask(t, "SELECT count(*), min(run_model) FROM "+j.dialect.Own("scores_millrace", "predictions").String()); got != "300 m.onnx" {
+			t.Errorf("predictions has %s; want 300 m.onnx", got)
+		}
+		found, err := embedded.Destination{Dialect: j.dialect}.Verify(context.Background(), j.output, ledger.VerifyOptions{})
+		if err != nil || len(found.Problems) > 0 || found.Runs != 3 {
+			t.Errorf("verify: %+v, %v", found, err)
+		}
+		j.do(t, "DELETE FROM scores WHERE id = 150")
+		if found, err = (embedded.Destination{Dialect: j.dialect}).Verify(context.Background(), j.output, ledger.VerifyOptions{}); err != nil || len(found.Problems) != 1 {
+			t.Errorf("verify of a table that lost a row: %+v, %v", found, err)
+		}
+	})
+}
+
+func TestUpsert(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		j.ifExists = ledger.IfExistsUpsert
+		for i, want := range []string{
+			fmt.Sprintf("300 300 %v 1", sum(0, 300, 1)),
+			fmt.Sprintf("400 400 %v 2", sum(0, 100, 1)+sum(100, 400, 2)),
+		} {
+			j.name, j.from = []string{"a", "bb"}[i], []int{0, 100}[i]
+			if _, err := j.run(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			if got := j.ask(t, whole); got != want {
+				t.Errorf("upsert %d: the table has %s; want %s", i, got, want)
+			}
+		}
+		j.name, j.from = "ccc", 0
+		j.do(t, "UPDATE scores SET score = 0")
+		if _, err := j.run(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if got := j.ask(t, "SELECT count(*) FROM scores WHERE id < 300 AND score = 0"); got != "0" {
+			t.Errorf("%s rows kept their old score", got)
+		}
+	})
+}
+
+// TestStoppedAnywhere cancels a run at each of its steps and starts it again: the table has
+// every row once, and nothing before the end.
+func TestStoppedAnywhere(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		for k := 0; ; k++ {
+			path := filepath.Join(t.TempDir(), "scores.db")
+			one := j
+			one.path, one.output = path, j.dialect.Scheme()+":"+path+"?table=scores"
+			ctx, cancel := context.WithCancelCause(context.Background())
+			stopped, n, at := errors.New("stopped"), 0, ""
+			one.before = func(stage string) {
+				if n == k {
+					at = stage
+					cancel(stopped)
+				}
+				n++
+			}
+			_, err := one.run(ctx)
+			cancel(nil)
+			if at == "" { // there is no step k
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if !errors.Is(err, stopped) {
+				t.Errorf("stopped at %s: %v", at, err)
+			}
+			if _, statErr := os.Stat(path); statErr == nil {
+				if got := one.ask(t, "SELECT count(*) FROM scores"); !strings.Contains(got, "scores") {
+					t.Errorf("stopped at %s: the table is there, with %s rows", at, got)
+				}
+			}
+			one.before = nil
+			taken, err := one.run(context.Background())
+			if want := strings.Count("part 1 part 2 publish", at); err != nil || want > 0 && taken == 0 {
+				t.Errorf("after it stopped at %s: %d parts taken over, %v", at, taken, err)
+			}
+			if got, want := one.ask(t, whole), fmt.Sprintf("300 300 %v 1", sum(0, 300, 1)); got != want {
+				t.Errorf("after it stopped at %s the table has %s; want %s", at, got, want)
+			}
+		}
+	})
+}
+
+func TestTablesThatAreThere(t *testing.T) {
+	for _, c := range []struct {
+		says, create string
+		want         string // a part of the error; empty where it fits
+	}{
+		{"one that fits, with a column more and in another order", "CREATE TABLE scores (note TEXT, score DOUBLE, millrace_run TEXT, id BIGINT)", ""},
+		{"a column of the output is missing", "CREATE TABLE scores (millrace_run TEXT, id BIGINT, scroe DOUBLE)", `no column "score" (did you mean "scroe"?): ALTER TABLE "scores" ADD COLUMN "score"`},
+		{"the run's column is missing", "CREATE TABLE scores (id BIGINT, score DOUBLE)", `no column "millrace_run" for the run`},
+		{"a type that does not keep the values", "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score VARCHAR)", `column "score" is VARCHAR, which does not keep every float64`},
+		{"a column that may not be null", "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE NOT NULL)", `column "score" is NOT NULL, and the output may have nulls`},
+		{"a column that nothing fills", "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE, what TEXT NOT NULL)", `column "what" is NOT NULL without a default`},
+		{"one that a default fills", "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE, what TEXT NOT NULL DEFAULT 'x')", ""},
+		{"a view", "CREATE VIEW scores AS SELECT 1 AS id", "the name of a view"},
+	} {
+		each(t, func(t *testing.T, j job) {
+			j.do(t, c.create)
+			_, err := j.run(context.Background())
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("%s: %v; want %q", c.says, err, c.want)
+			}
+			if c.want == "" {
+				if got, want := j.ask(t, whole), fmt.Sprintf("300 300 %v 1", sum(0, 300, 1)); got != want {
+					t.Errorf("%s: the table has %s; want %s", c.says, got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestNothingIsLeftWhereNothingBegan(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		j.schema = arrow.NewSchema([]arrow.Field{{Name: "ID", Type: arrow.PrimitiveTypes.Int64}, {Name: "id", Type: arrow.PrimitiveTypes.Int64}}, nil)
+		if _, err := j.run(context.Background()); err == nil || !strings.Contains(err.Error(), "does not tell capitals") {
+			t.Errorf("two columns that differ in capitals: %v", err)
+		}
+		if left, err := os.ReadDir(filepath.Dir(j.path)); err != nil || len(left) > 0 {
+			t.Errorf("the folder has %v, %v", left, err)
+		}
+	})
+}
+
+func TestOneRunAtATime(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		s, err := j.take(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := j.take(context.Background()); !errors.Is(err, ledger.ErrHeld) || !strings.Contains(err.Error(), s.RunID()) {
+			t.Errorf("a second run: %v; want it to name the first, %s", err, s.RunID())
+		}
+		if err := (embedded.Destination{Dialect: j.dialect}).Held(context.Background(), j.output); !errors.Is(err, ledger.ErrHeld) {
+			t.Errorf("Held: %v", err)
+		}
+		if err := s.Discard(); err != nil {
+			t.Error(err)
+		}
+		if _, err := j.run(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTakenOverWritesNothing(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		if j.dialect.Scheme() == "duckdb" {
+			t.Skip("DuckDB itself lets no second process in")
+		}
+		j.before = func(stage string) {
+			if stage == "part 1" { // somebody removes the lock's file, and starts another run
+				if err := os.Remove(filepath.Join(filepath.Dir(j.path), ".scores.db.millrace.lock")); err != nil {
+					t.Fatal(err)
+				}
+				other := j
+				other.before, other.name = nil, "other"
+				other.restart = true
+				if _, err := other.run(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if _, err := j.run(context.Background()); !errors.Is(err, ledger.ErrHeld) {
+			t.Errorf("a run that was taken over: %v; want ErrHeld", err)
+		}
+		if got, want := j.ask(t, whole), fmt.Sprintf("300 300 %v 1", sum(0, 300, 5)); got != want {
+			t.Errorf("the table has %s; want the other run's %s", got, want)
+		}
+	})
+}
+
+func TestHostileNames(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		for i, name := range []string{
+			"select", "a b", `a"b`, "a'b", "a;drop table x;--", "a`b", "[a]", "a.b", "ü", "日本", "a\nb", "%", "?", "a&b", "#", "$1", ":x", `\`, "rowid", "1", "/*", `"`, strings.Repeat("x", 200), "ORDER",
+		} {
+			one := j
+			one.path = filepath.Join(t.TempDir(), "n.db")
+			escaped := strings.NewReplacer("%", "%25", "&", "%26", "#", "%23", "?", "%3F", ";", "%3B").Replace(name)
+			one.output = j.dialect.Scheme() + ":" + one.path + "?table=" + escaped + "&run_column=" + escaped
+			if _, err := one.run(context.Background()); err != nil {
+				t.Errorf("%d: %q: %v", i, name, err)
+				continue
+			}
+			quoted := embedded.Ref{Table: name}.String()
+			if got := one.ask(t, "SELECT count(*), count(DISTINCT "+quoted+") FROM "+quoted); got != "300 1" {
+				t.Errorf("%q: the table has %s; want 300 1", name, got)
+			}
+		}
+	})
+}
+
+func TestOutputsThatAreRefused(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		scheme := j.dialect.Scheme() + ":"
+		for output, want := range map[string]string{
+			scheme + "a.db":                       "table= is missing",
+			scheme + "?table=a":                   "path of the database file is missing",
+			scheme + "a.db?tabel=a":               `tabel= is unknown (did you mean "table"?)`,
+			scheme + "a.db?table=a&table=b":       "given 2 times",
+			scheme + "a.db?table=a&views=perhaps": "views=perhaps must be yes or no",
+			scheme + "a.db?table=%00":             "empty, or has a NUL",
+		} {
+			opts := &sink.Options{StageOptions: ledger.StageOptions{Output: output}}
+			if err := (embedded.Destination{Dialect: j.dialect}).Check(opts); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("Check(%s) = %v; want %s", output, err, want)
+			}
+		}
+		opts := &sink.Options{StageOptions: ledger.StageOptions{Output: j.output, IfExists: ledger.IfExistsUpsert}}
+		if err := (embedded.Destination{Dialect: j.dialect}).Check(opts); err == nil || !strings.Contains(err.Error(), "--ids") {
+			t.Errorf("upsert without ids: %v", err)
+		}
+	})
+}

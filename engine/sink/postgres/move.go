@@ -1,0 +1,125 @@
+package postgres
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/io/postgres"
+)
+
+// move copies the staged rows to a table that has others.
+func (db *database) move(ctx context.Context, tx pgx.Tx, rows *postgres.Table, name string) error {
+	if db.ifExists == ledger.IfExistsReplace {
+		// Not TRUNCATE, after which readers with an older snapshot find nothing at all.
+		if err := run(ctx, tx, "DELETE FROM "+db.target.Name()); err != nil {
+			return err
+		}
+	}
+	taken, err := db.copyOver(ctx, tx, rows, name)
+	if err != nil {
+		return err
+	}
+	var staged int64
+	if err := tx.QueryRow(ctx, "SELECT count(*) FROM "+name).Scan(&staged); err != nil {
+		return err
+	}
+	if taken != staged {
+		return fmt.Errorf("%w: the table took %d rows of %d: a trigger or a rule of its own changes what is written", ledger.ErrAccounts, taken, staged)
+	}
+	return run(ctx, tx, "DROP TABLE "+name)
+}
+
+// copyOver has the server write the staged rows to the table, and says how many it took.
+func (db *database) copyOver(ctx context.Context, tx pgx.Tx, rows *postgres.Table, name string) (taken int64, err error) {
+	columns := db.runColumn() + ", " + quoted(rows.Names())
+	upsert := db.ifExists == ledger.IfExistsUpsert
+	var guarded bool // COPY does not write where each row is looked at by a policy
+	if err := tx.QueryRow(ctx, "SELECT row_security_active($1)", db.target.Name()).Scan(&guarded); err != nil {
+		return 0, err
+	}
+	if !upsert && !guarded {
+		return db.relay(ctx, tx, columns, name)
+	}
+	sql := "INSERT INTO " + db.target.Name() + " (" + columns + ") SELECT " + columns + " FROM " + name
+	if upsert {
+		sql += " ON CONFLICT (" + quoted(db.ids) + ") DO UPDATE SET " + db.newValues(rows)
+	}
+	tag, err := tx.Exec(ctx, sql)
+	return tag.RowsAffected(), err
+}
+
+// relay copies the staged rows from the server and back to it. A COPY writes rows by the
+// page and INSERT one by one, so that this takes half as long as INSERT ... SELECT, though
+// bytes travel (docs/decisions/033-tables.md).
+func (db *database) relay(ctx context.Context, tx pgx.Tx, columns, name string) (taken int64, err error) {
+	conn, err := db.get(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer db.put(conn)
+	in, out := io.Pipe()
+	read := make(chan error, 1) // there is one
+	go func() {
+		gathered := bufio.NewWriterSize(out, relayBytes) // the driver writes row by row
+		_, err := conn.PgConn().CopyTo(ctx, gathered, "COPY (SELECT "+columns+" FROM "+name+") TO STDOUT (FORMAT binary)")
+		err = cmp.Or(err, gathered.Flush())
+		_ = out.CloseWithError(err) // never fails; the writer gets it, too
+		read <- err
+	}()
+	tag, err := tx.Conn().PgConn().CopyFrom(ctx, in, "COPY "+db.target.Name()+" ("+columns+") FROM STDIN (FORMAT binary)")
+	_ = in.CloseWithError(errRelay) // never fails; ends the reader where the writer failed
+	if rerr := <-read; rerr != nil && !errors.Is(rerr, errRelay) {
+		err = rerr
+	}
+	return tag.RowsAffected(), err
+}
+
+// relayBytes is how many bytes are gathered of rows that are copied over.
+const relayBytes = 256 << 10
+
+var errRelay = errors.New("the table takes no more rows")
+
+// newValues sets each column but the ids to the staged row's.
+func (db *database) newValues(rows *postgres.Table) string {
+	sets := []string{db.runColumn() + " = EXCLUDED." + db.runColumn()}
+	for _, name := range rows.Names() {
+		if !slices.Contains(db.ids, name) {
+			column := quoted([]string{name})
+			sets = append(sets, column+" = EXCLUDED."+column)
+		}
+	}
+	return strings.Join(sets, ", ")
+}
+
+// checkIDs refuses rows that upsert cannot tell apart: which of them were to stay?
+func (db *database) checkIDs(ctx context.Context, tx pgx.Tx, name string) error {
+	ids := quoted(db.ids)
+	parts := make([]string, len(db.ids))
+	nulls := make([]string, len(db.ids))
+	for i, id := range db.ids {
+		column := quoted([]string{id})
+		parts[i] = "coalesce(" + column + "::text, 'null')"
+		nulls[i] = column + " IS NULL"
+	}
+	var example string
+	var times int64
+	err := tx.QueryRow(ctx, "SELECT concat_ws(', ', "+strings.Join(parts, ", ")+"), count(*) FROM "+name+" GROUP BY "+ids+" HAVING count(*) > 1 OR "+strings.Join(nulls, " OR ")+" LIMIT 1").Scan(&example, &times)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	case times > 1:
+		return fmt.Errorf("%w: --if-exists upsert: %d rows of this run have the ids %s = %q, and one would have to replace the other; --unique %s --on-duplicate reject --restart keeps the first", postgres.ErrValue, times, strings.Join(db.ids, ", "), example, strings.Join(db.ids, ","))
+	}
+	return fmt.Errorf("%w: --if-exists upsert: a row of this run has null in its ids %s = %q, and no row equals it", postgres.ErrValue, strings.Join(db.ids, ", "), example)
+}

@@ -1,0 +1,238 @@
+package blobstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"gocloud.dev/blob"
+
+	"github.com/millrace/millrace/io/dataset"
+)
+
+// mostObjects bounds a listing, so that a pattern that means a whole lake is found out
+// before memory is full.
+const mostObjects = 5_000_000
+
+// List implements dataset.Store. A key is an object's, or else stands for all objects
+// below it, as a folder; a pattern matches element by element. Only what begins like the
+// pattern up to its first wildcard is listed.
+func (s *Store) List(ctx context.Context, input string) (dataset.Listing, error) {
+	l, err := ParseURI(input)
+	if err != nil {
+		return dataset.Listing{}, err
+	}
+	b, err := s.bucket(ctx, l)
+	if err != nil {
+		return dataset.Listing{}, err
+	}
+	w := &listing{store: s, bucket: b, at: l}
+	if err := w.list(ctx); err != nil {
+		return dataset.Listing{}, fmt.Errorf("list %s: %w", l, err)
+	}
+	slices.Sort(w.Files)
+	slices.Sort(w.Skipped)
+	if len(w.Files) == 0 {
+		if len(w.Skipped) > 0 {
+			return dataset.Listing{}, fmt.Errorf("%s: %w: none is of a known format (skipped: %q)", l, dataset.ErrNoMatch, w.Skipped[:min(len(w.Skipped), 5)])
+		}
+		return dataset.Listing{}, fmt.Errorf("%s: %w", l, dataset.ErrNoMatch)
+	}
+	return w.Listing, nil
+}
+
+// listing is one List under way.
+type listing struct {
+	dataset.Listing
+
+	store  *Store
+	bucket *blob.Bucket
+	at     Location
+	unsure []string // keys whose first bytes say what they are
+}
+
+const wildcards = `*?[\`
+
+func (w *listing) list(ctx context.Context) error {
+	key := w.at.Key
+	if key != "" && !strings.HasSuffix(key, "/") {
+		exact, err := w.exact(ctx)
+		if err != nil || exact {
+			return err
+		}
+	}
+	if !strings.ContainsAny(key, wildcards) {
+		if key != "" && !strings.HasSuffix(key, "/") {
+			key += "/"
+		}
+		if err := w.walk(ctx, key, func(o *blob.ListObject) { w.below(o, strings.TrimPrefix(o.Key, key)) }); err != nil {
+			return err
+		}
+		return w.sniff(ctx)
+	}
+	pattern := strings.Split(key, "/")
+	for _, element := range pattern {
+		if _, err := path.Match(element, ""); err != nil {
+			return fmt.Errorf("%w: %q is no pattern", ErrURI, element)
+		}
+	}
+	prefix := key[:strings.IndexAny(key, wildcards)]
+	err := w.walk(ctx, prefix, func(o *blob.ListObject) {
+		switch rest, ok := match(pattern, strings.Split(o.Key, "/")); {
+		case !ok:
+		case len(rest) == 0:
+			w.take(o)
+		default:
+			w.below(o, strings.Join(rest, "/"))
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return w.sniff(ctx)
+}
+
+// exact takes the object of the key itself, if there is one. It is the first of all that
+// begin like it.
+func (w *listing) exact(ctx context.Context) (ok bool, err error) {
+	var first []*blob.ListObject
+	err = w.store.attempt(ctx, func(ctx context.Context, _ *progress) error {
+		var err error
+		first, _, err = w.bucket.ListPage(ctx, blob.FirstPageToken, 1, &blob.ListOptions{Prefix: w.at.Key})
+		return noEnd(err)
+	})
+	if err != nil || len(first) == 0 || first[0].Key != w.at.Key {
+		return false, err
+	}
+	w.take(first[0])
+	return true, nil
+}
+
+// noEnd takes it for no error that a listing has no more pages.
+func noEnd(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// walk visits all objects of a prefix.
+func (w *listing) walk(ctx context.Context, prefix string, visit func(*blob.ListObject)) error {
+	token := blob.FirstPageToken
+	for n := 0; len(token) > 0; {
+		var page []*blob.ListObject
+		var next []byte
+		err := w.store.attempt(ctx, func(ctx context.Context, _ *progress) error {
+			var err error
+			page, next, err = w.bucket.ListPage(ctx, token, 1000, &blob.ListOptions{Prefix: prefix})
+			return noEnd(err)
+		})
+		if err != nil {
+			return err
+		}
+		for _, o := range page {
+			if !strings.HasSuffix(o.Key, "/") { // a folder's mark
+				visit(o)
+			}
+		}
+		if n += len(page); n > mostObjects {
+			return fmt.Errorf("%w: it stands for more than %d objects", ErrURI, mostObjects)
+		}
+		token = next
+	}
+	return nil
+}
+
+// take lists an object, and keeps what is known of it.
+func (w *listing) take(o *blob.ListObject) {
+	uri := w.at.of(o.Key).String()
+	w.Files = append(w.Files, uri)
+	w.keep(uri, o)
+}
+
+func (w *listing) keep(uri string, o *blob.ListObject) {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	w.store.mu.listed[uri] = foundIn(w.at.Scheme, o)
+}
+
+func (w *listing) found(key string) found {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	return w.store.mu.listed[w.at.of(key).String()]
+}
+
+// below lists an object in a folder, by the rest of its key from there.
+func (w *listing) below(o *blob.ListObject, rest string) {
+	for element := range strings.SplitSeq(rest, "/") {
+		if dataset.Hidden(element) {
+			return
+		}
+	}
+	if dataset.KnownExtension(o.Key) {
+		w.take(o)
+		return
+	}
+	w.keep(w.at.of(o.Key).String(), o)
+	w.unsure = append(w.unsure, o.Key)
+}
+
+// sniff reads the first bytes of objects whose names say nothing.
+func (w *listing) sniff(ctx context.Context) error {
+	is := make([]bool, len(w.unsure))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(w.store.opts.Requests)
+	for i, key := range w.unsure {
+		group.Go(func() error {
+			o := w.store.object(w.at.of(key), w.bucket, w.found(key))
+			head, err := o.head(ctx)
+			is[i] = dataset.Sniff(head, key) != ""
+			return errors.Join(err, o.Close())
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for i, key := range w.unsure {
+		if uri := w.at.of(key).String(); is[i] {
+			w.Files = append(w.Files, uri)
+		} else {
+			w.Skipped = append(w.Skipped, uri)
+		}
+	}
+	return nil
+}
+
+// match matches the elements of a pattern with the first of a key's, and gives those that
+// are left: of what a folder holds. Wildcards stand for no hidden element, unless their
+// own begins like it; ** stands for any number of elements.
+func match(pattern, key []string) (rest []string, ok bool) {
+	if len(pattern) == 0 || len(pattern) == 1 && pattern[0] == "" { // ends in a slash
+		return key, true
+	}
+	element := pattern[0]
+	if element == "**" {
+		for i := 0; i < len(key); i++ {
+			if rest, ok := match(pattern[1:], key[i:]); ok && (len(pattern) > 1 || len(rest) > 0) {
+				return rest, true
+			}
+			if dataset.Hidden(key[i]) {
+				return nil, false
+			}
+		}
+		return nil, false
+	}
+	if len(key) == 0 || strings.ContainsAny(element, wildcards) && dataset.Hidden(key[0]) && key[0][0] != element[0] {
+		return nil, false
+	}
+	if ok, _ := path.Match(element, key[0]); !ok { // its syntax was checked
+		return nil, false
+	}
+	return match(pattern[1:], key[1:])
+}

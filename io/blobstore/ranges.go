@@ -1,0 +1,276 @@
+package blobstore
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+
+	"github.com/millrace/millrace/io/format"
+)
+
+// tailBytes is what is fetched of an object's end when that is first read: most footers
+// fit into it.
+const tailBytes = 512 << 10
+
+// ReadAt implements format.Source: it waits for blocks that are coming, and fetches others.
+func (o *object) ReadAt(ctx context.Context, p []byte, off int64) (n int, err error) {
+	if off < 0 || off > o.found.size {
+		return 0, fmt.Errorf("%s: read at %d of %d bytes", o.at, off, o.found.size)
+	}
+	if off+int64(len(p)) > o.found.size {
+		p = p[:o.found.size-off]
+		err = io.EOF
+	}
+	for n < len(p) {
+		k, readErr := o.readBlock(ctx, p[n:], off+int64(n))
+		if n += k; readErr != nil {
+			return n, readErr
+		}
+	}
+	return n, err
+}
+
+// readBlock reads what one block has of it.
+func (o *object) readBlock(ctx context.Context, p []byte, off int64) (int, error) {
+	index := off / blockBytes
+	b, err := o.urgent(index, off+int64(len(p)))
+	if err != nil {
+		return 0, err
+	}
+	defer o.store.blocks.put(b)
+	select {
+	case <-b.ready:
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+	if b.err != nil {
+		return 0, b.err
+	}
+	n := copy(p, b.data[off-index*blockBytes:])
+	o.store.blocks.read(b, int64(n))
+	return n, nil
+}
+
+// urgent gives a block that is read now. Where it is not even coming, it is fetched with
+// those after it up to end, and with the rest of the object where that is a short way: a
+// footer is read from its end.
+func (o *object) urgent(index, end int64) (*block, error) {
+	b, mine := o.store.blocks.get(blockID{o, index}, o.sizeOf(index), true)
+	if !mine {
+		return b, nil
+	}
+	run := []*block{b}
+	if from := (o.found.size - tailBytes) / blockBytes; index >= from {
+		end = o.found.size
+		for i := index - 1; i >= max(from, 0); i-- { // the footer is longer than its last bytes
+			before, mine := o.store.blocks.get(blockID{o, i}, o.sizeOf(i), true)
+			if !mine {
+				o.store.blocks.put(before)
+				break
+			}
+			run = append([]*block{before}, run...)
+		}
+	}
+	for i := index + 1; i*blockBytes < end && len(run) < requestBlocks; i++ {
+		next, mine := o.store.blocks.get(blockID{o, i}, o.sizeOf(i), true)
+		if !mine {
+			o.store.blocks.put(next)
+			break
+		}
+		run = append(run, next)
+	}
+	for _, other := range run {
+		if other != b {
+			o.store.blocks.put(other) // whoever fetches it has it until then
+		}
+	}
+	return b, o.launch(run)
+}
+
+func (o *object) sizeOf(index int64) int64 {
+	return min(blockBytes, o.found.size-index*blockBytes)
+}
+
+// launch fetches blocks beside each other, which are all its own to fetch, in the
+// background.
+func (o *object) launch(run []*block) error {
+	if o.life.Err() != nil {
+		for _, b := range run {
+			o.store.blocks.came(b, fmt.Errorf("%s: %w", o.at, errClosed))
+		}
+		return nil
+	}
+	o.fetchs.Go(func() { o.fetchRun(run) })
+	return nil
+}
+
+// fetchRun fetches blocks beside each other: each is there as soon as its bytes are.
+func (o *object) fetchRun(run []*block) {
+	came := 0
+	err := o.store.attempt(o.life, func(ctx context.Context, made *progress) error {
+		n, err := o.requestRun(ctx, run[came:])
+		came += n
+		made.did = int64(n)
+		return err
+	})
+	err = corrupted(changed(o.at, err))
+	for _, b := range run[came:] {
+		o.store.blocks.came(b, err)
+	}
+	if o.verifier != nil {
+		o.catchUp()
+	}
+}
+
+// requestRun asks for the bytes of blocks once, and says how many blocks came whole.
+func (o *object) requestRun(ctx context.Context, run []*block) (came int, err error) {
+	off, size := run[0].id.index*blockBytes, int64(0)
+	for _, b := range run {
+		size += int64(len(b.data))
+	}
+	r, err := o.bucket.NewRangeReader(ctx, o.at.Key, off, size, o.found.ifVersion(o.at.Scheme))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = r.Close() }() // it was only read
+	if err := o.found.check(o.at.Scheme, r, off); err != nil {
+		return 0, err
+	}
+	for _, b := range run {
+		if _, err := io.ReadFull(r, b.data); err != nil {
+			return came, bodyError(err)
+		}
+		if o.verifier != nil {
+			if err := o.verifier.arrived(b.id.index, b.data); err != nil {
+				return came, err
+			}
+		}
+		o.store.blocks.came(b, nil)
+		came++
+	}
+	return came, nil
+}
+
+// Ahead implements dataset.Ranged.
+func (o *object) Ahead(ctx context.Context, ranges []format.Range) error {
+	o.watch()
+	a := &aheadRun{object: o}
+	defer a.flush()
+	for _, r := range ranges {
+		for i, n := range blocksOf(r) {
+			if err := a.add(ctx, i, n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// blocksOf are the blocks that have bytes of a range, and how many.
+func blocksOf(r format.Range) iter.Seq2[int64, int64] {
+	return func(yield func(index, bytes int64) bool) {
+		end := r.Offset + r.Length
+		for i := r.Offset / blockBytes; i*blockBytes < end; i++ {
+			if !yield(i, min(end, (i+1)*blockBytes)-max(r.Offset, i*blockBytes)) {
+				return
+			}
+		}
+	}
+}
+
+// aheadRun gathers blocks beside each other into requests.
+type aheadRun struct {
+	object *object
+	run    []*block
+}
+
+// add has a block fetched, when there is room for it.
+func (a *aheadRun) add(ctx context.Context, index, bytes int64) error {
+	o := a.object
+	if o.life.Err() != nil || index*blockBytes >= o.found.size {
+		return context.Cause(o.life)
+	}
+	if o.verifier != nil {
+		a.fill(index)
+	}
+	for {
+		b, mine := o.store.blocks.get(blockID{o, index}, o.sizeOf(index), false)
+		switch {
+		case b == nil: // there is none: what was gathered must not wait for it
+			a.flush()
+			if err := o.store.blocks.waitForRoom(ctx); err != nil {
+				return err
+			}
+			continue
+		case mine:
+			o.store.blocks.want(b, bytes)
+			o.store.blocks.put(b) // wanted, it is kept
+			a.join(index)
+			a.run = append(a.run, b)
+		default:
+			o.store.blocks.want(b, bytes)
+			o.store.blocks.put(b)
+		}
+		return nil
+	}
+}
+
+// fill fetches what the verifier needs besides, up to a block.
+func (a *aheadRun) fill(index int64) {
+	o := a.object
+	o.filled.Lock()
+	next := o.filled.next
+	o.filled.next = max(next, index+1)
+	o.filled.Unlock()
+	for ; next < index; next++ {
+		b, mine := o.store.blocks.get(blockID{o, next}, o.sizeOf(next), false)
+		if b == nil {
+			return // it is fetched in the end
+		}
+		o.store.blocks.put(b)
+		if mine {
+			a.join(next)
+			a.run = append(a.run, b)
+		}
+	}
+}
+
+// join makes sure that the run ends right before a block.
+func (a *aheadRun) join(index int64) {
+	o := a.object
+	for n := len(a.run); n > 0 && n < requestBlocks; n++ {
+		next := a.run[n-1].id.index + 1
+		if next == index {
+			return
+		}
+		if next > index || index-next > gapBlocks {
+			break
+		}
+		b, mine := o.store.blocks.get(blockID{o, next}, o.sizeOf(next), false)
+		if b != nil {
+			o.store.blocks.put(b)
+		}
+		if !mine {
+			break
+		}
+		a.run = append(a.run, b)
+	}
+	a.flush()
+}
+
+func (a *aheadRun) flush() {
+	if len(a.run) > 0 {
+		_ = a.object.launch(a.run) // whoever reads a block has its error
+		a.run = nil
+	}
+}
+
+// Done implements dataset.Ranged.
+func (o *object) Done(ranges []format.Range) {
+	for _, r := range ranges {
+		for i, n := range blocksOf(r) {
+			o.store.blocks.done(blockID{o, i}, n)
+		}
+	}
+}

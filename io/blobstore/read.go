@@ -1,0 +1,46 @@
+package blobstore
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// ErrTooLarge says that an object has more bytes than are read.
+var ErrTooLarge = errors.New("object is too large")
+
+// ReadAll reads an object of at most so many bytes, as Local does: by the store's checksum
+// where it has one.
+func (s *Store) ReadAll(ctx context.Context, uri string, most int64) (_ []byte, err error) {
+	opened, err := s.Open(ctx, uri)
+	if err != nil {
+		return nil, err
+	}
+	o := opened.(*object)
+	defer func() { err = errors.Join(err, o.Close()) }()
+	if o.found.size > most {
+		return nil, fmt.Errorf("%s: %w: %d bytes, and at most %d are read", o.at, ErrTooLarge, o.found.size, most)
+	}
+	data := make([]byte, o.found.size)
+	var before []byte
+	for range max(s.opts.Attempts, 2) {
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(pieces)
+		for off := 0; off < len(data) && ctx.Err() == nil; off += pieceBytes {
+			group.Go(func() error { return o.fetch(ctx, int64(off), data[off:min(off+pieceBytes, len(data))]) })
+		}
+		if err := group.Wait(); err != nil {
+			return nil, err
+		}
+		sum := md5.Sum(data)
+		if len(o.found.md5) == 0 || bytes.Equal(sum[:], o.found.md5) || bytes.Equal(sum[:], before) {
+			return data, nil
+		}
+		before = bytes.Clone(sum[:])
+	}
+	return nil, fmt.Errorf("%s: %w: %w, at any attempt", o.at, ErrStore, errCorrupt)
+}

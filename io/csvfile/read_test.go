@@ -1,0 +1,340 @@
+package csvfile_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"pgregory.net/rapid"
+
+	"github.com/millrace/millrace/io/csvfile"
+	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/lines"
+)
+
+// nullCell is a null in the rows that read gives: no text of a test is it.
+const nullCell = "<null>"
+
+// table is what a file of CSV was read as.
+type table struct {
+	names    []string
+	types    []string
+	rows     [][]string // of text, by ValueStr
+	problems []format.Problem
+	bad      []int // rows that have them
+	spans    []format.Span
+}
+
+// read reads a text as CSV, all columns of it, and checks that each span has the rows
+// that it announces.
+func read(t testing.TB, text []byte, opts lines.Options) (*table, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "x.csv")
+	if err := os.WriteFile(path, text, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return readFile(t, path, opts)
+}
+
+func readFile(t testing.TB, path string, opts lines.Options) (*table, error) {
+	t.Helper()
+	alloc := memory.NewCheckedAllocator(memory.NewGoAllocator())
+	defer alloc.AssertSize(t, 0)
+	set := lines.NewSet(opts, map[format.Name]lines.NewSyntaxFunc{format.CSV: csvfile.NewSyntax}, func() error { return nil })
+	defer func() {
+		if err := set.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	r, err := set.Open(path, format.CSV, format.ReadOptions{Allocator: alloc})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := set.Settle([]string{path}); err != nil {
+		return nil, err
+	}
+	got := &table{spans: r.Spans()}
+	columns := []int{}
+	for i, f := range r.Schema().Fields() {
+		got.names, got.types, columns = append(got.names, f.Name), append(got.types, lines.TypeName(f.Type)), append(columns, i)
+	}
+	columns = append(columns, len(columns)) // of problems
+	for i, span := range got.spans {
+		before := len(got.rows)
+		err := r.ReadSpan(context.Background(), i, columns, func(b arrow.RecordBatch) error { return got.add(b) })
+		if err != nil {
+			return nil, err
+		}
+		if n := len(got.rows) - before; int64(n) != span.Rows {
+			t.Fatalf("span %d gives %d rows; it announces %d", i, n, span.Rows)
+		}
+	}
+	return got, nil
+}
+
+func (g *table) add(b arrow.RecordBatch) error {
+	problems := b.Column(int(b.NumCols()) - 1).(*array.String)
+	for r := range int(b.NumRows()) {
+		row := make([]string, 0, b.NumCols()-1)
+		for _, c := range b.Columns()[:b.NumCols()-1] {
+			cell := nullCell
+			if c.IsValid(r) && c.DataType().ID() != arrow.NULL {
+				cell = strings.Clone(c.ValueStr(r))
+			}
+			row = append(row, cell)
+		}
+		if problems.IsValid(r) {
+			p, err := format.ParseProblem(problems.Value(r))
+			if err != nil {
+				return err
+			}
+			g.problems, g.bad = append(g.problems, p), append(g.bad, len(g.rows))
+		}
+		g.rows = append(g.rows, row)
+	}
+	return nil
+}
+
+// texts are options by which every column is text.
+func texts(text []byte) lines.Options {
+	head, _ := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")))).Read()
+	opts := lines.Options{Header: lines.HeaderFirst}
+	for i, name := range head {
+		if name == "" {
+			name = fmt.Sprintf("f%d", i)
+		}
+		opts.Types = append(opts.Types, lines.ColumnType{Name: name, Type: arrow.BinaryTypes.String})
+	}
+	return opts
+}
+
+// compare holds what was read to what encoding/csv reads, where that accepts the text:
+// it drops a CR before the LF within quotes, and does not tell a null from an empty text.
+func compare(t testing.TB, text []byte, got *table) {
+	t.Helper()
+	want := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))))
+	all, err := want.ReadAll()
+	if err != nil || len(got.bad) > 0 || len(all) == 0 {
+		return
+	}
+	if len(all)-1 != len(got.rows) {
+		t.Fatalf("%q: %d rows; encoding/csv has %d", text, len(got.rows), len(all)-1)
+	}
+	for i, row := range got.rows {
+		for c, cell := range row {
+			if cell == nullCell {
+				cell = ""
+			}
+			if cell = strings.ReplaceAll(cell, "\r\n", "\n"); cell != all[i+1][c] {
+				t.Fatalf("%q: row %d, column %d is %q; encoding/csv has %q", text, i, c, cell, all[i+1][c])
+			}
+		}
+	}
+}
+
+// Blocks of any size give the rows of the text as one block.
+func TestBlocksOfAnySize(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		pieces := rapid.SliceOfN(rapid.SampledFrom([]string{
+			"a", "bc", "é", "😀", `"`, `""`, `"x"`, `"x,y"`, "\"p\nq\"", "\"p\r\nq\"", `"d""q"`, ",", ",", "\n", "\n", "\r\n", "\r", "1", "-2.5", " ", "",
+		}), 0, 60).Draw(r, "pieces")
+		text := []byte("a,b\n" + strings.Join(pieces, ""))
+		most := rapid.SampledFrom([]int{0, 4, 9, 30}).Draw(r, "most")
+		opts := lines.Options{Header: lines.HeaderFirst, MaxLineBytes: most, Types: []lines.ColumnType{{Name: "a", Type: arrow.BinaryTypes.String}, {Name: "b", Type: arrow.BinaryTypes.String}}}
+		whole, err := read(t, text, opts)
+		if err != nil {
+			r.Fatalf("%q: %v", text, err)
+		}
+		compare(t, text, whole)
+		opts.BlockBytes = rapid.IntRange(1, 40).Draw(r, "block")
+		cut, err := read(t, text, opts)
+		if err != nil {
+			r.Fatalf("%q in blocks of %d: %v", text, opts.BlockBytes, err)
+		}
+		if fmt.Sprint(cut.rows, cut.problems, cut.bad) != fmt.Sprint(whole.rows, whole.problems, whole.bad) {
+			r.Fatalf("%q in blocks of %d, lines of %d:\n%q %+v\nas one:\n%q %+v", text, opts.BlockBytes, most, cut.rows, cut.problems, whole.rows, whole.problems)
+		}
+	})
+}
+
+func FuzzRead(f *testing.F) {
+	for _, seed := range []string{
+		"a,b\n1,2\n", "a,b\r\n1,\"x\r\ny\"\r\n", "\xef\xbb\xbfa,b\n1,2", "a\n\n\"\"\n", "a,b\n1,\"2\n3,4\n", "a,b\n1,\"2\"x\n3,4\n", "a,b\n1,2,3\n4\n", "a,b\n\"1\"\r", "a\n\r\n\r",
+		"a,b\n2013-01-01,2013-01-01T00:00:00.5Z\n", "a,b\n0x1,1e999\n-0,.5\n", "\xff\xfea", "", "\n\n", "a,a\n",
+	} {
+		f.Add([]byte(seed), uint8(7))
+	}
+	f.Fuzz(func(t *testing.T, text []byte, block uint8) {
+		opts := lines.Options{Header: lines.HeaderFirst, BlockBytes: int(block) + 1}
+		inferred, err := read(t, text, opts)
+		if err != nil {
+			return
+		}
+		opts.Types = nil
+		for _, name := range inferred.names {
+			opts.Types = append(opts.Types, lines.ColumnType{Name: name, Type: arrow.BinaryTypes.String})
+		}
+		opts.BlockBytes = 0
+		whole, err := read(t, text, opts)
+		if err != nil {
+			t.Fatalf("%q: %v, and with types inferred it was read", text, err)
+		}
+		if len(whole.rows) != len(inferred.rows) {
+			t.Fatalf("%q: %d rows, and in blocks of %d %d", text, len(whole.rows), int(block)+1, len(inferred.rows))
+		}
+		compare(t, text, whole)
+	})
+}
+
+func TestReads(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		text string
+		opts lines.Options
+		want string // types, then rows
+	}{
+		{"numbers, text and nulls", "a,b,c\n1,x,2.5\n,,\n-3,\"\",4\n", lines.Options{}, `[int64 string float64] [[1 x 2.5] [<null> <null> <null>] [-3  4]]`},
+		{"CRLF and no end of the last line", "a,b\r\n1,2\r\n3,4", lines.Options{}, `[int64 int64] [[1 2] [3 4]]`},
+		{"a byte-order mark", "\xef\xbb\xbfa\n1\n", lines.Options{}, `[int64] [[1]]`},
+		{"lines and doubled quotes in quotes", "a,b\n\"x\n\"\"y\"\"\",1\n", lines.Options{}, "[string int64] [[x\n\"y\" 1]]"},
+		{"blank lines are no rows", "a\n\n1\n\r\n2\n\n", lines.Options{}, `[int64] [[1] [2]]`},
+		{"an empty text in quotes is a row", "a\n\"\"\nx\n", lines.Options{}, `[string] [[] [x]]`},
+		{"booleans, dates and times", "a,b,c,d\ntrue,2013-01-31,2013-01-31 10:00,2013-01-31T10:00:00+01:00\nFALSE,,,\n", lines.Options{}, `[bool date timestamp[us] timestamp[us, UTC]] [[true 2013-01-31 2013-01-31T10:00:00 2013-01-31T09:00:00Z] [false <null> <null> <null>]]`},
+		{"nanoseconds", "a\n2013-01-31T10:00:00.123456789\n", lines.Options{}, `[timestamp[ns]] [[2013-01-31T10:00:00.123456789]]`},
+		{"a code with a leading zero stays one", "a\n01234\n5\n", lines.Options{}, `[string] [[01234] [5]]`},
+		{"integers beyond int64", "a\n18446744073709551615\n1\n", lines.Options{}, `[uint64] [[18446744073709551615] [1]]`},
+		{"integers beyond 64 bits keep their digits", "a\n184467440737095516150\n1\n", lines.Options{}, `[string] [[184467440737095516150] [1]]`},
+		{"no value at all", "a,b\n,1\n,2\n", lines.Options{}, `[null int64] [[<null> 1] [<null> 2]]`},
+		{"no header", "1,x\n2,y\n", lines.Options{Header: lines.HeaderNone}, `[int64 string] [[1 x] [2 y]]`},
+		{"another delimiter", "a;b\n1;2,5\n", lines.Options{Delimiter: ";"}, `[int64 string] [[1 2,5]]`},
+		{"texts for no value", "a,b\nNA,NA\n1,\"NA\"\n", lines.Options{NullValues: []string{"NA"}}, `[int64 null] [[<null> <null>] [1 <null>]]`},
+		{"a number for no value", "a\n-999\n1\n", lines.Options{NullValues: []string{"-999"}}, `[int64] [[<null>] [1]]`},
+		{"quoted numbers and spaces", "a,b\n\"1\", 2\n\"\",3 \n", lines.Options{}, `[int64 int64] [[1 2] [<null> 3]]`},
+		{"quotes within a field without are text", "a,b\n5\" x 3\",1\n", lines.Options{}, "[string int64] [[5\" x 3\" 1]]"},
+		{"an unnamed column has its place's name", ",b\n1,2\n", lines.Options{}, `[int64 int64] [[1 2]]`},
+		{"types that are given", "a,b,c\n1,2,1.50\n", lines.Options{Types: []lines.ColumnType{{Name: "a", Type: arrow.BinaryTypes.String}, {Name: "b", Type: arrow.PrimitiveTypes.Uint8}, {Name: "c", Type: &arrow.Decimal128Type{Precision: 5, Scale: 3}}}}, `[string uint8 decimal(5, 3)] [[1 2 1.5]]`},
+		{"a header alone", "a,b\n", lines.Options{}, `[null null] []`},
+	} {
+		got, err := read(t, []byte(tc.text), tc.opts)
+		if err != nil {
+			t.Errorf("%s: %v", tc.name, err)
+			continue
+		}
+		if s := fmt.Sprint(got.types, " ", got.rows); s != tc.want || len(got.problems) > 0 {
+			t.Errorf("%s: read(%q) = %s %+v; want %s", tc.name, tc.text, s, got.problems, tc.want)
+		}
+	}
+}
+
+// A line that is no row is one of nulls, with its number and what is wrong.
+func TestBadLines(t *testing.T) {
+	int64s := lines.Options{Types: []lines.ColumnType{{Name: "a", Type: arrow.PrimitiveTypes.Int64}}, MaxLineBytes: 40}
+	for _, tc := range []struct{ name, text, rows, line, reason, kept string }{
+		{"a value of another type", "a,b\n1,2\nx,3\n", "[[1 2] [<null> 3]]", "3", `a: "x" is no int64`, "x,3"},
+		{"too many fields", "a,b\n1,2,3\n4,5\n", "[[<null> <null>] [4 5]]", "2", ": the line has 3 fields and not 2", "1,2,3"},
+		{"too few fields, quoted", "a,b\n\"1\"\n4,5\n", "[[<null> <null>] [4 5]]", "2", ": the line has 1 fields and not 2", `"1"`},
+		{"a quote that is not closed takes its line alone", "a,b\n1,\"x\n2,3\n4,5\n", "[[<null> <null>] [2 3] [4 5]]", "2", ": the line has a quote that is not closed", `1,"x`},
+		{"text after a closing quote", "a,b\n1,\"x\"y\n4,5\n", "[[<null> <null>] [4 5]]", "2", ": the line has text after a closing quote", `1,"x"y`},
+		{"a line that is too long", "a,b\n1," + strings.Repeat("9", 50) + "\n4,5\n", "[[<null> <null>] [4 5]]", "2", ": the line is longer than 40 bytes", "1," + strings.Repeat("9", 50)},
+		{"lines are counted within quotes", "a,b\n1,\"p\nq\"\nx,3\n", "[[1 p\nq] [<null> 3]]", "4", `a: "x" is no int64`, "x,3"},
+		{"a number beyond its type", "a,b\n9223372036854775808,3\n", "[[<null> 3]]", "2", `a: "9223372036854775808" is no int64`, "9223372036854775808,3"},
+		{"text in another encoding", "a,b\n1,caf\xe9\n2,x\n", "[[1 <null>] [2 x]]", "2", `b: "caf\xe9" is no UTF-8; convert the file first, such as by iconv -f ISO-8859-1 -t UTF-8`, "1,caf\uFFFD"},
+	} {
+		got, err := read(t, []byte(tc.text), int64s)
+		if err != nil {
+			t.Errorf("%s: %v", tc.name, err)
+			continue
+		}
+		if len(got.problems) != 1 {
+			t.Errorf("%s: read(%q) has the problems %+v; want one", tc.name, tc.text, got.problems)
+			continue
+		}
+		p := got.problems[0]
+		if s := fmt.Sprint(got.rows); s != tc.rows || fmt.Sprint(p.Line) != tc.line || p.Column+": "+p.Reason != tc.reason && ": "+p.Reason != tc.reason || p.Text != tc.kept || p.Advice == "" {
+			t.Errorf("%s: read(%q) = %s %+v; want %s, line %s, %s", tc.name, tc.text, s, p, tc.rows, tc.line, tc.reason)
+		}
+	}
+}
+
+// What is no CSV of ours is refused with what to do.
+func TestRefused(t *testing.T) {
+	for _, tc := range []struct {
+		name, text string
+		opts       lines.Options
+		want       string
+	}{
+		{"UTF-16", "\xff\xfea\x00", lines.Options{}, "iconv -f UTF-16"},
+		{"UTF-16 without a mark", "a\x00,\x00b\x00\n\x00", lines.Options{}, "iconv -f UTF-16"},
+		{"a name twice", "a,b,a\n", lines.Options{}, `names column "a" twice, at 1 and 3`},
+		{"numbers for names", "1,2\n3,4\n", lines.Options{}, "--header none"},
+		{"blank lines alone", "\n\n", lines.Options{}, "no line"},
+		{"an open quote in the header", "a,\"b\n1,2\n", lines.Options{}, "first line"},
+		{"a type of no column", "a\n1\n", lines.Options{Types: []lines.ColumnType{{Name: "A1", Type: arrow.Null}}}, `no column "A1"`},
+	} {
+		_, err := read(t, []byte(tc.text), tc.opts)
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: read(%q) = %v; want an error with %q", tc.name, tc.text, err, tc.want)
+		}
+	}
+}
+
+// The rows and their problems do not depend on which columns are read.
+func TestProblemsOfColumnsThatAreNotRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.csv")
+	if err := os.WriteFile(path, []byte("a,b\n1,2\nx,y\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	opts := lines.Options{Types: []lines.ColumnType{{Name: "a", Type: arrow.PrimitiveTypes.Int64}, {Name: "b", Type: arrow.PrimitiveTypes.Int64}}}
+	set := lines.NewSet(opts, map[format.Name]lines.NewSyntaxFunc{format.CSV: csvfile.NewSyntax}, func() error { return nil })
+	defer set.Close()
+	r, err := set.Open(path, format.CSV, format.ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := set.Settle([]string{path}); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name    string
+		checked []string
+		columns []int
+		want    []string // columns of problems
+	}{
+		{"of b, which is read", nil, []int{1, 2}, []string{"b"}},
+		{"of a, which is checked and not read", []string{"a"}, []int{1, 2}, []string{"a"}},
+		{"of nothing but problems", []string{"b"}, []int{2}, []string{"b"}},
+	} {
+		set.Check(tc.checked)
+		var got []string
+		err := r.ReadSpan(context.Background(), 0, tc.columns, func(b arrow.RecordBatch) error {
+			var table table
+			err := table.add(b)
+			for _, p := range table.problems {
+				got = append(got, p.Column)
+			}
+			return err
+		})
+		if err != nil || !slices.Equal(got, tc.want) {
+			t.Errorf("%s: problems of %v, %v; want %v", tc.name, got, err, tc.want)
+		}
+	}
+	if err := r.ReadSpan(context.Background(), 0, []int{1}, func(arrow.RecordBatch) error { return nil }); !errors.Is(err, format.ErrDamaged) {
+		t.Errorf("ReadSpan() of a bad line to whom does not ask for problems = %v; want ErrDamaged", err)
+	}
+}

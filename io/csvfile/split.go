@@ -1,0 +1,208 @@
+package csvfile
+
+import (
+	"bytes"
+
+	"github.com/millrace/millrace/io/lines"
+)
+
+// States of a record of CSV besides those of all syntaxes.
+const (
+	atReturn    = lines.OwnState + iota // after a CR with which the record begins
+	atField                             // where a field begins, but the record's first
+	inField                             // in a field without quotes
+	inQuotes                            // in a field with quotes
+	afterQuote                          // after a quote within such a field
+	afterReturn                         // after a CR that follows the closing quote
+)
+
+// Guess implements lines.Syntax: a block begins within quotes or it does not.
+func (s *syntax) Guess(before byte, block []byte) []lines.State {
+	outside := inField
+	switch before {
+	case '\n':
+		outside = lines.AtRecord
+	case s.delimiter:
+		outside = atField
+	}
+	if bytes.IndexByte(block, '"') < 0 {
+		return []lines.State{outside}
+	}
+	return []lines.State{outside, inQuotes}
+}
+
+// Finish implements lines.Syntax.
+func (s *syntax) Finish(at lines.State) (row, broken bool) {
+	return at != atReturn, at == inQuotes
+}
+
+// splitter goes through one block.
+type splitter struct {
+	delimiter byte
+	text      []byte
+	most      int
+	quote     int // the next quote at or after at; len(text) where there is none
+	at        int
+	open      int
+	state     lines.State
+	out       lines.Split
+}
+
+// Split implements lines.Syntax.
+func (s *syntax) Split(block []byte, from lines.State, most int) lines.Split {
+	p := splitter{delimiter: s.delimiter, text: block, most: most, open: -1, state: from, quote: -1}
+	p.out.First = -1
+	p.findQuote()
+	for p.at < len(p.text) {
+		if !p.step() {
+			p.out.Broken = true
+			return p.out
+		}
+	}
+	for p.open >= 0 && p.state != lines.Skipping && len(p.text)-p.open > most {
+		p.resume()
+		for p.at < len(p.text) {
+			p.step()
+		}
+	}
+	p.out.State, p.out.Open = p.state, p.open
+	return p.out
+}
+
+// findQuote finds the next quote from at on.
+func (p *splitter) findQuote() {
+	if p.quote >= p.at {
+		return
+	}
+	if i := bytes.IndexByte(p.text[p.at:], '"'); i >= 0 {
+		p.quote = p.at + i
+		return
+	}
+	p.quote = len(p.text)
+}
+
+// end ends a record just before an offset.
+func (p *splitter) end(at int, rows int64) {
+	if p.out.First < 0 {
+		p.out.First = at
+	}
+	p.out.Last, p.out.Rows = at, p.out.Rows+rows
+	p.at, p.open, p.state = at, -1, lines.AtRecord
+}
+
+// endRecord ends one that has a row, unless it is too long.
+func (p *splitter) endRecord(at int) bool {
+	if p.open >= 0 && at-p.open > p.most {
+		p.resume()
+		return true
+	}
+	p.end(at, 1)
+	return true
+}
+
+// resume takes the open record's first line for a row, and goes on behind it.
+func (p *splitter) resume() {
+	lf := bytes.IndexByte(p.text[p.open:], '\n')
+	if lf < 0 {
+		p.at, p.state = len(p.text), lines.Skipping
+		return
+	}
+	p.end(p.open+lf+1, 1)
+	p.quote = -1
+	p.findQuote()
+}
+
+// broken deals with a record that cannot go on as it does; false where it began before
+// the block.
+func (p *splitter) broken() bool {
+	if p.open < 0 {
+		return false
+	}
+	p.resume()
+	return true
+}
+
+// step goes on to the next place that matters; false where the record that was open at
+// the block's beginning is broken.
+func (p *splitter) step() bool {
+	c := p.text[p.at]
+	switch p.state {
+	case lines.AtRecord:
+		switch p.open = p.at; c {
+		case '\n':
+			p.end(p.at+1, 0)
+		case '\r':
+			p.at, p.state = p.at+1, atReturn
+		default:
+			p.state = atField
+		}
+	case atReturn:
+		if c == '\n' {
+			p.end(p.at+1, 0)
+			return true
+		}
+		p.state = inField
+	case atField:
+		if p.state = inField; c == '"' {
+			p.at, p.state = p.at+1, inQuotes
+		}
+	case inField:
+		return p.stepField()
+	case inQuotes:
+		p.findQuote()
+		if p.at = p.quote; p.at < len(p.text) {
+			p.at, p.state = p.at+1, afterQuote
+		}
+	case afterQuote:
+		switch c {
+		case '"':
+			p.at, p.state = p.at+1, inQuotes
+		case p.delimiter:
+			p.at, p.state = p.at+1, atField
+		case '\r':
+			p.at, p.state = p.at+1, afterReturn
+		case '\n':
+			return p.endRecord(p.at + 1)
+		default:
+			return p.broken()
+		}
+	case afterReturn:
+		if c != '\n' {
+			return p.broken()
+		}
+		return p.endRecord(p.at + 1)
+	case lines.Skipping:
+		lf := bytes.IndexByte(p.text[p.at:], '\n')
+		if lf < 0 {
+			p.at = len(p.text)
+			return true
+		}
+		p.end(p.at+lf+1, 1)
+	}
+	return true
+}
+
+// stepField goes to the end of the record, or to a field that begins with a quote.
+func (p *splitter) stepField() bool {
+	end := len(p.text)
+	if lf := bytes.IndexByte(p.text[p.at:], '\n'); lf >= 0 {
+		end = p.at + lf
+	}
+	for p.findQuote(); p.quote < end; p.findQuote() {
+		q := p.quote
+		if q > p.at && p.text[q-1] == p.delimiter {
+			p.at, p.state = q+1, inQuotes
+			return true
+		}
+		p.at = q + 1 // it is text
+	}
+	if end == len(p.text) {
+		p.at = end
+		// What follows a delimiter may be a quote.
+		if p.text[end-1] == p.delimiter {
+			p.state = atField
+		}
+		return true
+	}
+	return p.endRecord(end + 1)
+}

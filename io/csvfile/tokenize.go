@@ -1,0 +1,266 @@
+package csvfile
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+
+	"github.com/millrace/millrace/io/lines"
+)
+
+// tokenizer finds the fields of records: of a line eight bytes at a time, and field by
+// field where quotes are not just around fields.
+type tokenizer struct {
+	*syntax
+
+	columns int
+	wanted  []int
+	most    int
+
+	at []uint32 // of one record
+}
+
+// Tokenizer implements lines.Syntax.
+func (s *syntax) Tokenizer(columns []string, wanted []int, most int) lines.Tokenizer {
+	return &tokenizer{syntax: s, columns: len(columns), wanted: wanted, most: most}
+}
+
+// Special implements lines.Tokenizer.
+func (*tokenizer) Special(first byte) bool { return first == '"' }
+
+// Value implements lines.Tokenizer.
+func (*tokenizer) Value(scratch, field []byte) (value []byte, why string) {
+	field = field[1 : len(field)-1]
+	at := bytes.IndexByte(field, '"')
+	if at < 0 {
+		return field, ""
+	}
+	scratch = scratch[:0]
+	for at >= 0 { // each is doubled
+		scratch = append(scratch, field[:at+1]...)
+		field = field[min(at+2, len(field)):]
+		at = bytes.IndexByte(field, '"')
+	}
+	return append(scratch, field...), ""
+}
+
+// Next implements lines.Tokenizer.
+func (t *tokenizer) Next(f *lines.Fields, text []byte, at, most int, last bool) (next int, skip bool) {
+	f.Text, f.Rows, f.Stride, f.First, f.Bad = text, 0, t.columns+1, t.wanted, f.Bad[:0]
+	if need := most*f.Stride + 8; cap(f.At) < need { // a word may have eight delimiters too many
+		f.At = make([]uint32, need)
+	}
+	f.At, f.Starts = f.At[:cap(f.At)], append(f.Starts[:0], uint32(at))
+	for f.Rows < most && at < len(text) {
+		end, whole := len(text), last
+		if lf := bytes.IndexByte(text[at:], '\n'); lf >= 0 {
+			end, whole = at+lf, true
+		}
+		if next, skip, whole = t.line(f, at, end, last, whole); !whole {
+			break
+		}
+		if at = next; len(f.Starts) == f.Rows {
+			f.Starts = append(f.Starts, uint32(at))
+		} else {
+			f.Starts[f.Rows] = uint32(at) // after a blank line
+		}
+		if skip {
+			return at, true
+		}
+	}
+	return at, false
+}
+
+// line splits the line from one offset to another, or the record that begins with it.
+// Most records are a line, of which each field that has quotes has two, around it.
+func (t *tokenizer) line(f *lines.Fields, at, end int, last, whole bool) (next int, skip, ok bool) {
+	text := f.Text
+	if !whole {
+		return t.record(f, at, last)
+	}
+	next, to := min(end+1, len(text)), end
+	if to > at && text[to-1] == '\r' {
+		to--
+	}
+	if to == at && next-at <= t.most {
+		return next, false, true
+	}
+	row := f.At[f.Rows*f.Stride:]
+	n, quotes := t.split(text, at, to, row)
+	if next-at > t.most || n != t.columns {
+		if quotes > 0 {
+			return t.record(f, at, last)
+		}
+		why := t.wrongFields(n)
+		if next-at > t.most {
+			why = t.tooLong()
+		}
+		t.bad(f, why)
+		return next, false, true
+	}
+	row[0], row[n] = uint32(at-1), uint32(to)
+	if quotes > 0 && quotes != around(text, row[:n+1]) {
+		return t.record(f, at, last)
+	}
+	f.Rows++
+	return next, false, true
+}
+
+// around counts the quotes that stand around fields.
+func around(text []byte, row []uint32) (quotes int) {
+	for i, to := range row[1:] {
+		if from := row[i] + 1; to > from+1 && text[from] == '"' && text[to-1] == '"' {
+			quotes += 2
+		}
+	}
+	return quotes
+}
+
+// The bytes of a word with one value each.
+const (
+	ones   = 0x0101010101010101
+	sevens = 0x7f7f7f7f7f7f7f7f
+)
+
+// zeros has the top bit of each byte that is 0, and no other.
+func zeros(w uint64) uint64 { return ^((w&sevens + sevens) | w | sevens) }
+
+// split notes the delimiters of a line from row[1] on, as many as a row has and at most
+// some more, and gives the number of fields, and of quotes.
+func (t *tokenizer) split(text []byte, at, end int, row []uint32) (n, quotes int) {
+	pattern, columns := uint64(t.delimiter)*ones, t.columns
+	row = row[:columns+8]
+	for n = 1; at < end; at += 8 {
+		w := binary.LittleEndian.Uint64(text[at : at+8])
+		found, quote := zeros(w^pattern), zeros(w^('"'*ones))
+		if rest := end - at; rest < 8 {
+			found &= 1<<(8*rest) - 1
+			quote &= 1<<(8*rest) - 1
+		}
+		quotes += bits.OnesCount64(quote)
+		if found == 0 {
+			continue
+		}
+		if n >= columns {
+			rest := text[at:end]
+			return n + bytes.Count(rest, []byte{t.delimiter}), quotes + bytes.Count(rest, []byte{'"'})
+		}
+		for ; found != 0; found &= found - 1 {
+			row[n] = uint32(at + bits.TrailingZeros64(found)/8)
+			n++
+		}
+	}
+	return n, quotes
+}
+
+func (t *tokenizer) wrongFields(n int) string {
+	return fmt.Sprintf("has %d fields and not %d", n, t.columns)
+}
+
+func (t *tokenizer) tooLong() string {
+	return fmt.Sprintf("is longer than %d bytes", t.most)
+}
+
+// bad takes the next row for one that is none.
+func (t *tokenizer) bad(f *lines.Fields, reason string) {
+	clear(f.At[f.Rows*f.Stride : (f.Rows+1)*f.Stride])
+	f.Bad = append(f.Bad, lines.BadRecord{Row: f.Rows, Reason: reason})
+	f.Rows++
+}
+
+// record splits a record with quotes, or takes its first line for a row that is none.
+func (t *tokenizer) record(f *lines.Fields, at int, last bool) (next int, skip, ok bool) {
+	end, n, reason, ok := t.quoted(f.Text, at, last)
+	if !ok {
+		return at, false, false
+	}
+	switch {
+	case reason != "":
+		return t.firstLine(f, at, end, reason, last)
+	case n != t.columns:
+		t.bad(f, t.wrongFields(n))
+		return end, false, true
+	}
+	copy(f.At[f.Rows*f.Stride:], t.at[:n+1])
+	f.Rows++
+	return end, false, true
+}
+
+const notClosed = "has a quote that is not closed"
+
+// firstLine takes the first line of a record for a row that is none. What is said of it
+// does not depend on what comes after that line, which another span may have.
+func (t *tokenizer) firstLine(f *lines.Fields, at, broken int, reason string, last bool) (next int, skip, ok bool) {
+	lf := bytes.IndexByte(f.Text[at:], '\n')
+	next = at + lf + 1
+	if lf < 0 {
+		next = len(f.Text)
+	}
+	switch {
+	case next-at > t.most:
+		reason = t.tooLong()
+	case lf >= 0 && next < broken:
+		reason = notClosed
+	}
+	t.bad(f, reason)
+	return next, lf < 0 && !last, true
+}
+
+// quoted splits one record of text at an offset into t.at, as a row of Fields has it.
+// Of a record that is broken it says why, and by what is before the end. ok is false
+// where the text does not have all of it.
+func (t *tokenizer) quoted(text []byte, at int, last bool) (end, fields int, reason string, ok bool) {
+	start := at
+	t.at = append(t.at[:0], uint32(at-1))
+	unknown := func(broken string) (int, int, string, bool) { // the text ends
+		if len(text)-start > t.most {
+			return len(text) + 1, 0, t.tooLong(), true
+		}
+		return len(text) + 1, 0, broken, last
+	}
+	for {
+		stop := at
+		inQuotes := at < len(text) && text[at] == '"'
+		if inQuotes {
+			for stop++; ; stop++ { // to behind the closing quote
+				q := bytes.IndexByte(text[stop:], '"')
+				if q < 0 {
+					return unknown(notClosed)
+				}
+				if stop += q + 1; stop == len(text) || text[stop] != '"' {
+					break
+				}
+			}
+		} else {
+			for stop < len(text) && text[stop] != t.delimiter && text[stop] != '\n' {
+				stop++
+			}
+		}
+		switch {
+		case stop == len(text), text[stop] == '\r' && stop+1 == len(text):
+			if !last {
+				return unknown("")
+			}
+			end = len(text)
+		case text[stop] == t.delimiter:
+			t.at = append(t.at, uint32(stop))
+			at = stop + 1
+			continue
+		case text[stop] == '\r' && text[stop+1] == '\n':
+			end = stop + 2
+		case text[stop] == '\n':
+			end = stop + 1
+		default:
+			return stop + 1, 0, "has text after a closing quote", true
+		}
+		if !inQuotes && stop > at && text[stop-1] == '\r' {
+			stop--
+		}
+		if end-start > t.most {
+			return end, 0, t.tooLong(), true
+		}
+		t.at = append(t.at, uint32(stop))
+		return end, len(t.at) - 1, "", true
+	}
+}

@@ -1,0 +1,382 @@
+package lines
+
+import (
+	"bytes"
+	"unicode/utf8"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
+	"github.com/apache/arrow-go/v18/arrow/decimal128"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+)
+
+// column makes one array of one field of many rows. Rows are null until a value is put.
+type column interface {
+	// begin makes room for rows.
+	begin(rows int)
+	// convert appends one field of all rows of a piece.
+	convert(p *piece, field int)
+	// finish gives the array of all rows appended, and forgets them.
+	finish() arrow.Array
+	// drop forgets them.
+	drop()
+}
+
+// piece is rows whose fields are known, with what their columns need to know.
+type piece struct {
+	*Fields
+
+	tokens Tokenizer
+	nulls  [][]byte // texts that stand for no value
+	ascii  bool     // the text has no byte above 127
+	// bad takes a row whose value in a field does not fit, with the value.
+	bad     func(row, field int, value []byte, why string)
+	scratch []byte
+}
+
+// cell is one field's place; it is empty where there is no value.
+func (p *piece) cell(row, field int) (from, to int) {
+	at := row*p.Stride + p.First[field]
+	return int(p.At[at]) + 1, int(p.At[at+1])
+}
+
+// isNull says that a text stands for no value.
+func (p *piece) isNull(value []byte) bool {
+	for _, n := range p.nulls {
+		if bytes.Equal(n, value) {
+			return true
+		}
+	}
+	return false
+}
+
+// bare is a field without quotes and spaces around it; why says why it has no value.
+func (p *piece) bare(field []byte) (value []byte, why string) {
+	if p.tokens.Special(field[0]) {
+		if field, why = p.tokens.Value(p.scratch[:0], field); why != "" {
+			return nil, why
+		}
+	}
+	return bytes.Trim(field, " \t"), ""
+}
+
+// fixed is a column of values of one size, each read by itself.
+type fixed[T any] struct {
+	dataType arrow.DataType
+	mem      memory.Allocator
+	// parse reads the value that lies between two offsets; ok is false where that is
+	// none of the type's.
+	parse func(text []byte, from, to int) (v T, ok bool)
+	// cast gives a buffer's bytes as values, of which each takes so many.
+	cast  func([]byte) []T
+	bytes int
+	// why says of a text without a value why; nil where its type says it all.
+	why func(text []byte) string
+
+	buffer *memory.Buffer
+	values []T // of the buffer
+	n      int
+	valid  validity
+}
+
+func (c *fixed[T]) begin(rows int) {
+	c.buffer = memory.NewResizableBuffer(c.mem)
+	c.buffer.Resize(rows * c.bytes)
+	c.values, c.n = c.cast(c.buffer.Bytes()), 0
+	c.valid.begin(rows)
+}
+
+func (c *fixed[T]) convert(p *piece, field int) {
+	base := c.n
+	c.n += p.Rows
+	values := c.values[base:c.n]
+	at, stride := p.At[p.First[field]:], p.Stride
+	checked := len(p.nulls) > 0
+	var zero T
+	for r := range values {
+		k := r * stride
+		from, to := int(at[k])+1, int(at[k+1])
+		if to <= from || checked && p.isNull(p.Text[from:to]) {
+			values[r] = zero
+			c.valid.null(base + r)
+			continue
+		}
+		v, ok := c.parse(p.Text, from, to)
+		if !ok {
+			if v, ok = c.slow(p, r, field, p.Text[from:to]); !ok {
+				v = zero
+				c.valid.null(base + r)
+			}
+		}
+		values[r] = v
+	}
+}
+
+// slow reads a field that has quotes, or spaces around it, or no value.
+func (c *fixed[T]) slow(p *piece, row, field int, text []byte) (v T, ok bool) {
+	value, why := p.bare(text)
+	if why == "" && (len(value) == 0 || p.isNull(value)) {
+		return v, false
+	}
+	if why == "" {
+		p.scratch = append(append(append(p.scratch[:0], make([]byte, pad)...), value...), make([]byte, pad)...)
+		from, to := pad, pad+len(value)
+		if v, ok = c.parse(p.scratch, from, to); ok {
+			return v, true
+		}
+		if text = p.scratch[from:to]; c.why != nil {
+			why = c.why(text)
+		}
+	}
+	p.bad(row, field, text, why)
+	return v, false
+}
+
+func (c *fixed[T]) finish() arrow.Array {
+	c.buffer.ResizeNoShrink(c.n * c.bytes)
+	a := c.valid.array(c.mem, c.dataType, c.n, c.buffer)
+	c.drop()
+	return a
+}
+
+func (c *fixed[T]) drop() {
+	if c.buffer != nil {
+		c.buffer.Release()
+		c.buffer, c.values = nil, nil
+	}
+}
+
+// truths is a column of booleans, which take a bit each.
+type truths struct {
+	fixed[bool]
+
+	all []bool
+}
+
+func (c *truths) begin(rows int) {
+	if cap(c.all) < rows {
+		c.all = make([]bool, rows)
+	}
+	c.values, c.n = c.all[:rows], 0
+	c.valid.begin(rows)
+}
+
+func (c *truths) finish() arrow.Array {
+	bits := memory.NewResizableBuffer(c.mem)
+	defer bits.Release()
+	bits.Resize(int(bitutil.BytesForBits(int64(c.n))))
+	clear(bits.Bytes())
+	for i, v := range c.values[:c.n] {
+		if v {
+			bitutil.SetBit(bits.Bytes(), i)
+		}
+	}
+	return c.valid.array(c.mem, c.dataType, c.n, bits)
+}
+
+// validity are the null rows of a column.
+type validity struct {
+	bits  []byte // of the rows up to the last null one at least; empty where none is
+	nulls int
+	rows  int // room
+}
+
+func (v *validity) begin(rows int) { v.bits, v.nulls, v.rows = v.bits[:0], 0, rows }
+
+// null notes a row.
+func (v *validity) null(row int) {
+	if need := int(bitutil.BytesForBits(int64(max(v.rows, row+1)))); len(v.bits) < need {
+		old := len(v.bits)
+		v.bits = append(v.bits, make([]byte, need-old)...)
+		for i := old; i < need; i++ {
+			v.bits[i] = 0xff
+		}
+	}
+	v.bits[row/8] &^= 1 << (row % 8)
+	v.nulls++
+}
+
+// array makes an array of buffers, which it borrows.
+func (v *validity) array(mem memory.Allocator, t arrow.DataType, n int, buffers ...*memory.Buffer) arrow.Array {
+	var valid *memory.Buffer
+	if v.nulls > 0 {
+		valid = filled(mem, v.bits[:min(int(bitutil.BytesForBits(int64(n))), len(v.bits))])
+		defer valid.Release()
+	}
+	data := array.NewData(t, n, append([]*memory.Buffer{valid}, buffers...), nil, v.nulls, 0)
+	defer data.Release()
+	return array.MakeFromData(data)
+}
+
+// filled is a buffer with a copy of bytes.
+func filled(mem memory.Allocator, b []byte) *memory.Buffer {
+	buffer := memory.NewResizableBuffer(mem)
+	buffer.Resize(len(b))
+	copy(buffer.Bytes(), b)
+	return buffer
+}
+
+// texts is a column of text.
+type texts struct {
+	mem   memory.Allocator
+	ends  []int32
+	text  []byte
+	valid validity
+}
+
+func (c *texts) begin(rows int) {
+	c.ends, c.text = append(c.ends[:0], 0), c.text[:0]
+	c.valid.begin(rows)
+}
+
+func (c *texts) convert(p *piece, field int) {
+	at, stride := p.At[p.First[field]:], p.Stride
+	base := len(c.ends) - 1
+	for r := range p.Rows {
+		k := r * stride
+		from, to := int(at[k])+1, int(at[k+1])
+		if to > from {
+			c.put(p, r, field, p.Text[from:to])
+		} else {
+			c.valid.null(base + r)
+		}
+		c.ends = append(c.ends, int32(len(c.text)))
+	}
+}
+
+// put appends a text, unless it is none.
+func (c *texts) put(p *piece, row, field int, value []byte) {
+	if p.tokens.Special(value[0]) {
+		var why string
+		if value, why = p.tokens.Value(p.scratch[:0], value); why != "" {
+			from, to := p.cell(row, field)
+			p.bad(row, field, p.Text[from:to], why)
+			c.valid.null(len(c.ends) - 1)
+			return
+		}
+	}
+	if p.isNull(value) {
+		c.valid.null(len(c.ends) - 1)
+		return
+	}
+	if !p.ascii && !utf8.Valid(value) {
+		p.bad(row, field, value, "is no UTF-8; convert the file first, such as by iconv -f ISO-8859-1 -t UTF-8")
+		c.valid.null(len(c.ends) - 1)
+		return
+	}
+	c.text = append(c.text, value...)
+}
+
+func (c *texts) finish() arrow.Array {
+	ends, text := filled(c.mem, arrow.Int32Traits.CastToBytes(c.ends)), filled(c.mem, c.text)
+	defer ends.Release()
+	defer text.Release()
+	return c.valid.array(c.mem, arrow.BinaryTypes.String, len(c.ends)-1, ends, text)
+}
+
+func (c *texts) drop() {}
+
+// none is a column whose rows are all null.
+type none struct{ rows int }
+
+func (c *none) begin(int) { c.rows = 0 }
+
+func (c *none) convert(p *piece, field int) {
+	c.rows += p.Rows
+	for r := range p.Rows {
+		if from, to := p.cell(r, field); to > from {
+			value, why := p.bare(p.Text[from:to])
+			if why != "" || len(value) > 0 && !p.isNull(value) {
+				p.bad(r, field, p.Text[from:to], why)
+			}
+		}
+	}
+}
+
+func (c *none) finish() arrow.Array { return array.NewNull(c.rows) }
+
+func (c *none) drop() {}
+
+// numbers is a column of values as they lie in memory.
+func numbers[T any](mem memory.Allocator, t arrow.FixedWidthDataType, cast func([]byte) []T, parse func(text []byte, from, to int) (T, bool)) *fixed[T] {
+	return &fixed[T]{dataType: t, mem: mem, parse: parse, cast: cast, bytes: t.BitWidth() / 8}
+}
+
+// newColumn makes the column of a type that ParseType knows.
+func newColumn(mem memory.Allocator, t arrow.DataType) column {
+	switch t := t.(type) {
+	case *arrow.Int64Type:
+		return numbers(mem, t, arrow.Int64Traits.CastFromBytes, parseInt64)
+	case *arrow.Int32Type:
+		return numbers(mem, t, arrow.Int32Traits.CastFromBytes, smallInt[int32])
+	case *arrow.Int16Type:
+		return numbers(mem, t, arrow.Int16Traits.CastFromBytes, smallInt[int16])
+	case *arrow.Int8Type:
+		return numbers(mem, t, arrow.Int8Traits.CastFromBytes, smallInt[int8])
+	case *arrow.Uint64Type:
+		return numbers(mem, t, arrow.Uint64Traits.CastFromBytes, parseUint64)
+	case *arrow.Uint32Type:
+		return numbers(mem, t, arrow.Uint32Traits.CastFromBytes, smallUint[uint32])
+	case *arrow.Uint16Type:
+		return numbers(mem, t, arrow.Uint16Traits.CastFromBytes, smallUint[uint16])
+	case *arrow.Uint8Type:
+		return numbers(mem, t, func(b []byte) []uint8 { return b }, smallUint[uint8])
+	case *arrow.Float64Type:
+		return numbers(mem, t, arrow.Float64Traits.CastFromBytes, parseFloat64)
+	case *arrow.Float32Type:
+		return numbers(mem, t, arrow.Float32Traits.CastFromBytes, parseFloat32)
+	case *arrow.BooleanType:
+		return &truths{fixed: fixed[bool]{dataType: t, mem: mem, parse: parseBool}}
+	case *arrow.Date32Type:
+		return numbers(mem, t, arrow.Date32Traits.CastFromBytes, parseDate)
+	case *arrow.TimestampType:
+		return timestamps(mem, t)
+	case *arrow.Decimal128Type:
+		return numbers(mem, t, arrow.Decimal128Traits.CastFromBytes, func(text []byte, from, to int) (decimal128.Num, bool) {
+			return parseDecimal(text[from:to], t)
+		})
+	case *arrow.StringType:
+		return &texts{mem: mem}
+	default:
+		return &none{}
+	}
+}
+
+func timestamps(mem memory.Allocator, t *arrow.TimestampType) column {
+	c := numbers(mem, t, arrow.TimestampTraits.CastFromBytes, func(text []byte, from, to int) (arrow.Timestamp, bool) {
+		m, ok := parseMoment(text[from:to])
+		if !ok {
+			return 0, false
+		}
+		v, why := m.ticks(t)
+		return arrow.Timestamp(v), why == ""
+	})
+	c.why = func(text []byte) string {
+		m, ok := parseMoment(text)
+		if !ok {
+			return ""
+		}
+		_, why := m.ticks(t)
+		return why
+	}
+	return c
+}
+
+func parseDate(text []byte, from, to int) (arrow.Date32, bool) {
+	days, ok := parseDay(text[from:to])
+	return arrow.Date32(days), ok
+}
+
+// parseBool reads true and false in any case, and 1 and 0.
+func parseBool(text []byte, from, to int) (v, ok bool) {
+	switch value := text[from:to]; {
+	case len(value) == 1 && value[0]|1 == '1':
+		return value[0] == '1', true
+	case bytes.EqualFold(value, []byte("true")):
+		return true, true
+	case bytes.EqualFold(value, []byte("false")):
+		return false, true
+	}
+	return false, false
+}

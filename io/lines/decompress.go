@@ -1,0 +1,140 @@
+package lines
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/millrace/millrace/io/format"
+)
+
+// codec is how a file of lines is compressed.
+type codec string
+
+const (
+	plain     codec = ""
+	gzipped   codec = "gzip"
+	zstandard codec = "zstd"
+)
+
+// codecOf is the codec that a last extension promises.
+func codecOf(ext string) codec {
+	switch strings.ToLower(ext) {
+	case ".gz", ".gzip":
+		return gzipped
+	case ".zst", ".zstd":
+		return zstandard
+	}
+	return plain
+}
+
+// magics are what compressed files begin with; zstd's may be a skippable frame's,
+// whose last four bits say anything (RFC 8878, section 3.1.2).
+func codecIn(head []byte) codec {
+	switch {
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+		return gzipped
+	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}),
+		len(head) >= 4 && head[0]&0xf0 == 0x50 && bytes.Equal(head[1:4], []byte{0x2a, 0x4d, 0x18}):
+		return zstandard
+	}
+	return plain
+}
+
+// maxWindow is the most memory that a zstd frame may ask for: the window of
+// zstd --long=27, which is the most that its own program takes unasked.
+const maxWindow = 128 << 20
+
+// openText opens a file, and decompresses it where its first bytes say that it is
+// compressed. name is what it stands in for, if anything. stop is asked meanwhile.
+func openText(path, name string, scratch *scratch, stop func() error) (_ *textFile, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	f := &textFile{path: cmp.Or(name, path), standIn: name != ""}
+	if f.seen, err = file.Stat(); err != nil {
+		return nil, err
+	}
+	head := make([]byte, 4)
+	n, err := io.ReadFull(file, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, err
+	}
+	f.codec = codecIn(head[:n])
+	if want := codecOf(filepath.Ext(f.path)); want != plain && want != f.codec {
+		return nil, fmt.Errorf("%w: its name says %s, and its first bytes (%q) do not", format.ErrDamaged, want, head[:n])
+	}
+	if f.codec == plain {
+		f.size = f.seen.Size()
+		return f, nil
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	f.text = &extents{scratch: scratch}
+	err = decompress(f.text, bufio.NewReaderSize(file, 1<<20), f.codec, stop)
+	f.size = f.text.size
+	if err != nil {
+		return nil, fmt.Errorf("%s text: %w", f.codec, err)
+	}
+	return f, nil
+}
+
+// decompress writes all members or frames of a stream, one after the other.
+func decompress(to io.Writer, from io.Reader, c codec, stop func() error) error {
+	var text io.Reader
+	switch c {
+	case gzipped:
+		z, err := gzip.NewReader(from)
+		if err != nil {
+			return damaged(err)
+		}
+		text = z
+	default:
+		z, err := zstd.NewReader(from, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return damaged(err)
+		}
+		defer z.Close()
+		text = z
+	}
+	buffer := make([]byte, 1<<20)
+	for {
+		n, err := text.Read(buffer)
+		if _, err := to.Write(buffer[:n]); err != nil {
+			return err
+		}
+		if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil
+		}
+		if err != nil {
+			return damaged(err)
+		}
+		if err := stop(); err != nil {
+			return err
+		}
+	}
+}
+
+func damaged(err error) error {
+	switch {
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return fmt.Errorf("%w: a frame asks for a window of more than %d MiB; compress it again without --long above 27", format.ErrUnsupported, maxWindow>>20)
+	case errors.Is(err, zstd.ErrUnknownDictionary):
+		return fmt.Errorf("%w: a frame needs a dictionary; compress it again without one", format.ErrUnsupported)
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return fmt.Errorf("%w: it is cut off", format.ErrDamaged)
+	}
+	return fmt.Errorf("%w: %w", format.ErrDamaged, err)
+}

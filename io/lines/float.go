@@ -1,0 +1,185 @@
+package lines
+
+import (
+	"bytes"
+	"math"
+	"strconv"
+)
+
+// powers are those of ten that are exact as a float64.
+var powers = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
+
+// decimalText is a number in decimal digits, as it is written: digits times ten to the
+// exponent.
+type decimalText struct {
+	digits   uint64
+	exponent int
+	negative bool
+	exact    bool // no digits were left out
+}
+
+// scanDecimal reads [+-] digits [. digits] [e [+-] digits], with a digit on one side of
+// the point; ok is false for other texts.
+func scanDecimal(text []byte, from, to int) (d decimalText, ok bool) {
+	if c := text[from]; c == '-' || c == '+' {
+		d.negative = c == '-'
+		from++
+	}
+	d.exact = true
+	begin := from
+	v, from := whileDigits(text, from, to, 0)
+	n := from - begin
+	point := from
+	if from < to && text[from] == '.' {
+		point = from + 1
+		v, from = whileDigits(text, point, to, v)
+		d.exponent = point - from
+		n += from - point
+	}
+	if n == 0 {
+		return d, false
+	}
+	if n > 19 {
+		v, d.exact = firstDigits(text[begin:from], &d.exponent)
+	}
+	d.digits = v
+	if from < to && text[from]|0x20 == 'e' {
+		e, ok := scanExponent(text, from+1, to)
+		if !ok {
+			return d, false
+		}
+		d.exponent += e
+		from = to
+	}
+	return d, from == to
+}
+
+// whileDigits goes on with a number through the digits that follow, which may be too
+// many for it.
+func whileDigits(text []byte, from, to int, v uint64) (uint64, int) {
+	for ; from < to; from++ {
+		c := uint64(text[from]) - '0'
+		if c > 9 {
+			break
+		}
+		v = v*10 + c
+	}
+	return v, from
+}
+
+// firstDigits are the first 19 digits that count of digits with a point, and whether
+// all others are zeros; the exponent grows by those that are left out.
+func firstDigits(text []byte, exponent *int) (v uint64, exact bool) {
+	exact = true
+	n := 0
+	for _, c := range text {
+		switch {
+		case c == '.':
+		case n < 19:
+			v = v*10 + uint64(c-'0')
+			if v > 0 {
+				n++
+			}
+		default:
+			exact = exact && c == '0'
+			*exponent++
+		}
+	}
+	return v, exact
+}
+
+// mostExponent is more than any float64 has, with whatever digits come before it.
+const mostExponent = 1 << 20
+
+func scanExponent(text []byte, from, to int) (e int, ok bool) {
+	negative := false
+	if from < to && (text[from] == '-' || text[from] == '+') {
+		negative = text[from] == '-'
+		from++
+	}
+	if from == to {
+		return 0, false
+	}
+	for ; from < to; from++ {
+		c := int(text[from]) - '0'
+		if c < 0 || c > 9 {
+			return 0, false
+		}
+		e = min(e*10+c, mostExponent)
+	}
+	if negative {
+		e = -e
+	}
+	return e, true
+}
+
+// parseFloat64 reads a float64 as strconv.ParseFloat does: the nearest, ties to even.
+// Besides numbers in decimal digits it knows nan and inf; one that is beyond all
+// float64 is none.
+func parseFloat64(text []byte, from, to int) (float64, bool) {
+	d, ok := scanDecimal(text, from, to)
+	if !ok {
+		return parseNotFinite(text[from:to])
+	}
+	// Both are exact as float64, so that one operation rounds once (Clinger, "How to
+	// read floating point numbers accurately", 1990).
+	if d.exact && d.digits < 1<<53 && d.exponent >= -22 && d.exponent <= 22 {
+		v := float64(d.digits)
+		if d.exponent < 0 {
+			v /= powers[-d.exponent]
+		} else {
+			v *= powers[d.exponent]
+		}
+		if d.negative {
+			v = -v
+		}
+		return v, true
+	}
+	if d.exact {
+		if v, ok := rounded(&d); ok {
+			return v, true
+		}
+	}
+	v, err := strconv.ParseFloat(string(text[from:to]), 64)
+	return v, err == nil
+}
+
+// parseFloat32 is parseFloat64 for float32, rounded once.
+func parseFloat32(text []byte, from, to int) (float32, bool) {
+	d, ok := scanDecimal(text, from, to)
+	if !ok {
+		v, ok := parseNotFinite(text[from:to])
+		return float32(v), ok
+	}
+	if d.exact && d.digits < 1<<24 && d.exponent >= -10 && d.exponent <= 10 {
+		v := float32(d.digits)
+		if d.exponent < 0 {
+			v /= float32(powers[-d.exponent])
+		} else {
+			v *= float32(powers[d.exponent])
+		}
+		if d.negative {
+			v = -v
+		}
+		return v, true
+	}
+	v, err := strconv.ParseFloat(string(text[from:to]), 32)
+	return float32(v), err == nil
+}
+
+// parseNotFinite reads nan, inf and infinity, in any case, the last two with a sign.
+func parseNotFinite(text []byte) (float64, bool) {
+	sign, word := 1, text
+	if len(word) > 0 && (word[0] == '-' || word[0] == '+') {
+		if word[0] == '-' {
+			sign = -1
+		}
+		word = word[1:]
+	} else if bytes.EqualFold(word, []byte("nan")) {
+		return math.NaN(), true
+	}
+	if bytes.EqualFold(word, []byte("inf")) || bytes.EqualFold(word, []byte("infinity")) {
+		return math.Inf(sign), true
+	}
+	return 0, false
+}

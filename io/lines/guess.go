@@ -1,0 +1,169 @@
+package lines
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/apache/arrow-go/v18/arrow"
+)
+
+// kind is what the values of a column look like.
+type kind uint8
+
+const (
+	nothing  kind = iota // all are null
+	truth                // true, false
+	whole                // integers of 64 bits
+	positive             // integers, some beyond int64, none negative
+	number               // others of float64
+	day
+	instant      // a time without an offset
+	zonedInstant // with one
+	text
+)
+
+// types are those that columns of a kind get.
+var types = [...]arrow.DataType{
+	nothing: arrow.Null, truth: arrow.FixedWidthTypes.Boolean, whole: arrow.PrimitiveTypes.Int64, positive: arrow.PrimitiveTypes.Uint64,
+	number: arrow.PrimitiveTypes.Float64, day: arrow.FixedWidthTypes.Date32,
+	instant: &arrow.TimestampType{Unit: arrow.Microsecond}, zonedInstant: &arrow.TimestampType{Unit: arrow.Microsecond, TimeZone: "UTC"},
+	text: arrow.BinaryTypes.String,
+}
+
+// guess is what is known of a column by the values that were looked at.
+type guess struct {
+	kind     kind
+	negative bool // some integer is
+	nanos    bool // some time has more than six digits of a second's fraction
+	rows     int64
+	nulls    int64
+	// why is the first value that made the kind what it is.
+	why string
+}
+
+// see takes a value into account. It has no quotes any more; quoted says that it had
+// some, as text of JSON has.
+func (g *guess) see(value []byte, isText bool) {
+	g.rows++
+	var v guess
+	switch {
+	case value == nil:
+		g.nulls++
+		return
+	case g.kind == text: // and stays it
+		return
+	case isText:
+		v = ofText(value)
+	default:
+		v = ofValue(value)
+	}
+	if v.kind != g.kind {
+		v.why = shortText(value)
+	}
+	g.join(&v)
+}
+
+// join makes one guess of two, of which the other saw later rows.
+func (g *guess) join(o *guess) {
+	g.negative, g.nanos = g.negative || o.negative, g.nanos || o.nanos
+	g.rows, g.nulls = g.rows+o.rows, g.nulls+o.nulls
+	was := g.kind
+	a, b := min(g.kind, o.kind), max(g.kind, o.kind)
+	switch {
+	case a == b, a == nothing:
+		g.kind = b
+	case a == whole && (b == number || b == positive && !g.negative), a == positive && b == number,
+		a == day && b == instant:
+		g.kind = b
+	default:
+		g.kind = text
+	}
+	if g.kind == positive && g.negative {
+		g.kind = text
+	}
+	if g.kind != was && o.why != "" {
+		g.why = o.why
+	}
+}
+
+// dataType is the type of a column like this.
+func (g *guess) dataType() arrow.DataType {
+	if t, ok := types[g.kind].(*arrow.TimestampType); ok && g.nanos {
+		return &arrow.TimestampType{Unit: arrow.Nanosecond, TimeZone: t.TimeZone}
+	}
+	return types[g.kind]
+}
+
+// ofValue is the guess by one value.
+func ofValue(value []byte) guess {
+	trimmed := bytes.TrimSpace(value)
+	if len(trimmed) == 0 {
+		return guess{kind: text}
+	}
+	var room [64]byte
+	padded := room[:]
+	if need := len(trimmed) + 2*pad; need > len(room) {
+		padded = make([]byte, need)
+	}
+	copy(padded[pad:], trimmed)
+	from, to := pad, pad+len(trimmed)
+	switch c := trimmed[0]; {
+	case leadingZero(trimmed):
+		return guess{kind: text} // a code, such as of a place: 01234
+	case c-'0' <= 9, c == '-', c == '+', c == '.':
+		if _, ok := parseInt64(padded, from, to); ok {
+			return guess{kind: whole, negative: c == '-'}
+		}
+		if _, ok := parseUint64(padded, from, to); ok {
+			return guess{kind: positive}
+		}
+		if _, ok := scanDecimal(padded, from, to); ok && !isInteger(trimmed) {
+			if _, ok := parseFloat64(padded, from, to); ok {
+				return guess{kind: number}
+			}
+		}
+	case bytes.EqualFold(trimmed, []byte("true")), bytes.EqualFold(trimmed, []byte("false")):
+		return guess{kind: truth}
+	}
+	if _, ok := parseNotFinite(trimmed); ok {
+		return guess{kind: number}
+	}
+	return ofText(value)
+}
+
+// ofText is the guess by text that is no number whatever it looks like.
+func ofText(value []byte) guess {
+	m, ok := parseMoment(bytes.TrimSpace(value))
+	switch {
+	case !ok:
+		return guess{kind: text}
+	case m.dated:
+		return guess{kind: day}
+	case m.zoned:
+		return guess{kind: zonedInstant, nanos: m.places > 6}
+	}
+	return guess{kind: instant, nanos: m.places > 6}
+}
+
+// leadingZero says that a number begins with a zero which a number would not keep.
+func leadingZero(value []byte) bool {
+	if value[0] == '-' || value[0] == '+' {
+		value = value[1:]
+	}
+	return len(value) > 1 && value[0] == '0' && value[1]-'0' <= 9
+}
+
+// isInteger says that a number has digits alone: one beyond 64 bits would lose some as
+// a float64.
+func isInteger(value []byte) bool {
+	return bytes.IndexFunc(value[1:], func(r rune) bool { return r < '0' || r > '9' }) < 0
+}
+
+// shortText is a value for a message.
+func shortText(value []byte) string {
+	const most = 40
+	if len(value) > most {
+		return fmt.Sprintf("%q...", value[:most])
+	}
+	return fmt.Sprintf("%q", value)
+}

@@ -1,0 +1,303 @@
+package lines
+
+import (
+	"bytes"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// block is one span of a text: the records that end in one of its blocks of fixed size.
+// So spans depend on the text alone, and each can be read by itself.
+type block struct {
+	from, to int64 // in the text, on edges of records
+	rows     int64
+}
+
+// index finds the spans of a text. Blocks are split in parallel, each from the states
+// that it may begin in; a walk over them then knows in which it does begin. A record
+// that turns out to be broken only blocks later is split again from its beginning, one
+// block after the other.
+type index struct {
+	file   *textFile
+	syntax Syntax
+	opts   *Options
+	stop   func() error // asked between blocks
+	begin  int64        // of the first record
+
+	spans []block
+	lines []int64 // ends of lines from the first record on, by block; -1 where nobody counted
+	head  int64   // ends of lines before it
+	// What follows is about the walk's place.
+	state State
+	open  int64 // where the open record begins
+}
+
+// parallelSplits bounds the blocks of a text that are held at a time.
+const parallelSplits = 8
+
+// splits is what a block is for each state that it was split from.
+type splits struct {
+	from []State
+	to   []Split
+}
+
+func (x *index) blockBytes() int64 { return int64(x.opts.BlockBytes) }
+
+// bounds are those of the i-th block.
+func (x *index) bounds(i int64) (from, to int64) {
+	return max(i*x.blockBytes(), x.begin), min((i+1)*x.blockBytes(), x.file.size)
+}
+
+// run finds all spans.
+func (x *index) run() error {
+	x.open = x.begin
+	x.lines = make([]int64, (x.file.size+x.blockBytes()-1)/x.blockBytes())
+	for i := range x.lines {
+		x.lines[i] = -1
+	}
+	first, end := x.begin/x.blockBytes(), (x.file.size+x.blockBytes()-1)/x.blockBytes()
+	together := int64(min(runtime.GOMAXPROCS(0), parallelSplits))
+	for i := first; i < end; {
+		n := min(together, end-i)
+		guessed, err := x.guess(i, n)
+		if err != nil {
+			return err
+		}
+		next := i
+		for next < i+n && next < end {
+			back, err := x.step(next, &guessed[next-i])
+			if err != nil {
+				return err
+			}
+			if back != next+1 { // a broken record's line ended in an earlier block, or in this
+				next = back
+				break
+			}
+			next++
+		}
+		i = next
+	}
+	return x.finish()
+}
+
+// guess splits n blocks from the states that they may begin in.
+func (x *index) guess(first, n int64) ([]splits, error) {
+	all := make([]splits, n)
+	var group errgroup.Group
+	for k := range n {
+		group.Go(func() error {
+			if err := x.stop(); err != nil {
+				return err
+			}
+			from, to := x.bounds(first + k)
+			text, before, release, err := x.pooled(from, to)
+			if err != nil {
+				return err
+			}
+			defer release()
+			x.lines[first+k] = int64(bytes.Count(text, []byte{'\n'})) // of no other goroutine's
+			s := &all[k]
+			s.from = []State{AtRecord}
+			if from > x.begin {
+				s.from = x.syntax.Guess(before, text)
+			}
+			for _, state := range s.from {
+				s.to = append(s.to, x.syntax.Split(text, state, x.opts.MaxLineBytes))
+			}
+			return nil
+		})
+	}
+	return all, group.Wait()
+}
+
+// text reads a piece of the text, and the byte before it.
+func (x *index) text(from, to int64) (text []byte, before byte, err error) {
+	at := max(from-1, 0)
+	piece := make([]byte, to-at)
+	if err := x.file.read(piece, at); err != nil {
+		return nil, 0, err
+	}
+	if at == from {
+		return piece, '\n', nil
+	}
+	return piece[1:], piece[0], nil
+}
+
+// blocks are buffers of blocks of text, which are read one after the other.
+var blocks sync.Pool
+
+// pooled is text in a buffer that release gives back.
+func (x *index) pooled(from, to int64) (text []byte, before byte, release func(), err error) {
+	buffer, _ := blocks.Get().(*[]byte)
+	if buffer == nil || int64(cap(*buffer)) < to-from+1 {
+		buffer = new(make([]byte, max(x.blockBytes(), to-from)+1))
+	}
+	release = func() { blocks.Put(buffer) }
+	at := max(from-1, 0)
+	piece := (*buffer)[:to-at]
+	if err := x.file.read(piece, at); err != nil {
+		release()
+		return nil, 0, nil, err
+	}
+	if at == from {
+		return piece, '\n', release, nil
+	}
+	return piece[1:], piece[0], release, nil
+}
+
+// step takes the i-th block, and says which is next.
+func (x *index) step(i int64, guessed *splits) (next int64, err error) {
+	from, to := x.bounds(i)
+	s, known := Split{}, false
+	for k, state := range guessed.from {
+		if state == x.state {
+			s, known = guessed.to[k], true
+			break
+		}
+	}
+	if !known {
+		text, _, err := x.text(from, to)
+		if err != nil {
+			return 0, err
+		}
+		s = x.syntax.Split(text, x.state, x.opts.MaxLineBytes)
+	}
+	if x.state != AtRecord && x.state != Skipping {
+		ends := to
+		if s.First >= 0 {
+			ends = from + int64(s.First)
+		}
+		if s.Broken || ends-x.open > int64(x.opts.MaxLineBytes) {
+			return x.again()
+		}
+	}
+	x.take(from, &s)
+	return i + 1, nil
+}
+
+// take adds a block, or a piece of one, that begins at an offset.
+func (x *index) take(from int64, s *Split) {
+	if s.First >= 0 {
+		x.add(from+int64(s.Last), s.Rows)
+	}
+	if s.Open >= 0 {
+		x.open = from + int64(s.Open)
+	}
+	x.state = s.State
+}
+
+// add lets the rows up to an offset be of the span of the block that it ends in.
+func (x *index) add(to, rows int64) {
+	last := len(x.spans) - 1
+	if last >= 0 && (x.spans[last].to-1)/x.blockBytes() == (to-1)/x.blockBytes() {
+		x.spans[last].to = to
+		x.spans[last].rows += rows
+		return
+	}
+	from := x.begin
+	if last >= 0 {
+		from = x.spans[last].to
+	}
+	x.spans = append(x.spans, block{from: from, to: to, rows: rows})
+}
+
+// again takes the open record's first line for a row, since the record is broken, and
+// goes on behind it.
+func (x *index) again() (next int64, err error) {
+	at, piece := x.open, min(x.blockBytes(), 64<<10)
+	end := x.file.size
+	for ; at < x.file.size; at += piece {
+		text, _, err := x.text(at, min(at+piece, x.file.size))
+		if err != nil {
+			return 0, err
+		}
+		if lf := bytes.IndexByte(text, '\n'); lf >= 0 {
+			end = at + int64(lf) + 1
+			break
+		}
+	}
+	x.add(end, 1)
+	x.state, x.open = AtRecord, end
+	i := (end - 1) / x.blockBytes()
+	_, to := x.bounds(i)
+	if end == to {
+		return i + 1, nil
+	}
+	text, _, err := x.text(end, to)
+	if err != nil {
+		return 0, err
+	}
+	s := x.syntax.Split(text, AtRecord, x.opts.MaxLineBytes)
+	x.take(end, &s)
+	return i + 1, nil
+}
+
+// finish ends the record that is open at the text's end.
+func (x *index) finish() error {
+	for x.state != AtRecord {
+		if err := x.stop(); err != nil {
+			return err
+		}
+		row, broken := x.syntax.Finish(x.state)
+		if broken {
+			next, err := x.again()
+			if err != nil {
+				return err
+			}
+			for end := (x.file.size + x.blockBytes() - 1) / x.blockBytes(); next < end; {
+				if next, err = x.step(next, &splits{}); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		rows := int64(0)
+		if row {
+			rows = 1
+		}
+		x.add(x.file.size, rows)
+		x.state = AtRecord
+	}
+	x.join()
+	return nil
+}
+
+// join joins spans without rows, of blank lines alone, to the ones before.
+func (x *index) join() {
+	kept := x.spans[:0]
+	for _, s := range x.spans {
+		if n := len(kept); n > 0 && s.rows == 0 {
+			kept[n-1].to = s.to
+			continue
+		}
+		kept = append(kept, s)
+	}
+	x.spans = kept
+}
+
+// lineOf is the number of the line that begins at an offset, from 1.
+func (x *index) lineOf(at int64) (int64, error) {
+	line, from := 1+x.head, x.begin
+	for i := x.begin / x.blockBytes(); (i+1)*x.blockBytes() <= at; i++ {
+		from = (i + 1) * x.blockBytes()
+		if x.lines[i] >= 0 {
+			line += x.lines[i]
+			continue
+		}
+		n, err := x.count(x.bounds(i))
+		if err != nil {
+			return 0, err
+		}
+		line += n
+	}
+	n, err := x.count(min(from, at), at)
+	return line + n, err
+}
+
+// count counts the ends of lines of a piece of the text.
+func (x *index) count(from, to int64) (int64, error) {
+	text, _, err := x.text(from, to)
+	return int64(bytes.Count(text, []byte{'\n'})), err
+}

@@ -1,0 +1,89 @@
+package lines
+
+import (
+	"encoding/binary"
+	"math"
+	"math/bits"
+)
+
+// pad is how many bytes may be read before and after a field: see Fields.
+const pad = 8
+
+// eight reads eight digits, the first of which lies in the lowest byte. ok is false
+// unless all are digits.
+//
+// Source: D. Lemire, "Quickly parsing eight digits" (2018): neighbours are joined to
+// numbers of two digits, then of four, then of eight.
+func eight(w uint64) (v uint64, ok bool) {
+	ok = ((w+0x4646464646464646)|(w-0x3030303030303030))&0x8080808080808080 == 0
+	w -= 0x3030303030303030
+	w = w*10 + w>>8
+	const mask = 0x000000ff000000ff
+	w = ((w&mask)*(100+1000000<<32) + (w>>16&mask)*(1+10000<<32)) >> 32
+	return w, ok
+}
+
+// upToEight reads n digits, 1 to 8, that end before an offset.
+func upToEight(text []byte, to, n int) (uint64, bool) {
+	w := binary.LittleEndian.Uint64(text[to-8 : to])
+	gone := 64 - 8*uint(n) // bits of what stands before them, which become zeros
+	return eight(w>>gone<<gone | 0x3030303030303030&(1<<gone-1))
+}
+
+// digits reads the digits from one offset to another, at least one.
+func digits(text []byte, from, to int) (v uint64, ok bool) {
+	switch n := to - from; {
+	case n <= 0:
+		return 0, false
+	case n <= 8:
+		return upToEight(text, to, n)
+	case n <= 16:
+		high, a := upToEight(text, to-8, n-8)
+		low, b := upToEight(text, to, 8)
+		return high*1e8 + low, a && b
+	}
+	for ; from < to-19 && text[from] == '0'; from++ {
+	}
+	for ; from < to; from++ {
+		d := uint64(text[from]) - '0'
+		high, low := bits.Mul64(v, 10)
+		sum, carry := bits.Add64(low, d, 0)
+		if d > 9 || high+carry != 0 {
+			return 0, false
+		}
+		v = sum
+	}
+	return v, true
+}
+
+// parseInt64 reads an integer with or without a sign.
+func parseInt64(text []byte, from, to int) (int64, bool) {
+	negative := text[from] == '-'
+	if negative || text[from] == '+' {
+		from++
+	}
+	v, ok := digits(text, from, to)
+	if negative {
+		return -int64(v), ok && v <= 1<<63
+	}
+	return int64(v), ok && v <= math.MaxInt64
+}
+
+// parseUint64 reads an integer that is not negative.
+func parseUint64(text []byte, from, to int) (uint64, bool) {
+	if text[from] == '+' {
+		from++
+	}
+	return digits(text, from, to)
+}
+
+// smallInt reads integers of a smaller type.
+func smallInt[T int8 | int16 | int32](text []byte, from, to int) (T, bool) {
+	v, ok := parseInt64(text, from, to)
+	return T(v), ok && int64(T(v)) == v
+}
+
+func smallUint[T uint8 | uint16 | uint32](text []byte, from, to int) (T, bool) {
+	v, ok := parseUint64(text, from, to)
+	return T(v), ok && uint64(T(v)) == v
+}

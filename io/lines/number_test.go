@@ -1,0 +1,191 @@
+package lines
+
+import (
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"pgregory.net/rapid"
+)
+
+// at places a text where eight bytes before and after it, which are digits too, may be
+// read.
+func at(text string) (padded []byte, from, to int) {
+	return []byte("12345678" + text + "87654321"), pad, pad + len(text)
+}
+
+// sameFloat compares parseFloat64 and parseFloat32 with strconv's.
+func sameFloat(t interface{ Fatalf(string, ...any) }, text string) {
+	padded, from, to := at(text)
+	want, err := strconv.ParseFloat(text, 64)
+	if got, ok := parseFloat64(padded, from, to); ok != (err == nil) || ok && math.Float64bits(got) != math.Float64bits(want) {
+		t.Fatalf("parseFloat64(%q) = %v, %v; want %v, %v", text, got, ok, want, err)
+	}
+	want, err = strconv.ParseFloat(text, 32)
+	if got, ok := parseFloat32(padded, from, to); ok != (err == nil) || ok && math.Float32bits(got) != math.Float32bits(float32(want)) {
+		t.Fatalf("parseFloat32(%q) = %v, %v; want %v, %v", text, got, ok, want, err)
+	}
+}
+
+func TestFloatsAreThoseOfStrconv(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		v := math.Float64frombits(random.Uint64())
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			continue
+		}
+		sameFloat(t, strconv.FormatFloat(v, 'g', -1, 64))
+		sameFloat(t, strconv.FormatFloat(v, 'e', random.IntN(25), 64))
+		sameFloat(t, strconv.FormatFloat(float64(float32(random.NormFloat64())), 'f', random.IntN(20), 64))
+	}
+	for _, text := range []string{
+		"0", "-0", "0e99", "1e22", "1e23", "9007199254740993", "9007199254740992.5", "1.7976931348623157e308", "1.7976931348623159e308", "4.9e-324", "2.4703282292062327e-324", "5e-324",
+		"2.2250738585072011e-308", "2.2250738585072014e-308", "123456789012345678901234567890", "0.000000000000000000000000000000000001", "00000000000000000000000000001.5", ".5", "5.", "1e-400", "8.5e37", "3.4028236e38",
+		"16777217", "0.1e-6", "1e+5", "7205759403792793199999e-5", "100000000000000016777215", "100000000000000016777216", "6.631236846766476e-316",
+	} {
+		sameFloat(t, text)
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		sameFloat(r, rapid.StringMatching(`-?[0-9]{1,25}(\.[0-9]{0,25})?(e[+-]?[0-9]{1,3})?`).Draw(r, "text"))
+	})
+}
+
+func TestNotFloats(t *testing.T) {
+	for _, text := range []string{"x", "1x", "1e", "1e+", "--1", "+-1", "1_000", "0x1p3", ".", "-", "1.2.3", "1,5", "nanx", "-nan", "1e5e5"} {
+		padded, from, to := at(text)
+		if v, ok := parseFloat64(padded, from, to); ok {
+			t.Errorf("parseFloat64(%q) = %v; it is no number", text, v)
+		}
+	}
+	for text, want := range map[string]float64{"inf": math.Inf(1), "-Infinity": math.Inf(-1), "+INF": math.Inf(1)} {
+		padded, from, to := at(text)
+		if v, ok := parseFloat64(padded, from, to); !ok || v != want {
+			t.Errorf("parseFloat64(%q) = %v, %v; want %v", text, v, ok, want)
+		}
+	}
+}
+
+func TestIntegersAreThoseOfStrconv(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		text := rapid.StringMatching(`[+-]?[0-9]{1,22}`).Draw(r, "text")
+		if rapid.Bool().Draw(r, "broken") {
+			b := []byte(text)
+			b[rapid.IntRange(0, len(b)-1).Draw(r, "at")] = rapid.SampledFrom([]byte("/:.x -\x00\xff")).Draw(r, "byte")
+			text = string(b)
+		}
+		padded, from, to := at(text)
+		want, err := strconv.ParseInt(text, 10, 64)
+		if got, ok := parseInt64(padded, from, to); ok != (err == nil) || ok && got != want {
+			r.Fatalf("parseInt64(%q) = %d, %v; want %d, %v", text, got, ok, want, err)
+		}
+		small, err := strconv.ParseInt(text, 10, 8)
+		if got, ok := smallInt[int8](padded, from, to); ok != (err == nil) || ok && int64(got) != small {
+			r.Fatalf("smallInt(%q) = %d, %v; want %d, %v", text, got, ok, small, err)
+		}
+	})
+	for _, text := range []string{"18446744073709551615", "18446744073709551616", "0", "00000000000000000000000000000007", "99999999999999999999"} {
+		padded, from, to := at(text)
+		want, err := strconv.ParseUint(text, 10, 64)
+		if got, ok := parseUint64(padded, from, to); ok != (err == nil) || ok && got != want {
+			t.Errorf("parseUint64(%q) = %d, %v; want %d, %v", text, got, ok, want, err)
+		}
+	}
+}
+
+// Times are those of package time, by every layout.
+func TestMomentsAreThoseOfPackageTime(t *testing.T) {
+	for _, layout := range []string{"2006-01-02", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.000Z07:00", "2006-01-02 15:04:05Z0700", "2006-01-02 15:04:05Z07"} {
+		rapid.Check(t, func(r *rapid.T) {
+			zone := time.FixedZone("", 3600*rapid.IntRange(-12, 12).Draw(r, "zone"))
+			moment := time.Unix(rapid.Int64Range(-62135596800, 253402300799-43200).Draw(r, "seconds"), rapid.Int64Range(0, 999_999_999).Draw(r, "nanos")).In(zone)
+			text := moment.Format(layout)
+			want, err := time.Parse(layout, text)
+			got, ok := parseMoment([]byte(text))
+			if err != nil || want.Year() < 0 || want.Year() > 9999 {
+				return
+			}
+			if !ok || got.seconds != want.Unix() || got.nanos != int64(want.Nanosecond()) {
+				r.Fatalf("parseMoment(%q) = %+v, %v; want %d s, %d ns", text, got, ok, want.Unix(), want.Nanosecond())
+			}
+		})
+	}
+	for _, text := range []string{"2013-02-29", "2013-13-01", "2013-1-01", "2013-01-01T", "2013-01-01T24:00", "2013-01-01T10:60", "2013-01-01T10:00:60", "2013-01-01T10:00:00.", "2013-01-01T10:00+1", "2013-01-01T10:00:00.1234567890", "10000-01-01", "2013-01-01 10:00 "} {
+		if m, ok := parseMoment([]byte(text)); ok {
+			t.Errorf("parseMoment(%q) = %+v; it is no time", text, m)
+		}
+	}
+}
+
+func TestTicks(t *testing.T) {
+	for _, tc := range []struct {
+		text string
+		unit arrow.TimeUnit
+		zone string
+		want int64
+		why  bool
+	}{
+		{"2013-01-31T10:00:00.5", arrow.Millisecond, "", 1359626400500, false},
+		{"2013-01-31T10:00:00.5", arrow.Second, "", 0, true},
+		{"2013-01-31T10:00:00.500", arrow.Microsecond, "", 1359626400500000, false},
+		{"2013-01-31T10:00:00Z", arrow.Second, "", 0, true},
+		{"2013-01-31T10:00:00", arrow.Second, "UTC", 1359626400, false},
+		{"2013-01-31T10:00:00", arrow.Second, "Europe/Berlin", 0, true},
+		{"2013-01-31T10:00:00+01:00", arrow.Second, "Europe/Berlin", 1359622800, false},
+		{"2500-01-01", arrow.Nanosecond, "", 0, true},
+		{"1969-12-31T23:59:59.25", arrow.Millisecond, "", -750, false},
+	} {
+		m, ok := parseMoment([]byte(tc.text))
+		got, why := m.ticks(&arrow.TimestampType{Unit: tc.unit, TimeZone: tc.zone})
+		if !ok || why != "" != tc.why || !tc.why && got != tc.want {
+			t.Errorf("%q in %s %s = %d, %q; want %d", tc.text, tc.unit, tc.zone, got, why, tc.want)
+		}
+	}
+}
+
+// Decimals are exact, by package big.
+func TestDecimals(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		text := rapid.StringMatching(`-?[0-9]{0,20}(\.[0-9]{0,12})?`).Draw(r, "text")
+		dt := &arrow.Decimal128Type{Precision: int32(rapid.IntRange(1, 38).Draw(r, "digits"))}
+		dt.Scale = int32(rapid.IntRange(0, int(dt.Precision)).Draw(r, "scale"))
+		got, ok := parseDecimal([]byte(text), dt)
+		want, valid := new(big.Rat).SetString(text)
+		if !valid {
+			if ok {
+				r.Fatalf("parseDecimal(%q) = %v; it is no number", text, got)
+			}
+			return
+		}
+		want.Mul(want, new(big.Rat).SetInt(new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(dt.Scale)), nil)))
+		most := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(dt.Precision)), nil)
+		fits := want.IsInt() && new(big.Int).Abs(want.Num()).Cmp(most) < 0
+		if ok != fits || ok && got.BigInt().Cmp(want.Num()) != 0 {
+			r.Fatalf("parseDecimal(%q, %s) = %v, %v; want %v, %v", text, dt, got, ok, want, fits)
+		}
+	})
+}
+
+func TestTypesAsTheyAreWritten(t *testing.T) {
+	for _, text := range []string{"a=int64", `a\,b=timestamp[us, Europe/Berlin]`, "x=decimal(10, 2)", `q\=r=string`, "t=timestamp[ms]", "d=date", `p\\\[=null`} {
+		types, err := ParseTypes(text)
+		if err != nil || len(types) != 1 {
+			t.Errorf("ParseTypes(%q) = %v, %v; want one", text, types, err)
+			continue
+		}
+		if back, _ := types[0].MarshalText(); string(back) != text {
+			t.Errorf("ParseTypes(%q) = %v, which is written %q", text, types, back)
+		}
+	}
+	if types, err := ParseTypes("a=int8,b=timestamp[ns,UTC],c=decimal(4,1)"); err != nil || len(types) != 3 {
+		t.Errorf("ParseTypes of three = %v, %v", types, err)
+	}
+	for _, text := range []string{"a", "a=integer", "=int64", "a=timestamp[h]", "a=decimal(39)", "a=decimal(2,3)", "a=timestamp[s, Nowhere/City]"} {
+		if types, err := ParseTypes(text); err == nil {
+			t.Errorf("ParseTypes(%q) = %v; want an error", text, types)
+		}
+	}
+}

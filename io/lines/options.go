@@ -1,0 +1,129 @@
+package lines
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// ErrOptions says that what was said of files of lines is wrong, or does not fit them.
+var ErrOptions = errors.New("text input")
+
+// Header says where the names of a CSV file's columns are.
+type Header string
+
+// The headers.
+const (
+	HeaderAuto  Header = "auto"  // the first line, which must not look like values
+	HeaderFirst Header = "first" // the first line, whatever it looks like
+	HeaderNone  Header = "none"  // nowhere: columns are f0, f1, ...
+)
+
+// Nested says what becomes of objects within the objects of JSON Lines.
+type Nested string
+
+// What becomes of them.
+const (
+	NestedRefuse Nested = "refuse" // a value that is one is a bad value
+	NestedDots   Nested = "dots"   // their members are columns: a.b
+)
+
+// Options are what is said of files of lines; zero means default.
+type Options struct {
+	// Types are those of columns that are given; others are inferred.
+	Types []ColumnType `json:"types"`
+	// NullValues are the texts that stand for no value, besides the empty text of a
+	// field that is not quoted, and JSON's null.
+	NullValues []string `json:"null_values"`
+	// Delimiter stands between the fields of CSV: one character, or "tab". Empty: tab
+	// in files named .tsv or .tab, else a comma.
+	Delimiter string `json:"delimiter"`
+	Header    Header `json:"header"` // of CSV; auto by default
+	Nested    Nested `json:"nested"` // of JSON Lines; refuse by default
+
+	// BlockBytes is the size of the blocks of text that spans are made of, and
+	// MaxLineBytes the most bytes of one record. They are for tests: 0 means 4 MiB.
+	BlockBytes   int `json:"-"`
+	MaxLineBytes int `json:"-"`
+	// ScratchDir is where decompressed text goes; empty: see scratchDir.
+	ScratchDir string `json:"-"`
+}
+
+const (
+	defaultBlockBytes = 4 << 20
+	defaultMaxLine    = 4 << 20
+)
+
+// EnsureDefaults fills zero fields.
+func (o *Options) EnsureDefaults() {
+	if o.Header == "" {
+		o.Header = HeaderAuto
+	}
+	if o.Nested == "" {
+		o.Nested = NestedRefuse
+	}
+	if o.BlockBytes <= 0 {
+		o.BlockBytes = defaultBlockBytes
+	}
+	if o.MaxLineBytes <= 0 {
+		o.MaxLineBytes = defaultMaxLine
+	}
+}
+
+// Validate joins every problem; its error wraps ErrOptions. Messages name the flags
+// of the command line.
+func (o *Options) Validate() error {
+	var problems []error
+	bad := func(f string, args ...any) { problems = append(problems, fmt.Errorf(f, args...)) }
+	switch o.Header {
+	case "", HeaderAuto, HeaderFirst, HeaderNone:
+	default:
+		bad("--header (%s) must be auto, first or none", o.Header)
+	}
+	switch o.Nested {
+	case "", NestedRefuse, NestedDots:
+	default:
+		bad("--nested (%s) must be refuse or dots", o.Nested)
+	}
+	if _, err := o.DelimiterOf(""); err != nil {
+		bad("%w", err)
+	}
+	for i, t := range o.Types {
+		if slices.ContainsFunc(o.Types[:i], func(b ColumnType) bool { return b.Name == t.Name }) {
+			bad("--types names column %q twice", t.Name)
+		}
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrOptions, errors.Join(problems...))
+}
+
+// DelimiterOf is what stands between the fields of a file of CSV.
+func (o *Options) DelimiterOf(path string) (byte, error) {
+	switch o.Delimiter {
+	case "":
+		if ext := Extension(path); ext == ".tsv" || ext == ".tab" {
+			return '\t', nil
+		}
+		return ',', nil
+	case "tab", `\t`:
+		return '\t', nil
+	}
+	c := o.Delimiter[0]
+	letter := c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9'
+	if len(o.Delimiter) > 1 || c >= 0x80 || letter || strings.IndexByte("\"\r\n.+-\x00", c) >= 0 {
+		return 0, fmt.Errorf("--delimiter (%s) must be one character such as ';' or '|', or tab; letters, digits, signs, the quote and ends of lines cannot be one", o.Delimiter)
+	}
+	return c, nil
+}
+
+// givenType is the type that the job gives a column.
+func (o *Options) givenType(name string) (ColumnType, bool) {
+	i := slices.IndexFunc(o.Types, func(t ColumnType) bool { return t.Name == name })
+	if i < 0 {
+		return ColumnType{}, false
+	}
+	return o.Types[i], true
+}

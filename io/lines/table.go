@@ -1,0 +1,266 @@
+package lines
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/dustin/go-humanize"
+
+	"github.com/millrace/millrace/io/format"
+)
+
+// table is what is known of one file: where its rows are, and its columns.
+type table struct {
+	set    *Set
+	syntax Syntax
+	text   *textFile
+	index  index
+
+	own    bool // records name their own fields
+	names  []string
+	guess  []guess
+	schema *arrow.Schema // nil before types are settled
+	given  []bool        // by column: the job gives its type
+}
+
+// headBytes is how much of a text is looked at for its header.
+const headBytes = 1 << 20
+
+// load learns all there is to know of a file but its types.
+func (s *Set) load(path, name string, syntax Syntax) (_ *table, err error) {
+	t := &table{set: s, syntax: syntax}
+	if t.text, err = openText(path, name, &s.scratch, s.stop); err != nil {
+		return nil, err
+	}
+	if err := t.text.open(path); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if closed := t.text.close(); err == nil {
+			err = closed
+		}
+	}()
+	head := make([]byte, min(t.text.size, headBytes))
+	if err := t.text.read(head, 0); err != nil {
+		return nil, err
+	}
+	if len(head) == 0 { // some writers leave such files where there are no rows
+		t.index = index{file: t.text, opts: &s.opts}
+		if t.own = syntax.Format() == format.JSONLines; t.own {
+			t.names, err = t.findNames()
+			t.guess = make([]guess, len(t.names))
+		}
+		return t, err
+	}
+	names, at, err := syntax.Begin(head, int64(len(head)) == t.text.size)
+	if err != nil {
+		return nil, err
+	}
+	t.index = index{file: t.text, syntax: syntax, opts: &s.opts, stop: s.stop, begin: int64(at), head: int64(bytes.Count(head[:at], []byte{'\n'}))}
+	if err := t.index.run(); err != nil {
+		return nil, err
+	}
+	if t.own = names == nil; t.own {
+		if names, err = t.findNames(); err != nil {
+			return nil, err
+		}
+	}
+	t.names, t.guess = names, make([]guess, len(names))
+	return t, t.sample(func(f *Fields, tokens Tokenizer) {
+		scratch := []byte{}
+		for i := range t.guess {
+			bad := f.Bad
+			for r := range f.Rows {
+				if len(bad) > 0 && bad[0].Row == r {
+					bad = bad[1:]
+					continue
+				}
+				t.see(&t.guess[i], f, tokens, scratch, r, i)
+			}
+		}
+	})
+}
+
+// see lets a guess see one field.
+func (t *table) see(g *guess, f *Fields, tokens Tokenizer, scratch []byte, row, field int) {
+	p := piece{Fields: f}
+	from, to := p.cell(row, field)
+	if to <= from {
+		g.see(nil, false)
+		return
+	}
+	value := f.Text[from:to]
+	quoted := tokens.Special(value[0])
+	if quoted {
+		var why string
+		if value, why = tokens.Value(scratch, value); why != "" {
+			value, quoted = f.Text[from:to], true // an object, which is no value
+		}
+	}
+	if t.set.isNull(value) || quoted && len(value) == 0 && !t.quotesMakeText() {
+		g.see(nil, false)
+		return
+	}
+	g.see(value, quoted && t.quotesMakeText())
+}
+
+// quotesMakeText says that a value in quotes is text, whatever it looks like.
+func (t *table) quotesMakeText() bool { return t.syntax.Format() == format.JSONLines }
+
+// Bounds of the sample that types are inferred from: rows of the first span, and of
+// some that lie evenly among the others.
+const (
+	sampleBytes      = 2 << 20
+	sampleRows       = 10_000
+	sampleSpans      = 15
+	sampleMoreBytes  = 64 << 10
+	sampleMoreRows   = 667
+	sampleRowsAtOnce = 256
+)
+
+// sampled gives the text of the rows of the sample, a piece at a time.
+func (t *table) sampled(each func(text []byte, last bool, rows int) error) error {
+	spans := t.index.spans
+	for i := 0; i < len(spans); {
+		size, rows := int64(sampleBytes), sampleRows
+		if i > 0 {
+			size, rows = sampleMoreBytes, sampleMoreRows
+		}
+		s := spans[i]
+		n := min(s.to-s.from, max(size, int64(0)))
+		buffer := make([]byte, n+3*pad)
+		if err := t.text.read(buffer[pad:pad+n], s.from); err != nil {
+			return err
+		}
+		if err := each(buffer[:pad+n], n == s.to-s.from, rows); err != nil {
+			return err
+		}
+		i += max((len(spans)+sampleSpans-1)/sampleSpans, 1)
+	}
+	return nil
+}
+
+// sample gives the fields of all columns of the sample's rows.
+func (t *table) sample(see func(f *Fields, tokens Tokenizer)) error {
+	all := make([]int, len(t.names))
+	for i := range all {
+		all[i] = i
+	}
+	tokens := t.syntax.Tokenizer(t.names, all, t.set.opts.MaxLineBytes)
+	f := &Fields{}
+	return t.sampled(func(text []byte, last bool, rows int) error {
+		for at := pad; rows > 0; {
+			next, skip := tokens.Next(f, text, at, min(rows, sampleRowsAtOnce), last)
+			see(f, tokens)
+			if skip || next == at {
+				break
+			}
+			at, rows = next, rows-f.Rows
+		}
+		return t.set.stop()
+	})
+}
+
+// findNames lists the names that records of the sample give their fields, in the order
+// in which they come first, and then those that have a type.
+func (t *table) findNames() (names []string, err error) {
+	seen := map[string]bool{}
+	add := func(name string) {
+		if !seen[name] {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
+	err = t.sampled(func(text []byte, last bool, rows int) error {
+		rest := text[pad:]
+		for len(rest) > 0 && rows > 0 {
+			line, after, whole := bytes.Cut(rest, []byte{'\n'})
+			if whole || last {
+				t.syntax.Names(line, add)
+			}
+			rest = after
+			rows--
+		}
+		return nil
+	})
+	for _, c := range t.set.opts.Types {
+		add(c.Name)
+	}
+	return names, err
+}
+
+// settle fixes the types of columns: those that are given, and else what the values of
+// all files look like.
+func (t *table) settle(joined map[string]*guess) {
+	fields := make([]arrow.Field, len(t.names))
+	t.given = make([]bool, len(t.names))
+	for i, name := range t.names {
+		fields[i] = arrow.Field{Name: name, Nullable: true}
+		if c, ok := t.set.opts.givenType(name); ok {
+			fields[i].Type, t.given[i] = c.Type, true
+		} else {
+			fields[i].Type = joined[name].dataType()
+		}
+	}
+	t.schema = arrow.NewSchema(fields, nil)
+}
+
+// advice says what to do about a value that is none of its column's type.
+func (t *table) advice(column int, value []byte) string {
+	name, is := t.names[column], TypeName(t.schema.Field(column).Type)
+	if t.given[column] {
+		return fmt.Sprintf("correct the line, or give the column another type than %s by --types", is)
+	}
+	g := t.set.joined[name].clone()
+	g.see(value, false)
+	return fmt.Sprintf("correct the line, or give the column's type, which the first rows made %s, such as --types %s=%s",
+		is, escapeName(name), TypeName(g.dataType()))
+}
+
+func (g *guess) clone() *guess {
+	c := *g
+	return &c
+}
+
+// Column is a column of files of lines, as Set.Columns lists them.
+type Column struct {
+	Name string `json:"name"`
+	Type string `json:"type"` // as --types takes it
+	// Given says that the job gives the type; otherwise Why says what it was inferred
+	// from.
+	Given bool   `json:"given"`
+	Why   string `json:"why"`
+}
+
+// why says what a type was inferred from.
+func (g *guess) because() string {
+	rows := humanize.Comma(g.rows) + " rows"
+	switch {
+	case g.rows == 0:
+		return "there are no rows"
+	case g.kind == nothing:
+		return "no value in " + rows
+	}
+	parts := []string{"inferred from " + rows}
+	if g.nulls > 0 {
+		parts = append(parts, humanize.Comma(g.nulls)+" of them null")
+	}
+	return strings.Join(append(parts, "such as "+g.why), ", ")
+}
+
+// unknownTypes are given types of columns that no file has.
+func (s *Set) unknownTypes() (names, known []string) {
+	for _, c := range s.opts.Types {
+		if s.joined[c.Name] == nil {
+			names = append(names, c.Name)
+		}
+	}
+	for name := range s.joined {
+		known = append(known, name)
+	}
+	slices.Sort(known)
+	return names, known
+}
