@@ -1,6 +1,8 @@
 package dataset
 
 import (
+	"context"
+
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/io/format"
@@ -18,7 +20,9 @@ func OfStream(name string, schema *arrow.Schema) *Dataset {
 		src.nulls[i] = -1
 	}
 	// Not among unique: there is no file to close, or to ask whether it has changed.
-	return &Dataset{files: []*source{src}, shape: src.shape, pool: newPool(opts)}
+	d := &Dataset{files: []*source{src}, shape: src.shape, pool: newPool(opts)}
+	d.pool.lines = newLines(context.Background(), &opts) // of no file
+	return d
 }
 
 // Ended says how many rows and bytes a dataset of OfStream had. Nobody may read it
