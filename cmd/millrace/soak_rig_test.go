@@ -247,9 +247,10 @@ func (p *process) wait(t *testing.T) (code int, text string) {
 
 // summary is what a start that published printed.
 func (p *process) summary(t *testing.T) (s struct {
-	Starts    int   `json:"starts"`
-	RowsTaken int64 `json:"rows_taken"`
-	Already   bool  `json:"already_published"`
+	Starts    int         `json:"starts"`
+	RowsTaken int64       `json:"rows_taken"`
+	Already   bool        `json:"already_published"`
+	Rows      ledger.Rows `json:"rows"`
 },
 ) {
 	t.Helper()
