@@ -50,11 +50,18 @@ test-stores: runtime .tools/versitygw-$(VERSITYGW_VERSION) ## Run the tests of o
 	go test -count=1 ./io/blobstore/... ./io/dataset
 	go test -count=1 ./cmd/millrace -run 'Bucket' -timeout 30m
 
-.PHONY: test-postgres
-test-postgres: runtime ## Run the tests of tables on PostgreSQL servers of their own; installs Debian's where there is none (root, apt-get; 4 minutes)
+.PHONY: night
+night: runtime data .tools/versitygw-$(VERSITYGW_VERSION) postgres-server ## Play a night and the next one: 3M flights in a bucket into the bucket and PostgreSQL, killed twice, then one more day (installs both servers where they are not; root, apt-get; 3 minutes)
+	NIGHT_FLIGHTS=$(CURDIR)/.data/flights-nulls.parquet go test -count=1 ./cmd/millrace -run TestNight -v -timeout 30m
+
+.PHONY: postgres-server
+postgres-server:
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf && \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; }
 	@/usr/lib/postgresql/*/bin/postgres --version
+
+.PHONY: test-postgres
+test-postgres: runtime postgres-server ## Run the tests of tables on PostgreSQL servers of their own; installs Debian's where there is none (root, apt-get; 4 minutes)
 	SOAK_RUNS=$${SOAK_RUNS:-12} go test -count=1 ./io/postgres/... ./engine/sink/postgres
 	SOAK_RUNS=$${SOAK_RUNS:-12} go test -count=1 ./cmd/millrace -run 'Table|Postgres' -timeout 30m
 

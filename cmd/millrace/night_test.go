@@ -59,7 +59,7 @@ func TestNight(t *testing.T) {
 	}
 	job := func(input string) []string {
 		n.env = slices.DeleteFunc(n.env, func(v string) bool { return strings.HasPrefix(v, "FLIGHTS=") })
-		n.env = append(n.env, "FLIGHTS="+input)
+		n.env = append(n.env, "FLIGHTS="+input, "SCORES=by --output")
 		return []string{
 			"score", "--job", filepath.Join(repo, "docs/examples/night.yaml"), "--json", "--endpoint", n.gateway.URL,
 			"--part-rows", strconv.Itoa(rows / 20),
