@@ -221,7 +221,7 @@ func write(t *testing.T, path string, data []byte) {
 
 // libraryPath is the ONNX Runtime that runs of this program take; the test is skipped
 // without one.
-func libraryPath(t *testing.T) string {
+func libraryPath(t testing.TB) string {
 	t.Helper()
 	library, ok := orttest.Path()
 	if !ok {
@@ -231,7 +231,7 @@ func libraryPath(t *testing.T) string {
 }
 
 // programIn puts this program into a directory, and gives the environment to start it in.
-func programIn(t *testing.T, dir string) (program string, env []string) {
+func programIn(t testing.TB, dir string) (program string, env []string) {
 	t.Helper()
 	env = append(os.Environ(), ort.EnvVariable+"="+libraryPath(t))
 	self, err := os.Executable()

@@ -212,7 +212,7 @@ func (o *object) Verify(ctx context.Context) error {
 func (o *object) sumUp(ctx context.Context) error {
 	v := o.verifier
 	data := make([]byte, blockBytes)
-	for {
+	for first := true; ; first = false {
 		v.mu.Lock()
 		next := v.next
 		v.mu.Unlock()
@@ -220,11 +220,12 @@ func (o *object) sumUp(ctx context.Context) error {
 		if off >= o.found.size {
 			return nil
 		}
-		if next%requestBlocks == 0 {
-			o.fetchs.Go(func() { _ = o.Ahead(o.life, []format.Range{o.some(next + requestBlocks)}) }) // ReadAt has its error
+		end := (next/requestBlocks + 1) * requestBlocks // of the request that it would come by
+		if first || next%requestBlocks == 0 {
+			o.fetchs.Go(func() { _ = o.Ahead(o.life, []format.Range{o.some(end)}) }) // ReadAt has its error
 		}
 		piece := data[:o.sizeOf(next)]
-		if _, err := o.ReadAt(ctx, piece, off); err != nil {
+		if _, err := o.readBlock(ctx, piece, off, min(end*blockBytes, o.found.size)); err != nil {
 			return err
 		}
 		v.mu.Lock()

@@ -23,7 +23,7 @@ func (o *object) ReadAt(ctx context.Context, p []byte, off int64) (n int, err er
 		err = io.EOF
 	}
 	for n < len(p) {
-		k, readErr := o.readBlock(ctx, p[n:], off+int64(n))
+		k, readErr := o.readBlock(ctx, p[n:], off+int64(n), off+int64(len(p)))
 		if n += k; readErr != nil {
 			return n, readErr
 		}
@@ -31,10 +31,11 @@ func (o *object) ReadAt(ctx context.Context, p []byte, off int64) (n int, err er
 	return n, err
 }
 
-// readBlock reads what one block has of it.
-func (o *object) readBlock(ctx context.Context, p []byte, off int64) (int, error) {
+// readBlock reads what one block has of it. Where it has to be fetched, those after it up to
+// end are too.
+func (o *object) readBlock(ctx context.Context, p []byte, off, end int64) (int, error) {
 	index := off / blockBytes
-	b := o.urgent(index, off+int64(len(p)))
+	b := o.urgent(index, end)
 	defer o.store.blocks.put(b)
 	select {
 	case <-b.ready:
