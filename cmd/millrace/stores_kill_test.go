@@ -21,7 +21,6 @@ import (
 func TestKilledInStore(t *testing.T) {
 	g := blobtest.Start(t)
 	s, repo := bareSoak(t, "testdata/flights-sample.parquet")
-	s.env = slices.DeleteFunc(s.env, func(v string) bool { return strings.HasPrefix(v, blobtest.GatewayVariable+"=") }) // none of the program's
 	s.args = []string{
 		"score", "--model", filepath.Join(repo, "models/reference/flights_gbdt.onnx"), "--nulls", "reject", "--ids", "id",
 		"--part-rows", "250000", "--output-format", "arrow", "--json", "--endpoint", g.URL, "--grace", "0s",

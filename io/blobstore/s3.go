@@ -3,7 +3,11 @@ package blobstore
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -28,6 +32,9 @@ const defaultRegion = "us-east-1"
 // openS3 opens a bucket with what the AWS tools take: variables, ~/.aws, the instance's
 // role.
 func openS3(ctx context.Context, name string, o *Options) (*blob.Bucket, error) {
+	if err := checkBundle(os.Getenv("AWS_CA_BUNDLE")); err != nil {
+		return nil, fmt.Errorf("%w: AWS_CA_BUNDLE: %w", ErrOptions, err)
+	}
 	cfg, err := config.LoadDefaultConfig(ctx,
 		// Of this type, so that AWS_CA_BUNDLE can be added to it.
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { setTransport(t, o) })),
@@ -49,6 +56,21 @@ func openS3(ctx context.Context, name string, o *Options) (*blob.Bucket, error) 
 		s.UsePathStyle = s.BaseEndpoint != nil
 	})
 	return s3blob.OpenBucket(ctx, client, name, nil)
+}
+
+// checkBundle says of a file of certificates what the SDK says without its name.
+func checkBundle(name string) error {
+	if name == "" {
+		return nil
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(data) {
+		return errors.New(name + " has no certificates in PEM")
+	}
+	return nil
 }
 
 // s3Version is the ETag of a listed object.

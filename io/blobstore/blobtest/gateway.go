@@ -18,9 +18,6 @@ import (
 	"github.com/millrace/millrace/io/blobstore"
 )
 
-// GatewayVariable names the program of the server; otherwise it is .tools/versitygw.
-const GatewayVariable = "MILLRACE_VERSITYGW"
-
 // Keys of the server's account.
 const (
 	AccessKey = "AKIAMILLRACETEST"
@@ -38,17 +35,10 @@ type Gateway struct {
 // skips the test where there is no server to start: make test-stores gets one.
 func Start(tb testing.TB) *Gateway {
 	tb.Helper()
-	program := os.Getenv(GatewayVariable)
-	if program == "" {
-		_, here, _, _ := runtime.Caller(0)
-		program = filepath.Join(filepath.Dir(here), "../../../.tools/versitygw")
-	}
+	_, here, _, _ := runtime.Caller(0)
+	program := filepath.Join(filepath.Dir(here), "../../../.tools/versitygw")
 	if _, err := os.Stat(program); err != nil {
 		tb.Skipf("SKIPPED FOR WANT OF AN S3 SERVER: run make test-stores (%v)", err)
-	}
-	tb.Setenv(GatewayVariable, "")                       // so that it comes back
-	if err := os.Unsetenv(GatewayVariable); err != nil { // it is none of millrace's own
-		tb.Fatal(err)
 	}
 	tb.Setenv("AWS_ACCESS_KEY_ID", AccessKey)
 	tb.Setenv("AWS_SECRET_ACCESS_KEY", SecretKey)
