@@ -45,7 +45,7 @@ func TestNight(t *testing.T) {
 	var repo string
 	n.soak, repo = bareSoak(t, "testdata/flights-sample.parquet")
 	n.env = slices.DeleteFunc(n.env, func(v string) bool {
-		return strings.HasPrefix(v, blobtest.GatewayVariable+"=") || strings.HasPrefix(v, nightVariable+"=")
+		return strings.HasPrefix(v, nightVariable+"=")
 	})
 	flights := os.Getenv(nightVariable)
 	if flights == "" {

@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -32,7 +31,6 @@ func BenchmarkStores(b *testing.B) {
 	}
 	dir := b.TempDir()
 	program, env := programIn(b, dir)
-	env = slices.DeleteFunc(env, func(v string) bool { return strings.HasPrefix(v, blobtest.GatewayVariable+"=") })
 	local := filepath.Join(dir, "in")
 	if err := os.Mkdir(local, 0o755); err != nil {
 		b.Fatal(err)
