@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/engine"
-
 	"github.com/millrace/millrace/internal/page"
 )
 

@@ -81,7 +81,7 @@ func TestPredictionsAreTheSameHoweverItRuns(t *testing.T) {
 		m := manifestOf(t, summary)
 		if want == nil {
 			want = m.Predictions
-			kinds := []distribution.Kind{}
+			kinds := make([]distribution.Kind, 0, len(want))
 			for _, p := range want {
 				kinds = append(kinds, p.Kind)
 				if p.Rows != m.Ledger.Written() {

@@ -129,7 +129,7 @@ func TestRigInferExported(t *testing.T) {
 			if got, err := rig.InferExported(ctx, 256, 1, 1, 1000); err != nil || got.Rows != 1024 {
 				t.Fatalf("InferExported = %+v, %v; want 1024 rows", got, err)
 			}
-			asIs, err := plan.openExported(t.Context())
+			asIs, err := plan.openExported(ctx)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -27,7 +27,7 @@ func FetchModel(ctx context.Context, stores map[string]dataset.Store) func(uri s
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case err != nil: // in words: it is an input's error, and this is none
-			return nil, fmt.Errorf("%w: %s", models.ErrModel, err)
+			return nil, fmt.Errorf("%w: %s", models.ErrModel, err.Error())
 		}
 		return data, nil
 	}

@@ -91,7 +91,7 @@ type streamRun struct {
 func startStream(ctx context.Context, in *fedStream, workers int, fail func(int64) error) *streamRun {
 	schema := arrow.NewSchema([]arrow.Field{{Name: "id", Type: arrow.PrimitiveTypes.Int64}}, nil)
 	r, w := io.Pipe()
-	data := dataset.OfStream(StreamName, schema)
+	data := dataset.OfStream(StreamName, schema) //nolint:contextcheck // it has no file to open or read
 	plan := &Plan{
 		Options: Options{
 			BatchRows: 64, Workers: workers, Readers: 2, IDs: []string{"id"}, MaxRejects: -1, Output: StreamName,

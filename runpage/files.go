@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -176,7 +177,7 @@ func (a *Account) proof() []page.Fact {
 func addModel(add func(string, ...string), prefix string, f *ledger.ModelFile) {
 	add(prefix+"sha256", page.Plain(f.SHA256))
 	if f.Version != 0 {
-		add(prefix+"version", fmt.Sprint(f.Version))
+		add(prefix+"version", strconv.FormatInt(f.Version, 10))
 	}
 	add(prefix+"made by", page.Plain(f.Producer))
 }

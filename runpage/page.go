@@ -77,7 +77,7 @@ func newView(a *Account, folder string) *view {
 		Agreement: newAgreementView(m), Trend: newTrend(a), Outputs: newOutputsView(a, folder), Inputs: newInputsView(m),
 		Proof: a.proof(), Commands: a.commands(), Settings: settingRows(m), Schema: plainColumns(m.Schema),
 	}
-	v.Title = fmt.Sprintf("Published: %s", rowsText(m.Ledger.Written(), "row"))
+	v.Title = "Published: " + rowsText(m.Ledger.Written(), "row")
 	if v.Failed {
 		v.Title = "Not published: too many rows cannot be scored"
 	}

@@ -293,9 +293,9 @@ func fill(v reflect.Value, next *int) {
 			v.SetMapIndex(key, value)
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			if v.Field(i).CanSet() && v.Type() != reflect.TypeFor[time.Time]() {
-				fill(v.Field(i), next)
+		for _, field := range v.Fields() {
+			if field.CanSet() && v.Type() != reflect.TypeFor[time.Time]() {
+				fill(field, next)
 			}
 		}
 	case reflect.Uint8:

@@ -151,7 +151,7 @@ func newScores(id string, a *Account, s *distribution.Summary) *scores {
 	case distribution.Label:
 		add("different labels", func(s *distribution.Summary) (string, *float64) {
 			if s.ManyLabels {
-				return fmt.Sprintf("more than %s", humanize.Comma(distribution.MostLabels)), nil
+				return "more than " + humanize.Comma(distribution.MostLabels), nil
 			}
 			n := float64(s.Distinct)
 			return humanize.Comma(int64(s.Distinct)), &n
@@ -259,7 +259,7 @@ func labelBars(s, before *distribution.Summary) *page.Bars {
 		}
 	}
 	if s.OtherRows > 0 {
-		bar(fmt.Sprintf("%s others", humanize.Comma(int64(s.Distinct-len(s.Labels)))), s.OtherRows)
+		bar(humanize.Comma(int64(s.Distinct-len(s.Labels)))+" others", s.OtherRows)
 	}
 	return b
 }

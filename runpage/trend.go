@@ -2,6 +2,7 @@ package runpage
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/dustin/go-humanize"
 
@@ -43,8 +44,7 @@ func newTrend(a *Account) *trend {
 	} {
 		t.Lines = append(t.Lines, newTrendLine(q.title, a.Chain, q.of))
 	}
-	for i := len(a.Chain) - 1; i >= 0; i-- {
-		m := a.Chain[i]
+	for _, m := range slices.Backward(a.Chain) {
 		t.Rows = append(t.Rows, trendRow{
 			Run: page.Plain(m.Run), Finished: moment(m.Finished), Model: short(m.Model.SHA256),
 			Read: humanize.Comma(m.Ledger.Read), Rejected: fmt.Sprintf("%s (%s)", humanize.Comma(m.Ledger.Rejected), rejectShare(&m.Ledger)), Took: page.Time(seconds(m)),

@@ -134,10 +134,10 @@ func (a *Account) mainScore() *distribution.Summary {
 
 // changeOf writes how far a count is from one before.
 func changeOf(before, now int64) string {
-	switch {
-	case before == now:
+	switch before {
+	case now:
 		return "as before"
-	case before == 0:
+	case 0:
 		return "from none to " + humanize.Comma(now)
 	}
 	percent := 100 * (float64(now)/float64(before) - 1)

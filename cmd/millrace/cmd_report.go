@@ -71,7 +71,7 @@ func (o *pageOptions) check(flag, output string) error {
 
 // lies says whether a path is a place in a folder, or the folder's own.
 func lies(path, folder string) (bool, error) {
-	real := func(path string) (string, error) {
+	resolve := func(path string) (string, error) {
 		abs, err := filepath.Abs(path)
 		if err != nil {
 			return "", err
@@ -87,11 +87,11 @@ func lies(path, folder string) (bool, error) {
 		}
 		return filepath.Join(parent, filepath.Base(abs)), nil
 	}
-	at, err := real(path)
+	at, err := resolve(path)
 	if err != nil {
 		return false, err
 	}
-	of, err := real(folder)
+	of, err := resolve(folder)
 	return at == of || strings.HasPrefix(at, of+string(filepath.Separator)), err
 }
 

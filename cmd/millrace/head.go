@@ -28,11 +28,11 @@ func readHead(ctx context.Context, s *engine.Summary, partitions dataset.Partiti
 	if f, ok := engine.FormatOf(s.Outputs[0].Name); ok && f.IsText() {
 		return nil, nil
 	}
-	paths, err := dataset.Resolve([]string{s.Output})
+	listing, err := dataset.ListIn(ctx, []string{s.Output}, nil)
 	if err != nil {
 		return nil, err
 	}
-	data, err := dataset.Open(ctx, paths[:1], dataset.Options{Partitions: partitions})
+	data, err := dataset.Open(ctx, listing.Files[:1], dataset.Options{Partitions: partitions})
 	if err != nil {
 		return nil, err
 	}

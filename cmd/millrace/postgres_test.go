@@ -217,7 +217,8 @@ func TestPostgresPage(t *testing.T) {
 	}
 	score := func(more ...string) {
 		t.Helper()
-		args := strings.Fields(strings.NewReplacer("\\\n", " ", "'", "", "postgres://me@db.example/scoring?", server.URI("", "")[:strings.Index(server.URI("", ""), "table=")]).Replace(commands[0]))
+		database, _, _ := strings.Cut(server.URI("", ""), "table=")
+		args := strings.Fields(strings.NewReplacer("\\\n", " ", "'", "", "postgres://me@db.example/scoring?", database).Replace(commands[0]))
 		p := &process{}
 		p.cmd = exec.Command(program, append(append(args[1:], "--quiet"), more...)...)
 		p.cmd.Env, p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = env, "../..", &p.stdout, &p.stderr

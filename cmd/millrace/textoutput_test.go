@@ -26,8 +26,7 @@ func TestTextsForOthers(t *testing.T) {
 		}
 	}
 	ask("write", dir)
-	compare := []string{"compare", dir}
-	for _, tc := range []struct {
+	outputs := []struct {
 		output string
 		args   []string
 	}{
@@ -41,7 +40,9 @@ func TestTextsForOthers(t *testing.T) {
 		{"csv-zstd", []string{"--output-format", "csv", "--compression", "zstd", "--target-file-size", "40KB"}},
 		{"json-gzip", []string{"--output-format", "jsonl", "--compression", "gzip", "--part-rows", "1000"}},
 		{"safe.csv", []string{"--spreadsheet-safe"}},
-	} {
+	}
+	compare := append(make([]string, 0, 2+len(outputs)), "compare", dir)
+	for _, tc := range outputs {
 		var stderr bytes.Buffer
 		args := append([]string{
 			"score", "--model", filepath.Join(model, "named.onnx"), "--input", filepath.Join(dir, "in.parquet"), "--output", filepath.Join(dir, tc.output), "--quiet", "--features", "a,b",

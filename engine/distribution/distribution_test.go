@@ -3,7 +3,6 @@ package distribution
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -430,7 +429,7 @@ func BenchmarkAdd(b *testing.B) {
 		name   string
 		column arrow.Array
 	}{{"score", scores.NewArray()}, {"class", classes.NewArray()}} {
-		b.Run(fmt.Sprintf("kind=%s", c.name), func(b *testing.B) {
+		b.Run("kind="+c.name, func(b *testing.B) {
 			t := NewTally(c.column.DataType())
 			b.ReportAllocs()
 			for b.Loop() {

@@ -50,7 +50,7 @@ func (in *Input) stored(ctx context.Context, stores map[string]dataset.Store) St
 	scheme := dataset.Scheme(in.Path)
 	store := stores[scheme]
 	if store == nil {
-		return Standing{What: fmt.Sprintf("cannot be looked at: nothing here opens %s", scheme)}
+		return Standing{What: "cannot be looked at: nothing here opens " + scheme}
 	}
 	object, err := store.Open(ctx, in.Path)
 	if err != nil {

@@ -86,6 +86,7 @@ func Time(seconds float64) string {
 	}
 }
 
+// Memory writes bytes with the binary unit that fits.
 func Memory(n int64) string {
 	if n <= 0 {
 		return Unknown

@@ -69,7 +69,8 @@ func TestTypes(t *testing.T) {
 		},
 		{
 			"dictionaries give values", &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String},
-			`["a\n", "b", "a\n", null]`, []string{`"a\n"`, `"b"`, `"a\n"`, "null"},
+			`["a\n", "b", "a\n", null]`,
+			[]string{`"a\n"`, `"b"`, `"a\n"`, "null"},
 		},
 		{"run ends give values", arrow.RunEndEncodedOf(arrow.PrimitiveTypes.Int32, arrow.PrimitiveTypes.Int64), `[7, 7, null]`, []string{"7", "7", "null"}},
 	} {

@@ -26,7 +26,7 @@ func (db *database) addRejects(ctx context.Context, tx pgx.Tx, p *table.Publicat
 	if p.Rejects == "" {
 		return nil
 	}
-	in, err := parquetfile.Open(p.Rejects, format.ReadOptions{})
+	in, err := parquetfile.Open(p.Rejects, format.ReadOptions{}) //nolint:contextcheck // a file of this machine
 	if err != nil {
 		return err
 	}
