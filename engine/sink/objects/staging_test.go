@@ -436,6 +436,7 @@ func TestFaults(t *testing.T) {
 	}
 	total := g.requests()
 	places = min(places, total)
+	failed := 0 // a run may have fewer requests than another
 	for how, name := range map[fault]string{reset: "reset", unsaid: "answer lost", busy: "503"} {
 		for i := range places {
 			at := 1 + i*total/places
@@ -453,6 +454,9 @@ func TestFaults(t *testing.T) {
 			})
 			_, _, err := w.run(t.Context(), g.destination(4))
 			g.fail(nil)
+			if method != "" {
+				failed++
+			}
 			if err != nil {
 				t.Errorf("%s (%s): %v", what, method, err)
 				continue
@@ -460,7 +464,7 @@ func TestFaults(t *testing.T) {
 			g.published(t, what+" "+method, p, w.want(0))
 		}
 	}
-	t.Logf("%d of the %d requests of a run failed once, in three ways each", places, total)
+	t.Logf("%d runs, each with a failure at one of %d requests of the %d of a run, in three ways: %d had as many requests and so the failure", 3*places, places, total, failed)
 }
 
 // TestTwoAtOnce starts two runs of different jobs at the same time: one publishes, and the
