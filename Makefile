@@ -41,14 +41,26 @@ test: runtime build ## Run every test, and print what they ran against
 	go test ./...
 
 VERSITYGW_VERSION := v1.8.0
+# Of its sources, whose go.mod has the versions of all it needs; Go's checksum database has theirs.
+VERSITYGW_SUM := h1:au+wI+aybno/STsQiSm35Uu6Q6iK5MWReQxgO6SEMFc=
 
-.tools/versitygw-$(VERSITYGW_VERSION):
-	@mkdir -p .tools && GOBIN=$(CURDIR)/.tools go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION) && touch $@
+.PHONY: versitygw
+versitygw: ## Install versitygw, the S3 server of tests, into .tools/
+	@mkdir -p .tools; have() { go version -m .tools/versitygw 2>/dev/null | awk '$$1 == "mod" {print $$3, $$4}'; }; want='$(VERSITYGW_VERSION) $(VERSITYGW_SUM)'; \
+	[ "$$(have)" = "$$want" ] || { rm -f .tools/versitygw; GOBIN=$(CURDIR)/.tools go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION); }; \
+	[ "$$(have)" = "$$want" ] || { echo "versitygw is $$(have), not the pinned $$want: removed" >&2; rm -f .tools/versitygw; exit 1; }; \
+	echo "versitygw $$(have)"
 
 .PHONY: test-stores
-test-stores: runtime .tools/versitygw-$(VERSITYGW_VERSION) ## Run the tests of object stores on an S3 server (versitygw, which it installs), through a proxy that fails (1 minute)
+test-stores: runtime versitygw ## Run the tests of object stores on an S3 server (versitygw, which it installs), through a proxy that fails (5 minutes; SOAK_RUNS: 6 of each kind)
 	go test -count=1 ./io/blobstore/... ./io/dataset
-	go test -count=1 ./cmd/millrace -run 'Bucket' -timeout 30m
+	SOAK_RUNS=$${SOAK_RUNS:-6} go test -count=1 -v ./engine/sink/objects -timeout 60m | grep -v '^=== '
+	SOAK_RUNS=$${SOAK_RUNS:-6} go test -count=1 -v ./cmd/millrace -run 'Bucket|InStore' -timeout 60m | grep -v '^=== '
+
+.PHONY: soak-stores
+soak-stores: runtime versitygw ## Cut off, fail and kill runs into an S3 server, SOAK_RUNS (64) of each kind (20 minutes)
+	SOAK_RUNS=$${SOAK_RUNS:-64} go test -count=1 -v ./engine/sink/objects -run 'Interrupted|Faults' -timeout 120m | grep -v '^=== '
+	SOAK_RUNS=$${SOAK_RUNS:-64} go test -count=1 -v ./cmd/millrace -run 'InStore' -timeout 60m | grep -v '^=== '
 
 .PHONY: night
 night: runtime data .tools/versitygw-$(VERSITYGW_VERSION) postgres-server ## Play a night and the next one: 3M flights in a bucket into the bucket and PostgreSQL, killed twice, then one more day (installs both servers where they are not; root, apt-get; 3 minutes)
@@ -63,7 +75,7 @@ postgres-server:
 .PHONY: test-postgres
 test-postgres: runtime postgres-server ## Run the tests of tables on PostgreSQL servers of their own; installs Debian's where there is none (root, apt-get; 4 minutes)
 	SOAK_RUNS=$${SOAK_RUNS:-12} go test -count=1 ./io/postgres/... ./engine/sink/postgres
-	SOAK_RUNS=$${SOAK_RUNS:-12} go test -count=1 ./cmd/millrace -run 'Table|Postgres' -timeout 30m
+	SOAK_RUNS=$${SOAK_RUNS:-12} go test -count=1 ./cmd/millrace -run '^TestTable|OfTable|Postgres' -timeout 30m
 
 DUCKDB_TAGS := duckdb,duckdb_arrow
 
