@@ -84,6 +84,9 @@ func (r *tableRig) check(t *testing.T, table string) {
 // tableRuns is how many runs of each kind there are: a few, or what SOAK_RUNS says.
 func tableRuns(t *testing.T) int {
 	t.Helper()
+	if testing.Short() {
+		return 1
+	}
 	if os.Getenv("SOAK_RUNS") == "" {
 		return 3
 	}
