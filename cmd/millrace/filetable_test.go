@@ -59,6 +59,7 @@ func wholeRows(t *testing.T, s *soak) []string {
 // TestFileTableKilled kills runs into a table of a SQLite file at any moment, starts them
 // again, and compares what the table has then with the file of a whole run.
 func TestFileTableKilled(t *testing.T) {
+	slow(t)
 	s := newSoak(t)
 	want := wholeRows(t, s)
 	taken := 0

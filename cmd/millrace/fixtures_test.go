@@ -230,6 +230,14 @@ func libraryPath(t testing.TB) string {
 	return library
 }
 
+// slow skips a test that is to be short.
+func slow(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("slow under the race detector, and nothing runs at the same time here that other tests do not run")
+	}
+}
+
 // programIn puts this program into a directory, and gives the environment to start it in.
 func programIn(t testing.TB, dir string) (program string, env []string) {
 	t.Helper()

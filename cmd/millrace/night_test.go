@@ -41,6 +41,7 @@ type night struct {
 // started again, and compared row for row with a run of local files into local files; then
 // one more day, which alone is scored; then the page.
 func TestNight(t *testing.T) {
+	slow(t)
 	n := &night{gateway: blobtest.Start(t), server: pgtest.Start(t)}
 	var repo string
 	n.soak, repo = bareSoak(t, "testdata/flights-sample.parquet")

@@ -84,9 +84,6 @@ func (r *tableRig) check(t *testing.T, table string) {
 // tableRuns is how many runs of each kind there are: a few, or what SOAK_RUNS says.
 func tableRuns(t *testing.T) int {
 	t.Helper()
-	if testing.Short() {
-		return 1
-	}
 	if os.Getenv("SOAK_RUNS") == "" {
 		return 3
 	}
@@ -96,6 +93,7 @@ func tableRuns(t *testing.T) int {
 // TestTableKilled kills runs at any moment, starts them again, and compares what the table
 // has then with the file of a whole run.
 func TestTableKilled(t *testing.T) {
+	slow(t)
 	r := newTableRig(t)
 	taken := 0
 	for n := range tableRuns(t) {
@@ -122,6 +120,7 @@ func TestTableKilled(t *testing.T) {
 
 // TestTableServerKilled kills the server under runs.
 func TestTableServerKilled(t *testing.T) {
+	slow(t)
 	r := newTableRig(t)
 	for n := range tableRuns(t) {
 		table := fmt.Sprintf("crashed%d", n)

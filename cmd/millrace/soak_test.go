@@ -96,6 +96,7 @@ func TestSoakTerm(t *testing.T) {
 // TestSoakRace starts two at once on one output: one publishes, the other says at once
 // who holds it, or finds it published.
 func TestSoakRace(t *testing.T) {
+	slow(t)
 	s := newSoak(t)
 	held, runs := 0, max(soakRuns(t)/4, 3)
 	for i := range runs {
@@ -130,6 +131,7 @@ func TestSoakRace(t *testing.T) {
 // TestSoakFull runs into a full disk, a real one of 16 MiB, which is then made free:
 // the same command goes on and publishes.
 func TestSoakFull(t *testing.T) {
+	slow(t)
 	if !canUnshare() {
 		t.Skip("SKIPPED: no mount namespace of its own to be had")
 	}
@@ -166,6 +168,7 @@ cp -r %[1]q/out %[1]q.out`, disk, room)
 // TestSoakStalled has a run be stopped for so long that its lock is taken away and
 // another run finishes its work. When it wakes up it must not publish.
 func TestSoakStalled(t *testing.T) {
+	slow(t)
 	s := newSoak(t)
 	runs := max(soakRuns(t)/10, 2)
 	for i := range runs {
@@ -195,6 +198,7 @@ func TestSoakStalled(t *testing.T) {
 // TestSoakChanged changes an input under runs that have begun: appends to it, cuts it,
 // replaces it, writes into it. Each exits 4, and nothing is published or kept.
 func TestSoakChanged(t *testing.T) {
+	slow(t)
 	s := newSoak(t)
 	last := s.args[len(s.args)-1]
 	original, err := os.ReadFile(last)

@@ -19,6 +19,7 @@ import (
 // large enough to be uploaded in pieces. After each start that publishes, the objects are a
 // local output's, and nothing is left: no upload, no staged object.
 func TestKilledInStore(t *testing.T) {
+	slow(t)
 	g := blobtest.Start(t)
 	s, repo := bareSoak(t, "testdata/flights-sample.parquet")
 	s.args = []string{

@@ -201,6 +201,7 @@ func waitForFullPipe(t *testing.T, end *os.File) {
 
 // The examples of docs/streams.md do what they say: the same as a file's run.
 func TestStreamExamples(t *testing.T) {
+	slow(t)
 	python := pythonOfPeers(t)
 	dir := t.TempDir()
 	_, env := programIn(t, dir)

@@ -12,6 +12,7 @@ import (
 // What is written as CSV and JSON Lines, pyarrow, DuckDB, pandas and Polars read as the
 // values of the input: every type, texts that must be quoted, nulls beside empty texts.
 func TestTextsForOthers(t *testing.T) {
+	slow(t)
 	if testing.Short() {
 		t.Skip("two Python processes")
 	}
