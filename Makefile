@@ -90,7 +90,7 @@ bench-postgres: runtime build data ## Compare runs into a table of PostgreSQL wi
 
 .PHONY: test-race
 test-race: runtime ## Run every test under the race detector
-	go test -race -short ./...
+	go test -race -short -p 3 ./... # the commands of cmd wait more than they work
 
 SOAK_RUNS ?= 200
 

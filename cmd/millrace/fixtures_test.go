@@ -221,11 +221,11 @@ func write(t *testing.T, path string, data []byte) {
 
 // libraryPath is the ONNX Runtime that runs of this program take; the test is skipped
 // without one.
-func libraryPath(t testing.TB) string {
-	t.Helper()
+func libraryPath(tb testing.TB) string {
+	tb.Helper()
 	library, ok := orttest.Path()
 	if !ok {
-		t.Skip("SKIPPED FOR WANT OF ONNX RUNTIME: run make runtime, or set " + ort.EnvVariable)
+		tb.Skip("SKIPPED FOR WANT OF ONNX RUNTIME: run make runtime, or set " + ort.EnvVariable)
 	}
 	return library
 }
@@ -239,16 +239,16 @@ func slow(t *testing.T) {
 }
 
 // programIn puts this program into a directory, and gives the environment to start it in.
-func programIn(t testing.TB, dir string) (program string, env []string) {
-	t.Helper()
-	env = append(os.Environ(), ort.EnvVariable+"="+libraryPath(t))
+func programIn(tb testing.TB, dir string) (program string, env []string) {
+	tb.Helper()
+	env = append(os.Environ(), ort.EnvVariable+"="+libraryPath(tb))
 	self, err := os.Executable()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	program = filepath.Join(dir, "millrace") // by which TestMain knows what it is to be
 	if err := os.Symlink(self, program); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return program, env
 }
