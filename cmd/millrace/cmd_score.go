@@ -270,9 +270,13 @@ func (r *scoreReport) Text(w io.Writer) error {
 	for _, o := range r.Outputs {
 		bytes += o.Bytes
 	}
-	if r.Output == engine.StreamName {
+	switch {
+	case r.Output == engine.StreamName:
 		line("output", "a stream of %s", humanize.IBytes(uint64(bytes)))
-	} else {
+	case engine.TakesRows(r.Output):
+		line("output", "%s", r.Output)
+		r.manifest = engine.ManifestPlace(r.Output, r.Run)
+	default:
 		line("output", "%s (%s, %s)", r.Output, english.Plural(len(r.Outputs), "file", ""), humanize.IBytes(uint64(bytes)))
 		r.manifest = engine.ManifestPlace(r.Output, r.Run)
 	}

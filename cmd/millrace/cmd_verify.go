@@ -89,7 +89,11 @@ func (r *verifyReport) Text(w io.Writer) error {
 	}
 	line("output", "%s", r.Output)
 	line("runs", "%d, %s live; the newest is %s", r.Runs, ofThem(len(r.LiveRuns), r.Runs), r.Run)
-	line("holds", "%s, %s, %s rows", english.Plural(r.Files, "file", ""), humanize.IBytes(uint64(max(r.Bytes, 0))), humanize.Comma(r.Rows))
+	if engine.TakesRows(r.Output) {
+		line("holds", "%s rows", humanize.Comma(r.Rows))
+	} else {
+		line("holds", "%s, %s, %s rows", english.Plural(r.Files, "file", ""), humanize.IBytes(uint64(max(r.Bytes, 0))), humanize.Comma(r.Rows))
+	}
 	line("manifest", "sha256 %s", r.ManifestSHA256)
 	for i, n := range r.Notes {
 		if i == notesShown {
