@@ -36,7 +36,7 @@ func (r *replayer) duplicatesAmong(ctx context.Context, p *Plan, m *ledger.Manif
 	if p.Options.onDuplicate() != unique.OnNull || m.Rejects == nil {
 		return nil, nil
 	}
-	data, err := r.openOutput(ctx, m.Rejects.Name, dataset.Partitions{})
+	data, err := r.openOutput(ctx, m.Rejects.Name, dataset.Options{})
 	if err != nil {
 		return nil, err
 	}

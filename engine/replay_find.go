@@ -34,6 +34,7 @@ type hit struct {
 
 	columns []arrow.Field
 	values  []arrow.Array // of one row each; owned
+	form    written       // what the output's place made of them
 }
 
 // seek finds the part of a row of a file that several were joined to.
@@ -67,15 +68,15 @@ func (r *replayer) find(ctx context.Context) (found []*hit, err error) {
 		if m == nil {
 			return found, fmt.Errorf("%w: the manifest of run %s cannot be read; see millrace verify", ledger.ErrUnsound, run.Run)
 		}
-		partitions, err := partitionsOf(m)
+		back, err := readBack(m)
 		if err != nil {
 			return found, err
 		}
 		for file := range m.Outputs {
 			out := &m.Outputs[file]
-			rows, err := r.findIn(ctx, out, partitions, r.opts.Limit-len(found)+1)
+			rows, err := r.findIn(ctx, out, back, r.opts.Limit-len(found)+1)
 			for _, h := range rows {
-				h.run, h.part, h.file = run, m.PartOf(file), out.Name
+				h.run, h.part, h.file, h.form = run, m.PartOf(file), out.Name, back.form
 				switch {
 				case len(m.PartFiles) > 0:
 					h.first, h.folder = -m.RowsBefore(file), filepath.Dir(out.Name)
@@ -103,15 +104,13 @@ func (r *replayer) find(ctx context.Context) (found []*hit, err error) {
 }
 
 // openOutput opens a file of the output to be read.
-func (r *replayer) openOutput(ctx context.Context, name string, partitions dataset.Partitions) (*dataset.Dataset, error) {
+func (r *replayer) openOutput(ctx context.Context, name string, opts dataset.Options) (*dataset.Dataset, error) {
 	path, err := r.history.Path(name)
 	if err != nil {
 		return nil, err
 	}
-	if kind, ok := format.KindOf(name); ok && kind.Format.IsText() {
-		return nil, fmt.Errorf("%w: the output is text (%s), which is not read back; replay takes Parquet and Arrow outputs", ErrUsage, kind.Format)
-	}
-	data, err := dataset.Open(ctx, []string{path}, dataset.Options{Partitions: partitions, Stores: r.opts.Stores})
+	opts.Stores = r.opts.Stores
+	data, err := dataset.Open(ctx, []string{path}, opts)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %q: %w", ledger.ErrUnsound, r.history.Output, err)
 	}
@@ -120,8 +119,8 @@ func (r *replayer) openOutput(ctx context.Context, name string, partitions datas
 
 // findIn gives the first rows of one file that meet the conditions, with all
 // their values.
-func (r *replayer) findIn(ctx context.Context, out *ledger.Output, partitions dataset.Partitions, most int) (found []*hit, err error) {
-	data, err := r.openOutput(ctx, out.Name, partitions)
+func (r *replayer) findIn(ctx context.Context, out *ledger.Output, back readingBack, most int) (found []*hit, err error) {
+	data, err := r.openOutput(ctx, out.Name, back.options)
 	if err != nil {
 		return nil, err
 	}
@@ -129,14 +128,21 @@ func (r *replayer) findIn(ctx context.Context, out *ledger.Output, partitions da
 	if size := data.Files()[0].Size; size != out.Bytes {
 		r.Notes = append(r.Notes, fmt.Sprintf("%q has %d bytes, and its run wrote %d: see millrace verify", out.Name, size, out.Bytes))
 	}
-	columns, matches, err := r.opts.matches(data.Schema())
+	columns, matches, err := r.opts.matches(data.Schema(), back.form)
 	if err != nil {
 		return nil, err
 	}
+	if data.HasLines() {
+		columns = append(columns, format.ProblemField.Name)
+	}
+	unread := 0 // rows that are none
 	for _, span := range allSpans(data) {
 		row := span.FirstRow
 		err := data.ReadSpan(ctx, span, columns, func(b arrow.RecordBatch) error {
 			for i := range int(b.NumRows()) {
+				if data.HasLines() && b.Column(len(columns)-1).IsValid(i) {
+					unread++
+				}
 				if meets(b, i, matches) {
 					found = append(found, &hit{row: row + int64(i)})
 				}
@@ -154,7 +160,27 @@ func (r *replayer) findIn(ctx context.Context, out *ledger.Output, partitions da
 			break
 		}
 	}
-	return found, fetch(ctx, data, found)
+	if unread > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("%q has %d lines that are not as its run wrote them, and were not looked through: see millrace verify", out.Name, unread))
+	}
+	if err := fetch(ctx, data, found); err != nil {
+		return found, err
+	}
+	for _, h := range found {
+		if problem := h.value(format.ProblemField.Name); problem != nil && problem.IsValid(0) {
+			return found, fmt.Errorf("%w: row %d of %q is not as its run wrote it: %s", ledger.ErrUnsound, h.row, out.Name, problemText(problem))
+		}
+	}
+	return found, nil
+}
+
+// problemText says what is wrong with a line.
+func problemText(problem arrow.Array) string {
+	p, err := format.ParseProblem(problem.(*array.String).Value(0))
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("line %d: column %q %s", p.Line, p.Column, p.Reason)
 }
 
 func allSpans(data *dataset.Dataset) []dataset.SpanRef {
@@ -167,7 +193,10 @@ func allSpans(data *dataset.Dataset) []dataset.SpanRef {
 
 // fetch reads the values of rows, which are in order.
 func fetch(ctx context.Context, data *dataset.Dataset, rows []*hit) error {
-	fields := data.Schema().Fields()
+	fields := slices.Clone(data.Schema().Fields())
+	if data.HasLines() {
+		fields = append(fields, format.ProblemField)
+	}
 	names := fieldNames(fields)
 	for _, span := range allSpans(data) {
 		if len(rows) == 0 || rows[0].row >= span.FirstRow+span.Rows {
@@ -219,17 +248,19 @@ func meets(b arrow.RecordBatch, row int, matches []match) bool {
 	return true
 }
 
-// matches are the conditions on the columns of a schema that it gives.
-func (o *ReplayOptions) matches(schema *arrow.Schema) (columns []string, matches []match, err error) {
+// matches are the conditions on the columns of a schema that it gives, as the output's place
+// has them.
+func (o *ReplayOptions) matches(schema *arrow.Schema, form written) (columns []string, matches []match, err error) {
 	var problems []error
 	for _, c := range o.Where {
+		c.Column = form.name(c.Column)
 		at := schema.FieldIndices(c.Column)
 		if len(at) != 1 {
 			names := fieldNames(schema.Fields())
 			problems = append(problems, fmt.Errorf("--where: no column %q in the output%s; its columns: %q", c.Column, nearest.DidYouMean(c.Column, names), names))
 			continue
 		}
-		same, err := matcherOf(schema.Field(at[0]), c)
+		same, err := matcherOf(schema.Field(at[0]), c, form)
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -246,7 +277,7 @@ func (o *ReplayOptions) matches(schema *arrow.Schema) (columns []string, matches
 }
 
 // matcherOf reads a condition's value as its column's type.
-func matcherOf(f arrow.Field, c Condition) (matcher, error) {
+func matcherOf(f arrow.Field, c Condition, form written) (matcher, error) {
 	bad := fmt.Errorf("--where %s=%s: column %q is %s, which %q is none of", c.Column, c.Value, f.Name, f.Type, c.Value)
 	switch id := f.Type.ID(); {
 	case arrow.IsSignedInteger(id):
@@ -274,7 +305,8 @@ func matcherOf(f arrow.Field, c Condition) (matcher, error) {
 			return got == want || id != arrow.FLOAT64 && float32(got) == float32(want) || math.IsNaN(got) && math.IsNaN(want)
 		}, nil
 	case id == arrow.STRING:
-		return func(a arrow.Array, i int) bool { return a.(*array.String).Value(i) == c.Value }, nil
+		want := form.guard(c.Value)
+		return func(a arrow.Array, i int) bool { return a.(*array.String).Value(i) == want }, nil
 	case id == arrow.BINARY:
 		return func(a arrow.Array, i int) bool { return string(a.(*array.Binary).Value(i)) == c.Value }, nil
 	default:

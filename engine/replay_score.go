@@ -169,11 +169,11 @@ func (s *rescorer) compareRow(res *result, f *hit, at int) (*ReplayedRow, error)
 		}
 	}
 	for i, field := range res.fields {
-		recorded := f.value(field.Name)
+		recorded := f.value(f.form.name(field.Name))
 		if recorded == nil {
 			return nil, fmt.Errorf("%w: %q has no column %q, which the model gives", ledger.ErrUnsound, f.file, field.Name)
 		}
-		v := compareValues(recorded, 0, res.predictions[i], at, s.Tolerance)
+		v := f.form.compare(recorded, res.predictions[i], at, s.Tolerance)
 		v.Column = field.Name
 		row.Predictions = append(row.Predictions, v)
 		row.Outcome = max(row.Outcome, v.Outcome)
@@ -201,12 +201,12 @@ func (row *ReplayedRow) addPassed(p *Plan, res *result, f *hit, at int) error {
 	}
 	record := res.batch.Segments[segment].Record
 	for i, field := range p.Passed {
-		recorded := f.value(field.Name)
+		recorded := f.value(f.form.name(field.Name))
 		if recorded == nil {
 			return fmt.Errorf("%w: %q has no column %q, which the run passed through", ledger.ErrUnsound, f.file, field.Name)
 		}
 		was, is := recorded.ValueStr(0), record.Column(i).ValueStr(at)
-		if was != is && !sameFolder(p, field.Name, recorded, is) {
+		if was != is && !f.form.keeps(recorded, 0, record.Column(i), at) && !sameFolder(p, field.Name, recorded, is) {
 			return fmt.Errorf("%w: row %d of %q should be row %d of the input %q, and its column %q is %.80q there and %.80q in the output",
 				format.ErrChanged, f.row, f.file, row.InputRow, row.Input, field.Name, is, was)
 		}

@@ -1,0 +1,152 @@
+package engine
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"github.com/millrace/millrace/io/rowtext"
+)
+
+// written is what the place of an output makes of values. Text has no types, and databases
+// have others than Arrow: what is read back may be of another type than what was written,
+// and is compared as the place has it.
+type written struct {
+	text    bool
+	guarded bool // texts that look like formulas begin with an apostrophe
+	json    bool // NaN and infinities are null
+}
+
+// name is a column's name as it stands there.
+func (w written) name(column string) string {
+	if w.guarded {
+		return rowtext.Guard(column)
+	}
+	return column
+}
+
+// guard is a text as it stands there.
+func (w written) guard(text string) string {
+	switch {
+	case w.guarded:
+		return rowtext.Guard(text)
+	case w.json:
+		return strings.ToValidUTF8(text, "\uFFFD")
+	}
+	return text
+}
+
+// keeps says that the i-th value of one array, which was read back, is what the place makes
+// of the j-th of another.
+func (w written) keeps(was arrow.Array, i int, is arrow.Array, j int) bool {
+	text, isText := textOf(was, i)
+	switch {
+	case is.IsNull(j):
+		return was.IsNull(i) || w.text && isText && text == "" // a file of one column has "" for both
+	case was.IsNull(i):
+		v, ok := number(is, j)
+		return w.json && ok && (math.IsNaN(v) || math.IsInf(v, 0))
+	case !isText:
+		return sameMoment(was, i, is, j) || was.ValueStr(i) == is.ValueStr(j)
+	}
+	if other, ok := textOf(is, j); ok {
+		return text == w.guard(other)
+	}
+	return text == is.ValueStr(j) || text == bareText(is, j) || text == jsonText(is, j)
+}
+
+// textOf is a value that is text.
+func textOf(a arrow.Array, i int) (text string, ok bool) {
+	switch a := a.(type) {
+	case array.StringLike:
+		return a.Value(i), true
+	case *array.Dictionary:
+		if a.IsNull(i) {
+			return "", false
+		}
+		return textOf(a.Dictionary(), a.GetValueIndex(i))
+	case array.ExtensionArray:
+		return textOf(a.Storage(), i)
+	}
+	return "", false
+}
+
+// bareText is a value as CSV has it, and jsonText as JSON does, without quotes.
+func bareText(a arrow.Array, i int) string { return rendered(rowtext.Bare, a, i) }
+
+func jsonText(a arrow.Array, i int) string { return strings.Trim(rendered(rowtext.JSON, a, i), `"`) }
+
+func rendered(of func(arrow.Array) (rowtext.Append, error), a arrow.Array, i int) string {
+	value, err := of(a)
+	if err != nil {
+		return ""
+	}
+	return string(value(nil, i))
+}
+
+// sameMoment says that two values are the same time or day, whatever their units and zones.
+func sameMoment(a arrow.Array, i int, b arrow.Array, j int) bool {
+	one, ok1 := momentOf(a, i)
+	two, ok2 := momentOf(b, j)
+	return ok1 && ok2 && one == two
+}
+
+// momentOf is a time in nanoseconds, split so that none is out of range.
+func momentOf(a arrow.Array, i int) (moment [2]int64, ok bool) {
+	switch a := a.(type) {
+	case *array.Date32:
+		return [2]int64{int64(a.Value(i)) * 86400}, true
+	case *array.Date64:
+		t := a.Value(i).ToTime()
+		return [2]int64{t.Unix(), int64(t.Nanosecond())}, true
+	case *array.Timestamp:
+		t := a.Value(i).ToTime(a.DataType().(*arrow.TimestampType).Unit)
+		return [2]int64{t.Unix(), int64(t.Nanosecond())}, true
+	}
+	return moment, false
+}
+
+// compare compares a prediction that was read back with one that was scored again, of one
+// row each.
+func (w written) compare(recorded arrow.Array, again arrow.Array, j int, tolerance float64) ReplayedValue {
+	null := recorded.IsNull(0) || again.IsNull(j)
+	_, isText := textOf(recorded, 0)
+	if !null && !isText && arrow.TypeEqual(recorded.DataType(), again.DataType()) {
+		return compareValues(recorded, 0, again, j, tolerance)
+	}
+	if w.keeps(recorded, 0, again, j) {
+		return ReplayedValue{Recorded: recorded.ValueStr(0), Again: again.ValueStr(j)}
+	}
+	if !null {
+		if same := asTypeOf(again, recorded); same != nil {
+			defer same.Release()
+			recorded = same
+		}
+	}
+	return compareValues(recorded, 0, again, j, tolerance)
+}
+
+// asTypeOf is a value that was read back, of the type of another; nil where it is none, or
+// loses something.
+func asTypeOf(again, recorded arrow.Array) (same arrow.Array) {
+	t := again.DataType()
+	text, isText := textOf(recorded, 0)
+	if !isText {
+		v, ok := number(recorded, 0)
+		if !ok || t.ID() != arrow.FLOAT32 || float64(float32(v)) != v {
+			return nil
+		}
+		text = fmt.Sprint(v)
+	}
+	b := array.NewBuilder(memory.DefaultAllocator, t)
+	defer b.Release()
+	err := guarded(func() error { return b.AppendValueFromString(text) }) // of anybody's text
+	if err != nil || b.Len() != 1 || b.NullN() > 0 {
+		return nil
+	}
+	return b.NewArray()
+}
