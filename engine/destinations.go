@@ -147,17 +147,26 @@ func (p Places) WithHistory(ctx context.Context, output string, read func(*ledge
 	return read(found.Histories[0])
 }
 
-// readHistory reads the manifests of an output whose files can be read.
-func (p Places) readHistory(ctx context.Context, output string) (*ledger.History, error) {
+// openHistory reads the manifests of an output whose rows can be read again: of a table by
+// rows, which is nil for files.
+func (p Places) openHistory(ctx context.Context, output string) (h *ledger.History, rows sink.RowReader, err error) {
 	output = sink.LocalPath(output)
 	d, err := p.of(output)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if r, ok := d.(sink.FileReader); ok {
-		return r.ReadHistory(ctx, output)
+	switch d := d.(type) {
+	case sink.FileReader:
+		h, err = d.ReadHistory(ctx, output)
+		return h, nil, err
+	case sink.RowReader:
+		found, err := d.FindHistories(ctx, output)
+		if err != nil {
+			return nil, nil, err
+		}
+		return found.Histories[0], d, nil // it is one
 	}
-	return nil, fmt.Errorf("%w: %s is not made of files, whose rows could be found again", ErrUsage, sink.Shown(output))
+	return nil, nil, fmt.Errorf("%w: %s keeps no rows that could be read again", ErrUsage, sink.Shown(output))
 }
 
 // ManifestPlace says where the manifest of a published run is: a path, or words.

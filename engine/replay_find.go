@@ -35,6 +35,8 @@ type hit struct {
 	columns []arrow.Field
 	values  []arrow.Array // of one row each; owned
 	form    written       // what the output's place made of them
+
+	like *hit // of a candidate, the row of a table that has the same ids
 }
 
 // seek finds the part of a row of a file that several were joined to.
@@ -63,41 +65,55 @@ func (o *ReplayOptions) conditions() string {
 func (r *replayer) find(ctx context.Context) (found []*hit, err error) {
 	live := r.history.Live()
 	slices.Reverse(live)
+	inRun, inRejects := r.findInFiles, r.findRejected
+	if r.rows != nil {
+		inRun, inRejects = r.findInTable, r.findRejectedOfTable
+	}
 	for _, run := range live {
-		m := run.Manifest
-		if m == nil {
+		if run.Manifest == nil {
 			return found, fmt.Errorf("%w: the manifest of run %s cannot be read; see millrace verify", ledger.ErrUnsound, run.Run)
 		}
-		back, err := readBack(m)
+		rows, err := inRun(ctx, run, r.opts.Limit-len(found)+1)
+		found = append(found, rows...)
 		if err != nil {
 			return found, err
 		}
-		for file := range m.Outputs {
-			out := &m.Outputs[file]
-			rows, err := r.findIn(ctx, out, back, r.opts.Limit-len(found)+1)
-			for _, h := range rows {
-				h.run, h.part, h.file, h.form = run, m.PartOf(file), out.Name, back.form
-				switch {
-				case len(m.PartFiles) > 0:
-					h.first, h.folder = -m.RowsBefore(file), filepath.Dir(out.Name)
-				case len(m.Outputs) < len(m.Parts):
-					h.seek(m.Parts)
-				}
-			}
-			found = append(found, rows...)
-			if err != nil {
+		if len(found) > r.opts.Limit {
+			r.More = true
+			releaseHits(found[r.opts.Limit:])
+			return found[:r.opts.Limit], nil
+		}
+		if run.Manifest.Rejects != nil {
+			if err := inRejects(ctx, run); err != nil {
 				return found, err
-			}
-			if len(found) > r.opts.Limit {
-				r.More = true
-				releaseHits(found[r.opts.Limit:])
-				return found[:r.opts.Limit], nil
 			}
 		}
-		if m.Rejects != nil {
-			if err := r.findRejected(ctx, run); err != nil {
-				return found, err
+	}
+	return found, nil
+}
+
+// findInFiles looks through the files of a run.
+func (r *replayer) findInFiles(ctx context.Context, run *ledger.Recorded, most int) (found []*hit, err error) {
+	m := run.Manifest
+	back, err := readBack(m)
+	if err != nil {
+		return nil, err
+	}
+	for file := range m.Outputs {
+		out := &m.Outputs[file]
+		rows, err := r.findIn(ctx, out, back, most-len(found))
+		for _, h := range rows {
+			h.run, h.part, h.file, h.form = run, m.PartOf(file), out.Name, back.form
+			switch {
+			case len(m.PartFiles) > 0:
+				h.first, h.folder = -m.RowsBefore(file), filepath.Dir(out.Name)
+			case len(m.Outputs) < len(m.Parts):
+				h.seek(m.Parts)
 			}
+		}
+		found = append(found, rows...)
+		if err != nil || len(found) == most {
+			return found, err
 		}
 	}
 	return found, nil
@@ -128,37 +144,9 @@ func (r *replayer) findIn(ctx context.Context, out *ledger.Output, back readingB
 	if size := data.Files()[0].Size; size != out.Bytes {
 		r.Notes = append(r.Notes, fmt.Sprintf("%q has %d bytes, and its run wrote %d: see millrace verify", out.Name, size, out.Bytes))
 	}
-	columns, matches, err := r.opts.matches(data.Schema(), back.form)
+	found, unread, err := r.search(ctx, data, back.form, most)
 	if err != nil {
 		return nil, err
-	}
-	if data.HasLines() {
-		columns = append(columns, format.ProblemField.Name)
-	}
-	unread := 0 // rows that are none
-	for _, span := range allSpans(data) {
-		row := span.FirstRow
-		err := data.ReadSpan(ctx, span, columns, func(b arrow.RecordBatch) error {
-			for i := range int(b.NumRows()) {
-				if data.HasLines() && b.Column(len(columns)-1).IsValid(i) {
-					unread++
-				}
-				if meets(b, i, matches) {
-					found = append(found, &hit{row: row + int64(i)})
-				}
-				if len(found) == most {
-					return errEnough
-				}
-			}
-			row += b.NumRows()
-			return nil
-		})
-		if err != nil && !errors.Is(err, errEnough) {
-			return nil, err
-		}
-		if len(found) == most {
-			break
-		}
 	}
 	if unread > 0 {
 		r.Notes = append(r.Notes, fmt.Sprintf("%q has %d lines that are not as its run wrote them, and were not looked through: see millrace verify", out.Name, unread))
@@ -181,6 +169,44 @@ func problemText(problem arrow.Array) string {
 		return err.Error()
 	}
 	return fmt.Sprintf("line %d: column %q %s", p.Line, p.Column, p.Reason)
+}
+
+// search finds the first rows that meet the conditions. unread counts lines that are no rows
+// of the file, or have values that are none.
+func (r *replayer) search(ctx context.Context, data *dataset.Dataset, form written, most int) (found []*hit, unread int, err error) {
+	columns, matches, err := r.opts.matches(data.Schema(), form)
+	if err != nil {
+		return nil, 0, err
+	}
+	lines := data.HasLines()
+	if lines {
+		columns = append(columns, format.ProblemField.Name)
+	}
+	for _, span := range allSpans(data) {
+		row := span.FirstRow
+		err := data.ReadSpan(ctx, span, columns, func(b arrow.RecordBatch) error {
+			for i := range int(b.NumRows()) {
+				if lines && b.Column(len(columns)-1).IsValid(i) {
+					unread++
+				}
+				if meets(b, i, matches) {
+					found = append(found, &hit{row: row + int64(i)})
+				}
+				if len(found) == most {
+					return errEnough
+				}
+			}
+			row += b.NumRows()
+			return nil
+		})
+		if err != nil && !errors.Is(err, errEnough) {
+			return nil, 0, err
+		}
+		if len(found) == most {
+			break
+		}
+	}
+	return found, unread, nil
 }
 
 func allSpans(data *dataset.Dataset) []dataset.SpanRef {
@@ -300,9 +326,10 @@ func matcherOf(f arrow.Field, c Condition, form written) (matcher, error) {
 		if err != nil {
 			return nil, bad
 		}
+		single := id != arrow.FLOAT64 || form.singles[c.Column]
 		return func(a arrow.Array, i int) bool {
 			got, _ := number(a, i)
-			return got == want || id != arrow.FLOAT64 && float32(got) == float32(want) || math.IsNaN(got) && math.IsNaN(want)
+			return got == want || single && float32(got) == float32(want) || math.IsNaN(got) && math.IsNaN(want)
 		}, nil
 	case id == arrow.STRING:
 		want := form.guard(c.Value)

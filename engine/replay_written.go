@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -19,6 +20,8 @@ type written struct {
 	text    bool
 	guarded bool // texts that look like formulas begin with an apostrophe
 	json    bool // NaN and infinities are null
+	// singles are columns of 32 bits, which a database may keep as 64.
+	singles map[string]bool
 }
 
 // name is a column's name as it stands there.
@@ -56,7 +59,7 @@ func (w written) keeps(was arrow.Array, i int, is arrow.Array, j int) bool {
 	if other, ok := textOf(is, j); ok {
 		return text == w.guard(other)
 	}
-	return text == is.ValueStr(j) || text == bareText(is, j) || text == jsonText(is, j)
+	return text == is.ValueStr(j) || text == bareText(is, j) || text == jsonText(is, j) || sameMoment(was, i, is, j)
 }
 
 // textOf is a value that is text.
@@ -95,9 +98,18 @@ func sameMoment(a arrow.Array, i int, b arrow.Array, j int) bool {
 	return ok1 && ok2 && one == two
 }
 
-// momentOf is a time in nanoseconds, split so that none is out of range.
+// momentForms are times as SQLite has them.
+var momentForms = []string{"2006-01-02 15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00"}
+
+// momentOf is a time as seconds and nanoseconds.
 func momentOf(a arrow.Array, i int) (moment [2]int64, ok bool) {
 	switch a := a.(type) {
+	case *array.String:
+		for _, form := range momentForms {
+			if t, err := time.Parse(form, a.Value(i)); err == nil {
+				return [2]int64{t.Unix(), int64(t.Nanosecond())}, true
+			}
+		}
 	case *array.Date32:
 		return [2]int64{int64(a.Value(i)) * 86400}, true
 	case *array.Date64:
@@ -132,15 +144,15 @@ func (w written) compare(recorded arrow.Array, again arrow.Array, j int, toleran
 
 // asTypeOf is a value that was read back, of the type of another; nil where it is none, or
 // loses something.
-func asTypeOf(again, recorded arrow.Array) (same arrow.Array) {
+func asTypeOf(again, recorded arrow.Array) arrow.Array {
 	t := again.DataType()
 	text, isText := textOf(recorded, 0)
+	wide, _ := number(recorded, 0)
 	if !isText {
-		v, ok := number(recorded, 0)
-		if !ok || t.ID() != arrow.FLOAT32 || float64(float32(v)) != v {
+		if t.ID() != arrow.FLOAT32 && t.ID() != arrow.FLOAT16 || recorded.DataType().ID() != arrow.FLOAT64 {
 			return nil
 		}
-		text = fmt.Sprint(v)
+		text = fmt.Sprint(wide)
 	}
 	b := array.NewBuilder(memory.DefaultAllocator, t)
 	defer b.Release()
@@ -148,5 +160,10 @@ func asTypeOf(again, recorded arrow.Array) (same arrow.Array) {
 	if err != nil || b.Len() != 1 || b.NullN() > 0 {
 		return nil
 	}
-	return b.NewArray()
+	same := b.NewArray()
+	if narrow, _ := number(same, 0); !isText && narrow != wide && !math.IsNaN(wide) {
+		same.Release()
+		return nil
+	}
+	return same
 }

@@ -42,6 +42,32 @@ type FileReader interface {
 	ReadHistory(ctx context.Context, output string) (*ledger.History, error)
 }
 
+// RowReader is a Reader whose outputs are tables. What it gives are inputs, as package
+// query's URIs name them, of no order; they may hold a password.
+type RowReader interface {
+	Reader
+	// RowsOf are rows of the output's table.
+	RowsOf(output string, q RowQuery) (input string, err error)
+	// RejectsOf are the rejected rows of a run: file, row, column, stage, reason, and all
+	// other columns as JSON in values.
+	RejectsOf(output, run string) (input string, err error)
+}
+
+// RowQuery says which rows of a table.
+type RowQuery struct {
+	Run     string          // that wrote them
+	Columns []ledger.Column // as its manifest has them
+	// Where are values that the rows have. It may be heeded in part: other rows may come.
+	Where []ColumnValue
+	Most  int // rows; 0 for all
+}
+
+// ColumnValue is the value of a column, as text.
+type ColumnValue struct {
+	Column ledger.Column
+	Value  string
+}
+
 // Rememberer is a Destination that tells what the runs of an output have read; see
 // ledger.ReadSeen. Its Stage heeds Options.Follows.
 type Rememberer interface {
