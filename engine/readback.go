@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"regexp"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/lines"
@@ -45,6 +47,32 @@ func readBack(m *ledger.Manifest) (back readingBack, err error) {
 	}
 	back.options.Format, back.options.Lines = name, read
 	return back, nil
+}
+
+// OpenPublished opens the first rows of a run's output to be read: those of its first file, or
+// so many of a table.
+func (o *Options) OpenPublished(ctx context.Context, m *ledger.Manifest, rows int) (*dataset.Dataset, error) {
+	h, of, err := o.Places.openHistory(ctx, o.Output)
+	if err != nil {
+		return nil, err
+	}
+	if of != nil {
+		input, err := of.RowsOf(o.Output, sink.RowQuery{Run: m.Run, Columns: m.Schema, Most: rows})
+		if err != nil {
+			return nil, err
+		}
+		return openRows(ctx, o.Stores, input)
+	}
+	back, err := readBack(m)
+	if err != nil {
+		return nil, err
+	}
+	path, err := h.Path(m.Outputs[0].Name)
+	if err != nil {
+		return nil, err
+	}
+	back.options.Stores = o.Stores
+	return dataset.Open(ctx, []string{path}, back.options)
 }
 
 // dictionaryValues finds the type of a dictionary's values in Arrow's name for it.

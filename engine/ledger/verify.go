@@ -132,6 +132,9 @@ type expectation struct {
 	run      string
 	known    bool // its size, digest and rows are
 	optional bool
+	// delimiter separates the fields of CSV; it tells where quotes begin, and so which
+	// lines are rows.
+	delimiter string
 }
 
 // look is something to read, in parallel to others.
@@ -175,7 +178,8 @@ func (v *verifier) expect() {
 			v.Files++
 			v.Bytes += out.Bytes
 			v.Rows += out.Rows
-			v.expectFile(expectation{Output: out, run: r.Run, known: true}, v.outputName(out.Name))
+			delimiter, _ := r.Manifest.Settings["output_delimiter"].(string)
+			v.expectFile(expectation{Output: out, run: r.Run, known: true, delimiter: delimiter}, v.outputName(out.Name))
 		}
 	}
 	for _, r := range h.Runs {
