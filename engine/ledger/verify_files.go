@@ -14,7 +14,7 @@ import (
 
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
-	"github.com/millrace/millrace/io/lines"
+	textfile "github.com/millrace/millrace/io/lines"
 )
 
 // maxEntries bounds the files of an output that are looked at.
@@ -179,7 +179,7 @@ func (v *verifier) checkRows(ctx context.Context, name, path string, e *expectat
 		if v.opts.Quick {
 			return nil
 		}
-		opts.Format, opts.Lines = kind.Format, lines.Options{Header: lines.HeaderFirst, Delimiter: e.delimiter}
+		opts.Format, opts.Lines = kind.Format, textfile.Options{Header: textfile.HeaderFirst, Delimiter: e.delimiter}
 	}
 	data, err := dataset.Open(ctx, []string{path}, opts)
 	if err == nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/engine/sink/embedded"
+	"github.com/millrace/millrace/engine/sink/table"
 	files "github.com/millrace/millrace/io/duckdb"
 	"github.com/millrace/millrace/io/query"
 )
@@ -188,7 +189,7 @@ func (s *session) Describe(ctx context.Context, table embedded.Ref) (*embedded.T
 }
 
 // Digest implements embedded.Session; nobody asks.
-func (s *session) Digest(context.Context, string, ...any) (embedded.Digest, error) { return 0, nil }
+func (s *session) Digest(context.Context, string, ...any) (table.Digest, error) { return 0, nil }
 
 // viewName is that of a record while its rows are added.
 const viewName = "millrace_record"
@@ -229,7 +230,7 @@ func (i *inserter) Write(record arrow.RecordBatch) (err error) {
 }
 
 // Digest implements embedded.Inserter: DuckDB's own hashes are others in each version.
-func (i *inserter) Digest() (embedded.Digest, bool) { return 0, false }
+func (i *inserter) Digest() (table.Digest, bool) { return 0, false }
 
 // Close implements embedded.Inserter.
 func (i *inserter) Close() error { return nil }

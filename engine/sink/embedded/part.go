@@ -53,7 +53,7 @@ func (p *part) End() (ledger.Output, error) {
 	p.insert = nil
 	out := ledger.Output{Rows: p.rows}
 	if d, ok := insert.Digest(); ok {
-		out.RowDigest = digestName + d.String()
+		out.RowDigest = d.Recorded()
 	}
 	return out, p.db.failed(p.ctx, insert.Close())
 }
