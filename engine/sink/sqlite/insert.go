@@ -115,7 +115,7 @@ func (i *inserter) exec(rows, columns int) (err error) {
 }
 
 // Digest implements embedded.Inserter.
-func (i *inserter) Digest() (table.Digest, bool) { return i.digest, true }
+func (i *inserter) Digest() table.Digest { return i.digest }
 
 // Close implements embedded.Inserter.
 func (i *inserter) Close() error { return fault(i.many.Close()) }
