@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -18,26 +17,43 @@ import (
 	"github.com/millrace/millrace/engine/unique"
 	"github.com/millrace/millrace/io/database"
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/postgres/pgtest"
 	pb "github.com/millrace/millrace/models/onnxpb"
 	"github.com/millrace/millrace/models/onnxpb/onnxtest"
 )
 
-// sqlite runs a statement on a database file, by the driver alone.
-func sqlite(t *testing.T, output, statement string) {
+// testTable is a table of a test, and how others than millrace change it.
+type testTable struct {
+	output string
+	do     func(t *testing.T, statement string)
+}
+
+// testTables are those of the databases that this test program has.
+var testTables = map[string]func(t *testing.T) testTable{"sqlite": sqliteTable, "postgres": postgresTable}
+
+func sqliteTable(t *testing.T) testTable {
 	t.Helper()
-	path, _, _ := strings.Cut(strings.TrimPrefix(output, "sqlite:"), "?")
-	conn, err := (&sqlite3.SQLiteDriver{}).Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	result, err := conn.(driver.ExecerContext).ExecContext(t.Context(), statement, nil)
-	if err != nil {
-		t.Fatalf("%s: %v", statement, err)
-	}
-	if n, err := result.RowsAffected(); err != nil || n != 1 {
-		t.Fatalf("%s changed %d rows, %v; want one", statement, n, err)
-	}
+	path := filepath.Join(t.TempDir(), "s.db")
+	return testTable{"sqlite:" + path + "?table=scores", func(t *testing.T, statement string) {
+		t.Helper()
+		conn, err := (&sqlite3.SQLiteDriver{}).Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.(driver.ExecerContext).ExecContext(t.Context(), statement, nil); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}}
+}
+
+func postgresTable(t *testing.T) testTable {
+	t.Helper()
+	server := pgtest.Start(t) // skips where there is none
+	return testTable{server.URI("scores", ""), func(t *testing.T, statement string) {
+		t.Helper()
+		server.Must(t, statement)
+	}}
 }
 
 func tableReplay(t *testing.T, output string, id int) engine.ReplayOptions {
@@ -53,7 +69,8 @@ func TestReplayOfATable(t *testing.T) {
 	dir := t.TempDir()
 	powers(t, filepath.Join(dir, "1.arrow"), 0, 31, 7, 3, 12, 2, 2)
 	powers(t, filepath.Join(dir, "2.arrow"), 31, 20, 1, 2, 9)
-	out := "sqlite:" + filepath.Join(dir, "s.db") + "?table=scores"
+	table := sqliteTable(t)
+	out := table.output
 	mustRun(t, engine.Options{
 		Model: batchSum(t), Inputs: []string{filepath.Join(dir, "1.arrow"), filepath.Join(dir, "2.arrow")}, Output: out,
 		IDs: []string{"id"}, BatchRows: 4, PartRows: 11, Where: "id != 6", Workers: 2,
@@ -70,15 +87,15 @@ func TestReplayOfATable(t *testing.T) {
 			t.Fatalf("id %d: %+v, %v; want one row, equal", id, r, err)
 		}
 	}
-	sqlite(t, out, "UPDATE scores SET y = y + 1 WHERE id = 17")
+	table.do(t, "UPDATE scores SET y = y + 1 WHERE id = 17")
 	if r := replay(t, tableReplay(t, out, 17)); r.Different != 1 || *r.Rows[0].Predictions[0].Difference != 1 {
 		t.Errorf("a value that was changed in the table: %+v; want it different by 1", r)
 	}
-	sqlite(t, out, "UPDATE scores SET id = 99 WHERE id = 18")
+	table.do(t, "UPDATE scores SET id = 99 WHERE id = 18")
 	if _, err := tableReplay(t, out, 99).Replay(t.Context()); !errors.Is(err, format.ErrChanged) || !strings.Contains(err.Error(), `id="99"`) {
 		t.Errorf("an id that was changed: %v; want ErrChanged that names it", err)
 	}
-	sqlite(t, out, "INSERT INTO scores SELECT millrace_run, id, y FROM scores WHERE id = 19")
+	table.do(t, "INSERT INTO scores SELECT millrace_run, id, y FROM scores WHERE id = 19")
 	if _, err := tableReplay(t, out, 19).Replay(t.Context()); !errors.Is(err, format.ErrChanged) || !strings.Contains(err.Error(), "more rows") {
 		t.Errorf("a row that is there twice: %v; want ErrChanged", err)
 	}
@@ -98,7 +115,8 @@ func TestReplayPairsRowsWithTheSameIDs(t *testing.T) {
 	writeSpans(t, filepath.Join(dir, "in.arrow"), []int64{3},
 		named{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, "[7,7,7,8,7]")},
 		named{"a", fromJSON(t, arrow.PrimitiveTypes.Float32, "[1,2,null,3,4]")})
-	out := "sqlite:" + filepath.Join(dir, "s.db") + "?table=scores"
+	table := sqliteTable(t)
+	out := table.output
 	mustRun(t, engine.Options{
 		Model: onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_FLOAT, "N", 1)), Bind: map[string][]string{"x": {"a"}},
 		Inputs: []string{filepath.Join(dir, "in.arrow")}, Output: out, IDs: []string{"id"}, MaxRejects: -1,
@@ -108,7 +126,7 @@ func TestReplayPairsRowsWithTheSameIDs(t *testing.T) {
 	if r.Equal != 3 || len(r.Rejected) != 1 || r.Rejected[0].Row != 2 || !strings.Contains(strings.Join(r.Notes, "\n"), "the ids of 3 of the rows") {
 		t.Errorf("%+v; want three equal rows, one rejected, and a note", r)
 	}
-	sqlite(t, out, "UPDATE scores SET y = 2 WHERE y = 1")
+	table.do(t, "UPDATE scores SET y = 2 WHERE y = 1")
 	if r := replay(t, tableReplay(t, out, 7)); r.Equal != 2 || r.Different != 1 {
 		t.Errorf("a value that became another's: %+v; want it different", r)
 	}
@@ -121,7 +139,7 @@ func TestReplayOfATableWithoutDuplicates(t *testing.T) {
 		named{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, "[7,8,7]")},
 		named{"a", fromJSON(t, arrow.PrimitiveTypes.Float32, "[1,2,3]")})
 	for i, on := range []unique.On{unique.OnReject, unique.OnNull} {
-		out := "sqlite:" + filepath.Join(dir, strconv.Itoa(i)+".db") + "?table=scores"
+		out := sqliteTable(t).output
 		mustRun(t, engine.Options{
 			Model: onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_FLOAT, "N", 1)), Bind: map[string][]string{"x": {"a"}},
 			Inputs: []string{filepath.Join(dir, "in.arrow")}, Output: out, IDs: []string{"id"}, MaxRejects: -1,
@@ -140,7 +158,8 @@ func TestReplayOfATableOfSeveralRuns(t *testing.T) {
 	dir := t.TempDir()
 	powers(t, filepath.Join(dir, "1.arrow"), 0, 8)
 	powers(t, filepath.Join(dir, "2.arrow"), 4, 8)
-	out := "sqlite:" + filepath.Join(dir, "s.db") + "?table=scores"
+	table := sqliteTable(t)
+	out := table.output
 	for _, input := range []string{"1.arrow", "2.arrow"} {
 		mustRun(t, engine.Options{Model: batchSum(t), Inputs: []string{filepath.Join(dir, input)}, Output: out, IDs: []string{"id"}, IfExists: ledger.IfExistsUpsert})
 	}
@@ -153,7 +172,14 @@ func TestReplayOfATableOfSeveralRuns(t *testing.T) {
 
 // What a database has no type for is compared as it keeps it.
 func TestReplayOfTypesInATable(t *testing.T) {
-	dir := t.TempDir()
+	for name, make := range testTables {
+		t.Run(name, func(t *testing.T) { replayTypes(t, make(t)) })
+	}
+}
+
+func replayTypes(t *testing.T, table testTable) {
+	t.Helper()
+	dir, out := t.TempDir(), table.output
 	columns := []named{{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, `[1,2]`)}, {"v", fromJSON(t, arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Float32), `[[1.5,-2],[0.1,1e30]]`)}}
 	var keep []string
 	for i, c := range []struct {
@@ -165,7 +191,7 @@ func TestReplayOfTypesInATable(t *testing.T) {
 		{arrow.FixedWidthTypes.Boolean, `[true, null]`},
 		{arrow.FixedWidthTypes.Date32, `["2013-01-31", null]`},
 		{arrow.FixedWidthTypes.Time32ms, `["17:05:00.25", "00:00:00"]`},
-		{&arrow.TimestampType{Unit: arrow.Nanosecond}, `["2013-01-31 17:05:00.123456789", null]`},
+		{&arrow.TimestampType{Unit: arrow.Nanosecond}, `["2013-01-31 17:05:00.123456", null]`},
 		{&arrow.TimestampType{Unit: arrow.Second, TimeZone: "Europe/Berlin"}, `["2013-01-31 17:05:00Z", "2013-07-31 17:05:00Z"]`},
 		{&arrow.Decimal128Type{Precision: 10, Scale: 2}, `["1.50", "-0.07"]`},
 		{arrow.PrimitiveTypes.Float64, `[0.1, 2]`},
@@ -176,7 +202,6 @@ func TestReplayOfTypesInATable(t *testing.T) {
 		columns, keep = append(columns, named{name, fromJSON(t, c.is, c.values)}), append(keep, name)
 	}
 	writeSpans(t, filepath.Join(dir, "in.arrow"), nil, columns...)
-	out := "sqlite:" + filepath.Join(dir, "s.db") + "?table=scores"
 	mustRun(t, engine.Options{
 		Model: onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_FLOAT, "N", 2)), Bind: map[string][]string{"x": {"v"}},
 		Inputs: []string{filepath.Join(dir, "in.arrow")}, Output: out, IDs: []string{"id"}, Keep: keep, Layout: engine.LayoutList,
@@ -195,10 +220,10 @@ func TestReplayOfTypesInATable(t *testing.T) {
 		id              int
 		statement, says string
 	}{
-		{1, "UPDATE scores SET c5 = '2013-01-31 17:05:00.123456788' WHERE id = 1", `its column "c5"`},
-		{2, "UPDATE scores SET c8 = 'two' WHERE id = 2", `column "c8"`},
+		{1, "UPDATE scores SET c5 = '2013-01-31 17:05:00.123455' WHERE id = 1", `its column "c5"`},
+		{2, "UPDATE scores SET c8 = 2.5 WHERE id = 2", `column "c8"`},
 	} {
-		sqlite(t, out, c.statement)
+		table.do(t, c.statement)
 		if _, err := tableReplay(t, out, c.id).Replay(t.Context()); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v; want an error with %q", c.statement, err, c.says)
 		}
@@ -209,7 +234,8 @@ func TestReplayOfTypesInATable(t *testing.T) {
 func TestReplayOfATableWithoutIDs(t *testing.T) {
 	dir := t.TempDir()
 	powers(t, filepath.Join(dir, "in.arrow"), 0, 5)
-	out := "sqlite:" + filepath.Join(dir, "s.db") + "?table=scores"
+	table := sqliteTable(t)
+	out := table.output
 	mustRun(t, engine.Options{Model: batchSum(t), Inputs: []string{filepath.Join(dir, "in.arrow")}, Output: out})
 	opts := tableReplay(t, out, 0)
 	opts.Where = []engine.Condition{{Column: "y", Value: "32"}}

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
+	"github.com/millrace/millrace/engine/sink/table"
 	"github.com/millrace/millrace/io/rowtext"
 )
 
@@ -54,12 +57,13 @@ func (w written) keeps(was arrow.Array, i int, is arrow.Array, j int) bool {
 		v, ok := number(is, j)
 		return w.json && ok && (math.IsNaN(v) || math.IsInf(v, 0))
 	case !isText:
-		return sameMoment(was, i, is, j) || was.ValueStr(i) == is.ValueStr(j)
+		encoded := table.Encode(was, i)
+		return encoded != nil && bytes.Equal(encoded, table.Encode(is, j)) || was.ValueStr(i) == is.ValueStr(j)
 	}
 	if other, ok := textOf(is, j); ok {
 		return text == w.guard(other)
 	}
-	return text == is.ValueStr(j) || text == bareText(is, j) || text == jsonText(is, j) || sameMoment(was, i, is, j)
+	return text == is.ValueStr(j) || text == bareText(is, j) || text == jsonText(is, j) || sameMoment(text, is, j)
 }
 
 // textOf is a value that is text.
@@ -91,35 +95,20 @@ func rendered(of func(arrow.Array) (rowtext.Append, error), a arrow.Array, i int
 	return string(value(nil, i))
 }
 
-// sameMoment says that two values are the same time or day, whatever their units and zones.
-func sameMoment(a arrow.Array, i int, b arrow.Array, j int) bool {
-	one, ok1 := momentOf(a, i)
-	two, ok2 := momentOf(b, j)
-	return ok1 && ok2 && one == two
-}
-
 // momentForms are times as SQLite has them.
 var momentForms = []string{"2006-01-02 15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07:00"}
 
-// momentOf is a time as seconds and nanoseconds.
-func momentOf(a arrow.Array, i int) (moment [2]int64, ok bool) {
-	switch a := a.(type) {
-	case *array.String:
-		for _, form := range momentForms {
-			if t, err := time.Parse(form, a.Value(i)); err == nil {
-				return [2]int64{t.Unix(), int64(t.Nanosecond())}, true
-			}
-		}
-	case *array.Date32:
-		return [2]int64{int64(a.Value(i)) * 86400}, true
-	case *array.Date64:
-		t := a.Value(i).ToTime()
-		return [2]int64{t.Unix(), int64(t.Nanosecond())}, true
-	case *array.Timestamp:
-		t := a.Value(i).ToTime(a.DataType().(*arrow.TimestampType).Unit)
-		return [2]int64{t.Unix(), int64(t.Nanosecond())}, true
+// sameMoment says that a text is a time.
+func sameMoment(text string, a arrow.Array, i int) bool {
+	times, ok := a.(*array.Timestamp)
+	if !ok {
+		return false
 	}
-	return moment, false
+	is := times.Value(i).ToTime(a.DataType().(*arrow.TimestampType).Unit)
+	return slices.ContainsFunc(momentForms, func(form string) bool {
+		was, err := time.Parse(form, text)
+		return err == nil && was.Equal(is)
+	})
 }
 
 // compare compares a prediction that was read back with one that was scored again, of one

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -53,6 +54,25 @@ func (d *Digest) AddRecord(record arrow.RecordBatch) error {
 		}
 	}
 	return nil
+}
+
+// Encode is the i-th value of an array as rows have it for a digest; nil for a type that no
+// table has.
+func Encode(a arrow.Array, i int) []byte {
+	words, bytes, err := encoderOf(a)
+	if err != nil {
+		return nil
+	}
+	value := make([]byte, wordBytes)
+	if a.IsNull(i) {
+		put(value, tagNull, 0)
+		return value
+	}
+	words(value, wordBytes, i, 1)
+	if bytes != nil {
+		value = bytes(value, i)
+	}
+	return value
 }
 
 const (
@@ -323,7 +343,16 @@ func decimals(a arrow.Array, scale int32) (wordsOf, bytesOf, error) {
 		}, nil
 }
 
+// decimalText has no zeros behind the last digit of a fraction.
 func decimalText(a arrow.Array, i int, scale int32) string {
+	text := decimalDigits(a, i, scale)
+	if scale > 0 {
+		text = strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
+	}
+	return text
+}
+
+func decimalDigits(a arrow.Array, i int, scale int32) string {
 	switch a := a.(type) {
 	case *array.Decimal32:
 		return a.Value(i).ToString(scale)

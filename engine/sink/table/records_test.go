@@ -54,6 +54,7 @@ func TestDigestIsOfValuesAlone(t *testing.T) {
 		{"unsigned ones", arrow.PrimitiveTypes.Uint64, int64s, `[1,2]`, `[1,2]`},
 		{"whole numbers as floats", int8s, float64s, `[1,-2]`, `[1,-2]`},
 		{"whole numbers as decimals", int64s, &arrow.Decimal128Type{Precision: 38}, `[1,-2,9223372036854775807]`, `["1","-2","9223372036854775807"]`},
+		{"decimals of another scale", &arrow.Decimal128Type{Precision: 10, Scale: 2}, &arrow.Decimal128Type{Precision: 10, Scale: 3}, `["1.50","-0.07","100.00"]`, `["1.500","-0.070","100.000"]`},
 		{"floats", float32s, float64s, `[0.5,null,1e30]`, `[0.5,null,1.0000000150474662e30]`},
 		{"texts", texts, arrow.BinaryTypes.LargeString, `["a","",null]`, `["a","",null]`},
 		{"a dictionary", &arrow.DictionaryType{IndexType: int8s, ValueType: texts}, texts, `["a","b",null,"a"]`, `["a","b",null,"a"]`},
