@@ -187,6 +187,16 @@ func TestTableSecret(t *testing.T) {
 			kept := ""
 			if code == 0 {
 				kept = server.Must(t, "SELECT manifest FROM "+table+"_millrace.run; SELECT holder FROM "+table+"_millrace.holder")
+				server.Must(t, "UPDATE "+table+" SET y = y + 1 WHERE id = 10")
+			}
+			for _, args := range [][]string{{"replay", "--where", "id=10"}, {"replay", "--where", "id=10", "--json"}, {"verify"}} {
+				again := &soak{program: program, env: s.env}
+				read := again.command(append(args, strings.Replace(test.uri, "table=t", "table="+table, 1))...)
+				exit, answer := read.wait(t)
+				if want := map[bool]int{true: 3, false: 4}[args[0] == "replay"]; code == 0 && exit != want {
+					t.Errorf("%v of a value that psql changed: exit %d: %s; want %d", args, exit, answer, want)
+				}
+				kept += answer + read.stdout.String()
 			}
 			for _, part := range []string{secret, encoded, "S3cr3t"} {
 				if strings.Contains(said+p.stdout.String()+kept, part) {
