@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink/table"
-	"github.com/millrace/millrace/io/postgres"
 )
 
 // FindHistories reads the runs that were published to a table. Its error wraps
@@ -59,17 +61,21 @@ func (db *database) Names() (name, manifests string) {
 	return db.target.Name(), db.own("run") + ".manifest"
 }
 
-// Lacks implements table.Verifiable.
+// Lacks implements table.Verifiable. What rows cannot be published to can still be read.
 func (db *database) Lacks(ctx context.Context, columns []string) (what string, err error) {
-	found, err := db.target.Describe(ctx, db.control, db.target.Schema, db.target.Table)
+	rows, err := db.control.Query(ctx, "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped", db.target.Name())
 	if err != nil {
-		return "", err
+		return "", db.target.Wrap(err)
 	}
-	if found.Layout == postgres.Absent {
+	has, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	switch {
+	case err != nil:
+		return "", db.target.Wrap(err)
+	case len(has) == 0:
 		return "is gone", nil
 	}
 	for _, c := range append([]string{db.target.RunColumn}, columns...) {
-		if _, there := found.Column(c); !there {
+		if !slices.Contains(has, c) {
 			return fmt.Sprintf("has no column %q any more", c), nil
 		}
 	}
