@@ -17,6 +17,7 @@ import (
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/lines"
 )
 
 // hit is a row of an output that meets the conditions.
@@ -127,8 +128,11 @@ func (r *replayer) openOutput(ctx context.Context, name string, opts dataset.Opt
 	}
 	opts.Stores = r.opts.Stores
 	data, err := dataset.Open(ctx, []string{path}, opts)
+	if errors.Is(err, lines.ErrOptions) { // which are of the manifest, and name flags
+		err = errors.New("it has not the columns that its run wrote: see millrace verify")
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %q: %w", ledger.ErrUnsound, r.history.Output, err)
+		return nil, fmt.Errorf("%w: %q: %w", ledger.ErrUnsound, path, err)
 	}
 	return data, nil
 }
@@ -178,15 +182,15 @@ func (r *replayer) search(ctx context.Context, data *dataset.Dataset, form writt
 	if err != nil {
 		return nil, 0, err
 	}
-	lines := data.HasLines()
-	if lines {
+	ofLines := data.HasLines()
+	if ofLines {
 		columns = append(columns, format.ProblemField.Name)
 	}
 	for _, span := range allSpans(data) {
 		row := span.FirstRow
 		err := data.ReadSpan(ctx, span, columns, func(b arrow.RecordBatch) error {
 			for i := range int(b.NumRows()) {
-				if lines && b.Column(len(columns)-1).IsValid(i) {
+				if ofLines && b.Column(len(columns)-1).IsValid(i) {
 					unread++
 				}
 				if meets(b, i, matches) {

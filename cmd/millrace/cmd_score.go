@@ -255,7 +255,7 @@ func (r *scoreReport) Text(w io.Writer) error {
 	if r.Rejects != nil {
 		place := r.Rejects.Name // of a stream
 		if r.Output != engine.StreamName {
-			place = engine.RejectsPlace(r.Output, r.Run, r.Rejects)
+			place = engine.RejectsPlace(r.Output, r.Run)
 		}
 		line("rejects", "%s", place)
 	}

@@ -21,6 +21,16 @@ func (d Destination) FindHistories(ctx context.Context, output string) (*ledger.
 	return &ledger.Found{Histories: []*ledger.History{h}}, db.Close() //nolint:contextcheck // what ends must end whatever is canceled
 }
 
+// WithHistory reads them, and calls read.
+func (d Destination) WithHistory(ctx context.Context, output string, read func(*ledger.History) error) (err error) {
+	db, h, err := d.openReader(ctx, output)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }() //nolint:contextcheck // what ends must end whatever is canceled
+	return read(h)
+}
+
 // Verify is table.Verify.
 func (d Destination) Verify(ctx context.Context, output string, opts ledger.VerifyOptions) (_ *ledger.Verification, err error) {
 	db, h, err := d.openReader(ctx, output)

@@ -23,6 +23,16 @@ func (Destination) FindHistories(ctx context.Context, output string) (*ledger.Fo
 	return &ledger.Found{Histories: []*ledger.History{h}}, nil
 }
 
+// WithHistory reads them, and calls read.
+func (Destination) WithHistory(ctx context.Context, output string, read func(*ledger.History) error) error {
+	db, h, err := openReader(ctx, output)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }() // nothing is written
+	return read(h)
+}
+
 // Verify is table.Verify.
 func (Destination) Verify(ctx context.Context, output string, opts ledger.VerifyOptions) (*ledger.Verification, error) {
 	db, h, err := openReader(ctx, output)
