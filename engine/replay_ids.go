@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink/table"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -79,10 +81,11 @@ type idSearch struct {
 
 	form written
 	ids  []string // or all kept columns, where the run has none
-	// Rows are looked up by the text of one id, or all are compared where none has one
+	// Rows are looked up by the key of one id, or all are compared where none has one
 	// that is the same on both sides.
 	quick      int // -1: none
-	byText     map[string][]*hit
+	key        func(a arrow.Array, i int) string
+	byKey      map[string][]*hit
 	all        []*hit
 	candidates []*hit
 	inputs     map[*hit]fileRow // of candidates
@@ -101,33 +104,45 @@ func (s *idSearch) index(found []*hit) error {
 	if len(passed) == 0 {
 		return fmt.Errorf("%w: the table has neither ids nor kept columns of the run, and so nothing that leads from its rows to those of the input; score with --ids", ErrUsage)
 	}
-	s.quick, s.byText, s.all, s.inputs, s.count = -1, map[string][]*hit{}, found, map[*hit]fileRow{}, map[*hit]int{}
+	s.quick, s.byKey, s.all, s.inputs, s.count = -1, map[string][]*hit{}, found, map[*hit]fileRow{}, map[*hit]int{}
 	for i, f := range passed {
 		s.ids = append(s.ids, f.Name)
 		recorded := found[0].value(f.Name)
 		if recorded == nil {
 			return fmt.Errorf("%w: the table has no column %q, which the run passed through", ledger.ErrUnsound, f.Name)
 		}
-		if s.quick < 0 && sameTexts(recorded.DataType(), f.Type) {
-			s.quick = i
+		if s.quick < 0 {
+			if s.key = keyOf(recorded.DataType(), f.Type); s.key != nil {
+				s.quick = i
+			}
 		}
 	}
 	if s.quick >= 0 {
 		for _, h := range found {
-			text := h.value(s.ids[s.quick]).ValueStr(0)
-			s.byText[text] = append(s.byText[text], h)
+			key := s.key(h.value(s.ids[s.quick]), 0)
+			s.byKey[key] = append(s.byKey[key], h)
 		}
 	}
 	return nil
 }
 
-// sameTexts says that equal values of two types have equal texts.
-func sameTexts(a, b arrow.DataType) bool {
-	whole := func(t arrow.DataType) bool { return arrow.IsInteger(t.ID()) }
-	text := func(t arrow.DataType) bool {
-		return t.ID() == arrow.STRING || t.ID() == arrow.LARGE_STRING || t.ID() == arrow.STRING_VIEW
+// keyOf gives keys that are the same for equal values of two types; nil where a database
+// keeps as text what is none.
+func keyOf(a, b arrow.DataType) func(a arrow.Array, i int) string {
+	switch {
+	case arrow.IsInteger(a.ID()) && arrow.IsInteger(b.ID()), isText(a) && isText(b):
+		return func(a arrow.Array, i int) string { return a.ValueStr(i) }
+	case isText(a) != isText(b):
+		return nil
 	}
-	return whole(a) && whole(b) || text(a) && text(b)
+	return func(a arrow.Array, i int) string { return string(table.Encode(a, i)) }
+}
+
+func isText(t arrow.DataType) bool {
+	if d, ok := t.(*arrow.DictionaryType); ok {
+		t = d.ValueType
+	}
+	return t.ID() == arrow.STRING || t.ID() == arrow.LARGE_STRING || t.ID() == arrow.STRING_VIEW
 }
 
 func (s *idSearch) run(ctx context.Context) error {
@@ -169,7 +184,7 @@ func (s *idSearch) run(ctx context.Context) error {
 func (s *idSearch) alike(record arrow.RecordBatch, row int) []*hit {
 	of := s.all
 	if s.quick >= 0 {
-		of = s.byText[record.Column(s.quick).ValueStr(row)]
+		of = s.byKey[s.key(record.Column(s.quick), row)]
 	}
 	var alike []*hit
 	for _, h := range of {
@@ -227,11 +242,11 @@ func (s *idSearch) complete(found []*hit, gone error) error {
 
 // named is how messages call a row of a table.
 func (h *hit) named(ids []string) string {
-	text := ""
-	for _, id := range ids {
-		text += fmt.Sprintf(", %s=%.80q", id, h.value(id).ValueStr(0))
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = fmt.Sprintf("%s=%.80q", id, h.value(id).ValueStr(0))
 	}
-	return text[2:]
+	return strings.Join(texts, ", ")
 }
 
 // scored is a candidate that was scored again.

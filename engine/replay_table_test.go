@@ -3,8 +3,8 @@ package engine_test
 import (
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -172,20 +172,15 @@ func TestReplayOfATableOfSeveralRuns(t *testing.T) {
 
 // What a database has no type for is compared as it keeps it.
 func TestReplayOfTypesInATable(t *testing.T) {
-	for name, make := range testTables {
-		t.Run(name, func(t *testing.T) { replayTypes(t, make(t)) })
+	for name, newTable := range testTables {
+		t.Run(name, func(t *testing.T) { replayTypes(t, newTable(t)) })
 	}
 }
 
 func replayTypes(t *testing.T, table testTable) {
 	t.Helper()
 	dir, out := t.TempDir(), table.output
-	columns := []named{{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, `[1,2]`)}, {"v", fromJSON(t, arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Float32), `[[1.5,-2],[0.1,1e30]]`)}}
-	var keep []string
-	for i, c := range []struct {
-		is     arrow.DataType
-		values string
-	}{
+	keep := writeTypes(t, filepath.Join(dir, "in.arrow"), []typed{
 		{arrow.BinaryTypes.String, `["it's; \"b\"\n", ""]`},
 		{arrow.BinaryTypes.Binary, `["AAEC", "/+8="]`},
 		{arrow.FixedWidthTypes.Boolean, `[true, null]`},
@@ -197,11 +192,7 @@ func replayTypes(t *testing.T, table testTable) {
 		{arrow.PrimitiveTypes.Float64, `[0.1, 2]`},
 		{arrow.PrimitiveTypes.Uint8, `[255, 0]`},
 		{arrow.ListOf(arrow.PrimitiveTypes.Int32), `[[1, null], []]`},
-	} {
-		name := fmt.Sprintf("c%d", i)
-		columns, keep = append(columns, named{name, fromJSON(t, c.is, c.values)}), append(keep, name)
-	}
-	writeSpans(t, filepath.Join(dir, "in.arrow"), nil, columns...)
+	})
 	mustRun(t, engine.Options{
 		Model: onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_FLOAT, "N", 2)), Bind: map[string][]string{"x": {"v"}},
 		Inputs: []string{filepath.Join(dir, "in.arrow")}, Output: out, IDs: []string{"id"}, Keep: keep, Layout: engine.LayoutList,
@@ -227,6 +218,35 @@ func replayTypes(t *testing.T, table testTable) {
 		if _, err := tableReplay(t, out, c.id).Replay(t.Context()); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v; want an error with %q", c.statement, err, c.says)
 		}
+	}
+}
+
+// Ids of any type lead to the input, whatever a database makes of them.
+func TestReplayByIDsOfAnyTypeInATable(t *testing.T) {
+	for name, newTable := range testTables {
+		t.Run(name, func(t *testing.T) {
+			dir, table := t.TempDir(), newTable(t)
+			writeSpans(t, filepath.Join(dir, "in.arrow"), nil,
+				named{"n", fromJSON(t, arrow.PrimitiveTypes.Float64, "[1,2,3,4]")},
+				named{"day", fromJSON(t, arrow.FixedWidthTypes.Date32, `["2013-01-31","2013-02-01","2013-02-01",null]`)},
+				named{"at", fromJSON(t, &arrow.TimestampType{Unit: arrow.Second}, `["2013-01-31 00:00:01","2013-01-31 00:00:02","2013-01-31 00:00:02","2013-01-31 00:00:03"]`)},
+				named{"who", fromJSON(t, &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}, `["a","b","a",null]`)},
+				named{"price", fromJSON(t, &arrow.Decimal128Type{Precision: 10, Scale: 2}, `["1.50","2.00","2.00","0.10"]`)},
+				named{"a", fromJSON(t, arrow.PrimitiveTypes.Float32, "[1,2,3,4]")})
+			for _, ids := range [][]string{{"day", "who"}, {"at", "who"}, {"price", "who"}, {"n"}} {
+				mustRun(t, engine.Options{
+					Model: onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_FLOAT, "N", 1)), Bind: map[string][]string{"x": {"a"}},
+					Inputs: []string{filepath.Join(dir, "in.arrow")}, Output: strings.Replace(table.output, "table=scores", "table="+ids[0], 1), IDs: ids,
+				})
+				for row := range 4 {
+					opts := tableReplay(t, strings.Replace(table.output, "table=scores", "table="+ids[0], 1), 0)
+					opts.Where = []engine.Condition{{Column: "y", Value: strconv.Itoa(row + 1)}}
+					if r := replay(t, opts); r.Equal != 1 || r.Rows[0].InputRow != int64(row) || len(r.Notes) > 0 {
+						t.Errorf("%v: %+v; want row %d, equal", ids, r, row)
+					}
+				}
+			}
+		})
 	}
 }
 

@@ -51,16 +51,32 @@ func TestReplayOfText(t *testing.T) {
 	}
 }
 
+// typed are two values of a type, as JSON.
+type typed struct {
+	is     arrow.DataType
+	values string
+}
+
+// writeTypes writes a file of two rows: an id, a list v of what a model takes, and columns of
+// types, whose names it gives.
+func writeTypes(t *testing.T, path string, types []typed) (names []string) {
+	t.Helper()
+	columns := []named{
+		{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, `[1,2]`)},
+		{"v", fromJSON(t, arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Float32), `[[1.5,-2],[0.1,1e30]]`)},
+	}
+	for i, c := range types {
+		names = append(names, fmt.Sprintf("c%d", i))
+		columns = append(columns, named{names[i], fromJSON(t, c.is, c.values)})
+	}
+	writeSpans(t, path, nil, columns...)
+	return names
+}
+
 // Values of types that text does not have are compared as the file has them.
 func TestReplayOfTypesAsText(t *testing.T) {
 	dir := t.TempDir()
-	list := arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Float32)
-	columns := []named{{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, `[1,2]`)}, {"v", fromJSON(t, list, `[[1.5,-2],[0.1,1e30]]`)}}
-	var keep []string
-	for i, c := range []struct {
-		is     arrow.DataType
-		values string
-	}{
+	keep := writeTypes(t, filepath.Join(dir, "in.arrow"), []typed{
 		{arrow.BinaryTypes.String, `["=a,\"b\"\nc", ""]`},
 		{arrow.BinaryTypes.LargeString, `["x", null]`},
 		{&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}, `["-1", "ü"]`},
@@ -78,11 +94,7 @@ func TestReplayOfTypesAsText(t *testing.T) {
 		{arrow.PrimitiveTypes.Uint64, `[18446744073709551615, 0]`},
 		{arrow.ListOf(arrow.BinaryTypes.String), `[["a\"b", null], []]`},
 		{arrow.StructOf(arrow.Field{Name: "x", Type: arrow.PrimitiveTypes.Float64, Nullable: true}), `[{"x": 1.5}, {"x": null}]`},
-	} {
-		name := fmt.Sprintf("c%d", i)
-		columns, keep = append(columns, named{name, fromJSON(t, c.is, c.values)}), append(keep, name)
-	}
-	writeSpans(t, filepath.Join(dir, "in.arrow"), nil, columns...)
+	})
 	model := onnxtest.Write(t, onnxtest.Identity(pb.TensorProto_FLOAT, "N", 2))
 	for _, output := range []string{"out.csv", "safe.csv", "out.jsonl"} {
 		out := filepath.Join(dir, output)

@@ -184,9 +184,9 @@ func TestTableSecret(t *testing.T) {
 			if code != test.code {
 				t.Errorf("exit %d: %s; want %d", code, said, test.code)
 			}
-			kept := ""
+			var kept strings.Builder
 			if code == 0 {
-				kept = server.Must(t, "SELECT manifest FROM "+table+"_millrace.run; SELECT holder FROM "+table+"_millrace.holder")
+				kept.WriteString(server.Must(t, "SELECT manifest FROM "+table+"_millrace.run; SELECT holder FROM "+table+"_millrace.holder"))
 				server.Must(t, "UPDATE "+table+" SET y = y + 1 WHERE id = 10")
 			}
 			for _, args := range [][]string{{"replay", "--where", "id=10"}, {"replay", "--where", "id=10", "--json"}, {"verify"}} {
@@ -196,11 +196,11 @@ func TestTableSecret(t *testing.T) {
 				if want := map[bool]int{true: 3, false: 4}[args[0] == "replay"]; code == 0 && exit != want {
 					t.Errorf("%v of a value that psql changed: exit %d: %s; want %d", args, exit, answer, want)
 				}
-				kept += answer + read.stdout.String()
+				kept.WriteString(answer + read.stdout.String())
 			}
 			for _, part := range []string{secret, encoded, "S3cr3t"} {
-				if strings.Contains(said+p.stdout.String()+kept, part) {
-					t.Errorf("%q is seen: %s%s%s", part, said, p.stdout.String(), kept)
+				if strings.Contains(said+p.stdout.String()+kept.String(), part) {
+					t.Errorf("%q is seen: %s%s%s", part, said, p.stdout.String(), kept.String())
 				}
 			}
 		})

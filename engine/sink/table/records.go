@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -321,8 +322,8 @@ func lists(a array.ListLike) (wordsOf, bytesOf, error) {
 func decimals(a arrow.Array, scale int32) (wordsOf, bytesOf, error) {
 	text := func(i int) string { return decimalText(a, i, scale) }
 	small := func(i int) (n int64, ok bool) {
-		_, err := fmt.Sscanf(text(i), "%d", &n)
-		return n, err == nil && fmt.Sprint(n) == text(i)
+		n, err := strconv.ParseInt(text(i), 10, 64)
+		return n, err == nil
 	}
 	return each(func(i int) (byte, uint64) {
 			if a.IsNull(i) {

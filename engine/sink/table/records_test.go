@@ -119,7 +119,7 @@ func TestDigestSeesEveryValue(t *testing.T) {
 	}
 }
 
-// go test ./engine/sink/table -run '^$' -bench AddRecord
+// BenchmarkAddRecord is run by go test ./engine/sink/table -run '^$' -bench AddRecord.
 func BenchmarkAddRecord(b *testing.B) {
 	const rows = 1 << 16
 	ids, scores := array.NewInt64Builder(memory.DefaultAllocator), array.NewFloat64Builder(memory.DefaultAllocator)

@@ -25,12 +25,13 @@ func RowsStatement(s Shelf, q sink.RowQuery) string {
 			columns[i] = s.Expression(c) + " AS " + columns[i]
 		}
 	}
-	text := "SELECT " + strings.Join(columns, ", ") + " FROM " + s.Table + " WHERE " + s.RunColumn + " = " + quoteText(q.Run)
+	where := []string{s.RunColumn + " = " + quoteText(q.Run)}
 	for _, w := range q.Where {
 		if value := literalOf(w); value != "" {
-			text += " AND " + query.QuoteName(w.Column.Name) + " = " + value
+			where = append(where, query.QuoteName(w.Column.Name)+" = "+value)
 		}
 	}
+	text := "SELECT " + strings.Join(columns, ", ") + " FROM " + s.Table + " WHERE " + strings.Join(where, " AND ")
 	if q.Most > 0 {
 		text += " LIMIT " + strconv.Itoa(q.Most)
 	}
