@@ -364,8 +364,12 @@ func nodesText(counts map[string]int) string {
 // featureColumnsShown is how many columns one line of the summary names.
 const featureColumnsShown = 4
 
-// firstOf joins the first of some names, and says how many more there are of what.
+// firstOf joins the first of some names, and says how many more there are of what: two at
+// least, since one takes no more room than to say so.
 func firstOf(names []string, most int, what string) string {
+	if len(names) == most+1 {
+		most++
+	}
 	text := strings.Join(names[:min(len(names), most)], ", ")
 	if more := len(names) - most; more > 0 {
 		text += fmt.Sprintf(" and %d more%s", more, what)
