@@ -87,7 +87,7 @@ func (p *Plan) besideTypes(err error) error {
 	more := 0
 	for _, c := range p.Dataset.LineColumns() {
 		switch name := strconv.Quote(c.Name); {
-		case c.Given || !strings.Contains(text, "column "+name):
+		case c.Given || !strings.Contains(text, name):
 		case len(said) == most:
 			more++
 		default:
