@@ -151,7 +151,7 @@ func changeOf(before, now int64) string {
 		}
 		return "−" + humanize.Comma(before-now)
 	}
-	text := humanize.CommafWithDigits(percent, 1) + "%"
+	text := humanize.FormatFloat("#,###.#", percent) + "%"
 	if percent > 0 {
 		return "+" + text
 	}
