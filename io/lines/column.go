@@ -323,7 +323,7 @@ func newColumn(mem memory.Allocator, t arrow.DataType) column {
 	case *arrow.Uint8Type:
 		return numbers(mem, t, func(b []byte) []uint8 { return b }, smallUint[uint8])
 	case *arrow.Float64Type:
-		return numbers(mem, t, arrow.Float64Traits.CastFromBytes, parseFloat64)
+		return numbers(mem, t, arrow.Float64Traits.CastFromBytes, powersOfTen().parse)
 	case *arrow.Float32Type:
 		return numbers(mem, t, arrow.Float32Traits.CastFromBytes, parseFloat32)
 	case *arrow.BooleanType:

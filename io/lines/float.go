@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"strconv"
 )
 
@@ -39,7 +40,7 @@ func scanDecimal(text []byte, from, to int) (d decimalText, ok bool) {
 	if n == 0 {
 		return d, false
 	}
-	if n > 19 {
+	if n > 19 && n-leadingZeros(text[begin:from]) > 19 {
 		v, d.exact = firstDigits(text[begin:from], &d.exponent)
 	}
 	d.digits = v
@@ -55,23 +56,39 @@ func scanDecimal(text []byte, from, to int) (d decimalText, ok bool) {
 }
 
 // whileDigits goes on with a number through the digits that follow, which may be too
-// many for it.
+// many for it. It takes as many of eight bytes as are digits in one step: how many those
+// are is what a branch would mispredict.
 func whileDigits(text []byte, from, to int, v uint64) (uint64, int) {
-	for from+8 <= to {
-		w, ok := eight(binary.LittleEndian.Uint64(text[from : from+8]))
-		if !ok {
+	for from < to {
+		w := binary.LittleEndian.Uint64(text[from : from+8])
+		n := min(bits.TrailingZeros64(notDigits(w))/8, to-from)
+		if n == 0 {
 			break
 		}
-		v, from = v*1e8+w, from+8
-	}
-	for ; from < to; from++ {
-		c := uint64(text[from]) - '0'
-		if c > 9 {
+		v = v*tens[n] + joined((w-'0'*ones)<<(64-8*n))
+		from += n
+		if n < 8 {
 			break
 		}
-		v = v*10 + c
 	}
 	return v, from
+}
+
+// tens are powers of ten, for as many digits as a word has.
+var tens = [9]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8}
+
+// leadingZeros counts those of digits with a point.
+func leadingZeros(text []byte) (n int) {
+	for _, c := range text {
+		switch c {
+		case '0':
+			n++
+		case '.':
+		default:
+			return n
+		}
+	}
+	return n
 }
 
 // firstDigits are the first 19 digits that count of digits with a point, and whether
@@ -124,6 +141,11 @@ func scanExponent(text []byte, from, to int) (e int, ok bool) {
 // Besides numbers in decimal digits it knows nan and inf; one that is beyond all
 // float64 is none.
 func parseFloat64(text []byte, from, to int) (float64, bool) {
+	return powersOfTen().parse(text, from, to)
+}
+
+// parse is parseFloat64.
+func (powers128 *powerTable) parse(text []byte, from, to int) (float64, bool) {
 	d, ok := scanDecimal(text, from, to)
 	if !ok {
 		return parseNotFinite(text[from:to])
@@ -143,7 +165,7 @@ func parseFloat64(text []byte, from, to int) (float64, bool) {
 		return v, true
 	}
 	if d.exact {
-		if v, ok := rounded(&d); ok {
+		if v, ok := powers128.rounded(&d); ok {
 			return v, true
 		}
 	}

@@ -27,8 +27,11 @@ type index struct {
 	begin  int64        // of the first record
 
 	spans []block
-	lines []int64 // ends of lines from the first record on, by block; -1 where nobody counted
-	head  int64   // ends of lines before it
+	head  int64 // ends of lines before the first record
+
+	counted sync.Mutex
+	lines   []int64 // ends of lines from the first record on, by block, and one more; 0 where nobody asked
+
 	// What follows is about the walk's place.
 	state State
 	open  int64 // where the open record begins
@@ -53,10 +56,6 @@ func (x *index) bounds(i int64) (from, to int64) {
 // run finds all spans.
 func (x *index) run() error {
 	x.open = x.begin
-	x.lines = make([]int64, (x.file.size+x.blockBytes()-1)/x.blockBytes())
-	for i := range x.lines {
-		x.lines[i] = -1
-	}
 	first, end := x.begin/x.blockBytes(), (x.file.size+x.blockBytes()-1)/x.blockBytes()
 	together := int64(min(runtime.GOMAXPROCS(0), parallelSplits))
 	for i := first; i < end; {
@@ -98,12 +97,11 @@ func (x *index) guessOne(i int64, s *splits) error {
 		return err
 	}
 	from, to := x.bounds(i)
-	text, before, release, err := x.pooled(from, to)
+	text, before, release, err := x.block(from, to)
 	if err != nil {
 		return err
 	}
 	defer release()
-	x.lines[i] = int64(bytes.Count(text, []byte{'\n'})) // of no other goroutine's
 	s.from = []State{AtRecord}
 	if from > x.begin {
 		s.from = x.syntax.Guess(before, text)
@@ -111,7 +109,7 @@ func (x *index) guessOne(i int64, s *splits) error {
 	for _, state := range s.from {
 		s.to = append(s.to, x.syntax.Split(text, state, x.opts.MaxLineBytes))
 	}
-	return nil
+	return x.file.leave(from, to)
 }
 
 // text reads a piece of the text.
@@ -123,8 +121,15 @@ func (x *index) text(from, to int64) ([]byte, error) {
 // blocks are buffers of blocks of text, which are read one after the other.
 var blocks sync.Pool
 
-// pooled is text in a buffer that release gives back.
-func (x *index) pooled(from, to int64) (text []byte, before byte, release func(), err error) {
+// block is text where it lies, or in a buffer that release gives back, and the byte before
+// it.
+func (x *index) block(from, to int64) (text []byte, before byte, release func(), err error) {
+	if text = x.file.view(max(from-1, 0), to); text != nil {
+		if from == 0 {
+			return text, '\n', func() {}, nil
+		}
+		return text[1:], text[0], func() {}, nil
+	}
 	buffer, _ := blocks.Get().(*[]byte)
 	if buffer == nil || int64(cap(*buffer)) < to-from+1 {
 		buffer = new(make([]byte, max(x.blockBytes(), to-from)+1))
@@ -275,17 +280,21 @@ func (x *index) join() {
 // lineOf is the number of the line that begins at an offset, from 1.
 func (x *index) lineOf(at int64) (int64, error) {
 	line, from := 1+x.head, x.begin
+	x.counted.Lock()
+	defer x.counted.Unlock()
 	for i := x.begin / x.blockBytes(); (i+1)*x.blockBytes() <= at; i++ {
 		from = (i + 1) * x.blockBytes()
-		if x.lines[i] >= 0 {
-			line += x.lines[i]
-			continue
+		if int64(len(x.lines)) <= i {
+			x.lines = append(x.lines, make([]int64, i+1-int64(len(x.lines)))...)
 		}
-		n, err := x.count(x.bounds(i))
-		if err != nil {
-			return 0, err
+		if x.lines[i] == 0 {
+			n, err := x.count(x.bounds(i))
+			if err != nil {
+				return 0, err
+			}
+			x.lines[i] = 1 + n
 		}
-		line += n
+		line += x.lines[i] - 1
 	}
 	n, err := x.count(min(from, at), at)
 	return line + n, err
