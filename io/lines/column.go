@@ -325,7 +325,7 @@ func newColumn(mem memory.Allocator, t arrow.DataType) column {
 	case *arrow.Float64Type:
 		return numbers(mem, t, arrow.Float64Traits.CastFromBytes, powersOfTen().parse)
 	case *arrow.Float32Type:
-		return numbers(mem, t, arrow.Float32Traits.CastFromBytes, parseFloat32)
+		return numbers(mem, t, arrow.Float32Traits.CastFromBytes, powersOfTen().parse32)
 	case *arrow.BooleanType:
 		return &truths{fixed: fixed[bool]{dataType: t, mem: mem, parse: parseBool}}
 	case *arrow.Date32Type:

@@ -15,7 +15,7 @@ type block struct {
 	rows     int64
 }
 
-// index finds the spans of a text. Blocks are split in parallel, each from the states
+// index finds the spans of a text. Its pieces are split in parallel, each from the states
 // that it may begin in; a walk over them then knows in which it does begin. A record
 // that turns out to be broken only blocks later is split again from its beginning, one
 // block after the other.
@@ -37,10 +37,13 @@ type index struct {
 	open  int64 // where the open record begins
 }
 
-// parallelSplits bounds the blocks of a text that are held at a time.
-const parallelSplits = 8
+// Bounds of what is split at a time: pieces, one after the other, by so many goroutines.
+const (
+	atOnce         = 8
+	parallelSplits = 8
+)
 
-// splits is what a block is for each state that it was split from.
+// splits is what a piece is for each state that it was split from.
 type splits struct {
 	from []State
 	to   []Split
@@ -48,16 +51,27 @@ type splits struct {
 
 func (x *index) blockBytes() int64 { return int64(x.opts.BlockBytes) }
 
-// bounds are those of the i-th block.
+// pieceBytes is how much of the text is split at a time, into spans of blocks: it is looked
+// at more than once, and stays in the second level of cache meanwhile.
+func (x *index) pieceBytes() int64 {
+	if b := x.blockBytes(); b <= mostPiece || b%mostPiece != 0 {
+		return b
+	}
+	return mostPiece
+}
+
+const mostPiece = 256 << 10
+
+// bounds are those of the i-th piece.
 func (x *index) bounds(i int64) (from, to int64) {
-	return max(i*x.blockBytes(), x.begin), min((i+1)*x.blockBytes(), x.file.size)
+	return max(i*x.pieceBytes(), x.begin), min((i+1)*x.pieceBytes(), x.file.size)
 }
 
 // run finds all spans.
 func (x *index) run() error {
 	x.open = x.begin
-	first, end := x.begin/x.blockBytes(), (x.file.size+x.blockBytes()-1)/x.blockBytes()
-	together := int64(min(runtime.GOMAXPROCS(0), parallelSplits))
+	first, end := x.begin/x.pieceBytes(), (x.file.size+x.pieceBytes()-1)/x.pieceBytes()
+	together := atOnce * int64(min(runtime.GOMAXPROCS(0), parallelSplits))
 	for i := first; i < end; {
 		n := min(together, end-i)
 		guessed, err := x.guess(i, n)
@@ -81,17 +95,26 @@ func (x *index) run() error {
 	return x.finish()
 }
 
-// guess splits n blocks from the states that they may begin in.
+// guess splits n pieces from the states that they may begin in.
 func (x *index) guess(first, n int64) ([]splits, error) {
 	all := make([]splits, n)
 	var group errgroup.Group
-	for k := range n {
-		group.Go(func() error { return guarded(func() error { return x.guessOne(first+k, &all[k]) }) })
+	for from := int64(0); from < n; from += atOnce {
+		group.Go(func() error {
+			return guarded(func() error {
+				for k := from; k < min(from+atOnce, n); k++ {
+					if err := x.guessOne(first+k, &all[k]); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		})
 	}
 	return all, group.Wait()
 }
 
-// guessOne splits the i-th block.
+// guessOne splits the i-th piece.
 func (x *index) guessOne(i int64, s *splits) error {
 	if err := x.stop(); err != nil {
 		return err
@@ -132,7 +155,7 @@ func (x *index) block(from, to int64) (text []byte, before byte, release func(),
 	}
 	buffer, _ := blocks.Get().(*[]byte)
 	if buffer == nil || int64(cap(*buffer)) < to-from+1 {
-		buffer = new(make([]byte, max(x.blockBytes(), to-from)+1))
+		buffer = new(make([]byte, max(x.pieceBytes(), to-from)+1))
 	}
 	release = func() { blocks.Put(buffer) }
 	at := max(from-1, 0)
@@ -206,7 +229,7 @@ func (x *index) add(to, rows int64) {
 // again takes the open record's first line for a row, since the record is broken, and
 // goes on behind it.
 func (x *index) again() (next int64, err error) {
-	at, piece := x.open, min(x.blockBytes(), 64<<10)
+	at, piece := x.open, min(x.pieceBytes(), 64<<10)
 	end := x.file.size
 	for ; at < x.file.size; at += piece {
 		text, err := x.text(at, min(at+piece, x.file.size))
@@ -220,7 +243,7 @@ func (x *index) again() (next int64, err error) {
 	}
 	x.add(end, 1)
 	x.state, x.open = AtRecord, end
-	i := (end - 1) / x.blockBytes()
+	i := (end - 1) / x.pieceBytes()
 	_, to := x.bounds(i)
 	if end == to {
 		return i + 1, nil
@@ -246,7 +269,7 @@ func (x *index) finish() error {
 			if err != nil {
 				return err
 			}
-			for end := (x.file.size + x.blockBytes() - 1) / x.blockBytes(); next < end; {
+			for end := (x.file.size + x.pieceBytes() - 1) / x.pieceBytes(); next < end; {
 				if next, err = x.step(next, &splits{}); err != nil {
 					return err
 				}
@@ -288,7 +311,7 @@ func (x *index) lineOf(at int64) (int64, error) {
 			x.lines = append(x.lines, make([]int64, i+1-int64(len(x.lines)))...)
 		}
 		if x.lines[i] == 0 {
-			n, err := x.count(x.bounds(i))
+			n, err := x.count(max(i*x.blockBytes(), x.begin), from)
 			if err != nil {
 				return 0, err
 			}

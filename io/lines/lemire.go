@@ -79,9 +79,5 @@ func (powers128 *powerTable) rounded(d *decimalText) (float64, bool) {
 	if exponent-1 >= 0x7ff-1 { // subnormal, or too large
 		return 0, false
 	}
-	b := exponent<<52 | mantissa&(1<<52-1)
-	if d.negative {
-		b |= 1 << 63
-	}
-	return math.Float64frombits(b), true
+	return math.Float64frombits(d.sign<<63 | exponent<<52 | mantissa&(1<<52-1)), true
 }
