@@ -75,6 +75,7 @@ postgres-server:
 .PHONY: test-postgres
 test-postgres: runtime postgres-server ## Run the tests of tables on PostgreSQL servers of their own; installs Debian's where there is none (root, apt-get; 4 minutes)
 	SOAK_RUNS=$${SOAK_RUNS:-12} go test -count=1 ./io/postgres/... ./engine/sink/postgres
+	go test -count=1 ./engine -run InATable
 	SOAK_RUNS=$${SOAK_RUNS:-12} go test -count=1 ./cmd/millrace -run '^TestTable|OfTable|Postgres' -timeout 30m
 
 DUCKDB_TAGS := duckdb,duckdb_arrow
