@@ -41,11 +41,10 @@ func (r *replayer) locateByIDs(ctx context.Context, m *ledger.Manifest, opts Opt
 	}
 	if p.layout == nil {
 		p.layout = p.plan.layout()
-	}
-	if err := p.layout.fits(m); err != nil {
+	} else if err := p.layout.open(p.plan.Dataset, files); err != nil {
 		return nil, err
 	}
-	if err := p.layout.open(p.plan.Dataset, files); err != nil {
+	if err := p.layout.fits(m); err != nil {
 		return nil, err
 	}
 	s := &idSearch{replayed: p, form: found[0].form}

@@ -99,12 +99,32 @@ func TestReplayOfATable(t *testing.T) {
 	if _, err := tableReplay(t, out, 19).Replay(t.Context()); !errors.Is(err, format.ErrChanged) || !strings.Contains(err.Error(), "more rows") {
 		t.Errorf("a row that is there twice: %v; want ErrChanged", err)
 	}
+	table.do(t, "UPDATE scores_millrace_run SET manifest = json_remove(manifest, '$.inputs[0].spans', '$.inputs[1].spans')")
+	if _, err := tableReplay(t, out, 3).Replay(t.Context()); !errors.Is(err, ledger.ErrUnsound) && !errors.Is(err, format.ErrChanged) {
+		t.Errorf("a manifest that lists no spans, of a filtered run: %v; want an error", err)
+	}
+}
+
+// An input that is gone is missed by its own rows alone, where the manifest lists spans.
+func TestReplayOfATableNeedsTheRowsInput(t *testing.T) {
+	dir, table := t.TempDir(), sqliteTable(t)
+	powers(t, filepath.Join(dir, "1.arrow"), 0, 31, 7, 3, 12, 2, 2)
+	powers(t, filepath.Join(dir, "2.arrow"), 31, 20, 1, 2, 9)
+	out := table.output
+	mustRun(t, engine.Options{
+		Model: batchSum(t), Inputs: []string{filepath.Join(dir, "1.arrow"), filepath.Join(dir, "2.arrow")}, Output: out, IDs: []string{"id"}, BatchRows: 4,
+	})
 	rename(t, filepath.Join(dir, "2.arrow"), filepath.Join(dir, "gone"))
 	if r := replay(t, tableReplay(t, out, 3)); r.Equal != 1 {
 		t.Errorf("without the other input: %+v; want an equal row", r)
 	}
 	if _, err := tableReplay(t, out, 40).Replay(t.Context()); !errors.Is(err, format.ErrChanged) || !strings.Contains(err.Error(), "2.arrow") {
 		t.Errorf("without its own input: %v; want ErrChanged that names it", err)
+	}
+	rename(t, filepath.Join(dir, "gone"), filepath.Join(dir, "2.arrow"))
+	table.do(t, "UPDATE scores_millrace_run SET manifest = json_remove(manifest, '$.inputs[0].spans', '$.inputs[1].spans')")
+	if r := replay(t, tableReplay(t, out, 40)); r.Equal != 1 || r.Rows[0].InputRow != 9 || len(r.Notes) != 1 {
+		t.Errorf("by a manifest that lists no spans: %+v; want an equal row, and a note that it was edited", r)
 	}
 }
 

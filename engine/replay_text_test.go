@@ -61,10 +61,9 @@ type typed struct {
 // types, whose names it gives.
 func writeTypes(t *testing.T, path string, types []typed) (names []string) {
 	t.Helper()
-	columns := []named{
-		{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, `[1,2]`)},
-		{"v", fromJSON(t, arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Float32), `[[1.5,-2],[0.1,1e30]]`)},
-	}
+	columns := append(make([]named, 0, 2+len(types)),
+		named{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, `[1,2]`)},
+		named{"v", fromJSON(t, arrow.FixedSizeListOf(2, arrow.PrimitiveTypes.Float32), `[[1.5,-2],[0.1,1e30]]`)})
 	for i, c := range types {
 		names = append(names, fmt.Sprintf("c%d", i))
 		columns = append(columns, named{names[i], fromJSON(t, c.is, c.values)})
