@@ -82,7 +82,7 @@ func (s *Store) look(ctx context.Context, b *blob.Bucket, l Location) (f found, 
 func (s *Store) object(l Location, b *blob.Bucket, f found) *object {
 	o := &object{store: s, bucket: b, at: l, found: f, watched: make(chan struct{})}
 	if s.opts.Checks == ChecksAlways || s.opts.Checks == ChecksAuto && plain(l.Scheme, b, &s.opts) {
-		o.verifier = &verifier{prints: map[int64]uint64{}}
+		o.verifier = &verifier{prints: map[int64]uint64{}, digest: o.byETag()}
 	}
 	o.life, o.end = context.WithCancelCause(context.Background())
 	return o

@@ -49,6 +49,8 @@ type Proxy struct {
 	latency time.Duration
 	number  int
 	bytes   int64
+	now     int // requests under way
+	most    int // of them at once
 	end     chan struct{}
 	forward *httputil.ReverseProxy
 }
@@ -86,7 +88,7 @@ func NewProxy(tb testing.TB, server string) *Proxy {
 func (p *Proxy) Set(latency time.Duration, rule func(number int, r *http.Request) Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.latency, p.rule, p.number, p.bytes = latency, rule, 0, 0
+	p.latency, p.rule, p.number, p.bytes, p.most = latency, rule, 0, 0, p.now
 }
 
 // Requests is how many came since Set, and Bytes how many of bodies were answered.
@@ -103,10 +105,26 @@ func (p *Proxy) Bytes() int64 {
 	return p.bytes
 }
 
+// AtOnce is how many were under way at a time at most.
+func (p *Proxy) AtOnce() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.most
+}
+
+// over ends a request.
+func (p *Proxy) over() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now--
+}
+
 func (p *Proxy) next(r *http.Request) (Fault, time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.number++
+	p.now++
+	p.most = max(p.most, p.now)
 	if p.rule == nil {
 		return None, p.latency
 	}
@@ -115,6 +133,7 @@ func (p *Proxy) next(r *http.Request) (Fault, time.Duration) {
 
 func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	fault, latency := p.next(r)
+	defer p.over()
 	if latency > 0 {
 		time.Sleep(latency)
 	}
