@@ -66,6 +66,12 @@ func (s *Store) Open(ctx context.Context, uri string) (dataset.Object, error) {
 // look asks for what is known of an object.
 func (s *Store) look(ctx context.Context, b *blob.Bucket, l Location) (f found, err error) {
 	err = s.attempt(ctx, func(ctx context.Context, _ *progress) error {
+		if l.Scheme == S3 {
+			known, ok, err := s3Attributes(ctx, b, l)
+			if f = known; ok || err != nil {
+				return err
+			}
+		}
 		attrs, err := b.Attributes(ctx, l.Key)
 		if err != nil {
 			return err
@@ -151,7 +157,7 @@ func bodyError(err error) error {
 
 // request asks for len(p) bytes from off on once, and says how many came.
 func (o *object) request(ctx context.Context, off int64, p []byte) (n int, err error) {
-	r, err := o.bucket.NewRangeReader(ctx, o.at.Key, off, int64(len(p)), o.found.ifVersion(o.at.Scheme))
+	r, err := o.bucket.NewRangeReader(ctx, o.at.Key, off, int64(len(p)), o.found.ifVersion(o.at))
 	if err != nil {
 		return 0, err
 	}

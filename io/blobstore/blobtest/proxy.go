@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// Fault is what a proxy does to a request.
+// Fault is what a proxy does to a request; "403 AccessDenied" and the like refuse it with
+// that status and code.
 type Fault string
 
 // The faults.
@@ -147,18 +148,27 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 		reset(w)
 		return
 	case Busy, Broken, TooMany:
-		_, _ = io.Copy(io.Discard, r.Body)
-		status, _ := strconv.Atoi(string(fault))
-		w.Header().Set("Content-Type", "application/xml")
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, `<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>`)
+		answer(w, r, string(fault), "SlowDown")
 		return
 	case Whole:
 		r.Header.Del("Range")
 	}
+	if status, code, ok := strings.Cut(string(fault), " "); ok && strings.Trim(status, "0123456789") == "" {
+		answer(w, r, status, code)
+		return
+	}
 	b := &body{ResponseWriter: w, proxy: p, request: r, fault: fault}
 	defer b.finish()
 	p.forward.ServeHTTP(b, r)
+}
+
+// answer refuses a request as S3 does.
+func answer(w http.ResponseWriter, r *http.Request, status, code string) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	number, _ := strconv.Atoi(status)
+	w.Header().Set("Content-Type", "application/xml")
+	w.WriteHeader(number)
+	_, _ = io.WriteString(w, `<?xml version="1.0"?><Error><Code>`+code+`</Code><Message>The proxy says so.</Message></Error>`)
 }
 
 // wait waits until the client gives up.
