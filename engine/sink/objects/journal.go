@@ -316,28 +316,45 @@ func (s *staging) Begin(frozen json.RawMessage) error {
 		return nil
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	said := start{Start: ledger.Start{Run: s.opts.RunID, Time: now, PID: os.Getpid(), Host: ledger.HostName()}}
+	first := start{Start: ledger.Start{Run: s.opts.RunID, Time: now, PID: os.Getpid(), Host: ledger.HostName()}}
 	s.mu.Lock()
 	if n := len(s.mu.chain); n > 0 {
-		said.Continues, said.Head = s.mu.chain[n-1], s.mu.head
+		first.Continues, first.Head = s.mu.chain[n-1], s.mu.head
 	} else {
-		said.Head = &ledger.Head{
+		first.Head = &ledger.Head{
 			Version: ledger.JournalVersion, Run: s.opts.RunID, Started: now, Job: *s.opts.Job, Frozen: frozen,
 			Base: s.mu.before.base(s.opts.IfExists), FirstFile: s.mu.first,
 		}
 	}
 	s.mu.Unlock()
-	text, err := json.Marshal(said)
+	text, err := json.Marshal(first)
 	if err != nil {
 		return err
 	}
-	if err := s.store.put(s.during(), s.place.staging(s.opts.RunID)+startName, text); err != nil {
-		return s.failed(err)
-	}
+	said := make(chan error, 1) // the one outcome
+	ctx := s.during()
+	go func() { said <- s.store.put(ctx, s.place.staging(s.opts.RunID)+startName, text) }()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mu.begun = true
-	return nil
+	watched := s.mu.watched
+	s.mu.said, s.mu.begun = said, true
+	s.mu.Unlock()
+	if !watched { // no part is recorded before it
+		return nil
+	}
+	return s.failed(s.saidStart())
+}
+
+// saidStart waits until it is said what the run is.
+func (s *staging) saidStart() error {
+	s.mu.Lock()
+	said := s.mu.said
+	s.mu.Unlock()
+	if said == nil {
+		return nil
+	}
+	err := <-said
+	said <- err
+	return err
 }
 
 // openPartsLocked are the parts that are being worked on.
@@ -374,6 +391,9 @@ func (s *staging) Record(part ledger.PartRecord) error {
 			return err
 		}
 		key := fmt.Sprintf("%s%spart-%05d", s.place.staging(s.opts.RunID), journalName, part.Part)
+		if err := s.saidStart(); err != nil {
+			return s.failed(err)
+		}
 		won, err := s.store.create(s.during(), key, text)
 		if err == nil && !won {
 			err = fmt.Errorf("%w: part %d is recorded already", ledger.ErrAccounts, part.Part)
