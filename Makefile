@@ -105,6 +105,7 @@ DUCKDB_TAGS := duckdb,duckdb_arrow
 test-duckdb: runtime ## Run the tests of DuckDB, in a program that has it (3 minutes)
 	go vet -tags $(DUCKDB_TAGS) ./io/duckdb ./engine/sink/duckdb ./engine/sink/embedded
 	go test -count=1 -tags $(DUCKDB_TAGS) ./io/duckdb ./engine/sink/duckdb ./engine/sink/embedded
+	go test -count=1 -tags $(DUCKDB_TAGS) ./cmd/millrace -run 'TestWorkedExamples/DuckDB'
 
 .PHONY: bench-postgres
 bench-postgres: runtime build data ## Compare runs into a table of PostgreSQL with psql's \copy, into bench/results/postgres.md (3 minutes; needs make test-postgres's server)

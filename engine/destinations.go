@@ -59,8 +59,9 @@ func destinationOf(output string) (sink.Destination, error) {
 	if scheme == "file" {
 		return nil, fmt.Errorf("%w: --output %s: write file:///PATH, from the root, or the path by itself", ErrUsage, sink.Shown(output))
 	}
-	known := slices.Sorted(maps.Keys(destinations))
-	return nil, fmt.Errorf("%w: --output %s: nothing is known of %s://%s", ErrUsage, sink.Shown(output), scheme, nearest.DidYouMean(scheme, known))
+	known := slices.DeleteFunc(slices.Sorted(maps.Keys(destinations)), func(name string) bool { return name == StreamName })
+	return nil, fmt.Errorf("%w: --output %s: nothing is known of %s://; give a path or a URI of file, %s%s",
+		ErrUsage, sink.Shown(output), scheme, strings.Join(known, ", "), nearest.DidYouMean(scheme, known))
 }
 
 // traitsOf are those of an output's place; of local files where there is no such place.

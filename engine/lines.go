@@ -75,6 +75,16 @@ func (p *Plan) fitLines() {
 	}
 }
 
+// aboutTypes is a step of fit whose errors are mostly about types.
+func (p *Plan) aboutTypes(step func(*arrow.Schema) error) func(*arrow.Schema) error {
+	return func(schema *arrow.Schema) error {
+		if err := step(schema); err != nil {
+			return p.besideTypes(err)
+		}
+		return nil
+	}
+}
+
 // besideTypes adds to an error, of data that do not fit, which of the columns that it
 // names have a type that was inferred, and from what.
 func (p *Plan) besideTypes(err error) error {
@@ -87,7 +97,7 @@ func (p *Plan) besideTypes(err error) error {
 	more := 0
 	for _, c := range p.Dataset.LineColumns() {
 		switch name := strconv.Quote(c.Name); {
-		case c.Given || !strings.Contains(text, "column "+name):
+		case c.Given || !strings.Contains(text, name):
 		case len(said) == most:
 			more++
 		default:

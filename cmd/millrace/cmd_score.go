@@ -243,15 +243,15 @@ func (r *scoreReport) Text(w io.Writer) error {
 		line("published", "already, by run %s at %s, of the same model, input, settings and versions: nothing to do (--restart scores again)",
 			r.Run, r.Finished.Format("2006-01-02 15:04:05Z"))
 	}
-	line("read", "%s rows", humanize.Comma(r.Rows.Read))
-	line("scored", "%s rows", humanize.Comma(r.Rows.Scored))
+	line("read", "%s", counted(r.Rows.Read, "row"))
+	line("scored", "%s", counted(r.Rows.Scored, "row"))
 	nulled := ""
 	if r.Rows.Nulled > 0 {
 		nulled = fmt.Sprintf(", %s of them in the output with null predictions", humanize.Comma(r.Rows.Nulled))
 	}
-	line("rejected", "%s rows%s", humanize.Comma(r.Rows.Rejected), nulled)
+	line("rejected", "%s%s", counted(r.Rows.Rejected, "row"), nulled)
 	if r.Rows.Filtered > 0 {
-		line("filtered", "%s rows by --where", humanize.Comma(r.Rows.Filtered))
+		line("filtered", "%s by --where", counted(r.Rows.Filtered, "row"))
 	}
 	if r.Rejects != nil {
 		place := r.Rejects.Name // of a stream
@@ -277,7 +277,7 @@ func (r *scoreReport) Text(w io.Writer) error {
 		line("output", "%s", r.Output)
 		r.manifest = engine.ManifestPlace(r.Output, r.Run)
 	default:
-		line("output", "%s (%s, %s)", r.Output, english.Plural(len(r.Outputs), "file", ""), humanize.IBytes(uint64(bytes)))
+		line("output", "%s (%s, %s)", r.Output, counted(int64(len(r.Outputs)), "file"), humanize.IBytes(uint64(bytes)))
 		r.manifest = engine.ManifestPlace(r.Output, r.Run)
 	}
 	if r.manifest != "" {
@@ -298,10 +298,10 @@ func (r *scoreReport) Text(w io.Writer) error {
 func (r *scoreReport) workLines(line func(name, format string, args ...any)) {
 	r.featureLines(line)
 	if r.Starts > 1 {
-		line("continued", "start %d of this run; earlier ones had finished %s rows", r.Starts, humanize.Comma(r.RowsTaken))
+		line("continued", "start %d of this run; earlier ones had finished %s", r.Starts, counted(r.RowsTaken, "row"))
 	}
-	line("speed", "%s rows/s end to end, %.2f s, %d workers",
-		humanize.Comma(int64(r.RowsPerSecond)), r.Seconds, r.Workers)
+	line("speed", "%s rows/s end to end, %.2f s, %s",
+		humanize.Comma(int64(r.RowsPerSecond)), r.Seconds, counted(int64(r.Workers), "worker"))
 	for _, d := range r.Devices {
 		pieces := ""
 		if d.Pieces > 1 {
@@ -364,8 +364,12 @@ func nodesText(counts map[string]int) string {
 // featureColumnsShown is how many columns one line of the summary names.
 const featureColumnsShown = 4
 
-// firstOf joins the first of some names, and says how many more there are of what.
+// firstOf joins the first of some names, and says how many more there are of what: two at
+// least, since one takes no more room than to say so.
 func firstOf(names []string, most int, what string) string {
+	if len(names) == most+1 {
+		most++
+	}
 	text := strings.Join(names[:min(len(names), most)], ", ")
 	if more := len(names) - most; more > 0 {
 		text += fmt.Sprintf(" and %d more%s", more, what)
@@ -409,6 +413,6 @@ func (r *scoreReport) featureLines(line func(name, format string, args ...any)) 
 		line("nulls", "%s %s, in %s", humanize.Comma(nulls[policy].values), became, names(nulls[policy].columns))
 	}
 	if rounded.values > 0 {
-		line("rounded", "%s values, in %s", humanize.Comma(rounded.values), names(rounded.columns))
+		line("rounded", "%s, in %s", counted(rounded.values, "value"), names(rounded.columns))
 	}
 }

@@ -206,14 +206,7 @@ func TestPostgresPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	program, env := programIn(t, t.TempDir())
-	blocks := func(kind string) (all []string) {
-		for _, after := range strings.Split(string(page), "```"+kind+"\n")[1:] {
-			block, _, _ := strings.Cut(after, "```")
-			all = append(all, block)
-		}
-		return all
-	}
-	commands, queries := blocks("sh"), blocks("sql")
+	commands, queries := blocksOf(string(page), "sh"), blocksOf(string(page), "sql")
 	if len(commands) != 1 || len(queries) != 3 {
 		t.Fatalf("the page has %d commands and %d queries", len(commands), len(queries))
 	}

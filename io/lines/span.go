@@ -99,6 +99,9 @@ func (s *spanReader) read(ctx context.Context, span block) error {
 			s.buffer = append(s.buffer, make([]byte, len(s.buffer))...)
 		}
 	}
+	if err := s.table.text.leave(span.from, span.to); err != nil {
+		return err
+	}
 	if err := s.flush(); err != nil {
 		return err
 	}

@@ -38,11 +38,7 @@ func (s *Set) load(path, name string, syntax Syntax) (_ *table, err error) {
 	if err := t.text.open(path); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if closed := t.text.close(); err == nil {
-			err = closed
-		}
-	}()
+	defer t.text.close()
 	head := make([]byte, min(t.text.size, headBytes))
 	if err := t.text.read(head, 0); err != nil {
 		return nil, err
