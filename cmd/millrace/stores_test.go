@@ -100,7 +100,7 @@ func TestScoreFromABucket(t *testing.T) {
 		t.Errorf("the output of the job file has other bytes than that of flags (%v)", err)
 	}
 	write(t, job, []byte("model: m.onnx\ninput: x\noutput: y\nendpoint: http://me:topsecret@server\n"))
-	if code, _, stderr := millrace(t, "score", "--job", job); code != 2 || !strings.Contains(stderr, "endpoint") {
+	if code, _, stderr := millrace(t, "score", "--job", job); code != 2 || !strings.Contains(stderr, "endpoint") || strings.Contains(stderr, "topsecret") {
 		t.Errorf("an endpoint with credentials: exit %d: %s", code, stderr)
 	}
 

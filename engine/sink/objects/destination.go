@@ -32,8 +32,8 @@ var (
 	_ sink.Placer     = (*Destination)(nil)
 )
 
-// Traits says that parts are files.
-func (*Destination) Traits() sink.Traits { return sink.Traits{} }
+// Traits says that parts are files, and what their uploads hold.
+func (*Destination) Traits() sink.Traits { return sink.Traits{FileBytes: heldBytes} }
 
 // Check says what of the URI cannot be.
 func (*Destination) Check(opts *sink.Options) error {

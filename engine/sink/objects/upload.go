@@ -26,6 +26,8 @@ const (
 	pieceBytes     = 8 << 20
 	largePiece     = 32 << 20
 	uploadedAtOnce = 2
+	// heldBytes is what an upload of pieceBytes holds at most.
+	heldBytes = 2*uploadedAtOnce*pieceBytes + pieceBytes
 )
 
 // upload is a file on its way to the store. Nobody sees it before Commit, and it is gone
