@@ -2,12 +2,15 @@ package blobstore_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
@@ -16,9 +19,8 @@ import (
 	"github.com/millrace/millrace/io/dataset"
 )
 
-// numbers is a small Parquet file.
-func numbers(t *testing.T, first, rows int64) []byte {
-	t.Helper()
+// numberBatch has one column, n, of numbers.
+func numberBatch(first, rows int64) arrow.RecordBatch {
 	b := array.NewInt64Builder(memory.DefaultAllocator)
 	defer b.Release()
 	for i := range rows {
@@ -26,7 +28,13 @@ func numbers(t *testing.T, first, rows int64) []byte {
 	}
 	column := b.NewArray()
 	defer column.Release()
-	batch := array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "n", Type: arrow.PrimitiveTypes.Int64}}, nil), []arrow.Array{column}, rows)
+	return array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "n", Type: arrow.PrimitiveTypes.Int64}}, nil), []arrow.Array{column}, rows)
+}
+
+// numbers is a small Parquet file.
+func numbers(t *testing.T, first, rows int64) []byte {
+	t.Helper()
+	batch := numberBatch(first, rows)
 	defer batch.Release()
 	var file bytes.Buffer
 	w, err := pqarrow.NewFileWriter(batch.Schema(), &file, nil, pqarrow.DefaultWriterProps())
@@ -126,4 +134,75 @@ func TestChangedIsAskedEarly(t *testing.T) {
 	if err := d.Changed(); err == nil {
 		t.Error("Changed() = nil of an object that was written later")
 	}
+}
+
+// Of objects that are fetched whole the next one is fetched while one is read.
+func TestNextWholeObject(t *testing.T) {
+	g := blobtest.Start(t)
+	proxy := blobtest.NewProxy(t, g.URL)
+	const objects = 12 // more than are kept
+	for i := range int64(objects) {
+		g.Put(t, fmt.Sprintf("whole/%02d.arrow", i), arrowNumbers(t, i*1000, 1000))
+	}
+	stores := storesOf(blobstore.Options{Endpoint: proxy.URL})
+	list, err := dataset.ListIn(t.Context(), []string{"s3://bucket/whole"}, stores)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := dataset.Open(t.Context(), list.Files, dataset.Options{Stores: stores, IdleFiles: 1, Parallel: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var refs []dataset.SpanRef
+	for _, part := range d.Parts(1) {
+		refs = append(refs, part.Spans...)
+	}
+	asked := make(chan string, 100)
+	proxy.Set(0, func(_ int, r *http.Request) blobtest.Fault {
+		asked <- r.Method + " " + r.URL.Path
+		return blobtest.None
+	})
+	defer d.ReadAhead(t.Context(), refs, []string{"n"})()
+	rows := int64(0)
+	read := func(ref dataset.SpanRef) {
+		t.Helper()
+		err := d.ReadSpan(t.Context(), ref, []string{"n"}, func(r arrow.RecordBatch) error {
+			rows += r.NumRows()
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	read(refs[0])
+	for got := ""; got != "GET /bucket/whole/01.arrow"; {
+		select {
+		case got = <-asked:
+		case <-time.After(10 * time.Second):
+			t.Fatal("the second object is not fetched while nobody reads it")
+		}
+	}
+	for _, ref := range refs[1:] {
+		read(ref)
+	}
+	if rows != objects*1000 {
+		t.Errorf("%d rows came; want %d", rows, objects*1000)
+	}
+}
+
+// arrowNumbers is a small Arrow file.
+func arrowNumbers(t *testing.T, first, rows int64) []byte {
+	t.Helper()
+	batch := numberBatch(first, rows)
+	defer batch.Release()
+	var file bytes.Buffer
+	w, err := ipc.NewFileWriter(&file, ipc.WithSchema(batch.Schema()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Write(batch), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
 }

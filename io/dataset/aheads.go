@@ -1,14 +1,18 @@
 package dataset
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
 
 // aheads are the spans that are fetched ahead, and those that are still to be read.
 type aheads struct {
 	mu sync.Mutex
 
-	taken   map[SpanRef]bool // by whoever fetches ahead, or reads
-	left    map[SpanRef]int  // how often each is still to be read
-	checked chan error       // has, or will have, what was found when none was left; nil without
+	taken   map[SpanRef]bool          // by whoever fetches ahead, or reads
+	left    map[SpanRef]int           // how often each is still to be read
+	whole   map[*source]chan struct{} // of those fetched as a whole; closed when one is read
+	checked chan error                // has, or will have, what was found when none was left; nil without
 }
 
 // take says whether nobody has taken a span yet.
@@ -42,11 +46,57 @@ func (a *aheads) expect(refs []SpanRef) {
 	}
 }
 
-// reading notes that something is read: what was found before does not hold of it.
-func (a *aheads) reading() {
+// reading notes that a file is read: what was found before does not hold of it.
+func (a *aheads) reading(src *source) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.checked = nil
+	if begun := a.whole[src]; begun != nil {
+		close(begun)
+		delete(a.whole, src)
+	}
+}
+
+// wholeSource is an object that is fetched as a whole.
+type wholeSource struct {
+	*source
+
+	begun chan struct{} // closed when it is read
+}
+
+// wholes are the objects of spans that are not read by ranges, in order.
+func (d *Dataset) wholes(refs []SpanRef) []wholeSource {
+	var all []wholeSource
+	begun := map[*source]chan struct{}{}
+	for _, ref := range refs {
+		src := d.files[ref.File]
+		if ranged, _ := src.ranged(); src.object != nil && ranged == nil && begun[src] == nil {
+			begun[src] = make(chan struct{})
+			all = append(all, wholeSource{src, begun[src]})
+		}
+	}
+	d.aheads.mu.Lock()
+	defer d.aheads.mu.Unlock()
+	d.aheads.whole = begun
+	return all
+}
+
+// fetchWhole fetches objects one ahead of those that are read. Each is kept until it is
+// read, or ctx ends.
+func fetchWhole(ctx context.Context, all []wholeSource) {
+	for _, src := range all {
+		_, done, err := src.object.Local(ctx)
+		if err != nil {
+			return // whoever reads it has the same error
+		}
+		select {
+		case <-src.begun:
+		case <-ctx.Done():
+		}
+		if done() != nil || ctx.Err() != nil {
+			return
+		}
+	}
 }
 
 // read notes that a span was read, and says whether it was the last that was expected.

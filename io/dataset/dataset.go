@@ -223,8 +223,8 @@ func (d *Dataset) ReadSpan(ctx context.Context, ref SpanRef, columns []string, y
 	if ref.File < 0 || ref.File >= len(d.files) || ref.Span < 0 || ref.Span >= len(d.files[ref.File].spans) {
 		return fmt.Errorf("dataset has no file %d, span %d", ref.File, ref.Span)
 	}
-	d.aheads.reading()
 	src := d.files[ref.File]
+	d.aheads.reading(src)
 	schema, err := d.subset(columns)
 	if err != nil {
 		return err
@@ -265,14 +265,22 @@ func (d *Dataset) SetChunkRows(rows int) error {
 // parallelLooks bounds the objects that stores are asked for at a time: most of it is waiting.
 const parallelLooks = 64
 
-// parallel is how many files are opened at a time.
+// parallel is how many files are opened at a time: more of objects, but of those that are
+// kept whole on this machine.
 func (d *Dataset) parallel(opts *Options) int {
+	stored := 0
 	for _, src := range d.unique {
-		if opts.Stores[Scheme(src.path)] != nil {
-			return max(opts.Parallel, parallelLooks)
+		if opts.Stores[Scheme(src.path)] == nil {
+			continue
+		}
+		if stored++; linesByName(src.path) != "" || opts.Format != "" || knownExtension(src.path) && !parquetExtension(src.path) {
+			return opts.Parallel
 		}
 	}
-	return opts.Parallel
+	if stored == 0 {
+		return opts.Parallel
+	}
+	return max(opts.Parallel, parallelLooks)
 }
 
 // Changed returns an error that wraps format.ErrChanged and names each file

@@ -116,6 +116,8 @@ func (d *Dataset) ReadAhead(ctx context.Context, refs []SpanRef, columns []strin
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	d.aheads.expect(refs)
+	whole := d.wholes(refs)
+	running.Go(func() { fetchWhole(ctx, whole) })
 	looked := make(chan spanRanges, lookedAhead) // bounds those that are being looked up
 	running.Go(func() {
 		defer close(looked)
