@@ -78,6 +78,9 @@ type Traits struct {
 	Records bool
 	// OneWriter says that parts are written one after the other, in order.
 	OneWriter bool
+	// FileBytes is what a file that is being written holds in memory at most, beyond what
+	// its format does.
+	FileBytes int64
 }
 
 // Options describe an output. FS is not used, but for local files.

@@ -27,8 +27,8 @@ type Destination struct {
 
 var _ sink.Reader = (*Destination)(nil)
 
-// Traits says that parts are files.
-func (*Destination) Traits() sink.Traits { return sink.Traits{} }
+// Traits says that parts are files, and what their uploads hold.
+func (*Destination) Traits() sink.Traits { return sink.Traits{FileBytes: heldBytes} }
 
 // Check says what of the URI cannot be.
 func (*Destination) Check(opts *sink.Options) error {
