@@ -105,6 +105,7 @@ DUCKDB_TAGS := duckdb,duckdb_arrow
 test-duckdb: runtime ## Run the tests of DuckDB, in a program that has it (3 minutes)
 	go vet -tags $(DUCKDB_TAGS) ./io/duckdb ./engine/sink/duckdb ./engine/sink/embedded
 	go test -count=1 -tags $(DUCKDB_TAGS) ./io/duckdb ./engine/sink/duckdb ./engine/sink/embedded
+	go test -count=1 -tags $(DUCKDB_TAGS) ./engine -run InATable
 	go test -count=1 -tags $(DUCKDB_TAGS) ./cmd/millrace -run 'TestWorkedExamples/DuckDB'
 
 .PHONY: bench-postgres

@@ -149,7 +149,7 @@ func TestBlocksOfAnySize(t *testing.T) {
 			r.Fatalf("%q: %v", text, err)
 		}
 		compare(t, text, whole)
-		opts.BlockBytes = rapid.IntRange(1, 40).Draw(r, "block")
+		opts.BlockBytes = rapid.OneOf(rapid.IntRange(1, 40), rapid.SampledFrom([]int{16, 32, 64, 160})).Draw(r, "block")
 		cut, err := read(t, text, opts)
 		if err != nil {
 			r.Fatalf("%q in blocks of %d: %v", text, opts.BlockBytes, err)
