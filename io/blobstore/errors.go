@@ -136,26 +136,20 @@ func statusOf(err error) int {
 	return 0
 }
 
-// Gone says that there is no such object or bucket, Refused that the store does not let
-// us, and Unmet that a condition of the request did not hold: what was asked for has
-// changed, or is there already.
-func Gone(err error) bool {
+// gone says that there is no such object or bucket.
+func gone(err error) bool {
 	return statusOf(err) == http.StatusNotFound || gcerrors.Code(err) == gcerrors.NotFound
 }
 
-// Refused see Gone.
-func Refused(err error) bool {
-	return slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden}, statusOf(err))
-}
-
-// Unmet see Gone.
-func Unmet(err error) bool {
+// unmet says that a condition of the request did not hold: what was asked for has changed,
+// or is there already.
+func unmet(err error) bool {
 	return slices.Contains([]int{http.StatusPreconditionFailed, http.StatusConflict}, statusOf(err)) || gcerrors.Code(err) == gcerrors.FailedPrecondition
 }
 
-// Passing says that an error may be gone at another attempt: a connection's, or an answer
+// passing says that an error may be gone at another attempt: a connection's, or an answer
 // of a server that is busy or broken.
-func Passing(err error) bool {
+func passing(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrOptions) || errors.Is(err, ErrURI) {
 		return false
 	}

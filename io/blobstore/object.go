@@ -79,7 +79,7 @@ func (s *Store) look(ctx context.Context, b *blob.Bucket, l Location) (f found, 
 		f = foundBy(l.Scheme, attrs)
 		return nil
 	})
-	if Gone(err) {
+	if gone(err) {
 		err = fmt.Errorf("%w: %w", dataset.ErrNoSuchFile, err)
 	}
 	return f, err

@@ -84,7 +84,7 @@ func (s *Store) attempt(ctx context.Context, do func(ctx context.Context, p *pro
 	for failed := 0; ; {
 		p := &progress{}
 		err := s.once(ctx, do, p)
-		if err == nil || ctx.Err() != nil || !Passing(err) {
+		if err == nil || ctx.Err() != nil || !passing(err) {
 			return Clean(err)
 		}
 		if failed++; p.did > 0 {

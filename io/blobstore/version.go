@@ -146,9 +146,9 @@ func changed(l Location, err error) error {
 		return nil
 	case errors.Is(err, format.ErrChanged):
 		return fmt.Errorf("%s: %w", l, err)
-	case Unmet(err):
+	case unmet(err):
 		return fmt.Errorf("%s: %w: another object stands in its place", l, format.ErrChanged)
-	case Gone(err):
+	case gone(err):
 		return fmt.Errorf("%s: %w: it is gone", l, format.ErrChanged)
 	}
 	return fmt.Errorf("%s: %w", l, err)

@@ -26,6 +26,7 @@ type Gateway struct {
 	URL    string
 	Bucket *blob.Bucket // for the test's own use, called "bucket"
 	Dir    string       // of the server: a folder for each bucket
+	PID    int          // of its process
 }
 
 // Start starts a server with one bucket, and points the AWS variables to its account. It
@@ -50,6 +51,7 @@ func Start(tb testing.TB) *Gateway {
 	server := exec.CommandContext(context.Background(), program, "--port", address, "--quiet", "--keep-alive", "posix", g.Dir)
 	server.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+AccessKey, "ROOT_SECRET_KEY="+SecretKey)
 	start(tb, g.URL, server)
+	g.PID = server.Process.Pid
 	var err error
 	if g.Bucket, err = blobstore.OpenBucket(tb.Context(), blobstore.Location{Scheme: blobstore.S3, Bucket: "bucket"}, blobstore.Options{Endpoint: g.URL}); err != nil {
 		tb.Fatal(err)
