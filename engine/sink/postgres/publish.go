@@ -186,7 +186,10 @@ func run(ctx context.Context, tx pgx.Tx, statements ...string) error {
 
 // attach makes the staged rows a partition: nobody copies them.
 func (db *database) attach(ctx context.Context, tx pgx.Tx, id string) error {
-	return run(ctx, tx, "ALTER TABLE "+db.target.Name()+" ATTACH PARTITION "+db.own(stagedName(id))+" FOR VALUES IN ("+literal(id)+")")
+	rows := db.own(stagedName(id))
+	return run(ctx, tx,
+		"ALTER TABLE "+db.target.Name()+" ATTACH PARTITION "+rows+" FOR VALUES IN ("+literal(id)+")",
+		"ALTER TABLE "+rows+" DROP CONSTRAINT IF EXISTS "+ofRun) // the partition's own says the same
 }
 
 func (db *database) dropPartitions(ctx context.Context, tx pgx.Tx, table uint32) error {

@@ -156,9 +156,17 @@ func (db *database) makeStaged(ctx context.Context, tx pgx.Tx, run string, s *st
 		return err
 	}
 	// COPY does not send it with each row.
-	_, err := tx.Exec(ctx, "ALTER TABLE "+name+" ALTER "+db.runColumn()+" SET DEFAULT "+literal(run))
+	sql = "ALTER TABLE " + name + " ALTER " + db.runColumn() + " SET DEFAULT " + literal(run)
+	if s.target.Layout != postgres.Plain && db.ifExists != ledger.IfExistsUpsert {
+		// Proves to ATTACH PARTITION what it would read all rows for.
+		sql += ", ADD CONSTRAINT " + ofRun + " CHECK (" + db.runColumn() + " IS NOT NULL AND " + db.runColumn() + " = " + literal(run) + ")"
+	}
+	_, err := tx.Exec(ctx, sql)
 	return err
 }
+
+// ofRun is the constraint that staged rows are of their run.
+const ofRun = "millrace_of_run"
 
 // sameStaged compares the table of an earlier start with what this one would make.
 func (db *database) sameStaged(there *postgres.Table, s *staged) error {
