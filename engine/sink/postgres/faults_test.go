@@ -196,7 +196,7 @@ func TestRefusedMeanwhile(t *testing.T) {
 	tests := []struct{ why, at, undo, do, want string }{
 		{"rights revoked before the run", "connect", "REVOKE ALL ON own.p FROM r", "GRANT SELECT, INSERT ON own.p TO r", "GRANT SELECT, INSERT ON"},
 		{"rights revoked before publishing", "publish", "REVOKE INSERT ON own.p FROM r", "GRANT INSERT ON own.p TO r", "GRANT INSERT ON"},
-		{"rights revoked on what is staged", "part 1", "DO $$ BEGIN EXECUTE format('REVOKE ALL ON p_millrace.%I FROM r', (SELECT relname FROM pg_class WHERE relname LIKE 'rows_%' AND relnamespace = 'p_millrace'::regnamespace)); END $$", "GRANT ALL ON ALL TABLES IN SCHEMA p_millrace TO r", "permission denied"},
+		{"rights revoked on what is staged", "part 1", "DO $$ BEGIN EXECUTE format('REVOKE ALL ON p_millrace.%I FROM r', (SELECT relname FROM pg_class WHERE relname LIKE 'packed_%' AND relnamespace = 'p_millrace'::regnamespace)); END $$", "GRANT ALL ON ALL TABLES IN SCHEMA p_millrace TO r", "permission denied"},
 		{"a column dropped", "publish", "ALTER TABLE own.p DROP COLUMN score CASCADE", "ALTER TABLE own.p ADD COLUMN score double precision", `no column "score"`},
 		{"a column made narrower", "publish", "DROP SCHEMA IF EXISTS v CASCADE; ALTER TABLE own.p ALTER id TYPE int", "ALTER TABLE own.p ALTER id TYPE bigint", `column "id" is integer`},
 		{"a constraint added", "publish", "ALTER TABLE own.p ADD CONSTRAINT c CHECK (id < 0)", "ALTER TABLE own.p DROP CONSTRAINT c", "violates check constraint"},

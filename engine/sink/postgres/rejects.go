@@ -105,7 +105,7 @@ func (db *database) KeepRejects(ctx context.Context, p *table.Publication) (stri
 		if err != nil {
 			return err
 		}
-		return run(ctx, tx, "DROP TABLE IF EXISTS "+db.own(stagedName(p.Run)))
+		return run(ctx, tx, "DROP TABLE IF EXISTS "+db.own(stagedName(p.Run))+", "+db.own(packedName(p.Run)))
 	})
 	return fmt.Sprintf("table %s, run %s", db.own("reject"), p.Run), err
 }
