@@ -86,7 +86,7 @@ type Unpacked struct {
 	ended  bool
 	piece  []byte
 	tuples []byte
-	rest   []byte // of tuples, yet to be read
+	rest   []byte                // of tuples, yet to be read
 	failed atomic.Pointer[error] // the driver may leave its reader behind
 }
 

@@ -26,8 +26,8 @@ func (db *database) move(ctx context.Context, tx pgx.Tx, p *table.Publication, w
 		}
 	}
 	taken, err := write()
-	if err != nil {
-		return err
+	if err != nil { // a trigger's own words need not say where
+		return fmt.Errorf("%s: %w", db.target.Address(), err)
 	}
 	if staged := p.Manifest.Ledger.Written(); taken != staged { // they have been counted
 		return fmt.Errorf("%w: the table took %d rows of %d: a trigger or a rule of its own changes what is written", ledger.ErrAccounts, taken, staged)

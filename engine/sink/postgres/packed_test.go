@@ -59,6 +59,9 @@ func TestPackedMeanwhile(t *testing.T) {
 			if !errors.Is(err, test.want) || err != nil && (!errors.Is(err, ledger.ErrOutput) && !errors.Is(err, ledger.ErrAccounts) && !errors.Is(err, ledger.ErrExists) || errors.Is(err, sink.ErrPasses)) {
 				t.Fatalf("run = %v; want %v", err, test.want)
 			}
+			if errors.Is(err, ledger.ErrOutput) && !strings.Contains(err.Error(), `table "public"."p" of database "postgres"`) {
+				t.Errorf("run = %v; want the table's name", err)
+			}
 			if test.want == nil {
 				j.check(t, s, "p")
 				if got := s.Must(t, "SELECT count(*) FROM pg_class WHERE relname LIKE 'packed_%'"); got != "0" {
