@@ -116,7 +116,7 @@ func Bind(inputs []models.Value, schema *arrow.Schema, opts Options) (*Plan, err
 		}
 	}
 	if len(b.problems) > 0 {
-		return nil, fmt.Errorf("%w: %w", ErrBind, errors.Join(joinNoColumns(b.problems)...))
+		return nil, fmt.Errorf("%w: %w", ErrBind, errors.Join(joinRounds(joinNoColumns(b.problems))...))
 	}
 	return b.plan, nil
 }
@@ -234,8 +234,7 @@ func (b *binder) feature(in *models.Value, e entry, values arrow.DataType) (Feat
 	case cast == Refused:
 		return Feature{}, fmt.Errorf("column %q is %s, but model input %q wants %s: %s", f.Name, f.Type, in.Name, in.Elem, why)
 	case cast == Lossy && b.opts.Lossy != AllowLossy:
-		return Feature{}, fmt.Errorf("column %q is %s, but model input %q wants %s, and that cast rounds: allow it by --allow-lossy-casts (rounded values are counted), or write the column as %s",
-			f.Name, f.Type, in.Name, in.Elem, in.Elem)
+		return Feature{}, &roundsError{column: f.Name, from: f.Type, input: in.Name, to: in.Elem}
 	}
 	policy, fill, err := b.opts.Nulls.resolve(b.known(e, b.opts.Nulls.ByColumn), in.Elem)
 	if err != nil {

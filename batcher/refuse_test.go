@@ -102,6 +102,16 @@ func TestBindRefuses(t *testing.T) {
 			[]string{`column "a" is float64, but model input "a" wants float32, and that cast rounds: allow it by --allow-lossy-casts (rounded values are counted), or write the column as float32`},
 		},
 		{
+			"columns that round alike are one problem, in the place of the first",
+			[]models.Value{input("a", models.Float32, -1), input("x", models.Float32, -1, 11)},
+			schemaOf("a", f64, "b", text, "c", f64, "d", f64, "e", f64, "f", f64, "g", f64, "h", f64, "i", f64, "j", f64, "k", arrow.PrimitiveTypes.Int64),
+			Options{Columns: map[string][]string{"x": {"b", "c", "d", "e", "f", "g", "h", "i", "j", "a", "k"}}},
+			[]string{
+				`columns are float64 where the model wants float32, and that cast rounds: allow it by --allow-lossy-casts (rounded values are counted), or write them as float32: "a", "c", "d", "e", "f", "g", "h", "i" and 1 more`,
+				`column "b" is utf8, but model input "x" wants float32: text does not become float32; parse or encode it before, or in the model`,
+			},
+		},
+		{
 			"text is not parsed",
 			[]models.Value{input("a", models.Float32, -1)},
 			schemaOf("a", text),

@@ -130,6 +130,7 @@ func TestAgreementIsTheSameHoweverItRuns(t *testing.T) {
 // Beyond a limit nothing is published, the numbers are said, and what is scored is kept:
 // the same run with another limit scores nothing again.
 func TestAgreementLimits(t *testing.T) {
+	slow(t)
 	x := func(v float64) *float64 { return &v }
 	tests := []struct {
 		name   string

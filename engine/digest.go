@@ -37,8 +37,8 @@ type DigestChoice struct {
 	Reason    string `json:"reason"`
 }
 
-// VersionsReason is that of inputs that all lie in stores which tell versions of them.
-const VersionsReason = "the stores tell one version of an object from another"
+// VersionsReason is that of inputs which all have a version instead of a digest.
+const VersionsReason = "what a store calls an object's, or the digest of a query's rows"
 
 // digests takes the digests of a run's inputs while it goes on.
 //

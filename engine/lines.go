@@ -75,6 +75,16 @@ func (p *Plan) fitLines() {
 	}
 }
 
+// aboutTypes is a step of fit whose errors are mostly about types.
+func (p *Plan) aboutTypes(step func(*arrow.Schema) error) func(*arrow.Schema) error {
+	return func(schema *arrow.Schema) error {
+		if err := step(schema); err != nil {
+			return p.besideTypes(err)
+		}
+		return nil
+	}
+}
+
 // besideTypes adds to an error, of data that do not fit, which of the columns that it
 // names have a type that was inferred, and from what.
 func (p *Plan) besideTypes(err error) error {
@@ -87,11 +97,16 @@ func (p *Plan) besideTypes(err error) error {
 	more := 0
 	for _, c := range p.Dataset.LineColumns() {
 		switch name := strconv.Quote(c.Name); {
-		case c.Given || !strings.Contains(text, "column "+name):
+		case c.Given || !strings.Contains(text, name):
 		case len(said) == most:
 			more++
 		default:
 			said = append(said, fmt.Sprintf("%s is %s (%s)", name, c.Type, c.Why))
+		}
+	}
+	if columns := p.Dataset.LineColumns(); len(columns) == 1 && p.Options.Lines.Delimiter == "" {
+		if i := strings.IndexAny(columns[0].Name, ";\t|"); i >= 0 {
+			return fmt.Errorf("%w\nthe files are text without commas; if %q stands between their fields, --delimiter says so", err, columns[0].Name[i])
 		}
 	}
 	if len(said) == 0 {
@@ -100,7 +115,8 @@ func (p *Plan) besideTypes(err error) error {
 	if more > 0 {
 		said = append(said, fmt.Sprintf("and %d more", more))
 	}
-	return fmt.Errorf("%w\nthe files are text, of which the types were inferred: %s; --types COLUMN=TYPE,... gives others, such as float32 where the model wants that", err, strings.Join(said, ", "))
+	return fmt.Errorf("%w\nthe files are text, of which the types were inferred: %s; --types COLUMN=TYPE,... gives others, such as float32 where the model wants that, and --null-values TEXT,... says which texts stand for no value, such as NA",
+		err, strings.Join(said, ", "))
 }
 
 // withTypes are what was said of files of lines, with the types that were found: a

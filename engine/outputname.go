@@ -31,6 +31,28 @@ func filesPath(output string) string {
 // OneFileEndings are the endings of an output that is one file, for messages.
 const OneFileEndings = ".parquet, .arrow, .csv or .jsonl, the last two with .gz or .zst if need be"
 
+// otherEndings are those of files that are not written, and what is instead: a folder of such
+// a name would be a surprise.
+var otherEndings = map[string]string{
+	".json":    "JSON is written as JSON Lines, in files that end in .jsonl or .ndjson",
+	".arrows":  "a stream goes to standard output, by --output -",
+	".ipc":     "Arrow files end in .arrow",
+	".feather": "Arrow files end in .arrow",
+	".pq":      "Parquet files end in .parquet",
+	".parq":    "Parquet files end in .parquet",
+	".avro":    "Avro is not written; " + OneFileEndings + " are",
+	".orc":     "ORC is not written; " + OneFileEndings + " are",
+	".xlsx":    "spreadsheets take .csv, with --spreadsheet-safe",
+	".xls":     "spreadsheets take .csv, with --spreadsheet-safe",
+	".bz2":     "text is compressed by gzip or Zstandard, .csv.gz or .csv.zst",
+	".xz":      "text is compressed by gzip or Zstandard, .csv.gz or .csv.zst",
+	".zip":     "text is compressed by gzip or Zstandard, .csv.gz or .csv.zst",
+	".txt":     "text is written as .csv or .jsonl",
+	".db":      "a table of a SQLite file is written by sqlite:PATH?table=NAME",
+	".sqlite":  "a table of a SQLite file is written by sqlite:PATH?table=NAME",
+	".duckdb":  "a table of a DuckDB file is written by duckdb:PATH?table=NAME",
+}
+
 // tab separates the fields of .tsv files.
 const tab = "tab"
 
@@ -79,8 +101,8 @@ func (o *Options) validateName(bad func(f string, args ...any)) {
 	switch {
 	case !single && kind.Codec != "":
 		bad("--output %s does not say which text is compressed: only CSV and JSON Lines are compressed as whole files, such as scores.csv%s", shown, ending)
-	case ending == ".json":
-		bad("--output %s: JSON is written as JSON Lines, in files that end in .jsonl or .ndjson", shown)
+	case !single && otherEndings[ending] != "" && !strings.HasSuffix(place, "/"):
+		bad("--output %s: %s; a folder of that name is meant by a / at its end", shown, otherEndings[ending])
 	case !single:
 	case kind.Format != o.Format:
 		bad("--output-format is %s, but --output %s says %s", o.Format, shown, kind.Format)

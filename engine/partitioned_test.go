@@ -109,9 +109,7 @@ func outputTable(t *testing.T, output string, columns ...string) []string {
 // A partitioned output, read as a table, is the one that is not; rejected rows are
 // missing from both.
 func TestPartitionedOutputIsTheSameTable(t *testing.T) {
-	if testing.Short() {
-		t.Skip("of numbers, which other tests race for")
-	}
+	slow(t)
 	opts := manyParts(t)
 	opts.PartRows = 7000
 	opts.Output = filepath.Join(t.TempDir(), "plain")
@@ -267,6 +265,7 @@ func TestPartitionedInputAndOutput(t *testing.T) {
 // the part, between rejected rows, across files of a target size, and whether null or
 // the empty text named the folder.
 func TestReplayOfAPartitionedOutput(t *testing.T) {
+	slow(t)
 	dir := t.TempDir()
 	const rows = 60
 	ids, values, words := make([]string, rows), make([]string, rows), make([]string, rows)

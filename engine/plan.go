@@ -198,9 +198,9 @@ func outside(output string, inputs []string) error {
 func (p *Plan) fit() error {
 	opts := &p.Options
 	schema := p.Dataset.Schema()
-	for _, step := range []func(*arrow.Schema) error{p.bindModels, p.pass, p.fitWhere, p.fitRules, p.fitUnique} {
+	for _, step := range []func(*arrow.Schema) error{p.aboutTypes(p.bindModels), p.pass, p.aboutTypes(p.fitWhere), p.aboutTypes(p.fitRules), p.fitUnique} {
 		if err := step(schema); err != nil {
-			return p.besideTypes(p.besideDrift(err))
+			return p.besideDrift(err)
 		}
 	}
 	p.fitLines()

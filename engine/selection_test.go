@@ -54,6 +54,7 @@ func nothing(*engine.Plan, *engine.Progress) {}
 // A run that stopped, and files that came since: its own are finished first, and the rest
 // are the next run's; the output is that of runs which nobody stopped.
 func TestOnlyNewFinishesWhatWasBegun(t *testing.T) {
+	slow(t)
 	lib := orttest.Library(t)
 	opts, add := nightly(t)
 	whole := opts
@@ -97,6 +98,7 @@ func TestOnlyNewFinishesWhatWasBegun(t *testing.T) {
 
 // What cannot be continued is said, and --restart takes all that is new.
 func TestOnlyNewAfterAStop(t *testing.T) {
+	slow(t)
 	lib := orttest.Library(t)
 	for _, tc := range []struct {
 		why    string
@@ -154,6 +156,7 @@ func TestOnlyNewBesideAnother(t *testing.T) {
 // A run that rejected too much published nothing, so its files are new still. So are those
 // of a run that died while it published a single file.
 func TestOnlyNewKnowsPublishedRunsAlone(t *testing.T) {
+	slow(t)
 	lib := orttest.Library(t)
 	opts, _ := nightly(t)
 	opts.MaxRejects = 0

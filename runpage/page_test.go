@@ -187,7 +187,7 @@ func TestPage(t *testing.T) {
 	for _, want := range []string{
 		"Published: 950,000 rows",
 		"On 28 November 2026, 03:00 UTC, churn.onnx (version 7, sha256 aaaaaaaaaaaa…) scored 950,000 of 1,000,000 read; 50,000 rejected (null in age 30,000, … is not at most … in fare 20,000). It took 4.00 s, at 250 k rows/s.",
-		"Against the run before (27 November 2026, 07:00 UTC): rows +2.0%, rejected 5.0% after 1.0%, mean of score 0.38 after 0.3, PSI",
+		"Against the run before (27 November 2026, 07:00 UTC): rows +2.0%, scored −2.1%, rejected 5.0% after 1.0%, mean of score 0.38 after 0.3, PSI",
 		"The share of rejected rows rose from 1.0% to 5.0%.",
 		"rows read 1,000,000 980,000 +2.0%",
 		"rejected 50,000 (5.0%) 9,800 (1.0%) +410.2%",
@@ -218,6 +218,12 @@ func TestPageOfLittle(t *testing.T) {
 			a.Manifest.Ledger, a.Manifest.Predictions, a.Rejects = ledger.Rows{}, nil, nil
 			a.Manifest.Inputs = nil
 		}, []string{"Published: 0 rows", "The input has no rows.", "No row was written."}, "NaN"},
+		{"a filter that lets nothing pass", func(a *Account) {
+			a.Manifest.Ledger, a.Manifest.Predictions, a.Rejects = ledger.Rows{Read: 1_000_000, Filtered: 1_000_000}, nil, nil
+		}, []string{"Not one of 1,000,000 rows was scored.", "rows +2.0%, scored −100.0%"}, "Nothing was odd"},
+		{"a filter that lets less pass", func(a *Account) {
+			a.Manifest.Ledger = ledger.Rows{Read: 980_000, Scored: 490_000, Rejected: 9_800, Filtered: 480_200}
+		}, []string{"Of the rows that were read 50.0% are scored, and 99.0% were in the run before."}, "Not one"},
 		{"an empty manifest", func(a *Account) { *a = Account{Manifest: &ledger.Manifest{}} }, []string{"Published: 0 rows"}, "NaN"},
 		{"replaced since", func(a *Account) { a.Live = false }, []string{"A later run has replaced this one's files"}, "millrace verify"},
 		{"rejects that are gone", func(a *Account) { a.Rejects = &Rejects{Unread: "the file of rejected rows is gone"} }, []string{"cannot be read: the file of rejected rows is gone"}, "c-4711"},

@@ -87,8 +87,12 @@ func (a *Account) leadBefore() []string {
 		return []string{"It is the first run of this output: there is none to compare it with."}
 	}
 	b := &a.Before.Ledger
-	say := fmt.Sprintf("Against the run before (%s): rows %s, rejected %s after %s", moment(a.Before.Finished),
-		changeOf(b.Read, a.Manifest.Ledger.Read), rejectShare(&a.Manifest.Ledger), rejectShare(b))
+	now := &a.Manifest.Ledger
+	rows := "rows " + changeOf(b.Read, now.Read)
+	if scored := changeOf(b.Scored, now.Scored); scored != changeOf(b.Read, now.Read) {
+		rows += ", scored " + scored
+	}
+	say := fmt.Sprintf("Against the run before (%s): %s, rejected %s after %s", moment(a.Before.Finished), rows, rejectShare(now), rejectShare(b))
 	s := a.mainScore()
 	before := (*distribution.Summary)(nil)
 	if s != nil {
@@ -147,18 +151,21 @@ func changeOf(before, now int64) string {
 		}
 		return "−" + humanize.Comma(before-now)
 	}
-	text := humanize.CommafWithDigits(percent, 1) + "%"
+	text := humanize.FormatFloat("#,###.#", percent) + "%"
 	if percent > 0 {
 		return "+" + text
 	}
 	return strings.Replace(text, "-", "−", 1)
 }
 
-func rejectShare(l *ledger.Rows) string {
-	if l.Read == 0 {
-		return "0%"
+func rejectShare(l *ledger.Rows) string { return share1(share(l.Rejected, l.Read)) }
+
+// share is a part of a whole; 0 of nothing.
+func share(part, whole int64) float64 {
+	if whole == 0 {
+		return 0
 	}
-	return share1(float64(l.Rejected) / float64(l.Read))
+	return float64(part) / float64(whole)
 }
 
 // odd lists what a reader should look at.
@@ -176,10 +183,13 @@ func (a *Account) odd() []note {
 	if m.Ledger.Read == 0 && a.Failure == "" {
 		strong("The input has no rows.")
 	}
+	if m.Ledger.Read > 0 && m.Ledger.Scored == 0 && a.Failure == "" {
+		strong("Not one of %s was scored.", rowsText(m.Ledger.Read, "row"))
+	}
 	if m.Ledger.Rejected > 0 && a.Failure == "" {
-		share := float64(m.Ledger.Rejected) / float64(max(m.Ledger.Read, 1))
-		text := fmt.Sprintf("%s (%s) could not be scored; the reasons are below.", rowsText(m.Ledger.Rejected, "row"), share1(share))
-		out = append(out, note{share >= 0.01, text})
+		part := share(m.Ledger.Rejected, m.Ledger.Read)
+		text := fmt.Sprintf("%s (%s) could not be scored; the reasons are below.", rowsText(m.Ledger.Rejected, "row"), share1(part))
+		out = append(out, note{part >= 0.01, text})
 	}
 	a.oddBefore(strong, weak)
 	a.oddScores(strong)
@@ -240,7 +250,7 @@ func plainList(names []string) string {
 
 // Bounds beyond which a change against the run before is odd.
 const (
-	oddRows    = 0.2 // share of the rows before
+	oddRows    = 0.2 // share of the rows before; of the rows read, in what is scored of them
 	oddRejects = 0.01
 )
 
@@ -253,7 +263,10 @@ func (a *Account) oddBefore(strong, weak func(string, ...any)) {
 	if was.Read > 0 && math.Abs(float64(now.Read)/float64(was.Read)-1) > oddRows {
 		strong("The input has %s rows, and had %s in the run before (%s).", humanize.Comma(now.Read), humanize.Comma(was.Read), changeOf(was.Read, now.Read))
 	}
-	if was.Read > 0 && now.Read > 0 && float64(now.Rejected)/float64(now.Read)-float64(was.Rejected)/float64(was.Read) > oddRejects {
+	if was.Scored > 0 && math.Abs(share(now.Scored, now.Read)-share(was.Scored, was.Read)) > oddRows && now.Scored > 0 {
+		strong("Of the rows that were read %s are scored, and %s were in the run before.", share1(share(now.Scored, now.Read)), share1(share(was.Scored, was.Read)))
+	}
+	if was.Read > 0 && now.Read > 0 && share(now.Rejected, now.Read)-share(was.Rejected, was.Read) > oddRejects {
 		strong("The share of rejected rows rose from %s to %s.", rejectShare(was), rejectShare(now))
 	}
 	before, files := a.Before.ModelFiles(), a.Manifest.ModelFiles()

@@ -327,7 +327,7 @@ func (r *dataReport) Text(w io.Writer) error {
 		t.AppendRow(table.Row{f.Path, f.Format, humanize.Comma(f.Rows), f.Spans, humanize.Comma(f.Largest), humanize.IBytes(uint64(f.Bytes))})
 	}
 	b.WriteString(t.Render())
-	fmt.Fprintf(&b, "\n\n%s rows, %d columns\n", humanize.Comma(r.Rows), len(r.Columns))
+	fmt.Fprintf(&b, "\n\n%s, %s\n", counted(r.Rows, "row"), counted(int64(len(r.Columns)), "column"))
 	t = newTable()
 	t.AppendHeader(table.Row{"column", "type", "nullable", "nulls", "from"})
 	for _, c := range r.Columns {

@@ -65,7 +65,7 @@ func (r *planReport) Text(w io.Writer) error {
 	for _, rewrite := range r.Rewrites {
 		fmt.Fprintf(&b, "         rewritten: %s\n", rewrite)
 	}
-	fmt.Fprintf(&b, "input    %s rows in %d files, %d spans, %s stored\n", humanize.Comma(r.Rows), len(r.Files), r.Spans, humanize.IBytes(uint64(r.Bytes)))
+	fmt.Fprintf(&b, "input    %s in %s, %s, %s stored\n", counted(r.Rows, "row"), counted(int64(len(r.Files)), "file"), counted(int64(r.Spans), "span"), humanize.IBytes(uint64(r.Bytes)))
 	for _, c := range r.Partitions {
 		note := ""
 		if c.Shadows {
@@ -122,7 +122,7 @@ func (r *planReport) Text(w io.Writer) error {
 	if r.Filter != nil {
 		most = "at most "
 	}
-	fmt.Fprintf(&b, "batches  %s%s of up to %s rows; %d workers, %d readers\n", most, humanize.Comma(r.Batches), humanize.Comma(int64(r.BatchRows)), r.Workers, r.Readers)
+	fmt.Fprintf(&b, "batches  %s%s of up to %s; %s, %s\n", most, humanize.Comma(r.Batches), counted(int64(r.BatchRows), "row"), counted(int64(r.Workers), "worker"), counted(int64(r.Readers), "reader"))
 	if r.BatchAuto {
 		b.WriteString("         a tuned profile, or the first rows, may choose another size when the run starts (--batch-size auto)\n")
 	}

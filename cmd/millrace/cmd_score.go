@@ -17,7 +17,6 @@ import (
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
-	"github.com/millrace/millrace/engine/sink"
 )
 
 type scoreOptions struct {
@@ -43,7 +42,7 @@ func newScore(s streams, common *commonOptions) *cobra.Command {
 	cmd.Flags().StringVar(&opts.isolated, isolatedFlag, "", "`FILE` that says which part of another process's run to score")
 	_ = cmd.Flags().MarkHidden(isolatedFlag) // it was just made
 	cmd.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be done, as millrace plan does, and do none of it")
-	cmd.Flags().IntVar(&opts.head, "head", 0, "print the first `ROWS` of the output as a table")
+	cmd.Flags().IntVar(&opts.head, "head", 0, "print the first `ROWS` of the output, or any of a table's, as a table")
 	return cmd
 }
 
@@ -61,8 +60,8 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	if o.isolated != "" {
 		return runIsolated(ctx, opts, o.isolated)
 	}
-	if o.head > 0 && engine.TakesRows(opts.Output) {
-		return fmt.Errorf("%w: --head shows the first rows of files, and --output %s takes rows, which have no first one", engine.ErrUsage, sink.Shown(opts.Output))
+	if o.head > 0 && opts.StreamsOut() {
+		return fmt.Errorf("%w: --head shows rows of what was published, and --output - is gone with who reads it", engine.ErrUsage)
 	}
 	opts.ScoreApart = common.isolate
 	if err := o.page.check("--report", opts.Output); err != nil {
@@ -204,7 +203,7 @@ func (c *scorer) score(ctx context.Context) (*scoreReport, error) {
 	}
 	r := &scoreReport{Summary: *summary, manifest: opts.Piped.Manifest, Selection: plan.Selection, Report: o.page.writePublished(ctx, &opts, summary, log)}
 	if o.head > 0 {
-		if r.Head, err = readHead(ctx, summary, plan.OutputPartitions(), o.head); err != nil {
+		if r.Head, err = readHead(ctx, &opts, summary, o.head); err != nil {
 			return nil, fmt.Errorf("the output is published, but its first rows cannot be shown: %w", err)
 		}
 	}
@@ -243,20 +242,20 @@ func (r *scoreReport) Text(w io.Writer) error {
 		line("published", "already, by run %s at %s, of the same model, input, settings and versions: nothing to do (--restart scores again)",
 			r.Run, r.Finished.Format("2006-01-02 15:04:05Z"))
 	}
-	line("read", "%s rows", humanize.Comma(r.Rows.Read))
-	line("scored", "%s rows", humanize.Comma(r.Rows.Scored))
+	line("read", "%s", counted(r.Rows.Read, "row"))
+	line("scored", "%s", counted(r.Rows.Scored, "row"))
 	nulled := ""
 	if r.Rows.Nulled > 0 {
 		nulled = fmt.Sprintf(", %s of them in the output with null predictions", humanize.Comma(r.Rows.Nulled))
 	}
-	line("rejected", "%s rows%s", humanize.Comma(r.Rows.Rejected), nulled)
+	line("rejected", "%s%s", counted(r.Rows.Rejected, "row"), nulled)
 	if r.Rows.Filtered > 0 {
-		line("filtered", "%s rows by --where", humanize.Comma(r.Rows.Filtered))
+		line("filtered", "%s by --where", counted(r.Rows.Filtered, "row"))
 	}
 	if r.Rejects != nil {
 		place := r.Rejects.Name // of a stream
 		if r.Output != engine.StreamName {
-			place = engine.RejectsPlace(r.Output, r.Run, r.Rejects)
+			place = engine.RejectsPlace(r.Output, r.Run)
 		}
 		line("rejects", "%s", place)
 	}
@@ -277,7 +276,7 @@ func (r *scoreReport) Text(w io.Writer) error {
 		line("output", "%s", r.Output)
 		r.manifest = engine.ManifestPlace(r.Output, r.Run)
 	default:
-		line("output", "%s (%s, %s)", r.Output, english.Plural(len(r.Outputs), "file", ""), humanize.IBytes(uint64(bytes)))
+		line("output", "%s (%s, %s)", r.Output, counted(int64(len(r.Outputs)), "file"), humanize.IBytes(uint64(bytes)))
 		r.manifest = engine.ManifestPlace(r.Output, r.Run)
 	}
 	if r.manifest != "" {
@@ -298,10 +297,10 @@ func (r *scoreReport) Text(w io.Writer) error {
 func (r *scoreReport) workLines(line func(name, format string, args ...any)) {
 	r.featureLines(line)
 	if r.Starts > 1 {
-		line("continued", "start %d of this run; earlier ones had finished %s rows", r.Starts, humanize.Comma(r.RowsTaken))
+		line("continued", "start %d of this run; earlier ones had finished %s", r.Starts, counted(r.RowsTaken, "row"))
 	}
-	line("speed", "%s rows/s end to end, %.2f s, %d workers",
-		humanize.Comma(int64(r.RowsPerSecond)), r.Seconds, r.Workers)
+	line("speed", "%s rows/s end to end, %.2f s, %s",
+		humanize.Comma(int64(r.RowsPerSecond)), r.Seconds, counted(int64(r.Workers), "worker"))
 	for _, d := range r.Devices {
 		pieces := ""
 		if d.Pieces > 1 {
@@ -364,8 +363,12 @@ func nodesText(counts map[string]int) string {
 // featureColumnsShown is how many columns one line of the summary names.
 const featureColumnsShown = 4
 
-// firstOf joins the first of some names, and says how many more there are of what.
+// firstOf joins the first of some names, and says how many more there are of what: two at
+// least, since one takes no more room than to say so.
 func firstOf(names []string, most int, what string) string {
+	if len(names) == most+1 {
+		most++
+	}
 	text := strings.Join(names[:min(len(names), most)], ", ")
 	if more := len(names) - most; more > 0 {
 		text += fmt.Sprintf(" and %d more%s", more, what)
@@ -409,6 +412,6 @@ func (r *scoreReport) featureLines(line func(name, format string, args ...any)) 
 		line("nulls", "%s %s, in %s", humanize.Comma(nulls[policy].values), became, names(nulls[policy].columns))
 	}
 	if rounded.values > 0 {
-		line("rounded", "%s values, in %s", humanize.Comma(rounded.values), names(rounded.columns))
+		line("rounded", "%s, in %s", counted(rounded.values, "value"), names(rounded.columns))
 	}
 }

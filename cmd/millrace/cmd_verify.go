@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/dustin/go-humanize"
-	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -90,9 +89,9 @@ func (r *verifyReport) Text(w io.Writer) error {
 	line("output", "%s", r.Output)
 	line("runs", "%d, %s live; the newest is %s", r.Runs, ofThem(len(r.LiveRuns), r.Runs), r.Run)
 	if engine.TakesRows(r.Output) {
-		line("holds", "%s rows", humanize.Comma(r.Rows))
+		line("holds", "%s", counted(r.Rows, "row"))
 	} else {
-		line("holds", "%s, %s, %s rows", english.Plural(r.Files, "file", ""), humanize.IBytes(uint64(max(r.Bytes, 0))), humanize.Comma(r.Rows))
+		line("holds", "%s, %s, %s", counted(int64(r.Files), "file"), humanize.IBytes(uint64(max(r.Bytes, 0))), counted(r.Rows, "row"))
 	}
 	line("manifest", "sha256 %s", r.ManifestSHA256)
 	for i, n := range r.Notes {
@@ -109,6 +108,10 @@ func (r *verifyReport) Text(w io.Writer) error {
 	case len(r.Problems) > 0:
 	case r.Quick:
 		line("sound", "sizes, row counts and manifests fit; bytes were not compared (--quick)")
+	case len(r.Counted) > 0:
+		line("sound", "row counts and manifests fit; values of %s were not compared", counted(int64(len(r.Counted)), "run"))
+	case engine.TakesRows(r.Output):
+		line("sound", "every row has the values that its run wrote")
 	default:
 		line("sound", "every byte is as its run wrote it")
 	}

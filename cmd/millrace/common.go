@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 	"github.com/lmittmann/tint"
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
@@ -146,4 +148,9 @@ func readList(flag string, lists []string) ([]string, error) {
 		all = append(all, joinColumns(strings.Split(string(text), "\n"))...)
 	}
 	return all, nil
+}
+
+// counted is a number of things, in full: 1 row, 50,000 rows.
+func counted(n int64, thing string) string {
+	return humanize.Comma(n) + " " + english.PluralWord(int(n), thing, "")
 }

@@ -323,9 +323,9 @@ func newColumn(mem memory.Allocator, t arrow.DataType) column {
 	case *arrow.Uint8Type:
 		return numbers(mem, t, func(b []byte) []uint8 { return b }, smallUint[uint8])
 	case *arrow.Float64Type:
-		return numbers(mem, t, arrow.Float64Traits.CastFromBytes, parseFloat64)
+		return numbers(mem, t, arrow.Float64Traits.CastFromBytes, powersOfTen().parse)
 	case *arrow.Float32Type:
-		return numbers(mem, t, arrow.Float32Traits.CastFromBytes, parseFloat32)
+		return numbers(mem, t, arrow.Float32Traits.CastFromBytes, powersOfTen().parse32)
 	case *arrow.BooleanType:
 		return &truths{fixed: fixed[bool]{dataType: t, mem: mem, parse: parseBool}}
 	case *arrow.Date32Type:

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/mapped"
 )
 
 // Extension is the extension that says what a file's text is, in lower case: of
@@ -34,7 +35,7 @@ type textFile struct {
 	text    *extents // decompressed; nil where the file is plain
 
 	mu     sync.Mutex
-	file   *os.File // of a plain file; nil while nobody reads
+	file   *mapped.File // of a plain file; nil while nobody reads
 	opened int
 }
 
@@ -43,17 +44,22 @@ func (f *textFile) open(path string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.text == nil && f.file == nil {
-		file, err := os.Open(path)
+		file, err := mapped.Open(path)
 		if err != nil {
 			return err // names the path
 		}
-		now, err := file.Stat()
+		now, err := os.Stat(path)
 		if err == nil {
 			err = f.same(now)
 		}
-		if err != nil {
-			return errors.Join(err, file.Close())
+		if err == nil && file.Size() != f.size {
+			err = fmt.Errorf("%s: %w: %d bytes, had %d", f.path, format.ErrChanged, file.Size(), f.size)
 		}
+		if err != nil {
+			file.Release()
+			return err
+		}
+		_ = file.Advise(0, f.size, mapped.Dense) // advice
 		f.file = file
 	}
 	f.opened++
@@ -61,33 +67,27 @@ func (f *textFile) open(path string) error {
 }
 
 // close ends one open.
-func (f *textFile) close() (err error) {
+func (f *textFile) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.opened--
 	if f.opened == 0 && f.file != nil {
-		err = f.file.Close()
+		f.file.Release()
 		f.file = nil
 	}
-	return err
 }
 
-// ReadAt reads text; a file that was cut off gives an error that wraps
-// format.ErrChanged.
-func (f *textFile) ReadAt(p []byte, off int64) (n int, err error) {
-	if f.text != nil {
-		return f.text.ReadAt(p, off)
-	}
-	n, err = f.file.ReadAt(p, off)
-	if errors.Is(err, io.EOF) && off+int64(n) < f.size && n < len(p) {
-		err = fmt.Errorf("%s: %w: it ends after %d of %d bytes", f.path, format.ErrChanged, off+int64(n), f.size)
-	}
-	return n, err
-}
-
-// read fills p with the text at off, which must be there.
+// read fills p with the text at off, which must be there. Of a file that was cut off it
+// gives an error that wraps format.ErrChanged.
+//
+// A plain file is copied out of a mapping, which takes less than read(2) into a buffer
+// that stays in cache.
 func (f *textFile) read(p []byte, off int64) error {
-	n, err := f.ReadAt(p, off)
+	if f.text == nil {
+		copy(p, f.file.Bytes()[off:])
+		return f.file.Err()
+	}
+	n, err := f.text.ReadAt(p, off)
 	if n == len(p) {
 		return nil
 	}
@@ -95,6 +95,34 @@ func (f *textFile) read(p []byte, off int64) error {
 		err = io.ErrUnexpectedEOF
 	}
 	return err
+}
+
+// view is text where it lies; nil where it does not lie in memory.
+func (f *textFile) view(from, to int64) []byte {
+	if f.text != nil {
+		return nil
+	}
+	return f.file.Bytes()[from:to]
+}
+
+// leave has the process give back the pages of text that was read. The block in which it
+// ends stays for whoever reads on; where another one still reads in the first, its pages
+// come back by themselves. It fails where the file was cut off meanwhile.
+func (f *textFile) leave(from, to int64) error {
+	if f.text != nil {
+		return nil
+	}
+	f.file.DropUnused(from&^(mapped.BlockBytes-1), to)
+	return f.file.Err()
+}
+
+// intact is an error where the file is not what it was when it was mapped. A file that was
+// cut off reads as zeros up to the end of its last page, and no fault tells of it.
+func (f *textFile) intact() error {
+	if f.text != nil {
+		return nil
+	}
+	return f.file.Changed()
 }
 
 // changed compares the file at the path with the one that was opened first.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"strconv"
 )
 
@@ -15,21 +16,32 @@ var powers = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10
 type decimalText struct {
 	digits   uint64
 	exponent int
-	negative bool
-	exact    bool // no digits were left out
+	sign     uint64 // 1 of a negative one
+	exact    bool   // no digits were left out
 }
 
 // scanDecimal reads [+-] digits [. digits] [e [+-] digits], with a digit on one side of
 // the point; ok is false for other texts.
 func scanDecimal(text []byte, from, to int) (d decimalText, ok bool) {
-	if c := text[from]; c == '-' || c == '+' {
-		d.negative = c == '-'
-		from++
-	}
+	// '+' and '-' are two apart. Signs cannot be foreseen, so they are no branch.
+	c := text[from] - '+'
+	signed := uint64(uint32(c&^2)-1) >> 31
+	d.sign = signed & uint64(c>>1)
+	from += int(signed)
 	d.exact = true
+	if n := to - from; n <= 8 {
+		if d.digits, d.exponent, ok = shortDecimal(binary.LittleEndian.Uint64(text[from:from+8]), n); ok {
+			return d, true
+		}
+	}
 	begin := from
-	v, from := whileDigits(text, from, to, 0)
-	n := from - begin
+	w := binary.LittleEndian.Uint64(text[from : from+8])
+	n := min(bits.TrailingZeros64(notDigits(w))/8, to-from)
+	v := joined((w - '0'*ones) << (64 - 8*n))
+	if from += n; n == 8 {
+		v, from = whileDigits(text, from, to, v)
+		n = from - begin
+	}
 	if from < to && text[from] == '.' {
 		point := from + 1
 		v, from = whileDigits(text, point, to, v)
@@ -39,7 +51,7 @@ func scanDecimal(text []byte, from, to int) (d decimalText, ok bool) {
 	if n == 0 {
 		return d, false
 	}
-	if n > 19 {
+	if n > 19 && n-leadingZeros(text[begin:from]) > 19 {
 		v, d.exact = firstDigits(text[begin:from], &d.exponent)
 	}
 	d.digits = v
@@ -54,24 +66,54 @@ func scanDecimal(text []byte, from, to int) (d decimalText, ok bool) {
 	return d, from == to
 }
 
-// whileDigits goes on with a number through the digits that follow, which may be too
-// many for it.
-func whileDigits(text []byte, from, to int, v uint64) (uint64, int) {
-	for from+8 <= to {
-		w, ok := eight(binary.LittleEndian.Uint64(text[from : from+8]))
-		if !ok {
-			break
-		}
-		v, from = v*1e8+w, from+8
+// shortDecimal reads n bytes of a word that are digits and at most one point, which is
+// taken out of them, so that nothing depends on where it stands but the exponent.
+func shortDecimal(w uint64, n int) (digits uint64, exponent int, ok bool) {
+	found := w ^ '.'*ones
+	found = (found - ones) &^ found & (0x80 * ones) & (1<<(8*n) - 1) // the first is one
+	if found != 0 {
+		at := bits.TrailingZeros64(found) / 8
+		before := uint64(1)<<(8*at) - 1
+		w = w&before | w>>8&^before
+		n--
+		exponent = at - n
 	}
-	for ; from < to; from++ {
-		c := uint64(text[from]) - '0'
-		if c > 9 {
-			break
+	w = w<<(64-8*n) | '0'*ones>>(8*n)
+	return joined(w - '0'*ones), exponent, notDigits(w) == 0 && n > 0
+}
+
+// whileDigits goes on with a number through the digits that follow, which may be too
+// many for it. Whether eight are digits can be foreseen, since columns have numbers of one
+// length; how many of the last eight are cannot, and is no branch.
+func whileDigits(text []byte, from, to int, v uint64) (uint64, int) {
+	for from < to {
+		w := binary.LittleEndian.Uint64(text[from : from+8])
+		others := notDigits(w)
+		if others == 0 && from+8 <= to {
+			v, from = v*1e8+joined(w-'0'*ones), from+8
+			continue
 		}
-		v = v*10 + c
+		n := min(bits.TrailingZeros64(others)/8, to-from)
+		return v*tens[n] + joined((w-'0'*ones)<<(64-8*n)), from + n
 	}
 	return v, from
+}
+
+// tens are powers of ten, for as many digits as a word has.
+var tens = [9]uint64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8}
+
+// leadingZeros counts those of digits with a point.
+func leadingZeros(text []byte) (n int) {
+	for _, c := range text {
+		switch c {
+		case '0':
+			n++
+		case '.':
+		default:
+			return n
+		}
+	}
+	return n
 }
 
 // firstDigits are the first 19 digits that count of digits with a point, and whether
@@ -124,51 +166,59 @@ func scanExponent(text []byte, from, to int) (e int, ok bool) {
 // Besides numbers in decimal digits it knows nan and inf; one that is beyond all
 // float64 is none.
 func parseFloat64(text []byte, from, to int) (float64, bool) {
+	return powersOfTen().parse(text, from, to)
+}
+
+// parse is parseFloat64.
+func (powers128 *powerTable) parse(text []byte, from, to int) (float64, bool) {
 	d, ok := scanDecimal(text, from, to)
 	if !ok {
 		return parseNotFinite(text[from:to])
 	}
-	// Both are exact as float64, so that one operation rounds once (Clinger, "How to
-	// read floating point numbers accurately", 1990).
-	if d.exact && d.digits < 1<<53 && d.exponent >= -22 && d.exponent <= 22 {
-		v := float64(d.digits)
-		if d.exponent < 0 {
-			v /= powers[-d.exponent]
-		} else {
-			v *= powers[d.exponent]
-		}
-		if d.negative {
-			v = -v
-		}
+	if v, ok := powers128.nearest(&d); ok {
 		return v, true
-	}
-	if d.exact {
-		if v, ok := rounded(&d); ok {
-			return v, true
-		}
 	}
 	v, err := strconv.ParseFloat(string(text[from:to]), 64)
 	return v, err == nil
 }
 
+// nearest is the float64 nearest to a decimal; ok is false where that is not plain.
+func (powers128 *powerTable) nearest(d *decimalText) (v float64, ok bool) {
+	if !d.exact {
+		return 0, false
+	}
+	// Both are exact as float64, below 2^53, so that one operation rounds once (Clinger, "How
+	// to read floating point numbers accurately", 1990). Columns have either all their digits
+	// or few, so that which way is taken can be foreseen.
+	if d.digits < 1e15 && d.exponent >= -22 && d.exponent <= 22 {
+		v = float64(d.digits)
+		if d.exponent < 0 {
+			v /= powers[-d.exponent]
+		} else {
+			v *= powers[d.exponent]
+		}
+		return math.Float64frombits(math.Float64bits(v) | d.sign<<63), true
+	}
+	return powers128.rounded(d)
+}
+
 // parseFloat32 is parseFloat64 for float32, rounded once.
 func parseFloat32(text []byte, from, to int) (float32, bool) {
+	return powersOfTen().parse32(text, from, to)
+}
+
+// parse32 is parseFloat32. It goes by the nearest float64, which lies on the same side of
+// what is halfway between two float32 as the decimal does, unless it is just that.
+func (powers128 *powerTable) parse32(text []byte, from, to int) (float32, bool) {
 	d, ok := scanDecimal(text, from, to)
 	if !ok {
 		v, ok := parseNotFinite(text[from:to])
 		return float32(v), ok
 	}
-	if d.exact && d.digits < 1<<24 && d.exponent >= -10 && d.exponent <= 10 {
-		v := float32(d.digits)
-		if d.exponent < 0 {
-			v /= float32(powers[-d.exponent])
-		} else {
-			v *= float32(powers[d.exponent])
-		}
-		if d.negative {
-			v = -v
-		}
-		return v, true
+	const smallest, halfway = 0x1p-126, 1 << 28 // of normal ones; of the 29 bits that go
+	if v, ok := powers128.nearest(&d); ok && math.Float64bits(v)&(2*halfway-1) != halfway && (math.Abs(v) >= smallest || v == 0) {
+		near := float32(v)
+		return near, !math.IsInf(float64(near), 0)
 	}
 	v, err := strconv.ParseFloat(string(text[from:to]), 32)
 	return float32(v), err == nil

@@ -66,16 +66,23 @@ func (g *guess) see(value []byte, isText bool) {
 // agrees says that a value, which lies in a text as Fields have it, is plainly of the
 // guess's kind, and takes it into account then; most values are.
 func (g *guess) agrees(text []byte, from, to int) bool {
-	c := text[from]
-	if g.kind != textKind && (c-'0' > 9 || c == '0' && to-from > 1 && text[from+1] != '.' || to-from > 18) {
+	c, digits := text[from], to-from
+	if c == '-' && g.kind == number && digits > 1 {
+		c, digits = text[from+1], digits-1
+	}
+	if g.kind != textKind && (c-'0' > 9 || c == '0' && digits > 1 && text[to-digits+1] != '.') {
 		return false
 	}
 	ok := false
 	switch g.kind {
 	case whole:
-		_, ok = parseInt64(text, from, to)
-	case number:
-		_, ok = scanDecimal(text, from, to)
+		if digits <= 18 {
+			_, ok = parseInt64(text, from, to)
+		}
+	case number: // which fits: it has a point and no great exponent, or few digits
+		var d decimalText
+		d, ok = scanDecimal(text, from, to)
+		ok = ok && (digits <= 18 || d.exponent < 0)
 	case textKind:
 		ok = true
 	default:

@@ -15,7 +15,7 @@ type block struct {
 	rows     int64
 }
 
-// index finds the spans of a text. Blocks are split in parallel, each from the states
+// index finds the spans of a text. Its pieces are split in parallel, each from the states
 // that it may begin in; a walk over them then knows in which it does begin. A record
 // that turns out to be broken only blocks later is split again from its beginning, one
 // block after the other.
@@ -27,17 +27,23 @@ type index struct {
 	begin  int64        // of the first record
 
 	spans []block
-	lines []int64 // ends of lines from the first record on, by block; -1 where nobody counted
-	head  int64   // ends of lines before it
+	head  int64 // ends of lines before the first record
+
+	counted sync.Mutex
+	lines   []int64 // ends of lines from the first record on, by block, and one more; 0 where nobody asked
+
 	// What follows is about the walk's place.
 	state State
 	open  int64 // where the open record begins
 }
 
-// parallelSplits bounds the blocks of a text that are held at a time.
-const parallelSplits = 8
+// Bounds of what is split at a time: pieces, one after the other, by so many goroutines.
+const (
+	atOnce         = 8
+	parallelSplits = 8
+)
 
-// splits is what a block is for each state that it was split from.
+// splits is what a piece is for each state that it was split from.
 type splits struct {
 	from []State
 	to   []Split
@@ -45,20 +51,25 @@ type splits struct {
 
 func (x *index) blockBytes() int64 { return int64(x.opts.BlockBytes) }
 
-// bounds are those of the i-th block.
+// pieceBytes is how much of the text is split at a time: it is looked at more than once,
+// and a sixteenth of a block, 256 KiB, stays in the second level of cache meanwhile.
+func (x *index) pieceBytes() int64 {
+	if b := x.blockBytes(); b%16 == 0 {
+		return b / 16
+	}
+	return x.blockBytes()
+}
+
+// bounds are those of the i-th piece.
 func (x *index) bounds(i int64) (from, to int64) {
-	return max(i*x.blockBytes(), x.begin), min((i+1)*x.blockBytes(), x.file.size)
+	return max(i*x.pieceBytes(), x.begin), min((i+1)*x.pieceBytes(), x.file.size)
 }
 
 // run finds all spans.
 func (x *index) run() error {
 	x.open = x.begin
-	x.lines = make([]int64, (x.file.size+x.blockBytes()-1)/x.blockBytes())
-	for i := range x.lines {
-		x.lines[i] = -1
-	}
-	first, end := x.begin/x.blockBytes(), (x.file.size+x.blockBytes()-1)/x.blockBytes()
-	together := int64(min(runtime.GOMAXPROCS(0), parallelSplits))
+	first, end := x.begin/x.pieceBytes(), (x.file.size+x.pieceBytes()-1)/x.pieceBytes()
+	together := atOnce * int64(min(runtime.GOMAXPROCS(0), parallelSplits))
 	for i := first; i < end; {
 		n := min(together, end-i)
 		guessed, err := x.guess(i, n)
@@ -82,28 +93,36 @@ func (x *index) run() error {
 	return x.finish()
 }
 
-// guess splits n blocks from the states that they may begin in.
+// guess splits n pieces from the states that they may begin in.
 func (x *index) guess(first, n int64) ([]splits, error) {
 	all := make([]splits, n)
 	var group errgroup.Group
-	for k := range n {
-		group.Go(func() error { return guarded(func() error { return x.guessOne(first+k, &all[k]) }) })
+	for from := int64(0); from < n; from += atOnce {
+		group.Go(func() error {
+			return guarded(func() error {
+				for k := from; k < min(from+atOnce, n); k++ {
+					if err := x.guessOne(first+k, &all[k]); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		})
 	}
 	return all, group.Wait()
 }
 
-// guessOne splits the i-th block.
+// guessOne splits the i-th piece.
 func (x *index) guessOne(i int64, s *splits) error {
 	if err := x.stop(); err != nil {
 		return err
 	}
 	from, to := x.bounds(i)
-	text, before, release, err := x.pooled(from, to)
+	text, before, release, err := x.block(from, to)
 	if err != nil {
 		return err
 	}
 	defer release()
-	x.lines[i] = int64(bytes.Count(text, []byte{'\n'})) // of no other goroutine's
 	s.from = []State{AtRecord}
 	if from > x.begin {
 		s.from = x.syntax.Guess(before, text)
@@ -111,7 +130,7 @@ func (x *index) guessOne(i int64, s *splits) error {
 	for _, state := range s.from {
 		s.to = append(s.to, x.syntax.Split(text, state, x.opts.MaxLineBytes))
 	}
-	return nil
+	return x.file.leave(from, to)
 }
 
 // text reads a piece of the text.
@@ -123,11 +142,18 @@ func (x *index) text(from, to int64) ([]byte, error) {
 // blocks are buffers of blocks of text, which are read one after the other.
 var blocks sync.Pool
 
-// pooled is text in a buffer that release gives back.
-func (x *index) pooled(from, to int64) (text []byte, before byte, release func(), err error) {
+// block is text where it lies, or in a buffer that release gives back, and the byte before
+// it.
+func (x *index) block(from, to int64) (text []byte, before byte, release func(), err error) {
+	if text = x.file.view(max(from-1, 0), to); text != nil {
+		if from == 0 {
+			return text, '\n', func() {}, nil
+		}
+		return text[1:], text[0], func() {}, nil
+	}
 	buffer, _ := blocks.Get().(*[]byte)
 	if buffer == nil || int64(cap(*buffer)) < to-from+1 {
-		buffer = new(make([]byte, max(x.blockBytes(), to-from)+1))
+		buffer = new(make([]byte, max(x.pieceBytes(), to-from)+1))
 	}
 	release = func() { blocks.Put(buffer) }
 	at := max(from-1, 0)
@@ -201,7 +227,7 @@ func (x *index) add(to, rows int64) {
 // again takes the open record's first line for a row, since the record is broken, and
 // goes on behind it.
 func (x *index) again() (next int64, err error) {
-	at, piece := x.open, min(x.blockBytes(), 64<<10)
+	at, piece := x.open, min(x.pieceBytes(), 64<<10)
 	end := x.file.size
 	for ; at < x.file.size; at += piece {
 		text, err := x.text(at, min(at+piece, x.file.size))
@@ -215,7 +241,7 @@ func (x *index) again() (next int64, err error) {
 	}
 	x.add(end, 1)
 	x.state, x.open = AtRecord, end
-	i := (end - 1) / x.blockBytes()
+	i := (end - 1) / x.pieceBytes()
 	_, to := x.bounds(i)
 	if end == to {
 		return i + 1, nil
@@ -241,7 +267,7 @@ func (x *index) finish() error {
 			if err != nil {
 				return err
 			}
-			for end := (x.file.size + x.blockBytes() - 1) / x.blockBytes(); next < end; {
+			for end := (x.file.size + x.pieceBytes() - 1) / x.pieceBytes(); next < end; {
 				if next, err = x.step(next, &splits{}); err != nil {
 					return err
 				}
@@ -275,17 +301,21 @@ func (x *index) join() {
 // lineOf is the number of the line that begins at an offset, from 1.
 func (x *index) lineOf(at int64) (int64, error) {
 	line, from := 1+x.head, x.begin
+	x.counted.Lock()
+	defer x.counted.Unlock()
 	for i := x.begin / x.blockBytes(); (i+1)*x.blockBytes() <= at; i++ {
 		from = (i + 1) * x.blockBytes()
-		if x.lines[i] >= 0 {
-			line += x.lines[i]
-			continue
+		if int64(len(x.lines)) <= i {
+			x.lines = append(x.lines, make([]int64, i+1-int64(len(x.lines)))...)
 		}
-		n, err := x.count(x.bounds(i))
-		if err != nil {
-			return 0, err
+		if x.lines[i] == 0 {
+			n, err := x.count(max(i*x.blockBytes(), x.begin), from)
+			if err != nil {
+				return 0, err
+			}
+			x.lines[i] = 1 + n
 		}
-		line += n
+		line += x.lines[i] - 1
 	}
 	n, err := x.count(min(from, at), at)
 	return line + n, err

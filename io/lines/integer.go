@@ -15,12 +15,20 @@ const pad = 8
 // Source: D. Lemire, "Quickly parsing eight digits" (2018): neighbours are joined to
 // numbers of two digits, then of four, then of eight.
 func eight(w uint64) (v uint64, ok bool) {
-	ok = ((w+0x4646464646464646)|(w-0x3030303030303030))&0x8080808080808080 == 0
-	w -= 0x3030303030303030
+	return joined(w - '0'*ones), notDigits(w) == 0
+}
+
+// ones has the value 1 in each byte.
+const ones = 0x0101010101010101
+
+// notDigits has the top bit of each byte that is no digit, up to the first at least.
+func notDigits(w uint64) uint64 { return ((w + 0x46*ones) | (w - '0'*ones)) & (0x80 * ones) }
+
+// joined is the number of eight digits, given by their values.
+func joined(w uint64) uint64 {
 	w = w*10 + w>>8
 	const mask = 0x000000ff000000ff
-	w = ((w&mask)*(100+1000000<<32) + (w>>16&mask)*(1+10000<<32)) >> 32
-	return w, ok
+	return ((w&mask)*(100+1000000<<32) + (w>>16&mask)*(1+10000<<32)) >> 32
 }
 
 // upToEight reads n digits, 1 to 8, that end before an offset.

@@ -14,10 +14,13 @@ const (
 	mostPower  = 308
 )
 
-// powersOfTen has, for each exponent, the first 128 bits of that power of ten, cut off:
+// powerTable has, for each exponent, the first 128 bits of that power of ten, cut off:
 // high and low.
-var powersOfTen = sync.OnceValue(func() *[mostPower - leastPower + 1][2]uint64 {
-	all := &[mostPower - leastPower + 1][2]uint64{}
+type powerTable [mostPower - leastPower + 1][2]uint64
+
+// powersOfTen is made when somebody reads numbers.
+var powersOfTen = sync.OnceValue(func() *powerTable {
+	all := &powerTable{}
 	ten, word := big.NewInt(10), new(big.Int).SetUint64(math.MaxUint64)
 	for i := range all {
 		e := i + leastPower
@@ -40,11 +43,11 @@ var powersOfTen = sync.OnceValue(func() *[mostPower - leastPower + 1][2]uint64 {
 //
 // Source: D. Lemire, "Number Parsing at a Gigabyte per Second" (2021), the algorithm of
 // M. Eisel, as Go's strconv has it (strconv/eisel_lemire.go).
-func rounded(d *decimalText) (float64, bool) {
+func (powers128 *powerTable) rounded(d *decimalText) (float64, bool) {
 	if d.digits == 0 || d.exponent < leastPower || d.exponent > mostPower {
 		return 0, false
 	}
-	power := &powersOfTen()[d.exponent-leastPower]
+	power := &powers128[d.exponent-leastPower]
 	shift := bits.LeadingZeros64(d.digits)
 	digits := d.digits << shift
 	exponent := uint64(217706*d.exponent>>16+64+1023) - uint64(shift) // 217706/2^16 is log2(10)
@@ -76,9 +79,5 @@ func rounded(d *decimalText) (float64, bool) {
 	if exponent-1 >= 0x7ff-1 { // subnormal, or too large
 		return 0, false
 	}
-	b := exponent<<52 | mantissa&(1<<52-1)
-	if d.negative {
-		b |= 1 << 63
-	}
-	return math.Float64frombits(b), true
+	return math.Float64frombits(d.sign<<63 | exponent<<52 | mantissa&(1<<52-1)), true
 }

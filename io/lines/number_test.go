@@ -41,6 +41,14 @@ func TestFloatsAreThoseOfStrconv(t *testing.T) {
 		sameFloat(t, strconv.FormatFloat(v, 'g', -1, 64))
 		sameFloat(t, strconv.FormatFloat(v, 'e', random.IntN(25), 64))
 		sameFloat(t, strconv.FormatFloat(float64(float32(random.NormFloat64())), 'f', random.IntN(20), 64))
+		half := math.Float32frombits(random.Uint32()) // and the next: their middle, and what is just beside it
+		middle := (float64(half) + float64(math.Nextafter32(half, 2*half))) / 2
+		for _, v := range []float64{middle, math.Nextafter(middle, 0), math.Nextafter(middle, 2*middle)} {
+			if !math.IsNaN(v) && !math.IsInf(v, 0) {
+				sameFloat(t, strconv.FormatFloat(v, 'g', -1, 64))
+			}
+		}
+		sameFloat(t, strconv.FormatFloat(float64(random.IntN(2_000_000)-1_000_000)/1000, 'f', random.IntN(6), 64))
 	}
 	for _, text := range []string{
 		"0", "-0", "0e99", "1e22", "1e23", "9007199254740993", "9007199254740992.5", "1.7976931348623157e308", "1.7976931348623159e308", "4.9e-324", "2.4703282292062327e-324", "5e-324",

@@ -55,9 +55,9 @@ func (*reader) Statistics(_, _ int) format.Statistics { return format.Unknown() 
 func (r *reader) Changed() error { return r.table.text.changed() }
 
 // Close implements format.Reader. It is idempotent.
-func (r *reader) Close() (err error) {
-	r.closed.Do(func() { err = r.table.text.close() })
-	return err
+func (r *reader) Close() error {
+	r.closed.Do(r.table.text.close)
+	return nil
 }
 
 // ReadSpan implements format.Reader. A row with a problem is an error that wraps

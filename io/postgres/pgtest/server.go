@@ -202,6 +202,11 @@ func (s *Server) URI(table, params string) string {
 	return fmt.Sprintf("postgres://%s@/%s?host=%s&table=%s%s", User, Database, s.Dir, table, params)
 }
 
+// Environment are the variables by which the clients of PostgreSQL find the database.
+func (s *Server) Environment() []string {
+	return []string{"PGHOST=" + s.Dir, "PGUSER=" + User, "PGDATABASE=" + Database}
+}
+
 // SmallDisk mounts a file system of a size, such as "4M", that the server may write to. It
 // takes root's rights.
 func (s *Server) SmallDisk(tb testing.TB, size string) (dir string, err error) {
