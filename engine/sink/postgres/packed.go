@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -36,11 +37,12 @@ const (
 )
 
 // pack makes the table for packed rows, unless it is there, where they are to be: not where
-// texts may turn out to have no place in the database's encoding, which is better known
-// early.
+// texts may turn out to be too long, or to have no place in the database's encoding, which is
+// better known early.
 func (db *database) pack(ctx context.Context, tx pgx.Tx, run string, s *staged) error {
 	may, err := db.copies(ctx, tx, s.target)
-	if err != nil || !may {
+	bounded := slices.ContainsFunc(s.types, func(t postgres.Type) bool { return t.Length > 0 })
+	if err != nil || !may || bounded {
 		return err
 	}
 	var page int

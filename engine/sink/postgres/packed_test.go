@@ -6,6 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/io/postgres"
@@ -79,6 +83,51 @@ func TestPackedMeanwhile(t *testing.T) {
 				t.Errorf("again: %d parts taken over, %v; want %d", taken, err, test.again)
 			}
 			j.check(t, s, "p")
+		})
+	}
+}
+
+// TestTooLongIsKnownEarly: a text that its column has no room for ends the run at its part,
+// with the database in an encoding of its own, too.
+func TestTooLongIsKnownEarly(t *testing.T) {
+	s := pgtest.Start(t)
+	s.Must(t, "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'; CREATE TABLE l (name varchar(3), millrace_run text);\n\\c latin\nCREATE TABLE l (name text, millrace_run text)")
+	schema := arrow.NewSchema([]arrow.Field{{Name: "name", Type: arrow.BinaryTypes.String}}, nil)
+	tests := []struct{ why, uri, text, want string }{
+		{"varchar(3)", s.URI("l", ""), "four", "too long"},
+		{"LATIN1", strings.Replace(s.URI("l", ""), "@/postgres?", "@/latin?", 1), "日本", "no equivalent"},
+	}
+	for _, test := range tests {
+		t.Run(test.why, func(t *testing.T) {
+			opts := newJob(test.uri).options()
+			opts.Fields = schema.Fields()
+			staging, err := Destination{}.Stage(t.Context(), opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			records := staging.(sink.Records)
+			if err := records.Begin([]byte("{}")); err != nil {
+				t.Fatal(err)
+			}
+			part, err := records.NewPart(0, schema)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+			defer b.Release()
+			b.Field(0).(*array.StringBuilder).Append(test.text)
+			batch := b.NewRecordBatch()
+			defer batch.Release()
+			err = part.Write(batch)
+			if err == nil {
+				_, err = part.Commit(1)
+			}
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("the part = %v; want that its text is %s", err, test.want)
+			}
+			if err := errors.Join(part.Abort(), records.Discard()); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }
