@@ -29,6 +29,7 @@ const (
 type Copy struct {
 	target *Target
 	types  []Type
+	pieces pieces
 	chunk  []byte
 	chunks chan []byte   // chunksWaiting
 	free   chan []byte   // all that there are, so that nobody waits to give one back
@@ -52,6 +53,14 @@ func (t *Target) NewCopy(ctx context.Context, conn *pgconn.PgConn, statement str
 		defer close(c.done)
 		c.tag, c.failed = conn.CopyFrom(ctx, &chunkReader{copy: c}, statement)
 	}()
+	return c
+}
+
+// NewPackedCopy is NewCopy into a table of PackedDefinition, with pieces of so many bytes. The
+// types are those of the tuples in them.
+func (t *Target) NewPackedCopy(ctx context.Context, conn *pgconn.PgConn, statement string, types []Type, pieceBytes int) *Copy {
+	c := t.NewCopy(ctx, conn, statement, types)
+	c.pieces.most = pieceBytes
 	return c
 }
 
@@ -101,6 +110,7 @@ func (c *Copy) Write(batch arrow.RecordBatch) error {
 		}
 	}
 	for row := range int(batch.NumRows()) {
+		c.chunk = c.pieces.open(c.chunk)
 		start := len(c.chunk)
 		c.chunk = binary.BigEndian.AppendUint16(c.chunk, uint16(len(cells)))
 		for i, cell := range cells {
@@ -108,6 +118,9 @@ func (c *Copy) Write(batch arrow.RecordBatch) error {
 			if c.chunk, err = cell(c.chunk, row); err != nil {
 				return fmt.Errorf("column %q: %s: %w: %w", batch.ColumnName(i), c.rowName(batch, row), ErrValue, err)
 			}
+		}
+		if err := c.pieces.took(c.chunk, len(c.chunk)-start); err != nil {
+			return fmt.Errorf("%s: %w: %w", c.rowName(batch, row), ErrValue, err)
 		}
 		c.Digest.add(c.chunk[start:])
 		c.Bytes += int64(len(c.chunk) - start)
@@ -132,8 +145,9 @@ func (c *Copy) rowName(batch arrow.RecordBatch, row int) string {
 	return fmt.Sprintf("row %d, whose %q is %q", c.Rows, batch.ColumnName(0), value)
 }
 
-// send hands the chunk on.
+// send hands the chunk on, with whole pieces.
 func (c *Copy) send() error {
+	c.pieces.close(c.chunk)
 	select {
 	case c.chunks <- c.chunk:
 	case <-c.done:
@@ -157,6 +171,7 @@ func (c *Copy) ended() error {
 
 // Close ends the COPY and says whether the server took all rows.
 func (c *Copy) Close() error {
+	c.pieces.close(c.chunk)
 	c.chunk = binary.BigEndian.AppendUint16(c.chunk, copyEnd)
 	if err := c.send(); err != nil {
 		return err
@@ -166,8 +181,12 @@ func (c *Copy) Close() error {
 	if c.failed != nil {
 		return c.target.Wrap(c.failed)
 	}
-	if got := c.tag.RowsAffected(); got != c.Rows {
-		return fmt.Errorf("%w took %d rows of %d", ErrServer, got, c.Rows)
+	sent := c.Rows
+	if c.pieces.most > 0 {
+		sent = c.pieces.closed
+	}
+	if got := c.tag.RowsAffected(); got != sent {
+		return fmt.Errorf("%w took %d rows of %d", ErrServer, got, sent)
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ var hints = map[string]string{
 // Wrap puts a sentinel of this package around an error of the driver, says what to do, and
 // keeps secrets out; nil stays nil.
 func (t *Target) Wrap(err error) error {
-	if err == nil || errors.Is(err, ErrServer) || errors.Is(err, ErrTable) || errors.Is(err, ErrValue) {
+	if err == nil || errors.Is(err, ErrServer) || errors.Is(err, ErrTable) || errors.Is(err, ErrValue) || errors.Is(err, ErrURI) {
 		return err
 	}
 	kind, hint := ErrServer, ""

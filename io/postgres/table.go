@@ -204,6 +204,9 @@ func (t *Target) TypesOf(schema *arrow.Schema) ([]Type, error) {
 	return types, errors.Join(problems...)
 }
 
+// runBytes is how long the id of a run is, such as 20261128T000000Z-0123ab.
+const runBytes = 23
+
 // maxColumns is how many columns a table can have (MaxHeapAttributeNumber).
 const maxColumns = 1600
 
@@ -240,6 +243,8 @@ func (t *Target) Fit(table *Table, schema *arrow.Schema) ([]Type, error) {
 		bad("it has no column %q for the run of each row: ALTER TABLE %s ADD COLUMN %s text (or name another by run_column= in the URI)", t.RunColumn, t.Name(), pgx.Identifier{t.RunColumn}.Sanitize())
 	case run.Type.Array || run.Type.OID != pgtype.TextOID && run.Type.OID != pgtype.VarcharOID || run.Generated:
 		bad("column %q, for the run of each row, is %s: it has to be text", t.RunColumn, run.Written)
+	case run.Type.Length > 0 && run.Type.Length < runBytes:
+		bad("column %q, for the run of each row, is %s, and a run's id has %d characters: ALTER TABLE %s ALTER COLUMN %s TYPE text", t.RunColumn, run.Written, runBytes, t.Name(), pgx.Identifier{t.RunColumn}.Sanitize())
 	}
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("%s: %w: %w", t.Address(), ErrTable, errors.Join(problems...))

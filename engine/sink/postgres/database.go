@@ -96,7 +96,7 @@ func (db *database) Hold(ctx context.Context, holder ledger.Holder) error {
 func (db *database) endOthers(ctx context.Context) {
 	_, _ = db.control.Exec(ctx, `SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname = $1 AND l.mode = 'RowExclusiveLock' AND l.pid <> pg_backend_pid() AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-		AND c.oid = ANY (SELECT to_regclass(format('%I.%I', $1::text, 'rows_' || run)) FROM `+db.own("run")+` WHERE state = $2)`, db.target.Ledger, string(table.Staged))
+		AND c.oid = ANY (SELECT to_regclass(format('%I.%I', $1::text, kind || run)) FROM (VALUES ('rows_'), ('packed_')) kinds(kind), `+db.own("run")+` WHERE state = $2)`, db.target.Ledger, string(table.Staged))
 }
 
 // heldError says who has the table, as far as that can be read.
@@ -302,7 +302,8 @@ func (db *database) Staged(ctx context.Context, run string) (n int64, err error)
 			n = -1
 			return err
 		}
-		return tx.QueryRow(ctx, "SELECT count(*) FROM "+db.own(stagedName(run))).Scan(&n)
+		n, err = db.stagedRows(ctx, tx, run)
+		return err
 	})
 	return n, err
 }
@@ -314,7 +315,7 @@ func (db *database) Drop(ctx context.Context, run string) error {
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
-		_, err = tx.Exec(ctx, "DROP TABLE IF EXISTS "+db.own(stagedName(run)))
+		_, err = tx.Exec(ctx, "DROP TABLE IF EXISTS "+db.own(stagedName(run))+", "+db.own(packedName(run)))
 		return err
 	})
 }

@@ -10,6 +10,7 @@
 //	reject     rejected rows
 //	rows_RUN   staged rows of a run; where the table is divided by runs, its partition
 //	           later
+//	packed_RUN  staged rows for a table that is not divided by runs, as bytes
 //	runs, predictions   views for people
 //
 // Two things keep a run alone. A session's advisory lock says who has the table, and goes

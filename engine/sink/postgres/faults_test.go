@@ -196,7 +196,7 @@ func TestRefusedMeanwhile(t *testing.T) {
 	tests := []struct{ why, at, undo, do, want string }{
 		{"rights revoked before the run", "connect", "REVOKE ALL ON own.p FROM r", "GRANT SELECT, INSERT ON own.p TO r", "GRANT SELECT, INSERT ON"},
 		{"rights revoked before publishing", "publish", "REVOKE INSERT ON own.p FROM r", "GRANT INSERT ON own.p TO r", "GRANT INSERT ON"},
-		{"rights revoked on what is staged", "part 1", "DO $$ BEGIN EXECUTE format('REVOKE ALL ON p_millrace.%I FROM r', (SELECT relname FROM pg_class WHERE relname LIKE 'rows_%' AND relnamespace = 'p_millrace'::regnamespace)); END $$", "GRANT ALL ON ALL TABLES IN SCHEMA p_millrace TO r", "permission denied"},
+		{"rights revoked on what is staged", "part 1", "DO $$ BEGIN EXECUTE format('REVOKE ALL ON p_millrace.%I FROM r', (SELECT relname FROM pg_class WHERE relname LIKE 'packed_%' AND relnamespace = 'p_millrace'::regnamespace)); END $$", "GRANT ALL ON ALL TABLES IN SCHEMA p_millrace TO r", "permission denied"},
 		{"a column dropped", "publish", "ALTER TABLE own.p DROP COLUMN score CASCADE", "ALTER TABLE own.p ADD COLUMN score double precision", `no column "score"`},
 		{"a column made narrower", "publish", "DROP SCHEMA IF EXISTS v CASCADE; ALTER TABLE own.p ALTER id TYPE int", "ALTER TABLE own.p ALTER id TYPE bigint", `column "id" is integer`},
 		{"a constraint added", "publish", "ALTER TABLE own.p ADD CONSTRAINT c CHECK (id < 0)", "ALTER TABLE own.p DROP CONSTRAINT c", "violates check constraint"},
@@ -279,27 +279,38 @@ func TestStagedRowsTouched(t *testing.T) {
 // TestDiskFull: the disk of the server's tables fills up, and the run says so; with more
 // room it goes on with what was finished.
 func TestDiskFull(t *testing.T) {
-	s := pgtest.Start(t)
-	dir, err := s.SmallDisk(t, "6M")
-	if err != nil {
-		t.Skipf("no small disk can be made here: %v", err)
+	tests := []struct {
+		why, ddl, left string // of what is asked after the failure
+		rows           int    // of a part; two of three have room
+	}{
+		{"a table that is made", "", "SELECT to_regclass('public.filled') IS NULL", 60000},
+		{"a table that is there", "CREATE TABLE filled" + plainColumns, "SELECT count(*) = 0 FROM filled", 120000},
 	}
-	s.Must(t, "CREATE TABLESPACE small LOCATION '"+dir+"'; CREATE ROLE full LOGIN SUPERUSER; ALTER ROLE full SET default_tablespace = small")
-	j := newJob(strings.Replace(s.URI("filled", ""), "postgres://postgres@", "postgres://full@", 1))
-	j.rows = 60000
-	_, err = j.run(t.Context())
-	if !errors.Is(err, ledger.ErrOutput) || errors.Is(err, sink.ErrPasses) || !strings.Contains(err.Error(), "make room there") {
-		t.Fatalf("run = %v; want exit 6, and what to do", err)
+	for _, test := range tests {
+		t.Run(test.why, func(t *testing.T) {
+			s := pgtest.Start(t)
+			dir, err := s.SmallDisk(t, "6M")
+			if err != nil {
+				t.Skipf("no small disk can be made here: %v", err)
+			}
+			s.Must(t, "CREATE TABLESPACE small LOCATION '"+dir+"'; CREATE ROLE full LOGIN SUPERUSER; ALTER ROLE full SET default_tablespace = small;"+test.ddl)
+			j := newJob(strings.Replace(s.URI("filled", ""), "postgres://postgres@", "postgres://full@", 1))
+			j.rows = test.rows
+			_, err = j.run(t.Context())
+			if !errors.Is(err, ledger.ErrOutput) || errors.Is(err, sink.ErrPasses) || !strings.Contains(err.Error(), "make room there") {
+				t.Fatalf("run = %v; want exit 6, and what to do", err)
+			}
+			if got := s.Must(t, test.left); got != "t" {
+				t.Error("something of the table is there")
+			}
+			if out, err := exec.Command("mount", "-o", "remount,size=64M", dir).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			taken, err := j.run(t.Context())
+			if err != nil || taken == 0 {
+				t.Errorf("with more room: %d parts taken over, %v; want some", taken, err)
+			}
+			j.check(t, s, "filled")
+		})
 	}
-	if got := s.Must(t, "SELECT to_regclass('public.filled') IS NULL"); got != "t" {
-		t.Error("the table is there")
-	}
-	if out, err := exec.Command("mount", "-o", "remount,size=64M", dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	taken, err := j.run(t.Context())
-	if err != nil || taken == 0 {
-		t.Errorf("with more room: %d parts taken over, %v; want some", taken, err)
-	}
-	j.check(t, s, "filled")
 }

@@ -13,54 +13,70 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink/table"
 	"github.com/millrace/millrace/io/postgres"
 )
 
-// move copies the staged rows to a table that has others.
-func (db *database) move(ctx context.Context, tx pgx.Tx, rows *postgres.Table, name string) error {
+// move has staged rows written to a table that is not divided by runs.
+func (db *database) move(ctx context.Context, tx pgx.Tx, p *table.Publication, write func() (taken int64, err error)) error {
 	if db.ifExists == ledger.IfExistsReplace {
 		// Not TRUNCATE, after which readers with an older snapshot find nothing at all.
 		if err := run(ctx, tx, "DELETE FROM "+db.target.Name()); err != nil {
 			return err
 		}
 	}
-	taken, err := db.copyOver(ctx, tx, rows, name)
-	if err != nil {
-		return err
+	taken, err := write()
+	if err != nil { // a trigger's own words need not say where
+		return fmt.Errorf("%s: %w", db.target.Address(), err)
 	}
-	var staged int64
-	if err := tx.QueryRow(ctx, "SELECT count(*) FROM "+name).Scan(&staged); err != nil {
-		return err
-	}
-	if taken != staged {
+	if staged := p.Manifest.Ledger.Written(); taken != staged { // they have been counted
 		return fmt.Errorf("%w: the table took %d rows of %d: a trigger or a rule of its own changes what is written", ledger.ErrAccounts, taken, staged)
 	}
-	return run(ctx, tx, "DROP TABLE "+name)
+	if err := db.dropPacked(ctx, tx, p.Run); err != nil {
+		return err
+	}
+	return run(ctx, tx, "DROP TABLE "+db.own(stagedName(p.Run)))
 }
 
-// copyOver has the server write the staged rows to the table, and says how many it took.
-func (db *database) copyOver(ctx context.Context, tx pgx.Tx, rows *postgres.Table, name string) (taken int64, err error) {
+// insert has the server write the staged rows to the table, and says how many it took.
+func (db *database) insert(ctx context.Context, tx pgx.Tx, run string, rows *postgres.Table) (taken int64, err error) {
 	columns := db.runColumn() + ", " + quoted(rows.Names())
-	upsert := db.ifExists == ledger.IfExistsUpsert
-	var guarded bool // COPY does not write where each row is looked at by a policy
-	if err := tx.QueryRow(ctx, "SELECT row_security_active($1)", db.target.Name()).Scan(&guarded); err != nil {
-		return 0, err
-	}
-	if !upsert && !guarded {
-		return db.relay(ctx, tx, columns, name)
-	}
-	sql := "INSERT INTO " + db.target.Name() + " (" + columns + ") SELECT " + columns + " FROM " + name
-	if upsert {
+	sql := "INSERT INTO " + db.target.Name() + " (" + columns + ") SELECT " + columns + " FROM " + db.own(stagedName(run))
+	if db.ifExists == ledger.IfExistsUpsert {
 		sql += " ON CONFLICT (" + quoted(db.ids) + ") DO UPDATE SET " + db.newValues(rows)
 	}
 	tag, err := tx.Exec(ctx, sql)
 	return tag.RowsAffected(), err
 }
 
-// relay copies the staged rows from the server and back to it. A COPY writes rows by the
-// page and INSERT one by one, so that this takes half as long as INSERT ... SELECT, though
-// bytes travel (docs/decisions/033-tables.md).
-func (db *database) relay(ctx context.Context, tx pgx.Tx, columns, name string) (taken int64, err error) {
+// copyOver copies the staged rows to the table: those that are packed, and those that are
+// not, of a start when the table was another.
+func (db *database) copyOver(ctx context.Context, tx pgx.Tx, run string, rows *postgres.Table) (taken int64, err error) {
+	packed, err := db.isPacked(ctx, tx, run)
+	if err != nil {
+		return 0, err
+	}
+	if packed {
+		if taken, err = db.relay(ctx, tx, db.unpacked(run, rows, db.target.Name())); err != nil {
+			return 0, err
+		}
+	}
+	columns := db.runColumn() + ", " + quoted(rows.Names())
+	more, err := db.relay(ctx, tx, way{query: "SELECT " + columns + " FROM " + db.own(stagedName(run)), into: db.target.Name() + " (" + columns + ")"})
+	return taken + more, err
+}
+
+// way is one of staged rows to a table.
+type way struct {
+	query  string
+	into   string    // a table and its columns
+	packed *packedAs // nil: as they are
+}
+
+// relay copies staged rows from the server and back to it. A COPY writes rows by the page
+// and INSERT one by one, so that this takes half as long as INSERT ... SELECT, though bytes
+// travel (docs/decisions/033-tables.md).
+func (db *database) relay(ctx context.Context, tx pgx.Tx, w way) (taken int64, err error) {
 	conn, err := db.get(ctx)
 	if err != nil {
 		return 0, err
@@ -70,13 +86,22 @@ func (db *database) relay(ctx context.Context, tx pgx.Tx, columns, name string) 
 	read := make(chan error, 1) // there is one
 	go func() {
 		gathered := bufio.NewWriterSize(out, relayBytes) // the driver writes row by row
-		_, err := conn.PgConn().CopyTo(ctx, gathered, "COPY (SELECT "+columns+" FROM "+name+") TO STDOUT (FORMAT binary)")
+		_, err := conn.PgConn().CopyTo(ctx, gathered, "COPY ("+w.query+") TO STDOUT (FORMAT binary)")
 		err = cmp.Or(err, gathered.Flush())
 		_ = out.CloseWithError(err) // never fails; the writer gets it, too
 		read <- err
 	}()
-	tag, err := tx.Conn().PgConn().CopyFrom(ctx, in, "COPY "+db.target.Name()+" ("+columns+") FROM STDIN (FORMAT binary)")
+	var tuples io.Reader = in
+	var unpacked *postgres.Unpacked
+	if w.packed != nil {
+		unpacked = postgres.NewUnpacked(in, w.packed.fields, w.packed.run)
+		tuples = unpacked
+	}
+	tag, err := tx.Conn().PgConn().CopyFrom(ctx, tuples, "COPY "+w.into+" FROM STDIN (FORMAT binary)")
 	_ = in.CloseWithError(errRelay) // never fails; ends the reader where the writer failed
+	if unpacked != nil {
+		err = cmp.Or(unpacked.Err(), err)
+	}
 	if rerr := <-read; rerr != nil && !errors.Is(rerr, errRelay) {
 		err = rerr
 	}

@@ -40,8 +40,7 @@ func (db *database) NewPart(ctx context.Context, run string, number int, schema 
 		db.put(ctx, conn)
 		return nil, db.failed(err)
 	}
-	copying := db.target.NewCopy(ctx, conn.PgConn(), fmt.Sprintf("COPY %s (%s) FROM STDIN (FORMAT binary)", db.own(stagedName(run)), postgres.ColumnList(schema)), s.types)
-	return &part{db: db, ctx: ctx, run: run, number: number, conn: conn, copy: copying}, nil
+	return &part{db: db, ctx: ctx, run: run, number: number, conn: conn, copy: db.copyInto(ctx, conn, run, s)}, nil
 }
 
 // Write implements table.Part.

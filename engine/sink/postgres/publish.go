@@ -82,9 +82,12 @@ func (db *database) publish(ctx context.Context, tx pgx.Tx, p *table.Publication
 
 // count compares the staged rows with the manifest's account.
 func (db *database) count(ctx context.Context, tx pgx.Tx, p *table.Publication) error {
-	var got, parts int64
-	err := tx.QueryRow(ctx, "SELECT (SELECT count(*) FROM "+db.own(stagedName(p.Run))+"), (SELECT count(part) FROM "+db.own("journal")+" WHERE run = $1)", p.Run).Scan(&got, &parts)
+	got, err := db.stagedRows(ctx, tx, p.Run)
 	if err != nil {
+		return err
+	}
+	var parts int64
+	if err := tx.QueryRow(ctx, "SELECT count(part) FROM "+db.own("journal")+" WHERE run = $1", p.Run).Scan(&parts); err != nil {
 		return err
 	}
 	if want := p.Manifest.Ledger.Written(); got != want || parts != int64(len(p.Manifest.Parts)) {
@@ -119,6 +122,15 @@ func (db *database) rows(ctx context.Context, tx pgx.Tx, p *table.Publication) e
 			return fmt.Errorf("%w: %s got rows while this run was working", ledger.ErrExists, db.target.Address())
 		}
 	}
+	copies, err := db.copies(ctx, tx, now)
+	if err != nil {
+		return err
+	}
+	if !copies {
+		if err := db.unpack(ctx, tx, p.Run, rows); err != nil {
+			return err
+		}
+	}
 	name := db.own(stagedName(p.Run))
 	if db.ifExists == ledger.IfExistsUpsert {
 		if err := db.checkIDs(ctx, tx, name); err != nil {
@@ -151,7 +163,11 @@ func (db *database) rows(ctx context.Context, tx pgx.Tx, p *table.Publication) e
 		}
 		return db.attach(ctx, tx, p.Run)
 	}
-	return db.move(ctx, tx, rows, name)
+	move := db.insert
+	if copies {
+		move = db.copyOver
+	}
+	return db.move(ctx, tx, p, func() (int64, error) { return move(ctx, tx, p.Run, rows) })
 }
 
 // stillFits compares the table, which may have been altered while the run was working, with
@@ -186,7 +202,10 @@ func run(ctx context.Context, tx pgx.Tx, statements ...string) error {
 
 // attach makes the staged rows a partition: nobody copies them.
 func (db *database) attach(ctx context.Context, tx pgx.Tx, id string) error {
-	return run(ctx, tx, "ALTER TABLE "+db.target.Name()+" ATTACH PARTITION "+db.own(stagedName(id))+" FOR VALUES IN ("+literal(id)+")")
+	rows := db.own(stagedName(id))
+	return run(ctx, tx,
+		"ALTER TABLE "+db.target.Name()+" ATTACH PARTITION "+rows+" FOR VALUES IN ("+literal(id)+")",
+		"ALTER TABLE "+rows+" DROP CONSTRAINT IF EXISTS "+ofRun) // the partition's own says the same
 }
 
 func (db *database) dropPartitions(ctx context.Context, tx pgx.Tx, table uint32) error {

@@ -135,6 +135,16 @@ func TestEveryProblemAtOnce(t *testing.T) {
 	if !errors.Is(err, ledger.ErrOutput) {
 		t.Error("want exit 6")
 	}
+	s.Must(t, "CREATE TABLE short (id bigint, score double precision, millrace_run varchar(22)); CREATE TABLE long (id bigint, score double precision, millrace_run varchar(23))")
+	if _, err := newJob(s.URI("short", "")).run(t.Context()); err == nil || !strings.Contains(err.Error(), `ALTER TABLE "public"."short" ALTER COLUMN "millrace_run" TYPE text`) {
+		t.Errorf("a column too short for the run = %v; want what to do", err)
+	}
+	if _, err := newJob(s.URI("long", "")).run(t.Context()); err != nil {
+		t.Errorf("a column just long enough for the run: %v", err)
+	}
+	if _, err := newJob(s.URI("lost", "&search_path=nowhere")).run(t.Context()); err == nil || !strings.Contains(err.Error(), "written: not a PostgreSQL output: ") {
+		t.Errorf("a search path that leads nowhere = %v; want that it is the URI", err)
+	}
 	s.Must(t, "CREATE VIEW view AS SELECT 1 AS id")
 	if _, err := newJob(s.URI("view", "")).run(t.Context()); !errors.Is(err, ledger.ErrExists) || !strings.Contains(err.Error(), "a view") {
 		t.Errorf("a view: %v", err)

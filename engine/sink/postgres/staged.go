@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -19,6 +20,8 @@ type staged struct {
 	schema *arrow.Schema
 	target *postgres.Table
 	types  []postgres.Type // by field
+
+	pieceBytes int // of packed rows; 0: rows are staged as such
 }
 
 // Fit implements table.Database.
@@ -133,9 +136,14 @@ func (db *database) stage(ctx context.Context, run string, schema *arrow.Schema)
 			return err
 		}
 		if there.Layout == postgres.Absent {
-			return db.makeStaged(ctx, tx, run, s)
+			err = db.makeStaged(ctx, tx, run, s)
+		} else {
+			err = db.sameStaged(there, s)
 		}
-		return db.sameStaged(there, s)
+		if err != nil || there.Layout != postgres.Absent && !db.inOrder(there, s) {
+			return err
+		}
+		return db.pack(ctx, tx, run, s)
 	})
 	if err != nil {
 		return nil, err
@@ -156,9 +164,17 @@ func (db *database) makeStaged(ctx context.Context, tx pgx.Tx, run string, s *st
 		return err
 	}
 	// COPY does not send it with each row.
-	_, err := tx.Exec(ctx, "ALTER TABLE "+name+" ALTER "+db.runColumn()+" SET DEFAULT "+literal(run))
+	sql = "ALTER TABLE " + name + " ALTER " + db.runColumn() + " SET DEFAULT " + literal(run)
+	if s.target.Layout != postgres.Plain && db.ifExists != ledger.IfExistsUpsert {
+		// Proves to ATTACH PARTITION what it would read all rows for.
+		sql += ", ADD CONSTRAINT " + ofRun + " CHECK (" + db.runColumn() + " IS NOT NULL AND " + db.runColumn() + " = " + literal(run) + ")"
+	}
+	_, err := tx.Exec(ctx, sql)
 	return err
 }
+
+// ofRun is the constraint that staged rows are of their run.
+const ofRun = "millrace_of_run"
 
 // sameStaged compares the table of an earlier start with what this one would make.
 func (db *database) sameStaged(there *postgres.Table, s *staged) error {
@@ -168,6 +184,13 @@ func (db *database) sameStaged(there *postgres.Table, s *staged) error {
 		}
 	}
 	return nil
+}
+
+// inOrder says whether the table of an earlier start has the columns of the output alone, in
+// its order, as packed rows have them: it was made for another table where it has not.
+func (db *database) inOrder(there *postgres.Table, s *staged) bool {
+	names := slices.DeleteFunc(there.Names(), func(name string) bool { return name == db.target.RunColumn })
+	return slices.EqualFunc(names, s.schema.Fields(), func(name string, f arrow.Field) bool { return name == f.Name })
 }
 
 // literal is a text as a statement takes it where there can be no parameter: run ids, which
