@@ -39,6 +39,9 @@ func replaced(doc, odd any, try func(path string)) {
 
 // A wrong kind of value at any key there is is told with its line and column.
 func TestWrongValuesHavePlaces(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a thousand files, and nothing runs at the same time")
+	}
 	s := compileSchema(t)
 	seed, err := os.ReadFile("testdata/everything.json")
 	if err != nil {
