@@ -51,6 +51,28 @@ versitygw: ## Install versitygw, the S3 server of tests, into .tools/
 	[ "$$(have)" = "$$want" ] || { echo "versitygw is $$(have), not the pinned $$want: removed" >&2; rm -f .tools/versitygw; exit 1; }; \
 	echo "versitygw $$(have)"
 
+AZURITE_VERSION := 3.37.0
+AZURITE_SUM := sha512-dl2AXMkXtVlX9s3U3ttIQFFlKwe64k/ugSIVNT4V3qX488Ncw988rIHAs6apgUtfEzyqwtFN9MZp0Foq60Htag==
+FAKE_GCS_VERSION := v1.56.1
+FAKE_GCS_SUM := h1:K03sAvbLvDz4hAynpCCUqnNRp+ik9JFSvHbkD/wTPOU=
+
+.PHONY: emulators
+emulators: ## Install the emulators of Azure Blob Storage (azurite; needs npm) and Google Cloud Storage (fake-gcs-server) into .tools/
+	@mkdir -p .tools/azurite; have() { go version -m .tools/fake-gcs-server 2>/dev/null | awk '$$1 == "mod" {print $$3, $$4}'; }; want='$(FAKE_GCS_VERSION) $(FAKE_GCS_SUM)'; \
+	[ "$$(have)" = "$$want" ] || { rm -f .tools/fake-gcs-server; GOBIN=$(CURDIR)/.tools go install github.com/fsouza/fake-gcs-server@$(FAKE_GCS_VERSION); }; \
+	[ "$$(have)" = "$$want" ] || { echo "fake-gcs-server is $$(have), not the pinned $$want: removed" >&2; rm -f .tools/fake-gcs-server; exit 1; }; \
+	echo "fake-gcs-server $$(have)"
+	@cd .tools/azurite && { [ "$$(cat installed 2>/dev/null)" = '$(AZURITE_SUM)' ] || { npm pack --silent azurite@$(AZURITE_VERSION) && \
+		sum=sha512-$$(openssl dgst -sha512 -binary azurite-$(AZURITE_VERSION).tgz | base64 -w0) && \
+		{ [ "$$sum" = '$(AZURITE_SUM)' ] || { echo "azurite is $$sum, not the pinned $(AZURITE_SUM)" >&2; exit 1; }; } && \
+		npm install --silent --no-audit --no-fund --ignore-scripts --prefix . ./azurite-$(AZURITE_VERSION).tgz && echo '$(AZURITE_SUM)' >installed; }; }
+	@echo "azurite $(AZURITE_VERSION)"
+
+.PHONY: test-emulators
+test-emulators: emulators ## Run the tests of gs:// and az:// on emulators, which it installs (2 minutes)
+	go test -count=1 -v ./io/blobstore -run 'AllSchemes' | grep -v '^=== '
+	go test -count=1 -v ./engine/sink/objects -run '/(azurite|fake-gcs-server)$$' | grep -v '^=== '
+
 .PHONY: test-stores
 test-stores: runtime versitygw ## Run the tests of object stores on an S3 server (versitygw, which it installs), through a proxy that fails (5 minutes; SOAK_RUNS: 6 of each kind)
 	go test -count=1 ./io/blobstore/... ./io/dataset
@@ -83,6 +105,7 @@ DUCKDB_TAGS := duckdb,duckdb_arrow
 test-duckdb: runtime ## Run the tests of DuckDB, in a program that has it (3 minutes)
 	go vet -tags $(DUCKDB_TAGS) ./io/duckdb ./engine/sink/duckdb ./engine/sink/embedded
 	go test -count=1 -tags $(DUCKDB_TAGS) ./io/duckdb ./engine/sink/duckdb ./engine/sink/embedded
+	go test -count=1 -tags $(DUCKDB_TAGS) ./engine -run InATable
 	go test -count=1 -tags $(DUCKDB_TAGS) ./cmd/millrace -run 'TestWorkedExamples/DuckDB'
 
 .PHONY: bench-postgres

@@ -31,6 +31,7 @@ require (
 	github.com/klauspost/pgzip v1.2.6
 	github.com/lmittmann/tint v1.2.1
 	github.com/mattn/go-sqlite3 v1.14.53
+	github.com/minio/crc64nvme v1.1.1
 	github.com/pierrec/lz4/v4 v4.1.29
 	github.com/pkg/profile v1.7.0
 	github.com/prometheus/procfs v0.23.0

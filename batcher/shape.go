@@ -93,6 +93,9 @@ func columnNames(s *arrow.Schema) []string {
 const quotedMost = 40
 
 func quoted(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
 	var b strings.Builder
 	for i, n := range names {
 		if i == quotedMost {

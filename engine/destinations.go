@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -124,61 +123,41 @@ func (p Places) FindHistories(ctx context.Context, path string) (*ledger.Found, 
 // ErrUsage where the place keeps no account.
 func (p Places) WithHistory(ctx context.Context, output string, read func(*ledger.History) error) error {
 	output = sink.LocalPath(output)
-	d, err := p.of(output)
+	r, err := p.readerOf(output)
 	if err != nil {
 		return err
 	}
-	if h, ok := d.(sink.HistoryHolder); ok {
-		return h.WithHistory(ctx, output, read)
-	}
-	if f, ok := d.(sink.FileReader); ok {
-		h, err := f.ReadHistory(ctx, output)
-		if err != nil {
-			return err
-		}
-		return read(h)
-	}
-	found, err := p.FindHistories(ctx, output)
-	if err != nil {
-		return err
-	}
-	if len(found.Histories) != 1 {
-		return fmt.Errorf("%w: %s is %d outputs; name one of them", ErrUsage, sink.Shown(output), len(found.Histories))
-	}
-	return read(found.Histories[0])
+	return r.WithHistory(ctx, output, read)
 }
 
-// readHistory reads the manifests of an output whose files can be read.
-func (p Places) readHistory(ctx context.Context, output string) (*ledger.History, error) {
+// openHistory reads the manifests of an output whose rows are to be read again: of a table by
+// rows, which is nil for files.
+func (p Places) openHistory(ctx context.Context, output string) (h *ledger.History, rows sink.RowReader, err error) {
 	output = sink.LocalPath(output)
-	d, err := p.of(output)
+	r, err := p.readerOf(output)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if r, ok := d.(sink.FileReader); ok {
-		return r.ReadHistory(ctx, output)
-	}
-	return nil, fmt.Errorf("%w: %s is not made of files, whose rows could be found again", ErrUsage, sink.Shown(output))
+	rows, _ = r.(sink.RowReader)
+	err = r.WithHistory(ctx, output, func(of *ledger.History) error {
+		h = of
+		return nil
+	})
+	return h, rows, err
 }
 
 // ManifestPlace says where the manifest of a published run is: a path, or words.
-func ManifestPlace(output, run string) string {
-	if d, err := destinationOf(output); err == nil {
-		if p, ok := d.(sink.Placer); ok {
-			return p.ManifestPlace(output, run)
-		}
-	}
-	return ledger.ManifestPath(output, run)
-}
+func ManifestPlace(output, run string) string { return placer(output).ManifestPlace(output, run) }
 
 // RejectsPlace says where the rejects of a published run are: a path, or words.
-func RejectsPlace(output, run string, rejects *ledger.Output) string {
-	if d, err := destinationOf(output); err == nil {
-		if p, ok := d.(sink.Placer); ok {
-			return p.RejectsPlace(output, run)
-		}
+func RejectsPlace(output, run string) string { return placer(output).RejectsPlace(output, run) }
+
+// placer is the place of an output; that of files where nothing is known of it.
+func placer(output string) sink.Reader {
+	if r, err := (Places{}).readerOf(output); err == nil {
+		return r
 	}
-	return filepath.Join(filepath.Dir(ledger.ManifestPath(output, run)), filepath.Base(rejects.Name))
+	return sink.Local{}
 }
 
 // formatFor is the format of files where nobody chooses one. Rows that go elsewhere are

@@ -122,6 +122,7 @@ type footprint struct {
 	agreement int64 // of all rows, and of a part
 	received  int64 // of a stream, record batches that wait
 	ahead     int64 // of objects in stores
+	file      int64 // that an output file holds of itself, as an upload does
 }
 
 func (p *Plan) footprint() *footprint {
@@ -143,6 +144,7 @@ func (p *Plan) footprint() *footprint {
 		}
 	}
 	f.agreement, f.ahead = p.agreementBytes(), p.aheadBytes()
+	f.file = traitsOf(p.Options.Output).FileBytes
 	if p.live() {
 		f.rows, f.received = math.MaxInt32, heldBytes
 	}
@@ -222,6 +224,8 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	waiting := waitingRows(a.WaitingRows, f.result, a.Workers, a.BatchRows)
 	m.Written = (f.result + f.lists) * min(waiting+2*rowGroupRows*int64(writersFor(a.Workers, f.parts)), f.rows)
 	m.Written += f.sorted * int64(writersFor(a.Workers, f.parts))
+	// Of a sink, those and the one that is being closed: no more than there is to write.
+	m.Written += min(f.file*int64(writersFor(a.Workers, f.parts)+1), (f.result+f.lists)*f.rows)
 	m.Agreement = f.agreement * (1 + int64(writersFor(a.Workers, f.parts)))
 	m.Rejects = (f.row + reasonBytes) * min(waiting, f.rejects)
 	m.Slack = (garbage + m.Written + m.Rejects) / 2 // see cmd/millrace: the heap grows by half before it is collected

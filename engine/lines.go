@@ -104,13 +104,19 @@ func (p *Plan) besideTypes(err error) error {
 			said = append(said, fmt.Sprintf("%s is %s (%s)", name, c.Type, c.Why))
 		}
 	}
+	if columns := p.Dataset.LineColumns(); len(columns) == 1 && p.Options.Lines.Delimiter == "" {
+		if i := strings.IndexAny(columns[0].Name, ";\t|"); i >= 0 {
+			return fmt.Errorf("%w\nthe files are text without commas; if %q stands between their fields, --delimiter says so", err, columns[0].Name[i])
+		}
+	}
 	if len(said) == 0 {
 		return err
 	}
 	if more > 0 {
 		said = append(said, fmt.Sprintf("and %d more", more))
 	}
-	return fmt.Errorf("%w\nthe files are text, of which the types were inferred: %s; --types COLUMN=TYPE,... gives others, such as float32 where the model wants that", err, strings.Join(said, ", "))
+	return fmt.Errorf("%w\nthe files are text, of which the types were inferred: %s; --types COLUMN=TYPE,... gives others, such as float32 where the model wants that, and --null-values TEXT,... says which texts stand for no value, such as NA",
+		err, strings.Join(said, ", "))
 }
 
 // withTypes are what was said of files of lines, with the types that were found: a

@@ -158,6 +158,21 @@ func TestEstimateOfRejects(t *testing.T) {
 	}
 }
 
+// What uploads hold is in the estimate, and is no more than there is to upload.
+func TestEstimateOfUploads(t *testing.T) {
+	written := func(file, rows int64) int64 {
+		f := footprint{file: file, result: 8, rows: rows, parts: 4}
+		return f.estimate(allotment{Readers: 1, Workers: 1, BatchRows: 4096}).Written
+	}
+	const file = 40 << 20
+	if got := written(file, 1e9) - written(0, 1e9); got != 2*file {
+		t.Errorf("two uploads of one writer add %d bytes; want %d", got, 2*file)
+	}
+	if got := written(file, 1000) - written(0, 1000); got != 8000 {
+		t.Errorf("the upload of 8000 bytes adds %d", got)
+	}
+}
+
 // A trial within a limit tries no batch that would break it.
 func TestTrialKeepsWithinTheLimit(t *testing.T) {
 	lib := orttest.Library(t)

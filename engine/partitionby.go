@@ -10,7 +10,6 @@ import (
 
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/internal/nearest"
-	"github.com/millrace/millrace/io/dataset"
 )
 
 // severalFiles says that a part of the output may have any number of files.
@@ -44,25 +43,6 @@ func (p *Plan) checkPartitionBy() error {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrUsage, errors.Join(problems...))
-}
-
-// OutputPartitions are the columns of the output that its folders name.
-func (p *Plan) OutputPartitions() dataset.Partitions {
-	at := p.partitionedAt()
-	columns := make([]dataset.PartitionColumn, 0, len(at))
-	for _, at := range at {
-		columns = append(columns, dataset.PartitionColumn{Name: p.Passed[at].Name, Type: folderType(p.Passed[at].Type)})
-	}
-	return dataset.Partitions{Columns: columns}
-}
-
-// folderType is the type that values of a type have when they are read from folders.
-func folderType(t arrow.DataType) arrow.DataType {
-	switch t.ID() {
-	case arrow.DICTIONARY, arrow.STRING, arrow.LARGE_STRING, arrow.STRING_VIEW:
-		return dataset.PartitionType("string")
-	}
-	return t
 }
 
 // partitionedAt are the places of the columns that name folders in the output's schema,

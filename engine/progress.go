@@ -100,3 +100,10 @@ func stopwatch(stage *stageTime) (stop func()) {
 		}
 	}
 }
+
+// tellDuplicates tells what was found, if anything was looked for.
+func (p *Progress) tellDuplicates(found *DuplicatesFound) {
+	if found != nil && p.OnDuplicates != nil {
+		p.OnDuplicates(found)
+	}
+}

@@ -69,8 +69,8 @@ type Replay struct {
 // ReplayedRow is one row that was scored again.
 type ReplayedRow struct {
 	Run         string          `json:"run"`
-	File        string          `json:"file"` // of the output
-	Row         int64           `json:"row"`  // in that file, from 0
+	File        string          `json:"file"` // of the output; or the output itself, if that is a table
+	Row         int64           `json:"row"`  // in that file, from 0; NoRow in a table
 	Input       string          `json:"input"`
 	InputRow    int64           `json:"input_row"` // in that file, from 0
 	Columns     []ColumnValue   `json:"columns"`   // ids and kept columns
@@ -114,14 +114,11 @@ func (o ReplayOptions) Replay(ctx context.Context) (*Replay, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	if traitsOf(o.Output).Records {
-		return nil, fmt.Errorf("%w: replay reads files, whose rows have an order that leads to the input's, and %s has none: score those rows again into a file (--where on the input, --output rows.parquet) and compare", ErrUsage, sink.Shown(o.Output))
-	}
-	h, err := o.Places.readHistory(ctx, o.Output)
+	h, rows, err := o.Places.openHistory(ctx, o.Output)
 	if err != nil {
 		return nil, err
 	}
-	r := &replayer{opts: o, history: h, Replay: Replay{
+	r := &replayer{opts: o, history: h, rows: rows, Replay: Replay{
 		Output: h.Output, Tolerance: o.Tolerance, Rows: []ReplayedRow{}, Rejected: []RejectedRow{}, Notes: []string{},
 	}}
 	if n := len(h.Problems); n > 0 {
@@ -181,6 +178,7 @@ type replayer struct {
 	Replay
 	opts    ReplayOptions
 	history *ledger.History
+	rows    sink.RowReader // of an output that is a table; nil for files
 }
 
 // again scores the rows found in the output of one run.
@@ -190,7 +188,11 @@ func (r *replayer) again(ctx context.Context, found []*hit) (err error) {
 	if err != nil {
 		return err
 	}
-	p, err := r.locate(ctx, m, opts, found)
+	locate := r.locate
+	if r.rows != nil {
+		locate = r.locateByIDs
+	}
+	p, err := locate(ctx, m, opts, found)
 	if err != nil {
 		return err
 	}
@@ -203,10 +205,13 @@ func (r *replayer) again(ctx context.Context, found []*hit) (err error) {
 	if lib.Version != m.Versions.ORT {
 		r.Notes = append(r.Notes, fmt.Sprintf("run %s was scored by ONNX Runtime %s, and is by %s now: last bits may differ", m.Run, m.Versions.ORT, lib.Version))
 	}
-	if err := guarded(func() error { return r.score(ctx, p, lib, found) }); err != nil {
+	if err := guarded(func() error { return r.score(ctx, p, lib) }); err != nil {
 		return cmp.Or(plan.Dataset.Changed(), err) // the cause, and not the symptom
 	}
-	return plan.Dataset.Changed()
+	if r.rows != nil {
+		err = r.pair(found, p.scored)
+	}
+	return cmp.Or(plan.Dataset.Changed(), err)
 }
 
 // optionsOf are the options of a run, to score some of its rows again.
@@ -221,7 +226,7 @@ func (r *replayer) optionsOf(m *ledger.Manifest) (Options, error) {
 	opts.PartRows = cmp.Or(opts.PartRows, DefaultPartRows)
 	// What follows decides no prediction: nothing is written, and one batch at a
 	// time is scored.
-	opts.Output, opts.MemoryLimit, opts.Build, opts.Stores = "", NoMemoryLimit, r.opts.Build, r.opts.Stores
+	opts.Output, opts.IfExists, opts.MemoryLimit, opts.Build, opts.Stores = "", "", NoMemoryLimit, r.opts.Build, r.opts.Stores
 	opts.Workers, opts.Readers = 1, 1
 	if r.opts.Provider != "" && r.opts.Provider != opts.Provider {
 		r.Notes = append(r.Notes, fmt.Sprintf("run %s was scored on %s, and is on %s now: last bits may differ", m.Run, opts.Provider, r.opts.Provider))
@@ -259,6 +264,8 @@ type replayed struct {
 	layout   *layout
 	manifest *ledger.Manifest
 	rank     ranking
+	rows     []*hit   // to score, in the order of the input
+	scored   []scored // of candidates, what came of it
 }
 
 // locate finds the input row of each row found, and plans the run again over the
@@ -306,25 +313,39 @@ func (r *replayer) locate(ctx context.Context, m *ledger.Manifest, opts Options,
 	if err := r.places(ctx, p, found); err != nil {
 		return nil, err
 	}
+	p.rows = found
 	return p, open(p.layout.near(found, int64(opts.BatchRows)))
 }
 
 // planOf plans the run of a manifest again over some of its inputs, after a look
-// that these are as they were; the model's digest is pinned.
+// that these are as they were.
 func (r *replayer) planOf(ctx context.Context, m *ledger.Manifest, opts Options, files []int) (*Plan, error) {
+	for _, i := range files {
+		if err := r.unchanged(ctx, &m.Inputs[i]); err != nil {
+			return nil, err
+		}
+	}
+	return r.planOver(ctx, m, opts, files)
+}
+
+// unchanged says why rows of an input cannot be scored as they were.
+func (r *replayer) unchanged(ctx context.Context, in *ledger.Input) error {
+	if in.Path == StreamName {
+		return fmt.Errorf("%w: the run's input was a stream on standard input, which is gone: its rows cannot be scored again", dataset.ErrInput)
+	}
+	err := in.Changed(ctx, r.opts.Stores)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w; the row cannot be scored as it was: restore it (with its time of change, where the manifest has no digest)", format.ErrChanged, err)
+}
+
+// planOver plans the run of a manifest again over some of its inputs; the model's digest is
+// pinned.
+func (r *replayer) planOver(ctx context.Context, m *ledger.Manifest, opts Options, files []int) (*Plan, error) {
 	opts.Inputs, opts.OnlyNew, opts.OnChanged, opts.Since = nil, false, "", time.Time{} // these are chosen
 	for _, i := range files {
-		in := &m.Inputs[i]
-		if in.Path == StreamName {
-			return nil, fmt.Errorf("%w: the run's input was a stream on standard input, which is gone: its rows cannot be scored again", dataset.ErrInput)
-		}
-		if err := in.Changed(ctx, r.opts.Stores); err != nil {
-			if ctx.Err() != nil {
-				return nil, err
-			}
-			return nil, fmt.Errorf("%w: %w; the row cannot be scored as it was: restore it (with its time of change, where the manifest has no digest)", format.ErrChanged, err)
-		}
-		opts.Inputs = append(opts.Inputs, in.Path)
+		opts.Inputs = append(opts.Inputs, m.Inputs[i].Path)
 	}
 	plan, err := NewPlan(ctx, opts)
 	if errors.Is(err, models.ErrModel) {

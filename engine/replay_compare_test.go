@@ -119,7 +119,7 @@ func TestMatchers(t *testing.T) {
 		record := array.NewRecordBatch(arrow.NewSchema([]arrow.Field{{Name: "c", Type: test.of, Nullable: true}}, nil), []arrow.Array{a}, 2)
 		for value, want := range map[string]bool{test.matches: true, test.not: false} {
 			o := ReplayOptions{Where: []Condition{{Column: "c", Value: value}}}
-			_, matches, err := o.matches(record.Schema())
+			_, matches, err := o.matches(record.Schema(), written{})
 			if err != nil {
 				t.Errorf("%s: %v", test.of, err)
 				continue

@@ -3,10 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
@@ -36,27 +34,31 @@ func (r *replayer) duplicatesAmong(ctx context.Context, p *Plan, m *ledger.Manif
 	if p.Options.onDuplicate() != unique.OnNull || m.Rejects == nil {
 		return nil, nil
 	}
-	data, err := r.openOutput(ctx, m.Rejects.Name, dataset.Partitions{})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, data.Close()) }()
 	files := p.Dataset.Files()
 	all = recordedDuplicates{}
-	names := fieldNames(data.Schema().Fields()[:min(len(reasonFields), data.Schema().NumFields())])
-	err = eachReject(ctx, data, names, func(b arrow.RecordBatch, i int) error {
-		if b.Column(3).ValueStr(i) != stageUnique {
-			return nil
-		}
-		file, row := b.Column(0).ValueStr(i), b.Column(1).(*array.Int64).Value(i)
+	err = r.eachRejected(ctx, m, func(row RejectedRow) error {
 		for _, o := range rows {
-			if o.Row == row && sameFile(absolute(files[o.File].Path), file) {
-				all[o] = batcher.Reject{Column: strings.Clone(b.Column(2).ValueStr(i)), Reason: strings.Clone(b.Column(4).ValueStr(i))}
+			if row.Stage == stageUnique && o.Row == row.Row && sameFile(absolute(files[o.File].Path), row.Input) {
+				all[o] = batcher.Reject{Column: row.Column, Reason: row.Reason}
 			}
 		}
 		return nil
 	})
 	return all, err
+}
+
+// eachRejected gives the rejected rows of a run, which has some.
+func (r *replayer) eachRejected(ctx context.Context, m *ledger.Manifest, each func(row RejectedRow) error) (err error) {
+	if r.rows != nil {
+		return r.eachRejectOfTable(ctx, m.Run, func(row RejectedRow, _ string) error { return each(row) })
+	}
+	data, err := r.openOutput(ctx, m.Rejects.Name, dataset.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, data.Close()) }()
+	names := fieldNames(data.Schema().Fields()[:min(len(reasonFields), data.Schema().NumFields())])
+	return eachReject(ctx, data, names, func(b arrow.RecordBatch, i int) error { return each(rejectedRow(m.Run, b, i)) })
 }
 
 // keepsNulled says whether a run kept some bad rows in its output.

@@ -17,6 +17,7 @@ import (
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/lines"
 )
 
 // hit is a row of an output that meets the conditions.
@@ -34,6 +35,9 @@ type hit struct {
 
 	columns []arrow.Field
 	values  []arrow.Array // of one row each; owned
+	form    written       // what the output's place made of them
+
+	like *hit // of a candidate, the row of a table that has the same ids
 }
 
 // seek finds the part of a row of a file that several were joined to.
@@ -62,39 +66,26 @@ func (o *ReplayOptions) conditions() string {
 func (r *replayer) find(ctx context.Context) (found []*hit, err error) {
 	live := r.history.Live()
 	slices.Reverse(live)
+	inRun, inRejects := r.findInFiles, r.findRejected
+	if r.rows != nil {
+		inRun, inRejects = r.findInTable, r.findRejectedOfTable
+	}
 	for _, run := range live {
-		m := run.Manifest
-		if m == nil {
+		if run.Manifest == nil {
 			return found, fmt.Errorf("%w: the manifest of run %s cannot be read; see millrace verify", ledger.ErrUnsound, run.Run)
 		}
-		partitions, err := partitionsOf(m)
+		rows, err := inRun(ctx, run, r.opts.Limit-len(found)+1)
+		found = append(found, rows...)
 		if err != nil {
 			return found, err
 		}
-		for file := range m.Outputs {
-			out := &m.Outputs[file]
-			rows, err := r.findIn(ctx, out, partitions, r.opts.Limit-len(found)+1)
-			for _, h := range rows {
-				h.run, h.part, h.file = run, m.PartOf(file), out.Name
-				switch {
-				case len(m.PartFiles) > 0:
-					h.first, h.folder = -m.RowsBefore(file), filepath.Dir(out.Name)
-				case len(m.Outputs) < len(m.Parts):
-					h.seek(m.Parts)
-				}
-			}
-			found = append(found, rows...)
-			if err != nil {
-				return found, err
-			}
-			if len(found) > r.opts.Limit {
-				r.More = true
-				releaseHits(found[r.opts.Limit:])
-				return found[:r.opts.Limit], nil
-			}
+		if len(found) > r.opts.Limit {
+			r.More = true
+			releaseHits(found[r.opts.Limit:])
+			return found[:r.opts.Limit], nil
 		}
-		if m.Rejects != nil {
-			if err := r.findRejected(ctx, run); err != nil {
+		if run.Manifest.Rejects != nil {
+			if err := inRejects(ctx, run); err != nil {
 				return found, err
 			}
 		}
@@ -102,26 +93,54 @@ func (r *replayer) find(ctx context.Context) (found []*hit, err error) {
 	return found, nil
 }
 
+// findInFiles looks through the files of a run.
+func (r *replayer) findInFiles(ctx context.Context, run *ledger.Recorded, most int) (found []*hit, err error) {
+	m := run.Manifest
+	back, err := readBack(m)
+	if err != nil {
+		return nil, err
+	}
+	for file := range m.Outputs {
+		out := &m.Outputs[file]
+		rows, err := r.findIn(ctx, out, back, most-len(found))
+		for _, h := range rows {
+			h.run, h.part, h.file, h.form = run, m.PartOf(file), out.Name, back.form
+			switch {
+			case len(m.PartFiles) > 0:
+				h.first, h.folder = -m.RowsBefore(file), filepath.Dir(out.Name)
+			case len(m.Outputs) < len(m.Parts):
+				h.seek(m.Parts)
+			}
+		}
+		found = append(found, rows...)
+		if err != nil || len(found) == most {
+			return found, err
+		}
+	}
+	return found, nil
+}
+
 // openOutput opens a file of the output to be read.
-func (r *replayer) openOutput(ctx context.Context, name string, partitions dataset.Partitions) (*dataset.Dataset, error) {
+func (r *replayer) openOutput(ctx context.Context, name string, opts dataset.Options) (*dataset.Dataset, error) {
 	path, err := r.history.Path(name)
 	if err != nil {
 		return nil, err
 	}
-	if kind, ok := format.KindOf(name); ok && kind.Format.IsText() {
-		return nil, fmt.Errorf("%w: the output is text (%s), which is not read back; replay takes Parquet and Arrow outputs", ErrUsage, kind.Format)
+	opts.Stores = r.opts.Stores
+	data, err := dataset.Open(ctx, []string{path}, opts)
+	if errors.Is(err, lines.ErrOptions) { // which are of the manifest, and name flags
+		err = errors.New("it has not the columns that its run wrote: see millrace verify")
 	}
-	data, err := dataset.Open(ctx, []string{path}, dataset.Options{Partitions: partitions, Stores: r.opts.Stores})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %q: %w", ledger.ErrUnsound, r.history.Output, err)
+		return nil, fmt.Errorf("%w: %q: %w", ledger.ErrUnsound, path, err)
 	}
 	return data, nil
 }
 
 // findIn gives the first rows of one file that meet the conditions, with all
 // their values.
-func (r *replayer) findIn(ctx context.Context, out *ledger.Output, partitions dataset.Partitions, most int) (found []*hit, err error) {
-	data, err := r.openOutput(ctx, out.Name, partitions)
+func (r *replayer) findIn(ctx context.Context, out *ledger.Output, back readingBack, most int) (found []*hit, err error) {
+	data, err := r.openOutput(ctx, out.Name, back.options)
 	if err != nil {
 		return nil, err
 	}
@@ -129,14 +148,51 @@ func (r *replayer) findIn(ctx context.Context, out *ledger.Output, partitions da
 	if size := data.Files()[0].Size; size != out.Bytes {
 		r.Notes = append(r.Notes, fmt.Sprintf("%q has %d bytes, and its run wrote %d: see millrace verify", out.Name, size, out.Bytes))
 	}
-	columns, matches, err := r.opts.matches(data.Schema())
+	found, unread, err := r.search(ctx, data, back.form, most)
 	if err != nil {
 		return nil, err
+	}
+	if unread > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("%q has %d lines that are not as its run wrote them, and were not looked through: see millrace verify", out.Name, unread))
+	}
+	if err := fetch(ctx, data, found); err != nil {
+		return found, err
+	}
+	for _, h := range found {
+		if problem := h.value(format.ProblemField.Name); problem != nil && problem.IsValid(0) {
+			return found, fmt.Errorf("%w: row %d of %q is not as its run wrote it: %s", ledger.ErrUnsound, h.row, out.Name, problemText(problem))
+		}
+	}
+	return found, nil
+}
+
+// problemText says what is wrong with a line.
+func problemText(problem arrow.Array) string {
+	p, err := format.ParseProblem(problem.(*array.String).Value(0))
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("line %d: column %q %s", p.Line, p.Column, p.Reason)
+}
+
+// search finds the first rows that meet the conditions. unread counts lines that are no rows
+// of the file, or have values that are none.
+func (r *replayer) search(ctx context.Context, data *dataset.Dataset, form written, most int) (found []*hit, unread int, err error) {
+	columns, matches, err := r.opts.matches(data.Schema(), form)
+	if err != nil {
+		return nil, 0, err
+	}
+	ofLines := data.HasLines()
+	if ofLines {
+		columns = append(columns, format.ProblemField.Name)
 	}
 	for _, span := range allSpans(data) {
 		row := span.FirstRow
 		err := data.ReadSpan(ctx, span, columns, func(b arrow.RecordBatch) error {
 			for i := range int(b.NumRows()) {
+				if ofLines && b.Column(len(columns)-1).IsValid(i) {
+					unread++
+				}
 				if meets(b, i, matches) {
 					found = append(found, &hit{row: row + int64(i)})
 				}
@@ -148,13 +204,13 @@ func (r *replayer) findIn(ctx context.Context, out *ledger.Output, partitions da
 			return nil
 		})
 		if err != nil && !errors.Is(err, errEnough) {
-			return nil, err
+			return nil, 0, err
 		}
 		if len(found) == most {
 			break
 		}
 	}
-	return found, fetch(ctx, data, found)
+	return found, unread, nil
 }
 
 func allSpans(data *dataset.Dataset) []dataset.SpanRef {
@@ -167,7 +223,10 @@ func allSpans(data *dataset.Dataset) []dataset.SpanRef {
 
 // fetch reads the values of rows, which are in order.
 func fetch(ctx context.Context, data *dataset.Dataset, rows []*hit) error {
-	fields := data.Schema().Fields()
+	fields := slices.Clone(data.Schema().Fields())
+	if data.HasLines() {
+		fields = append(fields, format.ProblemField)
+	}
 	names := fieldNames(fields)
 	for _, span := range allSpans(data) {
 		if len(rows) == 0 || rows[0].row >= span.FirstRow+span.Rows {
@@ -219,17 +278,19 @@ func meets(b arrow.RecordBatch, row int, matches []match) bool {
 	return true
 }
 
-// matches are the conditions on the columns of a schema that it gives.
-func (o *ReplayOptions) matches(schema *arrow.Schema) (columns []string, matches []match, err error) {
+// matches are the conditions on the columns of a schema that it gives, as the output's place
+// has them.
+func (o *ReplayOptions) matches(schema *arrow.Schema, form written) (columns []string, matches []match, err error) {
 	var problems []error
 	for _, c := range o.Where {
+		c.Column = form.name(c.Column)
 		at := schema.FieldIndices(c.Column)
 		if len(at) != 1 {
 			names := fieldNames(schema.Fields())
 			problems = append(problems, fmt.Errorf("--where: no column %q in the output%s; its columns: %q", c.Column, nearest.DidYouMean(c.Column, names), names))
 			continue
 		}
-		same, err := matcherOf(schema.Field(at[0]), c)
+		same, err := matcherOf(schema.Field(at[0]), c, form)
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -246,7 +307,7 @@ func (o *ReplayOptions) matches(schema *arrow.Schema) (columns []string, matches
 }
 
 // matcherOf reads a condition's value as its column's type.
-func matcherOf(f arrow.Field, c Condition) (matcher, error) {
+func matcherOf(f arrow.Field, c Condition, form written) (matcher, error) {
 	bad := fmt.Errorf("--where %s=%s: column %q is %s, which %q is none of", c.Column, c.Value, f.Name, f.Type, c.Value)
 	switch id := f.Type.ID(); {
 	case arrow.IsSignedInteger(id):
@@ -269,12 +330,14 @@ func matcherOf(f arrow.Field, c Condition) (matcher, error) {
 		if err != nil {
 			return nil, bad
 		}
+		single := id != arrow.FLOAT64 || form.singles[c.Column]
 		return func(a arrow.Array, i int) bool {
 			got, _ := number(a, i)
-			return got == want || id != arrow.FLOAT64 && float32(got) == float32(want) || math.IsNaN(got) && math.IsNaN(want)
+			return got == want || single && float32(got) == float32(want) || math.IsNaN(got) && math.IsNaN(want)
 		}, nil
 	case id == arrow.STRING:
-		return func(a arrow.Array, i int) bool { return a.(*array.String).Value(i) == c.Value }, nil
+		want := form.guard(c.Value)
+		return func(a arrow.Array, i int) bool { return a.(*array.String).Value(i) == want }, nil
 	case id == arrow.BINARY:
 		return func(a arrow.Array, i int) bool { return string(a.(*array.Binary).Value(i)) == c.Value }, nil
 	default:

@@ -18,7 +18,7 @@ import (
 
 // findRejected looks for the conditions among the ids of a run's rejected rows.
 func (r *replayer) findRejected(ctx context.Context, run *ledger.Recorded) (err error) {
-	data, err := r.openOutput(ctx, run.Manifest.Rejects.Name, dataset.Partitions{})
+	data, err := r.openOutput(ctx, run.Manifest.Rejects.Name, dataset.Options{})
 	if err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func (r *replayer) findRejected(ctx context.Context, run *ledger.Recorded) (err 
 			return nil
 		}
 	}
-	names, matches, err := r.opts.matches(data.Schema())
+	names, matches, err := r.opts.matches(data.Schema(), written{})
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (r *replayer) rejectedRows(ctx context.Context, p *replayed, found []*hit) 
 	if m.Rejects == nil {
 		return nil, fmt.Errorf("%w: the manifest counts rejected rows and names no file of them", ledger.ErrUnsound)
 	}
-	data, err := r.openOutput(ctx, m.Rejects.Name, dataset.Partitions{})
+	data, err := r.openOutput(ctx, m.Rejects.Name, dataset.Options{})
 	if err != nil {
 		return nil, err
 	}

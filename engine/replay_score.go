@@ -23,10 +23,9 @@ type rescorer struct {
 	form   *rejectForm
 }
 
-// score scores the batches of the rows found, which are in the order of the input,
-// and compares.
-func (r *replayer) score(ctx context.Context, again *replayed, lib *ort.Library, found []*hit) (err error) {
-	p, l := again.plan, again.layout
+// score scores the batches of the rows to score again, and compares.
+func (r *replayer) score(ctx context.Context, again *replayed, lib *ort.Library) (err error) {
+	p, l, found := again.plan, again.layout, again.rows
 	scoring, err := p.openScoring(lib, p.Options.IntraOpThreads)
 	if err != nil {
 		return err
@@ -85,20 +84,29 @@ func (s *rescorer) batch(ctx context.Context, first, n int64, found []*hit) erro
 	narrow(res.batch, s.plan.PassedAt, s.plan.passedSchema)
 	for _, f := range found {
 		row, err := s.compareRow(res, f, int(f.place-first))
+		if f.like != nil {
+			s.scored = append(s.scored, scored{candidate: f, row: row, err: err})
+			continue
+		}
 		if err != nil {
 			return err
 		}
-		switch row.Outcome {
-		case OutcomeEqual:
-			s.Equal++
-		case OutcomeWithin:
-			s.Within++
-		default:
-			s.Different++
-		}
-		s.Rows = append(s.Rows, *row)
+		s.count(row)
 	}
 	return nil
+}
+
+// count adds a row to the answer.
+func (r *replayer) count(row *ReplayedRow) {
+	switch row.Outcome {
+	case OutcomeEqual:
+		r.Equal++
+	case OutcomeWithin:
+		r.Within++
+	default:
+		r.Different++
+	}
+	r.Rows = append(r.Rows, *row)
 }
 
 // read reads n rows of a part from its row first on; the caller releases them.
@@ -169,16 +177,24 @@ func (s *rescorer) compareRow(res *result, f *hit, at int) (*ReplayedRow, error)
 		}
 	}
 	for i, field := range res.fields {
-		recorded := f.value(field.Name)
+		recorded := f.value(f.form.name(field.Name))
 		if recorded == nil {
 			return nil, fmt.Errorf("%w: %q has no column %q, which the model gives", ledger.ErrUnsound, f.file, field.Name)
 		}
-		v := compareValues(recorded, 0, res.predictions[i], at, s.Tolerance)
+		v := f.form.compare(recorded, res.predictions[i], at, s.Tolerance)
 		v.Column = field.Name
 		row.Predictions = append(row.Predictions, v)
 		row.Outcome = max(row.Outcome, v.Outcome)
 	}
 	return row, nil
+}
+
+// where is how messages call a row.
+func (h *hit) where() string {
+	if h.row == NoRow {
+		return fmt.Sprintf("a row of %q", h.file)
+	}
+	return fmt.Sprintf("row %d of %q", h.row, h.file)
 }
 
 // value is a row's value in a column; nil where there is no such column.
@@ -201,14 +217,14 @@ func (row *ReplayedRow) addPassed(p *Plan, res *result, f *hit, at int) error {
 	}
 	record := res.batch.Segments[segment].Record
 	for i, field := range p.Passed {
-		recorded := f.value(field.Name)
+		recorded := f.value(f.form.name(field.Name))
 		if recorded == nil {
 			return fmt.Errorf("%w: %q has no column %q, which the run passed through", ledger.ErrUnsound, f.file, field.Name)
 		}
 		was, is := recorded.ValueStr(0), record.Column(i).ValueStr(at)
-		if was != is && !sameFolder(p, field.Name, recorded, is) {
-			return fmt.Errorf("%w: row %d of %q should be row %d of the input %q, and its column %q is %.80q there and %.80q in the output",
-				format.ErrChanged, f.row, f.file, row.InputRow, row.Input, field.Name, is, was)
+		if was != is && !f.form.keeps(recorded, 0, record.Column(i), at) && !sameFolder(p, field.Name, recorded, is) {
+			return fmt.Errorf("%w: %s should be row %d of the input %q, and its column %q is %.80q there and %.80q in the output",
+				format.ErrChanged, f.where(), row.InputRow, row.Input, field.Name, is, was)
 		}
 		row.Columns = append(row.Columns, ColumnValue{Column: field.Name, Value: strings.Clone(was)})
 	}

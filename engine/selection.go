@@ -174,7 +174,7 @@ func (s *selector) remember(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r, ok := d.(sink.Rememberer)
+	r, ok := d.(sink.Reader)
 	if !ok {
 		return fmt.Errorf("%w: --only-new: nothing tells what the runs of --output %s have read", ErrUsage, sink.Shown(output))
 	}

@@ -166,9 +166,7 @@ func (p *Plan) runPiped(ctx context.Context, lib *ort.Library, progress *Progres
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, found.close()) }()
-	if p.duplicates != nil && progress.OnDuplicates != nil {
-		progress.OnDuplicates(p.duplicates)
-	}
+	progress.tellDuplicates(p.duplicates)
 	scoring, err := p.choose(ctx, lib, nil)
 	if err != nil {
 		return nil, err
@@ -187,9 +185,7 @@ func (p *Plan) runPiped(ctx context.Context, lib *ort.Library, progress *Progres
 			return nil, err
 		}
 	}
-	line := &pipeline{plan: p, source: p.Dataset, progress: progress, collector: c, devices: scoring.devices}
-	scoring.usePool(min(int(line.waitingRows())/p.Options.BatchRows+2*p.Options.Workers, maxPooled))
-	line.newScorer = func() scorer { return scoring.worker(p.Options.BatchRows, progress) }
+	line := c.newPipeline(scoring)
 	err = c.runDigested(ctx, line)
 	if errors.Is(err, ErrBadRows) {
 		return nil, c.streamRejects.keep(err)
@@ -251,10 +247,10 @@ func (c *collector) endStream(ctx context.Context, line *pipeline, lib *ort.Libr
 	}
 	c.outputs = [][]ledger.Output{{c.stream.account()}}
 	manifest := c.manifest(lib, c.stream.run, total, rejects)
-	line.describe(manifest, lib)
-	manifest.Started, manifest.Finished, manifest.By = started, time.Now(), ledger.StarterFromEnvironment()
-	manifest.By.Starts = 1
-	manifest.Features, manifest.Work = c.features.summaries(c.plan), c.work(line, started, total.Read)
+	manifest.Started, manifest.By.Starts = started, 1
+	if err := c.complete(manifest, line, lib, started); err != nil {
+		return nil, err
+	}
 	if err := manifest.Check(); err != nil {
 		return nil, err
 	}

@@ -339,6 +339,9 @@ func (c *streamCrew) writeOne(in *intake) error {
 		return err
 	}
 	defer releaseRecords(records)
+	if c.pipeline.plan.Options.Piped.Manifest != "" {
+		w.summarise(records)
+	}
 	for _, r := range records {
 		if err := c.out.append(r); err != nil {
 			return err

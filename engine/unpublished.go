@@ -49,7 +49,6 @@ func (c *collector) unpublished(ctx context.Context, lib *ort.Library, started t
 	m := c.manifest(lib, c.staging.RunID(), rows, rejects)
 	m.Outputs, m.Parts = nil, nil
 	m.Started, m.Finished = started, time.Now()
-	m.By = ledger.StarterFromEnvironment()
 	m.By.Starts = c.staging.Starts()
 	m.Features = c.features.summaries(c.plan)
 	return &UnpublishedError{Manifest: m, Rejects: path, cause: cause}

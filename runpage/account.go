@@ -88,7 +88,7 @@ func Read(ctx context.Context, output string, opts Options) (a *Account, err err
 			}
 		}
 		if m.Rejects != nil {
-			a.RejectsPath = engine.RejectsPlace(output, m.Run, m.Rejects)
+			a.RejectsPath = engine.RejectsPlace(output, m.Run)
 			path, err := h.Path(m.Rejects.Name)
 			a.addRejects(ctx, path, err, opts.Examples)
 		}

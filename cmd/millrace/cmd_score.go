@@ -17,7 +17,6 @@ import (
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
-	"github.com/millrace/millrace/engine/sink"
 )
 
 type scoreOptions struct {
@@ -43,7 +42,7 @@ func newScore(s streams, common *commonOptions) *cobra.Command {
 	cmd.Flags().StringVar(&opts.isolated, isolatedFlag, "", "`FILE` that says which part of another process's run to score")
 	_ = cmd.Flags().MarkHidden(isolatedFlag) // it was just made
 	cmd.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show what would be done, as millrace plan does, and do none of it")
-	cmd.Flags().IntVar(&opts.head, "head", 0, "print the first `ROWS` of the output as a table")
+	cmd.Flags().IntVar(&opts.head, "head", 0, "print the first `ROWS` of the output, or any of a table's, as a table")
 	return cmd
 }
 
@@ -61,8 +60,8 @@ func runScore(ctx context.Context, o *scoreOptions, common *commonOptions, s str
 	if o.isolated != "" {
 		return runIsolated(ctx, opts, o.isolated)
 	}
-	if o.head > 0 && engine.TakesRows(opts.Output) {
-		return fmt.Errorf("%w: --head shows the first rows of files, and --output %s takes rows, which have no first one", engine.ErrUsage, sink.Shown(opts.Output))
+	if o.head > 0 && opts.StreamsOut() {
+		return fmt.Errorf("%w: --head shows rows of what was published, and --output - is gone with who reads it", engine.ErrUsage)
 	}
 	opts.ScoreApart = common.isolate
 	if err := o.page.check("--report", opts.Output); err != nil {
@@ -204,7 +203,7 @@ func (c *scorer) score(ctx context.Context) (*scoreReport, error) {
 	}
 	r := &scoreReport{Summary: *summary, manifest: opts.Piped.Manifest, Selection: plan.Selection, Report: o.page.writePublished(ctx, &opts, summary, log)}
 	if o.head > 0 {
-		if r.Head, err = readHead(ctx, summary, plan.OutputPartitions(), o.head); err != nil {
+		if r.Head, err = readHead(ctx, &opts, summary, o.head); err != nil {
 			return nil, fmt.Errorf("the output is published, but its first rows cannot be shown: %w", err)
 		}
 	}
@@ -256,7 +255,7 @@ func (r *scoreReport) Text(w io.Writer) error {
 	if r.Rejects != nil {
 		place := r.Rejects.Name // of a stream
 		if r.Output != engine.StreamName {
-			place = engine.RejectsPlace(r.Output, r.Run, r.Rejects)
+			place = engine.RejectsPlace(r.Output, r.Run)
 		}
 		line("rejects", "%s", place)
 	}

@@ -108,6 +108,10 @@ func (r *verifyReport) Text(w io.Writer) error {
 	case len(r.Problems) > 0:
 	case r.Quick:
 		line("sound", "sizes, row counts and manifests fit; bytes were not compared (--quick)")
+	case len(r.Counted) > 0:
+		line("sound", "row counts and manifests fit; values of %s were not compared", counted(int64(len(r.Counted)), "run"))
+	case engine.TakesRows(r.Output):
+		line("sound", "every row has the values that its run wrote")
 	default:
 		line("sound", "every byte is as its run wrote it")
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/millrace/millrace/io/dataset"
 )
 
-// head is the first rows of an output, as text.
+// head is the first rows of an output, or any of a table, as text.
 type head struct {
 	Columns []string   `json:"columns"`
 	Rows    [][]string `json:"rows"`
@@ -22,17 +22,9 @@ type head struct {
 // errEnough stops a read that has all it wants.
 var errEnough = errors.New("enough")
 
-// readHead reads the first rows back from what was published. Text is not read
-// back; its first lines are for the reader's own eyes.
-func readHead(ctx context.Context, s *engine.Summary, partitions dataset.Partitions, rows int) (*head, error) {
-	if f, ok := engine.FormatOf(s.Outputs[0].Name); ok && f.IsText() {
-		return nil, nil
-	}
-	listing, err := dataset.ListIn(ctx, []string{s.Output}, nil)
-	if err != nil {
-		return nil, err
-	}
-	data, err := dataset.Open(ctx, listing.Files[:1], dataset.Options{Partitions: partitions})
+// readHead reads the first rows back from what was published, or some of a table.
+func readHead(ctx context.Context, opts *engine.Options, s *engine.Summary, rows int) (*head, error) {
+	data, err := opts.OpenPublished(ctx, s.Manifest, rows)
 	if err != nil {
 		return nil, err
 	}

@@ -26,8 +26,8 @@ var flagsOfAStart = []string{"job", "set", "restart", "head", "dry-run", isolate
 // flagsInside say what lies under a key whose own flag is another.
 var flagsInside = []string{"on-duplicate", "unique-mode"}
 
-// keysWithoutFlag are what only a job file can say.
-var keysWithoutFlag = []string{"parameters", "models", "rules"}
+// keysWithoutFlag are what only a job file can say, and what all commands have a flag for.
+var keysWithoutFlag = []string{"parameters", "models", "rules", "endpoint"}
 
 // jobKeys are the keys of job files by their flags, from the struct's tags.
 func jobKeys(t reflect.Type) map[string]string {

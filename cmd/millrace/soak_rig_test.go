@@ -217,8 +217,13 @@ type process struct {
 }
 
 func (s *soak) start(out string, more ...string) *process {
+	return s.command(slices.Concat(s.args, []string{"--output", out}, more)...)
+}
+
+// command starts the program.
+func (s *soak) command(args ...string) *process {
 	p := &process{}
-	p.cmd = exec.Command(s.program, slices.Concat(s.args, []string{"--output", out}, more)...)
+	p.cmd = exec.Command(s.program, args...)
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = s.env, &p.stdout, &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		panic(err)

@@ -92,6 +92,18 @@ func TestScoreFromABucket(t *testing.T) {
 	}
 	must([]string{"inspect", remoteModel, "--endpoint", proxy.URL})
 
+	// A job file names the server too.
+	job := filepath.Join(dir, "job.yaml")
+	write(t, job, []byte("model: "+remoteModel+"\ninput: "+remoteInput+"\nnulls: nan\nids: id\nkeep: date\noutput: "+dir+"/jobbed\nendpoint: "+proxy.URL+"\n"))
+	must([]string{"score", "--job", job, "--batch-size", "4096"})
+	if got, err := os.ReadFile(filepath.Join(dir, "jobbed/part-00000.parquet")); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the output of the job file has other bytes than that of flags (%v)", err)
+	}
+	write(t, job, []byte("model: m.onnx\ninput: x\noutput: y\nendpoint: http://me:topsecret@server\n"))
+	if code, _, stderr := millrace(t, "score", "--job", job); code != 2 || !strings.Contains(stderr, "endpoint") || strings.Contains(stderr, "topsecret") {
+		t.Errorf("an endpoint with credentials: exit %d: %s", code, stderr)
+	}
+
 	for _, c := range []struct {
 		name  string
 		args  []string

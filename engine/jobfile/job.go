@@ -38,6 +38,7 @@ type Job struct {
 	Rules       []filter.Rule     `json:"rules,omitempty" doc:"what the values of columns must be; a row that breaks one is bad"`
 	Unique      Unique            `json:"unique,omitzero" doc:"columns whose values, taken together, only one row may have; all others but the first are duplicates"`
 	Output      string            `json:"output,omitempty" expand:"path" doc:"where predictions go: a directory, or one file that ends in .parquet, .arrow, .csv or .jsonl, the last two with .gz or .zst if need be; or -, an Arrow IPC stream on standard output"`
+	Endpoint    string            `json:"endpoint,omitempty" expand:"text" pattern:"^https?://[^/?@# ]+(/[^?@# ]*)?$" form:"a URL such as https://minio.example:9000, without credentials" doc:"URL of a server that speaks as an object store does, for all s3://, gs:// and az:// URIs; default: the store's own"`
 	Rejects     string            `json:"rejects,omitempty" expand:"folder" doc:"with output \"-\", the Parquet file that rejected rows go to, or none to drop them"`
 	Manifest    string            `json:"manifest,omitempty" expand:"path" doc:"with output \"-\", the file that the run's manifest goes to"`
 	OnlyNew     bool              `json:"only_new,omitempty" doc:"leave out files that a published run of output has read"`

@@ -117,6 +117,7 @@ func problemsOf(path string, sources ...*source) error {
 
 // quoted writes a name from a file for people, in bounds.
 func quoted(name string) string {
+	name = urlPassword.ReplaceAllString(name, "://***@")
 	if len(name) <= maxNameBytes {
 		return fmt.Sprintf("%q", name)
 	}

@@ -158,6 +158,11 @@ func ManifestPath(output, run string) string {
 	return filepath.Join(output, ownName, run, manifestName)
 }
 
+// RejectsPath is where its rejects lie, if there are any.
+func RejectsPath(output, run string) string {
+	return filepath.Join(filepath.Dir(ManifestPath(output, run)), rejectsName)
+}
+
 func isDir(path string) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.IsDir()

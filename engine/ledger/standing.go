@@ -114,6 +114,17 @@ func (in *Input) digested() bool {
 	return algorithm == SHA256 || algorithm == XXH3
 }
 
+// AddStanding looks at the models and inputs of live runs, as Verify does, for an output that
+// is no files. Its error is ctx's.
+func (v *Verification) AddStanding(ctx context.Context, h *History, opts VerifyOptions) error {
+	opts.Progress = &VerifyProgress{} // of files, which these are no output's
+	at := &verifier{Verification: Verification{Output: v.Output}, history: h, opts: opts}
+	at.standing()
+	err := at.look(ctx)
+	v.Problems, v.Notes = append(v.Problems, at.Problems...), append(v.Notes, at.Notes...)
+	return err
+}
+
 // standing plans a look at the models and inputs of live runs, once each.
 func (v *verifier) standing() {
 	type file struct {

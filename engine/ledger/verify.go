@@ -46,14 +46,17 @@ type Verification struct {
 	Run    string `json:"run"` // the newest
 	// ManifestSHA256 is of the newest manifest. It stands for the whole output and
 	// its history: who keeps it elsewhere can tell any edit.
-	ManifestSHA256 string    `json:"manifest_sha256"`
-	Runs           int       `json:"runs"`
-	LiveRuns       []string  `json:"live_runs"` // whose files the output holds, newest first
-	Files          int       `json:"files"`     // outputs, as the manifests list them
-	Bytes          int64     `json:"bytes"`     // of those
-	Rows           int64     `json:"rows"`      // in those
-	Quick          bool      `json:"quick"`
-	Problems       []Problem `json:"problems"`
+	ManifestSHA256 string   `json:"manifest_sha256"`
+	Runs           int      `json:"runs"`
+	LiveRuns       []string `json:"live_runs"` // whose files the output holds, newest first
+	Files          int      `json:"files"`     // outputs, as the manifests list them
+	Bytes          int64    `json:"bytes"`     // of those
+	Rows           int64    `json:"rows"`      // in those
+	Quick          bool     `json:"quick"`
+	// Counted are the live runs whose rows of a table were counted, and their values not
+	// compared.
+	Counted  []string  `json:"counted,omitempty"`
+	Problems []Problem `json:"problems"`
 	// Notes are about models and inputs that are not what they were.
 	Notes []Problem `json:"notes"`
 }
@@ -132,6 +135,9 @@ type expectation struct {
 	run      string
 	known    bool // its size, digest and rows are
 	optional bool
+	// delimiter separates the fields of CSV; it tells where quotes begin, and so which
+	// lines are rows.
+	delimiter string
 }
 
 // look is something to read, in parallel to others.
@@ -175,7 +181,8 @@ func (v *verifier) expect() {
 			v.Files++
 			v.Bytes += out.Bytes
 			v.Rows += out.Rows
-			v.expectFile(expectation{Output: out, run: r.Run, known: true}, v.outputName(out.Name))
+			delimiter, _ := r.Manifest.Settings["output_delimiter"].(string)
+			v.expectFile(expectation{Output: out, run: r.Run, known: true, delimiter: delimiter}, v.outputName(out.Name))
 		}
 	}
 	for _, r := range h.Runs {

@@ -42,10 +42,20 @@ func (Local) FindHistories(ctx context.Context, path string) (*ledger.Found, err
 	return ledger.FindHistories(ctx, path)
 }
 
-// ReadHistory is ledger.ReadHistory.
-func (Local) ReadHistory(_ context.Context, output string) (*ledger.History, error) {
-	return ledger.ReadHistory(output)
+// WithHistory is ledger.ReadHistory.
+func (Local) WithHistory(_ context.Context, output string, read func(*ledger.History) error) error {
+	h, err := ledger.ReadHistory(output)
+	if err != nil {
+		return err
+	}
+	return read(h)
 }
+
+// ManifestPlace is ledger.ManifestPath.
+func (Local) ManifestPlace(output, run string) string { return ledger.ManifestPath(output, run) }
+
+// RejectsPlace is ledger.RejectsPath.
+func (Local) RejectsPlace(output, run string) string { return ledger.RejectsPath(output, run) }
 
 // Seen is ledger.ReadSeen.
 func (Local) Seen(_ context.Context, output string) (*ledger.Seen, error) {

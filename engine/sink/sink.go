@@ -30,35 +30,45 @@ type Destination interface {
 }
 
 // Reader is a Destination whose outputs can be looked at again. Errors wrap
-// ledger.ErrNoOutput where there is none.
+// ledger.ErrNoOutput where there is none. Its Stage heeds Options.Follows.
 type Reader interface {
 	Verify(ctx context.Context, output string, opts ledger.VerifyOptions) (*ledger.Verification, error)
 	FindHistories(ctx context.Context, path string) (*ledger.Found, error)
-}
-
-// FileReader is a Reader whose outputs are files that can be read again by their URIs.
-type FileReader interface {
-	Reader
-	ReadHistory(ctx context.Context, output string) (*ledger.History, error)
-}
-
-// Rememberer is a Destination that tells what the runs of an output have read; see
-// ledger.ReadSeen. Its Stage heeds Options.Follows.
-type Rememberer interface {
+	// WithHistory reads the runs of one output, and calls read while their manifests can be
+	// read whole.
+	WithHistory(ctx context.Context, output string, read func(*ledger.History) error) error
+	// Seen tells what the runs of an output have read; see ledger.ReadSeen.
 	Seen(ctx context.Context, output string) (*ledger.Seen, error)
-}
-
-// Placer is a Destination that keeps manifests and rejects otherwise than as files.
-type Placer interface {
-	// ManifestPlace and RejectsPlace say where those of a run are, in words. output may be
-	// one that Shown gave.
+	// ManifestPlace and RejectsPlace say where those of a run are: a path, or words. output
+	// may be one that Shown gave.
 	ManifestPlace(output, run string) string
 	RejectsPlace(output, run string) string
 }
 
-// HistoryHolder is a Reader whose histories can be read on only while they are held.
-type HistoryHolder interface {
-	WithHistory(ctx context.Context, output string, read func(*ledger.History) error) error
+// RowReader is a Reader whose outputs are tables. What it gives are inputs, as package
+// query's URIs name them, of no order; they may hold a password.
+type RowReader interface {
+	Reader
+	// RowsOf are rows of the output's table.
+	RowsOf(output string, q RowQuery) (input string, err error)
+	// RejectsOf are the rejected rows of a run: file, row, column, stage, reason, and all
+	// other columns as JSON in values.
+	RejectsOf(output, run string) (input string, err error)
+}
+
+// RowQuery says which rows of a table.
+type RowQuery struct {
+	Run     string          // that wrote them
+	Columns []ledger.Column // as its manifest has them
+	// Where are values that the rows have. It may be heeded in part: other rows may come.
+	Where []ColumnValue
+	Most  int // rows; 0 for all
+}
+
+// ColumnValue is the value of a column, as text.
+type ColumnValue struct {
+	Column ledger.Column
+	Value  string
 }
 
 // Traits say how an output is to be written.
@@ -68,6 +78,9 @@ type Traits struct {
 	Records bool
 	// OneWriter says that parts are written one after the other, in order.
 	OneWriter bool
+	// FileBytes is what a file that is being written holds in memory at most, beyond what
+	// its format does.
+	FileBytes int64
 }
 
 // Options describe an output. FS is not used, but for local files.

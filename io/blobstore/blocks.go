@@ -184,6 +184,9 @@ func (c *blocks) restLocked(b *block) {
 		return
 	}
 	b.place = c.idle.PushBack(b)
+	for c.count > c.budget && c.idle.Len() > 0 { // many were urgent
+		c.dropLocked(c.idle.Front().Value.(*block))
+	}
 	c.madeRoomLocked()
 }
 
@@ -203,19 +206,22 @@ func (c *blocks) madeRoomLocked() {
 	c.room = make(chan struct{})
 }
 
-// waitForRoom waits until a block may have become idle.
+// waitForRoom waits until there is room for a request of the usual size: who asks for each
+// block as it becomes free makes many small ones.
 func (c *blocks) waitForRoom(ctx context.Context) error {
-	c.mu.Lock()
-	room, free := c.room, c.count < c.budget || c.idle.Len() > 0
-	c.mu.Unlock()
-	if free {
-		return nil
-	}
-	select {
-	case <-room:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	for {
+		c.mu.Lock()
+		room, free := c.room, c.budget-c.count+int64(c.idle.Len())
+		enough := min(requestBlocks, c.budget/leastBlocks)
+		c.mu.Unlock()
+		if free >= enough {
+			return nil
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 }
 

@@ -1,19 +1,12 @@
 package blobstore
 
 import (
-	"bytes"
 	"context"
 	"crypto/md5"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
-	"strconv"
-	"strings"
 	"sync"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/zeebo/xxh3"
 
 	"github.com/millrace/millrace/io/dataset"
@@ -36,7 +29,7 @@ type verifier struct {
 	mu     sync.Mutex
 	prints map[int64]uint64 // XXH3 of blocks, by index
 	next   int64            // the block that the digest waits for
-	digest *etagDigest      // nil until it is known how
+	digest *digest          // nil until it is known how
 	over   bool
 }
 
@@ -83,86 +76,16 @@ func (o *object) catchUp() {
 	}
 }
 
-// etagDigest is what S3 makes an ETag of: the MD5 of the bytes or, of an object that was
-// uploaded in parts, that of the parts' MD5s.
-// Source: AWS, "Checking object integrity", ETags of multipart uploads.
-type etagDigest struct {
-	want []byte
-	part int64 // bytes of each part but the last; 0 for an object of one
-	left int64 // of the part
-	sum  hash.Hash
-	all  []byte // of the parts before
-}
-
-func (d *etagDigest) write(p []byte) {
-	for d.part > 0 && int64(len(p)) >= d.left {
-		d.sum.Write(p[:d.left])
-		d.all = d.sum.Sum(d.all)
-		p = p[d.left:]
-		d.sum.Reset()
-		d.left = d.part
-	}
-	d.sum.Write(p)
-	d.left -= int64(len(p))
-}
-
-// fits says whether the bytes written are those that the store has.
-func (d *etagDigest) fits() bool {
-	if d.part == 0 {
-		return bytes.Equal(d.sum.Sum(nil), d.want)
-	}
-	if d.left < d.part {
-		d.all = d.sum.Sum(d.all)
-	}
-	sum := md5.Sum(d.all)
-	return bytes.Equal(sum[:], d.want)
-}
-
-// digestOf finds out how the store's checksum is made; nil where it has none that is known.
-func (o *object) digestOf(ctx context.Context) *etagDigest {
-	if len(o.found.md5) > 0 {
-		return &etagDigest{want: o.found.md5, sum: md5.New()}
-	}
-	text, count, ok := strings.Cut(o.found.version, "-")
-	want, err := hex.DecodeString(text)
-	parts, countErr := strconv.ParseInt(count, 10, 32)
-	if o.at.Scheme != S3 || !ok || err != nil || len(want) != md5.Size || countErr != nil || parts < 1 {
-		return nil
-	}
-	part := o.partBytes(ctx, parts)
-	if part <= 0 || (o.found.size+part-1)/part != parts {
-		return nil
-	}
-	return &etagDigest{want: want, part: part, left: part, sum: md5.New()}
-}
-
-// partBytes asks for the size of the first of an object's parts. Where the server does not
-// say, most programs upload in parts of whole MiB: the only such size that fits is taken.
-func (o *object) partBytes(ctx context.Context, parts int64) int64 {
-	var client *s3.Client
-	if o.bucket.As(&client) {
-		out, err := client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(o.at.Bucket), Key: aws.String(o.at.Key), PartNumber: aws.Int32(1)})
-		if err == nil && int64(aws.ToInt32(out.PartsCount)) == parts {
-			return aws.ToInt64(out.ContentLength)
-		}
-	}
-	if parts == 1 {
-		return o.found.size
-	}
-	least, most := (o.found.size+parts-1)/parts, (o.found.size-1)/(parts-1)
-	const mib = 1 << 20
-	if first := (least + mib - 1) / mib * mib; first <= most && first+mib > most {
-		return first
-	}
-	return 0
-}
-
-// watch begins to sum the object up, unless TLS does better.
+// watch begins to sum the object up, unless TLS does better, or it began when it was opened.
 func (o *object) watch() {
 	if o.verifier == nil || o.life.Err() != nil {
 		return
 	}
 	o.watching.Do(func() {
+		if o.verifier.digest != nil { // by its ETag, from the first block on
+			close(o.watched)
+			return
+		}
 		o.fetchs.Go(func() {
 			digest := o.digestOf(o.life)
 			o.verifier.mu.Lock()
@@ -194,17 +117,33 @@ func (o *object) Verify(ctx context.Context) error {
 		return err
 	}
 	if !v.digest.fits() {
-		// Either a byte was another on the way, or the ETag is no checksum, as where S3
-		// encrypts with keys of its own: then all bytes come again as they came before.
-		o.store.blocks.forget(o)
-		v.mu.Lock()
-		v.next, v.digest = 0, &etagDigest{sum: md5.New()}
-		v.mu.Unlock()
-		if err := o.sumUp(ctx); err != nil {
+		if err := o.sumUpAgain(ctx); err != nil {
 			return err
 		}
 	}
 	v.over = true
+	return nil
+}
+
+// sumUpAgain tells what does not fit. Either a byte was another on the way, or all come again
+// as they came before: then the store has other bytes than it made its checksum of, unless
+// that is an ETag, which is none where S3 encrypts with keys of its own.
+func (o *object) sumUpAgain(ctx context.Context) error {
+	v := o.verifier
+	o.store.blocks.forget(o)
+	again := o.byChecksum(ctx)
+	if again == nil {
+		again = &digest{sum: md5.New()}
+	}
+	v.mu.Lock()
+	v.next, v.digest = 0, again
+	v.mu.Unlock()
+	if err := o.sumUp(ctx); err != nil {
+		return err
+	}
+	if again.sure && !again.fits() {
+		return fmt.Errorf("%s: %w: %w", o.at, format.ErrDamaged, errCorrupt)
+	}
 	return nil
 }
 

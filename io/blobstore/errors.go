@@ -57,7 +57,12 @@ func wording(err error) string {
 	var api smithy.APIError
 	var google *googleapi.Error
 	var azure *azcore.ResponseError
+	var signed *signedError
 	switch {
+	case noCredentials(err):
+		return "no credentials were found where the store's own tools look (s3: AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY, ~/.aws, the container's or machine's role; gs: GOOGLE_APPLICATION_CREDENTIALS, gcloud's, the metadata server; az: AZURE_STORAGE_KEY and so on); see docs/stores.md"
+	case errors.As(err, &signed):
+		return wording(signed.cause) + ", and the request was signed with those of " + oneLine(signed.source)
 	case errors.As(err, &api):
 		return answer(status, api.ErrorCode(), api.ErrorMessage())
 	case errors.As(err, &google):
@@ -81,11 +86,17 @@ func innermost(err error) string {
 	case errors.As(err, &get):
 		text = get.Err.Error()
 	}
-	if isTimeout(err) {
+	switch {
+	case isTimeout(err):
 		text = "the connection stalled: " + text
+	case strings.Contains(text, plainAnswer):
+		text += "; it speaks plain HTTP: write http:// in --endpoint"
 	}
 	return text
 }
+
+// plainAnswer is what net/http says of a server that does not speak TLS.
+const plainAnswer = "server gave HTTP response to HTTPS client"
 
 // answer words a store's answer, and what to do about the usual ones.
 func answer(status int, code, message string) string {
@@ -96,10 +107,14 @@ func answer(status int, code, message string) string {
 	if status != 0 {
 		text = fmt.Sprintf("%s (HTTP %d)", text, status)
 	}
-	switch status {
-	case http.StatusForbidden, http.StatusUnauthorized:
+	switch {
+	case code == "RequestTimeTooSkewed":
+		text += "; the clocks of this machine and of the store differ: set this one right"
+	case code == "AuthorizationHeaderMalformed":
+		text += "; where it speaks of a region, set AWS_REGION to the one that it expects"
+	case slices.Contains(refusals, code), status == http.StatusForbidden, status == http.StatusUnauthorized:
 		text += "; see docs/stores.md for where credentials come from"
-	case http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	case status == http.StatusMovedPermanently, status == http.StatusTemporaryRedirect, status == http.StatusPermanentRedirect:
 		text += "; the bucket lies in another region: set AWS_REGION"
 	}
 	return text
@@ -146,9 +161,13 @@ func Passing(err error) bool {
 	}
 	switch status := statusOf(err); {
 	case status == 0, status >= 500, status < 300:
-		return !noCredentials(err)
+		return !noCredentials(err) && !strings.Contains(err.Error(), plainAnswer)
 	case status == http.StatusRequestTimeout, status == http.StatusTooManyRequests:
 		return true
+	case status == http.StatusForbidden:
+		// The client sets its clock by the answer, and the next request by that.
+		var api smithy.APIError
+		return errors.As(err, &api) && api.ErrorCode() == "RequestTimeTooSkewed"
 	case status == http.StatusBadRequest:
 		// S3 words timeouts of a connection so.
 		var api smithy.APIError
@@ -160,7 +179,7 @@ func Passing(err error) bool {
 // noCredentials says that a client found none to sign a request with.
 func noCredentials(err error) bool {
 	text := err.Error()
-	return strings.Contains(text, "get credentials") || strings.Contains(text, "failed to refresh cached credentials") || strings.Contains(text, "could not find default credentials")
+	return strings.Contains(text, "get credentials") || strings.Contains(text, "failed to refresh cached credentials") || strings.Contains(text, "could not find default credentials") || strings.Contains(text, "DefaultAzureCredential")
 }
 
 // secretVariables are those of the environment whose values no message may have.

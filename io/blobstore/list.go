@@ -103,8 +103,8 @@ func (w *listing) exact(ctx context.Context) (ok bool, err error) {
 	var first []*blob.ListObject
 	err = w.store.attempt(ctx, func(ctx context.Context, _ *progress) error {
 		var err error
-		first, _, err = w.bucket.ListPage(ctx, blob.FirstPageToken, 1, &blob.ListOptions{Prefix: w.at.Key})
-		return noEnd(err)
+		first, _, err = w.page(ctx, w.at.Key, blob.FirstPageToken, 1)
+		return err
 	})
 	if err != nil || len(first) == 0 || first[0].Key != w.at.Key {
 		return false, err
@@ -113,12 +113,25 @@ func (w *listing) exact(ctx context.Context) (ok bool, err error) {
 	return true, nil
 }
 
-// noEnd takes it for no error that a listing has no more pages.
-func noEnd(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
+// page lists some objects; that there are no more is no error.
+func (w *listing) page(ctx context.Context, prefix string, token []byte, most int) (page []*blob.ListObject, next []byte, err error) {
+	opts := &blob.ListOptions{Prefix: prefix}
+	if w.at.Scheme == S3 {
+		opts.BeforeList = s3Prefix(prefix)
 	}
-	return err
+	page, next, err = w.bucket.ListPage(ctx, token, most, opts)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, nil, err
+	}
+	if w.at.Scheme != S3 {
+		return page, next, nil
+	}
+	for _, o := range page {
+		if key, ok := s3Key(o); ok {
+			o.Key = key
+		}
+	}
+	return page, next, nil
 }
 
 // walk visits all objects of a prefix.
@@ -129,8 +142,8 @@ func (w *listing) walk(ctx context.Context, prefix string, visit func(*blob.List
 		var next []byte
 		err := w.store.attempt(ctx, func(ctx context.Context, _ *progress) error {
 			var err error
-			page, next, err = w.bucket.ListPage(ctx, token, 1000, &blob.ListOptions{Prefix: prefix})
-			return noEnd(err)
+			page, next, err = w.page(ctx, prefix, token, 1000)
+			return err
 		})
 		if err != nil {
 			return err

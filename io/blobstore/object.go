@@ -66,6 +66,12 @@ func (s *Store) Open(ctx context.Context, uri string) (dataset.Object, error) {
 // look asks for what is known of an object.
 func (s *Store) look(ctx context.Context, b *blob.Bucket, l Location) (f found, err error) {
 	err = s.attempt(ctx, func(ctx context.Context, _ *progress) error {
+		if l.Scheme == S3 {
+			known, ok, err := s3Attributes(ctx, b, l)
+			if f = known; ok || err != nil {
+				return err
+			}
+		}
 		attrs, err := b.Attributes(ctx, l.Key)
 		if err != nil {
 			return err
@@ -82,7 +88,7 @@ func (s *Store) look(ctx context.Context, b *blob.Bucket, l Location) (f found, 
 func (s *Store) object(l Location, b *blob.Bucket, f found) *object {
 	o := &object{store: s, bucket: b, at: l, found: f, watched: make(chan struct{})}
 	if s.opts.Checks == ChecksAlways || s.opts.Checks == ChecksAuto && plain(l.Scheme, b, &s.opts) {
-		o.verifier = &verifier{prints: map[int64]uint64{}}
+		o.verifier = &verifier{prints: map[int64]uint64{}, digest: o.byETag()}
 	}
 	o.life, o.end = context.WithCancelCause(context.Background())
 	return o
@@ -151,7 +157,7 @@ func bodyError(err error) error {
 
 // request asks for len(p) bytes from off on once, and says how many came.
 func (o *object) request(ctx context.Context, off int64, p []byte) (n int, err error) {
-	r, err := o.bucket.NewRangeReader(ctx, o.at.Key, off, int64(len(p)), o.found.ifVersion(o.at.Scheme))
+	r, err := o.bucket.NewRangeReader(ctx, o.at.Key, off, int64(len(p)), o.found.ifVersion(o.at))
 	if err != nil {
 		return 0, err
 	}

@@ -86,7 +86,7 @@ func TestReadAtGivesTheObjectsBytes(t *testing.T) {
 }
 
 // ETags of uploads in parts are those that S3 documents: the MD5 of the parts' MD5s.
-func TestETagDigest(t *testing.T) {
+func TestDigestByETag(t *testing.T) {
 	data := randomBytes(25_000)
 	for _, c := range []struct {
 		name  string
@@ -99,7 +99,7 @@ func TestETagDigest(t *testing.T) {
 		{"parts that end with the object", 5_000, []int{12_345, 12_655}},
 	} {
 		want := etagOf(data, c.part)
-		d := &etagDigest{want: want, part: c.part, left: c.part, sum: newMD5()}
+		d := &digest{want: want, part: c.part, left: c.part, sum: newMD5()}
 		rest := data
 		for _, n := range c.write {
 			d.write(rest[:n])
@@ -108,7 +108,7 @@ func TestETagDigest(t *testing.T) {
 		if !d.fits() {
 			t.Errorf("%s: fits() = false", c.name)
 		}
-		other := &etagDigest{want: want, part: c.part, left: c.part, sum: newMD5()}
+		other := &digest{want: want, part: c.part, left: c.part, sum: newMD5()}
 		other.write(append([]byte{data[0] ^ 1}, data[1:]...))
 		if other.fits() {
 			t.Errorf("%s: fits() of other bytes = true", c.name)

@@ -127,7 +127,7 @@ func (o *object) requestRun(ctx context.Context, run []*block) (came int, err er
 	for _, b := range run {
 		size += int64(len(b.data))
 	}
-	r, err := o.bucket.NewRangeReader(ctx, o.at.Key, off, size, o.found.ifVersion(o.at.Scheme))
+	r, err := o.bucket.NewRangeReader(ctx, o.at.Key, off, size, o.found.ifVersion(o.at))
 	if err != nil {
 		return 0, err
 	}

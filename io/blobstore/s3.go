@@ -3,11 +3,14 @@ package blobstore
 import (
 	"cmp"
 	"context"
+	"crypto/md5"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -49,6 +52,7 @@ func openS3(ctx context.Context, name string, o *Options) (*blob.Bucket, error) 
 	cfg.Region = cmp.Or(cfg.Region, defaultRegion)
 	cfg.Logger = logging.Nop{} // errors say it
 	client := s3.NewFromConfig(cfg, func(s *s3.Options) {
+		s.APIOptions = append(s.APIOptions, noteSigner(cfg.Credentials))
 		if o.Endpoint != "" {
 			s.BaseEndpoint = aws.String(o.Endpoint)
 		}
@@ -82,12 +86,59 @@ func s3Version(o *blob.ListObject) string {
 	return aws.ToString(object.ETag)
 }
 
-// s3IfVersion asks for one version.
-func s3IfVersion(as func(any) bool, version string) bool {
+// s3Key is the key of a listed object as the store has it: the driver takes its own way to
+// write some characters out of keys, which others may have meant.
+func s3Key(o *blob.ListObject) (key string, ok bool) {
+	var object types.Object
+	if !o.As(&object) {
+		return "", false
+	}
+	return aws.ToString(object.Key), true
+}
+
+// s3Prefix has a listing take a prefix as it is.
+func s3Prefix(prefix string) func(as func(any) bool) error {
+	return func(as func(any) bool) error {
+		var in *s3.ListObjectsV2Input
+		if as(&in) {
+			in.Prefix = &prefix
+		}
+		return nil
+	}
+}
+
+// s3Attributes asks for an object by its key as it is; ok is false where the driver is
+// another.
+func s3Attributes(ctx context.Context, b *blob.Bucket, l Location) (f found, ok bool, err error) {
+	var client *s3.Client
+	if !b.As(&client) {
+		return f, false, nil
+	}
+	out, err := client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &l.Bucket, Key: &l.Key})
+	if err != nil {
+		return f, true, err
+	}
+	f = found{size: aws.ToInt64(out.ContentLength), modTime: aws.ToTime(out.LastModified), version: aws.ToString(out.ETag)}
+	f.md5 = md5OfETag(f.version)
+	return f.known(), true, nil
+}
+
+// md5OfETag is the MD5 that the ETag of an object is which was uploaded at once; empty
+// where it is none.
+func md5OfETag(tag string) []byte {
+	sum, err := hex.DecodeString(strings.Trim(tag, `"`))
+	if err != nil || len(sum) != md5.Size {
+		return nil
+	}
+	return sum
+}
+
+// s3IfVersion asks for one version of the object with this key, as it is.
+func s3IfVersion(as func(any) bool, key, version string) bool {
 	var in *s3.GetObjectInput
 	if !as(&in) {
 		return false
 	}
-	in.IfMatch = aws.String(`"` + version + `"`)
+	in.Key, in.IfMatch = &key, aws.String(`"`+version+`"`)
 	return true
 }

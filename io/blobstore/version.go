@@ -72,15 +72,15 @@ func (f found) known() found {
 var errNoCondition = fmt.Errorf("%w: a request cannot say which version it is for", ErrOptions)
 
 // ifVersion are the options of a request that only the version first seen may answer.
-func (f *found) ifVersion(scheme string) *blob.ReaderOptions {
+func (f *found) ifVersion(l Location) *blob.ReaderOptions {
 	if f.byTime {
 		return nil
 	}
 	return &blob.ReaderOptions{BeforeRead: func(as func(any) bool) error {
 		ok := true
-		switch scheme {
+		switch l.Scheme {
 		case S3:
-			ok = s3IfVersion(as, f.version)
+			ok = s3IfVersion(as, l.Key, f.version)
 		case GS:
 			ok = gsIfVersion(as, f.version)
 		case Azure:

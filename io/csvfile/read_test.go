@@ -149,7 +149,7 @@ func TestBlocksOfAnySize(t *testing.T) {
 			r.Fatalf("%q: %v", text, err)
 		}
 		compare(t, text, whole)
-		opts.BlockBytes = rapid.IntRange(1, 40).Draw(r, "block")
+		opts.BlockBytes = rapid.OneOf(rapid.IntRange(1, 40), rapid.SampledFrom([]int{16, 32, 64, 160})).Draw(r, "block")
 		cut, err := read(t, text, opts)
 		if err != nil {
 			r.Fatalf("%q in blocks of %d: %v", text, opts.BlockBytes, err)
@@ -270,6 +270,7 @@ func TestRefused(t *testing.T) {
 		{"UTF-16 without a mark", "a\x00,\x00b\x00\n\x00", lines.Options{}, "iconv -f UTF-16"},
 		{"a name twice", "a,b,a\n", lines.Options{}, `names column "a" twice, at 1 and 3`},
 		{"numbers for names", "1,2\n3,4\n", lines.Options{}, "--header none"},
+		{"lines that end with CR alone", "a,b\r1,2\r", lines.Options{}, "tr '\\r' '\\n'"},
 		{"blank lines alone", "\n\n", lines.Options{}, "no line"},
 		{"an open quote in the header", "a,\"b\n1,2\n", lines.Options{}, "first line"},
 		{"a type of no column", "a\n1\n", lines.Options{Types: []lines.ColumnType{{Name: "A1", Type: arrow.Null}}}, `no column "A1"`},

@@ -45,8 +45,10 @@ func (s *syntax) Begin(head []byte, whole bool) (names []string, at int, err err
 	t := &tokenizer{syntax: s, most: len(head)}
 	end, fields, reason, ok := t.quoted(padded, at, whole)
 	switch {
+	case loneReturns(head):
+		return nil, 0, fmt.Errorf("%w: its lines end with CR alone, which has to be converted first, such as by tr '\\r' '\\n'", format.ErrUnsupported)
 	case !ok:
-		return nil, 0, fmt.Errorf("%w: its first line has no end within %d bytes%s", format.ErrDamaged, len(head), loneReturns(head))
+		return nil, 0, fmt.Errorf("%w: its first line has no end within %d bytes", format.ErrDamaged, len(head))
 	case reason != "":
 		return nil, 0, fmt.Errorf("%w: its first line %s", format.ErrDamaged, reason)
 	}
@@ -110,12 +112,9 @@ func looksLikeNumber(text string) bool {
 	return err == nil && strings.ContainsAny(text, "0123456789")
 }
 
-// loneReturns adds to a message that lines may end in a way that is not read.
-func loneReturns(head []byte) string {
-	if bytes.IndexByte(head, '\r') >= 0 && bytes.IndexByte(head, '\n') < 0 {
-		return "; its lines seem to end with CR alone, which has to be converted first, such as by tr '\\r' '\\n'"
-	}
-	return ""
+// loneReturns says that lines end in a way that is not read.
+func loneReturns(head []byte) bool {
+	return bytes.IndexByte(bytes.TrimRight(head, "\r"), '\r') >= 0 && bytes.IndexByte(head, '\n') < 0
 }
 
 func shorten(line []byte) string {

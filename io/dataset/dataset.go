@@ -93,6 +93,7 @@ type Dataset struct {
 
 	differences []Difference // of files from the first
 	aheads      aheads
+	checks      sync.WaitGroup // begun early, which read no rows
 
 	// life is read-locked by readers and locked by Close.
 	life   sync.RWMutex
@@ -130,7 +131,7 @@ func Open(ctx context.Context, paths []string, opts Options) (*Dataset, error) {
 func (d *Dataset) load(ctx context.Context, opts *Options) error {
 	errs := make([]error, len(d.unique))
 	var group errgroup.Group
-	group.SetLimit(opts.Parallel)
+	group.SetLimit(d.parallel(opts))
 	for i, src := range d.unique {
 		if ctx.Err() != nil {
 			break
@@ -223,6 +224,7 @@ func (d *Dataset) ReadSpan(ctx context.Context, ref SpanRef, columns []string, y
 		return fmt.Errorf("dataset has no file %d, span %d", ref.File, ref.Span)
 	}
 	src := d.files[ref.File]
+	d.aheads.reading(src)
 	schema, err := d.subset(columns)
 	if err != nil {
 		return err
@@ -240,6 +242,9 @@ func (d *Dataset) ReadSpan(ctx context.Context, ref SpanRef, columns []string, y
 	r := spanRead{schema: schema, fill: fill, want: src.spans[ref.Span].Rows, yield: yield}
 	err = reader.ReadSpan(ctx, ref.Span, indexes, r.batch)
 	err = errors.Join(r.check(src.path, ref.Span, err), d.pool.release(src))
+	if err == nil && d.aheads.read(ref) {
+		d.checkEarly()
+	}
 	return err
 }
 
@@ -257,17 +262,44 @@ func (d *Dataset) SetChunkRows(rows int) error {
 	return d.pool.reopenWith(read)
 }
 
-// parallelLooks bounds the objects that stores are asked for at a time.
-const parallelLooks = 32
+// parallelLooks bounds the objects that stores are asked for at a time: most of it is waiting.
+const parallelLooks = 64
+
+// parallel is how many files are opened at a time: more of objects, but of those that are
+// kept whole on this machine.
+func (d *Dataset) parallel(opts *Options) int {
+	stored := 0
+	for _, src := range d.unique {
+		if opts.Stores[Scheme(src.path)] == nil {
+			continue
+		}
+		if stored++; linesByName(src.path) != "" || opts.Format != "" || knownExtension(src.path) && !parquetExtension(src.path) {
+			return opts.Parallel
+		}
+	}
+	if stored == 0 {
+		return opts.Parallel
+	}
+	return max(opts.Parallel, parallelLooks)
+}
 
 // Changed returns an error that wraps format.ErrChanged and names each file
-// that is no longer the one that Open saw.
+// that is no longer the one that Open saw, or was not when the last row that
+// ReadAhead was told of had been read.
 func (d *Dataset) Changed() error {
 	d.life.RLock()
 	defer d.life.RUnlock()
 	if d.closed {
 		return ErrClosed
 	}
+	if check := d.aheads.check(); check != nil {
+		return <-check
+	}
+	return d.changedNow()
+}
+
+// changedNow is Changed for who holds life.
+func (d *Dataset) changedNow() error {
 	errs := make([]error, len(d.unique))
 	var group errgroup.Group
 	group.SetLimit(parallelLooks)
@@ -294,6 +326,7 @@ func (d *Dataset) Close() error {
 		return nil
 	}
 	d.closed = true
+	d.checks.Wait()
 	var errs []error
 	for _, src := range d.unique {
 		errs = append(errs, src.shut())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -55,8 +56,8 @@ func (d *Dataset) Verify(ctx context.Context) error {
 	return joinListed(errs)
 }
 
-// parallelVerified bounds the objects that are verified at a time.
-const parallelVerified = 4
+// parallelVerified bounds the objects that are verified at a time: each holds a buffer.
+const parallelVerified = 16
 
 // openSource opens a reader of a source.
 type openSource func(ctx context.Context, src format.Source, opts format.ReadOptions) (format.Reader, error)
@@ -94,44 +95,51 @@ func detectRanged(ctx context.Context, r Ranged) (format.Name, error) {
 	return "", nil // the whole of it says
 }
 
-// aheads are the spans that are fetched ahead.
-type aheads struct {
-	mu sync.Mutex
+// lookedAhead bounds the spans of which it is found out ahead of fetching where their bytes
+// lie: of small objects that is as long a way as fetching them.
+const lookedAhead = 16
 
-	taken map[SpanRef]bool // by whoever fetches ahead, or reads
-}
-
-// take says whether nobody has taken a span yet.
-func (a *aheads) take(ref SpanRef) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.taken[ref] {
-		return false
-	}
-	if a.taken == nil {
-		a.taken = map[SpanRef]bool{}
-	}
-	a.taken[ref] = true
-	return true
-}
-
-// give lets a span be fetched again.
-func (a *aheads) give(ref SpanRef) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.taken, ref)
+// spanRanges are the bytes of a span, as soon as they are known; closed without where they
+// need not be fetched, or cannot.
+type spanRanges struct {
+	object Ranged
+	ranges chan []format.Range
 }
 
 // ReadAhead has the spans fetched, of these columns and in this order, before they are
 // read: of objects of stores that can. It returns at once; stop, which must be called
 // before Close, ends it. Nothing is read that ReadSpan would not, and nothing depends on it.
 func (d *Dataset) ReadAhead(ctx context.Context, refs []SpanRef, columns []string) (stop func()) {
+	if !slices.ContainsFunc(d.unique, func(src *source) bool { return src.object != nil }) {
+		return func() {}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
+	d.aheads.expect(refs)
+	whole := d.wholes(refs)
+	running.Go(func() { fetchWhole(ctx, whole) })
+	looked := make(chan spanRanges, lookedAhead) // bounds those that are being looked up
 	running.Go(func() {
+		defer close(looked)
 		for _, ref := range refs {
-			if d.fetchAhead(ctx, ref, columns) != nil {
-				return // whoever reads the span has the same error
+			object, _ := d.files[ref.File].ranged()
+			if object == nil {
+				continue
+			}
+			found := spanRanges{object, make(chan []format.Range, 1)}
+			select {
+			case looked <- found:
+			case <-ctx.Done():
+				return
+			}
+			running.Go(func() { d.lookAhead(ctx, ref, columns, found.ranges) })
+		}
+	})
+	running.Go(func() {
+		for found := range looked {
+			ranges, ok := <-found.ranges
+			if ok && found.object.Ahead(ctx, ranges) != nil {
+				cancel() // whoever reads the span has the same error
 			}
 		}
 	})
@@ -141,18 +149,18 @@ func (d *Dataset) ReadAhead(ctx context.Context, refs []SpanRef, columns []strin
 	}
 }
 
-func (d *Dataset) fetchAhead(ctx context.Context, ref SpanRef, columns []string) error {
-	src := d.files[ref.File]
-	object, _ := src.ranged()
-	if object == nil || !d.aheads.take(ref) {
-		return nil
+// lookAhead finds the bytes of a span, unless somebody reads or fetches it.
+func (d *Dataset) lookAhead(ctx context.Context, ref SpanRef, columns []string, to chan<- []format.Range) {
+	defer close(to)
+	if ctx.Err() != nil || !d.aheads.take(ref) {
+		return
 	}
 	ranges, err := d.rangesOf(ctx, ref, columns)
 	if err != nil {
 		d.aheads.give(ref)
-		return err
+		return // whoever reads the span has the same error
 	}
-	return object.Ahead(ctx, ranges)
+	to <- ranges
 }
 
 // rangesOf are the bytes that a span's columns take.

@@ -147,7 +147,15 @@ func hidden(name string) bool {
 // knownExtension says whether a name promises a format that we read.
 func knownExtension(name string) bool {
 	switch strings.ToLower(filepath.Ext(name)) {
-	case ".parquet", ".parq", ".pq", ".arrow", ".arrows", ".stream", ".ipc", ".feather":
+	case ".arrow", ".arrows", ".stream", ".ipc", ".feather":
+		return true
+	}
+	return parquetExtension(name)
+}
+
+func parquetExtension(name string) bool {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".parquet", ".parq", ".pq":
 		return true
 	}
 	return false

@@ -216,7 +216,7 @@ func TestBlocksOfAnySize(t *testing.T) {
 		if err != nil {
 			r.Fatalf("%q: %v", text, err)
 		}
-		opts.BlockBytes = rapid.IntRange(1, 40).Draw(r, "block")
+		opts.BlockBytes = rapid.OneOf(rapid.IntRange(1, 40), rapid.SampledFrom([]int{16, 32, 64, 160})).Draw(r, "block")
 		cut, err := read(t, text, opts)
 		if err != nil {
 			r.Fatalf("%q in blocks of %d: %v", text, opts.BlockBytes, err)

@@ -9,11 +9,11 @@ import (
 )
 
 // syntax is JSON Lines as they are read: an object a line, whose members are columns.
-type syntax struct{ dots bool }
+type syntax struct{ nested lines.Nested }
 
 // NewSyntax is JSON Lines as a lines.Set reads them.
 func NewSyntax(_ string, opts *lines.Options) (lines.Syntax, error) {
-	return &syntax{dots: opts.Nested == lines.NestedDots}, nil
+	return &syntax{nested: opts.Nested}, nil
 }
 
 // Format implements lines.Syntax.
@@ -28,7 +28,7 @@ func (*syntax) Begin(head []byte, _ bool) (names []string, at int, err error) {
 // Names implements lines.Syntax.
 func (s *syntax) Names(record []byte, see func(name string)) {
 	var names []string
-	p := parser{text: record, dots: s.dots, member: func(name []byte, _, _ int) string {
+	p := parser{text: record, dots: s.nested == lines.NestedDots, member: func(name []byte, _, _ int) string {
 		names = append(names, string(name))
 		return ""
 	}}

@@ -16,6 +16,7 @@ type tokenizer struct {
 	parser
 
 	most   int
+	raw    bool           // lists and objects are text
 	first  []int          // two places in a row of each wanted column
 	at     map[string]int // of the wanted columns, their number
 	before []known        // names by place
@@ -35,8 +36,8 @@ type known struct {
 
 // Tokenizer implements lines.Syntax.
 func (s *syntax) Tokenizer(columns []string, wanted []int, most int) lines.Tokenizer {
-	t := &tokenizer{most: most, at: make(map[string]int, len(wanted)), seen: make([]int, len(wanted))}
-	t.dots = s.dots
+	t := &tokenizer{most: most, raw: s.nested == lines.NestedText, at: make(map[string]int, len(wanted)), seen: make([]int, len(wanted))}
+	t.dots = s.nested == lines.NestedDots
 	for i, c := range wanted {
 		t.at[columns[c]] = i
 		t.first = append(t.first, 2*i)
@@ -51,6 +52,9 @@ func (*tokenizer) Special(first byte) bool { return first == '"' || first == '{'
 // Value implements lines.Tokenizer.
 func (t *tokenizer) Value(scratch, field []byte) (value []byte, why string) {
 	if field[0] != '"' {
+		if t.raw {
+			return field, ""
+		}
 		if t.dots {
 			return nil, "is a list or an object, and no value of one column"
 		}

@@ -116,6 +116,15 @@ func (f *textFile) leave(from, to int64) error {
 	return f.file.Err()
 }
 
+// intact is an error where the file is not what it was when it was mapped. A file that was
+// cut off reads as zeros up to the end of its last page, and no fault tells of it.
+func (f *textFile) intact() error {
+	if f.text != nil {
+		return nil
+	}
+	return f.file.Changed()
+}
+
 // changed compares the file at the path with the one that was opened first.
 func (f *textFile) changed() error {
 	if f.standIn {

@@ -51,16 +51,14 @@ type splits struct {
 
 func (x *index) blockBytes() int64 { return int64(x.opts.BlockBytes) }
 
-// pieceBytes is how much of the text is split at a time, into spans of blocks: it is looked
-// at more than once, and stays in the second level of cache meanwhile.
+// pieceBytes is how much of the text is split at a time: it is looked at more than once,
+// and a sixteenth of a block, 256 KiB, stays in the second level of cache meanwhile.
 func (x *index) pieceBytes() int64 {
-	if b := x.blockBytes(); b <= mostPiece || b%mostPiece != 0 {
-		return b
+	if b := x.blockBytes(); b%16 == 0 {
+		return b / 16
 	}
-	return mostPiece
+	return x.blockBytes()
 }
-
-const mostPiece = 256 << 10
 
 // bounds are those of the i-th piece.
 func (x *index) bounds(i int64) (from, to int64) {

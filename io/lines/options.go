@@ -27,6 +27,9 @@ type Nested string
 const (
 	NestedRefuse Nested = "refuse" // a value that is one is a bad value
 	NestedDots   Nested = "dots"   // their members are columns: a.b
+	// NestedText makes them, and lists, the JSON that they are, in columns of text: to
+	// read what was written here. It is no flag's.
+	NestedText Nested = "text"
 )
 
 // Options are what is said of files of lines; zero means default.

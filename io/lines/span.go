@@ -102,6 +102,9 @@ func (s *spanReader) read(ctx context.Context, span block) error {
 	if err := s.table.text.leave(span.from, span.to); err != nil {
 		return err
 	}
+	if err := s.table.text.intact(); err != nil {
+		return err
+	}
 	if err := s.flush(); err != nil {
 		return err
 	}
@@ -176,6 +179,11 @@ func (s *spanReader) reset(yield func(arrow.RecordBatch) error) {
 func (s *spanReader) flush() error {
 	if s.failed != nil || s.rows == 0 {
 		return s.failed
+	}
+	if len(s.problems) > 0 { // they may be of what is left of the file
+		if err := s.table.text.intact(); err != nil {
+			return err
+		}
 	}
 	if len(s.problems) > 0 && !s.asked {
 		p := s.problems[0]

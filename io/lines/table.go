@@ -2,6 +2,7 @@ package lines
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -163,6 +164,30 @@ func (t *table) sample(see func(f *Fields, tokens Tokenizer)) error {
 	})
 }
 
+// noObjects is an error where the first line, of those that have no names, is no object
+// either: then the file is most likely not what its name says.
+func (t *table) noObjects() error {
+	if len(t.index.spans) == 0 {
+		return nil
+	}
+	first := make([]byte, min(t.text.size-t.index.begin, headBytes))
+	if err := t.text.read(first, t.index.begin); err != nil {
+		return err
+	}
+	first, _, _ = bytes.Cut(bytes.TrimLeft(first, " \t\r\n"), []byte{'\n'})
+	first = bytes.TrimRight(first, " \t\r")
+	hint := ""
+	switch {
+	case len(first) > 0 && first[0] == '[':
+		hint = "; jq -c '.[]' makes lines of an array"
+	case string(first) == "{":
+		hint = "; jq -c . makes a line of each object"
+	case len(first) > 0 && json.Valid(first):
+		return nil // an object without a name, or a row that is none
+	}
+	return fmt.Errorf("%w: none of its lines is a JSON object with a name; the first is %s%s", format.ErrDamaged, shortText(first), hint)
+}
+
 // findNames lists the names that records of the sample give their fields, in the order
 // in which they come first, and then those that have a type.
 func (t *table) findNames() (names []string, err error) {
@@ -185,6 +210,9 @@ func (t *table) findNames() (names []string, err error) {
 		}
 		return nil
 	})
+	if err == nil && len(names) == 0 && len(t.set.opts.Types) == 0 {
+		err = t.noObjects()
+	}
 	for _, c := range t.set.opts.Types {
 		add(c.Name)
 	}

@@ -40,6 +40,7 @@ type Target struct {
 	Views bool
 
 	config *pgx.ConnConfig
+	server string // the URI without this package's parameters
 	shown  string
 }
 
@@ -75,7 +76,8 @@ func ParseTarget(uri string) (*Target, error) {
 	t.shown = shownURI(u, query)
 	problems := t.takeParams(query)
 	u.RawQuery = query.Encode()
-	if t.config, err = pgx.ParseConfig(u.String()); err != nil {
+	t.server = u.String()
+	if t.config, err = pgx.ParseConfig(t.server); err != nil {
 		problems = append(problems, errors.New(hide(causeOf(err), secrets)))
 	}
 	if len(problems) > 0 {
@@ -277,6 +279,9 @@ func (t *Target) hide(text string) string { return hide(text, []string{t.config.
 
 // String is the URI without secrets: for messages, settings and manifests.
 func (t *Target) String() string { return t.shown }
+
+// Server is the URI of the database alone, as libpq has it. It may hold a password.
+func (t *Target) Server() string { return t.server }
 
 // Hide is a URI without secrets, whatever else is wrong with it.
 func Hide(uri string) string {

@@ -20,6 +20,7 @@ import (
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/engine/sink/embedded"
+	"github.com/millrace/millrace/engine/sink/table"
 	files "github.com/millrace/millrace/io/duckdb"
 	"github.com/millrace/millrace/io/query"
 )
@@ -187,8 +188,23 @@ func (s *session) Describe(ctx context.Context, table embedded.Ref) (*embedded.T
 	return found, nil
 }
 
-// Digest implements embedded.Session; nobody asks.
-func (s *session) Digest(context.Context, string, ...any) (embedded.Digest, error) { return 0, nil }
+// Digest implements embedded.Session.
+func (s *session) Digest(ctx context.Context, sql string, args ...any) (d table.Digest, err error) {
+	rows, err := s.arrow.QueryContext(ctx, sql, args...)
+	if err != nil {
+		return 0, fault(err)
+	}
+	defer rows.Release()
+	for rows.Next() {
+		if err := d.AddRecord(rows.RecordBatch()); err != nil {
+			return 0, err
+		}
+	}
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	return d, fault(rows.Err())
+}
 
 // viewName is that of a record while its rows are added.
 const viewName = "millrace_record"
@@ -207,6 +223,7 @@ type inserter struct {
 	ctx     context.Context //nolint:containedctx // of the part that it is of
 	sql     string
 	run     string
+	digest  table.Digest
 }
 
 // Write implements embedded.Inserter.
@@ -223,13 +240,16 @@ func (i *inserter) Write(record arrow.RecordBatch) (err error) {
 	defer release()
 	n, err := i.session.Exec(i.ctx, i.sql, i.run)
 	if err == nil && n != record.NumRows() {
-		err = fmt.Errorf("%w: DuckDB took %d rows of %d", ledger.ErrAccounts, n, record.NumRows())
+		return fmt.Errorf("%w: DuckDB took %d rows of %d", ledger.ErrAccounts, n, record.NumRows())
+	}
+	if err == nil {
+		err = i.digest.AddRecord(record)
 	}
 	return err
 }
 
-// Digest implements embedded.Inserter: DuckDB's own hashes are others in each version.
-func (i *inserter) Digest() (embedded.Digest, bool) { return 0, false }
+// Digest implements embedded.Inserter. DuckDB's own hashes would be others in each version.
+func (i *inserter) Digest() table.Digest { return i.digest }
 
 // Close implements embedded.Inserter.
 func (i *inserter) Close() error { return nil }

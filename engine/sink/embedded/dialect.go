@@ -5,6 +5,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 
+	"github.com/millrace/millrace/engine/sink/table"
 	"github.com/millrace/millrace/io/query"
 )
 
@@ -73,8 +74,8 @@ type Session interface {
 	Describe(ctx context.Context, table Ref) (*Table, error)
 	// Insert begins to add rows to a staged table, whose first column is the run.
 	Insert(ctx context.Context, into, run string, schema *arrow.Schema) (Inserter, error)
-	// Digest reads rows and digests them as Inserter does; asked only where that did.
-	Digest(ctx context.Context, sql string, args ...any) (Digest, error)
+	// Digest reads rows and digests them as Inserter does.
+	Digest(ctx context.Context, sql string, args ...any) (table.Digest, error)
 	Close() error
 }
 
@@ -82,8 +83,8 @@ type Session interface {
 type Inserter interface {
 	// Write adds a record's rows, which it borrows.
 	Write(record arrow.RecordBatch) error
-	// Digest is that of the rows; ok is false where the dialect has none that would last.
-	Digest() (d Digest, ok bool)
+	// Digest is that of the rows.
+	Digest() table.Digest
 	Close() error
 }
 

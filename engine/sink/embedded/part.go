@@ -51,10 +51,7 @@ func (p *part) Write(record arrow.RecordBatch) error {
 func (p *part) End() (ledger.Output, error) {
 	insert := p.insert
 	p.insert = nil
-	out := ledger.Output{Rows: p.rows}
-	if d, ok := insert.Digest(); ok {
-		out.RowDigest = digestName + d.String()
-	}
+	out := ledger.Output{Rows: p.rows, RowDigest: insert.Digest().Recorded()}
 	return out, p.db.failed(p.ctx, insert.Close())
 }
 

@@ -1,12 +1,6 @@
 package embedded
 
-import (
-	"fmt"
-
-	"github.com/millrace/millrace/engine/sink"
-)
-
-var _ sink.Placer = Destination{}
+import "fmt"
 
 // ManifestPlace names the row that has it.
 func (d Destination) ManifestPlace(output, run string) string { return d.place(output, "run", run) }

@@ -10,8 +10,6 @@ import (
 	"github.com/millrace/millrace/engine/sink/table"
 )
 
-var _ sink.Rememberer = Destination{}
-
 // Seen is table.Seen. A file that is not there, or that no run has written, has seen
 // nothing, and stays as it is.
 func (d Destination) Seen(ctx context.Context, output string) (_ *ledger.Seen, err error) {

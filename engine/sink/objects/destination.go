@@ -25,15 +25,10 @@ type Destination struct {
 	opener func(ctx context.Context, p *place) (*store, error) // of tests; nil outside of them
 }
 
-// What outputs in stores can do beside being staged.
-var (
-	_ sink.FileReader = (*Destination)(nil)
-	_ sink.Rememberer = (*Destination)(nil)
-	_ sink.Placer     = (*Destination)(nil)
-)
+var _ sink.Reader = (*Destination)(nil)
 
-// Traits says that parts are files.
-func (*Destination) Traits() sink.Traits { return sink.Traits{} }
+// Traits says that parts are files, and what their uploads hold.
+func (*Destination) Traits() sink.Traits { return sink.Traits{FileBytes: heldBytes} }
 
 // Check says what of the URI cannot be.
 func (*Destination) Check(opts *sink.Options) error {

@@ -142,8 +142,8 @@ func (s *staging) PartFiles(part int) (sink.PartFiles, error) {
 // Create makes the next file of a folder.
 func (p *partFiles) Create(folder string) (sink.CountedFile, error) {
 	s := p.s
-	if folder != "" && (!filepath.IsLocal(folder) || path.Clean(folder) != folder || passedOver(folder)) {
-		return nil, fmt.Errorf("output %q: %w: the folder %q would lie outside of it, or be passed over by readers", s.place.shown, ledger.ErrOutput, folder)
+	if folder != "" && (!filepath.IsLocal(folder) || path.Clean(folder) != folder || passedOver(folder) || strings.Contains(folder, escapeMark)) {
+		return nil, fmt.Errorf("output %q: %w: the folder %q would lie outside of it, be passed over by readers, or be written otherwise", s.place.shown, ledger.ErrOutput, folder)
 	}
 	name := s.partName(p.part)
 	if s.opts.Numbered {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"gocloud.dev/blob/fileblob"
+	"gocloud.dev/gcerrors"
 
 	"github.com/millrace/millrace/io/blobstore"
 	"github.com/millrace/millrace/io/blobstore/blobtest"
@@ -26,6 +27,7 @@ import (
 // that can fail.
 type gateway struct {
 	proxy  string // its URL
+	scheme string // of the store's URIs; s3 if empty
 	direct *store // past the proxy
 	folder string // of a store that is a folder, without server and proxy
 
@@ -56,7 +58,34 @@ func eachStore(t *testing.T, test func(t *testing.T, g *gateway)) {
 		}
 		test(t, g)
 	})
+	eachServer(t, test)
+}
+
+// eachServer runs a test with a server of each kind of store, of those that there are.
+func eachServer(t *testing.T, test func(t *testing.T, g *gateway)) {
+	t.Helper()
 	t.Run("versitygw", func(t *testing.T) { test(t, startGateway(t)) })
+	t.Run("azurite", func(t *testing.T) { test(t, emulated(t, blobstore.Azure, blobtest.StartAzure(t))) })
+	t.Run("fake-gcs-server", func(t *testing.T) { test(t, emulated(t, blobstore.GS, blobtest.StartGoogle(t))) })
+}
+
+// emulated is an emulator without a proxy before it.
+func emulated(t *testing.T, scheme, at string) *gateway {
+	t.Helper()
+	g := &gateway{proxy: at, scheme: scheme}
+	var err error
+	if g.direct, err = g.destination(4).open(t.Context(), g.place(t, g.in("s3://bucket/"), false)); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// in is an output in this store.
+func (g *gateway) in(output string) string {
+	if g.scheme == "" {
+		return output
+	}
+	return g.scheme + strings.TrimPrefix(output, "s3")
 }
 
 func openFolder(dir string) (*store, error) {
@@ -160,6 +189,9 @@ func (g *gateway) place(t *testing.T, output string, single bool) *place {
 func (g *gateway) objects(t *testing.T, prefix string) map[string][]byte {
 	t.Helper()
 	found, err := g.direct.all(t.Context(), prefix)
+	for gcerrors.Code(err) == gcerrors.NotFound { // in a folder, where a note went while it was listed
+		found, err = g.direct.all(t.Context(), prefix)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -124,7 +124,11 @@ func (s *staging) beating(ctx context.Context, stop <-chan struct{}) {
 		}
 		tick, cancel := context.WithTimeout(ctx, s.lease/2)
 		_ = s.beatOnce(tick) // the next one may do; who doubts asks the log
-		s.ask(tick)
+		select {
+		case <-stop: // nobody wants to know any more
+		default:
+			s.ask(tick)
+		}
 		cancel()
 	}
 }

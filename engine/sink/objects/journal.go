@@ -249,95 +249,51 @@ func (l *leftover) whole(p *place, r *ledger.PartRecord) bool {
 	return r.Part >= 0 && (r.Rejects == nil || fs.ValidPath(r.Rejects.Name) && sized(p.staging(l.run)+badRowsName+r.Rejects.Name, r.Rejects))
 }
 
-// takeOver continues the run of an equal job, if one of the dead did something, and removes
-// the others.
-func (s *staging) takeOver(ctx context.Context, o *own) error {
-	delete(o.left, s.opts.RunID) // its beat
-	for run := range o.left {
-		dropLeft(run)
-	}
-	if err := s.readLoading(ctx, o.left); err != nil {
-		return err
-	}
-	found, rest, err := s.store.unfinished(ctx, s.place, o)
-	if err != nil {
-		return err
-	}
-	var best *unfinished
-	for _, u := range found {
-		progress := len(u.journal.Parts) > 0 || len(u.journal.Deaths) > 0
-		if progress && s.opts.Job != nil && !s.opts.Restart {
-			if changed := u.journal.ChangedSince(s.opts.Job, s.mu.before.base(s.opts.IfExists)); len(changed) > 0 {
-				last := u.starts[len(u.starts)-1]
-				return &ledger.OtherJobError{Output: s.place.shown, Run: last.run, Parts: len(u.journal.Parts), Differences: changed}
-			}
-			if best == nil || len(u.journal.Parts) >= len(best.journal.Parts) {
-				best, u = u, best
-			}
-		}
-		if u != nil { // only one can be continued
-			rest = append(rest, u.runs()...)
-		}
-	}
-	if err := s.store.drop(ctx, s.place, rest); err != nil {
-		return err
-	}
-	if best != nil {
-		s.take(best)
-	}
-	return nil
-}
-
-// take makes a dead run's parts this run's.
-func (s *staging) take(u *unfinished) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mu.taken, s.mu.chain, s.mu.head = u.journal, u.runs(), u.starts[0].start.Head
-	s.mu.first = s.mu.head.FirstFile
-	s.mu.watched = s.mu.watched || len(u.journal.Deaths) > 0 || slices.ContainsFunc(u.starts, func(l *leftover) bool { return !l.stopped })
-	for _, r := range u.journal.Parts {
-		left, state := u.staged[r.Part], &partState{done: true}
-		for _, o := range r.Outputs {
-			state.files = append(state.files, stagedFile{Output: o, key: left.keyOf(s.place, &o)})
-		}
-		s.mu.parts[r.Part] = state
-		if s.opts.Pieces && len(state.files) > 0 {
-			s.mu.pieces[r.Part] = state.files[0].key
-		}
-		if r.Rejects != nil {
-			s.mu.badRows[r.Part] = s.place.staging(left.run) + badRowsName + r.Rejects.Name
-		}
-	}
-}
-
 // Begin says what the run is, or that it is continued.
 func (s *staging) Begin(frozen json.RawMessage) error {
 	if s.opts.Job == nil {
 		return nil
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	said := start{Start: ledger.Start{Run: s.opts.RunID, Time: now, PID: os.Getpid(), Host: ledger.HostName()}}
+	first := start{Start: ledger.Start{Run: s.opts.RunID, Time: now, PID: os.Getpid(), Host: ledger.HostName()}}
 	s.mu.Lock()
 	if n := len(s.mu.chain); n > 0 {
-		said.Continues, said.Head = s.mu.chain[n-1], s.mu.head
+		first.Continues, first.Head = s.mu.chain[n-1], s.mu.head
 	} else {
-		said.Head = &ledger.Head{
+		first.Head = &ledger.Head{
 			Version: ledger.JournalVersion, Run: s.opts.RunID, Started: now, Job: *s.opts.Job, Frozen: frozen,
 			Base: s.mu.before.base(s.opts.IfExists), FirstFile: s.mu.first,
 		}
 	}
 	s.mu.Unlock()
-	text, err := json.Marshal(said)
+	text, err := json.Marshal(first)
 	if err != nil {
 		return err
 	}
-	if err := s.store.put(s.during(), s.place.staging(s.opts.RunID)+startName, text); err != nil {
-		return s.failed(err)
-	}
+	said := make(chan error, 1) // the one outcome
+	ctx := s.during()
+	go func() { said <- s.store.put(ctx, s.place.staging(s.opts.RunID)+startName, text) }()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mu.begun = true
-	return nil
+	watched := s.mu.watched
+	s.mu.said, s.mu.begun = said, true
+	s.mu.Unlock()
+	if !watched { // no part is recorded before it
+		return nil
+	}
+	return s.failed(s.saidStart())
+}
+
+// saidStart waits until it is said what the run is.
+func (s *staging) saidStart() error {
+	s.mu.Lock()
+	said := s.mu.said
+	s.mu.Unlock()
+	if said == nil {
+		return nil
+	}
+	err := <-said
+	said <- err
+	return err
 }
 
 // openPartsLocked are the parts that are being worked on.
@@ -374,6 +330,9 @@ func (s *staging) Record(part ledger.PartRecord) error {
 			return err
 		}
 		key := fmt.Sprintf("%s%spart-%05d", s.place.staging(s.opts.RunID), journalName, part.Part)
+		if err := s.saidStart(); err != nil {
+			return s.failed(err)
+		}
 		won, err := s.store.create(s.during(), key, text)
 		if err == nil && !won {
 			err = fmt.Errorf("%w: part %d is recorded already", ledger.ErrAccounts, part.Part)

@@ -151,52 +151,56 @@ func (s *staging) stands(ctx context.Context, o ledger.Output) error {
 	return err
 }
 
-// look finds out what stands at the output's name, and returns an error if that may not
-// give way.
-func (s *staging) look(ctx context.Context) (there bool, err error) {
+// standing is what stands at the output's name.
+type standing struct {
+	there   bool // something
+	success bool // _SUCCESS
+}
+
+// look finds out what stands at the output's name.
+func (s *staging) look(ctx context.Context) (found standing, err error) {
 	if s.opts.Single {
-		return s.lookFile(ctx)
+		err = s.store.list(ctx, s.place.prefix+s.place.name, "/", func(o object) error {
+			found.there = found.there || o.key == s.place.prefix+s.place.name
+			return nil
+		})
+		return found, err
 	}
-	ours := len(s.mu.before.live) > 0
 	err = s.store.list(ctx, s.place.prefix, "/", func(o object) error {
 		switch name := strings.TrimPrefix(o.key, s.place.prefix); name {
 		case ownName, "", strings.TrimSuffix(ownName, "/"):
 		case successName:
-			ours, there = true, true
-		default:
-			there = true
-		}
-		if there && ours {
+			found = standing{there: true, success: true}
 			return errStop
+		default:
+			found.there = true
 		}
 		return nil
 	})
-	switch {
-	case err != nil || !there:
-		return there, err
-	case s.opts.IfExists == ledger.IfExistsError:
-		return true, s.exists("--if-exists replace replaces it when the new one is whole, append adds to it")
-	case s.opts.IfExists == ledger.IfExistsAppend && len(s.mu.before.live) == 0:
-		return true, s.exists("it has no manifest, so nothing is known about what to append to; choose another place")
-	case s.opts.IfExists == ledger.IfExistsAppend:
-		return true, s.beside()
-	case !ours:
-		return true, s.exists("it has neither _SUCCESS nor a manifest, so it is no output and will not be removed; remove it yourself or choose another place")
-	}
-	return true, nil
+	return found, err
 }
 
-func (s *staging) lookFile(ctx context.Context) (there bool, err error) {
-	err = s.store.list(ctx, s.place.prefix+s.place.name, "/", func(o object) error {
-		if o.key == s.place.prefix+s.place.name {
-			there = true
+// mayGiveWay returns an error if what stands at the output's name may not give way.
+func (s *staging) mayGiveWay(found standing) error {
+	live := len(s.mu.before.live) > 0
+	switch {
+	case !found.there:
+		return nil
+	case s.opts.Single:
+		if s.opts.IfExists != ledger.IfExistsReplace {
+			return s.exists("--if-exists replace replaces it when the new one is whole")
 		}
 		return nil
-	})
-	if err == nil && there && s.opts.IfExists != ledger.IfExistsReplace {
-		err = s.exists("--if-exists replace replaces it when the new one is whole")
+	case s.opts.IfExists == ledger.IfExistsError:
+		return s.exists("--if-exists replace replaces it when the new one is whole, append adds to it")
+	case s.opts.IfExists == ledger.IfExistsAppend && !live:
+		return s.exists("it has no manifest, so nothing is known about what to append to; choose another place")
+	case s.opts.IfExists == ledger.IfExistsAppend:
+		return s.beside()
+	case !live && !found.success:
+		return s.exists("it has neither _SUCCESS nor a manifest, so it is no output and will not be removed; remove it yourself or choose another place")
 	}
-	return there, err
+	return nil
 }
 
 // beside refuses to append files of another format or layout: a folder is read as one table.

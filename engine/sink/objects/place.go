@@ -32,6 +32,10 @@ const (
 	stagedExt   = ".staged" // so that no glob of *.parquet finds them
 )
 
+// escapeMark begins what the driver of S3 writes in place of characters that it takes for
+// risky: a name that has it would be written as another.
+const escapeMark = "__0x"
+
 // place is where an output lies in a store.
 type place struct {
 	shown  string             // as messages name it
@@ -51,6 +55,9 @@ func parsePlace(output string, single bool) (*place, error) {
 	bad := func(what string) error { return fmt.Errorf("--output %s: %s", p.shown, what) }
 	if trimmed := strings.TrimSuffix(key, "/"); trimmed != "" && path.Clean("/"+trimmed) != "/"+trimmed {
 		return nil, bad(`a name cannot have parts that are empty, "." or ".."`)
+	}
+	if strings.Contains(key, escapeMark) {
+		return nil, bad("a name cannot have " + escapeMark + " in it")
 	}
 	if i := strings.IndexFunc(key, unicode.IsControl); i >= 0 {
 		return nil, fmt.Errorf("--output %q: a name cannot have control characters", p.shown)

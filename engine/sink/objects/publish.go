@@ -4,35 +4,16 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/millrace/millrace/engine/ledger"
 )
-
-// commit is what is left to do after the step: whoever reads it can.
-type commit struct {
-	Run    string       `json:"run"`
-	Starts []string     `json:"starts"` // whose staging goes, oldest first
-	Copies []stagedCopy `json:"copies"`
-	Own    []stagedCopy `json:"own"` // the run's own objects, after the others
-	// Removes are keys of an output that is replaced, which no copy takes the place of.
-	Removes []string `json:"removes,omitempty"`
-	Success string   `json:"success,omitempty"` // key of _SUCCESS, for a folder
-	Fresh   bool     `json:"fresh,omitempty"`   // nothing stood there
-}
-
-// stagedCopy is an object that gets another name.
-type stagedCopy struct {
-	From string `json:"from"`
-	To   string `json:"to"`
-	Size int64  `json:"size"`
-}
 
 // Publish makes the output appear.
 func (s *staging) Publish(m *ledger.Manifest) error {
@@ -44,23 +25,16 @@ func (s *staging) Publish(m *ledger.Manifest) error {
 		return fmt.Errorf("output %q: %w", s.place.shown, ledger.ErrDiscarded)
 	}
 	ctx := s.during()
-	s.ask(ctx)
-	if lost := s.lost(); lost != nil {
-		return lost
-	}
 	files, err := s.account(m)
 	if err != nil {
 		return fmt.Errorf("output %q: not published: %w", s.place.shown, err)
 	}
-	there, err := s.look(ctx)
+	now, err := s.lookAgain(ctx)
 	if err != nil {
 		return s.failed(err)
 	}
-	s.descend(m, there)
-	c, err := s.newCommit(ctx, files, m, there)
-	if err != nil {
-		return s.failed(err)
-	}
+	s.descend(m, now.there)
+	c := s.newCommit(files, m, now)
 	if err := s.seal(ctx, m, c); err != nil {
 		return s.failed(err)
 	}
@@ -69,22 +43,85 @@ func (s *staging) Publish(m *ledger.Manifest) error {
 	if err := s.step(after); err != nil {
 		return s.failed(err)
 	}
-	if err := s.store.give(after, c); err != nil {
+	staged, err := s.give(after, c)
+	if err != nil {
 		return fmt.Errorf("output %q: %w: it is decided that run %s is published, but not all files have their names: the same command, or millrace verify, gives them: %w",
 			s.place.shown, ledger.ErrOutput, s.opts.RunID, err)
 	}
-	s.tidy(after, c)
+	s.tidy(after, c, staged)
 	return nil
 }
 
-// tidy removes what was staged, and says that nothing is left to do. Where it cannot, the
-// next run does: the output is there.
-func (s *staging) tidy(ctx context.Context, c *commit) {
+// present is what stands at the output's name right before the step.
+type present struct {
+	standing
+
+	keys []string // of the whole output, where it is to be replaced
+}
+
+// lookAgain finds out what stands at the output's name by now, whether the run still has it,
+// and that no upload of it is left.
+func (s *staging) lookAgain(ctx context.Context) (now present, err error) {
+	looks, looking := errgroup.WithContext(ctx)
+	looks.Go(func() error {
+		s.ask(looking)
+		return s.lost()
+	})
+	looks.Go(func() (err error) {
+		now.standing, err = s.look(looking)
+		return err
+	})
+	looks.Go(func() error {
+		if s.opts.Single || s.opts.IfExists != ledger.IfExistsReplace {
+			return nil
+		}
+		return s.store.list(looking, s.place.prefix, "", func(o object) error {
+			if !strings.HasPrefix(o.key, s.place.own) {
+				now.keys = append(now.keys, o.key)
+			}
+			return nil
+		})
+	})
+	looks.Go(func() error {
+		_ = s.notes.Wait() // they report to nobody
+		return s.store.abortUploads(looking, s.place.run(s.opts.RunID))
+	})
+	if err := looks.Wait(); err != nil {
+		return now, err
+	}
+	return now, s.mayGiveWay(now.standing)
+}
+
+// give gives the files their names, and lists what is staged meanwhile.
+func (s *staging) give(ctx context.Context, c *commit) (staged []object, err error) {
+	gives, giving := errgroup.WithContext(ctx)
+	gives.Go(func() error { return s.store.give(giving, c) })
+	gives.Go(func() (err error) {
+		staged, err = s.store.all(giving, s.place.staging(c.Run))
+		return err
+	})
+	err = gives.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.swept = err == nil
+	return staged, err
+}
+
+// tidy removes what was staged, the commit last, and says that nothing is left to do. Where
+// it cannot, the next run does: the output is there.
+func (s *staging) tidy(ctx context.Context, c *commit, staged []object) {
 	s.mu.stop() // a beat that comes late would stay
-	if err := s.store.dropStaged(ctx, s.place, c); err != nil {
+	if err := s.store.drop(ctx, s.place, c.Starts[:len(c.Starts)-1]); err != nil {
 		return
 	}
-	if err := s.move(ctx, func(e *entry) { e.Pending, e.Holder = "", nil }); err != nil {
+	last := s.place.staging(c.Run) + commitName
+	if err := s.store.removeBut(ctx, staged, last); err != nil {
+		return
+	}
+	ends, ending := errgroup.WithContext(ctx)
+	ends.Go(func() error { return s.store.remove(ending, last) })
+	ends.Go(func() error { return s.move(ending, func(e *entry) { e.Pending, e.Holder = "", nil }) })
+	if ends.Wait() != nil {
 		return
 	}
 	if s.newest().Number%keptEntries == 0 {
@@ -164,34 +201,6 @@ func (s *staging) descend(m *ledger.Manifest, there bool) {
 	}
 }
 
-// newCommit lists what is to be done after the step.
-func (s *staging) newCommit(ctx context.Context, files []stagedFile, m *ledger.Manifest, there bool) (*commit, error) {
-	p := s.place
-	c := &commit{Run: s.opts.RunID, Fresh: !there, Starts: append(slices.Clone(s.mu.chain), s.opts.RunID)}
-	kept := map[string]bool{}
-	for _, f := range files {
-		c.Copies = append(c.Copies, stagedCopy{From: f.key, To: p.final(f.Name), Size: f.Bytes})
-		kept[p.final(f.Name)] = true
-	}
-	if m.Rejects != nil {
-		c.Own = append(c.Own, stagedCopy{From: s.mu.rejects.key, To: p.run(s.opts.RunID) + rejectsName, Size: m.Rejects.Bytes})
-	}
-	if s.opts.Single {
-		return c, nil
-	}
-	c.Success = p.final(successName)
-	if !there || m.Mode != ledger.ModeReplace {
-		return c, nil
-	}
-	err := s.store.list(ctx, p.prefix, "", func(o object) error {
-		if !strings.HasPrefix(o.key, p.own) && o.key != p.prefix && o.key != c.Success && !kept[o.key] {
-			c.Removes = append(c.Removes, o.key)
-		}
-		return nil
-	})
-	return c, err
-}
-
 // seal stages the manifest and what is left to do.
 func (s *staging) seal(ctx context.Context, m *ledger.Manifest, c *commit) error {
 	data, err := m.Encode()
@@ -219,133 +228,6 @@ func (s *staging) finish(ctx context.Context, run string) error {
 		return err
 	}
 	return s.move(ctx, func(e *entry) { e.Pending = "" })
-}
-
-// finish does what is left to do for a published run; all of it can be done twice. Staging
-// goes last, and in it the commit: where that is gone, everything is done.
-func (s *store) finish(ctx context.Context, p *place, run string) error {
-	text, err := s.get(ctx, p.staging(run)+commitName, maxSmallBytes)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	var c commit
-	if err := json.Unmarshal(text, &c); err != nil {
-		return fmt.Errorf("%s: %w", p.uri(p.staging(run)+commitName), err)
-	}
-	if err := c.check(p, run); err != nil {
-		return err
-	}
-	named, err := s.named(ctx, p, &c)
-	if err != nil {
-		return err
-	}
-	if named {
-		return s.dropStaged(ctx, p, &c)
-	}
-	return s.finishBy(ctx, p, &c)
-}
-
-// finishBy does all that a commit says.
-func (s *store) finishBy(ctx context.Context, p *place, c *commit) error {
-	if err := s.give(ctx, c); err != nil {
-		return err
-	}
-	return s.dropStaged(ctx, p, c)
-}
-
-// dropStaged removes what the starts of a run had staged, the commit last.
-func (s *store) dropStaged(ctx context.Context, p *place, c *commit) error {
-	for _, start := range c.Starts[:len(c.Starts)-1] {
-		if err := s.drop(ctx, p, []string{start}); err != nil {
-			return err
-		}
-	}
-	return s.dropButCommit(ctx, p, c.Run)
-}
-
-// check refuses a commit that leads out of the output.
-func (c *commit) check(p *place, run string) error {
-	inside := func(key string) bool { return strings.HasPrefix(key, p.prefix) }
-	ok := c.Run == run && len(c.Own) > 0 && len(c.Starts) > 0 && c.Starts[len(c.Starts)-1] == run
-	for _, copies := range [][]stagedCopy{c.Copies, c.Own} {
-		for _, one := range copies {
-			ok = ok && strings.HasPrefix(one.From, p.own) && inside(one.To)
-		}
-	}
-	for _, key := range c.Removes {
-		ok = ok && inside(key)
-	}
-	for _, start := range c.Starts {
-		ok = ok && ledger.ValidRunID(start)
-	}
-	if !ok || c.Success != "" && c.Success != p.final(successName) {
-		return fmt.Errorf("%s names what is not of this output", p.uri(p.staging(run)+commitName))
-	}
-	return nil
-}
-
-// named says whether all files have their names already: _SUCCESS, or the manifest of a
-// single file, is the last to be written.
-func (s *store) named(ctx context.Context, p *place, c *commit) (bool, error) {
-	for _, key := range []string{c.Success, p.run(c.Run) + manifestName} {
-		if key == "" {
-			continue
-		}
-		if _, err := s.size(ctx, key); errors.Is(err, fs.ErrNotExist) {
-			return false, nil
-		} else if err != nil {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-// give gives the files their names. While that goes on, _SUCCESS is missing.
-func (s *store) give(ctx context.Context, c *commit) error {
-	if c.Success != "" && !c.Fresh {
-		if err := s.remove(ctx, c.Success); err != nil {
-			return err
-		}
-	}
-	give := func(ctx context.Context, one stagedCopy) error {
-		return s.copy(ctx, one.From, one.To, one.Size)
-	}
-	if err := each(ctx, c.Copies, give); err != nil {
-		return err
-	}
-	if err := s.remove(ctx, c.Removes...); err != nil {
-		return err
-	}
-	last := len(c.Own) - 1 // the manifest, by which named knows of a single file
-	if err := each(ctx, c.Own[:last], give); err != nil {
-		return err
-	}
-	if err := give(ctx, c.Own[last]); err != nil || c.Success == "" {
-		return err
-	}
-	return s.put(ctx, c.Success, nil)
-}
-
-// dropButCommit removes what a run had staged, the commit last.
-func (s *store) dropButCommit(ctx context.Context, p *place, run string) error {
-	found, err := s.all(ctx, p.staging(run))
-	if err != nil {
-		return err
-	}
-	last := p.staging(run) + commitName
-	var keys []string
-	for _, o := range found {
-		if o.key != last {
-			keys = append(keys, o.key)
-		}
-	}
-	if err := s.remove(ctx, keys...); err != nil {
-		return err
-	}
-	return s.remove(ctx, last)
 }
 
 // KeepRejects keeps the rejects of a run that publishes nothing.

@@ -159,8 +159,8 @@ func (f *found) unfinished(ctx context.Context) (notes []ledger.Problem, err err
 	return notes, nil
 }
 
-// ReadHistory reads the manifests of an output, whose files can be read by their URIs.
-func (d *Destination) ReadHistory(ctx context.Context, output string) (history *ledger.History, err error) {
+// readHistory reads the manifests of an output, whose files can be read by their URIs.
+func (d *Destination) readHistory(ctx context.Context, output string) (history *ledger.History, err error) {
 	err = d.WithHistory(ctx, output, func(h *ledger.History) error {
 		history = h
 		return nil
@@ -184,7 +184,7 @@ func (d *Destination) WithHistory(ctx context.Context, output string, read func(
 
 // FindHistories reads the manifests of an output, or of all below a folder.
 func (d *Destination) FindHistories(ctx context.Context, root string) (*ledger.Found, error) {
-	h, err := d.ReadHistory(ctx, root)
+	h, err := d.readHistory(ctx, root)
 	if err == nil {
 		return &ledger.Found{Histories: []*ledger.History{h}}, nil
 	}
@@ -194,7 +194,7 @@ func (d *Destination) FindHistories(ctx context.Context, root string) (*ledger.F
 	}
 	all := &ledger.Found{}
 	for _, output := range outputs {
-		h, err := d.ReadHistory(ctx, output)
+		h, err := d.readHistory(ctx, output)
 		switch {
 		case err == nil:
 			all.Histories = append(all.Histories, h)

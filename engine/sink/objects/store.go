@@ -95,16 +95,20 @@ func pause(ctx context.Context, d time.Duration) {
 
 // put writes a small object, over one that is there.
 func (s *store) put(ctx context.Context, key string, data []byte) error {
-	return s.bucket.WriteAll(ctx, key, data, &blob.WriterOptions{ContentType: "application/octet-stream"})
+	return s.bucket.Upload(ctx, key, bytes.NewReader(data), &blob.WriterOptions{ContentType: contentType})
 }
+
+// contentType is that of all objects. Objects are written by Upload only: the writer of
+// Azure's driver panics where an upload that is written to fails.
+const contentType = "application/octet-stream"
 
 // create writes a small object unless one is there, and says whether the one there is this:
 // also where the answer was lost and the store says that there is one, which is why data
 // must be nobody else's.
 func (s *store) create(ctx context.Context, key string, data []byte) (won bool, err error) {
-	opts := &blob.WriterOptions{ContentType: "application/octet-stream", IfNotExist: true}
+	opts := &blob.WriterOptions{ContentType: contentType, IfNotExist: true}
 	for try := range readTries {
-		if err = s.bucket.WriteAll(ctx, key, data, opts); err == nil {
+		if err = s.bucket.Upload(ctx, key, bytes.NewReader(data), opts); err == nil {
 			return true, nil
 		}
 		if ctx.Err() != nil && try > 0 {

@@ -2,12 +2,14 @@ package objects
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"os"
 	"strings"
 
@@ -24,6 +26,8 @@ const (
 	pieceBytes     = 8 << 20
 	largePiece     = 32 << 20
 	uploadedAtOnce = 2
+	// heldBytes is what an upload of pieceBytes holds at most.
+	heldBytes = 2*uploadedAtOnce*pieceBytes + pieceBytes
 )
 
 // upload is a file on its way to the store. Nobody sees it before Commit, and it is gone
@@ -34,7 +38,8 @@ type upload struct {
 	name  string // of the Output
 	taken func(stagedFile)
 
-	w      *blob.Writer // nil once committed or aborted
+	w      *io.PipeWriter // nil once committed or aborted
+	ended  chan error     // has the outcome of the upload, which reads what is written
 	buf    *bufio.Writer
 	cancel context.CancelFunc
 	hash   hash.Hash
@@ -51,14 +56,13 @@ func (s *staging) newUpload(key, name string, piece int, taken func(stagedFile))
 		return nil, fmt.Errorf("output %q: %w", s.place.shown, ledger.ErrDiscarded)
 	}
 	ctx, cancel := context.WithCancel(s.during())
-	w, err := s.store.bucket.NewWriter(ctx, key, &blob.WriterOptions{
-		ContentType: "application/octet-stream", BufferSize: piece, MaxConcurrency: uploadedAtOnce,
-	})
-	if err != nil {
-		cancel()
-		return nil, s.failed(err)
-	}
-	u := &upload{s: s, key: key, name: name, taken: taken, w: w, cancel: cancel, hash: sha256.New()}
+	r, w := io.Pipe()
+	u := &upload{s: s, key: key, name: name, taken: taken, w: w, ended: make(chan error, 1), cancel: cancel, hash: sha256.New()}
+	go func() {
+		err := s.store.bucket.Upload(ctx, key, r, &blob.WriterOptions{ContentType: contentType, BufferSize: piece, MaxConcurrency: uploadedAtOnce})
+		_ = r.CloseWithError(cmp.Or(err, io.ErrClosedPipe)) // nobody reads any more
+		u.ended <- err
+	}()
 	u.buf = bufio.NewWriterSize((*uploadSink)(u), bufferBytes)
 	return u, nil
 }
@@ -106,7 +110,8 @@ func (u *upload) commit() error {
 	if err := u.buf.Flush(); err != nil {
 		return err
 	}
-	err := u.w.Close()
+	_ = u.w.Close() // never fails
+	err := <-u.ended
 	u.w = nil
 	if err != nil && !u.arrived() {
 		return err
@@ -131,7 +136,8 @@ func (u *upload) arrived() bool {
 func (u *upload) Abort() error {
 	if u.w != nil {
 		u.cancel()
-		_ = u.w.Close() // fails, for it is canceled
+		_ = u.w.CloseWithError(context.Canceled)
+		<-u.ended // of no interest
 		u.w = nil
 	}
 	if u.local != nil {

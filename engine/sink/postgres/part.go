@@ -49,16 +49,13 @@ func (p *part) Write(record arrow.RecordBatch) error {
 	return p.db.failed(p.copy.Write(record))
 }
 
-// digestName is how ledger.Output.RowDigest begins.
-const digestName = "xxh3-sum:"
-
 // End implements table.Part.
 func (p *part) End() (ledger.Output, error) {
 	p.ended = true
 	if err := p.copy.Close(); err != nil {
 		return ledger.Output{}, p.db.failed(err)
 	}
-	return ledger.Output{Bytes: p.copy.Bytes, Rows: p.copy.Rows, RowDigest: digestName + p.copy.Digest.String()}, nil
+	return ledger.Output{Bytes: p.copy.Bytes, Rows: p.copy.Rows, RowDigest: table.Digest(p.copy.Digest).Recorded()}, nil
 }
 
 // rejectsPiece is how many bytes of rejects a row has: the server takes a gigabyte, and

@@ -124,7 +124,7 @@ func (j job) fill(s sink.Records) (m *ledger.Manifest, taken int, err error) {
 		}
 	}
 	rows := ledger.Rows{Read: int64(j.rows), Scored: int64(j.rows)}
-	m = &ledger.Manifest{Model: ledger.ModelFile{Path: "/models/m.onnx", SHA256: strings.Repeat("0", 64)}}
+	m = &ledger.Manifest{Model: ledger.ModelFile{Path: "/models/m.onnx", SHA256: strings.Repeat("0", 64)}, Schema: ledger.Columns(scoreSchema)}
 	for range j.parts {
 		m.Parts = append(m.Parts, rows)
 		m.Ledger = m.Ledger.Add(rows)

@@ -10,7 +10,7 @@ import (
 
 	sqlite3 "github.com/mattn/go-sqlite3"
 
-	"github.com/millrace/millrace/engine/sink/embedded"
+	"github.com/millrace/millrace/engine/sink/table"
 )
 
 // appendValue encodes a value for a digest. A whole number is the same whether it is kept
@@ -38,7 +38,7 @@ func appendValue(b []byte, v any) []byte {
 }
 
 // Digest implements embedded.Session.
-func (s *session) Digest(ctx context.Context, sql string, args ...any) (d embedded.Digest, err error) {
+func (s *session) Digest(ctx context.Context, sql string, args ...any) (d table.Digest, err error) {
 	rows, err := s.conn.QueryContext(ctx, sql, named(args))
 	if err != nil {
 		return 0, fault(err)

@@ -11,6 +11,7 @@ import (
 	sqlite3 "github.com/mattn/go-sqlite3"
 
 	"github.com/millrace/millrace/engine/sink/embedded"
+	"github.com/millrace/millrace/engine/sink/table"
 )
 
 // A statement inserts several rows, as many as have about maxValues values: each takes a
@@ -29,7 +30,7 @@ type inserter struct {
 	step    int                 // rows of many
 	many    *sqlite3.SQLiteStmt // of step rows
 	values  []driver.NamedValue
-	digest  embedded.Digest
+	digest  table.Digest
 	encoded []byte // one encoded for the digest
 }
 
@@ -114,7 +115,7 @@ func (i *inserter) exec(rows, columns int) (err error) {
 }
 
 // Digest implements embedded.Inserter.
-func (i *inserter) Digest() (embedded.Digest, bool) { return i.digest, true }
+func (i *inserter) Digest() table.Digest { return i.digest }
 
 // Close implements embedded.Inserter.
 func (i *inserter) Close() error { return fault(i.many.Close()) }

@@ -5,13 +5,10 @@ package blobtest
 import (
 	"context"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"testing"
-	"time"
 
 	"gocloud.dev/blob"
 
@@ -35,11 +32,7 @@ type Gateway struct {
 // skips the test where there is no server to start: make test-stores gets one.
 func Start(tb testing.TB) *Gateway {
 	tb.Helper()
-	_, here, _, _ := runtime.Caller(0)
-	program := filepath.Join(filepath.Dir(here), "../../../.tools/versitygw")
-	if _, err := os.Stat(program); err != nil {
-		tb.Skipf("SKIPPED FOR WANT OF AN S3 SERVER: run make test-stores (%v)", err)
-	}
+	program := tool(tb, "versitygw")
 	tb.Setenv("AWS_ACCESS_KEY_ID", AccessKey)
 	tb.Setenv("AWS_SECRET_ACCESS_KEY", SecretKey)
 	for _, name := range []string{"AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE"} {
@@ -56,14 +49,7 @@ func Start(tb testing.TB) *Gateway {
 	g.URL = "http://" + address
 	server := exec.CommandContext(context.Background(), program, "--port", address, "--quiet", "--keep-alive", "posix", g.Dir)
 	server.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+AccessKey, "ROOT_SECRET_KEY="+SecretKey)
-	if err := server.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		_ = server.Process.Kill() // it has nothing to save
-		_ = server.Wait()
-	})
-	g.await(tb)
+	start(tb, g.URL, server)
 	var err error
 	if g.Bucket, err = blobstore.OpenBucket(tb.Context(), blobstore.Location{Scheme: blobstore.S3, Bucket: "bucket"}, blobstore.Options{Endpoint: g.URL}); err != nil {
 		tb.Fatal(err)
@@ -80,19 +66,6 @@ func freeAddress(tb testing.TB) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
-}
-
-// await waits until the server answers.
-func (g *Gateway) await(tb testing.TB) {
-	tb.Helper()
-	for range 200 {
-		if r, err := http.Get(g.URL); err == nil {
-			_ = r.Body.Close()
-			return
-		}
-		time.Sleep(25 * time.Millisecond)
-	}
-	tb.Fatal("the S3 server does not answer")
 }
 
 // Put writes an object.

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// Fault is what a proxy does to a request.
+// Fault is what a proxy does to a request; "403 AccessDenied" and the like refuse it with
+// that status and code.
 type Fault string
 
 // The faults.
@@ -49,6 +50,8 @@ type Proxy struct {
 	latency time.Duration
 	number  int
 	bytes   int64
+	now     int // requests under way
+	most    int // of them at once
 	end     chan struct{}
 	forward *httputil.ReverseProxy
 }
@@ -86,7 +89,7 @@ func NewProxy(tb testing.TB, server string) *Proxy {
 func (p *Proxy) Set(latency time.Duration, rule func(number int, r *http.Request) Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.latency, p.rule, p.number, p.bytes = latency, rule, 0, 0
+	p.latency, p.rule, p.number, p.bytes, p.most = latency, rule, 0, 0, p.now
 }
 
 // Requests is how many came since Set, and Bytes how many of bodies were answered.
@@ -103,10 +106,26 @@ func (p *Proxy) Bytes() int64 {
 	return p.bytes
 }
 
+// AtOnce is how many were under way at a time at most.
+func (p *Proxy) AtOnce() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.most
+}
+
+// over ends a request.
+func (p *Proxy) over() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now--
+}
+
 func (p *Proxy) next(r *http.Request) (Fault, time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.number++
+	p.now++
+	p.most = max(p.most, p.now)
 	if p.rule == nil {
 		return None, p.latency
 	}
@@ -115,6 +134,7 @@ func (p *Proxy) next(r *http.Request) (Fault, time.Duration) {
 
 func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	fault, latency := p.next(r)
+	defer p.over()
 	if latency > 0 {
 		time.Sleep(latency)
 	}
@@ -128,18 +148,27 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 		reset(w)
 		return
 	case Busy, Broken, TooMany:
-		_, _ = io.Copy(io.Discard, r.Body)
-		status, _ := strconv.Atoi(string(fault))
-		w.Header().Set("Content-Type", "application/xml")
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, `<?xml version="1.0"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>`)
+		answer(w, r, string(fault), "SlowDown")
 		return
 	case Whole:
 		r.Header.Del("Range")
 	}
+	if status, code, ok := strings.Cut(string(fault), " "); ok && strings.Trim(status, "0123456789") == "" {
+		answer(w, r, status, code)
+		return
+	}
 	b := &body{ResponseWriter: w, proxy: p, request: r, fault: fault}
 	defer b.finish()
 	p.forward.ServeHTTP(b, r)
+}
+
+// answer refuses a request as S3 does.
+func answer(w http.ResponseWriter, r *http.Request, status, code string) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	number, _ := strconv.Atoi(status)
+	w.Header().Set("Content-Type", "application/xml")
+	w.WriteHeader(number)
+	_, _ = io.WriteString(w, `<?xml version="1.0"?><Error><Code>`+code+`</Code><Message>The proxy says so.</Message></Error>`)
 }
 
 // wait waits until the client gives up.

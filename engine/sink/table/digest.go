@@ -1,4 +1,4 @@
-package embedded
+package table
 
 import (
 	"fmt"
@@ -22,6 +22,9 @@ const digestName = "xxh3-sum:"
 
 // String is sixteen hexadecimal digits.
 func (d Digest) String() string { return fmt.Sprintf("%016x", uint64(d)) }
+
+// Recorded is the digest as ledger.Output.RowDigest has it.
+func (d Digest) Recorded() string { return digestName + d.String() }
 
 // DigestOf is that of all outputs; ok is false where one has none.
 func DigestOf(outputs []ledger.Output) (sum Digest, ok bool) {

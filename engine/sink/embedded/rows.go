@@ -1,0 +1,50 @@
+package embedded
+
+import (
+	"strings"
+
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/engine/sink/table"
+	"github.com/millrace/millrace/io/query"
+)
+
+var _ sink.RowReader = Destination{}
+
+// RowsOf implements sink.RowReader.
+func (d Destination) RowsOf(output string, q sink.RowQuery) (string, error) {
+	t, err := parse(d.Dialect.Scheme(), output)
+	if err != nil {
+		return "", err
+	}
+	shelf := table.Shelf{Table: Ref{Table: t.table}.String(), RunColumn: query.QuoteName(t.runColumn)}
+	if d.Dialect.Scheme() == query.SchemeSQLite {
+		shelf.Expression = timesAsText
+	}
+	return d.inputOf(t, table.RowsStatement(shelf, q)), nil
+}
+
+// timesAsText has times come as the text that they are in a database that has no type for them:
+// they would be read as times of microseconds.
+func timesAsText(c ledger.Column) string {
+	name := query.QuoteName(c.Name)
+	if strings.HasPrefix(c.Type, "timestamp") {
+		return "CAST(" + name + " AS TEXT)"
+	}
+	return name
+}
+
+// RejectsOf implements sink.RowReader.
+func (d Destination) RejectsOf(output, run string) (string, error) {
+	t, err := parse(d.Dialect.Scheme(), output)
+	if err != nil {
+		return "", err
+	}
+	return d.inputOf(t, table.RejectsStatement(d.Dialect.Own(t.ledger, "reject").String(), run)), nil
+}
+
+// inputOf is a statement on a file as an input.
+func (d Destination) inputOf(t *target, statement string) string {
+	u := query.URI{Scheme: d.Dialect.Scheme(), Place: t.path, Spec: query.Spec{Text: statement, Unordered: true}}
+	return u.String()
+}

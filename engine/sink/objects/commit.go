@@ -1,0 +1,180 @@
+package objects
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millrace/millrace/engine/ledger"
+)
+
+// commit is what is left to do after the step: whoever reads it can.
+type commit struct {
+	Run    string       `json:"run"`
+	Starts []string     `json:"starts"` // whose staging goes, oldest first
+	Copies []stagedCopy `json:"copies"`
+	Own    []stagedCopy `json:"own"` // the run's own objects, after the others
+	// Removes are keys of an output that is replaced, which no copy takes the place of.
+	Removes []string `json:"removes,omitempty"`
+	Success string   `json:"success,omitempty"` // key of _SUCCESS, for a folder
+	Fresh   bool     `json:"fresh,omitempty"`   // nothing stood there
+}
+
+// stagedCopy is an object that gets another name.
+type stagedCopy struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+	Size int64  `json:"size"`
+}
+
+// newCommit lists what is to be done after the step.
+func (s *staging) newCommit(files []stagedFile, m *ledger.Manifest, now present) *commit {
+	p := s.place
+	c := &commit{Run: s.opts.RunID, Fresh: !now.there, Starts: append(slices.Clone(s.mu.chain), s.opts.RunID)}
+	kept := map[string]bool{}
+	for _, f := range files {
+		c.Copies = append(c.Copies, stagedCopy{From: f.key, To: p.final(f.Name), Size: f.Bytes})
+		kept[p.final(f.Name)] = true
+	}
+	if m.Rejects != nil {
+		c.Own = append(c.Own, stagedCopy{From: s.mu.rejects.key, To: p.run(s.opts.RunID) + rejectsName, Size: m.Rejects.Bytes})
+	}
+	if s.opts.Single {
+		return c
+	}
+	c.Success = p.final(successName)
+	for _, key := range now.keys { // none but of an output that is replaced
+		if key != p.prefix && key != c.Success && !kept[key] {
+			c.Removes = append(c.Removes, key)
+		}
+	}
+	return c
+}
+
+// finish does what is left to do for a published run; all of it can be done twice. Staging
+// goes last, and in it the commit: where that is gone, everything is done.
+func (s *store) finish(ctx context.Context, p *place, run string) error {
+	text, err := s.get(ctx, p.staging(run)+commitName, maxSmallBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var c commit
+	if err := json.Unmarshal(text, &c); err != nil {
+		return fmt.Errorf("%s: %w", p.uri(p.staging(run)+commitName), err)
+	}
+	if err := c.check(p, run); err != nil {
+		return err
+	}
+	named, err := s.named(ctx, p, &c)
+	if err != nil {
+		return err
+	}
+	if named {
+		return s.dropStaged(ctx, p, &c)
+	}
+	return s.finishBy(ctx, p, &c)
+}
+
+// finishBy does all that a commit says.
+func (s *store) finishBy(ctx context.Context, p *place, c *commit) error {
+	if err := s.give(ctx, c); err != nil {
+		return err
+	}
+	return s.dropStaged(ctx, p, c)
+}
+
+// dropStaged removes what the starts of a run had staged, the commit last.
+func (s *store) dropStaged(ctx context.Context, p *place, c *commit) error {
+	if err := s.drop(ctx, p, c.Starts[:len(c.Starts)-1]); err != nil {
+		return err
+	}
+	found, err := s.all(ctx, p.staging(c.Run))
+	if err != nil {
+		return err
+	}
+	last := p.staging(c.Run) + commitName
+	if err := s.removeBut(ctx, found, last); err != nil {
+		return err
+	}
+	return s.remove(ctx, last)
+}
+
+// check refuses a commit that leads out of the output.
+func (c *commit) check(p *place, run string) error {
+	inside := func(key string) bool { return strings.HasPrefix(key, p.prefix) }
+	ok := c.Run == run && len(c.Own) > 0 && len(c.Starts) > 0 && c.Starts[len(c.Starts)-1] == run
+	for _, copies := range [][]stagedCopy{c.Copies, c.Own} {
+		for _, one := range copies {
+			ok = ok && strings.HasPrefix(one.From, p.own) && inside(one.To)
+		}
+	}
+	for _, key := range c.Removes {
+		ok = ok && inside(key)
+	}
+	for _, start := range c.Starts {
+		ok = ok && ledger.ValidRunID(start)
+	}
+	if !ok || c.Success != "" && c.Success != p.final(successName) {
+		return fmt.Errorf("%s names what is not of this output", p.uri(p.staging(run)+commitName))
+	}
+	return nil
+}
+
+// named says whether all files have their names already: _SUCCESS, or the manifest of a
+// single file, is the last to be written.
+func (s *store) named(ctx context.Context, p *place, c *commit) (bool, error) {
+	for _, key := range []string{c.Success, p.run(c.Run) + manifestName} {
+		if key == "" {
+			continue
+		}
+		if _, err := s.size(ctx, key); errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// give gives the files their names. While that goes on, _SUCCESS is missing.
+func (s *store) give(ctx context.Context, c *commit) error {
+	if c.Success != "" && !c.Fresh {
+		if err := s.remove(ctx, c.Success); err != nil {
+			return err
+		}
+	}
+	give := func(ctx context.Context, one stagedCopy) error {
+		return s.copy(ctx, one.From, one.To, one.Size)
+	}
+	last := len(c.Own) - 1 // the manifest, by which readers know the files, and named a single one
+	if err := each(ctx, slices.Concat(c.Copies, c.Own[:last]), give); err != nil {
+		return err
+	}
+	ends, ending := errgroup.WithContext(ctx)
+	ends.Go(func() error { return s.remove(ending, c.Removes...) }) // the manifest does not name them
+	ends.Go(func() error { return give(ending, c.Own[last]) })
+	if err := ends.Wait(); err != nil || c.Success == "" {
+		return err
+	}
+	return s.put(ctx, c.Success, nil)
+}
+
+// removeBut removes objects but one.
+func (s *store) removeBut(ctx context.Context, found []object, but string) error {
+	var keys []string
+	for _, o := range found {
+		if o.key != but {
+			keys = append(keys, o.key)
+		}
+	}
+	return s.remove(ctx, keys...)
+}

@@ -1,0 +1,86 @@
+package objects
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+)
+
+// LoadDeaths counts the starts that died while the model was loaded.
+func (s *staging) LoadDeaths() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.loadDeaths
+}
+
+// loading is what stands in the store while the model is loaded.
+type loading struct {
+	Job    string `json:"job"`
+	Deaths int    `json:"deaths"`
+}
+
+// Loading notes that the model is about to be loaded.
+func (s *staging) Loading() error {
+	if s.opts.Job == nil {
+		return nil
+	}
+	text, err := json.Marshal(loading{Job: s.opts.Job.Digest(), Deaths: s.LoadDeaths()})
+	if err != nil {
+		return err
+	}
+	key := s.place.staging(s.opts.RunID) + loadingName
+	noted := make(chan error, 1) // the one outcome
+	ctx := s.during()
+	go func() { noted <- s.store.put(ctx, key, text) }()
+	s.mu.Lock()
+	watched := s.mu.watched
+	s.mu.noted = noted
+	s.mu.Unlock()
+	if !watched { // a first death goes unseen if it comes before the note: the next start waits
+		return nil
+	}
+	err = <-noted
+	noted <- err
+	return s.failed(err)
+}
+
+// Loaded notes that it went well. Nobody waits for that.
+func (s *staging) Loaded() error {
+	s.mu.Lock()
+	noted := s.mu.noted
+	s.mu.Unlock()
+	if noted == nil {
+		return nil
+	}
+	s.notes.Go(func() error {
+		if err := <-noted; err != nil {
+			return err
+		}
+		ctx, cancel := anyway(s.during())
+		defer cancel()
+		return s.store.remove(ctx, s.place.staging(s.opts.RunID)+loadingName)
+	})
+	return nil
+}
+
+// readLoading counts the starts of the job, of dead runs, that died while it was loaded.
+func (s *staging) readLoading(ctx context.Context, dead map[string]*leftover) error {
+	for run, left := range dead {
+		if !left.loading || s.opts.Job == nil || s.opts.Restart {
+			continue
+		}
+		text, err := s.store.get(ctx, s.place.staging(run)+loadingName, maxSmallBytes)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		var l loading
+		if json.Unmarshal(text, &l) == nil && l.Job == s.opts.Job.Digest() && l.Deaths >= 0 {
+			s.mu.loadDeaths = max(s.mu.loadDeaths, l.Deaths+1)
+		}
+	}
+	return nil
+}

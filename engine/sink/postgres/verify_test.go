@@ -1,0 +1,56 @@
+package postgres
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/io/postgres/pgtest"
+)
+
+// TestVerifyFindsEdits edits what a run published by psql.
+func TestVerifyFindsEdits(t *testing.T) {
+	s := pgtest.Start(t)
+	for i, c := range []struct {
+		says, statement string
+		problem, note   string
+	}{
+		{"nothing is found where nothing was done", "SELECT 1", "", ""},
+		{"a value that was changed", "UPDATE %[1]s SET score = score + 1 WHERE id = 7", "has other values than the run wrote", ""},
+		{"values of two rows that changed places", "UPDATE %[1]s SET score = CASE id WHEN 7 THEN 8 ELSE 0.875 END WHERE id IN (7, 64)", "has other values", ""},
+		{"a row that is gone", "DELETE FROM %[1]s WHERE id = 7", "has 1199 rows of the run, which wrote 1200", ""},
+		{"a row that is there twice", "INSERT INTO %[1]s SELECT * FROM %[1]s WHERE id = 7", "has 1201 rows of the run", ""},
+		{"a row of nobody's run", "CREATE TABLE other%[1]s PARTITION OF %[1]s DEFAULT; INSERT INTO %[1]s SELECT 'nobody', id, score FROM %[1]s WHERE id = 7", "", "has 1 rows of no live run"},
+		{"a column that is gone", "ALTER TABLE %[1]s DROP COLUMN score CASCADE", `has no column "score" any more`, ""},
+		{"the table", "DROP TABLE %[1]s CASCADE", "is gone", ""},
+		{"a manifest that was changed", `UPDATE %[1]s_millrace.run SET manifest = replace(manifest::text, '"read": 1200', '"read": 1201')::json`, "was changed since it was published", ""},
+	} {
+		t.Run(c.says, func(t *testing.T) {
+			name := fmt.Sprintf("t%d", i)
+			j := newJob(s.URI(name, ""))
+			if _, err := j.run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s.Must(t, fmt.Sprintf(strings.ReplaceAll(c.statement, "SELECT 1", "SELECT count(*) FROM %[1]s"), name))
+			v, err := Destination{}.Verify(t.Context(), j.uri, ledger.VerifyOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for what, found := range map[string]struct {
+				problems []ledger.Problem
+				want     string
+			}{"problem": {v.Problems, c.problem}, "note": {v.Notes, c.note}} {
+				var texts []string
+				for _, p := range found.problems {
+					if text := p.String(); !strings.Contains(text, "the input ") && !strings.Contains(text, "the model ") { // which these runs never had
+						texts = append(texts, text)
+					}
+				}
+				if text := strings.Join(texts, "\n"); !strings.Contains(text, found.want) || found.want == "" && text != "" {
+					t.Errorf("%ss are %q; want %q", what, texts, found.want)
+				}
+			}
+		})
+	}
+}

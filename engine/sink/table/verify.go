@@ -1,0 +1,214 @@
+package table
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/millrace/millrace/engine/ledger"
+)
+
+// Verifiable is what Verify needs of a database.
+type Verifiable interface {
+	Runs(ctx context.Context) ([]Run, error)
+	Manifest(ctx context.Context, run string) ([]byte, error)
+	Count(ctx context.Context, run string) (int64, error)
+	// Lacks says in words what the table lacks of some columns; "" where it has all.
+	Lacks(ctx context.Context, columns []string) (what string, err error)
+	// CountOthers is how many rows of the table are of none of these runs.
+	CountOthers(ctx context.Context, runs []string) (int64, error)
+	// RowDigest is the digest of the rows of a run, as its parts recorded it.
+	RowDigest(ctx context.Context, run string, columns []string) (Digest, error)
+	// Names are those of the table, and of the column of manifests, for messages.
+	Names() (table, manifests string)
+}
+
+// ReadHistory reads the runs that were published to a table, newest first.
+func ReadHistory(ctx context.Context, db Verifiable, output string) (*ledger.History, error) {
+	runs, err := db.Runs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h := &ledger.History{Output: output, Single: true}
+	for _, run := range slices.Backward(runs) {
+		if run.State != Published {
+			continue
+		}
+		if err := addRun(ctx, db, h, run); err != nil {
+			return nil, err
+		}
+	}
+	if len(h.Runs) == 0 {
+		return nil, errors.New("no run was published there yet")
+	}
+	checkChain(db, h)
+	return h, nil
+}
+
+// addRun reads a run's manifest and checks it by itself.
+func addRun(ctx context.Context, db Verifiable, h *ledger.History, run Run) error {
+	data, err := db.Manifest(ctx, run.ID)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(data)
+	recorded := &ledger.Recorded{Run: run.ID, SHA256: hex.EncodeToString(sum[:]), Bytes: int64(len(data)), Live: run.Live}
+	h.Runs = append(h.Runs, recorded)
+	bad := func(what string) {
+		h.Problems = append(h.Problems, manifestProblem(db, run.ID, what))
+	}
+	if recorded.SHA256 != run.SHA256 {
+		bad(fmt.Sprintf("was changed since it was published: its sha256 is %.12s…, and was %.12s…", recorded.SHA256, run.SHA256))
+	}
+	m, err := ledger.ParseManifest(data)
+	if err != nil {
+		bad(err.Error())
+		return nil
+	}
+	recorded.Manifest = m
+	if err := m.Check(); err != nil {
+		bad(err.Error())
+	}
+	if m.Run != run.ID {
+		bad(fmt.Sprintf("is that of run %q", m.Run))
+	}
+	return nil
+}
+
+func manifestProblem(db Verifiable, run, what string) ledger.Problem {
+	_, name := db.Names()
+	return ledger.Problem{File: name, Run: run, What: what, Do: "restore it from a copy of the database"}
+}
+
+// checkChain compares each run with the one that it says was before it.
+func checkChain(db Verifiable, h *ledger.History) {
+	for i, r := range h.Runs {
+		if r.Manifest == nil {
+			continue
+		}
+		var before *ledger.Recorded
+		if i+1 < len(h.Runs) {
+			before = h.Runs[i+1]
+		}
+		switch parent := r.Manifest.Parent; {
+		case parent == nil && before != nil:
+			h.Problems = append(h.Problems, manifestProblem(db, r.Run, fmt.Sprintf("names no run before it, and %s was", before.Run)))
+		case parent != nil && (before == nil || before.Run != parent.Run):
+			h.Problems = append(h.Problems, manifestProblem(db, r.Run, fmt.Sprintf("names run %s as the one before it, which is not there", parent.Run)))
+		case parent != nil && before.SHA256 != parent.SHA256:
+			h.Problems = append(h.Problems, manifestProblem(db, before.Run, fmt.Sprintf("was changed since run %s: its sha256 is %.12s…, and was %.12s…", r.Run, before.SHA256, parent.SHA256)))
+		}
+	}
+}
+
+// Verify compares a table with the manifests of its runs: how many rows it has of each, and
+// their digest, for which it reads them all unless opts.Quick.
+func Verify(ctx context.Context, db Verifiable, h *ledger.History, opts ledger.VerifyOptions) (*ledger.Verification, error) {
+	if opts.Progress == nil {
+		opts.Progress = &ledger.VerifyProgress{}
+	}
+	v := &ledger.Verification{
+		Output: h.Output, Run: h.Newest().Run, ManifestSHA256: h.Newest().SHA256, Runs: len(h.Runs),
+		Quick: opts.Quick, Problems: append([]ledger.Problem{}, h.Problems...), Notes: []ledger.Problem{},
+	}
+	if want := opts.Manifest; want != "" && !strings.EqualFold(want, v.ManifestSHA256) {
+		problem := manifestProblem(db, v.Run, fmt.Sprintf("has the sha256 %s, not the one asked for, %s", v.ManifestSHA256, want))
+		problem.Do = "the table is of another run than you mean, or its history was rewritten: restore it"
+		v.Problems = append(v.Problems, problem)
+	}
+	live := h.Live()
+	opts.Progress.TotalFiles.Store(int64(len(live)))
+	upserted := false // a later run may have replaced rows of those before
+	for _, run := range live {
+		v.LiveRuns = append(v.LiveRuns, run.Run)
+		if run.Manifest == nil {
+			continue
+		}
+		for _, o := range run.Manifest.Outputs {
+			v.Bytes += o.Bytes
+		}
+		v.Rows += run.Manifest.Ledger.Written()
+		v.Files++
+		c := comparison{db: db, run: run, quick: opts.Quick, fewer: upserted}
+		if err := c.compare(ctx, v); err != nil {
+			return nil, err
+		}
+		opts.Progress.Files.Add(1)
+		upserted = upserted || run.Manifest.Mode == ledger.ModeUpsert
+	}
+	if err := others(ctx, db, v); err != nil {
+		return nil, err
+	}
+	return v, v.AddStanding(ctx, h, opts)
+}
+
+// others notes rows that no live run wrote: they may be other people's.
+func others(ctx context.Context, db Verifiable, v *ledger.Verification) error {
+	table, _ := db.Names()
+	if what, err := db.Lacks(ctx, nil); err != nil || what != "" || v.Quick {
+		return err
+	}
+	n, err := db.CountOthers(ctx, v.LiveRuns)
+	if err == nil && n > 0 {
+		v.Notes = append(v.Notes, ledger.Problem{
+			File: table, What: fmt.Sprintf("has %d rows of no live run", n), Do: "they were there before, or somebody else put them there: nothing vouches for them",
+		})
+	}
+	return err
+}
+
+// comparison is that of the table's rows of a run with its manifest.
+type comparison struct {
+	db    Verifiable
+	run   *ledger.Recorded
+	quick bool
+	fewer bool // some may have been replaced by later runs'
+}
+
+// compare adds what is wrong with the rows, and what cannot be seen.
+func (c *comparison) compare(ctx context.Context, v *ledger.Verification) error {
+	m := c.run.Manifest
+	table, _ := c.db.Names()
+	bad := func(what string, args ...any) {
+		v.Problems = append(v.Problems, ledger.Problem{File: table, Run: c.run.Run, What: fmt.Sprintf(what, args...), Do: "restore the table from a copy, or score again (--if-exists replace --restart)"})
+	}
+	names := make([]string, len(m.Schema))
+	for i, column := range m.Schema {
+		names[i] = column.Name
+	}
+	if what, err := c.db.Lacks(ctx, names); err != nil || what != "" {
+		if err == nil {
+			bad("%s", what)
+		}
+		return err
+	}
+	want := m.Ledger.Written()
+	switch got, err := c.db.Count(ctx, c.run.Run); {
+	case err != nil:
+		return err
+	case got > want, got < want && !c.fewer:
+		bad("has %d rows of the run, which wrote %d", got, want)
+		return nil
+	case c.quick:
+		return nil
+	}
+	was, digested := DigestOf(m.Outputs)
+	if c.fewer || !digested {
+		why := "the millrace that wrote them made no digest of them"
+		if c.fewer {
+			why = "a later run replaced some, and the digest is of all"
+		}
+		v.Counted = append(v.Counted, c.run.Run)
+		v.Notes = append(v.Notes, ledger.Problem{File: table, Run: c.run.Run, What: "rows of run " + c.run.Run + " were counted, and their values not compared: " + why, Do: "millrace replay compares some"})
+		return nil
+	}
+	now, err := c.db.RowDigest(ctx, c.run.Run, names)
+	if err == nil && now != was {
+		bad("has other values than the run wrote: the digest of its rows is %s, and was %s", now, was)
+	}
+	return err
+}
