@@ -68,8 +68,9 @@ var (
 
 // placeLine does so for one problem.
 func (s *settings) placeLine(line string) string {
-	var names []string
-	for _, m := range inQuotes.FindAllStringSubmatch(line, -1) {
+	quotes := inQuotes.FindAllStringSubmatch(line, -1)
+	names := make([]string, 0, len(quotes))
+	for _, m := range quotes {
 		names = append(names, m[1])
 	}
 	var origin jobfile.Origin
