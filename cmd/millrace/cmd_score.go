@@ -192,7 +192,7 @@ func (c *scorer) score(ctx context.Context) (*scoreReport, error) {
 		return nil, &quietError{err}
 	}
 	if err != nil && summary == nil {
-		o.page.writeUnpublished(ctx, &opts, err, log)
+		o.page.writeUnpublished(ctx, &opts, common.settings.place(err), log)
 		return nil, err
 	}
 	if err != nil {

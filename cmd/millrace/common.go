@@ -39,6 +39,10 @@ type commonOptions struct {
 
 	store storeOptions
 
+	// settings are those that a job file made; nil without one. Errors name them by
+	// their places.
+	settings *settings
+
 	// timeline gets what a run's workers do, for --profile device; nil otherwise.
 	timeline *timeline.Recorder
 }
@@ -83,6 +87,7 @@ func (o *commonOptions) logger(s streams) *slog.Logger {
 
 // reportError is the last thing a failing command prints.
 func (o *commonOptions) reportError(s streams, err error, code int) {
+	err = o.settings.place(err)
 	if o.LogFormat == "json" {
 		slog.New(slog.NewJSONHandler(s.Err, nil)).Error(err.Error(), "exit", code)
 		return

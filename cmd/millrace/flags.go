@@ -150,6 +150,7 @@ func (o *runOptions) addWriteFlags(fs *pflag.FlagSet) {
 // options turns the flags, and the job file, into the engine's options.
 func (o *runOptions) options(common *commonOptions) (engine.Options, error) {
 	job, err := o.job.read()
+	common.settings = o.job.settings
 	if err != nil {
 		return engine.Options{}, err
 	}

@@ -22,6 +22,8 @@ type jobOptions struct {
 
 	flags   *pflag.FlagSet // of the command: what is given there overrides the file
 	ignored []string       // flags that the file does not set
+
+	settings *settings // that the file made; nil before it is read
 }
 
 // addJobFlags adds the flags of a job file; those named do not take its values.
@@ -48,6 +50,8 @@ func (o *jobOptions) read() (*jobfile.Job, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.settings = settingsOf(job, func(flag string) bool { return o.given(flag) || slices.Contains(o.ignored, flag) })
+	var problems []jobfile.Problem
 	for _, s := range job.FlagSettings() {
 		f := o.flags.Lookup(s.Flag)
 		if f == nil || f.Changed || slices.Contains(o.ignored, s.Flag) {
@@ -57,10 +61,10 @@ func (o *jobOptions) read() (*jobfile.Job, error) {
 			if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
 				err = invalid.Unwrap()
 			}
-			return nil, job.Problem(s.Path, err)
+			problems = append(problems, jobfile.Problem{Path: s.Path, Err: err})
 		}
 	}
-	return job, nil
+	return job, job.Problems(problems)
 }
 
 // given says whether a flag was given, on the command line or by its variable.

@@ -71,14 +71,15 @@ func (o *jobOptions) lines(job *jobfile.Job, to *lines.Options) error {
 		return nil
 	}
 	to.Types = nil
+	var problems []jobfile.Problem
 	for _, name := range slices.Sorted(maps.Keys(job.Types)) {
 		t, err := lines.ParseType(job.Types[name])
 		if err != nil {
-			return job.Problem("types."+name, err)
+			problems = append(problems, jobfile.Problem{Path: "types." + name, Err: err})
 		}
 		to.Types = append(to.Types, lines.ColumnType{Name: name, Type: t})
 	}
-	return nil
+	return job.Problems(problems)
 }
 
 // linesText writes the types of the columns of CSV and JSON Lines, and why they have them.

@@ -21,13 +21,12 @@ import (
 //	min,max  bounds of a number
 //	pattern  what a text must match, and form says in words
 //	expand   where ${...} is replaced: path, text or expression
-//	flag     the flag that says the same, if it is not the key with dashes
+//	flag     the flag that says the same, if it is not the key with dashes; - where it says it otherwise
 //	alike    what the key may be called by mistake, comma separated
 type decoder struct {
 	*source
-	vars *variables
-	// given are the places of the values of keys, by their path, such as limits.memory.
-	given map[string]place
+	vars    *variables
+	origins *origins
 	// known are the tags of the structs that were met: a fitted file has a few, many times.
 	known map[reflect.Type][]tags
 }
@@ -131,7 +130,7 @@ func (d *decoder) object(n *node, v reflect.Value, f tags) {
 		}
 		field := fields[i]
 		field.name, field.path = field.key, joinPath(f.path, field.key)
-		d.given[field.path] = e.value.at
+		d.origins.note(field.path, e.value.at)
 		d.value(e.value, v.FieldByIndex(field.index), field)
 	}
 	var missing []string
@@ -230,6 +229,7 @@ func (d *decoder) table(n *node, v reflect.Value, f tags) {
 		item := reflect.New(v.Type().Elem()).Elem()
 		inner := f
 		inner.name, inner.path = f.name+" of "+quoted(e.key), joinPath(f.path, e.key)
+		d.origins.note(inner.path, e.value.at)
 		d.value(e.value, item, inner)
 		v.SetMapIndex(reflect.ValueOf(e.key).Convert(v.Type().Key()), item)
 	}
@@ -253,7 +253,11 @@ func (d *decoder) list(n *node, v reflect.Value, f tags) {
 func (d *decoder) text(n *node, f tags) (string, bool) {
 	switch n.kind {
 	case textNode:
-		return d.expand(n, f)
+		text, ok := d.expand(n, f)
+		if ok && d.vars != nil {
+			d.origins.noteText(f.path, text, n.at)
+		}
+		return text, ok
 	case numberNode, boolNode:
 		d.bad(n.at, "%s must be a text, and %s is %s: write it in quotes", f.name, n.text, n.kind)
 	default:

@@ -114,7 +114,7 @@ func TestDecode(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ignore := cmpopts.IgnoreFields(Job{}, "Parameters", "Features", "Record", "given", "file")
+			ignore := cmpopts.IgnoreFields(Job{}, "Parameters", "Features", "Record", "origins", "file")
 			if diff := cmp.Diff(&tc.want, got, ignore, cmpopts.EquateNaNs(), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("Decode(%q) (-want +got):\n%s", tc.text, diff)
 			}

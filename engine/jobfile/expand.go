@@ -35,6 +35,7 @@ type variables struct {
 	lookup   func(string) (string, bool)
 	declared map[string]Parameter // nil: every name is a text that --set gives
 	values   map[string]string    // by name, checked
+	set      map[string]string    // those of them that --set gives
 	used     map[string]bool
 	missing  map[string]bool // that are said to be
 }
@@ -158,9 +159,14 @@ func (d *decoder) parameter(n *node, name string, f tags) (string, bool) {
 			v.missing[name] = true
 		}
 		return "", false
-	case f.expand == expandExpression:
+	}
+	if _, set := v.set[name]; set {
+		d.origins.parameter(f.path, name)
+	}
+	switch f.expand {
+	case expandExpression:
 		return p.literal(value), true
-	case f.expand == expandQuery:
+	case expandQuery:
 		return p.sqlLiteral(value), true
 	}
 	return value, true

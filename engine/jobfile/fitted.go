@@ -100,7 +100,7 @@ func (j *Job) readFitted(d *decoder, from *Fitted, given Given) ([]feature.Featu
 	s := newSource(from.From, text)
 	var file fittedFile
 	if root := parseJSON(s, text); root != nil {
-		inner := &decoder{source: s, given: map[string]place{}}
+		inner := &decoder{source: s, origins: newOrigins()}
 		inner.value(root, reflect.ValueOf(&file).Elem(), tags{name: "a fitted file"})
 	}
 	if len(s.problems) > 0 {

@@ -80,6 +80,7 @@ func (p *Nulls) fromNode(d *decoder, n *node, f tags) {
 		}
 		inner := f
 		inner.name = f.name + " of " + quoted(e.key)
+		d.origins.note(joinPath(f.path, e.key), e.value.at)
 		switch policy := d.nullPolicy(e.value, inner); {
 		case policy == nil:
 		case e.key == othersKey:

@@ -93,8 +93,8 @@ type Job struct {
 	// Record is for the manifest.
 	Record engine.JobFile `json:"-"`
 
-	given map[string]place
-	file  *source
+	origins *origins
+	file    *source
 }
 
 // Limits are what a run must not exceed.
@@ -154,9 +154,9 @@ func Decode(path string, text []byte, given Given) (*Job, error) {
 	if root.kind == nullNode {
 		root.kind = mapNode // all comments
 	}
-	d := &decoder{source: s, given: map[string]place{}, vars: &variables{dir: filepath.Dir(path), lookup: given.LookupEnv, used: map[string]bool{}}}
+	d := &decoder{source: s, origins: newOrigins(), vars: &variables{dir: filepath.Dir(path), lookup: given.LookupEnv, used: map[string]bool{}}}
 	d.parameters(root, given.Parameters)
-	job := &Job{given: d.given, file: s}
+	job := &Job{origins: d.origins, file: s}
 	d.value(root, reflect.ValueOf(job).Elem(), tags{name: "a job file"})
 	fitted := job.include(d, given)
 	d.unusedParameters(given.Parameters)
@@ -169,10 +169,18 @@ func Decode(path string, text []byte, given Given) (*Job, error) {
 	return job, nil
 }
 
-// Problem is an error about a key's value.
-func (j *Job) Problem(path string, err error) error {
+// Problem is what is wrong with the value of a key, by its path.
+type Problem struct {
+	Path string
+	Err  error
+}
+
+// Problems is an error about values; nil for none.
+func (j *Job) Problems(found []Problem) error {
 	s := &source{file: j.file.file, lines: j.file.lines}
-	s.bad(j.given[path], "%s: %v", path, err)
+	for _, p := range found {
+		s.bad(j.origins.places[p.Path], "%s: %v", p.Path, p.Err)
+	}
 	return problemsOf(s.file, s)
 }
 
@@ -206,7 +214,7 @@ func (j *Job) flagSettings(all []FlagSetting, v reflect.Value, f tags, path stri
 	default:
 		return all
 	}
-	if _, given := j.given[path]; !given || f.flag == noFlag {
+	if _, given := j.origins.places[path]; !given || f.flag == noFlag {
 		return all
 	}
 	return append(all, FlagSetting{Path: path, Flag: f.flagName(), Text: text})

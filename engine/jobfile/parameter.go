@@ -89,7 +89,7 @@ func (p *Parameter) sqlLiteral(text string) string {
 
 // parameters decodes what the file declares, and checks what was given.
 func (d *decoder) parameters(root *node, set map[string]string) {
-	d.vars.values, d.vars.missing = maps.Clone(set), map[string]bool{}
+	d.vars.values, d.vars.set, d.vars.missing = maps.Clone(set), set, map[string]bool{}
 	if d.vars.values == nil {
 		d.vars.values = map[string]string{}
 	}
@@ -104,7 +104,7 @@ func (d *decoder) parameters(root *node, set map[string]string) {
 		return
 	}
 	d.vars.declared = map[string]Parameter{}
-	quiet := &decoder{source: newSource(d.file, nil), given: map[string]place{}} // all is decoded, and said, once more
+	quiet := &decoder{source: newSource(d.file, nil), origins: newOrigins()} // all is decoded, and said, once more
 	for _, e := range n.entries {
 		var p Parameter
 		quiet.value(e.value, reflect.ValueOf(&p).Elem(), tags{name: "parameter"})

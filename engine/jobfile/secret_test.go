@@ -24,7 +24,7 @@ func decodeSecret(t *testing.T, dir, text string) (withSecret, error) {
 	if root == nil {
 		t.Fatalf("%q: %v", text, problemsOf("job.yaml", s))
 	}
-	d := &decoder{source: s, given: map[string]place{}, vars: &variables{dir: dir}}
+	d := &decoder{source: s, origins: newOrigins(), vars: &variables{dir: dir}}
 	var into withSecret
 	d.value(root, reflect.ValueOf(&into).Elem(), tags{name: "it"})
 	return into, problemsOf("job.yaml", s)

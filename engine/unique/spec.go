@@ -10,8 +10,8 @@ import (
 // not. In a job file it is this, or the list of columns alone.
 type Spec struct {
 	Columns []string `json:"columns" doc:"the columns whose values, taken together, only one row may have; a null equals a null"`
-	On      On       `json:"on,omitempty" doc:"what becomes of a row whose values a row before it has: count, reject, null or fail; auto, the default: what on_bad_row says, but count instead of fail"`
-	Mode    Mode     `json:"mode,omitempty" doc:"hash, the default: keys longer than 16 bytes are compared by 128-bit hashes, of n rows two are mistaken with a chance of n^2/2^129; or exact: by their values"`
+	On      On       `json:"on,omitempty" flag:"on-duplicate" doc:"what becomes of a row whose values a row before it has: count, reject, null or fail; auto, the default: what on_bad_row says, but count instead of fail"`
+	Mode    Mode     `json:"mode,omitempty" flag:"unique-mode" doc:"hash, the default: keys longer than 16 bytes are compared by 128-bit hashes, of n rows two are mistaken with a chance of n^2/2^129; or exact: by their values"`
 }
 
 // On says what becomes of a duplicate: of every row whose key a row before it has.
