@@ -61,7 +61,7 @@ func joinRounds(problems []error) []error {
 func flattened(problems []error) []error {
 	var all []error
 	for _, err := range problems {
-		if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // errors.Join's own, not what it wraps
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
 			all = append(all, flattened(joined.Unwrap())...)
 			continue
 		}

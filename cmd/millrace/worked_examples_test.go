@@ -73,17 +73,16 @@ func TestWorkedExamples(t *testing.T) {
 
 // chaptersOf are those of a page: first what stands before its first heading of level two.
 func chaptersOf(page string) []chapter {
-	var all []chapter
-	for i, part := range strings.Split(page, "\n## ") {
+	parts := strings.Split(page, "\n## ")
+	all := make([]chapter, 0, len(parts))
+	for i, part := range parts {
 		c := chapter{}
 		if i > 0 {
 			c.title, part, _ = strings.Cut(part, "\n")
 		}
-		for _, block := range blocksOf(part, "python") {
-			c.scripts = append(c.scripts, block)
-		}
+		c.scripts = blocksOf(part, "python")
 		for _, block := range blocksOf(part, "console") {
-			for _, line := range strings.Split(strings.TrimSuffix(block, "\n"), "\n") {
+			for line := range strings.SplitSeq(strings.TrimSuffix(block, "\n"), "\n") {
 				if command, ok := strings.CutPrefix(line, "$ "); ok {
 					c.commands = append(c.commands, typed{command: command})
 					continue
@@ -127,18 +126,18 @@ func layOut(t *testing.T, dir string, beginning, c chapter) {
 // asPrinted says whether out is what the page shows: a line "..." is any lines, and "..." in a
 // line is any text.
 func asPrinted(want []string, out string) bool {
-	pattern := "^"
+	var pattern strings.Builder
 	for _, line := range want {
 		if line == "..." {
-			pattern += "(?:.*\n)*?"
+			pattern.WriteString("(?:.*\n)*?")
 			continue
 		}
-		pattern += strings.ReplaceAll(regexp.QuoteMeta(line), regexp.QuoteMeta("..."), ".*") + "\n"
+		pattern.WriteString(strings.ReplaceAll(regexp.QuoteMeta(line), regexp.QuoteMeta("..."), ".*") + "\n")
 	}
 	if out != "" && !strings.HasSuffix(out, "\n") {
 		out += "\n"
 	}
-	return regexp.MustCompile(pattern + "$").MatchString(out)
+	return regexp.MustCompile("^" + pattern.String() + "$").MatchString(out)
 }
 
 // bucketOfFlights is an S3 server with two days of flights.
