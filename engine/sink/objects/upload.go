@@ -137,7 +137,7 @@ func (u *upload) Abort() error {
 	if u.w != nil {
 		u.cancel()
 		_ = u.w.CloseWithError(context.Canceled)
-		<-u.ended // how is of no interest
+		<-u.ended //nolint:errcheck // how is of no interest
 		u.w = nil
 	}
 	if u.local != nil {
