@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
@@ -31,6 +32,7 @@ type Reader struct {
 	fields []*node // one per top-level column
 	spans  []format.Span
 	mem    *recycler
+	read   atomic.Int64 // how many spans were; see spanRead
 
 	closing sync.Once
 }
