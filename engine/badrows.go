@@ -65,14 +65,25 @@ func rejectsOf(assembled []batcher.Reject) (all rejects) {
 // firstPerRow sorts rejects by row and keeps the first of each, which says whether any
 // of them was asked for.
 func firstPerRow(all rejects) rejects {
-	slices.SortStableFunc(all, func(a, b reject) int { return a.Row - b.Row })
-	kept := all[:0]
-	for _, r := range all {
-		if n := len(kept); n > 0 && kept[n-1].Row == r.Row {
-			kept[n-1].Asked = kept[n-1].Asked || r.Asked
-			continue
+	rows, distinct := 0, 0
+	for i := range all {
+		rows = max(rows, all[i].Row+1)
+	}
+	first := make([]int, rows) // by row: its place, from 1
+	for i := range all {
+		switch at := &first[all[i].Row]; {
+		case *at == 0:
+			*at = i + 1
+			distinct++
+		case all[i].Asked:
+			all[*at-1].Asked = true
 		}
-		kept = append(kept, r)
+	}
+	kept := make(rejects, 0, distinct)
+	for _, at := range first {
+		if at > 0 {
+			kept = append(kept, all[at-1])
+		}
 	}
 	return kept
 }

@@ -216,12 +216,12 @@ func gatherIndices(d *array.Dictionary, runs []rowRun) (arrow.Array, error) {
 	return array.NewDictionaryArray(d.DataType(), indices, d.Dictionary()), nil
 }
 
-// gatherFixed copies runs of values of whole bytes without nulls, as predictions
-// are, which is much faster than to cut and join slices; nil for other arrays.
+// gatherFixed copies runs of values of whole bytes, as predictions and most columns are,
+// which is much faster than to cut and join slices; nil for other arrays.
 func gatherFixed(a arrow.Array, runs []rowRun) arrow.Array {
 	t, ok := a.DataType().(arrow.FixedWidthDataType)
 	data := a.Data()
-	if !ok || t.BitWidth()%8 != 0 || a.NullN() > 0 || len(data.Buffers()) != 2 || len(data.Children()) > 0 {
+	if !ok || t.BitWidth()%8 != 0 || len(data.Buffers()) != 2 || len(data.Children()) > 0 {
 		return nil
 	}
 	width, rows := t.BitWidth()/8, 0
@@ -232,7 +232,18 @@ func gatherFixed(a arrow.Array, runs []rowRun) arrow.Array {
 	for _, r := range runs {
 		out = append(out, from[r.row*width:(r.row+r.rows)*width]...)
 	}
-	return flat(a.DataType(), memory.NewBufferBytes(out), rows)
+	if a.NullN() == 0 {
+		return flat(a.DataType(), memory.NewBufferBytes(out), rows)
+	}
+	valid, at := make([]byte, bitutil.BytesForBits(int64(rows))), 0
+	for _, r := range runs {
+		bitutil.CopyBitmap(a.NullBitmapBytes(), data.Offset()+r.row, r.rows, valid, at)
+		at += r.rows
+	}
+	values, nulls := memory.NewBufferBytes(out), rows-bitutil.CountSetBits(valid, 0, rows)
+	d := array.NewData(a.DataType(), rows, []*memory.Buffer{memory.NewBufferBytes(valid), values}, nil, nulls, 0)
+	defer d.Release()
+	return array.MakeFromData(d)
 }
 
 func hasOrderedDictionary(t arrow.DataType) bool {

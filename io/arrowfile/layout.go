@@ -36,8 +36,9 @@ type dictBlock struct {
 	delta bool
 }
 
-// layoutOf finds out what data is and walks it.
-func layoutOf(data []byte) (*layout, error) {
+// layoutOf finds out what data is and walks it. passed is told how far a walk over all of
+// it, as a stream takes, has come.
+func layoutOf(data []byte, passed func(off int64)) (*layout, error) {
 	switch {
 	case len(data) == 0:
 		return nil, damaged("it is empty")
@@ -46,7 +47,7 @@ func layoutOf(data []byte) (*layout, error) {
 	case bytes.HasPrefix(data, []byte("FEA1")):
 		return nil, unsupported("Feather version 1")
 	case len(data) >= 8:
-		return streamLayout(data)
+		return streamLayout(data, passed)
 	default:
 		return nil, damaged("%d bytes are neither an Arrow file nor a stream", len(data))
 	}
@@ -188,7 +189,7 @@ const maxTrailing = 1 << 20
 
 // streamLayout walks a stream: a schema message, then dictionary and record
 // batches, to the end mark or, since that is optional, the end of the file.
-func streamLayout(data []byte) (*layout, error) {
+func streamLayout(data []byte, passed func(off int64)) (*layout, error) {
 	first, err := messageAt(data, 0)
 	if err != nil && first.prefix < 8 {
 		return nil, fmt.Errorf("it starts neither as an Arrow file nor as a stream: %w", err)
@@ -210,6 +211,7 @@ func streamLayout(data []byte) (*layout, error) {
 			return nil, err
 		}
 		off = m.end()
+		passed(off)
 		switch m.kind {
 		case 0:
 			rest := data[off:]

@@ -114,7 +114,7 @@ func (r *reader) dropBehind() (passed func(off int64)) {
 // open walks all metadata.
 func (r *reader) open() error {
 	data := r.file.Bytes()
-	l, err := layoutOf(data)
+	l, err := layoutOf(data, r.dropBehind())
 	if err != nil {
 		return err
 	}
