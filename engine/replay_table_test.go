@@ -66,6 +66,7 @@ func tableReplay(t *testing.T, output string, id int) engine.ReplayOptions {
 // Every row of a table is led to its row of the input by its id, and scored in its batch:
 // with rejected rows between, of a filter too, and of inputs that are gone but for its own.
 func TestReplayOfATable(t *testing.T) {
+	slow(t)
 	dir := t.TempDir()
 	powers(t, filepath.Join(dir, "1.arrow"), 0, 31, 7, 3, 12, 2, 2)
 	powers(t, filepath.Join(dir, "2.arrow"), 31, 20, 1, 2, 9)
@@ -107,6 +108,7 @@ func TestReplayOfATable(t *testing.T) {
 
 // An input that is gone is missed by its own rows alone, where the manifest lists spans.
 func TestReplayOfATableNeedsTheRowsInput(t *testing.T) {
+	slow(t)
 	dir, table := t.TempDir(), sqliteTable(t)
 	powers(t, filepath.Join(dir, "1.arrow"), 0, 31, 7, 3, 12, 2, 2)
 	powers(t, filepath.Join(dir, "2.arrow"), 31, 20, 1, 2, 9)
@@ -131,6 +133,7 @@ func TestReplayOfATableNeedsTheRowsInput(t *testing.T) {
 // Where rows have the same ids each row of the table is paired with one of its own, so that a
 // value that was changed to another's is found; what the run rejected is none of them.
 func TestReplayPairsRowsWithTheSameIDs(t *testing.T) {
+	slow(t)
 	dir := t.TempDir()
 	writeSpans(t, filepath.Join(dir, "in.arrow"), []int64{3},
 		named{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, "[7,7,7,8,7]")},
@@ -154,6 +157,7 @@ func TestReplayPairsRowsWithTheSameIDs(t *testing.T) {
 
 // Duplicates that a run left out are no candidates.
 func TestReplayOfATableWithoutDuplicates(t *testing.T) {
+	slow(t)
 	dir := t.TempDir()
 	writeSpans(t, filepath.Join(dir, "in.arrow"), nil,
 		named{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, "[7,8,7]")},
@@ -175,6 +179,7 @@ func TestReplayOfATableWithoutDuplicates(t *testing.T) {
 // Rows of several runs are each scored by their own run's, and those that an upsert replaced
 // by the one that did.
 func TestReplayOfATableOfSeveralRuns(t *testing.T) {
+	slow(t)
 	dir := t.TempDir()
 	powers(t, filepath.Join(dir, "1.arrow"), 0, 8)
 	powers(t, filepath.Join(dir, "2.arrow"), 4, 8)
@@ -192,6 +197,7 @@ func TestReplayOfATableOfSeveralRuns(t *testing.T) {
 
 // What a database has no type for is compared as it keeps it.
 func TestReplayOfTypesInATable(t *testing.T) {
+	slow(t)
 	for name, newTable := range testTables {
 		t.Run(name, func(t *testing.T) { replayTypes(t, newTable(t)) })
 	}
@@ -243,6 +249,7 @@ func replayTypes(t *testing.T, table testTable) {
 
 // Ids of any type lead to the input, whatever a database makes of them.
 func TestReplayByIDsOfAnyTypeInATable(t *testing.T) {
+	slow(t)
 	for name, newTable := range testTables {
 		t.Run(name, func(t *testing.T) {
 			dir, table := t.TempDir(), newTable(t)
@@ -272,6 +279,7 @@ func TestReplayByIDsOfAnyTypeInATable(t *testing.T) {
 
 // Without ids there is nothing that leads to the input.
 func TestReplayOfATableWithoutIDs(t *testing.T) {
+	slow(t)
 	dir := t.TempDir()
 	powers(t, filepath.Join(dir, "in.arrow"), 0, 5)
 	table := sqliteTable(t)

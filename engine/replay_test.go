@@ -101,6 +101,7 @@ func TestReplayScoresTheBatchThatARowWasIn(t *testing.T) {
 // a file is read twice and the run was given relative paths; and the rejected ones
 // are said to be.
 func TestReplayPassesOverRejectedRows(t *testing.T) {
+	slow(t)
 	dir := t.TempDir()
 	t.Chdir(dir)
 	const rows = 40
@@ -238,6 +239,7 @@ func TestReplayOnTheCPU(t *testing.T) {
 }
 
 func TestReplayOfReferenceModels(t *testing.T) {
+	slow(t)
 	for _, ref := range references(t) {
 		out := filepath.Join(t.TempDir(), "out")
 		mustRun(t, engine.Options{

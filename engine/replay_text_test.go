@@ -74,6 +74,7 @@ func writeTypes(t *testing.T, path string, types []typed) (names []string) {
 
 // Values of types that text does not have are compared as the file has them.
 func TestReplayOfTypesAsText(t *testing.T) {
+	slow(t)
 	dir := t.TempDir()
 	keep := writeTypes(t, filepath.Join(dir, "in.arrow"), []typed{
 		{arrow.BinaryTypes.String, `["=a,\"b\"\nc", ""]`},
@@ -121,6 +122,7 @@ func TestReplayOfTypesAsText(t *testing.T) {
 
 // Where JSON has null for a NaN, the two are one.
 func TestReplayOfNaNAsJSON(t *testing.T) {
+	slow(t)
 	dir := t.TempDir()
 	nan := fromJSON(t, arrow.PrimitiveTypes.Float32, `["NaN", "-Inf", 2.5]`)
 	writeSpans(t, filepath.Join(dir, "in.arrow"), nil, named{"id", fromJSON(t, arrow.PrimitiveTypes.Int64, `[0,1,2]`)}, named{"a", nan})
@@ -146,6 +148,7 @@ func TestReplayOfNaNAsJSON(t *testing.T) {
 
 // A broken line elsewhere is said, and does not keep a row from being found.
 func TestReplayPassesOverBrokenLines(t *testing.T) {
+	slow(t)
 	out := publishedText(t)
 	edit(t, out, "4,16\n", "4,16,17\n")
 	r := replay(t, replayOf(t, out, 2))

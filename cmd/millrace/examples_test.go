@@ -55,6 +55,7 @@ func examples() []example {
 // TestExamples runs each example's command with the flights in the places that it names,
 // and compares what it says of exit codes and times with what millrace does.
 func TestExamples(t *testing.T) {
+	slow(t)
 	for _, e := range examples() {
 		t.Run(e.file, func(t *testing.T) {
 			dir := examplesDir(t)

@@ -143,6 +143,7 @@ func TestTableServerKilled(t *testing.T) {
 
 // TestTableSecret: a password goes to the server and nowhere else, whichever way it comes.
 func TestTableSecret(t *testing.T) {
+	slow(t)
 	const secret = "S3cr3t-pässword/&?"
 	server := pgtest.Start(t)
 	server.Must(t, "CREATE ROLE u LOGIN SUPERUSER PASSWORD '"+secret+"'")
@@ -210,6 +211,7 @@ func TestTableSecret(t *testing.T) {
 // TestPostgresPage runs what docs/postgres.md shows: two days of scores, and the three
 // questions.
 func TestPostgresPage(t *testing.T) {
+	slow(t)
 	server := pgtest.Start(t)
 	page, err := os.ReadFile("../../docs/postgres.md")
 	if err != nil {

@@ -32,6 +32,7 @@ type chapter struct {
 // TestWorkedExamples types what docs/worked-examples.md shows, chapter by chapter, each in a
 // folder of its own, and compares what is printed.
 func TestWorkedExamples(t *testing.T) {
+	slow(t)
 	page, err := os.ReadFile("../../docs/worked-examples.md")
 	if err != nil {
 		t.Fatal(err)
