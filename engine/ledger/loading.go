@@ -18,6 +18,23 @@ type loading struct {
 	Deaths int    `json:"deaths"`
 }
 
+// LoadingNote is what a start leaves while a job's model is loaded: which job, and how many
+// starts of it died so before, one after the other.
+func LoadingNote(job *Job, deaths int) ([]byte, error) {
+	return json.Marshal(loading{Job: job.Digest(), Deaths: deaths})
+}
+
+// DeathsByNote is how many starts of a job died while its model was loaded, whoever left
+// the note included: 0 by another job's, and by one that was cut, which is of a start that
+// died as it wrote it.
+func DeathsByNote(note []byte, job *Job) int {
+	var l loading
+	if json.Unmarshal(note, &l) != nil || l.Job != job.Digest() || l.Deaths < 0 {
+		return 0
+	}
+	return l.Deaths + 1
+}
+
 // maxLoadingBytes bounds what is read of one.
 const maxLoadingBytes = 4096
 
@@ -35,11 +52,7 @@ func (s *Staging) readLoading(dead []string) error {
 		if err != nil {
 			return err
 		}
-		var l loading
-		// One that was cut is of a start that died as it wrote it.
-		if json.Unmarshal(text, &l) == nil && l.Job == s.opts.Job.Digest() && l.Deaths >= 0 {
-			s.mu.loadDeaths = max(s.mu.loadDeaths, l.Deaths+1)
-		}
+		s.mu.loadDeaths = max(s.mu.loadDeaths, DeathsByNote(text, s.opts.Job))
 	}
 	return nil
 }
@@ -60,7 +73,7 @@ func (s *Staging) Loading() error {
 	if s.opts.Job == nil {
 		return nil
 	}
-	text, err := json.Marshal(loading{Job: s.opts.Job.Digest(), Deaths: s.mu.loadDeaths})
+	text, err := LoadingNote(s.opts.Job, s.mu.loadDeaths)
 	if err != nil {
 		return err
 	}

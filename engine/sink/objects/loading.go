@@ -2,9 +2,10 @@ package objects
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io/fs"
+
+	"github.com/millrace/millrace/engine/ledger"
 )
 
 // LoadDeaths counts the starts that died while the model was loaded.
@@ -14,18 +15,12 @@ func (s *staging) LoadDeaths() int {
 	return s.mu.loadDeaths
 }
 
-// loading is what stands in the store while the model is loaded.
-type loading struct {
-	Job    string `json:"job"`
-	Deaths int    `json:"deaths"`
-}
-
 // Loading notes that the model is about to be loaded.
 func (s *staging) Loading() error {
 	if s.opts.Job == nil {
 		return nil
 	}
-	text, err := json.Marshal(loading{Job: s.opts.Job.Digest(), Deaths: s.LoadDeaths()})
+	text, err := ledger.LoadingNote(s.opts.Job, s.LoadDeaths())
 	if err != nil {
 		return err
 	}
@@ -77,10 +72,7 @@ func (s *staging) readLoading(ctx context.Context, dead map[string]*leftover) er
 		if err != nil {
 			return err
 		}
-		var l loading
-		if json.Unmarshal(text, &l) == nil && l.Job == s.opts.Job.Digest() && l.Deaths >= 0 {
-			s.mu.loadDeaths = max(s.mu.loadDeaths, l.Deaths+1)
-		}
+		s.mu.loadDeaths = max(s.mu.loadDeaths, ledger.DeathsByNote(text, s.opts.Job))
 	}
 	return nil
 }
