@@ -192,12 +192,19 @@ func (r *replayer) again(ctx context.Context, found []*hit) (err error) {
 	if r.rows != nil {
 		locate = r.locateByIDs
 	}
-	p, err := locate(ctx, m, opts, found)
-	if err != nil {
+	p := &replayed{manifest: m, rank: plainRank}
+	if p.layout, err = recordedLayout(m, opts.PartRows); err != nil {
+		return err
+	}
+	defer func() {
+		if p.plan != nil {
+			err = errors.Join(err, p.plan.Close())
+		}
+	}()
+	if err := locate(ctx, p, opts, found); err != nil {
 		return err
 	}
 	plan := p.plan
-	defer func() { err = errors.Join(err, plan.Close()) }()
 	lib, err := r.opts.Load(plan.Options.Provider)
 	if err != nil {
 		return err
@@ -271,24 +278,16 @@ type replayed struct {
 // locate finds the input row of each row found, and plans the run again over the
 // files that their batches need. A manifest that lists spans tells which these are,
 // so that no other input needs to be there still; else all are opened.
-func (r *replayer) locate(ctx context.Context, m *ledger.Manifest, opts Options, found []*hit) (_ *replayed, err error) {
-	p := &replayed{manifest: m, rank: plainRank}
-	defer func() {
-		if err != nil && p.plan != nil {
-			err = errors.Join(err, p.plan.Close())
-		}
-	}()
-	if p.layout, err = recordedLayout(m, opts.PartRows); err != nil {
-		return nil, err
-	}
+func (r *replayer) locate(ctx context.Context, p *replayed, opts Options, found []*hit) (err error) {
+	m := p.manifest
 	if p.layout == nil {
 		if p.plan, err = r.planOf(ctx, m, opts, everyIndex(len(m.Inputs))); err != nil {
-			return nil, err
+			return err
 		}
 		p.layout = p.plan.layout()
 	}
 	if err := p.layout.fits(m); err != nil {
-		return nil, err
+		return err
 	}
 	open := func(files []int) error {
 		if p.plan != nil {
@@ -304,17 +303,17 @@ func (r *replayer) locate(ctx context.Context, m *ledger.Manifest, opts Options,
 	filtered := p.layout.passed != nil && leavesOut(m, found)
 	if filtered || len(m.PartitionBy) > 0 {
 		if err := open(p.layout.filesOf(found)); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if filtered {
 		p.rank = p.plan.ranks(ctx, p.layout)
 	}
 	if err := r.places(ctx, p, found); err != nil {
-		return nil, err
+		return err
 	}
 	p.rows = found
-	return p, open(p.layout.near(found, int64(opts.BatchRows)))
+	return open(p.layout.near(found, int64(opts.BatchRows)))
 }
 
 // planOf plans the run of a manifest again over some of its inputs, after a look

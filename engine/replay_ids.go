@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -22,43 +21,35 @@ import (
 
 // locateByIDs plans the run again over the inputs that are as they were, and finds the
 // candidates of each row found.
-func (r *replayer) locateByIDs(ctx context.Context, m *ledger.Manifest, opts Options, found []*hit) (_ *replayed, err error) {
-	p := &replayed{manifest: m, rank: plainRank}
-	defer func() {
-		if err != nil && p.plan != nil {
-			err = errors.Join(err, p.plan.Close())
-		}
-	}()
-	if p.layout, err = recordedLayout(m, opts.PartRows); err != nil {
-		return nil, err
-	}
+func (r *replayer) locateByIDs(ctx context.Context, p *replayed, opts Options, found []*hit) (err error) {
+	m := p.manifest
 	files, gone := r.present(ctx, m)
 	if gone != nil && (len(files) == 0 || p.layout == nil || ctx.Err() != nil) {
-		return nil, gone
+		return gone
 	}
 	if p.plan, err = r.planOver(ctx, m, opts, files); err != nil {
-		return nil, err
+		return err
 	}
 	if p.layout == nil {
 		p.layout = p.plan.layout()
 	} else if err := p.layout.open(p.plan.Dataset, files); err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.layout.fits(m); err != nil {
-		return nil, err
+		return err
 	}
 	s := &idSearch{replayed: p, form: found[0].form}
 	if err := s.index(found); err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.run(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.dropRejected(ctx, s); err != nil {
-		return nil, err
+		return err
 	}
 	p.rows = s.candidates
-	return p, s.complete(found, gone)
+	return s.complete(found, gone)
 }
 
 // present lists the inputs of a run that are as they were, and says of the first other what
