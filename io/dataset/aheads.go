@@ -133,8 +133,5 @@ func (a *aheads) check() <-chan error {
 	defer a.mu.Unlock()
 	checked := a.checked
 	a.checked = nil
-	if checked == nil {
-		return nil
-	}
 	return checked
 }
