@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/google/go-cmp/cmp"
@@ -152,11 +151,7 @@ func TestPartitionedOutputIsTheSameBytes(t *testing.T) {
 		opts.Output = filepath.Join(t.TempDir(), fmt.Sprint("out", i))
 		for n := 1; ; n++ {
 			opts.Workers = []int{1, 2, 5}[random.IntN(3)]
-			wait := took * time.Duration(n*random.IntN(100)) / 100
-			summary, err := start(t, lib, opts, func(p *engine.Plan, _ *engine.Progress) {
-				time.Sleep(wait)
-				p.Stop(engine.ErrInterrupted, 0)
-			})
+			summary, err := start(t, lib, opts, interruption(random, n, took, 0))
 			starts++
 			if errors.Is(err, engine.ErrInterrupted) {
 				continue

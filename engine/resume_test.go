@@ -70,6 +70,23 @@ func start(t *testing.T, lib *ort.Library, opts engine.Options, stop func(*engin
 	return summary, err
 }
 
+// interruption stops a run's n-th start: the first when it has read half of the rows or
+// less, so that one is stopped however fast the machine is, the others at moments of what
+// a whole run took, later and later, so that it ends.
+func interruption(random *rand.Rand, n int, took, grace time.Duration) func(*engine.Plan, *engine.Progress) {
+	share := random.Int64N(100)
+	return func(p *engine.Plan, progress *engine.Progress) {
+		if n > 1 {
+			time.Sleep(took * time.Duration(int64(n)*share) / 100)
+		} else {
+			for late := time.Now().Add(time.Minute); progress.RowsRead.Load() < progress.TotalRows*share/200 && time.Now().Before(late); {
+				time.Sleep(20 * time.Microsecond)
+			}
+		}
+		p.Stop(engine.ErrInterrupted, grace)
+	}
+}
+
 // wholeRun is a run that nobody stops, and how long it took.
 func wholeRun(t *testing.T, opts engine.Options) (*engine.Summary, time.Duration) {
 	t.Helper()
@@ -102,12 +119,8 @@ func TestContinuedRunsAreTheSameBytes(t *testing.T) {
 		opts.Output = filepath.Join(t.TempDir(), fmt.Sprint("out", i))
 		for n := 1; ; n++ {
 			opts.Workers = []int{1, 2, 5}[random.IntN(3)]
-			wait := took * time.Duration(n*random.IntN(100)) / 100 // later and later: it ends
 			grace := time.Duration(random.IntN(2)) * time.Hour
-			summary, err := start(t, lib, opts, func(p *engine.Plan, _ *engine.Progress) {
-				time.Sleep(wait)
-				p.Stop(engine.ErrInterrupted, grace)
-			})
+			summary, err := start(t, lib, opts, interruption(random, n, took, grace))
 			starts++
 			if errors.Is(err, engine.ErrInterrupted) {
 				continue
@@ -302,11 +315,7 @@ func TestSingleFilesAreContinued(t *testing.T) {
 		opts.Output = filepath.Join(t.TempDir(), name)
 		for n := 1; ; n++ {
 			opts.Workers = []int{1, 2, 5}[random.IntN(3)]
-			wait := took * time.Duration(n*random.IntN(100)) / 100
-			_, err := start(t, lib, opts, func(p *engine.Plan, _ *engine.Progress) {
-				time.Sleep(wait)
-				p.Stop(engine.ErrInterrupted, 0)
-			})
+			_, err := start(t, lib, opts, interruption(random, n, took, 0))
 			if err == nil {
 				break
 			}
