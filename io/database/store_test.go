@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -76,6 +77,36 @@ func TestATableIsADataset(t *testing.T) {
 	}
 	if err := d.Changed(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestFoldersAreThoseOfTheFile(t *testing.T) {
+	s := Stores()["sqlite"].(*Store)
+	for _, c := range []struct{ says, uri, want string }{
+		{"a file's path", "sqlite:/data/day=2026-11-28/a.db?table=t", "/data/day=2026-11-28/a.db"},
+		{"and not what a query divides", "duckdb:/data/a.db?query=SELECT a/b=c/d ORDER BY 1", "/data/a.db"},
+		{"a server has none, though its socket lies in one", "postgres:///db?host=/run/pg=15/s&table=t", ""},
+	} {
+		if got := s.Folders(c.uri); got != c.want {
+			t.Errorf("%s: Folders(%q) = %q; want %q", c.says, c.uri, got, c.want)
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "day=2026-11-28")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	made(t, filepath.Join(dir, "a.db"), "CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (7)")
+	listing, err := dataset.ListIn(context.Background(), []string{"sqlite:" + dir + "/a.db?query=SELECT id FROM t WHERE id/7=7/id ORDER BY id"}, Stores())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := dataset.Open(context.Background(), listing.Files, dataset.Options{Stores: Stores(), Partitions: dataset.Partitions{Auto: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if got := d.Partitions().String(); got != "day=date" {
+		t.Errorf("columns of folders are %s; want day=date", got)
 	}
 }
 
