@@ -80,9 +80,10 @@ func Open(ctx context.Context, uri string, spec query.Spec) (_ *Rows, err error)
 	return r, nil
 }
 
-// fault tells what the database says of a query from what is wrong with the connection.
+// fault tells what the database says of a query from what is wrong with the connection: a
+// server that goes down says so too (57P01 to 57P05; class 08).
 func (r *Rows) fault(err error) error {
-	if said, ok := postgresSaid(err); ok {
+	if said, ok := postgresSaid(err); ok && !strings.HasPrefix(said.Code, "57P") && !strings.HasPrefix(said.Code, "08") {
 		return fmt.Errorf("%w: %w", query.ErrQuery, said)
 	}
 	return fmt.Errorf("%w: %w", ErrServer, err)
