@@ -128,8 +128,8 @@ soak: runtime ## Kill, stop, race, stall runs and fill their disk, SOAK_RUNS (20
 lint: ## Run golangci-lint and check formatting and generated tables
 	@mkdir -p .tools && go build -modfile=go.tools.mod -o .tools/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	.tools/golangci-lint run ./...
-	go generate ./batcher/kernel ./io/parquetfile/kernel
-	git diff --exit-code -- {batcher,io/parquetfile}/kernel/kernels_amd64.{s,go}
+	go generate ./batcher/kernel ./io/csvfile/kernel ./io/parquetfile/kernel
+	git diff --exit-code -- {batcher,io/csvfile,io/parquetfile}/kernel/kernels_amd64.{s,go}
 
 .PHONY: corpora
 corpora: ## Read every file of the foreign corpora and print the outcome by corpus
