@@ -34,6 +34,11 @@ func (*tokenizer) Special(first byte) bool { return first == '"' }
 // Value implements lines.Tokenizer.
 func (*tokenizer) Value(scratch, field []byte) (value []byte, why string) {
 	field = field[1 : len(field)-1]
+	if len(field) <= 8 && cap(field) >= 8 { // most are
+		if quotes := zeros(binary.LittleEndian.Uint64(field[:8]) ^ '"'*ones); quotes<<(64-8*len(field)) == 0 {
+			return field, ""
+		}
+	}
 	at := bytes.IndexByte(field, '"')
 	if at < 0 {
 		return field, ""
