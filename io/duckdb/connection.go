@@ -18,6 +18,7 @@ import (
 
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/query"
+	"github.com/millrace/millrace/io/spool"
 )
 
 // What DuckDB may take of memory for a sort or a join, before it spills to TMPDIR: so much,
@@ -56,7 +57,7 @@ func connect(path string) (_ *connection, err error) {
 	for _, s := range [][2]string{
 		{"access_mode", "READ_ONLY"},
 		{"temp_directory", c.spill}, // before the next, which fixes it
-		{"memory_limit", fmt.Sprintf("%dMiB", (memoryBytes+int64(runtime.GOMAXPROCS(0))*threadBytes)>>20)},
+		{"memory_limit", fmt.Sprintf("%dMiB", memoryLimit()>>20)},
 		{"enable_external_access", "false"},
 		{"autoinstall_known_extensions", "false"},
 		{"autoload_known_extensions", "false"},
@@ -123,14 +124,23 @@ func (c *connection) prepare(text string) (bindings.PreparedStatement, error) {
 	return last, nil
 }
 
-// saidOfQuery is what DuckDB says of a query; a file that turns out to be damaged is not
-// the query's fault.
+// saidOfQuery is what DuckDB says of a query; a file that turns out to be damaged, or a disk
+// that is full, is not the query's fault. Its advice is for those who can change settings.
 func saidOfQuery(said string) error {
-	if strings.Contains(said, "Corrupt database file") {
+	said = strings.TrimSpace(said)
+	switch first, _, _ := strings.Cut(said, "\n"); {
+	case strings.Contains(said, "Corrupt database file"):
 		return fault(said)
+	case strings.Contains(said, "max_temp_directory_size"), strings.Contains(said, "No space left on device"):
+		return fmt.Errorf("%w: what the query sorts or joins does not fit there: %s", spool.ErrSpool, first)
+	case strings.HasPrefix(said, "Out of Memory Error"):
+		return fmt.Errorf("%w: it needs more memory than the %d MiB that DuckDB has here, and cannot spill: %s", query.ErrQuery, memoryLimit()>>20, first)
 	}
-	return fmt.Errorf("%w: %s", query.ErrQuery, strings.TrimSpace(said))
+	return fmt.Errorf("%w: %s", query.ErrQuery, said)
 }
+
+// memoryLimit is DuckDB's, in bytes.
+func memoryLimit() int64 { return memoryBytes + int64(runtime.GOMAXPROCS(0))*threadBytes }
 
 // texts gives the rows of a query of texts; $1 and so on are args.
 func (c *connection) texts(text string, args ...string) (_ [][]string, err error) {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/query"
+	"github.com/millrace/millrace/io/spool"
 )
 
 // made makes a database of statements, and gives its path.
@@ -160,6 +161,23 @@ func TestSortsSpillIntoTheTemporaryFolder(t *testing.T) {
 	}
 	if _, err := os.Stat(spill); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("after Close: %v; want nothing at %s", err, spill)
+	}
+}
+
+func TestWhatDuckDBSays(t *testing.T) {
+	for _, c := range []struct {
+		says, said string
+		want       error
+		not        string
+	}{
+		{"the folder for spilled rows is full", "Out of Memory Error: failed to offload data block of size 96.0 KiB (17.9 MiB/17.9 MiB used).\nThis limit was set by the 'max_temp_directory_size' setting.", spool.ErrSpool, "setting"},
+		{"nothing can be spilled", "Out of Memory Error: could not allocate block of size 256.0 KiB (575.9 MiB/576.0 MiB used)\n\nPossible solutions:\n* SET memory_limit='...'", query.ErrQuery, "SET"},
+		{"a block is damaged", "IO Error: Corrupt database file: computed checksum 1 does not match stored checksum 2 in block at location 0", format.ErrDamaged, "query"},
+		{"all else is the query's", "Binder Error: no\n\nLINE 1: x", query.ErrQuery, "memory"},
+	} {
+		if err := saidOfQuery(c.said); !errors.Is(err, c.want) || strings.Contains(err.Error(), c.not) {
+			t.Errorf("%s: %v; want %v without %q", c.says, err, c.want, c.not)
+		}
 	}
 }
 

@@ -216,6 +216,8 @@ func testTables(t *testing.T, uri string) {
 		{"of another schema", "other.flights", false, `{"id":1} {"id":2}`},
 		{"names with dots, quotes and the start of a comment", `other.we.ird " name; --`, false, `{"se \"lect":5}`},
 		{"a name with a dot in double quotes", `other."we.ird "" name; --"`, false, `{"se \"lect":5}`},
+		{"quotes that it does not need", `"other"."flights"`, false, `{"id":1} {"id":2}`},
+		{"and without a schema", `"heap"`, true, ``},
 		{"capitals count", "Flights", false, ``},
 		{"no key", "heap", false, `table "heap" has no primary key; read it by --query with an ORDER BY, or say --unordered`},
 		{"a view", "looked", false, "has no primary key"},
@@ -247,6 +249,7 @@ func testRefuses(t *testing.T, uri string) {
 		{"a query that leaves its brackets", "SELECT 1) TO PROGRAM 'touch x' --", query.ErrStatement, "bracket"},
 		{"a parameter", "SELECT $1::int ORDER BY 1", query.ErrQuery, "parameters"},
 		{"no such column", "SELECT b FROM t ORDER BY 1", query.ErrQuery, `column "b" does not exist`},
+		{"a row of more than is read", "SELECT repeat('x', 150000000) AS a, repeat('y', 150000000) AS b ORDER BY 1", query.ErrValue, "at most 256 MiB"},
 		{"an error at a later row", "SELECT 1 / (3 - i) FROM generate_series(1, 5) i ORDER BY i", query.ErrQuery, "division by zero"},
 	} {
 		_, _, err := rowsOf(uri, query.Spec{Text: c.text})
