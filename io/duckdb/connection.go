@@ -223,7 +223,7 @@ func run(s bindings.PreparedStatement) (_ *result, err error) {
 	var pending bindings.PendingResult
 	defer bindings.DestroyPending(&pending)
 	// The library calls this deprecated and has nothing else that does not keep all rows.
-	if bindings.PendingPreparedStreaming(s, &pending) == bindings.StateError { //nolint:staticcheck // see above
+	if bindings.PendingPreparedStreaming(s, &pending) == bindings.StateError {
 		return nil, saidOfQuery(bindings.PendingError(pending))
 	}
 	r := &result{}

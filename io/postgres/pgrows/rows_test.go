@@ -40,6 +40,7 @@ func TestOfServer(t *testing.T) {
 // testConnectionsThatBreak cuts connections everywhere: all rows come, or an error that says
 // whose it is, and never a part for the whole.
 func testConnectionsThatBreak(t *testing.T, server *pgtest.Server) {
+	t.Helper()
 	proxy := pgtest.NewProxy(t, server)
 	uri := "postgres://" + pgtest.User + "@/" + pgtest.Database + "?host=" + proxy.Dir
 	spec := query.Spec{Text: "SELECT g, repeat('x', 60) AS v FROM generate_series(1, 20000) g ORDER BY g"}
