@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 
 	"github.com/millrace/millrace/engine/ledger"
@@ -108,9 +109,14 @@ func (b budget) choose(prices []price, size int64) (algorithm, reason string) {
 	said := make([]string, 0, len(prices))
 	for _, p := range prices {
 		cost := time.Duration(p.perByte * float64(size))
-		text := fmt.Sprintf("%s takes %.2g%% of the run's processor time", p.algorithm, 100*seconds(cost)/max(seconds(b.processor), 1e-9))
-		if len(said) > 0 {
-			text = fmt.Sprintf("%s %.2g%%", p.algorithm, 100*seconds(cost)/max(seconds(b.processor), 1e-9))
+		share := 100 * seconds(cost) / max(seconds(b.processor), 1e-9)
+		percent := fmt.Sprintf("%.2g%%", share)
+		if share >= 100 { // %g would give 1.3e+02
+			percent = humanize.Comma(int64(min(share, 1e9))) + "%"
+		}
+		text := p.algorithm + " " + percent
+		if len(said) == 0 {
+			text = fmt.Sprintf("%s takes %s of the run's processor time", p.algorithm, percent)
 		}
 		said = append(said, text)
 		if b.allows(cost) {
