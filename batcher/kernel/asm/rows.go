@@ -262,14 +262,14 @@ func prefetch(base, row Register, elem, bytes int) {
 }
 
 // chunkShift is the logarithm of how many rows are made of some columns before the next
-// ones. The next ones find the lines of few rows in the first level of cache, whatever
-// set of it all columns meet in; an affine kernel, which computes longer than it waits,
-// gains by more rows.
+// ones. The fewer, the surer the next ones find the lines in the first level of cache,
+// whatever set of it all columns meet in; the more, the better memory follows the columns.
+// An affine kernel computes longer than it waits.
 func (r *rower) chunkShift() int {
 	if r.affine {
 		return 7
 	}
-	return 5
+	return 6
 }
 
 // rowsAt are rows from d on.
