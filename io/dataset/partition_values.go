@@ -190,6 +190,9 @@ func parseValue(v pathKey, t arrow.DataType) (_ arrow.Array, err error) {
 		return b.NewArray(), nil
 	}
 	if err := b.AppendValueFromString(v.value); err != nil {
+		if number, ok := errors.AsType[*strconv.NumError](err); ok { // which names the text and Go's function again
+			err = number.Err
+		}
 		return nil, err
 	}
 	return b.NewArray(), nil
