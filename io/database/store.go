@@ -70,16 +70,6 @@ func (s *Store) List(_ context.Context, input string) (dataset.Listing, error) {
 	return dataset.Listing{Files: []string{name}}, nil
 }
 
-// Folders is the path of a file, without what is asked of it; servers and queries have none,
-// though a socket's path, or a query's a/b = c, looks like it.
-func (s *Store) Folders(uri string) string {
-	u, err := query.Parse(uri)
-	if err != nil || !u.Local() {
-		return ""
-	}
-	return u.Place
-}
-
 // named reads an input and makes a file's path absolute, so that it names the same rows
 // wherever a process is started.
 func named(input string) (query.URI, error) {

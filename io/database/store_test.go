@@ -82,16 +82,6 @@ func TestATableIsADataset(t *testing.T) {
 }
 
 func TestFoldersAreThoseOfTheFile(t *testing.T) {
-	s := Stores()["sqlite"].(*Store)
-	for _, c := range []struct{ says, uri, want string }{
-		{"a file's path", "sqlite:/data/day=2026-11-28/a.db?table=t", "/data/day=2026-11-28/a.db"},
-		{"and not what a query divides", "duckdb:/data/a.db?query=SELECT a/b=c/d ORDER BY 1", "/data/a.db"},
-		{"a server has none, though its socket lies in one", "postgres:///db?host=/run/pg=15/s&table=t", ""},
-	} {
-		if got := s.Folders(c.uri); got != c.want {
-			t.Errorf("%s: Folders(%q) = %q; want %q", c.says, c.uri, got, c.want)
-		}
-	}
 	dir := filepath.Join(t.TempDir(), "day=2026-11-28")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)

@@ -16,15 +16,14 @@ import (
 
 // partition gives every source its values of the partition columns, and the dataset
 // the columns. Types are found over all paths.
-func (d *Dataset) partition(opts *Options) error {
-	p := opts.Partitions
+func (d *Dataset) partition(p Partitions) error {
 	if !p.Auto && len(p.Columns) == 0 {
 		return nil
 	}
 	keys := make([][]pathKey, len(d.unique))
 	errs := make([]error, len(d.unique))
 	for i, src := range d.unique {
-		if keys[i], errs[i] = pathKeys(opts.folders(src.path)); errs[i] == nil && p.Auto {
+		if keys[i], errs[i] = pathKeys(src.path); errs[i] == nil && p.Auto {
 			errs[i] = onceEach(src.path, keys[i])
 		}
 	}
