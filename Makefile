@@ -85,7 +85,7 @@ soak-stores: runtime versitygw ## Cut off, fail and kill runs into an S3 server,
 	SOAK_RUNS=$${SOAK_RUNS:-64} go test -count=1 -v ./cmd/millrace -run 'InStore' -timeout 60m | grep -v '^=== '
 
 .PHONY: night
-night: runtime data .tools/versitygw-$(VERSITYGW_VERSION) postgres-server ## Play a night and the next one: 3M flights in a bucket into the bucket and PostgreSQL, killed twice, then one more day (installs both servers where they are not; root, apt-get; 3 minutes)
+night: runtime data versitygw postgres-server ## Play a night and the next one: 3M flights in a bucket into the bucket and PostgreSQL, killed twice, then one more day (installs both servers where they are not; root, apt-get; 3 minutes)
 	NIGHT_FLIGHTS=$(CURDIR)/.data/flights-nulls.parquet go test -count=1 ./cmd/millrace -run TestNight -v -timeout 30m
 
 .PHONY: postgres-server
@@ -125,11 +125,12 @@ soak: runtime ## Kill, stop, race, stall runs and fill their disk, SOAK_RUNS (20
 	SOAK_RUNS=$(SOAK_RUNS) go test ./engine/ledger -count=1 -run 'Fault|Death|Crash|TakenOver' -v -timeout 60m | grep -v '^=== '
 
 .PHONY: lint
-lint: ## Run golangci-lint and check formatting and generated tables
+lint: ## Run golangci-lint, check generated kernels, and that every target has what it needs
 	@mkdir -p .tools && go build -modfile=go.tools.mod -o .tools/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	.tools/golangci-lint run ./...
-	go generate ./batcher/kernel ./io/parquetfile/kernel
-	git diff --exit-code -- {batcher,io/parquetfile}/kernel/kernels_amd64.{s,go}
+	go generate ./batcher/kernel ./io/csvfile/kernel ./io/parquetfile/kernel
+	git diff --exit-code -- {batcher,io/csvfile,io/parquetfile}/kernel/kernels_amd64.{s,go}
+	@for target in $$(sed -n 's/^.PHONY: *//p' Makefile); do make -n $$target >/dev/null || exit; done
 
 .PHONY: corpora
 corpora: ## Read every file of the foreign corpora and print the outcome by corpus

@@ -76,6 +76,9 @@ type Plan struct {
 	// FixedRows is the batch size that the model itself prescribes by a fixed
 	// first dimension; 0 when it leaves it open.
 	FixedRows int
+	// Unlisted are features that are defined and not hidden, and that the model's own list,
+	// which was taken, does not name.
+	Unlisted []string
 }
 
 // Options say how inputs and columns are matched.

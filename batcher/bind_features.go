@@ -60,15 +60,21 @@ func (b *binder) defined() ([]string, listSource) {
 	}
 	names := b.names()
 	if len(b.opts.Metadata) > 0 && !slices.ContainsFunc(b.opts.Metadata, func(n string) bool { return !slices.Contains(names, n) }) {
+		b.plan.Unlisted = slices.DeleteFunc(b.shown(), func(n string) bool { return slices.Contains(b.opts.Metadata, n) })
 		return b.opts.Metadata, fromMetadata
 	}
+	return b.shown(), fromSpecs
+}
+
+// shown are the features that are not hidden.
+func (b *binder) shown() []string {
 	var all []string
 	for _, p := range b.opts.Programs {
 		if !p.Hidden() {
 			all = append(all, p.Name())
 		}
 	}
-	return all, fromSpecs
+	return all
 }
 
 // entries finds features and columns by name; its error names every one that is not

@@ -55,11 +55,21 @@ func (r rejects) has(row int) bool {
 }
 
 // rejectsOf are an assembler's.
-func rejectsOf(assembled []batcher.Reject) (all rejects) {
-	for _, r := range assembled {
-		all = append(all, reject{Reject: r, stage: stageAssemble})
+func rejectsOf(assembled []batcher.Reject) rejects {
+	all := make(rejects, len(assembled))
+	for i, r := range assembled {
+		all[i] = reject{Reject: r, stage: stageAssemble}
 	}
 	return all
+}
+
+// together are several lists as one, which may be one of them.
+func together(lists ...rejects) rejects {
+	lists = slices.DeleteFunc(lists, func(l rejects) bool { return len(l) == 0 })
+	if len(lists) == 1 {
+		return lists[0]
+	}
+	return slices.Concat(lists...)
 }
 
 // firstPerRow sorts rejects by row and keeps the first of each, which says whether any

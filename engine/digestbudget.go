@@ -108,16 +108,24 @@ func (b budget) choose(prices []price, size int64) (algorithm, reason string) {
 	said := make([]string, 0, len(prices))
 	for _, p := range prices {
 		cost := time.Duration(p.perByte * float64(size))
-		text := fmt.Sprintf("%s takes %.2g%% of the run's processor time", p.algorithm, 100*seconds(cost)/max(seconds(b.processor), 1e-9))
+		text := fmt.Sprintf("%s takes %s of the run's processor time", p.algorithm, percent(seconds(cost)/max(seconds(b.processor), 1e-9)))
 		if len(said) > 0 {
-			text = fmt.Sprintf("%s %.2g%%", p.algorithm, 100*seconds(cost)/max(seconds(b.processor), 1e-9))
+			text = fmt.Sprintf("%s %s", p.algorithm, percent(seconds(cost)/max(seconds(b.processor), 1e-9)))
 		}
 		said = append(said, text)
 		if b.allows(cost) {
 			return p.algorithm, strings.Join(said, ", ")
 		}
 	}
-	return "", strings.Join(said, ", ") + fmt.Sprintf("; more than %.2g%%, or than there is time for", 100*digestShare)
+	return "", strings.Join(said, ", ") + fmt.Sprintf("; more than %s, or than there is time for", percent(digestShare))
+}
+
+// percent is a share in words, of two digits where it is below a tenth.
+func percent(share float64) string {
+	if share >= 0.1 {
+		return fmt.Sprintf("%.0f%%", 100*share)
+	}
+	return fmt.Sprintf("%.2g%%", 100*share)
 }
 
 // pricePieces is how many pieces of a file are digested to find what that costs.

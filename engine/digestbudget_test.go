@@ -32,6 +32,7 @@ func TestBudgetChooses(t *testing.T) {
 		says   string
 	}{
 		{"3% is enough for sha256", budget{2 * time.Second, time.Second, time.Second}, 100 * mb, "sha256", "sha256 takes 3% of"},
+		{"more than the whole run is said in digits", budget{2 * time.Millisecond, time.Millisecond, 0}, 50 * mb, "", "sha256 takes 1500% of the run's processor time, xxh3 500%"},
 		{"a little more is not", budget{2 * time.Second, time.Second, time.Second}, 101 * mb, "xxh3", "sha256 takes 3% of the run's processor time, xxh3 1%"},
 		{"nor for xxh3", budget{2 * time.Second, time.Second, time.Second}, 301 * mb, "", "xxh3 3%; more than 3%"},
 		{"a long run", hour, 300_000 * mb, "sha256", "2.5%"},

@@ -75,24 +75,30 @@ func (p *Plan) bindModels(schema *arrow.Schema) error {
 		return fmt.Errorf("%w: %w", ErrUsage, err)
 	}
 	var problems []error
+	unused := newUnusedFeatures(p.Options.FeatureSpecs)
 	for i := range p.models {
 		m := &p.models[i]
 		var own *ModelOptions
 		if len(p.Options.Models) > 0 {
 			own = &p.Options.Models[i]
 		}
-		problems = append(problems, m.named(p.bindModel(m, own, programs)))
+		problems = append(problems, m.named(p.bindModel(m, own, programs, unused)))
 	}
-	return errors.Join(problems...)
+	if err := errors.Join(problems...); err != nil {
+		return err
+	}
+	p.unused = unused.names
+	return unused.check()
 }
 
-func (p *Plan) bindModel(m *plannedModel, own *ModelOptions, programs []*feature.Program) error {
+func (p *Plan) bindModel(m *plannedModel, own *ModelOptions, programs []*feature.Program, unused *unusedFeatures) error {
 	opts := m.bindOptions(own)
 	opts.Read, opts.Programs = p.Binding.Columns, programs
 	binding, err := batcher.Bind(m.Inputs, p.Dataset.Schema(), opts)
 	if err != nil {
 		return err
 	}
+	unused.by(m.Model, binding)
 	if m.inputs, err = p.Binding.Join(binding); err != nil {
 		return err
 	}

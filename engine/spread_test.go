@@ -90,6 +90,9 @@ func cells(b arrow.RecordBatch, row int, skip map[string]bool) string {
 // Whatever is pending at a time, whatever records are like, each folder has the rows
 // that a plain loop puts there, in their order.
 func TestSpreadLikeAPlainLoop(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow, and all in one goroutine")
+	}
 	for _, c := range []struct {
 		sentence string
 		by       []string

@@ -59,7 +59,8 @@ func newOutputsView(a *Account, folder string) *filesView {
 
 // newInputsView lists the files that were read; of many, those with the most rejected rows
 // first.
-func newInputsView(m *ledger.Manifest) *filesView {
+func newInputsView(a *Account) *filesView {
+	m := a.Manifest
 	v := &filesView{Folded: len(m.Inputs) > foldedFiles}
 	files := slices.Clone(m.Inputs)
 	var bytes, rows int64
@@ -83,11 +84,15 @@ func newInputsView(m *ledger.Manifest) *filesView {
 		if algorithm, hex, ok := strings.Cut(f.Digest, ":"); ok {
 			digest = page.Plain(algorithm) + " " + short(hex)
 		}
-		v.Rows = append(v.Rows, fileRow{
+		row := fileRow{
 			Name: page.PlainTo(strings.TrimPrefix(f.Path, folder), nameRunes), Rows: humanize.Comma(f.Ledger.Read),
 			Rejected: humanize.Comma(f.Ledger.Rejected), Filtered: humanize.Comma(f.Ledger.Filtered),
 			Bytes: humanize.IBytes(uint64(max(f.Bytes, 0))), Digest: digest,
-		})
+		}
+		if a.Failure != "" { // accounts of files are made up by publishing
+			row.Rows, row.Rejected, row.Filtered = humanize.Comma(f.Rows), page.Unknown, page.Unknown
+		}
+		v.Rows = append(v.Rows, row)
 	}
 	return v
 }

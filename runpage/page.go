@@ -74,7 +74,7 @@ func newView(a *Account, folder string) *view {
 	v := &view{
 		Eyebrow: "millrace run", Failed: a.Failure != "",
 		Lead: a.lead(), Odd: a.odd(), Tiles: a.tiles(), Ledger: a.ledgerBars(), Rejects: newRejectsView(a),
-		Agreement: newAgreementView(m), Trend: newTrend(a), Outputs: newOutputsView(a, folder), Inputs: newInputsView(m),
+		Agreement: newAgreementView(m), Trend: newTrend(a), Outputs: newOutputsView(a, folder), Inputs: newInputsView(a),
 		Proof: a.proof(), Commands: a.commands(), Settings: settingRows(m), Schema: plainColumns(m.Schema),
 	}
 	v.Title = "Published: " + rowsText(m.Ledger.Written(), "row")

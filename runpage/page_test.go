@@ -191,7 +191,7 @@ func TestPage(t *testing.T) {
 		"The share of rejected rows rose from 1.0% to 5.0%.",
 		"rows read 1,000,000 980,000 +2.0%",
 		"rejected 50,000 (5.0%) 9,800 (1.0%) +410.2%",
-		"null age assemble 30,000 60.0%", "null x.parquet 17 c-4711",
+		"null age assemble 30,000 60.0%", "null age x.parquet 17 c-4711",
 		"yes 7 rows yes: 7 rows, 70.0%", "age x 12 nan 0", "infer 6.00 s of busy time, 167 k rows/s of it infer: 6.00 s 75.0%",
 		"128 MiB", "millrace verify out", strings.Repeat("e", 64), "Several values a row: their distribution is not recorded.",
 		"part-00000.parquet 950,000", "sha256 cccccccccccc…", "Not compared: the run before has no such column.",
@@ -218,6 +218,10 @@ func TestPageOfLittle(t *testing.T) {
 			a.Manifest.Ledger, a.Manifest.Predictions, a.Rejects = ledger.Rows{}, nil, nil
 			a.Manifest.Inputs = nil
 		}, []string{"Published: 0 rows", "The input has no rows.", "No row was written."}, "NaN"},
+		{"no rows, and columns looked up in the output", func(a *Account) {
+			a.Manifest.Ledger, a.Rejects, a.Computed = ledger.Rows{Read: 5, Filtered: 5}, nil, true
+			a.Manifest.Predictions = []distribution.Summary{{Column: "score"}}
+		}, []string{"No row was written."}, "Not recorded by this run"},
 		{"a filter that lets nothing pass", func(a *Account) {
 			a.Manifest.Ledger, a.Manifest.Predictions, a.Rejects = ledger.Rows{Read: 1_000_000, Filtered: 1_000_000}, nil, nil
 		}, []string{"Not one of 1,000,000 rows was scored.", "rows +2.0%, scored −100.0%"}, "Nothing was odd"},
@@ -229,7 +233,7 @@ func TestPageOfLittle(t *testing.T) {
 		{"rejects that are gone", func(a *Account) { a.Rejects = &Rejects{Unread: "the file of rejected rows is gone"} }, []string{"cannot be read: the file of rejected rows is gone"}, "c-4711"},
 		{"more rejects than are counted", func(a *Account) { a.Rejects.Rows = 3e6 }, []string{"Of 3,000,000 rejected rows, the first 50,000 are counted."}, "NaN"},
 		{"examples left out", func(a *Account) { a.Rejects.Reasons[0].Examples = nil }, []string{"Examples are left out."}, "c-4711"},
-		{"one that was not published", func(a *Account) { a.Failure, a.SHA256, a.Live = "too many, and the last: x", "", false }, []string{"Not published: too many rows cannot be scored", "ended after 1,000,000 of 1,000,000 rows: too many, and the last: x.", "Nothing is published", "What to do", "null age assemble 30,000"}, "Published: "},
+		{"one that was not published", func(a *Account) { a.Failure, a.SHA256, a.Live = "too many, and the last: x", "", false }, []string{"Not published: too many rows cannot be scored", "ended after 1,000,000 of 1,000,000 rows: too many, and the last: x.", "Nothing is published", "What to do", "null age assemble 30,000", "x.parquet 1,000,000 – –"}, "Published: "},
 		{"continued twice", func(a *Account) {
 			a.Manifest.Work.Starts = append([]ledger.StartWork{{Run: "r1", Host: "h1", Rows: 400_000}}, a.Manifest.Work.Starts...)
 			a.Manifest.Work.Rows = 600_000

@@ -22,8 +22,8 @@ type rejectsView struct {
 type reasonRow struct{ Reason, Column, Stage, Rows, Share string }
 
 type sampleRow struct {
-	Reason, File, Row string
-	IDs               []string
+	Reason, Column, File, Row string
+	IDs                       []string
 }
 
 // shownExamples bounds the examples of all reasons.
@@ -62,7 +62,7 @@ func newRejectsView(a *Account) *rejectsView {
 		v.Reasons = append(v.Reasons, row)
 		for _, e := range reason.Examples {
 			if len(v.Samples) < shownExamples {
-				v.Samples = append(v.Samples, newSample(row.Reason, &e))
+				v.Samples = append(v.Samples, newSample(&row, &e))
 			}
 		}
 	}
@@ -80,8 +80,8 @@ func newRejectsView(a *Account) *rejectsView {
 	return v
 }
 
-func newSample(reason string, e *Example) sampleRow {
-	s := sampleRow{Reason: reason, File: page.Plain(filepath.Base(e.File)), Row: humanize.Comma(e.Row)}
+func newSample(reason *reasonRow, e *Example) sampleRow {
+	s := sampleRow{Reason: reason.Reason, Column: reason.Column, File: page.Plain(filepath.Base(e.File)), Row: humanize.Comma(e.Row)}
 	for _, id := range e.IDs {
 		s.IDs = append(s.IDs, page.PlainTo(id, 40))
 	}

@@ -100,7 +100,7 @@ func (a *Account) scoresSay() string {
 		say = append(say, "Nothing was published, so no distribution is recorded.")
 	case a.Uncomputed != "":
 		say = append(say, "Not recorded by this run, and its files cannot be read: "+page.PlainTo(a.Uncomputed, 200)+".")
-	case len(m.Predictions) == 0 && m.Ledger.Written() == 0:
+	case m.Ledger.Written() == 0:
 		say = append(say, "No row was written.")
 	case len(m.Predictions) == 0:
 		say = append(say, "Not recorded: this run was made before manifests had it, and its files are gone or of a format that is not read back.")

@@ -9,10 +9,12 @@ The same packages give the same values every time; see README.md for the columns
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -29,6 +31,8 @@ FEW_EVERY = 10  # 300,000 rows, for models that take long
 NYC_EVERY = 7  # 48,111 rows
 EMBED_EVERY = 15  # 20,000 rows
 
+MADE = [f"{name}.{form}" for name in ("flights-wide", "flights-nulls", "flights-nulls-300k", "flights-embed") for form in ("parquet", "arrow")] + ["nyc-flights.parquet"]
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Derives the test data.")
@@ -38,6 +42,11 @@ def main() -> int:
         print(f"derive.py: {RAW} is missing; run testdata/fetch.sh first", file=sys.stderr)
         return 1
 
+    made_of, stamp = _sources(), DATA / "made-of.sha256"
+    if not samples and stamp.exists() and stamp.read_text() == made_of and all((DATA / name).exists() for name in MADE):
+        print(f"derive.py: {DATA} has all files, of the same sources", file=sys.stderr)
+        return 0
+    stamp.unlink(missing_ok=True)
     start = time.monotonic()
     flights = read_flights()
     wide = wide_table(flights)
@@ -56,8 +65,18 @@ def main() -> int:
     _write(nyc_table(), "nyc-flights")
     if samples:
         _sample("nyc-flights", "nyc-sample", NYC_EVERY)
+    stamp.write_text(made_of)
     print(f"derive.py: done in {time.monotonic() - start:.0f} s", file=sys.stderr)
     return 0
+
+
+def _sources() -> str:
+    """Identifies all that decides the tables' bytes: these scripts, the packages, what was fetched."""
+    digest = hashlib.sha256(f"{np.__version__} {pa.__version__}".encode())
+    for path in sorted([*TESTDATA.glob("*.py"), *TESTDATA.glob("derivation/*.py"), *(p for p in RAW.rglob("*") if p.is_file())]):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _write(table: pa.Table, name: str, *, arrow_batch_rows: int | None = None, group_rows: int = 122_880) -> None:

@@ -107,10 +107,9 @@ func (c *Cast) toBool(in valueType) compiled {
 	}
 	step := onFloats(in, func(t *tile, l *lane) {
 		for r, v := range l.f[:t.n] {
-			if v != 0 {
-				v = 1
+			if l.f[r] = 0; v != 0 { // 0 of -0, too
+				l.f[r] = 1
 			}
-			l.f[r] = v
 		}
 	})
 	step.out = out

@@ -2,9 +2,12 @@ package feature_test
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/batcher/feature"
 )
@@ -67,4 +70,24 @@ func valuesOf(p *feature.Program, res *feature.Result, r int) []float64 {
 		values[0] = res.Numbers[r]
 	}
 	return values
+}
+
+// A truth value is 0 or 1 in the bits, too: of -0 a model would see another sign.
+func TestCastToBoolOfMinusZero(t *testing.T) {
+	schema := arrow.NewSchema([]arrow.Field{{Name: "x", Type: arrow.PrimitiveTypes.Float64}}, nil)
+	record, _, err := array.RecordFromJSON(memory.DefaultAllocator, schema, strings.NewReader(`[{"x": -0.0}, {"x": 0}, {"x": -2.5}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer record.Release()
+	programs, err := feature.Compile([]feature.Feature{{Column: "x", Transforms: []feature.Step{{Cast: &feature.Cast{To: feature.ToBool}}}}}, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	matrix, _ := evaluateAll(t, programs, record)
+	for row, want := range []float64{0, 0, 1} {
+		if got := matrix[row][0]; math.Float64bits(got) != math.Float64bits(want) {
+			t.Errorf("row %d: %v; want %v", row, got, want)
+		}
+	}
 }

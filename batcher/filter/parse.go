@@ -16,12 +16,6 @@ import (
 	"github.com/expr-lang/expr/parser/lexer"
 )
 
-// Bounds of an expression.
-const (
-	maxBytes = 64 << 10
-	maxNodes = 10_000
-)
-
 // Filter is an expression on the columns of a schema.
 type Filter struct {
 	columns []string
@@ -56,13 +50,16 @@ func Names(text string) []string {
 	if err != nil {
 		return nil // Parse will say it
 	}
-	var found nameVisitor
+	found := nameVisitor{known: map[string]bool{}}
 	ast.Walk(&tree, &found)
-	return found
+	return found.names
 }
 
 // nameVisitor collects identifiers and texts: col("a b") has its name in one.
-type nameVisitor []string
+type nameVisitor struct {
+	names []string
+	known map[string]bool
+}
 
 // Visit implements ast.Visitor.
 func (v *nameVisitor) Visit(node *ast.Node) {
@@ -73,8 +70,8 @@ func (v *nameVisitor) Visit(node *ast.Node) {
 	case *ast.StringNode:
 		name = n.Value
 	}
-	if name != "" && !slices.Contains(*v, name) {
-		*v = append(*v, name)
+	if name != "" && !v.known[name] {
+		v.names, v.known[name] = append(v.names, name), true
 	}
 }
 
@@ -95,14 +92,18 @@ func parse(text string) (tree ast.Node, numbers map[int]string, err error) {
 			tree, numbers, err = nil, nil, wrong(0, "it cannot be parsed (%v)", r)
 		}
 	}()
-	short, numbers := shortened(text)
+	tokens, lexed := lexer.Lex(file.NewSource(text)) // what is wrong with them the parser will say
+	if at, reason := tooMuch(tokens); lexed == nil && reason != "" {
+		return nil, nil, wrong(at, "%s", reason)
+	}
+	short, numbers := shortened(text, tokens)
 	for _, at := range slices.Sorted(maps.Keys(numbers)) {
 		if _, ok := parseNumber(numbers[at]); !ok {
 			return nil, nil, wrong(at, "%s is no number that fits into a float64", numbers[at])
 		}
 	}
 	config := conf.CreateNew()
-	config.MaxNodes, config.DisableIfOperator = maxNodes, true
+	config.MaxNodes, config.DisableIfOperator = maxTerms+2*maxListed, true // a sign is one, too
 	parsed, err := parser.ParseWithConfig(short, config)
 	if err != nil {
 		if at, ok := errors.AsType[*file.Error](err); ok {
@@ -121,9 +122,6 @@ const endsEarly = "unexpected token EOF"
 
 // reworded is a message of the parser without its names for kinds of tokens.
 func reworded(message string) string {
-	if strings.Contains(message, "maximum allowed nodes") {
-		return fmt.Sprintf("an expression has %d names, values and operators at most", maxNodes)
-	}
 	if rest, ok := strings.CutPrefix(message, "unexpected token "); ok {
 		hint := ""
 		switch rest {
@@ -143,12 +141,8 @@ const longestInt = 18
 
 // shortened replaces integers that the parser has no room for by shorter ones in the
 // same places. numbers has all numbers as they were written, by their place.
-func shortened(text string) (short string, numbers map[int]string) {
+func shortened(text string, tokens []lexer.Token) (short string, numbers map[int]string) {
 	numbers = map[int]string{}
-	tokens, err := lexer.Lex(file.NewSource(text))
-	if err != nil {
-		return text, numbers // the parser will say it
-	}
 	var runes []rune
 	for _, t := range tokens {
 		if t.Kind != lexer.Number {

@@ -48,13 +48,14 @@ func runPlan(ctx context.Context, opts *runOptions, common *commonOptions, s str
 		return err
 	}
 	defer func() { _ = plan.Close() }()
-	return common.print(s, &planReport{Explanation: plan.Explain(), Selection: plan.Selection, JobFile: o.JobFile})
+	return common.print(s, &planReport{Explanation: plan.Explain(), Selection: plan.Selection, JobFile: o.JobFile, Unused: plan.UnusedFeatures()})
 }
 
 type planReport struct {
 	*engine.Explanation
 	Selection *engine.Selection `json:"selection,omitempty"` // nil: all that the input names
 	JobFile   engine.JobFile    `json:"job_file,omitzero"`
+	Unused    []string          `json:"unused_features,omitempty"` // that the job defines and no model takes
 }
 
 // Text writes the plan from what is read to what is written.
@@ -105,7 +106,7 @@ func (r *planReport) Text(w io.Writer) error {
 			t.AppendRow(table.Row{name, f.Column, f.Type, f.Cast, nulls, policy, way})
 		}
 	}
-	b.WriteString(t.Render() + "\n\n" + featuresText(r.Inputs) + "What is written\n")
+	b.WriteString(t.Render() + "\n\n" + featuresText(r.Inputs) + unusedText(r.Unused) + "What is written\n")
 	t = newTable()
 	t.AppendHeader(table.Row{"column", "type", "from"})
 	for _, c := range r.Outputs {
@@ -279,3 +280,11 @@ func loweredText(lowered []engine.Lowered) string {
 }
 
 func bytesOf(n int64) string { return humanize.IBytes(uint64(n)) }
+
+// unusedText warns of features that are defined for nothing.
+func unusedText(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return "Not used, since the model's own list of features does not name them: " + strings.Join(names, ", ") + "\n\n"
+}

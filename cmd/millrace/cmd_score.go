@@ -153,6 +153,9 @@ func (c *scorer) score(ctx context.Context) (*scoreReport, error) {
 	for _, column := range plan.Dataset.Shadowed() {
 		log.Warn("a column stands in the paths and in the files: the paths' values are taken (--partitions says otherwise)", "column", column)
 	}
+	for _, name := range plan.UnusedFeatures() {
+		log.Warn("a feature is not used: the model's own list of features does not name it", "feature", name)
+	}
 	for _, rewrite := range plan.Rewrites() {
 		log.Info("model rewritten", "what", rewrite)
 	}

@@ -63,6 +63,7 @@ var (
 	keyFirst  = regexp.MustCompile(sentinels + `(features|rules): `)
 	valued    = regexp.MustCompile(sentinels + `(input|model) (?:"([^"]+)"|(\S+)):`)
 	noColumn  = regexp.MustCompile(`no column "[^"]+" for model input`)
+	ofInput   = regexp.MustCompile(`\bmodel input "`)
 	inQuotes  = regexp.MustCompile(`"([^"]+)"`)
 )
 
@@ -93,6 +94,9 @@ func (s *settings) placeLine(line string) string {
 	}
 	if noColumn.MatchString(line) && at(s.keys["features"], names...) {
 		return origin.At + ": " + line
+	}
+	if whole, ok := s.job.Origin(s.keys["features"]); ok && ofInput.MatchString(line) && at(whole.Key, names...) && origin.At != whole.At {
+		return origin.At + ": " + line // one of the names stands in the list; others are the data's, or the model's
 	}
 	return line
 }

@@ -2,6 +2,7 @@ package jobfile
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"reflect"
 	"strings"
@@ -271,13 +272,16 @@ func TestParameterIsALiteral(t *testing.T) {
 // Files that are made to cost are refused before they do.
 func TestDecodeIsBounded(t *testing.T) {
 	for name, tc := range map[string]struct{ text, want string }{
-		"a large file":      {strings.Repeat("# x\n", maxSourceBytes/4+1), "it has more than 256 KiB"},
+		"a large file":      {strings.Repeat("# xxxxxxxxxxxxxx\n", maxSourceBytes/17+1), "it has more than 4 MiB"},
+		"a large list":      {"keep: [" + strings.Repeat("a,", maxMarks) + "]", "more than 500000 signs"},
 		"deep lists":        {strings.Repeat("[", 200_000), "more than 32 deep"},
 		"deep lists of one": {strings.Repeat("- ", 1000), "more than 32 deep"},
 		"deep maps":         {indented(60), "more than 32 deep"},
 		"many refusals":     {strings.Repeat("? ", 100_000), "keys with a question mark"},
 		"many aliases":      {"keep: [" + strings.Repeat("*a,", 60_000) + "]", "aliases (*) are not taken"},
-		"many keys":         {strings.Repeat("k: v\n", maxKeys+1), "more than 10000 keys"},
+		"many keys":         {strings.Repeat("k: v\n", maxMapKeys+1), "more than 10000 keys"},
+		"many keys apart":   {strings.Repeat("k: v\nl: [a, {b: c}]\n", maxMapKeys/2+1), "more than 10000 keys"},
+		"keys in brackets":  {"a: [\n" + strings.Repeat("k: v\n", maxMapKeys+1) + "]", "more than 10000 keys"},
 		"many problems":     {strings.Repeat("k: v\n", 100), "and 75 problems more"},
 		"a long name":       {"model: " + strings.Repeat("x", 5000) + "\n" + strings.Repeat("y", 5000) + ": 1\n", `yyy"...`},
 	} {
@@ -286,6 +290,33 @@ func TestDecodeIsBounded(t *testing.T) {
 			t.Errorf("%s: %.300v; want %q", name, err, tc.want)
 		} else if len(err.Error()) > 10_000 {
 			t.Errorf("%s: the message has %d bytes", name, len(err.Error()))
+		}
+	}
+}
+
+// A large job that people have reason to write is taken, and in seconds at most.
+func TestDecodeTakesLargeJobs(t *testing.T) {
+	var features, categories, braces strings.Builder
+	for i := range 2000 {
+		fmt.Fprintf(&features, "  - name: f%d\n    column: c%d\n    transforms:\n      - fill: 0\n      - clip: {min: 0.1, max: 0.9}\n      - scale: {mean: 0.5, std: 0.2}\n", i, i)
+	}
+	for i := range 50_000 {
+		fmt.Fprintf(&categories, "            - \"category-%d\"\n", i)
+		fmt.Fprintf(&braces, "\"category-%d\": %d,\n", i, i)
+	}
+	for name, tc := range map[string]struct {
+		features string
+		want     int // features
+	}{
+		"2,000 features":          {features.String(), 2000},
+		"a one-hot of 50,000":     {"  - column: c\n    transforms:\n      - onehot:\n          categories:\n" + categories.String(), 1},
+		"a map of 50,000, braces": {"  - column: c\n    transforms:\n      - map:\n          values: {\n" + braces.String() + "}\n", 1},
+	} {
+		job, err := decode("model: m.onnx\ninput: a\noutput: b\nfeatures:\n"+tc.features, nil)
+		if err != nil {
+			t.Errorf("%s: %.300v", name, err)
+		} else if got := len(job.Specs); got != tc.want {
+			t.Errorf("%s: %d features; want %d", name, got, tc.want)
 		}
 	}
 }

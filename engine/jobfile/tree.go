@@ -4,21 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
-)
-
-// Bounds of a job file. The parser takes time that grows with the square of the keys
-// (8 s for 50,000), and stack with the depth.
-const (
-	maxSourceBytes = 256 << 10
-	maxKeys        = 10_000
-	maxDepth       = 32
 )
 
 type kind int
@@ -99,87 +90,6 @@ func parseYAML(s *source, text []byte) (root *node) {
 		return nil
 	}
 	return root
-}
-
-// checkText refuses what is too large, or no text.
-func checkText(s *source, text []byte) bool {
-	if len(text) > maxSourceBytes {
-		s.bad(place{}, "it has more than %d KiB; long lists of categories belong in a fitted file", maxSourceBytes>>10)
-		return false
-	}
-	line := 1
-	for i := 0; i < len(text); {
-		r, n := utf8.DecodeRune(text[i:])
-		switch {
-		case r == utf8.RuneError && n == 1:
-			s.bad(place{line, 1}, "this line is not UTF-8")
-			return false
-		case r == '\n':
-			line++
-		case isControl(r) && r != '\t' && r != '\r':
-			s.bad(place{line, 1}, "this line has the control character %U, which YAML refuses", r)
-			return false
-		}
-		i += n
-	}
-	return true
-}
-
-// refused are the parts of YAML that a job file has no use for, and that make a small
-// file a large one, or one that looks like another.
-var refused = map[token.Type]string{
-	token.AnchorType:      "anchors (&) are not taken: write the value out, or keep shared features in a fitted file",
-	token.AliasType:       "aliases (*) are not taken: write the value out; a text that begins with * needs quotes",
-	token.MergeKeyType:    "merge keys (<<) are not taken: write the keys out",
-	token.TagType:         "tags (!) are not taken; a text that begins with ! needs quotes",
-	token.DirectiveType:   "directives (%) are not taken",
-	token.MappingKeyType:  "keys with a question mark are not taken: write key: value",
-	token.DocumentEndType: "the end of a document (...) is not taken: a job file is one document",
-}
-
-// checkTokens refuses, before anything is built, what is too deep or too much.
-func checkTokens(s *source, tokens token.Tokens) bool {
-	before := len(s.problems)
-	keys, open, entries, line, begun := 0, 0, 0, 0, false
-	for _, t := range tokens {
-		if t.Position == nil || t.Type == token.CommentType {
-			continue
-		}
-		if t.Position.Line != line {
-			line, entries = t.Position.Line, 0
-		}
-		if why, ok := refused[t.Type]; ok {
-			s.bad(placeOf(t), "%s", why)
-			if len(s.problems) > maxProblems {
-				return false
-			}
-			continue
-		}
-		switch t.Type {
-		case token.MappingValueType:
-			keys++
-		case token.MappingStartType, token.SequenceStartType:
-			open++
-		case token.MappingEndType, token.SequenceEndType:
-			open--
-		case token.SequenceEntryType:
-			entries++
-		case token.DocumentHeaderType:
-			if begun {
-				s.bad(placeOf(t), "a second document begins here: a job file is one document")
-			}
-		}
-		begun = true
-		if open > maxDepth || entries > maxDepth {
-			s.bad(placeOf(t), "lists and maps lie more than %d deep here", maxDepth)
-			return false
-		}
-		if keys > maxKeys {
-			s.bad(placeOf(t), "more than %d keys; large maps belong in a fitted file", maxKeys)
-			return false
-		}
-	}
-	return len(s.problems) == before
 }
 
 func placeOf(t *token.Token) place {

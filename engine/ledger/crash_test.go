@@ -178,9 +178,19 @@ func (c crashCase) crashEverywhere(t *testing.T, lose float64, set func(*crashFS
 	}
 }
 
+// oneThread skips a test where it is to be short, under the race detector: nothing runs at
+// once in it.
+func oneThread(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("slow, and all in one goroutine")
+	}
+}
+
 // TestCrash lets the power fail at every operation. A reader never finds a part of an
 // output, and the run started again publishes the same bytes.
 func TestCrash(t *testing.T) {
+	oneThread(t)
 	for _, c := range crashCases {
 		for _, lose := range []float64{0, 0.1, 0.5, 1} {
 			wrong, first := c.crashEverywhere(t, lose, func(*crashFS) {})
@@ -194,6 +204,7 @@ func TestCrash(t *testing.T) {
 // TestCrashWithoutProtocol is the negative control: without fsync, and with files
 // written under their final names, the same test finds something wrong.
 func TestCrashWithoutProtocol(t *testing.T) {
+	oneThread(t)
 	controls := map[string]func(*crashFS){
 		"without fsync":            func(f *crashFS) { f.noSync = true },
 		"without fsync and rename": func(f *crashFS) { f.noSync, f.noRename = true, true },

@@ -143,6 +143,7 @@ func (c faultCase) failOnce(t *testing.T, k int) bool {
 // process dies or the disk goes away. A reader finds the old output or the
 // whole new one; the next run cleans up everything.
 func TestDeath(t *testing.T) {
+	oneThread(t)
 	for _, c := range faultCases {
 		t.Run(c.name, func(t *testing.T) {
 			for k := 1; ; k++ {

@@ -95,6 +95,9 @@ func TestCUDAAffine(t *testing.T) {
 
 // Each kernel is chosen where it should be, and right there.
 func TestCUDATreesKernels(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow, and about code that is not Go")
+	}
 	orttest.Library(t)
 	le := []string{"BRANCH_LEQ", "BRANCH_GT"}
 	busy := cuda.H100 // with so few rows

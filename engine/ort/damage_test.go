@@ -15,6 +15,9 @@ import (
 // A layout is made in memory by models alone, and still checked where it is
 // read: damaged, it gives an error or some result, and nothing else.
 func TestDamagedLayouts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow, and about code that is not Go")
+	}
 	lib := orttest.Library(t)
 	for _, c := range []struct{ path, magic string }{
 		{"testdata/lgb-three.onnx", "MRF1"},

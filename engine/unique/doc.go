@@ -11,7 +11,8 @@
 // # Memory
 //
 // Options.BudgetBytes bounds what the rows take in memory; beyond, they lie in a file
-// without a name in Options.Dir, which goes with the process. Duplicates are kept within
+// without a name in Options.Dir, which goes with the process. So they do where a pile grows to
+// an eighth of it, as those of keys that very many rows have. Duplicates are kept within
 // an eighth of the budget, or lie in a file too.
 //
 // # Errors of equality

@@ -3,6 +3,7 @@ package unique
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -36,6 +37,7 @@ const (
 type Finder struct {
 	keys *Keys
 	opts Options
+	even int // entries of a pile where hashes are spread evenly, as those of different keys are
 
 	mu struct {
 		sync.Mutex
@@ -49,10 +51,10 @@ type Finder struct {
 
 // NewFinder makes a Finder of rows with such keys.
 func NewFinder(keys *Keys, opts Options) *Finder {
-	f := &Finder{keys: keys, opts: opts}
-	most := min(opts.Rows, opts.BudgetBytes/EntryBytes)
-	for i := range f.mu.piles { // a little more, since hashes are spread by chance
-		f.mu.piles[i].entries = make([]entry, 0, most/piles+most/piles/16+16)
+	most := int(min(opts.Rows, opts.BudgetBytes/EntryBytes))
+	f := &Finder{keys: keys, opts: opts, even: most/piles + most/piles/16 + 16} // a little more, since they are spread by chance
+	for i := range f.mu.piles {
+		f.mu.piles[i].entries = make([]entry, 0, f.even)
 	}
 	return f
 }
@@ -93,17 +95,24 @@ func (f *Finder) Add(columns []arrow.Array, number func(row int) uint64) error {
 func (f *Finder) add(entries []entry, bytes []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	high, most := false, f.highBytes()
 	for i := range entries {
 		e := &entries[i]
-		f.mu.piles[e.hi>>(64-pileBits)].add(*e, bytes[e.at:e.at+e.size])
+		p := &f.mu.piles[e.hi>>(64-pileBits)]
+		p.add(*e, bytes[e.at:e.at+e.size])
+		high = high || p.bytes() > most
 	}
 	f.mu.rows += int64(len(entries))
 	f.mu.bytes += int64(len(entries))*EntryBytes + int64(len(bytes))
-	if f.mu.bytes <= f.opts.BudgetBytes {
+	if f.mu.bytes <= f.opts.BudgetBytes && !high {
 		return nil
 	}
 	return f.spillLocked()
 }
+
+// highBytes is the most that one pile may have: a key that very many rows have would make one
+// of all, and a pile that grows needs its room twice. Places of keys are uint32.
+func (f *Finder) highBytes() int64 { return min(max(f.opts.BudgetBytes/8, 2*blockBytes), 1<<31) }
 
 // spillLocked writes what is in memory to the file, as a run of sorted piles.
 func (f *Finder) spillLocked() error {
@@ -124,7 +133,7 @@ func (f *Finder) spillLocked() error {
 		return err
 	}
 	for i := range f.mu.piles {
-		f.mu.piles[i].reset()
+		f.mu.piles[i].reset(2*f.even, f.opts.BudgetBytes/piles*2)
 	}
 	f.mu.bytes = 0
 	return nil
@@ -133,7 +142,11 @@ func (f *Finder) spillLocked() error {
 func (f *Finder) sortLocked() error {
 	spare := &spares{}
 	return each(f.opts.Workers, func(i int) error {
-		f.mu.piles[i].sort(spare)
+		if p := &f.mu.piles[i]; len(p.entries) > 2*f.even {
+			slices.SortFunc(p.entries, p.compare) // in its place: of most there are too many of one hash to count
+		} else {
+			p.sort(spare)
+		}
 		return nil
 	})
 }

@@ -112,7 +112,20 @@ func (s *spares) give(room []entry) {
 	s.free = append(s.free, room)
 }
 
-func (p *pile) reset() { p.entries, p.keys = p.entries[:0], p.keys[:0] }
+// bytes is what the pile's rows take.
+func (p *pile) bytes() int64 { return int64(len(p.entries))*EntryBytes + int64(len(p.keys)) }
+
+// reset empties the pile, and keeps its room for as many entries and bytes of keys: another
+// pile may be the high one next.
+func (p *pile) reset(entries int, keyBytes int64) {
+	p.entries, p.keys = p.entries[:0], p.keys[:0]
+	if cap(p.entries) > entries {
+		p.entries = nil
+	}
+	if int64(cap(p.keys)) > keyBytes {
+		p.keys = nil
+	}
+}
 
 // compareKeys orders entries by their hash, and those of equal ones by their bytes.
 func compareKeys(a, b *entry, aKey, bKey []byte) int {

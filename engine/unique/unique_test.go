@@ -227,6 +227,48 @@ func TestManyDuplicates(t *testing.T) {
 	}
 }
 
+// TestFewKeysKeepTheBudget adds rows of one key, then of another: all go to one pile at a
+// time, and the room of all piles stays within twice the budget.
+func TestFewKeysKeepTheBudget(t *testing.T) {
+	const budget, keysInTurn, rowsOfEach = 16 << 20, 12, 160_000
+	record := int64s(make([]int64, rowsOfEach))
+	defer record.Release()
+	keys, err := NewKeys(record.Schema().Fields(), Hash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := NewFinder(keys, Options{BudgetBytes: budget, Dir: t.TempDir(), Workers: 2, Rows: keysInTurn * rowsOfEach, Want: WantCount})
+	values := make([]int64, rowsOfEach)
+	for key := range keysInTurn {
+		for i := range values {
+			values[i] = int64(key)
+		}
+		same := int64s(values)
+		err := f.Add(same.Columns(), numberedFrom(uint64(key*rowsOfEach)))
+		same.Release()
+		if err != nil {
+			t.Fatal(err)
+		}
+		room := 0
+		for i := range f.mu.piles {
+			room += cap(f.mu.piles[i].entries) * EntryBytes
+		}
+		if room > 2*budget {
+			t.Fatalf("after %d keys piles have room for %d MiB; want at most twice the budget of %d MiB", key+1, room>>20, budget>>20)
+		}
+	}
+	found, err := f.Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first, _ := found.First(); found.Rows() != keysInTurn*(rowsOfEach-1) || first != (Duplicate{1, 0}) {
+		t.Errorf("%d duplicates, the first %v; want %d, and row 1 after row 0", found.Rows(), first, keysInTurn*(rowsOfEach-1))
+	}
+	if err := errors.Join(found.Close(), f.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestFloatsThatAreEqual has NaNs of other bits, and both zeros.
 func TestFloatsThatAreEqual(t *testing.T) {
 	nan32, nan64 := math.Float32frombits(0x7fc00001), math.Float64frombits(0xfff8000000000123)

@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/millrace/millrace/io/csvfile"
+	"github.com/millrace/millrace/io/csvfile/kernel"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/lines"
 )
@@ -142,7 +144,7 @@ func TestBlocksOfAnySize(t *testing.T) {
 			"a", "bc", "é", "😀", `"`, `""`, `"x"`, `"x,y"`, "\"p\nq\"", "\"p\r\nq\"", `"d""q"`, ",", ",", "\n", "\n", "\r\n", "\r", "1", "-2.5", " ", "",
 		}), 0, 60).Draw(r, "pieces")
 		text := []byte("a,b\n" + strings.Join(pieces, ""))
-		most := rapid.SampledFrom([]int{0, 4, 9, 30}).Draw(r, "most")
+		most := rapid.SampledFrom([]int{0, 4, 9, 30, 64, 90}).Draw(r, "most")
 		opts := lines.Options{Header: lines.HeaderFirst, MaxLineBytes: most, Types: []lines.ColumnType{{Name: "a", Type: arrow.BinaryTypes.String}, {Name: "b", Type: arrow.BinaryTypes.String}}}
 		whole, err := read(t, text, opts)
 		if err != nil {
@@ -158,6 +160,100 @@ func TestBlocksOfAnySize(t *testing.T) {
 			r.Fatalf("%q in blocks of %d, lines of %d:\n%q %+v\nas one:\n%q %+v", text, opts.BlockBytes, most, cut.rows, cut.problems, whole.rows, whole.problems)
 		}
 	})
+}
+
+// Wherever in a block of 64 bytes quotes are, they mean the same.
+func TestQuotesAtAnyOffset(t *testing.T) {
+	opts := lines.Options{Header: lines.HeaderFirst, Types: []lines.ColumnType{{Name: "a", Type: arrow.BinaryTypes.String}, {Name: "b", Type: arrow.BinaryTypes.String}}}
+	for _, c := range []struct {
+		field, want string // read; empty where the line is bad
+	}{
+		{`"y"`, "y"},
+		{`"y""z"`, `y"z`},
+		{"\"y\r\n,z\"", "y\r\n,z"},
+		{`y"z"`, `y"z"`},
+		{`y""z`, `y""z`},
+		{`"y"z`, ""},
+		{`"y"z"`, ""},
+		{"\"y\"\rz", ""},
+		{`"y" `, ""},
+	} {
+		for lead := range 2 * kernel.Block {
+			for _, newline := range []string{"\n", "\r\n"} {
+				text := "a,b\n" + strings.Repeat("x", lead) + "," + c.field + newline + "1,2" + newline
+				got, err := read(t, []byte(text), opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				last := got.rows[len(got.rows)-1]
+				if c.want == "" && (len(got.bad) != 1 || got.bad[0] != 0 || got.problems[0].Reason != "the line has text after a closing quote") {
+					t.Errorf("%q: bad rows %v, %v; want the first", text, got.bad, got.problems)
+				}
+				if c.want != "" && (len(got.bad) > 0 || got.rows[0][1] != c.want) {
+					t.Errorf("%q: %q, %v; want %q", text, got.rows[0], got.problems, c.want)
+				}
+				if len(got.rows) != 2 || last[0] != "1" || last[1] != "2" {
+					t.Errorf("%q: rows %q", text, got.rows)
+				}
+			}
+		}
+	}
+}
+
+// Long texts, whose records are most of them found by their marks and some not, are read
+// as encoding/csv reads them, and as they are in blocks.
+func TestLongTexts(t *testing.T) {
+	random := rand.New(rand.NewPCG(11, 12))
+	filler := strings.Repeat("a long text, and its end\r\n", 1000)
+	for i := range 60 {
+		text := []byte("a,b,c\n")
+		if i%5 == 0 {
+			text = []byte("\xef\xbb\xbfa,b,c\r\n")
+		}
+		newline := []string{"\n", "\r\n"}[i%2]
+		for len(text) < 60_000 {
+			for c := range 3 {
+				switch k := random.IntN(400); {
+				case k < 150:
+					text = strconv.AppendInt(text, random.Int64()>>random.IntN(60), 10)
+				case k < 250:
+					text = append(text, `"`+filler[:random.IntN(40)]+`"`...)
+				case k < 300:
+					text = append(text, `"he said ""no"", and """""`...)
+				case k == 300: // longer than a window
+					text = append(text, `"`+filler[:random.IntN(len(filler))]+`"`...)
+				case k < 340:
+					text = append(text, filler[2:2+random.IntN(8)]...)
+				}
+				if c < 2 {
+					text = append(text, ',')
+				}
+			}
+			text = append(text, newline...)
+			if random.IntN(50) == 0 {
+				text = append(text, newline...)
+			}
+		}
+		opts := lines.Options{Header: lines.HeaderFirst, Types: []lines.ColumnType{
+			{Name: "a", Type: arrow.BinaryTypes.String}, {Name: "b", Type: arrow.BinaryTypes.String}, {Name: "c", Type: arrow.BinaryTypes.String},
+		}}
+		whole, err := read(t, text, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(whole.bad) > 0 || len(whole.rows) < 100 {
+			t.Fatalf("text %d: %d rows, and problems %v", i, len(whole.rows), whole.problems)
+		}
+		compare(t, text, whole)
+		opts.BlockBytes = 1000 + random.IntN(30_000)
+		cut, err := read(t, text, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.EqualFunc(cut.rows, whole.rows, slices.Equal) {
+			t.Fatalf("text %d in blocks of %d: other rows than in one", i, opts.BlockBytes)
+		}
+	}
 }
 
 func FuzzRead(f *testing.F) {

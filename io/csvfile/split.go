@@ -2,9 +2,9 @@ package csvfile
 
 import (
 	"bytes"
-	"encoding/binary"
 	"math/bits"
 
+	"github.com/millrace/millrace/io/csvfile/kernel"
 	"github.com/millrace/millrace/io/lines"
 )
 
@@ -48,14 +48,17 @@ type splitter struct {
 	open      int
 	state     lines.State
 	out       lines.Split
+	window    window
 }
 
 // Split implements lines.Syntax.
 func (s *syntax) Split(block []byte, from lines.State, most int) lines.Split {
 	p := splitter{delimiter: s.delimiter, text: block, most: most, open: -1, state: from, quote: -1}
 	p.out.First = -1
-	p.findQuote()
 	for p.at < len(p.text) {
+		if p.state == lines.AtRecord && most >= kernel.Block && p.records() {
+			continue
+		}
 		if !p.step() {
 			p.out.Broken = true
 			return p.out
@@ -136,9 +139,7 @@ func (p *splitter) step() bool {
 		case '\r':
 			p.at, p.state = p.at+1, atReturn
 		default:
-			if p.state = atField; p.quote < len(p.text) {
-				p.wholeLine()
-			}
+			p.state = atField
 		}
 	case atReturn:
 		if c == '\n' {
@@ -186,42 +187,47 @@ func (p *splitter) step() bool {
 	return true
 }
 
-// wholeLine goes to behind a line whose quotes all stand around fields, since most do:
-// every other one behind a delimiter, and those between them before one. Where it cannot
-// tell it stays where it is.
-func (p *splitter) wholeLine() {
-	lf := bytes.IndexByte(p.text[p.at:], '\n')
-	if lf < 0 || lf >= p.most {
-		return
-	}
-	end, closing := p.at+lf, false
-	for at := p.at; at < end; at += 8 {
-		if at+8 > len(p.text) {
-			return
+// records goes to behind the last record that ends in the window where one begins, or
+// before the first that is odd or too long; false where that is the first.
+func (p *splitter) records() bool {
+	w, start := &p.window, p.at
+	w.cover(p.text, start, p.delimiter)
+	block := (start - w.from) / kernel.Block
+	from := uint((start - w.from) % kernel.Block)
+	quotes, feed, blank := quoting{begins: 1 << from}, uint64(1)<<from, uint64(0)
+	open := start
+	for at := w.from + block*kernel.Block; at < w.to; at += kernel.Block {
+		m := w.marks[block]
+		block++
+		if from > 0 {
+			m = m.From(from)
+			from = 0
 		}
-		found := zeros(binary.LittleEndian.Uint64(p.text[at:at+8]) ^ ('"' * ones))
-		if rest := end - at; rest < 8 {
-			found &= 1<<(8*rest) - 1
-		}
-		for ; found != 0; found &= found - 1 {
-			q := at + bits.TrailingZeros64(found)/8
-			if closing {
-				if c := p.text[q+1]; c != p.delimiter && c != '\n' {
-					return
-				}
-			} else if q > p.at && p.text[q-1] != p.delimiter {
-				return
+		_, ends, odd := quotes.outside(&m, p.text, at)
+		// A line is blank if its end, or a CR before that, is where it begins.
+		begin := ends<<1 | feed
+		returns := m.Return & begin
+		blanks := ends & (begin | returns<<1 | blank)
+		feed, blank = ends>>63, returns>>63
+		if ends != 0 {
+			if at+bits.TrailingZeros64(ends)+1-open > p.most {
+				break
 			}
-			closing = !closing
+			if p.out.First < 0 {
+				p.out.First = at + bits.TrailingZeros64(ends) + 1
+			}
+			p.out.Rows += int64(bits.OnesCount64(ends) - bits.OnesCount64(blanks))
+			open = at + bits.Len64(ends)
+		}
+		if odd != 0 {
+			break
 		}
 	}
-	if closing {
-		return
+	if open == start {
+		return false
 	}
-	p.end(end+1, 1)
-	if p.quote < p.at {
-		p.findQuote()
-	}
+	p.out.Last, p.at = open, open
+	return true
 }
 
 // stepField goes to the end of the record, or to a field that begins with a quote.

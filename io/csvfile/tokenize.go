@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"math/bits"
 
+	"github.com/millrace/millrace/io/csvfile/kernel"
 	"github.com/millrace/millrace/io/lines"
 )
 
-// tokenizer finds the fields of records: of a line eight bytes at a time, and field by
-// field where quotes are not just around fields.
+// tokenizer finds the fields of records: of most by the marks of a window, of a line that
+// has no end in it eight bytes at a time, and field by field where quotes are odd.
 type tokenizer struct {
 	*syntax
 
@@ -18,7 +19,8 @@ type tokenizer struct {
 	wanted  []int
 	most    int
 
-	at []uint32 // of one record
+	at     []uint32 // of one record
+	window window
 }
 
 // Tokenizer implements lines.Syntax.
@@ -32,6 +34,11 @@ func (*tokenizer) Special(first byte) bool { return first == '"' }
 // Value implements lines.Tokenizer.
 func (*tokenizer) Value(scratch, field []byte) (value []byte, why string) {
 	field = field[1 : len(field)-1]
+	if len(field) <= 8 && cap(field) >= 8 { // most are
+		if quotes := zeros(binary.LittleEndian.Uint64(field[:8]) ^ '"'*ones); quotes<<(64-8*len(field)) == 0 {
+			return field, ""
+		}
+	}
 	at := bytes.IndexByte(field, '"')
 	if at < 0 {
 		return field, ""
@@ -52,7 +59,12 @@ func (t *tokenizer) Next(f *lines.Fields, text []byte, at, most int, last bool) 
 		f.At = make([]uint32, need)
 	}
 	f.At, f.Starts = f.At[:cap(f.At)], append(f.Starts[:0], uint32(at))
+	t.window.to = 0
 	for f.Rows < most && at < len(text) {
+		if end := t.records(f, at, most); end > at {
+			at = end
+			continue
+		}
 		end, whole := len(text), last
 		if lf := bytes.IndexByte(text[at:], '\n'); lf >= 0 {
 			end, whole = at+lf, true
@@ -70,6 +82,62 @@ func (t *tokenizer) Next(f *lines.Fields, text []byte, at, most int, last bool) 
 		}
 	}
 	return at, false
+}
+
+// records notes the records whose ends are in the window that an offset is in, up to the
+// first that is no row, or odd, and gives where it begins.
+func (t *tokenizer) records(f *lines.Fields, start, most int) (next int) {
+	text, columns := f.Text, t.columns
+	w := &t.window
+	w.cover(text, start, t.delimiter)
+	block := (start - w.from) / kernel.Block
+	from := uint((start - w.from) % kernel.Block)
+	quotes := quoting{begins: 1 << from}
+	row, n := f.At[f.Rows*f.Stride:], 1
+	row[0] = uint32(start - 1)
+	for at := w.from + block*kernel.Block; at < w.to; at += kernel.Block {
+		m := w.marks[block]
+		block++
+		if from > 0 {
+			m = m.From(from)
+			from = 0
+		}
+		delimiters, ends, odd := quotes.outside(&m, text, at)
+		for places := delimiters | ends; places != 0; places &= places - 1 {
+			i := at + bits.TrailingZeros64(places)
+			if ends&places&-places == 0 {
+				if n < columns {
+					row[n] = uint32(i)
+				}
+				n++
+				continue
+			}
+			to := i
+			if to > start && text[to-1] == '\r' {
+				to--
+			}
+			switch {
+			case i+1-start > t.most:
+				return start
+			case to == start:
+			case n != columns:
+				return start
+			default:
+				row[n] = uint32(to)
+				f.Rows++
+				row = f.At[f.Rows*f.Stride:]
+			}
+			start, n = i+1, 1
+			if f.Starts = append(f.Starts[:f.Rows], uint32(start)); f.Rows == most {
+				return start
+			}
+			row[0] = uint32(i)
+		}
+		if odd != 0 {
+			break
+		}
+	}
+	return start
 }
 
 // line splits the line from one offset to another, or the record that begins with it.

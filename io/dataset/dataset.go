@@ -119,7 +119,7 @@ func Open(ctx context.Context, paths []string, opts Options) (*Dataset, error) {
 		}
 		d.files = append(d.files, src)
 	}
-	if err := d.partition(opts.Partitions); err != nil {
+	if err := d.partition(&opts); err != nil {
 		return nil, err
 	}
 	if err := d.load(ctx, &opts); err != nil {

@@ -150,6 +150,29 @@ func TestSchemaDifferencesOfManyFiles(t *testing.T) {
 	}
 }
 
+// A column that another file has in other capitals is another column, and is named beside the
+// one that is missing, also where nobody reads it.
+func TestDriftNamesOtherCapitals(t *testing.T) {
+	f := newFakes(t)
+	capitals := nameField
+	capitals.Name = "NAME"
+	a := f.add(t, "a", fakeFile{fields: []arrow.Field{idField, nameField}, spans: []int64{2}})
+	b := f.add(t, "b", fakeFile{fields: []arrow.Field{capitals, idField}, spans: []int64{3}})
+	opts := f.options()
+	opts.Drift = DriftIsKept
+	d, err := Open(t.Context(), []string{a, b}, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("column \"name\" (utf8) is missing, and there is \"NAME\", in %q", b)
+	if err := d.Differs([]string{"id", "name"}); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("Differs(id, name) = %v; want %s", err, want)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // Where the caller keeps files that differ, the columns that do not are read of all of
 // them, and the others are said.
 func TestDriftIsKept(t *testing.T) {

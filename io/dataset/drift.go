@@ -27,12 +27,18 @@ type Difference struct {
 	Column string
 	Want   arrow.DataType // in the first file
 	Got    arrow.DataType // in File
+	// Alike is a column that File has more than the first one, and whose name differs from
+	// Column in capitals alone; empty where there is none.
+	Alike string
 }
 
 // what says the difference without the file.
 func (d Difference) what() string {
 	switch {
 	case d.Got == nil:
+		if d.Alike != "" {
+			return fmt.Sprintf("column %q (%s) is missing, and there is %q, in", d.Column, d.Want, d.Alike)
+		}
 		return fmt.Sprintf("column %q (%s) is missing in", d.Column, d.Want)
 	case d.Want == nil:
 		return fmt.Sprintf("column %q (%s) is not in the first file, and is in", d.Column, d.Got)

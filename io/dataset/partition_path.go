@@ -37,6 +37,15 @@ func pathKeys(path string) ([]pathKey, error) {
 	return keys, nil
 }
 
+// folders is a source's path, or of an input that is no path, such as a query, what a store
+// says lies in folders.
+func (o *Options) folders(path string) string {
+	if store, ok := o.Stores[Scheme(path)].(interface{ Folders(uri string) string }); ok {
+		return store.Folders(path)
+	}
+	return path
+}
+
 // unescapePartition decodes %XX, and leaves a percent sign as it is that no two
 // hexadecimal digits follow, as Hive does.
 // Source: apache/hive, common/FileUtils.java, unescapePathName.

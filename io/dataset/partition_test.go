@@ -214,7 +214,7 @@ func TestPartitionsRefused(t *testing.T) {
 		{"a key twice in a path", "auto", []string{"d=1/d=2/a"}, []string{`two folders say "d"`, "--partitions d=TYPE takes the inner one"}},
 		{"a named column that a path lacks", "d=int64,r=string", []string{"d=1/r=x/a", "d=2/b"}, []string{`/d=2/b" lacks "r"`}},
 		{"a value that is none of the type", "d=date", []string{"d=2026-11-22/a", "d=20261122/b"}, []string{`/d=20261122/b"`, `partition column "d": "20261122" is no date: it must be YYYY-MM-DD`}},
-		{"one that is too large for it", "d=int8", []string{"d=128/a"}, []string{`"128" is no int8`}},
+		{"one that is too large for it", "d=int8", []string{"d=128/a"}, []string{`"128" is no int8: value out of range`}},
 	} {
 		t.Run(c.sentence, func(t *testing.T) {
 			_, err := openPartitioned(t, newFakes(t), c.partitions, c.paths...)

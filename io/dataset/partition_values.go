@@ -16,14 +16,15 @@ import (
 
 // partition gives every source its values of the partition columns, and the dataset
 // the columns. Types are found over all paths.
-func (d *Dataset) partition(p Partitions) error {
+func (d *Dataset) partition(opts *Options) error {
+	p := opts.Partitions
 	if !p.Auto && len(p.Columns) == 0 {
 		return nil
 	}
 	keys := make([][]pathKey, len(d.unique))
 	errs := make([]error, len(d.unique))
 	for i, src := range d.unique {
-		if keys[i], errs[i] = pathKeys(src.path); errs[i] == nil && p.Auto {
+		if keys[i], errs[i] = pathKeys(opts.folders(src.path)); errs[i] == nil && p.Auto {
 			errs[i] = onceEach(src.path, keys[i])
 		}
 	}
@@ -190,6 +191,9 @@ func parseValue(v pathKey, t arrow.DataType) (_ arrow.Array, err error) {
 		return b.NewArray(), nil
 	}
 	if err := b.AppendValueFromString(v.value); err != nil {
+		if number, ok := errors.AsType[*strconv.NumError](err); ok { // which names the text and Go's function again
+			err = number.Err
+		}
 		return nil, err
 	}
 	return b.NewArray(), nil

@@ -3,6 +3,7 @@ package dataset
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
 )
@@ -134,7 +135,24 @@ func compare(file string, want, got *shape) []Difference {
 			diffs = append(diffs, compareColumn(file, field.Name, want, got)...)
 		}
 	}
+	noteCapitals(diffs)
 	return diffs
+}
+
+// noteCapitals says of a column that is missing whether one that is too many has its name in
+// other capitals: both are differences, and only one of them may be of a column that is read.
+func noteCapitals(diffs []Difference) {
+	extra := map[string]string{} // by lower case
+	for _, d := range diffs {
+		if d.Want == nil {
+			extra[strings.ToLower(d.Column)] = d.Column
+		}
+	}
+	for i := range diffs {
+		if d := &diffs[i]; d.Got == nil {
+			d.Alike = extra[strings.ToLower(d.Column)]
+		}
+	}
 }
 
 // compareColumn compares all columns of one name, pairwise in order.
