@@ -1,6 +1,7 @@
 package jobfile
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -140,8 +141,8 @@ func (m *mapKeys) key(brackets int, colon *token.Token) {
 
 // end forgets maps that lie deeper than a place: within more brackets, or to the right of it.
 func (m *mapKeys) end(brackets, column int) {
-	for top := len(m.stack) - 1; top >= 0; top-- {
-		if at := m.stack[top]; at.brackets < brackets || at.brackets == brackets && at.column <= column {
+	for top, at := range slices.Backward(m.stack) {
+		if at.brackets < brackets || at.brackets == brackets && at.column <= column {
 			break
 		}
 		m.stack = m.stack[:top]
