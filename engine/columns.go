@@ -251,10 +251,10 @@ func gatherValues(out, from []byte, width int, runs []rowRun) {
 	at := 0
 	for _, r := range runs {
 		n, row := r.rows*width, from[r.row*width:]
-		switch {
-		case n == 8:
+		switch n {
+		case 8:
 			binary.LittleEndian.PutUint64(out[at:], binary.LittleEndian.Uint64(row))
-		case n == 4:
+		case 4:
 			binary.LittleEndian.PutUint32(out[at:], binary.LittleEndian.Uint32(row))
 		default:
 			copy(out[at:], row[:n])

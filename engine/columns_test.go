@@ -1,8 +1,8 @@
 package engine
 
 import (
-	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -68,11 +68,11 @@ func TestGatherIsWhatSlicesJoin(t *testing.T) {
 func drawText(random *rand.Rand, t arrow.DataType) string {
 	switch t.ID() {
 	case arrow.BOOL:
-		return fmt.Sprint(random.IntN(2) == 1)
+		return strconv.FormatBool(random.IntN(2) == 1)
 	case arrow.STRING:
-		return fmt.Sprint(random.Int64() >> random.IntN(60))
+		return strconv.FormatInt(random.Int64()>>random.IntN(60), 10)
 	case arrow.FIXED_SIZE_BINARY:
 		return "QUJD" // base64
 	}
-	return fmt.Sprint(random.IntN(100))
+	return strconv.Itoa(random.IntN(100))
 }
