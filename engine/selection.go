@@ -243,8 +243,11 @@ func (s *selector) sort(ctx context.Context, files []*candidate) ([]*candidate, 
 	}
 	var chosen []*candidate
 	for _, f := range open {
+		older, err := s.older(f)
 		switch {
-		case s.older(f):
+		case err != nil:
+			return nil, err
+		case older:
 			s.Older++
 			continue
 		case f.changed != "":
@@ -309,17 +312,20 @@ func linked(a, b string) bool {
 
 // older says whether a file is from before Since: by the time that its folders name, or
 // else by its time of change.
-func (s *selector) older(f *candidate) bool {
+func (s *selector) older(f *candidate) (bool, error) {
 	since := s.plan.Options.Since
 	if since.IsZero() {
-		return false
+		return false, nil
 	}
 	if s.plan.Options.Partitions != "none" {
 		if _, to, ok := dataset.Dated(f.name); ok {
-			return !to.After(since)
+			return !to.After(since), nil
 		}
 	}
-	return f.ModTime.Before(since)
+	if f.ModTime.IsZero() {
+		return false, fmt.Errorf("%w: --since: nothing tells when the rows of %s changed; let the query choose those that are new", ErrUsage, f.Path)
+	}
+	return f.ModTime.Before(since), nil
 }
 
 // begun gives the files of a run that stopped, in its order, if all of them are among

@@ -2751,7 +2751,7 @@ TEXT ·rows4AVX2(SB), NOSPLIT, $48-48
 	LEAQ (CX)(CX*2), DX
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -2767,6 +2767,30 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
+	CMPQ       SI, (SP)
+	JNE        fetched
+	MOVQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(CX*1)
+	PREFETCHT0 (R9)(CX*2)
+	PREFETCHT0 (R9)(DX*1)
+	LEAQ       (R9)(CX*4), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(CX*1)
+	PREFETCHT0 (R9)(CX*2)
+	PREFETCHT0 (R9)(DX*1)
+	LEAQ       (R9)(CX*4), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(CX*1)
+	PREFETCHT0 (R9)(CX*2)
+	PREFETCHT0 (R9)(DX*1)
+	LEAQ       (R9)(CX*4), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(CX*1)
+	PREFETCHT0 (R9)(CX*2)
+	PREFETCHT0 (R9)(DX*1)
+
+fetched:
 	MOVQ        (BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y0
@@ -2899,11 +2923,11 @@ next:
 	JMP    columns
 
 done:
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ CX, AX
-	SHLQ $0x07, AX
+	SHLQ $0x06, AX
 	ADDQ AX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -2926,7 +2950,7 @@ TEXT ·rows4AVX512(SB), NOSPLIT, $40-48
 	VMOVDQU64 pairs1<>+0(SB), Z1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -2940,36 +2964,60 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 
 step:
-	CMPQ          R9, $0x10
-	JL            tail
-	MOVQ          (DX), SI
-	PREFETCHT1    1024(SI)(BX*4)
-	VMOVUPS       (SI)(BX*4), Z2
-	MOVQ          168(DX), SI
-	PREFETCHT1    1024(SI)(BX*4)
-	VMOVUPS       (SI)(BX*4), Z3
-	MOVQ          336(DX), SI
-	PREFETCHT1    1024(SI)(BX*4)
-	VMOVUPS       (SI)(BX*4), Z4
-	MOVQ          504(DX), SI
-	PREFETCHT1    1024(SI)(BX*4)
-	VMOVUPS       (SI)(BX*4), Z5
-	MOVQ          672(DX), SI
-	PREFETCHT1    1024(SI)(BX*4)
-	VMOVUPS       (SI)(BX*4), Z6
-	MOVQ          840(DX), SI
-	PREFETCHT1    1024(SI)(BX*4)
-	VMOVUPS       (SI)(BX*4), Z7
-	MOVQ          1008(DX), SI
-	PREFETCHT1    1024(SI)(BX*4)
-	VMOVUPS       (SI)(BX*4), Z8
-	MOVQ          1176(DX), SI
-	PREFETCHT1    1024(SI)(BX*4)
-	VMOVUPS       (SI)(BX*4), Z9
+	CMPQ       R9, $0x10
+	JL         tail
+	CMPQ       R10, (SP)
+	JNE        fetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+fetched:
+	MOVQ          (DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z2
+	MOVQ          168(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z3
+	MOVQ          336(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z4
+	MOVQ          504(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z5
+	MOVQ          672(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z6
+	MOVQ          840(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z7
+	MOVQ          1008(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z8
+	MOVQ          1176(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
 	VUNPCKLPS     Z5, Z4, Z3
@@ -2998,34 +3046,34 @@ step:
 	VMOVAPS       Z2, Z7
 	VPERMT2PD     Z6, Z0, Z7
 	VPERMT2PD     Z6, Z1, Z2
-	VMOVUPS       Y9, K2, (DI)
-	VMOVUPS       Y8, K2, (DI)(AX*1)
-	VMOVUPS       Y5, K2, (DI)(AX*2)
-	VMOVUPS       Y7, K2, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y9, K2, (SI)
+	VMOVUPS       Y8, K2, (SI)(AX*1)
+	VMOVUPS       Y5, K2, (SI)(AX*2)
+	VMOVUPS       Y7, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z9, Y6
-	VMOVUPS       Y6, K2, (DI)
+	VMOVUPS       Y6, K2, (SI)
 	VEXTRACTF32X8 $0x01, Z8, Y6
-	VMOVUPS       Y6, K2, (DI)(AX*1)
+	VMOVUPS       Y6, K2, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z5, Y5
-	VMOVUPS       Y5, K2, (DI)(AX*2)
+	VMOVUPS       Y5, K2, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z7, Y5
-	VMOVUPS       Y5, K2, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
-	VMOVUPS       Y4, K2, (DI)
-	VMOVUPS       Y3, K2, (DI)(AX*1)
-	VMOVUPS       Y10, K2, (DI)(AX*2)
-	VMOVUPS       Y2, K2, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y5, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y4, K2, (SI)
+	VMOVUPS       Y3, K2, (SI)(AX*1)
+	VMOVUPS       Y10, K2, (SI)(AX*2)
+	VMOVUPS       Y2, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z4, Y4
-	VMOVUPS       Y4, K2, (DI)
+	VMOVUPS       Y4, K2, (SI)
 	VEXTRACTF32X8 $0x01, Z3, Y3
-	VMOVUPS       Y3, K2, (DI)(AX*1)
+	VMOVUPS       Y3, K2, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z10, Y3
-	VMOVUPS       Y3, K2, (DI)(AX*2)
+	VMOVUPS       Y3, K2, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K2, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y2, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R9
 	JMP           step
@@ -3033,33 +3081,33 @@ step:
 tail:
 	TESTQ         R9, R9
 	JZ            next
-	MOVQ          $-1, SI
-	BZHIQ         R9, SI, SI
-	KMOVW         SI, K1
-	MOVQ          (DX), SI
+	MOVQ          $-1, DI
+	BZHIQ         R9, DI, DI
+	KMOVW         DI, K1
+	MOVQ          (DX), DI
 	VBROADCASTSS  24(DX), Z2
-	VMOVUPS       (SI)(BX*4), K1, Z2
-	MOVQ          168(DX), SI
+	VMOVUPS       (DI)(BX*4), K1, Z2
+	MOVQ          168(DX), DI
 	VBROADCASTSS  192(DX), Z3
-	VMOVUPS       (SI)(BX*4), K1, Z3
-	MOVQ          336(DX), SI
+	VMOVUPS       (DI)(BX*4), K1, Z3
+	MOVQ          336(DX), DI
 	VBROADCASTSS  360(DX), Z4
-	VMOVUPS       (SI)(BX*4), K1, Z4
-	MOVQ          504(DX), SI
+	VMOVUPS       (DI)(BX*4), K1, Z4
+	MOVQ          504(DX), DI
 	VBROADCASTSS  528(DX), Z5
-	VMOVUPS       (SI)(BX*4), K1, Z5
-	MOVQ          672(DX), SI
+	VMOVUPS       (DI)(BX*4), K1, Z5
+	MOVQ          672(DX), DI
 	VBROADCASTSS  696(DX), Z6
-	VMOVUPS       (SI)(BX*4), K1, Z6
-	MOVQ          840(DX), SI
+	VMOVUPS       (DI)(BX*4), K1, Z6
+	MOVQ          840(DX), DI
 	VBROADCASTSS  864(DX), Z7
-	VMOVUPS       (SI)(BX*4), K1, Z7
-	MOVQ          1008(DX), SI
+	VMOVUPS       (DI)(BX*4), K1, Z7
+	MOVQ          1008(DX), DI
 	VBROADCASTSS  1032(DX), Z8
-	VMOVUPS       (SI)(BX*4), K1, Z8
-	MOVQ          1176(DX), SI
+	VMOVUPS       (DI)(BX*4), K1, Z8
+	MOVQ          1176(DX), DI
 	VBROADCASTSS  1200(DX), Z9
-	VMOVUPS       (SI)(BX*4), K1, Z9
+	VMOVUPS       (DI)(BX*4), K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
 	VUNPCKLPS     Z5, Z4, Z3
@@ -3088,76 +3136,76 @@ tail:
 	VMOVAPS       Z2, Z7
 	VPERMT2PD     Z6, Z0, Z7
 	VPERMT2PD     Z6, Z1, Z2
-	VMOVUPS       Y9, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y9, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y8, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y8, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y5, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y7, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y7, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z9, Y6
-	VMOVUPS       Y6, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y6, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z8, Y6
-	VMOVUPS       Y6, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y6, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z5, Y5
-	VMOVUPS       Y5, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z7, Y5
-	VMOVUPS       Y5, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y4, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y4, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y3, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y3, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y10, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y10, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y2, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y2, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z4, Y4
-	VMOVUPS       Y4, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y4, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z3, Y3
-	VMOVUPS       Y3, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y3, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z10, Y3
-	VMOVUPS       Y3, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y3, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y2, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 
@@ -3166,11 +3214,11 @@ next:
 	ADDQ $0x20, R10
 	SUBQ $0x08, R8
 	JG   columns
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ AX, DX
-	SHLQ $0x07, DX
+	SHLQ $0x06, DX
 	ADDQ DX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -3190,7 +3238,7 @@ TEXT ·rows4ValidAVX2(SB), NOSPLIT, $48-48
 	LEAQ (CX)(CX*2), DX
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -3206,6 +3254,30 @@ columns:
 	MOVQ 24(SP), R9
 
 step:
+	CMPQ       SI, (SP)
+	JNE        fetched
+	MOVQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(CX*1)
+	PREFETCHT0 (DI)(CX*2)
+	PREFETCHT0 (DI)(DX*1)
+	LEAQ       (DI)(CX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(CX*1)
+	PREFETCHT0 (DI)(CX*2)
+	PREFETCHT0 (DI)(DX*1)
+	LEAQ       (DI)(CX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(CX*1)
+	PREFETCHT0 (DI)(CX*2)
+	PREFETCHT0 (DI)(DX*1)
+	LEAQ       (DI)(CX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(CX*1)
+	PREFETCHT0 (DI)(CX*2)
+	PREFETCHT0 (DI)(DX*1)
+
+fetched:
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
 	MOVQ         (BX), R10
@@ -3406,11 +3478,11 @@ next:
 	JMP    columns
 
 done:
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ CX, AX
-	SHLQ $0x07, AX
+	SHLQ $0x06, AX
 	ADDQ AX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -3433,7 +3505,7 @@ TEXT ·rows4ValidAVX512(SB), NOSPLIT, $40-48
 	VMOVDQU64 pairs1<>+0(SB), Z1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -3447,78 +3519,102 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 
 step:
-	CMPQ          R10, $0x10
-	JL            tail
-	MOVQ          BX, SI
-	SHRQ          $0x03, SI
-	MOVQ          (DX), DI
-	PREFETCHT1    1024(DI)(BX*4)
+	CMPQ       R10, $0x10
+	JL         tail
+	CMPQ       R11, (SP)
+	JNE        fetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+fetched:
+	MOVQ          BX, DI
+	SHRQ          $0x03, DI
+	MOVQ          (DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
 	MOVQ          8(DX), R12
 	MOVQ          16(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VBROADCASTSS  24(DX), Z2
-	VMOVUPS       (DI)(BX*4), K1, Z2
-	MOVQ          168(DX), DI
-	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (R8)(BX*4), K1, Z2
+	MOVQ          168(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
 	MOVQ          176(DX), R12
 	MOVQ          184(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VBROADCASTSS  192(DX), Z3
-	VMOVUPS       (DI)(BX*4), K1, Z3
-	MOVQ          336(DX), DI
-	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (R8)(BX*4), K1, Z3
+	MOVQ          336(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
 	MOVQ          344(DX), R12
 	MOVQ          352(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VBROADCASTSS  360(DX), Z4
-	VMOVUPS       (DI)(BX*4), K1, Z4
-	MOVQ          504(DX), DI
-	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (R8)(BX*4), K1, Z4
+	MOVQ          504(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
 	MOVQ          512(DX), R12
 	MOVQ          520(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VBROADCASTSS  528(DX), Z5
-	VMOVUPS       (DI)(BX*4), K1, Z5
-	MOVQ          672(DX), DI
-	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (R8)(BX*4), K1, Z5
+	MOVQ          672(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
 	MOVQ          680(DX), R12
 	MOVQ          688(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VBROADCASTSS  696(DX), Z6
-	VMOVUPS       (DI)(BX*4), K1, Z6
-	MOVQ          840(DX), DI
-	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (R8)(BX*4), K1, Z6
+	MOVQ          840(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
 	MOVQ          848(DX), R12
 	MOVQ          856(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VBROADCASTSS  864(DX), Z7
-	VMOVUPS       (DI)(BX*4), K1, Z7
-	MOVQ          1008(DX), DI
-	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (R8)(BX*4), K1, Z7
+	MOVQ          1008(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
 	MOVQ          1016(DX), R12
 	MOVQ          1024(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VBROADCASTSS  1032(DX), Z8
-	VMOVUPS       (DI)(BX*4), K1, Z8
-	MOVQ          1176(DX), DI
-	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (R8)(BX*4), K1, Z8
+	MOVQ          1176(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
 	MOVQ          1184(DX), R12
 	MOVQ          1192(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VBROADCASTSS  1200(DX), Z9
-	VMOVUPS       (DI)(BX*4), K1, Z9
+	VMOVUPS       (R8)(BX*4), K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
 	VUNPCKLPS     Z5, Z4, Z3
@@ -3547,34 +3643,34 @@ step:
 	VMOVAPS       Z2, Z7
 	VPERMT2PD     Z6, Z0, Z7
 	VPERMT2PD     Z6, Z1, Z2
-	VMOVUPS       Y9, K2, (R8)
-	VMOVUPS       Y8, K2, (R8)(AX*1)
-	VMOVUPS       Y5, K2, (R8)(AX*2)
-	VMOVUPS       Y7, K2, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y9, K2, (SI)
+	VMOVUPS       Y8, K2, (SI)(AX*1)
+	VMOVUPS       Y5, K2, (SI)(AX*2)
+	VMOVUPS       Y7, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z9, Y6
-	VMOVUPS       Y6, K2, (R8)
+	VMOVUPS       Y6, K2, (SI)
 	VEXTRACTF32X8 $0x01, Z8, Y6
-	VMOVUPS       Y6, K2, (R8)(AX*1)
+	VMOVUPS       Y6, K2, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z5, Y5
-	VMOVUPS       Y5, K2, (R8)(AX*2)
+	VMOVUPS       Y5, K2, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z7, Y5
-	VMOVUPS       Y5, K2, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
-	VMOVUPS       Y4, K2, (R8)
-	VMOVUPS       Y3, K2, (R8)(AX*1)
-	VMOVUPS       Y10, K2, (R8)(AX*2)
-	VMOVUPS       Y2, K2, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y5, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y4, K2, (SI)
+	VMOVUPS       Y3, K2, (SI)(AX*1)
+	VMOVUPS       Y10, K2, (SI)(AX*2)
+	VMOVUPS       Y2, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z4, Y4
-	VMOVUPS       Y4, K2, (R8)
+	VMOVUPS       Y4, K2, (SI)
 	VEXTRACTF32X8 $0x01, Z3, Y3
-	VMOVUPS       Y3, K2, (R8)(AX*1)
+	VMOVUPS       Y3, K2, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z10, Y3
-	VMOVUPS       Y3, K2, (R8)(AX*2)
+	VMOVUPS       Y3, K2, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K2, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y2, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R10
 	JMP           step
@@ -3582,72 +3678,72 @@ step:
 tail:
 	TESTQ         R10, R10
 	JZ            next
-	MOVQ          $-1, DI
-	BZHIQ         R10, DI, DI
-	KMOVW         DI, K1
-	MOVQ          BX, SI
-	SHRQ          $0x03, SI
+	MOVQ          $-1, R8
+	BZHIQ         R10, R8, R8
+	KMOVW         R8, K1
+	MOVQ          BX, DI
+	SHRQ          $0x03, DI
 	MOVQ          (DX), R12
 	MOVQ          8(DX), R13
 	MOVQ          16(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VBROADCASTSS  24(DX), Z2
 	VMOVUPS       (R12)(BX*4), K1, Z2
 	MOVQ          168(DX), R12
 	MOVQ          176(DX), R13
 	MOVQ          184(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VBROADCASTSS  192(DX), Z3
 	VMOVUPS       (R12)(BX*4), K1, Z3
 	MOVQ          336(DX), R12
 	MOVQ          344(DX), R13
 	MOVQ          352(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VBROADCASTSS  360(DX), Z4
 	VMOVUPS       (R12)(BX*4), K1, Z4
 	MOVQ          504(DX), R12
 	MOVQ          512(DX), R13
 	MOVQ          520(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VBROADCASTSS  528(DX), Z5
 	VMOVUPS       (R12)(BX*4), K1, Z5
 	MOVQ          672(DX), R12
 	MOVQ          680(DX), R13
 	MOVQ          688(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VBROADCASTSS  696(DX), Z6
 	VMOVUPS       (R12)(BX*4), K1, Z6
 	MOVQ          840(DX), R12
 	MOVQ          848(DX), R13
 	MOVQ          856(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VBROADCASTSS  864(DX), Z7
 	VMOVUPS       (R12)(BX*4), K1, Z7
 	MOVQ          1008(DX), R12
 	MOVQ          1016(DX), R13
 	MOVQ          1024(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VBROADCASTSS  1032(DX), Z8
 	VMOVUPS       (R12)(BX*4), K1, Z8
 	MOVQ          1176(DX), R12
 	MOVQ          1184(DX), R13
 	MOVQ          1192(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VBROADCASTSS  1200(DX), Z9
 	VMOVUPS       (R12)(BX*4), K1, Z9
@@ -3679,76 +3775,76 @@ tail:
 	VMOVAPS       Z2, Z7
 	VPERMT2PD     Z6, Z0, Z7
 	VPERMT2PD     Z6, Z1, Z2
-	VMOVUPS       Y9, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y9, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y8, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y8, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y5, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y7, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y7, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z9, Y6
-	VMOVUPS       Y6, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y6, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z8, Y6
-	VMOVUPS       Y6, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y6, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z5, Y5
-	VMOVUPS       Y5, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z7, Y5
-	VMOVUPS       Y5, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y4, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y4, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y3, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y3, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y10, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y10, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y2, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y2, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z4, Y4
-	VMOVUPS       Y4, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y4, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z3, Y3
-	VMOVUPS       Y3, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y3, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z10, Y3
-	VMOVUPS       Y3, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y3, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y2, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 
@@ -3757,11 +3853,11 @@ next:
 	ADDQ $0x20, R11
 	SUBQ $0x08, R9
 	JG   columns
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ AX, DX
-	SHLQ $0x07, DX
+	SHLQ $0x06, DX
 	ADDQ DX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -3784,7 +3880,7 @@ TEXT ·rows4ValidAlikeAVX2(SB), NOSPLIT, $48-48
 	VMOVDQU      40(BX), Y1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -3800,6 +3896,30 @@ columns:
 	MOVQ 24(SP), R9
 
 step:
+	CMPQ       SI, (SP)
+	JNE        fetched
+	MOVQ       R8, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(CX*1)
+	PREFETCHT0 (DI)(CX*2)
+	PREFETCHT0 (DI)(DX*1)
+	LEAQ       (DI)(CX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(CX*1)
+	PREFETCHT0 (DI)(CX*2)
+	PREFETCHT0 (DI)(DX*1)
+	LEAQ       (DI)(CX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(CX*1)
+	PREFETCHT0 (DI)(CX*2)
+	PREFETCHT0 (DI)(DX*1)
+	LEAQ       (DI)(CX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(CX*1)
+	PREFETCHT0 (DI)(CX*2)
+	PREFETCHT0 (DI)(DX*1)
+
+fetched:
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
 	MOVQ         (BX), R10
@@ -3984,11 +4104,11 @@ next:
 	JMP    columns
 
 done:
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ CX, AX
-	SHLQ $0x07, AX
+	SHLQ $0x06, AX
 	ADDQ AX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -4015,7 +4135,7 @@ TEXT ·rowsF64F32AVX2(SB), NOSPLIT, $48-48
 	VPBROADCASTQ X2, Y2
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -4031,6 +4151,20 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
+	CMPQ       SI, (SP)
+	JNE        fetched
+	MOVQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(CX*1)
+	PREFETCHT0 (R9)(CX*2)
+	PREFETCHT0 (R9)(DX*1)
+	LEAQ       (R9)(CX*4), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(CX*1)
+	PREFETCHT0 (R9)(CX*2)
+	PREFETCHT0 (R9)(DX*1)
+
+fetched:
 	MOVQ        (BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
@@ -4252,11 +4386,11 @@ step:
 	JMP         columns
 
 done:
-	ADDQ     $0x00000080, 8(SP)
+	ADDQ     $0x00000040, 8(SP)
 	MOVQ     CX, AX
-	SHLQ     $0x07, AX
+	SHLQ     $0x06, AX
 	ADDQ     AX, (SP)
-	SUBQ     $0x00000080, 16(SP)
+	SUBQ     $0x00000040, 16(SP)
 	JG       chunk
 	XORQ     AX, AX
 	VPCMPEQQ Y2, Y0, Y0
@@ -4282,7 +4416,7 @@ TEXT ·rowsF64F32AVX512(SB), NOSPLIT, $40-48
 	VMOVDQU64 pairs1<>+0(SB), Z1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -4296,17 +4430,41 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K3
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 
 step:
-	CMPQ          R9, $0x10
-	JL            tail
-	MOVQ          (DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z2
-	VMOVUPD       64(SI)(BX*8), Z3
+	CMPQ       R9, $0x10
+	JL         tail
+	CMPQ       R10, (SP)
+	JNE        fetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+fetched:
+	MOVQ          (DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z2
+	VMOVUPD       64(DI)(BX*8), Z3
 	VCVTPD2PS     Z2, Y5
 	VCVTPS2PD     Y5, Z4
 	VCMPPD        $0x0c, Z2, Z4, K2
@@ -4315,16 +4473,16 @@ step:
 	VCMPPD        $0x0c, Z3, Z2, K4
 	VINSERTF32X8  $0x01, Y4, Z5, Z2
 	KUNPCKBW      K2, K4, K2
-	KMOVW         K2, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 32(DX)
+	KMOVW         K2, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 32(DX)
 	VFPCLASSPSZ   $0x18, Z2, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          168(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z3
-	VMOVUPD       64(SI)(BX*8), Z4
+	MOVQ          168(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z3
+	VMOVUPD       64(DI)(BX*8), Z4
 	VCVTPD2PS     Z3, Y5
 	VCVTPS2PD     Y5, Z6
 	VCMPPD        $0x0c, Z3, Z6, K2
@@ -4333,16 +4491,16 @@ step:
 	VCMPPD        $0x0c, Z4, Z3, K4
 	VINSERTF32X8  $0x01, Y6, Z5, Z3
 	KUNPCKBW      K2, K4, K2
-	KMOVW         K2, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 200(DX)
+	KMOVW         K2, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 200(DX)
 	VFPCLASSPSZ   $0x18, Z3, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          336(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z4
-	VMOVUPD       64(SI)(BX*8), Z6
+	MOVQ          336(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z4
+	VMOVUPD       64(DI)(BX*8), Z6
 	VCVTPD2PS     Z4, Y5
 	VCVTPS2PD     Y5, Z7
 	VCMPPD        $0x0c, Z4, Z7, K2
@@ -4351,16 +4509,16 @@ step:
 	VCMPPD        $0x0c, Z6, Z4, K4
 	VINSERTF32X8  $0x01, Y7, Z5, Z4
 	KUNPCKBW      K2, K4, K2
-	KMOVW         K2, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 368(DX)
+	KMOVW         K2, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 368(DX)
 	VFPCLASSPSZ   $0x18, Z4, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          504(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z6
-	VMOVUPD       64(SI)(BX*8), Z7
+	MOVQ          504(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z6
+	VMOVUPD       64(DI)(BX*8), Z7
 	VCVTPD2PS     Z6, Y5
 	VCVTPS2PD     Y5, Z8
 	VCMPPD        $0x0c, Z6, Z8, K2
@@ -4369,16 +4527,16 @@ step:
 	VCMPPD        $0x0c, Z7, Z6, K4
 	VINSERTF32X8  $0x01, Y8, Z5, Z6
 	KUNPCKBW      K2, K4, K2
-	KMOVW         K2, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 536(DX)
+	KMOVW         K2, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 536(DX)
 	VFPCLASSPSZ   $0x18, Z6, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          672(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z7
-	VMOVUPD       64(SI)(BX*8), Z8
+	MOVQ          672(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z7
+	VMOVUPD       64(DI)(BX*8), Z8
 	VCVTPD2PS     Z7, Y5
 	VCVTPS2PD     Y5, Z9
 	VCMPPD        $0x0c, Z7, Z9, K2
@@ -4387,16 +4545,16 @@ step:
 	VCMPPD        $0x0c, Z8, Z7, K4
 	VINSERTF32X8  $0x01, Y9, Z5, Z7
 	KUNPCKBW      K2, K4, K2
-	KMOVW         K2, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 704(DX)
+	KMOVW         K2, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 704(DX)
 	VFPCLASSPSZ   $0x18, Z7, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          840(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z8
-	VMOVUPD       64(SI)(BX*8), Z9
+	MOVQ          840(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z8
+	VMOVUPD       64(DI)(BX*8), Z9
 	VCVTPD2PS     Z8, Y5
 	VCVTPS2PD     Y5, Z10
 	VCMPPD        $0x0c, Z8, Z10, K2
@@ -4405,16 +4563,16 @@ step:
 	VCMPPD        $0x0c, Z9, Z8, K4
 	VINSERTF32X8  $0x01, Y10, Z5, Z8
 	KUNPCKBW      K2, K4, K2
-	KMOVW         K2, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 872(DX)
+	KMOVW         K2, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 872(DX)
 	VFPCLASSPSZ   $0x18, Z8, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          1008(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z9
-	VMOVUPD       64(SI)(BX*8), Z10
+	MOVQ          1008(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z9
+	VMOVUPD       64(DI)(BX*8), Z10
 	VCVTPD2PS     Z9, Y5
 	VCVTPS2PD     Y5, Z11
 	VCMPPD        $0x0c, Z9, Z11, K2
@@ -4423,16 +4581,16 @@ step:
 	VCMPPD        $0x0c, Z10, Z9, K4
 	VINSERTF32X8  $0x01, Y11, Z5, Z9
 	KUNPCKBW      K2, K4, K2
-	KMOVW         K2, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 1040(DX)
+	KMOVW         K2, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1040(DX)
 	VFPCLASSPSZ   $0x18, Z9, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          1176(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z10
-	VMOVUPD       64(SI)(BX*8), Z11
+	MOVQ          1176(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z10
+	VMOVUPD       64(DI)(BX*8), Z11
 	VCVTPD2PS     Z10, Y5
 	VCVTPS2PD     Y5, Z12
 	VCMPPD        $0x0c, Z10, Z12, K2
@@ -4441,9 +4599,9 @@ step:
 	VCMPPD        $0x0c, Z11, Z10, K4
 	VINSERTF32X8  $0x01, Y12, Z5, Z10
 	KUNPCKBW      K2, K4, K2
-	KMOVW         K2, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 1208(DX)
+	KMOVW         K2, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1208(DX)
 	VFPCLASSPSZ   $0x18, Z10, K2, K2
 	KORW          K2, K1, K1
 	VUNPCKLPS     Z3, Z2, Z11
@@ -4474,34 +4632,34 @@ step:
 	VMOVAPS       Z2, Z8
 	VPERMT2PD     Z7, Z0, Z8
 	VPERMT2PD     Z7, Z1, Z2
-	VMOVUPS       Y10, K3, (DI)
-	VMOVUPS       Y9, K3, (DI)(AX*1)
-	VMOVUPS       Y6, K3, (DI)(AX*2)
-	VMOVUPS       Y8, K3, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y10, K3, (SI)
+	VMOVUPS       Y9, K3, (SI)(AX*1)
+	VMOVUPS       Y6, K3, (SI)(AX*2)
+	VMOVUPS       Y8, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z10, Y5
-	VMOVUPS       Y5, K3, (DI)
+	VMOVUPS       Y5, K3, (SI)
 	VEXTRACTF32X8 $0x01, Z9, Y5
-	VMOVUPS       Y5, K3, (DI)(AX*1)
+	VMOVUPS       Y5, K3, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z6, Y5
-	VMOVUPS       Y5, K3, (DI)(AX*2)
+	VMOVUPS       Y5, K3, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z8, Y5
-	VMOVUPS       Y5, K3, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
-	VMOVUPS       Y4, K3, (DI)
-	VMOVUPS       Y3, K3, (DI)(AX*1)
-	VMOVUPS       Y11, K3, (DI)(AX*2)
-	VMOVUPS       Y2, K3, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y5, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y4, K3, (SI)
+	VMOVUPS       Y3, K3, (SI)(AX*1)
+	VMOVUPS       Y11, K3, (SI)(AX*2)
+	VMOVUPS       Y2, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z4, Y4
-	VMOVUPS       Y4, K3, (DI)
+	VMOVUPS       Y4, K3, (SI)
 	VEXTRACTF32X8 $0x01, Z3, Y3
-	VMOVUPS       Y3, K3, (DI)(AX*1)
+	VMOVUPS       Y3, K3, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z11, Y3
-	VMOVUPS       Y3, K3, (DI)(AX*2)
+	VMOVUPS       Y3, K3, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K3, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y2, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R9
 	JMP           step
@@ -4509,13 +4667,13 @@ step:
 tail:
 	TESTQ         R9, R9
 	JZ            next
-	MOVQ          $-1, SI
-	BZHIQ         R9, SI, SI
-	KMOVW         SI, K2
-	MOVQ          (DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	MOVQ          $-1, DI
+	BZHIQ         R9, DI, DI
+	KMOVW         DI, K2
+	MOVQ          (DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(SI)(BX*8), K4, Z3
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z3
 	VCVTPD2PS     Z2, Y5
 	VCVTPS2PD     Y5, Z4
 	VCMPPD        $0x0c, Z2, Z4, K4
@@ -4524,17 +4682,17 @@ tail:
 	VCMPPD        $0x0c, Z3, Z2, K5
 	VINSERTF32X8  $0x01, Y4, Z5, Z2
 	KUNPCKBW      K4, K5, K4
-	KMOVW         K4, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 32(DX)
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 32(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          168(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	MOVQ          168(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(SI)(BX*8), K4, Z4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z4
 	VCVTPD2PS     Z2, Y5
 	VCVTPS2PD     Y5, Z6
 	VCMPPD        $0x0c, Z2, Z6, K4
@@ -4543,17 +4701,17 @@ tail:
 	VCMPPD        $0x0c, Z4, Z2, K5
 	VINSERTF32X8  $0x01, Y6, Z5, Z2
 	KUNPCKBW      K4, K5, K4
-	KMOVW         K4, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 200(DX)
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 200(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
 	VBROADCASTSS  192(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          336(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	MOVQ          336(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(SI)(BX*8), K4, Z6
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z6
 	VCVTPD2PS     Z2, Y5
 	VCVTPS2PD     Y5, Z7
 	VCMPPD        $0x0c, Z2, Z7, K4
@@ -4562,17 +4720,17 @@ tail:
 	VCMPPD        $0x0c, Z6, Z2, K5
 	VINSERTF32X8  $0x01, Y7, Z5, Z2
 	KUNPCKBW      K4, K5, K4
-	KMOVW         K4, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 368(DX)
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 368(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
 	VBROADCASTSS  360(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          504(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	MOVQ          504(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(SI)(BX*8), K4, Z7
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z7
 	VCVTPD2PS     Z2, Y5
 	VCVTPS2PD     Y5, Z8
 	VCMPPD        $0x0c, Z2, Z8, K4
@@ -4581,17 +4739,17 @@ tail:
 	VCMPPD        $0x0c, Z7, Z2, K5
 	VINSERTF32X8  $0x01, Y8, Z5, Z2
 	KUNPCKBW      K4, K5, K4
-	KMOVW         K4, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 536(DX)
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 536(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
 	VBROADCASTSS  528(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          672(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	MOVQ          672(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(SI)(BX*8), K4, Z8
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z8
 	VCVTPD2PS     Z2, Y5
 	VCVTPS2PD     Y5, Z9
 	VCMPPD        $0x0c, Z2, Z9, K4
@@ -4600,17 +4758,17 @@ tail:
 	VCMPPD        $0x0c, Z8, Z2, K5
 	VINSERTF32X8  $0x01, Y9, Z5, Z2
 	KUNPCKBW      K4, K5, K4
-	KMOVW         K4, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 704(DX)
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 704(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
 	VBROADCASTSS  696(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          840(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	MOVQ          840(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(SI)(BX*8), K4, Z9
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z9
 	VCVTPD2PS     Z2, Y5
 	VCVTPS2PD     Y5, Z10
 	VCMPPD        $0x0c, Z2, Z10, K4
@@ -4619,17 +4777,17 @@ tail:
 	VCMPPD        $0x0c, Z9, Z2, K5
 	VINSERTF32X8  $0x01, Y10, Z5, Z2
 	KUNPCKBW      K4, K5, K4
-	KMOVW         K4, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 872(DX)
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 872(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
 	VBROADCASTSS  864(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          1008(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	MOVQ          1008(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(SI)(BX*8), K4, Z10
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z10
 	VCVTPD2PS     Z2, Y5
 	VCVTPS2PD     Y5, Z11
 	VCMPPD        $0x0c, Z2, Z11, K4
@@ -4638,17 +4796,17 @@ tail:
 	VCMPPD        $0x0c, Z10, Z2, K5
 	VINSERTF32X8  $0x01, Y11, Z5, Z2
 	KUNPCKBW      K4, K5, K4
-	KMOVW         K4, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 1040(DX)
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1040(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
 	VBROADCASTSS  1032(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          1176(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	MOVQ          1176(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(SI)(BX*8), K4, Z11
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z11
 	VCVTPD2PS     Z2, Y5
 	VCVTPS2PD     Y5, Z12
 	VCMPPD        $0x0c, Z2, Z12, K4
@@ -4692,76 +4850,76 @@ tail:
 	VMOVAPS       Z3, Z9
 	VPERMT2PD     Z8, Z0, Z9
 	VPERMT2PD     Z8, Z1, Z3
-	VMOVUPS       Y11, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y11, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y10, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y10, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y7, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y7, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y9, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y9, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z11, Y5
-	VMOVUPS       Y5, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z10, Y5
-	VMOVUPS       Y5, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z7, Y5
-	VMOVUPS       Y5, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z9, Y5
-	VMOVUPS       Y5, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y6, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y6, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y2, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y2, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y4, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y4, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y3, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y3, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z6, Y5
-	VMOVUPS       Y5, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y2, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z4, Y2
-	VMOVUPS       Y2, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y2, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z3, Y2
-	VMOVUPS       Y2, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y2, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 
@@ -4770,11 +4928,11 @@ next:
 	ADDQ  $0x20, R10
 	SUBQ  $0x08, R8
 	JG    columns
-	ADDQ  $0x00000080, 8(SP)
+	ADDQ  $0x00000040, 8(SP)
 	MOVQ  AX, DX
-	SHLQ  $0x07, DX
+	SHLQ  $0x06, DX
 	ADDQ  DX, (SP)
-	SUBQ  $0x00000080, 16(SP)
+	SUBQ  $0x00000040, 16(SP)
 	JG    chunk
 	XORQ  AX, AX
 	KMOVW K1, AX
@@ -4803,7 +4961,7 @@ TEXT ·rowsF64F32ValidAVX2(SB), NOSPLIT, $48-48
 	LEAQ         sliding<>+0(SB), SI
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -4819,6 +4977,20 @@ columns:
 	MOVQ 24(SP), R10
 
 step:
+	CMPQ       DI, (SP)
+	JNE        fetched
+	MOVQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(CX*1)
+	PREFETCHT0 (R8)(CX*2)
+	PREFETCHT0 (R8)(DX*1)
+	LEAQ       (R8)(CX*4), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(CX*1)
+	PREFETCHT0 (R8)(CX*2)
+	PREFETCHT0 (R8)(DX*1)
+
+fetched:
 	MOVQ         AX, R8
 	SHRQ         $0x03, R8
 	MOVQ         (BX), R11
@@ -5138,11 +5310,11 @@ step:
 	JMP          columns
 
 done:
-	ADDQ     $0x00000080, 8(SP)
+	ADDQ     $0x00000040, 8(SP)
 	MOVQ     CX, AX
-	SHLQ     $0x07, AX
+	SHLQ     $0x06, AX
 	ADDQ     AX, (SP)
-	SUBQ     $0x00000080, 16(SP)
+	SUBQ     $0x00000040, 16(SP)
 	JG       chunk
 	XORQ     AX, AX
 	VPCMPEQQ Y2, Y0, Y0
@@ -5168,7 +5340,7 @@ TEXT ·rowsF64F32ValidAVX512(SB), NOSPLIT, $40-48
 	VMOVDQU64 pairs1<>+0(SB), Z1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -5182,24 +5354,48 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K3
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 
 step:
-	CMPQ          R10, $0x10
-	JL            tail
-	MOVQ          BX, SI
-	SHRQ          $0x03, SI
-	MOVQ          (DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	CMPQ       R10, $0x10
+	JL         tail
+	CMPQ       R11, (SP)
+	JNE        fetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+fetched:
+	MOVQ          BX, DI
+	SHRQ          $0x03, DI
+	MOVQ          (DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          8(DX), R12
 	MOVQ          16(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
-	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(DI)(BX*8), K4, Z3
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z3
 	VCVTPD2PS     Z2, Y5
 	VCVTPS2PD     Y5, Z4
 	VCMPPD        $0x0c, Z2, Z4, K4
@@ -5208,23 +5404,23 @@ step:
 	VCMPPD        $0x0c, Z3, Z2, K5
 	VINSERTF32X8  $0x01, Y4, Z5, Z2
 	KUNPCKBW      K4, K5, K4
-	KMOVW         K4, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 32(DX)
+	KMOVW         K4, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 32(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          168(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          168(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          176(DX), R12
 	MOVQ          184(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
-	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(DI)(BX*8), K4, Z4
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z4
 	VCVTPD2PS     Z2, Y5
 	VCVTPS2PD     Y5, Z6
 	VCMPPD        $0x0c, Z2, Z6, K4
@@ -5233,23 +5429,23 @@ step:
 	VCMPPD        $0x0c, Z4, Z2, K5
 	VINSERTF32X8  $0x01, Y6, Z5, Z2
 	KUNPCKBW      K4, K5, K4
-	KMOVW         K4, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 200(DX)
+	KMOVW         K4, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 200(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
 	VBROADCASTSS  192(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          336(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          336(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          344(DX), R12
 	MOVQ          352(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
-	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(DI)(BX*8), K4, Z6
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z6
 	VCVTPD2PS     Z2, Y5
 	VCVTPS2PD     Y5, Z7
 	VCMPPD        $0x0c, Z2, Z7, K4
@@ -5258,23 +5454,23 @@ step:
 	VCMPPD        $0x0c, Z6, Z2, K5
 	VINSERTF32X8  $0x01, Y7, Z5, Z2
 	KUNPCKBW      K4, K5, K4
-	KMOVW         K4, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 368(DX)
+	KMOVW         K4, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 368(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
 	VBROADCASTSS  360(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          504(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          504(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          512(DX), R12
 	MOVQ          520(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
-	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(DI)(BX*8), K4, Z7
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z7
 	VCVTPD2PS     Z2, Y5
 	VCVTPS2PD     Y5, Z8
 	VCMPPD        $0x0c, Z2, Z8, K4
@@ -5283,23 +5479,23 @@ step:
 	VCMPPD        $0x0c, Z7, Z2, K5
 	VINSERTF32X8  $0x01, Y8, Z5, Z2
 	KUNPCKBW      K4, K5, K4
-	KMOVW         K4, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 536(DX)
+	KMOVW         K4, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 536(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
 	VBROADCASTSS  528(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          672(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          672(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          680(DX), R12
 	MOVQ          688(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
-	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(DI)(BX*8), K4, Z8
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z8
 	VCVTPD2PS     Z2, Y5
 	VCVTPS2PD     Y5, Z9
 	VCMPPD        $0x0c, Z2, Z9, K4
@@ -5308,23 +5504,23 @@ step:
 	VCMPPD        $0x0c, Z8, Z2, K5
 	VINSERTF32X8  $0x01, Y9, Z5, Z2
 	KUNPCKBW      K4, K5, K4
-	KMOVW         K4, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 704(DX)
+	KMOVW         K4, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 704(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
 	VBROADCASTSS  696(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          840(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          840(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          848(DX), R12
 	MOVQ          856(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
-	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(DI)(BX*8), K4, Z9
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z9
 	VCVTPD2PS     Z2, Y5
 	VCVTPS2PD     Y5, Z10
 	VCMPPD        $0x0c, Z2, Z10, K4
@@ -5333,23 +5529,23 @@ step:
 	VCMPPD        $0x0c, Z9, Z2, K5
 	VINSERTF32X8  $0x01, Y10, Z5, Z2
 	KUNPCKBW      K4, K5, K4
-	KMOVW         K4, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 872(DX)
+	KMOVW         K4, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 872(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
 	VBROADCASTSS  864(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          1008(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          1008(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          1016(DX), R12
 	MOVQ          1024(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
-	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(DI)(BX*8), K4, Z10
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z10
 	VCVTPD2PS     Z2, Y5
 	VCVTPS2PD     Y5, Z11
 	VCMPPD        $0x0c, Z2, Z11, K4
@@ -5358,23 +5554,23 @@ step:
 	VCMPPD        $0x0c, Z10, Z2, K5
 	VINSERTF32X8  $0x01, Y11, Z5, Z2
 	KUNPCKBW      K4, K5, K4
-	KMOVW         K4, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 1040(DX)
+	KMOVW         K4, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 1040(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
 	VBROADCASTSS  1032(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          1176(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          1176(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          1184(DX), R12
 	MOVQ          1192(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
-	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(DI)(BX*8), K4, Z11
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z11
 	VCVTPD2PS     Z2, Y5
 	VCVTPS2PD     Y5, Z12
 	VCMPPD        $0x0c, Z2, Z12, K4
@@ -5383,9 +5579,9 @@ step:
 	VCMPPD        $0x0c, Z11, Z2, K5
 	VINSERTF32X8  $0x01, Y12, Z5, Z2
 	KUNPCKBW      K4, K5, K4
-	KMOVW         K4, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 1208(DX)
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1208(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
 	VBROADCASTSS  1200(DX), Z11
@@ -5418,34 +5614,34 @@ step:
 	VMOVAPS       Z3, Z9
 	VPERMT2PD     Z8, Z0, Z9
 	VPERMT2PD     Z8, Z1, Z3
-	VMOVUPS       Y11, K3, (R8)
-	VMOVUPS       Y10, K3, (R8)(AX*1)
-	VMOVUPS       Y7, K3, (R8)(AX*2)
-	VMOVUPS       Y9, K3, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y11, K3, (SI)
+	VMOVUPS       Y10, K3, (SI)(AX*1)
+	VMOVUPS       Y7, K3, (SI)(AX*2)
+	VMOVUPS       Y9, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z11, Y5
-	VMOVUPS       Y5, K3, (R8)
+	VMOVUPS       Y5, K3, (SI)
 	VEXTRACTF32X8 $0x01, Z10, Y5
-	VMOVUPS       Y5, K3, (R8)(AX*1)
+	VMOVUPS       Y5, K3, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z7, Y5
-	VMOVUPS       Y5, K3, (R8)(AX*2)
+	VMOVUPS       Y5, K3, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z9, Y5
-	VMOVUPS       Y5, K3, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
-	VMOVUPS       Y6, K3, (R8)
-	VMOVUPS       Y2, K3, (R8)(AX*1)
-	VMOVUPS       Y4, K3, (R8)(AX*2)
-	VMOVUPS       Y3, K3, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y5, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y6, K3, (SI)
+	VMOVUPS       Y2, K3, (SI)(AX*1)
+	VMOVUPS       Y4, K3, (SI)(AX*2)
+	VMOVUPS       Y3, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z6, Y5
-	VMOVUPS       Y5, K3, (R8)
+	VMOVUPS       Y5, K3, (SI)
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K3, (R8)(AX*1)
+	VMOVUPS       Y2, K3, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z4, Y2
-	VMOVUPS       Y2, K3, (R8)(AX*2)
+	VMOVUPS       Y2, K3, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z3, Y2
-	VMOVUPS       Y2, K3, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y2, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R10
 	JMP           step
@@ -5453,16 +5649,16 @@ step:
 tail:
 	TESTQ         R10, R10
 	JZ            next
-	MOVQ          $-1, DI
-	BZHIQ         R10, DI, DI
-	KMOVW         DI, K2
-	MOVQ          BX, SI
-	SHRQ          $0x03, SI
+	MOVQ          $-1, R8
+	BZHIQ         R10, R8, R8
+	KMOVW         R8, K2
+	MOVQ          BX, DI
+	SHRQ          $0x03, DI
 	MOVQ          (DX), R12
 	MOVQ          8(DX), R13
 	MOVQ          16(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K2
 	VMOVUPD.Z     (R12)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
@@ -5485,8 +5681,8 @@ tail:
 	MOVQ          168(DX), R12
 	MOVQ          176(DX), R13
 	MOVQ          184(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K2
 	VMOVUPD.Z     (R12)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
@@ -5509,8 +5705,8 @@ tail:
 	MOVQ          336(DX), R12
 	MOVQ          344(DX), R13
 	MOVQ          352(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K2
 	VMOVUPD.Z     (R12)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
@@ -5533,8 +5729,8 @@ tail:
 	MOVQ          504(DX), R12
 	MOVQ          512(DX), R13
 	MOVQ          520(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K2
 	VMOVUPD.Z     (R12)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
@@ -5557,8 +5753,8 @@ tail:
 	MOVQ          672(DX), R12
 	MOVQ          680(DX), R13
 	MOVQ          688(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K2
 	VMOVUPD.Z     (R12)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
@@ -5581,8 +5777,8 @@ tail:
 	MOVQ          840(DX), R12
 	MOVQ          848(DX), R13
 	MOVQ          856(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K2
 	VMOVUPD.Z     (R12)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
@@ -5605,8 +5801,8 @@ tail:
 	MOVQ          1008(DX), R12
 	MOVQ          1016(DX), R13
 	MOVQ          1024(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K2
 	VMOVUPD.Z     (R12)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
@@ -5629,8 +5825,8 @@ tail:
 	MOVQ          1176(DX), R12
 	MOVQ          1184(DX), R13
 	MOVQ          1192(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K2
 	VMOVUPD.Z     (R12)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
@@ -5678,76 +5874,76 @@ tail:
 	VMOVAPS       Z3, Z9
 	VPERMT2PD     Z8, Z0, Z9
 	VPERMT2PD     Z8, Z1, Z3
-	VMOVUPS       Y11, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y11, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y10, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y10, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y7, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y7, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y9, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y9, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z11, Y5
-	VMOVUPS       Y5, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z10, Y5
-	VMOVUPS       Y5, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z7, Y5
-	VMOVUPS       Y5, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z9, Y5
-	VMOVUPS       Y5, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y6, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y6, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y2, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y2, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y4, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y4, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y3, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y3, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z6, Y5
-	VMOVUPS       Y5, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y2, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z4, Y2
-	VMOVUPS       Y2, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y2, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z3, Y2
-	VMOVUPS       Y2, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y2, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 
@@ -5756,11 +5952,11 @@ next:
 	ADDQ  $0x20, R11
 	SUBQ  $0x08, R9
 	JG    columns
-	ADDQ  $0x00000080, 8(SP)
+	ADDQ  $0x00000040, 8(SP)
 	MOVQ  AX, DX
-	SHLQ  $0x07, DX
+	SHLQ  $0x06, DX
 	ADDQ  DX, (SP)
-	SUBQ  $0x00000080, 16(SP)
+	SUBQ  $0x00000040, 16(SP)
 	JG    chunk
 	XORQ  AX, AX
 	KMOVW K1, AX
@@ -5782,7 +5978,7 @@ TEXT ·rowsI64F32AVX2(SB), NOSPLIT, $48-48
 	VPXOR Y0, Y0, Y0
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -5798,6 +5994,20 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
+	CMPQ       SI, (SP)
+	JNE        fetched
+	MOVQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(CX*1)
+	PREFETCHT0 (R9)(CX*2)
+	PREFETCHT0 (R9)(DX*1)
+	LEAQ       (R9)(CX*4), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(CX*1)
+	PREFETCHT0 (R9)(CX*2)
+	PREFETCHT0 (R9)(DX*1)
+
+fetched:
 	MOVQ        (BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y1
@@ -5995,11 +6205,11 @@ step:
 	JMP         columns
 
 done:
-	ADDQ   $0x00000080, 8(SP)
+	ADDQ   $0x00000040, 8(SP)
 	MOVQ   CX, AX
-	SHLQ   $0x07, AX
+	SHLQ   $0x06, AX
 	ADDQ   AX, (SP)
-	SUBQ   $0x00000080, 16(SP)
+	SUBQ   $0x00000040, 16(SP)
 	JG     chunk
 	XORQ   AX, AX
 	VPTEST Y0, Y0
@@ -6024,7 +6234,7 @@ TEXT ·rowsI64F32AVX512(SB), NOSPLIT, $40-48
 	VMOVDQU64 pairs1<>+0(SB), Z1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -6038,17 +6248,41 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 
 step:
-	CMPQ          R9, $0x10
-	JL            tail
-	MOVQ          (DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z2
-	VMOVUPD       64(SI)(BX*8), Z3
+	CMPQ       R9, $0x10
+	JL         tail
+	CMPQ       R10, (SP)
+	JNE        fetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+fetched:
+	MOVQ          (DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z2
+	VMOVUPD       64(DI)(BX*8), Z3
 	VCVTQQ2PS     Z2, Y5
 	VCVTTPS2QQ    Y5, Z4
 	VPCMPQ        $0x04, Z2, Z4, K1
@@ -6057,14 +6291,14 @@ step:
 	VPCMPQ        $0x04, Z3, Z2, K3
 	VINSERTF32X8  $0x01, Y4, Z5, Z2
 	KUNPCKBW      K1, K3, K1
-	KMOVW         K1, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 32(DX)
-	MOVQ          168(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z3
-	VMOVUPD       64(SI)(BX*8), Z4
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 32(DX)
+	MOVQ          168(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z3
+	VMOVUPD       64(DI)(BX*8), Z4
 	VCVTQQ2PS     Z3, Y5
 	VCVTTPS2QQ    Y5, Z6
 	VPCMPQ        $0x04, Z3, Z6, K1
@@ -6073,14 +6307,14 @@ step:
 	VPCMPQ        $0x04, Z4, Z3, K3
 	VINSERTF32X8  $0x01, Y6, Z5, Z3
 	KUNPCKBW      K1, K3, K1
-	KMOVW         K1, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 200(DX)
-	MOVQ          336(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z4
-	VMOVUPD       64(SI)(BX*8), Z6
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 200(DX)
+	MOVQ          336(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z4
+	VMOVUPD       64(DI)(BX*8), Z6
 	VCVTQQ2PS     Z4, Y5
 	VCVTTPS2QQ    Y5, Z7
 	VPCMPQ        $0x04, Z4, Z7, K1
@@ -6089,14 +6323,14 @@ step:
 	VPCMPQ        $0x04, Z6, Z4, K3
 	VINSERTF32X8  $0x01, Y7, Z5, Z4
 	KUNPCKBW      K1, K3, K1
-	KMOVW         K1, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 368(DX)
-	MOVQ          504(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z6
-	VMOVUPD       64(SI)(BX*8), Z7
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 368(DX)
+	MOVQ          504(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z6
+	VMOVUPD       64(DI)(BX*8), Z7
 	VCVTQQ2PS     Z6, Y5
 	VCVTTPS2QQ    Y5, Z8
 	VPCMPQ        $0x04, Z6, Z8, K1
@@ -6105,14 +6339,14 @@ step:
 	VPCMPQ        $0x04, Z7, Z6, K3
 	VINSERTF32X8  $0x01, Y8, Z5, Z6
 	KUNPCKBW      K1, K3, K1
-	KMOVW         K1, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 536(DX)
-	MOVQ          672(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z7
-	VMOVUPD       64(SI)(BX*8), Z8
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 536(DX)
+	MOVQ          672(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z7
+	VMOVUPD       64(DI)(BX*8), Z8
 	VCVTQQ2PS     Z7, Y5
 	VCVTTPS2QQ    Y5, Z9
 	VPCMPQ        $0x04, Z7, Z9, K1
@@ -6121,14 +6355,14 @@ step:
 	VPCMPQ        $0x04, Z8, Z7, K3
 	VINSERTF32X8  $0x01, Y9, Z5, Z7
 	KUNPCKBW      K1, K3, K1
-	KMOVW         K1, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 704(DX)
-	MOVQ          840(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z8
-	VMOVUPD       64(SI)(BX*8), Z9
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 704(DX)
+	MOVQ          840(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z8
+	VMOVUPD       64(DI)(BX*8), Z9
 	VCVTQQ2PS     Z8, Y5
 	VCVTTPS2QQ    Y5, Z10
 	VPCMPQ        $0x04, Z8, Z10, K1
@@ -6137,14 +6371,14 @@ step:
 	VPCMPQ        $0x04, Z9, Z8, K3
 	VINSERTF32X8  $0x01, Y10, Z5, Z8
 	KUNPCKBW      K1, K3, K1
-	KMOVW         K1, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 872(DX)
-	MOVQ          1008(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z9
-	VMOVUPD       64(SI)(BX*8), Z10
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 872(DX)
+	MOVQ          1008(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z9
+	VMOVUPD       64(DI)(BX*8), Z10
 	VCVTQQ2PS     Z9, Y5
 	VCVTTPS2QQ    Y5, Z11
 	VPCMPQ        $0x04, Z9, Z11, K1
@@ -6153,14 +6387,14 @@ step:
 	VPCMPQ        $0x04, Z10, Z9, K3
 	VINSERTF32X8  $0x01, Y11, Z5, Z9
 	KUNPCKBW      K1, K3, K1
-	KMOVW         K1, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 1040(DX)
-	MOVQ          1176(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z10
-	VMOVUPD       64(SI)(BX*8), Z11
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1040(DX)
+	MOVQ          1176(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z10
+	VMOVUPD       64(DI)(BX*8), Z11
 	VCVTQQ2PS     Z10, Y5
 	VCVTTPS2QQ    Y5, Z12
 	VPCMPQ        $0x04, Z10, Z12, K1
@@ -6169,9 +6403,9 @@ step:
 	VPCMPQ        $0x04, Z11, Z10, K3
 	VINSERTF32X8  $0x01, Y12, Z5, Z10
 	KUNPCKBW      K1, K3, K1
-	KMOVW         K1, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 1208(DX)
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1208(DX)
 	VUNPCKLPS     Z3, Z2, Z11
 	VUNPCKHPS     Z3, Z2, Z2
 	VUNPCKLPS     Z6, Z4, Z3
@@ -6200,34 +6434,34 @@ step:
 	VMOVAPS       Z2, Z8
 	VPERMT2PD     Z7, Z0, Z8
 	VPERMT2PD     Z7, Z1, Z2
-	VMOVUPS       Y10, K2, (DI)
-	VMOVUPS       Y9, K2, (DI)(AX*1)
-	VMOVUPS       Y6, K2, (DI)(AX*2)
-	VMOVUPS       Y8, K2, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y10, K2, (SI)
+	VMOVUPS       Y9, K2, (SI)(AX*1)
+	VMOVUPS       Y6, K2, (SI)(AX*2)
+	VMOVUPS       Y8, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z10, Y5
-	VMOVUPS       Y5, K2, (DI)
+	VMOVUPS       Y5, K2, (SI)
 	VEXTRACTF32X8 $0x01, Z9, Y5
-	VMOVUPS       Y5, K2, (DI)(AX*1)
+	VMOVUPS       Y5, K2, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z6, Y5
-	VMOVUPS       Y5, K2, (DI)(AX*2)
+	VMOVUPS       Y5, K2, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z8, Y5
-	VMOVUPS       Y5, K2, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
-	VMOVUPS       Y4, K2, (DI)
-	VMOVUPS       Y3, K2, (DI)(AX*1)
-	VMOVUPS       Y11, K2, (DI)(AX*2)
-	VMOVUPS       Y2, K2, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y5, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y4, K2, (SI)
+	VMOVUPS       Y3, K2, (SI)(AX*1)
+	VMOVUPS       Y11, K2, (SI)(AX*2)
+	VMOVUPS       Y2, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z4, Y4
-	VMOVUPS       Y4, K2, (DI)
+	VMOVUPS       Y4, K2, (SI)
 	VEXTRACTF32X8 $0x01, Z3, Y3
-	VMOVUPS       Y3, K2, (DI)(AX*1)
+	VMOVUPS       Y3, K2, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z11, Y3
-	VMOVUPS       Y3, K2, (DI)(AX*2)
+	VMOVUPS       Y3, K2, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K2, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y2, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R9
 	JMP           step
@@ -6235,13 +6469,13 @@ step:
 tail:
 	TESTQ         R9, R9
 	JZ            next
-	MOVQ          $-1, SI
-	BZHIQ         R9, SI, SI
-	KMOVW         SI, K1
-	MOVQ          (DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	MOVQ          $-1, DI
+	BZHIQ         R9, DI, DI
+	KMOVW         DI, K1
+	MOVQ          (DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
-	VMOVUPD.Z     64(SI)(BX*8), K3, Z3
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z3
 	VCVTQQ2PS     Z2, Y5
 	VCVTTPS2QQ    Y5, Z4
 	VPCMPQ        $0x04, Z2, Z4, K3
@@ -6250,15 +6484,15 @@ tail:
 	VPCMPQ        $0x04, Z3, Z2, K4
 	VINSERTF32X8  $0x01, Y4, Z5, Z2
 	KUNPCKBW      K3, K4, K3
-	KMOVW         K3, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 32(DX)
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 32(DX)
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K1, Z3
-	MOVQ          168(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	MOVQ          168(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
-	VMOVUPD.Z     64(SI)(BX*8), K3, Z4
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z4
 	VCVTQQ2PS     Z2, Y5
 	VCVTTPS2QQ    Y5, Z6
 	VPCMPQ        $0x04, Z2, Z6, K3
@@ -6267,15 +6501,15 @@ tail:
 	VPCMPQ        $0x04, Z4, Z2, K4
 	VINSERTF32X8  $0x01, Y6, Z5, Z2
 	KUNPCKBW      K3, K4, K3
-	KMOVW         K3, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 200(DX)
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 200(DX)
 	VBROADCASTSS  192(DX), Z4
 	VMOVAPS       Z2, K1, Z4
-	MOVQ          336(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	MOVQ          336(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
-	VMOVUPD.Z     64(SI)(BX*8), K3, Z6
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z6
 	VCVTQQ2PS     Z2, Y5
 	VCVTTPS2QQ    Y5, Z7
 	VPCMPQ        $0x04, Z2, Z7, K3
@@ -6284,15 +6518,15 @@ tail:
 	VPCMPQ        $0x04, Z6, Z2, K4
 	VINSERTF32X8  $0x01, Y7, Z5, Z2
 	KUNPCKBW      K3, K4, K3
-	KMOVW         K3, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 368(DX)
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 368(DX)
 	VBROADCASTSS  360(DX), Z6
 	VMOVAPS       Z2, K1, Z6
-	MOVQ          504(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	MOVQ          504(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
-	VMOVUPD.Z     64(SI)(BX*8), K3, Z7
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z7
 	VCVTQQ2PS     Z2, Y5
 	VCVTTPS2QQ    Y5, Z8
 	VPCMPQ        $0x04, Z2, Z8, K3
@@ -6301,15 +6535,15 @@ tail:
 	VPCMPQ        $0x04, Z7, Z2, K4
 	VINSERTF32X8  $0x01, Y8, Z5, Z2
 	KUNPCKBW      K3, K4, K3
-	KMOVW         K3, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 536(DX)
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 536(DX)
 	VBROADCASTSS  528(DX), Z7
 	VMOVAPS       Z2, K1, Z7
-	MOVQ          672(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	MOVQ          672(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
-	VMOVUPD.Z     64(SI)(BX*8), K3, Z8
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z8
 	VCVTQQ2PS     Z2, Y5
 	VCVTTPS2QQ    Y5, Z9
 	VPCMPQ        $0x04, Z2, Z9, K3
@@ -6318,15 +6552,15 @@ tail:
 	VPCMPQ        $0x04, Z8, Z2, K4
 	VINSERTF32X8  $0x01, Y9, Z5, Z2
 	KUNPCKBW      K3, K4, K3
-	KMOVW         K3, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 704(DX)
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 704(DX)
 	VBROADCASTSS  696(DX), Z8
 	VMOVAPS       Z2, K1, Z8
-	MOVQ          840(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	MOVQ          840(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
-	VMOVUPD.Z     64(SI)(BX*8), K3, Z9
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z9
 	VCVTQQ2PS     Z2, Y5
 	VCVTTPS2QQ    Y5, Z10
 	VPCMPQ        $0x04, Z2, Z10, K3
@@ -6335,15 +6569,15 @@ tail:
 	VPCMPQ        $0x04, Z9, Z2, K4
 	VINSERTF32X8  $0x01, Y10, Z5, Z2
 	KUNPCKBW      K3, K4, K3
-	KMOVW         K3, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 872(DX)
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 872(DX)
 	VBROADCASTSS  864(DX), Z9
 	VMOVAPS       Z2, K1, Z9
-	MOVQ          1008(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	MOVQ          1008(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
-	VMOVUPD.Z     64(SI)(BX*8), K3, Z10
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z10
 	VCVTQQ2PS     Z2, Y5
 	VCVTTPS2QQ    Y5, Z11
 	VPCMPQ        $0x04, Z2, Z11, K3
@@ -6352,15 +6586,15 @@ tail:
 	VPCMPQ        $0x04, Z10, Z2, K4
 	VINSERTF32X8  $0x01, Y11, Z5, Z2
 	KUNPCKBW      K3, K4, K3
-	KMOVW         K3, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 1040(DX)
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1040(DX)
 	VBROADCASTSS  1032(DX), Z10
 	VMOVAPS       Z2, K1, Z10
-	MOVQ          1176(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K1, Z2
+	MOVQ          1176(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
-	VMOVUPD.Z     64(SI)(BX*8), K3, Z11
+	VMOVUPD.Z     64(DI)(BX*8), K3, Z11
 	VCVTQQ2PS     Z2, Y5
 	VCVTTPS2QQ    Y5, Z12
 	VPCMPQ        $0x04, Z2, Z12, K3
@@ -6402,76 +6636,76 @@ tail:
 	VMOVAPS       Z3, Z9
 	VPERMT2PD     Z8, Z0, Z9
 	VPERMT2PD     Z8, Z1, Z3
-	VMOVUPS       Y11, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y11, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y10, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y10, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y7, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y7, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y9, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y9, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z11, Y5
-	VMOVUPS       Y5, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z10, Y5
-	VMOVUPS       Y5, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z7, Y5
-	VMOVUPS       Y5, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z9, Y5
-	VMOVUPS       Y5, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y6, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y6, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y2, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y2, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y4, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y4, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y3, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y3, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z6, Y5
-	VMOVUPS       Y5, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y2, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z4, Y2
-	VMOVUPS       Y2, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y2, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z3, Y2
-	VMOVUPS       Y2, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y2, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 
@@ -6480,11 +6714,11 @@ next:
 	ADDQ $0x20, R10
 	SUBQ $0x08, R8
 	JG   columns
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ AX, DX
-	SHLQ $0x07, DX
+	SHLQ $0x06, DX
 	ADDQ DX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -6506,7 +6740,7 @@ TEXT ·rowsI64F32ValidAVX2(SB), NOSPLIT, $48-48
 	LEAQ  sliding<>+0(SB), SI
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -6522,6 +6756,20 @@ columns:
 	MOVQ 24(SP), R10
 
 step:
+	CMPQ       DI, (SP)
+	JNE        fetched
+	MOVQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(CX*1)
+	PREFETCHT0 (R8)(CX*2)
+	PREFETCHT0 (R8)(DX*1)
+	LEAQ       (R8)(CX*4), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(CX*1)
+	PREFETCHT0 (R8)(CX*2)
+	PREFETCHT0 (R8)(DX*1)
+
+fetched:
 	MOVQ         AX, R8
 	SHRQ         $0x03, R8
 	MOVQ         (BX), R11
@@ -6809,11 +7057,11 @@ step:
 	JMP          columns
 
 done:
-	ADDQ   $0x00000080, 8(SP)
+	ADDQ   $0x00000040, 8(SP)
 	MOVQ   CX, AX
-	SHLQ   $0x07, AX
+	SHLQ   $0x06, AX
 	ADDQ   AX, (SP)
-	SUBQ   $0x00000080, 16(SP)
+	SUBQ   $0x00000040, 16(SP)
 	JG     chunk
 	XORQ   AX, AX
 	VPTEST Y0, Y0
@@ -6838,7 +7086,7 @@ TEXT ·rowsI64F32ValidAVX512(SB), NOSPLIT, $40-48
 	VMOVDQU64 pairs1<>+0(SB), Z1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -6852,24 +7100,48 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 
 step:
-	CMPQ          R10, $0x10
-	JL            tail
-	MOVQ          BX, SI
-	SHRQ          $0x03, SI
-	MOVQ          (DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	CMPQ       R10, $0x10
+	JL         tail
+	CMPQ       R11, (SP)
+	JNE        fetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+fetched:
+	MOVQ          BX, DI
+	SHRQ          $0x03, DI
+	MOVQ          (DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          8(DX), R12
 	MOVQ          16(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	VMOVUPD.Z     (R8)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
-	VMOVUPD.Z     64(DI)(BX*8), K3, Z3
+	VMOVUPD.Z     64(R8)(BX*8), K3, Z3
 	VCVTQQ2PS     Z2, Y5
 	VCVTTPS2QQ    Y5, Z4
 	VPCMPQ        $0x04, Z2, Z4, K3
@@ -6878,21 +7150,21 @@ step:
 	VPCMPQ        $0x04, Z3, Z2, K4
 	VINSERTF32X8  $0x01, Y4, Z5, Z2
 	KUNPCKBW      K3, K4, K3
-	KMOVW         K3, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 32(DX)
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 32(DX)
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K1, Z3
-	MOVQ          168(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          168(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          176(DX), R12
 	MOVQ          184(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	VMOVUPD.Z     (R8)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
-	VMOVUPD.Z     64(DI)(BX*8), K3, Z4
+	VMOVUPD.Z     64(R8)(BX*8), K3, Z4
 	VCVTQQ2PS     Z2, Y5
 	VCVTTPS2QQ    Y5, Z6
 	VPCMPQ        $0x04, Z2, Z6, K3
@@ -6901,21 +7173,21 @@ step:
 	VPCMPQ        $0x04, Z4, Z2, K4
 	VINSERTF32X8  $0x01, Y6, Z5, Z2
 	KUNPCKBW      K3, K4, K3
-	KMOVW         K3, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 200(DX)
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 200(DX)
 	VBROADCASTSS  192(DX), Z4
 	VMOVAPS       Z2, K1, Z4
-	MOVQ          336(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          336(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          344(DX), R12
 	MOVQ          352(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	VMOVUPD.Z     (R8)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
-	VMOVUPD.Z     64(DI)(BX*8), K3, Z6
+	VMOVUPD.Z     64(R8)(BX*8), K3, Z6
 	VCVTQQ2PS     Z2, Y5
 	VCVTTPS2QQ    Y5, Z7
 	VPCMPQ        $0x04, Z2, Z7, K3
@@ -6924,21 +7196,21 @@ step:
 	VPCMPQ        $0x04, Z6, Z2, K4
 	VINSERTF32X8  $0x01, Y7, Z5, Z2
 	KUNPCKBW      K3, K4, K3
-	KMOVW         K3, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 368(DX)
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 368(DX)
 	VBROADCASTSS  360(DX), Z6
 	VMOVAPS       Z2, K1, Z6
-	MOVQ          504(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          504(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          512(DX), R12
 	MOVQ          520(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	VMOVUPD.Z     (R8)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
-	VMOVUPD.Z     64(DI)(BX*8), K3, Z7
+	VMOVUPD.Z     64(R8)(BX*8), K3, Z7
 	VCVTQQ2PS     Z2, Y5
 	VCVTTPS2QQ    Y5, Z8
 	VPCMPQ        $0x04, Z2, Z8, K3
@@ -6947,21 +7219,21 @@ step:
 	VPCMPQ        $0x04, Z7, Z2, K4
 	VINSERTF32X8  $0x01, Y8, Z5, Z2
 	KUNPCKBW      K3, K4, K3
-	KMOVW         K3, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 536(DX)
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 536(DX)
 	VBROADCASTSS  528(DX), Z7
 	VMOVAPS       Z2, K1, Z7
-	MOVQ          672(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          672(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          680(DX), R12
 	MOVQ          688(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	VMOVUPD.Z     (R8)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
-	VMOVUPD.Z     64(DI)(BX*8), K3, Z8
+	VMOVUPD.Z     64(R8)(BX*8), K3, Z8
 	VCVTQQ2PS     Z2, Y5
 	VCVTTPS2QQ    Y5, Z9
 	VPCMPQ        $0x04, Z2, Z9, K3
@@ -6970,21 +7242,21 @@ step:
 	VPCMPQ        $0x04, Z8, Z2, K4
 	VINSERTF32X8  $0x01, Y9, Z5, Z2
 	KUNPCKBW      K3, K4, K3
-	KMOVW         K3, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 704(DX)
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 704(DX)
 	VBROADCASTSS  696(DX), Z8
 	VMOVAPS       Z2, K1, Z8
-	MOVQ          840(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          840(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          848(DX), R12
 	MOVQ          856(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	VMOVUPD.Z     (R8)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
-	VMOVUPD.Z     64(DI)(BX*8), K3, Z9
+	VMOVUPD.Z     64(R8)(BX*8), K3, Z9
 	VCVTQQ2PS     Z2, Y5
 	VCVTTPS2QQ    Y5, Z10
 	VPCMPQ        $0x04, Z2, Z10, K3
@@ -6993,21 +7265,21 @@ step:
 	VPCMPQ        $0x04, Z9, Z2, K4
 	VINSERTF32X8  $0x01, Y10, Z5, Z2
 	KUNPCKBW      K3, K4, K3
-	KMOVW         K3, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 872(DX)
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 872(DX)
 	VBROADCASTSS  864(DX), Z9
 	VMOVAPS       Z2, K1, Z9
-	MOVQ          1008(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          1008(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          1016(DX), R12
 	MOVQ          1024(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	VMOVUPD.Z     (R8)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
-	VMOVUPD.Z     64(DI)(BX*8), K3, Z10
+	VMOVUPD.Z     64(R8)(BX*8), K3, Z10
 	VCVTQQ2PS     Z2, Y5
 	VCVTTPS2QQ    Y5, Z11
 	VPCMPQ        $0x04, Z2, Z11, K3
@@ -7016,21 +7288,21 @@ step:
 	VPCMPQ        $0x04, Z10, Z2, K4
 	VINSERTF32X8  $0x01, Y11, Z5, Z2
 	KUNPCKBW      K3, K4, K3
-	KMOVW         K3, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 1040(DX)
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 1040(DX)
 	VBROADCASTSS  1032(DX), Z10
 	VMOVAPS       Z2, K1, Z10
-	MOVQ          1176(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          1176(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          1184(DX), R12
 	MOVQ          1192(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VMOVUPD.Z     (DI)(BX*8), K1, Z2
+	VMOVUPD.Z     (R8)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
-	VMOVUPD.Z     64(DI)(BX*8), K3, Z11
+	VMOVUPD.Z     64(R8)(BX*8), K3, Z11
 	VCVTQQ2PS     Z2, Y5
 	VCVTTPS2QQ    Y5, Z12
 	VPCMPQ        $0x04, Z2, Z12, K3
@@ -7039,9 +7311,9 @@ step:
 	VPCMPQ        $0x04, Z11, Z2, K4
 	VINSERTF32X8  $0x01, Y12, Z5, Z2
 	KUNPCKBW      K3, K4, K3
-	KMOVW         K3, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 1208(DX)
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1208(DX)
 	VBROADCASTSS  1200(DX), Z11
 	VMOVAPS       Z2, K1, Z11
 	VUNPCKLPS     Z4, Z3, Z2
@@ -7072,34 +7344,34 @@ step:
 	VMOVAPS       Z3, Z9
 	VPERMT2PD     Z8, Z0, Z9
 	VPERMT2PD     Z8, Z1, Z3
-	VMOVUPS       Y11, K2, (R8)
-	VMOVUPS       Y10, K2, (R8)(AX*1)
-	VMOVUPS       Y7, K2, (R8)(AX*2)
-	VMOVUPS       Y9, K2, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y11, K2, (SI)
+	VMOVUPS       Y10, K2, (SI)(AX*1)
+	VMOVUPS       Y7, K2, (SI)(AX*2)
+	VMOVUPS       Y9, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z11, Y5
-	VMOVUPS       Y5, K2, (R8)
+	VMOVUPS       Y5, K2, (SI)
 	VEXTRACTF32X8 $0x01, Z10, Y5
-	VMOVUPS       Y5, K2, (R8)(AX*1)
+	VMOVUPS       Y5, K2, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z7, Y5
-	VMOVUPS       Y5, K2, (R8)(AX*2)
+	VMOVUPS       Y5, K2, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z9, Y5
-	VMOVUPS       Y5, K2, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
-	VMOVUPS       Y6, K2, (R8)
-	VMOVUPS       Y2, K2, (R8)(AX*1)
-	VMOVUPS       Y4, K2, (R8)(AX*2)
-	VMOVUPS       Y3, K2, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y5, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y6, K2, (SI)
+	VMOVUPS       Y2, K2, (SI)(AX*1)
+	VMOVUPS       Y4, K2, (SI)(AX*2)
+	VMOVUPS       Y3, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z6, Y5
-	VMOVUPS       Y5, K2, (R8)
+	VMOVUPS       Y5, K2, (SI)
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K2, (R8)(AX*1)
+	VMOVUPS       Y2, K2, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z4, Y2
-	VMOVUPS       Y2, K2, (R8)(AX*2)
+	VMOVUPS       Y2, K2, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z3, Y2
-	VMOVUPS       Y2, K2, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y2, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R10
 	JMP           step
@@ -7107,16 +7379,16 @@ step:
 tail:
 	TESTQ         R10, R10
 	JZ            next
-	MOVQ          $-1, DI
-	BZHIQ         R10, DI, DI
-	KMOVW         DI, K1
-	MOVQ          BX, SI
-	SHRQ          $0x03, SI
+	MOVQ          $-1, R8
+	BZHIQ         R10, R8, R8
+	KMOVW         R8, K1
+	MOVQ          BX, DI
+	SHRQ          $0x03, DI
 	MOVQ          (DX), R12
 	MOVQ          8(DX), R13
 	MOVQ          16(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VMOVUPD.Z     (R12)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
@@ -7137,8 +7409,8 @@ tail:
 	MOVQ          168(DX), R12
 	MOVQ          176(DX), R13
 	MOVQ          184(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VMOVUPD.Z     (R12)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
@@ -7159,8 +7431,8 @@ tail:
 	MOVQ          336(DX), R12
 	MOVQ          344(DX), R13
 	MOVQ          352(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VMOVUPD.Z     (R12)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
@@ -7181,8 +7453,8 @@ tail:
 	MOVQ          504(DX), R12
 	MOVQ          512(DX), R13
 	MOVQ          520(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VMOVUPD.Z     (R12)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
@@ -7203,8 +7475,8 @@ tail:
 	MOVQ          672(DX), R12
 	MOVQ          680(DX), R13
 	MOVQ          688(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VMOVUPD.Z     (R12)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
@@ -7225,8 +7497,8 @@ tail:
 	MOVQ          840(DX), R12
 	MOVQ          848(DX), R13
 	MOVQ          856(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VMOVUPD.Z     (R12)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
@@ -7247,8 +7519,8 @@ tail:
 	MOVQ          1008(DX), R12
 	MOVQ          1016(DX), R13
 	MOVQ          1024(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VMOVUPD.Z     (R12)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
@@ -7269,8 +7541,8 @@ tail:
 	MOVQ          1176(DX), R12
 	MOVQ          1184(DX), R13
 	MOVQ          1192(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VMOVUPD.Z     (R12)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
@@ -7316,76 +7588,76 @@ tail:
 	VMOVAPS       Z3, Z9
 	VPERMT2PD     Z8, Z0, Z9
 	VPERMT2PD     Z8, Z1, Z3
-	VMOVUPS       Y11, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y11, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y10, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y10, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y7, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y7, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y9, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y9, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z11, Y5
-	VMOVUPS       Y5, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z10, Y5
-	VMOVUPS       Y5, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z7, Y5
-	VMOVUPS       Y5, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z9, Y5
-	VMOVUPS       Y5, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y6, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y6, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y2, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y2, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y4, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y4, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y3, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y3, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z6, Y5
-	VMOVUPS       Y5, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y2, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z4, Y2
-	VMOVUPS       Y2, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y2, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z3, Y2
-	VMOVUPS       Y2, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y2, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 
@@ -7394,11 +7666,11 @@ next:
 	ADDQ $0x20, R11
 	SUBQ $0x08, R9
 	JG   columns
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ AX, DX
-	SHLQ $0x07, DX
+	SHLQ $0x06, DX
 	ADDQ DX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -7419,7 +7691,7 @@ TEXT ·rowsI64I32AVX2(SB), NOSPLIT, $48-48
 	VPXOR Y0, Y0, Y0
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -7435,6 +7707,20 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
+	CMPQ       SI, (SP)
+	JNE        fetched
+	MOVQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(CX*1)
+	PREFETCHT0 (R9)(CX*2)
+	PREFETCHT0 (R9)(DX*1)
+	LEAQ       (R9)(CX*4), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(CX*1)
+	PREFETCHT0 (R9)(CX*2)
+	PREFETCHT0 (R9)(DX*1)
+
+fetched:
 	MOVQ        (BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y1
@@ -7568,11 +7854,11 @@ step:
 	JMP         columns
 
 done:
-	ADDQ   $0x00000080, 8(SP)
+	ADDQ   $0x00000040, 8(SP)
 	MOVQ   CX, AX
-	SHLQ   $0x07, AX
+	SHLQ   $0x06, AX
 	ADDQ   AX, (SP)
-	SUBQ   $0x00000080, 16(SP)
+	SUBQ   $0x00000040, 16(SP)
 	JG     chunk
 	XORQ   AX, AX
 	VPTEST Y0, Y0
@@ -7597,7 +7883,7 @@ TEXT ·rowsI64I32AVX512(SB), NOSPLIT, $40-48
 	VMOVDQU64 pairs1<>+0(SB), Z1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -7611,17 +7897,41 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K3
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 
 step:
-	CMPQ          R9, $0x10
-	JL            tail
-	MOVQ          (DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z2
-	VMOVUPD       64(SI)(BX*8), Z3
+	CMPQ       R9, $0x10
+	JL         tail
+	CMPQ       R10, (SP)
+	JNE        fetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+fetched:
+	MOVQ          (DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z2
+	VMOVUPD       64(DI)(BX*8), Z3
 	VPMOVQD       Z2, Y5
 	VPMOVSXDQ     Y5, Z4
 	VPCMPQ        $0x04, Z2, Z4, K2
@@ -7631,11 +7941,11 @@ step:
 	VINSERTF32X8  $0x01, Y4, Z5, Z2
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          168(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z3
-	VMOVUPD       64(SI)(BX*8), Z4
+	MOVQ          168(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z3
+	VMOVUPD       64(DI)(BX*8), Z4
 	VPMOVQD       Z3, Y5
 	VPMOVSXDQ     Y5, Z6
 	VPCMPQ        $0x04, Z3, Z6, K2
@@ -7645,11 +7955,11 @@ step:
 	VINSERTF32X8  $0x01, Y6, Z5, Z3
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          336(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z4
-	VMOVUPD       64(SI)(BX*8), Z6
+	MOVQ          336(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z4
+	VMOVUPD       64(DI)(BX*8), Z6
 	VPMOVQD       Z4, Y5
 	VPMOVSXDQ     Y5, Z7
 	VPCMPQ        $0x04, Z4, Z7, K2
@@ -7659,11 +7969,11 @@ step:
 	VINSERTF32X8  $0x01, Y7, Z5, Z4
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          504(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z6
-	VMOVUPD       64(SI)(BX*8), Z7
+	MOVQ          504(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z6
+	VMOVUPD       64(DI)(BX*8), Z7
 	VPMOVQD       Z6, Y5
 	VPMOVSXDQ     Y5, Z8
 	VPCMPQ        $0x04, Z6, Z8, K2
@@ -7673,11 +7983,11 @@ step:
 	VINSERTF32X8  $0x01, Y8, Z5, Z6
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          672(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z7
-	VMOVUPD       64(SI)(BX*8), Z8
+	MOVQ          672(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z7
+	VMOVUPD       64(DI)(BX*8), Z8
 	VPMOVQD       Z7, Y5
 	VPMOVSXDQ     Y5, Z9
 	VPCMPQ        $0x04, Z7, Z9, K2
@@ -7687,11 +7997,11 @@ step:
 	VINSERTF32X8  $0x01, Y9, Z5, Z7
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          840(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z8
-	VMOVUPD       64(SI)(BX*8), Z9
+	MOVQ          840(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z8
+	VMOVUPD       64(DI)(BX*8), Z9
 	VPMOVQD       Z8, Y5
 	VPMOVSXDQ     Y5, Z10
 	VPCMPQ        $0x04, Z8, Z10, K2
@@ -7701,11 +8011,11 @@ step:
 	VINSERTF32X8  $0x01, Y10, Z5, Z8
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          1008(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z9
-	VMOVUPD       64(SI)(BX*8), Z10
+	MOVQ          1008(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z9
+	VMOVUPD       64(DI)(BX*8), Z10
 	VPMOVQD       Z9, Y5
 	VPMOVSXDQ     Y5, Z11
 	VPCMPQ        $0x04, Z9, Z11, K2
@@ -7715,11 +8025,11 @@ step:
 	VINSERTF32X8  $0x01, Y11, Z5, Z9
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          1176(DX), SI
-	PREFETCHT1    1024(SI)(BX*8)
-	PREFETCHT1    1088(SI)(BX*8)
-	VMOVUPD       (SI)(BX*8), Z10
-	VMOVUPD       64(SI)(BX*8), Z11
+	MOVQ          1176(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z10
+	VMOVUPD       64(DI)(BX*8), Z11
 	VPMOVQD       Z10, Y5
 	VPMOVSXDQ     Y5, Z12
 	VPCMPQ        $0x04, Z10, Z12, K2
@@ -7757,34 +8067,34 @@ step:
 	VMOVAPS       Z2, Z8
 	VPERMT2PD     Z7, Z0, Z8
 	VPERMT2PD     Z7, Z1, Z2
-	VMOVUPS       Y10, K3, (DI)
-	VMOVUPS       Y9, K3, (DI)(AX*1)
-	VMOVUPS       Y6, K3, (DI)(AX*2)
-	VMOVUPS       Y8, K3, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y10, K3, (SI)
+	VMOVUPS       Y9, K3, (SI)(AX*1)
+	VMOVUPS       Y6, K3, (SI)(AX*2)
+	VMOVUPS       Y8, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z10, Y5
-	VMOVUPS       Y5, K3, (DI)
+	VMOVUPS       Y5, K3, (SI)
 	VEXTRACTF32X8 $0x01, Z9, Y5
-	VMOVUPS       Y5, K3, (DI)(AX*1)
+	VMOVUPS       Y5, K3, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z6, Y5
-	VMOVUPS       Y5, K3, (DI)(AX*2)
+	VMOVUPS       Y5, K3, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z8, Y5
-	VMOVUPS       Y5, K3, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
-	VMOVUPS       Y4, K3, (DI)
-	VMOVUPS       Y3, K3, (DI)(AX*1)
-	VMOVUPS       Y11, K3, (DI)(AX*2)
-	VMOVUPS       Y2, K3, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y5, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y4, K3, (SI)
+	VMOVUPS       Y3, K3, (SI)(AX*1)
+	VMOVUPS       Y11, K3, (SI)(AX*2)
+	VMOVUPS       Y2, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z4, Y4
-	VMOVUPS       Y4, K3, (DI)
+	VMOVUPS       Y4, K3, (SI)
 	VEXTRACTF32X8 $0x01, Z3, Y3
-	VMOVUPS       Y3, K3, (DI)(AX*1)
+	VMOVUPS       Y3, K3, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z11, Y3
-	VMOVUPS       Y3, K3, (DI)(AX*2)
+	VMOVUPS       Y3, K3, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K3, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y2, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R9
 	JMP           step
@@ -7792,13 +8102,13 @@ step:
 tail:
 	TESTQ         R9, R9
 	JZ            next
-	MOVQ          $-1, SI
-	BZHIQ         R9, SI, SI
-	KMOVW         SI, K2
-	MOVQ          (DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	MOVQ          $-1, DI
+	BZHIQ         R9, DI, DI
+	KMOVW         DI, K2
+	MOVQ          (DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(SI)(BX*8), K4, Z3
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z3
 	VPMOVQD       Z2, Y5
 	VPMOVSXDQ     Y5, Z4
 	VPCMPQ        $0x04, Z2, Z4, K4
@@ -7810,10 +8120,10 @@ tail:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          168(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	MOVQ          168(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(SI)(BX*8), K4, Z4
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z4
 	VPMOVQD       Z2, Y5
 	VPMOVSXDQ     Y5, Z6
 	VPCMPQ        $0x04, Z2, Z6, K4
@@ -7825,10 +8135,10 @@ tail:
 	KORW          K4, K1, K1
 	VBROADCASTSS  192(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          336(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	MOVQ          336(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(SI)(BX*8), K4, Z6
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z6
 	VPMOVQD       Z2, Y5
 	VPMOVSXDQ     Y5, Z7
 	VPCMPQ        $0x04, Z2, Z7, K4
@@ -7840,10 +8150,10 @@ tail:
 	KORW          K4, K1, K1
 	VBROADCASTSS  360(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          504(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	MOVQ          504(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(SI)(BX*8), K4, Z7
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z7
 	VPMOVQD       Z2, Y5
 	VPMOVSXDQ     Y5, Z8
 	VPCMPQ        $0x04, Z2, Z8, K4
@@ -7855,10 +8165,10 @@ tail:
 	KORW          K4, K1, K1
 	VBROADCASTSS  528(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          672(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	MOVQ          672(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(SI)(BX*8), K4, Z8
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z8
 	VPMOVQD       Z2, Y5
 	VPMOVSXDQ     Y5, Z9
 	VPCMPQ        $0x04, Z2, Z9, K4
@@ -7870,10 +8180,10 @@ tail:
 	KORW          K4, K1, K1
 	VBROADCASTSS  696(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          840(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	MOVQ          840(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(SI)(BX*8), K4, Z9
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z9
 	VPMOVQD       Z2, Y5
 	VPMOVSXDQ     Y5, Z10
 	VPCMPQ        $0x04, Z2, Z10, K4
@@ -7885,10 +8195,10 @@ tail:
 	KORW          K4, K1, K1
 	VBROADCASTSS  864(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          1008(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	MOVQ          1008(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(SI)(BX*8), K4, Z10
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z10
 	VPMOVQD       Z2, Y5
 	VPMOVSXDQ     Y5, Z11
 	VPCMPQ        $0x04, Z2, Z11, K4
@@ -7900,10 +8210,10 @@ tail:
 	KORW          K4, K1, K1
 	VBROADCASTSS  1032(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          1176(DX), SI
-	VMOVUPD.Z     (SI)(BX*8), K2, Z2
+	MOVQ          1176(DX), DI
+	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(SI)(BX*8), K4, Z11
+	VMOVUPD.Z     64(DI)(BX*8), K4, Z11
 	VPMOVQD       Z2, Y5
 	VPMOVSXDQ     Y5, Z12
 	VPCMPQ        $0x04, Z2, Z12, K4
@@ -7943,76 +8253,76 @@ tail:
 	VMOVAPS       Z3, Z9
 	VPERMT2PD     Z8, Z0, Z9
 	VPERMT2PD     Z8, Z1, Z3
-	VMOVUPS       Y11, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y11, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y10, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y10, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y7, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y7, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y9, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y9, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z11, Y5
-	VMOVUPS       Y5, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z10, Y5
-	VMOVUPS       Y5, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z7, Y5
-	VMOVUPS       Y5, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z9, Y5
-	VMOVUPS       Y5, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y6, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y6, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y2, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y2, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y4, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y4, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y3, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y3, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z6, Y5
-	VMOVUPS       Y5, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y2, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z4, Y2
-	VMOVUPS       Y2, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y2, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z3, Y2
-	VMOVUPS       Y2, K3, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y2, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 
@@ -8021,11 +8331,11 @@ next:
 	ADDQ  $0x20, R10
 	SUBQ  $0x08, R8
 	JG    columns
-	ADDQ  $0x00000080, 8(SP)
+	ADDQ  $0x00000040, 8(SP)
 	MOVQ  AX, DX
-	SHLQ  $0x07, DX
+	SHLQ  $0x06, DX
 	ADDQ  DX, (SP)
-	SUBQ  $0x00000080, 16(SP)
+	SUBQ  $0x00000040, 16(SP)
 	JG    chunk
 	XORQ  AX, AX
 	KMOVW K1, AX
@@ -8048,7 +8358,7 @@ TEXT ·rowsI64I32ValidAVX2(SB), NOSPLIT, $48-48
 	LEAQ  sliding<>+0(SB), SI
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -8064,6 +8374,20 @@ columns:
 	MOVQ 24(SP), R10
 
 step:
+	CMPQ       DI, (SP)
+	JNE        fetched
+	MOVQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(CX*1)
+	PREFETCHT0 (R8)(CX*2)
+	PREFETCHT0 (R8)(DX*1)
+	LEAQ       (R8)(CX*4), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(CX*1)
+	PREFETCHT0 (R8)(CX*2)
+	PREFETCHT0 (R8)(DX*1)
+
+fetched:
 	MOVQ         AX, R8
 	SHRQ         $0x03, R8
 	MOVQ         (BX), R11
@@ -8279,11 +8603,11 @@ step:
 	JMP          columns
 
 done:
-	ADDQ   $0x00000080, 8(SP)
+	ADDQ   $0x00000040, 8(SP)
 	MOVQ   CX, AX
-	SHLQ   $0x07, AX
+	SHLQ   $0x06, AX
 	ADDQ   AX, (SP)
-	SUBQ   $0x00000080, 16(SP)
+	SUBQ   $0x00000040, 16(SP)
 	JG     chunk
 	XORQ   AX, AX
 	VPTEST Y0, Y0
@@ -8308,7 +8632,7 @@ TEXT ·rowsI64I32ValidAVX512(SB), NOSPLIT, $40-48
 	VMOVDQU64 pairs1<>+0(SB), Z1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -8322,24 +8646,48 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K3
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 
 step:
-	CMPQ          R10, $0x10
-	JL            tail
-	MOVQ          BX, SI
-	SHRQ          $0x03, SI
-	MOVQ          (DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	CMPQ       R10, $0x10
+	JL         tail
+	CMPQ       R11, (SP)
+	JNE        fetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+fetched:
+	MOVQ          BX, DI
+	SHRQ          $0x03, DI
+	MOVQ          (DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          8(DX), R12
 	MOVQ          16(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
-	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(DI)(BX*8), K4, Z3
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z3
 	VPMOVQD       Z2, Y5
 	VPMOVSXDQ     Y5, Z4
 	VPCMPQ        $0x04, Z2, Z4, K4
@@ -8351,16 +8699,16 @@ step:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          168(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          168(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          176(DX), R12
 	MOVQ          184(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
-	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(DI)(BX*8), K4, Z4
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z4
 	VPMOVQD       Z2, Y5
 	VPMOVSXDQ     Y5, Z6
 	VPCMPQ        $0x04, Z2, Z6, K4
@@ -8372,16 +8720,16 @@ step:
 	KORW          K4, K1, K1
 	VBROADCASTSS  192(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          336(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          336(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          344(DX), R12
 	MOVQ          352(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
-	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(DI)(BX*8), K4, Z6
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z6
 	VPMOVQD       Z2, Y5
 	VPMOVSXDQ     Y5, Z7
 	VPCMPQ        $0x04, Z2, Z7, K4
@@ -8393,16 +8741,16 @@ step:
 	KORW          K4, K1, K1
 	VBROADCASTSS  360(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          504(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          504(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          512(DX), R12
 	MOVQ          520(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
-	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(DI)(BX*8), K4, Z7
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z7
 	VPMOVQD       Z2, Y5
 	VPMOVSXDQ     Y5, Z8
 	VPCMPQ        $0x04, Z2, Z8, K4
@@ -8414,16 +8762,16 @@ step:
 	KORW          K4, K1, K1
 	VBROADCASTSS  528(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          672(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          672(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          680(DX), R12
 	MOVQ          688(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
-	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(DI)(BX*8), K4, Z8
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z8
 	VPMOVQD       Z2, Y5
 	VPMOVSXDQ     Y5, Z9
 	VPCMPQ        $0x04, Z2, Z9, K4
@@ -8435,16 +8783,16 @@ step:
 	KORW          K4, K1, K1
 	VBROADCASTSS  696(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          840(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          840(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          848(DX), R12
 	MOVQ          856(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
-	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(DI)(BX*8), K4, Z9
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z9
 	VPMOVQD       Z2, Y5
 	VPMOVSXDQ     Y5, Z10
 	VPCMPQ        $0x04, Z2, Z10, K4
@@ -8456,16 +8804,16 @@ step:
 	KORW          K4, K1, K1
 	VBROADCASTSS  864(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          1008(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          1008(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          1016(DX), R12
 	MOVQ          1024(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
-	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(DI)(BX*8), K4, Z10
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z10
 	VPMOVQD       Z2, Y5
 	VPMOVSXDQ     Y5, Z11
 	VPCMPQ        $0x04, Z2, Z11, K4
@@ -8477,16 +8825,16 @@ step:
 	KORW          K4, K1, K1
 	VBROADCASTSS  1032(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          1176(DX), DI
-	PREFETCHT1    1024(DI)(BX*8)
-	PREFETCHT1    1088(DI)(BX*8)
+	MOVQ          1176(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
 	MOVQ          1184(DX), R12
 	MOVQ          1192(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
-	VMOVUPD.Z     (DI)(BX*8), K2, Z2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
-	VMOVUPD.Z     64(DI)(BX*8), K4, Z11
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z11
 	VPMOVQD       Z2, Y5
 	VPMOVSXDQ     Y5, Z12
 	VPCMPQ        $0x04, Z2, Z12, K4
@@ -8526,34 +8874,34 @@ step:
 	VMOVAPS       Z3, Z9
 	VPERMT2PD     Z8, Z0, Z9
 	VPERMT2PD     Z8, Z1, Z3
-	VMOVUPS       Y11, K3, (R8)
-	VMOVUPS       Y10, K3, (R8)(AX*1)
-	VMOVUPS       Y7, K3, (R8)(AX*2)
-	VMOVUPS       Y9, K3, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y11, K3, (SI)
+	VMOVUPS       Y10, K3, (SI)(AX*1)
+	VMOVUPS       Y7, K3, (SI)(AX*2)
+	VMOVUPS       Y9, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z11, Y5
-	VMOVUPS       Y5, K3, (R8)
+	VMOVUPS       Y5, K3, (SI)
 	VEXTRACTF32X8 $0x01, Z10, Y5
-	VMOVUPS       Y5, K3, (R8)(AX*1)
+	VMOVUPS       Y5, K3, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z7, Y5
-	VMOVUPS       Y5, K3, (R8)(AX*2)
+	VMOVUPS       Y5, K3, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z9, Y5
-	VMOVUPS       Y5, K3, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
-	VMOVUPS       Y6, K3, (R8)
-	VMOVUPS       Y2, K3, (R8)(AX*1)
-	VMOVUPS       Y4, K3, (R8)(AX*2)
-	VMOVUPS       Y3, K3, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y5, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y6, K3, (SI)
+	VMOVUPS       Y2, K3, (SI)(AX*1)
+	VMOVUPS       Y4, K3, (SI)(AX*2)
+	VMOVUPS       Y3, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z6, Y5
-	VMOVUPS       Y5, K3, (R8)
+	VMOVUPS       Y5, K3, (SI)
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K3, (R8)(AX*1)
+	VMOVUPS       Y2, K3, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z4, Y2
-	VMOVUPS       Y2, K3, (R8)(AX*2)
+	VMOVUPS       Y2, K3, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z3, Y2
-	VMOVUPS       Y2, K3, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y2, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R10
 	JMP           step
@@ -8561,16 +8909,16 @@ step:
 tail:
 	TESTQ         R10, R10
 	JZ            next
-	MOVQ          $-1, DI
-	BZHIQ         R10, DI, DI
-	KMOVW         DI, K2
-	MOVQ          BX, SI
-	SHRQ          $0x03, SI
+	MOVQ          $-1, R8
+	BZHIQ         R10, R8, R8
+	KMOVW         R8, K2
+	MOVQ          BX, DI
+	SHRQ          $0x03, DI
 	MOVQ          (DX), R12
 	MOVQ          8(DX), R13
 	MOVQ          16(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K2
 	VMOVUPD.Z     (R12)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
@@ -8589,8 +8937,8 @@ tail:
 	MOVQ          168(DX), R12
 	MOVQ          176(DX), R13
 	MOVQ          184(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K2
 	VMOVUPD.Z     (R12)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
@@ -8609,8 +8957,8 @@ tail:
 	MOVQ          336(DX), R12
 	MOVQ          344(DX), R13
 	MOVQ          352(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K2
 	VMOVUPD.Z     (R12)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
@@ -8629,8 +8977,8 @@ tail:
 	MOVQ          504(DX), R12
 	MOVQ          512(DX), R13
 	MOVQ          520(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K2
 	VMOVUPD.Z     (R12)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
@@ -8649,8 +8997,8 @@ tail:
 	MOVQ          672(DX), R12
 	MOVQ          680(DX), R13
 	MOVQ          688(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K2
 	VMOVUPD.Z     (R12)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
@@ -8669,8 +9017,8 @@ tail:
 	MOVQ          840(DX), R12
 	MOVQ          848(DX), R13
 	MOVQ          856(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K2
 	VMOVUPD.Z     (R12)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
@@ -8689,8 +9037,8 @@ tail:
 	MOVQ          1008(DX), R12
 	MOVQ          1016(DX), R13
 	MOVQ          1024(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K2
 	VMOVUPD.Z     (R12)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
@@ -8709,8 +9057,8 @@ tail:
 	MOVQ          1176(DX), R12
 	MOVQ          1184(DX), R13
 	MOVQ          1192(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K2
 	VMOVUPD.Z     (R12)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
@@ -8754,76 +9102,76 @@ tail:
 	VMOVAPS       Z3, Z9
 	VPERMT2PD     Z8, Z0, Z9
 	VPERMT2PD     Z8, Z1, Z3
-	VMOVUPS       Y11, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y11, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y10, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y10, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y7, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y7, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y9, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y9, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z11, Y5
-	VMOVUPS       Y5, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z10, Y5
-	VMOVUPS       Y5, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z7, Y5
-	VMOVUPS       Y5, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z9, Y5
-	VMOVUPS       Y5, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y6, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y6, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y2, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y2, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y4, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y4, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y3, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y3, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z6, Y5
-	VMOVUPS       Y5, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y2, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z4, Y2
-	VMOVUPS       Y2, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y2, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z3, Y2
-	VMOVUPS       Y2, K3, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y2, K3, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 
@@ -8832,11 +9180,11 @@ next:
 	ADDQ  $0x20, R11
 	SUBQ  $0x08, R9
 	JG    columns
-	ADDQ  $0x00000080, 8(SP)
+	ADDQ  $0x00000040, 8(SP)
 	MOVQ  AX, DX
-	SHLQ  $0x07, DX
+	SHLQ  $0x06, DX
 	ADDQ  DX, (SP)
-	SUBQ  $0x00000080, 16(SP)
+	SUBQ  $0x00000040, 16(SP)
 	JG    chunk
 	XORQ  AX, AX
 	KMOVW K1, AX
@@ -8857,7 +9205,7 @@ TEXT ·rowsI32F32AVX2(SB), NOSPLIT, $48-48
 	LEAQ (CX)(CX*2), DX
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -8873,6 +9221,30 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
+	CMPQ       SI, (SP)
+	JNE        fetched
+	MOVQ       DI, R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(CX*1)
+	PREFETCHT0 (R9)(CX*2)
+	PREFETCHT0 (R9)(DX*1)
+	LEAQ       (R9)(CX*4), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(CX*1)
+	PREFETCHT0 (R9)(CX*2)
+	PREFETCHT0 (R9)(DX*1)
+	LEAQ       (R9)(CX*4), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(CX*1)
+	PREFETCHT0 (R9)(CX*2)
+	PREFETCHT0 (R9)(DX*1)
+	LEAQ       (R9)(CX*4), R9
+	PREFETCHT0 (R9)
+	PREFETCHT0 (R9)(CX*1)
+	PREFETCHT0 (R9)(CX*2)
+	PREFETCHT0 (R9)(DX*1)
+
+fetched:
 	MOVQ        (BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y0
@@ -9133,11 +9505,11 @@ next:
 	JMP    columns
 
 done:
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ CX, AX
-	SHLQ $0x07, AX
+	SHLQ $0x06, AX
 	ADDQ AX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -9160,7 +9532,7 @@ TEXT ·rowsI32F32AVX512(SB), NOSPLIT, $40-48
 	VMOVDQU64 pairs1<>+0(SB), Z1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -9174,84 +9546,108 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 
 step:
-	CMPQ          R9, $0x10
-	JL            tail
-	MOVQ          (DX), SI
-	PREFETCHT1    1024(SI)(BX*4)
-	VMOVDQU32     (SI)(BX*4), Z2
+	CMPQ       R9, $0x10
+	JL         tail
+	CMPQ       R10, (SP)
+	JNE        fetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+fetched:
+	MOVQ          (DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVDQU32     (DI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z3
 	VCVTTPS2DQ    Z3, Z4
 	VPCMPD        $0x04, Z2, Z4, K1
-	KMOVW         K1, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 32(DX)
-	MOVQ          168(DX), SI
-	PREFETCHT1    1024(SI)(BX*4)
-	VMOVDQU32     (SI)(BX*4), Z2
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 32(DX)
+	MOVQ          168(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVDQU32     (DI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z4
 	VCVTTPS2DQ    Z4, Z5
 	VPCMPD        $0x04, Z2, Z5, K1
-	KMOVW         K1, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 200(DX)
-	MOVQ          336(DX), SI
-	PREFETCHT1    1024(SI)(BX*4)
-	VMOVDQU32     (SI)(BX*4), Z2
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 200(DX)
+	MOVQ          336(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVDQU32     (DI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z5
 	VCVTTPS2DQ    Z5, Z6
 	VPCMPD        $0x04, Z2, Z6, K1
-	KMOVW         K1, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 368(DX)
-	MOVQ          504(DX), SI
-	PREFETCHT1    1024(SI)(BX*4)
-	VMOVDQU32     (SI)(BX*4), Z2
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 368(DX)
+	MOVQ          504(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVDQU32     (DI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z6
 	VCVTTPS2DQ    Z6, Z7
 	VPCMPD        $0x04, Z2, Z7, K1
-	KMOVW         K1, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 536(DX)
-	MOVQ          672(DX), SI
-	PREFETCHT1    1024(SI)(BX*4)
-	VMOVDQU32     (SI)(BX*4), Z2
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 536(DX)
+	MOVQ          672(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVDQU32     (DI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z7
 	VCVTTPS2DQ    Z7, Z8
 	VPCMPD        $0x04, Z2, Z8, K1
-	KMOVW         K1, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 704(DX)
-	MOVQ          840(DX), SI
-	PREFETCHT1    1024(SI)(BX*4)
-	VMOVDQU32     (SI)(BX*4), Z2
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 704(DX)
+	MOVQ          840(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVDQU32     (DI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z8
 	VCVTTPS2DQ    Z8, Z9
 	VPCMPD        $0x04, Z2, Z9, K1
-	KMOVW         K1, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 872(DX)
-	MOVQ          1008(DX), SI
-	PREFETCHT1    1024(SI)(BX*4)
-	VMOVDQU32     (SI)(BX*4), Z2
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 872(DX)
+	MOVQ          1008(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVDQU32     (DI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z9
 	VCVTTPS2DQ    Z9, Z10
 	VPCMPD        $0x04, Z2, Z10, K1
-	KMOVW         K1, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 1040(DX)
-	MOVQ          1176(DX), SI
-	PREFETCHT1    1024(SI)(BX*4)
-	VMOVDQU32     (SI)(BX*4), Z2
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1040(DX)
+	MOVQ          1176(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVDQU32     (DI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z10
 	VCVTTPS2DQ    Z10, Z11
 	VPCMPD        $0x04, Z2, Z11, K1
-	KMOVW         K1, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 1208(DX)
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1208(DX)
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
 	VUNPCKLPS     Z6, Z5, Z4
@@ -9280,34 +9676,34 @@ step:
 	VMOVAPS       Z3, Z8
 	VPERMT2PD     Z7, Z0, Z8
 	VPERMT2PD     Z7, Z1, Z3
-	VMOVUPS       Y10, K2, (DI)
-	VMOVUPS       Y9, K2, (DI)(AX*1)
-	VMOVUPS       Y6, K2, (DI)(AX*2)
-	VMOVUPS       Y8, K2, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y10, K2, (SI)
+	VMOVUPS       Y9, K2, (SI)(AX*1)
+	VMOVUPS       Y6, K2, (SI)(AX*2)
+	VMOVUPS       Y8, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z10, Y7
-	VMOVUPS       Y7, K2, (DI)
+	VMOVUPS       Y7, K2, (SI)
 	VEXTRACTF32X8 $0x01, Z9, Y7
-	VMOVUPS       Y7, K2, (DI)(AX*1)
+	VMOVUPS       Y7, K2, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z6, Y6
-	VMOVUPS       Y6, K2, (DI)(AX*2)
+	VMOVUPS       Y6, K2, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z8, Y6
-	VMOVUPS       Y6, K2, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
-	VMOVUPS       Y5, K2, (DI)
-	VMOVUPS       Y2, K2, (DI)(AX*1)
-	VMOVUPS       Y4, K2, (DI)(AX*2)
-	VMOVUPS       Y3, K2, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y6, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y5, K2, (SI)
+	VMOVUPS       Y2, K2, (SI)(AX*1)
+	VMOVUPS       Y4, K2, (SI)(AX*2)
+	VMOVUPS       Y3, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z5, Y5
-	VMOVUPS       Y5, K2, (DI)
+	VMOVUPS       Y5, K2, (SI)
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K2, (DI)(AX*1)
+	VMOVUPS       Y2, K2, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z4, Y2
-	VMOVUPS       Y2, K2, (DI)(AX*2)
+	VMOVUPS       Y2, K2, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z3, Y2
-	VMOVUPS       Y2, K2, (DI)(CX*1)
-	LEAQ          (DI)(AX*4), DI
+	VMOVUPS       Y2, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R9
 	JMP           step
@@ -9315,81 +9711,81 @@ step:
 tail:
 	TESTQ         R9, R9
 	JZ            next
-	MOVQ          $-1, SI
-	BZHIQ         R9, SI, SI
-	KMOVW         SI, K1
-	MOVQ          (DX), SI
-	VMOVDQU32.Z   (SI)(BX*4), K1, Z2
+	MOVQ          $-1, DI
+	BZHIQ         R9, DI, DI
+	KMOVW         DI, K1
+	MOVQ          (DX), DI
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z2
 	VCVTDQ2PS     Z2, Z3
 	VCVTTPS2DQ    Z3, Z4
 	VPCMPD        $0x04, Z2, Z4, K3
-	KMOVW         K3, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 32(DX)
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 32(DX)
 	VBROADCASTSS  24(DX), Z2
 	VMOVAPS       Z3, K1, Z2
-	MOVQ          168(DX), SI
-	VMOVDQU32.Z   (SI)(BX*4), K1, Z3
+	MOVQ          168(DX), DI
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z3
 	VCVTDQ2PS     Z3, Z4
 	VCVTTPS2DQ    Z4, Z5
 	VPCMPD        $0x04, Z3, Z5, K3
-	KMOVW         K3, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 200(DX)
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 200(DX)
 	VBROADCASTSS  192(DX), Z3
 	VMOVAPS       Z4, K1, Z3
-	MOVQ          336(DX), SI
-	VMOVDQU32.Z   (SI)(BX*4), K1, Z4
+	MOVQ          336(DX), DI
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z4
 	VCVTDQ2PS     Z4, Z5
 	VCVTTPS2DQ    Z5, Z6
 	VPCMPD        $0x04, Z4, Z6, K3
-	KMOVW         K3, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 368(DX)
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 368(DX)
 	VBROADCASTSS  360(DX), Z4
 	VMOVAPS       Z5, K1, Z4
-	MOVQ          504(DX), SI
-	VMOVDQU32.Z   (SI)(BX*4), K1, Z5
+	MOVQ          504(DX), DI
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z5
 	VCVTDQ2PS     Z5, Z6
 	VCVTTPS2DQ    Z6, Z7
 	VPCMPD        $0x04, Z5, Z7, K3
-	KMOVW         K3, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 536(DX)
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 536(DX)
 	VBROADCASTSS  528(DX), Z5
 	VMOVAPS       Z6, K1, Z5
-	MOVQ          672(DX), SI
-	VMOVDQU32.Z   (SI)(BX*4), K1, Z6
+	MOVQ          672(DX), DI
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z6
 	VCVTDQ2PS     Z6, Z7
 	VCVTTPS2DQ    Z7, Z8
 	VPCMPD        $0x04, Z6, Z8, K3
-	KMOVW         K3, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 704(DX)
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 704(DX)
 	VBROADCASTSS  696(DX), Z6
 	VMOVAPS       Z7, K1, Z6
-	MOVQ          840(DX), SI
-	VMOVDQU32.Z   (SI)(BX*4), K1, Z7
+	MOVQ          840(DX), DI
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z7
 	VCVTDQ2PS     Z7, Z8
 	VCVTTPS2DQ    Z8, Z9
 	VPCMPD        $0x04, Z7, Z9, K3
-	KMOVW         K3, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 872(DX)
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 872(DX)
 	VBROADCASTSS  864(DX), Z7
 	VMOVAPS       Z8, K1, Z7
-	MOVQ          1008(DX), SI
-	VMOVDQU32.Z   (SI)(BX*4), K1, Z8
+	MOVQ          1008(DX), DI
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z8
 	VCVTDQ2PS     Z8, Z9
 	VCVTTPS2DQ    Z9, Z10
 	VPCMPD        $0x04, Z8, Z10, K3
-	KMOVW         K3, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 1040(DX)
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1040(DX)
 	VBROADCASTSS  1032(DX), Z8
 	VMOVAPS       Z9, K1, Z8
-	MOVQ          1176(DX), SI
-	VMOVDQU32.Z   (SI)(BX*4), K1, Z9
+	MOVQ          1176(DX), DI
+	VMOVDQU32.Z   (DI)(BX*4), K1, Z9
 	VCVTDQ2PS     Z9, Z10
 	VCVTTPS2DQ    Z10, Z11
 	VPCMPD        $0x04, Z9, Z11, K3
@@ -9426,76 +9822,76 @@ tail:
 	VMOVAPS       Z2, Z7
 	VPERMT2PD     Z6, Z0, Z7
 	VPERMT2PD     Z6, Z1, Z2
-	VMOVUPS       Y9, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y9, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y8, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y8, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y5, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y7, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y7, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z9, Y6
-	VMOVUPS       Y6, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y6, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z8, Y6
-	VMOVUPS       Y6, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y6, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z5, Y5
-	VMOVUPS       Y5, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z7, Y5
-	VMOVUPS       Y5, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y4, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y4, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y3, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y3, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y10, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y10, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
-	VMOVUPS       Y2, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y2, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z4, Y4
-	VMOVUPS       Y4, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y4, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z3, Y3
-	VMOVUPS       Y3, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y3, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z10, Y3
-	VMOVUPS       Y3, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y3, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K2, (DI)
-	ADDQ          AX, DI
+	VMOVUPS       Y2, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R9
 	JZ            next
 
@@ -9504,11 +9900,11 @@ next:
 	ADDQ $0x20, R10
 	SUBQ $0x08, R8
 	JG   columns
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ AX, DX
-	SHLQ $0x07, DX
+	SHLQ $0x06, DX
 	ADDQ DX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -9529,7 +9925,7 @@ TEXT ·rowsI32F32ValidAVX2(SB), NOSPLIT, $48-48
 	LEAQ sliding<>+0(SB), SI
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -9545,6 +9941,30 @@ columns:
 	MOVQ 24(SP), R10
 
 step:
+	CMPQ       DI, (SP)
+	JNE        fetched
+	MOVQ       R9, R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(CX*1)
+	PREFETCHT0 (R8)(CX*2)
+	PREFETCHT0 (R8)(DX*1)
+	LEAQ       (R8)(CX*4), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(CX*1)
+	PREFETCHT0 (R8)(CX*2)
+	PREFETCHT0 (R8)(DX*1)
+	LEAQ       (R8)(CX*4), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(CX*1)
+	PREFETCHT0 (R8)(CX*2)
+	PREFETCHT0 (R8)(DX*1)
+	LEAQ       (R8)(CX*4), R8
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(CX*1)
+	PREFETCHT0 (R8)(CX*2)
+	PREFETCHT0 (R8)(DX*1)
+
+fetched:
 	MOVQ         AX, R8
 	SHRQ         $0x03, R8
 	MOVQ         (BX), R11
@@ -9921,11 +10341,11 @@ next:
 	JMP    columns
 
 done:
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ CX, AX
-	SHLQ $0x07, AX
+	SHLQ $0x06, AX
 	ADDQ AX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -9948,7 +10368,7 @@ TEXT ·rowsI32F32ValidAVX512(SB), NOSPLIT, $40-48
 	VMOVDQU64 pairs1<>+0(SB), Z1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -9962,132 +10382,156 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 
 step:
-	CMPQ          R10, $0x10
-	JL            tail
-	MOVQ          BX, SI
-	SHRQ          $0x03, SI
-	MOVQ          (DX), DI
-	PREFETCHT1    1024(DI)(BX*4)
+	CMPQ       R10, $0x10
+	JL         tail
+	CMPQ       R11, (SP)
+	JNE        fetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+fetched:
+	MOVQ          BX, DI
+	SHRQ          $0x03, DI
+	MOVQ          (DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
 	MOVQ          8(DX), R12
 	MOVQ          16(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VMOVDQU32.Z   (DI)(BX*4), K1, Z2
+	VMOVDQU32.Z   (R8)(BX*4), K1, Z2
 	VCVTDQ2PS     Z2, Z3
 	VCVTTPS2DQ    Z3, Z4
 	VPCMPD        $0x04, Z2, Z4, K3
-	KMOVW         K3, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 32(DX)
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 32(DX)
 	VBROADCASTSS  24(DX), Z2
 	VMOVAPS       Z3, K1, Z2
-	MOVQ          168(DX), DI
-	PREFETCHT1    1024(DI)(BX*4)
+	MOVQ          168(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
 	MOVQ          176(DX), R12
 	MOVQ          184(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VMOVDQU32.Z   (DI)(BX*4), K1, Z3
+	VMOVDQU32.Z   (R8)(BX*4), K1, Z3
 	VCVTDQ2PS     Z3, Z4
 	VCVTTPS2DQ    Z4, Z5
 	VPCMPD        $0x04, Z3, Z5, K3
-	KMOVW         K3, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 200(DX)
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 200(DX)
 	VBROADCASTSS  192(DX), Z3
 	VMOVAPS       Z4, K1, Z3
-	MOVQ          336(DX), DI
-	PREFETCHT1    1024(DI)(BX*4)
+	MOVQ          336(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
 	MOVQ          344(DX), R12
 	MOVQ          352(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VMOVDQU32.Z   (DI)(BX*4), K1, Z4
+	VMOVDQU32.Z   (R8)(BX*4), K1, Z4
 	VCVTDQ2PS     Z4, Z5
 	VCVTTPS2DQ    Z5, Z6
 	VPCMPD        $0x04, Z4, Z6, K3
-	KMOVW         K3, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 368(DX)
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 368(DX)
 	VBROADCASTSS  360(DX), Z4
 	VMOVAPS       Z5, K1, Z4
-	MOVQ          504(DX), DI
-	PREFETCHT1    1024(DI)(BX*4)
+	MOVQ          504(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
 	MOVQ          512(DX), R12
 	MOVQ          520(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VMOVDQU32.Z   (DI)(BX*4), K1, Z5
+	VMOVDQU32.Z   (R8)(BX*4), K1, Z5
 	VCVTDQ2PS     Z5, Z6
 	VCVTTPS2DQ    Z6, Z7
 	VPCMPD        $0x04, Z5, Z7, K3
-	KMOVW         K3, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 536(DX)
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 536(DX)
 	VBROADCASTSS  528(DX), Z5
 	VMOVAPS       Z6, K1, Z5
-	MOVQ          672(DX), DI
-	PREFETCHT1    1024(DI)(BX*4)
+	MOVQ          672(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
 	MOVQ          680(DX), R12
 	MOVQ          688(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VMOVDQU32.Z   (DI)(BX*4), K1, Z6
+	VMOVDQU32.Z   (R8)(BX*4), K1, Z6
 	VCVTDQ2PS     Z6, Z7
 	VCVTTPS2DQ    Z7, Z8
 	VPCMPD        $0x04, Z6, Z8, K3
-	KMOVW         K3, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 704(DX)
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 704(DX)
 	VBROADCASTSS  696(DX), Z6
 	VMOVAPS       Z7, K1, Z6
-	MOVQ          840(DX), DI
-	PREFETCHT1    1024(DI)(BX*4)
+	MOVQ          840(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
 	MOVQ          848(DX), R12
 	MOVQ          856(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VMOVDQU32.Z   (DI)(BX*4), K1, Z7
+	VMOVDQU32.Z   (R8)(BX*4), K1, Z7
 	VCVTDQ2PS     Z7, Z8
 	VCVTTPS2DQ    Z8, Z9
 	VPCMPD        $0x04, Z7, Z9, K3
-	KMOVW         K3, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 872(DX)
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 872(DX)
 	VBROADCASTSS  864(DX), Z7
 	VMOVAPS       Z8, K1, Z7
-	MOVQ          1008(DX), DI
-	PREFETCHT1    1024(DI)(BX*4)
+	MOVQ          1008(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
 	MOVQ          1016(DX), R12
 	MOVQ          1024(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VMOVDQU32.Z   (DI)(BX*4), K1, Z8
+	VMOVDQU32.Z   (R8)(BX*4), K1, Z8
 	VCVTDQ2PS     Z8, Z9
 	VCVTTPS2DQ    Z9, Z10
 	VPCMPD        $0x04, Z8, Z10, K3
-	KMOVW         K3, DI
-	POPCNTL       DI, DI
-	ADDQ          DI, 1040(DX)
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 1040(DX)
 	VBROADCASTSS  1032(DX), Z8
 	VMOVAPS       Z9, K1, Z8
-	MOVQ          1176(DX), DI
-	PREFETCHT1    1024(DI)(BX*4)
+	MOVQ          1176(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
 	MOVQ          1184(DX), R12
 	MOVQ          1192(DX), R13
-	SHRXL         R13, (R12)(SI*1), R12
+	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VMOVDQU32.Z   (DI)(BX*4), K1, Z9
+	VMOVDQU32.Z   (R8)(BX*4), K1, Z9
 	VCVTDQ2PS     Z9, Z10
 	VCVTTPS2DQ    Z10, Z11
 	VPCMPD        $0x04, Z9, Z11, K3
-	KMOVW         K3, SI
-	POPCNTL       SI, SI
-	ADDQ          SI, 1208(DX)
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1208(DX)
 	VBROADCASTSS  1200(DX), Z9
 	VMOVAPS       Z10, K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
@@ -10118,34 +10562,34 @@ step:
 	VMOVAPS       Z2, Z7
 	VPERMT2PD     Z6, Z0, Z7
 	VPERMT2PD     Z6, Z1, Z2
-	VMOVUPS       Y9, K2, (R8)
-	VMOVUPS       Y8, K2, (R8)(AX*1)
-	VMOVUPS       Y5, K2, (R8)(AX*2)
-	VMOVUPS       Y7, K2, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y9, K2, (SI)
+	VMOVUPS       Y8, K2, (SI)(AX*1)
+	VMOVUPS       Y5, K2, (SI)(AX*2)
+	VMOVUPS       Y7, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z9, Y6
-	VMOVUPS       Y6, K2, (R8)
+	VMOVUPS       Y6, K2, (SI)
 	VEXTRACTF32X8 $0x01, Z8, Y6
-	VMOVUPS       Y6, K2, (R8)(AX*1)
+	VMOVUPS       Y6, K2, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z5, Y5
-	VMOVUPS       Y5, K2, (R8)(AX*2)
+	VMOVUPS       Y5, K2, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z7, Y5
-	VMOVUPS       Y5, K2, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
-	VMOVUPS       Y4, K2, (R8)
-	VMOVUPS       Y3, K2, (R8)(AX*1)
-	VMOVUPS       Y10, K2, (R8)(AX*2)
-	VMOVUPS       Y2, K2, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y5, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y4, K2, (SI)
+	VMOVUPS       Y3, K2, (SI)(AX*1)
+	VMOVUPS       Y10, K2, (SI)(AX*2)
+	VMOVUPS       Y2, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z4, Y4
-	VMOVUPS       Y4, K2, (R8)
+	VMOVUPS       Y4, K2, (SI)
 	VEXTRACTF32X8 $0x01, Z3, Y3
-	VMOVUPS       Y3, K2, (R8)(AX*1)
+	VMOVUPS       Y3, K2, (SI)(AX*1)
 	VEXTRACTF32X8 $0x01, Z10, Y3
-	VMOVUPS       Y3, K2, (R8)(AX*2)
+	VMOVUPS       Y3, K2, (SI)(AX*2)
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K2, (R8)(CX*1)
-	LEAQ          (R8)(AX*4), R8
+	VMOVUPS       Y2, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R10
 	JMP           step
@@ -10153,16 +10597,16 @@ step:
 tail:
 	TESTQ         R10, R10
 	JZ            next
-	MOVQ          $-1, DI
-	BZHIQ         R10, DI, DI
-	KMOVW         DI, K1
-	MOVQ          BX, SI
-	SHRQ          $0x03, SI
+	MOVQ          $-1, R8
+	BZHIQ         R10, R8, R8
+	KMOVW         R8, K1
+	MOVQ          BX, DI
+	SHRQ          $0x03, DI
 	MOVQ          (DX), R12
 	MOVQ          8(DX), R13
 	MOVQ          16(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VMOVDQU32.Z   (R12)(BX*4), K1, Z2
 	VCVTDQ2PS     Z2, Z3
@@ -10176,8 +10620,8 @@ tail:
 	MOVQ          168(DX), R12
 	MOVQ          176(DX), R13
 	MOVQ          184(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VMOVDQU32.Z   (R12)(BX*4), K1, Z3
 	VCVTDQ2PS     Z3, Z4
@@ -10191,8 +10635,8 @@ tail:
 	MOVQ          336(DX), R12
 	MOVQ          344(DX), R13
 	MOVQ          352(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VMOVDQU32.Z   (R12)(BX*4), K1, Z4
 	VCVTDQ2PS     Z4, Z5
@@ -10206,8 +10650,8 @@ tail:
 	MOVQ          504(DX), R12
 	MOVQ          512(DX), R13
 	MOVQ          520(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VMOVDQU32.Z   (R12)(BX*4), K1, Z5
 	VCVTDQ2PS     Z5, Z6
@@ -10221,8 +10665,8 @@ tail:
 	MOVQ          672(DX), R12
 	MOVQ          680(DX), R13
 	MOVQ          688(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VMOVDQU32.Z   (R12)(BX*4), K1, Z6
 	VCVTDQ2PS     Z6, Z7
@@ -10236,8 +10680,8 @@ tail:
 	MOVQ          840(DX), R12
 	MOVQ          848(DX), R13
 	MOVQ          856(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VMOVDQU32.Z   (R12)(BX*4), K1, Z7
 	VCVTDQ2PS     Z7, Z8
@@ -10251,8 +10695,8 @@ tail:
 	MOVQ          1008(DX), R12
 	MOVQ          1016(DX), R13
 	MOVQ          1024(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VMOVDQU32.Z   (R12)(BX*4), K1, Z8
 	VCVTDQ2PS     Z8, Z9
@@ -10266,8 +10710,8 @@ tail:
 	MOVQ          1176(DX), R12
 	MOVQ          1184(DX), R13
 	MOVQ          1192(DX), R14
-	SHRXL         R14, (R13)(SI*1), R13
-	ANDL          DI, R13
+	SHRXL         R14, (R13)(DI*1), R13
+	ANDL          R8, R13
 	KMOVW         R13, K1
 	VMOVDQU32.Z   (R12)(BX*4), K1, Z9
 	VCVTDQ2PS     Z9, Z10
@@ -10306,76 +10750,76 @@ tail:
 	VMOVAPS       Z2, Z7
 	VPERMT2PD     Z6, Z0, Z7
 	VPERMT2PD     Z6, Z1, Z2
-	VMOVUPS       Y9, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y9, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y8, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y8, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y5, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y7, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y7, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z9, Y6
-	VMOVUPS       Y6, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y6, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z8, Y6
-	VMOVUPS       Y6, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y6, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z5, Y5
-	VMOVUPS       Y5, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z7, Y5
-	VMOVUPS       Y5, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y5, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y4, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y4, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y3, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y3, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y10, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y10, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
-	VMOVUPS       Y2, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y2, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z4, Y4
-	VMOVUPS       Y4, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y4, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z3, Y3
-	VMOVUPS       Y3, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y3, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z10, Y3
-	VMOVUPS       Y3, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y3, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 	VEXTRACTF32X8 $0x01, Z2, Y2
-	VMOVUPS       Y2, K2, (R8)
-	ADDQ          AX, R8
+	VMOVUPS       Y2, K2, (SI)
+	ADDQ          AX, SI
 	DECQ          R10
 	JZ            next
 
@@ -10384,11 +10828,11 @@ next:
 	ADDQ $0x20, R11
 	SUBQ $0x08, R9
 	JG   columns
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ AX, DX
-	SHLQ $0x07, DX
+	SHLQ $0x06, DX
 	ADDQ DX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -10408,7 +10852,7 @@ TEXT ·rows8AVX2(SB), NOSPLIT, $48-48
 	LEAQ (CX)(CX*2), DX
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -10424,6 +10868,16 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
+	MOVQ        DI, R9
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(CX*1)
+	PREFETCHT0  (R9)(CX*2)
+	PREFETCHT0  (R9)(DX*1)
+	LEAQ        (R9)(CX*4), R9
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(CX*1)
+	PREFETCHT0  (R9)(CX*2)
+	PREFETCHT0  (R9)(DX*1)
 	MOVQ        672(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y0
@@ -10526,11 +10980,11 @@ step:
 	JMP         columns
 
 done:
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ CX, AX
-	SHLQ $0x07, AX
+	SHLQ $0x06, AX
 	ADDQ AX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -10551,7 +11005,7 @@ TEXT ·rows8AVX512(SB), NOSPLIT, $40-48
 	KXORW K1, K1, K1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -10565,36 +11019,46 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 
 step:
 	CMPQ       R9, $0x08
 	JL         tail
-	MOVQ       (DX), SI
-	PREFETCHT1 1024(SI)(BX*8)
-	VMOVUPD    (SI)(BX*8), Z0
-	MOVQ       168(DX), SI
-	PREFETCHT1 1024(SI)(BX*8)
-	VMOVUPD    (SI)(BX*8), Z1
-	MOVQ       336(DX), SI
-	PREFETCHT1 1024(SI)(BX*8)
-	VMOVUPD    (SI)(BX*8), Z2
-	MOVQ       504(DX), SI
-	PREFETCHT1 1024(SI)(BX*8)
-	VMOVUPD    (SI)(BX*8), Z3
-	MOVQ       672(DX), SI
-	PREFETCHT1 1024(SI)(BX*8)
-	VMOVUPD    (SI)(BX*8), Z4
-	MOVQ       840(DX), SI
-	PREFETCHT1 1024(SI)(BX*8)
-	VMOVUPD    (SI)(BX*8), Z5
-	MOVQ       1008(DX), SI
-	PREFETCHT1 1024(SI)(BX*8)
-	VMOVUPD    (SI)(BX*8), Z6
-	MOVQ       1176(DX), SI
-	PREFETCHT1 1024(SI)(BX*8)
-	VMOVUPD    (SI)(BX*8), Z7
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	MOVQ       (DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVUPD    (DI)(BX*8), Z0
+	MOVQ       168(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVUPD    (DI)(BX*8), Z1
+	MOVQ       336(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVUPD    (DI)(BX*8), Z2
+	MOVQ       504(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVUPD    (DI)(BX*8), Z3
+	MOVQ       672(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVUPD    (DI)(BX*8), Z4
+	MOVQ       840(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVUPD    (DI)(BX*8), Z5
+	MOVQ       1008(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVUPD    (DI)(BX*8), Z6
+	MOVQ       1176(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVUPD    (DI)(BX*8), Z7
 	VUNPCKLPD  Z1, Z0, Z8
 	VUNPCKHPD  Z1, Z0, Z0
 	VUNPCKLPD  Z3, Z2, Z1
@@ -10619,16 +11083,16 @@ step:
 	VSHUFF32X4 $0x88, Z9, Z0, Z6
 	VSHUFF32X4 $0xdd, Z2, Z8, Z2
 	VSHUFF32X4 $0xdd, Z9, Z0, Z0
-	VMOVUPD    Z3, K2, (DI)
-	VMOVUPD    Z4, K2, (DI)(AX*1)
-	VMOVUPD    Z5, K2, (DI)(AX*2)
-	VMOVUPD    Z6, K2, (DI)(CX*1)
-	LEAQ       (DI)(AX*4), DI
-	VMOVUPD    Z7, K2, (DI)
-	VMOVUPD    Z2, K2, (DI)(AX*1)
-	VMOVUPD    Z1, K2, (DI)(AX*2)
-	VMOVUPD    Z0, K2, (DI)(CX*1)
-	LEAQ       (DI)(AX*4), DI
+	VMOVUPD    Z3, K2, (SI)
+	VMOVUPD    Z4, K2, (SI)(AX*1)
+	VMOVUPD    Z5, K2, (SI)(AX*2)
+	VMOVUPD    Z6, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
+	VMOVUPD    Z7, K2, (SI)
+	VMOVUPD    Z2, K2, (SI)(AX*1)
+	VMOVUPD    Z1, K2, (SI)(AX*2)
+	VMOVUPD    Z0, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
 	ADDQ       $0x08, BX
 	SUBQ       $0x08, R9
 	JMP        step
@@ -10636,33 +11100,33 @@ step:
 tail:
 	TESTQ        R9, R9
 	JZ           next
-	MOVQ         $-1, SI
-	BZHIQ        R9, SI, SI
-	KMOVW        SI, K1
-	MOVQ         (DX), SI
+	MOVQ         $-1, DI
+	BZHIQ        R9, DI, DI
+	KMOVW        DI, K1
+	MOVQ         (DX), DI
 	VBROADCASTSD 24(DX), Z0
-	VMOVUPD      (SI)(BX*8), K1, Z0
-	MOVQ         168(DX), SI
+	VMOVUPD      (DI)(BX*8), K1, Z0
+	MOVQ         168(DX), DI
 	VBROADCASTSD 192(DX), Z1
-	VMOVUPD      (SI)(BX*8), K1, Z1
-	MOVQ         336(DX), SI
+	VMOVUPD      (DI)(BX*8), K1, Z1
+	MOVQ         336(DX), DI
 	VBROADCASTSD 360(DX), Z2
-	VMOVUPD      (SI)(BX*8), K1, Z2
-	MOVQ         504(DX), SI
+	VMOVUPD      (DI)(BX*8), K1, Z2
+	MOVQ         504(DX), DI
 	VBROADCASTSD 528(DX), Z3
-	VMOVUPD      (SI)(BX*8), K1, Z3
-	MOVQ         672(DX), SI
+	VMOVUPD      (DI)(BX*8), K1, Z3
+	MOVQ         672(DX), DI
 	VBROADCASTSD 696(DX), Z4
-	VMOVUPD      (SI)(BX*8), K1, Z4
-	MOVQ         840(DX), SI
+	VMOVUPD      (DI)(BX*8), K1, Z4
+	MOVQ         840(DX), DI
 	VBROADCASTSD 864(DX), Z5
-	VMOVUPD      (SI)(BX*8), K1, Z5
-	MOVQ         1008(DX), SI
+	VMOVUPD      (DI)(BX*8), K1, Z5
+	MOVQ         1008(DX), DI
 	VBROADCASTSD 1032(DX), Z6
-	VMOVUPD      (SI)(BX*8), K1, Z6
-	MOVQ         1176(DX), SI
+	VMOVUPD      (DI)(BX*8), K1, Z6
+	MOVQ         1176(DX), DI
 	VBROADCASTSD 1200(DX), Z7
-	VMOVUPD      (SI)(BX*8), K1, Z7
+	VMOVUPD      (DI)(BX*8), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -10687,36 +11151,36 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z3, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z4, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z4, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z5, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z5, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z6, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z6, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z7, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z7, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z2, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z2, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z1, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z1, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z0, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z0, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
 
@@ -10725,11 +11189,11 @@ next:
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ AX, DX
-	SHLQ $0x07, DX
+	SHLQ $0x06, DX
 	ADDQ DX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -10749,7 +11213,7 @@ TEXT ·rows8ValidAVX2(SB), NOSPLIT, $48-48
 	LEAQ (CX)(CX*2), DX
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -10765,6 +11229,16 @@ columns:
 	MOVQ 24(SP), R9
 
 step:
+	MOVQ         R8, DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(CX*1)
+	PREFETCHT0   (DI)(CX*2)
+	PREFETCHT0   (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(CX*1)
+	PREFETCHT0   (DI)(CX*2)
+	PREFETCHT0   (DI)(DX*1)
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
 	MOVQ         672(BX), R10
@@ -10909,11 +11383,11 @@ step:
 	JMP          columns
 
 done:
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ CX, AX
-	SHLQ $0x07, AX
+	SHLQ $0x06, AX
 	ADDQ AX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -10934,7 +11408,7 @@ TEXT ·rows8ValidAVX512(SB), NOSPLIT, $40-48
 	KXORW K1, K1, K1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -10948,78 +11422,88 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 
 step:
 	CMPQ         R10, $0x08
 	JL           tail
-	MOVQ         BX, SI
-	SHRQ         $0x03, SI
-	MOVQ         (DX), DI
-	PREFETCHT1   1024(DI)(BX*8)
+	MOVQ         SI, DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	LEAQ         (DI)(AX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	MOVQ         BX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
 	MOVQ         8(DX), R12
 	MOVQ         16(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 24(DX), Z0
-	VMOVUPD      (DI)(BX*8), K1, Z0
-	MOVQ         168(DX), DI
-	PREFETCHT1   1024(DI)(BX*8)
+	VMOVUPD      (R8)(BX*8), K1, Z0
+	MOVQ         168(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
 	MOVQ         176(DX), R12
 	MOVQ         184(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 192(DX), Z1
-	VMOVUPD      (DI)(BX*8), K1, Z1
-	MOVQ         336(DX), DI
-	PREFETCHT1   1024(DI)(BX*8)
+	VMOVUPD      (R8)(BX*8), K1, Z1
+	MOVQ         336(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
 	MOVQ         344(DX), R12
 	MOVQ         352(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 360(DX), Z2
-	VMOVUPD      (DI)(BX*8), K1, Z2
-	MOVQ         504(DX), DI
-	PREFETCHT1   1024(DI)(BX*8)
+	VMOVUPD      (R8)(BX*8), K1, Z2
+	MOVQ         504(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
 	MOVQ         512(DX), R12
 	MOVQ         520(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 528(DX), Z3
-	VMOVUPD      (DI)(BX*8), K1, Z3
-	MOVQ         672(DX), DI
-	PREFETCHT1   1024(DI)(BX*8)
+	VMOVUPD      (R8)(BX*8), K1, Z3
+	MOVQ         672(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
 	MOVQ         680(DX), R12
 	MOVQ         688(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 696(DX), Z4
-	VMOVUPD      (DI)(BX*8), K1, Z4
-	MOVQ         840(DX), DI
-	PREFETCHT1   1024(DI)(BX*8)
+	VMOVUPD      (R8)(BX*8), K1, Z4
+	MOVQ         840(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
 	MOVQ         848(DX), R12
 	MOVQ         856(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 864(DX), Z5
-	VMOVUPD      (DI)(BX*8), K1, Z5
-	MOVQ         1008(DX), DI
-	PREFETCHT1   1024(DI)(BX*8)
+	VMOVUPD      (R8)(BX*8), K1, Z5
+	MOVQ         1008(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
 	MOVQ         1016(DX), R12
 	MOVQ         1024(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 1032(DX), Z6
-	VMOVUPD      (DI)(BX*8), K1, Z6
-	MOVQ         1176(DX), DI
-	PREFETCHT1   1024(DI)(BX*8)
+	VMOVUPD      (R8)(BX*8), K1, Z6
+	MOVQ         1176(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
 	MOVQ         1184(DX), R12
 	MOVQ         1192(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 1200(DX), Z7
-	VMOVUPD      (DI)(BX*8), K1, Z7
+	VMOVUPD      (R8)(BX*8), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -11044,16 +11528,16 @@ step:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K2, (R8)
-	VMOVUPD      Z4, K2, (R8)(AX*1)
-	VMOVUPD      Z5, K2, (R8)(AX*2)
-	VMOVUPD      Z6, K2, (R8)(CX*1)
-	LEAQ         (R8)(AX*4), R8
-	VMOVUPD      Z7, K2, (R8)
-	VMOVUPD      Z2, K2, (R8)(AX*1)
-	VMOVUPD      Z1, K2, (R8)(AX*2)
-	VMOVUPD      Z0, K2, (R8)(CX*1)
-	LEAQ         (R8)(AX*4), R8
+	VMOVUPD      Z3, K2, (SI)
+	VMOVUPD      Z4, K2, (SI)(AX*1)
+	VMOVUPD      Z5, K2, (SI)(AX*2)
+	VMOVUPD      Z6, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
+	VMOVUPD      Z7, K2, (SI)
+	VMOVUPD      Z2, K2, (SI)(AX*1)
+	VMOVUPD      Z1, K2, (SI)(AX*2)
+	VMOVUPD      Z0, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
 	ADDQ         $0x08, BX
 	SUBQ         $0x08, R10
 	JMP          step
@@ -11061,72 +11545,72 @@ step:
 tail:
 	TESTQ        R10, R10
 	JZ           next
-	MOVQ         $-1, DI
-	BZHIQ        R10, DI, DI
-	KMOVW        DI, K1
-	MOVQ         BX, SI
-	SHRQ         $0x03, SI
+	MOVQ         $-1, R8
+	BZHIQ        R10, R8, R8
+	KMOVW        R8, K1
+	MOVQ         BX, DI
+	SHRQ         $0x03, DI
 	MOVQ         (DX), R12
 	MOVQ         8(DX), R13
 	MOVQ         16(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 24(DX), Z0
 	VMOVUPD      (R12)(BX*8), K1, Z0
 	MOVQ         168(DX), R12
 	MOVQ         176(DX), R13
 	MOVQ         184(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 192(DX), Z1
 	VMOVUPD      (R12)(BX*8), K1, Z1
 	MOVQ         336(DX), R12
 	MOVQ         344(DX), R13
 	MOVQ         352(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 360(DX), Z2
 	VMOVUPD      (R12)(BX*8), K1, Z2
 	MOVQ         504(DX), R12
 	MOVQ         512(DX), R13
 	MOVQ         520(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 528(DX), Z3
 	VMOVUPD      (R12)(BX*8), K1, Z3
 	MOVQ         672(DX), R12
 	MOVQ         680(DX), R13
 	MOVQ         688(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 696(DX), Z4
 	VMOVUPD      (R12)(BX*8), K1, Z4
 	MOVQ         840(DX), R12
 	MOVQ         848(DX), R13
 	MOVQ         856(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 864(DX), Z5
 	VMOVUPD      (R12)(BX*8), K1, Z5
 	MOVQ         1008(DX), R12
 	MOVQ         1016(DX), R13
 	MOVQ         1024(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 1032(DX), Z6
 	VMOVUPD      (R12)(BX*8), K1, Z6
 	MOVQ         1176(DX), R12
 	MOVQ         1184(DX), R13
 	MOVQ         1192(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 1200(DX), Z7
 	VMOVUPD      (R12)(BX*8), K1, Z7
@@ -11154,36 +11638,36 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z3, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z4, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z4, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z5, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z5, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z6, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z6, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z7, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z7, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z2, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z2, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z1, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z1, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z0, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z0, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
 
@@ -11192,11 +11676,11 @@ next:
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ AX, DX
-	SHLQ $0x07, DX
+	SHLQ $0x06, DX
 	ADDQ DX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -11223,7 +11707,7 @@ TEXT ·rowsI64F64AVX2(SB), NOSPLIT, $48-48
 	VPBROADCASTQ X2, Y2
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -11239,6 +11723,16 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
+	MOVQ        DI, R9
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(CX*1)
+	PREFETCHT0  (R9)(CX*2)
+	PREFETCHT0  (R9)(DX*1)
+	LEAQ        (R9)(CX*4), R9
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(CX*1)
+	PREFETCHT0  (R9)(CX*2)
+	PREFETCHT0  (R9)(DX*1)
 	MOVQ        672(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
@@ -11421,11 +11915,11 @@ step:
 	JMP         columns
 
 done:
-	ADDQ   $0x00000080, 8(SP)
+	ADDQ   $0x00000040, 8(SP)
 	MOVQ   CX, AX
-	SHLQ   $0x07, AX
+	SHLQ   $0x06, AX
 	ADDQ   AX, (SP)
-	SUBQ   $0x00000080, 16(SP)
+	SUBQ   $0x00000040, 16(SP)
 	JG     chunk
 	XORQ   AX, AX
 	VPTEST Y0, Y0
@@ -11448,7 +11942,7 @@ TEXT ·rowsI64F64AVX512(SB), NOSPLIT, $40-48
 	KXORW K1, K1, K1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -11462,84 +11956,94 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 
 step:
 	CMPQ       R9, $0x08
 	JL         tail
-	MOVQ       (DX), SI
-	PREFETCHT1 1024(SI)(BX*8)
-	VMOVDQU64  (SI)(BX*8), Z0
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	MOVQ       (DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVDQU64  (DI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z1
 	VCVTTPD2QQ Z1, Z2
 	VPCMPQ     $0x04, Z0, Z2, K1
-	KMOVW      K1, SI
-	POPCNTL    SI, SI
-	ADDQ       SI, 32(DX)
-	MOVQ       168(DX), SI
-	PREFETCHT1 1024(SI)(BX*8)
-	VMOVDQU64  (SI)(BX*8), Z0
+	KMOVW      K1, DI
+	POPCNTL    DI, DI
+	ADDQ       DI, 32(DX)
+	MOVQ       168(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVDQU64  (DI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z2
 	VCVTTPD2QQ Z2, Z3
 	VPCMPQ     $0x04, Z0, Z3, K1
-	KMOVW      K1, SI
-	POPCNTL    SI, SI
-	ADDQ       SI, 200(DX)
-	MOVQ       336(DX), SI
-	PREFETCHT1 1024(SI)(BX*8)
-	VMOVDQU64  (SI)(BX*8), Z0
+	KMOVW      K1, DI
+	POPCNTL    DI, DI
+	ADDQ       DI, 200(DX)
+	MOVQ       336(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVDQU64  (DI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z3
 	VCVTTPD2QQ Z3, Z4
 	VPCMPQ     $0x04, Z0, Z4, K1
-	KMOVW      K1, SI
-	POPCNTL    SI, SI
-	ADDQ       SI, 368(DX)
-	MOVQ       504(DX), SI
-	PREFETCHT1 1024(SI)(BX*8)
-	VMOVDQU64  (SI)(BX*8), Z0
+	KMOVW      K1, DI
+	POPCNTL    DI, DI
+	ADDQ       DI, 368(DX)
+	MOVQ       504(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVDQU64  (DI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z4
 	VCVTTPD2QQ Z4, Z5
 	VPCMPQ     $0x04, Z0, Z5, K1
-	KMOVW      K1, SI
-	POPCNTL    SI, SI
-	ADDQ       SI, 536(DX)
-	MOVQ       672(DX), SI
-	PREFETCHT1 1024(SI)(BX*8)
-	VMOVDQU64  (SI)(BX*8), Z0
+	KMOVW      K1, DI
+	POPCNTL    DI, DI
+	ADDQ       DI, 536(DX)
+	MOVQ       672(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVDQU64  (DI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z5
 	VCVTTPD2QQ Z5, Z6
 	VPCMPQ     $0x04, Z0, Z6, K1
-	KMOVW      K1, SI
-	POPCNTL    SI, SI
-	ADDQ       SI, 704(DX)
-	MOVQ       840(DX), SI
-	PREFETCHT1 1024(SI)(BX*8)
-	VMOVDQU64  (SI)(BX*8), Z0
+	KMOVW      K1, DI
+	POPCNTL    DI, DI
+	ADDQ       DI, 704(DX)
+	MOVQ       840(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVDQU64  (DI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z6
 	VCVTTPD2QQ Z6, Z7
 	VPCMPQ     $0x04, Z0, Z7, K1
-	KMOVW      K1, SI
-	POPCNTL    SI, SI
-	ADDQ       SI, 872(DX)
-	MOVQ       1008(DX), SI
-	PREFETCHT1 1024(SI)(BX*8)
-	VMOVDQU64  (SI)(BX*8), Z0
+	KMOVW      K1, DI
+	POPCNTL    DI, DI
+	ADDQ       DI, 872(DX)
+	MOVQ       1008(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVDQU64  (DI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z7
 	VCVTTPD2QQ Z7, Z8
 	VPCMPQ     $0x04, Z0, Z8, K1
-	KMOVW      K1, SI
-	POPCNTL    SI, SI
-	ADDQ       SI, 1040(DX)
-	MOVQ       1176(DX), SI
-	PREFETCHT1 1024(SI)(BX*8)
-	VMOVDQU64  (SI)(BX*8), Z0
+	KMOVW      K1, DI
+	POPCNTL    DI, DI
+	ADDQ       DI, 1040(DX)
+	MOVQ       1176(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVDQU64  (DI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z8
 	VCVTTPD2QQ Z8, Z9
 	VPCMPQ     $0x04, Z0, Z9, K1
-	KMOVW      K1, SI
-	POPCNTL    SI, SI
-	ADDQ       SI, 1208(DX)
+	KMOVW      K1, DI
+	POPCNTL    DI, DI
+	ADDQ       DI, 1208(DX)
 	VUNPCKLPD  Z2, Z1, Z0
 	VUNPCKHPD  Z2, Z1, Z1
 	VUNPCKLPD  Z4, Z3, Z2
@@ -11564,16 +12068,16 @@ step:
 	VSHUFF32X4 $0x88, Z9, Z1, Z7
 	VSHUFF32X4 $0xdd, Z3, Z8, Z3
 	VSHUFF32X4 $0xdd, Z9, Z1, Z1
-	VMOVUPD    Z4, K2, (DI)
-	VMOVUPD    Z5, K2, (DI)(AX*1)
-	VMOVUPD    Z6, K2, (DI)(AX*2)
-	VMOVUPD    Z7, K2, (DI)(CX*1)
-	LEAQ       (DI)(AX*4), DI
-	VMOVUPD    Z2, K2, (DI)
-	VMOVUPD    Z3, K2, (DI)(AX*1)
-	VMOVUPD    Z0, K2, (DI)(AX*2)
-	VMOVUPD    Z1, K2, (DI)(CX*1)
-	LEAQ       (DI)(AX*4), DI
+	VMOVUPD    Z4, K2, (SI)
+	VMOVUPD    Z5, K2, (SI)(AX*1)
+	VMOVUPD    Z6, K2, (SI)(AX*2)
+	VMOVUPD    Z7, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
+	VMOVUPD    Z2, K2, (SI)
+	VMOVUPD    Z3, K2, (SI)(AX*1)
+	VMOVUPD    Z0, K2, (SI)(AX*2)
+	VMOVUPD    Z1, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
 	ADDQ       $0x08, BX
 	SUBQ       $0x08, R9
 	JMP        step
@@ -11581,81 +12085,81 @@ step:
 tail:
 	TESTQ        R9, R9
 	JZ           next
-	MOVQ         $-1, SI
-	BZHIQ        R9, SI, SI
-	KMOVW        SI, K1
-	MOVQ         (DX), SI
-	VMOVDQU64.Z  (SI)(BX*8), K1, Z0
+	MOVQ         $-1, DI
+	BZHIQ        R9, DI, DI
+	KMOVW        DI, K1
+	MOVQ         (DX), DI
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z0
 	VCVTQQ2PD    Z0, Z1
 	VCVTTPD2QQ   Z1, Z2
 	VPCMPQ       $0x04, Z0, Z2, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 32(DX)
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 32(DX)
 	VBROADCASTSD 24(DX), Z0
 	VMOVAPD      Z1, K1, Z0
-	MOVQ         168(DX), SI
-	VMOVDQU64.Z  (SI)(BX*8), K1, Z1
+	MOVQ         168(DX), DI
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z1
 	VCVTQQ2PD    Z1, Z2
 	VCVTTPD2QQ   Z2, Z3
 	VPCMPQ       $0x04, Z1, Z3, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 200(DX)
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 200(DX)
 	VBROADCASTSD 192(DX), Z1
 	VMOVAPD      Z2, K1, Z1
-	MOVQ         336(DX), SI
-	VMOVDQU64.Z  (SI)(BX*8), K1, Z2
+	MOVQ         336(DX), DI
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z2
 	VCVTQQ2PD    Z2, Z3
 	VCVTTPD2QQ   Z3, Z4
 	VPCMPQ       $0x04, Z2, Z4, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 368(DX)
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 368(DX)
 	VBROADCASTSD 360(DX), Z2
 	VMOVAPD      Z3, K1, Z2
-	MOVQ         504(DX), SI
-	VMOVDQU64.Z  (SI)(BX*8), K1, Z3
+	MOVQ         504(DX), DI
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z3
 	VCVTQQ2PD    Z3, Z4
 	VCVTTPD2QQ   Z4, Z5
 	VPCMPQ       $0x04, Z3, Z5, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 536(DX)
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 536(DX)
 	VBROADCASTSD 528(DX), Z3
 	VMOVAPD      Z4, K1, Z3
-	MOVQ         672(DX), SI
-	VMOVDQU64.Z  (SI)(BX*8), K1, Z4
+	MOVQ         672(DX), DI
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z4
 	VCVTQQ2PD    Z4, Z5
 	VCVTTPD2QQ   Z5, Z6
 	VPCMPQ       $0x04, Z4, Z6, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 704(DX)
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 704(DX)
 	VBROADCASTSD 696(DX), Z4
 	VMOVAPD      Z5, K1, Z4
-	MOVQ         840(DX), SI
-	VMOVDQU64.Z  (SI)(BX*8), K1, Z5
+	MOVQ         840(DX), DI
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z5
 	VCVTQQ2PD    Z5, Z6
 	VCVTTPD2QQ   Z6, Z7
 	VPCMPQ       $0x04, Z5, Z7, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 872(DX)
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 872(DX)
 	VBROADCASTSD 864(DX), Z5
 	VMOVAPD      Z6, K1, Z5
-	MOVQ         1008(DX), SI
-	VMOVDQU64.Z  (SI)(BX*8), K1, Z6
+	MOVQ         1008(DX), DI
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z6
 	VCVTQQ2PD    Z6, Z7
 	VCVTTPD2QQ   Z7, Z8
 	VPCMPQ       $0x04, Z6, Z8, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 1040(DX)
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 1040(DX)
 	VBROADCASTSD 1032(DX), Z6
 	VMOVAPD      Z7, K1, Z6
-	MOVQ         1176(DX), SI
-	VMOVDQU64.Z  (SI)(BX*8), K1, Z7
+	MOVQ         1176(DX), DI
+	VMOVDQU64.Z  (DI)(BX*8), K1, Z7
 	VCVTQQ2PD    Z7, Z8
 	VCVTTPD2QQ   Z8, Z9
 	VPCMPQ       $0x04, Z7, Z9, K3
@@ -11688,36 +12192,36 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z3, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z4, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z4, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z5, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z5, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z6, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z6, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z7, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z7, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z2, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z2, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z1, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z1, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z0, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z0, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
 
@@ -11726,11 +12230,11 @@ next:
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ AX, DX
-	SHLQ $0x07, DX
+	SHLQ $0x06, DX
 	ADDQ DX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -11758,7 +12262,7 @@ TEXT ·rowsI64F64ValidAVX2(SB), NOSPLIT, $48-48
 	LEAQ         sliding<>+0(SB), SI
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -11774,6 +12278,16 @@ columns:
 	MOVQ 24(SP), R10
 
 step:
+	MOVQ         R9, R8
+	PREFETCHT0   (R8)
+	PREFETCHT0   (R8)(CX*1)
+	PREFETCHT0   (R8)(CX*2)
+	PREFETCHT0   (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	PREFETCHT0   (R8)
+	PREFETCHT0   (R8)(CX*1)
+	PREFETCHT0   (R8)(CX*2)
+	PREFETCHT0   (R8)(DX*1)
 	MOVQ         AX, R8
 	SHRQ         $0x03, R8
 	MOVQ         672(BX), R11
@@ -12070,11 +12584,11 @@ step:
 	JMP          columns
 
 done:
-	ADDQ   $0x00000080, 8(SP)
+	ADDQ   $0x00000040, 8(SP)
 	MOVQ   CX, AX
-	SHLQ   $0x07, AX
+	SHLQ   $0x06, AX
 	ADDQ   AX, (SP)
-	SUBQ   $0x00000080, 16(SP)
+	SUBQ   $0x00000040, 16(SP)
 	JG     chunk
 	XORQ   AX, AX
 	VPTEST Y0, Y0
@@ -12097,7 +12611,7 @@ TEXT ·rowsI64F64ValidAVX512(SB), NOSPLIT, $40-48
 	KXORW K1, K1, K1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -12111,132 +12625,142 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 
 step:
 	CMPQ         R10, $0x08
 	JL           tail
-	MOVQ         BX, SI
-	SHRQ         $0x03, SI
-	MOVQ         (DX), DI
-	PREFETCHT1   1024(DI)(BX*8)
+	MOVQ         SI, DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	LEAQ         (DI)(AX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	MOVQ         BX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
 	MOVQ         8(DX), R12
 	MOVQ         16(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VMOVDQU64.Z  (DI)(BX*8), K1, Z0
+	VMOVDQU64.Z  (R8)(BX*8), K1, Z0
 	VCVTQQ2PD    Z0, Z1
 	VCVTTPD2QQ   Z1, Z2
 	VPCMPQ       $0x04, Z0, Z2, K3
-	KMOVW        K3, DI
-	POPCNTL      DI, DI
-	ADDQ         DI, 32(DX)
+	KMOVW        K3, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 32(DX)
 	VBROADCASTSD 24(DX), Z0
 	VMOVAPD      Z1, K1, Z0
-	MOVQ         168(DX), DI
-	PREFETCHT1   1024(DI)(BX*8)
+	MOVQ         168(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
 	MOVQ         176(DX), R12
 	MOVQ         184(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VMOVDQU64.Z  (DI)(BX*8), K1, Z1
+	VMOVDQU64.Z  (R8)(BX*8), K1, Z1
 	VCVTQQ2PD    Z1, Z2
 	VCVTTPD2QQ   Z2, Z3
 	VPCMPQ       $0x04, Z1, Z3, K3
-	KMOVW        K3, DI
-	POPCNTL      DI, DI
-	ADDQ         DI, 200(DX)
+	KMOVW        K3, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 200(DX)
 	VBROADCASTSD 192(DX), Z1
 	VMOVAPD      Z2, K1, Z1
-	MOVQ         336(DX), DI
-	PREFETCHT1   1024(DI)(BX*8)
+	MOVQ         336(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
 	MOVQ         344(DX), R12
 	MOVQ         352(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VMOVDQU64.Z  (DI)(BX*8), K1, Z2
+	VMOVDQU64.Z  (R8)(BX*8), K1, Z2
 	VCVTQQ2PD    Z2, Z3
 	VCVTTPD2QQ   Z3, Z4
 	VPCMPQ       $0x04, Z2, Z4, K3
-	KMOVW        K3, DI
-	POPCNTL      DI, DI
-	ADDQ         DI, 368(DX)
+	KMOVW        K3, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 368(DX)
 	VBROADCASTSD 360(DX), Z2
 	VMOVAPD      Z3, K1, Z2
-	MOVQ         504(DX), DI
-	PREFETCHT1   1024(DI)(BX*8)
+	MOVQ         504(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
 	MOVQ         512(DX), R12
 	MOVQ         520(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VMOVDQU64.Z  (DI)(BX*8), K1, Z3
+	VMOVDQU64.Z  (R8)(BX*8), K1, Z3
 	VCVTQQ2PD    Z3, Z4
 	VCVTTPD2QQ   Z4, Z5
 	VPCMPQ       $0x04, Z3, Z5, K3
-	KMOVW        K3, DI
-	POPCNTL      DI, DI
-	ADDQ         DI, 536(DX)
+	KMOVW        K3, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 536(DX)
 	VBROADCASTSD 528(DX), Z3
 	VMOVAPD      Z4, K1, Z3
-	MOVQ         672(DX), DI
-	PREFETCHT1   1024(DI)(BX*8)
+	MOVQ         672(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
 	MOVQ         680(DX), R12
 	MOVQ         688(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VMOVDQU64.Z  (DI)(BX*8), K1, Z4
+	VMOVDQU64.Z  (R8)(BX*8), K1, Z4
 	VCVTQQ2PD    Z4, Z5
 	VCVTTPD2QQ   Z5, Z6
 	VPCMPQ       $0x04, Z4, Z6, K3
-	KMOVW        K3, DI
-	POPCNTL      DI, DI
-	ADDQ         DI, 704(DX)
+	KMOVW        K3, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 704(DX)
 	VBROADCASTSD 696(DX), Z4
 	VMOVAPD      Z5, K1, Z4
-	MOVQ         840(DX), DI
-	PREFETCHT1   1024(DI)(BX*8)
+	MOVQ         840(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
 	MOVQ         848(DX), R12
 	MOVQ         856(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VMOVDQU64.Z  (DI)(BX*8), K1, Z5
+	VMOVDQU64.Z  (R8)(BX*8), K1, Z5
 	VCVTQQ2PD    Z5, Z6
 	VCVTTPD2QQ   Z6, Z7
 	VPCMPQ       $0x04, Z5, Z7, K3
-	KMOVW        K3, DI
-	POPCNTL      DI, DI
-	ADDQ         DI, 872(DX)
+	KMOVW        K3, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 872(DX)
 	VBROADCASTSD 864(DX), Z5
 	VMOVAPD      Z6, K1, Z5
-	MOVQ         1008(DX), DI
-	PREFETCHT1   1024(DI)(BX*8)
+	MOVQ         1008(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
 	MOVQ         1016(DX), R12
 	MOVQ         1024(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VMOVDQU64.Z  (DI)(BX*8), K1, Z6
+	VMOVDQU64.Z  (R8)(BX*8), K1, Z6
 	VCVTQQ2PD    Z6, Z7
 	VCVTTPD2QQ   Z7, Z8
 	VPCMPQ       $0x04, Z6, Z8, K3
-	KMOVW        K3, DI
-	POPCNTL      DI, DI
-	ADDQ         DI, 1040(DX)
+	KMOVW        K3, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 1040(DX)
 	VBROADCASTSD 1032(DX), Z6
 	VMOVAPD      Z7, K1, Z6
-	MOVQ         1176(DX), DI
-	PREFETCHT1   1024(DI)(BX*8)
+	MOVQ         1176(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
 	MOVQ         1184(DX), R12
 	MOVQ         1192(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VMOVDQU64.Z  (DI)(BX*8), K1, Z7
+	VMOVDQU64.Z  (R8)(BX*8), K1, Z7
 	VCVTQQ2PD    Z7, Z8
 	VCVTTPD2QQ   Z8, Z9
 	VPCMPQ       $0x04, Z7, Z9, K3
-	KMOVW        K3, SI
-	POPCNTL      SI, SI
-	ADDQ         SI, 1208(DX)
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 1208(DX)
 	VBROADCASTSD 1200(DX), Z7
 	VMOVAPD      Z8, K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
@@ -12263,16 +12787,16 @@ step:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K2, (R8)
-	VMOVUPD      Z4, K2, (R8)(AX*1)
-	VMOVUPD      Z5, K2, (R8)(AX*2)
-	VMOVUPD      Z6, K2, (R8)(CX*1)
-	LEAQ         (R8)(AX*4), R8
-	VMOVUPD      Z7, K2, (R8)
-	VMOVUPD      Z2, K2, (R8)(AX*1)
-	VMOVUPD      Z1, K2, (R8)(AX*2)
-	VMOVUPD      Z0, K2, (R8)(CX*1)
-	LEAQ         (R8)(AX*4), R8
+	VMOVUPD      Z3, K2, (SI)
+	VMOVUPD      Z4, K2, (SI)(AX*1)
+	VMOVUPD      Z5, K2, (SI)(AX*2)
+	VMOVUPD      Z6, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
+	VMOVUPD      Z7, K2, (SI)
+	VMOVUPD      Z2, K2, (SI)(AX*1)
+	VMOVUPD      Z1, K2, (SI)(AX*2)
+	VMOVUPD      Z0, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
 	ADDQ         $0x08, BX
 	SUBQ         $0x08, R10
 	JMP          step
@@ -12280,16 +12804,16 @@ step:
 tail:
 	TESTQ        R10, R10
 	JZ           next
-	MOVQ         $-1, DI
-	BZHIQ        R10, DI, DI
-	KMOVW        DI, K1
-	MOVQ         BX, SI
-	SHRQ         $0x03, SI
+	MOVQ         $-1, R8
+	BZHIQ        R10, R8, R8
+	KMOVW        R8, K1
+	MOVQ         BX, DI
+	SHRQ         $0x03, DI
 	MOVQ         (DX), R12
 	MOVQ         8(DX), R13
 	MOVQ         16(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VMOVDQU64.Z  (R12)(BX*8), K1, Z0
 	VCVTQQ2PD    Z0, Z1
@@ -12303,8 +12827,8 @@ tail:
 	MOVQ         168(DX), R12
 	MOVQ         176(DX), R13
 	MOVQ         184(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VMOVDQU64.Z  (R12)(BX*8), K1, Z1
 	VCVTQQ2PD    Z1, Z2
@@ -12318,8 +12842,8 @@ tail:
 	MOVQ         336(DX), R12
 	MOVQ         344(DX), R13
 	MOVQ         352(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VMOVDQU64.Z  (R12)(BX*8), K1, Z2
 	VCVTQQ2PD    Z2, Z3
@@ -12333,8 +12857,8 @@ tail:
 	MOVQ         504(DX), R12
 	MOVQ         512(DX), R13
 	MOVQ         520(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VMOVDQU64.Z  (R12)(BX*8), K1, Z3
 	VCVTQQ2PD    Z3, Z4
@@ -12348,8 +12872,8 @@ tail:
 	MOVQ         672(DX), R12
 	MOVQ         680(DX), R13
 	MOVQ         688(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VMOVDQU64.Z  (R12)(BX*8), K1, Z4
 	VCVTQQ2PD    Z4, Z5
@@ -12363,8 +12887,8 @@ tail:
 	MOVQ         840(DX), R12
 	MOVQ         848(DX), R13
 	MOVQ         856(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VMOVDQU64.Z  (R12)(BX*8), K1, Z5
 	VCVTQQ2PD    Z5, Z6
@@ -12378,8 +12902,8 @@ tail:
 	MOVQ         1008(DX), R12
 	MOVQ         1016(DX), R13
 	MOVQ         1024(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VMOVDQU64.Z  (R12)(BX*8), K1, Z6
 	VCVTQQ2PD    Z6, Z7
@@ -12393,8 +12917,8 @@ tail:
 	MOVQ         1176(DX), R12
 	MOVQ         1184(DX), R13
 	MOVQ         1192(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VMOVDQU64.Z  (R12)(BX*8), K1, Z7
 	VCVTQQ2PD    Z7, Z8
@@ -12429,36 +12953,36 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z3, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z4, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z4, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z5, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z5, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z6, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z6, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z7, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z7, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z2, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z2, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z1, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z1, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z0, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z0, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
 
@@ -12467,11 +12991,11 @@ next:
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ AX, DX
-	SHLQ $0x07, DX
+	SHLQ $0x06, DX
 	ADDQ DX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -12491,7 +13015,7 @@ TEXT ·rowsF32F64AVX2(SB), NOSPLIT, $48-48
 	LEAQ (CX)(CX*2), DX
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -12507,6 +13031,26 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
+	MOVQ        DI, R9
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(CX*1)
+	PREFETCHT0  (R9)(CX*2)
+	PREFETCHT0  (R9)(DX*1)
+	LEAQ        (R9)(CX*4), R9
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(CX*1)
+	PREFETCHT0  (R9)(CX*2)
+	PREFETCHT0  (R9)(DX*1)
+	LEAQ        (R9)(CX*4), R9
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(CX*1)
+	PREFETCHT0  (R9)(CX*2)
+	PREFETCHT0  (R9)(DX*1)
+	LEAQ        (R9)(CX*4), R9
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(CX*1)
+	PREFETCHT0  (R9)(CX*2)
+	PREFETCHT0  (R9)(DX*1)
 	MOVQ        672(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y0
@@ -12689,11 +13233,11 @@ next:
 	JMP    columns
 
 done:
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ CX, AX
-	SHLQ $0x07, AX
+	SHLQ $0x06, AX
 	ADDQ AX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -12714,7 +13258,7 @@ TEXT ·rowsF32F64AVX512(SB), NOSPLIT, $40-48
 	KXORW K1, K1, K1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -12728,36 +13272,46 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 
 step:
 	CMPQ       R9, $0x08
 	JL         tail
-	MOVQ       (DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VCVTPS2PD  (SI)(BX*4), Z0
-	MOVQ       168(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VCVTPS2PD  (SI)(BX*4), Z1
-	MOVQ       336(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VCVTPS2PD  (SI)(BX*4), Z2
-	MOVQ       504(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VCVTPS2PD  (SI)(BX*4), Z3
-	MOVQ       672(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VCVTPS2PD  (SI)(BX*4), Z4
-	MOVQ       840(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VCVTPS2PD  (SI)(BX*4), Z5
-	MOVQ       1008(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VCVTPS2PD  (SI)(BX*4), Z6
-	MOVQ       1176(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VCVTPS2PD  (SI)(BX*4), Z7
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	MOVQ       (DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTPS2PD  (DI)(BX*4), Z0
+	MOVQ       168(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTPS2PD  (DI)(BX*4), Z1
+	MOVQ       336(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTPS2PD  (DI)(BX*4), Z2
+	MOVQ       504(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTPS2PD  (DI)(BX*4), Z3
+	MOVQ       672(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTPS2PD  (DI)(BX*4), Z4
+	MOVQ       840(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTPS2PD  (DI)(BX*4), Z5
+	MOVQ       1008(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTPS2PD  (DI)(BX*4), Z6
+	MOVQ       1176(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTPS2PD  (DI)(BX*4), Z7
 	VUNPCKLPD  Z1, Z0, Z8
 	VUNPCKHPD  Z1, Z0, Z0
 	VUNPCKLPD  Z3, Z2, Z1
@@ -12782,16 +13336,16 @@ step:
 	VSHUFF32X4 $0x88, Z9, Z0, Z6
 	VSHUFF32X4 $0xdd, Z2, Z8, Z2
 	VSHUFF32X4 $0xdd, Z9, Z0, Z0
-	VMOVUPD    Z3, K2, (DI)
-	VMOVUPD    Z4, K2, (DI)(AX*1)
-	VMOVUPD    Z5, K2, (DI)(AX*2)
-	VMOVUPD    Z6, K2, (DI)(CX*1)
-	LEAQ       (DI)(AX*4), DI
-	VMOVUPD    Z7, K2, (DI)
-	VMOVUPD    Z2, K2, (DI)(AX*1)
-	VMOVUPD    Z1, K2, (DI)(AX*2)
-	VMOVUPD    Z0, K2, (DI)(CX*1)
-	LEAQ       (DI)(AX*4), DI
+	VMOVUPD    Z3, K2, (SI)
+	VMOVUPD    Z4, K2, (SI)(AX*1)
+	VMOVUPD    Z5, K2, (SI)(AX*2)
+	VMOVUPD    Z6, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
+	VMOVUPD    Z7, K2, (SI)
+	VMOVUPD    Z2, K2, (SI)(AX*1)
+	VMOVUPD    Z1, K2, (SI)(AX*2)
+	VMOVUPD    Z0, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
 	ADDQ       $0x08, BX
 	SUBQ       $0x08, R9
 	JMP        step
@@ -12799,33 +13353,33 @@ step:
 tail:
 	TESTQ        R9, R9
 	JZ           next
-	MOVQ         $-1, SI
-	BZHIQ        R9, SI, SI
-	KMOVW        SI, K1
-	MOVQ         (DX), SI
+	MOVQ         $-1, DI
+	BZHIQ        R9, DI, DI
+	KMOVW        DI, K1
+	MOVQ         (DX), DI
 	VBROADCASTSD 24(DX), Z0
-	VCVTPS2PD    (SI)(BX*4), K1, Z0
-	MOVQ         168(DX), SI
+	VCVTPS2PD    (DI)(BX*4), K1, Z0
+	MOVQ         168(DX), DI
 	VBROADCASTSD 192(DX), Z1
-	VCVTPS2PD    (SI)(BX*4), K1, Z1
-	MOVQ         336(DX), SI
+	VCVTPS2PD    (DI)(BX*4), K1, Z1
+	MOVQ         336(DX), DI
 	VBROADCASTSD 360(DX), Z2
-	VCVTPS2PD    (SI)(BX*4), K1, Z2
-	MOVQ         504(DX), SI
+	VCVTPS2PD    (DI)(BX*4), K1, Z2
+	MOVQ         504(DX), DI
 	VBROADCASTSD 528(DX), Z3
-	VCVTPS2PD    (SI)(BX*4), K1, Z3
-	MOVQ         672(DX), SI
+	VCVTPS2PD    (DI)(BX*4), K1, Z3
+	MOVQ         672(DX), DI
 	VBROADCASTSD 696(DX), Z4
-	VCVTPS2PD    (SI)(BX*4), K1, Z4
-	MOVQ         840(DX), SI
+	VCVTPS2PD    (DI)(BX*4), K1, Z4
+	MOVQ         840(DX), DI
 	VBROADCASTSD 864(DX), Z5
-	VCVTPS2PD    (SI)(BX*4), K1, Z5
-	MOVQ         1008(DX), SI
+	VCVTPS2PD    (DI)(BX*4), K1, Z5
+	MOVQ         1008(DX), DI
 	VBROADCASTSD 1032(DX), Z6
-	VCVTPS2PD    (SI)(BX*4), K1, Z6
-	MOVQ         1176(DX), SI
+	VCVTPS2PD    (DI)(BX*4), K1, Z6
+	MOVQ         1176(DX), DI
 	VBROADCASTSD 1200(DX), Z7
-	VCVTPS2PD    (SI)(BX*4), K1, Z7
+	VCVTPS2PD    (DI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -12850,36 +13404,36 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z3, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z4, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z4, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z5, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z5, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z6, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z6, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z7, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z7, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z2, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z2, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z1, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z1, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z0, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z0, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
 
@@ -12888,11 +13442,11 @@ next:
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ AX, DX
-	SHLQ $0x07, DX
+	SHLQ $0x06, DX
 	ADDQ DX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -12912,7 +13466,7 @@ TEXT ·rowsF32F64ValidAVX2(SB), NOSPLIT, $48-48
 	LEAQ (CX)(CX*2), DX
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -12928,6 +13482,26 @@ columns:
 	MOVQ 24(SP), R9
 
 step:
+	MOVQ         R8, DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(CX*1)
+	PREFETCHT0   (DI)(CX*2)
+	PREFETCHT0   (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(CX*1)
+	PREFETCHT0   (DI)(CX*2)
+	PREFETCHT0   (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(CX*1)
+	PREFETCHT0   (DI)(CX*2)
+	PREFETCHT0   (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(CX*1)
+	PREFETCHT0   (DI)(CX*2)
+	PREFETCHT0   (DI)(DX*1)
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
 	MOVQ         672(BX), R10
@@ -13226,11 +13800,11 @@ next:
 	JMP    columns
 
 done:
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ CX, AX
-	SHLQ $0x07, AX
+	SHLQ $0x06, AX
 	ADDQ AX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -13251,7 +13825,7 @@ TEXT ·rowsF32F64ValidAVX512(SB), NOSPLIT, $40-48
 	KXORW K1, K1, K1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -13265,78 +13839,88 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 
 step:
 	CMPQ         R10, $0x08
 	JL           tail
-	MOVQ         BX, SI
-	SHRQ         $0x03, SI
-	MOVQ         (DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	MOVQ         SI, DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	LEAQ         (DI)(AX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	MOVQ         BX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         8(DX), R12
 	MOVQ         16(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 24(DX), Z0
-	VCVTPS2PD    (DI)(BX*4), K1, Z0
-	MOVQ         168(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VCVTPS2PD    (R8)(BX*4), K1, Z0
+	MOVQ         168(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         176(DX), R12
 	MOVQ         184(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 192(DX), Z1
-	VCVTPS2PD    (DI)(BX*4), K1, Z1
-	MOVQ         336(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VCVTPS2PD    (R8)(BX*4), K1, Z1
+	MOVQ         336(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         344(DX), R12
 	MOVQ         352(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 360(DX), Z2
-	VCVTPS2PD    (DI)(BX*4), K1, Z2
-	MOVQ         504(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VCVTPS2PD    (R8)(BX*4), K1, Z2
+	MOVQ         504(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         512(DX), R12
 	MOVQ         520(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 528(DX), Z3
-	VCVTPS2PD    (DI)(BX*4), K1, Z3
-	MOVQ         672(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VCVTPS2PD    (R8)(BX*4), K1, Z3
+	MOVQ         672(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         680(DX), R12
 	MOVQ         688(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 696(DX), Z4
-	VCVTPS2PD    (DI)(BX*4), K1, Z4
-	MOVQ         840(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VCVTPS2PD    (R8)(BX*4), K1, Z4
+	MOVQ         840(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         848(DX), R12
 	MOVQ         856(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 864(DX), Z5
-	VCVTPS2PD    (DI)(BX*4), K1, Z5
-	MOVQ         1008(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VCVTPS2PD    (R8)(BX*4), K1, Z5
+	MOVQ         1008(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         1016(DX), R12
 	MOVQ         1024(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 1032(DX), Z6
-	VCVTPS2PD    (DI)(BX*4), K1, Z6
-	MOVQ         1176(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VCVTPS2PD    (R8)(BX*4), K1, Z6
+	MOVQ         1176(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         1184(DX), R12
 	MOVQ         1192(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 1200(DX), Z7
-	VCVTPS2PD    (DI)(BX*4), K1, Z7
+	VCVTPS2PD    (R8)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -13361,16 +13945,16 @@ step:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K2, (R8)
-	VMOVUPD      Z4, K2, (R8)(AX*1)
-	VMOVUPD      Z5, K2, (R8)(AX*2)
-	VMOVUPD      Z6, K2, (R8)(CX*1)
-	LEAQ         (R8)(AX*4), R8
-	VMOVUPD      Z7, K2, (R8)
-	VMOVUPD      Z2, K2, (R8)(AX*1)
-	VMOVUPD      Z1, K2, (R8)(AX*2)
-	VMOVUPD      Z0, K2, (R8)(CX*1)
-	LEAQ         (R8)(AX*4), R8
+	VMOVUPD      Z3, K2, (SI)
+	VMOVUPD      Z4, K2, (SI)(AX*1)
+	VMOVUPD      Z5, K2, (SI)(AX*2)
+	VMOVUPD      Z6, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
+	VMOVUPD      Z7, K2, (SI)
+	VMOVUPD      Z2, K2, (SI)(AX*1)
+	VMOVUPD      Z1, K2, (SI)(AX*2)
+	VMOVUPD      Z0, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
 	ADDQ         $0x08, BX
 	SUBQ         $0x08, R10
 	JMP          step
@@ -13378,72 +13962,72 @@ step:
 tail:
 	TESTQ        R10, R10
 	JZ           next
-	MOVQ         $-1, DI
-	BZHIQ        R10, DI, DI
-	KMOVW        DI, K1
-	MOVQ         BX, SI
-	SHRQ         $0x03, SI
+	MOVQ         $-1, R8
+	BZHIQ        R10, R8, R8
+	KMOVW        R8, K1
+	MOVQ         BX, DI
+	SHRQ         $0x03, DI
 	MOVQ         (DX), R12
 	MOVQ         8(DX), R13
 	MOVQ         16(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 24(DX), Z0
 	VCVTPS2PD    (R12)(BX*4), K1, Z0
 	MOVQ         168(DX), R12
 	MOVQ         176(DX), R13
 	MOVQ         184(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 192(DX), Z1
 	VCVTPS2PD    (R12)(BX*4), K1, Z1
 	MOVQ         336(DX), R12
 	MOVQ         344(DX), R13
 	MOVQ         352(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 360(DX), Z2
 	VCVTPS2PD    (R12)(BX*4), K1, Z2
 	MOVQ         504(DX), R12
 	MOVQ         512(DX), R13
 	MOVQ         520(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 528(DX), Z3
 	VCVTPS2PD    (R12)(BX*4), K1, Z3
 	MOVQ         672(DX), R12
 	MOVQ         680(DX), R13
 	MOVQ         688(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 696(DX), Z4
 	VCVTPS2PD    (R12)(BX*4), K1, Z4
 	MOVQ         840(DX), R12
 	MOVQ         848(DX), R13
 	MOVQ         856(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 864(DX), Z5
 	VCVTPS2PD    (R12)(BX*4), K1, Z5
 	MOVQ         1008(DX), R12
 	MOVQ         1016(DX), R13
 	MOVQ         1024(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 1032(DX), Z6
 	VCVTPS2PD    (R12)(BX*4), K1, Z6
 	MOVQ         1176(DX), R12
 	MOVQ         1184(DX), R13
 	MOVQ         1192(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 1200(DX), Z7
 	VCVTPS2PD    (R12)(BX*4), K1, Z7
@@ -13471,36 +14055,36 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z3, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z4, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z4, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z5, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z5, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z6, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z6, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z7, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z7, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z2, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z2, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z1, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z1, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z0, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z0, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
 
@@ -13509,11 +14093,11 @@ next:
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ AX, DX
-	SHLQ $0x07, DX
+	SHLQ $0x06, DX
 	ADDQ DX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -13533,7 +14117,7 @@ TEXT ·rowsI32F64AVX2(SB), NOSPLIT, $48-48
 	LEAQ (CX)(CX*2), DX
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -13549,6 +14133,26 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
+	MOVQ        DI, R9
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(CX*1)
+	PREFETCHT0  (R9)(CX*2)
+	PREFETCHT0  (R9)(DX*1)
+	LEAQ        (R9)(CX*4), R9
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(CX*1)
+	PREFETCHT0  (R9)(CX*2)
+	PREFETCHT0  (R9)(DX*1)
+	LEAQ        (R9)(CX*4), R9
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(CX*1)
+	PREFETCHT0  (R9)(CX*2)
+	PREFETCHT0  (R9)(DX*1)
+	LEAQ        (R9)(CX*4), R9
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(CX*1)
+	PREFETCHT0  (R9)(CX*2)
+	PREFETCHT0  (R9)(DX*1)
 	MOVQ        672(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y0
@@ -13731,11 +14335,11 @@ next:
 	JMP    columns
 
 done:
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ CX, AX
-	SHLQ $0x07, AX
+	SHLQ $0x06, AX
 	ADDQ AX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -13756,7 +14360,7 @@ TEXT ·rowsI32F64AVX512(SB), NOSPLIT, $40-48
 	KXORW K1, K1, K1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -13770,36 +14374,46 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 
 step:
 	CMPQ       R9, $0x08
 	JL         tail
-	MOVQ       (DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VCVTDQ2PD  (SI)(BX*4), Z0
-	MOVQ       168(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VCVTDQ2PD  (SI)(BX*4), Z1
-	MOVQ       336(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VCVTDQ2PD  (SI)(BX*4), Z2
-	MOVQ       504(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VCVTDQ2PD  (SI)(BX*4), Z3
-	MOVQ       672(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VCVTDQ2PD  (SI)(BX*4), Z4
-	MOVQ       840(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VCVTDQ2PD  (SI)(BX*4), Z5
-	MOVQ       1008(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VCVTDQ2PD  (SI)(BX*4), Z6
-	MOVQ       1176(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VCVTDQ2PD  (SI)(BX*4), Z7
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	MOVQ       (DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTDQ2PD  (DI)(BX*4), Z0
+	MOVQ       168(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTDQ2PD  (DI)(BX*4), Z1
+	MOVQ       336(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTDQ2PD  (DI)(BX*4), Z2
+	MOVQ       504(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTDQ2PD  (DI)(BX*4), Z3
+	MOVQ       672(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTDQ2PD  (DI)(BX*4), Z4
+	MOVQ       840(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTDQ2PD  (DI)(BX*4), Z5
+	MOVQ       1008(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTDQ2PD  (DI)(BX*4), Z6
+	MOVQ       1176(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTDQ2PD  (DI)(BX*4), Z7
 	VUNPCKLPD  Z1, Z0, Z8
 	VUNPCKHPD  Z1, Z0, Z0
 	VUNPCKLPD  Z3, Z2, Z1
@@ -13824,16 +14438,16 @@ step:
 	VSHUFF32X4 $0x88, Z9, Z0, Z6
 	VSHUFF32X4 $0xdd, Z2, Z8, Z2
 	VSHUFF32X4 $0xdd, Z9, Z0, Z0
-	VMOVUPD    Z3, K2, (DI)
-	VMOVUPD    Z4, K2, (DI)(AX*1)
-	VMOVUPD    Z5, K2, (DI)(AX*2)
-	VMOVUPD    Z6, K2, (DI)(CX*1)
-	LEAQ       (DI)(AX*4), DI
-	VMOVUPD    Z7, K2, (DI)
-	VMOVUPD    Z2, K2, (DI)(AX*1)
-	VMOVUPD    Z1, K2, (DI)(AX*2)
-	VMOVUPD    Z0, K2, (DI)(CX*1)
-	LEAQ       (DI)(AX*4), DI
+	VMOVUPD    Z3, K2, (SI)
+	VMOVUPD    Z4, K2, (SI)(AX*1)
+	VMOVUPD    Z5, K2, (SI)(AX*2)
+	VMOVUPD    Z6, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
+	VMOVUPD    Z7, K2, (SI)
+	VMOVUPD    Z2, K2, (SI)(AX*1)
+	VMOVUPD    Z1, K2, (SI)(AX*2)
+	VMOVUPD    Z0, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
 	ADDQ       $0x08, BX
 	SUBQ       $0x08, R9
 	JMP        step
@@ -13841,33 +14455,33 @@ step:
 tail:
 	TESTQ        R9, R9
 	JZ           next
-	MOVQ         $-1, SI
-	BZHIQ        R9, SI, SI
-	KMOVW        SI, K1
-	MOVQ         (DX), SI
+	MOVQ         $-1, DI
+	BZHIQ        R9, DI, DI
+	KMOVW        DI, K1
+	MOVQ         (DX), DI
 	VBROADCASTSD 24(DX), Z0
-	VCVTDQ2PD    (SI)(BX*4), K1, Z0
-	MOVQ         168(DX), SI
+	VCVTDQ2PD    (DI)(BX*4), K1, Z0
+	MOVQ         168(DX), DI
 	VBROADCASTSD 192(DX), Z1
-	VCVTDQ2PD    (SI)(BX*4), K1, Z1
-	MOVQ         336(DX), SI
+	VCVTDQ2PD    (DI)(BX*4), K1, Z1
+	MOVQ         336(DX), DI
 	VBROADCASTSD 360(DX), Z2
-	VCVTDQ2PD    (SI)(BX*4), K1, Z2
-	MOVQ         504(DX), SI
+	VCVTDQ2PD    (DI)(BX*4), K1, Z2
+	MOVQ         504(DX), DI
 	VBROADCASTSD 528(DX), Z3
-	VCVTDQ2PD    (SI)(BX*4), K1, Z3
-	MOVQ         672(DX), SI
+	VCVTDQ2PD    (DI)(BX*4), K1, Z3
+	MOVQ         672(DX), DI
 	VBROADCASTSD 696(DX), Z4
-	VCVTDQ2PD    (SI)(BX*4), K1, Z4
-	MOVQ         840(DX), SI
+	VCVTDQ2PD    (DI)(BX*4), K1, Z4
+	MOVQ         840(DX), DI
 	VBROADCASTSD 864(DX), Z5
-	VCVTDQ2PD    (SI)(BX*4), K1, Z5
-	MOVQ         1008(DX), SI
+	VCVTDQ2PD    (DI)(BX*4), K1, Z5
+	MOVQ         1008(DX), DI
 	VBROADCASTSD 1032(DX), Z6
-	VCVTDQ2PD    (SI)(BX*4), K1, Z6
-	MOVQ         1176(DX), SI
+	VCVTDQ2PD    (DI)(BX*4), K1, Z6
+	MOVQ         1176(DX), DI
 	VBROADCASTSD 1200(DX), Z7
-	VCVTDQ2PD    (SI)(BX*4), K1, Z7
+	VCVTDQ2PD    (DI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -13892,36 +14506,36 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z3, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z4, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z4, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z5, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z5, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z6, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z6, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z7, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z7, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z2, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z2, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z1, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z1, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z0, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z0, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
 
@@ -13930,11 +14544,11 @@ next:
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ AX, DX
-	SHLQ $0x07, DX
+	SHLQ $0x06, DX
 	ADDQ DX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -13954,7 +14568,7 @@ TEXT ·rowsI32F64ValidAVX2(SB), NOSPLIT, $48-48
 	LEAQ (CX)(CX*2), DX
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -13970,6 +14584,26 @@ columns:
 	MOVQ 24(SP), R9
 
 step:
+	MOVQ         R8, DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(CX*1)
+	PREFETCHT0   (DI)(CX*2)
+	PREFETCHT0   (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(CX*1)
+	PREFETCHT0   (DI)(CX*2)
+	PREFETCHT0   (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(CX*1)
+	PREFETCHT0   (DI)(CX*2)
+	PREFETCHT0   (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(CX*1)
+	PREFETCHT0   (DI)(CX*2)
+	PREFETCHT0   (DI)(DX*1)
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
 	MOVQ         672(BX), R10
@@ -14268,11 +14902,11 @@ next:
 	JMP    columns
 
 done:
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ CX, AX
-	SHLQ $0x07, AX
+	SHLQ $0x06, AX
 	ADDQ AX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -14293,7 +14927,7 @@ TEXT ·rowsI32F64ValidAVX512(SB), NOSPLIT, $40-48
 	KXORW K1, K1, K1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -14307,78 +14941,88 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 
 step:
 	CMPQ         R10, $0x08
 	JL           tail
-	MOVQ         BX, SI
-	SHRQ         $0x03, SI
-	MOVQ         (DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	MOVQ         SI, DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	LEAQ         (DI)(AX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	MOVQ         BX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         8(DX), R12
 	MOVQ         16(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 24(DX), Z0
-	VCVTDQ2PD    (DI)(BX*4), K1, Z0
-	MOVQ         168(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VCVTDQ2PD    (R8)(BX*4), K1, Z0
+	MOVQ         168(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         176(DX), R12
 	MOVQ         184(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 192(DX), Z1
-	VCVTDQ2PD    (DI)(BX*4), K1, Z1
-	MOVQ         336(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VCVTDQ2PD    (R8)(BX*4), K1, Z1
+	MOVQ         336(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         344(DX), R12
 	MOVQ         352(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 360(DX), Z2
-	VCVTDQ2PD    (DI)(BX*4), K1, Z2
-	MOVQ         504(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VCVTDQ2PD    (R8)(BX*4), K1, Z2
+	MOVQ         504(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         512(DX), R12
 	MOVQ         520(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 528(DX), Z3
-	VCVTDQ2PD    (DI)(BX*4), K1, Z3
-	MOVQ         672(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VCVTDQ2PD    (R8)(BX*4), K1, Z3
+	MOVQ         672(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         680(DX), R12
 	MOVQ         688(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 696(DX), Z4
-	VCVTDQ2PD    (DI)(BX*4), K1, Z4
-	MOVQ         840(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VCVTDQ2PD    (R8)(BX*4), K1, Z4
+	MOVQ         840(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         848(DX), R12
 	MOVQ         856(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 864(DX), Z5
-	VCVTDQ2PD    (DI)(BX*4), K1, Z5
-	MOVQ         1008(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VCVTDQ2PD    (R8)(BX*4), K1, Z5
+	MOVQ         1008(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         1016(DX), R12
 	MOVQ         1024(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 1032(DX), Z6
-	VCVTDQ2PD    (DI)(BX*4), K1, Z6
-	MOVQ         1176(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VCVTDQ2PD    (R8)(BX*4), K1, Z6
+	MOVQ         1176(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         1184(DX), R12
 	MOVQ         1192(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 1200(DX), Z7
-	VCVTDQ2PD    (DI)(BX*4), K1, Z7
+	VCVTDQ2PD    (R8)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -14403,16 +15047,16 @@ step:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K2, (R8)
-	VMOVUPD      Z4, K2, (R8)(AX*1)
-	VMOVUPD      Z5, K2, (R8)(AX*2)
-	VMOVUPD      Z6, K2, (R8)(CX*1)
-	LEAQ         (R8)(AX*4), R8
-	VMOVUPD      Z7, K2, (R8)
-	VMOVUPD      Z2, K2, (R8)(AX*1)
-	VMOVUPD      Z1, K2, (R8)(AX*2)
-	VMOVUPD      Z0, K2, (R8)(CX*1)
-	LEAQ         (R8)(AX*4), R8
+	VMOVUPD      Z3, K2, (SI)
+	VMOVUPD      Z4, K2, (SI)(AX*1)
+	VMOVUPD      Z5, K2, (SI)(AX*2)
+	VMOVUPD      Z6, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
+	VMOVUPD      Z7, K2, (SI)
+	VMOVUPD      Z2, K2, (SI)(AX*1)
+	VMOVUPD      Z1, K2, (SI)(AX*2)
+	VMOVUPD      Z0, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
 	ADDQ         $0x08, BX
 	SUBQ         $0x08, R10
 	JMP          step
@@ -14420,72 +15064,72 @@ step:
 tail:
 	TESTQ        R10, R10
 	JZ           next
-	MOVQ         $-1, DI
-	BZHIQ        R10, DI, DI
-	KMOVW        DI, K1
-	MOVQ         BX, SI
-	SHRQ         $0x03, SI
+	MOVQ         $-1, R8
+	BZHIQ        R10, R8, R8
+	KMOVW        R8, K1
+	MOVQ         BX, DI
+	SHRQ         $0x03, DI
 	MOVQ         (DX), R12
 	MOVQ         8(DX), R13
 	MOVQ         16(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 24(DX), Z0
 	VCVTDQ2PD    (R12)(BX*4), K1, Z0
 	MOVQ         168(DX), R12
 	MOVQ         176(DX), R13
 	MOVQ         184(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 192(DX), Z1
 	VCVTDQ2PD    (R12)(BX*4), K1, Z1
 	MOVQ         336(DX), R12
 	MOVQ         344(DX), R13
 	MOVQ         352(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 360(DX), Z2
 	VCVTDQ2PD    (R12)(BX*4), K1, Z2
 	MOVQ         504(DX), R12
 	MOVQ         512(DX), R13
 	MOVQ         520(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 528(DX), Z3
 	VCVTDQ2PD    (R12)(BX*4), K1, Z3
 	MOVQ         672(DX), R12
 	MOVQ         680(DX), R13
 	MOVQ         688(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 696(DX), Z4
 	VCVTDQ2PD    (R12)(BX*4), K1, Z4
 	MOVQ         840(DX), R12
 	MOVQ         848(DX), R13
 	MOVQ         856(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 864(DX), Z5
 	VCVTDQ2PD    (R12)(BX*4), K1, Z5
 	MOVQ         1008(DX), R12
 	MOVQ         1016(DX), R13
 	MOVQ         1024(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 1032(DX), Z6
 	VCVTDQ2PD    (R12)(BX*4), K1, Z6
 	MOVQ         1176(DX), R12
 	MOVQ         1184(DX), R13
 	MOVQ         1192(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 1200(DX), Z7
 	VCVTDQ2PD    (R12)(BX*4), K1, Z7
@@ -14513,36 +15157,36 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z3, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z4, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z4, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z5, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z5, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z6, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z6, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z7, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z7, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z2, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z2, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z1, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z1, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z0, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z0, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
 
@@ -14551,11 +15195,11 @@ next:
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ AX, DX
-	SHLQ $0x07, DX
+	SHLQ $0x06, DX
 	ADDQ DX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -14575,7 +15219,7 @@ TEXT ·rowsI32I64AVX2(SB), NOSPLIT, $48-48
 	LEAQ (CX)(CX*2), DX
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -14591,6 +15235,26 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
+	MOVQ        DI, R9
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(CX*1)
+	PREFETCHT0  (R9)(CX*2)
+	PREFETCHT0  (R9)(DX*1)
+	LEAQ        (R9)(CX*4), R9
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(CX*1)
+	PREFETCHT0  (R9)(CX*2)
+	PREFETCHT0  (R9)(DX*1)
+	LEAQ        (R9)(CX*4), R9
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(CX*1)
+	PREFETCHT0  (R9)(CX*2)
+	PREFETCHT0  (R9)(DX*1)
+	LEAQ        (R9)(CX*4), R9
+	PREFETCHT0  (R9)
+	PREFETCHT0  (R9)(CX*1)
+	PREFETCHT0  (R9)(CX*2)
+	PREFETCHT0  (R9)(DX*1)
 	MOVQ        672(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y0
@@ -14773,11 +15437,11 @@ next:
 	JMP    columns
 
 done:
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ CX, AX
-	SHLQ $0x07, AX
+	SHLQ $0x06, AX
 	ADDQ AX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -14798,7 +15462,7 @@ TEXT ·rowsI32I64AVX512(SB), NOSPLIT, $40-48
 	KXORW K1, K1, K1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -14812,36 +15476,46 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 
 step:
 	CMPQ       R9, $0x08
 	JL         tail
-	MOVQ       (DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VPMOVSXDQ  (SI)(BX*4), Z0
-	MOVQ       168(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VPMOVSXDQ  (SI)(BX*4), Z1
-	MOVQ       336(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VPMOVSXDQ  (SI)(BX*4), Z2
-	MOVQ       504(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VPMOVSXDQ  (SI)(BX*4), Z3
-	MOVQ       672(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VPMOVSXDQ  (SI)(BX*4), Z4
-	MOVQ       840(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VPMOVSXDQ  (SI)(BX*4), Z5
-	MOVQ       1008(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VPMOVSXDQ  (SI)(BX*4), Z6
-	MOVQ       1176(DX), SI
-	PREFETCHT1 1024(SI)(BX*4)
-	VPMOVSXDQ  (SI)(BX*4), Z7
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	MOVQ       (DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VPMOVSXDQ  (DI)(BX*4), Z0
+	MOVQ       168(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VPMOVSXDQ  (DI)(BX*4), Z1
+	MOVQ       336(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VPMOVSXDQ  (DI)(BX*4), Z2
+	MOVQ       504(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VPMOVSXDQ  (DI)(BX*4), Z3
+	MOVQ       672(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VPMOVSXDQ  (DI)(BX*4), Z4
+	MOVQ       840(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VPMOVSXDQ  (DI)(BX*4), Z5
+	MOVQ       1008(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VPMOVSXDQ  (DI)(BX*4), Z6
+	MOVQ       1176(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VPMOVSXDQ  (DI)(BX*4), Z7
 	VUNPCKLPD  Z1, Z0, Z8
 	VUNPCKHPD  Z1, Z0, Z0
 	VUNPCKLPD  Z3, Z2, Z1
@@ -14866,16 +15540,16 @@ step:
 	VSHUFF32X4 $0x88, Z9, Z0, Z6
 	VSHUFF32X4 $0xdd, Z2, Z8, Z2
 	VSHUFF32X4 $0xdd, Z9, Z0, Z0
-	VMOVUPD    Z3, K2, (DI)
-	VMOVUPD    Z4, K2, (DI)(AX*1)
-	VMOVUPD    Z5, K2, (DI)(AX*2)
-	VMOVUPD    Z6, K2, (DI)(CX*1)
-	LEAQ       (DI)(AX*4), DI
-	VMOVUPD    Z7, K2, (DI)
-	VMOVUPD    Z2, K2, (DI)(AX*1)
-	VMOVUPD    Z1, K2, (DI)(AX*2)
-	VMOVUPD    Z0, K2, (DI)(CX*1)
-	LEAQ       (DI)(AX*4), DI
+	VMOVUPD    Z3, K2, (SI)
+	VMOVUPD    Z4, K2, (SI)(AX*1)
+	VMOVUPD    Z5, K2, (SI)(AX*2)
+	VMOVUPD    Z6, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
+	VMOVUPD    Z7, K2, (SI)
+	VMOVUPD    Z2, K2, (SI)(AX*1)
+	VMOVUPD    Z1, K2, (SI)(AX*2)
+	VMOVUPD    Z0, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
 	ADDQ       $0x08, BX
 	SUBQ       $0x08, R9
 	JMP        step
@@ -14883,33 +15557,33 @@ step:
 tail:
 	TESTQ        R9, R9
 	JZ           next
-	MOVQ         $-1, SI
-	BZHIQ        R9, SI, SI
-	KMOVW        SI, K1
-	MOVQ         (DX), SI
+	MOVQ         $-1, DI
+	BZHIQ        R9, DI, DI
+	KMOVW        DI, K1
+	MOVQ         (DX), DI
 	VBROADCASTSD 24(DX), Z0
-	VPMOVSXDQ    (SI)(BX*4), K1, Z0
-	MOVQ         168(DX), SI
+	VPMOVSXDQ    (DI)(BX*4), K1, Z0
+	MOVQ         168(DX), DI
 	VBROADCASTSD 192(DX), Z1
-	VPMOVSXDQ    (SI)(BX*4), K1, Z1
-	MOVQ         336(DX), SI
+	VPMOVSXDQ    (DI)(BX*4), K1, Z1
+	MOVQ         336(DX), DI
 	VBROADCASTSD 360(DX), Z2
-	VPMOVSXDQ    (SI)(BX*4), K1, Z2
-	MOVQ         504(DX), SI
+	VPMOVSXDQ    (DI)(BX*4), K1, Z2
+	MOVQ         504(DX), DI
 	VBROADCASTSD 528(DX), Z3
-	VPMOVSXDQ    (SI)(BX*4), K1, Z3
-	MOVQ         672(DX), SI
+	VPMOVSXDQ    (DI)(BX*4), K1, Z3
+	MOVQ         672(DX), DI
 	VBROADCASTSD 696(DX), Z4
-	VPMOVSXDQ    (SI)(BX*4), K1, Z4
-	MOVQ         840(DX), SI
+	VPMOVSXDQ    (DI)(BX*4), K1, Z4
+	MOVQ         840(DX), DI
 	VBROADCASTSD 864(DX), Z5
-	VPMOVSXDQ    (SI)(BX*4), K1, Z5
-	MOVQ         1008(DX), SI
+	VPMOVSXDQ    (DI)(BX*4), K1, Z5
+	MOVQ         1008(DX), DI
 	VBROADCASTSD 1032(DX), Z6
-	VPMOVSXDQ    (SI)(BX*4), K1, Z6
-	MOVQ         1176(DX), SI
+	VPMOVSXDQ    (DI)(BX*4), K1, Z6
+	MOVQ         1176(DX), DI
 	VBROADCASTSD 1200(DX), Z7
-	VPMOVSXDQ    (SI)(BX*4), K1, Z7
+	VPMOVSXDQ    (DI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -14934,36 +15608,36 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z3, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z4, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z4, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z5, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z5, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z6, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z6, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z7, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z7, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z2, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z2, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z1, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z1, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
-	VMOVUPD      Z0, K2, (DI)
-	ADDQ         AX, DI
+	VMOVUPD      Z0, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R9
 	JZ           next
 
@@ -14972,11 +15646,11 @@ next:
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ AX, DX
-	SHLQ $0x07, DX
+	SHLQ $0x06, DX
 	ADDQ DX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -14996,7 +15670,7 @@ TEXT ·rowsI32I64ValidAVX2(SB), NOSPLIT, $48-48
 	LEAQ (CX)(CX*2), DX
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -15012,6 +15686,26 @@ columns:
 	MOVQ 24(SP), R9
 
 step:
+	MOVQ         R8, DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(CX*1)
+	PREFETCHT0   (DI)(CX*2)
+	PREFETCHT0   (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(CX*1)
+	PREFETCHT0   (DI)(CX*2)
+	PREFETCHT0   (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(CX*1)
+	PREFETCHT0   (DI)(CX*2)
+	PREFETCHT0   (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(CX*1)
+	PREFETCHT0   (DI)(CX*2)
+	PREFETCHT0   (DI)(DX*1)
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
 	MOVQ         672(BX), R10
@@ -15310,11 +16004,11 @@ next:
 	JMP    columns
 
 done:
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ CX, AX
-	SHLQ $0x07, AX
+	SHLQ $0x06, AX
 	ADDQ AX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -15335,7 +16029,7 @@ TEXT ·rowsI32I64ValidAVX512(SB), NOSPLIT, $40-48
 	KXORW K1, K1, K1
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -15349,78 +16043,88 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 
 step:
 	CMPQ         R10, $0x08
 	JL           tail
-	MOVQ         BX, SI
-	SHRQ         $0x03, SI
-	MOVQ         (DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	MOVQ         SI, DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	LEAQ         (DI)(AX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	MOVQ         BX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         8(DX), R12
 	MOVQ         16(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 24(DX), Z0
-	VPMOVSXDQ    (DI)(BX*4), K1, Z0
-	MOVQ         168(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VPMOVSXDQ    (R8)(BX*4), K1, Z0
+	MOVQ         168(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         176(DX), R12
 	MOVQ         184(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 192(DX), Z1
-	VPMOVSXDQ    (DI)(BX*4), K1, Z1
-	MOVQ         336(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VPMOVSXDQ    (R8)(BX*4), K1, Z1
+	MOVQ         336(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         344(DX), R12
 	MOVQ         352(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 360(DX), Z2
-	VPMOVSXDQ    (DI)(BX*4), K1, Z2
-	MOVQ         504(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VPMOVSXDQ    (R8)(BX*4), K1, Z2
+	MOVQ         504(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         512(DX), R12
 	MOVQ         520(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 528(DX), Z3
-	VPMOVSXDQ    (DI)(BX*4), K1, Z3
-	MOVQ         672(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VPMOVSXDQ    (R8)(BX*4), K1, Z3
+	MOVQ         672(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         680(DX), R12
 	MOVQ         688(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 696(DX), Z4
-	VPMOVSXDQ    (DI)(BX*4), K1, Z4
-	MOVQ         840(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VPMOVSXDQ    (R8)(BX*4), K1, Z4
+	MOVQ         840(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         848(DX), R12
 	MOVQ         856(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 864(DX), Z5
-	VPMOVSXDQ    (DI)(BX*4), K1, Z5
-	MOVQ         1008(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VPMOVSXDQ    (R8)(BX*4), K1, Z5
+	MOVQ         1008(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         1016(DX), R12
 	MOVQ         1024(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 1032(DX), Z6
-	VPMOVSXDQ    (DI)(BX*4), K1, Z6
-	MOVQ         1176(DX), DI
-	PREFETCHT1   1024(DI)(BX*4)
+	VPMOVSXDQ    (R8)(BX*4), K1, Z6
+	MOVQ         1176(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
 	MOVQ         1184(DX), R12
 	MOVQ         1192(DX), R13
-	SHRXL        R13, (R12)(SI*1), R12
+	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VBROADCASTSD 1200(DX), Z7
-	VPMOVSXDQ    (DI)(BX*4), K1, Z7
+	VPMOVSXDQ    (R8)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
 	VUNPCKLPD    Z3, Z2, Z1
@@ -15445,16 +16149,16 @@ step:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K2, (R8)
-	VMOVUPD      Z4, K2, (R8)(AX*1)
-	VMOVUPD      Z5, K2, (R8)(AX*2)
-	VMOVUPD      Z6, K2, (R8)(CX*1)
-	LEAQ         (R8)(AX*4), R8
-	VMOVUPD      Z7, K2, (R8)
-	VMOVUPD      Z2, K2, (R8)(AX*1)
-	VMOVUPD      Z1, K2, (R8)(AX*2)
-	VMOVUPD      Z0, K2, (R8)(CX*1)
-	LEAQ         (R8)(AX*4), R8
+	VMOVUPD      Z3, K2, (SI)
+	VMOVUPD      Z4, K2, (SI)(AX*1)
+	VMOVUPD      Z5, K2, (SI)(AX*2)
+	VMOVUPD      Z6, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
+	VMOVUPD      Z7, K2, (SI)
+	VMOVUPD      Z2, K2, (SI)(AX*1)
+	VMOVUPD      Z1, K2, (SI)(AX*2)
+	VMOVUPD      Z0, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
 	ADDQ         $0x08, BX
 	SUBQ         $0x08, R10
 	JMP          step
@@ -15462,72 +16166,72 @@ step:
 tail:
 	TESTQ        R10, R10
 	JZ           next
-	MOVQ         $-1, DI
-	BZHIQ        R10, DI, DI
-	KMOVW        DI, K1
-	MOVQ         BX, SI
-	SHRQ         $0x03, SI
+	MOVQ         $-1, R8
+	BZHIQ        R10, R8, R8
+	KMOVW        R8, K1
+	MOVQ         BX, DI
+	SHRQ         $0x03, DI
 	MOVQ         (DX), R12
 	MOVQ         8(DX), R13
 	MOVQ         16(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 24(DX), Z0
 	VPMOVSXDQ    (R12)(BX*4), K1, Z0
 	MOVQ         168(DX), R12
 	MOVQ         176(DX), R13
 	MOVQ         184(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 192(DX), Z1
 	VPMOVSXDQ    (R12)(BX*4), K1, Z1
 	MOVQ         336(DX), R12
 	MOVQ         344(DX), R13
 	MOVQ         352(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 360(DX), Z2
 	VPMOVSXDQ    (R12)(BX*4), K1, Z2
 	MOVQ         504(DX), R12
 	MOVQ         512(DX), R13
 	MOVQ         520(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 528(DX), Z3
 	VPMOVSXDQ    (R12)(BX*4), K1, Z3
 	MOVQ         672(DX), R12
 	MOVQ         680(DX), R13
 	MOVQ         688(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 696(DX), Z4
 	VPMOVSXDQ    (R12)(BX*4), K1, Z4
 	MOVQ         840(DX), R12
 	MOVQ         848(DX), R13
 	MOVQ         856(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 864(DX), Z5
 	VPMOVSXDQ    (R12)(BX*4), K1, Z5
 	MOVQ         1008(DX), R12
 	MOVQ         1016(DX), R13
 	MOVQ         1024(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 1032(DX), Z6
 	VPMOVSXDQ    (R12)(BX*4), K1, Z6
 	MOVQ         1176(DX), R12
 	MOVQ         1184(DX), R13
 	MOVQ         1192(DX), R14
-	SHRXL        R14, (R13)(SI*1), R13
-	ANDL         DI, R13
+	SHRXL        R14, (R13)(DI*1), R13
+	ANDL         R8, R13
 	KMOVW        R13, K1
 	VBROADCASTSD 1200(DX), Z7
 	VPMOVSXDQ    (R12)(BX*4), K1, Z7
@@ -15555,36 +16259,36 @@ tail:
 	VSHUFF32X4   $0x88, Z9, Z0, Z6
 	VSHUFF32X4   $0xdd, Z2, Z8, Z2
 	VSHUFF32X4   $0xdd, Z9, Z0, Z0
-	VMOVUPD      Z3, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z3, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z4, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z4, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z5, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z5, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z6, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z6, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z7, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z7, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z2, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z2, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z1, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z1, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
-	VMOVUPD      Z0, K2, (R8)
-	ADDQ         AX, R8
+	VMOVUPD      Z0, K2, (SI)
+	ADDQ         AX, SI
 	DECQ         R10
 	JZ           next
 
@@ -15593,11 +16297,11 @@ next:
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns
-	ADDQ $0x00000080, 8(SP)
+	ADDQ $0x00000040, 8(SP)
 	MOVQ AX, DX
-	SHLQ $0x07, DX
+	SHLQ $0x06, DX
 	ADDQ DX, (SP)
-	SUBQ $0x00000080, 16(SP)
+	SUBQ $0x00000040, 16(SP)
 	JG   chunk
 	XORQ AX, AX
 	MOVQ AX, beyond+40(FP)
@@ -15964,7 +16668,7 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 	CMPQ  R8, $0x08
 	JL    tail
@@ -15972,72 +16676,72 @@ columns:
 step:
 	CMPQ             R9, $0x10
 	JL               tail
-	MOVQ             (DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VMOVUPS          (SI)(BX*4), Z2
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VMOVUPS          (DI)(BX*4), Z2
 	VBROADCASTSS     136(DX), Z3
 	VMAXPS           Z2, Z3, Z2
 	VBROADCASTSS     144(DX), Z3
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, Z3
-	MOVQ             168(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VMOVUPS          (SI)(BX*4), Z2
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VMOVUPS          (DI)(BX*4), Z2
 	VBROADCASTSS     304(DX), Z4
 	VMAXPS           Z2, Z4, Z2
 	VBROADCASTSS     312(DX), Z4
 	VMINPS           Z2, Z4, Z2
 	VBROADCASTSS     192(DX), Z4
 	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, Z4
-	MOVQ             336(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VMOVUPS          (SI)(BX*4), Z2
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VMOVUPS          (DI)(BX*4), Z2
 	VBROADCASTSS     472(DX), Z5
 	VMAXPS           Z2, Z5, Z2
 	VBROADCASTSS     480(DX), Z5
 	VMINPS           Z2, Z5, Z2
 	VBROADCASTSS     360(DX), Z5
 	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, Z5
-	MOVQ             504(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VMOVUPS          (SI)(BX*4), Z2
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VMOVUPS          (DI)(BX*4), Z2
 	VBROADCASTSS     640(DX), Z6
 	VMAXPS           Z2, Z6, Z2
 	VBROADCASTSS     648(DX), Z6
 	VMINPS           Z2, Z6, Z2
 	VBROADCASTSS     528(DX), Z6
 	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, Z6
-	MOVQ             672(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VMOVUPS          (SI)(BX*4), Z2
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VMOVUPS          (DI)(BX*4), Z2
 	VBROADCASTSS     808(DX), Z7
 	VMAXPS           Z2, Z7, Z2
 	VBROADCASTSS     816(DX), Z7
 	VMINPS           Z2, Z7, Z2
 	VBROADCASTSS     696(DX), Z7
 	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, Z7
-	MOVQ             840(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VMOVUPS          (SI)(BX*4), Z2
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VMOVUPS          (DI)(BX*4), Z2
 	VBROADCASTSS     976(DX), Z8
 	VMAXPS           Z2, Z8, Z2
 	VBROADCASTSS     984(DX), Z8
 	VMINPS           Z2, Z8, Z2
 	VBROADCASTSS     864(DX), Z8
 	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, Z8
-	MOVQ             1008(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VMOVUPS          (SI)(BX*4), Z2
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VMOVUPS          (DI)(BX*4), Z2
 	VBROADCASTSS     1144(DX), Z9
 	VMAXPS           Z2, Z9, Z2
 	VBROADCASTSS     1152(DX), Z9
 	VMINPS           Z2, Z9, Z2
 	VBROADCASTSS     1032(DX), Z9
 	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, Z9
-	MOVQ             1176(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VMOVUPS          (SI)(BX*4), Z2
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VMOVUPS          (DI)(BX*4), Z2
 	VBROADCASTSS     1312(DX), Z10
 	VMAXPS           Z2, Z10, Z2
 	VBROADCASTSS     1320(DX), Z10
@@ -16072,26 +16776,26 @@ step:
 	VMOVAPS          Z3, Z8
 	VPERMT2PD        Z7, Z0, Z8
 	VPERMT2PD        Z7, Z1, Z3
-	VMOVUPS          Y10, K2, (DI)
-	VMOVUPS          Y9, K2, (DI)(AX*1)
-	VMOVUPS          Y6, K2, (DI)(AX*2)
-	VMOVUPS          Y8, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VEXTRACTF32X8    $0x01, Z10, (DI)
-	VEXTRACTF32X8    $0x01, Z9, (DI)(AX*1)
-	VEXTRACTF32X8    $0x01, Z6, (DI)(AX*2)
-	VEXTRACTF32X8    $0x01, Z8, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VMOVUPS          Y5, K2, (DI)
-	VMOVUPS          Y2, K2, (DI)(AX*1)
-	VMOVUPS          Y4, K2, (DI)(AX*2)
-	VMOVUPS          Y3, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VEXTRACTF32X8    $0x01, Z5, (DI)
-	VEXTRACTF32X8    $0x01, Z2, (DI)(AX*1)
-	VEXTRACTF32X8    $0x01, Z4, (DI)(AX*2)
-	VEXTRACTF32X8    $0x01, Z3, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
+	VMOVUPS          Y10, K2, (SI)
+	VMOVUPS          Y9, K2, (SI)(AX*1)
+	VMOVUPS          Y6, K2, (SI)(AX*2)
+	VMOVUPS          Y8, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z10, (SI)
+	VEXTRACTF32X8    $0x01, Z9, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z6, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z8, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPS          Y5, K2, (SI)
+	VMOVUPS          Y2, K2, (SI)(AX*1)
+	VMOVUPS          Y4, K2, (SI)(AX*2)
+	VMOVUPS          Y3, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z5, (SI)
+	VEXTRACTF32X8    $0x01, Z2, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z4, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x10, BX
 	SUBQ             $0x10, R9
 	JMP              step
@@ -16099,67 +16803,67 @@ step:
 tail:
 	TESTQ            R9, R9
 	JZ               next
-	MOVQ             $-1, SI
-	BZHIQ            R9, SI, SI
-	KMOVW            SI, K1
-	MOVQ             (DX), SI
-	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	MOVQ             $-1, DI
+	BZHIQ            R9, DI, DI
+	KMOVW            DI, K1
+	MOVQ             (DX), DI
+	VMOVUPS.Z        (DI)(BX*4), K1, Z2
 	VBROADCASTSS     136(DX), Z3
 	VMAXPS           Z2, Z3, Z2
 	VBROADCASTSS     144(DX), Z3
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), SI
-	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	MOVQ             168(DX), DI
+	VMOVUPS.Z        (DI)(BX*4), K1, Z2
 	VBROADCASTSS     304(DX), Z4
 	VMAXPS           Z2, Z4, Z2
 	VBROADCASTSS     312(DX), Z4
 	VMINPS           Z2, Z4, Z2
 	VBROADCASTSS     192(DX), Z4
 	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z4
-	MOVQ             336(DX), SI
-	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	MOVQ             336(DX), DI
+	VMOVUPS.Z        (DI)(BX*4), K1, Z2
 	VBROADCASTSS     472(DX), Z5
 	VMAXPS           Z2, Z5, Z2
 	VBROADCASTSS     480(DX), Z5
 	VMINPS           Z2, Z5, Z2
 	VBROADCASTSS     360(DX), Z5
 	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z5
-	MOVQ             504(DX), SI
-	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	MOVQ             504(DX), DI
+	VMOVUPS.Z        (DI)(BX*4), K1, Z2
 	VBROADCASTSS     640(DX), Z6
 	VMAXPS           Z2, Z6, Z2
 	VBROADCASTSS     648(DX), Z6
 	VMINPS           Z2, Z6, Z2
 	VBROADCASTSS     528(DX), Z6
 	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z6
-	MOVQ             672(DX), SI
-	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	MOVQ             672(DX), DI
+	VMOVUPS.Z        (DI)(BX*4), K1, Z2
 	VBROADCASTSS     808(DX), Z7
 	VMAXPS           Z2, Z7, Z2
 	VBROADCASTSS     816(DX), Z7
 	VMINPS           Z2, Z7, Z2
 	VBROADCASTSS     696(DX), Z7
 	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z7
-	MOVQ             840(DX), SI
-	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	MOVQ             840(DX), DI
+	VMOVUPS.Z        (DI)(BX*4), K1, Z2
 	VBROADCASTSS     976(DX), Z8
 	VMAXPS           Z2, Z8, Z2
 	VBROADCASTSS     984(DX), Z8
 	VMINPS           Z2, Z8, Z2
 	VBROADCASTSS     864(DX), Z8
 	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z8
-	MOVQ             1008(DX), SI
-	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	MOVQ             1008(DX), DI
+	VMOVUPS.Z        (DI)(BX*4), K1, Z2
 	VBROADCASTSS     1144(DX), Z9
 	VMAXPS           Z2, Z9, Z2
 	VBROADCASTSS     1152(DX), Z9
 	VMINPS           Z2, Z9, Z2
 	VBROADCASTSS     1032(DX), Z9
 	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z9
-	MOVQ             1176(DX), SI
-	VMOVUPS.Z        (SI)(BX*4), K1, Z2
+	MOVQ             1176(DX), DI
+	VMOVUPS.Z        (DI)(BX*4), K1, Z2
 	VBROADCASTSS     1312(DX), Z10
 	VMAXPS           Z2, Z10, Z2
 	VBROADCASTSS     1320(DX), Z10
@@ -16194,76 +16898,76 @@ tail:
 	VMOVAPS          Z3, Z8
 	VPERMT2PD        Z7, Z0, Z8
 	VPERMT2PD        Z7, Z1, Z3
-	VMOVUPS          Y10, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y10, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y9, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y9, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y6, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y8, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y8, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z10, Y7
-	VMOVUPS          Y7, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z9, Y7
-	VMOVUPS          Y7, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z6, Y6
-	VMOVUPS          Y6, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z8, Y6
-	VMOVUPS          Y6, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y5, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y3, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z5, Y5
-	VMOVUPS          Y5, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z2, Y2
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z4, Y2
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z3, Y2
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	ADDQ             $0x10, BX
@@ -16716,7 +17420,7 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 	CMPQ  R9, $0x08
 	JL    tail
@@ -16724,106 +17428,106 @@ columns:
 step:
 	CMPQ             R10, $0x10
 	JL               tail
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
-	MOVQ             (DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
+	MOVQ             (DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             8(DX), R12
 	MOVQ             16(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPS          (DI)(BX*4), Z2
+	VMOVUPS          (R8)(BX*4), Z2
 	VBROADCASTSS     136(DX), Z3
 	VMAXPS           Z2, Z3, Z2
 	VBROADCASTSS     144(DX), Z3
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             168(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             176(DX), R12
 	MOVQ             184(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPS          (DI)(BX*4), Z2
+	VMOVUPS          (R8)(BX*4), Z2
 	VBROADCASTSS     304(DX), Z4
 	VMAXPS           Z2, Z4, Z2
 	VBROADCASTSS     312(DX), Z4
 	VMINPS           Z2, Z4, Z2
 	VBROADCASTSS     192(DX), Z4
 	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z4
-	MOVQ             336(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             336(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             344(DX), R12
 	MOVQ             352(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPS          (DI)(BX*4), Z2
+	VMOVUPS          (R8)(BX*4), Z2
 	VBROADCASTSS     472(DX), Z5
 	VMAXPS           Z2, Z5, Z2
 	VBROADCASTSS     480(DX), Z5
 	VMINPS           Z2, Z5, Z2
 	VBROADCASTSS     360(DX), Z5
 	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z5
-	MOVQ             504(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             504(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             512(DX), R12
 	MOVQ             520(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPS          (DI)(BX*4), Z2
+	VMOVUPS          (R8)(BX*4), Z2
 	VBROADCASTSS     640(DX), Z6
 	VMAXPS           Z2, Z6, Z2
 	VBROADCASTSS     648(DX), Z6
 	VMINPS           Z2, Z6, Z2
 	VBROADCASTSS     528(DX), Z6
 	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z6
-	MOVQ             672(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             672(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             680(DX), R12
 	MOVQ             688(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPS          (DI)(BX*4), Z2
+	VMOVUPS          (R8)(BX*4), Z2
 	VBROADCASTSS     808(DX), Z7
 	VMAXPS           Z2, Z7, Z2
 	VBROADCASTSS     816(DX), Z7
 	VMINPS           Z2, Z7, Z2
 	VBROADCASTSS     696(DX), Z7
 	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z7
-	MOVQ             840(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             840(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             848(DX), R12
 	MOVQ             856(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPS          (DI)(BX*4), Z2
+	VMOVUPS          (R8)(BX*4), Z2
 	VBROADCASTSS     976(DX), Z8
 	VMAXPS           Z2, Z8, Z2
 	VBROADCASTSS     984(DX), Z8
 	VMINPS           Z2, Z8, Z2
 	VBROADCASTSS     864(DX), Z8
 	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z8
-	MOVQ             1008(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1008(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             1016(DX), R12
 	MOVQ             1024(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPS          (DI)(BX*4), Z2
+	VMOVUPS          (R8)(BX*4), Z2
 	VBROADCASTSS     1144(DX), Z9
 	VMAXPS           Z2, Z9, Z2
 	VBROADCASTSS     1152(DX), Z9
 	VMINPS           Z2, Z9, Z2
 	VBROADCASTSS     1032(DX), Z9
 	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z9
-	MOVQ             1176(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1176(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             1184(DX), R12
 	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPS          (DI)(BX*4), Z2
+	VMOVUPS          (R8)(BX*4), Z2
 	VBROADCASTSS     1312(DX), Z10
 	VMAXPS           Z2, Z10, Z2
 	VBROADCASTSS     1320(DX), Z10
@@ -16858,26 +17562,26 @@ step:
 	VMOVAPS          Z3, Z8
 	VPERMT2PD        Z7, Z0, Z8
 	VPERMT2PD        Z7, Z1, Z3
-	VMOVUPS          Y10, K2, (R8)
-	VMOVUPS          Y9, K2, (R8)(AX*1)
-	VMOVUPS          Y6, K2, (R8)(AX*2)
-	VMOVUPS          Y8, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VEXTRACTF32X8    $0x01, Z10, (R8)
-	VEXTRACTF32X8    $0x01, Z9, (R8)(AX*1)
-	VEXTRACTF32X8    $0x01, Z6, (R8)(AX*2)
-	VEXTRACTF32X8    $0x01, Z8, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VMOVUPS          Y5, K2, (R8)
-	VMOVUPS          Y2, K2, (R8)(AX*1)
-	VMOVUPS          Y4, K2, (R8)(AX*2)
-	VMOVUPS          Y3, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VEXTRACTF32X8    $0x01, Z5, (R8)
-	VEXTRACTF32X8    $0x01, Z2, (R8)(AX*1)
-	VEXTRACTF32X8    $0x01, Z4, (R8)(AX*2)
-	VEXTRACTF32X8    $0x01, Z3, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
+	VMOVUPS          Y10, K2, (SI)
+	VMOVUPS          Y9, K2, (SI)(AX*1)
+	VMOVUPS          Y6, K2, (SI)(AX*2)
+	VMOVUPS          Y8, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z10, (SI)
+	VEXTRACTF32X8    $0x01, Z9, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z6, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z8, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPS          Y5, K2, (SI)
+	VMOVUPS          Y2, K2, (SI)(AX*1)
+	VMOVUPS          Y4, K2, (SI)(AX*2)
+	VMOVUPS          Y3, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z5, (SI)
+	VEXTRACTF32X8    $0x01, Z2, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z4, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x10, BX
 	SUBQ             $0x10, R10
 	JMP              step
@@ -16885,16 +17589,16 @@ step:
 tail:
 	TESTQ            R10, R10
 	JZ               next
-	MOVQ             $-1, DI
-	BZHIQ            R10, DI, DI
-	KMOVW            DI, K1
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
+	MOVQ             $-1, R8
+	BZHIQ            R10, R8, R8
+	KMOVW            R8, K1
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
 	MOVQ             (DX), R12
 	MOVQ             8(DX), R13
 	MOVQ             16(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPS.Z        (R12)(BX*4), K1, Z2
 	VBROADCASTSS     136(DX), Z3
@@ -16906,8 +17610,8 @@ tail:
 	MOVQ             168(DX), R12
 	MOVQ             176(DX), R13
 	MOVQ             184(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPS.Z        (R12)(BX*4), K1, Z2
 	VBROADCASTSS     304(DX), Z4
@@ -16919,8 +17623,8 @@ tail:
 	MOVQ             336(DX), R12
 	MOVQ             344(DX), R13
 	MOVQ             352(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPS.Z        (R12)(BX*4), K1, Z2
 	VBROADCASTSS     472(DX), Z5
@@ -16932,8 +17636,8 @@ tail:
 	MOVQ             504(DX), R12
 	MOVQ             512(DX), R13
 	MOVQ             520(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPS.Z        (R12)(BX*4), K1, Z2
 	VBROADCASTSS     640(DX), Z6
@@ -16945,8 +17649,8 @@ tail:
 	MOVQ             672(DX), R12
 	MOVQ             680(DX), R13
 	MOVQ             688(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPS.Z        (R12)(BX*4), K1, Z2
 	VBROADCASTSS     808(DX), Z7
@@ -16958,8 +17662,8 @@ tail:
 	MOVQ             840(DX), R12
 	MOVQ             848(DX), R13
 	MOVQ             856(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPS.Z        (R12)(BX*4), K1, Z2
 	VBROADCASTSS     976(DX), Z8
@@ -16971,8 +17675,8 @@ tail:
 	MOVQ             1008(DX), R12
 	MOVQ             1016(DX), R13
 	MOVQ             1024(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPS.Z        (R12)(BX*4), K1, Z2
 	VBROADCASTSS     1144(DX), Z9
@@ -16984,8 +17688,8 @@ tail:
 	MOVQ             1176(DX), R12
 	MOVQ             1184(DX), R13
 	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPS.Z        (R12)(BX*4), K1, Z2
 	VBROADCASTSS     1312(DX), Z10
@@ -17022,76 +17726,76 @@ tail:
 	VMOVAPS          Z3, Z8
 	VPERMT2PD        Z7, Z0, Z8
 	VPERMT2PD        Z7, Z1, Z3
-	VMOVUPS          Y10, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y10, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y9, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y9, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y6, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y8, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y8, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z10, Y7
-	VMOVUPS          Y7, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z9, Y7
-	VMOVUPS          Y7, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z6, Y6
-	VMOVUPS          Y6, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z8, Y6
-	VMOVUPS          Y6, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y5, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y3, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z5, Y5
-	VMOVUPS          Y5, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z2, Y2
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z4, Y2
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z3, Y2
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	ADDQ             $0x10, BX
@@ -17420,7 +18124,7 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 	CMPQ  R8, $0x08
 	JL    tail
@@ -17428,72 +18132,72 @@ columns:
 step:
 	CMPQ             R9, $0x08
 	JL               tail
-	MOVQ             (DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z0
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z0
 	VBROADCASTSD     136(DX), Z1
 	VMAXPD           Z0, Z1, Z0
 	VBROADCASTSD     144(DX), Z1
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, Z1
-	MOVQ             168(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z0
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z0
 	VBROADCASTSD     304(DX), Z2
 	VMAXPD           Z0, Z2, Z0
 	VBROADCASTSD     312(DX), Z2
 	VMINPD           Z0, Z2, Z0
 	VBROADCASTSD     192(DX), Z2
 	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, Z2
-	MOVQ             336(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z0
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z0
 	VBROADCASTSD     472(DX), Z3
 	VMAXPD           Z0, Z3, Z0
 	VBROADCASTSD     480(DX), Z3
 	VMINPD           Z0, Z3, Z0
 	VBROADCASTSD     360(DX), Z3
 	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, Z3
-	MOVQ             504(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z0
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z0
 	VBROADCASTSD     640(DX), Z4
 	VMAXPD           Z0, Z4, Z0
 	VBROADCASTSD     648(DX), Z4
 	VMINPD           Z0, Z4, Z0
 	VBROADCASTSD     528(DX), Z4
 	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, Z4
-	MOVQ             672(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z0
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z0
 	VBROADCASTSD     808(DX), Z5
 	VMAXPD           Z0, Z5, Z0
 	VBROADCASTSD     816(DX), Z5
 	VMINPD           Z0, Z5, Z0
 	VBROADCASTSD     696(DX), Z5
 	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, Z5
-	MOVQ             840(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z0
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z0
 	VBROADCASTSD     976(DX), Z6
 	VMAXPD           Z0, Z6, Z0
 	VBROADCASTSD     984(DX), Z6
 	VMINPD           Z0, Z6, Z0
 	VBROADCASTSD     864(DX), Z6
 	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, Z6
-	MOVQ             1008(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z0
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z0
 	VBROADCASTSD     1144(DX), Z7
 	VMAXPD           Z0, Z7, Z0
 	VBROADCASTSD     1152(DX), Z7
 	VMINPD           Z0, Z7, Z0
 	VBROADCASTSD     1032(DX), Z7
 	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, Z7
-	MOVQ             1176(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z0
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z0
 	VBROADCASTSD     1312(DX), Z8
 	VMAXPD           Z0, Z8, Z0
 	VBROADCASTSD     1320(DX), Z8
@@ -17524,16 +18228,16 @@ step:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (DI)
-	VMOVUPD          Z5, K2, (DI)(AX*1)
-	VMOVUPD          Z6, K2, (DI)(AX*2)
-	VMOVUPD          Z7, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VMOVUPD          Z2, K2, (DI)
-	VMOVUPD          Z3, K2, (DI)(AX*1)
-	VMOVUPD          Z0, K2, (DI)(AX*2)
-	VMOVUPD          Z1, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
+	VMOVUPD          Z4, K2, (SI)
+	VMOVUPD          Z5, K2, (SI)(AX*1)
+	VMOVUPD          Z6, K2, (SI)(AX*2)
+	VMOVUPD          Z7, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPD          Z2, K2, (SI)
+	VMOVUPD          Z3, K2, (SI)(AX*1)
+	VMOVUPD          Z0, K2, (SI)(AX*2)
+	VMOVUPD          Z1, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x08, BX
 	SUBQ             $0x08, R9
 	JMP              step
@@ -17541,67 +18245,67 @@ step:
 tail:
 	TESTQ            R9, R9
 	JZ               next
-	MOVQ             $-1, SI
-	BZHIQ            R9, SI, SI
-	KMOVW            SI, K1
-	MOVQ             (DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	MOVQ             $-1, DI
+	BZHIQ            R9, DI, DI
+	KMOVW            DI, K1
+	MOVQ             (DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z0
 	VBROADCASTSD     136(DX), Z1
 	VMAXPD           Z0, Z1, Z0
 	VBROADCASTSD     144(DX), Z1
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	MOVQ             168(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z0
 	VBROADCASTSD     304(DX), Z2
 	VMAXPD           Z0, Z2, Z0
 	VBROADCASTSD     312(DX), Z2
 	VMINPD           Z0, Z2, Z0
 	VBROADCASTSD     192(DX), Z2
 	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	MOVQ             336(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z0
 	VBROADCASTSD     472(DX), Z3
 	VMAXPD           Z0, Z3, Z0
 	VBROADCASTSD     480(DX), Z3
 	VMINPD           Z0, Z3, Z0
 	VBROADCASTSD     360(DX), Z3
 	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	MOVQ             504(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z0
 	VBROADCASTSD     640(DX), Z4
 	VMAXPD           Z0, Z4, Z0
 	VBROADCASTSD     648(DX), Z4
 	VMINPD           Z0, Z4, Z0
 	VBROADCASTSD     528(DX), Z4
 	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	MOVQ             672(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z0
 	VBROADCASTSD     808(DX), Z5
 	VMAXPD           Z0, Z5, Z0
 	VBROADCASTSD     816(DX), Z5
 	VMINPD           Z0, Z5, Z0
 	VBROADCASTSD     696(DX), Z5
 	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	MOVQ             840(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z0
 	VBROADCASTSD     976(DX), Z6
 	VMAXPD           Z0, Z6, Z0
 	VBROADCASTSD     984(DX), Z6
 	VMINPD           Z0, Z6, Z0
 	VBROADCASTSD     864(DX), Z6
 	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	MOVQ             1008(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z0
 	VBROADCASTSD     1144(DX), Z7
 	VMAXPD           Z0, Z7, Z0
 	VBROADCASTSD     1152(DX), Z7
 	VMINPD           Z0, Z7, Z0
 	VBROADCASTSD     1032(DX), Z7
 	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	MOVQ             1176(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z0
 	VBROADCASTSD     1312(DX), Z8
 	VMAXPD           Z0, Z8, Z0
 	VBROADCASTSD     1320(DX), Z8
@@ -17632,36 +18336,36 @@ tail:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z5, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z6, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z7, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z3, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z0, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z0, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z1, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z1, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	ADDQ             $0x08, BX
@@ -18040,7 +18744,7 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 	CMPQ  R9, $0x08
 	JL    tail
@@ -18048,106 +18752,106 @@ columns:
 step:
 	CMPQ             R10, $0x08
 	JL               tail
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
-	MOVQ             (DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
+	MOVQ             (DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             8(DX), R12
 	MOVQ             16(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z0
+	VMOVUPD          (R8)(BX*8), Z0
 	VBROADCASTSD     136(DX), Z1
 	VMAXPD           Z0, Z1, Z0
 	VBROADCASTSD     144(DX), Z1
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             168(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             176(DX), R12
 	MOVQ             184(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z0
+	VMOVUPD          (R8)(BX*8), Z0
 	VBROADCASTSD     304(DX), Z2
 	VMAXPD           Z0, Z2, Z0
 	VBROADCASTSD     312(DX), Z2
 	VMINPD           Z0, Z2, Z0
 	VBROADCASTSD     192(DX), Z2
 	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             336(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             344(DX), R12
 	MOVQ             352(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z0
+	VMOVUPD          (R8)(BX*8), Z0
 	VBROADCASTSD     472(DX), Z3
 	VMAXPD           Z0, Z3, Z0
 	VBROADCASTSD     480(DX), Z3
 	VMINPD           Z0, Z3, Z0
 	VBROADCASTSD     360(DX), Z3
 	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             504(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             512(DX), R12
 	MOVQ             520(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z0
+	VMOVUPD          (R8)(BX*8), Z0
 	VBROADCASTSD     640(DX), Z4
 	VMAXPD           Z0, Z4, Z0
 	VBROADCASTSD     648(DX), Z4
 	VMINPD           Z0, Z4, Z0
 	VBROADCASTSD     528(DX), Z4
 	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             672(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             680(DX), R12
 	MOVQ             688(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z0
+	VMOVUPD          (R8)(BX*8), Z0
 	VBROADCASTSD     808(DX), Z5
 	VMAXPD           Z0, Z5, Z0
 	VBROADCASTSD     816(DX), Z5
 	VMINPD           Z0, Z5, Z0
 	VBROADCASTSD     696(DX), Z5
 	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             840(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             848(DX), R12
 	MOVQ             856(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z0
+	VMOVUPD          (R8)(BX*8), Z0
 	VBROADCASTSD     976(DX), Z6
 	VMAXPD           Z0, Z6, Z0
 	VBROADCASTSD     984(DX), Z6
 	VMINPD           Z0, Z6, Z0
 	VBROADCASTSD     864(DX), Z6
 	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             1008(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             1016(DX), R12
 	MOVQ             1024(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z0
+	VMOVUPD          (R8)(BX*8), Z0
 	VBROADCASTSD     1144(DX), Z7
 	VMAXPD           Z0, Z7, Z0
 	VBROADCASTSD     1152(DX), Z7
 	VMINPD           Z0, Z7, Z0
 	VBROADCASTSD     1032(DX), Z7
 	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             1176(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             1184(DX), R12
 	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z0
+	VMOVUPD          (R8)(BX*8), Z0
 	VBROADCASTSD     1312(DX), Z8
 	VMAXPD           Z0, Z8, Z0
 	VBROADCASTSD     1320(DX), Z8
@@ -18178,16 +18882,16 @@ step:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (R8)
-	VMOVUPD          Z5, K2, (R8)(AX*1)
-	VMOVUPD          Z6, K2, (R8)(AX*2)
-	VMOVUPD          Z7, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VMOVUPD          Z2, K2, (R8)
-	VMOVUPD          Z3, K2, (R8)(AX*1)
-	VMOVUPD          Z0, K2, (R8)(AX*2)
-	VMOVUPD          Z1, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
+	VMOVUPD          Z4, K2, (SI)
+	VMOVUPD          Z5, K2, (SI)(AX*1)
+	VMOVUPD          Z6, K2, (SI)(AX*2)
+	VMOVUPD          Z7, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPD          Z2, K2, (SI)
+	VMOVUPD          Z3, K2, (SI)(AX*1)
+	VMOVUPD          Z0, K2, (SI)(AX*2)
+	VMOVUPD          Z1, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x08, BX
 	SUBQ             $0x08, R10
 	JMP              step
@@ -18195,16 +18899,16 @@ step:
 tail:
 	TESTQ            R10, R10
 	JZ               next
-	MOVQ             $-1, DI
-	BZHIQ            R10, DI, DI
-	KMOVW            DI, K1
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
+	MOVQ             $-1, R8
+	BZHIQ            R10, R8, R8
+	KMOVW            R8, K1
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
 	MOVQ             (DX), R12
 	MOVQ             8(DX), R13
 	MOVQ             16(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
 	VBROADCASTSD     136(DX), Z1
@@ -18216,8 +18920,8 @@ tail:
 	MOVQ             168(DX), R12
 	MOVQ             176(DX), R13
 	MOVQ             184(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
 	VBROADCASTSD     304(DX), Z2
@@ -18229,8 +18933,8 @@ tail:
 	MOVQ             336(DX), R12
 	MOVQ             344(DX), R13
 	MOVQ             352(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
 	VBROADCASTSD     472(DX), Z3
@@ -18242,8 +18946,8 @@ tail:
 	MOVQ             504(DX), R12
 	MOVQ             512(DX), R13
 	MOVQ             520(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
 	VBROADCASTSD     640(DX), Z4
@@ -18255,8 +18959,8 @@ tail:
 	MOVQ             672(DX), R12
 	MOVQ             680(DX), R13
 	MOVQ             688(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
 	VBROADCASTSD     808(DX), Z5
@@ -18268,8 +18972,8 @@ tail:
 	MOVQ             840(DX), R12
 	MOVQ             848(DX), R13
 	MOVQ             856(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
 	VBROADCASTSD     976(DX), Z6
@@ -18281,8 +18985,8 @@ tail:
 	MOVQ             1008(DX), R12
 	MOVQ             1016(DX), R13
 	MOVQ             1024(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
 	VBROADCASTSD     1144(DX), Z7
@@ -18294,8 +18998,8 @@ tail:
 	MOVQ             1176(DX), R12
 	MOVQ             1184(DX), R13
 	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
 	VBROADCASTSD     1312(DX), Z8
@@ -18328,36 +19032,36 @@ tail:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z5, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z6, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z7, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z3, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z0, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z0, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z1, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z1, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	ADDQ             $0x08, BX
@@ -18934,7 +19638,7 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 	CMPQ  R8, $0x08
 	JL    tail
@@ -18942,14 +19646,14 @@ columns:
 step:
 	CMPQ             R9, $0x10
 	JL               tail
-	MOVQ             (DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTPS2PD        (SI)(BX*4), Z2
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTPS2PD        (DI)(BX*4), Z2
 	VBROADCASTSD     104(DX), Z3
 	VFMADD213PD.BCST 112(DX), Z3, Z2
 	VBROADCASTSD     120(DX), Z3
 	VFMADD213PD.BCST 128(DX), Z3, Z2
-	VCVTPS2PD        32(SI)(BX*4), Z3
+	VCVTPS2PD        32(DI)(BX*4), Z3
 	VBROADCASTSD     104(DX), Z5
 	VFMADD213PD.BCST 112(DX), Z5, Z3
 	VBROADCASTSD     120(DX), Z5
@@ -18963,14 +19667,14 @@ step:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, Z3
-	MOVQ             168(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTPS2PD        (SI)(BX*4), Z2
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTPS2PD        (DI)(BX*4), Z2
 	VBROADCASTSD     272(DX), Z5
 	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
-	VCVTPS2PD        32(SI)(BX*4), Z5
+	VCVTPS2PD        32(DI)(BX*4), Z5
 	VBROADCASTSD     272(DX), Z6
 	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
@@ -18984,14 +19688,14 @@ step:
 	VMINPS           Z2, Z5, Z2
 	VBROADCASTSS     192(DX), Z5
 	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, Z5
-	MOVQ             336(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTPS2PD        (SI)(BX*4), Z2
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTPS2PD        (DI)(BX*4), Z2
 	VBROADCASTSD     440(DX), Z6
 	VFMADD213PD.BCST 448(DX), Z6, Z2
 	VBROADCASTSD     456(DX), Z6
 	VFMADD213PD.BCST 464(DX), Z6, Z2
-	VCVTPS2PD        32(SI)(BX*4), Z6
+	VCVTPS2PD        32(DI)(BX*4), Z6
 	VBROADCASTSD     440(DX), Z7
 	VFMADD213PD.BCST 448(DX), Z7, Z6
 	VBROADCASTSD     456(DX), Z7
@@ -19005,14 +19709,14 @@ step:
 	VMINPS           Z2, Z6, Z2
 	VBROADCASTSS     360(DX), Z6
 	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, Z6
-	MOVQ             504(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTPS2PD        (SI)(BX*4), Z2
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTPS2PD        (DI)(BX*4), Z2
 	VBROADCASTSD     608(DX), Z7
 	VFMADD213PD.BCST 616(DX), Z7, Z2
 	VBROADCASTSD     624(DX), Z7
 	VFMADD213PD.BCST 632(DX), Z7, Z2
-	VCVTPS2PD        32(SI)(BX*4), Z7
+	VCVTPS2PD        32(DI)(BX*4), Z7
 	VBROADCASTSD     608(DX), Z8
 	VFMADD213PD.BCST 616(DX), Z8, Z7
 	VBROADCASTSD     624(DX), Z8
@@ -19026,14 +19730,14 @@ step:
 	VMINPS           Z2, Z7, Z2
 	VBROADCASTSS     528(DX), Z7
 	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, Z7
-	MOVQ             672(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTPS2PD        (SI)(BX*4), Z2
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTPS2PD        (DI)(BX*4), Z2
 	VBROADCASTSD     776(DX), Z8
 	VFMADD213PD.BCST 784(DX), Z8, Z2
 	VBROADCASTSD     792(DX), Z8
 	VFMADD213PD.BCST 800(DX), Z8, Z2
-	VCVTPS2PD        32(SI)(BX*4), Z8
+	VCVTPS2PD        32(DI)(BX*4), Z8
 	VBROADCASTSD     776(DX), Z9
 	VFMADD213PD.BCST 784(DX), Z9, Z8
 	VBROADCASTSD     792(DX), Z9
@@ -19047,14 +19751,14 @@ step:
 	VMINPS           Z2, Z8, Z2
 	VBROADCASTSS     696(DX), Z8
 	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, Z8
-	MOVQ             840(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTPS2PD        (SI)(BX*4), Z2
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTPS2PD        (DI)(BX*4), Z2
 	VBROADCASTSD     944(DX), Z9
 	VFMADD213PD.BCST 952(DX), Z9, Z2
 	VBROADCASTSD     960(DX), Z9
 	VFMADD213PD.BCST 968(DX), Z9, Z2
-	VCVTPS2PD        32(SI)(BX*4), Z9
+	VCVTPS2PD        32(DI)(BX*4), Z9
 	VBROADCASTSD     944(DX), Z10
 	VFMADD213PD.BCST 952(DX), Z10, Z9
 	VBROADCASTSD     960(DX), Z10
@@ -19068,14 +19772,14 @@ step:
 	VMINPS           Z2, Z9, Z2
 	VBROADCASTSS     864(DX), Z9
 	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, Z9
-	MOVQ             1008(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTPS2PD        (SI)(BX*4), Z2
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTPS2PD        (DI)(BX*4), Z2
 	VBROADCASTSD     1112(DX), Z10
 	VFMADD213PD.BCST 1120(DX), Z10, Z2
 	VBROADCASTSD     1128(DX), Z10
 	VFMADD213PD.BCST 1136(DX), Z10, Z2
-	VCVTPS2PD        32(SI)(BX*4), Z10
+	VCVTPS2PD        32(DI)(BX*4), Z10
 	VBROADCASTSD     1112(DX), Z11
 	VFMADD213PD.BCST 1120(DX), Z11, Z10
 	VBROADCASTSD     1128(DX), Z11
@@ -19089,14 +19793,14 @@ step:
 	VMINPS           Z2, Z10, Z2
 	VBROADCASTSS     1032(DX), Z10
 	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, Z10
-	MOVQ             1176(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTPS2PD        (SI)(BX*4), Z2
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTPS2PD        (DI)(BX*4), Z2
 	VBROADCASTSD     1280(DX), Z11
 	VFMADD213PD.BCST 1288(DX), Z11, Z2
 	VBROADCASTSD     1296(DX), Z11
 	VFMADD213PD.BCST 1304(DX), Z11, Z2
-	VCVTPS2PD        32(SI)(BX*4), Z11
+	VCVTPS2PD        32(DI)(BX*4), Z11
 	VBROADCASTSD     1280(DX), Z12
 	VFMADD213PD.BCST 1288(DX), Z12, Z11
 	VBROADCASTSD     1296(DX), Z12
@@ -19138,26 +19842,26 @@ step:
 	VMOVAPS          Z3, Z9
 	VPERMT2PD        Z8, Z0, Z9
 	VPERMT2PD        Z8, Z1, Z3
-	VMOVUPS          Y11, K2, (DI)
-	VMOVUPS          Y10, K2, (DI)(AX*1)
-	VMOVUPS          Y7, K2, (DI)(AX*2)
-	VMOVUPS          Y9, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VEXTRACTF32X8    $0x01, Z11, (DI)
-	VEXTRACTF32X8    $0x01, Z10, (DI)(AX*1)
-	VEXTRACTF32X8    $0x01, Z7, (DI)(AX*2)
-	VEXTRACTF32X8    $0x01, Z9, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VMOVUPS          Y6, K2, (DI)
-	VMOVUPS          Y2, K2, (DI)(AX*1)
-	VMOVUPS          Y5, K2, (DI)(AX*2)
-	VMOVUPS          Y3, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VEXTRACTF32X8    $0x01, Z6, (DI)
-	VEXTRACTF32X8    $0x01, Z2, (DI)(AX*1)
-	VEXTRACTF32X8    $0x01, Z5, (DI)(AX*2)
-	VEXTRACTF32X8    $0x01, Z3, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
+	VMOVUPS          Y11, K2, (SI)
+	VMOVUPS          Y10, K2, (SI)(AX*1)
+	VMOVUPS          Y7, K2, (SI)(AX*2)
+	VMOVUPS          Y9, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z11, (SI)
+	VEXTRACTF32X8    $0x01, Z10, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z7, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z9, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPS          Y6, K2, (SI)
+	VMOVUPS          Y2, K2, (SI)(AX*1)
+	VMOVUPS          Y5, K2, (SI)(AX*2)
+	VMOVUPS          Y3, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z6, (SI)
+	VEXTRACTF32X8    $0x01, Z2, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z5, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x10, BX
 	SUBQ             $0x10, R9
 	JMP              step
@@ -19165,17 +19869,17 @@ step:
 tail:
 	TESTQ            R9, R9
 	JZ               next
-	MOVQ             $-1, SI
-	BZHIQ            R9, SI, SI
-	KMOVW            SI, K1
-	MOVQ             (DX), SI
-	VCVTPS2PD.Z      (SI)(BX*4), K1, Z2
+	MOVQ             $-1, DI
+	BZHIQ            R9, DI, DI
+	KMOVW            DI, K1
+	MOVQ             (DX), DI
+	VCVTPS2PD.Z      (DI)(BX*4), K1, Z2
 	VBROADCASTSD     104(DX), Z3
 	VFMADD213PD.BCST 112(DX), Z3, Z2
 	VBROADCASTSD     120(DX), Z3
 	VFMADD213PD.BCST 128(DX), Z3, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTPS2PD.Z      32(SI)(BX*4), K3, Z3
+	VCVTPS2PD.Z      32(DI)(BX*4), K3, Z3
 	VBROADCASTSD     104(DX), Z5
 	VFMADD213PD.BCST 112(DX), Z5, Z3
 	VBROADCASTSD     120(DX), Z5
@@ -19189,14 +19893,14 @@ tail:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), SI
-	VCVTPS2PD.Z      (SI)(BX*4), K1, Z2
+	MOVQ             168(DX), DI
+	VCVTPS2PD.Z      (DI)(BX*4), K1, Z2
 	VBROADCASTSD     272(DX), Z5
 	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTPS2PD.Z      32(SI)(BX*4), K3, Z5
+	VCVTPS2PD.Z      32(DI)(BX*4), K3, Z5
 	VBROADCASTSD     272(DX), Z6
 	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
@@ -19210,14 +19914,14 @@ tail:
 	VMINPS           Z2, Z5, Z2
 	VBROADCASTSS     192(DX), Z5
 	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), SI
-	VCVTPS2PD.Z      (SI)(BX*4), K1, Z2
+	MOVQ             336(DX), DI
+	VCVTPS2PD.Z      (DI)(BX*4), K1, Z2
 	VBROADCASTSD     440(DX), Z6
 	VFMADD213PD.BCST 448(DX), Z6, Z2
 	VBROADCASTSD     456(DX), Z6
 	VFMADD213PD.BCST 464(DX), Z6, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTPS2PD.Z      32(SI)(BX*4), K3, Z6
+	VCVTPS2PD.Z      32(DI)(BX*4), K3, Z6
 	VBROADCASTSD     440(DX), Z7
 	VFMADD213PD.BCST 448(DX), Z7, Z6
 	VBROADCASTSD     456(DX), Z7
@@ -19231,14 +19935,14 @@ tail:
 	VMINPS           Z2, Z6, Z2
 	VBROADCASTSS     360(DX), Z6
 	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), SI
-	VCVTPS2PD.Z      (SI)(BX*4), K1, Z2
+	MOVQ             504(DX), DI
+	VCVTPS2PD.Z      (DI)(BX*4), K1, Z2
 	VBROADCASTSD     608(DX), Z7
 	VFMADD213PD.BCST 616(DX), Z7, Z2
 	VBROADCASTSD     624(DX), Z7
 	VFMADD213PD.BCST 632(DX), Z7, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTPS2PD.Z      32(SI)(BX*4), K3, Z7
+	VCVTPS2PD.Z      32(DI)(BX*4), K3, Z7
 	VBROADCASTSD     608(DX), Z8
 	VFMADD213PD.BCST 616(DX), Z8, Z7
 	VBROADCASTSD     624(DX), Z8
@@ -19252,14 +19956,14 @@ tail:
 	VMINPS           Z2, Z7, Z2
 	VBROADCASTSS     528(DX), Z7
 	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), SI
-	VCVTPS2PD.Z      (SI)(BX*4), K1, Z2
+	MOVQ             672(DX), DI
+	VCVTPS2PD.Z      (DI)(BX*4), K1, Z2
 	VBROADCASTSD     776(DX), Z8
 	VFMADD213PD.BCST 784(DX), Z8, Z2
 	VBROADCASTSD     792(DX), Z8
 	VFMADD213PD.BCST 800(DX), Z8, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTPS2PD.Z      32(SI)(BX*4), K3, Z8
+	VCVTPS2PD.Z      32(DI)(BX*4), K3, Z8
 	VBROADCASTSD     776(DX), Z9
 	VFMADD213PD.BCST 784(DX), Z9, Z8
 	VBROADCASTSD     792(DX), Z9
@@ -19273,14 +19977,14 @@ tail:
 	VMINPS           Z2, Z8, Z2
 	VBROADCASTSS     696(DX), Z8
 	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), SI
-	VCVTPS2PD.Z      (SI)(BX*4), K1, Z2
+	MOVQ             840(DX), DI
+	VCVTPS2PD.Z      (DI)(BX*4), K1, Z2
 	VBROADCASTSD     944(DX), Z9
 	VFMADD213PD.BCST 952(DX), Z9, Z2
 	VBROADCASTSD     960(DX), Z9
 	VFMADD213PD.BCST 968(DX), Z9, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTPS2PD.Z      32(SI)(BX*4), K3, Z9
+	VCVTPS2PD.Z      32(DI)(BX*4), K3, Z9
 	VBROADCASTSD     944(DX), Z10
 	VFMADD213PD.BCST 952(DX), Z10, Z9
 	VBROADCASTSD     960(DX), Z10
@@ -19294,14 +19998,14 @@ tail:
 	VMINPS           Z2, Z9, Z2
 	VBROADCASTSS     864(DX), Z9
 	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), SI
-	VCVTPS2PD.Z      (SI)(BX*4), K1, Z2
+	MOVQ             1008(DX), DI
+	VCVTPS2PD.Z      (DI)(BX*4), K1, Z2
 	VBROADCASTSD     1112(DX), Z10
 	VFMADD213PD.BCST 1120(DX), Z10, Z2
 	VBROADCASTSD     1128(DX), Z10
 	VFMADD213PD.BCST 1136(DX), Z10, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTPS2PD.Z      32(SI)(BX*4), K3, Z10
+	VCVTPS2PD.Z      32(DI)(BX*4), K3, Z10
 	VBROADCASTSD     1112(DX), Z11
 	VFMADD213PD.BCST 1120(DX), Z11, Z10
 	VBROADCASTSD     1128(DX), Z11
@@ -19315,14 +20019,14 @@ tail:
 	VMINPS           Z2, Z10, Z2
 	VBROADCASTSS     1032(DX), Z10
 	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), SI
-	VCVTPS2PD.Z      (SI)(BX*4), K1, Z2
+	MOVQ             1176(DX), DI
+	VCVTPS2PD.Z      (DI)(BX*4), K1, Z2
 	VBROADCASTSD     1280(DX), Z11
 	VFMADD213PD.BCST 1288(DX), Z11, Z2
 	VBROADCASTSD     1296(DX), Z11
 	VFMADD213PD.BCST 1304(DX), Z11, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTPS2PD.Z      32(SI)(BX*4), K3, Z11
+	VCVTPS2PD.Z      32(DI)(BX*4), K3, Z11
 	VBROADCASTSD     1280(DX), Z12
 	VFMADD213PD.BCST 1288(DX), Z12, Z11
 	VBROADCASTSD     1296(DX), Z12
@@ -19364,76 +20068,76 @@ tail:
 	VMOVAPS          Z3, Z9
 	VPERMT2PD        Z8, Z0, Z9
 	VPERMT2PD        Z8, Z1, Z3
-	VMOVUPS          Y11, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y11, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y10, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y10, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y7, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y9, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y9, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z11, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z10, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z7, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z9, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y6, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y5, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y3, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z6, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z2, Y2
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z5, Y2
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z3, Y2
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	ADDQ             $0x10, BX
@@ -20078,7 +20782,7 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 	CMPQ  R9, $0x08
 	JL    tail
@@ -20086,20 +20790,20 @@ columns:
 step:
 	CMPQ             R10, $0x10
 	JL               tail
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
-	MOVQ             (DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
+	MOVQ             (DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             8(DX), R12
 	MOVQ             16(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTPS2PD        (DI)(BX*4), Z2
+	VCVTPS2PD        (R8)(BX*4), Z2
 	VBROADCASTSD     104(DX), Z3
 	VFMADD213PD.BCST 112(DX), Z3, Z2
 	VBROADCASTSD     120(DX), Z3
 	VFMADD213PD.BCST 128(DX), Z3, Z2
-	VCVTPS2PD        32(DI)(BX*4), Z3
+	VCVTPS2PD        32(R8)(BX*4), Z3
 	VBROADCASTSD     104(DX), Z5
 	VFMADD213PD.BCST 112(DX), Z5, Z3
 	VBROADCASTSD     120(DX), Z5
@@ -20113,18 +20817,18 @@ step:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             168(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             176(DX), R12
 	MOVQ             184(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTPS2PD        (DI)(BX*4), Z2
+	VCVTPS2PD        (R8)(BX*4), Z2
 	VBROADCASTSD     272(DX), Z5
 	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
-	VCVTPS2PD        32(DI)(BX*4), Z5
+	VCVTPS2PD        32(R8)(BX*4), Z5
 	VBROADCASTSD     272(DX), Z6
 	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
@@ -20138,18 +20842,18 @@ step:
 	VMINPS           Z2, Z5, Z2
 	VBROADCASTSS     192(DX), Z5
 	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             336(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             344(DX), R12
 	MOVQ             352(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTPS2PD        (DI)(BX*4), Z2
+	VCVTPS2PD        (R8)(BX*4), Z2
 	VBROADCASTSD     440(DX), Z6
 	VFMADD213PD.BCST 448(DX), Z6, Z2
 	VBROADCASTSD     456(DX), Z6
 	VFMADD213PD.BCST 464(DX), Z6, Z2
-	VCVTPS2PD        32(DI)(BX*4), Z6
+	VCVTPS2PD        32(R8)(BX*4), Z6
 	VBROADCASTSD     440(DX), Z7
 	VFMADD213PD.BCST 448(DX), Z7, Z6
 	VBROADCASTSD     456(DX), Z7
@@ -20163,18 +20867,18 @@ step:
 	VMINPS           Z2, Z6, Z2
 	VBROADCASTSS     360(DX), Z6
 	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             504(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             512(DX), R12
 	MOVQ             520(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTPS2PD        (DI)(BX*4), Z2
+	VCVTPS2PD        (R8)(BX*4), Z2
 	VBROADCASTSD     608(DX), Z7
 	VFMADD213PD.BCST 616(DX), Z7, Z2
 	VBROADCASTSD     624(DX), Z7
 	VFMADD213PD.BCST 632(DX), Z7, Z2
-	VCVTPS2PD        32(DI)(BX*4), Z7
+	VCVTPS2PD        32(R8)(BX*4), Z7
 	VBROADCASTSD     608(DX), Z8
 	VFMADD213PD.BCST 616(DX), Z8, Z7
 	VBROADCASTSD     624(DX), Z8
@@ -20188,18 +20892,18 @@ step:
 	VMINPS           Z2, Z7, Z2
 	VBROADCASTSS     528(DX), Z7
 	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             672(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             680(DX), R12
 	MOVQ             688(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTPS2PD        (DI)(BX*4), Z2
+	VCVTPS2PD        (R8)(BX*4), Z2
 	VBROADCASTSD     776(DX), Z8
 	VFMADD213PD.BCST 784(DX), Z8, Z2
 	VBROADCASTSD     792(DX), Z8
 	VFMADD213PD.BCST 800(DX), Z8, Z2
-	VCVTPS2PD        32(DI)(BX*4), Z8
+	VCVTPS2PD        32(R8)(BX*4), Z8
 	VBROADCASTSD     776(DX), Z9
 	VFMADD213PD.BCST 784(DX), Z9, Z8
 	VBROADCASTSD     792(DX), Z9
@@ -20213,18 +20917,18 @@ step:
 	VMINPS           Z2, Z8, Z2
 	VBROADCASTSS     696(DX), Z8
 	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             840(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             848(DX), R12
 	MOVQ             856(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTPS2PD        (DI)(BX*4), Z2
+	VCVTPS2PD        (R8)(BX*4), Z2
 	VBROADCASTSD     944(DX), Z9
 	VFMADD213PD.BCST 952(DX), Z9, Z2
 	VBROADCASTSD     960(DX), Z9
 	VFMADD213PD.BCST 968(DX), Z9, Z2
-	VCVTPS2PD        32(DI)(BX*4), Z9
+	VCVTPS2PD        32(R8)(BX*4), Z9
 	VBROADCASTSD     944(DX), Z10
 	VFMADD213PD.BCST 952(DX), Z10, Z9
 	VBROADCASTSD     960(DX), Z10
@@ -20238,18 +20942,18 @@ step:
 	VMINPS           Z2, Z9, Z2
 	VBROADCASTSS     864(DX), Z9
 	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1008(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             1016(DX), R12
 	MOVQ             1024(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTPS2PD        (DI)(BX*4), Z2
+	VCVTPS2PD        (R8)(BX*4), Z2
 	VBROADCASTSD     1112(DX), Z10
 	VFMADD213PD.BCST 1120(DX), Z10, Z2
 	VBROADCASTSD     1128(DX), Z10
 	VFMADD213PD.BCST 1136(DX), Z10, Z2
-	VCVTPS2PD        32(DI)(BX*4), Z10
+	VCVTPS2PD        32(R8)(BX*4), Z10
 	VBROADCASTSD     1112(DX), Z11
 	VFMADD213PD.BCST 1120(DX), Z11, Z10
 	VBROADCASTSD     1128(DX), Z11
@@ -20263,18 +20967,18 @@ step:
 	VMINPS           Z2, Z10, Z2
 	VBROADCASTSS     1032(DX), Z10
 	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1176(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             1184(DX), R12
 	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTPS2PD        (DI)(BX*4), Z2
+	VCVTPS2PD        (R8)(BX*4), Z2
 	VBROADCASTSD     1280(DX), Z11
 	VFMADD213PD.BCST 1288(DX), Z11, Z2
 	VBROADCASTSD     1296(DX), Z11
 	VFMADD213PD.BCST 1304(DX), Z11, Z2
-	VCVTPS2PD        32(DI)(BX*4), Z11
+	VCVTPS2PD        32(R8)(BX*4), Z11
 	VBROADCASTSD     1280(DX), Z12
 	VFMADD213PD.BCST 1288(DX), Z12, Z11
 	VBROADCASTSD     1296(DX), Z12
@@ -20316,26 +21020,26 @@ step:
 	VMOVAPS          Z3, Z9
 	VPERMT2PD        Z8, Z0, Z9
 	VPERMT2PD        Z8, Z1, Z3
-	VMOVUPS          Y11, K2, (R8)
-	VMOVUPS          Y10, K2, (R8)(AX*1)
-	VMOVUPS          Y7, K2, (R8)(AX*2)
-	VMOVUPS          Y9, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VEXTRACTF32X8    $0x01, Z11, (R8)
-	VEXTRACTF32X8    $0x01, Z10, (R8)(AX*1)
-	VEXTRACTF32X8    $0x01, Z7, (R8)(AX*2)
-	VEXTRACTF32X8    $0x01, Z9, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VMOVUPS          Y6, K2, (R8)
-	VMOVUPS          Y2, K2, (R8)(AX*1)
-	VMOVUPS          Y5, K2, (R8)(AX*2)
-	VMOVUPS          Y3, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VEXTRACTF32X8    $0x01, Z6, (R8)
-	VEXTRACTF32X8    $0x01, Z2, (R8)(AX*1)
-	VEXTRACTF32X8    $0x01, Z5, (R8)(AX*2)
-	VEXTRACTF32X8    $0x01, Z3, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
+	VMOVUPS          Y11, K2, (SI)
+	VMOVUPS          Y10, K2, (SI)(AX*1)
+	VMOVUPS          Y7, K2, (SI)(AX*2)
+	VMOVUPS          Y9, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z11, (SI)
+	VEXTRACTF32X8    $0x01, Z10, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z7, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z9, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPS          Y6, K2, (SI)
+	VMOVUPS          Y2, K2, (SI)(AX*1)
+	VMOVUPS          Y5, K2, (SI)(AX*2)
+	VMOVUPS          Y3, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z6, (SI)
+	VEXTRACTF32X8    $0x01, Z2, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z5, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x10, BX
 	SUBQ             $0x10, R10
 	JMP              step
@@ -20343,16 +21047,16 @@ step:
 tail:
 	TESTQ            R10, R10
 	JZ               next
-	MOVQ             $-1, DI
-	BZHIQ            R10, DI, DI
-	KMOVW            DI, K1
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
+	MOVQ             $-1, R8
+	BZHIQ            R10, R8, R8
+	KMOVW            R8, K1
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
 	MOVQ             (DX), R12
 	MOVQ             8(DX), R13
 	MOVQ             16(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
 	VBROADCASTSD     104(DX), Z3
@@ -20377,8 +21081,8 @@ tail:
 	MOVQ             168(DX), R12
 	MOVQ             176(DX), R13
 	MOVQ             184(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
 	VBROADCASTSD     272(DX), Z5
@@ -20403,8 +21107,8 @@ tail:
 	MOVQ             336(DX), R12
 	MOVQ             344(DX), R13
 	MOVQ             352(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
 	VBROADCASTSD     440(DX), Z6
@@ -20429,8 +21133,8 @@ tail:
 	MOVQ             504(DX), R12
 	MOVQ             512(DX), R13
 	MOVQ             520(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
 	VBROADCASTSD     608(DX), Z7
@@ -20455,8 +21159,8 @@ tail:
 	MOVQ             672(DX), R12
 	MOVQ             680(DX), R13
 	MOVQ             688(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
 	VBROADCASTSD     776(DX), Z8
@@ -20481,8 +21185,8 @@ tail:
 	MOVQ             840(DX), R12
 	MOVQ             848(DX), R13
 	MOVQ             856(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
 	VBROADCASTSD     944(DX), Z9
@@ -20507,8 +21211,8 @@ tail:
 	MOVQ             1008(DX), R12
 	MOVQ             1016(DX), R13
 	MOVQ             1024(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
 	VBROADCASTSD     1112(DX), Z10
@@ -20533,8 +21237,8 @@ tail:
 	MOVQ             1176(DX), R12
 	MOVQ             1184(DX), R13
 	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
 	VBROADCASTSD     1280(DX), Z11
@@ -20584,76 +21288,76 @@ tail:
 	VMOVAPS          Z3, Z9
 	VPERMT2PD        Z8, Z0, Z9
 	VPERMT2PD        Z8, Z1, Z3
-	VMOVUPS          Y11, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y11, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y10, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y10, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y7, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y9, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y9, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z11, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z10, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z7, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z9, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y6, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y5, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y3, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z6, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z2, Y2
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z5, Y2
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z3, Y2
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	ADDQ             $0x10, BX
@@ -21007,7 +21711,7 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 	CMPQ  R8, $0x08
 	JL    tail
@@ -21015,15 +21719,15 @@ columns:
 step:
 	CMPQ             R9, $0x10
 	JL               tail
-	MOVQ             (DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	PREFETCHT1       1088(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z2
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z2
 	VBROADCASTSD     104(DX), Z3
 	VFMADD213PD.BCST 112(DX), Z3, Z2
 	VBROADCASTSD     120(DX), Z3
 	VFMADD213PD.BCST 128(DX), Z3, Z2
-	VMOVUPD          64(SI)(BX*8), Z3
+	VMOVUPD          64(DI)(BX*8), Z3
 	VBROADCASTSD     104(DX), Z5
 	VFMADD213PD.BCST 112(DX), Z5, Z3
 	VBROADCASTSD     120(DX), Z5
@@ -21037,15 +21741,15 @@ step:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, Z3
-	MOVQ             168(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	PREFETCHT1       1088(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z2
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z2
 	VBROADCASTSD     272(DX), Z5
 	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
-	VMOVUPD          64(SI)(BX*8), Z5
+	VMOVUPD          64(DI)(BX*8), Z5
 	VBROADCASTSD     272(DX), Z6
 	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
@@ -21059,15 +21763,15 @@ step:
 	VMINPS           Z2, Z5, Z2
 	VBROADCASTSS     192(DX), Z5
 	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, Z5
-	MOVQ             336(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	PREFETCHT1       1088(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z2
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z2
 	VBROADCASTSD     440(DX), Z6
 	VFMADD213PD.BCST 448(DX), Z6, Z2
 	VBROADCASTSD     456(DX), Z6
 	VFMADD213PD.BCST 464(DX), Z6, Z2
-	VMOVUPD          64(SI)(BX*8), Z6
+	VMOVUPD          64(DI)(BX*8), Z6
 	VBROADCASTSD     440(DX), Z7
 	VFMADD213PD.BCST 448(DX), Z7, Z6
 	VBROADCASTSD     456(DX), Z7
@@ -21081,15 +21785,15 @@ step:
 	VMINPS           Z2, Z6, Z2
 	VBROADCASTSS     360(DX), Z6
 	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, Z6
-	MOVQ             504(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	PREFETCHT1       1088(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z2
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z2
 	VBROADCASTSD     608(DX), Z7
 	VFMADD213PD.BCST 616(DX), Z7, Z2
 	VBROADCASTSD     624(DX), Z7
 	VFMADD213PD.BCST 632(DX), Z7, Z2
-	VMOVUPD          64(SI)(BX*8), Z7
+	VMOVUPD          64(DI)(BX*8), Z7
 	VBROADCASTSD     608(DX), Z8
 	VFMADD213PD.BCST 616(DX), Z8, Z7
 	VBROADCASTSD     624(DX), Z8
@@ -21103,15 +21807,15 @@ step:
 	VMINPS           Z2, Z7, Z2
 	VBROADCASTSS     528(DX), Z7
 	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, Z7
-	MOVQ             672(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	PREFETCHT1       1088(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z2
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z2
 	VBROADCASTSD     776(DX), Z8
 	VFMADD213PD.BCST 784(DX), Z8, Z2
 	VBROADCASTSD     792(DX), Z8
 	VFMADD213PD.BCST 800(DX), Z8, Z2
-	VMOVUPD          64(SI)(BX*8), Z8
+	VMOVUPD          64(DI)(BX*8), Z8
 	VBROADCASTSD     776(DX), Z9
 	VFMADD213PD.BCST 784(DX), Z9, Z8
 	VBROADCASTSD     792(DX), Z9
@@ -21125,15 +21829,15 @@ step:
 	VMINPS           Z2, Z8, Z2
 	VBROADCASTSS     696(DX), Z8
 	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, Z8
-	MOVQ             840(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	PREFETCHT1       1088(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z2
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z2
 	VBROADCASTSD     944(DX), Z9
 	VFMADD213PD.BCST 952(DX), Z9, Z2
 	VBROADCASTSD     960(DX), Z9
 	VFMADD213PD.BCST 968(DX), Z9, Z2
-	VMOVUPD          64(SI)(BX*8), Z9
+	VMOVUPD          64(DI)(BX*8), Z9
 	VBROADCASTSD     944(DX), Z10
 	VFMADD213PD.BCST 952(DX), Z10, Z9
 	VBROADCASTSD     960(DX), Z10
@@ -21147,15 +21851,15 @@ step:
 	VMINPS           Z2, Z9, Z2
 	VBROADCASTSS     864(DX), Z9
 	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, Z9
-	MOVQ             1008(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	PREFETCHT1       1088(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z2
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z2
 	VBROADCASTSD     1112(DX), Z10
 	VFMADD213PD.BCST 1120(DX), Z10, Z2
 	VBROADCASTSD     1128(DX), Z10
 	VFMADD213PD.BCST 1136(DX), Z10, Z2
-	VMOVUPD          64(SI)(BX*8), Z10
+	VMOVUPD          64(DI)(BX*8), Z10
 	VBROADCASTSD     1112(DX), Z11
 	VFMADD213PD.BCST 1120(DX), Z11, Z10
 	VBROADCASTSD     1128(DX), Z11
@@ -21169,15 +21873,15 @@ step:
 	VMINPS           Z2, Z10, Z2
 	VBROADCASTSS     1032(DX), Z10
 	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, Z10
-	MOVQ             1176(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	PREFETCHT1       1088(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z2
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z2
 	VBROADCASTSD     1280(DX), Z11
 	VFMADD213PD.BCST 1288(DX), Z11, Z2
 	VBROADCASTSD     1296(DX), Z11
 	VFMADD213PD.BCST 1304(DX), Z11, Z2
-	VMOVUPD          64(SI)(BX*8), Z11
+	VMOVUPD          64(DI)(BX*8), Z11
 	VBROADCASTSD     1280(DX), Z12
 	VFMADD213PD.BCST 1288(DX), Z12, Z11
 	VBROADCASTSD     1296(DX), Z12
@@ -21219,26 +21923,26 @@ step:
 	VMOVAPS          Z3, Z9
 	VPERMT2PD        Z8, Z0, Z9
 	VPERMT2PD        Z8, Z1, Z3
-	VMOVUPS          Y11, K2, (DI)
-	VMOVUPS          Y10, K2, (DI)(AX*1)
-	VMOVUPS          Y7, K2, (DI)(AX*2)
-	VMOVUPS          Y9, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VEXTRACTF32X8    $0x01, Z11, (DI)
-	VEXTRACTF32X8    $0x01, Z10, (DI)(AX*1)
-	VEXTRACTF32X8    $0x01, Z7, (DI)(AX*2)
-	VEXTRACTF32X8    $0x01, Z9, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VMOVUPS          Y6, K2, (DI)
-	VMOVUPS          Y2, K2, (DI)(AX*1)
-	VMOVUPS          Y5, K2, (DI)(AX*2)
-	VMOVUPS          Y3, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VEXTRACTF32X8    $0x01, Z6, (DI)
-	VEXTRACTF32X8    $0x01, Z2, (DI)(AX*1)
-	VEXTRACTF32X8    $0x01, Z5, (DI)(AX*2)
-	VEXTRACTF32X8    $0x01, Z3, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
+	VMOVUPS          Y11, K2, (SI)
+	VMOVUPS          Y10, K2, (SI)(AX*1)
+	VMOVUPS          Y7, K2, (SI)(AX*2)
+	VMOVUPS          Y9, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z11, (SI)
+	VEXTRACTF32X8    $0x01, Z10, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z7, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z9, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPS          Y6, K2, (SI)
+	VMOVUPS          Y2, K2, (SI)(AX*1)
+	VMOVUPS          Y5, K2, (SI)(AX*2)
+	VMOVUPS          Y3, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z6, (SI)
+	VEXTRACTF32X8    $0x01, Z2, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z5, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x10, BX
 	SUBQ             $0x10, R9
 	JMP              step
@@ -21246,17 +21950,17 @@ step:
 tail:
 	TESTQ            R9, R9
 	JZ               next
-	MOVQ             $-1, SI
-	BZHIQ            R9, SI, SI
-	KMOVW            SI, K1
-	MOVQ             (DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z2
+	MOVQ             $-1, DI
+	BZHIQ            R9, DI, DI
+	KMOVW            DI, K1
+	MOVQ             (DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z2
 	VBROADCASTSD     104(DX), Z3
 	VFMADD213PD.BCST 112(DX), Z3, Z2
 	VBROADCASTSD     120(DX), Z3
 	VFMADD213PD.BCST 128(DX), Z3, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VMOVUPD.Z        64(SI)(BX*8), K3, Z3
+	VMOVUPD.Z        64(DI)(BX*8), K3, Z3
 	VBROADCASTSD     104(DX), Z5
 	VFMADD213PD.BCST 112(DX), Z5, Z3
 	VBROADCASTSD     120(DX), Z5
@@ -21270,14 +21974,14 @@ tail:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z2
+	MOVQ             168(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z2
 	VBROADCASTSD     272(DX), Z5
 	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VMOVUPD.Z        64(SI)(BX*8), K3, Z5
+	VMOVUPD.Z        64(DI)(BX*8), K3, Z5
 	VBROADCASTSD     272(DX), Z6
 	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
@@ -21291,14 +21995,14 @@ tail:
 	VMINPS           Z2, Z5, Z2
 	VBROADCASTSS     192(DX), Z5
 	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z2
+	MOVQ             336(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z2
 	VBROADCASTSD     440(DX), Z6
 	VFMADD213PD.BCST 448(DX), Z6, Z2
 	VBROADCASTSD     456(DX), Z6
 	VFMADD213PD.BCST 464(DX), Z6, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VMOVUPD.Z        64(SI)(BX*8), K3, Z6
+	VMOVUPD.Z        64(DI)(BX*8), K3, Z6
 	VBROADCASTSD     440(DX), Z7
 	VFMADD213PD.BCST 448(DX), Z7, Z6
 	VBROADCASTSD     456(DX), Z7
@@ -21312,14 +22016,14 @@ tail:
 	VMINPS           Z2, Z6, Z2
 	VBROADCASTSS     360(DX), Z6
 	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z2
+	MOVQ             504(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z2
 	VBROADCASTSD     608(DX), Z7
 	VFMADD213PD.BCST 616(DX), Z7, Z2
 	VBROADCASTSD     624(DX), Z7
 	VFMADD213PD.BCST 632(DX), Z7, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VMOVUPD.Z        64(SI)(BX*8), K3, Z7
+	VMOVUPD.Z        64(DI)(BX*8), K3, Z7
 	VBROADCASTSD     608(DX), Z8
 	VFMADD213PD.BCST 616(DX), Z8, Z7
 	VBROADCASTSD     624(DX), Z8
@@ -21333,14 +22037,14 @@ tail:
 	VMINPS           Z2, Z7, Z2
 	VBROADCASTSS     528(DX), Z7
 	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z2
+	MOVQ             672(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z2
 	VBROADCASTSD     776(DX), Z8
 	VFMADD213PD.BCST 784(DX), Z8, Z2
 	VBROADCASTSD     792(DX), Z8
 	VFMADD213PD.BCST 800(DX), Z8, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VMOVUPD.Z        64(SI)(BX*8), K3, Z8
+	VMOVUPD.Z        64(DI)(BX*8), K3, Z8
 	VBROADCASTSD     776(DX), Z9
 	VFMADD213PD.BCST 784(DX), Z9, Z8
 	VBROADCASTSD     792(DX), Z9
@@ -21354,14 +22058,14 @@ tail:
 	VMINPS           Z2, Z8, Z2
 	VBROADCASTSS     696(DX), Z8
 	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z2
+	MOVQ             840(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z2
 	VBROADCASTSD     944(DX), Z9
 	VFMADD213PD.BCST 952(DX), Z9, Z2
 	VBROADCASTSD     960(DX), Z9
 	VFMADD213PD.BCST 968(DX), Z9, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VMOVUPD.Z        64(SI)(BX*8), K3, Z9
+	VMOVUPD.Z        64(DI)(BX*8), K3, Z9
 	VBROADCASTSD     944(DX), Z10
 	VFMADD213PD.BCST 952(DX), Z10, Z9
 	VBROADCASTSD     960(DX), Z10
@@ -21375,14 +22079,14 @@ tail:
 	VMINPS           Z2, Z9, Z2
 	VBROADCASTSS     864(DX), Z9
 	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z2
+	MOVQ             1008(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z2
 	VBROADCASTSD     1112(DX), Z10
 	VFMADD213PD.BCST 1120(DX), Z10, Z2
 	VBROADCASTSD     1128(DX), Z10
 	VFMADD213PD.BCST 1136(DX), Z10, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VMOVUPD.Z        64(SI)(BX*8), K3, Z10
+	VMOVUPD.Z        64(DI)(BX*8), K3, Z10
 	VBROADCASTSD     1112(DX), Z11
 	VFMADD213PD.BCST 1120(DX), Z11, Z10
 	VBROADCASTSD     1128(DX), Z11
@@ -21396,14 +22100,14 @@ tail:
 	VMINPS           Z2, Z10, Z2
 	VBROADCASTSS     1032(DX), Z10
 	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z2
+	MOVQ             1176(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z2
 	VBROADCASTSD     1280(DX), Z11
 	VFMADD213PD.BCST 1288(DX), Z11, Z2
 	VBROADCASTSD     1296(DX), Z11
 	VFMADD213PD.BCST 1304(DX), Z11, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VMOVUPD.Z        64(SI)(BX*8), K3, Z11
+	VMOVUPD.Z        64(DI)(BX*8), K3, Z11
 	VBROADCASTSD     1280(DX), Z12
 	VFMADD213PD.BCST 1288(DX), Z12, Z11
 	VBROADCASTSD     1296(DX), Z12
@@ -21445,76 +22149,76 @@ tail:
 	VMOVAPS          Z3, Z9
 	VPERMT2PD        Z8, Z0, Z9
 	VPERMT2PD        Z8, Z1, Z3
-	VMOVUPS          Y11, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y11, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y10, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y10, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y7, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y9, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y9, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z11, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z10, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z7, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z9, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y6, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y5, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y3, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z6, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z2, Y2
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z5, Y2
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z3, Y2
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	ADDQ             $0x10, BX
@@ -21902,7 +22606,7 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 	CMPQ  R9, $0x08
 	JL    tail
@@ -21910,21 +22614,21 @@ columns:
 step:
 	CMPQ             R10, $0x10
 	JL               tail
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
-	MOVQ             (DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
-	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
+	MOVQ             (DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
+	PREFETCHT1       1088(R8)(BX*8)
 	MOVQ             8(DX), R12
 	MOVQ             16(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z2
+	VMOVUPD          (R8)(BX*8), Z2
 	VBROADCASTSD     104(DX), Z3
 	VFMADD213PD.BCST 112(DX), Z3, Z2
 	VBROADCASTSD     120(DX), Z3
 	VFMADD213PD.BCST 128(DX), Z3, Z2
-	VMOVUPD          64(DI)(BX*8), Z3
+	VMOVUPD          64(R8)(BX*8), Z3
 	VBROADCASTSD     104(DX), Z5
 	VFMADD213PD.BCST 112(DX), Z5, Z3
 	VBROADCASTSD     120(DX), Z5
@@ -21938,19 +22642,19 @@ step:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
-	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             168(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
+	PREFETCHT1       1088(R8)(BX*8)
 	MOVQ             176(DX), R12
 	MOVQ             184(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z2
+	VMOVUPD          (R8)(BX*8), Z2
 	VBROADCASTSD     272(DX), Z5
 	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
-	VMOVUPD          64(DI)(BX*8), Z5
+	VMOVUPD          64(R8)(BX*8), Z5
 	VBROADCASTSD     272(DX), Z6
 	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
@@ -21964,19 +22668,19 @@ step:
 	VMINPS           Z2, Z5, Z2
 	VBROADCASTSS     192(DX), Z5
 	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
-	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             336(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
+	PREFETCHT1       1088(R8)(BX*8)
 	MOVQ             344(DX), R12
 	MOVQ             352(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z2
+	VMOVUPD          (R8)(BX*8), Z2
 	VBROADCASTSD     440(DX), Z6
 	VFMADD213PD.BCST 448(DX), Z6, Z2
 	VBROADCASTSD     456(DX), Z6
 	VFMADD213PD.BCST 464(DX), Z6, Z2
-	VMOVUPD          64(DI)(BX*8), Z6
+	VMOVUPD          64(R8)(BX*8), Z6
 	VBROADCASTSD     440(DX), Z7
 	VFMADD213PD.BCST 448(DX), Z7, Z6
 	VBROADCASTSD     456(DX), Z7
@@ -21990,19 +22694,19 @@ step:
 	VMINPS           Z2, Z6, Z2
 	VBROADCASTSS     360(DX), Z6
 	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
-	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             504(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
+	PREFETCHT1       1088(R8)(BX*8)
 	MOVQ             512(DX), R12
 	MOVQ             520(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z2
+	VMOVUPD          (R8)(BX*8), Z2
 	VBROADCASTSD     608(DX), Z7
 	VFMADD213PD.BCST 616(DX), Z7, Z2
 	VBROADCASTSD     624(DX), Z7
 	VFMADD213PD.BCST 632(DX), Z7, Z2
-	VMOVUPD          64(DI)(BX*8), Z7
+	VMOVUPD          64(R8)(BX*8), Z7
 	VBROADCASTSD     608(DX), Z8
 	VFMADD213PD.BCST 616(DX), Z8, Z7
 	VBROADCASTSD     624(DX), Z8
@@ -22016,19 +22720,19 @@ step:
 	VMINPS           Z2, Z7, Z2
 	VBROADCASTSS     528(DX), Z7
 	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
-	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             672(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
+	PREFETCHT1       1088(R8)(BX*8)
 	MOVQ             680(DX), R12
 	MOVQ             688(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z2
+	VMOVUPD          (R8)(BX*8), Z2
 	VBROADCASTSD     776(DX), Z8
 	VFMADD213PD.BCST 784(DX), Z8, Z2
 	VBROADCASTSD     792(DX), Z8
 	VFMADD213PD.BCST 800(DX), Z8, Z2
-	VMOVUPD          64(DI)(BX*8), Z8
+	VMOVUPD          64(R8)(BX*8), Z8
 	VBROADCASTSD     776(DX), Z9
 	VFMADD213PD.BCST 784(DX), Z9, Z8
 	VBROADCASTSD     792(DX), Z9
@@ -22042,19 +22746,19 @@ step:
 	VMINPS           Z2, Z8, Z2
 	VBROADCASTSS     696(DX), Z8
 	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
-	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             840(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
+	PREFETCHT1       1088(R8)(BX*8)
 	MOVQ             848(DX), R12
 	MOVQ             856(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z2
+	VMOVUPD          (R8)(BX*8), Z2
 	VBROADCASTSD     944(DX), Z9
 	VFMADD213PD.BCST 952(DX), Z9, Z2
 	VBROADCASTSD     960(DX), Z9
 	VFMADD213PD.BCST 968(DX), Z9, Z2
-	VMOVUPD          64(DI)(BX*8), Z9
+	VMOVUPD          64(R8)(BX*8), Z9
 	VBROADCASTSD     944(DX), Z10
 	VFMADD213PD.BCST 952(DX), Z10, Z9
 	VBROADCASTSD     960(DX), Z10
@@ -22068,19 +22772,19 @@ step:
 	VMINPS           Z2, Z9, Z2
 	VBROADCASTSS     864(DX), Z9
 	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
-	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             1008(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
+	PREFETCHT1       1088(R8)(BX*8)
 	MOVQ             1016(DX), R12
 	MOVQ             1024(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z2
+	VMOVUPD          (R8)(BX*8), Z2
 	VBROADCASTSD     1112(DX), Z10
 	VFMADD213PD.BCST 1120(DX), Z10, Z2
 	VBROADCASTSD     1128(DX), Z10
 	VFMADD213PD.BCST 1136(DX), Z10, Z2
-	VMOVUPD          64(DI)(BX*8), Z10
+	VMOVUPD          64(R8)(BX*8), Z10
 	VBROADCASTSD     1112(DX), Z11
 	VFMADD213PD.BCST 1120(DX), Z11, Z10
 	VBROADCASTSD     1128(DX), Z11
@@ -22094,19 +22798,19 @@ step:
 	VMINPS           Z2, Z10, Z2
 	VBROADCASTSS     1032(DX), Z10
 	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
-	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             1176(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
+	PREFETCHT1       1088(R8)(BX*8)
 	MOVQ             1184(DX), R12
 	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z2
+	VMOVUPD          (R8)(BX*8), Z2
 	VBROADCASTSD     1280(DX), Z11
 	VFMADD213PD.BCST 1288(DX), Z11, Z2
 	VBROADCASTSD     1296(DX), Z11
 	VFMADD213PD.BCST 1304(DX), Z11, Z2
-	VMOVUPD          64(DI)(BX*8), Z11
+	VMOVUPD          64(R8)(BX*8), Z11
 	VBROADCASTSD     1280(DX), Z12
 	VFMADD213PD.BCST 1288(DX), Z12, Z11
 	VBROADCASTSD     1296(DX), Z12
@@ -22148,26 +22852,26 @@ step:
 	VMOVAPS          Z3, Z9
 	VPERMT2PD        Z8, Z0, Z9
 	VPERMT2PD        Z8, Z1, Z3
-	VMOVUPS          Y11, K2, (R8)
-	VMOVUPS          Y10, K2, (R8)(AX*1)
-	VMOVUPS          Y7, K2, (R8)(AX*2)
-	VMOVUPS          Y9, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VEXTRACTF32X8    $0x01, Z11, (R8)
-	VEXTRACTF32X8    $0x01, Z10, (R8)(AX*1)
-	VEXTRACTF32X8    $0x01, Z7, (R8)(AX*2)
-	VEXTRACTF32X8    $0x01, Z9, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VMOVUPS          Y6, K2, (R8)
-	VMOVUPS          Y2, K2, (R8)(AX*1)
-	VMOVUPS          Y5, K2, (R8)(AX*2)
-	VMOVUPS          Y3, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VEXTRACTF32X8    $0x01, Z6, (R8)
-	VEXTRACTF32X8    $0x01, Z2, (R8)(AX*1)
-	VEXTRACTF32X8    $0x01, Z5, (R8)(AX*2)
-	VEXTRACTF32X8    $0x01, Z3, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
+	VMOVUPS          Y11, K2, (SI)
+	VMOVUPS          Y10, K2, (SI)(AX*1)
+	VMOVUPS          Y7, K2, (SI)(AX*2)
+	VMOVUPS          Y9, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z11, (SI)
+	VEXTRACTF32X8    $0x01, Z10, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z7, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z9, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPS          Y6, K2, (SI)
+	VMOVUPS          Y2, K2, (SI)(AX*1)
+	VMOVUPS          Y5, K2, (SI)(AX*2)
+	VMOVUPS          Y3, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z6, (SI)
+	VEXTRACTF32X8    $0x01, Z2, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z5, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x10, BX
 	SUBQ             $0x10, R10
 	JMP              step
@@ -22175,16 +22879,16 @@ step:
 tail:
 	TESTQ            R10, R10
 	JZ               next
-	MOVQ             $-1, DI
-	BZHIQ            R10, DI, DI
-	KMOVW            DI, K1
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
+	MOVQ             $-1, R8
+	BZHIQ            R10, R8, R8
+	KMOVW            R8, K1
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
 	MOVQ             (DX), R12
 	MOVQ             8(DX), R13
 	MOVQ             16(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z2
 	VBROADCASTSD     104(DX), Z3
@@ -22209,8 +22913,8 @@ tail:
 	MOVQ             168(DX), R12
 	MOVQ             176(DX), R13
 	MOVQ             184(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z2
 	VBROADCASTSD     272(DX), Z5
@@ -22235,8 +22939,8 @@ tail:
 	MOVQ             336(DX), R12
 	MOVQ             344(DX), R13
 	MOVQ             352(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z2
 	VBROADCASTSD     440(DX), Z6
@@ -22261,8 +22965,8 @@ tail:
 	MOVQ             504(DX), R12
 	MOVQ             512(DX), R13
 	MOVQ             520(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z2
 	VBROADCASTSD     608(DX), Z7
@@ -22287,8 +22991,8 @@ tail:
 	MOVQ             672(DX), R12
 	MOVQ             680(DX), R13
 	MOVQ             688(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z2
 	VBROADCASTSD     776(DX), Z8
@@ -22313,8 +23017,8 @@ tail:
 	MOVQ             840(DX), R12
 	MOVQ             848(DX), R13
 	MOVQ             856(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z2
 	VBROADCASTSD     944(DX), Z9
@@ -22339,8 +23043,8 @@ tail:
 	MOVQ             1008(DX), R12
 	MOVQ             1016(DX), R13
 	MOVQ             1024(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z2
 	VBROADCASTSD     1112(DX), Z10
@@ -22365,8 +23069,8 @@ tail:
 	MOVQ             1176(DX), R12
 	MOVQ             1184(DX), R13
 	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z2
 	VBROADCASTSD     1280(DX), Z11
@@ -22416,76 +23120,76 @@ tail:
 	VMOVAPS          Z3, Z9
 	VPERMT2PD        Z8, Z0, Z9
 	VPERMT2PD        Z8, Z1, Z3
-	VMOVUPS          Y11, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y11, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y10, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y10, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y7, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y9, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y9, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z11, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z10, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z7, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z9, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y6, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y5, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y3, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z6, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z2, Y2
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z5, Y2
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z3, Y2
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	ADDQ             $0x10, BX
@@ -23062,7 +23766,7 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 	CMPQ  R8, $0x08
 	JL    tail
@@ -23070,14 +23774,14 @@ columns:
 step:
 	CMPQ             R9, $0x10
 	JL               tail
-	MOVQ             (DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTDQ2PD        (SI)(BX*4), Z2
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTDQ2PD        (DI)(BX*4), Z2
 	VBROADCASTSD     104(DX), Z3
 	VFMADD213PD.BCST 112(DX), Z3, Z2
 	VBROADCASTSD     120(DX), Z3
 	VFMADD213PD.BCST 128(DX), Z3, Z2
-	VCVTDQ2PD        32(SI)(BX*4), Z3
+	VCVTDQ2PD        32(DI)(BX*4), Z3
 	VBROADCASTSD     104(DX), Z5
 	VFMADD213PD.BCST 112(DX), Z5, Z3
 	VBROADCASTSD     120(DX), Z5
@@ -23091,14 +23795,14 @@ step:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, Z3
-	MOVQ             168(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTDQ2PD        (SI)(BX*4), Z2
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTDQ2PD        (DI)(BX*4), Z2
 	VBROADCASTSD     272(DX), Z5
 	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
-	VCVTDQ2PD        32(SI)(BX*4), Z5
+	VCVTDQ2PD        32(DI)(BX*4), Z5
 	VBROADCASTSD     272(DX), Z6
 	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
@@ -23112,14 +23816,14 @@ step:
 	VMINPS           Z2, Z5, Z2
 	VBROADCASTSS     192(DX), Z5
 	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, Z5
-	MOVQ             336(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTDQ2PD        (SI)(BX*4), Z2
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTDQ2PD        (DI)(BX*4), Z2
 	VBROADCASTSD     440(DX), Z6
 	VFMADD213PD.BCST 448(DX), Z6, Z2
 	VBROADCASTSD     456(DX), Z6
 	VFMADD213PD.BCST 464(DX), Z6, Z2
-	VCVTDQ2PD        32(SI)(BX*4), Z6
+	VCVTDQ2PD        32(DI)(BX*4), Z6
 	VBROADCASTSD     440(DX), Z7
 	VFMADD213PD.BCST 448(DX), Z7, Z6
 	VBROADCASTSD     456(DX), Z7
@@ -23133,14 +23837,14 @@ step:
 	VMINPS           Z2, Z6, Z2
 	VBROADCASTSS     360(DX), Z6
 	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, Z6
-	MOVQ             504(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTDQ2PD        (SI)(BX*4), Z2
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTDQ2PD        (DI)(BX*4), Z2
 	VBROADCASTSD     608(DX), Z7
 	VFMADD213PD.BCST 616(DX), Z7, Z2
 	VBROADCASTSD     624(DX), Z7
 	VFMADD213PD.BCST 632(DX), Z7, Z2
-	VCVTDQ2PD        32(SI)(BX*4), Z7
+	VCVTDQ2PD        32(DI)(BX*4), Z7
 	VBROADCASTSD     608(DX), Z8
 	VFMADD213PD.BCST 616(DX), Z8, Z7
 	VBROADCASTSD     624(DX), Z8
@@ -23154,14 +23858,14 @@ step:
 	VMINPS           Z2, Z7, Z2
 	VBROADCASTSS     528(DX), Z7
 	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, Z7
-	MOVQ             672(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTDQ2PD        (SI)(BX*4), Z2
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTDQ2PD        (DI)(BX*4), Z2
 	VBROADCASTSD     776(DX), Z8
 	VFMADD213PD.BCST 784(DX), Z8, Z2
 	VBROADCASTSD     792(DX), Z8
 	VFMADD213PD.BCST 800(DX), Z8, Z2
-	VCVTDQ2PD        32(SI)(BX*4), Z8
+	VCVTDQ2PD        32(DI)(BX*4), Z8
 	VBROADCASTSD     776(DX), Z9
 	VFMADD213PD.BCST 784(DX), Z9, Z8
 	VBROADCASTSD     792(DX), Z9
@@ -23175,14 +23879,14 @@ step:
 	VMINPS           Z2, Z8, Z2
 	VBROADCASTSS     696(DX), Z8
 	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, Z8
-	MOVQ             840(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTDQ2PD        (SI)(BX*4), Z2
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTDQ2PD        (DI)(BX*4), Z2
 	VBROADCASTSD     944(DX), Z9
 	VFMADD213PD.BCST 952(DX), Z9, Z2
 	VBROADCASTSD     960(DX), Z9
 	VFMADD213PD.BCST 968(DX), Z9, Z2
-	VCVTDQ2PD        32(SI)(BX*4), Z9
+	VCVTDQ2PD        32(DI)(BX*4), Z9
 	VBROADCASTSD     944(DX), Z10
 	VFMADD213PD.BCST 952(DX), Z10, Z9
 	VBROADCASTSD     960(DX), Z10
@@ -23196,14 +23900,14 @@ step:
 	VMINPS           Z2, Z9, Z2
 	VBROADCASTSS     864(DX), Z9
 	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, Z9
-	MOVQ             1008(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTDQ2PD        (SI)(BX*4), Z2
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTDQ2PD        (DI)(BX*4), Z2
 	VBROADCASTSD     1112(DX), Z10
 	VFMADD213PD.BCST 1120(DX), Z10, Z2
 	VBROADCASTSD     1128(DX), Z10
 	VFMADD213PD.BCST 1136(DX), Z10, Z2
-	VCVTDQ2PD        32(SI)(BX*4), Z10
+	VCVTDQ2PD        32(DI)(BX*4), Z10
 	VBROADCASTSD     1112(DX), Z11
 	VFMADD213PD.BCST 1120(DX), Z11, Z10
 	VBROADCASTSD     1128(DX), Z11
@@ -23217,14 +23921,14 @@ step:
 	VMINPS           Z2, Z10, Z2
 	VBROADCASTSS     1032(DX), Z10
 	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, Z10
-	MOVQ             1176(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTDQ2PD        (SI)(BX*4), Z2
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTDQ2PD        (DI)(BX*4), Z2
 	VBROADCASTSD     1280(DX), Z11
 	VFMADD213PD.BCST 1288(DX), Z11, Z2
 	VBROADCASTSD     1296(DX), Z11
 	VFMADD213PD.BCST 1304(DX), Z11, Z2
-	VCVTDQ2PD        32(SI)(BX*4), Z11
+	VCVTDQ2PD        32(DI)(BX*4), Z11
 	VBROADCASTSD     1280(DX), Z12
 	VFMADD213PD.BCST 1288(DX), Z12, Z11
 	VBROADCASTSD     1296(DX), Z12
@@ -23266,26 +23970,26 @@ step:
 	VMOVAPS          Z3, Z9
 	VPERMT2PD        Z8, Z0, Z9
 	VPERMT2PD        Z8, Z1, Z3
-	VMOVUPS          Y11, K2, (DI)
-	VMOVUPS          Y10, K2, (DI)(AX*1)
-	VMOVUPS          Y7, K2, (DI)(AX*2)
-	VMOVUPS          Y9, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VEXTRACTF32X8    $0x01, Z11, (DI)
-	VEXTRACTF32X8    $0x01, Z10, (DI)(AX*1)
-	VEXTRACTF32X8    $0x01, Z7, (DI)(AX*2)
-	VEXTRACTF32X8    $0x01, Z9, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VMOVUPS          Y6, K2, (DI)
-	VMOVUPS          Y2, K2, (DI)(AX*1)
-	VMOVUPS          Y5, K2, (DI)(AX*2)
-	VMOVUPS          Y3, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VEXTRACTF32X8    $0x01, Z6, (DI)
-	VEXTRACTF32X8    $0x01, Z2, (DI)(AX*1)
-	VEXTRACTF32X8    $0x01, Z5, (DI)(AX*2)
-	VEXTRACTF32X8    $0x01, Z3, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
+	VMOVUPS          Y11, K2, (SI)
+	VMOVUPS          Y10, K2, (SI)(AX*1)
+	VMOVUPS          Y7, K2, (SI)(AX*2)
+	VMOVUPS          Y9, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z11, (SI)
+	VEXTRACTF32X8    $0x01, Z10, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z7, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z9, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPS          Y6, K2, (SI)
+	VMOVUPS          Y2, K2, (SI)(AX*1)
+	VMOVUPS          Y5, K2, (SI)(AX*2)
+	VMOVUPS          Y3, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z6, (SI)
+	VEXTRACTF32X8    $0x01, Z2, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z5, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x10, BX
 	SUBQ             $0x10, R9
 	JMP              step
@@ -23293,17 +23997,17 @@ step:
 tail:
 	TESTQ            R9, R9
 	JZ               next
-	MOVQ             $-1, SI
-	BZHIQ            R9, SI, SI
-	KMOVW            SI, K1
-	MOVQ             (DX), SI
-	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z2
+	MOVQ             $-1, DI
+	BZHIQ            R9, DI, DI
+	KMOVW            DI, K1
+	MOVQ             (DX), DI
+	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z2
 	VBROADCASTSD     104(DX), Z3
 	VFMADD213PD.BCST 112(DX), Z3, Z2
 	VBROADCASTSD     120(DX), Z3
 	VFMADD213PD.BCST 128(DX), Z3, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTDQ2PD.Z      32(SI)(BX*4), K3, Z3
+	VCVTDQ2PD.Z      32(DI)(BX*4), K3, Z3
 	VBROADCASTSD     104(DX), Z5
 	VFMADD213PD.BCST 112(DX), Z5, Z3
 	VBROADCASTSD     120(DX), Z5
@@ -23317,14 +24021,14 @@ tail:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), SI
-	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z2
+	MOVQ             168(DX), DI
+	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z2
 	VBROADCASTSD     272(DX), Z5
 	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTDQ2PD.Z      32(SI)(BX*4), K3, Z5
+	VCVTDQ2PD.Z      32(DI)(BX*4), K3, Z5
 	VBROADCASTSD     272(DX), Z6
 	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
@@ -23338,14 +24042,14 @@ tail:
 	VMINPS           Z2, Z5, Z2
 	VBROADCASTSS     192(DX), Z5
 	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), SI
-	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z2
+	MOVQ             336(DX), DI
+	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z2
 	VBROADCASTSD     440(DX), Z6
 	VFMADD213PD.BCST 448(DX), Z6, Z2
 	VBROADCASTSD     456(DX), Z6
 	VFMADD213PD.BCST 464(DX), Z6, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTDQ2PD.Z      32(SI)(BX*4), K3, Z6
+	VCVTDQ2PD.Z      32(DI)(BX*4), K3, Z6
 	VBROADCASTSD     440(DX), Z7
 	VFMADD213PD.BCST 448(DX), Z7, Z6
 	VBROADCASTSD     456(DX), Z7
@@ -23359,14 +24063,14 @@ tail:
 	VMINPS           Z2, Z6, Z2
 	VBROADCASTSS     360(DX), Z6
 	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), SI
-	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z2
+	MOVQ             504(DX), DI
+	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z2
 	VBROADCASTSD     608(DX), Z7
 	VFMADD213PD.BCST 616(DX), Z7, Z2
 	VBROADCASTSD     624(DX), Z7
 	VFMADD213PD.BCST 632(DX), Z7, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTDQ2PD.Z      32(SI)(BX*4), K3, Z7
+	VCVTDQ2PD.Z      32(DI)(BX*4), K3, Z7
 	VBROADCASTSD     608(DX), Z8
 	VFMADD213PD.BCST 616(DX), Z8, Z7
 	VBROADCASTSD     624(DX), Z8
@@ -23380,14 +24084,14 @@ tail:
 	VMINPS           Z2, Z7, Z2
 	VBROADCASTSS     528(DX), Z7
 	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), SI
-	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z2
+	MOVQ             672(DX), DI
+	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z2
 	VBROADCASTSD     776(DX), Z8
 	VFMADD213PD.BCST 784(DX), Z8, Z2
 	VBROADCASTSD     792(DX), Z8
 	VFMADD213PD.BCST 800(DX), Z8, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTDQ2PD.Z      32(SI)(BX*4), K3, Z8
+	VCVTDQ2PD.Z      32(DI)(BX*4), K3, Z8
 	VBROADCASTSD     776(DX), Z9
 	VFMADD213PD.BCST 784(DX), Z9, Z8
 	VBROADCASTSD     792(DX), Z9
@@ -23401,14 +24105,14 @@ tail:
 	VMINPS           Z2, Z8, Z2
 	VBROADCASTSS     696(DX), Z8
 	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), SI
-	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z2
+	MOVQ             840(DX), DI
+	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z2
 	VBROADCASTSD     944(DX), Z9
 	VFMADD213PD.BCST 952(DX), Z9, Z2
 	VBROADCASTSD     960(DX), Z9
 	VFMADD213PD.BCST 968(DX), Z9, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTDQ2PD.Z      32(SI)(BX*4), K3, Z9
+	VCVTDQ2PD.Z      32(DI)(BX*4), K3, Z9
 	VBROADCASTSD     944(DX), Z10
 	VFMADD213PD.BCST 952(DX), Z10, Z9
 	VBROADCASTSD     960(DX), Z10
@@ -23422,14 +24126,14 @@ tail:
 	VMINPS           Z2, Z9, Z2
 	VBROADCASTSS     864(DX), Z9
 	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), SI
-	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z2
+	MOVQ             1008(DX), DI
+	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z2
 	VBROADCASTSD     1112(DX), Z10
 	VFMADD213PD.BCST 1120(DX), Z10, Z2
 	VBROADCASTSD     1128(DX), Z10
 	VFMADD213PD.BCST 1136(DX), Z10, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTDQ2PD.Z      32(SI)(BX*4), K3, Z10
+	VCVTDQ2PD.Z      32(DI)(BX*4), K3, Z10
 	VBROADCASTSD     1112(DX), Z11
 	VFMADD213PD.BCST 1120(DX), Z11, Z10
 	VBROADCASTSD     1128(DX), Z11
@@ -23443,14 +24147,14 @@ tail:
 	VMINPS           Z2, Z10, Z2
 	VBROADCASTSS     1032(DX), Z10
 	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), SI
-	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z2
+	MOVQ             1176(DX), DI
+	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z2
 	VBROADCASTSD     1280(DX), Z11
 	VFMADD213PD.BCST 1288(DX), Z11, Z2
 	VBROADCASTSD     1296(DX), Z11
 	VFMADD213PD.BCST 1304(DX), Z11, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTDQ2PD.Z      32(SI)(BX*4), K3, Z11
+	VCVTDQ2PD.Z      32(DI)(BX*4), K3, Z11
 	VBROADCASTSD     1280(DX), Z12
 	VFMADD213PD.BCST 1288(DX), Z12, Z11
 	VBROADCASTSD     1296(DX), Z12
@@ -23492,76 +24196,76 @@ tail:
 	VMOVAPS          Z3, Z9
 	VPERMT2PD        Z8, Z0, Z9
 	VPERMT2PD        Z8, Z1, Z3
-	VMOVUPS          Y11, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y11, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y10, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y10, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y7, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y9, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y9, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z11, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z10, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z7, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z9, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y6, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y5, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y3, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z6, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z2, Y2
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z5, Y2
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z3, Y2
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	ADDQ             $0x10, BX
@@ -24206,7 +24910,7 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 	CMPQ  R9, $0x08
 	JL    tail
@@ -24214,20 +24918,20 @@ columns:
 step:
 	CMPQ             R10, $0x10
 	JL               tail
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
-	MOVQ             (DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
+	MOVQ             (DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             8(DX), R12
 	MOVQ             16(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTDQ2PD        (DI)(BX*4), Z2
+	VCVTDQ2PD        (R8)(BX*4), Z2
 	VBROADCASTSD     104(DX), Z3
 	VFMADD213PD.BCST 112(DX), Z3, Z2
 	VBROADCASTSD     120(DX), Z3
 	VFMADD213PD.BCST 128(DX), Z3, Z2
-	VCVTDQ2PD        32(DI)(BX*4), Z3
+	VCVTDQ2PD        32(R8)(BX*4), Z3
 	VBROADCASTSD     104(DX), Z5
 	VFMADD213PD.BCST 112(DX), Z5, Z3
 	VBROADCASTSD     120(DX), Z5
@@ -24241,18 +24945,18 @@ step:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             168(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             176(DX), R12
 	MOVQ             184(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTDQ2PD        (DI)(BX*4), Z2
+	VCVTDQ2PD        (R8)(BX*4), Z2
 	VBROADCASTSD     272(DX), Z5
 	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
-	VCVTDQ2PD        32(DI)(BX*4), Z5
+	VCVTDQ2PD        32(R8)(BX*4), Z5
 	VBROADCASTSD     272(DX), Z6
 	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
@@ -24266,18 +24970,18 @@ step:
 	VMINPS           Z2, Z5, Z2
 	VBROADCASTSS     192(DX), Z5
 	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             336(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             344(DX), R12
 	MOVQ             352(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTDQ2PD        (DI)(BX*4), Z2
+	VCVTDQ2PD        (R8)(BX*4), Z2
 	VBROADCASTSD     440(DX), Z6
 	VFMADD213PD.BCST 448(DX), Z6, Z2
 	VBROADCASTSD     456(DX), Z6
 	VFMADD213PD.BCST 464(DX), Z6, Z2
-	VCVTDQ2PD        32(DI)(BX*4), Z6
+	VCVTDQ2PD        32(R8)(BX*4), Z6
 	VBROADCASTSD     440(DX), Z7
 	VFMADD213PD.BCST 448(DX), Z7, Z6
 	VBROADCASTSD     456(DX), Z7
@@ -24291,18 +24995,18 @@ step:
 	VMINPS           Z2, Z6, Z2
 	VBROADCASTSS     360(DX), Z6
 	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             504(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             512(DX), R12
 	MOVQ             520(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTDQ2PD        (DI)(BX*4), Z2
+	VCVTDQ2PD        (R8)(BX*4), Z2
 	VBROADCASTSD     608(DX), Z7
 	VFMADD213PD.BCST 616(DX), Z7, Z2
 	VBROADCASTSD     624(DX), Z7
 	VFMADD213PD.BCST 632(DX), Z7, Z2
-	VCVTDQ2PD        32(DI)(BX*4), Z7
+	VCVTDQ2PD        32(R8)(BX*4), Z7
 	VBROADCASTSD     608(DX), Z8
 	VFMADD213PD.BCST 616(DX), Z8, Z7
 	VBROADCASTSD     624(DX), Z8
@@ -24316,18 +25020,18 @@ step:
 	VMINPS           Z2, Z7, Z2
 	VBROADCASTSS     528(DX), Z7
 	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             672(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             680(DX), R12
 	MOVQ             688(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTDQ2PD        (DI)(BX*4), Z2
+	VCVTDQ2PD        (R8)(BX*4), Z2
 	VBROADCASTSD     776(DX), Z8
 	VFMADD213PD.BCST 784(DX), Z8, Z2
 	VBROADCASTSD     792(DX), Z8
 	VFMADD213PD.BCST 800(DX), Z8, Z2
-	VCVTDQ2PD        32(DI)(BX*4), Z8
+	VCVTDQ2PD        32(R8)(BX*4), Z8
 	VBROADCASTSD     776(DX), Z9
 	VFMADD213PD.BCST 784(DX), Z9, Z8
 	VBROADCASTSD     792(DX), Z9
@@ -24341,18 +25045,18 @@ step:
 	VMINPS           Z2, Z8, Z2
 	VBROADCASTSS     696(DX), Z8
 	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             840(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             848(DX), R12
 	MOVQ             856(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTDQ2PD        (DI)(BX*4), Z2
+	VCVTDQ2PD        (R8)(BX*4), Z2
 	VBROADCASTSD     944(DX), Z9
 	VFMADD213PD.BCST 952(DX), Z9, Z2
 	VBROADCASTSD     960(DX), Z9
 	VFMADD213PD.BCST 968(DX), Z9, Z2
-	VCVTDQ2PD        32(DI)(BX*4), Z9
+	VCVTDQ2PD        32(R8)(BX*4), Z9
 	VBROADCASTSD     944(DX), Z10
 	VFMADD213PD.BCST 952(DX), Z10, Z9
 	VBROADCASTSD     960(DX), Z10
@@ -24366,18 +25070,18 @@ step:
 	VMINPS           Z2, Z9, Z2
 	VBROADCASTSS     864(DX), Z9
 	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1008(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             1016(DX), R12
 	MOVQ             1024(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTDQ2PD        (DI)(BX*4), Z2
+	VCVTDQ2PD        (R8)(BX*4), Z2
 	VBROADCASTSD     1112(DX), Z10
 	VFMADD213PD.BCST 1120(DX), Z10, Z2
 	VBROADCASTSD     1128(DX), Z10
 	VFMADD213PD.BCST 1136(DX), Z10, Z2
-	VCVTDQ2PD        32(DI)(BX*4), Z10
+	VCVTDQ2PD        32(R8)(BX*4), Z10
 	VBROADCASTSD     1112(DX), Z11
 	VFMADD213PD.BCST 1120(DX), Z11, Z10
 	VBROADCASTSD     1128(DX), Z11
@@ -24391,18 +25095,18 @@ step:
 	VMINPS           Z2, Z10, Z2
 	VBROADCASTSS     1032(DX), Z10
 	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1176(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             1184(DX), R12
 	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTDQ2PD        (DI)(BX*4), Z2
+	VCVTDQ2PD        (R8)(BX*4), Z2
 	VBROADCASTSD     1280(DX), Z11
 	VFMADD213PD.BCST 1288(DX), Z11, Z2
 	VBROADCASTSD     1296(DX), Z11
 	VFMADD213PD.BCST 1304(DX), Z11, Z2
-	VCVTDQ2PD        32(DI)(BX*4), Z11
+	VCVTDQ2PD        32(R8)(BX*4), Z11
 	VBROADCASTSD     1280(DX), Z12
 	VFMADD213PD.BCST 1288(DX), Z12, Z11
 	VBROADCASTSD     1296(DX), Z12
@@ -24444,26 +25148,26 @@ step:
 	VMOVAPS          Z3, Z9
 	VPERMT2PD        Z8, Z0, Z9
 	VPERMT2PD        Z8, Z1, Z3
-	VMOVUPS          Y11, K2, (R8)
-	VMOVUPS          Y10, K2, (R8)(AX*1)
-	VMOVUPS          Y7, K2, (R8)(AX*2)
-	VMOVUPS          Y9, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VEXTRACTF32X8    $0x01, Z11, (R8)
-	VEXTRACTF32X8    $0x01, Z10, (R8)(AX*1)
-	VEXTRACTF32X8    $0x01, Z7, (R8)(AX*2)
-	VEXTRACTF32X8    $0x01, Z9, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VMOVUPS          Y6, K2, (R8)
-	VMOVUPS          Y2, K2, (R8)(AX*1)
-	VMOVUPS          Y5, K2, (R8)(AX*2)
-	VMOVUPS          Y3, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VEXTRACTF32X8    $0x01, Z6, (R8)
-	VEXTRACTF32X8    $0x01, Z2, (R8)(AX*1)
-	VEXTRACTF32X8    $0x01, Z5, (R8)(AX*2)
-	VEXTRACTF32X8    $0x01, Z3, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
+	VMOVUPS          Y11, K2, (SI)
+	VMOVUPS          Y10, K2, (SI)(AX*1)
+	VMOVUPS          Y7, K2, (SI)(AX*2)
+	VMOVUPS          Y9, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z11, (SI)
+	VEXTRACTF32X8    $0x01, Z10, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z7, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z9, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPS          Y6, K2, (SI)
+	VMOVUPS          Y2, K2, (SI)(AX*1)
+	VMOVUPS          Y5, K2, (SI)(AX*2)
+	VMOVUPS          Y3, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z6, (SI)
+	VEXTRACTF32X8    $0x01, Z2, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z5, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x10, BX
 	SUBQ             $0x10, R10
 	JMP              step
@@ -24471,16 +25175,16 @@ step:
 tail:
 	TESTQ            R10, R10
 	JZ               next
-	MOVQ             $-1, DI
-	BZHIQ            R10, DI, DI
-	KMOVW            DI, K1
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
+	MOVQ             $-1, R8
+	BZHIQ            R10, R8, R8
+	KMOVW            R8, K1
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
 	MOVQ             (DX), R12
 	MOVQ             8(DX), R13
 	MOVQ             16(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
 	VBROADCASTSD     104(DX), Z3
@@ -24505,8 +25209,8 @@ tail:
 	MOVQ             168(DX), R12
 	MOVQ             176(DX), R13
 	MOVQ             184(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
 	VBROADCASTSD     272(DX), Z5
@@ -24531,8 +25235,8 @@ tail:
 	MOVQ             336(DX), R12
 	MOVQ             344(DX), R13
 	MOVQ             352(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
 	VBROADCASTSD     440(DX), Z6
@@ -24557,8 +25261,8 @@ tail:
 	MOVQ             504(DX), R12
 	MOVQ             512(DX), R13
 	MOVQ             520(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
 	VBROADCASTSD     608(DX), Z7
@@ -24583,8 +25287,8 @@ tail:
 	MOVQ             672(DX), R12
 	MOVQ             680(DX), R13
 	MOVQ             688(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
 	VBROADCASTSD     776(DX), Z8
@@ -24609,8 +25313,8 @@ tail:
 	MOVQ             840(DX), R12
 	MOVQ             848(DX), R13
 	MOVQ             856(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
 	VBROADCASTSD     944(DX), Z9
@@ -24635,8 +25339,8 @@ tail:
 	MOVQ             1008(DX), R12
 	MOVQ             1016(DX), R13
 	MOVQ             1024(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
 	VBROADCASTSD     1112(DX), Z10
@@ -24661,8 +25365,8 @@ tail:
 	MOVQ             1176(DX), R12
 	MOVQ             1184(DX), R13
 	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
 	VBROADCASTSD     1280(DX), Z11
@@ -24712,76 +25416,76 @@ tail:
 	VMOVAPS          Z3, Z9
 	VPERMT2PD        Z8, Z0, Z9
 	VPERMT2PD        Z8, Z1, Z3
-	VMOVUPS          Y11, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y11, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y10, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y10, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y7, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y9, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y9, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z11, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z10, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z7, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z9, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y6, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y5, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y3, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z6, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z2, Y2
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z5, Y2
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z3, Y2
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	ADDQ             $0x10, BX
@@ -25224,7 +25928,7 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 	CMPQ  R8, $0x08
 	JL    tail
@@ -25232,15 +25936,15 @@ columns:
 step:
 	CMPQ             R9, $0x10
 	JL               tail
-	MOVQ             (DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	PREFETCHT1       1088(SI)(BX*8)
-	VCVTQQ2PD        (SI)(BX*8), Z2
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	VCVTQQ2PD        (DI)(BX*8), Z2
 	VBROADCASTSD     104(DX), Z3
 	VFMADD213PD.BCST 112(DX), Z3, Z2
 	VBROADCASTSD     120(DX), Z3
 	VFMADD213PD.BCST 128(DX), Z3, Z2
-	VCVTQQ2PD        64(SI)(BX*8), Z3
+	VCVTQQ2PD        64(DI)(BX*8), Z3
 	VBROADCASTSD     104(DX), Z5
 	VFMADD213PD.BCST 112(DX), Z5, Z3
 	VBROADCASTSD     120(DX), Z5
@@ -25254,15 +25958,15 @@ step:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, Z3
-	MOVQ             168(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	PREFETCHT1       1088(SI)(BX*8)
-	VCVTQQ2PD        (SI)(BX*8), Z2
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	VCVTQQ2PD        (DI)(BX*8), Z2
 	VBROADCASTSD     272(DX), Z5
 	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
-	VCVTQQ2PD        64(SI)(BX*8), Z5
+	VCVTQQ2PD        64(DI)(BX*8), Z5
 	VBROADCASTSD     272(DX), Z6
 	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
@@ -25276,15 +25980,15 @@ step:
 	VMINPS           Z2, Z5, Z2
 	VBROADCASTSS     192(DX), Z5
 	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, Z5
-	MOVQ             336(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	PREFETCHT1       1088(SI)(BX*8)
-	VCVTQQ2PD        (SI)(BX*8), Z2
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	VCVTQQ2PD        (DI)(BX*8), Z2
 	VBROADCASTSD     440(DX), Z6
 	VFMADD213PD.BCST 448(DX), Z6, Z2
 	VBROADCASTSD     456(DX), Z6
 	VFMADD213PD.BCST 464(DX), Z6, Z2
-	VCVTQQ2PD        64(SI)(BX*8), Z6
+	VCVTQQ2PD        64(DI)(BX*8), Z6
 	VBROADCASTSD     440(DX), Z7
 	VFMADD213PD.BCST 448(DX), Z7, Z6
 	VBROADCASTSD     456(DX), Z7
@@ -25298,15 +26002,15 @@ step:
 	VMINPS           Z2, Z6, Z2
 	VBROADCASTSS     360(DX), Z6
 	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, Z6
-	MOVQ             504(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	PREFETCHT1       1088(SI)(BX*8)
-	VCVTQQ2PD        (SI)(BX*8), Z2
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	VCVTQQ2PD        (DI)(BX*8), Z2
 	VBROADCASTSD     608(DX), Z7
 	VFMADD213PD.BCST 616(DX), Z7, Z2
 	VBROADCASTSD     624(DX), Z7
 	VFMADD213PD.BCST 632(DX), Z7, Z2
-	VCVTQQ2PD        64(SI)(BX*8), Z7
+	VCVTQQ2PD        64(DI)(BX*8), Z7
 	VBROADCASTSD     608(DX), Z8
 	VFMADD213PD.BCST 616(DX), Z8, Z7
 	VBROADCASTSD     624(DX), Z8
@@ -25320,15 +26024,15 @@ step:
 	VMINPS           Z2, Z7, Z2
 	VBROADCASTSS     528(DX), Z7
 	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, Z7
-	MOVQ             672(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	PREFETCHT1       1088(SI)(BX*8)
-	VCVTQQ2PD        (SI)(BX*8), Z2
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	VCVTQQ2PD        (DI)(BX*8), Z2
 	VBROADCASTSD     776(DX), Z8
 	VFMADD213PD.BCST 784(DX), Z8, Z2
 	VBROADCASTSD     792(DX), Z8
 	VFMADD213PD.BCST 800(DX), Z8, Z2
-	VCVTQQ2PD        64(SI)(BX*8), Z8
+	VCVTQQ2PD        64(DI)(BX*8), Z8
 	VBROADCASTSD     776(DX), Z9
 	VFMADD213PD.BCST 784(DX), Z9, Z8
 	VBROADCASTSD     792(DX), Z9
@@ -25342,15 +26046,15 @@ step:
 	VMINPS           Z2, Z8, Z2
 	VBROADCASTSS     696(DX), Z8
 	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, Z8
-	MOVQ             840(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	PREFETCHT1       1088(SI)(BX*8)
-	VCVTQQ2PD        (SI)(BX*8), Z2
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	VCVTQQ2PD        (DI)(BX*8), Z2
 	VBROADCASTSD     944(DX), Z9
 	VFMADD213PD.BCST 952(DX), Z9, Z2
 	VBROADCASTSD     960(DX), Z9
 	VFMADD213PD.BCST 968(DX), Z9, Z2
-	VCVTQQ2PD        64(SI)(BX*8), Z9
+	VCVTQQ2PD        64(DI)(BX*8), Z9
 	VBROADCASTSD     944(DX), Z10
 	VFMADD213PD.BCST 952(DX), Z10, Z9
 	VBROADCASTSD     960(DX), Z10
@@ -25364,15 +26068,15 @@ step:
 	VMINPS           Z2, Z9, Z2
 	VBROADCASTSS     864(DX), Z9
 	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, Z9
-	MOVQ             1008(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	PREFETCHT1       1088(SI)(BX*8)
-	VCVTQQ2PD        (SI)(BX*8), Z2
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	VCVTQQ2PD        (DI)(BX*8), Z2
 	VBROADCASTSD     1112(DX), Z10
 	VFMADD213PD.BCST 1120(DX), Z10, Z2
 	VBROADCASTSD     1128(DX), Z10
 	VFMADD213PD.BCST 1136(DX), Z10, Z2
-	VCVTQQ2PD        64(SI)(BX*8), Z10
+	VCVTQQ2PD        64(DI)(BX*8), Z10
 	VBROADCASTSD     1112(DX), Z11
 	VFMADD213PD.BCST 1120(DX), Z11, Z10
 	VBROADCASTSD     1128(DX), Z11
@@ -25386,15 +26090,15 @@ step:
 	VMINPS           Z2, Z10, Z2
 	VBROADCASTSS     1032(DX), Z10
 	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, Z10
-	MOVQ             1176(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	PREFETCHT1       1088(SI)(BX*8)
-	VCVTQQ2PD        (SI)(BX*8), Z2
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	PREFETCHT1       1088(DI)(BX*8)
+	VCVTQQ2PD        (DI)(BX*8), Z2
 	VBROADCASTSD     1280(DX), Z11
 	VFMADD213PD.BCST 1288(DX), Z11, Z2
 	VBROADCASTSD     1296(DX), Z11
 	VFMADD213PD.BCST 1304(DX), Z11, Z2
-	VCVTQQ2PD        64(SI)(BX*8), Z11
+	VCVTQQ2PD        64(DI)(BX*8), Z11
 	VBROADCASTSD     1280(DX), Z12
 	VFMADD213PD.BCST 1288(DX), Z12, Z11
 	VBROADCASTSD     1296(DX), Z12
@@ -25436,26 +26140,26 @@ step:
 	VMOVAPS          Z3, Z9
 	VPERMT2PD        Z8, Z0, Z9
 	VPERMT2PD        Z8, Z1, Z3
-	VMOVUPS          Y11, K2, (DI)
-	VMOVUPS          Y10, K2, (DI)(AX*1)
-	VMOVUPS          Y7, K2, (DI)(AX*2)
-	VMOVUPS          Y9, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VEXTRACTF32X8    $0x01, Z11, (DI)
-	VEXTRACTF32X8    $0x01, Z10, (DI)(AX*1)
-	VEXTRACTF32X8    $0x01, Z7, (DI)(AX*2)
-	VEXTRACTF32X8    $0x01, Z9, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VMOVUPS          Y6, K2, (DI)
-	VMOVUPS          Y2, K2, (DI)(AX*1)
-	VMOVUPS          Y5, K2, (DI)(AX*2)
-	VMOVUPS          Y3, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VEXTRACTF32X8    $0x01, Z6, (DI)
-	VEXTRACTF32X8    $0x01, Z2, (DI)(AX*1)
-	VEXTRACTF32X8    $0x01, Z5, (DI)(AX*2)
-	VEXTRACTF32X8    $0x01, Z3, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
+	VMOVUPS          Y11, K2, (SI)
+	VMOVUPS          Y10, K2, (SI)(AX*1)
+	VMOVUPS          Y7, K2, (SI)(AX*2)
+	VMOVUPS          Y9, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z11, (SI)
+	VEXTRACTF32X8    $0x01, Z10, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z7, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z9, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPS          Y6, K2, (SI)
+	VMOVUPS          Y2, K2, (SI)(AX*1)
+	VMOVUPS          Y5, K2, (SI)(AX*2)
+	VMOVUPS          Y3, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z6, (SI)
+	VEXTRACTF32X8    $0x01, Z2, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z5, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x10, BX
 	SUBQ             $0x10, R9
 	JMP              step
@@ -25463,17 +26167,17 @@ step:
 tail:
 	TESTQ            R9, R9
 	JZ               next
-	MOVQ             $-1, SI
-	BZHIQ            R9, SI, SI
-	KMOVW            SI, K1
-	MOVQ             (DX), SI
-	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z2
+	MOVQ             $-1, DI
+	BZHIQ            R9, DI, DI
+	KMOVW            DI, K1
+	MOVQ             (DX), DI
+	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z2
 	VBROADCASTSD     104(DX), Z3
 	VFMADD213PD.BCST 112(DX), Z3, Z2
 	VBROADCASTSD     120(DX), Z3
 	VFMADD213PD.BCST 128(DX), Z3, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTQQ2PD.Z      64(SI)(BX*8), K3, Z3
+	VCVTQQ2PD.Z      64(DI)(BX*8), K3, Z3
 	VBROADCASTSD     104(DX), Z5
 	VFMADD213PD.BCST 112(DX), Z5, Z3
 	VBROADCASTSD     120(DX), Z5
@@ -25487,14 +26191,14 @@ tail:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), SI
-	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z2
+	MOVQ             168(DX), DI
+	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z2
 	VBROADCASTSD     272(DX), Z5
 	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTQQ2PD.Z      64(SI)(BX*8), K3, Z5
+	VCVTQQ2PD.Z      64(DI)(BX*8), K3, Z5
 	VBROADCASTSD     272(DX), Z6
 	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
@@ -25508,14 +26212,14 @@ tail:
 	VMINPS           Z2, Z5, Z2
 	VBROADCASTSS     192(DX), Z5
 	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), SI
-	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z2
+	MOVQ             336(DX), DI
+	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z2
 	VBROADCASTSD     440(DX), Z6
 	VFMADD213PD.BCST 448(DX), Z6, Z2
 	VBROADCASTSD     456(DX), Z6
 	VFMADD213PD.BCST 464(DX), Z6, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTQQ2PD.Z      64(SI)(BX*8), K3, Z6
+	VCVTQQ2PD.Z      64(DI)(BX*8), K3, Z6
 	VBROADCASTSD     440(DX), Z7
 	VFMADD213PD.BCST 448(DX), Z7, Z6
 	VBROADCASTSD     456(DX), Z7
@@ -25529,14 +26233,14 @@ tail:
 	VMINPS           Z2, Z6, Z2
 	VBROADCASTSS     360(DX), Z6
 	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), SI
-	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z2
+	MOVQ             504(DX), DI
+	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z2
 	VBROADCASTSD     608(DX), Z7
 	VFMADD213PD.BCST 616(DX), Z7, Z2
 	VBROADCASTSD     624(DX), Z7
 	VFMADD213PD.BCST 632(DX), Z7, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTQQ2PD.Z      64(SI)(BX*8), K3, Z7
+	VCVTQQ2PD.Z      64(DI)(BX*8), K3, Z7
 	VBROADCASTSD     608(DX), Z8
 	VFMADD213PD.BCST 616(DX), Z8, Z7
 	VBROADCASTSD     624(DX), Z8
@@ -25550,14 +26254,14 @@ tail:
 	VMINPS           Z2, Z7, Z2
 	VBROADCASTSS     528(DX), Z7
 	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), SI
-	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z2
+	MOVQ             672(DX), DI
+	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z2
 	VBROADCASTSD     776(DX), Z8
 	VFMADD213PD.BCST 784(DX), Z8, Z2
 	VBROADCASTSD     792(DX), Z8
 	VFMADD213PD.BCST 800(DX), Z8, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTQQ2PD.Z      64(SI)(BX*8), K3, Z8
+	VCVTQQ2PD.Z      64(DI)(BX*8), K3, Z8
 	VBROADCASTSD     776(DX), Z9
 	VFMADD213PD.BCST 784(DX), Z9, Z8
 	VBROADCASTSD     792(DX), Z9
@@ -25571,14 +26275,14 @@ tail:
 	VMINPS           Z2, Z8, Z2
 	VBROADCASTSS     696(DX), Z8
 	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), SI
-	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z2
+	MOVQ             840(DX), DI
+	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z2
 	VBROADCASTSD     944(DX), Z9
 	VFMADD213PD.BCST 952(DX), Z9, Z2
 	VBROADCASTSD     960(DX), Z9
 	VFMADD213PD.BCST 968(DX), Z9, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTQQ2PD.Z      64(SI)(BX*8), K3, Z9
+	VCVTQQ2PD.Z      64(DI)(BX*8), K3, Z9
 	VBROADCASTSD     944(DX), Z10
 	VFMADD213PD.BCST 952(DX), Z10, Z9
 	VBROADCASTSD     960(DX), Z10
@@ -25592,14 +26296,14 @@ tail:
 	VMINPS           Z2, Z9, Z2
 	VBROADCASTSS     864(DX), Z9
 	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), SI
-	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z2
+	MOVQ             1008(DX), DI
+	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z2
 	VBROADCASTSD     1112(DX), Z10
 	VFMADD213PD.BCST 1120(DX), Z10, Z2
 	VBROADCASTSD     1128(DX), Z10
 	VFMADD213PD.BCST 1136(DX), Z10, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTQQ2PD.Z      64(SI)(BX*8), K3, Z10
+	VCVTQQ2PD.Z      64(DI)(BX*8), K3, Z10
 	VBROADCASTSD     1112(DX), Z11
 	VFMADD213PD.BCST 1120(DX), Z11, Z10
 	VBROADCASTSD     1128(DX), Z11
@@ -25613,14 +26317,14 @@ tail:
 	VMINPS           Z2, Z10, Z2
 	VBROADCASTSS     1032(DX), Z10
 	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), SI
-	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z2
+	MOVQ             1176(DX), DI
+	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z2
 	VBROADCASTSD     1280(DX), Z11
 	VFMADD213PD.BCST 1288(DX), Z11, Z2
 	VBROADCASTSD     1296(DX), Z11
 	VFMADD213PD.BCST 1304(DX), Z11, Z2
 	KSHIFTRW         $0x08, K1, K3
-	VCVTQQ2PD.Z      64(SI)(BX*8), K3, Z11
+	VCVTQQ2PD.Z      64(DI)(BX*8), K3, Z11
 	VBROADCASTSD     1280(DX), Z12
 	VFMADD213PD.BCST 1288(DX), Z12, Z11
 	VBROADCASTSD     1296(DX), Z12
@@ -25662,76 +26366,76 @@ tail:
 	VMOVAPS          Z3, Z9
 	VPERMT2PD        Z8, Z0, Z9
 	VPERMT2PD        Z8, Z1, Z3
-	VMOVUPS          Y11, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y11, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y10, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y10, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y7, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y9, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y9, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z11, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z10, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z7, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z9, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y6, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y5, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPS          Y3, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z6, Y4
-	VMOVUPS          Y4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z2, Y2
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z5, Y2
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z3, Y2
-	VMOVUPS          Y2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	ADDQ             $0x10, BX
@@ -26265,7 +26969,7 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 	CMPQ  R9, $0x08
 	JL    tail
@@ -26273,21 +26977,21 @@ columns:
 step:
 	CMPQ             R10, $0x10
 	JL               tail
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
-	MOVQ             (DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
-	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
+	MOVQ             (DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
+	PREFETCHT1       1088(R8)(BX*8)
 	MOVQ             8(DX), R12
 	MOVQ             16(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTQQ2PD        (DI)(BX*8), Z2
+	VCVTQQ2PD        (R8)(BX*8), Z2
 	VBROADCASTSD     104(DX), Z3
 	VFMADD213PD.BCST 112(DX), Z3, Z2
 	VBROADCASTSD     120(DX), Z3
 	VFMADD213PD.BCST 128(DX), Z3, Z2
-	VCVTQQ2PD        64(DI)(BX*8), Z3
+	VCVTQQ2PD        64(R8)(BX*8), Z3
 	VBROADCASTSD     104(DX), Z5
 	VFMADD213PD.BCST 112(DX), Z5, Z3
 	VBROADCASTSD     120(DX), Z5
@@ -26301,19 +27005,19 @@ step:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
-	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             168(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
+	PREFETCHT1       1088(R8)(BX*8)
 	MOVQ             176(DX), R12
 	MOVQ             184(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTQQ2PD        (DI)(BX*8), Z2
+	VCVTQQ2PD        (R8)(BX*8), Z2
 	VBROADCASTSD     272(DX), Z5
 	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
-	VCVTQQ2PD        64(DI)(BX*8), Z5
+	VCVTQQ2PD        64(R8)(BX*8), Z5
 	VBROADCASTSD     272(DX), Z6
 	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
@@ -26327,19 +27031,19 @@ step:
 	VMINPS           Z2, Z5, Z2
 	VBROADCASTSS     192(DX), Z5
 	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
-	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             336(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
+	PREFETCHT1       1088(R8)(BX*8)
 	MOVQ             344(DX), R12
 	MOVQ             352(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTQQ2PD        (DI)(BX*8), Z2
+	VCVTQQ2PD        (R8)(BX*8), Z2
 	VBROADCASTSD     440(DX), Z6
 	VFMADD213PD.BCST 448(DX), Z6, Z2
 	VBROADCASTSD     456(DX), Z6
 	VFMADD213PD.BCST 464(DX), Z6, Z2
-	VCVTQQ2PD        64(DI)(BX*8), Z6
+	VCVTQQ2PD        64(R8)(BX*8), Z6
 	VBROADCASTSD     440(DX), Z7
 	VFMADD213PD.BCST 448(DX), Z7, Z6
 	VBROADCASTSD     456(DX), Z7
@@ -26353,19 +27057,19 @@ step:
 	VMINPS           Z2, Z6, Z2
 	VBROADCASTSS     360(DX), Z6
 	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
-	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             504(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
+	PREFETCHT1       1088(R8)(BX*8)
 	MOVQ             512(DX), R12
 	MOVQ             520(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTQQ2PD        (DI)(BX*8), Z2
+	VCVTQQ2PD        (R8)(BX*8), Z2
 	VBROADCASTSD     608(DX), Z7
 	VFMADD213PD.BCST 616(DX), Z7, Z2
 	VBROADCASTSD     624(DX), Z7
 	VFMADD213PD.BCST 632(DX), Z7, Z2
-	VCVTQQ2PD        64(DI)(BX*8), Z7
+	VCVTQQ2PD        64(R8)(BX*8), Z7
 	VBROADCASTSD     608(DX), Z8
 	VFMADD213PD.BCST 616(DX), Z8, Z7
 	VBROADCASTSD     624(DX), Z8
@@ -26379,19 +27083,19 @@ step:
 	VMINPS           Z2, Z7, Z2
 	VBROADCASTSS     528(DX), Z7
 	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
-	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             672(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
+	PREFETCHT1       1088(R8)(BX*8)
 	MOVQ             680(DX), R12
 	MOVQ             688(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTQQ2PD        (DI)(BX*8), Z2
+	VCVTQQ2PD        (R8)(BX*8), Z2
 	VBROADCASTSD     776(DX), Z8
 	VFMADD213PD.BCST 784(DX), Z8, Z2
 	VBROADCASTSD     792(DX), Z8
 	VFMADD213PD.BCST 800(DX), Z8, Z2
-	VCVTQQ2PD        64(DI)(BX*8), Z8
+	VCVTQQ2PD        64(R8)(BX*8), Z8
 	VBROADCASTSD     776(DX), Z9
 	VFMADD213PD.BCST 784(DX), Z9, Z8
 	VBROADCASTSD     792(DX), Z9
@@ -26405,19 +27109,19 @@ step:
 	VMINPS           Z2, Z8, Z2
 	VBROADCASTSS     696(DX), Z8
 	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
-	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             840(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
+	PREFETCHT1       1088(R8)(BX*8)
 	MOVQ             848(DX), R12
 	MOVQ             856(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTQQ2PD        (DI)(BX*8), Z2
+	VCVTQQ2PD        (R8)(BX*8), Z2
 	VBROADCASTSD     944(DX), Z9
 	VFMADD213PD.BCST 952(DX), Z9, Z2
 	VBROADCASTSD     960(DX), Z9
 	VFMADD213PD.BCST 968(DX), Z9, Z2
-	VCVTQQ2PD        64(DI)(BX*8), Z9
+	VCVTQQ2PD        64(R8)(BX*8), Z9
 	VBROADCASTSD     944(DX), Z10
 	VFMADD213PD.BCST 952(DX), Z10, Z9
 	VBROADCASTSD     960(DX), Z10
@@ -26431,19 +27135,19 @@ step:
 	VMINPS           Z2, Z9, Z2
 	VBROADCASTSS     864(DX), Z9
 	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
-	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             1008(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
+	PREFETCHT1       1088(R8)(BX*8)
 	MOVQ             1016(DX), R12
 	MOVQ             1024(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTQQ2PD        (DI)(BX*8), Z2
+	VCVTQQ2PD        (R8)(BX*8), Z2
 	VBROADCASTSD     1112(DX), Z10
 	VFMADD213PD.BCST 1120(DX), Z10, Z2
 	VBROADCASTSD     1128(DX), Z10
 	VFMADD213PD.BCST 1136(DX), Z10, Z2
-	VCVTQQ2PD        64(DI)(BX*8), Z10
+	VCVTQQ2PD        64(R8)(BX*8), Z10
 	VBROADCASTSD     1112(DX), Z11
 	VFMADD213PD.BCST 1120(DX), Z11, Z10
 	VBROADCASTSD     1128(DX), Z11
@@ -26457,19 +27161,19 @@ step:
 	VMINPS           Z2, Z10, Z2
 	VBROADCASTSS     1032(DX), Z10
 	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
-	PREFETCHT1       1088(DI)(BX*8)
+	MOVQ             1176(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
+	PREFETCHT1       1088(R8)(BX*8)
 	MOVQ             1184(DX), R12
 	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTQQ2PD        (DI)(BX*8), Z2
+	VCVTQQ2PD        (R8)(BX*8), Z2
 	VBROADCASTSD     1280(DX), Z11
 	VFMADD213PD.BCST 1288(DX), Z11, Z2
 	VBROADCASTSD     1296(DX), Z11
 	VFMADD213PD.BCST 1304(DX), Z11, Z2
-	VCVTQQ2PD        64(DI)(BX*8), Z11
+	VCVTQQ2PD        64(R8)(BX*8), Z11
 	VBROADCASTSD     1280(DX), Z12
 	VFMADD213PD.BCST 1288(DX), Z12, Z11
 	VBROADCASTSD     1296(DX), Z12
@@ -26511,26 +27215,26 @@ step:
 	VMOVAPS          Z3, Z9
 	VPERMT2PD        Z8, Z0, Z9
 	VPERMT2PD        Z8, Z1, Z3
-	VMOVUPS          Y11, K2, (R8)
-	VMOVUPS          Y10, K2, (R8)(AX*1)
-	VMOVUPS          Y7, K2, (R8)(AX*2)
-	VMOVUPS          Y9, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VEXTRACTF32X8    $0x01, Z11, (R8)
-	VEXTRACTF32X8    $0x01, Z10, (R8)(AX*1)
-	VEXTRACTF32X8    $0x01, Z7, (R8)(AX*2)
-	VEXTRACTF32X8    $0x01, Z9, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VMOVUPS          Y6, K2, (R8)
-	VMOVUPS          Y2, K2, (R8)(AX*1)
-	VMOVUPS          Y5, K2, (R8)(AX*2)
-	VMOVUPS          Y3, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VEXTRACTF32X8    $0x01, Z6, (R8)
-	VEXTRACTF32X8    $0x01, Z2, (R8)(AX*1)
-	VEXTRACTF32X8    $0x01, Z5, (R8)(AX*2)
-	VEXTRACTF32X8    $0x01, Z3, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
+	VMOVUPS          Y11, K2, (SI)
+	VMOVUPS          Y10, K2, (SI)(AX*1)
+	VMOVUPS          Y7, K2, (SI)(AX*2)
+	VMOVUPS          Y9, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z11, (SI)
+	VEXTRACTF32X8    $0x01, Z10, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z7, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z9, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPS          Y6, K2, (SI)
+	VMOVUPS          Y2, K2, (SI)(AX*1)
+	VMOVUPS          Y5, K2, (SI)(AX*2)
+	VMOVUPS          Y3, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z6, (SI)
+	VEXTRACTF32X8    $0x01, Z2, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z5, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z3, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x10, BX
 	SUBQ             $0x10, R10
 	JMP              step
@@ -26538,16 +27242,16 @@ step:
 tail:
 	TESTQ            R10, R10
 	JZ               next
-	MOVQ             $-1, DI
-	BZHIQ            R10, DI, DI
-	KMOVW            DI, K1
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
+	MOVQ             $-1, R8
+	BZHIQ            R10, R8, R8
+	KMOVW            R8, K1
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
 	MOVQ             (DX), R12
 	MOVQ             8(DX), R13
 	MOVQ             16(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
 	VBROADCASTSD     104(DX), Z3
@@ -26572,8 +27276,8 @@ tail:
 	MOVQ             168(DX), R12
 	MOVQ             176(DX), R13
 	MOVQ             184(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
 	VBROADCASTSD     272(DX), Z5
@@ -26598,8 +27302,8 @@ tail:
 	MOVQ             336(DX), R12
 	MOVQ             344(DX), R13
 	MOVQ             352(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
 	VBROADCASTSD     440(DX), Z6
@@ -26624,8 +27328,8 @@ tail:
 	MOVQ             504(DX), R12
 	MOVQ             512(DX), R13
 	MOVQ             520(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
 	VBROADCASTSD     608(DX), Z7
@@ -26650,8 +27354,8 @@ tail:
 	MOVQ             672(DX), R12
 	MOVQ             680(DX), R13
 	MOVQ             688(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
 	VBROADCASTSD     776(DX), Z8
@@ -26676,8 +27380,8 @@ tail:
 	MOVQ             840(DX), R12
 	MOVQ             848(DX), R13
 	MOVQ             856(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
 	VBROADCASTSD     944(DX), Z9
@@ -26702,8 +27406,8 @@ tail:
 	MOVQ             1008(DX), R12
 	MOVQ             1016(DX), R13
 	MOVQ             1024(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
 	VBROADCASTSD     1112(DX), Z10
@@ -26728,8 +27432,8 @@ tail:
 	MOVQ             1176(DX), R12
 	MOVQ             1184(DX), R13
 	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
 	VBROADCASTSD     1280(DX), Z11
@@ -26779,76 +27483,76 @@ tail:
 	VMOVAPS          Z3, Z9
 	VPERMT2PD        Z8, Z0, Z9
 	VPERMT2PD        Z8, Z1, Z3
-	VMOVUPS          Y11, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y11, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y10, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y10, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y7, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y9, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y9, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z11, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z10, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z7, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z9, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y6, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y5, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPS          Y3, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z6, Y4
-	VMOVUPS          Y4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z2, Y2
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z5, Y2
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	VEXTRACTF32X8    $0x01, Z3, Y2
-	VMOVUPS          Y2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	ADDQ             $0x10, BX
@@ -27537,7 +28241,7 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 	CMPQ  R8, $0x08
 	JL    tail
@@ -27545,9 +28249,9 @@ columns:
 step:
 	CMPQ             R9, $0x08
 	JL               tail
-	MOVQ             (DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTPS2PD        (SI)(BX*4), Z0
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTPS2PD        (DI)(BX*4), Z0
 	VBROADCASTSD     104(DX), Z1
 	VFMADD213PD.BCST 112(DX), Z1, Z0
 	VDIVPD.BCST      120(DX), Z0, Z0
@@ -27558,9 +28262,9 @@ step:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, Z1
-	MOVQ             168(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTPS2PD        (SI)(BX*4), Z0
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTPS2PD        (DI)(BX*4), Z0
 	VBROADCASTSD     272(DX), Z2
 	VFMADD213PD.BCST 280(DX), Z2, Z0
 	VDIVPD.BCST      288(DX), Z0, Z0
@@ -27571,9 +28275,9 @@ step:
 	VMINPD           Z0, Z2, Z0
 	VBROADCASTSD     192(DX), Z2
 	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, Z2
-	MOVQ             336(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTPS2PD        (SI)(BX*4), Z0
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTPS2PD        (DI)(BX*4), Z0
 	VBROADCASTSD     440(DX), Z3
 	VFMADD213PD.BCST 448(DX), Z3, Z0
 	VDIVPD.BCST      456(DX), Z0, Z0
@@ -27584,9 +28288,9 @@ step:
 	VMINPD           Z0, Z3, Z0
 	VBROADCASTSD     360(DX), Z3
 	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, Z3
-	MOVQ             504(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTPS2PD        (SI)(BX*4), Z0
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTPS2PD        (DI)(BX*4), Z0
 	VBROADCASTSD     608(DX), Z4
 	VFMADD213PD.BCST 616(DX), Z4, Z0
 	VDIVPD.BCST      624(DX), Z0, Z0
@@ -27597,9 +28301,9 @@ step:
 	VMINPD           Z0, Z4, Z0
 	VBROADCASTSD     528(DX), Z4
 	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, Z4
-	MOVQ             672(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTPS2PD        (SI)(BX*4), Z0
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTPS2PD        (DI)(BX*4), Z0
 	VBROADCASTSD     776(DX), Z5
 	VFMADD213PD.BCST 784(DX), Z5, Z0
 	VDIVPD.BCST      792(DX), Z0, Z0
@@ -27610,9 +28314,9 @@ step:
 	VMINPD           Z0, Z5, Z0
 	VBROADCASTSD     696(DX), Z5
 	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, Z5
-	MOVQ             840(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTPS2PD        (SI)(BX*4), Z0
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTPS2PD        (DI)(BX*4), Z0
 	VBROADCASTSD     944(DX), Z6
 	VFMADD213PD.BCST 952(DX), Z6, Z0
 	VDIVPD.BCST      960(DX), Z0, Z0
@@ -27623,9 +28327,9 @@ step:
 	VMINPD           Z0, Z6, Z0
 	VBROADCASTSD     864(DX), Z6
 	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, Z6
-	MOVQ             1008(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTPS2PD        (SI)(BX*4), Z0
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTPS2PD        (DI)(BX*4), Z0
 	VBROADCASTSD     1112(DX), Z7
 	VFMADD213PD.BCST 1120(DX), Z7, Z0
 	VDIVPD.BCST      1128(DX), Z0, Z0
@@ -27636,9 +28340,9 @@ step:
 	VMINPD           Z0, Z7, Z0
 	VBROADCASTSD     1032(DX), Z7
 	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, Z7
-	MOVQ             1176(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTPS2PD        (SI)(BX*4), Z0
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTPS2PD        (DI)(BX*4), Z0
 	VBROADCASTSD     1280(DX), Z8
 	VFMADD213PD.BCST 1288(DX), Z8, Z0
 	VDIVPD.BCST      1296(DX), Z0, Z0
@@ -27673,16 +28377,16 @@ step:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (DI)
-	VMOVUPD          Z5, K2, (DI)(AX*1)
-	VMOVUPD          Z6, K2, (DI)(AX*2)
-	VMOVUPD          Z7, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VMOVUPD          Z2, K2, (DI)
-	VMOVUPD          Z3, K2, (DI)(AX*1)
-	VMOVUPD          Z0, K2, (DI)(AX*2)
-	VMOVUPD          Z1, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
+	VMOVUPD          Z4, K2, (SI)
+	VMOVUPD          Z5, K2, (SI)(AX*1)
+	VMOVUPD          Z6, K2, (SI)(AX*2)
+	VMOVUPD          Z7, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPD          Z2, K2, (SI)
+	VMOVUPD          Z3, K2, (SI)(AX*1)
+	VMOVUPD          Z0, K2, (SI)(AX*2)
+	VMOVUPD          Z1, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x08, BX
 	SUBQ             $0x08, R9
 	JMP              step
@@ -27690,11 +28394,11 @@ step:
 tail:
 	TESTQ            R9, R9
 	JZ               next
-	MOVQ             $-1, SI
-	BZHIQ            R9, SI, SI
-	KMOVW            SI, K1
-	MOVQ             (DX), SI
-	VCVTPS2PD.Z      (SI)(BX*4), K1, Z0
+	MOVQ             $-1, DI
+	BZHIQ            R9, DI, DI
+	KMOVW            DI, K1
+	MOVQ             (DX), DI
+	VCVTPS2PD.Z      (DI)(BX*4), K1, Z0
 	VBROADCASTSD     104(DX), Z1
 	VFMADD213PD.BCST 112(DX), Z1, Z0
 	VDIVPD.BCST      120(DX), Z0, Z0
@@ -27705,8 +28409,8 @@ tail:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), SI
-	VCVTPS2PD.Z      (SI)(BX*4), K1, Z0
+	MOVQ             168(DX), DI
+	VCVTPS2PD.Z      (DI)(BX*4), K1, Z0
 	VBROADCASTSD     272(DX), Z2
 	VFMADD213PD.BCST 280(DX), Z2, Z0
 	VDIVPD.BCST      288(DX), Z0, Z0
@@ -27717,8 +28421,8 @@ tail:
 	VMINPD           Z0, Z2, Z0
 	VBROADCASTSD     192(DX), Z2
 	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), SI
-	VCVTPS2PD.Z      (SI)(BX*4), K1, Z0
+	MOVQ             336(DX), DI
+	VCVTPS2PD.Z      (DI)(BX*4), K1, Z0
 	VBROADCASTSD     440(DX), Z3
 	VFMADD213PD.BCST 448(DX), Z3, Z0
 	VDIVPD.BCST      456(DX), Z0, Z0
@@ -27729,8 +28433,8 @@ tail:
 	VMINPD           Z0, Z3, Z0
 	VBROADCASTSD     360(DX), Z3
 	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), SI
-	VCVTPS2PD.Z      (SI)(BX*4), K1, Z0
+	MOVQ             504(DX), DI
+	VCVTPS2PD.Z      (DI)(BX*4), K1, Z0
 	VBROADCASTSD     608(DX), Z4
 	VFMADD213PD.BCST 616(DX), Z4, Z0
 	VDIVPD.BCST      624(DX), Z0, Z0
@@ -27741,8 +28445,8 @@ tail:
 	VMINPD           Z0, Z4, Z0
 	VBROADCASTSD     528(DX), Z4
 	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), SI
-	VCVTPS2PD.Z      (SI)(BX*4), K1, Z0
+	MOVQ             672(DX), DI
+	VCVTPS2PD.Z      (DI)(BX*4), K1, Z0
 	VBROADCASTSD     776(DX), Z5
 	VFMADD213PD.BCST 784(DX), Z5, Z0
 	VDIVPD.BCST      792(DX), Z0, Z0
@@ -27753,8 +28457,8 @@ tail:
 	VMINPD           Z0, Z5, Z0
 	VBROADCASTSD     696(DX), Z5
 	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), SI
-	VCVTPS2PD.Z      (SI)(BX*4), K1, Z0
+	MOVQ             840(DX), DI
+	VCVTPS2PD.Z      (DI)(BX*4), K1, Z0
 	VBROADCASTSD     944(DX), Z6
 	VFMADD213PD.BCST 952(DX), Z6, Z0
 	VDIVPD.BCST      960(DX), Z0, Z0
@@ -27765,8 +28469,8 @@ tail:
 	VMINPD           Z0, Z6, Z0
 	VBROADCASTSD     864(DX), Z6
 	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), SI
-	VCVTPS2PD.Z      (SI)(BX*4), K1, Z0
+	MOVQ             1008(DX), DI
+	VCVTPS2PD.Z      (DI)(BX*4), K1, Z0
 	VBROADCASTSD     1112(DX), Z7
 	VFMADD213PD.BCST 1120(DX), Z7, Z0
 	VDIVPD.BCST      1128(DX), Z0, Z0
@@ -27777,8 +28481,8 @@ tail:
 	VMINPD           Z0, Z7, Z0
 	VBROADCASTSD     1032(DX), Z7
 	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), SI
-	VCVTPS2PD.Z      (SI)(BX*4), K1, Z0
+	MOVQ             1176(DX), DI
+	VCVTPS2PD.Z      (DI)(BX*4), K1, Z0
 	VBROADCASTSD     1280(DX), Z8
 	VFMADD213PD.BCST 1288(DX), Z8, Z0
 	VDIVPD.BCST      1296(DX), Z0, Z0
@@ -27813,36 +28517,36 @@ tail:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z5, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z6, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z7, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z3, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z0, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z0, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z1, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z1, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	ADDQ             $0x08, BX
@@ -28631,7 +29335,7 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 	CMPQ  R9, $0x08
 	JL    tail
@@ -28639,15 +29343,15 @@ columns:
 step:
 	CMPQ             R10, $0x08
 	JL               tail
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
-	MOVQ             (DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
+	MOVQ             (DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             8(DX), R12
 	MOVQ             16(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTPS2PD        (DI)(BX*4), Z0
+	VCVTPS2PD        (R8)(BX*4), Z0
 	VBROADCASTSD     104(DX), Z1
 	VFMADD213PD.BCST 112(DX), Z1, Z0
 	VDIVPD.BCST      120(DX), Z0, Z0
@@ -28658,13 +29362,13 @@ step:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             168(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             176(DX), R12
 	MOVQ             184(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTPS2PD        (DI)(BX*4), Z0
+	VCVTPS2PD        (R8)(BX*4), Z0
 	VBROADCASTSD     272(DX), Z2
 	VFMADD213PD.BCST 280(DX), Z2, Z0
 	VDIVPD.BCST      288(DX), Z0, Z0
@@ -28675,13 +29379,13 @@ step:
 	VMINPD           Z0, Z2, Z0
 	VBROADCASTSD     192(DX), Z2
 	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             336(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             344(DX), R12
 	MOVQ             352(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTPS2PD        (DI)(BX*4), Z0
+	VCVTPS2PD        (R8)(BX*4), Z0
 	VBROADCASTSD     440(DX), Z3
 	VFMADD213PD.BCST 448(DX), Z3, Z0
 	VDIVPD.BCST      456(DX), Z0, Z0
@@ -28692,13 +29396,13 @@ step:
 	VMINPD           Z0, Z3, Z0
 	VBROADCASTSD     360(DX), Z3
 	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             504(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             512(DX), R12
 	MOVQ             520(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTPS2PD        (DI)(BX*4), Z0
+	VCVTPS2PD        (R8)(BX*4), Z0
 	VBROADCASTSD     608(DX), Z4
 	VFMADD213PD.BCST 616(DX), Z4, Z0
 	VDIVPD.BCST      624(DX), Z0, Z0
@@ -28709,13 +29413,13 @@ step:
 	VMINPD           Z0, Z4, Z0
 	VBROADCASTSD     528(DX), Z4
 	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             672(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             680(DX), R12
 	MOVQ             688(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTPS2PD        (DI)(BX*4), Z0
+	VCVTPS2PD        (R8)(BX*4), Z0
 	VBROADCASTSD     776(DX), Z5
 	VFMADD213PD.BCST 784(DX), Z5, Z0
 	VDIVPD.BCST      792(DX), Z0, Z0
@@ -28726,13 +29430,13 @@ step:
 	VMINPD           Z0, Z5, Z0
 	VBROADCASTSD     696(DX), Z5
 	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             840(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             848(DX), R12
 	MOVQ             856(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTPS2PD        (DI)(BX*4), Z0
+	VCVTPS2PD        (R8)(BX*4), Z0
 	VBROADCASTSD     944(DX), Z6
 	VFMADD213PD.BCST 952(DX), Z6, Z0
 	VDIVPD.BCST      960(DX), Z0, Z0
@@ -28743,13 +29447,13 @@ step:
 	VMINPD           Z0, Z6, Z0
 	VBROADCASTSD     864(DX), Z6
 	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1008(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             1016(DX), R12
 	MOVQ             1024(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTPS2PD        (DI)(BX*4), Z0
+	VCVTPS2PD        (R8)(BX*4), Z0
 	VBROADCASTSD     1112(DX), Z7
 	VFMADD213PD.BCST 1120(DX), Z7, Z0
 	VDIVPD.BCST      1128(DX), Z0, Z0
@@ -28760,13 +29464,13 @@ step:
 	VMINPD           Z0, Z7, Z0
 	VBROADCASTSD     1032(DX), Z7
 	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1176(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             1184(DX), R12
 	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTPS2PD        (DI)(BX*4), Z0
+	VCVTPS2PD        (R8)(BX*4), Z0
 	VBROADCASTSD     1280(DX), Z8
 	VFMADD213PD.BCST 1288(DX), Z8, Z0
 	VDIVPD.BCST      1296(DX), Z0, Z0
@@ -28801,16 +29505,16 @@ step:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (R8)
-	VMOVUPD          Z5, K2, (R8)(AX*1)
-	VMOVUPD          Z6, K2, (R8)(AX*2)
-	VMOVUPD          Z7, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VMOVUPD          Z2, K2, (R8)
-	VMOVUPD          Z3, K2, (R8)(AX*1)
-	VMOVUPD          Z0, K2, (R8)(AX*2)
-	VMOVUPD          Z1, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
+	VMOVUPD          Z4, K2, (SI)
+	VMOVUPD          Z5, K2, (SI)(AX*1)
+	VMOVUPD          Z6, K2, (SI)(AX*2)
+	VMOVUPD          Z7, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPD          Z2, K2, (SI)
+	VMOVUPD          Z3, K2, (SI)(AX*1)
+	VMOVUPD          Z0, K2, (SI)(AX*2)
+	VMOVUPD          Z1, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x08, BX
 	SUBQ             $0x08, R10
 	JMP              step
@@ -28818,16 +29522,16 @@ step:
 tail:
 	TESTQ            R10, R10
 	JZ               next
-	MOVQ             $-1, DI
-	BZHIQ            R10, DI, DI
-	KMOVW            DI, K1
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
+	MOVQ             $-1, R8
+	BZHIQ            R10, R8, R8
+	KMOVW            R8, K1
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
 	MOVQ             (DX), R12
 	MOVQ             8(DX), R13
 	MOVQ             16(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
 	VBROADCASTSD     104(DX), Z1
@@ -28843,8 +29547,8 @@ tail:
 	MOVQ             168(DX), R12
 	MOVQ             176(DX), R13
 	MOVQ             184(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
 	VBROADCASTSD     272(DX), Z2
@@ -28860,8 +29564,8 @@ tail:
 	MOVQ             336(DX), R12
 	MOVQ             344(DX), R13
 	MOVQ             352(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
 	VBROADCASTSD     440(DX), Z3
@@ -28877,8 +29581,8 @@ tail:
 	MOVQ             504(DX), R12
 	MOVQ             512(DX), R13
 	MOVQ             520(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
 	VBROADCASTSD     608(DX), Z4
@@ -28894,8 +29598,8 @@ tail:
 	MOVQ             672(DX), R12
 	MOVQ             680(DX), R13
 	MOVQ             688(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
 	VBROADCASTSD     776(DX), Z5
@@ -28911,8 +29615,8 @@ tail:
 	MOVQ             840(DX), R12
 	MOVQ             848(DX), R13
 	MOVQ             856(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
 	VBROADCASTSD     944(DX), Z6
@@ -28928,8 +29632,8 @@ tail:
 	MOVQ             1008(DX), R12
 	MOVQ             1016(DX), R13
 	MOVQ             1024(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
 	VBROADCASTSD     1112(DX), Z7
@@ -28945,8 +29649,8 @@ tail:
 	MOVQ             1176(DX), R12
 	MOVQ             1184(DX), R13
 	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
 	VBROADCASTSD     1280(DX), Z8
@@ -28983,36 +29687,36 @@ tail:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z5, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z6, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z7, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z3, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z0, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z0, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z1, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z1, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	ADDQ             $0x08, BX
@@ -29421,7 +30125,7 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 	CMPQ  R8, $0x08
 	JL    tail
@@ -29429,9 +30133,9 @@ columns:
 step:
 	CMPQ             R9, $0x08
 	JL               tail
-	MOVQ             (DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z0
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z0
 	VBROADCASTSD     104(DX), Z1
 	VFMADD213PD.BCST 112(DX), Z1, Z0
 	VDIVPD.BCST      120(DX), Z0, Z0
@@ -29442,9 +30146,9 @@ step:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, Z1
-	MOVQ             168(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z0
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z0
 	VBROADCASTSD     272(DX), Z2
 	VFMADD213PD.BCST 280(DX), Z2, Z0
 	VDIVPD.BCST      288(DX), Z0, Z0
@@ -29455,9 +30159,9 @@ step:
 	VMINPD           Z0, Z2, Z0
 	VBROADCASTSD     192(DX), Z2
 	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, Z2
-	MOVQ             336(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z0
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z0
 	VBROADCASTSD     440(DX), Z3
 	VFMADD213PD.BCST 448(DX), Z3, Z0
 	VDIVPD.BCST      456(DX), Z0, Z0
@@ -29468,9 +30172,9 @@ step:
 	VMINPD           Z0, Z3, Z0
 	VBROADCASTSD     360(DX), Z3
 	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, Z3
-	MOVQ             504(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z0
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z0
 	VBROADCASTSD     608(DX), Z4
 	VFMADD213PD.BCST 616(DX), Z4, Z0
 	VDIVPD.BCST      624(DX), Z0, Z0
@@ -29481,9 +30185,9 @@ step:
 	VMINPD           Z0, Z4, Z0
 	VBROADCASTSD     528(DX), Z4
 	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, Z4
-	MOVQ             672(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z0
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z0
 	VBROADCASTSD     776(DX), Z5
 	VFMADD213PD.BCST 784(DX), Z5, Z0
 	VDIVPD.BCST      792(DX), Z0, Z0
@@ -29494,9 +30198,9 @@ step:
 	VMINPD           Z0, Z5, Z0
 	VBROADCASTSD     696(DX), Z5
 	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, Z5
-	MOVQ             840(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z0
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z0
 	VBROADCASTSD     944(DX), Z6
 	VFMADD213PD.BCST 952(DX), Z6, Z0
 	VDIVPD.BCST      960(DX), Z0, Z0
@@ -29507,9 +30211,9 @@ step:
 	VMINPD           Z0, Z6, Z0
 	VBROADCASTSD     864(DX), Z6
 	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, Z6
-	MOVQ             1008(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z0
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z0
 	VBROADCASTSD     1112(DX), Z7
 	VFMADD213PD.BCST 1120(DX), Z7, Z0
 	VDIVPD.BCST      1128(DX), Z0, Z0
@@ -29520,9 +30224,9 @@ step:
 	VMINPD           Z0, Z7, Z0
 	VBROADCASTSD     1032(DX), Z7
 	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, Z7
-	MOVQ             1176(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VMOVUPD          (SI)(BX*8), Z0
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VMOVUPD          (DI)(BX*8), Z0
 	VBROADCASTSD     1280(DX), Z8
 	VFMADD213PD.BCST 1288(DX), Z8, Z0
 	VDIVPD.BCST      1296(DX), Z0, Z0
@@ -29557,16 +30261,16 @@ step:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (DI)
-	VMOVUPD          Z5, K2, (DI)(AX*1)
-	VMOVUPD          Z6, K2, (DI)(AX*2)
-	VMOVUPD          Z7, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VMOVUPD          Z2, K2, (DI)
-	VMOVUPD          Z3, K2, (DI)(AX*1)
-	VMOVUPD          Z0, K2, (DI)(AX*2)
-	VMOVUPD          Z1, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
+	VMOVUPD          Z4, K2, (SI)
+	VMOVUPD          Z5, K2, (SI)(AX*1)
+	VMOVUPD          Z6, K2, (SI)(AX*2)
+	VMOVUPD          Z7, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPD          Z2, K2, (SI)
+	VMOVUPD          Z3, K2, (SI)(AX*1)
+	VMOVUPD          Z0, K2, (SI)(AX*2)
+	VMOVUPD          Z1, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x08, BX
 	SUBQ             $0x08, R9
 	JMP              step
@@ -29574,11 +30278,11 @@ step:
 tail:
 	TESTQ            R9, R9
 	JZ               next
-	MOVQ             $-1, SI
-	BZHIQ            R9, SI, SI
-	KMOVW            SI, K1
-	MOVQ             (DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	MOVQ             $-1, DI
+	BZHIQ            R9, DI, DI
+	KMOVW            DI, K1
+	MOVQ             (DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z0
 	VBROADCASTSD     104(DX), Z1
 	VFMADD213PD.BCST 112(DX), Z1, Z0
 	VDIVPD.BCST      120(DX), Z0, Z0
@@ -29589,8 +30293,8 @@ tail:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	MOVQ             168(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z0
 	VBROADCASTSD     272(DX), Z2
 	VFMADD213PD.BCST 280(DX), Z2, Z0
 	VDIVPD.BCST      288(DX), Z0, Z0
@@ -29601,8 +30305,8 @@ tail:
 	VMINPD           Z0, Z2, Z0
 	VBROADCASTSD     192(DX), Z2
 	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	MOVQ             336(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z0
 	VBROADCASTSD     440(DX), Z3
 	VFMADD213PD.BCST 448(DX), Z3, Z0
 	VDIVPD.BCST      456(DX), Z0, Z0
@@ -29613,8 +30317,8 @@ tail:
 	VMINPD           Z0, Z3, Z0
 	VBROADCASTSD     360(DX), Z3
 	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	MOVQ             504(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z0
 	VBROADCASTSD     608(DX), Z4
 	VFMADD213PD.BCST 616(DX), Z4, Z0
 	VDIVPD.BCST      624(DX), Z0, Z0
@@ -29625,8 +30329,8 @@ tail:
 	VMINPD           Z0, Z4, Z0
 	VBROADCASTSD     528(DX), Z4
 	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	MOVQ             672(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z0
 	VBROADCASTSD     776(DX), Z5
 	VFMADD213PD.BCST 784(DX), Z5, Z0
 	VDIVPD.BCST      792(DX), Z0, Z0
@@ -29637,8 +30341,8 @@ tail:
 	VMINPD           Z0, Z5, Z0
 	VBROADCASTSD     696(DX), Z5
 	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	MOVQ             840(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z0
 	VBROADCASTSD     944(DX), Z6
 	VFMADD213PD.BCST 952(DX), Z6, Z0
 	VDIVPD.BCST      960(DX), Z0, Z0
@@ -29649,8 +30353,8 @@ tail:
 	VMINPD           Z0, Z6, Z0
 	VBROADCASTSD     864(DX), Z6
 	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	MOVQ             1008(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z0
 	VBROADCASTSD     1112(DX), Z7
 	VFMADD213PD.BCST 1120(DX), Z7, Z0
 	VDIVPD.BCST      1128(DX), Z0, Z0
@@ -29661,8 +30365,8 @@ tail:
 	VMINPD           Z0, Z7, Z0
 	VBROADCASTSD     1032(DX), Z7
 	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), SI
-	VMOVUPD.Z        (SI)(BX*8), K1, Z0
+	MOVQ             1176(DX), DI
+	VMOVUPD.Z        (DI)(BX*8), K1, Z0
 	VBROADCASTSD     1280(DX), Z8
 	VFMADD213PD.BCST 1288(DX), Z8, Z0
 	VDIVPD.BCST      1296(DX), Z0, Z0
@@ -29697,36 +30401,36 @@ tail:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z5, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z6, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z7, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z3, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z0, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z0, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z1, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z1, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	ADDQ             $0x08, BX
@@ -30185,7 +30889,7 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 	CMPQ  R9, $0x08
 	JL    tail
@@ -30193,15 +30897,15 @@ columns:
 step:
 	CMPQ             R10, $0x08
 	JL               tail
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
-	MOVQ             (DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
+	MOVQ             (DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             8(DX), R12
 	MOVQ             16(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z0
+	VMOVUPD          (R8)(BX*8), Z0
 	VBROADCASTSD     104(DX), Z1
 	VFMADD213PD.BCST 112(DX), Z1, Z0
 	VDIVPD.BCST      120(DX), Z0, Z0
@@ -30212,13 +30916,13 @@ step:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             168(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             176(DX), R12
 	MOVQ             184(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z0
+	VMOVUPD          (R8)(BX*8), Z0
 	VBROADCASTSD     272(DX), Z2
 	VFMADD213PD.BCST 280(DX), Z2, Z0
 	VDIVPD.BCST      288(DX), Z0, Z0
@@ -30229,13 +30933,13 @@ step:
 	VMINPD           Z0, Z2, Z0
 	VBROADCASTSD     192(DX), Z2
 	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             336(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             344(DX), R12
 	MOVQ             352(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z0
+	VMOVUPD          (R8)(BX*8), Z0
 	VBROADCASTSD     440(DX), Z3
 	VFMADD213PD.BCST 448(DX), Z3, Z0
 	VDIVPD.BCST      456(DX), Z0, Z0
@@ -30246,13 +30950,13 @@ step:
 	VMINPD           Z0, Z3, Z0
 	VBROADCASTSD     360(DX), Z3
 	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             504(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             512(DX), R12
 	MOVQ             520(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z0
+	VMOVUPD          (R8)(BX*8), Z0
 	VBROADCASTSD     608(DX), Z4
 	VFMADD213PD.BCST 616(DX), Z4, Z0
 	VDIVPD.BCST      624(DX), Z0, Z0
@@ -30263,13 +30967,13 @@ step:
 	VMINPD           Z0, Z4, Z0
 	VBROADCASTSD     528(DX), Z4
 	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             672(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             680(DX), R12
 	MOVQ             688(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z0
+	VMOVUPD          (R8)(BX*8), Z0
 	VBROADCASTSD     776(DX), Z5
 	VFMADD213PD.BCST 784(DX), Z5, Z0
 	VDIVPD.BCST      792(DX), Z0, Z0
@@ -30280,13 +30984,13 @@ step:
 	VMINPD           Z0, Z5, Z0
 	VBROADCASTSD     696(DX), Z5
 	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             840(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             848(DX), R12
 	MOVQ             856(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z0
+	VMOVUPD          (R8)(BX*8), Z0
 	VBROADCASTSD     944(DX), Z6
 	VFMADD213PD.BCST 952(DX), Z6, Z0
 	VDIVPD.BCST      960(DX), Z0, Z0
@@ -30297,13 +31001,13 @@ step:
 	VMINPD           Z0, Z6, Z0
 	VBROADCASTSD     864(DX), Z6
 	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             1008(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             1016(DX), R12
 	MOVQ             1024(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z0
+	VMOVUPD          (R8)(BX*8), Z0
 	VBROADCASTSD     1112(DX), Z7
 	VFMADD213PD.BCST 1120(DX), Z7, Z0
 	VDIVPD.BCST      1128(DX), Z0, Z0
@@ -30314,13 +31018,13 @@ step:
 	VMINPD           Z0, Z7, Z0
 	VBROADCASTSD     1032(DX), Z7
 	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             1176(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             1184(DX), R12
 	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VMOVUPD          (DI)(BX*8), Z0
+	VMOVUPD          (R8)(BX*8), Z0
 	VBROADCASTSD     1280(DX), Z8
 	VFMADD213PD.BCST 1288(DX), Z8, Z0
 	VDIVPD.BCST      1296(DX), Z0, Z0
@@ -30355,16 +31059,16 @@ step:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (R8)
-	VMOVUPD          Z5, K2, (R8)(AX*1)
-	VMOVUPD          Z6, K2, (R8)(AX*2)
-	VMOVUPD          Z7, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VMOVUPD          Z2, K2, (R8)
-	VMOVUPD          Z3, K2, (R8)(AX*1)
-	VMOVUPD          Z0, K2, (R8)(AX*2)
-	VMOVUPD          Z1, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
+	VMOVUPD          Z4, K2, (SI)
+	VMOVUPD          Z5, K2, (SI)(AX*1)
+	VMOVUPD          Z6, K2, (SI)(AX*2)
+	VMOVUPD          Z7, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPD          Z2, K2, (SI)
+	VMOVUPD          Z3, K2, (SI)(AX*1)
+	VMOVUPD          Z0, K2, (SI)(AX*2)
+	VMOVUPD          Z1, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x08, BX
 	SUBQ             $0x08, R10
 	JMP              step
@@ -30372,16 +31076,16 @@ step:
 tail:
 	TESTQ            R10, R10
 	JZ               next
-	MOVQ             $-1, DI
-	BZHIQ            R10, DI, DI
-	KMOVW            DI, K1
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
+	MOVQ             $-1, R8
+	BZHIQ            R10, R8, R8
+	KMOVW            R8, K1
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
 	MOVQ             (DX), R12
 	MOVQ             8(DX), R13
 	MOVQ             16(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
 	VBROADCASTSD     104(DX), Z1
@@ -30397,8 +31101,8 @@ tail:
 	MOVQ             168(DX), R12
 	MOVQ             176(DX), R13
 	MOVQ             184(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
 	VBROADCASTSD     272(DX), Z2
@@ -30414,8 +31118,8 @@ tail:
 	MOVQ             336(DX), R12
 	MOVQ             344(DX), R13
 	MOVQ             352(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
 	VBROADCASTSD     440(DX), Z3
@@ -30431,8 +31135,8 @@ tail:
 	MOVQ             504(DX), R12
 	MOVQ             512(DX), R13
 	MOVQ             520(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
 	VBROADCASTSD     608(DX), Z4
@@ -30448,8 +31152,8 @@ tail:
 	MOVQ             672(DX), R12
 	MOVQ             680(DX), R13
 	MOVQ             688(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
 	VBROADCASTSD     776(DX), Z5
@@ -30465,8 +31169,8 @@ tail:
 	MOVQ             840(DX), R12
 	MOVQ             848(DX), R13
 	MOVQ             856(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
 	VBROADCASTSD     944(DX), Z6
@@ -30482,8 +31186,8 @@ tail:
 	MOVQ             1008(DX), R12
 	MOVQ             1016(DX), R13
 	MOVQ             1024(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
 	VBROADCASTSD     1112(DX), Z7
@@ -30499,8 +31203,8 @@ tail:
 	MOVQ             1176(DX), R12
 	MOVQ             1184(DX), R13
 	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
 	VBROADCASTSD     1280(DX), Z8
@@ -30537,36 +31241,36 @@ tail:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z5, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z6, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z7, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z3, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z0, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z0, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z1, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z1, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	ADDQ             $0x08, BX
@@ -31255,7 +31959,7 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 	CMPQ  R8, $0x08
 	JL    tail
@@ -31263,9 +31967,9 @@ columns:
 step:
 	CMPQ             R9, $0x08
 	JL               tail
-	MOVQ             (DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTDQ2PD        (SI)(BX*4), Z0
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTDQ2PD        (DI)(BX*4), Z0
 	VBROADCASTSD     104(DX), Z1
 	VFMADD213PD.BCST 112(DX), Z1, Z0
 	VDIVPD.BCST      120(DX), Z0, Z0
@@ -31276,9 +31980,9 @@ step:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, Z1
-	MOVQ             168(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTDQ2PD        (SI)(BX*4), Z0
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTDQ2PD        (DI)(BX*4), Z0
 	VBROADCASTSD     272(DX), Z2
 	VFMADD213PD.BCST 280(DX), Z2, Z0
 	VDIVPD.BCST      288(DX), Z0, Z0
@@ -31289,9 +31993,9 @@ step:
 	VMINPD           Z0, Z2, Z0
 	VBROADCASTSD     192(DX), Z2
 	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, Z2
-	MOVQ             336(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTDQ2PD        (SI)(BX*4), Z0
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTDQ2PD        (DI)(BX*4), Z0
 	VBROADCASTSD     440(DX), Z3
 	VFMADD213PD.BCST 448(DX), Z3, Z0
 	VDIVPD.BCST      456(DX), Z0, Z0
@@ -31302,9 +32006,9 @@ step:
 	VMINPD           Z0, Z3, Z0
 	VBROADCASTSD     360(DX), Z3
 	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, Z3
-	MOVQ             504(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTDQ2PD        (SI)(BX*4), Z0
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTDQ2PD        (DI)(BX*4), Z0
 	VBROADCASTSD     608(DX), Z4
 	VFMADD213PD.BCST 616(DX), Z4, Z0
 	VDIVPD.BCST      624(DX), Z0, Z0
@@ -31315,9 +32019,9 @@ step:
 	VMINPD           Z0, Z4, Z0
 	VBROADCASTSD     528(DX), Z4
 	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, Z4
-	MOVQ             672(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTDQ2PD        (SI)(BX*4), Z0
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTDQ2PD        (DI)(BX*4), Z0
 	VBROADCASTSD     776(DX), Z5
 	VFMADD213PD.BCST 784(DX), Z5, Z0
 	VDIVPD.BCST      792(DX), Z0, Z0
@@ -31328,9 +32032,9 @@ step:
 	VMINPD           Z0, Z5, Z0
 	VBROADCASTSD     696(DX), Z5
 	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, Z5
-	MOVQ             840(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTDQ2PD        (SI)(BX*4), Z0
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTDQ2PD        (DI)(BX*4), Z0
 	VBROADCASTSD     944(DX), Z6
 	VFMADD213PD.BCST 952(DX), Z6, Z0
 	VDIVPD.BCST      960(DX), Z0, Z0
@@ -31341,9 +32045,9 @@ step:
 	VMINPD           Z0, Z6, Z0
 	VBROADCASTSD     864(DX), Z6
 	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, Z6
-	MOVQ             1008(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTDQ2PD        (SI)(BX*4), Z0
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTDQ2PD        (DI)(BX*4), Z0
 	VBROADCASTSD     1112(DX), Z7
 	VFMADD213PD.BCST 1120(DX), Z7, Z0
 	VDIVPD.BCST      1128(DX), Z0, Z0
@@ -31354,9 +32058,9 @@ step:
 	VMINPD           Z0, Z7, Z0
 	VBROADCASTSD     1032(DX), Z7
 	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, Z7
-	MOVQ             1176(DX), SI
-	PREFETCHT1       1024(SI)(BX*4)
-	VCVTDQ2PD        (SI)(BX*4), Z0
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VCVTDQ2PD        (DI)(BX*4), Z0
 	VBROADCASTSD     1280(DX), Z8
 	VFMADD213PD.BCST 1288(DX), Z8, Z0
 	VDIVPD.BCST      1296(DX), Z0, Z0
@@ -31391,16 +32095,16 @@ step:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (DI)
-	VMOVUPD          Z5, K2, (DI)(AX*1)
-	VMOVUPD          Z6, K2, (DI)(AX*2)
-	VMOVUPD          Z7, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VMOVUPD          Z2, K2, (DI)
-	VMOVUPD          Z3, K2, (DI)(AX*1)
-	VMOVUPD          Z0, K2, (DI)(AX*2)
-	VMOVUPD          Z1, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
+	VMOVUPD          Z4, K2, (SI)
+	VMOVUPD          Z5, K2, (SI)(AX*1)
+	VMOVUPD          Z6, K2, (SI)(AX*2)
+	VMOVUPD          Z7, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPD          Z2, K2, (SI)
+	VMOVUPD          Z3, K2, (SI)(AX*1)
+	VMOVUPD          Z0, K2, (SI)(AX*2)
+	VMOVUPD          Z1, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x08, BX
 	SUBQ             $0x08, R9
 	JMP              step
@@ -31408,11 +32112,11 @@ step:
 tail:
 	TESTQ            R9, R9
 	JZ               next
-	MOVQ             $-1, SI
-	BZHIQ            R9, SI, SI
-	KMOVW            SI, K1
-	MOVQ             (DX), SI
-	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z0
+	MOVQ             $-1, DI
+	BZHIQ            R9, DI, DI
+	KMOVW            DI, K1
+	MOVQ             (DX), DI
+	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z0
 	VBROADCASTSD     104(DX), Z1
 	VFMADD213PD.BCST 112(DX), Z1, Z0
 	VDIVPD.BCST      120(DX), Z0, Z0
@@ -31423,8 +32127,8 @@ tail:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), SI
-	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z0
+	MOVQ             168(DX), DI
+	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z0
 	VBROADCASTSD     272(DX), Z2
 	VFMADD213PD.BCST 280(DX), Z2, Z0
 	VDIVPD.BCST      288(DX), Z0, Z0
@@ -31435,8 +32139,8 @@ tail:
 	VMINPD           Z0, Z2, Z0
 	VBROADCASTSD     192(DX), Z2
 	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), SI
-	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z0
+	MOVQ             336(DX), DI
+	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z0
 	VBROADCASTSD     440(DX), Z3
 	VFMADD213PD.BCST 448(DX), Z3, Z0
 	VDIVPD.BCST      456(DX), Z0, Z0
@@ -31447,8 +32151,8 @@ tail:
 	VMINPD           Z0, Z3, Z0
 	VBROADCASTSD     360(DX), Z3
 	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), SI
-	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z0
+	MOVQ             504(DX), DI
+	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z0
 	VBROADCASTSD     608(DX), Z4
 	VFMADD213PD.BCST 616(DX), Z4, Z0
 	VDIVPD.BCST      624(DX), Z0, Z0
@@ -31459,8 +32163,8 @@ tail:
 	VMINPD           Z0, Z4, Z0
 	VBROADCASTSD     528(DX), Z4
 	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), SI
-	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z0
+	MOVQ             672(DX), DI
+	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z0
 	VBROADCASTSD     776(DX), Z5
 	VFMADD213PD.BCST 784(DX), Z5, Z0
 	VDIVPD.BCST      792(DX), Z0, Z0
@@ -31471,8 +32175,8 @@ tail:
 	VMINPD           Z0, Z5, Z0
 	VBROADCASTSD     696(DX), Z5
 	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), SI
-	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z0
+	MOVQ             840(DX), DI
+	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z0
 	VBROADCASTSD     944(DX), Z6
 	VFMADD213PD.BCST 952(DX), Z6, Z0
 	VDIVPD.BCST      960(DX), Z0, Z0
@@ -31483,8 +32187,8 @@ tail:
 	VMINPD           Z0, Z6, Z0
 	VBROADCASTSD     864(DX), Z6
 	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), SI
-	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z0
+	MOVQ             1008(DX), DI
+	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z0
 	VBROADCASTSD     1112(DX), Z7
 	VFMADD213PD.BCST 1120(DX), Z7, Z0
 	VDIVPD.BCST      1128(DX), Z0, Z0
@@ -31495,8 +32199,8 @@ tail:
 	VMINPD           Z0, Z7, Z0
 	VBROADCASTSD     1032(DX), Z7
 	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), SI
-	VCVTDQ2PD.Z      (SI)(BX*4), K1, Z0
+	MOVQ             1176(DX), DI
+	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z0
 	VBROADCASTSD     1280(DX), Z8
 	VFMADD213PD.BCST 1288(DX), Z8, Z0
 	VDIVPD.BCST      1296(DX), Z0, Z0
@@ -31531,36 +32235,36 @@ tail:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z5, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z6, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z7, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z3, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z0, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z0, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z1, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z1, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	ADDQ             $0x08, BX
@@ -32349,7 +33053,7 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 	CMPQ  R9, $0x08
 	JL    tail
@@ -32357,15 +33061,15 @@ columns:
 step:
 	CMPQ             R10, $0x08
 	JL               tail
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
-	MOVQ             (DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
+	MOVQ             (DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             8(DX), R12
 	MOVQ             16(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTDQ2PD        (DI)(BX*4), Z0
+	VCVTDQ2PD        (R8)(BX*4), Z0
 	VBROADCASTSD     104(DX), Z1
 	VFMADD213PD.BCST 112(DX), Z1, Z0
 	VDIVPD.BCST      120(DX), Z0, Z0
@@ -32376,13 +33080,13 @@ step:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             168(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             176(DX), R12
 	MOVQ             184(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTDQ2PD        (DI)(BX*4), Z0
+	VCVTDQ2PD        (R8)(BX*4), Z0
 	VBROADCASTSD     272(DX), Z2
 	VFMADD213PD.BCST 280(DX), Z2, Z0
 	VDIVPD.BCST      288(DX), Z0, Z0
@@ -32393,13 +33097,13 @@ step:
 	VMINPD           Z0, Z2, Z0
 	VBROADCASTSD     192(DX), Z2
 	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             336(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             344(DX), R12
 	MOVQ             352(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTDQ2PD        (DI)(BX*4), Z0
+	VCVTDQ2PD        (R8)(BX*4), Z0
 	VBROADCASTSD     440(DX), Z3
 	VFMADD213PD.BCST 448(DX), Z3, Z0
 	VDIVPD.BCST      456(DX), Z0, Z0
@@ -32410,13 +33114,13 @@ step:
 	VMINPD           Z0, Z3, Z0
 	VBROADCASTSD     360(DX), Z3
 	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             504(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             512(DX), R12
 	MOVQ             520(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTDQ2PD        (DI)(BX*4), Z0
+	VCVTDQ2PD        (R8)(BX*4), Z0
 	VBROADCASTSD     608(DX), Z4
 	VFMADD213PD.BCST 616(DX), Z4, Z0
 	VDIVPD.BCST      624(DX), Z0, Z0
@@ -32427,13 +33131,13 @@ step:
 	VMINPD           Z0, Z4, Z0
 	VBROADCASTSD     528(DX), Z4
 	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             672(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             680(DX), R12
 	MOVQ             688(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTDQ2PD        (DI)(BX*4), Z0
+	VCVTDQ2PD        (R8)(BX*4), Z0
 	VBROADCASTSD     776(DX), Z5
 	VFMADD213PD.BCST 784(DX), Z5, Z0
 	VDIVPD.BCST      792(DX), Z0, Z0
@@ -32444,13 +33148,13 @@ step:
 	VMINPD           Z0, Z5, Z0
 	VBROADCASTSD     696(DX), Z5
 	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             840(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             848(DX), R12
 	MOVQ             856(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTDQ2PD        (DI)(BX*4), Z0
+	VCVTDQ2PD        (R8)(BX*4), Z0
 	VBROADCASTSD     944(DX), Z6
 	VFMADD213PD.BCST 952(DX), Z6, Z0
 	VDIVPD.BCST      960(DX), Z0, Z0
@@ -32461,13 +33165,13 @@ step:
 	VMINPD           Z0, Z6, Z0
 	VBROADCASTSD     864(DX), Z6
 	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1008(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             1016(DX), R12
 	MOVQ             1024(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTDQ2PD        (DI)(BX*4), Z0
+	VCVTDQ2PD        (R8)(BX*4), Z0
 	VBROADCASTSD     1112(DX), Z7
 	VFMADD213PD.BCST 1120(DX), Z7, Z0
 	VDIVPD.BCST      1128(DX), Z0, Z0
@@ -32478,13 +33182,13 @@ step:
 	VMINPD           Z0, Z7, Z0
 	VBROADCASTSD     1032(DX), Z7
 	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), DI
-	PREFETCHT1       1024(DI)(BX*4)
+	MOVQ             1176(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
 	MOVQ             1184(DX), R12
 	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTDQ2PD        (DI)(BX*4), Z0
+	VCVTDQ2PD        (R8)(BX*4), Z0
 	VBROADCASTSD     1280(DX), Z8
 	VFMADD213PD.BCST 1288(DX), Z8, Z0
 	VDIVPD.BCST      1296(DX), Z0, Z0
@@ -32519,16 +33223,16 @@ step:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (R8)
-	VMOVUPD          Z5, K2, (R8)(AX*1)
-	VMOVUPD          Z6, K2, (R8)(AX*2)
-	VMOVUPD          Z7, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VMOVUPD          Z2, K2, (R8)
-	VMOVUPD          Z3, K2, (R8)(AX*1)
-	VMOVUPD          Z0, K2, (R8)(AX*2)
-	VMOVUPD          Z1, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
+	VMOVUPD          Z4, K2, (SI)
+	VMOVUPD          Z5, K2, (SI)(AX*1)
+	VMOVUPD          Z6, K2, (SI)(AX*2)
+	VMOVUPD          Z7, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPD          Z2, K2, (SI)
+	VMOVUPD          Z3, K2, (SI)(AX*1)
+	VMOVUPD          Z0, K2, (SI)(AX*2)
+	VMOVUPD          Z1, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x08, BX
 	SUBQ             $0x08, R10
 	JMP              step
@@ -32536,16 +33240,16 @@ step:
 tail:
 	TESTQ            R10, R10
 	JZ               next
-	MOVQ             $-1, DI
-	BZHIQ            R10, DI, DI
-	KMOVW            DI, K1
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
+	MOVQ             $-1, R8
+	BZHIQ            R10, R8, R8
+	KMOVW            R8, K1
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
 	MOVQ             (DX), R12
 	MOVQ             8(DX), R13
 	MOVQ             16(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
 	VBROADCASTSD     104(DX), Z1
@@ -32561,8 +33265,8 @@ tail:
 	MOVQ             168(DX), R12
 	MOVQ             176(DX), R13
 	MOVQ             184(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
 	VBROADCASTSD     272(DX), Z2
@@ -32578,8 +33282,8 @@ tail:
 	MOVQ             336(DX), R12
 	MOVQ             344(DX), R13
 	MOVQ             352(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
 	VBROADCASTSD     440(DX), Z3
@@ -32595,8 +33299,8 @@ tail:
 	MOVQ             504(DX), R12
 	MOVQ             512(DX), R13
 	MOVQ             520(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
 	VBROADCASTSD     608(DX), Z4
@@ -32612,8 +33316,8 @@ tail:
 	MOVQ             672(DX), R12
 	MOVQ             680(DX), R13
 	MOVQ             688(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
 	VBROADCASTSD     776(DX), Z5
@@ -32629,8 +33333,8 @@ tail:
 	MOVQ             840(DX), R12
 	MOVQ             848(DX), R13
 	MOVQ             856(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
 	VBROADCASTSD     944(DX), Z6
@@ -32646,8 +33350,8 @@ tail:
 	MOVQ             1008(DX), R12
 	MOVQ             1016(DX), R13
 	MOVQ             1024(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
 	VBROADCASTSD     1112(DX), Z7
@@ -32663,8 +33367,8 @@ tail:
 	MOVQ             1176(DX), R12
 	MOVQ             1184(DX), R13
 	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
 	VBROADCASTSD     1280(DX), Z8
@@ -32701,36 +33405,36 @@ tail:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z5, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z6, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z7, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z3, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z0, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z0, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z1, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z1, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	ADDQ             $0x08, BX
@@ -33228,7 +33932,7 @@ columns:
 	BZHIQ R8, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R10, DI
+	MOVQ  R10, SI
 	MOVQ  24(SP), R9
 	CMPQ  R8, $0x08
 	JL    tail
@@ -33236,9 +33940,9 @@ columns:
 step:
 	CMPQ             R9, $0x08
 	JL               tail
-	MOVQ             (DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VCVTQQ2PD        (SI)(BX*8), Z0
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VCVTQQ2PD        (DI)(BX*8), Z0
 	VBROADCASTSD     104(DX), Z1
 	VFMADD213PD.BCST 112(DX), Z1, Z0
 	VDIVPD.BCST      120(DX), Z0, Z0
@@ -33249,9 +33953,9 @@ step:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, Z1
-	MOVQ             168(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VCVTQQ2PD        (SI)(BX*8), Z0
+	MOVQ             168(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VCVTQQ2PD        (DI)(BX*8), Z0
 	VBROADCASTSD     272(DX), Z2
 	VFMADD213PD.BCST 280(DX), Z2, Z0
 	VDIVPD.BCST      288(DX), Z0, Z0
@@ -33262,9 +33966,9 @@ step:
 	VMINPD           Z0, Z2, Z0
 	VBROADCASTSD     192(DX), Z2
 	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, Z2
-	MOVQ             336(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VCVTQQ2PD        (SI)(BX*8), Z0
+	MOVQ             336(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VCVTQQ2PD        (DI)(BX*8), Z0
 	VBROADCASTSD     440(DX), Z3
 	VFMADD213PD.BCST 448(DX), Z3, Z0
 	VDIVPD.BCST      456(DX), Z0, Z0
@@ -33275,9 +33979,9 @@ step:
 	VMINPD           Z0, Z3, Z0
 	VBROADCASTSD     360(DX), Z3
 	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, Z3
-	MOVQ             504(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VCVTQQ2PD        (SI)(BX*8), Z0
+	MOVQ             504(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VCVTQQ2PD        (DI)(BX*8), Z0
 	VBROADCASTSD     608(DX), Z4
 	VFMADD213PD.BCST 616(DX), Z4, Z0
 	VDIVPD.BCST      624(DX), Z0, Z0
@@ -33288,9 +33992,9 @@ step:
 	VMINPD           Z0, Z4, Z0
 	VBROADCASTSD     528(DX), Z4
 	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, Z4
-	MOVQ             672(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VCVTQQ2PD        (SI)(BX*8), Z0
+	MOVQ             672(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VCVTQQ2PD        (DI)(BX*8), Z0
 	VBROADCASTSD     776(DX), Z5
 	VFMADD213PD.BCST 784(DX), Z5, Z0
 	VDIVPD.BCST      792(DX), Z0, Z0
@@ -33301,9 +34005,9 @@ step:
 	VMINPD           Z0, Z5, Z0
 	VBROADCASTSD     696(DX), Z5
 	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, Z5
-	MOVQ             840(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VCVTQQ2PD        (SI)(BX*8), Z0
+	MOVQ             840(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VCVTQQ2PD        (DI)(BX*8), Z0
 	VBROADCASTSD     944(DX), Z6
 	VFMADD213PD.BCST 952(DX), Z6, Z0
 	VDIVPD.BCST      960(DX), Z0, Z0
@@ -33314,9 +34018,9 @@ step:
 	VMINPD           Z0, Z6, Z0
 	VBROADCASTSD     864(DX), Z6
 	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, Z6
-	MOVQ             1008(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VCVTQQ2PD        (SI)(BX*8), Z0
+	MOVQ             1008(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VCVTQQ2PD        (DI)(BX*8), Z0
 	VBROADCASTSD     1112(DX), Z7
 	VFMADD213PD.BCST 1120(DX), Z7, Z0
 	VDIVPD.BCST      1128(DX), Z0, Z0
@@ -33327,9 +34031,9 @@ step:
 	VMINPD           Z0, Z7, Z0
 	VBROADCASTSD     1032(DX), Z7
 	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, Z7
-	MOVQ             1176(DX), SI
-	PREFETCHT1       1024(SI)(BX*8)
-	VCVTQQ2PD        (SI)(BX*8), Z0
+	MOVQ             1176(DX), DI
+	PREFETCHT1       1024(DI)(BX*8)
+	VCVTQQ2PD        (DI)(BX*8), Z0
 	VBROADCASTSD     1280(DX), Z8
 	VFMADD213PD.BCST 1288(DX), Z8, Z0
 	VDIVPD.BCST      1296(DX), Z0, Z0
@@ -33364,16 +34068,16 @@ step:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (DI)
-	VMOVUPD          Z5, K2, (DI)(AX*1)
-	VMOVUPD          Z6, K2, (DI)(AX*2)
-	VMOVUPD          Z7, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
-	VMOVUPD          Z2, K2, (DI)
-	VMOVUPD          Z3, K2, (DI)(AX*1)
-	VMOVUPD          Z0, K2, (DI)(AX*2)
-	VMOVUPD          Z1, K2, (DI)(CX*1)
-	LEAQ             (DI)(AX*4), DI
+	VMOVUPD          Z4, K2, (SI)
+	VMOVUPD          Z5, K2, (SI)(AX*1)
+	VMOVUPD          Z6, K2, (SI)(AX*2)
+	VMOVUPD          Z7, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPD          Z2, K2, (SI)
+	VMOVUPD          Z3, K2, (SI)(AX*1)
+	VMOVUPD          Z0, K2, (SI)(AX*2)
+	VMOVUPD          Z1, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x08, BX
 	SUBQ             $0x08, R9
 	JMP              step
@@ -33381,11 +34085,11 @@ step:
 tail:
 	TESTQ            R9, R9
 	JZ               next
-	MOVQ             $-1, SI
-	BZHIQ            R9, SI, SI
-	KMOVW            SI, K1
-	MOVQ             (DX), SI
-	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z0
+	MOVQ             $-1, DI
+	BZHIQ            R9, DI, DI
+	KMOVW            DI, K1
+	MOVQ             (DX), DI
+	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z0
 	VBROADCASTSD     104(DX), Z1
 	VFMADD213PD.BCST 112(DX), Z1, Z0
 	VDIVPD.BCST      120(DX), Z0, Z0
@@ -33396,8 +34100,8 @@ tail:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), SI
-	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z0
+	MOVQ             168(DX), DI
+	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z0
 	VBROADCASTSD     272(DX), Z2
 	VFMADD213PD.BCST 280(DX), Z2, Z0
 	VDIVPD.BCST      288(DX), Z0, Z0
@@ -33408,8 +34112,8 @@ tail:
 	VMINPD           Z0, Z2, Z0
 	VBROADCASTSD     192(DX), Z2
 	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), SI
-	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z0
+	MOVQ             336(DX), DI
+	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z0
 	VBROADCASTSD     440(DX), Z3
 	VFMADD213PD.BCST 448(DX), Z3, Z0
 	VDIVPD.BCST      456(DX), Z0, Z0
@@ -33420,8 +34124,8 @@ tail:
 	VMINPD           Z0, Z3, Z0
 	VBROADCASTSD     360(DX), Z3
 	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), SI
-	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z0
+	MOVQ             504(DX), DI
+	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z0
 	VBROADCASTSD     608(DX), Z4
 	VFMADD213PD.BCST 616(DX), Z4, Z0
 	VDIVPD.BCST      624(DX), Z0, Z0
@@ -33432,8 +34136,8 @@ tail:
 	VMINPD           Z0, Z4, Z0
 	VBROADCASTSD     528(DX), Z4
 	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), SI
-	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z0
+	MOVQ             672(DX), DI
+	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z0
 	VBROADCASTSD     776(DX), Z5
 	VFMADD213PD.BCST 784(DX), Z5, Z0
 	VDIVPD.BCST      792(DX), Z0, Z0
@@ -33444,8 +34148,8 @@ tail:
 	VMINPD           Z0, Z5, Z0
 	VBROADCASTSD     696(DX), Z5
 	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), SI
-	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z0
+	MOVQ             840(DX), DI
+	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z0
 	VBROADCASTSD     944(DX), Z6
 	VFMADD213PD.BCST 952(DX), Z6, Z0
 	VDIVPD.BCST      960(DX), Z0, Z0
@@ -33456,8 +34160,8 @@ tail:
 	VMINPD           Z0, Z6, Z0
 	VBROADCASTSD     864(DX), Z6
 	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), SI
-	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z0
+	MOVQ             1008(DX), DI
+	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z0
 	VBROADCASTSD     1112(DX), Z7
 	VFMADD213PD.BCST 1120(DX), Z7, Z0
 	VDIVPD.BCST      1128(DX), Z0, Z0
@@ -33468,8 +34172,8 @@ tail:
 	VMINPD           Z0, Z7, Z0
 	VBROADCASTSD     1032(DX), Z7
 	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), SI
-	VCVTQQ2PD.Z      (SI)(BX*8), K1, Z0
+	MOVQ             1176(DX), DI
+	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z0
 	VBROADCASTSD     1280(DX), Z8
 	VFMADD213PD.BCST 1288(DX), Z8, Z0
 	VDIVPD.BCST      1296(DX), Z0, Z0
@@ -33504,36 +34208,36 @@ tail:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z5, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z6, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z7, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z2, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z3, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z0, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z0, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
-	VMOVUPD          Z1, K2, (DI)
-	ADDQ             AX, DI
+	VMOVUPD          Z1, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R9
 	JZ               next
 	ADDQ             $0x08, BX
@@ -34138,7 +34842,7 @@ columns:
 	BZHIQ R9, BX, BX
 	KMOVW BX, K2
 	MOVQ  8(SP), BX
-	MOVQ  R11, R8
+	MOVQ  R11, SI
 	MOVQ  24(SP), R10
 	CMPQ  R9, $0x08
 	JL    tail
@@ -34146,15 +34850,15 @@ columns:
 step:
 	CMPQ             R10, $0x08
 	JL               tail
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
-	MOVQ             (DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
+	MOVQ             (DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             8(DX), R12
 	MOVQ             16(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTQQ2PD        (DI)(BX*8), Z0
+	VCVTQQ2PD        (R8)(BX*8), Z0
 	VBROADCASTSD     104(DX), Z1
 	VFMADD213PD.BCST 112(DX), Z1, Z0
 	VDIVPD.BCST      120(DX), Z0, Z0
@@ -34165,13 +34869,13 @@ step:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             168(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             176(DX), R12
 	MOVQ             184(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTQQ2PD        (DI)(BX*8), Z0
+	VCVTQQ2PD        (R8)(BX*8), Z0
 	VBROADCASTSD     272(DX), Z2
 	VFMADD213PD.BCST 280(DX), Z2, Z0
 	VDIVPD.BCST      288(DX), Z0, Z0
@@ -34182,13 +34886,13 @@ step:
 	VMINPD           Z0, Z2, Z0
 	VBROADCASTSD     192(DX), Z2
 	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             336(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             344(DX), R12
 	MOVQ             352(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTQQ2PD        (DI)(BX*8), Z0
+	VCVTQQ2PD        (R8)(BX*8), Z0
 	VBROADCASTSD     440(DX), Z3
 	VFMADD213PD.BCST 448(DX), Z3, Z0
 	VDIVPD.BCST      456(DX), Z0, Z0
@@ -34199,13 +34903,13 @@ step:
 	VMINPD           Z0, Z3, Z0
 	VBROADCASTSD     360(DX), Z3
 	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             504(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             512(DX), R12
 	MOVQ             520(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTQQ2PD        (DI)(BX*8), Z0
+	VCVTQQ2PD        (R8)(BX*8), Z0
 	VBROADCASTSD     608(DX), Z4
 	VFMADD213PD.BCST 616(DX), Z4, Z0
 	VDIVPD.BCST      624(DX), Z0, Z0
@@ -34216,13 +34920,13 @@ step:
 	VMINPD           Z0, Z4, Z0
 	VBROADCASTSD     528(DX), Z4
 	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             672(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             680(DX), R12
 	MOVQ             688(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTQQ2PD        (DI)(BX*8), Z0
+	VCVTQQ2PD        (R8)(BX*8), Z0
 	VBROADCASTSD     776(DX), Z5
 	VFMADD213PD.BCST 784(DX), Z5, Z0
 	VDIVPD.BCST      792(DX), Z0, Z0
@@ -34233,13 +34937,13 @@ step:
 	VMINPD           Z0, Z5, Z0
 	VBROADCASTSD     696(DX), Z5
 	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             840(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             848(DX), R12
 	MOVQ             856(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTQQ2PD        (DI)(BX*8), Z0
+	VCVTQQ2PD        (R8)(BX*8), Z0
 	VBROADCASTSD     944(DX), Z6
 	VFMADD213PD.BCST 952(DX), Z6, Z0
 	VDIVPD.BCST      960(DX), Z0, Z0
@@ -34250,13 +34954,13 @@ step:
 	VMINPD           Z0, Z6, Z0
 	VBROADCASTSD     864(DX), Z6
 	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             1008(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             1016(DX), R12
 	MOVQ             1024(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTQQ2PD        (DI)(BX*8), Z0
+	VCVTQQ2PD        (R8)(BX*8), Z0
 	VBROADCASTSD     1112(DX), Z7
 	VFMADD213PD.BCST 1120(DX), Z7, Z0
 	VDIVPD.BCST      1128(DX), Z0, Z0
@@ -34267,13 +34971,13 @@ step:
 	VMINPD           Z0, Z7, Z0
 	VBROADCASTSD     1032(DX), Z7
 	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), DI
-	PREFETCHT1       1024(DI)(BX*8)
+	MOVQ             1176(DX), R8
+	PREFETCHT1       1024(R8)(BX*8)
 	MOVQ             1184(DX), R12
 	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(SI*1), R12
+	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
-	VCVTQQ2PD        (DI)(BX*8), Z0
+	VCVTQQ2PD        (R8)(BX*8), Z0
 	VBROADCASTSD     1280(DX), Z8
 	VFMADD213PD.BCST 1288(DX), Z8, Z0
 	VDIVPD.BCST      1296(DX), Z0, Z0
@@ -34308,16 +35012,16 @@ step:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (R8)
-	VMOVUPD          Z5, K2, (R8)(AX*1)
-	VMOVUPD          Z6, K2, (R8)(AX*2)
-	VMOVUPD          Z7, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
-	VMOVUPD          Z2, K2, (R8)
-	VMOVUPD          Z3, K2, (R8)(AX*1)
-	VMOVUPD          Z0, K2, (R8)(AX*2)
-	VMOVUPD          Z1, K2, (R8)(CX*1)
-	LEAQ             (R8)(AX*4), R8
+	VMOVUPD          Z4, K2, (SI)
+	VMOVUPD          Z5, K2, (SI)(AX*1)
+	VMOVUPD          Z6, K2, (SI)(AX*2)
+	VMOVUPD          Z7, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPD          Z2, K2, (SI)
+	VMOVUPD          Z3, K2, (SI)(AX*1)
+	VMOVUPD          Z0, K2, (SI)(AX*2)
+	VMOVUPD          Z1, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
 	ADDQ             $0x08, BX
 	SUBQ             $0x08, R10
 	JMP              step
@@ -34325,16 +35029,16 @@ step:
 tail:
 	TESTQ            R10, R10
 	JZ               next
-	MOVQ             $-1, DI
-	BZHIQ            R10, DI, DI
-	KMOVW            DI, K1
-	MOVQ             BX, SI
-	SHRQ             $0x03, SI
+	MOVQ             $-1, R8
+	BZHIQ            R10, R8, R8
+	KMOVW            R8, K1
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
 	MOVQ             (DX), R12
 	MOVQ             8(DX), R13
 	MOVQ             16(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
 	VBROADCASTSD     104(DX), Z1
@@ -34350,8 +35054,8 @@ tail:
 	MOVQ             168(DX), R12
 	MOVQ             176(DX), R13
 	MOVQ             184(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
 	VBROADCASTSD     272(DX), Z2
@@ -34367,8 +35071,8 @@ tail:
 	MOVQ             336(DX), R12
 	MOVQ             344(DX), R13
 	MOVQ             352(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
 	VBROADCASTSD     440(DX), Z3
@@ -34384,8 +35088,8 @@ tail:
 	MOVQ             504(DX), R12
 	MOVQ             512(DX), R13
 	MOVQ             520(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
 	VBROADCASTSD     608(DX), Z4
@@ -34401,8 +35105,8 @@ tail:
 	MOVQ             672(DX), R12
 	MOVQ             680(DX), R13
 	MOVQ             688(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
 	VBROADCASTSD     776(DX), Z5
@@ -34418,8 +35122,8 @@ tail:
 	MOVQ             840(DX), R12
 	MOVQ             848(DX), R13
 	MOVQ             856(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
 	VBROADCASTSD     944(DX), Z6
@@ -34435,8 +35139,8 @@ tail:
 	MOVQ             1008(DX), R12
 	MOVQ             1016(DX), R13
 	MOVQ             1024(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
 	VBROADCASTSD     1112(DX), Z7
@@ -34452,8 +35156,8 @@ tail:
 	MOVQ             1176(DX), R12
 	MOVQ             1184(DX), R13
 	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(SI*1), R13
-	ANDL             DI, R13
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
 	VBROADCASTSD     1280(DX), Z8
@@ -34490,36 +35194,36 @@ tail:
 	VSHUFF32X4       $0x88, Z9, Z1, Z7
 	VSHUFF32X4       $0xdd, Z3, Z8, Z3
 	VSHUFF32X4       $0xdd, Z9, Z1, Z1
-	VMOVUPD          Z4, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z4, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z5, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z5, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z6, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z6, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z7, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z7, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z2, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z2, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z3, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z3, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z0, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z0, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
-	VMOVUPD          Z1, K2, (R8)
-	ADDQ             AX, R8
+	VMOVUPD          Z1, K2, (SI)
+	ADDQ             AX, SI
 	DECQ             R10
 	JZ               next
 	ADDQ             $0x08, BX

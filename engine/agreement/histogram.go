@@ -25,14 +25,13 @@ const (
 	leastBits    = (1023 - exponents/2) << fractionBits
 )
 
-// binOf is the bin of a finite number.
+// binOf is the bin of a finite number. It does not branch by the sign, which no processor
+// can foretell.
 func binOf(x float64) int {
 	size := int(math.Float64bits(math.Abs(x))>>(52-fractionBits)) - leastBits + 1
 	size = min(max(size, 0), binsOfSign)
-	if x < 0 {
-		return binsOfSign - size
-	}
-	return binsOfSign + size
+	sign := int(int64(math.Float64bits(x)) >> 63) // -1 or 0
+	return binsOfSign + (size ^ sign - sign)
 }
 
 // middle is the number that stands for those of a bin.

@@ -15,19 +15,23 @@ func spearman(a, b []float64) (r float64, ok bool) {
 
 // ranks are the numbers' places in their order, from 1.
 func ranks(values []float64) []float64 {
-	order := make([]int32, len(values))
-	for i := range order {
-		order[i] = int32(i)
+	type placed struct {
+		value float64
+		at    int
 	}
-	slices.SortFunc(order, func(i, j int32) int { return cmp.Compare(values[i], values[j]) })
+	order := make([]placed, len(values))
+	for i, v := range values {
+		order[i] = placed{v, i}
+	}
+	slices.SortFunc(order, func(p, other placed) int { return cmp.Compare(p.value, other.value) })
 	ranks := make([]float64, len(values))
 	for from := 0; from < len(order); {
 		to := from + 1
-		for to < len(order) && values[order[to]] == values[order[from]] {
+		for to < len(order) && order[to].value == order[from].value {
 			to++
 		}
-		for _, i := range order[from:to] {
-			ranks[i] = float64(from+to+1) / 2
+		for _, p := range order[from:to] {
+			ranks[p.at] = float64(from+to+1) / 2
 		}
 		from = to
 	}

@@ -20,8 +20,10 @@ const leastSampleRows = 1 << 8
 // make the sample of all, in whatever order they are put together.
 type Sample struct {
 	points []Point
-	rows   int    // the most, that count
-	end    uint64 // rows were left out from this hash on; 0: none were
+	rows   int      // the most, that count
+	room   int      // of points, to begin with
+	end    uint64   // rows were left out from this hash on; 0: none were
+	hashes []uint64 // of the points, for cut
 }
 
 // Point is one row of a sample.
@@ -38,7 +40,8 @@ func NewSample(part, all int64) Sample {
 	if all > 0 {
 		share = min(1.25*float64(part)/float64(all), 1)
 	}
-	return Sample{rows: min(int(math.Ceil(share*SampleRows))+leastSampleRows, SampleRows)}
+	rows := min(int(math.Ceil(share*SampleRows))+leastSampleRows, SampleRows)
+	return Sample{rows: rows, room: int(min(int64(2*rows), part))}
 }
 
 // below is the hash from which on no row is of use.
@@ -50,6 +53,9 @@ func (s *Sample) below() uint64 {
 }
 
 func (s *Sample) add(p Point) {
+	if s.points == nil { // at once: the system clears all that a slice grows through
+		s.points = make([]Point, 0, s.room)
+	}
 	s.points = append(s.points, p)
 	if len(s.points) >= 2*s.rows {
 		s.cut()
@@ -59,11 +65,11 @@ func (s *Sample) add(p Point) {
 // cut leaves the rows that count: all of a hash, or none.
 func (s *Sample) cut() {
 	if len(s.points) > s.rows {
-		hashes := make([]uint64, len(s.points))
-		for i, p := range s.points {
-			hashes[i] = p.hash
+		s.hashes = slices.Grow(s.hashes[:0], len(s.points))
+		for _, p := range s.points {
+			s.hashes = append(s.hashes, p.hash)
 		}
-		s.end = min(s.below(), nth(hashes, s.rows))
+		s.end = min(s.below(), nth(s.hashes, s.rows))
 	}
 	if s.end != 0 {
 		s.points = slices.DeleteFunc(s.points, func(p Point) bool { return p.hash >= s.end })
@@ -117,7 +123,10 @@ func (s *Sample) merge(other *Sample) {
 func (s *Sample) sides() (a, b []float64) {
 	s.cut()
 	slices.SortFunc(s.points, func(p, other Point) int {
-		return cmp.Or(cmp.Compare(p.hash, other.hash), cmp.Compare(p.a, other.a), cmp.Compare(p.b, other.b))
+		if p.hash != other.hash {
+			return cmp.Compare(p.hash, other.hash)
+		}
+		return cmp.Or(cmp.Compare(p.a, other.a), cmp.Compare(p.b, other.b))
 	})
 	a, b = make([]float64, len(s.points)), make([]float64, len(s.points))
 	for i, p := range s.points {
@@ -135,10 +144,15 @@ type sampleText struct {
 
 // MarshalJSON writes the rows that count.
 func (s Sample) MarshalJSON() ([]byte, error) {
-	s.points = slices.Clone(s.points)
-	s.cut()
+	if len(s.points) > s.rows { // what it is a copy of stays
+		s.points, s.hashes = slices.Clone(s.points), nil
+		s.cut()
+	}
 	text := sampleText{Rows: s.rows, End: s.end, Points: make([]byte, 0, 24*len(s.points))}
 	for _, p := range s.points {
+		if p.hash >= s.below() {
+			continue
+		}
 		text.Points = binary.LittleEndian.AppendUint64(text.Points, p.hash)
 		text.Points = binary.LittleEndian.AppendUint64(text.Points, math.Float64bits(p.a))
 		text.Points = binary.LittleEndian.AppendUint64(text.Points, math.Float64bits(p.b))

@@ -18,7 +18,7 @@ func (p Place) before(other Place) bool {
 }
 
 // TallyBytes is at most what a Tally of so many rows holds.
-func TallyBytes(rows int64) int64 { return 8*(2*binsOfSign+1) + 24*min(rows, 2*SampleRows) }
+func TallyBytes(rows int64) int64 { return 8*(2*binsOfSign+1) + 32*min(rows, 2*SampleRows) }
 
 // Tally is what was met of one prediction of two models. Differences are the
 // challenger's number less the champion's.
@@ -36,7 +36,10 @@ type Tally struct {
 	Bins    Histogram `json:"bins"` // of differences
 	Sample  Sample    `json:"sample"`
 
-	a, b []float64 // of the batch, those that count
+	// Of the rows of a batch that count, where some do not.
+	a, b   []float64
+	hashes []uint64
+	rows   []int
 }
 
 // Largest is the largest absolute difference, and the first row that has it.
@@ -54,41 +57,78 @@ type Numbers struct {
 
 // AddNumbers takes in the predictions of a batch, which it borrows.
 func (t *Tally) AddNumbers(n Numbers) {
-	t.a, t.b = t.a[:0], t.b[:0]
-	t.Bins.open()
-	largest, at := t.Largest.Difference, -1
-	if t.Moments.Count == 0 {
-		largest = -1 // a difference of 0 has a place too
+	t.Rows += int64(len(n.Champion))
+	a, b, hashes := n.Champion, n.Challenger[:len(n.Champion)], n.Rows.hashes
+	whole := n.Out == nil && allCount(a) && allCount(b)
+	if !whole {
+		t.leaveOut(n)
+		a, b, hashes = t.a, t.b, t.hashes
 	}
-	below, rows := t.Sample.below(), int64(0)
-	for i, a := range n.Champion {
-		if n.Out != nil && n.Out[i] {
-			continue
+	if at := t.addDifferences(a, b); at >= 0 {
+		if !whole {
+			at = t.rows[at]
 		}
-		rows++
-		b := n.Challenger[i]
-		if !(math.Abs(a) <= mostNumber && math.Abs(b) <= mostNumber) {
-			t.addOdd(a, b)
-			continue
-		}
-		t.a, t.b = append(t.a, a), append(t.b, b)
-		d := b - a
-		t.Bins.bins[binOf(d)]++
-		if size := math.Abs(d); size > largest {
-			largest, at = size, i
-		}
-		if hash := n.Rows.hashes[i]; hash < below {
-			t.Sample.add(Point{hash, a, b})
+		t.Largest.Place = n.Rows.place(at)
+	}
+	below := t.Sample.below()
+	for i, hash := range hashes[:len(a)] {
+		if hash < below {
+			t.Sample.add(Point{hash, a[i], b[i]})
 			below = t.Sample.below()
 		}
 	}
-	t.Rows += rows
-	if at >= 0 {
-		t.Largest = Largest{largest, n.Rows.place(at)}
-	}
-	m, equal := momentsOf(t.a, t.b)
+	m, equal := momentsOf(a, b)
 	t.Equal += equal
 	t.Moments.Add(m)
+}
+
+// allCount says that every number counts.
+func allCount(numbers []float64) bool {
+	for _, x := range numbers {
+		if !(math.Abs(x) <= mostNumber) {
+			return false
+		}
+	}
+	return true
+}
+
+// leaveOut gathers the rows of a batch whose numbers count, and deals with the others.
+func (t *Tally) leaveOut(n Numbers) {
+	t.a, t.b, t.hashes, t.rows = t.a[:0], t.b[:0], t.hashes[:0], t.rows[:0]
+	for i, a := range n.Champion {
+		b := n.Challenger[i]
+		switch {
+		case n.Out != nil && n.Out[i]:
+			t.Rows--
+		case !(math.Abs(a) <= mostNumber && math.Abs(b) <= mostNumber):
+			t.addOdd(a, b)
+		default:
+			t.a, t.b = append(t.a, a), append(t.b, b)
+			t.hashes, t.rows = append(t.hashes, n.Rows.hashes[i]), append(t.rows, i)
+		}
+	}
+}
+
+// addDifferences counts the differences of numbers by their bins. It gives the place of
+// the largest one, where that is larger than all before; else -1.
+func (t *Tally) addDifferences(a, b []float64) (at int) {
+	t.Bins.open()
+	bins, largest := t.Bins.bins, t.Largest.Difference
+	if t.Moments.Count == 0 {
+		largest = -1 // a difference of 0 has a place too
+	}
+	at = -1
+	for i, x := range a {
+		d := b[i] - x
+		bins[binOf(d)]++
+		if size := math.Abs(d); size > largest {
+			largest, at = size, i
+		}
+	}
+	if at >= 0 {
+		t.Largest.Difference = largest
+	}
+	return at
 }
 
 // addOdd counts a row whose difference says nothing.

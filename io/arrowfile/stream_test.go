@@ -12,6 +12,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 
 	"github.com/millrace/millrace/io/format"
@@ -149,6 +150,7 @@ func TestStreamRefuses(t *testing.T) {
 		{"two streams in one input", append(bytes.Clone(stream), stream...), format.ErrUnsupported, "several streams"},
 		{"one byte after the end", append(bytes.Clone(stream), 1), format.ErrUnsupported, "follow the end"},
 		{"an end and nothing before it", []byte(EndMark), format.ErrDamaged, "must start with a schema"},
+		{"integers as polars has them", integersOf128Bits(t), format.ErrUnsupported, `field "wide": file uses an unsupported feature: integers of 128 bits`},
 		{"metadata of 2 GiB that never come", []byte("\xff\xff\xff\xff\xff\xff\xff\x7f"), format.ErrUnsupported, "metadata"},
 	}
 	for _, c := range tests {
@@ -158,6 +160,21 @@ func TestStreamRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// integersOf128Bits is a stream's schema of such a column: that of int64 with another width.
+func integersOf128Bits(t *testing.T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := ipc.NewWriter(&b, ipc.WithSchema(arrow.NewSchema([]arrow.Field{{Name: "wide", Type: arrow.PrimitiveTypes.Int64}}, nil)))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	is, wide := []byte{64, 0, 0, 0}, []byte{128, 0, 0, 0}
+	if n := bytes.Count(b.Bytes(), is); n != 1 {
+		t.Fatalf("64 stands %d times in the schema", n)
+	}
+	return bytes.Replace(b.Bytes(), is, wide, 1)
 }
 
 // Padding may follow the end.

@@ -99,6 +99,9 @@ func intOf(t table) (arrow.DataType, error) {
 		{32, true}: arrow.PrimitiveTypes.Int32, {32, false}: arrow.PrimitiveTypes.Uint32,
 		{64, true}: arrow.PrimitiveTypes.Int64, {64, false}: arrow.PrimitiveTypes.Uint64,
 	}[k]
+	if k.bits == 128 { // polars writes them, as a type of its own
+		return nil, unsupported("integers of 128 bits, which Arrow has not; cast them, such as to a decimal")
+	}
 	if !ok {
 		return nil, damaged("integers of %d bits", k.bits)
 	}

@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/duckdb"
@@ -131,10 +132,48 @@ func read(ctx context.Context, u query.URI) (_ *spool.Spool, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := from.Each(ctx, w.Write); err != nil {
+	if err := copyRows(ctx, from, w.Write); err != nil {
 		return nil, errors.Join(err, w.Abort())
 	}
 	return w.Finish()
+}
+
+// waitingBatches bounds the batches that were read and are not in the spool yet.
+const waitingBatches = 2
+
+// copyRows reads rows while those before them are written: a server goes on meanwhile. write
+// borrows the batch.
+func copyRows(ctx context.Context, from rows, write func(arrow.RecordBatch) error) error {
+	batches := make(chan arrow.RecordBatch, waitingBatches)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(batches)
+		return from.Each(ctx, func(batch arrow.RecordBatch) error {
+			batch.Retain()
+			select {
+			case batches <- batch:
+				return nil
+			case <-ctx.Done():
+				batch.Release()
+				return context.Cause(ctx)
+			}
+		})
+	})
+	g.Go(func() error {
+		for batch := range batches {
+			err := write(batch)
+			batch.Release()
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	err := g.Wait()
+	for batch := range batches { // that nobody writes after an error
+		batch.Release()
+	}
+	return err
 }
 
 func open(ctx context.Context, u query.URI) (rows, error) {

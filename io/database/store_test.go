@@ -4,12 +4,14 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
 	sqlite3 "github.com/mattn/go-sqlite3"
 	"go.uber.org/goleak"
 
@@ -76,6 +78,67 @@ func TestATableIsADataset(t *testing.T) {
 	}
 	if err := d.Changed(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestFoldersAreThoseOfTheFile(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "day=2026-11-28")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	made(t, filepath.Join(dir, "a.db"), "CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (7)")
+	listing, err := dataset.ListIn(context.Background(), []string{"sqlite:" + dir + "/a.db?query=SELECT id FROM t WHERE id/7=7/id ORDER BY id"}, Stores())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := dataset.Open(context.Background(), listing.Files, dataset.Options{Stores: Stores(), Partitions: dataset.Partitions{Auto: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if got := d.Partitions().String(); got != "day=date" {
+		t.Errorf("columns of folders are %s; want day=date", got)
+	}
+}
+
+// endless gives batches until an error ends it.
+type endless struct{ mem memory.Allocator }
+
+func (endless) Schema() *arrow.Schema {
+	return arrow.NewSchema([]arrow.Field{{Name: "v", Type: arrow.PrimitiveTypes.Int64}}, nil)
+}
+
+func (e endless) Each(_ context.Context, yield func(arrow.RecordBatch) error) error {
+	b := array.NewRecordBuilder(e.mem, e.Schema())
+	defer b.Release()
+	for i := int64(0); ; i++ {
+		b.Field(0).(*array.Int64Builder).Append(i)
+		batch := b.NewRecordBatch()
+		err := yield(batch)
+		batch.Release()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (endless) Close() error { return nil }
+
+func TestReadingStopsWhereWritingFails(t *testing.T) {
+	mem := memory.NewCheckedAllocator(memory.DefaultAllocator)
+	defer mem.AssertSize(t, 0)
+	full, next := errors.New("disk is full"), int64(0)
+	err := copyRows(context.Background(), endless{mem}, func(batch arrow.RecordBatch) error {
+		if got := batch.Column(0).(*array.Int64).Value(0); got != next {
+			t.Errorf("batch %d comes where %d should", got, next)
+		}
+		if next++; next == 5 {
+			return full
+		}
+		return nil
+	})
+	if !errors.Is(err, full) || next != 5 {
+		t.Errorf("after %d batches: %v; want %v after 5", next, err, full)
 	}
 }
 

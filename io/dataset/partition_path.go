@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/millrace/millrace/io/query"
 )
 
 // NullPartition is the value that stands for null in a path.
@@ -22,7 +24,7 @@ type pathKey struct {
 // none. The error says what is no text.
 func pathKeys(path string) ([]pathKey, error) {
 	var keys []pathKey
-	elements := strings.Split(filepath.ToSlash(path), "/")
+	elements := strings.Split(filepath.ToSlash(folders(path)), "/")
 	for _, element := range elements[:len(elements)-1] {
 		key, value, ok := strings.Cut(element, "=")
 		if !ok || key == "" {
@@ -35,6 +37,19 @@ func pathKeys(path string) ([]pathKey, error) {
 		keys = append(keys, k)
 	}
 	return keys, nil
+}
+
+// folders is what of a path lies in folders: of a database's URI its file. A server has none,
+// though its socket's path, or a query's a/b = c, looks like it.
+func folders(path string) string {
+	if query.SchemeOf(path) == "" {
+		return path
+	}
+	u, err := query.Parse(path)
+	if err != nil || !u.Local() {
+		return ""
+	}
+	return u.Place
 }
 
 // unescapePartition decodes %XX, and leaves a percent sign as it is that no two

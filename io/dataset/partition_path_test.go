@@ -25,6 +25,9 @@ func TestKeysOfPaths(t *testing.T) {
 		{"text of any script is itself", "città=Zürich/日=本/x", "città:Zürich 日:本"},
 		{"null has a name of its own", "a=__HIVE_DEFAULT_PARTITION__/x", "a:null"},
 		{"which is not null when it is escaped", "a=%5F_HIVE_DEFAULT_PARTITION__/x", "a:__HIVE_DEFAULT_PARTITION__"},
+		{"a database's file lies in folders", "sqlite:/data/day=2026-11-28/a.db?table=t", "day:2026-11-28"},
+		{"and what a query divides is none", "duckdb:/data/a.db?query=SELECT a/b=c/d ORDER BY 1", ""},
+		{"nor is where a server's socket lies", "postgres:///db?host=/run/pg=15/s&table=t", ""},
 		{"no value leads anywhere", "a=../b=%2E%2E%2Fetc/x", "a:.. b:../etc"},
 	} {
 		keys, err := pathKeys(c.path)

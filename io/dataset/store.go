@@ -223,7 +223,11 @@ func Redact(input string) string {
 	case query.SchemeSQLite, query.SchemeDuckDB: // files
 		return input
 	case query.SchemePostgres, query.SchemePostgreSQL:
-		if i := queryAt(rest); slashes && i >= 0 { // which may have any character
+		if !slashes { // and so nothing in it has its place
+			scheme, _, _ = strings.Cut(input, ":")
+			return scheme + ":xxxxx"
+		}
+		if i := queryAt(rest); i >= 0 { // which may have any character
 			return Redact(scheme+"://"+rest[:i]) + rest[i:]
 		}
 	}

@@ -158,6 +158,7 @@ func TestRedact(t *testing.T) {
 		"s3://bucket/key?region=eu&endpoint=x": "s3://bucket/key?region=eu&endpoint=x",
 		"pg://me:secret@host:5432/db":          "pg://me:xxxxx@host:5432/db",
 		"pg://me:se/cr@et@host/db":             "pg://me:xxxxx@host/db",
+		"postgres:/me:secret@host/db?table=t":  "postgres:xxxxx",
 		"pg://me@host/db?password=secret&a=b":  "pg://me@host/db?password=xxxxx&a=b",
 		"https://host/x?X-Amz-Signature=0f":    "https://host/x?X-Amz-Signature=xxxxx",
 	} {

@@ -4,28 +4,23 @@ package duckdb
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
-	"net/url"
 	"os"
 	"strings"
 
 	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	duckdb "github.com/duckdb/duckdb-go/v2"
+	bindings "github.com/duckdb/duckdb-go-bindings"
 
 	"github.com/millrace/millrace/internal/nearest"
-	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/query"
 )
 
 // Rows are those of one table or query. Everything of it is for one goroutine.
 type Rows struct {
-	connector *duckdb.Connector
-	conn      *duckdb.Conn
-	reader    array.RecordReader
+	conn      *connection
+	statement bindings.PreparedStatement
+	result    *result
 	schema    *arrow.Schema
 	rows      int64
 }
@@ -46,74 +41,48 @@ func Open(ctx context.Context, path string, spec query.Spec) (_ *Rows, err error
 	r := &Rows{}
 	defer func() {
 		if err != nil {
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
 			err = errors.Join(err, r.Close())
 		}
 	}()
-	if err := r.connect(ctx, path); err != nil {
+	if r.conn, err = connect(path); err != nil {
 		return nil, err
 	}
-	text, err := r.statement(ctx, &spec)
+	defer r.conn.interrupted(ctx)()
+	text, err := r.text(&spec)
 	if err != nil {
 		return nil, err
 	}
-	a, err := duckdb.NewArrowFromConn(r.conn)
-	if err != nil {
+	if r.statement, err = r.conn.prepare(text); err != nil {
 		return nil, err
 	}
-	if r.reader, err = a.QueryContext(ctx, text); err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		return nil, fmt.Errorf("%w: %w", query.ErrQuery, err)
+	if bindings.NParams(r.statement) > 0 {
+		return nil, fmt.Errorf("%w: it has parameters (? or $1), which nothing fills", query.ErrQuery)
 	}
-	return r, r.fit()
+	if err := allRead(columnsOf(r.statement)); err != nil {
+		return nil, err
+	}
+	if r.result, err = run(r.statement); err != nil {
+		return nil, err
+	}
+	r.schema = r.result.schema
+	return r, nil
 }
 
-// connect opens the file for reading, and nothing but it: a query reaches no other file, no
-// network and no extension.
-func (r *Rows) connect(ctx context.Context, path string) (err error) {
-	if strings.ContainsRune(path, '?') {
-		return fmt.Errorf("%w; DuckDB takes no path with a question mark: %q", query.ErrURI, path)
-	}
-	settings := url.Values{
-		"access_mode": {"READ_ONLY"}, "enable_external_access": {"false"},
-		"autoinstall_known_extensions": {"false"}, "autoload_known_extensions": {"false"},
-	}
-	if r.connector, err = duckdb.NewConnector(path+"?"+settings.Encode(), nil); err != nil {
-		return fault(err)
-	}
-	conn, err := r.connector.Connect(ctx)
-	if err != nil {
-		return fault(err)
-	}
-	r.conn = conn.(*duckdb.Conn)
-	return nil
-}
-
-// fault tells what is wrong with a file.
-func fault(err error) error {
-	text := err.Error()
-	switch {
-	case strings.Contains(text, "not a valid DuckDB database file"), strings.Contains(text, "Corrupt database file"):
-		return fmt.Errorf("%w: %w", format.ErrDamaged, err)
-	case strings.Contains(text, "Could not set lock"):
-		return fmt.Errorf("another process has it open for writing, which DuckDB lets be alone; try again when it has closed it: %w", err)
-	}
-	return err
-}
-
-// statement is what to run for a table or a query.
-func (r *Rows) statement(ctx context.Context, spec *query.Spec) (string, error) {
+// text is what to run for a table or a query.
+func (r *Rows) text(spec *query.Spec) (string, error) {
 	if spec.Table == "" {
 		return spec.Statement(query.DuckDB)
 	}
-	found, err := r.texts(ctx, `SELECT schema_name, table_name, 'table' FROM duckdb_tables() WHERE database_name = current_database() AND (schema_name = current_schema() AND table_name = $1 OR schema_name || '.' || table_name = $1)
+	found, err := r.conn.texts(`SELECT schema_name, table_name, 'table' FROM duckdb_tables() WHERE database_name = current_database() AND (schema_name = current_schema() AND table_name = $1 OR schema_name || '.' || table_name = $1)
 		UNION ALL SELECT schema_name, view_name, 'view' FROM duckdb_views() WHERE database_name = current_database() AND NOT internal AND (schema_name = current_schema() AND view_name = $1 OR schema_name || '.' || view_name = $1)`, spec.Table)
 	if err != nil {
 		return "", err
 	}
 	if len(found) == 0 {
-		names, err := r.texts(ctx, `SELECT CASE WHEN schema_name = current_schema() THEN table_name ELSE schema_name || '.' || table_name END FROM duckdb_tables() WHERE database_name = current_database() ORDER BY 1 LIMIT 1000`)
+		names, err := r.conn.texts(`SELECT CASE WHEN schema_name = current_schema() THEN table_name ELSE schema_name || '.' || table_name END FROM duckdb_tables() WHERE database_name = current_database() ORDER BY 1 LIMIT 1000`)
 		if err != nil {
 			return "", err
 		}
@@ -124,21 +93,21 @@ func (r *Rows) statement(ctx context.Context, spec *query.Spec) (string, error) 
 		return "", fmt.Errorf("%w: no table %q%s", query.ErrQuery, spec.Table, nearest.DidYouMean(spec.Table, known))
 	}
 	name := query.QuoteName(found[0][0]) + "." + query.QuoteName(found[0][1])
-	text := "SELECT * FROM " + name
-	if spec.Unordered {
-		return text, nil
+	text, err := r.list(name)
+	if err != nil || spec.Unordered {
+		return text, err
 	}
 	if found[0][2] == "view" {
 		return "", query.NoKey(spec.Table, "is a view and has no key")
 	}
-	key, err := r.texts(ctx, `SELECT unnest(constraint_column_names) FROM duckdb_constraints()
+	key, err := r.conn.texts(`SELECT unnest(constraint_column_names) FROM duckdb_constraints()
 		WHERE constraint_type = 'PRIMARY KEY' AND database_name = current_database() AND schema_name = $1 AND table_name = $2`, found[0][0], found[0][1])
 	if err != nil {
 		return "", err
 	}
 	columns := make([]string, len(key))
-	for i := range key {
-		columns[i] = query.QuoteName(key[i][0])
+	for i := range key { // by the table's name too, since a cast in the list has the same
+		columns[i] = name + "." + query.QuoteName(key[i][0])
 	}
 	if len(columns) == 0 { // rows are numbered as they were inserted
 		columns = []string{"rowid"}
@@ -146,42 +115,22 @@ func (r *Rows) statement(ctx context.Context, spec *query.Spec) (string, error) 
 	return text + " ORDER BY " + strings.Join(columns, ", "), nil
 }
 
-// texts gives the rows of a query of texts.
-func (r *Rows) texts(ctx context.Context, text string, args ...string) (_ [][]string, err error) {
-	named := make([]driver.NamedValue, len(args))
-	for i, a := range args {
-		named[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
-	}
-	rows, err := r.conn.QueryContext(ctx, text, named)
+// list selects all columns of a table, those of types that are not read as their texts.
+func (r *Rows) list(name string) (string, error) {
+	s, err := r.conn.prepare("SELECT * FROM " + name)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	var all [][]string
-	values := make([]driver.Value, len(rows.Columns()))
-	for {
-		switch err := rows.Next(values); {
-		case errors.Is(err, io.EOF):
-			return all, nil
-		case err != nil:
-			return nil, err
+	defer bindings.DestroyPrepare(&s)
+	columns := columnsOf(s)
+	list := make([]string, len(columns))
+	for i, c := range columns {
+		list[i] = query.QuoteName(c.name)
+		if c.unread != "" {
+			list[i] += "::VARCHAR AS " + list[i]
 		}
-		row := make([]string, len(values))
-		for i, v := range values {
-			row[i], _ = v.(string)
-		}
-		all = append(all, row)
 	}
-}
-
-// fit takes over the columns.
-func (r *Rows) fit() error {
-	fields := r.reader.Schema().Fields()
-	if len(fields) == 0 {
-		return fmt.Errorf("%w: it gives no columns", query.ErrQuery)
-	}
-	r.schema = arrow.NewSchema(fields, nil)
-	return nil
+	return "SELECT " + strings.Join(list, ", ") + " FROM " + name, nil
 }
 
 // Schema is that of the rows.
@@ -189,36 +138,78 @@ func (r *Rows) Schema() *arrow.Schema { return r.schema }
 
 // Each gives all rows, in order, once. yield borrows the batch; its error ends the rows.
 func (r *Rows) Each(ctx context.Context, yield func(arrow.RecordBatch) error) error {
-	for r.reader.Next() {
-		batch := r.reader.RecordBatch()
-		r.rows += batch.NumRows()
-		if err := yield(batch); err != nil {
+	defer r.conn.interrupted(ctx)()
+	for {
+		batch, err := r.result.next()
+		switch {
+		case ctx.Err() != nil:
+			if batch != nil {
+				batch.Release()
+			}
+			return context.Cause(ctx)
+		case err != nil:
+			return fmt.Errorf("after %d rows: %w", r.rows, r.cause(ctx, err))
+		case batch == nil:
+			return nil
+		}
+		err = r.give(batch, yield)
+		batch.Release()
+		if err != nil {
 			return err
 		}
 	}
-	switch err := r.reader.Err(); {
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case err != nil:
-		return fmt.Errorf("after %d rows: %w: %w", r.rows, query.ErrQuery, err)
+}
+
+// cause is why a query broke off. Where one of its threads fails, DuckDB interrupts the others,
+// and may say of that alone: then one thread says what it was.
+func (r *Rows) cause(ctx context.Context, err error) error {
+	if !strings.Contains(err.Error(), "INTERRUPT Error") {
+		return err
 	}
-	return nil
+	r.result.Close()
+	r.result = nil
+	if _, err := r.conn.texts("SET threads = 1"); err != nil {
+		return err
+	}
+	again, found := run(r.statement)
+	if found != nil {
+		return found
+	}
+	r.result = again
+	for ctx.Err() == nil {
+		batch, found := again.next()
+		switch {
+		case found != nil:
+			return found
+		case batch == nil: // this time it went well, but rows were given
+			return err
+		}
+		batch.Release()
+	}
+	return context.Cause(ctx)
+}
+
+func (r *Rows) give(batch arrow.RecordBatch, yield func(arrow.RecordBatch) error) error {
+	for i, column := range batch.Columns() {
+		if row, err := checkValues(column); err != nil {
+			return fmt.Errorf("row %d: column %q: %w: %w", r.rows+int64(row)+1, batch.ColumnName(i), query.ErrValue, err)
+		}
+	}
+	r.rows += batch.NumRows()
+	return yield(batch)
 }
 
 // Close gives the file up. It is idempotent.
 func (r *Rows) Close() error {
-	var errs []error
-	if r.reader != nil {
-		r.reader.Release()
-		r.reader = nil
+	if r.result != nil {
+		r.result.Close()
+		r.result = nil
 	}
-	if r.conn != nil {
-		errs = append(errs, r.conn.Close())
-		r.conn = nil
+	bindings.DestroyPrepare(&r.statement)
+	if r.conn == nil {
+		return nil
 	}
-	if r.connector != nil {
-		errs = append(errs, r.connector.Close())
-		r.connector = nil
-	}
-	return errors.Join(errs...)
+	err := r.conn.Close()
+	r.conn = nil
+	return err
 }

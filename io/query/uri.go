@@ -34,19 +34,16 @@ type URI struct {
 	Spec  Spec
 }
 
-// SchemeOf is a database's scheme, in lower case; empty for anything else.
+// SchemeOf is a database's scheme, in lower case; empty for anything else. That of a server is
+// one without slashes too, though Parse refuses it: no file's name, it may hold a password.
 func SchemeOf(text string) string {
-	scheme, rest, ok := strings.Cut(text, ":")
+	scheme, _, ok := strings.Cut(text, ":")
 	if !ok {
 		return ""
 	}
 	switch scheme = strings.ToLower(scheme); scheme {
-	case SchemeSQLite, SchemeDuckDB:
+	case SchemeSQLite, SchemeDuckDB, SchemePostgres, SchemePostgreSQL:
 		return scheme
-	case SchemePostgres, SchemePostgreSQL:
-		if strings.HasPrefix(rest, "//") {
-			return scheme
-		}
 	}
 	return ""
 }
@@ -58,12 +55,14 @@ func Parse(text string) (URI, error) {
 	if u.Scheme == "" {
 		return URI{}, ErrURI
 	}
-	place, parameters := text, ""
+	place, parameters := u.Scheme+text[len(u.Scheme):], "" // whose driver takes no capitals there
 	if u.Local() {
 		place = text[len(u.Scheme)+1:]
 		if rest, ok := strings.CutPrefix(place, "//"); ok {
 			place = rest
 		}
+	} else if !strings.HasPrefix(place, u.Scheme+"://") {
+		return URI{}, ErrURI
 	}
 	if i := parametersAt(place, u.Local()); i >= 0 {
 		place, parameters = place[:i], place[i+1:]

@@ -65,6 +65,11 @@ func fault(err error) error {
 	switch said.Code {
 	case sqlite3.ErrNotADB, sqlite3.ErrCorrupt:
 		return fmt.Errorf("%w: %w", format.ErrDamaged, err)
+	case sqlite3.ErrReadonly: // which reading does not need, unless something was left to do
+		if said.ExtendedCode == sqlite3.ErrReadonlyRollback {
+			return fmt.Errorf("who wrote it was stopped within a transaction, which must be rolled back first: open it once with rights to write, such as by sqlite3 FILE .schema: %w", err)
+		}
+		return fmt.Errorf("it is in WAL mode, and its folder cannot be written: read it where that can be, or a copy, such as one by VACUUM INTO: %w", err)
 	case sqlite3.ErrBusy, sqlite3.ErrLocked:
 		return fmt.Errorf("another process kept it locked for %d s: %w", busyMillis/1000, err)
 	}

@@ -197,6 +197,31 @@ func TestFilesThatAreNone(t *testing.T) {
 	}
 }
 
+func TestWriterWasStopped(t *testing.T) {
+	path := made(t, "CREATE TABLE t (id INTEGER PRIMARY KEY, x REAL); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO t SELECT i, 1 FROM n")
+	conn, err := connect(path, url.Values{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(context.Background(), "PRAGMA cache_size = 10; BEGIN; UPDATE t SET x = 2", nil); err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(t.TempDir(), "left.db") // the files as a kill leaves them
+	for _, suffix := range []string{"", "-journal"} {
+		data, err := os.ReadFile(path + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(left+suffix, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := rowsOf(left, query.Spec{Table: "t"}); err == nil || !strings.Contains(err.Error(), "rolled back first") {
+		t.Errorf("half a transaction: %v; want an error that says what to do", err)
+	}
+}
+
 func TestReadStopsWhenCanceled(t *testing.T) {
 	path := made(t, "CREATE TABLE t (a); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) INSERT INTO t SELECT i FROM n")
 	ctx, cancel := context.WithCancel(context.Background())

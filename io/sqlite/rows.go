@@ -156,6 +156,7 @@ func (r *Rows) Each(ctx context.Context, yield func(arrow.RecordBatch) error) er
 			if err := give(); err != nil {
 				return err
 			}
+			b.Reserve(rows) // the next is likely to be as large
 			rows, size = 0, 0
 		}
 		row, err := r.next(ctx)

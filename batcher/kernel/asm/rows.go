@@ -123,7 +123,7 @@ func (r *rower) generate512(validity bool) {
 		forgetOverflow(state)
 	}
 	step := 64 / r.to
-	cols, row, bitsAt, rowMaskBits := GP64(), GP64(), GP64(), GP64()
+	cols, row, d, bitsAt, rowMaskBits := GP64(), GP64(), GP64(), GP64(), GP64()
 	block := func(tail bool) []store {
 		v := make([]VecVirtual, rowsColumns)
 		if validity {
@@ -164,8 +164,9 @@ func (r *rower) generate512(validity bool) {
 	}
 
 	Label("chunk")
-	n, d, columns, left, limit := GP64(), GP64(), GP64(), GP64(), GP64()
-	MOVQ(U64(rowsChunk), limit)
+	n, columns, left, limit := GP64(), GP64(), GP64(), GP64()
+	chunkShift := r.chunkShift()
+	MOVQ(U64(1<<chunkShift), limit)
 	MOVQ(rowsLeft, n)
 	CMPQ(n, limit)
 	CMOVQGT(limit, n)
@@ -191,9 +192,9 @@ func (r *rower) generate512(validity bool) {
 	Label("step")
 	CMPQ(left, U8(step))
 	JL(LabelRef("tail"))
-	at := []Mem{{Base: d}, {Base: d, Index: stride, Scale: 1}, {Base: d, Index: stride, Scale: 2}, {Base: d, Index: stride3, Scale: 1}}
+	r.prefetchRows(first, dstAt, rowsAt{d, stride, stride3}, step)
 	for i, put := range block(false) {
-		put(at[i%4])
+		put(rowsAt{d, stride, stride3}.row(i))
 		if i%4 == 3 {
 			LEAQ(Mem{Base: d, Index: stride, Scale: 4}, d)
 		}
@@ -224,12 +225,12 @@ func (r *rower) generate512(validity bool) {
 	ADDQ(U8(rowsColumns*r.to), first)
 	SUBQ(U8(rowsColumns), columns)
 	JG(LabelRef("columns"))
-	ADDQ(U32(rowsChunk), rowAt)
+	ADDQ(U32(1<<chunkShift), rowAt)
 	done := GP64()
 	MOVQ(stride, done)
-	SHLQ(U8(rowsChunkShift), done)
+	SHLQ(U8(chunkShift), done)
 	ADDQ(done, dstAt)
-	SUBQ(U32(rowsChunk), rowsLeft)
+	SUBQ(U32(1<<chunkShift), rowsLeft)
 	JG(LabelRef("chunk"))
 
 	result := GP64()
@@ -247,9 +248,6 @@ func (r *rower) generate512(validity bool) {
 
 const (
 	rowsColumns = 8 // at a time
-	// rowsChunk is how many rows are made of some columns before the next ones.
-	rowsChunkShift = 7
-	rowsChunk      = 1 << rowsChunkShift
 	// prefetchBytes is how far ahead a column is fetched into the second level
 	// of cache: the processor itself does not see so many columns coming, and
 	// never beyond a page.
@@ -261,6 +259,56 @@ func prefetch(base, row Register, elem, bytes int) {
 	for at := 0; at < bytes; at += 64 {
 		PREFETCHT1(Mem{Base: base, Index: row, Scale: uint8(elem), Disp: prefetchBytes + at})
 	}
+}
+
+// chunkShift is the logarithm of how many rows are made of some columns before the next
+// ones. The fewer, the surer the next ones find the lines in the first level of cache,
+// whatever set of it all columns meet in; the more, the better memory follows the columns.
+// An affine kernel computes longer than it waits.
+func (r *rower) chunkShift() int {
+	if r.affine {
+		return 7
+	}
+	return 6
+}
+
+// rowsAt are rows from d on.
+type rowsAt struct{ d, stride, stride3 Register }
+
+// row is a row's place; d moves on by four.
+func (r rowsAt) row(i int) Mem {
+	switch i % 4 {
+	case 0:
+		return Mem{Base: r.d}
+	case 3:
+		return Mem{Base: r.d, Index: r.stride3, Scale: 1}
+	default:
+		return Mem{Base: r.d, Index: r.stride, Scale: uint8(i % 4)}
+	}
+}
+
+// prefetchRows fetches the lines that a step will write into the first level of cache. A
+// store that waits for its line keeps all behind it waiting; of lines that are fetched
+// many are on their way at once. Lines of 4-byte values are half made by the columns
+// before: those of the first columns fetch them. An affine kernel has enough to do.
+func (r *rower) prefetchRows(first Register, dstAt Mem, rows rowsAt, step int) {
+	if r.affine {
+		return
+	}
+	if r.to == 4 {
+		CMPQ(first, dstAt)
+		JNE(LabelRef("fetched"))
+	}
+	at := GP64()
+	MOVQ(rows.d, at)
+	rows.d = at
+	for i := range step {
+		PREFETCHT0(rows.row(i))
+		if i%4 == 3 && i < step-1 {
+			LEAQ(Mem{Base: at, Index: rows.stride, Scale: 4}, at)
+		}
+	}
+	Label("fetched")
 }
 
 // turn16 makes sixteen rows of eight columns of 4-byte values. Where they are whole

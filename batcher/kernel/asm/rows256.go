@@ -131,7 +131,8 @@ func (r *rower) generate256(validity, alike bool) {
 
 	Label("chunk")
 	n, d, left, limit, first := GP64(), GP64(), GP64(), GP64(), GP64()
-	MOVQ(U64(rowsChunk), limit)
+	chunkShift := r.chunkShift()
+	MOVQ(U64(1<<chunkShift), limit)
 	MOVQ(rowsLeft, n)
 	CMPQ(n, limit)
 	CMOVQGT(limit, n)
@@ -146,7 +147,7 @@ func (r *rower) generate256(validity, alike bool) {
 	MOVQ(first, d)
 	MOVQ(chunk, left)
 
-	at := []Mem{{Base: d}, {Base: d, Index: stride, Scale: 1}, {Base: d, Index: stride, Scale: 2}, {Base: d, Index: stride3, Scale: 1}}
+	at := rowsAt{d, stride, stride3}
 	turn := func(fetch bool) {
 		if validity {
 			MOVQ(row, bitsAt)
@@ -162,7 +163,7 @@ func (r *rower) generate256(validity, alike bool) {
 				right[c] = load(4+c, fetch)[0]
 			}
 			for i, put := range joinEightFours(left, turn4(right)) {
-				put(at[i%4])
+				put(at.row(i))
 				if i%4 == 3 {
 					LEAQ(Mem{Base: d, Index: stride, Scale: 4}, d)
 				}
@@ -178,12 +179,12 @@ func (r *rower) generate256(validity, alike bool) {
 				low[c], high[c] = v[0], v[1]
 			}
 			for i, v := range turn4x4(low) {
-				VMOVUPD(v, at[i].Offset(32*half))
+				VMOVUPD(v, at.row(i).Offset(32*half))
 			}
 			lower := GP64()
 			LEAQ(Mem{Base: d, Index: stride, Scale: 4}, lower)
 			for i, v := range turn4x4(high) {
-				to := at[i].Offset(32 * half)
+				to := at.row(i).Offset(32 * half)
 				to.Base = lower
 				VMOVUPD(v, to)
 			}
@@ -191,6 +192,11 @@ func (r *rower) generate256(validity, alike bool) {
 		LEAQ(Mem{Base: d, Index: stride, Scale: 8}, d)
 	}
 	Label("step")
+	together := step
+	if r.from == 4 {
+		together = 2 * step // to fetch what no step comes to write does no harm
+	}
+	r.prefetchRows(first, dstAt, at, together)
 	turn(true)
 	ADDQ(U8(step), row)
 	SUBQ(U8(step), left)
@@ -222,12 +228,12 @@ func (r *rower) generate256(validity, alike bool) {
 	JMP(LabelRef("columns"))
 
 	Label("done")
-	ADDQ(U32(rowsChunk), rowAt)
+	ADDQ(U32(1<<chunkShift), rowAt)
 	done := GP64()
 	MOVQ(stride, done)
-	SHLQ(U8(rowsChunkShift), done)
+	SHLQ(U8(chunkShift), done)
 	ADDQ(done, dstAt)
-	SUBQ(U32(rowsChunk), rowsLeft)
+	SUBQ(U32(1<<chunkShift), rowsLeft)
 	JG(LabelRef("chunk"))
 
 	result := GP64()

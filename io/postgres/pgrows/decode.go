@@ -33,7 +33,8 @@ type decoder struct {
 	columns []column
 	yield   func(arrow.RecordBatch) error
 
-	left    []byte // of a row that is not whole yet
+	left    []byte   // of a row that is not whole yet
+	fields  [][]byte // of the row that is decoded; nil for a null
 	begun   bool
 	ended   bool
 	rows    int64 // all
@@ -44,7 +45,7 @@ type decoder struct {
 
 func newDecoder(schema *arrow.Schema, columns []column, yield func(arrow.RecordBatch) error) *decoder {
 	d := &decoder{schema: schema, columns: columns, yield: yield, builder: array.NewRecordBuilder(memory.DefaultAllocator, schema)}
-	d.values = make([]appender, len(columns))
+	d.values, d.fields = make([]appender, len(columns)), make([][]byte, len(columns))
 	for i, c := range columns {
 		d.values[i] = c.kind.appender(d.builder.Field(i))
 	}
@@ -102,8 +103,8 @@ func (d *decoder) step(data []byte) (used int, err error) {
 	if int(fields) != len(d.columns) {
 		return 0, fmt.Errorf("%w: row %d has %d columns of %d", format.ErrDamaged, d.rows+1, fields, len(d.columns))
 	}
-	for range fields { // all there before one is appended
-		s.value()
+	for i := range d.fields { // all there before one is appended
+		d.fields[i], _ = s.value()
 	}
 	if s.short {
 		return 0, nil
@@ -111,7 +112,7 @@ func (d *decoder) step(data []byte) (used int, err error) {
 	if s.bad {
 		return 0, fmt.Errorf("%w: row %d: a value has less than no bytes", format.ErrDamaged, d.rows+1)
 	}
-	return s.at, d.row(&stream{b: data[2:s.at]}, s.at)
+	return s.at, d.row(s.at)
 }
 
 func (d *decoder) header(s *stream) error {
@@ -128,12 +129,11 @@ func (d *decoder) header(s *stream) error {
 	return nil
 }
 
-// row appends one of so many bytes.
-func (d *decoder) row(s *stream, bytes int) error {
+// row appends the one whose fields are known, of so many bytes.
+func (d *decoder) row(bytes int) error {
 	d.rows++
-	for i := range d.columns {
-		value, null := s.value()
-		if null {
+	for i, value := range d.fields {
+		if value == nil {
 			d.builder.Field(i).AppendNull()
 			continue
 		}
@@ -151,6 +151,7 @@ func (d *decoder) row(s *stream, bytes int) error {
 func (d *decoder) give() error {
 	batch := d.builder.NewRecordBatch()
 	defer batch.Release()
+	d.builder.Reserve(d.pending) // the next is likely to be as large
 	d.pending, d.bytes = 0, 0
 	return d.yield(batch)
 }
@@ -201,7 +202,7 @@ func (s *stream) i32() int32 {
 	return 0
 }
 
-// value reads one of a row.
+// value reads one of a row; that of a null is nil, and that of nothing is not.
 func (s *stream) value() (value []byte, null bool) {
 	n := s.i32()
 	if n == -1 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/query"
@@ -80,10 +81,14 @@ func Open(ctx context.Context, uri string, spec query.Spec) (_ *Rows, err error)
 	return r, nil
 }
 
-// fault tells what the database says of a query from what is wrong with the connection.
+// fault tells what the database says of a query from what is wrong with the connection: a
+// server that goes down says so too (57P01 to 57P05; class 08).
 func (r *Rows) fault(err error) error {
-	if said, ok := postgresSaid(err); ok {
+	if said, ok := postgresSaid(err); ok && !strings.HasPrefix(said.Code, "57P") && !strings.HasPrefix(said.Code, "08") {
 		return fmt.Errorf("%w: %w", query.ErrQuery, said)
+	}
+	if large, ok := errors.AsType[*pgproto3.ExceededMaxBodyLenErr](err); ok {
+		return fmt.Errorf("%w: the next row has %d bytes, and at most %d MiB are read of one", query.ErrValue, large.ActualBodyLen, maxMessage>>20)
 	}
 	return fmt.Errorf("%w: %w", ErrServer, err)
 }
@@ -134,12 +139,12 @@ func (r *Rows) statement(ctx context.Context, spec *query.Spec) (string, error) 
 	return text + " ORDER BY " + strings.Join(key, ", "), nil
 }
 
-// find gives schema and name of a table that is named as it is, with its schema before a
-// dot if need be.
+// find gives schema and name of a table that is named as it is or in double quotes, with its
+// schema before a dot if need be.
 func (r *Rows) find(ctx context.Context, table string) (schema, name string, err error) {
 	const which = `FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND `
 	err = r.conn.QueryRow(ctx, `SELECT n.nspname, c.relname `+which+
-		`($1::text IN (c.relname::text, quote_ident(c.relname)) AND pg_table_is_visible(c.oid) OR $1::text IN (n.nspname || '.' || c.relname, quote_ident(n.nspname) || '.' || quote_ident(c.relname)))
+		`($1::text IN (c.relname::text, quote_ident(c.relname), `+quoted("c.relname")+`) AND pg_table_is_visible(c.oid) OR $1::text IN (n.nspname || '.' || c.relname, quote_ident(n.nspname) || '.' || quote_ident(c.relname), `+quoted("n.nspname")+` || '.' || `+quoted("c.relname")+`))
 		ORDER BY c.relname = $1::text DESC, n.nspname, c.relname LIMIT 1`, table).Scan(&schema, &name)
 	if !errors.Is(err, pgx.ErrNoRows) {
 		if err != nil {
@@ -158,6 +163,9 @@ func (r *Rows) find(ctx context.Context, table string) (schema, name string, err
 	}
 	return "", "", fmt.Errorf("%w: no table %q%s", query.ErrQuery, table, nearest.DidYouMean(table, names))
 }
+
+// quoted is an expression of a name in double quotes, also where it needs none.
+func quoted(name string) string { return `'"' || replace(` + name + `, '"', '""') || '"'` }
 
 // describe asks the database which columns a statement gives, without running it.
 func (r *Rows) describe(ctx context.Context, text string) ([]column, error) {

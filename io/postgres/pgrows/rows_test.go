@@ -21,7 +21,8 @@ func TestOfServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.RawQuery = "host=" + pgtest.Start(t).Dir
+	server := pgtest.Start(t)
+	u.RawQuery = "host=" + server.Dir
 	for _, of := range []struct {
 		name string
 		test func(*testing.T, string)
@@ -32,6 +33,55 @@ func TestOfServer(t *testing.T) {
 		exec(t, u.String(), `CREATE DATABASE "`+of.name+`"`)
 		u.Path = "/" + of.name
 		t.Run(of.name, func(t *testing.T) { of.test(t, u.String()) })
+	}
+	t.Run("cuts", func(t *testing.T) { testConnectionsThatBreak(t, server) })
+}
+
+// testConnectionsThatBreak cuts connections everywhere: all rows come, or an error that says
+// whose it is, and never a part for the whole.
+func testConnectionsThatBreak(t *testing.T, server *pgtest.Server) {
+	t.Helper()
+	proxy := pgtest.NewProxy(t, server)
+	uri := "postgres://" + pgtest.User + "@/" + pgtest.Database + "?host=" + proxy.Dir
+	spec := query.Spec{Text: "SELECT g, repeat('x', 60) AS v FROM generate_series(1, 20000) g ORDER BY g"}
+	read := func(spec query.Spec) (rows int64, err error) {
+		r, err := Open(context.Background(), uri, spec)
+		if err != nil {
+			return 0, err
+		}
+		defer func() { err = errors.Join(err, r.Close()) }()
+		return rows, r.Each(context.Background(), func(batch arrow.RecordBatch) error {
+			rows += batch.NumRows()
+			return nil
+		})
+	}
+	for _, way := range []pgtest.Way{pgtest.ToServer, pgtest.FromServer} {
+		proxy.CutAfter(way, 1<<40)
+		if rows, err := read(spec); err != nil || rows != 20000 {
+			t.Fatalf("%s, not cut: %d rows, %v", way, rows, err)
+		}
+		all := proxy.Seen(way)
+		for i := range int64(25) {
+			at := i * all / 25
+			if i < 8 { // while it begins
+				at = i * 150
+			}
+			proxy.CutAfter(way, at)
+			rows, err := read(spec)
+			switch {
+			case err == nil && rows != 20000:
+				t.Errorf("cut after %d bytes %s: %d rows, and no error", at, way, rows)
+			case err != nil && !errors.Is(err, ErrServer):
+				t.Errorf("cut after %d bytes %s: %v; want %v", at, way, err, ErrServer)
+			case err == nil && way == pgtest.FromServer:
+				t.Errorf("cut after %d of %d bytes %s, and nobody noticed", at, all, way)
+			}
+		}
+	}
+	ends := query.Spec{Text: "SELECT g, CASE WHEN g = 15000 THEN pg_terminate_backend(pg_backend_pid()) END AS ended FROM generate_series(1, 20000) g", Unordered: true}
+	proxy.CutAfter(pgtest.FromServer, 1<<40)
+	if rows, err := read(ends); !errors.Is(err, ErrServer) {
+		t.Errorf("a server that ends the session: %d rows, %v; want %v", rows, err, ErrServer)
 	}
 }
 
@@ -167,6 +217,8 @@ func testTables(t *testing.T, uri string) {
 		{"of another schema", "other.flights", false, `{"id":1} {"id":2}`},
 		{"names with dots, quotes and the start of a comment", `other.we.ird " name; --`, false, `{"se \"lect":5}`},
 		{"a name with a dot in double quotes", `other."we.ird "" name; --"`, false, `{"se \"lect":5}`},
+		{"quotes that it does not need", `"other"."flights"`, false, `{"id":1} {"id":2}`},
+		{"and without a schema", `"heap"`, true, ``},
 		{"capitals count", "Flights", false, ``},
 		{"no key", "heap", false, `table "heap" has no primary key; read it by --query with an ORDER BY, or say --unordered`},
 		{"a view", "looked", false, "has no primary key"},
@@ -198,6 +250,7 @@ func testRefuses(t *testing.T, uri string) {
 		{"a query that leaves its brackets", "SELECT 1) TO PROGRAM 'touch x' --", query.ErrStatement, "bracket"},
 		{"a parameter", "SELECT $1::int ORDER BY 1", query.ErrQuery, "parameters"},
 		{"no such column", "SELECT b FROM t ORDER BY 1", query.ErrQuery, `column "b" does not exist`},
+		{"a row of more than is read", "SELECT repeat('x', 150000000) AS a, repeat('y', 150000000) AS b ORDER BY 1", query.ErrValue, "at most 256 MiB"},
 		{"an error at a later row", "SELECT 1 / (3 - i) FROM generate_series(1, 5) i ORDER BY i", query.ErrQuery, "division by zero"},
 	} {
 		_, _, err := rowsOf(uri, query.Spec{Text: c.text})
