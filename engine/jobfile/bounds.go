@@ -30,7 +30,7 @@ func checkText(s *source, text []byte) bool {
 	line, marked := 1, 0
 	for i := 0; i < len(text); {
 		r, n := utf8.DecodeRune(text[i:])
-		if strings.ContainsRune(marks, r) {
+		if n == 1 && strings.IndexByte(marks, text[i]) >= 0 {
 			marked++
 		}
 		switch {

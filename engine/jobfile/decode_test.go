@@ -296,6 +296,9 @@ func TestDecodeIsBounded(t *testing.T) {
 
 // A large job that people have reason to write is taken, and in seconds at most.
 func TestDecodeTakesLargeJobs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a parser's time: a second, and twenty under the race detector")
+	}
 	var features, categories, braces strings.Builder
 	for i := range 2000 {
 		fmt.Fprintf(&features, "  - name: f%d\n    column: c%d\n    transforms:\n      - fill: 0\n      - clip: {min: 0.1, max: 0.9}\n      - scale: {mean: 0.5, std: 0.2}\n", i, i)
