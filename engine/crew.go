@@ -2,8 +2,11 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
+
+	"github.com/millrace/millrace/engine/ledger"
 )
 
 // crew is the workers of one run and what there is for them to do.
@@ -173,6 +176,9 @@ func (c *crew) read(h *hand, t *task) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := t.span
+	if err != nil {
+		return err // it stays busy: whoever cuts the lane must not take it for read to its end
+	}
 	s.busy, s.ended = false, got.ended
 	s.chunks = append(s.chunks, got.chunks...)
 	c.mu.held += rowsOf(got.chunks)
@@ -182,9 +188,6 @@ func (c *crew) read(h *hand, t *task) error {
 	}
 	if got.ended {
 		c.mu.reading--
-	}
-	if err != nil {
-		return err
 	}
 	h.home = t.lane
 	return c.cut(t.lane)
@@ -282,10 +285,16 @@ func (c *crew) write(t *task) error {
 		w.countFiltered(t.lane.filtered)
 	}
 	if err == nil && t.part {
+		err = c.whole(t, rows)
+	}
+	if err == nil && t.part {
 		err = w.finish()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err != nil {
+		return err // the part stays busy: what follows must not be written behind a gap
+	}
 	t.lane.part.busy = false
 	t.lane.part.left -= rows
 	if t.part {
@@ -294,7 +303,17 @@ func (c *crew) write(t *task) error {
 	c.mu.held -= rows
 	c.mu.scored -= rows
 	c.wake()
-	return err
+	return nil
+}
+
+// whole checks that the last rows of a part, which were just written, are the last.
+func (c *crew) whole(t *task, rows int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if left := t.lane.part.left - rows; left != 0 {
+		return fmt.Errorf("%w: part %d was written but for %d of its rows", ledger.ErrAccounts, t.lane.part.number, left)
+	}
+	return nil
 }
 
 // release gives up what is left after all workers have stopped.

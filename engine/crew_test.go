@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/millrace/millrace/batcher"
+	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
 	"github.com/millrace/millrace/io/dataset"
 )
@@ -25,6 +26,8 @@ import (
 type tableSource struct {
 	chunk   int64
 	first   map[dataset.SpanRef]int64 // id of its first row
+	failAt  int64                     // the id whose record batch cannot be read, if err says why
+	err     error
 	reading atomic.Int64
 	most    atomic.Int64
 }
@@ -41,7 +44,11 @@ func (s *tableSource) ReadSpan(ctx context.Context, ref dataset.SpanRef, _ []str
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		r := ids(s.first[ref]+at, min(s.chunk, ref.Rows-at))
+		from, n := s.first[ref]+at, min(s.chunk, ref.Rows-at)
+		if s.err != nil && s.failAt >= from && s.failAt < from+n {
+			return s.err
+		}
+		r := ids(from, n)
 		err := yield(r)
 		r.Release()
 		if err != nil {
@@ -155,6 +162,47 @@ func TestPropertyCrew(t *testing.T) {
 		}
 		if rejected := l.rejected(t); !slices.IsSorted(rejected) || len(rejected)+len(out) != int(total) {
 			rt.Errorf("%d rows of %d were rejected and %d not; in order: %t", len(rejected), total, len(out), slices.IsSorted(rejected))
+		}
+	})
+}
+
+// A span that fails somewhere, or a limit of bad rows that is passed, while other workers
+// are anywhere: the run ends with that error and no other, and of the parts that are
+// finished each has all its rows.
+func TestPropertyCrewFails(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	dir := t.TempDir()
+	unread := errors.New("this cannot be read")
+	rapid.Check(t, func(rt *rapid.T) {
+		spans := rapid.SliceOfN(rapid.SampledFrom([]int64{5, 63, 64, 65, 300, 700}), 1, 20).Draw(rt, "spans")
+		path := filepath.Join(dir, "spans.arrow")
+		total := writeIDs(t, path, 0, spans...)
+		l := newLine(t, []string{path}, rapid.IntRange(2, 8).Draw(rt, "workers"), nil)
+		parts := l.plan.Dataset.Parts(rapid.Int64Range(100, 2000).Draw(rt, "part rows"))
+		source := &tableSource{chunk: rapid.Int64Range(1, 60).Draw(rt, "chunk rows"), first: map[dataset.SpanRef]int64{}}
+		for _, p := range parts {
+			for _, ref := range p.Spans {
+				source.first[ref] = ref.FirstRow
+			}
+		}
+		l.plan.Parts, l.source = parts, source
+		l.plan.Options.BatchRows = rapid.SampledFrom([]int{7, 16, 64}).Draw(rt, "batch rows")
+		l.plan.Options.Readers = rapid.IntRange(1, 3).Draw(rt, "readers")
+		at, want := rapid.Int64Range(0, total-1).Draw(rt, "at"), unread
+		if rapid.Bool().Draw(rt, "bad rows") && at >= 10 {
+			want, l.plan.Options.MaxRejects = ErrBadRows, at/10-1
+		} else {
+			source.failAt, source.err = at, unread
+		}
+		l.collector = l.plan.newCollector(sink.LocalStaging(l.staging), l.progress)
+		l.newScorer = func() scorer { return &recorder{mu: &sync.Mutex{}, batches: map[int64]int64{}} }
+		if err := l.run(t.Context()); !errors.Is(err, want) || errors.Is(err, ledger.ErrAccounts) {
+			rt.Fatalf("run() = %v; want %v", err, want)
+		}
+		for i, done := range l.collector.done {
+			if got := l.collector.parts[i].Read; done && got != parts[i].Rows {
+				rt.Errorf("part %d is finished with %d rows read; want %d", i, got, parts[i].Rows)
+			}
 		}
 	})
 }
