@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,6 +29,7 @@ type fedStream struct {
 	feed  chan int64 // rows; closed at the end of the stream
 	each  int64      // bytes that a record batch counts as
 	fail  error      // at the end, in place of io.EOF
+	most  int64      // rows that may be rejected; -1 for any number
 	given atomic.Int64
 
 	rows, bytes int64
@@ -37,7 +39,7 @@ type fedStream struct {
 }
 
 func newFedStream(each int64, sizes ...int64) *fedStream {
-	s := &fedStream{feed: make(chan int64, len(sizes)), each: each, interrupted: make(chan struct{})}
+	s := &fedStream{feed: make(chan int64, len(sizes)), each: each, most: -1, interrupted: make(chan struct{})}
 	for _, n := range sizes {
 		s.feed <- n
 	}
@@ -94,7 +96,7 @@ func startStream(ctx context.Context, in *fedStream, workers int, fail func(int6
 	data := dataset.OfStream(StreamName, schema) //nolint:contextcheck // it has no file to open or read
 	plan := &Plan{
 		Options: Options{
-			BatchRows: 64, Workers: workers, Readers: 2, IDs: []string{"id"}, MaxRejects: -1, Output: StreamName,
+			BatchRows: 64, Workers: workers, Readers: 2, IDs: []string{"id"}, MaxRejects: in.most, Output: StreamName,
 			Piped: Piped{In: in, Out: w, Rejects: NoRejects},
 		},
 		Dataset: data, Parts: data.Parts(500), Columns: []string{"id"},
@@ -190,6 +192,57 @@ func TestStreamBatchForBatch(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// Where more rows are bad than may be, what was written ends with a record batch before,
+// and nothing that comes behind is written, whoever else is at work.
+func TestStreamEndsBeforeAGap(t *testing.T) {
+	for i := range 60 {
+		sizes := slices.Repeat([]int64{10}, 40) // of which one row each is rejected
+		in := newFedStream(100, sizes...)
+		in.most = int64(i % 20)
+		close(in.feed)
+		run := startStream(t.Context(), in, 16, nil)
+		got, err := arrowfile.OpenStream(run.out, arrowfile.StreamOptions{})
+		if err == nil {
+			err = got.Want([]int{0, 1})
+		}
+		written := int64(0)
+		for err == nil {
+			var b arrow.RecordBatch
+			if b, err = got.Next(); err == nil {
+				check(t, b, 10*written, 10)
+				b.Release()
+				written++
+			}
+		}
+		if written > in.most {
+			t.Errorf("%d record batches were written, each with a bad row, and %d were allowed", written, in.most)
+		}
+		if got != nil {
+			got.Close()
+		}
+		if err := <-run.done; !errors.Is(err, ErrBadRows) {
+			t.Errorf("the run ends with %v; want ErrBadRows", err)
+		}
+	}
+}
+
+// What could not be read is the end: nobody reads on behind it before the run has ended.
+func TestStreamIsNotReadBehindAnError(t *testing.T) {
+	in := newFedStream(100)
+	in.fail = errors.New("reset by peer")
+	close(in.feed)
+	c := &streamCrew{pipeline: &pipeline{progress: &Progress{}}, stream: in, most: 1000}
+	c.changed.L = &c.mu
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.mayRead() {
+		t.Fatal("nothing may be read before the first record batch")
+	}
+	if err := c.read(t.Context()); !errors.Is(err, in.fail) || c.mayRead() {
+		t.Errorf("read() = %v, and may be called again: %t; want %v, and never again", err, c.mayRead(), in.fail)
 	}
 }
 

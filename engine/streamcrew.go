@@ -197,22 +197,20 @@ func (c *streamCrew) unlocked(do func() error) error {
 // read reads the next record batch and cuts it. The lock is held.
 func (c *streamCrew) read(ctx context.Context) error {
 	c.mu.reading = true
-	defer func() {
-		c.mu.reading = false
-		c.wake()
-	}()
 	var in *intake
 	err := c.unlocked(func() (err error) {
 		defer stopwatch(&c.pipeline.progress.read)()
 		in, err = c.next()
 		return err
 	})
-	switch {
-	case errors.Is(err, io.EOF):
+	if err != nil && !errors.Is(err, io.EOF) {
+		return streamError(ctx, err) // nobody reads on behind what could not be read
+	}
+	c.mu.reading = false
+	defer c.wake()
+	if err != nil {
 		c.mu.ended = true
 		return nil
-	case err != nil:
-		return streamError(ctx, err)
 	}
 	c.mu.queue = append(c.mu.queue, in)
 	c.mu.rows += in.read
@@ -305,13 +303,16 @@ func (c *streamCrew) write(n int) error {
 		}
 		return err
 	})
+	if err != nil {
+		return err // nobody writes on behind what could not be written
+	}
 	c.mu.writing = false
 	for _, in := range ready {
 		c.mu.rows -= in.read
 		c.mu.bytes -= in.bytes
 	}
 	c.wake()
-	return err
+	return nil
 }
 
 // writeOne accounts for a record batch and writes what is left of it.
