@@ -8,16 +8,40 @@ import (
 	"github.com/millrace/millrace/io/format"
 )
 
-// A run of many files has all their readers open: none may keep buffers for a next span
-// that never comes.
-func TestNothingIsKeptAfterTheLastSpan(t *testing.T) {
-	r := open(t, "../../testdata/flights-sample.parquet", format.ReadOptions{})
-	for span := range r.Spans() {
-		if err := r.ReadSpan(t.Context(), span, []int{0, 1}, func(arrow.RecordBatch) error { return nil }); err != nil {
+// A run of many files has all their readers open. What the spans of one needed serves those
+// of the next, so that no more is kept for many files than for one, and nothing once all are
+// closed.
+func TestReadersShareWhatTheyKeep(t *testing.T) {
+	const path = "../../testdata/flights-sample.parquet"
+	var kept int64
+	var all *recycler
+	readers := make([]*Reader, 4)
+	for i := range readers {
+		r, err := Open(path, format.ReadOptions{})
+		if err != nil {
 			t.Fatal(err)
 		}
-		if last := span == len(r.Spans())-1; (r.mem.mu.held == 0) != last {
-			t.Errorf("after span %d of %d the reader keeps %d bytes; want some before the last, and none after it", span, len(r.Spans()), r.mem.mu.held)
+		readers[i] = r.(*Reader)
+	}
+	for i, r := range readers {
+		for span := range r.Spans() {
+			if err := r.ReadSpan(t.Context(), span, []int{0, 1}, func(arrow.RecordBatch) error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i == 0 {
+			all, kept = r.mem, r.mem.mu.held
+		}
+		if r.mem != all || kept == 0 || r.mem.mu.held != kept {
+			t.Errorf("after file %d %d bytes are kept; want the %d of the first file, in common", i, r.mem.mu.held, kept)
+		}
+	}
+	for i, r := range readers {
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if last := i == len(readers)-1; (all.mu.held == 0) != last {
+			t.Errorf("with %d readers closed %d bytes are kept; want some until the last is", i+1, all.mu.held)
 		}
 	}
 }

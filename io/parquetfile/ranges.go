@@ -17,10 +17,11 @@ import (
 // so that Changed says nothing.
 func OpenSource(ctx context.Context, src format.Source, opts format.ReadOptions) (format.Reader, error) {
 	opts.EnsureDefaults()
-	r := &Reader{name: opts.Name, opts: opts, src: src, size: src.Size(), mem: newRecycler(opts.Allocator, opts.BudgetBytes/4)}
+	r := &Reader{name: opts.Name, opts: opts, src: src, size: src.Size()}
 	if err := guardedOpen(ctx, r); err != nil {
 		return nil, fmt.Errorf("open %s: %w", r.name, err)
 	}
+	r.mem = buffersOfReaders(opts.Allocator, opts.BudgetBytes/4)
 	return r, nil
 }
 

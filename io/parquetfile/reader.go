@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
@@ -32,7 +31,6 @@ type Reader struct {
 	fields []*node // one per top-level column
 	spans  []format.Span
 	mem    *recycler
-	read   atomic.Int64 // how many spans were; see spanRead
 
 	closing sync.Once
 }
@@ -48,10 +46,11 @@ func Open(path string, opts format.ReadOptions) (format.Reader, error) {
 	if err != nil {
 		return nil, err // names path
 	}
-	r := &Reader{path: path, name: cmp.Or(opts.Name, path), opts: opts, file: f, mem: newRecycler(opts.Allocator, opts.BudgetBytes/4)}
+	r := &Reader{path: path, name: cmp.Or(opts.Name, path), opts: opts, file: f}
 	if err := r.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", r.name, err), f.Close())
 	}
+	r.mem = buffersOfReaders(opts.Allocator, opts.BudgetBytes/4)
 	return r, nil
 }
 
@@ -139,7 +138,7 @@ func (r *Reader) Changed() error {
 // Close implements format.Reader. It is idempotent.
 func (r *Reader) Close() (err error) {
 	r.closing.Do(func() {
-		r.mem.close()
+		r.mem.leave()
 		if r.file != nil {
 			err = r.file.Close()
 		}

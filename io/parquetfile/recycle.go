@@ -36,6 +36,45 @@ func newRecycler(mem memory.Allocator, limit int64) *recycler {
 	return r
 }
 
+// ofReaders is the recycler that all readers that are open have in common, as long as they
+// take from the default allocator and keep as much: a run of many files has all of them
+// open to its end, and the next file's spans need the buffers that the last one's had.
+var ofReaders struct {
+	sync.Mutex
+	shared *recycler
+	users  int
+}
+
+// buffersOfReaders is a reader's recycler, until it leaves it.
+func buffersOfReaders(mem memory.Allocator, limit int64) *recycler {
+	if mem != memory.DefaultAllocator {
+		return newRecycler(mem, limit)
+	}
+	ofReaders.Lock()
+	defer ofReaders.Unlock()
+	if ofReaders.users == 0 {
+		ofReaders.shared = newRecycler(mem, limit)
+	}
+	if ofReaders.shared.limit != limit {
+		return newRecycler(mem, limit)
+	}
+	ofReaders.users++
+	return ofReaders.shared
+}
+
+// leave frees what is kept, unless other readers have the recycler too.
+func (r *recycler) leave() {
+	ofReaders.Lock()
+	defer ofReaders.Unlock()
+	if r == ofReaders.shared {
+		if ofReaders.users--; ofReaders.users > 0 {
+			return
+		}
+		ofReaders.shared = nil
+	}
+	r.close()
+}
+
 // classOf is the length of the buffer that get gives for size bytes: the next
 // of four steps per power of two, so that pages that are almost alike share
 // buffers.

@@ -80,7 +80,6 @@ func (r *Reader) ReadSpan(ctx context.Context, span int, columns []int, yield fu
 		s.nodes, s.names = append(s.nodes, r.fields[c]), append(s.names, fields[i].Name)
 	}
 	s.schema = arrow.NewSchema(fields, nil)
-	defer r.spanRead()
 	// Whatever ends this call, decoders that panicked included, nothing stays
 	// allocated but what the caller retained.
 	defer s.mem.freeRest()
@@ -322,13 +321,5 @@ func (s *spanReader) close() {
 		for _, l := range leaves {
 			l.close()
 		}
-	}
-}
-
-// spanRead gives back what is kept for the next span once as many were read as there are: a
-// run of many files has all of their readers open to its end.
-func (r *Reader) spanRead() {
-	if r.read.Add(1) == int64(len(r.spans)) {
-		r.mem.close()
 	}
 }
