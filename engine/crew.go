@@ -285,10 +285,9 @@ func (c *crew) write(t *task) error {
 		w.countFiltered(t.lane.filtered)
 	}
 	if err == nil && t.part {
-		err = c.whole(t, rows)
-	}
-	if err == nil && t.part {
-		err = w.finish()
+		if err = c.whole(t, rows); err == nil {
+			err = w.finish()
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

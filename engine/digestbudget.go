@@ -108,11 +108,11 @@ func (b budget) choose(prices []price, size int64) (algorithm, reason string) {
 	said := make([]string, 0, len(prices))
 	for _, p := range prices {
 		cost := time.Duration(p.perByte * float64(size))
-		text := fmt.Sprintf("%s takes %s of the run's processor time", p.algorithm, percent(seconds(cost)/max(seconds(b.processor), 1e-9)))
-		if len(said) > 0 {
-			text = fmt.Sprintf("%s %s", p.algorithm, percent(seconds(cost)/max(seconds(b.processor), 1e-9)))
+		share := percent(seconds(cost) / max(seconds(b.processor), 1e-9))
+		if len(said) == 0 {
+			share = "takes " + share + " of the run's processor time"
 		}
-		said = append(said, text)
+		said = append(said, p.algorithm+" "+share)
 		if b.allows(cost) {
 			return p.algorithm, strings.Join(said, ", ")
 		}

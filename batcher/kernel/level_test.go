@@ -5,40 +5,18 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"testing"
 
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"pgregory.net/rapid"
 
-	"github.com/millrace/millrace/internal/cpulevel"
 	"github.com/millrace/millrace/internal/cpulevel/leveltest"
 )
 
 // The tests here run every kernel of every level that this machine has against
 // the plainest loop, on memory that ends where the values do.
 
-func TestLevel(t *testing.T) {
-	all := levels()
-	if all[0] != plain {
-		t.Errorf("the first level is %s; want plain, which every machine has", all[0].name)
-	}
-	last := all[len(all)-1]
-	if want := cpulevel.Choose(all, os.Getenv(cpulevel.Variable)).name; Level() != want {
-		t.Errorf("Level() = %s; want %s", Level(), want)
-	}
-	for _, name := range []string{"", "avx1024"} {
-		if got := cpulevel.Choose(all, name); got != last {
-			t.Errorf("choose(%q) = %s; want the best, %s", name, got.name, last.name)
-		}
-	}
-	if got := cpulevel.Choose(all, "plain"); got != plain {
-		t.Errorf("choose(plain) = %s", got.name)
-	}
-	for _, l := range all {
-		t.Logf("tested here: %s", l.name)
-	}
-}
+func TestLevel(t *testing.T) { leveltest.Choice(t, levels(), plain, Level()) }
 
 // guardedBits draws a bitmap of n bits from bit on, and not a byte more.
 func guardedBits(t *rapid.T, g *leveltest.Guards, n int) (bitmap []byte, bit int) {

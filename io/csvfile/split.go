@@ -191,19 +191,12 @@ func (p *splitter) step() bool {
 // before the first that is odd or too long; false where that is the first.
 func (p *splitter) records() bool {
 	w, start := &p.window, p.at
-	w.cover(p.text, start, p.delimiter)
-	block := (start - w.from) / kernel.Block
-	from := uint((start - w.from) % kernel.Block)
-	quotes, feed, blank := quoting{begins: 1 << from}, uint64(1)<<from, uint64(0)
-	open := start
+	block, feed := w.begin(p.text, start, p.delimiter)
+	quotes, blank, open := quoting{begins: feed}, uint64(0), start
 	for at := w.from + block*kernel.Block; at < w.to; at += kernel.Block {
-		m := w.marks[block]
+		m := &w.marks[block]
 		block++
-		if from > 0 {
-			m = m.From(from)
-			from = 0
-		}
-		_, ends, odd := quotes.outside(&m, p.text, at)
+		_, ends, odd := quotes.outside(m, p.text, at)
 		// A line is blank if its end, or a CR before that, is where it begins.
 		begin := ends<<1 | feed
 		returns := m.Return & begin

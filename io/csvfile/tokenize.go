@@ -35,7 +35,7 @@ func (*tokenizer) Special(first byte) bool { return first == '"' }
 func (*tokenizer) Value(scratch, field []byte) (value []byte, why string) {
 	field = field[1 : len(field)-1]
 	if len(field) <= 8 && cap(field) >= 8 { // most are
-		if quotes := zeros(binary.LittleEndian.Uint64(field[:8]) ^ '"'*ones); quotes<<(64-8*len(field)) == 0 {
+		if quotes := kernel.Zeros(binary.LittleEndian.Uint64(field[:8]) ^ '"'*ones); quotes<<(64-8*len(field)) == 0 {
 			return field, ""
 		}
 	}
@@ -89,20 +89,14 @@ func (t *tokenizer) Next(f *lines.Fields, text []byte, at, most int, last bool) 
 func (t *tokenizer) records(f *lines.Fields, start, most int) (next int) {
 	text, columns := f.Text, t.columns
 	w := &t.window
-	w.cover(text, start, t.delimiter)
-	block := (start - w.from) / kernel.Block
-	from := uint((start - w.from) % kernel.Block)
-	quotes := quoting{begins: 1 << from}
+	block, bit := w.begin(text, start, t.delimiter)
+	quotes := quoting{begins: bit}
 	row, n := f.At[f.Rows*f.Stride:], 1
 	row[0] = uint32(start - 1)
 	for at := w.from + block*kernel.Block; at < w.to; at += kernel.Block {
-		m := w.marks[block]
+		m := &w.marks[block]
 		block++
-		if from > 0 {
-			m = m.From(from)
-			from = 0
-		}
-		delimiters, ends, odd := quotes.outside(&m, text, at)
+		delimiters, ends, odd := quotes.outside(m, text, at)
 		for places := delimiters | ends; places != 0; places &= places - 1 {
 			i := at + bits.TrailingZeros64(places)
 			if ends&places&-places == 0 {
@@ -185,14 +179,8 @@ func around(text []byte, row []uint32) (quotes int) {
 	return quotes
 }
 
-// The bytes of a word with one value each.
-const (
-	ones   = 0x0101010101010101
-	sevens = 0x7f7f7f7f7f7f7f7f
-)
-
-// zeros has the top bit of each byte that is 0, and no other.
-func zeros(w uint64) uint64 { return ^((w&sevens + sevens) | w | sevens) }
+// ones has the value 1 in each byte.
+const ones = 0x0101010101010101
 
 // split notes the delimiters of a line from row[1] on, as many as a row has and at most
 // some more, and gives the number of fields, and of quotes.
@@ -201,7 +189,7 @@ func (t *tokenizer) split(text []byte, at, end int, row []uint32) (n, quotes int
 	row = row[:columns+8]
 	for n = 1; at < end; at += 8 {
 		w := binary.LittleEndian.Uint64(text[at : at+8])
-		found, quote := zeros(w^pattern), zeros(w^('"'*ones))
+		found, quote := kernel.Zeros(w^pattern), kernel.Zeros(w^('"'*ones))
 		if rest := end - at; rest < 8 {
 			found &= 1<<(8*rest) - 1
 			quote &= 1<<(8*rest) - 1

@@ -15,13 +15,18 @@ type window struct {
 	marks    [windowBytes / kernel.Block]kernel.Marks
 }
 
-// cover marks the text from an offset on, unless it is marked already.
-func (w *window) cover(text []byte, at int, delimiter byte) {
-	if at >= w.from && at < w.to {
-		return
+// begin marks the text from where a record begins, unless it is marked already, and gives
+// the block to go on from, whose marks before the record are gone: whoever reads goes back
+// to none. bit is the record's first byte in it.
+func (w *window) begin(text []byte, record int, delimiter byte) (block int, bit uint64) {
+	if record < w.from || record >= w.to {
+		w.from, w.to = record, min(record+windowBytes, len(text))
+		kernel.Find(w.marks[:], text[w.from:w.to], delimiter)
 	}
-	w.from, w.to = at, min(at+windowBytes, len(text))
-	kernel.Find(w.marks[:], text[w.from:w.to], delimiter)
+	block = (record - w.from) / kernel.Block
+	from := uint((record - w.from) % kernel.Block)
+	w.marks[block] = w.marks[block].From(from)
+	return block, 1 << from
 }
 
 // quoting follows quotes from block to block, from a record's beginning on: every quote

@@ -83,11 +83,15 @@ func markBlock(block []byte, delimiter byte) (m Marks) {
 
 // equal has a bit for each byte of a word: whether it is b.
 func equal(w uint64, b byte) uint64 {
-	const ones, sevens = 0x0101010101010101, 0x7f7f7f7f7f7f7f7f
-	w ^= uint64(b) * ones
-	zero := ^((w&sevens + sevens) | w | sevens) >> 7 // 1 in each byte that is 0
-	// The product's top byte gathers them, of which no two meet.
-	return zero * 0x0102040810204080 >> 56
+	const ones = 0x0101010101010101
+	// The product's top byte gathers a bit of each byte, of which no two meet.
+	return Zeros(w^uint64(b)*ones) >> 7 * 0x0102040810204080 >> 56
+}
+
+// Zeros has the top bit of each byte of a word that is 0, and no other.
+func Zeros(w uint64) uint64 {
+	const sevens = 0x7f7f7f7f7f7f7f7f
+	return ^((w&sevens + sevens) | w | sevens)
 }
 
 // Within spreads quotes: bit i is set where an odd number of bits up to i is.

@@ -1,28 +1,15 @@
 package kernel
 
 import (
-	"os"
 	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
 
-	"github.com/millrace/millrace/internal/cpulevel"
 	"github.com/millrace/millrace/internal/cpulevel/leveltest"
 )
 
-func TestLevel(t *testing.T) {
-	all := levels()
-	if all[0] != plain {
-		t.Errorf("the first level is %s; want plain, which every machine has", all[0].name)
-	}
-	if want := cpulevel.Choose(all, os.Getenv(cpulevel.Variable)); best.name != want.name {
-		t.Errorf("the level is %s; want %s", best.name, want.name)
-	}
-	for _, l := range all {
-		t.Logf("tested here: %s", l.name)
-	}
-}
+func TestLevel(t *testing.T) { leveltest.Choice(t, levels(), plain, best.name) }
 
 // Each kernel finds what a loop over bytes finds, in memory that ends where the text does.
 func TestFindLevels(t *testing.T) {

@@ -7,40 +7,18 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
 
-	"github.com/millrace/millrace/internal/cpulevel"
 	"github.com/millrace/millrace/internal/cpulevel/leveltest"
 )
 
 // The tests here run every kernel of every level that this machine has against
 // the plainest loop, on memory that ends where the values do.
 
-func TestLevel(t *testing.T) {
-	all := levels()
-	if all[0] != plain {
-		t.Errorf("the first level is %s; want plain, which every machine has", all[0].name)
-	}
-	if want := cpulevel.Choose(all, os.Getenv(cpulevel.Variable)).name; Level() != want {
-		t.Errorf("Level() = %s; want %s", Level(), want)
-	}
-	for _, test := range []struct{ name, want string }{
-		{"", all[len(all)-1].name},
-		{"no such level", all[len(all)-1].name},
-		{"plain", "plain"},
-	} {
-		if got := cpulevel.Choose(all, test.name).name; got != test.want {
-			t.Errorf("choose(%q) = %s; want %s", test.name, got, test.want)
-		}
-	}
-	for _, l := range all {
-		t.Logf("tested here: %s", l.name)
-	}
-}
+func TestLevel(t *testing.T) { leveltest.Choice(t, levels(), plain, Level()) }
 
 func drawRandom(t *rapid.T) *rand.Rand {
 	return rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
