@@ -81,7 +81,7 @@ test-stores: runtime versitygw ## Run the tests of object stores on an S3 server
 
 .PHONY: soak-stores
 soak-stores: runtime versitygw ## Cut off, fail and kill runs into an S3 server, SOAK_RUNS (64) of each kind (20 minutes)
-	SOAK_RUNS=$${SOAK_RUNS:-64} go test -count=1 -v ./engine/sink/objects -run 'Interrupted|Faults' -timeout 120m | grep -v '^=== '
+	SOAK_RUNS=$${SOAK_RUNS:-64} go test -count=1 -v ./engine/sink/objects -run 'Interrupted|Stopped|Faults' -timeout 120m | grep -v '^=== '
 	SOAK_RUNS=$${SOAK_RUNS:-64} go test -count=1 -v ./cmd/millrace -run 'InStore' -timeout 60m | grep -v '^=== '
 
 .PHONY: night

@@ -18,6 +18,7 @@ func (s *staging) claim(ctx context.Context) error {
 	if err := s.store.alive(ctx, s.place, &now, s.lease); err != nil {
 		return err
 	}
+	ctx = lingering(ctx)
 	beaten := make(chan error, 1) // the one outcome
 	go func() { beaten <- s.beatOnce(ctx) }()
 	claim := entry{Run: s.opts.RunID, Holder: newHolder(s.opts.RunID), Pending: now.Pending, Published: now.Published}
@@ -29,8 +30,11 @@ func (s *staging) claim(ctx context.Context) error {
 	case !won:
 		return errors.Join(s.heldBy(ctx), s.store.remove(ctx, s.place.staging(s.opts.RunID)+beatName))
 	}
-	s.mu.now, s.mu.watched = claim, now.Holder != nil // who died, and may again
-	if beat != nil {                                  // who watches would take the run for dead
+	s.mu.now = claim
+	if now.Holder != nil { // who died, and may again
+		s.mu.dead, s.mu.watched = now.Holder.Run, true
+	}
+	if beat != nil { // who watches would take the run for dead
 		return errors.Join(beat, s.move(ctx, func(e *entry) { e.Holder = nil }))
 	}
 	stop, stopped := make(chan struct{}), make(chan struct{})

@@ -33,10 +33,23 @@ type stagedCopy struct {
 	Size int64  `json:"size"`
 }
 
+// starts are the runs whose staging goes, oldest first: those that this one continues, the
+// one that died with the output in hand, and itself. What the dead one had asked for last,
+// the store may have done after it was looked for and removed.
+func (s *staging) starts() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	runs := slices.Clone(s.mu.chain)
+	if s.mu.dead != "" && !slices.Contains(runs, s.mu.dead) {
+		runs = append(runs, s.mu.dead)
+	}
+	return append(runs, s.opts.RunID)
+}
+
 // newCommit lists what is to be done after the step.
 func (s *staging) newCommit(files []stagedFile, m *ledger.Manifest, now present) *commit {
 	p := s.place
-	c := &commit{Run: s.opts.RunID, Fresh: !now.there, Starts: append(slices.Clone(s.mu.chain), s.opts.RunID)}
+	c := &commit{Run: s.opts.RunID, Fresh: !now.there, Starts: s.starts()}
 	kept := map[string]bool{}
 	for _, f := range files {
 		c.Copies = append(c.Copies, stagedCopy{From: f.key, To: p.final(f.Name), Size: f.Bytes})

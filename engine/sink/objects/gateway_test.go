@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ type gateway struct {
 	mu     sync.Mutex
 	count  int
 	faulty func(request int, r *http.Request) fault
+	slow   sync.WaitGroup // of requests that are slow
 }
 
 // fault is what becomes of a request.
@@ -44,6 +46,7 @@ const (
 	reset        // the connection breaks, and the server never hears of it
 	unsaid       // the server does it, and its answer is lost
 	busy         // 503
+	slow         // the server does it a little later, also if nobody waits for the answer any more
 )
 
 // eachStore runs a test with a folder for a store, as drivers without uploads in pieces are,
@@ -131,6 +134,17 @@ func (g *gateway) startProxy(t *testing.T, address string) {
 		case busy:
 			_, _ = io.Copy(io.Discard, r.Body)
 			w.WriteHeader(http.StatusServiceUnavailable)
+		case slow:
+			g.slow.Add(1)
+			defer g.slow.Done()
+			body, err := io.ReadAll(r.Body)
+			if err != nil { // it was broken off before it was all said
+				panic(http.ErrAbortHandler)
+			}
+			time.Sleep(200 * time.Millisecond)
+			late := r.Clone(context.WithoutCancel(r.Context()))
+			late.Body = io.NopCloser(bytes.NewReader(body))
+			forward.ServeHTTP(w, late)
 		case unsaid:
 			forward.ServeHTTP(nowhere{http.Header{}}, r)
 			panic(http.ErrAbortHandler)

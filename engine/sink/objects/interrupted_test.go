@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -93,6 +94,82 @@ func testInterrupted(t *testing.T, w work) {
 	}
 	t.Logf("%s: %d runs cut off, at requests spread over the %d of a run (%d others were over before): %d left finished parts, which were kept, and %d unfinished uploads, of which none stayed",
 		w.output, cut, total, over, continued, uploads)
+}
+
+// TestStopped tells a run to stop at SOAK_RUNS places spread over its requests, and lets the
+// store take its time for the request at hand, whether its answer is waited for or not. The
+// run ends with why it was told to stop, and leaves no upload, nor any object if it kept
+// nothing; the next start goes on.
+func TestStopped(t *testing.T) {
+	t.Run("folder", func(t *testing.T) {
+		testStopped(t, work{output: "s3://bucket/told/out", job: "j", parts: 3, large: 2})
+	})
+	t.Run("file", func(t *testing.T) {
+		testStopped(t, work{output: "s3://bucket/told/one.parquet", job: "j", parts: 3, large: 2, single: true})
+	})
+}
+
+func testStopped(t *testing.T, w work) {
+	t.Helper()
+	places := soakRuns(t)
+	g := startGateway(t)
+	p := g.place(t, w.output, w.single)
+	g.fail(nil)
+	if _, _, err := w.run(t.Context(), g.destination(4)); err != nil {
+		t.Fatal(err)
+	}
+	total := g.requests()
+	told := errors.New("told to stop")
+	var stopped, kept int
+	for i := range places {
+		if err := g.wipe(t); err != nil {
+			t.Fatal(err)
+		}
+		at := 1 + i%places*total/places
+		method := ""
+		ctx, stop := context.WithCancelCause(t.Context())
+		g.fail(func(request int, r *http.Request) fault {
+			if request != at {
+				return fine
+			}
+			method = r.Method + " " + r.URL.String()
+			stop(told)
+			return slow
+		})
+		_, wrote, err := w.run(ctx, g.destination(4))
+		left, uploads := g.left(t), g.uploads(t)
+		g.slow.Wait()
+		what := fmt.Sprintf("%s: told to stop at request %d of %d, %s", w.output, at, total, method)
+		if later := g.left(t); len(later) != len(left) {
+			t.Errorf("%s: staged are %v, and when the store has done what it was asked for, %v", what, left, later)
+		}
+		if later := g.uploads(t); uploads+later > 0 {
+			t.Errorf("%s: %d unfinished uploads are left, and then %d", what, uploads, later)
+		}
+		if err != nil {
+			stopped++
+			if !errors.Is(err, told) || errors.Is(err, ledger.ErrOutput) {
+				t.Errorf("%s: %v; want why it was told to stop, and no more", what, err)
+			}
+			if len(wrote) == 0 && len(left) > 0 {
+				t.Errorf("%s: it kept no part, and left %v", what, left)
+			}
+		}
+		g.fail(nil)
+		_, again, err := w.run(t.Context(), g.destination(4))
+		if err != nil && !errors.Is(err, ledger.ErrPublished) {
+			t.Errorf("%s: the next start: %v", what, err)
+			continue
+		}
+		if len(wrote) > 0 && len(again) < w.parts {
+			kept++
+		}
+		g.published(t, what, p, w.want(0))
+	}
+	if stopped == 0 {
+		t.Errorf("%s: no run of %d was stopped", w.output, places)
+	}
+	t.Logf("%s: %d of %d runs told to stop did before they published, %d starts went on with earlier ones' parts, and no upload was left", w.output, stopped, places, kept)
 }
 
 // wipe empties the bucket.

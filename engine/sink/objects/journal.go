@@ -271,7 +271,7 @@ func (s *staging) Begin(frozen json.RawMessage) error {
 		return err
 	}
 	said := make(chan error, 1) // the one outcome
-	ctx := s.during()
+	ctx := s.writes()
 	go func() { said <- s.store.put(ctx, s.place.staging(s.opts.RunID)+startName, text) }()
 	s.mu.Lock()
 	watched := s.mu.watched
@@ -313,7 +313,7 @@ func (s *staging) Enter(part int) error {
 		return nil
 	}
 	if watched {
-		return s.failed(s.beatOnce(s.during()))
+		return s.failed(s.beatOnce(s.writes()))
 	}
 	select {
 	case s.entered <- struct{}{}:
@@ -333,7 +333,7 @@ func (s *staging) Record(part ledger.PartRecord) error {
 		if err := s.saidStart(); err != nil {
 			return s.failed(err)
 		}
-		won, err := s.store.create(s.during(), key, text)
+		won, err := s.store.create(s.writes(), key, text)
 		if err == nil && !won {
 			err = fmt.Errorf("%w: part %d is recorded already", ledger.ErrAccounts, part.Part)
 		}
@@ -362,7 +362,7 @@ func (s *staging) RecordDigest(d ledger.DigestRecord) error {
 	if err != nil {
 		return err
 	}
-	ctx := s.during()
+	ctx := s.writes()
 	s.notes.Go(func() error {
 		return s.store.put(ctx, fmt.Sprintf("%s%sdigest-%05d", s.place.staging(s.opts.RunID), journalName, d.File), text)
 	})

@@ -26,7 +26,7 @@ func (s *staging) Loading() error {
 	}
 	key := s.place.staging(s.opts.RunID) + loadingName
 	noted := make(chan error, 1) // the one outcome
-	ctx := s.during()
+	ctx := s.writes()
 	go func() { noted <- s.store.put(ctx, key, text) }()
 	s.mu.Lock()
 	watched := s.mu.watched

@@ -35,8 +35,11 @@ func (s *staging) Publish(m *ledger.Manifest) error {
 	}
 	s.descend(m, now.there)
 	c := s.newCommit(files, m, now)
-	if err := s.seal(ctx, m, c); err != nil {
+	if err := s.seal(s.writes(), m, c); err != nil {
 		return s.failed(err)
+	}
+	if told := s.told(); told != nil {
+		return told
 	}
 	// The step. From here on nothing is undone, also if the run is told to stop.
 	after := context.WithoutCancel(ctx)
@@ -84,7 +87,12 @@ func (s *staging) lookAgain(ctx context.Context) (now present, err error) {
 	})
 	looks.Go(func() error {
 		_ = s.notes.Wait() // they report to nobody
-		return s.store.abortUploads(looking, s.place.run(s.opts.RunID))
+		for _, run := range s.starts() {
+			if err := s.store.abortUploads(looking, s.place.run(run)); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err := looks.Wait(); err != nil {
 		return now, err

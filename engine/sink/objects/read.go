@@ -70,13 +70,12 @@ func (d *Destination) settle(ctx context.Context, f *found) (note string, err er
 	}
 	run := f.now.Pending
 	opts := sink.Options{StageOptions: ledger.StageOptions{Output: f.place.shown, RunID: ledger.NewRunID(time.Now())}}
-	s := &staging{
-		opts: opts, place: f.place, store: f.store, lease: cmp.Or(d.Lease, defaultLease), work: &workspace{},
-		during: func() context.Context { return ctx }, entered: make(chan struct{}, 1), // one wakes the beating
-	}
+	s := newStaging(ctx, &opts, f.place, f.store)
+	s.lease = cmp.Or(d.Lease, defaultLease)
 	if err := s.claim(ctx); err != nil {
 		return "", s.failed(err)
 	}
+	ctx = lingering(ctx)
 	err = s.finish(ctx, run)
 	err = errors.Join(err, s.endWriting(ctx), f.store.drop(ctx, f.place, []string{opts.RunID}))
 	if gave := s.move(ctx, func(e *entry) { e.Holder = nil }); err == nil {

@@ -20,7 +20,9 @@ type staging struct {
 	place   *place
 	store   *store
 	lease   time.Duration
-	during  func() context.Context // ends with the run: of what it writes
+	during  func() context.Context // ends with the run: of what it waits for and reads
+	writes  func() context.Context // ends a while after the run: of what it writes; see lingering
+	told    func() error           // why the run was told to stop; nil while it was not
 	work    *workspace
 	notes   errgroup.Group // what nobody waits for
 	entered chan struct{}  // has a token when a part was begun: the next beat is due
@@ -29,7 +31,8 @@ type staging struct {
 	mu struct {
 		sync.Mutex
 
-		now     entry // the log's newest, which is this run's
+		now     entry  // the log's newest, which is this run's
+		dead    string // the run that died with the output in hand; empty if none did
 		lost    *ledger.HeldError
 		beat    beat
 		stop    func()     // ends the beating, and waits for its end
@@ -84,6 +87,31 @@ func within(ctx context.Context, d time.Duration) (context.Context, context.Canc
 	return context.WithTimeout(context.WithoutCancel(ctx), d)
 }
 
+// lingers is how long what a run writes may go on after the run was told to stop: a piece
+// of an upload takes that long on a slow link.
+const lingers = 10 * time.Second
+
+// lingering is a context that ends a while after another. A request that is broken off may
+// still be done by the store, after what was written was looked for and removed; so those
+// that write are let end.
+func lingering(ctx context.Context) context.Context {
+	late, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() {
+		time.AfterFunc(lingers, func() { cancel(context.Cause(ctx)) })
+	})
+	return late
+}
+
+// newStaging is a staging that has nothing yet.
+func newStaging(ctx context.Context, opts *sink.Options, p *place, bucket *store) *staging {
+	writes := lingering(ctx)
+	return &staging{
+		opts: *opts, place: p, store: bucket,
+		during: func() context.Context { return ctx }, writes: func() context.Context { return writes }, told: func() error { return context.Cause(ctx) },
+		work: &workspace{run: opts.RunID}, entered: make(chan struct{}, 1), // one wakes the beating
+	}
+}
+
 // stage takes the output.
 func (d *Destination) stage(ctx context.Context, opts *sink.Options) (sink.Staging, error) {
 	opts.EnsureDefaults()
@@ -98,10 +126,8 @@ func (d *Destination) stage(ctx context.Context, opts *sink.Options) (sink.Stagi
 	if err != nil {
 		return nil, outputError(p, err)
 	}
-	s := &staging{
-		opts: *opts, place: p, store: bucket, lease: d.Lease, during: func() context.Context { return ctx },
-		work: &workspace{run: opts.RunID}, entered: make(chan struct{}, 1), // one wakes the beating
-	}
+	s := newStaging(ctx, opts, p, bucket)
+	s.lease = d.Lease
 	s.notes.SetLimit(atATime)
 	s.mu.parts, s.mu.open, s.mu.pieces = map[int]*partState{}, map[int]bool{}, map[int]string{}
 	s.mu.badRows, s.mu.paths = map[int]string{}, map[string]string{}
@@ -116,8 +142,9 @@ func (s *staging) prepare(ctx context.Context) error {
 	if err := s.claim(ctx); err != nil {
 		return s.failed(err)
 	}
+	late := lingering(ctx) // of what it changes
 	if pending := s.newest().Pending; pending != "" {
-		if err := s.finish(ctx, pending); err != nil {
+		if err := s.finish(late, pending); err != nil {
 			return s.failed(err)
 		}
 	}
@@ -147,13 +174,13 @@ func (s *staging) prepare(ctx context.Context) error {
 		return &ledger.HeldError{Output: s.place.shown, Holder: ledger.Holder{Run: s.newest().Published}}
 	}
 	if err := s.publishedAlready(ctx); err != nil {
-		return err
+		return errors.Join(err, s.sweep(late, own))
 	}
 	if err := s.mayGiveWay(stands); err != nil {
 		return s.failed(err)
 	}
 	s.mu.first = before.firstFile(s.opts.IfExists)
-	if err := s.takeOver(ctx, own); err != nil {
+	if err := s.takeOver(late, own); err != nil {
 		return s.failed(err)
 	}
 	return nil
@@ -167,11 +194,14 @@ func outputError(p *place, err error) error {
 	return fmt.Errorf("output %q: %w: %w", p.shown, ledger.ErrOutput, blobstore.Clean(err))
 }
 
-// failed words an error of the store. When another run took the output, that is what there
-// is to say.
+// failed words an error of the store. When another run took the output, or this one was told
+// to stop, that is what there is to say.
 func (s *staging) failed(err error) error {
 	if err == nil || errors.Is(err, ledger.ErrHeld) {
 		return err
+	}
+	if told := s.told(); told != nil && (errors.Is(err, told) || errors.Is(err, context.Canceled)) {
+		return told
 	}
 	if lost := s.lost(); lost != nil {
 		return fmt.Errorf("%w: %w", lost, err)

@@ -46,6 +46,17 @@ func (s *staging) takeOver(ctx context.Context, o *own) error {
 	return nil
 }
 
+// sweep removes what is left of runs that got no further than to say that they live.
+func (s *staging) sweep(ctx context.Context, o *own) error {
+	var runs []string
+	for run, left := range o.left {
+		if left.start == nil && !left.loading && run != s.opts.RunID {
+			runs = append(runs, run)
+		}
+	}
+	return s.store.drop(ctx, s.place, runs)
+}
+
 // take makes a dead run's parts this run's.
 func (s *staging) take(u *unfinished) {
 	s.mu.Lock()

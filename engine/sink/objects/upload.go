@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"gocloud.dev/blob"
 
@@ -38,13 +39,13 @@ type upload struct {
 	name  string // of the Output
 	taken func(stagedFile)
 
-	w      *io.PipeWriter // nil once committed or aborted
-	ended  chan error     // has the outcome of the upload, which reads what is written
-	buf    *bufio.Writer
-	cancel context.CancelFunc
-	hash   hash.Hash
-	bytes  int64
-	local  *os.File // a copy on this machine; nil where nobody needs one
+	w     *io.PipeWriter // nil once committed or aborted
+	ended chan error     // has the outcome of the upload, which reads what is written
+	buf   *bufio.Writer
+	drop  func(error) // makes the upload fail, unless it has read all
+	hash  hash.Hash
+	bytes int64
+	local *os.File // a copy on this machine; nil where nobody needs one
 }
 
 // newUpload begins an object; taken is told of it when it is there.
@@ -55,11 +56,26 @@ func (s *staging) newUpload(key, name string, piece int, taken func(stagedFile))
 	if closed {
 		return nil, fmt.Errorf("output %q: %w", s.place.shown, ledger.ErrDiscarded)
 	}
-	ctx, cancel := context.WithCancel(s.during())
+	during := s.during()
+	ctx, cancel := context.WithCancel(s.writes())
 	r, w := io.Pipe()
-	u := &upload{s: s, key: key, name: name, taken: taken, w: w, ended: make(chan error, 1), cancel: cancel, hash: sha256.New()}
+	u := &upload{s: s, key: key, name: name, taken: taken, w: w, ended: make(chan error, 1), hash: sha256.New()}
+	u.drop = func(why error) {
+		if s.store.multi == nil { // its writers take the end of what they read for the object's
+			cancel()
+		} else { // who is let end aborts what it began
+			time.AfterFunc(lingers, cancel)
+		}
+		_ = r.CloseWithError(why) // never fails
+	}
+	stop := context.AfterFunc(during, func() { u.drop(context.Cause(during)) })
 	go func() {
 		err := s.store.bucket.Upload(ctx, key, r, &blob.WriterOptions{ContentType: contentType, BufferSize: piece, MaxConcurrency: uploadedAtOnce})
+		stop()
+		cancel()
+		if err != nil && during.Err() != nil {
+			err = context.Cause(during)
+		}
 		_ = r.CloseWithError(cmp.Or(err, io.ErrClosedPipe)) // nobody reads any more
 		u.ended <- err
 	}()
@@ -100,7 +116,6 @@ func (u *upload) Commit(rows int64) (ledger.Output, error) {
 	if err := u.commit(); err != nil {
 		return ledger.Output{}, errors.Join(u.s.failed(fmt.Errorf("upload %s: %w", u.name, err)), u.Abort())
 	}
-	u.cancel()
 	out := ledger.Output{Name: u.name, Bytes: u.bytes, SHA256: hex.EncodeToString(u.hash.Sum(nil)), Rows: rows}
 	u.taken(stagedFile{Output: out, key: u.key})
 	return out, nil
@@ -113,7 +128,7 @@ func (u *upload) commit() error {
 	_ = u.w.Close() // never fails
 	err := <-u.ended
 	u.w = nil
-	if err != nil && !u.arrived() {
+	if err != nil && (u.s.told() != nil || !u.arrived()) {
 		return err
 	}
 	if u.local == nil {
@@ -135,8 +150,7 @@ func (u *upload) arrived() bool {
 // Abort drops the object.
 func (u *upload) Abort() error {
 	if u.w != nil {
-		u.cancel()
-		_ = u.w.CloseWithError(context.Canceled)
+		u.drop(context.Canceled)
 		<-u.ended //nolint:errcheck // how is of no interest
 		u.w = nil
 	}
