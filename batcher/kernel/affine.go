@@ -19,7 +19,8 @@ import (
 //
 // Mul and Div are finite and not 0, Sub and Add are finite, and Lo is not above Hi. To
 // add -0 changes nothing, to add 0 makes it of a -0. Kernels are for functions that
-// subtract and divide, or multiply and add.
+// subtract and divide, or multiply and add; float32 on their way to a float32 pass any
+// function, and come out as y rounded or the number beside it (see narrowLine).
 type Affine struct {
 	Sub, Mul, Div, Add float64
 	Lo, Hi             float64 // infinite: no bound

@@ -85,7 +85,7 @@ type wideColumn struct {
 	at            func(disp int) Mem // values from the step's first row on
 	fill, rounded Mem
 	param         func(offset int) Mem // of an affine kernel
-	held          map[int]VecVirtual   // parameters in registers, for more rows; nil: not kept
+	held          map[int]VecVirtual   // parameters in registers, where steps share them; nil: they do not
 	last          bool                 // the last rows: what is not valid may not be there
 	// masked says that valid, the values not to be filled, is there.
 	masked bool
@@ -293,7 +293,7 @@ func prefetch(base, row Register, elem, bytes int) {
 // chunkShift is the logarithm of how many rows are made of some columns before the next
 // ones. The fewer, the surer the next ones find the lines in the first level of cache,
 // whatever set of it all columns meet in; the more, the better memory follows the columns.
-// An affine kernel computes longer than it waits.
+// A slow kernel computes longer than it waits.
 func (r *rower) chunkShift() int {
 	if r.slow {
 		return 7
@@ -319,7 +319,7 @@ func (r rowsAt) row(i int) Mem {
 // prefetchRows fetches the lines that a step will write into the first level of cache. A
 // store that waits for its line keeps all behind it waiting; of lines that are fetched
 // many are on their way at once. Lines of 4-byte values are half made by the columns
-// before: those of the first columns fetch them. An affine kernel has enough to do.
+// before: those of the first columns fetch them. Affine kernels are slower with it.
 func (r *rower) prefetchRows(first Register, dstAt Mem, rows rowsAt, step int) {
 	if r.affine {
 		return
