@@ -38,10 +38,17 @@ func regular(path string) error {
 // detect is Detect for a regular file, which messages name otherwise, and whose format
 // may be asked for.
 func detect(path, name string, asked format.Name) (format.Name, error) {
-	found, err := sniff(path)
-	switch {
-	case err != nil:
+	head, err := readHead(path)
+	if err != nil {
 		return "", err
+	}
+	return detectHead(head, name, asked)
+}
+
+// detectHead is detect by a file's first bytes.
+func detectHead(head []byte, name string, asked format.Name) (format.Name, error) {
+	found := Sniff(head, name)
+	switch {
 	case asked != "" && found != "" && found != asked:
 		return "", asInput(fmt.Errorf("input %q: %w: its first bytes say %s, and --input-format %s", name, ErrUnknownFormat, found, asked))
 	case asked != "":
@@ -52,11 +59,7 @@ func detect(path, name string, asked format.Name) (format.Name, error) {
 	if byName := linesByName(name); byName != "" {
 		return byName, nil
 	}
-	head, err := readHead(path)
-	switch {
-	case err != nil:
-		return "", err
-	case len(head) == 0:
+	if len(head) == 0 {
 		return "", asInput(fmt.Errorf("input %q: %w: file is empty", name, ErrUnknownFormat))
 	}
 	return "", unknownFormat(name, head)

@@ -113,9 +113,8 @@ func (p *pool) loadStored(ctx context.Context, src *source, store Store) error {
 		return nil
 	}
 	if r, ok := object.(Ranged); ok {
-		if src.info.Format, err = detectRanged(ctx, r); err != nil || src.info.Format != "" {
-			return err
-		}
+		src.info.Format, err = detectRanged(ctx, r, src.path, p.opts.Format)
+		return err
 	}
 	return src.withLocal(ctx, func(path string) error {
 		src.info.Format, err = detect(path, src.path, p.opts.Format)
@@ -144,9 +143,6 @@ func (r *storedReader) Close() error { return errors.Join(r.Reader.Close(), r.do
 
 // openStored opens a reader of the object's local file.
 func (s *source) openStored(ctx context.Context, opener OpenFunc, opts format.ReadOptions) (format.Reader, error) {
-	if object, open := s.ranged(); object != nil {
-		return s.openRanged(ctx, object, open, opts)
-	}
 	path, done, err := s.object.Local(ctx)
 	if err != nil {
 		return nil, err
