@@ -82,22 +82,13 @@ func unknownFormat(path string, head []byte) error {
 	return fmt.Errorf("input %q: %w: it starts with %q", path, ErrUnknownFormat, head)
 }
 
-// sniff is Detect for a regular file; it returns "" for a format not known.
-//
-// Sources: Parquet.thrift ("PAR1", "PARE" with an encrypted footer) and
-// Arrow's Columnar.rst, "IPC File Format" and "Encapsulated message format".
-func sniff(path string) (format.Name, error) {
-	head, err := readHead(path)
-	if err != nil {
-		return "", err
-	}
-	return Sniff(head, path), nil
-}
-
 // HeadBytes is how many of a file's first bytes Sniff wants, if there are as many.
 const HeadBytes = 8
 
 // Sniff is the format that a file's first bytes are of; "" for none that is known.
+//
+// Sources: Parquet.thrift ("PAR1", "PARE" with an encrypted footer) and
+// Arrow's Columnar.rst, "IPC File Format" and "Encapsulated message format".
 func Sniff(head []byte, name string) format.Name {
 	switch {
 	case bytes.HasPrefix(head, []byte("PAR1")), bytes.HasPrefix(head, []byte("PARE")):

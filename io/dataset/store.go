@@ -73,8 +73,24 @@ func Scheme(input string) string {
 // Hidden says whether an element of a path is passed over unless it is asked for.
 func Hidden(element string) bool { return hidden(element) }
 
-// KnownExtension says whether a name promises a format that is read here.
-func KnownExtension(name string) bool { return knownExtension(name) }
+// FormatLister is a Store that lists objects of a format that is asked for, as Lister.Format
+// says; empty stands for any.
+type FormatLister interface {
+	ListFormat(ctx context.Context, input string, asked format.Name) (Listing, error)
+}
+
+// TakesName says whether a file that nobody named is taken for its extension, where the
+// format is asked for, or any if that is empty; known is false where its first bytes say it.
+func TakesName(name string, asked format.Name) (takes, known bool) {
+	byName := linesByName(name)
+	return asked == "" || asked == byName, knownExtension(name) || byName != ""
+}
+
+// TakesHead is TakesName by a file's first bytes.
+func TakesHead(head []byte, name string, asked format.Name) bool {
+	found := Sniff(head, name)
+	return found != "" && asked == "" || found == "" && asked != ""
+}
 
 // schemeError says that no store has a scheme. Only the scheme is printed: the rest may
 // carry a password.
@@ -89,8 +105,12 @@ func schemeError(scheme string, stores map[string]Store) error {
 }
 
 // listStored lists an input of a store.
-func listStored(ctx context.Context, store Store, input string) (Listing, error) {
-	l, err := store.List(ctx, input)
+func (a Lister) listStored(ctx context.Context, store Store, input string) (l Listing, err error) {
+	if by, ok := store.(FormatLister); ok {
+		l, err = by.ListFormat(ctx, input, a.Format)
+	} else {
+		l, err = store.List(ctx, input)
+	}
 	if err != nil {
 		return Listing{}, asInput(err)
 	}

@@ -37,6 +37,9 @@ func codecOf(ext string) codec {
 	return plain
 }
 
+// Compressed says that a name promises compressed text.
+func Compressed(path string) bool { return codecOf(filepath.Ext(path)) != plain }
+
 // magics are what compressed files begin with; zstd's may be a skippable frame's,
 // whose last four bits say anything (RFC 8878, section 3.1.2).
 func codecIn(head []byte) codec {
