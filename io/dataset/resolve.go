@@ -87,11 +87,17 @@ func (a Lister) List(ctx context.Context, inputs []string) (Listing, error) {
 
 func (a Lister) listInput(ctx context.Context, input string) (Listing, error) {
 	if store := a.Stores[Scheme(input)]; store != nil {
+		if err := CheckName(input); err != nil {
+			return Listing{}, fmt.Errorf("input of scheme %q: %w", Scheme(input), err)
+		}
 		return a.listStored(ctx, store, input)
 	}
 	path, err := localPath(input, a.Stores)
 	if err != nil {
 		return Listing{}, err
+	}
+	if err := CheckName(path); err != nil {
+		return Listing{}, fmt.Errorf("input: %w", err)
 	}
 	info, err := os.Stat(path)
 	switch {

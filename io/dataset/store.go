@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/nearest"
+	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/query"
 )
@@ -212,6 +213,17 @@ func RedactAll(inputs []string) []string {
 		redacted[i] = Redact(input)
 	}
 	return redacted
+}
+
+// CheckName refuses a name of an input or output that may hold a secret, which messages and
+// manifests would have; its error wraps secret.ErrGiven, and has nothing of the name. URIs of
+// PostgreSQL may hold a password, and are shown without.
+func CheckName(place string) error {
+	switch query.SchemeOf(place) {
+	case query.SchemePostgres, query.SchemePostgreSQL:
+		return nil
+	}
+	return secret.In(place)
 }
 
 // queryAt finds the parameter of a database's URI that is a query, and last.
