@@ -149,7 +149,11 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	var file groupEncoder
 	own := coded(true)
 	if columns, ok := numberColumns(schema, ps, own); ok {
-		file, err = newNumberFile(w, ps, md, own, columns, mem)
+		var numbers *numberFile
+		if numbers, err = newNumberFile(w, ps, md, own, columns, mem); err == nil {
+			numbers.sparing = opts.Compression == ""
+			file = numbers
+		}
 	} else {
 		file, err = newArrowFile(w, writeSchema, coded(false), arrowProps, mem)
 	}
