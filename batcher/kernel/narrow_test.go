@@ -114,7 +114,7 @@ func TestNarrowLine(t *testing.T) {
 				if !ok {
 					t.Fatalf("narrowLineOf(%+v) = false; want true", a)
 				}
-				values := []float32{0, 1, n.zero, -n.zero, 2 * n.zero, float32(a.Sub), math.MaxFloat32 / 4}
+				values := append(make([]float32, 0, 67), 0, 1, n.zero, -n.zero, 2*n.zero, float32(a.Sub), math.MaxFloat32/4)
 				for range 20 {
 					near := math.Float32frombits(math.Float32bits(n.zero) + uint32(r.IntN(64)))
 					values = append(values, near, n.zero+float32(r.NormFloat64()), float32(r.NormFloat64()*1e3))
