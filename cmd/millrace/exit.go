@@ -43,7 +43,7 @@ const exitTable = `   0  done
    5  model cannot be loaded or does not fit the data
    6  output cannot be written, or exists
    7  out of memory, or the memory limit is too small, or the device is lost
-  75  interrupted, or another run holds the output, or a database of its went away: run the same command again`
+  75  interrupted, or another run holds the output, or a database went away: run the same command again`
 
 // exitCode is the one place where errors become exit codes. The order matters:
 // an error may wrap several sentinels, and the first that fits says most about

@@ -71,6 +71,9 @@ func compressed(t *testing.T, text []byte, writer func(io.Writer) (io.WriteClose
 // Text in a store is read by ranges of one version, in little memory and without a file of
 // this machine but for what was compressed.
 func TestLinesByRanges(t *testing.T) {
+	if testing.Short() {
+		t.Skip("tens of megabytes are slow under the race detector; TestLateBadLineOfAnObject reads some")
+	}
 	gateway := blobtest.Start(t)
 	proxy := blobtest.NewProxy(t, gateway.URL)
 	gzipped := func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil }
@@ -150,6 +153,9 @@ func TestLateBadLineOfAnObject(t *testing.T) {
 
 // Every fault, at every request for text, gives the same rows or an error that names the object.
 func TestFaultsOfLines(t *testing.T) {
+	if testing.Short() {
+		t.Skip("TestFaults has the same faults")
+	}
 	gateway := blobtest.Start(t)
 	proxy := blobtest.NewProxy(t, gateway.URL)
 	const rowsOfText = 10_000 // three blocks of what is fetched

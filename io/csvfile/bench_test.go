@@ -59,7 +59,7 @@ func BenchmarkRead(b *testing.B) {
 				for b.Loop() {
 					before := cpuSeconds(b)
 					set := lines.NewSet(lines.Options{}, map[format.Name]lines.NewSyntaxFunc{format.CSV: csvfile.NewSyntax}, func() error { return nil })
-					r, err := set.Open(path, format.CSV, format.ReadOptions{})
+					r, err := set.Open(b.Context(), path, format.CSV, format.ReadOptions{})
 					if err != nil {
 						b.Fatal(err)
 					}

@@ -59,7 +59,7 @@ func readFile(tb testing.TB, path string, opts lines.Options) (*table, error) {
 			tb.Error(err)
 		}
 	}()
-	r, err := set.Open(path, format.CSV, format.ReadOptions{Allocator: alloc})
+	r, err := set.Open(context.Background(), path, format.CSV, format.ReadOptions{Allocator: alloc})
 	if err != nil {
 		return nil, err
 	}
@@ -387,7 +387,7 @@ func TestProblemsOfColumnsThatAreNotRead(t *testing.T) {
 	opts := lines.Options{Types: []lines.ColumnType{{Name: "a", Type: arrow.PrimitiveTypes.Int64}, {Name: "b", Type: arrow.PrimitiveTypes.Int64}}}
 	set := lines.NewSet(opts, map[format.Name]lines.NewSyntaxFunc{format.CSV: csvfile.NewSyntax}, func() error { return nil })
 	defer set.Close()
-	r, err := set.Open(path, format.CSV, format.ReadOptions{})
+	r, err := set.Open(context.Background(), path, format.CSV, format.ReadOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,10 +65,10 @@ func newLines(ctx context.Context, opts *Options) *lines.Set {
 }
 
 // opener opens files of a format; nil where nothing does.
-func (p *pool) opener(name format.Name) OpenFunc {
+func (p *pool) opener(ctx context.Context, name format.Name) OpenFunc {
 	if p.lines.Has(name) {
 		return func(path string, read format.ReadOptions) (format.Reader, error) {
-			return p.lines.Open(path, name, read)
+			return p.lines.Open(ctx, path, name, read)
 		}
 	}
 	return p.opts.Openers[name]

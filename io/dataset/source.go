@@ -203,7 +203,7 @@ func (p *pool) acquire(ctx context.Context, src *source) (format.Reader, error) 
 // reader's file is what stands at the path (Changed), and that is the first. An
 // object gives the bytes that it had when it was opened, or an error.
 func (p *pool) open(ctx context.Context, src *source) (format.Reader, error) {
-	opener := p.opener(src.info.Format)
+	opener := p.opener(ctx, src.info.Format)
 	if opener == nil {
 		return nil, fmt.Errorf("input %q: %w: no reader for format %s", src.path, ErrUnknownFormat, src.info.Format)
 	}

@@ -59,7 +59,7 @@ func BenchmarkRead(b *testing.B) {
 				for b.Loop() {
 					before := cpuSeconds(b)
 					set := lines.NewSet(lines.Options{}, map[format.Name]lines.NewSyntaxFunc{format.JSONLines: jsonlfile.NewSyntax}, func() error { return nil })
-					r, err := set.Open(path, format.JSONLines, format.ReadOptions{})
+					r, err := set.Open(b.Context(), path, format.JSONLines, format.ReadOptions{})
 					if err != nil {
 						b.Fatal(err)
 					}

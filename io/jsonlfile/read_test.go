@@ -39,7 +39,7 @@ func read(tb testing.TB, text []byte, opts lines.Options) (*table, error) {
 	alloc := memory.NewCheckedAllocator(memory.NewGoAllocator())
 	defer alloc.AssertSize(tb, 0)
 	set := lines.NewSet(opts, map[format.Name]lines.NewSyntaxFunc{format.JSONLines: jsonlfile.NewSyntax}, func() error { return nil })
-	r, err := set.Open(path, format.JSONLines, format.ReadOptions{Allocator: alloc})
+	r, err := set.Open(context.Background(), path, format.JSONLines, format.ReadOptions{Allocator: alloc})
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package lines
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -66,9 +67,9 @@ func (s *Set) isNull(value []byte) bool {
 // Open opens a file, which has the name read.Name where it stands in for another. Its
 // error names it and wraps format.ErrDamaged,
 // format.ErrUnsupported, or ErrOptions.
-func (s *Set) Open(path string, name format.Name, read format.ReadOptions) (format.Reader, error) {
+func (s *Set) Open(ctx context.Context, path string, name format.Name, read format.ReadOptions) (format.Reader, error) {
 	read.EnsureDefaults()
-	t, err := s.once(cmp.Or(read.Name, path), name, func(syntax Syntax) (*table, error) { return s.load(path, read.Name, syntax) })
+	t, err := s.once(cmp.Or(read.Name, path), name, func(syntax Syntax) (*table, error) { return s.load(ctx, path, read.Name, syntax) })
 	if err != nil {
 		return nil, err
 	}

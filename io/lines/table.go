@@ -32,7 +32,7 @@ type table struct {
 const headBytes = 1 << 20
 
 // load learns all there is to know of a file but its types.
-func (s *Set) load(path, name string, syntax Syntax) (*table, error) {
+func (s *Set) load(ctx context.Context, path, name string, syntax Syntax) (*table, error) {
 	text, err := openText(path, name, &s.scratch, s.stop)
 	if err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func (s *Set) load(path, name string, syntax Syntax) (*table, error) {
 		return nil, err
 	}
 	defer text.close()
-	return s.learn(context.Background(), text, syntax) // a mapping waits for nobody
+	return s.learn(ctx, text, syntax)
 }
 
 // learn is load of an open text.
