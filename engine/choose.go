@@ -147,7 +147,24 @@ func (p *Plan) alignChunks() error {
 }
 
 // mostBatchRows is the largest batch whose tensors stay within bounds.
-func (p *Plan) mostBatchRows() int { return int(max(maxBatchBytes/max(p.rowBytes(), 1), 1)) }
+func (p *Plan) mostBatchRows() int { return int(max(p.mostBatchBytes()/max(p.rowBytes(), 1), 1)) }
+
+func (p *Plan) mostBatchBytes() int64 {
+	if p.Options.Provider == ort.CPU {
+		return mostTensorBytes
+	}
+	return maxBatchBytes
+}
+
+// usualBatchRows is the default on the CPU: for wide rows a power of two, as the rows of
+// a decoded record batch are then, so that batches are not joined.
+func (p *Plan) usualBatchRows() int {
+	rows := DefaultBatchRows
+	for rows > 1 && int64(rows)*p.rowBytes() > usualTensorBytes {
+		rows /= 2
+	}
+	return rows
+}
 
 // Mapped reports whether the input is read where it lies, and not decoded.
 func (p *Plan) Mapped() bool {

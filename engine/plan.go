@@ -321,7 +321,7 @@ func (p *Plan) chooseBatch() error {
 		return fmt.Errorf("%w: --batch-size is %d, and on %s the model's trees as tensor operators take batches of %d rows at most", ErrUsage, opts.BatchRows, opts.Provider, most)
 	}
 	if opts.BatchRows == 0 {
-		opts.BatchRows = min(p.mostBatchRows(), DefaultBatchRows)
+		opts.BatchRows = p.usualBatchRows()
 		if opts.Provider != ort.CPU {
 			opts.BatchRows = min(int(max(deviceBatchBytes/max(p.rowBytes(), 1), 1)), DefaultDeviceRows, most)
 		}

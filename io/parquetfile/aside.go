@@ -2,8 +2,10 @@ package parquetfile
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"sync"
 
@@ -75,112 +77,210 @@ func (a *aside) place(n int) (at int64) {
 	return at
 }
 
-// asideColumn is one column in the file.
+// asideColumn is one column in the file: pieces, each a chunk's array, in extents. What
+// is kept of it in memory is a few bytes for each extent, since a row group may have
+// thousands of chunks of thousands of columns.
+//
+//	extent: piece | piece | ... | piece
+//	piece:  the next one's size in this extent, or 0; numbers of the array and its
+//	        children; their buffers, aligned
 type asideColumn struct {
-	pieces  []asidePiece
-	given   int    // pieces read again
-	pending []byte // of the last pieces, not yet written
-	placed  int    // pieces whose place is known
+	shape   *asideShape
+	extents []asideExtent
+
+	pending []byte // the extent that is being filled, from the budget
+	used    int    // bytes of it
+	last    int    // where its last piece begins
+
+	at, size int64 // of the next piece to read; no bytes where it is the next extent's first
 }
 
-// asidePiece is one chunk's array: where its buffers lie, one after the other.
-type asidePiece struct {
-	at   int64 // in the file; in pending before it is written
-	size int
-	data asideData
+// asideExtent is where an extent lies, and the size of its first piece.
+type asideExtent struct{ at, first int64 }
+
+// asideShape is the type of an array, and of those below.
+type asideShape struct {
+	dtype    arrow.DataType
+	children []*asideShape
 }
 
-// asideData is an array without its bytes.
-type asideData struct {
-	dtype               arrow.DataType
-	rows, nulls, offset int
-	buffers             []asideBuffer
-	children            []asideData
+func newAsideShape(data arrow.ArrayData) *asideShape {
+	s := &asideShape{dtype: data.DataType()}
+	for _, c := range data.Children() {
+		s.children = append(s.children, newAsideShape(c))
+	}
+	return s
 }
 
-// asideBuffer is a buffer's place in its piece; there is none where from is negative.
-type asideBuffer struct{ from, size int }
+// asideAbsent stands for the size of a buffer that there is none of.
+const asideAbsent = math.MaxUint64
 
 // add takes the column's next chunk, which it borrows.
 func (c *asideColumn) add(a *aside, data arrow.ArrayData) error {
-	start := len(c.pending)
-	laid := c.lay(data, start)
-	c.pieces = append(c.pieces, asidePiece{at: int64(start), size: len(c.pending) - start, data: laid})
-	if len(c.pending) < asideBytes {
+	if c.shape == nil {
+		c.shape = newAsideShape(data)
+	}
+	head := appendHead(make([]byte, 8, 128), data)
+	start, size := c.used, aligned(len(head))
+	eachBuffer(data, func(b []byte) { size += aligned(len(b)) })
+	c.room(a, size)
+	if start == 0 {
+		c.extents = append(c.extents, asideExtent{first: int64(size)})
+	} else {
+		binary.LittleEndian.PutUint64(c.pending[c.last:], uint64(size))
+	}
+	at := start + aligned(copy(c.pending[start:], head))
+	eachBuffer(data, func(b []byte) { at += aligned(copy(c.pending[at:], b)) })
+	c.last, c.used = start, start+size
+	if c.used < asideBytes {
 		return nil
 	}
 	return c.flush(a)
 }
 
-// lay appends an array's buffers to pending; start is where its piece begins.
-func (c *asideColumn) lay(data arrow.ArrayData, start int) asideData {
-	out := asideData{dtype: data.DataType(), rows: data.Len(), nulls: data.NullN(), offset: data.Offset()}
+func aligned(n int) int { return (n + asideAlign - 1) &^ (asideAlign - 1) }
+
+// room makes room for size bytes more in pending.
+func (c *asideColumn) room(a *aside, size int) {
+	if c.used+size <= len(c.pending) {
+		return
+	}
+	grown := a.mem.Allocate(max(c.used+size, asideBytes+asideBytes/4))
+	copy(grown, c.pending[:c.used])
+	a.mem.Free(c.pending)
+	c.pending = grown
+}
+
+// appendHead appends the numbers of an array and of those below.
+func appendHead(to []byte, data arrow.ArrayData) []byte {
+	for _, n := range []int{data.Len(), data.NullN(), data.Offset(), len(data.Buffers())} {
+		to = binary.LittleEndian.AppendUint64(to, uint64(n))
+	}
 	for _, b := range data.Buffers() {
-		if b == nil {
-			out.buffers = append(out.buffers, asideBuffer{from: -1})
-			continue
+		size := uint64(asideAbsent)
+		if b != nil {
+			size = uint64(b.Len())
 		}
-		from := len(c.pending) - start
-		out.buffers = append(out.buffers, asideBuffer{from: from, size: b.Len()})
-		c.pending = append(c.pending, b.Bytes()...)
-		if over := (len(c.pending) - start) % asideAlign; over > 0 {
-			c.pending = append(c.pending, make([]byte, asideAlign-over)...)
+		to = binary.LittleEndian.AppendUint64(to, size)
+	}
+	for _, child := range data.Children() {
+		to = appendHead(to, child)
+	}
+	return to
+}
+
+// eachBuffer gives the buffers of an array and of those below, in the order of
+// their sizes in the head.
+func eachBuffer(data arrow.ArrayData, f func([]byte)) {
+	for _, b := range data.Buffers() {
+		if b != nil {
+			f(b.Bytes())
 		}
 	}
 	for _, child := range data.Children() {
-		out.children = append(out.children, c.lay(child, start))
+		eachBuffer(child, f)
 	}
-	return out
 }
 
 // flush writes what is pending.
 func (c *asideColumn) flush(a *aside) error {
-	at := a.place(len(c.pending))
-	if _, err := a.file.WriteAt(c.pending, at); err != nil {
+	if c.used == 0 {
+		return nil
+	}
+	at := a.place(c.used)
+	if _, err := a.file.WriteAt(c.pending[:c.used], at); err != nil {
 		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-			return a.full(err, at+int64(len(c.pending)))
+			return a.full(err, at+int64(c.used))
 		}
 		return fmt.Errorf("lay column aside: %w", err)
 	}
-	for ; c.placed < len(c.pieces); c.placed++ {
-		c.pieces[c.placed].at += at
-	}
-	c.pending = c.pending[:0]
+	c.extents[len(c.extents)-1].at = at
+	c.used = 0
 	return nil
+}
+
+// close frees what is pending.
+func (c *asideColumn) close(a *aside) {
+	a.mem.Free(c.pending)
+	c.pending = nil
 }
 
 // next reads the column's next chunk again. The array is the caller's and no longer
 // counts against the budget.
 func (c *asideColumn) next(a *aside) (arrow.Array, error) {
-	p := c.pieces[c.given]
-	c.given++
+	if c.size == 0 {
+		c.at, c.size = c.extents[0].at, c.extents[0].first
+		c.extents = c.extents[1:]
+	}
 	whole := memory.NewResizableBuffer(a.mem)
 	defer whole.Release()
-	whole.Resize(p.size)
-	if _, err := a.file.ReadAt(whole.Bytes(), p.at); err != nil {
+	whole.Resize(int(c.size))
+	if _, err := a.file.ReadAt(whole.Bytes(), c.at); err != nil {
 		return nil, fmt.Errorf("read column laid aside: %w", err)
 	}
 	a.mem.giveBytes(whole.Buf())
-	data := p.data.over(whole)
+	head := asideHead{b: whole.Bytes()}
+	c.at += c.size
+	c.size = head.next()
+	p := asidePiece{whole: whole, head: head, at: aligned(8 + c.shape.headBytes(head))}
+	data := p.array(c.shape)
 	defer data.Release()
 	return array.MakeFromData(data), nil
 }
 
-// over is the array of a piece's bytes; the caller releases it.
-func (d *asideData) over(whole *memory.Buffer) arrow.ArrayData {
-	buffers := make([]*memory.Buffer, len(d.buffers))
-	for i, b := range d.buffers {
-		if b.from >= 0 {
-			buffers[i] = memory.SliceBuffer(whole, b.from, b.size)
-			defer buffers[i].Release()
-		}
+// asideHead are the numbers of a piece.
+type asideHead struct{ b []byte }
+
+func (h *asideHead) next() int64 {
+	n := binary.LittleEndian.Uint64(h.b)
+	h.b = h.b[8:]
+	return int64(n)
+}
+
+// headBytes is the size of an array's numbers.
+func (s *asideShape) headBytes(head asideHead) int {
+	before := len(head.b)
+	s.pass(&head)
+	return before - len(head.b)
+}
+
+func (s *asideShape) pass(head *asideHead) {
+	head.b = head.b[3*8:]
+	head.b = head.b[8*head.next():]
+	for _, c := range s.children {
+		c.pass(head)
 	}
-	children := make([]arrow.ArrayData, len(d.children))
-	for i := range d.children {
-		children[i] = d.children[i].over(whole)
+}
+
+// asidePiece is a piece that is taken apart.
+type asidePiece struct {
+	whole *memory.Buffer
+	head  asideHead
+	at    int // of the next buffer
+}
+
+// array is the next array; the caller releases it.
+func (p *asidePiece) array(s *asideShape) arrow.ArrayData {
+	rows, nulls, offset := int(p.head.next()), int(p.head.next()), int(p.head.next())
+	buffers := make([]*memory.Buffer, p.head.next())
+	sizes := make([]int64, len(buffers))
+	for i := range sizes {
+		sizes[i] = p.head.next()
+	}
+	for i, size := range sizes {
+		if uint64(size) == asideAbsent {
+			continue
+		}
+		buffers[i] = memory.SliceBuffer(p.whole, p.at, int(size))
+		defer buffers[i].Release()
+		p.at += aligned(int(size))
+	}
+	children := make([]arrow.ArrayData, len(s.children))
+	for i, c := range s.children {
+		children[i] = p.array(c)
 		defer children[i].Release()
 	}
-	return array.NewData(d.dtype, d.rows, buffers, children, d.nulls, d.offset)
+	return array.NewData(s.dtype, rows, buffers, children, nulls, offset)
 }
 
 // layAside decodes the columns at these places into a scratch file, several at a time
@@ -205,6 +305,7 @@ func (s *spanReader) layAside(ctx context.Context, places []int, all []demand) e
 // layColumn decodes all rows of a column into its place aside.
 func (s *spanReader) layColumn(ctx context.Context, i int, into *asideColumn) (err error) {
 	defer recoverTo(&err)
+	defer into.close(s.aside)
 	if err := s.openColumn(i, readAheadBytes); err != nil {
 		return err
 	}
@@ -229,7 +330,5 @@ func (s *spanReader) layColumn(ctx context.Context, i int, into *asideColumn) (e
 	if err := s.finish(i); err != nil {
 		return err
 	}
-	err = into.flush(s.aside)
-	into.pending = nil
-	return s.ofColumn(i, err)
+	return s.ofColumn(i, into.flush(s.aside))
 }
