@@ -156,16 +156,6 @@ func (p *Plan) mostBatchBytes() int64 {
 	return maxBatchBytes
 }
 
-// usualBatchRows is the default on the CPU: for wide rows a power of two, as the rows of
-// a decoded record batch are then, so that batches are not joined.
-func (p *Plan) usualBatchRows() int {
-	rows := DefaultBatchRows
-	for rows > 1 && int64(rows)*p.rowBytes() > usualTensorBytes {
-		rows /= 2
-	}
-	return rows
-}
-
 // Mapped reports whether the input is read where it lies, and not decoded.
 func (p *Plan) Mapped() bool {
 	for _, f := range p.Dataset.Files() {
@@ -181,7 +171,7 @@ func (p *Plan) ColumnBytes() int64 {
 	var row int64
 	for _, name := range p.Columns {
 		for _, at := range p.Dataset.Schema().FieldIndices(name) {
-			row += typeBytes(p.Dataset.Schema().Field(at).Type)
+			row += p.valueBytes(name, p.Dataset.Schema().Field(at).Type)
 		}
 	}
 	return row

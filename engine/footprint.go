@@ -69,6 +69,9 @@ const (
 	// lineBytes is the text that is read of a span at a time, and where its fields lie;
 	// see io/lines.
 	lineBytes = 1 << 20
+	// chunkBytes and heldBytesOfSpan are the readers': format.ReadOptions has them.
+	chunkBytes      = 8 << 20
+	heldBytesOfSpan = 48 << 20
 	// columnAheadBytes is what is read of a column at a time; see
 	// io/parquetfile.
 	columnAheadBytes = 256 << 10
@@ -151,7 +154,7 @@ func (p *Plan) footprint() *footprint {
 	schema := p.Dataset.Schema()
 	for _, name := range p.Columns {
 		for _, at := range schema.FieldIndices(name) {
-			width := typeBytes(schema.Field(at).Type)
+			width := p.valueBytes(name, schema.Field(at).Type)
 			f.columns = append(f.columns, width)
 			f.row += width
 			if arrow.IsNested(schema.Field(at).Type.ID()) {
@@ -187,7 +190,7 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	}
 	var heap, garbage int64
 	if f.parquet || !f.mapped {
-		chunk := min(int64(a.ChunkRows), f.spanRows)
+		chunk := min(int64(a.ChunkRows), f.spanRows, max(chunkBytes/max(f.row, 1), 1))
 		// Of each worker one in the making and one whose batches are scored;
 		// and those of open spans that wait for the spans before.
 		chunks := 2*workers + readers*chunkQueue
@@ -200,7 +203,7 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 			for _, width := range f.columns {
 				pages += min(columnPageBytes, f.spanRows*width)
 			}
-			heap += readers * pages
+			heap += readers * min(pages, heldBytesOfSpan)
 		}
 		if f.text { // of each reader, with a copy of the column that is being made
 			heap += readers * (lineBytes + f.row*chunk)

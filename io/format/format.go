@@ -88,7 +88,7 @@ type ReadOptions struct {
 	// rows then; 0 means 8 MiB. A batch has 64 rows in any case.
 	ChunkBytes int64
 	// HeldBytes is about the most that decoders of one span keep from one record
-	// batch to the next; 0 means 64 MiB. Columns of a Parquet row group whose pages
+	// batch to the next; 0 means 48 MiB. Columns of a Parquet row group whose pages
 	// are more are decoded one after the other, through a scratch file.
 	HeldBytes int64
 	// Allocator provides decoded memory; nil means memory.DefaultAllocator.
@@ -115,7 +115,7 @@ func (o *ReadOptions) EnsureDefaults() {
 		o.ChunkBytes = 8 << 20
 	}
 	if o.HeldBytes == 0 {
-		o.HeldBytes = 64 << 20
+		o.HeldBytes = 48 << 20
 	}
 	if o.Allocator == nil {
 		o.Allocator = memory.DefaultAllocator

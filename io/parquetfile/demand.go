@@ -2,6 +2,7 @@ package parquetfile
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -164,4 +165,21 @@ func tooMany(all []demand, limit int64) []int {
 		}
 	}
 	return nil
+}
+
+// ValueBytes is about the size of a value of a column that has text or lists, as the
+// footer tells it, where a value that a dictionary has is counted once; 0 of others.
+func (r *Reader) ValueBytes(column int) int64 {
+	if column < 0 || column >= len(r.fields) || r.fields[column].kind == leafNode && r.md.Schema.Column(r.fields[column].leaf).PhysicalType() != parquet.Types.ByteArray {
+		return 0
+	}
+	rows, bytes := int64(0), int64(0)
+	for g, span := range r.spans {
+		rows += span.Rows
+		_ = r.fields[column].eachLeaf(func(leaf int) error {
+			bytes += min(max(chunkOf(r.md, g, leaf).uncompressedBytes, 0), math.MaxInt32)
+			return nil
+		})
+	}
+	return bytes / max(rows, 1)
 }

@@ -1,0 +1,53 @@
+package engine
+
+import (
+	"github.com/apache/arrow-go/v18/arrow"
+)
+
+// manyColumns are enough of them for all workers to decode one span: two of such spans
+// at a time would be twice the pages, and no faster.
+const manyColumns = 256
+
+// usualBytes is what a run is to take beside its model at most, unless a limit is asked
+// for, or its settings need more, and sparedBytes of it what estimates and Go's soft
+// limit are wrong by.
+const (
+	usualBytes  = 300 << 20
+	sparedBytes = 40 << 20
+)
+
+// fitWide has wide spans read one after the other, unless the user says how many.
+func (p *Plan) fitWide() {
+	if len(p.Columns) >= manyColumns && !p.asked.readers && !p.Mapped() {
+		p.Options.Readers = 1
+	}
+}
+
+// usualBatchRows is the default on the CPU, where every worker has a batch: for wide
+// rows a power of two, as the rows of a decoded record batch are then, so that batches
+// are not joined.
+func (p *Plan) usualBatchRows() int {
+	rows := DefaultBatchRows
+	for rows > 1 && int64(rows)*max(p.rowBytes(), p.ColumnBytes()/2) > usualTensorBytes {
+		rows /= 2
+	}
+	return rows
+}
+
+// valueBytes is about the size of a value of a column: of texts and lists as the files
+// tell it, where they do.
+func (p *Plan) valueBytes(column string, t arrow.DataType) int64 {
+	return max(typeBytes(t), p.Dataset.ValueBytes(column))
+}
+
+// softLimit is the memory limit, or what a run without one is kept within by collecting
+// garbage sooner; 0 where it takes more than that in any case.
+func (p *Plan) softLimit(m ExplainedMemory) int64 {
+	if p.limit > 0 {
+		return p.limit
+	}
+	if limit := usualBytes + m.Model; m.Total <= limit {
+		return limit - sparedBytes
+	}
+	return 0
+}
