@@ -13,7 +13,7 @@ const manyColumns = 256
 // limit are wrong by.
 const (
 	usualBytes  = 300 << 20
-	sparedBytes = 40 << 20
+	sparedBytes = 56 << 20
 )
 
 // fitWide has wide spans read one after the other, unless the user says how many.

@@ -23,12 +23,15 @@ const usualPageBytes = 1 << 20
 // leastChunkRows are given at a time, however large rows are.
 const leastChunkRows = 64
 
+// leastHeldBytes is what a lean column takes beside a page: its structures.
+const leastHeldBytes = 1 << 10
+
 // peekBytes is read at a time of page headers alone.
 const peekBytes = 512
 
 // demands are those of the span's columns, by what the footer says, and where that
-// is more than may be held, by the first pages' headers. Neither needs to be true of
-// the pages after: the budget bounds those.
+// is more than may be held, by the first pages' headers, of lean columns. Neither needs
+// to be true of the pages after: the budget bounds those.
 func (s *spanReader) demands(ahead int64) []demand {
 	all := make([]demand, len(s.nodes))
 	total := int64(0)
@@ -39,8 +42,9 @@ func (s *spanReader) demands(ahead int64) []demand {
 		})
 		total += all[i].held
 	}
+	s.lean = total > s.r.opts.HeldBytes
 	for i, n := range s.nodes {
-		if total <= s.r.opts.HeldBytes && !s.dictionaryOfText(n) {
+		if !s.lean && !s.dictionaryOfText(n) {
 			continue
 		}
 		var looked demand
@@ -87,6 +91,9 @@ func (s *spanReader) demandOf(leaf int, ahead int64, dictionary, data pageHeader
 	d.held = min(ahead, stored)
 	if c.codec != compress.Codecs.Uncompressed {
 		d.held += page
+	}
+	if s.lean && data.uncompressed > 0 {
+		d.held = int64(dictionary.uncompressed) + int64(data.uncompressed) + leastHeldBytes
 	}
 	rows := max(s.r.spans[s.span].Rows, 1)
 	descr := s.r.md.Schema.Column(leaf)

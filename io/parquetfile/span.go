@@ -61,6 +61,7 @@ type spanReader struct {
 	leaves [][]*leaf // per node; none of a column that is not open
 	asm    []assembler
 	rows   int            // of a chunk
+	lean   bool           // columns keep as little as they can between chunks
 	aside  *aside         // nil where every column is streamed
 	laid   []*asideColumn // per node; nil of one that is streamed
 }
@@ -141,6 +142,9 @@ func (s *spanReader) open(ctx context.Context) error {
 	s.leaves, s.asm = make([][]*leaf, len(s.nodes)), make([]assembler, len(s.nodes))
 	ahead := min(max(s.r.opts.HeldBytes/8/max(int64(s.leafCount()), 1), minReadAheadBytes), readAheadBytes)
 	all := s.demands(ahead)
+	if s.lean {
+		ahead = peekBytes
+	}
 	s.rows = s.chunkRows(all)
 	if places := tooMany(all, s.r.opts.HeldBytes); len(places) > 0 {
 		if err := s.layAside(ctx, places, all); err != nil {
@@ -151,6 +155,9 @@ func (s *spanReader) open(ctx context.Context) error {
 		if s.laid == nil || s.laid[i] == nil {
 			if err := s.openColumn(i, ahead); err != nil {
 				return err
+			}
+			for _, l := range s.leaves[i] {
+				l.pages.lean = s.lean
 			}
 		}
 	}
