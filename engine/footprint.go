@@ -112,6 +112,7 @@ type footprint struct {
 	parts     int
 	spanBytes int64 // stored, of the largest span, all columns
 	columns   []int64
+	flat      bool  // all of them have a fixed width
 	nested    int64 // of row, what lies in lists
 	row       int64 // of the columns that are read: the sum of columns
 	stored    int64 // mapped: a row of a span with all its columns
@@ -152,10 +153,12 @@ func (p *Plan) footprint() *footprint {
 		f.rows, f.received = math.MaxInt32, heldBytes
 	}
 	schema := p.Dataset.Schema()
+	f.flat = true
 	for _, name := range p.Columns {
 		for _, at := range schema.FieldIndices(name) {
 			width := p.valueBytes(name, schema.Field(at).Type)
 			f.columns = append(f.columns, width)
+			f.flat = f.flat && flatType(schema.Field(at).Type)
 			f.row += width
 			if arrow.IsNested(schema.Field(at).Type.ID()) {
 				f.nested += width
@@ -219,7 +222,7 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 		garbage += f.row * min(copied*readers, f.rows)
 	}
 	if f.mapped { // whole spans, of the page cache: read, waiting, being cut, and being scored
-		m.Decoded += f.stored * min(f.spanRows*(2*readers+2), f.rows)
+		m.Decoded += f.mappedBytes(workers, readers)
 	}
 	m.Decoded += f.received
 	// Results that wait, and for each part that is written the row group that is

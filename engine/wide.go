@@ -1,8 +1,6 @@
 package engine
 
-import (
-	"github.com/apache/arrow-go/v18/arrow"
-)
+import "github.com/apache/arrow-go/v18/arrow"
 
 // manyColumns are enough of them for all workers to decode one span: two of such spans
 // at a time would be twice the pages, and no faster.
@@ -50,4 +48,26 @@ func (p *Plan) softLimit(m ExplainedMemory) int64 {
 		return limit - sparedBytes
 	}
 	return 0
+}
+
+// flatType says whether a column's large record batches are read in pieces; see
+// io/arrowfile.
+func flatType(t arrow.DataType) bool {
+	switch t := t.(type) {
+	case *arrow.DictionaryType:
+		return false
+	case *arrow.FixedSizeListType:
+		return flatType(t.Elem())
+	}
+	_, ok := t.(arrow.FixedWidthDataType)
+	return ok
+}
+
+// mappedBytes are what record batches of Arrow files take, of the page cache or
+// decompressed: whole spans, that are read, wait, are cut and scored; or pieces of them.
+func (f *footprint) mappedBytes(workers, readers int64) int64 {
+	if f.flat && f.row*f.spanRows > heldBytesOfSpan {
+		return min(chunkBytes*(2*workers+readers*chunkQueue), f.row*f.rows)
+	}
+	return f.stored * min(f.spanRows*(2*readers+2), f.rows)
 }

@@ -2,7 +2,6 @@ package arrowfile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 
@@ -10,9 +9,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/memory"
-	"golang.org/x/sys/unix"
 
-	"github.com/millrace/millrace/internal/scratch"
+	"github.com/millrace/millrace/io/mapped"
 )
 
 // pieces give a large record batch some rows at a time, where all columns that are
@@ -31,9 +29,12 @@ type pieces struct {
 	step    int64 // rows of a piece
 	mem     *budget
 
+	flow    flow
 	scratch *os.File // nil until something is decompressed
 	size    int64    // of scratch
 	source  *os.File // the file itself; nil where its mapping is viewed
+
+	passed func(off int64) // drops pages of what was decompressed
 }
 
 // pieceColumn is a column, or the values of a list column.
@@ -53,11 +54,11 @@ type pieceBuffer struct {
 	at     int64  // in the file, or in scratch
 }
 
-// Bounds of pieces: their bytes, the power of two that their rows are a multiple of, so
-// that batches are not joined and bits begin with a byte, and how many columns are many.
+// leastPieceRows are the rows of a piece at least. They are a power of two, so that
+// batches are not joined and bits begin with a byte. manyPieceColumns are enough for
+// pages of the mapping to hold far more than the rows that are looked at.
 const (
-	pieceBytes       = 16 << 20
-	leastPieceRows   = 1 << 10
+	leastPieceRows   = 1 << 6
 	manyPieceColumns = 256
 )
 
@@ -94,12 +95,8 @@ func (r *reader) inPieces(span int, columns []int) (step int64, ok bool) {
 	if row == 0 || rows > maxRows/max(row, 1) || rows*row/8 <= r.opts.HeldBytes {
 		return 0, false
 	}
-	most := int64(pieceBytes)
-	if len(columns) >= manyPieceColumns {
-		most = r.opts.ChunkBytes
-	}
 	step = leastPieceRows
-	for 2*step*row/8 <= most {
+	for 2*step*row/8 <= r.opts.ChunkBytes {
 		step *= 2
 	}
 	return step, step < rows
@@ -167,6 +164,7 @@ func (p *pieces) open(ctx context.Context, span int, columns []int) (err error) 
 		places[c] = nil
 		last = max(last, c)
 	}
+	p.passed = r.dropBehind()
 	for c := range last + 1 {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -178,17 +176,14 @@ func (p *pieces) open(ctx context.Context, span int, columns []int) (err error) 
 			}
 			continue
 		}
-		data, err := l.column(col, col.dtype)
-		if err == nil && int64(data.Len()) != meta.rows {
-			err = damaged("%d values for %d rows", data.Len(), meta.rows)
-		}
-		if err == nil {
-			places[c], err = p.place(l, col, data, 1)
-		}
+		places[c], err = p.place(l, col, col.dtype, 1)
 		if err != nil {
 			return fmt.Errorf("column %q: %w", r.layout.schema.schema.Field(c).Name, err)
 		}
 		l.release()
+		if used := l.buf - 1; meta.codec != codecNone && used >= 0 { // views are not touched yet
+			p.passed(meta.bodyOffset() + meta.buffers[used].offset)
+		}
 	}
 	for _, c := range columns {
 		p.columns = append(p.columns, places[c])
@@ -196,51 +191,71 @@ func (p *pieces) open(ctx context.Context, span int, columns []int) (err error) 
 	return nil
 }
 
-// place notes where a column's buffers lie, and puts those into scratch that do not lie
-// in the file as they are.
-func (p *pieces) place(l *loader, c *column, data arrow.ArrayData, perRow int64) (*pieceColumn, error) {
-	out := &pieceColumn{dtype: data.DataType(), perRow: perRow, nulls: data.NullN() > 0}
-	width := int64(0)
-	list, isList := c.storage.(*arrow.FixedSizeListType)
-	if !isList {
-		width, _ = c.flatBits()
+// place notes where the next column's buffers lie, and puts those into scratch that do
+// not lie in the file as they are. perRow is how many of its values are each row's.
+func (p *pieces) place(l *loader, c *column, dtype arrow.DataType, perRow int64) (*pieceColumn, error) {
+	n, err := l.nextNode()
+	if err != nil {
+		return nil, err
 	}
-	for i, b := range data.Buffers() {
-		at := pieceBuffer{absent: b == nil, bits: 1}
-		if i > 0 {
-			at.bits = width
+	values := p.rows * perRow
+	if n.rows < values || perRow == 1 && n.rows != values {
+		return nil, damaged("%d values for %d rows of %d", n.rows, p.rows, perRow)
+	}
+	if n.rows > maxRows {
+		return nil, unsupported("an array of %d values", n.rows)
+	}
+	out := &pieceColumn{dtype: dtype, perRow: perRow, nulls: n.nulls > 0, buffers: []pieceBuffer{{absent: true, bits: 1}}}
+	if l.hasValidity(c.storage.ID()) {
+		validity, err := l.validity(n, c.storage.ID())
+		if err != nil {
+			return nil, err
 		}
-		if b != nil {
-			var err error
-			if at.view, at.at, err = p.placeBytes(l, b.Bytes()); err != nil {
-				return nil, err
+		if validity != nil {
+			out.buffers[0].absent = false
+			if b := validity.Bytes(); p.r.file.Contains(b) {
+				out.buffers[0].view, out.buffers[0].at = b, l.bodyAt(b)
+			} else {
+				out.buffers[0].at = p.size
+				if err := p.write(b); err != nil {
+					return nil, err
+				}
 			}
 		}
-		out.buffers = append(out.buffers, at)
 	}
-	if isList {
-		var err error
-		out.values, err = p.place(l, &c.children[0], data.Children()[0], perRow*int64(list.Len()))
+	if list, ok := c.storage.(*arrow.FixedSizeListType); ok {
+		out.values, err = p.place(l, &c.children[0], list.Elem(), perRow*int64(list.Len()))
 		return out, err
 	}
-	return out, nil
+	width, _ := c.flatBits()
+	w := wordOf(c.storage)
+	if width == 1 {
+		w = bytesWord
+	}
+	at, err := p.placeValues(l, (values*width+7)/8, w)
+	at.bits = width
+	out.buffers = append(out.buffers, at)
+	return out, err
 }
 
-func (p *pieces) placeBytes(l *loader, b []byte) (view []byte, at int64, err error) {
-	if len(b) > 0 && p.r.file.Contains(b) {
-		return b, l.bodyAt(b), nil
+// placeValues is place of the next buffer, of need bytes at least.
+func (p *pieces) placeValues(l *loader, need int64, w word) (at pieceBuffer, err error) {
+	e, err := l.nextBuffer()
+	if err != nil {
+		return at, err
 	}
-	if p.scratch == nil {
-		if p.scratch, err = scratch.Create(scratch.Dir(""), "batch"); err != nil {
-			return nil, 0, fmt.Errorf("decompress: %w", err)
+	raw := l.body[e.offset : e.offset+e.length]
+	if l.meta.codec == codecNone && (!l.swap || w == bytesWord) && mapped.Aligned(raw, w.align()) {
+		if err := checkLength(int64(len(raw)), need); err != nil {
+			return at, err
 		}
+		at.view = raw[:need]
+		at.at = l.bodyAt(raw)
+		return at, nil
 	}
-	at = p.size
-	p.size += int64(len(b))
-	if _, err = p.scratch.WriteAt(b, at); errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		err = fmt.Errorf("no room in %s for a record batch decompressed: %w; give the folder more room, name another by TMPDIR, or write the file with smaller record batches", scratch.Dir(""), err)
-	}
-	return nil, at, err
+	at.at = p.size
+	_, err = p.flow.into(p, l, raw, need, w)
+	return at, err
 }
 
 // piece gives n rows.
@@ -323,6 +338,7 @@ func (p *pieces) bytes(b *pieceBuffer, from, n int64) (*memory.Buffer, error) {
 }
 
 func (p *pieces) close() {
+	p.flow.close()
 	for _, f := range []*os.File{p.scratch, p.source} {
 		if f != nil {
 			_ = f.Close()
