@@ -112,6 +112,7 @@ type footprint struct {
 	parts     int
 	spanBytes int64 // stored, of the largest span, all columns
 	columns   []int64
+	metadata  int64 // of columns and column chunks
 	flat      bool  // all of them have a fixed width
 	nested    int64 // of row, what lies in lists
 	row       int64 // of the columns that are read: the sum of columns
@@ -165,10 +166,12 @@ func (p *Plan) footprint() *footprint {
 			}
 		}
 	}
+	f.metadata = int64(len(f.columns)) * columnMetadataBytes
 	for _, file := range p.Dataset.Files() {
 		switch file.Format {
 		case format.Parquet:
 			f.parquet = true
+			f.metadata += int64(file.Spans) * int64(len(schema.Fields())) * chunkMetadataBytes
 		case format.ArrowFile, format.ArrowStream:
 			f.mapped = true
 			f.stored = max(f.stored, file.Bytes/max(file.Rows, 1))
@@ -224,7 +227,7 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	if f.mapped { // whole spans, of the page cache: read, waiting, being cut, and being scored
 		m.Decoded += f.mappedBytes(workers, readers)
 	}
-	m.Decoded += f.received
+	m.Decoded += f.received + f.metadata
 	// Results that wait, and for each part that is written the row group that is
 	// being filled, and that of the part before, which is being compressed.
 	waiting := waitingRows(a.WaitingRows, f.result, a.Workers, a.BatchRows)

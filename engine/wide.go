@@ -42,7 +42,7 @@ func (p *Plan) valueBytes(column string, t arrow.DataType) int64 {
 // garbage sooner; 0 where it takes more than that in any case.
 func (p *Plan) softLimit(m ExplainedMemory) int64 {
 	if p.limit > 0 {
-		return p.limit
+		return p.limit - min(p.limit/6, sparedBytes)
 	}
 	if limit := usualBytes + m.Model; m.Total <= limit {
 		return limit - sparedBytes
@@ -63,11 +63,27 @@ func flatType(t arrow.DataType) bool {
 	return ok
 }
 
+// metadataBytes are what the program holds of each column that is read, and of each of a
+// file's column chunks, measured.
+const (
+	columnMetadataBytes = 6 << 10
+	chunkMetadataBytes  = 400
+)
+
+// Of Arrow files in pieces: bytes that are touched before they are given back, and blocks
+// of the mapping that rows of each column are in where there are few columns.
+const (
+	touchedBytes = 16 << 20
+	blockBytes   = 2 << 20
+	mostBlocks   = 40
+)
+
 // mappedBytes are what record batches of Arrow files take, of the page cache or
 // decompressed: whole spans, that are read, wait, are cut and scored; or pieces of them.
 func (f *footprint) mappedBytes(workers, readers int64) int64 {
 	if f.flat && f.row*f.spanRows > heldBytesOfSpan {
-		return min(chunkBytes*(2*workers+readers*chunkQueue), f.row*f.rows)
+		blocks := blockBytes * min(int64(len(f.columns)), mostBlocks)
+		return min(chunkBytes*(2*workers+readers*chunkQueue)+readers*touchedBytes+blocks, f.row*f.rows)
 	}
 	return f.stored * min(f.spanRows*(2*readers+2), f.rows)
 }

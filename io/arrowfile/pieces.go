@@ -56,10 +56,11 @@ type pieceBuffer struct {
 
 // leastPieceRows are the rows of a piece at least. They are a power of two, so that
 // batches are not joined and bits begin with a byte. manyPieceColumns are enough for
-// pages of the mapping to hold far more than the rows that are looked at.
+// pages of the mapping, which come and go by blocks of 2 MiB, to hold far more than the
+// rows that are looked at.
 const (
 	leastPieceRows   = 1 << 6
-	manyPieceColumns = 256
+	manyPieceColumns = 40
 )
 
 // flatBits is the size of a value in bits of a column of a fixed width, with the values
