@@ -38,7 +38,7 @@ demo: runtime build ## Score 50,000 real flights with the LightGBM model into de
 test: runtime build ## Run every test, and print what they ran against
 	@bin/millrace version && bin/millrace doctor && gcc --version | head -1
 	@[ -d "$${MILLRACE_CORPORA:-../shared/corpora}" ] || echo "corpora: not at $${MILLRACE_CORPORA:-../shared/corpora}; the tests of foreign files are SKIPPED"
-	go test ./...
+	go test -ldflags=-w ./...
 
 VERSITYGW_VERSION := v1.8.0
 # Of its sources, whose go.mod has the versions of all it needs; Go's checksum database has theirs.
@@ -115,7 +115,7 @@ bench-postgres: runtime build data ## Compare runs into a table of PostgreSQL wi
 
 .PHONY: test-race
 test-race: runtime ## Run every test under the race detector
-	go test -race -short -p 3 ./... # the commands of cmd wait more than they work
+	go test -race -ldflags=-w -short -p 3 ./... # the commands of cmd wait more than they work
 
 SOAK_RUNS ?= 200
 
@@ -138,7 +138,7 @@ corpora: ## Read every file of the foreign corpora and print the outcome by corp
 
 .PHONY: bench-once
 bench-once: runtime ## Run every Go benchmark once, so that none rots
-	go test -run '^$$' -bench . -benchtime 1x ./...
+	go test -ldflags=-w -run '^$$' -bench . -benchtime 1x ./...
 
 .PHONY: fuzz
 fuzz: runtime ## Run every fuzz target for FUZZTIME (60s) each

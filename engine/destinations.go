@@ -17,6 +17,7 @@ import (
 	"github.com/millrace/millrace/engine/sink/sqlite"
 	"github.com/millrace/millrace/internal/nearest"
 	"github.com/millrace/millrace/io/blobstore"
+	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -50,10 +51,10 @@ func (p Places) of(output string) (sink.Destination, error) {
 func destinationOf(output string) (sink.Destination, error) {
 	scheme, _, found := strings.Cut(strings.ToLower(output), ":")
 	if d, ok := destinations[scheme]; ok && (found || scheme == "-") {
-		return d, nil
+		return d, checkedOutput(output)
 	}
 	if _, ok := sink.Scheme(output); !ok {
-		return sink.Local{}, nil
+		return sink.Local{}, checkedOutput(output)
 	}
 	if scheme == "file" {
 		return nil, fmt.Errorf("%w: --output %s: write file:///PATH, from the root, or the path by itself", ErrUsage, sink.Shown(output))
@@ -61,6 +62,14 @@ func destinationOf(output string) (sink.Destination, error) {
 	known := slices.DeleteFunc(slices.Sorted(maps.Keys(destinations)), func(name string) bool { return name == StreamName })
 	return nil, fmt.Errorf("%w: --output %s: nothing is known of %s://; give a path or a URI of file, %s%s",
 		ErrUsage, sink.Shown(output), scheme, strings.Join(known, ", "), nearest.DidYouMean(scheme, known))
+}
+
+// checkedOutput refuses a name that may hold a secret, which would be kept in manifests.
+func checkedOutput(output string) error {
+	if err := dataset.CheckName(output); err != nil {
+		return fmt.Errorf("%w: --output: %w", ErrUsage, err)
+	}
+	return nil
 }
 
 // traitsOf are those of an output's place; of local files where there is no such place.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ledger"
+	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/models"
 )
 
@@ -153,6 +154,9 @@ func namedError(name string, err error) error {
 
 // validateModels calls bad for each problem of the run's models.
 func (o *Options) validateModels(bad func(f string, args ...any)) {
+	if err := secret.In(o.Model); err != nil {
+		bad("--model: %w", err)
+	}
 	if len(o.Models) == 0 {
 		if o.Model == "" {
 			bad("--model is missing: the path of an .onnx file")
@@ -174,6 +178,9 @@ func (o *Options) validateModels(bad func(f string, args ...any)) {
 			bad("models: two are named %q; each needs a name of its own", m.Name)
 		case m.Model == "":
 			bad("models: %q has no model: the path of an .onnx file", m.Name)
+		}
+		if err := secret.In(m.Model); err != nil {
+			bad("models: %q: %w", m.Name, err)
 		}
 		switch m.OutputLayout {
 		case "", LayoutAuto, LayoutList, LayoutColumns:

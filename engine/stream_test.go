@@ -281,7 +281,7 @@ func TestStreamGoesOutAtOnce(t *testing.T) {
 
 // While nobody reads the output little of the input is read, and then all of it.
 func TestStreamHoldsTheWriterUp(t *testing.T) {
-	const batches = 2000
+	const batches = 8 * maxIntakes
 	tests := []struct {
 		name       string
 		rows, each int64 // of a record batch

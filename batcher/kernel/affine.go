@@ -19,7 +19,8 @@ import (
 //
 // Mul and Div are finite and not 0, Sub and Add are finite, and Lo is not above Hi. To
 // add -0 changes nothing, to add 0 makes it of a -0. Kernels are for functions that
-// subtract and divide, or multiply and add.
+// subtract and divide, or multiply and add; float32 on their way to a float32 pass any
+// function, and come out as y rounded or the number beside it (see narrowLine).
 type Affine struct {
 	Sub, Mul, Div, Add float64
 	Lo, Hi             float64 // infinite: no bound
@@ -71,8 +72,12 @@ func FillAffine[S, D Number](dst []D, src []S, validity []byte, bit int, line *L
 
 func fillAffine[S, D Number](l *level, dst []D, src []S, validity []byte, bit int, line *Line[D]) CheckResult {
 	k, done := l.affineValues[kindOf[S]()][kindOf[D]()], 0
+	narrow := line.narrows(kindOf[S]())
+	if narrow {
+		k = l.narrowValues
+	}
 	column := rowColumn{fill: bitsOf(D(line.Fill)), line: line.row}
-	for k != nil && line.kernels && len(dst)-done >= block {
+	for k != nil && (narrow || line.kernels) && len(dst)-done >= block {
 		n := min(len(dst)-done, rowBits) &^ (block - 1)
 		from, at := pointer(allValid), 0
 		if validity != nil {
@@ -84,6 +89,9 @@ func fillAffine[S, D Number](l *level, dst []D, src []S, validity []byte, bit in
 		done += n
 	}
 	res := CheckResult{OutOfRange: -1, FirstInexact: -1}
+	if narrow {
+		return Merge(res, fillNarrowPlain(Of[float32](Bytes(dst[done:])), Of[float32](Bytes(src[done:])), validity, bit+done, line), done)
+	}
 	return Merge(res, fillAffinePlain(dst[done:], src[done:], validity, bit+done, &line.Affine), done)
 }
 
@@ -115,6 +123,7 @@ type rowLine struct {
 	mul0, add0, mul1, add1 float64
 	least, most            uint64 // bits of elements
 	keepNaN, fix           uint64
+	narrow                 narrowLine
 }
 
 // Tables of VFIXUPIMM: four bits for each class of numbers, the two of NaN first. 0
@@ -129,6 +138,7 @@ type Line[D Number] struct {
 	Affine
 	row     rowLine
 	kernels bool // know such a function
+	narrow  bool // float32 pass it in float32 arithmetic
 	bounds  bool // are all that it has
 }
 
@@ -140,6 +150,7 @@ func NewLine[D Number](a Affine) *Line[D] {
 	if sizeOf[D]() == 4 {
 		a = a.multiplied()
 		l.kernels = a.Div == 1 && (a.Sub == 0 || a.Add == 0)
+		_, l.narrow = narrowLineOf(&a)
 	} else {
 		l.kernels = a.Sub == 0 || a.Mul == 1
 	}
@@ -162,6 +173,7 @@ func rowLineOf[D Number](a *Affine) rowLine {
 	if a.FillNaN {
 		row.keepNaN, row.fix = 0, fixNaN
 	}
+	row.narrow, _ = narrowLineOf(a)
 	return row
 }
 
@@ -194,18 +206,27 @@ func (g *Group[D]) setLines() (some bool) {
 // where there is none. No value of a type that D widens notices the identity; what
 // other casts round has to be counted.
 func (g *Group[D]) linesKernel(l *level) *rowsKernel {
-	from, to, bounds := g.Columns[0].kind, kindOf[D](), true
+	from, to := g.Columns[0].kind, kindOf[D]()
+	bounds, narrow, wide := from == to, true, true
 	for i := range g.Columns {
 		c := &g.Columns[i]
 		switch {
-		case c.line == nil && !c.widens, c.line != nil && !c.line.kernels:
+		case c.line == nil && !c.widens:
 			return &rowsKernel{}
 		case c.line != nil:
 			bounds = bounds && c.line.bounds
+			narrow = narrow && c.line.narrows(from)
+			wide = wide && c.line.kernels && !c.line.narrows(from)
 		}
 	}
-	if bounds && from == to {
+	switch {
+	case bounds:
 		return &l.bounds[from]
+	case narrow:
+		return &l.narrow
+	case wide:
+		return &l.affines[from][to]
+	default:
+		return &rowsKernel{}
 	}
-	return &l.affines[from][to]
 }

@@ -394,6 +394,26 @@ func boundF64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (
 //go:noescape
 func boundF64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
+// narrowF32AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func narrowF32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// narrowF32AVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func narrowF32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// narrowF32ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func narrowF32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// narrowF32ValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func narrowF32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
 // affineF32F32AVX2 makes rows of columns; see the generator.
 //
 //go:noescape
@@ -633,6 +653,16 @@ func affineI64F64ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byt
 //
 //go:noescape
 func affineI64F64ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+
+// narrowF32ValuesAVX2 converts n values of a column; see the generator.
+//
+//go:noescape
+func narrowF32ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+
+// narrowF32ValuesAVX512 converts n values of a column; see the generator.
+//
+//go:noescape
+func narrowF32ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
 
 // expand1AVX2 makes rows of bitmaps; see the generator.
 //

@@ -2794,13 +2794,13 @@ fetched:
 	MOVQ        (BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y0
-	MOVQ        168(BX), R9
+	MOVQ        184(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y1
-	MOVQ        336(BX), R9
+	MOVQ        368(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y2
-	MOVQ        504(BX), R9
+	MOVQ        552(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y3
 	VUNPCKLPS   Y1, Y0, Y4
@@ -2811,16 +2811,16 @@ fetched:
 	VUNPCKHPD   Y1, Y4, Y1
 	VUNPCKLPD   Y3, Y0, Y4
 	VUNPCKHPD   Y3, Y0, Y0
-	MOVQ        672(BX), R9
+	MOVQ        736(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y3
-	MOVQ        840(BX), R9
+	MOVQ        920(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y5
-	MOVQ        1008(BX), R9
+	MOVQ        1104(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y6
-	MOVQ        1176(BX), R9
+	MOVQ        1288(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVUPS     (R9)(AX*4), Y7
 	VUNPCKLPS   Y5, Y3, Y8
@@ -2854,11 +2854,11 @@ fetched:
 	JLE         next
 	MOVQ        (BX), R9
 	VMOVUPS     (R9)(AX*4), Y0
-	MOVQ        168(BX), R9
+	MOVQ        184(BX), R9
 	VMOVUPS     (R9)(AX*4), Y1
-	MOVQ        336(BX), R9
+	MOVQ        368(BX), R9
 	VMOVUPS     (R9)(AX*4), Y2
-	MOVQ        504(BX), R9
+	MOVQ        552(BX), R9
 	VMOVUPS     (R9)(AX*4), Y3
 	VUNPCKLPS   Y1, Y0, Y4
 	VUNPCKHPS   Y1, Y0, Y0
@@ -2868,13 +2868,13 @@ fetched:
 	VUNPCKHPD   Y1, Y4, Y1
 	VUNPCKLPD   Y3, Y0, Y4
 	VUNPCKHPD   Y3, Y0, Y0
-	MOVQ        672(BX), R9
+	MOVQ        736(BX), R9
 	VMOVUPS     (R9)(AX*4), Y3
-	MOVQ        840(BX), R9
+	MOVQ        920(BX), R9
 	VMOVUPS     (R9)(AX*4), Y5
-	MOVQ        1008(BX), R9
+	MOVQ        1104(BX), R9
 	VMOVUPS     (R9)(AX*4), Y6
-	MOVQ        1176(BX), R9
+	MOVQ        1288(BX), R9
 	VMOVUPS     (R9)(AX*4), Y7
 	VUNPCKLPS   Y5, Y3, Y8
 	VUNPCKHPS   Y5, Y3, Y3
@@ -2909,14 +2909,14 @@ fetched:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x20, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x02, DI
 	SUBQ   DI, SI
@@ -2997,25 +2997,25 @@ fetched:
 	MOVQ          (DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
 	VMOVUPS       (DI)(BX*4), Z2
-	MOVQ          168(DX), DI
+	MOVQ          184(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
 	VMOVUPS       (DI)(BX*4), Z3
-	MOVQ          336(DX), DI
+	MOVQ          368(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
 	VMOVUPS       (DI)(BX*4), Z4
-	MOVQ          504(DX), DI
+	MOVQ          552(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
 	VMOVUPS       (DI)(BX*4), Z5
-	MOVQ          672(DX), DI
+	MOVQ          736(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
 	VMOVUPS       (DI)(BX*4), Z6
-	MOVQ          840(DX), DI
+	MOVQ          920(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
 	VMOVUPS       (DI)(BX*4), Z7
-	MOVQ          1008(DX), DI
+	MOVQ          1104(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
 	VMOVUPS       (DI)(BX*4), Z8
-	MOVQ          1176(DX), DI
+	MOVQ          1288(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
 	VMOVUPS       (DI)(BX*4), Z9
 	VUNPCKLPS     Z3, Z2, Z10
@@ -3087,26 +3087,26 @@ tail:
 	MOVQ          (DX), DI
 	VBROADCASTSS  24(DX), Z2
 	VMOVUPS       (DI)(BX*4), K1, Z2
-	MOVQ          168(DX), DI
-	VBROADCASTSS  192(DX), Z3
+	MOVQ          184(DX), DI
+	VBROADCASTSS  208(DX), Z3
 	VMOVUPS       (DI)(BX*4), K1, Z3
-	MOVQ          336(DX), DI
-	VBROADCASTSS  360(DX), Z4
+	MOVQ          368(DX), DI
+	VBROADCASTSS  392(DX), Z4
 	VMOVUPS       (DI)(BX*4), K1, Z4
-	MOVQ          504(DX), DI
-	VBROADCASTSS  528(DX), Z5
+	MOVQ          552(DX), DI
+	VBROADCASTSS  576(DX), Z5
 	VMOVUPS       (DI)(BX*4), K1, Z5
-	MOVQ          672(DX), DI
-	VBROADCASTSS  696(DX), Z6
+	MOVQ          736(DX), DI
+	VBROADCASTSS  760(DX), Z6
 	VMOVUPS       (DI)(BX*4), K1, Z6
-	MOVQ          840(DX), DI
-	VBROADCASTSS  864(DX), Z7
+	MOVQ          920(DX), DI
+	VBROADCASTSS  944(DX), Z7
 	VMOVUPS       (DI)(BX*4), K1, Z7
-	MOVQ          1008(DX), DI
-	VBROADCASTSS  1032(DX), Z8
+	MOVQ          1104(DX), DI
+	VBROADCASTSS  1128(DX), Z8
 	VMOVUPS       (DI)(BX*4), K1, Z8
-	MOVQ          1176(DX), DI
-	VBROADCASTSS  1200(DX), Z9
+	MOVQ          1288(DX), DI
+	VBROADCASTSS  1312(DX), Z9
 	VMOVUPS       (DI)(BX*4), K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
@@ -3210,7 +3210,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ $0x00000540, DX
+	ADDQ $0x000005c0, DX
 	ADDQ $0x20, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -3287,26 +3287,26 @@ fetched:
 	VBROADCASTSS 24(BX), Y1
 	VPSLLVD      40(BX), Y0, Y0
 	VBLENDVPS    Y0, (R10)(AX*4), Y1, Y0
-	MOVQ         168(BX), R10
+	MOVQ         184(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         176(BX), R11
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
-	VBROADCASTSS 192(BX), Y2
-	VPSLLVD      208(BX), Y1, Y1
+	VBROADCASTSS 208(BX), Y2
+	VPSLLVD      224(BX), Y1, Y1
 	VBLENDVPS    Y1, (R10)(AX*4), Y2, Y1
-	MOVQ         336(BX), R10
+	MOVQ         368(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         344(BX), R11
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
-	VBROADCASTSS 360(BX), Y3
-	VPSLLVD      376(BX), Y2, Y2
+	VBROADCASTSS 392(BX), Y3
+	VPSLLVD      408(BX), Y2, Y2
 	VBLENDVPS    Y2, (R10)(AX*4), Y3, Y2
-	MOVQ         504(BX), R10
+	MOVQ         552(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         512(BX), R11
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
-	VBROADCASTSS 528(BX), Y4
-	VPSLLVD      544(BX), Y3, Y3
+	VBROADCASTSS 576(BX), Y4
+	VPSLLVD      592(BX), Y3, Y3
 	VBLENDVPS    Y3, (R10)(AX*4), Y4, Y3
 	VUNPCKLPS    Y1, Y0, Y4
 	VUNPCKHPS    Y1, Y0, Y0
@@ -3316,33 +3316,33 @@ fetched:
 	VUNPCKHPD    Y1, Y4, Y1
 	VUNPCKLPD    Y3, Y0, Y4
 	VUNPCKHPD    Y3, Y0, Y0
-	MOVQ         672(BX), R10
+	MOVQ         736(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         680(BX), R11
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
-	VBROADCASTSS 696(BX), Y5
-	VPSLLVD      712(BX), Y3, Y3
+	VBROADCASTSS 760(BX), Y5
+	VPSLLVD      776(BX), Y3, Y3
 	VBLENDVPS    Y3, (R10)(AX*4), Y5, Y3
-	MOVQ         840(BX), R10
+	MOVQ         920(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         848(BX), R11
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y5
-	VBROADCASTSS 864(BX), Y6
-	VPSLLVD      880(BX), Y5, Y5
+	VBROADCASTSS 944(BX), Y6
+	VPSLLVD      960(BX), Y5, Y5
 	VBLENDVPS    Y5, (R10)(AX*4), Y6, Y5
-	MOVQ         1008(BX), R10
+	MOVQ         1104(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1016(BX), R11
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y6
-	VBROADCASTSS 1032(BX), Y7
-	VPSLLVD      1048(BX), Y6, Y6
+	VBROADCASTSS 1128(BX), Y7
+	VPSLLVD      1144(BX), Y6, Y6
 	VBLENDVPS    Y6, (R10)(AX*4), Y7, Y6
-	MOVQ         1176(BX), R10
+	MOVQ         1288(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1184(BX), R11
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y7
-	VBROADCASTSS 1200(BX), Y8
-	VPSLLVD      1216(BX), Y7, Y7
+	VBROADCASTSS 1312(BX), Y8
+	VPSLLVD      1328(BX), Y7, Y7
 	VBLENDVPS    Y7, (R10)(AX*4), Y8, Y7
 	VUNPCKLPS    Y5, Y3, Y8
 	VUNPCKHPS    Y5, Y3, Y3
@@ -3381,23 +3381,23 @@ fetched:
 	VBROADCASTSS 24(BX), Y1
 	VPSLLVD      40(BX), Y0, Y0
 	VBLENDVPS    Y0, (R10)(AX*4), Y1, Y0
-	MOVQ         168(BX), R10
-	MOVQ         176(BX), R11
+	MOVQ         184(BX), R10
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
-	VBROADCASTSS 192(BX), Y2
-	VPSLLVD      208(BX), Y1, Y1
+	VBROADCASTSS 208(BX), Y2
+	VPSLLVD      224(BX), Y1, Y1
 	VBLENDVPS    Y1, (R10)(AX*4), Y2, Y1
-	MOVQ         336(BX), R10
-	MOVQ         344(BX), R11
+	MOVQ         368(BX), R10
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
-	VBROADCASTSS 360(BX), Y3
-	VPSLLVD      376(BX), Y2, Y2
+	VBROADCASTSS 392(BX), Y3
+	VPSLLVD      408(BX), Y2, Y2
 	VBLENDVPS    Y2, (R10)(AX*4), Y3, Y2
-	MOVQ         504(BX), R10
-	MOVQ         512(BX), R11
+	MOVQ         552(BX), R10
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
-	VBROADCASTSS 528(BX), Y4
-	VPSLLVD      544(BX), Y3, Y3
+	VBROADCASTSS 576(BX), Y4
+	VPSLLVD      592(BX), Y3, Y3
 	VBLENDVPS    Y3, (R10)(AX*4), Y4, Y3
 	VUNPCKLPS    Y1, Y0, Y4
 	VUNPCKHPS    Y1, Y0, Y0
@@ -3407,29 +3407,29 @@ fetched:
 	VUNPCKHPD    Y1, Y4, Y1
 	VUNPCKLPD    Y3, Y0, Y4
 	VUNPCKHPD    Y3, Y0, Y0
-	MOVQ         672(BX), R10
-	MOVQ         680(BX), R11
+	MOVQ         736(BX), R10
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
-	VBROADCASTSS 696(BX), Y5
-	VPSLLVD      712(BX), Y3, Y3
+	VBROADCASTSS 760(BX), Y5
+	VPSLLVD      776(BX), Y3, Y3
 	VBLENDVPS    Y3, (R10)(AX*4), Y5, Y3
-	MOVQ         840(BX), R10
-	MOVQ         848(BX), R11
+	MOVQ         920(BX), R10
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y5
-	VBROADCASTSS 864(BX), Y6
-	VPSLLVD      880(BX), Y5, Y5
+	VBROADCASTSS 944(BX), Y6
+	VPSLLVD      960(BX), Y5, Y5
 	VBLENDVPS    Y5, (R10)(AX*4), Y6, Y5
-	MOVQ         1008(BX), R10
-	MOVQ         1016(BX), R11
+	MOVQ         1104(BX), R10
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y6
-	VBROADCASTSS 1032(BX), Y7
-	VPSLLVD      1048(BX), Y6, Y6
+	VBROADCASTSS 1128(BX), Y7
+	VPSLLVD      1144(BX), Y6, Y6
 	VBLENDVPS    Y6, (R10)(AX*4), Y7, Y6
-	MOVQ         1176(BX), R10
-	MOVQ         1184(BX), R11
+	MOVQ         1288(BX), R10
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y7
-	VBROADCASTSS 1200(BX), Y8
-	VPSLLVD      1216(BX), Y7, Y7
+	VBROADCASTSS 1312(BX), Y8
+	VPSLLVD      1328(BX), Y7, Y7
 	VBLENDVPS    Y7, (R10)(AX*4), Y8, Y7
 	VUNPCKLPS    Y5, Y3, Y8
 	VUNPCKHPS    Y5, Y3, Y3
@@ -3464,14 +3464,14 @@ fetched:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x20, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x02, DI
 	SUBQ   DI, SI
@@ -3559,61 +3559,61 @@ fetched:
 	KMOVW         R12, K1
 	VBROADCASTSS  24(DX), Z2
 	VMOVUPS       (R8)(BX*4), K1, Z2
-	MOVQ          168(DX), R8
+	MOVQ          184(DX), R8
 	PREFETCHT1    1024(R8)(BX*4)
-	MOVQ          176(DX), R12
-	MOVQ          184(DX), R13
+	MOVQ          192(DX), R12
+	MOVQ          200(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  192(DX), Z3
+	VBROADCASTSS  208(DX), Z3
 	VMOVUPS       (R8)(BX*4), K1, Z3
-	MOVQ          336(DX), R8
+	MOVQ          368(DX), R8
 	PREFETCHT1    1024(R8)(BX*4)
-	MOVQ          344(DX), R12
-	MOVQ          352(DX), R13
+	MOVQ          376(DX), R12
+	MOVQ          384(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  360(DX), Z4
+	VBROADCASTSS  392(DX), Z4
 	VMOVUPS       (R8)(BX*4), K1, Z4
-	MOVQ          504(DX), R8
+	MOVQ          552(DX), R8
 	PREFETCHT1    1024(R8)(BX*4)
-	MOVQ          512(DX), R12
-	MOVQ          520(DX), R13
+	MOVQ          560(DX), R12
+	MOVQ          568(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  528(DX), Z5
+	VBROADCASTSS  576(DX), Z5
 	VMOVUPS       (R8)(BX*4), K1, Z5
-	MOVQ          672(DX), R8
+	MOVQ          736(DX), R8
 	PREFETCHT1    1024(R8)(BX*4)
-	MOVQ          680(DX), R12
-	MOVQ          688(DX), R13
+	MOVQ          744(DX), R12
+	MOVQ          752(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  696(DX), Z6
+	VBROADCASTSS  760(DX), Z6
 	VMOVUPS       (R8)(BX*4), K1, Z6
-	MOVQ          840(DX), R8
+	MOVQ          920(DX), R8
 	PREFETCHT1    1024(R8)(BX*4)
-	MOVQ          848(DX), R12
-	MOVQ          856(DX), R13
+	MOVQ          928(DX), R12
+	MOVQ          936(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  864(DX), Z7
+	VBROADCASTSS  944(DX), Z7
 	VMOVUPS       (R8)(BX*4), K1, Z7
-	MOVQ          1008(DX), R8
+	MOVQ          1104(DX), R8
 	PREFETCHT1    1024(R8)(BX*4)
-	MOVQ          1016(DX), R12
-	MOVQ          1024(DX), R13
+	MOVQ          1112(DX), R12
+	MOVQ          1120(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
-	VBROADCASTSS  1032(DX), Z8
+	VBROADCASTSS  1128(DX), Z8
 	VMOVUPS       (R8)(BX*4), K1, Z8
-	MOVQ          1176(DX), R8
+	MOVQ          1288(DX), R8
 	PREFETCHT1    1024(R8)(BX*4)
-	MOVQ          1184(DX), R12
-	MOVQ          1192(DX), R13
-	SHRXL         R13, (R12)(DI*1), R12
-	KMOVW         R12, K1
-	VBROADCASTSS  1200(DX), Z9
+	MOVQ          1296(DX), R12
+	MOVQ          1304(DX), R13
+	SHRXL         R13, (R12)(DI*1), DI
+	KMOVW         DI, K1
+	VBROADCASTSS  1312(DX), Z9
 	VMOVUPS       (R8)(BX*4), K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
@@ -3691,61 +3691,61 @@ tail:
 	KMOVW         R13, K1
 	VBROADCASTSS  24(DX), Z2
 	VMOVUPS       (R12)(BX*4), K1, Z2
-	MOVQ          168(DX), R12
-	MOVQ          176(DX), R13
-	MOVQ          184(DX), R14
+	MOVQ          184(DX), R12
+	MOVQ          192(DX), R13
+	MOVQ          200(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  192(DX), Z3
+	VBROADCASTSS  208(DX), Z3
 	VMOVUPS       (R12)(BX*4), K1, Z3
-	MOVQ          336(DX), R12
-	MOVQ          344(DX), R13
-	MOVQ          352(DX), R14
+	MOVQ          368(DX), R12
+	MOVQ          376(DX), R13
+	MOVQ          384(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  360(DX), Z4
+	VBROADCASTSS  392(DX), Z4
 	VMOVUPS       (R12)(BX*4), K1, Z4
-	MOVQ          504(DX), R12
-	MOVQ          512(DX), R13
-	MOVQ          520(DX), R14
+	MOVQ          552(DX), R12
+	MOVQ          560(DX), R13
+	MOVQ          568(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  528(DX), Z5
+	VBROADCASTSS  576(DX), Z5
 	VMOVUPS       (R12)(BX*4), K1, Z5
-	MOVQ          672(DX), R12
-	MOVQ          680(DX), R13
-	MOVQ          688(DX), R14
+	MOVQ          736(DX), R12
+	MOVQ          744(DX), R13
+	MOVQ          752(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  696(DX), Z6
+	VBROADCASTSS  760(DX), Z6
 	VMOVUPS       (R12)(BX*4), K1, Z6
-	MOVQ          840(DX), R12
-	MOVQ          848(DX), R13
-	MOVQ          856(DX), R14
+	MOVQ          920(DX), R12
+	MOVQ          928(DX), R13
+	MOVQ          936(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  864(DX), Z7
+	VBROADCASTSS  944(DX), Z7
 	VMOVUPS       (R12)(BX*4), K1, Z7
-	MOVQ          1008(DX), R12
-	MOVQ          1016(DX), R13
-	MOVQ          1024(DX), R14
+	MOVQ          1104(DX), R12
+	MOVQ          1112(DX), R13
+	MOVQ          1120(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K1
-	VBROADCASTSS  1032(DX), Z8
+	VBROADCASTSS  1128(DX), Z8
 	VMOVUPS       (R12)(BX*4), K1, Z8
-	MOVQ          1176(DX), R12
-	MOVQ          1184(DX), R13
-	MOVQ          1192(DX), R14
-	SHRXL         R14, (R13)(DI*1), R13
-	ANDL          R8, R13
-	KMOVW         R13, K1
-	VBROADCASTSS  1200(DX), Z9
+	MOVQ          1288(DX), R12
+	MOVQ          1296(DX), R13
+	MOVQ          1304(DX), R14
+	SHRXL         R14, (R13)(DI*1), DI
+	ANDL          R8, DI
+	KMOVW         DI, K1
+	VBROADCASTSS  1312(DX), Z9
 	VMOVUPS       (R12)(BX*4), K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
@@ -3849,7 +3849,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ $0x00000540, DX
+	ADDQ $0x000005c0, DX
 	ADDQ $0x20, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -3928,21 +3928,21 @@ fetched:
 	VPBROADCASTD (R11)(DI*1), Y2
 	VPSLLVD      Y1, Y2, Y2
 	VBLENDVPS    Y2, (R10)(AX*4), Y0, Y2
-	MOVQ         168(BX), R10
+	MOVQ         184(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         176(BX), R11
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VPSLLVD      Y1, Y3, Y3
 	VBLENDVPS    Y3, (R10)(AX*4), Y0, Y3
-	MOVQ         336(BX), R10
+	MOVQ         368(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         344(BX), R11
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y4
 	VPSLLVD      Y1, Y4, Y4
 	VBLENDVPS    Y4, (R10)(AX*4), Y0, Y4
-	MOVQ         504(BX), R10
+	MOVQ         552(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         512(BX), R11
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y5
 	VPSLLVD      Y1, Y5, Y5
 	VBLENDVPS    Y5, (R10)(AX*4), Y0, Y5
@@ -3954,27 +3954,27 @@ fetched:
 	VUNPCKHPD    Y3, Y6, Y3
 	VUNPCKLPD    Y5, Y2, Y6
 	VUNPCKHPD    Y5, Y2, Y2
-	MOVQ         672(BX), R10
+	MOVQ         736(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         680(BX), R11
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y5
 	VPSLLVD      Y1, Y5, Y5
 	VBLENDVPS    Y5, (R10)(AX*4), Y0, Y5
-	MOVQ         840(BX), R10
+	MOVQ         920(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         848(BX), R11
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y7
 	VPSLLVD      Y1, Y7, Y7
 	VBLENDVPS    Y7, (R10)(AX*4), Y0, Y7
-	MOVQ         1008(BX), R10
+	MOVQ         1104(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1016(BX), R11
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y8
 	VPSLLVD      Y1, Y8, Y8
 	VBLENDVPS    Y8, (R10)(AX*4), Y0, Y8
-	MOVQ         1176(BX), R10
+	MOVQ         1288(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1184(BX), R11
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y9
 	VPSLLVD      Y1, Y9, Y9
 	VBLENDVPS    Y9, (R10)(AX*4), Y0, Y9
@@ -4014,18 +4014,18 @@ fetched:
 	VPBROADCASTD (R11)(DI*1), Y2
 	VPSLLVD      Y1, Y2, Y2
 	VBLENDVPS    Y2, (R10)(AX*4), Y0, Y2
-	MOVQ         168(BX), R10
-	MOVQ         176(BX), R11
+	MOVQ         184(BX), R10
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VPSLLVD      Y1, Y3, Y3
 	VBLENDVPS    Y3, (R10)(AX*4), Y0, Y3
-	MOVQ         336(BX), R10
-	MOVQ         344(BX), R11
+	MOVQ         368(BX), R10
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y4
 	VPSLLVD      Y1, Y4, Y4
 	VBLENDVPS    Y4, (R10)(AX*4), Y0, Y4
-	MOVQ         504(BX), R10
-	MOVQ         512(BX), R11
+	MOVQ         552(BX), R10
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y5
 	VPSLLVD      Y1, Y5, Y5
 	VBLENDVPS    Y5, (R10)(AX*4), Y0, Y5
@@ -4037,23 +4037,23 @@ fetched:
 	VUNPCKHPD    Y3, Y6, Y3
 	VUNPCKLPD    Y5, Y2, Y6
 	VUNPCKHPD    Y5, Y2, Y2
-	MOVQ         672(BX), R10
-	MOVQ         680(BX), R11
+	MOVQ         736(BX), R10
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y5
 	VPSLLVD      Y1, Y5, Y5
 	VBLENDVPS    Y5, (R10)(AX*4), Y0, Y5
-	MOVQ         840(BX), R10
-	MOVQ         848(BX), R11
+	MOVQ         920(BX), R10
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y7
 	VPSLLVD      Y1, Y7, Y7
 	VBLENDVPS    Y7, (R10)(AX*4), Y0, Y7
-	MOVQ         1008(BX), R10
-	MOVQ         1016(BX), R11
+	MOVQ         1104(BX), R10
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y8
 	VPSLLVD      Y1, Y8, Y8
 	VBLENDVPS    Y8, (R10)(AX*4), Y0, Y8
-	MOVQ         1176(BX), R10
-	MOVQ         1184(BX), R11
+	MOVQ         1288(BX), R10
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y9
 	VPSLLVD      Y1, Y9, Y9
 	VBLENDVPS    Y9, (R10)(AX*4), Y0, Y9
@@ -4090,14 +4090,14 @@ fetched:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x20, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x02, DI
 	SUBQ   DI, SI
@@ -4186,14 +4186,14 @@ fetched:
 	VANDPD      Y1, Y5, Y5
 	VMAXPD      Y5, Y0, Y0
 	VINSERTF128 $0x01, X4, Y3, Y4
-	MOVQ        168(BX), R9
+	MOVQ        184(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y5
 	VCMPPD      $0x0c, (R9)(AX*8), Y5, Y6
 	VMOVMSKPD   Y6, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 200(BX)
+	ADDQ        R10, 216(BX)
 	VANDPD      Y6, Y5, Y5
 	VANDPD      Y1, Y5, Y5
 	VMAXPD      Y5, Y0, Y0
@@ -4202,19 +4202,19 @@ fetched:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y6, Y7
 	VMOVMSKPD   Y7, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 200(BX)
+	ADDQ        R9, 216(BX)
 	VANDPD      Y7, Y6, Y6
 	VANDPD      Y1, Y6, Y6
 	VMAXPD      Y6, Y0, Y0
 	VINSERTF128 $0x01, X5, Y3, Y5
-	MOVQ        336(BX), R9
+	MOVQ        368(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y6
 	VCMPPD      $0x0c, (R9)(AX*8), Y6, Y7
 	VMOVMSKPD   Y7, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 368(BX)
+	ADDQ        R10, 400(BX)
 	VANDPD      Y7, Y6, Y6
 	VANDPD      Y1, Y6, Y6
 	VMAXPD      Y6, Y0, Y0
@@ -4223,19 +4223,19 @@ fetched:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y7, Y8
 	VMOVMSKPD   Y8, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 368(BX)
+	ADDQ        R9, 400(BX)
 	VANDPD      Y8, Y7, Y7
 	VANDPD      Y1, Y7, Y7
 	VMAXPD      Y7, Y0, Y0
 	VINSERTF128 $0x01, X6, Y3, Y6
-	MOVQ        504(BX), R9
+	MOVQ        552(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y7
 	VCMPPD      $0x0c, (R9)(AX*8), Y7, Y8
 	VMOVMSKPD   Y8, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 536(BX)
+	ADDQ        R10, 584(BX)
 	VANDPD      Y8, Y7, Y7
 	VANDPD      Y1, Y7, Y7
 	VMAXPD      Y7, Y0, Y0
@@ -4244,7 +4244,7 @@ fetched:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y8, Y9
 	VMOVMSKPD   Y9, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 536(BX)
+	ADDQ        R9, 584(BX)
 	VANDPD      Y9, Y8, Y8
 	VANDPD      Y1, Y8, Y8
 	VMAXPD      Y8, Y0, Y0
@@ -4257,14 +4257,14 @@ fetched:
 	VUNPCKHPD   Y5, Y8, Y5
 	VUNPCKLPD   Y7, Y4, Y8
 	VUNPCKHPD   Y7, Y4, Y4
-	MOVQ        672(BX), R9
+	MOVQ        736(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y7
 	VCMPPD      $0x0c, (R9)(AX*8), Y7, Y9
 	VMOVMSKPD   Y9, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 704(BX)
+	ADDQ        R10, 768(BX)
 	VANDPD      Y9, Y7, Y7
 	VANDPD      Y1, Y7, Y7
 	VMAXPD      Y7, Y0, Y0
@@ -4273,19 +4273,19 @@ fetched:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y9, Y10
 	VMOVMSKPD   Y10, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 704(BX)
+	ADDQ        R9, 768(BX)
 	VANDPD      Y10, Y9, Y9
 	VANDPD      Y1, Y9, Y9
 	VMAXPD      Y9, Y0, Y0
 	VINSERTF128 $0x01, X7, Y3, Y7
-	MOVQ        840(BX), R9
+	MOVQ        920(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y9
 	VCMPPD      $0x0c, (R9)(AX*8), Y9, Y10
 	VMOVMSKPD   Y10, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 872(BX)
+	ADDQ        R10, 952(BX)
 	VANDPD      Y10, Y9, Y9
 	VANDPD      Y1, Y9, Y9
 	VMAXPD      Y9, Y0, Y0
@@ -4294,19 +4294,19 @@ fetched:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y10, Y11
 	VMOVMSKPD   Y11, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 872(BX)
+	ADDQ        R9, 952(BX)
 	VANDPD      Y11, Y10, Y10
 	VANDPD      Y1, Y10, Y10
 	VMAXPD      Y10, Y0, Y0
 	VINSERTF128 $0x01, X9, Y3, Y9
-	MOVQ        1008(BX), R9
+	MOVQ        1104(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y10
 	VCMPPD      $0x0c, (R9)(AX*8), Y10, Y11
 	VMOVMSKPD   Y11, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 1040(BX)
+	ADDQ        R10, 1136(BX)
 	VANDPD      Y11, Y10, Y10
 	VANDPD      Y1, Y10, Y10
 	VMAXPD      Y10, Y0, Y0
@@ -4315,19 +4315,19 @@ fetched:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y11, Y12
 	VMOVMSKPD   Y12, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 1040(BX)
+	ADDQ        R9, 1136(BX)
 	VANDPD      Y12, Y11, Y11
 	VANDPD      Y1, Y11, Y11
 	VMAXPD      Y11, Y0, Y0
 	VINSERTF128 $0x01, X10, Y3, Y10
-	MOVQ        1176(BX), R9
+	MOVQ        1288(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VCVTPD2PSY  (R9)(AX*8), X3
 	VCVTPS2PD   X3, Y11
 	VCMPPD      $0x0c, (R9)(AX*8), Y11, Y12
 	VMOVMSKPD   Y12, R10
 	POPCNTL     R10, R10
-	ADDQ        R10, 1208(BX)
+	ADDQ        R10, 1320(BX)
 	VANDPD      Y12, Y11, Y11
 	VANDPD      Y1, Y11, Y11
 	VMAXPD      Y11, Y0, Y0
@@ -4336,7 +4336,7 @@ fetched:
 	VCMPPD      $0x0c, 32(R9)(AX*8), Y12, Y13
 	VMOVMSKPD   Y13, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 1208(BX)
+	ADDQ        R9, 1320(BX)
 	VANDPD      Y13, Y12, Y12
 	VANDPD      Y1, Y12, Y12
 	VMAXPD      Y12, Y0, Y0
@@ -4372,14 +4372,14 @@ fetched:
 	JG          step
 	SUBQ        $0x08, 32(SP)
 	JLE         done
-	ADDQ        $0x00000540, BX
+	ADDQ        $0x000005c0, BX
 	ADDQ        $0x20, SI
 	MOVQ        $0x0000000000000008, DI
 	SUBQ        32(SP), DI
 	JLE         columns
 	MOVQ        $0x0000000000000008, AX
 	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x000000a8, DI, AX
+	IMUL3Q      $0x000000b8, DI, AX
 	SUBQ        AX, BX
 	SHLQ        $0x02, DI
 	SUBQ        DI, SI
@@ -4478,7 +4478,7 @@ fetched:
 	ADDQ          DI, 32(DX)
 	VFPCLASSPSZ   $0x18, Z2, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          168(DX), DI
+	MOVQ          184(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z3
@@ -4493,10 +4493,10 @@ fetched:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 200(DX)
+	ADDQ          DI, 216(DX)
 	VFPCLASSPSZ   $0x18, Z3, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          336(DX), DI
+	MOVQ          368(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z4
@@ -4511,10 +4511,10 @@ fetched:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 368(DX)
+	ADDQ          DI, 400(DX)
 	VFPCLASSPSZ   $0x18, Z4, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          504(DX), DI
+	MOVQ          552(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z6
@@ -4529,10 +4529,10 @@ fetched:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 536(DX)
+	ADDQ          DI, 584(DX)
 	VFPCLASSPSZ   $0x18, Z6, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          672(DX), DI
+	MOVQ          736(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z7
@@ -4547,10 +4547,10 @@ fetched:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 704(DX)
+	ADDQ          DI, 768(DX)
 	VFPCLASSPSZ   $0x18, Z7, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          840(DX), DI
+	MOVQ          920(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z8
@@ -4565,10 +4565,10 @@ fetched:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 872(DX)
+	ADDQ          DI, 952(DX)
 	VFPCLASSPSZ   $0x18, Z8, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          1008(DX), DI
+	MOVQ          1104(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z9
@@ -4583,10 +4583,10 @@ fetched:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 1040(DX)
+	ADDQ          DI, 1136(DX)
 	VFPCLASSPSZ   $0x18, Z9, K2, K2
 	KORW          K2, K1, K1
-	MOVQ          1176(DX), DI
+	MOVQ          1288(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z10
@@ -4601,7 +4601,7 @@ fetched:
 	KUNPCKBW      K2, K4, K2
 	KMOVW         K2, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 1208(DX)
+	ADDQ          DI, 1320(DX)
 	VFPCLASSPSZ   $0x18, Z10, K2, K2
 	KORW          K2, K1, K1
 	VUNPCKLPS     Z3, Z2, Z11
@@ -4689,7 +4689,7 @@ tail:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          168(DX), DI
+	MOVQ          184(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(DI)(BX*8), K4, Z4
@@ -4703,12 +4703,12 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 200(DX)
+	ADDQ          DI, 216(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  192(DX), Z4
+	VBROADCASTSS  208(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          336(DX), DI
+	MOVQ          368(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(DI)(BX*8), K4, Z6
@@ -4722,12 +4722,12 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 368(DX)
+	ADDQ          DI, 400(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  360(DX), Z6
+	VBROADCASTSS  392(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          504(DX), DI
+	MOVQ          552(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(DI)(BX*8), K4, Z7
@@ -4741,12 +4741,12 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 536(DX)
+	ADDQ          DI, 584(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  528(DX), Z7
+	VBROADCASTSS  576(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          672(DX), DI
+	MOVQ          736(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(DI)(BX*8), K4, Z8
@@ -4760,12 +4760,12 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 704(DX)
+	ADDQ          DI, 768(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  696(DX), Z8
+	VBROADCASTSS  760(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          840(DX), DI
+	MOVQ          920(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(DI)(BX*8), K4, Z9
@@ -4779,12 +4779,12 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 872(DX)
+	ADDQ          DI, 952(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  864(DX), Z9
+	VBROADCASTSS  944(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          1008(DX), DI
+	MOVQ          1104(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(DI)(BX*8), K4, Z10
@@ -4798,12 +4798,12 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 1040(DX)
+	ADDQ          DI, 1136(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  1032(DX), Z10
+	VBROADCASTSS  1128(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          1176(DX), DI
+	MOVQ          1288(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(DI)(BX*8), K4, Z11
@@ -4817,10 +4817,10 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, BX
 	POPCNTL       BX, BX
-	ADDQ          BX, 1208(DX)
+	ADDQ          BX, 1320(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  1200(DX), Z11
+	VBROADCASTSS  1312(DX), Z11
 	VMOVAPS       Z2, K2, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -4924,7 +4924,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ  $0x00000540, DX
+	ADDQ  $0x000005c0, DX
 	ADDQ  $0x20, R10
 	SUBQ  $0x08, R8
 	JG    columns
@@ -5026,10 +5026,10 @@ fetched:
 	VBROADCASTSS 24(BX), Y6
 	VPSLLVD      40(BX), Y3, Y3
 	VBLENDVPS    Y3, Y5, Y6, Y3
-	MOVQ         168(BX), R11
+	MOVQ         184(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         176(BX), R12
-	MOVQ         184(BX), R13
+	MOVQ         192(BX), R12
+	MOVQ         200(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y6
@@ -5039,7 +5039,7 @@ fetched:
 	VPAND        Y8, Y7, Y7
 	VMOVMSKPD    Y7, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 200(BX)
+	ADDQ         R12, 216(BX)
 	VANDPD       Y7, Y6, Y6
 	VANDPD       Y1, Y6, Y6
 	VMAXPD       Y6, Y0, Y0
@@ -5051,18 +5051,18 @@ fetched:
 	VPAND        Y9, Y8, Y8
 	VMOVMSKPD    Y8, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 200(BX)
+	ADDQ         R11, 216(BX)
 	VANDPD       Y8, Y7, Y7
 	VANDPD       Y1, Y7, Y7
 	VMAXPD       Y7, Y0, Y0
 	VINSERTF128  $0x01, X6, Y4, Y6
-	VBROADCASTSS 192(BX), Y7
-	VPSLLVD      208(BX), Y5, Y5
+	VBROADCASTSS 208(BX), Y7
+	VPSLLVD      224(BX), Y5, Y5
 	VBLENDVPS    Y5, Y6, Y7, Y5
-	MOVQ         336(BX), R11
+	MOVQ         368(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         344(BX), R12
-	MOVQ         352(BX), R13
+	MOVQ         376(BX), R12
+	MOVQ         384(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y6
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y7
@@ -5072,7 +5072,7 @@ fetched:
 	VPAND        Y9, Y8, Y8
 	VMOVMSKPD    Y8, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 368(BX)
+	ADDQ         R12, 400(BX)
 	VANDPD       Y8, Y7, Y7
 	VANDPD       Y1, Y7, Y7
 	VMAXPD       Y7, Y0, Y0
@@ -5084,18 +5084,18 @@ fetched:
 	VPAND        Y10, Y9, Y9
 	VMOVMSKPD    Y9, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 368(BX)
+	ADDQ         R11, 400(BX)
 	VANDPD       Y9, Y8, Y8
 	VANDPD       Y1, Y8, Y8
 	VMAXPD       Y8, Y0, Y0
 	VINSERTF128  $0x01, X7, Y4, Y7
-	VBROADCASTSS 360(BX), Y8
-	VPSLLVD      376(BX), Y6, Y6
+	VBROADCASTSS 392(BX), Y8
+	VPSLLVD      408(BX), Y6, Y6
 	VBLENDVPS    Y6, Y7, Y8, Y6
-	MOVQ         504(BX), R11
+	MOVQ         552(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         512(BX), R12
-	MOVQ         520(BX), R13
+	MOVQ         560(BX), R12
+	MOVQ         568(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y7
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y8
@@ -5105,7 +5105,7 @@ fetched:
 	VPAND        Y10, Y9, Y9
 	VMOVMSKPD    Y9, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 536(BX)
+	ADDQ         R12, 584(BX)
 	VANDPD       Y9, Y8, Y8
 	VANDPD       Y1, Y8, Y8
 	VMAXPD       Y8, Y0, Y0
@@ -5117,13 +5117,13 @@ fetched:
 	VPAND        Y11, Y10, Y10
 	VMOVMSKPD    Y10, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 536(BX)
+	ADDQ         R11, 584(BX)
 	VANDPD       Y10, Y9, Y9
 	VANDPD       Y1, Y9, Y9
 	VMAXPD       Y9, Y0, Y0
 	VINSERTF128  $0x01, X8, Y4, Y8
-	VBROADCASTSS 528(BX), Y9
-	VPSLLVD      544(BX), Y7, Y7
+	VBROADCASTSS 576(BX), Y9
+	VPSLLVD      592(BX), Y7, Y7
 	VBLENDVPS    Y7, Y8, Y9, Y7
 	VUNPCKLPS    Y5, Y3, Y8
 	VUNPCKHPS    Y5, Y3, Y3
@@ -5133,10 +5133,10 @@ fetched:
 	VUNPCKHPD    Y5, Y8, Y5
 	VUNPCKLPD    Y7, Y3, Y8
 	VUNPCKHPD    Y7, Y3, Y3
-	MOVQ         672(BX), R11
+	MOVQ         736(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         680(BX), R12
-	MOVQ         688(BX), R13
+	MOVQ         744(BX), R12
+	MOVQ         752(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y7
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y9
@@ -5146,7 +5146,7 @@ fetched:
 	VPAND        Y11, Y10, Y10
 	VMOVMSKPD    Y10, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 704(BX)
+	ADDQ         R12, 768(BX)
 	VANDPD       Y10, Y9, Y9
 	VANDPD       Y1, Y9, Y9
 	VMAXPD       Y9, Y0, Y0
@@ -5158,18 +5158,18 @@ fetched:
 	VPAND        Y12, Y11, Y11
 	VMOVMSKPD    Y11, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 704(BX)
+	ADDQ         R11, 768(BX)
 	VANDPD       Y11, Y10, Y10
 	VANDPD       Y1, Y10, Y10
 	VMAXPD       Y10, Y0, Y0
 	VINSERTF128  $0x01, X9, Y4, Y9
-	VBROADCASTSS 696(BX), Y10
-	VPSLLVD      712(BX), Y7, Y7
+	VBROADCASTSS 760(BX), Y10
+	VPSLLVD      776(BX), Y7, Y7
 	VBLENDVPS    Y7, Y9, Y10, Y7
-	MOVQ         840(BX), R11
+	MOVQ         920(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         848(BX), R12
-	MOVQ         856(BX), R13
+	MOVQ         928(BX), R12
+	MOVQ         936(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y9
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y10
@@ -5179,7 +5179,7 @@ fetched:
 	VPAND        Y12, Y11, Y11
 	VMOVMSKPD    Y11, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 872(BX)
+	ADDQ         R12, 952(BX)
 	VANDPD       Y11, Y10, Y10
 	VANDPD       Y1, Y10, Y10
 	VMAXPD       Y10, Y0, Y0
@@ -5191,18 +5191,18 @@ fetched:
 	VPAND        Y13, Y12, Y12
 	VMOVMSKPD    Y12, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 872(BX)
+	ADDQ         R11, 952(BX)
 	VANDPD       Y12, Y11, Y11
 	VANDPD       Y1, Y11, Y11
 	VMAXPD       Y11, Y0, Y0
 	VINSERTF128  $0x01, X10, Y4, Y10
-	VBROADCASTSS 864(BX), Y11
-	VPSLLVD      880(BX), Y9, Y9
+	VBROADCASTSS 944(BX), Y11
+	VPSLLVD      960(BX), Y9, Y9
 	VBLENDVPS    Y9, Y10, Y11, Y9
-	MOVQ         1008(BX), R11
+	MOVQ         1104(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         1016(BX), R12
-	MOVQ         1024(BX), R13
+	MOVQ         1112(BX), R12
+	MOVQ         1120(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y10
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y11
@@ -5212,7 +5212,7 @@ fetched:
 	VPAND        Y13, Y12, Y12
 	VMOVMSKPD    Y12, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 1040(BX)
+	ADDQ         R12, 1136(BX)
 	VANDPD       Y12, Y11, Y11
 	VANDPD       Y1, Y11, Y11
 	VMAXPD       Y11, Y0, Y0
@@ -5224,18 +5224,18 @@ fetched:
 	VPAND        Y14, Y13, Y13
 	VMOVMSKPD    Y13, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 1040(BX)
+	ADDQ         R11, 1136(BX)
 	VANDPD       Y13, Y12, Y12
 	VANDPD       Y1, Y12, Y12
 	VMAXPD       Y12, Y0, Y0
 	VINSERTF128  $0x01, X11, Y4, Y11
-	VBROADCASTSS 1032(BX), Y12
-	VPSLLVD      1048(BX), Y10, Y10
+	VBROADCASTSS 1128(BX), Y12
+	VPSLLVD      1144(BX), Y10, Y10
 	VBLENDVPS    Y10, Y11, Y12, Y10
-	MOVQ         1176(BX), R11
+	MOVQ         1288(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         1184(BX), R12
-	MOVQ         1192(BX), R13
+	MOVQ         1296(BX), R12
+	MOVQ         1304(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y11
 	VCVTPD2PSY   (R11)(AX*8), X4
 	VCVTPS2PD    X4, Y12
@@ -5245,7 +5245,7 @@ fetched:
 	VPAND        Y14, Y13, Y13
 	VMOVMSKPD    Y13, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 1208(BX)
+	ADDQ         R8, 1320(BX)
 	VANDPD       Y13, Y12, Y12
 	VANDPD       Y1, Y12, Y12
 	VMAXPD       Y12, Y0, Y0
@@ -5257,13 +5257,13 @@ fetched:
 	VPAND        Y15, Y14, Y14
 	VMOVMSKPD    Y14, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 1208(BX)
+	ADDQ         R8, 1320(BX)
 	VANDPD       Y14, Y13, Y13
 	VANDPD       Y1, Y13, Y13
 	VMAXPD       Y13, Y0, Y0
 	VINSERTF128  $0x01, X12, Y4, Y12
-	VBROADCASTSS 1200(BX), Y13
-	VPSLLVD      1216(BX), Y11, Y11
+	VBROADCASTSS 1312(BX), Y13
+	VPSLLVD      1328(BX), Y11, Y11
 	VBLENDVPS    Y11, Y12, Y13, Y11
 	VUNPCKLPS    Y9, Y7, Y12
 	VUNPCKHPS    Y9, Y7, Y7
@@ -5296,14 +5296,14 @@ fetched:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000540, BX
+	ADDQ         $0x000005c0, BX
 	ADDQ         $0x20, DI
 	MOVQ         $0x0000000000000008, R8
 	SUBQ         32(SP), R8
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x000000a8, R8, AX
+	IMUL3Q       $0x000000b8, R8, AX
 	SUBQ         AX, BX
 	SHLQ         $0x02, R8
 	SUBQ         R8, DI
@@ -5411,11 +5411,11 @@ fetched:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          168(DX), R8
+	MOVQ          184(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          176(DX), R12
-	MOVQ          184(DX), R13
+	MOVQ          192(DX), R12
+	MOVQ          200(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (R8)(BX*8), K2, Z2
@@ -5431,16 +5431,16 @@ fetched:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R8
 	POPCNTL       R8, R8
-	ADDQ          R8, 200(DX)
+	ADDQ          R8, 216(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  192(DX), Z4
+	VBROADCASTSS  208(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          336(DX), R8
+	MOVQ          368(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          344(DX), R12
-	MOVQ          352(DX), R13
+	MOVQ          376(DX), R12
+	MOVQ          384(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (R8)(BX*8), K2, Z2
@@ -5456,16 +5456,16 @@ fetched:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R8
 	POPCNTL       R8, R8
-	ADDQ          R8, 368(DX)
+	ADDQ          R8, 400(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  360(DX), Z6
+	VBROADCASTSS  392(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          504(DX), R8
+	MOVQ          552(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          512(DX), R12
-	MOVQ          520(DX), R13
+	MOVQ          560(DX), R12
+	MOVQ          568(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (R8)(BX*8), K2, Z2
@@ -5481,16 +5481,16 @@ fetched:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R8
 	POPCNTL       R8, R8
-	ADDQ          R8, 536(DX)
+	ADDQ          R8, 584(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  528(DX), Z7
+	VBROADCASTSS  576(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          672(DX), R8
+	MOVQ          736(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          680(DX), R12
-	MOVQ          688(DX), R13
+	MOVQ          744(DX), R12
+	MOVQ          752(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (R8)(BX*8), K2, Z2
@@ -5506,16 +5506,16 @@ fetched:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R8
 	POPCNTL       R8, R8
-	ADDQ          R8, 704(DX)
+	ADDQ          R8, 768(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  696(DX), Z8
+	VBROADCASTSS  760(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          840(DX), R8
+	MOVQ          920(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          848(DX), R12
-	MOVQ          856(DX), R13
+	MOVQ          928(DX), R12
+	MOVQ          936(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (R8)(BX*8), K2, Z2
@@ -5531,16 +5531,16 @@ fetched:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R8
 	POPCNTL       R8, R8
-	ADDQ          R8, 872(DX)
+	ADDQ          R8, 952(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  864(DX), Z9
+	VBROADCASTSS  944(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          1008(DX), R8
+	MOVQ          1104(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          1016(DX), R12
-	MOVQ          1024(DX), R13
+	MOVQ          1112(DX), R12
+	MOVQ          1120(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (R8)(BX*8), K2, Z2
@@ -5556,18 +5556,18 @@ fetched:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R8
 	POPCNTL       R8, R8
-	ADDQ          R8, 1040(DX)
+	ADDQ          R8, 1136(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  1032(DX), Z10
+	VBROADCASTSS  1128(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          1176(DX), R8
+	MOVQ          1288(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          1184(DX), R12
-	MOVQ          1192(DX), R13
-	SHRXL         R13, (R12)(DI*1), R12
-	KMOVW         R12, K2
+	MOVQ          1296(DX), R12
+	MOVQ          1304(DX), R13
+	SHRXL         R13, (R12)(DI*1), DI
+	KMOVW         DI, K2
 	VMOVUPD.Z     (R8)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(R8)(BX*8), K4, Z11
@@ -5581,10 +5581,10 @@ fetched:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 1208(DX)
+	ADDQ          DI, 1320(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  1200(DX), Z11
+	VBROADCASTSS  1312(DX), Z11
 	VMOVAPS       Z2, K2, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -5678,9 +5678,9 @@ tail:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          168(DX), R12
-	MOVQ          176(DX), R13
-	MOVQ          184(DX), R14
+	MOVQ          184(DX), R12
+	MOVQ          192(DX), R13
+	MOVQ          200(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K2
@@ -5697,14 +5697,14 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 200(DX)
+	ADDQ          R12, 216(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  192(DX), Z4
+	VBROADCASTSS  208(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          336(DX), R12
-	MOVQ          344(DX), R13
-	MOVQ          352(DX), R14
+	MOVQ          368(DX), R12
+	MOVQ          376(DX), R13
+	MOVQ          384(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K2
@@ -5721,14 +5721,14 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 368(DX)
+	ADDQ          R12, 400(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  360(DX), Z6
+	VBROADCASTSS  392(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          504(DX), R12
-	MOVQ          512(DX), R13
-	MOVQ          520(DX), R14
+	MOVQ          552(DX), R12
+	MOVQ          560(DX), R13
+	MOVQ          568(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K2
@@ -5745,14 +5745,14 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 536(DX)
+	ADDQ          R12, 584(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  528(DX), Z7
+	VBROADCASTSS  576(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          672(DX), R12
-	MOVQ          680(DX), R13
-	MOVQ          688(DX), R14
+	MOVQ          736(DX), R12
+	MOVQ          744(DX), R13
+	MOVQ          752(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K2
@@ -5769,14 +5769,14 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 704(DX)
+	ADDQ          R12, 768(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  696(DX), Z8
+	VBROADCASTSS  760(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          840(DX), R12
-	MOVQ          848(DX), R13
-	MOVQ          856(DX), R14
+	MOVQ          920(DX), R12
+	MOVQ          928(DX), R13
+	MOVQ          936(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K2
@@ -5793,14 +5793,14 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 872(DX)
+	ADDQ          R12, 952(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  864(DX), Z9
+	VBROADCASTSS  944(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          1008(DX), R12
-	MOVQ          1016(DX), R13
-	MOVQ          1024(DX), R14
+	MOVQ          1104(DX), R12
+	MOVQ          1112(DX), R13
+	MOVQ          1120(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K2
@@ -5817,17 +5817,17 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 1040(DX)
+	ADDQ          R12, 1136(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  1032(DX), Z10
+	VBROADCASTSS  1128(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          1176(DX), R12
-	MOVQ          1184(DX), R13
-	MOVQ          1192(DX), R14
-	SHRXL         R14, (R13)(DI*1), R13
-	ANDL          R8, R13
-	KMOVW         R13, K2
+	MOVQ          1288(DX), R12
+	MOVQ          1296(DX), R13
+	MOVQ          1304(DX), R14
+	SHRXL         R14, (R13)(DI*1), DI
+	ANDL          R8, DI
+	KMOVW         DI, K2
 	VMOVUPD.Z     (R12)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(R12)(BX*8), K4, Z11
@@ -5841,10 +5841,10 @@ tail:
 	KUNPCKBW      K4, K5, K4
 	KMOVW         K4, BX
 	POPCNTL       BX, BX
-	ADDQ          BX, 1208(DX)
+	ADDQ          BX, 1320(DX)
 	VFPCLASSPSZ   $0x18, Z2, K4, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  1200(DX), Z11
+	VBROADCASTSS  1312(DX), Z11
 	VMOVAPS       Z2, K2, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -5948,7 +5948,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ  $0x00000540, DX
+	ADDQ  $0x000005c0, DX
 	ADDQ  $0x20, R11
 	SUBQ  $0x08, R9
 	JG    columns
@@ -6026,7 +6026,7 @@ fetched:
 	VMOVMSKPS   Y2, R9
 	POPCNTL     R9, R9
 	ADDQ        R9, 32(BX)
-	MOVQ        168(BX), R9
+	MOVQ        184(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y2
 	VMOVDQU     32(R9)(AX*8), Y3
@@ -6043,8 +6043,8 @@ fetched:
 	VPXOR       Y4, Y3, Y3
 	VMOVMSKPS   Y3, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 200(BX)
-	MOVQ        336(BX), R9
+	ADDQ        R9, 216(BX)
+	MOVQ        368(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VMOVDQU     32(R9)(AX*8), Y4
@@ -6061,8 +6061,8 @@ fetched:
 	VPXOR       Y5, Y4, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 368(BX)
-	MOVQ        504(BX), R9
+	ADDQ        R9, 400(BX)
+	MOVQ        552(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y4
 	VMOVDQU     32(R9)(AX*8), Y5
@@ -6079,7 +6079,7 @@ fetched:
 	VPXOR       Y6, Y5, Y5
 	VMOVMSKPS   Y5, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 536(BX)
+	ADDQ        R9, 584(BX)
 	VUNPCKLPS   Y2, Y1, Y5
 	VUNPCKHPS   Y2, Y1, Y1
 	VUNPCKLPS   Y4, Y3, Y2
@@ -6088,7 +6088,7 @@ fetched:
 	VUNPCKHPD   Y2, Y5, Y2
 	VUNPCKLPD   Y4, Y1, Y5
 	VUNPCKHPD   Y4, Y1, Y1
-	MOVQ        672(BX), R9
+	MOVQ        736(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y4
 	VMOVDQU     32(R9)(AX*8), Y6
@@ -6105,8 +6105,8 @@ fetched:
 	VPXOR       Y7, Y6, Y6
 	VMOVMSKPS   Y6, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 704(BX)
-	MOVQ        840(BX), R9
+	ADDQ        R9, 768(BX)
+	MOVQ        920(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y6
 	VMOVDQU     32(R9)(AX*8), Y7
@@ -6123,8 +6123,8 @@ fetched:
 	VPXOR       Y8, Y7, Y7
 	VMOVMSKPS   Y7, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 872(BX)
-	MOVQ        1008(BX), R9
+	ADDQ        R9, 952(BX)
+	MOVQ        1104(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y7
 	VMOVDQU     32(R9)(AX*8), Y8
@@ -6141,8 +6141,8 @@ fetched:
 	VPXOR       Y9, Y8, Y8
 	VMOVMSKPS   Y8, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 1040(BX)
-	MOVQ        1176(BX), R9
+	ADDQ        R9, 1136(BX)
+	MOVQ        1288(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y8
 	VMOVDQU     32(R9)(AX*8), Y9
@@ -6159,7 +6159,7 @@ fetched:
 	VPXOR       Y10, Y9, Y9
 	VMOVMSKPS   Y9, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 1208(BX)
+	ADDQ        R9, 1320(BX)
 	VUNPCKLPS   Y6, Y4, Y9
 	VUNPCKHPS   Y6, Y4, Y4
 	VUNPCKLPS   Y8, Y7, Y6
@@ -6191,14 +6191,14 @@ fetched:
 	JG          step
 	SUBQ        $0x08, 32(SP)
 	JLE         done
-	ADDQ        $0x00000540, BX
+	ADDQ        $0x000005c0, BX
 	ADDQ        $0x20, SI
 	MOVQ        $0x0000000000000008, DI
 	SUBQ        32(SP), DI
 	JLE         columns
 	MOVQ        $0x0000000000000008, AX
 	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x000000a8, DI, AX
+	IMUL3Q      $0x000000b8, DI, AX
 	SUBQ        AX, BX
 	SHLQ        $0x02, DI
 	SUBQ        DI, SI
@@ -6294,7 +6294,7 @@ fetched:
 	KMOVW         K1, DI
 	POPCNTL       DI, DI
 	ADDQ          DI, 32(DX)
-	MOVQ          168(DX), DI
+	MOVQ          184(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z3
@@ -6309,8 +6309,8 @@ fetched:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 200(DX)
-	MOVQ          336(DX), DI
+	ADDQ          DI, 216(DX)
+	MOVQ          368(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z4
@@ -6325,8 +6325,8 @@ fetched:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 368(DX)
-	MOVQ          504(DX), DI
+	ADDQ          DI, 400(DX)
+	MOVQ          552(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z6
@@ -6341,8 +6341,8 @@ fetched:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 536(DX)
-	MOVQ          672(DX), DI
+	ADDQ          DI, 584(DX)
+	MOVQ          736(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z7
@@ -6357,8 +6357,8 @@ fetched:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 704(DX)
-	MOVQ          840(DX), DI
+	ADDQ          DI, 768(DX)
+	MOVQ          920(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z8
@@ -6373,8 +6373,8 @@ fetched:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 872(DX)
-	MOVQ          1008(DX), DI
+	ADDQ          DI, 952(DX)
+	MOVQ          1104(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z9
@@ -6389,8 +6389,8 @@ fetched:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 1040(DX)
-	MOVQ          1176(DX), DI
+	ADDQ          DI, 1136(DX)
+	MOVQ          1288(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z10
@@ -6405,7 +6405,7 @@ fetched:
 	KUNPCKBW      K1, K3, K1
 	KMOVW         K1, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 1208(DX)
+	ADDQ          DI, 1320(DX)
 	VUNPCKLPS     Z3, Z2, Z11
 	VUNPCKHPS     Z3, Z2, Z2
 	VUNPCKLPS     Z6, Z4, Z3
@@ -6489,7 +6489,7 @@ tail:
 	ADDQ          DI, 32(DX)
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K1, Z3
-	MOVQ          168(DX), DI
+	MOVQ          184(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(DI)(BX*8), K3, Z4
@@ -6503,10 +6503,10 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 200(DX)
-	VBROADCASTSS  192(DX), Z4
+	ADDQ          DI, 216(DX)
+	VBROADCASTSS  208(DX), Z4
 	VMOVAPS       Z2, K1, Z4
-	MOVQ          336(DX), DI
+	MOVQ          368(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(DI)(BX*8), K3, Z6
@@ -6520,10 +6520,10 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 368(DX)
-	VBROADCASTSS  360(DX), Z6
+	ADDQ          DI, 400(DX)
+	VBROADCASTSS  392(DX), Z6
 	VMOVAPS       Z2, K1, Z6
-	MOVQ          504(DX), DI
+	MOVQ          552(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(DI)(BX*8), K3, Z7
@@ -6537,10 +6537,10 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 536(DX)
-	VBROADCASTSS  528(DX), Z7
+	ADDQ          DI, 584(DX)
+	VBROADCASTSS  576(DX), Z7
 	VMOVAPS       Z2, K1, Z7
-	MOVQ          672(DX), DI
+	MOVQ          736(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(DI)(BX*8), K3, Z8
@@ -6554,10 +6554,10 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 704(DX)
-	VBROADCASTSS  696(DX), Z8
+	ADDQ          DI, 768(DX)
+	VBROADCASTSS  760(DX), Z8
 	VMOVAPS       Z2, K1, Z8
-	MOVQ          840(DX), DI
+	MOVQ          920(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(DI)(BX*8), K3, Z9
@@ -6571,10 +6571,10 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 872(DX)
-	VBROADCASTSS  864(DX), Z9
+	ADDQ          DI, 952(DX)
+	VBROADCASTSS  944(DX), Z9
 	VMOVAPS       Z2, K1, Z9
-	MOVQ          1008(DX), DI
+	MOVQ          1104(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(DI)(BX*8), K3, Z10
@@ -6588,10 +6588,10 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 1040(DX)
-	VBROADCASTSS  1032(DX), Z10
+	ADDQ          DI, 1136(DX)
+	VBROADCASTSS  1128(DX), Z10
 	VMOVAPS       Z2, K1, Z10
-	MOVQ          1176(DX), DI
+	MOVQ          1288(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(DI)(BX*8), K3, Z11
@@ -6605,8 +6605,8 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, BX
 	POPCNTL       BX, BX
-	ADDQ          BX, 1208(DX)
-	VBROADCASTSS  1200(DX), Z11
+	ADDQ          BX, 1320(DX)
+	VBROADCASTSS  1312(DX), Z11
 	VMOVAPS       Z2, K1, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -6710,7 +6710,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ $0x00000540, DX
+	ADDQ $0x000005c0, DX
 	ADDQ $0x20, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -6801,10 +6801,10 @@ fetched:
 	VBROADCASTSS 24(BX), Y3
 	VPSLLVD      40(BX), Y1, Y1
 	VBLENDVPS    Y1, Y2, Y3, Y1
-	MOVQ         168(BX), R11
+	MOVQ         184(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         176(BX), R12
-	MOVQ         184(BX), R13
+	MOVQ         192(BX), R12
+	MOVQ         200(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y2
 	VMOVDQU      (R11)(AX*8), Y3
 	VMOVDQU      32(R11)(AX*8), Y4
@@ -6826,14 +6826,14 @@ fetched:
 	VPANDN       Y5, Y4, Y4
 	VMOVMSKPS    Y4, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 200(BX)
-	VBROADCASTSS 192(BX), Y4
-	VPSLLVD      208(BX), Y2, Y2
+	ADDQ         R11, 216(BX)
+	VBROADCASTSS 208(BX), Y4
+	VPSLLVD      224(BX), Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y2
-	MOVQ         336(BX), R11
+	MOVQ         368(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         344(BX), R12
-	MOVQ         352(BX), R13
+	MOVQ         376(BX), R12
+	MOVQ         384(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*8), Y4
 	VMOVDQU      32(R11)(AX*8), Y5
@@ -6855,14 +6855,14 @@ fetched:
 	VPANDN       Y6, Y5, Y5
 	VMOVMSKPS    Y5, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 368(BX)
-	VBROADCASTSS 360(BX), Y5
-	VPSLLVD      376(BX), Y3, Y3
+	ADDQ         R11, 400(BX)
+	VBROADCASTSS 392(BX), Y5
+	VPSLLVD      408(BX), Y3, Y3
 	VBLENDVPS    Y3, Y4, Y5, Y3
-	MOVQ         504(BX), R11
+	MOVQ         552(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         512(BX), R12
-	MOVQ         520(BX), R13
+	MOVQ         560(BX), R12
+	MOVQ         568(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y4
 	VMOVDQU      (R11)(AX*8), Y5
 	VMOVDQU      32(R11)(AX*8), Y6
@@ -6884,9 +6884,9 @@ fetched:
 	VPANDN       Y7, Y6, Y6
 	VMOVMSKPS    Y6, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 536(BX)
-	VBROADCASTSS 528(BX), Y6
-	VPSLLVD      544(BX), Y4, Y4
+	ADDQ         R11, 584(BX)
+	VBROADCASTSS 576(BX), Y6
+	VPSLLVD      592(BX), Y4, Y4
 	VBLENDVPS    Y4, Y5, Y6, Y4
 	VUNPCKLPS    Y2, Y1, Y5
 	VUNPCKHPS    Y2, Y1, Y1
@@ -6896,10 +6896,10 @@ fetched:
 	VUNPCKHPD    Y2, Y5, Y2
 	VUNPCKLPD    Y4, Y1, Y5
 	VUNPCKHPD    Y4, Y1, Y1
-	MOVQ         672(BX), R11
+	MOVQ         736(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         680(BX), R12
-	MOVQ         688(BX), R13
+	MOVQ         744(BX), R12
+	MOVQ         752(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y4
 	VMOVDQU      (R11)(AX*8), Y6
 	VMOVDQU      32(R11)(AX*8), Y7
@@ -6921,14 +6921,14 @@ fetched:
 	VPANDN       Y8, Y7, Y7
 	VMOVMSKPS    Y7, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 704(BX)
-	VBROADCASTSS 696(BX), Y7
-	VPSLLVD      712(BX), Y4, Y4
+	ADDQ         R11, 768(BX)
+	VBROADCASTSS 760(BX), Y7
+	VPSLLVD      776(BX), Y4, Y4
 	VBLENDVPS    Y4, Y6, Y7, Y4
-	MOVQ         840(BX), R11
+	MOVQ         920(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         848(BX), R12
-	MOVQ         856(BX), R13
+	MOVQ         928(BX), R12
+	MOVQ         936(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y6
 	VMOVDQU      (R11)(AX*8), Y7
 	VMOVDQU      32(R11)(AX*8), Y8
@@ -6950,14 +6950,14 @@ fetched:
 	VPANDN       Y9, Y8, Y8
 	VMOVMSKPS    Y8, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 872(BX)
-	VBROADCASTSS 864(BX), Y8
-	VPSLLVD      880(BX), Y6, Y6
+	ADDQ         R11, 952(BX)
+	VBROADCASTSS 944(BX), Y8
+	VPSLLVD      960(BX), Y6, Y6
 	VBLENDVPS    Y6, Y7, Y8, Y6
-	MOVQ         1008(BX), R11
+	MOVQ         1104(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         1016(BX), R12
-	MOVQ         1024(BX), R13
+	MOVQ         1112(BX), R12
+	MOVQ         1120(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y7
 	VMOVDQU      (R11)(AX*8), Y8
 	VMOVDQU      32(R11)(AX*8), Y9
@@ -6979,14 +6979,14 @@ fetched:
 	VPANDN       Y10, Y9, Y9
 	VMOVMSKPS    Y9, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 1040(BX)
-	VBROADCASTSS 1032(BX), Y9
-	VPSLLVD      1048(BX), Y7, Y7
+	ADDQ         R11, 1136(BX)
+	VBROADCASTSS 1128(BX), Y9
+	VPSLLVD      1144(BX), Y7, Y7
 	VBLENDVPS    Y7, Y8, Y9, Y7
-	MOVQ         1176(BX), R11
+	MOVQ         1288(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         1184(BX), R12
-	MOVQ         1192(BX), R13
+	MOVQ         1296(BX), R12
+	MOVQ         1304(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y8
 	VMOVDQU      (R11)(AX*8), Y9
 	VMOVDQU      32(R11)(AX*8), Y10
@@ -7008,9 +7008,9 @@ fetched:
 	VPANDN       Y11, Y10, Y10
 	VMOVMSKPS    Y10, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 1208(BX)
-	VBROADCASTSS 1200(BX), Y10
-	VPSLLVD      1216(BX), Y8, Y8
+	ADDQ         R8, 1320(BX)
+	VBROADCASTSS 1312(BX), Y10
+	VPSLLVD      1328(BX), Y8, Y8
 	VBLENDVPS    Y8, Y9, Y10, Y8
 	VUNPCKLPS    Y6, Y4, Y9
 	VUNPCKHPS    Y6, Y4, Y4
@@ -7043,14 +7043,14 @@ fetched:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000540, BX
+	ADDQ         $0x000005c0, BX
 	ADDQ         $0x20, DI
 	MOVQ         $0x0000000000000008, R8
 	SUBQ         32(SP), R8
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x000000a8, R8, AX
+	IMUL3Q       $0x000000b8, R8, AX
 	SUBQ         AX, BX
 	SHLQ         $0x02, R8
 	SUBQ         R8, DI
@@ -7155,11 +7155,11 @@ fetched:
 	ADDQ          R8, 32(DX)
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K1, Z3
-	MOVQ          168(DX), R8
+	MOVQ          184(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          176(DX), R12
-	MOVQ          184(DX), R13
+	MOVQ          192(DX), R12
+	MOVQ          200(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (R8)(BX*8), K1, Z2
@@ -7175,14 +7175,14 @@ fetched:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R8
 	POPCNTL       R8, R8
-	ADDQ          R8, 200(DX)
-	VBROADCASTSS  192(DX), Z4
+	ADDQ          R8, 216(DX)
+	VBROADCASTSS  208(DX), Z4
 	VMOVAPS       Z2, K1, Z4
-	MOVQ          336(DX), R8
+	MOVQ          368(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          344(DX), R12
-	MOVQ          352(DX), R13
+	MOVQ          376(DX), R12
+	MOVQ          384(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (R8)(BX*8), K1, Z2
@@ -7198,14 +7198,14 @@ fetched:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R8
 	POPCNTL       R8, R8
-	ADDQ          R8, 368(DX)
-	VBROADCASTSS  360(DX), Z6
+	ADDQ          R8, 400(DX)
+	VBROADCASTSS  392(DX), Z6
 	VMOVAPS       Z2, K1, Z6
-	MOVQ          504(DX), R8
+	MOVQ          552(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          512(DX), R12
-	MOVQ          520(DX), R13
+	MOVQ          560(DX), R12
+	MOVQ          568(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (R8)(BX*8), K1, Z2
@@ -7221,14 +7221,14 @@ fetched:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R8
 	POPCNTL       R8, R8
-	ADDQ          R8, 536(DX)
-	VBROADCASTSS  528(DX), Z7
+	ADDQ          R8, 584(DX)
+	VBROADCASTSS  576(DX), Z7
 	VMOVAPS       Z2, K1, Z7
-	MOVQ          672(DX), R8
+	MOVQ          736(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          680(DX), R12
-	MOVQ          688(DX), R13
+	MOVQ          744(DX), R12
+	MOVQ          752(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (R8)(BX*8), K1, Z2
@@ -7244,14 +7244,14 @@ fetched:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R8
 	POPCNTL       R8, R8
-	ADDQ          R8, 704(DX)
-	VBROADCASTSS  696(DX), Z8
+	ADDQ          R8, 768(DX)
+	VBROADCASTSS  760(DX), Z8
 	VMOVAPS       Z2, K1, Z8
-	MOVQ          840(DX), R8
+	MOVQ          920(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          848(DX), R12
-	MOVQ          856(DX), R13
+	MOVQ          928(DX), R12
+	MOVQ          936(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (R8)(BX*8), K1, Z2
@@ -7267,14 +7267,14 @@ fetched:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R8
 	POPCNTL       R8, R8
-	ADDQ          R8, 872(DX)
-	VBROADCASTSS  864(DX), Z9
+	ADDQ          R8, 952(DX)
+	VBROADCASTSS  944(DX), Z9
 	VMOVAPS       Z2, K1, Z9
-	MOVQ          1008(DX), R8
+	MOVQ          1104(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          1016(DX), R12
-	MOVQ          1024(DX), R13
+	MOVQ          1112(DX), R12
+	MOVQ          1120(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VMOVUPD.Z     (R8)(BX*8), K1, Z2
@@ -7290,16 +7290,16 @@ fetched:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R8
 	POPCNTL       R8, R8
-	ADDQ          R8, 1040(DX)
-	VBROADCASTSS  1032(DX), Z10
+	ADDQ          R8, 1136(DX)
+	VBROADCASTSS  1128(DX), Z10
 	VMOVAPS       Z2, K1, Z10
-	MOVQ          1176(DX), R8
+	MOVQ          1288(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          1184(DX), R12
-	MOVQ          1192(DX), R13
-	SHRXL         R13, (R12)(DI*1), R12
-	KMOVW         R12, K1
+	MOVQ          1296(DX), R12
+	MOVQ          1304(DX), R13
+	SHRXL         R13, (R12)(DI*1), DI
+	KMOVW         DI, K1
 	VMOVUPD.Z     (R8)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(R8)(BX*8), K3, Z11
@@ -7313,8 +7313,8 @@ fetched:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 1208(DX)
-	VBROADCASTSS  1200(DX), Z11
+	ADDQ          DI, 1320(DX)
+	VBROADCASTSS  1312(DX), Z11
 	VMOVAPS       Z2, K1, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -7406,9 +7406,9 @@ tail:
 	ADDQ          R12, 32(DX)
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K1, Z3
-	MOVQ          168(DX), R12
-	MOVQ          176(DX), R13
-	MOVQ          184(DX), R14
+	MOVQ          184(DX), R12
+	MOVQ          192(DX), R13
+	MOVQ          200(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K1
@@ -7425,12 +7425,12 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 200(DX)
-	VBROADCASTSS  192(DX), Z4
+	ADDQ          R12, 216(DX)
+	VBROADCASTSS  208(DX), Z4
 	VMOVAPS       Z2, K1, Z4
-	MOVQ          336(DX), R12
-	MOVQ          344(DX), R13
-	MOVQ          352(DX), R14
+	MOVQ          368(DX), R12
+	MOVQ          376(DX), R13
+	MOVQ          384(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K1
@@ -7447,12 +7447,12 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 368(DX)
-	VBROADCASTSS  360(DX), Z6
+	ADDQ          R12, 400(DX)
+	VBROADCASTSS  392(DX), Z6
 	VMOVAPS       Z2, K1, Z6
-	MOVQ          504(DX), R12
-	MOVQ          512(DX), R13
-	MOVQ          520(DX), R14
+	MOVQ          552(DX), R12
+	MOVQ          560(DX), R13
+	MOVQ          568(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K1
@@ -7469,12 +7469,12 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 536(DX)
-	VBROADCASTSS  528(DX), Z7
+	ADDQ          R12, 584(DX)
+	VBROADCASTSS  576(DX), Z7
 	VMOVAPS       Z2, K1, Z7
-	MOVQ          672(DX), R12
-	MOVQ          680(DX), R13
-	MOVQ          688(DX), R14
+	MOVQ          736(DX), R12
+	MOVQ          744(DX), R13
+	MOVQ          752(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K1
@@ -7491,12 +7491,12 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 704(DX)
-	VBROADCASTSS  696(DX), Z8
+	ADDQ          R12, 768(DX)
+	VBROADCASTSS  760(DX), Z8
 	VMOVAPS       Z2, K1, Z8
-	MOVQ          840(DX), R12
-	MOVQ          848(DX), R13
-	MOVQ          856(DX), R14
+	MOVQ          920(DX), R12
+	MOVQ          928(DX), R13
+	MOVQ          936(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K1
@@ -7513,12 +7513,12 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 872(DX)
-	VBROADCASTSS  864(DX), Z9
+	ADDQ          R12, 952(DX)
+	VBROADCASTSS  944(DX), Z9
 	VMOVAPS       Z2, K1, Z9
-	MOVQ          1008(DX), R12
-	MOVQ          1016(DX), R13
-	MOVQ          1024(DX), R14
+	MOVQ          1104(DX), R12
+	MOVQ          1112(DX), R13
+	MOVQ          1120(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K1
@@ -7535,15 +7535,15 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 1040(DX)
-	VBROADCASTSS  1032(DX), Z10
+	ADDQ          R12, 1136(DX)
+	VBROADCASTSS  1128(DX), Z10
 	VMOVAPS       Z2, K1, Z10
-	MOVQ          1176(DX), R12
-	MOVQ          1184(DX), R13
-	MOVQ          1192(DX), R14
-	SHRXL         R14, (R13)(DI*1), R13
-	ANDL          R8, R13
-	KMOVW         R13, K1
+	MOVQ          1288(DX), R12
+	MOVQ          1296(DX), R13
+	MOVQ          1304(DX), R14
+	SHRXL         R14, (R13)(DI*1), DI
+	ANDL          R8, DI
+	KMOVW         DI, K1
 	VMOVUPD.Z     (R12)(BX*8), K1, Z2
 	KSHIFTRW      $0x08, K1, K3
 	VMOVUPD.Z     64(R12)(BX*8), K3, Z11
@@ -7557,8 +7557,8 @@ tail:
 	KUNPCKBW      K3, K4, K3
 	KMOVW         K3, BX
 	POPCNTL       BX, BX
-	ADDQ          BX, 1208(DX)
-	VBROADCASTSS  1200(DX), Z11
+	ADDQ          BX, 1320(DX)
+	VBROADCASTSS  1312(DX), Z11
 	VMOVAPS       Z2, K1, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -7662,7 +7662,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ $0x00000540, DX
+	ADDQ $0x000005c0, DX
 	ADDQ $0x20, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -7731,7 +7731,7 @@ fetched:
 	VPXOR       Y2, Y1, Y1
 	VPERMQ      $0xd8, Y3, Y3
 	VPOR        Y1, Y0, Y0
-	MOVQ        168(BX), R9
+	MOVQ        184(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y1
 	VMOVDQU     32(R9)(AX*8), Y2
@@ -7741,7 +7741,7 @@ fetched:
 	VPXOR       Y2, Y1, Y1
 	VPERMQ      $0xd8, Y4, Y4
 	VPOR        Y1, Y0, Y0
-	MOVQ        336(BX), R9
+	MOVQ        368(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y1
 	VMOVDQU     32(R9)(AX*8), Y2
@@ -7751,7 +7751,7 @@ fetched:
 	VPXOR       Y2, Y1, Y1
 	VPERMQ      $0xd8, Y5, Y5
 	VPOR        Y1, Y0, Y0
-	MOVQ        504(BX), R9
+	MOVQ        552(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y1
 	VMOVDQU     32(R9)(AX*8), Y2
@@ -7769,7 +7769,7 @@ fetched:
 	VUNPCKHPD   Y3, Y1, Y1
 	VUNPCKLPD   Y5, Y2, Y3
 	VUNPCKHPD   Y5, Y2, Y2
-	MOVQ        672(BX), R9
+	MOVQ        736(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y5
 	VMOVDQU     32(R9)(AX*8), Y6
@@ -7779,7 +7779,7 @@ fetched:
 	VPXOR       Y6, Y5, Y5
 	VPERMQ      $0xd8, Y7, Y7
 	VPOR        Y5, Y0, Y0
-	MOVQ        840(BX), R9
+	MOVQ        920(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y5
 	VMOVDQU     32(R9)(AX*8), Y6
@@ -7789,7 +7789,7 @@ fetched:
 	VPXOR       Y6, Y5, Y5
 	VPERMQ      $0xd8, Y8, Y8
 	VPOR        Y5, Y0, Y0
-	MOVQ        1008(BX), R9
+	MOVQ        1104(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y5
 	VMOVDQU     32(R9)(AX*8), Y6
@@ -7799,7 +7799,7 @@ fetched:
 	VPXOR       Y6, Y5, Y5
 	VPERMQ      $0xd8, Y9, Y9
 	VPOR        Y5, Y0, Y0
-	MOVQ        1176(BX), R9
+	MOVQ        1288(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y5
 	VMOVDQU     32(R9)(AX*8), Y6
@@ -7840,14 +7840,14 @@ fetched:
 	JG          step
 	SUBQ        $0x08, 32(SP)
 	JLE         done
-	ADDQ        $0x00000540, BX
+	ADDQ        $0x000005c0, BX
 	ADDQ        $0x20, SI
 	MOVQ        $0x0000000000000008, DI
 	SUBQ        32(SP), DI
 	JLE         columns
 	MOVQ        $0x0000000000000008, AX
 	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x000000a8, DI, AX
+	IMUL3Q      $0x000000b8, DI, AX
 	SUBQ        AX, BX
 	SHLQ        $0x02, DI
 	SUBQ        DI, SI
@@ -7941,7 +7941,7 @@ fetched:
 	VINSERTF32X8  $0x01, Y4, Z5, Z2
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          168(DX), DI
+	MOVQ          184(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z3
@@ -7955,7 +7955,7 @@ fetched:
 	VINSERTF32X8  $0x01, Y6, Z5, Z3
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          336(DX), DI
+	MOVQ          368(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z4
@@ -7969,7 +7969,7 @@ fetched:
 	VINSERTF32X8  $0x01, Y7, Z5, Z4
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          504(DX), DI
+	MOVQ          552(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z6
@@ -7983,7 +7983,7 @@ fetched:
 	VINSERTF32X8  $0x01, Y8, Z5, Z6
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          672(DX), DI
+	MOVQ          736(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z7
@@ -7997,7 +7997,7 @@ fetched:
 	VINSERTF32X8  $0x01, Y9, Z5, Z7
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          840(DX), DI
+	MOVQ          920(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z8
@@ -8011,7 +8011,7 @@ fetched:
 	VINSERTF32X8  $0x01, Y10, Z5, Z8
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          1008(DX), DI
+	MOVQ          1104(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z9
@@ -8025,7 +8025,7 @@ fetched:
 	VINSERTF32X8  $0x01, Y11, Z5, Z9
 	KUNPCKBW      K2, K4, K2
 	KORW          K2, K1, K1
-	MOVQ          1176(DX), DI
+	MOVQ          1288(DX), DI
 	PREFETCHT1    1024(DI)(BX*8)
 	PREFETCHT1    1088(DI)(BX*8)
 	VMOVUPD       (DI)(BX*8), Z10
@@ -8120,7 +8120,7 @@ tail:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          168(DX), DI
+	MOVQ          184(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(DI)(BX*8), K4, Z4
@@ -8133,9 +8133,9 @@ tail:
 	VINSERTF32X8  $0x01, Y6, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  192(DX), Z4
+	VBROADCASTSS  208(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          336(DX), DI
+	MOVQ          368(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(DI)(BX*8), K4, Z6
@@ -8148,9 +8148,9 @@ tail:
 	VINSERTF32X8  $0x01, Y7, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  360(DX), Z6
+	VBROADCASTSS  392(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          504(DX), DI
+	MOVQ          552(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(DI)(BX*8), K4, Z7
@@ -8163,9 +8163,9 @@ tail:
 	VINSERTF32X8  $0x01, Y8, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  528(DX), Z7
+	VBROADCASTSS  576(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          672(DX), DI
+	MOVQ          736(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(DI)(BX*8), K4, Z8
@@ -8178,9 +8178,9 @@ tail:
 	VINSERTF32X8  $0x01, Y9, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  696(DX), Z8
+	VBROADCASTSS  760(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          840(DX), DI
+	MOVQ          920(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(DI)(BX*8), K4, Z9
@@ -8193,9 +8193,9 @@ tail:
 	VINSERTF32X8  $0x01, Y10, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  864(DX), Z9
+	VBROADCASTSS  944(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          1008(DX), DI
+	MOVQ          1104(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(DI)(BX*8), K4, Z10
@@ -8208,9 +8208,9 @@ tail:
 	VINSERTF32X8  $0x01, Y11, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  1032(DX), Z10
+	VBROADCASTSS  1128(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          1176(DX), DI
+	MOVQ          1288(DX), DI
 	VMOVUPD.Z     (DI)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(DI)(BX*8), K4, Z11
@@ -8223,7 +8223,7 @@ tail:
 	VINSERTF32X8  $0x01, Y12, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  1200(DX), Z11
+	VBROADCASTSS  1312(DX), Z11
 	VMOVAPS       Z2, K2, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -8327,7 +8327,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ  $0x00000540, DX
+	ADDQ  $0x000005c0, DX
 	ADDQ  $0x20, R10
 	SUBQ  $0x08, R8
 	JG    columns
@@ -8410,10 +8410,10 @@ fetched:
 	VBROADCASTSS 24(BX), Y2
 	VPSLLVD      40(BX), Y1, Y1
 	VBLENDVPS    Y1, Y4, Y2, Y1
-	MOVQ         168(BX), R11
+	MOVQ         184(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         176(BX), R12
-	MOVQ         184(BX), R13
+	MOVQ         192(BX), R12
+	MOVQ         200(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y2
 	VMOVDQU      (R11)(AX*8), Y3
 	VMOVDQU      32(R11)(AX*8), Y4
@@ -8427,13 +8427,13 @@ fetched:
 	VPCMPEQD     (SI)(R13*4), Y4, Y4
 	VPAND        Y4, Y3, Y3
 	VPOR         Y3, Y0, Y0
-	VBROADCASTSS 192(BX), Y3
-	VPSLLVD      208(BX), Y2, Y2
+	VBROADCASTSS 208(BX), Y3
+	VPSLLVD      224(BX), Y2, Y2
 	VBLENDVPS    Y2, Y5, Y3, Y2
-	MOVQ         336(BX), R11
+	MOVQ         368(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         344(BX), R12
-	MOVQ         352(BX), R13
+	MOVQ         376(BX), R12
+	MOVQ         384(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*8), Y4
 	VMOVDQU      32(R11)(AX*8), Y5
@@ -8447,13 +8447,13 @@ fetched:
 	VPCMPEQD     (SI)(R13*4), Y5, Y5
 	VPAND        Y5, Y4, Y4
 	VPOR         Y4, Y0, Y0
-	VBROADCASTSS 360(BX), Y4
-	VPSLLVD      376(BX), Y3, Y3
+	VBROADCASTSS 392(BX), Y4
+	VPSLLVD      408(BX), Y3, Y3
 	VBLENDVPS    Y3, Y6, Y4, Y3
-	MOVQ         504(BX), R11
+	MOVQ         552(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         512(BX), R12
-	MOVQ         520(BX), R13
+	MOVQ         560(BX), R12
+	MOVQ         568(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y4
 	VMOVDQU      (R11)(AX*8), Y5
 	VMOVDQU      32(R11)(AX*8), Y6
@@ -8467,8 +8467,8 @@ fetched:
 	VPCMPEQD     (SI)(R13*4), Y6, Y6
 	VPAND        Y6, Y5, Y5
 	VPOR         Y5, Y0, Y0
-	VBROADCASTSS 528(BX), Y5
-	VPSLLVD      544(BX), Y4, Y4
+	VBROADCASTSS 576(BX), Y5
+	VPSLLVD      592(BX), Y4, Y4
 	VBLENDVPS    Y4, Y7, Y5, Y4
 	VUNPCKLPS    Y2, Y1, Y5
 	VUNPCKHPS    Y2, Y1, Y1
@@ -8478,10 +8478,10 @@ fetched:
 	VUNPCKHPD    Y2, Y5, Y2
 	VUNPCKLPD    Y4, Y1, Y5
 	VUNPCKHPD    Y4, Y1, Y1
-	MOVQ         672(BX), R11
+	MOVQ         736(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         680(BX), R12
-	MOVQ         688(BX), R13
+	MOVQ         744(BX), R12
+	MOVQ         752(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y4
 	VMOVDQU      (R11)(AX*8), Y6
 	VMOVDQU      32(R11)(AX*8), Y7
@@ -8495,13 +8495,13 @@ fetched:
 	VPCMPEQD     (SI)(R13*4), Y7, Y7
 	VPAND        Y7, Y6, Y6
 	VPOR         Y6, Y0, Y0
-	VBROADCASTSS 696(BX), Y6
-	VPSLLVD      712(BX), Y4, Y4
+	VBROADCASTSS 760(BX), Y6
+	VPSLLVD      776(BX), Y4, Y4
 	VBLENDVPS    Y4, Y8, Y6, Y4
-	MOVQ         840(BX), R11
+	MOVQ         920(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         848(BX), R12
-	MOVQ         856(BX), R13
+	MOVQ         928(BX), R12
+	MOVQ         936(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y6
 	VMOVDQU      (R11)(AX*8), Y7
 	VMOVDQU      32(R11)(AX*8), Y8
@@ -8515,13 +8515,13 @@ fetched:
 	VPCMPEQD     (SI)(R13*4), Y8, Y8
 	VPAND        Y8, Y7, Y7
 	VPOR         Y7, Y0, Y0
-	VBROADCASTSS 864(BX), Y7
-	VPSLLVD      880(BX), Y6, Y6
+	VBROADCASTSS 944(BX), Y7
+	VPSLLVD      960(BX), Y6, Y6
 	VBLENDVPS    Y6, Y9, Y7, Y6
-	MOVQ         1008(BX), R11
+	MOVQ         1104(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         1016(BX), R12
-	MOVQ         1024(BX), R13
+	MOVQ         1112(BX), R12
+	MOVQ         1120(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y7
 	VMOVDQU      (R11)(AX*8), Y8
 	VMOVDQU      32(R11)(AX*8), Y9
@@ -8535,13 +8535,13 @@ fetched:
 	VPCMPEQD     (SI)(R13*4), Y9, Y9
 	VPAND        Y9, Y8, Y8
 	VPOR         Y8, Y0, Y0
-	VBROADCASTSS 1032(BX), Y8
-	VPSLLVD      1048(BX), Y7, Y7
+	VBROADCASTSS 1128(BX), Y8
+	VPSLLVD      1144(BX), Y7, Y7
 	VBLENDVPS    Y7, Y10, Y8, Y7
-	MOVQ         1176(BX), R11
+	MOVQ         1288(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         1184(BX), R12
-	MOVQ         1192(BX), R13
+	MOVQ         1296(BX), R12
+	MOVQ         1304(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y8
 	VMOVDQU      (R11)(AX*8), Y9
 	VMOVDQU      32(R11)(AX*8), Y10
@@ -8555,8 +8555,8 @@ fetched:
 	VPCMPEQD     (SI)(R13*4), Y10, Y10
 	VPAND        Y10, Y9, Y9
 	VPOR         Y9, Y0, Y0
-	VBROADCASTSS 1200(BX), Y9
-	VPSLLVD      1216(BX), Y8, Y8
+	VBROADCASTSS 1312(BX), Y9
+	VPSLLVD      1328(BX), Y8, Y8
 	VBLENDVPS    Y8, Y11, Y9, Y8
 	VUNPCKLPS    Y6, Y4, Y9
 	VUNPCKHPS    Y6, Y4, Y4
@@ -8589,14 +8589,14 @@ fetched:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000540, BX
+	ADDQ         $0x000005c0, BX
 	ADDQ         $0x20, DI
 	MOVQ         $0x0000000000000008, R8
 	SUBQ         32(SP), R8
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x000000a8, R8, AX
+	IMUL3Q       $0x000000b8, R8, AX
 	SUBQ         AX, BX
 	SHLQ         $0x02, R8
 	SUBQ         R8, DI
@@ -8699,11 +8699,11 @@ fetched:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          168(DX), R8
+	MOVQ          184(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          176(DX), R12
-	MOVQ          184(DX), R13
+	MOVQ          192(DX), R12
+	MOVQ          200(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (R8)(BX*8), K2, Z2
@@ -8718,13 +8718,13 @@ fetched:
 	VINSERTF32X8  $0x01, Y6, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  192(DX), Z4
+	VBROADCASTSS  208(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          336(DX), R8
+	MOVQ          368(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          344(DX), R12
-	MOVQ          352(DX), R13
+	MOVQ          376(DX), R12
+	MOVQ          384(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (R8)(BX*8), K2, Z2
@@ -8739,13 +8739,13 @@ fetched:
 	VINSERTF32X8  $0x01, Y7, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  360(DX), Z6
+	VBROADCASTSS  392(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          504(DX), R8
+	MOVQ          552(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          512(DX), R12
-	MOVQ          520(DX), R13
+	MOVQ          560(DX), R12
+	MOVQ          568(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (R8)(BX*8), K2, Z2
@@ -8760,13 +8760,13 @@ fetched:
 	VINSERTF32X8  $0x01, Y8, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  528(DX), Z7
+	VBROADCASTSS  576(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          672(DX), R8
+	MOVQ          736(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          680(DX), R12
-	MOVQ          688(DX), R13
+	MOVQ          744(DX), R12
+	MOVQ          752(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (R8)(BX*8), K2, Z2
@@ -8781,13 +8781,13 @@ fetched:
 	VINSERTF32X8  $0x01, Y9, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  696(DX), Z8
+	VBROADCASTSS  760(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          840(DX), R8
+	MOVQ          920(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          848(DX), R12
-	MOVQ          856(DX), R13
+	MOVQ          928(DX), R12
+	MOVQ          936(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (R8)(BX*8), K2, Z2
@@ -8802,13 +8802,13 @@ fetched:
 	VINSERTF32X8  $0x01, Y10, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  864(DX), Z9
+	VBROADCASTSS  944(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          1008(DX), R8
+	MOVQ          1104(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          1016(DX), R12
-	MOVQ          1024(DX), R13
+	MOVQ          1112(DX), R12
+	MOVQ          1120(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K2
 	VMOVUPD.Z     (R8)(BX*8), K2, Z2
@@ -8823,15 +8823,15 @@ fetched:
 	VINSERTF32X8  $0x01, Y11, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  1032(DX), Z10
+	VBROADCASTSS  1128(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          1176(DX), R8
+	MOVQ          1288(DX), R8
 	PREFETCHT1    1024(R8)(BX*8)
 	PREFETCHT1    1088(R8)(BX*8)
-	MOVQ          1184(DX), R12
-	MOVQ          1192(DX), R13
-	SHRXL         R13, (R12)(DI*1), R12
-	KMOVW         R12, K2
+	MOVQ          1296(DX), R12
+	MOVQ          1304(DX), R13
+	SHRXL         R13, (R12)(DI*1), DI
+	KMOVW         DI, K2
 	VMOVUPD.Z     (R8)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(R8)(BX*8), K4, Z11
@@ -8844,7 +8844,7 @@ fetched:
 	VINSERTF32X8  $0x01, Y12, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  1200(DX), Z11
+	VBROADCASTSS  1312(DX), Z11
 	VMOVAPS       Z2, K2, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -8934,9 +8934,9 @@ tail:
 	KORW          K4, K1, K1
 	VBROADCASTSS  24(DX), Z3
 	VMOVAPS       Z2, K2, Z3
-	MOVQ          168(DX), R12
-	MOVQ          176(DX), R13
-	MOVQ          184(DX), R14
+	MOVQ          184(DX), R12
+	MOVQ          192(DX), R13
+	MOVQ          200(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K2
@@ -8952,11 +8952,11 @@ tail:
 	VINSERTF32X8  $0x01, Y6, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  192(DX), Z4
+	VBROADCASTSS  208(DX), Z4
 	VMOVAPS       Z2, K2, Z4
-	MOVQ          336(DX), R12
-	MOVQ          344(DX), R13
-	MOVQ          352(DX), R14
+	MOVQ          368(DX), R12
+	MOVQ          376(DX), R13
+	MOVQ          384(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K2
@@ -8972,11 +8972,11 @@ tail:
 	VINSERTF32X8  $0x01, Y7, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  360(DX), Z6
+	VBROADCASTSS  392(DX), Z6
 	VMOVAPS       Z2, K2, Z6
-	MOVQ          504(DX), R12
-	MOVQ          512(DX), R13
-	MOVQ          520(DX), R14
+	MOVQ          552(DX), R12
+	MOVQ          560(DX), R13
+	MOVQ          568(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K2
@@ -8992,11 +8992,11 @@ tail:
 	VINSERTF32X8  $0x01, Y8, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  528(DX), Z7
+	VBROADCASTSS  576(DX), Z7
 	VMOVAPS       Z2, K2, Z7
-	MOVQ          672(DX), R12
-	MOVQ          680(DX), R13
-	MOVQ          688(DX), R14
+	MOVQ          736(DX), R12
+	MOVQ          744(DX), R13
+	MOVQ          752(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K2
@@ -9012,11 +9012,11 @@ tail:
 	VINSERTF32X8  $0x01, Y9, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  696(DX), Z8
+	VBROADCASTSS  760(DX), Z8
 	VMOVAPS       Z2, K2, Z8
-	MOVQ          840(DX), R12
-	MOVQ          848(DX), R13
-	MOVQ          856(DX), R14
+	MOVQ          920(DX), R12
+	MOVQ          928(DX), R13
+	MOVQ          936(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K2
@@ -9032,11 +9032,11 @@ tail:
 	VINSERTF32X8  $0x01, Y10, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  864(DX), Z9
+	VBROADCASTSS  944(DX), Z9
 	VMOVAPS       Z2, K2, Z9
-	MOVQ          1008(DX), R12
-	MOVQ          1016(DX), R13
-	MOVQ          1024(DX), R14
+	MOVQ          1104(DX), R12
+	MOVQ          1112(DX), R13
+	MOVQ          1120(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K2
@@ -9052,14 +9052,14 @@ tail:
 	VINSERTF32X8  $0x01, Y11, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  1032(DX), Z10
+	VBROADCASTSS  1128(DX), Z10
 	VMOVAPS       Z2, K2, Z10
-	MOVQ          1176(DX), R12
-	MOVQ          1184(DX), R13
-	MOVQ          1192(DX), R14
-	SHRXL         R14, (R13)(DI*1), R13
-	ANDL          R8, R13
-	KMOVW         R13, K2
+	MOVQ          1288(DX), R12
+	MOVQ          1296(DX), R13
+	MOVQ          1304(DX), R14
+	SHRXL         R14, (R13)(DI*1), DI
+	ANDL          R8, DI
+	KMOVW         DI, K2
 	VMOVUPD.Z     (R12)(BX*8), K2, Z2
 	KSHIFTRW      $0x08, K2, K4
 	VMOVUPD.Z     64(R12)(BX*8), K4, Z11
@@ -9072,7 +9072,7 @@ tail:
 	VINSERTF32X8  $0x01, Y12, Z5, Z2
 	KUNPCKBW      K4, K5, K4
 	KORW          K4, K1, K1
-	VBROADCASTSS  1200(DX), Z11
+	VBROADCASTSS  1312(DX), Z11
 	VMOVAPS       Z2, K2, Z11
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
@@ -9176,7 +9176,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ  $0x00000540, DX
+	ADDQ  $0x000005c0, DX
 	ADDQ  $0x20, R11
 	SUBQ  $0x08, R9
 	JG    columns
@@ -9256,7 +9256,7 @@ fetched:
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
 	ADDQ        R9, 32(BX)
-	MOVQ        168(BX), R9
+	MOVQ        184(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y0
 	VCVTDQ2PS   Y0, Y2
@@ -9266,8 +9266,8 @@ fetched:
 	VPXOR       Y0, Y3, Y0
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 200(BX)
-	MOVQ        336(BX), R9
+	ADDQ        R9, 216(BX)
+	MOVQ        368(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y0
 	VCVTDQ2PS   Y0, Y3
@@ -9277,8 +9277,8 @@ fetched:
 	VPXOR       Y0, Y4, Y0
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 368(BX)
-	MOVQ        504(BX), R9
+	ADDQ        R9, 400(BX)
+	MOVQ        552(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y0
 	VCVTDQ2PS   Y0, Y4
@@ -9288,7 +9288,7 @@ fetched:
 	VPXOR       Y0, Y5, Y0
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 536(BX)
+	ADDQ        R9, 584(BX)
 	VUNPCKLPS   Y2, Y1, Y0
 	VUNPCKHPS   Y2, Y1, Y1
 	VUNPCKLPS   Y4, Y3, Y2
@@ -9297,7 +9297,7 @@ fetched:
 	VUNPCKHPD   Y2, Y0, Y0
 	VUNPCKLPD   Y4, Y1, Y2
 	VUNPCKHPD   Y4, Y1, Y1
-	MOVQ        672(BX), R9
+	MOVQ        736(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y5
@@ -9307,8 +9307,8 @@ fetched:
 	VPXOR       Y4, Y6, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 704(BX)
-	MOVQ        840(BX), R9
+	ADDQ        R9, 768(BX)
+	MOVQ        920(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y6
@@ -9318,8 +9318,8 @@ fetched:
 	VPXOR       Y4, Y7, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 872(BX)
-	MOVQ        1008(BX), R9
+	ADDQ        R9, 952(BX)
+	MOVQ        1104(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y7
@@ -9329,8 +9329,8 @@ fetched:
 	VPXOR       Y4, Y8, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 1040(BX)
-	MOVQ        1176(BX), R9
+	ADDQ        R9, 1136(BX)
+	MOVQ        1288(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y8
@@ -9340,7 +9340,7 @@ fetched:
 	VPXOR       Y4, Y9, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 1208(BX)
+	ADDQ        R9, 1320(BX)
 	VUNPCKLPS   Y6, Y5, Y4
 	VUNPCKHPS   Y6, Y5, Y5
 	VUNPCKLPS   Y8, Y7, Y6
@@ -9380,7 +9380,7 @@ fetched:
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
 	ADDQ        R9, 32(BX)
-	MOVQ        168(BX), R9
+	MOVQ        184(BX), R9
 	VMOVDQU     (R9)(AX*4), Y0
 	VCVTDQ2PS   Y0, Y2
 	VCVTTPS2DQ  Y2, Y3
@@ -9389,8 +9389,8 @@ fetched:
 	VPXOR       Y0, Y3, Y0
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 200(BX)
-	MOVQ        336(BX), R9
+	ADDQ        R9, 216(BX)
+	MOVQ        368(BX), R9
 	VMOVDQU     (R9)(AX*4), Y0
 	VCVTDQ2PS   Y0, Y3
 	VCVTTPS2DQ  Y3, Y4
@@ -9399,8 +9399,8 @@ fetched:
 	VPXOR       Y0, Y4, Y0
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 368(BX)
-	MOVQ        504(BX), R9
+	ADDQ        R9, 400(BX)
+	MOVQ        552(BX), R9
 	VMOVDQU     (R9)(AX*4), Y0
 	VCVTDQ2PS   Y0, Y4
 	VCVTTPS2DQ  Y4, Y5
@@ -9409,7 +9409,7 @@ fetched:
 	VPXOR       Y0, Y5, Y0
 	VMOVMSKPS   Y0, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 536(BX)
+	ADDQ        R9, 584(BX)
 	VUNPCKLPS   Y2, Y1, Y0
 	VUNPCKHPS   Y2, Y1, Y1
 	VUNPCKLPS   Y4, Y3, Y2
@@ -9418,7 +9418,7 @@ fetched:
 	VUNPCKHPD   Y2, Y0, Y0
 	VUNPCKLPD   Y4, Y1, Y2
 	VUNPCKHPD   Y4, Y1, Y1
-	MOVQ        672(BX), R9
+	MOVQ        736(BX), R9
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y5
 	VCVTTPS2DQ  Y5, Y6
@@ -9427,8 +9427,8 @@ fetched:
 	VPXOR       Y4, Y6, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 704(BX)
-	MOVQ        840(BX), R9
+	ADDQ        R9, 768(BX)
+	MOVQ        920(BX), R9
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y6
 	VCVTTPS2DQ  Y6, Y7
@@ -9437,8 +9437,8 @@ fetched:
 	VPXOR       Y4, Y7, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 872(BX)
-	MOVQ        1008(BX), R9
+	ADDQ        R9, 952(BX)
+	MOVQ        1104(BX), R9
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y7
 	VCVTTPS2DQ  Y7, Y8
@@ -9447,8 +9447,8 @@ fetched:
 	VPXOR       Y4, Y8, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 1040(BX)
-	MOVQ        1176(BX), R9
+	ADDQ        R9, 1136(BX)
+	MOVQ        1288(BX), R9
 	VMOVDQU     (R9)(AX*4), Y4
 	VCVTDQ2PS   Y4, Y8
 	VCVTTPS2DQ  Y8, Y9
@@ -9457,7 +9457,7 @@ fetched:
 	VPXOR       Y4, Y9, Y4
 	VMOVMSKPS   Y4, R9
 	POPCNTL     R9, R9
-	ADDQ        R9, 1208(BX)
+	ADDQ        R9, 1320(BX)
 	VUNPCKLPS   Y6, Y5, Y4
 	VUNPCKHPS   Y6, Y5, Y5
 	VUNPCKLPS   Y8, Y7, Y6
@@ -9491,14 +9491,14 @@ fetched:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x20, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x02, DI
 	SUBQ   DI, SI
@@ -9585,7 +9585,7 @@ fetched:
 	KMOVW         K1, DI
 	POPCNTL       DI, DI
 	ADDQ          DI, 32(DX)
-	MOVQ          168(DX), DI
+	MOVQ          184(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
 	VMOVDQU32     (DI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z4
@@ -9593,8 +9593,8 @@ fetched:
 	VPCMPD        $0x04, Z2, Z5, K1
 	KMOVW         K1, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 200(DX)
-	MOVQ          336(DX), DI
+	ADDQ          DI, 216(DX)
+	MOVQ          368(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
 	VMOVDQU32     (DI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z5
@@ -9602,8 +9602,8 @@ fetched:
 	VPCMPD        $0x04, Z2, Z6, K1
 	KMOVW         K1, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 368(DX)
-	MOVQ          504(DX), DI
+	ADDQ          DI, 400(DX)
+	MOVQ          552(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
 	VMOVDQU32     (DI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z6
@@ -9611,8 +9611,8 @@ fetched:
 	VPCMPD        $0x04, Z2, Z7, K1
 	KMOVW         K1, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 536(DX)
-	MOVQ          672(DX), DI
+	ADDQ          DI, 584(DX)
+	MOVQ          736(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
 	VMOVDQU32     (DI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z7
@@ -9620,8 +9620,8 @@ fetched:
 	VPCMPD        $0x04, Z2, Z8, K1
 	KMOVW         K1, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 704(DX)
-	MOVQ          840(DX), DI
+	ADDQ          DI, 768(DX)
+	MOVQ          920(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
 	VMOVDQU32     (DI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z8
@@ -9629,8 +9629,8 @@ fetched:
 	VPCMPD        $0x04, Z2, Z9, K1
 	KMOVW         K1, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 872(DX)
-	MOVQ          1008(DX), DI
+	ADDQ          DI, 952(DX)
+	MOVQ          1104(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
 	VMOVDQU32     (DI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z9
@@ -9638,8 +9638,8 @@ fetched:
 	VPCMPD        $0x04, Z2, Z10, K1
 	KMOVW         K1, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 1040(DX)
-	MOVQ          1176(DX), DI
+	ADDQ          DI, 1136(DX)
+	MOVQ          1288(DX), DI
 	PREFETCHT1    1024(DI)(BX*4)
 	VMOVDQU32     (DI)(BX*4), Z2
 	VCVTDQ2PS     Z2, Z10
@@ -9647,7 +9647,7 @@ fetched:
 	VPCMPD        $0x04, Z2, Z11, K1
 	KMOVW         K1, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 1208(DX)
+	ADDQ          DI, 1320(DX)
 	VUNPCKLPS     Z4, Z3, Z2
 	VUNPCKHPS     Z4, Z3, Z3
 	VUNPCKLPS     Z6, Z5, Z4
@@ -9724,75 +9724,75 @@ tail:
 	ADDQ          DI, 32(DX)
 	VBROADCASTSS  24(DX), Z2
 	VMOVAPS       Z3, K1, Z2
-	MOVQ          168(DX), DI
+	MOVQ          184(DX), DI
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z3
 	VCVTDQ2PS     Z3, Z4
 	VCVTTPS2DQ    Z4, Z5
 	VPCMPD        $0x04, Z3, Z5, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 200(DX)
-	VBROADCASTSS  192(DX), Z3
+	ADDQ          DI, 216(DX)
+	VBROADCASTSS  208(DX), Z3
 	VMOVAPS       Z4, K1, Z3
-	MOVQ          336(DX), DI
+	MOVQ          368(DX), DI
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z4
 	VCVTDQ2PS     Z4, Z5
 	VCVTTPS2DQ    Z5, Z6
 	VPCMPD        $0x04, Z4, Z6, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 368(DX)
-	VBROADCASTSS  360(DX), Z4
+	ADDQ          DI, 400(DX)
+	VBROADCASTSS  392(DX), Z4
 	VMOVAPS       Z5, K1, Z4
-	MOVQ          504(DX), DI
+	MOVQ          552(DX), DI
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z5
 	VCVTDQ2PS     Z5, Z6
 	VCVTTPS2DQ    Z6, Z7
 	VPCMPD        $0x04, Z5, Z7, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 536(DX)
-	VBROADCASTSS  528(DX), Z5
+	ADDQ          DI, 584(DX)
+	VBROADCASTSS  576(DX), Z5
 	VMOVAPS       Z6, K1, Z5
-	MOVQ          672(DX), DI
+	MOVQ          736(DX), DI
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z6
 	VCVTDQ2PS     Z6, Z7
 	VCVTTPS2DQ    Z7, Z8
 	VPCMPD        $0x04, Z6, Z8, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 704(DX)
-	VBROADCASTSS  696(DX), Z6
+	ADDQ          DI, 768(DX)
+	VBROADCASTSS  760(DX), Z6
 	VMOVAPS       Z7, K1, Z6
-	MOVQ          840(DX), DI
+	MOVQ          920(DX), DI
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z7
 	VCVTDQ2PS     Z7, Z8
 	VCVTTPS2DQ    Z8, Z9
 	VPCMPD        $0x04, Z7, Z9, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 872(DX)
-	VBROADCASTSS  864(DX), Z7
+	ADDQ          DI, 952(DX)
+	VBROADCASTSS  944(DX), Z7
 	VMOVAPS       Z8, K1, Z7
-	MOVQ          1008(DX), DI
+	MOVQ          1104(DX), DI
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z8
 	VCVTDQ2PS     Z8, Z9
 	VCVTTPS2DQ    Z9, Z10
 	VPCMPD        $0x04, Z8, Z10, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 1040(DX)
-	VBROADCASTSS  1032(DX), Z8
+	ADDQ          DI, 1136(DX)
+	VBROADCASTSS  1128(DX), Z8
 	VMOVAPS       Z9, K1, Z8
-	MOVQ          1176(DX), DI
+	MOVQ          1288(DX), DI
 	VMOVDQU32.Z   (DI)(BX*4), K1, Z9
 	VCVTDQ2PS     Z9, Z10
 	VCVTTPS2DQ    Z10, Z11
 	VPCMPD        $0x04, Z9, Z11, K3
 	KMOVW         K3, BX
 	POPCNTL       BX, BX
-	ADDQ          BX, 1208(DX)
-	VBROADCASTSS  1200(DX), Z9
+	ADDQ          BX, 1320(DX)
+	VBROADCASTSS  1312(DX), Z9
 	VMOVAPS       Z10, K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
@@ -9896,7 +9896,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ $0x00000540, DX
+	ADDQ $0x000005c0, DX
 	ADDQ $0x20, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -9985,10 +9985,10 @@ fetched:
 	VBROADCASTSS 24(BX), Y1
 	VPSLLVD      40(BX), Y0, Y0
 	VBLENDVPS    Y0, Y2, Y1, Y0
-	MOVQ         168(BX), R11
+	MOVQ         184(BX), R11
 	PREFETCHT1   1024(R11)(AX*4)
-	MOVQ         176(BX), R12
-	MOVQ         184(BX), R13
+	MOVQ         192(BX), R12
+	MOVQ         200(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y1
 	VMOVDQU      (R11)(AX*4), Y2
 	VCVTDQ2PS    Y2, Y3
@@ -9999,14 +9999,14 @@ fetched:
 	VPANDN       Y2, Y4, Y2
 	VMOVMSKPS    Y2, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 200(BX)
-	VBROADCASTSS 192(BX), Y2
-	VPSLLVD      208(BX), Y1, Y1
+	ADDQ         R11, 216(BX)
+	VBROADCASTSS 208(BX), Y2
+	VPSLLVD      224(BX), Y1, Y1
 	VBLENDVPS    Y1, Y3, Y2, Y1
-	MOVQ         336(BX), R11
+	MOVQ         368(BX), R11
 	PREFETCHT1   1024(R11)(AX*4)
-	MOVQ         344(BX), R12
-	MOVQ         352(BX), R13
+	MOVQ         376(BX), R12
+	MOVQ         384(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y2
 	VMOVDQU      (R11)(AX*4), Y3
 	VCVTDQ2PS    Y3, Y4
@@ -10017,14 +10017,14 @@ fetched:
 	VPANDN       Y3, Y5, Y3
 	VMOVMSKPS    Y3, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 368(BX)
-	VBROADCASTSS 360(BX), Y3
-	VPSLLVD      376(BX), Y2, Y2
+	ADDQ         R11, 400(BX)
+	VBROADCASTSS 392(BX), Y3
+	VPSLLVD      408(BX), Y2, Y2
 	VBLENDVPS    Y2, Y4, Y3, Y2
-	MOVQ         504(BX), R11
+	MOVQ         552(BX), R11
 	PREFETCHT1   1024(R11)(AX*4)
-	MOVQ         512(BX), R12
-	MOVQ         520(BX), R13
+	MOVQ         560(BX), R12
+	MOVQ         568(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*4), Y4
 	VCVTDQ2PS    Y4, Y5
@@ -10035,9 +10035,9 @@ fetched:
 	VPANDN       Y4, Y6, Y4
 	VMOVMSKPS    Y4, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 536(BX)
-	VBROADCASTSS 528(BX), Y4
-	VPSLLVD      544(BX), Y3, Y3
+	ADDQ         R11, 584(BX)
+	VBROADCASTSS 576(BX), Y4
+	VPSLLVD      592(BX), Y3, Y3
 	VBLENDVPS    Y3, Y5, Y4, Y3
 	VUNPCKLPS    Y1, Y0, Y4
 	VUNPCKHPS    Y1, Y0, Y0
@@ -10047,10 +10047,10 @@ fetched:
 	VUNPCKHPD    Y1, Y4, Y1
 	VUNPCKLPD    Y3, Y0, Y4
 	VUNPCKHPD    Y3, Y0, Y0
-	MOVQ         672(BX), R11
+	MOVQ         736(BX), R11
 	PREFETCHT1   1024(R11)(AX*4)
-	MOVQ         680(BX), R12
-	MOVQ         688(BX), R13
+	MOVQ         744(BX), R12
+	MOVQ         752(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*4), Y5
 	VCVTDQ2PS    Y5, Y6
@@ -10061,14 +10061,14 @@ fetched:
 	VPANDN       Y5, Y7, Y5
 	VMOVMSKPS    Y5, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 704(BX)
-	VBROADCASTSS 696(BX), Y5
-	VPSLLVD      712(BX), Y3, Y3
+	ADDQ         R11, 768(BX)
+	VBROADCASTSS 760(BX), Y5
+	VPSLLVD      776(BX), Y3, Y3
 	VBLENDVPS    Y3, Y6, Y5, Y3
-	MOVQ         840(BX), R11
+	MOVQ         920(BX), R11
 	PREFETCHT1   1024(R11)(AX*4)
-	MOVQ         848(BX), R12
-	MOVQ         856(BX), R13
+	MOVQ         928(BX), R12
+	MOVQ         936(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VMOVDQU      (R11)(AX*4), Y6
 	VCVTDQ2PS    Y6, Y7
@@ -10079,14 +10079,14 @@ fetched:
 	VPANDN       Y6, Y8, Y6
 	VMOVMSKPS    Y6, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 872(BX)
-	VBROADCASTSS 864(BX), Y6
-	VPSLLVD      880(BX), Y5, Y5
+	ADDQ         R11, 952(BX)
+	VBROADCASTSS 944(BX), Y6
+	VPSLLVD      960(BX), Y5, Y5
 	VBLENDVPS    Y5, Y7, Y6, Y5
-	MOVQ         1008(BX), R11
+	MOVQ         1104(BX), R11
 	PREFETCHT1   1024(R11)(AX*4)
-	MOVQ         1016(BX), R12
-	MOVQ         1024(BX), R13
+	MOVQ         1112(BX), R12
+	MOVQ         1120(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y6
 	VMOVDQU      (R11)(AX*4), Y7
 	VCVTDQ2PS    Y7, Y8
@@ -10097,14 +10097,14 @@ fetched:
 	VPANDN       Y7, Y9, Y7
 	VMOVMSKPS    Y7, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 1040(BX)
-	VBROADCASTSS 1032(BX), Y7
-	VPSLLVD      1048(BX), Y6, Y6
+	ADDQ         R11, 1136(BX)
+	VBROADCASTSS 1128(BX), Y7
+	VPSLLVD      1144(BX), Y6, Y6
 	VBLENDVPS    Y6, Y8, Y7, Y6
-	MOVQ         1176(BX), R11
+	MOVQ         1288(BX), R11
 	PREFETCHT1   1024(R11)(AX*4)
-	MOVQ         1184(BX), R12
-	MOVQ         1192(BX), R13
+	MOVQ         1296(BX), R12
+	MOVQ         1304(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y7
 	VMOVDQU      (R11)(AX*4), Y8
 	VCVTDQ2PS    Y8, Y9
@@ -10115,9 +10115,9 @@ fetched:
 	VPANDN       Y8, Y10, Y8
 	VMOVMSKPS    Y8, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 1208(BX)
-	VBROADCASTSS 1200(BX), Y8
-	VPSLLVD      1216(BX), Y7, Y7
+	ADDQ         R8, 1320(BX)
+	VBROADCASTSS 1312(BX), Y8
+	VPSLLVD      1328(BX), Y7, Y7
 	VBLENDVPS    Y7, Y9, Y8, Y7
 	VUNPCKLPS    Y5, Y3, Y8
 	VUNPCKHPS    Y5, Y3, Y3
@@ -10167,9 +10167,9 @@ fetched:
 	VBROADCASTSS 24(BX), Y1
 	VPSLLVD      40(BX), Y0, Y0
 	VBLENDVPS    Y0, Y2, Y1, Y0
-	MOVQ         168(BX), R11
-	MOVQ         176(BX), R12
-	MOVQ         184(BX), R13
+	MOVQ         184(BX), R11
+	MOVQ         192(BX), R12
+	MOVQ         200(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y1
 	VMOVDQU      (R11)(AX*4), Y2
 	VCVTDQ2PS    Y2, Y3
@@ -10180,13 +10180,13 @@ fetched:
 	VPANDN       Y2, Y4, Y2
 	VMOVMSKPS    Y2, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 200(BX)
-	VBROADCASTSS 192(BX), Y2
-	VPSLLVD      208(BX), Y1, Y1
+	ADDQ         R11, 216(BX)
+	VBROADCASTSS 208(BX), Y2
+	VPSLLVD      224(BX), Y1, Y1
 	VBLENDVPS    Y1, Y3, Y2, Y1
-	MOVQ         336(BX), R11
-	MOVQ         344(BX), R12
-	MOVQ         352(BX), R13
+	MOVQ         368(BX), R11
+	MOVQ         376(BX), R12
+	MOVQ         384(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y2
 	VMOVDQU      (R11)(AX*4), Y3
 	VCVTDQ2PS    Y3, Y4
@@ -10197,13 +10197,13 @@ fetched:
 	VPANDN       Y3, Y5, Y3
 	VMOVMSKPS    Y3, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 368(BX)
-	VBROADCASTSS 360(BX), Y3
-	VPSLLVD      376(BX), Y2, Y2
+	ADDQ         R11, 400(BX)
+	VBROADCASTSS 392(BX), Y3
+	VPSLLVD      408(BX), Y2, Y2
 	VBLENDVPS    Y2, Y4, Y3, Y2
-	MOVQ         504(BX), R11
-	MOVQ         512(BX), R12
-	MOVQ         520(BX), R13
+	MOVQ         552(BX), R11
+	MOVQ         560(BX), R12
+	MOVQ         568(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*4), Y4
 	VCVTDQ2PS    Y4, Y5
@@ -10214,9 +10214,9 @@ fetched:
 	VPANDN       Y4, Y6, Y4
 	VMOVMSKPS    Y4, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 536(BX)
-	VBROADCASTSS 528(BX), Y4
-	VPSLLVD      544(BX), Y3, Y3
+	ADDQ         R11, 584(BX)
+	VBROADCASTSS 576(BX), Y4
+	VPSLLVD      592(BX), Y3, Y3
 	VBLENDVPS    Y3, Y5, Y4, Y3
 	VUNPCKLPS    Y1, Y0, Y4
 	VUNPCKHPS    Y1, Y0, Y0
@@ -10226,9 +10226,9 @@ fetched:
 	VUNPCKHPD    Y1, Y4, Y1
 	VUNPCKLPD    Y3, Y0, Y4
 	VUNPCKHPD    Y3, Y0, Y0
-	MOVQ         672(BX), R11
-	MOVQ         680(BX), R12
-	MOVQ         688(BX), R13
+	MOVQ         736(BX), R11
+	MOVQ         744(BX), R12
+	MOVQ         752(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*4), Y5
 	VCVTDQ2PS    Y5, Y6
@@ -10239,13 +10239,13 @@ fetched:
 	VPANDN       Y5, Y7, Y5
 	VMOVMSKPS    Y5, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 704(BX)
-	VBROADCASTSS 696(BX), Y5
-	VPSLLVD      712(BX), Y3, Y3
+	ADDQ         R11, 768(BX)
+	VBROADCASTSS 760(BX), Y5
+	VPSLLVD      776(BX), Y3, Y3
 	VBLENDVPS    Y3, Y6, Y5, Y3
-	MOVQ         840(BX), R11
-	MOVQ         848(BX), R12
-	MOVQ         856(BX), R13
+	MOVQ         920(BX), R11
+	MOVQ         928(BX), R12
+	MOVQ         936(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VMOVDQU      (R11)(AX*4), Y6
 	VCVTDQ2PS    Y6, Y7
@@ -10256,13 +10256,13 @@ fetched:
 	VPANDN       Y6, Y8, Y6
 	VMOVMSKPS    Y6, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 872(BX)
-	VBROADCASTSS 864(BX), Y6
-	VPSLLVD      880(BX), Y5, Y5
+	ADDQ         R11, 952(BX)
+	VBROADCASTSS 944(BX), Y6
+	VPSLLVD      960(BX), Y5, Y5
 	VBLENDVPS    Y5, Y7, Y6, Y5
-	MOVQ         1008(BX), R11
-	MOVQ         1016(BX), R12
-	MOVQ         1024(BX), R13
+	MOVQ         1104(BX), R11
+	MOVQ         1112(BX), R12
+	MOVQ         1120(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y6
 	VMOVDQU      (R11)(AX*4), Y7
 	VCVTDQ2PS    Y7, Y8
@@ -10273,13 +10273,13 @@ fetched:
 	VPANDN       Y7, Y9, Y7
 	VMOVMSKPS    Y7, R11
 	POPCNTL      R11, R11
-	ADDQ         R11, 1040(BX)
-	VBROADCASTSS 1032(BX), Y7
-	VPSLLVD      1048(BX), Y6, Y6
+	ADDQ         R11, 1136(BX)
+	VBROADCASTSS 1128(BX), Y7
+	VPSLLVD      1144(BX), Y6, Y6
 	VBLENDVPS    Y6, Y8, Y7, Y6
-	MOVQ         1176(BX), R11
-	MOVQ         1184(BX), R12
-	MOVQ         1192(BX), R13
+	MOVQ         1288(BX), R11
+	MOVQ         1296(BX), R12
+	MOVQ         1304(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y7
 	VMOVDQU      (R11)(AX*4), Y8
 	VCVTDQ2PS    Y8, Y9
@@ -10290,9 +10290,9 @@ fetched:
 	VPANDN       Y8, Y10, Y8
 	VMOVMSKPS    Y8, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 1208(BX)
-	VBROADCASTSS 1200(BX), Y8
-	VPSLLVD      1216(BX), Y7, Y7
+	ADDQ         R8, 1320(BX)
+	VBROADCASTSS 1312(BX), Y8
+	VPSLLVD      1328(BX), Y7, Y7
 	VBLENDVPS    Y7, Y9, Y8, Y7
 	VUNPCKLPS    Y5, Y3, Y8
 	VUNPCKHPS    Y5, Y3, Y3
@@ -10327,14 +10327,14 @@ fetched:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x20, DI
 	MOVQ   $0x0000000000000008, R8
 	SUBQ   32(SP), R8
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, R8, AX
+	IMUL3Q $0x000000b8, R8, AX
 	SUBQ   AX, BX
 	SHLQ   $0x02, R8
 	SUBQ   R8, DI
@@ -10429,10 +10429,10 @@ fetched:
 	ADDQ          R8, 32(DX)
 	VBROADCASTSS  24(DX), Z2
 	VMOVAPS       Z3, K1, Z2
-	MOVQ          168(DX), R8
+	MOVQ          184(DX), R8
 	PREFETCHT1    1024(R8)(BX*4)
-	MOVQ          176(DX), R12
-	MOVQ          184(DX), R13
+	MOVQ          192(DX), R12
+	MOVQ          200(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (R8)(BX*4), K1, Z3
@@ -10441,13 +10441,13 @@ fetched:
 	VPCMPD        $0x04, Z3, Z5, K3
 	KMOVW         K3, R8
 	POPCNTL       R8, R8
-	ADDQ          R8, 200(DX)
-	VBROADCASTSS  192(DX), Z3
+	ADDQ          R8, 216(DX)
+	VBROADCASTSS  208(DX), Z3
 	VMOVAPS       Z4, K1, Z3
-	MOVQ          336(DX), R8
+	MOVQ          368(DX), R8
 	PREFETCHT1    1024(R8)(BX*4)
-	MOVQ          344(DX), R12
-	MOVQ          352(DX), R13
+	MOVQ          376(DX), R12
+	MOVQ          384(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (R8)(BX*4), K1, Z4
@@ -10456,13 +10456,13 @@ fetched:
 	VPCMPD        $0x04, Z4, Z6, K3
 	KMOVW         K3, R8
 	POPCNTL       R8, R8
-	ADDQ          R8, 368(DX)
-	VBROADCASTSS  360(DX), Z4
+	ADDQ          R8, 400(DX)
+	VBROADCASTSS  392(DX), Z4
 	VMOVAPS       Z5, K1, Z4
-	MOVQ          504(DX), R8
+	MOVQ          552(DX), R8
 	PREFETCHT1    1024(R8)(BX*4)
-	MOVQ          512(DX), R12
-	MOVQ          520(DX), R13
+	MOVQ          560(DX), R12
+	MOVQ          568(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (R8)(BX*4), K1, Z5
@@ -10471,13 +10471,13 @@ fetched:
 	VPCMPD        $0x04, Z5, Z7, K3
 	KMOVW         K3, R8
 	POPCNTL       R8, R8
-	ADDQ          R8, 536(DX)
-	VBROADCASTSS  528(DX), Z5
+	ADDQ          R8, 584(DX)
+	VBROADCASTSS  576(DX), Z5
 	VMOVAPS       Z6, K1, Z5
-	MOVQ          672(DX), R8
+	MOVQ          736(DX), R8
 	PREFETCHT1    1024(R8)(BX*4)
-	MOVQ          680(DX), R12
-	MOVQ          688(DX), R13
+	MOVQ          744(DX), R12
+	MOVQ          752(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (R8)(BX*4), K1, Z6
@@ -10486,13 +10486,13 @@ fetched:
 	VPCMPD        $0x04, Z6, Z8, K3
 	KMOVW         K3, R8
 	POPCNTL       R8, R8
-	ADDQ          R8, 704(DX)
-	VBROADCASTSS  696(DX), Z6
+	ADDQ          R8, 768(DX)
+	VBROADCASTSS  760(DX), Z6
 	VMOVAPS       Z7, K1, Z6
-	MOVQ          840(DX), R8
+	MOVQ          920(DX), R8
 	PREFETCHT1    1024(R8)(BX*4)
-	MOVQ          848(DX), R12
-	MOVQ          856(DX), R13
+	MOVQ          928(DX), R12
+	MOVQ          936(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (R8)(BX*4), K1, Z7
@@ -10501,13 +10501,13 @@ fetched:
 	VPCMPD        $0x04, Z7, Z9, K3
 	KMOVW         K3, R8
 	POPCNTL       R8, R8
-	ADDQ          R8, 872(DX)
-	VBROADCASTSS  864(DX), Z7
+	ADDQ          R8, 952(DX)
+	VBROADCASTSS  944(DX), Z7
 	VMOVAPS       Z8, K1, Z7
-	MOVQ          1008(DX), R8
+	MOVQ          1104(DX), R8
 	PREFETCHT1    1024(R8)(BX*4)
-	MOVQ          1016(DX), R12
-	MOVQ          1024(DX), R13
+	MOVQ          1112(DX), R12
+	MOVQ          1120(DX), R13
 	SHRXL         R13, (R12)(DI*1), R12
 	KMOVW         R12, K1
 	VMOVDQU32.Z   (R8)(BX*4), K1, Z8
@@ -10516,23 +10516,23 @@ fetched:
 	VPCMPD        $0x04, Z8, Z10, K3
 	KMOVW         K3, R8
 	POPCNTL       R8, R8
-	ADDQ          R8, 1040(DX)
-	VBROADCASTSS  1032(DX), Z8
+	ADDQ          R8, 1136(DX)
+	VBROADCASTSS  1128(DX), Z8
 	VMOVAPS       Z9, K1, Z8
-	MOVQ          1176(DX), R8
+	MOVQ          1288(DX), R8
 	PREFETCHT1    1024(R8)(BX*4)
-	MOVQ          1184(DX), R12
-	MOVQ          1192(DX), R13
-	SHRXL         R13, (R12)(DI*1), R12
-	KMOVW         R12, K1
+	MOVQ          1296(DX), R12
+	MOVQ          1304(DX), R13
+	SHRXL         R13, (R12)(DI*1), DI
+	KMOVW         DI, K1
 	VMOVDQU32.Z   (R8)(BX*4), K1, Z9
 	VCVTDQ2PS     Z9, Z10
 	VCVTTPS2DQ    Z10, Z11
 	VPCMPD        $0x04, Z9, Z11, K3
 	KMOVW         K3, DI
 	POPCNTL       DI, DI
-	ADDQ          DI, 1208(DX)
-	VBROADCASTSS  1200(DX), Z9
+	ADDQ          DI, 1320(DX)
+	VBROADCASTSS  1312(DX), Z9
 	VMOVAPS       Z10, K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
@@ -10617,9 +10617,9 @@ tail:
 	ADDQ          R12, 32(DX)
 	VBROADCASTSS  24(DX), Z2
 	VMOVAPS       Z3, K1, Z2
-	MOVQ          168(DX), R12
-	MOVQ          176(DX), R13
-	MOVQ          184(DX), R14
+	MOVQ          184(DX), R12
+	MOVQ          192(DX), R13
+	MOVQ          200(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K1
@@ -10629,12 +10629,12 @@ tail:
 	VPCMPD        $0x04, Z3, Z5, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 200(DX)
-	VBROADCASTSS  192(DX), Z3
+	ADDQ          R12, 216(DX)
+	VBROADCASTSS  208(DX), Z3
 	VMOVAPS       Z4, K1, Z3
-	MOVQ          336(DX), R12
-	MOVQ          344(DX), R13
-	MOVQ          352(DX), R14
+	MOVQ          368(DX), R12
+	MOVQ          376(DX), R13
+	MOVQ          384(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K1
@@ -10644,12 +10644,12 @@ tail:
 	VPCMPD        $0x04, Z4, Z6, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 368(DX)
-	VBROADCASTSS  360(DX), Z4
+	ADDQ          R12, 400(DX)
+	VBROADCASTSS  392(DX), Z4
 	VMOVAPS       Z5, K1, Z4
-	MOVQ          504(DX), R12
-	MOVQ          512(DX), R13
-	MOVQ          520(DX), R14
+	MOVQ          552(DX), R12
+	MOVQ          560(DX), R13
+	MOVQ          568(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K1
@@ -10659,12 +10659,12 @@ tail:
 	VPCMPD        $0x04, Z5, Z7, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 536(DX)
-	VBROADCASTSS  528(DX), Z5
+	ADDQ          R12, 584(DX)
+	VBROADCASTSS  576(DX), Z5
 	VMOVAPS       Z6, K1, Z5
-	MOVQ          672(DX), R12
-	MOVQ          680(DX), R13
-	MOVQ          688(DX), R14
+	MOVQ          736(DX), R12
+	MOVQ          744(DX), R13
+	MOVQ          752(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K1
@@ -10674,12 +10674,12 @@ tail:
 	VPCMPD        $0x04, Z6, Z8, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 704(DX)
-	VBROADCASTSS  696(DX), Z6
+	ADDQ          R12, 768(DX)
+	VBROADCASTSS  760(DX), Z6
 	VMOVAPS       Z7, K1, Z6
-	MOVQ          840(DX), R12
-	MOVQ          848(DX), R13
-	MOVQ          856(DX), R14
+	MOVQ          920(DX), R12
+	MOVQ          928(DX), R13
+	MOVQ          936(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K1
@@ -10689,12 +10689,12 @@ tail:
 	VPCMPD        $0x04, Z7, Z9, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 872(DX)
-	VBROADCASTSS  864(DX), Z7
+	ADDQ          R12, 952(DX)
+	VBROADCASTSS  944(DX), Z7
 	VMOVAPS       Z8, K1, Z7
-	MOVQ          1008(DX), R12
-	MOVQ          1016(DX), R13
-	MOVQ          1024(DX), R14
+	MOVQ          1104(DX), R12
+	MOVQ          1112(DX), R13
+	MOVQ          1120(DX), R14
 	SHRXL         R14, (R13)(DI*1), R13
 	ANDL          R8, R13
 	KMOVW         R13, K1
@@ -10704,23 +10704,23 @@ tail:
 	VPCMPD        $0x04, Z8, Z10, K3
 	KMOVW         K3, R12
 	POPCNTL       R12, R12
-	ADDQ          R12, 1040(DX)
-	VBROADCASTSS  1032(DX), Z8
+	ADDQ          R12, 1136(DX)
+	VBROADCASTSS  1128(DX), Z8
 	VMOVAPS       Z9, K1, Z8
-	MOVQ          1176(DX), R12
-	MOVQ          1184(DX), R13
-	MOVQ          1192(DX), R14
-	SHRXL         R14, (R13)(DI*1), R13
-	ANDL          R8, R13
-	KMOVW         R13, K1
+	MOVQ          1288(DX), R12
+	MOVQ          1296(DX), R13
+	MOVQ          1304(DX), R14
+	SHRXL         R14, (R13)(DI*1), DI
+	ANDL          R8, DI
+	KMOVW         DI, K1
 	VMOVDQU32.Z   (R12)(BX*4), K1, Z9
 	VCVTDQ2PS     Z9, Z10
 	VCVTTPS2DQ    Z10, Z11
 	VPCMPD        $0x04, Z9, Z11, K3
 	KMOVW         K3, BX
 	POPCNTL       BX, BX
-	ADDQ          BX, 1208(DX)
-	VBROADCASTSS  1200(DX), Z9
+	ADDQ          BX, 1320(DX)
+	VBROADCASTSS  1312(DX), Z9
 	VMOVAPS       Z10, K1, Z9
 	VUNPCKLPS     Z3, Z2, Z10
 	VUNPCKHPS     Z3, Z2, Z2
@@ -10824,7 +10824,7 @@ tail:
 	JZ            next
 
 next:
-	ADDQ $0x00000540, DX
+	ADDQ $0x000005c0, DX
 	ADDQ $0x20, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -10878,19 +10878,19 @@ step:
 	PREFETCHT0  (R9)(CX*1)
 	PREFETCHT0  (R9)(CX*2)
 	PREFETCHT0  (R9)(DX*1)
-	MOVQ        672(BX), R9
+	MOVQ        736(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y0
 	VMOVUPS     32(R9)(AX*8), Y1
-	MOVQ        840(BX), R9
+	MOVQ        920(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y2
 	VMOVUPS     32(R9)(AX*8), Y3
-	MOVQ        1008(BX), R9
+	MOVQ        1104(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y4
 	VMOVUPS     32(R9)(AX*8), Y5
-	MOVQ        1176(BX), R9
+	MOVQ        1288(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y6
 	VMOVUPS     32(R9)(AX*8), Y7
@@ -10923,15 +10923,15 @@ step:
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y0
 	VMOVUPS     32(R9)(AX*8), Y1
-	MOVQ        168(BX), R9
+	MOVQ        184(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y2
 	VMOVUPS     32(R9)(AX*8), Y3
-	MOVQ        336(BX), R9
+	MOVQ        368(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y4
 	VMOVUPS     32(R9)(AX*8), Y5
-	MOVQ        504(BX), R9
+	MOVQ        552(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVUPS     (R9)(AX*8), Y6
 	VMOVUPS     32(R9)(AX*8), Y7
@@ -10966,14 +10966,14 @@ step:
 	JG          step
 	SUBQ        $0x08, 32(SP)
 	JLE         done
-	ADDQ        $0x00000540, BX
+	ADDQ        $0x000005c0, BX
 	ADDQ        $0x40, SI
 	MOVQ        $0x0000000000000008, DI
 	SUBQ        32(SP), DI
 	JLE         columns
 	MOVQ        $0x0000000000000008, AX
 	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x000000a8, DI, AX
+	IMUL3Q      $0x000000b8, DI, AX
 	SUBQ        AX, BX
 	SHLQ        $0x03, DI
 	SUBQ        DI, SI
@@ -11038,25 +11038,25 @@ step:
 	MOVQ       (DX), DI
 	PREFETCHT1 1024(DI)(BX*8)
 	VMOVUPD    (DI)(BX*8), Z0
-	MOVQ       168(DX), DI
+	MOVQ       184(DX), DI
 	PREFETCHT1 1024(DI)(BX*8)
 	VMOVUPD    (DI)(BX*8), Z1
-	MOVQ       336(DX), DI
+	MOVQ       368(DX), DI
 	PREFETCHT1 1024(DI)(BX*8)
 	VMOVUPD    (DI)(BX*8), Z2
-	MOVQ       504(DX), DI
+	MOVQ       552(DX), DI
 	PREFETCHT1 1024(DI)(BX*8)
 	VMOVUPD    (DI)(BX*8), Z3
-	MOVQ       672(DX), DI
+	MOVQ       736(DX), DI
 	PREFETCHT1 1024(DI)(BX*8)
 	VMOVUPD    (DI)(BX*8), Z4
-	MOVQ       840(DX), DI
+	MOVQ       920(DX), DI
 	PREFETCHT1 1024(DI)(BX*8)
 	VMOVUPD    (DI)(BX*8), Z5
-	MOVQ       1008(DX), DI
+	MOVQ       1104(DX), DI
 	PREFETCHT1 1024(DI)(BX*8)
 	VMOVUPD    (DI)(BX*8), Z6
-	MOVQ       1176(DX), DI
+	MOVQ       1288(DX), DI
 	PREFETCHT1 1024(DI)(BX*8)
 	VMOVUPD    (DI)(BX*8), Z7
 	VUNPCKLPD  Z1, Z0, Z8
@@ -11106,26 +11106,26 @@ tail:
 	MOVQ         (DX), DI
 	VBROADCASTSD 24(DX), Z0
 	VMOVUPD      (DI)(BX*8), K1, Z0
-	MOVQ         168(DX), DI
-	VBROADCASTSD 192(DX), Z1
+	MOVQ         184(DX), DI
+	VBROADCASTSD 208(DX), Z1
 	VMOVUPD      (DI)(BX*8), K1, Z1
-	MOVQ         336(DX), DI
-	VBROADCASTSD 360(DX), Z2
+	MOVQ         368(DX), DI
+	VBROADCASTSD 392(DX), Z2
 	VMOVUPD      (DI)(BX*8), K1, Z2
-	MOVQ         504(DX), DI
-	VBROADCASTSD 528(DX), Z3
+	MOVQ         552(DX), DI
+	VBROADCASTSD 576(DX), Z3
 	VMOVUPD      (DI)(BX*8), K1, Z3
-	MOVQ         672(DX), DI
-	VBROADCASTSD 696(DX), Z4
+	MOVQ         736(DX), DI
+	VBROADCASTSD 760(DX), Z4
 	VMOVUPD      (DI)(BX*8), K1, Z4
-	MOVQ         840(DX), DI
-	VBROADCASTSD 864(DX), Z5
+	MOVQ         920(DX), DI
+	VBROADCASTSD 944(DX), Z5
 	VMOVUPD      (DI)(BX*8), K1, Z5
-	MOVQ         1008(DX), DI
-	VBROADCASTSD 1032(DX), Z6
+	MOVQ         1104(DX), DI
+	VBROADCASTSD 1128(DX), Z6
 	VMOVUPD      (DI)(BX*8), K1, Z6
-	MOVQ         1176(DX), DI
-	VBROADCASTSD 1200(DX), Z7
+	MOVQ         1288(DX), DI
+	VBROADCASTSD 1312(DX), Z7
 	VMOVUPD      (DI)(BX*8), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -11185,7 +11185,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000540, DX
+	ADDQ $0x000005c0, DX
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -11241,41 +11241,41 @@ step:
 	PREFETCHT0   (DI)(DX*1)
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         672(BX), R10
+	MOVQ         736(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         680(BX), R11
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
-	VBROADCASTSD 696(BX), Y1
-	VPSLLVD      712(BX), Y0, Y2
+	VBROADCASTSD 760(BX), Y1
+	VPSLLVD      776(BX), Y0, Y2
 	VBLENDVPD    Y2, (R10)(AX*8), Y1, Y2
-	VPSLLVD      744(BX), Y0, Y0
+	VPSLLVD      808(BX), Y0, Y0
 	VBLENDVPD    Y0, 32(R10)(AX*8), Y1, Y0
-	MOVQ         840(BX), R10
+	MOVQ         920(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         848(BX), R11
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
-	VBROADCASTSD 864(BX), Y3
-	VPSLLVD      880(BX), Y1, Y4
+	VBROADCASTSD 944(BX), Y3
+	VPSLLVD      960(BX), Y1, Y4
 	VBLENDVPD    Y4, (R10)(AX*8), Y3, Y4
-	VPSLLVD      912(BX), Y1, Y1
+	VPSLLVD      992(BX), Y1, Y1
 	VBLENDVPD    Y1, 32(R10)(AX*8), Y3, Y1
-	MOVQ         1008(BX), R10
+	MOVQ         1104(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         1016(BX), R11
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
-	VBROADCASTSD 1032(BX), Y5
-	VPSLLVD      1048(BX), Y3, Y6
+	VBROADCASTSD 1128(BX), Y5
+	VPSLLVD      1144(BX), Y3, Y6
 	VBLENDVPD    Y6, (R10)(AX*8), Y5, Y6
-	VPSLLVD      1080(BX), Y3, Y3
+	VPSLLVD      1176(BX), Y3, Y3
 	VBLENDVPD    Y3, 32(R10)(AX*8), Y5, Y3
-	MOVQ         1176(BX), R10
+	MOVQ         1288(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         1184(BX), R11
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y5
-	VBROADCASTSD 1200(BX), Y7
-	VPSLLVD      1216(BX), Y5, Y8
+	VBROADCASTSD 1312(BX), Y7
+	VPSLLVD      1328(BX), Y5, Y8
 	VBLENDVPD    Y8, (R10)(AX*8), Y7, Y8
-	VPSLLVD      1248(BX), Y5, Y5
+	VPSLLVD      1360(BX), Y5, Y5
 	VBLENDVPD    Y5, 32(R10)(AX*8), Y7, Y5
 	VUNPCKLPD    Y4, Y2, Y7
 	VUNPCKHPD    Y4, Y2, Y2
@@ -11311,32 +11311,32 @@ step:
 	VBLENDVPD    Y2, (R10)(AX*8), Y1, Y2
 	VPSLLVD      72(BX), Y0, Y0
 	VBLENDVPD    Y0, 32(R10)(AX*8), Y1, Y0
-	MOVQ         168(BX), R10
+	MOVQ         184(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         176(BX), R11
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
-	VBROADCASTSD 192(BX), Y3
-	VPSLLVD      208(BX), Y1, Y4
+	VBROADCASTSD 208(BX), Y3
+	VPSLLVD      224(BX), Y1, Y4
 	VBLENDVPD    Y4, (R10)(AX*8), Y3, Y4
-	VPSLLVD      240(BX), Y1, Y1
+	VPSLLVD      256(BX), Y1, Y1
 	VBLENDVPD    Y1, 32(R10)(AX*8), Y3, Y1
-	MOVQ         336(BX), R10
+	MOVQ         368(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         344(BX), R11
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
-	VBROADCASTSD 360(BX), Y5
-	VPSLLVD      376(BX), Y3, Y6
+	VBROADCASTSD 392(BX), Y5
+	VPSLLVD      408(BX), Y3, Y6
 	VBLENDVPD    Y6, (R10)(AX*8), Y5, Y6
-	VPSLLVD      408(BX), Y3, Y3
+	VPSLLVD      440(BX), Y3, Y3
 	VBLENDVPD    Y3, 32(R10)(AX*8), Y5, Y3
-	MOVQ         504(BX), R10
+	MOVQ         552(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         512(BX), R11
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y5
-	VBROADCASTSD 528(BX), Y7
-	VPSLLVD      544(BX), Y5, Y8
+	VBROADCASTSD 576(BX), Y7
+	VPSLLVD      592(BX), Y5, Y8
 	VBLENDVPD    Y8, (R10)(AX*8), Y7, Y8
-	VPSLLVD      576(BX), Y5, Y5
+	VPSLLVD      624(BX), Y5, Y5
 	VBLENDVPD    Y5, 32(R10)(AX*8), Y7, Y5
 	VUNPCKLPD    Y4, Y2, Y7
 	VUNPCKHPD    Y4, Y2, Y2
@@ -11369,14 +11369,14 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000540, BX
+	ADDQ         $0x000005c0, BX
 	ADDQ         $0x40, SI
 	MOVQ         $0x0000000000000008, DI
 	SUBQ         32(SP), DI
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x000000a8, DI, AX
+	IMUL3Q       $0x000000b8, DI, AX
 	SUBQ         AX, BX
 	SHLQ         $0x03, DI
 	SUBQ         DI, SI
@@ -11448,61 +11448,61 @@ step:
 	KMOVW        R12, K1
 	VBROADCASTSD 24(DX), Z0
 	VMOVUPD      (R8)(BX*8), K1, Z0
-	MOVQ         168(DX), R8
+	MOVQ         184(DX), R8
 	PREFETCHT1   1024(R8)(BX*8)
-	MOVQ         176(DX), R12
-	MOVQ         184(DX), R13
+	MOVQ         192(DX), R12
+	MOVQ         200(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 192(DX), Z1
+	VBROADCASTSD 208(DX), Z1
 	VMOVUPD      (R8)(BX*8), K1, Z1
-	MOVQ         336(DX), R8
+	MOVQ         368(DX), R8
 	PREFETCHT1   1024(R8)(BX*8)
-	MOVQ         344(DX), R12
-	MOVQ         352(DX), R13
+	MOVQ         376(DX), R12
+	MOVQ         384(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 360(DX), Z2
+	VBROADCASTSD 392(DX), Z2
 	VMOVUPD      (R8)(BX*8), K1, Z2
-	MOVQ         504(DX), R8
+	MOVQ         552(DX), R8
 	PREFETCHT1   1024(R8)(BX*8)
-	MOVQ         512(DX), R12
-	MOVQ         520(DX), R13
+	MOVQ         560(DX), R12
+	MOVQ         568(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 528(DX), Z3
+	VBROADCASTSD 576(DX), Z3
 	VMOVUPD      (R8)(BX*8), K1, Z3
-	MOVQ         672(DX), R8
+	MOVQ         736(DX), R8
 	PREFETCHT1   1024(R8)(BX*8)
-	MOVQ         680(DX), R12
-	MOVQ         688(DX), R13
+	MOVQ         744(DX), R12
+	MOVQ         752(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 696(DX), Z4
+	VBROADCASTSD 760(DX), Z4
 	VMOVUPD      (R8)(BX*8), K1, Z4
-	MOVQ         840(DX), R8
+	MOVQ         920(DX), R8
 	PREFETCHT1   1024(R8)(BX*8)
-	MOVQ         848(DX), R12
-	MOVQ         856(DX), R13
+	MOVQ         928(DX), R12
+	MOVQ         936(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 864(DX), Z5
+	VBROADCASTSD 944(DX), Z5
 	VMOVUPD      (R8)(BX*8), K1, Z5
-	MOVQ         1008(DX), R8
+	MOVQ         1104(DX), R8
 	PREFETCHT1   1024(R8)(BX*8)
-	MOVQ         1016(DX), R12
-	MOVQ         1024(DX), R13
+	MOVQ         1112(DX), R12
+	MOVQ         1120(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 1032(DX), Z6
+	VBROADCASTSD 1128(DX), Z6
 	VMOVUPD      (R8)(BX*8), K1, Z6
-	MOVQ         1176(DX), R8
+	MOVQ         1288(DX), R8
 	PREFETCHT1   1024(R8)(BX*8)
-	MOVQ         1184(DX), R12
-	MOVQ         1192(DX), R13
-	SHRXL        R13, (R12)(DI*1), R12
-	KMOVW        R12, K1
-	VBROADCASTSD 1200(DX), Z7
+	MOVQ         1296(DX), R12
+	MOVQ         1304(DX), R13
+	SHRXL        R13, (R12)(DI*1), DI
+	KMOVW        DI, K1
+	VBROADCASTSD 1312(DX), Z7
 	VMOVUPD      (R8)(BX*8), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -11558,61 +11558,61 @@ tail:
 	KMOVW        R13, K1
 	VBROADCASTSD 24(DX), Z0
 	VMOVUPD      (R12)(BX*8), K1, Z0
-	MOVQ         168(DX), R12
-	MOVQ         176(DX), R13
-	MOVQ         184(DX), R14
+	MOVQ         184(DX), R12
+	MOVQ         192(DX), R13
+	MOVQ         200(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 192(DX), Z1
+	VBROADCASTSD 208(DX), Z1
 	VMOVUPD      (R12)(BX*8), K1, Z1
-	MOVQ         336(DX), R12
-	MOVQ         344(DX), R13
-	MOVQ         352(DX), R14
+	MOVQ         368(DX), R12
+	MOVQ         376(DX), R13
+	MOVQ         384(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 360(DX), Z2
+	VBROADCASTSD 392(DX), Z2
 	VMOVUPD      (R12)(BX*8), K1, Z2
-	MOVQ         504(DX), R12
-	MOVQ         512(DX), R13
-	MOVQ         520(DX), R14
+	MOVQ         552(DX), R12
+	MOVQ         560(DX), R13
+	MOVQ         568(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 528(DX), Z3
+	VBROADCASTSD 576(DX), Z3
 	VMOVUPD      (R12)(BX*8), K1, Z3
-	MOVQ         672(DX), R12
-	MOVQ         680(DX), R13
-	MOVQ         688(DX), R14
+	MOVQ         736(DX), R12
+	MOVQ         744(DX), R13
+	MOVQ         752(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 696(DX), Z4
+	VBROADCASTSD 760(DX), Z4
 	VMOVUPD      (R12)(BX*8), K1, Z4
-	MOVQ         840(DX), R12
-	MOVQ         848(DX), R13
-	MOVQ         856(DX), R14
+	MOVQ         920(DX), R12
+	MOVQ         928(DX), R13
+	MOVQ         936(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 864(DX), Z5
+	VBROADCASTSD 944(DX), Z5
 	VMOVUPD      (R12)(BX*8), K1, Z5
-	MOVQ         1008(DX), R12
-	MOVQ         1016(DX), R13
-	MOVQ         1024(DX), R14
+	MOVQ         1104(DX), R12
+	MOVQ         1112(DX), R13
+	MOVQ         1120(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 1032(DX), Z6
+	VBROADCASTSD 1128(DX), Z6
 	VMOVUPD      (R12)(BX*8), K1, Z6
-	MOVQ         1176(DX), R12
-	MOVQ         1184(DX), R13
-	MOVQ         1192(DX), R14
-	SHRXL        R14, (R13)(DI*1), R13
-	ANDL         R8, R13
-	KMOVW        R13, K1
-	VBROADCASTSD 1200(DX), Z7
+	MOVQ         1288(DX), R12
+	MOVQ         1296(DX), R13
+	MOVQ         1304(DX), R14
+	SHRXL        R14, (R13)(DI*1), DI
+	ANDL         R8, DI
+	KMOVW        DI, K1
+	VBROADCASTSD 1312(DX), Z7
 	VMOVUPD      (R12)(BX*8), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -11672,7 +11672,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000540, DX
+	ADDQ $0x000005c0, DX
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -11733,7 +11733,7 @@ step:
 	PREFETCHT0  (R9)(CX*1)
 	PREFETCHT0  (R9)(CX*2)
 	PREFETCHT0  (R9)(DX*1)
-	MOVQ        672(BX), R9
+	MOVQ        736(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y4
@@ -11747,7 +11747,7 @@ step:
 	VPADDQ      Y2, Y3, Y3
 	VPSRLQ      $0x34, Y3, Y3
 	VPOR        Y3, Y0, Y0
-	MOVQ        840(BX), R9
+	MOVQ        920(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y6
@@ -11761,7 +11761,7 @@ step:
 	VPADDQ      Y2, Y3, Y3
 	VPSRLQ      $0x34, Y3, Y3
 	VPOR        Y3, Y0, Y0
-	MOVQ        1008(BX), R9
+	MOVQ        1104(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y8
@@ -11775,7 +11775,7 @@ step:
 	VPADDQ      Y2, Y3, Y3
 	VPSRLQ      $0x34, Y3, Y3
 	VPOR        Y3, Y0, Y0
-	MOVQ        1176(BX), R9
+	MOVQ        1288(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y10
@@ -11828,7 +11828,7 @@ step:
 	VPADDQ      Y2, Y3, Y3
 	VPSRLQ      $0x34, Y3, Y3
 	VPOR        Y3, Y0, Y0
-	MOVQ        168(BX), R9
+	MOVQ        184(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y6
@@ -11842,7 +11842,7 @@ step:
 	VPADDQ      Y2, Y3, Y3
 	VPSRLQ      $0x34, Y3, Y3
 	VPOR        Y3, Y0, Y0
-	MOVQ        336(BX), R9
+	MOVQ        368(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y8
@@ -11856,7 +11856,7 @@ step:
 	VPADDQ      Y2, Y3, Y3
 	VPSRLQ      $0x34, Y3, Y3
 	VPOR        Y3, Y0, Y0
-	MOVQ        504(BX), R9
+	MOVQ        552(BX), R9
 	PREFETCHT1  1024(R9)(AX*8)
 	VMOVDQU     (R9)(AX*8), Y3
 	VPADDQ      Y1, Y3, Y10
@@ -11901,14 +11901,14 @@ step:
 	JG          step
 	SUBQ        $0x08, 32(SP)
 	JLE         done
-	ADDQ        $0x00000540, BX
+	ADDQ        $0x000005c0, BX
 	ADDQ        $0x40, SI
 	MOVQ        $0x0000000000000008, DI
 	SUBQ        32(SP), DI
 	JLE         columns
 	MOVQ        $0x0000000000000008, AX
 	MOVQ        AX, 32(SP)
-	IMUL3Q      $0x000000a8, DI, AX
+	IMUL3Q      $0x000000b8, DI, AX
 	SUBQ        AX, BX
 	SHLQ        $0x03, DI
 	SUBQ        DI, SI
@@ -11981,7 +11981,7 @@ step:
 	KMOVW      K1, DI
 	POPCNTL    DI, DI
 	ADDQ       DI, 32(DX)
-	MOVQ       168(DX), DI
+	MOVQ       184(DX), DI
 	PREFETCHT1 1024(DI)(BX*8)
 	VMOVDQU64  (DI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z2
@@ -11989,8 +11989,8 @@ step:
 	VPCMPQ     $0x04, Z0, Z3, K1
 	KMOVW      K1, DI
 	POPCNTL    DI, DI
-	ADDQ       DI, 200(DX)
-	MOVQ       336(DX), DI
+	ADDQ       DI, 216(DX)
+	MOVQ       368(DX), DI
 	PREFETCHT1 1024(DI)(BX*8)
 	VMOVDQU64  (DI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z3
@@ -11998,8 +11998,8 @@ step:
 	VPCMPQ     $0x04, Z0, Z4, K1
 	KMOVW      K1, DI
 	POPCNTL    DI, DI
-	ADDQ       DI, 368(DX)
-	MOVQ       504(DX), DI
+	ADDQ       DI, 400(DX)
+	MOVQ       552(DX), DI
 	PREFETCHT1 1024(DI)(BX*8)
 	VMOVDQU64  (DI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z4
@@ -12007,8 +12007,8 @@ step:
 	VPCMPQ     $0x04, Z0, Z5, K1
 	KMOVW      K1, DI
 	POPCNTL    DI, DI
-	ADDQ       DI, 536(DX)
-	MOVQ       672(DX), DI
+	ADDQ       DI, 584(DX)
+	MOVQ       736(DX), DI
 	PREFETCHT1 1024(DI)(BX*8)
 	VMOVDQU64  (DI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z5
@@ -12016,8 +12016,8 @@ step:
 	VPCMPQ     $0x04, Z0, Z6, K1
 	KMOVW      K1, DI
 	POPCNTL    DI, DI
-	ADDQ       DI, 704(DX)
-	MOVQ       840(DX), DI
+	ADDQ       DI, 768(DX)
+	MOVQ       920(DX), DI
 	PREFETCHT1 1024(DI)(BX*8)
 	VMOVDQU64  (DI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z6
@@ -12025,8 +12025,8 @@ step:
 	VPCMPQ     $0x04, Z0, Z7, K1
 	KMOVW      K1, DI
 	POPCNTL    DI, DI
-	ADDQ       DI, 872(DX)
-	MOVQ       1008(DX), DI
+	ADDQ       DI, 952(DX)
+	MOVQ       1104(DX), DI
 	PREFETCHT1 1024(DI)(BX*8)
 	VMOVDQU64  (DI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z7
@@ -12034,8 +12034,8 @@ step:
 	VPCMPQ     $0x04, Z0, Z8, K1
 	KMOVW      K1, DI
 	POPCNTL    DI, DI
-	ADDQ       DI, 1040(DX)
-	MOVQ       1176(DX), DI
+	ADDQ       DI, 1136(DX)
+	MOVQ       1288(DX), DI
 	PREFETCHT1 1024(DI)(BX*8)
 	VMOVDQU64  (DI)(BX*8), Z0
 	VCVTQQ2PD  Z0, Z8
@@ -12043,7 +12043,7 @@ step:
 	VPCMPQ     $0x04, Z0, Z9, K1
 	KMOVW      K1, DI
 	POPCNTL    DI, DI
-	ADDQ       DI, 1208(DX)
+	ADDQ       DI, 1320(DX)
 	VUNPCKLPD  Z2, Z1, Z0
 	VUNPCKHPD  Z2, Z1, Z1
 	VUNPCKLPD  Z4, Z3, Z2
@@ -12098,75 +12098,75 @@ tail:
 	ADDQ         DI, 32(DX)
 	VBROADCASTSD 24(DX), Z0
 	VMOVAPD      Z1, K1, Z0
-	MOVQ         168(DX), DI
+	MOVQ         184(DX), DI
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z1
 	VCVTQQ2PD    Z1, Z2
 	VCVTTPD2QQ   Z2, Z3
 	VPCMPQ       $0x04, Z1, Z3, K3
 	KMOVW        K3, DI
 	POPCNTL      DI, DI
-	ADDQ         DI, 200(DX)
-	VBROADCASTSD 192(DX), Z1
+	ADDQ         DI, 216(DX)
+	VBROADCASTSD 208(DX), Z1
 	VMOVAPD      Z2, K1, Z1
-	MOVQ         336(DX), DI
+	MOVQ         368(DX), DI
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z2
 	VCVTQQ2PD    Z2, Z3
 	VCVTTPD2QQ   Z3, Z4
 	VPCMPQ       $0x04, Z2, Z4, K3
 	KMOVW        K3, DI
 	POPCNTL      DI, DI
-	ADDQ         DI, 368(DX)
-	VBROADCASTSD 360(DX), Z2
+	ADDQ         DI, 400(DX)
+	VBROADCASTSD 392(DX), Z2
 	VMOVAPD      Z3, K1, Z2
-	MOVQ         504(DX), DI
+	MOVQ         552(DX), DI
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z3
 	VCVTQQ2PD    Z3, Z4
 	VCVTTPD2QQ   Z4, Z5
 	VPCMPQ       $0x04, Z3, Z5, K3
 	KMOVW        K3, DI
 	POPCNTL      DI, DI
-	ADDQ         DI, 536(DX)
-	VBROADCASTSD 528(DX), Z3
+	ADDQ         DI, 584(DX)
+	VBROADCASTSD 576(DX), Z3
 	VMOVAPD      Z4, K1, Z3
-	MOVQ         672(DX), DI
+	MOVQ         736(DX), DI
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z4
 	VCVTQQ2PD    Z4, Z5
 	VCVTTPD2QQ   Z5, Z6
 	VPCMPQ       $0x04, Z4, Z6, K3
 	KMOVW        K3, DI
 	POPCNTL      DI, DI
-	ADDQ         DI, 704(DX)
-	VBROADCASTSD 696(DX), Z4
+	ADDQ         DI, 768(DX)
+	VBROADCASTSD 760(DX), Z4
 	VMOVAPD      Z5, K1, Z4
-	MOVQ         840(DX), DI
+	MOVQ         920(DX), DI
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z5
 	VCVTQQ2PD    Z5, Z6
 	VCVTTPD2QQ   Z6, Z7
 	VPCMPQ       $0x04, Z5, Z7, K3
 	KMOVW        K3, DI
 	POPCNTL      DI, DI
-	ADDQ         DI, 872(DX)
-	VBROADCASTSD 864(DX), Z5
+	ADDQ         DI, 952(DX)
+	VBROADCASTSD 944(DX), Z5
 	VMOVAPD      Z6, K1, Z5
-	MOVQ         1008(DX), DI
+	MOVQ         1104(DX), DI
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z6
 	VCVTQQ2PD    Z6, Z7
 	VCVTTPD2QQ   Z7, Z8
 	VPCMPQ       $0x04, Z6, Z8, K3
 	KMOVW        K3, DI
 	POPCNTL      DI, DI
-	ADDQ         DI, 1040(DX)
-	VBROADCASTSD 1032(DX), Z6
+	ADDQ         DI, 1136(DX)
+	VBROADCASTSD 1128(DX), Z6
 	VMOVAPD      Z7, K1, Z6
-	MOVQ         1176(DX), DI
+	MOVQ         1288(DX), DI
 	VMOVDQU64.Z  (DI)(BX*8), K1, Z7
 	VCVTQQ2PD    Z7, Z8
 	VCVTTPD2QQ   Z8, Z9
 	VPCMPQ       $0x04, Z7, Z9, K3
 	KMOVW        K3, BX
 	POPCNTL      BX, BX
-	ADDQ         BX, 1208(DX)
-	VBROADCASTSD 1200(DX), Z7
+	ADDQ         BX, 1320(DX)
+	VBROADCASTSD 1312(DX), Z7
 	VMOVAPD      Z8, K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -12226,7 +12226,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000540, DX
+	ADDQ $0x000005c0, DX
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -12290,10 +12290,10 @@ step:
 	PREFETCHT0   (R8)(DX*1)
 	MOVQ         AX, R8
 	SHRQ         $0x03, R8
-	MOVQ         672(BX), R11
+	MOVQ         736(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         680(BX), R12
-	MOVQ         688(BX), R13
+	MOVQ         744(BX), R12
+	MOVQ         752(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*8), Y4
 	VPADDQ       Y1, Y4, Y5
@@ -12313,15 +12313,15 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y7, Y7
 	VPAND        Y7, Y4, Y4
 	VPOR         Y4, Y0, Y0
-	VBROADCASTSD 696(BX), Y4
-	VPSLLVD      712(BX), Y3, Y7
+	VBROADCASTSD 760(BX), Y4
+	VPSLLVD      776(BX), Y3, Y7
 	VBLENDVPD    Y7, Y5, Y4, Y7
-	VPSLLVD      744(BX), Y3, Y3
+	VPSLLVD      808(BX), Y3, Y3
 	VBLENDVPD    Y3, Y6, Y4, Y3
-	MOVQ         840(BX), R11
+	MOVQ         920(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         848(BX), R12
-	MOVQ         856(BX), R13
+	MOVQ         928(BX), R12
+	MOVQ         936(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y4
 	VMOVDQU      (R11)(AX*8), Y5
 	VPADDQ       Y1, Y5, Y6
@@ -12341,15 +12341,15 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y9, Y9
 	VPAND        Y9, Y5, Y5
 	VPOR         Y5, Y0, Y0
-	VBROADCASTSD 864(BX), Y5
-	VPSLLVD      880(BX), Y4, Y9
+	VBROADCASTSD 944(BX), Y5
+	VPSLLVD      960(BX), Y4, Y9
 	VBLENDVPD    Y9, Y6, Y5, Y9
-	VPSLLVD      912(BX), Y4, Y4
+	VPSLLVD      992(BX), Y4, Y4
 	VBLENDVPD    Y4, Y8, Y5, Y4
-	MOVQ         1008(BX), R11
+	MOVQ         1104(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         1016(BX), R12
-	MOVQ         1024(BX), R13
+	MOVQ         1112(BX), R12
+	MOVQ         1120(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VMOVDQU      (R11)(AX*8), Y6
 	VPADDQ       Y1, Y6, Y8
@@ -12369,15 +12369,15 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y11, Y11
 	VPAND        Y11, Y6, Y6
 	VPOR         Y6, Y0, Y0
-	VBROADCASTSD 1032(BX), Y6
-	VPSLLVD      1048(BX), Y5, Y11
+	VBROADCASTSD 1128(BX), Y6
+	VPSLLVD      1144(BX), Y5, Y11
 	VBLENDVPD    Y11, Y8, Y6, Y11
-	VPSLLVD      1080(BX), Y5, Y5
+	VPSLLVD      1176(BX), Y5, Y5
 	VBLENDVPD    Y5, Y10, Y6, Y5
-	MOVQ         1176(BX), R11
+	MOVQ         1288(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         1184(BX), R12
-	MOVQ         1192(BX), R13
+	MOVQ         1296(BX), R12
+	MOVQ         1304(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y6
 	VMOVDQU      (R11)(AX*8), Y8
 	VPADDQ       Y1, Y8, Y10
@@ -12397,10 +12397,10 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y13, Y13
 	VPAND        Y13, Y8, Y8
 	VPOR         Y8, Y0, Y0
-	VBROADCASTSD 1200(BX), Y8
-	VPSLLVD      1216(BX), Y6, Y13
+	VBROADCASTSD 1312(BX), Y8
+	VPSLLVD      1328(BX), Y6, Y13
 	VBLENDVPD    Y13, Y10, Y8, Y13
-	VPSLLVD      1248(BX), Y6, Y6
+	VPSLLVD      1360(BX), Y6, Y6
 	VBLENDVPD    Y6, Y12, Y8, Y6
 	VUNPCKLPD    Y9, Y7, Y8
 	VUNPCKHPD    Y9, Y7, Y7
@@ -12455,10 +12455,10 @@ step:
 	VBLENDVPD    Y7, Y5, Y4, Y7
 	VPSLLVD      72(BX), Y3, Y3
 	VBLENDVPD    Y3, Y6, Y4, Y3
-	MOVQ         168(BX), R11
+	MOVQ         184(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         176(BX), R12
-	MOVQ         184(BX), R13
+	MOVQ         192(BX), R12
+	MOVQ         200(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y4
 	VMOVDQU      (R11)(AX*8), Y5
 	VPADDQ       Y1, Y5, Y6
@@ -12478,15 +12478,15 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y9, Y9
 	VPAND        Y9, Y5, Y5
 	VPOR         Y5, Y0, Y0
-	VBROADCASTSD 192(BX), Y5
-	VPSLLVD      208(BX), Y4, Y9
+	VBROADCASTSD 208(BX), Y5
+	VPSLLVD      224(BX), Y4, Y9
 	VBLENDVPD    Y9, Y6, Y5, Y9
-	VPSLLVD      240(BX), Y4, Y4
+	VPSLLVD      256(BX), Y4, Y4
 	VBLENDVPD    Y4, Y8, Y5, Y4
-	MOVQ         336(BX), R11
+	MOVQ         368(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         344(BX), R12
-	MOVQ         352(BX), R13
+	MOVQ         376(BX), R12
+	MOVQ         384(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VMOVDQU      (R11)(AX*8), Y6
 	VPADDQ       Y1, Y6, Y8
@@ -12506,15 +12506,15 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y11, Y11
 	VPAND        Y11, Y6, Y6
 	VPOR         Y6, Y0, Y0
-	VBROADCASTSD 360(BX), Y6
-	VPSLLVD      376(BX), Y5, Y11
+	VBROADCASTSD 392(BX), Y6
+	VPSLLVD      408(BX), Y5, Y11
 	VBLENDVPD    Y11, Y8, Y6, Y11
-	VPSLLVD      408(BX), Y5, Y5
+	VPSLLVD      440(BX), Y5, Y5
 	VBLENDVPD    Y5, Y10, Y6, Y5
-	MOVQ         504(BX), R11
+	MOVQ         552(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         512(BX), R12
-	MOVQ         520(BX), R13
+	MOVQ         560(BX), R12
+	MOVQ         568(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y6
 	VMOVDQU      (R11)(AX*8), Y8
 	VPADDQ       Y1, Y8, Y10
@@ -12534,10 +12534,10 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y13, Y13
 	VPAND        Y13, Y8, Y8
 	VPOR         Y8, Y0, Y0
-	VBROADCASTSD 528(BX), Y8
-	VPSLLVD      544(BX), Y6, Y13
+	VBROADCASTSD 576(BX), Y8
+	VPSLLVD      592(BX), Y6, Y13
 	VBLENDVPD    Y13, Y10, Y8, Y13
-	VPSLLVD      576(BX), Y6, Y6
+	VPSLLVD      624(BX), Y6, Y6
 	VBLENDVPD    Y6, Y12, Y8, Y6
 	VUNPCKLPD    Y9, Y7, Y8
 	VUNPCKHPD    Y9, Y7, Y7
@@ -12570,14 +12570,14 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000540, BX
+	ADDQ         $0x000005c0, BX
 	ADDQ         $0x40, DI
 	MOVQ         $0x0000000000000008, R8
 	SUBQ         32(SP), R8
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x000000a8, R8, AX
+	IMUL3Q       $0x000000b8, R8, AX
 	SUBQ         AX, BX
 	SHLQ         $0x03, R8
 	SUBQ         R8, DI
@@ -12658,10 +12658,10 @@ step:
 	ADDQ         R8, 32(DX)
 	VBROADCASTSD 24(DX), Z0
 	VMOVAPD      Z1, K1, Z0
-	MOVQ         168(DX), R8
+	MOVQ         184(DX), R8
 	PREFETCHT1   1024(R8)(BX*8)
-	MOVQ         176(DX), R12
-	MOVQ         184(DX), R13
+	MOVQ         192(DX), R12
+	MOVQ         200(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (R8)(BX*8), K1, Z1
@@ -12670,13 +12670,13 @@ step:
 	VPCMPQ       $0x04, Z1, Z3, K3
 	KMOVW        K3, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 200(DX)
-	VBROADCASTSD 192(DX), Z1
+	ADDQ         R8, 216(DX)
+	VBROADCASTSD 208(DX), Z1
 	VMOVAPD      Z2, K1, Z1
-	MOVQ         336(DX), R8
+	MOVQ         368(DX), R8
 	PREFETCHT1   1024(R8)(BX*8)
-	MOVQ         344(DX), R12
-	MOVQ         352(DX), R13
+	MOVQ         376(DX), R12
+	MOVQ         384(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (R8)(BX*8), K1, Z2
@@ -12685,13 +12685,13 @@ step:
 	VPCMPQ       $0x04, Z2, Z4, K3
 	KMOVW        K3, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 368(DX)
-	VBROADCASTSD 360(DX), Z2
+	ADDQ         R8, 400(DX)
+	VBROADCASTSD 392(DX), Z2
 	VMOVAPD      Z3, K1, Z2
-	MOVQ         504(DX), R8
+	MOVQ         552(DX), R8
 	PREFETCHT1   1024(R8)(BX*8)
-	MOVQ         512(DX), R12
-	MOVQ         520(DX), R13
+	MOVQ         560(DX), R12
+	MOVQ         568(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (R8)(BX*8), K1, Z3
@@ -12700,13 +12700,13 @@ step:
 	VPCMPQ       $0x04, Z3, Z5, K3
 	KMOVW        K3, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 536(DX)
-	VBROADCASTSD 528(DX), Z3
+	ADDQ         R8, 584(DX)
+	VBROADCASTSD 576(DX), Z3
 	VMOVAPD      Z4, K1, Z3
-	MOVQ         672(DX), R8
+	MOVQ         736(DX), R8
 	PREFETCHT1   1024(R8)(BX*8)
-	MOVQ         680(DX), R12
-	MOVQ         688(DX), R13
+	MOVQ         744(DX), R12
+	MOVQ         752(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (R8)(BX*8), K1, Z4
@@ -12715,13 +12715,13 @@ step:
 	VPCMPQ       $0x04, Z4, Z6, K3
 	KMOVW        K3, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 704(DX)
-	VBROADCASTSD 696(DX), Z4
+	ADDQ         R8, 768(DX)
+	VBROADCASTSD 760(DX), Z4
 	VMOVAPD      Z5, K1, Z4
-	MOVQ         840(DX), R8
+	MOVQ         920(DX), R8
 	PREFETCHT1   1024(R8)(BX*8)
-	MOVQ         848(DX), R12
-	MOVQ         856(DX), R13
+	MOVQ         928(DX), R12
+	MOVQ         936(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (R8)(BX*8), K1, Z5
@@ -12730,13 +12730,13 @@ step:
 	VPCMPQ       $0x04, Z5, Z7, K3
 	KMOVW        K3, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 872(DX)
-	VBROADCASTSD 864(DX), Z5
+	ADDQ         R8, 952(DX)
+	VBROADCASTSD 944(DX), Z5
 	VMOVAPD      Z6, K1, Z5
-	MOVQ         1008(DX), R8
+	MOVQ         1104(DX), R8
 	PREFETCHT1   1024(R8)(BX*8)
-	MOVQ         1016(DX), R12
-	MOVQ         1024(DX), R13
+	MOVQ         1112(DX), R12
+	MOVQ         1120(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
 	VMOVDQU64.Z  (R8)(BX*8), K1, Z6
@@ -12745,23 +12745,23 @@ step:
 	VPCMPQ       $0x04, Z6, Z8, K3
 	KMOVW        K3, R8
 	POPCNTL      R8, R8
-	ADDQ         R8, 1040(DX)
-	VBROADCASTSD 1032(DX), Z6
+	ADDQ         R8, 1136(DX)
+	VBROADCASTSD 1128(DX), Z6
 	VMOVAPD      Z7, K1, Z6
-	MOVQ         1176(DX), R8
+	MOVQ         1288(DX), R8
 	PREFETCHT1   1024(R8)(BX*8)
-	MOVQ         1184(DX), R12
-	MOVQ         1192(DX), R13
-	SHRXL        R13, (R12)(DI*1), R12
-	KMOVW        R12, K1
+	MOVQ         1296(DX), R12
+	MOVQ         1304(DX), R13
+	SHRXL        R13, (R12)(DI*1), DI
+	KMOVW        DI, K1
 	VMOVDQU64.Z  (R8)(BX*8), K1, Z7
 	VCVTQQ2PD    Z7, Z8
 	VCVTTPD2QQ   Z8, Z9
 	VPCMPQ       $0x04, Z7, Z9, K3
 	KMOVW        K3, DI
 	POPCNTL      DI, DI
-	ADDQ         DI, 1208(DX)
-	VBROADCASTSD 1200(DX), Z7
+	ADDQ         DI, 1320(DX)
+	VBROADCASTSD 1312(DX), Z7
 	VMOVAPD      Z8, K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -12824,9 +12824,9 @@ tail:
 	ADDQ         R12, 32(DX)
 	VBROADCASTSD 24(DX), Z0
 	VMOVAPD      Z1, K1, Z0
-	MOVQ         168(DX), R12
-	MOVQ         176(DX), R13
-	MOVQ         184(DX), R14
+	MOVQ         184(DX), R12
+	MOVQ         192(DX), R13
+	MOVQ         200(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
@@ -12836,12 +12836,12 @@ tail:
 	VPCMPQ       $0x04, Z1, Z3, K3
 	KMOVW        K3, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 200(DX)
-	VBROADCASTSD 192(DX), Z1
+	ADDQ         R12, 216(DX)
+	VBROADCASTSD 208(DX), Z1
 	VMOVAPD      Z2, K1, Z1
-	MOVQ         336(DX), R12
-	MOVQ         344(DX), R13
-	MOVQ         352(DX), R14
+	MOVQ         368(DX), R12
+	MOVQ         376(DX), R13
+	MOVQ         384(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
@@ -12851,12 +12851,12 @@ tail:
 	VPCMPQ       $0x04, Z2, Z4, K3
 	KMOVW        K3, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 368(DX)
-	VBROADCASTSD 360(DX), Z2
+	ADDQ         R12, 400(DX)
+	VBROADCASTSD 392(DX), Z2
 	VMOVAPD      Z3, K1, Z2
-	MOVQ         504(DX), R12
-	MOVQ         512(DX), R13
-	MOVQ         520(DX), R14
+	MOVQ         552(DX), R12
+	MOVQ         560(DX), R13
+	MOVQ         568(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
@@ -12866,12 +12866,12 @@ tail:
 	VPCMPQ       $0x04, Z3, Z5, K3
 	KMOVW        K3, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 536(DX)
-	VBROADCASTSD 528(DX), Z3
+	ADDQ         R12, 584(DX)
+	VBROADCASTSD 576(DX), Z3
 	VMOVAPD      Z4, K1, Z3
-	MOVQ         672(DX), R12
-	MOVQ         680(DX), R13
-	MOVQ         688(DX), R14
+	MOVQ         736(DX), R12
+	MOVQ         744(DX), R13
+	MOVQ         752(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
@@ -12881,12 +12881,12 @@ tail:
 	VPCMPQ       $0x04, Z4, Z6, K3
 	KMOVW        K3, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 704(DX)
-	VBROADCASTSD 696(DX), Z4
+	ADDQ         R12, 768(DX)
+	VBROADCASTSD 760(DX), Z4
 	VMOVAPD      Z5, K1, Z4
-	MOVQ         840(DX), R12
-	MOVQ         848(DX), R13
-	MOVQ         856(DX), R14
+	MOVQ         920(DX), R12
+	MOVQ         928(DX), R13
+	MOVQ         936(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
@@ -12896,12 +12896,12 @@ tail:
 	VPCMPQ       $0x04, Z5, Z7, K3
 	KMOVW        K3, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 872(DX)
-	VBROADCASTSD 864(DX), Z5
+	ADDQ         R12, 952(DX)
+	VBROADCASTSD 944(DX), Z5
 	VMOVAPD      Z6, K1, Z5
-	MOVQ         1008(DX), R12
-	MOVQ         1016(DX), R13
-	MOVQ         1024(DX), R14
+	MOVQ         1104(DX), R12
+	MOVQ         1112(DX), R13
+	MOVQ         1120(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
@@ -12911,23 +12911,23 @@ tail:
 	VPCMPQ       $0x04, Z6, Z8, K3
 	KMOVW        K3, R12
 	POPCNTL      R12, R12
-	ADDQ         R12, 1040(DX)
-	VBROADCASTSD 1032(DX), Z6
+	ADDQ         R12, 1136(DX)
+	VBROADCASTSD 1128(DX), Z6
 	VMOVAPD      Z7, K1, Z6
-	MOVQ         1176(DX), R12
-	MOVQ         1184(DX), R13
-	MOVQ         1192(DX), R14
-	SHRXL        R14, (R13)(DI*1), R13
-	ANDL         R8, R13
-	KMOVW        R13, K1
+	MOVQ         1288(DX), R12
+	MOVQ         1296(DX), R13
+	MOVQ         1304(DX), R14
+	SHRXL        R14, (R13)(DI*1), DI
+	ANDL         R8, DI
+	KMOVW        DI, K1
 	VMOVDQU64.Z  (R12)(BX*8), K1, Z7
 	VCVTQQ2PD    Z7, Z8
 	VCVTTPD2QQ   Z8, Z9
 	VPCMPQ       $0x04, Z7, Z9, K3
 	KMOVW        K3, BX
 	POPCNTL      BX, BX
-	ADDQ         BX, 1208(DX)
-	VBROADCASTSD 1200(DX), Z7
+	ADDQ         BX, 1320(DX)
+	VBROADCASTSD 1312(DX), Z7
 	VMOVAPD      Z8, K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -12987,7 +12987,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000540, DX
+	ADDQ $0x000005c0, DX
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -13051,19 +13051,19 @@ step:
 	PREFETCHT0  (R9)(CX*1)
 	PREFETCHT0  (R9)(CX*2)
 	PREFETCHT0  (R9)(DX*1)
-	MOVQ        672(BX), R9
+	MOVQ        736(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y0
 	VCVTPS2PD   16(R9)(AX*4), Y1
-	MOVQ        840(BX), R9
+	MOVQ        920(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y2
 	VCVTPS2PD   16(R9)(AX*4), Y3
-	MOVQ        1008(BX), R9
+	MOVQ        1104(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y4
 	VCVTPS2PD   16(R9)(AX*4), Y5
-	MOVQ        1176(BX), R9
+	MOVQ        1288(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y6
 	VCVTPS2PD   16(R9)(AX*4), Y7
@@ -13096,15 +13096,15 @@ step:
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y0
 	VCVTPS2PD   16(R9)(AX*4), Y1
-	MOVQ        168(BX), R9
+	MOVQ        184(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y2
 	VCVTPS2PD   16(R9)(AX*4), Y3
-	MOVQ        336(BX), R9
+	MOVQ        368(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y4
 	VCVTPS2PD   16(R9)(AX*4), Y5
-	MOVQ        504(BX), R9
+	MOVQ        552(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTPS2PD   (R9)(AX*4), Y6
 	VCVTPS2PD   16(R9)(AX*4), Y7
@@ -13137,16 +13137,16 @@ step:
 	ADDQ        $0x08, AX
 	SUBQ        $0x08, R8
 	JLE         next
-	MOVQ        672(BX), R9
+	MOVQ        736(BX), R9
 	VCVTPS2PD   (R9)(AX*4), Y0
 	VCVTPS2PD   16(R9)(AX*4), Y1
-	MOVQ        840(BX), R9
+	MOVQ        920(BX), R9
 	VCVTPS2PD   (R9)(AX*4), Y2
 	VCVTPS2PD   16(R9)(AX*4), Y3
-	MOVQ        1008(BX), R9
+	MOVQ        1104(BX), R9
 	VCVTPS2PD   (R9)(AX*4), Y4
 	VCVTPS2PD   16(R9)(AX*4), Y5
-	MOVQ        1176(BX), R9
+	MOVQ        1288(BX), R9
 	VCVTPS2PD   (R9)(AX*4), Y6
 	VCVTPS2PD   16(R9)(AX*4), Y7
 	VUNPCKLPD   Y2, Y0, Y8
@@ -13177,13 +13177,13 @@ step:
 	MOVQ        (BX), R9
 	VCVTPS2PD   (R9)(AX*4), Y0
 	VCVTPS2PD   16(R9)(AX*4), Y1
-	MOVQ        168(BX), R9
+	MOVQ        184(BX), R9
 	VCVTPS2PD   (R9)(AX*4), Y2
 	VCVTPS2PD   16(R9)(AX*4), Y3
-	MOVQ        336(BX), R9
+	MOVQ        368(BX), R9
 	VCVTPS2PD   (R9)(AX*4), Y4
 	VCVTPS2PD   16(R9)(AX*4), Y5
-	MOVQ        504(BX), R9
+	MOVQ        552(BX), R9
 	VCVTPS2PD   (R9)(AX*4), Y6
 	VCVTPS2PD   16(R9)(AX*4), Y7
 	VUNPCKLPD   Y2, Y0, Y8
@@ -13219,14 +13219,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x40, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x03, DI
 	SUBQ   DI, SI
@@ -13291,25 +13291,25 @@ step:
 	MOVQ       (DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VCVTPS2PD  (DI)(BX*4), Z0
-	MOVQ       168(DX), DI
+	MOVQ       184(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VCVTPS2PD  (DI)(BX*4), Z1
-	MOVQ       336(DX), DI
+	MOVQ       368(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VCVTPS2PD  (DI)(BX*4), Z2
-	MOVQ       504(DX), DI
+	MOVQ       552(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VCVTPS2PD  (DI)(BX*4), Z3
-	MOVQ       672(DX), DI
+	MOVQ       736(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VCVTPS2PD  (DI)(BX*4), Z4
-	MOVQ       840(DX), DI
+	MOVQ       920(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VCVTPS2PD  (DI)(BX*4), Z5
-	MOVQ       1008(DX), DI
+	MOVQ       1104(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VCVTPS2PD  (DI)(BX*4), Z6
-	MOVQ       1176(DX), DI
+	MOVQ       1288(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VCVTPS2PD  (DI)(BX*4), Z7
 	VUNPCKLPD  Z1, Z0, Z8
@@ -13359,26 +13359,26 @@ tail:
 	MOVQ         (DX), DI
 	VBROADCASTSD 24(DX), Z0
 	VCVTPS2PD    (DI)(BX*4), K1, Z0
-	MOVQ         168(DX), DI
-	VBROADCASTSD 192(DX), Z1
+	MOVQ         184(DX), DI
+	VBROADCASTSD 208(DX), Z1
 	VCVTPS2PD    (DI)(BX*4), K1, Z1
-	MOVQ         336(DX), DI
-	VBROADCASTSD 360(DX), Z2
+	MOVQ         368(DX), DI
+	VBROADCASTSD 392(DX), Z2
 	VCVTPS2PD    (DI)(BX*4), K1, Z2
-	MOVQ         504(DX), DI
-	VBROADCASTSD 528(DX), Z3
+	MOVQ         552(DX), DI
+	VBROADCASTSD 576(DX), Z3
 	VCVTPS2PD    (DI)(BX*4), K1, Z3
-	MOVQ         672(DX), DI
-	VBROADCASTSD 696(DX), Z4
+	MOVQ         736(DX), DI
+	VBROADCASTSD 760(DX), Z4
 	VCVTPS2PD    (DI)(BX*4), K1, Z4
-	MOVQ         840(DX), DI
-	VBROADCASTSD 864(DX), Z5
+	MOVQ         920(DX), DI
+	VBROADCASTSD 944(DX), Z5
 	VCVTPS2PD    (DI)(BX*4), K1, Z5
-	MOVQ         1008(DX), DI
-	VBROADCASTSD 1032(DX), Z6
+	MOVQ         1104(DX), DI
+	VBROADCASTSD 1128(DX), Z6
 	VCVTPS2PD    (DI)(BX*4), K1, Z6
-	MOVQ         1176(DX), DI
-	VBROADCASTSD 1200(DX), Z7
+	MOVQ         1288(DX), DI
+	VBROADCASTSD 1312(DX), Z7
 	VCVTPS2PD    (DI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -13438,7 +13438,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000540, DX
+	ADDQ $0x000005c0, DX
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -13504,49 +13504,49 @@ step:
 	PREFETCHT0   (DI)(DX*1)
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         672(BX), R10
+	MOVQ         736(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         680(BX), R11
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
 	VCVTPS2PD    (R10)(AX*4), Y1
 	VCVTPS2PD    16(R10)(AX*4), Y2
-	VBROADCASTSD 696(BX), Y3
-	VPSLLVD      712(BX), Y0, Y4
+	VBROADCASTSD 760(BX), Y3
+	VPSLLVD      776(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y4
-	VPSLLVD      744(BX), Y0, Y0
+	VPSLLVD      808(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         840(BX), R10
+	MOVQ         920(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         848(BX), R11
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTPS2PD    (R10)(AX*4), Y2
 	VCVTPS2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 864(BX), Y5
-	VPSLLVD      880(BX), Y1, Y6
+	VBROADCASTSD 944(BX), Y5
+	VPSLLVD      960(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      912(BX), Y1, Y1
+	VPSLLVD      992(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         1008(BX), R10
+	MOVQ         1104(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1016(BX), R11
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTPS2PD    (R10)(AX*4), Y3
 	VCVTPS2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 1032(BX), Y7
-	VPSLLVD      1048(BX), Y2, Y8
+	VBROADCASTSD 1128(BX), Y7
+	VPSLLVD      1144(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      1080(BX), Y2, Y2
+	VPSLLVD      1176(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         1176(BX), R10
+	MOVQ         1288(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1184(BX), R11
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTPS2PD    (R10)(AX*4), Y5
 	VCVTPS2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 1200(BX), Y9
-	VPSLLVD      1216(BX), Y3, Y10
+	VBROADCASTSD 1312(BX), Y9
+	VPSLLVD      1328(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      1248(BX), Y3, Y3
+	VPSLLVD      1360(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -13584,38 +13584,38 @@ step:
 	VBLENDVPD    Y4, Y1, Y3, Y4
 	VPSLLVD      72(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         168(BX), R10
+	MOVQ         184(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         176(BX), R11
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTPS2PD    (R10)(AX*4), Y2
 	VCVTPS2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 192(BX), Y5
-	VPSLLVD      208(BX), Y1, Y6
+	VBROADCASTSD 208(BX), Y5
+	VPSLLVD      224(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      240(BX), Y1, Y1
+	VPSLLVD      256(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         336(BX), R10
+	MOVQ         368(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         344(BX), R11
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTPS2PD    (R10)(AX*4), Y3
 	VCVTPS2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 360(BX), Y7
-	VPSLLVD      376(BX), Y2, Y8
+	VBROADCASTSD 392(BX), Y7
+	VPSLLVD      408(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      408(BX), Y2, Y2
+	VPSLLVD      440(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         504(BX), R10
+	MOVQ         552(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         512(BX), R11
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTPS2PD    (R10)(AX*4), Y5
 	VCVTPS2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 528(BX), Y9
-	VPSLLVD      544(BX), Y3, Y10
+	VBROADCASTSD 576(BX), Y9
+	VPSLLVD      592(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      576(BX), Y3, Y3
+	VPSLLVD      624(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -13648,45 +13648,45 @@ step:
 	JLE          next
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         672(BX), R10
-	MOVQ         680(BX), R11
+	MOVQ         736(BX), R10
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
 	VCVTPS2PD    (R10)(AX*4), Y1
 	VCVTPS2PD    16(R10)(AX*4), Y2
-	VBROADCASTSD 696(BX), Y3
-	VPSLLVD      712(BX), Y0, Y4
+	VBROADCASTSD 760(BX), Y3
+	VPSLLVD      776(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y4
-	VPSLLVD      744(BX), Y0, Y0
+	VPSLLVD      808(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         840(BX), R10
-	MOVQ         848(BX), R11
+	MOVQ         920(BX), R10
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTPS2PD    (R10)(AX*4), Y2
 	VCVTPS2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 864(BX), Y5
-	VPSLLVD      880(BX), Y1, Y6
+	VBROADCASTSD 944(BX), Y5
+	VPSLLVD      960(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      912(BX), Y1, Y1
+	VPSLLVD      992(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         1008(BX), R10
-	MOVQ         1016(BX), R11
+	MOVQ         1104(BX), R10
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTPS2PD    (R10)(AX*4), Y3
 	VCVTPS2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 1032(BX), Y7
-	VPSLLVD      1048(BX), Y2, Y8
+	VBROADCASTSD 1128(BX), Y7
+	VPSLLVD      1144(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      1080(BX), Y2, Y2
+	VPSLLVD      1176(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         1176(BX), R10
-	MOVQ         1184(BX), R11
+	MOVQ         1288(BX), R10
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTPS2PD    (R10)(AX*4), Y5
 	VCVTPS2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 1200(BX), Y9
-	VPSLLVD      1216(BX), Y3, Y10
+	VBROADCASTSD 1312(BX), Y9
+	VPSLLVD      1328(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      1248(BX), Y3, Y3
+	VPSLLVD      1360(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -13723,35 +13723,35 @@ step:
 	VBLENDVPD    Y4, Y1, Y3, Y4
 	VPSLLVD      72(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         168(BX), R10
-	MOVQ         176(BX), R11
+	MOVQ         184(BX), R10
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTPS2PD    (R10)(AX*4), Y2
 	VCVTPS2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 192(BX), Y5
-	VPSLLVD      208(BX), Y1, Y6
+	VBROADCASTSD 208(BX), Y5
+	VPSLLVD      224(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      240(BX), Y1, Y1
+	VPSLLVD      256(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         336(BX), R10
-	MOVQ         344(BX), R11
+	MOVQ         368(BX), R10
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTPS2PD    (R10)(AX*4), Y3
 	VCVTPS2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 360(BX), Y7
-	VPSLLVD      376(BX), Y2, Y8
+	VBROADCASTSD 392(BX), Y7
+	VPSLLVD      408(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      408(BX), Y2, Y2
+	VPSLLVD      440(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         504(BX), R10
-	MOVQ         512(BX), R11
+	MOVQ         552(BX), R10
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTPS2PD    (R10)(AX*4), Y5
 	VCVTPS2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 528(BX), Y9
-	VPSLLVD      544(BX), Y3, Y10
+	VBROADCASTSD 576(BX), Y9
+	VPSLLVD      592(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      576(BX), Y3, Y3
+	VPSLLVD      624(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -13786,14 +13786,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x40, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x03, DI
 	SUBQ   DI, SI
@@ -13865,61 +13865,61 @@ step:
 	KMOVW        R12, K1
 	VBROADCASTSD 24(DX), Z0
 	VCVTPS2PD    (R8)(BX*4), K1, Z0
-	MOVQ         168(DX), R8
+	MOVQ         184(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         176(DX), R12
-	MOVQ         184(DX), R13
+	MOVQ         192(DX), R12
+	MOVQ         200(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 192(DX), Z1
+	VBROADCASTSD 208(DX), Z1
 	VCVTPS2PD    (R8)(BX*4), K1, Z1
-	MOVQ         336(DX), R8
+	MOVQ         368(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         344(DX), R12
-	MOVQ         352(DX), R13
+	MOVQ         376(DX), R12
+	MOVQ         384(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 360(DX), Z2
+	VBROADCASTSD 392(DX), Z2
 	VCVTPS2PD    (R8)(BX*4), K1, Z2
-	MOVQ         504(DX), R8
+	MOVQ         552(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         512(DX), R12
-	MOVQ         520(DX), R13
+	MOVQ         560(DX), R12
+	MOVQ         568(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 528(DX), Z3
+	VBROADCASTSD 576(DX), Z3
 	VCVTPS2PD    (R8)(BX*4), K1, Z3
-	MOVQ         672(DX), R8
+	MOVQ         736(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         680(DX), R12
-	MOVQ         688(DX), R13
+	MOVQ         744(DX), R12
+	MOVQ         752(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 696(DX), Z4
+	VBROADCASTSD 760(DX), Z4
 	VCVTPS2PD    (R8)(BX*4), K1, Z4
-	MOVQ         840(DX), R8
+	MOVQ         920(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         848(DX), R12
-	MOVQ         856(DX), R13
+	MOVQ         928(DX), R12
+	MOVQ         936(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 864(DX), Z5
+	VBROADCASTSD 944(DX), Z5
 	VCVTPS2PD    (R8)(BX*4), K1, Z5
-	MOVQ         1008(DX), R8
+	MOVQ         1104(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         1016(DX), R12
-	MOVQ         1024(DX), R13
+	MOVQ         1112(DX), R12
+	MOVQ         1120(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 1032(DX), Z6
+	VBROADCASTSD 1128(DX), Z6
 	VCVTPS2PD    (R8)(BX*4), K1, Z6
-	MOVQ         1176(DX), R8
+	MOVQ         1288(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         1184(DX), R12
-	MOVQ         1192(DX), R13
-	SHRXL        R13, (R12)(DI*1), R12
-	KMOVW        R12, K1
-	VBROADCASTSD 1200(DX), Z7
+	MOVQ         1296(DX), R12
+	MOVQ         1304(DX), R13
+	SHRXL        R13, (R12)(DI*1), DI
+	KMOVW        DI, K1
+	VBROADCASTSD 1312(DX), Z7
 	VCVTPS2PD    (R8)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -13975,61 +13975,61 @@ tail:
 	KMOVW        R13, K1
 	VBROADCASTSD 24(DX), Z0
 	VCVTPS2PD    (R12)(BX*4), K1, Z0
-	MOVQ         168(DX), R12
-	MOVQ         176(DX), R13
-	MOVQ         184(DX), R14
+	MOVQ         184(DX), R12
+	MOVQ         192(DX), R13
+	MOVQ         200(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 192(DX), Z1
+	VBROADCASTSD 208(DX), Z1
 	VCVTPS2PD    (R12)(BX*4), K1, Z1
-	MOVQ         336(DX), R12
-	MOVQ         344(DX), R13
-	MOVQ         352(DX), R14
+	MOVQ         368(DX), R12
+	MOVQ         376(DX), R13
+	MOVQ         384(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 360(DX), Z2
+	VBROADCASTSD 392(DX), Z2
 	VCVTPS2PD    (R12)(BX*4), K1, Z2
-	MOVQ         504(DX), R12
-	MOVQ         512(DX), R13
-	MOVQ         520(DX), R14
+	MOVQ         552(DX), R12
+	MOVQ         560(DX), R13
+	MOVQ         568(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 528(DX), Z3
+	VBROADCASTSD 576(DX), Z3
 	VCVTPS2PD    (R12)(BX*4), K1, Z3
-	MOVQ         672(DX), R12
-	MOVQ         680(DX), R13
-	MOVQ         688(DX), R14
+	MOVQ         736(DX), R12
+	MOVQ         744(DX), R13
+	MOVQ         752(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 696(DX), Z4
+	VBROADCASTSD 760(DX), Z4
 	VCVTPS2PD    (R12)(BX*4), K1, Z4
-	MOVQ         840(DX), R12
-	MOVQ         848(DX), R13
-	MOVQ         856(DX), R14
+	MOVQ         920(DX), R12
+	MOVQ         928(DX), R13
+	MOVQ         936(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 864(DX), Z5
+	VBROADCASTSD 944(DX), Z5
 	VCVTPS2PD    (R12)(BX*4), K1, Z5
-	MOVQ         1008(DX), R12
-	MOVQ         1016(DX), R13
-	MOVQ         1024(DX), R14
+	MOVQ         1104(DX), R12
+	MOVQ         1112(DX), R13
+	MOVQ         1120(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 1032(DX), Z6
+	VBROADCASTSD 1128(DX), Z6
 	VCVTPS2PD    (R12)(BX*4), K1, Z6
-	MOVQ         1176(DX), R12
-	MOVQ         1184(DX), R13
-	MOVQ         1192(DX), R14
-	SHRXL        R14, (R13)(DI*1), R13
-	ANDL         R8, R13
-	KMOVW        R13, K1
-	VBROADCASTSD 1200(DX), Z7
+	MOVQ         1288(DX), R12
+	MOVQ         1296(DX), R13
+	MOVQ         1304(DX), R14
+	SHRXL        R14, (R13)(DI*1), DI
+	ANDL         R8, DI
+	KMOVW        DI, K1
+	VBROADCASTSD 1312(DX), Z7
 	VCVTPS2PD    (R12)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -14089,7 +14089,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000540, DX
+	ADDQ $0x000005c0, DX
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -14153,19 +14153,19 @@ step:
 	PREFETCHT0  (R9)(CX*1)
 	PREFETCHT0  (R9)(CX*2)
 	PREFETCHT0  (R9)(DX*1)
-	MOVQ        672(BX), R9
+	MOVQ        736(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y0
 	VCVTDQ2PD   16(R9)(AX*4), Y1
-	MOVQ        840(BX), R9
+	MOVQ        920(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y2
 	VCVTDQ2PD   16(R9)(AX*4), Y3
-	MOVQ        1008(BX), R9
+	MOVQ        1104(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y4
 	VCVTDQ2PD   16(R9)(AX*4), Y5
-	MOVQ        1176(BX), R9
+	MOVQ        1288(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y6
 	VCVTDQ2PD   16(R9)(AX*4), Y7
@@ -14198,15 +14198,15 @@ step:
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y0
 	VCVTDQ2PD   16(R9)(AX*4), Y1
-	MOVQ        168(BX), R9
+	MOVQ        184(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y2
 	VCVTDQ2PD   16(R9)(AX*4), Y3
-	MOVQ        336(BX), R9
+	MOVQ        368(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y4
 	VCVTDQ2PD   16(R9)(AX*4), Y5
-	MOVQ        504(BX), R9
+	MOVQ        552(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VCVTDQ2PD   (R9)(AX*4), Y6
 	VCVTDQ2PD   16(R9)(AX*4), Y7
@@ -14239,16 +14239,16 @@ step:
 	ADDQ        $0x08, AX
 	SUBQ        $0x08, R8
 	JLE         next
-	MOVQ        672(BX), R9
+	MOVQ        736(BX), R9
 	VCVTDQ2PD   (R9)(AX*4), Y0
 	VCVTDQ2PD   16(R9)(AX*4), Y1
-	MOVQ        840(BX), R9
+	MOVQ        920(BX), R9
 	VCVTDQ2PD   (R9)(AX*4), Y2
 	VCVTDQ2PD   16(R9)(AX*4), Y3
-	MOVQ        1008(BX), R9
+	MOVQ        1104(BX), R9
 	VCVTDQ2PD   (R9)(AX*4), Y4
 	VCVTDQ2PD   16(R9)(AX*4), Y5
-	MOVQ        1176(BX), R9
+	MOVQ        1288(BX), R9
 	VCVTDQ2PD   (R9)(AX*4), Y6
 	VCVTDQ2PD   16(R9)(AX*4), Y7
 	VUNPCKLPD   Y2, Y0, Y8
@@ -14279,13 +14279,13 @@ step:
 	MOVQ        (BX), R9
 	VCVTDQ2PD   (R9)(AX*4), Y0
 	VCVTDQ2PD   16(R9)(AX*4), Y1
-	MOVQ        168(BX), R9
+	MOVQ        184(BX), R9
 	VCVTDQ2PD   (R9)(AX*4), Y2
 	VCVTDQ2PD   16(R9)(AX*4), Y3
-	MOVQ        336(BX), R9
+	MOVQ        368(BX), R9
 	VCVTDQ2PD   (R9)(AX*4), Y4
 	VCVTDQ2PD   16(R9)(AX*4), Y5
-	MOVQ        504(BX), R9
+	MOVQ        552(BX), R9
 	VCVTDQ2PD   (R9)(AX*4), Y6
 	VCVTDQ2PD   16(R9)(AX*4), Y7
 	VUNPCKLPD   Y2, Y0, Y8
@@ -14321,14 +14321,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x40, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x03, DI
 	SUBQ   DI, SI
@@ -14393,25 +14393,25 @@ step:
 	MOVQ       (DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VCVTDQ2PD  (DI)(BX*4), Z0
-	MOVQ       168(DX), DI
+	MOVQ       184(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VCVTDQ2PD  (DI)(BX*4), Z1
-	MOVQ       336(DX), DI
+	MOVQ       368(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VCVTDQ2PD  (DI)(BX*4), Z2
-	MOVQ       504(DX), DI
+	MOVQ       552(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VCVTDQ2PD  (DI)(BX*4), Z3
-	MOVQ       672(DX), DI
+	MOVQ       736(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VCVTDQ2PD  (DI)(BX*4), Z4
-	MOVQ       840(DX), DI
+	MOVQ       920(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VCVTDQ2PD  (DI)(BX*4), Z5
-	MOVQ       1008(DX), DI
+	MOVQ       1104(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VCVTDQ2PD  (DI)(BX*4), Z6
-	MOVQ       1176(DX), DI
+	MOVQ       1288(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VCVTDQ2PD  (DI)(BX*4), Z7
 	VUNPCKLPD  Z1, Z0, Z8
@@ -14461,26 +14461,26 @@ tail:
 	MOVQ         (DX), DI
 	VBROADCASTSD 24(DX), Z0
 	VCVTDQ2PD    (DI)(BX*4), K1, Z0
-	MOVQ         168(DX), DI
-	VBROADCASTSD 192(DX), Z1
+	MOVQ         184(DX), DI
+	VBROADCASTSD 208(DX), Z1
 	VCVTDQ2PD    (DI)(BX*4), K1, Z1
-	MOVQ         336(DX), DI
-	VBROADCASTSD 360(DX), Z2
+	MOVQ         368(DX), DI
+	VBROADCASTSD 392(DX), Z2
 	VCVTDQ2PD    (DI)(BX*4), K1, Z2
-	MOVQ         504(DX), DI
-	VBROADCASTSD 528(DX), Z3
+	MOVQ         552(DX), DI
+	VBROADCASTSD 576(DX), Z3
 	VCVTDQ2PD    (DI)(BX*4), K1, Z3
-	MOVQ         672(DX), DI
-	VBROADCASTSD 696(DX), Z4
+	MOVQ         736(DX), DI
+	VBROADCASTSD 760(DX), Z4
 	VCVTDQ2PD    (DI)(BX*4), K1, Z4
-	MOVQ         840(DX), DI
-	VBROADCASTSD 864(DX), Z5
+	MOVQ         920(DX), DI
+	VBROADCASTSD 944(DX), Z5
 	VCVTDQ2PD    (DI)(BX*4), K1, Z5
-	MOVQ         1008(DX), DI
-	VBROADCASTSD 1032(DX), Z6
+	MOVQ         1104(DX), DI
+	VBROADCASTSD 1128(DX), Z6
 	VCVTDQ2PD    (DI)(BX*4), K1, Z6
-	MOVQ         1176(DX), DI
-	VBROADCASTSD 1200(DX), Z7
+	MOVQ         1288(DX), DI
+	VBROADCASTSD 1312(DX), Z7
 	VCVTDQ2PD    (DI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -14540,7 +14540,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000540, DX
+	ADDQ $0x000005c0, DX
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -14606,49 +14606,49 @@ step:
 	PREFETCHT0   (DI)(DX*1)
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         672(BX), R10
+	MOVQ         736(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         680(BX), R11
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
 	VCVTDQ2PD    (R10)(AX*4), Y1
 	VCVTDQ2PD    16(R10)(AX*4), Y2
-	VBROADCASTSD 696(BX), Y3
-	VPSLLVD      712(BX), Y0, Y4
+	VBROADCASTSD 760(BX), Y3
+	VPSLLVD      776(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y4
-	VPSLLVD      744(BX), Y0, Y0
+	VPSLLVD      808(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         840(BX), R10
+	MOVQ         920(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         848(BX), R11
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTDQ2PD    (R10)(AX*4), Y2
 	VCVTDQ2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 864(BX), Y5
-	VPSLLVD      880(BX), Y1, Y6
+	VBROADCASTSD 944(BX), Y5
+	VPSLLVD      960(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      912(BX), Y1, Y1
+	VPSLLVD      992(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         1008(BX), R10
+	MOVQ         1104(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1016(BX), R11
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTDQ2PD    (R10)(AX*4), Y3
 	VCVTDQ2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 1032(BX), Y7
-	VPSLLVD      1048(BX), Y2, Y8
+	VBROADCASTSD 1128(BX), Y7
+	VPSLLVD      1144(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      1080(BX), Y2, Y2
+	VPSLLVD      1176(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         1176(BX), R10
+	MOVQ         1288(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1184(BX), R11
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTDQ2PD    (R10)(AX*4), Y5
 	VCVTDQ2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 1200(BX), Y9
-	VPSLLVD      1216(BX), Y3, Y10
+	VBROADCASTSD 1312(BX), Y9
+	VPSLLVD      1328(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      1248(BX), Y3, Y3
+	VPSLLVD      1360(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -14686,38 +14686,38 @@ step:
 	VBLENDVPD    Y4, Y1, Y3, Y4
 	VPSLLVD      72(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         168(BX), R10
+	MOVQ         184(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         176(BX), R11
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTDQ2PD    (R10)(AX*4), Y2
 	VCVTDQ2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 192(BX), Y5
-	VPSLLVD      208(BX), Y1, Y6
+	VBROADCASTSD 208(BX), Y5
+	VPSLLVD      224(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      240(BX), Y1, Y1
+	VPSLLVD      256(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         336(BX), R10
+	MOVQ         368(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         344(BX), R11
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTDQ2PD    (R10)(AX*4), Y3
 	VCVTDQ2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 360(BX), Y7
-	VPSLLVD      376(BX), Y2, Y8
+	VBROADCASTSD 392(BX), Y7
+	VPSLLVD      408(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      408(BX), Y2, Y2
+	VPSLLVD      440(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         504(BX), R10
+	MOVQ         552(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         512(BX), R11
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTDQ2PD    (R10)(AX*4), Y5
 	VCVTDQ2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 528(BX), Y9
-	VPSLLVD      544(BX), Y3, Y10
+	VBROADCASTSD 576(BX), Y9
+	VPSLLVD      592(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      576(BX), Y3, Y3
+	VPSLLVD      624(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -14750,45 +14750,45 @@ step:
 	JLE          next
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         672(BX), R10
-	MOVQ         680(BX), R11
+	MOVQ         736(BX), R10
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
 	VCVTDQ2PD    (R10)(AX*4), Y1
 	VCVTDQ2PD    16(R10)(AX*4), Y2
-	VBROADCASTSD 696(BX), Y3
-	VPSLLVD      712(BX), Y0, Y4
+	VBROADCASTSD 760(BX), Y3
+	VPSLLVD      776(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y4
-	VPSLLVD      744(BX), Y0, Y0
+	VPSLLVD      808(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         840(BX), R10
-	MOVQ         848(BX), R11
+	MOVQ         920(BX), R10
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTDQ2PD    (R10)(AX*4), Y2
 	VCVTDQ2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 864(BX), Y5
-	VPSLLVD      880(BX), Y1, Y6
+	VBROADCASTSD 944(BX), Y5
+	VPSLLVD      960(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      912(BX), Y1, Y1
+	VPSLLVD      992(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         1008(BX), R10
-	MOVQ         1016(BX), R11
+	MOVQ         1104(BX), R10
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTDQ2PD    (R10)(AX*4), Y3
 	VCVTDQ2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 1032(BX), Y7
-	VPSLLVD      1048(BX), Y2, Y8
+	VBROADCASTSD 1128(BX), Y7
+	VPSLLVD      1144(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      1080(BX), Y2, Y2
+	VPSLLVD      1176(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         1176(BX), R10
-	MOVQ         1184(BX), R11
+	MOVQ         1288(BX), R10
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTDQ2PD    (R10)(AX*4), Y5
 	VCVTDQ2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 1200(BX), Y9
-	VPSLLVD      1216(BX), Y3, Y10
+	VBROADCASTSD 1312(BX), Y9
+	VPSLLVD      1328(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      1248(BX), Y3, Y3
+	VPSLLVD      1360(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -14825,35 +14825,35 @@ step:
 	VBLENDVPD    Y4, Y1, Y3, Y4
 	VPSLLVD      72(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         168(BX), R10
-	MOVQ         176(BX), R11
+	MOVQ         184(BX), R10
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTDQ2PD    (R10)(AX*4), Y2
 	VCVTDQ2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 192(BX), Y5
-	VPSLLVD      208(BX), Y1, Y6
+	VBROADCASTSD 208(BX), Y5
+	VPSLLVD      224(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      240(BX), Y1, Y1
+	VPSLLVD      256(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         336(BX), R10
-	MOVQ         344(BX), R11
+	MOVQ         368(BX), R10
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTDQ2PD    (R10)(AX*4), Y3
 	VCVTDQ2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 360(BX), Y7
-	VPSLLVD      376(BX), Y2, Y8
+	VBROADCASTSD 392(BX), Y7
+	VPSLLVD      408(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      408(BX), Y2, Y2
+	VPSLLVD      440(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         504(BX), R10
-	MOVQ         512(BX), R11
+	MOVQ         552(BX), R10
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTDQ2PD    (R10)(AX*4), Y5
 	VCVTDQ2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 528(BX), Y9
-	VPSLLVD      544(BX), Y3, Y10
+	VBROADCASTSD 576(BX), Y9
+	VPSLLVD      592(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      576(BX), Y3, Y3
+	VPSLLVD      624(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -14888,14 +14888,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x40, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x03, DI
 	SUBQ   DI, SI
@@ -14967,61 +14967,61 @@ step:
 	KMOVW        R12, K1
 	VBROADCASTSD 24(DX), Z0
 	VCVTDQ2PD    (R8)(BX*4), K1, Z0
-	MOVQ         168(DX), R8
+	MOVQ         184(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         176(DX), R12
-	MOVQ         184(DX), R13
+	MOVQ         192(DX), R12
+	MOVQ         200(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 192(DX), Z1
+	VBROADCASTSD 208(DX), Z1
 	VCVTDQ2PD    (R8)(BX*4), K1, Z1
-	MOVQ         336(DX), R8
+	MOVQ         368(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         344(DX), R12
-	MOVQ         352(DX), R13
+	MOVQ         376(DX), R12
+	MOVQ         384(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 360(DX), Z2
+	VBROADCASTSD 392(DX), Z2
 	VCVTDQ2PD    (R8)(BX*4), K1, Z2
-	MOVQ         504(DX), R8
+	MOVQ         552(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         512(DX), R12
-	MOVQ         520(DX), R13
+	MOVQ         560(DX), R12
+	MOVQ         568(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 528(DX), Z3
+	VBROADCASTSD 576(DX), Z3
 	VCVTDQ2PD    (R8)(BX*4), K1, Z3
-	MOVQ         672(DX), R8
+	MOVQ         736(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         680(DX), R12
-	MOVQ         688(DX), R13
+	MOVQ         744(DX), R12
+	MOVQ         752(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 696(DX), Z4
+	VBROADCASTSD 760(DX), Z4
 	VCVTDQ2PD    (R8)(BX*4), K1, Z4
-	MOVQ         840(DX), R8
+	MOVQ         920(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         848(DX), R12
-	MOVQ         856(DX), R13
+	MOVQ         928(DX), R12
+	MOVQ         936(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 864(DX), Z5
+	VBROADCASTSD 944(DX), Z5
 	VCVTDQ2PD    (R8)(BX*4), K1, Z5
-	MOVQ         1008(DX), R8
+	MOVQ         1104(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         1016(DX), R12
-	MOVQ         1024(DX), R13
+	MOVQ         1112(DX), R12
+	MOVQ         1120(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 1032(DX), Z6
+	VBROADCASTSD 1128(DX), Z6
 	VCVTDQ2PD    (R8)(BX*4), K1, Z6
-	MOVQ         1176(DX), R8
+	MOVQ         1288(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         1184(DX), R12
-	MOVQ         1192(DX), R13
-	SHRXL        R13, (R12)(DI*1), R12
-	KMOVW        R12, K1
-	VBROADCASTSD 1200(DX), Z7
+	MOVQ         1296(DX), R12
+	MOVQ         1304(DX), R13
+	SHRXL        R13, (R12)(DI*1), DI
+	KMOVW        DI, K1
+	VBROADCASTSD 1312(DX), Z7
 	VCVTDQ2PD    (R8)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -15077,61 +15077,61 @@ tail:
 	KMOVW        R13, K1
 	VBROADCASTSD 24(DX), Z0
 	VCVTDQ2PD    (R12)(BX*4), K1, Z0
-	MOVQ         168(DX), R12
-	MOVQ         176(DX), R13
-	MOVQ         184(DX), R14
+	MOVQ         184(DX), R12
+	MOVQ         192(DX), R13
+	MOVQ         200(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 192(DX), Z1
+	VBROADCASTSD 208(DX), Z1
 	VCVTDQ2PD    (R12)(BX*4), K1, Z1
-	MOVQ         336(DX), R12
-	MOVQ         344(DX), R13
-	MOVQ         352(DX), R14
+	MOVQ         368(DX), R12
+	MOVQ         376(DX), R13
+	MOVQ         384(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 360(DX), Z2
+	VBROADCASTSD 392(DX), Z2
 	VCVTDQ2PD    (R12)(BX*4), K1, Z2
-	MOVQ         504(DX), R12
-	MOVQ         512(DX), R13
-	MOVQ         520(DX), R14
+	MOVQ         552(DX), R12
+	MOVQ         560(DX), R13
+	MOVQ         568(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 528(DX), Z3
+	VBROADCASTSD 576(DX), Z3
 	VCVTDQ2PD    (R12)(BX*4), K1, Z3
-	MOVQ         672(DX), R12
-	MOVQ         680(DX), R13
-	MOVQ         688(DX), R14
+	MOVQ         736(DX), R12
+	MOVQ         744(DX), R13
+	MOVQ         752(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 696(DX), Z4
+	VBROADCASTSD 760(DX), Z4
 	VCVTDQ2PD    (R12)(BX*4), K1, Z4
-	MOVQ         840(DX), R12
-	MOVQ         848(DX), R13
-	MOVQ         856(DX), R14
+	MOVQ         920(DX), R12
+	MOVQ         928(DX), R13
+	MOVQ         936(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 864(DX), Z5
+	VBROADCASTSD 944(DX), Z5
 	VCVTDQ2PD    (R12)(BX*4), K1, Z5
-	MOVQ         1008(DX), R12
-	MOVQ         1016(DX), R13
-	MOVQ         1024(DX), R14
+	MOVQ         1104(DX), R12
+	MOVQ         1112(DX), R13
+	MOVQ         1120(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 1032(DX), Z6
+	VBROADCASTSD 1128(DX), Z6
 	VCVTDQ2PD    (R12)(BX*4), K1, Z6
-	MOVQ         1176(DX), R12
-	MOVQ         1184(DX), R13
-	MOVQ         1192(DX), R14
-	SHRXL        R14, (R13)(DI*1), R13
-	ANDL         R8, R13
-	KMOVW        R13, K1
-	VBROADCASTSD 1200(DX), Z7
+	MOVQ         1288(DX), R12
+	MOVQ         1296(DX), R13
+	MOVQ         1304(DX), R14
+	SHRXL        R14, (R13)(DI*1), DI
+	ANDL         R8, DI
+	KMOVW        DI, K1
+	VBROADCASTSD 1312(DX), Z7
 	VCVTDQ2PD    (R12)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -15191,7 +15191,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000540, DX
+	ADDQ $0x000005c0, DX
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -15255,19 +15255,19 @@ step:
 	PREFETCHT0  (R9)(CX*1)
 	PREFETCHT0  (R9)(CX*2)
 	PREFETCHT0  (R9)(DX*1)
-	MOVQ        672(BX), R9
+	MOVQ        736(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y0
 	VPMOVSXDQ   16(R9)(AX*4), Y1
-	MOVQ        840(BX), R9
+	MOVQ        920(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y2
 	VPMOVSXDQ   16(R9)(AX*4), Y3
-	MOVQ        1008(BX), R9
+	MOVQ        1104(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y4
 	VPMOVSXDQ   16(R9)(AX*4), Y5
-	MOVQ        1176(BX), R9
+	MOVQ        1288(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y6
 	VPMOVSXDQ   16(R9)(AX*4), Y7
@@ -15300,15 +15300,15 @@ step:
 	PREFETCHT1  1024(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y0
 	VPMOVSXDQ   16(R9)(AX*4), Y1
-	MOVQ        168(BX), R9
+	MOVQ        184(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y2
 	VPMOVSXDQ   16(R9)(AX*4), Y3
-	MOVQ        336(BX), R9
+	MOVQ        368(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y4
 	VPMOVSXDQ   16(R9)(AX*4), Y5
-	MOVQ        504(BX), R9
+	MOVQ        552(BX), R9
 	PREFETCHT1  1024(R9)(AX*4)
 	VPMOVSXDQ   (R9)(AX*4), Y6
 	VPMOVSXDQ   16(R9)(AX*4), Y7
@@ -15341,16 +15341,16 @@ step:
 	ADDQ        $0x08, AX
 	SUBQ        $0x08, R8
 	JLE         next
-	MOVQ        672(BX), R9
+	MOVQ        736(BX), R9
 	VPMOVSXDQ   (R9)(AX*4), Y0
 	VPMOVSXDQ   16(R9)(AX*4), Y1
-	MOVQ        840(BX), R9
+	MOVQ        920(BX), R9
 	VPMOVSXDQ   (R9)(AX*4), Y2
 	VPMOVSXDQ   16(R9)(AX*4), Y3
-	MOVQ        1008(BX), R9
+	MOVQ        1104(BX), R9
 	VPMOVSXDQ   (R9)(AX*4), Y4
 	VPMOVSXDQ   16(R9)(AX*4), Y5
-	MOVQ        1176(BX), R9
+	MOVQ        1288(BX), R9
 	VPMOVSXDQ   (R9)(AX*4), Y6
 	VPMOVSXDQ   16(R9)(AX*4), Y7
 	VUNPCKLPD   Y2, Y0, Y8
@@ -15381,13 +15381,13 @@ step:
 	MOVQ        (BX), R9
 	VPMOVSXDQ   (R9)(AX*4), Y0
 	VPMOVSXDQ   16(R9)(AX*4), Y1
-	MOVQ        168(BX), R9
+	MOVQ        184(BX), R9
 	VPMOVSXDQ   (R9)(AX*4), Y2
 	VPMOVSXDQ   16(R9)(AX*4), Y3
-	MOVQ        336(BX), R9
+	MOVQ        368(BX), R9
 	VPMOVSXDQ   (R9)(AX*4), Y4
 	VPMOVSXDQ   16(R9)(AX*4), Y5
-	MOVQ        504(BX), R9
+	MOVQ        552(BX), R9
 	VPMOVSXDQ   (R9)(AX*4), Y6
 	VPMOVSXDQ   16(R9)(AX*4), Y7
 	VUNPCKLPD   Y2, Y0, Y8
@@ -15423,14 +15423,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x40, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x03, DI
 	SUBQ   DI, SI
@@ -15495,25 +15495,25 @@ step:
 	MOVQ       (DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VPMOVSXDQ  (DI)(BX*4), Z0
-	MOVQ       168(DX), DI
+	MOVQ       184(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VPMOVSXDQ  (DI)(BX*4), Z1
-	MOVQ       336(DX), DI
+	MOVQ       368(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VPMOVSXDQ  (DI)(BX*4), Z2
-	MOVQ       504(DX), DI
+	MOVQ       552(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VPMOVSXDQ  (DI)(BX*4), Z3
-	MOVQ       672(DX), DI
+	MOVQ       736(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VPMOVSXDQ  (DI)(BX*4), Z4
-	MOVQ       840(DX), DI
+	MOVQ       920(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VPMOVSXDQ  (DI)(BX*4), Z5
-	MOVQ       1008(DX), DI
+	MOVQ       1104(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VPMOVSXDQ  (DI)(BX*4), Z6
-	MOVQ       1176(DX), DI
+	MOVQ       1288(DX), DI
 	PREFETCHT1 1024(DI)(BX*4)
 	VPMOVSXDQ  (DI)(BX*4), Z7
 	VUNPCKLPD  Z1, Z0, Z8
@@ -15563,26 +15563,26 @@ tail:
 	MOVQ         (DX), DI
 	VBROADCASTSD 24(DX), Z0
 	VPMOVSXDQ    (DI)(BX*4), K1, Z0
-	MOVQ         168(DX), DI
-	VBROADCASTSD 192(DX), Z1
+	MOVQ         184(DX), DI
+	VBROADCASTSD 208(DX), Z1
 	VPMOVSXDQ    (DI)(BX*4), K1, Z1
-	MOVQ         336(DX), DI
-	VBROADCASTSD 360(DX), Z2
+	MOVQ         368(DX), DI
+	VBROADCASTSD 392(DX), Z2
 	VPMOVSXDQ    (DI)(BX*4), K1, Z2
-	MOVQ         504(DX), DI
-	VBROADCASTSD 528(DX), Z3
+	MOVQ         552(DX), DI
+	VBROADCASTSD 576(DX), Z3
 	VPMOVSXDQ    (DI)(BX*4), K1, Z3
-	MOVQ         672(DX), DI
-	VBROADCASTSD 696(DX), Z4
+	MOVQ         736(DX), DI
+	VBROADCASTSD 760(DX), Z4
 	VPMOVSXDQ    (DI)(BX*4), K1, Z4
-	MOVQ         840(DX), DI
-	VBROADCASTSD 864(DX), Z5
+	MOVQ         920(DX), DI
+	VBROADCASTSD 944(DX), Z5
 	VPMOVSXDQ    (DI)(BX*4), K1, Z5
-	MOVQ         1008(DX), DI
-	VBROADCASTSD 1032(DX), Z6
+	MOVQ         1104(DX), DI
+	VBROADCASTSD 1128(DX), Z6
 	VPMOVSXDQ    (DI)(BX*4), K1, Z6
-	MOVQ         1176(DX), DI
-	VBROADCASTSD 1200(DX), Z7
+	MOVQ         1288(DX), DI
+	VBROADCASTSD 1312(DX), Z7
 	VPMOVSXDQ    (DI)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -15642,7 +15642,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000540, DX
+	ADDQ $0x000005c0, DX
 	ADDQ $0x40, R10
 	SUBQ $0x08, R8
 	JG   columns
@@ -15708,49 +15708,49 @@ step:
 	PREFETCHT0   (DI)(DX*1)
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         672(BX), R10
+	MOVQ         736(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         680(BX), R11
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
 	VPMOVSXDQ    (R10)(AX*4), Y1
 	VPMOVSXDQ    16(R10)(AX*4), Y2
-	VBROADCASTSD 696(BX), Y3
-	VPSLLVD      712(BX), Y0, Y4
+	VBROADCASTSD 760(BX), Y3
+	VPSLLVD      776(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y4
-	VPSLLVD      744(BX), Y0, Y0
+	VPSLLVD      808(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         840(BX), R10
+	MOVQ         920(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         848(BX), R11
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VPMOVSXDQ    (R10)(AX*4), Y2
 	VPMOVSXDQ    16(R10)(AX*4), Y3
-	VBROADCASTSD 864(BX), Y5
-	VPSLLVD      880(BX), Y1, Y6
+	VBROADCASTSD 944(BX), Y5
+	VPSLLVD      960(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      912(BX), Y1, Y1
+	VPSLLVD      992(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         1008(BX), R10
+	MOVQ         1104(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1016(BX), R11
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VPMOVSXDQ    (R10)(AX*4), Y3
 	VPMOVSXDQ    16(R10)(AX*4), Y5
-	VBROADCASTSD 1032(BX), Y7
-	VPSLLVD      1048(BX), Y2, Y8
+	VBROADCASTSD 1128(BX), Y7
+	VPSLLVD      1144(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      1080(BX), Y2, Y2
+	VPSLLVD      1176(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         1176(BX), R10
+	MOVQ         1288(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1184(BX), R11
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VPMOVSXDQ    (R10)(AX*4), Y5
 	VPMOVSXDQ    16(R10)(AX*4), Y7
-	VBROADCASTSD 1200(BX), Y9
-	VPSLLVD      1216(BX), Y3, Y10
+	VBROADCASTSD 1312(BX), Y9
+	VPSLLVD      1328(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      1248(BX), Y3, Y3
+	VPSLLVD      1360(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -15788,38 +15788,38 @@ step:
 	VBLENDVPD    Y4, Y1, Y3, Y4
 	VPSLLVD      72(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         168(BX), R10
+	MOVQ         184(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         176(BX), R11
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VPMOVSXDQ    (R10)(AX*4), Y2
 	VPMOVSXDQ    16(R10)(AX*4), Y3
-	VBROADCASTSD 192(BX), Y5
-	VPSLLVD      208(BX), Y1, Y6
+	VBROADCASTSD 208(BX), Y5
+	VPSLLVD      224(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      240(BX), Y1, Y1
+	VPSLLVD      256(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         336(BX), R10
+	MOVQ         368(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         344(BX), R11
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VPMOVSXDQ    (R10)(AX*4), Y3
 	VPMOVSXDQ    16(R10)(AX*4), Y5
-	VBROADCASTSD 360(BX), Y7
-	VPSLLVD      376(BX), Y2, Y8
+	VBROADCASTSD 392(BX), Y7
+	VPSLLVD      408(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      408(BX), Y2, Y2
+	VPSLLVD      440(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         504(BX), R10
+	MOVQ         552(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         512(BX), R11
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VPMOVSXDQ    (R10)(AX*4), Y5
 	VPMOVSXDQ    16(R10)(AX*4), Y7
-	VBROADCASTSD 528(BX), Y9
-	VPSLLVD      544(BX), Y3, Y10
+	VBROADCASTSD 576(BX), Y9
+	VPSLLVD      592(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      576(BX), Y3, Y3
+	VPSLLVD      624(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -15852,45 +15852,45 @@ step:
 	JLE          next
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         672(BX), R10
-	MOVQ         680(BX), R11
+	MOVQ         736(BX), R10
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
 	VPMOVSXDQ    (R10)(AX*4), Y1
 	VPMOVSXDQ    16(R10)(AX*4), Y2
-	VBROADCASTSD 696(BX), Y3
-	VPSLLVD      712(BX), Y0, Y4
+	VBROADCASTSD 760(BX), Y3
+	VPSLLVD      776(BX), Y0, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y4
-	VPSLLVD      744(BX), Y0, Y0
+	VPSLLVD      808(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         840(BX), R10
-	MOVQ         848(BX), R11
+	MOVQ         920(BX), R10
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VPMOVSXDQ    (R10)(AX*4), Y2
 	VPMOVSXDQ    16(R10)(AX*4), Y3
-	VBROADCASTSD 864(BX), Y5
-	VPSLLVD      880(BX), Y1, Y6
+	VBROADCASTSD 944(BX), Y5
+	VPSLLVD      960(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      912(BX), Y1, Y1
+	VPSLLVD      992(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         1008(BX), R10
-	MOVQ         1016(BX), R11
+	MOVQ         1104(BX), R10
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VPMOVSXDQ    (R10)(AX*4), Y3
 	VPMOVSXDQ    16(R10)(AX*4), Y5
-	VBROADCASTSD 1032(BX), Y7
-	VPSLLVD      1048(BX), Y2, Y8
+	VBROADCASTSD 1128(BX), Y7
+	VPSLLVD      1144(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      1080(BX), Y2, Y2
+	VPSLLVD      1176(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         1176(BX), R10
-	MOVQ         1184(BX), R11
+	MOVQ         1288(BX), R10
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VPMOVSXDQ    (R10)(AX*4), Y5
 	VPMOVSXDQ    16(R10)(AX*4), Y7
-	VBROADCASTSD 1200(BX), Y9
-	VPSLLVD      1216(BX), Y3, Y10
+	VBROADCASTSD 1312(BX), Y9
+	VPSLLVD      1328(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      1248(BX), Y3, Y3
+	VPSLLVD      1360(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -15927,35 +15927,35 @@ step:
 	VBLENDVPD    Y4, Y1, Y3, Y4
 	VPSLLVD      72(BX), Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         168(BX), R10
-	MOVQ         176(BX), R11
+	MOVQ         184(BX), R10
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VPMOVSXDQ    (R10)(AX*4), Y2
 	VPMOVSXDQ    16(R10)(AX*4), Y3
-	VBROADCASTSD 192(BX), Y5
-	VPSLLVD      208(BX), Y1, Y6
+	VBROADCASTSD 208(BX), Y5
+	VPSLLVD      224(BX), Y1, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      240(BX), Y1, Y1
+	VPSLLVD      256(BX), Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         336(BX), R10
-	MOVQ         344(BX), R11
+	MOVQ         368(BX), R10
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VPMOVSXDQ    (R10)(AX*4), Y3
 	VPMOVSXDQ    16(R10)(AX*4), Y5
-	VBROADCASTSD 360(BX), Y7
-	VPSLLVD      376(BX), Y2, Y8
+	VBROADCASTSD 392(BX), Y7
+	VPSLLVD      408(BX), Y2, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      408(BX), Y2, Y2
+	VPSLLVD      440(BX), Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         504(BX), R10
-	MOVQ         512(BX), R11
+	MOVQ         552(BX), R10
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VPMOVSXDQ    (R10)(AX*4), Y5
 	VPMOVSXDQ    16(R10)(AX*4), Y7
-	VBROADCASTSD 528(BX), Y9
-	VPSLLVD      544(BX), Y3, Y10
+	VBROADCASTSD 576(BX), Y9
+	VPSLLVD      592(BX), Y3, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      576(BX), Y3, Y3
+	VPSLLVD      624(BX), Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
 	VUNPCKLPD    Y6, Y4, Y5
 	VUNPCKHPD    Y6, Y4, Y4
@@ -15990,14 +15990,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x40, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x03, DI
 	SUBQ   DI, SI
@@ -16069,61 +16069,61 @@ step:
 	KMOVW        R12, K1
 	VBROADCASTSD 24(DX), Z0
 	VPMOVSXDQ    (R8)(BX*4), K1, Z0
-	MOVQ         168(DX), R8
+	MOVQ         184(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         176(DX), R12
-	MOVQ         184(DX), R13
+	MOVQ         192(DX), R12
+	MOVQ         200(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 192(DX), Z1
+	VBROADCASTSD 208(DX), Z1
 	VPMOVSXDQ    (R8)(BX*4), K1, Z1
-	MOVQ         336(DX), R8
+	MOVQ         368(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         344(DX), R12
-	MOVQ         352(DX), R13
+	MOVQ         376(DX), R12
+	MOVQ         384(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 360(DX), Z2
+	VBROADCASTSD 392(DX), Z2
 	VPMOVSXDQ    (R8)(BX*4), K1, Z2
-	MOVQ         504(DX), R8
+	MOVQ         552(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         512(DX), R12
-	MOVQ         520(DX), R13
+	MOVQ         560(DX), R12
+	MOVQ         568(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 528(DX), Z3
+	VBROADCASTSD 576(DX), Z3
 	VPMOVSXDQ    (R8)(BX*4), K1, Z3
-	MOVQ         672(DX), R8
+	MOVQ         736(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         680(DX), R12
-	MOVQ         688(DX), R13
+	MOVQ         744(DX), R12
+	MOVQ         752(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 696(DX), Z4
+	VBROADCASTSD 760(DX), Z4
 	VPMOVSXDQ    (R8)(BX*4), K1, Z4
-	MOVQ         840(DX), R8
+	MOVQ         920(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         848(DX), R12
-	MOVQ         856(DX), R13
+	MOVQ         928(DX), R12
+	MOVQ         936(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 864(DX), Z5
+	VBROADCASTSD 944(DX), Z5
 	VPMOVSXDQ    (R8)(BX*4), K1, Z5
-	MOVQ         1008(DX), R8
+	MOVQ         1104(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         1016(DX), R12
-	MOVQ         1024(DX), R13
+	MOVQ         1112(DX), R12
+	MOVQ         1120(DX), R13
 	SHRXL        R13, (R12)(DI*1), R12
 	KMOVW        R12, K1
-	VBROADCASTSD 1032(DX), Z6
+	VBROADCASTSD 1128(DX), Z6
 	VPMOVSXDQ    (R8)(BX*4), K1, Z6
-	MOVQ         1176(DX), R8
+	MOVQ         1288(DX), R8
 	PREFETCHT1   1024(R8)(BX*4)
-	MOVQ         1184(DX), R12
-	MOVQ         1192(DX), R13
-	SHRXL        R13, (R12)(DI*1), R12
-	KMOVW        R12, K1
-	VBROADCASTSD 1200(DX), Z7
+	MOVQ         1296(DX), R12
+	MOVQ         1304(DX), R13
+	SHRXL        R13, (R12)(DI*1), DI
+	KMOVW        DI, K1
+	VBROADCASTSD 1312(DX), Z7
 	VPMOVSXDQ    (R8)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -16179,61 +16179,61 @@ tail:
 	KMOVW        R13, K1
 	VBROADCASTSD 24(DX), Z0
 	VPMOVSXDQ    (R12)(BX*4), K1, Z0
-	MOVQ         168(DX), R12
-	MOVQ         176(DX), R13
-	MOVQ         184(DX), R14
+	MOVQ         184(DX), R12
+	MOVQ         192(DX), R13
+	MOVQ         200(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 192(DX), Z1
+	VBROADCASTSD 208(DX), Z1
 	VPMOVSXDQ    (R12)(BX*4), K1, Z1
-	MOVQ         336(DX), R12
-	MOVQ         344(DX), R13
-	MOVQ         352(DX), R14
+	MOVQ         368(DX), R12
+	MOVQ         376(DX), R13
+	MOVQ         384(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 360(DX), Z2
+	VBROADCASTSD 392(DX), Z2
 	VPMOVSXDQ    (R12)(BX*4), K1, Z2
-	MOVQ         504(DX), R12
-	MOVQ         512(DX), R13
-	MOVQ         520(DX), R14
+	MOVQ         552(DX), R12
+	MOVQ         560(DX), R13
+	MOVQ         568(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 528(DX), Z3
+	VBROADCASTSD 576(DX), Z3
 	VPMOVSXDQ    (R12)(BX*4), K1, Z3
-	MOVQ         672(DX), R12
-	MOVQ         680(DX), R13
-	MOVQ         688(DX), R14
+	MOVQ         736(DX), R12
+	MOVQ         744(DX), R13
+	MOVQ         752(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 696(DX), Z4
+	VBROADCASTSD 760(DX), Z4
 	VPMOVSXDQ    (R12)(BX*4), K1, Z4
-	MOVQ         840(DX), R12
-	MOVQ         848(DX), R13
-	MOVQ         856(DX), R14
+	MOVQ         920(DX), R12
+	MOVQ         928(DX), R13
+	MOVQ         936(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 864(DX), Z5
+	VBROADCASTSD 944(DX), Z5
 	VPMOVSXDQ    (R12)(BX*4), K1, Z5
-	MOVQ         1008(DX), R12
-	MOVQ         1016(DX), R13
-	MOVQ         1024(DX), R14
+	MOVQ         1104(DX), R12
+	MOVQ         1112(DX), R13
+	MOVQ         1120(DX), R14
 	SHRXL        R14, (R13)(DI*1), R13
 	ANDL         R8, R13
 	KMOVW        R13, K1
-	VBROADCASTSD 1032(DX), Z6
+	VBROADCASTSD 1128(DX), Z6
 	VPMOVSXDQ    (R12)(BX*4), K1, Z6
-	MOVQ         1176(DX), R12
-	MOVQ         1184(DX), R13
-	MOVQ         1192(DX), R14
-	SHRXL        R14, (R13)(DI*1), R13
-	ANDL         R8, R13
-	KMOVW        R13, K1
-	VBROADCASTSD 1200(DX), Z7
+	MOVQ         1288(DX), R12
+	MOVQ         1296(DX), R13
+	MOVQ         1304(DX), R14
+	SHRXL        R14, (R13)(DI*1), DI
+	ANDL         R8, DI
+	KMOVW        DI, K1
+	VBROADCASTSD 1312(DX), Z7
 	VPMOVSXDQ    (R12)(BX*4), K1, Z7
 	VUNPCKLPD    Z1, Z0, Z8
 	VUNPCKHPD    Z1, Z0, Z0
@@ -16293,7 +16293,7 @@ tail:
 	JZ           next
 
 next:
-	ADDQ $0x00000540, DX
+	ADDQ $0x000005c0, DX
 	ADDQ $0x40, R11
 	SUBQ $0x08, R9
 	JG   columns
@@ -16326,7 +16326,7 @@ TEXT ·boundF32AVX2(SB), NOSPLIT, $48-48
 	LDMXCSR 40(SP)
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -16354,40 +16354,40 @@ step:
 	VBROADCASTSD 152(BX), Y2
 	VORPS        Y2, Y3, Y3
 	VBLENDVPS    Y3, Y0, Y1, Y3
-	MOVQ         168(BX), R9
+	MOVQ         184(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VMOVUPS      (R9)(AX*4), Y0
-	VBROADCASTSS 304(BX), Y1
+	VBROADCASTSS 320(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 312(BX), Y1
+	VBROADCASTSS 328(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 192(BX), Y1
+	VBROADCASTSS 208(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y4
-	VBROADCASTSD 320(BX), Y2
+	VBROADCASTSD 336(BX), Y2
 	VORPS        Y2, Y4, Y4
 	VBLENDVPS    Y4, Y0, Y1, Y4
-	MOVQ         336(BX), R9
+	MOVQ         368(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VMOVUPS      (R9)(AX*4), Y0
-	VBROADCASTSS 472(BX), Y1
+	VBROADCASTSS 504(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 480(BX), Y1
+	VBROADCASTSS 512(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 360(BX), Y1
+	VBROADCASTSS 392(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y5
-	VBROADCASTSD 488(BX), Y2
+	VBROADCASTSD 520(BX), Y2
 	VORPS        Y2, Y5, Y5
 	VBLENDVPS    Y5, Y0, Y1, Y5
-	MOVQ         504(BX), R9
+	MOVQ         552(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VMOVUPS      (R9)(AX*4), Y0
-	VBROADCASTSS 640(BX), Y1
+	VBROADCASTSS 688(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 648(BX), Y1
+	VBROADCASTSS 696(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 528(BX), Y1
+	VBROADCASTSS 576(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y6
-	VBROADCASTSD 656(BX), Y2
+	VBROADCASTSD 704(BX), Y2
 	VORPS        Y2, Y6, Y6
 	VBLENDVPS    Y6, Y0, Y1, Y6
 	VUNPCKLPS    Y4, Y3, Y0
@@ -16398,52 +16398,52 @@ step:
 	VUNPCKHPD    Y2, Y0, Y0
 	VUNPCKLPD    Y4, Y1, Y2
 	VUNPCKHPD    Y4, Y1, Y1
-	MOVQ         672(BX), R9
+	MOVQ         736(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VMOVUPS      (R9)(AX*4), Y4
-	VBROADCASTSS 808(BX), Y5
+	VBROADCASTSS 872(BX), Y5
 	VMAXPS       Y4, Y5, Y4
-	VBROADCASTSS 816(BX), Y5
+	VBROADCASTSS 880(BX), Y5
 	VMINPS       Y4, Y5, Y4
-	VBROADCASTSS 696(BX), Y5
+	VBROADCASTSS 760(BX), Y5
 	VCMPPS       $0x07, Y4, Y4, Y7
-	VBROADCASTSD 824(BX), Y6
+	VBROADCASTSD 888(BX), Y6
 	VORPS        Y6, Y7, Y7
 	VBLENDVPS    Y7, Y4, Y5, Y7
-	MOVQ         840(BX), R9
+	MOVQ         920(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VMOVUPS      (R9)(AX*4), Y4
-	VBROADCASTSS 976(BX), Y5
+	VBROADCASTSS 1056(BX), Y5
 	VMAXPS       Y4, Y5, Y4
-	VBROADCASTSS 984(BX), Y5
+	VBROADCASTSS 1064(BX), Y5
 	VMINPS       Y4, Y5, Y4
-	VBROADCASTSS 864(BX), Y5
+	VBROADCASTSS 944(BX), Y5
 	VCMPPS       $0x07, Y4, Y4, Y8
-	VBROADCASTSD 992(BX), Y6
+	VBROADCASTSD 1072(BX), Y6
 	VORPS        Y6, Y8, Y8
 	VBLENDVPS    Y8, Y4, Y5, Y8
-	MOVQ         1008(BX), R9
+	MOVQ         1104(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VMOVUPS      (R9)(AX*4), Y4
-	VBROADCASTSS 1144(BX), Y5
+	VBROADCASTSS 1240(BX), Y5
 	VMAXPS       Y4, Y5, Y4
-	VBROADCASTSS 1152(BX), Y5
+	VBROADCASTSS 1248(BX), Y5
 	VMINPS       Y4, Y5, Y4
-	VBROADCASTSS 1032(BX), Y5
+	VBROADCASTSS 1128(BX), Y5
 	VCMPPS       $0x07, Y4, Y4, Y9
-	VBROADCASTSD 1160(BX), Y6
+	VBROADCASTSD 1256(BX), Y6
 	VORPS        Y6, Y9, Y9
 	VBLENDVPS    Y9, Y4, Y5, Y9
-	MOVQ         1176(BX), R9
+	MOVQ         1288(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VMOVUPS      (R9)(AX*4), Y4
-	VBROADCASTSS 1312(BX), Y5
+	VBROADCASTSS 1424(BX), Y5
 	VMAXPS       Y4, Y5, Y4
-	VBROADCASTSS 1320(BX), Y5
+	VBROADCASTSS 1432(BX), Y5
 	VMINPS       Y4, Y5, Y4
-	VBROADCASTSS 1200(BX), Y5
+	VBROADCASTSS 1312(BX), Y5
 	VCMPPS       $0x07, Y4, Y4, Y10
-	VBROADCASTSD 1328(BX), Y6
+	VBROADCASTSD 1440(BX), Y6
 	VORPS        Y6, Y10, Y10
 	VBLENDVPS    Y10, Y4, Y5, Y10
 	VUNPCKLPS    Y8, Y7, Y4
@@ -16486,37 +16486,37 @@ step:
 	VBROADCASTSD 152(BX), Y2
 	VORPS        Y2, Y3, Y3
 	VBLENDVPS    Y3, Y0, Y1, Y3
-	MOVQ         168(BX), R9
+	MOVQ         184(BX), R9
 	VMOVUPS      (R9)(AX*4), Y0
-	VBROADCASTSS 304(BX), Y1
+	VBROADCASTSS 320(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 312(BX), Y1
+	VBROADCASTSS 328(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 192(BX), Y1
+	VBROADCASTSS 208(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y4
-	VBROADCASTSD 320(BX), Y2
+	VBROADCASTSD 336(BX), Y2
 	VORPS        Y2, Y4, Y4
 	VBLENDVPS    Y4, Y0, Y1, Y4
-	MOVQ         336(BX), R9
+	MOVQ         368(BX), R9
 	VMOVUPS      (R9)(AX*4), Y0
-	VBROADCASTSS 472(BX), Y1
+	VBROADCASTSS 504(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 480(BX), Y1
+	VBROADCASTSS 512(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 360(BX), Y1
+	VBROADCASTSS 392(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y5
-	VBROADCASTSD 488(BX), Y2
+	VBROADCASTSD 520(BX), Y2
 	VORPS        Y2, Y5, Y5
 	VBLENDVPS    Y5, Y0, Y1, Y5
-	MOVQ         504(BX), R9
+	MOVQ         552(BX), R9
 	VMOVUPS      (R9)(AX*4), Y0
-	VBROADCASTSS 640(BX), Y1
+	VBROADCASTSS 688(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 648(BX), Y1
+	VBROADCASTSS 696(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 528(BX), Y1
+	VBROADCASTSS 576(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y6
-	VBROADCASTSD 656(BX), Y2
+	VBROADCASTSD 704(BX), Y2
 	VORPS        Y2, Y6, Y6
 	VBLENDVPS    Y6, Y0, Y1, Y6
 	VUNPCKLPS    Y4, Y3, Y0
@@ -16527,48 +16527,48 @@ step:
 	VUNPCKHPD    Y2, Y0, Y0
 	VUNPCKLPD    Y4, Y1, Y2
 	VUNPCKHPD    Y4, Y1, Y1
-	MOVQ         672(BX), R9
+	MOVQ         736(BX), R9
 	VMOVUPS      (R9)(AX*4), Y4
-	VBROADCASTSS 808(BX), Y5
+	VBROADCASTSS 872(BX), Y5
 	VMAXPS       Y4, Y5, Y4
-	VBROADCASTSS 816(BX), Y5
+	VBROADCASTSS 880(BX), Y5
 	VMINPS       Y4, Y5, Y4
-	VBROADCASTSS 696(BX), Y5
+	VBROADCASTSS 760(BX), Y5
 	VCMPPS       $0x07, Y4, Y4, Y7
-	VBROADCASTSD 824(BX), Y6
+	VBROADCASTSD 888(BX), Y6
 	VORPS        Y6, Y7, Y7
 	VBLENDVPS    Y7, Y4, Y5, Y7
-	MOVQ         840(BX), R9
+	MOVQ         920(BX), R9
 	VMOVUPS      (R9)(AX*4), Y4
-	VBROADCASTSS 976(BX), Y5
+	VBROADCASTSS 1056(BX), Y5
 	VMAXPS       Y4, Y5, Y4
-	VBROADCASTSS 984(BX), Y5
+	VBROADCASTSS 1064(BX), Y5
 	VMINPS       Y4, Y5, Y4
-	VBROADCASTSS 864(BX), Y5
+	VBROADCASTSS 944(BX), Y5
 	VCMPPS       $0x07, Y4, Y4, Y8
-	VBROADCASTSD 992(BX), Y6
+	VBROADCASTSD 1072(BX), Y6
 	VORPS        Y6, Y8, Y8
 	VBLENDVPS    Y8, Y4, Y5, Y8
-	MOVQ         1008(BX), R9
+	MOVQ         1104(BX), R9
 	VMOVUPS      (R9)(AX*4), Y4
-	VBROADCASTSS 1144(BX), Y5
+	VBROADCASTSS 1240(BX), Y5
 	VMAXPS       Y4, Y5, Y4
-	VBROADCASTSS 1152(BX), Y5
+	VBROADCASTSS 1248(BX), Y5
 	VMINPS       Y4, Y5, Y4
-	VBROADCASTSS 1032(BX), Y5
+	VBROADCASTSS 1128(BX), Y5
 	VCMPPS       $0x07, Y4, Y4, Y9
-	VBROADCASTSD 1160(BX), Y6
+	VBROADCASTSD 1256(BX), Y6
 	VORPS        Y6, Y9, Y9
 	VBLENDVPS    Y9, Y4, Y5, Y9
-	MOVQ         1176(BX), R9
+	MOVQ         1288(BX), R9
 	VMOVUPS      (R9)(AX*4), Y4
-	VBROADCASTSS 1312(BX), Y5
+	VBROADCASTSS 1424(BX), Y5
 	VMAXPS       Y4, Y5, Y4
-	VBROADCASTSS 1320(BX), Y5
+	VBROADCASTSS 1432(BX), Y5
 	VMINPS       Y4, Y5, Y4
-	VBROADCASTSS 1200(BX), Y5
+	VBROADCASTSS 1312(BX), Y5
 	VCMPPS       $0x07, Y4, Y4, Y10
-	VBROADCASTSD 1328(BX), Y6
+	VBROADCASTSD 1440(BX), Y6
 	VORPS        Y6, Y10, Y10
 	VBLENDVPS    Y10, Y4, Y5, Y10
 	VUNPCKLPS    Y8, Y7, Y4
@@ -16604,25 +16604,25 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x20, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x02, DI
 	SUBQ   DI, SI
 	JMP    columns
 
 done:
-	ADDQ    $0x00000080, 8(SP)
+	ADDQ    $0x00000040, 8(SP)
 	MOVQ    CX, AX
-	SHLQ    $0x07, AX
+	SHLQ    $0x06, AX
 	ADDQ    AX, (SP)
-	SUBQ    $0x00000080, 16(SP)
+	SUBQ    $0x00000040, 16(SP)
 	JG      chunk
 	XORQ    AX, AX
 	STMXCSR 40(SP)
@@ -16654,7 +16654,7 @@ TEXT ·boundF32AVX512(SB), NOSPLIT, $40-48
 	LDMXCSR   32(SP)
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -16685,69 +16685,69 @@ step:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, Z3
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VMOVUPS          (DI)(BX*4), Z2
-	VBROADCASTSS     304(DX), Z4
+	VBROADCASTSS     320(DX), Z4
 	VMAXPS           Z2, Z4, Z2
-	VBROADCASTSS     312(DX), Z4
+	VBROADCASTSS     328(DX), Z4
 	VMINPS           Z2, Z4, Z2
-	VBROADCASTSS     192(DX), Z4
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, Z4
-	MOVQ             336(DX), DI
+	VBROADCASTSS     208(DX), Z4
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, Z4
+	MOVQ             368(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VMOVUPS          (DI)(BX*4), Z2
-	VBROADCASTSS     472(DX), Z5
+	VBROADCASTSS     504(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     480(DX), Z5
+	VBROADCASTSS     512(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     360(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, Z5
-	MOVQ             504(DX), DI
+	VBROADCASTSS     392(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, Z5
+	MOVQ             552(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VMOVUPS          (DI)(BX*4), Z2
-	VBROADCASTSS     640(DX), Z6
+	VBROADCASTSS     688(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     648(DX), Z6
+	VBROADCASTSS     696(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     528(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, Z6
-	MOVQ             672(DX), DI
+	VBROADCASTSS     576(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, Z6
+	MOVQ             736(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VMOVUPS          (DI)(BX*4), Z2
-	VBROADCASTSS     808(DX), Z7
+	VBROADCASTSS     872(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     816(DX), Z7
+	VBROADCASTSS     880(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     696(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, Z7
-	MOVQ             840(DX), DI
+	VBROADCASTSS     760(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, Z7
+	MOVQ             920(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VMOVUPS          (DI)(BX*4), Z2
-	VBROADCASTSS     976(DX), Z8
+	VBROADCASTSS     1056(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     984(DX), Z8
+	VBROADCASTSS     1064(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     864(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, Z8
-	MOVQ             1008(DX), DI
+	VBROADCASTSS     944(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, Z8
+	MOVQ             1104(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VMOVUPS          (DI)(BX*4), Z2
-	VBROADCASTSS     1144(DX), Z9
+	VBROADCASTSS     1240(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     1152(DX), Z9
+	VBROADCASTSS     1248(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     1032(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, Z9
-	MOVQ             1176(DX), DI
+	VBROADCASTSS     1128(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, Z9
+	MOVQ             1288(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VMOVUPS          (DI)(BX*4), Z2
-	VBROADCASTSS     1312(DX), Z10
+	VBROADCASTSS     1424(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1320(DX), Z10
+	VBROADCASTSS     1432(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1200(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, Z10
+	VBROADCASTSS     1312(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, Z10
 	VUNPCKLPS        Z4, Z3, Z2
 	VUNPCKHPS        Z4, Z3, Z3
 	VUNPCKLPS        Z6, Z5, Z4
@@ -16814,62 +16814,62 @@ tail:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	VMOVUPS.Z        (DI)(BX*4), K1, Z2
-	VBROADCASTSS     304(DX), Z4
+	VBROADCASTSS     320(DX), Z4
 	VMAXPS           Z2, Z4, Z2
-	VBROADCASTSS     312(DX), Z4
+	VBROADCASTSS     328(DX), Z4
 	VMINPS           Z2, Z4, Z2
-	VBROADCASTSS     192(DX), Z4
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z4
-	MOVQ             336(DX), DI
+	VBROADCASTSS     208(DX), Z4
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, K1, Z4
+	MOVQ             368(DX), DI
 	VMOVUPS.Z        (DI)(BX*4), K1, Z2
-	VBROADCASTSS     472(DX), Z5
+	VBROADCASTSS     504(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     480(DX), Z5
+	VBROADCASTSS     512(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     360(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z5
-	MOVQ             504(DX), DI
+	VBROADCASTSS     392(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, K1, Z5
+	MOVQ             552(DX), DI
 	VMOVUPS.Z        (DI)(BX*4), K1, Z2
-	VBROADCASTSS     640(DX), Z6
+	VBROADCASTSS     688(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     648(DX), Z6
+	VBROADCASTSS     696(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     528(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z6
-	MOVQ             672(DX), DI
+	VBROADCASTSS     576(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, K1, Z6
+	MOVQ             736(DX), DI
 	VMOVUPS.Z        (DI)(BX*4), K1, Z2
-	VBROADCASTSS     808(DX), Z7
+	VBROADCASTSS     872(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     816(DX), Z7
+	VBROADCASTSS     880(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     696(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z7
-	MOVQ             840(DX), DI
+	VBROADCASTSS     760(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, K1, Z7
+	MOVQ             920(DX), DI
 	VMOVUPS.Z        (DI)(BX*4), K1, Z2
-	VBROADCASTSS     976(DX), Z8
+	VBROADCASTSS     1056(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     984(DX), Z8
+	VBROADCASTSS     1064(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     864(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z8
-	MOVQ             1008(DX), DI
+	VBROADCASTSS     944(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, K1, Z8
+	MOVQ             1104(DX), DI
 	VMOVUPS.Z        (DI)(BX*4), K1, Z2
-	VBROADCASTSS     1144(DX), Z9
+	VBROADCASTSS     1240(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     1152(DX), Z9
+	VBROADCASTSS     1248(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     1032(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z9
-	MOVQ             1176(DX), DI
+	VBROADCASTSS     1128(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, K1, Z9
+	MOVQ             1288(DX), DI
 	VMOVUPS.Z        (DI)(BX*4), K1, Z2
-	VBROADCASTSS     1312(DX), Z10
+	VBROADCASTSS     1424(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1320(DX), Z10
+	VBROADCASTSS     1432(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1200(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z10
+	VBROADCASTSS     1312(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, K1, Z10
 	VUNPCKLPS        Z4, Z3, Z2
 	VUNPCKHPS        Z4, Z3, Z3
 	VUNPCKLPS        Z6, Z5, Z4
@@ -16974,15 +16974,15 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x20, R10
 	SUBQ    $0x08, R8
 	JG      columns
-	ADDQ    $0x00000080, 8(SP)
+	ADDQ    $0x00000040, 8(SP)
 	MOVQ    AX, DX
-	SHLQ    $0x07, DX
+	SHLQ    $0x06, DX
 	ADDQ    DX, (SP)
-	SUBQ    $0x00000080, 16(SP)
+	SUBQ    $0x00000040, 16(SP)
 	JG      chunk
 	XORQ    AX, AX
 	STMXCSR 32(SP)
@@ -17010,7 +17010,7 @@ TEXT ·boundF32ValidAVX2(SB), NOSPLIT, $48-48
 	LDMXCSR 40(SP)
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -17044,51 +17044,51 @@ step:
 	VORPS        Y3, Y4, Y4
 	VANDPS       Y4, Y0, Y0
 	VBLENDVPS    Y0, Y1, Y2, Y0
-	MOVQ         168(BX), R10
+	MOVQ         184(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         176(BX), R11
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VMOVUPS      (R10)(AX*4), Y2
-	VBROADCASTSS 304(BX), Y3
+	VBROADCASTSS 320(BX), Y3
 	VMAXPS       Y2, Y3, Y2
-	VBROADCASTSS 312(BX), Y3
+	VBROADCASTSS 328(BX), Y3
 	VMINPS       Y2, Y3, Y2
-	VBROADCASTSS 192(BX), Y3
-	VPSLLVD      208(BX), Y1, Y1
+	VBROADCASTSS 208(BX), Y3
+	VPSLLVD      224(BX), Y1, Y1
 	VCMPPS       $0x07, Y2, Y2, Y5
-	VBROADCASTSD 320(BX), Y4
+	VBROADCASTSD 336(BX), Y4
 	VORPS        Y4, Y5, Y5
 	VANDPS       Y5, Y1, Y1
 	VBLENDVPS    Y1, Y2, Y3, Y1
-	MOVQ         336(BX), R10
+	MOVQ         368(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         344(BX), R11
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VMOVUPS      (R10)(AX*4), Y3
-	VBROADCASTSS 472(BX), Y4
+	VBROADCASTSS 504(BX), Y4
 	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS 480(BX), Y4
+	VBROADCASTSS 512(BX), Y4
 	VMINPS       Y3, Y4, Y3
-	VBROADCASTSS 360(BX), Y4
-	VPSLLVD      376(BX), Y2, Y2
+	VBROADCASTSS 392(BX), Y4
+	VPSLLVD      408(BX), Y2, Y2
 	VCMPPS       $0x07, Y3, Y3, Y6
-	VBROADCASTSD 488(BX), Y5
+	VBROADCASTSD 520(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VANDPS       Y6, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y2
-	MOVQ         504(BX), R10
+	MOVQ         552(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         512(BX), R11
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VMOVUPS      (R10)(AX*4), Y4
-	VBROADCASTSS 640(BX), Y5
+	VBROADCASTSS 688(BX), Y5
 	VMAXPS       Y4, Y5, Y4
-	VBROADCASTSS 648(BX), Y5
+	VBROADCASTSS 696(BX), Y5
 	VMINPS       Y4, Y5, Y4
-	VBROADCASTSS 528(BX), Y5
-	VPSLLVD      544(BX), Y3, Y3
+	VBROADCASTSS 576(BX), Y5
+	VPSLLVD      592(BX), Y3, Y3
 	VCMPPS       $0x07, Y4, Y4, Y7
-	VBROADCASTSD 656(BX), Y6
+	VBROADCASTSD 704(BX), Y6
 	VORPS        Y6, Y7, Y7
 	VANDPS       Y7, Y3, Y3
 	VBLENDVPS    Y3, Y4, Y5, Y3
@@ -17100,67 +17100,67 @@ step:
 	VUNPCKHPD    Y1, Y4, Y1
 	VUNPCKLPD    Y3, Y0, Y4
 	VUNPCKHPD    Y3, Y0, Y0
-	MOVQ         672(BX), R10
+	MOVQ         736(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         680(BX), R11
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VMOVUPS      (R10)(AX*4), Y5
-	VBROADCASTSS 808(BX), Y6
+	VBROADCASTSS 872(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 816(BX), Y6
+	VBROADCASTSS 880(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 696(BX), Y6
-	VPSLLVD      712(BX), Y3, Y3
+	VBROADCASTSS 760(BX), Y6
+	VPSLLVD      776(BX), Y3, Y3
 	VCMPPS       $0x07, Y5, Y5, Y8
-	VBROADCASTSD 824(BX), Y7
+	VBROADCASTSD 888(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VANDPS       Y8, Y3, Y3
 	VBLENDVPS    Y3, Y5, Y6, Y3
-	MOVQ         840(BX), R10
+	MOVQ         920(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         848(BX), R11
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y5
 	VMOVUPS      (R10)(AX*4), Y6
-	VBROADCASTSS 976(BX), Y7
+	VBROADCASTSS 1056(BX), Y7
 	VMAXPS       Y6, Y7, Y6
-	VBROADCASTSS 984(BX), Y7
+	VBROADCASTSS 1064(BX), Y7
 	VMINPS       Y6, Y7, Y6
-	VBROADCASTSS 864(BX), Y7
-	VPSLLVD      880(BX), Y5, Y5
+	VBROADCASTSS 944(BX), Y7
+	VPSLLVD      960(BX), Y5, Y5
 	VCMPPS       $0x07, Y6, Y6, Y9
-	VBROADCASTSD 992(BX), Y8
+	VBROADCASTSD 1072(BX), Y8
 	VORPS        Y8, Y9, Y9
 	VANDPS       Y9, Y5, Y5
 	VBLENDVPS    Y5, Y6, Y7, Y5
-	MOVQ         1008(BX), R10
+	MOVQ         1104(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1016(BX), R11
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y6
 	VMOVUPS      (R10)(AX*4), Y7
-	VBROADCASTSS 1144(BX), Y8
+	VBROADCASTSS 1240(BX), Y8
 	VMAXPS       Y7, Y8, Y7
-	VBROADCASTSS 1152(BX), Y8
+	VBROADCASTSS 1248(BX), Y8
 	VMINPS       Y7, Y8, Y7
-	VBROADCASTSS 1032(BX), Y8
-	VPSLLVD      1048(BX), Y6, Y6
+	VBROADCASTSS 1128(BX), Y8
+	VPSLLVD      1144(BX), Y6, Y6
 	VCMPPS       $0x07, Y7, Y7, Y10
-	VBROADCASTSD 1160(BX), Y9
+	VBROADCASTSD 1256(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y6, Y6
 	VBLENDVPS    Y6, Y7, Y8, Y6
-	MOVQ         1176(BX), R10
+	MOVQ         1288(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1184(BX), R11
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y7
 	VMOVUPS      (R10)(AX*4), Y8
-	VBROADCASTSS 1312(BX), Y9
+	VBROADCASTSS 1424(BX), Y9
 	VMAXPS       Y8, Y9, Y8
-	VBROADCASTSS 1320(BX), Y9
+	VBROADCASTSS 1432(BX), Y9
 	VMINPS       Y8, Y9, Y8
-	VBROADCASTSS 1200(BX), Y9
-	VPSLLVD      1216(BX), Y7, Y7
+	VBROADCASTSS 1312(BX), Y9
+	VPSLLVD      1328(BX), Y7, Y7
 	VCMPPS       $0x07, Y8, Y8, Y11
-	VBROADCASTSD 1328(BX), Y10
+	VBROADCASTSD 1440(BX), Y10
 	VORPS        Y10, Y11, Y11
 	VANDPS       Y11, Y7, Y7
 	VBLENDVPS    Y7, Y8, Y9, Y7
@@ -17210,48 +17210,48 @@ step:
 	VORPS        Y3, Y4, Y4
 	VANDPS       Y4, Y0, Y0
 	VBLENDVPS    Y0, Y1, Y2, Y0
-	MOVQ         168(BX), R10
-	MOVQ         176(BX), R11
+	MOVQ         184(BX), R10
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VMOVUPS      (R10)(AX*4), Y2
-	VBROADCASTSS 304(BX), Y3
+	VBROADCASTSS 320(BX), Y3
 	VMAXPS       Y2, Y3, Y2
-	VBROADCASTSS 312(BX), Y3
+	VBROADCASTSS 328(BX), Y3
 	VMINPS       Y2, Y3, Y2
-	VBROADCASTSS 192(BX), Y3
-	VPSLLVD      208(BX), Y1, Y1
+	VBROADCASTSS 208(BX), Y3
+	VPSLLVD      224(BX), Y1, Y1
 	VCMPPS       $0x07, Y2, Y2, Y5
-	VBROADCASTSD 320(BX), Y4
+	VBROADCASTSD 336(BX), Y4
 	VORPS        Y4, Y5, Y5
 	VANDPS       Y5, Y1, Y1
 	VBLENDVPS    Y1, Y2, Y3, Y1
-	MOVQ         336(BX), R10
-	MOVQ         344(BX), R11
+	MOVQ         368(BX), R10
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VMOVUPS      (R10)(AX*4), Y3
-	VBROADCASTSS 472(BX), Y4
+	VBROADCASTSS 504(BX), Y4
 	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS 480(BX), Y4
+	VBROADCASTSS 512(BX), Y4
 	VMINPS       Y3, Y4, Y3
-	VBROADCASTSS 360(BX), Y4
-	VPSLLVD      376(BX), Y2, Y2
+	VBROADCASTSS 392(BX), Y4
+	VPSLLVD      408(BX), Y2, Y2
 	VCMPPS       $0x07, Y3, Y3, Y6
-	VBROADCASTSD 488(BX), Y5
+	VBROADCASTSD 520(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VANDPS       Y6, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y2
-	MOVQ         504(BX), R10
-	MOVQ         512(BX), R11
+	MOVQ         552(BX), R10
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VMOVUPS      (R10)(AX*4), Y4
-	VBROADCASTSS 640(BX), Y5
+	VBROADCASTSS 688(BX), Y5
 	VMAXPS       Y4, Y5, Y4
-	VBROADCASTSS 648(BX), Y5
+	VBROADCASTSS 696(BX), Y5
 	VMINPS       Y4, Y5, Y4
-	VBROADCASTSS 528(BX), Y5
-	VPSLLVD      544(BX), Y3, Y3
+	VBROADCASTSS 576(BX), Y5
+	VPSLLVD      592(BX), Y3, Y3
 	VCMPPS       $0x07, Y4, Y4, Y7
-	VBROADCASTSD 656(BX), Y6
+	VBROADCASTSD 704(BX), Y6
 	VORPS        Y6, Y7, Y7
 	VANDPS       Y7, Y3, Y3
 	VBLENDVPS    Y3, Y4, Y5, Y3
@@ -17263,63 +17263,63 @@ step:
 	VUNPCKHPD    Y1, Y4, Y1
 	VUNPCKLPD    Y3, Y0, Y4
 	VUNPCKHPD    Y3, Y0, Y0
-	MOVQ         672(BX), R10
-	MOVQ         680(BX), R11
+	MOVQ         736(BX), R10
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VMOVUPS      (R10)(AX*4), Y5
-	VBROADCASTSS 808(BX), Y6
+	VBROADCASTSS 872(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 816(BX), Y6
+	VBROADCASTSS 880(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 696(BX), Y6
-	VPSLLVD      712(BX), Y3, Y3
+	VBROADCASTSS 760(BX), Y6
+	VPSLLVD      776(BX), Y3, Y3
 	VCMPPS       $0x07, Y5, Y5, Y8
-	VBROADCASTSD 824(BX), Y7
+	VBROADCASTSD 888(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VANDPS       Y8, Y3, Y3
 	VBLENDVPS    Y3, Y5, Y6, Y3
-	MOVQ         840(BX), R10
-	MOVQ         848(BX), R11
+	MOVQ         920(BX), R10
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y5
 	VMOVUPS      (R10)(AX*4), Y6
-	VBROADCASTSS 976(BX), Y7
+	VBROADCASTSS 1056(BX), Y7
 	VMAXPS       Y6, Y7, Y6
-	VBROADCASTSS 984(BX), Y7
+	VBROADCASTSS 1064(BX), Y7
 	VMINPS       Y6, Y7, Y6
-	VBROADCASTSS 864(BX), Y7
-	VPSLLVD      880(BX), Y5, Y5
+	VBROADCASTSS 944(BX), Y7
+	VPSLLVD      960(BX), Y5, Y5
 	VCMPPS       $0x07, Y6, Y6, Y9
-	VBROADCASTSD 992(BX), Y8
+	VBROADCASTSD 1072(BX), Y8
 	VORPS        Y8, Y9, Y9
 	VANDPS       Y9, Y5, Y5
 	VBLENDVPS    Y5, Y6, Y7, Y5
-	MOVQ         1008(BX), R10
-	MOVQ         1016(BX), R11
+	MOVQ         1104(BX), R10
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y6
 	VMOVUPS      (R10)(AX*4), Y7
-	VBROADCASTSS 1144(BX), Y8
+	VBROADCASTSS 1240(BX), Y8
 	VMAXPS       Y7, Y8, Y7
-	VBROADCASTSS 1152(BX), Y8
+	VBROADCASTSS 1248(BX), Y8
 	VMINPS       Y7, Y8, Y7
-	VBROADCASTSS 1032(BX), Y8
-	VPSLLVD      1048(BX), Y6, Y6
+	VBROADCASTSS 1128(BX), Y8
+	VPSLLVD      1144(BX), Y6, Y6
 	VCMPPS       $0x07, Y7, Y7, Y10
-	VBROADCASTSD 1160(BX), Y9
+	VBROADCASTSD 1256(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y6, Y6
 	VBLENDVPS    Y6, Y7, Y8, Y6
-	MOVQ         1176(BX), R10
-	MOVQ         1184(BX), R11
+	MOVQ         1288(BX), R10
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y7
 	VMOVUPS      (R10)(AX*4), Y8
-	VBROADCASTSS 1312(BX), Y9
+	VBROADCASTSS 1424(BX), Y9
 	VMAXPS       Y8, Y9, Y8
-	VBROADCASTSS 1320(BX), Y9
+	VBROADCASTSS 1432(BX), Y9
 	VMINPS       Y8, Y9, Y8
-	VBROADCASTSS 1200(BX), Y9
-	VPSLLVD      1216(BX), Y7, Y7
+	VBROADCASTSS 1312(BX), Y9
+	VPSLLVD      1328(BX), Y7, Y7
 	VCMPPS       $0x07, Y8, Y8, Y11
-	VBROADCASTSD 1328(BX), Y10
+	VBROADCASTSD 1440(BX), Y10
 	VORPS        Y10, Y11, Y11
 	VANDPS       Y11, Y7, Y7
 	VBLENDVPS    Y7, Y8, Y9, Y7
@@ -17356,25 +17356,25 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x20, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x02, DI
 	SUBQ   DI, SI
 	JMP    columns
 
 done:
-	ADDQ    $0x00000080, 8(SP)
+	ADDQ    $0x00000040, 8(SP)
 	MOVQ    CX, AX
-	SHLQ    $0x07, AX
+	SHLQ    $0x06, AX
 	ADDQ    AX, (SP)
-	SUBQ    $0x00000080, 16(SP)
+	SUBQ    $0x00000040, 16(SP)
 	JG      chunk
 	XORQ    AX, AX
 	STMXCSR 40(SP)
@@ -17406,7 +17406,7 @@ TEXT ·boundF32ValidAVX512(SB), NOSPLIT, $40-48
 	LDMXCSR   32(SP)
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -17443,97 +17443,97 @@ step:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), R8
+	MOVQ             184(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             176(DX), R12
-	MOVQ             184(DX), R13
+	MOVQ             192(DX), R12
+	MOVQ             200(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPS          (R8)(BX*4), Z2
-	VBROADCASTSS     304(DX), Z4
+	VBROADCASTSS     320(DX), Z4
 	VMAXPS           Z2, Z4, Z2
-	VBROADCASTSS     312(DX), Z4
+	VBROADCASTSS     328(DX), Z4
 	VMINPS           Z2, Z4, Z2
-	VBROADCASTSS     192(DX), Z4
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z4
-	MOVQ             336(DX), R8
+	VBROADCASTSS     208(DX), Z4
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, K1, Z4
+	MOVQ             368(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             344(DX), R12
-	MOVQ             352(DX), R13
+	MOVQ             376(DX), R12
+	MOVQ             384(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPS          (R8)(BX*4), Z2
-	VBROADCASTSS     472(DX), Z5
+	VBROADCASTSS     504(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     480(DX), Z5
+	VBROADCASTSS     512(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     360(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z5
-	MOVQ             504(DX), R8
+	VBROADCASTSS     392(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, K1, Z5
+	MOVQ             552(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             512(DX), R12
-	MOVQ             520(DX), R13
+	MOVQ             560(DX), R12
+	MOVQ             568(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPS          (R8)(BX*4), Z2
-	VBROADCASTSS     640(DX), Z6
+	VBROADCASTSS     688(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     648(DX), Z6
+	VBROADCASTSS     696(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     528(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z6
-	MOVQ             672(DX), R8
+	VBROADCASTSS     576(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, K1, Z6
+	MOVQ             736(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             680(DX), R12
-	MOVQ             688(DX), R13
+	MOVQ             744(DX), R12
+	MOVQ             752(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPS          (R8)(BX*4), Z2
-	VBROADCASTSS     808(DX), Z7
+	VBROADCASTSS     872(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     816(DX), Z7
+	VBROADCASTSS     880(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     696(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z7
-	MOVQ             840(DX), R8
+	VBROADCASTSS     760(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, K1, Z7
+	MOVQ             920(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             848(DX), R12
-	MOVQ             856(DX), R13
+	MOVQ             928(DX), R12
+	MOVQ             936(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPS          (R8)(BX*4), Z2
-	VBROADCASTSS     976(DX), Z8
+	VBROADCASTSS     1056(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     984(DX), Z8
+	VBROADCASTSS     1064(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     864(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z8
-	MOVQ             1008(DX), R8
+	VBROADCASTSS     944(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, K1, Z8
+	MOVQ             1104(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             1016(DX), R12
-	MOVQ             1024(DX), R13
+	MOVQ             1112(DX), R12
+	MOVQ             1120(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPS          (R8)(BX*4), Z2
-	VBROADCASTSS     1144(DX), Z9
+	VBROADCASTSS     1240(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     1152(DX), Z9
+	VBROADCASTSS     1248(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     1032(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z9
-	MOVQ             1176(DX), R8
+	VBROADCASTSS     1128(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, K1, Z9
+	MOVQ             1288(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             1184(DX), R12
-	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(DI*1), R12
-	KMOVW            R12, K1
+	MOVQ             1296(DX), R12
+	MOVQ             1304(DX), R13
+	SHRXL            R13, (R12)(DI*1), DI
+	KMOVW            DI, K1
 	VMOVUPS          (R8)(BX*4), Z2
-	VBROADCASTSS     1312(DX), Z10
+	VBROADCASTSS     1424(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1320(DX), Z10
+	VBROADCASTSS     1432(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1200(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z10
+	VBROADCASTSS     1312(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, K1, Z10
 	VUNPCKLPS        Z4, Z3, Z2
 	VUNPCKHPS        Z4, Z3, Z3
 	VUNPCKLPS        Z6, Z5, Z4
@@ -17607,97 +17607,97 @@ tail:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), R12
-	MOVQ             176(DX), R13
-	MOVQ             184(DX), R14
+	MOVQ             184(DX), R12
+	MOVQ             192(DX), R13
+	MOVQ             200(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPS.Z        (R12)(BX*4), K1, Z2
-	VBROADCASTSS     304(DX), Z4
+	VBROADCASTSS     320(DX), Z4
 	VMAXPS           Z2, Z4, Z2
-	VBROADCASTSS     312(DX), Z4
+	VBROADCASTSS     328(DX), Z4
 	VMINPS           Z2, Z4, Z2
-	VBROADCASTSS     192(DX), Z4
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z4
-	MOVQ             336(DX), R12
-	MOVQ             344(DX), R13
-	MOVQ             352(DX), R14
+	VBROADCASTSS     208(DX), Z4
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, K1, Z4
+	MOVQ             368(DX), R12
+	MOVQ             376(DX), R13
+	MOVQ             384(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPS.Z        (R12)(BX*4), K1, Z2
-	VBROADCASTSS     472(DX), Z5
+	VBROADCASTSS     504(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     480(DX), Z5
+	VBROADCASTSS     512(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     360(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z5
-	MOVQ             504(DX), R12
-	MOVQ             512(DX), R13
-	MOVQ             520(DX), R14
+	VBROADCASTSS     392(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, K1, Z5
+	MOVQ             552(DX), R12
+	MOVQ             560(DX), R13
+	MOVQ             568(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPS.Z        (R12)(BX*4), K1, Z2
-	VBROADCASTSS     640(DX), Z6
+	VBROADCASTSS     688(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     648(DX), Z6
+	VBROADCASTSS     696(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     528(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z6
-	MOVQ             672(DX), R12
-	MOVQ             680(DX), R13
-	MOVQ             688(DX), R14
+	VBROADCASTSS     576(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, K1, Z6
+	MOVQ             736(DX), R12
+	MOVQ             744(DX), R13
+	MOVQ             752(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPS.Z        (R12)(BX*4), K1, Z2
-	VBROADCASTSS     808(DX), Z7
+	VBROADCASTSS     872(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     816(DX), Z7
+	VBROADCASTSS     880(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     696(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z7
-	MOVQ             840(DX), R12
-	MOVQ             848(DX), R13
-	MOVQ             856(DX), R14
+	VBROADCASTSS     760(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, K1, Z7
+	MOVQ             920(DX), R12
+	MOVQ             928(DX), R13
+	MOVQ             936(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPS.Z        (R12)(BX*4), K1, Z2
-	VBROADCASTSS     976(DX), Z8
+	VBROADCASTSS     1056(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     984(DX), Z8
+	VBROADCASTSS     1064(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     864(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z8
-	MOVQ             1008(DX), R12
-	MOVQ             1016(DX), R13
-	MOVQ             1024(DX), R14
+	VBROADCASTSS     944(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, K1, Z8
+	MOVQ             1104(DX), R12
+	MOVQ             1112(DX), R13
+	MOVQ             1120(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPS.Z        (R12)(BX*4), K1, Z2
-	VBROADCASTSS     1144(DX), Z9
+	VBROADCASTSS     1240(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     1152(DX), Z9
+	VBROADCASTSS     1248(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     1032(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z9
-	MOVQ             1176(DX), R12
-	MOVQ             1184(DX), R13
-	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(DI*1), R13
-	ANDL             R8, R13
-	KMOVW            R13, K1
+	VBROADCASTSS     1128(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, K1, Z9
+	MOVQ             1288(DX), R12
+	MOVQ             1296(DX), R13
+	MOVQ             1304(DX), R14
+	SHRXL            R14, (R13)(DI*1), DI
+	ANDL             R8, DI
+	KMOVW            DI, K1
 	VMOVUPS.Z        (R12)(BX*4), K1, Z2
-	VBROADCASTSS     1312(DX), Z10
+	VBROADCASTSS     1424(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1320(DX), Z10
+	VBROADCASTSS     1432(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1200(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z10
+	VBROADCASTSS     1312(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, K1, Z10
 	VUNPCKLPS        Z4, Z3, Z2
 	VUNPCKHPS        Z4, Z3, Z3
 	VUNPCKLPS        Z6, Z5, Z4
@@ -17802,15 +17802,15 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x20, R11
 	SUBQ    $0x08, R9
 	JG      columns
-	ADDQ    $0x00000080, 8(SP)
+	ADDQ    $0x00000040, 8(SP)
 	MOVQ    AX, DX
-	SHLQ    $0x07, DX
+	SHLQ    $0x06, DX
 	ADDQ    DX, (SP)
-	SUBQ    $0x00000080, 16(SP)
+	SUBQ    $0x00000040, 16(SP)
 	JG      chunk
 	XORQ    AX, AX
 	STMXCSR 32(SP)
@@ -17838,7 +17838,7 @@ TEXT ·boundF64AVX2(SB), NOSPLIT, $48-48
 	LDMXCSR 40(SP)
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -17854,80 +17854,80 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
-	MOVQ         672(BX), R9
+	MOVQ         736(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y0
 	VMOVUPS      32(R9)(AX*8), Y1
-	VBROADCASTSD 808(BX), Y2
-	VBROADCASTSD 816(BX), Y3
+	VBROADCASTSD 872(BX), Y2
+	VBROADCASTSD 880(BX), Y3
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y3, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y3, Y1
-	VBROADCASTSD 696(BX), Y2
+	VBROADCASTSD 760(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y4
-	VBROADCASTSD 824(BX), Y3
+	VBROADCASTSD 888(BX), Y3
 	VORPS        Y3, Y4, Y4
 	VBLENDVPD    Y4, Y0, Y2, Y4
 	VCMPPD       $0x07, Y1, Y1, Y3
-	VBROADCASTSD 824(BX), Y0
+	VBROADCASTSD 888(BX), Y0
 	VORPS        Y0, Y3, Y3
 	VBLENDVPD    Y3, Y1, Y2, Y3
-	MOVQ         840(BX), R9
+	MOVQ         920(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y0
 	VMOVUPS      32(R9)(AX*8), Y1
-	VBROADCASTSD 976(BX), Y2
-	VBROADCASTSD 984(BX), Y5
+	VBROADCASTSD 1056(BX), Y2
+	VBROADCASTSD 1064(BX), Y5
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y5, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y5, Y1
-	VBROADCASTSD 864(BX), Y2
+	VBROADCASTSD 944(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y6
-	VBROADCASTSD 992(BX), Y5
+	VBROADCASTSD 1072(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VBLENDVPD    Y6, Y0, Y2, Y6
 	VCMPPD       $0x07, Y1, Y1, Y5
-	VBROADCASTSD 992(BX), Y0
+	VBROADCASTSD 1072(BX), Y0
 	VORPS        Y0, Y5, Y5
 	VBLENDVPD    Y5, Y1, Y2, Y5
-	MOVQ         1008(BX), R9
+	MOVQ         1104(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y0
 	VMOVUPS      32(R9)(AX*8), Y1
-	VBROADCASTSD 1144(BX), Y2
-	VBROADCASTSD 1152(BX), Y7
+	VBROADCASTSD 1240(BX), Y2
+	VBROADCASTSD 1248(BX), Y7
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y7, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y7, Y1
-	VBROADCASTSD 1032(BX), Y2
+	VBROADCASTSD 1128(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y8
-	VBROADCASTSD 1160(BX), Y7
+	VBROADCASTSD 1256(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VBLENDVPD    Y8, Y0, Y2, Y8
 	VCMPPD       $0x07, Y1, Y1, Y7
-	VBROADCASTSD 1160(BX), Y0
+	VBROADCASTSD 1256(BX), Y0
 	VORPS        Y0, Y7, Y7
 	VBLENDVPD    Y7, Y1, Y2, Y7
-	MOVQ         1176(BX), R9
+	MOVQ         1288(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y0
 	VMOVUPS      32(R9)(AX*8), Y1
-	VBROADCASTSD 1312(BX), Y2
-	VBROADCASTSD 1320(BX), Y9
+	VBROADCASTSD 1424(BX), Y2
+	VBROADCASTSD 1432(BX), Y9
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y9, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y9, Y1
-	VBROADCASTSD 1200(BX), Y2
+	VBROADCASTSD 1312(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y10
-	VBROADCASTSD 1328(BX), Y9
+	VBROADCASTSD 1440(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VBLENDVPD    Y10, Y0, Y2, Y10
 	VCMPPD       $0x07, Y1, Y1, Y9
-	VBROADCASTSD 1328(BX), Y0
+	VBROADCASTSD 1440(BX), Y0
 	VORPS        Y0, Y9, Y9
 	VBLENDVPD    Y9, Y1, Y2, Y9
 	VUNPCKLPD    Y6, Y4, Y0
@@ -17974,61 +17974,61 @@ step:
 	VBROADCASTSD 152(BX), Y0
 	VORPS        Y0, Y3, Y3
 	VBLENDVPD    Y3, Y1, Y2, Y3
-	MOVQ         168(BX), R9
+	MOVQ         184(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y0
 	VMOVUPS      32(R9)(AX*8), Y1
-	VBROADCASTSD 304(BX), Y2
-	VBROADCASTSD 312(BX), Y5
+	VBROADCASTSD 320(BX), Y2
+	VBROADCASTSD 328(BX), Y5
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y5, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y5, Y1
-	VBROADCASTSD 192(BX), Y2
+	VBROADCASTSD 208(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y6
-	VBROADCASTSD 320(BX), Y5
+	VBROADCASTSD 336(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VBLENDVPD    Y6, Y0, Y2, Y6
 	VCMPPD       $0x07, Y1, Y1, Y5
-	VBROADCASTSD 320(BX), Y0
+	VBROADCASTSD 336(BX), Y0
 	VORPS        Y0, Y5, Y5
 	VBLENDVPD    Y5, Y1, Y2, Y5
-	MOVQ         336(BX), R9
+	MOVQ         368(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y0
 	VMOVUPS      32(R9)(AX*8), Y1
-	VBROADCASTSD 472(BX), Y2
-	VBROADCASTSD 480(BX), Y7
+	VBROADCASTSD 504(BX), Y2
+	VBROADCASTSD 512(BX), Y7
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y7, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y7, Y1
-	VBROADCASTSD 360(BX), Y2
+	VBROADCASTSD 392(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y8
-	VBROADCASTSD 488(BX), Y7
+	VBROADCASTSD 520(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VBLENDVPD    Y8, Y0, Y2, Y8
 	VCMPPD       $0x07, Y1, Y1, Y7
-	VBROADCASTSD 488(BX), Y0
+	VBROADCASTSD 520(BX), Y0
 	VORPS        Y0, Y7, Y7
 	VBLENDVPD    Y7, Y1, Y2, Y7
-	MOVQ         504(BX), R9
+	MOVQ         552(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y0
 	VMOVUPS      32(R9)(AX*8), Y1
-	VBROADCASTSD 640(BX), Y2
-	VBROADCASTSD 648(BX), Y9
+	VBROADCASTSD 688(BX), Y2
+	VBROADCASTSD 696(BX), Y9
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y9, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y9, Y1
-	VBROADCASTSD 528(BX), Y2
+	VBROADCASTSD 576(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y10
-	VBROADCASTSD 656(BX), Y9
+	VBROADCASTSD 704(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VBLENDVPD    Y10, Y0, Y2, Y10
 	VCMPPD       $0x07, Y1, Y1, Y9
-	VBROADCASTSD 656(BX), Y0
+	VBROADCASTSD 704(BX), Y0
 	VORPS        Y0, Y9, Y9
 	VBLENDVPD    Y9, Y1, Y2, Y9
 	VUNPCKLPD    Y6, Y4, Y0
@@ -18062,25 +18062,25 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000540, BX
+	ADDQ         $0x000005c0, BX
 	ADDQ         $0x40, SI
 	MOVQ         $0x0000000000000008, DI
 	SUBQ         32(SP), DI
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x000000a8, DI, AX
+	IMUL3Q       $0x000000b8, DI, AX
 	SUBQ         AX, BX
 	SHLQ         $0x03, DI
 	SUBQ         DI, SI
 	JMP          columns
 
 done:
-	ADDQ    $0x00000080, 8(SP)
+	ADDQ    $0x00000040, 8(SP)
 	MOVQ    CX, AX
-	SHLQ    $0x07, AX
+	SHLQ    $0x06, AX
 	ADDQ    AX, (SP)
-	SUBQ    $0x00000080, 16(SP)
+	SUBQ    $0x00000040, 16(SP)
 	JG      chunk
 	XORQ    AX, AX
 	STMXCSR 40(SP)
@@ -18110,7 +18110,7 @@ TEXT ·boundF64AVX512(SB), NOSPLIT, $40-48
 	LDMXCSR 32(SP)
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -18141,69 +18141,69 @@ step:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, Z1
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, Z2
-	MOVQ             336(DX), DI
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, Z2
+	MOVQ             368(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z0
-	VBROADCASTSD     472(DX), Z3
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, Z3
-	MOVQ             504(DX), DI
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, Z3
+	MOVQ             552(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, Z4
-	MOVQ             672(DX), DI
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, Z4
+	MOVQ             736(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, Z5
-	MOVQ             840(DX), DI
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, Z5
+	MOVQ             920(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, Z6
-	MOVQ             1008(DX), DI
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, Z6
+	MOVQ             1104(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, Z7
-	MOVQ             1176(DX), DI
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, Z7
+	MOVQ             1288(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -18256,62 +18256,62 @@ tail:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), DI
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, K1, Z2
+	MOVQ             368(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z0
-	VBROADCASTSD     472(DX), Z3
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), DI
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, K1, Z3
+	MOVQ             552(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), DI
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, K1, Z4
+	MOVQ             736(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), DI
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, K1, Z5
+	MOVQ             920(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), DI
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, K1, Z6
+	MOVQ             1104(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), DI
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, K1, Z7
+	MOVQ             1288(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, K1, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -18372,15 +18372,15 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x40, R10
 	SUBQ    $0x08, R8
 	JG      columns
-	ADDQ    $0x00000080, 8(SP)
+	ADDQ    $0x00000040, 8(SP)
 	MOVQ    AX, DX
-	SHLQ    $0x07, DX
+	SHLQ    $0x06, DX
 	ADDQ    DX, (SP)
-	SUBQ    $0x00000080, 16(SP)
+	SUBQ    $0x00000040, 16(SP)
 	JG      chunk
 	XORQ    AX, AX
 	STMXCSR 32(SP)
@@ -18408,7 +18408,7 @@ TEXT ·boundF64ValidAVX2(SB), NOSPLIT, $48-48
 	LDMXCSR 40(SP)
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), AX
 	CMPQ    AX, BX
 	CMOVQGT BX, AX
@@ -18426,103 +18426,103 @@ columns:
 step:
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         672(BX), R10
+	MOVQ         736(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         680(BX), R11
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
 	VMOVUPS      (R10)(AX*8), Y1
 	VMOVUPS      32(R10)(AX*8), Y2
-	VBROADCASTSD 808(BX), Y3
-	VBROADCASTSD 816(BX), Y4
+	VBROADCASTSD 872(BX), Y3
+	VBROADCASTSD 880(BX), Y4
 	VMAXPD       Y1, Y3, Y1
 	VMINPD       Y1, Y4, Y1
 	VMAXPD       Y2, Y3, Y2
 	VMINPD       Y2, Y4, Y2
-	VBROADCASTSD 696(BX), Y3
-	VPSLLVD      712(BX), Y0, Y4
+	VBROADCASTSD 760(BX), Y3
+	VPSLLVD      776(BX), Y0, Y4
 	VCMPPD       $0x07, Y1, Y1, Y6
-	VBROADCASTSD 824(BX), Y5
+	VBROADCASTSD 888(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VANDPS       Y6, Y4, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y4
-	VPSLLVD      744(BX), Y0, Y0
+	VPSLLVD      808(BX), Y0, Y0
 	VCMPPD       $0x07, Y2, Y2, Y5
-	VBROADCASTSD 824(BX), Y1
+	VBROADCASTSD 888(BX), Y1
 	VORPS        Y1, Y5, Y5
 	VANDPS       Y5, Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         840(BX), R10
+	MOVQ         920(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         848(BX), R11
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VMOVUPS      (R10)(AX*8), Y2
 	VMOVUPS      32(R10)(AX*8), Y3
-	VBROADCASTSD 976(BX), Y5
-	VBROADCASTSD 984(BX), Y6
+	VBROADCASTSD 1056(BX), Y5
+	VBROADCASTSD 1064(BX), Y6
 	VMAXPD       Y2, Y5, Y2
 	VMINPD       Y2, Y6, Y2
 	VMAXPD       Y3, Y5, Y3
 	VMINPD       Y3, Y6, Y3
-	VBROADCASTSD 864(BX), Y5
-	VPSLLVD      880(BX), Y1, Y6
+	VBROADCASTSD 944(BX), Y5
+	VPSLLVD      960(BX), Y1, Y6
 	VCMPPD       $0x07, Y2, Y2, Y8
-	VBROADCASTSD 992(BX), Y7
+	VBROADCASTSD 1072(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VANDPS       Y8, Y6, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      912(BX), Y1, Y1
+	VPSLLVD      992(BX), Y1, Y1
 	VCMPPD       $0x07, Y3, Y3, Y7
-	VBROADCASTSD 992(BX), Y2
+	VBROADCASTSD 1072(BX), Y2
 	VORPS        Y2, Y7, Y7
 	VANDPS       Y7, Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         1008(BX), R10
+	MOVQ         1104(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         1016(BX), R11
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VMOVUPS      (R10)(AX*8), Y3
 	VMOVUPS      32(R10)(AX*8), Y5
-	VBROADCASTSD 1144(BX), Y7
-	VBROADCASTSD 1152(BX), Y8
+	VBROADCASTSD 1240(BX), Y7
+	VBROADCASTSD 1248(BX), Y8
 	VMAXPD       Y3, Y7, Y3
 	VMINPD       Y3, Y8, Y3
 	VMAXPD       Y5, Y7, Y5
 	VMINPD       Y5, Y8, Y5
-	VBROADCASTSD 1032(BX), Y7
-	VPSLLVD      1048(BX), Y2, Y8
+	VBROADCASTSD 1128(BX), Y7
+	VPSLLVD      1144(BX), Y2, Y8
 	VCMPPD       $0x07, Y3, Y3, Y10
-	VBROADCASTSD 1160(BX), Y9
+	VBROADCASTSD 1256(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y8, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      1080(BX), Y2, Y2
+	VPSLLVD      1176(BX), Y2, Y2
 	VCMPPD       $0x07, Y5, Y5, Y9
-	VBROADCASTSD 1160(BX), Y3
+	VBROADCASTSD 1256(BX), Y3
 	VORPS        Y3, Y9, Y9
 	VANDPS       Y9, Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         1176(BX), R10
+	MOVQ         1288(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         1184(BX), R11
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VMOVUPS      (R10)(AX*8), Y5
 	VMOVUPS      32(R10)(AX*8), Y7
-	VBROADCASTSD 1312(BX), Y9
-	VBROADCASTSD 1320(BX), Y10
+	VBROADCASTSD 1424(BX), Y9
+	VBROADCASTSD 1432(BX), Y10
 	VMAXPD       Y5, Y9, Y5
 	VMINPD       Y5, Y10, Y5
 	VMAXPD       Y7, Y9, Y7
 	VMINPD       Y7, Y10, Y7
-	VBROADCASTSD 1200(BX), Y9
-	VPSLLVD      1216(BX), Y3, Y10
+	VBROADCASTSD 1312(BX), Y9
+	VPSLLVD      1328(BX), Y3, Y10
 	VCMPPD       $0x07, Y5, Y5, Y12
-	VBROADCASTSD 1328(BX), Y11
+	VBROADCASTSD 1440(BX), Y11
 	VORPS        Y11, Y12, Y12
 	VANDPS       Y12, Y10, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      1248(BX), Y3, Y3
+	VPSLLVD      1360(BX), Y3, Y3
 	VCMPPD       $0x07, Y7, Y7, Y11
-	VBROADCASTSD 1328(BX), Y5
+	VBROADCASTSD 1440(BX), Y5
 	VORPS        Y5, Y11, Y11
 	VANDPS       Y11, Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
@@ -18576,78 +18576,78 @@ step:
 	VORPS        Y1, Y5, Y5
 	VANDPS       Y5, Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         168(BX), R10
+	MOVQ         184(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         176(BX), R11
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VMOVUPS      (R10)(AX*8), Y2
 	VMOVUPS      32(R10)(AX*8), Y3
-	VBROADCASTSD 304(BX), Y5
-	VBROADCASTSD 312(BX), Y6
+	VBROADCASTSD 320(BX), Y5
+	VBROADCASTSD 328(BX), Y6
 	VMAXPD       Y2, Y5, Y2
 	VMINPD       Y2, Y6, Y2
 	VMAXPD       Y3, Y5, Y3
 	VMINPD       Y3, Y6, Y3
-	VBROADCASTSD 192(BX), Y5
-	VPSLLVD      208(BX), Y1, Y6
+	VBROADCASTSD 208(BX), Y5
+	VPSLLVD      224(BX), Y1, Y6
 	VCMPPD       $0x07, Y2, Y2, Y8
-	VBROADCASTSD 320(BX), Y7
+	VBROADCASTSD 336(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VANDPS       Y8, Y6, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      240(BX), Y1, Y1
+	VPSLLVD      256(BX), Y1, Y1
 	VCMPPD       $0x07, Y3, Y3, Y7
-	VBROADCASTSD 320(BX), Y2
+	VBROADCASTSD 336(BX), Y2
 	VORPS        Y2, Y7, Y7
 	VANDPS       Y7, Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         336(BX), R10
+	MOVQ         368(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         344(BX), R11
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VMOVUPS      (R10)(AX*8), Y3
 	VMOVUPS      32(R10)(AX*8), Y5
-	VBROADCASTSD 472(BX), Y7
-	VBROADCASTSD 480(BX), Y8
+	VBROADCASTSD 504(BX), Y7
+	VBROADCASTSD 512(BX), Y8
 	VMAXPD       Y3, Y7, Y3
 	VMINPD       Y3, Y8, Y3
 	VMAXPD       Y5, Y7, Y5
 	VMINPD       Y5, Y8, Y5
-	VBROADCASTSD 360(BX), Y7
-	VPSLLVD      376(BX), Y2, Y8
+	VBROADCASTSD 392(BX), Y7
+	VPSLLVD      408(BX), Y2, Y8
 	VCMPPD       $0x07, Y3, Y3, Y10
-	VBROADCASTSD 488(BX), Y9
+	VBROADCASTSD 520(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y8, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      408(BX), Y2, Y2
+	VPSLLVD      440(BX), Y2, Y2
 	VCMPPD       $0x07, Y5, Y5, Y9
-	VBROADCASTSD 488(BX), Y3
+	VBROADCASTSD 520(BX), Y3
 	VORPS        Y3, Y9, Y9
 	VANDPS       Y9, Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         504(BX), R10
+	MOVQ         552(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         512(BX), R11
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VMOVUPS      (R10)(AX*8), Y5
 	VMOVUPS      32(R10)(AX*8), Y7
-	VBROADCASTSD 640(BX), Y9
-	VBROADCASTSD 648(BX), Y10
+	VBROADCASTSD 688(BX), Y9
+	VBROADCASTSD 696(BX), Y10
 	VMAXPD       Y5, Y9, Y5
 	VMINPD       Y5, Y10, Y5
 	VMAXPD       Y7, Y9, Y7
 	VMINPD       Y7, Y10, Y7
-	VBROADCASTSD 528(BX), Y9
-	VPSLLVD      544(BX), Y3, Y10
+	VBROADCASTSD 576(BX), Y9
+	VPSLLVD      592(BX), Y3, Y10
 	VCMPPD       $0x07, Y5, Y5, Y12
-	VBROADCASTSD 656(BX), Y11
+	VBROADCASTSD 704(BX), Y11
 	VORPS        Y11, Y12, Y12
 	VANDPS       Y12, Y10, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      576(BX), Y3, Y3
+	VPSLLVD      624(BX), Y3, Y3
 	VCMPPD       $0x07, Y7, Y7, Y11
-	VBROADCASTSD 656(BX), Y5
+	VBROADCASTSD 704(BX), Y5
 	VORPS        Y5, Y11, Y11
 	VANDPS       Y11, Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
@@ -18682,25 +18682,25 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000540, BX
+	ADDQ         $0x000005c0, BX
 	ADDQ         $0x40, SI
 	MOVQ         $0x0000000000000008, DI
 	SUBQ         32(SP), DI
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x000000a8, DI, AX
+	IMUL3Q       $0x000000b8, DI, AX
 	SUBQ         AX, BX
 	SHLQ         $0x03, DI
 	SUBQ         DI, SI
 	JMP          columns
 
 done:
-	ADDQ    $0x00000080, 8(SP)
+	ADDQ    $0x00000040, 8(SP)
 	MOVQ    CX, AX
-	SHLQ    $0x07, AX
+	SHLQ    $0x06, AX
 	ADDQ    AX, (SP)
-	SUBQ    $0x00000080, 16(SP)
+	SUBQ    $0x00000040, 16(SP)
 	JG      chunk
 	XORQ    AX, AX
 	STMXCSR 40(SP)
@@ -18730,7 +18730,7 @@ TEXT ·boundF64ValidAVX512(SB), NOSPLIT, $40-48
 	LDMXCSR 32(SP)
 
 chunk:
-	MOVQ    $0x0000000000000080, BX
+	MOVQ    $0x0000000000000040, BX
 	MOVQ    16(SP), DX
 	CMPQ    DX, BX
 	CMOVQGT BX, DX
@@ -18767,97 +18767,97 @@ step:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), R8
+	MOVQ             184(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             176(DX), R12
-	MOVQ             184(DX), R13
+	MOVQ             192(DX), R12
+	MOVQ             200(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPD          (R8)(BX*8), Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), R8
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, K1, Z2
+	MOVQ             368(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             344(DX), R12
-	MOVQ             352(DX), R13
+	MOVQ             376(DX), R12
+	MOVQ             384(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPD          (R8)(BX*8), Z0
-	VBROADCASTSD     472(DX), Z3
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), R8
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, K1, Z3
+	MOVQ             552(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             512(DX), R12
-	MOVQ             520(DX), R13
+	MOVQ             560(DX), R12
+	MOVQ             568(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPD          (R8)(BX*8), Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), R8
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, K1, Z4
+	MOVQ             736(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             680(DX), R12
-	MOVQ             688(DX), R13
+	MOVQ             744(DX), R12
+	MOVQ             752(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPD          (R8)(BX*8), Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), R8
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, K1, Z5
+	MOVQ             920(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             848(DX), R12
-	MOVQ             856(DX), R13
+	MOVQ             928(DX), R12
+	MOVQ             936(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPD          (R8)(BX*8), Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), R8
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, K1, Z6
+	MOVQ             1104(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             1016(DX), R12
-	MOVQ             1024(DX), R13
+	MOVQ             1112(DX), R12
+	MOVQ             1120(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPD          (R8)(BX*8), Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), R8
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, K1, Z7
+	MOVQ             1288(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             1184(DX), R12
-	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(DI*1), R12
-	KMOVW            R12, K1
+	MOVQ             1296(DX), R12
+	MOVQ             1304(DX), R13
+	SHRXL            R13, (R12)(DI*1), DI
+	KMOVW            DI, K1
 	VMOVUPD          (R8)(BX*8), Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, K1, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -18917,97 +18917,97 @@ tail:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), R12
-	MOVQ             176(DX), R13
-	MOVQ             184(DX), R14
+	MOVQ             184(DX), R12
+	MOVQ             192(DX), R13
+	MOVQ             200(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), R12
-	MOVQ             344(DX), R13
-	MOVQ             352(DX), R14
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, K1, Z2
+	MOVQ             368(DX), R12
+	MOVQ             376(DX), R13
+	MOVQ             384(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
-	VBROADCASTSD     472(DX), Z3
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), R12
-	MOVQ             512(DX), R13
-	MOVQ             520(DX), R14
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, K1, Z3
+	MOVQ             552(DX), R12
+	MOVQ             560(DX), R13
+	MOVQ             568(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), R12
-	MOVQ             680(DX), R13
-	MOVQ             688(DX), R14
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, K1, Z4
+	MOVQ             736(DX), R12
+	MOVQ             744(DX), R13
+	MOVQ             752(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), R12
-	MOVQ             848(DX), R13
-	MOVQ             856(DX), R14
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, K1, Z5
+	MOVQ             920(DX), R12
+	MOVQ             928(DX), R13
+	MOVQ             936(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), R12
-	MOVQ             1016(DX), R13
-	MOVQ             1024(DX), R14
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, K1, Z6
+	MOVQ             1104(DX), R12
+	MOVQ             1112(DX), R13
+	MOVQ             1120(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), R12
-	MOVQ             1184(DX), R13
-	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(DI*1), R13
-	ANDL             R8, R13
-	KMOVW            R13, K1
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, K1, Z7
+	MOVQ             1288(DX), R12
+	MOVQ             1296(DX), R13
+	MOVQ             1304(DX), R14
+	SHRXL            R14, (R13)(DI*1), DI
+	ANDL             R8, DI
+	KMOVW            DI, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, K1, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -19068,15 +19068,2695 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x40, R11
 	SUBQ    $0x08, R9
 	JG      columns
-	ADDQ    $0x00000080, 8(SP)
+	ADDQ    $0x00000040, 8(SP)
 	MOVQ    AX, DX
-	SHLQ    $0x07, DX
+	SHLQ    $0x06, DX
 	ADDQ    DX, (SP)
-	SUBQ    $0x00000080, 16(SP)
+	SUBQ    $0x00000040, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func narrowF32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, CMOV, FMA3, MMX+, SSE
+TEXT ·narrowF32AVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, DI
+	MOVQ 24(SP), R8
+
+step:
+	MOVQ         (BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VBROADCASTSS 168(BX), Y1
+	VMOVUPS      (R9)(AX*4), Y0
+	VSUBPS       Y1, Y0, Y0
+	VBROADCASTSS 180(BX), Y1
+	VBROADCASTSS 176(BX), Y2
+	VFMADD231PS  Y0, Y2, Y1
+	VBROADCASTSS 172(BX), Y2
+	VFMADD231PS  Y0, Y2, Y1
+	VBROADCASTSS 136(BX), Y0
+	VMAXPS       Y1, Y0, Y1
+	VBROADCASTSS 144(BX), Y0
+	VMINPS       Y1, Y0, Y1
+	VBROADCASTSS 24(BX), Y0
+	VCMPPS       $0x07, Y1, Y1, Y3
+	VBROADCASTSD 152(BX), Y2
+	VORPS        Y2, Y3, Y3
+	VBLENDVPS    Y3, Y1, Y0, Y3
+	MOVQ         184(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VBROADCASTSS 352(BX), Y1
+	VMOVUPS      (R9)(AX*4), Y0
+	VSUBPS       Y1, Y0, Y0
+	VBROADCASTSS 364(BX), Y1
+	VBROADCASTSS 360(BX), Y2
+	VFMADD231PS  Y0, Y2, Y1
+	VBROADCASTSS 356(BX), Y2
+	VFMADD231PS  Y0, Y2, Y1
+	VBROADCASTSS 320(BX), Y0
+	VMAXPS       Y1, Y0, Y1
+	VBROADCASTSS 328(BX), Y0
+	VMINPS       Y1, Y0, Y1
+	VBROADCASTSS 208(BX), Y0
+	VCMPPS       $0x07, Y1, Y1, Y4
+	VBROADCASTSD 336(BX), Y2
+	VORPS        Y2, Y4, Y4
+	VBLENDVPS    Y4, Y1, Y0, Y4
+	MOVQ         368(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VBROADCASTSS 536(BX), Y1
+	VMOVUPS      (R9)(AX*4), Y0
+	VSUBPS       Y1, Y0, Y0
+	VBROADCASTSS 548(BX), Y1
+	VBROADCASTSS 544(BX), Y2
+	VFMADD231PS  Y0, Y2, Y1
+	VBROADCASTSS 540(BX), Y2
+	VFMADD231PS  Y0, Y2, Y1
+	VBROADCASTSS 504(BX), Y0
+	VMAXPS       Y1, Y0, Y1
+	VBROADCASTSS 512(BX), Y0
+	VMINPS       Y1, Y0, Y1
+	VBROADCASTSS 392(BX), Y0
+	VCMPPS       $0x07, Y1, Y1, Y5
+	VBROADCASTSD 520(BX), Y2
+	VORPS        Y2, Y5, Y5
+	VBLENDVPS    Y5, Y1, Y0, Y5
+	MOVQ         552(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VBROADCASTSS 720(BX), Y1
+	VMOVUPS      (R9)(AX*4), Y0
+	VSUBPS       Y1, Y0, Y0
+	VBROADCASTSS 732(BX), Y1
+	VBROADCASTSS 728(BX), Y2
+	VFMADD231PS  Y0, Y2, Y1
+	VBROADCASTSS 724(BX), Y2
+	VFMADD231PS  Y0, Y2, Y1
+	VBROADCASTSS 688(BX), Y0
+	VMAXPS       Y1, Y0, Y1
+	VBROADCASTSS 696(BX), Y0
+	VMINPS       Y1, Y0, Y1
+	VBROADCASTSS 576(BX), Y0
+	VCMPPS       $0x07, Y1, Y1, Y6
+	VBROADCASTSD 704(BX), Y2
+	VORPS        Y2, Y6, Y6
+	VBLENDVPS    Y6, Y1, Y0, Y6
+	VUNPCKLPS    Y4, Y3, Y0
+	VUNPCKHPS    Y4, Y3, Y1
+	VUNPCKLPS    Y6, Y5, Y2
+	VUNPCKHPS    Y6, Y5, Y4
+	VUNPCKLPD    Y2, Y0, Y3
+	VUNPCKHPD    Y2, Y0, Y0
+	VUNPCKLPD    Y4, Y1, Y2
+	VUNPCKHPD    Y4, Y1, Y1
+	MOVQ         736(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VBROADCASTSS 904(BX), Y5
+	VMOVUPS      (R9)(AX*4), Y4
+	VSUBPS       Y5, Y4, Y4
+	VBROADCASTSS 916(BX), Y5
+	VBROADCASTSS 912(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 908(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 872(BX), Y4
+	VMAXPS       Y5, Y4, Y5
+	VBROADCASTSS 880(BX), Y4
+	VMINPS       Y5, Y4, Y5
+	VBROADCASTSS 760(BX), Y4
+	VCMPPS       $0x07, Y5, Y5, Y7
+	VBROADCASTSD 888(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y4, Y7
+	MOVQ         920(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VBROADCASTSS 1088(BX), Y5
+	VMOVUPS      (R9)(AX*4), Y4
+	VSUBPS       Y5, Y4, Y4
+	VBROADCASTSS 1100(BX), Y5
+	VBROADCASTSS 1096(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 1092(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 1056(BX), Y4
+	VMAXPS       Y5, Y4, Y5
+	VBROADCASTSS 1064(BX), Y4
+	VMINPS       Y5, Y4, Y5
+	VBROADCASTSS 944(BX), Y4
+	VCMPPS       $0x07, Y5, Y5, Y8
+	VBROADCASTSD 1072(BX), Y6
+	VORPS        Y6, Y8, Y8
+	VBLENDVPS    Y8, Y5, Y4, Y8
+	MOVQ         1104(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VBROADCASTSS 1272(BX), Y5
+	VMOVUPS      (R9)(AX*4), Y4
+	VSUBPS       Y5, Y4, Y4
+	VBROADCASTSS 1284(BX), Y5
+	VBROADCASTSS 1280(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 1276(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 1240(BX), Y4
+	VMAXPS       Y5, Y4, Y5
+	VBROADCASTSS 1248(BX), Y4
+	VMINPS       Y5, Y4, Y5
+	VBROADCASTSS 1128(BX), Y4
+	VCMPPS       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 1256(BX), Y6
+	VORPS        Y6, Y9, Y9
+	VBLENDVPS    Y9, Y5, Y4, Y9
+	MOVQ         1288(BX), R9
+	PREFETCHT1   1024(R9)(AX*4)
+	VBROADCASTSS 1456(BX), Y5
+	VMOVUPS      (R9)(AX*4), Y4
+	VSUBPS       Y5, Y4, Y4
+	VBROADCASTSS 1468(BX), Y5
+	VBROADCASTSS 1464(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 1460(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 1424(BX), Y4
+	VMAXPS       Y5, Y4, Y5
+	VBROADCASTSS 1432(BX), Y4
+	VMINPS       Y5, Y4, Y5
+	VBROADCASTSS 1312(BX), Y4
+	VCMPPS       $0x07, Y5, Y5, Y10
+	VBROADCASTSD 1440(BX), Y6
+	VORPS        Y6, Y10, Y10
+	VBLENDVPS    Y10, Y5, Y4, Y10
+	VUNPCKLPS    Y8, Y7, Y4
+	VUNPCKHPS    Y8, Y7, Y5
+	VUNPCKLPS    Y10, Y9, Y6
+	VUNPCKHPS    Y10, Y9, Y8
+	VUNPCKLPD    Y6, Y4, Y7
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y8, Y5, Y6
+	VUNPCKHPD    Y8, Y5, Y5
+	VINSERTF128  $0x01, X7, Y3, Y8
+	VMOVUPS      Y8, (DI)
+	VINSERTF128  $0x01, X4, Y0, Y8
+	VMOVUPS      Y8, (DI)(CX*1)
+	VINSERTF128  $0x01, X6, Y2, Y8
+	VMOVUPS      Y8, (DI)(CX*2)
+	VINSERTF128  $0x01, X5, Y1, Y8
+	VMOVUPS      Y8, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VMOVUPS      Y3, (DI)
+	VPERM2F128   $0x31, Y4, Y0, Y0
+	VMOVUPS      Y0, (DI)(CX*1)
+	VPERM2F128   $0x31, Y6, Y2, Y0
+	VMOVUPS      Y0, (DI)(CX*2)
+	VPERM2F128   $0x31, Y5, Y1, Y0
+	VMOVUPS      Y0, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JLE          next
+	MOVQ         (BX), R9
+	VBROADCASTSS 168(BX), Y1
+	VMOVUPS      (R9)(AX*4), Y0
+	VSUBPS       Y1, Y0, Y0
+	VBROADCASTSS 180(BX), Y1
+	VBROADCASTSS 176(BX), Y2
+	VFMADD231PS  Y0, Y2, Y1
+	VBROADCASTSS 172(BX), Y2
+	VFMADD231PS  Y0, Y2, Y1
+	VBROADCASTSS 136(BX), Y0
+	VMAXPS       Y1, Y0, Y1
+	VBROADCASTSS 144(BX), Y0
+	VMINPS       Y1, Y0, Y1
+	VBROADCASTSS 24(BX), Y0
+	VCMPPS       $0x07, Y1, Y1, Y3
+	VBROADCASTSD 152(BX), Y2
+	VORPS        Y2, Y3, Y3
+	VBLENDVPS    Y3, Y1, Y0, Y3
+	MOVQ         184(BX), R9
+	VBROADCASTSS 352(BX), Y1
+	VMOVUPS      (R9)(AX*4), Y0
+	VSUBPS       Y1, Y0, Y0
+	VBROADCASTSS 364(BX), Y1
+	VBROADCASTSS 360(BX), Y2
+	VFMADD231PS  Y0, Y2, Y1
+	VBROADCASTSS 356(BX), Y2
+	VFMADD231PS  Y0, Y2, Y1
+	VBROADCASTSS 320(BX), Y0
+	VMAXPS       Y1, Y0, Y1
+	VBROADCASTSS 328(BX), Y0
+	VMINPS       Y1, Y0, Y1
+	VBROADCASTSS 208(BX), Y0
+	VCMPPS       $0x07, Y1, Y1, Y4
+	VBROADCASTSD 336(BX), Y2
+	VORPS        Y2, Y4, Y4
+	VBLENDVPS    Y4, Y1, Y0, Y4
+	MOVQ         368(BX), R9
+	VBROADCASTSS 536(BX), Y1
+	VMOVUPS      (R9)(AX*4), Y0
+	VSUBPS       Y1, Y0, Y0
+	VBROADCASTSS 548(BX), Y1
+	VBROADCASTSS 544(BX), Y2
+	VFMADD231PS  Y0, Y2, Y1
+	VBROADCASTSS 540(BX), Y2
+	VFMADD231PS  Y0, Y2, Y1
+	VBROADCASTSS 504(BX), Y0
+	VMAXPS       Y1, Y0, Y1
+	VBROADCASTSS 512(BX), Y0
+	VMINPS       Y1, Y0, Y1
+	VBROADCASTSS 392(BX), Y0
+	VCMPPS       $0x07, Y1, Y1, Y5
+	VBROADCASTSD 520(BX), Y2
+	VORPS        Y2, Y5, Y5
+	VBLENDVPS    Y5, Y1, Y0, Y5
+	MOVQ         552(BX), R9
+	VBROADCASTSS 720(BX), Y1
+	VMOVUPS      (R9)(AX*4), Y0
+	VSUBPS       Y1, Y0, Y0
+	VBROADCASTSS 732(BX), Y1
+	VBROADCASTSS 728(BX), Y2
+	VFMADD231PS  Y0, Y2, Y1
+	VBROADCASTSS 724(BX), Y2
+	VFMADD231PS  Y0, Y2, Y1
+	VBROADCASTSS 688(BX), Y0
+	VMAXPS       Y1, Y0, Y1
+	VBROADCASTSS 696(BX), Y0
+	VMINPS       Y1, Y0, Y1
+	VBROADCASTSS 576(BX), Y0
+	VCMPPS       $0x07, Y1, Y1, Y6
+	VBROADCASTSD 704(BX), Y2
+	VORPS        Y2, Y6, Y6
+	VBLENDVPS    Y6, Y1, Y0, Y6
+	VUNPCKLPS    Y4, Y3, Y0
+	VUNPCKHPS    Y4, Y3, Y1
+	VUNPCKLPS    Y6, Y5, Y2
+	VUNPCKHPS    Y6, Y5, Y4
+	VUNPCKLPD    Y2, Y0, Y3
+	VUNPCKHPD    Y2, Y0, Y0
+	VUNPCKLPD    Y4, Y1, Y2
+	VUNPCKHPD    Y4, Y1, Y1
+	MOVQ         736(BX), R9
+	VBROADCASTSS 904(BX), Y5
+	VMOVUPS      (R9)(AX*4), Y4
+	VSUBPS       Y5, Y4, Y4
+	VBROADCASTSS 916(BX), Y5
+	VBROADCASTSS 912(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 908(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 872(BX), Y4
+	VMAXPS       Y5, Y4, Y5
+	VBROADCASTSS 880(BX), Y4
+	VMINPS       Y5, Y4, Y5
+	VBROADCASTSS 760(BX), Y4
+	VCMPPS       $0x07, Y5, Y5, Y7
+	VBROADCASTSD 888(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y4, Y7
+	MOVQ         920(BX), R9
+	VBROADCASTSS 1088(BX), Y5
+	VMOVUPS      (R9)(AX*4), Y4
+	VSUBPS       Y5, Y4, Y4
+	VBROADCASTSS 1100(BX), Y5
+	VBROADCASTSS 1096(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 1092(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 1056(BX), Y4
+	VMAXPS       Y5, Y4, Y5
+	VBROADCASTSS 1064(BX), Y4
+	VMINPS       Y5, Y4, Y5
+	VBROADCASTSS 944(BX), Y4
+	VCMPPS       $0x07, Y5, Y5, Y8
+	VBROADCASTSD 1072(BX), Y6
+	VORPS        Y6, Y8, Y8
+	VBLENDVPS    Y8, Y5, Y4, Y8
+	MOVQ         1104(BX), R9
+	VBROADCASTSS 1272(BX), Y5
+	VMOVUPS      (R9)(AX*4), Y4
+	VSUBPS       Y5, Y4, Y4
+	VBROADCASTSS 1284(BX), Y5
+	VBROADCASTSS 1280(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 1276(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 1240(BX), Y4
+	VMAXPS       Y5, Y4, Y5
+	VBROADCASTSS 1248(BX), Y4
+	VMINPS       Y5, Y4, Y5
+	VBROADCASTSS 1128(BX), Y4
+	VCMPPS       $0x07, Y5, Y5, Y9
+	VBROADCASTSD 1256(BX), Y6
+	VORPS        Y6, Y9, Y9
+	VBLENDVPS    Y9, Y5, Y4, Y9
+	MOVQ         1288(BX), R9
+	VBROADCASTSS 1456(BX), Y5
+	VMOVUPS      (R9)(AX*4), Y4
+	VSUBPS       Y5, Y4, Y4
+	VBROADCASTSS 1468(BX), Y5
+	VBROADCASTSS 1464(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 1460(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 1424(BX), Y4
+	VMAXPS       Y5, Y4, Y5
+	VBROADCASTSS 1432(BX), Y4
+	VMINPS       Y5, Y4, Y5
+	VBROADCASTSS 1312(BX), Y4
+	VCMPPS       $0x07, Y5, Y5, Y10
+	VBROADCASTSD 1440(BX), Y6
+	VORPS        Y6, Y10, Y10
+	VBLENDVPS    Y10, Y5, Y4, Y10
+	VUNPCKLPS    Y8, Y7, Y4
+	VUNPCKHPS    Y8, Y7, Y5
+	VUNPCKLPS    Y10, Y9, Y6
+	VUNPCKHPS    Y10, Y9, Y8
+	VUNPCKLPD    Y6, Y4, Y7
+	VUNPCKHPD    Y6, Y4, Y4
+	VUNPCKLPD    Y8, Y5, Y6
+	VUNPCKHPD    Y8, Y5, Y5
+	VINSERTF128  $0x01, X7, Y3, Y8
+	VMOVUPS      Y8, (DI)
+	VINSERTF128  $0x01, X4, Y0, Y8
+	VMOVUPS      Y8, (DI)(CX*1)
+	VINSERTF128  $0x01, X6, Y2, Y8
+	VMOVUPS      Y8, (DI)(CX*2)
+	VINSERTF128  $0x01, X5, Y1, Y8
+	VMOVUPS      Y8, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	VPERM2F128   $0x31, Y7, Y3, Y3
+	VMOVUPS      Y3, (DI)
+	VPERM2F128   $0x31, Y4, Y0, Y0
+	VMOVUPS      Y0, (DI)(CX*1)
+	VPERM2F128   $0x31, Y6, Y2, Y0
+	VMOVUPS      Y0, (DI)(CX*2)
+	VPERM2F128   $0x31, Y5, Y1, Y0
+	VMOVUPS      Y0, (DI)(DX*1)
+	LEAQ         (DI)(CX*4), DI
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R8
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x000005c0, BX
+	ADDQ   $0x20, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x000000b8, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x02, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x06, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000040, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func narrowF32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, SSE
+TEXT ·narrowF32AVX512(SB), NOSPLIT, $40-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+	STMXCSR   32(SP)
+	MOVL      32(SP), DX
+	ANDL      $-9, DX
+	MOVL      DX, 32(SP)
+	LDMXCSR   32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R8
+	MOVQ    (SP), R10
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R8, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R10, SI
+	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    tail
+
+steps:
+	CMPQ          R9, $0x20
+	JL            step
+	MOVQ          (DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	PREFETCHT1    1088(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z2
+	VBROADCASTSS  180(DX), Z4
+	VMOVAPS       Z4, Z3
+	VBROADCASTSS  168(DX), Z5
+	VSUBPS        Z5, Z2, Z2
+	VBROADCASTSS  176(DX), Z6
+	VFMADD231PS   Z6, Z2, Z3
+	VBROADCASTSS  172(DX), Z7
+	VFMADD231PS   Z7, Z2, Z3
+	VBROADCASTSS  136(DX), Z2
+	VMAXPS        Z3, Z2, Z3
+	VBROADCASTSS  144(DX), Z8
+	VMINPS        Z3, Z8, Z3
+	VBROADCASTSS  24(DX), Z10
+	VMOVAPS       Z10, Z9
+	VBROADCASTSS  160(DX), Z11
+	VFIXUPIMMPS   $0x00, Z11, Z3, Z9
+	VMOVUPS       64(DI)(BX*4), Z3
+	VMOVAPS       Z4, Z4
+	VSUBPS        Z5, Z3, Z3
+	VFMADD231PS   Z6, Z3, Z4
+	VFMADD231PS   Z7, Z3, Z4
+	VMAXPS        Z4, Z2, Z4
+	VMINPS        Z4, Z8, Z4
+	VMOVAPS       Z10, Z2
+	VFIXUPIMMPS   $0x00, Z11, Z4, Z2
+	MOVQ          184(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	PREFETCHT1    1088(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z3
+	VBROADCASTSS  364(DX), Z5
+	VMOVAPS       Z5, Z4
+	VBROADCASTSS  352(DX), Z6
+	VSUBPS        Z6, Z3, Z3
+	VBROADCASTSS  360(DX), Z7
+	VFMADD231PS   Z7, Z3, Z4
+	VBROADCASTSS  356(DX), Z8
+	VFMADD231PS   Z8, Z3, Z4
+	VBROADCASTSS  320(DX), Z3
+	VMAXPS        Z4, Z3, Z4
+	VBROADCASTSS  328(DX), Z10
+	VMINPS        Z4, Z10, Z4
+	VBROADCASTSS  208(DX), Z12
+	VMOVAPS       Z12, Z11
+	VBROADCASTSS  344(DX), Z13
+	VFIXUPIMMPS   $0x00, Z13, Z4, Z11
+	VMOVUPS       64(DI)(BX*4), Z4
+	VMOVAPS       Z5, Z5
+	VSUBPS        Z6, Z4, Z4
+	VFMADD231PS   Z7, Z4, Z5
+	VFMADD231PS   Z8, Z4, Z5
+	VMAXPS        Z5, Z3, Z5
+	VMINPS        Z5, Z10, Z5
+	VMOVAPS       Z12, Z3
+	VFIXUPIMMPS   $0x00, Z13, Z5, Z3
+	MOVQ          368(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	PREFETCHT1    1088(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z4
+	VBROADCASTSS  548(DX), Z6
+	VMOVAPS       Z6, Z5
+	VBROADCASTSS  536(DX), Z7
+	VSUBPS        Z7, Z4, Z4
+	VBROADCASTSS  544(DX), Z8
+	VFMADD231PS   Z8, Z4, Z5
+	VBROADCASTSS  540(DX), Z10
+	VFMADD231PS   Z10, Z4, Z5
+	VBROADCASTSS  504(DX), Z4
+	VMAXPS        Z5, Z4, Z5
+	VBROADCASTSS  512(DX), Z12
+	VMINPS        Z5, Z12, Z5
+	VBROADCASTSS  392(DX), Z14
+	VMOVAPS       Z14, Z13
+	VBROADCASTSS  528(DX), Z15
+	VFIXUPIMMPS   $0x00, Z15, Z5, Z13
+	VMOVUPS       64(DI)(BX*4), Z5
+	VMOVAPS       Z6, Z6
+	VSUBPS        Z7, Z5, Z5
+	VFMADD231PS   Z8, Z5, Z6
+	VFMADD231PS   Z10, Z5, Z6
+	VMAXPS        Z6, Z4, Z6
+	VMINPS        Z6, Z12, Z6
+	VMOVAPS       Z14, Z4
+	VFIXUPIMMPS   $0x00, Z15, Z6, Z4
+	MOVQ          552(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	PREFETCHT1    1088(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z5
+	VBROADCASTSS  732(DX), Z7
+	VMOVAPS       Z7, Z6
+	VBROADCASTSS  720(DX), Z8
+	VSUBPS        Z8, Z5, Z5
+	VBROADCASTSS  728(DX), Z10
+	VFMADD231PS   Z10, Z5, Z6
+	VBROADCASTSS  724(DX), Z12
+	VFMADD231PS   Z12, Z5, Z6
+	VBROADCASTSS  688(DX), Z5
+	VMAXPS        Z6, Z5, Z6
+	VBROADCASTSS  696(DX), Z14
+	VMINPS        Z6, Z14, Z6
+	VBROADCASTSS  576(DX), Z16
+	VMOVAPS       Z16, Z15
+	VBROADCASTSS  712(DX), Z17
+	VFIXUPIMMPS   $0x00, Z17, Z6, Z15
+	VMOVUPS       64(DI)(BX*4), Z6
+	VMOVAPS       Z7, Z7
+	VSUBPS        Z8, Z6, Z6
+	VFMADD231PS   Z10, Z6, Z7
+	VFMADD231PS   Z12, Z6, Z7
+	VMAXPS        Z7, Z5, Z7
+	VMINPS        Z7, Z14, Z7
+	VMOVAPS       Z16, Z5
+	VFIXUPIMMPS   $0x00, Z17, Z7, Z5
+	MOVQ          736(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	PREFETCHT1    1088(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z6
+	VBROADCASTSS  916(DX), Z8
+	VMOVAPS       Z8, Z7
+	VBROADCASTSS  904(DX), Z10
+	VSUBPS        Z10, Z6, Z6
+	VBROADCASTSS  912(DX), Z12
+	VFMADD231PS   Z12, Z6, Z7
+	VBROADCASTSS  908(DX), Z14
+	VFMADD231PS   Z14, Z6, Z7
+	VBROADCASTSS  872(DX), Z6
+	VMAXPS        Z7, Z6, Z7
+	VBROADCASTSS  880(DX), Z16
+	VMINPS        Z7, Z16, Z7
+	VBROADCASTSS  760(DX), Z18
+	VMOVAPS       Z18, Z17
+	VBROADCASTSS  896(DX), Z19
+	VFIXUPIMMPS   $0x00, Z19, Z7, Z17
+	VMOVUPS       64(DI)(BX*4), Z7
+	VMOVAPS       Z8, Z8
+	VSUBPS        Z10, Z7, Z7
+	VFMADD231PS   Z12, Z7, Z8
+	VFMADD231PS   Z14, Z7, Z8
+	VMAXPS        Z8, Z6, Z8
+	VMINPS        Z8, Z16, Z8
+	VMOVAPS       Z18, Z6
+	VFIXUPIMMPS   $0x00, Z19, Z8, Z6
+	MOVQ          920(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	PREFETCHT1    1088(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z7
+	VBROADCASTSS  1100(DX), Z10
+	VMOVAPS       Z10, Z8
+	VBROADCASTSS  1088(DX), Z12
+	VSUBPS        Z12, Z7, Z7
+	VBROADCASTSS  1096(DX), Z14
+	VFMADD231PS   Z14, Z7, Z8
+	VBROADCASTSS  1092(DX), Z16
+	VFMADD231PS   Z16, Z7, Z8
+	VBROADCASTSS  1056(DX), Z7
+	VMAXPS        Z8, Z7, Z8
+	VBROADCASTSS  1064(DX), Z18
+	VMINPS        Z8, Z18, Z8
+	VBROADCASTSS  944(DX), Z20
+	VMOVAPS       Z20, Z19
+	VBROADCASTSS  1080(DX), Z21
+	VFIXUPIMMPS   $0x00, Z21, Z8, Z19
+	VMOVUPS       64(DI)(BX*4), Z8
+	VMOVAPS       Z10, Z10
+	VSUBPS        Z12, Z8, Z8
+	VFMADD231PS   Z14, Z8, Z10
+	VFMADD231PS   Z16, Z8, Z10
+	VMAXPS        Z10, Z7, Z10
+	VMINPS        Z10, Z18, Z10
+	VMOVAPS       Z20, Z7
+	VFIXUPIMMPS   $0x00, Z21, Z10, Z7
+	MOVQ          1104(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	PREFETCHT1    1088(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z8
+	VBROADCASTSS  1284(DX), Z12
+	VMOVAPS       Z12, Z10
+	VBROADCASTSS  1272(DX), Z14
+	VSUBPS        Z14, Z8, Z8
+	VBROADCASTSS  1280(DX), Z16
+	VFMADD231PS   Z16, Z8, Z10
+	VBROADCASTSS  1276(DX), Z18
+	VFMADD231PS   Z18, Z8, Z10
+	VBROADCASTSS  1240(DX), Z8
+	VMAXPS        Z10, Z8, Z10
+	VBROADCASTSS  1248(DX), Z20
+	VMINPS        Z10, Z20, Z10
+	VBROADCASTSS  1128(DX), Z22
+	VMOVAPS       Z22, Z21
+	VBROADCASTSS  1264(DX), Z23
+	VFIXUPIMMPS   $0x00, Z23, Z10, Z21
+	VMOVUPS       64(DI)(BX*4), Z10
+	VMOVAPS       Z12, Z12
+	VSUBPS        Z14, Z10, Z10
+	VFMADD231PS   Z16, Z10, Z12
+	VFMADD231PS   Z18, Z10, Z12
+	VMAXPS        Z12, Z8, Z12
+	VMINPS        Z12, Z20, Z12
+	VMOVAPS       Z22, Z8
+	VFIXUPIMMPS   $0x00, Z23, Z12, Z8
+	MOVQ          1288(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	PREFETCHT1    1088(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z10
+	VBROADCASTSS  1468(DX), Z14
+	VMOVAPS       Z14, Z12
+	VBROADCASTSS  1456(DX), Z16
+	VSUBPS        Z16, Z10, Z10
+	VBROADCASTSS  1464(DX), Z18
+	VFMADD231PS   Z18, Z10, Z12
+	VBROADCASTSS  1460(DX), Z20
+	VFMADD231PS   Z20, Z10, Z12
+	VBROADCASTSS  1424(DX), Z10
+	VMAXPS        Z12, Z10, Z12
+	VBROADCASTSS  1432(DX), Z22
+	VMINPS        Z12, Z22, Z12
+	VBROADCASTSS  1312(DX), Z24
+	VMOVAPS       Z24, Z23
+	VBROADCASTSS  1448(DX), Z25
+	VFIXUPIMMPS   $0x00, Z25, Z12, Z23
+	VMOVUPS       64(DI)(BX*4), Z12
+	VMOVAPS       Z14, Z14
+	VSUBPS        Z16, Z12, Z12
+	VFMADD231PS   Z18, Z12, Z14
+	VFMADD231PS   Z20, Z12, Z14
+	VMAXPS        Z14, Z10, Z14
+	VMINPS        Z14, Z22, Z14
+	VMOVAPS       Z24, Z10
+	VFIXUPIMMPS   $0x00, Z25, Z14, Z10
+	VUNPCKLPS     Z11, Z9, Z12
+	VUNPCKHPS     Z11, Z9, Z9
+	VUNPCKLPS     Z15, Z13, Z11
+	VUNPCKHPS     Z15, Z13, Z14
+	VUNPCKLPD     Z11, Z12, Z13
+	VUNPCKHPD     Z11, Z12, Z11
+	VUNPCKLPD     Z14, Z9, Z12
+	VUNPCKHPD     Z14, Z9, Z9
+	VUNPCKLPS     Z19, Z17, Z14
+	VUNPCKHPS     Z19, Z17, Z15
+	VUNPCKLPS     Z23, Z21, Z16
+	VUNPCKHPS     Z23, Z21, Z18
+	VUNPCKLPD     Z16, Z14, Z17
+	VUNPCKHPD     Z16, Z14, Z14
+	VUNPCKLPD     Z18, Z15, Z16
+	VUNPCKHPD     Z18, Z15, Z15
+	VMOVAPS       Z13, Z18
+	VPERMT2PD     Z17, Z0, Z18
+	VPERMT2PD     Z17, Z1, Z13
+	VMOVAPS       Z11, Z17
+	VPERMT2PD     Z14, Z0, Z17
+	VPERMT2PD     Z14, Z1, Z11
+	VMOVAPS       Z12, Z14
+	VPERMT2PD     Z16, Z0, Z14
+	VPERMT2PD     Z16, Z1, Z12
+	VMOVAPS       Z9, Z16
+	VPERMT2PD     Z15, Z0, Z16
+	VPERMT2PD     Z15, Z1, Z9
+	VUNPCKLPS     Z3, Z2, Z15
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z5, Z4, Z3
+	VUNPCKHPS     Z5, Z4, Z5
+	VUNPCKLPD     Z3, Z15, Z4
+	VUNPCKHPD     Z3, Z15, Z3
+	VUNPCKLPD     Z5, Z2, Z15
+	VUNPCKHPD     Z5, Z2, Z2
+	VUNPCKLPS     Z7, Z6, Z5
+	VUNPCKHPS     Z7, Z6, Z6
+	VUNPCKLPS     Z10, Z8, Z7
+	VUNPCKHPS     Z10, Z8, Z10
+	VUNPCKLPD     Z7, Z5, Z8
+	VUNPCKHPD     Z7, Z5, Z5
+	VUNPCKLPD     Z10, Z6, Z7
+	VUNPCKHPD     Z10, Z6, Z6
+	VMOVAPS       Z4, Z10
+	VPERMT2PD     Z8, Z0, Z10
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z5, Z0, Z8
+	VPERMT2PD     Z5, Z1, Z3
+	VMOVAPS       Z15, Z5
+	VPERMT2PD     Z7, Z0, Z5
+	VPERMT2PD     Z7, Z1, Z15
+	VMOVAPS       Z2, Z7
+	VPERMT2PD     Z6, Z0, Z7
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVUPS       Y18, K2, (SI)
+	VMOVUPS       Y17, K2, (SI)(AX*1)
+	VMOVUPS       Y14, K2, (SI)(AX*2)
+	VMOVUPS       Y16, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z18, (SI)
+	VEXTRACTF32X8 $0x01, Z17, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z14, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z16, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y13, K2, (SI)
+	VMOVUPS       Y11, K2, (SI)(AX*1)
+	VMOVUPS       Y12, K2, (SI)(AX*2)
+	VMOVUPS       Y9, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z13, (SI)
+	VEXTRACTF32X8 $0x01, Z11, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z12, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z9, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y10, K2, (SI)
+	VMOVUPS       Y8, K2, (SI)(AX*1)
+	VMOVUPS       Y5, K2, (SI)(AX*2)
+	VMOVUPS       Y7, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z10, (SI)
+	VEXTRACTF32X8 $0x01, Z8, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z5, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z7, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y4, K2, (SI)
+	VMOVUPS       Y3, K2, (SI)(AX*1)
+	VMOVUPS       Y15, K2, (SI)(AX*2)
+	VMOVUPS       Y2, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z4, (SI)
+	VEXTRACTF32X8 $0x01, Z3, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z15, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	ADDQ          $0x20, BX
+	SUBQ          $0x20, R9
+	JMP           steps
+
+step:
+	CMPQ             R9, $0x10
+	JL               tail
+	MOVQ             (DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VMOVUPS          (DI)(BX*4), Z2
+	VBROADCASTSS     180(DX), Z3
+	VBROADCASTSS     168(DX), Z4
+	VSUBPS           Z4, Z2, Z2
+	VBROADCASTSS     176(DX), Z4
+	VFMADD231PS      Z4, Z2, Z3
+	VBROADCASTSS     172(DX), Z4
+	VFMADD231PS      Z4, Z2, Z3
+	VBROADCASTSS     136(DX), Z2
+	VMAXPS           Z3, Z2, Z3
+	VBROADCASTSS     144(DX), Z2
+	VMINPS           Z3, Z2, Z3
+	VBROADCASTSS     24(DX), Z2
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z3, Z2
+	MOVQ             184(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VMOVUPS          (DI)(BX*4), Z3
+	VBROADCASTSS     364(DX), Z4
+	VBROADCASTSS     352(DX), Z5
+	VSUBPS           Z5, Z3, Z3
+	VBROADCASTSS     360(DX), Z5
+	VFMADD231PS      Z5, Z3, Z4
+	VBROADCASTSS     356(DX), Z5
+	VFMADD231PS      Z5, Z3, Z4
+	VBROADCASTSS     320(DX), Z3
+	VMAXPS           Z4, Z3, Z4
+	VBROADCASTSS     328(DX), Z3
+	VMINPS           Z4, Z3, Z4
+	VBROADCASTSS     208(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z4, Z3
+	MOVQ             368(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VMOVUPS          (DI)(BX*4), Z4
+	VBROADCASTSS     548(DX), Z5
+	VBROADCASTSS     536(DX), Z6
+	VSUBPS           Z6, Z4, Z4
+	VBROADCASTSS     544(DX), Z6
+	VFMADD231PS      Z6, Z4, Z5
+	VBROADCASTSS     540(DX), Z6
+	VFMADD231PS      Z6, Z4, Z5
+	VBROADCASTSS     504(DX), Z4
+	VMAXPS           Z5, Z4, Z5
+	VBROADCASTSS     512(DX), Z4
+	VMINPS           Z5, Z4, Z5
+	VBROADCASTSS     392(DX), Z4
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z5, Z4
+	MOVQ             552(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VMOVUPS          (DI)(BX*4), Z5
+	VBROADCASTSS     732(DX), Z6
+	VBROADCASTSS     720(DX), Z7
+	VSUBPS           Z7, Z5, Z5
+	VBROADCASTSS     728(DX), Z7
+	VFMADD231PS      Z7, Z5, Z6
+	VBROADCASTSS     724(DX), Z7
+	VFMADD231PS      Z7, Z5, Z6
+	VBROADCASTSS     688(DX), Z5
+	VMAXPS           Z6, Z5, Z6
+	VBROADCASTSS     696(DX), Z5
+	VMINPS           Z6, Z5, Z6
+	VBROADCASTSS     576(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z6, Z5
+	MOVQ             736(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VMOVUPS          (DI)(BX*4), Z6
+	VBROADCASTSS     916(DX), Z7
+	VBROADCASTSS     904(DX), Z8
+	VSUBPS           Z8, Z6, Z6
+	VBROADCASTSS     912(DX), Z8
+	VFMADD231PS      Z8, Z6, Z7
+	VBROADCASTSS     908(DX), Z8
+	VFMADD231PS      Z8, Z6, Z7
+	VBROADCASTSS     872(DX), Z6
+	VMAXPS           Z7, Z6, Z7
+	VBROADCASTSS     880(DX), Z6
+	VMINPS           Z7, Z6, Z7
+	VBROADCASTSS     760(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z7, Z6
+	MOVQ             920(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VMOVUPS          (DI)(BX*4), Z7
+	VBROADCASTSS     1100(DX), Z8
+	VBROADCASTSS     1088(DX), Z9
+	VSUBPS           Z9, Z7, Z7
+	VBROADCASTSS     1096(DX), Z9
+	VFMADD231PS      Z9, Z7, Z8
+	VBROADCASTSS     1092(DX), Z9
+	VFMADD231PS      Z9, Z7, Z8
+	VBROADCASTSS     1056(DX), Z7
+	VMAXPS           Z8, Z7, Z8
+	VBROADCASTSS     1064(DX), Z7
+	VMINPS           Z8, Z7, Z8
+	VBROADCASTSS     944(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z8, Z7
+	MOVQ             1104(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VMOVUPS          (DI)(BX*4), Z8
+	VBROADCASTSS     1284(DX), Z9
+	VBROADCASTSS     1272(DX), Z10
+	VSUBPS           Z10, Z8, Z8
+	VBROADCASTSS     1280(DX), Z10
+	VFMADD231PS      Z10, Z8, Z9
+	VBROADCASTSS     1276(DX), Z10
+	VFMADD231PS      Z10, Z8, Z9
+	VBROADCASTSS     1240(DX), Z8
+	VMAXPS           Z9, Z8, Z9
+	VBROADCASTSS     1248(DX), Z8
+	VMINPS           Z9, Z8, Z9
+	VBROADCASTSS     1128(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z9, Z8
+	MOVQ             1288(DX), DI
+	PREFETCHT1       1024(DI)(BX*4)
+	VMOVUPS          (DI)(BX*4), Z9
+	VBROADCASTSS     1468(DX), Z10
+	VBROADCASTSS     1456(DX), Z11
+	VSUBPS           Z11, Z9, Z9
+	VBROADCASTSS     1464(DX), Z11
+	VFMADD231PS      Z11, Z9, Z10
+	VBROADCASTSS     1460(DX), Z11
+	VFMADD231PS      Z11, Z9, Z10
+	VBROADCASTSS     1424(DX), Z9
+	VMAXPS           Z10, Z9, Z10
+	VBROADCASTSS     1432(DX), Z9
+	VMINPS           Z10, Z9, Z10
+	VBROADCASTSS     1312(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z10, Z9
+	VUNPCKLPS        Z3, Z2, Z10
+	VUNPCKHPS        Z3, Z2, Z2
+	VUNPCKLPS        Z5, Z4, Z3
+	VUNPCKHPS        Z5, Z4, Z5
+	VUNPCKLPD        Z3, Z10, Z4
+	VUNPCKHPD        Z3, Z10, Z3
+	VUNPCKLPD        Z5, Z2, Z10
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z6
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z9
+	VUNPCKLPD        Z7, Z5, Z8
+	VUNPCKHPD        Z7, Z5, Z5
+	VUNPCKLPD        Z9, Z6, Z7
+	VUNPCKHPD        Z9, Z6, Z6
+	VMOVAPS          Z4, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z4
+	VMOVAPS          Z3, Z8
+	VPERMT2PD        Z5, Z0, Z8
+	VPERMT2PD        Z5, Z1, Z3
+	VMOVAPS          Z10, Z5
+	VPERMT2PD        Z7, Z0, Z5
+	VPERMT2PD        Z7, Z1, Z10
+	VMOVAPS          Z2, Z7
+	VPERMT2PD        Z6, Z0, Z7
+	VPERMT2PD        Z6, Z1, Z2
+	VMOVUPS          Y9, K2, (SI)
+	VMOVUPS          Y8, K2, (SI)(AX*1)
+	VMOVUPS          Y5, K2, (SI)(AX*2)
+	VMOVUPS          Y7, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z9, (SI)
+	VEXTRACTF32X8    $0x01, Z8, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z5, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z7, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPS          Y4, K2, (SI)
+	VMOVUPS          Y3, K2, (SI)(AX*1)
+	VMOVUPS          Y10, K2, (SI)(AX*2)
+	VMOVUPS          Y2, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z4, (SI)
+	VEXTRACTF32X8    $0x01, Z3, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z10, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	ADDQ             $0x10, BX
+	SUBQ             $0x10, R9
+	JMP              step
+
+tail:
+	TESTQ            R9, R9
+	JZ               next
+	MOVQ             $-1, DI
+	BZHIQ            R9, DI, DI
+	KMOVW            DI, K1
+	MOVQ             (DX), DI
+	VMOVUPS.Z        (DI)(BX*4), K1, Z2
+	VBROADCASTSS     180(DX), Z3
+	VBROADCASTSS     168(DX), Z4
+	VSUBPS           Z4, Z2, Z2
+	VBROADCASTSS     176(DX), Z4
+	VFMADD231PS      Z4, Z2, Z3
+	VBROADCASTSS     172(DX), Z4
+	VFMADD231PS      Z4, Z2, Z3
+	VBROADCASTSS     136(DX), Z2
+	VMAXPS           Z3, Z2, Z3
+	VBROADCASTSS     144(DX), Z2
+	VMINPS           Z3, Z2, Z3
+	VBROADCASTSS     24(DX), Z2
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z3, K1, Z2
+	MOVQ             184(DX), DI
+	VMOVUPS.Z        (DI)(BX*4), K1, Z3
+	VBROADCASTSS     364(DX), Z4
+	VBROADCASTSS     352(DX), Z5
+	VSUBPS           Z5, Z3, Z3
+	VBROADCASTSS     360(DX), Z5
+	VFMADD231PS      Z5, Z3, Z4
+	VBROADCASTSS     356(DX), Z5
+	VFMADD231PS      Z5, Z3, Z4
+	VBROADCASTSS     320(DX), Z3
+	VMAXPS           Z4, Z3, Z4
+	VBROADCASTSS     328(DX), Z3
+	VMINPS           Z4, Z3, Z4
+	VBROADCASTSS     208(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z4, K1, Z3
+	MOVQ             368(DX), DI
+	VMOVUPS.Z        (DI)(BX*4), K1, Z4
+	VBROADCASTSS     548(DX), Z5
+	VBROADCASTSS     536(DX), Z6
+	VSUBPS           Z6, Z4, Z4
+	VBROADCASTSS     544(DX), Z6
+	VFMADD231PS      Z6, Z4, Z5
+	VBROADCASTSS     540(DX), Z6
+	VFMADD231PS      Z6, Z4, Z5
+	VBROADCASTSS     504(DX), Z4
+	VMAXPS           Z5, Z4, Z5
+	VBROADCASTSS     512(DX), Z4
+	VMINPS           Z5, Z4, Z5
+	VBROADCASTSS     392(DX), Z4
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z5, K1, Z4
+	MOVQ             552(DX), DI
+	VMOVUPS.Z        (DI)(BX*4), K1, Z5
+	VBROADCASTSS     732(DX), Z6
+	VBROADCASTSS     720(DX), Z7
+	VSUBPS           Z7, Z5, Z5
+	VBROADCASTSS     728(DX), Z7
+	VFMADD231PS      Z7, Z5, Z6
+	VBROADCASTSS     724(DX), Z7
+	VFMADD231PS      Z7, Z5, Z6
+	VBROADCASTSS     688(DX), Z5
+	VMAXPS           Z6, Z5, Z6
+	VBROADCASTSS     696(DX), Z5
+	VMINPS           Z6, Z5, Z6
+	VBROADCASTSS     576(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z6, K1, Z5
+	MOVQ             736(DX), DI
+	VMOVUPS.Z        (DI)(BX*4), K1, Z6
+	VBROADCASTSS     916(DX), Z7
+	VBROADCASTSS     904(DX), Z8
+	VSUBPS           Z8, Z6, Z6
+	VBROADCASTSS     912(DX), Z8
+	VFMADD231PS      Z8, Z6, Z7
+	VBROADCASTSS     908(DX), Z8
+	VFMADD231PS      Z8, Z6, Z7
+	VBROADCASTSS     872(DX), Z6
+	VMAXPS           Z7, Z6, Z7
+	VBROADCASTSS     880(DX), Z6
+	VMINPS           Z7, Z6, Z7
+	VBROADCASTSS     760(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z7, K1, Z6
+	MOVQ             920(DX), DI
+	VMOVUPS.Z        (DI)(BX*4), K1, Z7
+	VBROADCASTSS     1100(DX), Z8
+	VBROADCASTSS     1088(DX), Z9
+	VSUBPS           Z9, Z7, Z7
+	VBROADCASTSS     1096(DX), Z9
+	VFMADD231PS      Z9, Z7, Z8
+	VBROADCASTSS     1092(DX), Z9
+	VFMADD231PS      Z9, Z7, Z8
+	VBROADCASTSS     1056(DX), Z7
+	VMAXPS           Z8, Z7, Z8
+	VBROADCASTSS     1064(DX), Z7
+	VMINPS           Z8, Z7, Z8
+	VBROADCASTSS     944(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z8, K1, Z7
+	MOVQ             1104(DX), DI
+	VMOVUPS.Z        (DI)(BX*4), K1, Z8
+	VBROADCASTSS     1284(DX), Z9
+	VBROADCASTSS     1272(DX), Z10
+	VSUBPS           Z10, Z8, Z8
+	VBROADCASTSS     1280(DX), Z10
+	VFMADD231PS      Z10, Z8, Z9
+	VBROADCASTSS     1276(DX), Z10
+	VFMADD231PS      Z10, Z8, Z9
+	VBROADCASTSS     1240(DX), Z8
+	VMAXPS           Z9, Z8, Z9
+	VBROADCASTSS     1248(DX), Z8
+	VMINPS           Z9, Z8, Z9
+	VBROADCASTSS     1128(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z9, K1, Z8
+	MOVQ             1288(DX), DI
+	VMOVUPS.Z        (DI)(BX*4), K1, Z9
+	VBROADCASTSS     1468(DX), Z10
+	VBROADCASTSS     1456(DX), Z11
+	VSUBPS           Z11, Z9, Z9
+	VBROADCASTSS     1464(DX), Z11
+	VFMADD231PS      Z11, Z9, Z10
+	VBROADCASTSS     1460(DX), Z11
+	VFMADD231PS      Z11, Z9, Z10
+	VBROADCASTSS     1424(DX), Z9
+	VMAXPS           Z10, Z9, Z10
+	VBROADCASTSS     1432(DX), Z9
+	VMINPS           Z10, Z9, Z10
+	VBROADCASTSS     1312(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z10, K1, Z9
+	VUNPCKLPS        Z3, Z2, Z10
+	VUNPCKHPS        Z3, Z2, Z2
+	VUNPCKLPS        Z5, Z4, Z3
+	VUNPCKHPS        Z5, Z4, Z5
+	VUNPCKLPD        Z3, Z10, Z4
+	VUNPCKHPD        Z3, Z10, Z3
+	VUNPCKLPD        Z5, Z2, Z10
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z6
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z9
+	VUNPCKLPD        Z7, Z5, Z8
+	VUNPCKHPD        Z7, Z5, Z5
+	VUNPCKLPD        Z9, Z6, Z7
+	VUNPCKHPD        Z9, Z6, Z6
+	VMOVAPS          Z4, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z4
+	VMOVAPS          Z3, Z8
+	VPERMT2PD        Z5, Z0, Z8
+	VPERMT2PD        Z5, Z1, Z3
+	VMOVAPS          Z10, Z5
+	VPERMT2PD        Z7, Z0, Z5
+	VPERMT2PD        Z7, Z1, Z10
+	VMOVAPS          Z2, Z7
+	VPERMT2PD        Z6, Z0, Z7
+	VPERMT2PD        Z6, Z1, Z2
+	VMOVUPS          Y9, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y8, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y5, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y7, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z9, Y6
+	VMOVUPS          Y6, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z8, Y6
+	VMOVUPS          Y6, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z5, Y5
+	VMOVUPS          Y5, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z7, Y5
+	VMOVUPS          Y5, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y3, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y10, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R9
+	JZ               next
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z4, Y4
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z3, Y3
+	VMOVUPS          Y3, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z10, Y3
+	VMOVUPS          Y3, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R9
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z2, Y2
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R9
+	JZ               next
+	ADDQ             $0x10, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x000005c0, DX
+	ADDQ    $0x20, R10
+	SUBQ    $0x08, R8
+	JG      columns
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x06, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000040, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 32(SP)
+	MOVL    32(SP), AX
+	ANDL    $0x00000008, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func narrowF32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+, SSE
+TEXT ·narrowF32ValidAVX2(SB), NOSPLIT, $48-48
+	MOVQ    dst+0(FP), AX
+	MOVQ    AX, (SP)
+	MOVQ    rows+24(FP), AX
+	MOVQ    AX, 16(SP)
+	MOVQ    $0x0000000000000000, AX
+	MOVQ    AX, 8(SP)
+	MOVQ    stride+16(FP), CX
+	LEAQ    (CX)(CX*2), DX
+	STMXCSR 40(SP)
+	MOVL    40(SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, 40(SP)
+	LDMXCSR 40(SP)
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), AX
+	CMPQ    AX, BX
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	MOVQ    cols+8(FP), BX
+	MOVQ    width+32(FP), AX
+	MOVQ    AX, 32(SP)
+	MOVQ    (SP), SI
+
+columns:
+	MOVQ 8(SP), AX
+	MOVQ SI, R8
+	MOVQ 24(SP), R9
+
+step:
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VBROADCASTSS 168(BX), Y2
+	VMOVUPS      (R10)(AX*4), Y1
+	VSUBPS       Y2, Y1, Y1
+	VBROADCASTSS 180(BX), Y2
+	VBROADCASTSS 176(BX), Y3
+	VFMADD231PS  Y1, Y3, Y2
+	VBROADCASTSS 172(BX), Y3
+	VFMADD231PS  Y1, Y3, Y2
+	VBROADCASTSS 136(BX), Y1
+	VMAXPS       Y2, Y1, Y2
+	VBROADCASTSS 144(BX), Y1
+	VMINPS       Y2, Y1, Y2
+	VBROADCASTSS 24(BX), Y1
+	VPSLLVD      40(BX), Y0, Y0
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VANDPS       Y4, Y0, Y0
+	VBLENDVPS    Y0, Y2, Y1, Y0
+	MOVQ         184(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         192(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VBROADCASTSS 352(BX), Y3
+	VMOVUPS      (R10)(AX*4), Y2
+	VSUBPS       Y3, Y2, Y2
+	VBROADCASTSS 364(BX), Y3
+	VBROADCASTSS 360(BX), Y4
+	VFMADD231PS  Y2, Y4, Y3
+	VBROADCASTSS 356(BX), Y4
+	VFMADD231PS  Y2, Y4, Y3
+	VBROADCASTSS 320(BX), Y2
+	VMAXPS       Y3, Y2, Y3
+	VBROADCASTSS 328(BX), Y2
+	VMINPS       Y3, Y2, Y3
+	VBROADCASTSS 208(BX), Y2
+	VPSLLVD      224(BX), Y1, Y1
+	VCMPPS       $0x07, Y3, Y3, Y5
+	VBROADCASTSD 336(BX), Y4
+	VORPS        Y4, Y5, Y5
+	VANDPS       Y5, Y1, Y1
+	VBLENDVPS    Y1, Y3, Y2, Y1
+	MOVQ         368(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         376(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VBROADCASTSS 536(BX), Y4
+	VMOVUPS      (R10)(AX*4), Y3
+	VSUBPS       Y4, Y3, Y3
+	VBROADCASTSS 548(BX), Y4
+	VBROADCASTSS 544(BX), Y5
+	VFMADD231PS  Y3, Y5, Y4
+	VBROADCASTSS 540(BX), Y5
+	VFMADD231PS  Y3, Y5, Y4
+	VBROADCASTSS 504(BX), Y3
+	VMAXPS       Y4, Y3, Y4
+	VBROADCASTSS 512(BX), Y3
+	VMINPS       Y4, Y3, Y4
+	VBROADCASTSS 392(BX), Y3
+	VPSLLVD      408(BX), Y2, Y2
+	VCMPPS       $0x07, Y4, Y4, Y6
+	VBROADCASTSD 520(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y2, Y2
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	MOVQ         552(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         560(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VBROADCASTSS 720(BX), Y5
+	VMOVUPS      (R10)(AX*4), Y4
+	VSUBPS       Y5, Y4, Y4
+	VBROADCASTSS 732(BX), Y5
+	VBROADCASTSS 728(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 724(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 688(BX), Y4
+	VMAXPS       Y5, Y4, Y5
+	VBROADCASTSS 696(BX), Y4
+	VMINPS       Y5, Y4, Y5
+	VBROADCASTSS 576(BX), Y4
+	VPSLLVD      592(BX), Y3, Y3
+	VCMPPS       $0x07, Y5, Y5, Y7
+	VBROADCASTSD 704(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VANDPS       Y7, Y3, Y3
+	VBLENDVPS    Y3, Y5, Y4, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y0
+	VUNPCKLPS    Y3, Y2, Y1
+	VUNPCKHPS    Y3, Y2, Y3
+	VUNPCKLPD    Y1, Y4, Y2
+	VUNPCKHPD    Y1, Y4, Y1
+	VUNPCKLPD    Y3, Y0, Y4
+	VUNPCKHPD    Y3, Y0, Y0
+	MOVQ         736(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         744(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VBROADCASTSS 904(BX), Y6
+	VMOVUPS      (R10)(AX*4), Y5
+	VSUBPS       Y6, Y5, Y5
+	VBROADCASTSS 916(BX), Y6
+	VBROADCASTSS 912(BX), Y7
+	VFMADD231PS  Y5, Y7, Y6
+	VBROADCASTSS 908(BX), Y7
+	VFMADD231PS  Y5, Y7, Y6
+	VBROADCASTSS 872(BX), Y5
+	VMAXPS       Y6, Y5, Y6
+	VBROADCASTSS 880(BX), Y5
+	VMINPS       Y6, Y5, Y6
+	VBROADCASTSS 760(BX), Y5
+	VPSLLVD      776(BX), Y3, Y3
+	VCMPPS       $0x07, Y6, Y6, Y8
+	VBROADCASTSD 888(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y3, Y3
+	VBLENDVPS    Y3, Y6, Y5, Y3
+	MOVQ         920(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         928(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y5
+	VBROADCASTSS 1088(BX), Y7
+	VMOVUPS      (R10)(AX*4), Y6
+	VSUBPS       Y7, Y6, Y6
+	VBROADCASTSS 1100(BX), Y7
+	VBROADCASTSS 1096(BX), Y8
+	VFMADD231PS  Y6, Y8, Y7
+	VBROADCASTSS 1092(BX), Y8
+	VFMADD231PS  Y6, Y8, Y7
+	VBROADCASTSS 1056(BX), Y6
+	VMAXPS       Y7, Y6, Y7
+	VBROADCASTSS 1064(BX), Y6
+	VMINPS       Y7, Y6, Y7
+	VBROADCASTSS 944(BX), Y6
+	VPSLLVD      960(BX), Y5, Y5
+	VCMPPS       $0x07, Y7, Y7, Y9
+	VBROADCASTSD 1072(BX), Y8
+	VORPS        Y8, Y9, Y9
+	VANDPS       Y9, Y5, Y5
+	VBLENDVPS    Y5, Y7, Y6, Y5
+	MOVQ         1104(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         1112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y6
+	VBROADCASTSS 1272(BX), Y8
+	VMOVUPS      (R10)(AX*4), Y7
+	VSUBPS       Y8, Y7, Y7
+	VBROADCASTSS 1284(BX), Y8
+	VBROADCASTSS 1280(BX), Y9
+	VFMADD231PS  Y7, Y9, Y8
+	VBROADCASTSS 1276(BX), Y9
+	VFMADD231PS  Y7, Y9, Y8
+	VBROADCASTSS 1240(BX), Y7
+	VMAXPS       Y8, Y7, Y8
+	VBROADCASTSS 1248(BX), Y7
+	VMINPS       Y8, Y7, Y8
+	VBROADCASTSS 1128(BX), Y7
+	VPSLLVD      1144(BX), Y6, Y6
+	VCMPPS       $0x07, Y8, Y8, Y10
+	VBROADCASTSD 1256(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y6, Y6
+	VBLENDVPS    Y6, Y8, Y7, Y6
+	MOVQ         1288(BX), R10
+	PREFETCHT1   1024(R10)(AX*4)
+	MOVQ         1296(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y7
+	VBROADCASTSS 1456(BX), Y9
+	VMOVUPS      (R10)(AX*4), Y8
+	VSUBPS       Y9, Y8, Y8
+	VBROADCASTSS 1468(BX), Y9
+	VBROADCASTSS 1464(BX), Y10
+	VFMADD231PS  Y8, Y10, Y9
+	VBROADCASTSS 1460(BX), Y10
+	VFMADD231PS  Y8, Y10, Y9
+	VBROADCASTSS 1424(BX), Y8
+	VMAXPS       Y9, Y8, Y9
+	VBROADCASTSS 1432(BX), Y8
+	VMINPS       Y9, Y8, Y9
+	VBROADCASTSS 1312(BX), Y8
+	VPSLLVD      1328(BX), Y7, Y7
+	VCMPPS       $0x07, Y9, Y9, Y11
+	VBROADCASTSD 1440(BX), Y10
+	VORPS        Y10, Y11, Y11
+	VANDPS       Y11, Y7, Y7
+	VBLENDVPS    Y7, Y9, Y8, Y7
+	VUNPCKLPS    Y5, Y3, Y8
+	VUNPCKHPS    Y5, Y3, Y3
+	VUNPCKLPS    Y7, Y6, Y5
+	VUNPCKHPS    Y7, Y6, Y7
+	VUNPCKLPD    Y5, Y8, Y6
+	VUNPCKHPD    Y5, Y8, Y5
+	VUNPCKLPD    Y7, Y3, Y8
+	VUNPCKHPD    Y7, Y3, Y3
+	VINSERTF128  $0x01, X6, Y2, Y7
+	VMOVUPS      Y7, (R8)
+	VINSERTF128  $0x01, X5, Y1, Y7
+	VMOVUPS      Y7, (R8)(CX*1)
+	VINSERTF128  $0x01, X8, Y4, Y7
+	VMOVUPS      Y7, (R8)(CX*2)
+	VINSERTF128  $0x01, X3, Y0, Y7
+	VMOVUPS      Y7, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	VPERM2F128   $0x31, Y6, Y2, Y2
+	VMOVUPS      Y2, (R8)
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPS      Y1, (R8)(CX*1)
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VMOVUPS      Y1, (R8)(CX*2)
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VMOVUPS      Y0, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JLE          next
+	MOVQ         AX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (BX), R10
+	MOVQ         8(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y0
+	VBROADCASTSS 168(BX), Y2
+	VMOVUPS      (R10)(AX*4), Y1
+	VSUBPS       Y2, Y1, Y1
+	VBROADCASTSS 180(BX), Y2
+	VBROADCASTSS 176(BX), Y3
+	VFMADD231PS  Y1, Y3, Y2
+	VBROADCASTSS 172(BX), Y3
+	VFMADD231PS  Y1, Y3, Y2
+	VBROADCASTSS 136(BX), Y1
+	VMAXPS       Y2, Y1, Y2
+	VBROADCASTSS 144(BX), Y1
+	VMINPS       Y2, Y1, Y2
+	VBROADCASTSS 24(BX), Y1
+	VPSLLVD      40(BX), Y0, Y0
+	VCMPPS       $0x07, Y2, Y2, Y4
+	VBROADCASTSD 152(BX), Y3
+	VORPS        Y3, Y4, Y4
+	VANDPS       Y4, Y0, Y0
+	VBLENDVPS    Y0, Y2, Y1, Y0
+	MOVQ         184(BX), R10
+	MOVQ         192(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y1
+	VBROADCASTSS 352(BX), Y3
+	VMOVUPS      (R10)(AX*4), Y2
+	VSUBPS       Y3, Y2, Y2
+	VBROADCASTSS 364(BX), Y3
+	VBROADCASTSS 360(BX), Y4
+	VFMADD231PS  Y2, Y4, Y3
+	VBROADCASTSS 356(BX), Y4
+	VFMADD231PS  Y2, Y4, Y3
+	VBROADCASTSS 320(BX), Y2
+	VMAXPS       Y3, Y2, Y3
+	VBROADCASTSS 328(BX), Y2
+	VMINPS       Y3, Y2, Y3
+	VBROADCASTSS 208(BX), Y2
+	VPSLLVD      224(BX), Y1, Y1
+	VCMPPS       $0x07, Y3, Y3, Y5
+	VBROADCASTSD 336(BX), Y4
+	VORPS        Y4, Y5, Y5
+	VANDPS       Y5, Y1, Y1
+	VBLENDVPS    Y1, Y3, Y2, Y1
+	MOVQ         368(BX), R10
+	MOVQ         376(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y2
+	VBROADCASTSS 536(BX), Y4
+	VMOVUPS      (R10)(AX*4), Y3
+	VSUBPS       Y4, Y3, Y3
+	VBROADCASTSS 548(BX), Y4
+	VBROADCASTSS 544(BX), Y5
+	VFMADD231PS  Y3, Y5, Y4
+	VBROADCASTSS 540(BX), Y5
+	VFMADD231PS  Y3, Y5, Y4
+	VBROADCASTSS 504(BX), Y3
+	VMAXPS       Y4, Y3, Y4
+	VBROADCASTSS 512(BX), Y3
+	VMINPS       Y4, Y3, Y4
+	VBROADCASTSS 392(BX), Y3
+	VPSLLVD      408(BX), Y2, Y2
+	VCMPPS       $0x07, Y4, Y4, Y6
+	VBROADCASTSD 520(BX), Y5
+	VORPS        Y5, Y6, Y6
+	VANDPS       Y6, Y2, Y2
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	MOVQ         552(BX), R10
+	MOVQ         560(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VBROADCASTSS 720(BX), Y5
+	VMOVUPS      (R10)(AX*4), Y4
+	VSUBPS       Y5, Y4, Y4
+	VBROADCASTSS 732(BX), Y5
+	VBROADCASTSS 728(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 724(BX), Y6
+	VFMADD231PS  Y4, Y6, Y5
+	VBROADCASTSS 688(BX), Y4
+	VMAXPS       Y5, Y4, Y5
+	VBROADCASTSS 696(BX), Y4
+	VMINPS       Y5, Y4, Y5
+	VBROADCASTSS 576(BX), Y4
+	VPSLLVD      592(BX), Y3, Y3
+	VCMPPS       $0x07, Y5, Y5, Y7
+	VBROADCASTSD 704(BX), Y6
+	VORPS        Y6, Y7, Y7
+	VANDPS       Y7, Y3, Y3
+	VBLENDVPS    Y3, Y5, Y4, Y3
+	VUNPCKLPS    Y1, Y0, Y4
+	VUNPCKHPS    Y1, Y0, Y0
+	VUNPCKLPS    Y3, Y2, Y1
+	VUNPCKHPS    Y3, Y2, Y3
+	VUNPCKLPD    Y1, Y4, Y2
+	VUNPCKHPD    Y1, Y4, Y1
+	VUNPCKLPD    Y3, Y0, Y4
+	VUNPCKHPD    Y3, Y0, Y0
+	MOVQ         736(BX), R10
+	MOVQ         744(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y3
+	VBROADCASTSS 904(BX), Y6
+	VMOVUPS      (R10)(AX*4), Y5
+	VSUBPS       Y6, Y5, Y5
+	VBROADCASTSS 916(BX), Y6
+	VBROADCASTSS 912(BX), Y7
+	VFMADD231PS  Y5, Y7, Y6
+	VBROADCASTSS 908(BX), Y7
+	VFMADD231PS  Y5, Y7, Y6
+	VBROADCASTSS 872(BX), Y5
+	VMAXPS       Y6, Y5, Y6
+	VBROADCASTSS 880(BX), Y5
+	VMINPS       Y6, Y5, Y6
+	VBROADCASTSS 760(BX), Y5
+	VPSLLVD      776(BX), Y3, Y3
+	VCMPPS       $0x07, Y6, Y6, Y8
+	VBROADCASTSD 888(BX), Y7
+	VORPS        Y7, Y8, Y8
+	VANDPS       Y8, Y3, Y3
+	VBLENDVPS    Y3, Y6, Y5, Y3
+	MOVQ         920(BX), R10
+	MOVQ         928(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y5
+	VBROADCASTSS 1088(BX), Y7
+	VMOVUPS      (R10)(AX*4), Y6
+	VSUBPS       Y7, Y6, Y6
+	VBROADCASTSS 1100(BX), Y7
+	VBROADCASTSS 1096(BX), Y8
+	VFMADD231PS  Y6, Y8, Y7
+	VBROADCASTSS 1092(BX), Y8
+	VFMADD231PS  Y6, Y8, Y7
+	VBROADCASTSS 1056(BX), Y6
+	VMAXPS       Y7, Y6, Y7
+	VBROADCASTSS 1064(BX), Y6
+	VMINPS       Y7, Y6, Y7
+	VBROADCASTSS 944(BX), Y6
+	VPSLLVD      960(BX), Y5, Y5
+	VCMPPS       $0x07, Y7, Y7, Y9
+	VBROADCASTSD 1072(BX), Y8
+	VORPS        Y8, Y9, Y9
+	VANDPS       Y9, Y5, Y5
+	VBLENDVPS    Y5, Y7, Y6, Y5
+	MOVQ         1104(BX), R10
+	MOVQ         1112(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y6
+	VBROADCASTSS 1272(BX), Y8
+	VMOVUPS      (R10)(AX*4), Y7
+	VSUBPS       Y8, Y7, Y7
+	VBROADCASTSS 1284(BX), Y8
+	VBROADCASTSS 1280(BX), Y9
+	VFMADD231PS  Y7, Y9, Y8
+	VBROADCASTSS 1276(BX), Y9
+	VFMADD231PS  Y7, Y9, Y8
+	VBROADCASTSS 1240(BX), Y7
+	VMAXPS       Y8, Y7, Y8
+	VBROADCASTSS 1248(BX), Y7
+	VMINPS       Y8, Y7, Y8
+	VBROADCASTSS 1128(BX), Y7
+	VPSLLVD      1144(BX), Y6, Y6
+	VCMPPS       $0x07, Y8, Y8, Y10
+	VBROADCASTSD 1256(BX), Y9
+	VORPS        Y9, Y10, Y10
+	VANDPS       Y10, Y6, Y6
+	VBLENDVPS    Y6, Y8, Y7, Y6
+	MOVQ         1288(BX), R10
+	MOVQ         1296(BX), R11
+	VPBROADCASTD (R11)(DI*1), Y7
+	VBROADCASTSS 1456(BX), Y9
+	VMOVUPS      (R10)(AX*4), Y8
+	VSUBPS       Y9, Y8, Y8
+	VBROADCASTSS 1468(BX), Y9
+	VBROADCASTSS 1464(BX), Y10
+	VFMADD231PS  Y8, Y10, Y9
+	VBROADCASTSS 1460(BX), Y10
+	VFMADD231PS  Y8, Y10, Y9
+	VBROADCASTSS 1424(BX), Y8
+	VMAXPS       Y9, Y8, Y9
+	VBROADCASTSS 1432(BX), Y8
+	VMINPS       Y9, Y8, Y9
+	VBROADCASTSS 1312(BX), Y8
+	VPSLLVD      1328(BX), Y7, Y7
+	VCMPPS       $0x07, Y9, Y9, Y11
+	VBROADCASTSD 1440(BX), Y10
+	VORPS        Y10, Y11, Y11
+	VANDPS       Y11, Y7, Y7
+	VBLENDVPS    Y7, Y9, Y8, Y7
+	VUNPCKLPS    Y5, Y3, Y8
+	VUNPCKHPS    Y5, Y3, Y3
+	VUNPCKLPS    Y7, Y6, Y5
+	VUNPCKHPS    Y7, Y6, Y7
+	VUNPCKLPD    Y5, Y8, Y6
+	VUNPCKHPD    Y5, Y8, Y5
+	VUNPCKLPD    Y7, Y3, Y8
+	VUNPCKHPD    Y7, Y3, Y3
+	VINSERTF128  $0x01, X6, Y2, Y7
+	VMOVUPS      Y7, (R8)
+	VINSERTF128  $0x01, X5, Y1, Y7
+	VMOVUPS      Y7, (R8)(CX*1)
+	VINSERTF128  $0x01, X8, Y4, Y7
+	VMOVUPS      Y7, (R8)(CX*2)
+	VINSERTF128  $0x01, X3, Y0, Y7
+	VMOVUPS      Y7, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	VPERM2F128   $0x31, Y6, Y2, Y2
+	VMOVUPS      Y2, (R8)
+	VPERM2F128   $0x31, Y5, Y1, Y1
+	VMOVUPS      Y1, (R8)(CX*1)
+	VPERM2F128   $0x31, Y8, Y4, Y1
+	VMOVUPS      Y1, (R8)(CX*2)
+	VPERM2F128   $0x31, Y3, Y0, Y0
+	VMOVUPS      Y0, (R8)(DX*1)
+	LEAQ         (R8)(CX*4), R8
+	ADDQ         $0x08, AX
+	SUBQ         $0x08, R9
+	JG           step
+
+next:
+	SUBQ   $0x08, 32(SP)
+	JLE    done
+	ADDQ   $0x000005c0, BX
+	ADDQ   $0x20, SI
+	MOVQ   $0x0000000000000008, DI
+	SUBQ   32(SP), DI
+	JLE    columns
+	MOVQ   $0x0000000000000008, AX
+	MOVQ   AX, 32(SP)
+	IMUL3Q $0x000000b8, DI, AX
+	SUBQ   AX, BX
+	SHLQ   $0x02, DI
+	SUBQ   DI, SI
+	JMP    columns
+
+done:
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    CX, AX
+	SHLQ    $0x06, AX
+	ADDQ    AX, (SP)
+	SUBQ    $0x00000040, 16(SP)
+	JG      chunk
+	XORQ    AX, AX
+	STMXCSR 40(SP)
+	MOVL    40(SP), CX
+	ANDL    $0x00000008, CX
+	ORQ     CX, AX
+	MOVQ    AX, beyond+40(FP)
+	VZEROUPPER
+	RET
+
+// func narrowF32ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, BMI2, CMOV, MMX+, SSE
+TEXT ·narrowF32ValidAVX512(SB), NOSPLIT, $40-48
+	MOVQ      dst+0(FP), AX
+	MOVQ      AX, (SP)
+	MOVQ      rows+24(FP), AX
+	MOVQ      AX, 16(SP)
+	MOVQ      $0x0000000000000000, AX
+	MOVQ      AX, 8(SP)
+	MOVQ      stride+16(FP), AX
+	LEAQ      (AX)(AX*2), CX
+	KXORW     K1, K1, K1
+	VMOVDQU64 pairs0<>+0(SB), Z0
+	VMOVDQU64 pairs1<>+0(SB), Z1
+	STMXCSR   32(SP)
+	MOVL      32(SP), DX
+	ANDL      $-9, DX
+	MOVL      DX, 32(SP)
+	LDMXCSR   32(SP)
+
+chunk:
+	MOVQ    $0x0000000000000040, BX
+	MOVQ    16(SP), DX
+	CMPQ    DX, BX
+	CMOVQGT BX, DX
+	MOVQ    DX, 24(SP)
+	MOVQ    cols+8(FP), DX
+	MOVQ    width+32(FP), R9
+	MOVQ    (SP), R11
+
+columns:
+	MOVQ  $0x00000000000000ff, BX
+	BZHIQ R9, BX, BX
+	KMOVW BX, K2
+	MOVQ  8(SP), BX
+	MOVQ  R11, SI
+	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    tail
+
+steps:
+	CMPQ          R10, $0x20
+	JL            step
+	MOVQ          BX, DI
+	SHRQ          $0x03, DI
+	MOVQ          (DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	PREFETCHT1    1088(R8)(BX*4)
+	MOVQ          8(DX), R12
+	MOVQ          16(DX), R13
+	SHRXL         R13, (R12)(DI*1), R14
+	KMOVW         R14, K1
+	VMOVUPS       (R8)(BX*4), Z2
+	VBROADCASTSS  180(DX), Z4
+	VMOVAPS       Z4, Z3
+	VBROADCASTSS  168(DX), Z5
+	VSUBPS        Z5, Z2, Z2
+	VBROADCASTSS  176(DX), Z6
+	VFMADD231PS   Z6, Z2, Z3
+	VBROADCASTSS  172(DX), Z7
+	VFMADD231PS   Z7, Z2, Z3
+	VBROADCASTSS  136(DX), Z2
+	VMAXPS        Z3, Z2, Z3
+	VBROADCASTSS  144(DX), Z8
+	VMINPS        Z3, Z8, Z3
+	VBROADCASTSS  24(DX), Z10
+	VMOVAPS       Z10, Z9
+	VBROADCASTSS  160(DX), Z11
+	VFIXUPIMMPS   $0x00, Z11, Z3, K1, Z9
+	SHRXL         R13, 2(R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVUPS       64(R8)(BX*4), Z3
+	VMOVAPS       Z4, Z4
+	VSUBPS        Z5, Z3, Z3
+	VFMADD231PS   Z6, Z3, Z4
+	VFMADD231PS   Z7, Z3, Z4
+	VMAXPS        Z4, Z2, Z4
+	VMINPS        Z4, Z8, Z4
+	VMOVAPS       Z10, Z2
+	VFIXUPIMMPS   $0x00, Z11, Z4, K1, Z2
+	MOVQ          184(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	PREFETCHT1    1088(R8)(BX*4)
+	MOVQ          192(DX), R12
+	MOVQ          200(DX), R13
+	SHRXL         R13, (R12)(DI*1), R14
+	KMOVW         R14, K1
+	VMOVUPS       (R8)(BX*4), Z3
+	VBROADCASTSS  364(DX), Z5
+	VMOVAPS       Z5, Z4
+	VBROADCASTSS  352(DX), Z6
+	VSUBPS        Z6, Z3, Z3
+	VBROADCASTSS  360(DX), Z7
+	VFMADD231PS   Z7, Z3, Z4
+	VBROADCASTSS  356(DX), Z8
+	VFMADD231PS   Z8, Z3, Z4
+	VBROADCASTSS  320(DX), Z3
+	VMAXPS        Z4, Z3, Z4
+	VBROADCASTSS  328(DX), Z10
+	VMINPS        Z4, Z10, Z4
+	VBROADCASTSS  208(DX), Z12
+	VMOVAPS       Z12, Z11
+	VBROADCASTSS  344(DX), Z13
+	VFIXUPIMMPS   $0x00, Z13, Z4, K1, Z11
+	SHRXL         R13, 2(R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVUPS       64(R8)(BX*4), Z4
+	VMOVAPS       Z5, Z5
+	VSUBPS        Z6, Z4, Z4
+	VFMADD231PS   Z7, Z4, Z5
+	VFMADD231PS   Z8, Z4, Z5
+	VMAXPS        Z5, Z3, Z5
+	VMINPS        Z5, Z10, Z5
+	VMOVAPS       Z12, Z3
+	VFIXUPIMMPS   $0x00, Z13, Z5, K1, Z3
+	MOVQ          368(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	PREFETCHT1    1088(R8)(BX*4)
+	MOVQ          376(DX), R12
+	MOVQ          384(DX), R13
+	SHRXL         R13, (R12)(DI*1), R14
+	KMOVW         R14, K1
+	VMOVUPS       (R8)(BX*4), Z4
+	VBROADCASTSS  548(DX), Z6
+	VMOVAPS       Z6, Z5
+	VBROADCASTSS  536(DX), Z7
+	VSUBPS        Z7, Z4, Z4
+	VBROADCASTSS  544(DX), Z8
+	VFMADD231PS   Z8, Z4, Z5
+	VBROADCASTSS  540(DX), Z10
+	VFMADD231PS   Z10, Z4, Z5
+	VBROADCASTSS  504(DX), Z4
+	VMAXPS        Z5, Z4, Z5
+	VBROADCASTSS  512(DX), Z12
+	VMINPS        Z5, Z12, Z5
+	VBROADCASTSS  392(DX), Z14
+	VMOVAPS       Z14, Z13
+	VBROADCASTSS  528(DX), Z15
+	VFIXUPIMMPS   $0x00, Z15, Z5, K1, Z13
+	SHRXL         R13, 2(R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVUPS       64(R8)(BX*4), Z5
+	VMOVAPS       Z6, Z6
+	VSUBPS        Z7, Z5, Z5
+	VFMADD231PS   Z8, Z5, Z6
+	VFMADD231PS   Z10, Z5, Z6
+	VMAXPS        Z6, Z4, Z6
+	VMINPS        Z6, Z12, Z6
+	VMOVAPS       Z14, Z4
+	VFIXUPIMMPS   $0x00, Z15, Z6, K1, Z4
+	MOVQ          552(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	PREFETCHT1    1088(R8)(BX*4)
+	MOVQ          560(DX), R12
+	MOVQ          568(DX), R13
+	SHRXL         R13, (R12)(DI*1), R14
+	KMOVW         R14, K1
+	VMOVUPS       (R8)(BX*4), Z5
+	VBROADCASTSS  732(DX), Z7
+	VMOVAPS       Z7, Z6
+	VBROADCASTSS  720(DX), Z8
+	VSUBPS        Z8, Z5, Z5
+	VBROADCASTSS  728(DX), Z10
+	VFMADD231PS   Z10, Z5, Z6
+	VBROADCASTSS  724(DX), Z12
+	VFMADD231PS   Z12, Z5, Z6
+	VBROADCASTSS  688(DX), Z5
+	VMAXPS        Z6, Z5, Z6
+	VBROADCASTSS  696(DX), Z14
+	VMINPS        Z6, Z14, Z6
+	VBROADCASTSS  576(DX), Z16
+	VMOVAPS       Z16, Z15
+	VBROADCASTSS  712(DX), Z17
+	VFIXUPIMMPS   $0x00, Z17, Z6, K1, Z15
+	SHRXL         R13, 2(R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVUPS       64(R8)(BX*4), Z6
+	VMOVAPS       Z7, Z7
+	VSUBPS        Z8, Z6, Z6
+	VFMADD231PS   Z10, Z6, Z7
+	VFMADD231PS   Z12, Z6, Z7
+	VMAXPS        Z7, Z5, Z7
+	VMINPS        Z7, Z14, Z7
+	VMOVAPS       Z16, Z5
+	VFIXUPIMMPS   $0x00, Z17, Z7, K1, Z5
+	MOVQ          736(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	PREFETCHT1    1088(R8)(BX*4)
+	MOVQ          744(DX), R12
+	MOVQ          752(DX), R13
+	SHRXL         R13, (R12)(DI*1), R14
+	KMOVW         R14, K1
+	VMOVUPS       (R8)(BX*4), Z6
+	VBROADCASTSS  916(DX), Z8
+	VMOVAPS       Z8, Z7
+	VBROADCASTSS  904(DX), Z10
+	VSUBPS        Z10, Z6, Z6
+	VBROADCASTSS  912(DX), Z12
+	VFMADD231PS   Z12, Z6, Z7
+	VBROADCASTSS  908(DX), Z14
+	VFMADD231PS   Z14, Z6, Z7
+	VBROADCASTSS  872(DX), Z6
+	VMAXPS        Z7, Z6, Z7
+	VBROADCASTSS  880(DX), Z16
+	VMINPS        Z7, Z16, Z7
+	VBROADCASTSS  760(DX), Z18
+	VMOVAPS       Z18, Z17
+	VBROADCASTSS  896(DX), Z19
+	VFIXUPIMMPS   $0x00, Z19, Z7, K1, Z17
+	SHRXL         R13, 2(R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVUPS       64(R8)(BX*4), Z7
+	VMOVAPS       Z8, Z8
+	VSUBPS        Z10, Z7, Z7
+	VFMADD231PS   Z12, Z7, Z8
+	VFMADD231PS   Z14, Z7, Z8
+	VMAXPS        Z8, Z6, Z8
+	VMINPS        Z8, Z16, Z8
+	VMOVAPS       Z18, Z6
+	VFIXUPIMMPS   $0x00, Z19, Z8, K1, Z6
+	MOVQ          920(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	PREFETCHT1    1088(R8)(BX*4)
+	MOVQ          928(DX), R12
+	MOVQ          936(DX), R13
+	SHRXL         R13, (R12)(DI*1), R14
+	KMOVW         R14, K1
+	VMOVUPS       (R8)(BX*4), Z7
+	VBROADCASTSS  1100(DX), Z10
+	VMOVAPS       Z10, Z8
+	VBROADCASTSS  1088(DX), Z12
+	VSUBPS        Z12, Z7, Z7
+	VBROADCASTSS  1096(DX), Z14
+	VFMADD231PS   Z14, Z7, Z8
+	VBROADCASTSS  1092(DX), Z16
+	VFMADD231PS   Z16, Z7, Z8
+	VBROADCASTSS  1056(DX), Z7
+	VMAXPS        Z8, Z7, Z8
+	VBROADCASTSS  1064(DX), Z18
+	VMINPS        Z8, Z18, Z8
+	VBROADCASTSS  944(DX), Z20
+	VMOVAPS       Z20, Z19
+	VBROADCASTSS  1080(DX), Z21
+	VFIXUPIMMPS   $0x00, Z21, Z8, K1, Z19
+	SHRXL         R13, 2(R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVUPS       64(R8)(BX*4), Z8
+	VMOVAPS       Z10, Z10
+	VSUBPS        Z12, Z8, Z8
+	VFMADD231PS   Z14, Z8, Z10
+	VFMADD231PS   Z16, Z8, Z10
+	VMAXPS        Z10, Z7, Z10
+	VMINPS        Z10, Z18, Z10
+	VMOVAPS       Z20, Z7
+	VFIXUPIMMPS   $0x00, Z21, Z10, K1, Z7
+	MOVQ          1104(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	PREFETCHT1    1088(R8)(BX*4)
+	MOVQ          1112(DX), R12
+	MOVQ          1120(DX), R13
+	SHRXL         R13, (R12)(DI*1), R14
+	KMOVW         R14, K1
+	VMOVUPS       (R8)(BX*4), Z8
+	VBROADCASTSS  1284(DX), Z12
+	VMOVAPS       Z12, Z10
+	VBROADCASTSS  1272(DX), Z14
+	VSUBPS        Z14, Z8, Z8
+	VBROADCASTSS  1280(DX), Z16
+	VFMADD231PS   Z16, Z8, Z10
+	VBROADCASTSS  1276(DX), Z18
+	VFMADD231PS   Z18, Z8, Z10
+	VBROADCASTSS  1240(DX), Z8
+	VMAXPS        Z10, Z8, Z10
+	VBROADCASTSS  1248(DX), Z20
+	VMINPS        Z10, Z20, Z10
+	VBROADCASTSS  1128(DX), Z22
+	VMOVAPS       Z22, Z21
+	VBROADCASTSS  1264(DX), Z23
+	VFIXUPIMMPS   $0x00, Z23, Z10, K1, Z21
+	SHRXL         R13, 2(R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVUPS       64(R8)(BX*4), Z10
+	VMOVAPS       Z12, Z12
+	VSUBPS        Z14, Z10, Z10
+	VFMADD231PS   Z16, Z10, Z12
+	VFMADD231PS   Z18, Z10, Z12
+	VMAXPS        Z12, Z8, Z12
+	VMINPS        Z12, Z20, Z12
+	VMOVAPS       Z22, Z8
+	VFIXUPIMMPS   $0x00, Z23, Z12, K1, Z8
+	MOVQ          1288(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	PREFETCHT1    1088(R8)(BX*4)
+	MOVQ          1296(DX), R12
+	MOVQ          1304(DX), R13
+	SHRXL         R13, (R12)(DI*1), R14
+	KMOVW         R14, K1
+	VMOVUPS       (R8)(BX*4), Z10
+	VBROADCASTSS  1468(DX), Z14
+	VMOVAPS       Z14, Z12
+	VBROADCASTSS  1456(DX), Z16
+	VSUBPS        Z16, Z10, Z10
+	VBROADCASTSS  1464(DX), Z18
+	VFMADD231PS   Z18, Z10, Z12
+	VBROADCASTSS  1460(DX), Z20
+	VFMADD231PS   Z20, Z10, Z12
+	VBROADCASTSS  1424(DX), Z10
+	VMAXPS        Z12, Z10, Z12
+	VBROADCASTSS  1432(DX), Z22
+	VMINPS        Z12, Z22, Z12
+	VBROADCASTSS  1312(DX), Z24
+	VMOVAPS       Z24, Z23
+	VBROADCASTSS  1448(DX), Z25
+	VFIXUPIMMPS   $0x00, Z25, Z12, K1, Z23
+	SHRXL         R13, 2(R12)(DI*1), DI
+	KMOVW         DI, K1
+	VMOVUPS       64(R8)(BX*4), Z12
+	VMOVAPS       Z14, Z14
+	VSUBPS        Z16, Z12, Z12
+	VFMADD231PS   Z18, Z12, Z14
+	VFMADD231PS   Z20, Z12, Z14
+	VMAXPS        Z14, Z10, Z14
+	VMINPS        Z14, Z22, Z14
+	VMOVAPS       Z24, Z10
+	VFIXUPIMMPS   $0x00, Z25, Z14, K1, Z10
+	VUNPCKLPS     Z11, Z9, Z12
+	VUNPCKHPS     Z11, Z9, Z9
+	VUNPCKLPS     Z15, Z13, Z11
+	VUNPCKHPS     Z15, Z13, Z14
+	VUNPCKLPD     Z11, Z12, Z13
+	VUNPCKHPD     Z11, Z12, Z11
+	VUNPCKLPD     Z14, Z9, Z12
+	VUNPCKHPD     Z14, Z9, Z9
+	VUNPCKLPS     Z19, Z17, Z14
+	VUNPCKHPS     Z19, Z17, Z15
+	VUNPCKLPS     Z23, Z21, Z16
+	VUNPCKHPS     Z23, Z21, Z18
+	VUNPCKLPD     Z16, Z14, Z17
+	VUNPCKHPD     Z16, Z14, Z14
+	VUNPCKLPD     Z18, Z15, Z16
+	VUNPCKHPD     Z18, Z15, Z15
+	VMOVAPS       Z13, Z18
+	VPERMT2PD     Z17, Z0, Z18
+	VPERMT2PD     Z17, Z1, Z13
+	VMOVAPS       Z11, Z17
+	VPERMT2PD     Z14, Z0, Z17
+	VPERMT2PD     Z14, Z1, Z11
+	VMOVAPS       Z12, Z14
+	VPERMT2PD     Z16, Z0, Z14
+	VPERMT2PD     Z16, Z1, Z12
+	VMOVAPS       Z9, Z16
+	VPERMT2PD     Z15, Z0, Z16
+	VPERMT2PD     Z15, Z1, Z9
+	VUNPCKLPS     Z3, Z2, Z15
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z5, Z4, Z3
+	VUNPCKHPS     Z5, Z4, Z5
+	VUNPCKLPD     Z3, Z15, Z4
+	VUNPCKHPD     Z3, Z15, Z3
+	VUNPCKLPD     Z5, Z2, Z15
+	VUNPCKHPD     Z5, Z2, Z2
+	VUNPCKLPS     Z7, Z6, Z5
+	VUNPCKHPS     Z7, Z6, Z6
+	VUNPCKLPS     Z10, Z8, Z7
+	VUNPCKHPS     Z10, Z8, Z10
+	VUNPCKLPD     Z7, Z5, Z8
+	VUNPCKHPD     Z7, Z5, Z5
+	VUNPCKLPD     Z10, Z6, Z7
+	VUNPCKHPD     Z10, Z6, Z6
+	VMOVAPS       Z4, Z10
+	VPERMT2PD     Z8, Z0, Z10
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z5, Z0, Z8
+	VPERMT2PD     Z5, Z1, Z3
+	VMOVAPS       Z15, Z5
+	VPERMT2PD     Z7, Z0, Z5
+	VPERMT2PD     Z7, Z1, Z15
+	VMOVAPS       Z2, Z7
+	VPERMT2PD     Z6, Z0, Z7
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVUPS       Y18, K2, (SI)
+	VMOVUPS       Y17, K2, (SI)(AX*1)
+	VMOVUPS       Y14, K2, (SI)(AX*2)
+	VMOVUPS       Y16, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z18, (SI)
+	VEXTRACTF32X8 $0x01, Z17, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z14, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z16, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y13, K2, (SI)
+	VMOVUPS       Y11, K2, (SI)(AX*1)
+	VMOVUPS       Y12, K2, (SI)(AX*2)
+	VMOVUPS       Y9, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z13, (SI)
+	VEXTRACTF32X8 $0x01, Z11, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z12, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z9, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y10, K2, (SI)
+	VMOVUPS       Y8, K2, (SI)(AX*1)
+	VMOVUPS       Y5, K2, (SI)(AX*2)
+	VMOVUPS       Y7, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z10, (SI)
+	VEXTRACTF32X8 $0x01, Z8, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z5, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z7, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y4, K2, (SI)
+	VMOVUPS       Y3, K2, (SI)(AX*1)
+	VMOVUPS       Y15, K2, (SI)(AX*2)
+	VMOVUPS       Y2, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z4, (SI)
+	VEXTRACTF32X8 $0x01, Z3, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z15, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	ADDQ          $0x20, BX
+	SUBQ          $0x20, R10
+	JMP           steps
+
+step:
+	CMPQ             R10, $0x10
+	JL               tail
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
+	MOVQ             (DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
+	MOVQ             8(DX), R12
+	MOVQ             16(DX), R13
+	SHRXL            R13, (R12)(DI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (R8)(BX*4), Z2
+	VBROADCASTSS     180(DX), Z3
+	VBROADCASTSS     168(DX), Z4
+	VSUBPS           Z4, Z2, Z2
+	VBROADCASTSS     176(DX), Z4
+	VFMADD231PS      Z4, Z2, Z3
+	VBROADCASTSS     172(DX), Z4
+	VFMADD231PS      Z4, Z2, Z3
+	VBROADCASTSS     136(DX), Z2
+	VMAXPS           Z3, Z2, Z3
+	VBROADCASTSS     144(DX), Z2
+	VMINPS           Z3, Z2, Z3
+	VBROADCASTSS     24(DX), Z2
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z3, K1, Z2
+	MOVQ             184(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
+	MOVQ             192(DX), R12
+	MOVQ             200(DX), R13
+	SHRXL            R13, (R12)(DI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (R8)(BX*4), Z3
+	VBROADCASTSS     364(DX), Z4
+	VBROADCASTSS     352(DX), Z5
+	VSUBPS           Z5, Z3, Z3
+	VBROADCASTSS     360(DX), Z5
+	VFMADD231PS      Z5, Z3, Z4
+	VBROADCASTSS     356(DX), Z5
+	VFMADD231PS      Z5, Z3, Z4
+	VBROADCASTSS     320(DX), Z3
+	VMAXPS           Z4, Z3, Z4
+	VBROADCASTSS     328(DX), Z3
+	VMINPS           Z4, Z3, Z4
+	VBROADCASTSS     208(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z4, K1, Z3
+	MOVQ             368(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
+	MOVQ             376(DX), R12
+	MOVQ             384(DX), R13
+	SHRXL            R13, (R12)(DI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (R8)(BX*4), Z4
+	VBROADCASTSS     548(DX), Z5
+	VBROADCASTSS     536(DX), Z6
+	VSUBPS           Z6, Z4, Z4
+	VBROADCASTSS     544(DX), Z6
+	VFMADD231PS      Z6, Z4, Z5
+	VBROADCASTSS     540(DX), Z6
+	VFMADD231PS      Z6, Z4, Z5
+	VBROADCASTSS     504(DX), Z4
+	VMAXPS           Z5, Z4, Z5
+	VBROADCASTSS     512(DX), Z4
+	VMINPS           Z5, Z4, Z5
+	VBROADCASTSS     392(DX), Z4
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z5, K1, Z4
+	MOVQ             552(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
+	MOVQ             560(DX), R12
+	MOVQ             568(DX), R13
+	SHRXL            R13, (R12)(DI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (R8)(BX*4), Z5
+	VBROADCASTSS     732(DX), Z6
+	VBROADCASTSS     720(DX), Z7
+	VSUBPS           Z7, Z5, Z5
+	VBROADCASTSS     728(DX), Z7
+	VFMADD231PS      Z7, Z5, Z6
+	VBROADCASTSS     724(DX), Z7
+	VFMADD231PS      Z7, Z5, Z6
+	VBROADCASTSS     688(DX), Z5
+	VMAXPS           Z6, Z5, Z6
+	VBROADCASTSS     696(DX), Z5
+	VMINPS           Z6, Z5, Z6
+	VBROADCASTSS     576(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z6, K1, Z5
+	MOVQ             736(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
+	MOVQ             744(DX), R12
+	MOVQ             752(DX), R13
+	SHRXL            R13, (R12)(DI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (R8)(BX*4), Z6
+	VBROADCASTSS     916(DX), Z7
+	VBROADCASTSS     904(DX), Z8
+	VSUBPS           Z8, Z6, Z6
+	VBROADCASTSS     912(DX), Z8
+	VFMADD231PS      Z8, Z6, Z7
+	VBROADCASTSS     908(DX), Z8
+	VFMADD231PS      Z8, Z6, Z7
+	VBROADCASTSS     872(DX), Z6
+	VMAXPS           Z7, Z6, Z7
+	VBROADCASTSS     880(DX), Z6
+	VMINPS           Z7, Z6, Z7
+	VBROADCASTSS     760(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z7, K1, Z6
+	MOVQ             920(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
+	MOVQ             928(DX), R12
+	MOVQ             936(DX), R13
+	SHRXL            R13, (R12)(DI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (R8)(BX*4), Z7
+	VBROADCASTSS     1100(DX), Z8
+	VBROADCASTSS     1088(DX), Z9
+	VSUBPS           Z9, Z7, Z7
+	VBROADCASTSS     1096(DX), Z9
+	VFMADD231PS      Z9, Z7, Z8
+	VBROADCASTSS     1092(DX), Z9
+	VFMADD231PS      Z9, Z7, Z8
+	VBROADCASTSS     1056(DX), Z7
+	VMAXPS           Z8, Z7, Z8
+	VBROADCASTSS     1064(DX), Z7
+	VMINPS           Z8, Z7, Z8
+	VBROADCASTSS     944(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z8, K1, Z7
+	MOVQ             1104(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
+	MOVQ             1112(DX), R12
+	MOVQ             1120(DX), R13
+	SHRXL            R13, (R12)(DI*1), R12
+	KMOVW            R12, K1
+	VMOVUPS          (R8)(BX*4), Z8
+	VBROADCASTSS     1284(DX), Z9
+	VBROADCASTSS     1272(DX), Z10
+	VSUBPS           Z10, Z8, Z8
+	VBROADCASTSS     1280(DX), Z10
+	VFMADD231PS      Z10, Z8, Z9
+	VBROADCASTSS     1276(DX), Z10
+	VFMADD231PS      Z10, Z8, Z9
+	VBROADCASTSS     1240(DX), Z8
+	VMAXPS           Z9, Z8, Z9
+	VBROADCASTSS     1248(DX), Z8
+	VMINPS           Z9, Z8, Z9
+	VBROADCASTSS     1128(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z9, K1, Z8
+	MOVQ             1288(DX), R8
+	PREFETCHT1       1024(R8)(BX*4)
+	MOVQ             1296(DX), R12
+	MOVQ             1304(DX), R13
+	SHRXL            R13, (R12)(DI*1), DI
+	KMOVW            DI, K1
+	VMOVUPS          (R8)(BX*4), Z9
+	VBROADCASTSS     1468(DX), Z10
+	VBROADCASTSS     1456(DX), Z11
+	VSUBPS           Z11, Z9, Z9
+	VBROADCASTSS     1464(DX), Z11
+	VFMADD231PS      Z11, Z9, Z10
+	VBROADCASTSS     1460(DX), Z11
+	VFMADD231PS      Z11, Z9, Z10
+	VBROADCASTSS     1424(DX), Z9
+	VMAXPS           Z10, Z9, Z10
+	VBROADCASTSS     1432(DX), Z9
+	VMINPS           Z10, Z9, Z10
+	VBROADCASTSS     1312(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z10, K1, Z9
+	VUNPCKLPS        Z3, Z2, Z10
+	VUNPCKHPS        Z3, Z2, Z2
+	VUNPCKLPS        Z5, Z4, Z3
+	VUNPCKHPS        Z5, Z4, Z5
+	VUNPCKLPD        Z3, Z10, Z4
+	VUNPCKHPD        Z3, Z10, Z3
+	VUNPCKLPD        Z5, Z2, Z10
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z6
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z9
+	VUNPCKLPD        Z7, Z5, Z8
+	VUNPCKHPD        Z7, Z5, Z5
+	VUNPCKLPD        Z9, Z6, Z7
+	VUNPCKHPD        Z9, Z6, Z6
+	VMOVAPS          Z4, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z4
+	VMOVAPS          Z3, Z8
+	VPERMT2PD        Z5, Z0, Z8
+	VPERMT2PD        Z5, Z1, Z3
+	VMOVAPS          Z10, Z5
+	VPERMT2PD        Z7, Z0, Z5
+	VPERMT2PD        Z7, Z1, Z10
+	VMOVAPS          Z2, Z7
+	VPERMT2PD        Z6, Z0, Z7
+	VPERMT2PD        Z6, Z1, Z2
+	VMOVUPS          Y9, K2, (SI)
+	VMOVUPS          Y8, K2, (SI)(AX*1)
+	VMOVUPS          Y5, K2, (SI)(AX*2)
+	VMOVUPS          Y7, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z9, (SI)
+	VEXTRACTF32X8    $0x01, Z8, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z5, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z7, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VMOVUPS          Y4, K2, (SI)
+	VMOVUPS          Y3, K2, (SI)(AX*1)
+	VMOVUPS          Y10, K2, (SI)(AX*2)
+	VMOVUPS          Y2, K2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	VEXTRACTF32X8    $0x01, Z4, (SI)
+	VEXTRACTF32X8    $0x01, Z3, (SI)(AX*1)
+	VEXTRACTF32X8    $0x01, Z10, (SI)(AX*2)
+	VEXTRACTF32X8    $0x01, Z2, (SI)(CX*1)
+	LEAQ             (SI)(AX*4), SI
+	ADDQ             $0x10, BX
+	SUBQ             $0x10, R10
+	JMP              step
+
+tail:
+	TESTQ            R10, R10
+	JZ               next
+	MOVQ             $-1, R8
+	BZHIQ            R10, R8, R8
+	KMOVW            R8, K1
+	MOVQ             BX, DI
+	SHRQ             $0x03, DI
+	MOVQ             (DX), R12
+	MOVQ             8(DX), R13
+	MOVQ             16(DX), R14
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z2
+	VBROADCASTSS     180(DX), Z3
+	VBROADCASTSS     168(DX), Z4
+	VSUBPS           Z4, Z2, Z2
+	VBROADCASTSS     176(DX), Z4
+	VFMADD231PS      Z4, Z2, Z3
+	VBROADCASTSS     172(DX), Z4
+	VFMADD231PS      Z4, Z2, Z3
+	VBROADCASTSS     136(DX), Z2
+	VMAXPS           Z3, Z2, Z3
+	VBROADCASTSS     144(DX), Z2
+	VMINPS           Z3, Z2, Z3
+	VBROADCASTSS     24(DX), Z2
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z3, K1, Z2
+	MOVQ             184(DX), R12
+	MOVQ             192(DX), R13
+	MOVQ             200(DX), R14
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z3
+	VBROADCASTSS     364(DX), Z4
+	VBROADCASTSS     352(DX), Z5
+	VSUBPS           Z5, Z3, Z3
+	VBROADCASTSS     360(DX), Z5
+	VFMADD231PS      Z5, Z3, Z4
+	VBROADCASTSS     356(DX), Z5
+	VFMADD231PS      Z5, Z3, Z4
+	VBROADCASTSS     320(DX), Z3
+	VMAXPS           Z4, Z3, Z4
+	VBROADCASTSS     328(DX), Z3
+	VMINPS           Z4, Z3, Z4
+	VBROADCASTSS     208(DX), Z3
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z4, K1, Z3
+	MOVQ             368(DX), R12
+	MOVQ             376(DX), R13
+	MOVQ             384(DX), R14
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z4
+	VBROADCASTSS     548(DX), Z5
+	VBROADCASTSS     536(DX), Z6
+	VSUBPS           Z6, Z4, Z4
+	VBROADCASTSS     544(DX), Z6
+	VFMADD231PS      Z6, Z4, Z5
+	VBROADCASTSS     540(DX), Z6
+	VFMADD231PS      Z6, Z4, Z5
+	VBROADCASTSS     504(DX), Z4
+	VMAXPS           Z5, Z4, Z5
+	VBROADCASTSS     512(DX), Z4
+	VMINPS           Z5, Z4, Z5
+	VBROADCASTSS     392(DX), Z4
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z5, K1, Z4
+	MOVQ             552(DX), R12
+	MOVQ             560(DX), R13
+	MOVQ             568(DX), R14
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z5
+	VBROADCASTSS     732(DX), Z6
+	VBROADCASTSS     720(DX), Z7
+	VSUBPS           Z7, Z5, Z5
+	VBROADCASTSS     728(DX), Z7
+	VFMADD231PS      Z7, Z5, Z6
+	VBROADCASTSS     724(DX), Z7
+	VFMADD231PS      Z7, Z5, Z6
+	VBROADCASTSS     688(DX), Z5
+	VMAXPS           Z6, Z5, Z6
+	VBROADCASTSS     696(DX), Z5
+	VMINPS           Z6, Z5, Z6
+	VBROADCASTSS     576(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z6, K1, Z5
+	MOVQ             736(DX), R12
+	MOVQ             744(DX), R13
+	MOVQ             752(DX), R14
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z6
+	VBROADCASTSS     916(DX), Z7
+	VBROADCASTSS     904(DX), Z8
+	VSUBPS           Z8, Z6, Z6
+	VBROADCASTSS     912(DX), Z8
+	VFMADD231PS      Z8, Z6, Z7
+	VBROADCASTSS     908(DX), Z8
+	VFMADD231PS      Z8, Z6, Z7
+	VBROADCASTSS     872(DX), Z6
+	VMAXPS           Z7, Z6, Z7
+	VBROADCASTSS     880(DX), Z6
+	VMINPS           Z7, Z6, Z7
+	VBROADCASTSS     760(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z7, K1, Z6
+	MOVQ             920(DX), R12
+	MOVQ             928(DX), R13
+	MOVQ             936(DX), R14
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z7
+	VBROADCASTSS     1100(DX), Z8
+	VBROADCASTSS     1088(DX), Z9
+	VSUBPS           Z9, Z7, Z7
+	VBROADCASTSS     1096(DX), Z9
+	VFMADD231PS      Z9, Z7, Z8
+	VBROADCASTSS     1092(DX), Z9
+	VFMADD231PS      Z9, Z7, Z8
+	VBROADCASTSS     1056(DX), Z7
+	VMAXPS           Z8, Z7, Z8
+	VBROADCASTSS     1064(DX), Z7
+	VMINPS           Z8, Z7, Z8
+	VBROADCASTSS     944(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z8, K1, Z7
+	MOVQ             1104(DX), R12
+	MOVQ             1112(DX), R13
+	MOVQ             1120(DX), R14
+	SHRXL            R14, (R13)(DI*1), R13
+	ANDL             R8, R13
+	KMOVW            R13, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z8
+	VBROADCASTSS     1284(DX), Z9
+	VBROADCASTSS     1272(DX), Z10
+	VSUBPS           Z10, Z8, Z8
+	VBROADCASTSS     1280(DX), Z10
+	VFMADD231PS      Z10, Z8, Z9
+	VBROADCASTSS     1276(DX), Z10
+	VFMADD231PS      Z10, Z8, Z9
+	VBROADCASTSS     1240(DX), Z8
+	VMAXPS           Z9, Z8, Z9
+	VBROADCASTSS     1248(DX), Z8
+	VMINPS           Z9, Z8, Z9
+	VBROADCASTSS     1128(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z9, K1, Z8
+	MOVQ             1288(DX), R12
+	MOVQ             1296(DX), R13
+	MOVQ             1304(DX), R14
+	SHRXL            R14, (R13)(DI*1), DI
+	ANDL             R8, DI
+	KMOVW            DI, K1
+	VMOVUPS.Z        (R12)(BX*4), K1, Z9
+	VBROADCASTSS     1468(DX), Z10
+	VBROADCASTSS     1456(DX), Z11
+	VSUBPS           Z11, Z9, Z9
+	VBROADCASTSS     1464(DX), Z11
+	VFMADD231PS      Z11, Z9, Z10
+	VBROADCASTSS     1460(DX), Z11
+	VFMADD231PS      Z11, Z9, Z10
+	VBROADCASTSS     1424(DX), Z9
+	VMAXPS           Z10, Z9, Z10
+	VBROADCASTSS     1432(DX), Z9
+	VMINPS           Z10, Z9, Z10
+	VBROADCASTSS     1312(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z10, K1, Z9
+	VUNPCKLPS        Z3, Z2, Z10
+	VUNPCKHPS        Z3, Z2, Z2
+	VUNPCKLPS        Z5, Z4, Z3
+	VUNPCKHPS        Z5, Z4, Z5
+	VUNPCKLPD        Z3, Z10, Z4
+	VUNPCKHPD        Z3, Z10, Z3
+	VUNPCKLPD        Z5, Z2, Z10
+	VUNPCKHPD        Z5, Z2, Z2
+	VUNPCKLPS        Z7, Z6, Z5
+	VUNPCKHPS        Z7, Z6, Z6
+	VUNPCKLPS        Z9, Z8, Z7
+	VUNPCKHPS        Z9, Z8, Z9
+	VUNPCKLPD        Z7, Z5, Z8
+	VUNPCKHPD        Z7, Z5, Z5
+	VUNPCKLPD        Z9, Z6, Z7
+	VUNPCKHPD        Z9, Z6, Z6
+	VMOVAPS          Z4, Z9
+	VPERMT2PD        Z8, Z0, Z9
+	VPERMT2PD        Z8, Z1, Z4
+	VMOVAPS          Z3, Z8
+	VPERMT2PD        Z5, Z0, Z8
+	VPERMT2PD        Z5, Z1, Z3
+	VMOVAPS          Z10, Z5
+	VPERMT2PD        Z7, Z0, Z5
+	VPERMT2PD        Z7, Z1, Z10
+	VMOVAPS          Z2, Z7
+	VPERMT2PD        Z6, Z0, Z7
+	VPERMT2PD        Z6, Z1, Z2
+	VMOVUPS          Y9, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y8, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y5, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y7, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z9, Y6
+	VMOVUPS          Y6, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z8, Y6
+	VMOVUPS          Y6, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z5, Y5
+	VMOVUPS          Y5, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z7, Y5
+	VMOVUPS          Y5, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y3, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y10, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R10
+	JZ               next
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z4, Y4
+	VMOVUPS          Y4, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z3, Y3
+	VMOVUPS          Y3, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z10, Y3
+	VMOVUPS          Y3, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R10
+	JZ               next
+	VEXTRACTF32X8    $0x01, Z2, Y2
+	VMOVUPS          Y2, K2, (SI)
+	ADDQ             AX, SI
+	DECQ             R10
+	JZ               next
+	ADDQ             $0x10, BX
+	JMP              tail
+
+next:
+	ADDQ    $0x000005c0, DX
+	ADDQ    $0x20, R11
+	SUBQ    $0x08, R9
+	JG      columns
+	ADDQ    $0x00000040, 8(SP)
+	MOVQ    AX, DX
+	SHLQ    $0x06, DX
+	ADDQ    DX, (SP)
+	SUBQ    $0x00000040, 16(SP)
 	JG      chunk
 	XORQ    AX, AX
 	STMXCSR 32(SP)
@@ -19144,76 +21824,76 @@ step:
 	VBROADCASTSD 152(BX), Y2
 	VORPS        Y2, Y3, Y3
 	VBLENDVPS    Y3, Y0, Y1, Y3
-	MOVQ         168(BX), R9
+	MOVQ         184(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 272(BX), Y2
-	VBROADCASTSD 280(BX), Y5
-	VFMADD213PD  Y5, Y2, Y0
-	VFMADD213PD  Y5, Y2, Y1
 	VBROADCASTSD 288(BX), Y2
 	VBROADCASTSD 296(BX), Y5
 	VFMADD213PD  Y5, Y2, Y0
 	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 304(BX), Y2
+	VBROADCASTSD 312(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
 	VCVTPD2PSY   Y0, X4
 	VCVTPD2PSY   Y1, X0
 	VINSERTF128  $0x01, X0, Y4, Y0
-	VBROADCASTSS 304(BX), Y1
+	VBROADCASTSS 320(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 312(BX), Y1
+	VBROADCASTSS 328(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 192(BX), Y1
+	VBROADCASTSS 208(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y5
-	VBROADCASTSD 320(BX), Y2
+	VBROADCASTSD 336(BX), Y2
 	VORPS        Y2, Y5, Y5
 	VBLENDVPS    Y5, Y0, Y1, Y5
-	MOVQ         336(BX), R9
+	MOVQ         368(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 440(BX), Y2
-	VBROADCASTSD 448(BX), Y6
+	VBROADCASTSD 472(BX), Y2
+	VBROADCASTSD 480(BX), Y6
 	VFMADD213PD  Y6, Y2, Y0
 	VFMADD213PD  Y6, Y2, Y1
-	VBROADCASTSD 456(BX), Y2
-	VBROADCASTSD 464(BX), Y6
+	VBROADCASTSD 488(BX), Y2
+	VBROADCASTSD 496(BX), Y6
 	VFMADD213PD  Y6, Y2, Y0
 	VFMADD213PD  Y6, Y2, Y1
 	VCVTPD2PSY   Y0, X4
 	VCVTPD2PSY   Y1, X0
 	VINSERTF128  $0x01, X0, Y4, Y0
-	VBROADCASTSS 472(BX), Y1
+	VBROADCASTSS 504(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 480(BX), Y1
+	VBROADCASTSS 512(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 360(BX), Y1
+	VBROADCASTSS 392(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y6
-	VBROADCASTSD 488(BX), Y2
+	VBROADCASTSD 520(BX), Y2
 	VORPS        Y2, Y6, Y6
 	VBLENDVPS    Y6, Y0, Y1, Y6
-	MOVQ         504(BX), R9
+	MOVQ         552(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 608(BX), Y2
-	VBROADCASTSD 616(BX), Y7
+	VBROADCASTSD 656(BX), Y2
+	VBROADCASTSD 664(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
-	VBROADCASTSD 624(BX), Y2
-	VBROADCASTSD 632(BX), Y7
+	VBROADCASTSD 672(BX), Y2
+	VBROADCASTSD 680(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
 	VCVTPD2PSY   Y0, X4
 	VCVTPD2PSY   Y1, X0
 	VINSERTF128  $0x01, X0, Y4, Y0
-	VBROADCASTSS 640(BX), Y1
+	VBROADCASTSS 688(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 648(BX), Y1
+	VBROADCASTSS 696(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 528(BX), Y1
+	VBROADCASTSS 576(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y7
-	VBROADCASTSD 656(BX), Y2
+	VBROADCASTSD 704(BX), Y2
 	VORPS        Y2, Y7, Y7
 	VBLENDVPS    Y7, Y0, Y1, Y7
 	VUNPCKLPS    Y5, Y3, Y0
@@ -19224,100 +21904,100 @@ step:
 	VUNPCKHPD    Y2, Y0, Y0
 	VUNPCKLPD    Y5, Y1, Y2
 	VUNPCKHPD    Y5, Y1, Y1
-	MOVQ         672(BX), R9
+	MOVQ         736(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTPS2PD    (R9)(AX*4), Y5
 	VCVTPS2PD    16(R9)(AX*4), Y6
-	VBROADCASTSD 776(BX), Y7
-	VBROADCASTSD 784(BX), Y8
+	VBROADCASTSD 840(BX), Y7
+	VBROADCASTSD 848(BX), Y8
 	VFMADD213PD  Y8, Y7, Y5
 	VFMADD213PD  Y8, Y7, Y6
-	VBROADCASTSD 792(BX), Y7
-	VBROADCASTSD 800(BX), Y8
+	VBROADCASTSD 856(BX), Y7
+	VBROADCASTSD 864(BX), Y8
 	VFMADD213PD  Y8, Y7, Y5
 	VFMADD213PD  Y8, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 808(BX), Y6
+	VBROADCASTSS 872(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 816(BX), Y6
+	VBROADCASTSS 880(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 696(BX), Y6
+	VBROADCASTSS 760(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y8
-	VBROADCASTSD 824(BX), Y7
+	VBROADCASTSD 888(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VBLENDVPS    Y8, Y5, Y6, Y8
-	MOVQ         840(BX), R9
+	MOVQ         920(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTPS2PD    (R9)(AX*4), Y5
 	VCVTPS2PD    16(R9)(AX*4), Y6
-	VBROADCASTSD 944(BX), Y7
-	VBROADCASTSD 952(BX), Y9
+	VBROADCASTSD 1024(BX), Y7
+	VBROADCASTSD 1032(BX), Y9
 	VFMADD213PD  Y9, Y7, Y5
 	VFMADD213PD  Y9, Y7, Y6
-	VBROADCASTSD 960(BX), Y7
-	VBROADCASTSD 968(BX), Y9
+	VBROADCASTSD 1040(BX), Y7
+	VBROADCASTSD 1048(BX), Y9
 	VFMADD213PD  Y9, Y7, Y5
 	VFMADD213PD  Y9, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 976(BX), Y6
+	VBROADCASTSS 1056(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 984(BX), Y6
+	VBROADCASTSS 1064(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 864(BX), Y6
+	VBROADCASTSS 944(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y9
-	VBROADCASTSD 992(BX), Y7
+	VBROADCASTSD 1072(BX), Y7
 	VORPS        Y7, Y9, Y9
 	VBLENDVPS    Y9, Y5, Y6, Y9
-	MOVQ         1008(BX), R9
+	MOVQ         1104(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTPS2PD    (R9)(AX*4), Y5
 	VCVTPS2PD    16(R9)(AX*4), Y6
-	VBROADCASTSD 1112(BX), Y7
-	VBROADCASTSD 1120(BX), Y10
+	VBROADCASTSD 1208(BX), Y7
+	VBROADCASTSD 1216(BX), Y10
 	VFMADD213PD  Y10, Y7, Y5
 	VFMADD213PD  Y10, Y7, Y6
-	VBROADCASTSD 1128(BX), Y7
-	VBROADCASTSD 1136(BX), Y10
+	VBROADCASTSD 1224(BX), Y7
+	VBROADCASTSD 1232(BX), Y10
 	VFMADD213PD  Y10, Y7, Y5
 	VFMADD213PD  Y10, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 1144(BX), Y6
+	VBROADCASTSS 1240(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 1152(BX), Y6
+	VBROADCASTSS 1248(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 1032(BX), Y6
+	VBROADCASTSS 1128(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y10
-	VBROADCASTSD 1160(BX), Y7
+	VBROADCASTSD 1256(BX), Y7
 	VORPS        Y7, Y10, Y10
 	VBLENDVPS    Y10, Y5, Y6, Y10
-	MOVQ         1176(BX), R9
+	MOVQ         1288(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTPS2PD    (R9)(AX*4), Y5
 	VCVTPS2PD    16(R9)(AX*4), Y6
-	VBROADCASTSD 1280(BX), Y7
-	VBROADCASTSD 1288(BX), Y11
+	VBROADCASTSD 1392(BX), Y7
+	VBROADCASTSD 1400(BX), Y11
 	VFMADD213PD  Y11, Y7, Y5
 	VFMADD213PD  Y11, Y7, Y6
-	VBROADCASTSD 1296(BX), Y7
-	VBROADCASTSD 1304(BX), Y11
+	VBROADCASTSD 1408(BX), Y7
+	VBROADCASTSD 1416(BX), Y11
 	VFMADD213PD  Y11, Y7, Y5
 	VFMADD213PD  Y11, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 1312(BX), Y6
+	VBROADCASTSS 1424(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 1320(BX), Y6
+	VBROADCASTSS 1432(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 1200(BX), Y6
+	VBROADCASTSS 1312(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y11
-	VBROADCASTSD 1328(BX), Y7
+	VBROADCASTSD 1440(BX), Y7
 	VORPS        Y7, Y11, Y11
 	VBLENDVPS    Y11, Y5, Y6, Y11
 	VUNPCKLPS    Y9, Y8, Y5
@@ -19372,73 +22052,73 @@ step:
 	VBROADCASTSD 152(BX), Y2
 	VORPS        Y2, Y3, Y3
 	VBLENDVPS    Y3, Y0, Y1, Y3
-	MOVQ         168(BX), R9
+	MOVQ         184(BX), R9
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 272(BX), Y2
-	VBROADCASTSD 280(BX), Y5
-	VFMADD213PD  Y5, Y2, Y0
-	VFMADD213PD  Y5, Y2, Y1
 	VBROADCASTSD 288(BX), Y2
 	VBROADCASTSD 296(BX), Y5
 	VFMADD213PD  Y5, Y2, Y0
 	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 304(BX), Y2
+	VBROADCASTSD 312(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
 	VCVTPD2PSY   Y0, X4
 	VCVTPD2PSY   Y1, X0
 	VINSERTF128  $0x01, X0, Y4, Y0
-	VBROADCASTSS 304(BX), Y1
+	VBROADCASTSS 320(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 312(BX), Y1
+	VBROADCASTSS 328(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 192(BX), Y1
+	VBROADCASTSS 208(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y5
-	VBROADCASTSD 320(BX), Y2
+	VBROADCASTSD 336(BX), Y2
 	VORPS        Y2, Y5, Y5
 	VBLENDVPS    Y5, Y0, Y1, Y5
-	MOVQ         336(BX), R9
+	MOVQ         368(BX), R9
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 440(BX), Y2
-	VBROADCASTSD 448(BX), Y6
+	VBROADCASTSD 472(BX), Y2
+	VBROADCASTSD 480(BX), Y6
 	VFMADD213PD  Y6, Y2, Y0
 	VFMADD213PD  Y6, Y2, Y1
-	VBROADCASTSD 456(BX), Y2
-	VBROADCASTSD 464(BX), Y6
+	VBROADCASTSD 488(BX), Y2
+	VBROADCASTSD 496(BX), Y6
 	VFMADD213PD  Y6, Y2, Y0
 	VFMADD213PD  Y6, Y2, Y1
 	VCVTPD2PSY   Y0, X4
 	VCVTPD2PSY   Y1, X0
 	VINSERTF128  $0x01, X0, Y4, Y0
-	VBROADCASTSS 472(BX), Y1
+	VBROADCASTSS 504(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 480(BX), Y1
+	VBROADCASTSS 512(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 360(BX), Y1
+	VBROADCASTSS 392(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y6
-	VBROADCASTSD 488(BX), Y2
+	VBROADCASTSD 520(BX), Y2
 	VORPS        Y2, Y6, Y6
 	VBLENDVPS    Y6, Y0, Y1, Y6
-	MOVQ         504(BX), R9
+	MOVQ         552(BX), R9
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 608(BX), Y2
-	VBROADCASTSD 616(BX), Y7
+	VBROADCASTSD 656(BX), Y2
+	VBROADCASTSD 664(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
-	VBROADCASTSD 624(BX), Y2
-	VBROADCASTSD 632(BX), Y7
+	VBROADCASTSD 672(BX), Y2
+	VBROADCASTSD 680(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
 	VCVTPD2PSY   Y0, X4
 	VCVTPD2PSY   Y1, X0
 	VINSERTF128  $0x01, X0, Y4, Y0
-	VBROADCASTSS 640(BX), Y1
+	VBROADCASTSS 688(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 648(BX), Y1
+	VBROADCASTSS 696(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 528(BX), Y1
+	VBROADCASTSS 576(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y7
-	VBROADCASTSD 656(BX), Y2
+	VBROADCASTSD 704(BX), Y2
 	VORPS        Y2, Y7, Y7
 	VBLENDVPS    Y7, Y0, Y1, Y7
 	VUNPCKLPS    Y5, Y3, Y0
@@ -19449,96 +22129,96 @@ step:
 	VUNPCKHPD    Y2, Y0, Y0
 	VUNPCKLPD    Y5, Y1, Y2
 	VUNPCKHPD    Y5, Y1, Y1
-	MOVQ         672(BX), R9
+	MOVQ         736(BX), R9
 	VCVTPS2PD    (R9)(AX*4), Y5
 	VCVTPS2PD    16(R9)(AX*4), Y6
-	VBROADCASTSD 776(BX), Y7
-	VBROADCASTSD 784(BX), Y8
+	VBROADCASTSD 840(BX), Y7
+	VBROADCASTSD 848(BX), Y8
 	VFMADD213PD  Y8, Y7, Y5
 	VFMADD213PD  Y8, Y7, Y6
-	VBROADCASTSD 792(BX), Y7
-	VBROADCASTSD 800(BX), Y8
+	VBROADCASTSD 856(BX), Y7
+	VBROADCASTSD 864(BX), Y8
 	VFMADD213PD  Y8, Y7, Y5
 	VFMADD213PD  Y8, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 808(BX), Y6
+	VBROADCASTSS 872(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 816(BX), Y6
+	VBROADCASTSS 880(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 696(BX), Y6
+	VBROADCASTSS 760(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y8
-	VBROADCASTSD 824(BX), Y7
+	VBROADCASTSD 888(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VBLENDVPS    Y8, Y5, Y6, Y8
-	MOVQ         840(BX), R9
+	MOVQ         920(BX), R9
 	VCVTPS2PD    (R9)(AX*4), Y5
 	VCVTPS2PD    16(R9)(AX*4), Y6
-	VBROADCASTSD 944(BX), Y7
-	VBROADCASTSD 952(BX), Y9
+	VBROADCASTSD 1024(BX), Y7
+	VBROADCASTSD 1032(BX), Y9
 	VFMADD213PD  Y9, Y7, Y5
 	VFMADD213PD  Y9, Y7, Y6
-	VBROADCASTSD 960(BX), Y7
-	VBROADCASTSD 968(BX), Y9
+	VBROADCASTSD 1040(BX), Y7
+	VBROADCASTSD 1048(BX), Y9
 	VFMADD213PD  Y9, Y7, Y5
 	VFMADD213PD  Y9, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 976(BX), Y6
+	VBROADCASTSS 1056(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 984(BX), Y6
+	VBROADCASTSS 1064(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 864(BX), Y6
+	VBROADCASTSS 944(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y9
-	VBROADCASTSD 992(BX), Y7
+	VBROADCASTSD 1072(BX), Y7
 	VORPS        Y7, Y9, Y9
 	VBLENDVPS    Y9, Y5, Y6, Y9
-	MOVQ         1008(BX), R9
+	MOVQ         1104(BX), R9
 	VCVTPS2PD    (R9)(AX*4), Y5
 	VCVTPS2PD    16(R9)(AX*4), Y6
-	VBROADCASTSD 1112(BX), Y7
-	VBROADCASTSD 1120(BX), Y10
+	VBROADCASTSD 1208(BX), Y7
+	VBROADCASTSD 1216(BX), Y10
 	VFMADD213PD  Y10, Y7, Y5
 	VFMADD213PD  Y10, Y7, Y6
-	VBROADCASTSD 1128(BX), Y7
-	VBROADCASTSD 1136(BX), Y10
+	VBROADCASTSD 1224(BX), Y7
+	VBROADCASTSD 1232(BX), Y10
 	VFMADD213PD  Y10, Y7, Y5
 	VFMADD213PD  Y10, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 1144(BX), Y6
+	VBROADCASTSS 1240(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 1152(BX), Y6
+	VBROADCASTSS 1248(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 1032(BX), Y6
+	VBROADCASTSS 1128(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y10
-	VBROADCASTSD 1160(BX), Y7
+	VBROADCASTSD 1256(BX), Y7
 	VORPS        Y7, Y10, Y10
 	VBLENDVPS    Y10, Y5, Y6, Y10
-	MOVQ         1176(BX), R9
+	MOVQ         1288(BX), R9
 	VCVTPS2PD    (R9)(AX*4), Y5
 	VCVTPS2PD    16(R9)(AX*4), Y6
-	VBROADCASTSD 1280(BX), Y7
-	VBROADCASTSD 1288(BX), Y11
+	VBROADCASTSD 1392(BX), Y7
+	VBROADCASTSD 1400(BX), Y11
 	VFMADD213PD  Y11, Y7, Y5
 	VFMADD213PD  Y11, Y7, Y6
-	VBROADCASTSD 1296(BX), Y7
-	VBROADCASTSD 1304(BX), Y11
+	VBROADCASTSD 1408(BX), Y7
+	VBROADCASTSD 1416(BX), Y11
 	VFMADD213PD  Y11, Y7, Y5
 	VFMADD213PD  Y11, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 1312(BX), Y6
+	VBROADCASTSS 1424(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 1320(BX), Y6
+	VBROADCASTSS 1432(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 1200(BX), Y6
+	VBROADCASTSS 1312(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y11
-	VBROADCASTSD 1328(BX), Y7
+	VBROADCASTSD 1440(BX), Y7
 	VORPS        Y7, Y11, Y11
 	VBLENDVPS    Y11, Y5, Y6, Y11
 	VUNPCKLPS    Y9, Y8, Y5
@@ -19574,14 +22254,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x20, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x02, DI
 	SUBQ   DI, SI
@@ -19667,153 +22347,153 @@ step:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, Z3
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTPS2PD        (DI)(BX*4), Z2
-	VBROADCASTSD     272(DX), Z5
-	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VBROADCASTSD     304(DX), Z5
+	VFMADD213PD.BCST 312(DX), Z5, Z2
 	VCVTPS2PD        32(DI)(BX*4), Z5
-	VBROADCASTSD     272(DX), Z6
-	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
 	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VBROADCASTSD     304(DX), Z6
+	VFMADD213PD.BCST 312(DX), Z6, Z5
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z5, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     304(DX), Z5
+	VBROADCASTSS     320(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     312(DX), Z5
+	VBROADCASTSS     328(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     192(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, Z5
-	MOVQ             336(DX), DI
+	VBROADCASTSS     208(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, Z5
+	MOVQ             368(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTPS2PD        (DI)(BX*4), Z2
-	VBROADCASTSD     440(DX), Z6
-	VFMADD213PD.BCST 448(DX), Z6, Z2
-	VBROADCASTSD     456(DX), Z6
-	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VBROADCASTSD     472(DX), Z6
+	VFMADD213PD.BCST 480(DX), Z6, Z2
+	VBROADCASTSD     488(DX), Z6
+	VFMADD213PD.BCST 496(DX), Z6, Z2
 	VCVTPS2PD        32(DI)(BX*4), Z6
-	VBROADCASTSD     440(DX), Z7
-	VFMADD213PD.BCST 448(DX), Z7, Z6
-	VBROADCASTSD     456(DX), Z7
-	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VBROADCASTSD     472(DX), Z7
+	VFMADD213PD.BCST 480(DX), Z7, Z6
+	VBROADCASTSD     488(DX), Z7
+	VFMADD213PD.BCST 496(DX), Z7, Z6
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z6, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     472(DX), Z6
+	VBROADCASTSS     504(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     480(DX), Z6
+	VBROADCASTSS     512(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     360(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, Z6
-	MOVQ             504(DX), DI
+	VBROADCASTSS     392(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, Z6
+	MOVQ             552(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTPS2PD        (DI)(BX*4), Z2
-	VBROADCASTSD     608(DX), Z7
-	VFMADD213PD.BCST 616(DX), Z7, Z2
-	VBROADCASTSD     624(DX), Z7
-	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VBROADCASTSD     656(DX), Z7
+	VFMADD213PD.BCST 664(DX), Z7, Z2
+	VBROADCASTSD     672(DX), Z7
+	VFMADD213PD.BCST 680(DX), Z7, Z2
 	VCVTPS2PD        32(DI)(BX*4), Z7
-	VBROADCASTSD     608(DX), Z8
-	VFMADD213PD.BCST 616(DX), Z8, Z7
-	VBROADCASTSD     624(DX), Z8
-	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VBROADCASTSD     656(DX), Z8
+	VFMADD213PD.BCST 664(DX), Z8, Z7
+	VBROADCASTSD     672(DX), Z8
+	VFMADD213PD.BCST 680(DX), Z8, Z7
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z7, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     640(DX), Z7
+	VBROADCASTSS     688(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     648(DX), Z7
+	VBROADCASTSS     696(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     528(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, Z7
-	MOVQ             672(DX), DI
+	VBROADCASTSS     576(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, Z7
+	MOVQ             736(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTPS2PD        (DI)(BX*4), Z2
-	VBROADCASTSD     776(DX), Z8
-	VFMADD213PD.BCST 784(DX), Z8, Z2
-	VBROADCASTSD     792(DX), Z8
-	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VBROADCASTSD     840(DX), Z8
+	VFMADD213PD.BCST 848(DX), Z8, Z2
+	VBROADCASTSD     856(DX), Z8
+	VFMADD213PD.BCST 864(DX), Z8, Z2
 	VCVTPS2PD        32(DI)(BX*4), Z8
-	VBROADCASTSD     776(DX), Z9
-	VFMADD213PD.BCST 784(DX), Z9, Z8
-	VBROADCASTSD     792(DX), Z9
-	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VBROADCASTSD     840(DX), Z9
+	VFMADD213PD.BCST 848(DX), Z9, Z8
+	VBROADCASTSD     856(DX), Z9
+	VFMADD213PD.BCST 864(DX), Z9, Z8
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z8, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     808(DX), Z8
+	VBROADCASTSS     872(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     816(DX), Z8
+	VBROADCASTSS     880(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     696(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, Z8
-	MOVQ             840(DX), DI
+	VBROADCASTSS     760(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, Z8
+	MOVQ             920(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTPS2PD        (DI)(BX*4), Z2
-	VBROADCASTSD     944(DX), Z9
-	VFMADD213PD.BCST 952(DX), Z9, Z2
-	VBROADCASTSD     960(DX), Z9
-	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VBROADCASTSD     1024(DX), Z9
+	VFMADD213PD.BCST 1032(DX), Z9, Z2
+	VBROADCASTSD     1040(DX), Z9
+	VFMADD213PD.BCST 1048(DX), Z9, Z2
 	VCVTPS2PD        32(DI)(BX*4), Z9
-	VBROADCASTSD     944(DX), Z10
-	VFMADD213PD.BCST 952(DX), Z10, Z9
-	VBROADCASTSD     960(DX), Z10
-	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VBROADCASTSD     1024(DX), Z10
+	VFMADD213PD.BCST 1032(DX), Z10, Z9
+	VBROADCASTSD     1040(DX), Z10
+	VFMADD213PD.BCST 1048(DX), Z10, Z9
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z9, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     976(DX), Z9
+	VBROADCASTSS     1056(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     984(DX), Z9
+	VBROADCASTSS     1064(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     864(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, Z9
-	MOVQ             1008(DX), DI
+	VBROADCASTSS     944(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, Z9
+	MOVQ             1104(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTPS2PD        (DI)(BX*4), Z2
-	VBROADCASTSD     1112(DX), Z10
-	VFMADD213PD.BCST 1120(DX), Z10, Z2
-	VBROADCASTSD     1128(DX), Z10
-	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VBROADCASTSD     1208(DX), Z10
+	VFMADD213PD.BCST 1216(DX), Z10, Z2
+	VBROADCASTSD     1224(DX), Z10
+	VFMADD213PD.BCST 1232(DX), Z10, Z2
 	VCVTPS2PD        32(DI)(BX*4), Z10
-	VBROADCASTSD     1112(DX), Z11
-	VFMADD213PD.BCST 1120(DX), Z11, Z10
-	VBROADCASTSD     1128(DX), Z11
-	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VBROADCASTSD     1208(DX), Z11
+	VFMADD213PD.BCST 1216(DX), Z11, Z10
+	VBROADCASTSD     1224(DX), Z11
+	VFMADD213PD.BCST 1232(DX), Z11, Z10
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z10, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1144(DX), Z10
+	VBROADCASTSS     1240(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1152(DX), Z10
+	VBROADCASTSS     1248(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1032(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, Z10
-	MOVQ             1176(DX), DI
+	VBROADCASTSS     1128(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, Z10
+	MOVQ             1288(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTPS2PD        (DI)(BX*4), Z2
-	VBROADCASTSD     1280(DX), Z11
-	VFMADD213PD.BCST 1288(DX), Z11, Z2
-	VBROADCASTSD     1296(DX), Z11
-	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VBROADCASTSD     1392(DX), Z11
+	VFMADD213PD.BCST 1400(DX), Z11, Z2
+	VBROADCASTSD     1408(DX), Z11
+	VFMADD213PD.BCST 1416(DX), Z11, Z2
 	VCVTPS2PD        32(DI)(BX*4), Z11
-	VBROADCASTSD     1280(DX), Z12
-	VFMADD213PD.BCST 1288(DX), Z12, Z11
-	VBROADCASTSD     1296(DX), Z12
-	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VBROADCASTSD     1392(DX), Z12
+	VFMADD213PD.BCST 1400(DX), Z12, Z11
+	VBROADCASTSD     1408(DX), Z12
+	VFMADD213PD.BCST 1416(DX), Z12, Z11
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z11, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1312(DX), Z11
+	VBROADCASTSS     1424(DX), Z11
 	VMAXPS           Z2, Z11, Z2
-	VBROADCASTSS     1320(DX), Z11
+	VBROADCASTSS     1432(DX), Z11
 	VMINPS           Z2, Z11, Z2
-	VBROADCASTSS     1200(DX), Z11
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, Z11
+	VBROADCASTSS     1312(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, Z11
 	VUNPCKLPS        Z5, Z3, Z2
 	VUNPCKHPS        Z5, Z3, Z3
 	VUNPCKLPS        Z7, Z6, Z5
@@ -19893,153 +22573,153 @@ tail:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	VCVTPS2PD.Z      (DI)(BX*4), K1, Z2
-	VBROADCASTSD     272(DX), Z5
-	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VBROADCASTSD     304(DX), Z5
+	VFMADD213PD.BCST 312(DX), Z5, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTPS2PD.Z      32(DI)(BX*4), K3, Z5
-	VBROADCASTSD     272(DX), Z6
-	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
 	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VBROADCASTSD     304(DX), Z6
+	VFMADD213PD.BCST 312(DX), Z6, Z5
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z5, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     304(DX), Z5
+	VBROADCASTSS     320(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     312(DX), Z5
+	VBROADCASTSS     328(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     192(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), DI
+	VBROADCASTSS     208(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, K1, Z5
+	MOVQ             368(DX), DI
 	VCVTPS2PD.Z      (DI)(BX*4), K1, Z2
-	VBROADCASTSD     440(DX), Z6
-	VFMADD213PD.BCST 448(DX), Z6, Z2
-	VBROADCASTSD     456(DX), Z6
-	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VBROADCASTSD     472(DX), Z6
+	VFMADD213PD.BCST 480(DX), Z6, Z2
+	VBROADCASTSD     488(DX), Z6
+	VFMADD213PD.BCST 496(DX), Z6, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTPS2PD.Z      32(DI)(BX*4), K3, Z6
-	VBROADCASTSD     440(DX), Z7
-	VFMADD213PD.BCST 448(DX), Z7, Z6
-	VBROADCASTSD     456(DX), Z7
-	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VBROADCASTSD     472(DX), Z7
+	VFMADD213PD.BCST 480(DX), Z7, Z6
+	VBROADCASTSD     488(DX), Z7
+	VFMADD213PD.BCST 496(DX), Z7, Z6
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z6, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     472(DX), Z6
+	VBROADCASTSS     504(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     480(DX), Z6
+	VBROADCASTSS     512(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     360(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), DI
+	VBROADCASTSS     392(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, K1, Z6
+	MOVQ             552(DX), DI
 	VCVTPS2PD.Z      (DI)(BX*4), K1, Z2
-	VBROADCASTSD     608(DX), Z7
-	VFMADD213PD.BCST 616(DX), Z7, Z2
-	VBROADCASTSD     624(DX), Z7
-	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VBROADCASTSD     656(DX), Z7
+	VFMADD213PD.BCST 664(DX), Z7, Z2
+	VBROADCASTSD     672(DX), Z7
+	VFMADD213PD.BCST 680(DX), Z7, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTPS2PD.Z      32(DI)(BX*4), K3, Z7
-	VBROADCASTSD     608(DX), Z8
-	VFMADD213PD.BCST 616(DX), Z8, Z7
-	VBROADCASTSD     624(DX), Z8
-	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VBROADCASTSD     656(DX), Z8
+	VFMADD213PD.BCST 664(DX), Z8, Z7
+	VBROADCASTSD     672(DX), Z8
+	VFMADD213PD.BCST 680(DX), Z8, Z7
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z7, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     640(DX), Z7
+	VBROADCASTSS     688(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     648(DX), Z7
+	VBROADCASTSS     696(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     528(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), DI
+	VBROADCASTSS     576(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, K1, Z7
+	MOVQ             736(DX), DI
 	VCVTPS2PD.Z      (DI)(BX*4), K1, Z2
-	VBROADCASTSD     776(DX), Z8
-	VFMADD213PD.BCST 784(DX), Z8, Z2
-	VBROADCASTSD     792(DX), Z8
-	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VBROADCASTSD     840(DX), Z8
+	VFMADD213PD.BCST 848(DX), Z8, Z2
+	VBROADCASTSD     856(DX), Z8
+	VFMADD213PD.BCST 864(DX), Z8, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTPS2PD.Z      32(DI)(BX*4), K3, Z8
-	VBROADCASTSD     776(DX), Z9
-	VFMADD213PD.BCST 784(DX), Z9, Z8
-	VBROADCASTSD     792(DX), Z9
-	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VBROADCASTSD     840(DX), Z9
+	VFMADD213PD.BCST 848(DX), Z9, Z8
+	VBROADCASTSD     856(DX), Z9
+	VFMADD213PD.BCST 864(DX), Z9, Z8
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z8, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     808(DX), Z8
+	VBROADCASTSS     872(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     816(DX), Z8
+	VBROADCASTSS     880(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     696(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), DI
+	VBROADCASTSS     760(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, K1, Z8
+	MOVQ             920(DX), DI
 	VCVTPS2PD.Z      (DI)(BX*4), K1, Z2
-	VBROADCASTSD     944(DX), Z9
-	VFMADD213PD.BCST 952(DX), Z9, Z2
-	VBROADCASTSD     960(DX), Z9
-	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VBROADCASTSD     1024(DX), Z9
+	VFMADD213PD.BCST 1032(DX), Z9, Z2
+	VBROADCASTSD     1040(DX), Z9
+	VFMADD213PD.BCST 1048(DX), Z9, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTPS2PD.Z      32(DI)(BX*4), K3, Z9
-	VBROADCASTSD     944(DX), Z10
-	VFMADD213PD.BCST 952(DX), Z10, Z9
-	VBROADCASTSD     960(DX), Z10
-	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VBROADCASTSD     1024(DX), Z10
+	VFMADD213PD.BCST 1032(DX), Z10, Z9
+	VBROADCASTSD     1040(DX), Z10
+	VFMADD213PD.BCST 1048(DX), Z10, Z9
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z9, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     976(DX), Z9
+	VBROADCASTSS     1056(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     984(DX), Z9
+	VBROADCASTSS     1064(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     864(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), DI
+	VBROADCASTSS     944(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, K1, Z9
+	MOVQ             1104(DX), DI
 	VCVTPS2PD.Z      (DI)(BX*4), K1, Z2
-	VBROADCASTSD     1112(DX), Z10
-	VFMADD213PD.BCST 1120(DX), Z10, Z2
-	VBROADCASTSD     1128(DX), Z10
-	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VBROADCASTSD     1208(DX), Z10
+	VFMADD213PD.BCST 1216(DX), Z10, Z2
+	VBROADCASTSD     1224(DX), Z10
+	VFMADD213PD.BCST 1232(DX), Z10, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTPS2PD.Z      32(DI)(BX*4), K3, Z10
-	VBROADCASTSD     1112(DX), Z11
-	VFMADD213PD.BCST 1120(DX), Z11, Z10
-	VBROADCASTSD     1128(DX), Z11
-	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VBROADCASTSD     1208(DX), Z11
+	VFMADD213PD.BCST 1216(DX), Z11, Z10
+	VBROADCASTSD     1224(DX), Z11
+	VFMADD213PD.BCST 1232(DX), Z11, Z10
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z10, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1144(DX), Z10
+	VBROADCASTSS     1240(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1152(DX), Z10
+	VBROADCASTSS     1248(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1032(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), DI
+	VBROADCASTSS     1128(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, K1, Z10
+	MOVQ             1288(DX), DI
 	VCVTPS2PD.Z      (DI)(BX*4), K1, Z2
-	VBROADCASTSD     1280(DX), Z11
-	VFMADD213PD.BCST 1288(DX), Z11, Z2
-	VBROADCASTSD     1296(DX), Z11
-	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VBROADCASTSD     1392(DX), Z11
+	VFMADD213PD.BCST 1400(DX), Z11, Z2
+	VBROADCASTSD     1408(DX), Z11
+	VFMADD213PD.BCST 1416(DX), Z11, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTPS2PD.Z      32(DI)(BX*4), K3, Z11
-	VBROADCASTSD     1280(DX), Z12
-	VFMADD213PD.BCST 1288(DX), Z12, Z11
-	VBROADCASTSD     1296(DX), Z12
-	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VBROADCASTSD     1392(DX), Z12
+	VFMADD213PD.BCST 1400(DX), Z12, Z11
+	VBROADCASTSD     1408(DX), Z12
+	VFMADD213PD.BCST 1416(DX), Z12, Z11
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z11, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1312(DX), Z11
+	VBROADCASTSS     1424(DX), Z11
 	VMAXPS           Z2, Z11, Z2
-	VBROADCASTSS     1320(DX), Z11
+	VBROADCASTSS     1432(DX), Z11
 	VMINPS           Z2, Z11, Z2
-	VBROADCASTSS     1200(DX), Z11
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VBROADCASTSS     1312(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, K1, Z11
 	VUNPCKLPS        Z5, Z3, Z2
 	VUNPCKHPS        Z5, Z3, Z3
 	VUNPCKLPS        Z7, Z6, Z5
@@ -20144,7 +22824,7 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x20, R10
 	SUBQ    $0x08, R8
 	JG      columns
@@ -20226,87 +22906,87 @@ step:
 	VORPS        Y3, Y4, Y4
 	VANDPS       Y4, Y0, Y0
 	VBLENDVPS    Y0, Y1, Y2, Y0
-	MOVQ         168(BX), R10
+	MOVQ         184(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         176(BX), R11
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTPS2PD    (R10)(AX*4), Y2
 	VCVTPS2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 272(BX), Y4
-	VBROADCASTSD 280(BX), Y6
-	VFMADD213PD  Y6, Y4, Y2
-	VFMADD213PD  Y6, Y4, Y3
 	VBROADCASTSD 288(BX), Y4
 	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y4, Y2
+	VFMADD213PD  Y6, Y4, Y3
+	VBROADCASTSD 304(BX), Y4
+	VBROADCASTSD 312(BX), Y6
 	VFMADD213PD  Y6, Y4, Y2
 	VFMADD213PD  Y6, Y4, Y3
 	VCVTPD2PSY   Y2, X5
 	VCVTPD2PSY   Y3, X2
 	VINSERTF128  $0x01, X2, Y5, Y2
-	VBROADCASTSS 304(BX), Y3
+	VBROADCASTSS 320(BX), Y3
 	VMAXPS       Y2, Y3, Y2
-	VBROADCASTSS 312(BX), Y3
+	VBROADCASTSS 328(BX), Y3
 	VMINPS       Y2, Y3, Y2
-	VBROADCASTSS 192(BX), Y3
-	VPSLLVD      208(BX), Y1, Y1
+	VBROADCASTSS 208(BX), Y3
+	VPSLLVD      224(BX), Y1, Y1
 	VCMPPS       $0x07, Y2, Y2, Y6
-	VBROADCASTSD 320(BX), Y4
+	VBROADCASTSD 336(BX), Y4
 	VORPS        Y4, Y6, Y6
 	VANDPS       Y6, Y1, Y1
 	VBLENDVPS    Y1, Y2, Y3, Y1
-	MOVQ         336(BX), R10
+	MOVQ         368(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         344(BX), R11
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTPS2PD    (R10)(AX*4), Y3
 	VCVTPS2PD    16(R10)(AX*4), Y4
-	VBROADCASTSD 440(BX), Y6
-	VBROADCASTSD 448(BX), Y7
+	VBROADCASTSD 472(BX), Y6
+	VBROADCASTSD 480(BX), Y7
 	VFMADD213PD  Y7, Y6, Y3
 	VFMADD213PD  Y7, Y6, Y4
-	VBROADCASTSD 456(BX), Y6
-	VBROADCASTSD 464(BX), Y7
+	VBROADCASTSD 488(BX), Y6
+	VBROADCASTSD 496(BX), Y7
 	VFMADD213PD  Y7, Y6, Y3
 	VFMADD213PD  Y7, Y6, Y4
 	VCVTPD2PSY   Y3, X5
 	VCVTPD2PSY   Y4, X3
 	VINSERTF128  $0x01, X3, Y5, Y3
-	VBROADCASTSS 472(BX), Y4
+	VBROADCASTSS 504(BX), Y4
 	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS 480(BX), Y4
+	VBROADCASTSS 512(BX), Y4
 	VMINPS       Y3, Y4, Y3
-	VBROADCASTSS 360(BX), Y4
-	VPSLLVD      376(BX), Y2, Y2
+	VBROADCASTSS 392(BX), Y4
+	VPSLLVD      408(BX), Y2, Y2
 	VCMPPS       $0x07, Y3, Y3, Y7
-	VBROADCASTSD 488(BX), Y6
+	VBROADCASTSD 520(BX), Y6
 	VORPS        Y6, Y7, Y7
 	VANDPS       Y7, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y2
-	MOVQ         504(BX), R10
+	MOVQ         552(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         512(BX), R11
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTPS2PD    (R10)(AX*4), Y4
 	VCVTPS2PD    16(R10)(AX*4), Y6
-	VBROADCASTSD 608(BX), Y7
-	VBROADCASTSD 616(BX), Y8
+	VBROADCASTSD 656(BX), Y7
+	VBROADCASTSD 664(BX), Y8
 	VFMADD213PD  Y8, Y7, Y4
 	VFMADD213PD  Y8, Y7, Y6
-	VBROADCASTSD 624(BX), Y7
-	VBROADCASTSD 632(BX), Y8
+	VBROADCASTSD 672(BX), Y7
+	VBROADCASTSD 680(BX), Y8
 	VFMADD213PD  Y8, Y7, Y4
 	VFMADD213PD  Y8, Y7, Y6
 	VCVTPD2PSY   Y4, X5
 	VCVTPD2PSY   Y6, X4
 	VINSERTF128  $0x01, X4, Y5, Y4
-	VBROADCASTSS 640(BX), Y6
+	VBROADCASTSS 688(BX), Y6
 	VMAXPS       Y4, Y6, Y4
-	VBROADCASTSS 648(BX), Y6
+	VBROADCASTSS 696(BX), Y6
 	VMINPS       Y4, Y6, Y4
-	VBROADCASTSS 528(BX), Y6
-	VPSLLVD      544(BX), Y3, Y3
+	VBROADCASTSS 576(BX), Y6
+	VPSLLVD      592(BX), Y3, Y3
 	VCMPPS       $0x07, Y4, Y4, Y8
-	VBROADCASTSD 656(BX), Y7
+	VBROADCASTSD 704(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VANDPS       Y8, Y3, Y3
 	VBLENDVPS    Y3, Y4, Y6, Y3
@@ -20318,115 +22998,115 @@ step:
 	VUNPCKHPD    Y1, Y4, Y1
 	VUNPCKLPD    Y3, Y0, Y4
 	VUNPCKHPD    Y3, Y0, Y0
-	MOVQ         672(BX), R10
+	MOVQ         736(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         680(BX), R11
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTPS2PD    (R10)(AX*4), Y6
 	VCVTPS2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 776(BX), Y8
-	VBROADCASTSD 784(BX), Y9
+	VBROADCASTSD 840(BX), Y8
+	VBROADCASTSD 848(BX), Y9
 	VFMADD213PD  Y9, Y8, Y6
 	VFMADD213PD  Y9, Y8, Y7
-	VBROADCASTSD 792(BX), Y8
-	VBROADCASTSD 800(BX), Y9
+	VBROADCASTSD 856(BX), Y8
+	VBROADCASTSD 864(BX), Y9
 	VFMADD213PD  Y9, Y8, Y6
 	VFMADD213PD  Y9, Y8, Y7
 	VCVTPD2PSY   Y6, X5
 	VCVTPD2PSY   Y7, X6
 	VINSERTF128  $0x01, X6, Y5, Y6
-	VBROADCASTSS 808(BX), Y7
+	VBROADCASTSS 872(BX), Y7
 	VMAXPS       Y6, Y7, Y6
-	VBROADCASTSS 816(BX), Y7
+	VBROADCASTSS 880(BX), Y7
 	VMINPS       Y6, Y7, Y6
-	VBROADCASTSS 696(BX), Y7
-	VPSLLVD      712(BX), Y3, Y3
+	VBROADCASTSS 760(BX), Y7
+	VPSLLVD      776(BX), Y3, Y3
 	VCMPPS       $0x07, Y6, Y6, Y9
-	VBROADCASTSD 824(BX), Y8
+	VBROADCASTSD 888(BX), Y8
 	VORPS        Y8, Y9, Y9
 	VANDPS       Y9, Y3, Y3
 	VBLENDVPS    Y3, Y6, Y7, Y3
-	MOVQ         840(BX), R10
+	MOVQ         920(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         848(BX), R11
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y6
 	VCVTPS2PD    (R10)(AX*4), Y7
 	VCVTPS2PD    16(R10)(AX*4), Y8
-	VBROADCASTSD 944(BX), Y9
-	VBROADCASTSD 952(BX), Y10
+	VBROADCASTSD 1024(BX), Y9
+	VBROADCASTSD 1032(BX), Y10
 	VFMADD213PD  Y10, Y9, Y7
 	VFMADD213PD  Y10, Y9, Y8
-	VBROADCASTSD 960(BX), Y9
-	VBROADCASTSD 968(BX), Y10
+	VBROADCASTSD 1040(BX), Y9
+	VBROADCASTSD 1048(BX), Y10
 	VFMADD213PD  Y10, Y9, Y7
 	VFMADD213PD  Y10, Y9, Y8
 	VCVTPD2PSY   Y7, X5
 	VCVTPD2PSY   Y8, X7
 	VINSERTF128  $0x01, X7, Y5, Y7
-	VBROADCASTSS 976(BX), Y8
+	VBROADCASTSS 1056(BX), Y8
 	VMAXPS       Y7, Y8, Y7
-	VBROADCASTSS 984(BX), Y8
+	VBROADCASTSS 1064(BX), Y8
 	VMINPS       Y7, Y8, Y7
-	VBROADCASTSS 864(BX), Y8
-	VPSLLVD      880(BX), Y6, Y6
+	VBROADCASTSS 944(BX), Y8
+	VPSLLVD      960(BX), Y6, Y6
 	VCMPPS       $0x07, Y7, Y7, Y10
-	VBROADCASTSD 992(BX), Y9
+	VBROADCASTSD 1072(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y6, Y6
 	VBLENDVPS    Y6, Y7, Y8, Y6
-	MOVQ         1008(BX), R10
+	MOVQ         1104(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1016(BX), R11
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y7
 	VCVTPS2PD    (R10)(AX*4), Y8
 	VCVTPS2PD    16(R10)(AX*4), Y9
-	VBROADCASTSD 1112(BX), Y10
-	VBROADCASTSD 1120(BX), Y11
+	VBROADCASTSD 1208(BX), Y10
+	VBROADCASTSD 1216(BX), Y11
 	VFMADD213PD  Y11, Y10, Y8
 	VFMADD213PD  Y11, Y10, Y9
-	VBROADCASTSD 1128(BX), Y10
-	VBROADCASTSD 1136(BX), Y11
+	VBROADCASTSD 1224(BX), Y10
+	VBROADCASTSD 1232(BX), Y11
 	VFMADD213PD  Y11, Y10, Y8
 	VFMADD213PD  Y11, Y10, Y9
 	VCVTPD2PSY   Y8, X5
 	VCVTPD2PSY   Y9, X8
 	VINSERTF128  $0x01, X8, Y5, Y8
-	VBROADCASTSS 1144(BX), Y9
+	VBROADCASTSS 1240(BX), Y9
 	VMAXPS       Y8, Y9, Y8
-	VBROADCASTSS 1152(BX), Y9
+	VBROADCASTSS 1248(BX), Y9
 	VMINPS       Y8, Y9, Y8
-	VBROADCASTSS 1032(BX), Y9
-	VPSLLVD      1048(BX), Y7, Y7
+	VBROADCASTSS 1128(BX), Y9
+	VPSLLVD      1144(BX), Y7, Y7
 	VCMPPS       $0x07, Y8, Y8, Y11
-	VBROADCASTSD 1160(BX), Y10
+	VBROADCASTSD 1256(BX), Y10
 	VORPS        Y10, Y11, Y11
 	VANDPS       Y11, Y7, Y7
 	VBLENDVPS    Y7, Y8, Y9, Y7
-	MOVQ         1176(BX), R10
+	MOVQ         1288(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1184(BX), R11
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y8
 	VCVTPS2PD    (R10)(AX*4), Y9
 	VCVTPS2PD    16(R10)(AX*4), Y10
-	VBROADCASTSD 1280(BX), Y11
-	VBROADCASTSD 1288(BX), Y12
+	VBROADCASTSD 1392(BX), Y11
+	VBROADCASTSD 1400(BX), Y12
 	VFMADD213PD  Y12, Y11, Y9
 	VFMADD213PD  Y12, Y11, Y10
-	VBROADCASTSD 1296(BX), Y11
-	VBROADCASTSD 1304(BX), Y12
+	VBROADCASTSD 1408(BX), Y11
+	VBROADCASTSD 1416(BX), Y12
 	VFMADD213PD  Y12, Y11, Y9
 	VFMADD213PD  Y12, Y11, Y10
 	VCVTPD2PSY   Y9, X5
 	VCVTPD2PSY   Y10, X9
 	VINSERTF128  $0x01, X9, Y5, Y9
-	VBROADCASTSS 1312(BX), Y10
+	VBROADCASTSS 1424(BX), Y10
 	VMAXPS       Y9, Y10, Y9
-	VBROADCASTSS 1320(BX), Y10
+	VBROADCASTSS 1432(BX), Y10
 	VMINPS       Y9, Y10, Y9
-	VBROADCASTSS 1200(BX), Y10
-	VPSLLVD      1216(BX), Y8, Y8
+	VBROADCASTSS 1312(BX), Y10
+	VPSLLVD      1328(BX), Y8, Y8
 	VCMPPS       $0x07, Y9, Y9, Y12
-	VBROADCASTSD 1328(BX), Y11
+	VBROADCASTSD 1440(BX), Y11
 	VORPS        Y11, Y12, Y12
 	VANDPS       Y12, Y8, Y8
 	VBLENDVPS    Y8, Y9, Y10, Y8
@@ -20488,84 +23168,84 @@ step:
 	VORPS        Y3, Y4, Y4
 	VANDPS       Y4, Y0, Y0
 	VBLENDVPS    Y0, Y1, Y2, Y0
-	MOVQ         168(BX), R10
-	MOVQ         176(BX), R11
+	MOVQ         184(BX), R10
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTPS2PD    (R10)(AX*4), Y2
 	VCVTPS2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 272(BX), Y4
-	VBROADCASTSD 280(BX), Y6
-	VFMADD213PD  Y6, Y4, Y2
-	VFMADD213PD  Y6, Y4, Y3
 	VBROADCASTSD 288(BX), Y4
 	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y4, Y2
+	VFMADD213PD  Y6, Y4, Y3
+	VBROADCASTSD 304(BX), Y4
+	VBROADCASTSD 312(BX), Y6
 	VFMADD213PD  Y6, Y4, Y2
 	VFMADD213PD  Y6, Y4, Y3
 	VCVTPD2PSY   Y2, X5
 	VCVTPD2PSY   Y3, X2
 	VINSERTF128  $0x01, X2, Y5, Y2
-	VBROADCASTSS 304(BX), Y3
+	VBROADCASTSS 320(BX), Y3
 	VMAXPS       Y2, Y3, Y2
-	VBROADCASTSS 312(BX), Y3
+	VBROADCASTSS 328(BX), Y3
 	VMINPS       Y2, Y3, Y2
-	VBROADCASTSS 192(BX), Y3
-	VPSLLVD      208(BX), Y1, Y1
+	VBROADCASTSS 208(BX), Y3
+	VPSLLVD      224(BX), Y1, Y1
 	VCMPPS       $0x07, Y2, Y2, Y6
-	VBROADCASTSD 320(BX), Y4
+	VBROADCASTSD 336(BX), Y4
 	VORPS        Y4, Y6, Y6
 	VANDPS       Y6, Y1, Y1
 	VBLENDVPS    Y1, Y2, Y3, Y1
-	MOVQ         336(BX), R10
-	MOVQ         344(BX), R11
+	MOVQ         368(BX), R10
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTPS2PD    (R10)(AX*4), Y3
 	VCVTPS2PD    16(R10)(AX*4), Y4
-	VBROADCASTSD 440(BX), Y6
-	VBROADCASTSD 448(BX), Y7
+	VBROADCASTSD 472(BX), Y6
+	VBROADCASTSD 480(BX), Y7
 	VFMADD213PD  Y7, Y6, Y3
 	VFMADD213PD  Y7, Y6, Y4
-	VBROADCASTSD 456(BX), Y6
-	VBROADCASTSD 464(BX), Y7
+	VBROADCASTSD 488(BX), Y6
+	VBROADCASTSD 496(BX), Y7
 	VFMADD213PD  Y7, Y6, Y3
 	VFMADD213PD  Y7, Y6, Y4
 	VCVTPD2PSY   Y3, X5
 	VCVTPD2PSY   Y4, X3
 	VINSERTF128  $0x01, X3, Y5, Y3
-	VBROADCASTSS 472(BX), Y4
+	VBROADCASTSS 504(BX), Y4
 	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS 480(BX), Y4
+	VBROADCASTSS 512(BX), Y4
 	VMINPS       Y3, Y4, Y3
-	VBROADCASTSS 360(BX), Y4
-	VPSLLVD      376(BX), Y2, Y2
+	VBROADCASTSS 392(BX), Y4
+	VPSLLVD      408(BX), Y2, Y2
 	VCMPPS       $0x07, Y3, Y3, Y7
-	VBROADCASTSD 488(BX), Y6
+	VBROADCASTSD 520(BX), Y6
 	VORPS        Y6, Y7, Y7
 	VANDPS       Y7, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y2
-	MOVQ         504(BX), R10
-	MOVQ         512(BX), R11
+	MOVQ         552(BX), R10
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTPS2PD    (R10)(AX*4), Y4
 	VCVTPS2PD    16(R10)(AX*4), Y6
-	VBROADCASTSD 608(BX), Y7
-	VBROADCASTSD 616(BX), Y8
+	VBROADCASTSD 656(BX), Y7
+	VBROADCASTSD 664(BX), Y8
 	VFMADD213PD  Y8, Y7, Y4
 	VFMADD213PD  Y8, Y7, Y6
-	VBROADCASTSD 624(BX), Y7
-	VBROADCASTSD 632(BX), Y8
+	VBROADCASTSD 672(BX), Y7
+	VBROADCASTSD 680(BX), Y8
 	VFMADD213PD  Y8, Y7, Y4
 	VFMADD213PD  Y8, Y7, Y6
 	VCVTPD2PSY   Y4, X5
 	VCVTPD2PSY   Y6, X4
 	VINSERTF128  $0x01, X4, Y5, Y4
-	VBROADCASTSS 640(BX), Y6
+	VBROADCASTSS 688(BX), Y6
 	VMAXPS       Y4, Y6, Y4
-	VBROADCASTSS 648(BX), Y6
+	VBROADCASTSS 696(BX), Y6
 	VMINPS       Y4, Y6, Y4
-	VBROADCASTSS 528(BX), Y6
-	VPSLLVD      544(BX), Y3, Y3
+	VBROADCASTSS 576(BX), Y6
+	VPSLLVD      592(BX), Y3, Y3
 	VCMPPS       $0x07, Y4, Y4, Y8
-	VBROADCASTSD 656(BX), Y7
+	VBROADCASTSD 704(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VANDPS       Y8, Y3, Y3
 	VBLENDVPS    Y3, Y4, Y6, Y3
@@ -20577,111 +23257,111 @@ step:
 	VUNPCKHPD    Y1, Y4, Y1
 	VUNPCKLPD    Y3, Y0, Y4
 	VUNPCKHPD    Y3, Y0, Y0
-	MOVQ         672(BX), R10
-	MOVQ         680(BX), R11
+	MOVQ         736(BX), R10
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTPS2PD    (R10)(AX*4), Y6
 	VCVTPS2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 776(BX), Y8
-	VBROADCASTSD 784(BX), Y9
+	VBROADCASTSD 840(BX), Y8
+	VBROADCASTSD 848(BX), Y9
 	VFMADD213PD  Y9, Y8, Y6
 	VFMADD213PD  Y9, Y8, Y7
-	VBROADCASTSD 792(BX), Y8
-	VBROADCASTSD 800(BX), Y9
+	VBROADCASTSD 856(BX), Y8
+	VBROADCASTSD 864(BX), Y9
 	VFMADD213PD  Y9, Y8, Y6
 	VFMADD213PD  Y9, Y8, Y7
 	VCVTPD2PSY   Y6, X5
 	VCVTPD2PSY   Y7, X6
 	VINSERTF128  $0x01, X6, Y5, Y6
-	VBROADCASTSS 808(BX), Y7
+	VBROADCASTSS 872(BX), Y7
 	VMAXPS       Y6, Y7, Y6
-	VBROADCASTSS 816(BX), Y7
+	VBROADCASTSS 880(BX), Y7
 	VMINPS       Y6, Y7, Y6
-	VBROADCASTSS 696(BX), Y7
-	VPSLLVD      712(BX), Y3, Y3
+	VBROADCASTSS 760(BX), Y7
+	VPSLLVD      776(BX), Y3, Y3
 	VCMPPS       $0x07, Y6, Y6, Y9
-	VBROADCASTSD 824(BX), Y8
+	VBROADCASTSD 888(BX), Y8
 	VORPS        Y8, Y9, Y9
 	VANDPS       Y9, Y3, Y3
 	VBLENDVPS    Y3, Y6, Y7, Y3
-	MOVQ         840(BX), R10
-	MOVQ         848(BX), R11
+	MOVQ         920(BX), R10
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y6
 	VCVTPS2PD    (R10)(AX*4), Y7
 	VCVTPS2PD    16(R10)(AX*4), Y8
-	VBROADCASTSD 944(BX), Y9
-	VBROADCASTSD 952(BX), Y10
+	VBROADCASTSD 1024(BX), Y9
+	VBROADCASTSD 1032(BX), Y10
 	VFMADD213PD  Y10, Y9, Y7
 	VFMADD213PD  Y10, Y9, Y8
-	VBROADCASTSD 960(BX), Y9
-	VBROADCASTSD 968(BX), Y10
+	VBROADCASTSD 1040(BX), Y9
+	VBROADCASTSD 1048(BX), Y10
 	VFMADD213PD  Y10, Y9, Y7
 	VFMADD213PD  Y10, Y9, Y8
 	VCVTPD2PSY   Y7, X5
 	VCVTPD2PSY   Y8, X7
 	VINSERTF128  $0x01, X7, Y5, Y7
-	VBROADCASTSS 976(BX), Y8
+	VBROADCASTSS 1056(BX), Y8
 	VMAXPS       Y7, Y8, Y7
-	VBROADCASTSS 984(BX), Y8
+	VBROADCASTSS 1064(BX), Y8
 	VMINPS       Y7, Y8, Y7
-	VBROADCASTSS 864(BX), Y8
-	VPSLLVD      880(BX), Y6, Y6
+	VBROADCASTSS 944(BX), Y8
+	VPSLLVD      960(BX), Y6, Y6
 	VCMPPS       $0x07, Y7, Y7, Y10
-	VBROADCASTSD 992(BX), Y9
+	VBROADCASTSD 1072(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y6, Y6
 	VBLENDVPS    Y6, Y7, Y8, Y6
-	MOVQ         1008(BX), R10
-	MOVQ         1016(BX), R11
+	MOVQ         1104(BX), R10
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y7
 	VCVTPS2PD    (R10)(AX*4), Y8
 	VCVTPS2PD    16(R10)(AX*4), Y9
-	VBROADCASTSD 1112(BX), Y10
-	VBROADCASTSD 1120(BX), Y11
+	VBROADCASTSD 1208(BX), Y10
+	VBROADCASTSD 1216(BX), Y11
 	VFMADD213PD  Y11, Y10, Y8
 	VFMADD213PD  Y11, Y10, Y9
-	VBROADCASTSD 1128(BX), Y10
-	VBROADCASTSD 1136(BX), Y11
+	VBROADCASTSD 1224(BX), Y10
+	VBROADCASTSD 1232(BX), Y11
 	VFMADD213PD  Y11, Y10, Y8
 	VFMADD213PD  Y11, Y10, Y9
 	VCVTPD2PSY   Y8, X5
 	VCVTPD2PSY   Y9, X8
 	VINSERTF128  $0x01, X8, Y5, Y8
-	VBROADCASTSS 1144(BX), Y9
+	VBROADCASTSS 1240(BX), Y9
 	VMAXPS       Y8, Y9, Y8
-	VBROADCASTSS 1152(BX), Y9
+	VBROADCASTSS 1248(BX), Y9
 	VMINPS       Y8, Y9, Y8
-	VBROADCASTSS 1032(BX), Y9
-	VPSLLVD      1048(BX), Y7, Y7
+	VBROADCASTSS 1128(BX), Y9
+	VPSLLVD      1144(BX), Y7, Y7
 	VCMPPS       $0x07, Y8, Y8, Y11
-	VBROADCASTSD 1160(BX), Y10
+	VBROADCASTSD 1256(BX), Y10
 	VORPS        Y10, Y11, Y11
 	VANDPS       Y11, Y7, Y7
 	VBLENDVPS    Y7, Y8, Y9, Y7
-	MOVQ         1176(BX), R10
-	MOVQ         1184(BX), R11
+	MOVQ         1288(BX), R10
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y8
 	VCVTPS2PD    (R10)(AX*4), Y9
 	VCVTPS2PD    16(R10)(AX*4), Y10
-	VBROADCASTSD 1280(BX), Y11
-	VBROADCASTSD 1288(BX), Y12
+	VBROADCASTSD 1392(BX), Y11
+	VBROADCASTSD 1400(BX), Y12
 	VFMADD213PD  Y12, Y11, Y9
 	VFMADD213PD  Y12, Y11, Y10
-	VBROADCASTSD 1296(BX), Y11
-	VBROADCASTSD 1304(BX), Y12
+	VBROADCASTSD 1408(BX), Y11
+	VBROADCASTSD 1416(BX), Y12
 	VFMADD213PD  Y12, Y11, Y9
 	VFMADD213PD  Y12, Y11, Y10
 	VCVTPD2PSY   Y9, X5
 	VCVTPD2PSY   Y10, X9
 	VINSERTF128  $0x01, X9, Y5, Y9
-	VBROADCASTSS 1312(BX), Y10
+	VBROADCASTSS 1424(BX), Y10
 	VMAXPS       Y9, Y10, Y9
-	VBROADCASTSS 1320(BX), Y10
+	VBROADCASTSS 1432(BX), Y10
 	VMINPS       Y9, Y10, Y9
-	VBROADCASTSS 1200(BX), Y10
-	VPSLLVD      1216(BX), Y8, Y8
+	VBROADCASTSS 1312(BX), Y10
+	VPSLLVD      1328(BX), Y8, Y8
 	VCMPPS       $0x07, Y9, Y9, Y12
-	VBROADCASTSD 1328(BX), Y11
+	VBROADCASTSD 1440(BX), Y11
 	VORPS        Y11, Y12, Y12
 	VANDPS       Y12, Y8, Y8
 	VBLENDVPS    Y8, Y9, Y10, Y8
@@ -20718,14 +23398,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x20, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x02, DI
 	SUBQ   DI, SI
@@ -20817,181 +23497,181 @@ step:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), R8
+	MOVQ             184(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             176(DX), R12
-	MOVQ             184(DX), R13
+	MOVQ             192(DX), R12
+	MOVQ             200(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTPS2PD        (R8)(BX*4), Z2
-	VBROADCASTSD     272(DX), Z5
-	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VBROADCASTSD     304(DX), Z5
+	VFMADD213PD.BCST 312(DX), Z5, Z2
 	VCVTPS2PD        32(R8)(BX*4), Z5
-	VBROADCASTSD     272(DX), Z6
-	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
 	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VBROADCASTSD     304(DX), Z6
+	VFMADD213PD.BCST 312(DX), Z6, Z5
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z5, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     304(DX), Z5
+	VBROADCASTSS     320(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     312(DX), Z5
+	VBROADCASTSS     328(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     192(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), R8
+	VBROADCASTSS     208(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, K1, Z5
+	MOVQ             368(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             344(DX), R12
-	MOVQ             352(DX), R13
+	MOVQ             376(DX), R12
+	MOVQ             384(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTPS2PD        (R8)(BX*4), Z2
-	VBROADCASTSD     440(DX), Z6
-	VFMADD213PD.BCST 448(DX), Z6, Z2
-	VBROADCASTSD     456(DX), Z6
-	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VBROADCASTSD     472(DX), Z6
+	VFMADD213PD.BCST 480(DX), Z6, Z2
+	VBROADCASTSD     488(DX), Z6
+	VFMADD213PD.BCST 496(DX), Z6, Z2
 	VCVTPS2PD        32(R8)(BX*4), Z6
-	VBROADCASTSD     440(DX), Z7
-	VFMADD213PD.BCST 448(DX), Z7, Z6
-	VBROADCASTSD     456(DX), Z7
-	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VBROADCASTSD     472(DX), Z7
+	VFMADD213PD.BCST 480(DX), Z7, Z6
+	VBROADCASTSD     488(DX), Z7
+	VFMADD213PD.BCST 496(DX), Z7, Z6
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z6, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     472(DX), Z6
+	VBROADCASTSS     504(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     480(DX), Z6
+	VBROADCASTSS     512(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     360(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), R8
+	VBROADCASTSS     392(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, K1, Z6
+	MOVQ             552(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             512(DX), R12
-	MOVQ             520(DX), R13
+	MOVQ             560(DX), R12
+	MOVQ             568(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTPS2PD        (R8)(BX*4), Z2
-	VBROADCASTSD     608(DX), Z7
-	VFMADD213PD.BCST 616(DX), Z7, Z2
-	VBROADCASTSD     624(DX), Z7
-	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VBROADCASTSD     656(DX), Z7
+	VFMADD213PD.BCST 664(DX), Z7, Z2
+	VBROADCASTSD     672(DX), Z7
+	VFMADD213PD.BCST 680(DX), Z7, Z2
 	VCVTPS2PD        32(R8)(BX*4), Z7
-	VBROADCASTSD     608(DX), Z8
-	VFMADD213PD.BCST 616(DX), Z8, Z7
-	VBROADCASTSD     624(DX), Z8
-	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VBROADCASTSD     656(DX), Z8
+	VFMADD213PD.BCST 664(DX), Z8, Z7
+	VBROADCASTSD     672(DX), Z8
+	VFMADD213PD.BCST 680(DX), Z8, Z7
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z7, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     640(DX), Z7
+	VBROADCASTSS     688(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     648(DX), Z7
+	VBROADCASTSS     696(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     528(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), R8
+	VBROADCASTSS     576(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, K1, Z7
+	MOVQ             736(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             680(DX), R12
-	MOVQ             688(DX), R13
+	MOVQ             744(DX), R12
+	MOVQ             752(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTPS2PD        (R8)(BX*4), Z2
-	VBROADCASTSD     776(DX), Z8
-	VFMADD213PD.BCST 784(DX), Z8, Z2
-	VBROADCASTSD     792(DX), Z8
-	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VBROADCASTSD     840(DX), Z8
+	VFMADD213PD.BCST 848(DX), Z8, Z2
+	VBROADCASTSD     856(DX), Z8
+	VFMADD213PD.BCST 864(DX), Z8, Z2
 	VCVTPS2PD        32(R8)(BX*4), Z8
-	VBROADCASTSD     776(DX), Z9
-	VFMADD213PD.BCST 784(DX), Z9, Z8
-	VBROADCASTSD     792(DX), Z9
-	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VBROADCASTSD     840(DX), Z9
+	VFMADD213PD.BCST 848(DX), Z9, Z8
+	VBROADCASTSD     856(DX), Z9
+	VFMADD213PD.BCST 864(DX), Z9, Z8
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z8, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     808(DX), Z8
+	VBROADCASTSS     872(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     816(DX), Z8
+	VBROADCASTSS     880(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     696(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), R8
+	VBROADCASTSS     760(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, K1, Z8
+	MOVQ             920(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             848(DX), R12
-	MOVQ             856(DX), R13
+	MOVQ             928(DX), R12
+	MOVQ             936(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTPS2PD        (R8)(BX*4), Z2
-	VBROADCASTSD     944(DX), Z9
-	VFMADD213PD.BCST 952(DX), Z9, Z2
-	VBROADCASTSD     960(DX), Z9
-	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VBROADCASTSD     1024(DX), Z9
+	VFMADD213PD.BCST 1032(DX), Z9, Z2
+	VBROADCASTSD     1040(DX), Z9
+	VFMADD213PD.BCST 1048(DX), Z9, Z2
 	VCVTPS2PD        32(R8)(BX*4), Z9
-	VBROADCASTSD     944(DX), Z10
-	VFMADD213PD.BCST 952(DX), Z10, Z9
-	VBROADCASTSD     960(DX), Z10
-	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VBROADCASTSD     1024(DX), Z10
+	VFMADD213PD.BCST 1032(DX), Z10, Z9
+	VBROADCASTSD     1040(DX), Z10
+	VFMADD213PD.BCST 1048(DX), Z10, Z9
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z9, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     976(DX), Z9
+	VBROADCASTSS     1056(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     984(DX), Z9
+	VBROADCASTSS     1064(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     864(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), R8
+	VBROADCASTSS     944(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, K1, Z9
+	MOVQ             1104(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             1016(DX), R12
-	MOVQ             1024(DX), R13
+	MOVQ             1112(DX), R12
+	MOVQ             1120(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTPS2PD        (R8)(BX*4), Z2
-	VBROADCASTSD     1112(DX), Z10
-	VFMADD213PD.BCST 1120(DX), Z10, Z2
-	VBROADCASTSD     1128(DX), Z10
-	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VBROADCASTSD     1208(DX), Z10
+	VFMADD213PD.BCST 1216(DX), Z10, Z2
+	VBROADCASTSD     1224(DX), Z10
+	VFMADD213PD.BCST 1232(DX), Z10, Z2
 	VCVTPS2PD        32(R8)(BX*4), Z10
-	VBROADCASTSD     1112(DX), Z11
-	VFMADD213PD.BCST 1120(DX), Z11, Z10
-	VBROADCASTSD     1128(DX), Z11
-	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VBROADCASTSD     1208(DX), Z11
+	VFMADD213PD.BCST 1216(DX), Z11, Z10
+	VBROADCASTSD     1224(DX), Z11
+	VFMADD213PD.BCST 1232(DX), Z11, Z10
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z10, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1144(DX), Z10
+	VBROADCASTSS     1240(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1152(DX), Z10
+	VBROADCASTSS     1248(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1032(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), R8
+	VBROADCASTSS     1128(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, K1, Z10
+	MOVQ             1288(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             1184(DX), R12
-	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(DI*1), R12
-	KMOVW            R12, K1
+	MOVQ             1296(DX), R12
+	MOVQ             1304(DX), R13
+	SHRXL            R13, (R12)(DI*1), DI
+	KMOVW            DI, K1
 	VCVTPS2PD        (R8)(BX*4), Z2
-	VBROADCASTSD     1280(DX), Z11
-	VFMADD213PD.BCST 1288(DX), Z11, Z2
-	VBROADCASTSD     1296(DX), Z11
-	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VBROADCASTSD     1392(DX), Z11
+	VFMADD213PD.BCST 1400(DX), Z11, Z2
+	VBROADCASTSD     1408(DX), Z11
+	VFMADD213PD.BCST 1416(DX), Z11, Z2
 	VCVTPS2PD        32(R8)(BX*4), Z11
-	VBROADCASTSD     1280(DX), Z12
-	VFMADD213PD.BCST 1288(DX), Z12, Z11
-	VBROADCASTSD     1296(DX), Z12
-	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VBROADCASTSD     1392(DX), Z12
+	VFMADD213PD.BCST 1400(DX), Z12, Z11
+	VBROADCASTSD     1408(DX), Z12
+	VFMADD213PD.BCST 1416(DX), Z12, Z11
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z11, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1312(DX), Z11
+	VBROADCASTSS     1424(DX), Z11
 	VMAXPS           Z2, Z11, Z2
-	VBROADCASTSS     1320(DX), Z11
+	VBROADCASTSS     1432(DX), Z11
 	VMINPS           Z2, Z11, Z2
-	VBROADCASTSS     1200(DX), Z11
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VBROADCASTSS     1312(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, K1, Z11
 	VUNPCKLPS        Z5, Z3, Z2
 	VUNPCKHPS        Z5, Z3, Z3
 	VUNPCKLPS        Z7, Z6, Z5
@@ -21078,188 +23758,188 @@ tail:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), R12
-	MOVQ             176(DX), R13
-	MOVQ             184(DX), R14
+	MOVQ             184(DX), R12
+	MOVQ             192(DX), R13
+	MOVQ             200(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
-	VBROADCASTSD     272(DX), Z5
-	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VBROADCASTSD     304(DX), Z5
+	VFMADD213PD.BCST 312(DX), Z5, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTPS2PD.Z      32(R12)(BX*4), K3, Z5
-	VBROADCASTSD     272(DX), Z6
-	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
 	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VBROADCASTSD     304(DX), Z6
+	VFMADD213PD.BCST 312(DX), Z6, Z5
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z5, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     304(DX), Z5
+	VBROADCASTSS     320(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     312(DX), Z5
+	VBROADCASTSS     328(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     192(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), R12
-	MOVQ             344(DX), R13
-	MOVQ             352(DX), R14
+	VBROADCASTSS     208(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, K1, Z5
+	MOVQ             368(DX), R12
+	MOVQ             376(DX), R13
+	MOVQ             384(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
-	VBROADCASTSD     440(DX), Z6
-	VFMADD213PD.BCST 448(DX), Z6, Z2
-	VBROADCASTSD     456(DX), Z6
-	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VBROADCASTSD     472(DX), Z6
+	VFMADD213PD.BCST 480(DX), Z6, Z2
+	VBROADCASTSD     488(DX), Z6
+	VFMADD213PD.BCST 496(DX), Z6, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTPS2PD.Z      32(R12)(BX*4), K3, Z6
-	VBROADCASTSD     440(DX), Z7
-	VFMADD213PD.BCST 448(DX), Z7, Z6
-	VBROADCASTSD     456(DX), Z7
-	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VBROADCASTSD     472(DX), Z7
+	VFMADD213PD.BCST 480(DX), Z7, Z6
+	VBROADCASTSD     488(DX), Z7
+	VFMADD213PD.BCST 496(DX), Z7, Z6
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z6, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     472(DX), Z6
+	VBROADCASTSS     504(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     480(DX), Z6
+	VBROADCASTSS     512(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     360(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), R12
-	MOVQ             512(DX), R13
-	MOVQ             520(DX), R14
+	VBROADCASTSS     392(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, K1, Z6
+	MOVQ             552(DX), R12
+	MOVQ             560(DX), R13
+	MOVQ             568(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
-	VBROADCASTSD     608(DX), Z7
-	VFMADD213PD.BCST 616(DX), Z7, Z2
-	VBROADCASTSD     624(DX), Z7
-	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VBROADCASTSD     656(DX), Z7
+	VFMADD213PD.BCST 664(DX), Z7, Z2
+	VBROADCASTSD     672(DX), Z7
+	VFMADD213PD.BCST 680(DX), Z7, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTPS2PD.Z      32(R12)(BX*4), K3, Z7
-	VBROADCASTSD     608(DX), Z8
-	VFMADD213PD.BCST 616(DX), Z8, Z7
-	VBROADCASTSD     624(DX), Z8
-	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VBROADCASTSD     656(DX), Z8
+	VFMADD213PD.BCST 664(DX), Z8, Z7
+	VBROADCASTSD     672(DX), Z8
+	VFMADD213PD.BCST 680(DX), Z8, Z7
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z7, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     640(DX), Z7
+	VBROADCASTSS     688(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     648(DX), Z7
+	VBROADCASTSS     696(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     528(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), R12
-	MOVQ             680(DX), R13
-	MOVQ             688(DX), R14
+	VBROADCASTSS     576(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, K1, Z7
+	MOVQ             736(DX), R12
+	MOVQ             744(DX), R13
+	MOVQ             752(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
-	VBROADCASTSD     776(DX), Z8
-	VFMADD213PD.BCST 784(DX), Z8, Z2
-	VBROADCASTSD     792(DX), Z8
-	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VBROADCASTSD     840(DX), Z8
+	VFMADD213PD.BCST 848(DX), Z8, Z2
+	VBROADCASTSD     856(DX), Z8
+	VFMADD213PD.BCST 864(DX), Z8, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTPS2PD.Z      32(R12)(BX*4), K3, Z8
-	VBROADCASTSD     776(DX), Z9
-	VFMADD213PD.BCST 784(DX), Z9, Z8
-	VBROADCASTSD     792(DX), Z9
-	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VBROADCASTSD     840(DX), Z9
+	VFMADD213PD.BCST 848(DX), Z9, Z8
+	VBROADCASTSD     856(DX), Z9
+	VFMADD213PD.BCST 864(DX), Z9, Z8
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z8, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     808(DX), Z8
+	VBROADCASTSS     872(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     816(DX), Z8
+	VBROADCASTSS     880(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     696(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), R12
-	MOVQ             848(DX), R13
-	MOVQ             856(DX), R14
+	VBROADCASTSS     760(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, K1, Z8
+	MOVQ             920(DX), R12
+	MOVQ             928(DX), R13
+	MOVQ             936(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
-	VBROADCASTSD     944(DX), Z9
-	VFMADD213PD.BCST 952(DX), Z9, Z2
-	VBROADCASTSD     960(DX), Z9
-	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VBROADCASTSD     1024(DX), Z9
+	VFMADD213PD.BCST 1032(DX), Z9, Z2
+	VBROADCASTSD     1040(DX), Z9
+	VFMADD213PD.BCST 1048(DX), Z9, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTPS2PD.Z      32(R12)(BX*4), K3, Z9
-	VBROADCASTSD     944(DX), Z10
-	VFMADD213PD.BCST 952(DX), Z10, Z9
-	VBROADCASTSD     960(DX), Z10
-	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VBROADCASTSD     1024(DX), Z10
+	VFMADD213PD.BCST 1032(DX), Z10, Z9
+	VBROADCASTSD     1040(DX), Z10
+	VFMADD213PD.BCST 1048(DX), Z10, Z9
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z9, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     976(DX), Z9
+	VBROADCASTSS     1056(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     984(DX), Z9
+	VBROADCASTSS     1064(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     864(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), R12
-	MOVQ             1016(DX), R13
-	MOVQ             1024(DX), R14
+	VBROADCASTSS     944(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, K1, Z9
+	MOVQ             1104(DX), R12
+	MOVQ             1112(DX), R13
+	MOVQ             1120(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
-	VBROADCASTSD     1112(DX), Z10
-	VFMADD213PD.BCST 1120(DX), Z10, Z2
-	VBROADCASTSD     1128(DX), Z10
-	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VBROADCASTSD     1208(DX), Z10
+	VFMADD213PD.BCST 1216(DX), Z10, Z2
+	VBROADCASTSD     1224(DX), Z10
+	VFMADD213PD.BCST 1232(DX), Z10, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTPS2PD.Z      32(R12)(BX*4), K3, Z10
-	VBROADCASTSD     1112(DX), Z11
-	VFMADD213PD.BCST 1120(DX), Z11, Z10
-	VBROADCASTSD     1128(DX), Z11
-	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VBROADCASTSD     1208(DX), Z11
+	VFMADD213PD.BCST 1216(DX), Z11, Z10
+	VBROADCASTSD     1224(DX), Z11
+	VFMADD213PD.BCST 1232(DX), Z11, Z10
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z10, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1144(DX), Z10
+	VBROADCASTSS     1240(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1152(DX), Z10
+	VBROADCASTSS     1248(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1032(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), R12
-	MOVQ             1184(DX), R13
-	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(DI*1), R13
-	ANDL             R8, R13
-	KMOVW            R13, K1
+	VBROADCASTSS     1128(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, K1, Z10
+	MOVQ             1288(DX), R12
+	MOVQ             1296(DX), R13
+	MOVQ             1304(DX), R14
+	SHRXL            R14, (R13)(DI*1), DI
+	ANDL             R8, DI
+	KMOVW            DI, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z2
-	VBROADCASTSD     1280(DX), Z11
-	VFMADD213PD.BCST 1288(DX), Z11, Z2
-	VBROADCASTSD     1296(DX), Z11
-	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VBROADCASTSD     1392(DX), Z11
+	VFMADD213PD.BCST 1400(DX), Z11, Z2
+	VBROADCASTSD     1408(DX), Z11
+	VFMADD213PD.BCST 1416(DX), Z11, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTPS2PD.Z      32(R12)(BX*4), K3, Z11
-	VBROADCASTSD     1280(DX), Z12
-	VFMADD213PD.BCST 1288(DX), Z12, Z11
-	VBROADCASTSD     1296(DX), Z12
-	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VBROADCASTSD     1392(DX), Z12
+	VFMADD213PD.BCST 1400(DX), Z12, Z11
+	VBROADCASTSD     1408(DX), Z12
+	VFMADD213PD.BCST 1416(DX), Z12, Z11
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z11, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1312(DX), Z11
+	VBROADCASTSS     1424(DX), Z11
 	VMAXPS           Z2, Z11, Z2
-	VBROADCASTSS     1320(DX), Z11
+	VBROADCASTSS     1432(DX), Z11
 	VMINPS           Z2, Z11, Z2
-	VBROADCASTSS     1200(DX), Z11
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VBROADCASTSS     1312(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, K1, Z11
 	VUNPCKLPS        Z5, Z3, Z2
 	VUNPCKHPS        Z5, Z3, Z3
 	VUNPCKLPS        Z7, Z6, Z5
@@ -21364,7 +24044,7 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x20, R11
 	SUBQ    $0x08, R9
 	JG      columns
@@ -21440,76 +24120,76 @@ step:
 	VBROADCASTSD 152(BX), Y2
 	VORPS        Y2, Y3, Y3
 	VBLENDVPS    Y3, Y0, Y1, Y3
-	MOVQ         168(BX), R9
+	MOVQ         184(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y0
 	VMOVUPS      32(R9)(AX*8), Y1
-	VBROADCASTSD 272(BX), Y2
-	VBROADCASTSD 280(BX), Y5
-	VFMADD213PD  Y5, Y2, Y0
-	VFMADD213PD  Y5, Y2, Y1
 	VBROADCASTSD 288(BX), Y2
 	VBROADCASTSD 296(BX), Y5
 	VFMADD213PD  Y5, Y2, Y0
 	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 304(BX), Y2
+	VBROADCASTSD 312(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
 	VCVTPD2PSY   Y0, X4
 	VCVTPD2PSY   Y1, X0
 	VINSERTF128  $0x01, X0, Y4, Y0
-	VBROADCASTSS 304(BX), Y1
+	VBROADCASTSS 320(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 312(BX), Y1
+	VBROADCASTSS 328(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 192(BX), Y1
+	VBROADCASTSS 208(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y5
-	VBROADCASTSD 320(BX), Y2
+	VBROADCASTSD 336(BX), Y2
 	VORPS        Y2, Y5, Y5
 	VBLENDVPS    Y5, Y0, Y1, Y5
-	MOVQ         336(BX), R9
+	MOVQ         368(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y0
 	VMOVUPS      32(R9)(AX*8), Y1
-	VBROADCASTSD 440(BX), Y2
-	VBROADCASTSD 448(BX), Y6
+	VBROADCASTSD 472(BX), Y2
+	VBROADCASTSD 480(BX), Y6
 	VFMADD213PD  Y6, Y2, Y0
 	VFMADD213PD  Y6, Y2, Y1
-	VBROADCASTSD 456(BX), Y2
-	VBROADCASTSD 464(BX), Y6
+	VBROADCASTSD 488(BX), Y2
+	VBROADCASTSD 496(BX), Y6
 	VFMADD213PD  Y6, Y2, Y0
 	VFMADD213PD  Y6, Y2, Y1
 	VCVTPD2PSY   Y0, X4
 	VCVTPD2PSY   Y1, X0
 	VINSERTF128  $0x01, X0, Y4, Y0
-	VBROADCASTSS 472(BX), Y1
+	VBROADCASTSS 504(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 480(BX), Y1
+	VBROADCASTSS 512(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 360(BX), Y1
+	VBROADCASTSS 392(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y6
-	VBROADCASTSD 488(BX), Y2
+	VBROADCASTSD 520(BX), Y2
 	VORPS        Y2, Y6, Y6
 	VBLENDVPS    Y6, Y0, Y1, Y6
-	MOVQ         504(BX), R9
+	MOVQ         552(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y0
 	VMOVUPS      32(R9)(AX*8), Y1
-	VBROADCASTSD 608(BX), Y2
-	VBROADCASTSD 616(BX), Y7
+	VBROADCASTSD 656(BX), Y2
+	VBROADCASTSD 664(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
-	VBROADCASTSD 624(BX), Y2
-	VBROADCASTSD 632(BX), Y7
+	VBROADCASTSD 672(BX), Y2
+	VBROADCASTSD 680(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
 	VCVTPD2PSY   Y0, X4
 	VCVTPD2PSY   Y1, X0
 	VINSERTF128  $0x01, X0, Y4, Y0
-	VBROADCASTSS 640(BX), Y1
+	VBROADCASTSS 688(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 648(BX), Y1
+	VBROADCASTSS 696(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 528(BX), Y1
+	VBROADCASTSS 576(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y7
-	VBROADCASTSD 656(BX), Y2
+	VBROADCASTSD 704(BX), Y2
 	VORPS        Y2, Y7, Y7
 	VBLENDVPS    Y7, Y0, Y1, Y7
 	VUNPCKLPS    Y5, Y3, Y0
@@ -21520,100 +24200,100 @@ step:
 	VUNPCKHPD    Y2, Y0, Y0
 	VUNPCKLPD    Y5, Y1, Y2
 	VUNPCKHPD    Y5, Y1, Y1
-	MOVQ         672(BX), R9
+	MOVQ         736(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y5
 	VMOVUPS      32(R9)(AX*8), Y6
-	VBROADCASTSD 776(BX), Y7
-	VBROADCASTSD 784(BX), Y8
+	VBROADCASTSD 840(BX), Y7
+	VBROADCASTSD 848(BX), Y8
 	VFMADD213PD  Y8, Y7, Y5
 	VFMADD213PD  Y8, Y7, Y6
-	VBROADCASTSD 792(BX), Y7
-	VBROADCASTSD 800(BX), Y8
+	VBROADCASTSD 856(BX), Y7
+	VBROADCASTSD 864(BX), Y8
 	VFMADD213PD  Y8, Y7, Y5
 	VFMADD213PD  Y8, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 808(BX), Y6
+	VBROADCASTSS 872(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 816(BX), Y6
+	VBROADCASTSS 880(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 696(BX), Y6
+	VBROADCASTSS 760(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y8
-	VBROADCASTSD 824(BX), Y7
+	VBROADCASTSD 888(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VBLENDVPS    Y8, Y5, Y6, Y8
-	MOVQ         840(BX), R9
+	MOVQ         920(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y5
 	VMOVUPS      32(R9)(AX*8), Y6
-	VBROADCASTSD 944(BX), Y7
-	VBROADCASTSD 952(BX), Y9
+	VBROADCASTSD 1024(BX), Y7
+	VBROADCASTSD 1032(BX), Y9
 	VFMADD213PD  Y9, Y7, Y5
 	VFMADD213PD  Y9, Y7, Y6
-	VBROADCASTSD 960(BX), Y7
-	VBROADCASTSD 968(BX), Y9
+	VBROADCASTSD 1040(BX), Y7
+	VBROADCASTSD 1048(BX), Y9
 	VFMADD213PD  Y9, Y7, Y5
 	VFMADD213PD  Y9, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 976(BX), Y6
+	VBROADCASTSS 1056(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 984(BX), Y6
+	VBROADCASTSS 1064(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 864(BX), Y6
+	VBROADCASTSS 944(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y9
-	VBROADCASTSD 992(BX), Y7
+	VBROADCASTSD 1072(BX), Y7
 	VORPS        Y7, Y9, Y9
 	VBLENDVPS    Y9, Y5, Y6, Y9
-	MOVQ         1008(BX), R9
+	MOVQ         1104(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y5
 	VMOVUPS      32(R9)(AX*8), Y6
-	VBROADCASTSD 1112(BX), Y7
-	VBROADCASTSD 1120(BX), Y10
+	VBROADCASTSD 1208(BX), Y7
+	VBROADCASTSD 1216(BX), Y10
 	VFMADD213PD  Y10, Y7, Y5
 	VFMADD213PD  Y10, Y7, Y6
-	VBROADCASTSD 1128(BX), Y7
-	VBROADCASTSD 1136(BX), Y10
+	VBROADCASTSD 1224(BX), Y7
+	VBROADCASTSD 1232(BX), Y10
 	VFMADD213PD  Y10, Y7, Y5
 	VFMADD213PD  Y10, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 1144(BX), Y6
+	VBROADCASTSS 1240(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 1152(BX), Y6
+	VBROADCASTSS 1248(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 1032(BX), Y6
+	VBROADCASTSS 1128(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y10
-	VBROADCASTSD 1160(BX), Y7
+	VBROADCASTSD 1256(BX), Y7
 	VORPS        Y7, Y10, Y10
 	VBLENDVPS    Y10, Y5, Y6, Y10
-	MOVQ         1176(BX), R9
+	MOVQ         1288(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y5
 	VMOVUPS      32(R9)(AX*8), Y6
-	VBROADCASTSD 1280(BX), Y7
-	VBROADCASTSD 1288(BX), Y11
+	VBROADCASTSD 1392(BX), Y7
+	VBROADCASTSD 1400(BX), Y11
 	VFMADD213PD  Y11, Y7, Y5
 	VFMADD213PD  Y11, Y7, Y6
-	VBROADCASTSD 1296(BX), Y7
-	VBROADCASTSD 1304(BX), Y11
+	VBROADCASTSD 1408(BX), Y7
+	VBROADCASTSD 1416(BX), Y11
 	VFMADD213PD  Y11, Y7, Y5
 	VFMADD213PD  Y11, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 1312(BX), Y6
+	VBROADCASTSS 1424(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 1320(BX), Y6
+	VBROADCASTSS 1432(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 1200(BX), Y6
+	VBROADCASTSS 1312(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y11
-	VBROADCASTSD 1328(BX), Y7
+	VBROADCASTSD 1440(BX), Y7
 	VORPS        Y7, Y11, Y11
 	VBLENDVPS    Y11, Y5, Y6, Y11
 	VUNPCKLPS    Y9, Y8, Y5
@@ -21647,14 +24327,14 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000540, BX
+	ADDQ         $0x000005c0, BX
 	ADDQ         $0x20, SI
 	MOVQ         $0x0000000000000008, DI
 	SUBQ         32(SP), DI
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x000000a8, DI, AX
+	IMUL3Q       $0x000000b8, DI, AX
 	SUBQ         AX, BX
 	SHLQ         $0x02, DI
 	SUBQ         DI, SI
@@ -21741,160 +24421,160 @@ step:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, Z3
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	PREFETCHT1       1088(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z2
-	VBROADCASTSD     272(DX), Z5
-	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VBROADCASTSD     304(DX), Z5
+	VFMADD213PD.BCST 312(DX), Z5, Z2
 	VMOVUPD          64(DI)(BX*8), Z5
-	VBROADCASTSD     272(DX), Z6
-	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
 	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VBROADCASTSD     304(DX), Z6
+	VFMADD213PD.BCST 312(DX), Z6, Z5
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z5, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     304(DX), Z5
+	VBROADCASTSS     320(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     312(DX), Z5
+	VBROADCASTSS     328(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     192(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, Z5
-	MOVQ             336(DX), DI
+	VBROADCASTSS     208(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, Z5
+	MOVQ             368(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	PREFETCHT1       1088(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z2
-	VBROADCASTSD     440(DX), Z6
-	VFMADD213PD.BCST 448(DX), Z6, Z2
-	VBROADCASTSD     456(DX), Z6
-	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VBROADCASTSD     472(DX), Z6
+	VFMADD213PD.BCST 480(DX), Z6, Z2
+	VBROADCASTSD     488(DX), Z6
+	VFMADD213PD.BCST 496(DX), Z6, Z2
 	VMOVUPD          64(DI)(BX*8), Z6
-	VBROADCASTSD     440(DX), Z7
-	VFMADD213PD.BCST 448(DX), Z7, Z6
-	VBROADCASTSD     456(DX), Z7
-	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VBROADCASTSD     472(DX), Z7
+	VFMADD213PD.BCST 480(DX), Z7, Z6
+	VBROADCASTSD     488(DX), Z7
+	VFMADD213PD.BCST 496(DX), Z7, Z6
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z6, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     472(DX), Z6
+	VBROADCASTSS     504(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     480(DX), Z6
+	VBROADCASTSS     512(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     360(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, Z6
-	MOVQ             504(DX), DI
+	VBROADCASTSS     392(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, Z6
+	MOVQ             552(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	PREFETCHT1       1088(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z2
-	VBROADCASTSD     608(DX), Z7
-	VFMADD213PD.BCST 616(DX), Z7, Z2
-	VBROADCASTSD     624(DX), Z7
-	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VBROADCASTSD     656(DX), Z7
+	VFMADD213PD.BCST 664(DX), Z7, Z2
+	VBROADCASTSD     672(DX), Z7
+	VFMADD213PD.BCST 680(DX), Z7, Z2
 	VMOVUPD          64(DI)(BX*8), Z7
-	VBROADCASTSD     608(DX), Z8
-	VFMADD213PD.BCST 616(DX), Z8, Z7
-	VBROADCASTSD     624(DX), Z8
-	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VBROADCASTSD     656(DX), Z8
+	VFMADD213PD.BCST 664(DX), Z8, Z7
+	VBROADCASTSD     672(DX), Z8
+	VFMADD213PD.BCST 680(DX), Z8, Z7
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z7, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     640(DX), Z7
+	VBROADCASTSS     688(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     648(DX), Z7
+	VBROADCASTSS     696(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     528(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, Z7
-	MOVQ             672(DX), DI
+	VBROADCASTSS     576(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, Z7
+	MOVQ             736(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	PREFETCHT1       1088(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z2
-	VBROADCASTSD     776(DX), Z8
-	VFMADD213PD.BCST 784(DX), Z8, Z2
-	VBROADCASTSD     792(DX), Z8
-	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VBROADCASTSD     840(DX), Z8
+	VFMADD213PD.BCST 848(DX), Z8, Z2
+	VBROADCASTSD     856(DX), Z8
+	VFMADD213PD.BCST 864(DX), Z8, Z2
 	VMOVUPD          64(DI)(BX*8), Z8
-	VBROADCASTSD     776(DX), Z9
-	VFMADD213PD.BCST 784(DX), Z9, Z8
-	VBROADCASTSD     792(DX), Z9
-	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VBROADCASTSD     840(DX), Z9
+	VFMADD213PD.BCST 848(DX), Z9, Z8
+	VBROADCASTSD     856(DX), Z9
+	VFMADD213PD.BCST 864(DX), Z9, Z8
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z8, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     808(DX), Z8
+	VBROADCASTSS     872(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     816(DX), Z8
+	VBROADCASTSS     880(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     696(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, Z8
-	MOVQ             840(DX), DI
+	VBROADCASTSS     760(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, Z8
+	MOVQ             920(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	PREFETCHT1       1088(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z2
-	VBROADCASTSD     944(DX), Z9
-	VFMADD213PD.BCST 952(DX), Z9, Z2
-	VBROADCASTSD     960(DX), Z9
-	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VBROADCASTSD     1024(DX), Z9
+	VFMADD213PD.BCST 1032(DX), Z9, Z2
+	VBROADCASTSD     1040(DX), Z9
+	VFMADD213PD.BCST 1048(DX), Z9, Z2
 	VMOVUPD          64(DI)(BX*8), Z9
-	VBROADCASTSD     944(DX), Z10
-	VFMADD213PD.BCST 952(DX), Z10, Z9
-	VBROADCASTSD     960(DX), Z10
-	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VBROADCASTSD     1024(DX), Z10
+	VFMADD213PD.BCST 1032(DX), Z10, Z9
+	VBROADCASTSD     1040(DX), Z10
+	VFMADD213PD.BCST 1048(DX), Z10, Z9
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z9, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     976(DX), Z9
+	VBROADCASTSS     1056(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     984(DX), Z9
+	VBROADCASTSS     1064(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     864(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, Z9
-	MOVQ             1008(DX), DI
+	VBROADCASTSS     944(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, Z9
+	MOVQ             1104(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	PREFETCHT1       1088(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z2
-	VBROADCASTSD     1112(DX), Z10
-	VFMADD213PD.BCST 1120(DX), Z10, Z2
-	VBROADCASTSD     1128(DX), Z10
-	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VBROADCASTSD     1208(DX), Z10
+	VFMADD213PD.BCST 1216(DX), Z10, Z2
+	VBROADCASTSD     1224(DX), Z10
+	VFMADD213PD.BCST 1232(DX), Z10, Z2
 	VMOVUPD          64(DI)(BX*8), Z10
-	VBROADCASTSD     1112(DX), Z11
-	VFMADD213PD.BCST 1120(DX), Z11, Z10
-	VBROADCASTSD     1128(DX), Z11
-	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VBROADCASTSD     1208(DX), Z11
+	VFMADD213PD.BCST 1216(DX), Z11, Z10
+	VBROADCASTSD     1224(DX), Z11
+	VFMADD213PD.BCST 1232(DX), Z11, Z10
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z10, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1144(DX), Z10
+	VBROADCASTSS     1240(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1152(DX), Z10
+	VBROADCASTSS     1248(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1032(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, Z10
-	MOVQ             1176(DX), DI
+	VBROADCASTSS     1128(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, Z10
+	MOVQ             1288(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	PREFETCHT1       1088(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z2
-	VBROADCASTSD     1280(DX), Z11
-	VFMADD213PD.BCST 1288(DX), Z11, Z2
-	VBROADCASTSD     1296(DX), Z11
-	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VBROADCASTSD     1392(DX), Z11
+	VFMADD213PD.BCST 1400(DX), Z11, Z2
+	VBROADCASTSD     1408(DX), Z11
+	VFMADD213PD.BCST 1416(DX), Z11, Z2
 	VMOVUPD          64(DI)(BX*8), Z11
-	VBROADCASTSD     1280(DX), Z12
-	VFMADD213PD.BCST 1288(DX), Z12, Z11
-	VBROADCASTSD     1296(DX), Z12
-	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VBROADCASTSD     1392(DX), Z12
+	VFMADD213PD.BCST 1400(DX), Z12, Z11
+	VBROADCASTSD     1408(DX), Z12
+	VFMADD213PD.BCST 1416(DX), Z12, Z11
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z11, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1312(DX), Z11
+	VBROADCASTSS     1424(DX), Z11
 	VMAXPS           Z2, Z11, Z2
-	VBROADCASTSS     1320(DX), Z11
+	VBROADCASTSS     1432(DX), Z11
 	VMINPS           Z2, Z11, Z2
-	VBROADCASTSS     1200(DX), Z11
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, Z11
+	VBROADCASTSS     1312(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, Z11
 	VUNPCKLPS        Z5, Z3, Z2
 	VUNPCKHPS        Z5, Z3, Z3
 	VUNPCKLPS        Z7, Z6, Z5
@@ -21974,153 +24654,153 @@ tail:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z2
-	VBROADCASTSD     272(DX), Z5
-	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VBROADCASTSD     304(DX), Z5
+	VFMADD213PD.BCST 312(DX), Z5, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VMOVUPD.Z        64(DI)(BX*8), K3, Z5
-	VBROADCASTSD     272(DX), Z6
-	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
 	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VBROADCASTSD     304(DX), Z6
+	VFMADD213PD.BCST 312(DX), Z6, Z5
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z5, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     304(DX), Z5
+	VBROADCASTSS     320(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     312(DX), Z5
+	VBROADCASTSS     328(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     192(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), DI
+	VBROADCASTSS     208(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, K1, Z5
+	MOVQ             368(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z2
-	VBROADCASTSD     440(DX), Z6
-	VFMADD213PD.BCST 448(DX), Z6, Z2
-	VBROADCASTSD     456(DX), Z6
-	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VBROADCASTSD     472(DX), Z6
+	VFMADD213PD.BCST 480(DX), Z6, Z2
+	VBROADCASTSD     488(DX), Z6
+	VFMADD213PD.BCST 496(DX), Z6, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VMOVUPD.Z        64(DI)(BX*8), K3, Z6
-	VBROADCASTSD     440(DX), Z7
-	VFMADD213PD.BCST 448(DX), Z7, Z6
-	VBROADCASTSD     456(DX), Z7
-	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VBROADCASTSD     472(DX), Z7
+	VFMADD213PD.BCST 480(DX), Z7, Z6
+	VBROADCASTSD     488(DX), Z7
+	VFMADD213PD.BCST 496(DX), Z7, Z6
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z6, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     472(DX), Z6
+	VBROADCASTSS     504(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     480(DX), Z6
+	VBROADCASTSS     512(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     360(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), DI
+	VBROADCASTSS     392(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, K1, Z6
+	MOVQ             552(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z2
-	VBROADCASTSD     608(DX), Z7
-	VFMADD213PD.BCST 616(DX), Z7, Z2
-	VBROADCASTSD     624(DX), Z7
-	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VBROADCASTSD     656(DX), Z7
+	VFMADD213PD.BCST 664(DX), Z7, Z2
+	VBROADCASTSD     672(DX), Z7
+	VFMADD213PD.BCST 680(DX), Z7, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VMOVUPD.Z        64(DI)(BX*8), K3, Z7
-	VBROADCASTSD     608(DX), Z8
-	VFMADD213PD.BCST 616(DX), Z8, Z7
-	VBROADCASTSD     624(DX), Z8
-	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VBROADCASTSD     656(DX), Z8
+	VFMADD213PD.BCST 664(DX), Z8, Z7
+	VBROADCASTSD     672(DX), Z8
+	VFMADD213PD.BCST 680(DX), Z8, Z7
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z7, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     640(DX), Z7
+	VBROADCASTSS     688(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     648(DX), Z7
+	VBROADCASTSS     696(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     528(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), DI
+	VBROADCASTSS     576(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, K1, Z7
+	MOVQ             736(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z2
-	VBROADCASTSD     776(DX), Z8
-	VFMADD213PD.BCST 784(DX), Z8, Z2
-	VBROADCASTSD     792(DX), Z8
-	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VBROADCASTSD     840(DX), Z8
+	VFMADD213PD.BCST 848(DX), Z8, Z2
+	VBROADCASTSD     856(DX), Z8
+	VFMADD213PD.BCST 864(DX), Z8, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VMOVUPD.Z        64(DI)(BX*8), K3, Z8
-	VBROADCASTSD     776(DX), Z9
-	VFMADD213PD.BCST 784(DX), Z9, Z8
-	VBROADCASTSD     792(DX), Z9
-	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VBROADCASTSD     840(DX), Z9
+	VFMADD213PD.BCST 848(DX), Z9, Z8
+	VBROADCASTSD     856(DX), Z9
+	VFMADD213PD.BCST 864(DX), Z9, Z8
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z8, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     808(DX), Z8
+	VBROADCASTSS     872(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     816(DX), Z8
+	VBROADCASTSS     880(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     696(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), DI
+	VBROADCASTSS     760(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, K1, Z8
+	MOVQ             920(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z2
-	VBROADCASTSD     944(DX), Z9
-	VFMADD213PD.BCST 952(DX), Z9, Z2
-	VBROADCASTSD     960(DX), Z9
-	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VBROADCASTSD     1024(DX), Z9
+	VFMADD213PD.BCST 1032(DX), Z9, Z2
+	VBROADCASTSD     1040(DX), Z9
+	VFMADD213PD.BCST 1048(DX), Z9, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VMOVUPD.Z        64(DI)(BX*8), K3, Z9
-	VBROADCASTSD     944(DX), Z10
-	VFMADD213PD.BCST 952(DX), Z10, Z9
-	VBROADCASTSD     960(DX), Z10
-	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VBROADCASTSD     1024(DX), Z10
+	VFMADD213PD.BCST 1032(DX), Z10, Z9
+	VBROADCASTSD     1040(DX), Z10
+	VFMADD213PD.BCST 1048(DX), Z10, Z9
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z9, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     976(DX), Z9
+	VBROADCASTSS     1056(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     984(DX), Z9
+	VBROADCASTSS     1064(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     864(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), DI
+	VBROADCASTSS     944(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, K1, Z9
+	MOVQ             1104(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z2
-	VBROADCASTSD     1112(DX), Z10
-	VFMADD213PD.BCST 1120(DX), Z10, Z2
-	VBROADCASTSD     1128(DX), Z10
-	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VBROADCASTSD     1208(DX), Z10
+	VFMADD213PD.BCST 1216(DX), Z10, Z2
+	VBROADCASTSD     1224(DX), Z10
+	VFMADD213PD.BCST 1232(DX), Z10, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VMOVUPD.Z        64(DI)(BX*8), K3, Z10
-	VBROADCASTSD     1112(DX), Z11
-	VFMADD213PD.BCST 1120(DX), Z11, Z10
-	VBROADCASTSD     1128(DX), Z11
-	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VBROADCASTSD     1208(DX), Z11
+	VFMADD213PD.BCST 1216(DX), Z11, Z10
+	VBROADCASTSD     1224(DX), Z11
+	VFMADD213PD.BCST 1232(DX), Z11, Z10
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z10, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1144(DX), Z10
+	VBROADCASTSS     1240(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1152(DX), Z10
+	VBROADCASTSS     1248(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1032(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), DI
+	VBROADCASTSS     1128(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, K1, Z10
+	MOVQ             1288(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z2
-	VBROADCASTSD     1280(DX), Z11
-	VFMADD213PD.BCST 1288(DX), Z11, Z2
-	VBROADCASTSD     1296(DX), Z11
-	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VBROADCASTSD     1392(DX), Z11
+	VFMADD213PD.BCST 1400(DX), Z11, Z2
+	VBROADCASTSD     1408(DX), Z11
+	VFMADD213PD.BCST 1416(DX), Z11, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VMOVUPD.Z        64(DI)(BX*8), K3, Z11
-	VBROADCASTSD     1280(DX), Z12
-	VFMADD213PD.BCST 1288(DX), Z12, Z11
-	VBROADCASTSD     1296(DX), Z12
-	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VBROADCASTSD     1392(DX), Z12
+	VFMADD213PD.BCST 1400(DX), Z12, Z11
+	VBROADCASTSD     1408(DX), Z12
+	VFMADD213PD.BCST 1416(DX), Z12, Z11
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z11, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1312(DX), Z11
+	VBROADCASTSS     1424(DX), Z11
 	VMAXPS           Z2, Z11, Z2
-	VBROADCASTSS     1320(DX), Z11
+	VBROADCASTSS     1432(DX), Z11
 	VMINPS           Z2, Z11, Z2
-	VBROADCASTSS     1200(DX), Z11
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VBROADCASTSS     1312(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, K1, Z11
 	VUNPCKLPS        Z5, Z3, Z2
 	VUNPCKHPS        Z5, Z3, Z3
 	VUNPCKLPS        Z7, Z6, Z5
@@ -22225,7 +24905,7 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x20, R10
 	SUBQ    $0x08, R8
 	JG      columns
@@ -22307,87 +24987,87 @@ step:
 	VORPS        Y3, Y4, Y4
 	VANDPS       Y4, Y0, Y0
 	VBLENDVPS    Y0, Y1, Y2, Y0
-	MOVQ         168(BX), R10
+	MOVQ         184(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         176(BX), R11
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VMOVUPS      (R10)(AX*8), Y2
 	VMOVUPS      32(R10)(AX*8), Y3
-	VBROADCASTSD 272(BX), Y4
-	VBROADCASTSD 280(BX), Y6
-	VFMADD213PD  Y6, Y4, Y2
-	VFMADD213PD  Y6, Y4, Y3
 	VBROADCASTSD 288(BX), Y4
 	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y4, Y2
+	VFMADD213PD  Y6, Y4, Y3
+	VBROADCASTSD 304(BX), Y4
+	VBROADCASTSD 312(BX), Y6
 	VFMADD213PD  Y6, Y4, Y2
 	VFMADD213PD  Y6, Y4, Y3
 	VCVTPD2PSY   Y2, X5
 	VCVTPD2PSY   Y3, X2
 	VINSERTF128  $0x01, X2, Y5, Y2
-	VBROADCASTSS 304(BX), Y3
+	VBROADCASTSS 320(BX), Y3
 	VMAXPS       Y2, Y3, Y2
-	VBROADCASTSS 312(BX), Y3
+	VBROADCASTSS 328(BX), Y3
 	VMINPS       Y2, Y3, Y2
-	VBROADCASTSS 192(BX), Y3
-	VPSLLVD      208(BX), Y1, Y1
+	VBROADCASTSS 208(BX), Y3
+	VPSLLVD      224(BX), Y1, Y1
 	VCMPPS       $0x07, Y2, Y2, Y6
-	VBROADCASTSD 320(BX), Y4
+	VBROADCASTSD 336(BX), Y4
 	VORPS        Y4, Y6, Y6
 	VANDPS       Y6, Y1, Y1
 	VBLENDVPS    Y1, Y2, Y3, Y1
-	MOVQ         336(BX), R10
+	MOVQ         368(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         344(BX), R11
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VMOVUPS      (R10)(AX*8), Y3
 	VMOVUPS      32(R10)(AX*8), Y4
-	VBROADCASTSD 440(BX), Y6
-	VBROADCASTSD 448(BX), Y7
+	VBROADCASTSD 472(BX), Y6
+	VBROADCASTSD 480(BX), Y7
 	VFMADD213PD  Y7, Y6, Y3
 	VFMADD213PD  Y7, Y6, Y4
-	VBROADCASTSD 456(BX), Y6
-	VBROADCASTSD 464(BX), Y7
+	VBROADCASTSD 488(BX), Y6
+	VBROADCASTSD 496(BX), Y7
 	VFMADD213PD  Y7, Y6, Y3
 	VFMADD213PD  Y7, Y6, Y4
 	VCVTPD2PSY   Y3, X5
 	VCVTPD2PSY   Y4, X3
 	VINSERTF128  $0x01, X3, Y5, Y3
-	VBROADCASTSS 472(BX), Y4
+	VBROADCASTSS 504(BX), Y4
 	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS 480(BX), Y4
+	VBROADCASTSS 512(BX), Y4
 	VMINPS       Y3, Y4, Y3
-	VBROADCASTSS 360(BX), Y4
-	VPSLLVD      376(BX), Y2, Y2
+	VBROADCASTSS 392(BX), Y4
+	VPSLLVD      408(BX), Y2, Y2
 	VCMPPS       $0x07, Y3, Y3, Y7
-	VBROADCASTSD 488(BX), Y6
+	VBROADCASTSD 520(BX), Y6
 	VORPS        Y6, Y7, Y7
 	VANDPS       Y7, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y2
-	MOVQ         504(BX), R10
+	MOVQ         552(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         512(BX), R11
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VMOVUPS      (R10)(AX*8), Y4
 	VMOVUPS      32(R10)(AX*8), Y6
-	VBROADCASTSD 608(BX), Y7
-	VBROADCASTSD 616(BX), Y8
+	VBROADCASTSD 656(BX), Y7
+	VBROADCASTSD 664(BX), Y8
 	VFMADD213PD  Y8, Y7, Y4
 	VFMADD213PD  Y8, Y7, Y6
-	VBROADCASTSD 624(BX), Y7
-	VBROADCASTSD 632(BX), Y8
+	VBROADCASTSD 672(BX), Y7
+	VBROADCASTSD 680(BX), Y8
 	VFMADD213PD  Y8, Y7, Y4
 	VFMADD213PD  Y8, Y7, Y6
 	VCVTPD2PSY   Y4, X5
 	VCVTPD2PSY   Y6, X4
 	VINSERTF128  $0x01, X4, Y5, Y4
-	VBROADCASTSS 640(BX), Y6
+	VBROADCASTSS 688(BX), Y6
 	VMAXPS       Y4, Y6, Y4
-	VBROADCASTSS 648(BX), Y6
+	VBROADCASTSS 696(BX), Y6
 	VMINPS       Y4, Y6, Y4
-	VBROADCASTSS 528(BX), Y6
-	VPSLLVD      544(BX), Y3, Y3
+	VBROADCASTSS 576(BX), Y6
+	VPSLLVD      592(BX), Y3, Y3
 	VCMPPS       $0x07, Y4, Y4, Y8
-	VBROADCASTSD 656(BX), Y7
+	VBROADCASTSD 704(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VANDPS       Y8, Y3, Y3
 	VBLENDVPS    Y3, Y4, Y6, Y3
@@ -22399,115 +25079,115 @@ step:
 	VUNPCKHPD    Y1, Y4, Y1
 	VUNPCKLPD    Y3, Y0, Y4
 	VUNPCKHPD    Y3, Y0, Y0
-	MOVQ         672(BX), R10
+	MOVQ         736(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         680(BX), R11
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VMOVUPS      (R10)(AX*8), Y6
 	VMOVUPS      32(R10)(AX*8), Y7
-	VBROADCASTSD 776(BX), Y8
-	VBROADCASTSD 784(BX), Y9
+	VBROADCASTSD 840(BX), Y8
+	VBROADCASTSD 848(BX), Y9
 	VFMADD213PD  Y9, Y8, Y6
 	VFMADD213PD  Y9, Y8, Y7
-	VBROADCASTSD 792(BX), Y8
-	VBROADCASTSD 800(BX), Y9
+	VBROADCASTSD 856(BX), Y8
+	VBROADCASTSD 864(BX), Y9
 	VFMADD213PD  Y9, Y8, Y6
 	VFMADD213PD  Y9, Y8, Y7
 	VCVTPD2PSY   Y6, X5
 	VCVTPD2PSY   Y7, X6
 	VINSERTF128  $0x01, X6, Y5, Y6
-	VBROADCASTSS 808(BX), Y7
+	VBROADCASTSS 872(BX), Y7
 	VMAXPS       Y6, Y7, Y6
-	VBROADCASTSS 816(BX), Y7
+	VBROADCASTSS 880(BX), Y7
 	VMINPS       Y6, Y7, Y6
-	VBROADCASTSS 696(BX), Y7
-	VPSLLVD      712(BX), Y3, Y3
+	VBROADCASTSS 760(BX), Y7
+	VPSLLVD      776(BX), Y3, Y3
 	VCMPPS       $0x07, Y6, Y6, Y9
-	VBROADCASTSD 824(BX), Y8
+	VBROADCASTSD 888(BX), Y8
 	VORPS        Y8, Y9, Y9
 	VANDPS       Y9, Y3, Y3
 	VBLENDVPS    Y3, Y6, Y7, Y3
-	MOVQ         840(BX), R10
+	MOVQ         920(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         848(BX), R11
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y6
 	VMOVUPS      (R10)(AX*8), Y7
 	VMOVUPS      32(R10)(AX*8), Y8
-	VBROADCASTSD 944(BX), Y9
-	VBROADCASTSD 952(BX), Y10
+	VBROADCASTSD 1024(BX), Y9
+	VBROADCASTSD 1032(BX), Y10
 	VFMADD213PD  Y10, Y9, Y7
 	VFMADD213PD  Y10, Y9, Y8
-	VBROADCASTSD 960(BX), Y9
-	VBROADCASTSD 968(BX), Y10
+	VBROADCASTSD 1040(BX), Y9
+	VBROADCASTSD 1048(BX), Y10
 	VFMADD213PD  Y10, Y9, Y7
 	VFMADD213PD  Y10, Y9, Y8
 	VCVTPD2PSY   Y7, X5
 	VCVTPD2PSY   Y8, X7
 	VINSERTF128  $0x01, X7, Y5, Y7
-	VBROADCASTSS 976(BX), Y8
+	VBROADCASTSS 1056(BX), Y8
 	VMAXPS       Y7, Y8, Y7
-	VBROADCASTSS 984(BX), Y8
+	VBROADCASTSS 1064(BX), Y8
 	VMINPS       Y7, Y8, Y7
-	VBROADCASTSS 864(BX), Y8
-	VPSLLVD      880(BX), Y6, Y6
+	VBROADCASTSS 944(BX), Y8
+	VPSLLVD      960(BX), Y6, Y6
 	VCMPPS       $0x07, Y7, Y7, Y10
-	VBROADCASTSD 992(BX), Y9
+	VBROADCASTSD 1072(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y6, Y6
 	VBLENDVPS    Y6, Y7, Y8, Y6
-	MOVQ         1008(BX), R10
+	MOVQ         1104(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         1016(BX), R11
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y7
 	VMOVUPS      (R10)(AX*8), Y8
 	VMOVUPS      32(R10)(AX*8), Y9
-	VBROADCASTSD 1112(BX), Y10
-	VBROADCASTSD 1120(BX), Y11
+	VBROADCASTSD 1208(BX), Y10
+	VBROADCASTSD 1216(BX), Y11
 	VFMADD213PD  Y11, Y10, Y8
 	VFMADD213PD  Y11, Y10, Y9
-	VBROADCASTSD 1128(BX), Y10
-	VBROADCASTSD 1136(BX), Y11
+	VBROADCASTSD 1224(BX), Y10
+	VBROADCASTSD 1232(BX), Y11
 	VFMADD213PD  Y11, Y10, Y8
 	VFMADD213PD  Y11, Y10, Y9
 	VCVTPD2PSY   Y8, X5
 	VCVTPD2PSY   Y9, X8
 	VINSERTF128  $0x01, X8, Y5, Y8
-	VBROADCASTSS 1144(BX), Y9
+	VBROADCASTSS 1240(BX), Y9
 	VMAXPS       Y8, Y9, Y8
-	VBROADCASTSS 1152(BX), Y9
+	VBROADCASTSS 1248(BX), Y9
 	VMINPS       Y8, Y9, Y8
-	VBROADCASTSS 1032(BX), Y9
-	VPSLLVD      1048(BX), Y7, Y7
+	VBROADCASTSS 1128(BX), Y9
+	VPSLLVD      1144(BX), Y7, Y7
 	VCMPPS       $0x07, Y8, Y8, Y11
-	VBROADCASTSD 1160(BX), Y10
+	VBROADCASTSD 1256(BX), Y10
 	VORPS        Y10, Y11, Y11
 	VANDPS       Y11, Y7, Y7
 	VBLENDVPS    Y7, Y8, Y9, Y7
-	MOVQ         1176(BX), R10
+	MOVQ         1288(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         1184(BX), R11
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y8
 	VMOVUPS      (R10)(AX*8), Y9
 	VMOVUPS      32(R10)(AX*8), Y10
-	VBROADCASTSD 1280(BX), Y11
-	VBROADCASTSD 1288(BX), Y12
+	VBROADCASTSD 1392(BX), Y11
+	VBROADCASTSD 1400(BX), Y12
 	VFMADD213PD  Y12, Y11, Y9
 	VFMADD213PD  Y12, Y11, Y10
-	VBROADCASTSD 1296(BX), Y11
-	VBROADCASTSD 1304(BX), Y12
+	VBROADCASTSD 1408(BX), Y11
+	VBROADCASTSD 1416(BX), Y12
 	VFMADD213PD  Y12, Y11, Y9
 	VFMADD213PD  Y12, Y11, Y10
 	VCVTPD2PSY   Y9, X5
 	VCVTPD2PSY   Y10, X9
 	VINSERTF128  $0x01, X9, Y5, Y9
-	VBROADCASTSS 1312(BX), Y10
+	VBROADCASTSS 1424(BX), Y10
 	VMAXPS       Y9, Y10, Y9
-	VBROADCASTSS 1320(BX), Y10
+	VBROADCASTSS 1432(BX), Y10
 	VMINPS       Y9, Y10, Y9
-	VBROADCASTSS 1200(BX), Y10
-	VPSLLVD      1216(BX), Y8, Y8
+	VBROADCASTSS 1312(BX), Y10
+	VPSLLVD      1328(BX), Y8, Y8
 	VCMPPS       $0x07, Y9, Y9, Y12
-	VBROADCASTSD 1328(BX), Y11
+	VBROADCASTSD 1440(BX), Y11
 	VORPS        Y11, Y12, Y12
 	VANDPS       Y12, Y8, Y8
 	VBLENDVPS    Y8, Y9, Y10, Y8
@@ -22542,14 +25222,14 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000540, BX
+	ADDQ         $0x000005c0, BX
 	ADDQ         $0x20, SI
 	MOVQ         $0x0000000000000008, DI
 	SUBQ         32(SP), DI
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x000000a8, DI, AX
+	IMUL3Q       $0x000000b8, DI, AX
 	SUBQ         AX, BX
 	SHLQ         $0x02, DI
 	SUBQ         DI, SI
@@ -22642,188 +25322,188 @@ step:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), R8
+	MOVQ             184(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
 	PREFETCHT1       1088(R8)(BX*8)
-	MOVQ             176(DX), R12
-	MOVQ             184(DX), R13
+	MOVQ             192(DX), R12
+	MOVQ             200(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPD          (R8)(BX*8), Z2
-	VBROADCASTSD     272(DX), Z5
-	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VBROADCASTSD     304(DX), Z5
+	VFMADD213PD.BCST 312(DX), Z5, Z2
 	VMOVUPD          64(R8)(BX*8), Z5
-	VBROADCASTSD     272(DX), Z6
-	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
 	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VBROADCASTSD     304(DX), Z6
+	VFMADD213PD.BCST 312(DX), Z6, Z5
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z5, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     304(DX), Z5
+	VBROADCASTSS     320(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     312(DX), Z5
+	VBROADCASTSS     328(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     192(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), R8
+	VBROADCASTSS     208(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, K1, Z5
+	MOVQ             368(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
 	PREFETCHT1       1088(R8)(BX*8)
-	MOVQ             344(DX), R12
-	MOVQ             352(DX), R13
+	MOVQ             376(DX), R12
+	MOVQ             384(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPD          (R8)(BX*8), Z2
-	VBROADCASTSD     440(DX), Z6
-	VFMADD213PD.BCST 448(DX), Z6, Z2
-	VBROADCASTSD     456(DX), Z6
-	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VBROADCASTSD     472(DX), Z6
+	VFMADD213PD.BCST 480(DX), Z6, Z2
+	VBROADCASTSD     488(DX), Z6
+	VFMADD213PD.BCST 496(DX), Z6, Z2
 	VMOVUPD          64(R8)(BX*8), Z6
-	VBROADCASTSD     440(DX), Z7
-	VFMADD213PD.BCST 448(DX), Z7, Z6
-	VBROADCASTSD     456(DX), Z7
-	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VBROADCASTSD     472(DX), Z7
+	VFMADD213PD.BCST 480(DX), Z7, Z6
+	VBROADCASTSD     488(DX), Z7
+	VFMADD213PD.BCST 496(DX), Z7, Z6
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z6, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     472(DX), Z6
+	VBROADCASTSS     504(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     480(DX), Z6
+	VBROADCASTSS     512(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     360(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), R8
+	VBROADCASTSS     392(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, K1, Z6
+	MOVQ             552(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
 	PREFETCHT1       1088(R8)(BX*8)
-	MOVQ             512(DX), R12
-	MOVQ             520(DX), R13
+	MOVQ             560(DX), R12
+	MOVQ             568(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPD          (R8)(BX*8), Z2
-	VBROADCASTSD     608(DX), Z7
-	VFMADD213PD.BCST 616(DX), Z7, Z2
-	VBROADCASTSD     624(DX), Z7
-	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VBROADCASTSD     656(DX), Z7
+	VFMADD213PD.BCST 664(DX), Z7, Z2
+	VBROADCASTSD     672(DX), Z7
+	VFMADD213PD.BCST 680(DX), Z7, Z2
 	VMOVUPD          64(R8)(BX*8), Z7
-	VBROADCASTSD     608(DX), Z8
-	VFMADD213PD.BCST 616(DX), Z8, Z7
-	VBROADCASTSD     624(DX), Z8
-	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VBROADCASTSD     656(DX), Z8
+	VFMADD213PD.BCST 664(DX), Z8, Z7
+	VBROADCASTSD     672(DX), Z8
+	VFMADD213PD.BCST 680(DX), Z8, Z7
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z7, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     640(DX), Z7
+	VBROADCASTSS     688(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     648(DX), Z7
+	VBROADCASTSS     696(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     528(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), R8
+	VBROADCASTSS     576(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, K1, Z7
+	MOVQ             736(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
 	PREFETCHT1       1088(R8)(BX*8)
-	MOVQ             680(DX), R12
-	MOVQ             688(DX), R13
+	MOVQ             744(DX), R12
+	MOVQ             752(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPD          (R8)(BX*8), Z2
-	VBROADCASTSD     776(DX), Z8
-	VFMADD213PD.BCST 784(DX), Z8, Z2
-	VBROADCASTSD     792(DX), Z8
-	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VBROADCASTSD     840(DX), Z8
+	VFMADD213PD.BCST 848(DX), Z8, Z2
+	VBROADCASTSD     856(DX), Z8
+	VFMADD213PD.BCST 864(DX), Z8, Z2
 	VMOVUPD          64(R8)(BX*8), Z8
-	VBROADCASTSD     776(DX), Z9
-	VFMADD213PD.BCST 784(DX), Z9, Z8
-	VBROADCASTSD     792(DX), Z9
-	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VBROADCASTSD     840(DX), Z9
+	VFMADD213PD.BCST 848(DX), Z9, Z8
+	VBROADCASTSD     856(DX), Z9
+	VFMADD213PD.BCST 864(DX), Z9, Z8
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z8, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     808(DX), Z8
+	VBROADCASTSS     872(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     816(DX), Z8
+	VBROADCASTSS     880(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     696(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), R8
+	VBROADCASTSS     760(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, K1, Z8
+	MOVQ             920(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
 	PREFETCHT1       1088(R8)(BX*8)
-	MOVQ             848(DX), R12
-	MOVQ             856(DX), R13
+	MOVQ             928(DX), R12
+	MOVQ             936(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPD          (R8)(BX*8), Z2
-	VBROADCASTSD     944(DX), Z9
-	VFMADD213PD.BCST 952(DX), Z9, Z2
-	VBROADCASTSD     960(DX), Z9
-	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VBROADCASTSD     1024(DX), Z9
+	VFMADD213PD.BCST 1032(DX), Z9, Z2
+	VBROADCASTSD     1040(DX), Z9
+	VFMADD213PD.BCST 1048(DX), Z9, Z2
 	VMOVUPD          64(R8)(BX*8), Z9
-	VBROADCASTSD     944(DX), Z10
-	VFMADD213PD.BCST 952(DX), Z10, Z9
-	VBROADCASTSD     960(DX), Z10
-	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VBROADCASTSD     1024(DX), Z10
+	VFMADD213PD.BCST 1032(DX), Z10, Z9
+	VBROADCASTSD     1040(DX), Z10
+	VFMADD213PD.BCST 1048(DX), Z10, Z9
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z9, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     976(DX), Z9
+	VBROADCASTSS     1056(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     984(DX), Z9
+	VBROADCASTSS     1064(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     864(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), R8
+	VBROADCASTSS     944(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, K1, Z9
+	MOVQ             1104(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
 	PREFETCHT1       1088(R8)(BX*8)
-	MOVQ             1016(DX), R12
-	MOVQ             1024(DX), R13
+	MOVQ             1112(DX), R12
+	MOVQ             1120(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPD          (R8)(BX*8), Z2
-	VBROADCASTSD     1112(DX), Z10
-	VFMADD213PD.BCST 1120(DX), Z10, Z2
-	VBROADCASTSD     1128(DX), Z10
-	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VBROADCASTSD     1208(DX), Z10
+	VFMADD213PD.BCST 1216(DX), Z10, Z2
+	VBROADCASTSD     1224(DX), Z10
+	VFMADD213PD.BCST 1232(DX), Z10, Z2
 	VMOVUPD          64(R8)(BX*8), Z10
-	VBROADCASTSD     1112(DX), Z11
-	VFMADD213PD.BCST 1120(DX), Z11, Z10
-	VBROADCASTSD     1128(DX), Z11
-	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VBROADCASTSD     1208(DX), Z11
+	VFMADD213PD.BCST 1216(DX), Z11, Z10
+	VBROADCASTSD     1224(DX), Z11
+	VFMADD213PD.BCST 1232(DX), Z11, Z10
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z10, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1144(DX), Z10
+	VBROADCASTSS     1240(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1152(DX), Z10
+	VBROADCASTSS     1248(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1032(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), R8
+	VBROADCASTSS     1128(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, K1, Z10
+	MOVQ             1288(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
 	PREFETCHT1       1088(R8)(BX*8)
-	MOVQ             1184(DX), R12
-	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(DI*1), R12
-	KMOVW            R12, K1
+	MOVQ             1296(DX), R12
+	MOVQ             1304(DX), R13
+	SHRXL            R13, (R12)(DI*1), DI
+	KMOVW            DI, K1
 	VMOVUPD          (R8)(BX*8), Z2
-	VBROADCASTSD     1280(DX), Z11
-	VFMADD213PD.BCST 1288(DX), Z11, Z2
-	VBROADCASTSD     1296(DX), Z11
-	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VBROADCASTSD     1392(DX), Z11
+	VFMADD213PD.BCST 1400(DX), Z11, Z2
+	VBROADCASTSD     1408(DX), Z11
+	VFMADD213PD.BCST 1416(DX), Z11, Z2
 	VMOVUPD          64(R8)(BX*8), Z11
-	VBROADCASTSD     1280(DX), Z12
-	VFMADD213PD.BCST 1288(DX), Z12, Z11
-	VBROADCASTSD     1296(DX), Z12
-	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VBROADCASTSD     1392(DX), Z12
+	VFMADD213PD.BCST 1400(DX), Z12, Z11
+	VBROADCASTSD     1408(DX), Z12
+	VFMADD213PD.BCST 1416(DX), Z12, Z11
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z11, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1312(DX), Z11
+	VBROADCASTSS     1424(DX), Z11
 	VMAXPS           Z2, Z11, Z2
-	VBROADCASTSS     1320(DX), Z11
+	VBROADCASTSS     1432(DX), Z11
 	VMINPS           Z2, Z11, Z2
-	VBROADCASTSS     1200(DX), Z11
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VBROADCASTSS     1312(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, K1, Z11
 	VUNPCKLPS        Z5, Z3, Z2
 	VUNPCKHPS        Z5, Z3, Z3
 	VUNPCKLPS        Z7, Z6, Z5
@@ -22910,188 +25590,188 @@ tail:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), R12
-	MOVQ             176(DX), R13
-	MOVQ             184(DX), R14
+	MOVQ             184(DX), R12
+	MOVQ             192(DX), R13
+	MOVQ             200(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z2
-	VBROADCASTSD     272(DX), Z5
-	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VBROADCASTSD     304(DX), Z5
+	VFMADD213PD.BCST 312(DX), Z5, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VMOVUPD.Z        64(R12)(BX*8), K3, Z5
-	VBROADCASTSD     272(DX), Z6
-	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
 	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VBROADCASTSD     304(DX), Z6
+	VFMADD213PD.BCST 312(DX), Z6, Z5
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z5, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     304(DX), Z5
+	VBROADCASTSS     320(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     312(DX), Z5
+	VBROADCASTSS     328(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     192(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), R12
-	MOVQ             344(DX), R13
-	MOVQ             352(DX), R14
+	VBROADCASTSS     208(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, K1, Z5
+	MOVQ             368(DX), R12
+	MOVQ             376(DX), R13
+	MOVQ             384(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z2
-	VBROADCASTSD     440(DX), Z6
-	VFMADD213PD.BCST 448(DX), Z6, Z2
-	VBROADCASTSD     456(DX), Z6
-	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VBROADCASTSD     472(DX), Z6
+	VFMADD213PD.BCST 480(DX), Z6, Z2
+	VBROADCASTSD     488(DX), Z6
+	VFMADD213PD.BCST 496(DX), Z6, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VMOVUPD.Z        64(R12)(BX*8), K3, Z6
-	VBROADCASTSD     440(DX), Z7
-	VFMADD213PD.BCST 448(DX), Z7, Z6
-	VBROADCASTSD     456(DX), Z7
-	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VBROADCASTSD     472(DX), Z7
+	VFMADD213PD.BCST 480(DX), Z7, Z6
+	VBROADCASTSD     488(DX), Z7
+	VFMADD213PD.BCST 496(DX), Z7, Z6
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z6, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     472(DX), Z6
+	VBROADCASTSS     504(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     480(DX), Z6
+	VBROADCASTSS     512(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     360(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), R12
-	MOVQ             512(DX), R13
-	MOVQ             520(DX), R14
+	VBROADCASTSS     392(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, K1, Z6
+	MOVQ             552(DX), R12
+	MOVQ             560(DX), R13
+	MOVQ             568(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z2
-	VBROADCASTSD     608(DX), Z7
-	VFMADD213PD.BCST 616(DX), Z7, Z2
-	VBROADCASTSD     624(DX), Z7
-	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VBROADCASTSD     656(DX), Z7
+	VFMADD213PD.BCST 664(DX), Z7, Z2
+	VBROADCASTSD     672(DX), Z7
+	VFMADD213PD.BCST 680(DX), Z7, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VMOVUPD.Z        64(R12)(BX*8), K3, Z7
-	VBROADCASTSD     608(DX), Z8
-	VFMADD213PD.BCST 616(DX), Z8, Z7
-	VBROADCASTSD     624(DX), Z8
-	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VBROADCASTSD     656(DX), Z8
+	VFMADD213PD.BCST 664(DX), Z8, Z7
+	VBROADCASTSD     672(DX), Z8
+	VFMADD213PD.BCST 680(DX), Z8, Z7
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z7, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     640(DX), Z7
+	VBROADCASTSS     688(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     648(DX), Z7
+	VBROADCASTSS     696(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     528(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), R12
-	MOVQ             680(DX), R13
-	MOVQ             688(DX), R14
+	VBROADCASTSS     576(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, K1, Z7
+	MOVQ             736(DX), R12
+	MOVQ             744(DX), R13
+	MOVQ             752(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z2
-	VBROADCASTSD     776(DX), Z8
-	VFMADD213PD.BCST 784(DX), Z8, Z2
-	VBROADCASTSD     792(DX), Z8
-	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VBROADCASTSD     840(DX), Z8
+	VFMADD213PD.BCST 848(DX), Z8, Z2
+	VBROADCASTSD     856(DX), Z8
+	VFMADD213PD.BCST 864(DX), Z8, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VMOVUPD.Z        64(R12)(BX*8), K3, Z8
-	VBROADCASTSD     776(DX), Z9
-	VFMADD213PD.BCST 784(DX), Z9, Z8
-	VBROADCASTSD     792(DX), Z9
-	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VBROADCASTSD     840(DX), Z9
+	VFMADD213PD.BCST 848(DX), Z9, Z8
+	VBROADCASTSD     856(DX), Z9
+	VFMADD213PD.BCST 864(DX), Z9, Z8
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z8, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     808(DX), Z8
+	VBROADCASTSS     872(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     816(DX), Z8
+	VBROADCASTSS     880(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     696(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), R12
-	MOVQ             848(DX), R13
-	MOVQ             856(DX), R14
+	VBROADCASTSS     760(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, K1, Z8
+	MOVQ             920(DX), R12
+	MOVQ             928(DX), R13
+	MOVQ             936(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z2
-	VBROADCASTSD     944(DX), Z9
-	VFMADD213PD.BCST 952(DX), Z9, Z2
-	VBROADCASTSD     960(DX), Z9
-	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VBROADCASTSD     1024(DX), Z9
+	VFMADD213PD.BCST 1032(DX), Z9, Z2
+	VBROADCASTSD     1040(DX), Z9
+	VFMADD213PD.BCST 1048(DX), Z9, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VMOVUPD.Z        64(R12)(BX*8), K3, Z9
-	VBROADCASTSD     944(DX), Z10
-	VFMADD213PD.BCST 952(DX), Z10, Z9
-	VBROADCASTSD     960(DX), Z10
-	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VBROADCASTSD     1024(DX), Z10
+	VFMADD213PD.BCST 1032(DX), Z10, Z9
+	VBROADCASTSD     1040(DX), Z10
+	VFMADD213PD.BCST 1048(DX), Z10, Z9
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z9, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     976(DX), Z9
+	VBROADCASTSS     1056(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     984(DX), Z9
+	VBROADCASTSS     1064(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     864(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), R12
-	MOVQ             1016(DX), R13
-	MOVQ             1024(DX), R14
+	VBROADCASTSS     944(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, K1, Z9
+	MOVQ             1104(DX), R12
+	MOVQ             1112(DX), R13
+	MOVQ             1120(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z2
-	VBROADCASTSD     1112(DX), Z10
-	VFMADD213PD.BCST 1120(DX), Z10, Z2
-	VBROADCASTSD     1128(DX), Z10
-	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VBROADCASTSD     1208(DX), Z10
+	VFMADD213PD.BCST 1216(DX), Z10, Z2
+	VBROADCASTSD     1224(DX), Z10
+	VFMADD213PD.BCST 1232(DX), Z10, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VMOVUPD.Z        64(R12)(BX*8), K3, Z10
-	VBROADCASTSD     1112(DX), Z11
-	VFMADD213PD.BCST 1120(DX), Z11, Z10
-	VBROADCASTSD     1128(DX), Z11
-	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VBROADCASTSD     1208(DX), Z11
+	VFMADD213PD.BCST 1216(DX), Z11, Z10
+	VBROADCASTSD     1224(DX), Z11
+	VFMADD213PD.BCST 1232(DX), Z11, Z10
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z10, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1144(DX), Z10
+	VBROADCASTSS     1240(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1152(DX), Z10
+	VBROADCASTSS     1248(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1032(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), R12
-	MOVQ             1184(DX), R13
-	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(DI*1), R13
-	ANDL             R8, R13
-	KMOVW            R13, K1
+	VBROADCASTSS     1128(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, K1, Z10
+	MOVQ             1288(DX), R12
+	MOVQ             1296(DX), R13
+	MOVQ             1304(DX), R14
+	SHRXL            R14, (R13)(DI*1), DI
+	ANDL             R8, DI
+	KMOVW            DI, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z2
-	VBROADCASTSD     1280(DX), Z11
-	VFMADD213PD.BCST 1288(DX), Z11, Z2
-	VBROADCASTSD     1296(DX), Z11
-	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VBROADCASTSD     1392(DX), Z11
+	VFMADD213PD.BCST 1400(DX), Z11, Z2
+	VBROADCASTSD     1408(DX), Z11
+	VFMADD213PD.BCST 1416(DX), Z11, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VMOVUPD.Z        64(R12)(BX*8), K3, Z11
-	VBROADCASTSD     1280(DX), Z12
-	VFMADD213PD.BCST 1288(DX), Z12, Z11
-	VBROADCASTSD     1296(DX), Z12
-	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VBROADCASTSD     1392(DX), Z12
+	VFMADD213PD.BCST 1400(DX), Z12, Z11
+	VBROADCASTSD     1408(DX), Z12
+	VFMADD213PD.BCST 1416(DX), Z12, Z11
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z11, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1312(DX), Z11
+	VBROADCASTSS     1424(DX), Z11
 	VMAXPS           Z2, Z11, Z2
-	VBROADCASTSS     1320(DX), Z11
+	VBROADCASTSS     1432(DX), Z11
 	VMINPS           Z2, Z11, Z2
-	VBROADCASTSS     1200(DX), Z11
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VBROADCASTSS     1312(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, K1, Z11
 	VUNPCKLPS        Z5, Z3, Z2
 	VUNPCKHPS        Z5, Z3, Z3
 	VUNPCKLPS        Z7, Z6, Z5
@@ -23196,7 +25876,7 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x20, R11
 	SUBQ    $0x08, R9
 	JG      columns
@@ -23272,76 +25952,76 @@ step:
 	VBROADCASTSD 152(BX), Y2
 	VORPS        Y2, Y3, Y3
 	VBLENDVPS    Y3, Y0, Y1, Y3
-	MOVQ         168(BX), R9
+	MOVQ         184(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 272(BX), Y2
-	VBROADCASTSD 280(BX), Y5
-	VFMADD213PD  Y5, Y2, Y0
-	VFMADD213PD  Y5, Y2, Y1
 	VBROADCASTSD 288(BX), Y2
 	VBROADCASTSD 296(BX), Y5
 	VFMADD213PD  Y5, Y2, Y0
 	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 304(BX), Y2
+	VBROADCASTSD 312(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
 	VCVTPD2PSY   Y0, X4
 	VCVTPD2PSY   Y1, X0
 	VINSERTF128  $0x01, X0, Y4, Y0
-	VBROADCASTSS 304(BX), Y1
+	VBROADCASTSS 320(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 312(BX), Y1
+	VBROADCASTSS 328(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 192(BX), Y1
+	VBROADCASTSS 208(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y5
-	VBROADCASTSD 320(BX), Y2
+	VBROADCASTSD 336(BX), Y2
 	VORPS        Y2, Y5, Y5
 	VBLENDVPS    Y5, Y0, Y1, Y5
-	MOVQ         336(BX), R9
+	MOVQ         368(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 440(BX), Y2
-	VBROADCASTSD 448(BX), Y6
+	VBROADCASTSD 472(BX), Y2
+	VBROADCASTSD 480(BX), Y6
 	VFMADD213PD  Y6, Y2, Y0
 	VFMADD213PD  Y6, Y2, Y1
-	VBROADCASTSD 456(BX), Y2
-	VBROADCASTSD 464(BX), Y6
+	VBROADCASTSD 488(BX), Y2
+	VBROADCASTSD 496(BX), Y6
 	VFMADD213PD  Y6, Y2, Y0
 	VFMADD213PD  Y6, Y2, Y1
 	VCVTPD2PSY   Y0, X4
 	VCVTPD2PSY   Y1, X0
 	VINSERTF128  $0x01, X0, Y4, Y0
-	VBROADCASTSS 472(BX), Y1
+	VBROADCASTSS 504(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 480(BX), Y1
+	VBROADCASTSS 512(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 360(BX), Y1
+	VBROADCASTSS 392(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y6
-	VBROADCASTSD 488(BX), Y2
+	VBROADCASTSD 520(BX), Y2
 	VORPS        Y2, Y6, Y6
 	VBLENDVPS    Y6, Y0, Y1, Y6
-	MOVQ         504(BX), R9
+	MOVQ         552(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 608(BX), Y2
-	VBROADCASTSD 616(BX), Y7
+	VBROADCASTSD 656(BX), Y2
+	VBROADCASTSD 664(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
-	VBROADCASTSD 624(BX), Y2
-	VBROADCASTSD 632(BX), Y7
+	VBROADCASTSD 672(BX), Y2
+	VBROADCASTSD 680(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
 	VCVTPD2PSY   Y0, X4
 	VCVTPD2PSY   Y1, X0
 	VINSERTF128  $0x01, X0, Y4, Y0
-	VBROADCASTSS 640(BX), Y1
+	VBROADCASTSS 688(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 648(BX), Y1
+	VBROADCASTSS 696(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 528(BX), Y1
+	VBROADCASTSS 576(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y7
-	VBROADCASTSD 656(BX), Y2
+	VBROADCASTSD 704(BX), Y2
 	VORPS        Y2, Y7, Y7
 	VBLENDVPS    Y7, Y0, Y1, Y7
 	VUNPCKLPS    Y5, Y3, Y0
@@ -23352,100 +26032,100 @@ step:
 	VUNPCKHPD    Y2, Y0, Y0
 	VUNPCKLPD    Y5, Y1, Y2
 	VUNPCKHPD    Y5, Y1, Y1
-	MOVQ         672(BX), R9
+	MOVQ         736(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTDQ2PD    (R9)(AX*4), Y5
 	VCVTDQ2PD    16(R9)(AX*4), Y6
-	VBROADCASTSD 776(BX), Y7
-	VBROADCASTSD 784(BX), Y8
+	VBROADCASTSD 840(BX), Y7
+	VBROADCASTSD 848(BX), Y8
 	VFMADD213PD  Y8, Y7, Y5
 	VFMADD213PD  Y8, Y7, Y6
-	VBROADCASTSD 792(BX), Y7
-	VBROADCASTSD 800(BX), Y8
+	VBROADCASTSD 856(BX), Y7
+	VBROADCASTSD 864(BX), Y8
 	VFMADD213PD  Y8, Y7, Y5
 	VFMADD213PD  Y8, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 808(BX), Y6
+	VBROADCASTSS 872(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 816(BX), Y6
+	VBROADCASTSS 880(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 696(BX), Y6
+	VBROADCASTSS 760(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y8
-	VBROADCASTSD 824(BX), Y7
+	VBROADCASTSD 888(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VBLENDVPS    Y8, Y5, Y6, Y8
-	MOVQ         840(BX), R9
+	MOVQ         920(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTDQ2PD    (R9)(AX*4), Y5
 	VCVTDQ2PD    16(R9)(AX*4), Y6
-	VBROADCASTSD 944(BX), Y7
-	VBROADCASTSD 952(BX), Y9
+	VBROADCASTSD 1024(BX), Y7
+	VBROADCASTSD 1032(BX), Y9
 	VFMADD213PD  Y9, Y7, Y5
 	VFMADD213PD  Y9, Y7, Y6
-	VBROADCASTSD 960(BX), Y7
-	VBROADCASTSD 968(BX), Y9
+	VBROADCASTSD 1040(BX), Y7
+	VBROADCASTSD 1048(BX), Y9
 	VFMADD213PD  Y9, Y7, Y5
 	VFMADD213PD  Y9, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 976(BX), Y6
+	VBROADCASTSS 1056(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 984(BX), Y6
+	VBROADCASTSS 1064(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 864(BX), Y6
+	VBROADCASTSS 944(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y9
-	VBROADCASTSD 992(BX), Y7
+	VBROADCASTSD 1072(BX), Y7
 	VORPS        Y7, Y9, Y9
 	VBLENDVPS    Y9, Y5, Y6, Y9
-	MOVQ         1008(BX), R9
+	MOVQ         1104(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTDQ2PD    (R9)(AX*4), Y5
 	VCVTDQ2PD    16(R9)(AX*4), Y6
-	VBROADCASTSD 1112(BX), Y7
-	VBROADCASTSD 1120(BX), Y10
+	VBROADCASTSD 1208(BX), Y7
+	VBROADCASTSD 1216(BX), Y10
 	VFMADD213PD  Y10, Y7, Y5
 	VFMADD213PD  Y10, Y7, Y6
-	VBROADCASTSD 1128(BX), Y7
-	VBROADCASTSD 1136(BX), Y10
+	VBROADCASTSD 1224(BX), Y7
+	VBROADCASTSD 1232(BX), Y10
 	VFMADD213PD  Y10, Y7, Y5
 	VFMADD213PD  Y10, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 1144(BX), Y6
+	VBROADCASTSS 1240(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 1152(BX), Y6
+	VBROADCASTSS 1248(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 1032(BX), Y6
+	VBROADCASTSS 1128(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y10
-	VBROADCASTSD 1160(BX), Y7
+	VBROADCASTSD 1256(BX), Y7
 	VORPS        Y7, Y10, Y10
 	VBLENDVPS    Y10, Y5, Y6, Y10
-	MOVQ         1176(BX), R9
+	MOVQ         1288(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTDQ2PD    (R9)(AX*4), Y5
 	VCVTDQ2PD    16(R9)(AX*4), Y6
-	VBROADCASTSD 1280(BX), Y7
-	VBROADCASTSD 1288(BX), Y11
+	VBROADCASTSD 1392(BX), Y7
+	VBROADCASTSD 1400(BX), Y11
 	VFMADD213PD  Y11, Y7, Y5
 	VFMADD213PD  Y11, Y7, Y6
-	VBROADCASTSD 1296(BX), Y7
-	VBROADCASTSD 1304(BX), Y11
+	VBROADCASTSD 1408(BX), Y7
+	VBROADCASTSD 1416(BX), Y11
 	VFMADD213PD  Y11, Y7, Y5
 	VFMADD213PD  Y11, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 1312(BX), Y6
+	VBROADCASTSS 1424(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 1320(BX), Y6
+	VBROADCASTSS 1432(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 1200(BX), Y6
+	VBROADCASTSS 1312(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y11
-	VBROADCASTSD 1328(BX), Y7
+	VBROADCASTSD 1440(BX), Y7
 	VORPS        Y7, Y11, Y11
 	VBLENDVPS    Y11, Y5, Y6, Y11
 	VUNPCKLPS    Y9, Y8, Y5
@@ -23500,73 +26180,73 @@ step:
 	VBROADCASTSD 152(BX), Y2
 	VORPS        Y2, Y3, Y3
 	VBLENDVPS    Y3, Y0, Y1, Y3
-	MOVQ         168(BX), R9
+	MOVQ         184(BX), R9
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 272(BX), Y2
-	VBROADCASTSD 280(BX), Y5
-	VFMADD213PD  Y5, Y2, Y0
-	VFMADD213PD  Y5, Y2, Y1
 	VBROADCASTSD 288(BX), Y2
 	VBROADCASTSD 296(BX), Y5
 	VFMADD213PD  Y5, Y2, Y0
 	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 304(BX), Y2
+	VBROADCASTSD 312(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
 	VCVTPD2PSY   Y0, X4
 	VCVTPD2PSY   Y1, X0
 	VINSERTF128  $0x01, X0, Y4, Y0
-	VBROADCASTSS 304(BX), Y1
+	VBROADCASTSS 320(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 312(BX), Y1
+	VBROADCASTSS 328(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 192(BX), Y1
+	VBROADCASTSS 208(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y5
-	VBROADCASTSD 320(BX), Y2
+	VBROADCASTSD 336(BX), Y2
 	VORPS        Y2, Y5, Y5
 	VBLENDVPS    Y5, Y0, Y1, Y5
-	MOVQ         336(BX), R9
+	MOVQ         368(BX), R9
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 440(BX), Y2
-	VBROADCASTSD 448(BX), Y6
+	VBROADCASTSD 472(BX), Y2
+	VBROADCASTSD 480(BX), Y6
 	VFMADD213PD  Y6, Y2, Y0
 	VFMADD213PD  Y6, Y2, Y1
-	VBROADCASTSD 456(BX), Y2
-	VBROADCASTSD 464(BX), Y6
+	VBROADCASTSD 488(BX), Y2
+	VBROADCASTSD 496(BX), Y6
 	VFMADD213PD  Y6, Y2, Y0
 	VFMADD213PD  Y6, Y2, Y1
 	VCVTPD2PSY   Y0, X4
 	VCVTPD2PSY   Y1, X0
 	VINSERTF128  $0x01, X0, Y4, Y0
-	VBROADCASTSS 472(BX), Y1
+	VBROADCASTSS 504(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 480(BX), Y1
+	VBROADCASTSS 512(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 360(BX), Y1
+	VBROADCASTSS 392(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y6
-	VBROADCASTSD 488(BX), Y2
+	VBROADCASTSD 520(BX), Y2
 	VORPS        Y2, Y6, Y6
 	VBLENDVPS    Y6, Y0, Y1, Y6
-	MOVQ         504(BX), R9
+	MOVQ         552(BX), R9
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 608(BX), Y2
-	VBROADCASTSD 616(BX), Y7
+	VBROADCASTSD 656(BX), Y2
+	VBROADCASTSD 664(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
-	VBROADCASTSD 624(BX), Y2
-	VBROADCASTSD 632(BX), Y7
+	VBROADCASTSD 672(BX), Y2
+	VBROADCASTSD 680(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
 	VCVTPD2PSY   Y0, X4
 	VCVTPD2PSY   Y1, X0
 	VINSERTF128  $0x01, X0, Y4, Y0
-	VBROADCASTSS 640(BX), Y1
+	VBROADCASTSS 688(BX), Y1
 	VMAXPS       Y0, Y1, Y0
-	VBROADCASTSS 648(BX), Y1
+	VBROADCASTSS 696(BX), Y1
 	VMINPS       Y0, Y1, Y0
-	VBROADCASTSS 528(BX), Y1
+	VBROADCASTSS 576(BX), Y1
 	VCMPPS       $0x07, Y0, Y0, Y7
-	VBROADCASTSD 656(BX), Y2
+	VBROADCASTSD 704(BX), Y2
 	VORPS        Y2, Y7, Y7
 	VBLENDVPS    Y7, Y0, Y1, Y7
 	VUNPCKLPS    Y5, Y3, Y0
@@ -23577,96 +26257,96 @@ step:
 	VUNPCKHPD    Y2, Y0, Y0
 	VUNPCKLPD    Y5, Y1, Y2
 	VUNPCKHPD    Y5, Y1, Y1
-	MOVQ         672(BX), R9
+	MOVQ         736(BX), R9
 	VCVTDQ2PD    (R9)(AX*4), Y5
 	VCVTDQ2PD    16(R9)(AX*4), Y6
-	VBROADCASTSD 776(BX), Y7
-	VBROADCASTSD 784(BX), Y8
+	VBROADCASTSD 840(BX), Y7
+	VBROADCASTSD 848(BX), Y8
 	VFMADD213PD  Y8, Y7, Y5
 	VFMADD213PD  Y8, Y7, Y6
-	VBROADCASTSD 792(BX), Y7
-	VBROADCASTSD 800(BX), Y8
+	VBROADCASTSD 856(BX), Y7
+	VBROADCASTSD 864(BX), Y8
 	VFMADD213PD  Y8, Y7, Y5
 	VFMADD213PD  Y8, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 808(BX), Y6
+	VBROADCASTSS 872(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 816(BX), Y6
+	VBROADCASTSS 880(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 696(BX), Y6
+	VBROADCASTSS 760(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y8
-	VBROADCASTSD 824(BX), Y7
+	VBROADCASTSD 888(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VBLENDVPS    Y8, Y5, Y6, Y8
-	MOVQ         840(BX), R9
+	MOVQ         920(BX), R9
 	VCVTDQ2PD    (R9)(AX*4), Y5
 	VCVTDQ2PD    16(R9)(AX*4), Y6
-	VBROADCASTSD 944(BX), Y7
-	VBROADCASTSD 952(BX), Y9
+	VBROADCASTSD 1024(BX), Y7
+	VBROADCASTSD 1032(BX), Y9
 	VFMADD213PD  Y9, Y7, Y5
 	VFMADD213PD  Y9, Y7, Y6
-	VBROADCASTSD 960(BX), Y7
-	VBROADCASTSD 968(BX), Y9
+	VBROADCASTSD 1040(BX), Y7
+	VBROADCASTSD 1048(BX), Y9
 	VFMADD213PD  Y9, Y7, Y5
 	VFMADD213PD  Y9, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 976(BX), Y6
+	VBROADCASTSS 1056(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 984(BX), Y6
+	VBROADCASTSS 1064(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 864(BX), Y6
+	VBROADCASTSS 944(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y9
-	VBROADCASTSD 992(BX), Y7
+	VBROADCASTSD 1072(BX), Y7
 	VORPS        Y7, Y9, Y9
 	VBLENDVPS    Y9, Y5, Y6, Y9
-	MOVQ         1008(BX), R9
+	MOVQ         1104(BX), R9
 	VCVTDQ2PD    (R9)(AX*4), Y5
 	VCVTDQ2PD    16(R9)(AX*4), Y6
-	VBROADCASTSD 1112(BX), Y7
-	VBROADCASTSD 1120(BX), Y10
+	VBROADCASTSD 1208(BX), Y7
+	VBROADCASTSD 1216(BX), Y10
 	VFMADD213PD  Y10, Y7, Y5
 	VFMADD213PD  Y10, Y7, Y6
-	VBROADCASTSD 1128(BX), Y7
-	VBROADCASTSD 1136(BX), Y10
+	VBROADCASTSD 1224(BX), Y7
+	VBROADCASTSD 1232(BX), Y10
 	VFMADD213PD  Y10, Y7, Y5
 	VFMADD213PD  Y10, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 1144(BX), Y6
+	VBROADCASTSS 1240(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 1152(BX), Y6
+	VBROADCASTSS 1248(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 1032(BX), Y6
+	VBROADCASTSS 1128(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y10
-	VBROADCASTSD 1160(BX), Y7
+	VBROADCASTSD 1256(BX), Y7
 	VORPS        Y7, Y10, Y10
 	VBLENDVPS    Y10, Y5, Y6, Y10
-	MOVQ         1176(BX), R9
+	MOVQ         1288(BX), R9
 	VCVTDQ2PD    (R9)(AX*4), Y5
 	VCVTDQ2PD    16(R9)(AX*4), Y6
-	VBROADCASTSD 1280(BX), Y7
-	VBROADCASTSD 1288(BX), Y11
+	VBROADCASTSD 1392(BX), Y7
+	VBROADCASTSD 1400(BX), Y11
 	VFMADD213PD  Y11, Y7, Y5
 	VFMADD213PD  Y11, Y7, Y6
-	VBROADCASTSD 1296(BX), Y7
-	VBROADCASTSD 1304(BX), Y11
+	VBROADCASTSD 1408(BX), Y7
+	VBROADCASTSD 1416(BX), Y11
 	VFMADD213PD  Y11, Y7, Y5
 	VFMADD213PD  Y11, Y7, Y6
 	VCVTPD2PSY   Y5, X4
 	VCVTPD2PSY   Y6, X5
 	VINSERTF128  $0x01, X5, Y4, Y5
-	VBROADCASTSS 1312(BX), Y6
+	VBROADCASTSS 1424(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 1320(BX), Y6
+	VBROADCASTSS 1432(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 1200(BX), Y6
+	VBROADCASTSS 1312(BX), Y6
 	VCMPPS       $0x07, Y5, Y5, Y11
-	VBROADCASTSD 1328(BX), Y7
+	VBROADCASTSD 1440(BX), Y7
 	VORPS        Y7, Y11, Y11
 	VBLENDVPS    Y11, Y5, Y6, Y11
 	VUNPCKLPS    Y9, Y8, Y5
@@ -23702,14 +26382,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x20, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x02, DI
 	SUBQ   DI, SI
@@ -23795,153 +26475,153 @@ step:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, Z3
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTDQ2PD        (DI)(BX*4), Z2
-	VBROADCASTSD     272(DX), Z5
-	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VBROADCASTSD     304(DX), Z5
+	VFMADD213PD.BCST 312(DX), Z5, Z2
 	VCVTDQ2PD        32(DI)(BX*4), Z5
-	VBROADCASTSD     272(DX), Z6
-	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
 	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VBROADCASTSD     304(DX), Z6
+	VFMADD213PD.BCST 312(DX), Z6, Z5
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z5, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     304(DX), Z5
+	VBROADCASTSS     320(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     312(DX), Z5
+	VBROADCASTSS     328(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     192(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, Z5
-	MOVQ             336(DX), DI
+	VBROADCASTSS     208(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, Z5
+	MOVQ             368(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTDQ2PD        (DI)(BX*4), Z2
-	VBROADCASTSD     440(DX), Z6
-	VFMADD213PD.BCST 448(DX), Z6, Z2
-	VBROADCASTSD     456(DX), Z6
-	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VBROADCASTSD     472(DX), Z6
+	VFMADD213PD.BCST 480(DX), Z6, Z2
+	VBROADCASTSD     488(DX), Z6
+	VFMADD213PD.BCST 496(DX), Z6, Z2
 	VCVTDQ2PD        32(DI)(BX*4), Z6
-	VBROADCASTSD     440(DX), Z7
-	VFMADD213PD.BCST 448(DX), Z7, Z6
-	VBROADCASTSD     456(DX), Z7
-	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VBROADCASTSD     472(DX), Z7
+	VFMADD213PD.BCST 480(DX), Z7, Z6
+	VBROADCASTSD     488(DX), Z7
+	VFMADD213PD.BCST 496(DX), Z7, Z6
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z6, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     472(DX), Z6
+	VBROADCASTSS     504(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     480(DX), Z6
+	VBROADCASTSS     512(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     360(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, Z6
-	MOVQ             504(DX), DI
+	VBROADCASTSS     392(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, Z6
+	MOVQ             552(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTDQ2PD        (DI)(BX*4), Z2
-	VBROADCASTSD     608(DX), Z7
-	VFMADD213PD.BCST 616(DX), Z7, Z2
-	VBROADCASTSD     624(DX), Z7
-	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VBROADCASTSD     656(DX), Z7
+	VFMADD213PD.BCST 664(DX), Z7, Z2
+	VBROADCASTSD     672(DX), Z7
+	VFMADD213PD.BCST 680(DX), Z7, Z2
 	VCVTDQ2PD        32(DI)(BX*4), Z7
-	VBROADCASTSD     608(DX), Z8
-	VFMADD213PD.BCST 616(DX), Z8, Z7
-	VBROADCASTSD     624(DX), Z8
-	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VBROADCASTSD     656(DX), Z8
+	VFMADD213PD.BCST 664(DX), Z8, Z7
+	VBROADCASTSD     672(DX), Z8
+	VFMADD213PD.BCST 680(DX), Z8, Z7
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z7, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     640(DX), Z7
+	VBROADCASTSS     688(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     648(DX), Z7
+	VBROADCASTSS     696(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     528(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, Z7
-	MOVQ             672(DX), DI
+	VBROADCASTSS     576(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, Z7
+	MOVQ             736(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTDQ2PD        (DI)(BX*4), Z2
-	VBROADCASTSD     776(DX), Z8
-	VFMADD213PD.BCST 784(DX), Z8, Z2
-	VBROADCASTSD     792(DX), Z8
-	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VBROADCASTSD     840(DX), Z8
+	VFMADD213PD.BCST 848(DX), Z8, Z2
+	VBROADCASTSD     856(DX), Z8
+	VFMADD213PD.BCST 864(DX), Z8, Z2
 	VCVTDQ2PD        32(DI)(BX*4), Z8
-	VBROADCASTSD     776(DX), Z9
-	VFMADD213PD.BCST 784(DX), Z9, Z8
-	VBROADCASTSD     792(DX), Z9
-	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VBROADCASTSD     840(DX), Z9
+	VFMADD213PD.BCST 848(DX), Z9, Z8
+	VBROADCASTSD     856(DX), Z9
+	VFMADD213PD.BCST 864(DX), Z9, Z8
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z8, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     808(DX), Z8
+	VBROADCASTSS     872(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     816(DX), Z8
+	VBROADCASTSS     880(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     696(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, Z8
-	MOVQ             840(DX), DI
+	VBROADCASTSS     760(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, Z8
+	MOVQ             920(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTDQ2PD        (DI)(BX*4), Z2
-	VBROADCASTSD     944(DX), Z9
-	VFMADD213PD.BCST 952(DX), Z9, Z2
-	VBROADCASTSD     960(DX), Z9
-	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VBROADCASTSD     1024(DX), Z9
+	VFMADD213PD.BCST 1032(DX), Z9, Z2
+	VBROADCASTSD     1040(DX), Z9
+	VFMADD213PD.BCST 1048(DX), Z9, Z2
 	VCVTDQ2PD        32(DI)(BX*4), Z9
-	VBROADCASTSD     944(DX), Z10
-	VFMADD213PD.BCST 952(DX), Z10, Z9
-	VBROADCASTSD     960(DX), Z10
-	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VBROADCASTSD     1024(DX), Z10
+	VFMADD213PD.BCST 1032(DX), Z10, Z9
+	VBROADCASTSD     1040(DX), Z10
+	VFMADD213PD.BCST 1048(DX), Z10, Z9
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z9, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     976(DX), Z9
+	VBROADCASTSS     1056(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     984(DX), Z9
+	VBROADCASTSS     1064(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     864(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, Z9
-	MOVQ             1008(DX), DI
+	VBROADCASTSS     944(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, Z9
+	MOVQ             1104(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTDQ2PD        (DI)(BX*4), Z2
-	VBROADCASTSD     1112(DX), Z10
-	VFMADD213PD.BCST 1120(DX), Z10, Z2
-	VBROADCASTSD     1128(DX), Z10
-	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VBROADCASTSD     1208(DX), Z10
+	VFMADD213PD.BCST 1216(DX), Z10, Z2
+	VBROADCASTSD     1224(DX), Z10
+	VFMADD213PD.BCST 1232(DX), Z10, Z2
 	VCVTDQ2PD        32(DI)(BX*4), Z10
-	VBROADCASTSD     1112(DX), Z11
-	VFMADD213PD.BCST 1120(DX), Z11, Z10
-	VBROADCASTSD     1128(DX), Z11
-	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VBROADCASTSD     1208(DX), Z11
+	VFMADD213PD.BCST 1216(DX), Z11, Z10
+	VBROADCASTSD     1224(DX), Z11
+	VFMADD213PD.BCST 1232(DX), Z11, Z10
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z10, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1144(DX), Z10
+	VBROADCASTSS     1240(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1152(DX), Z10
+	VBROADCASTSS     1248(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1032(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, Z10
-	MOVQ             1176(DX), DI
+	VBROADCASTSS     1128(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, Z10
+	MOVQ             1288(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTDQ2PD        (DI)(BX*4), Z2
-	VBROADCASTSD     1280(DX), Z11
-	VFMADD213PD.BCST 1288(DX), Z11, Z2
-	VBROADCASTSD     1296(DX), Z11
-	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VBROADCASTSD     1392(DX), Z11
+	VFMADD213PD.BCST 1400(DX), Z11, Z2
+	VBROADCASTSD     1408(DX), Z11
+	VFMADD213PD.BCST 1416(DX), Z11, Z2
 	VCVTDQ2PD        32(DI)(BX*4), Z11
-	VBROADCASTSD     1280(DX), Z12
-	VFMADD213PD.BCST 1288(DX), Z12, Z11
-	VBROADCASTSD     1296(DX), Z12
-	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VBROADCASTSD     1392(DX), Z12
+	VFMADD213PD.BCST 1400(DX), Z12, Z11
+	VBROADCASTSD     1408(DX), Z12
+	VFMADD213PD.BCST 1416(DX), Z12, Z11
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z11, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1312(DX), Z11
+	VBROADCASTSS     1424(DX), Z11
 	VMAXPS           Z2, Z11, Z2
-	VBROADCASTSS     1320(DX), Z11
+	VBROADCASTSS     1432(DX), Z11
 	VMINPS           Z2, Z11, Z2
-	VBROADCASTSS     1200(DX), Z11
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, Z11
+	VBROADCASTSS     1312(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, Z11
 	VUNPCKLPS        Z5, Z3, Z2
 	VUNPCKHPS        Z5, Z3, Z3
 	VUNPCKLPS        Z7, Z6, Z5
@@ -24021,153 +26701,153 @@ tail:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z2
-	VBROADCASTSD     272(DX), Z5
-	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VBROADCASTSD     304(DX), Z5
+	VFMADD213PD.BCST 312(DX), Z5, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTDQ2PD.Z      32(DI)(BX*4), K3, Z5
-	VBROADCASTSD     272(DX), Z6
-	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
 	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VBROADCASTSD     304(DX), Z6
+	VFMADD213PD.BCST 312(DX), Z6, Z5
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z5, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     304(DX), Z5
+	VBROADCASTSS     320(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     312(DX), Z5
+	VBROADCASTSS     328(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     192(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), DI
+	VBROADCASTSS     208(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, K1, Z5
+	MOVQ             368(DX), DI
 	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z2
-	VBROADCASTSD     440(DX), Z6
-	VFMADD213PD.BCST 448(DX), Z6, Z2
-	VBROADCASTSD     456(DX), Z6
-	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VBROADCASTSD     472(DX), Z6
+	VFMADD213PD.BCST 480(DX), Z6, Z2
+	VBROADCASTSD     488(DX), Z6
+	VFMADD213PD.BCST 496(DX), Z6, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTDQ2PD.Z      32(DI)(BX*4), K3, Z6
-	VBROADCASTSD     440(DX), Z7
-	VFMADD213PD.BCST 448(DX), Z7, Z6
-	VBROADCASTSD     456(DX), Z7
-	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VBROADCASTSD     472(DX), Z7
+	VFMADD213PD.BCST 480(DX), Z7, Z6
+	VBROADCASTSD     488(DX), Z7
+	VFMADD213PD.BCST 496(DX), Z7, Z6
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z6, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     472(DX), Z6
+	VBROADCASTSS     504(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     480(DX), Z6
+	VBROADCASTSS     512(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     360(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), DI
+	VBROADCASTSS     392(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, K1, Z6
+	MOVQ             552(DX), DI
 	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z2
-	VBROADCASTSD     608(DX), Z7
-	VFMADD213PD.BCST 616(DX), Z7, Z2
-	VBROADCASTSD     624(DX), Z7
-	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VBROADCASTSD     656(DX), Z7
+	VFMADD213PD.BCST 664(DX), Z7, Z2
+	VBROADCASTSD     672(DX), Z7
+	VFMADD213PD.BCST 680(DX), Z7, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTDQ2PD.Z      32(DI)(BX*4), K3, Z7
-	VBROADCASTSD     608(DX), Z8
-	VFMADD213PD.BCST 616(DX), Z8, Z7
-	VBROADCASTSD     624(DX), Z8
-	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VBROADCASTSD     656(DX), Z8
+	VFMADD213PD.BCST 664(DX), Z8, Z7
+	VBROADCASTSD     672(DX), Z8
+	VFMADD213PD.BCST 680(DX), Z8, Z7
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z7, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     640(DX), Z7
+	VBROADCASTSS     688(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     648(DX), Z7
+	VBROADCASTSS     696(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     528(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), DI
+	VBROADCASTSS     576(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, K1, Z7
+	MOVQ             736(DX), DI
 	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z2
-	VBROADCASTSD     776(DX), Z8
-	VFMADD213PD.BCST 784(DX), Z8, Z2
-	VBROADCASTSD     792(DX), Z8
-	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VBROADCASTSD     840(DX), Z8
+	VFMADD213PD.BCST 848(DX), Z8, Z2
+	VBROADCASTSD     856(DX), Z8
+	VFMADD213PD.BCST 864(DX), Z8, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTDQ2PD.Z      32(DI)(BX*4), K3, Z8
-	VBROADCASTSD     776(DX), Z9
-	VFMADD213PD.BCST 784(DX), Z9, Z8
-	VBROADCASTSD     792(DX), Z9
-	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VBROADCASTSD     840(DX), Z9
+	VFMADD213PD.BCST 848(DX), Z9, Z8
+	VBROADCASTSD     856(DX), Z9
+	VFMADD213PD.BCST 864(DX), Z9, Z8
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z8, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     808(DX), Z8
+	VBROADCASTSS     872(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     816(DX), Z8
+	VBROADCASTSS     880(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     696(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), DI
+	VBROADCASTSS     760(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, K1, Z8
+	MOVQ             920(DX), DI
 	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z2
-	VBROADCASTSD     944(DX), Z9
-	VFMADD213PD.BCST 952(DX), Z9, Z2
-	VBROADCASTSD     960(DX), Z9
-	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VBROADCASTSD     1024(DX), Z9
+	VFMADD213PD.BCST 1032(DX), Z9, Z2
+	VBROADCASTSD     1040(DX), Z9
+	VFMADD213PD.BCST 1048(DX), Z9, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTDQ2PD.Z      32(DI)(BX*4), K3, Z9
-	VBROADCASTSD     944(DX), Z10
-	VFMADD213PD.BCST 952(DX), Z10, Z9
-	VBROADCASTSD     960(DX), Z10
-	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VBROADCASTSD     1024(DX), Z10
+	VFMADD213PD.BCST 1032(DX), Z10, Z9
+	VBROADCASTSD     1040(DX), Z10
+	VFMADD213PD.BCST 1048(DX), Z10, Z9
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z9, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     976(DX), Z9
+	VBROADCASTSS     1056(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     984(DX), Z9
+	VBROADCASTSS     1064(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     864(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), DI
+	VBROADCASTSS     944(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, K1, Z9
+	MOVQ             1104(DX), DI
 	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z2
-	VBROADCASTSD     1112(DX), Z10
-	VFMADD213PD.BCST 1120(DX), Z10, Z2
-	VBROADCASTSD     1128(DX), Z10
-	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VBROADCASTSD     1208(DX), Z10
+	VFMADD213PD.BCST 1216(DX), Z10, Z2
+	VBROADCASTSD     1224(DX), Z10
+	VFMADD213PD.BCST 1232(DX), Z10, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTDQ2PD.Z      32(DI)(BX*4), K3, Z10
-	VBROADCASTSD     1112(DX), Z11
-	VFMADD213PD.BCST 1120(DX), Z11, Z10
-	VBROADCASTSD     1128(DX), Z11
-	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VBROADCASTSD     1208(DX), Z11
+	VFMADD213PD.BCST 1216(DX), Z11, Z10
+	VBROADCASTSD     1224(DX), Z11
+	VFMADD213PD.BCST 1232(DX), Z11, Z10
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z10, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1144(DX), Z10
+	VBROADCASTSS     1240(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1152(DX), Z10
+	VBROADCASTSS     1248(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1032(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), DI
+	VBROADCASTSS     1128(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, K1, Z10
+	MOVQ             1288(DX), DI
 	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z2
-	VBROADCASTSD     1280(DX), Z11
-	VFMADD213PD.BCST 1288(DX), Z11, Z2
-	VBROADCASTSD     1296(DX), Z11
-	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VBROADCASTSD     1392(DX), Z11
+	VFMADD213PD.BCST 1400(DX), Z11, Z2
+	VBROADCASTSD     1408(DX), Z11
+	VFMADD213PD.BCST 1416(DX), Z11, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTDQ2PD.Z      32(DI)(BX*4), K3, Z11
-	VBROADCASTSD     1280(DX), Z12
-	VFMADD213PD.BCST 1288(DX), Z12, Z11
-	VBROADCASTSD     1296(DX), Z12
-	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VBROADCASTSD     1392(DX), Z12
+	VFMADD213PD.BCST 1400(DX), Z12, Z11
+	VBROADCASTSD     1408(DX), Z12
+	VFMADD213PD.BCST 1416(DX), Z12, Z11
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z11, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1312(DX), Z11
+	VBROADCASTSS     1424(DX), Z11
 	VMAXPS           Z2, Z11, Z2
-	VBROADCASTSS     1320(DX), Z11
+	VBROADCASTSS     1432(DX), Z11
 	VMINPS           Z2, Z11, Z2
-	VBROADCASTSS     1200(DX), Z11
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VBROADCASTSS     1312(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, K1, Z11
 	VUNPCKLPS        Z5, Z3, Z2
 	VUNPCKHPS        Z5, Z3, Z3
 	VUNPCKLPS        Z7, Z6, Z5
@@ -24272,7 +26952,7 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x20, R10
 	SUBQ    $0x08, R8
 	JG      columns
@@ -24354,87 +27034,87 @@ step:
 	VORPS        Y3, Y4, Y4
 	VANDPS       Y4, Y0, Y0
 	VBLENDVPS    Y0, Y1, Y2, Y0
-	MOVQ         168(BX), R10
+	MOVQ         184(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         176(BX), R11
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTDQ2PD    (R10)(AX*4), Y2
 	VCVTDQ2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 272(BX), Y4
-	VBROADCASTSD 280(BX), Y6
-	VFMADD213PD  Y6, Y4, Y2
-	VFMADD213PD  Y6, Y4, Y3
 	VBROADCASTSD 288(BX), Y4
 	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y4, Y2
+	VFMADD213PD  Y6, Y4, Y3
+	VBROADCASTSD 304(BX), Y4
+	VBROADCASTSD 312(BX), Y6
 	VFMADD213PD  Y6, Y4, Y2
 	VFMADD213PD  Y6, Y4, Y3
 	VCVTPD2PSY   Y2, X5
 	VCVTPD2PSY   Y3, X2
 	VINSERTF128  $0x01, X2, Y5, Y2
-	VBROADCASTSS 304(BX), Y3
+	VBROADCASTSS 320(BX), Y3
 	VMAXPS       Y2, Y3, Y2
-	VBROADCASTSS 312(BX), Y3
+	VBROADCASTSS 328(BX), Y3
 	VMINPS       Y2, Y3, Y2
-	VBROADCASTSS 192(BX), Y3
-	VPSLLVD      208(BX), Y1, Y1
+	VBROADCASTSS 208(BX), Y3
+	VPSLLVD      224(BX), Y1, Y1
 	VCMPPS       $0x07, Y2, Y2, Y6
-	VBROADCASTSD 320(BX), Y4
+	VBROADCASTSD 336(BX), Y4
 	VORPS        Y4, Y6, Y6
 	VANDPS       Y6, Y1, Y1
 	VBLENDVPS    Y1, Y2, Y3, Y1
-	MOVQ         336(BX), R10
+	MOVQ         368(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         344(BX), R11
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTDQ2PD    (R10)(AX*4), Y3
 	VCVTDQ2PD    16(R10)(AX*4), Y4
-	VBROADCASTSD 440(BX), Y6
-	VBROADCASTSD 448(BX), Y7
+	VBROADCASTSD 472(BX), Y6
+	VBROADCASTSD 480(BX), Y7
 	VFMADD213PD  Y7, Y6, Y3
 	VFMADD213PD  Y7, Y6, Y4
-	VBROADCASTSD 456(BX), Y6
-	VBROADCASTSD 464(BX), Y7
+	VBROADCASTSD 488(BX), Y6
+	VBROADCASTSD 496(BX), Y7
 	VFMADD213PD  Y7, Y6, Y3
 	VFMADD213PD  Y7, Y6, Y4
 	VCVTPD2PSY   Y3, X5
 	VCVTPD2PSY   Y4, X3
 	VINSERTF128  $0x01, X3, Y5, Y3
-	VBROADCASTSS 472(BX), Y4
+	VBROADCASTSS 504(BX), Y4
 	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS 480(BX), Y4
+	VBROADCASTSS 512(BX), Y4
 	VMINPS       Y3, Y4, Y3
-	VBROADCASTSS 360(BX), Y4
-	VPSLLVD      376(BX), Y2, Y2
+	VBROADCASTSS 392(BX), Y4
+	VPSLLVD      408(BX), Y2, Y2
 	VCMPPS       $0x07, Y3, Y3, Y7
-	VBROADCASTSD 488(BX), Y6
+	VBROADCASTSD 520(BX), Y6
 	VORPS        Y6, Y7, Y7
 	VANDPS       Y7, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y2
-	MOVQ         504(BX), R10
+	MOVQ         552(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         512(BX), R11
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTDQ2PD    (R10)(AX*4), Y4
 	VCVTDQ2PD    16(R10)(AX*4), Y6
-	VBROADCASTSD 608(BX), Y7
-	VBROADCASTSD 616(BX), Y8
+	VBROADCASTSD 656(BX), Y7
+	VBROADCASTSD 664(BX), Y8
 	VFMADD213PD  Y8, Y7, Y4
 	VFMADD213PD  Y8, Y7, Y6
-	VBROADCASTSD 624(BX), Y7
-	VBROADCASTSD 632(BX), Y8
+	VBROADCASTSD 672(BX), Y7
+	VBROADCASTSD 680(BX), Y8
 	VFMADD213PD  Y8, Y7, Y4
 	VFMADD213PD  Y8, Y7, Y6
 	VCVTPD2PSY   Y4, X5
 	VCVTPD2PSY   Y6, X4
 	VINSERTF128  $0x01, X4, Y5, Y4
-	VBROADCASTSS 640(BX), Y6
+	VBROADCASTSS 688(BX), Y6
 	VMAXPS       Y4, Y6, Y4
-	VBROADCASTSS 648(BX), Y6
+	VBROADCASTSS 696(BX), Y6
 	VMINPS       Y4, Y6, Y4
-	VBROADCASTSS 528(BX), Y6
-	VPSLLVD      544(BX), Y3, Y3
+	VBROADCASTSS 576(BX), Y6
+	VPSLLVD      592(BX), Y3, Y3
 	VCMPPS       $0x07, Y4, Y4, Y8
-	VBROADCASTSD 656(BX), Y7
+	VBROADCASTSD 704(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VANDPS       Y8, Y3, Y3
 	VBLENDVPS    Y3, Y4, Y6, Y3
@@ -24446,115 +27126,115 @@ step:
 	VUNPCKHPD    Y1, Y4, Y1
 	VUNPCKLPD    Y3, Y0, Y4
 	VUNPCKHPD    Y3, Y0, Y0
-	MOVQ         672(BX), R10
+	MOVQ         736(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         680(BX), R11
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTDQ2PD    (R10)(AX*4), Y6
 	VCVTDQ2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 776(BX), Y8
-	VBROADCASTSD 784(BX), Y9
+	VBROADCASTSD 840(BX), Y8
+	VBROADCASTSD 848(BX), Y9
 	VFMADD213PD  Y9, Y8, Y6
 	VFMADD213PD  Y9, Y8, Y7
-	VBROADCASTSD 792(BX), Y8
-	VBROADCASTSD 800(BX), Y9
+	VBROADCASTSD 856(BX), Y8
+	VBROADCASTSD 864(BX), Y9
 	VFMADD213PD  Y9, Y8, Y6
 	VFMADD213PD  Y9, Y8, Y7
 	VCVTPD2PSY   Y6, X5
 	VCVTPD2PSY   Y7, X6
 	VINSERTF128  $0x01, X6, Y5, Y6
-	VBROADCASTSS 808(BX), Y7
+	VBROADCASTSS 872(BX), Y7
 	VMAXPS       Y6, Y7, Y6
-	VBROADCASTSS 816(BX), Y7
+	VBROADCASTSS 880(BX), Y7
 	VMINPS       Y6, Y7, Y6
-	VBROADCASTSS 696(BX), Y7
-	VPSLLVD      712(BX), Y3, Y3
+	VBROADCASTSS 760(BX), Y7
+	VPSLLVD      776(BX), Y3, Y3
 	VCMPPS       $0x07, Y6, Y6, Y9
-	VBROADCASTSD 824(BX), Y8
+	VBROADCASTSD 888(BX), Y8
 	VORPS        Y8, Y9, Y9
 	VANDPS       Y9, Y3, Y3
 	VBLENDVPS    Y3, Y6, Y7, Y3
-	MOVQ         840(BX), R10
+	MOVQ         920(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         848(BX), R11
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y6
 	VCVTDQ2PD    (R10)(AX*4), Y7
 	VCVTDQ2PD    16(R10)(AX*4), Y8
-	VBROADCASTSD 944(BX), Y9
-	VBROADCASTSD 952(BX), Y10
+	VBROADCASTSD 1024(BX), Y9
+	VBROADCASTSD 1032(BX), Y10
 	VFMADD213PD  Y10, Y9, Y7
 	VFMADD213PD  Y10, Y9, Y8
-	VBROADCASTSD 960(BX), Y9
-	VBROADCASTSD 968(BX), Y10
+	VBROADCASTSD 1040(BX), Y9
+	VBROADCASTSD 1048(BX), Y10
 	VFMADD213PD  Y10, Y9, Y7
 	VFMADD213PD  Y10, Y9, Y8
 	VCVTPD2PSY   Y7, X5
 	VCVTPD2PSY   Y8, X7
 	VINSERTF128  $0x01, X7, Y5, Y7
-	VBROADCASTSS 976(BX), Y8
+	VBROADCASTSS 1056(BX), Y8
 	VMAXPS       Y7, Y8, Y7
-	VBROADCASTSS 984(BX), Y8
+	VBROADCASTSS 1064(BX), Y8
 	VMINPS       Y7, Y8, Y7
-	VBROADCASTSS 864(BX), Y8
-	VPSLLVD      880(BX), Y6, Y6
+	VBROADCASTSS 944(BX), Y8
+	VPSLLVD      960(BX), Y6, Y6
 	VCMPPS       $0x07, Y7, Y7, Y10
-	VBROADCASTSD 992(BX), Y9
+	VBROADCASTSD 1072(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y6, Y6
 	VBLENDVPS    Y6, Y7, Y8, Y6
-	MOVQ         1008(BX), R10
+	MOVQ         1104(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1016(BX), R11
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y7
 	VCVTDQ2PD    (R10)(AX*4), Y8
 	VCVTDQ2PD    16(R10)(AX*4), Y9
-	VBROADCASTSD 1112(BX), Y10
-	VBROADCASTSD 1120(BX), Y11
+	VBROADCASTSD 1208(BX), Y10
+	VBROADCASTSD 1216(BX), Y11
 	VFMADD213PD  Y11, Y10, Y8
 	VFMADD213PD  Y11, Y10, Y9
-	VBROADCASTSD 1128(BX), Y10
-	VBROADCASTSD 1136(BX), Y11
+	VBROADCASTSD 1224(BX), Y10
+	VBROADCASTSD 1232(BX), Y11
 	VFMADD213PD  Y11, Y10, Y8
 	VFMADD213PD  Y11, Y10, Y9
 	VCVTPD2PSY   Y8, X5
 	VCVTPD2PSY   Y9, X8
 	VINSERTF128  $0x01, X8, Y5, Y8
-	VBROADCASTSS 1144(BX), Y9
+	VBROADCASTSS 1240(BX), Y9
 	VMAXPS       Y8, Y9, Y8
-	VBROADCASTSS 1152(BX), Y9
+	VBROADCASTSS 1248(BX), Y9
 	VMINPS       Y8, Y9, Y8
-	VBROADCASTSS 1032(BX), Y9
-	VPSLLVD      1048(BX), Y7, Y7
+	VBROADCASTSS 1128(BX), Y9
+	VPSLLVD      1144(BX), Y7, Y7
 	VCMPPS       $0x07, Y8, Y8, Y11
-	VBROADCASTSD 1160(BX), Y10
+	VBROADCASTSD 1256(BX), Y10
 	VORPS        Y10, Y11, Y11
 	VANDPS       Y11, Y7, Y7
 	VBLENDVPS    Y7, Y8, Y9, Y7
-	MOVQ         1176(BX), R10
+	MOVQ         1288(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1184(BX), R11
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y8
 	VCVTDQ2PD    (R10)(AX*4), Y9
 	VCVTDQ2PD    16(R10)(AX*4), Y10
-	VBROADCASTSD 1280(BX), Y11
-	VBROADCASTSD 1288(BX), Y12
+	VBROADCASTSD 1392(BX), Y11
+	VBROADCASTSD 1400(BX), Y12
 	VFMADD213PD  Y12, Y11, Y9
 	VFMADD213PD  Y12, Y11, Y10
-	VBROADCASTSD 1296(BX), Y11
-	VBROADCASTSD 1304(BX), Y12
+	VBROADCASTSD 1408(BX), Y11
+	VBROADCASTSD 1416(BX), Y12
 	VFMADD213PD  Y12, Y11, Y9
 	VFMADD213PD  Y12, Y11, Y10
 	VCVTPD2PSY   Y9, X5
 	VCVTPD2PSY   Y10, X9
 	VINSERTF128  $0x01, X9, Y5, Y9
-	VBROADCASTSS 1312(BX), Y10
+	VBROADCASTSS 1424(BX), Y10
 	VMAXPS       Y9, Y10, Y9
-	VBROADCASTSS 1320(BX), Y10
+	VBROADCASTSS 1432(BX), Y10
 	VMINPS       Y9, Y10, Y9
-	VBROADCASTSS 1200(BX), Y10
-	VPSLLVD      1216(BX), Y8, Y8
+	VBROADCASTSS 1312(BX), Y10
+	VPSLLVD      1328(BX), Y8, Y8
 	VCMPPS       $0x07, Y9, Y9, Y12
-	VBROADCASTSD 1328(BX), Y11
+	VBROADCASTSD 1440(BX), Y11
 	VORPS        Y11, Y12, Y12
 	VANDPS       Y12, Y8, Y8
 	VBLENDVPS    Y8, Y9, Y10, Y8
@@ -24616,84 +27296,84 @@ step:
 	VORPS        Y3, Y4, Y4
 	VANDPS       Y4, Y0, Y0
 	VBLENDVPS    Y0, Y1, Y2, Y0
-	MOVQ         168(BX), R10
-	MOVQ         176(BX), R11
+	MOVQ         184(BX), R10
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTDQ2PD    (R10)(AX*4), Y2
 	VCVTDQ2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 272(BX), Y4
-	VBROADCASTSD 280(BX), Y6
-	VFMADD213PD  Y6, Y4, Y2
-	VFMADD213PD  Y6, Y4, Y3
 	VBROADCASTSD 288(BX), Y4
 	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y4, Y2
+	VFMADD213PD  Y6, Y4, Y3
+	VBROADCASTSD 304(BX), Y4
+	VBROADCASTSD 312(BX), Y6
 	VFMADD213PD  Y6, Y4, Y2
 	VFMADD213PD  Y6, Y4, Y3
 	VCVTPD2PSY   Y2, X5
 	VCVTPD2PSY   Y3, X2
 	VINSERTF128  $0x01, X2, Y5, Y2
-	VBROADCASTSS 304(BX), Y3
+	VBROADCASTSS 320(BX), Y3
 	VMAXPS       Y2, Y3, Y2
-	VBROADCASTSS 312(BX), Y3
+	VBROADCASTSS 328(BX), Y3
 	VMINPS       Y2, Y3, Y2
-	VBROADCASTSS 192(BX), Y3
-	VPSLLVD      208(BX), Y1, Y1
+	VBROADCASTSS 208(BX), Y3
+	VPSLLVD      224(BX), Y1, Y1
 	VCMPPS       $0x07, Y2, Y2, Y6
-	VBROADCASTSD 320(BX), Y4
+	VBROADCASTSD 336(BX), Y4
 	VORPS        Y4, Y6, Y6
 	VANDPS       Y6, Y1, Y1
 	VBLENDVPS    Y1, Y2, Y3, Y1
-	MOVQ         336(BX), R10
-	MOVQ         344(BX), R11
+	MOVQ         368(BX), R10
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTDQ2PD    (R10)(AX*4), Y3
 	VCVTDQ2PD    16(R10)(AX*4), Y4
-	VBROADCASTSD 440(BX), Y6
-	VBROADCASTSD 448(BX), Y7
+	VBROADCASTSD 472(BX), Y6
+	VBROADCASTSD 480(BX), Y7
 	VFMADD213PD  Y7, Y6, Y3
 	VFMADD213PD  Y7, Y6, Y4
-	VBROADCASTSD 456(BX), Y6
-	VBROADCASTSD 464(BX), Y7
+	VBROADCASTSD 488(BX), Y6
+	VBROADCASTSD 496(BX), Y7
 	VFMADD213PD  Y7, Y6, Y3
 	VFMADD213PD  Y7, Y6, Y4
 	VCVTPD2PSY   Y3, X5
 	VCVTPD2PSY   Y4, X3
 	VINSERTF128  $0x01, X3, Y5, Y3
-	VBROADCASTSS 472(BX), Y4
+	VBROADCASTSS 504(BX), Y4
 	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS 480(BX), Y4
+	VBROADCASTSS 512(BX), Y4
 	VMINPS       Y3, Y4, Y3
-	VBROADCASTSS 360(BX), Y4
-	VPSLLVD      376(BX), Y2, Y2
+	VBROADCASTSS 392(BX), Y4
+	VPSLLVD      408(BX), Y2, Y2
 	VCMPPS       $0x07, Y3, Y3, Y7
-	VBROADCASTSD 488(BX), Y6
+	VBROADCASTSD 520(BX), Y6
 	VORPS        Y6, Y7, Y7
 	VANDPS       Y7, Y2, Y2
 	VBLENDVPS    Y2, Y3, Y4, Y2
-	MOVQ         504(BX), R10
-	MOVQ         512(BX), R11
+	MOVQ         552(BX), R10
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTDQ2PD    (R10)(AX*4), Y4
 	VCVTDQ2PD    16(R10)(AX*4), Y6
-	VBROADCASTSD 608(BX), Y7
-	VBROADCASTSD 616(BX), Y8
+	VBROADCASTSD 656(BX), Y7
+	VBROADCASTSD 664(BX), Y8
 	VFMADD213PD  Y8, Y7, Y4
 	VFMADD213PD  Y8, Y7, Y6
-	VBROADCASTSD 624(BX), Y7
-	VBROADCASTSD 632(BX), Y8
+	VBROADCASTSD 672(BX), Y7
+	VBROADCASTSD 680(BX), Y8
 	VFMADD213PD  Y8, Y7, Y4
 	VFMADD213PD  Y8, Y7, Y6
 	VCVTPD2PSY   Y4, X5
 	VCVTPD2PSY   Y6, X4
 	VINSERTF128  $0x01, X4, Y5, Y4
-	VBROADCASTSS 640(BX), Y6
+	VBROADCASTSS 688(BX), Y6
 	VMAXPS       Y4, Y6, Y4
-	VBROADCASTSS 648(BX), Y6
+	VBROADCASTSS 696(BX), Y6
 	VMINPS       Y4, Y6, Y4
-	VBROADCASTSS 528(BX), Y6
-	VPSLLVD      544(BX), Y3, Y3
+	VBROADCASTSS 576(BX), Y6
+	VPSLLVD      592(BX), Y3, Y3
 	VCMPPS       $0x07, Y4, Y4, Y8
-	VBROADCASTSD 656(BX), Y7
+	VBROADCASTSD 704(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VANDPS       Y8, Y3, Y3
 	VBLENDVPS    Y3, Y4, Y6, Y3
@@ -24705,111 +27385,111 @@ step:
 	VUNPCKHPD    Y1, Y4, Y1
 	VUNPCKLPD    Y3, Y0, Y4
 	VUNPCKHPD    Y3, Y0, Y0
-	MOVQ         672(BX), R10
-	MOVQ         680(BX), R11
+	MOVQ         736(BX), R10
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTDQ2PD    (R10)(AX*4), Y6
 	VCVTDQ2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 776(BX), Y8
-	VBROADCASTSD 784(BX), Y9
+	VBROADCASTSD 840(BX), Y8
+	VBROADCASTSD 848(BX), Y9
 	VFMADD213PD  Y9, Y8, Y6
 	VFMADD213PD  Y9, Y8, Y7
-	VBROADCASTSD 792(BX), Y8
-	VBROADCASTSD 800(BX), Y9
+	VBROADCASTSD 856(BX), Y8
+	VBROADCASTSD 864(BX), Y9
 	VFMADD213PD  Y9, Y8, Y6
 	VFMADD213PD  Y9, Y8, Y7
 	VCVTPD2PSY   Y6, X5
 	VCVTPD2PSY   Y7, X6
 	VINSERTF128  $0x01, X6, Y5, Y6
-	VBROADCASTSS 808(BX), Y7
+	VBROADCASTSS 872(BX), Y7
 	VMAXPS       Y6, Y7, Y6
-	VBROADCASTSS 816(BX), Y7
+	VBROADCASTSS 880(BX), Y7
 	VMINPS       Y6, Y7, Y6
-	VBROADCASTSS 696(BX), Y7
-	VPSLLVD      712(BX), Y3, Y3
+	VBROADCASTSS 760(BX), Y7
+	VPSLLVD      776(BX), Y3, Y3
 	VCMPPS       $0x07, Y6, Y6, Y9
-	VBROADCASTSD 824(BX), Y8
+	VBROADCASTSD 888(BX), Y8
 	VORPS        Y8, Y9, Y9
 	VANDPS       Y9, Y3, Y3
 	VBLENDVPS    Y3, Y6, Y7, Y3
-	MOVQ         840(BX), R10
-	MOVQ         848(BX), R11
+	MOVQ         920(BX), R10
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y6
 	VCVTDQ2PD    (R10)(AX*4), Y7
 	VCVTDQ2PD    16(R10)(AX*4), Y8
-	VBROADCASTSD 944(BX), Y9
-	VBROADCASTSD 952(BX), Y10
+	VBROADCASTSD 1024(BX), Y9
+	VBROADCASTSD 1032(BX), Y10
 	VFMADD213PD  Y10, Y9, Y7
 	VFMADD213PD  Y10, Y9, Y8
-	VBROADCASTSD 960(BX), Y9
-	VBROADCASTSD 968(BX), Y10
+	VBROADCASTSD 1040(BX), Y9
+	VBROADCASTSD 1048(BX), Y10
 	VFMADD213PD  Y10, Y9, Y7
 	VFMADD213PD  Y10, Y9, Y8
 	VCVTPD2PSY   Y7, X5
 	VCVTPD2PSY   Y8, X7
 	VINSERTF128  $0x01, X7, Y5, Y7
-	VBROADCASTSS 976(BX), Y8
+	VBROADCASTSS 1056(BX), Y8
 	VMAXPS       Y7, Y8, Y7
-	VBROADCASTSS 984(BX), Y8
+	VBROADCASTSS 1064(BX), Y8
 	VMINPS       Y7, Y8, Y7
-	VBROADCASTSS 864(BX), Y8
-	VPSLLVD      880(BX), Y6, Y6
+	VBROADCASTSS 944(BX), Y8
+	VPSLLVD      960(BX), Y6, Y6
 	VCMPPS       $0x07, Y7, Y7, Y10
-	VBROADCASTSD 992(BX), Y9
+	VBROADCASTSD 1072(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y6, Y6
 	VBLENDVPS    Y6, Y7, Y8, Y6
-	MOVQ         1008(BX), R10
-	MOVQ         1016(BX), R11
+	MOVQ         1104(BX), R10
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y7
 	VCVTDQ2PD    (R10)(AX*4), Y8
 	VCVTDQ2PD    16(R10)(AX*4), Y9
-	VBROADCASTSD 1112(BX), Y10
-	VBROADCASTSD 1120(BX), Y11
+	VBROADCASTSD 1208(BX), Y10
+	VBROADCASTSD 1216(BX), Y11
 	VFMADD213PD  Y11, Y10, Y8
 	VFMADD213PD  Y11, Y10, Y9
-	VBROADCASTSD 1128(BX), Y10
-	VBROADCASTSD 1136(BX), Y11
+	VBROADCASTSD 1224(BX), Y10
+	VBROADCASTSD 1232(BX), Y11
 	VFMADD213PD  Y11, Y10, Y8
 	VFMADD213PD  Y11, Y10, Y9
 	VCVTPD2PSY   Y8, X5
 	VCVTPD2PSY   Y9, X8
 	VINSERTF128  $0x01, X8, Y5, Y8
-	VBROADCASTSS 1144(BX), Y9
+	VBROADCASTSS 1240(BX), Y9
 	VMAXPS       Y8, Y9, Y8
-	VBROADCASTSS 1152(BX), Y9
+	VBROADCASTSS 1248(BX), Y9
 	VMINPS       Y8, Y9, Y8
-	VBROADCASTSS 1032(BX), Y9
-	VPSLLVD      1048(BX), Y7, Y7
+	VBROADCASTSS 1128(BX), Y9
+	VPSLLVD      1144(BX), Y7, Y7
 	VCMPPS       $0x07, Y8, Y8, Y11
-	VBROADCASTSD 1160(BX), Y10
+	VBROADCASTSD 1256(BX), Y10
 	VORPS        Y10, Y11, Y11
 	VANDPS       Y11, Y7, Y7
 	VBLENDVPS    Y7, Y8, Y9, Y7
-	MOVQ         1176(BX), R10
-	MOVQ         1184(BX), R11
+	MOVQ         1288(BX), R10
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y8
 	VCVTDQ2PD    (R10)(AX*4), Y9
 	VCVTDQ2PD    16(R10)(AX*4), Y10
-	VBROADCASTSD 1280(BX), Y11
-	VBROADCASTSD 1288(BX), Y12
+	VBROADCASTSD 1392(BX), Y11
+	VBROADCASTSD 1400(BX), Y12
 	VFMADD213PD  Y12, Y11, Y9
 	VFMADD213PD  Y12, Y11, Y10
-	VBROADCASTSD 1296(BX), Y11
-	VBROADCASTSD 1304(BX), Y12
+	VBROADCASTSD 1408(BX), Y11
+	VBROADCASTSD 1416(BX), Y12
 	VFMADD213PD  Y12, Y11, Y9
 	VFMADD213PD  Y12, Y11, Y10
 	VCVTPD2PSY   Y9, X5
 	VCVTPD2PSY   Y10, X9
 	VINSERTF128  $0x01, X9, Y5, Y9
-	VBROADCASTSS 1312(BX), Y10
+	VBROADCASTSS 1424(BX), Y10
 	VMAXPS       Y9, Y10, Y9
-	VBROADCASTSS 1320(BX), Y10
+	VBROADCASTSS 1432(BX), Y10
 	VMINPS       Y9, Y10, Y9
-	VBROADCASTSS 1200(BX), Y10
-	VPSLLVD      1216(BX), Y8, Y8
+	VBROADCASTSS 1312(BX), Y10
+	VPSLLVD      1328(BX), Y8, Y8
 	VCMPPS       $0x07, Y9, Y9, Y12
-	VBROADCASTSD 1328(BX), Y11
+	VBROADCASTSD 1440(BX), Y11
 	VORPS        Y11, Y12, Y12
 	VANDPS       Y12, Y8, Y8
 	VBLENDVPS    Y8, Y9, Y10, Y8
@@ -24846,14 +27526,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x20, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x02, DI
 	SUBQ   DI, SI
@@ -24945,181 +27625,181 @@ step:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), R8
+	MOVQ             184(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             176(DX), R12
-	MOVQ             184(DX), R13
+	MOVQ             192(DX), R12
+	MOVQ             200(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTDQ2PD        (R8)(BX*4), Z2
-	VBROADCASTSD     272(DX), Z5
-	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VBROADCASTSD     304(DX), Z5
+	VFMADD213PD.BCST 312(DX), Z5, Z2
 	VCVTDQ2PD        32(R8)(BX*4), Z5
-	VBROADCASTSD     272(DX), Z6
-	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
 	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VBROADCASTSD     304(DX), Z6
+	VFMADD213PD.BCST 312(DX), Z6, Z5
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z5, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     304(DX), Z5
+	VBROADCASTSS     320(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     312(DX), Z5
+	VBROADCASTSS     328(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     192(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), R8
+	VBROADCASTSS     208(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, K1, Z5
+	MOVQ             368(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             344(DX), R12
-	MOVQ             352(DX), R13
+	MOVQ             376(DX), R12
+	MOVQ             384(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTDQ2PD        (R8)(BX*4), Z2
-	VBROADCASTSD     440(DX), Z6
-	VFMADD213PD.BCST 448(DX), Z6, Z2
-	VBROADCASTSD     456(DX), Z6
-	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VBROADCASTSD     472(DX), Z6
+	VFMADD213PD.BCST 480(DX), Z6, Z2
+	VBROADCASTSD     488(DX), Z6
+	VFMADD213PD.BCST 496(DX), Z6, Z2
 	VCVTDQ2PD        32(R8)(BX*4), Z6
-	VBROADCASTSD     440(DX), Z7
-	VFMADD213PD.BCST 448(DX), Z7, Z6
-	VBROADCASTSD     456(DX), Z7
-	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VBROADCASTSD     472(DX), Z7
+	VFMADD213PD.BCST 480(DX), Z7, Z6
+	VBROADCASTSD     488(DX), Z7
+	VFMADD213PD.BCST 496(DX), Z7, Z6
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z6, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     472(DX), Z6
+	VBROADCASTSS     504(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     480(DX), Z6
+	VBROADCASTSS     512(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     360(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), R8
+	VBROADCASTSS     392(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, K1, Z6
+	MOVQ             552(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             512(DX), R12
-	MOVQ             520(DX), R13
+	MOVQ             560(DX), R12
+	MOVQ             568(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTDQ2PD        (R8)(BX*4), Z2
-	VBROADCASTSD     608(DX), Z7
-	VFMADD213PD.BCST 616(DX), Z7, Z2
-	VBROADCASTSD     624(DX), Z7
-	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VBROADCASTSD     656(DX), Z7
+	VFMADD213PD.BCST 664(DX), Z7, Z2
+	VBROADCASTSD     672(DX), Z7
+	VFMADD213PD.BCST 680(DX), Z7, Z2
 	VCVTDQ2PD        32(R8)(BX*4), Z7
-	VBROADCASTSD     608(DX), Z8
-	VFMADD213PD.BCST 616(DX), Z8, Z7
-	VBROADCASTSD     624(DX), Z8
-	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VBROADCASTSD     656(DX), Z8
+	VFMADD213PD.BCST 664(DX), Z8, Z7
+	VBROADCASTSD     672(DX), Z8
+	VFMADD213PD.BCST 680(DX), Z8, Z7
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z7, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     640(DX), Z7
+	VBROADCASTSS     688(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     648(DX), Z7
+	VBROADCASTSS     696(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     528(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), R8
+	VBROADCASTSS     576(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, K1, Z7
+	MOVQ             736(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             680(DX), R12
-	MOVQ             688(DX), R13
+	MOVQ             744(DX), R12
+	MOVQ             752(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTDQ2PD        (R8)(BX*4), Z2
-	VBROADCASTSD     776(DX), Z8
-	VFMADD213PD.BCST 784(DX), Z8, Z2
-	VBROADCASTSD     792(DX), Z8
-	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VBROADCASTSD     840(DX), Z8
+	VFMADD213PD.BCST 848(DX), Z8, Z2
+	VBROADCASTSD     856(DX), Z8
+	VFMADD213PD.BCST 864(DX), Z8, Z2
 	VCVTDQ2PD        32(R8)(BX*4), Z8
-	VBROADCASTSD     776(DX), Z9
-	VFMADD213PD.BCST 784(DX), Z9, Z8
-	VBROADCASTSD     792(DX), Z9
-	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VBROADCASTSD     840(DX), Z9
+	VFMADD213PD.BCST 848(DX), Z9, Z8
+	VBROADCASTSD     856(DX), Z9
+	VFMADD213PD.BCST 864(DX), Z9, Z8
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z8, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     808(DX), Z8
+	VBROADCASTSS     872(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     816(DX), Z8
+	VBROADCASTSS     880(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     696(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), R8
+	VBROADCASTSS     760(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, K1, Z8
+	MOVQ             920(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             848(DX), R12
-	MOVQ             856(DX), R13
+	MOVQ             928(DX), R12
+	MOVQ             936(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTDQ2PD        (R8)(BX*4), Z2
-	VBROADCASTSD     944(DX), Z9
-	VFMADD213PD.BCST 952(DX), Z9, Z2
-	VBROADCASTSD     960(DX), Z9
-	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VBROADCASTSD     1024(DX), Z9
+	VFMADD213PD.BCST 1032(DX), Z9, Z2
+	VBROADCASTSD     1040(DX), Z9
+	VFMADD213PD.BCST 1048(DX), Z9, Z2
 	VCVTDQ2PD        32(R8)(BX*4), Z9
-	VBROADCASTSD     944(DX), Z10
-	VFMADD213PD.BCST 952(DX), Z10, Z9
-	VBROADCASTSD     960(DX), Z10
-	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VBROADCASTSD     1024(DX), Z10
+	VFMADD213PD.BCST 1032(DX), Z10, Z9
+	VBROADCASTSD     1040(DX), Z10
+	VFMADD213PD.BCST 1048(DX), Z10, Z9
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z9, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     976(DX), Z9
+	VBROADCASTSS     1056(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     984(DX), Z9
+	VBROADCASTSS     1064(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     864(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), R8
+	VBROADCASTSS     944(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, K1, Z9
+	MOVQ             1104(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             1016(DX), R12
-	MOVQ             1024(DX), R13
+	MOVQ             1112(DX), R12
+	MOVQ             1120(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTDQ2PD        (R8)(BX*4), Z2
-	VBROADCASTSD     1112(DX), Z10
-	VFMADD213PD.BCST 1120(DX), Z10, Z2
-	VBROADCASTSD     1128(DX), Z10
-	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VBROADCASTSD     1208(DX), Z10
+	VFMADD213PD.BCST 1216(DX), Z10, Z2
+	VBROADCASTSD     1224(DX), Z10
+	VFMADD213PD.BCST 1232(DX), Z10, Z2
 	VCVTDQ2PD        32(R8)(BX*4), Z10
-	VBROADCASTSD     1112(DX), Z11
-	VFMADD213PD.BCST 1120(DX), Z11, Z10
-	VBROADCASTSD     1128(DX), Z11
-	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VBROADCASTSD     1208(DX), Z11
+	VFMADD213PD.BCST 1216(DX), Z11, Z10
+	VBROADCASTSD     1224(DX), Z11
+	VFMADD213PD.BCST 1232(DX), Z11, Z10
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z10, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1144(DX), Z10
+	VBROADCASTSS     1240(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1152(DX), Z10
+	VBROADCASTSS     1248(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1032(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), R8
+	VBROADCASTSS     1128(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, K1, Z10
+	MOVQ             1288(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             1184(DX), R12
-	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(DI*1), R12
-	KMOVW            R12, K1
+	MOVQ             1296(DX), R12
+	MOVQ             1304(DX), R13
+	SHRXL            R13, (R12)(DI*1), DI
+	KMOVW            DI, K1
 	VCVTDQ2PD        (R8)(BX*4), Z2
-	VBROADCASTSD     1280(DX), Z11
-	VFMADD213PD.BCST 1288(DX), Z11, Z2
-	VBROADCASTSD     1296(DX), Z11
-	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VBROADCASTSD     1392(DX), Z11
+	VFMADD213PD.BCST 1400(DX), Z11, Z2
+	VBROADCASTSD     1408(DX), Z11
+	VFMADD213PD.BCST 1416(DX), Z11, Z2
 	VCVTDQ2PD        32(R8)(BX*4), Z11
-	VBROADCASTSD     1280(DX), Z12
-	VFMADD213PD.BCST 1288(DX), Z12, Z11
-	VBROADCASTSD     1296(DX), Z12
-	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VBROADCASTSD     1392(DX), Z12
+	VFMADD213PD.BCST 1400(DX), Z12, Z11
+	VBROADCASTSD     1408(DX), Z12
+	VFMADD213PD.BCST 1416(DX), Z12, Z11
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z11, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1312(DX), Z11
+	VBROADCASTSS     1424(DX), Z11
 	VMAXPS           Z2, Z11, Z2
-	VBROADCASTSS     1320(DX), Z11
+	VBROADCASTSS     1432(DX), Z11
 	VMINPS           Z2, Z11, Z2
-	VBROADCASTSS     1200(DX), Z11
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VBROADCASTSS     1312(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, K1, Z11
 	VUNPCKLPS        Z5, Z3, Z2
 	VUNPCKHPS        Z5, Z3, Z3
 	VUNPCKLPS        Z7, Z6, Z5
@@ -25206,188 +27886,188 @@ tail:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), R12
-	MOVQ             176(DX), R13
-	MOVQ             184(DX), R14
+	MOVQ             184(DX), R12
+	MOVQ             192(DX), R13
+	MOVQ             200(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
-	VBROADCASTSD     272(DX), Z5
-	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VBROADCASTSD     304(DX), Z5
+	VFMADD213PD.BCST 312(DX), Z5, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTDQ2PD.Z      32(R12)(BX*4), K3, Z5
-	VBROADCASTSD     272(DX), Z6
-	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
 	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VBROADCASTSD     304(DX), Z6
+	VFMADD213PD.BCST 312(DX), Z6, Z5
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z5, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     304(DX), Z5
+	VBROADCASTSS     320(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     312(DX), Z5
+	VBROADCASTSS     328(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     192(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), R12
-	MOVQ             344(DX), R13
-	MOVQ             352(DX), R14
+	VBROADCASTSS     208(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, K1, Z5
+	MOVQ             368(DX), R12
+	MOVQ             376(DX), R13
+	MOVQ             384(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
-	VBROADCASTSD     440(DX), Z6
-	VFMADD213PD.BCST 448(DX), Z6, Z2
-	VBROADCASTSD     456(DX), Z6
-	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VBROADCASTSD     472(DX), Z6
+	VFMADD213PD.BCST 480(DX), Z6, Z2
+	VBROADCASTSD     488(DX), Z6
+	VFMADD213PD.BCST 496(DX), Z6, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTDQ2PD.Z      32(R12)(BX*4), K3, Z6
-	VBROADCASTSD     440(DX), Z7
-	VFMADD213PD.BCST 448(DX), Z7, Z6
-	VBROADCASTSD     456(DX), Z7
-	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VBROADCASTSD     472(DX), Z7
+	VFMADD213PD.BCST 480(DX), Z7, Z6
+	VBROADCASTSD     488(DX), Z7
+	VFMADD213PD.BCST 496(DX), Z7, Z6
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z6, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     472(DX), Z6
+	VBROADCASTSS     504(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     480(DX), Z6
+	VBROADCASTSS     512(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     360(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), R12
-	MOVQ             512(DX), R13
-	MOVQ             520(DX), R14
+	VBROADCASTSS     392(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, K1, Z6
+	MOVQ             552(DX), R12
+	MOVQ             560(DX), R13
+	MOVQ             568(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
-	VBROADCASTSD     608(DX), Z7
-	VFMADD213PD.BCST 616(DX), Z7, Z2
-	VBROADCASTSD     624(DX), Z7
-	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VBROADCASTSD     656(DX), Z7
+	VFMADD213PD.BCST 664(DX), Z7, Z2
+	VBROADCASTSD     672(DX), Z7
+	VFMADD213PD.BCST 680(DX), Z7, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTDQ2PD.Z      32(R12)(BX*4), K3, Z7
-	VBROADCASTSD     608(DX), Z8
-	VFMADD213PD.BCST 616(DX), Z8, Z7
-	VBROADCASTSD     624(DX), Z8
-	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VBROADCASTSD     656(DX), Z8
+	VFMADD213PD.BCST 664(DX), Z8, Z7
+	VBROADCASTSD     672(DX), Z8
+	VFMADD213PD.BCST 680(DX), Z8, Z7
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z7, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     640(DX), Z7
+	VBROADCASTSS     688(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     648(DX), Z7
+	VBROADCASTSS     696(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     528(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), R12
-	MOVQ             680(DX), R13
-	MOVQ             688(DX), R14
+	VBROADCASTSS     576(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, K1, Z7
+	MOVQ             736(DX), R12
+	MOVQ             744(DX), R13
+	MOVQ             752(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
-	VBROADCASTSD     776(DX), Z8
-	VFMADD213PD.BCST 784(DX), Z8, Z2
-	VBROADCASTSD     792(DX), Z8
-	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VBROADCASTSD     840(DX), Z8
+	VFMADD213PD.BCST 848(DX), Z8, Z2
+	VBROADCASTSD     856(DX), Z8
+	VFMADD213PD.BCST 864(DX), Z8, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTDQ2PD.Z      32(R12)(BX*4), K3, Z8
-	VBROADCASTSD     776(DX), Z9
-	VFMADD213PD.BCST 784(DX), Z9, Z8
-	VBROADCASTSD     792(DX), Z9
-	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VBROADCASTSD     840(DX), Z9
+	VFMADD213PD.BCST 848(DX), Z9, Z8
+	VBROADCASTSD     856(DX), Z9
+	VFMADD213PD.BCST 864(DX), Z9, Z8
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z8, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     808(DX), Z8
+	VBROADCASTSS     872(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     816(DX), Z8
+	VBROADCASTSS     880(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     696(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), R12
-	MOVQ             848(DX), R13
-	MOVQ             856(DX), R14
+	VBROADCASTSS     760(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, K1, Z8
+	MOVQ             920(DX), R12
+	MOVQ             928(DX), R13
+	MOVQ             936(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
-	VBROADCASTSD     944(DX), Z9
-	VFMADD213PD.BCST 952(DX), Z9, Z2
-	VBROADCASTSD     960(DX), Z9
-	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VBROADCASTSD     1024(DX), Z9
+	VFMADD213PD.BCST 1032(DX), Z9, Z2
+	VBROADCASTSD     1040(DX), Z9
+	VFMADD213PD.BCST 1048(DX), Z9, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTDQ2PD.Z      32(R12)(BX*4), K3, Z9
-	VBROADCASTSD     944(DX), Z10
-	VFMADD213PD.BCST 952(DX), Z10, Z9
-	VBROADCASTSD     960(DX), Z10
-	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VBROADCASTSD     1024(DX), Z10
+	VFMADD213PD.BCST 1032(DX), Z10, Z9
+	VBROADCASTSD     1040(DX), Z10
+	VFMADD213PD.BCST 1048(DX), Z10, Z9
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z9, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     976(DX), Z9
+	VBROADCASTSS     1056(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     984(DX), Z9
+	VBROADCASTSS     1064(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     864(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), R12
-	MOVQ             1016(DX), R13
-	MOVQ             1024(DX), R14
+	VBROADCASTSS     944(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, K1, Z9
+	MOVQ             1104(DX), R12
+	MOVQ             1112(DX), R13
+	MOVQ             1120(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
-	VBROADCASTSD     1112(DX), Z10
-	VFMADD213PD.BCST 1120(DX), Z10, Z2
-	VBROADCASTSD     1128(DX), Z10
-	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VBROADCASTSD     1208(DX), Z10
+	VFMADD213PD.BCST 1216(DX), Z10, Z2
+	VBROADCASTSD     1224(DX), Z10
+	VFMADD213PD.BCST 1232(DX), Z10, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTDQ2PD.Z      32(R12)(BX*4), K3, Z10
-	VBROADCASTSD     1112(DX), Z11
-	VFMADD213PD.BCST 1120(DX), Z11, Z10
-	VBROADCASTSD     1128(DX), Z11
-	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VBROADCASTSD     1208(DX), Z11
+	VFMADD213PD.BCST 1216(DX), Z11, Z10
+	VBROADCASTSD     1224(DX), Z11
+	VFMADD213PD.BCST 1232(DX), Z11, Z10
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z10, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1144(DX), Z10
+	VBROADCASTSS     1240(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1152(DX), Z10
+	VBROADCASTSS     1248(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1032(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), R12
-	MOVQ             1184(DX), R13
-	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(DI*1), R13
-	ANDL             R8, R13
-	KMOVW            R13, K1
+	VBROADCASTSS     1128(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, K1, Z10
+	MOVQ             1288(DX), R12
+	MOVQ             1296(DX), R13
+	MOVQ             1304(DX), R14
+	SHRXL            R14, (R13)(DI*1), DI
+	ANDL             R8, DI
+	KMOVW            DI, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z2
-	VBROADCASTSD     1280(DX), Z11
-	VFMADD213PD.BCST 1288(DX), Z11, Z2
-	VBROADCASTSD     1296(DX), Z11
-	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VBROADCASTSD     1392(DX), Z11
+	VFMADD213PD.BCST 1400(DX), Z11, Z2
+	VBROADCASTSD     1408(DX), Z11
+	VFMADD213PD.BCST 1416(DX), Z11, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTDQ2PD.Z      32(R12)(BX*4), K3, Z11
-	VBROADCASTSD     1280(DX), Z12
-	VFMADD213PD.BCST 1288(DX), Z12, Z11
-	VBROADCASTSD     1296(DX), Z12
-	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VBROADCASTSD     1392(DX), Z12
+	VFMADD213PD.BCST 1400(DX), Z12, Z11
+	VBROADCASTSD     1408(DX), Z12
+	VFMADD213PD.BCST 1416(DX), Z12, Z11
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z11, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1312(DX), Z11
+	VBROADCASTSS     1424(DX), Z11
 	VMAXPS           Z2, Z11, Z2
-	VBROADCASTSS     1320(DX), Z11
+	VBROADCASTSS     1432(DX), Z11
 	VMINPS           Z2, Z11, Z2
-	VBROADCASTSS     1200(DX), Z11
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VBROADCASTSS     1312(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, K1, Z11
 	VUNPCKLPS        Z5, Z3, Z2
 	VUNPCKHPS        Z5, Z3, Z3
 	VUNPCKLPS        Z7, Z6, Z5
@@ -25492,7 +28172,7 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x20, R11
 	SUBQ    $0x08, R9
 	JG      columns
@@ -25585,7 +28265,7 @@ step:
 	VBROADCASTSD 152(BX), Y6
 	VORPS        Y6, Y7, Y7
 	VBLENDVPS    Y7, Y3, Y4, Y7
-	MOVQ         168(BX), R9
+	MOVQ         184(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVDQU      (R9)(AX*8), Y3
 	VPADDQ       Y1, Y3, Y4
@@ -25599,27 +28279,27 @@ step:
 	VPADDQ       Y2, Y3, Y3
 	VPSRLQ       $0x34, Y3, Y3
 	VPOR         Y3, Y0, Y0
-	VBROADCASTSD 272(BX), Y3
-	VBROADCASTSD 280(BX), Y8
-	VFMADD213PD  Y8, Y3, Y4
-	VFMADD213PD  Y8, Y3, Y6
 	VBROADCASTSD 288(BX), Y3
 	VBROADCASTSD 296(BX), Y8
 	VFMADD213PD  Y8, Y3, Y4
 	VFMADD213PD  Y8, Y3, Y6
+	VBROADCASTSD 304(BX), Y3
+	VBROADCASTSD 312(BX), Y8
+	VFMADD213PD  Y8, Y3, Y4
+	VFMADD213PD  Y8, Y3, Y6
 	VCVTPD2PSY   Y4, X5
 	VCVTPD2PSY   Y6, X3
 	VINSERTF128  $0x01, X3, Y5, Y3
-	VBROADCASTSS 304(BX), Y4
+	VBROADCASTSS 320(BX), Y4
 	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS 312(BX), Y4
+	VBROADCASTSS 328(BX), Y4
 	VMINPS       Y3, Y4, Y3
-	VBROADCASTSS 192(BX), Y4
+	VBROADCASTSS 208(BX), Y4
 	VCMPPS       $0x07, Y3, Y3, Y8
-	VBROADCASTSD 320(BX), Y6
+	VBROADCASTSD 336(BX), Y6
 	VORPS        Y6, Y8, Y8
 	VBLENDVPS    Y8, Y3, Y4, Y8
-	MOVQ         336(BX), R9
+	MOVQ         368(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVDQU      (R9)(AX*8), Y3
 	VPADDQ       Y1, Y3, Y4
@@ -25633,27 +28313,27 @@ step:
 	VPADDQ       Y2, Y3, Y3
 	VPSRLQ       $0x34, Y3, Y3
 	VPOR         Y3, Y0, Y0
-	VBROADCASTSD 440(BX), Y3
-	VBROADCASTSD 448(BX), Y9
+	VBROADCASTSD 472(BX), Y3
+	VBROADCASTSD 480(BX), Y9
 	VFMADD213PD  Y9, Y3, Y4
 	VFMADD213PD  Y9, Y3, Y6
-	VBROADCASTSD 456(BX), Y3
-	VBROADCASTSD 464(BX), Y9
+	VBROADCASTSD 488(BX), Y3
+	VBROADCASTSD 496(BX), Y9
 	VFMADD213PD  Y9, Y3, Y4
 	VFMADD213PD  Y9, Y3, Y6
 	VCVTPD2PSY   Y4, X5
 	VCVTPD2PSY   Y6, X3
 	VINSERTF128  $0x01, X3, Y5, Y3
-	VBROADCASTSS 472(BX), Y4
+	VBROADCASTSS 504(BX), Y4
 	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS 480(BX), Y4
+	VBROADCASTSS 512(BX), Y4
 	VMINPS       Y3, Y4, Y3
-	VBROADCASTSS 360(BX), Y4
+	VBROADCASTSS 392(BX), Y4
 	VCMPPS       $0x07, Y3, Y3, Y9
-	VBROADCASTSD 488(BX), Y6
+	VBROADCASTSD 520(BX), Y6
 	VORPS        Y6, Y9, Y9
 	VBLENDVPS    Y9, Y3, Y4, Y9
-	MOVQ         504(BX), R9
+	MOVQ         552(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVDQU      (R9)(AX*8), Y3
 	VPADDQ       Y1, Y3, Y4
@@ -25667,24 +28347,24 @@ step:
 	VPADDQ       Y2, Y3, Y3
 	VPSRLQ       $0x34, Y3, Y3
 	VPOR         Y3, Y0, Y0
-	VBROADCASTSD 608(BX), Y3
-	VBROADCASTSD 616(BX), Y10
+	VBROADCASTSD 656(BX), Y3
+	VBROADCASTSD 664(BX), Y10
 	VFMADD213PD  Y10, Y3, Y4
 	VFMADD213PD  Y10, Y3, Y6
-	VBROADCASTSD 624(BX), Y3
-	VBROADCASTSD 632(BX), Y10
+	VBROADCASTSD 672(BX), Y3
+	VBROADCASTSD 680(BX), Y10
 	VFMADD213PD  Y10, Y3, Y4
 	VFMADD213PD  Y10, Y3, Y6
 	VCVTPD2PSY   Y4, X5
 	VCVTPD2PSY   Y6, X3
 	VINSERTF128  $0x01, X3, Y5, Y3
-	VBROADCASTSS 640(BX), Y4
+	VBROADCASTSS 688(BX), Y4
 	VMAXPS       Y3, Y4, Y3
-	VBROADCASTSS 648(BX), Y4
+	VBROADCASTSS 696(BX), Y4
 	VMINPS       Y3, Y4, Y3
-	VBROADCASTSS 528(BX), Y4
+	VBROADCASTSS 576(BX), Y4
 	VCMPPS       $0x07, Y3, Y3, Y10
-	VBROADCASTSD 656(BX), Y6
+	VBROADCASTSD 704(BX), Y6
 	VORPS        Y6, Y10, Y10
 	VBLENDVPS    Y10, Y3, Y4, Y10
 	VUNPCKLPS    Y8, Y7, Y3
@@ -25695,7 +28375,7 @@ step:
 	VUNPCKHPD    Y6, Y3, Y3
 	VUNPCKLPD    Y8, Y4, Y6
 	VUNPCKHPD    Y8, Y4, Y4
-	MOVQ         672(BX), R9
+	MOVQ         736(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVDQU      (R9)(AX*8), Y8
 	VPADDQ       Y1, Y8, Y9
@@ -25709,27 +28389,27 @@ step:
 	VPADDQ       Y2, Y8, Y8
 	VPSRLQ       $0x34, Y8, Y8
 	VPOR         Y8, Y0, Y0
-	VBROADCASTSD 776(BX), Y8
-	VBROADCASTSD 784(BX), Y11
+	VBROADCASTSD 840(BX), Y8
+	VBROADCASTSD 848(BX), Y11
 	VFMADD213PD  Y11, Y8, Y9
 	VFMADD213PD  Y11, Y8, Y10
-	VBROADCASTSD 792(BX), Y8
-	VBROADCASTSD 800(BX), Y11
+	VBROADCASTSD 856(BX), Y8
+	VBROADCASTSD 864(BX), Y11
 	VFMADD213PD  Y11, Y8, Y9
 	VFMADD213PD  Y11, Y8, Y10
 	VCVTPD2PSY   Y9, X5
 	VCVTPD2PSY   Y10, X8
 	VINSERTF128  $0x01, X8, Y5, Y8
-	VBROADCASTSS 808(BX), Y9
+	VBROADCASTSS 872(BX), Y9
 	VMAXPS       Y8, Y9, Y8
-	VBROADCASTSS 816(BX), Y9
+	VBROADCASTSS 880(BX), Y9
 	VMINPS       Y8, Y9, Y8
-	VBROADCASTSS 696(BX), Y9
+	VBROADCASTSS 760(BX), Y9
 	VCMPPS       $0x07, Y8, Y8, Y11
-	VBROADCASTSD 824(BX), Y10
+	VBROADCASTSD 888(BX), Y10
 	VORPS        Y10, Y11, Y11
 	VBLENDVPS    Y11, Y8, Y9, Y11
-	MOVQ         840(BX), R9
+	MOVQ         920(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVDQU      (R9)(AX*8), Y8
 	VPADDQ       Y1, Y8, Y9
@@ -25743,27 +28423,27 @@ step:
 	VPADDQ       Y2, Y8, Y8
 	VPSRLQ       $0x34, Y8, Y8
 	VPOR         Y8, Y0, Y0
-	VBROADCASTSD 944(BX), Y8
-	VBROADCASTSD 952(BX), Y12
+	VBROADCASTSD 1024(BX), Y8
+	VBROADCASTSD 1032(BX), Y12
 	VFMADD213PD  Y12, Y8, Y9
 	VFMADD213PD  Y12, Y8, Y10
-	VBROADCASTSD 960(BX), Y8
-	VBROADCASTSD 968(BX), Y12
+	VBROADCASTSD 1040(BX), Y8
+	VBROADCASTSD 1048(BX), Y12
 	VFMADD213PD  Y12, Y8, Y9
 	VFMADD213PD  Y12, Y8, Y10
 	VCVTPD2PSY   Y9, X5
 	VCVTPD2PSY   Y10, X8
 	VINSERTF128  $0x01, X8, Y5, Y8
-	VBROADCASTSS 976(BX), Y9
+	VBROADCASTSS 1056(BX), Y9
 	VMAXPS       Y8, Y9, Y8
-	VBROADCASTSS 984(BX), Y9
+	VBROADCASTSS 1064(BX), Y9
 	VMINPS       Y8, Y9, Y8
-	VBROADCASTSS 864(BX), Y9
+	VBROADCASTSS 944(BX), Y9
 	VCMPPS       $0x07, Y8, Y8, Y12
-	VBROADCASTSD 992(BX), Y10
+	VBROADCASTSD 1072(BX), Y10
 	VORPS        Y10, Y12, Y12
 	VBLENDVPS    Y12, Y8, Y9, Y12
-	MOVQ         1008(BX), R9
+	MOVQ         1104(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVDQU      (R9)(AX*8), Y8
 	VPADDQ       Y1, Y8, Y9
@@ -25777,27 +28457,27 @@ step:
 	VPADDQ       Y2, Y8, Y8
 	VPSRLQ       $0x34, Y8, Y8
 	VPOR         Y8, Y0, Y0
-	VBROADCASTSD 1112(BX), Y8
-	VBROADCASTSD 1120(BX), Y13
+	VBROADCASTSD 1208(BX), Y8
+	VBROADCASTSD 1216(BX), Y13
 	VFMADD213PD  Y13, Y8, Y9
 	VFMADD213PD  Y13, Y8, Y10
-	VBROADCASTSD 1128(BX), Y8
-	VBROADCASTSD 1136(BX), Y13
+	VBROADCASTSD 1224(BX), Y8
+	VBROADCASTSD 1232(BX), Y13
 	VFMADD213PD  Y13, Y8, Y9
 	VFMADD213PD  Y13, Y8, Y10
 	VCVTPD2PSY   Y9, X5
 	VCVTPD2PSY   Y10, X8
 	VINSERTF128  $0x01, X8, Y5, Y8
-	VBROADCASTSS 1144(BX), Y9
+	VBROADCASTSS 1240(BX), Y9
 	VMAXPS       Y8, Y9, Y8
-	VBROADCASTSS 1152(BX), Y9
+	VBROADCASTSS 1248(BX), Y9
 	VMINPS       Y8, Y9, Y8
-	VBROADCASTSS 1032(BX), Y9
+	VBROADCASTSS 1128(BX), Y9
 	VCMPPS       $0x07, Y8, Y8, Y13
-	VBROADCASTSD 1160(BX), Y10
+	VBROADCASTSD 1256(BX), Y10
 	VORPS        Y10, Y13, Y13
 	VBLENDVPS    Y13, Y8, Y9, Y13
-	MOVQ         1176(BX), R9
+	MOVQ         1288(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVDQU      (R9)(AX*8), Y8
 	VPADDQ       Y1, Y8, Y9
@@ -25811,24 +28491,24 @@ step:
 	VPADDQ       Y2, Y8, Y8
 	VPSRLQ       $0x34, Y8, Y8
 	VPOR         Y8, Y0, Y0
-	VBROADCASTSD 1280(BX), Y8
-	VBROADCASTSD 1288(BX), Y14
+	VBROADCASTSD 1392(BX), Y8
+	VBROADCASTSD 1400(BX), Y14
 	VFMADD213PD  Y14, Y8, Y9
 	VFMADD213PD  Y14, Y8, Y10
-	VBROADCASTSD 1296(BX), Y8
-	VBROADCASTSD 1304(BX), Y14
+	VBROADCASTSD 1408(BX), Y8
+	VBROADCASTSD 1416(BX), Y14
 	VFMADD213PD  Y14, Y8, Y9
 	VFMADD213PD  Y14, Y8, Y10
 	VCVTPD2PSY   Y9, X5
 	VCVTPD2PSY   Y10, X8
 	VINSERTF128  $0x01, X8, Y5, Y8
-	VBROADCASTSS 1312(BX), Y9
+	VBROADCASTSS 1424(BX), Y9
 	VMAXPS       Y8, Y9, Y8
-	VBROADCASTSS 1320(BX), Y9
+	VBROADCASTSS 1432(BX), Y9
 	VMINPS       Y8, Y9, Y8
-	VBROADCASTSS 1200(BX), Y9
+	VBROADCASTSS 1312(BX), Y9
 	VCMPPS       $0x07, Y8, Y8, Y14
-	VBROADCASTSD 1328(BX), Y10
+	VBROADCASTSD 1440(BX), Y10
 	VORPS        Y10, Y14, Y14
 	VBLENDVPS    Y14, Y8, Y9, Y14
 	VUNPCKLPS    Y12, Y11, Y8
@@ -25862,14 +28542,14 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000540, BX
+	ADDQ         $0x000005c0, BX
 	ADDQ         $0x20, SI
 	MOVQ         $0x0000000000000008, DI
 	SUBQ         32(SP), DI
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x000000a8, DI, AX
+	IMUL3Q       $0x000000b8, DI, AX
 	SUBQ         AX, BX
 	SHLQ         $0x02, DI
 	SUBQ         DI, SI
@@ -25958,160 +28638,160 @@ step:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, Z3
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	PREFETCHT1       1088(DI)(BX*8)
 	VCVTQQ2PD        (DI)(BX*8), Z2
-	VBROADCASTSD     272(DX), Z5
-	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VBROADCASTSD     304(DX), Z5
+	VFMADD213PD.BCST 312(DX), Z5, Z2
 	VCVTQQ2PD        64(DI)(BX*8), Z5
-	VBROADCASTSD     272(DX), Z6
-	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
 	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VBROADCASTSD     304(DX), Z6
+	VFMADD213PD.BCST 312(DX), Z6, Z5
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z5, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     304(DX), Z5
+	VBROADCASTSS     320(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     312(DX), Z5
+	VBROADCASTSS     328(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     192(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, Z5
-	MOVQ             336(DX), DI
+	VBROADCASTSS     208(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, Z5
+	MOVQ             368(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	PREFETCHT1       1088(DI)(BX*8)
 	VCVTQQ2PD        (DI)(BX*8), Z2
-	VBROADCASTSD     440(DX), Z6
-	VFMADD213PD.BCST 448(DX), Z6, Z2
-	VBROADCASTSD     456(DX), Z6
-	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VBROADCASTSD     472(DX), Z6
+	VFMADD213PD.BCST 480(DX), Z6, Z2
+	VBROADCASTSD     488(DX), Z6
+	VFMADD213PD.BCST 496(DX), Z6, Z2
 	VCVTQQ2PD        64(DI)(BX*8), Z6
-	VBROADCASTSD     440(DX), Z7
-	VFMADD213PD.BCST 448(DX), Z7, Z6
-	VBROADCASTSD     456(DX), Z7
-	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VBROADCASTSD     472(DX), Z7
+	VFMADD213PD.BCST 480(DX), Z7, Z6
+	VBROADCASTSD     488(DX), Z7
+	VFMADD213PD.BCST 496(DX), Z7, Z6
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z6, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     472(DX), Z6
+	VBROADCASTSS     504(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     480(DX), Z6
+	VBROADCASTSS     512(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     360(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, Z6
-	MOVQ             504(DX), DI
+	VBROADCASTSS     392(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, Z6
+	MOVQ             552(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	PREFETCHT1       1088(DI)(BX*8)
 	VCVTQQ2PD        (DI)(BX*8), Z2
-	VBROADCASTSD     608(DX), Z7
-	VFMADD213PD.BCST 616(DX), Z7, Z2
-	VBROADCASTSD     624(DX), Z7
-	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VBROADCASTSD     656(DX), Z7
+	VFMADD213PD.BCST 664(DX), Z7, Z2
+	VBROADCASTSD     672(DX), Z7
+	VFMADD213PD.BCST 680(DX), Z7, Z2
 	VCVTQQ2PD        64(DI)(BX*8), Z7
-	VBROADCASTSD     608(DX), Z8
-	VFMADD213PD.BCST 616(DX), Z8, Z7
-	VBROADCASTSD     624(DX), Z8
-	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VBROADCASTSD     656(DX), Z8
+	VFMADD213PD.BCST 664(DX), Z8, Z7
+	VBROADCASTSD     672(DX), Z8
+	VFMADD213PD.BCST 680(DX), Z8, Z7
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z7, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     640(DX), Z7
+	VBROADCASTSS     688(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     648(DX), Z7
+	VBROADCASTSS     696(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     528(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, Z7
-	MOVQ             672(DX), DI
+	VBROADCASTSS     576(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, Z7
+	MOVQ             736(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	PREFETCHT1       1088(DI)(BX*8)
 	VCVTQQ2PD        (DI)(BX*8), Z2
-	VBROADCASTSD     776(DX), Z8
-	VFMADD213PD.BCST 784(DX), Z8, Z2
-	VBROADCASTSD     792(DX), Z8
-	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VBROADCASTSD     840(DX), Z8
+	VFMADD213PD.BCST 848(DX), Z8, Z2
+	VBROADCASTSD     856(DX), Z8
+	VFMADD213PD.BCST 864(DX), Z8, Z2
 	VCVTQQ2PD        64(DI)(BX*8), Z8
-	VBROADCASTSD     776(DX), Z9
-	VFMADD213PD.BCST 784(DX), Z9, Z8
-	VBROADCASTSD     792(DX), Z9
-	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VBROADCASTSD     840(DX), Z9
+	VFMADD213PD.BCST 848(DX), Z9, Z8
+	VBROADCASTSD     856(DX), Z9
+	VFMADD213PD.BCST 864(DX), Z9, Z8
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z8, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     808(DX), Z8
+	VBROADCASTSS     872(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     816(DX), Z8
+	VBROADCASTSS     880(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     696(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, Z8
-	MOVQ             840(DX), DI
+	VBROADCASTSS     760(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, Z8
+	MOVQ             920(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	PREFETCHT1       1088(DI)(BX*8)
 	VCVTQQ2PD        (DI)(BX*8), Z2
-	VBROADCASTSD     944(DX), Z9
-	VFMADD213PD.BCST 952(DX), Z9, Z2
-	VBROADCASTSD     960(DX), Z9
-	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VBROADCASTSD     1024(DX), Z9
+	VFMADD213PD.BCST 1032(DX), Z9, Z2
+	VBROADCASTSD     1040(DX), Z9
+	VFMADD213PD.BCST 1048(DX), Z9, Z2
 	VCVTQQ2PD        64(DI)(BX*8), Z9
-	VBROADCASTSD     944(DX), Z10
-	VFMADD213PD.BCST 952(DX), Z10, Z9
-	VBROADCASTSD     960(DX), Z10
-	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VBROADCASTSD     1024(DX), Z10
+	VFMADD213PD.BCST 1032(DX), Z10, Z9
+	VBROADCASTSD     1040(DX), Z10
+	VFMADD213PD.BCST 1048(DX), Z10, Z9
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z9, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     976(DX), Z9
+	VBROADCASTSS     1056(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     984(DX), Z9
+	VBROADCASTSS     1064(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     864(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, Z9
-	MOVQ             1008(DX), DI
+	VBROADCASTSS     944(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, Z9
+	MOVQ             1104(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	PREFETCHT1       1088(DI)(BX*8)
 	VCVTQQ2PD        (DI)(BX*8), Z2
-	VBROADCASTSD     1112(DX), Z10
-	VFMADD213PD.BCST 1120(DX), Z10, Z2
-	VBROADCASTSD     1128(DX), Z10
-	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VBROADCASTSD     1208(DX), Z10
+	VFMADD213PD.BCST 1216(DX), Z10, Z2
+	VBROADCASTSD     1224(DX), Z10
+	VFMADD213PD.BCST 1232(DX), Z10, Z2
 	VCVTQQ2PD        64(DI)(BX*8), Z10
-	VBROADCASTSD     1112(DX), Z11
-	VFMADD213PD.BCST 1120(DX), Z11, Z10
-	VBROADCASTSD     1128(DX), Z11
-	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VBROADCASTSD     1208(DX), Z11
+	VFMADD213PD.BCST 1216(DX), Z11, Z10
+	VBROADCASTSD     1224(DX), Z11
+	VFMADD213PD.BCST 1232(DX), Z11, Z10
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z10, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1144(DX), Z10
+	VBROADCASTSS     1240(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1152(DX), Z10
+	VBROADCASTSS     1248(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1032(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, Z10
-	MOVQ             1176(DX), DI
+	VBROADCASTSS     1128(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, Z10
+	MOVQ             1288(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	PREFETCHT1       1088(DI)(BX*8)
 	VCVTQQ2PD        (DI)(BX*8), Z2
-	VBROADCASTSD     1280(DX), Z11
-	VFMADD213PD.BCST 1288(DX), Z11, Z2
-	VBROADCASTSD     1296(DX), Z11
-	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VBROADCASTSD     1392(DX), Z11
+	VFMADD213PD.BCST 1400(DX), Z11, Z2
+	VBROADCASTSD     1408(DX), Z11
+	VFMADD213PD.BCST 1416(DX), Z11, Z2
 	VCVTQQ2PD        64(DI)(BX*8), Z11
-	VBROADCASTSD     1280(DX), Z12
-	VFMADD213PD.BCST 1288(DX), Z12, Z11
-	VBROADCASTSD     1296(DX), Z12
-	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VBROADCASTSD     1392(DX), Z12
+	VFMADD213PD.BCST 1400(DX), Z12, Z11
+	VBROADCASTSD     1408(DX), Z12
+	VFMADD213PD.BCST 1416(DX), Z12, Z11
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z11, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1312(DX), Z11
+	VBROADCASTSS     1424(DX), Z11
 	VMAXPS           Z2, Z11, Z2
-	VBROADCASTSS     1320(DX), Z11
+	VBROADCASTSS     1432(DX), Z11
 	VMINPS           Z2, Z11, Z2
-	VBROADCASTSS     1200(DX), Z11
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, Z11
+	VBROADCASTSS     1312(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, Z11
 	VUNPCKLPS        Z5, Z3, Z2
 	VUNPCKHPS        Z5, Z3, Z3
 	VUNPCKLPS        Z7, Z6, Z5
@@ -26191,153 +28871,153 @@ tail:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z2
-	VBROADCASTSD     272(DX), Z5
-	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VBROADCASTSD     304(DX), Z5
+	VFMADD213PD.BCST 312(DX), Z5, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTQQ2PD.Z      64(DI)(BX*8), K3, Z5
-	VBROADCASTSD     272(DX), Z6
-	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
 	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VBROADCASTSD     304(DX), Z6
+	VFMADD213PD.BCST 312(DX), Z6, Z5
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z5, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     304(DX), Z5
+	VBROADCASTSS     320(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     312(DX), Z5
+	VBROADCASTSS     328(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     192(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), DI
+	VBROADCASTSS     208(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, K1, Z5
+	MOVQ             368(DX), DI
 	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z2
-	VBROADCASTSD     440(DX), Z6
-	VFMADD213PD.BCST 448(DX), Z6, Z2
-	VBROADCASTSD     456(DX), Z6
-	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VBROADCASTSD     472(DX), Z6
+	VFMADD213PD.BCST 480(DX), Z6, Z2
+	VBROADCASTSD     488(DX), Z6
+	VFMADD213PD.BCST 496(DX), Z6, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTQQ2PD.Z      64(DI)(BX*8), K3, Z6
-	VBROADCASTSD     440(DX), Z7
-	VFMADD213PD.BCST 448(DX), Z7, Z6
-	VBROADCASTSD     456(DX), Z7
-	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VBROADCASTSD     472(DX), Z7
+	VFMADD213PD.BCST 480(DX), Z7, Z6
+	VBROADCASTSD     488(DX), Z7
+	VFMADD213PD.BCST 496(DX), Z7, Z6
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z6, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     472(DX), Z6
+	VBROADCASTSS     504(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     480(DX), Z6
+	VBROADCASTSS     512(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     360(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), DI
+	VBROADCASTSS     392(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, K1, Z6
+	MOVQ             552(DX), DI
 	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z2
-	VBROADCASTSD     608(DX), Z7
-	VFMADD213PD.BCST 616(DX), Z7, Z2
-	VBROADCASTSD     624(DX), Z7
-	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VBROADCASTSD     656(DX), Z7
+	VFMADD213PD.BCST 664(DX), Z7, Z2
+	VBROADCASTSD     672(DX), Z7
+	VFMADD213PD.BCST 680(DX), Z7, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTQQ2PD.Z      64(DI)(BX*8), K3, Z7
-	VBROADCASTSD     608(DX), Z8
-	VFMADD213PD.BCST 616(DX), Z8, Z7
-	VBROADCASTSD     624(DX), Z8
-	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VBROADCASTSD     656(DX), Z8
+	VFMADD213PD.BCST 664(DX), Z8, Z7
+	VBROADCASTSD     672(DX), Z8
+	VFMADD213PD.BCST 680(DX), Z8, Z7
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z7, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     640(DX), Z7
+	VBROADCASTSS     688(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     648(DX), Z7
+	VBROADCASTSS     696(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     528(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), DI
+	VBROADCASTSS     576(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, K1, Z7
+	MOVQ             736(DX), DI
 	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z2
-	VBROADCASTSD     776(DX), Z8
-	VFMADD213PD.BCST 784(DX), Z8, Z2
-	VBROADCASTSD     792(DX), Z8
-	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VBROADCASTSD     840(DX), Z8
+	VFMADD213PD.BCST 848(DX), Z8, Z2
+	VBROADCASTSD     856(DX), Z8
+	VFMADD213PD.BCST 864(DX), Z8, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTQQ2PD.Z      64(DI)(BX*8), K3, Z8
-	VBROADCASTSD     776(DX), Z9
-	VFMADD213PD.BCST 784(DX), Z9, Z8
-	VBROADCASTSD     792(DX), Z9
-	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VBROADCASTSD     840(DX), Z9
+	VFMADD213PD.BCST 848(DX), Z9, Z8
+	VBROADCASTSD     856(DX), Z9
+	VFMADD213PD.BCST 864(DX), Z9, Z8
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z8, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     808(DX), Z8
+	VBROADCASTSS     872(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     816(DX), Z8
+	VBROADCASTSS     880(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     696(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), DI
+	VBROADCASTSS     760(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, K1, Z8
+	MOVQ             920(DX), DI
 	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z2
-	VBROADCASTSD     944(DX), Z9
-	VFMADD213PD.BCST 952(DX), Z9, Z2
-	VBROADCASTSD     960(DX), Z9
-	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VBROADCASTSD     1024(DX), Z9
+	VFMADD213PD.BCST 1032(DX), Z9, Z2
+	VBROADCASTSD     1040(DX), Z9
+	VFMADD213PD.BCST 1048(DX), Z9, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTQQ2PD.Z      64(DI)(BX*8), K3, Z9
-	VBROADCASTSD     944(DX), Z10
-	VFMADD213PD.BCST 952(DX), Z10, Z9
-	VBROADCASTSD     960(DX), Z10
-	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VBROADCASTSD     1024(DX), Z10
+	VFMADD213PD.BCST 1032(DX), Z10, Z9
+	VBROADCASTSD     1040(DX), Z10
+	VFMADD213PD.BCST 1048(DX), Z10, Z9
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z9, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     976(DX), Z9
+	VBROADCASTSS     1056(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     984(DX), Z9
+	VBROADCASTSS     1064(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     864(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), DI
+	VBROADCASTSS     944(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, K1, Z9
+	MOVQ             1104(DX), DI
 	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z2
-	VBROADCASTSD     1112(DX), Z10
-	VFMADD213PD.BCST 1120(DX), Z10, Z2
-	VBROADCASTSD     1128(DX), Z10
-	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VBROADCASTSD     1208(DX), Z10
+	VFMADD213PD.BCST 1216(DX), Z10, Z2
+	VBROADCASTSD     1224(DX), Z10
+	VFMADD213PD.BCST 1232(DX), Z10, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTQQ2PD.Z      64(DI)(BX*8), K3, Z10
-	VBROADCASTSD     1112(DX), Z11
-	VFMADD213PD.BCST 1120(DX), Z11, Z10
-	VBROADCASTSD     1128(DX), Z11
-	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VBROADCASTSD     1208(DX), Z11
+	VFMADD213PD.BCST 1216(DX), Z11, Z10
+	VBROADCASTSD     1224(DX), Z11
+	VFMADD213PD.BCST 1232(DX), Z11, Z10
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z10, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1144(DX), Z10
+	VBROADCASTSS     1240(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1152(DX), Z10
+	VBROADCASTSS     1248(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1032(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), DI
+	VBROADCASTSS     1128(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, K1, Z10
+	MOVQ             1288(DX), DI
 	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z2
-	VBROADCASTSD     1280(DX), Z11
-	VFMADD213PD.BCST 1288(DX), Z11, Z2
-	VBROADCASTSD     1296(DX), Z11
-	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VBROADCASTSD     1392(DX), Z11
+	VFMADD213PD.BCST 1400(DX), Z11, Z2
+	VBROADCASTSD     1408(DX), Z11
+	VFMADD213PD.BCST 1416(DX), Z11, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTQQ2PD.Z      64(DI)(BX*8), K3, Z11
-	VBROADCASTSD     1280(DX), Z12
-	VFMADD213PD.BCST 1288(DX), Z12, Z11
-	VBROADCASTSD     1296(DX), Z12
-	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VBROADCASTSD     1392(DX), Z12
+	VFMADD213PD.BCST 1400(DX), Z12, Z11
+	VBROADCASTSD     1408(DX), Z12
+	VFMADD213PD.BCST 1416(DX), Z12, Z11
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z11, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1312(DX), Z11
+	VBROADCASTSS     1424(DX), Z11
 	VMAXPS           Z2, Z11, Z2
-	VBROADCASTSS     1320(DX), Z11
+	VBROADCASTSS     1432(DX), Z11
 	VMINPS           Z2, Z11, Z2
-	VBROADCASTSS     1200(DX), Z11
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VBROADCASTSS     1312(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, K1, Z11
 	VUNPCKLPS        Z5, Z3, Z2
 	VUNPCKHPS        Z5, Z3, Z3
 	VUNPCKLPS        Z7, Z6, Z5
@@ -26442,7 +29122,7 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x20, R10
 	SUBQ    $0x08, R8
 	JG      columns
@@ -26549,10 +29229,10 @@ step:
 	VORPS        Y6, Y8, Y8
 	VANDPS       Y8, Y3, Y3
 	VBLENDVPS    Y3, Y4, Y5, Y3
-	MOVQ         168(BX), R11
+	MOVQ         184(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         176(BX), R12
-	MOVQ         184(BX), R13
+	MOVQ         192(BX), R12
+	MOVQ         200(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y4
 	VMOVDQU      (R11)(AX*8), Y5
 	VPADDQ       Y1, Y5, Y6
@@ -26572,32 +29252,32 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y9, Y9
 	VPAND        Y9, Y5, Y5
 	VPOR         Y5, Y0, Y0
-	VBROADCASTSD 272(BX), Y5
-	VBROADCASTSD 280(BX), Y9
-	VFMADD213PD  Y9, Y5, Y6
-	VFMADD213PD  Y9, Y5, Y8
 	VBROADCASTSD 288(BX), Y5
 	VBROADCASTSD 296(BX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y8
+	VBROADCASTSD 304(BX), Y5
+	VBROADCASTSD 312(BX), Y9
 	VFMADD213PD  Y9, Y5, Y6
 	VFMADD213PD  Y9, Y5, Y8
 	VCVTPD2PSY   Y6, X7
 	VCVTPD2PSY   Y8, X5
 	VINSERTF128  $0x01, X5, Y7, Y5
-	VBROADCASTSS 304(BX), Y6
+	VBROADCASTSS 320(BX), Y6
 	VMAXPS       Y5, Y6, Y5
-	VBROADCASTSS 312(BX), Y6
+	VBROADCASTSS 328(BX), Y6
 	VMINPS       Y5, Y6, Y5
-	VBROADCASTSS 192(BX), Y6
-	VPSLLVD      208(BX), Y4, Y4
+	VBROADCASTSS 208(BX), Y6
+	VPSLLVD      224(BX), Y4, Y4
 	VCMPPS       $0x07, Y5, Y5, Y9
-	VBROADCASTSD 320(BX), Y8
+	VBROADCASTSD 336(BX), Y8
 	VORPS        Y8, Y9, Y9
 	VANDPS       Y9, Y4, Y4
 	VBLENDVPS    Y4, Y5, Y6, Y4
-	MOVQ         336(BX), R11
+	MOVQ         368(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         344(BX), R12
-	MOVQ         352(BX), R13
+	MOVQ         376(BX), R12
+	MOVQ         384(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VMOVDQU      (R11)(AX*8), Y6
 	VPADDQ       Y1, Y6, Y8
@@ -26617,32 +29297,32 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y10, Y10
 	VPAND        Y10, Y6, Y6
 	VPOR         Y6, Y0, Y0
-	VBROADCASTSD 440(BX), Y6
-	VBROADCASTSD 448(BX), Y10
+	VBROADCASTSD 472(BX), Y6
+	VBROADCASTSD 480(BX), Y10
 	VFMADD213PD  Y10, Y6, Y8
 	VFMADD213PD  Y10, Y6, Y9
-	VBROADCASTSD 456(BX), Y6
-	VBROADCASTSD 464(BX), Y10
+	VBROADCASTSD 488(BX), Y6
+	VBROADCASTSD 496(BX), Y10
 	VFMADD213PD  Y10, Y6, Y8
 	VFMADD213PD  Y10, Y6, Y9
 	VCVTPD2PSY   Y8, X7
 	VCVTPD2PSY   Y9, X6
 	VINSERTF128  $0x01, X6, Y7, Y6
-	VBROADCASTSS 472(BX), Y8
+	VBROADCASTSS 504(BX), Y8
 	VMAXPS       Y6, Y8, Y6
-	VBROADCASTSS 480(BX), Y8
+	VBROADCASTSS 512(BX), Y8
 	VMINPS       Y6, Y8, Y6
-	VBROADCASTSS 360(BX), Y8
-	VPSLLVD      376(BX), Y5, Y5
+	VBROADCASTSS 392(BX), Y8
+	VPSLLVD      408(BX), Y5, Y5
 	VCMPPS       $0x07, Y6, Y6, Y10
-	VBROADCASTSD 488(BX), Y9
+	VBROADCASTSD 520(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y5, Y5
 	VBLENDVPS    Y5, Y6, Y8, Y5
-	MOVQ         504(BX), R11
+	MOVQ         552(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         512(BX), R12
-	MOVQ         520(BX), R13
+	MOVQ         560(BX), R12
+	MOVQ         568(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y6
 	VMOVDQU      (R11)(AX*8), Y8
 	VPADDQ       Y1, Y8, Y9
@@ -26662,25 +29342,25 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y11, Y11
 	VPAND        Y11, Y8, Y8
 	VPOR         Y8, Y0, Y0
-	VBROADCASTSD 608(BX), Y8
-	VBROADCASTSD 616(BX), Y11
+	VBROADCASTSD 656(BX), Y8
+	VBROADCASTSD 664(BX), Y11
 	VFMADD213PD  Y11, Y8, Y9
 	VFMADD213PD  Y11, Y8, Y10
-	VBROADCASTSD 624(BX), Y8
-	VBROADCASTSD 632(BX), Y11
+	VBROADCASTSD 672(BX), Y8
+	VBROADCASTSD 680(BX), Y11
 	VFMADD213PD  Y11, Y8, Y9
 	VFMADD213PD  Y11, Y8, Y10
 	VCVTPD2PSY   Y9, X7
 	VCVTPD2PSY   Y10, X8
 	VINSERTF128  $0x01, X8, Y7, Y8
-	VBROADCASTSS 640(BX), Y9
+	VBROADCASTSS 688(BX), Y9
 	VMAXPS       Y8, Y9, Y8
-	VBROADCASTSS 648(BX), Y9
+	VBROADCASTSS 696(BX), Y9
 	VMINPS       Y8, Y9, Y8
-	VBROADCASTSS 528(BX), Y9
-	VPSLLVD      544(BX), Y6, Y6
+	VBROADCASTSS 576(BX), Y9
+	VPSLLVD      592(BX), Y6, Y6
 	VCMPPS       $0x07, Y8, Y8, Y11
-	VBROADCASTSD 656(BX), Y10
+	VBROADCASTSD 704(BX), Y10
 	VORPS        Y10, Y11, Y11
 	VANDPS       Y11, Y6, Y6
 	VBLENDVPS    Y6, Y8, Y9, Y6
@@ -26692,10 +29372,10 @@ step:
 	VUNPCKHPD    Y4, Y8, Y4
 	VUNPCKLPD    Y6, Y3, Y8
 	VUNPCKHPD    Y6, Y3, Y3
-	MOVQ         672(BX), R11
+	MOVQ         736(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         680(BX), R12
-	MOVQ         688(BX), R13
+	MOVQ         744(BX), R12
+	MOVQ         752(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y6
 	VMOVDQU      (R11)(AX*8), Y9
 	VPADDQ       Y1, Y9, Y10
@@ -26715,32 +29395,32 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y12, Y12
 	VPAND        Y12, Y9, Y9
 	VPOR         Y9, Y0, Y0
-	VBROADCASTSD 776(BX), Y9
-	VBROADCASTSD 784(BX), Y12
+	VBROADCASTSD 840(BX), Y9
+	VBROADCASTSD 848(BX), Y12
 	VFMADD213PD  Y12, Y9, Y10
 	VFMADD213PD  Y12, Y9, Y11
-	VBROADCASTSD 792(BX), Y9
-	VBROADCASTSD 800(BX), Y12
+	VBROADCASTSD 856(BX), Y9
+	VBROADCASTSD 864(BX), Y12
 	VFMADD213PD  Y12, Y9, Y10
 	VFMADD213PD  Y12, Y9, Y11
 	VCVTPD2PSY   Y10, X7
 	VCVTPD2PSY   Y11, X9
 	VINSERTF128  $0x01, X9, Y7, Y9
-	VBROADCASTSS 808(BX), Y10
+	VBROADCASTSS 872(BX), Y10
 	VMAXPS       Y9, Y10, Y9
-	VBROADCASTSS 816(BX), Y10
+	VBROADCASTSS 880(BX), Y10
 	VMINPS       Y9, Y10, Y9
-	VBROADCASTSS 696(BX), Y10
-	VPSLLVD      712(BX), Y6, Y6
+	VBROADCASTSS 760(BX), Y10
+	VPSLLVD      776(BX), Y6, Y6
 	VCMPPS       $0x07, Y9, Y9, Y12
-	VBROADCASTSD 824(BX), Y11
+	VBROADCASTSD 888(BX), Y11
 	VORPS        Y11, Y12, Y12
 	VANDPS       Y12, Y6, Y6
 	VBLENDVPS    Y6, Y9, Y10, Y6
-	MOVQ         840(BX), R11
+	MOVQ         920(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         848(BX), R12
-	MOVQ         856(BX), R13
+	MOVQ         928(BX), R12
+	MOVQ         936(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y9
 	VMOVDQU      (R11)(AX*8), Y10
 	VPADDQ       Y1, Y10, Y11
@@ -26760,32 +29440,32 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y13, Y13
 	VPAND        Y13, Y10, Y10
 	VPOR         Y10, Y0, Y0
-	VBROADCASTSD 944(BX), Y10
-	VBROADCASTSD 952(BX), Y13
+	VBROADCASTSD 1024(BX), Y10
+	VBROADCASTSD 1032(BX), Y13
 	VFMADD213PD  Y13, Y10, Y11
 	VFMADD213PD  Y13, Y10, Y12
-	VBROADCASTSD 960(BX), Y10
-	VBROADCASTSD 968(BX), Y13
+	VBROADCASTSD 1040(BX), Y10
+	VBROADCASTSD 1048(BX), Y13
 	VFMADD213PD  Y13, Y10, Y11
 	VFMADD213PD  Y13, Y10, Y12
 	VCVTPD2PSY   Y11, X7
 	VCVTPD2PSY   Y12, X10
 	VINSERTF128  $0x01, X10, Y7, Y10
-	VBROADCASTSS 976(BX), Y11
+	VBROADCASTSS 1056(BX), Y11
 	VMAXPS       Y10, Y11, Y10
-	VBROADCASTSS 984(BX), Y11
+	VBROADCASTSS 1064(BX), Y11
 	VMINPS       Y10, Y11, Y10
-	VBROADCASTSS 864(BX), Y11
-	VPSLLVD      880(BX), Y9, Y9
+	VBROADCASTSS 944(BX), Y11
+	VPSLLVD      960(BX), Y9, Y9
 	VCMPPS       $0x07, Y10, Y10, Y13
-	VBROADCASTSD 992(BX), Y12
+	VBROADCASTSD 1072(BX), Y12
 	VORPS        Y12, Y13, Y13
 	VANDPS       Y13, Y9, Y9
 	VBLENDVPS    Y9, Y10, Y11, Y9
-	MOVQ         1008(BX), R11
+	MOVQ         1104(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         1016(BX), R12
-	MOVQ         1024(BX), R13
+	MOVQ         1112(BX), R12
+	MOVQ         1120(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y10
 	VMOVDQU      (R11)(AX*8), Y11
 	VPADDQ       Y1, Y11, Y12
@@ -26805,32 +29485,32 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y14, Y14
 	VPAND        Y14, Y11, Y11
 	VPOR         Y11, Y0, Y0
-	VBROADCASTSD 1112(BX), Y11
-	VBROADCASTSD 1120(BX), Y14
+	VBROADCASTSD 1208(BX), Y11
+	VBROADCASTSD 1216(BX), Y14
 	VFMADD213PD  Y14, Y11, Y12
 	VFMADD213PD  Y14, Y11, Y13
-	VBROADCASTSD 1128(BX), Y11
-	VBROADCASTSD 1136(BX), Y14
+	VBROADCASTSD 1224(BX), Y11
+	VBROADCASTSD 1232(BX), Y14
 	VFMADD213PD  Y14, Y11, Y12
 	VFMADD213PD  Y14, Y11, Y13
 	VCVTPD2PSY   Y12, X7
 	VCVTPD2PSY   Y13, X11
 	VINSERTF128  $0x01, X11, Y7, Y11
-	VBROADCASTSS 1144(BX), Y12
+	VBROADCASTSS 1240(BX), Y12
 	VMAXPS       Y11, Y12, Y11
-	VBROADCASTSS 1152(BX), Y12
+	VBROADCASTSS 1248(BX), Y12
 	VMINPS       Y11, Y12, Y11
-	VBROADCASTSS 1032(BX), Y12
-	VPSLLVD      1048(BX), Y10, Y10
+	VBROADCASTSS 1128(BX), Y12
+	VPSLLVD      1144(BX), Y10, Y10
 	VCMPPS       $0x07, Y11, Y11, Y14
-	VBROADCASTSD 1160(BX), Y13
+	VBROADCASTSD 1256(BX), Y13
 	VORPS        Y13, Y14, Y14
 	VANDPS       Y14, Y10, Y10
 	VBLENDVPS    Y10, Y11, Y12, Y10
-	MOVQ         1176(BX), R11
+	MOVQ         1288(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         1184(BX), R12
-	MOVQ         1192(BX), R13
+	MOVQ         1296(BX), R12
+	MOVQ         1304(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y11
 	VMOVDQU      (R11)(AX*8), Y12
 	VPADDQ       Y1, Y12, Y13
@@ -26850,25 +29530,25 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y15, Y15
 	VPAND        Y15, Y12, Y12
 	VPOR         Y12, Y0, Y0
-	VBROADCASTSD 1280(BX), Y12
-	VBROADCASTSD 1288(BX), Y15
+	VBROADCASTSD 1392(BX), Y12
+	VBROADCASTSD 1400(BX), Y15
 	VFMADD213PD  Y15, Y12, Y13
 	VFMADD213PD  Y15, Y12, Y14
-	VBROADCASTSD 1296(BX), Y12
-	VBROADCASTSD 1304(BX), Y15
+	VBROADCASTSD 1408(BX), Y12
+	VBROADCASTSD 1416(BX), Y15
 	VFMADD213PD  Y15, Y12, Y13
 	VFMADD213PD  Y15, Y12, Y14
 	VCVTPD2PSY   Y13, X7
 	VCVTPD2PSY   Y14, X12
 	VINSERTF128  $0x01, X12, Y7, Y12
-	VBROADCASTSS 1312(BX), Y13
+	VBROADCASTSS 1424(BX), Y13
 	VMAXPS       Y12, Y13, Y12
-	VBROADCASTSS 1320(BX), Y13
+	VBROADCASTSS 1432(BX), Y13
 	VMINPS       Y12, Y13, Y12
-	VBROADCASTSS 1200(BX), Y13
-	VPSLLVD      1216(BX), Y11, Y11
+	VBROADCASTSS 1312(BX), Y13
+	VPSLLVD      1328(BX), Y11, Y11
 	VCMPPS       $0x07, Y12, Y12, Y15
-	VBROADCASTSD 1328(BX), Y14
+	VBROADCASTSD 1440(BX), Y14
 	VORPS        Y14, Y15, Y15
 	VANDPS       Y15, Y11, Y11
 	VBLENDVPS    Y11, Y12, Y13, Y11
@@ -26903,14 +29583,14 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000540, BX
+	ADDQ         $0x000005c0, BX
 	ADDQ         $0x20, DI
 	MOVQ         $0x0000000000000008, R8
 	SUBQ         32(SP), R8
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x000000a8, R8, AX
+	IMUL3Q       $0x000000b8, R8, AX
 	SUBQ         AX, BX
 	SHLQ         $0x02, R8
 	SUBQ         R8, DI
@@ -27005,188 +29685,188 @@ step:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), R8
+	MOVQ             184(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
 	PREFETCHT1       1088(R8)(BX*8)
-	MOVQ             176(DX), R12
-	MOVQ             184(DX), R13
+	MOVQ             192(DX), R12
+	MOVQ             200(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTQQ2PD        (R8)(BX*8), Z2
-	VBROADCASTSD     272(DX), Z5
-	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VBROADCASTSD     304(DX), Z5
+	VFMADD213PD.BCST 312(DX), Z5, Z2
 	VCVTQQ2PD        64(R8)(BX*8), Z5
-	VBROADCASTSD     272(DX), Z6
-	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
 	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VBROADCASTSD     304(DX), Z6
+	VFMADD213PD.BCST 312(DX), Z6, Z5
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z5, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     304(DX), Z5
+	VBROADCASTSS     320(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     312(DX), Z5
+	VBROADCASTSS     328(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     192(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), R8
+	VBROADCASTSS     208(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, K1, Z5
+	MOVQ             368(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
 	PREFETCHT1       1088(R8)(BX*8)
-	MOVQ             344(DX), R12
-	MOVQ             352(DX), R13
+	MOVQ             376(DX), R12
+	MOVQ             384(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTQQ2PD        (R8)(BX*8), Z2
-	VBROADCASTSD     440(DX), Z6
-	VFMADD213PD.BCST 448(DX), Z6, Z2
-	VBROADCASTSD     456(DX), Z6
-	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VBROADCASTSD     472(DX), Z6
+	VFMADD213PD.BCST 480(DX), Z6, Z2
+	VBROADCASTSD     488(DX), Z6
+	VFMADD213PD.BCST 496(DX), Z6, Z2
 	VCVTQQ2PD        64(R8)(BX*8), Z6
-	VBROADCASTSD     440(DX), Z7
-	VFMADD213PD.BCST 448(DX), Z7, Z6
-	VBROADCASTSD     456(DX), Z7
-	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VBROADCASTSD     472(DX), Z7
+	VFMADD213PD.BCST 480(DX), Z7, Z6
+	VBROADCASTSD     488(DX), Z7
+	VFMADD213PD.BCST 496(DX), Z7, Z6
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z6, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     472(DX), Z6
+	VBROADCASTSS     504(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     480(DX), Z6
+	VBROADCASTSS     512(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     360(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), R8
+	VBROADCASTSS     392(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, K1, Z6
+	MOVQ             552(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
 	PREFETCHT1       1088(R8)(BX*8)
-	MOVQ             512(DX), R12
-	MOVQ             520(DX), R13
+	MOVQ             560(DX), R12
+	MOVQ             568(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTQQ2PD        (R8)(BX*8), Z2
-	VBROADCASTSD     608(DX), Z7
-	VFMADD213PD.BCST 616(DX), Z7, Z2
-	VBROADCASTSD     624(DX), Z7
-	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VBROADCASTSD     656(DX), Z7
+	VFMADD213PD.BCST 664(DX), Z7, Z2
+	VBROADCASTSD     672(DX), Z7
+	VFMADD213PD.BCST 680(DX), Z7, Z2
 	VCVTQQ2PD        64(R8)(BX*8), Z7
-	VBROADCASTSD     608(DX), Z8
-	VFMADD213PD.BCST 616(DX), Z8, Z7
-	VBROADCASTSD     624(DX), Z8
-	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VBROADCASTSD     656(DX), Z8
+	VFMADD213PD.BCST 664(DX), Z8, Z7
+	VBROADCASTSD     672(DX), Z8
+	VFMADD213PD.BCST 680(DX), Z8, Z7
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z7, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     640(DX), Z7
+	VBROADCASTSS     688(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     648(DX), Z7
+	VBROADCASTSS     696(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     528(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), R8
+	VBROADCASTSS     576(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, K1, Z7
+	MOVQ             736(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
 	PREFETCHT1       1088(R8)(BX*8)
-	MOVQ             680(DX), R12
-	MOVQ             688(DX), R13
+	MOVQ             744(DX), R12
+	MOVQ             752(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTQQ2PD        (R8)(BX*8), Z2
-	VBROADCASTSD     776(DX), Z8
-	VFMADD213PD.BCST 784(DX), Z8, Z2
-	VBROADCASTSD     792(DX), Z8
-	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VBROADCASTSD     840(DX), Z8
+	VFMADD213PD.BCST 848(DX), Z8, Z2
+	VBROADCASTSD     856(DX), Z8
+	VFMADD213PD.BCST 864(DX), Z8, Z2
 	VCVTQQ2PD        64(R8)(BX*8), Z8
-	VBROADCASTSD     776(DX), Z9
-	VFMADD213PD.BCST 784(DX), Z9, Z8
-	VBROADCASTSD     792(DX), Z9
-	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VBROADCASTSD     840(DX), Z9
+	VFMADD213PD.BCST 848(DX), Z9, Z8
+	VBROADCASTSD     856(DX), Z9
+	VFMADD213PD.BCST 864(DX), Z9, Z8
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z8, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     808(DX), Z8
+	VBROADCASTSS     872(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     816(DX), Z8
+	VBROADCASTSS     880(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     696(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), R8
+	VBROADCASTSS     760(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, K1, Z8
+	MOVQ             920(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
 	PREFETCHT1       1088(R8)(BX*8)
-	MOVQ             848(DX), R12
-	MOVQ             856(DX), R13
+	MOVQ             928(DX), R12
+	MOVQ             936(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTQQ2PD        (R8)(BX*8), Z2
-	VBROADCASTSD     944(DX), Z9
-	VFMADD213PD.BCST 952(DX), Z9, Z2
-	VBROADCASTSD     960(DX), Z9
-	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VBROADCASTSD     1024(DX), Z9
+	VFMADD213PD.BCST 1032(DX), Z9, Z2
+	VBROADCASTSD     1040(DX), Z9
+	VFMADD213PD.BCST 1048(DX), Z9, Z2
 	VCVTQQ2PD        64(R8)(BX*8), Z9
-	VBROADCASTSD     944(DX), Z10
-	VFMADD213PD.BCST 952(DX), Z10, Z9
-	VBROADCASTSD     960(DX), Z10
-	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VBROADCASTSD     1024(DX), Z10
+	VFMADD213PD.BCST 1032(DX), Z10, Z9
+	VBROADCASTSD     1040(DX), Z10
+	VFMADD213PD.BCST 1048(DX), Z10, Z9
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z9, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     976(DX), Z9
+	VBROADCASTSS     1056(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     984(DX), Z9
+	VBROADCASTSS     1064(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     864(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), R8
+	VBROADCASTSS     944(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, K1, Z9
+	MOVQ             1104(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
 	PREFETCHT1       1088(R8)(BX*8)
-	MOVQ             1016(DX), R12
-	MOVQ             1024(DX), R13
+	MOVQ             1112(DX), R12
+	MOVQ             1120(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTQQ2PD        (R8)(BX*8), Z2
-	VBROADCASTSD     1112(DX), Z10
-	VFMADD213PD.BCST 1120(DX), Z10, Z2
-	VBROADCASTSD     1128(DX), Z10
-	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VBROADCASTSD     1208(DX), Z10
+	VFMADD213PD.BCST 1216(DX), Z10, Z2
+	VBROADCASTSD     1224(DX), Z10
+	VFMADD213PD.BCST 1232(DX), Z10, Z2
 	VCVTQQ2PD        64(R8)(BX*8), Z10
-	VBROADCASTSD     1112(DX), Z11
-	VFMADD213PD.BCST 1120(DX), Z11, Z10
-	VBROADCASTSD     1128(DX), Z11
-	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VBROADCASTSD     1208(DX), Z11
+	VFMADD213PD.BCST 1216(DX), Z11, Z10
+	VBROADCASTSD     1224(DX), Z11
+	VFMADD213PD.BCST 1232(DX), Z11, Z10
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z10, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1144(DX), Z10
+	VBROADCASTSS     1240(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1152(DX), Z10
+	VBROADCASTSS     1248(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1032(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), R8
+	VBROADCASTSS     1128(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, K1, Z10
+	MOVQ             1288(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
 	PREFETCHT1       1088(R8)(BX*8)
-	MOVQ             1184(DX), R12
-	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(DI*1), R12
-	KMOVW            R12, K1
+	MOVQ             1296(DX), R12
+	MOVQ             1304(DX), R13
+	SHRXL            R13, (R12)(DI*1), DI
+	KMOVW            DI, K1
 	VCVTQQ2PD        (R8)(BX*8), Z2
-	VBROADCASTSD     1280(DX), Z11
-	VFMADD213PD.BCST 1288(DX), Z11, Z2
-	VBROADCASTSD     1296(DX), Z11
-	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VBROADCASTSD     1392(DX), Z11
+	VFMADD213PD.BCST 1400(DX), Z11, Z2
+	VBROADCASTSD     1408(DX), Z11
+	VFMADD213PD.BCST 1416(DX), Z11, Z2
 	VCVTQQ2PD        64(R8)(BX*8), Z11
-	VBROADCASTSD     1280(DX), Z12
-	VFMADD213PD.BCST 1288(DX), Z12, Z11
-	VBROADCASTSD     1296(DX), Z12
-	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VBROADCASTSD     1392(DX), Z12
+	VFMADD213PD.BCST 1400(DX), Z12, Z11
+	VBROADCASTSD     1408(DX), Z12
+	VFMADD213PD.BCST 1416(DX), Z12, Z11
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z11, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1312(DX), Z11
+	VBROADCASTSS     1424(DX), Z11
 	VMAXPS           Z2, Z11, Z2
-	VBROADCASTSS     1320(DX), Z11
+	VBROADCASTSS     1432(DX), Z11
 	VMINPS           Z2, Z11, Z2
-	VBROADCASTSS     1200(DX), Z11
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VBROADCASTSS     1312(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, K1, Z11
 	VUNPCKLPS        Z5, Z3, Z2
 	VUNPCKHPS        Z5, Z3, Z3
 	VUNPCKLPS        Z7, Z6, Z5
@@ -27273,188 +29953,188 @@ tail:
 	VMINPS           Z2, Z3, Z2
 	VBROADCASTSS     24(DX), Z3
 	VFIXUPIMMPS.BCST $0x00, 160(DX), Z2, K1, Z3
-	MOVQ             168(DX), R12
-	MOVQ             176(DX), R13
-	MOVQ             184(DX), R14
+	MOVQ             184(DX), R12
+	MOVQ             192(DX), R13
+	MOVQ             200(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
-	VBROADCASTSD     272(DX), Z5
-	VFMADD213PD.BCST 280(DX), Z5, Z2
 	VBROADCASTSD     288(DX), Z5
 	VFMADD213PD.BCST 296(DX), Z5, Z2
+	VBROADCASTSD     304(DX), Z5
+	VFMADD213PD.BCST 312(DX), Z5, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTQQ2PD.Z      64(R12)(BX*8), K3, Z5
-	VBROADCASTSD     272(DX), Z6
-	VFMADD213PD.BCST 280(DX), Z6, Z5
 	VBROADCASTSD     288(DX), Z6
 	VFMADD213PD.BCST 296(DX), Z6, Z5
+	VBROADCASTSD     304(DX), Z6
+	VFMADD213PD.BCST 312(DX), Z6, Z5
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z5, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     304(DX), Z5
+	VBROADCASTSS     320(DX), Z5
 	VMAXPS           Z2, Z5, Z2
-	VBROADCASTSS     312(DX), Z5
+	VBROADCASTSS     328(DX), Z5
 	VMINPS           Z2, Z5, Z2
-	VBROADCASTSS     192(DX), Z5
-	VFIXUPIMMPS.BCST $0x00, 328(DX), Z2, K1, Z5
-	MOVQ             336(DX), R12
-	MOVQ             344(DX), R13
-	MOVQ             352(DX), R14
+	VBROADCASTSS     208(DX), Z5
+	VFIXUPIMMPS.BCST $0x00, 344(DX), Z2, K1, Z5
+	MOVQ             368(DX), R12
+	MOVQ             376(DX), R13
+	MOVQ             384(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
-	VBROADCASTSD     440(DX), Z6
-	VFMADD213PD.BCST 448(DX), Z6, Z2
-	VBROADCASTSD     456(DX), Z6
-	VFMADD213PD.BCST 464(DX), Z6, Z2
+	VBROADCASTSD     472(DX), Z6
+	VFMADD213PD.BCST 480(DX), Z6, Z2
+	VBROADCASTSD     488(DX), Z6
+	VFMADD213PD.BCST 496(DX), Z6, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTQQ2PD.Z      64(R12)(BX*8), K3, Z6
-	VBROADCASTSD     440(DX), Z7
-	VFMADD213PD.BCST 448(DX), Z7, Z6
-	VBROADCASTSD     456(DX), Z7
-	VFMADD213PD.BCST 464(DX), Z7, Z6
+	VBROADCASTSD     472(DX), Z7
+	VFMADD213PD.BCST 480(DX), Z7, Z6
+	VBROADCASTSD     488(DX), Z7
+	VFMADD213PD.BCST 496(DX), Z7, Z6
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z6, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     472(DX), Z6
+	VBROADCASTSS     504(DX), Z6
 	VMAXPS           Z2, Z6, Z2
-	VBROADCASTSS     480(DX), Z6
+	VBROADCASTSS     512(DX), Z6
 	VMINPS           Z2, Z6, Z2
-	VBROADCASTSS     360(DX), Z6
-	VFIXUPIMMPS.BCST $0x00, 496(DX), Z2, K1, Z6
-	MOVQ             504(DX), R12
-	MOVQ             512(DX), R13
-	MOVQ             520(DX), R14
+	VBROADCASTSS     392(DX), Z6
+	VFIXUPIMMPS.BCST $0x00, 528(DX), Z2, K1, Z6
+	MOVQ             552(DX), R12
+	MOVQ             560(DX), R13
+	MOVQ             568(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
-	VBROADCASTSD     608(DX), Z7
-	VFMADD213PD.BCST 616(DX), Z7, Z2
-	VBROADCASTSD     624(DX), Z7
-	VFMADD213PD.BCST 632(DX), Z7, Z2
+	VBROADCASTSD     656(DX), Z7
+	VFMADD213PD.BCST 664(DX), Z7, Z2
+	VBROADCASTSD     672(DX), Z7
+	VFMADD213PD.BCST 680(DX), Z7, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTQQ2PD.Z      64(R12)(BX*8), K3, Z7
-	VBROADCASTSD     608(DX), Z8
-	VFMADD213PD.BCST 616(DX), Z8, Z7
-	VBROADCASTSD     624(DX), Z8
-	VFMADD213PD.BCST 632(DX), Z8, Z7
+	VBROADCASTSD     656(DX), Z8
+	VFMADD213PD.BCST 664(DX), Z8, Z7
+	VBROADCASTSD     672(DX), Z8
+	VFMADD213PD.BCST 680(DX), Z8, Z7
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z7, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     640(DX), Z7
+	VBROADCASTSS     688(DX), Z7
 	VMAXPS           Z2, Z7, Z2
-	VBROADCASTSS     648(DX), Z7
+	VBROADCASTSS     696(DX), Z7
 	VMINPS           Z2, Z7, Z2
-	VBROADCASTSS     528(DX), Z7
-	VFIXUPIMMPS.BCST $0x00, 664(DX), Z2, K1, Z7
-	MOVQ             672(DX), R12
-	MOVQ             680(DX), R13
-	MOVQ             688(DX), R14
+	VBROADCASTSS     576(DX), Z7
+	VFIXUPIMMPS.BCST $0x00, 712(DX), Z2, K1, Z7
+	MOVQ             736(DX), R12
+	MOVQ             744(DX), R13
+	MOVQ             752(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
-	VBROADCASTSD     776(DX), Z8
-	VFMADD213PD.BCST 784(DX), Z8, Z2
-	VBROADCASTSD     792(DX), Z8
-	VFMADD213PD.BCST 800(DX), Z8, Z2
+	VBROADCASTSD     840(DX), Z8
+	VFMADD213PD.BCST 848(DX), Z8, Z2
+	VBROADCASTSD     856(DX), Z8
+	VFMADD213PD.BCST 864(DX), Z8, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTQQ2PD.Z      64(R12)(BX*8), K3, Z8
-	VBROADCASTSD     776(DX), Z9
-	VFMADD213PD.BCST 784(DX), Z9, Z8
-	VBROADCASTSD     792(DX), Z9
-	VFMADD213PD.BCST 800(DX), Z9, Z8
+	VBROADCASTSD     840(DX), Z9
+	VFMADD213PD.BCST 848(DX), Z9, Z8
+	VBROADCASTSD     856(DX), Z9
+	VFMADD213PD.BCST 864(DX), Z9, Z8
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z8, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     808(DX), Z8
+	VBROADCASTSS     872(DX), Z8
 	VMAXPS           Z2, Z8, Z2
-	VBROADCASTSS     816(DX), Z8
+	VBROADCASTSS     880(DX), Z8
 	VMINPS           Z2, Z8, Z2
-	VBROADCASTSS     696(DX), Z8
-	VFIXUPIMMPS.BCST $0x00, 832(DX), Z2, K1, Z8
-	MOVQ             840(DX), R12
-	MOVQ             848(DX), R13
-	MOVQ             856(DX), R14
+	VBROADCASTSS     760(DX), Z8
+	VFIXUPIMMPS.BCST $0x00, 896(DX), Z2, K1, Z8
+	MOVQ             920(DX), R12
+	MOVQ             928(DX), R13
+	MOVQ             936(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
-	VBROADCASTSD     944(DX), Z9
-	VFMADD213PD.BCST 952(DX), Z9, Z2
-	VBROADCASTSD     960(DX), Z9
-	VFMADD213PD.BCST 968(DX), Z9, Z2
+	VBROADCASTSD     1024(DX), Z9
+	VFMADD213PD.BCST 1032(DX), Z9, Z2
+	VBROADCASTSD     1040(DX), Z9
+	VFMADD213PD.BCST 1048(DX), Z9, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTQQ2PD.Z      64(R12)(BX*8), K3, Z9
-	VBROADCASTSD     944(DX), Z10
-	VFMADD213PD.BCST 952(DX), Z10, Z9
-	VBROADCASTSD     960(DX), Z10
-	VFMADD213PD.BCST 968(DX), Z10, Z9
+	VBROADCASTSD     1024(DX), Z10
+	VFMADD213PD.BCST 1032(DX), Z10, Z9
+	VBROADCASTSD     1040(DX), Z10
+	VFMADD213PD.BCST 1048(DX), Z10, Z9
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z9, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     976(DX), Z9
+	VBROADCASTSS     1056(DX), Z9
 	VMAXPS           Z2, Z9, Z2
-	VBROADCASTSS     984(DX), Z9
+	VBROADCASTSS     1064(DX), Z9
 	VMINPS           Z2, Z9, Z2
-	VBROADCASTSS     864(DX), Z9
-	VFIXUPIMMPS.BCST $0x00, 1000(DX), Z2, K1, Z9
-	MOVQ             1008(DX), R12
-	MOVQ             1016(DX), R13
-	MOVQ             1024(DX), R14
+	VBROADCASTSS     944(DX), Z9
+	VFIXUPIMMPS.BCST $0x00, 1080(DX), Z2, K1, Z9
+	MOVQ             1104(DX), R12
+	MOVQ             1112(DX), R13
+	MOVQ             1120(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
-	VBROADCASTSD     1112(DX), Z10
-	VFMADD213PD.BCST 1120(DX), Z10, Z2
-	VBROADCASTSD     1128(DX), Z10
-	VFMADD213PD.BCST 1136(DX), Z10, Z2
+	VBROADCASTSD     1208(DX), Z10
+	VFMADD213PD.BCST 1216(DX), Z10, Z2
+	VBROADCASTSD     1224(DX), Z10
+	VFMADD213PD.BCST 1232(DX), Z10, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTQQ2PD.Z      64(R12)(BX*8), K3, Z10
-	VBROADCASTSD     1112(DX), Z11
-	VFMADD213PD.BCST 1120(DX), Z11, Z10
-	VBROADCASTSD     1128(DX), Z11
-	VFMADD213PD.BCST 1136(DX), Z11, Z10
+	VBROADCASTSD     1208(DX), Z11
+	VFMADD213PD.BCST 1216(DX), Z11, Z10
+	VBROADCASTSD     1224(DX), Z11
+	VFMADD213PD.BCST 1232(DX), Z11, Z10
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z10, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1144(DX), Z10
+	VBROADCASTSS     1240(DX), Z10
 	VMAXPS           Z2, Z10, Z2
-	VBROADCASTSS     1152(DX), Z10
+	VBROADCASTSS     1248(DX), Z10
 	VMINPS           Z2, Z10, Z2
-	VBROADCASTSS     1032(DX), Z10
-	VFIXUPIMMPS.BCST $0x00, 1168(DX), Z2, K1, Z10
-	MOVQ             1176(DX), R12
-	MOVQ             1184(DX), R13
-	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(DI*1), R13
-	ANDL             R8, R13
-	KMOVW            R13, K1
+	VBROADCASTSS     1128(DX), Z10
+	VFIXUPIMMPS.BCST $0x00, 1264(DX), Z2, K1, Z10
+	MOVQ             1288(DX), R12
+	MOVQ             1296(DX), R13
+	MOVQ             1304(DX), R14
+	SHRXL            R14, (R13)(DI*1), DI
+	ANDL             R8, DI
+	KMOVW            DI, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z2
-	VBROADCASTSD     1280(DX), Z11
-	VFMADD213PD.BCST 1288(DX), Z11, Z2
-	VBROADCASTSD     1296(DX), Z11
-	VFMADD213PD.BCST 1304(DX), Z11, Z2
+	VBROADCASTSD     1392(DX), Z11
+	VFMADD213PD.BCST 1400(DX), Z11, Z2
+	VBROADCASTSD     1408(DX), Z11
+	VFMADD213PD.BCST 1416(DX), Z11, Z2
 	KSHIFTRW         $0x08, K1, K3
 	VCVTQQ2PD.Z      64(R12)(BX*8), K3, Z11
-	VBROADCASTSD     1280(DX), Z12
-	VFMADD213PD.BCST 1288(DX), Z12, Z11
-	VBROADCASTSD     1296(DX), Z12
-	VFMADD213PD.BCST 1304(DX), Z12, Z11
+	VBROADCASTSD     1392(DX), Z12
+	VFMADD213PD.BCST 1400(DX), Z12, Z11
+	VBROADCASTSD     1408(DX), Z12
+	VFMADD213PD.BCST 1416(DX), Z12, Z11
 	VCVTPD2PS        Z2, Y4
 	VCVTPD2PS        Z11, Y2
 	VINSERTF32X8     $0x01, Y2, Z4, Z2
-	VBROADCASTSS     1312(DX), Z11
+	VBROADCASTSS     1424(DX), Z11
 	VMAXPS           Z2, Z11, Z2
-	VBROADCASTSS     1320(DX), Z11
+	VBROADCASTSS     1432(DX), Z11
 	VMINPS           Z2, Z11, Z2
-	VBROADCASTSS     1200(DX), Z11
-	VFIXUPIMMPS.BCST $0x00, 1336(DX), Z2, K1, Z11
+	VBROADCASTSS     1312(DX), Z11
+	VFIXUPIMMPS.BCST $0x00, 1448(DX), Z2, K1, Z11
 	VUNPCKLPS        Z5, Z3, Z2
 	VUNPCKHPS        Z5, Z3, Z3
 	VUNPCKLPS        Z7, Z6, Z5
@@ -27559,7 +30239,7 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x20, R11
 	SUBQ    $0x08, R9
 	JG      columns
@@ -27611,120 +30291,120 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
-	MOVQ         672(BX), R9
+	MOVQ         736(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 776(BX), Y2
-	VBROADCASTSD 784(BX), Y3
+	VBROADCASTSD 840(BX), Y2
+	VBROADCASTSD 848(BX), Y3
 	VFMADD213PD  Y3, Y2, Y0
 	VFMADD213PD  Y3, Y2, Y1
-	VBROADCASTSD 792(BX), Y2
-	VBROADCASTSD 800(BX), Y3
+	VBROADCASTSD 856(BX), Y2
+	VBROADCASTSD 864(BX), Y3
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y3, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y3, Y1, Y1
-	VBROADCASTSD 808(BX), Y2
-	VBROADCASTSD 816(BX), Y3
+	VBROADCASTSD 872(BX), Y2
+	VBROADCASTSD 880(BX), Y3
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y3, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y3, Y1
-	VBROADCASTSD 696(BX), Y2
+	VBROADCASTSD 760(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y4
-	VBROADCASTSD 824(BX), Y3
+	VBROADCASTSD 888(BX), Y3
 	VORPS        Y3, Y4, Y4
 	VBLENDVPD    Y4, Y0, Y2, Y4
 	VCMPPD       $0x07, Y1, Y1, Y3
-	VBROADCASTSD 824(BX), Y0
+	VBROADCASTSD 888(BX), Y0
 	VORPS        Y0, Y3, Y3
 	VBLENDVPD    Y3, Y1, Y2, Y3
-	MOVQ         840(BX), R9
+	MOVQ         920(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 944(BX), Y2
-	VBROADCASTSD 952(BX), Y5
+	VBROADCASTSD 1024(BX), Y2
+	VBROADCASTSD 1032(BX), Y5
 	VFMADD213PD  Y5, Y2, Y0
 	VFMADD213PD  Y5, Y2, Y1
-	VBROADCASTSD 960(BX), Y2
-	VBROADCASTSD 968(BX), Y5
+	VBROADCASTSD 1040(BX), Y2
+	VBROADCASTSD 1048(BX), Y5
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y5, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y5, Y1, Y1
-	VBROADCASTSD 976(BX), Y2
-	VBROADCASTSD 984(BX), Y5
+	VBROADCASTSD 1056(BX), Y2
+	VBROADCASTSD 1064(BX), Y5
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y5, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y5, Y1
-	VBROADCASTSD 864(BX), Y2
+	VBROADCASTSD 944(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y6
-	VBROADCASTSD 992(BX), Y5
+	VBROADCASTSD 1072(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VBLENDVPD    Y6, Y0, Y2, Y6
 	VCMPPD       $0x07, Y1, Y1, Y5
-	VBROADCASTSD 992(BX), Y0
+	VBROADCASTSD 1072(BX), Y0
 	VORPS        Y0, Y5, Y5
 	VBLENDVPD    Y5, Y1, Y2, Y5
-	MOVQ         1008(BX), R9
+	MOVQ         1104(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 1112(BX), Y2
-	VBROADCASTSD 1120(BX), Y7
+	VBROADCASTSD 1208(BX), Y2
+	VBROADCASTSD 1216(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
-	VBROADCASTSD 1128(BX), Y2
-	VBROADCASTSD 1136(BX), Y7
+	VBROADCASTSD 1224(BX), Y2
+	VBROADCASTSD 1232(BX), Y7
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y7, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y7, Y1, Y1
-	VBROADCASTSD 1144(BX), Y2
-	VBROADCASTSD 1152(BX), Y7
+	VBROADCASTSD 1240(BX), Y2
+	VBROADCASTSD 1248(BX), Y7
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y7, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y7, Y1
-	VBROADCASTSD 1032(BX), Y2
+	VBROADCASTSD 1128(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y8
-	VBROADCASTSD 1160(BX), Y7
+	VBROADCASTSD 1256(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VBLENDVPD    Y8, Y0, Y2, Y8
 	VCMPPD       $0x07, Y1, Y1, Y7
-	VBROADCASTSD 1160(BX), Y0
+	VBROADCASTSD 1256(BX), Y0
 	VORPS        Y0, Y7, Y7
 	VBLENDVPD    Y7, Y1, Y2, Y7
-	MOVQ         1176(BX), R9
+	MOVQ         1288(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 1280(BX), Y2
-	VBROADCASTSD 1288(BX), Y9
+	VBROADCASTSD 1392(BX), Y2
+	VBROADCASTSD 1400(BX), Y9
 	VFMADD213PD  Y9, Y2, Y0
 	VFMADD213PD  Y9, Y2, Y1
-	VBROADCASTSD 1296(BX), Y2
-	VBROADCASTSD 1304(BX), Y9
+	VBROADCASTSD 1408(BX), Y2
+	VBROADCASTSD 1416(BX), Y9
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y9, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y9, Y1, Y1
-	VBROADCASTSD 1312(BX), Y2
-	VBROADCASTSD 1320(BX), Y9
+	VBROADCASTSD 1424(BX), Y2
+	VBROADCASTSD 1432(BX), Y9
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y9, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y9, Y1
-	VBROADCASTSD 1200(BX), Y2
+	VBROADCASTSD 1312(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y10
-	VBROADCASTSD 1328(BX), Y9
+	VBROADCASTSD 1440(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VBLENDVPD    Y10, Y0, Y2, Y10
 	VCMPPD       $0x07, Y1, Y1, Y9
-	VBROADCASTSD 1328(BX), Y0
+	VBROADCASTSD 1440(BX), Y0
 	VORPS        Y0, Y9, Y9
 	VBLENDVPD    Y9, Y1, Y2, Y9
 	VUNPCKLPD    Y6, Y4, Y0
@@ -27781,91 +30461,91 @@ step:
 	VBROADCASTSD 152(BX), Y0
 	VORPS        Y0, Y3, Y3
 	VBLENDVPD    Y3, Y1, Y2, Y3
-	MOVQ         168(BX), R9
+	MOVQ         184(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 272(BX), Y2
-	VBROADCASTSD 280(BX), Y5
-	VFMADD213PD  Y5, Y2, Y0
-	VFMADD213PD  Y5, Y2, Y1
 	VBROADCASTSD 288(BX), Y2
 	VBROADCASTSD 296(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 304(BX), Y2
+	VBROADCASTSD 312(BX), Y5
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y5, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y5, Y1, Y1
-	VBROADCASTSD 304(BX), Y2
-	VBROADCASTSD 312(BX), Y5
+	VBROADCASTSD 320(BX), Y2
+	VBROADCASTSD 328(BX), Y5
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y5, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y5, Y1
-	VBROADCASTSD 192(BX), Y2
+	VBROADCASTSD 208(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y6
-	VBROADCASTSD 320(BX), Y5
+	VBROADCASTSD 336(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VBLENDVPD    Y6, Y0, Y2, Y6
 	VCMPPD       $0x07, Y1, Y1, Y5
-	VBROADCASTSD 320(BX), Y0
+	VBROADCASTSD 336(BX), Y0
 	VORPS        Y0, Y5, Y5
 	VBLENDVPD    Y5, Y1, Y2, Y5
-	MOVQ         336(BX), R9
+	MOVQ         368(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 440(BX), Y2
-	VBROADCASTSD 448(BX), Y7
+	VBROADCASTSD 472(BX), Y2
+	VBROADCASTSD 480(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
-	VBROADCASTSD 456(BX), Y2
-	VBROADCASTSD 464(BX), Y7
+	VBROADCASTSD 488(BX), Y2
+	VBROADCASTSD 496(BX), Y7
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y7, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y7, Y1, Y1
-	VBROADCASTSD 472(BX), Y2
-	VBROADCASTSD 480(BX), Y7
+	VBROADCASTSD 504(BX), Y2
+	VBROADCASTSD 512(BX), Y7
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y7, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y7, Y1
-	VBROADCASTSD 360(BX), Y2
+	VBROADCASTSD 392(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y8
-	VBROADCASTSD 488(BX), Y7
+	VBROADCASTSD 520(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VBLENDVPD    Y8, Y0, Y2, Y8
 	VCMPPD       $0x07, Y1, Y1, Y7
-	VBROADCASTSD 488(BX), Y0
+	VBROADCASTSD 520(BX), Y0
 	VORPS        Y0, Y7, Y7
 	VBLENDVPD    Y7, Y1, Y2, Y7
-	MOVQ         504(BX), R9
+	MOVQ         552(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 608(BX), Y2
-	VBROADCASTSD 616(BX), Y9
+	VBROADCASTSD 656(BX), Y2
+	VBROADCASTSD 664(BX), Y9
 	VFMADD213PD  Y9, Y2, Y0
 	VFMADD213PD  Y9, Y2, Y1
-	VBROADCASTSD 624(BX), Y2
-	VBROADCASTSD 632(BX), Y9
+	VBROADCASTSD 672(BX), Y2
+	VBROADCASTSD 680(BX), Y9
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y9, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y9, Y1, Y1
-	VBROADCASTSD 640(BX), Y2
-	VBROADCASTSD 648(BX), Y9
+	VBROADCASTSD 688(BX), Y2
+	VBROADCASTSD 696(BX), Y9
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y9, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y9, Y1
-	VBROADCASTSD 528(BX), Y2
+	VBROADCASTSD 576(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y10
-	VBROADCASTSD 656(BX), Y9
+	VBROADCASTSD 704(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VBLENDVPD    Y10, Y0, Y2, Y10
 	VCMPPD       $0x07, Y1, Y1, Y9
-	VBROADCASTSD 656(BX), Y0
+	VBROADCASTSD 704(BX), Y0
 	VORPS        Y0, Y9, Y9
 	VBLENDVPD    Y9, Y1, Y2, Y9
 	VUNPCKLPD    Y6, Y4, Y0
@@ -27897,116 +30577,116 @@ step:
 	ADDQ         $0x08, AX
 	SUBQ         $0x08, R8
 	JLE          next
-	MOVQ         672(BX), R9
+	MOVQ         736(BX), R9
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 776(BX), Y2
-	VBROADCASTSD 784(BX), Y3
+	VBROADCASTSD 840(BX), Y2
+	VBROADCASTSD 848(BX), Y3
 	VFMADD213PD  Y3, Y2, Y0
 	VFMADD213PD  Y3, Y2, Y1
-	VBROADCASTSD 792(BX), Y2
-	VBROADCASTSD 800(BX), Y3
+	VBROADCASTSD 856(BX), Y2
+	VBROADCASTSD 864(BX), Y3
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y3, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y3, Y1, Y1
-	VBROADCASTSD 808(BX), Y2
-	VBROADCASTSD 816(BX), Y3
+	VBROADCASTSD 872(BX), Y2
+	VBROADCASTSD 880(BX), Y3
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y3, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y3, Y1
-	VBROADCASTSD 696(BX), Y2
+	VBROADCASTSD 760(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y4
-	VBROADCASTSD 824(BX), Y3
+	VBROADCASTSD 888(BX), Y3
 	VORPS        Y3, Y4, Y4
 	VBLENDVPD    Y4, Y0, Y2, Y4
 	VCMPPD       $0x07, Y1, Y1, Y3
-	VBROADCASTSD 824(BX), Y0
+	VBROADCASTSD 888(BX), Y0
 	VORPS        Y0, Y3, Y3
 	VBLENDVPD    Y3, Y1, Y2, Y3
-	MOVQ         840(BX), R9
+	MOVQ         920(BX), R9
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 944(BX), Y2
-	VBROADCASTSD 952(BX), Y5
+	VBROADCASTSD 1024(BX), Y2
+	VBROADCASTSD 1032(BX), Y5
 	VFMADD213PD  Y5, Y2, Y0
 	VFMADD213PD  Y5, Y2, Y1
-	VBROADCASTSD 960(BX), Y2
-	VBROADCASTSD 968(BX), Y5
+	VBROADCASTSD 1040(BX), Y2
+	VBROADCASTSD 1048(BX), Y5
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y5, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y5, Y1, Y1
-	VBROADCASTSD 976(BX), Y2
-	VBROADCASTSD 984(BX), Y5
+	VBROADCASTSD 1056(BX), Y2
+	VBROADCASTSD 1064(BX), Y5
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y5, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y5, Y1
-	VBROADCASTSD 864(BX), Y2
+	VBROADCASTSD 944(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y6
-	VBROADCASTSD 992(BX), Y5
+	VBROADCASTSD 1072(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VBLENDVPD    Y6, Y0, Y2, Y6
 	VCMPPD       $0x07, Y1, Y1, Y5
-	VBROADCASTSD 992(BX), Y0
+	VBROADCASTSD 1072(BX), Y0
 	VORPS        Y0, Y5, Y5
 	VBLENDVPD    Y5, Y1, Y2, Y5
-	MOVQ         1008(BX), R9
+	MOVQ         1104(BX), R9
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 1112(BX), Y2
-	VBROADCASTSD 1120(BX), Y7
+	VBROADCASTSD 1208(BX), Y2
+	VBROADCASTSD 1216(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
-	VBROADCASTSD 1128(BX), Y2
-	VBROADCASTSD 1136(BX), Y7
+	VBROADCASTSD 1224(BX), Y2
+	VBROADCASTSD 1232(BX), Y7
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y7, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y7, Y1, Y1
-	VBROADCASTSD 1144(BX), Y2
-	VBROADCASTSD 1152(BX), Y7
+	VBROADCASTSD 1240(BX), Y2
+	VBROADCASTSD 1248(BX), Y7
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y7, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y7, Y1
-	VBROADCASTSD 1032(BX), Y2
+	VBROADCASTSD 1128(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y8
-	VBROADCASTSD 1160(BX), Y7
+	VBROADCASTSD 1256(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VBLENDVPD    Y8, Y0, Y2, Y8
 	VCMPPD       $0x07, Y1, Y1, Y7
-	VBROADCASTSD 1160(BX), Y0
+	VBROADCASTSD 1256(BX), Y0
 	VORPS        Y0, Y7, Y7
 	VBLENDVPD    Y7, Y1, Y2, Y7
-	MOVQ         1176(BX), R9
+	MOVQ         1288(BX), R9
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 1280(BX), Y2
-	VBROADCASTSD 1288(BX), Y9
+	VBROADCASTSD 1392(BX), Y2
+	VBROADCASTSD 1400(BX), Y9
 	VFMADD213PD  Y9, Y2, Y0
 	VFMADD213PD  Y9, Y2, Y1
-	VBROADCASTSD 1296(BX), Y2
-	VBROADCASTSD 1304(BX), Y9
+	VBROADCASTSD 1408(BX), Y2
+	VBROADCASTSD 1416(BX), Y9
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y9, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y9, Y1, Y1
-	VBROADCASTSD 1312(BX), Y2
-	VBROADCASTSD 1320(BX), Y9
+	VBROADCASTSD 1424(BX), Y2
+	VBROADCASTSD 1432(BX), Y9
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y9, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y9, Y1
-	VBROADCASTSD 1200(BX), Y2
+	VBROADCASTSD 1312(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y10
-	VBROADCASTSD 1328(BX), Y9
+	VBROADCASTSD 1440(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VBLENDVPD    Y10, Y0, Y2, Y10
 	VCMPPD       $0x07, Y1, Y1, Y9
-	VBROADCASTSD 1328(BX), Y0
+	VBROADCASTSD 1440(BX), Y0
 	VORPS        Y0, Y9, Y9
 	VBLENDVPD    Y9, Y1, Y2, Y9
 	VUNPCKLPD    Y6, Y4, Y0
@@ -28062,88 +30742,88 @@ step:
 	VBROADCASTSD 152(BX), Y0
 	VORPS        Y0, Y3, Y3
 	VBLENDVPD    Y3, Y1, Y2, Y3
-	MOVQ         168(BX), R9
+	MOVQ         184(BX), R9
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 272(BX), Y2
-	VBROADCASTSD 280(BX), Y5
-	VFMADD213PD  Y5, Y2, Y0
-	VFMADD213PD  Y5, Y2, Y1
 	VBROADCASTSD 288(BX), Y2
 	VBROADCASTSD 296(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 304(BX), Y2
+	VBROADCASTSD 312(BX), Y5
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y5, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y5, Y1, Y1
-	VBROADCASTSD 304(BX), Y2
-	VBROADCASTSD 312(BX), Y5
+	VBROADCASTSD 320(BX), Y2
+	VBROADCASTSD 328(BX), Y5
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y5, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y5, Y1
-	VBROADCASTSD 192(BX), Y2
+	VBROADCASTSD 208(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y6
-	VBROADCASTSD 320(BX), Y5
+	VBROADCASTSD 336(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VBLENDVPD    Y6, Y0, Y2, Y6
 	VCMPPD       $0x07, Y1, Y1, Y5
-	VBROADCASTSD 320(BX), Y0
+	VBROADCASTSD 336(BX), Y0
 	VORPS        Y0, Y5, Y5
 	VBLENDVPD    Y5, Y1, Y2, Y5
-	MOVQ         336(BX), R9
+	MOVQ         368(BX), R9
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 440(BX), Y2
-	VBROADCASTSD 448(BX), Y7
+	VBROADCASTSD 472(BX), Y2
+	VBROADCASTSD 480(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
-	VBROADCASTSD 456(BX), Y2
-	VBROADCASTSD 464(BX), Y7
+	VBROADCASTSD 488(BX), Y2
+	VBROADCASTSD 496(BX), Y7
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y7, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y7, Y1, Y1
-	VBROADCASTSD 472(BX), Y2
-	VBROADCASTSD 480(BX), Y7
+	VBROADCASTSD 504(BX), Y2
+	VBROADCASTSD 512(BX), Y7
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y7, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y7, Y1
-	VBROADCASTSD 360(BX), Y2
+	VBROADCASTSD 392(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y8
-	VBROADCASTSD 488(BX), Y7
+	VBROADCASTSD 520(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VBLENDVPD    Y8, Y0, Y2, Y8
 	VCMPPD       $0x07, Y1, Y1, Y7
-	VBROADCASTSD 488(BX), Y0
+	VBROADCASTSD 520(BX), Y0
 	VORPS        Y0, Y7, Y7
 	VBLENDVPD    Y7, Y1, Y2, Y7
-	MOVQ         504(BX), R9
+	MOVQ         552(BX), R9
 	VCVTPS2PD    (R9)(AX*4), Y0
 	VCVTPS2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 608(BX), Y2
-	VBROADCASTSD 616(BX), Y9
+	VBROADCASTSD 656(BX), Y2
+	VBROADCASTSD 664(BX), Y9
 	VFMADD213PD  Y9, Y2, Y0
 	VFMADD213PD  Y9, Y2, Y1
-	VBROADCASTSD 624(BX), Y2
-	VBROADCASTSD 632(BX), Y9
+	VBROADCASTSD 672(BX), Y2
+	VBROADCASTSD 680(BX), Y9
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y9, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y9, Y1, Y1
-	VBROADCASTSD 640(BX), Y2
-	VBROADCASTSD 648(BX), Y9
+	VBROADCASTSD 688(BX), Y2
+	VBROADCASTSD 696(BX), Y9
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y9, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y9, Y1
-	VBROADCASTSD 528(BX), Y2
+	VBROADCASTSD 576(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y10
-	VBROADCASTSD 656(BX), Y9
+	VBROADCASTSD 704(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VBLENDVPD    Y10, Y0, Y2, Y10
 	VCMPPD       $0x07, Y1, Y1, Y9
-	VBROADCASTSD 656(BX), Y0
+	VBROADCASTSD 704(BX), Y0
 	VORPS        Y0, Y9, Y9
 	VBLENDVPD    Y9, Y1, Y2, Y9
 	VUNPCKLPD    Y6, Y4, Y0
@@ -28179,14 +30859,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x40, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x03, DI
 	SUBQ   DI, SI
@@ -28262,97 +30942,97 @@ step:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, Z1
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTPS2PD        (DI)(BX*4), Z0
-	VBROADCASTSD     272(DX), Z2
-	VFMADD213PD.BCST 280(DX), Z2, Z0
-	VDIVPD.BCST      288(DX), Z0, Z0
-	VADDPD.BCST      296(DX), Z0, Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VDIVPD.BCST      304(DX), Z0, Z0
+	VADDPD.BCST      312(DX), Z0, Z0
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, Z2
-	MOVQ             336(DX), DI
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, Z2
+	MOVQ             368(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTPS2PD        (DI)(BX*4), Z0
-	VBROADCASTSD     440(DX), Z3
-	VFMADD213PD.BCST 448(DX), Z3, Z0
-	VDIVPD.BCST      456(DX), Z0, Z0
-	VADDPD.BCST      464(DX), Z0, Z0
 	VBROADCASTSD     472(DX), Z3
+	VFMADD213PD.BCST 480(DX), Z3, Z0
+	VDIVPD.BCST      488(DX), Z0, Z0
+	VADDPD.BCST      496(DX), Z0, Z0
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, Z3
-	MOVQ             504(DX), DI
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, Z3
+	MOVQ             552(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTPS2PD        (DI)(BX*4), Z0
-	VBROADCASTSD     608(DX), Z4
-	VFMADD213PD.BCST 616(DX), Z4, Z0
-	VDIVPD.BCST      624(DX), Z0, Z0
-	VADDPD.BCST      632(DX), Z0, Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     656(DX), Z4
+	VFMADD213PD.BCST 664(DX), Z4, Z0
+	VDIVPD.BCST      672(DX), Z0, Z0
+	VADDPD.BCST      680(DX), Z0, Z0
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, Z4
-	MOVQ             672(DX), DI
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, Z4
+	MOVQ             736(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTPS2PD        (DI)(BX*4), Z0
-	VBROADCASTSD     776(DX), Z5
-	VFMADD213PD.BCST 784(DX), Z5, Z0
-	VDIVPD.BCST      792(DX), Z0, Z0
-	VADDPD.BCST      800(DX), Z0, Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     840(DX), Z5
+	VFMADD213PD.BCST 848(DX), Z5, Z0
+	VDIVPD.BCST      856(DX), Z0, Z0
+	VADDPD.BCST      864(DX), Z0, Z0
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, Z5
-	MOVQ             840(DX), DI
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, Z5
+	MOVQ             920(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTPS2PD        (DI)(BX*4), Z0
-	VBROADCASTSD     944(DX), Z6
-	VFMADD213PD.BCST 952(DX), Z6, Z0
-	VDIVPD.BCST      960(DX), Z0, Z0
-	VADDPD.BCST      968(DX), Z0, Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1024(DX), Z6
+	VFMADD213PD.BCST 1032(DX), Z6, Z0
+	VDIVPD.BCST      1040(DX), Z0, Z0
+	VADDPD.BCST      1048(DX), Z0, Z0
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, Z6
-	MOVQ             1008(DX), DI
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, Z6
+	MOVQ             1104(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTPS2PD        (DI)(BX*4), Z0
-	VBROADCASTSD     1112(DX), Z7
-	VFMADD213PD.BCST 1120(DX), Z7, Z0
-	VDIVPD.BCST      1128(DX), Z0, Z0
-	VADDPD.BCST      1136(DX), Z0, Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1208(DX), Z7
+	VFMADD213PD.BCST 1216(DX), Z7, Z0
+	VDIVPD.BCST      1224(DX), Z0, Z0
+	VADDPD.BCST      1232(DX), Z0, Z0
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, Z7
-	MOVQ             1176(DX), DI
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, Z7
+	MOVQ             1288(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTPS2PD        (DI)(BX*4), Z0
-	VBROADCASTSD     1280(DX), Z8
-	VFMADD213PD.BCST 1288(DX), Z8, Z0
-	VDIVPD.BCST      1296(DX), Z0, Z0
-	VADDPD.BCST      1304(DX), Z0, Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1392(DX), Z8
+	VFMADD213PD.BCST 1400(DX), Z8, Z0
+	VDIVPD.BCST      1408(DX), Z0, Z0
+	VADDPD.BCST      1416(DX), Z0, Z0
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -28409,90 +31089,90 @@ tail:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	VCVTPS2PD.Z      (DI)(BX*4), K1, Z0
-	VBROADCASTSD     272(DX), Z2
-	VFMADD213PD.BCST 280(DX), Z2, Z0
-	VDIVPD.BCST      288(DX), Z0, Z0
-	VADDPD.BCST      296(DX), Z0, Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VDIVPD.BCST      304(DX), Z0, Z0
+	VADDPD.BCST      312(DX), Z0, Z0
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), DI
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, K1, Z2
+	MOVQ             368(DX), DI
 	VCVTPS2PD.Z      (DI)(BX*4), K1, Z0
-	VBROADCASTSD     440(DX), Z3
-	VFMADD213PD.BCST 448(DX), Z3, Z0
-	VDIVPD.BCST      456(DX), Z0, Z0
-	VADDPD.BCST      464(DX), Z0, Z0
 	VBROADCASTSD     472(DX), Z3
+	VFMADD213PD.BCST 480(DX), Z3, Z0
+	VDIVPD.BCST      488(DX), Z0, Z0
+	VADDPD.BCST      496(DX), Z0, Z0
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), DI
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, K1, Z3
+	MOVQ             552(DX), DI
 	VCVTPS2PD.Z      (DI)(BX*4), K1, Z0
-	VBROADCASTSD     608(DX), Z4
-	VFMADD213PD.BCST 616(DX), Z4, Z0
-	VDIVPD.BCST      624(DX), Z0, Z0
-	VADDPD.BCST      632(DX), Z0, Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     656(DX), Z4
+	VFMADD213PD.BCST 664(DX), Z4, Z0
+	VDIVPD.BCST      672(DX), Z0, Z0
+	VADDPD.BCST      680(DX), Z0, Z0
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), DI
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, K1, Z4
+	MOVQ             736(DX), DI
 	VCVTPS2PD.Z      (DI)(BX*4), K1, Z0
-	VBROADCASTSD     776(DX), Z5
-	VFMADD213PD.BCST 784(DX), Z5, Z0
-	VDIVPD.BCST      792(DX), Z0, Z0
-	VADDPD.BCST      800(DX), Z0, Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     840(DX), Z5
+	VFMADD213PD.BCST 848(DX), Z5, Z0
+	VDIVPD.BCST      856(DX), Z0, Z0
+	VADDPD.BCST      864(DX), Z0, Z0
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), DI
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, K1, Z5
+	MOVQ             920(DX), DI
 	VCVTPS2PD.Z      (DI)(BX*4), K1, Z0
-	VBROADCASTSD     944(DX), Z6
-	VFMADD213PD.BCST 952(DX), Z6, Z0
-	VDIVPD.BCST      960(DX), Z0, Z0
-	VADDPD.BCST      968(DX), Z0, Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1024(DX), Z6
+	VFMADD213PD.BCST 1032(DX), Z6, Z0
+	VDIVPD.BCST      1040(DX), Z0, Z0
+	VADDPD.BCST      1048(DX), Z0, Z0
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), DI
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, K1, Z6
+	MOVQ             1104(DX), DI
 	VCVTPS2PD.Z      (DI)(BX*4), K1, Z0
-	VBROADCASTSD     1112(DX), Z7
-	VFMADD213PD.BCST 1120(DX), Z7, Z0
-	VDIVPD.BCST      1128(DX), Z0, Z0
-	VADDPD.BCST      1136(DX), Z0, Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1208(DX), Z7
+	VFMADD213PD.BCST 1216(DX), Z7, Z0
+	VDIVPD.BCST      1224(DX), Z0, Z0
+	VADDPD.BCST      1232(DX), Z0, Z0
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), DI
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, K1, Z7
+	MOVQ             1288(DX), DI
 	VCVTPS2PD.Z      (DI)(BX*4), K1, Z0
-	VBROADCASTSD     1280(DX), Z8
-	VFMADD213PD.BCST 1288(DX), Z8, Z0
-	VDIVPD.BCST      1296(DX), Z0, Z0
-	VADDPD.BCST      1304(DX), Z0, Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1392(DX), Z8
+	VFMADD213PD.BCST 1400(DX), Z8, Z0
+	VDIVPD.BCST      1408(DX), Z0, Z0
+	VADDPD.BCST      1416(DX), Z0, Z0
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, K1, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -28553,7 +31233,7 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x40, R10
 	SUBQ    $0x08, R8
 	JG      columns
@@ -28607,143 +31287,143 @@ columns:
 step:
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         672(BX), R10
+	MOVQ         736(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         680(BX), R11
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
 	VCVTPS2PD    (R10)(AX*4), Y1
 	VCVTPS2PD    16(R10)(AX*4), Y2
-	VBROADCASTSD 776(BX), Y3
-	VBROADCASTSD 784(BX), Y4
+	VBROADCASTSD 840(BX), Y3
+	VBROADCASTSD 848(BX), Y4
 	VFMADD213PD  Y4, Y3, Y1
 	VFMADD213PD  Y4, Y3, Y2
-	VBROADCASTSD 792(BX), Y3
-	VBROADCASTSD 800(BX), Y4
+	VBROADCASTSD 856(BX), Y3
+	VBROADCASTSD 864(BX), Y4
 	VDIVPD       Y3, Y1, Y1
 	VADDPD       Y4, Y1, Y1
 	VDIVPD       Y3, Y2, Y2
 	VADDPD       Y4, Y2, Y2
-	VBROADCASTSD 808(BX), Y3
-	VBROADCASTSD 816(BX), Y4
+	VBROADCASTSD 872(BX), Y3
+	VBROADCASTSD 880(BX), Y4
 	VMAXPD       Y1, Y3, Y1
 	VMINPD       Y1, Y4, Y1
 	VMAXPD       Y2, Y3, Y2
 	VMINPD       Y2, Y4, Y2
-	VBROADCASTSD 696(BX), Y3
-	VPSLLVD      712(BX), Y0, Y4
+	VBROADCASTSD 760(BX), Y3
+	VPSLLVD      776(BX), Y0, Y4
 	VCMPPD       $0x07, Y1, Y1, Y6
-	VBROADCASTSD 824(BX), Y5
+	VBROADCASTSD 888(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VANDPS       Y6, Y4, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y4
-	VPSLLVD      744(BX), Y0, Y0
+	VPSLLVD      808(BX), Y0, Y0
 	VCMPPD       $0x07, Y2, Y2, Y5
-	VBROADCASTSD 824(BX), Y1
+	VBROADCASTSD 888(BX), Y1
 	VORPS        Y1, Y5, Y5
 	VANDPS       Y5, Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         840(BX), R10
+	MOVQ         920(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         848(BX), R11
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTPS2PD    (R10)(AX*4), Y2
 	VCVTPS2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 944(BX), Y5
-	VBROADCASTSD 952(BX), Y6
+	VBROADCASTSD 1024(BX), Y5
+	VBROADCASTSD 1032(BX), Y6
 	VFMADD213PD  Y6, Y5, Y2
 	VFMADD213PD  Y6, Y5, Y3
-	VBROADCASTSD 960(BX), Y5
-	VBROADCASTSD 968(BX), Y6
+	VBROADCASTSD 1040(BX), Y5
+	VBROADCASTSD 1048(BX), Y6
 	VDIVPD       Y5, Y2, Y2
 	VADDPD       Y6, Y2, Y2
 	VDIVPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
-	VBROADCASTSD 976(BX), Y5
-	VBROADCASTSD 984(BX), Y6
+	VBROADCASTSD 1056(BX), Y5
+	VBROADCASTSD 1064(BX), Y6
 	VMAXPD       Y2, Y5, Y2
 	VMINPD       Y2, Y6, Y2
 	VMAXPD       Y3, Y5, Y3
 	VMINPD       Y3, Y6, Y3
-	VBROADCASTSD 864(BX), Y5
-	VPSLLVD      880(BX), Y1, Y6
+	VBROADCASTSD 944(BX), Y5
+	VPSLLVD      960(BX), Y1, Y6
 	VCMPPD       $0x07, Y2, Y2, Y8
-	VBROADCASTSD 992(BX), Y7
+	VBROADCASTSD 1072(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VANDPS       Y8, Y6, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      912(BX), Y1, Y1
+	VPSLLVD      992(BX), Y1, Y1
 	VCMPPD       $0x07, Y3, Y3, Y7
-	VBROADCASTSD 992(BX), Y2
+	VBROADCASTSD 1072(BX), Y2
 	VORPS        Y2, Y7, Y7
 	VANDPS       Y7, Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         1008(BX), R10
+	MOVQ         1104(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1016(BX), R11
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTPS2PD    (R10)(AX*4), Y3
 	VCVTPS2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 1112(BX), Y7
-	VBROADCASTSD 1120(BX), Y8
+	VBROADCASTSD 1208(BX), Y7
+	VBROADCASTSD 1216(BX), Y8
 	VFMADD213PD  Y8, Y7, Y3
 	VFMADD213PD  Y8, Y7, Y5
-	VBROADCASTSD 1128(BX), Y7
-	VBROADCASTSD 1136(BX), Y8
+	VBROADCASTSD 1224(BX), Y7
+	VBROADCASTSD 1232(BX), Y8
 	VDIVPD       Y7, Y3, Y3
 	VADDPD       Y8, Y3, Y3
 	VDIVPD       Y7, Y5, Y5
 	VADDPD       Y8, Y5, Y5
-	VBROADCASTSD 1144(BX), Y7
-	VBROADCASTSD 1152(BX), Y8
+	VBROADCASTSD 1240(BX), Y7
+	VBROADCASTSD 1248(BX), Y8
 	VMAXPD       Y3, Y7, Y3
 	VMINPD       Y3, Y8, Y3
 	VMAXPD       Y5, Y7, Y5
 	VMINPD       Y5, Y8, Y5
-	VBROADCASTSD 1032(BX), Y7
-	VPSLLVD      1048(BX), Y2, Y8
+	VBROADCASTSD 1128(BX), Y7
+	VPSLLVD      1144(BX), Y2, Y8
 	VCMPPD       $0x07, Y3, Y3, Y10
-	VBROADCASTSD 1160(BX), Y9
+	VBROADCASTSD 1256(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y8, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      1080(BX), Y2, Y2
+	VPSLLVD      1176(BX), Y2, Y2
 	VCMPPD       $0x07, Y5, Y5, Y9
-	VBROADCASTSD 1160(BX), Y3
+	VBROADCASTSD 1256(BX), Y3
 	VORPS        Y3, Y9, Y9
 	VANDPS       Y9, Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         1176(BX), R10
+	MOVQ         1288(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1184(BX), R11
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTPS2PD    (R10)(AX*4), Y5
 	VCVTPS2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 1280(BX), Y9
-	VBROADCASTSD 1288(BX), Y10
+	VBROADCASTSD 1392(BX), Y9
+	VBROADCASTSD 1400(BX), Y10
 	VFMADD213PD  Y10, Y9, Y5
 	VFMADD213PD  Y10, Y9, Y7
-	VBROADCASTSD 1296(BX), Y9
-	VBROADCASTSD 1304(BX), Y10
+	VBROADCASTSD 1408(BX), Y9
+	VBROADCASTSD 1416(BX), Y10
 	VDIVPD       Y9, Y5, Y5
 	VADDPD       Y10, Y5, Y5
 	VDIVPD       Y9, Y7, Y7
 	VADDPD       Y10, Y7, Y7
-	VBROADCASTSD 1312(BX), Y9
-	VBROADCASTSD 1320(BX), Y10
+	VBROADCASTSD 1424(BX), Y9
+	VBROADCASTSD 1432(BX), Y10
 	VMAXPD       Y5, Y9, Y5
 	VMINPD       Y5, Y10, Y5
 	VMAXPD       Y7, Y9, Y7
 	VMINPD       Y7, Y10, Y7
-	VBROADCASTSD 1200(BX), Y9
-	VPSLLVD      1216(BX), Y3, Y10
+	VBROADCASTSD 1312(BX), Y9
+	VPSLLVD      1328(BX), Y3, Y10
 	VCMPPD       $0x07, Y5, Y5, Y12
-	VBROADCASTSD 1328(BX), Y11
+	VBROADCASTSD 1440(BX), Y11
 	VORPS        Y11, Y12, Y12
 	VANDPS       Y12, Y10, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      1248(BX), Y3, Y3
+	VPSLLVD      1360(BX), Y3, Y3
 	VCMPPD       $0x07, Y7, Y7, Y11
-	VBROADCASTSD 1328(BX), Y5
+	VBROADCASTSD 1440(BX), Y5
 	VORPS        Y5, Y11, Y11
 	VANDPS       Y11, Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
@@ -28807,108 +31487,108 @@ step:
 	VORPS        Y1, Y5, Y5
 	VANDPS       Y5, Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         168(BX), R10
+	MOVQ         184(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         176(BX), R11
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTPS2PD    (R10)(AX*4), Y2
 	VCVTPS2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 272(BX), Y5
-	VBROADCASTSD 280(BX), Y6
-	VFMADD213PD  Y6, Y5, Y2
-	VFMADD213PD  Y6, Y5, Y3
 	VBROADCASTSD 288(BX), Y5
 	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 304(BX), Y5
+	VBROADCASTSD 312(BX), Y6
 	VDIVPD       Y5, Y2, Y2
 	VADDPD       Y6, Y2, Y2
 	VDIVPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
-	VBROADCASTSD 304(BX), Y5
-	VBROADCASTSD 312(BX), Y6
+	VBROADCASTSD 320(BX), Y5
+	VBROADCASTSD 328(BX), Y6
 	VMAXPD       Y2, Y5, Y2
 	VMINPD       Y2, Y6, Y2
 	VMAXPD       Y3, Y5, Y3
 	VMINPD       Y3, Y6, Y3
-	VBROADCASTSD 192(BX), Y5
-	VPSLLVD      208(BX), Y1, Y6
+	VBROADCASTSD 208(BX), Y5
+	VPSLLVD      224(BX), Y1, Y6
 	VCMPPD       $0x07, Y2, Y2, Y8
-	VBROADCASTSD 320(BX), Y7
+	VBROADCASTSD 336(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VANDPS       Y8, Y6, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      240(BX), Y1, Y1
+	VPSLLVD      256(BX), Y1, Y1
 	VCMPPD       $0x07, Y3, Y3, Y7
-	VBROADCASTSD 320(BX), Y2
+	VBROADCASTSD 336(BX), Y2
 	VORPS        Y2, Y7, Y7
 	VANDPS       Y7, Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         336(BX), R10
+	MOVQ         368(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         344(BX), R11
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTPS2PD    (R10)(AX*4), Y3
 	VCVTPS2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 440(BX), Y7
-	VBROADCASTSD 448(BX), Y8
+	VBROADCASTSD 472(BX), Y7
+	VBROADCASTSD 480(BX), Y8
 	VFMADD213PD  Y8, Y7, Y3
 	VFMADD213PD  Y8, Y7, Y5
-	VBROADCASTSD 456(BX), Y7
-	VBROADCASTSD 464(BX), Y8
+	VBROADCASTSD 488(BX), Y7
+	VBROADCASTSD 496(BX), Y8
 	VDIVPD       Y7, Y3, Y3
 	VADDPD       Y8, Y3, Y3
 	VDIVPD       Y7, Y5, Y5
 	VADDPD       Y8, Y5, Y5
-	VBROADCASTSD 472(BX), Y7
-	VBROADCASTSD 480(BX), Y8
+	VBROADCASTSD 504(BX), Y7
+	VBROADCASTSD 512(BX), Y8
 	VMAXPD       Y3, Y7, Y3
 	VMINPD       Y3, Y8, Y3
 	VMAXPD       Y5, Y7, Y5
 	VMINPD       Y5, Y8, Y5
-	VBROADCASTSD 360(BX), Y7
-	VPSLLVD      376(BX), Y2, Y8
+	VBROADCASTSD 392(BX), Y7
+	VPSLLVD      408(BX), Y2, Y8
 	VCMPPD       $0x07, Y3, Y3, Y10
-	VBROADCASTSD 488(BX), Y9
+	VBROADCASTSD 520(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y8, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      408(BX), Y2, Y2
+	VPSLLVD      440(BX), Y2, Y2
 	VCMPPD       $0x07, Y5, Y5, Y9
-	VBROADCASTSD 488(BX), Y3
+	VBROADCASTSD 520(BX), Y3
 	VORPS        Y3, Y9, Y9
 	VANDPS       Y9, Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         504(BX), R10
+	MOVQ         552(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         512(BX), R11
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTPS2PD    (R10)(AX*4), Y5
 	VCVTPS2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 608(BX), Y9
-	VBROADCASTSD 616(BX), Y10
+	VBROADCASTSD 656(BX), Y9
+	VBROADCASTSD 664(BX), Y10
 	VFMADD213PD  Y10, Y9, Y5
 	VFMADD213PD  Y10, Y9, Y7
-	VBROADCASTSD 624(BX), Y9
-	VBROADCASTSD 632(BX), Y10
+	VBROADCASTSD 672(BX), Y9
+	VBROADCASTSD 680(BX), Y10
 	VDIVPD       Y9, Y5, Y5
 	VADDPD       Y10, Y5, Y5
 	VDIVPD       Y9, Y7, Y7
 	VADDPD       Y10, Y7, Y7
-	VBROADCASTSD 640(BX), Y9
-	VBROADCASTSD 648(BX), Y10
+	VBROADCASTSD 688(BX), Y9
+	VBROADCASTSD 696(BX), Y10
 	VMAXPD       Y5, Y9, Y5
 	VMINPD       Y5, Y10, Y5
 	VMAXPD       Y7, Y9, Y7
 	VMINPD       Y7, Y10, Y7
-	VBROADCASTSD 528(BX), Y9
-	VPSLLVD      544(BX), Y3, Y10
+	VBROADCASTSD 576(BX), Y9
+	VPSLLVD      592(BX), Y3, Y10
 	VCMPPD       $0x07, Y5, Y5, Y12
-	VBROADCASTSD 656(BX), Y11
+	VBROADCASTSD 704(BX), Y11
 	VORPS        Y11, Y12, Y12
 	VANDPS       Y12, Y10, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      576(BX), Y3, Y3
+	VPSLLVD      624(BX), Y3, Y3
 	VCMPPD       $0x07, Y7, Y7, Y11
-	VBROADCASTSD 656(BX), Y5
+	VBROADCASTSD 704(BX), Y5
 	VORPS        Y5, Y11, Y11
 	VANDPS       Y11, Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
@@ -28943,139 +31623,139 @@ step:
 	JLE          next
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         672(BX), R10
-	MOVQ         680(BX), R11
+	MOVQ         736(BX), R10
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
 	VCVTPS2PD    (R10)(AX*4), Y1
 	VCVTPS2PD    16(R10)(AX*4), Y2
-	VBROADCASTSD 776(BX), Y3
-	VBROADCASTSD 784(BX), Y4
+	VBROADCASTSD 840(BX), Y3
+	VBROADCASTSD 848(BX), Y4
 	VFMADD213PD  Y4, Y3, Y1
 	VFMADD213PD  Y4, Y3, Y2
-	VBROADCASTSD 792(BX), Y3
-	VBROADCASTSD 800(BX), Y4
+	VBROADCASTSD 856(BX), Y3
+	VBROADCASTSD 864(BX), Y4
 	VDIVPD       Y3, Y1, Y1
 	VADDPD       Y4, Y1, Y1
 	VDIVPD       Y3, Y2, Y2
 	VADDPD       Y4, Y2, Y2
-	VBROADCASTSD 808(BX), Y3
-	VBROADCASTSD 816(BX), Y4
+	VBROADCASTSD 872(BX), Y3
+	VBROADCASTSD 880(BX), Y4
 	VMAXPD       Y1, Y3, Y1
 	VMINPD       Y1, Y4, Y1
 	VMAXPD       Y2, Y3, Y2
 	VMINPD       Y2, Y4, Y2
-	VBROADCASTSD 696(BX), Y3
-	VPSLLVD      712(BX), Y0, Y4
+	VBROADCASTSD 760(BX), Y3
+	VPSLLVD      776(BX), Y0, Y4
 	VCMPPD       $0x07, Y1, Y1, Y6
-	VBROADCASTSD 824(BX), Y5
+	VBROADCASTSD 888(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VANDPS       Y6, Y4, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y4
-	VPSLLVD      744(BX), Y0, Y0
+	VPSLLVD      808(BX), Y0, Y0
 	VCMPPD       $0x07, Y2, Y2, Y5
-	VBROADCASTSD 824(BX), Y1
+	VBROADCASTSD 888(BX), Y1
 	VORPS        Y1, Y5, Y5
 	VANDPS       Y5, Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         840(BX), R10
-	MOVQ         848(BX), R11
+	MOVQ         920(BX), R10
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTPS2PD    (R10)(AX*4), Y2
 	VCVTPS2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 944(BX), Y5
-	VBROADCASTSD 952(BX), Y6
+	VBROADCASTSD 1024(BX), Y5
+	VBROADCASTSD 1032(BX), Y6
 	VFMADD213PD  Y6, Y5, Y2
 	VFMADD213PD  Y6, Y5, Y3
-	VBROADCASTSD 960(BX), Y5
-	VBROADCASTSD 968(BX), Y6
+	VBROADCASTSD 1040(BX), Y5
+	VBROADCASTSD 1048(BX), Y6
 	VDIVPD       Y5, Y2, Y2
 	VADDPD       Y6, Y2, Y2
 	VDIVPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
-	VBROADCASTSD 976(BX), Y5
-	VBROADCASTSD 984(BX), Y6
+	VBROADCASTSD 1056(BX), Y5
+	VBROADCASTSD 1064(BX), Y6
 	VMAXPD       Y2, Y5, Y2
 	VMINPD       Y2, Y6, Y2
 	VMAXPD       Y3, Y5, Y3
 	VMINPD       Y3, Y6, Y3
-	VBROADCASTSD 864(BX), Y5
-	VPSLLVD      880(BX), Y1, Y6
+	VBROADCASTSD 944(BX), Y5
+	VPSLLVD      960(BX), Y1, Y6
 	VCMPPD       $0x07, Y2, Y2, Y8
-	VBROADCASTSD 992(BX), Y7
+	VBROADCASTSD 1072(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VANDPS       Y8, Y6, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      912(BX), Y1, Y1
+	VPSLLVD      992(BX), Y1, Y1
 	VCMPPD       $0x07, Y3, Y3, Y7
-	VBROADCASTSD 992(BX), Y2
+	VBROADCASTSD 1072(BX), Y2
 	VORPS        Y2, Y7, Y7
 	VANDPS       Y7, Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         1008(BX), R10
-	MOVQ         1016(BX), R11
+	MOVQ         1104(BX), R10
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTPS2PD    (R10)(AX*4), Y3
 	VCVTPS2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 1112(BX), Y7
-	VBROADCASTSD 1120(BX), Y8
+	VBROADCASTSD 1208(BX), Y7
+	VBROADCASTSD 1216(BX), Y8
 	VFMADD213PD  Y8, Y7, Y3
 	VFMADD213PD  Y8, Y7, Y5
-	VBROADCASTSD 1128(BX), Y7
-	VBROADCASTSD 1136(BX), Y8
+	VBROADCASTSD 1224(BX), Y7
+	VBROADCASTSD 1232(BX), Y8
 	VDIVPD       Y7, Y3, Y3
 	VADDPD       Y8, Y3, Y3
 	VDIVPD       Y7, Y5, Y5
 	VADDPD       Y8, Y5, Y5
-	VBROADCASTSD 1144(BX), Y7
-	VBROADCASTSD 1152(BX), Y8
+	VBROADCASTSD 1240(BX), Y7
+	VBROADCASTSD 1248(BX), Y8
 	VMAXPD       Y3, Y7, Y3
 	VMINPD       Y3, Y8, Y3
 	VMAXPD       Y5, Y7, Y5
 	VMINPD       Y5, Y8, Y5
-	VBROADCASTSD 1032(BX), Y7
-	VPSLLVD      1048(BX), Y2, Y8
+	VBROADCASTSD 1128(BX), Y7
+	VPSLLVD      1144(BX), Y2, Y8
 	VCMPPD       $0x07, Y3, Y3, Y10
-	VBROADCASTSD 1160(BX), Y9
+	VBROADCASTSD 1256(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y8, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      1080(BX), Y2, Y2
+	VPSLLVD      1176(BX), Y2, Y2
 	VCMPPD       $0x07, Y5, Y5, Y9
-	VBROADCASTSD 1160(BX), Y3
+	VBROADCASTSD 1256(BX), Y3
 	VORPS        Y3, Y9, Y9
 	VANDPS       Y9, Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         1176(BX), R10
-	MOVQ         1184(BX), R11
+	MOVQ         1288(BX), R10
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTPS2PD    (R10)(AX*4), Y5
 	VCVTPS2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 1280(BX), Y9
-	VBROADCASTSD 1288(BX), Y10
+	VBROADCASTSD 1392(BX), Y9
+	VBROADCASTSD 1400(BX), Y10
 	VFMADD213PD  Y10, Y9, Y5
 	VFMADD213PD  Y10, Y9, Y7
-	VBROADCASTSD 1296(BX), Y9
-	VBROADCASTSD 1304(BX), Y10
+	VBROADCASTSD 1408(BX), Y9
+	VBROADCASTSD 1416(BX), Y10
 	VDIVPD       Y9, Y5, Y5
 	VADDPD       Y10, Y5, Y5
 	VDIVPD       Y9, Y7, Y7
 	VADDPD       Y10, Y7, Y7
-	VBROADCASTSD 1312(BX), Y9
-	VBROADCASTSD 1320(BX), Y10
+	VBROADCASTSD 1424(BX), Y9
+	VBROADCASTSD 1432(BX), Y10
 	VMAXPD       Y5, Y9, Y5
 	VMINPD       Y5, Y10, Y5
 	VMAXPD       Y7, Y9, Y7
 	VMINPD       Y7, Y10, Y7
-	VBROADCASTSD 1200(BX), Y9
-	VPSLLVD      1216(BX), Y3, Y10
+	VBROADCASTSD 1312(BX), Y9
+	VPSLLVD      1328(BX), Y3, Y10
 	VCMPPD       $0x07, Y5, Y5, Y12
-	VBROADCASTSD 1328(BX), Y11
+	VBROADCASTSD 1440(BX), Y11
 	VORPS        Y11, Y12, Y12
 	VANDPS       Y12, Y10, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      1248(BX), Y3, Y3
+	VPSLLVD      1360(BX), Y3, Y3
 	VCMPPD       $0x07, Y7, Y7, Y11
-	VBROADCASTSD 1328(BX), Y5
+	VBROADCASTSD 1440(BX), Y5
 	VORPS        Y5, Y11, Y11
 	VANDPS       Y11, Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
@@ -29138,105 +31818,105 @@ step:
 	VORPS        Y1, Y5, Y5
 	VANDPS       Y5, Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         168(BX), R10
-	MOVQ         176(BX), R11
+	MOVQ         184(BX), R10
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTPS2PD    (R10)(AX*4), Y2
 	VCVTPS2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 272(BX), Y5
-	VBROADCASTSD 280(BX), Y6
-	VFMADD213PD  Y6, Y5, Y2
-	VFMADD213PD  Y6, Y5, Y3
 	VBROADCASTSD 288(BX), Y5
 	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 304(BX), Y5
+	VBROADCASTSD 312(BX), Y6
 	VDIVPD       Y5, Y2, Y2
 	VADDPD       Y6, Y2, Y2
 	VDIVPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
-	VBROADCASTSD 304(BX), Y5
-	VBROADCASTSD 312(BX), Y6
+	VBROADCASTSD 320(BX), Y5
+	VBROADCASTSD 328(BX), Y6
 	VMAXPD       Y2, Y5, Y2
 	VMINPD       Y2, Y6, Y2
 	VMAXPD       Y3, Y5, Y3
 	VMINPD       Y3, Y6, Y3
-	VBROADCASTSD 192(BX), Y5
-	VPSLLVD      208(BX), Y1, Y6
+	VBROADCASTSD 208(BX), Y5
+	VPSLLVD      224(BX), Y1, Y6
 	VCMPPD       $0x07, Y2, Y2, Y8
-	VBROADCASTSD 320(BX), Y7
+	VBROADCASTSD 336(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VANDPS       Y8, Y6, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      240(BX), Y1, Y1
+	VPSLLVD      256(BX), Y1, Y1
 	VCMPPD       $0x07, Y3, Y3, Y7
-	VBROADCASTSD 320(BX), Y2
+	VBROADCASTSD 336(BX), Y2
 	VORPS        Y2, Y7, Y7
 	VANDPS       Y7, Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         336(BX), R10
-	MOVQ         344(BX), R11
+	MOVQ         368(BX), R10
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTPS2PD    (R10)(AX*4), Y3
 	VCVTPS2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 440(BX), Y7
-	VBROADCASTSD 448(BX), Y8
+	VBROADCASTSD 472(BX), Y7
+	VBROADCASTSD 480(BX), Y8
 	VFMADD213PD  Y8, Y7, Y3
 	VFMADD213PD  Y8, Y7, Y5
-	VBROADCASTSD 456(BX), Y7
-	VBROADCASTSD 464(BX), Y8
+	VBROADCASTSD 488(BX), Y7
+	VBROADCASTSD 496(BX), Y8
 	VDIVPD       Y7, Y3, Y3
 	VADDPD       Y8, Y3, Y3
 	VDIVPD       Y7, Y5, Y5
 	VADDPD       Y8, Y5, Y5
-	VBROADCASTSD 472(BX), Y7
-	VBROADCASTSD 480(BX), Y8
+	VBROADCASTSD 504(BX), Y7
+	VBROADCASTSD 512(BX), Y8
 	VMAXPD       Y3, Y7, Y3
 	VMINPD       Y3, Y8, Y3
 	VMAXPD       Y5, Y7, Y5
 	VMINPD       Y5, Y8, Y5
-	VBROADCASTSD 360(BX), Y7
-	VPSLLVD      376(BX), Y2, Y8
+	VBROADCASTSD 392(BX), Y7
+	VPSLLVD      408(BX), Y2, Y8
 	VCMPPD       $0x07, Y3, Y3, Y10
-	VBROADCASTSD 488(BX), Y9
+	VBROADCASTSD 520(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y8, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      408(BX), Y2, Y2
+	VPSLLVD      440(BX), Y2, Y2
 	VCMPPD       $0x07, Y5, Y5, Y9
-	VBROADCASTSD 488(BX), Y3
+	VBROADCASTSD 520(BX), Y3
 	VORPS        Y3, Y9, Y9
 	VANDPS       Y9, Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         504(BX), R10
-	MOVQ         512(BX), R11
+	MOVQ         552(BX), R10
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTPS2PD    (R10)(AX*4), Y5
 	VCVTPS2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 608(BX), Y9
-	VBROADCASTSD 616(BX), Y10
+	VBROADCASTSD 656(BX), Y9
+	VBROADCASTSD 664(BX), Y10
 	VFMADD213PD  Y10, Y9, Y5
 	VFMADD213PD  Y10, Y9, Y7
-	VBROADCASTSD 624(BX), Y9
-	VBROADCASTSD 632(BX), Y10
+	VBROADCASTSD 672(BX), Y9
+	VBROADCASTSD 680(BX), Y10
 	VDIVPD       Y9, Y5, Y5
 	VADDPD       Y10, Y5, Y5
 	VDIVPD       Y9, Y7, Y7
 	VADDPD       Y10, Y7, Y7
-	VBROADCASTSD 640(BX), Y9
-	VBROADCASTSD 648(BX), Y10
+	VBROADCASTSD 688(BX), Y9
+	VBROADCASTSD 696(BX), Y10
 	VMAXPD       Y5, Y9, Y5
 	VMINPD       Y5, Y10, Y5
 	VMAXPD       Y7, Y9, Y7
 	VMINPD       Y7, Y10, Y7
-	VBROADCASTSD 528(BX), Y9
-	VPSLLVD      544(BX), Y3, Y10
+	VBROADCASTSD 576(BX), Y9
+	VPSLLVD      592(BX), Y3, Y10
 	VCMPPD       $0x07, Y5, Y5, Y12
-	VBROADCASTSD 656(BX), Y11
+	VBROADCASTSD 704(BX), Y11
 	VORPS        Y11, Y12, Y12
 	VANDPS       Y12, Y10, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      576(BX), Y3, Y3
+	VPSLLVD      624(BX), Y3, Y3
 	VCMPPD       $0x07, Y7, Y7, Y11
-	VBROADCASTSD 656(BX), Y5
+	VBROADCASTSD 704(BX), Y5
 	VORPS        Y5, Y11, Y11
 	VANDPS       Y11, Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
@@ -29273,14 +31953,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x40, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x03, DI
 	SUBQ   DI, SI
@@ -29362,125 +32042,125 @@ step:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), R8
+	MOVQ             184(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             176(DX), R12
-	MOVQ             184(DX), R13
+	MOVQ             192(DX), R12
+	MOVQ             200(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTPS2PD        (R8)(BX*4), Z0
-	VBROADCASTSD     272(DX), Z2
-	VFMADD213PD.BCST 280(DX), Z2, Z0
-	VDIVPD.BCST      288(DX), Z0, Z0
-	VADDPD.BCST      296(DX), Z0, Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VDIVPD.BCST      304(DX), Z0, Z0
+	VADDPD.BCST      312(DX), Z0, Z0
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), R8
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, K1, Z2
+	MOVQ             368(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             344(DX), R12
-	MOVQ             352(DX), R13
+	MOVQ             376(DX), R12
+	MOVQ             384(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTPS2PD        (R8)(BX*4), Z0
-	VBROADCASTSD     440(DX), Z3
-	VFMADD213PD.BCST 448(DX), Z3, Z0
-	VDIVPD.BCST      456(DX), Z0, Z0
-	VADDPD.BCST      464(DX), Z0, Z0
 	VBROADCASTSD     472(DX), Z3
+	VFMADD213PD.BCST 480(DX), Z3, Z0
+	VDIVPD.BCST      488(DX), Z0, Z0
+	VADDPD.BCST      496(DX), Z0, Z0
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), R8
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, K1, Z3
+	MOVQ             552(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             512(DX), R12
-	MOVQ             520(DX), R13
+	MOVQ             560(DX), R12
+	MOVQ             568(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTPS2PD        (R8)(BX*4), Z0
-	VBROADCASTSD     608(DX), Z4
-	VFMADD213PD.BCST 616(DX), Z4, Z0
-	VDIVPD.BCST      624(DX), Z0, Z0
-	VADDPD.BCST      632(DX), Z0, Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     656(DX), Z4
+	VFMADD213PD.BCST 664(DX), Z4, Z0
+	VDIVPD.BCST      672(DX), Z0, Z0
+	VADDPD.BCST      680(DX), Z0, Z0
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), R8
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, K1, Z4
+	MOVQ             736(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             680(DX), R12
-	MOVQ             688(DX), R13
+	MOVQ             744(DX), R12
+	MOVQ             752(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTPS2PD        (R8)(BX*4), Z0
-	VBROADCASTSD     776(DX), Z5
-	VFMADD213PD.BCST 784(DX), Z5, Z0
-	VDIVPD.BCST      792(DX), Z0, Z0
-	VADDPD.BCST      800(DX), Z0, Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     840(DX), Z5
+	VFMADD213PD.BCST 848(DX), Z5, Z0
+	VDIVPD.BCST      856(DX), Z0, Z0
+	VADDPD.BCST      864(DX), Z0, Z0
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), R8
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, K1, Z5
+	MOVQ             920(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             848(DX), R12
-	MOVQ             856(DX), R13
+	MOVQ             928(DX), R12
+	MOVQ             936(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTPS2PD        (R8)(BX*4), Z0
-	VBROADCASTSD     944(DX), Z6
-	VFMADD213PD.BCST 952(DX), Z6, Z0
-	VDIVPD.BCST      960(DX), Z0, Z0
-	VADDPD.BCST      968(DX), Z0, Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1024(DX), Z6
+	VFMADD213PD.BCST 1032(DX), Z6, Z0
+	VDIVPD.BCST      1040(DX), Z0, Z0
+	VADDPD.BCST      1048(DX), Z0, Z0
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), R8
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, K1, Z6
+	MOVQ             1104(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             1016(DX), R12
-	MOVQ             1024(DX), R13
+	MOVQ             1112(DX), R12
+	MOVQ             1120(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTPS2PD        (R8)(BX*4), Z0
-	VBROADCASTSD     1112(DX), Z7
-	VFMADD213PD.BCST 1120(DX), Z7, Z0
-	VDIVPD.BCST      1128(DX), Z0, Z0
-	VADDPD.BCST      1136(DX), Z0, Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1208(DX), Z7
+	VFMADD213PD.BCST 1216(DX), Z7, Z0
+	VDIVPD.BCST      1224(DX), Z0, Z0
+	VADDPD.BCST      1232(DX), Z0, Z0
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), R8
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, K1, Z7
+	MOVQ             1288(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             1184(DX), R12
-	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(DI*1), R12
-	KMOVW            R12, K1
+	MOVQ             1296(DX), R12
+	MOVQ             1304(DX), R13
+	SHRXL            R13, (R12)(DI*1), DI
+	KMOVW            DI, K1
 	VCVTPS2PD        (R8)(BX*4), Z0
-	VBROADCASTSD     1280(DX), Z8
-	VFMADD213PD.BCST 1288(DX), Z8, Z0
-	VDIVPD.BCST      1296(DX), Z0, Z0
-	VADDPD.BCST      1304(DX), Z0, Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1392(DX), Z8
+	VFMADD213PD.BCST 1400(DX), Z8, Z0
+	VDIVPD.BCST      1408(DX), Z0, Z0
+	VADDPD.BCST      1416(DX), Z0, Z0
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, K1, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -29544,125 +32224,125 @@ tail:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), R12
-	MOVQ             176(DX), R13
-	MOVQ             184(DX), R14
+	MOVQ             184(DX), R12
+	MOVQ             192(DX), R13
+	MOVQ             200(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
-	VBROADCASTSD     272(DX), Z2
-	VFMADD213PD.BCST 280(DX), Z2, Z0
-	VDIVPD.BCST      288(DX), Z0, Z0
-	VADDPD.BCST      296(DX), Z0, Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VDIVPD.BCST      304(DX), Z0, Z0
+	VADDPD.BCST      312(DX), Z0, Z0
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), R12
-	MOVQ             344(DX), R13
-	MOVQ             352(DX), R14
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, K1, Z2
+	MOVQ             368(DX), R12
+	MOVQ             376(DX), R13
+	MOVQ             384(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
-	VBROADCASTSD     440(DX), Z3
-	VFMADD213PD.BCST 448(DX), Z3, Z0
-	VDIVPD.BCST      456(DX), Z0, Z0
-	VADDPD.BCST      464(DX), Z0, Z0
 	VBROADCASTSD     472(DX), Z3
+	VFMADD213PD.BCST 480(DX), Z3, Z0
+	VDIVPD.BCST      488(DX), Z0, Z0
+	VADDPD.BCST      496(DX), Z0, Z0
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), R12
-	MOVQ             512(DX), R13
-	MOVQ             520(DX), R14
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, K1, Z3
+	MOVQ             552(DX), R12
+	MOVQ             560(DX), R13
+	MOVQ             568(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
-	VBROADCASTSD     608(DX), Z4
-	VFMADD213PD.BCST 616(DX), Z4, Z0
-	VDIVPD.BCST      624(DX), Z0, Z0
-	VADDPD.BCST      632(DX), Z0, Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     656(DX), Z4
+	VFMADD213PD.BCST 664(DX), Z4, Z0
+	VDIVPD.BCST      672(DX), Z0, Z0
+	VADDPD.BCST      680(DX), Z0, Z0
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), R12
-	MOVQ             680(DX), R13
-	MOVQ             688(DX), R14
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, K1, Z4
+	MOVQ             736(DX), R12
+	MOVQ             744(DX), R13
+	MOVQ             752(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
-	VBROADCASTSD     776(DX), Z5
-	VFMADD213PD.BCST 784(DX), Z5, Z0
-	VDIVPD.BCST      792(DX), Z0, Z0
-	VADDPD.BCST      800(DX), Z0, Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     840(DX), Z5
+	VFMADD213PD.BCST 848(DX), Z5, Z0
+	VDIVPD.BCST      856(DX), Z0, Z0
+	VADDPD.BCST      864(DX), Z0, Z0
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), R12
-	MOVQ             848(DX), R13
-	MOVQ             856(DX), R14
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, K1, Z5
+	MOVQ             920(DX), R12
+	MOVQ             928(DX), R13
+	MOVQ             936(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
-	VBROADCASTSD     944(DX), Z6
-	VFMADD213PD.BCST 952(DX), Z6, Z0
-	VDIVPD.BCST      960(DX), Z0, Z0
-	VADDPD.BCST      968(DX), Z0, Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1024(DX), Z6
+	VFMADD213PD.BCST 1032(DX), Z6, Z0
+	VDIVPD.BCST      1040(DX), Z0, Z0
+	VADDPD.BCST      1048(DX), Z0, Z0
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), R12
-	MOVQ             1016(DX), R13
-	MOVQ             1024(DX), R14
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, K1, Z6
+	MOVQ             1104(DX), R12
+	MOVQ             1112(DX), R13
+	MOVQ             1120(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
-	VBROADCASTSD     1112(DX), Z7
-	VFMADD213PD.BCST 1120(DX), Z7, Z0
-	VDIVPD.BCST      1128(DX), Z0, Z0
-	VADDPD.BCST      1136(DX), Z0, Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1208(DX), Z7
+	VFMADD213PD.BCST 1216(DX), Z7, Z0
+	VDIVPD.BCST      1224(DX), Z0, Z0
+	VADDPD.BCST      1232(DX), Z0, Z0
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), R12
-	MOVQ             1184(DX), R13
-	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(DI*1), R13
-	ANDL             R8, R13
-	KMOVW            R13, K1
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, K1, Z7
+	MOVQ             1288(DX), R12
+	MOVQ             1296(DX), R13
+	MOVQ             1304(DX), R14
+	SHRXL            R14, (R13)(DI*1), DI
+	ANDL             R8, DI
+	KMOVW            DI, K1
 	VCVTPS2PD.Z      (R12)(BX*4), K1, Z0
-	VBROADCASTSD     1280(DX), Z8
-	VFMADD213PD.BCST 1288(DX), Z8, Z0
-	VDIVPD.BCST      1296(DX), Z0, Z0
-	VADDPD.BCST      1304(DX), Z0, Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1392(DX), Z8
+	VFMADD213PD.BCST 1400(DX), Z8, Z0
+	VDIVPD.BCST      1408(DX), Z0, Z0
+	VADDPD.BCST      1416(DX), Z0, Z0
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, K1, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -29723,7 +32403,7 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x40, R11
 	SUBQ    $0x08, R9
 	JG      columns
@@ -29775,120 +32455,120 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
-	MOVQ         672(BX), R9
+	MOVQ         736(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y0
 	VMOVUPS      32(R9)(AX*8), Y1
-	VBROADCASTSD 776(BX), Y2
-	VBROADCASTSD 784(BX), Y3
+	VBROADCASTSD 840(BX), Y2
+	VBROADCASTSD 848(BX), Y3
 	VFMADD213PD  Y3, Y2, Y0
 	VFMADD213PD  Y3, Y2, Y1
-	VBROADCASTSD 792(BX), Y2
-	VBROADCASTSD 800(BX), Y3
+	VBROADCASTSD 856(BX), Y2
+	VBROADCASTSD 864(BX), Y3
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y3, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y3, Y1, Y1
-	VBROADCASTSD 808(BX), Y2
-	VBROADCASTSD 816(BX), Y3
+	VBROADCASTSD 872(BX), Y2
+	VBROADCASTSD 880(BX), Y3
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y3, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y3, Y1
-	VBROADCASTSD 696(BX), Y2
+	VBROADCASTSD 760(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y4
-	VBROADCASTSD 824(BX), Y3
+	VBROADCASTSD 888(BX), Y3
 	VORPS        Y3, Y4, Y4
 	VBLENDVPD    Y4, Y0, Y2, Y4
 	VCMPPD       $0x07, Y1, Y1, Y3
-	VBROADCASTSD 824(BX), Y0
+	VBROADCASTSD 888(BX), Y0
 	VORPS        Y0, Y3, Y3
 	VBLENDVPD    Y3, Y1, Y2, Y3
-	MOVQ         840(BX), R9
+	MOVQ         920(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y0
 	VMOVUPS      32(R9)(AX*8), Y1
-	VBROADCASTSD 944(BX), Y2
-	VBROADCASTSD 952(BX), Y5
+	VBROADCASTSD 1024(BX), Y2
+	VBROADCASTSD 1032(BX), Y5
 	VFMADD213PD  Y5, Y2, Y0
 	VFMADD213PD  Y5, Y2, Y1
-	VBROADCASTSD 960(BX), Y2
-	VBROADCASTSD 968(BX), Y5
+	VBROADCASTSD 1040(BX), Y2
+	VBROADCASTSD 1048(BX), Y5
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y5, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y5, Y1, Y1
-	VBROADCASTSD 976(BX), Y2
-	VBROADCASTSD 984(BX), Y5
+	VBROADCASTSD 1056(BX), Y2
+	VBROADCASTSD 1064(BX), Y5
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y5, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y5, Y1
-	VBROADCASTSD 864(BX), Y2
+	VBROADCASTSD 944(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y6
-	VBROADCASTSD 992(BX), Y5
+	VBROADCASTSD 1072(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VBLENDVPD    Y6, Y0, Y2, Y6
 	VCMPPD       $0x07, Y1, Y1, Y5
-	VBROADCASTSD 992(BX), Y0
+	VBROADCASTSD 1072(BX), Y0
 	VORPS        Y0, Y5, Y5
 	VBLENDVPD    Y5, Y1, Y2, Y5
-	MOVQ         1008(BX), R9
+	MOVQ         1104(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y0
 	VMOVUPS      32(R9)(AX*8), Y1
-	VBROADCASTSD 1112(BX), Y2
-	VBROADCASTSD 1120(BX), Y7
+	VBROADCASTSD 1208(BX), Y2
+	VBROADCASTSD 1216(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
-	VBROADCASTSD 1128(BX), Y2
-	VBROADCASTSD 1136(BX), Y7
+	VBROADCASTSD 1224(BX), Y2
+	VBROADCASTSD 1232(BX), Y7
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y7, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y7, Y1, Y1
-	VBROADCASTSD 1144(BX), Y2
-	VBROADCASTSD 1152(BX), Y7
+	VBROADCASTSD 1240(BX), Y2
+	VBROADCASTSD 1248(BX), Y7
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y7, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y7, Y1
-	VBROADCASTSD 1032(BX), Y2
+	VBROADCASTSD 1128(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y8
-	VBROADCASTSD 1160(BX), Y7
+	VBROADCASTSD 1256(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VBLENDVPD    Y8, Y0, Y2, Y8
 	VCMPPD       $0x07, Y1, Y1, Y7
-	VBROADCASTSD 1160(BX), Y0
+	VBROADCASTSD 1256(BX), Y0
 	VORPS        Y0, Y7, Y7
 	VBLENDVPD    Y7, Y1, Y2, Y7
-	MOVQ         1176(BX), R9
+	MOVQ         1288(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y0
 	VMOVUPS      32(R9)(AX*8), Y1
-	VBROADCASTSD 1280(BX), Y2
-	VBROADCASTSD 1288(BX), Y9
+	VBROADCASTSD 1392(BX), Y2
+	VBROADCASTSD 1400(BX), Y9
 	VFMADD213PD  Y9, Y2, Y0
 	VFMADD213PD  Y9, Y2, Y1
-	VBROADCASTSD 1296(BX), Y2
-	VBROADCASTSD 1304(BX), Y9
+	VBROADCASTSD 1408(BX), Y2
+	VBROADCASTSD 1416(BX), Y9
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y9, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y9, Y1, Y1
-	VBROADCASTSD 1312(BX), Y2
-	VBROADCASTSD 1320(BX), Y9
+	VBROADCASTSD 1424(BX), Y2
+	VBROADCASTSD 1432(BX), Y9
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y9, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y9, Y1
-	VBROADCASTSD 1200(BX), Y2
+	VBROADCASTSD 1312(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y10
-	VBROADCASTSD 1328(BX), Y9
+	VBROADCASTSD 1440(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VBLENDVPD    Y10, Y0, Y2, Y10
 	VCMPPD       $0x07, Y1, Y1, Y9
-	VBROADCASTSD 1328(BX), Y0
+	VBROADCASTSD 1440(BX), Y0
 	VORPS        Y0, Y9, Y9
 	VBLENDVPD    Y9, Y1, Y2, Y9
 	VUNPCKLPD    Y6, Y4, Y0
@@ -29945,91 +32625,91 @@ step:
 	VBROADCASTSD 152(BX), Y0
 	VORPS        Y0, Y3, Y3
 	VBLENDVPD    Y3, Y1, Y2, Y3
-	MOVQ         168(BX), R9
+	MOVQ         184(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y0
 	VMOVUPS      32(R9)(AX*8), Y1
-	VBROADCASTSD 272(BX), Y2
-	VBROADCASTSD 280(BX), Y5
-	VFMADD213PD  Y5, Y2, Y0
-	VFMADD213PD  Y5, Y2, Y1
 	VBROADCASTSD 288(BX), Y2
 	VBROADCASTSD 296(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 304(BX), Y2
+	VBROADCASTSD 312(BX), Y5
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y5, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y5, Y1, Y1
-	VBROADCASTSD 304(BX), Y2
-	VBROADCASTSD 312(BX), Y5
+	VBROADCASTSD 320(BX), Y2
+	VBROADCASTSD 328(BX), Y5
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y5, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y5, Y1
-	VBROADCASTSD 192(BX), Y2
+	VBROADCASTSD 208(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y6
-	VBROADCASTSD 320(BX), Y5
+	VBROADCASTSD 336(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VBLENDVPD    Y6, Y0, Y2, Y6
 	VCMPPD       $0x07, Y1, Y1, Y5
-	VBROADCASTSD 320(BX), Y0
+	VBROADCASTSD 336(BX), Y0
 	VORPS        Y0, Y5, Y5
 	VBLENDVPD    Y5, Y1, Y2, Y5
-	MOVQ         336(BX), R9
+	MOVQ         368(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y0
 	VMOVUPS      32(R9)(AX*8), Y1
-	VBROADCASTSD 440(BX), Y2
-	VBROADCASTSD 448(BX), Y7
+	VBROADCASTSD 472(BX), Y2
+	VBROADCASTSD 480(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
-	VBROADCASTSD 456(BX), Y2
-	VBROADCASTSD 464(BX), Y7
+	VBROADCASTSD 488(BX), Y2
+	VBROADCASTSD 496(BX), Y7
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y7, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y7, Y1, Y1
-	VBROADCASTSD 472(BX), Y2
-	VBROADCASTSD 480(BX), Y7
+	VBROADCASTSD 504(BX), Y2
+	VBROADCASTSD 512(BX), Y7
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y7, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y7, Y1
-	VBROADCASTSD 360(BX), Y2
+	VBROADCASTSD 392(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y8
-	VBROADCASTSD 488(BX), Y7
+	VBROADCASTSD 520(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VBLENDVPD    Y8, Y0, Y2, Y8
 	VCMPPD       $0x07, Y1, Y1, Y7
-	VBROADCASTSD 488(BX), Y0
+	VBROADCASTSD 520(BX), Y0
 	VORPS        Y0, Y7, Y7
 	VBLENDVPD    Y7, Y1, Y2, Y7
-	MOVQ         504(BX), R9
+	MOVQ         552(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVUPS      (R9)(AX*8), Y0
 	VMOVUPS      32(R9)(AX*8), Y1
-	VBROADCASTSD 608(BX), Y2
-	VBROADCASTSD 616(BX), Y9
+	VBROADCASTSD 656(BX), Y2
+	VBROADCASTSD 664(BX), Y9
 	VFMADD213PD  Y9, Y2, Y0
 	VFMADD213PD  Y9, Y2, Y1
-	VBROADCASTSD 624(BX), Y2
-	VBROADCASTSD 632(BX), Y9
+	VBROADCASTSD 672(BX), Y2
+	VBROADCASTSD 680(BX), Y9
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y9, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y9, Y1, Y1
-	VBROADCASTSD 640(BX), Y2
-	VBROADCASTSD 648(BX), Y9
+	VBROADCASTSD 688(BX), Y2
+	VBROADCASTSD 696(BX), Y9
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y9, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y9, Y1
-	VBROADCASTSD 528(BX), Y2
+	VBROADCASTSD 576(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y10
-	VBROADCASTSD 656(BX), Y9
+	VBROADCASTSD 704(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VBLENDVPD    Y10, Y0, Y2, Y10
 	VCMPPD       $0x07, Y1, Y1, Y9
-	VBROADCASTSD 656(BX), Y0
+	VBROADCASTSD 704(BX), Y0
 	VORPS        Y0, Y9, Y9
 	VBLENDVPD    Y9, Y1, Y2, Y9
 	VUNPCKLPD    Y6, Y4, Y0
@@ -30063,14 +32743,14 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000540, BX
+	ADDQ         $0x000005c0, BX
 	ADDQ         $0x40, SI
 	MOVQ         $0x0000000000000008, DI
 	SUBQ         32(SP), DI
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x000000a8, DI, AX
+	IMUL3Q       $0x000000b8, DI, AX
 	SUBQ         AX, BX
 	SHLQ         $0x03, DI
 	SUBQ         DI, SI
@@ -30146,97 +32826,97 @@ step:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, Z1
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z0
-	VBROADCASTSD     272(DX), Z2
-	VFMADD213PD.BCST 280(DX), Z2, Z0
-	VDIVPD.BCST      288(DX), Z0, Z0
-	VADDPD.BCST      296(DX), Z0, Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VDIVPD.BCST      304(DX), Z0, Z0
+	VADDPD.BCST      312(DX), Z0, Z0
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, Z2
-	MOVQ             336(DX), DI
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, Z2
+	MOVQ             368(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z0
-	VBROADCASTSD     440(DX), Z3
-	VFMADD213PD.BCST 448(DX), Z3, Z0
-	VDIVPD.BCST      456(DX), Z0, Z0
-	VADDPD.BCST      464(DX), Z0, Z0
 	VBROADCASTSD     472(DX), Z3
+	VFMADD213PD.BCST 480(DX), Z3, Z0
+	VDIVPD.BCST      488(DX), Z0, Z0
+	VADDPD.BCST      496(DX), Z0, Z0
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, Z3
-	MOVQ             504(DX), DI
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, Z3
+	MOVQ             552(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z0
-	VBROADCASTSD     608(DX), Z4
-	VFMADD213PD.BCST 616(DX), Z4, Z0
-	VDIVPD.BCST      624(DX), Z0, Z0
-	VADDPD.BCST      632(DX), Z0, Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     656(DX), Z4
+	VFMADD213PD.BCST 664(DX), Z4, Z0
+	VDIVPD.BCST      672(DX), Z0, Z0
+	VADDPD.BCST      680(DX), Z0, Z0
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, Z4
-	MOVQ             672(DX), DI
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, Z4
+	MOVQ             736(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z0
-	VBROADCASTSD     776(DX), Z5
-	VFMADD213PD.BCST 784(DX), Z5, Z0
-	VDIVPD.BCST      792(DX), Z0, Z0
-	VADDPD.BCST      800(DX), Z0, Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     840(DX), Z5
+	VFMADD213PD.BCST 848(DX), Z5, Z0
+	VDIVPD.BCST      856(DX), Z0, Z0
+	VADDPD.BCST      864(DX), Z0, Z0
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, Z5
-	MOVQ             840(DX), DI
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, Z5
+	MOVQ             920(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z0
-	VBROADCASTSD     944(DX), Z6
-	VFMADD213PD.BCST 952(DX), Z6, Z0
-	VDIVPD.BCST      960(DX), Z0, Z0
-	VADDPD.BCST      968(DX), Z0, Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1024(DX), Z6
+	VFMADD213PD.BCST 1032(DX), Z6, Z0
+	VDIVPD.BCST      1040(DX), Z0, Z0
+	VADDPD.BCST      1048(DX), Z0, Z0
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, Z6
-	MOVQ             1008(DX), DI
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, Z6
+	MOVQ             1104(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z0
-	VBROADCASTSD     1112(DX), Z7
-	VFMADD213PD.BCST 1120(DX), Z7, Z0
-	VDIVPD.BCST      1128(DX), Z0, Z0
-	VADDPD.BCST      1136(DX), Z0, Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1208(DX), Z7
+	VFMADD213PD.BCST 1216(DX), Z7, Z0
+	VDIVPD.BCST      1224(DX), Z0, Z0
+	VADDPD.BCST      1232(DX), Z0, Z0
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, Z7
-	MOVQ             1176(DX), DI
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, Z7
+	MOVQ             1288(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VMOVUPD          (DI)(BX*8), Z0
-	VBROADCASTSD     1280(DX), Z8
-	VFMADD213PD.BCST 1288(DX), Z8, Z0
-	VDIVPD.BCST      1296(DX), Z0, Z0
-	VADDPD.BCST      1304(DX), Z0, Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1392(DX), Z8
+	VFMADD213PD.BCST 1400(DX), Z8, Z0
+	VDIVPD.BCST      1408(DX), Z0, Z0
+	VADDPD.BCST      1416(DX), Z0, Z0
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -30293,90 +32973,90 @@ tail:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z0
-	VBROADCASTSD     272(DX), Z2
-	VFMADD213PD.BCST 280(DX), Z2, Z0
-	VDIVPD.BCST      288(DX), Z0, Z0
-	VADDPD.BCST      296(DX), Z0, Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VDIVPD.BCST      304(DX), Z0, Z0
+	VADDPD.BCST      312(DX), Z0, Z0
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), DI
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, K1, Z2
+	MOVQ             368(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z0
-	VBROADCASTSD     440(DX), Z3
-	VFMADD213PD.BCST 448(DX), Z3, Z0
-	VDIVPD.BCST      456(DX), Z0, Z0
-	VADDPD.BCST      464(DX), Z0, Z0
 	VBROADCASTSD     472(DX), Z3
+	VFMADD213PD.BCST 480(DX), Z3, Z0
+	VDIVPD.BCST      488(DX), Z0, Z0
+	VADDPD.BCST      496(DX), Z0, Z0
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), DI
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, K1, Z3
+	MOVQ             552(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z0
-	VBROADCASTSD     608(DX), Z4
-	VFMADD213PD.BCST 616(DX), Z4, Z0
-	VDIVPD.BCST      624(DX), Z0, Z0
-	VADDPD.BCST      632(DX), Z0, Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     656(DX), Z4
+	VFMADD213PD.BCST 664(DX), Z4, Z0
+	VDIVPD.BCST      672(DX), Z0, Z0
+	VADDPD.BCST      680(DX), Z0, Z0
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), DI
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, K1, Z4
+	MOVQ             736(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z0
-	VBROADCASTSD     776(DX), Z5
-	VFMADD213PD.BCST 784(DX), Z5, Z0
-	VDIVPD.BCST      792(DX), Z0, Z0
-	VADDPD.BCST      800(DX), Z0, Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     840(DX), Z5
+	VFMADD213PD.BCST 848(DX), Z5, Z0
+	VDIVPD.BCST      856(DX), Z0, Z0
+	VADDPD.BCST      864(DX), Z0, Z0
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), DI
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, K1, Z5
+	MOVQ             920(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z0
-	VBROADCASTSD     944(DX), Z6
-	VFMADD213PD.BCST 952(DX), Z6, Z0
-	VDIVPD.BCST      960(DX), Z0, Z0
-	VADDPD.BCST      968(DX), Z0, Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1024(DX), Z6
+	VFMADD213PD.BCST 1032(DX), Z6, Z0
+	VDIVPD.BCST      1040(DX), Z0, Z0
+	VADDPD.BCST      1048(DX), Z0, Z0
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), DI
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, K1, Z6
+	MOVQ             1104(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z0
-	VBROADCASTSD     1112(DX), Z7
-	VFMADD213PD.BCST 1120(DX), Z7, Z0
-	VDIVPD.BCST      1128(DX), Z0, Z0
-	VADDPD.BCST      1136(DX), Z0, Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1208(DX), Z7
+	VFMADD213PD.BCST 1216(DX), Z7, Z0
+	VDIVPD.BCST      1224(DX), Z0, Z0
+	VADDPD.BCST      1232(DX), Z0, Z0
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), DI
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, K1, Z7
+	MOVQ             1288(DX), DI
 	VMOVUPD.Z        (DI)(BX*8), K1, Z0
-	VBROADCASTSD     1280(DX), Z8
-	VFMADD213PD.BCST 1288(DX), Z8, Z0
-	VDIVPD.BCST      1296(DX), Z0, Z0
-	VADDPD.BCST      1304(DX), Z0, Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1392(DX), Z8
+	VFMADD213PD.BCST 1400(DX), Z8, Z0
+	VDIVPD.BCST      1408(DX), Z0, Z0
+	VADDPD.BCST      1416(DX), Z0, Z0
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, K1, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -30437,7 +33117,7 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x40, R10
 	SUBQ    $0x08, R8
 	JG      columns
@@ -30491,143 +33171,143 @@ columns:
 step:
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         672(BX), R10
+	MOVQ         736(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         680(BX), R11
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
 	VMOVUPS      (R10)(AX*8), Y1
 	VMOVUPS      32(R10)(AX*8), Y2
-	VBROADCASTSD 776(BX), Y3
-	VBROADCASTSD 784(BX), Y4
+	VBROADCASTSD 840(BX), Y3
+	VBROADCASTSD 848(BX), Y4
 	VFMADD213PD  Y4, Y3, Y1
 	VFMADD213PD  Y4, Y3, Y2
-	VBROADCASTSD 792(BX), Y3
-	VBROADCASTSD 800(BX), Y4
+	VBROADCASTSD 856(BX), Y3
+	VBROADCASTSD 864(BX), Y4
 	VDIVPD       Y3, Y1, Y1
 	VADDPD       Y4, Y1, Y1
 	VDIVPD       Y3, Y2, Y2
 	VADDPD       Y4, Y2, Y2
-	VBROADCASTSD 808(BX), Y3
-	VBROADCASTSD 816(BX), Y4
+	VBROADCASTSD 872(BX), Y3
+	VBROADCASTSD 880(BX), Y4
 	VMAXPD       Y1, Y3, Y1
 	VMINPD       Y1, Y4, Y1
 	VMAXPD       Y2, Y3, Y2
 	VMINPD       Y2, Y4, Y2
-	VBROADCASTSD 696(BX), Y3
-	VPSLLVD      712(BX), Y0, Y4
+	VBROADCASTSD 760(BX), Y3
+	VPSLLVD      776(BX), Y0, Y4
 	VCMPPD       $0x07, Y1, Y1, Y6
-	VBROADCASTSD 824(BX), Y5
+	VBROADCASTSD 888(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VANDPS       Y6, Y4, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y4
-	VPSLLVD      744(BX), Y0, Y0
+	VPSLLVD      808(BX), Y0, Y0
 	VCMPPD       $0x07, Y2, Y2, Y5
-	VBROADCASTSD 824(BX), Y1
+	VBROADCASTSD 888(BX), Y1
 	VORPS        Y1, Y5, Y5
 	VANDPS       Y5, Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         840(BX), R10
+	MOVQ         920(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         848(BX), R11
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VMOVUPS      (R10)(AX*8), Y2
 	VMOVUPS      32(R10)(AX*8), Y3
-	VBROADCASTSD 944(BX), Y5
-	VBROADCASTSD 952(BX), Y6
+	VBROADCASTSD 1024(BX), Y5
+	VBROADCASTSD 1032(BX), Y6
 	VFMADD213PD  Y6, Y5, Y2
 	VFMADD213PD  Y6, Y5, Y3
-	VBROADCASTSD 960(BX), Y5
-	VBROADCASTSD 968(BX), Y6
+	VBROADCASTSD 1040(BX), Y5
+	VBROADCASTSD 1048(BX), Y6
 	VDIVPD       Y5, Y2, Y2
 	VADDPD       Y6, Y2, Y2
 	VDIVPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
-	VBROADCASTSD 976(BX), Y5
-	VBROADCASTSD 984(BX), Y6
+	VBROADCASTSD 1056(BX), Y5
+	VBROADCASTSD 1064(BX), Y6
 	VMAXPD       Y2, Y5, Y2
 	VMINPD       Y2, Y6, Y2
 	VMAXPD       Y3, Y5, Y3
 	VMINPD       Y3, Y6, Y3
-	VBROADCASTSD 864(BX), Y5
-	VPSLLVD      880(BX), Y1, Y6
+	VBROADCASTSD 944(BX), Y5
+	VPSLLVD      960(BX), Y1, Y6
 	VCMPPD       $0x07, Y2, Y2, Y8
-	VBROADCASTSD 992(BX), Y7
+	VBROADCASTSD 1072(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VANDPS       Y8, Y6, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      912(BX), Y1, Y1
+	VPSLLVD      992(BX), Y1, Y1
 	VCMPPD       $0x07, Y3, Y3, Y7
-	VBROADCASTSD 992(BX), Y2
+	VBROADCASTSD 1072(BX), Y2
 	VORPS        Y2, Y7, Y7
 	VANDPS       Y7, Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         1008(BX), R10
+	MOVQ         1104(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         1016(BX), R11
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VMOVUPS      (R10)(AX*8), Y3
 	VMOVUPS      32(R10)(AX*8), Y5
-	VBROADCASTSD 1112(BX), Y7
-	VBROADCASTSD 1120(BX), Y8
+	VBROADCASTSD 1208(BX), Y7
+	VBROADCASTSD 1216(BX), Y8
 	VFMADD213PD  Y8, Y7, Y3
 	VFMADD213PD  Y8, Y7, Y5
-	VBROADCASTSD 1128(BX), Y7
-	VBROADCASTSD 1136(BX), Y8
+	VBROADCASTSD 1224(BX), Y7
+	VBROADCASTSD 1232(BX), Y8
 	VDIVPD       Y7, Y3, Y3
 	VADDPD       Y8, Y3, Y3
 	VDIVPD       Y7, Y5, Y5
 	VADDPD       Y8, Y5, Y5
-	VBROADCASTSD 1144(BX), Y7
-	VBROADCASTSD 1152(BX), Y8
+	VBROADCASTSD 1240(BX), Y7
+	VBROADCASTSD 1248(BX), Y8
 	VMAXPD       Y3, Y7, Y3
 	VMINPD       Y3, Y8, Y3
 	VMAXPD       Y5, Y7, Y5
 	VMINPD       Y5, Y8, Y5
-	VBROADCASTSD 1032(BX), Y7
-	VPSLLVD      1048(BX), Y2, Y8
+	VBROADCASTSD 1128(BX), Y7
+	VPSLLVD      1144(BX), Y2, Y8
 	VCMPPD       $0x07, Y3, Y3, Y10
-	VBROADCASTSD 1160(BX), Y9
+	VBROADCASTSD 1256(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y8, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      1080(BX), Y2, Y2
+	VPSLLVD      1176(BX), Y2, Y2
 	VCMPPD       $0x07, Y5, Y5, Y9
-	VBROADCASTSD 1160(BX), Y3
+	VBROADCASTSD 1256(BX), Y3
 	VORPS        Y3, Y9, Y9
 	VANDPS       Y9, Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         1176(BX), R10
+	MOVQ         1288(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         1184(BX), R11
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VMOVUPS      (R10)(AX*8), Y5
 	VMOVUPS      32(R10)(AX*8), Y7
-	VBROADCASTSD 1280(BX), Y9
-	VBROADCASTSD 1288(BX), Y10
+	VBROADCASTSD 1392(BX), Y9
+	VBROADCASTSD 1400(BX), Y10
 	VFMADD213PD  Y10, Y9, Y5
 	VFMADD213PD  Y10, Y9, Y7
-	VBROADCASTSD 1296(BX), Y9
-	VBROADCASTSD 1304(BX), Y10
+	VBROADCASTSD 1408(BX), Y9
+	VBROADCASTSD 1416(BX), Y10
 	VDIVPD       Y9, Y5, Y5
 	VADDPD       Y10, Y5, Y5
 	VDIVPD       Y9, Y7, Y7
 	VADDPD       Y10, Y7, Y7
-	VBROADCASTSD 1312(BX), Y9
-	VBROADCASTSD 1320(BX), Y10
+	VBROADCASTSD 1424(BX), Y9
+	VBROADCASTSD 1432(BX), Y10
 	VMAXPD       Y5, Y9, Y5
 	VMINPD       Y5, Y10, Y5
 	VMAXPD       Y7, Y9, Y7
 	VMINPD       Y7, Y10, Y7
-	VBROADCASTSD 1200(BX), Y9
-	VPSLLVD      1216(BX), Y3, Y10
+	VBROADCASTSD 1312(BX), Y9
+	VPSLLVD      1328(BX), Y3, Y10
 	VCMPPD       $0x07, Y5, Y5, Y12
-	VBROADCASTSD 1328(BX), Y11
+	VBROADCASTSD 1440(BX), Y11
 	VORPS        Y11, Y12, Y12
 	VANDPS       Y12, Y10, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      1248(BX), Y3, Y3
+	VPSLLVD      1360(BX), Y3, Y3
 	VCMPPD       $0x07, Y7, Y7, Y11
-	VBROADCASTSD 1328(BX), Y5
+	VBROADCASTSD 1440(BX), Y5
 	VORPS        Y5, Y11, Y11
 	VANDPS       Y11, Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
@@ -30691,108 +33371,108 @@ step:
 	VORPS        Y1, Y5, Y5
 	VANDPS       Y5, Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         168(BX), R10
+	MOVQ         184(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         176(BX), R11
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VMOVUPS      (R10)(AX*8), Y2
 	VMOVUPS      32(R10)(AX*8), Y3
-	VBROADCASTSD 272(BX), Y5
-	VBROADCASTSD 280(BX), Y6
-	VFMADD213PD  Y6, Y5, Y2
-	VFMADD213PD  Y6, Y5, Y3
 	VBROADCASTSD 288(BX), Y5
 	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 304(BX), Y5
+	VBROADCASTSD 312(BX), Y6
 	VDIVPD       Y5, Y2, Y2
 	VADDPD       Y6, Y2, Y2
 	VDIVPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
-	VBROADCASTSD 304(BX), Y5
-	VBROADCASTSD 312(BX), Y6
+	VBROADCASTSD 320(BX), Y5
+	VBROADCASTSD 328(BX), Y6
 	VMAXPD       Y2, Y5, Y2
 	VMINPD       Y2, Y6, Y2
 	VMAXPD       Y3, Y5, Y3
 	VMINPD       Y3, Y6, Y3
-	VBROADCASTSD 192(BX), Y5
-	VPSLLVD      208(BX), Y1, Y6
+	VBROADCASTSD 208(BX), Y5
+	VPSLLVD      224(BX), Y1, Y6
 	VCMPPD       $0x07, Y2, Y2, Y8
-	VBROADCASTSD 320(BX), Y7
+	VBROADCASTSD 336(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VANDPS       Y8, Y6, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      240(BX), Y1, Y1
+	VPSLLVD      256(BX), Y1, Y1
 	VCMPPD       $0x07, Y3, Y3, Y7
-	VBROADCASTSD 320(BX), Y2
+	VBROADCASTSD 336(BX), Y2
 	VORPS        Y2, Y7, Y7
 	VANDPS       Y7, Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         336(BX), R10
+	MOVQ         368(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         344(BX), R11
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VMOVUPS      (R10)(AX*8), Y3
 	VMOVUPS      32(R10)(AX*8), Y5
-	VBROADCASTSD 440(BX), Y7
-	VBROADCASTSD 448(BX), Y8
+	VBROADCASTSD 472(BX), Y7
+	VBROADCASTSD 480(BX), Y8
 	VFMADD213PD  Y8, Y7, Y3
 	VFMADD213PD  Y8, Y7, Y5
-	VBROADCASTSD 456(BX), Y7
-	VBROADCASTSD 464(BX), Y8
+	VBROADCASTSD 488(BX), Y7
+	VBROADCASTSD 496(BX), Y8
 	VDIVPD       Y7, Y3, Y3
 	VADDPD       Y8, Y3, Y3
 	VDIVPD       Y7, Y5, Y5
 	VADDPD       Y8, Y5, Y5
-	VBROADCASTSD 472(BX), Y7
-	VBROADCASTSD 480(BX), Y8
+	VBROADCASTSD 504(BX), Y7
+	VBROADCASTSD 512(BX), Y8
 	VMAXPD       Y3, Y7, Y3
 	VMINPD       Y3, Y8, Y3
 	VMAXPD       Y5, Y7, Y5
 	VMINPD       Y5, Y8, Y5
-	VBROADCASTSD 360(BX), Y7
-	VPSLLVD      376(BX), Y2, Y8
+	VBROADCASTSD 392(BX), Y7
+	VPSLLVD      408(BX), Y2, Y8
 	VCMPPD       $0x07, Y3, Y3, Y10
-	VBROADCASTSD 488(BX), Y9
+	VBROADCASTSD 520(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y8, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      408(BX), Y2, Y2
+	VPSLLVD      440(BX), Y2, Y2
 	VCMPPD       $0x07, Y5, Y5, Y9
-	VBROADCASTSD 488(BX), Y3
+	VBROADCASTSD 520(BX), Y3
 	VORPS        Y3, Y9, Y9
 	VANDPS       Y9, Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         504(BX), R10
+	MOVQ         552(BX), R10
 	PREFETCHT1   1024(R10)(AX*8)
-	MOVQ         512(BX), R11
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VMOVUPS      (R10)(AX*8), Y5
 	VMOVUPS      32(R10)(AX*8), Y7
-	VBROADCASTSD 608(BX), Y9
-	VBROADCASTSD 616(BX), Y10
+	VBROADCASTSD 656(BX), Y9
+	VBROADCASTSD 664(BX), Y10
 	VFMADD213PD  Y10, Y9, Y5
 	VFMADD213PD  Y10, Y9, Y7
-	VBROADCASTSD 624(BX), Y9
-	VBROADCASTSD 632(BX), Y10
+	VBROADCASTSD 672(BX), Y9
+	VBROADCASTSD 680(BX), Y10
 	VDIVPD       Y9, Y5, Y5
 	VADDPD       Y10, Y5, Y5
 	VDIVPD       Y9, Y7, Y7
 	VADDPD       Y10, Y7, Y7
-	VBROADCASTSD 640(BX), Y9
-	VBROADCASTSD 648(BX), Y10
+	VBROADCASTSD 688(BX), Y9
+	VBROADCASTSD 696(BX), Y10
 	VMAXPD       Y5, Y9, Y5
 	VMINPD       Y5, Y10, Y5
 	VMAXPD       Y7, Y9, Y7
 	VMINPD       Y7, Y10, Y7
-	VBROADCASTSD 528(BX), Y9
-	VPSLLVD      544(BX), Y3, Y10
+	VBROADCASTSD 576(BX), Y9
+	VPSLLVD      592(BX), Y3, Y10
 	VCMPPD       $0x07, Y5, Y5, Y12
-	VBROADCASTSD 656(BX), Y11
+	VBROADCASTSD 704(BX), Y11
 	VORPS        Y11, Y12, Y12
 	VANDPS       Y12, Y10, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      576(BX), Y3, Y3
+	VPSLLVD      624(BX), Y3, Y3
 	VCMPPD       $0x07, Y7, Y7, Y11
-	VBROADCASTSD 656(BX), Y5
+	VBROADCASTSD 704(BX), Y5
 	VORPS        Y5, Y11, Y11
 	VANDPS       Y11, Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
@@ -30827,14 +33507,14 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000540, BX
+	ADDQ         $0x000005c0, BX
 	ADDQ         $0x40, SI
 	MOVQ         $0x0000000000000008, DI
 	SUBQ         32(SP), DI
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x000000a8, DI, AX
+	IMUL3Q       $0x000000b8, DI, AX
 	SUBQ         AX, BX
 	SHLQ         $0x03, DI
 	SUBQ         DI, SI
@@ -30916,125 +33596,125 @@ step:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), R8
+	MOVQ             184(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             176(DX), R12
-	MOVQ             184(DX), R13
+	MOVQ             192(DX), R12
+	MOVQ             200(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPD          (R8)(BX*8), Z0
-	VBROADCASTSD     272(DX), Z2
-	VFMADD213PD.BCST 280(DX), Z2, Z0
-	VDIVPD.BCST      288(DX), Z0, Z0
-	VADDPD.BCST      296(DX), Z0, Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VDIVPD.BCST      304(DX), Z0, Z0
+	VADDPD.BCST      312(DX), Z0, Z0
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), R8
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, K1, Z2
+	MOVQ             368(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             344(DX), R12
-	MOVQ             352(DX), R13
+	MOVQ             376(DX), R12
+	MOVQ             384(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPD          (R8)(BX*8), Z0
-	VBROADCASTSD     440(DX), Z3
-	VFMADD213PD.BCST 448(DX), Z3, Z0
-	VDIVPD.BCST      456(DX), Z0, Z0
-	VADDPD.BCST      464(DX), Z0, Z0
 	VBROADCASTSD     472(DX), Z3
+	VFMADD213PD.BCST 480(DX), Z3, Z0
+	VDIVPD.BCST      488(DX), Z0, Z0
+	VADDPD.BCST      496(DX), Z0, Z0
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), R8
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, K1, Z3
+	MOVQ             552(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             512(DX), R12
-	MOVQ             520(DX), R13
+	MOVQ             560(DX), R12
+	MOVQ             568(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPD          (R8)(BX*8), Z0
-	VBROADCASTSD     608(DX), Z4
-	VFMADD213PD.BCST 616(DX), Z4, Z0
-	VDIVPD.BCST      624(DX), Z0, Z0
-	VADDPD.BCST      632(DX), Z0, Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     656(DX), Z4
+	VFMADD213PD.BCST 664(DX), Z4, Z0
+	VDIVPD.BCST      672(DX), Z0, Z0
+	VADDPD.BCST      680(DX), Z0, Z0
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), R8
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, K1, Z4
+	MOVQ             736(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             680(DX), R12
-	MOVQ             688(DX), R13
+	MOVQ             744(DX), R12
+	MOVQ             752(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPD          (R8)(BX*8), Z0
-	VBROADCASTSD     776(DX), Z5
-	VFMADD213PD.BCST 784(DX), Z5, Z0
-	VDIVPD.BCST      792(DX), Z0, Z0
-	VADDPD.BCST      800(DX), Z0, Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     840(DX), Z5
+	VFMADD213PD.BCST 848(DX), Z5, Z0
+	VDIVPD.BCST      856(DX), Z0, Z0
+	VADDPD.BCST      864(DX), Z0, Z0
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), R8
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, K1, Z5
+	MOVQ             920(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             848(DX), R12
-	MOVQ             856(DX), R13
+	MOVQ             928(DX), R12
+	MOVQ             936(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPD          (R8)(BX*8), Z0
-	VBROADCASTSD     944(DX), Z6
-	VFMADD213PD.BCST 952(DX), Z6, Z0
-	VDIVPD.BCST      960(DX), Z0, Z0
-	VADDPD.BCST      968(DX), Z0, Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1024(DX), Z6
+	VFMADD213PD.BCST 1032(DX), Z6, Z0
+	VDIVPD.BCST      1040(DX), Z0, Z0
+	VADDPD.BCST      1048(DX), Z0, Z0
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), R8
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, K1, Z6
+	MOVQ             1104(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             1016(DX), R12
-	MOVQ             1024(DX), R13
+	MOVQ             1112(DX), R12
+	MOVQ             1120(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VMOVUPD          (R8)(BX*8), Z0
-	VBROADCASTSD     1112(DX), Z7
-	VFMADD213PD.BCST 1120(DX), Z7, Z0
-	VDIVPD.BCST      1128(DX), Z0, Z0
-	VADDPD.BCST      1136(DX), Z0, Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1208(DX), Z7
+	VFMADD213PD.BCST 1216(DX), Z7, Z0
+	VDIVPD.BCST      1224(DX), Z0, Z0
+	VADDPD.BCST      1232(DX), Z0, Z0
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), R8
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, K1, Z7
+	MOVQ             1288(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             1184(DX), R12
-	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(DI*1), R12
-	KMOVW            R12, K1
+	MOVQ             1296(DX), R12
+	MOVQ             1304(DX), R13
+	SHRXL            R13, (R12)(DI*1), DI
+	KMOVW            DI, K1
 	VMOVUPD          (R8)(BX*8), Z0
-	VBROADCASTSD     1280(DX), Z8
-	VFMADD213PD.BCST 1288(DX), Z8, Z0
-	VDIVPD.BCST      1296(DX), Z0, Z0
-	VADDPD.BCST      1304(DX), Z0, Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1392(DX), Z8
+	VFMADD213PD.BCST 1400(DX), Z8, Z0
+	VDIVPD.BCST      1408(DX), Z0, Z0
+	VADDPD.BCST      1416(DX), Z0, Z0
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, K1, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -31098,125 +33778,125 @@ tail:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), R12
-	MOVQ             176(DX), R13
-	MOVQ             184(DX), R14
+	MOVQ             184(DX), R12
+	MOVQ             192(DX), R13
+	MOVQ             200(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
-	VBROADCASTSD     272(DX), Z2
-	VFMADD213PD.BCST 280(DX), Z2, Z0
-	VDIVPD.BCST      288(DX), Z0, Z0
-	VADDPD.BCST      296(DX), Z0, Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VDIVPD.BCST      304(DX), Z0, Z0
+	VADDPD.BCST      312(DX), Z0, Z0
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), R12
-	MOVQ             344(DX), R13
-	MOVQ             352(DX), R14
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, K1, Z2
+	MOVQ             368(DX), R12
+	MOVQ             376(DX), R13
+	MOVQ             384(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
-	VBROADCASTSD     440(DX), Z3
-	VFMADD213PD.BCST 448(DX), Z3, Z0
-	VDIVPD.BCST      456(DX), Z0, Z0
-	VADDPD.BCST      464(DX), Z0, Z0
 	VBROADCASTSD     472(DX), Z3
+	VFMADD213PD.BCST 480(DX), Z3, Z0
+	VDIVPD.BCST      488(DX), Z0, Z0
+	VADDPD.BCST      496(DX), Z0, Z0
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), R12
-	MOVQ             512(DX), R13
-	MOVQ             520(DX), R14
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, K1, Z3
+	MOVQ             552(DX), R12
+	MOVQ             560(DX), R13
+	MOVQ             568(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
-	VBROADCASTSD     608(DX), Z4
-	VFMADD213PD.BCST 616(DX), Z4, Z0
-	VDIVPD.BCST      624(DX), Z0, Z0
-	VADDPD.BCST      632(DX), Z0, Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     656(DX), Z4
+	VFMADD213PD.BCST 664(DX), Z4, Z0
+	VDIVPD.BCST      672(DX), Z0, Z0
+	VADDPD.BCST      680(DX), Z0, Z0
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), R12
-	MOVQ             680(DX), R13
-	MOVQ             688(DX), R14
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, K1, Z4
+	MOVQ             736(DX), R12
+	MOVQ             744(DX), R13
+	MOVQ             752(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
-	VBROADCASTSD     776(DX), Z5
-	VFMADD213PD.BCST 784(DX), Z5, Z0
-	VDIVPD.BCST      792(DX), Z0, Z0
-	VADDPD.BCST      800(DX), Z0, Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     840(DX), Z5
+	VFMADD213PD.BCST 848(DX), Z5, Z0
+	VDIVPD.BCST      856(DX), Z0, Z0
+	VADDPD.BCST      864(DX), Z0, Z0
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), R12
-	MOVQ             848(DX), R13
-	MOVQ             856(DX), R14
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, K1, Z5
+	MOVQ             920(DX), R12
+	MOVQ             928(DX), R13
+	MOVQ             936(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
-	VBROADCASTSD     944(DX), Z6
-	VFMADD213PD.BCST 952(DX), Z6, Z0
-	VDIVPD.BCST      960(DX), Z0, Z0
-	VADDPD.BCST      968(DX), Z0, Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1024(DX), Z6
+	VFMADD213PD.BCST 1032(DX), Z6, Z0
+	VDIVPD.BCST      1040(DX), Z0, Z0
+	VADDPD.BCST      1048(DX), Z0, Z0
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), R12
-	MOVQ             1016(DX), R13
-	MOVQ             1024(DX), R14
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, K1, Z6
+	MOVQ             1104(DX), R12
+	MOVQ             1112(DX), R13
+	MOVQ             1120(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
-	VBROADCASTSD     1112(DX), Z7
-	VFMADD213PD.BCST 1120(DX), Z7, Z0
-	VDIVPD.BCST      1128(DX), Z0, Z0
-	VADDPD.BCST      1136(DX), Z0, Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1208(DX), Z7
+	VFMADD213PD.BCST 1216(DX), Z7, Z0
+	VDIVPD.BCST      1224(DX), Z0, Z0
+	VADDPD.BCST      1232(DX), Z0, Z0
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), R12
-	MOVQ             1184(DX), R13
-	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(DI*1), R13
-	ANDL             R8, R13
-	KMOVW            R13, K1
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, K1, Z7
+	MOVQ             1288(DX), R12
+	MOVQ             1296(DX), R13
+	MOVQ             1304(DX), R14
+	SHRXL            R14, (R13)(DI*1), DI
+	ANDL             R8, DI
+	KMOVW            DI, K1
 	VMOVUPD.Z        (R12)(BX*8), K1, Z0
-	VBROADCASTSD     1280(DX), Z8
-	VFMADD213PD.BCST 1288(DX), Z8, Z0
-	VDIVPD.BCST      1296(DX), Z0, Z0
-	VADDPD.BCST      1304(DX), Z0, Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1392(DX), Z8
+	VFMADD213PD.BCST 1400(DX), Z8, Z0
+	VDIVPD.BCST      1408(DX), Z0, Z0
+	VADDPD.BCST      1416(DX), Z0, Z0
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, K1, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -31277,7 +33957,7 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x40, R11
 	SUBQ    $0x08, R9
 	JG      columns
@@ -31329,120 +34009,120 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
-	MOVQ         672(BX), R9
+	MOVQ         736(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 776(BX), Y2
-	VBROADCASTSD 784(BX), Y3
+	VBROADCASTSD 840(BX), Y2
+	VBROADCASTSD 848(BX), Y3
 	VFMADD213PD  Y3, Y2, Y0
 	VFMADD213PD  Y3, Y2, Y1
-	VBROADCASTSD 792(BX), Y2
-	VBROADCASTSD 800(BX), Y3
+	VBROADCASTSD 856(BX), Y2
+	VBROADCASTSD 864(BX), Y3
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y3, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y3, Y1, Y1
-	VBROADCASTSD 808(BX), Y2
-	VBROADCASTSD 816(BX), Y3
+	VBROADCASTSD 872(BX), Y2
+	VBROADCASTSD 880(BX), Y3
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y3, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y3, Y1
-	VBROADCASTSD 696(BX), Y2
+	VBROADCASTSD 760(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y4
-	VBROADCASTSD 824(BX), Y3
+	VBROADCASTSD 888(BX), Y3
 	VORPS        Y3, Y4, Y4
 	VBLENDVPD    Y4, Y0, Y2, Y4
 	VCMPPD       $0x07, Y1, Y1, Y3
-	VBROADCASTSD 824(BX), Y0
+	VBROADCASTSD 888(BX), Y0
 	VORPS        Y0, Y3, Y3
 	VBLENDVPD    Y3, Y1, Y2, Y3
-	MOVQ         840(BX), R9
+	MOVQ         920(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 944(BX), Y2
-	VBROADCASTSD 952(BX), Y5
+	VBROADCASTSD 1024(BX), Y2
+	VBROADCASTSD 1032(BX), Y5
 	VFMADD213PD  Y5, Y2, Y0
 	VFMADD213PD  Y5, Y2, Y1
-	VBROADCASTSD 960(BX), Y2
-	VBROADCASTSD 968(BX), Y5
+	VBROADCASTSD 1040(BX), Y2
+	VBROADCASTSD 1048(BX), Y5
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y5, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y5, Y1, Y1
-	VBROADCASTSD 976(BX), Y2
-	VBROADCASTSD 984(BX), Y5
+	VBROADCASTSD 1056(BX), Y2
+	VBROADCASTSD 1064(BX), Y5
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y5, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y5, Y1
-	VBROADCASTSD 864(BX), Y2
+	VBROADCASTSD 944(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y6
-	VBROADCASTSD 992(BX), Y5
+	VBROADCASTSD 1072(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VBLENDVPD    Y6, Y0, Y2, Y6
 	VCMPPD       $0x07, Y1, Y1, Y5
-	VBROADCASTSD 992(BX), Y0
+	VBROADCASTSD 1072(BX), Y0
 	VORPS        Y0, Y5, Y5
 	VBLENDVPD    Y5, Y1, Y2, Y5
-	MOVQ         1008(BX), R9
+	MOVQ         1104(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 1112(BX), Y2
-	VBROADCASTSD 1120(BX), Y7
+	VBROADCASTSD 1208(BX), Y2
+	VBROADCASTSD 1216(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
-	VBROADCASTSD 1128(BX), Y2
-	VBROADCASTSD 1136(BX), Y7
+	VBROADCASTSD 1224(BX), Y2
+	VBROADCASTSD 1232(BX), Y7
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y7, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y7, Y1, Y1
-	VBROADCASTSD 1144(BX), Y2
-	VBROADCASTSD 1152(BX), Y7
+	VBROADCASTSD 1240(BX), Y2
+	VBROADCASTSD 1248(BX), Y7
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y7, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y7, Y1
-	VBROADCASTSD 1032(BX), Y2
+	VBROADCASTSD 1128(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y8
-	VBROADCASTSD 1160(BX), Y7
+	VBROADCASTSD 1256(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VBLENDVPD    Y8, Y0, Y2, Y8
 	VCMPPD       $0x07, Y1, Y1, Y7
-	VBROADCASTSD 1160(BX), Y0
+	VBROADCASTSD 1256(BX), Y0
 	VORPS        Y0, Y7, Y7
 	VBLENDVPD    Y7, Y1, Y2, Y7
-	MOVQ         1176(BX), R9
+	MOVQ         1288(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 1280(BX), Y2
-	VBROADCASTSD 1288(BX), Y9
+	VBROADCASTSD 1392(BX), Y2
+	VBROADCASTSD 1400(BX), Y9
 	VFMADD213PD  Y9, Y2, Y0
 	VFMADD213PD  Y9, Y2, Y1
-	VBROADCASTSD 1296(BX), Y2
-	VBROADCASTSD 1304(BX), Y9
+	VBROADCASTSD 1408(BX), Y2
+	VBROADCASTSD 1416(BX), Y9
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y9, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y9, Y1, Y1
-	VBROADCASTSD 1312(BX), Y2
-	VBROADCASTSD 1320(BX), Y9
+	VBROADCASTSD 1424(BX), Y2
+	VBROADCASTSD 1432(BX), Y9
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y9, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y9, Y1
-	VBROADCASTSD 1200(BX), Y2
+	VBROADCASTSD 1312(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y10
-	VBROADCASTSD 1328(BX), Y9
+	VBROADCASTSD 1440(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VBLENDVPD    Y10, Y0, Y2, Y10
 	VCMPPD       $0x07, Y1, Y1, Y9
-	VBROADCASTSD 1328(BX), Y0
+	VBROADCASTSD 1440(BX), Y0
 	VORPS        Y0, Y9, Y9
 	VBLENDVPD    Y9, Y1, Y2, Y9
 	VUNPCKLPD    Y6, Y4, Y0
@@ -31499,91 +34179,91 @@ step:
 	VBROADCASTSD 152(BX), Y0
 	VORPS        Y0, Y3, Y3
 	VBLENDVPD    Y3, Y1, Y2, Y3
-	MOVQ         168(BX), R9
+	MOVQ         184(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 272(BX), Y2
-	VBROADCASTSD 280(BX), Y5
-	VFMADD213PD  Y5, Y2, Y0
-	VFMADD213PD  Y5, Y2, Y1
 	VBROADCASTSD 288(BX), Y2
 	VBROADCASTSD 296(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 304(BX), Y2
+	VBROADCASTSD 312(BX), Y5
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y5, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y5, Y1, Y1
-	VBROADCASTSD 304(BX), Y2
-	VBROADCASTSD 312(BX), Y5
+	VBROADCASTSD 320(BX), Y2
+	VBROADCASTSD 328(BX), Y5
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y5, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y5, Y1
-	VBROADCASTSD 192(BX), Y2
+	VBROADCASTSD 208(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y6
-	VBROADCASTSD 320(BX), Y5
+	VBROADCASTSD 336(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VBLENDVPD    Y6, Y0, Y2, Y6
 	VCMPPD       $0x07, Y1, Y1, Y5
-	VBROADCASTSD 320(BX), Y0
+	VBROADCASTSD 336(BX), Y0
 	VORPS        Y0, Y5, Y5
 	VBLENDVPD    Y5, Y1, Y2, Y5
-	MOVQ         336(BX), R9
+	MOVQ         368(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 440(BX), Y2
-	VBROADCASTSD 448(BX), Y7
+	VBROADCASTSD 472(BX), Y2
+	VBROADCASTSD 480(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
-	VBROADCASTSD 456(BX), Y2
-	VBROADCASTSD 464(BX), Y7
+	VBROADCASTSD 488(BX), Y2
+	VBROADCASTSD 496(BX), Y7
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y7, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y7, Y1, Y1
-	VBROADCASTSD 472(BX), Y2
-	VBROADCASTSD 480(BX), Y7
+	VBROADCASTSD 504(BX), Y2
+	VBROADCASTSD 512(BX), Y7
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y7, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y7, Y1
-	VBROADCASTSD 360(BX), Y2
+	VBROADCASTSD 392(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y8
-	VBROADCASTSD 488(BX), Y7
+	VBROADCASTSD 520(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VBLENDVPD    Y8, Y0, Y2, Y8
 	VCMPPD       $0x07, Y1, Y1, Y7
-	VBROADCASTSD 488(BX), Y0
+	VBROADCASTSD 520(BX), Y0
 	VORPS        Y0, Y7, Y7
 	VBLENDVPD    Y7, Y1, Y2, Y7
-	MOVQ         504(BX), R9
+	MOVQ         552(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 608(BX), Y2
-	VBROADCASTSD 616(BX), Y9
+	VBROADCASTSD 656(BX), Y2
+	VBROADCASTSD 664(BX), Y9
 	VFMADD213PD  Y9, Y2, Y0
 	VFMADD213PD  Y9, Y2, Y1
-	VBROADCASTSD 624(BX), Y2
-	VBROADCASTSD 632(BX), Y9
+	VBROADCASTSD 672(BX), Y2
+	VBROADCASTSD 680(BX), Y9
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y9, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y9, Y1, Y1
-	VBROADCASTSD 640(BX), Y2
-	VBROADCASTSD 648(BX), Y9
+	VBROADCASTSD 688(BX), Y2
+	VBROADCASTSD 696(BX), Y9
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y9, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y9, Y1
-	VBROADCASTSD 528(BX), Y2
+	VBROADCASTSD 576(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y10
-	VBROADCASTSD 656(BX), Y9
+	VBROADCASTSD 704(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VBLENDVPD    Y10, Y0, Y2, Y10
 	VCMPPD       $0x07, Y1, Y1, Y9
-	VBROADCASTSD 656(BX), Y0
+	VBROADCASTSD 704(BX), Y0
 	VORPS        Y0, Y9, Y9
 	VBLENDVPD    Y9, Y1, Y2, Y9
 	VUNPCKLPD    Y6, Y4, Y0
@@ -31615,116 +34295,116 @@ step:
 	ADDQ         $0x08, AX
 	SUBQ         $0x08, R8
 	JLE          next
-	MOVQ         672(BX), R9
+	MOVQ         736(BX), R9
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 776(BX), Y2
-	VBROADCASTSD 784(BX), Y3
+	VBROADCASTSD 840(BX), Y2
+	VBROADCASTSD 848(BX), Y3
 	VFMADD213PD  Y3, Y2, Y0
 	VFMADD213PD  Y3, Y2, Y1
-	VBROADCASTSD 792(BX), Y2
-	VBROADCASTSD 800(BX), Y3
+	VBROADCASTSD 856(BX), Y2
+	VBROADCASTSD 864(BX), Y3
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y3, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y3, Y1, Y1
-	VBROADCASTSD 808(BX), Y2
-	VBROADCASTSD 816(BX), Y3
+	VBROADCASTSD 872(BX), Y2
+	VBROADCASTSD 880(BX), Y3
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y3, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y3, Y1
-	VBROADCASTSD 696(BX), Y2
+	VBROADCASTSD 760(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y4
-	VBROADCASTSD 824(BX), Y3
+	VBROADCASTSD 888(BX), Y3
 	VORPS        Y3, Y4, Y4
 	VBLENDVPD    Y4, Y0, Y2, Y4
 	VCMPPD       $0x07, Y1, Y1, Y3
-	VBROADCASTSD 824(BX), Y0
+	VBROADCASTSD 888(BX), Y0
 	VORPS        Y0, Y3, Y3
 	VBLENDVPD    Y3, Y1, Y2, Y3
-	MOVQ         840(BX), R9
+	MOVQ         920(BX), R9
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 944(BX), Y2
-	VBROADCASTSD 952(BX), Y5
+	VBROADCASTSD 1024(BX), Y2
+	VBROADCASTSD 1032(BX), Y5
 	VFMADD213PD  Y5, Y2, Y0
 	VFMADD213PD  Y5, Y2, Y1
-	VBROADCASTSD 960(BX), Y2
-	VBROADCASTSD 968(BX), Y5
+	VBROADCASTSD 1040(BX), Y2
+	VBROADCASTSD 1048(BX), Y5
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y5, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y5, Y1, Y1
-	VBROADCASTSD 976(BX), Y2
-	VBROADCASTSD 984(BX), Y5
+	VBROADCASTSD 1056(BX), Y2
+	VBROADCASTSD 1064(BX), Y5
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y5, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y5, Y1
-	VBROADCASTSD 864(BX), Y2
+	VBROADCASTSD 944(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y6
-	VBROADCASTSD 992(BX), Y5
+	VBROADCASTSD 1072(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VBLENDVPD    Y6, Y0, Y2, Y6
 	VCMPPD       $0x07, Y1, Y1, Y5
-	VBROADCASTSD 992(BX), Y0
+	VBROADCASTSD 1072(BX), Y0
 	VORPS        Y0, Y5, Y5
 	VBLENDVPD    Y5, Y1, Y2, Y5
-	MOVQ         1008(BX), R9
+	MOVQ         1104(BX), R9
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 1112(BX), Y2
-	VBROADCASTSD 1120(BX), Y7
+	VBROADCASTSD 1208(BX), Y2
+	VBROADCASTSD 1216(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
-	VBROADCASTSD 1128(BX), Y2
-	VBROADCASTSD 1136(BX), Y7
+	VBROADCASTSD 1224(BX), Y2
+	VBROADCASTSD 1232(BX), Y7
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y7, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y7, Y1, Y1
-	VBROADCASTSD 1144(BX), Y2
-	VBROADCASTSD 1152(BX), Y7
+	VBROADCASTSD 1240(BX), Y2
+	VBROADCASTSD 1248(BX), Y7
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y7, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y7, Y1
-	VBROADCASTSD 1032(BX), Y2
+	VBROADCASTSD 1128(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y8
-	VBROADCASTSD 1160(BX), Y7
+	VBROADCASTSD 1256(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VBLENDVPD    Y8, Y0, Y2, Y8
 	VCMPPD       $0x07, Y1, Y1, Y7
-	VBROADCASTSD 1160(BX), Y0
+	VBROADCASTSD 1256(BX), Y0
 	VORPS        Y0, Y7, Y7
 	VBLENDVPD    Y7, Y1, Y2, Y7
-	MOVQ         1176(BX), R9
+	MOVQ         1288(BX), R9
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 1280(BX), Y2
-	VBROADCASTSD 1288(BX), Y9
+	VBROADCASTSD 1392(BX), Y2
+	VBROADCASTSD 1400(BX), Y9
 	VFMADD213PD  Y9, Y2, Y0
 	VFMADD213PD  Y9, Y2, Y1
-	VBROADCASTSD 1296(BX), Y2
-	VBROADCASTSD 1304(BX), Y9
+	VBROADCASTSD 1408(BX), Y2
+	VBROADCASTSD 1416(BX), Y9
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y9, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y9, Y1, Y1
-	VBROADCASTSD 1312(BX), Y2
-	VBROADCASTSD 1320(BX), Y9
+	VBROADCASTSD 1424(BX), Y2
+	VBROADCASTSD 1432(BX), Y9
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y9, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y9, Y1
-	VBROADCASTSD 1200(BX), Y2
+	VBROADCASTSD 1312(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y10
-	VBROADCASTSD 1328(BX), Y9
+	VBROADCASTSD 1440(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VBLENDVPD    Y10, Y0, Y2, Y10
 	VCMPPD       $0x07, Y1, Y1, Y9
-	VBROADCASTSD 1328(BX), Y0
+	VBROADCASTSD 1440(BX), Y0
 	VORPS        Y0, Y9, Y9
 	VBLENDVPD    Y9, Y1, Y2, Y9
 	VUNPCKLPD    Y6, Y4, Y0
@@ -31780,88 +34460,88 @@ step:
 	VBROADCASTSD 152(BX), Y0
 	VORPS        Y0, Y3, Y3
 	VBLENDVPD    Y3, Y1, Y2, Y3
-	MOVQ         168(BX), R9
+	MOVQ         184(BX), R9
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 272(BX), Y2
-	VBROADCASTSD 280(BX), Y5
-	VFMADD213PD  Y5, Y2, Y0
-	VFMADD213PD  Y5, Y2, Y1
 	VBROADCASTSD 288(BX), Y2
 	VBROADCASTSD 296(BX), Y5
+	VFMADD213PD  Y5, Y2, Y0
+	VFMADD213PD  Y5, Y2, Y1
+	VBROADCASTSD 304(BX), Y2
+	VBROADCASTSD 312(BX), Y5
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y5, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y5, Y1, Y1
-	VBROADCASTSD 304(BX), Y2
-	VBROADCASTSD 312(BX), Y5
+	VBROADCASTSD 320(BX), Y2
+	VBROADCASTSD 328(BX), Y5
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y5, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y5, Y1
-	VBROADCASTSD 192(BX), Y2
+	VBROADCASTSD 208(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y6
-	VBROADCASTSD 320(BX), Y5
+	VBROADCASTSD 336(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VBLENDVPD    Y6, Y0, Y2, Y6
 	VCMPPD       $0x07, Y1, Y1, Y5
-	VBROADCASTSD 320(BX), Y0
+	VBROADCASTSD 336(BX), Y0
 	VORPS        Y0, Y5, Y5
 	VBLENDVPD    Y5, Y1, Y2, Y5
-	MOVQ         336(BX), R9
+	MOVQ         368(BX), R9
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 440(BX), Y2
-	VBROADCASTSD 448(BX), Y7
+	VBROADCASTSD 472(BX), Y2
+	VBROADCASTSD 480(BX), Y7
 	VFMADD213PD  Y7, Y2, Y0
 	VFMADD213PD  Y7, Y2, Y1
-	VBROADCASTSD 456(BX), Y2
-	VBROADCASTSD 464(BX), Y7
+	VBROADCASTSD 488(BX), Y2
+	VBROADCASTSD 496(BX), Y7
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y7, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y7, Y1, Y1
-	VBROADCASTSD 472(BX), Y2
-	VBROADCASTSD 480(BX), Y7
+	VBROADCASTSD 504(BX), Y2
+	VBROADCASTSD 512(BX), Y7
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y7, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y7, Y1
-	VBROADCASTSD 360(BX), Y2
+	VBROADCASTSD 392(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y8
-	VBROADCASTSD 488(BX), Y7
+	VBROADCASTSD 520(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VBLENDVPD    Y8, Y0, Y2, Y8
 	VCMPPD       $0x07, Y1, Y1, Y7
-	VBROADCASTSD 488(BX), Y0
+	VBROADCASTSD 520(BX), Y0
 	VORPS        Y0, Y7, Y7
 	VBLENDVPD    Y7, Y1, Y2, Y7
-	MOVQ         504(BX), R9
+	MOVQ         552(BX), R9
 	VCVTDQ2PD    (R9)(AX*4), Y0
 	VCVTDQ2PD    16(R9)(AX*4), Y1
-	VBROADCASTSD 608(BX), Y2
-	VBROADCASTSD 616(BX), Y9
+	VBROADCASTSD 656(BX), Y2
+	VBROADCASTSD 664(BX), Y9
 	VFMADD213PD  Y9, Y2, Y0
 	VFMADD213PD  Y9, Y2, Y1
-	VBROADCASTSD 624(BX), Y2
-	VBROADCASTSD 632(BX), Y9
+	VBROADCASTSD 672(BX), Y2
+	VBROADCASTSD 680(BX), Y9
 	VDIVPD       Y2, Y0, Y0
 	VADDPD       Y9, Y0, Y0
 	VDIVPD       Y2, Y1, Y1
 	VADDPD       Y9, Y1, Y1
-	VBROADCASTSD 640(BX), Y2
-	VBROADCASTSD 648(BX), Y9
+	VBROADCASTSD 688(BX), Y2
+	VBROADCASTSD 696(BX), Y9
 	VMAXPD       Y0, Y2, Y0
 	VMINPD       Y0, Y9, Y0
 	VMAXPD       Y1, Y2, Y1
 	VMINPD       Y1, Y9, Y1
-	VBROADCASTSD 528(BX), Y2
+	VBROADCASTSD 576(BX), Y2
 	VCMPPD       $0x07, Y0, Y0, Y10
-	VBROADCASTSD 656(BX), Y9
+	VBROADCASTSD 704(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VBLENDVPD    Y10, Y0, Y2, Y10
 	VCMPPD       $0x07, Y1, Y1, Y9
-	VBROADCASTSD 656(BX), Y0
+	VBROADCASTSD 704(BX), Y0
 	VORPS        Y0, Y9, Y9
 	VBLENDVPD    Y9, Y1, Y2, Y9
 	VUNPCKLPD    Y6, Y4, Y0
@@ -31897,14 +34577,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x40, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x03, DI
 	SUBQ   DI, SI
@@ -31980,97 +34660,97 @@ step:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, Z1
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTDQ2PD        (DI)(BX*4), Z0
-	VBROADCASTSD     272(DX), Z2
-	VFMADD213PD.BCST 280(DX), Z2, Z0
-	VDIVPD.BCST      288(DX), Z0, Z0
-	VADDPD.BCST      296(DX), Z0, Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VDIVPD.BCST      304(DX), Z0, Z0
+	VADDPD.BCST      312(DX), Z0, Z0
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, Z2
-	MOVQ             336(DX), DI
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, Z2
+	MOVQ             368(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTDQ2PD        (DI)(BX*4), Z0
-	VBROADCASTSD     440(DX), Z3
-	VFMADD213PD.BCST 448(DX), Z3, Z0
-	VDIVPD.BCST      456(DX), Z0, Z0
-	VADDPD.BCST      464(DX), Z0, Z0
 	VBROADCASTSD     472(DX), Z3
+	VFMADD213PD.BCST 480(DX), Z3, Z0
+	VDIVPD.BCST      488(DX), Z0, Z0
+	VADDPD.BCST      496(DX), Z0, Z0
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, Z3
-	MOVQ             504(DX), DI
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, Z3
+	MOVQ             552(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTDQ2PD        (DI)(BX*4), Z0
-	VBROADCASTSD     608(DX), Z4
-	VFMADD213PD.BCST 616(DX), Z4, Z0
-	VDIVPD.BCST      624(DX), Z0, Z0
-	VADDPD.BCST      632(DX), Z0, Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     656(DX), Z4
+	VFMADD213PD.BCST 664(DX), Z4, Z0
+	VDIVPD.BCST      672(DX), Z0, Z0
+	VADDPD.BCST      680(DX), Z0, Z0
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, Z4
-	MOVQ             672(DX), DI
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, Z4
+	MOVQ             736(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTDQ2PD        (DI)(BX*4), Z0
-	VBROADCASTSD     776(DX), Z5
-	VFMADD213PD.BCST 784(DX), Z5, Z0
-	VDIVPD.BCST      792(DX), Z0, Z0
-	VADDPD.BCST      800(DX), Z0, Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     840(DX), Z5
+	VFMADD213PD.BCST 848(DX), Z5, Z0
+	VDIVPD.BCST      856(DX), Z0, Z0
+	VADDPD.BCST      864(DX), Z0, Z0
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, Z5
-	MOVQ             840(DX), DI
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, Z5
+	MOVQ             920(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTDQ2PD        (DI)(BX*4), Z0
-	VBROADCASTSD     944(DX), Z6
-	VFMADD213PD.BCST 952(DX), Z6, Z0
-	VDIVPD.BCST      960(DX), Z0, Z0
-	VADDPD.BCST      968(DX), Z0, Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1024(DX), Z6
+	VFMADD213PD.BCST 1032(DX), Z6, Z0
+	VDIVPD.BCST      1040(DX), Z0, Z0
+	VADDPD.BCST      1048(DX), Z0, Z0
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, Z6
-	MOVQ             1008(DX), DI
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, Z6
+	MOVQ             1104(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTDQ2PD        (DI)(BX*4), Z0
-	VBROADCASTSD     1112(DX), Z7
-	VFMADD213PD.BCST 1120(DX), Z7, Z0
-	VDIVPD.BCST      1128(DX), Z0, Z0
-	VADDPD.BCST      1136(DX), Z0, Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1208(DX), Z7
+	VFMADD213PD.BCST 1216(DX), Z7, Z0
+	VDIVPD.BCST      1224(DX), Z0, Z0
+	VADDPD.BCST      1232(DX), Z0, Z0
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, Z7
-	MOVQ             1176(DX), DI
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, Z7
+	MOVQ             1288(DX), DI
 	PREFETCHT1       1024(DI)(BX*4)
 	VCVTDQ2PD        (DI)(BX*4), Z0
-	VBROADCASTSD     1280(DX), Z8
-	VFMADD213PD.BCST 1288(DX), Z8, Z0
-	VDIVPD.BCST      1296(DX), Z0, Z0
-	VADDPD.BCST      1304(DX), Z0, Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1392(DX), Z8
+	VFMADD213PD.BCST 1400(DX), Z8, Z0
+	VDIVPD.BCST      1408(DX), Z0, Z0
+	VADDPD.BCST      1416(DX), Z0, Z0
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -32127,90 +34807,90 @@ tail:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z0
-	VBROADCASTSD     272(DX), Z2
-	VFMADD213PD.BCST 280(DX), Z2, Z0
-	VDIVPD.BCST      288(DX), Z0, Z0
-	VADDPD.BCST      296(DX), Z0, Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VDIVPD.BCST      304(DX), Z0, Z0
+	VADDPD.BCST      312(DX), Z0, Z0
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), DI
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, K1, Z2
+	MOVQ             368(DX), DI
 	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z0
-	VBROADCASTSD     440(DX), Z3
-	VFMADD213PD.BCST 448(DX), Z3, Z0
-	VDIVPD.BCST      456(DX), Z0, Z0
-	VADDPD.BCST      464(DX), Z0, Z0
 	VBROADCASTSD     472(DX), Z3
+	VFMADD213PD.BCST 480(DX), Z3, Z0
+	VDIVPD.BCST      488(DX), Z0, Z0
+	VADDPD.BCST      496(DX), Z0, Z0
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), DI
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, K1, Z3
+	MOVQ             552(DX), DI
 	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z0
-	VBROADCASTSD     608(DX), Z4
-	VFMADD213PD.BCST 616(DX), Z4, Z0
-	VDIVPD.BCST      624(DX), Z0, Z0
-	VADDPD.BCST      632(DX), Z0, Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     656(DX), Z4
+	VFMADD213PD.BCST 664(DX), Z4, Z0
+	VDIVPD.BCST      672(DX), Z0, Z0
+	VADDPD.BCST      680(DX), Z0, Z0
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), DI
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, K1, Z4
+	MOVQ             736(DX), DI
 	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z0
-	VBROADCASTSD     776(DX), Z5
-	VFMADD213PD.BCST 784(DX), Z5, Z0
-	VDIVPD.BCST      792(DX), Z0, Z0
-	VADDPD.BCST      800(DX), Z0, Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     840(DX), Z5
+	VFMADD213PD.BCST 848(DX), Z5, Z0
+	VDIVPD.BCST      856(DX), Z0, Z0
+	VADDPD.BCST      864(DX), Z0, Z0
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), DI
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, K1, Z5
+	MOVQ             920(DX), DI
 	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z0
-	VBROADCASTSD     944(DX), Z6
-	VFMADD213PD.BCST 952(DX), Z6, Z0
-	VDIVPD.BCST      960(DX), Z0, Z0
-	VADDPD.BCST      968(DX), Z0, Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1024(DX), Z6
+	VFMADD213PD.BCST 1032(DX), Z6, Z0
+	VDIVPD.BCST      1040(DX), Z0, Z0
+	VADDPD.BCST      1048(DX), Z0, Z0
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), DI
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, K1, Z6
+	MOVQ             1104(DX), DI
 	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z0
-	VBROADCASTSD     1112(DX), Z7
-	VFMADD213PD.BCST 1120(DX), Z7, Z0
-	VDIVPD.BCST      1128(DX), Z0, Z0
-	VADDPD.BCST      1136(DX), Z0, Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1208(DX), Z7
+	VFMADD213PD.BCST 1216(DX), Z7, Z0
+	VDIVPD.BCST      1224(DX), Z0, Z0
+	VADDPD.BCST      1232(DX), Z0, Z0
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), DI
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, K1, Z7
+	MOVQ             1288(DX), DI
 	VCVTDQ2PD.Z      (DI)(BX*4), K1, Z0
-	VBROADCASTSD     1280(DX), Z8
-	VFMADD213PD.BCST 1288(DX), Z8, Z0
-	VDIVPD.BCST      1296(DX), Z0, Z0
-	VADDPD.BCST      1304(DX), Z0, Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1392(DX), Z8
+	VFMADD213PD.BCST 1400(DX), Z8, Z0
+	VDIVPD.BCST      1408(DX), Z0, Z0
+	VADDPD.BCST      1416(DX), Z0, Z0
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, K1, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -32271,7 +34951,7 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x40, R10
 	SUBQ    $0x08, R8
 	JG      columns
@@ -32325,143 +35005,143 @@ columns:
 step:
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         672(BX), R10
+	MOVQ         736(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         680(BX), R11
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
 	VCVTDQ2PD    (R10)(AX*4), Y1
 	VCVTDQ2PD    16(R10)(AX*4), Y2
-	VBROADCASTSD 776(BX), Y3
-	VBROADCASTSD 784(BX), Y4
+	VBROADCASTSD 840(BX), Y3
+	VBROADCASTSD 848(BX), Y4
 	VFMADD213PD  Y4, Y3, Y1
 	VFMADD213PD  Y4, Y3, Y2
-	VBROADCASTSD 792(BX), Y3
-	VBROADCASTSD 800(BX), Y4
+	VBROADCASTSD 856(BX), Y3
+	VBROADCASTSD 864(BX), Y4
 	VDIVPD       Y3, Y1, Y1
 	VADDPD       Y4, Y1, Y1
 	VDIVPD       Y3, Y2, Y2
 	VADDPD       Y4, Y2, Y2
-	VBROADCASTSD 808(BX), Y3
-	VBROADCASTSD 816(BX), Y4
+	VBROADCASTSD 872(BX), Y3
+	VBROADCASTSD 880(BX), Y4
 	VMAXPD       Y1, Y3, Y1
 	VMINPD       Y1, Y4, Y1
 	VMAXPD       Y2, Y3, Y2
 	VMINPD       Y2, Y4, Y2
-	VBROADCASTSD 696(BX), Y3
-	VPSLLVD      712(BX), Y0, Y4
+	VBROADCASTSD 760(BX), Y3
+	VPSLLVD      776(BX), Y0, Y4
 	VCMPPD       $0x07, Y1, Y1, Y6
-	VBROADCASTSD 824(BX), Y5
+	VBROADCASTSD 888(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VANDPS       Y6, Y4, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y4
-	VPSLLVD      744(BX), Y0, Y0
+	VPSLLVD      808(BX), Y0, Y0
 	VCMPPD       $0x07, Y2, Y2, Y5
-	VBROADCASTSD 824(BX), Y1
+	VBROADCASTSD 888(BX), Y1
 	VORPS        Y1, Y5, Y5
 	VANDPS       Y5, Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         840(BX), R10
+	MOVQ         920(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         848(BX), R11
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTDQ2PD    (R10)(AX*4), Y2
 	VCVTDQ2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 944(BX), Y5
-	VBROADCASTSD 952(BX), Y6
+	VBROADCASTSD 1024(BX), Y5
+	VBROADCASTSD 1032(BX), Y6
 	VFMADD213PD  Y6, Y5, Y2
 	VFMADD213PD  Y6, Y5, Y3
-	VBROADCASTSD 960(BX), Y5
-	VBROADCASTSD 968(BX), Y6
+	VBROADCASTSD 1040(BX), Y5
+	VBROADCASTSD 1048(BX), Y6
 	VDIVPD       Y5, Y2, Y2
 	VADDPD       Y6, Y2, Y2
 	VDIVPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
-	VBROADCASTSD 976(BX), Y5
-	VBROADCASTSD 984(BX), Y6
+	VBROADCASTSD 1056(BX), Y5
+	VBROADCASTSD 1064(BX), Y6
 	VMAXPD       Y2, Y5, Y2
 	VMINPD       Y2, Y6, Y2
 	VMAXPD       Y3, Y5, Y3
 	VMINPD       Y3, Y6, Y3
-	VBROADCASTSD 864(BX), Y5
-	VPSLLVD      880(BX), Y1, Y6
+	VBROADCASTSD 944(BX), Y5
+	VPSLLVD      960(BX), Y1, Y6
 	VCMPPD       $0x07, Y2, Y2, Y8
-	VBROADCASTSD 992(BX), Y7
+	VBROADCASTSD 1072(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VANDPS       Y8, Y6, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      912(BX), Y1, Y1
+	VPSLLVD      992(BX), Y1, Y1
 	VCMPPD       $0x07, Y3, Y3, Y7
-	VBROADCASTSD 992(BX), Y2
+	VBROADCASTSD 1072(BX), Y2
 	VORPS        Y2, Y7, Y7
 	VANDPS       Y7, Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         1008(BX), R10
+	MOVQ         1104(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1016(BX), R11
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTDQ2PD    (R10)(AX*4), Y3
 	VCVTDQ2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 1112(BX), Y7
-	VBROADCASTSD 1120(BX), Y8
+	VBROADCASTSD 1208(BX), Y7
+	VBROADCASTSD 1216(BX), Y8
 	VFMADD213PD  Y8, Y7, Y3
 	VFMADD213PD  Y8, Y7, Y5
-	VBROADCASTSD 1128(BX), Y7
-	VBROADCASTSD 1136(BX), Y8
+	VBROADCASTSD 1224(BX), Y7
+	VBROADCASTSD 1232(BX), Y8
 	VDIVPD       Y7, Y3, Y3
 	VADDPD       Y8, Y3, Y3
 	VDIVPD       Y7, Y5, Y5
 	VADDPD       Y8, Y5, Y5
-	VBROADCASTSD 1144(BX), Y7
-	VBROADCASTSD 1152(BX), Y8
+	VBROADCASTSD 1240(BX), Y7
+	VBROADCASTSD 1248(BX), Y8
 	VMAXPD       Y3, Y7, Y3
 	VMINPD       Y3, Y8, Y3
 	VMAXPD       Y5, Y7, Y5
 	VMINPD       Y5, Y8, Y5
-	VBROADCASTSD 1032(BX), Y7
-	VPSLLVD      1048(BX), Y2, Y8
+	VBROADCASTSD 1128(BX), Y7
+	VPSLLVD      1144(BX), Y2, Y8
 	VCMPPD       $0x07, Y3, Y3, Y10
-	VBROADCASTSD 1160(BX), Y9
+	VBROADCASTSD 1256(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y8, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      1080(BX), Y2, Y2
+	VPSLLVD      1176(BX), Y2, Y2
 	VCMPPD       $0x07, Y5, Y5, Y9
-	VBROADCASTSD 1160(BX), Y3
+	VBROADCASTSD 1256(BX), Y3
 	VORPS        Y3, Y9, Y9
 	VANDPS       Y9, Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         1176(BX), R10
+	MOVQ         1288(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         1184(BX), R11
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTDQ2PD    (R10)(AX*4), Y5
 	VCVTDQ2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 1280(BX), Y9
-	VBROADCASTSD 1288(BX), Y10
+	VBROADCASTSD 1392(BX), Y9
+	VBROADCASTSD 1400(BX), Y10
 	VFMADD213PD  Y10, Y9, Y5
 	VFMADD213PD  Y10, Y9, Y7
-	VBROADCASTSD 1296(BX), Y9
-	VBROADCASTSD 1304(BX), Y10
+	VBROADCASTSD 1408(BX), Y9
+	VBROADCASTSD 1416(BX), Y10
 	VDIVPD       Y9, Y5, Y5
 	VADDPD       Y10, Y5, Y5
 	VDIVPD       Y9, Y7, Y7
 	VADDPD       Y10, Y7, Y7
-	VBROADCASTSD 1312(BX), Y9
-	VBROADCASTSD 1320(BX), Y10
+	VBROADCASTSD 1424(BX), Y9
+	VBROADCASTSD 1432(BX), Y10
 	VMAXPD       Y5, Y9, Y5
 	VMINPD       Y5, Y10, Y5
 	VMAXPD       Y7, Y9, Y7
 	VMINPD       Y7, Y10, Y7
-	VBROADCASTSD 1200(BX), Y9
-	VPSLLVD      1216(BX), Y3, Y10
+	VBROADCASTSD 1312(BX), Y9
+	VPSLLVD      1328(BX), Y3, Y10
 	VCMPPD       $0x07, Y5, Y5, Y12
-	VBROADCASTSD 1328(BX), Y11
+	VBROADCASTSD 1440(BX), Y11
 	VORPS        Y11, Y12, Y12
 	VANDPS       Y12, Y10, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      1248(BX), Y3, Y3
+	VPSLLVD      1360(BX), Y3, Y3
 	VCMPPD       $0x07, Y7, Y7, Y11
-	VBROADCASTSD 1328(BX), Y5
+	VBROADCASTSD 1440(BX), Y5
 	VORPS        Y5, Y11, Y11
 	VANDPS       Y11, Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
@@ -32525,108 +35205,108 @@ step:
 	VORPS        Y1, Y5, Y5
 	VANDPS       Y5, Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         168(BX), R10
+	MOVQ         184(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         176(BX), R11
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTDQ2PD    (R10)(AX*4), Y2
 	VCVTDQ2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 272(BX), Y5
-	VBROADCASTSD 280(BX), Y6
-	VFMADD213PD  Y6, Y5, Y2
-	VFMADD213PD  Y6, Y5, Y3
 	VBROADCASTSD 288(BX), Y5
 	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 304(BX), Y5
+	VBROADCASTSD 312(BX), Y6
 	VDIVPD       Y5, Y2, Y2
 	VADDPD       Y6, Y2, Y2
 	VDIVPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
-	VBROADCASTSD 304(BX), Y5
-	VBROADCASTSD 312(BX), Y6
+	VBROADCASTSD 320(BX), Y5
+	VBROADCASTSD 328(BX), Y6
 	VMAXPD       Y2, Y5, Y2
 	VMINPD       Y2, Y6, Y2
 	VMAXPD       Y3, Y5, Y3
 	VMINPD       Y3, Y6, Y3
-	VBROADCASTSD 192(BX), Y5
-	VPSLLVD      208(BX), Y1, Y6
+	VBROADCASTSD 208(BX), Y5
+	VPSLLVD      224(BX), Y1, Y6
 	VCMPPD       $0x07, Y2, Y2, Y8
-	VBROADCASTSD 320(BX), Y7
+	VBROADCASTSD 336(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VANDPS       Y8, Y6, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      240(BX), Y1, Y1
+	VPSLLVD      256(BX), Y1, Y1
 	VCMPPD       $0x07, Y3, Y3, Y7
-	VBROADCASTSD 320(BX), Y2
+	VBROADCASTSD 336(BX), Y2
 	VORPS        Y2, Y7, Y7
 	VANDPS       Y7, Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         336(BX), R10
+	MOVQ         368(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         344(BX), R11
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTDQ2PD    (R10)(AX*4), Y3
 	VCVTDQ2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 440(BX), Y7
-	VBROADCASTSD 448(BX), Y8
+	VBROADCASTSD 472(BX), Y7
+	VBROADCASTSD 480(BX), Y8
 	VFMADD213PD  Y8, Y7, Y3
 	VFMADD213PD  Y8, Y7, Y5
-	VBROADCASTSD 456(BX), Y7
-	VBROADCASTSD 464(BX), Y8
+	VBROADCASTSD 488(BX), Y7
+	VBROADCASTSD 496(BX), Y8
 	VDIVPD       Y7, Y3, Y3
 	VADDPD       Y8, Y3, Y3
 	VDIVPD       Y7, Y5, Y5
 	VADDPD       Y8, Y5, Y5
-	VBROADCASTSD 472(BX), Y7
-	VBROADCASTSD 480(BX), Y8
+	VBROADCASTSD 504(BX), Y7
+	VBROADCASTSD 512(BX), Y8
 	VMAXPD       Y3, Y7, Y3
 	VMINPD       Y3, Y8, Y3
 	VMAXPD       Y5, Y7, Y5
 	VMINPD       Y5, Y8, Y5
-	VBROADCASTSD 360(BX), Y7
-	VPSLLVD      376(BX), Y2, Y8
+	VBROADCASTSD 392(BX), Y7
+	VPSLLVD      408(BX), Y2, Y8
 	VCMPPD       $0x07, Y3, Y3, Y10
-	VBROADCASTSD 488(BX), Y9
+	VBROADCASTSD 520(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y8, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      408(BX), Y2, Y2
+	VPSLLVD      440(BX), Y2, Y2
 	VCMPPD       $0x07, Y5, Y5, Y9
-	VBROADCASTSD 488(BX), Y3
+	VBROADCASTSD 520(BX), Y3
 	VORPS        Y3, Y9, Y9
 	VANDPS       Y9, Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         504(BX), R10
+	MOVQ         552(BX), R10
 	PREFETCHT1   1024(R10)(AX*4)
-	MOVQ         512(BX), R11
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTDQ2PD    (R10)(AX*4), Y5
 	VCVTDQ2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 608(BX), Y9
-	VBROADCASTSD 616(BX), Y10
+	VBROADCASTSD 656(BX), Y9
+	VBROADCASTSD 664(BX), Y10
 	VFMADD213PD  Y10, Y9, Y5
 	VFMADD213PD  Y10, Y9, Y7
-	VBROADCASTSD 624(BX), Y9
-	VBROADCASTSD 632(BX), Y10
+	VBROADCASTSD 672(BX), Y9
+	VBROADCASTSD 680(BX), Y10
 	VDIVPD       Y9, Y5, Y5
 	VADDPD       Y10, Y5, Y5
 	VDIVPD       Y9, Y7, Y7
 	VADDPD       Y10, Y7, Y7
-	VBROADCASTSD 640(BX), Y9
-	VBROADCASTSD 648(BX), Y10
+	VBROADCASTSD 688(BX), Y9
+	VBROADCASTSD 696(BX), Y10
 	VMAXPD       Y5, Y9, Y5
 	VMINPD       Y5, Y10, Y5
 	VMAXPD       Y7, Y9, Y7
 	VMINPD       Y7, Y10, Y7
-	VBROADCASTSD 528(BX), Y9
-	VPSLLVD      544(BX), Y3, Y10
+	VBROADCASTSD 576(BX), Y9
+	VPSLLVD      592(BX), Y3, Y10
 	VCMPPD       $0x07, Y5, Y5, Y12
-	VBROADCASTSD 656(BX), Y11
+	VBROADCASTSD 704(BX), Y11
 	VORPS        Y11, Y12, Y12
 	VANDPS       Y12, Y10, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      576(BX), Y3, Y3
+	VPSLLVD      624(BX), Y3, Y3
 	VCMPPD       $0x07, Y7, Y7, Y11
-	VBROADCASTSD 656(BX), Y5
+	VBROADCASTSD 704(BX), Y5
 	VORPS        Y5, Y11, Y11
 	VANDPS       Y11, Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
@@ -32661,139 +35341,139 @@ step:
 	JLE          next
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
-	MOVQ         672(BX), R10
-	MOVQ         680(BX), R11
+	MOVQ         736(BX), R10
+	MOVQ         744(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y0
 	VCVTDQ2PD    (R10)(AX*4), Y1
 	VCVTDQ2PD    16(R10)(AX*4), Y2
-	VBROADCASTSD 776(BX), Y3
-	VBROADCASTSD 784(BX), Y4
+	VBROADCASTSD 840(BX), Y3
+	VBROADCASTSD 848(BX), Y4
 	VFMADD213PD  Y4, Y3, Y1
 	VFMADD213PD  Y4, Y3, Y2
-	VBROADCASTSD 792(BX), Y3
-	VBROADCASTSD 800(BX), Y4
+	VBROADCASTSD 856(BX), Y3
+	VBROADCASTSD 864(BX), Y4
 	VDIVPD       Y3, Y1, Y1
 	VADDPD       Y4, Y1, Y1
 	VDIVPD       Y3, Y2, Y2
 	VADDPD       Y4, Y2, Y2
-	VBROADCASTSD 808(BX), Y3
-	VBROADCASTSD 816(BX), Y4
+	VBROADCASTSD 872(BX), Y3
+	VBROADCASTSD 880(BX), Y4
 	VMAXPD       Y1, Y3, Y1
 	VMINPD       Y1, Y4, Y1
 	VMAXPD       Y2, Y3, Y2
 	VMINPD       Y2, Y4, Y2
-	VBROADCASTSD 696(BX), Y3
-	VPSLLVD      712(BX), Y0, Y4
+	VBROADCASTSD 760(BX), Y3
+	VPSLLVD      776(BX), Y0, Y4
 	VCMPPD       $0x07, Y1, Y1, Y6
-	VBROADCASTSD 824(BX), Y5
+	VBROADCASTSD 888(BX), Y5
 	VORPS        Y5, Y6, Y6
 	VANDPS       Y6, Y4, Y4
 	VBLENDVPD    Y4, Y1, Y3, Y4
-	VPSLLVD      744(BX), Y0, Y0
+	VPSLLVD      808(BX), Y0, Y0
 	VCMPPD       $0x07, Y2, Y2, Y5
-	VBROADCASTSD 824(BX), Y1
+	VBROADCASTSD 888(BX), Y1
 	VORPS        Y1, Y5, Y5
 	VANDPS       Y5, Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         840(BX), R10
-	MOVQ         848(BX), R11
+	MOVQ         920(BX), R10
+	MOVQ         928(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTDQ2PD    (R10)(AX*4), Y2
 	VCVTDQ2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 944(BX), Y5
-	VBROADCASTSD 952(BX), Y6
+	VBROADCASTSD 1024(BX), Y5
+	VBROADCASTSD 1032(BX), Y6
 	VFMADD213PD  Y6, Y5, Y2
 	VFMADD213PD  Y6, Y5, Y3
-	VBROADCASTSD 960(BX), Y5
-	VBROADCASTSD 968(BX), Y6
+	VBROADCASTSD 1040(BX), Y5
+	VBROADCASTSD 1048(BX), Y6
 	VDIVPD       Y5, Y2, Y2
 	VADDPD       Y6, Y2, Y2
 	VDIVPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
-	VBROADCASTSD 976(BX), Y5
-	VBROADCASTSD 984(BX), Y6
+	VBROADCASTSD 1056(BX), Y5
+	VBROADCASTSD 1064(BX), Y6
 	VMAXPD       Y2, Y5, Y2
 	VMINPD       Y2, Y6, Y2
 	VMAXPD       Y3, Y5, Y3
 	VMINPD       Y3, Y6, Y3
-	VBROADCASTSD 864(BX), Y5
-	VPSLLVD      880(BX), Y1, Y6
+	VBROADCASTSD 944(BX), Y5
+	VPSLLVD      960(BX), Y1, Y6
 	VCMPPD       $0x07, Y2, Y2, Y8
-	VBROADCASTSD 992(BX), Y7
+	VBROADCASTSD 1072(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VANDPS       Y8, Y6, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      912(BX), Y1, Y1
+	VPSLLVD      992(BX), Y1, Y1
 	VCMPPD       $0x07, Y3, Y3, Y7
-	VBROADCASTSD 992(BX), Y2
+	VBROADCASTSD 1072(BX), Y2
 	VORPS        Y2, Y7, Y7
 	VANDPS       Y7, Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         1008(BX), R10
-	MOVQ         1016(BX), R11
+	MOVQ         1104(BX), R10
+	MOVQ         1112(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTDQ2PD    (R10)(AX*4), Y3
 	VCVTDQ2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 1112(BX), Y7
-	VBROADCASTSD 1120(BX), Y8
+	VBROADCASTSD 1208(BX), Y7
+	VBROADCASTSD 1216(BX), Y8
 	VFMADD213PD  Y8, Y7, Y3
 	VFMADD213PD  Y8, Y7, Y5
-	VBROADCASTSD 1128(BX), Y7
-	VBROADCASTSD 1136(BX), Y8
+	VBROADCASTSD 1224(BX), Y7
+	VBROADCASTSD 1232(BX), Y8
 	VDIVPD       Y7, Y3, Y3
 	VADDPD       Y8, Y3, Y3
 	VDIVPD       Y7, Y5, Y5
 	VADDPD       Y8, Y5, Y5
-	VBROADCASTSD 1144(BX), Y7
-	VBROADCASTSD 1152(BX), Y8
+	VBROADCASTSD 1240(BX), Y7
+	VBROADCASTSD 1248(BX), Y8
 	VMAXPD       Y3, Y7, Y3
 	VMINPD       Y3, Y8, Y3
 	VMAXPD       Y5, Y7, Y5
 	VMINPD       Y5, Y8, Y5
-	VBROADCASTSD 1032(BX), Y7
-	VPSLLVD      1048(BX), Y2, Y8
+	VBROADCASTSD 1128(BX), Y7
+	VPSLLVD      1144(BX), Y2, Y8
 	VCMPPD       $0x07, Y3, Y3, Y10
-	VBROADCASTSD 1160(BX), Y9
+	VBROADCASTSD 1256(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y8, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      1080(BX), Y2, Y2
+	VPSLLVD      1176(BX), Y2, Y2
 	VCMPPD       $0x07, Y5, Y5, Y9
-	VBROADCASTSD 1160(BX), Y3
+	VBROADCASTSD 1256(BX), Y3
 	VORPS        Y3, Y9, Y9
 	VANDPS       Y9, Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         1176(BX), R10
-	MOVQ         1184(BX), R11
+	MOVQ         1288(BX), R10
+	MOVQ         1296(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTDQ2PD    (R10)(AX*4), Y5
 	VCVTDQ2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 1280(BX), Y9
-	VBROADCASTSD 1288(BX), Y10
+	VBROADCASTSD 1392(BX), Y9
+	VBROADCASTSD 1400(BX), Y10
 	VFMADD213PD  Y10, Y9, Y5
 	VFMADD213PD  Y10, Y9, Y7
-	VBROADCASTSD 1296(BX), Y9
-	VBROADCASTSD 1304(BX), Y10
+	VBROADCASTSD 1408(BX), Y9
+	VBROADCASTSD 1416(BX), Y10
 	VDIVPD       Y9, Y5, Y5
 	VADDPD       Y10, Y5, Y5
 	VDIVPD       Y9, Y7, Y7
 	VADDPD       Y10, Y7, Y7
-	VBROADCASTSD 1312(BX), Y9
-	VBROADCASTSD 1320(BX), Y10
+	VBROADCASTSD 1424(BX), Y9
+	VBROADCASTSD 1432(BX), Y10
 	VMAXPD       Y5, Y9, Y5
 	VMINPD       Y5, Y10, Y5
 	VMAXPD       Y7, Y9, Y7
 	VMINPD       Y7, Y10, Y7
-	VBROADCASTSD 1200(BX), Y9
-	VPSLLVD      1216(BX), Y3, Y10
+	VBROADCASTSD 1312(BX), Y9
+	VPSLLVD      1328(BX), Y3, Y10
 	VCMPPD       $0x07, Y5, Y5, Y12
-	VBROADCASTSD 1328(BX), Y11
+	VBROADCASTSD 1440(BX), Y11
 	VORPS        Y11, Y12, Y12
 	VANDPS       Y12, Y10, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      1248(BX), Y3, Y3
+	VPSLLVD      1360(BX), Y3, Y3
 	VCMPPD       $0x07, Y7, Y7, Y11
-	VBROADCASTSD 1328(BX), Y5
+	VBROADCASTSD 1440(BX), Y5
 	VORPS        Y5, Y11, Y11
 	VANDPS       Y11, Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
@@ -32856,105 +35536,105 @@ step:
 	VORPS        Y1, Y5, Y5
 	VANDPS       Y5, Y0, Y0
 	VBLENDVPD    Y0, Y2, Y3, Y0
-	MOVQ         168(BX), R10
-	MOVQ         176(BX), R11
+	MOVQ         184(BX), R10
+	MOVQ         192(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y1
 	VCVTDQ2PD    (R10)(AX*4), Y2
 	VCVTDQ2PD    16(R10)(AX*4), Y3
-	VBROADCASTSD 272(BX), Y5
-	VBROADCASTSD 280(BX), Y6
-	VFMADD213PD  Y6, Y5, Y2
-	VFMADD213PD  Y6, Y5, Y3
 	VBROADCASTSD 288(BX), Y5
 	VBROADCASTSD 296(BX), Y6
+	VFMADD213PD  Y6, Y5, Y2
+	VFMADD213PD  Y6, Y5, Y3
+	VBROADCASTSD 304(BX), Y5
+	VBROADCASTSD 312(BX), Y6
 	VDIVPD       Y5, Y2, Y2
 	VADDPD       Y6, Y2, Y2
 	VDIVPD       Y5, Y3, Y3
 	VADDPD       Y6, Y3, Y3
-	VBROADCASTSD 304(BX), Y5
-	VBROADCASTSD 312(BX), Y6
+	VBROADCASTSD 320(BX), Y5
+	VBROADCASTSD 328(BX), Y6
 	VMAXPD       Y2, Y5, Y2
 	VMINPD       Y2, Y6, Y2
 	VMAXPD       Y3, Y5, Y3
 	VMINPD       Y3, Y6, Y3
-	VBROADCASTSD 192(BX), Y5
-	VPSLLVD      208(BX), Y1, Y6
+	VBROADCASTSD 208(BX), Y5
+	VPSLLVD      224(BX), Y1, Y6
 	VCMPPD       $0x07, Y2, Y2, Y8
-	VBROADCASTSD 320(BX), Y7
+	VBROADCASTSD 336(BX), Y7
 	VORPS        Y7, Y8, Y8
 	VANDPS       Y8, Y6, Y6
 	VBLENDVPD    Y6, Y2, Y5, Y6
-	VPSLLVD      240(BX), Y1, Y1
+	VPSLLVD      256(BX), Y1, Y1
 	VCMPPD       $0x07, Y3, Y3, Y7
-	VBROADCASTSD 320(BX), Y2
+	VBROADCASTSD 336(BX), Y2
 	VORPS        Y2, Y7, Y7
 	VANDPS       Y7, Y1, Y1
 	VBLENDVPD    Y1, Y3, Y5, Y1
-	MOVQ         336(BX), R10
-	MOVQ         344(BX), R11
+	MOVQ         368(BX), R10
+	MOVQ         376(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y2
 	VCVTDQ2PD    (R10)(AX*4), Y3
 	VCVTDQ2PD    16(R10)(AX*4), Y5
-	VBROADCASTSD 440(BX), Y7
-	VBROADCASTSD 448(BX), Y8
+	VBROADCASTSD 472(BX), Y7
+	VBROADCASTSD 480(BX), Y8
 	VFMADD213PD  Y8, Y7, Y3
 	VFMADD213PD  Y8, Y7, Y5
-	VBROADCASTSD 456(BX), Y7
-	VBROADCASTSD 464(BX), Y8
+	VBROADCASTSD 488(BX), Y7
+	VBROADCASTSD 496(BX), Y8
 	VDIVPD       Y7, Y3, Y3
 	VADDPD       Y8, Y3, Y3
 	VDIVPD       Y7, Y5, Y5
 	VADDPD       Y8, Y5, Y5
-	VBROADCASTSD 472(BX), Y7
-	VBROADCASTSD 480(BX), Y8
+	VBROADCASTSD 504(BX), Y7
+	VBROADCASTSD 512(BX), Y8
 	VMAXPD       Y3, Y7, Y3
 	VMINPD       Y3, Y8, Y3
 	VMAXPD       Y5, Y7, Y5
 	VMINPD       Y5, Y8, Y5
-	VBROADCASTSD 360(BX), Y7
-	VPSLLVD      376(BX), Y2, Y8
+	VBROADCASTSD 392(BX), Y7
+	VPSLLVD      408(BX), Y2, Y8
 	VCMPPD       $0x07, Y3, Y3, Y10
-	VBROADCASTSD 488(BX), Y9
+	VBROADCASTSD 520(BX), Y9
 	VORPS        Y9, Y10, Y10
 	VANDPS       Y10, Y8, Y8
 	VBLENDVPD    Y8, Y3, Y7, Y8
-	VPSLLVD      408(BX), Y2, Y2
+	VPSLLVD      440(BX), Y2, Y2
 	VCMPPD       $0x07, Y5, Y5, Y9
-	VBROADCASTSD 488(BX), Y3
+	VBROADCASTSD 520(BX), Y3
 	VORPS        Y3, Y9, Y9
 	VANDPS       Y9, Y2, Y2
 	VBLENDVPD    Y2, Y5, Y7, Y2
-	MOVQ         504(BX), R10
-	MOVQ         512(BX), R11
+	MOVQ         552(BX), R10
+	MOVQ         560(BX), R11
 	VPBROADCASTD (R11)(DI*1), Y3
 	VCVTDQ2PD    (R10)(AX*4), Y5
 	VCVTDQ2PD    16(R10)(AX*4), Y7
-	VBROADCASTSD 608(BX), Y9
-	VBROADCASTSD 616(BX), Y10
+	VBROADCASTSD 656(BX), Y9
+	VBROADCASTSD 664(BX), Y10
 	VFMADD213PD  Y10, Y9, Y5
 	VFMADD213PD  Y10, Y9, Y7
-	VBROADCASTSD 624(BX), Y9
-	VBROADCASTSD 632(BX), Y10
+	VBROADCASTSD 672(BX), Y9
+	VBROADCASTSD 680(BX), Y10
 	VDIVPD       Y9, Y5, Y5
 	VADDPD       Y10, Y5, Y5
 	VDIVPD       Y9, Y7, Y7
 	VADDPD       Y10, Y7, Y7
-	VBROADCASTSD 640(BX), Y9
-	VBROADCASTSD 648(BX), Y10
+	VBROADCASTSD 688(BX), Y9
+	VBROADCASTSD 696(BX), Y10
 	VMAXPD       Y5, Y9, Y5
 	VMINPD       Y5, Y10, Y5
 	VMAXPD       Y7, Y9, Y7
 	VMINPD       Y7, Y10, Y7
-	VBROADCASTSD 528(BX), Y9
-	VPSLLVD      544(BX), Y3, Y10
+	VBROADCASTSD 576(BX), Y9
+	VPSLLVD      592(BX), Y3, Y10
 	VCMPPD       $0x07, Y5, Y5, Y12
-	VBROADCASTSD 656(BX), Y11
+	VBROADCASTSD 704(BX), Y11
 	VORPS        Y11, Y12, Y12
 	VANDPS       Y12, Y10, Y10
 	VBLENDVPD    Y10, Y5, Y9, Y10
-	VPSLLVD      576(BX), Y3, Y3
+	VPSLLVD      624(BX), Y3, Y3
 	VCMPPD       $0x07, Y7, Y7, Y11
-	VBROADCASTSD 656(BX), Y5
+	VBROADCASTSD 704(BX), Y5
 	VORPS        Y5, Y11, Y11
 	VANDPS       Y11, Y3, Y3
 	VBLENDVPD    Y3, Y7, Y9, Y3
@@ -32991,14 +35671,14 @@ step:
 next:
 	SUBQ   $0x08, 32(SP)
 	JLE    done
-	ADDQ   $0x00000540, BX
+	ADDQ   $0x000005c0, BX
 	ADDQ   $0x40, SI
 	MOVQ   $0x0000000000000008, DI
 	SUBQ   32(SP), DI
 	JLE    columns
 	MOVQ   $0x0000000000000008, AX
 	MOVQ   AX, 32(SP)
-	IMUL3Q $0x000000a8, DI, AX
+	IMUL3Q $0x000000b8, DI, AX
 	SUBQ   AX, BX
 	SHLQ   $0x03, DI
 	SUBQ   DI, SI
@@ -33080,125 +35760,125 @@ step:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), R8
+	MOVQ             184(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             176(DX), R12
-	MOVQ             184(DX), R13
+	MOVQ             192(DX), R12
+	MOVQ             200(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTDQ2PD        (R8)(BX*4), Z0
-	VBROADCASTSD     272(DX), Z2
-	VFMADD213PD.BCST 280(DX), Z2, Z0
-	VDIVPD.BCST      288(DX), Z0, Z0
-	VADDPD.BCST      296(DX), Z0, Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VDIVPD.BCST      304(DX), Z0, Z0
+	VADDPD.BCST      312(DX), Z0, Z0
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), R8
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, K1, Z2
+	MOVQ             368(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             344(DX), R12
-	MOVQ             352(DX), R13
+	MOVQ             376(DX), R12
+	MOVQ             384(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTDQ2PD        (R8)(BX*4), Z0
-	VBROADCASTSD     440(DX), Z3
-	VFMADD213PD.BCST 448(DX), Z3, Z0
-	VDIVPD.BCST      456(DX), Z0, Z0
-	VADDPD.BCST      464(DX), Z0, Z0
 	VBROADCASTSD     472(DX), Z3
+	VFMADD213PD.BCST 480(DX), Z3, Z0
+	VDIVPD.BCST      488(DX), Z0, Z0
+	VADDPD.BCST      496(DX), Z0, Z0
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), R8
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, K1, Z3
+	MOVQ             552(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             512(DX), R12
-	MOVQ             520(DX), R13
+	MOVQ             560(DX), R12
+	MOVQ             568(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTDQ2PD        (R8)(BX*4), Z0
-	VBROADCASTSD     608(DX), Z4
-	VFMADD213PD.BCST 616(DX), Z4, Z0
-	VDIVPD.BCST      624(DX), Z0, Z0
-	VADDPD.BCST      632(DX), Z0, Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     656(DX), Z4
+	VFMADD213PD.BCST 664(DX), Z4, Z0
+	VDIVPD.BCST      672(DX), Z0, Z0
+	VADDPD.BCST      680(DX), Z0, Z0
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), R8
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, K1, Z4
+	MOVQ             736(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             680(DX), R12
-	MOVQ             688(DX), R13
+	MOVQ             744(DX), R12
+	MOVQ             752(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTDQ2PD        (R8)(BX*4), Z0
-	VBROADCASTSD     776(DX), Z5
-	VFMADD213PD.BCST 784(DX), Z5, Z0
-	VDIVPD.BCST      792(DX), Z0, Z0
-	VADDPD.BCST      800(DX), Z0, Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     840(DX), Z5
+	VFMADD213PD.BCST 848(DX), Z5, Z0
+	VDIVPD.BCST      856(DX), Z0, Z0
+	VADDPD.BCST      864(DX), Z0, Z0
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), R8
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, K1, Z5
+	MOVQ             920(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             848(DX), R12
-	MOVQ             856(DX), R13
+	MOVQ             928(DX), R12
+	MOVQ             936(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTDQ2PD        (R8)(BX*4), Z0
-	VBROADCASTSD     944(DX), Z6
-	VFMADD213PD.BCST 952(DX), Z6, Z0
-	VDIVPD.BCST      960(DX), Z0, Z0
-	VADDPD.BCST      968(DX), Z0, Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1024(DX), Z6
+	VFMADD213PD.BCST 1032(DX), Z6, Z0
+	VDIVPD.BCST      1040(DX), Z0, Z0
+	VADDPD.BCST      1048(DX), Z0, Z0
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), R8
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, K1, Z6
+	MOVQ             1104(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             1016(DX), R12
-	MOVQ             1024(DX), R13
+	MOVQ             1112(DX), R12
+	MOVQ             1120(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTDQ2PD        (R8)(BX*4), Z0
-	VBROADCASTSD     1112(DX), Z7
-	VFMADD213PD.BCST 1120(DX), Z7, Z0
-	VDIVPD.BCST      1128(DX), Z0, Z0
-	VADDPD.BCST      1136(DX), Z0, Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1208(DX), Z7
+	VFMADD213PD.BCST 1216(DX), Z7, Z0
+	VDIVPD.BCST      1224(DX), Z0, Z0
+	VADDPD.BCST      1232(DX), Z0, Z0
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), R8
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, K1, Z7
+	MOVQ             1288(DX), R8
 	PREFETCHT1       1024(R8)(BX*4)
-	MOVQ             1184(DX), R12
-	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(DI*1), R12
-	KMOVW            R12, K1
+	MOVQ             1296(DX), R12
+	MOVQ             1304(DX), R13
+	SHRXL            R13, (R12)(DI*1), DI
+	KMOVW            DI, K1
 	VCVTDQ2PD        (R8)(BX*4), Z0
-	VBROADCASTSD     1280(DX), Z8
-	VFMADD213PD.BCST 1288(DX), Z8, Z0
-	VDIVPD.BCST      1296(DX), Z0, Z0
-	VADDPD.BCST      1304(DX), Z0, Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1392(DX), Z8
+	VFMADD213PD.BCST 1400(DX), Z8, Z0
+	VDIVPD.BCST      1408(DX), Z0, Z0
+	VADDPD.BCST      1416(DX), Z0, Z0
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, K1, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -33262,125 +35942,125 @@ tail:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), R12
-	MOVQ             176(DX), R13
-	MOVQ             184(DX), R14
+	MOVQ             184(DX), R12
+	MOVQ             192(DX), R13
+	MOVQ             200(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
-	VBROADCASTSD     272(DX), Z2
-	VFMADD213PD.BCST 280(DX), Z2, Z0
-	VDIVPD.BCST      288(DX), Z0, Z0
-	VADDPD.BCST      296(DX), Z0, Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VDIVPD.BCST      304(DX), Z0, Z0
+	VADDPD.BCST      312(DX), Z0, Z0
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), R12
-	MOVQ             344(DX), R13
-	MOVQ             352(DX), R14
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, K1, Z2
+	MOVQ             368(DX), R12
+	MOVQ             376(DX), R13
+	MOVQ             384(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
-	VBROADCASTSD     440(DX), Z3
-	VFMADD213PD.BCST 448(DX), Z3, Z0
-	VDIVPD.BCST      456(DX), Z0, Z0
-	VADDPD.BCST      464(DX), Z0, Z0
 	VBROADCASTSD     472(DX), Z3
+	VFMADD213PD.BCST 480(DX), Z3, Z0
+	VDIVPD.BCST      488(DX), Z0, Z0
+	VADDPD.BCST      496(DX), Z0, Z0
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), R12
-	MOVQ             512(DX), R13
-	MOVQ             520(DX), R14
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, K1, Z3
+	MOVQ             552(DX), R12
+	MOVQ             560(DX), R13
+	MOVQ             568(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
-	VBROADCASTSD     608(DX), Z4
-	VFMADD213PD.BCST 616(DX), Z4, Z0
-	VDIVPD.BCST      624(DX), Z0, Z0
-	VADDPD.BCST      632(DX), Z0, Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     656(DX), Z4
+	VFMADD213PD.BCST 664(DX), Z4, Z0
+	VDIVPD.BCST      672(DX), Z0, Z0
+	VADDPD.BCST      680(DX), Z0, Z0
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), R12
-	MOVQ             680(DX), R13
-	MOVQ             688(DX), R14
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, K1, Z4
+	MOVQ             736(DX), R12
+	MOVQ             744(DX), R13
+	MOVQ             752(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
-	VBROADCASTSD     776(DX), Z5
-	VFMADD213PD.BCST 784(DX), Z5, Z0
-	VDIVPD.BCST      792(DX), Z0, Z0
-	VADDPD.BCST      800(DX), Z0, Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     840(DX), Z5
+	VFMADD213PD.BCST 848(DX), Z5, Z0
+	VDIVPD.BCST      856(DX), Z0, Z0
+	VADDPD.BCST      864(DX), Z0, Z0
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), R12
-	MOVQ             848(DX), R13
-	MOVQ             856(DX), R14
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, K1, Z5
+	MOVQ             920(DX), R12
+	MOVQ             928(DX), R13
+	MOVQ             936(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
-	VBROADCASTSD     944(DX), Z6
-	VFMADD213PD.BCST 952(DX), Z6, Z0
-	VDIVPD.BCST      960(DX), Z0, Z0
-	VADDPD.BCST      968(DX), Z0, Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1024(DX), Z6
+	VFMADD213PD.BCST 1032(DX), Z6, Z0
+	VDIVPD.BCST      1040(DX), Z0, Z0
+	VADDPD.BCST      1048(DX), Z0, Z0
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), R12
-	MOVQ             1016(DX), R13
-	MOVQ             1024(DX), R14
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, K1, Z6
+	MOVQ             1104(DX), R12
+	MOVQ             1112(DX), R13
+	MOVQ             1120(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
-	VBROADCASTSD     1112(DX), Z7
-	VFMADD213PD.BCST 1120(DX), Z7, Z0
-	VDIVPD.BCST      1128(DX), Z0, Z0
-	VADDPD.BCST      1136(DX), Z0, Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1208(DX), Z7
+	VFMADD213PD.BCST 1216(DX), Z7, Z0
+	VDIVPD.BCST      1224(DX), Z0, Z0
+	VADDPD.BCST      1232(DX), Z0, Z0
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), R12
-	MOVQ             1184(DX), R13
-	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(DI*1), R13
-	ANDL             R8, R13
-	KMOVW            R13, K1
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, K1, Z7
+	MOVQ             1288(DX), R12
+	MOVQ             1296(DX), R13
+	MOVQ             1304(DX), R14
+	SHRXL            R14, (R13)(DI*1), DI
+	ANDL             R8, DI
+	KMOVW            DI, K1
 	VCVTDQ2PD.Z      (R12)(BX*4), K1, Z0
-	VBROADCASTSD     1280(DX), Z8
-	VFMADD213PD.BCST 1288(DX), Z8, Z0
-	VDIVPD.BCST      1296(DX), Z0, Z0
-	VADDPD.BCST      1304(DX), Z0, Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1392(DX), Z8
+	VFMADD213PD.BCST 1400(DX), Z8, Z0
+	VDIVPD.BCST      1408(DX), Z0, Z0
+	VADDPD.BCST      1416(DX), Z0, Z0
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, K1, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -33441,7 +36121,7 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x40, R11
 	SUBQ    $0x08, R9
 	JG      columns
@@ -33500,7 +36180,7 @@ columns:
 	MOVQ 24(SP), R8
 
 step:
-	MOVQ         672(BX), R9
+	MOVQ         736(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVDQU      (R9)(AX*8), Y3
 	VPADDQ       Y1, Y3, Y4
@@ -33514,32 +36194,32 @@ step:
 	VPADDQ       Y2, Y3, Y3
 	VPSRLQ       $0x34, Y3, Y3
 	VPOR         Y3, Y0, Y0
-	VBROADCASTSD 776(BX), Y3
-	VBROADCASTSD 784(BX), Y6
+	VBROADCASTSD 840(BX), Y3
+	VBROADCASTSD 848(BX), Y6
 	VFMADD213PD  Y6, Y3, Y4
 	VFMADD213PD  Y6, Y3, Y5
-	VBROADCASTSD 792(BX), Y3
-	VBROADCASTSD 800(BX), Y6
+	VBROADCASTSD 856(BX), Y3
+	VBROADCASTSD 864(BX), Y6
 	VDIVPD       Y3, Y4, Y4
 	VADDPD       Y6, Y4, Y4
 	VDIVPD       Y3, Y5, Y5
 	VADDPD       Y6, Y5, Y5
-	VBROADCASTSD 808(BX), Y3
-	VBROADCASTSD 816(BX), Y6
+	VBROADCASTSD 872(BX), Y3
+	VBROADCASTSD 880(BX), Y6
 	VMAXPD       Y4, Y3, Y4
 	VMINPD       Y4, Y6, Y4
 	VMAXPD       Y5, Y3, Y5
 	VMINPD       Y5, Y6, Y5
-	VBROADCASTSD 696(BX), Y3
+	VBROADCASTSD 760(BX), Y3
 	VCMPPD       $0x07, Y4, Y4, Y7
-	VBROADCASTSD 824(BX), Y6
+	VBROADCASTSD 888(BX), Y6
 	VORPS        Y6, Y7, Y7
 	VBLENDVPD    Y7, Y4, Y3, Y7
 	VCMPPD       $0x07, Y5, Y5, Y6
-	VBROADCASTSD 824(BX), Y4
+	VBROADCASTSD 888(BX), Y4
 	VORPS        Y4, Y6, Y6
 	VBLENDVPD    Y6, Y5, Y3, Y6
-	MOVQ         840(BX), R9
+	MOVQ         920(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVDQU      (R9)(AX*8), Y3
 	VPADDQ       Y1, Y3, Y4
@@ -33553,32 +36233,32 @@ step:
 	VPADDQ       Y2, Y3, Y3
 	VPSRLQ       $0x34, Y3, Y3
 	VPOR         Y3, Y0, Y0
-	VBROADCASTSD 944(BX), Y3
-	VBROADCASTSD 952(BX), Y8
+	VBROADCASTSD 1024(BX), Y3
+	VBROADCASTSD 1032(BX), Y8
 	VFMADD213PD  Y8, Y3, Y4
 	VFMADD213PD  Y8, Y3, Y5
-	VBROADCASTSD 960(BX), Y3
-	VBROADCASTSD 968(BX), Y8
+	VBROADCASTSD 1040(BX), Y3
+	VBROADCASTSD 1048(BX), Y8
 	VDIVPD       Y3, Y4, Y4
 	VADDPD       Y8, Y4, Y4
 	VDIVPD       Y3, Y5, Y5
 	VADDPD       Y8, Y5, Y5
-	VBROADCASTSD 976(BX), Y3
-	VBROADCASTSD 984(BX), Y8
+	VBROADCASTSD 1056(BX), Y3
+	VBROADCASTSD 1064(BX), Y8
 	VMAXPD       Y4, Y3, Y4
 	VMINPD       Y4, Y8, Y4
 	VMAXPD       Y5, Y3, Y5
 	VMINPD       Y5, Y8, Y5
-	VBROADCASTSD 864(BX), Y3
+	VBROADCASTSD 944(BX), Y3
 	VCMPPD       $0x07, Y4, Y4, Y9
-	VBROADCASTSD 992(BX), Y8
+	VBROADCASTSD 1072(BX), Y8
 	VORPS        Y8, Y9, Y9
 	VBLENDVPD    Y9, Y4, Y3, Y9
 	VCMPPD       $0x07, Y5, Y5, Y8
-	VBROADCASTSD 992(BX), Y4
+	VBROADCASTSD 1072(BX), Y4
 	VORPS        Y4, Y8, Y8
 	VBLENDVPD    Y8, Y5, Y3, Y8
-	MOVQ         1008(BX), R9
+	MOVQ         1104(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVDQU      (R9)(AX*8), Y3
 	VPADDQ       Y1, Y3, Y4
@@ -33592,32 +36272,32 @@ step:
 	VPADDQ       Y2, Y3, Y3
 	VPSRLQ       $0x34, Y3, Y3
 	VPOR         Y3, Y0, Y0
-	VBROADCASTSD 1112(BX), Y3
-	VBROADCASTSD 1120(BX), Y10
+	VBROADCASTSD 1208(BX), Y3
+	VBROADCASTSD 1216(BX), Y10
 	VFMADD213PD  Y10, Y3, Y4
 	VFMADD213PD  Y10, Y3, Y5
-	VBROADCASTSD 1128(BX), Y3
-	VBROADCASTSD 1136(BX), Y10
+	VBROADCASTSD 1224(BX), Y3
+	VBROADCASTSD 1232(BX), Y10
 	VDIVPD       Y3, Y4, Y4
 	VADDPD       Y10, Y4, Y4
 	VDIVPD       Y3, Y5, Y5
 	VADDPD       Y10, Y5, Y5
-	VBROADCASTSD 1144(BX), Y3
-	VBROADCASTSD 1152(BX), Y10
+	VBROADCASTSD 1240(BX), Y3
+	VBROADCASTSD 1248(BX), Y10
 	VMAXPD       Y4, Y3, Y4
 	VMINPD       Y4, Y10, Y4
 	VMAXPD       Y5, Y3, Y5
 	VMINPD       Y5, Y10, Y5
-	VBROADCASTSD 1032(BX), Y3
+	VBROADCASTSD 1128(BX), Y3
 	VCMPPD       $0x07, Y4, Y4, Y11
-	VBROADCASTSD 1160(BX), Y10
+	VBROADCASTSD 1256(BX), Y10
 	VORPS        Y10, Y11, Y11
 	VBLENDVPD    Y11, Y4, Y3, Y11
 	VCMPPD       $0x07, Y5, Y5, Y10
-	VBROADCASTSD 1160(BX), Y4
+	VBROADCASTSD 1256(BX), Y4
 	VORPS        Y4, Y10, Y10
 	VBLENDVPD    Y10, Y5, Y3, Y10
-	MOVQ         1176(BX), R9
+	MOVQ         1288(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVDQU      (R9)(AX*8), Y3
 	VPADDQ       Y1, Y3, Y4
@@ -33631,29 +36311,29 @@ step:
 	VPADDQ       Y2, Y3, Y3
 	VPSRLQ       $0x34, Y3, Y3
 	VPOR         Y3, Y0, Y0
-	VBROADCASTSD 1280(BX), Y3
-	VBROADCASTSD 1288(BX), Y12
+	VBROADCASTSD 1392(BX), Y3
+	VBROADCASTSD 1400(BX), Y12
 	VFMADD213PD  Y12, Y3, Y4
 	VFMADD213PD  Y12, Y3, Y5
-	VBROADCASTSD 1296(BX), Y3
-	VBROADCASTSD 1304(BX), Y12
+	VBROADCASTSD 1408(BX), Y3
+	VBROADCASTSD 1416(BX), Y12
 	VDIVPD       Y3, Y4, Y4
 	VADDPD       Y12, Y4, Y4
 	VDIVPD       Y3, Y5, Y5
 	VADDPD       Y12, Y5, Y5
-	VBROADCASTSD 1312(BX), Y3
-	VBROADCASTSD 1320(BX), Y12
+	VBROADCASTSD 1424(BX), Y3
+	VBROADCASTSD 1432(BX), Y12
 	VMAXPD       Y4, Y3, Y4
 	VMINPD       Y4, Y12, Y4
 	VMAXPD       Y5, Y3, Y5
 	VMINPD       Y5, Y12, Y5
-	VBROADCASTSD 1200(BX), Y3
+	VBROADCASTSD 1312(BX), Y3
 	VCMPPD       $0x07, Y4, Y4, Y13
-	VBROADCASTSD 1328(BX), Y12
+	VBROADCASTSD 1440(BX), Y12
 	VORPS        Y12, Y13, Y13
 	VBLENDVPD    Y13, Y4, Y3, Y13
 	VCMPPD       $0x07, Y5, Y5, Y12
-	VBROADCASTSD 1328(BX), Y4
+	VBROADCASTSD 1440(BX), Y4
 	VORPS        Y4, Y12, Y12
 	VBLENDVPD    Y12, Y5, Y3, Y12
 	VUNPCKLPD    Y9, Y7, Y3
@@ -33720,7 +36400,7 @@ step:
 	VBROADCASTSD 152(BX), Y4
 	VORPS        Y4, Y6, Y6
 	VBLENDVPD    Y6, Y5, Y3, Y6
-	MOVQ         168(BX), R9
+	MOVQ         184(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVDQU      (R9)(AX*8), Y3
 	VPADDQ       Y1, Y3, Y4
@@ -33734,32 +36414,32 @@ step:
 	VPADDQ       Y2, Y3, Y3
 	VPSRLQ       $0x34, Y3, Y3
 	VPOR         Y3, Y0, Y0
-	VBROADCASTSD 272(BX), Y3
-	VBROADCASTSD 280(BX), Y8
-	VFMADD213PD  Y8, Y3, Y4
-	VFMADD213PD  Y8, Y3, Y5
 	VBROADCASTSD 288(BX), Y3
 	VBROADCASTSD 296(BX), Y8
+	VFMADD213PD  Y8, Y3, Y4
+	VFMADD213PD  Y8, Y3, Y5
+	VBROADCASTSD 304(BX), Y3
+	VBROADCASTSD 312(BX), Y8
 	VDIVPD       Y3, Y4, Y4
 	VADDPD       Y8, Y4, Y4
 	VDIVPD       Y3, Y5, Y5
 	VADDPD       Y8, Y5, Y5
-	VBROADCASTSD 304(BX), Y3
-	VBROADCASTSD 312(BX), Y8
+	VBROADCASTSD 320(BX), Y3
+	VBROADCASTSD 328(BX), Y8
 	VMAXPD       Y4, Y3, Y4
 	VMINPD       Y4, Y8, Y4
 	VMAXPD       Y5, Y3, Y5
 	VMINPD       Y5, Y8, Y5
-	VBROADCASTSD 192(BX), Y3
+	VBROADCASTSD 208(BX), Y3
 	VCMPPD       $0x07, Y4, Y4, Y9
-	VBROADCASTSD 320(BX), Y8
+	VBROADCASTSD 336(BX), Y8
 	VORPS        Y8, Y9, Y9
 	VBLENDVPD    Y9, Y4, Y3, Y9
 	VCMPPD       $0x07, Y5, Y5, Y8
-	VBROADCASTSD 320(BX), Y4
+	VBROADCASTSD 336(BX), Y4
 	VORPS        Y4, Y8, Y8
 	VBLENDVPD    Y8, Y5, Y3, Y8
-	MOVQ         336(BX), R9
+	MOVQ         368(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVDQU      (R9)(AX*8), Y3
 	VPADDQ       Y1, Y3, Y4
@@ -33773,32 +36453,32 @@ step:
 	VPADDQ       Y2, Y3, Y3
 	VPSRLQ       $0x34, Y3, Y3
 	VPOR         Y3, Y0, Y0
-	VBROADCASTSD 440(BX), Y3
-	VBROADCASTSD 448(BX), Y10
+	VBROADCASTSD 472(BX), Y3
+	VBROADCASTSD 480(BX), Y10
 	VFMADD213PD  Y10, Y3, Y4
 	VFMADD213PD  Y10, Y3, Y5
-	VBROADCASTSD 456(BX), Y3
-	VBROADCASTSD 464(BX), Y10
+	VBROADCASTSD 488(BX), Y3
+	VBROADCASTSD 496(BX), Y10
 	VDIVPD       Y3, Y4, Y4
 	VADDPD       Y10, Y4, Y4
 	VDIVPD       Y3, Y5, Y5
 	VADDPD       Y10, Y5, Y5
-	VBROADCASTSD 472(BX), Y3
-	VBROADCASTSD 480(BX), Y10
+	VBROADCASTSD 504(BX), Y3
+	VBROADCASTSD 512(BX), Y10
 	VMAXPD       Y4, Y3, Y4
 	VMINPD       Y4, Y10, Y4
 	VMAXPD       Y5, Y3, Y5
 	VMINPD       Y5, Y10, Y5
-	VBROADCASTSD 360(BX), Y3
+	VBROADCASTSD 392(BX), Y3
 	VCMPPD       $0x07, Y4, Y4, Y11
-	VBROADCASTSD 488(BX), Y10
+	VBROADCASTSD 520(BX), Y10
 	VORPS        Y10, Y11, Y11
 	VBLENDVPD    Y11, Y4, Y3, Y11
 	VCMPPD       $0x07, Y5, Y5, Y10
-	VBROADCASTSD 488(BX), Y4
+	VBROADCASTSD 520(BX), Y4
 	VORPS        Y4, Y10, Y10
 	VBLENDVPD    Y10, Y5, Y3, Y10
-	MOVQ         504(BX), R9
+	MOVQ         552(BX), R9
 	PREFETCHT1   1024(R9)(AX*8)
 	VMOVDQU      (R9)(AX*8), Y3
 	VPADDQ       Y1, Y3, Y4
@@ -33812,29 +36492,29 @@ step:
 	VPADDQ       Y2, Y3, Y3
 	VPSRLQ       $0x34, Y3, Y3
 	VPOR         Y3, Y0, Y0
-	VBROADCASTSD 608(BX), Y3
-	VBROADCASTSD 616(BX), Y12
+	VBROADCASTSD 656(BX), Y3
+	VBROADCASTSD 664(BX), Y12
 	VFMADD213PD  Y12, Y3, Y4
 	VFMADD213PD  Y12, Y3, Y5
-	VBROADCASTSD 624(BX), Y3
-	VBROADCASTSD 632(BX), Y12
+	VBROADCASTSD 672(BX), Y3
+	VBROADCASTSD 680(BX), Y12
 	VDIVPD       Y3, Y4, Y4
 	VADDPD       Y12, Y4, Y4
 	VDIVPD       Y3, Y5, Y5
 	VADDPD       Y12, Y5, Y5
-	VBROADCASTSD 640(BX), Y3
-	VBROADCASTSD 648(BX), Y12
+	VBROADCASTSD 688(BX), Y3
+	VBROADCASTSD 696(BX), Y12
 	VMAXPD       Y4, Y3, Y4
 	VMINPD       Y4, Y12, Y4
 	VMAXPD       Y5, Y3, Y5
 	VMINPD       Y5, Y12, Y5
-	VBROADCASTSD 528(BX), Y3
+	VBROADCASTSD 576(BX), Y3
 	VCMPPD       $0x07, Y4, Y4, Y13
-	VBROADCASTSD 656(BX), Y12
+	VBROADCASTSD 704(BX), Y12
 	VORPS        Y12, Y13, Y13
 	VBLENDVPD    Y13, Y4, Y3, Y13
 	VCMPPD       $0x07, Y5, Y5, Y12
-	VBROADCASTSD 656(BX), Y4
+	VBROADCASTSD 704(BX), Y4
 	VORPS        Y4, Y12, Y12
 	VBLENDVPD    Y12, Y5, Y3, Y12
 	VUNPCKLPD    Y9, Y7, Y3
@@ -33868,14 +36548,14 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000540, BX
+	ADDQ         $0x000005c0, BX
 	ADDQ         $0x40, SI
 	MOVQ         $0x0000000000000008, DI
 	SUBQ         32(SP), DI
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x000000a8, DI, AX
+	IMUL3Q       $0x000000b8, DI, AX
 	SUBQ         AX, BX
 	SHLQ         $0x03, DI
 	SUBQ         DI, SI
@@ -33953,97 +36633,97 @@ step:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, Z1
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VCVTQQ2PD        (DI)(BX*8), Z0
-	VBROADCASTSD     272(DX), Z2
-	VFMADD213PD.BCST 280(DX), Z2, Z0
-	VDIVPD.BCST      288(DX), Z0, Z0
-	VADDPD.BCST      296(DX), Z0, Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VDIVPD.BCST      304(DX), Z0, Z0
+	VADDPD.BCST      312(DX), Z0, Z0
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, Z2
-	MOVQ             336(DX), DI
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, Z2
+	MOVQ             368(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VCVTQQ2PD        (DI)(BX*8), Z0
-	VBROADCASTSD     440(DX), Z3
-	VFMADD213PD.BCST 448(DX), Z3, Z0
-	VDIVPD.BCST      456(DX), Z0, Z0
-	VADDPD.BCST      464(DX), Z0, Z0
 	VBROADCASTSD     472(DX), Z3
+	VFMADD213PD.BCST 480(DX), Z3, Z0
+	VDIVPD.BCST      488(DX), Z0, Z0
+	VADDPD.BCST      496(DX), Z0, Z0
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, Z3
-	MOVQ             504(DX), DI
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, Z3
+	MOVQ             552(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VCVTQQ2PD        (DI)(BX*8), Z0
-	VBROADCASTSD     608(DX), Z4
-	VFMADD213PD.BCST 616(DX), Z4, Z0
-	VDIVPD.BCST      624(DX), Z0, Z0
-	VADDPD.BCST      632(DX), Z0, Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     656(DX), Z4
+	VFMADD213PD.BCST 664(DX), Z4, Z0
+	VDIVPD.BCST      672(DX), Z0, Z0
+	VADDPD.BCST      680(DX), Z0, Z0
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, Z4
-	MOVQ             672(DX), DI
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, Z4
+	MOVQ             736(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VCVTQQ2PD        (DI)(BX*8), Z0
-	VBROADCASTSD     776(DX), Z5
-	VFMADD213PD.BCST 784(DX), Z5, Z0
-	VDIVPD.BCST      792(DX), Z0, Z0
-	VADDPD.BCST      800(DX), Z0, Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     840(DX), Z5
+	VFMADD213PD.BCST 848(DX), Z5, Z0
+	VDIVPD.BCST      856(DX), Z0, Z0
+	VADDPD.BCST      864(DX), Z0, Z0
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, Z5
-	MOVQ             840(DX), DI
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, Z5
+	MOVQ             920(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VCVTQQ2PD        (DI)(BX*8), Z0
-	VBROADCASTSD     944(DX), Z6
-	VFMADD213PD.BCST 952(DX), Z6, Z0
-	VDIVPD.BCST      960(DX), Z0, Z0
-	VADDPD.BCST      968(DX), Z0, Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1024(DX), Z6
+	VFMADD213PD.BCST 1032(DX), Z6, Z0
+	VDIVPD.BCST      1040(DX), Z0, Z0
+	VADDPD.BCST      1048(DX), Z0, Z0
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, Z6
-	MOVQ             1008(DX), DI
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, Z6
+	MOVQ             1104(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VCVTQQ2PD        (DI)(BX*8), Z0
-	VBROADCASTSD     1112(DX), Z7
-	VFMADD213PD.BCST 1120(DX), Z7, Z0
-	VDIVPD.BCST      1128(DX), Z0, Z0
-	VADDPD.BCST      1136(DX), Z0, Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1208(DX), Z7
+	VFMADD213PD.BCST 1216(DX), Z7, Z0
+	VDIVPD.BCST      1224(DX), Z0, Z0
+	VADDPD.BCST      1232(DX), Z0, Z0
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, Z7
-	MOVQ             1176(DX), DI
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, Z7
+	MOVQ             1288(DX), DI
 	PREFETCHT1       1024(DI)(BX*8)
 	VCVTQQ2PD        (DI)(BX*8), Z0
-	VBROADCASTSD     1280(DX), Z8
-	VFMADD213PD.BCST 1288(DX), Z8, Z0
-	VDIVPD.BCST      1296(DX), Z0, Z0
-	VADDPD.BCST      1304(DX), Z0, Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1392(DX), Z8
+	VFMADD213PD.BCST 1400(DX), Z8, Z0
+	VDIVPD.BCST      1408(DX), Z0, Z0
+	VADDPD.BCST      1416(DX), Z0, Z0
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -34100,90 +36780,90 @@ tail:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), DI
+	MOVQ             184(DX), DI
 	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z0
-	VBROADCASTSD     272(DX), Z2
-	VFMADD213PD.BCST 280(DX), Z2, Z0
-	VDIVPD.BCST      288(DX), Z0, Z0
-	VADDPD.BCST      296(DX), Z0, Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VDIVPD.BCST      304(DX), Z0, Z0
+	VADDPD.BCST      312(DX), Z0, Z0
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), DI
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, K1, Z2
+	MOVQ             368(DX), DI
 	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z0
-	VBROADCASTSD     440(DX), Z3
-	VFMADD213PD.BCST 448(DX), Z3, Z0
-	VDIVPD.BCST      456(DX), Z0, Z0
-	VADDPD.BCST      464(DX), Z0, Z0
 	VBROADCASTSD     472(DX), Z3
+	VFMADD213PD.BCST 480(DX), Z3, Z0
+	VDIVPD.BCST      488(DX), Z0, Z0
+	VADDPD.BCST      496(DX), Z0, Z0
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), DI
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, K1, Z3
+	MOVQ             552(DX), DI
 	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z0
-	VBROADCASTSD     608(DX), Z4
-	VFMADD213PD.BCST 616(DX), Z4, Z0
-	VDIVPD.BCST      624(DX), Z0, Z0
-	VADDPD.BCST      632(DX), Z0, Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     656(DX), Z4
+	VFMADD213PD.BCST 664(DX), Z4, Z0
+	VDIVPD.BCST      672(DX), Z0, Z0
+	VADDPD.BCST      680(DX), Z0, Z0
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), DI
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, K1, Z4
+	MOVQ             736(DX), DI
 	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z0
-	VBROADCASTSD     776(DX), Z5
-	VFMADD213PD.BCST 784(DX), Z5, Z0
-	VDIVPD.BCST      792(DX), Z0, Z0
-	VADDPD.BCST      800(DX), Z0, Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     840(DX), Z5
+	VFMADD213PD.BCST 848(DX), Z5, Z0
+	VDIVPD.BCST      856(DX), Z0, Z0
+	VADDPD.BCST      864(DX), Z0, Z0
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), DI
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, K1, Z5
+	MOVQ             920(DX), DI
 	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z0
-	VBROADCASTSD     944(DX), Z6
-	VFMADD213PD.BCST 952(DX), Z6, Z0
-	VDIVPD.BCST      960(DX), Z0, Z0
-	VADDPD.BCST      968(DX), Z0, Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1024(DX), Z6
+	VFMADD213PD.BCST 1032(DX), Z6, Z0
+	VDIVPD.BCST      1040(DX), Z0, Z0
+	VADDPD.BCST      1048(DX), Z0, Z0
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), DI
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, K1, Z6
+	MOVQ             1104(DX), DI
 	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z0
-	VBROADCASTSD     1112(DX), Z7
-	VFMADD213PD.BCST 1120(DX), Z7, Z0
-	VDIVPD.BCST      1128(DX), Z0, Z0
-	VADDPD.BCST      1136(DX), Z0, Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1208(DX), Z7
+	VFMADD213PD.BCST 1216(DX), Z7, Z0
+	VDIVPD.BCST      1224(DX), Z0, Z0
+	VADDPD.BCST      1232(DX), Z0, Z0
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), DI
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, K1, Z7
+	MOVQ             1288(DX), DI
 	VCVTQQ2PD.Z      (DI)(BX*8), K1, Z0
-	VBROADCASTSD     1280(DX), Z8
-	VFMADD213PD.BCST 1288(DX), Z8, Z0
-	VDIVPD.BCST      1296(DX), Z0, Z0
-	VADDPD.BCST      1304(DX), Z0, Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1392(DX), Z8
+	VFMADD213PD.BCST 1400(DX), Z8, Z0
+	VDIVPD.BCST      1408(DX), Z0, Z0
+	VADDPD.BCST      1416(DX), Z0, Z0
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, K1, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -34244,7 +36924,7 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x40, R10
 	SUBQ    $0x08, R8
 	JG      columns
@@ -34306,10 +36986,10 @@ columns:
 step:
 	MOVQ         AX, R8
 	SHRQ         $0x03, R8
-	MOVQ         672(BX), R11
+	MOVQ         736(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         680(BX), R12
-	MOVQ         688(BX), R13
+	MOVQ         744(BX), R12
+	MOVQ         752(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y3
 	VMOVDQU      (R11)(AX*8), Y4
 	VPADDQ       Y1, Y4, Y5
@@ -34329,39 +37009,39 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y7, Y7
 	VPAND        Y7, Y4, Y4
 	VPOR         Y4, Y0, Y0
-	VBROADCASTSD 776(BX), Y4
-	VBROADCASTSD 784(BX), Y7
+	VBROADCASTSD 840(BX), Y4
+	VBROADCASTSD 848(BX), Y7
 	VFMADD213PD  Y7, Y4, Y5
 	VFMADD213PD  Y7, Y4, Y6
-	VBROADCASTSD 792(BX), Y4
-	VBROADCASTSD 800(BX), Y7
+	VBROADCASTSD 856(BX), Y4
+	VBROADCASTSD 864(BX), Y7
 	VDIVPD       Y4, Y5, Y5
 	VADDPD       Y7, Y5, Y5
 	VDIVPD       Y4, Y6, Y6
 	VADDPD       Y7, Y6, Y6
-	VBROADCASTSD 808(BX), Y4
-	VBROADCASTSD 816(BX), Y7
+	VBROADCASTSD 872(BX), Y4
+	VBROADCASTSD 880(BX), Y7
 	VMAXPD       Y5, Y4, Y5
 	VMINPD       Y5, Y7, Y5
 	VMAXPD       Y6, Y4, Y6
 	VMINPD       Y6, Y7, Y6
-	VBROADCASTSD 696(BX), Y4
-	VPSLLVD      712(BX), Y3, Y7
+	VBROADCASTSD 760(BX), Y4
+	VPSLLVD      776(BX), Y3, Y7
 	VCMPPD       $0x07, Y5, Y5, Y9
-	VBROADCASTSD 824(BX), Y8
+	VBROADCASTSD 888(BX), Y8
 	VORPS        Y8, Y9, Y9
 	VANDPS       Y9, Y7, Y7
 	VBLENDVPD    Y7, Y5, Y4, Y7
-	VPSLLVD      744(BX), Y3, Y3
+	VPSLLVD      808(BX), Y3, Y3
 	VCMPPD       $0x07, Y6, Y6, Y8
-	VBROADCASTSD 824(BX), Y5
+	VBROADCASTSD 888(BX), Y5
 	VORPS        Y5, Y8, Y8
 	VANDPS       Y8, Y3, Y3
 	VBLENDVPD    Y3, Y6, Y4, Y3
-	MOVQ         840(BX), R11
+	MOVQ         920(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         848(BX), R12
-	MOVQ         856(BX), R13
+	MOVQ         928(BX), R12
+	MOVQ         936(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y4
 	VMOVDQU      (R11)(AX*8), Y5
 	VPADDQ       Y1, Y5, Y6
@@ -34381,39 +37061,39 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y9, Y9
 	VPAND        Y9, Y5, Y5
 	VPOR         Y5, Y0, Y0
-	VBROADCASTSD 944(BX), Y5
-	VBROADCASTSD 952(BX), Y9
+	VBROADCASTSD 1024(BX), Y5
+	VBROADCASTSD 1032(BX), Y9
 	VFMADD213PD  Y9, Y5, Y6
 	VFMADD213PD  Y9, Y5, Y8
-	VBROADCASTSD 960(BX), Y5
-	VBROADCASTSD 968(BX), Y9
+	VBROADCASTSD 1040(BX), Y5
+	VBROADCASTSD 1048(BX), Y9
 	VDIVPD       Y5, Y6, Y6
 	VADDPD       Y9, Y6, Y6
 	VDIVPD       Y5, Y8, Y8
 	VADDPD       Y9, Y8, Y8
-	VBROADCASTSD 976(BX), Y5
-	VBROADCASTSD 984(BX), Y9
+	VBROADCASTSD 1056(BX), Y5
+	VBROADCASTSD 1064(BX), Y9
 	VMAXPD       Y6, Y5, Y6
 	VMINPD       Y6, Y9, Y6
 	VMAXPD       Y8, Y5, Y8
 	VMINPD       Y8, Y9, Y8
-	VBROADCASTSD 864(BX), Y5
-	VPSLLVD      880(BX), Y4, Y9
+	VBROADCASTSD 944(BX), Y5
+	VPSLLVD      960(BX), Y4, Y9
 	VCMPPD       $0x07, Y6, Y6, Y11
-	VBROADCASTSD 992(BX), Y10
+	VBROADCASTSD 1072(BX), Y10
 	VORPS        Y10, Y11, Y11
 	VANDPS       Y11, Y9, Y9
 	VBLENDVPD    Y9, Y6, Y5, Y9
-	VPSLLVD      912(BX), Y4, Y4
+	VPSLLVD      992(BX), Y4, Y4
 	VCMPPD       $0x07, Y8, Y8, Y10
-	VBROADCASTSD 992(BX), Y6
+	VBROADCASTSD 1072(BX), Y6
 	VORPS        Y6, Y10, Y10
 	VANDPS       Y10, Y4, Y4
 	VBLENDVPD    Y4, Y8, Y5, Y4
-	MOVQ         1008(BX), R11
+	MOVQ         1104(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         1016(BX), R12
-	MOVQ         1024(BX), R13
+	MOVQ         1112(BX), R12
+	MOVQ         1120(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VMOVDQU      (R11)(AX*8), Y6
 	VPADDQ       Y1, Y6, Y8
@@ -34433,39 +37113,39 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y11, Y11
 	VPAND        Y11, Y6, Y6
 	VPOR         Y6, Y0, Y0
-	VBROADCASTSD 1112(BX), Y6
-	VBROADCASTSD 1120(BX), Y11
+	VBROADCASTSD 1208(BX), Y6
+	VBROADCASTSD 1216(BX), Y11
 	VFMADD213PD  Y11, Y6, Y8
 	VFMADD213PD  Y11, Y6, Y10
-	VBROADCASTSD 1128(BX), Y6
-	VBROADCASTSD 1136(BX), Y11
+	VBROADCASTSD 1224(BX), Y6
+	VBROADCASTSD 1232(BX), Y11
 	VDIVPD       Y6, Y8, Y8
 	VADDPD       Y11, Y8, Y8
 	VDIVPD       Y6, Y10, Y10
 	VADDPD       Y11, Y10, Y10
-	VBROADCASTSD 1144(BX), Y6
-	VBROADCASTSD 1152(BX), Y11
+	VBROADCASTSD 1240(BX), Y6
+	VBROADCASTSD 1248(BX), Y11
 	VMAXPD       Y8, Y6, Y8
 	VMINPD       Y8, Y11, Y8
 	VMAXPD       Y10, Y6, Y10
 	VMINPD       Y10, Y11, Y10
-	VBROADCASTSD 1032(BX), Y6
-	VPSLLVD      1048(BX), Y5, Y11
+	VBROADCASTSD 1128(BX), Y6
+	VPSLLVD      1144(BX), Y5, Y11
 	VCMPPD       $0x07, Y8, Y8, Y13
-	VBROADCASTSD 1160(BX), Y12
+	VBROADCASTSD 1256(BX), Y12
 	VORPS        Y12, Y13, Y13
 	VANDPS       Y13, Y11, Y11
 	VBLENDVPD    Y11, Y8, Y6, Y11
-	VPSLLVD      1080(BX), Y5, Y5
+	VPSLLVD      1176(BX), Y5, Y5
 	VCMPPD       $0x07, Y10, Y10, Y12
-	VBROADCASTSD 1160(BX), Y8
+	VBROADCASTSD 1256(BX), Y8
 	VORPS        Y8, Y12, Y12
 	VANDPS       Y12, Y5, Y5
 	VBLENDVPD    Y5, Y10, Y6, Y5
-	MOVQ         1176(BX), R11
+	MOVQ         1288(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         1184(BX), R12
-	MOVQ         1192(BX), R13
+	MOVQ         1296(BX), R12
+	MOVQ         1304(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y6
 	VMOVDQU      (R11)(AX*8), Y8
 	VPADDQ       Y1, Y8, Y10
@@ -34485,32 +37165,32 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y13, Y13
 	VPAND        Y13, Y8, Y8
 	VPOR         Y8, Y0, Y0
-	VBROADCASTSD 1280(BX), Y8
-	VBROADCASTSD 1288(BX), Y13
+	VBROADCASTSD 1392(BX), Y8
+	VBROADCASTSD 1400(BX), Y13
 	VFMADD213PD  Y13, Y8, Y10
 	VFMADD213PD  Y13, Y8, Y12
-	VBROADCASTSD 1296(BX), Y8
-	VBROADCASTSD 1304(BX), Y13
+	VBROADCASTSD 1408(BX), Y8
+	VBROADCASTSD 1416(BX), Y13
 	VDIVPD       Y8, Y10, Y10
 	VADDPD       Y13, Y10, Y10
 	VDIVPD       Y8, Y12, Y12
 	VADDPD       Y13, Y12, Y12
-	VBROADCASTSD 1312(BX), Y8
-	VBROADCASTSD 1320(BX), Y13
+	VBROADCASTSD 1424(BX), Y8
+	VBROADCASTSD 1432(BX), Y13
 	VMAXPD       Y10, Y8, Y10
 	VMINPD       Y10, Y13, Y10
 	VMAXPD       Y12, Y8, Y12
 	VMINPD       Y12, Y13, Y12
-	VBROADCASTSD 1200(BX), Y8
-	VPSLLVD      1216(BX), Y6, Y13
+	VBROADCASTSD 1312(BX), Y8
+	VPSLLVD      1328(BX), Y6, Y13
 	VCMPPD       $0x07, Y10, Y10, Y15
-	VBROADCASTSD 1328(BX), Y14
+	VBROADCASTSD 1440(BX), Y14
 	VORPS        Y14, Y15, Y15
 	VANDPS       Y15, Y13, Y13
 	VBLENDVPD    Y13, Y10, Y8, Y13
-	VPSLLVD      1248(BX), Y6, Y6
+	VPSLLVD      1360(BX), Y6, Y6
 	VCMPPD       $0x07, Y12, Y12, Y14
-	VBROADCASTSD 1328(BX), Y10
+	VBROADCASTSD 1440(BX), Y10
 	VORPS        Y10, Y14, Y14
 	VANDPS       Y14, Y6, Y6
 	VBLENDVPD    Y6, Y12, Y8, Y6
@@ -34591,10 +37271,10 @@ step:
 	VORPS        Y5, Y8, Y8
 	VANDPS       Y8, Y3, Y3
 	VBLENDVPD    Y3, Y6, Y4, Y3
-	MOVQ         168(BX), R11
+	MOVQ         184(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         176(BX), R12
-	MOVQ         184(BX), R13
+	MOVQ         192(BX), R12
+	MOVQ         200(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y4
 	VMOVDQU      (R11)(AX*8), Y5
 	VPADDQ       Y1, Y5, Y6
@@ -34614,39 +37294,39 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y9, Y9
 	VPAND        Y9, Y5, Y5
 	VPOR         Y5, Y0, Y0
-	VBROADCASTSD 272(BX), Y5
-	VBROADCASTSD 280(BX), Y9
-	VFMADD213PD  Y9, Y5, Y6
-	VFMADD213PD  Y9, Y5, Y8
 	VBROADCASTSD 288(BX), Y5
 	VBROADCASTSD 296(BX), Y9
+	VFMADD213PD  Y9, Y5, Y6
+	VFMADD213PD  Y9, Y5, Y8
+	VBROADCASTSD 304(BX), Y5
+	VBROADCASTSD 312(BX), Y9
 	VDIVPD       Y5, Y6, Y6
 	VADDPD       Y9, Y6, Y6
 	VDIVPD       Y5, Y8, Y8
 	VADDPD       Y9, Y8, Y8
-	VBROADCASTSD 304(BX), Y5
-	VBROADCASTSD 312(BX), Y9
+	VBROADCASTSD 320(BX), Y5
+	VBROADCASTSD 328(BX), Y9
 	VMAXPD       Y6, Y5, Y6
 	VMINPD       Y6, Y9, Y6
 	VMAXPD       Y8, Y5, Y8
 	VMINPD       Y8, Y9, Y8
-	VBROADCASTSD 192(BX), Y5
-	VPSLLVD      208(BX), Y4, Y9
+	VBROADCASTSD 208(BX), Y5
+	VPSLLVD      224(BX), Y4, Y9
 	VCMPPD       $0x07, Y6, Y6, Y11
-	VBROADCASTSD 320(BX), Y10
+	VBROADCASTSD 336(BX), Y10
 	VORPS        Y10, Y11, Y11
 	VANDPS       Y11, Y9, Y9
 	VBLENDVPD    Y9, Y6, Y5, Y9
-	VPSLLVD      240(BX), Y4, Y4
+	VPSLLVD      256(BX), Y4, Y4
 	VCMPPD       $0x07, Y8, Y8, Y10
-	VBROADCASTSD 320(BX), Y6
+	VBROADCASTSD 336(BX), Y6
 	VORPS        Y6, Y10, Y10
 	VANDPS       Y10, Y4, Y4
 	VBLENDVPD    Y4, Y8, Y5, Y4
-	MOVQ         336(BX), R11
+	MOVQ         368(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         344(BX), R12
-	MOVQ         352(BX), R13
+	MOVQ         376(BX), R12
+	MOVQ         384(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y5
 	VMOVDQU      (R11)(AX*8), Y6
 	VPADDQ       Y1, Y6, Y8
@@ -34666,39 +37346,39 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y11, Y11
 	VPAND        Y11, Y6, Y6
 	VPOR         Y6, Y0, Y0
-	VBROADCASTSD 440(BX), Y6
-	VBROADCASTSD 448(BX), Y11
+	VBROADCASTSD 472(BX), Y6
+	VBROADCASTSD 480(BX), Y11
 	VFMADD213PD  Y11, Y6, Y8
 	VFMADD213PD  Y11, Y6, Y10
-	VBROADCASTSD 456(BX), Y6
-	VBROADCASTSD 464(BX), Y11
+	VBROADCASTSD 488(BX), Y6
+	VBROADCASTSD 496(BX), Y11
 	VDIVPD       Y6, Y8, Y8
 	VADDPD       Y11, Y8, Y8
 	VDIVPD       Y6, Y10, Y10
 	VADDPD       Y11, Y10, Y10
-	VBROADCASTSD 472(BX), Y6
-	VBROADCASTSD 480(BX), Y11
+	VBROADCASTSD 504(BX), Y6
+	VBROADCASTSD 512(BX), Y11
 	VMAXPD       Y8, Y6, Y8
 	VMINPD       Y8, Y11, Y8
 	VMAXPD       Y10, Y6, Y10
 	VMINPD       Y10, Y11, Y10
-	VBROADCASTSD 360(BX), Y6
-	VPSLLVD      376(BX), Y5, Y11
+	VBROADCASTSD 392(BX), Y6
+	VPSLLVD      408(BX), Y5, Y11
 	VCMPPD       $0x07, Y8, Y8, Y13
-	VBROADCASTSD 488(BX), Y12
+	VBROADCASTSD 520(BX), Y12
 	VORPS        Y12, Y13, Y13
 	VANDPS       Y13, Y11, Y11
 	VBLENDVPD    Y11, Y8, Y6, Y11
-	VPSLLVD      408(BX), Y5, Y5
+	VPSLLVD      440(BX), Y5, Y5
 	VCMPPD       $0x07, Y10, Y10, Y12
-	VBROADCASTSD 488(BX), Y8
+	VBROADCASTSD 520(BX), Y8
 	VORPS        Y8, Y12, Y12
 	VANDPS       Y12, Y5, Y5
 	VBLENDVPD    Y5, Y10, Y6, Y5
-	MOVQ         504(BX), R11
+	MOVQ         552(BX), R11
 	PREFETCHT1   1024(R11)(AX*8)
-	MOVQ         512(BX), R12
-	MOVQ         520(BX), R13
+	MOVQ         560(BX), R12
+	MOVQ         568(BX), R13
 	VPBROADCASTD (R12)(R8*1), Y6
 	VMOVDQU      (R11)(AX*8), Y8
 	VPADDQ       Y1, Y8, Y10
@@ -34718,32 +37398,32 @@ step:
 	VPCMPEQQ     96(SI)(R13*8), Y13, Y13
 	VPAND        Y13, Y8, Y8
 	VPOR         Y8, Y0, Y0
-	VBROADCASTSD 608(BX), Y8
-	VBROADCASTSD 616(BX), Y13
+	VBROADCASTSD 656(BX), Y8
+	VBROADCASTSD 664(BX), Y13
 	VFMADD213PD  Y13, Y8, Y10
 	VFMADD213PD  Y13, Y8, Y12
-	VBROADCASTSD 624(BX), Y8
-	VBROADCASTSD 632(BX), Y13
+	VBROADCASTSD 672(BX), Y8
+	VBROADCASTSD 680(BX), Y13
 	VDIVPD       Y8, Y10, Y10
 	VADDPD       Y13, Y10, Y10
 	VDIVPD       Y8, Y12, Y12
 	VADDPD       Y13, Y12, Y12
-	VBROADCASTSD 640(BX), Y8
-	VBROADCASTSD 648(BX), Y13
+	VBROADCASTSD 688(BX), Y8
+	VBROADCASTSD 696(BX), Y13
 	VMAXPD       Y10, Y8, Y10
 	VMINPD       Y10, Y13, Y10
 	VMAXPD       Y12, Y8, Y12
 	VMINPD       Y12, Y13, Y12
-	VBROADCASTSD 528(BX), Y8
-	VPSLLVD      544(BX), Y6, Y13
+	VBROADCASTSD 576(BX), Y8
+	VPSLLVD      592(BX), Y6, Y13
 	VCMPPD       $0x07, Y10, Y10, Y15
-	VBROADCASTSD 656(BX), Y14
+	VBROADCASTSD 704(BX), Y14
 	VORPS        Y14, Y15, Y15
 	VANDPS       Y15, Y13, Y13
 	VBLENDVPD    Y13, Y10, Y8, Y13
-	VPSLLVD      576(BX), Y6, Y6
+	VPSLLVD      624(BX), Y6, Y6
 	VCMPPD       $0x07, Y12, Y12, Y14
-	VBROADCASTSD 656(BX), Y10
+	VBROADCASTSD 704(BX), Y10
 	VORPS        Y10, Y14, Y14
 	VANDPS       Y14, Y6, Y6
 	VBLENDVPD    Y6, Y12, Y8, Y6
@@ -34778,14 +37458,14 @@ step:
 	JG           step
 	SUBQ         $0x08, 32(SP)
 	JLE          done
-	ADDQ         $0x00000540, BX
+	ADDQ         $0x000005c0, BX
 	ADDQ         $0x40, DI
 	MOVQ         $0x0000000000000008, R8
 	SUBQ         32(SP), R8
 	JLE          columns
 	MOVQ         $0x0000000000000008, AX
 	MOVQ         AX, 32(SP)
-	IMUL3Q       $0x000000a8, R8, AX
+	IMUL3Q       $0x000000b8, R8, AX
 	SUBQ         AX, BX
 	SHLQ         $0x03, R8
 	SUBQ         R8, DI
@@ -34869,125 +37549,125 @@ step:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), R8
+	MOVQ             184(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             176(DX), R12
-	MOVQ             184(DX), R13
+	MOVQ             192(DX), R12
+	MOVQ             200(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTQQ2PD        (R8)(BX*8), Z0
-	VBROADCASTSD     272(DX), Z2
-	VFMADD213PD.BCST 280(DX), Z2, Z0
-	VDIVPD.BCST      288(DX), Z0, Z0
-	VADDPD.BCST      296(DX), Z0, Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VDIVPD.BCST      304(DX), Z0, Z0
+	VADDPD.BCST      312(DX), Z0, Z0
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), R8
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, K1, Z2
+	MOVQ             368(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             344(DX), R12
-	MOVQ             352(DX), R13
+	MOVQ             376(DX), R12
+	MOVQ             384(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTQQ2PD        (R8)(BX*8), Z0
-	VBROADCASTSD     440(DX), Z3
-	VFMADD213PD.BCST 448(DX), Z3, Z0
-	VDIVPD.BCST      456(DX), Z0, Z0
-	VADDPD.BCST      464(DX), Z0, Z0
 	VBROADCASTSD     472(DX), Z3
+	VFMADD213PD.BCST 480(DX), Z3, Z0
+	VDIVPD.BCST      488(DX), Z0, Z0
+	VADDPD.BCST      496(DX), Z0, Z0
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), R8
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, K1, Z3
+	MOVQ             552(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             512(DX), R12
-	MOVQ             520(DX), R13
+	MOVQ             560(DX), R12
+	MOVQ             568(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTQQ2PD        (R8)(BX*8), Z0
-	VBROADCASTSD     608(DX), Z4
-	VFMADD213PD.BCST 616(DX), Z4, Z0
-	VDIVPD.BCST      624(DX), Z0, Z0
-	VADDPD.BCST      632(DX), Z0, Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     656(DX), Z4
+	VFMADD213PD.BCST 664(DX), Z4, Z0
+	VDIVPD.BCST      672(DX), Z0, Z0
+	VADDPD.BCST      680(DX), Z0, Z0
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), R8
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, K1, Z4
+	MOVQ             736(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             680(DX), R12
-	MOVQ             688(DX), R13
+	MOVQ             744(DX), R12
+	MOVQ             752(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTQQ2PD        (R8)(BX*8), Z0
-	VBROADCASTSD     776(DX), Z5
-	VFMADD213PD.BCST 784(DX), Z5, Z0
-	VDIVPD.BCST      792(DX), Z0, Z0
-	VADDPD.BCST      800(DX), Z0, Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     840(DX), Z5
+	VFMADD213PD.BCST 848(DX), Z5, Z0
+	VDIVPD.BCST      856(DX), Z0, Z0
+	VADDPD.BCST      864(DX), Z0, Z0
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), R8
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, K1, Z5
+	MOVQ             920(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             848(DX), R12
-	MOVQ             856(DX), R13
+	MOVQ             928(DX), R12
+	MOVQ             936(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTQQ2PD        (R8)(BX*8), Z0
-	VBROADCASTSD     944(DX), Z6
-	VFMADD213PD.BCST 952(DX), Z6, Z0
-	VDIVPD.BCST      960(DX), Z0, Z0
-	VADDPD.BCST      968(DX), Z0, Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1024(DX), Z6
+	VFMADD213PD.BCST 1032(DX), Z6, Z0
+	VDIVPD.BCST      1040(DX), Z0, Z0
+	VADDPD.BCST      1048(DX), Z0, Z0
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), R8
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, K1, Z6
+	MOVQ             1104(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             1016(DX), R12
-	MOVQ             1024(DX), R13
+	MOVQ             1112(DX), R12
+	MOVQ             1120(DX), R13
 	SHRXL            R13, (R12)(DI*1), R12
 	KMOVW            R12, K1
 	VCVTQQ2PD        (R8)(BX*8), Z0
-	VBROADCASTSD     1112(DX), Z7
-	VFMADD213PD.BCST 1120(DX), Z7, Z0
-	VDIVPD.BCST      1128(DX), Z0, Z0
-	VADDPD.BCST      1136(DX), Z0, Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1208(DX), Z7
+	VFMADD213PD.BCST 1216(DX), Z7, Z0
+	VDIVPD.BCST      1224(DX), Z0, Z0
+	VADDPD.BCST      1232(DX), Z0, Z0
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), R8
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, K1, Z7
+	MOVQ             1288(DX), R8
 	PREFETCHT1       1024(R8)(BX*8)
-	MOVQ             1184(DX), R12
-	MOVQ             1192(DX), R13
-	SHRXL            R13, (R12)(DI*1), R12
-	KMOVW            R12, K1
+	MOVQ             1296(DX), R12
+	MOVQ             1304(DX), R13
+	SHRXL            R13, (R12)(DI*1), DI
+	KMOVW            DI, K1
 	VCVTQQ2PD        (R8)(BX*8), Z0
-	VBROADCASTSD     1280(DX), Z8
-	VFMADD213PD.BCST 1288(DX), Z8, Z0
-	VDIVPD.BCST      1296(DX), Z0, Z0
-	VADDPD.BCST      1304(DX), Z0, Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1392(DX), Z8
+	VFMADD213PD.BCST 1400(DX), Z8, Z0
+	VDIVPD.BCST      1408(DX), Z0, Z0
+	VADDPD.BCST      1416(DX), Z0, Z0
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, K1, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -35051,125 +37731,125 @@ tail:
 	VMINPD           Z0, Z1, Z0
 	VBROADCASTSD     24(DX), Z1
 	VFIXUPIMMPD.BCST $0x00, 160(DX), Z0, K1, Z1
-	MOVQ             168(DX), R12
-	MOVQ             176(DX), R13
-	MOVQ             184(DX), R14
+	MOVQ             184(DX), R12
+	MOVQ             192(DX), R13
+	MOVQ             200(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
-	VBROADCASTSD     272(DX), Z2
-	VFMADD213PD.BCST 280(DX), Z2, Z0
-	VDIVPD.BCST      288(DX), Z0, Z0
-	VADDPD.BCST      296(DX), Z0, Z0
-	VBROADCASTSD     304(DX), Z2
+	VBROADCASTSD     288(DX), Z2
+	VFMADD213PD.BCST 296(DX), Z2, Z0
+	VDIVPD.BCST      304(DX), Z0, Z0
+	VADDPD.BCST      312(DX), Z0, Z0
+	VBROADCASTSD     320(DX), Z2
 	VMAXPD           Z0, Z2, Z0
-	VBROADCASTSD     312(DX), Z2
+	VBROADCASTSD     328(DX), Z2
 	VMINPD           Z0, Z2, Z0
-	VBROADCASTSD     192(DX), Z2
-	VFIXUPIMMPD.BCST $0x00, 328(DX), Z0, K1, Z2
-	MOVQ             336(DX), R12
-	MOVQ             344(DX), R13
-	MOVQ             352(DX), R14
+	VBROADCASTSD     208(DX), Z2
+	VFIXUPIMMPD.BCST $0x00, 344(DX), Z0, K1, Z2
+	MOVQ             368(DX), R12
+	MOVQ             376(DX), R13
+	MOVQ             384(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
-	VBROADCASTSD     440(DX), Z3
-	VFMADD213PD.BCST 448(DX), Z3, Z0
-	VDIVPD.BCST      456(DX), Z0, Z0
-	VADDPD.BCST      464(DX), Z0, Z0
 	VBROADCASTSD     472(DX), Z3
+	VFMADD213PD.BCST 480(DX), Z3, Z0
+	VDIVPD.BCST      488(DX), Z0, Z0
+	VADDPD.BCST      496(DX), Z0, Z0
+	VBROADCASTSD     504(DX), Z3
 	VMAXPD           Z0, Z3, Z0
-	VBROADCASTSD     480(DX), Z3
+	VBROADCASTSD     512(DX), Z3
 	VMINPD           Z0, Z3, Z0
-	VBROADCASTSD     360(DX), Z3
-	VFIXUPIMMPD.BCST $0x00, 496(DX), Z0, K1, Z3
-	MOVQ             504(DX), R12
-	MOVQ             512(DX), R13
-	MOVQ             520(DX), R14
+	VBROADCASTSD     392(DX), Z3
+	VFIXUPIMMPD.BCST $0x00, 528(DX), Z0, K1, Z3
+	MOVQ             552(DX), R12
+	MOVQ             560(DX), R13
+	MOVQ             568(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
-	VBROADCASTSD     608(DX), Z4
-	VFMADD213PD.BCST 616(DX), Z4, Z0
-	VDIVPD.BCST      624(DX), Z0, Z0
-	VADDPD.BCST      632(DX), Z0, Z0
-	VBROADCASTSD     640(DX), Z4
+	VBROADCASTSD     656(DX), Z4
+	VFMADD213PD.BCST 664(DX), Z4, Z0
+	VDIVPD.BCST      672(DX), Z0, Z0
+	VADDPD.BCST      680(DX), Z0, Z0
+	VBROADCASTSD     688(DX), Z4
 	VMAXPD           Z0, Z4, Z0
-	VBROADCASTSD     648(DX), Z4
+	VBROADCASTSD     696(DX), Z4
 	VMINPD           Z0, Z4, Z0
-	VBROADCASTSD     528(DX), Z4
-	VFIXUPIMMPD.BCST $0x00, 664(DX), Z0, K1, Z4
-	MOVQ             672(DX), R12
-	MOVQ             680(DX), R13
-	MOVQ             688(DX), R14
+	VBROADCASTSD     576(DX), Z4
+	VFIXUPIMMPD.BCST $0x00, 712(DX), Z0, K1, Z4
+	MOVQ             736(DX), R12
+	MOVQ             744(DX), R13
+	MOVQ             752(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
-	VBROADCASTSD     776(DX), Z5
-	VFMADD213PD.BCST 784(DX), Z5, Z0
-	VDIVPD.BCST      792(DX), Z0, Z0
-	VADDPD.BCST      800(DX), Z0, Z0
-	VBROADCASTSD     808(DX), Z5
+	VBROADCASTSD     840(DX), Z5
+	VFMADD213PD.BCST 848(DX), Z5, Z0
+	VDIVPD.BCST      856(DX), Z0, Z0
+	VADDPD.BCST      864(DX), Z0, Z0
+	VBROADCASTSD     872(DX), Z5
 	VMAXPD           Z0, Z5, Z0
-	VBROADCASTSD     816(DX), Z5
+	VBROADCASTSD     880(DX), Z5
 	VMINPD           Z0, Z5, Z0
-	VBROADCASTSD     696(DX), Z5
-	VFIXUPIMMPD.BCST $0x00, 832(DX), Z0, K1, Z5
-	MOVQ             840(DX), R12
-	MOVQ             848(DX), R13
-	MOVQ             856(DX), R14
+	VBROADCASTSD     760(DX), Z5
+	VFIXUPIMMPD.BCST $0x00, 896(DX), Z0, K1, Z5
+	MOVQ             920(DX), R12
+	MOVQ             928(DX), R13
+	MOVQ             936(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
-	VBROADCASTSD     944(DX), Z6
-	VFMADD213PD.BCST 952(DX), Z6, Z0
-	VDIVPD.BCST      960(DX), Z0, Z0
-	VADDPD.BCST      968(DX), Z0, Z0
-	VBROADCASTSD     976(DX), Z6
+	VBROADCASTSD     1024(DX), Z6
+	VFMADD213PD.BCST 1032(DX), Z6, Z0
+	VDIVPD.BCST      1040(DX), Z0, Z0
+	VADDPD.BCST      1048(DX), Z0, Z0
+	VBROADCASTSD     1056(DX), Z6
 	VMAXPD           Z0, Z6, Z0
-	VBROADCASTSD     984(DX), Z6
+	VBROADCASTSD     1064(DX), Z6
 	VMINPD           Z0, Z6, Z0
-	VBROADCASTSD     864(DX), Z6
-	VFIXUPIMMPD.BCST $0x00, 1000(DX), Z0, K1, Z6
-	MOVQ             1008(DX), R12
-	MOVQ             1016(DX), R13
-	MOVQ             1024(DX), R14
+	VBROADCASTSD     944(DX), Z6
+	VFIXUPIMMPD.BCST $0x00, 1080(DX), Z0, K1, Z6
+	MOVQ             1104(DX), R12
+	MOVQ             1112(DX), R13
+	MOVQ             1120(DX), R14
 	SHRXL            R14, (R13)(DI*1), R13
 	ANDL             R8, R13
 	KMOVW            R13, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
-	VBROADCASTSD     1112(DX), Z7
-	VFMADD213PD.BCST 1120(DX), Z7, Z0
-	VDIVPD.BCST      1128(DX), Z0, Z0
-	VADDPD.BCST      1136(DX), Z0, Z0
-	VBROADCASTSD     1144(DX), Z7
+	VBROADCASTSD     1208(DX), Z7
+	VFMADD213PD.BCST 1216(DX), Z7, Z0
+	VDIVPD.BCST      1224(DX), Z0, Z0
+	VADDPD.BCST      1232(DX), Z0, Z0
+	VBROADCASTSD     1240(DX), Z7
 	VMAXPD           Z0, Z7, Z0
-	VBROADCASTSD     1152(DX), Z7
+	VBROADCASTSD     1248(DX), Z7
 	VMINPD           Z0, Z7, Z0
-	VBROADCASTSD     1032(DX), Z7
-	VFIXUPIMMPD.BCST $0x00, 1168(DX), Z0, K1, Z7
-	MOVQ             1176(DX), R12
-	MOVQ             1184(DX), R13
-	MOVQ             1192(DX), R14
-	SHRXL            R14, (R13)(DI*1), R13
-	ANDL             R8, R13
-	KMOVW            R13, K1
+	VBROADCASTSD     1128(DX), Z7
+	VFIXUPIMMPD.BCST $0x00, 1264(DX), Z0, K1, Z7
+	MOVQ             1288(DX), R12
+	MOVQ             1296(DX), R13
+	MOVQ             1304(DX), R14
+	SHRXL            R14, (R13)(DI*1), DI
+	ANDL             R8, DI
+	KMOVW            DI, K1
 	VCVTQQ2PD.Z      (R12)(BX*8), K1, Z0
-	VBROADCASTSD     1280(DX), Z8
-	VFMADD213PD.BCST 1288(DX), Z8, Z0
-	VDIVPD.BCST      1296(DX), Z0, Z0
-	VADDPD.BCST      1304(DX), Z0, Z0
-	VBROADCASTSD     1312(DX), Z8
+	VBROADCASTSD     1392(DX), Z8
+	VFMADD213PD.BCST 1400(DX), Z8, Z0
+	VDIVPD.BCST      1408(DX), Z0, Z0
+	VADDPD.BCST      1416(DX), Z0, Z0
+	VBROADCASTSD     1424(DX), Z8
 	VMAXPD           Z0, Z8, Z0
-	VBROADCASTSD     1320(DX), Z8
+	VBROADCASTSD     1432(DX), Z8
 	VMINPD           Z0, Z8, Z0
-	VBROADCASTSD     1200(DX), Z8
-	VFIXUPIMMPD.BCST $0x00, 1336(DX), Z0, K1, Z8
+	VBROADCASTSD     1312(DX), Z8
+	VFIXUPIMMPD.BCST $0x00, 1448(DX), Z0, K1, Z8
 	VUNPCKLPD        Z2, Z1, Z0
 	VUNPCKHPD        Z2, Z1, Z1
 	VUNPCKLPD        Z4, Z3, Z2
@@ -35230,7 +37910,7 @@ tail:
 	JMP              tail
 
 next:
-	ADDQ    $0x00000540, DX
+	ADDQ    $0x000005c0, DX
 	ADDQ    $0x40, R11
 	SUBQ    $0x08, R9
 	JG      columns
@@ -37367,6 +40047,200 @@ block:
 	VMOVUPS          Z1, 192(AX)
 	ADDQ             $0x00000100, AX
 	ADDQ             $0x00000100, CX
+	SUBQ             $0x20, BX
+	JNZ              block
+	XORQ             AX, AX
+	STMXCSR          (SP)
+	MOVL             (SP), CX
+	ANDL             $0x00000008, CX
+	ORQ              CX, AX
+	MOVQ             AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func narrowF32ValuesAVX2(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX2, BMI2, CMOV, FMA3, SSE
+TEXT ·narrowF32ValuesAVX2(SB), NOSPLIT, $8-56
+	STMXCSR      (SP)
+	MOVL         (SP), AX
+	ANDL         $-9, AX
+	MOVL         AX, (SP)
+	LDMXCSR      (SP)
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         column+16(FP), DX
+	MOVQ         n+24(FP), BX
+	MOVQ         bits+32(FP), SI
+	MOVQ         bit+40(FP), DI
+	LEAQ         4(SI), R9
+	TESTQ        DI, DI
+	CMOVQEQ      SI, R9
+	VBROADCASTSS 24(DX), Y1
+
+block:
+	MOVL         (SI), R8
+	MOVBLZX      (R9), R10
+	SHLQ         $0x20, R10
+	ORQ          R10, R8
+	SHRXQ        DI, R8, R8
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R9
+	VMOVD        R8, X0
+	VPBROADCASTD X0, Y0
+	VBROADCASTSS 168(DX), Y3
+	VMOVUPS      (CX), Y2
+	VSUBPS       Y3, Y2, Y2
+	VBROADCASTSS 180(DX), Y3
+	VBROADCASTSS 176(DX), Y4
+	VFMADD231PS  Y2, Y4, Y3
+	VBROADCASTSS 172(DX), Y4
+	VFMADD231PS  Y2, Y4, Y3
+	VBROADCASTSS 136(DX), Y2
+	VMAXPS       Y3, Y2, Y3
+	VBROADCASTSS 144(DX), Y2
+	VMINPS       Y3, Y2, Y3
+	VCMPPS       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits4x0<>+0(SB), Y0, Y2
+	VPCMPEQD     bits4x0<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, (AX)
+	VBROADCASTSS 168(DX), Y3
+	VMOVUPS      32(CX), Y2
+	VSUBPS       Y3, Y2, Y2
+	VBROADCASTSS 180(DX), Y3
+	VBROADCASTSS 176(DX), Y4
+	VFMADD231PS  Y2, Y4, Y3
+	VBROADCASTSS 172(DX), Y4
+	VFMADD231PS  Y2, Y4, Y3
+	VBROADCASTSS 136(DX), Y2
+	VMAXPS       Y3, Y2, Y3
+	VBROADCASTSS 144(DX), Y2
+	VMINPS       Y3, Y2, Y3
+	VCMPPS       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits4x1<>+0(SB), Y0, Y2
+	VPCMPEQD     bits4x1<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 32(AX)
+	VBROADCASTSS 168(DX), Y3
+	VMOVUPS      64(CX), Y2
+	VSUBPS       Y3, Y2, Y2
+	VBROADCASTSS 180(DX), Y3
+	VBROADCASTSS 176(DX), Y4
+	VFMADD231PS  Y2, Y4, Y3
+	VBROADCASTSS 172(DX), Y4
+	VFMADD231PS  Y2, Y4, Y3
+	VBROADCASTSS 136(DX), Y2
+	VMAXPS       Y3, Y2, Y3
+	VBROADCASTSS 144(DX), Y2
+	VMINPS       Y3, Y2, Y3
+	VCMPPS       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits4x2<>+0(SB), Y0, Y2
+	VPCMPEQD     bits4x2<>+0(SB), Y2, Y2
+	VANDPS       Y2, Y4, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 64(AX)
+	VBROADCASTSS 168(DX), Y3
+	VMOVUPS      96(CX), Y2
+	VSUBPS       Y3, Y2, Y2
+	VBROADCASTSS 180(DX), Y3
+	VBROADCASTSS 176(DX), Y4
+	VFMADD231PS  Y2, Y4, Y3
+	VBROADCASTSS 172(DX), Y4
+	VFMADD231PS  Y2, Y4, Y3
+	VBROADCASTSS 136(DX), Y2
+	VMAXPS       Y3, Y2, Y3
+	VBROADCASTSS 144(DX), Y2
+	VMINPS       Y3, Y2, Y3
+	VCMPPS       $0x07, Y3, Y3, Y4
+	VBROADCASTSD 152(DX), Y2
+	VORPS        Y2, Y4, Y4
+	VPAND        bits4x3<>+0(SB), Y0, Y0
+	VPCMPEQD     bits4x3<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y4, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y3
+	VMOVUPS      Y3, 96(AX)
+	ADDQ         $0x00000080, AX
+	ADDQ         $0x00000080, CX
+	SUBQ         $0x20, BX
+	JNZ          block
+	XORQ         AX, AX
+	STMXCSR      (SP)
+	MOVL         (SP), CX
+	ANDL         $0x00000008, CX
+	ORQ          CX, AX
+	MOVQ         AX, beyond+48(FP)
+	VZEROUPPER
+	RET
+
+// func narrowF32ValuesAVX512(dst *byte, src *byte, column *byte, n int, bits *byte, bit int) (beyond int)
+// Requires: AVX, AVX512F, BMI2, CMOV, SSE
+TEXT ·narrowF32ValuesAVX512(SB), NOSPLIT, $8-56
+	STMXCSR (SP)
+	MOVL    (SP), AX
+	ANDL    $-9, AX
+	MOVL    AX, (SP)
+	LDMXCSR (SP)
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), CX
+	MOVQ    column+16(FP), DX
+	MOVQ    n+24(FP), BX
+	MOVQ    bits+32(FP), SI
+	MOVQ    bit+40(FP), DI
+	LEAQ    4(SI), R9
+	TESTQ   DI, DI
+	CMOVQEQ SI, R9
+
+block:
+	MOVL             (SI), R8
+	MOVBLZX          (R9), R10
+	SHLQ             $0x20, R10
+	ORQ              R10, R8
+	SHRXQ            DI, R8, R8
+	ADDQ             $0x04, SI
+	ADDQ             $0x04, R9
+	KMOVW            R8, K1
+	VMOVUPS          (CX), Z0
+	VBROADCASTSS     180(DX), Z1
+	VBROADCASTSS     168(DX), Z2
+	VSUBPS           Z2, Z0, Z0
+	VBROADCASTSS     176(DX), Z2
+	VFMADD231PS      Z2, Z0, Z1
+	VBROADCASTSS     172(DX), Z2
+	VFMADD231PS      Z2, Z0, Z1
+	VBROADCASTSS     136(DX), Z0
+	VMAXPS           Z1, Z0, Z1
+	VBROADCASTSS     144(DX), Z0
+	VMINPS           Z1, Z0, Z1
+	VBROADCASTSS     24(DX), Z0
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z1, K1, Z0
+	VMOVUPS          Z0, (AX)
+	SHRQ             $0x10, R8
+	KMOVW            R8, K1
+	VMOVUPS          64(CX), Z0
+	VBROADCASTSS     180(DX), Z1
+	VBROADCASTSS     168(DX), Z2
+	VSUBPS           Z2, Z0, Z0
+	VBROADCASTSS     176(DX), Z2
+	VFMADD231PS      Z2, Z0, Z1
+	VBROADCASTSS     172(DX), Z2
+	VFMADD231PS      Z2, Z0, Z1
+	VBROADCASTSS     136(DX), Z0
+	VMAXPS           Z1, Z0, Z1
+	VBROADCASTSS     144(DX), Z0
+	VMINPS           Z1, Z0, Z1
+	VBROADCASTSS     24(DX), Z0
+	VFIXUPIMMPS.BCST $0x00, 160(DX), Z1, K1, Z0
+	VMOVUPS          Z0, 64(AX)
+	ADDQ             $0x00000080, AX
+	ADDQ             $0x00000080, CX
 	SUBQ             $0x20, BX
 	JNZ              block
 	XORQ             AX, AX

@@ -26,8 +26,10 @@ type level struct {
 	rowsSame [9]rowsKernel
 	affines  [kinds][kinds]rowsKernel // for columns that pass an Affine
 	bounds   [kinds]rowsKernel        // for those where it has bounds alone
+	narrow   rowsKernel               // for those that narrowLine computes
 	// affineValues are for the values of one such column.
 	affineValues [kinds][kinds]affineKernel
+	narrowValues affineKernel
 	expands      [9]expandKernel
 	// wholeSteps says that the kernels on rows make stepRows rows of StepColumns
 	// columns at a time.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/runpage"
 )
@@ -48,6 +49,9 @@ func (o *pageOptions) options(run string, stores map[string]dataset.Store, place
 func (o *pageOptions) check(flag, output string) error {
 	if o.path == "" {
 		return nil
+	}
+	if err := secret.In(o.path); err != nil {
+		return fmt.Errorf("%w: %s: %w", engine.ErrUsage, flag, err)
 	}
 	info, err := os.Stat(filepath.Dir(o.path))
 	if err != nil || !info.IsDir() {

@@ -12,9 +12,11 @@ import (
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/ort"
 	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/io/dataset"
 	"github.com/millrace/millrace/io/duckdb"
 	"github.com/millrace/millrace/io/format"
+	"github.com/millrace/millrace/io/postgres/pgrows"
 	"github.com/millrace/millrace/io/query"
 	"github.com/millrace/millrace/io/spool"
 	"github.com/millrace/millrace/models"
@@ -41,7 +43,7 @@ const exitTable = `   0  done
    5  model cannot be loaded or does not fit the data
    6  output cannot be written, or exists
    7  out of memory, or the memory limit is too small, or the device is lost
-  75  interrupted, or another run holds the output, or its database went away: run the same command again`
+  75  interrupted, or another run holds the output, or a database of its went away: run the same command again`
 
 // exitCode is the one place where errors become exit codes. The order matters:
 // an error may wrap several sentinels, and the first that fits says most about
@@ -63,12 +65,12 @@ func exitCode(err error) int {
 		return exitOK
 	case is(engine.ErrInternal):
 		return exitFault
-	case is(engine.ErrInterrupted, ledger.ErrHeld, context.Canceled, sink.ErrPasses):
+	case is(engine.ErrInterrupted, ledger.ErrHeld, context.Canceled, sink.ErrPasses, pgrows.ErrPasses):
 		return exitInterrupted
 	case is(ledger.ErrInputChanged):
 		return exitInput
 	case is(engine.ErrUsage, jobfile.ErrJob, ledger.ErrOtherJob, ort.ErrLibrary, ort.ErrProvider, bench.ErrIncomparable, bench.ErrRecords,
-		query.ErrURI, query.ErrOrder, query.ErrStatement, duckdb.ErrNotBuilt):
+		secret.ErrGiven, query.ErrURI, query.ErrOrder, query.ErrStatement, duckdb.ErrNotBuilt):
 		return exitUsage
 	case is(ort.ErrOutOfMemory, ort.ErrDevice, engine.ErrMemory):
 		return exitDevice

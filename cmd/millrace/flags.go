@@ -139,7 +139,7 @@ func (o *runOptions) addWriteFlags(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&o.partitionBy, "partition-by", nil, "comma separated `COLUMNS` of --ids or --keep whose values name the output's folders, such as date=2026-11-22/, in place of standing in the files")
 	fs.Var(&o.fileSize, "target-file-size", "about how large an output file becomes at most, as a `SIZE` (256MiB, 1GiB), before its part has another (default: one file for each part, and for each folder of it)")
 	fs.StringVar(&o.outputFormat, "output-format", "", "`FORMAT`: parquet, arrow, csv or jsonl (default: by --output's ending, else parquet)")
-	fs.StringVar(&o.Compression, "compression", "", "`CODEC`: zstd, snappy, gzip, lz4 or none; CSV and JSON Lines have gzip and zstd, and their files end in .gz or .zst then (default: by --output's ending, else zstd for Parquet and none for others)")
+	fs.StringVar(&o.Compression, "compression", "", "`CODEC`: zstd, snappy, gzip, lz4 or none; CSV and JSON Lines have gzip and zstd, and their files end in .gz or .zst then (default: by --output's ending, else zstd where it pays for Parquet and none for others)")
 	fs.StringVar(&o.Delimiter, "output-delimiter", "", "`CHARACTER` between fields of CSV output: , ; | or tab (default: a comma, and a tab where --output ends in .tsv)")
 	fs.BoolVar(&o.SpreadsheetSafe, "spreadsheet-safe", false, "put an apostrophe before texts in CSV output that a spreadsheet would take for a formula (they begin with = + - @, a tab or a line end); numbers stay numbers")
 	fs.StringVar(&o.digest, "digest", "auto", "`WHAT` the manifest proves inputs by: sha256 or xxh3 (XXH3-128) of every file's bytes; size-mtime (size and time of change, nothing is digested); or auto: the strongest of them that takes at most 3% of the run")

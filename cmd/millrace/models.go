@@ -12,6 +12,7 @@ import (
 
 	"github.com/millrace/millrace/engine"
 	"github.com/millrace/millrace/internal/nearest"
+	"github.com/millrace/millrace/internal/secret"
 )
 
 // modelFlags are the flags that say which models score the rows.
@@ -50,6 +51,9 @@ func (o *modelFlags) set(opts *engine.Options) error {
 func (o *modelFlags) setModels(opts *engine.Options) error {
 	var all []engine.ModelOptions
 	for _, text := range o.models {
+		if err := secret.In(text); err != nil {
+			return fmt.Errorf("%w: --model: %w", engine.ErrUsage, err)
+		}
 		m := namedFile.FindStringSubmatch(text)
 		switch {
 		case m != nil:

@@ -22,6 +22,8 @@ import (
 	"github.com/millrace/millrace/internal/cpulevel"
 	"github.com/millrace/millrace/internal/hugepage"
 	"github.com/millrace/millrace/internal/nearest"
+	"github.com/millrace/millrace/internal/secret"
+	"github.com/millrace/millrace/io/dataset"
 )
 
 // streams are where a command reads and writes: data and answers on Out,
@@ -203,6 +205,11 @@ func newRoot(s streams, common *commonOptions) *cobra.Command {
 				return err
 			}
 			defer stop() // on errors and panics, too
+			for _, place := range args {
+				if err := dataset.CheckName(place); err != nil {
+					return fmt.Errorf("%w: %w", engine.ErrUsage, err)
+				}
+			}
 			return before(cmd, args)
 		}
 		c.Flags().VisitAll(nameVariable)
@@ -230,7 +237,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	return fmt.Errorf("%w: %s takes no arguments, only flags: %q is one too many (a glob for --input must be quoted, or the shell expands it)",
-		engine.ErrUsage, cmd.CommandPath(), args[0])
+		engine.ErrUsage, cmd.CommandPath(), secret.Hide(args[0]))
 }
 
 func allFlagNames(root *cobra.Command) []string {

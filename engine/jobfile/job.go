@@ -59,7 +59,7 @@ type Job struct {
 	OutputPrefix    string    `json:"output_prefix,omitempty" expand:"text" doc:"what is put before the name of each prediction column"`
 	OutputLayout    string    `json:"output_layout,omitempty" values:"auto,list,columns" doc:"several values a row as list, one column of lists; columns, one each; or auto, the default: columns for class scores"`
 	OutputFormat    string    `json:"output_format,omitempty" alike:"format" values:"parquet,arrow,csv,jsonl" doc:"parquet, arrow, csv or jsonl; default: by the output's ending, else parquet"`
-	Compression     string    `json:"compression,omitempty" values:"zstd,snappy,gzip,lz4,none" doc:"zstd, the default for Parquet; snappy; gzip; lz4; or none. CSV and JSON Lines have gzip and zstd; default: by the output's ending"`
+	Compression     string    `json:"compression,omitempty" values:"zstd,snappy,gzip,lz4,none" doc:"zstd, for Parquet the default where it pays; snappy; gzip; lz4; or none. CSV and JSON Lines have gzip and zstd; default: by the output's ending"`
 	OutputDelimiter string    `json:"output_delimiter,omitempty" pattern:"^(,|;|\\||tab)$" form:", ; | or tab" doc:"what stands between fields of CSV output: , ; | or tab; default: a comma, and a tab where the output ends in .tsv"`
 	SpreadsheetSafe bool      `json:"spreadsheet_safe,omitempty" doc:"put an apostrophe before texts in CSV output that a spreadsheet would take for a formula; numbers stay numbers"`
 	PartitionBy     OneOrMore `json:"partition_by,omitempty" doc:"columns of ids or keep whose values name the output's folders, such as date=2026-11-22/, in place of standing in the files"`

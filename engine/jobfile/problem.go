@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/millrace/millrace/internal/secret"
 )
 
 // ErrJob says that a job file cannot be read, or asks for what no job can do.
@@ -117,7 +119,7 @@ func problemsOf(path string, sources ...*source) error {
 
 // quoted writes a name from a file for people, in bounds.
 func quoted(name string) string {
-	name = urlPassword.ReplaceAllString(name, "://***@")
+	name = secret.Hide(urlPassword.ReplaceAllString(name, "://***@"))
 	if len(name) <= maxNameBytes {
 		return fmt.Sprintf("%q", name)
 	}

@@ -5,6 +5,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
+
+	"github.com/millrace/millrace/internal/secret"
 )
 
 // Secret says where a secret is, and never what: env:NAME for a variable of the
@@ -82,5 +84,6 @@ var (
 
 // masked hides what may be a secret in a line.
 func masked(line string) string {
+	line = secret.Hide(line)
 	return secretKey.ReplaceAllString(urlPassword.ReplaceAllString(line, "://***@"), "${1}***")
 }

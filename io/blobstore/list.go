@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace/io/dataset"
+	"github.com/millrace/millrace/io/format"
 )
 
 // mostObjects bounds a listing, so that a pattern that means a whole lake is found out
@@ -23,6 +24,11 @@ const mostObjects = 5_000_000
 // below it, as a folder; a pattern matches element by element. Only what begins like the
 // pattern up to its first wildcard is listed.
 func (s *Store) List(ctx context.Context, input string) (dataset.Listing, error) {
+	return s.ListFormat(ctx, input, "")
+}
+
+// ListFormat implements dataset.FormatLister.
+func (s *Store) ListFormat(ctx context.Context, input string, asked format.Name) (dataset.Listing, error) {
 	l, err := ParseURI(input)
 	if err != nil {
 		return dataset.Listing{}, err
@@ -31,7 +37,7 @@ func (s *Store) List(ctx context.Context, input string) (dataset.Listing, error)
 	if err != nil {
 		return dataset.Listing{}, err
 	}
-	w := &listing{store: s, bucket: b, at: l}
+	w := &listing{store: s, bucket: b, at: l, asked: asked}
 	if err := w.list(ctx); err != nil {
 		return dataset.Listing{}, fmt.Errorf("list %s: %w", l, err)
 	}
@@ -53,6 +59,7 @@ type listing struct {
 	store  *Store
 	bucket *blob.Bucket
 	at     Location
+	asked  format.Name
 	unsure []string // keys whose first bytes say what they are
 }
 
@@ -187,8 +194,12 @@ func (w *listing) below(o *blob.ListObject, rest string) {
 			return
 		}
 	}
-	if dataset.KnownExtension(o.Key) {
+	switch takes, known := dataset.TakesName(o.Key, w.asked); {
+	case known && takes:
 		w.take(o)
+		return
+	case known:
+		w.Skipped = append(w.Skipped, w.at.of(o.Key).String())
 		return
 	}
 	w.keep(w.at.of(o.Key).String(), o)
@@ -204,7 +215,7 @@ func (w *listing) sniff(ctx context.Context) error {
 		group.Go(func() error {
 			o := w.store.object(w.at.of(key), w.bucket, w.found(key))
 			head, err := o.head(ctx)
-			is[i] = dataset.Sniff(head, key) != ""
+			is[i] = dataset.TakesHead(head, key, w.asked)
 			return errors.Join(err, o.Close())
 		})
 	}

@@ -13,6 +13,7 @@ import (
 	"gocloud.dev/blob/memblob"
 
 	"github.com/millrace/millrace/io/dataset"
+	"github.com/millrace/millrace/io/format"
 )
 
 // memory is a store whose one bucket lies in memory.
@@ -46,6 +47,11 @@ var tree = map[string]string{
 	"odd/a[1].parquet":                           "PAR1",
 	"odd/a1.parquet":                             "PAR1",
 	"odd/text":                                   "words",
+	"text/a.csv":                                 "n\n1\n",
+	"text/day=1/b.jsonl.gz":                      "\x1f\x8b",
+	"text/c.tsv.zst":                             "\x28\xb5\x2f\xfd",
+	"text/export.2026":                           "n\n1\n",
+	"text/d.parquet":                             "PAR1",
 }
 
 // Inputs stand for the same objects of a bucket as for files of a folder.
@@ -66,10 +72,13 @@ func TestListAsFiles(t *testing.T) {
 		"flights", "flights/", "flights.parquet", "flights/date=2026-11-21/a.parquet", "flights/date=2026-11-22",
 		"flights/*", "flights/*.parquet", "flights/date=*", "flights/date=*/*.parquet", "flights/date=2026-1[12]-*/*", "flights/date=2026-11-2?/a.parquet",
 		"flights/**", "flights/**/a.parquet", "**/c.arrow", "*", "flights/_*/*.parquet", "flights/date=2026-11-22/_*", "flights/**/*",
+		"text", "text/*", "text/*.csv", "text/day=*", "text as csv", "text/ as jsonl", "text/* as csv", "flights as csv",
 		"odd/a[1].parquet", "odd/a[12].parquet", "odd/text", "odd", "none", "none/*", "flights/date=2026-11-22/_temporary", "flights/readme.txt", "flights/date=2026-11-2?",
 	} {
-		want, wantErr := dataset.List([]string{filepath.Join(dir, input)})
-		got, err := dataset.ListIn(t.Context(), []string{"s3://bucket/" + input}, stores)
+		input, asked, _ := strings.Cut(input, " as ")
+		lister := dataset.Lister{Stores: stores, Format: format.Name(asked)}
+		want, wantErr := lister.List(t.Context(), []string{filepath.Join(dir, input)})
+		got, err := lister.List(t.Context(), []string{"s3://bucket/" + input})
 		local := func(uris []string) []string {
 			paths := make([]string, len(uris))
 			for i, uri := range uris {

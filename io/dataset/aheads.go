@@ -70,7 +70,7 @@ func (d *Dataset) wholes(refs []SpanRef) []wholeSource {
 	begun := map[*source]chan struct{}{}
 	for _, ref := range refs {
 		src := d.files[ref.File]
-		if ranged, _ := src.ranged(); src.object != nil && ranged == nil && begun[src] == nil {
+		if src.object != nil && src.ranged() == nil && begun[src] == nil {
 			begun[src] = make(chan struct{})
 			all = append(all, wholeSource{src, begun[src]})
 		}

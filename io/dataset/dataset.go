@@ -265,22 +265,25 @@ func (d *Dataset) SetChunkRows(rows int) error {
 // parallelLooks bounds the objects that stores are asked for at a time: most of it is waiting.
 const parallelLooks = 64
 
-// parallel is how many files are opened at a time: more of objects, but of those that are
-// kept whole on this machine.
+// parallelTexts is that of text that is read by ranges to find its rows.
+const parallelTexts = 16
+
+// parallel is how many files are opened at a time: more of objects, but of those of which
+// more is kept on this machine meanwhile.
 func (d *Dataset) parallel(opts *Options) int {
-	stored := 0
+	most := 0
 	for _, src := range d.unique {
-		if opts.Stores[Scheme(src.path)] == nil {
-			continue
-		}
-		if stored++; linesByName(src.path) != "" || opts.Format != "" || knownExtension(src.path) && !parquetExtension(src.path) {
+		switch text := linesByName(src.path) != "" || opts.Format != ""; {
+		case opts.Stores[Scheme(src.path)] == nil:
+		case text && !lines.Compressed(src.path):
+			most = parallelTexts
+		case text || knownExtension(src.path) && !parquetExtension(src.path):
 			return opts.Parallel
+		case most == 0:
+			most = parallelLooks
 		}
 	}
-	if stored == 0 {
-		return opts.Parallel
-	}
-	return max(opts.Parallel, parallelLooks)
+	return max(opts.Parallel, most)
 }
 
 // Changed returns an error that wraps format.ErrChanged and names each file

@@ -38,10 +38,17 @@ func regular(path string) error {
 // detect is Detect for a regular file, which messages name otherwise, and whose format
 // may be asked for.
 func detect(path, name string, asked format.Name) (format.Name, error) {
-	found, err := sniff(path)
-	switch {
-	case err != nil:
+	head, err := readHead(path)
+	if err != nil {
 		return "", err
+	}
+	return detectHead(head, name, asked)
+}
+
+// detectHead is detect by a file's first bytes.
+func detectHead(head []byte, name string, asked format.Name) (format.Name, error) {
+	found := Sniff(head, name)
+	switch {
 	case asked != "" && found != "" && found != asked:
 		return "", asInput(fmt.Errorf("input %q: %w: its first bytes say %s, and --input-format %s", name, ErrUnknownFormat, found, asked))
 	case asked != "":
@@ -52,11 +59,7 @@ func detect(path, name string, asked format.Name) (format.Name, error) {
 	if byName := linesByName(name); byName != "" {
 		return byName, nil
 	}
-	head, err := readHead(path)
-	switch {
-	case err != nil:
-		return "", err
-	case len(head) == 0:
+	if len(head) == 0 {
 		return "", asInput(fmt.Errorf("input %q: %w: file is empty", name, ErrUnknownFormat))
 	}
 	return "", unknownFormat(name, head)
@@ -79,22 +82,13 @@ func unknownFormat(path string, head []byte) error {
 	return fmt.Errorf("input %q: %w: it starts with %q", path, ErrUnknownFormat, head)
 }
 
-// sniff is Detect for a regular file; it returns "" for a format not known.
-//
-// Sources: Parquet.thrift ("PAR1", "PARE" with an encrypted footer) and
-// Arrow's Columnar.rst, "IPC File Format" and "Encapsulated message format".
-func sniff(path string) (format.Name, error) {
-	head, err := readHead(path)
-	if err != nil {
-		return "", err
-	}
-	return Sniff(head, path), nil
-}
-
 // HeadBytes is how many of a file's first bytes Sniff wants, if there are as many.
 const HeadBytes = 8
 
 // Sniff is the format that a file's first bytes are of; "" for none that is known.
+//
+// Sources: Parquet.thrift ("PAR1", "PARE" with an encrypted footer) and
+// Arrow's Columnar.rst, "IPC File Format" and "Encapsulated message format".
 func Sniff(head []byte, name string) format.Name {
 	switch {
 	case bytes.HasPrefix(head, []byte("PAR1")), bytes.HasPrefix(head, []byte("PARE")):

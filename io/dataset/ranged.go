@@ -17,14 +17,7 @@ import (
 // what they read before they do are read so, and others from its local file.
 type Ranged interface {
 	Object
-	format.Source
-
-	// Ahead fetches ranges before they are read, in the order of calls. It returns when
-	// all of them are on their way: it waits while as much as the store may hold has been
-	// fetched and not read. Errors of fetching are those of whoever reads.
-	Ahead(ctx context.Context, ranges []format.Range) error
-	// Done says that nobody reads the ranges any more.
-	Done(ranges []format.Range)
+	format.AheadSource
 }
 
 // Verified is an Object that can tell later whether its bytes came as the store has them.
@@ -59,40 +52,46 @@ func (d *Dataset) Verify(ctx context.Context) error {
 // parallelVerified bounds the objects that are verified at a time: each holds a buffer.
 const parallelVerified = 16
 
-// openSource opens a reader of a source.
-type openSource func(ctx context.Context, src format.Source, opts format.ReadOptions) (format.Reader, error)
-
-// sources lists the formats that are read by ranges.
-func sources() map[format.Name]openSource {
-	return map[format.Name]openSource{format.Parquet: parquetfile.OpenSource}
-}
-
-// ranged is the source's object where it is read by ranges; else nil.
-func (s *source) ranged() (Ranged, openSource) {
-	r, ok := s.object.(Ranged)
-	if open := sources()[s.info.Format]; ok && open != nil {
-		return r, open
+// ranged is the source's object where it is read by ranges; else nil. Of other formats all
+// is read anyway, in an order that only their readers know.
+func (s *source) ranged() Ranged {
+	if r, ok := s.object.(Ranged); ok && (s.lines || s.info.Format == format.Parquet) {
+		return r
 	}
-	return nil, nil
+	return nil
 }
 
-// detectRanged finds a format from the last bytes, which are read for the footer anyway,
-// or the first ones.
-func detectRanged(ctx context.Context, r Ranged) (format.Name, error) {
+// openRanged opens a reader of an object's ranges.
+func (p *pool) openRanged(ctx context.Context, src *source, object Ranged) (format.Reader, error) {
+	opts := p.opts.Read
+	opts.Name = src.path
+	if src.lines {
+		return p.lines.OpenSource(ctx, object, src.info.Format, opts)
+	}
+	return parquetfile.OpenSource(ctx, object, opts)
+}
+
+// detectRanged finds an object's format from its last bytes, which are read for a footer
+// anyway, or else from its first ones: of what its name or the job says is text from
+// these alone.
+func detectRanged(ctx context.Context, r Ranged, name string, asked format.Name) (format.Name, error) {
 	var tail [6]byte
-	if size := r.Size(); size >= int64(len(tail)) {
-		n, err := r.ReadAt(ctx, tail[:], size-int64(len(tail)))
-		if err != nil && !errors.Is(err, io.EOF) {
+	if size := r.Size(); asked == "" && linesByName(name) == "" && size >= int64(len(tail)) {
+		if _, err := r.ReadAt(ctx, tail[:], size-int64(len(tail))); err != nil && !errors.Is(err, io.EOF) {
 			return "", asInput(err)
 		}
-		switch text := string(tail[:n]); {
+		switch text := string(tail[:]); {
 		case text == "ARROW1":
 			return format.ArrowFile, nil
-		case len(text) == 6 && (text[2:] == "PAR1" || text[2:] == "PARE"):
+		case text[2:] == "PAR1" || text[2:] == "PARE":
 			return format.Parquet, nil
 		}
 	}
-	return "", nil // the whole of it says
+	head := make([]byte, min(HeadBytes, r.Size()))
+	if _, err := r.ReadAt(ctx, head, 0); err != nil && !errors.Is(err, io.EOF) {
+		return "", asInput(err)
+	}
+	return detectHead(head, name, asked)
 }
 
 // lookedAhead bounds the spans of which it is found out ahead of fetching where their bytes
@@ -122,7 +121,7 @@ func (d *Dataset) ReadAhead(ctx context.Context, refs []SpanRef, columns []strin
 	running.Go(func() {
 		defer close(looked)
 		for _, ref := range refs {
-			object, _ := d.files[ref.File].ranged()
+			object := d.files[ref.File].ranged()
 			if object == nil {
 				continue
 			}
@@ -171,12 +170,12 @@ func (d *Dataset) rangesOf(ctx context.Context, ref SpanRef, columns []string) (
 		return nil, ErrClosed
 	}
 	src := d.files[ref.File]
-	schema, err := d.shape.subset(columns)
+	schema, err := d.subset(columns)
 	if err != nil {
 		return nil, err
 	}
 	stored, _ := d.splitColumns(src, columns, schema)
-	indexes, err := src.shape.project(stored)
+	indexes, err := src.indexes(stored)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +193,7 @@ func (d *Dataset) rangesOf(ctx context.Context, ref SpanRef, columns []string) (
 // fetching has a span that is about to be read fetched, unless that was begun; done says
 // that it was read.
 func (d *Dataset) fetching(ctx context.Context, reader format.Reader, ref SpanRef, indexes []int) (done func()) {
-	object, _ := d.files[ref.File].ranged()
+	object := d.files[ref.File].ranged()
 	r, ok := reader.(format.RangeReader)
 	if object == nil || !ok {
 		return func() {}
@@ -215,10 +214,4 @@ func (d *Dataset) fetching(ctx context.Context, reader format.Reader, ref SpanRe
 		object.Done(ranges)
 		d.aheads.give(ref)
 	}
-}
-
-// openRanged opens a reader of an object's ranges.
-func (s *source) openRanged(ctx context.Context, object Ranged, open openSource, opts format.ReadOptions) (format.Reader, error) {
-	opts.Name = s.path
-	return open(ctx, object, opts)
 }

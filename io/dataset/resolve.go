@@ -87,11 +87,17 @@ func (a Lister) List(ctx context.Context, inputs []string) (Listing, error) {
 
 func (a Lister) listInput(ctx context.Context, input string) (Listing, error) {
 	if store := a.Stores[Scheme(input)]; store != nil {
-		return listStored(ctx, store, input)
+		if err := CheckName(input); err != nil {
+			return Listing{}, fmt.Errorf("input of scheme %q: %w", Scheme(input), err)
+		}
+		return a.listStored(ctx, store, input)
 	}
 	path, err := localPath(input, a.Stores)
 	if err != nil {
 		return Listing{}, err
+	}
+	if err := CheckName(path); err != nil {
+		return Listing{}, fmt.Errorf("input: %w", err)
 	}
 	info, err := os.Stat(path)
 	switch {
@@ -173,15 +179,14 @@ func (a Lister) listDir(dir string) (Listing, error) {
 
 // accept decides on a file that nobody named.
 func (a Lister) accept(path string) (bool, error) {
-	byName := linesByName(path)
-	if knownExtension(path) || byName != "" {
-		return a.Format == "" || a.Format == byName, nil
+	if takes, known := TakesName(path, a.Format); known {
+		return takes, nil
 	}
-	name, err := sniff(path)
+	head, err := readHead(path)
 	if err != nil {
 		return false, err
 	}
-	return name != "" && a.Format == "" || name == "" && a.Format != "", nil
+	return TakesHead(head, path, a.Format), nil
 }
 
 // walker collects the files under a directory.

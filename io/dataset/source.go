@@ -124,11 +124,11 @@ func (p *pool) load(ctx context.Context, src *source) error {
 	if err := p.look(ctx, src); err != nil {
 		return err
 	}
+	src.lines = p.lines.Has(src.info.Format)
 	reader, err := p.acquire(ctx, src)
 	if err != nil {
 		return err
 	}
-	src.lines = p.lines.Has(src.info.Format)
 	if err = src.describe(reader); err == nil {
 		src.keepStatistics(reader, p.opts.Statistics)
 	}
@@ -208,6 +208,13 @@ func (p *pool) open(ctx context.Context, src *source) (format.Reader, error) {
 	opener := p.opener(src.info.Format)
 	if opener == nil {
 		return nil, fmt.Errorf("input %q: %w: no reader for format %s", src.path, ErrUnknownFormat, src.info.Format)
+	}
+	if object := src.ranged(); object != nil {
+		reader, err := p.openRanged(ctx, src, object)
+		if err != nil {
+			return nil, asInput(err)
+		}
+		return reader, nil
 	}
 	if src.object != nil {
 		reader, err := src.openStored(ctx, opener, p.opts.Read)

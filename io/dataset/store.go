@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/internal/nearest"
+	"github.com/millrace/millrace/internal/secret"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/query"
 )
@@ -73,8 +74,24 @@ func Scheme(input string) string {
 // Hidden says whether an element of a path is passed over unless it is asked for.
 func Hidden(element string) bool { return hidden(element) }
 
-// KnownExtension says whether a name promises a format that is read here.
-func KnownExtension(name string) bool { return knownExtension(name) }
+// FormatLister is a Store that lists objects of a format that is asked for, as Lister.Format
+// says; empty stands for any.
+type FormatLister interface {
+	ListFormat(ctx context.Context, input string, asked format.Name) (Listing, error)
+}
+
+// TakesName says whether a file that nobody named is taken for its extension, where the
+// format is asked for, or any if that is empty; known is false where its first bytes say it.
+func TakesName(name string, asked format.Name) (takes, known bool) {
+	byName := linesByName(name)
+	return asked == "" || asked == byName, knownExtension(name) || byName != ""
+}
+
+// TakesHead is TakesName by a file's first bytes.
+func TakesHead(head []byte, name string, asked format.Name) bool {
+	found := Sniff(head, name)
+	return found != "" && asked == "" || found == "" && asked != ""
+}
 
 // schemeError says that no store has a scheme. Only the scheme is printed: the rest may
 // carry a password.
@@ -89,8 +106,12 @@ func schemeError(scheme string, stores map[string]Store) error {
 }
 
 // listStored lists an input of a store.
-func listStored(ctx context.Context, store Store, input string) (Listing, error) {
-	l, err := store.List(ctx, input)
+func (a Lister) listStored(ctx context.Context, store Store, input string) (l Listing, err error) {
+	if by, ok := store.(FormatLister); ok {
+		l, err = by.ListFormat(ctx, input, a.Format)
+	} else {
+		l, err = store.List(ctx, input)
+	}
 	if err != nil {
 		return Listing{}, asInput(err)
 	}
@@ -113,9 +134,8 @@ func (p *pool) loadStored(ctx context.Context, src *source, store Store) error {
 		return nil
 	}
 	if r, ok := object.(Ranged); ok {
-		if src.info.Format, err = detectRanged(ctx, r); err != nil || src.info.Format != "" {
-			return err
-		}
+		src.info.Format, err = detectRanged(ctx, r, src.path, p.opts.Format)
+		return err
 	}
 	return src.withLocal(ctx, func(path string) error {
 		src.info.Format, err = detect(path, src.path, p.opts.Format)
@@ -144,9 +164,6 @@ func (r *storedReader) Close() error { return errors.Join(r.Reader.Close(), r.do
 
 // openStored opens a reader of the object's local file.
 func (s *source) openStored(ctx context.Context, opener OpenFunc, opts format.ReadOptions) (format.Reader, error) {
-	if object, open := s.ranged(); object != nil {
-		return s.openRanged(ctx, object, open, opts)
-	}
 	path, done, err := s.object.Local(ctx)
 	if err != nil {
 		return nil, err
@@ -196,6 +213,17 @@ func RedactAll(inputs []string) []string {
 		redacted[i] = Redact(input)
 	}
 	return redacted
+}
+
+// CheckName refuses a name of an input or output that may hold a secret, which messages and
+// manifests would have; its error wraps secret.ErrGiven, and has nothing of the name. URIs of
+// PostgreSQL may hold a password, and are shown without.
+func CheckName(place string) error {
+	switch query.SchemeOf(place) {
+	case query.SchemePostgres, query.SchemePostgreSQL:
+		return nil
+	}
+	return secret.In(place)
 }
 
 // queryAt finds the parameter of a database's URI that is a query, and last.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	bindings "github.com/duckdb/duckdb-go-bindings"
 
+	"github.com/millrace/millrace/internal/tempfolder"
 	"github.com/millrace/millrace/io/format"
 	"github.com/millrace/millrace/io/query"
 	"github.com/millrace/millrace/io/spool"
@@ -33,7 +33,7 @@ const (
 type connection struct {
 	database bindings.Database
 	conn     bindings.Connection
-	spill    string // folder that DuckDB makes where it has to, or empty
+	spill    *tempfolder.Folder // what does not fit into memory
 }
 
 // connect opens the file for reading, and nothing but it: a query reaches no other file, no
@@ -43,7 +43,10 @@ func connect(path string) (_ *connection, err error) {
 		return nil, fmt.Errorf("%w; the path has a NUL byte", query.ErrURI)
 	}
 	// What a sort cannot keep in memory must not lie beside the input, which is its default.
-	c := &connection{spill: filepath.Join(os.TempDir(), fmt.Sprintf("millrace-duckdb-%d-%d", os.Getpid(), time.Now().UnixNano()))}
+	c := &connection{}
+	if c.spill, err = tempfolder.New(os.TempDir(), "millrace-duckdb-spill-*"); err != nil {
+		return nil, fmt.Errorf("%w: %w", spool.ErrSpool, err)
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.Close())
@@ -56,7 +59,7 @@ func connect(path string) (_ *connection, err error) {
 	defer bindings.DestroyConfig(&config)
 	for _, s := range [][2]string{
 		{"access_mode", "READ_ONLY"},
-		{"temp_directory", c.spill}, // before the next, which fixes it
+		{"temp_directory", c.spill.Path()}, // before the next, which fixes it
 		{"memory_limit", fmt.Sprintf("%dMiB", memoryLimit()>>20)},
 		{"enable_external_access", "false"},
 		{"autoinstall_known_extensions", "false"},
@@ -207,7 +210,12 @@ func (c *connection) interrupted(ctx context.Context) (done func()) {
 func (c *connection) Close() error {
 	bindings.Disconnect(&c.conn)
 	bindings.Close(&c.database)
-	return os.RemoveAll(c.spill)
+	if c.spill == nil {
+		return nil
+	}
+	err := c.spill.Remove()
+	c.spill = nil
+	return err
 }
 
 // result is what a statement gives, some thousand rows at a time, computed as they are asked

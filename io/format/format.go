@@ -57,6 +57,18 @@ type Source interface {
 	Size() int64
 }
 
+// AheadSource is a Source that fetches what will be read before it is.
+type AheadSource interface {
+	Source
+
+	// Ahead fetches ranges before they are read, in the order of calls. It returns when
+	// all of them are on their way: it waits while as much as the store may hold has been
+	// fetched and not read. Errors of fetching are those of whoever reads.
+	Ahead(ctx context.Context, ranges []Range) error
+	// Done says that nobody reads the ranges any more.
+	Done(ranges []Range)
+}
+
 // RangeReader is a Reader that says what it reads.
 type RangeReader interface {
 	Reader

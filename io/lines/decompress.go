@@ -37,6 +37,9 @@ func codecOf(ext string) codec {
 	return plain
 }
 
+// Compressed says that a name promises compressed text.
+func Compressed(path string) bool { return codecOf(filepath.Ext(path)) != plain }
+
 // magics are what compressed files begin with; zstd's may be a skippable frame's,
 // whose last four bits say anything (RFC 8878, section 3.1.2).
 func codecIn(head []byte) codec {
@@ -66,14 +69,13 @@ func openText(path, name string, scratch *scratch, stop func() error) (_ *textFi
 	if f.seen, err = file.Stat(); err != nil {
 		return nil, err
 	}
-	head := make([]byte, 4)
+	head := make([]byte, codecBytes)
 	n, err := io.ReadFull(file, head)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, err
 	}
-	f.codec = codecIn(head[:n])
-	if want := codecOf(filepath.Ext(f.path)); want != plain && want != f.codec {
-		return nil, fmt.Errorf("%w: its name says %s, and its first bytes (%q) do not", format.ErrDamaged, want, head[:n])
+	if err := f.tell(head[:n]); err != nil {
+		return nil, err
 	}
 	if f.codec == plain {
 		f.size = f.seen.Size()
@@ -82,13 +84,30 @@ func openText(path, name string, scratch *scratch, stop func() error) (_ *textFi
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
+	return f, f.decompress(file, scratch, stop)
+}
+
+// codecBytes are the first bytes that tell a codec.
+const codecBytes = 4
+
+// tell finds the codec by the file's first bytes.
+func (f *textFile) tell(head []byte) error {
+	f.codec = codecIn(head)
+	if want := codecOf(filepath.Ext(f.path)); want != plain && want != f.codec {
+		return fmt.Errorf("%w: its name says %s, and its first bytes (%q) do not", format.ErrDamaged, want, head)
+	}
+	return nil
+}
+
+// decompress keeps the text of a stream in the scratch file.
+func (f *textFile) decompress(from io.Reader, scratch *scratch, stop func() error) error {
 	f.text = &extents{scratch: scratch}
-	err = decompress(f.text, bufio.NewReaderSize(file, 1<<20), f.codec, stop)
+	err := decompress(f.text, bufio.NewReaderSize(from, 1<<20), f.codec, stop)
 	f.size = f.text.size
 	if err != nil {
-		return nil, fmt.Errorf("%s text: %w", f.codec, err)
+		return fmt.Errorf("%s text: %w", f.codec, err)
 	}
-	return f, nil
+	return nil
 }
 
 // decompress writes all members or frames of a stream, one after the other.

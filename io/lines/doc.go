@@ -15,5 +15,6 @@
 // A Set holds what is known of the files of one dataset, so that a file is indexed and
 // decompressed once however often it is opened. Its readers may be used concurrently,
 // as package format says. Files are read by their descriptors, not mapped, so that one
-// that is cut off while it is read gives an error.
+// that is cut off while it is read gives an error; what lies elsewhere is read by ranges
+// (OpenSource).
 package lines

@@ -1,6 +1,7 @@
 package lines
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -25,14 +26,16 @@ func Extension(path string) string {
 	return ext
 }
 
-// textFile is the text of one file: the file itself, or what it decompresses to.
+// textFile is the text of one file: the file itself, what it decompresses to, or what a
+// source has.
 type textFile struct {
 	path    string // or what the file stands in for, which may lie elsewhere each time
 	standIn bool
 	seen    fs.FileInfo // when it was opened first
 	codec   codec
-	size    int64    // of the text
-	text    *extents // decompressed; nil where the file is plain
+	size    int64              // of the text
+	text    *extents           // decompressed; nil where the file is plain
+	source  format.AheadSource // of what lies elsewhere and is plain; else nil
 
 	mu     sync.Mutex
 	file   *mapped.File // of a plain file; nil while nobody reads
@@ -43,7 +46,7 @@ type textFile struct {
 func (f *textFile) open(path string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.text == nil && f.file == nil {
+	if f.lies() && f.file == nil {
 		file, err := mapped.Open(path)
 		if err != nil {
 			return err // names the path
@@ -66,6 +69,9 @@ func (f *textFile) open(path string) error {
 	return nil
 }
 
+// lies says that the text lies in a file, which is mapped.
+func (f *textFile) lies() bool { return f.text == nil && f.source == nil }
+
 // close ends one open.
 func (f *textFile) close() {
 	f.mu.Lock()
@@ -82,10 +88,13 @@ func (f *textFile) close() {
 //
 // A plain file is copied out of a mapping, which takes less than read(2) into a buffer
 // that stays in cache.
-func (f *textFile) read(p []byte, off int64) error {
-	if f.text == nil {
+func (f *textFile) read(ctx context.Context, p []byte, off int64) error {
+	if f.lies() {
 		copy(p, f.file.Bytes()[off:])
 		return f.file.Err()
+	}
+	if f.source != nil {
+		return readSource(ctx, f.source, p, off)
 	}
 	n, err := f.text.ReadAt(p, off)
 	if n == len(p) {
@@ -99,7 +108,7 @@ func (f *textFile) read(p []byte, off int64) error {
 
 // view is text where it lies; nil where it does not lie in memory.
 func (f *textFile) view(from, to int64) []byte {
-	if f.text != nil {
+	if !f.lies() {
 		return nil
 	}
 	return f.file.Bytes()[from:to]
@@ -109,7 +118,7 @@ func (f *textFile) view(from, to int64) []byte {
 // ends stays for whoever reads on; where another one still reads in the first, its pages
 // come back by themselves. It fails where the file was cut off meanwhile.
 func (f *textFile) leave(from, to int64) error {
-	if f.text != nil {
+	if !f.lies() {
 		return nil
 	}
 	f.file.DropUnused(from&^(mapped.BlockBytes-1), to)
@@ -119,7 +128,7 @@ func (f *textFile) leave(from, to int64) error {
 // intact is an error where the file is not what it was when it was mapped. A file that was
 // cut off reads as zeros up to the end of its last page, and no fault tells of it.
 func (f *textFile) intact() error {
-	if f.text != nil {
+	if !f.lies() {
 		return nil
 	}
 	return f.file.Changed()

@@ -2,6 +2,7 @@ package lines
 
 import (
 	"bytes"
+	"context"
 	"runtime"
 	"sync"
 
@@ -30,7 +31,7 @@ type index struct {
 	head  int64 // ends of lines before the first record
 
 	counted sync.Mutex
-	lines   []int64 // ends of lines from the first record on, by block, and one more; 0 where nobody asked
+	lines   []int64 // ends of lines from the first record on, by piece, and one more; 0 where nobody asked
 
 	// What follows is about the walk's place.
 	state State
@@ -51,14 +52,10 @@ type splits struct {
 
 func (x *index) blockBytes() int64 { return int64(x.opts.BlockBytes) }
 
-// pieceBytes is how much of the text is split at a time: it is looked at more than once,
-// and a sixteenth of a block, 256 KiB, stays in the second level of cache meanwhile.
-func (x *index) pieceBytes() int64 {
-	if b := x.blockBytes(); b%16 == 0 {
-		return b / 16
-	}
-	return x.blockBytes()
-}
+func (x *index) pieceBytes() int64 { return x.opts.pieceBytes() }
+
+// pieces is how many pieces the text has.
+func (x *index) pieces() int64 { return (x.file.size + x.pieceBytes() - 1) / x.pieceBytes() }
 
 // bounds are those of the i-th piece.
 func (x *index) bounds(i int64) (from, to int64) {
@@ -66,19 +63,22 @@ func (x *index) bounds(i int64) (from, to int64) {
 }
 
 // run finds all spans.
-func (x *index) run() error {
+func (x *index) run(ctx context.Context) error {
 	x.open = x.begin
-	first, end := x.begin/x.pieceBytes(), (x.file.size+x.pieceBytes()-1)/x.pieceBytes()
+	first, end := x.begin/x.pieceBytes(), x.pieces()
+	if x.file.source != nil { // whose text is a long way to count the lines of later
+		x.lines = make([]int64, end)
+	}
 	together := atOnce * int64(min(runtime.GOMAXPROCS(0), parallelSplits))
 	for i := first; i < end; {
 		n := min(together, end-i)
-		guessed, err := x.guess(i, n)
+		guessed, err := x.guess(ctx, i, n)
 		if err != nil {
 			return err
 		}
 		next := i
 		for next < i+n && next < end {
-			back, err := x.step(next, &guessed[next-i])
+			back, err := x.step(ctx, next, &guessed[next-i])
 			if err != nil {
 				return err
 			}
@@ -90,18 +90,18 @@ func (x *index) run() error {
 		}
 		i = next
 	}
-	return x.finish()
+	return x.finish(ctx)
 }
 
 // guess splits n pieces from the states that they may begin in.
-func (x *index) guess(first, n int64) ([]splits, error) {
+func (x *index) guess(ctx context.Context, first, n int64) ([]splits, error) {
 	all := make([]splits, n)
 	var group errgroup.Group
 	for from := int64(0); from < n; from += atOnce {
 		group.Go(func() error {
 			return guarded(func() error {
 				for k := from; k < min(from+atOnce, n); k++ {
-					if err := x.guessOne(first+k, &all[k]); err != nil {
+					if err := x.guessOne(ctx, first+k, &all[k]); err != nil {
 						return err
 					}
 				}
@@ -113,12 +113,12 @@ func (x *index) guess(first, n int64) ([]splits, error) {
 }
 
 // guessOne splits the i-th piece.
-func (x *index) guessOne(i int64, s *splits) error {
+func (x *index) guessOne(ctx context.Context, i int64, s *splits) error {
 	if err := x.stop(); err != nil {
 		return err
 	}
 	from, to := x.bounds(i)
-	text, before, release, err := x.block(from, to)
+	text, before, release, err := x.block(ctx, from, to)
 	if err != nil {
 		return err
 	}
@@ -130,13 +130,16 @@ func (x *index) guessOne(i int64, s *splits) error {
 	for _, state := range s.from {
 		s.to = append(s.to, x.syntax.Split(text, state, x.opts.MaxLineBytes))
 	}
+	if x.file.source != nil {
+		x.lines[i] = 1 + int64(bytes.Count(text, []byte{'\n'}))
+	}
 	return x.file.leave(from, to)
 }
 
 // text reads a piece of the text.
-func (x *index) text(from, to int64) ([]byte, error) {
+func (x *index) text(ctx context.Context, from, to int64) ([]byte, error) {
 	piece := make([]byte, to-from)
-	return piece, x.file.read(piece, from)
+	return piece, x.file.read(ctx, piece, from)
 }
 
 // blocks are buffers of blocks of text, which are read one after the other.
@@ -144,7 +147,7 @@ var blocks sync.Pool
 
 // block is text where it lies, or in a buffer that release gives back, and the byte before
 // it.
-func (x *index) block(from, to int64) (text []byte, before byte, release func(), err error) {
+func (x *index) block(ctx context.Context, from, to int64) (text []byte, before byte, release func(), err error) {
 	if text = x.file.view(max(from-1, 0), to); text != nil {
 		if from == 0 {
 			return text, '\n', func() {}, nil
@@ -158,7 +161,7 @@ func (x *index) block(from, to int64) (text []byte, before byte, release func(),
 	release = func() { blocks.Put(buffer) }
 	at := max(from-1, 0)
 	piece := (*buffer)[:to-at]
-	if err := x.file.read(piece, at); err != nil {
+	if err := x.file.read(ctx, piece, at); err != nil {
 		release()
 		return nil, 0, nil, err
 	}
@@ -169,7 +172,7 @@ func (x *index) block(from, to int64) (text []byte, before byte, release func(),
 }
 
 // step takes the i-th block, and says which is next.
-func (x *index) step(i int64, guessed *splits) (next int64, err error) {
+func (x *index) step(ctx context.Context, i int64, guessed *splits) (next int64, err error) {
 	from, to := x.bounds(i)
 	s, known := Split{}, false
 	for k, state := range guessed.from {
@@ -179,7 +182,7 @@ func (x *index) step(i int64, guessed *splits) (next int64, err error) {
 		}
 	}
 	if !known {
-		text, err := x.text(from, to)
+		text, err := x.text(ctx, from, to)
 		if err != nil {
 			return 0, err
 		}
@@ -191,7 +194,7 @@ func (x *index) step(i int64, guessed *splits) (next int64, err error) {
 			ends = from + int64(s.First)
 		}
 		if s.Broken || ends-x.open > int64(x.opts.MaxLineBytes) {
-			return x.again()
+			return x.again(ctx)
 		}
 	}
 	x.take(from, &s)
@@ -226,11 +229,11 @@ func (x *index) add(to, rows int64) {
 
 // again takes the open record's first line for a row, since the record is broken, and
 // goes on behind it.
-func (x *index) again() (next int64, err error) {
+func (x *index) again(ctx context.Context) (next int64, err error) {
 	at, piece := x.open, min(x.pieceBytes(), 64<<10)
 	end := x.file.size
 	for ; at < x.file.size; at += piece {
-		text, err := x.text(at, min(at+piece, x.file.size))
+		text, err := x.text(ctx, at, min(at+piece, x.file.size))
 		if err != nil {
 			return 0, err
 		}
@@ -246,7 +249,7 @@ func (x *index) again() (next int64, err error) {
 	if end == to {
 		return i + 1, nil
 	}
-	text, err := x.text(end, to)
+	text, err := x.text(ctx, end, to)
 	if err != nil {
 		return 0, err
 	}
@@ -256,19 +259,19 @@ func (x *index) again() (next int64, err error) {
 }
 
 // finish ends the record that is open at the text's end.
-func (x *index) finish() error {
+func (x *index) finish(ctx context.Context) error {
 	for x.state != AtRecord {
 		if err := x.stop(); err != nil {
 			return err
 		}
 		row, broken := x.syntax.Finish(x.state)
 		if broken {
-			next, err := x.again()
+			next, err := x.again(ctx)
 			if err != nil {
 				return err
 			}
-			for end := (x.file.size + x.pieceBytes() - 1) / x.pieceBytes(); next < end; {
-				if next, err = x.step(next, &splits{}); err != nil {
+			for end := x.pieces(); next < end; {
+				if next, err = x.step(ctx, next, &splits{}); err != nil {
 					return err
 				}
 			}
@@ -299,30 +302,32 @@ func (x *index) join() {
 }
 
 // lineOf is the number of the line that begins at an offset, from 1.
-func (x *index) lineOf(at int64) (int64, error) {
+func (x *index) lineOf(ctx context.Context, at int64) (int64, error) {
 	line, from := 1+x.head, x.begin
 	x.counted.Lock()
 	defer x.counted.Unlock()
-	for i := x.begin / x.blockBytes(); (i+1)*x.blockBytes() <= at; i++ {
-		from = (i + 1) * x.blockBytes()
+	for i := x.begin / x.pieceBytes(); (i+1)*x.pieceBytes() <= at; i++ {
+		var to int64
+		from, to = x.bounds(i)
 		if int64(len(x.lines)) <= i {
 			x.lines = append(x.lines, make([]int64, i+1-int64(len(x.lines)))...)
 		}
 		if x.lines[i] == 0 {
-			n, err := x.count(max(i*x.blockBytes(), x.begin), from)
+			n, err := x.count(ctx, from, to)
 			if err != nil {
 				return 0, err
 			}
 			x.lines[i] = 1 + n
 		}
 		line += x.lines[i] - 1
+		from = to
 	}
-	n, err := x.count(min(from, at), at)
+	n, err := x.count(ctx, min(from, at), at)
 	return line + n, err
 }
 
 // count counts the ends of lines of a piece of the text.
-func (x *index) count(from, to int64) (int64, error) {
-	text, err := x.text(from, to)
+func (x *index) count(ctx context.Context, from, to int64) (int64, error) {
+	text, err := x.text(ctx, from, to)
 	return int64(bytes.Count(text, []byte{'\n'})), err
 }

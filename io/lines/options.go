@@ -74,6 +74,15 @@ func (o *Options) EnsureDefaults() {
 	}
 }
 
+// pieceBytes is how much of a text is split at a time: it is looked at more than once,
+// and a sixteenth of a block, 256 KiB, stays in the second level of cache meanwhile.
+func (o *Options) pieceBytes() int64 {
+	if o.BlockBytes%16 == 0 {
+		return int64(o.BlockBytes / 16)
+	}
+	return int64(o.BlockBytes)
+}
+
 // Validate joins every problem; its error wraps ErrOptions. Messages name the flags
 // of the command line.
 func (o *Options) Validate() error {

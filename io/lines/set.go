@@ -68,7 +68,18 @@ func (s *Set) isNull(value []byte) bool {
 // format.ErrUnsupported, or ErrOptions.
 func (s *Set) Open(path string, name format.Name, read format.ReadOptions) (format.Reader, error) {
 	read.EnsureDefaults()
-	key := cmp.Or(read.Name, path)
+	t, err := s.once(cmp.Or(read.Name, path), name, func(syntax Syntax) (*table, error) { return s.load(path, read.Name, syntax) })
+	if err != nil {
+		return nil, err
+	}
+	if err := t.text.open(path); err != nil {
+		return nil, err
+	}
+	return &reader{table: t, opts: read}, nil
+}
+
+// once has a file looked at where nobody did yet; its error names it.
+func (s *Set) once(key string, name format.Name, load func(syntax Syntax) (*table, error)) (*table, error) {
 	s.mu.Lock()
 	o := s.tables[key]
 	if o == nil {
@@ -80,7 +91,7 @@ func (s *Set) Open(path string, name format.Name, read format.ReadOptions) (form
 		o.err = guarded(func() (err error) {
 			syntax, err := s.syntaxes[name](key, &s.opts)
 			if err == nil {
-				o.table, err = s.load(path, read.Name, syntax)
+				o.table, err = load(syntax)
 			}
 			return err
 		})
@@ -88,10 +99,7 @@ func (s *Set) Open(path string, name format.Name, read format.ReadOptions) (form
 	if o.err != nil {
 		return nil, fmt.Errorf("open %s: %w", key, o.err)
 	}
-	if err := o.table.text.open(path); err != nil {
-		return nil, err
-	}
-	return &reader{table: o.table, opts: read}, nil
+	return o.table, nil
 }
 
 // guarded turns a panic into an error.

@@ -38,6 +38,7 @@ type spanReader struct {
 	tokens  Tokenizer
 	piece   piece
 	yield   func(arrow.RecordBatch) error
+	ctx     context.Context //nolint:containedctx // of the read under way, for callbacks of conversions
 
 	span   block
 	buffer []byte
@@ -62,7 +63,7 @@ type rowProblem struct {
 }
 
 func (s *spanReader) read(ctx context.Context, span block) error {
-	s.span, s.at = span, span.from
+	s.ctx, s.span, s.at = ctx, span, span.from
 	if s.buffer == nil {
 		s.buffer = make([]byte, pad+pieceBytes+2*pad)
 	}
@@ -73,7 +74,7 @@ func (s *spanReader) read(ctx context.Context, span block) error {
 			return context.Cause(ctx)
 		}
 		n := int(min(int64(len(s.buffer)-2*pad-filled), span.to-s.at-int64(filled-pad)))
-		if err := s.table.text.read(s.buffer[filled:filled+n], s.at+int64(filled-pad)); err != nil {
+		if err := s.table.text.read(ctx, s.buffer[filled:filled+n], s.at+int64(filled-pad)); err != nil {
 			return err
 		}
 		filled += n
@@ -85,7 +86,7 @@ func (s *spanReader) read(ctx context.Context, span block) error {
 		s.lines += int64(bytes.Count(s.buffer[pad:next], []byte{'\n'}))
 		s.at += int64(next - pad)
 		if s.skipping {
-			if err := s.skipLine(); err != nil {
+			if err := s.skipLine(ctx); err != nil {
 				return err
 			}
 			filled = pad
@@ -142,11 +143,11 @@ func (s *spanReader) take(filled int, last bool) (next int, err error) {
 }
 
 // skipLine goes on behind the end of a line that is no record.
-func (s *spanReader) skipLine() error {
+func (s *spanReader) skipLine(ctx context.Context) error {
 	s.skipping = false
 	for s.at < s.span.to {
 		text := s.buffer[pad : pad+min(int64(pieceBytes), s.span.to-s.at)]
-		if err := s.table.text.read(text, s.at); err != nil {
+		if err := s.table.text.read(ctx, text, s.at); err != nil {
 			return err
 		}
 		if lf := bytes.IndexByte(text, '\n'); lf >= 0 {
@@ -265,7 +266,7 @@ func (p *rowProblem) words() string {
 func (s *spanReader) lineOf(at int) int64 {
 	if s.line == 0 {
 		var err error
-		if s.line, err = s.table.index.lineOf(s.span.from); err != nil {
+		if s.line, err = s.table.index.lineOf(s.ctx, s.span.from); err != nil {
 			s.failed = errors.Join(s.failed, err)
 		}
 	}

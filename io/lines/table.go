@@ -2,6 +2,7 @@ package lines
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -31,23 +32,29 @@ type table struct {
 const headBytes = 1 << 20
 
 // load learns all there is to know of a file but its types.
-func (s *Set) load(path, name string, syntax Syntax) (_ *table, err error) {
-	t := &table{set: s, syntax: syntax}
-	if t.text, err = openText(path, name, &s.scratch, s.stop); err != nil {
+func (s *Set) load(path, name string, syntax Syntax) (*table, error) {
+	text, err := openText(path, name, &s.scratch, s.stop)
+	if err != nil {
 		return nil, err
 	}
-	if err := t.text.open(path); err != nil {
+	if err := text.open(path); err != nil {
 		return nil, err
 	}
-	defer t.text.close()
+	defer text.close()
+	return s.learn(context.Background(), text, syntax) // a mapping waits for nobody
+}
+
+// learn is load of an open text.
+func (s *Set) learn(ctx context.Context, text *textFile, syntax Syntax) (_ *table, err error) {
+	t := &table{set: s, syntax: syntax, text: text}
 	head := make([]byte, min(t.text.size, headBytes))
-	if err := t.text.read(head, 0); err != nil {
+	if err := t.text.read(ctx, head, 0); err != nil {
 		return nil, err
 	}
 	if len(head) == 0 { // some writers leave such files where there are no rows
 		t.index = index{file: t.text, opts: &s.opts}
 		if t.own = syntax.Format() == format.JSONLines; t.own {
-			t.names, err = t.findNames()
+			t.names, err = t.findNames(ctx)
 			t.guess = make([]guess, len(t.names))
 		}
 		return t, err
@@ -57,16 +64,16 @@ func (s *Set) load(path, name string, syntax Syntax) (_ *table, err error) {
 		return nil, err
 	}
 	t.index = index{file: t.text, syntax: syntax, opts: &s.opts, stop: s.stop, begin: int64(at), head: int64(bytes.Count(head[:at], []byte{'\n'}))}
-	if err := t.index.run(); err != nil {
+	if err := t.index.run(ctx); err != nil {
 		return nil, err
 	}
 	if t.own = names == nil; t.own {
-		if names, err = t.findNames(); err != nil {
+		if names, err = t.findNames(ctx); err != nil {
 			return nil, err
 		}
 	}
 	t.names, t.guess = names, make([]guess, len(names))
-	return t, t.sample(func(f *Fields, tokens Tokenizer) {
+	return t, t.sample(ctx, func(f *Fields, tokens Tokenizer) {
 		scratch := []byte{}
 		for i := range t.guess {
 			bad := f.Bad
@@ -122,36 +129,47 @@ const (
 )
 
 // sampled gives the text of the rows of the sample, a piece at a time.
-func (t *table) sampled(each func(text []byte, last bool, rows int) error) error {
-	spans := t.index.spans
-	for i := 0; i < len(spans); {
-		size, rows := int64(sampleBytes), sampleRows
-		if i > 0 {
-			size, rows = sampleMoreBytes, sampleMoreRows
-		}
-		s := spans[i]
-		n := min(s.to-s.from, max(size, int64(0)))
-		buffer := make([]byte, n+3*pad)
-		if err := t.text.read(buffer[pad:pad+n], s.from); err != nil {
+func (t *table) sampled(ctx context.Context, each func(text []byte, last bool, rows int) error) error {
+	places := t.places()
+	defer t.text.ahead(ctx, places)()
+	rows := sampleRows
+	for i, p := range places {
+		buffer := make([]byte, p.Length+3*pad)
+		if err := t.text.read(ctx, buffer[pad:pad+p.Length], p.Offset); err != nil {
 			return err
 		}
-		if err := each(buffer[:pad+n], n == s.to-s.from, rows); err != nil {
+		s := t.index.spans[i*t.sampleStep()]
+		if err := each(buffer[:pad+p.Length], p.Length == s.to-s.from, rows); err != nil {
 			return err
 		}
-		i += max((len(spans)+sampleSpans-1)/sampleSpans, 1)
+		rows = sampleMoreRows
 	}
 	return nil
 }
 
+// sampleStep is how many spans on the next one of the sample is.
+func (t *table) sampleStep() int { return max((len(t.index.spans)+sampleSpans-1)/sampleSpans, 1) }
+
+// places are where the sample's text lies.
+func (t *table) places() (all []format.Range) {
+	size := int64(sampleBytes)
+	for i := 0; i < len(t.index.spans); i += t.sampleStep() {
+		s := t.index.spans[i]
+		all = append(all, format.Range{Offset: s.from, Length: min(s.to-s.from, size)})
+		size = sampleMoreBytes
+	}
+	return all
+}
+
 // sample gives the fields of all columns of the sample's rows.
-func (t *table) sample(see func(f *Fields, tokens Tokenizer)) error {
+func (t *table) sample(ctx context.Context, see func(f *Fields, tokens Tokenizer)) error {
 	all := make([]int, len(t.names))
 	for i := range all {
 		all[i] = i
 	}
 	tokens := t.syntax.Tokenizer(t.names, all, t.set.opts.MaxLineBytes)
 	f := &Fields{}
-	return t.sampled(func(text []byte, last bool, rows int) error {
+	return t.sampled(ctx, func(text []byte, last bool, rows int) error {
 		for at := pad; rows > 0; {
 			next, skip := tokens.Next(f, text, at, min(rows, sampleRowsAtOnce), last)
 			see(f, tokens)
@@ -166,12 +184,12 @@ func (t *table) sample(see func(f *Fields, tokens Tokenizer)) error {
 
 // noObjects is an error where the first line, of those that have no names, is no object
 // either: then the file is most likely not what its name says.
-func (t *table) noObjects() error {
+func (t *table) noObjects(ctx context.Context) error {
 	if len(t.index.spans) == 0 {
 		return nil
 	}
 	first := make([]byte, min(t.text.size-t.index.begin, headBytes))
-	if err := t.text.read(first, t.index.begin); err != nil {
+	if err := t.text.read(ctx, first, t.index.begin); err != nil {
 		return err
 	}
 	first, _, _ = bytes.Cut(bytes.TrimLeft(first, " \t\r\n"), []byte{'\n'})
@@ -190,7 +208,7 @@ func (t *table) noObjects() error {
 
 // findNames lists the names that records of the sample give their fields, in the order
 // in which they come first, and then those that have a type.
-func (t *table) findNames() (names []string, err error) {
+func (t *table) findNames(ctx context.Context) (names []string, err error) {
 	seen := map[string]bool{}
 	add := func(name string) {
 		if !seen[name] {
@@ -198,7 +216,7 @@ func (t *table) findNames() (names []string, err error) {
 			names = append(names, name)
 		}
 	}
-	err = t.sampled(func(text []byte, last bool, rows int) error {
+	err = t.sampled(ctx, func(text []byte, last bool, rows int) error {
 		rest := text[pad:]
 		for len(rest) > 0 && rows > 0 {
 			line, after, whole := bytes.Cut(rest, []byte{'\n'})
@@ -211,7 +229,7 @@ func (t *table) findNames() (names []string, err error) {
 		return nil
 	})
 	if err == nil && len(names) == 0 && len(t.set.opts.Types) == 0 {
-		err = t.noObjects()
+		err = t.noObjects(ctx)
 	}
 	for _, c := range t.set.opts.Types {
 		add(c.Name)

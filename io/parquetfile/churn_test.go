@@ -17,7 +17,7 @@ import (
 //	go test -run '^$' -bench WriterScores ./io/parquetfile
 func BenchmarkWriterScores(b *testing.B) {
 	const rows, batchRows = 3 << 20, 1 << 16
-	for _, codec := range []string{"zstd", "none"} {
+	for _, codec := range []string{"", "zstd", "none"} {
 		b.Run("codec="+codec, func(b *testing.B) {
 			score := floats(1, batchRows, 0)
 			defer score.Release()

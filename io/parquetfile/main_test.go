@@ -1,6 +1,7 @@
 package parquetfile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -49,6 +50,7 @@ func writeTo(path string, opts format.WriteOptions, batches ...arrow.RecordBatch
 			err = closeErr
 		}
 	}()
+	opts.Compression = cmp.Or(opts.Compression, "zstd") // not where it pays: readers are tested
 	w, err := NewWriter(f, batches[0].Schema(), opts)
 	if err != nil {
 		return err

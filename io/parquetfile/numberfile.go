@@ -20,16 +20,18 @@ import (
 // the time of writing them. Only encoded pages wait for the end of their row
 // group. Page headers and the footer are arrow-go's.
 type numberFile struct {
-	out    *countingWriter
-	footer *metadata.FileMetaDataBuilder
-	props  *parquet.WriterProperties
-	mem    *budget
-	codec  compress.Codec // nil leaves pages as they are
-	chunks []*chunkEncoder
-	dense  []byte // stepRows values without nulls, of one column at a time
-	pager  file.PageWriter
-	groups int
-	failed bool
+	out     *countingWriter
+	footer  *metadata.FileMetaDataBuilder
+	props   *parquet.WriterProperties
+	mem     *budget
+	codec   compress.Codec // nil leaves pages as they are
+	sparing bool           // column chunks that codec hardly shrinks stay as they are
+	chunks  []*chunkEncoder
+	dense   []byte // stepRows values without nulls, of one column at a time
+	pager   file.PageWriter
+	groups  int
+	plain   [][2]int // row groups and columns of chunks that stayed as they are
+	failed  bool
 }
 
 // numberColumn is how a column's values are stored.
@@ -161,6 +163,9 @@ func (f *numberFile) close() error {
 	footer, err := f.footer.Finish()
 	if err != nil {
 		return err
+	}
+	for _, at := range f.plain { // the builder knows one codec for all
+		footer.RowGroups[at[0]].Columns[at[1]].MetaData.Codec = 0 // UNCOMPRESSED
 	}
 	n, err := footer.WriteTo(f.out, nil)
 	if err != nil {

@@ -155,7 +155,11 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 	block := blockRows
 	own := coded(true)
 	if columns, ok := numberColumns(schema, ps, own); ok {
-		file, err = newNumberFile(w, ps, md, own, columns, mem)
+		var numbers *numberFile
+		if numbers, err = newNumberFile(w, ps, md, own, columns, mem); err == nil {
+			numbers.sparing = opts.Compression == ""
+			file = numbers
+		}
 	} else {
 		if len(fields) >= wideColumns {
 			block = wideBlockRows

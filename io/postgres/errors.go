@@ -90,6 +90,15 @@ type serverError struct {
 func (e *serverError) Error() string   { return e.kind.Error() + ": " + e.text }
 func (e *serverError) Unwrap() []error { return []error{e.kind, e.cause} }
 
+// Passes says whether an error of the driver may pass by itself: the connection broke, or the
+// server goes down, is starting, or does not do something now.
+func Passes(err error) bool {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return hasPrefix(pg.Code, lostCodes) || hasPrefix(pg.Code, busyCodes)
+	}
+	return isLost(err)
+}
+
 // isLost says whether an error is of the way to the server, and not its answer.
 func isLost(err error) bool {
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {

@@ -37,7 +37,7 @@ const (
 // affine is a kernel of a pair of types, from how AVX-512 and AVX2 load values as
 // float64.
 func affine(name string, from, to int, doubles func(c *wideColumn, half int) VecVirtual, lanes func(k *cast, g int) []VecVirtual) rower {
-	r := rower{name: name, from: from, to: to, affine: true}
+	r := rower{name: name, from: from, to: to, affine: true, slow: true}
 	r.wide = func(c *wideColumn) VecVirtual {
 		v := c.linear(doubles(c, 0), to)
 		if to == 8 {
@@ -73,13 +73,7 @@ func bound(name string, elem int) rower {
 		if elem == 8 {
 			return c.bounded8(doublesBy(VMOVUPD, VMOVUPD_Z, 8)(c, 0))
 		}
-		v := ZMM()
-		if c.last {
-			VMOVUPS_Z(c.at(0), c.valid, v)
-		} else {
-			VMOVUPS(c.at(0), v)
-		}
-		return c.bounded4(v)
+		return c.bounded4(c.loaded4())
 	}
 	r.lanes = func(k *cast, g int) []VecVirtual {
 		values := lanesSame(elem/4)(k, g)
@@ -148,18 +142,43 @@ func (c *wideColumn) linear(v VecVirtual, to int) VecVirtual {
 // bounded4 bounds sixteen float32 and fills them. Of a NaN and a bound, and of two
 // zeros, the value is the second operand and stays.
 func (c *wideColumn) bounded4(v VecVirtual) VecVirtual {
-	least, most, f := ZMM(), ZMM(), ZMM()
-	VBROADCASTSS(c.param(columnLeast), least)
-	VMAXPS(v, least, v)
-	VBROADCASTSS(c.param(columnMost), most)
-	VMINPS(v, most, v)
-	VBROADCASTSS(c.fill, f)
-	if c.masked {
-		VFIXUPIMMPS_BCST(U8(0), c.param(columnFix), v, c.valid, f)
-	} else {
-		VFIXUPIMMPS_BCST(U8(0), c.param(columnFix), v, f)
+	VMAXPS(v, c.held4(columnLeast), v)
+	VMINPS(v, c.held4(columnMost), v)
+	f := c.copied4(columnFill)
+	switch fix := c.param(columnFix); {
+	case c.masked && c.held != nil:
+		VFIXUPIMMPS(U8(0), c.held4(columnFix), v, c.valid, f)
+	case c.masked:
+		VFIXUPIMMPS_BCST(U8(0), fix, v, c.valid, f)
+	case c.held != nil:
+		VFIXUPIMMPS(U8(0), c.held4(columnFix), v, f)
+	default:
+		VFIXUPIMMPS_BCST(U8(0), fix, v, f)
 	}
 	return f
+}
+
+// held4 is a parameter of 4 bytes in a register.
+func (c *wideColumn) held4(offset int) VecVirtual {
+	if v, ok := c.held[offset]; ok {
+		return v
+	}
+	v := ZMM()
+	VBROADCASTSS(c.param(offset), v)
+	if c.held != nil {
+		c.held[offset] = v
+	}
+	return v
+}
+
+// copied4 is one in a register to be written to.
+func (c *wideColumn) copied4(offset int) VecVirtual {
+	if c.held == nil {
+		return c.held4(offset)
+	}
+	v := ZMM()
+	VMOVAPS(c.held4(offset), v)
+	return v
 }
 
 // bounded8 is the same for eight float64.

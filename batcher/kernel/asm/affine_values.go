@@ -14,7 +14,7 @@ import (
 // column is a rowColumn, of which the fill and the function count, and n a multiple
 // of block. beyond is that of the kernels on rows.
 func affineValues() {
-	for _, r := range affines() {
+	for _, r := range append(affines(), narrow()) {
 		r.values256()
 		r.values512()
 	}

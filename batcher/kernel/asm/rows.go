@@ -29,7 +29,7 @@ const (
 	columnFill    = 24
 	columnRounded = 32
 	columnSigns   = 40
-	columnBytes   = 168
+	columnBytes   = 184
 )
 
 // rower is a pair of types.
@@ -43,6 +43,9 @@ type rower struct {
 	prepare func(k *cast)
 	lanes   func(k *cast, g int) []VecVirtual
 	affine  bool // see affines
+	// twoSteps says that with AVX-512 two steps of a column are made at a time.
+	twoSteps bool
+	slow     bool // computes longer than it waits for memory
 }
 
 // pairs are the indexes that interleave the lanes of two registers.
@@ -66,7 +69,7 @@ func rows() {
 		{name: "rowsF32F64", from: 4, to: 8, wide: wideOne(VCVTPS2PD), lanes: lanesWiden(VCVTPS2PD)},
 		{name: "rowsI32F64", from: 4, to: 8, wide: wideOne(VCVTDQ2PD), lanes: lanesWiden(VCVTDQ2PD)},
 		{name: "rowsI32I64", from: 4, to: 8, wide: wideOne(VPMOVSXDQ), lanes: lanesWiden(VPMOVSXDQ)},
-	}, append(bounds(), affines()...)...) {
+	}, append(append(bounds(), narrow()), affines()...)...) {
 		for _, validity := range []bool{false, true} {
 			r.generate256(validity, false)
 			r.generate512(validity)
@@ -82,6 +85,7 @@ type wideColumn struct {
 	at            func(disp int) Mem // values from the step's first row on
 	fill, rounded Mem
 	param         func(offset int) Mem // of an affine kernel
+	held          map[int]VecVirtual   // parameters in registers, where steps share them; nil: they do not
 	last          bool                 // the last rows: what is not valid may not be there
 	// masked says that valid, the values not to be filled, is there.
 	masked bool
@@ -124,43 +128,58 @@ func (r *rower) generate512(validity bool) {
 	}
 	step := 64 / r.to
 	cols, row, d, bitsAt, rowMaskBits := GP64(), GP64(), GP64(), GP64(), GP64()
-	block := func(tail bool) []store {
-		v := make([]VecVirtual, rowsColumns)
+	// block makes some steps of eight columns.
+	block := func(steps int, tail bool) (stores []store) {
+		v := make([][]VecVirtual, steps)
 		if validity {
 			MOVQ(row, bitsAt)
 			SHRQ(U8(3), bitsAt)
 		}
-		for i := range v {
+		for i := range rowsColumns {
 			p := GP64()
 			MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnValues}, p)
 			if !tail {
-				prefetch(p, row, r.from, r.from*step)
+				prefetch(p, row, r.from, r.from*step*steps)
 			}
 			c := &wideColumn{
-				at:      func(disp int) Mem { return Mem{Base: p, Index: row, Scale: uint8(r.from), Disp: disp} },
 				fill:    Mem{Base: cols, Disp: i*columnBytes + columnFill},
 				rounded: Mem{Base: cols, Disp: i*columnBytes + columnRounded},
 				param:   func(offset int) Mem { return Mem{Base: cols, Disp: i*columnBytes + offset} },
 				last:    tail,
 				masked:  validity || tail, valid: rowMask, beyond: beyond,
 			}
+			if steps > 1 {
+				c.held = map[int]VecVirtual{}
+			}
+			bits, shift := GP64(), GP64()
 			if validity {
-				bits, shift := GP64(), GP64()
 				MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnBits}, bits)
 				MOVQ(Mem{Base: cols, Disp: i*columnBytes + columnShift}, shift)
-				SHRXL(shift.As32(), Mem{Base: bits, Index: bitsAt, Scale: 1}, bits.As32())
-				if tail {
-					ANDL(rowMaskBits.As32(), bits.As32())
-				}
-				c.valid = K()
-				KMOVW(bits.As32(), c.valid)
 			}
-			v[i] = r.wide(c)
+			for h := range v {
+				c.at = func(disp int) Mem {
+					return Mem{Base: p, Index: row, Scale: uint8(r.from), Disp: r.from*step*h + disp}
+				}
+				if validity {
+					mask := GP64()
+					SHRXL(shift.As32(), Mem{Base: bits, Index: bitsAt, Scale: 1, Disp: step / 8 * h}, mask.As32())
+					if tail {
+						ANDL(rowMaskBits.As32(), mask.As32())
+					}
+					c.valid = K()
+					KMOVW(mask.As32(), c.valid)
+				}
+				v[h] = append(v[h], r.wide(c))
+			}
 		}
-		if r.to == 4 {
-			return turn16(v, indexes, write, r.affine && !tail)
+		for h := range v {
+			if r.to == 4 {
+				stores = append(stores, turn16(v[h], indexes, write, r.affine && !tail)...)
+			} else {
+				stores = append(stores, turn8(v[h], write)...)
+			}
 		}
-		return turn8(v, write)
+		return stores
 	}
 
 	Label("chunk")
@@ -189,18 +208,28 @@ func (r *rower) generate512(validity bool) {
 		CMPQ(columns, U8(rowsColumns))
 		JL(LabelRef("tail")) // for all rows
 	}
+	put := func(stores []store) {
+		for i, put := range stores {
+			put(rowsAt{d, stride, stride3}.row(i))
+			if i%4 == 3 {
+				LEAQ(Mem{Base: d, Index: stride, Scale: 4}, d)
+			}
+		}
+		ADDQ(U8(len(stores)), row)
+		SUBQ(U8(len(stores)), left)
+	}
+	if r.twoSteps {
+		Label("steps")
+		CMPQ(left, U8(2*step))
+		JL(LabelRef("step"))
+		put(block(2, false))
+		JMP(LabelRef("steps"))
+	}
 	Label("step")
 	CMPQ(left, U8(step))
 	JL(LabelRef("tail"))
 	r.prefetchRows(first, dstAt, rowsAt{d, stride, stride3}, step)
-	for i, put := range block(false) {
-		put(rowsAt{d, stride, stride3}.row(i))
-		if i%4 == 3 {
-			LEAQ(Mem{Base: d, Index: stride, Scale: 4}, d)
-		}
-	}
-	ADDQ(U8(step), row)
-	SUBQ(U8(step), left)
+	put(block(1, false))
 	JMP(LabelRef("step"))
 
 	Label("tail")
@@ -209,7 +238,7 @@ func (r *rower) generate512(validity bool) {
 	MOVQ(I32(-1), rowMaskBits)
 	BZHIQ(left, rowMaskBits, rowMaskBits)
 	KMOVW(rowMaskBits.As32(), rowMask)
-	for _, put := range block(true) {
+	for _, put := range block(1, true) {
 		put(Mem{Base: d})
 		ADDQ(stride, d)
 		DECQ(left)
@@ -264,9 +293,9 @@ func prefetch(base, row Register, elem, bytes int) {
 // chunkShift is the logarithm of how many rows are made of some columns before the next
 // ones. The fewer, the surer the next ones find the lines in the first level of cache,
 // whatever set of it all columns meet in; the more, the better memory follows the columns.
-// An affine kernel computes longer than it waits.
+// A slow kernel computes longer than it waits.
 func (r *rower) chunkShift() int {
-	if r.affine {
+	if r.slow {
 		return 7
 	}
 	return 6
@@ -290,7 +319,7 @@ func (r rowsAt) row(i int) Mem {
 // prefetchRows fetches the lines that a step will write into the first level of cache. A
 // store that waits for its line keeps all behind it waiting; of lines that are fetched
 // many are on their way at once. Lines of 4-byte values are half made by the columns
-// before: those of the first columns fetch them. An affine kernel has enough to do.
+// before: those of the first columns fetch them. Affine kernels are slower with it.
 func (r *rower) prefetchRows(first Register, dstAt Mem, rows rowsAt, step int) {
 	if r.affine {
 		return

@@ -141,7 +141,7 @@ func (g *gateway) startProxy(t *testing.T, address string) {
 			if err != nil { // it was broken off before it was all said
 				panic(http.ErrAbortHandler)
 			}
-			time.Sleep(200 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond) // less than a beat waits for
 			late := r.Clone(context.WithoutCancel(r.Context()))
 			late.Body = io.NopCloser(bytes.NewReader(body))
 			forward.ServeHTTP(w, late)

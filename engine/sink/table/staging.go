@@ -16,6 +16,7 @@ import (
 
 	"github.com/millrace/millrace/engine/ledger"
 	"github.com/millrace/millrace/engine/sink"
+	"github.com/millrace/millrace/internal/tempfolder"
 )
 
 // patience bounds what is done after a run was stopped.
@@ -35,9 +36,9 @@ type staging struct {
 	mu       sync.Mutex
 	parts    map[int]Part // ended, and not recorded
 	recorded map[int]ledger.PartRecord
-	rejects  map[int]*file // committed
-	merged   *file         // of all; nil where there are none
-	dir      *folder       // of files on this machine; nil before there are some
+	rejects  map[int]*file      // committed
+	merged   *file              // of all; nil where there are none
+	dir      *tempfolder.Folder // of files on this machine; nil before there are some
 	begun    bool
 	over     bool // published, or its rejects are kept
 	closed   bool
@@ -400,14 +401,14 @@ func (s *staging) folder() (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.dir != nil {
-		return s.dir.path, nil
+		return s.dir.Path(), nil
 	}
-	dir, err := newFolder(os.TempDir())
+	dir, err := tempfolder.New(os.TempDir(), "millrace-table-*")
 	if err != nil {
 		return "", s.localError(err)
 	}
 	s.dir = dir
-	return dir.path, nil
+	return dir.Path(), nil
 }
 
 func (s *staging) localError(err error) error {
@@ -425,7 +426,7 @@ func (s *staging) removeFiles() error {
 	}
 	dir := s.dir
 	s.dir = nil
-	return s.localError(dir.remove())
+	return s.localError(dir.Remove())
 }
 
 func (s *staging) path(name string) (string, error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/millrace/millrace/internal/nearest"
+	"github.com/millrace/millrace/io/postgres"
 	"github.com/millrace/millrace/io/query"
 )
 
@@ -25,6 +26,10 @@ const (
 
 // ErrServer says that the server could not be reached, or was lost.
 var ErrServer = errors.New("PostgreSQL server cannot be reached")
+
+// ErrPasses says that it was there, and went away or does not take a session now: to run
+// again may do. It wraps ErrServer.
+var ErrPasses = fmt.Errorf("%w for now", ErrServer)
 
 // Rows are those of one table or query, of one snapshot of the database. Everything of it
 // is for one goroutine.
@@ -53,6 +58,9 @@ func Open(ctx context.Context, uri string, spec query.Spec) (_ *Rows, err error)
 	}
 	r := &Rows{}
 	if r.conn, err = pgx.ConnectConfig(ctx, config); err != nil {
+		if postgres.Passes(err) {
+			return nil, fmt.Errorf("%w: %w", ErrPasses, err)
+		}
 		return nil, fmt.Errorf("%w: %w", ErrServer, err)
 	}
 	defer func() { //nolint:contextcheck // what ends must end whatever is canceled
@@ -82,9 +90,12 @@ func Open(ctx context.Context, uri string, spec query.Spec) (_ *Rows, err error)
 }
 
 // fault tells what the database says of a query from what is wrong with the connection: a
-// server that goes down says so too (57P01 to 57P05; class 08).
+// server that goes down says so too.
 func (r *Rows) fault(err error) error {
-	if said, ok := postgresSaid(err); ok && !strings.HasPrefix(said.Code, "57P") && !strings.HasPrefix(said.Code, "08") {
+	if postgres.Passes(err) {
+		return fmt.Errorf("%w: %w", ErrPasses, err)
+	}
+	if said, ok := postgresSaid(err); ok {
 		return fmt.Errorf("%w: %w", query.ErrQuery, said)
 	}
 	if large, ok := errors.AsType[*pgproto3.ExceededMaxBodyLenErr](err); ok {

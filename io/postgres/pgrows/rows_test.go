@@ -73,6 +73,8 @@ func testConnectionsThatBreak(t *testing.T, server *pgtest.Server) {
 				t.Errorf("cut after %d bytes %s: %d rows, and no error", at, way, rows)
 			case err != nil && !errors.Is(err, ErrServer):
 				t.Errorf("cut after %d bytes %s: %v; want %v", at, way, err, ErrServer)
+			case err != nil && at > 2000 && !errors.Is(err, ErrPasses): // the session had begun
+				t.Errorf("cut after %d bytes %s: %v; want %v", at, way, err, ErrPasses)
 			case err == nil && way == pgtest.FromServer:
 				t.Errorf("cut after %d of %d bytes %s, and nobody noticed", at, all, way)
 			}
@@ -80,8 +82,12 @@ func testConnectionsThatBreak(t *testing.T, server *pgtest.Server) {
 	}
 	ends := query.Spec{Text: "SELECT g, CASE WHEN g = 15000 THEN pg_terminate_backend(pg_backend_pid()) END AS ended FROM generate_series(1, 20000) g", Unordered: true}
 	proxy.CutAfter(pgtest.FromServer, 1<<40)
-	if rows, err := read(ends); !errors.Is(err, ErrServer) {
-		t.Errorf("a server that ends the session: %d rows, %v; want %v", rows, err, ErrServer)
+	if rows, err := read(ends); !errors.Is(err, ErrPasses) {
+		t.Errorf("a server that ends the session: %d rows, %v; want %v", rows, err, ErrPasses)
+	}
+	wrong := query.Spec{Text: "SELECT 1/(g - 15000) AS x FROM generate_series(1, 20000) g", Unordered: true}
+	if rows, err := read(wrong); !errors.Is(err, query.ErrQuery) || errors.Is(err, ErrServer) {
+		t.Errorf("a query that fails amid its rows: %d rows, %v; want %v alone", rows, err, query.ErrQuery)
 	}
 }
 
@@ -288,7 +294,7 @@ func testManyRowsComeInOrder(t *testing.T, uri string) {
 
 func TestServerThatIsNotThere(t *testing.T) {
 	_, _, err := rowsOf("postgres://me:sentinel-4711@127.0.0.1:1/db?connect_timeout=2", query.Spec{Table: "t"})
-	if !errors.Is(err, ErrServer) || strings.Contains(err.Error(), "sentinel-4711") {
+	if !errors.Is(err, ErrServer) || errors.Is(err, ErrPasses) || strings.Contains(err.Error(), "sentinel-4711") {
 		t.Errorf("%v; want ErrServer, without the password", err)
 	}
 	_, _, err = rowsOf("postgres://me:sentinel-4711@host/db?sslmode=never", query.Spec{Table: "t"})

@@ -1,0 +1,111 @@
+package kernel
+
+import "math"
+
+// narrowLine is a function of float32 on its way to a float32, in float32 arithmetic
+// with what that rounds away carried along: as float64 it would take twice the
+// registers, and half its operations only to get there and back. zero is the float32
+// nearest to where the function is 0, add its value there, and slope + rest its
+// slope. Where d = x - zero,
+//
+//	y = d*slope + (d*rest + add)
+//
+// each bracket and the whole rounded once. Near the function's zero d is exact
+// (Sterbenz), elsewhere it is within half a float32 step; so y is the float32 of the
+// function, or the one beside it. slope is the slope cut off, so that rest has its
+// sign: y is monotonic, and an infinite x stays infinite.
+type narrowLine struct{ zero, slope, rest, add float32 }
+
+// narrowest and narrowMost bound slopes and zeros so that nothing but y overflows and
+// no rest loses digits.
+const narrowLeast, narrowMost = 0x1p-60, 0x1p60
+
+// narrowLineOf is an Affine's; false where its numbers are too large or too small.
+func narrowLineOf(a *Affine) (n narrowLine, ok bool) {
+	slope := a.Mul / a.Div
+	zero := a.Sub - a.Add/slope
+	if s := math.Abs(slope); !(s >= narrowLeast && s <= narrowMost && math.Abs(zero) <= narrowMost) {
+		return narrowLine{}, false
+	}
+	n.zero = float32(zero)
+	n.slope = cutOff(slope)
+	if n.rest = float32(slope - float64(n.slope)); n.rest == 0 {
+		n.rest = n.slope * 0x1p-50 // what it adds is rounded away
+	}
+	// What is 0 as a product has its sign, unless something is added.
+	if n.add = float32(a.At(float64(n.zero))); n.add == 0 && a.Add == 0 {
+		n.add = float32(a.Add)
+	}
+	return n, true
+}
+
+// cutOff rounds towards 0.
+func cutOff(x float64) float32 {
+	y := float32(x)
+	if math.Abs(float64(y)) > math.Abs(x) {
+		y = math.Nextafter32(y, 0)
+	}
+	return y
+}
+
+// at is the function of one number.
+func (n *narrowLine) at(x float32) float32 {
+	d := x - n.zero
+	return fma32(d, n.slope, fma32(d, n.rest, n.add))
+}
+
+// fma32 is x*y + z, rounded once. The product is exact as a float64; their sum is
+// rounded to that, and again to a float32, which is the same but where the first
+// ends half way between two of the second.
+func fma32(x, y, z float32) float32 {
+	const below, half = 1<<29 - 1, 1 << 28 // of a float64, the digits that a float32 lacks
+	product, c := float64(x)*float64(y), float64(z)
+	sum := float64(product) + c
+	if bits := math.Float64bits(sum); bits&below == half || math.Abs(sum) < 0x1p-126 {
+		sum = roundToOdd(sum, product, c)
+	}
+	return float32(sum)
+}
+
+// roundToOdd is a sum of two numbers of which the last digit is odd where it is not
+// exact, so that to round it again is to round the exact one (Boldo and Melquiond,
+// "Emulation of FMA and correctly rounded sums", 2008). sum is a + b, to nearest.
+func roundToOdd(sum, a, b float64) float64 {
+	// What sum lacks (Knuth, TAOCP 2, 4.2.2, theorem B).
+	partB := sum - a
+	lack := (a - (sum - partB)) + (b - partB)
+	bits := math.Float64bits(sum)
+	if lack == 0 || lack != lack || bits&1 == 1 {
+		return sum
+	}
+	if (lack > 0) == (sum > 0) {
+		return math.Float64frombits(bits + 1)
+	}
+	return math.Float64frombits(bits - 1)
+}
+
+// narrows says whether values of a kind stay float32 on their way through the line.
+func (l *Line[D]) narrows(kind int) bool { return l.narrow && kind == kindF32 }
+
+// fillNarrowPlain is fillAffinePlain for such a line.
+func fillNarrowPlain[D Number](dst, src []float32, validity []byte, bit int, l *Line[D]) CheckResult {
+	res, n := CheckResult{OutOfRange: -1, FirstInexact: -1}, &l.row.narrow
+	lo, hi, fill := float32(l.Lo), float32(l.Hi), float32(l.Fill)
+	for i, x := range src {
+		y := n.at(x)
+		if y < lo {
+			y = lo
+		}
+		if y > hi {
+			y = hi
+		}
+		switch {
+		case !isValid(validity, bit+i) || y != y && l.FillNaN:
+			y = fill
+		case math.IsInf(float64(y), 0) && !math.IsInf(float64(x), 0) && res.OutOfRange < 0:
+			res.OutOfRange = i
+		}
+		dst[i] = y
+	}
+	return res
+}
