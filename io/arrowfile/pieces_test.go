@@ -30,8 +30,8 @@ func fixedWidths(columns, rows int) arrow.RecordBatch {
 		types = append(types, arrow.PrimitiveTypes.Float32)
 	}
 	random := rand.New(rand.NewPCG(3, 4))
-	var fields []arrow.Field
-	var arrays []arrow.Array
+	fields := make([]arrow.Field, 0, columns)
+	arrays := make([]arrow.Array, 0, columns)
 	for i, t := range types[:columns] {
 		b := array.NewBuilder(memory.DefaultAllocator, t)
 		for range rows {
