@@ -147,7 +147,14 @@ func (p *Plan) alignChunks() error {
 }
 
 // mostBatchRows is the largest batch whose tensors stay within bounds.
-func (p *Plan) mostBatchRows() int { return int(max(maxBatchBytes/max(p.rowBytes(), 1), 1)) }
+func (p *Plan) mostBatchRows() int { return int(max(p.mostBatchBytes()/max(p.rowBytes(), 1), 1)) }
+
+func (p *Plan) mostBatchBytes() int64 {
+	if p.Options.Provider == ort.CPU {
+		return mostTensorBytes
+	}
+	return maxBatchBytes
+}
 
 // Mapped reports whether the input is read where it lies, and not decoded.
 func (p *Plan) Mapped() bool {
@@ -164,7 +171,7 @@ func (p *Plan) ColumnBytes() int64 {
 	var row int64
 	for _, name := range p.Columns {
 		for _, at := range p.Dataset.Schema().FieldIndices(name) {
-			row += typeBytes(p.Dataset.Schema().Field(at).Type)
+			row += p.valueBytes(name, p.Dataset.Schema().Field(at).Type)
 		}
 	}
 	return row

@@ -106,7 +106,7 @@ func TestChoice(t *testing.T) {
 		}, ChosenByDefault, 4096, 2, 1, "cannot be"},
 		{"a profile whose batches would not fit", func(o *Options) {
 			o.ProfileDir = save(func(f *Profile) { f.BatchRows = 1 << 30 })
-		}, ChosenByDefault, 4096, 2, 1, "more than 64 MiB"},
+		}, ChosenByDefault, 4096, 2, 1, "more than 16 MiB"},
 		{"a folder without profiles", func(o *Options) { o.ProfileDir = filepath.Join(t.TempDir(), "none") }, ChosenByDefault, 4096, 2, 1, "the default"},
 	}
 	for _, c := range cases {

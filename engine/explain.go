@@ -270,7 +270,7 @@ func (s *outputSpec) explain() []ExplainedColumn {
 func (p *Plan) resultBytes() int64 {
 	var out int64
 	for _, f := range p.Passed {
-		out += typeBytes(f.Type)
+		out += p.valueBytes(f.Name, f.Type)
 	}
 	for i := range p.outputs {
 		out += int64(p.outputs[i].width()) * elementBytes(p.outputs[i].value.Elem)

@@ -69,6 +69,9 @@ const (
 	// lineBytes is the text that is read of a span at a time, and where its fields lie;
 	// see io/lines.
 	lineBytes = 1 << 20
+	// chunkBytes and heldBytesOfSpan are the readers': format.ReadOptions has them.
+	chunkBytes      = 8 << 20
+	heldBytesOfSpan = 48 << 20
 	// columnAheadBytes is what is read of a column at a time; see
 	// io/parquetfile.
 	columnAheadBytes = 256 << 10
@@ -109,6 +112,8 @@ type footprint struct {
 	parts     int
 	spanBytes int64 // stored, of the largest span, all columns
 	columns   []int64
+	metadata  int64 // of columns and column chunks
+	flat      bool  // all of them have a fixed width
 	nested    int64 // of row, what lies in lists
 	row       int64 // of the columns that are read: the sum of columns
 	stored    int64 // mapped: a row of a span with all its columns
@@ -149,20 +154,24 @@ func (p *Plan) footprint() *footprint {
 		f.rows, f.received = math.MaxInt32, heldBytes
 	}
 	schema := p.Dataset.Schema()
+	f.flat = true
 	for _, name := range p.Columns {
 		for _, at := range schema.FieldIndices(name) {
-			width := typeBytes(schema.Field(at).Type)
+			width := p.valueBytes(name, schema.Field(at).Type)
 			f.columns = append(f.columns, width)
+			f.flat = f.flat && flatType(schema.Field(at).Type)
 			f.row += width
 			if arrow.IsNested(schema.Field(at).Type.ID()) {
 				f.nested += width
 			}
 		}
 	}
+	f.metadata = int64(len(f.columns)) * columnMetadataBytes
 	for _, file := range p.Dataset.Files() {
 		switch file.Format {
 		case format.Parquet:
 			f.parquet = true
+			f.metadata += int64(file.Spans) * int64(len(schema.Fields())) * chunkMetadataBytes
 		case format.ArrowFile, format.ArrowStream:
 			f.mapped = true
 			f.stored = max(f.stored, file.Bytes/max(file.Rows, 1))
@@ -187,7 +196,7 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	}
 	var heap, garbage int64
 	if f.parquet || !f.mapped {
-		chunk := min(int64(a.ChunkRows), f.spanRows)
+		chunk := min(int64(a.ChunkRows), f.spanRows, max(chunkBytes/max(f.row, 1), 1))
 		// Of each worker one in the making and one whose batches are scored;
 		// and those of open spans that wait for the spans before.
 		chunks := 2*workers + readers*chunkQueue
@@ -200,7 +209,7 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 			for _, width := range f.columns {
 				pages += min(columnPageBytes, f.spanRows*width)
 			}
-			heap += readers * pages
+			heap += readers * min(pages, heldBytesOfSpan)
 		}
 		if f.text { // of each reader, with a copy of the column that is being made
 			heap += readers * (lineBytes + f.row*chunk)
@@ -216,9 +225,9 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 		garbage += f.row * min(copied*readers, f.rows)
 	}
 	if f.mapped { // whole spans, of the page cache: read, waiting, being cut, and being scored
-		m.Decoded += f.stored * min(f.spanRows*(2*readers+2), f.rows)
+		m.Decoded += f.mappedBytes(workers, readers)
 	}
-	m.Decoded += f.received
+	m.Decoded += f.received + f.metadata
 	// Results that wait, and for each part that is written the row group that is
 	// being filled, and that of the part before, which is being compressed.
 	waiting := waitingRows(a.WaitingRows, f.result, a.Workers, a.BatchRows)

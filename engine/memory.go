@@ -183,6 +183,7 @@ func (p *Plan) fitMemory() error {
 	// A row group of the output for each worker, which goes through a span that
 	// often is as large while the spans before it are not yet written, and one more.
 	p.waitingRows = int64(p.Options.Workers+1) * rowGroupRows
+	p.fitWide()
 	if p.limit == 0 {
 		return nil
 	}
@@ -270,18 +271,18 @@ func (t *trial) fitSample(sizes []int, most int) ([]int, int) {
 	return nil, 0
 }
 
-// HeapLimit is what remains of the plan's memory limit for Go's heap, in bytes;
-// 0 when there is no limit. Outside of the heap are the program's code, ONNX
+// HeapLimit is what remains of the plan's memory limit for Go's heap, in bytes, or of
+// what a run takes as a rule; 0 when there is no limit and it takes more. Outside of the heap are the program's code, ONNX
 // Runtime and its model; mapped pages of the input do not count, for the kernel
 // takes them back when it needs them. Whoever owns the process may set it with
 // debug.SetMemoryLimit; the engine does not, since it may not be alone there.
 func (p *Plan) HeapLimit() int64 {
-	if p.limit == 0 {
+	m := p.footprint().estimate(p.allotment())
+	limit := p.softLimit(m)
+	if limit == 0 {
 		return 0
 	}
-	f := p.footprint()
-	m := f.estimate(p.allotment())
-	return max(p.limit-(m.Program-goBytes)-m.Model-m.Activations, goBytes)
+	return max(limit-(m.Program-goBytes)-m.Model-m.Activations, goBytes)
 }
 
 // readOptions are those of the dataset's readers after defaults.

@@ -53,8 +53,11 @@ const (
 	DefaultStreams    = 4
 	DefaultPartRows   = 1 << 20
 	// maxBatchBytes bounds the tensors of one batch by default; wide inputs
-	// (images) get smaller batches.
-	maxBatchBytes = 64 << 20
+	// (images) get smaller batches. On the CPU, where every worker has a batch,
+	// that is mostTensorBytes, and the default usualTensorBytes.
+	maxBatchBytes    = 64 << 20
+	mostTensorBytes  = 16 << 20
+	usualTensorBytes = 8 << 20
 	// deviceBatchBytes bounds those on devices by default: every worker has a
 	// batch's tensors in page-locked memory, which takes its time to get.
 	deviceBatchBytes = 16 << 20

@@ -49,7 +49,7 @@ type Plan struct {
 	PassedAt []int
 
 	// asked says which settings the user gave, so that no choice overrules them.
-	asked struct{ batch, workers, intraOpThreads, streams bool }
+	asked struct{ batch, workers, readers, intraOpThreads, streams bool }
 	// unused are features that the job defines and no model takes.
 	unused []string
 	// follows is the manifest from which new files were told; see StageOptions.Follows.
@@ -120,7 +120,7 @@ func NewPlan(ctx context.Context, opts Options) (*Plan, error) {
 		return nil, err
 	}
 	p.asked.batch, p.asked.workers, p.asked.intraOpThreads = given.BatchRows != 0, given.Workers != 0, given.IntraOpThreads != 0
-	p.asked.streams = given.Streams != 0
+	p.asked.streams, p.asked.readers = given.Streams != 0, given.Readers != 0
 	if err := p.fit(); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -321,7 +321,7 @@ func (p *Plan) chooseBatch() error {
 		return fmt.Errorf("%w: --batch-size is %d, and on %s the model's trees as tensor operators take batches of %d rows at most", ErrUsage, opts.BatchRows, opts.Provider, most)
 	}
 	if opts.BatchRows == 0 {
-		opts.BatchRows = min(p.mostBatchRows(), DefaultBatchRows)
+		opts.BatchRows = p.usualBatchRows()
 		if opts.Provider != ort.CPU {
 			opts.BatchRows = min(int(max(deviceBatchBytes/max(p.rowBytes(), 1), 1)), DefaultDeviceRows, most)
 		}

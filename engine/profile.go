@@ -159,7 +159,7 @@ func (p *Plan) tuned(lib *ort.Library) (f *Profile, reason string) {
 	case f == nil:
 		return nil, ""
 	case f.BatchRows > p.mostBatchRows():
-		return nil, fmt.Sprintf("%s has batches of %d rows, whose tensors would be more than %d MiB", path, f.BatchRows, maxBatchBytes>>20)
+		return nil, fmt.Sprintf("%s has batches of %d rows, whose tensors would be more than %d MiB", path, f.BatchRows, p.mostBatchBytes()>>20)
 	}
 	workers := f.Workers
 	if p.asked.workers || p.Options.Provider != ort.CPU { // there those of a profile are streams

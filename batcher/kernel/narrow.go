@@ -48,23 +48,35 @@ func cutOff(x float64) float32 {
 	return y
 }
 
-// at is the function of one number.
+// at is the function of one number. What fma32 does is here again, so that a number costs
+// no calls but where a rounding hangs on the last digit.
 func (n *narrowLine) at(x float32) float32 {
 	d := x - n.zero
-	return fma32(d, n.slope, fma32(d, n.rest, n.add))
+	wide := float64(d)
+	rest := float64(wide*float64(n.rest)) + float64(n.add)
+	y := float64(wide*float64(n.slope)) + float64(float32(rest))
+	if hangs(rest) || hangs(y) {
+		return fma32(d, n.slope, fma32(d, n.rest, n.add))
+	}
+	return float32(y)
 }
 
 // fma32 is x*y + z, rounded once. The product is exact as a float64; their sum is
-// rounded to that, and again to a float32, which is the same but where the first
-// ends half way between two of the second.
+// rounded to that, and again to a float32.
 func fma32(x, y, z float32) float32 {
-	const below, half = 1<<29 - 1, 1 << 28 // of a float64, the digits that a float32 lacks
 	product, c := float64(x)*float64(y), float64(z)
 	sum := float64(product) + c
-	if bits := math.Float64bits(sum); bits&below == half || math.Abs(sum) < 0x1p-126 {
+	if hangs(sum) {
 		sum = roundToOdd(sum, product, c)
 	}
 	return float32(sum)
+}
+
+// hangs says that a float64 which is no exact result may become another float32 than that
+// would: it is half way between two of them, or less than the normal ones.
+func hangs(x float64) bool {
+	const below, half = 1<<29 - 1, 1 << 28 // of the digits that a float32 lacks
+	return math.Float64bits(x)&below == half || math.Abs(x) < 0x1p-126
 }
 
 // roundToOdd is a sum of two numbers of which the last digit is odd where it is not

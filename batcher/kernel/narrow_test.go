@@ -88,6 +88,21 @@ func TestFMA32(t *testing.T) {
 	}
 }
 
+// Where a rounding hangs on a digit that a float64 does not have, a line sees it.
+func TestNarrowLineHangs(t *testing.T) {
+	const x = 1 + 0x1p-12
+	for _, n := range []narrowLine{
+		{slope: x, rest: 0x1p-60},
+		{slope: x, rest: -0x1p-60},
+		{rest: x, add: 0x1p-60},
+		{rest: x, add: -0x1p-60},
+	} {
+		if got, want := n.at(x), fusedBig(x, n.slope, fusedBig(x, n.rest, n.add)); got != want {
+			t.Errorf("%v through %+v = %v; want %v", float32(x), n, got, want)
+		}
+	}
+}
+
 // A function in float32 is that in float64, rounded, or the number beside it: near its
 // zero too, where it is 0 and where it is not.
 func TestNarrowLine(t *testing.T) {
@@ -114,7 +129,7 @@ func TestNarrowLine(t *testing.T) {
 				if !ok {
 					t.Fatalf("narrowLineOf(%+v) = false; want true", a)
 				}
-				values := []float32{0, 1, n.zero, -n.zero, 2 * n.zero, float32(a.Sub), math.MaxFloat32 / 4}
+				values := append(make([]float32, 0, 67), 0, 1, n.zero, -n.zero, 2*n.zero, float32(a.Sub), math.MaxFloat32/4)
 				for range 20 {
 					near := math.Float32frombits(math.Float32bits(n.zero) + uint32(r.IntN(64)))
 					values = append(values, near, n.zero+float32(r.NormFloat64()), float32(r.NormFloat64()*1e3))

@@ -127,23 +127,12 @@ const (
 // then the frame; length -1 says that the bytes follow as they are, and plain
 // is returned. The loader owns buf.
 func (l *loader) decompress(raw []byte, need int64) (buf *memory.Buffer, plain []byte, err error) {
-	if len(raw) < 8 {
-		return nil, nil, damaged("a compressed buffer of %d bytes", len(raw))
-	}
-	n := int64(binary.LittleEndian.Uint64(raw))
-	frame := raw[8:]
-	if n == -1 {
-		return nil, frame, nil
-	}
-	ratio := int64(lz4Ratio)
-	if l.meta.codec == codecZSTD {
-		ratio = zstdRatio
-	}
-	if n < 0 || n/ratio > int64(len(frame)) {
-		return nil, nil, damaged("%d bytes cannot hold %d compressed ones", len(frame), n)
-	}
-	if err := checkLength(n, need); err != nil {
+	n, frame, err := l.frameOf(raw, need)
+	if err != nil {
 		return nil, nil, err
+	}
+	if n < 0 {
+		return nil, frame, nil
 	}
 	if n == 0 {
 		return emptyBuffer, nil, nil
@@ -158,6 +147,26 @@ func (l *loader) decompress(raw []byte, need int64) (buf *memory.Buffer, plain [
 		err = unlz4(buf.Bytes(), frame)
 	}
 	return buf, nil, err
+}
+
+// frameOf takes a compressed buffer apart: its size uncompressed, or -1 where the frame
+// is the bytes as they are.
+func (l *loader) frameOf(raw []byte, need int64) (size int64, frame []byte, err error) {
+	if len(raw) < 8 {
+		return 0, nil, damaged("a compressed buffer of %d bytes", len(raw))
+	}
+	size, frame = int64(binary.LittleEndian.Uint64(raw)), raw[8:]
+	if size == -1 {
+		return -1, frame, nil
+	}
+	ratio := int64(lz4Ratio)
+	if l.meta.codec == codecZSTD {
+		ratio = zstdRatio
+	}
+	if size < 0 || size/ratio > int64(len(frame)) {
+		return 0, nil, damaged("%d bytes cannot hold %d compressed ones", len(frame), size)
+	}
+	return size, frame, checkLength(size, need)
 }
 
 // unzstd decompresses frame, which must give len(dst) bytes.

@@ -240,6 +240,9 @@ func (r *reader) ReadSpan(ctx context.Context, span int, columns []int, yield fu
 	if err := r.file.Changed(); err != nil {
 		return err
 	}
+	if step, ok := r.inPieces(span, columns); ok {
+		return r.readPieces(ctx, span, columns, step, yield)
+	}
 	var batch arrow.RecordBatch
 	var view bool
 	err := guarded(func() (err error) {

@@ -27,6 +27,7 @@ type source struct {
 	shape *shape
 	spans []format.Span
 	nulls []int64 // by column; -1 where the file does not say
+	sizes []int64 // of values, by column; nil where the file does not say
 	// partition has one row for each partition column; files share equal ones.
 	partition []arrow.Array
 
@@ -175,6 +176,7 @@ func (s *source) describe(reader format.Reader) error {
 			s.nulls[i] = n
 		}
 	}
+	s.keepSizes(reader)
 	return nil
 }
 

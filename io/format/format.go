@@ -96,6 +96,13 @@ type ReadOptions struct {
 	// 0 means 8,192. An uncompressed Arrow span is given as one batch
 	// whatever its size, since it is a view.
 	ChunkRows int
+	// ChunkBytes is about the most bytes of such a record batch, which has fewer
+	// rows then; 0 means 8 MiB. A batch has 64 rows in any case.
+	ChunkBytes int64
+	// HeldBytes is about the most that decoders of one span keep from one record
+	// batch to the next; 0 means 48 MiB. Columns of a Parquet row group whose pages
+	// are more are decoded one after the other, through a scratch file.
+	HeldBytes int64
 	// Allocator provides decoded memory; nil means memory.DefaultAllocator.
 	// Readers put a budget in front of it.
 	Allocator memory.Allocator
@@ -115,6 +122,12 @@ type ReadOptions struct {
 func (o *ReadOptions) EnsureDefaults() {
 	if o.ChunkRows == 0 {
 		o.ChunkRows = 8192
+	}
+	if o.ChunkBytes == 0 {
+		o.ChunkBytes = 8 << 20
+	}
+	if o.HeldBytes == 0 {
+		o.HeldBytes = 48 << 20
 	}
 	if o.Allocator == nil {
 		o.Allocator = memory.DefaultAllocator

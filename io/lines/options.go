@@ -49,7 +49,7 @@ type Options struct {
 	// MaxLineBytes the most bytes of one record. They are for tests: 0 means 4 MiB.
 	BlockBytes   int `json:"-"`
 	MaxLineBytes int `json:"-"`
-	// ScratchDir is where decompressed text goes; empty: see scratchDir.
+	// ScratchDir is where decompressed text goes; empty: see internal/scratch.
 	ScratchDir string `json:"-"`
 }
 

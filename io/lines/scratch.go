@@ -9,6 +9,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
+
+	unnamed "github.com/millrace/millrace/internal/scratch"
 )
 
 // scratch is one file without a name for the decompressed text of all files of a
@@ -29,35 +31,18 @@ const extentBytes = 4 << 20
 // spareBytes are left free where texts are decompressed to.
 const spareBytes = 64 << 20
 
-// scratchDir is where decompressed text goes: TMPDIR, or /var/tmp, which unlike /tmp
-// is hardly ever memory.
-func scratchDir(asked string) string {
-	for _, dir := range []string{asked, os.Getenv("TMPDIR"), "/var/tmp"} {
-		if info, err := os.Stat(dir); dir != "" && err == nil && info.IsDir() && unix.Access(dir, unix.W_OK) == nil {
-			return dir
-		}
-	}
-	return os.TempDir()
-}
-
 // extent gives a place for the next extentBytes, after a look at what room there is.
 func (s *scratch) extent() (file *os.File, at int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	dir := scratchDir(s.dir)
+	dir := unnamed.Dir(s.dir)
 	if s.file == nil {
-		if s.file, err = os.CreateTemp(dir, "millrace-text-*"); err != nil {
-			return nil, 0, fmt.Errorf("decompress: %w; TMPDIR names another folder for it", err)
-		}
-		if err := os.Remove(s.file.Name()); err != nil {
-			return nil, 0, err
+		if s.file, err = unnamed.Create(dir, "text"); err != nil {
+			return nil, 0, fmt.Errorf("decompress: %w", err)
 		}
 	}
-	var fs unix.Statfs_t
-	if err := unix.Fstatfs(int(s.file.Fd()), &fs); err == nil {
-		if free := int64(fs.Bavail) * fs.Bsize; free < extentBytes+spareBytes {
-			return nil, 0, s.full(fmt.Errorf("%s are free", humanize.IBytes(uint64(free))))
-		}
+	if free, ok := unnamed.Free(s.file); ok && free < extentBytes+spareBytes {
+		return nil, 0, s.full(fmt.Errorf("%s are free", humanize.IBytes(uint64(free))))
 	}
 	at, s.next = s.next, s.next+extentBytes
 	return s.file, at, nil
@@ -66,7 +51,7 @@ func (s *scratch) extent() (file *os.File, at int64, err error) {
 // full words the error of a scratch file that cannot grow.
 func (s *scratch) full(err error) error {
 	return fmt.Errorf("no room for its decompressed text in %s, where there are %s of such text already: %w; give the folder more room, or name another by TMPDIR",
-		scratchDir(s.dir), humanize.IBytes(uint64(s.next)), err)
+		unnamed.Dir(s.dir), humanize.IBytes(uint64(s.next)), err)
 }
 
 func (s *scratch) close() error {

@@ -306,6 +306,16 @@ func corpusFiles(t *testing.T, dir string) []string {
 // Every good file gives the rows, nulls and values that another engine gives,
 // or is on the list of what is not supported, with the feature it needs.
 func TestGoodCorpus(t *testing.T) {
+	t.Run("columns side by side", func(t *testing.T) {
+		goodCorpus(t, format.ReadOptions{ChunkRows: 1000})
+	})
+	t.Run("columns one after the other, through a file, in chunks of a few rows", func(t *testing.T) {
+		goodCorpus(t, format.ReadOptions{ChunkRows: 1000, HeldBytes: 1, ChunkBytes: 8 << 10})
+	})
+}
+
+func goodCorpus(t *testing.T, opts format.ReadOptions) {
+	t.Helper()
 	dir := corporaDir(t, "parquet-good")
 	want := readExpected(t, "testdata/good.tsv")
 	unsupportedFiles := readUnsupported(t)
@@ -313,7 +323,8 @@ func TestGoodCorpus(t *testing.T) {
 	var refused []string
 	for _, name := range corpusFiles(t, dir) {
 		mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
-		o := readFile(t, filepath.Join(dir, name), format.ReadOptions{Allocator: mem, ChunkRows: 1000})
+		opts.Allocator = mem
+		o := readFile(t, filepath.Join(dir, name), opts)
 		mem.AssertSize(t, 0)
 		feature, listed := unsupportedFiles[name]
 		switch {

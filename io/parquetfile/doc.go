@@ -4,8 +4,9 @@
 // Reading. The footer is checked before the library decodes it; pages, levels and
 // values are decoded here, under a budget, and reconciled with the row group's
 // row count. A span is streamed in chunks, so that a row group of any size is
-// read in the memory of a few pages per column. Nothing is read but the columns
-// that were asked for.
+// read in the memory of a few pages per column; columns whose pages are too much
+// together are decoded one after the other, through a scratch file (aside.go).
+// Nothing is read but the columns that were asked for.
 //
 // Refused with format.ErrUnsupported: encrypted columns, columns kept in other
 // files, the LZO codec, encodings that the format does not name. Page checksums

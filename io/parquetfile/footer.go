@@ -64,7 +64,8 @@ func readFooter(r io.ReaderAt, size, budgetBytes int64) (*metadata.FileMetaData,
 
 // checkFooter returns an error unless the counts and places in a footer agree
 // with each other and with a file of size bytes. It removes the references to
-// page indexes, which nothing here needs and which would be read unchecked.
+// page indexes, which nothing here needs and which would be read unchecked, and
+// what else nothing here needs: a file may have a million column chunks.
 func checkFooter(md *metadata.FileMetaData, size int64) error {
 	leaves := md.Schema.NumColumns()
 	if md.NumRows < 0 {
@@ -82,6 +83,9 @@ func checkFooter(md *metadata.FileMetaData, size int64) error {
 		for i, col := range rg.Columns {
 			col.OffsetIndexOffset, col.OffsetIndexLength = nil, nil
 			col.ColumnIndexOffset, col.ColumnIndexLength = nil, nil
+			if m := col.MetaData; m != nil {
+				m.EncodingStats, m.SizeStatistics, m.GeospatialStatistics, m.KeyValueMetadata, m.PathInSchema = nil, nil, nil, nil, nil
+			}
 			c := chunkOf(md, g, i)
 			if c.external || c.encrypted {
 				continue // refused when the column is read

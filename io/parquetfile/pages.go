@@ -22,6 +22,7 @@ type pages struct {
 	src     io.ReaderAt
 	at, end int64 // next byte to read ahead, and the end of the chunk
 	ahead   int   // bytes to read at a time
+	lean    bool  // nothing is kept but what the page under way needs
 
 	window   []byte
 	from, to int // bytes of window that hold what was read and not consumed
@@ -71,6 +72,10 @@ func (p *pages) next() (page, error) {
 		data, err := p.decompress(body, h.uncompressed)
 		if err != nil {
 			return page{}, err
+		}
+		if p.lean && p.codec != compress.Codecs.Uncompressed && p.from == p.to {
+			p.mem.Free(p.window)
+			p.window, p.from, p.to = nil, 0, 0
 		}
 		out := page{kind: h.kind, levels: h.values, encoding: h.encoding, values: data}
 		if h.kind == dataPage {
@@ -152,7 +157,7 @@ func (p *pages) decompress(stored []byte, size int) ([]byte, error) {
 	if size == 0 {
 		return nil, nil // what no bytes are compressed to differs between writers
 	}
-	if size > len(p.out) {
+	if size > len(p.out) || p.lean && size < len(p.out)/2 {
 		p.mem.Free(p.out)
 		p.out = nil
 		p.out = p.mem.Allocate(size)

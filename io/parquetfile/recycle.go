@@ -9,10 +9,9 @@ import (
 	"github.com/millrace/millrace/internal/hugepage"
 )
 
-// minRecycledBytes is the size from which buffers are kept for reuse: the values
-// of a chunk of a narrow column. Smaller ones are bitmaps and the like, of which
-// new ones cost little.
-const minRecycledBytes = 4 << 10
+// minRecycledBytes is the size from which buffers are kept for reuse: the values of a
+// chunk of one of thousands of columns. New ones that are smaller cost little.
+const minRecycledBytes = 1 << 10
 
 // recycler keeps large buffers that were freed, for the next span: a column's
 // page buffers and values are as large each time, and new memory costs more to

@@ -16,7 +16,7 @@ import (
 
 // readAheadBytes is read from the file at a time, per column, and
 // minReadAheadBytes where so many columns are read that this would take more
-// than an eighth of the budget.
+// than an eighth of what may be held.
 const (
 	readAheadBytes    = 256 << 10
 	minReadAheadBytes = 16 << 10
@@ -45,8 +45,9 @@ func (s *source) ReadAt(p []byte, off int64) (int, error) {
 
 // spanReader is one ReadSpan under way:
 //
+//	for each column whose pages are too much with those of the others: lay it aside
 //	for each chunk of rows:
-//		for each column: fill its leaves, assemble its array
+//		for each column: fill its leaves, assemble its array, or take it from aside
 //		yield the batch
 //	for each column: nothing may be left
 type spanReader struct {
@@ -57,8 +58,12 @@ type spanReader struct {
 	nodes  []*node
 	names  []string
 	schema *arrow.Schema
-	leaves [][]*leaf // per node
+	leaves [][]*leaf // per node; none of a column that is not open
 	asm    []assembler
+	rows   int            // of a chunk
+	lean   bool           // columns keep as little as they can between chunks
+	aside  *aside         // nil where every column is streamed
+	laid   []*asideColumn // per node; nil of one that is streamed
 }
 
 // ReadSpan implements format.Reader. The error names the file, the row group
@@ -83,10 +88,10 @@ func (r *Reader) ReadSpan(ctx context.Context, span int, columns []int, yield fu
 	// Whatever ends this call, decoders that panicked included, nothing stays
 	// allocated but what the caller retained.
 	defer s.mem.freeRest()
-	if err := s.open(); err != nil {
+	defer s.close()
+	if err := s.open(ctx); err != nil {
 		return s.failed(err)
 	}
-	defer s.close()
 	return s.read(ctx, yield)
 }
 
@@ -102,11 +107,8 @@ func (s *spanReader) read(ctx context.Context, yield func(arrow.RecordBatch) err
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n := min(int64(s.r.opts.ChunkRows), total-done)
+		n := min(int64(s.rows), total-done)
 		if err := s.chunk(ctx, int(n), yield); err != nil {
-			if caller, ok := errors.AsType[*callerError](err); ok {
-				return caller.err
-			}
 			return s.failed(err)
 		}
 		done += n
@@ -119,8 +121,12 @@ func (s *spanReader) read(ctx context.Context, yield func(arrow.RecordBatch) err
 	return nil
 }
 
-// failed says where an error happened, and that the file changed if it did.
+// failed says where an error happened, and that the file changed if it did. An error
+// that is not the file's stays as it is.
 func (s *spanReader) failed(err error) error {
+	if caller, ok := errors.AsType[*callerError](err); ok {
+		return caller.err
+	}
 	if changed := s.r.Changed(); changed != nil {
 		return fmt.Errorf("row group %d: %w (%w)", s.span, changed, err)
 	}
@@ -130,27 +136,47 @@ func (s *spanReader) failed(err error) error {
 	return fmt.Errorf("read %s: row group %d: %w", s.r.name, s.span, err)
 }
 
-// open makes the decoders of the columns that were asked for.
-func (s *spanReader) open() (err error) {
-	defer recoverTo(&err)
-	ahead := min(max(s.r.opts.BudgetBytes/8/max(int64(s.leafCount()), 1), minReadAheadBytes), readAheadBytes)
-	for _, n := range s.nodes {
-		asm := assembler{leaves: make(map[int]*leaf), mem: s.mem}
-		var leaves []*leaf
-		if err := n.eachLeaf(func(i int) error {
-			l, err := s.openLeaf(n, i, int(ahead))
-			if err != nil {
-				return fmt.Errorf("column %q: %w", s.r.md.Schema.Column(i).Path(), err)
-			}
-			asm.leaves[i] = l
-			leaves = append(leaves, l)
-			return nil
-		}); err != nil {
+// open makes the decoders of the columns that were asked for, and lays those aside
+// that cannot be streamed.
+func (s *spanReader) open(ctx context.Context) error {
+	s.leaves, s.asm = make([][]*leaf, len(s.nodes)), make([]assembler, len(s.nodes))
+	ahead := min(max(s.r.opts.HeldBytes/8/max(int64(s.leafCount()), 1), minReadAheadBytes), readAheadBytes)
+	all := s.demands(ahead)
+	if s.lean {
+		ahead = peekBytes
+	}
+	s.rows = s.chunkRows(all)
+	if places := tooMany(all, s.r.opts.HeldBytes); len(places) > 0 {
+		if err := s.layAside(ctx, places, all); err != nil {
 			return err
 		}
-		s.leaves, s.asm = append(s.leaves, leaves), append(s.asm, asm)
+	}
+	for i := range s.nodes {
+		if s.laid == nil || s.laid[i] == nil {
+			if err := s.openColumn(i, ahead); err != nil {
+				return err
+			}
+			for _, l := range s.leaves[i] {
+				l.pages.lean = s.lean
+			}
+		}
 	}
 	return nil
+}
+
+// openColumn makes the decoders of one column.
+func (s *spanReader) openColumn(i int, ahead int64) (err error) {
+	defer recoverTo(&err)
+	s.asm[i] = assembler{leaves: make(map[int]*leaf), mem: s.mem}
+	return s.nodes[i].eachLeaf(func(at int) error {
+		l, err := s.openLeaf(s.nodes[i], at, int(ahead))
+		if err != nil {
+			return fmt.Errorf("column %q: %w", s.r.md.Schema.Column(at).Path(), err)
+		}
+		s.asm[i].leaves[at] = l
+		s.leaves[i] = append(s.leaves[i], l)
+		return nil
+	})
 }
 
 func (s *spanReader) leafCount() (count int) {
@@ -233,33 +259,54 @@ func (s *spanReader) chunk(ctx context.Context, n int, yield func(arrow.RecordBa
 	return nil
 }
 
-// columns reads n rows of every column, in this goroutine and as many more as
-// there are decoders idle. The error is that of the first column that failed.
+// columns reads n rows of every column. The error is that of the first column that
+// failed.
 func (s *spanReader) columns(ctx context.Context, n int, out []arrow.Array) error {
-	errs := make([]error, len(out))
+	places := make([]int, len(out))
+	for i := range places {
+		places[i] = i
+	}
+	return s.each(ctx, places, func(i int) (err error) {
+		out[i], err = s.column(i, n)
+		return s.ofColumn(i, err)
+	})
+}
+
+// ofColumn puts a column's name on an error, if there is one.
+func (s *spanReader) ofColumn(i int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("column %q: %w", s.names[i], err)
+}
+
+// each calls step for the columns at these places, in this goroutine and as many more
+// as there are decoders idle. The error is that of the first column that failed.
+func (s *spanReader) each(ctx context.Context, places []int, step func(i int) error) error {
+	errs := make([]error, len(places))
 	var next atomic.Int64
 	var failed atomic.Bool
-	decode := func() {
-		for i := int(next.Add(1)) - 1; i < len(out) && !failed.Load(); i = int(next.Add(1)) - 1 {
+	work := func() {
+		for k := int(next.Add(1)) - 1; k < len(places) && !failed.Load(); k = int(next.Add(1)) - 1 {
 			if err := ctx.Err(); err != nil {
-				errs[i] = &callerError{err}
-			} else if out[i], err = s.column(i, n); err != nil {
-				errs[i] = fmt.Errorf("column %q: %w", s.names[i], err)
+				errs[k] = &callerError{err}
+			} else {
+				errs[k] = step(places[k])
 			}
-			failed.CompareAndSwap(false, errs[i] != nil)
+			failed.CompareAndSwap(false, errs[k] != nil)
 		}
 	}
 	var helpers sync.WaitGroup
-	for range len(out) - 1 {
+	for range len(places) - 1 {
 		if !s.r.decoding() {
 			break
 		}
 		helpers.Go(func() {
 			defer s.r.decoded()
-			decode()
+			work()
 		})
 	}
-	decode()
+	work()
 	helpers.Wait()
 	for _, err := range errs {
 		if err != nil {
@@ -282,8 +329,16 @@ func (r *Reader) decoding() bool {
 
 func (r *Reader) decoded() { <-r.opts.Decoders }
 
-// column reads the next n rows of a column.
-func (s *spanReader) column(i, n int) (out arrow.Array, err error) {
+// column gives the next n rows of a column.
+func (s *spanReader) column(i, n int) (arrow.Array, error) {
+	if s.laid != nil && s.laid[i] != nil {
+		return s.laid[i].next(s.aside)
+	}
+	return s.decode(i, n)
+}
+
+// decode reads the next n rows of a column's pages.
+func (s *spanReader) decode(i, n int) (out arrow.Array, err error) {
 	defer recoverTo(&err)
 	for _, l := range s.leaves[i] {
 		if err := l.fill(n); err != nil {
@@ -315,11 +370,20 @@ func (s *spanReader) finish(i int) error {
 	return nil
 }
 
-// close lets go of the decoders.
+// close lets go of the decoders, and of what was laid aside.
 func (s *spanReader) close() {
-	for _, leaves := range s.leaves {
-		for _, l := range leaves {
-			l.close()
-		}
+	for i := range s.leaves {
+		s.closeColumn(i)
 	}
+	if s.aside != nil {
+		s.aside.close()
+	}
+}
+
+// closeColumn lets go of a column's decoders.
+func (s *spanReader) closeColumn(i int) {
+	for _, l := range s.leaves[i] {
+		l.close()
+	}
+	s.leaves[i] = nil
 }

@@ -22,10 +22,14 @@ import (
 
 const (
 	defaultRowGroupRows = 1 << 20
-	// blockRows is the granularity at which a row group's bytes are looked at.
-	blockRows = 4096
-	// rowGroupBytes of Arrow data end a row group before it has all its rows.
-	rowGroupBytes = 512 << 20
+	// blockRows is the granularity at which a row group's bytes are looked at, and
+	// wideBlockRows that of files of wideColumns and more that are not all numbers.
+	blockRows     = 4096
+	wideBlockRows = 256
+	wideColumns   = 32
+	// rowGroupBytes of Arrow data end a row group before it has all its rows: that
+	// much waits to be encoded.
+	rowGroupBytes = 64 << 20
 	// pageBytes of values make a page, so that with its levels it is no more
 	// than one zstd block of 128 KiB: the encoder then keeps no history, and
 	// the buffers of arrow-go, which it makes anew for every column chunk, stay
@@ -55,7 +59,7 @@ var codecs = map[string]compress.Compression{
 // format.Writer; it must not be used concurrently.
 //
 // The bytes are a function of the rows alone: a row group ends after RowGroupRows
-// rows or at the first multiple of blockRows rows with rowGroupBytes of data, and
+// rows or at the first multiple of blockRows (or wideBlockRows) rows with rowGroupBytes of data, and
 // is encoded as if it had come as one batch, so that neither row groups nor pages
 // depend on how batches were cut.
 type Writer struct {
@@ -69,6 +73,7 @@ type Writer struct {
 	block  int   // rows of the row group beyond its last whole block
 	// groupBytes ends a row group; rowGroupBytes except in tests.
 	groupBytes int64
+	blockRows  int
 	err        error // the first; the file is useless after it
 	closed     bool
 }
@@ -147,6 +152,7 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 		return parquet.NewWriterProperties(slices.Concat(props, encodings(ps, own))...)
 	}
 	var file groupEncoder
+	block := blockRows
 	own := coded(true)
 	if columns, ok := numberColumns(schema, ps, own); ok {
 		var numbers *numberFile
@@ -155,12 +161,15 @@ func NewWriter(w io.Writer, schema *arrow.Schema, opts format.WriteOptions) (out
 			file = numbers
 		}
 	} else {
+		if len(fields) >= wideColumns {
+			block = wideBlockRows
+		}
 		file, err = newArrowFile(w, writeSchema, coded(false), arrowProps, mem)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("start Parquet file: %w", err)
 	}
-	return &Writer{schema: schema, opts: opts, mem: mem, kept: kept, file: file, groupBytes: rowGroupBytes}, nil
+	return &Writer{schema: schema, opts: opts, mem: mem, kept: kept, file: file, groupBytes: rowGroupBytes, blockRows: block}, nil
 }
 
 // spareBuffers are recyclers of writers that are closed, for the next ones: a part
@@ -248,7 +257,7 @@ func (w *Writer) add(batch arrow.RecordBatch) (err error) {
 	defer recoverEncoder(&err)
 	for at, rows := 0, int(batch.NumRows()); at < rows; {
 		// Up to the next place where a row group may end.
-		n := min(rows-at, blockRows-w.block, w.opts.RowGroupRows-w.rows)
+		n := min(rows-at, w.blockRows-w.block, w.opts.RowGroupRows-w.rows)
 		bytes, err := w.file.add(batch, at, n)
 		if err != nil {
 			return err
@@ -258,7 +267,7 @@ func (w *Writer) add(batch arrow.RecordBatch) (err error) {
 		w.bytes += bytes
 		at += n
 		full := w.rows == w.opts.RowGroupRows
-		if w.block == blockRows {
+		if w.block == w.blockRows {
 			w.block = 0
 			full = full || w.bytes >= w.groupBytes
 		}

@@ -1,0 +1,45 @@
+// Package scratch gives files without a name for what does not fit into memory.
+// Nothing is left of them when the process ends, however it ends.
+package scratch
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dir is where scratch files go: asked, TMPDIR, or /var/tmp, which unlike /tmp is
+// hardly ever memory; the first of them that can be written to.
+func Dir(asked string) string {
+	for _, dir := range []string{asked, os.Getenv("TMPDIR"), "/var/tmp"} {
+		if info, err := os.Stat(dir); dir != "" && err == nil && info.IsDir() && unix.Access(dir, unix.W_OK) == nil {
+			return dir
+		}
+	}
+	return os.TempDir()
+}
+
+// Create makes a file in dir and takes its name away; what is what it is for, a word
+// that a listing of the folder may show for a moment.
+func Create(dir, what string) (*os.File, error) {
+	file, err := os.CreateTemp(dir, "millrace-"+what+"-*")
+	if err != nil {
+		return nil, fmt.Errorf("%w; TMPDIR names another folder for it", err)
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// Free is how many bytes the file's filesystem has left for this user; ok is false
+// where it does not say.
+func Free(file *os.File) (bytes int64, ok bool) {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(file.Fd()), &fs); err != nil {
+		return 0, false
+	}
+	return int64(fs.Bavail) * fs.Bsize, true
+}
