@@ -27,6 +27,9 @@ type besideFile struct {
 
 // newBesideFile makes the file, under another name. Errors wrap ledger.ErrOutput.
 func newBesideFile(path string) (*besideFile, error) {
+	if err := ledger.Replaceable(path); err != nil {
+		return nil, err
+	}
 	pending, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644))
 	if err != nil {
 		return nil, besideError(path, err)

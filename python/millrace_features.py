@@ -536,7 +536,7 @@ def _imputer(t: SimpleImputer, values: Sequence[Value]) -> list[Value]:
         if not is_text and t._fit_dtype.kind != "O":
             statistic = np.asarray(statistic).astype(t._fit_dtype)[()]
         kept = np.dtype(object) if is_text else DOUBLE if dtype.kind == "O" else dtype
-        out.append(replace(value.then({"fill": _scalar(statistic, value)}), dtype=kept))
+        out.append(replace(value.then({"fill": _constant(statistic, value)}), dtype=kept))
     if t.add_indicator:
         out += _indicators(t.indicator_, values, t.statistics_)
     return out
@@ -582,7 +582,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def _scalar(value: Any, of: Value) -> Scalar:
-    if isinstance(value, str) and value not in (REJECT, "nan"):
+    if isinstance(value, str):
         return str(value)
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
@@ -593,6 +593,16 @@ def _scalar(value: Any, of: Value) -> Scalar:
     raise NotExpressible(
         f"{of.column}: {value!r} ({_kind(value)}) is no text, number or truth value of a feature"
     )
+
+
+def _constant(value: Any, of: Value) -> Scalar:
+    """What `fill` fills with: two texts are words of its own."""
+    if isinstance(value, str) and value in (REJECT, "nan"):
+        raise NotExpressible(
+            f"{of.column}: {value!r} cannot be filled with: for `fill` it is a word of its own. "
+            "Fit with another text"
+        )
+    return _scalar(value, of)
 
 
 def _categories(categories: np.ndarray, of: Value) -> list[tuple[Scalar, ...]]:

@@ -169,6 +169,14 @@ class Export(unittest.TestCase):
         steps = [{"fill": "reject"}, {"map": {"values": {"a": 0.0, "b": 1.0}}}]
         self.assertEqual(fitted["features"], [{"column": "s", "transforms": steps}])
 
+    def test_any_text_may_be_a_category(self) -> None:
+        words = pd.DataFrame({"s": ["nan", "reject", "null", ".nan", "", "true", "1"]})
+        for t in (OneHotEncoder(handle_unknown="ignore", sparse_output=False), OrdinalEncoder()):
+            with self.subTest(str(t)):
+                fitted = json.loads(mf.dumps(mf.export(t.fit(words), words)))
+                got = [loop.compute(fitted["features"], row) for row in words.to_dict("records")]
+                np.testing.assert_array_equal(got, t.transform(words))
+
     def test_numbers_keep_every_digit(self) -> None:
         t = StandardScaler().fit(FRAME[["n"]] / 3)
         scale = json.loads(mf.dumps(mf.export(t, ["n"])))["features"][0]["transforms"][1]["scale"]

@@ -312,6 +312,9 @@ func (o *benchOptions) show(all, old []*bench.Bench, common *commonOptions, s st
 
 // writeWhole writes a file that is there as a whole or not at all.
 func writeWhole(path string, write func(io.Writer) error) error {
+	if err := ledger.Replaceable(path); err != nil {
+		return err
+	}
 	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644), renameio.WithExistingPermissions())
 	if err != nil {
 		return fmt.Errorf("%w: %w", ledger.ErrOutput, err)
