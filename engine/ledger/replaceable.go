@@ -11,12 +11,14 @@ import (
 // for every program of the machine. Errors wrap ErrOutput.
 func Replaceable(path string) error {
 	info, err := os.Stat(path)
-	if err != nil {
-		return nil // whoever makes the file says why it cannot
+	if err == nil && (!info.Mode().IsRegular() || isDevice(path)) { // where it fails, whoever makes the file says why
+		return fmt.Errorf("%w: %q is no file that could be replaced, but a device, a pipe or a directory: name a file", ErrOutput, path)
 	}
+	return nil
+}
+
+// isDevice says whether a file is named as devices are: /dev/stdout may be a file.
+func isDevice(path string) bool {
 	whole, err := filepath.Abs(path)
-	if err == nil && info.Mode().IsRegular() && filepath.Dir(whole) != "/dev" {
-		return nil
-	}
-	return fmt.Errorf("%w: %q is no file that could be replaced, but a device, a pipe or a directory: name a file", ErrOutput, path)
+	return err != nil || filepath.Dir(whole) == "/dev"
 }
