@@ -8,7 +8,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/bitutil"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/apache/arrow-go/v18/parquet"
-	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/metadata"
 	pqschema "github.com/apache/arrow-go/v18/parquet/schema"
@@ -56,7 +55,7 @@ type chunkEncoder struct {
 	delta  deltaEncoder
 	extent extent
 
-	plain  bool // the first page shrank too little: none is compressed
+	plain  bool // the first page shrank too little: pages are frames of what they have
 	pages  []encodedPage
 	stores [][]byte // what pages lie in; the last has room
 	stored int      // bytes of stores
@@ -218,20 +217,20 @@ func (e *chunkEncoder) end() {
 // store compresses a page into what is kept until the row group ends.
 func (e *chunkEncoder) store(page []byte) []byte {
 	f, bound := e.file, len(page)
-	compressed := f.codec != nil && !e.plain
-	if compressed {
-		bound = int(f.codec.CompressBound(int64(bound)))
+	if f.codec != nil {
+		bound = max(int(f.codec.CompressBound(int64(bound))), storedBound(bound))
 	}
 	if bound > len(e.room) {
 		block := f.mem.Allocate(max(bound, min(e.stored, storeBytes)))
 		e.stores, e.stored, e.room = append(e.stores, block), e.stored+len(block), block
 	}
 	packed := page
-	if compressed {
+	if f.codec != nil && !e.plain {
 		packed = f.codec.EncodeLevel(e.room, page, e.level)
+		e.plain = f.sparing && len(e.pages) == 0 && len(packed) > len(page)-len(page)/worthwhile
 	}
-	if compressed && f.sparing && len(e.pages) == 0 && len(packed) > len(page)-len(page)/worthwhile {
-		e.plain, packed = true, page
+	if e.plain {
+		packed = appendStored(e.room[:0], page)
 	}
 	if len(packed) > 0 && &packed[0] != &e.room[0] { // not where it belongs
 		packed = e.room[:copy(e.room, packed)]
@@ -248,10 +247,6 @@ func (e *chunkEncoder) write(i int, meta *metadata.ColumnChunkMetaDataBuilder) (
 	defer e.drop()
 	f := e.file
 	codec := f.props.Compression()
-	if e.plain {
-		codec = compress.Codecs.Uncompressed
-		f.plain = append(f.plain, [2]int{f.groups, i})
-	}
 	if f.pager == nil {
 		f.pager, err = file.NewPageWriter(f.out, codec, e.level, meta, int16(f.groups), int16(i), f.mem, false, nil, nil)
 	} else {

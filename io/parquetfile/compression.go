@@ -201,3 +201,30 @@ func decodeHadoopLZ4(dst, src []byte) error {
 	}
 	return nil
 }
+
+// storedBlockBytes is the most that a block of a zstd frame has.
+const storedBlockBytes = 128 << 10
+
+// storedBound is the most that appendStored makes of n bytes.
+func storedBound(n int) int { return 9 + n + 3*(n/storedBlockBytes+1) }
+
+// appendStored appends a zstd frame of the bytes as they are: raw blocks, as zstd itself
+// makes of what it cannot shrink (RFC 8878, 3.1.1).
+func appendStored(to, data []byte) []byte {
+	const descriptor = 2<<6 | 1<<5 // the content's size in 4 bytes, and it is the window's
+	to = binary.LittleEndian.AppendUint32(to, zstdMagic)
+	to = append(to, descriptor)
+	to = binary.LittleEndian.AppendUint32(to, uint32(len(data)))
+	for last := false; !last; {
+		n := min(len(data), storedBlockBytes)
+		last = n == len(data)
+		head := uint32(n) << 3
+		if last {
+			head |= 1
+		}
+		to = append(to, byte(head), byte(head>>8), byte(head>>16))
+		to = append(to, data[:n]...)
+		data = data[n:]
+	}
+	return to
+}

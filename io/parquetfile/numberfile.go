@@ -25,12 +25,11 @@ type numberFile struct {
 	props   *parquet.WriterProperties
 	mem     *budget
 	codec   compress.Codec // nil leaves pages as they are
-	sparing bool           // column chunks that codec hardly shrinks stay as they are
+	sparing bool           // column chunks that zstd hardly shrinks stay as they are
 	chunks  []*chunkEncoder
 	dense   []byte // stepRows values without nulls, of one column at a time
 	pager   file.PageWriter
 	groups  int
-	plain   [][2]int // row groups and columns of chunks that stayed as they are
 	failed  bool
 }
 
@@ -163,9 +162,6 @@ func (f *numberFile) close() error {
 	footer, err := f.footer.Finish()
 	if err != nil {
 		return err
-	}
-	for _, at := range f.plain { // the builder knows one codec for all
-		footer.RowGroups[at[0]].Columns[at[1]].MetaData.Codec = 0 // UNCOMPRESSED
 	}
 	n, err := footer.WriteTo(f.out, nil)
 	if err != nil {
