@@ -43,13 +43,7 @@ func TestInterrupted(t *testing.T) {
 func testInterrupted(t *testing.T, w work) {
 	t.Helper()
 	places := soakRuns(t)
-	g := startGateway(t)
-	p := g.place(t, w.output, w.single)
-	g.fail(nil)
-	if _, _, err := w.run(t.Context(), g.destination(4)); err != nil {
-		t.Fatal(err)
-	}
-	total := g.requests()
+	g, p, total := w.rehearsed(t)
 	var cut, over, uploads, continued int // runs cut off, those that ended before, uploads left, starts that had parts to keep
 	for i := 0; cut < places && over < places; i++ {
 		if err := g.wipe(t); err != nil {
@@ -112,13 +106,7 @@ func TestStopped(t *testing.T) {
 func testStopped(t *testing.T, w work) {
 	t.Helper()
 	places := soakRuns(t)
-	g := startGateway(t)
-	p := g.place(t, w.output, w.single)
-	g.fail(nil)
-	if _, _, err := w.run(t.Context(), g.destination(4)); err != nil {
-		t.Fatal(err)
-	}
-	total := g.requests()
+	g, p, total := w.rehearsed(t)
 	told := errors.New("told to stop")
 	var stopped, kept int
 	for i := range places {
@@ -172,6 +160,17 @@ func testStopped(t *testing.T, w work) {
 	t.Logf("%s: %d of %d runs told to stop did before they published, %d starts went on with earlier ones' parts, and no upload was left", w.output, stopped, places, kept)
 }
 
+// rehearsed runs the work once, on a gateway of its own, and counts its requests.
+func (w *work) rehearsed(t *testing.T) (g *gateway, p *place, requests int) {
+	t.Helper()
+	g = startGateway(t)
+	g.fail(nil)
+	if _, _, err := w.run(t.Context(), g.destination(4)); err != nil {
+		t.Fatal(err)
+	}
+	return g, g.place(t, w.output, w.single), g.requests()
+}
+
 // wipe empties the bucket.
 func (g *gateway) wipe(t *testing.T) error {
 	t.Helper()
@@ -190,14 +189,8 @@ func (g *gateway) wipe(t *testing.T) error {
 // or at every one where there are fewer. The result is that of a run without.
 func TestFaults(t *testing.T) {
 	places := soakRuns(t)
-	g := startGateway(t)
 	w := work{output: "s3://bucket/faults", job: "j", parts: 2, large: 1}
-	p := g.place(t, w.output, false)
-	g.fail(nil)
-	if _, _, err := w.run(t.Context(), g.destination(4)); err != nil {
-		t.Fatal(err)
-	}
-	total := g.requests()
+	g, p, total := w.rehearsed(t)
 	places = min(places, total)
 	failed := 0 // a run may have fewer requests than another
 	for how, name := range map[fault]string{reset: "reset", unsaid: "answer lost", busy: "503"} {
