@@ -7,6 +7,7 @@ import (
 
 	"github.com/millrace/millrace/batcher"
 	"github.com/millrace/millrace/engine/ort"
+	"github.com/millrace/millrace/io/arrowfile"
 	"github.com/millrace/millrace/io/format"
 )
 
@@ -69,9 +70,6 @@ const (
 	// lineBytes is the text that is read of a span at a time, and where its fields lie;
 	// see io/lines.
 	lineBytes = 1 << 20
-	// chunkBytes and heldBytesOfSpan are the readers': format.ReadOptions has them.
-	chunkBytes      = 8 << 20
-	heldBytesOfSpan = 48 << 20
 	// columnAheadBytes is what is read of a column at a time; see
 	// io/parquetfile.
 	columnAheadBytes = 256 << 10
@@ -159,7 +157,8 @@ func (p *Plan) footprint() *footprint {
 		for _, at := range schema.FieldIndices(name) {
 			width := p.valueBytes(name, schema.Field(at).Type)
 			f.columns = append(f.columns, width)
-			f.flat = f.flat && flatType(schema.Field(at).Type)
+			_, flat := arrowfile.FlatBits(schema.Field(at).Type)
+			f.flat = f.flat && flat
 			f.row += width
 			if arrow.IsNested(schema.Field(at).Type.ID()) {
 				f.nested += width
@@ -196,7 +195,7 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 	}
 	var heap, garbage int64
 	if f.parquet || !f.mapped {
-		chunk := min(int64(a.ChunkRows), f.spanRows, max(chunkBytes/max(f.row, 1), 1))
+		chunk := min(int64(a.ChunkRows), f.spanRows, max(format.DefaultChunkBytes/max(f.row, 1), 1))
 		// Of each worker one in the making and one whose batches are scored;
 		// and those of open spans that wait for the spans before.
 		chunks := 2*workers + readers*chunkQueue
@@ -209,7 +208,7 @@ func (f *footprint) estimate(a allotment) ExplainedMemory {
 			for _, width := range f.columns {
 				pages += min(columnPageBytes, f.spanRows*width)
 			}
-			heap += readers * min(pages, heldBytesOfSpan)
+			heap += readers * min(pages, format.DefaultHeldBytes)
 		}
 		if f.text { // of each reader, with a copy of the column that is being made
 			heap += readers * (lineBytes + f.row*chunk)

@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/apache/arrow-go/v18/arrow"
+import (
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"github.com/millrace/millrace/io/format"
+)
 
 // manyColumns are enough of them for all workers to decode one span: two of such spans
 // at a time would be twice the pages, and no faster.
@@ -50,19 +54,6 @@ func (p *Plan) softLimit(m ExplainedMemory) int64 {
 	return 0
 }
 
-// flatType says whether a column's large record batches are read in pieces; see
-// io/arrowfile.
-func flatType(t arrow.DataType) bool {
-	switch t := t.(type) {
-	case *arrow.DictionaryType:
-		return false
-	case *arrow.FixedSizeListType:
-		return flatType(t.Elem())
-	}
-	_, ok := t.(arrow.FixedWidthDataType)
-	return ok
-}
-
 // metadataBytes are what the program holds of each column that is read, and of each of a
 // file's column chunks, measured.
 const (
@@ -81,9 +72,9 @@ const (
 // mappedBytes are what record batches of Arrow files take, of the page cache or
 // decompressed: whole spans, that are read, wait, are cut and scored; or pieces of them.
 func (f *footprint) mappedBytes(workers, readers int64) int64 {
-	if f.flat && f.row*f.spanRows > heldBytesOfSpan {
+	if f.flat && f.row*f.spanRows > format.DefaultHeldBytes {
 		blocks := blockBytes * min(int64(len(f.columns)), mostBlocks)
-		return min(chunkBytes*(2*workers+readers*chunkQueue)+readers*touchedBytes+blocks, f.row*f.rows)
+		return min(format.DefaultChunkBytes*(2*workers+readers*chunkQueue)+readers*touchedBytes+blocks, f.row*f.rows)
 	}
 	return f.stored * min(f.spanRows*(2*readers+2), f.rows)
 }

@@ -3,6 +3,7 @@
 package scratch
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -33,6 +34,9 @@ func Create(dir, what string) (*os.File, error) {
 	}
 	return file, nil
 }
+
+// Full says whether a write failed for want of room.
+func Full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // Free is how many bytes the file's filesystem has left for this user; ok is false
 // where it does not say.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
-	"golang.org/x/sys/unix"
 
 	"github.com/millrace/millrace/internal/scratch"
 )
@@ -106,7 +105,7 @@ func (p *pieces) write(b []byte) (err error) {
 			return fmt.Errorf("decompress: %w", err)
 		}
 	}
-	if _, err = p.scratch.WriteAt(b, p.size); errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if _, err = p.scratch.WriteAt(b, p.size); scratch.Full(err) {
 		err = fmt.Errorf("no room in %s for a record batch decompressed: %w; give the folder more room, name another by TMPDIR, or write the file with smaller record batches", scratch.Dir(""), err)
 	}
 	p.size += int64(len(b))

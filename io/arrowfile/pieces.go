@@ -63,14 +63,17 @@ const (
 	manyPieceColumns = 40
 )
 
-// flatBits is the size of a value in bits of a column of a fixed width, with the values
-// of its lists; ok is false of others.
-func (c *column) flatBits() (bits int64, ok bool) {
-	switch t := c.storage.(type) {
+// FlatBits is the size of a value in bits of a column of a fixed width, with the values
+// of its lists; ok is false of others. Large record batches that have only such columns
+// are read in pieces.
+func FlatBits(t arrow.DataType) (bits int64, ok bool) {
+	switch t := t.(type) {
+	case arrow.ExtensionType:
+		return FlatBits(t.StorageType())
 	case *arrow.DictionaryType:
 		return 0, false
 	case *arrow.FixedSizeListType:
-		bits, ok = c.children[0].flatBits()
+		bits, ok = FlatBits(t.Elem())
 		return bits * int64(t.Len()), ok && t.Len() > 0
 	case arrow.FixedWidthDataType:
 		return int64(t.BitWidth()), t.BitWidth() > 0
@@ -86,7 +89,7 @@ func (r *reader) inPieces(span int, columns []int) (step int64, ok bool) {
 		if c < 0 || c >= len(r.layout.schema.columns) {
 			return 0, false // refused where it is loaded
 		}
-		bits, flat := r.layout.schema.columns[c].flatBits()
+		bits, flat := FlatBits(r.layout.schema.columns[c].storage)
 		if !flat {
 			return 0, false
 		}
@@ -228,7 +231,7 @@ func (p *pieces) place(l *loader, c *column, dtype arrow.DataType, perRow int64)
 		out.values, err = p.place(l, &c.children[0], list.Elem(), perRow*int64(list.Len()))
 		return out, err
 	}
-	width, _ := c.flatBits()
+	width, _ := FlatBits(c.storage)
 	w := wordOf(c.storage)
 	if width == 1 {
 		w = bytesWord

@@ -69,6 +69,35 @@ func storesOf(o blobstore.Options) map[string]dataset.Store {
 
 const sample = "../../testdata/flights-sample.parquet"
 
+// eachFault has every fault once at every request of a read, which says what is wrong with
+// what it got: nothing is, or there is an error that names the object.
+func eachFault(t *testing.T, proxy *blobtest.Proxy, object string, read func() (wrong string, err error)) {
+	t.Helper()
+	proxy.Set(0, nil)
+	if wrong, err := read(); err != nil || wrong != "" {
+		t.Fatalf("%s without faults: %v; %s", object, err, wrong)
+	}
+	requests := proxy.Requests()
+	for _, fault := range blobtest.Faults() {
+		for k := 1; k <= requests; k++ {
+			proxy.Set(0, func(n int, _ *http.Request) blobtest.Fault {
+				if n == k {
+					return fault
+				}
+				return blobtest.None
+			})
+			switch wrong, err := read(); {
+			case err == nil && wrong != "":
+				t.Errorf("%s: %s at request %d of %d: %s", object, fault, k, requests, wrong)
+			case err != nil && (!errors.Is(err, dataset.ErrInput) || !strings.Contains(err.Error(), object)):
+				t.Errorf("%s: %s at request %d: %v; want ErrInput that names the object", object, fault, k, err)
+			case err != nil && !slices.Contains(final, fault):
+				t.Errorf("%s: %s at request %d: %v; want it to be asked for again", object, fault, k, err)
+			}
+		}
+	}
+}
+
 // Every fault, at every request, gives the same rows or an error that names the object.
 func TestFaults(t *testing.T) {
 	gateway := blobtest.Start(t)
@@ -80,35 +109,18 @@ func TestFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer release(want)
-	// read says whether the rows are those of the file.
-	read := func() (equal bool, err error) {
+	// read says what is wrong with the rows.
+	read := func() (wrong string, err error) {
 		stores := storesOf(blobstore.Options{Endpoint: proxy.URL, Attempts: 3, Stall: 150 * time.Millisecond})
 		got, err := rowsOf(t.Context(), []string{"s3://bucket/f/*.parquet"}, stores, columns)
 		defer release(got)
-		return equalRows(got, want), err
-	}
-	proxy.Set(0, nil)
-	if equal, err := read(); err != nil || !equal {
-		t.Fatalf("without faults: %v; rows are equal: %t", err, equal)
-	}
-	requests := proxy.Requests()
-	for _, fault := range blobtest.Faults() {
-		for k := 1; k <= requests; k++ {
-			proxy.Set(0, func(n int, _ *http.Request) blobtest.Fault {
-				if n == k {
-					return fault
-				}
-				return blobtest.None
-			})
-			switch equal, err := read(); {
-			case err == nil && !equal:
-				t.Errorf("%s at request %d of %d: other rows", fault, k, requests)
-			case err != nil && (!errors.Is(err, dataset.ErrInput) || !strings.Contains(err.Error(), "s3://bucket/f/")):
-				t.Errorf("%s at request %d: %v; want ErrInput that names the object", fault, k, err)
-			case err != nil && !slices.Contains(final, fault):
-				t.Errorf("%s at request %d: %v; want it to be asked for again", fault, k, err)
-			}
+		if err == nil && !equalRows(got, want) {
+			wrong = "other rows"
 		}
+		return wrong, err
+	}
+	eachFault(t, proxy, "s3://bucket/f/", read)
+	for _, fault := range blobtest.Faults() {
 		// And for good: a clear error, in a limited number of requests.
 		proxy.Set(0, func(_ int, r *http.Request) blobtest.Fault {
 			if r.URL.Query().Has("list-type") {

@@ -97,10 +97,10 @@ type ReadOptions struct {
 	// whatever its size, since it is a view.
 	ChunkRows int
 	// ChunkBytes is about the most bytes of such a record batch, which has fewer
-	// rows then; 0 means 8 MiB. A batch has 64 rows in any case.
+	// rows then; 0 means DefaultChunkBytes. A batch has 64 rows in any case.
 	ChunkBytes int64
 	// HeldBytes is about the most that decoders of one span keep from one record
-	// batch to the next; 0 means 48 MiB. Columns of a Parquet row group whose pages
+	// batch to the next; 0 means DefaultHeldBytes. Columns of a Parquet row group whose pages
 	// are more are decoded one after the other, through a scratch file.
 	HeldBytes int64
 	// Allocator provides decoded memory; nil means memory.DefaultAllocator.
@@ -118,16 +118,22 @@ type ReadOptions struct {
 	Name string
 }
 
+// Defaults of ReadOptions.
+const (
+	DefaultChunkBytes = 8 << 20
+	DefaultHeldBytes  = 48 << 20
+)
+
 // EnsureDefaults fills zero fields.
 func (o *ReadOptions) EnsureDefaults() {
 	if o.ChunkRows == 0 {
 		o.ChunkRows = 8192
 	}
 	if o.ChunkBytes == 0 {
-		o.ChunkBytes = 8 << 20
+		o.ChunkBytes = DefaultChunkBytes
 	}
 	if o.HeldBytes == 0 {
-		o.HeldBytes = 48 << 20
+		o.HeldBytes = DefaultHeldBytes
 	}
 	if o.Allocator == nil {
 		o.Allocator = memory.DefaultAllocator

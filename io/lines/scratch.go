@@ -1,14 +1,12 @@
 package lines
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
 
 	"github.com/dustin/go-humanize"
-	"golang.org/x/sys/unix"
 
 	unnamed "github.com/millrace/millrace/internal/scratch"
 )
@@ -88,7 +86,7 @@ func (e *extents) Write(p []byte) (n int, err error) {
 		some := p[:min(int64(len(p)), extentBytes-within)]
 		k, err := e.file.WriteAt(some, e.at[len(e.at)-1]+within)
 		n, e.size, p = n+k, e.size+int64(k), p[k:]
-		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		if unnamed.Full(err) {
 			err = e.scratch.full(err)
 		}
 		if err != nil {

@@ -13,7 +13,6 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/memory"
 	"github.com/dustin/go-humanize"
-	"golang.org/x/sys/unix"
 
 	"github.com/millrace/millrace/internal/scratch"
 )
@@ -189,7 +188,7 @@ func (c *asideColumn) flush(a *aside) error {
 	}
 	at := a.place(c.used)
 	if _, err := a.file.WriteAt(c.pending[:c.used], at); err != nil {
-		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		if scratch.Full(err) {
 			return a.full(err, at+int64(c.used))
 		}
 		return fmt.Errorf("lay column aside: %w", err)

@@ -97,17 +97,9 @@ func (s *spanReader) demandOf(leaf int, ahead int64, dictionary, data pageHeader
 	}
 	rows := max(s.r.spans[s.span].Rows, 1)
 	descr := s.r.md.Schema.Column(leaf)
-	width := 1
-	switch c.physical {
-	case parquet.Types.Int32, parquet.Types.Float:
-		width = arrow.Int32SizeBytes
-	case parquet.Types.Int64, parquet.Types.Double:
-		width = arrow.Int64SizeBytes
-	case parquet.Types.Int96:
-		width = parquet.Int96SizeBytes
-	case parquet.Types.FixedLenByteArray:
-		width = max(descr.TypeLength(), 1)
-	case parquet.Types.ByteArray:
+	width, _ := fixedWidth(c.physical, descr.TypeLength())
+	width = max(width, 1)
+	if c.physical == parquet.Types.ByteArray {
 		width = int(max(uncompressed/max(c.values, 1), int64(dictionary.uncompressed)/int64(max(dictionary.values, 1)))) + arrow.Int32SizeBytes
 	}
 	if descr.MaxRepetitionLevel() > 0 {

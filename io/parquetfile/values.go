@@ -33,22 +33,33 @@ func newValues(t parquet.Type, width int, mem *budget) (values, error) {
 	switch t {
 	case parquet.Types.Boolean:
 		return &boolValues{held: held{width: 1, mem: mem}}, nil
-	case parquet.Types.Int32, parquet.Types.Float:
-		width = arrow.Int32SizeBytes
-	case parquet.Types.Int64, parquet.Types.Double:
-		width = arrow.Int64SizeBytes
-	case parquet.Types.Int96:
-		width = parquet.Int96SizeBytes
-	case parquet.Types.FixedLenByteArray:
-		if width <= 0 {
-			return nil, damaged("fixed length byte array of %d bytes", width)
-		}
 	case parquet.Types.ByteArray:
 		return &byteArrays{mem: mem}, nil
-	default:
+	}
+	width, ok := fixedWidth(t, width)
+	if !ok {
 		return nil, unsupported("physical type %s", t)
 	}
+	if width <= 0 {
+		return nil, damaged("fixed length byte array of %d bytes", width)
+	}
 	return &fixed{held: held{width: width, mem: mem}, physical: t}, nil
+}
+
+// fixedWidth is the size in bytes of a value of a physical type that has one; length is
+// that of a fixed length byte array.
+func fixedWidth(t parquet.Type, length int) (width int, ok bool) {
+	switch t {
+	case parquet.Types.Int32, parquet.Types.Float:
+		return arrow.Int32SizeBytes, true
+	case parquet.Types.Int64, parquet.Types.Double:
+		return arrow.Int64SizeBytes, true
+	case parquet.Types.Int96:
+		return parquet.Int96SizeBytes, true
+	case parquet.Types.FixedLenByteArray:
+		return length, true
+	}
+	return 0, false
 }
 
 // held is values of a fixed width, one after the other.
