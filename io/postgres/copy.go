@@ -119,11 +119,12 @@ func (c *Copy) Write(batch arrow.RecordBatch) error {
 				return fmt.Errorf("column %q: %s: %w: %w", batch.ColumnName(i), c.rowName(batch, row), ErrValue, err)
 			}
 		}
-		if err := c.pieces.took(c.chunk, len(c.chunk)-start); err != nil {
-			return fmt.Errorf("%s: %w: %w", c.rowName(batch, row), ErrValue, err)
-		}
 		c.Digest.add(c.chunk[start:])
 		c.Bytes += int64(len(c.chunk) - start)
+		var err error
+		if c.chunk, err = c.pieces.took(c.chunk, start); err != nil {
+			return fmt.Errorf("%s: %w: %w", c.rowName(batch, row), ErrValue, err)
+		}
 		c.Rows++
 		if len(c.chunk) >= chunkBytes {
 			if err := c.send(); err != nil {
