@@ -115,7 +115,11 @@ func (c *Copy) Write(batch arrow.RecordBatch) error {
 		c.chunk = binary.BigEndian.AppendUint16(c.chunk, uint16(len(cells)))
 		for i, cell := range cells {
 			var err error
-			if c.chunk, err = cell(c.chunk, row); err != nil {
+			value := len(c.chunk)
+			if c.chunk, err = cell(c.chunk, row); err == nil && c.types[i].NotNull && isNull(c.chunk[value:]) {
+				err = errNull
+			}
+			if err != nil {
 				return fmt.Errorf("column %q: %s: %w: %w", batch.ColumnName(i), c.rowName(batch, row), ErrValue, err)
 			}
 		}
@@ -134,6 +138,8 @@ func (c *Copy) Write(batch arrow.RecordBatch) error {
 	}
 	return nil
 }
+
+var errNull = errors.New("the column is NOT NULL, and this is null: leave such rows out by --where, or ALTER it to DROP NOT NULL")
 
 // rowName says which row it is: its place in what was written, and its first column, which is
 // an id where rows have any.
