@@ -17,7 +17,7 @@ func isSecretKey(name string) bool {
 // names, and all of it where that is not what it has. It is escaped as in a URI, and comes
 // back as it is where it has none.
 func redactOptions(escaped string) string {
-	text, err := url.QueryUnescape(escaped)
+	text, err := url.PathUnescape(escaped) // to libpq a plus is no blank
 	if err != nil {
 		return mask
 	}
@@ -47,7 +47,7 @@ func redactOptions(escaped string) string {
 	if !hidden {
 		return escaped
 	}
-	return url.QueryEscape(strings.Join(words, " "))
+	return strings.ReplaceAll(url.QueryEscape(strings.Join(words, " ")), "+", "%20")
 }
 
 // optionWords splits options as a server does (pg_split_opts of PostgreSQL's

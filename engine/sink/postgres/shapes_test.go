@@ -42,6 +42,14 @@ func TestShapes(t *testing.T) {
 			})
 		}
 	}
+	t.Run("a user whose session has settings of its own", func(t *testing.T) {
+		s.Must(t, "DROP TABLE IF EXISTS p CASCADE; DROP SCHEMA IF EXISTS p_millrace CASCADE; CREATE ROLE other LOGIN SUPERUSER; ALTER ROLE other SET standard_conforming_strings = off; ALTER ROLE other SET bytea_output = escape; ALTER ROLE other SET datestyle = German; ALTER ROLE other SET search_path = ''; ALTER ROLE other SET default_transaction_isolation = serializable; ALTER ROLE other SET client_encoding = LATIN1; ALTER ROLE other SET lock_timeout = '1ms'")
+		j := newJob(strings.Replace(s.URI("public.p", ""), "postgres://postgres@", "postgres://other@", 1))
+		if _, err := j.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		j.check(t, s, "p")
+	})
 	t.Run("no partition for a row", func(t *testing.T) {
 		s.Must(t, "DROP TABLE IF EXISTS p CASCADE; DROP SCHEMA IF EXISTS p_millrace CASCADE; CREATE TABLE p (id bigint, score double precision, millrace_run text) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (500)")
 		j := newJob(s.URI("p", ""))

@@ -44,9 +44,9 @@ type Rows struct {
 // transaction that cannot write. Errors wrap one of package query where that is to blame,
 // and ErrServer; none has the password.
 func Open(ctx context.Context, uri string, spec query.Spec) (_ *Rows, err error) {
-	config, err := pgx.ParseConfig(uri)
+	config, err := postgres.ParseConfig(uri)
 	if err != nil {
-		return nil, err // of pgx, which hides the password
+		return nil, fmt.Errorf("%w; this one cannot be read: %w", query.ErrURI, err)
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
