@@ -78,7 +78,7 @@ func (s *Set) learn(ctx context.Context, text *textFile, syntax Syntax) (_ *tabl
 			break
 		}
 	}
-	if t.own && len(t.names) == 0 && len(s.opts.Types) == 0 {
+	if t.own {
 		err = t.noObjects(ctx)
 	}
 	return t, err
@@ -208,9 +208,10 @@ func (t *table) sample(ctx context.Context, see func(f *Fields, tokens Tokenizer
 	})
 }
 
-// noObjects is an error where the first line, of those that have no names, is no object
-// either: then the file is most likely not what its name says.
+// noObjects is an error where the first line begins an array, and where no line has names
+// and the first is no object either: then the file is most likely not what its name says.
 func (t *table) noObjects(ctx context.Context) error {
+	nameless := len(t.names) == 0 && len(t.set.opts.Types) == 0
 	if len(t.index.spans) == 0 {
 		return nil
 	}
@@ -222,6 +223,10 @@ func (t *table) noObjects(ctx context.Context) error {
 	first = bytes.TrimRight(first, " \t\r")
 	hint := ""
 	switch {
+	case len(first) > 0 && first[0] == '[' && !json.Valid(first):
+		return fmt.Errorf("%w: it is one array, and no lines of objects; jq -c '.[]' makes lines of an array", format.ErrDamaged)
+	case !nameless:
+		return nil
 	case len(first) > 0 && first[0] == '[':
 		hint = "; jq -c '.[]' makes lines of an array"
 	case string(first) == "{":
