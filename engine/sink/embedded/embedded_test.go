@@ -198,6 +198,23 @@ func TestNullWhereNoneMayBe(t *testing.T) {
 	})
 }
 
+// TestTriggerTakesRows: rows that a table's own trigger takes away are the table's fault.
+func TestTriggerTakesRows(t *testing.T) {
+	each(t, func(t *testing.T, j job) {
+		t.Helper()
+		if j.dialect.Scheme() != "sqlite" {
+			t.Skip("DuckDB has no triggers")
+		}
+		j.do(t, "CREATE TABLE scores (millrace_run TEXT, id BIGINT, score DOUBLE); CREATE TRIGGER five BEFORE INSERT ON scores WHEN NEW.id = 5 BEGIN SELECT RAISE(IGNORE); END")
+		if _, err := j.run(context.Background()); !errors.Is(err, embedded.ErrTable) || !errors.Is(err, ledger.ErrOutput) || !strings.Contains(err.Error(), "it took 299 rows of 300") {
+			t.Errorf("run = %v; want ErrTable", err)
+		}
+		if got := j.ask(t, "SELECT count(*) FROM scores"); got != "0" {
+			t.Errorf("the table has %s rows", got)
+		}
+	})
+}
+
 func TestNothingIsLeftWhereNothingBegan(t *testing.T) {
 	each(t, func(t *testing.T, j job) {
 		t.Helper()
