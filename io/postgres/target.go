@@ -154,6 +154,9 @@ func (t *Target) takeParams(query url.Values) (problems []error) {
 		t.Table = names[0]
 	}
 	t.Ledger = t.Table + "_millrace"
+	if strings.HasPrefix(t.Table, "pg_") { // the server keeps such names of schemas for itself
+		t.Ledger = "millrace_" + t.Table
+	}
 	if len(t.Ledger) > maxName {
 		t.Ledger = fmt.Sprintf("millrace_%.16x", sha256.Sum256([]byte(t.Table)))
 	}
@@ -260,7 +263,7 @@ func shownURI(u *url.URL, query url.Values) string {
 	var params []string
 	for _, name := range shownParams {
 		for _, value := range query[name] {
-			params = append(params, name+"="+strings.ReplaceAll(url.QueryEscape(value), "%2F", "/"))
+			params = append(params, name+"="+strings.NewReplacer("+", "%20", "%2F", "/").Replace(url.QueryEscape(value)))
 		}
 	}
 	shown.RawQuery = strings.Join(params, "&")

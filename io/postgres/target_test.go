@@ -29,6 +29,30 @@ func TestServer(t *testing.T) {
 	}
 }
 
+// TestShownURI: a URI that is shown leads to the same table.
+func TestShownURI(t *testing.T) {
+	for _, uri := range []string{
+		"postgres://me@h/d?table=public.t",
+		"postgres://h/d?table=my%20table&run_column=a%2Bb",
+		`postgres://h/d?table=%22a%2Bb%20c%22.%22d/e%26f%23%3F%25%22`,
+		"postgres://h/d?table=a+b",
+	} {
+		target, err := ParseTarget(uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := ParseTarget(target.String())
+		if err != nil || again.Name() != target.Name() || again.RunColumn != target.RunColumn {
+			t.Errorf("%s is shown as %s, which is %s, %v; want %s", uri, target, again.Name(), err, target.Name())
+		}
+	}
+	for table, want := range map[string]string{"pg_scores": "millrace_pg_scores", "scores": "scores_millrace"} {
+		if target, err := ParseTarget("postgres://h/d?table=" + table); err != nil || target.Ledger != want {
+			t.Errorf("the ledger of %s is %s, %v; want %s", table, target.Ledger, err, want)
+		}
+	}
+}
+
 // TestNoURIInErrors: the driver's errors have the whole connection string in them.
 func TestNoURIInErrors(t *testing.T) {
 	for _, uri := range []string{
