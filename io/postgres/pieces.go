@@ -46,7 +46,6 @@ type pieces struct {
 	closed int64
 
 	lengths []byte // of the fields of an even piece, one behind the other; nil: it is not even
-	values  int    // bytes that each of its rows has beside them
 	uneven  int    // even pieces that ended early
 }
 
@@ -89,9 +88,13 @@ func (p *pieces) took(chunk []byte, tuple int) ([]byte, error) {
 // first makes an even piece of its first tuple, where a piece has room for several.
 func (p *pieces) first(chunk []byte, tuple int) []byte {
 	p.widest = len(chunk) - tuple
+	if p.uneven >= unevenMost || 2*p.widest > p.most {
+		p.lengths = nil
+		return chunk
+	}
 	p.lengths = lengthsOf(chunk[tuple:], p.lengths[:0])
-	p.values = p.widest - 2 - len(p.lengths)
-	if p.uneven >= unevenMost || p.values == 0 || 2*p.widest > p.most { // rows of no bytes could be any number
+	values := p.widest - 2 - len(p.lengths)
+	if values == 0 { // there could be any number of such rows
 		p.lengths = nil
 		return chunk
 	}
@@ -101,7 +104,7 @@ func (p *pieces) first(chunk []byte, tuple int) []byte {
 	copy(chunk[tuple:], make([]byte, evenHead))
 	copy(chunk[tuple+evenHead:], p.lengths)
 	chunk = keepValues(chunk, tuple+row)
-	p.widest = p.values
+	p.widest = values
 	return chunk
 }
 
