@@ -76,7 +76,7 @@ func TestPieces(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.why, func(t *testing.T) {
-			var tuples [][]byte
+			tuples := make([][]byte, 0, len(test.tuples))
 			for i, lengths := range test.tuples {
 				tuples = append(tuples, tupleOf(byte(i), lengths...))
 			}
@@ -94,9 +94,10 @@ func TestPackedRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		fields := rapid.IntRange(1, 4).Draw(t, "fields")
 		kinds := rapid.SliceOfN(rapid.SliceOfN(rapid.SampledFrom([]int{-1, 0, 1, 4, 8, 8, 8, 16, 200}), fields, fields), 1, 3).Draw(t, "kinds")
-		var tuples [][]byte
+		rows := rapid.SliceOfN(rapid.IntRange(0, len(kinds)-1), 0, 300).Draw(t, "rows")
+		tuples := make([][]byte, 0, len(rows))
 		want := bytes.Clone(copyHeader)
-		for i, kind := range rapid.SliceOfN(rapid.IntRange(0, len(kinds)-1), 0, 300).Draw(t, "rows") {
+		for i, kind := range rows {
 			tuple := tupleOf(byte(i), kinds[kind]...)
 			tuples = append(tuples, tuple)
 			want = binary.BigEndian.AppendUint16(want, uint16(fields+1))
