@@ -86,7 +86,7 @@ func (e *boolEncoder) end() {
 	e.set += bitutil.CountSetBits(e.page, 8*headBytes, e.valid)
 	e.finishRows(encodedPage{encoding: parquet.Encodings.Plain}, &e.pageRows, nil, e.page[:end])
 	clear(e.page[:end])
-	e.pageRows.begin()
+	e.begin()
 }
 
 // write implements columnEncoder.

@@ -193,7 +193,7 @@ func (e *textEncoder) end() {
 	}
 	e.makePage(0)
 	e.finishRows(p, &e.pageRows, nil, e.page)
-	e.pageRows.begin()
+	e.begin()
 	e.indices = e.indices[:0]
 	if cap(e.page) > 2*(headBytes+e.file.pageBytes) { // a long value's, or many of a dictionary's
 		e.file.mem.Free(e.page[:cap(e.page)])

@@ -116,8 +116,9 @@ func textAt(a arrow.Array, i int) string {
 func drawTexts(t *rapid.T) arrow.RecordBatch {
 	rng := splitmix(rapid.Uint64().Draw(t, "seed"))
 	rows := rapid.OneOf(rapid.IntRange(0, 3000), rapid.IntRange(0, 300), rapid.SampledFrom([]int{0, 1, 4095, 4096, 4097, 8000, 32769})).Draw(t, "rows")
-	types := []arrow.DataType{arrow.PrimitiveTypes.Int16, arrow.FixedWidthTypes.Boolean}
-	for range rapid.IntRange(1, 3).Draw(t, "columns") {
+	texts := rapid.IntRange(1, 3).Draw(t, "columns")
+	types := append(make([]arrow.DataType, 0, 2+texts), arrow.PrimitiveTypes.Int16, arrow.FixedWidthTypes.Boolean)
+	for range texts {
 		types = append(types, rapid.SampledFrom(textTypes).Draw(t, "type"))
 	}
 	fields, arrays := make([]arrow.Field, len(types)), make([]arrow.Array, len(types))
@@ -361,7 +362,7 @@ func TestWhenTextsHaveDictionaries(t *testing.T) {
 func TestPropertyIndices(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		width := rapid.IntRange(1, 20).Draw(t, "width")
-		var indices []uint32
+		indices := make([]uint32, 0, 90)
 		for range rapid.IntRange(0, 12).Draw(t, "runs") {
 			v := uint32(rapid.Uint64Range(0, 1<<width-1).Draw(t, "value"))
 			step := rapid.SampledFrom([]uint32{0, 0, 1}).Draw(t, "step")
@@ -437,7 +438,7 @@ func TestTextsInPyarrow(t *testing.T) {
 	}
 	python, dir := pythonWithPyarrow(t), t.TempDir()
 	rng := splitmix(7)
-	var want []string
+	want := make([]string, 0, len(textShapes)*len(nullsOf))
 	for n, nulls := range nullsOf {
 		for _, shape := range textShapes {
 			const rows = 20_000
