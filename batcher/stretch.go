@@ -18,8 +18,9 @@ type stretch[D kernel.Number] struct {
 	// convert writes len(dst) values, from value at on. For nulls it writes
 	// fill when filled is true; otherwise what it writes is left open.
 	convert func(dst []D, at int) kernel.CheckResult
-	// column is the same for kernel.Rows; numbers says that it is there.
-	column  kernel.Column[D]
+	// column is where the same goes for kernel.Rows, if it is not nil; numbers says that
+	// it is there.
+	column  *kernel.Column[D]
 	numbers bool
 	line    *kernel.Line[D] // that the values pass; nil: none
 	fill    D
@@ -92,7 +93,7 @@ func (s *stretch[D]) setValues(a arrow.Array, elem models.ElementType) error {
 		if len(bitmap)*8 < bit+s.length {
 			return fmt.Errorf("%w: %d values are %d bytes", ErrDamaged, bit+s.length, len(bitmap))
 		}
-		s.column, s.numbers = kernel.ColumnOfBits(bitmap, bit, s.length, s.validity, s.bit, s.fill), true
+		s.setColumn(kernel.ColumnOfBits(bitmap, bit, s.length, s.validity, s.bit, s.fill))
 		s.convert = func(dst []D, at int) kernel.CheckResult {
 			kernel.Bools(dst, bitmap, bit+at)
 			return exact
@@ -143,14 +144,16 @@ func setNumbers[S, D kernel.Number](s *stretch[D], src []S) error {
 	if err := s.enough(len(src)); err != nil {
 		return err
 	}
-	s.column, s.numbers = kernel.ColumnOf(src, s.validity, s.bit, s.fill), true
+	column := kernel.ColumnOf(src, s.validity, s.bit, s.fill)
 	if s.line != nil {
-		s.column, s.filled = s.column.Through(s.line), true
+		s.setColumn(column.Through(s.line))
+		s.filled = true
 		s.convert = func(dst []D, at int) kernel.CheckResult {
 			return kernel.FillAffine(dst, src[at:], s.validity, s.bit+at, s.line)
 		}
 		return nil
 	}
+	s.setColumn(column)
 	if same, ok := any(src).([]D); ok {
 		s.direct = same
 		return nil
@@ -160,6 +163,12 @@ func setNumbers[S, D kernel.Number](s *stretch[D], src []S) error {
 		return kernel.CastFill(dst, src[at:], s.validity, s.bit+at, s.fill)
 	}
 	return nil
+}
+
+func (s *stretch[D]) setColumn(c kernel.Column[D]) {
+	if s.column != nil {
+		*s.column, s.numbers = c, true
+	}
 }
 
 // enough checks that there are as many values as the array says.

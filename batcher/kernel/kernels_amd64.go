@@ -49,6 +49,11 @@ func spread1AVX2(dst *byte, n int, bits *byte, bit int, one uint64)
 //go:noescape
 func onesAVX2(bits *byte, words int) int
 
+// onesAVX512 counts the 1 bits of words, a multiple of eight.
+//
+//go:noescape
+func onesAVX512(bits *byte, words int) int
+
 // castF64F32AVX2 converts n values; see the generator for its results.
 //
 //go:noescape

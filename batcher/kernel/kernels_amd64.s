@@ -1063,6 +1063,30 @@ words:
 	MOVQ    DX, ret+16(FP)
 	RET
 
+// func onesAVX512(bits *byte, words int) int
+// Requires: AVX, AVX2, AVX512F, AVX512VPOPCNTDQ
+TEXT ·onesAVX512(SB), NOSPLIT, $0-24
+	MOVQ   bits+0(FP), AX
+	MOVQ   words+8(FP), CX
+	VPXORQ Z0, Z0, Z0
+
+words:
+	VPOPCNTQ      (AX), Z1
+	VPADDQ        Z1, Z0, Z0
+	ADDQ          $0x40, AX
+	SUBQ          $0x08, CX
+	JNZ           words
+	VEXTRACTI64X4 $0x01, Z0, Y1
+	VPADDQ        Y1, Y0, Y1
+	VEXTRACTI128  $0x01, Y1, X0
+	VPADDQ        X1, X0, X0
+	VPSHUFD       $0x4e, X0, X1
+	VPADDQ        X1, X0, X0
+	VMOVQ         X0, AX
+	MOVQ          AX, ret+16(FP)
+	VZEROUPPER
+	RET
+
 // func castF64F32AVX2(dst *byte, src *byte, n int) (rounded int, clean int, beyond int)
 // Requires: AVX, AVX2
 TEXT ·castF64F32AVX2(SB), NOSPLIT, $0-48
@@ -2966,6 +2990,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R10, SI
 	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    part
 
 step:
 	CMPQ       R9, $0x10
@@ -3051,6 +3077,109 @@ fetched:
 	VMOVUPS       Y5, K2, (SI)(AX*2)
 	VMOVUPS       Y7, K2, (SI)(CX*1)
 	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z9, (SI)
+	VEXTRACTF32X8 $0x01, Z8, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z5, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z7, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y4, K2, (SI)
+	VMOVUPS       Y3, K2, (SI)(AX*1)
+	VMOVUPS       Y10, K2, (SI)(AX*2)
+	VMOVUPS       Y2, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z4, (SI)
+	VEXTRACTF32X8 $0x01, Z3, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z10, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R9
+	JMP           step
+
+part:
+	CMPQ       R9, $0x10
+	JL         tail
+	CMPQ       R10, (SP)
+	JNE        partFetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+partFetched:
+	MOVQ          (DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z2
+	MOVQ          184(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z3
+	MOVQ          368(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z4
+	MOVQ          552(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z5
+	MOVQ          736(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z6
+	MOVQ          920(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z7
+	MOVQ          1104(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z8
+	MOVQ          1288(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVUPS       (DI)(BX*4), Z9
+	VUNPCKLPS     Z3, Z2, Z10
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z5, Z4, Z3
+	VUNPCKHPS     Z5, Z4, Z5
+	VUNPCKLPD     Z3, Z10, Z4
+	VUNPCKHPD     Z3, Z10, Z3
+	VUNPCKLPD     Z5, Z2, Z10
+	VUNPCKHPD     Z5, Z2, Z2
+	VUNPCKLPS     Z7, Z6, Z5
+	VUNPCKHPS     Z7, Z6, Z6
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z9
+	VUNPCKLPD     Z7, Z5, Z8
+	VUNPCKHPD     Z7, Z5, Z5
+	VUNPCKLPD     Z9, Z6, Z7
+	VUNPCKHPD     Z9, Z6, Z6
+	VMOVAPS       Z4, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z5, Z0, Z8
+	VPERMT2PD     Z5, Z1, Z3
+	VMOVAPS       Z10, Z5
+	VPERMT2PD     Z7, Z0, Z5
+	VPERMT2PD     Z7, Z1, Z10
+	VMOVAPS       Z2, Z7
+	VPERMT2PD     Z6, Z0, Z7
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVUPS       Y9, K2, (SI)
+	VMOVUPS       Y8, K2, (SI)(AX*1)
+	VMOVUPS       Y5, K2, (SI)(AX*2)
+	VMOVUPS       Y7, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z9, Y6
 	VMOVUPS       Y6, K2, (SI)
 	VEXTRACTF32X8 $0x01, Z8, Y6
@@ -3076,7 +3205,7 @@ fetched:
 	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R9
-	JMP           step
+	JMP           part
 
 tail:
 	TESTQ         R9, R9
@@ -3521,6 +3650,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R11, SI
 	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    part
 
 step:
 	CMPQ       R10, $0x10
@@ -3648,6 +3779,151 @@ fetched:
 	VMOVUPS       Y5, K2, (SI)(AX*2)
 	VMOVUPS       Y7, K2, (SI)(CX*1)
 	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z9, (SI)
+	VEXTRACTF32X8 $0x01, Z8, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z5, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z7, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y4, K2, (SI)
+	VMOVUPS       Y3, K2, (SI)(AX*1)
+	VMOVUPS       Y10, K2, (SI)(AX*2)
+	VMOVUPS       Y2, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z4, (SI)
+	VEXTRACTF32X8 $0x01, Z3, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z10, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R10
+	JMP           step
+
+part:
+	CMPQ       R10, $0x10
+	JL         tail
+	CMPQ       R11, (SP)
+	JNE        partFetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+partFetched:
+	MOVQ          BX, DI
+	SHRQ          $0x03, DI
+	MOVQ          (DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	MOVQ          8(DX), R12
+	MOVQ          16(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  24(DX), Z2
+	VMOVUPS       (R8)(BX*4), K1, Z2
+	MOVQ          184(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	MOVQ          192(DX), R12
+	MOVQ          200(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  208(DX), Z3
+	VMOVUPS       (R8)(BX*4), K1, Z3
+	MOVQ          368(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	MOVQ          376(DX), R12
+	MOVQ          384(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  392(DX), Z4
+	VMOVUPS       (R8)(BX*4), K1, Z4
+	MOVQ          552(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	MOVQ          560(DX), R12
+	MOVQ          568(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  576(DX), Z5
+	VMOVUPS       (R8)(BX*4), K1, Z5
+	MOVQ          736(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	MOVQ          744(DX), R12
+	MOVQ          752(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  760(DX), Z6
+	VMOVUPS       (R8)(BX*4), K1, Z6
+	MOVQ          920(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	MOVQ          928(DX), R12
+	MOVQ          936(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  944(DX), Z7
+	VMOVUPS       (R8)(BX*4), K1, Z7
+	MOVQ          1104(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	MOVQ          1112(DX), R12
+	MOVQ          1120(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VBROADCASTSS  1128(DX), Z8
+	VMOVUPS       (R8)(BX*4), K1, Z8
+	MOVQ          1288(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	MOVQ          1296(DX), R12
+	MOVQ          1304(DX), R13
+	SHRXL         R13, (R12)(DI*1), DI
+	KMOVW         DI, K1
+	VBROADCASTSS  1312(DX), Z9
+	VMOVUPS       (R8)(BX*4), K1, Z9
+	VUNPCKLPS     Z3, Z2, Z10
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z5, Z4, Z3
+	VUNPCKHPS     Z5, Z4, Z5
+	VUNPCKLPD     Z3, Z10, Z4
+	VUNPCKHPD     Z3, Z10, Z3
+	VUNPCKLPD     Z5, Z2, Z10
+	VUNPCKHPD     Z5, Z2, Z2
+	VUNPCKLPS     Z7, Z6, Z5
+	VUNPCKHPS     Z7, Z6, Z6
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z9
+	VUNPCKLPD     Z7, Z5, Z8
+	VUNPCKHPD     Z7, Z5, Z5
+	VUNPCKLPD     Z9, Z6, Z7
+	VUNPCKHPD     Z9, Z6, Z6
+	VMOVAPS       Z4, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z5, Z0, Z8
+	VPERMT2PD     Z5, Z1, Z3
+	VMOVAPS       Z10, Z5
+	VPERMT2PD     Z7, Z0, Z5
+	VPERMT2PD     Z7, Z1, Z10
+	VMOVAPS       Z2, Z7
+	VPERMT2PD     Z6, Z0, Z7
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVUPS       Y9, K2, (SI)
+	VMOVUPS       Y8, K2, (SI)(AX*1)
+	VMOVUPS       Y5, K2, (SI)(AX*2)
+	VMOVUPS       Y7, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z9, Y6
 	VMOVUPS       Y6, K2, (SI)
 	VEXTRACTF32X8 $0x01, Z8, Y6
@@ -3673,7 +3949,7 @@ fetched:
 	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R10
-	JMP           step
+	JMP           part
 
 tail:
 	TESTQ         R10, R10
@@ -4432,6 +4708,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R10, SI
 	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    part
 
 step:
 	CMPQ       R9, $0x10
@@ -4637,6 +4915,229 @@ fetched:
 	VMOVUPS       Y6, K3, (SI)(AX*2)
 	VMOVUPS       Y8, K3, (SI)(CX*1)
 	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z10, (SI)
+	VEXTRACTF32X8 $0x01, Z9, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z6, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z8, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y4, K3, (SI)
+	VMOVUPS       Y3, K3, (SI)(AX*1)
+	VMOVUPS       Y11, K3, (SI)(AX*2)
+	VMOVUPS       Y2, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z4, (SI)
+	VEXTRACTF32X8 $0x01, Z3, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z11, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R9
+	JMP           step
+
+part:
+	CMPQ       R9, $0x10
+	JL         tail
+	CMPQ       R10, (SP)
+	JNE        partFetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+partFetched:
+	MOVQ          (DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z2
+	VMOVUPD       64(DI)(BX*8), Z3
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z4
+	VCMPPD        $0x0c, Z2, Z4, K2
+	VCVTPD2PS     Z3, Y4
+	VCVTPS2PD     Y4, Z2
+	VCMPPD        $0x0c, Z3, Z2, K4
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 32(DX)
+	VFPCLASSPSZ   $0x18, Z2, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          184(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z3
+	VMOVUPD       64(DI)(BX*8), Z4
+	VCVTPD2PS     Z3, Y5
+	VCVTPS2PD     Y5, Z6
+	VCMPPD        $0x0c, Z3, Z6, K2
+	VCVTPD2PS     Z4, Y6
+	VCVTPS2PD     Y6, Z3
+	VCMPPD        $0x0c, Z4, Z3, K4
+	VINSERTF32X8  $0x01, Y6, Z5, Z3
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 216(DX)
+	VFPCLASSPSZ   $0x18, Z3, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          368(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z4
+	VMOVUPD       64(DI)(BX*8), Z6
+	VCVTPD2PS     Z4, Y5
+	VCVTPS2PD     Y5, Z7
+	VCMPPD        $0x0c, Z4, Z7, K2
+	VCVTPD2PS     Z6, Y7
+	VCVTPS2PD     Y7, Z4
+	VCMPPD        $0x0c, Z6, Z4, K4
+	VINSERTF32X8  $0x01, Y7, Z5, Z4
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 400(DX)
+	VFPCLASSPSZ   $0x18, Z4, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          552(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z6
+	VMOVUPD       64(DI)(BX*8), Z7
+	VCVTPD2PS     Z6, Y5
+	VCVTPS2PD     Y5, Z8
+	VCMPPD        $0x0c, Z6, Z8, K2
+	VCVTPD2PS     Z7, Y8
+	VCVTPS2PD     Y8, Z6
+	VCMPPD        $0x0c, Z7, Z6, K4
+	VINSERTF32X8  $0x01, Y8, Z5, Z6
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 584(DX)
+	VFPCLASSPSZ   $0x18, Z6, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          736(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z7
+	VMOVUPD       64(DI)(BX*8), Z8
+	VCVTPD2PS     Z7, Y5
+	VCVTPS2PD     Y5, Z9
+	VCMPPD        $0x0c, Z7, Z9, K2
+	VCVTPD2PS     Z8, Y9
+	VCVTPS2PD     Y9, Z7
+	VCMPPD        $0x0c, Z8, Z7, K4
+	VINSERTF32X8  $0x01, Y9, Z5, Z7
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 768(DX)
+	VFPCLASSPSZ   $0x18, Z7, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          920(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z8
+	VMOVUPD       64(DI)(BX*8), Z9
+	VCVTPD2PS     Z8, Y5
+	VCVTPS2PD     Y5, Z10
+	VCMPPD        $0x0c, Z8, Z10, K2
+	VCVTPD2PS     Z9, Y10
+	VCVTPS2PD     Y10, Z8
+	VCMPPD        $0x0c, Z9, Z8, K4
+	VINSERTF32X8  $0x01, Y10, Z5, Z8
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 952(DX)
+	VFPCLASSPSZ   $0x18, Z8, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          1104(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z9
+	VMOVUPD       64(DI)(BX*8), Z10
+	VCVTPD2PS     Z9, Y5
+	VCVTPS2PD     Y5, Z11
+	VCMPPD        $0x0c, Z9, Z11, K2
+	VCVTPD2PS     Z10, Y11
+	VCVTPS2PD     Y11, Z9
+	VCMPPD        $0x0c, Z10, Z9, K4
+	VINSERTF32X8  $0x01, Y11, Z5, Z9
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1136(DX)
+	VFPCLASSPSZ   $0x18, Z9, K2, K2
+	KORW          K2, K1, K1
+	MOVQ          1288(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z10
+	VMOVUPD       64(DI)(BX*8), Z11
+	VCVTPD2PS     Z10, Y5
+	VCVTPS2PD     Y5, Z12
+	VCMPPD        $0x0c, Z10, Z12, K2
+	VCVTPD2PS     Z11, Y12
+	VCVTPS2PD     Y12, Z10
+	VCMPPD        $0x0c, Z11, Z10, K4
+	VINSERTF32X8  $0x01, Y12, Z5, Z10
+	KUNPCKBW      K2, K4, K2
+	KMOVW         K2, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1320(DX)
+	VFPCLASSPSZ   $0x18, Z10, K2, K2
+	KORW          K2, K1, K1
+	VUNPCKLPS     Z3, Z2, Z11
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z6, Z4, Z3
+	VUNPCKHPS     Z6, Z4, Z6
+	VUNPCKLPD     Z3, Z11, Z4
+	VUNPCKHPD     Z3, Z11, Z3
+	VUNPCKLPD     Z6, Z2, Z11
+	VUNPCKHPD     Z6, Z2, Z2
+	VUNPCKLPS     Z8, Z7, Z6
+	VUNPCKHPS     Z8, Z7, Z7
+	VUNPCKLPS     Z10, Z9, Z8
+	VUNPCKHPS     Z10, Z9, Z10
+	VUNPCKLPD     Z8, Z6, Z9
+	VUNPCKHPD     Z8, Z6, Z6
+	VUNPCKLPD     Z10, Z7, Z8
+	VUNPCKHPD     Z10, Z7, Z7
+	VMOVAPS       Z4, Z10
+	VPERMT2PD     Z9, Z0, Z10
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z6, Z0, Z9
+	VPERMT2PD     Z6, Z1, Z3
+	VMOVAPS       Z11, Z6
+	VPERMT2PD     Z8, Z0, Z6
+	VPERMT2PD     Z8, Z1, Z11
+	VMOVAPS       Z2, Z8
+	VPERMT2PD     Z7, Z0, Z8
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVUPS       Y10, K3, (SI)
+	VMOVUPS       Y9, K3, (SI)(AX*1)
+	VMOVUPS       Y6, K3, (SI)(AX*2)
+	VMOVUPS       Y8, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z10, Y5
 	VMOVUPS       Y5, K3, (SI)
 	VEXTRACTF32X8 $0x01, Z9, Y5
@@ -4662,7 +5163,7 @@ fetched:
 	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R9
-	JMP           step
+	JMP           part
 
 tail:
 	TESTQ         R9, R9
@@ -5356,6 +5857,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R11, SI
 	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    part
 
 step:
 	CMPQ       R10, $0x10
@@ -5619,6 +6122,287 @@ fetched:
 	VMOVUPS       Y7, K3, (SI)(AX*2)
 	VMOVUPS       Y9, K3, (SI)(CX*1)
 	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z11, (SI)
+	VEXTRACTF32X8 $0x01, Z10, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z7, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z9, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y6, K3, (SI)
+	VMOVUPS       Y2, K3, (SI)(AX*1)
+	VMOVUPS       Y4, K3, (SI)(AX*2)
+	VMOVUPS       Y3, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z6, (SI)
+	VEXTRACTF32X8 $0x01, Z2, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z4, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R10
+	JMP           step
+
+part:
+	CMPQ       R10, $0x10
+	JL         tail
+	CMPQ       R11, (SP)
+	JNE        partFetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+partFetched:
+	MOVQ          BX, DI
+	SHRQ          $0x03, DI
+	MOVQ          (DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          8(DX), R12
+	MOVQ          16(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z3
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z4
+	VCMPPD        $0x0c, Z2, Z4, K4
+	VCVTPD2PS     Z3, Y4
+	VCVTPS2PD     Y4, Z2
+	VCMPPD        $0x0c, Z3, Z2, K5
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 32(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K2, Z3
+	MOVQ          184(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          192(DX), R12
+	MOVQ          200(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z4
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z6
+	VCMPPD        $0x0c, Z2, Z6, K4
+	VCVTPD2PS     Z4, Y6
+	VCVTPS2PD     Y6, Z2
+	VCMPPD        $0x0c, Z4, Z2, K5
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 216(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  208(DX), Z4
+	VMOVAPS       Z2, K2, Z4
+	MOVQ          368(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          376(DX), R12
+	MOVQ          384(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z6
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z7
+	VCMPPD        $0x0c, Z2, Z7, K4
+	VCVTPD2PS     Z6, Y7
+	VCVTPS2PD     Y7, Z2
+	VCMPPD        $0x0c, Z6, Z2, K5
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 400(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  392(DX), Z6
+	VMOVAPS       Z2, K2, Z6
+	MOVQ          552(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          560(DX), R12
+	MOVQ          568(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z7
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z8
+	VCMPPD        $0x0c, Z2, Z8, K4
+	VCVTPD2PS     Z7, Y8
+	VCVTPS2PD     Y8, Z2
+	VCMPPD        $0x0c, Z7, Z2, K5
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 584(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  576(DX), Z7
+	VMOVAPS       Z2, K2, Z7
+	MOVQ          736(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          744(DX), R12
+	MOVQ          752(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z8
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z9
+	VCMPPD        $0x0c, Z2, Z9, K4
+	VCVTPD2PS     Z8, Y9
+	VCVTPS2PD     Y9, Z2
+	VCMPPD        $0x0c, Z8, Z2, K5
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 768(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  760(DX), Z8
+	VMOVAPS       Z2, K2, Z8
+	MOVQ          920(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          928(DX), R12
+	MOVQ          936(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z9
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z10
+	VCMPPD        $0x0c, Z2, Z10, K4
+	VCVTPD2PS     Z9, Y10
+	VCVTPS2PD     Y10, Z2
+	VCMPPD        $0x0c, Z9, Z2, K5
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 952(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  944(DX), Z9
+	VMOVAPS       Z2, K2, Z9
+	MOVQ          1104(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          1112(DX), R12
+	MOVQ          1120(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z10
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z11
+	VCMPPD        $0x0c, Z2, Z11, K4
+	VCVTPD2PS     Z10, Y11
+	VCVTPS2PD     Y11, Z2
+	VCMPPD        $0x0c, Z10, Z2, K5
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 1136(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  1128(DX), Z10
+	VMOVAPS       Z2, K2, Z10
+	MOVQ          1288(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          1296(DX), R12
+	MOVQ          1304(DX), R13
+	SHRXL         R13, (R12)(DI*1), DI
+	KMOVW         DI, K2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z11
+	VCVTPD2PS     Z2, Y5
+	VCVTPS2PD     Y5, Z12
+	VCMPPD        $0x0c, Z2, Z12, K4
+	VCVTPD2PS     Z11, Y12
+	VCVTPS2PD     Y12, Z2
+	VCMPPD        $0x0c, Z11, Z2, K5
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KMOVW         K4, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1320(DX)
+	VFPCLASSPSZ   $0x18, Z2, K4, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  1312(DX), Z11
+	VMOVAPS       Z2, K2, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K3, (SI)
+	VMOVUPS       Y10, K3, (SI)(AX*1)
+	VMOVUPS       Y7, K3, (SI)(AX*2)
+	VMOVUPS       Y9, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z11, Y5
 	VMOVUPS       Y5, K3, (SI)
 	VEXTRACTF32X8 $0x01, Z10, Y5
@@ -5644,7 +6428,7 @@ fetched:
 	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R10
-	JMP           step
+	JMP           part
 
 tail:
 	TESTQ         R10, R10
@@ -6250,6 +7034,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R10, SI
 	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    part
 
 step:
 	CMPQ       R9, $0x10
@@ -6439,6 +7225,213 @@ fetched:
 	VMOVUPS       Y6, K2, (SI)(AX*2)
 	VMOVUPS       Y8, K2, (SI)(CX*1)
 	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z10, (SI)
+	VEXTRACTF32X8 $0x01, Z9, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z6, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z8, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y4, K2, (SI)
+	VMOVUPS       Y3, K2, (SI)(AX*1)
+	VMOVUPS       Y11, K2, (SI)(AX*2)
+	VMOVUPS       Y2, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z4, (SI)
+	VEXTRACTF32X8 $0x01, Z3, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z11, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R9
+	JMP           step
+
+part:
+	CMPQ       R9, $0x10
+	JL         tail
+	CMPQ       R10, (SP)
+	JNE        partFetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+partFetched:
+	MOVQ          (DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z2
+	VMOVUPD       64(DI)(BX*8), Z3
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K1
+	VCVTQQ2PS     Z3, Y4
+	VCVTTPS2QQ    Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K3
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 32(DX)
+	MOVQ          184(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z3
+	VMOVUPD       64(DI)(BX*8), Z4
+	VCVTQQ2PS     Z3, Y5
+	VCVTTPS2QQ    Y5, Z6
+	VPCMPQ        $0x04, Z3, Z6, K1
+	VCVTQQ2PS     Z4, Y6
+	VCVTTPS2QQ    Y6, Z3
+	VPCMPQ        $0x04, Z4, Z3, K3
+	VINSERTF32X8  $0x01, Y6, Z5, Z3
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 216(DX)
+	MOVQ          368(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z4
+	VMOVUPD       64(DI)(BX*8), Z6
+	VCVTQQ2PS     Z4, Y5
+	VCVTTPS2QQ    Y5, Z7
+	VPCMPQ        $0x04, Z4, Z7, K1
+	VCVTQQ2PS     Z6, Y7
+	VCVTTPS2QQ    Y7, Z4
+	VPCMPQ        $0x04, Z6, Z4, K3
+	VINSERTF32X8  $0x01, Y7, Z5, Z4
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 400(DX)
+	MOVQ          552(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z6
+	VMOVUPD       64(DI)(BX*8), Z7
+	VCVTQQ2PS     Z6, Y5
+	VCVTTPS2QQ    Y5, Z8
+	VPCMPQ        $0x04, Z6, Z8, K1
+	VCVTQQ2PS     Z7, Y8
+	VCVTTPS2QQ    Y8, Z6
+	VPCMPQ        $0x04, Z7, Z6, K3
+	VINSERTF32X8  $0x01, Y8, Z5, Z6
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 584(DX)
+	MOVQ          736(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z7
+	VMOVUPD       64(DI)(BX*8), Z8
+	VCVTQQ2PS     Z7, Y5
+	VCVTTPS2QQ    Y5, Z9
+	VPCMPQ        $0x04, Z7, Z9, K1
+	VCVTQQ2PS     Z8, Y9
+	VCVTTPS2QQ    Y9, Z7
+	VPCMPQ        $0x04, Z8, Z7, K3
+	VINSERTF32X8  $0x01, Y9, Z5, Z7
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 768(DX)
+	MOVQ          920(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z8
+	VMOVUPD       64(DI)(BX*8), Z9
+	VCVTQQ2PS     Z8, Y5
+	VCVTTPS2QQ    Y5, Z10
+	VPCMPQ        $0x04, Z8, Z10, K1
+	VCVTQQ2PS     Z9, Y10
+	VCVTTPS2QQ    Y10, Z8
+	VPCMPQ        $0x04, Z9, Z8, K3
+	VINSERTF32X8  $0x01, Y10, Z5, Z8
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 952(DX)
+	MOVQ          1104(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z9
+	VMOVUPD       64(DI)(BX*8), Z10
+	VCVTQQ2PS     Z9, Y5
+	VCVTTPS2QQ    Y5, Z11
+	VPCMPQ        $0x04, Z9, Z11, K1
+	VCVTQQ2PS     Z10, Y11
+	VCVTTPS2QQ    Y11, Z9
+	VPCMPQ        $0x04, Z10, Z9, K3
+	VINSERTF32X8  $0x01, Y11, Z5, Z9
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1136(DX)
+	MOVQ          1288(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z10
+	VMOVUPD       64(DI)(BX*8), Z11
+	VCVTQQ2PS     Z10, Y5
+	VCVTTPS2QQ    Y5, Z12
+	VPCMPQ        $0x04, Z10, Z12, K1
+	VCVTQQ2PS     Z11, Y12
+	VCVTTPS2QQ    Y12, Z10
+	VPCMPQ        $0x04, Z11, Z10, K3
+	VINSERTF32X8  $0x01, Y12, Z5, Z10
+	KUNPCKBW      K1, K3, K1
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1320(DX)
+	VUNPCKLPS     Z3, Z2, Z11
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z6, Z4, Z3
+	VUNPCKHPS     Z6, Z4, Z6
+	VUNPCKLPD     Z3, Z11, Z4
+	VUNPCKHPD     Z3, Z11, Z3
+	VUNPCKLPD     Z6, Z2, Z11
+	VUNPCKHPD     Z6, Z2, Z2
+	VUNPCKLPS     Z8, Z7, Z6
+	VUNPCKHPS     Z8, Z7, Z7
+	VUNPCKLPS     Z10, Z9, Z8
+	VUNPCKHPS     Z10, Z9, Z10
+	VUNPCKLPD     Z8, Z6, Z9
+	VUNPCKHPD     Z8, Z6, Z6
+	VUNPCKLPD     Z10, Z7, Z8
+	VUNPCKHPD     Z10, Z7, Z7
+	VMOVAPS       Z4, Z10
+	VPERMT2PD     Z9, Z0, Z10
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z6, Z0, Z9
+	VPERMT2PD     Z6, Z1, Z3
+	VMOVAPS       Z11, Z6
+	VPERMT2PD     Z8, Z0, Z6
+	VPERMT2PD     Z8, Z1, Z11
+	VMOVAPS       Z2, Z8
+	VPERMT2PD     Z7, Z0, Z8
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVUPS       Y10, K2, (SI)
+	VMOVUPS       Y9, K2, (SI)(AX*1)
+	VMOVUPS       Y6, K2, (SI)(AX*2)
+	VMOVUPS       Y8, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z10, Y5
 	VMOVUPS       Y5, K2, (SI)
 	VEXTRACTF32X8 $0x01, Z9, Y5
@@ -6464,7 +7457,7 @@ fetched:
 	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R9
-	JMP           step
+	JMP           part
 
 tail:
 	TESTQ         R9, R9
@@ -7102,6 +8095,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R11, SI
 	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    part
 
 step:
 	CMPQ       R10, $0x10
@@ -7349,6 +8344,271 @@ fetched:
 	VMOVUPS       Y7, K2, (SI)(AX*2)
 	VMOVUPS       Y9, K2, (SI)(CX*1)
 	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z11, (SI)
+	VEXTRACTF32X8 $0x01, Z10, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z7, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z9, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y6, K2, (SI)
+	VMOVUPS       Y2, K2, (SI)(AX*1)
+	VMOVUPS       Y4, K2, (SI)(AX*2)
+	VMOVUPS       Y3, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z6, (SI)
+	VEXTRACTF32X8 $0x01, Z2, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z4, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R10
+	JMP           step
+
+part:
+	CMPQ       R10, $0x10
+	JL         tail
+	CMPQ       R11, (SP)
+	JNE        partFetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+partFetched:
+	MOVQ          BX, DI
+	SHRQ          $0x03, DI
+	MOVQ          (DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          8(DX), R12
+	MOVQ          16(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (R8)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R8)(BX*8), K3, Z3
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K3
+	VCVTQQ2PS     Z3, Y4
+	VCVTTPS2QQ    Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K4
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 32(DX)
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K1, Z3
+	MOVQ          184(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          192(DX), R12
+	MOVQ          200(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (R8)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R8)(BX*8), K3, Z4
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z6
+	VPCMPQ        $0x04, Z2, Z6, K3
+	VCVTQQ2PS     Z4, Y6
+	VCVTTPS2QQ    Y6, Z2
+	VPCMPQ        $0x04, Z4, Z2, K4
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 216(DX)
+	VBROADCASTSS  208(DX), Z4
+	VMOVAPS       Z2, K1, Z4
+	MOVQ          368(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          376(DX), R12
+	MOVQ          384(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (R8)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R8)(BX*8), K3, Z6
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z7
+	VPCMPQ        $0x04, Z2, Z7, K3
+	VCVTQQ2PS     Z6, Y7
+	VCVTTPS2QQ    Y7, Z2
+	VPCMPQ        $0x04, Z6, Z2, K4
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 400(DX)
+	VBROADCASTSS  392(DX), Z6
+	VMOVAPS       Z2, K1, Z6
+	MOVQ          552(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          560(DX), R12
+	MOVQ          568(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (R8)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R8)(BX*8), K3, Z7
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z8
+	VPCMPQ        $0x04, Z2, Z8, K3
+	VCVTQQ2PS     Z7, Y8
+	VCVTTPS2QQ    Y8, Z2
+	VPCMPQ        $0x04, Z7, Z2, K4
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 584(DX)
+	VBROADCASTSS  576(DX), Z7
+	VMOVAPS       Z2, K1, Z7
+	MOVQ          736(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          744(DX), R12
+	MOVQ          752(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (R8)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R8)(BX*8), K3, Z8
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z9
+	VPCMPQ        $0x04, Z2, Z9, K3
+	VCVTQQ2PS     Z8, Y9
+	VCVTTPS2QQ    Y9, Z2
+	VPCMPQ        $0x04, Z8, Z2, K4
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 768(DX)
+	VBROADCASTSS  760(DX), Z8
+	VMOVAPS       Z2, K1, Z8
+	MOVQ          920(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          928(DX), R12
+	MOVQ          936(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (R8)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R8)(BX*8), K3, Z9
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z10
+	VPCMPQ        $0x04, Z2, Z10, K3
+	VCVTQQ2PS     Z9, Y10
+	VCVTTPS2QQ    Y10, Z2
+	VPCMPQ        $0x04, Z9, Z2, K4
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 952(DX)
+	VBROADCASTSS  944(DX), Z9
+	VMOVAPS       Z2, K1, Z9
+	MOVQ          1104(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          1112(DX), R12
+	MOVQ          1120(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVUPD.Z     (R8)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R8)(BX*8), K3, Z10
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z11
+	VPCMPQ        $0x04, Z2, Z11, K3
+	VCVTQQ2PS     Z10, Y11
+	VCVTTPS2QQ    Y11, Z2
+	VPCMPQ        $0x04, Z10, Z2, K4
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 1136(DX)
+	VBROADCASTSS  1128(DX), Z10
+	VMOVAPS       Z2, K1, Z10
+	MOVQ          1288(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          1296(DX), R12
+	MOVQ          1304(DX), R13
+	SHRXL         R13, (R12)(DI*1), DI
+	KMOVW         DI, K1
+	VMOVUPD.Z     (R8)(BX*8), K1, Z2
+	KSHIFTRW      $0x08, K1, K3
+	VMOVUPD.Z     64(R8)(BX*8), K3, Z11
+	VCVTQQ2PS     Z2, Y5
+	VCVTTPS2QQ    Y5, Z12
+	VPCMPQ        $0x04, Z2, Z12, K3
+	VCVTQQ2PS     Z11, Y12
+	VCVTTPS2QQ    Y12, Z2
+	VPCMPQ        $0x04, Z11, Z2, K4
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K3, K4, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1320(DX)
+	VBROADCASTSS  1312(DX), Z11
+	VMOVAPS       Z2, K1, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K2, (SI)
+	VMOVUPS       Y10, K2, (SI)(AX*1)
+	VMOVUPS       Y7, K2, (SI)(AX*2)
+	VMOVUPS       Y9, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z11, Y5
 	VMOVUPS       Y5, K2, (SI)
 	VEXTRACTF32X8 $0x01, Z10, Y5
@@ -7374,7 +8634,7 @@ fetched:
 	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R10
-	JMP           step
+	JMP           part
 
 tail:
 	TESTQ         R10, R10
@@ -7899,6 +9159,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R10, SI
 	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    part
 
 step:
 	CMPQ       R9, $0x10
@@ -8072,6 +9334,197 @@ fetched:
 	VMOVUPS       Y6, K3, (SI)(AX*2)
 	VMOVUPS       Y8, K3, (SI)(CX*1)
 	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z10, (SI)
+	VEXTRACTF32X8 $0x01, Z9, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z6, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z8, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y4, K3, (SI)
+	VMOVUPS       Y3, K3, (SI)(AX*1)
+	VMOVUPS       Y11, K3, (SI)(AX*2)
+	VMOVUPS       Y2, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z4, (SI)
+	VEXTRACTF32X8 $0x01, Z3, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z11, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R9
+	JMP           step
+
+part:
+	CMPQ       R9, $0x10
+	JL         tail
+	CMPQ       R10, (SP)
+	JNE        partFetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+partFetched:
+	MOVQ          (DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z2
+	VMOVUPD       64(DI)(BX*8), Z3
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K2
+	VPMOVQD       Z3, Y4
+	VPMOVSXDQ     Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K4
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          184(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z3
+	VMOVUPD       64(DI)(BX*8), Z4
+	VPMOVQD       Z3, Y5
+	VPMOVSXDQ     Y5, Z6
+	VPCMPQ        $0x04, Z3, Z6, K2
+	VPMOVQD       Z4, Y6
+	VPMOVSXDQ     Y6, Z3
+	VPCMPQ        $0x04, Z4, Z3, K4
+	VINSERTF32X8  $0x01, Y6, Z5, Z3
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          368(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z4
+	VMOVUPD       64(DI)(BX*8), Z6
+	VPMOVQD       Z4, Y5
+	VPMOVSXDQ     Y5, Z7
+	VPCMPQ        $0x04, Z4, Z7, K2
+	VPMOVQD       Z6, Y7
+	VPMOVSXDQ     Y7, Z4
+	VPCMPQ        $0x04, Z6, Z4, K4
+	VINSERTF32X8  $0x01, Y7, Z5, Z4
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          552(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z6
+	VMOVUPD       64(DI)(BX*8), Z7
+	VPMOVQD       Z6, Y5
+	VPMOVSXDQ     Y5, Z8
+	VPCMPQ        $0x04, Z6, Z8, K2
+	VPMOVQD       Z7, Y8
+	VPMOVSXDQ     Y8, Z6
+	VPCMPQ        $0x04, Z7, Z6, K4
+	VINSERTF32X8  $0x01, Y8, Z5, Z6
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          736(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z7
+	VMOVUPD       64(DI)(BX*8), Z8
+	VPMOVQD       Z7, Y5
+	VPMOVSXDQ     Y5, Z9
+	VPCMPQ        $0x04, Z7, Z9, K2
+	VPMOVQD       Z8, Y9
+	VPMOVSXDQ     Y9, Z7
+	VPCMPQ        $0x04, Z8, Z7, K4
+	VINSERTF32X8  $0x01, Y9, Z5, Z7
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          920(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z8
+	VMOVUPD       64(DI)(BX*8), Z9
+	VPMOVQD       Z8, Y5
+	VPMOVSXDQ     Y5, Z10
+	VPCMPQ        $0x04, Z8, Z10, K2
+	VPMOVQD       Z9, Y10
+	VPMOVSXDQ     Y10, Z8
+	VPCMPQ        $0x04, Z9, Z8, K4
+	VINSERTF32X8  $0x01, Y10, Z5, Z8
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          1104(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z9
+	VMOVUPD       64(DI)(BX*8), Z10
+	VPMOVQD       Z9, Y5
+	VPMOVSXDQ     Y5, Z11
+	VPCMPQ        $0x04, Z9, Z11, K2
+	VPMOVQD       Z10, Y11
+	VPMOVSXDQ     Y11, Z9
+	VPCMPQ        $0x04, Z10, Z9, K4
+	VINSERTF32X8  $0x01, Y11, Z5, Z9
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	MOVQ          1288(DX), DI
+	PREFETCHT1    1024(DI)(BX*8)
+	PREFETCHT1    1088(DI)(BX*8)
+	VMOVUPD       (DI)(BX*8), Z10
+	VMOVUPD       64(DI)(BX*8), Z11
+	VPMOVQD       Z10, Y5
+	VPMOVSXDQ     Y5, Z12
+	VPCMPQ        $0x04, Z10, Z12, K2
+	VPMOVQD       Z11, Y12
+	VPMOVSXDQ     Y12, Z10
+	VPCMPQ        $0x04, Z11, Z10, K4
+	VINSERTF32X8  $0x01, Y12, Z5, Z10
+	KUNPCKBW      K2, K4, K2
+	KORW          K2, K1, K1
+	VUNPCKLPS     Z3, Z2, Z11
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z6, Z4, Z3
+	VUNPCKHPS     Z6, Z4, Z6
+	VUNPCKLPD     Z3, Z11, Z4
+	VUNPCKHPD     Z3, Z11, Z3
+	VUNPCKLPD     Z6, Z2, Z11
+	VUNPCKHPD     Z6, Z2, Z2
+	VUNPCKLPS     Z8, Z7, Z6
+	VUNPCKHPS     Z8, Z7, Z7
+	VUNPCKLPS     Z10, Z9, Z8
+	VUNPCKHPS     Z10, Z9, Z10
+	VUNPCKLPD     Z8, Z6, Z9
+	VUNPCKHPD     Z8, Z6, Z6
+	VUNPCKLPD     Z10, Z7, Z8
+	VUNPCKHPD     Z10, Z7, Z7
+	VMOVAPS       Z4, Z10
+	VPERMT2PD     Z9, Z0, Z10
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z6, Z0, Z9
+	VPERMT2PD     Z6, Z1, Z3
+	VMOVAPS       Z11, Z6
+	VPERMT2PD     Z8, Z0, Z6
+	VPERMT2PD     Z8, Z1, Z11
+	VMOVAPS       Z2, Z8
+	VPERMT2PD     Z7, Z0, Z8
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVUPS       Y10, K3, (SI)
+	VMOVUPS       Y9, K3, (SI)(AX*1)
+	VMOVUPS       Y6, K3, (SI)(AX*2)
+	VMOVUPS       Y8, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z10, Y5
 	VMOVUPS       Y5, K3, (SI)
 	VEXTRACTF32X8 $0x01, Z9, Y5
@@ -8097,7 +9550,7 @@ fetched:
 	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R9
-	JMP           step
+	JMP           part
 
 tail:
 	TESTQ         R9, R9
@@ -8648,6 +10101,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R11, SI
 	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    part
 
 step:
 	CMPQ       R10, $0x10
@@ -8879,6 +10334,255 @@ fetched:
 	VMOVUPS       Y7, K3, (SI)(AX*2)
 	VMOVUPS       Y9, K3, (SI)(CX*1)
 	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z11, (SI)
+	VEXTRACTF32X8 $0x01, Z10, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z7, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z9, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y6, K3, (SI)
+	VMOVUPS       Y2, K3, (SI)(AX*1)
+	VMOVUPS       Y4, K3, (SI)(AX*2)
+	VMOVUPS       Y3, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z6, (SI)
+	VEXTRACTF32X8 $0x01, Z2, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z4, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R10
+	JMP           step
+
+part:
+	CMPQ       R10, $0x10
+	JL         tail
+	CMPQ       R11, (SP)
+	JNE        partFetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+partFetched:
+	MOVQ          BX, DI
+	SHRQ          $0x03, DI
+	MOVQ          (DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          8(DX), R12
+	MOVQ          16(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z3
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z4
+	VPCMPQ        $0x04, Z2, Z4, K4
+	VPMOVQD       Z3, Y4
+	VPMOVSXDQ     Y4, Z2
+	VPCMPQ        $0x04, Z3, Z2, K5
+	VINSERTF32X8  $0x01, Y4, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  24(DX), Z3
+	VMOVAPS       Z2, K2, Z3
+	MOVQ          184(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          192(DX), R12
+	MOVQ          200(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z4
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z6
+	VPCMPQ        $0x04, Z2, Z6, K4
+	VPMOVQD       Z4, Y6
+	VPMOVSXDQ     Y6, Z2
+	VPCMPQ        $0x04, Z4, Z2, K5
+	VINSERTF32X8  $0x01, Y6, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  208(DX), Z4
+	VMOVAPS       Z2, K2, Z4
+	MOVQ          368(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          376(DX), R12
+	MOVQ          384(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z6
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z7
+	VPCMPQ        $0x04, Z2, Z7, K4
+	VPMOVQD       Z6, Y7
+	VPMOVSXDQ     Y7, Z2
+	VPCMPQ        $0x04, Z6, Z2, K5
+	VINSERTF32X8  $0x01, Y7, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  392(DX), Z6
+	VMOVAPS       Z2, K2, Z6
+	MOVQ          552(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          560(DX), R12
+	MOVQ          568(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z7
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z8
+	VPCMPQ        $0x04, Z2, Z8, K4
+	VPMOVQD       Z7, Y8
+	VPMOVSXDQ     Y8, Z2
+	VPCMPQ        $0x04, Z7, Z2, K5
+	VINSERTF32X8  $0x01, Y8, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  576(DX), Z7
+	VMOVAPS       Z2, K2, Z7
+	MOVQ          736(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          744(DX), R12
+	MOVQ          752(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z8
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z9
+	VPCMPQ        $0x04, Z2, Z9, K4
+	VPMOVQD       Z8, Y9
+	VPMOVSXDQ     Y9, Z2
+	VPCMPQ        $0x04, Z8, Z2, K5
+	VINSERTF32X8  $0x01, Y9, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  760(DX), Z8
+	VMOVAPS       Z2, K2, Z8
+	MOVQ          920(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          928(DX), R12
+	MOVQ          936(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z9
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z10
+	VPCMPQ        $0x04, Z2, Z10, K4
+	VPMOVQD       Z9, Y10
+	VPMOVSXDQ     Y10, Z2
+	VPCMPQ        $0x04, Z9, Z2, K5
+	VINSERTF32X8  $0x01, Y10, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  944(DX), Z9
+	VMOVAPS       Z2, K2, Z9
+	MOVQ          1104(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          1112(DX), R12
+	MOVQ          1120(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z10
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z11
+	VPCMPQ        $0x04, Z2, Z11, K4
+	VPMOVQD       Z10, Y11
+	VPMOVSXDQ     Y11, Z2
+	VPCMPQ        $0x04, Z10, Z2, K5
+	VINSERTF32X8  $0x01, Y11, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  1128(DX), Z10
+	VMOVAPS       Z2, K2, Z10
+	MOVQ          1288(DX), R8
+	PREFETCHT1    1024(R8)(BX*8)
+	PREFETCHT1    1088(R8)(BX*8)
+	MOVQ          1296(DX), R12
+	MOVQ          1304(DX), R13
+	SHRXL         R13, (R12)(DI*1), DI
+	KMOVW         DI, K2
+	VMOVUPD.Z     (R8)(BX*8), K2, Z2
+	KSHIFTRW      $0x08, K2, K4
+	VMOVUPD.Z     64(R8)(BX*8), K4, Z11
+	VPMOVQD       Z2, Y5
+	VPMOVSXDQ     Y5, Z12
+	VPCMPQ        $0x04, Z2, Z12, K4
+	VPMOVQD       Z11, Y12
+	VPMOVSXDQ     Y12, Z2
+	VPCMPQ        $0x04, Z11, Z2, K5
+	VINSERTF32X8  $0x01, Y12, Z5, Z2
+	KUNPCKBW      K4, K5, K4
+	KORW          K4, K1, K1
+	VBROADCASTSS  1312(DX), Z11
+	VMOVAPS       Z2, K2, Z11
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z7, Z6, Z4
+	VUNPCKHPS     Z7, Z6, Z7
+	VUNPCKLPD     Z4, Z2, Z6
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z7, Z3, Z4
+	VUNPCKHPD     Z7, Z3, Z3
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z8
+	VUNPCKLPS     Z11, Z10, Z9
+	VUNPCKHPS     Z11, Z10, Z11
+	VUNPCKLPD     Z9, Z7, Z10
+	VUNPCKHPD     Z9, Z7, Z7
+	VUNPCKLPD     Z11, Z8, Z9
+	VUNPCKHPD     Z11, Z8, Z8
+	VMOVAPS       Z6, Z11
+	VPERMT2PD     Z10, Z0, Z11
+	VPERMT2PD     Z10, Z1, Z6
+	VMOVAPS       Z2, Z10
+	VPERMT2PD     Z7, Z0, Z10
+	VPERMT2PD     Z7, Z1, Z2
+	VMOVAPS       Z4, Z7
+	VPERMT2PD     Z9, Z0, Z7
+	VPERMT2PD     Z9, Z1, Z4
+	VMOVAPS       Z3, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z3
+	VMOVUPS       Y11, K3, (SI)
+	VMOVUPS       Y10, K3, (SI)(AX*1)
+	VMOVUPS       Y7, K3, (SI)(AX*2)
+	VMOVUPS       Y9, K3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z11, Y5
 	VMOVUPS       Y5, K3, (SI)
 	VEXTRACTF32X8 $0x01, Z10, Y5
@@ -8904,7 +10608,7 @@ fetched:
 	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R10
-	JMP           step
+	JMP           part
 
 tail:
 	TESTQ         R10, R10
@@ -9548,6 +11252,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R10, SI
 	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    part
 
 step:
 	CMPQ       R9, $0x10
@@ -9681,6 +11387,157 @@ fetched:
 	VMOVUPS       Y6, K2, (SI)(AX*2)
 	VMOVUPS       Y8, K2, (SI)(CX*1)
 	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z10, (SI)
+	VEXTRACTF32X8 $0x01, Z9, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z6, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z8, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y5, K2, (SI)
+	VMOVUPS       Y2, K2, (SI)(AX*1)
+	VMOVUPS       Y4, K2, (SI)(AX*2)
+	VMOVUPS       Y3, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z5, (SI)
+	VEXTRACTF32X8 $0x01, Z2, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z4, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z3, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R9
+	JMP           step
+
+part:
+	CMPQ       R9, $0x10
+	JL         tail
+	CMPQ       R10, (SP)
+	JNE        partFetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+partFetched:
+	MOVQ          (DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVDQU32     (DI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z3
+	VCVTTPS2DQ    Z3, Z4
+	VPCMPD        $0x04, Z2, Z4, K1
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 32(DX)
+	MOVQ          184(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVDQU32     (DI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z4
+	VCVTTPS2DQ    Z4, Z5
+	VPCMPD        $0x04, Z2, Z5, K1
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 216(DX)
+	MOVQ          368(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVDQU32     (DI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z5
+	VCVTTPS2DQ    Z5, Z6
+	VPCMPD        $0x04, Z2, Z6, K1
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 400(DX)
+	MOVQ          552(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVDQU32     (DI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z6
+	VCVTTPS2DQ    Z6, Z7
+	VPCMPD        $0x04, Z2, Z7, K1
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 584(DX)
+	MOVQ          736(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVDQU32     (DI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z7
+	VCVTTPS2DQ    Z7, Z8
+	VPCMPD        $0x04, Z2, Z8, K1
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 768(DX)
+	MOVQ          920(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVDQU32     (DI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z8
+	VCVTTPS2DQ    Z8, Z9
+	VPCMPD        $0x04, Z2, Z9, K1
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 952(DX)
+	MOVQ          1104(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVDQU32     (DI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z9
+	VCVTTPS2DQ    Z9, Z10
+	VPCMPD        $0x04, Z2, Z10, K1
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1136(DX)
+	MOVQ          1288(DX), DI
+	PREFETCHT1    1024(DI)(BX*4)
+	VMOVDQU32     (DI)(BX*4), Z2
+	VCVTDQ2PS     Z2, Z10
+	VCVTTPS2DQ    Z10, Z11
+	VPCMPD        $0x04, Z2, Z11, K1
+	KMOVW         K1, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1320(DX)
+	VUNPCKLPS     Z4, Z3, Z2
+	VUNPCKHPS     Z4, Z3, Z3
+	VUNPCKLPS     Z6, Z5, Z4
+	VUNPCKHPS     Z6, Z5, Z6
+	VUNPCKLPD     Z4, Z2, Z5
+	VUNPCKHPD     Z4, Z2, Z2
+	VUNPCKLPD     Z6, Z3, Z4
+	VUNPCKHPD     Z6, Z3, Z3
+	VUNPCKLPS     Z8, Z7, Z6
+	VUNPCKHPS     Z8, Z7, Z7
+	VUNPCKLPS     Z10, Z9, Z8
+	VUNPCKHPS     Z10, Z9, Z10
+	VUNPCKLPD     Z8, Z6, Z9
+	VUNPCKHPD     Z8, Z6, Z6
+	VUNPCKLPD     Z10, Z7, Z8
+	VUNPCKHPD     Z10, Z7, Z7
+	VMOVAPS       Z5, Z10
+	VPERMT2PD     Z9, Z0, Z10
+	VPERMT2PD     Z9, Z1, Z5
+	VMOVAPS       Z2, Z9
+	VPERMT2PD     Z6, Z0, Z9
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVAPS       Z4, Z6
+	VPERMT2PD     Z8, Z0, Z6
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z7, Z0, Z8
+	VPERMT2PD     Z7, Z1, Z3
+	VMOVUPS       Y10, K2, (SI)
+	VMOVUPS       Y9, K2, (SI)(AX*1)
+	VMOVUPS       Y6, K2, (SI)(AX*2)
+	VMOVUPS       Y8, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z10, Y7
 	VMOVUPS       Y7, K2, (SI)
 	VEXTRACTF32X8 $0x01, Z9, Y7
@@ -9706,7 +11563,7 @@ fetched:
 	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R9
-	JMP           step
+	JMP           part
 
 tail:
 	TESTQ         R9, R9
@@ -10384,6 +12241,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R11, SI
 	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    part
 
 step:
 	CMPQ       R10, $0x10
@@ -10567,6 +12426,207 @@ fetched:
 	VMOVUPS       Y5, K2, (SI)(AX*2)
 	VMOVUPS       Y7, K2, (SI)(CX*1)
 	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z9, (SI)
+	VEXTRACTF32X8 $0x01, Z8, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z5, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z7, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VMOVUPS       Y4, K2, (SI)
+	VMOVUPS       Y3, K2, (SI)(AX*1)
+	VMOVUPS       Y10, K2, (SI)(AX*2)
+	VMOVUPS       Y2, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	VEXTRACTF32X8 $0x01, Z4, (SI)
+	VEXTRACTF32X8 $0x01, Z3, (SI)(AX*1)
+	VEXTRACTF32X8 $0x01, Z10, (SI)(AX*2)
+	VEXTRACTF32X8 $0x01, Z2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
+	ADDQ          $0x10, BX
+	SUBQ          $0x10, R10
+	JMP           step
+
+part:
+	CMPQ       R10, $0x10
+	JL         tail
+	CMPQ       R11, (SP)
+	JNE        partFetched
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+
+partFetched:
+	MOVQ          BX, DI
+	SHRQ          $0x03, DI
+	MOVQ          (DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	MOVQ          8(DX), R12
+	MOVQ          16(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (R8)(BX*4), K1, Z2
+	VCVTDQ2PS     Z2, Z3
+	VCVTTPS2DQ    Z3, Z4
+	VPCMPD        $0x04, Z2, Z4, K3
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 32(DX)
+	VBROADCASTSS  24(DX), Z2
+	VMOVAPS       Z3, K1, Z2
+	MOVQ          184(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	MOVQ          192(DX), R12
+	MOVQ          200(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (R8)(BX*4), K1, Z3
+	VCVTDQ2PS     Z3, Z4
+	VCVTTPS2DQ    Z4, Z5
+	VPCMPD        $0x04, Z3, Z5, K3
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 216(DX)
+	VBROADCASTSS  208(DX), Z3
+	VMOVAPS       Z4, K1, Z3
+	MOVQ          368(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	MOVQ          376(DX), R12
+	MOVQ          384(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (R8)(BX*4), K1, Z4
+	VCVTDQ2PS     Z4, Z5
+	VCVTTPS2DQ    Z5, Z6
+	VPCMPD        $0x04, Z4, Z6, K3
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 400(DX)
+	VBROADCASTSS  392(DX), Z4
+	VMOVAPS       Z5, K1, Z4
+	MOVQ          552(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	MOVQ          560(DX), R12
+	MOVQ          568(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (R8)(BX*4), K1, Z5
+	VCVTDQ2PS     Z5, Z6
+	VCVTTPS2DQ    Z6, Z7
+	VPCMPD        $0x04, Z5, Z7, K3
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 584(DX)
+	VBROADCASTSS  576(DX), Z5
+	VMOVAPS       Z6, K1, Z5
+	MOVQ          736(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	MOVQ          744(DX), R12
+	MOVQ          752(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (R8)(BX*4), K1, Z6
+	VCVTDQ2PS     Z6, Z7
+	VCVTTPS2DQ    Z7, Z8
+	VPCMPD        $0x04, Z6, Z8, K3
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 768(DX)
+	VBROADCASTSS  760(DX), Z6
+	VMOVAPS       Z7, K1, Z6
+	MOVQ          920(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	MOVQ          928(DX), R12
+	MOVQ          936(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (R8)(BX*4), K1, Z7
+	VCVTDQ2PS     Z7, Z8
+	VCVTTPS2DQ    Z8, Z9
+	VPCMPD        $0x04, Z7, Z9, K3
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 952(DX)
+	VBROADCASTSS  944(DX), Z7
+	VMOVAPS       Z8, K1, Z7
+	MOVQ          1104(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	MOVQ          1112(DX), R12
+	MOVQ          1120(DX), R13
+	SHRXL         R13, (R12)(DI*1), R12
+	KMOVW         R12, K1
+	VMOVDQU32.Z   (R8)(BX*4), K1, Z8
+	VCVTDQ2PS     Z8, Z9
+	VCVTTPS2DQ    Z9, Z10
+	VPCMPD        $0x04, Z8, Z10, K3
+	KMOVW         K3, R8
+	POPCNTL       R8, R8
+	ADDQ          R8, 1136(DX)
+	VBROADCASTSS  1128(DX), Z8
+	VMOVAPS       Z9, K1, Z8
+	MOVQ          1288(DX), R8
+	PREFETCHT1    1024(R8)(BX*4)
+	MOVQ          1296(DX), R12
+	MOVQ          1304(DX), R13
+	SHRXL         R13, (R12)(DI*1), DI
+	KMOVW         DI, K1
+	VMOVDQU32.Z   (R8)(BX*4), K1, Z9
+	VCVTDQ2PS     Z9, Z10
+	VCVTTPS2DQ    Z10, Z11
+	VPCMPD        $0x04, Z9, Z11, K3
+	KMOVW         K3, DI
+	POPCNTL       DI, DI
+	ADDQ          DI, 1320(DX)
+	VBROADCASTSS  1312(DX), Z9
+	VMOVAPS       Z10, K1, Z9
+	VUNPCKLPS     Z3, Z2, Z10
+	VUNPCKHPS     Z3, Z2, Z2
+	VUNPCKLPS     Z5, Z4, Z3
+	VUNPCKHPS     Z5, Z4, Z5
+	VUNPCKLPD     Z3, Z10, Z4
+	VUNPCKHPD     Z3, Z10, Z3
+	VUNPCKLPD     Z5, Z2, Z10
+	VUNPCKHPD     Z5, Z2, Z2
+	VUNPCKLPS     Z7, Z6, Z5
+	VUNPCKHPS     Z7, Z6, Z6
+	VUNPCKLPS     Z9, Z8, Z7
+	VUNPCKHPS     Z9, Z8, Z9
+	VUNPCKLPD     Z7, Z5, Z8
+	VUNPCKHPD     Z7, Z5, Z5
+	VUNPCKLPD     Z9, Z6, Z7
+	VUNPCKHPD     Z9, Z6, Z6
+	VMOVAPS       Z4, Z9
+	VPERMT2PD     Z8, Z0, Z9
+	VPERMT2PD     Z8, Z1, Z4
+	VMOVAPS       Z3, Z8
+	VPERMT2PD     Z5, Z0, Z8
+	VPERMT2PD     Z5, Z1, Z3
+	VMOVAPS       Z10, Z5
+	VPERMT2PD     Z7, Z0, Z5
+	VPERMT2PD     Z7, Z1, Z10
+	VMOVAPS       Z2, Z7
+	VPERMT2PD     Z6, Z0, Z7
+	VPERMT2PD     Z6, Z1, Z2
+	VMOVUPS       Y9, K2, (SI)
+	VMOVUPS       Y8, K2, (SI)(AX*1)
+	VMOVUPS       Y5, K2, (SI)(AX*2)
+	VMOVUPS       Y7, K2, (SI)(CX*1)
+	LEAQ          (SI)(AX*4), SI
 	VEXTRACTF32X8 $0x01, Z9, Y6
 	VMOVUPS       Y6, K2, (SI)
 	VEXTRACTF32X8 $0x01, Z8, Y6
@@ -10592,7 +12652,7 @@ fetched:
 	LEAQ          (SI)(AX*4), SI
 	ADDQ          $0x10, BX
 	SUBQ          $0x10, R10
-	JMP           step
+	JMP           part
 
 tail:
 	TESTQ         R10, R10
@@ -11021,6 +13081,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R10, SI
 	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    part
 
 step:
 	CMPQ       R9, $0x08
@@ -11096,6 +13158,81 @@ step:
 	ADDQ       $0x08, BX
 	SUBQ       $0x08, R9
 	JMP        step
+
+part:
+	CMPQ       R9, $0x08
+	JL         tail
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	MOVQ       (DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVUPD    (DI)(BX*8), Z0
+	MOVQ       184(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVUPD    (DI)(BX*8), Z1
+	MOVQ       368(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVUPD    (DI)(BX*8), Z2
+	MOVQ       552(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVUPD    (DI)(BX*8), Z3
+	MOVQ       736(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVUPD    (DI)(BX*8), Z4
+	MOVQ       920(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVUPD    (DI)(BX*8), Z5
+	MOVQ       1104(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVUPD    (DI)(BX*8), Z6
+	MOVQ       1288(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVUPD    (DI)(BX*8), Z7
+	VUNPCKLPD  Z1, Z0, Z8
+	VUNPCKHPD  Z1, Z0, Z0
+	VUNPCKLPD  Z3, Z2, Z1
+	VUNPCKHPD  Z3, Z2, Z2
+	VUNPCKLPD  Z5, Z4, Z3
+	VUNPCKHPD  Z5, Z4, Z4
+	VUNPCKLPD  Z7, Z6, Z5
+	VUNPCKHPD  Z7, Z6, Z6
+	VSHUFF32X4 $0x88, Z1, Z8, Z7
+	VSHUFF32X4 $0xdd, Z1, Z8, Z1
+	VSHUFF32X4 $0x88, Z5, Z3, Z8
+	VSHUFF32X4 $0xdd, Z5, Z3, Z9
+	VSHUFF32X4 $0x88, Z8, Z7, Z3
+	VSHUFF32X4 $0x88, Z9, Z1, Z5
+	VSHUFF32X4 $0xdd, Z8, Z7, Z7
+	VSHUFF32X4 $0xdd, Z9, Z1, Z1
+	VSHUFF32X4 $0x88, Z2, Z0, Z8
+	VSHUFF32X4 $0xdd, Z2, Z0, Z0
+	VSHUFF32X4 $0x88, Z6, Z4, Z2
+	VSHUFF32X4 $0xdd, Z6, Z4, Z9
+	VSHUFF32X4 $0x88, Z2, Z8, Z4
+	VSHUFF32X4 $0x88, Z9, Z0, Z6
+	VSHUFF32X4 $0xdd, Z2, Z8, Z2
+	VSHUFF32X4 $0xdd, Z9, Z0, Z0
+	VMOVUPD    Z3, K2, (SI)
+	VMOVUPD    Z4, K2, (SI)(AX*1)
+	VMOVUPD    Z5, K2, (SI)(AX*2)
+	VMOVUPD    Z6, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
+	VMOVUPD    Z7, K2, (SI)
+	VMOVUPD    Z2, K2, (SI)(AX*1)
+	VMOVUPD    Z1, K2, (SI)(AX*2)
+	VMOVUPD    Z0, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
+	ADDQ       $0x08, BX
+	SUBQ       $0x08, R9
+	JMP        part
 
 tail:
 	TESTQ        R9, R9
@@ -11424,6 +13561,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R11, SI
 	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    part
 
 step:
 	CMPQ         R10, $0x08
@@ -11541,6 +13680,123 @@ step:
 	ADDQ         $0x08, BX
 	SUBQ         $0x08, R10
 	JMP          step
+
+part:
+	CMPQ         R10, $0x08
+	JL           tail
+	MOVQ         SI, DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	LEAQ         (DI)(AX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	MOVQ         BX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
+	MOVQ         8(DX), R12
+	MOVQ         16(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 24(DX), Z0
+	VMOVUPD      (R8)(BX*8), K1, Z0
+	MOVQ         184(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
+	MOVQ         192(DX), R12
+	MOVQ         200(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 208(DX), Z1
+	VMOVUPD      (R8)(BX*8), K1, Z1
+	MOVQ         368(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
+	MOVQ         376(DX), R12
+	MOVQ         384(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 392(DX), Z2
+	VMOVUPD      (R8)(BX*8), K1, Z2
+	MOVQ         552(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
+	MOVQ         560(DX), R12
+	MOVQ         568(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 576(DX), Z3
+	VMOVUPD      (R8)(BX*8), K1, Z3
+	MOVQ         736(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
+	MOVQ         744(DX), R12
+	MOVQ         752(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 760(DX), Z4
+	VMOVUPD      (R8)(BX*8), K1, Z4
+	MOVQ         920(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
+	MOVQ         928(DX), R12
+	MOVQ         936(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 944(DX), Z5
+	VMOVUPD      (R8)(BX*8), K1, Z5
+	MOVQ         1104(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
+	MOVQ         1112(DX), R12
+	MOVQ         1120(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 1128(DX), Z6
+	VMOVUPD      (R8)(BX*8), K1, Z6
+	MOVQ         1288(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
+	MOVQ         1296(DX), R12
+	MOVQ         1304(DX), R13
+	SHRXL        R13, (R12)(DI*1), DI
+	KMOVW        DI, K1
+	VBROADCASTSD 1312(DX), Z7
+	VMOVUPD      (R8)(BX*8), K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (SI)
+	VMOVUPD      Z4, K2, (SI)(AX*1)
+	VMOVUPD      Z5, K2, (SI)(AX*2)
+	VMOVUPD      Z6, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
+	VMOVUPD      Z7, K2, (SI)
+	VMOVUPD      Z2, K2, (SI)(AX*1)
+	VMOVUPD      Z1, K2, (SI)(AX*2)
+	VMOVUPD      Z0, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
+	ADDQ         $0x08, BX
+	SUBQ         $0x08, R10
+	JMP          part
 
 tail:
 	TESTQ        R10, R10
@@ -11958,6 +14214,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R10, SI
 	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    part
 
 step:
 	CMPQ       R9, $0x08
@@ -12081,6 +14339,129 @@ step:
 	ADDQ       $0x08, BX
 	SUBQ       $0x08, R9
 	JMP        step
+
+part:
+	CMPQ       R9, $0x08
+	JL         tail
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	MOVQ       (DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVDQU64  (DI)(BX*8), Z0
+	VCVTQQ2PD  Z0, Z1
+	VCVTTPD2QQ Z1, Z2
+	VPCMPQ     $0x04, Z0, Z2, K1
+	KMOVW      K1, DI
+	POPCNTL    DI, DI
+	ADDQ       DI, 32(DX)
+	MOVQ       184(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVDQU64  (DI)(BX*8), Z0
+	VCVTQQ2PD  Z0, Z2
+	VCVTTPD2QQ Z2, Z3
+	VPCMPQ     $0x04, Z0, Z3, K1
+	KMOVW      K1, DI
+	POPCNTL    DI, DI
+	ADDQ       DI, 216(DX)
+	MOVQ       368(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVDQU64  (DI)(BX*8), Z0
+	VCVTQQ2PD  Z0, Z3
+	VCVTTPD2QQ Z3, Z4
+	VPCMPQ     $0x04, Z0, Z4, K1
+	KMOVW      K1, DI
+	POPCNTL    DI, DI
+	ADDQ       DI, 400(DX)
+	MOVQ       552(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVDQU64  (DI)(BX*8), Z0
+	VCVTQQ2PD  Z0, Z4
+	VCVTTPD2QQ Z4, Z5
+	VPCMPQ     $0x04, Z0, Z5, K1
+	KMOVW      K1, DI
+	POPCNTL    DI, DI
+	ADDQ       DI, 584(DX)
+	MOVQ       736(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVDQU64  (DI)(BX*8), Z0
+	VCVTQQ2PD  Z0, Z5
+	VCVTTPD2QQ Z5, Z6
+	VPCMPQ     $0x04, Z0, Z6, K1
+	KMOVW      K1, DI
+	POPCNTL    DI, DI
+	ADDQ       DI, 768(DX)
+	MOVQ       920(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVDQU64  (DI)(BX*8), Z0
+	VCVTQQ2PD  Z0, Z6
+	VCVTTPD2QQ Z6, Z7
+	VPCMPQ     $0x04, Z0, Z7, K1
+	KMOVW      K1, DI
+	POPCNTL    DI, DI
+	ADDQ       DI, 952(DX)
+	MOVQ       1104(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVDQU64  (DI)(BX*8), Z0
+	VCVTQQ2PD  Z0, Z7
+	VCVTTPD2QQ Z7, Z8
+	VPCMPQ     $0x04, Z0, Z8, K1
+	KMOVW      K1, DI
+	POPCNTL    DI, DI
+	ADDQ       DI, 1136(DX)
+	MOVQ       1288(DX), DI
+	PREFETCHT1 1024(DI)(BX*8)
+	VMOVDQU64  (DI)(BX*8), Z0
+	VCVTQQ2PD  Z0, Z8
+	VCVTTPD2QQ Z8, Z9
+	VPCMPQ     $0x04, Z0, Z9, K1
+	KMOVW      K1, DI
+	POPCNTL    DI, DI
+	ADDQ       DI, 1320(DX)
+	VUNPCKLPD  Z2, Z1, Z0
+	VUNPCKHPD  Z2, Z1, Z1
+	VUNPCKLPD  Z4, Z3, Z2
+	VUNPCKHPD  Z4, Z3, Z3
+	VUNPCKLPD  Z6, Z5, Z4
+	VUNPCKHPD  Z6, Z5, Z5
+	VUNPCKLPD  Z8, Z7, Z6
+	VUNPCKHPD  Z8, Z7, Z7
+	VSHUFF32X4 $0x88, Z2, Z0, Z8
+	VSHUFF32X4 $0xdd, Z2, Z0, Z0
+	VSHUFF32X4 $0x88, Z6, Z4, Z2
+	VSHUFF32X4 $0xdd, Z6, Z4, Z9
+	VSHUFF32X4 $0x88, Z2, Z8, Z4
+	VSHUFF32X4 $0x88, Z9, Z0, Z6
+	VSHUFF32X4 $0xdd, Z2, Z8, Z2
+	VSHUFF32X4 $0xdd, Z9, Z0, Z0
+	VSHUFF32X4 $0x88, Z3, Z1, Z8
+	VSHUFF32X4 $0xdd, Z3, Z1, Z1
+	VSHUFF32X4 $0x88, Z7, Z5, Z3
+	VSHUFF32X4 $0xdd, Z7, Z5, Z9
+	VSHUFF32X4 $0x88, Z3, Z8, Z5
+	VSHUFF32X4 $0x88, Z9, Z1, Z7
+	VSHUFF32X4 $0xdd, Z3, Z8, Z3
+	VSHUFF32X4 $0xdd, Z9, Z1, Z1
+	VMOVUPD    Z4, K2, (SI)
+	VMOVUPD    Z5, K2, (SI)(AX*1)
+	VMOVUPD    Z6, K2, (SI)(AX*2)
+	VMOVUPD    Z7, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
+	VMOVUPD    Z2, K2, (SI)
+	VMOVUPD    Z3, K2, (SI)(AX*1)
+	VMOVUPD    Z0, K2, (SI)(AX*2)
+	VMOVUPD    Z1, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
+	ADDQ       $0x08, BX
+	SUBQ       $0x08, R9
+	JMP        part
 
 tail:
 	TESTQ        R9, R9
@@ -12627,6 +15008,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R11, SI
 	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    part
 
 step:
 	CMPQ         R10, $0x08
@@ -12800,6 +15183,179 @@ step:
 	ADDQ         $0x08, BX
 	SUBQ         $0x08, R10
 	JMP          step
+
+part:
+	CMPQ         R10, $0x08
+	JL           tail
+	MOVQ         SI, DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	LEAQ         (DI)(AX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	MOVQ         BX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
+	MOVQ         8(DX), R12
+	MOVQ         16(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (R8)(BX*8), K1, Z0
+	VCVTQQ2PD    Z0, Z1
+	VCVTTPD2QQ   Z1, Z2
+	VPCMPQ       $0x04, Z0, Z2, K3
+	KMOVW        K3, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 32(DX)
+	VBROADCASTSD 24(DX), Z0
+	VMOVAPD      Z1, K1, Z0
+	MOVQ         184(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
+	MOVQ         192(DX), R12
+	MOVQ         200(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (R8)(BX*8), K1, Z1
+	VCVTQQ2PD    Z1, Z2
+	VCVTTPD2QQ   Z2, Z3
+	VPCMPQ       $0x04, Z1, Z3, K3
+	KMOVW        K3, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 216(DX)
+	VBROADCASTSD 208(DX), Z1
+	VMOVAPD      Z2, K1, Z1
+	MOVQ         368(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
+	MOVQ         376(DX), R12
+	MOVQ         384(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (R8)(BX*8), K1, Z2
+	VCVTQQ2PD    Z2, Z3
+	VCVTTPD2QQ   Z3, Z4
+	VPCMPQ       $0x04, Z2, Z4, K3
+	KMOVW        K3, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 400(DX)
+	VBROADCASTSD 392(DX), Z2
+	VMOVAPD      Z3, K1, Z2
+	MOVQ         552(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
+	MOVQ         560(DX), R12
+	MOVQ         568(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (R8)(BX*8), K1, Z3
+	VCVTQQ2PD    Z3, Z4
+	VCVTTPD2QQ   Z4, Z5
+	VPCMPQ       $0x04, Z3, Z5, K3
+	KMOVW        K3, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 584(DX)
+	VBROADCASTSD 576(DX), Z3
+	VMOVAPD      Z4, K1, Z3
+	MOVQ         736(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
+	MOVQ         744(DX), R12
+	MOVQ         752(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (R8)(BX*8), K1, Z4
+	VCVTQQ2PD    Z4, Z5
+	VCVTTPD2QQ   Z5, Z6
+	VPCMPQ       $0x04, Z4, Z6, K3
+	KMOVW        K3, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 768(DX)
+	VBROADCASTSD 760(DX), Z4
+	VMOVAPD      Z5, K1, Z4
+	MOVQ         920(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
+	MOVQ         928(DX), R12
+	MOVQ         936(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (R8)(BX*8), K1, Z5
+	VCVTQQ2PD    Z5, Z6
+	VCVTTPD2QQ   Z6, Z7
+	VPCMPQ       $0x04, Z5, Z7, K3
+	KMOVW        K3, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 952(DX)
+	VBROADCASTSD 944(DX), Z5
+	VMOVAPD      Z6, K1, Z5
+	MOVQ         1104(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
+	MOVQ         1112(DX), R12
+	MOVQ         1120(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VMOVDQU64.Z  (R8)(BX*8), K1, Z6
+	VCVTQQ2PD    Z6, Z7
+	VCVTTPD2QQ   Z7, Z8
+	VPCMPQ       $0x04, Z6, Z8, K3
+	KMOVW        K3, R8
+	POPCNTL      R8, R8
+	ADDQ         R8, 1136(DX)
+	VBROADCASTSD 1128(DX), Z6
+	VMOVAPD      Z7, K1, Z6
+	MOVQ         1288(DX), R8
+	PREFETCHT1   1024(R8)(BX*8)
+	MOVQ         1296(DX), R12
+	MOVQ         1304(DX), R13
+	SHRXL        R13, (R12)(DI*1), DI
+	KMOVW        DI, K1
+	VMOVDQU64.Z  (R8)(BX*8), K1, Z7
+	VCVTQQ2PD    Z7, Z8
+	VCVTTPD2QQ   Z8, Z9
+	VPCMPQ       $0x04, Z7, Z9, K3
+	KMOVW        K3, DI
+	POPCNTL      DI, DI
+	ADDQ         DI, 1320(DX)
+	VBROADCASTSD 1312(DX), Z7
+	VMOVAPD      Z8, K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (SI)
+	VMOVUPD      Z4, K2, (SI)(AX*1)
+	VMOVUPD      Z5, K2, (SI)(AX*2)
+	VMOVUPD      Z6, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
+	VMOVUPD      Z7, K2, (SI)
+	VMOVUPD      Z2, K2, (SI)(AX*1)
+	VMOVUPD      Z1, K2, (SI)(AX*2)
+	VMOVUPD      Z0, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
+	ADDQ         $0x08, BX
+	SUBQ         $0x08, R10
+	JMP          part
 
 tail:
 	TESTQ        R10, R10
@@ -13274,6 +15830,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R10, SI
 	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    part
 
 step:
 	CMPQ       R9, $0x08
@@ -13349,6 +15907,81 @@ step:
 	ADDQ       $0x08, BX
 	SUBQ       $0x08, R9
 	JMP        step
+
+part:
+	CMPQ       R9, $0x08
+	JL         tail
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	MOVQ       (DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTPS2PD  (DI)(BX*4), Z0
+	MOVQ       184(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTPS2PD  (DI)(BX*4), Z1
+	MOVQ       368(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTPS2PD  (DI)(BX*4), Z2
+	MOVQ       552(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTPS2PD  (DI)(BX*4), Z3
+	MOVQ       736(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTPS2PD  (DI)(BX*4), Z4
+	MOVQ       920(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTPS2PD  (DI)(BX*4), Z5
+	MOVQ       1104(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTPS2PD  (DI)(BX*4), Z6
+	MOVQ       1288(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTPS2PD  (DI)(BX*4), Z7
+	VUNPCKLPD  Z1, Z0, Z8
+	VUNPCKHPD  Z1, Z0, Z0
+	VUNPCKLPD  Z3, Z2, Z1
+	VUNPCKHPD  Z3, Z2, Z2
+	VUNPCKLPD  Z5, Z4, Z3
+	VUNPCKHPD  Z5, Z4, Z4
+	VUNPCKLPD  Z7, Z6, Z5
+	VUNPCKHPD  Z7, Z6, Z6
+	VSHUFF32X4 $0x88, Z1, Z8, Z7
+	VSHUFF32X4 $0xdd, Z1, Z8, Z1
+	VSHUFF32X4 $0x88, Z5, Z3, Z8
+	VSHUFF32X4 $0xdd, Z5, Z3, Z9
+	VSHUFF32X4 $0x88, Z8, Z7, Z3
+	VSHUFF32X4 $0x88, Z9, Z1, Z5
+	VSHUFF32X4 $0xdd, Z8, Z7, Z7
+	VSHUFF32X4 $0xdd, Z9, Z1, Z1
+	VSHUFF32X4 $0x88, Z2, Z0, Z8
+	VSHUFF32X4 $0xdd, Z2, Z0, Z0
+	VSHUFF32X4 $0x88, Z6, Z4, Z2
+	VSHUFF32X4 $0xdd, Z6, Z4, Z9
+	VSHUFF32X4 $0x88, Z2, Z8, Z4
+	VSHUFF32X4 $0x88, Z9, Z0, Z6
+	VSHUFF32X4 $0xdd, Z2, Z8, Z2
+	VSHUFF32X4 $0xdd, Z9, Z0, Z0
+	VMOVUPD    Z3, K2, (SI)
+	VMOVUPD    Z4, K2, (SI)(AX*1)
+	VMOVUPD    Z5, K2, (SI)(AX*2)
+	VMOVUPD    Z6, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
+	VMOVUPD    Z7, K2, (SI)
+	VMOVUPD    Z2, K2, (SI)(AX*1)
+	VMOVUPD    Z1, K2, (SI)(AX*2)
+	VMOVUPD    Z0, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
+	ADDQ       $0x08, BX
+	SUBQ       $0x08, R9
+	JMP        part
 
 tail:
 	TESTQ        R9, R9
@@ -13841,6 +16474,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R11, SI
 	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    part
 
 step:
 	CMPQ         R10, $0x08
@@ -13958,6 +16593,123 @@ step:
 	ADDQ         $0x08, BX
 	SUBQ         $0x08, R10
 	JMP          step
+
+part:
+	CMPQ         R10, $0x08
+	JL           tail
+	MOVQ         SI, DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	LEAQ         (DI)(AX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	MOVQ         BX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         8(DX), R12
+	MOVQ         16(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 24(DX), Z0
+	VCVTPS2PD    (R8)(BX*4), K1, Z0
+	MOVQ         184(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         192(DX), R12
+	MOVQ         200(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 208(DX), Z1
+	VCVTPS2PD    (R8)(BX*4), K1, Z1
+	MOVQ         368(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         376(DX), R12
+	MOVQ         384(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 392(DX), Z2
+	VCVTPS2PD    (R8)(BX*4), K1, Z2
+	MOVQ         552(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         560(DX), R12
+	MOVQ         568(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 576(DX), Z3
+	VCVTPS2PD    (R8)(BX*4), K1, Z3
+	MOVQ         736(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         744(DX), R12
+	MOVQ         752(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 760(DX), Z4
+	VCVTPS2PD    (R8)(BX*4), K1, Z4
+	MOVQ         920(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         928(DX), R12
+	MOVQ         936(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 944(DX), Z5
+	VCVTPS2PD    (R8)(BX*4), K1, Z5
+	MOVQ         1104(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         1112(DX), R12
+	MOVQ         1120(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 1128(DX), Z6
+	VCVTPS2PD    (R8)(BX*4), K1, Z6
+	MOVQ         1288(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         1296(DX), R12
+	MOVQ         1304(DX), R13
+	SHRXL        R13, (R12)(DI*1), DI
+	KMOVW        DI, K1
+	VBROADCASTSD 1312(DX), Z7
+	VCVTPS2PD    (R8)(BX*4), K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (SI)
+	VMOVUPD      Z4, K2, (SI)(AX*1)
+	VMOVUPD      Z5, K2, (SI)(AX*2)
+	VMOVUPD      Z6, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
+	VMOVUPD      Z7, K2, (SI)
+	VMOVUPD      Z2, K2, (SI)(AX*1)
+	VMOVUPD      Z1, K2, (SI)(AX*2)
+	VMOVUPD      Z0, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
+	ADDQ         $0x08, BX
+	SUBQ         $0x08, R10
+	JMP          part
 
 tail:
 	TESTQ        R10, R10
@@ -14376,6 +17128,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R10, SI
 	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    part
 
 step:
 	CMPQ       R9, $0x08
@@ -14451,6 +17205,81 @@ step:
 	ADDQ       $0x08, BX
 	SUBQ       $0x08, R9
 	JMP        step
+
+part:
+	CMPQ       R9, $0x08
+	JL         tail
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	MOVQ       (DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTDQ2PD  (DI)(BX*4), Z0
+	MOVQ       184(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTDQ2PD  (DI)(BX*4), Z1
+	MOVQ       368(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTDQ2PD  (DI)(BX*4), Z2
+	MOVQ       552(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTDQ2PD  (DI)(BX*4), Z3
+	MOVQ       736(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTDQ2PD  (DI)(BX*4), Z4
+	MOVQ       920(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTDQ2PD  (DI)(BX*4), Z5
+	MOVQ       1104(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTDQ2PD  (DI)(BX*4), Z6
+	MOVQ       1288(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VCVTDQ2PD  (DI)(BX*4), Z7
+	VUNPCKLPD  Z1, Z0, Z8
+	VUNPCKHPD  Z1, Z0, Z0
+	VUNPCKLPD  Z3, Z2, Z1
+	VUNPCKHPD  Z3, Z2, Z2
+	VUNPCKLPD  Z5, Z4, Z3
+	VUNPCKHPD  Z5, Z4, Z4
+	VUNPCKLPD  Z7, Z6, Z5
+	VUNPCKHPD  Z7, Z6, Z6
+	VSHUFF32X4 $0x88, Z1, Z8, Z7
+	VSHUFF32X4 $0xdd, Z1, Z8, Z1
+	VSHUFF32X4 $0x88, Z5, Z3, Z8
+	VSHUFF32X4 $0xdd, Z5, Z3, Z9
+	VSHUFF32X4 $0x88, Z8, Z7, Z3
+	VSHUFF32X4 $0x88, Z9, Z1, Z5
+	VSHUFF32X4 $0xdd, Z8, Z7, Z7
+	VSHUFF32X4 $0xdd, Z9, Z1, Z1
+	VSHUFF32X4 $0x88, Z2, Z0, Z8
+	VSHUFF32X4 $0xdd, Z2, Z0, Z0
+	VSHUFF32X4 $0x88, Z6, Z4, Z2
+	VSHUFF32X4 $0xdd, Z6, Z4, Z9
+	VSHUFF32X4 $0x88, Z2, Z8, Z4
+	VSHUFF32X4 $0x88, Z9, Z0, Z6
+	VSHUFF32X4 $0xdd, Z2, Z8, Z2
+	VSHUFF32X4 $0xdd, Z9, Z0, Z0
+	VMOVUPD    Z3, K2, (SI)
+	VMOVUPD    Z4, K2, (SI)(AX*1)
+	VMOVUPD    Z5, K2, (SI)(AX*2)
+	VMOVUPD    Z6, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
+	VMOVUPD    Z7, K2, (SI)
+	VMOVUPD    Z2, K2, (SI)(AX*1)
+	VMOVUPD    Z1, K2, (SI)(AX*2)
+	VMOVUPD    Z0, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
+	ADDQ       $0x08, BX
+	SUBQ       $0x08, R9
+	JMP        part
 
 tail:
 	TESTQ        R9, R9
@@ -14943,6 +17772,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R11, SI
 	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    part
 
 step:
 	CMPQ         R10, $0x08
@@ -15060,6 +17891,123 @@ step:
 	ADDQ         $0x08, BX
 	SUBQ         $0x08, R10
 	JMP          step
+
+part:
+	CMPQ         R10, $0x08
+	JL           tail
+	MOVQ         SI, DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	LEAQ         (DI)(AX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	MOVQ         BX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         8(DX), R12
+	MOVQ         16(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 24(DX), Z0
+	VCVTDQ2PD    (R8)(BX*4), K1, Z0
+	MOVQ         184(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         192(DX), R12
+	MOVQ         200(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 208(DX), Z1
+	VCVTDQ2PD    (R8)(BX*4), K1, Z1
+	MOVQ         368(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         376(DX), R12
+	MOVQ         384(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 392(DX), Z2
+	VCVTDQ2PD    (R8)(BX*4), K1, Z2
+	MOVQ         552(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         560(DX), R12
+	MOVQ         568(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 576(DX), Z3
+	VCVTDQ2PD    (R8)(BX*4), K1, Z3
+	MOVQ         736(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         744(DX), R12
+	MOVQ         752(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 760(DX), Z4
+	VCVTDQ2PD    (R8)(BX*4), K1, Z4
+	MOVQ         920(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         928(DX), R12
+	MOVQ         936(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 944(DX), Z5
+	VCVTDQ2PD    (R8)(BX*4), K1, Z5
+	MOVQ         1104(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         1112(DX), R12
+	MOVQ         1120(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 1128(DX), Z6
+	VCVTDQ2PD    (R8)(BX*4), K1, Z6
+	MOVQ         1288(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         1296(DX), R12
+	MOVQ         1304(DX), R13
+	SHRXL        R13, (R12)(DI*1), DI
+	KMOVW        DI, K1
+	VBROADCASTSD 1312(DX), Z7
+	VCVTDQ2PD    (R8)(BX*4), K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (SI)
+	VMOVUPD      Z4, K2, (SI)(AX*1)
+	VMOVUPD      Z5, K2, (SI)(AX*2)
+	VMOVUPD      Z6, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
+	VMOVUPD      Z7, K2, (SI)
+	VMOVUPD      Z2, K2, (SI)(AX*1)
+	VMOVUPD      Z1, K2, (SI)(AX*2)
+	VMOVUPD      Z0, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
+	ADDQ         $0x08, BX
+	SUBQ         $0x08, R10
+	JMP          part
 
 tail:
 	TESTQ        R10, R10
@@ -15478,6 +18426,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R10, SI
 	MOVQ  24(SP), R9
+	CMPQ  R8, $0x08
+	JL    part
 
 step:
 	CMPQ       R9, $0x08
@@ -15553,6 +18503,81 @@ step:
 	ADDQ       $0x08, BX
 	SUBQ       $0x08, R9
 	JMP        step
+
+part:
+	CMPQ       R9, $0x08
+	JL         tail
+	MOVQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	LEAQ       (DI)(AX*4), DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 (DI)(AX*1)
+	PREFETCHT0 (DI)(AX*2)
+	PREFETCHT0 (DI)(CX*1)
+	MOVQ       (DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VPMOVSXDQ  (DI)(BX*4), Z0
+	MOVQ       184(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VPMOVSXDQ  (DI)(BX*4), Z1
+	MOVQ       368(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VPMOVSXDQ  (DI)(BX*4), Z2
+	MOVQ       552(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VPMOVSXDQ  (DI)(BX*4), Z3
+	MOVQ       736(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VPMOVSXDQ  (DI)(BX*4), Z4
+	MOVQ       920(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VPMOVSXDQ  (DI)(BX*4), Z5
+	MOVQ       1104(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VPMOVSXDQ  (DI)(BX*4), Z6
+	MOVQ       1288(DX), DI
+	PREFETCHT1 1024(DI)(BX*4)
+	VPMOVSXDQ  (DI)(BX*4), Z7
+	VUNPCKLPD  Z1, Z0, Z8
+	VUNPCKHPD  Z1, Z0, Z0
+	VUNPCKLPD  Z3, Z2, Z1
+	VUNPCKHPD  Z3, Z2, Z2
+	VUNPCKLPD  Z5, Z4, Z3
+	VUNPCKHPD  Z5, Z4, Z4
+	VUNPCKLPD  Z7, Z6, Z5
+	VUNPCKHPD  Z7, Z6, Z6
+	VSHUFF32X4 $0x88, Z1, Z8, Z7
+	VSHUFF32X4 $0xdd, Z1, Z8, Z1
+	VSHUFF32X4 $0x88, Z5, Z3, Z8
+	VSHUFF32X4 $0xdd, Z5, Z3, Z9
+	VSHUFF32X4 $0x88, Z8, Z7, Z3
+	VSHUFF32X4 $0x88, Z9, Z1, Z5
+	VSHUFF32X4 $0xdd, Z8, Z7, Z7
+	VSHUFF32X4 $0xdd, Z9, Z1, Z1
+	VSHUFF32X4 $0x88, Z2, Z0, Z8
+	VSHUFF32X4 $0xdd, Z2, Z0, Z0
+	VSHUFF32X4 $0x88, Z6, Z4, Z2
+	VSHUFF32X4 $0xdd, Z6, Z4, Z9
+	VSHUFF32X4 $0x88, Z2, Z8, Z4
+	VSHUFF32X4 $0x88, Z9, Z0, Z6
+	VSHUFF32X4 $0xdd, Z2, Z8, Z2
+	VSHUFF32X4 $0xdd, Z9, Z0, Z0
+	VMOVUPD    Z3, K2, (SI)
+	VMOVUPD    Z4, K2, (SI)(AX*1)
+	VMOVUPD    Z5, K2, (SI)(AX*2)
+	VMOVUPD    Z6, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
+	VMOVUPD    Z7, K2, (SI)
+	VMOVUPD    Z2, K2, (SI)(AX*1)
+	VMOVUPD    Z1, K2, (SI)(AX*2)
+	VMOVUPD    Z0, K2, (SI)(CX*1)
+	LEAQ       (SI)(AX*4), SI
+	ADDQ       $0x08, BX
+	SUBQ       $0x08, R9
+	JMP        part
 
 tail:
 	TESTQ        R9, R9
@@ -16045,6 +19070,8 @@ columns:
 	MOVQ  8(SP), BX
 	MOVQ  R11, SI
 	MOVQ  24(SP), R10
+	CMPQ  R9, $0x08
+	JL    part
 
 step:
 	CMPQ         R10, $0x08
@@ -16162,6 +19189,123 @@ step:
 	ADDQ         $0x08, BX
 	SUBQ         $0x08, R10
 	JMP          step
+
+part:
+	CMPQ         R10, $0x08
+	JL           tail
+	MOVQ         SI, DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	LEAQ         (DI)(AX*4), DI
+	PREFETCHT0   (DI)
+	PREFETCHT0   (DI)(AX*1)
+	PREFETCHT0   (DI)(AX*2)
+	PREFETCHT0   (DI)(CX*1)
+	MOVQ         BX, DI
+	SHRQ         $0x03, DI
+	MOVQ         (DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         8(DX), R12
+	MOVQ         16(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 24(DX), Z0
+	VPMOVSXDQ    (R8)(BX*4), K1, Z0
+	MOVQ         184(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         192(DX), R12
+	MOVQ         200(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 208(DX), Z1
+	VPMOVSXDQ    (R8)(BX*4), K1, Z1
+	MOVQ         368(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         376(DX), R12
+	MOVQ         384(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 392(DX), Z2
+	VPMOVSXDQ    (R8)(BX*4), K1, Z2
+	MOVQ         552(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         560(DX), R12
+	MOVQ         568(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 576(DX), Z3
+	VPMOVSXDQ    (R8)(BX*4), K1, Z3
+	MOVQ         736(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         744(DX), R12
+	MOVQ         752(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 760(DX), Z4
+	VPMOVSXDQ    (R8)(BX*4), K1, Z4
+	MOVQ         920(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         928(DX), R12
+	MOVQ         936(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 944(DX), Z5
+	VPMOVSXDQ    (R8)(BX*4), K1, Z5
+	MOVQ         1104(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         1112(DX), R12
+	MOVQ         1120(DX), R13
+	SHRXL        R13, (R12)(DI*1), R12
+	KMOVW        R12, K1
+	VBROADCASTSD 1128(DX), Z6
+	VPMOVSXDQ    (R8)(BX*4), K1, Z6
+	MOVQ         1288(DX), R8
+	PREFETCHT1   1024(R8)(BX*4)
+	MOVQ         1296(DX), R12
+	MOVQ         1304(DX), R13
+	SHRXL        R13, (R12)(DI*1), DI
+	KMOVW        DI, K1
+	VBROADCASTSD 1312(DX), Z7
+	VPMOVSXDQ    (R8)(BX*4), K1, Z7
+	VUNPCKLPD    Z1, Z0, Z8
+	VUNPCKHPD    Z1, Z0, Z0
+	VUNPCKLPD    Z3, Z2, Z1
+	VUNPCKHPD    Z3, Z2, Z2
+	VUNPCKLPD    Z5, Z4, Z3
+	VUNPCKHPD    Z5, Z4, Z4
+	VUNPCKLPD    Z7, Z6, Z5
+	VUNPCKHPD    Z7, Z6, Z6
+	VSHUFF32X4   $0x88, Z1, Z8, Z7
+	VSHUFF32X4   $0xdd, Z1, Z8, Z1
+	VSHUFF32X4   $0x88, Z5, Z3, Z8
+	VSHUFF32X4   $0xdd, Z5, Z3, Z9
+	VSHUFF32X4   $0x88, Z8, Z7, Z3
+	VSHUFF32X4   $0x88, Z9, Z1, Z5
+	VSHUFF32X4   $0xdd, Z8, Z7, Z7
+	VSHUFF32X4   $0xdd, Z9, Z1, Z1
+	VSHUFF32X4   $0x88, Z2, Z0, Z8
+	VSHUFF32X4   $0xdd, Z2, Z0, Z0
+	VSHUFF32X4   $0x88, Z6, Z4, Z2
+	VSHUFF32X4   $0xdd, Z6, Z4, Z9
+	VSHUFF32X4   $0x88, Z2, Z8, Z4
+	VSHUFF32X4   $0x88, Z9, Z0, Z6
+	VSHUFF32X4   $0xdd, Z2, Z8, Z2
+	VSHUFF32X4   $0xdd, Z9, Z0, Z0
+	VMOVUPD      Z3, K2, (SI)
+	VMOVUPD      Z4, K2, (SI)(AX*1)
+	VMOVUPD      Z5, K2, (SI)(AX*2)
+	VMOVUPD      Z6, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
+	VMOVUPD      Z7, K2, (SI)
+	VMOVUPD      Z2, K2, (SI)(AX*1)
+	VMOVUPD      Z1, K2, (SI)(AX*2)
+	VMOVUPD      Z0, K2, (SI)(CX*1)
+	LEAQ         (SI)(AX*4), SI
+	ADDQ         $0x08, BX
+	SUBQ         $0x08, R10
+	JMP          part
 
 tail:
 	TESTQ        R10, R10

@@ -98,5 +98,8 @@ func levels() []*level {
 	avx512.affineValues[kindI64][kindF32] = affineI64F32ValuesAVX512
 	avx512.affines[kindI64][kindF64] = rowsKernel{all: affineI64F64AVX512, valid: affineI64F64ValidAVX512}
 	avx512.affineValues[kindI64][kindF64] = affineI64F64ValuesAVX512
+	if cpuid.CPU.Supports(cpuid.AVX512VPOPCNTDQ) {
+		avx512.ones = onesAVX512
+	}
 	return append(all, avx512)
 }

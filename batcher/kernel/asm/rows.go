@@ -129,7 +129,8 @@ func (r *rower) generate512(validity bool) {
 	step := 64 / r.to
 	cols, row, d, bitsAt, rowMaskBits := GP64(), GP64(), GP64(), GP64(), GP64()
 	// block makes some steps of eight columns.
-	block := func(steps int, tail bool) (stores []store) {
+	block := func(steps int, kind stepKind) (stores []store) {
+		tail := kind == lastRows
 		v := make([][]VecVirtual, steps)
 		if validity {
 			MOVQ(row, bitsAt)
@@ -174,7 +175,7 @@ func (r *rower) generate512(validity bool) {
 		}
 		for h := range v {
 			if r.to == 4 {
-				stores = append(stores, turn16(v[h], indexes, write, r.affine && !tail)...)
+				stores = append(stores, turn16(v[h], indexes, write, kind == wholeRows)...)
 			} else {
 				stores = append(stores, turn8(v[h], write)...)
 			}
@@ -204,9 +205,11 @@ func (r *rower) generate512(validity bool) {
 	MOVQ(first, d)
 	MOVQ(chunk, left)
 
+	CMPQ(columns, U8(rowsColumns))
 	if r.affine {
-		CMPQ(columns, U8(rowsColumns))
 		JL(LabelRef("tail")) // for all rows
+	} else {
+		JL(LabelRef("part"))
 	}
 	put := func(stores []store) {
 		for i, put := range stores {
@@ -222,15 +225,24 @@ func (r *rower) generate512(validity bool) {
 		Label("steps")
 		CMPQ(left, U8(2*step))
 		JL(LabelRef("step"))
-		put(block(2, false))
+		put(block(2, wholeRows))
 		JMP(LabelRef("steps"))
 	}
 	Label("step")
 	CMPQ(left, U8(step))
 	JL(LabelRef("tail"))
-	r.prefetchRows(first, dstAt, rowsAt{d, stride, stride3}, step)
-	put(block(1, false))
+	r.prefetchRows(first, dstAt, rowsAt{d, stride, stride3}, step, "fetched")
+	put(block(1, wholeRows))
 	JMP(LabelRef("step"))
+
+	if !r.affine {
+		Label("part")
+		CMPQ(left, U8(step))
+		JL(LabelRef("tail"))
+		r.prefetchRows(first, dstAt, rowsAt{d, stride, stride3}, step, "partFetched")
+		put(block(1, partRows))
+		JMP(LabelRef("part"))
+	}
 
 	Label("tail")
 	TESTQ(left, left)
@@ -238,7 +250,7 @@ func (r *rower) generate512(validity bool) {
 	MOVQ(I32(-1), rowMaskBits)
 	BZHIQ(left, rowMaskBits, rowMaskBits)
 	KMOVW(rowMaskBits.As32(), rowMask)
-	for _, put := range block(1, true) {
+	for _, put := range block(1, lastRows) {
 		put(Mem{Base: d})
 		ADDQ(stride, d)
 		DECQ(left)
@@ -274,6 +286,15 @@ func (r *rower) generate512(validity bool) {
 	VZEROUPPER()
 	RET()
 }
+
+// stepKind is what a step writes.
+type stepKind int
+
+const (
+	wholeRows stepKind = iota // of eight columns
+	partRows                  // of fewer
+	lastRows                  // fewer rows than a step makes
+)
 
 const (
 	rowsColumns = 8 // at a time
@@ -320,13 +341,13 @@ func (r rowsAt) row(i int) Mem {
 // store that waits for its line keeps all behind it waiting; of lines that are fetched
 // many are on their way at once. Lines of 4-byte values are half made by the columns
 // before: those of the first columns fetch them. Affine kernels are slower with it.
-func (r *rower) prefetchRows(first Register, dstAt Mem, rows rowsAt, step int) {
+func (r *rower) prefetchRows(first Register, dstAt Mem, rows rowsAt, step int, done string) {
 	if r.affine {
 		return
 	}
 	if r.to == 4 {
 		CMPQ(first, dstAt)
-		JNE(LabelRef("fetched"))
+		JNE(LabelRef(done))
 	}
 	at := GP64()
 	MOVQ(rows.d, at)
@@ -337,7 +358,7 @@ func (r *rower) prefetchRows(first Register, dstAt Mem, rows rowsAt, step int) {
 			LEAQ(Mem{Base: at, Index: rows.stride, Scale: 4}, at)
 		}
 	}
-	Label("fetched")
+	Label(done)
 }
 
 // turn16 makes sixteen rows of eight columns of 4-byte values. Where they are whole

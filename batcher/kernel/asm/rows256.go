@@ -196,7 +196,7 @@ func (r *rower) generate256(validity, alike bool) {
 	if r.from == 4 {
 		together = 2 * step // to fetch what no step comes to write does no harm
 	}
-	r.prefetchRows(first, dstAt, at, together)
+	r.prefetchRows(first, dstAt, at, together, "fetched")
 	turn(true)
 	ADDQ(U8(step), row)
 	SUBQ(U8(step), left)
