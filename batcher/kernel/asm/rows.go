@@ -20,6 +20,9 @@ import (
 //
 // Rounded values are counted in each column. beyond is not 0 when a valid value
 // does not fit: then dst is undefined, and the plain loop has the word.
+//
+// Of some there is a quick kind, for values that are not rounded: it does not look at
+// each, the processor notes it (MXCSR). Then another kernel, which counts, has the word.
 
 // Offsets in a rowColumn.
 const (
@@ -43,6 +46,8 @@ type rower struct {
 	prepare func(k *cast)
 	lanes   func(k *cast, g int) []VecVirtual
 	affine  bool // see affines
+	// notes are the processor's that say that values are beyond; see affine.go.
+	notes uint32
 	// twoSteps says that with AVX-512 two steps of a column are made at a time.
 	twoSteps bool
 	slow     bool // computes longer than it waits for memory
@@ -58,6 +63,7 @@ func rows() {
 			DATA(8*place, U64(4*i+place&1+place>>1&1*8+place>>2*2))
 		}
 	}
+	narrows256()
 	for _, r := range append([]rower{
 		{name: "rows4", from: 4, to: 4, wide: wide4, lanes: lanesSame(1)},
 		{name: "rowsF64F32", from: 8, to: 4, judges: true, wide: wideDoubles, prepare: prepareDoubles, lanes: lanesDoubles},
@@ -69,9 +75,14 @@ func rows() {
 		{name: "rowsF32F64", from: 4, to: 8, wide: wideOne(VCVTPS2PD), lanes: lanesWiden(VCVTPS2PD)},
 		{name: "rowsI32F64", from: 4, to: 8, wide: wideOne(VCVTDQ2PD), lanes: lanesWiden(VCVTDQ2PD)},
 		{name: "rowsI32I64", from: 4, to: 8, wide: wideOne(VPMOVSXDQ), lanes: lanesWiden(VPMOVSXDQ)},
+		{name: "rowsI32F32Quick", from: 4, to: 4, notes: inexact, wide: wideOneFour(VCVTDQ2PS), lanes: lanesOne(VCVTDQ2PS)},
+		{name: "rowsI64F32Quick", from: 8, to: 4, notes: inexact, wide: wideQuickLongs},
+		{name: "rowsI64F64Quick", from: 8, to: 8, notes: inexact, wide: wideOne(VCVTQQ2PD)},
 	}, append(append(bounds(), narrow()), affines()...)...) {
 		for _, validity := range []bool{false, true} {
-			r.generate256(validity, false)
+			if r.lanes != nil && !r.twoSteps {
+				r.generate256(validity, false)
+			}
 			r.generate512(validity)
 		}
 		if r.from == 4 && r.to == 4 && r.prepare == nil && !r.affine {
@@ -123,8 +134,8 @@ func (r *rower) generate512(validity bool) {
 		VMOVDQU64(pairs[1], indexes[1])
 	}
 	state := AllocLocal(8)
-	if r.affine {
-		forgetOverflow(state)
+	if r.notes != 0 {
+		forget(state, r.notes)
 	}
 	step := 64 / r.to
 	cols, row, d, bitsAt, rowMaskBits := GP64(), GP64(), GP64(), GP64(), GP64()
@@ -279,8 +290,8 @@ func (r *rower) generate512(validity bool) {
 	switch {
 	case r.judges:
 		KMOVW(beyond, result.As32())
-	case r.affine:
-		hasOverflowed(state, result)
+	case r.notes != 0:
+		noted(state, result, r.notes)
 	}
 	Store(result, ReturnIndex(0))
 	VZEROUPPER()
