@@ -37,7 +37,7 @@ type numberPacker[D kernel.Number] struct {
 	stretches []stretch[D]
 	sources   []kernel.Column[D] // by feature: those of stretches of numbers
 	converted []kernel.Column[D] // a tile's
-	exponent  uint64 // of elements that have to be finite; 0 where none have
+	exponent  uint64             // of elements that have to be finite; 0 where none have
 
 	runs   []columnRun
 	linear []*linearFeature[D] // by feature: those that kernels compute

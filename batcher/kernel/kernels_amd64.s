@@ -2796,32 +2796,8 @@ columns:
 	MOVQ 24(SP), R8
 
 steps:
-	CMPQ       R8, $0x10
-	JL         step
-	CMPQ       SI, (SP)
-	JNE        fetched
-	MOVQ       DI, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 (R9)(CX*1)
-	PREFETCHT0 (R9)(CX*2)
-	PREFETCHT0 (R9)(DX*1)
-	LEAQ       (R9)(CX*4), R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 (R9)(CX*1)
-	PREFETCHT0 (R9)(CX*2)
-	PREFETCHT0 (R9)(DX*1)
-	LEAQ       (R9)(CX*4), R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 (R9)(CX*1)
-	PREFETCHT0 (R9)(CX*2)
-	PREFETCHT0 (R9)(DX*1)
-	LEAQ       (R9)(CX*4), R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 (R9)(CX*1)
-	PREFETCHT0 (R9)(CX*2)
-	PREFETCHT0 (R9)(DX*1)
-
-fetched:
+	CMPQ         R8, $0x10
+	JL           step
 	MOVQ         736(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VMOVUPS      (R9)(AX*4), Y0
@@ -3273,32 +3249,8 @@ columns:
 	MOVQ 24(SP), R9
 
 steps:
-	CMPQ       R9, $0x10
-	JL         step
-	CMPQ       SI, (SP)
-	JNE        fetched
-	MOVQ       R8, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 (DI)(CX*1)
-	PREFETCHT0 (DI)(CX*2)
-	PREFETCHT0 (DI)(DX*1)
-	LEAQ       (DI)(CX*4), DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 (DI)(CX*1)
-	PREFETCHT0 (DI)(CX*2)
-	PREFETCHT0 (DI)(DX*1)
-	LEAQ       (DI)(CX*4), DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 (DI)(CX*1)
-	PREFETCHT0 (DI)(CX*2)
-	PREFETCHT0 (DI)(DX*1)
-	LEAQ       (DI)(CX*4), DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 (DI)(CX*1)
-	PREFETCHT0 (DI)(CX*2)
-	PREFETCHT0 (DI)(DX*1)
-
-fetched:
+	CMPQ         R9, $0x10
+	JL           step
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
 	MOVQ         736(BX), R10
@@ -3850,32 +3802,8 @@ columns:
 	MOVQ 24(SP), R8
 
 steps:
-	CMPQ       R8, $0x10
-	JL         step
-	CMPQ       SI, (SP)
-	JNE        fetched
-	MOVQ       DI, R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 (R9)(CX*1)
-	PREFETCHT0 (R9)(CX*2)
-	PREFETCHT0 (R9)(DX*1)
-	LEAQ       (R9)(CX*4), R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 (R9)(CX*1)
-	PREFETCHT0 (R9)(CX*2)
-	PREFETCHT0 (R9)(DX*1)
-	LEAQ       (R9)(CX*4), R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 (R9)(CX*1)
-	PREFETCHT0 (R9)(CX*2)
-	PREFETCHT0 (R9)(DX*1)
-	LEAQ       (R9)(CX*4), R9
-	PREFETCHT0 (R9)
-	PREFETCHT0 (R9)(CX*1)
-	PREFETCHT0 (R9)(CX*2)
-	PREFETCHT0 (R9)(DX*1)
-
-fetched:
+	CMPQ         R8, $0x10
+	JL           step
 	MOVQ         736(BX), R9
 	PREFETCHT1   1024(R9)(AX*4)
 	VMOVUPS      (R9)(AX*4), Y0
@@ -4431,32 +4359,8 @@ columns:
 	MOVQ 24(SP), R9
 
 steps:
-	CMPQ       R9, $0x10
-	JL         step
-	CMPQ       SI, (SP)
-	JNE        fetched
-	MOVQ       R8, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 (DI)(CX*1)
-	PREFETCHT0 (DI)(CX*2)
-	PREFETCHT0 (DI)(DX*1)
-	LEAQ       (DI)(CX*4), DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 (DI)(CX*1)
-	PREFETCHT0 (DI)(CX*2)
-	PREFETCHT0 (DI)(DX*1)
-	LEAQ       (DI)(CX*4), DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 (DI)(CX*1)
-	PREFETCHT0 (DI)(CX*2)
-	PREFETCHT0 (DI)(DX*1)
-	LEAQ       (DI)(CX*4), DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 (DI)(CX*1)
-	PREFETCHT0 (DI)(CX*2)
-	PREFETCHT0 (DI)(DX*1)
-
-fetched:
+	CMPQ         R9, $0x10
+	JL           step
 	MOVQ         AX, DI
 	SHRQ         $0x03, DI
 	MOVQ         736(BX), R10

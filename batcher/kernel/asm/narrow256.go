@@ -74,7 +74,6 @@ func (h *held256) generate() {
 	Label("steps")
 	CMPQ(left, U8(2*step))
 	JL(LabelRef("step"))
-	(&rower{to: 4}).prefetchRows(first, dstAt, rowsAt{d, stride, stride3}, 16, "fetched")
 	h.turn(rowsAt{d, stride, stride3}, 2)
 	LEAQ(Mem{Base: d, Index: stride, Scale: 8}, d)
 	LEAQ(Mem{Base: d, Index: stride, Scale: 8}, d)
