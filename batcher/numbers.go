@@ -391,6 +391,9 @@ func (p *numberPacker[D]) fillTile(a *Assembler, feature int, dst []D, at int) e
 		copy(dst, s.direct[at:])
 		return nil
 	}
+	if err := s.prepare(p.binding.Input.Elem); err != nil {
+		return err
+	}
 	res := s.convert(dst, at)
 	if bad := p.judge(res); bad == nil {
 		a.counts.Features[p.index][feature].Rounded += res.Inexact

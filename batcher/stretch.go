@@ -16,7 +16,8 @@ type stretch[D kernel.Number] struct {
 	// direct holds the values when they are D already; nil otherwise.
 	direct []D
 	// convert writes len(dst) values, from value at on. For nulls it writes
-	// fill when filled is true; otherwise what it writes is left open.
+	// fill when filled is true; otherwise what it writes is left open. It may be there
+	// after prepare only.
 	convert func(dst []D, at int) kernel.CheckResult
 	// column is where the same goes for kernel.Rows, if it is not nil; numbers says that
 	// it is there.
@@ -146,23 +147,36 @@ func setNumbers[S, D kernel.Number](s *stretch[D], src []S) error {
 	}
 	column := kernel.ColumnOf(src, s.validity, s.bit, s.fill)
 	if s.line != nil {
-		s.setColumn(column.Through(s.line))
-		s.filled = true
+		column = column.Through(s.line)
+	}
+	s.setColumn(column)
+	if same, ok := any(src).([]D); ok && s.line == nil {
+		s.direct = same
+		return nil
+	}
+	s.filled = true
+	if s.column != nil {
+		return nil // kernels mostly do without it, and it would be made for every batch
+	}
+	if s.line != nil {
 		s.convert = func(dst []D, at int) kernel.CheckResult {
 			return kernel.FillAffine(dst, src[at:], s.validity, s.bit+at, s.line)
 		}
 		return nil
 	}
-	s.setColumn(column)
-	if same, ok := any(src).([]D); ok {
-		s.direct = same
-		return nil
-	}
-	s.filled = true
 	s.convert = func(dst []D, at int) kernel.CheckResult {
 		return kernel.CastFill(dst, src[at:], s.validity, s.bit+at, s.fill)
 	}
 	return nil
+}
+
+// prepare makes convert where kernels have not done without it.
+func (s *stretch[D]) prepare(elem models.ElementType) error {
+	if s.convert != nil {
+		return nil
+	}
+	s.column = nil
+	return s.setValues(s.values, elem)
 }
 
 func (s *stretch[D]) setColumn(c kernel.Column[D]) {
