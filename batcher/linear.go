@@ -48,7 +48,7 @@ func (p *numberPacker[D]) evaluated() (programs []*feature.Program) {
 // its nulls.
 func (p *numberPacker[D]) resolveLinear(a *Assembler, index int) error {
 	l, s := p.linear[index], &p.stretches[index]
-	s.fill, s.line = l.fill, l.line
+	s.fill, s.line, s.column = l.fill, l.line, &p.sources[index]
 	err := s.resolve(a.segment, &l.source, p.binding)
 	if err == nil && !l.filled {
 		err = a.checkRows(p.binding, p.index, index, &s.extent)

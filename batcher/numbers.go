@@ -35,7 +35,9 @@ type numberPacker[D kernel.Number] struct {
 	columns   [][]D
 	group     kernel.Group[D]
 	stretches []stretch[D]
-	exponent  uint64 // of elements that have to be finite; 0 where none have
+	sources   []kernel.Column[D] // by feature: those of stretches of numbers
+	converted []kernel.Column[D] // a tile's
+	exponent  uint64             // of elements that have to be finite; 0 where none have
 
 	runs   []columnRun
 	linear []*linearFeature[D] // by feature: those that kernels compute
@@ -68,7 +70,8 @@ func newNumberPacker[D kernel.Number](b *Binding, rows int, lossy LossyCasts, in
 	p := &numberPacker[D]{binding: b, index: index, rows: rows, lossy: lossy}
 	p.tileWidth = min(features, lineBytes/b.Input.Elem.Bytes())
 	p.columns = make([][]D, p.tileWidth)
-	p.stretches = make([]stretch[D], features)
+	p.stretches, p.sources = make([]stretch[D], features), make([]kernel.Column[D], features)
+	p.converted = make([]kernel.Column[D], 0, p.tileWidth)
 	p.runs = columnRuns(b.Features)
 	for i := range b.Features {
 		p.fills = append(p.fills, fillOf[D](b.Input.Elem, b.Features[i].fill))
@@ -195,7 +198,7 @@ func (p *numberPacker[D]) resolve(a *Assembler) error {
 			continue
 		}
 		s := &p.stretches[i]
-		s.fill = p.fills[i]
+		s.fill, s.column = p.fills[i], &p.sources[i]
 		err := s.resolve(a.segment, f, p.binding)
 		if err == nil {
 			err = a.checkRows(p.binding, p.index, i, &s.extent)
@@ -216,7 +219,8 @@ func (p *numberPacker[D]) releaseStretches() {
 		p.stretches[i] = stretch[D]{}
 	}
 	clear(p.columns)
-	clear(p.group.Columns[:cap(p.group.Columns)])
+	clear(p.sources)
+	clear(p.converted)
 }
 
 // packMatrix writes columns as n rows to dst, tile by tile.
@@ -274,19 +278,20 @@ func (p *numberPacker[D]) packTile(a *Assembler, dst []D, group [2]int, at, rows
 	g, width := &p.group, p.binding.Width
 	left, right := group[0], group[1]
 	dst = dst[p.binding.Features[left].Offset:]
-	g.Columns = g.Columns[:0]
+	columns := p.converted[:0]
 	for i := left; i < right; i++ {
 		s := &p.stretches[i]
 		if s.direct != nil {
-			g.Columns = append(g.Columns, kernel.ColumnOf(s.direct[at:at+rows], s.validity, s.bit+at, s.fill))
+			columns = append(columns, kernel.ColumnOf(s.direct[at:at+rows], s.validity, s.bit+at, s.fill))
 			continue
 		}
 		column := p.scratch[(i-left)*tileRows:][:rows]
 		if err := p.fillTile(a, i, column, at); err != nil {
 			return err
 		}
-		g.Columns = append(g.Columns, kernel.ColumnOf(column, nil, 0, s.fill))
+		columns = append(columns, kernel.ColumnOf(column, nil, 0, s.fill))
 	}
+	p.converted, g.Columns = columns, columns
 	if g.Rows(dst, width, 0, rows) {
 		return nil
 	}
@@ -311,14 +316,13 @@ func (p *numberPacker[D]) packTile(a *Assembler, dst []D, group [2]int, at, rows
 func (p *numberPacker[D]) packRows(a *Assembler, dst []D, run columnRun, group [2]int, n int) bool {
 	g := &p.group
 	left, right := group[0], group[1]
-	g.Columns = g.Columns[:0]
 	first := max(run.from, min(left, right-kernel.StepColumns))
 	for i := first; i < right; i++ {
 		if !p.stretches[i].numbers {
 			return false
 		}
-		g.Columns = append(g.Columns, p.stretches[i].column)
 	}
+	g.Columns = p.sources[first:right]
 	if !g.Rows(dst[p.binding.Features[first].Offset:], p.binding.Width, 0, n) {
 		return false
 	}
@@ -386,6 +390,9 @@ func (p *numberPacker[D]) fillTile(a *Assembler, feature int, dst []D, at int) e
 	case s.direct != nil:
 		copy(dst, s.direct[at:])
 		return nil
+	}
+	if err := s.prepare(p.binding.Input.Elem); err != nil {
+		return err
 	}
 	res := s.convert(dst, at)
 	if bad := p.judge(res); bad == nil {

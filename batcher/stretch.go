@@ -16,10 +16,12 @@ type stretch[D kernel.Number] struct {
 	// direct holds the values when they are D already; nil otherwise.
 	direct []D
 	// convert writes len(dst) values, from value at on. For nulls it writes
-	// fill when filled is true; otherwise what it writes is left open.
+	// fill when filled is true; otherwise what it writes is left open. It may be there
+	// after prepare only.
 	convert func(dst []D, at int) kernel.CheckResult
-	// column is the same for kernel.Rows; numbers says that it is there.
-	column  kernel.Column[D]
+	// column is where the same goes for kernel.Rows, if it is not nil; numbers says that
+	// it is there.
+	column  *kernel.Column[D]
 	numbers bool
 	line    *kernel.Line[D] // that the values pass; nil: none
 	fill    D
@@ -92,7 +94,7 @@ func (s *stretch[D]) setValues(a arrow.Array, elem models.ElementType) error {
 		if len(bitmap)*8 < bit+s.length {
 			return fmt.Errorf("%w: %d values are %d bytes", ErrDamaged, bit+s.length, len(bitmap))
 		}
-		s.column, s.numbers = kernel.ColumnOfBits(bitmap, bit, s.length, s.validity, s.bit, s.fill), true
+		s.setColumn(kernel.ColumnOfBits(bitmap, bit, s.length, s.validity, s.bit, s.fill))
 		s.convert = func(dst []D, at int) kernel.CheckResult {
 			kernel.Bools(dst, bitmap, bit+at)
 			return exact
@@ -143,23 +145,44 @@ func setNumbers[S, D kernel.Number](s *stretch[D], src []S) error {
 	if err := s.enough(len(src)); err != nil {
 		return err
 	}
-	s.column, s.numbers = kernel.ColumnOf(src, s.validity, s.bit, s.fill), true
+	column := kernel.ColumnOf(src, s.validity, s.bit, s.fill)
 	if s.line != nil {
-		s.column, s.filled = s.column.Through(s.line), true
+		column = column.Through(s.line)
+	}
+	s.setColumn(column)
+	if same, ok := any(src).([]D); ok && s.line == nil {
+		s.direct = same
+		return nil
+	}
+	s.filled = true
+	if s.column != nil {
+		return nil // kernels mostly do without it, and it would be made for every batch
+	}
+	if s.line != nil {
 		s.convert = func(dst []D, at int) kernel.CheckResult {
 			return kernel.FillAffine(dst, src[at:], s.validity, s.bit+at, s.line)
 		}
 		return nil
 	}
-	if same, ok := any(src).([]D); ok {
-		s.direct = same
-		return nil
-	}
-	s.filled = true
 	s.convert = func(dst []D, at int) kernel.CheckResult {
 		return kernel.CastFill(dst, src[at:], s.validity, s.bit+at, s.fill)
 	}
 	return nil
+}
+
+// prepare makes convert where kernels have not done without it.
+func (s *stretch[D]) prepare(elem models.ElementType) error {
+	if s.convert != nil {
+		return nil
+	}
+	s.column = nil
+	return s.setValues(s.values, elem)
+}
+
+func (s *stretch[D]) setColumn(c kernel.Column[D]) {
+	if s.column != nil {
+		*s.column, s.numbers = c, true
+	}
 }
 
 // enough checks that there are as many values as the array says.

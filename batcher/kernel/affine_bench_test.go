@@ -11,8 +11,9 @@ import (
 // go test -run '^$' -bench AffineRows -benchtime 100x -count 3 ./batcher/kernel
 //
 // A [4096,32] float32 tensor from 32 columns, by turns as they are and through
-// fill, clip and scale; x-plain is the time as a multiple of the first's, least of
-// all turns. place=memory has columns of 128 MiB, in turn.
+// fill, clip and scale; x-plain is the time as a multiple of the first's, plain-x-memcpy
+// memcpy's of as many bytes as a share of the first's, least of all turns. Every column has its
+// own bitmap. place=memory has columns of 128 MiB, in turn.
 func BenchmarkAffineRows(b *testing.B) {
 	const rows, width, bytes = 4096, 32, 128 << 20
 	store := Aligned[float32](bytes / 4)
@@ -28,22 +29,22 @@ func BenchmarkAffineRows(b *testing.B) {
 				if place == "memory" {
 					length = bytes / 4 / width
 				}
-				var bitmap []byte
-				if nulls {
-					bitmap = make([]byte, length/8)
-					for i := range length {
-						if r.IntN(20) != 0 {
-							bitmap[i/8] |= 1 << (i % 8)
-						}
-					}
-				}
 				var plain, through [width / 16]Group[float32]
 				for c := range width {
+					var bitmap []byte
+					if nulls {
+						bitmap = make([]byte, length/8)
+						for i := range length {
+							if r.IntN(20) != 0 {
+								bitmap[i/8] |= 1 << (i % 8)
+							}
+						}
+					}
 					column := ColumnOf(store[c*length:][:length], bitmap, 0, float32(7))
 					plain[c/16].Columns = append(plain[c/16].Columns, column)
 					through[c/16].Columns = append(through[c/16].Columns, column.Through(a))
 				}
-				dst := Aligned[float32](rows * width)
+				dst, other := Aligned[float32](rows*width), Aligned[float32](rows*width)
 				pass := func(groups *[width / 16]Group[float32], at int) time.Duration {
 					start := time.Now()
 					for i := range groups {
@@ -54,7 +55,7 @@ func BenchmarkAffineRows(b *testing.B) {
 					return time.Since(start)
 				}
 				b.Run(fmt.Sprintf("level=%s/nulls=%v/place=%s", l.name, nulls, place), func(b *testing.B) {
-					least := [2]time.Duration{math.MaxInt64, math.MaxInt64}
+					least := [3]time.Duration{math.MaxInt64, math.MaxInt64, math.MaxInt64}
 					at := 0
 					b.SetBytes(rows * width * 4)
 					for b.Loop() {
@@ -66,10 +67,17 @@ func BenchmarkAffineRows(b *testing.B) {
 							}
 							least[arm] = min(least[arm], sum/16)
 						}
+						start := time.Now()
+						for range 16 {
+							copy(other, store[at*width:])
+							at = (at + rows) % length
+						}
+						least[2] = min(least[2], time.Since(start)/16)
 					}
 					b.ReportMetric(float64(least[0]), "plain-ns")
 					b.ReportMetric(float64(least[1]), "affine-ns")
 					b.ReportMetric(float64(least[1])/float64(least[0]), "x-plain")
+					b.ReportMetric(float64(least[2])/float64(least[0]), "plain-x-memcpy")
 				})
 			}
 		}

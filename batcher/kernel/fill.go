@@ -104,8 +104,12 @@ func countOnes(l *level, bitmap []byte, bit, n int) int {
 	if l.ones != nil && end-bit64 >= countBits {
 		whole := (end - bit64) &^ (countBits - 1)
 		count = l.ones(&bitmap[bit64>>3 : (bit64+whole)>>3][0], whole/64)
-		count += countOnesPlain(bitmap, bit, bit64-bit)
-		bit, n = bit64+whole, end-bit64-whole
+		if bit64 > bit {
+			count += countOnesPlain(bitmap, bit, bit64-bit)
+		}
+		if bit, n = bit64+whole, end-bit64-whole; n == 0 {
+			return count
+		}
 	}
 	return count + countOnesPlain(bitmap, bit, n)
 }

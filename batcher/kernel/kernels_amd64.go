@@ -49,6 +49,11 @@ func spread1AVX2(dst *byte, n int, bits *byte, bit int, one uint64)
 //go:noescape
 func onesAVX2(bits *byte, words int) int
 
+// onesAVX512 counts the 1 bits of words, a multiple of eight.
+//
+//go:noescape
+func onesAVX512(bits *byte, words int) int
+
 // castF64F32AVX2 converts n values; see the generator for its results.
 //
 //go:noescape
@@ -148,6 +153,26 @@ func castF64F32AVX512(dst *byte, src *byte, n int) (rounded int, clean int, beyo
 //
 //go:noescape
 func castF64F32ValidAVX512(dst *byte, src *byte, n int, bits *byte, bit int, fill uint64) (rounded int, clean int, beyond int)
+
+// narrowF32QuickAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func narrowF32QuickAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// narrowF32QuickValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func narrowF32QuickValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// narrowF32AVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func narrowF32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// narrowF32ValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func narrowF32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
 // rows4AVX2 makes rows of columns; see the generator.
 //
@@ -354,6 +379,51 @@ func rowsI32I64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int)
 //go:noescape
 func rowsI32I64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
+// rowsI32F32QuickAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32F32QuickAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI32F32QuickAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32F32QuickAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI32F32QuickValidAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32F32QuickValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI32F32QuickValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32F32QuickValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI32F32QuickValidAlikeAVX2 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI32F32QuickValidAlikeAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI64F32QuickAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64F32QuickAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI64F32QuickValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64F32QuickValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI64F64QuickAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64F64QuickAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
+// rowsI64F64QuickValidAVX512 makes rows of columns; see the generator.
+//
+//go:noescape
+func rowsI64F64QuickValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
+
 // boundF32AVX2 makes rows of columns; see the generator.
 //
 //go:noescape
@@ -394,20 +464,10 @@ func boundF64ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (
 //go:noescape
 func boundF64ValidAVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
-// narrowF32AVX2 makes rows of columns; see the generator.
-//
-//go:noescape
-func narrowF32AVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-
 // narrowF32AVX512 makes rows of columns; see the generator.
 //
 //go:noescape
 func narrowF32AVX512(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
-
-// narrowF32ValidAVX2 makes rows of columns; see the generator.
-//
-//go:noescape
-func narrowF32ValidAVX2(dst *byte, cols *byte, stride int, rows int, width int) (beyond int)
 
 // narrowF32ValidAVX512 makes rows of columns; see the generator.
 //

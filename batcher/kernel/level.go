@@ -55,6 +55,9 @@ type (
 	// is valid for columns of one fill whose bits begin at one shift.
 	rowsKernel struct {
 		all, valid, alike func(dst, cols *byte, stride, rows, width int) (beyond int)
+		// quick, which may be nil, is the same for easy values, of which none is NaN or
+		// rounded; others are beyond.
+		quick *rowsKernel
 	}
 	affineKernel func(dst, src, column *byte, n int, bits *byte, bit int) (beyond int)
 	expandKernel struct {

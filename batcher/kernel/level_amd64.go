@@ -34,12 +34,14 @@ func levels() []*level {
 	avx2.rows[kindI64][kindI32] = rowsKernel{all: rowsI64I32AVX2, valid: rowsI64I32ValidAVX2}
 	avx2.rows[kindI64][kindF64] = rowsKernel{all: rowsI64F64AVX2, valid: rowsI64F64ValidAVX2}
 	avx2.rows[kindI32][kindF32] = rowsKernel{all: rowsI32F32AVX2, valid: rowsI32F32ValidAVX2}
+	avx2.rows[kindI32][kindF32].quick = &rowsKernel{all: rowsI32F32QuickAVX2, valid: rowsI32F32QuickValidAVX2, alike: rowsI32F32QuickValidAlikeAVX2}
 	avx2.rows[kindI32][kindF64] = rowsKernel{all: rowsI32F64AVX2, valid: rowsI32F64ValidAVX2}
 	avx2.rows[kindF32][kindF64] = rowsKernel{all: rowsF32F64AVX2, valid: rowsF32F64ValidAVX2}
 	avx2.rows[kindI32][kindI64] = rowsKernel{all: rowsI32I64AVX2, valid: rowsI32I64ValidAVX2}
 	avx2.bounds[kindF32] = rowsKernel{all: boundF32AVX2, valid: boundF32ValidAVX2}
 	avx2.bounds[kindF64] = rowsKernel{all: boundF64AVX2, valid: boundF64ValidAVX2}
 	avx2.narrow, avx2.narrowValues = rowsKernel{all: narrowF32AVX2, valid: narrowF32ValidAVX2}, narrowF32ValuesAVX2
+	avx2.narrow.quick = &rowsKernel{all: narrowF32QuickAVX2, valid: narrowF32QuickValidAVX2}
 	avx2.affines[kindF32][kindF32] = rowsKernel{all: affineF32F32AVX2, valid: affineF32F32ValidAVX2}
 	avx2.affineValues[kindF32][kindF32] = affineF32F32ValuesAVX2
 	avx2.affines[kindF32][kindF64] = rowsKernel{all: affineF32F64AVX2, valid: affineF32F64ValidAVX2}
@@ -76,6 +78,9 @@ func levels() []*level {
 	avx512.rows[kindI64][kindI32] = rowsKernel{all: rowsI64I32AVX512, valid: rowsI64I32ValidAVX512}
 	avx512.rows[kindI64][kindF64] = rowsKernel{all: rowsI64F64AVX512, valid: rowsI64F64ValidAVX512}
 	avx512.rows[kindI32][kindF32] = rowsKernel{all: rowsI32F32AVX512, valid: rowsI32F32ValidAVX512}
+	avx512.rows[kindI64][kindF32].quick = &rowsKernel{all: rowsI64F32QuickAVX512, valid: rowsI64F32QuickValidAVX512}
+	avx512.rows[kindI64][kindF64].quick = &rowsKernel{all: rowsI64F64QuickAVX512, valid: rowsI64F64QuickValidAVX512}
+	avx512.rows[kindI32][kindF32].quick = &rowsKernel{all: rowsI32F32QuickAVX512, valid: rowsI32F32QuickValidAVX512}
 	avx512.rows[kindI32][kindF64] = rowsKernel{all: rowsI32F64AVX512, valid: rowsI32F64ValidAVX512}
 	avx512.rows[kindF32][kindF64] = rowsKernel{all: rowsF32F64AVX512, valid: rowsF32F64ValidAVX512}
 	avx512.rows[kindI32][kindI64] = rowsKernel{all: rowsI32I64AVX512, valid: rowsI32I64ValidAVX512}
@@ -98,5 +103,8 @@ func levels() []*level {
 	avx512.affineValues[kindI64][kindF32] = affineI64F32ValuesAVX512
 	avx512.affines[kindI64][kindF64] = rowsKernel{all: affineI64F64AVX512, valid: affineI64F64ValidAVX512}
 	avx512.affineValues[kindI64][kindF64] = affineI64F64ValuesAVX512
+	if cpuid.CPU.Supports(cpuid.AVX512VPOPCNTDQ) {
+		avx512.ones = onesAVX512
+	}
 	return append(all, avx512)
 }

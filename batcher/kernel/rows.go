@@ -35,8 +35,8 @@ type rowColumn struct {
 	shift        int
 	fill         uint64
 	rounded      int64
-	// signs says how far left a validity bit is shifted to be a sign, by values
-	// of 4 or 8 bytes.
+	// signs says how far left a validity bit is shifted to be a sign, of sixteen values
+	// of 4 bytes or eight of 8.
 	signs [8]uint64
 	line  rowLine
 }
@@ -57,10 +57,12 @@ const (
 // signs are those of rowColumn, by the size of a value and the shift.
 var signs = func() (t [9][8][8]uint64) {
 	for shift := range 8 {
-		for i := range 8 {
+		for i := range 16 {
 			left := uint64(31 - shift - i)
-			t[8][shift][i] = left << 32
 			t[4][shift][i/2] |= left << (i % 2 * 32)
+			if i < 8 {
+				t[8][shift][i] = left << 32
+			}
 		}
 	}
 	return t
@@ -82,6 +84,9 @@ type Group[D Number] struct {
 	Columns []Column[D]
 	// Rounded counts by column the values that Rows rounded.
 	Rounded [maxColumns]int64
+	// doubts is for how many more calls values of a kind are not believed to be easy, as
+	// those of one before were not.
+	doubts [kinds]int
 
 	args   [rowColumns]rowColumn
 	ends   [rowColumns][8]byte // the ends of bitmaps
@@ -137,7 +142,6 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 			}
 			continue
 		}
-		g.args[i].values, g.args[i].fill, g.args[i].rounded = advance(c.values, from*kindSize(kind)), c.fill, 0
 	}
 	if kind == kindBits {
 		return g.rowsBits(l, dst, stride, from, to, masked)
@@ -145,24 +149,31 @@ func (g *Group[D]) rows(l *level, dst []D, stride, from, to int) bool {
 	if l.wholeSteps && width < StepColumns && stride != width {
 		return false
 	}
-	// What is beyond the width is read, not written.
-	for i := width; i < rowColumns; i++ {
-		g.args[i] = rowColumn{values: g.args[0].values, bits: pointer(allValid), signs: signs[sizeOf[D]()][0], line: g.args[0].line}
-	}
 	run := rowsRun{kernel: k.all, size: kindSize(kind), end: to, masked: masked, wholeSteps: l.wholeSteps}
 	if masked {
 		run.kernel, run.alike = k.valid, k.alike
 	}
-	var ok bool
-	if l.wholeSteps {
-		ok = g.runSteps(run, dst, stride, from, to)
-	} else {
-		ok = g.run(run, dst, stride, from, to)
-	}
+	ok := g.runQuick(k.quick, run, dst, stride, from, to) || g.runAll(run, dst, stride, from, to)
 	for i := range g.Columns {
 		g.Rounded[i] = g.args[i].rounded
 	}
 	return ok
+}
+
+// runAll runs a kernel over all rows.
+func (g *Group[D]) runAll(r rowsRun, dst []D, stride, from, to int) bool {
+	for i := range g.Columns {
+		c := &g.Columns[i]
+		g.args[i].values, g.args[i].fill, g.args[i].rounded = advance(c.values, from*r.size), c.fill, 0
+	}
+	// What is beyond the width is read, not written.
+	for i := len(g.Columns); i < rowColumns; i++ {
+		g.args[i] = rowColumn{values: g.args[0].values, bits: pointer(allValid), signs: signs[sizeOf[D]()][0], line: g.args[0].line}
+	}
+	if r.wholeSteps {
+		return g.runSteps(r, dst, stride, from, to)
+	}
+	return g.run(r, dst, stride, from, to)
 }
 
 // rowsRun is a kernel for values of some size.

@@ -37,7 +37,7 @@ const (
 // affine is a kernel of a pair of types, from how AVX-512 and AVX2 load values as
 // float64.
 func affine(name string, from, to int, doubles func(c *wideColumn, half int) VecVirtual, lanes func(k *cast, g int) []VecVirtual) rower {
-	r := rower{name: name, from: from, to: to, affine: true, slow: true}
+	r := rower{name: name, from: from, to: to, affine: true, slow: true, notes: overflowed}
 	r.wide = func(c *wideColumn) VecVirtual {
 		v := c.linear(doubles(c, 0), to)
 		if to == 8 {
@@ -68,7 +68,7 @@ func affine(name string, from, to int, doubles func(c *wideColumn, half int) Vec
 
 // bound is a kernel of float32 or float64.
 func bound(name string, elem int) rower {
-	r := rower{name: name, from: elem, to: elem, affine: true}
+	r := rower{name: name, from: elem, to: elem, affine: true, notes: overflowed}
 	r.wide = func(c *wideColumn) VecVirtual {
 		if elem == 8 {
 			return c.bounded8(doublesBy(VMOVUPD, VMOVUPD_Z, 8)(c, 0))
@@ -247,22 +247,27 @@ func (k *cast) stays(v Op, elem int) VecVirtual {
 	return stays
 }
 
-// overflowed is MXCSR's note that a finite number became infinite.
-const overflowed = 1 << 3
+// MXCSR's notes: that what was asked of a NaN is invalid, that a finite number became
+// infinite, and that a result was rounded.
+const (
+	invalid    = 1 << 0
+	overflowed = 1 << 3
+	inexact    = 1 << 5
+)
 
-// forgetOverflow clears that note.
-func forgetOverflow(state Mem) {
+// forget clears notes.
+func forget(state Mem, notes uint32) {
 	flags := GP32()
 	STMXCSR(state)
 	MOVL(state, flags)
-	ANDL(I32(^overflowed), flags)
+	ANDL(U32(^notes), flags)
 	MOVL(flags, state)
 	LDMXCSR(state)
 }
 
-// hasOverflowed reads it.
-func hasOverflowed(state Mem, result Register) {
+// noted reads them.
+func noted(state Mem, result Register, notes uint32) {
 	STMXCSR(state)
 	MOVL(state, result.(GPVirtual).As32())
-	ANDL(U32(overflowed), result.(GPVirtual).As32())
+	ANDL(U32(notes), result.(GPVirtual).As32())
 }

@@ -27,14 +27,14 @@ func (r *rower) openValues(level string) (dst, src, column, n Register, state Me
 	Pragma("noescape")
 	Doc(name + " converts n values of a column; see the generator.")
 	state = AllocLocal(8)
-	forgetOverflow(state)
+	forget(state, r.notes)
 	return Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("column"), GP64()), Load(Param("n"), GP64()), state
 }
 
 // closeValues ends it; result has other evidence.
 func (r *rower) closeValues(state Mem, result Register) {
 	overflow := GP64()
-	hasOverflowed(state, overflow)
+	noted(state, overflow, r.notes)
 	ORQ(overflow, result)
 	Store(result, ReturnIndex(0))
 	VZEROUPPER()

@@ -310,6 +310,15 @@ func lanesSame(registers int) func(k *cast, g int) []VecVirtual {
 	}
 }
 
+// lanesOne converts eight values of one register by one instruction.
+func lanesOne(convert func(ops ...Op)) func(k *cast, g int) []VecVirtual {
+	return func(k *cast, g int) []VecVirtual {
+		v := YMM()
+		convert(k.at(32*g), v)
+		return []VecVirtual{v}
+	}
+}
+
 // lanesWiden converts by one instruction that cannot fail.
 func lanesWiden(convert func(ops ...Op)) func(k *cast, g int) []VecVirtual {
 	return func(k *cast, g int) (out []VecVirtual) {

@@ -22,6 +22,7 @@ func main() {
 	transposes()
 	fills()
 	ones()
+	ones512()
 	casts()
 	wides()
 	rows()

@@ -21,7 +21,7 @@ const (
 )
 
 func narrow() rower {
-	r := rower{name: "narrowF32", from: 4, to: 4, affine: true, twoSteps: true}
+	r := rower{name: "narrowF32", from: 4, to: 4, affine: true, twoSteps: true, notes: overflowed}
 	r.wide = func(c *wideColumn) VecVirtual {
 		v, y := c.loaded4(), c.copied4(columnAdd)
 		VSUBPS(c.held4(columnZero), v, v)

@@ -20,6 +20,9 @@ import (
 //
 // Rounded values are counted in each column. beyond is not 0 when a valid value
 // does not fit: then dst is undefined, and the plain loop has the word.
+//
+// Of some there is a quick kind, for values that are not rounded: it does not look at
+// each, the processor notes it (MXCSR). Then another kernel, which counts, has the word.
 
 // Offsets in a rowColumn.
 const (
@@ -43,6 +46,8 @@ type rower struct {
 	prepare func(k *cast)
 	lanes   func(k *cast, g int) []VecVirtual
 	affine  bool // see affines
+	// notes are the processor's that say that values are beyond; see affine.go.
+	notes uint32
 	// twoSteps says that with AVX-512 two steps of a column are made at a time.
 	twoSteps bool
 	slow     bool // computes longer than it waits for memory
@@ -58,6 +63,7 @@ func rows() {
 			DATA(8*place, U64(4*i+place&1+place>>1&1*8+place>>2*2))
 		}
 	}
+	narrows256()
 	for _, r := range append([]rower{
 		{name: "rows4", from: 4, to: 4, wide: wide4, lanes: lanesSame(1)},
 		{name: "rowsF64F32", from: 8, to: 4, judges: true, wide: wideDoubles, prepare: prepareDoubles, lanes: lanesDoubles},
@@ -69,9 +75,14 @@ func rows() {
 		{name: "rowsF32F64", from: 4, to: 8, wide: wideOne(VCVTPS2PD), lanes: lanesWiden(VCVTPS2PD)},
 		{name: "rowsI32F64", from: 4, to: 8, wide: wideOne(VCVTDQ2PD), lanes: lanesWiden(VCVTDQ2PD)},
 		{name: "rowsI32I64", from: 4, to: 8, wide: wideOne(VPMOVSXDQ), lanes: lanesWiden(VPMOVSXDQ)},
+		{name: "rowsI32F32Quick", from: 4, to: 4, notes: inexact, wide: wideOneFour(VCVTDQ2PS), lanes: lanesOne(VCVTDQ2PS)},
+		{name: "rowsI64F32Quick", from: 8, to: 4, notes: inexact, wide: wideQuickLongs},
+		{name: "rowsI64F64Quick", from: 8, to: 8, notes: inexact, wide: wideOne(VCVTQQ2PD)},
 	}, append(append(bounds(), narrow()), affines()...)...) {
 		for _, validity := range []bool{false, true} {
-			r.generate256(validity, false)
+			if r.lanes != nil && !r.twoSteps {
+				r.generate256(validity, false)
+			}
 			r.generate512(validity)
 		}
 		if r.from == 4 && r.to == 4 && r.prepare == nil && !r.affine {
@@ -123,13 +134,14 @@ func (r *rower) generate512(validity bool) {
 		VMOVDQU64(pairs[1], indexes[1])
 	}
 	state := AllocLocal(8)
-	if r.affine {
-		forgetOverflow(state)
+	if r.notes != 0 {
+		forget(state, r.notes)
 	}
 	step := 64 / r.to
 	cols, row, d, bitsAt, rowMaskBits := GP64(), GP64(), GP64(), GP64(), GP64()
 	// block makes some steps of eight columns.
-	block := func(steps int, tail bool) (stores []store) {
+	block := func(steps int, kind stepKind) (stores []store) {
+		tail := kind == lastRows
 		v := make([][]VecVirtual, steps)
 		if validity {
 			MOVQ(row, bitsAt)
@@ -174,7 +186,7 @@ func (r *rower) generate512(validity bool) {
 		}
 		for h := range v {
 			if r.to == 4 {
-				stores = append(stores, turn16(v[h], indexes, write, r.affine && !tail)...)
+				stores = append(stores, turn16(v[h], indexes, write, kind == wholeRows)...)
 			} else {
 				stores = append(stores, turn8(v[h], write)...)
 			}
@@ -204,9 +216,11 @@ func (r *rower) generate512(validity bool) {
 	MOVQ(first, d)
 	MOVQ(chunk, left)
 
+	CMPQ(columns, U8(rowsColumns))
 	if r.affine {
-		CMPQ(columns, U8(rowsColumns))
 		JL(LabelRef("tail")) // for all rows
+	} else {
+		JL(LabelRef("part"))
 	}
 	put := func(stores []store) {
 		for i, put := range stores {
@@ -222,15 +236,24 @@ func (r *rower) generate512(validity bool) {
 		Label("steps")
 		CMPQ(left, U8(2*step))
 		JL(LabelRef("step"))
-		put(block(2, false))
+		put(block(2, wholeRows))
 		JMP(LabelRef("steps"))
 	}
 	Label("step")
 	CMPQ(left, U8(step))
 	JL(LabelRef("tail"))
-	r.prefetchRows(first, dstAt, rowsAt{d, stride, stride3}, step)
-	put(block(1, false))
+	r.prefetchRows(first, dstAt, rowsAt{d, stride, stride3}, step, "fetched")
+	put(block(1, wholeRows))
 	JMP(LabelRef("step"))
+
+	if !r.affine {
+		Label("part")
+		CMPQ(left, U8(step))
+		JL(LabelRef("tail"))
+		r.prefetchRows(first, dstAt, rowsAt{d, stride, stride3}, step, "partFetched")
+		put(block(1, partRows))
+		JMP(LabelRef("part"))
+	}
 
 	Label("tail")
 	TESTQ(left, left)
@@ -238,7 +261,7 @@ func (r *rower) generate512(validity bool) {
 	MOVQ(I32(-1), rowMaskBits)
 	BZHIQ(left, rowMaskBits, rowMaskBits)
 	KMOVW(rowMaskBits.As32(), rowMask)
-	for _, put := range block(1, true) {
+	for _, put := range block(1, lastRows) {
 		put(Mem{Base: d})
 		ADDQ(stride, d)
 		DECQ(left)
@@ -267,28 +290,24 @@ func (r *rower) generate512(validity bool) {
 	switch {
 	case r.judges:
 		KMOVW(beyond, result.As32())
-	case r.affine:
-		hasOverflowed(state, result)
+	case r.notes != 0:
+		noted(state, result, r.notes)
 	}
 	Store(result, ReturnIndex(0))
 	VZEROUPPER()
 	RET()
 }
 
+// stepKind is what a step writes.
+type stepKind int
+
 const (
-	rowsColumns = 8 // at a time
-	// prefetchBytes is how far ahead a column is fetched into the second level
-	// of cache: the processor itself does not see so many columns coming, and
-	// never beyond a page.
-	prefetchBytes = 1024
+	wholeRows stepKind = iota // of eight columns
+	partRows                  // of fewer
+	lastRows                  // fewer rows than a step makes
 )
 
-// prefetch fetches what a step will read later of a column.
-func prefetch(base, row Register, elem, bytes int) {
-	for at := 0; at < bytes; at += 64 {
-		PREFETCHT1(Mem{Base: base, Index: row, Scale: uint8(elem), Disp: prefetchBytes + at})
-	}
-}
+const rowsColumns = 8 // at a time
 
 // chunkShift is the logarithm of how many rows are made of some columns before the next
 // ones. The fewer, the surer the next ones find the lines in the first level of cache,
@@ -314,30 +333,6 @@ func (r rowsAt) row(i int) Mem {
 	default:
 		return Mem{Base: r.d, Index: r.stride, Scale: uint8(i % 4)}
 	}
-}
-
-// prefetchRows fetches the lines that a step will write into the first level of cache. A
-// store that waits for its line keeps all behind it waiting; of lines that are fetched
-// many are on their way at once. Lines of 4-byte values are half made by the columns
-// before: those of the first columns fetch them. Affine kernels are slower with it.
-func (r *rower) prefetchRows(first Register, dstAt Mem, rows rowsAt, step int) {
-	if r.affine {
-		return
-	}
-	if r.to == 4 {
-		CMPQ(first, dstAt)
-		JNE(LabelRef("fetched"))
-	}
-	at := GP64()
-	MOVQ(rows.d, at)
-	rows.d = at
-	for i := range step {
-		PREFETCHT0(rows.row(i))
-		if i%4 == 3 && i < step-1 {
-			LEAQ(Mem{Base: at, Index: rows.stride, Scale: 4}, at)
-		}
-	}
-	Label("fetched")
 }
 
 // turn16 makes sixteen rows of eight columns of 4-byte values. Where they are whole

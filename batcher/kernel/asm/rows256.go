@@ -75,8 +75,8 @@ func (r *rower) generate256(validity, alike bool) {
 	cols, row, bitsAt, table := GP64(), GP64(), GP64(), GP64()
 	k := &cast{}
 	state := AllocLocal(8)
-	if r.affine {
-		forgetOverflow(state)
+	if r.notes != 0 {
+		forget(state, r.notes)
 	}
 	if r.prepare != nil {
 		r.prepare(k)
@@ -196,7 +196,7 @@ func (r *rower) generate256(validity, alike bool) {
 	if r.from == 4 {
 		together = 2 * step // to fetch what no step comes to write does no harm
 	}
-	r.prefetchRows(first, dstAt, at, together)
+	r.prefetchRows(first, dstAt, at, together, "fetched")
 	turn(true)
 	ADDQ(U8(step), row)
 	SUBQ(U8(step), left)
@@ -239,10 +239,10 @@ func (r *rower) generate256(validity, alike bool) {
 	result := GP64()
 	XORQ(result, result)
 	k.isBeyond(result)
-	if r.affine {
-		overflow := GP64()
-		hasOverflowed(state, overflow)
-		ORQ(overflow, result)
+	if r.notes != 0 {
+		notes := GP64()
+		noted(state, notes, r.notes)
+		ORQ(notes, result)
 	}
 	Store(result, ReturnIndex(0))
 	VZEROUPPER()
@@ -284,7 +284,7 @@ func (f *filling) keep() {
 // filled.
 func (r *rower) filled(k *cast, bits VecVirtual, column Mem, fill *filling) (out []VecVirtual) {
 	values := []Op{k.at(0), k.at(32)}[:r.to/4]
-	if r.from != r.to || r.prepare != nil || r.affine {
+	if r.from != r.to || r.prepare != nil || r.notes != 0 {
 		for h, v := range r.lanes(k, 0) {
 			values[h] = v
 		}

@@ -33,6 +33,30 @@ func wideOne(load func(ops ...Op)) func(c *wideColumn) VecVirtual {
 	}
 }
 
+// wideOneFour is the same to sixteen 4-byte values.
+func wideOneFour(load func(ops ...Op)) func(c *wideColumn) VecVirtual {
+	return func(c *wideColumn) VecVirtual {
+		v := ZMM()
+		if !c.masked {
+			load(c.at(0), v)
+			return v
+		}
+		VBROADCASTSS(c.fill, v)
+		load(c.at(0), c.valid, v)
+		return v
+	}
+}
+
+// wideQuickLongs is int64 to float32, of which none is rounded; what is not valid is 0.
+func wideQuickLongs(c *wideColumn) VecVirtual {
+	halves, v := c.wideHalves(), ZMM()
+	low, high := YMM(), YMM()
+	VCVTQQ2PS(halves[0], low)
+	VCVTQQ2PS(halves[1], high)
+	VINSERTF32X8(U8(1), high, low.AsZ(), v)
+	return c.filled(v)
+}
+
 // wideHalves loads sixteen 8-byte values; zeros where they are not valid, so
 // that these count for nothing.
 func (c *wideColumn) wideHalves() (halves [2]VecVirtual) {

@@ -196,6 +196,34 @@ func ones() {
 	RET()
 }
 
+// ones512 is the same with the processor's count of eight words.
+func ones512() {
+	TEXT("onesAVX512", noSplit, "func(bits *byte, words int) int")
+	Pragma("noescape")
+	Doc("onesAVX512 counts the 1 bits of words, a multiple of eight.")
+	from, n := Load(Param("bits"), GP64()), Load(Param("words"), GP64())
+	sum, half, count := ZMM(), YMM(), GP64()
+	VPXORQ(sum, sum, sum)
+	Label("words")
+	words := ZMM()
+	VPOPCNTQ(Mem{Base: from}, words)
+	VPADDQ(words, sum, sum)
+	ADDQ(U8(64), from)
+	SUBQ(U8(8), n)
+	JNZ(LabelRef("words"))
+	VEXTRACTI64X4(U8(1), sum, half)
+	VPADDQ(half, sum.AsY(), half)
+	x, y := half.AsX(), XMM()
+	VEXTRACTI128(U8(1), half, y)
+	VPADDQ(x, y, y)
+	VPSHUFD(U8(0b01001110), y, x)
+	VPADDQ(x, y, y)
+	VMOVQ(y, count)
+	Store(count, ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
 // broadcast loads a uint64 parameter's low bytes into every lane.
 func broadcast(param string, elem int) VecVirtual {
 	v, x, r := YMM(), XMM(), GP64()
