@@ -58,6 +58,8 @@ func openS3(ctx context.Context, name string, o *Options) (*blob.Bucket, error) 
 		}
 		// A server at an address has no names of buckets before it.
 		s.UsePathStyle = s.BaseEndpoint != nil
+		// Asking whether a body may be sent takes as long as sending a piece does.
+		s.ContinueHeaderThresholdBytes = -1
 	})
 	return s3blob.OpenBucket(ctx, client, name, nil)
 }

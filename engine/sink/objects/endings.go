@@ -11,6 +11,7 @@ import (
 // Suspend keeps what is recorded and gives the output up.
 func (s *staging) Suspend(why string) (parts int, err error) {
 	said := s.saidStart() == nil
+	_ = s.recorded() // the part is kept, or not
 	s.mu.Lock()
 	for _, p := range s.mu.parts {
 		if p.done {
@@ -62,7 +63,9 @@ func (s *staging) endWriting(ctx context.Context) error {
 	stop, swept := s.mu.stop, s.mu.swept
 	s.mu.Unlock()
 	_ = s.saidStart()  // of no interest any more
+	_ = s.recorded()   // as little
 	_ = s.notes.Wait() // they report to nobody
+	s.dropComing()
 	errs := []error{s.work.close()}
 	if stop != nil {
 		stop()
@@ -103,11 +106,7 @@ func (s *store) drop(ctx context.Context, p *place, runs []string) error {
 		if err != nil {
 			return err
 		}
-		keys := make([]string, len(found))
-		for i, o := range found {
-			keys[i] = o.key
-		}
-		if err := s.remove(ctx, keys...); err != nil {
+		if err := s.removeAll(ctx, found); err != nil {
 			return err
 		}
 	}

@@ -322,34 +322,6 @@ func (s *staging) Enter(part int) error {
 	return nil
 }
 
-// Record puts a part into the journal: an object that was not there.
-func (s *staging) Record(part ledger.PartRecord) error {
-	if s.opts.Job != nil {
-		text, err := json.Marshal(ledger.Line{Part: &part})
-		if err != nil {
-			return err
-		}
-		key := fmt.Sprintf("%s%spart-%05d", s.place.staging(s.opts.RunID), journalName, part.Part)
-		if err := s.saidStart(); err != nil {
-			return s.failed(err)
-		}
-		won, err := s.store.create(s.writes(), key, text)
-		if err == nil && !won {
-			err = fmt.Errorf("%w: part %d is recorded already", ledger.ErrAccounts, part.Part)
-		}
-		if err != nil {
-			return s.failed(err)
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.mu.open, part.Part)
-	if p := s.mu.parts[part.Part]; p != nil {
-		p.done = true
-	}
-	return nil
-}
-
 // RecordDigest notes the digest of an input. Nobody waits for it, nor minds when it fails.
 func (s *staging) RecordDigest(d ledger.DigestRecord) error {
 	s.mu.Lock()

@@ -31,8 +31,9 @@ type staging struct {
 	mu struct {
 		sync.Mutex
 
-		now     entry  // the log's newest, which is this run's
-		dead    string // the run that died with the output in hand; empty if none did
+		now     entry     // the log's newest, which is this run's
+		sure    time.Time // when it was seen to be that
+		dead    string    // the run that died with the output in hand; empty if none did
 		lost    *ledger.HeldError
 		beat    beat
 		stop    func()     // ends the beating, and waits for its end
@@ -48,9 +49,12 @@ type staging struct {
 		rejects *stagedFile
 		pieces  map[int]string // keys of taken and committed pieces and rejects, by part
 		badRows map[int]string
-		paths   map[string]string // where objects can be read on this machine, by key
+		coming  map[string]*upload // all of whose bytes are on their way, by key
+		last    chan error         // has the outcome of recording the last part; nil before
+		paths   map[string]string  // where objects can be read on this machine, by key
 
 		before     *past
+		stood      func() (present, error) // what stood there when the run began; waits for it
 		first      int
 		taken      *ledger.Journal
 		chain      []string // runs that this one continues, oldest first
@@ -130,7 +134,7 @@ func (d *Destination) stage(ctx context.Context, opts *sink.Options) (sink.Stagi
 	s.lease = d.Lease
 	s.notes.SetLimit(atATime)
 	s.mu.parts, s.mu.open, s.mu.pieces = map[int]*partState{}, map[int]bool{}, map[int]string{}
-	s.mu.badRows, s.mu.paths = map[int]string{}, map[string]string{}
+	s.mu.badRows, s.mu.paths, s.mu.coming = map[int]string{}, map[string]string{}, map[string]*upload{}
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(err, s.Discard()) //nolint:contextcheck // a Staging has the run's context
 	}
@@ -159,7 +163,7 @@ func (s *staging) prepare(ctx context.Context) error {
 		return err
 	})
 	looks.Go(func() (err error) {
-		stands, err = s.look(looking)
+		stands, err = s.glance(looking)
 		return err
 	})
 	if err := looks.Wait(); err != nil {
@@ -179,6 +183,7 @@ func (s *staging) prepare(ctx context.Context) error {
 	if err := s.mayGiveWay(stands); err != nil {
 		return s.failed(err)
 	}
+	s.lookAhead(stands)
 	s.mu.first = before.firstFile(s.opts.IfExists)
 	if err := s.takeOver(late, own); err != nil {
 		return s.failed(err)
