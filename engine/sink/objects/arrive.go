@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -137,7 +138,7 @@ func (s *staging) putRecord(part ledger.PartRecord) error {
 	if err != nil {
 		return err
 	}
-	if err := s.saidStart(); err != nil {
+	if err := cmp.Or(s.claimed(), s.saidStart()); err != nil {
 		return s.failed(err)
 	}
 	key := fmt.Sprintf("%s%spart-%05d", s.place.staging(s.opts.RunID), journalName, part.Part)

@@ -110,7 +110,7 @@ func (s *store) dropStaged(ctx context.Context, p *place, c *commit) error {
 	if err := s.drop(ctx, p, c.Starts[:len(c.Starts)-1]); err != nil {
 		return err
 	}
-	err := each(ctx, c.Starts, func(ctx context.Context, run string) error { return s.abortUploads(ctx, p.run(run)) })
+	err := each(ctx, c.Starts, func(ctx context.Context, run string) error { return s.abortUploads(ctx, p.run(run), "") })
 	if err != nil {
 		return err
 	}

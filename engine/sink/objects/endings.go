@@ -10,7 +10,7 @@ import (
 
 // Suspend keeps what is recorded and gives the output up.
 func (s *staging) Suspend(why string) (parts int, err error) {
-	said := s.saidStart() == nil
+	said := s.claimed() == nil && s.saidStart() == nil
 	_ = s.recorded() // the part is kept, or not
 	s.mu.Lock()
 	for _, p := range s.mu.parts {
@@ -35,6 +35,7 @@ func (s *staging) Suspend(why string) (parts int, err error) {
 
 // Discard removes what is staged and gives the output up.
 func (s *staging) Discard() error {
+	refused := s.claimed() != nil
 	s.mu.Lock()
 	over, ours := s.mu.ended, s.mu.now.Number > 0
 	s.mu.Unlock()
@@ -48,6 +49,9 @@ func (s *staging) Discard() error {
 	if ours {
 		s.ask(ctx)
 	}
+	if refused { // what was written while the claim was on its way
+		errs = append(errs, s.store.drop(ctx, s.place, []string{s.opts.RunID}))
+	}
 	// What a run did that was taken over is the other's now, which goes on with it.
 	if ours && s.newest().Pending == "" && s.lost() == nil {
 		errs = append(errs, s.store.drop(ctx, s.place, append(slices.Clone(s.mu.chain), s.opts.RunID)))
@@ -58,6 +62,8 @@ func (s *staging) Discard() error {
 
 // endWriting ends what is under way: no upload of this run's may be left.
 func (s *staging) endWriting(ctx context.Context) error {
+	_ = s.claimed() // that it was refused is said
+	_ = s.cleared() // the next run does it
 	s.mu.Lock()
 	s.mu.closed = true
 	stop, swept := s.mu.stop, s.mu.swept
@@ -71,7 +77,7 @@ func (s *staging) endWriting(ctx context.Context) error {
 		stop()
 	}
 	if stop != nil && !swept {
-		errs = append(errs, s.store.abortUploads(ctx, s.place.run(s.opts.RunID)))
+		errs = append(errs, s.store.abortUploads(ctx, s.place.run(s.opts.RunID), ""))
 	}
 	return errors.Join(errs...)
 }

@@ -64,7 +64,11 @@ func (s *store) newest(ctx context.Context, p *place) (e entry, err error) {
 	if err != nil || len(numbers) == 0 {
 		return entry{}, err
 	}
-	number := numbers[len(numbers)-1]
+	return s.entry(ctx, p, numbers[len(numbers)-1])
+}
+
+// entry reads one of the log.
+func (s *store) entry(ctx context.Context, p *place, number int64) (e entry, err error) {
 	data, err := s.get(ctx, p.logKey(number), maxSmallBytes)
 	if err != nil {
 		return entry{}, err

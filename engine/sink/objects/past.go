@@ -172,7 +172,7 @@ func (p present) equal(other present) bool {
 // look finds out what stands at the output's name.
 func (s *staging) look(ctx context.Context) (present, error) {
 	if s.opts.Single || s.opts.IfExists != ledger.IfExistsReplace {
-		found, err := s.glance(ctx)
+		found, err := s.store.glance(ctx, s.place)
 		return present{standing: found}, err
 	}
 	var found present
@@ -208,16 +208,16 @@ func (s *staging) lookAhead(stands standing) {
 }
 
 // glance finds it out without looking into folders.
-func (s *staging) glance(ctx context.Context) (found standing, err error) {
-	if s.opts.Single {
-		err = s.store.list(ctx, s.place.prefix+s.place.name, "/", func(o object) error {
-			found.there = found.there || o.key == s.place.prefix+s.place.name
+func (s *store) glance(ctx context.Context, p *place) (found standing, err error) {
+	if p.name != "" {
+		err = s.list(ctx, p.prefix+p.name, "/", func(o object) error {
+			found.there = found.there || o.key == p.prefix+p.name
 			return nil
 		})
 		return found, err
 	}
-	err = s.store.list(ctx, s.place.prefix, "/", func(o object) error {
-		switch name := strings.TrimPrefix(o.key, s.place.prefix); name {
+	err = s.list(ctx, p.prefix, "/", func(o object) error {
+		switch name := strings.TrimPrefix(o.key, p.prefix); name {
 		case ownName, "", strings.TrimSuffix(ownName, "/"):
 		case successName:
 			found = standing{there: true, success: true}

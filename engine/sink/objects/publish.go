@@ -24,6 +24,9 @@ func (s *staging) Publish(m *ledger.Manifest) error {
 	if again {
 		return fmt.Errorf("output %q: %w", s.place.shown, ledger.ErrDiscarded)
 	}
+	if err := s.claimed(); err != nil {
+		return err
+	}
 	ctx := s.during()
 	files, err := s.account(m)
 	if err != nil {
@@ -112,6 +115,9 @@ func (s *staging) staged() error {
 		return err
 	}
 	_ = s.notes.Wait() // they report to nobody
+	if err := s.cleared(); err != nil {
+		return err
+	}
 	return s.arriveAll()
 }
 
@@ -169,7 +175,7 @@ func (s *staging) tidy(ctx context.Context, c *commit, staged []object) {
 // sweepUploads ends the uploads of which the store knows and the run does not: those whose
 // beginning, or whose end, was lost on its way back.
 func (s *staging) sweepUploads(ctx context.Context, starts []string) error {
-	err := each(ctx, starts, func(ctx context.Context, run string) error { return s.store.abortUploads(ctx, s.place.run(run)) })
+	err := each(ctx, starts, func(ctx context.Context, run string) error { return s.store.abortUploads(ctx, s.place.run(run), "") })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.swept = err == nil

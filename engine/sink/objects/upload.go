@@ -52,6 +52,9 @@ type upload struct {
 
 // newUpload begins an object; taken is told of it when it is there.
 func (s *staging) newUpload(key, name string, piece int, taken func(stagedFile)) (*upload, error) {
+	if err := s.claimed(); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	closed := s.mu.closed
 	s.mu.Unlock()

@@ -83,9 +83,14 @@ func (w *work) names(number int) []string {
 	return []string{name}
 }
 
-// run does all of it, and returns which parts it wrote and recorded.
+// run does all of it, as a command does, and returns which parts it wrote and recorded.
 func (w *work) run(ctx context.Context, d *Destination) (run string, wrote []int, err error) {
 	run = ledger.NewRunID(time.Now())
+	d.Early = &Early{}
+	defer d.Early.Close()
+	if err := d.Held(ctx, w.output); err != nil {
+		return run, nil, err
+	}
 	staged, err := d.Stage(ctx, w.options(run))
 	if err != nil {
 		return run, nil, err
