@@ -108,9 +108,17 @@ func (s *store) next(ctx context.Context, p *place, at int64, e *entry) (bool, e
 func (s *store) trim(ctx context.Context, p *place) error {
 	var all []object
 	err := s.listLog(ctx, p, func(_ int64, o object) { all = append(all, o) })
-	if err != nil || len(all) <= keptEntries {
+	if err != nil {
 		return err
 	}
+	return s.removeAll(ctx, tooOld(all))
+}
+
+// tooOld are the entries of a log, oldest first, that nobody can still know.
+func tooOld(all []object) []object {
+	if len(all) <= keptEntries {
+		return nil
+	}
 	newest := all[len(all)-1].modTime
-	return s.removeAll(ctx, slices.DeleteFunc(all[:len(all)-keptEntries], func(o object) bool { return newest.Sub(o.modTime) < keptFor }))
+	return slices.DeleteFunc(all[:len(all)-keptEntries], func(o object) bool { return newest.Sub(o.modTime) < keptFor })
 }
