@@ -128,7 +128,7 @@ func (c *scorer) run(ctx context.Context) error {
 // score is one run.
 func (c *scorer) score(ctx context.Context) (*scoreReport, error) {
 	o, opts, common, s := c.scoreOptions, c.opts, c.common, c.streams
-	plan, err := engine.NewPlan(c.look.Planning, opts)
+	plan, err := engine.NewPlan(c.look.Planning, opts) //nolint:contextcheck // which is made of this one
 	if err == nil {
 		defer func() { _ = plan.Close() }()
 	}

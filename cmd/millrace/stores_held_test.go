@@ -25,9 +25,10 @@ func TestHeldInStore(t *testing.T) {
 		return blobtest.None
 	})
 	s, repo := bareSoak(t, "testdata/flights-sample.parquet")
-	args := []string{"score", "--nulls", "reject", "--ids", "id", "--input", s.input(0), "--output", "s3://bucket/held/out"}
+	s.args = []string{"score", "--nulls", "reject", "--ids", "id", "--input", s.input(0)}
+	const out = "s3://bucket/held/out"
 	model := []string{"--model", filepath.Join(repo, "models/reference/flights_gbdt.onnx")}
-	holder := s.command(append(append(args, model...), "--endpoint", proxy.URL)...)
+	holder := s.start(out, append(model, "--endpoint", proxy.URL)...)
 	waitFor(t, "a start to hold the output", func() bool {
 		_, err := os.Stat(filepath.Join(g.Dir, "bucket/held/out/_millrace/log/0000000001"))
 		return err == nil
@@ -36,7 +37,7 @@ func TestHeldInStore(t *testing.T) {
 		"the same command":          model,
 		"a model that is not there": {"--model", filepath.Join(s.dir, "none.onnx")},
 	} {
-		code, text := s.command(append(append(args, more...), "--endpoint", g.URL)...).wait(t)
+		code, text := s.start(out, append(more, "--endpoint", g.URL)...).wait(t)
 		if code != 75 || !strings.Contains(text, "run "+holding(t, g)) {
 			t.Errorf("%s exits %d: %s; want 75, and who has the output", name, code, text)
 		}
@@ -47,7 +48,7 @@ func TestHeldInStore(t *testing.T) {
 	if code, text := holder.wait(t); code != -1 {
 		t.Errorf("the holder exits %d: %s; want it to be killed", code, text)
 	}
-	code, text := s.command(append(append(args, model...), "--endpoint", g.URL)...).wait(t)
+	code, text := s.start(out, append(model, "--endpoint", g.URL)...).wait(t)
 	if left := unfinishedUploads(t, g); code != 0 || left != 0 {
 		t.Errorf("the next start exits %d: %s, and %d uploads are left", code, text, left)
 	}

@@ -80,7 +80,7 @@ func (w *listing) list(ctx context.Context) error {
 	exact, err := w.exact(ctx)
 	if err != nil || exact {
 		cancel()
-		<-listed // of no interest
+		<-listed //nolint:errcheck // how that ended is of no interest
 		return err
 	}
 	err = <-listed

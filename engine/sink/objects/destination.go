@@ -47,11 +47,11 @@ func (d *Destination) Held(ctx context.Context, output string) error {
 	lease := cmp.Or(d.Lease, defaultLease)
 	p, err := parsePlace(output, isFile(output))
 	if err != nil {
-		return nil // Check says it
+		return nil //nolint:nilerr // Check says it
 	}
 	s, err := d.open(ctx, p)
 	if err != nil {
-		return nil // Stage says it
+		return nil //nolint:nilerr // Stage says it
 	}
 	saw, err := s.look(ctx, p)
 	if err == nil {

@@ -128,8 +128,8 @@ func (s *staging) see(ctx context.Context) (*sight, error) {
 
 // plain says that nothing keeps the run from beginning at once, and nothing is there to clean
 // up or to go on with: the claim can be on its way while the model is loaded and the first
-// rows are scored. What is written before its answer lies in the run's own folder, and goes
-// again where the answer is no.
+// rows are scored. Nothing but a beat is written before its answer: whoever has the output
+// would take more for what a dead run left.
 func (s *staging) plain(v *sight) bool {
 	job := s.Job()
 	for _, m := range v.before.live {
@@ -160,6 +160,14 @@ func (s *staging) claimEarly(ctx context.Context, e *early) (v *sight, won bool)
 	go func() { claimed <- s.failed(s.claimAfter(ctx, &e.now)) }()
 	s.claimed = sync.OnceValue(func() error { return <-claimed })
 	return v, true
+}
+
+// putClaimed stages a small object as soon as the output is claimed.
+func (s *staging) putClaimed(ctx context.Context, name string, text []byte) error {
+	if err := s.claimed(); err != nil {
+		return err
+	}
+	return s.store.put(ctx, s.place.staging(s.opts.RunID)+name, text)
 }
 
 // clear ends the uploads that dead runs have left, while this one works: nobody else has any,

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,9 @@ func (w *work) early(t *testing.T, g *gateway, between func()) (*staging, error)
 	d.Early = &Early{}
 	t.Cleanup(d.Early.Close)
 	if err := d.Held(t.Context(), w.output); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Early.saw.sight(); err != nil {
 		t.Fatal(err)
 	}
 	between()
@@ -179,9 +183,9 @@ func testYoungEntriesStay(t *testing.T, g *gateway) {
 // oldEntries are 3 that are old, and others as young as they may be.
 func oldEntries() []object {
 	now := time.Now()
-	var all []object
+	all := make([]object, 0, keptEntries+5)
 	for i := range keptEntries + 5 {
-		o := object{key: fmt.Sprint(i), modTime: now.Add(-keptFor + time.Second)}
+		o := object{key: strconv.Itoa(i), modTime: now.Add(-keptFor + time.Second)}
 		if i < 3 {
 			o.modTime = now.Add(-keptFor)
 		}

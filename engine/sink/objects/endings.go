@@ -35,7 +35,7 @@ func (s *staging) Suspend(why string) (parts int, err error) {
 
 // Discard removes what is staged and gives the output up.
 func (s *staging) Discard() error {
-	refused := s.claimed() != nil
+	_ = s.claimed() // that it was refused is said
 	s.mu.Lock()
 	over, ours := s.mu.ended, s.mu.now.Number > 0
 	s.mu.Unlock()
@@ -48,9 +48,6 @@ func (s *staging) Discard() error {
 	ours = ours && s.newest().Holder != nil // else it has published, and nothing is left
 	if ours {
 		s.ask(ctx)
-	}
-	if refused { // what was written while the claim was on its way
-		errs = append(errs, s.store.drop(ctx, s.place, []string{s.opts.RunID}))
 	}
 	// What a run did that was taken over is the other's now, which goes on with it.
 	if ours && s.newest().Pending == "" && s.lost() == nil {

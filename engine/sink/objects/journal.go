@@ -272,7 +272,7 @@ func (s *staging) Begin(frozen json.RawMessage) error {
 	}
 	said := make(chan error, 1) // the one outcome
 	ctx := s.writes()
-	go func() { said <- s.store.put(ctx, s.place.staging(s.opts.RunID)+startName, text) }()
+	go func() { said <- s.putClaimed(ctx, startName, text) }()
 	s.mu.Lock()
 	watched := s.mu.watched
 	s.mu.said, s.mu.begun = said, true

@@ -73,11 +73,11 @@ func (s *staging) ready(ctx context.Context, m *ledger.Manifest, files []stagedF
 		return err
 	})
 	all.Go(func() (err error) {
-		c, err = s.seal(s.writes(), m, files, before)
+		c, err = s.seal(s.writes(), m, files, before) //nolint:contextcheck // a Staging has the run's context
 		return err
 	})
 	if err := all.Wait(); err != nil {
-		return nil, errors.Join(err, s.unseal(err))
+		return nil, errors.Join(err, s.unseal(err)) //nolint:contextcheck // a Staging has the run's context
 	}
 	if time.Since(looked) > lookedLately { // what was staged took long
 		if now, err = s.look(ctx); err != nil {
@@ -88,7 +88,7 @@ func (s *staging) ready(ctx context.Context, m *ledger.Manifest, files []stagedF
 		return nil, err
 	}
 	if !now.equal(before) {
-		return s.seal(s.writes(), m, files, now)
+		return s.seal(s.writes(), m, files, now) //nolint:contextcheck // a Staging has the run's context
 	}
 	return c, nil
 }

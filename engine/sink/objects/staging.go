@@ -180,7 +180,7 @@ func (s *staging) prepare(ctx context.Context, saw *early) error {
 	if err := s.mayGiveWay(found.stands); err != nil {
 		return s.failed(err)
 	}
-	s.lookAhead(found.stands)
+	s.lookAhead(found.stands) //nolint:contextcheck // a Staging has the run's context
 	s.mu.first = found.before.firstFile(s.opts.IfExists)
 	if err := s.takeOver(late, found.own); err != nil {
 		return s.failed(err)
