@@ -27,17 +27,17 @@ func TestHeldInStore(t *testing.T) {
 	s, repo := bareSoak(t, "testdata/flights-sample.parquet")
 	s.args = []string{"score", "--nulls", "reject", "--ids", "id", "--input", s.input(0)}
 	const out = "s3://bucket/held/out"
-	model := []string{"--model", filepath.Join(repo, "models/reference/flights_gbdt.onnx")}
-	holder := s.start(out, append(model, "--endpoint", proxy.URL)...)
+	model := filepath.Join(repo, "models/reference/flights_gbdt.onnx")
+	holder := s.start(out, "--model", model, "--endpoint", proxy.URL)
 	waitFor(t, "a start to hold the output", func() bool {
 		_, err := os.Stat(filepath.Join(g.Dir, "bucket/held/out/_millrace/log/0000000001"))
 		return err == nil
 	})
-	for name, more := range map[string][]string{
+	for name, other := range map[string]string{
 		"the same command":          model,
-		"a model that is not there": {"--model", filepath.Join(s.dir, "none.onnx")},
+		"a model that is not there": filepath.Join(s.dir, "none.onnx"),
 	} {
-		code, text := s.start(out, append(more, "--endpoint", g.URL)...).wait(t)
+		code, text := s.start(out, "--model", other, "--endpoint", g.URL).wait(t)
 		if code != 75 || !strings.Contains(text, "run "+holding(t, g)) {
 			t.Errorf("%s exits %d: %s; want 75, and who has the output", name, code, text)
 		}
@@ -48,7 +48,7 @@ func TestHeldInStore(t *testing.T) {
 	if code, text := holder.wait(t); code != -1 {
 		t.Errorf("the holder exits %d: %s; want it to be killed", code, text)
 	}
-	code, text := s.start(out, append(model, "--endpoint", g.URL)...).wait(t)
+	code, text := s.start(out, "--model", model, "--endpoint", g.URL).wait(t)
 	if left := unfinishedUploads(t, g); code != 0 || left != 0 {
 		t.Errorf("the next start exits %d: %s, and %d uploads are left", code, text, left)
 	}

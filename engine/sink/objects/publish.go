@@ -72,8 +72,8 @@ func (s *staging) ready(ctx context.Context, m *ledger.Manifest, files []stagedF
 		now, err = s.look(asking)
 		return err
 	})
-	all.Go(func() (err error) {
-		c, err = s.seal(s.writes(), m, files, before) //nolint:contextcheck // a Staging has the run's context
+	all.Go(func() (err error) { //nolint:contextcheck // a Staging has the run's context
+		c, err = s.seal(s.writes(), m, files, before)
 		return err
 	})
 	if err := all.Wait(); err != nil {
